@@ -1,0 +1,172 @@
+package access
+
+import (
+	"cmp"
+	"encoding/base64"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// EntitlementID names something that a principal may activate: a role on a
+// resource, perhaps narrowed by a resource condition. It is comparable.
+type EntitlementID struct {
+	Resource Resource
+	Role     Role
+	// Condition is the canonical text of the resource condition, without the
+	// eligibility marker; empty when there is none.
+	Condition string
+}
+
+// roleInID finds where the resource ends and the role begins. Splitting at colons
+// would not do: a domain-scoped project id has one of its own.
+var roleInID = regexp.MustCompile(`:(` + roleExpression + `)(:|$)`)
+
+// maxEntitlementID bounds what is parsed; the condition is at most what IAM takes.
+const maxEntitlementID = 8 << 10
+
+// ParseEntitlementID reads the text form RESOURCE:ROLE[:BASE64], where RESOURCE is
+// a bare project id or a path. As in JIT Access 1.x a trailing empty part and
+// missing Base64 padding are tolerated.
+func ParseEntitlementID(text string) (EntitlementID, error) {
+	if len(text) > maxEntitlementID {
+		return EntitlementID{}, errors.New("entitlement id is too long")
+	}
+	at := roleInID.FindStringSubmatchIndex(text)
+	if at == nil {
+		return EntitlementID{}, errors.New("not an entitlement id of the form RESOURCE:ROLE or RESOURCE:ROLE:CONDITION")
+	}
+	resource, err := Project(text[:at[0]])
+	if err != nil {
+		if resource, err = ParseResource(text[:at[0]]); err != nil {
+			return EntitlementID{}, err
+		}
+	}
+	role, err := ParseRole(text[at[2]:at[3]])
+	if err != nil {
+		return EntitlementID{}, err
+	}
+	condition, err := base64.RawStdEncoding.Strict().DecodeString(strings.TrimRight(text[at[1]:], "="))
+	if err != nil {
+		return EntitlementID{}, errors.New("the condition of the entitlement id is not Base64")
+	}
+	if !utf8.Valid(condition) {
+		return EntitlementID{}, errors.New("the condition of the entitlement id is not UTF-8")
+	}
+	return EntitlementID{Resource: resource, Role: role, Condition: string(condition)}, nil
+}
+
+// String is the text form that ParseEntitlementID reads, as JIT Access 1.x writes
+// it: standard Base64 with padding.
+func (e EntitlementID) String() string {
+	resource := string(e.Resource)
+	if id, ok := e.Resource.ProjectID(); ok {
+		resource = id
+	}
+	text := resource + ":" + string(e.Role)
+	if e.Condition != "" {
+		text += ":" + base64.StdEncoding.EncodeToString([]byte(e.Condition))
+	}
+	return text
+}
+
+// CompareEntitlementIDs orders ids by their text form.
+func CompareEntitlementIDs(a, b EntitlementID) int { return cmp.Compare(a.String(), b.String()) }
+
+// Entitlement is what one principal holds on one resource: what may be activated
+// there, or reviewed, and why we believe so.
+type Entitlement struct {
+	ID EntitlementID
+	// SelfApproval: the principal holds the marker that lets them activate alone.
+	SelfApproval bool
+	// PeerApproval: the principal holds the marker that lets them request with the
+	// approval of peers. Both may be true; it is then listed as self-approval.
+	PeerApproval bool
+	// MayReview: the principal may approve other people's requests for it.
+	MayReview bool
+	// Sources are the nodes whose policies carry the eligibility.
+	Sources []Resource
+	// Unconfirmed: no policy that carries it could be read live; it is known from
+	// the provider's inventory alone, which may be minutes old.
+	Unconfirmed bool
+}
+
+// MayRequest is whether the principal may activate it at all, alone or with peers.
+func (e Entitlement) MayRequest() bool { return e.SelfApproval || e.PeerApproval }
+
+// Terms is what activating takes. The terms of several entitlements together are
+// the strictest of each (see Strictest).
+type Terms struct {
+	// Approvals is how many other people must approve; 0 is self-approval.
+	Approvals int
+	// MinReviewers and MaxReviewers bound how many people are asked. They apply
+	// only when Approvals is not 0, and never count as approvals.
+	MinReviewers, MaxReviewers int
+	// MaxDuration is the longest grant.
+	MaxDuration time.Duration
+}
+
+// Strictest combines terms: of each term the one that allows least.
+func Strictest(first Terms, more ...Terms) Terms {
+	for _, t := range more {
+		first.Approvals = max(first.Approvals, t.Approvals)
+		first.MinReviewers = max(first.MinReviewers, t.MinReviewers)
+		first.MaxReviewers = min(first.MaxReviewers, t.MaxReviewers)
+		first.MaxDuration = min(first.MaxDuration, t.MaxDuration)
+	}
+	return first
+}
+
+// StandingQuery asks what the policies of one resource say. One query is answered
+// from one look, so an action that needs several answers asks once.
+type StandingQuery struct {
+	Resource Resource
+	// Principals are the people whose holdings are wanted.
+	Principals []Principal
+	// ReviewersOf are the entitlements whose possible reviewers are wanted. The
+	// answer is as expensive as expanding every group that holds them.
+	ReviewersOf []EntitlementID
+	// Fresh asks for what holds now: nothing may come from a cache that is older
+	// than the query, except where the provider can only be asked by inventory.
+	Fresh bool
+}
+
+// Standing is what the policies of one resource say at one moment.
+type Standing struct {
+	Resource Resource
+	// Holdings has an entry for every principal asked about, perhaps empty,
+	// sorted by id.
+	Holdings map[Principal][]Entitlement
+	// Reviewers has an entry for every entitlement asked about, sorted, people
+	// once each. The requester may be among them.
+	Reviewers map[EntitlementID][]Principal
+	// Activations are all grants of ours on the resource, of everybody, ended ones
+	// that have not been cleared too, in the order of the policy.
+	Activations []Activation
+	// Warnings are what could not be read or understood; the rest stands.
+	Warnings []*Error
+}
+
+// Holding finds what p holds of id.
+func (s Standing) Holding(p Principal, id EntitlementID) (Entitlement, bool) {
+	i := slices.IndexFunc(s.Holdings[p], func(e Entitlement) bool { return e.ID == id })
+	if i < 0 {
+		return Entitlement{}, false
+	}
+	return s.Holdings[p][i], true
+}
+
+// OfRequest returns the activations that carry the request's id and belong to its
+// principal.
+func (s Standing) OfRequest(requestID string, p Principal) []Activation {
+	var found []Activation
+	for _, a := range s.Activations {
+		if a.RequestID == requestID && a.Principal == p {
+			found = append(found, a)
+		}
+	}
+	return found
+}

@@ -1,0 +1,183 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Kind is what sort of refusal or failure an error is; it decides the status of an
+// answer and what a person can do next. The zero value is Internal.
+type Kind int
+
+const (
+	// Internal: a fault of ours. Its text is hidden from people.
+	Internal Kind = iota
+	// Invalid: the input is wrong; Field names which.
+	Invalid
+	// Unauthenticated: nobody is signed in.
+	Unauthenticated
+	// NotAllowed: signed in, and may not.
+	NotAllowed
+	// NotFound: there is no such thing, or none that the caller may know of.
+	NotFound
+	// Conflict: it has been decided or changed meanwhile.
+	Conflict
+	// Gone: the time for it is over.
+	Gone
+	// Unprocessable: the platform refuses it for good.
+	Unprocessable
+	// TooMany: slow down.
+	TooMany
+	// Upstream: a dependency answered wrongly.
+	Upstream
+	// Unavailable: a dependency cannot be had now.
+	Unavailable
+	// TimedOut: a dependency took too long.
+	TimedOut
+)
+
+var kindNames = [...]string{"internal", "invalid", "unauthenticated", "not allowed", "not found", "conflict", "gone",
+	"unprocessable", "too many", "upstream", "unavailable", "timed out"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// Args fill the placeholders of an error's text. Values must be fit to be shown to
+// the person who caused the error.
+type Args map[string]string
+
+// Error is a refusal or failure with a code. The words for people stand in one
+// table in package server, by Code; Err is the cause, for the log alone.
+type Error struct {
+	Kind Kind
+	Code Code
+	// Field is the form field that is wrong, for Invalid; see package server.
+	Field string
+	Args  Args
+	Err   error
+}
+
+// Error is for the log.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", e.Kind, e.Code)
+	for _, k := range slices.Sorted(maps.Keys(e.Args)) {
+		fmt.Fprintf(&b, " %s=%q", k, e.Args[k])
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// AsError finds the Error in err's chain. Any other error becomes Internal, except
+// that a deadline becomes TimedOut. It returns nil for nil.
+func AsError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &Error{Kind: TimedOut, Code: CodeDeadline, Err: err}
+	}
+	return &Error{Kind: Internal, Code: CodeInternal, Err: err}
+}
+
+// Code names one refusal or failure. A test keeps every code in the table of
+// texts.
+type Code string
+
+// Codes, with the arguments that their texts may use in brackets.
+const (
+	CodeInternal Code = "internal"
+	CodeDeadline Code = "deadline"
+
+	// Who asks.
+	CodeNoIdentity    Code = "no-identity"
+	CodeBadIdentity   Code = "bad-identity"
+	CodeCrossSite     Code = "cross-site"
+	CodeMissingHeader Code = "missing-header"
+	CodeTooFast       Code = "too-fast"
+
+	// What they ask for.
+	CodeBadInput            Code = "bad-input"             // reason
+	CodeBadResource         Code = "bad-resource"          // resource
+	CodeBadEntitlement      Code = "bad-entitlement"       // entitlement
+	CodeOtherResource       Code = "other-resource"        // entitlement, resource
+	CodeNoEntitlement       Code = "no-entitlement"        //
+	CodeTooManyRoles        Code = "too-many-roles"        // count, max
+	CodeBadRequestID        Code = "bad-request-id"        //
+	CodeNoJustification     Code = "no-justification"      // hint
+	CodeLongJustification   Code = "long-justification"    // max
+	CodeUnsafeJustification Code = "unsafe-justification"  //
+	CodeJustificationRule   Code = "justification-rule"    // hint
+	CodeNoComment           Code = "no-comment"            //
+	CodeUnsafeComment       Code = "unsafe-comment"        // max
+	CodeBadDuration         Code = "bad-duration"          // max (minutes)
+	CodeBadStart            Code = "bad-start"             // max (hours)
+	CodeBadReviewer         Code = "bad-reviewer"          // reviewer
+	CodeSelfReviewer        Code = "self-reviewer"         //
+	CodeFewReviewers        Code = "few-reviewers"         // min
+	CodeManyReviewers       Code = "many-reviewers"        // max
+	CodeReviewerNotEligible Code = "reviewer-not-eligible" // reviewer, role, resource
+	CodeNotEligible         Code = "not-eligible"          // role, resource
+	CodeNeedsApproval       Code = "needs-approval"        // role
+	CodeNeedsLedger         Code = "needs-ledger"          // approvals
+	CodeNoPublicURL         Code = "no-public-url"         // host
+	CodeUnknownResource     Code = "unknown-resource"      // resource
+	CodeNotFound            Code = "not-found"             //
+	CodeMethod              Code = "method"                //
+	CodeTooLarge            Code = "too-large"             //
+	CodeMediaType           Code = "media-type"            // accepted
+	CodeOutdatedPage        Code = "outdated-page"         //
+
+	// Links and decisions.
+	CodeBadLink         Code = "bad-link"         //
+	CodeLinkExpired     Code = "link-expired"     //
+	CodeWindowOver      Code = "window-over"      //
+	CodeNotInvolved     Code = "not-involved"     //
+	CodeOwnRequest      Code = "own-request"      //
+	CodeNotReviewer     Code = "not-reviewer"     //
+	CodeAlreadyApproved Code = "already-approved" // approvers
+	CodeAlreadyEnded    Code = "already-ended"    //
+	CodeDigestMismatch  Code = "digest-mismatch"  //
+	CodeNoGrant         Code = "no-grant"         //
+	CodeNotYours        Code = "not-yours"        //
+
+	// What the platform says.
+	CodeCallerLost         Code = "requester-lost"      // principal, role, resource
+	CodeServiceNotAllowed  Code = "service-not-allowed" // permission, resource, account
+	CodeRoleNotGrantable   Code = "role-not-grantable"  // role, resource
+	CodeMemberUnknown      Code = "member-unknown"      // principal
+	CodePlatformRefused    Code = "platform-refused"    // reason
+	CodePolicyFull         Code = "policy-full"         // count, max, resource
+	CodeTooManyGrants      Code = "too-many-grants"     // count, max, role
+	CodeConditionTooLong   Code = "condition-too-long"  // count, max
+	CodeConflict           Code = "conflict"            // resource
+	CodeQuota              Code = "quota"               // service
+	CodeUpstreamFailed     Code = "upstream-failed"     // service
+	CodeUpstreamTimeout    Code = "upstream-timeout"    // service
+	CodeUnknownOutcome     Code = "unknown-outcome"     // resource
+	CodeDirectoryNotSet    Code = "directory-not-set"   //
+	CodeSigningNotAllowed  Code = "signing-not-allowed" // account
+	CodeJournalUnavailable Code = "journal-unavailable" //
+
+	// Warnings.
+	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
+	CodeGroupUnreadable   Code = "group-unreadable"   // group
+	CodeStaleInventory    Code = "stale-inventory"    // seconds
+	CodeInventoryOnly     Code = "inventory-only"     // resource
+	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource
+	CodeNotDelivered      Code = "not-delivered"      // recipient, channel
+	CodeNoChannel         Code = "no-channel"         //
+	CodeNotGranted        Code = "not-granted"        // role
+	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //
+)

@@ -1,0 +1,75 @@
+package access
+
+import "time"
+
+// Grant is what a provider is told to write. It is idempotent by RequestID: the
+// same grant again changes nothing.
+type Grant struct {
+	RequestID     string
+	Principal     Principal
+	Resource      Resource
+	Entitlements  []EntitlementID
+	Window        Window
+	Justification string
+	// Approvers are who approved, in the order of their decisions; empty for
+	// self-approval.
+	Approvers []Principal
+}
+
+// Ending tells a provider to take a grant back before its end.
+type Ending struct {
+	RequestID string
+	// Principal is whose grant it is. Of a grant that several people share, only
+	// this one is taken out.
+	Principal Principal
+	Resource  Resource
+	// At is the new end.
+	At time.Time
+}
+
+// Result is what became of one entitlement.
+type Result string
+
+const (
+	// Granted: it was written now.
+	Granted Result = "granted"
+	// AlreadyGranted: an earlier write of the same request stands.
+	AlreadyGranted Result = "already granted"
+	// Removed: it was ended now.
+	Removed Result = "ended"
+	// Refused: it was not written; Outcome.Err says why.
+	Refused Result = "refused"
+)
+
+// Outcome is what became of one entitlement of a grant or an ending. The provider
+// answers with one for each.
+type Outcome struct {
+	Entitlement EntitlementID
+	Result      Result
+	// Window is what stands in the provider now; zero when refused.
+	Window Window
+	// Err is set if and only if Result is Refused.
+	Err *Error
+}
+
+// Activation is a grant of ours as found in the provider.
+type Activation struct {
+	// RequestID is the id that it carries. A grant of JIT Access 1.x carries none
+	// and has a derived one (Derived is true).
+	RequestID     string
+	Derived       bool
+	Principal     Principal
+	Entitlement   EntitlementID
+	Window        Window
+	Justification string
+	// Approvers are empty for self-approval.
+	Approvers []Principal
+}
+
+// Binding is the text that a provider will write for one entitlement, as shown to
+// an approver.
+type Binding struct {
+	Entitlement EntitlementID
+	// Text is for reading, in the provider's own notation.
+	Text string
+}

@@ -1,0 +1,79 @@
+package access
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+)
+
+// Principal is a person, as a canonical e-mail address: ASCII, A–Z folded, one @.
+// Two principals are the same person if and only if the strings are equal. The
+// zero value is nobody. Make one with ParsePrincipal.
+type Principal string
+
+// maxPrincipal is the longest address that SMTP can carry (RFC 5321, 4.5.3.1.3,
+// less the angle brackets).
+const maxPrincipal = 254
+
+// principalPattern is stricter than RFC 5321 on purpose: no quoted local part, no
+// comment, no second @, nothing that a mail header, an SMTP command or an IAM
+// member could read differently from us.
+var principalPattern = regexp.MustCompile(
+	`^[a-z0-9!#$%&'*+/=?^_{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_{|}~-]+)*@[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
+
+// ParsePrincipal reads an e-mail address. It folds A–Z and nothing else: Unicode
+// folding would make two addresses of different people equal (KELVIN SIGN is not
+// k). Addresses of service accounts are refused; a person is meant.
+func ParsePrincipal(address string) (Principal, error) {
+	if len(address) > maxPrincipal {
+		return "", errors.New("address is longer than 254 characters")
+	}
+	folded := foldASCII(address)
+	if !principalPattern.MatchString(folded) {
+		return "", errors.New("not an address of the form local@domain in ASCII")
+	}
+	if strings.HasSuffix(folded, ".gserviceaccount.com") {
+		return "", errors.New("a service account is not a person")
+	}
+	return Principal(folded), nil
+}
+
+// Domain is the part after the @.
+func (p Principal) Domain() string {
+	_, domain, _ := strings.Cut(string(p), "@")
+	return domain
+}
+
+func (p Principal) String() string { return string(p) }
+
+// foldASCII lower-cases A–Z and leaves every other byte alone.
+func foldASCII(s string) string {
+	for i := 0; i < len(s); i++ {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				if 'A' <= b[i] && b[i] <= 'Z' {
+					b[i] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+// Caller is a principal as identified for one call. Every method of the broker
+// takes one, so that no action can be written that forgets who asks.
+type Caller struct {
+	// Principal is who asks.
+	Principal Principal
+	// Subject is the identity provider's stable id of the person; it survives a
+	// change of address. Empty only for the system itself.
+	Subject string
+	// Device and AccessLevels are what the identity provider says of the device;
+	// both may be empty.
+	Device       string
+	AccessLevels []string
+	// Method says how the caller was identified: "iap", or "system".
+	Method string
+}

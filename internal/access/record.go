@@ -1,0 +1,101 @@
+package access
+
+import "time"
+
+// Action is what an event is about.
+type Action string
+
+const (
+	// RequestMade: somebody asked for the approval of peers.
+	RequestMade Action = "request made"
+	// SelfApproved: somebody activates on their own. Intent: the grant follows.
+	SelfApproved Action = "self-approved"
+	// RequestApproved: a reviewer approved. Intent: the grant follows.
+	RequestApproved Action = "approved"
+	// RequestDenied: a reviewer refused.
+	RequestDenied Action = "denied"
+	// GrantWritten: the grant stands, wholly or in part (see Outcomes).
+	GrantWritten Action = "granted"
+	// GrantFailed: nothing was granted.
+	GrantFailed Action = "grant failed"
+	// EndAsked: somebody ends a grant early. Intent: the ending follows.
+	EndAsked Action = "end asked"
+	// GrantEnded and EndFailed are what became of it.
+	GrantEnded Action = "ended"
+	EndFailed  Action = "end failed"
+	// ActionRefused: somebody was not allowed what they tried, or it was invalid.
+	ActionRefused Action = "refused"
+	// NoticeFailed: somebody could not be told.
+	NoticeFailed Action = "notice failed"
+)
+
+// Event is one line of the journal and one entry of a ledger.
+type Event struct {
+	Action Action
+	At     time.Time
+	Caller Caller
+	// Request is what it is about. When ending or refusing, only what is known of
+	// it is set.
+	Request Request
+	// Decision is set when approving and denying.
+	Decision Decision
+	// Window is what was or will be granted; zero where there is none.
+	Window   Window
+	Outcomes []Outcome
+	// Err is why, for failures and refusals.
+	Err error
+	// Trying says what was tried, for ActionRefused: one of the other actions.
+	Trying Action
+}
+
+// NoticeKind is what people are told.
+type NoticeKind string
+
+const (
+	// NoticeReview asks reviewers for a decision.
+	NoticeReview NoticeKind = "review"
+	// NoticeApproved and NoticeDenied tell how it was decided.
+	NoticeApproved NoticeKind = "approved"
+	NoticeDenied   NoticeKind = "denied"
+	// NoticeSelfApproved is for machines that listen; people get no mail of it.
+	NoticeSelfApproved NoticeKind = "self-approved"
+)
+
+// Notice is something that people are to be told. Who is told is decided once, by
+// the broker.
+type Notice struct {
+	Kind    NoticeKind
+	Request Request
+	// To is who must act or know, CC is who should; together never empty.
+	To, CC []Principal
+	// Decision is set in NoticeApproved and NoticeDenied.
+	Decision Decision
+	// Window is what was granted, or would be if it were approved at once.
+	Window Window
+	// Final is whether a denial cannot be overturned by another reviewer; without
+	// memory it can, and the word is "declined".
+	Final bool
+	// Roles describes the roles in the order of Request.Entitlements; entries may
+	// be zero.
+	Roles []RoleInfo
+	// ReviewURL opens the request; BaseURL is the home page. Both absolute.
+	ReviewURL, BaseURL string
+}
+
+// Undelivered says that a notice did not reach somebody.
+type Undelivered struct {
+	// To is who was not reached; zero when it is a channel without people.
+	To Principal
+	// Channel is "mail", …
+	Channel string
+	Err     error
+}
+
+// Limits is what a store cannot do.
+type Limits struct {
+	// Approvals is the most approvals that a request may need; 0 is no limit.
+	Approvals int
+	// Forgets: decisions are not remembered. A denial is not final, there is no
+	// history, and only the provider knows what was granted.
+	Forgets bool
+}
