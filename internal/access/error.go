@@ -147,13 +147,14 @@ const (
 	CodeOwnRequest      Code = "own-request"      //
 	CodeNotReviewer     Code = "not-reviewer"     //
 	CodeAlreadyApproved Code = "already-approved" // approvers
+	CodeAlreadyDenied   Code = "already-denied"   //
 	CodeAlreadyEnded    Code = "already-ended"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
 	CodeNoGrant         Code = "no-grant"         //
 	CodeNotYours        Code = "not-yours"        //
 
 	// What the platform says.
-	CodeCallerLost         Code = "requester-lost"      // principal, role, resource
+	CodeRequesterLost      Code = "requester-lost"      // principal, role, resource
 	CodeServiceNotAllowed  Code = "service-not-allowed" // permission, resource, account
 	CodeRoleNotGrantable   Code = "role-not-grantable"  // role, resource
 	CodeMemberUnknown      Code = "member-unknown"      // principal

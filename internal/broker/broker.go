@@ -7,9 +7,12 @@ package broker
 import (
 	"context"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/policy"
 )
 
 // Config is what a Broker is made of. Everything is required unless it says
@@ -20,7 +23,8 @@ type Config struct {
 	Store    Store
 	Journal  Journal
 	Notifier Notifier
-	Terms    Terms
+	// Policy says which terms apply.
+	Policy policy.Instance
 	// Directory may be nil when Admins names no group.
 	Directory Directory
 	// Admins may end anyone's grants: "user:ADDRESS" and "group:ADDRESS". They may
@@ -32,18 +36,139 @@ type Config struct {
 	Random io.Reader
 }
 
-// Broker carries out what callers ask. Make one with New.
-type Broker struct{ c Config }
+// Broker carries out what callers ask. Make one with New; all its methods may be
+// called concurrently.
+//
+// Errors are *access.Error. Once something has been recorded or granted, later
+// trouble is a warning in the answer, not an error.
+type Broker struct {
+	c     Config
+	asked recent
+}
 
 // New makes a Broker.
-func New(c Config) *Broker { return &Broker{c} }
+func New(c Config) *Broker { return &Broker{c: c, asked: recent{now: c.Now}} }
 
 // Instance is what holds for every entitlement.
-func (b *Broker) Instance() Instance { return b.c.Terms.Instance() }
+func (b *Broker) Instance() Instance { return b.c.Policy }
+
+// Instance is as in package policy.
+type Instance = policy.Instance
 
 // Channel is whether people can be told of requests by the service itself. If not,
 // links are passed on by hand.
 func (b *Broker) Channel() bool { return b.c.Notifier.Enabled() }
+
+// NewID mints a request id, for a form to carry. peer is as in access.NewRequestID.
+func (b *Broker) NewID(peer bool) (string, error) { return access.NewRequestID(b.c.Random, peer) }
+
+// Resources returns the resources that the caller may choose from.
+func (b *Broker) Resources(ctx context.Context, caller access.Caller) ([]access.ResourceInfo, error) {
+	return b.c.Catalog.Resources(ctx, caller.Principal)
+}
+
+// Offer returns what the caller may request on a resource; an empty offer is no
+// error.
+func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource access.Resource) (Offer, error) {
+	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{Resource: resource, Principals: []access.Principal{caller.Principal}})
+	if err != nil {
+		return Offer{}, err
+	}
+	offer := Offer{Resource: resource, Warnings: standing.Warnings}
+	for _, e := range standing.Holdings[caller.Principal] {
+		if !e.MayRequest() {
+			continue
+		}
+		offer.Roles = append(offer.Roles, OfferedRole{
+			Entitlement: e,
+			Terms:       b.c.Policy.Of(e.ID, e.SelfApproval),
+			Activation:  current(standing.Activations, caller.Principal, e.ID, b.c.Now()),
+		})
+	}
+	descriptions := b.describe(ctx, func(yield func(access.Role)) {
+		for _, r := range offer.Roles {
+			yield(r.Entitlement.ID.Role)
+		}
+	})
+	for i := range offer.Roles {
+		offer.Roles[i].Role = descriptions[i]
+	}
+	return offer, nil
+}
+
+// current finds the activation of exactly this entitlement that is active now and
+// ends last.
+func current(all []access.Activation, p access.Principal, id access.EntitlementID, now time.Time) *access.Activation {
+	var found *access.Activation
+	for i, a := range all {
+		if a.Principal == p && a.Entitlement == id && a.Window.Contains(now) && (found == nil || a.Window.End.After(found.Window.End)) {
+			found = &all[i]
+		}
+	}
+	return found
+}
+
+// describe looks roles up at the same time; what is not known is zero but for its
+// name.
+func (b *Broker) describe(ctx context.Context, each func(func(access.Role))) []access.RoleInfo {
+	var roles []access.Role
+	each(func(r access.Role) { roles = append(roles, r) })
+	infos := make([]access.RoleInfo, len(roles))
+	var wg sync.WaitGroup
+	for i, role := range roles {
+		wg.Go(func() {
+			infos[i] = b.c.Catalog.Role(ctx, role)
+			infos[i].Role = role
+		})
+	}
+	wg.Wait()
+	return infos
+}
+
+func (b *Broker) describeRequest(ctx context.Context, r access.Request) []access.RoleInfo {
+	return b.describe(ctx, func(yield func(access.Role)) {
+		for _, id := range r.Entitlements {
+			yield(id.Role)
+		}
+	})
+}
+
+// Reviewers returns who may be asked to approve the caller's request for an
+// entitlement, sorted, without the caller. Only somebody who may request it learns
+// that; for everyone else it is as if it did not exist.
+func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, id access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
+		Resource:    id.Resource,
+		Principals:  []access.Principal{caller.Principal},
+		ReviewersOf: []access.EntitlementID{id},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if held, _ := standing.Holding(caller.Principal, id); !held.PeerApproval {
+		return nil, nil, notEligible(id)
+	}
+	reviewers := slices.DeleteFunc(slices.Clone(standing.Reviewers[id]), func(p access.Principal) bool { return p == caller.Principal })
+	return reviewers, standing.Warnings, nil
+}
+
+func notEligible(id access.EntitlementID) *access.Error {
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: FieldEntitlement,
+		Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
+}
+
+// Fields that an Invalid or NotAllowed error of Ask and Decide may name.
+const (
+	FieldResource      = "resource"
+	FieldEntitlement   = "entitlement"
+	FieldJustification = "justification"
+	FieldDuration      = "minutes"
+	FieldStart         = "start"
+	FieldReviewer      = "reviewer"
+	FieldID            = "id"
+	FieldComment       = "comment"
+	FieldVerdict       = "verdict"
+)
 
 // Offer is what a caller finds on a resource.
 type Offer struct {
@@ -160,5 +285,3 @@ type Ended struct {
 	Outcomes    []access.Outcome
 	Warnings    []*access.Error
 }
-
-var _ = context.Background

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"time"
 
 	"jitaccess/internal/access"
 )
@@ -87,33 +86,6 @@ type Notifier interface {
 	// Notify delivers within ctx, and returns who could not be told. It never
 	// works on after it has returned.
 	Notify(ctx context.Context, n access.Notice) []access.Undelivered
-}
-
-// Terms says which terms apply to an entitlement; package policy implements it.
-type Terms interface {
-	// Of returns the terms of one entitlement. self is whether its marker allows
-	// activation without others; terms may be stricter than the marker, never
-	// laxer.
-	Of(id access.EntitlementID, self bool) access.Terms
-
-	// CheckJustification applies the operator's rule to a justification that has
-	// passed access.CheckJustification. It returns CodeJustificationRule.
-	CheckJustification(text string) error
-
-	// Instance is what holds for every entitlement.
-	Instance() Instance
-}
-
-// Instance is what holds for every entitlement of an instance.
-type Instance struct {
-	JustificationHint string
-	// MaxDuration is the longest grant; DefaultDuration is what a form offers.
-	MaxDuration, DefaultDuration time.Duration
-	MinReviewers, MaxReviewers   int
-	// MaxRoles is how many entitlements one request may have.
-	MaxRoles int
-	// RequestTimeout is how long a request can be decided.
-	RequestTimeout time.Duration
 }
 
 // Directory answers which groups people are in.
