@@ -63,7 +63,8 @@ func (r Resource) String() string { return string(r) }
 // organizations/ID/roles/NAME.
 type Role string
 
-const roleExpression = `(?:projects/(?:[a-z0-9.-]+:)?[a-z0-9-]{1,63}/|organizations/[0-9]{1,32}/)?roles/[A-Za-z0-9_.]{1,128}`
+// The hyphen is in no role of Google's, but in ids that JIT Access 1.x accepts.
+const roleExpression = `(?:projects/(?:[a-z0-9.-]+:)?[a-z0-9-]{1,63}/|organizations/[0-9]{1,32}/)?roles/[A-Za-z0-9_.-]{1,128}`
 
 var rolePattern = regexp.MustCompile(`^` + roleExpression + `$`)
 
