@@ -2,4 +2,229 @@
 // binding an eligibility, the time window of a grant, and the resource conditions
 // that stand beside both. It parses them as CEL, prints them in one canonical form
 // and never joins strings that it has not parsed.
+//
+// Types are not checked: only IAM knows its declarations. A condition must be CEL,
+// and must not be something that is plainly not true or false, such as a number.
 package condition
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+)
+
+// MaxOperators is how many logic operators IAM allows in one condition
+// (https://cloud.google.com/iam/quotas).
+const MaxOperators = 12
+
+// Kind is what a condition makes of a binding.
+type Kind int
+
+const (
+	// None: the binding is not an eligibility.
+	None Kind = iota
+	// SelfApproval: its members may activate the role alone.
+	SelfApproval
+	// PeerApproval: its members may activate it with the approval of peers, and
+	// approve those of others.
+	PeerApproval
+	// Both: the condition bears both markers. JIT Access 1.x took that for
+	// SelfApproval.
+	Both
+)
+
+// Eligibility is what a condition says about a binding. The zero value is that it
+// makes none.
+type Eligibility struct {
+	Kind Kind
+	// Resource is the canonical text of what stands beside the marker; empty when
+	// there is nothing.
+	Resource string
+}
+
+// The fields whose presence on an empty map marks an eligibility. Never true, so
+// the binding gives nothing by itself. Their case does not matter.
+const (
+	selfMarker = "jitaccessconstraint"
+	peerMarker = "multipartyapprovalconstraint"
+)
+
+// ParseEligibility reads the condition of a binding. It answers None without an
+// error for a condition that is not an eligibility, even if it is not CEL; the
+// error is for one that bears a marker and cannot be understood.
+//
+// A marker counts when it is one of the clauses that && joins at the outermost
+// level and has no parentheses around it; the other clauses, each in parentheses,
+// are the resource condition.
+//
+// As in JIT Access 1.x that splitting ignores how || and ?: bind, so that ids and
+// links stay the same: "has({}.jitAccessConstraint) && a || b" is an eligibility
+// for "a || b". To CEL it is (marker && a) || b, which gives b to the members at
+// all times and a by eligibility. The reading is safe, because such a split never
+// allows more than the whole text does with the marker taken for true.
+func ParseEligibility(expression string) (Eligibility, error) {
+	folded := strings.ToLower(expression)
+	if !strings.Contains(folded, selfMarker) && !strings.Contains(folded, peerMarker) {
+		return Eligibility{}, nil
+	}
+	clauses, err := split(expression)
+	if err != nil {
+		return Eligibility{}, err
+	}
+	var (
+		found Eligibility
+		rest  []string
+	)
+	for _, clause := range clauses {
+		switch kind := marker(clause); {
+		case kind == None:
+			rest = append(rest, clause.text)
+		case found.Kind == None:
+			found.Kind = kind
+		case found.Kind != kind:
+			found.Kind = Both
+		}
+	}
+	if found.Kind == None || len(rest) == 0 {
+		return found, nil
+	}
+	if found.Resource, err = Canonical(join(rest)); err != nil {
+		return Eligibility{}, err
+	}
+	return found, nil
+}
+
+// marker is what a clause marks.
+func marker(c clause) Kind {
+	if c.parenthesised() {
+		return None
+	}
+	if c.root.Kind() != ast.CallKind {
+		return None
+	}
+	call := c.root.AsCall()
+	if call.IsMemberFunction() || !strings.EqualFold(call.FunctionName(), "has") || len(call.Args()) != 1 ||
+		call.Args()[0].Kind() != ast.SelectKind {
+		return None
+	}
+	selected := call.Args()[0].AsSelect()
+	if selected.Operand().Kind() != ast.MapKind || selected.Operand().AsMap().Size() != 0 {
+		return None
+	}
+	switch strings.ToLower(selected.FieldName()) {
+	case selfMarker:
+		return SelfApproval
+	case peerMarker:
+		return PeerApproval
+	}
+	return None
+}
+
+// Canonical prints a condition in the form in which JIT Access 1.x prints it: one
+// line, single spaces, no parentheses that change nothing, no comments, strings in
+// double quotes. Unlike there, strings are escaped. What prints as something else
+// than it was is an error. Blank text is canonically empty.
+func Canonical(expression string) (string, error) {
+	if strings.TrimSpace(expression) == "" {
+		return "", nil
+	}
+	tree, err := parse(expression)
+	if err != nil {
+		return "", err
+	}
+	if !maybeBool(tree.Expr()) {
+		return "", errors.New("the condition is not true or false")
+	}
+	text, err := print(tree)
+	if err != nil {
+		return "", err
+	}
+	// The printer of cel-go drops parentheses that matter in rare places, such as
+	// (-a).f().
+	again, err := parse(text)
+	if err != nil || !same(tree.Expr(), again.Expr()) {
+		return "", errors.New("the condition cannot be printed unambiguously")
+	}
+	return text, nil
+}
+
+// Equal is whether two conditions mean the same, as far as their form shows:
+// spacing, quoting, comments and needless parentheses do not matter. What cannot
+// be parsed equals only itself.
+func Equal(a, b string) bool {
+	if a == b {
+		return true
+	}
+	canonicalA, errA := Canonical(a)
+	canonicalB, errB := Canonical(b)
+	return errA == nil && errB == nil && canonicalA == canonicalB
+}
+
+// Operators counts the logic operators of a condition: &&, || and !. IAM allows
+// MaxOperators.
+func Operators(expression string) (int, error) {
+	tree, err := parse(expression)
+	if err != nil {
+		return 0, err
+	}
+	return operatorsIn(tree.Expr()), nil
+}
+
+func operatorsIn(root ast.Expr) int {
+	count := 0
+	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.CallKind {
+			return
+		}
+		switch e.AsCall().FunctionName() {
+		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot:
+			count++
+		}
+	}))
+	return count
+}
+
+// maybeBool is whether an expression could be true or false. It is generous: only
+// what is plainly of another type is refused.
+func maybeBool(e ast.Expr) bool {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		return e.AsLiteral().Type().TypeName() == "bool"
+	case ast.ListKind, ast.MapKind, ast.StructKind:
+		return false
+	case ast.CallKind:
+		call := e.AsCall()
+		switch call.FunctionName() {
+		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot:
+			for _, arg := range call.Args() {
+				if !maybeBool(arg) {
+					return false
+				}
+			}
+		case operators.Conditional:
+			return maybeBool(call.Args()[0]) && maybeBool(call.Args()[1]) && maybeBool(call.Args()[2])
+		case operators.Add, operators.Subtract, operators.Multiply, operators.Divide, operators.Modulo, operators.Negate:
+			return false
+		}
+	}
+	return true
+}
+
+// join makes one condition of clauses that each parse by themselves. A line break
+// ends a comment that a clause may end with.
+func join(clauses []string) string {
+	if len(clauses) == 1 {
+		return clauses[0]
+	}
+	var b strings.Builder
+	for i, c := range clauses {
+		if i > 0 {
+			b.WriteString(" && ")
+		}
+		fmt.Fprintf(&b, "(%s\n)", c)
+	}
+	return b.String()
+}
