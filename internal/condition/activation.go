@@ -94,11 +94,11 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 	if err != nil {
 		return access.Window{}, "", false, nil
 	}
-	var rest []string
+	var rest []clause
 	for _, c := range clauses {
 		match := windowPattern.FindStringSubmatch(c.text)
 		if match == nil || ok {
-			rest = append(rest, c.text)
+			rest = append(rest, c)
 			continue
 		}
 		ok = true
@@ -109,7 +109,7 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 	if !ok || len(rest) == 0 {
 		return w, "", ok, nil
 	}
-	if resource, err = Canonical(join(rest)); err != nil {
+	if resource, err = join(rest); err != nil {
 		return access.Window{}, "", true, err
 	}
 	return w, resource, true, nil

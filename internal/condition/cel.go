@@ -19,7 +19,6 @@ import (
 const (
 	maxExpression = 8 << 10 // bytes
 	maxDepth      = 100     // nested parentheses, calls, selections
-	maxOperators  = 64      // logic operators, where clauses are split
 )
 
 // quick is several times faster than cel-go's default parser; every policy that is
@@ -58,7 +57,7 @@ func parseWith(p *parser.Parser, expression string) (*ast.AST, error) {
 	return tree, nil
 }
 
-func print(tree *ast.AST) (string, error) {
+func unparse(tree *ast.AST) (string, error) {
 	text, err := parser.Unparse(tree.Expr(), tree.SourceInfo(), parser.WrapOnColumn(math.MaxInt))
 	if err != nil {
 		return "", errors.New("the condition cannot be printed")
@@ -69,58 +68,71 @@ func print(tree *ast.AST) (string, error) {
 // clause is one of the parts of a condition that && joins at the outermost level.
 type clause struct {
 	text string
-	root ast.Expr
+	tree *ast.AST
 }
 
 // split cuts a condition at every && that no bracket encloses, whatever || and ?:
-// around it bind. The parser says where operators are, so strings and comments do
-// not mislead; one is enclosed if and only if what stands before it does not parse.
+// around it bind.
 func split(expression string) ([]clause, error) {
 	tree, err := parse(expression)
 	if err != nil {
 		return nil, err
 	}
-	if operatorsIn(tree.Expr()) > maxOperators {
-		return nil, fmt.Errorf("the condition has more than %d logic operators", maxOperators)
+	texts := cut([]rune(expression), literals(tree))
+	if len(texts) == 1 {
+		return []clause{{expression, tree}}, nil
 	}
-	source := []rune(expression) // the parser counts in code points
 	var clauses []clause
-	add := func(text string) error {
+	for _, text := range texts {
 		part, err := parse(text)
 		if err != nil {
-			return err
+			return nil, err // ?: with && in its branches
 		}
-		clauses = append(clauses, clause{text, part.Expr()})
-		return nil
-	}
-	begin := 0
-	for _, at := range conjunctions(tree) {
-		if _, err := parse(string(source[:at])); err != nil {
-			continue
-		}
-		if err := add(string(source[begin:at])); err != nil {
-			return nil, err
-		}
-		begin = at + len("&&")
-	}
-	if err := add(string(source[begin:])); err != nil {
-		return nil, err
+		clauses = append(clauses, clause{text, part})
 	}
 	return clauses, nil
 }
 
-// conjunctions are the offsets of the && operators, in order.
-func conjunctions(tree *ast.AST) []int {
-	var at []int
+// cut does the cutting. The parser has said where the literals are, so what looks
+// like a bracket, an operator or a comment outside of them is one.
+func cut(source []rune, literals map[int]int) []string {
+	var texts []string
+	depth, begin := 0, 0
+	for i := 0; i < len(source); i++ {
+		if end, ok := literals[i]; ok {
+			i = end - 1
+			continue
+		}
+		doubled := i+1 < len(source) && source[i] == source[i+1]
+		switch c := source[i]; {
+		case c == '/' && doubled:
+			for i < len(source) && source[i] != '\n' {
+				i++
+			}
+		case c == '&' && doubled && depth == 0:
+			texts = append(texts, string(source[begin:i]))
+			begin = i + 2
+			i++
+		case c == '(' || c == '[' || c == '{':
+			depth++
+		case c == ')' || c == ']' || c == '}':
+			depth--
+		}
+	}
+	return append(texts, string(source[begin:]))
+}
+
+// literals maps where each literal begins to where it ends, in code points.
+func literals(tree *ast.AST) map[int]int {
+	found := map[int]int{}
 	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == operators.LogicalAnd {
-			if where, ok := tree.SourceInfo().GetOffsetRange(e.ID()); ok {
-				at = append(at, int(where.Start))
+		if e.Kind() == ast.LiteralKind {
+			if at, ok := tree.SourceInfo().GetOffsetRange(e.ID()); ok {
+				found[int(at.Start)] = int(at.Stop)
 			}
 		}
 	}))
-	slices.Sort(at)
-	return at
+	return found
 }
 
 // parenthesised is whether the clause begins with a parenthesis, white space and

@@ -76,12 +76,12 @@ func ParseEligibility(expression string) (Eligibility, error) {
 	}
 	var (
 		found Eligibility
-		rest  []string
+		rest  []clause
 	)
 	for _, clause := range clauses {
 		switch kind := marker(clause); {
 		case kind == None:
-			rest = append(rest, clause.text)
+			rest = append(rest, clause)
 		case found.Kind == None:
 			found.Kind = kind
 		case found.Kind != kind:
@@ -91,7 +91,7 @@ func ParseEligibility(expression string) (Eligibility, error) {
 	if found.Kind == None || len(rest) == 0 {
 		return found, nil
 	}
-	if found.Resource, err = Canonical(join(rest)); err != nil {
+	if found.Resource, err = join(rest); err != nil {
 		return Eligibility{}, err
 	}
 	return found, nil
@@ -102,10 +102,10 @@ func marker(c clause) Kind {
 	if c.parenthesised() {
 		return None
 	}
-	if c.root.Kind() != ast.CallKind {
+	if c.tree.Expr().Kind() != ast.CallKind {
 		return None
 	}
-	call := c.root.AsCall()
+	call := c.tree.Expr().AsCall()
 	if call.IsMemberFunction() || !strings.EqualFold(call.FunctionName(), "has") || len(call.Args()) != 1 ||
 		call.Args()[0].Kind() != ast.SelectKind {
 		return None
@@ -135,12 +135,20 @@ func Canonical(expression string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return canonical(expression, tree)
+}
+
+// canonical prints the tree of expression.
+func canonical(expression string, tree *ast.AST) (string, error) {
 	if !maybeBool(tree.Expr()) {
 		return "", errors.New("the condition is not true or false")
 	}
-	text, err := print(tree)
+	text, err := unparse(tree)
 	if err != nil {
 		return "", err
+	}
+	if text == expression {
+		return text, nil
 	}
 	// The printer of cel-go drops parentheses that matter in rare places, such as
 	// (-a).f().
@@ -213,18 +221,18 @@ func maybeBool(e ast.Expr) bool {
 	return true
 }
 
-// join makes one condition of clauses that each parse by themselves. A line break
-// ends a comment that a clause may end with.
-func join(clauses []string) string {
+// join makes one canonical condition of clauses.
+func join(clauses []clause) (string, error) {
 	if len(clauses) == 1 {
-		return clauses[0]
+		return canonical(strings.TrimSpace(clauses[0].text), clauses[0].tree)
 	}
 	var b strings.Builder
 	for i, c := range clauses {
 		if i > 0 {
 			b.WriteString(" && ")
 		}
-		fmt.Fprintf(&b, "(%s\n)", c)
+		// Each has been parsed by itself. The line break ends a comment.
+		fmt.Fprintf(&b, "(%s\n)", c.text)
 	}
-	return b.String()
+	return Canonical(b.String())
 }
