@@ -71,8 +71,8 @@ type clause struct {
 	tree *ast.AST
 }
 
-// split cuts a condition at every && that no bracket encloses, whatever || and ?:
-// around it bind.
+// split cuts a condition at every && that no bracket encloses, whatever || around
+// it binds.
 func split(expression string) ([]clause, error) {
 	tree, err := parse(expression)
 	if err != nil {
@@ -82,11 +82,14 @@ func split(expression string) ([]clause, error) {
 	if len(texts) == 1 {
 		return []clause{{expression, tree}}, nil
 	}
+	if root := tree.Expr(); root.Kind() == ast.CallKind && root.AsCall().FunctionName() == operators.Conditional {
+		return nil, errors.New("the condition has ?: beside &&: one of them must stand in parentheses")
+	}
 	var clauses []clause
 	for _, text := range texts {
 		part, err := parse(text)
 		if err != nil {
-			return nil, err // ?: with && in its branches
+			return nil, err
 		}
 		clauses = append(clauses, clause{text, part})
 	}

@@ -60,11 +60,12 @@ const (
 // level and has no parentheses around it; the other clauses, each in parentheses,
 // are the resource condition.
 //
-// As in JIT Access 1.x that splitting ignores how || and ?: bind, so that ids and
-// links stay the same: "has({}.jitAccessConstraint) && a || b" is an eligibility
-// for "a || b". To CEL it is (marker && a) || b, which gives b to the members at
-// all times and a by eligibility. The reading is safe, because such a split never
-// allows more than the whole text does with the marker taken for true.
+// As in JIT Access 1.x that splitting ignores how || binds, so that ids and links
+// stay the same: "has({}.jitAccessConstraint) && a || b" is an eligibility for
+// "a || b". To CEL it is (marker && a) || b, which gives b to the members at all
+// times and a by eligibility. The reading is safe, because such a split never
+// allows more than the whole text does with the marker taken for true. That does
+// not hold for ?:, which is an error unless it stands in parentheses.
 func ParseEligibility(expression string) (Eligibility, error) {
 	folded := strings.ToLower(expression)
 	if !strings.Contains(folded, selfMarker) && !strings.Contains(folded, peerMarker) {
