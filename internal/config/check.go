@@ -1,0 +1,147 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// maxRequestTimeout is how long a signature is good for at most: Google promises
+// to publish a service account's key for that long after its last use.
+const maxRequestTimeout = 6 * time.Hour
+
+// platform tells where the service runs.
+func (r *reader) platform(c *Config) {
+	if service := strings.TrimSpace(r.lookup("GAE_SERVICE")); service != "" {
+		c.Platform, c.Service = AppEngine, service
+	} else if service := strings.TrimSpace(r.lookup("K_SERVICE")); service != "" {
+		c.Platform, c.Service = CloudRun, service
+	}
+}
+
+// check is for what a single tag cannot say.
+func (r *reader) check(c *Config) {
+	r.checkCatalog(c)
+	r.checkRequests(&c.Requests)
+	r.checkIdentity(c)
+	r.checkMail(&c.Mail)
+	r.checkOrigins(c)
+}
+
+func (r *reader) checkCatalog(c *Config) {
+	if project := c.Google.Project; project != "" {
+		if _, err := access.Project(project); err != nil {
+			r.fault("GOOGLE_CLOUD_PROJECT")
+		}
+	}
+	switch scope := c.Catalog.Scope; {
+	case scope == "" && c.Google.Project != "":
+		c.Catalog.Scope = "projects/" + c.Google.Project
+	case scope != "":
+		if _, err := access.ParseResource(scope); err != nil {
+			r.fault("RESOURCE_SCOPE")
+		}
+	}
+	if !strings.EqualFold(c.Catalog.Kind, "AssetInventory") {
+		r.fault("RESOURCE_CATALOG")
+	}
+	c.Catalog.Kind = "AssetInventory"
+	if c.Catalog.CustomerID == "" {
+		r.fault("RESOURCE_CUSTOMER_ID")
+	}
+}
+
+func (r *reader) checkRequests(c *Requests) {
+	if c.MinReviewers > c.MaxReviewers && !r.variables["ACTIVATION_REQUEST_MIN_REVIEWERS"].bad &&
+		!r.variables["ACTIVATION_REQUEST_MAX_REVIEWERS"].bad {
+		// Blame what was set; the other is a default.
+		blamed := "ACTIVATION_REQUEST_MIN_REVIEWERS"
+		if r.variables[blamed].text == "" {
+			blamed = "ACTIVATION_REQUEST_MAX_REVIEWERS"
+		}
+		r.faultBecause(blamed, fmt.Sprintf("at least %d reviewers and at most %d cannot both hold", c.MinReviewers, c.MaxReviewers))
+	}
+	if c.Timeout > maxRequestTimeout {
+		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as 360, because a signature can be verified for 6 hours", c.Timeout/time.Minute)
+		c.Timeout = maxRequestTimeout
+	}
+	var ok bool
+	if c.Admins, ok = parsePeople(c.Admins); !ok {
+		r.fault("ADMINS")
+	}
+	if c.Auditors, ok = parsePeople(c.Auditors); !ok {
+		r.fault("AUDITORS")
+	} else if len(c.Auditors) > 0 {
+		r.warn("AUDITORS has no effect: this version has no history to read")
+	}
+}
+
+func (r *reader) checkIdentity(c *Config) {
+	for _, audience := range c.Identity.Audiences {
+		if !strings.HasPrefix(audience, "/projects/") || strings.ContainsAny(audience, " \t\r\n") {
+			r.fault("IAP_AUDIENCE")
+		}
+	}
+	if c.Platform == Host && len(c.Identity.Audiences) == 0 {
+		r.faultBecause("IAP_AUDIENCE", "neither GAE_SERVICE nor K_SERVICE is set, so it cannot be derived")
+	}
+	if !c.Identity.VerifyAudience {
+		r.warn("IAP_VERIFY_AUDIENCE is false: an assertion for any other service of this project is accepted; set IAP_AUDIENCE instead")
+	}
+	if c.Identity.BackendServiceID != "" && c.Server.PublicURL == "" {
+		r.warn("IAP_BACKEND_SERVICE_ID is set and PUBLIC_URL is not: behind a load balancer no link can be written without it")
+	}
+}
+
+// checkMail looks at the server only when mail is sent at all.
+func (r *reader) checkMail(c *Mail) {
+	if c.SenderAddress == "" {
+		r.warn("SMTP_SENDER_ADDRESS is not set: no mail is sent, people pass links on by hand")
+		return
+	}
+	sender, err := access.ParsePrincipal(c.SenderAddress)
+	if err != nil {
+		r.fault("SMTP_SENDER_ADDRESS")
+	}
+	c.SenderAddress = sender.String()
+	if strings.ContainsFunc(c.SenderName, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		r.faultBecause("SMTP_SENDER_NAME", "without control characters")
+	}
+	c.Host = strings.Trim(c.Host, "[]")
+	if !isLoopback(c.Host) {
+		if !c.StartTLS {
+			r.fault("SMTP_ENABLE_STARTTLS")
+		}
+		if c.Port == 25 {
+			r.fault("SMTP_PORT")
+		}
+	}
+	secret := c.PasswordPath != "" || !c.Password.IsZero()
+	switch {
+	case c.Username != "" && !secret:
+		r.warn("SMTP_USERNAME is set without SMTP_SECRET or SMTP_PASSWORD: nobody logs in to the mail server")
+	case c.Username == "" && secret:
+		r.warn("a password for mail is set without SMTP_USERNAME: nobody logs in to the mail server")
+	case c.PasswordPath != "" && !c.Password.IsZero():
+		r.warn("SMTP_PASSWORD is ignored, because SMTP_SECRET is set")
+	}
+}
+
+func (r *reader) checkOrigins(c *Config) {
+	if text := c.Server.PublicURL; text != "" {
+		origin, _, ok := parseOrigin(text)
+		if !ok {
+			r.fault("PUBLIC_URL")
+		}
+		c.Server.PublicURL = origin
+	}
+	if text := c.Google.Endpoint; text != "" {
+		origin, host, ok := parseOrigin(text)
+		if !ok || !isLoopback(host) {
+			r.fault("JITACCESS_GOOGLE_ENDPOINT")
+		}
+		c.Google.Endpoint = origin
+	}
+}

@@ -1,0 +1,130 @@
+// Package config reads the environment. Everything that can be wrong with the text
+// is found at once, so that an operator corrects it in one go; nothing is asked of
+// anybody else.
+//
+// The variables are those of JIT Access 1.x, read by its rules: values are trimmed,
+// blank is unset, "true" in any case is true and all else is false. Each is a field
+// of Config with tags:
+//
+//	env      its names; of several the first that is set counts
+//	accept   what it may be, for the documentation and for a fault: "must be …"
+//	default  what it is when unset, in the same notation
+//	doc      what it does, in one line
+//	min, max bounds of a number, in its unit
+//	unit     of a duration: "minutes" or "seconds"
+//	pattern  what a text must match in full
+//	secret   "true" keeps what was read out of faults
+package config
+
+import (
+	"regexp"
+	"time"
+)
+
+// Config is the configuration of the service. It is plain data; Read makes it.
+type Config struct {
+	// Platform is where the service runs, and Service its name there.
+	Platform Platform
+	Service  string
+	// Warnings are for the log at start: one sentence each, without secrets.
+	Warnings []string
+
+	Catalog     Catalog     `title:"What access is to"`
+	Requests    Requests    `title:"Requests"`
+	Identity    Identity    `title:"Who is who"`
+	Server      Server      `title:"Server"`
+	Mail        Mail        `title:"Mail"`
+	Google      Google      `title:"Google Cloud"`
+	Unavailable Unavailable `title:"Not available in this version"`
+}
+
+// Platform is where the service runs.
+type Platform int
+
+const (
+	// Host is any machine that is not one of the others.
+	Host Platform = iota
+	// AppEngine is told by GAE_SERVICE.
+	AppEngine
+	// CloudRun is told by K_SERVICE.
+	CloudRun
+)
+
+func (p Platform) String() string { return [...]string{"host", "App Engine", "Cloud Run"}[p] }
+
+// Catalog is where entitlements are looked up.
+type Catalog struct {
+	// Scope is empty when it is the project in which the service runs and no
+	// variable names that.
+	Scope         string `env:"RESOURCE_SCOPE" accept:"projects/ID, folders/NUMBER or organizations/NUMBER" doc:"The part of the organization whose projects people can get access to. Unset, it is the project in which the service runs: $GOOGLE_CLOUD_PROJECT, or where that is unset, as it usually is on Cloud Run, the project that the metadata server names."`
+	Kind          string `env:"RESOURCE_CATALOG" accept:"AssetInventory. PolicyAnalyzer, which JIT Access 1.x used when the variable was unset, is not available in this version; AssetInventory needs RESOURCE_CUSTOMER_ID and the Groups Reader role" doc:"How entitlements are found. Required."`
+	CustomerID    string `env:"RESOURCE_CUSTOMER_ID" pattern:"C[0-9A-Za-z]+" accept:"the customer id of Cloud Identity or Workspace: C and letters or digits, such as C0123abcd" doc:"Whose groups are looked up. Required."`
+	ProjectsQuery string `env:"AVAILABLE_PROJECTS_QUERY" default:"state:ACTIVE" accept:"a query of Resource Manager's projects.search" doc:"Which projects people may choose from."`
+}
+
+// Requests is what holds for every request.
+type Requests struct {
+	MaxDuration          time.Duration  `env:"ELEVATION_DURATION,ACTIVATION_TIMEOUT" default:"120" unit:"minutes" min:"1" max:"525600" accept:"a whole number of minutes from 1 to 525600" doc:"The longest access."`
+	Timeout              time.Duration  `env:"ACTIVATION_REQUEST_TIMEOUT" default:"60" unit:"minutes" min:"1" max:"525600" accept:"a whole number of minutes, 1 or more; more than 360 count as 360, because Google publishes the key of a signature for 6 hours" doc:"How long a request can be approved."`
+	MinReviewers         int            `env:"ACTIVATION_REQUEST_MIN_REVIEWERS" default:"1" min:"1" max:"1000" accept:"a whole number from 1 to ACTIVATION_REQUEST_MAX_REVIEWERS" doc:"How many people must be asked, at least. One approval is enough."`
+	MaxReviewers         int            `env:"ACTIVATION_REQUEST_MAX_REVIEWERS" default:"10" min:"1" max:"1000" accept:"a whole number from ACTIVATION_REQUEST_MIN_REVIEWERS to 1000" doc:"How many people can be asked, at most."`
+	MaxRoles             int            `env:"ACTIVATION_REQUEST_MAX_ROLES" default:"10" min:"1" max:"1000" accept:"a whole number from 1 to 1000" doc:"How many roles can be activated together."`
+	JustificationPattern *regexp.Regexp `env:"JUSTIFICATION_PATTERN" default:".*" accept:"an RE2 regular expression (https://github.com/google/re2/wiki/Syntax) of at most 1000 characters" doc:"What a justification must match, as a whole."`
+	JustificationHint    string         `env:"JUSTIFICATION_HINT" default:"Bug or case number" accept:"text" doc:"Tells people what to give as the justification."`
+	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS".
+	Admins   []string `env:"ADMINS" accept:"a comma-separated list of user:ADDRESS and group:ADDRESS" doc:"Who may end anyone's access. They approve nothing by it."`
+	Auditors []string `env:"AUDITORS" accept:"a comma-separated list of user:ADDRESS and group:ADDRESS" doc:"Who may read everyone's history. Read, and not used in this version."`
+}
+
+// Identity is how callers are identified.
+type Identity struct {
+	BackendServiceID string   `env:"IAP_BACKEND_SERVICE_ID" pattern:"[0-9]{1,32}" accept:"the number of the load balancer's backend service" doc:"Cloud Run behind a load balancer: the backend service for which IAP makes its assertions. Leave it unset for IAP directly on Cloud Run."`
+	Audiences        []string `env:"IAP_AUDIENCE" accept:"a comma-separated list of audiences that begin with /projects/" doc:"Exactly which audiences an IAP assertion may have. Unset, it is derived from the platform; required where the service runs on neither App Engine nor Cloud Run."`
+	VerifyAudience   bool     `env:"IAP_VERIFY_AUDIENCE" default:"true" accept:"true or false" doc:"false accepts any audience of this project instead of exactly the one. Better set IAP_AUDIENCE."`
+}
+
+// Server is the HTTP interface.
+type Server struct {
+	Port int `env:"PORT" default:"8080" min:"1" max:"65535" accept:"a port from 1 to 65535" doc:"Where to listen. The platform sets it."`
+	// PublicURL is scheme and host, and port if it is not the usual one.
+	PublicURL string `env:"PUBLIC_URL" accept:"https://HOST, without a path (http only for a loopback host)" doc:"The origin of links in mails. Unset, it is the host that a request came to, if that is certainly the platform's own name for the service; under any other host what must write a link is refused."`
+}
+
+// Mail is how people are told. There is none when SenderAddress is empty.
+type Mail struct {
+	SenderAddress string         `env:"SMTP_SENDER_ADDRESS" accept:"an address of the form local@domain" doc:"Who mails are from. Setting it turns mail on; without it people pass links on by hand, and the rest of this section has no effect."`
+	SenderName    string         `env:"SMTP_SENDER_NAME" default:"JIT Access" accept:"text" doc:"The name beside that address."`
+	Host          string         `env:"SMTP_HOST" default:"smtp.gmail.com" pattern:"[A-Za-z0-9._-]{1,253}|\\[?[0-9A-Fa-f:.]+\\]?" accept:"a host name or address, without a port" doc:"The mail server."`
+	Port          int            `env:"SMTP_PORT" default:"587" min:"1" max:"65535" accept:"a port from 1 to 65535 other than 25, which Google Cloud blocks (25 only on a loopback host)" doc:"Its port."`
+	StartTLS      bool           `env:"SMTP_ENABLE_STARTTLS" default:"true" accept:"true, unless SMTP_HOST is a loopback host: mail and password would be sent in clear text" doc:"Whether to demand STARTTLS."`
+	Username      string         `env:"SMTP_USERNAME" accept:"text" doc:"Who logs in. Without it, or without a password, nobody does."`
+	Password      Secret         `env:"SMTP_PASSWORD" accept:"text" secret:"true" doc:"The password. Better use SMTP_SECRET."`
+	PasswordPath  string         `env:"SMTP_SECRET" pattern:"projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,18}|[A-Za-z][A-Za-z0-9_-]{0,62})" accept:"projects/PROJECT/secrets/SECRET/versions/VERSION" secret:"true" doc:"The version of a secret in Secret Manager that holds the password. It takes precedence over SMTP_PASSWORD."`
+	TimeZone      *time.Location `env:"NOTIFICATION_TIMEZONE" default:"UTC" accept:"a region such as Europe/Berlin, an offset such as +10:00 or UTC+2, UTC, GMT or Z; upper and lower case matter" doc:"The time zone of times in mails."`
+}
+
+// Google is how Google Cloud is reached.
+type Google struct {
+	// Project is empty when only the metadata server knows.
+	Project string `env:"GOOGLE_CLOUD_PROJECT" accept:"a project id" doc:"The project in which the service runs. App Engine sets it; unset, the metadata server is asked."`
+	// ConnectTimeout, ReadTimeout and WriteTimeout are 0 for none of our own.
+	ConnectTimeout time.Duration `env:"BACKEND_CONNECT_TIMEOUT" default:"5" unit:"seconds" min:"0" max:"3600" accept:"a whole number of seconds from 0 to 3600" doc:"How long to wait for a connection to a Google API; 0 is no limit of its own."`
+	ReadTimeout    time.Duration `env:"BACKEND_READ_TIMEOUT" default:"20" unit:"seconds" min:"0" max:"3600" accept:"a whole number of seconds from 0 to 3600" doc:"How long to wait for its answer; 0 is no limit of its own."`
+	WriteTimeout   time.Duration `env:"BACKEND_WRITE_TIMEOUT" default:"5" unit:"seconds" min:"0" max:"3600" accept:"a whole number of seconds from 0 to 3600" doc:"How long sending a request to it may take; 0 is no limit of its own."`
+	// Endpoint is scheme, host and port.
+	Endpoint     string `env:"JITACCESS_GOOGLE_ENDPOINT" accept:"http://HOST:PORT or https://HOST:PORT on a loopback host, without a path" doc:"Replaces the host of every Google API, for the sandbox and for tests. No credentials are sent to it unless GCE_METADATA_HOST is set."`
+	MetadataHost string `env:"GCE_METADATA_HOST" accept:"HOST or HOST:PORT" doc:"Replaces the host of the metadata server."`
+}
+
+// Unavailable are variables of JIT Access 1.x, and of this service's plan, that
+// have no effect yet. Whoever sets one expects something, so it is a fault.
+type Unavailable struct {
+	Database       absent `env:"DATABASE_URL" secret:"true" accept:"unset: this version has no ledger" doc:"A database that remembers requests."`
+	Policy         absent `env:"POLICY" accept:"unset: this version reads no policy file" doc:"A file that refines what activating a role takes."`
+	Topic          absent `env:"NOTIFICATION_TOPIC" accept:"unset: this version does not publish to Pub/Sub" doc:"A Pub/Sub topic for notifications."`
+	AddressMapping absent `env:"SMTP_ADDRESS_MAPPING" accept:"unset: this version does not map addresses" doc:"A CEL expression that gives the address to which a person's mail goes."`
+	MailOptions    absent `env:"SMTP_OPTIONS" secret:"true" accept:"unset: this version has no further options for mail" doc:"JavaMail properties."`
+}
+
+// absent is the type of a variable that must be unset.
+type absent struct{}

@@ -1,0 +1,101 @@
+package config_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"jitaccess/internal/config"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md")
+
+const documentation = "../../docs/configuration.md"
+
+// The page is made from the struct; go test ./internal/config -update writes it.
+func TestDocumentationIsThatOfTheStruct(t *testing.T) {
+	want := document()
+	if *update {
+		if err := os.WriteFile(documentation, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(documentation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Error("docs/configuration.md differs from the struct: go test ./internal/config -update")
+	}
+}
+
+func TestEveryVariableIsDocumentedOnce(t *testing.T) {
+	seen := map[string]bool{}
+	for section := range reflect.TypeFor[config.Config]().Fields() {
+		if section.Tag.Get("title") == "" {
+			if section.Tag.Get("env") != "" {
+				t.Errorf("%s stands outside of a section", section.Name)
+			}
+			continue
+		}
+		for field := range section.Type.Fields() {
+			for name := range strings.SplitSeq(field.Tag.Get("env"), ",") {
+				if name == "" || seen[name] {
+					t.Errorf("%s: no variable, or one that is read twice: %q", field.Name, name)
+				}
+				seen[name] = true
+			}
+			if doc := field.Tag.Get("doc"); !strings.HasSuffix(doc, ".") || field.Tag.Get("accept") == "" {
+				t.Errorf("%s lacks doc or accept", field.Name)
+			}
+		}
+	}
+	for _, name := range strings.Fields(`RESOURCE_SCOPE RESOURCE_CATALOG RESOURCE_CUSTOMER_ID ELEVATION_DURATION ACTIVATION_TIMEOUT
+		ACTIVATION_REQUEST_TIMEOUT JUSTIFICATION_PATTERN JUSTIFICATION_HINT ACTIVATION_REQUEST_MIN_REVIEWERS
+		ACTIVATION_REQUEST_MAX_REVIEWERS ACTIVATION_REQUEST_MAX_ROLES AVAILABLE_PROJECTS_QUERY IAP_BACKEND_SERVICE_ID
+		IAP_VERIFY_AUDIENCE NOTIFICATION_TIMEZONE NOTIFICATION_TOPIC SMTP_HOST SMTP_PORT SMTP_ENABLE_STARTTLS SMTP_SENDER_NAME
+		SMTP_SENDER_ADDRESS SMTP_USERNAME SMTP_PASSWORD SMTP_SECRET SMTP_OPTIONS SMTP_ADDRESS_MAPPING BACKEND_CONNECT_TIMEOUT
+		BACKEND_READ_TIMEOUT BACKEND_WRITE_TIMEOUT PORT PUBLIC_URL DATABASE_URL POLICY IAP_AUDIENCE AUDITORS ADMINS
+		JITACCESS_GOOGLE_ENDPOINT`) {
+		if !seen[name] {
+			t.Errorf("%s is not read", name)
+		}
+	}
+}
+
+func document() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+Environment variables, and nothing else. This page is made from the source.
+
+They are the variables of JIT Access 1.x with its reading rules: values are trimmed, and a blank one counts as unset. Of yes-or-no variables ` + "`true`" + ` alone,
+in any case, is yes. Everything that is wrong with them is reported when the service starts, all at once, one line a variable; it then exits with status 2.
+
+` + "`GAE_SERVICE`" + ` says that the service runs on App Engine, ` + "`K_SERVICE`" + ` that it runs on Cloud Run; those platforms set them.
+`)
+	for section := range reflect.TypeFor[config.Config]().Fields() {
+		title := section.Tag.Get("title")
+		if title == "" {
+			continue
+		}
+		fmt.Fprintf(&b, "\n## %s\n\n| variable | is | when unset | what it does |\n|---|---|---|---|\n", title)
+		for field := range section.Type.Fields() {
+			tag := field.Tag
+			name := "`" + strings.ReplaceAll(tag.Get("env"), ",", "`, else `") + "`"
+			unset := tag.Get("default")
+			if unset != "" {
+				unset = "`" + unset + "`"
+			}
+			cells := []string{name, tag.Get("accept"), unset, tag.Get("doc")}
+			for i, cell := range cells {
+				cells[i] = strings.ReplaceAll(cell, "|", `\|`)
+			}
+			fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
+		}
+	}
+	return b.String()
+}

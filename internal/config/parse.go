@@ -1,0 +1,207 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"regexp"
+	"regexp/syntax"
+	"strconv"
+	"strings"
+	"time"
+	_ "time/tzdata" // zones must not depend on what the machine has installed
+	"unicode/utf8"
+
+	"jitaccess/internal/access"
+)
+
+var intPattern = regexp.MustCompile(`^[+-]?[0-9]{1,18}$`)
+
+// parseInt reads what Java's parseInt reads, within the bounds of the tag.
+func parseInt(text string, tag reflect.StructTag) (int, bool) {
+	if !intPattern.MatchString(text) {
+		return 0, false
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, false
+	}
+	return n, n >= bound(tag, "min", 0) && n <= bound(tag, "max", math.MaxInt32)
+}
+
+func bound(tag reflect.StructTag, name string, none int) int {
+	text, ok := tag.Lookup(name)
+	if !ok {
+		return none
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		panic("config: " + name + " of a field is not a number")
+	}
+	return n
+}
+
+// parseList splits at commas; empty entries are dropped.
+func parseList(text string) []string {
+	var list []string
+	for entry := range strings.SplitSeq(text, ",") {
+		if entry = strings.TrimSpace(entry); entry != "" {
+			list = append(list, entry)
+		}
+	}
+	return list
+}
+
+// parsePeople makes every entry of a list canonical.
+func parsePeople(list []string) ([]string, bool) {
+	var people []string
+	for _, entry := range list {
+		kind, address, _ := strings.Cut(entry, ":")
+		principal, err := access.ParsePrincipal(address)
+		if err != nil || kind != "user" && kind != "group" {
+			return nil, false
+		}
+		people = append(people, kind+":"+principal.String())
+	}
+	return people, true
+}
+
+// The forms of Java's ZoneId: an offset, an offset behind UTC, GMT or UT, or a
+// region.
+var (
+	offsetPattern = regexp.MustCompile(`^([+-])([0-9]{1,2})(?::?([0-9]{2})(?::?([0-9]{2}))?)?$`)
+	regionPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9~/._+-]+$`)
+)
+
+// notRegions are names that Go or the zone database know and Java does not.
+var notRegions = map[string]bool{"EST": true, "MST": true, "HST": true, "ROC": true, "Local": true, "Factory": true,
+	"localtime": true, "posixrules": true}
+
+func parseZone(text string) (*time.Location, bool) {
+	if text == "Z" || text == "UT" {
+		return time.UTC, true
+	}
+	offset := text
+	for _, prefix := range []string{"UTC", "GMT", "UT"} {
+		if rest, ok := strings.CutPrefix(text, prefix); ok && rest != "" && strings.ContainsAny(rest[:1], "+-") {
+			offset = rest
+			break
+		}
+	}
+	if offset != text || strings.ContainsAny(text[:1], "+-") {
+		return parseOffset(text, offset)
+	}
+	if notRegions[text] || !regionPattern.MatchString(text) || strings.HasPrefix(text, "posix/") || strings.HasPrefix(text, "right/") {
+		return nil, false
+	}
+	zone, err := time.LoadLocation(text)
+	return zone, err == nil
+}
+
+// parseOffset reads +h, +hh, +hh:mm, +hhmm, +hh:mm:ss and +hhmmss, up to 18 hours.
+func parseOffset(name, text string) (*time.Location, bool) {
+	match := offsetPattern.FindStringSubmatch(text)
+	if match == nil || len(match[2]) == 1 && match[3] != "" || match[4] != "" && strings.Count(text, ":") == 1 {
+		return nil, false
+	}
+	seconds := 0
+	for i, unit := range []int{3600, 60, 1} {
+		n, _ := strconv.Atoi("0" + match[2+i]) // digits by the pattern
+		if i > 0 && n > 59 {
+			return nil, false
+		}
+		seconds += n * unit
+	}
+	if seconds > 18*3600 {
+		return nil, false
+	}
+	if match[1] == "-" {
+		seconds = -seconds
+	}
+	return time.FixedZone(name, seconds), true
+}
+
+// maxPattern bounds the program that a pattern becomes; RE2 keeps matching linear.
+const maxPattern = 1000
+
+// misread are constructs of Java's regular expressions that RE2 accepts and takes
+// for something else.
+var misread = []struct {
+	construct *regexp.Regexp
+	name      string
+}{
+	{regexp.MustCompile(`\[[^\]]*&&`), "an intersection of character classes"},
+	{regexp.MustCompile(`\[\^?[^\]\[]*\[[^:\]]`), "a character class within another"},
+	{regexp.MustCompile(`\(\?[a-zA-Z-]*U`), "the flag U"},
+}
+
+// escapedPair is a backslash with what it escapes; these are no construct.
+var escapedPair = regexp.MustCompile(`\\.`)
+
+// parsePattern compiles a pattern that is to match in full, or says why not.
+func parsePattern(text string) (pattern *regexp.Regexp, why string) {
+	if utf8.RuneCountInString(text) > maxPattern {
+		return nil, "it is longer"
+	}
+	// By itself first: "a)|(b" must not become valid by what is put around it.
+	if _, err := regexp.Compile(text); err != nil {
+		var fault *syntax.Error
+		if !errors.As(err, &fault) {
+			return nil, err.Error()
+		}
+		switch fault.Code {
+		case syntax.ErrInvalidPerlOp, syntax.ErrInvalidRepeatOp, syntax.ErrInvalidEscape, syntax.ErrInvalidCharRange:
+			return nil, fmt.Sprintf("it has %q, which Java may understand and RE2 does not", fault.Expr)
+		}
+		return nil, fault.Code.String()
+	}
+	plain := escapedPair.ReplaceAllString(text, "_")
+	for _, m := range misread {
+		if m.construct.MatchString(plain) {
+			return nil, "it has " + m.name + ", which Java understands and RE2 takes for something else"
+		}
+	}
+	pattern, err := regexp.Compile(`^(?:` + text + `)$`)
+	if err != nil {
+		return nil, `\Q must be closed by \E`
+	}
+	return pattern, ""
+}
+
+// parseOrigin reads scheme and host, and port if it is not the usual one. Plain
+// HTTP is for loopback hosts.
+func parseOrigin(text string) (origin, host string, ok bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.User != nil || u.Opaque != "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery ||
+		u.Fragment != "" || strings.HasSuffix(text, "#") {
+		return "", "", false
+	}
+	host = strings.ToLower(u.Hostname())
+	if !hostPattern.MatchString(host) || strings.HasSuffix(u.Host, ":") || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(host)) {
+		return "", "", false
+	}
+	authority := strings.ToLower(u.Host)
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > math.MaxUint16 {
+			return "", "", false
+		}
+		if u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+			authority = strings.TrimSuffix(authority, ":"+port)
+		}
+	}
+	return u.Scheme + "://" + authority, host, true
+}
+
+var hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|[0-9a-f:.]+)$`)
+
+// isLoopback is whether a host is this machine. Of names only localhost is certain.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	return err == nil && address.Unmap().IsLoopback()
+}

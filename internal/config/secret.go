@@ -1,0 +1,44 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+const redacted = "[redacted]"
+
+// Secret is a text that never prints: not with any verb of fmt, not as JSON or
+// text, not in a log. The zero value is no secret.
+type Secret struct {
+	// A pointer, because fmt prints the unexported fields of others without
+	// calling any method.
+	value *string
+}
+
+// NewSecret hides text.
+func NewSecret(text string) Secret {
+	if text == "" {
+		return Secret{}
+	}
+	return Secret{&text}
+}
+
+// Reveal is the text itself, for the one place that needs it.
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
+
+// IsZero is whether there is no secret.
+func (s Secret) IsZero() bool { return s.value == nil }
+
+func (s Secret) String() string               { return redacted }
+func (s Secret) GoString() string             { return redacted }
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+
+// Format keeps the verbs that would look past String, such as %x and %d, from the
+// text.
+func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
