@@ -178,7 +178,7 @@ func TestThreat19_NothingOutsideTheWindow(t *testing.T) {
 		"'''", `r"`, "request.time", " < ", "timestamp(", " in ", ".", ",", "/*", "*/", "&", "|", "\r", "`"}
 	random := rand.New(rand.NewPCG(3, 4))
 	accepted := 0
-	for range 5000 {
+	for range 2500 {
 		var b strings.Builder
 		for range 1 + random.IntN(7) {
 			b.WriteString(pieces[random.IntN(len(pieces))])
@@ -187,7 +187,7 @@ func TestThreat19_NothingOutsideTheWindow(t *testing.T) {
 			accepted++
 		}
 	}
-	if accepted < 100 {
+	if accepted < 50 {
 		t.Errorf("only %d conditions could be tried", accepted)
 	}
 }

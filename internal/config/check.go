@@ -87,6 +87,10 @@ func (r *reader) checkIdentity(c *Config) {
 	if c.Platform == Host && len(c.Identity.Audiences) == 0 {
 		r.faultBecause("IAP_AUDIENCE", "neither GAE_SERVICE nor K_SERVICE is set, so it cannot be derived")
 	}
+	if !c.Identity.VerifyAudience && len(c.Identity.Audiences) > 0 {
+		r.warn("IAP_VERIFY_AUDIENCE is ignored, because IAP_AUDIENCE is set")
+		c.Identity.VerifyAudience = true
+	}
 	if !c.Identity.VerifyAudience {
 		r.warn("IAP_VERIFY_AUDIENCE is false: an assertion for any other service of this project is accepted; set IAP_AUDIENCE instead")
 	}

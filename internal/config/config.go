@@ -65,7 +65,7 @@ type Catalog struct {
 // Requests is what holds for every request.
 type Requests struct {
 	MaxDuration          time.Duration  `env:"ELEVATION_DURATION,ACTIVATION_TIMEOUT" default:"120" unit:"minutes" min:"1" max:"525600" accept:"a whole number of minutes from 1 to 525600" doc:"The longest access."`
-	Timeout              time.Duration  `env:"ACTIVATION_REQUEST_TIMEOUT" default:"60" unit:"minutes" min:"1" max:"525600" accept:"a whole number of minutes, 1 or more; more than 360 count as 360, because Google publishes the key of a signature for 6 hours" doc:"How long a request can be approved."`
+	Timeout              time.Duration  `env:"ACTIVATION_REQUEST_TIMEOUT" default:"60" unit:"minutes" min:"1" max:"525600" accept:"a whole number of minutes from 1 to 525600; more than 360 count as 360, because Google publishes the key of a signature for 6 hours" doc:"How long a request can be approved."`
 	MinReviewers         int            `env:"ACTIVATION_REQUEST_MIN_REVIEWERS" default:"1" min:"1" max:"1000" accept:"a whole number from 1 to ACTIVATION_REQUEST_MAX_REVIEWERS" doc:"How many people must be asked, at least. One approval is enough."`
 	MaxReviewers         int            `env:"ACTIVATION_REQUEST_MAX_REVIEWERS" default:"10" min:"1" max:"1000" accept:"a whole number from ACTIVATION_REQUEST_MIN_REVIEWERS to 1000" doc:"How many people can be asked, at most."`
 	MaxRoles             int            `env:"ACTIVATION_REQUEST_MAX_ROLES" default:"10" min:"1" max:"1000" accept:"a whole number from 1 to 1000" doc:"How many roles can be activated together."`
@@ -80,7 +80,7 @@ type Requests struct {
 type Identity struct {
 	BackendServiceID string   `env:"IAP_BACKEND_SERVICE_ID" pattern:"[0-9]{1,32}" accept:"the number of the load balancer's backend service" doc:"Cloud Run behind a load balancer: the backend service for which IAP makes its assertions. Leave it unset for IAP directly on Cloud Run."`
 	Audiences        []string `env:"IAP_AUDIENCE" accept:"a comma-separated list of audiences that begin with /projects/" doc:"Exactly which audiences an IAP assertion may have. Unset, it is derived from the platform; required where the service runs on neither App Engine nor Cloud Run."`
-	VerifyAudience   bool     `env:"IAP_VERIFY_AUDIENCE" default:"true" accept:"true or false" doc:"false accepts any audience of this project instead of exactly the one. Better set IAP_AUDIENCE."`
+	VerifyAudience   bool     `env:"IAP_VERIFY_AUDIENCE" default:"true" accept:"true or false" doc:"false accepts any audience of this project instead of exactly the one. Better set IAP_AUDIENCE, which makes this variable ineffective."`
 }
 
 // Server is the HTTP interface.

@@ -82,7 +82,7 @@ in any case, is yes. Everything that is wrong with them is reported when the ser
 		if title == "" {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## %s\n\n| variable | is | when unset | what it does |\n|---|---|---|---|\n", title)
+		fmt.Fprintf(&b, "\n## %s\n\n| variable | must be | when unset | what it does |\n|---|---|---|---|\n", title)
 		for field := range section.Type.Fields() {
 			tag := field.Tag
 			name := "`" + strings.ReplaceAll(tag.Get("env"), ",", "`, else `") + "`"

@@ -90,6 +90,15 @@ func TestJustificationPattern_Faults(t *testing.T) {
 	}
 }
 
+// RE2 matches in linear time; what is left to bound is the size of its program.
+func TestThreat18_PatternIsBounded(t *testing.T) {
+	for _, pattern := range []string{strings.Repeat("a", 1001), "(a{1000}){1000}", "((a{100}){100}){100}", strings.Repeat("(", 500) + strings.Repeat(")*", 500), "a{1001}"} {
+		if found := faults(t, with("JUSTIFICATION_PATTERN="+pattern)); len(found) != 1 {
+			t.Errorf("%.40q is accepted", pattern)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add("PUBLIC_URL", "https://[::1]:443/")
 	f.Add("NOTIFICATION_TIMEZONE", "UTC+2")

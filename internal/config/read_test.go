@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,27 +183,18 @@ func TestRead_AllFaultsAtOnce(t *testing.T) {
 		if name == "SMTP_SENDER_ADDRESS" {
 			continue
 		}
-		if !contains(got, name) {
+		if !slices.Contains(got, name) {
 			t.Errorf("the fault of %s is not reported", name)
 		}
 	}
 	// These were not set, and are needed.
-	if !contains(got, "RESOURCE_CUSTOMER_ID") || !contains(got, "IAP_AUDIENCE") || len(got) != len(env)-1+2 {
+	if !slices.Contains(got, "RESOURCE_CUSTOMER_ID") || !slices.Contains(got, "IAP_AUDIENCE") || len(got) != len(env)-1+2 {
 		t.Errorf("got the faults of %v", got)
 	}
 	_, err := read(env)
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != len(got) {
 		t.Errorf("%d faults are printed on %d lines", len(got), len(lines))
 	}
-}
-
-func contains(list []string, s string) bool {
-	for _, entry := range list {
-		if entry == s {
-			return true
-		}
-	}
-	return false
 }
 
 func TestRead_LineBreaksInAValueStayOnTheLine(t *testing.T) {
@@ -269,6 +261,7 @@ func TestRead_Values(t *testing.T) {
 		{[]string{"IAP_VERIFY_AUDIENCE=yes"}, verify, false},
 		{[]string{"IAP_VERIFY_AUDIENCE=1"}, verify, false},
 		{[]string{"IAP_VERIFY_AUDIENCE= "}, verify, true},
+		{[]string{"IAP_VERIFY_AUDIENCE=false", "IAP_AUDIENCE=/projects/1/apps/a"}, verify, true},
 		{[]string{"IAP_AUDIENCE=/projects/1/apps/a,, /projects/1/global/backendServices/2 ,"},
 			func(c *config.Config) any { return strings.Join(c.Identity.Audiences, "+") }, "/projects/1/apps/a+/projects/1/global/backendServices/2"},
 		{[]string{"ADMINS=user:Ana@Example.com, group:oncall@example.com"},
@@ -323,6 +316,7 @@ func TestRead_Warnings(t *testing.T) {
 		{[]string{"ACTIVATION_REQUEST_TIMEOUT=361"}, "ACTIVATION_REQUEST_TIMEOUT is 361 minutes and counts as 360"},
 		{[]string{"IAP_BACKEND_SERVICE_ID=123"}, "IAP_BACKEND_SERVICE_ID is set and PUBLIC_URL is not"},
 		{[]string{"IAP_VERIFY_AUDIENCE=false"}, "IAP_VERIFY_AUDIENCE is false"},
+		{[]string{"IAP_VERIFY_AUDIENCE=false", "IAP_AUDIENCE=/projects/1/apps/a"}, "IAP_VERIFY_AUDIENCE is ignored"},
 		{[]string{"AUDITORS=group:audit@example.com"}, "AUDITORS has no effect"},
 		{[]string{"SMTP_USERNAME=jit"}, "SMTP_USERNAME is set without"},
 		{[]string{"SMTP_PASSWORD=hunter2"}, "a password for mail is set without SMTP_USERNAME"},
@@ -338,7 +332,8 @@ func TestRead_Warnings(t *testing.T) {
 	}
 }
 
-func TestUnknown(t *testing.T) {
+// A misspelled variable of ours is not passed over in silence.
+func TestThreat36_UnknownVariablesAreNamed(t *testing.T) {
 	got := config.Unknown([]string{"PATH=/bin", "JITACCESS_GOOGLE_ENDPOINT=http://localhost", "JITACCESS_GOOGLE_ENDPIONT=http://localhost",
 		"JITACCESS_BLANK= ", "JITACCESS_NOTHING"})
 	if len(got) != 1 || got[0] != "JITACCESS_GOOGLE_ENDPIONT" {
