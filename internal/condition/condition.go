@@ -100,10 +100,7 @@ func ParseEligibility(expression string) (Eligibility, error) {
 
 // marker is what a clause marks.
 func marker(c clause) Kind {
-	if c.parenthesised() {
-		return None
-	}
-	if c.tree.Expr().Kind() != ast.CallKind {
+	if c.parenthesised() || c.tree.Expr().Kind() != ast.CallKind {
 		return None
 	}
 	call := c.tree.Expr().AsCall()
