@@ -1,0 +1,137 @@
+package jose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// keyLifetime is how long fetched keys are used. Google advises to look again
+	// every 15 minutes.
+	// https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts.keys
+	keyLifetime = 15 * time.Minute
+	// pause is the least time between two attempts for the same reason: because an
+	// unknown key was named, or because the last attempt to renew failed. It keeps
+	// forged tokens from becoming calls to the key server.
+	pause = time.Minute
+	// fetchTimeout bounds one attempt, whoever waits for it.
+	fetchTimeout = 5 * time.Second
+)
+
+// ErrKeysUnavailable means that a key could not be had, so that nothing is known
+// about the token.
+var ErrKeysUnavailable = errors.New("the verification keys cannot be had")
+
+// errUnknownKey means that the issuer does not publish the key named.
+var errUnknownKey = errors.New("no key of the issuer has this kid")
+
+// Fetch gets the key set of one issuer as a JWKS document (RFC 7517). It must
+// return when ctx is done.
+type Fetch func(ctx context.Context) ([]byte, error)
+
+// KeySet holds the public keys of one issuer. Every issuer needs a KeySet of its
+// own: key ids are unique within an issuer only (CVE-2026-49998). Its methods may
+// be called concurrently.
+//
+// Keys are fetched on first use and again after 15 minutes; for an unknown key id
+// at most once a minute. When that fails the last good keys stay in use, and the
+// next attempt is a minute later. Those who need keys at the same time share one
+// fetch, which goes on when one of them gives up.
+type KeySet struct {
+	fetch Fetch
+	now   func() time.Time
+
+	mu      sync.Mutex
+	keys    map[string]publicKey // the last good ones; nil until there are any
+	loaded  time.Time            // when keys was fetched
+	renewed time.Time            // when it was last tried to renew them
+	missed  time.Time            // when an unknown key id last caused a fetch
+	failure error                // of the last attempt
+	running chan struct{}        // closed when the fetch that is under way ends; nil when none is
+}
+
+// NewKeySet makes a KeySet. Nothing is fetched yet. now is the clock.
+func NewKeySet(fetch Fetch, now func() time.Time) *KeySet {
+	return &KeySet{fetch: fetch, now: now}
+}
+
+// key returns the key with the id. The error wraps ErrKeysUnavailable when the
+// key server could not be asked.
+func (s *KeySet) key(ctx context.Context, id string) (publicKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if done := s.refresh(ctx, id); done != nil {
+		s.mu.Unlock()
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+	}
+	if key, ok := s.keys[id]; ok {
+		return key, nil
+	}
+	// Whether an unknown id is a forgery or a new key only the key server knows.
+	if err := ctx.Err(); err != nil {
+		return publicKey{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
+	}
+	if s.failure != nil {
+		return publicKey{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, s.failure)
+	}
+	return publicKey{}, errUnknownKey
+}
+
+// refresh starts a fetch where one is due for the sake of key id, and returns what
+// to wait for; nil when there is nothing to wait for. s.mu is held.
+func (s *KeySet) refresh(ctx context.Context, id string) <-chan struct{} {
+	now := s.now()
+	_, known := s.keys[id]
+	fresh := s.keys != nil && within(now, s.loaded, keyLifetime)
+	switch {
+	case known && fresh:
+		return nil
+	case s.running != nil:
+		return s.running
+	case s.keys == nil:
+	case !fresh && !within(now, s.renewed, pause):
+		s.renewed = now
+	case !known && !within(now, s.missed, pause):
+		s.missed = now
+	default:
+		return nil
+	}
+	done := make(chan struct{})
+	s.running = done
+	// The caller that happens to come first must not fail the others.
+	go s.load(context.WithoutCancel(ctx), done)
+	return done
+}
+
+// load fetches the keys once, and keeps the old ones when that fails.
+func (s *KeySet) load(ctx context.Context, done chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	document, err := s.fetch(ctx)
+	var keys map[string]publicKey
+	if err == nil {
+		keys, err = parseKeys(document)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.keys, s.loaded = keys, s.now()
+	}
+	s.failure = err
+	s.running = nil
+	close(done)
+}
+
+// within is whether less than d has passed since t. A clock that was set back
+// counts as time passed.
+func within(now, t time.Time, d time.Duration) bool {
+	age := now.Sub(t)
+	return age >= 0 && age < d
+}
