@@ -1,0 +1,198 @@
+// Package token is the activation token: a request as a signed set of claims, in
+// the form in which it travels in a link. On it rests the store that needs no
+// database: asking signs, opening verifies.
+//
+// A token is a pointer, not a key: it says what was asked, and gives nobody
+// anything. It is also not a secret of ours, since whoever gets the mail has it;
+// yet it never appears in an error.
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/jose"
+)
+
+// DefaultLifetime is how long a request can be decided when nothing else is said,
+// as in JIT Access 1.x.
+const DefaultLifetime = time.Hour
+
+// Signer signs claims as the service account.
+type Signer interface {
+	// SignJWT signs a JSON object with RS256 and returns the compact form, whose
+	// header has alg, kid and typ. Errors are *access.Error.
+	SignJWT(ctx context.Context, claims []byte) (string, error)
+}
+
+// Config is what a Store is made of. Everything is required unless it says
+// otherwise.
+type Config struct {
+	// ServiceAccount is the address of the account that signs. Tokens are issued
+	// by it and to it.
+	ServiceAccount string
+	Signer         Signer
+	// Keys are the public keys of the service account, and of nobody else.
+	Keys *jose.KeySet
+	// Lifetime is how long a request can be decided; 0 means DefaultLifetime, and
+	// more than 6 hours means 6 hours: Google publishes a key no longer than that
+	// after its last use.
+	Lifetime time.Duration
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Store keeps a request in the link that points to it. It remembers nothing else:
+// see Limits. Its methods may be called concurrently.
+type Store struct{ c Config }
+
+// NewStore makes a Store.
+func NewStore(c Config) *Store {
+	if c.Lifetime <= 0 {
+		c.Lifetime = DefaultLifetime
+	}
+	c.Lifetime = min(c.Lifetime, maxLife)
+	return &Store{c}
+}
+
+// Limits says that nothing is remembered, and that for this reason no request can
+// wait for a second approval.
+func (s *Store) Limits() access.Limits { return access.Limits{Approvals: 1, Forgets: true} }
+
+// Open returns the request that a link carries. A request that JIT Access 1.x made
+// has a Fixed window, and is refused with CodeWindowOver once that is over. When
+// the public keys cannot be had the error is of kind Unavailable.
+func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
+	r, err := s.verify(ctx, ref)
+	if errors.Is(err, jose.ErrKeysUnavailable) {
+		return access.Request{}, &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed,
+			Args: access.Args{"service": "the key server of the service account"}, Err: err}
+	}
+	if err != nil {
+		return access.Request{}, &access.Error{Kind: access.NotFound, Code: access.CodeBadLink, Err: err}
+	}
+	now := s.c.Now()
+	switch {
+	case r.Created.Sub(now) > leeway:
+		return access.Request{}, &access.Error{Kind: access.NotFound, Code: access.CodeBadLink,
+			Err: errors.New("token was made in the future")}
+	case !now.Before(r.Expires):
+		return access.Request{}, &access.Error{Kind: access.Gone, Code: access.CodeLinkExpired}
+	case !r.Fixed.IsZero() && !now.Before(r.Fixed.End):
+		return access.Request{}, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver}
+	}
+	return r, nil
+}
+
+// verify reads a link without regard to the time. It says that a link has expired
+// only of what is otherwise good (CVE-2024-51744).
+func (s *Store) verify(ctx context.Context, ref string) (access.Request, error) {
+	token, err := DecodeLink(ref)
+	if err != nil {
+		return access.Request{}, err
+	}
+	claims, err := jose.Verify(ctx, token, jose.RS256, s.c.Keys)
+	if err != nil {
+		return access.Request{}, err
+	}
+	return decodeClaims(claims, s.c.ServiceAccount)
+}
+
+// Append signs a request that was made, and returns the link form of the token.
+// Everything else it forgets: there the returned ref is empty, because none can be
+// derived, and the one that opened the request stays good. No token is made of a
+// request without reviewers, which nobody else needs to open.
+//
+// Created is now if it is zero, and Expires is the Lifetime later or, if it is set
+// and earlier, as it says. Both are in whole seconds.
+func (s *Store) Append(ctx context.Context, r access.Request, events []access.Event, _ []access.Notice) (string, error) {
+	if len(events) == 0 {
+		return "", internal(errors.New("nothing to record"))
+	}
+	made := false
+	for _, e := range events {
+		if e.Request.ID != r.ID {
+			return "", internal(fmt.Errorf("event %q is about another request", e.Action))
+		}
+		made = made || e.Action == access.RequestMade
+	}
+	if !made {
+		return "", nil
+	}
+	if r.Version != 0 {
+		return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict,
+			Args: access.Args{"resource": string(r.Resource)}, Err: errors.New("the request was made before")}
+	}
+	return s.sign(ctx, r)
+}
+
+func (s *Store) sign(ctx context.Context, r access.Request) (string, error) {
+	if r.Created.IsZero() {
+		r.Created = s.c.Now()
+	}
+	r.Created = r.Created.UTC().Truncate(time.Second)
+	if latest := r.Created.Add(s.c.Lifetime); r.Expires.IsZero() || r.Expires.After(latest) {
+		r.Expires = latest
+	}
+	claims, err := encodeClaims(r, s.c.ServiceAccount)
+	if err != nil {
+		return "", internal(err)
+	}
+	// What the link will say is compared with what was asked before anything is
+	// signed: a request that the claims cannot carry is a fault of ours.
+	if err := s.carries(claims, r); err != nil {
+		return "", internal(err)
+	}
+	if (len(claims)+2)/3*4+signatureAndHeader > jose.MaxToken {
+		return "", &access.Error{Kind: access.Invalid, Code: access.CodeTooLarge,
+			Err: fmt.Errorf("%d bytes of claims do not fit into a link", len(claims))}
+	}
+	token, err := s.c.Signer.SignJWT(ctx, claims)
+	if err != nil {
+		return "", err
+	}
+	ref, err := EncodeLink(token)
+	if err != nil {
+		return "", unverifiable(err)
+	}
+	// The link is about to be sent to people: it had better open. That the keys
+	// cannot be had now does not make it a bad one.
+	if _, err := s.verify(ctx, ref); err != nil && !errors.Is(err, jose.ErrKeysUnavailable) {
+		return "", unverifiable(err)
+	}
+	return ref, nil
+}
+
+// signatureAndHeader is what a token needs beside its claims, with room to spare
+// for a key of 4096 bits.
+const signatureAndHeader = 1024
+
+// carries is whether the claims say what was asked.
+func (s *Store) carries(claims []byte, r access.Request) error {
+	members, err := jose.ParseClaims(claims)
+	if err != nil {
+		return err
+	}
+	back, err := decodeClaims(members, s.c.ServiceAccount)
+	if err != nil {
+		return err
+	}
+	if back.Digest() != r.Digest() {
+		return errors.New("the claims do not carry the whole request")
+	}
+	return nil
+}
+
+func internal(err error) error {
+	return &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+}
+
+// unverifiable: the signing service signed something else, or with another key
+// than the service account's.
+func unverifiable(err error) error {
+	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed,
+		Args: access.Args{"service": "the signing service"}, Err: fmt.Errorf("what was signed does not verify: %w", err)}
+}
