@@ -18,8 +18,8 @@ var (
 // credential; it hides nothing.
 func EncodeLink(token string) (string, error) {
 	rest, ok := strings.CutPrefix(token, "ey")
-	if !ok || len(token) > jose.MaxToken || strings.Count(token, ".") != 2 || strings.Contains(token, "..") ||
-		!onlyLinkBytes(strings.ReplaceAll(token, ".", "")) {
+	if !ok || len(token) > jose.MaxToken || strings.Count(token, ".") != 2 ||
+		strings.Contains(token, "..") || strings.HasSuffix(token, ".") || !onlyLinkBytes(strings.ReplaceAll(token, ".", "")) {
 		return "", errNotJWT
 	}
 	return strings.ReplaceAll(strings.ReplaceAll(rest, ".ey", "~~"), ".", "~"), nil
