@@ -60,7 +60,8 @@ func Verify(ctx context.Context, token string, algorithm Algorithm, keys *KeySet
 	if strings.Count(token, ".") != 2 {
 		return nil, errSegments
 	}
-	signed, signatureText := token[:strings.LastIndexByte(token, '.')], token[strings.LastIndexByte(token, '.')+1:]
+	end := strings.LastIndexByte(token, '.')
+	signed, signatureText := token[:end], token[end+1:]
 	header, payload, _ := strings.Cut(signed, ".")
 
 	keyID, err := parseHeader(header, algorithm)

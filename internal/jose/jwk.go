@@ -122,10 +122,9 @@ func parseEC(jwk Claims) (*ecdsa.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(x) != 32 || len(y) != 32 {
-		return nil, errUnusableKey
-	}
-	point := append(append([]byte{4}, x...), y...) // SEC 1, 2.3.3: uncompressed
+	// SEC 1, 2.3.3: an uncompressed point. Its length, and that it is on the curve,
+	// are checked by the standard library.
+	point := append(append([]byte{4}, x...), y...)
 	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 }
 

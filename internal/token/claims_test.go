@@ -135,8 +135,8 @@ func TestWhatOlderTokensMaySay(t *testing.T) {
 		"a start a second after iat":    func(c claims) { c["start"], c["end"] = iat+1, iat+61 },
 		"a start a second before iat":   func(c claims) { c["start"], c["end"] = iat-1, iat+59 },
 	} {
-		for shape, make := range map[string]func() claims{"1.8": of1x8, "1.7": of1x7} {
-			c := make()
+		for shape, build := range map[string]func() claims{"1.8": of1x8, "1.7": of1x7} {
+			c := build()
 			change(c)
 			r, err := open(newStore(newClock()), linkOf(t, signer(), c))
 			if err != nil {
@@ -152,17 +152,17 @@ func TestWhatOlderTokensMaySay(t *testing.T) {
 // Incident 4: a service that looked at nothing but exp took any token of the key.
 func TestThreat10_ClaimsAreAnExactSet(t *testing.T) {
 	store := newStore(newClock())
-	for shape, make := range shapes {
-		if _, err := open(store, linkOf(t, signer(), make())); err != nil {
+	for shape, build := range shapes {
+		if _, err := open(store, linkOf(t, signer(), build())); err != nil {
 			t.Errorf("%s itself: %v", shape, err)
 		}
-		for name := range make() {
-			c := make()
+		for name := range build() {
+			c := build()
 			delete(c, name)
 			// Without purpose and duration alone ours are not those of 1.8 either.
 			_, err := open(store, linkOf(t, signer(), c))
 			wantBadLink(t, shape+" without "+name, err)
-			upper := make()
+			upper := build()
 			upper[strings.ToUpper(name)] = upper[name]
 			_, err = open(store, linkOf(t, signer(), upper))
 			wantBadLink(t, shape+" with "+name+" in capitals too", err)
@@ -170,14 +170,14 @@ func TestThreat10_ClaimsAreAnExactSet(t *testing.T) {
 			_, err = open(store, linkOf(t, signer(), upper))
 			wantBadLink(t, shape+" with "+name+" in capitals", err)
 			for _, wrong := range []any{nil, "", 1.5, -1, true, []any{}, []any{1}, claims{}, "\u0000", 1e300} {
-				c := make()
+				c := build()
 				c[name] = wrong
 				_, err := open(store, linkOf(t, signer(), c))
 				wantBadLink(t, fmt.Sprintf("%s with %s = %v", shape, name, wrong), err)
 			}
 		}
 		for _, name := range []string{"sub", "scope", "target_audience", "nbf", "email", "google", "approvals", "", "x"} {
-			c := make()
+			c := build()
 			c[name] = "x"
 			_, err := open(store, linkOf(t, signer(), c))
 			wantBadLink(t, shape+" with "+name, err)
@@ -186,7 +186,7 @@ func TestThreat10_ClaimsAreAnExactSet(t *testing.T) {
 			if other == shape {
 				continue
 			}
-			c := make()
+			c := build()
 			maps.Copy(c, shapes[other]())
 			if _, err := open(store, linkOf(t, signer(), c)); err == nil && !(other == "one" && shape == "1.8") && !(other == "1.8" && shape == "one") {
 				t.Errorf("a mixture of %s and %s was accepted", shape, other)
@@ -226,9 +226,11 @@ func TestThreat08_ClaimsAreCheckedThoughSigned(t *testing.T) {
 		"an end before the start":     set("end", iat-60),
 		"an end in a far year":        set("end", int64(1)<<62),
 		"a window of half a minute":   set("end", iat+30),
+		"a window in a far year":      func(c claims) { c["start"], c["end"] = int64(1)<<60, int64(1)<<60+1800 },
+		"a window before the epoch":   func(c claims) { c["start"], c["end"] = -1800, 0 },
 	} {
-		for shape, make := range shapes {
-			c := make()
+		for shape, build := range shapes {
+			c := build()
 			change(c)
 			_, err := open(store, linkOf(t, signer(), c))
 			wantBadLink(t, shape+" with "+what, err)
@@ -245,8 +247,8 @@ func TestThreat08_ClaimsAreCheckedThoughSigned(t *testing.T) {
 		"a window of two years":  func(c claims) { c["end"], c["duration"] = iat+2*366*86400, 2*366*86400 },
 		"a window of no minutes": func(c claims) { c["end"], c["duration"] = iat+90, 90 },
 	} {
-		for _, make := range []func() claims{ofOne, ofMany} {
-			c := make()
+		for _, build := range []func() claims{ofOne, ofMany} {
+			c := build()
 			change(c)
 			_, err := open(store, linkOf(t, signer(), c))
 			wantBadLink(t, what, err)
@@ -297,8 +299,8 @@ func TestThreat10_AnotherServiceAccountsTokenIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for shape, make := range shapes {
-		_, err := open(newStore(newClock()), linkOf(t, other, make()))
+	for shape, build := range shapes {
+		_, err := open(newStore(newClock()), linkOf(t, other, build()))
 		wantBadLink(t, shape+" of another account", err)
 	}
 }
@@ -372,8 +374,8 @@ func TestThreat11_ExpiredAndForgedIsForged(t *testing.T) {
 }
 
 func FuzzClaims(f *testing.F) {
-	for _, make := range shapes {
-		text, err := json.Marshal(make())
+	for _, build := range shapes {
+		text, err := json.Marshal(build())
 		if err != nil {
 			f.Fatal(err)
 		}
