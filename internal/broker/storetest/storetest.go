@@ -95,6 +95,7 @@ func changedRef(t *testing.T, f Fixture) {
 }
 
 func roundTrip(t *testing.T, f Fixture) {
+	n := 0
 	for name, change := range map[string]func(*access.Request){
 		"plain": func(*access.Request) {},
 		"with a resource condition": func(r *access.Request) {
@@ -132,7 +133,8 @@ func roundTrip(t *testing.T, f Fixture) {
 		"with an id as 1.x made them":       func(r *access.Request) { r.ID = "mpa-a+/b0123456789AB" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := f.request(7)
+			n++
+			r := f.request(n)
 			change(&r)
 			slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
 			slices.Sort(r.Reviewers)
