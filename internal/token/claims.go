@@ -17,11 +17,12 @@ import (
 // 10).
 const purpose = "activation"
 
+// MaxLifetime is the longest that a token is accepted after it was made, whatever
+// it says itself: Google publishes a key for six hours after its last use.
+// https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts.keys
+const MaxLifetime = 6 * time.Hour
+
 const (
-	// maxLife is the longest that a token is accepted after it was made, whatever
-	// it says itself: Google publishes a key for six hours after its last use.
-	// https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts.keys
-	maxLife = 6 * time.Hour
 	// maxSignedLife is the longest that the signing service lets a token say.
 	// https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt
 	maxSignedLife = 12 * time.Hour
@@ -107,7 +108,7 @@ func decodeClaims(c jose.Claims, serviceAccount string) (access.Request, error) 
 		Version:       1,
 	}
 	asked := access.Window{Start: d.instant("start"), End: d.instant("end")}
-	life := maxLife
+	life := MaxLifetime
 	switch {
 	case c.Exactly(claimsOfOne...):
 		r.Entitlements = d.entitlements([]string{d.text("entitlement")})
@@ -139,7 +140,7 @@ func decodeClaims(c jose.Claims, serviceAccount string) (access.Request, error) 
 		return access.Request{}, d.err
 	}
 	r.Resource = r.Entitlements[0].Resource
-	if latest := r.Created.Add(maxLife); r.Expires.After(latest) {
+	if latest := r.Created.Add(MaxLifetime); r.Expires.After(latest) {
 		r.Expires = latest
 	}
 	return r, nil

@@ -38,8 +38,7 @@ type Config struct {
 	// Keys are the public keys of the service account, and of nobody else.
 	Keys *jose.KeySet
 	// Lifetime is how long a request can be decided; 0 means DefaultLifetime, and
-	// more than 6 hours means 6 hours: Google publishes a key no longer than that
-	// after its last use.
+	// more than MaxLifetime means MaxLifetime.
 	Lifetime time.Duration
 	// Now is the clock.
 	Now func() time.Time
@@ -54,7 +53,7 @@ func NewStore(c Config) *Store {
 	if c.Lifetime <= 0 {
 		c.Lifetime = DefaultLifetime
 	}
-	c.Lifetime = min(c.Lifetime, maxLife)
+	c.Lifetime = min(c.Lifetime, MaxLifetime)
 	return &Store{c}
 }
 
