@@ -126,6 +126,9 @@ type StandingQuery struct {
 	Resource Resource
 	// Principals are the people whose holdings are wanted.
 	Principals []Principal
+	// Of are the entitlements that matter for the Principals; empty is all. With
+	// Fresh, only the nodes that carry these are read.
+	Of []EntitlementID
 	// ReviewersOf are the entitlements whose possible reviewers are wanted. The
 	// answer is as expensive as expanding every group that holds them.
 	ReviewersOf []EntitlementID
@@ -157,6 +160,19 @@ func (s Standing) Holding(p Principal, id EntitlementID) (Entitlement, bool) {
 		return Entitlement{}, false
 	}
 	return s.Holdings[p][i], true
+}
+
+// NotHeld is the error for somebody who does not hold what they must: refusal,
+// unless something that might have shown that they do could not be asked. A
+// directory that is down must not read as "you are not eligible".
+func (s Standing) NotHeld(refusal *Error) *Error {
+	for _, w := range s.Warnings {
+		switch w.Kind {
+		case TooMany, Upstream, Unavailable, TimedOut:
+			return w
+		}
+	}
+	return refusal
 }
 
 // OfRequest returns the activations that carry the request's id and belong to its

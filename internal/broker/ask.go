@@ -153,7 +153,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return refused(&access.Error{Kind: access.NotAllowed, Code: access.CodeNeedsApproval, Field: FieldEntitlement,
 			Args: access.Args{"role": string(r.Entitlements[0].Role)}})
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{caller.Principal}}
+	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{caller.Principal}, Of: r.Entitlements}
 	standing, err := b.c.Catalog.Standing(ctx, q)
 	if err != nil {
 		return refused(err)
@@ -167,7 +167,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 				return &access.Error{Kind: access.NotAllowed, Code: access.CodeNeedsApproval, Field: FieldEntitlement,
 					Args: access.Args{"role": string(id.Role)}}
 			default:
-				return notEligible(id)
+				return s.NotHeld(notEligible(id))
 			}
 		}
 		return nil
@@ -207,18 +207,20 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	if a.Origin == "" {
 		return refused(&access.Error{Kind: access.Unprocessable, Code: access.CodeNoPublicURL, Args: access.Args{"host": a.Host}})
 	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...)})
+	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
+		Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...), Of: r.Entitlements,
+	})
 	if err != nil {
 		return refused(err)
 	}
 	for _, id := range r.Entitlements {
 		if held, _ := standing.Holding(r.Principal, id); !held.PeerApproval {
-			return refused(notEligible(id))
+			return refused(standing.NotHeld(notEligible(id)))
 		}
 		for _, reviewer := range r.Reviewers {
 			if held, _ := standing.Holding(reviewer, id); !held.MayReview {
-				return refused(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: FieldReviewer,
-					Args: access.Args{"reviewer": string(reviewer), "role": string(id.Role), "resource": string(id.Resource)}})
+				return refused(standing.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: FieldReviewer,
+					Args: access.Args{"reviewer": string(reviewer), "role": string(id.Role), "resource": string(id.Resource)}}))
 			}
 		}
 	}

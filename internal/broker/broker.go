@@ -140,13 +140,14 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, id access.
 	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
 		Resource:    id.Resource,
 		Principals:  []access.Principal{caller.Principal},
+		Of:          []access.EntitlementID{id},
 		ReviewersOf: []access.EntitlementID{id},
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	if held, _ := standing.Holding(caller.Principal, id); !held.PeerApproval {
-		return nil, nil, notEligible(id)
+		return nil, nil, standing.NotHeld(notEligible(id))
 	}
 	reviewers := slices.DeleteFunc(slices.Clone(standing.Reviewers[id]), func(p access.Principal) bool { return p == caller.Principal })
 	return reviewers, standing.Warnings, nil

@@ -45,6 +45,22 @@ func TestReviewersAreToldToEligibleRequestersOnly(t *testing.T) {
 	}
 }
 
+func TestADirectoryThatIsDownDoesNotReadAsNotEligible(t *testing.T) {
+	down := &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+	w, b, asked := requested(t)
+	w.holdings, w.warnings = map[access.Principal][]access.Entitlement{}, []*access.Error{{Kind: access.Invalid, Code: access.CodeUnreadableBinding}, down}
+	_, err := b.Ask(t.Context(), caller(ana), selfAsk())
+	is(t, err, down.Kind, down.Code)
+	again := ask()
+	again.Justification = "another"
+	_, err = b.Ask(t.Context(), caller(ana), again)
+	is(t, err, down.Kind, down.Code)
+	_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+	is(t, err, down.Kind, down.Code)
+	_, _, err = b.Reviewers(t.Context(), caller(ana), admin)
+	is(t, err, down.Kind, down.Code)
+}
+
 func TestSelfApprovalGrantsAtOnce(t *testing.T) {
 	w := newWorld(t)
 	asked, err := w.broker().Ask(t.Context(), caller(ana), selfAsk())

@@ -33,7 +33,9 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	if origin != "" {
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{Resource: r.Resource, Principals: both(r.Principal, caller.Principal)})
+	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
+		Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements,
+	})
 	now := b.c.Now()
 	v.Activations = standing.OfRequest(r.ID, r.Principal)
 	v.State = stateOf(r, v.Activations, now)
@@ -90,7 +92,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return refused(err)
 	}
 
-	q := access.StandingQuery{Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Fresh: true}
+	q := access.StandingQuery{Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements, Fresh: true}
 	standing, err := b.c.Catalog.Standing(ctx, q)
 	if err != nil {
 		return refused(err)
@@ -179,12 +181,12 @@ func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing acce
 func (b *Broker) holds(reviewer access.Principal, r access.Request, s access.Standing) error {
 	for _, id := range r.Entitlements {
 		if held, _ := s.Holding(reviewer, id); !held.MayReview {
-			return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotReviewer,
-				Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
+			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeNotReviewer,
+				Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}})
 		}
 		if held, _ := s.Holding(r.Principal, id); !held.PeerApproval {
-			return &access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost,
-				Args: access.Args{"principal": string(r.Principal), "role": string(id.Role), "resource": string(id.Resource)}}
+			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost,
+				Args: access.Args{"principal": string(r.Principal), "role": string(id.Role), "resource": string(id.Resource)}})
 		}
 	}
 	return nil

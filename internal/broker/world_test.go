@@ -35,6 +35,7 @@ type world struct {
 	limits       access.Limits
 	silent       bool
 	catalogErr   error
+	warnings     []*access.Error
 	journalErr   map[access.Action]error
 	storeErr     error
 	grantErr     error
@@ -110,7 +111,7 @@ func (w *world) standing(q access.StandingQuery) access.Standing {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{}, Reviewers: map[access.EntitlementID][]access.Principal{},
-		Activations: slices.Clone(w.activations)}
+		Activations: slices.Clone(w.activations), Warnings: w.warnings}
 	for _, p := range q.Principals {
 		s.Holdings[p] = slices.Clone(w.holdings[p])
 	}

@@ -1,0 +1,57 @@
+// Jitaccess gives people access for as long as they need it, and no longer.
+//
+//	jitaccess [serve]                 the service
+//	jitaccess sandbox                 the service with a Google Cloud of its own, to try it
+//	jitaccess sandbox --google ADDR   that Google Cloud alone
+//	jitaccess version
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	// The image has no time zones of its own.
+	_ "time/tzdata"
+)
+
+// version is set when a release is built.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit statuses.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	// exitUsage is for a wrong command line and a wrong configuration.
+	exitUsage = 2
+)
+
+// run is the program, without the process around it: it returns when ctx ends.
+func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	command := "serve"
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "serve":
+		return serve(ctx, args, env, stdout, stderr)
+	case "sandbox":
+		return runSandbox(ctx, args, env, stdout, stderr)
+	case "version":
+		fmt.Fprintln(stdout, version)
+		return exitOK
+	default:
+		fmt.Fprintf(stderr, "jitaccess: there is no command %q; the commands are serve, sandbox and version\n", command)
+		return exitUsage
+	}
+}
