@@ -1,0 +1,398 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// The shapes of JIT Access 1.x: members that are null are there, instants are
+// seconds since the epoch, lists are never null.
+
+type apiUser struct {
+	Email access.Principal `json:"email"`
+}
+
+type apiPolicy struct {
+	JustificationHint        string  `json:"justificationHint"`
+	SignedInUser             apiUser `json:"signedInUser"`
+	ApplicationVersion       string  `json:"applicationVersion"`
+	DefaultActivationTimeout int     `json:"defaultActivationTimeout"`
+	MaxActivationTimeout     int     `json:"maxActivationTimeout"`
+}
+
+type apiProjects struct {
+	Projects []string `json:"projects"`
+}
+
+type apiRoles struct {
+	Warnings     []string         `json:"warnings"`
+	Entitlements []apiEntitlement `json:"entitlements"`
+}
+
+type apiEntitlement struct {
+	ID                string  `json:"id"`
+	Name              string  `json:"name"`
+	ResourceCondition *string `json:"resourceCondition"`
+	// ActivationType is JIT or MPA.
+	ActivationType string `json:"activationType"`
+	Status         string `json:"status"`
+	ValidUntil     *int64 `json:"validUntil"`
+}
+
+type apiPeers struct {
+	Peers    []apiUser `json:"peers"`
+	Warnings []string  `json:"warnings"`
+}
+
+type apiActivation struct {
+	Beneficiary   apiUser             `json:"beneficiary"`
+	Reviewers     []apiUser           `json:"reviewers"`
+	IsBeneficiary bool                `json:"isBeneficiary"`
+	IsReviewer    bool                `json:"isReviewer"`
+	Justification string              `json:"justification"`
+	Entitlements  []apiActivationItem `json:"entitlements"`
+	// New since 1.x.
+	ReviewURL string   `json:"reviewUrl,omitempty"`
+	Warnings  []string `json:"warnings"`
+}
+
+type apiActivationItem struct {
+	ActivationID      string  `json:"activationId"`
+	ProjectID         string  `json:"projectId"`
+	ID                string  `json:"id"`
+	Name              string  `json:"name"`
+	ResourceCondition *string `json:"resourceCondition"`
+	Status            string  `json:"status"`
+	StartTime         int64   `json:"startTime"`
+	EndTime           int64   `json:"endTime"`
+}
+
+type apiEnded struct {
+	Entitlements []apiActivationItem `json:"entitlements"`
+	Warnings     []string            `json:"warnings"`
+}
+
+// Statuses of an entitlement in the JSON interface; ACTIVE, INACTIVE and
+// ACTIVATION_PENDING are those of JIT Access 1.x.
+const (
+	statusActive   = "ACTIVE"
+	statusInactive = "INACTIVE"
+	statusPending  = "ACTIVATION_PENDING"
+)
+
+var apiStates = map[access.State]string{access.Pending: statusPending, access.Active: statusActive,
+	access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
+
+func (s *server) apiOutdated(*http.Request) (any, error) {
+	return nil, &access.Error{Kind: access.NotFound, Code: access.CodeOutdatedPage}
+}
+
+func (s *server) apiNeedsLedger(*http.Request) (any, error) { return nil, errNeedsLedger }
+
+func (s *server) apiPolicy(r *http.Request) (any, error) {
+	i := s.Broker.Instance()
+	return apiPolicy{JustificationHint: i.JustificationHint, SignedInUser: apiUser{callerOf(r).Principal}, ApplicationVersion: s.Version,
+		DefaultActivationTimeout: int(i.DefaultDuration / time.Minute), MaxActivationTimeout: int(i.MaxDuration / time.Minute)}, nil
+}
+
+func (s *server) apiProjects(r *http.Request) (any, error) {
+	resources, err := s.Broker.Resources(r.Context(), callerOf(r))
+	if err != nil {
+		return nil, err
+	}
+	a := apiProjects{Projects: []string{}}
+	for _, info := range resources {
+		if id, ok := info.Resource.ProjectID(); ok {
+			a.Projects = append(a.Projects, id)
+		}
+	}
+	slices.Sort(a.Projects)
+	a.Projects = slices.Compact(a.Projects)
+	return a, nil
+}
+
+func (s *server) apiRoles(r *http.Request) (any, error) {
+	on, err := project(r)
+	if err != nil {
+		return nil, err
+	}
+	offer, err := s.Broker.Offer(r.Context(), callerOf(r), on)
+	if err != nil {
+		return nil, err
+	}
+	a := apiRoles{Warnings: apiWarnings(offer.Warnings), Entitlements: []apiEntitlement{}}
+	for _, o := range offer.Roles {
+		e := apiEntitlement{ID: o.Entitlement.ID.String(), Name: string(o.Entitlement.ID.Role),
+			ResourceCondition: optional(o.Entitlement.ID.Condition), ActivationType: "JIT", Status: statusInactive}
+		if o.Terms.Approvals > 0 {
+			e.ActivationType = "MPA"
+		}
+		if o.Activation != nil {
+			until := o.Activation.Window.End.Unix()
+			e.Status, e.ValidUntil = statusActive, &until
+		}
+		a.Entitlements = append(a.Entitlements, e)
+	}
+	return a, nil
+}
+
+func (s *server) apiPeers(r *http.Request) (any, error) {
+	on, err := project(r)
+	if err != nil {
+		return nil, err
+	}
+	q, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	text, err := one(q, "id")
+	if err != nil {
+		return nil, err
+	}
+	if text == "" {
+		// The name of JIT Access 1.7.
+		if text, err = one(q, "role"); err != nil {
+			return nil, err
+		}
+	}
+	ids, err := entitlementIDs([]string{text})
+	if err != nil {
+		return nil, err
+	}
+	if ids[0].Resource != on {
+		return nil, otherResource(ids[0], on)
+	}
+	peers, warnings, err := s.Broker.Reviewers(r.Context(), callerOf(r), ids[0])
+	if err != nil {
+		return nil, err
+	}
+	return apiPeers{Peers: apiUsers(peers), Warnings: apiWarnings(warnings)}, nil
+}
+
+func otherResource(id access.EntitlementID, on access.Resource) error {
+	return &access.Error{Kind: access.Invalid, Code: access.CodeOtherResource, Field: fieldEntitlement,
+		Args: access.Args{"entitlement": printable(id.String()), "resource": on.Name()}}
+}
+
+func (s *server) apiSelfActivate(r *http.Request) (any, error) {
+	var body struct {
+		EntitlementIDs    []string    `json:"entitlementIds"`
+		Justification     string      `json:"justification"`
+		ActivationTimeout json.Number `json:"activationTimeout"`
+	}
+	return s.apiAsk(r, false, &body, func(a *broker.Ask) ([]string, json.Number) {
+		a.Justification = body.Justification
+		return body.EntitlementIDs, body.ActivationTimeout
+	})
+}
+
+func (s *server) apiRequest(r *http.Request) (any, error) {
+	var body struct {
+		EntitlementID     string      `json:"entitlementId"`
+		Peers             []string    `json:"peers"`
+		Justification     string      `json:"justification"`
+		ActivationTimeout json.Number `json:"activationTimeout"`
+	}
+	return s.apiAsk(r, true, &body, func(a *broker.Ask) ([]string, json.Number) {
+		a.Justification, a.Reviewers = body.Justification, body.Peers
+		if body.EntitlementID == "" {
+			return nil, body.ActivationTimeout
+		}
+		return []string{body.EntitlementID}, body.ActivationTimeout
+	})
+}
+
+// apiAsk asks the broker. Read moves the body into the Ask, and returns the
+// entitlements and minutes for reading.
+func (s *server) apiAsk(r *http.Request, peer bool, body any, read func(*broker.Ask) ([]string, json.Number)) (any, error) {
+	on, err := project(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := readJSON(r, body); err != nil {
+		return nil, err
+	}
+	a := broker.Ask{Resource: on, Origin: s.origin(r), Host: r.Host}
+	texts, minutes := read(&a)
+	a.Justification = strings.TrimSpace(a.Justification)
+	if len(texts) == 0 {
+		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
+	}
+	if a.Entitlements, err = entitlementIDs(texts); err != nil {
+		return nil, err
+	}
+	if a.Duration, err = s.minutes([]string{minutes.String()}); err != nil {
+		return nil, err
+	}
+	if a.ID, err = s.Broker.NewID(peer); err != nil {
+		return nil, err
+	}
+	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
+	if err != nil {
+		return nil, aboutRequest{a.ID, err}
+	}
+	window, state := asked.Window, statusActive
+	if asked.Ref != "" {
+		window, state = asked.Request.WindowAt(s.Now()), statusPending
+	}
+	answer := activation(asked.Request, callerOf(r), state, window, asked.Outcomes, asked.Warnings)
+	answer.ReviewURL = asked.ReviewURL
+	return answer, nil
+}
+
+func (s *server) apiShow(r *http.Request) (any, error) {
+	ref, err := apiReference(r)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.Broker.Show(r.Context(), callerOf(r), ref, s.origin(r))
+	if err != nil {
+		return nil, err
+	}
+	a := activation(v.Request, callerOf(r), apiStates[v.State], v.Window, nil, v.Warnings)
+	if v.IsPrincipal {
+		a.ReviewURL = v.ReviewURL
+	}
+	return a, nil
+}
+
+// apiApprove ignores the body: the pages of JIT Access 1.x send none.
+func (s *server) apiApprove(r *http.Request) (any, error) {
+	return s.apiDecide(r, access.Approve, "")
+}
+
+func (s *server) apiDeny(r *http.Request) (any, error) {
+	var body struct {
+		Comment string `json:"comment"`
+	}
+	if err := readJSON(r, &body); err != nil {
+		return nil, err
+	}
+	return s.apiDecide(r, access.Deny, strings.TrimSpace(body.Comment))
+}
+
+func (s *server) apiDecide(r *http.Request, verdict access.Verdict, comment string) (any, error) {
+	ref, err := apiReference(r)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.Broker.Decide(r.Context(), callerOf(r), broker.Decide{Ref: ref, Verdict: verdict, Comment: comment, Origin: s.origin(r)})
+	if err != nil {
+		return nil, err
+	}
+	window := d.Window
+	if window.IsZero() {
+		window = d.Request.WindowAt(s.Now())
+	}
+	state := apiStates[d.State]
+	if verdict == access.Deny && d.Forgets {
+		state = "DECLINED"
+	}
+	return activation(d.Request, callerOf(r), state, window, d.Outcomes, d.Warnings), nil
+}
+
+func (s *server) apiEnd(r *http.Request) (any, error) {
+	id, err := requestID(r)
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		Resource string `json:"resource"`
+	}
+	if err := readJSON(r, &body); err != nil {
+		return nil, err
+	}
+	on, err := parseResource(body.Resource)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id)
+	if err != nil {
+		return nil, aboutRequest{id, err}
+	}
+	a := apiEnded{Entitlements: []apiActivationItem{}, Warnings: apiWarnings(ended.Warnings)}
+	for _, o := range ended.Outcomes {
+		status := "ENDED"
+		if o.Result == access.Refused {
+			status = statusActive
+			a.Warnings = append(a.Warnings, refusedText(o))
+		}
+		a.Entitlements = append(a.Entitlements, item(id, o.Entitlement, status, o.Window))
+	}
+	return a, nil
+}
+
+// apiReference reads the link of the query. A blank one is bad input, as in 1.x.
+func apiReference(r *http.Request) (string, error) {
+	q, err := query(r)
+	if err != nil {
+		return "", err
+	}
+	return reference(q)
+}
+
+// activation is 1.x's object. An entitlement that was refused while others were
+// granted is INACTIVE, and a warning says why.
+func activation(q access.Request, c access.Caller, state string, w access.Window, outcomes []access.Outcome, warnings []*access.Error) apiActivation {
+	a := apiActivation{Beneficiary: apiUser{q.Principal}, Reviewers: apiUsers(q.Reviewers), IsBeneficiary: q.Principal == c.Principal,
+		IsReviewer: slices.Contains(q.Reviewers, c.Principal), Justification: q.Justification,
+		Entitlements: []apiActivationItem{}, Warnings: apiWarnings(warnings)}
+	for _, id := range q.Entitlements {
+		status := state
+		for _, o := range outcomes {
+			if o.Entitlement == id && o.Result == access.Refused {
+				status = statusInactive
+				if text := refusedText(o); !slices.Contains(a.Warnings, text) {
+					a.Warnings = append(a.Warnings, text)
+				}
+			}
+		}
+		a.Entitlements = append(a.Entitlements, item(q.ID, id, status, w))
+	}
+	return a
+}
+
+func refusedText(o access.Outcome) string {
+	text := string(o.Entitlement.Role) + " was refused."
+	if o.Err != nil {
+		text = string(o.Entitlement.Role) + ": " + say(o.Err).Text
+	}
+	return text
+}
+
+func item(requestID string, id access.EntitlementID, status string, w access.Window) apiActivationItem {
+	i := apiActivationItem{ActivationID: requestID, ProjectID: id.Resource.Name(), ID: id.String(), Name: string(id.Role),
+		ResourceCondition: optional(id.Condition), Status: status}
+	if !w.IsZero() {
+		i.StartTime, i.EndTime = w.Start.Unix(), w.End.Unix()
+	}
+	return i
+}
+
+func apiUsers(people []access.Principal) []apiUser {
+	users := []apiUser{}
+	for _, p := range people {
+		users = append(users, apiUser{p})
+	}
+	return users
+}
+
+func apiWarnings(warnings []*access.Error) []string {
+	if texts := viewWarnings(warnings); texts != nil {
+		return texts
+	}
+	return []string{}
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}

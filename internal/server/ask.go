@@ -1,0 +1,245 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// askView is the form for the chosen roles.
+type askView struct {
+	Frame
+	Resource ResourceView
+	Warnings []string
+	// ID is minted with the form, so that sending it twice is one request.
+	ID    string
+	Roles []RoleView
+	// Peer: others must approve, Approvals of them.
+	Peer                       bool
+	Approvals                  int
+	Reviewers                  []choice
+	MinReviewers, MaxReviewers int
+	Justification, Hint        string
+	MaxJustification           int
+	Presets                    []preset
+	// Minutes is the number as typed.
+	Minutes    string
+	MaxMinutes int
+	Longest    string
+	Start      string
+	// Timeout is how long reviewers have; Channel is whether they get mail.
+	Timeout string
+	Channel bool
+}
+
+type choice struct {
+	Address string
+	Checked bool
+}
+
+type preset struct {
+	Minutes int
+	Label   string
+	Checked bool
+}
+
+// presetMinutes are offered as far as the terms allow.
+var presetMinutes = []int{15, 30, 60, 120, 240, 480}
+
+// askForm makes an empty form.
+func (s *server) askForm(r *http.Request, offer broker.Offer, chosen []broker.OfferedRole) (askView, error) {
+	reviewers, warnings, err := s.reviewersOf(r.Context(), callerOf(r), chosen)
+	if err != nil {
+		return askView{}, err
+	}
+	terms := termsOf(chosen)
+	v := s.blankForm(r, offer.Resource, terms)
+	v.Warnings = viewWarnings(slices.Concat(offer.Warnings, warnings))
+	for _, o := range chosen {
+		v.Roles = append(v.Roles, viewOffered(o, s.Now()))
+	}
+	for i, p := range reviewers {
+		v.Reviewers = append(v.Reviewers, choice{string(p), i < terms.MaxReviewers})
+	}
+	if v.ID, err = s.Broker.NewID(v.Peer); err != nil {
+		return askView{}, err
+	}
+	return v, nil
+}
+
+func termsOf(chosen []broker.OfferedRole) access.Terms {
+	var all []access.Terms
+	for _, o := range chosen {
+		all = append(all, o.Terms)
+	}
+	return access.Strictest(all[0], all[1:]...)
+}
+
+// blankForm is a form without roles and reviewers.
+func (s *server) blankForm(r *http.Request, on access.Resource, terms access.Terms) askView {
+	i := s.Broker.Instance()
+	v := askView{Frame: s.frame(r, "Request access"), Resource: viewResource(on, ""), Peer: terms.Approvals > 0,
+		Approvals: terms.Approvals, MinReviewers: terms.MinReviewers, MaxReviewers: terms.MaxReviewers,
+		Hint: i.JustificationHint, MaxJustification: access.MaxJustification,
+		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: inWords(terms.MaxDuration),
+		Timeout: inWords(i.RequestTimeout), Channel: s.Broker.Channel()}
+	offered := min(i.DefaultDuration, terms.MaxDuration)
+	for _, m := range presetMinutes {
+		if m <= v.MaxMinutes {
+			v.Presets = append(v.Presets, preset{m, inWords(time.Duration(m) * time.Minute), false})
+		}
+	}
+	v.setMinutes(strconv.Itoa(int(offered / time.Minute)))
+	return v
+}
+
+// setMinutes checks the preset that fits, or fills the number.
+func (v *askView) setMinutes(text string) {
+	v.Minutes = text
+	for i, p := range v.Presets {
+		if v.Presets[i].Checked = strconv.Itoa(p.Minutes) == text; v.Presets[i].Checked {
+			v.Minutes = ""
+		}
+	}
+}
+
+// fill puts back what was typed.
+func (v *askView) fill(f url.Values) {
+	v.Justification = f.Get(fieldJustification)
+	v.Start = f.Get(fieldStart)
+	for _, m := range f[fieldMinutes] {
+		if m != "" {
+			v.setMinutes(m)
+		}
+	}
+	for i, c := range v.Reviewers {
+		v.Reviewers[i].Checked = slices.Contains(f[fieldReviewer], c.Address)
+	}
+}
+
+// ask makes a request. What can be read again is redirected to, so that reloading
+// sends nothing twice; what nobody remembers, such as a mail that could not be
+// delivered, is the answer itself. The id of the form makes sending it again safe.
+func (s *server) ask(r *http.Request) (page, error) {
+	on, err := resourceAt(r)
+	if err != nil {
+		return page{}, err
+	}
+	f, err := form(r)
+	if err != nil {
+		return page{}, err
+	}
+	asked, err := s.submit(r, on, f)
+	if err != nil {
+		return s.askAgain(r, on, f, err), nil
+	}
+	roles := viewRoles(asked.Request.Entitlements, nil)
+	well := withOutcomes(roles, asked.Outcomes)
+	peer := asked.Ref != ""
+	if well && len(notable(asked.Warnings)) == 0 {
+		if peer {
+			return redirect(reviewPath(asked.Ref)), nil
+		}
+		return redirect(accessPath(on, url.Values{"done": {asked.Request.ID}})), nil
+	}
+	v := resultView{Frame: s.frame(r, "Access granted"), Tone: "good", Resource: viewResource(on, ""), Roles: roles,
+		Warnings: viewWarnings(asked.Warnings), Delay: true, Link: accessPath(on, nil), LinkText: "Your access to " + on.Name()}
+	if peer {
+		v.Title, v.Delay = "Request sent", false
+		v.Text = "Reviewers can decide it for " + inWords(s.Broker.Instance().RequestTimeout) + "."
+		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), "Your request", asked.ReviewURL
+	} else {
+		end := moment(asked.Window.End, s.Now())
+		v.Until = &end
+		if !well {
+			v.Title = "Access granted in part"
+		}
+	}
+	return page{template: "result", status: http.StatusOK, data: v}, nil
+}
+
+// submit reads the form and asks the broker.
+func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (broker.Asked, error) {
+	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(f.Get(fieldJustification)),
+		Reviewers: f[fieldReviewer], Origin: s.origin(r), Host: r.Host}
+	var err error
+	if a.ID, err = one(f, "id"); err != nil {
+		return broker.Asked{}, err
+	}
+	if a.Entitlements, err = entitlementIDs(f[fieldEntitlement]); err != nil {
+		return broker.Asked{}, err
+	}
+	if len(a.Entitlements) == 0 {
+		return broker.Asked{}, &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
+	}
+	if a.Duration, err = s.minutes(f[fieldMinutes]); err != nil {
+		return broker.Asked{}, err
+	}
+	if a.Start, err = start(f.Get(fieldStart)); err != nil {
+		return broker.Asked{}, err
+	}
+	if a.ID == "" {
+		if a.ID, err = s.Broker.NewID(len(a.Reviewers) > 0); err != nil {
+			return broker.Asked{}, err
+		}
+	}
+	return s.Broker.Ask(r.Context(), callerOf(r), a)
+}
+
+// askAgain shows the form as it was filled, with what is wrong. It must not fail:
+// what was typed would be lost.
+func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cause error) page {
+	problem, status := s.problem(r, cause)
+	code := access.AsError(cause).Code
+	offer, err := s.Broker.Offer(r.Context(), callerOf(r), on)
+	if err == nil {
+		chosen, err := s.chosen(offer, f[fieldEntitlement])
+		if err != nil || len(chosen) == 0 {
+			v := s.chooseForm(r, offer, f[fieldEntitlement])
+			v.Problem = problem
+			return page{template: "choose", status: status, data: v}
+		}
+		if v, err := s.askForm(r, offer, chosen); err == nil {
+			v.Problem = problem
+			v.fill(f)
+			if id := f.Get("id"); id != "" && code != access.CodeBadRequestID {
+				v.ID = id
+			}
+			return page{template: "ask", status: status, data: v}
+		}
+	}
+	v := s.formOf(r, on, f)
+	v.Problem = problem
+	return page{template: "ask", status: status, data: v}
+}
+
+// formOf rebuilds the form from nothing but what was sent, for when the provider
+// cannot be asked.
+func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askView {
+	i := s.Broker.Instance()
+	terms := access.Terms{MaxDuration: i.MaxDuration, MinReviewers: i.MinReviewers, MaxReviewers: i.MaxReviewers}
+	if strings.HasPrefix(f.Get("id"), "mpa-") || len(f[fieldReviewer]) > 0 {
+		terms.Approvals = 1
+	}
+	v := s.blankForm(r, on, terms)
+	v.ID = f.Get("id")
+	ids, err := entitlementIDs(f[fieldEntitlement])
+	if err == nil {
+		v.Roles = viewRoles(ids, nil)
+		for i := range v.Roles {
+			// Nothing could be asked, so nothing is known; that is no warning.
+			v.Roles[i].Powerful = ""
+		}
+	}
+	for _, address := range f[fieldReviewer] {
+		v.Reviewers = append(v.Reviewers, choice{address, true})
+	}
+	v.fill(f)
+	return v
+}

@@ -1,0 +1,141 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// chooseView is the page of a resource: what is active, and what can be had.
+type chooseView struct {
+	Frame
+	Resource ResourceView
+	Warnings []string
+	// Done and Ended tell what became of the request that led here, as the live
+	// state shows it; nil when none did.
+	Done, Ended *doneView
+	Active      []RoleView
+	Roles       []RoleView
+	MaxRoles    int
+}
+
+// doneView is the live state of one request id.
+type doneView struct {
+	ID    string
+	Roles []RoleView
+}
+
+// choose shows a resource, or the form for the roles that its address names.
+func (s *server) choose(r *http.Request) (page, error) {
+	on, err := resourceAt(r)
+	if err != nil {
+		return page{}, err
+	}
+	q, err := query(r)
+	if err != nil {
+		return page{}, err
+	}
+	offer, err := s.Broker.Offer(r.Context(), callerOf(r), on)
+	if err != nil {
+		return page{}, err
+	}
+	texts, asked := q[fieldEntitlement]
+	if _, next := q["next"]; next && !asked {
+		// The form was sent with nothing chosen.
+		err = &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
+		return s.chooseAgain(r, offer, nil, err), nil
+	}
+	if asked {
+		chosen, err := s.chosen(offer, texts)
+		if err != nil {
+			return s.chooseAgain(r, offer, texts, err), nil
+		}
+		v, err := s.askForm(r, offer, chosen)
+		if err != nil {
+			return page{}, err
+		}
+		return page{template: "ask", status: http.StatusOK, data: v}, nil
+	}
+	v := s.chooseForm(r, offer, nil)
+	v.Done = doneOf(q.Get("done"), v.Active)
+	v.Ended = doneOf(q.Get("ended"), v.Active)
+	return page{template: "choose", status: http.StatusOK, data: v}, nil
+}
+
+func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
+	v := chooseView{Frame: s.frame(r, "Access to "+offer.Resource.Name()), Resource: viewResource(offer.Resource, ""),
+		Warnings: viewWarnings(offer.Warnings), MaxRoles: s.Broker.Instance().MaxRoles}
+	for _, o := range offer.Roles {
+		role := viewOffered(o, s.Now())
+		role.Selected = slices.Contains(selected, role.ID)
+		v.Roles = append(v.Roles, role)
+		if role.Active != nil {
+			v.Active = append(v.Active, role)
+		}
+	}
+	return v
+}
+
+func (s *server) chooseAgain(r *http.Request, offer broker.Offer, selected []string, err error) page {
+	v := s.chooseForm(r, offer, selected)
+	problem, status := s.problem(r, err)
+	v.Problem = problem
+	return page{template: "choose", status: status, data: v}
+}
+
+func doneOf(id string, active []RoleView) *doneView {
+	if !requestIDPattern.MatchString(id) {
+		return nil
+	}
+	d := &doneView{ID: id}
+	for _, role := range active {
+		if role.EndID == id {
+			d.Roles = append(d.Roles, role)
+		}
+	}
+	return d
+}
+
+// chosen finds the chosen roles in an offer: several that need no approval, or one
+// that does.
+func (s *server) chosen(offer broker.Offer, texts []string) ([]broker.OfferedRole, error) {
+	ids, err := entitlementIDs(texts)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []broker.OfferedRole
+	for i, id := range ids {
+		if slices.Contains(ids[:i], id) {
+			continue
+		}
+		at := slices.IndexFunc(offer.Roles, func(o broker.OfferedRole) bool { return o.Entitlement.ID == id })
+		if at < 0 {
+			return nil, &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: fieldEntitlement,
+				Args: access.Args{"role": string(id.Role), "resource": offer.Resource.Name()}}
+		}
+		chosen = append(chosen, offer.Roles[at])
+	}
+	if most := s.Broker.Instance().MaxRoles; len(chosen) > most {
+		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeTooManyRoles, Field: fieldEntitlement,
+			Args: access.Args{"count": strconv.Itoa(len(chosen)), "max": strconv.Itoa(most)}}
+	}
+	for _, o := range chosen {
+		if o.Terms.Approvals > 0 && len(chosen) > 1 {
+			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeNeedsApproval, Field: fieldEntitlement,
+				Args: access.Args{"role": viewOffered(o, s.Now()).Title}}
+		}
+	}
+	return chosen, nil
+}
+
+// reviewersOf asks who could approve; only a role that needs it has reviewers.
+func (s *server) reviewersOf(ctx context.Context, c access.Caller, chosen []broker.OfferedRole) ([]access.Principal, []*access.Error, error) {
+	if len(chosen) != 1 || chosen[0].Terms.Approvals == 0 {
+		return nil, nil, nil
+	}
+	return s.Broker.Reviewers(ctx, c, chosen[0].Entitlement.ID)
+}

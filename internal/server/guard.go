@@ -1,0 +1,191 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"jitaccess/internal/access"
+)
+
+// What is read before anything is parsed is bounded.
+const (
+	maxBody    = 64 << 10
+	maxQuery   = 16 << 10
+	maxPath    = 2 << 10
+	maxHeaders = 64 << 10
+)
+
+const contentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// headers sets what every answer carries, errors included.
+func (s *server) headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		// Not no-referrer: with it browsers send "Origin: null" with our own forms.
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if !s.Platform.Loopback {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recovered turns a panic into a refusal with an incident id.
+func (s *server) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				if cause == http.ErrAbortHandler {
+					panic(cause)
+				}
+				s.refuse(w, r, fmt.Errorf("panic: %v", cause))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// bounded refuses what is too large before it is parsed, and gives an action its
+// time.
+func (s *server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size := 0
+		for name, values := range r.Header {
+			for _, v := range values {
+				size += len(name) + len(v)
+			}
+		}
+		if len(r.URL.RawQuery) > maxQuery || len(r.URL.EscapedPath()) > maxPath || size > maxHeaders || r.ContentLength > maxBody {
+			s.refuse(w, r, &access.Error{Kind: access.Invalid, Code: access.CodeTooLarge})
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		ctx, cancel := context.WithTimeout(r.Context(), actionTimeout)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+type callerKey struct{}
+
+// identified lets nobody through who is not identified. We keep no session:
+// identity is per request, from the proxy.
+func (s *server) identified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := s.Identify(r)
+		if err == nil && c.Principal == "" {
+			err = errors.New("identified as nobody")
+		}
+		if err != nil {
+			var e *access.Error
+			if !errors.As(err, &e) {
+				e = &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadIdentity, Err: err}
+			}
+			s.refuse(w, r, e)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+	})
+}
+
+// callerOf is who was identified; zero before that.
+func callerOf(r *http.Request) access.Caller {
+	c, _ := r.Context().Value(callerKey{}).(access.Caller)
+	return c
+}
+
+// safe is whether a method promises to change nothing. The router gives only GET
+// and POST to handlers, and HEAD as GET.
+func safe(r *http.Request) bool { return r.Method != http.MethodPost }
+
+// paced slows down a person who asks too fast; changes, which send mail, sooner.
+func (s *server) paced(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := s.changes
+		if safe(r) {
+			p = s.reads
+		}
+		if !p.allow(callerOf(r).Principal, s.Now()) {
+			w.Header().Set("Retry-After", "5")
+			s.refuse(w, r, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// fromOurPages refuses a change that another site caused. CrossOriginProtection
+// lets through what carries neither Origin nor Sec-Fetch-Site, as no browser
+// would; a form comes from a browser, so here one of them must be there.
+func (s *server) fromOurPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if safe(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		err := s.sameSite.Check(r)
+		if err == nil && r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
+			err = errors.New("neither Origin nor Sec-Fetch-Site")
+		}
+		if err != nil {
+			s.refuse(w, r, &access.Error{Kind: access.NotAllowed, Code: access.CodeCrossSite, Err: err})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// fromScript demands the header that no other site can make a browser send.
+func (s *server) fromScript(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := r.Header.Values("X-JITACCESS"); len(h) != 1 || h[0] != "1" {
+			s.refuse(w, r, &access.Error{Kind: access.Invalid, Code: access.CodeMissingHeader})
+			return
+		}
+		if err := s.sameSite.Check(r); err != nil {
+			s.refuse(w, r, &access.Error{Kind: access.NotAllowed, Code: access.CodeCrossSite, Err: err})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
+	s.refuse(w, r, &access.Error{Kind: access.NotFound, Code: access.CodeNotFound})
+}
+
+func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	if routes := chi.RouteContext(r.Context()).Routes; routes != nil {
+		for _, m := range []string{http.MethodGet, http.MethodPost} {
+			if routes.Match(chi.NewRouteContext(), m, r.URL.EscapedPath()) {
+				w.Header().Add("Allow", m)
+			}
+		}
+	}
+	s.refuse(w, r, &access.Error{Kind: access.Invalid, Code: access.CodeMethod})
+}
+
+// refuse answers in the form that the path promises.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if forScripts(r) {
+		s.writeJSONError(w, r, err, "")
+		return
+	}
+	s.write(w, r, s.errorPage(r, err))
+}
+
+func forScripts(r *http.Request) bool {
+	return r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/health/")
+}

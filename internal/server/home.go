@@ -1,0 +1,100 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"jitaccess/internal/access"
+)
+
+// maxListed is how many projects the start page lists; the rest is found by typing.
+const maxListed = 300
+
+// homeView is the start page: find access.
+type homeView struct {
+	Frame
+	Query    string
+	Projects []ResourceView
+	// Found is how many there are, Projects being the first of them.
+	Found int
+	Total int
+	// Unlisted: the list could not be had; typing an id still works.
+	Unlisted string
+}
+
+// home finds access. Links of JIT Access 1.x point here and are sent on.
+func (s *server) home(r *http.Request) (page, error) {
+	q, err := query(r)
+	if err != nil {
+		return page{}, err
+	}
+	if _, ok := q["activation"]; ok {
+		ref, err := reference(q)
+		if err != nil {
+			return page{}, err
+		}
+		return redirect(reviewPath(ref)), nil
+	}
+	if id := strings.TrimSpace(q.Get("projectId")); id != "" {
+		on, err := parseResource("projects/" + id)
+		if err != nil {
+			return page{}, err
+		}
+		return redirect(accessPath(on, nil)), nil
+	}
+	return s.find(r, strings.TrimSpace(q.Get("q")))
+}
+
+// find lists the projects that match what was typed, and goes straight to the one
+// that is meant.
+func (s *server) find(r *http.Request, typed string) (page, error) {
+	v := homeView{Frame: s.frame(r, "Find access"), Query: typed}
+	resources, err := s.Broker.Resources(r.Context(), callerOf(r))
+	if err != nil {
+		p, _ := s.problem(r, err)
+		v.Unlisted = p.Text + " Incident " + p.Incident + "."
+	}
+	v.Total = len(resources)
+	want := strings.ToLower(typed)
+	for _, info := range resources {
+		if want != "" && info.Resource.Name() == want {
+			return redirect(accessPath(info.Resource, nil)), nil
+		}
+		if !strings.Contains(info.Resource.Name(), want) && !strings.Contains(strings.ToLower(info.Title), want) {
+			continue
+		}
+		if v.Found++; v.Found <= maxListed {
+			v.Projects = append(v.Projects, viewResource(info.Resource, info.Title))
+		}
+	}
+	if typed == "" || v.Found > 0 {
+		return page{template: "home", status: http.StatusOK, data: v}, nil
+	}
+	// Not in the list, but the list may not have everything.
+	on, err := access.Project(typed)
+	if err == nil {
+		return redirect(accessPath(on, nil)), nil
+	}
+	problem, status := s.problem(r, &access.Error{Kind: access.NotFound, Code: access.CodeBadResource,
+		Args: access.Args{"resource": printable(typed)}, Err: err})
+	v.Problem = problem
+	return page{template: "home", status: status, data: v}, nil
+}
+
+// accessPath is the address of a resource's page. A resource needs no escaping.
+func accessPath(on access.Resource, q url.Values) string {
+	path := "/access/" + string(on)
+	if len(q) > 0 {
+		path += "?" + q.Encode()
+	}
+	return path
+}
+
+// reviewPath is the address of a request's page.
+func reviewPath(ref string) string { return "/review?" + url.Values{"activation": {ref}}.Encode() }
+
+// needsLedger answers for what only a service with a memory can do.
+func (s *server) needsLedger(*http.Request) (page, error) { return page{}, errNeedsLedger }
+
+var errNeedsLedger = &access.Error{Kind: access.NotFound, Code: access.CodeNeedsLedger}

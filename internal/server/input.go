@@ -1,0 +1,188 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"jitaccess/internal/access"
+)
+
+// badInput is for what no form of ours sends.
+func badInput(reason string, err error) error {
+	return &access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": reason}, Err: err}
+}
+
+// query reads the query of the address. Unlike URL.Query it refuses what it cannot
+// read, instead of dropping it.
+func query(r *http.Request) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badInput("the address is malformed", err)
+	}
+	return q, nil
+}
+
+// form reads the body of a form, never the address.
+func form(r *http.Request) (url.Values, error) {
+	if mediaType(r) != "application/x-www-form-urlencoded" {
+		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeMediaType,
+			Args: access.Args{"accepted": "application/x-www-form-urlencoded"}}
+	}
+	if err := r.ParseForm(); err != nil {
+		return nil, bodyError("the form is malformed", err)
+	}
+	return r.PostForm, nil
+}
+
+func bodyError(reason string, err error) error {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return &access.Error{Kind: access.Invalid, Code: access.CodeTooLarge, Err: err}
+	}
+	return badInput(reason, err)
+}
+
+// one reads a field that may stand there once; absent is empty.
+func one(v url.Values, name string) (string, error) {
+	switch all := v[name]; len(all) {
+	case 0:
+		return "", nil
+	case 1:
+		return all[0], nil
+	}
+	return "", badInput(name+" is there twice", nil)
+}
+
+// reference reads what a link points to. Only the broker knows what it means.
+func reference(v url.Values) (string, error) {
+	ref, err := one(v, "activation")
+	if err != nil {
+		return "", err
+	}
+	if ref == "" {
+		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadLink}
+	}
+	return ref, nil
+}
+
+// resourceAt reads the resource of an address /access/RESOURCE.
+func resourceAt(r *http.Request) (access.Resource, error) {
+	return parseResource(strings.TrimPrefix(r.URL.Path, "/access/"))
+}
+
+func parseResource(path string) (access.Resource, error) {
+	on, err := access.ParseResource(path)
+	if err != nil {
+		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadResource,
+			Args: access.Args{"resource": printable(strings.TrimPrefix(path, "projects/"))}, Err: err}
+	}
+	return on, nil
+}
+
+// project reads {project} of an address of the JSON interface.
+func project(r *http.Request) (access.Resource, error) {
+	id, err := segment(r, "project")
+	if err != nil {
+		return "", err
+	}
+	return parseResource("projects/" + id)
+}
+
+// requestIDPattern is what a request id may look like in an address. Ids of JIT
+// Access 1.x are standard Base64, slashes and all; whether it is an id at all is
+// for the broker to say.
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9_+/=.:-]{1,100}$`)
+
+func requestID(r *http.Request) (string, error) {
+	id, err := segment(r, "id")
+	if err != nil {
+		return "", err
+	}
+	if !requestIDPattern.MatchString(id) {
+		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadRequestID}
+	}
+	return id, nil
+}
+
+// segment reads one segment of the address. The router matches the escaped path
+// when it differs from the plain one, and only then are its segments escaped.
+func segment(r *http.Request, name string) (string, error) {
+	value := chi.URLParam(r, name)
+	if r.URL.RawPath == "" {
+		return value, nil
+	}
+	plain, err := url.PathUnescape(value)
+	if err != nil {
+		return "", badInput("the address is malformed", err)
+	}
+	return plain, nil
+}
+
+func entitlementIDs(texts []string) ([]access.EntitlementID, error) {
+	var ids []access.EntitlementID
+	for _, text := range texts {
+		id, err := access.ParseEntitlementID(text)
+		if err != nil {
+			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadEntitlement, Field: fieldEntitlement,
+				Args: access.Args{"entitlement": printable(text)}, Err: err}
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// maxMinutes keeps a number of minutes from overflowing a duration; what may be
+// granted is for the broker to say.
+const maxMinutes = 1_000_000
+
+// minutes reads a duration. The form sends the field twice, as a choice and as a
+// number; a number that was typed wins over the choice.
+func (s *server) minutes(texts []string) (time.Duration, error) {
+	last := ""
+	for _, t := range texts {
+		if t = strings.TrimSpace(t); t != "" {
+			last = t
+		}
+	}
+	n, err := strconv.Atoi(last)
+	if err != nil || n < 1 || n > maxMinutes {
+		return 0, &access.Error{Kind: access.Invalid, Code: access.CodeBadDuration, Field: fieldMinutes, Err: err,
+			Args: access.Args{"max": strconv.Itoa(int(s.Broker.Instance().MaxDuration / time.Minute))}}
+	}
+	return time.Duration(n) * time.Minute, nil
+}
+
+// startForms are how a start may be written: with its offset, or as browsers send
+// a local date and time, which the form declares to be UTC.
+var startForms = []string{time.RFC3339, "2006-01-02T15:04", "2006-01-02T15:04:05"}
+
+// start reads when access is to begin; empty is at once.
+func start(text string) (time.Time, error) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, f := range startForms {
+		if t, err := time.Parse(f, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, &access.Error{Kind: access.Invalid, Code: access.CodeBadStart, Field: fieldStart}
+}
+
+// printable makes outside text fit to be repeated in a message.
+func printable(text string) string {
+	return clip(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 {
+			return '?'
+		}
+		return r
+	}, text), 80)
+}

@@ -1,0 +1,83 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"jitaccess/internal/access"
+)
+
+// apiError is the body of every refusal of the JSON interface. JIT Access 1.x has
+// only the message.
+type apiError struct {
+	Message  string `json:"message"`
+	Code     string `json:"code"`
+	Incident string `json:"incident"`
+	// Field is the form field to blame, in the words of the pages.
+	Field string `json:"field,omitempty"`
+	// ActivationID is the request's own id, where one is known.
+	ActivationID string `json:"activationId,omitempty"`
+}
+
+// aboutRequest is an error about a request whose id is known.
+type aboutRequest struct {
+	id  string
+	err error
+}
+
+func (a aboutRequest) Error() string { return a.err.Error() }
+func (a aboutRequest) Unwrap() error { return a.err }
+
+// api adapts a handler that returns what to answer.
+func (s *server) api(h func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := h(r)
+		if err != nil {
+			var about aboutRequest
+			errors.As(err, &about)
+			s.writeJSONError(w, r, err, about.id)
+			return
+		}
+		s.writeJSON(w, r, http.StatusOK, body)
+	}
+}
+
+func (s *server) writeJSONError(w http.ResponseWriter, r *http.Request, err error, id string) {
+	p, status := s.problem(r, err)
+	message := p.Text
+	if p.Next != "" {
+		message += " " + p.Next
+	}
+	s.writeJSON(w, r, status, apiError{Message: message, Code: string(access.AsError(err).Code), Incident: p.Incident,
+		Field: p.Field, ActivationID: id})
+}
+
+func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		// Our own types always marshal; a test renders each.
+		s.Log.ErrorContext(r.Context(), "answer could not be written", "error", err.Error())
+		status, b = http.StatusInternalServerError, []byte(`{"message":"Something went wrong on our side.","code":"internal","incident":""}`)
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+// readJSON reads one JSON object. Unknown members are ignored, as JIT Access 1.x
+// does; anything after the object is refused.
+func readJSON(r *http.Request, into any) error {
+	if mediaType(r) != "application/json" {
+		return &access.Error{Kind: access.Invalid, Code: access.CodeMediaType, Args: access.Args{"accepted": "application/json"}}
+	}
+	d := json.NewDecoder(r.Body)
+	if err := d.Decode(into); err != nil {
+		return bodyError("the body is not the JSON object that belongs here", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return bodyError("there is something after the JSON object", err)
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package server
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"log/slog"
+	"mime"
+	"net/http"
+	"path"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"jitaccess/internal/access"
+)
+
+// page is an answer to be written: a redirect to one of our own paths, or a
+// template with its data.
+type page struct {
+	location string
+	template string
+	status   int
+	data     any
+}
+
+// redirect answers a form or an old address. To is always built here, never taken
+// from a request.
+func redirect(to string) page { return page{location: to, status: http.StatusSeeOther} }
+
+// Frame is what surrounds every page.
+type Frame struct {
+	Title string
+	// User is who is signed in; empty when nobody is.
+	User    access.Principal
+	Version string
+	// Problem is what was wrong with what was sent; nil when nothing was.
+	Problem *Problem
+}
+
+func (s *server) frame(r *http.Request, title string) Frame {
+	return Frame{Title: title, User: callerOf(r).Principal, Version: s.Version}
+}
+
+// Problem is a refusal as a page shows it.
+type Problem struct {
+	Text, Next string
+	// Field is the form field to blame; empty when it is none.
+	Field    string
+	Incident string
+	// SwitchAccount offers to sign in as somebody else.
+	SwitchAccount bool
+}
+
+// problem puts a refusal into words and logs its cause under the incident id that
+// the words carry.
+func (s *server) problem(r *http.Request, err error) (*Problem, int) {
+	e := access.AsError(err)
+	status := statusOf(e)
+	w := say(e)
+	p := &Problem{Text: w.Text, Next: w.Next, Field: w.Field, Incident: s.incident(),
+		SwitchAccount: status == http.StatusUnauthorized || status == http.StatusForbidden}
+	level := slog.LevelInfo
+	switch {
+	case status >= 500:
+		level = slog.LevelError
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		level = slog.LevelWarn
+	}
+	// The route, not the address: a query holds the token of a link.
+	route := ""
+	if c := chi.RouteContext(r.Context()); c != nil {
+		route = c.RoutePattern()
+	}
+	s.Log.LogAttrs(r.Context(), level, "refused", slog.String("incident", p.Incident), slog.Int("status", status),
+		slog.String("kind", e.Kind.String()), slog.String("code", string(e.Code)), slog.String("method", r.Method),
+		slog.String("route", route), slog.String("user", string(callerOf(r).Principal)), slog.String("error", e.Error()))
+	return p, status
+}
+
+// incidentLetters has no letter that looks like another, so that an id can be read
+// out over the telephone.
+var incidentLetters = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+
+func (s *server) incident() string {
+	var b [5]byte
+	if _, err := io.ReadFull(s.Random, b[:]); err != nil {
+		return fmt.Sprintf("T%d", s.Now().UnixNano())
+	}
+	id := incidentLetters.EncodeToString(b[:])
+	return id[:4] + "-" + id[4:]
+}
+
+// errorView is the page of a refusal that has no page of its own.
+type errorView struct{ Frame }
+
+func (s *server) errorPage(r *http.Request, err error) page {
+	p, status := s.problem(r, err)
+	v := errorView{s.frame(r, titles[status])}
+	v.Problem = p
+	return page{template: "error", status: status, data: v}
+}
+
+// page adapts a handler that returns what to show.
+func (s *server) page(h func(*http.Request) (page, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p, err := h(r)
+		if err != nil {
+			p = s.errorPage(r, err)
+		}
+		s.write(w, r, p)
+	}
+}
+
+// write renders into a buffer first, so that a template that fails half-way is a
+// clean refusal.
+func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
+	if p.location != "" {
+		http.Redirect(w, r, p.location, p.status)
+		return
+	}
+	var b bytes.Buffer
+	if err := s.pages.render(&b, p.template, p.data); err != nil {
+		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
+		http.Error(w, problem.Text+" Incident "+problem.Incident+".", status)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(p.status)
+	w.Write(b.Bytes())
+}
+
+// pages are the parsed templates: one set per page, so that pages cannot take each
+// other's blocks.
+type pages map[string]*template.Template
+
+// pageNames are all pages; each is a file templates/NAME.html.
+var pageNames = []string{"home", "choose", "ask", "review", "result", "error"}
+
+func parsePages(files fs.FS) (pages, error) {
+	base, err := template.New("frame.html").Funcs(pageFunctions).ParseFS(files, "templates/frame.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	parsed := pages{}
+	for _, name := range pageNames {
+		t, err := base.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if parsed[name], err = t.ParseFS(files, "templates/"+name+".html"); err != nil {
+			return nil, err
+		}
+	}
+	return parsed, nil
+}
+
+func (p pages) render(w io.Writer, name string, data any) error {
+	t := p[name]
+	if t == nil {
+		return fmt.Errorf("no page %q", name)
+	}
+	return t.ExecuteTemplate(w, "frame.html", data)
+}
+
+// asset is a file that pages use.
+type asset struct {
+	body              []byte
+	contentType, etag string
+}
+
+func readAssets(files fs.FS) (map[string]asset, error) {
+	entries, err := fs.ReadDir(files, "assets")
+	if err != nil {
+		return nil, err
+	}
+	assets := map[string]asset{}
+	for _, e := range entries {
+		body, err := fs.ReadFile(files, path.Join("assets", e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		contentType, ok := assetTypes[path.Ext(e.Name())]
+		if !ok {
+			return nil, fmt.Errorf("asset %s has no known type", e.Name())
+		}
+		sum := sha256.Sum256(body)
+		assets[e.Name()] = asset{body, contentType, `"` + hex.EncodeToString(sum[:8]) + `"`}
+	}
+	return assets, nil
+}
+
+// assetTypes are written down, because mime.TypeByExtension asks the machine.
+var assetTypes = map[string]string{
+	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml",
+}
+
+// asset serves a file. Browsers keep it and ask each time whether it is still the
+// same, so a page never meets the script of another version.
+func (s *server) asset(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.assets[chi.URLParam(r, "name")]
+	if !ok {
+		s.notFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", a.contentType)
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("ETag", a.etag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
+}
+
+// mediaType is the type of a body, without parameters.
+func mediaType(r *http.Request) string {
+	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return t
+}

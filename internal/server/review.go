@@ -1,0 +1,277 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// reviewView is a request, shown to whom it concerns.
+type reviewView struct {
+	Frame
+	Warnings []string
+	// Ref opens the request again.
+	Ref           string
+	Heading       string
+	State         string
+	Tone          string
+	RequestID     string
+	Principal     string
+	Resource      ResourceView
+	Roles         []RoleView
+	Justification string
+	Duration      string
+	Made, Expires Moment
+	// Begins and Ends are the window; Would is whether it is what approving now
+	// would give.
+	Begins, Ends *Moment
+	Would        bool
+	Asked        []askedView
+	Bindings     []access.Binding
+	Digest       string
+	Comment      string
+	Pending      bool
+	Active       bool
+	CanDecide    bool
+	WhyNot       *words
+	CanEnd       bool
+	Own          bool
+	ReviewURL    string
+	NoAddress    bool
+	Channel      bool
+	Forgets      bool
+}
+
+// askedView is somebody who was asked, and what they said.
+type askedView struct {
+	Address, Said, Comment string
+	You                    bool
+}
+
+var states = map[access.State]struct{ text, tone string }{
+	access.Pending: {"Waiting for approval", "wait"},
+	access.Active:  {"Active", "good"},
+	access.Ended:   {"Ended early", "over"},
+	access.Expired: {"Expired", "over"},
+	access.Denied:  {"Denied", "bad"},
+	access.Lapsed:  {"Nobody decided in time", "over"},
+}
+
+// review shows a request. It changes nothing, however often a mail scanner opens
+// it.
+func (s *server) review(r *http.Request) (page, error) {
+	q, err := query(r)
+	if err != nil {
+		return page{}, err
+	}
+	ref, err := reference(q)
+	if err != nil {
+		return page{}, err
+	}
+	view, err := s.Broker.Show(r.Context(), callerOf(r), ref, s.origin(r))
+	if err != nil {
+		return page{}, err
+	}
+	return page{template: "review", status: http.StatusOK, data: s.viewRequest(r, ref, view)}, nil
+}
+
+// decide approves or denies.
+func (s *server) decide(r *http.Request) (page, error) {
+	q, err := query(r)
+	if err != nil {
+		return page{}, err
+	}
+	ref, err := reference(q)
+	if err != nil {
+		return page{}, err
+	}
+	f, err := form(r)
+	if err != nil {
+		return page{}, err
+	}
+	d, err := decision(ref, f)
+	if err != nil {
+		return page{}, err
+	}
+	d.Origin = s.origin(r)
+	decided, err := s.Broker.Decide(r.Context(), callerOf(r), d)
+	if err != nil {
+		return s.decideAgain(r, ref, f, err), nil
+	}
+	return s.decided(r, ref, d.Verdict, decided), nil
+}
+
+// decision reads a decision. An unknown verdict is neither.
+func decision(ref string, f url.Values) (broker.Decide, error) {
+	verdict, err := one(f, "verdict")
+	if err != nil {
+		return broker.Decide{}, err
+	}
+	d := broker.Decide{Ref: ref, Verdict: access.Verdict(verdict), Comment: strings.TrimSpace(f.Get(fieldComment))}
+	if d.Verdict != access.Approve && d.Verdict != access.Deny {
+		return d, badInput("the verdict is neither approve nor deny", nil)
+	}
+	d.Digest, err = one(f, "digest")
+	return d, err
+}
+
+// decideAgain shows the request as it is now, with what is wrong.
+func (s *server) decideAgain(r *http.Request, ref string, f url.Values, cause error) page {
+	view, err := s.Broker.Show(r.Context(), callerOf(r), ref, s.origin(r))
+	if err != nil {
+		return s.errorPage(r, cause)
+	}
+	v := s.viewRequest(r, ref, view)
+	problem, status := s.problem(r, cause)
+	v.Problem, v.Comment = problem, f.Get(fieldComment)
+	return page{template: "review", status: status, data: v}
+}
+
+// decided redirects to the request's page, unless there is something to say that
+// nobody remembers: a warning, or that it was declined without a ledger.
+func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d broker.Decided) page {
+	roles := viewRoles(d.Request.Entitlements, nil)
+	well := withOutcomes(roles, d.Outcomes)
+	declined := verdict == access.Deny && d.Forgets
+	if well && !declined && len(notable(d.Warnings)) == 0 {
+		return redirect(reviewPath(ref))
+	}
+	v := resultView{Frame: s.frame(r, "Approved"), Tone: "good", Resource: viewResource(d.Request.Resource, ""), Roles: roles,
+		For: string(d.Request.Principal), Warnings: viewWarnings(notable(d.Warnings)), Link: reviewPath(ref), LinkText: "The request"}
+	switch {
+	case declined:
+		v.Title, v.Tone, v.Roles = "Declined", "over", nil
+		v.Text = "You have declined the request of " + string(d.Request.Principal) + ". The others who were asked can still decide otherwise: this service keeps no record that could stop them."
+	case verdict == access.Deny:
+		v.Title, v.Tone, v.Roles = "Denied", "over", nil
+	case d.State == access.Pending:
+		v.Text = "Your approval is recorded. Others are still needed."
+	default:
+		v.Delay = true
+		if !d.Window.IsZero() {
+			end := moment(d.Window.End, s.Now())
+			v.Until = &end
+		}
+		if !well {
+			v.Title = "Approved, granted in part"
+		}
+	}
+	return page{template: "result", status: http.StatusOK, data: v}
+}
+
+// end takes access back early. The form carries the resource, and where it stood
+// on a request's page also the link to that.
+func (s *server) end(r *http.Request) (page, error) {
+	id, err := requestID(r)
+	if err != nil {
+		return page{}, err
+	}
+	f, err := form(r)
+	if err != nil {
+		return page{}, err
+	}
+	path, err := one(f, "resource")
+	if err != nil {
+		return page{}, err
+	}
+	on, err := parseResource(path)
+	if err != nil {
+		return page{}, err
+	}
+	ref, err := one(f, "activation")
+	if err != nil {
+		return page{}, err
+	}
+	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id)
+	if err != nil {
+		return page{}, err
+	}
+	link, linkText := accessPath(on, url.Values{"ended": {id}}), "Your access to "+on.Name()
+	if ref != "" {
+		link, linkText = reviewPath(ref), "The request"
+	}
+	var ids []access.EntitlementID
+	for _, o := range ended.Outcomes {
+		ids = append(ids, o.Entitlement)
+	}
+	roles := viewRoles(ids, nil)
+	if withOutcomes(roles, ended.Outcomes) && len(notable(ended.Warnings)) == 0 {
+		return redirect(link), nil
+	}
+	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "Ended"), Tone: "over", Delay: true,
+		Resource: viewResource(on, ""), Roles: roles, Warnings: viewWarnings(ended.Warnings), Link: link, LinkText: linkText}}, nil
+}
+
+// resultView tells what came of a form, where that cannot be read again.
+type resultView struct {
+	Frame
+	Tone, Text string
+	// For is whose access it is, when not the viewer's.
+	For       string
+	Resource  ResourceView
+	Roles     []RoleView
+	Until     *Moment
+	Warnings  []string
+	ReviewURL string
+	// Delay reminds that Google takes its time.
+	Delay          bool
+	Link, LinkText string
+}
+
+func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewView {
+	q, now := b.Request, s.Now()
+	v := reviewView{Frame: s.frame(r, "Access request"), Ref: ref, RequestID: q.ID, Principal: string(q.Principal),
+		Resource: viewResource(q.Resource, ""), Roles: viewRoles(q.Entitlements, b.Roles), Justification: q.Justification,
+		Duration: inWords(q.Duration), Made: moment(q.Created, now), Expires: moment(q.Expires, now), Bindings: b.Bindings,
+		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
+		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Forgets: b.Forgets, Warnings: viewWarnings(b.Warnings)}
+	v.State, v.Tone = states[b.State].text, states[b.State].tone
+	v.Heading = v.Principal + " asks for access"
+	switch {
+	case v.Own && v.Pending:
+		v.Heading = "Your request"
+	case v.Own:
+		v.Heading = "Your access"
+	case !v.Pending:
+		v.Heading = "Access of " + v.Principal
+	}
+	if !b.Window.IsZero() {
+		begins, ends := moment(b.Window.Start, now), moment(b.Window.End, now)
+		v.Begins, v.Ends, v.Would = &begins, &ends, v.Pending
+	}
+	if b.WhyNot != nil {
+		w := say(b.WhyNot)
+		v.WhyNot = &w
+	}
+	if v.Own && v.Pending {
+		v.ReviewURL, v.NoAddress = b.ReviewURL, b.ReviewURL == ""
+	}
+	v.Asked = whatTheySaid(b, callerOf(r).Principal)
+	return v
+}
+
+// whatTheySaid pairs the people asked with their decisions, as far as the store or
+// the grant itself remembers them.
+func whatTheySaid(b broker.View, you access.Principal) []askedView {
+	var asked []askedView
+	for _, p := range b.Request.Reviewers {
+		a := askedView{Address: string(p), Said: "Has not answered", You: p == you}
+		if b.State != access.Pending || b.Forgets {
+			a.Said = ""
+		}
+		if slices.ContainsFunc(b.Activations, func(g access.Activation) bool { return slices.Contains(g.Approvers, p) }) {
+			a.Said = "Approved"
+		}
+		for _, d := range b.Request.Decisions {
+			if d.By == p {
+				a.Said, a.Comment = map[access.Verdict]string{access.Approve: "Approved", access.Deny: "Denied"}[d.Verdict], d.Comment
+			}
+		}
+		asked = append(asked, a)
+	}
+	return asked
+}

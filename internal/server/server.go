@@ -1,0 +1,161 @@
+// Package server is the service over HTTP: pages for people, the JSON interface of
+// JIT Access 1.x, and health. It decides nothing: it finds out who asks, reads what
+// they want, calls the broker, and puts the answer into words.
+//
+// Every refusal of package access gets its words from one table (words.go), and
+// its status from its kind. Handlers return what to show; one adapter for pages and
+// one for JSON write it, so nothing is ever half sent.
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/web"
+)
+
+// Broker is what the server needs of *broker.Broker.
+type Broker interface {
+	Resources(context.Context, access.Caller) ([]access.ResourceInfo, error)
+	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
+	Reviewers(context.Context, access.Caller, access.EntitlementID) ([]access.Principal, []*access.Error, error)
+	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)
+	Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error)
+	Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error)
+	End(ctx context.Context, c access.Caller, on access.Resource, requestID string) (broker.Ended, error)
+	NewID(peer bool) (string, error)
+	Instance() broker.Instance
+	Channel() bool
+}
+
+// Config is what a server is made of. Everything is required unless it says
+// otherwise.
+type Config struct {
+	Broker Broker
+	// Identify says who sent a request. Its errors are *access.Error, of kind
+	// Unauthenticated when nobody could be identified; any other error is treated
+	// as that kind too.
+	Identify func(*http.Request) (access.Caller, error)
+	// PublicURL is the origin for links, like https://access.example.com. Empty:
+	// Platform decides whether a request's host is certainly ours.
+	PublicURL string
+	// Platform may be zero; then only PublicURL makes links.
+	Platform Platform
+	// Version is shown in the pages' foot and by /api/policy.
+	Version string
+	Log     *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
+	// Random makes incident ids.
+	Random io.Reader
+	// Ready checks dependencies for /health/ready, by name; nil errors are good
+	// ones. An error that is ErrNotReady says that no request could succeed; any
+	// other is shown and leaves the service ready. May be nil.
+	Ready func(context.Context) map[string]error
+}
+
+// ErrNotReady marks a failing dependency without which no request could succeed.
+var ErrNotReady = errors.New("not ready")
+
+// actionTimeout bounds one action from the first byte to the answer. Google's front
+// ends give up after 30 seconds and more; people before that.
+const actionTimeout = 25 * time.Second
+
+type server struct {
+	Config
+	pages    pages
+	assets   map[string]asset
+	sameSite *http.CrossOriginProtection
+	reads    *pace
+	changes  *pace
+	ready    readiness
+}
+
+// New makes the handler. It fails when a template or asset cannot be read, or
+// PublicURL is no origin.
+func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
+
+func newFrom(c Config, files fs.FS) (http.Handler, error) {
+	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(20, 100), changes: newPace(0.5, 30)}
+	if c.PublicURL != "" {
+		// A proxy may rewrite Host; the browser's Origin is the public one.
+		if err := s.sameSite.AddTrustedOrigin(c.PublicURL); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.pages, err = parsePages(files); err != nil {
+		return nil, err
+	}
+	if s.assets, err = readAssets(files); err != nil {
+		return nil, err
+	}
+	return s.routes(), nil
+}
+
+// routes is the whole surface, in reading order.
+func (s *server) routes() *chi.Mux {
+	r := chi.NewRouter()
+	r.Use(s.headers, s.recovered, s.bounded, middleware.GetHead)
+
+	// Open to everybody: nothing here knows anything.
+	r.Get("/health/alive", s.alive)
+	r.Get("/health/ready", s.readyz)
+	r.Get("/assets/{name}", s.asset)
+
+	// Pages.
+	r.Group(func(r chi.Router) {
+		r.Use(s.identified, s.paced, s.fromOurPages)
+		r.Get("/", s.page(s.home))
+		r.Get("/access/*", s.page(s.choose))
+		r.Post("/access/*", s.page(s.ask))
+		r.Get("/review", s.page(s.review))
+		r.Post("/review", s.page(s.decide))
+		r.Post("/requests/{id}/end", s.page(s.end))
+
+		// These need a ledger, and say so.
+		r.Get("/requests", s.page(s.needsLedger))
+		r.Get("/requests/{id}", s.page(s.needsLedger))
+		r.Post("/requests/{id}/withdraw", s.page(s.needsLedger))
+		r.Post("/requests/{id}/extend", s.page(s.needsLedger))
+		r.Get("/reviews", s.page(s.needsLedger))
+		r.Get("/history", s.page(s.needsLedger))
+		r.Get("/history.csv", s.page(s.needsLedger))
+		r.Get("/history.json", s.page(s.needsLedger))
+	})
+
+	// JSON.
+	r.Group(func(r chi.Router) {
+		r.Use(s.identified, s.paced, s.fromScript)
+		r.Get("/api/", s.api(s.apiOutdated))
+		r.Get("/api/policy", s.api(s.apiPolicy))
+		r.Get("/api/projects", s.api(s.apiProjects))
+		r.Get("/api/projects/{project}/roles", s.api(s.apiRoles))
+		r.Get("/api/projects/{project}/peers", s.api(s.apiPeers))
+		r.Post("/api/projects/{project}/roles/self-activate", s.api(s.apiSelfActivate))
+		r.Post("/api/projects/{project}/roles/request", s.api(s.apiRequest))
+		r.Get("/api/activation-request", s.api(s.apiShow))
+		r.Post("/api/activation-request", s.api(s.apiApprove))
+		r.Post("/api/activation-request/deny", s.api(s.apiDeny))
+		r.Post("/api/requests/{id}/end", s.api(s.apiEnd))
+
+		r.Get("/api/requests", s.api(s.apiNeedsLedger))
+		r.Get("/api/requests/{id}", s.api(s.apiNeedsLedger))
+		r.Post("/api/requests/{id}/withdraw", s.api(s.apiNeedsLedger))
+		r.Post("/api/requests/{id}/extend", s.api(s.apiNeedsLedger))
+	})
+
+	r.NotFound(s.identified(http.HandlerFunc(s.notFound)).ServeHTTP)
+	r.MethodNotAllowed(s.identified(http.HandlerFunc(s.methodNotAllowed)).ServeHTTP)
+	return r
+}

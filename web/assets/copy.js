@@ -1,0 +1,18 @@
+// Copies the link for reviewers. Without it, the link can be selected by hand.
+(() => {
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    const field = document.getElementById(button.dataset.copy);
+    const said = button.closest(".copy").querySelector("[data-copied]");
+    button.hidden = false;
+    field.addEventListener("focus", () => field.select());
+    button.addEventListener("click", async () => {
+      field.select();
+      try {
+        await navigator.clipboard.writeText(field.value);
+        said.textContent = "Copied.";
+      } catch {
+        said.textContent = "Press Ctrl+C, or ⌘C, to copy the selected link.";
+      }
+    });
+  }
+})();

@@ -1,0 +1,24 @@
+// Narrows a list while typing. Without it, the lists are whole.
+(() => {
+  for (const input of document.querySelectorAll("input[data-filter]")) {
+    const list = document.getElementById(input.dataset.filter);
+    if (!list) continue;
+    const box = input.closest(".filter");
+    if (box) box.hidden = false;
+    const status = document.querySelector(`[data-filtered="${input.dataset.filter}"]`) || document.getElementById("found");
+    const items = [...list.children].filter((e) => e.matches("li, label"));
+    const narrow = () => {
+      const want = input.value.trim().toLowerCase();
+      let shown = 0;
+      for (const item of items) {
+        // What is ticked stays in sight.
+        const ticked = item.querySelector("input:checked");
+        item.hidden = !ticked && !item.textContent.toLowerCase().includes(want);
+        if (!item.hidden) shown++;
+      }
+      if (status) status.textContent = want ? `${shown} of ${items.length} shown.` : `${items.length} to choose from.`;
+    };
+    input.addEventListener("input", narrow);
+    if (box) input.addEventListener("keydown", (e) => { if (e.key === "Enter") e.preventDefault(); });
+  }
+})();

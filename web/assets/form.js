@@ -1,0 +1,40 @@
+// The request form: shows when the access would end, lets a number and the presets
+// exclude each other, and keeps what was typed when a sign-in expires in between.
+(() => {
+  const form = document.querySelector("form.ask");
+  if (!form) return;
+  const number = form.querySelector("#minutes");
+  const start = form.querySelector("#start");
+  const preview = form.querySelector("[data-preview]");
+  const reason = form.querySelector("#justification");
+  const presets = [...form.querySelectorAll("input[type=radio][name=minutes]")];
+
+  const show = () => {
+    const chosen = presets.find((p) => p.checked);
+    const minutes = parseInt(number.value || (chosen && chosen.value), 10);
+    preview.hidden = !(minutes > 0 && minutes <= Number(number.max));
+    if (preview.hidden) return;
+    const from = start.value ? new Date(start.value + "Z") : new Date();
+    const end = new Date(Math.max(from, Date.now()) + minutes * 60000);
+    const text = window.jitaccess ? `${window.jitaccess.format.format(end)} (${window.jitaccess.relative(end)})` : end.toLocaleString();
+    preview.textContent = (preview.dataset.preview === "peer" ? "If approved now, ends " : "Ends ") + text;
+  };
+  for (const p of presets) p.addEventListener("change", () => { number.value = ""; show(); });
+  number.addEventListener("input", () => { if (number.value) for (const p of presets) p.checked = false; show(); });
+  start.addEventListener("input", show);
+  setInterval(show, 30000);
+  show();
+
+  const key = "reason " + form.dataset.keep;
+  try {
+    if (!reason.value) reason.value = sessionStorage.getItem(key) || "";
+    reason.addEventListener("input", () => sessionStorage.setItem(key, reason.value));
+  } catch { /* storage may be switched off */ }
+
+  // Two clicks are one request in any case; this only says that it is under way.
+  form.addEventListener("submit", () => {
+    const button = form.querySelector("button.primary");
+    setTimeout(() => { button.disabled = true; button.setAttribute("aria-busy", "true"); });
+  });
+  window.addEventListener("pageshow", () => { form.querySelector("button.primary")?.removeAttribute("disabled"); });
+})();
