@@ -219,7 +219,7 @@ func (s *server) apiAsk(r *http.Request, peer bool, body any, read func(*broker.
 		return nil, err
 	}
 	a := broker.Ask{Resource: on, Origin: s.origin(r), Host: r.Host}
-	texts, minutes := read(&a)
+	texts, timeout := read(&a)
 	a.Justification = strings.TrimSpace(a.Justification)
 	if len(texts) == 0 {
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
@@ -227,7 +227,7 @@ func (s *server) apiAsk(r *http.Request, peer bool, body any, read func(*broker.
 	if a.Entitlements, err = entitlementIDs(texts); err != nil {
 		return nil, err
 	}
-	if a.Duration, err = s.minutes([]string{minutes.String()}); err != nil {
+	if a.Duration, err = minutes([]string{timeout.String()}, s.Broker.Instance().MaxDuration); err != nil {
 		return nil, err
 	}
 	if a.ID, err = s.Broker.NewID(peer); err != nil {

@@ -178,7 +178,7 @@ func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (brok
 	if len(a.Entitlements) == 0 {
 		return broker.Asked{}, &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
 	}
-	if a.Duration, err = s.minutes(f[fieldMinutes]); err != nil {
+	if a.Duration, err = minutes(f[fieldMinutes], s.Broker.Instance().MaxDuration); err != nil {
 		return broker.Asked{}, err
 	}
 	if a.Start, err = start(f.Get(fieldStart)); err != nil {

@@ -144,7 +144,7 @@ const maxMinutes = 1_000_000
 
 // minutes reads a duration. The form sends the field twice, as a choice and as a
 // number; a number that was typed wins over the choice.
-func (s *server) minutes(texts []string) (time.Duration, error) {
+func minutes(texts []string, longest time.Duration) (time.Duration, error) {
 	last := ""
 	for _, t := range texts {
 		if t = strings.TrimSpace(t); t != "" {
@@ -154,7 +154,7 @@ func (s *server) minutes(texts []string) (time.Duration, error) {
 	n, err := strconv.Atoi(last)
 	if err != nil || n < 1 || n > maxMinutes {
 		return 0, &access.Error{Kind: access.Invalid, Code: access.CodeBadDuration, Field: fieldMinutes, Err: err,
-			Args: access.Args{"max": strconv.Itoa(int(s.Broker.Instance().MaxDuration / time.Minute))}}
+			Args: access.Args{"max": strconv.Itoa(int(longest / time.Minute))}}
 	}
 	return time.Duration(n) * time.Minute, nil
 }

@@ -102,6 +102,7 @@ type errorView struct{ Frame }
 func (s *server) errorPage(r *http.Request, err error) page {
 	p, status := s.problem(r, err)
 	v := errorView{s.frame(r, titles[status])}
+	p.Field = "" // There is no form to point into.
 	v.Problem = p
 	return page{template: "error", status: status, data: v}
 }

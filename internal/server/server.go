@@ -115,7 +115,7 @@ func (s *server) routes() *chi.Mux {
 
 	// Pages.
 	r.Group(func(r chi.Router) {
-		r.Use(s.identified, s.paced, s.fromOurPages)
+		r.Use(s.identified, s.fromOurPages, s.paced)
 		r.Get("/", s.page(s.home))
 		r.Get("/access/*", s.page(s.choose))
 		r.Post("/access/*", s.page(s.ask))
@@ -136,7 +136,7 @@ func (s *server) routes() *chi.Mux {
 
 	// JSON.
 	r.Group(func(r chi.Router) {
-		r.Use(s.identified, s.paced, s.fromScript)
+		r.Use(s.identified, s.fromScript, s.paced)
 		r.Get("/api/", s.api(s.apiOutdated))
 		r.Get("/api/policy", s.api(s.apiPolicy))
 		r.Get("/api/projects", s.api(s.apiProjects))

@@ -1,0 +1,259 @@
+package server_test
+
+import (
+	"bufio"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/server"
+)
+
+// TestPagesAsText plays testdata/*.txt. Lines are
+//
+//	# a comment
+//	as PERSON                   from now on; "as nobody" is nobody
+//	given METHOD fails KIND CODE    the broker's method fails; "given METHOD works" again
+//	given mail fails | no mail | no address
+//	with HEADER: VALUE          for the next request
+//	GET PATH, HEAD PATH         a request, with its query
+//	POST PATH                   a form; its fields follow, indented, as NAME=VALUE
+//	API METHOD PATH             the JSON interface; the body follows, indented
+//	follow                      GET where the last answer redirected to
+//	code == STATUS
+//	header NAME == VALUE, header NAME contains TEXT
+//	body contains TEXT, body !contains TEXT
+//	raw contains TEXT, raw !contains TEXT
+//
+// A body is compared with entities resolved and space folded, unless it is raw.
+func TestPagesAsText(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			lines, err := os.Open(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lines.Close()
+			s := &script{t: t, fake: newFake(), file: file}
+			s.play(lines)
+		})
+	}
+}
+
+type script struct {
+	t       *testing.T
+	fake    *fake
+	handler http.Handler
+	file    string
+	line    int
+	person  string
+	headers http.Header
+	// pending is a request whose fields are still being read.
+	pending *pendingRequest
+	answer  *http.Response
+	// raw is the body as sent, body the same as people read it.
+	raw, body string
+	noURL     bool
+}
+
+type pendingRequest struct {
+	method, path string
+	api          bool
+	fields       url.Values
+	json         string
+}
+
+func (s *script) play(r io.Reader) {
+	s.headers = http.Header{}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		s.line++
+		line := lines.Text()
+		if strings.HasPrefix(line, "\t") || strings.HasPrefix(line, "  ") {
+			s.field(strings.TrimLeft(line, " \t"))
+			continue
+		}
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		s.command(line)
+	}
+	s.send()
+	if s.answer == nil {
+		s.fail("no request was made")
+	}
+}
+
+func (s *script) fail(format string, args ...any) {
+	s.t.Helper()
+	s.t.Fatalf("%s:%d: %s", s.file, s.line, fmt.Sprintf(format, args...))
+}
+
+func (s *script) field(text string) {
+	switch {
+	case s.pending == nil:
+		s.fail("a field without a request")
+	case s.pending.api:
+		s.pending.json += text + "\n"
+	default:
+		name, value, ok := strings.Cut(text, "=")
+		if !ok {
+			s.fail("not a field: %s", text)
+		}
+		if unquoted, err := strconv.Unquote(value); err == nil {
+			value = unquoted
+		}
+		s.pending.fields.Add(name, value)
+	}
+}
+
+func (s *script) command(line string) {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "GET", "HEAD", "POST":
+		s.send()
+		s.pending = &pendingRequest{method: word, path: rest, fields: url.Values{}}
+	case "API":
+		s.send()
+		method, path, _ := strings.Cut(rest, " ")
+		s.pending = &pendingRequest{method: method, path: path, api: true}
+	case "follow":
+		s.send()
+		s.pending = &pendingRequest{method: "GET", path: s.answer.Header.Get("Location"), fields: url.Values{}}
+	case "as":
+		s.send()
+		if s.person = rest; rest == "nobody" {
+			s.person = ""
+		}
+	case "with":
+		s.send()
+		name, value, _ := strings.Cut(rest, ":")
+		s.headers.Set(name, strings.TrimSpace(value))
+	case "given":
+		s.send()
+		s.given(rest)
+	default:
+		s.send()
+		s.expect(word, rest)
+	}
+}
+
+var kindsByName = map[string]access.Kind{}
+
+func init() {
+	for k := access.Internal; k <= access.TimedOut; k++ {
+		kindsByName[strings.ReplaceAll(k.String(), " ", "-")] = k
+	}
+}
+
+func (s *script) given(rest string) {
+	switch words := strings.Fields(rest); {
+	case rest == "mail fails":
+		s.fake.undelivered = true
+	case rest == "no mail":
+		s.fake.silent = true
+	case rest == "no address":
+		s.noURL, s.handler = true, nil
+	case len(words) == 2 && words[1] == "works":
+		delete(s.fake.fails, words[0])
+	case len(words) == 4 && words[1] == "fails":
+		kind, ok := kindsByName[words[2]]
+		if !ok {
+			s.fail("no such kind: %s", words[2])
+		}
+		s.fake.fails[words[0]] = &access.Error{Kind: kind, Code: access.Code(words[3]), Err: fmt.Errorf("secret cause")}
+	default:
+		s.fail("cannot give %s", rest)
+	}
+}
+
+// send sends the pending request, if there is one.
+func (s *script) send() {
+	p := s.pending
+	if s.pending = nil; p == nil {
+		return
+	}
+	if s.handler == nil {
+		s.handler, _ = serve(s.t, s.fake, func(c *server.Config) {
+			if s.noURL {
+				c.PublicURL = ""
+			}
+		})
+	}
+	var body io.Reader
+	if p.method == "POST" && !p.api {
+		body = strings.NewReader(p.fields.Encode())
+	} else if p.json != "" {
+		body = strings.NewReader(p.json)
+	}
+	r := httptest.NewRequest(p.method, p.path, body)
+	r.Host = "access.example.com"
+	r.Header.Set(personHeader, s.person)
+	switch {
+	case p.api:
+		r.Header.Set("X-JITACCESS", "1")
+		if p.json != "" {
+			r.Header.Set("Content-Type", "application/json")
+		}
+	case p.method == "POST":
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	for name, values := range s.headers {
+		if r.Header.Del(name); values[0] != "" {
+			r.Header[name] = values
+		}
+	}
+	s.headers = http.Header{}
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	s.answer = w.Result()
+	s.raw = w.Body.String()
+	s.body = fold(html.UnescapeString(s.raw))
+}
+
+func fold(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func (s *script) expect(word, rest string) {
+	if s.answer == nil {
+		s.fail("%s before any request", word)
+	}
+	switch word {
+	case "code":
+		if want := strings.TrimPrefix(rest, "== "); strconv.Itoa(s.answer.StatusCode) != want {
+			s.fail("code is %d, want %s; body:\n%s", s.answer.StatusCode, want, s.body)
+		}
+	case "header":
+		name, rest, _ := strings.Cut(rest, " ")
+		op, want, _ := strings.Cut(rest, " ")
+		got := s.answer.Header.Get(name)
+		if op == "==" && got != want || op == "contains" && !strings.Contains(got, want) || op != "==" && op != "contains" {
+			s.fail("header %s is %q, want %s %q", name, got, op, want)
+		}
+	case "body", "raw":
+		op, want, _ := strings.Cut(rest, " ")
+		has := strings.Contains(s.body, fold(want))
+		if word == "raw" {
+			has = strings.Contains(s.raw, want)
+		}
+		if op == "contains" && !has || op == "!contains" && has || op != "contains" && op != "!contains" {
+			s.fail("body should: %s %s; it is\n%s", op, want, s.body)
+		}
+	default:
+		s.fail("what is %q?", word)
+	}
+}
