@@ -123,6 +123,15 @@ func (v *askView) fill(f url.Values) {
 	}
 }
 
+// blame shows what is wrong.
+func (v *askView) blame(p *Problem) {
+	p.only(fieldEntitlement, fieldJustification, fieldMinutes, fieldStart, fieldReviewer)
+	if p.Field == fieldReviewer && !v.Peer {
+		p.Field = ""
+	}
+	v.Problem = p
+}
+
 // ask makes a request. What can be read again is redirected to, so that reloading
 // sends nothing twice; what nobody remembers, such as a mail that could not be
 // delivered, is the answer itself. The id of the form makes sending it again safe.
@@ -158,7 +167,7 @@ func (s *server) ask(r *http.Request) (page, error) {
 		end := moment(asked.Window.End, s.Now())
 		v.Until = &end
 		if !well {
-			v.Title = "Access granted in part"
+			v.Title, v.Tone = "Access granted in part", "wait"
 		}
 	}
 	return page{template: "result", status: http.StatusOK, data: v}, nil
@@ -203,10 +212,11 @@ func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cau
 		if err != nil || len(chosen) == 0 {
 			v := s.chooseForm(r, offer, f[fieldEntitlement])
 			v.Problem = problem
+			problem.only(fieldEntitlement)
 			return page{template: "choose", status: status, data: v}
 		}
 		if v, err := s.askForm(r, offer, chosen); err == nil {
-			v.Problem = problem
+			v.blame(problem)
 			v.fill(f)
 			if id := f.Get("id"); id != "" && code != access.CodeBadRequestID {
 				v.ID = id
@@ -215,7 +225,7 @@ func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cau
 		}
 	}
 	v := s.formOf(r, on, f)
-	v.Problem = problem
+	v.blame(problem)
 	return page{template: "ask", status: status, data: v}
 }
 

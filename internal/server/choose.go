@@ -83,6 +83,7 @@ func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []stri
 func (s *server) chooseAgain(r *http.Request, offer broker.Offer, selected []string, err error) page {
 	v := s.chooseForm(r, offer, selected)
 	problem, status := s.problem(r, err)
+	problem.only(fieldEntitlement)
 	v.Problem = problem
 	return page{template: "choose", status: status, data: v}
 }

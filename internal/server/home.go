@@ -78,6 +78,7 @@ func (s *server) find(r *http.Request, typed string) (page, error) {
 	}
 	problem, status := s.problem(r, &access.Error{Kind: access.NotFound, Code: access.CodeBadResource,
 		Args: access.Args{"resource": printable(typed)}, Err: err})
+	problem.only("projectId")
 	v.Problem = problem
 	return page{template: "home", status: status, data: v}, nil
 }

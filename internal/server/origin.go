@@ -35,7 +35,7 @@ var (
 // X-Forwarded-* headers are never read.
 func (s *server) origin(r *http.Request) string {
 	if s.PublicURL != "" {
-		return strings.TrimSuffix(s.PublicURL, "/")
+		return s.PublicURL
 	}
 	return s.Platform.origin(r.Host)
 }

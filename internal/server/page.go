@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -55,6 +56,13 @@ type Problem struct {
 	Incident string
 	// SwitchAccount offers to sign in as somebody else.
 	SwitchAccount bool
+}
+
+// only forgets a field that the page does not have.
+func (p *Problem) only(fields ...string) {
+	if !slices.Contains(fields, p.Field) {
+		p.Field = ""
+	}
 }
 
 // problem puts a refusal into words and logs its cause under the incident id that
@@ -102,7 +110,7 @@ type errorView struct{ Frame }
 func (s *server) errorPage(r *http.Request, err error) page {
 	p, status := s.problem(r, err)
 	v := errorView{s.frame(r, titles[status])}
-	p.Field = "" // There is no form to point into.
+	p.only()
 	v.Problem = p
 	return page{template: "error", status: status, data: v}
 }

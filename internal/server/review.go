@@ -30,20 +30,22 @@ type reviewView struct {
 	// would give.
 	Begins, Ends *Moment
 	Would        bool
-	Asked        []askedView
-	Bindings     []access.Binding
-	Digest       string
-	Comment      string
-	Pending      bool
-	Active       bool
-	CanDecide    bool
-	WhyNot       *words
-	CanEnd       bool
-	Own          bool
-	ReviewURL    string
-	NoAddress    bool
-	Channel      bool
-	Forgets      bool
+	// Later: it would not begin at once.
+	Later     bool
+	Asked     []askedView
+	Bindings  []access.Binding
+	Digest    string
+	Comment   string
+	Pending   bool
+	Active    bool
+	CanDecide bool
+	WhyNot    *words
+	CanEnd    bool
+	Own       bool
+	ReviewURL string
+	NoAddress bool
+	Channel   bool
+	Forgets   bool
 }
 
 // askedView is somebody who was asked, and what they said.
@@ -127,6 +129,10 @@ func (s *server) decideAgain(r *http.Request, ref string, f url.Values, cause er
 	}
 	v := s.viewRequest(r, ref, view)
 	problem, status := s.problem(r, cause)
+	problem.only(fieldComment)
+	if !v.CanDecide {
+		problem.only()
+	}
 	v.Problem, v.Comment = problem, f.Get(fieldComment)
 	return page{template: "review", status: status, data: v}
 }
@@ -157,7 +163,7 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 			v.Until = &end
 		}
 		if !well {
-			v.Title = "Approved, granted in part"
+			v.Title, v.Tone = "Approved, granted in part", "wait"
 		}
 	}
 	return page{template: "result", status: http.StatusOK, data: v}
@@ -241,7 +247,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	if !b.Window.IsZero() {
 		begins, ends := moment(b.Window.Start, now), moment(b.Window.End, now)
-		v.Begins, v.Ends, v.Would = &begins, &ends, v.Pending
+		v.Begins, v.Ends, v.Would, v.Later = &begins, &ends, v.Pending, b.Window.Start.After(now)
 	}
 	if b.WhyNot != nil {
 		w := say(b.WhyNot)

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -86,6 +87,7 @@ type server struct {
 func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(20, 100), changes: newPace(0.5, 30)}
 	if c.PublicURL != "" {
 		// A proxy may rewrite Host; the browser's Origin is the public one.

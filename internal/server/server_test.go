@@ -1,0 +1,153 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/server"
+)
+
+func TestReadinessFailsOnlyWhenNoRequestCouldSucceed(t *testing.T) {
+	for name, c := range map[string]struct {
+		found   map[string]error
+		code    int
+		healthy bool
+	}{
+		"nothing to check": {nil, http.StatusOK, true},
+		"all well":         {map[string]error{"keys": nil, "mail": nil}, http.StatusOK, true},
+		"mail is down":     {map[string]error{"keys": nil, "mail": errors.New("refused")}, http.StatusOK, true},
+		"nobody can be identified": {map[string]error{"keys": fmt.Errorf("%w: no keys", server.ErrNotReady), "mail": nil},
+			http.StatusServiceUnavailable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, _ := serve(t, newFake(), func(sc *server.Config) {
+				sc.Ready = func(context.Context) map[string]error { return c.found }
+			})
+			r := request("GET", "/health/ready")
+			r.Header.Del(personHeader)
+			w := do(h, r)
+			var got struct {
+				Healthy bool
+				Details map[string]bool
+			}
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != c.code || got.Healthy != c.healthy || len(got.Details) != len(c.found) {
+				t.Fatalf("%d %s %v", w.Code, w.Body, err)
+			}
+			for name, err := range c.found {
+				if got.Details[name] != (err == nil) {
+					t.Errorf("%s is %v", name, got.Details[name])
+				}
+			}
+			if strings.Contains(w.Body.String(), "refused") {
+				t.Error("shows the cause to anybody")
+			}
+		})
+	}
+}
+
+// Anybody may ask, so asking often must not cost calls.
+func TestReadinessIsRememberedForAMoment(t *testing.T) {
+	now, checks := noon, 0
+	h, _ := serve(t, newFake(), func(c *server.Config) {
+		c.Now = func() time.Time { return now }
+		c.Ready = func(context.Context) map[string]error { checks++; return nil }
+	})
+	for range 100 {
+		do(h, request("GET", "/health/ready"))
+	}
+	now = now.Add(time.Minute)
+	do(h, request("GET", "/health/ready"))
+	if checks != 2 {
+		t.Errorf("%d checks", checks)
+	}
+}
+
+func TestAssetsAreRevalidated(t *testing.T) {
+	h, _ := serve(t, newFake(), nil)
+	for name, contentType := range map[string]string{"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8",
+		"form.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
+		w := do(h, request("GET", "/assets/"+name))
+		if w.Code != 200 || w.Header().Get("Content-Type") != contentType || w.Body.Len() == 0 {
+			t.Fatalf("%s: %d %s", name, w.Code, w.Header().Get("Content-Type"))
+		}
+		r := request("GET", "/assets/"+name)
+		r.Header.Set("If-None-Match", w.Header().Get("ETag"))
+		if again := do(h, r); again.Code != http.StatusNotModified {
+			t.Errorf("%s again: %d", name, again.Code)
+		}
+	}
+	for _, name := range []string{"nothing.css", "..%2Fembed.go", "%2e%2e/templates/home.html", ""} {
+		if w := do(h, request("GET", "/assets/"+name)); w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", name, w.Code)
+		}
+	}
+}
+
+// watcher sees the context of an action.
+type watcher struct {
+	*fake
+	deadline time.Time
+	asked    broker.Ask
+}
+
+func (w *watcher) Ask(ctx context.Context, c access.Caller, a broker.Ask) (broker.Asked, error) {
+	w.deadline, _ = ctx.Deadline()
+	w.asked = a
+	return broker.Asked{}, context.DeadlineExceeded
+}
+
+func TestAnActionHas25Seconds(t *testing.T) {
+	b := &watcher{fake: newFake()}
+	h, _ := serve(t, b, nil)
+	post := func(body string) int {
+		r, _ := http.NewRequest("POST", "/api/projects/acme-orders-prod/roles/self-activate", strings.NewReader(body))
+		r.Header = request("GET", "/").Header
+		r.Header.Set("Content-Type", "application/json; charset=utf-8")
+		return do(h, r).Code
+	}
+	code := post(`{"entitlementIds":["acme-orders-prod:roles/x"],"justification":" x ","activationTimeout":1}`)
+	if left := time.Until(b.deadline); code != http.StatusGatewayTimeout || left <= 0 || left > 25*time.Second {
+		t.Errorf("%d with %s left", code, left)
+	}
+	if b.asked.Justification != "x" || b.asked.Duration != time.Minute || b.asked.Host != "" || b.asked.Origin != "https://access.example.com" {
+		t.Errorf("asked %+v", b.asked)
+	}
+}
+
+// The button of a form is pressed twice: the id that was minted with it goes along
+// both times, so the broker can tell.
+func TestADoubleClickIsOneRequest(t *testing.T) {
+	b := &watcher{fake: newFake()}
+	h, _ := serve(t, b, nil)
+	form := do(h, request("GET", "/access/projects/acme-orders-prod?entitlement=acme-orders-prod:roles/compute.instanceAdmin.v1")).Body.String()
+	_, rest, ok := strings.Cut(form, `name="id" value="`)
+	id, _, _ := strings.Cut(rest, `"`)
+	if !ok {
+		t.Fatal("the form has no id")
+	}
+	for range 2 {
+		r, _ := http.NewRequest("POST", "/access/projects/acme-orders-prod",
+			strings.NewReader("id="+id+"&entitlement=acme-orders-prod:roles/compute.instanceAdmin.v1&justification=x&minutes=5"))
+		r.Header = request("POST", "/").Header
+		w := do(h, r)
+		if b.asked.ID != id || !strings.Contains(w.Body.String(), `name="id" value="`+id+`"`) {
+			t.Errorf("asked with %q, form has %q", b.asked.ID, id)
+		}
+	}
+}
+
+func TestNewRefusesAnAddressThatIsNoOrigin(t *testing.T) {
+	for _, url := range []string{"access.example.com", "https://access.example.com/path"} {
+		if _, err := server.New(server.Config{PublicURL: url}); err == nil {
+			t.Errorf("%s is accepted", url)
+		}
+	}
+}

@@ -1,0 +1,326 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/web"
+)
+
+var (
+	update    = flag.Bool("update", false, "write the golden pages anew")
+	storybook = flag.String("storybook", "", "write every page in every state to this `folder`, to be opened in a browser")
+)
+
+// canned is a broker that answers what it is told, so that a page can be had in any
+// state.
+type canned struct {
+	*fake
+	resources []access.ResourceInfo
+	offer     broker.Offer
+	reviewers []access.Principal
+	asked     broker.Asked
+	view      broker.View
+	decided   broker.Decided
+	ended     broker.Ended
+	err       error
+}
+
+func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, error) {
+	return c.resources, c.err
+}
+func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
+	return c.offer, c.err
+}
+func (c *canned) Reviewers(context.Context, access.Caller, access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+	return c.reviewers, nil, nil
+}
+func (c *canned) Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error) {
+	return c.asked, c.err
+}
+func (c *canned) Show(context.Context, access.Caller, string, string) (broker.View, error) {
+	return c.view, c.err
+}
+func (c *canned) Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error) {
+	return c.decided, c.err
+}
+func (c *canned) End(context.Context, access.Caller, access.Resource, string) (broker.Ended, error) {
+	return c.ended, c.err
+}
+
+// story is one page in one state.
+type story struct {
+	name string
+	// set changes what the broker answers; may be nil.
+	set func(*canned)
+	// request is GET PATH or POST PATH BODY.
+	request string
+	person  access.Principal
+	code    int
+}
+
+func warn(code access.Code, args access.Args) *access.Error {
+	return &access.Error{Kind: access.Upstream, Code: code, Args: args}
+}
+
+func failing(kind access.Kind, code access.Code, args access.Args) func(*canned) {
+	return func(c *canned) { c.err = &access.Error{Kind: kind, Code: code, Args: args, Err: errors.New("cause")} }
+}
+
+// in changes the view of the request.
+func in(state access.State, change func(*broker.View)) func(*canned) {
+	return func(c *canned) {
+		c.view.State = state
+		c.view.CanDecide = state == access.Pending
+		if change != nil {
+			change(&c.view)
+		}
+	}
+}
+
+func own(v *broker.View) { v.IsPrincipal, v.CanDecide = true, false }
+
+func stories() []story {
+	const (
+		p        = "/access/projects/acme-orders-prod"
+		jit      = "?entitlement=acme-orders-prod:roles/compute.instanceAdmin.v1"
+		mpa      = "?entitlement=acme-orders-prod:roles/iam.securityAdmin"
+		rev      = "/review?activation=REF"
+		ask      = "entitlement=acme-orders-prod:roles/iam.securityAdmin&reviewer=ben.okafor@example.com&justification=case+4711&minutes=60&id=mpa-AQEBAQEBAQEBAQEB"
+		activate = "entitlement=acme-orders-prod:roles/compute.instanceAdmin.v1&justification=case+4711&minutes=60&id=jit-AQEBAQEBAQEBAQEB"
+	)
+	refused := &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Args: access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com", "permission": "resourcemanager.projects.setIamPolicy"}}
+	return []story{
+		{"home", nil, "GET /", ana, 200},
+		{"home-empty", func(c *canned) { c.resources = nil }, "GET /", ana, 200},
+		{"home-filtered", nil, "GET /?q=orders", ana, 200},
+		{"home-no-such-project", nil, "GET /?q=No+such+project", ana, 404},
+		{"home-unlisted", failing(access.TooMany, access.CodeQuota, access.Args{"service": "Resource Manager"}), "GET /", ana, 200},
+
+		{"choose", nil, "GET " + p, ana, 200},
+		{"choose-active", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p, ana, 200},
+		{"choose-done", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
+		{"choose-not-yet", nil, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
+		{"choose-ended", nil, "GET " + p + "?ended=jit-AQEBAQEBAQEBAQEB", ana, 200},
+		{"choose-empty", func(c *canned) { c.offer.Roles = nil }, "GET " + p, ana, 200},
+		{"choose-warnings", func(c *canned) {
+			c.offer.Roles[1].Entitlement.Unconfirmed = true
+			c.offer.Warnings = []*access.Error{warn(access.CodeUnreadableBinding, access.Args{"role": "roles/bigquery.admin", "resource": "acme-orders-prod"}),
+				warn(access.CodeInventoryOnly, access.Args{"resource": "folders/123456789"})}
+		}, "GET " + p, ana, 200},
+		{"choose-nothing-chosen", nil, "GET " + p + "?next=1", ana, 400},
+		{"choose-mixed", nil, "GET " + p + mpa + "&" + jit[1:], ana, 400},
+
+		{"ask-self", nil, "GET " + p + jit, ana, 200},
+		{"ask-several", nil, "GET " + p + jit + "&entitlement=acme-orders-prod:roles/storage.objectViewer:cmVzb3VyY2UubmFtZS5zdGFydHNXaXRoKCJwcm9qZWN0cy9fL2J1Y2tldHMvYWNtZS1vcmRlcnMiKQ==", ana, 200},
+		{"ask-peer", nil, "GET " + p + mpa, ana, 200},
+		{"ask-peer-nobody", func(c *canned) { c.reviewers = nil }, "GET " + p + mpa, ana, 200},
+		{"ask-peer-no-mail", func(c *canned) { c.silent = true }, "GET " + p + mpa, ana, 200},
+		{"ask-wrong", nil, "POST " + p + " " + strings.Replace(ask, "minutes=60", "minutes=tomorrow", 1), ana, 400},
+		{"ask-upstream", failing(access.TimedOut, access.CodeUpstreamTimeout, access.Args{"service": "Resource Manager"}), "POST " + p + " " + ask, ana, 504},
+
+		{"result-undelivered", func(c *canned) {
+			c.asked = broker.Asked{Request: c.view.Request, Ref: "REF", ReviewURL: "https://access.example.com/?activation=REF",
+				Warnings: []*access.Error{warn(access.CodeNotDelivered, access.Args{"recipient": string(ben), "channel": "mail"})}}
+		}, "POST " + p + " " + ask, ana, 200},
+		{"result-in-part", func(c *canned) {
+			q := c.view.Request
+			q.Entitlements = []access.EntitlementID{admin, viewer}
+			c.asked = broker.Asked{Request: q, Window: q.WindowAt(noon), Outcomes: []access.Outcome{
+				{Entitlement: admin, Result: access.Granted, Window: q.WindowAt(noon)}, {Entitlement: viewer, Result: access.Refused, Err: refused}}}
+		}, "POST " + p + " " + activate, ana, 200},
+		{"result-declined", func(c *canned) {
+			c.decided = broker.Decided{Request: c.view.Request, State: access.Pending, Forgets: true}
+		}, "POST " + rev + " verdict=deny&comment=not+today", ben, 200},
+		{"result-approved-unrecorded", func(c *canned) {
+			q := c.view.Request
+			c.decided = broker.Decided{Request: q, State: access.Active, Window: q.WindowAt(noon), Outcomes: []access.Outcome{{Entitlement: security, Result: access.Granted, Window: q.WindowAt(noon)}},
+				Warnings: []*access.Error{warn(access.CodeOutcomeUnrecorded, nil)}}
+		}, "POST " + rev + " verdict=approve", ben, 200},
+
+		{"review-pending", in(access.Pending, nil), "GET " + rev, ben, 200},
+		{"review-pending-unknown-role", in(access.Pending, func(v *broker.View) { v.Roles = nil }), "GET " + rev, ben, 200},
+		{"review-own", in(access.Pending, own), "GET " + rev, ana, 200},
+		{"review-own-no-mail-no-address", func(c *canned) {
+			in(access.Pending, own)(c)
+			c.silent, c.view.ReviewURL = true, ""
+		}, "GET " + rev, ana, 200},
+		{"review-cannot", in(access.Pending, func(v *broker.View) {
+			v.CanDecide = false
+			v.WhyNot = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Args: access.Args{"role": "roles/iam.securityAdmin", "resource": "acme-orders-prod"}}
+		}), "GET " + rev, ben, 200},
+		{"review-active", in(access.Active, func(v *broker.View) { v.Activations = []access.Activation{*activeNow()} }), "GET " + rev, ben, 200},
+		{"review-own-active", in(access.Active, func(v *broker.View) {
+			own(v)
+			v.CanEnd, v.Activations = true, []access.Activation{*activeNow()}
+		}), "GET " + rev, ana, 200},
+		{"review-ended", in(access.Ended, own), "GET " + rev, ana, 200},
+		{"review-expired", in(access.Expired, nil), "GET " + rev, ben, 200},
+		{"review-denied", in(access.Denied, func(v *broker.View) {
+			v.Forgets, v.Bindings, v.Window = false, nil, access.Window{}
+			v.Request.Decisions = []access.Decision{{Verdict: access.Deny, By: ben, At: noon, Comment: "Use the read-only role for this."}}
+		}), "GET " + rev, ana, 200},
+		{"review-lapsed", in(access.Lapsed, own), "GET " + rev, ana, 200},
+
+		{"error-401", nil, "GET /", "", 401},
+		{"error-403", failing(access.NotAllowed, access.CodeNotInvolved, nil), "GET " + rev, dora, 403},
+		{"error-404", nil, "GET /nowhere", ana, 404},
+		{"error-410", failing(access.Gone, access.CodeLinkExpired, nil), "GET " + rev, ben, 410},
+		{"error-500", func(c *canned) { c.err = errors.New("a cause that stays in the log") }, "GET " + rev, ben, 500},
+		{"error-503", failing(access.Unavailable, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com", "permission": "cloudasset.assets.analyzeIamPolicy"}), "GET " + p, ana, 503},
+		{"error-needs-ledger", nil, "GET /history", ana, 404},
+	}
+}
+
+func activeNow() *access.Activation {
+	return &access.Activation{RequestID: "jit-AQEBAQEBAQEBAQEB", Principal: ana, Entitlement: admin, Approvers: []access.Principal{ben},
+		Window: access.Window{Start: noon.Add(-15 * time.Minute), End: noon.Add(45 * time.Minute)}}
+}
+
+// newCanned is a believable state that stories change.
+func newCanned() *canned {
+	c := &canned{fake: newFake(), reviewers: []access.Principal{ben, carl, dora}}
+	caller := access.Caller{Principal: ana}
+	c.resources, _ = c.fake.Resources(context.Background(), caller)
+	c.offer, _ = c.fake.Offer(context.Background(), caller, orders)
+	q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
+		Justification: "case 4711: the checkout’s service account lost a role", Duration: time.Hour, Reviewers: []access.Principal{ben, carl},
+		Created: noon.Add(-4 * time.Minute), Expires: noon.Add(56 * time.Minute)}
+	c.view = broker.View{Request: q, State: access.Pending, Roles: []access.RoleInfo{roleInfos[security.Role]}, Window: q.WindowAt(noon), Digest: q.Digest(),
+		Bindings: []access.Binding{{Entitlement: security, Text: bindingText}}, IsReviewer: true, ReviewURL: "https://access.example.com/?activation=REF", Forgets: true}
+	return c
+}
+
+// TestStorybook renders every page in every state and compares it with
+// testdata/story. Run with -update after a change, and look at what changed; with
+// -storybook FOLDER to see it.
+func TestStorybook(t *testing.T) {
+	var names []string
+	for _, s := range stories() {
+		names = append(names, s.name)
+		t.Run(s.name, func(t *testing.T) {
+			c := newCanned()
+			if s.set != nil {
+				s.set(c)
+			}
+			h, _ := serve(t, c, nil)
+			parts := strings.SplitN(s.request, " ", 3)
+			r := request(parts[0], parts[1])
+			if len(parts) == 3 {
+				headers := r.Header
+				r, _ = http.NewRequest(parts[0], parts[1], strings.NewReader(parts[2]))
+				r.Header = headers
+			}
+			r.Header.Set(personHeader, string(s.person))
+			w := do(h, r)
+			if w.Code != s.code {
+				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
+			}
+			checkMarkup(t, w.Body.String())
+			compare(t, filepath.Join("testdata", "story", s.name+".html"), w.Body.Bytes())
+			if *storybook != "" {
+				page := strings.NewReplacer(`"/assets/`, `"assets/`).Replace(w.Body.String())
+				writeFile(t, filepath.Join(*storybook, s.name+".html"), []byte(page))
+			}
+		})
+	}
+	if *storybook != "" {
+		writeStorybook(t, names)
+	}
+}
+
+func compare(t *testing.T, golden string, got []byte) {
+	t.Helper()
+	if *update {
+		writeFile(t, golden, got)
+		return
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); diff != "" {
+		t.Errorf("the page has changed (run with -update if that is meant):\n%s", diff)
+	}
+}
+
+// checkMarkup keeps what accessibility needs and a template can lose.
+func checkMarkup(t *testing.T, page string) {
+	t.Helper()
+	for _, want := range []string{`<html lang="en">`, `<main id="main"`, `<header`, `<footer>`, `class="skip" href="#main"`, `name="viewport"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("lacks %s", want)
+		}
+	}
+	if n := strings.Count(page, "<h1"); n != 1 {
+		t.Errorf("%d main headings", n)
+	}
+	if strings.Count(page, " autofocus") > 1 {
+		t.Error("two things want the focus")
+	}
+	if strings.Contains(page, "ZgotmplZ") || strings.Contains(page, "<no value>") {
+		t.Error("a template could not fill something in")
+	}
+	ids := map[string]bool{}
+	for _, part := range strings.Split(page, ` id="`)[1:] {
+		id, _, _ := strings.Cut(part, `"`)
+		if ids[id] {
+			t.Errorf("id %s is there twice", id)
+		}
+		ids[id] = true
+	}
+	for _, attribute := range []string{` for="`, ` aria-labelledby="`, ` aria-describedby="`, ` href="#`} {
+		for _, part := range strings.Split(page, attribute)[1:] {
+			targets, _, _ := strings.Cut(part, `"`)
+			for _, target := range strings.Fields(targets) {
+				if !ids[target] {
+					t.Errorf("%s%s leads nowhere", attribute, target)
+				}
+			}
+		}
+	}
+}
+
+func writeFile(t *testing.T, name string, content []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeStorybook adds the assets and a list of the pages.
+func writeStorybook(t *testing.T, names []string) {
+	entries, err := fs.ReadDir(web.Files, "assets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		b, err := fs.ReadFile(web.Files, "assets/"+e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(*storybook, "assets", e.Name()), b)
+	}
+	var list strings.Builder
+	index := template.Must(template.New("").Parse(`<!doctype html><html lang="en"><title>Storybook</title><ul>{{range .}}<li><a href="{{.}}.html">{{.}}</a></li>{{end}}</ul>`))
+	if err := index.Execute(&list, names); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(*storybook, "index.html"), []byte(list.String()))
+}
