@@ -236,14 +236,18 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
 		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Forgets: b.Forgets, Warnings: viewWarnings(b.Warnings)}
 	v.State, v.Tone = states[b.State].text, states[b.State].tone
-	v.Heading = v.Principal + " asks for access"
+	granted := b.State == access.Active || b.State == access.Ended || b.State == access.Expired
 	switch {
-	case v.Own && v.Pending:
-		v.Heading = "Your request"
-	case v.Own:
+	case v.Own && granted:
 		v.Heading = "Your access"
-	case !v.Pending:
+	case v.Own:
+		v.Heading = "Your request"
+	case granted:
 		v.Heading = "Access of " + v.Principal
+	case v.Pending:
+		v.Heading = v.Principal + " asks for access"
+	default:
+		v.Heading = "Request of " + v.Principal
 	}
 	if !b.Window.IsZero() {
 		begins, ends := moment(b.Window.Start, now), moment(b.Window.End, now)

@@ -13,7 +13,7 @@
     return count(hours, "hour") + (minutes % 60 ? " " + count(minutes % 60, "minute") : "");
   };
   const relative = (at) => {
-    const seconds = (at - Date.now()) / 1000;
+    const seconds = Math.round((at - Date.now()) / 1000);
     return seconds < 0 ? words(-seconds) + " ago" : "in " + words(seconds);
   };
   const show = () => {
