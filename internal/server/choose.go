@@ -20,7 +20,8 @@ type chooseView struct {
 	Done, Ended *doneView
 	Active      []RoleView
 	Roles       []RoleView
-	MaxRoles    int
+	// MaxRoles is how many can be activated together.
+	MaxRoles int
 }
 
 // doneView is the live state of one request id.

@@ -152,7 +152,7 @@ type pages map[string]*template.Template
 var pageNames = []string{"home", "choose", "ask", "review", "result", "error"}
 
 func parsePages(files fs.FS) (pages, error) {
-	base, err := template.New("frame.html").Funcs(pageFunctions).ParseFS(files, "templates/frame.html", "templates/parts.html")
+	base, err := template.New("frame.html").ParseFS(files, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}

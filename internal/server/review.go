@@ -43,7 +43,6 @@ type reviewView struct {
 	CanEnd    bool
 	Own       bool
 	ReviewURL string
-	NoAddress bool
 	Channel   bool
 	Forgets   bool
 }
@@ -258,7 +257,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		v.WhyNot = &w
 	}
 	if v.Own && v.Pending {
-		v.ReviewURL, v.NoAddress = b.ReviewURL, b.ReviewURL == ""
+		v.ReviewURL = b.ReviewURL
 	}
 	v.Asked = whatTheySaid(b, callerOf(r).Principal)
 	return v

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"html/template"
 	"slices"
 	"strings"
 	"time"
@@ -10,9 +9,6 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 )
-
-// pageFunctions are all that templates can call.
-var pageFunctions = template.FuncMap{}
 
 // Moment is an instant as pages show it. Pages say UTC; a script turns it into the
 // viewer's zone where there is one.
@@ -99,7 +95,6 @@ type RoleView struct {
 	EndID  string
 	// Outcome says what became of it, on result pages.
 	Outcome string
-	Refused bool
 }
 
 func viewRole(id access.EntitlementID, info access.RoleInfo) RoleView {
@@ -171,7 +166,7 @@ func withOutcomes(roles []RoleView, outcomes []access.Outcome) bool {
 		case access.Removed:
 			roles[i].Outcome = "Ended"
 		case access.Refused:
-			roles[i].Outcome, roles[i].Refused = "Not done", true
+			roles[i].Outcome = "Not done"
 			if o.Err != nil {
 				w := say(o.Err)
 				roles[i].Outcome = "Not done: " + strings.TrimSpace(w.Text+" "+w.Next)
