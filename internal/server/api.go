@@ -284,7 +284,7 @@ func (s *server) apiDecide(r *http.Request, verdict access.Verdict, comment stri
 	}
 	d, err := s.Broker.Decide(r.Context(), callerOf(r), broker.Decide{Ref: ref, Verdict: verdict, Comment: comment, Origin: s.origin(r)})
 	if err != nil {
-		return nil, err
+		return nil, aboutRequest{d.Request.ID, err}
 	}
 	window := d.Window
 	if window.IsZero() {

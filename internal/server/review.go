@@ -39,7 +39,7 @@ type reviewView struct {
 	Pending   bool
 	Active    bool
 	CanDecide bool
-	WhyNot    *words
+	WhyNot    *Problem
 	CanEnd    bool
 	Own       bool
 	ReviewURL string
@@ -233,7 +233,9 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		Resource: viewResource(q.Resource, ""), Roles: viewRoles(q.Entitlements, b.Roles), Justification: q.Justification,
 		Duration: inWords(q.Duration), Made: moment(q.Created, now), Expires: moment(q.Expires, now), Bindings: b.Bindings,
 		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
-		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Forgets: b.Forgets, Warnings: viewWarnings(b.Warnings)}
+		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Forgets: b.Forgets,
+		// Why the viewer cannot decide is said on its own.
+		Warnings: viewWarnings(slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	v.State, v.Tone = states[b.State].text, states[b.State].tone
 	granted := b.State == access.Active || b.State == access.Ended || b.State == access.Expired
 	switch {
@@ -254,7 +256,10 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	if b.WhyNot != nil {
 		w := say(b.WhyNot)
-		v.WhyNot = &w
+		v.WhyNot = &Problem{Text: w.Text, Next: w.Next}
+		if statusOf(b.WhyNot) >= http.StatusInternalServerError {
+			v.WhyNot, _ = s.problem(r, b.WhyNot)
+		}
 	}
 	if v.Own && v.Pending {
 		v.ReviewURL = b.ReviewURL

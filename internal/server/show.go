@@ -190,9 +190,13 @@ func viewWarnings(warnings []*access.Error) []string {
 	return texts
 }
 
-// notable leaves out the warnings that a request's own page tells anyway.
+// retold are the warnings that the page to which a form leads tells anyway.
+var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, access.CodeGroupUnreadable, access.CodeStaleInventory,
+	access.CodeInventoryOnly}
+
+// notable leaves out the warnings that are told again.
 func notable(warnings []*access.Error) []*access.Error {
 	return slices.DeleteFunc(slices.Clone(warnings), func(w *access.Error) bool {
-		return w == nil || w.Code == access.CodeNoChannel
+		return w == nil || slices.Contains(retold, w.Code)
 	})
 }

@@ -162,6 +162,11 @@ func stories() []story {
 			v.CanDecide = false
 			v.WhyNot = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Args: access.Args{"role": "roles/iam.securityAdmin", "resource": "acme-orders-prod"}}
 		}), "GET " + rev, ben, 200},
+		{"review-upstream", in(access.Pending, func(v *broker.View) {
+			v.CanDecide = false
+			v.WhyNot = &access.Error{Kind: access.TimedOut, Code: access.CodeUpstreamTimeout, Args: access.Args{"service": "Asset Inventory"}}
+			v.Warnings = []*access.Error{v.WhyNot}
+		}), "GET " + rev, ben, 200},
 		{"review-active", in(access.Active, func(v *broker.View) { v.Activations = []access.Activation{*activeNow()} }), "GET " + rev, ben, 200},
 		{"review-own-active", in(access.Active, func(v *broker.View) {
 			own(v)

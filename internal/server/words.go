@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"regexp"
+	"strings"
 
 	"jitaccess/internal/access"
 )
@@ -81,12 +82,13 @@ var texts = map[access.Code]words{
 	access.CodeOwnRequest:      {"You cannot decide your own request.", "Somebody else whom you asked has to approve it.", ""},
 	access.CodeNotReviewer:     {"You were not asked to review this request.", "If you were asked under another address, switch the account.", ""},
 	access.CodeAlreadyApproved: {"Already approved by {approvers}.", "There is nothing left to decide.", ""},
+	"already-denied":           {"Already denied.", "There is nothing left to decide. A new request can be made.", ""},
 	access.CodeAlreadyEnded:    {"This access has already ended, and a link does not bring it back.", askAgain, ""},
 	access.CodeDigestMismatch:  {"The request is not the one that this page showed, so nothing was decided.", "Read it again as it is now, then decide.", ""},
 	access.CodeNoGrant:         {"There is no such access any more; it has ended or was removed.", checkAccess, ""},
 	access.CodeNotYours:        {"This access belongs to somebody else.", "Only its holder or an administrator of this service can end it.", ""},
 
-	access.CodeCallerLost:         {"{principal} is no longer eligible for {role} on {resource}, so it cannot be granted.", "Their administrator can say why.", ""},
+	"requester-lost":              {"{principal} is no longer eligible for {role} on {resource}, so it cannot be granted.", "Their administrator can say why.", ""},
 	access.CodeServiceNotAllowed:  {"This service is not permitted to do that on {resource}. An operator has to grant it the permission.", "Tell your administrator: the service account {account} lacks {permission}.", ""},
 	access.CodeRoleNotGrantable:   {"{role} cannot be granted on {resource}; Google refuses it.", "Choose another role and tell your administrator.", ""},
 	access.CodeMemberUnknown:      {"Google does not know {principal}, so nothing can be granted to that address.", otherAccount, ""},
@@ -141,6 +143,9 @@ func say(e *access.Error) words {
 			v := e.Args[name]
 			if v == "" {
 				return unsaid[name]
+			}
+			if name == "resource" {
+				v = strings.TrimPrefix(v, "projects/")
 			}
 			if len(v) > maxArgument {
 				v = clip(v, maxArgument)
