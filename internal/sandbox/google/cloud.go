@@ -45,6 +45,7 @@ type Cloud struct {
 	faults             *Faults
 	calls              *Calls
 	routes             []route
+	projectNumber      string
 
 	mu           sync.Mutex
 	organization Organization
@@ -133,7 +134,7 @@ func (c *Cloud) ProjectID() string { return c.organization.ServiceProject }
 
 // ProjectNumber is the number of the project that the service runs in.
 func (c *Cloud) ProjectNumber() string {
-	return c.nodes["projects/"+c.organization.ServiceProject].project.Number
+	return c.projectNumber
 }
 
 // OrganizationID is the organization as a path, organizations/NUMBER.

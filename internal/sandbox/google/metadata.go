@@ -1,6 +1,7 @@
 package google
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ var metadataRoutes = []route{
 	})},
 	{method: "GET", template: "/computeMetadata/v1/project/numeric-project-id", serve: metadata(func(c *Cloud, _ *call) (any, error) {
 		return text(c.ProjectNumber()), nil
+	})},
+	{method: "GET", template: "/computeMetadata/v1/universe/universe-domain", serve: metadata(func(*Cloud, *call) (any, error) {
+		return text("googleapis.com"), nil
 	})},
 	{method: "GET", template: "/computeMetadata/v1/instance/region", serve: metadata(func(c *Cloud, _ *call) (any, error) {
 		return text("projects/" + c.ProjectNumber() + "/regions/" + c.organization.Region), nil
@@ -61,8 +65,7 @@ func (c *Cloud) metadataProject(k *call) (any, error) {
 	if k.URL.Query().Get("recursive") != "true" {
 		return text("attributes/\nnumeric-project-id\nproject-id\n"), nil
 	}
-	n := c.nodes["projects/"+c.organization.ServiceProject]
-	return map[string]any{"attributes": map[string]any{}, "numericProjectId": number(n.project.Number), "projectId": n.project.ID}, nil
+	return map[string]any{"attributes": map[string]any{}, "numericProjectId": json.Number(c.projectNumber), "projectId": c.ProjectID()}, nil
 }
 
 // metadataToken gives a token with the scopes asked for, as far as the metadata

@@ -1,7 +1,6 @@
 package google
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -113,6 +112,7 @@ func (c *Cloud) build() error {
 	if home == nil {
 		return fmt.Errorf("there is no service project %q", o.ServiceProject)
 	}
+	c.projectNumber = home.project.Number
 	if !isServiceAccount(o.ServiceAccount) {
 		return fmt.Errorf("%q is not a service account", o.ServiceAccount)
 	}
@@ -181,6 +181,3 @@ func (c *Cloud) group(email string) *Group {
 	}
 	return nil
 }
-
-// number is a JSON number of digits that may not fit into a float.
-func number(digits string) json.Number { return json.Number(digits) }
