@@ -9,7 +9,8 @@ import (
 // Allowed evaluates the policies of a resource and of everything above it: does
 // the member (user:…, serviceAccount:…) have the permission or the role there at
 // that time? The resource may lie under a known one, such as
-// projects/p/zones/z/instances/i; conditions see its name as given.
+// projects/p/zones/z/instances/i; conditions see its name as given. Objects lie
+// under their bucket, projects/_/buckets/NAME/objects/….
 func (c *Cloud) Allowed(member, permissionOrRole, resource string, at time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -28,7 +29,10 @@ func (c *Cloud) allowed(member, permissionOrRole, resource string, at time.Time,
 	}
 	about := subject{time: at, name: resource, service: n.service, attributes: attributes}
 	if c.node(resource) == n {
-		about.name, about.kind = n.full(), n.service+"/"+n.kind
+		about.kind = n.service + "/" + n.kind
+		if about.name = n.attribute; about.name == "" {
+			about.name = n.full()
+		}
 	}
 	principals := c.principals(member)
 	for ; n != nil; n = n.parent {

@@ -2,6 +2,7 @@ package google_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,20 @@ func TestMetadataServerWantsItsHeader(t *testing.T) {
 	}
 	if code, _ := f.get("/computeMetadata/v1/instance/service-accounts/other@x.iam.gserviceaccount.com/token", "Metadata-Flavor", "Google"); code != 404 {
 		t.Errorf("another account: %d", code)
+	}
+}
+
+func TestMetadataHandlerServesNothingElse(t *testing.T) {
+	cloud, err := google.New(google.Options{WithoutCredentials: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/": 200, "/computeMetadata/v1/project/project-id": 403, "/v3/projects:search": 404, "/control/calls": 404} {
+		w := httptest.NewRecorder()
+		cloud.MetadataHandler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != want || (want != 404 && w.Header().Get("Metadata-Flavor") != "Google") {
+			t.Errorf("%s: %d %v", path, w.Code, w.Header())
+		}
 	}
 }
 

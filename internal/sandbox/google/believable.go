@@ -82,6 +82,7 @@ func Believable(now time.Time) Organization {
 		ServiceAccountPolicy: Policy{Bindings: []Binding{{Role: "roles/iam.serviceAccountTokenCreator", Members: []string{"serviceAccount:" + account}}}},
 		ServiceAccounts:      []string{"deployer@shop-build.iam.gserviceaccount.com"},
 		GroupsReaders:        []string{account},
+		Buckets:              []Bucket{{"shop-orders-exports", "shop-orders-prod"}, {"warehouse-landing", "data-warehouse-prod"}},
 		Topics:               []string{"jitaccess-notifications"},
 	}
 }

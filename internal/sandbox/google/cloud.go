@@ -187,7 +187,8 @@ func (c *Cloud) AddSecret(name string, value []byte) string {
 	project := "projects/" + c.organization.ServiceProject
 	path := project + "/secrets/" + name
 	if c.nodes[path] == nil {
-		n := c.add(&node{name: path, parent: c.nodes[project], service: "secretmanager.googleapis.com", kind: "Secret"})
+		n := c.add(&node{name: path, parent: c.nodes[project], service: "secretmanager.googleapis.com", kind: "Secret",
+			attribute: "projects/" + c.projectNumber + "/secrets/" + name})
 		c.store(n, Policy{Bindings: []Binding{{
 			Role: "roles/secretmanager.secretAccessor", Members: []string{"serviceAccount:" + c.organization.ServiceAccount}}}})
 	}

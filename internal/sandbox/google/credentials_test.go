@@ -37,7 +37,12 @@ func (f *fixture) keys(path string) map[string]any {
 		if k.Kty == "RSA" {
 			all[k.Kid] = &rsa.PublicKey{N: number(k.N), E: int(number(k.E).Int64())}
 		} else {
-			all[k.Kid] = &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(k.X), Y: number(k.Y)}
+			point := append(number(k.X).FillBytes(make([]byte, 32)), number(k.Y).FillBytes(make([]byte, 32))...)
+			key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, point...))
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			all[k.Kid] = key
 		}
 	}
 	return all

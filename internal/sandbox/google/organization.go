@@ -30,6 +30,8 @@ type Organization struct {
 	ServiceAccounts []string
 	// GroupsReaders are the accounts with the Workspace role Groups Reader.
 	GroupsReaders []string
+	// Buckets are of Cloud Storage; Allowed knows by them whose objects are whose.
+	Buckets []Bucket
 	// Topics are Pub/Sub topics of the service's project to which the service
 	// account may publish.
 	Topics []string
@@ -49,6 +51,9 @@ type Project struct {
 	Deleted bool
 	Policy  Policy
 }
+
+// Bucket is a bucket of the project with that id.
+type Bucket struct{ Name, Project string }
 
 // Person is an account of the organization's domain.
 type Person struct {
@@ -74,11 +79,13 @@ type node struct {
 	name          string
 	parent        *node
 	service, kind string
-	project       *Project
-	folder        *Folder
-	policy        Policy
-	original      Policy
-	inventory     Policy
+	// attribute is resource.name in conditions; empty is the full resource name.
+	attribute string
+	project   *Project
+	folder    *Folder
+	policy    Policy
+	original  Policy
+	inventory Policy
 }
 
 // full is the full resource name.
@@ -118,6 +125,14 @@ func (c *Cloud) build() error {
 	}
 	account := c.add(&node{name: home.name + "/serviceAccounts/" + o.ServiceAccount, parent: home, service: "iam.googleapis.com", kind: "ServiceAccount"})
 	c.store(account, o.ServiceAccountPolicy)
+	for _, b := range o.Buckets {
+		project := c.nodes["projects/"+b.Project]
+		if project == nil {
+			return fmt.Errorf("bucket %s: there is no project %q", b.Name, b.Project)
+		}
+		path := "projects/_/buckets/" + b.Name
+		c.add(&node{name: path, parent: project, service: "storage.googleapis.com", kind: "Bucket", attribute: path})
+	}
 	for _, t := range o.Topics {
 		topic := c.add(&node{name: home.name + "/topics/" + t, parent: home, service: "pubsub.googleapis.com", kind: "Topic"})
 		c.store(topic, Policy{Bindings: []Binding{{Role: "roles/pubsub.publisher", Members: []string{"serviceAccount:" + o.ServiceAccount}}}})

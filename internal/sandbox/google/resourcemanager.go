@@ -53,19 +53,27 @@ const created = "2021-03-04T05:06:07.089Z"
 
 func projectV3(n *node) any {
 	p := n.project
-	return map[string]any{
+	return withLabels(p, map[string]any{
 		"name": "projects/" + p.Number, "projectId": p.ID, "displayName": p.DisplayName, "parent": n.parent.name,
-		"state": state(p), "labels": p.Labels, "createTime": created, "updateTime": created, "etag": `W/"sandbox"`,
-	}
+		"state": state(p), "createTime": created, "updateTime": created, "etag": `W/"sandbox"`,
+	})
 }
 
 func projectV1(n *node) any {
 	p := n.project
 	kind, id, _ := strings.Cut(n.parent.name, "/")
-	return map[string]any{
-		"projectNumber": p.Number, "projectId": p.ID, "name": p.DisplayName, "lifecycleState": state(p), "labels": p.Labels,
-		"createTime": created, "parent": map[string]any{"type": strings.TrimSuffix(kind, "s"), "id": id},
+	return withLabels(p, map[string]any{
+		"projectNumber": p.Number, "projectId": p.ID, "name": p.DisplayName, "lifecycleState": state(p), "createTime": created,
+		"parent": map[string]any{"type": strings.TrimSuffix(kind, "s"), "id": id},
+	})
+}
+
+// withLabels adds the labels of a project that has some.
+func withLabels(p *Project, shape map[string]any) map[string]any {
+	if len(p.Labels) > 0 {
+		shape["labels"] = p.Labels
 	}
+	return shape
 }
 
 func (c *Cloud) folderV3(n *node) any {
