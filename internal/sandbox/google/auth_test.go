@@ -180,6 +180,7 @@ func TestPermissionsAreEnforced(t *testing.T) {
 		}, ""},
 		"the service may read folders":  {func() error { _, err := service.Folders.GetIamPolicy("folders/731905264410", get).Do(); return err }, ""},
 		"but not write them":            {func() error { _, err := service.Folders.SetIamPolicy("folders/731905264410", set).Do(); return err }, "resourcemanager.folders.setIamPolicy"},
+		"nor read another":              {func() error { _, err := service.Folders.GetIamPolicy("folders/198467720153", get).Do(); return err }, "resourcemanager.folders.getIamPolicy"},
 		"nor read the organization":     {func() error { _, err := service.Organizations.GetIamPolicy(f.OrganizationID(), get).Do(); return err }, "resourcemanager.organizations.getIamPolicy"},
 		"a project that does not exist": {func() error { _, err := service.Projects.GetIamPolicy("projects/nothing", get).Do(); return err }, "'//cloudresourcemanager.googleapis.com/projects/nothing' (or it may not exist)"},
 		"a domain-scoped project": {func() error {

@@ -67,6 +67,9 @@ func Believable(now time.Time) Organization {
 				{Role: "roles/compute.instanceAdmin.v1", Members: []string{"group:sre@example.com"}, Condition: eligible(peerMarker)},
 				{Role: "roles/logging.privateLogViewer", Members: []string{"group:sre@example.com", "group:payments@example.com"}, Condition: eligible(selfMarker)},
 				{Role: "roles/viewer", Members: []string{"group:sre@example.com"}},
+				// The service may read the policies here, and not those of the other
+				// folder and the organization.
+				{Role: "roles/iam.securityReviewer", Members: []string{"serviceAccount:" + account}},
 			}}},
 			{ID: "198467720153", DisplayName: "Development", Parent: "organizations/482093157016", Policy: Policy{Bindings: []Binding{
 				{Role: "roles/editor", Members: []string{"group:engineers@example.com"}},

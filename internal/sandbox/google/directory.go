@@ -55,7 +55,8 @@ func (c *Cloud) listGroups(k *call) (any, error) {
 		if key = strings.Trim(key, `'"`); !ok || key == "" {
 			return nil, legacy(http.StatusBadRequest, "invalid", "Invalid Input: query")
 		}
-		member = key
+		// An apostrophe within a query is escaped.
+		member = strings.ReplaceAll(key, `\'`, "'")
 	}
 	if userKey != "" && c.person(userKey) == nil && c.group(userKey) == nil {
 		return nil, legacy(http.StatusNotFound, "notFound", "Resource Not Found: userKey")

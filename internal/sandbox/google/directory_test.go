@@ -39,6 +39,11 @@ func TestGroupsOfAMemberAreDirectOnesInPages(t *testing.T) {
 			t.Errorf("%s: %v on %d pages, %v", query, found, pages, err)
 		}
 	}
+	for _, query := range []string{"memberKey=dan.o'brien@example.com", `memberKey='dan.o\'brien@example.com'`} {
+		if l, err := s.Groups.List().Customer(f.CustomerID()).Query(query).Do(); err != nil || len(l.Groups) != 2 || l.NextPageToken == "" {
+			t.Errorf("%s: %v, %v", query, l, err)
+		}
+	}
 	if l, err := s.Groups.List().Customer(f.CustomerID()).Query("memberKey=gil@partner.example.net").Do(); err != nil || len(l.Groups) != 0 {
 		t.Errorf("a member of another customer's group: %v, %v", l, err)
 	}

@@ -82,7 +82,7 @@ func (f *Faults) Clear() {
 }
 
 // Conflict lets the next writes of a resource's policy (projects/ID, …; empty for
-// any) fail as if somebody else had been faster.
+// any project) fail as if somebody else had been faster.
 func (f *Faults) Conflict(resource string, times int) int {
 	path := "/v3/projects/{id}:setIamPolicy"
 	if resource != "" {

@@ -9,7 +9,7 @@ var predefined = []Role{
 	{Name: "roles/viewer", Title: "Viewer", Description: "View most Google Cloud resources.",
 		Permissions: []string{"compute.instances.get", "compute.instances.list", "logging.logEntries.list", "resourcemanager.projects.get", "resourcemanager.projects.getIamPolicy", "storage.buckets.list"}},
 	{Name: "roles/browser", Title: "Browser", Description: "Access to browse Google Cloud resources.",
-		Permissions: []string{"resourcemanager.folders.get", "resourcemanager.folders.getIamPolicy", "resourcemanager.folders.list", "resourcemanager.organizations.get", "resourcemanager.projects.get", "resourcemanager.projects.getIamPolicy", "resourcemanager.projects.list"}},
+		Permissions: []string{"resourcemanager.folders.get", "resourcemanager.folders.list", "resourcemanager.organizations.get", "resourcemanager.projects.get", "resourcemanager.projects.getIamPolicy", "resourcemanager.projects.list"}},
 	{Name: "roles/bigquery.admin", Title: "BigQuery Admin", Description: "Provides permissions to manage all resources within the project.",
 		Permissions: []string{"bigquery.datasets.create", "bigquery.datasets.get", "bigquery.datasets.setIamPolicy", "bigquery.jobs.create", "bigquery.tables.getData", "bigquery.tables.updateData", "resourcemanager.projects.get"}},
 	{Name: "roles/bigquery.dataEditor", Title: "BigQuery Data Editor", Description: "Access to edit all the contents of datasets.",
