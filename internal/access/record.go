@@ -93,8 +93,6 @@ type Undelivered struct {
 
 // Limits is what a store cannot do.
 type Limits struct {
-	// Approvals is the most approvals that a request may need; 0 is no limit.
-	Approvals int
 	// Forgets: decisions are not remembered. A denial is not final, there is no
 	// history, and only the provider knows what was granted.
 	Forgets bool

@@ -71,7 +71,7 @@ func newWorld(t *testing.T) *world {
 		requests:   map[string]access.Request{},
 		calls:      map[string]int{},
 		journalErr: map[access.Action]error{},
-		limits:     access.Limits{Approvals: 1, Forgets: true},
+		limits:     access.Limits{Forgets: true},
 	}
 }
 

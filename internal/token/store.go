@@ -57,9 +57,8 @@ func NewStore(c Config) *Store {
 	return &Store{c}
 }
 
-// Limits says that nothing is remembered, and that for this reason no request can
-// wait for a second approval.
-func (s *Store) Limits() access.Limits { return access.Limits{Approvals: 1, Forgets: true} }
+// Limits says that nothing is remembered.
+func (s *Store) Limits() access.Limits { return access.Limits{Forgets: true} }
 
 // Open returns the request that a link carries. A request that JIT Access 1.x made
 // has a Fixed window, and is refused with CodeWindowOver once that is over. When
