@@ -1,0 +1,339 @@
+// Package smtptest has mail servers for tests: a complete one that can be made to
+// fail at every step of a conversation, and one that follows a script.
+package smtptest
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// Step is a step of a conversation at which a server can be made to fail.
+type Step string
+
+// The steps, in order. AtData is when the message should be read, AtAnswer is after
+// it has been read.
+const (
+	AtGreeting  Step = "greeting"
+	AtHello     Step = "EHLO"
+	AtStartTLS  Step = "STARTTLS"
+	AtHandshake Step = "TLS handshake"
+	AtAuth      Step = "AUTH"
+	AtMail      Step = "MAIL"
+	AtRecipient Step = "RCPT"
+	AtData      Step = "DATA"
+	AtAnswer    Step = "answer"
+)
+
+// Steps are all of them.
+var Steps = []Step{AtGreeting, AtHello, AtStartTLS, AtHandshake, AtAuth, AtMail, AtRecipient, AtData, AtAnswer}
+
+// Options say what a server is like. The zero value offers STARTTLS with a good
+// certificate, and knows no users.
+type Options struct {
+	// NoTLS offers no STARTTLS. ImplicitTLS speaks TLS from the first byte.
+	NoTLS, ImplicitTLS bool
+	// Certificate says what is wrong with the server's certificate.
+	Certificate Certificate
+	// Username and Password must log in before anything is sent; empty means that
+	// everybody may send. Mechanisms are "PLAIN" and "LOGIN" unless given.
+	Username, Password string
+	Mechanisms         []string
+	// Refuse answers at a step, if it is one of AtAuth, AtMail, AtData and AtAnswer.
+	Refuse map[Step]*smtp.SMTPError
+	// RefuseRecipient answers for single recipients.
+	RefuseRecipient map[string]*smtp.SMTPError
+	// Hang never answers from that step on; Cut closes the connection at it.
+	Hang, Cut Step
+}
+
+// Message is a mail as the server took it.
+type Message struct {
+	From string
+	To   []string
+	// Data is the message as sent, dots unstuffed.
+	Data string
+	// Hello is the name that the client gave, and TLS whether it came encrypted.
+	Hello string
+	TLS   bool
+}
+
+// Server is a running mail server on 127.0.0.1.
+type Server struct {
+	// Host and Port are where it listens; its certificate is for Host.
+	Host string
+	Port int
+	// Roots has the authority that signed its certificate.
+	Roots *x509.CertPool
+	// Reached is closed when the client has come to the step at which it hangs.
+	Reached chan struct{}
+
+	options Options
+	done    chan struct{}
+	reach   sync.Once
+
+	mutex       sync.Mutex
+	password    string
+	messages    []Message
+	connections int
+	logIns      int
+}
+
+// Start starts a server that ends with the test.
+func Start(t testing.TB, o Options) *Server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority := NewAuthority(t)
+	s := &Server{
+		Host:     "127.0.0.1",
+		Port:     listener.Addr().(*net.TCPAddr).Port,
+		Roots:    authority.Roots,
+		Reached:  make(chan struct{}),
+		options:  o,
+		password: o.Password,
+		done:     make(chan struct{}),
+	}
+	if o.Mechanisms == nil {
+		s.options.Mechanisms = []string{sasl.Plain, sasl.Login}
+	}
+	if o.Certificate == UnknownAuthority {
+		s.Roots = NewAuthority(t).Roots
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{authority.Issue(t, o.Certificate)}}
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if s.fails(AtHandshake, hello.Conn) {
+			return nil, errors.New("cut")
+		}
+		return nil, nil
+	}
+	server := smtp.NewServer(smtp.BackendFunc(s.session))
+	server.Domain = "mail.example.com"
+	server.AllowInsecureAuth = true
+	server.ErrorLog = log.New(io.Discard, "", 0)
+	var served net.Listener = &faultyListener{listener, s}
+	if o.ImplicitTLS {
+		served = tls.NewListener(served, config)
+	} else if !o.NoTLS {
+		server.TLSConfig = config
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = server.Serve(served)
+	}()
+	t.Cleanup(func() {
+		close(s.done)
+		server.Close()
+		<-ended
+	})
+	return s
+}
+
+// Messages are the mails taken so far.
+func (s *Server) Messages() []Message {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return append([]Message(nil), s.messages...)
+}
+
+// Connections is how many connections there have been, LogIns how many attempts to
+// log in.
+func (s *Server) Connections() int { return s.count(&s.connections, 0) }
+
+// LogIns is how many attempts to log in there have been.
+func (s *Server) LogIns() int { return s.count(&s.logIns, 0) }
+
+func (s *Server) count(n *int, more int) int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	*n += more
+	return *n
+}
+
+// SetPassword rotates the password.
+func (s *Server) SetPassword(password string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.password = password
+}
+
+// fails hangs or cuts where the options say so, and reports whether it did.
+func (s *Server) fails(at Step, conn net.Conn) bool {
+	switch at {
+	case s.options.Hang:
+		s.reach.Do(func() { close(s.Reached) })
+		<-s.done
+	case s.options.Cut:
+		conn.Close()
+	default:
+		return false
+	}
+	return true
+}
+
+// faultyListener makes connections that fail at the steps before the first command
+// that the SMTP library tells of.
+type faultyListener struct {
+	net.Listener
+	server *Server
+}
+
+func (l *faultyListener) Accept() (net.Conn, error) {
+	raw, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.server.count(&l.server.connections, 1)
+	return &faultyConn{Conn: raw, server: l.server}, nil
+}
+
+type faultyConn struct {
+	net.Conn
+	server  *Server
+	greeted bool
+}
+
+func (c *faultyConn) Write(p []byte) (int, error) {
+	if !c.greeted {
+		c.greeted = true
+		c.server.fails(AtGreeting, c.Conn)
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *faultyConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	switch command := strings.ToUpper(string(p[:n])); {
+	case strings.HasPrefix(command, "EHLO"):
+		c.server.fails(AtHello, c.Conn)
+	case strings.HasPrefix(command, "STARTTLS"):
+		c.server.fails(AtStartTLS, c.Conn)
+	}
+	return n, err
+}
+
+func (s *Server) session(c *smtp.Conn) (smtp.Session, error) {
+	if s.options.Username == "" {
+		return &session{server: s, conn: c}, nil
+	}
+	return &authSession{session{server: s, conn: c}}, nil
+}
+
+// session is one conversation.
+type session struct {
+	server   *Server
+	conn     *smtp.Conn
+	loggedIn bool
+	message  Message
+}
+
+// authSession is one with a server that knows users.
+type authSession struct{ session }
+
+func (s *authSession) AuthMechanisms() []string { return s.server.options.Mechanisms }
+
+func (s *authSession) Auth(mechanism string) (sasl.Server, error) {
+	if s.at(AtAuth) != nil {
+		return nil, s.at(AtAuth)
+	}
+	check := func(username, password string) error {
+		s.server.count(&s.server.logIns, 1)
+		s.server.mutex.Lock()
+		defer s.server.mutex.Unlock()
+		if username != s.server.options.Username || password != s.server.password {
+			return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "no: " + username + " " + password}
+		}
+		s.loggedIn = true
+		return nil
+	}
+	if mechanism == sasl.Login {
+		return &loginServer{check: check}, nil
+	}
+	return sasl.NewPlainServer(func(_, username, password string) error { return check(username, password) }), nil
+}
+
+// loginServer is the server's half of AUTH LOGIN, which go-sasl lacks.
+type loginServer struct {
+	check    func(username, password string) error
+	step     int
+	username string
+}
+
+func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err error) {
+	switch l.step++; l.step {
+	case 1:
+		return []byte("Username:"), false, nil
+	case 2:
+		l.username = string(response)
+		return []byte("Password:"), false, nil
+	default:
+		return nil, true, l.check(l.username, string(response))
+	}
+}
+
+func (s *session) Reset()        { s.message = Message{} }
+func (s *session) Logout() error { return nil }
+
+func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+	if err := s.at(AtMail); err != nil {
+		return err
+	}
+	if s.server.options.Username != "" && !s.loggedIn {
+		return smtp.ErrAuthRequired
+	}
+	_, encrypted := s.conn.TLSConnectionState()
+	s.message = Message{From: from, Hello: s.conn.Hostname(), TLS: encrypted}
+	return nil
+}
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if err := s.at(AtRecipient); err != nil {
+		return err
+	}
+	if refusal := s.server.options.RefuseRecipient[to]; refusal != nil {
+		return refusal
+	}
+	s.message.To = append(s.message.To, to)
+	return nil
+}
+
+func (s *session) Data(r io.Reader) error {
+	if err := s.at(AtData); err != nil {
+		return err
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if err := s.at(AtAnswer); err != nil {
+		return err
+	}
+	s.message.Data = string(data)
+	s.server.mutex.Lock()
+	defer s.server.mutex.Unlock()
+	s.server.messages = append(s.server.messages, s.message)
+	return nil
+}
+
+// at fails if the options say so. The error is an untyped nil otherwise.
+func (s *session) at(step Step) error {
+	if s.server.fails(step, s.conn.Conn()) {
+		return errors.New("cut")
+	}
+	if refusal := s.server.options.Refuse[step]; refusal != nil {
+		return refusal
+	}
+	return nil
+}
