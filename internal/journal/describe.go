@@ -1,0 +1,238 @@
+package journal
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// Events of the journal. The first two are those of JIT Access 1.x for the same
+// things; the others follow its style. docs/log.md explains them.
+const (
+	eventRequest  = "api.requestRole"
+	eventActivate = "api.activateRole"
+	eventApprove  = "api.approveRequest"
+	eventDeny     = "api.denyRequest"
+	eventAskEnd   = "api.requestEnd"
+	eventEnd      = "api.endActivation"
+	eventNotify   = "api.notify"
+	eventRefuse   = "api.refuse"
+)
+
+// description is what a line says of an event.
+type description struct {
+	event, severity, message string
+	labels                   map[string]string
+}
+
+// names maps what an event is about to the name of its line. The intent and the
+// outcome of one grant have different names, so that an alert on api.activateRole
+// counts each activation once.
+var names = map[access.Action]struct{ event, severity string }{
+	access.RequestMade:     {eventRequest, severityInfo},
+	access.SelfApproved:    {eventApprove, severityInfo},
+	access.RequestApproved: {eventApprove, severityInfo},
+	access.RequestDenied:   {eventDeny, severityInfo},
+	access.GrantWritten:    {eventActivate, severityInfo},
+	access.GrantFailed:     {eventActivate, severityError},
+	access.EndAsked:        {eventAskEnd, severityInfo},
+	access.GrantEnded:      {eventEnd, severityInfo},
+	access.EndFailed:       {eventEnd, severityError},
+	access.NoticeFailed:    {eventNotify, severityWarning},
+	access.ActionRefused:   {eventRefuse, severityError},
+}
+
+// attempts are the names for what was tried and refused: as in JIT Access 1.x a
+// failed activation is an api.activateRole of severity ERROR.
+var attempts = map[access.Action]string{
+	access.RequestMade:     eventRequest,
+	access.SelfApproved:    eventActivate,
+	access.RequestApproved: eventActivate,
+	access.GrantWritten:    eventActivate,
+	access.RequestDenied:   eventDeny,
+	access.EndAsked:        eventEnd,
+	access.GrantEnded:      eventEnd,
+}
+
+func describe(e access.Event) description {
+	name, known := names[e.Action]
+	if !known {
+		name.event, name.severity = "api."+string(e.Action), severityError
+	}
+	if attempt := attempts[e.Trying]; e.Action == access.ActionRefused && attempt != "" {
+		name.event = attempt
+	}
+	d := description{event: name.event, severity: name.severity, labels: requestLabels(e)}
+	d.message = message(e)
+	if own := access.AsError(e.Err); own != nil {
+		d.labels["error"] = errorName(e.Action, own)
+		d.labels["error_code"] = string(own.Code)
+		d.message += ": " + scrub(e.Err.Error())
+	}
+	return d
+}
+
+// requestLabels say what the event is about, as far as it is known.
+func requestLabels(e access.Event) map[string]string {
+	labels := map[string]string{}
+	set := func(name, value string) {
+		if value != "" {
+			labels[name] = value
+		}
+	}
+	r := e.Request
+	set("activation_id", r.ID)
+	if !e.Window.IsZero() {
+		set("activation_start", instant(e.Window.Start))
+		set("activation_end", instant(e.Window.End))
+	}
+	set("beneficiary", string(r.Principal))
+	set("justification", r.Justification)
+	set("entitlements", entitlements(r.Entitlements))
+	set("role", roles(r.Entitlements))
+	set("reviewers", people(r.Reviewers))
+	if r.Resource != "" {
+		set("resource", "//cloudresourcemanager.googleapis.com/"+string(r.Resource))
+	}
+	if id, ok := r.Resource.ProjectID(); ok {
+		set("project", id)
+		set("project_id", id)
+	}
+	if r.Duration > 0 {
+		set("duration_minutes", minutes(r.Duration))
+	}
+	set("comment", e.Decision.Comment)
+	set("digest", e.Decision.Digest)
+	set("outcomes", outcomes(e.Outcomes))
+	return labels
+}
+
+// message says in words what happened. It holds no text of users but the names of
+// roles and resources.
+func message(e access.Event) string {
+	r := e.Request
+	actor := "User " + strconv.Quote(string(e.Caller.Principal))
+	if e.Caller.Principal == "" {
+		actor = "The service"
+	}
+	what := entitlements(r.Entitlements)
+	if what == "" {
+		what = "request " + strconv.Quote(r.ID)
+	} else {
+		what = strconv.Quote(what)
+	}
+	span := minutes(r.Duration) + " minutes"
+	if !e.Window.IsZero() {
+		span = minutes(e.Window.Length()) + " minutes"
+	}
+	whose := strconv.Quote(string(r.Principal))
+	switch e.Action {
+	case access.RequestMade:
+		return fmt.Sprintf("%s requested %s for %s, asking %s", actor, what, span, people(r.Reviewers))
+	case access.SelfApproved:
+		return fmt.Sprintf("%s activates %s for %s without others", actor, what, span)
+	case access.RequestApproved:
+		return fmt.Sprintf("%s approved %s for %s, for %s", actor, what, whose, span)
+	case access.RequestDenied:
+		return fmt.Sprintf("%s denied %s for %s", actor, what, whose)
+	case access.GrantWritten:
+		return fmt.Sprintf("%s activated %s for %s, for %s%s", actor, what, whose, span, partly(e.Outcomes))
+	case access.GrantFailed:
+		return fmt.Sprintf("%s failed to activate %s for %s", actor, what, whose)
+	case access.EndAsked:
+		return fmt.Sprintf("%s ends %s of %s", actor, what, whose)
+	case access.GrantEnded:
+		return fmt.Sprintf("%s ended %s of %s%s", actor, what, whose, partly(e.Outcomes))
+	case access.EndFailed:
+		return fmt.Sprintf("%s failed to end %s of %s", actor, what, whose)
+	case access.NoticeFailed:
+		return fmt.Sprintf("Not everybody could be told of %s for %s", what, whose)
+	case access.ActionRefused:
+		return fmt.Sprintf("%s was refused (%s) for %s", actor, e.Trying, what)
+	}
+	return fmt.Sprintf("%s: %s, %s", actor, e.Action, what)
+}
+
+func partly(all []access.Outcome) string {
+	refused := 0
+	for _, o := range all {
+		if o.Result == access.Refused {
+			refused++
+		}
+	}
+	if refused == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", but for %d of %d roles", refused, len(all))
+}
+
+// errorName is the error label. JIT Access 1.x put the name of a Java class there;
+// the names that its documentation mentions are kept, everything else is our code.
+func errorName(action access.Action, own *access.Error) string {
+	switch {
+	case action == access.NoticeFailed:
+		return "NotificationException"
+	case own.Code == access.CodeBadLink, own.Code == access.CodeLinkExpired:
+		return "VerificationException"
+	case own.Kind == access.NotAllowed:
+		return "AccessDeniedException"
+	case own.Code == access.CodeQuota:
+		return "QuotaExceededException"
+	}
+	return string(own.Code)
+}
+
+// instant prints a time as JIT Access 1.x did: without seconds when they are zero.
+func instant(t time.Time) string {
+	t = t.UTC()
+	if t.Second() == 0 && t.Nanosecond() == 0 {
+		return t.Format("2006-01-02T15:04Z")
+	}
+	return t.Format(time.RFC3339Nano)
+}
+
+func minutes(d time.Duration) string { return strconv.Itoa(int(d / time.Minute)) }
+
+// entitlements prints ids as JIT Access 1.x did.
+func entitlements(ids []access.EntitlementID) string {
+	var texts []string
+	for _, id := range ids {
+		text := "[iam] " + string(id.Role) + " on " + strings.TrimPrefix(string(id.Resource), "projects/")
+		if id.Condition != "" {
+			text += " (condition: " + id.Condition + ")"
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
+}
+
+func roles(ids []access.EntitlementID) string {
+	var texts []string
+	for _, id := range ids {
+		texts = append(texts, string(id.Role))
+	}
+	return strings.Join(texts, ", ")
+}
+
+func people(principals []access.Principal) string {
+	var texts []string
+	for _, p := range principals {
+		texts = append(texts, string(p))
+	}
+	return strings.Join(texts, ", ")
+}
+
+func outcomes(all []access.Outcome) string {
+	var texts []string
+	for _, o := range all {
+		text := string(o.Entitlement.Role) + ": " + string(o.Result)
+		if o.Err != nil {
+			text += " (" + string(o.Err.Code) + ")"
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
+}

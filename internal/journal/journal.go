@@ -1,0 +1,261 @@
+// Package journal writes down what was decided and what became of it, as one JSON
+// object a line, in the form that Cloud Logging reads. Events and labels are those
+// of JIT Access 1.x, so that queries and alerts keep working; docs/log.md has the
+// table. The process's ordinary log lines take the same form and the same way out.
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"jitaccess/internal/access"
+)
+
+// Severities of Cloud Logging, as far as they are used.
+const (
+	severityDebug    = "DEBUG"
+	severityInfo     = "INFO"
+	severityWarning  = "WARNING"
+	severityError    = "ERROR"
+	severityCritical = "CRITICAL"
+)
+
+// The longest texts, in bytes. What the product itself lets through is shorter;
+// Cloud Logging takes 256 KiB a line.
+const (
+	maxLabel   = 4 << 10
+	maxMessage = 8 << 10
+	maxLabels  = 50
+)
+
+// Journal writes lines to one writer. Make one with New. It may be used
+// concurrently.
+type Journal struct {
+	project string
+
+	mutex sync.Mutex
+	w     io.Writer
+}
+
+// New makes a Journal. Project is the project whose traces the lines belong to;
+// empty leaves traces out.
+func New(w io.Writer, project string) *Journal { return &Journal{w: w, project: project} }
+
+// line is a log entry.
+type line struct {
+	Severity string            `json:"severity"`
+	Message  string            `json:"message"`
+	Time     string            `json:"time,omitempty"`
+	Labels   map[string]string `json:"logging.googleapis.com/labels"`
+	Trace    string            `json:"logging.googleapis.com/trace,omitempty"`
+}
+
+// Record writes one line for the event. When it returns nil the whole line has been
+// handed to the writer.
+func (j *Journal) Record(ctx context.Context, e access.Event) error {
+	d := describe(e)
+	labels := d.labels
+	labels["event"] = d.event
+	maps.Copy(labels, callerLabels(e.Caller))
+	if err := j.write(ctx, line{Severity: d.severity, Message: d.message, Labels: labels}, e.At); err != nil {
+		return &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: err}
+	}
+	return nil
+}
+
+// callerLabels say who acted, as JIT Access 1.x did.
+func callerLabels(c access.Caller) map[string]string {
+	if c.Principal == "" {
+		return map[string]string{"method": c.Method}
+	}
+	return map[string]string{
+		"user":                 string(c.Principal),
+		"user_id":              c.Subject,
+		"device_id":            c.Device,
+		"device_access_levels": strings.Join(c.AccessLevels, ", "),
+		"method":               c.Method,
+	}
+}
+
+// write completes a line with what the context knows and writes it, whole and in
+// one call.
+func (j *Journal) write(ctx context.Context, l line, at time.Time) error {
+	l.Message = capped(l.Message, maxMessage)
+	for name, value := range l.Labels {
+		l.Labels[name] = capped(value, maxLabel)
+	}
+	if id := incident(ctx); id != "" {
+		l.Labels["incident"] = id
+	}
+	if trace := traceID(ctx); trace != "" && j.project != "" {
+		l.Trace = "projects/" + j.project + "/traces/" + trace
+	}
+	if !at.IsZero() {
+		l.Time = at.UTC().Format(time.RFC3339Nano)
+	}
+	text, err := encode(l)
+	if err != nil {
+		return err
+	}
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	n, err := j.w.Write(text)
+	if err == nil && n < len(text) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+// encode makes one line of JSON, ending in a line break. What a terminal or a log
+// viewer would not show, or would obey, is escaped: the text stays what it was.
+func encode(l line) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(l); err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	for _, r := range strings.TrimSuffix(buffer.String(), "\n") {
+		switch {
+		case !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co):
+			text.WriteRune(r)
+		case r > 0xFFFF:
+			r -= 0x10000
+			fmt.Fprintf(&text, `\u%04x\u%04x`, 0xD800+r>>10, 0xDC00+r&0x3FF)
+		default:
+			fmt.Fprintf(&text, `\u%04x`, r)
+		}
+	}
+	text.WriteByte('\n')
+	return text.Bytes(), nil
+}
+
+// capped cuts a text at a character and says so.
+func capped(s string, max int) string {
+	if len(s) <= max {
+		return s
+	}
+	for max > 0 && !utf8.RuneStart(s[max]) {
+		max--
+	}
+	return s[:max] + "…"
+}
+
+type contextKey int
+
+const (
+	traceKey contextKey = iota
+	incidentKey
+)
+
+// WithIncident marks everything that is logged with the context as belonging to an
+// incident: the id that a person was shown.
+func WithIncident(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, incidentKey, capped(id, 64))
+}
+
+func incident(ctx context.Context) string { return contextText(ctx, incidentKey) }
+
+func traceID(ctx context.Context) string { return contextText(ctx, traceKey) }
+
+func contextText(ctx context.Context, key contextKey) string {
+	text, _ := ctx.Value(key).(string)
+	return text
+}
+
+// Handler is for the process's ordinary log lines: they share the journal's writer,
+// and so cannot tear its lines. Attributes become labels; groups are joined with
+// dots. A line of a level below the given one is dropped; nil means Info.
+func (j *Journal) Handler(level slog.Leveler) slog.Handler {
+	if level == nil {
+		level = slog.LevelInfo
+	}
+	return &handler{journal: j, level: level}
+}
+
+type handler struct {
+	journal *Journal
+	level   slog.Leveler
+	prefix  string
+	// labels are those of WithAttrs; never changed in place.
+	labels map[string]string
+}
+
+func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level.Level() }
+
+func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	labels := maps.Clone(h.labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		add(labels, h.prefix, a)
+		return true
+	})
+	return h.journal.write(ctx, line{Severity: severity(r.Level), Message: scrub(r.Message), Labels: labels}, r.Time)
+}
+
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	labels := maps.Clone(h.labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	for _, a := range attrs {
+		add(labels, h.prefix, a)
+	}
+	return &handler{h.journal, h.level, h.prefix, labels}
+}
+
+func (h *handler) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return h
+	}
+	return &handler{h.journal, h.level, h.prefix + name + ".", h.labels}
+}
+
+// add turns an attribute into labels. Handlers are told to ignore empty ones.
+func add(labels map[string]string, prefix string, a slog.Attr) {
+	value := a.Value.Resolve()
+	if a.Equal(slog.Attr{}) || len(labels) >= maxLabels {
+		return
+	}
+	if value.Kind() == slog.KindGroup {
+		if a.Key != "" {
+			prefix += a.Key + "."
+		}
+		for _, member := range value.Group() {
+			add(labels, prefix, member)
+		}
+		return
+	}
+	text := value.String()
+	if value.Kind() == slog.KindTime {
+		text = value.Time().UTC().Format(time.RFC3339Nano)
+	}
+	labels[prefix+a.Key] = scrub(text)
+}
+
+func severity(level slog.Level) string {
+	switch {
+	case level < slog.LevelInfo:
+		return severityDebug
+	case level < slog.LevelWarn:
+		return severityInfo
+	case level < slog.LevelError:
+		return severityWarning
+	case level < slog.LevelError+4:
+		return severityError
+	}
+	return severityCritical
+}
