@@ -111,6 +111,8 @@ func (s *session) greet(c Config) error {
 		return fault(s.ctx, atGreeting, err)
 	}
 	s.client = client
+	// Our addresses are ASCII. Asking for SMTPUTF8 would make some servers bounce.
+	client.SkipSMTPUTF8(true)
 	s.extend()
 	if err := client.Hello(c.Hello); err != nil {
 		return fault(s.ctx, atHello, err)

@@ -388,3 +388,13 @@ func parse(t *testing.T, data string) (netmail.Header, []part) {
 		parts = append(parts, part{kind, string(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")))})
 	}
 }
+
+// decoded reads a header as mail programs do.
+func decoded(t *testing.T, header string) string {
+	t.Helper()
+	text, err := new(mime.WordDecoder).DecodeHeader(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
