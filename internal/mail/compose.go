@@ -38,7 +38,7 @@ type letter struct {
 type content struct {
 	Heading, Intro string
 	Rows           []row
-	// Button and URL are empty where there is no link.
+	// URL is empty where there is no link; then there is no button either.
 	Button, URL string
 	Notes       []string
 	Home        string
@@ -188,9 +188,6 @@ func (c composer) duration(n access.Notice) []row {
 func (c composer) outcome(n access.Notice) content {
 	r, d := n.Request, n.Decision
 	body := content{Button: "See the request", URL: n.ReviewURL, Notes: []string{noReplies}}
-	if n.ReviewURL == "" {
-		body.Button = ""
-	}
 	var decided string
 	switch {
 	case n.Kind == access.NoticeApproved:

@@ -136,6 +136,8 @@ func Start(t testing.TB, o Options) *Server {
 	t.Cleanup(func() {
 		close(s.done)
 		server.Close()
+		// The server does not know the listener yet if it has only just started.
+		listener.Close()
 		<-ended
 	})
 	return s

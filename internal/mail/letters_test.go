@@ -1,0 +1,185 @@
+package mail_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/mail/smtptest"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// letters are the mails of the golden files.
+func letters() map[string]access.Notice {
+	change := func(n access.Notice, change func(*access.Notice)) access.Notice {
+		change(&n)
+		return n
+	}
+	hostile := `</td><script>alert(1)</script> {{ACTION_URL}} {{.URL}} " onload="x` + "\u202egnp.exe\u200b\x1b[2J\r\nReviewed-By: nobody"
+	return map[string]access.Notice{
+		"review":   review(),
+		"approved": approved(),
+		"denied":   change(denied(), func(n *access.Notice) { n.Final = true }),
+		"declined": denied(),
+		"review-later-several-roles": change(review(), func(n *access.Notice) {
+			n.Request.Resource = "folders/4711"
+			n.Request.Start = now.Add(24 * time.Hour)
+			n.Request.Entitlements = []access.EntitlementID{
+				{Resource: "folders/4711", Role: "organizations/7/roles/oncall"},
+				{Resource: "folders/4711", Role: "roles/storage.admin", Condition: `resource.name.startsWith("projects/_/buckets/invoices")`},
+			}
+			n.Roles = []access.RoleInfo{{}, {Title: "Storage Admin", ChangesPermissions: access.No}}
+			n.Window = access.Window{Start: n.Request.Start, End: n.Request.Start.Add(90 * time.Minute)}
+		}),
+		"review-of-predecessor": change(review(), func(n *access.Notice) {
+			n.Request.ID = "mpa-AB+/AAAAAAAAAAAA"
+			n.Request.Fixed = access.Window{Start: now, End: now.Add(26*time.Hour + time.Minute)}
+			n.Window = n.Request.Fixed
+		}),
+		"approved-without-link": change(approved(), func(n *access.Notice) {
+			n.ReviewURL, n.BaseURL = "", ""
+			n.Decision.Comment = "Viel Erfolg!"
+		}),
+		"review-unicode": change(review(), func(n *access.Notice) {
+			n.Request.Justification = "Störung №4711: サーバー再起動 — «срочно» שלום 😀"
+		}),
+		"review-hostile": change(review(), func(n *access.Notice) {
+			n.Request.Justification = hostile
+			n.Roles[0].Title, n.Roles[0].Description = hostile, strings.Repeat("very long ", 500)
+			n.Request.Entitlements[0].Condition = hostile
+		}),
+	}
+}
+
+func TestLettersReadAsTheGoldenFiles(t *testing.T) {
+	zone, err := time.LoadLocation("Australia/Melbourne")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	c := config(s.Host, s.Port, s.Roots)
+	c.Location = zone
+	m := mailer(t, c)
+	for name, n := range letters() {
+		t.Run(name, func(t *testing.T) {
+			if failed := m.Notify(t.Context(), n); failed != nil {
+				t.Fatal(failed)
+			}
+			messages := s.Messages()
+			header, parts := parse(t, messages[len(messages)-1].Data)
+			var head strings.Builder
+			for _, field := range []string{"From", "To", "Cc", "Subject", "Message-Id", "In-Reply-To"} {
+				head.WriteString(field + ": " + header.Get(field) + "\n")
+			}
+			golden(t, name+".txt", head.String()+"\n"+parts[0].text)
+			golden(t, name+".html", parts[1].text)
+		})
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("differs from %s (go test -update writes it):\n%s", path, got)
+	}
+}
+
+func TestThreat13And14_UserTextIsInertInBothParts(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), letters()["review-hostile"]); failed != nil {
+		t.Fatal(failed)
+	}
+	_, parts := parse(t, s.Messages()[0].Data)
+	for _, p := range parts {
+		if strings.ContainsAny(p.text, "\u202e\u200b\x1b") || strings.Contains(p.text, "\nReviewed-By") {
+			t.Errorf("%s: invisible characters or line breaks of the user", p.kind)
+		}
+		if !strings.Contains(p.text, "{{ACTION_URL}}") || strings.Count(p.text, "activation=ABC~~DE~FG") != 1 {
+			t.Errorf("%s: a placeholder in the reason was filled in", p.kind)
+		}
+		if len(p.text) > 20_000 {
+			t.Errorf("%s: %d characters", p.kind, len(p.text))
+		}
+	}
+	if html := parts[1].text; strings.Contains(html, "<script") || strings.Contains(html, `" onload="`) {
+		t.Errorf("markup of the user stands in\n%s", html)
+	}
+}
+
+func TestThreat28_MailsSayThatRepliesAndOpeningDecideNothing(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()); failed != nil {
+		t.Fatal(failed)
+	}
+	header, parts := parse(t, s.Messages()[0].Data)
+	for _, p := range parts {
+		for _, says := range []string{"Opening the link changes nothing", "Only a reviewer who is signed in", "a reply decides nothing"} {
+			if !strings.Contains(p.text, says) {
+				t.Errorf("%s does not say %q", p.kind, says)
+			}
+		}
+	}
+	if header.Get("Reply-To") != "" {
+		t.Error("invites replies")
+	}
+}
+
+func TestMailsLoadNothingFromElsewhere(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"<img", "<link", "@import", "url(", "src=", "<script"} {
+			if strings.Contains(string(text), bad) {
+				t.Errorf("%s has %q", file, bad)
+			}
+		}
+	}
+}
+
+func TestTimesReadAsInThePredecessor(t *testing.T) {
+	melbourne, err := time.LoadLocation("Australia/Melbourne")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		zone *time.Location
+		want string
+	}{
+		{melbourne, "From: Fri, 2 Jan 1970 10:00:00 +1000\n"},
+		{nil, "From: Fri, 2 Jan 1970 00:00:00 GMT\n"},
+		{time.FixedZone("", -(3*3600 + 1800)), "From: Thu, 1 Jan 1970 20:30:00 -0330\n"},
+	} {
+		s := smtptest.Start(t, withUser(smtptest.Options{}))
+		c := config(s.Host, s.Port, s.Roots)
+		c.Location = test.zone
+		n := approved()
+		n.Window = access.Window{Start: time.Unix(86400, 0), End: time.Unix(86400+3600, 0)}
+		if failed := mailer(t, c).Notify(t.Context(), n); failed != nil {
+			t.Fatal(failed)
+		}
+		if _, parts := parse(t, s.Messages()[0].Data); !strings.Contains(parts[0].text, test.want) {
+			t.Errorf("want %q in\n%s", test.want, parts[0].text)
+		}
+	}
+}
