@@ -1,19 +1,39 @@
 // Package iampolicy reads and edits the allow policy of one Google Cloud resource
 // as raw JSON. It does no I/O. What it does not touch keeps its bytes: fields that
 // we do not know, the order of bindings, other people's conditions.
+//
+// A Policy never changes. Grant and End return another one, so an edit that turns
+// out not to be wanted is dropped by forgetting it, and several edits are made by
+// applying one to the result of the other.
 package iampolicy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
-// Policy is an allow policy as read from Google.
+// Policy is an allow policy as read from Google, perhaps edited since.
 type Policy struct {
-	raw      []byte
-	etag     string
+	etag string
+	// fields are those of the policy, in order; the value of "bindings" is stale
+	// and written from elements.
+	fields []field
+	// elements and bindings are the bindings, raw and for reading, side by side.
+	elements []element
 	bindings []Binding
+}
+
+// element is one binding.
+type element struct {
+	raw json.RawMessage
+	// own is nil when the binding is not ours.
+	own *own
+	// err is why a binding that seems to be ours cannot be understood; it is then
+	// treated as somebody else's.
+	err error
 }
 
 // Binding is one binding of a policy, for reading.
@@ -32,19 +52,68 @@ type Condition struct {
 }
 
 // Parse reads the body of a getIamPolicy answer, or one policy of a
-// batchGet answer.
+// batchGet answer. A policy in which a field stands twice, or in two spellings that
+// differ in case alone, is refused: readers could disagree on what it says.
 func Parse(raw []byte) (*Policy, error) {
-	var p struct {
-		Etag     string
-		Bindings []Binding
-	}
-	if err := json.Unmarshal(raw, &p); err != nil {
+	p, err := parse(raw)
+	if err != nil {
 		return nil, fmt.Errorf("reading an IAM policy: %w", err)
 	}
-	if len(raw) == 0 {
-		return nil, errors.New("reading an IAM policy: empty")
+	return p, nil
+}
+
+func parse(raw []byte) (*Policy, error) {
+	fields, err := splitObject(raw)
+	if err != nil {
+		return nil, err
 	}
-	return &Policy{raw: raw, etag: p.Etag, bindings: p.Bindings}, nil
+	p := &Policy{fields: fields}
+	if err := decode(fields, "etag", &p.etag); err != nil {
+		return nil, err
+	}
+	var bindings []json.RawMessage
+	if err := decode(fields, "bindings", &bindings); err != nil {
+		return nil, err
+	}
+	for _, raw := range bindings {
+		b, err := parseBinding(raw)
+		if err != nil {
+			return nil, err
+		}
+		p.append(raw, b)
+	}
+	return p, nil
+}
+
+// parseBinding reads one binding by the exact names of its fields; package json
+// alone would take any case.
+func parseBinding(raw []byte) (Binding, error) {
+	fields, err := splitObject(raw)
+	if err != nil {
+		return Binding{}, err
+	}
+	var b Binding
+	var condition json.RawMessage
+	if err := errors.Join(decode(fields, "role", &b.Role), decode(fields, "members", &b.Members),
+		decode(fields, "condition", &condition)); err != nil {
+		return Binding{}, err
+	}
+	if len(condition) == 0 || string(condition) == "null" {
+		return b, nil
+	}
+	if fields, err = splitObject(condition); err != nil {
+		return Binding{}, err
+	}
+	b.Condition = &Condition{}
+	return b, errors.Join(decode(fields, "title", &b.Condition.Title), decode(fields, "description", &b.Condition.Description),
+		decode(fields, "expression", &b.Condition.Expression))
+}
+
+// append adds a binding. It is for policies that nobody else has seen yet.
+func (p *Policy) append(raw json.RawMessage, b Binding) {
+	o, err := recognise(b)
+	p.elements = append(p.elements, element{raw: raw, own: o, err: err})
+	p.bindings = append(p.bindings, b)
 }
 
 // Etag is the version of the policy that was read; empty when Google sent none.
@@ -52,3 +121,34 @@ func (p *Policy) Etag() string { return p.etag }
 
 // Bindings are all bindings, in order. They are not to be changed.
 func (p *Policy) Bindings() []Binding { return p.bindings }
+
+// ErrNoEtag: without an etag Google would let the write overwrite whatever stands
+// there, with every condition lost if the version were 1
+// (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
+var ErrNoEtag = errors.New("the IAM policy came without an etag and must not be written")
+
+// ErrOldVersion: the policy was read as version 1, in which Google hides the
+// conditions and marks the roles instead.
+var ErrOldVersion = errors.New("the IAM policy was read without its conditions and must not be written")
+
+// Body is the body of the setIamPolicy call that writes the policy, as version 3
+// and with the etag that was read. Everything that was not edited stands in it as
+// it was read.
+func (p *Policy) Body() ([]byte, error) {
+	if p.etag == "" {
+		return nil, ErrNoEtag
+	}
+	bindings := []byte{'['}
+	for i, e := range p.elements {
+		if strings.Contains(p.bindings[i].Role, "_withcond_") {
+			return nil, ErrOldVersion
+		}
+		if i > 0 {
+			bindings = append(bindings, ',')
+		}
+		bindings = append(bindings, e.raw...)
+	}
+	bindings = append(bindings, ']')
+	fields := set(set(p.fields, "bindings", bindings), "version", []byte("3"))
+	return bytes.Join([][]byte{[]byte(`{"policy":`), []byte("}")}, joinObject(fields)), nil
+}

@@ -1,0 +1,74 @@
+package iampolicy
+
+import (
+	"strconv"
+	"strings"
+
+	"jitaccess/internal/access"
+)
+
+// Limits of IAM that cannot be raised (https://cloud.google.com/iam/quotas).
+const (
+	// MaxMembers counts every appearance of a member in any binding.
+	MaxMembers = 1500
+	// MaxSameRole counts the bindings of one role that have the same member.
+	MaxSameRole = 20
+)
+
+// roomFor refuses a grant that IAM would refuse, with the figures that its own
+// refusal lacks.
+func (p *Policy) roomFor(m access.Principal, id access.EntitlementID) error {
+	same := 0
+	for _, b := range p.bindings {
+		if b.Role == string(id.Role) && holds(b, m) {
+			same++
+		}
+	}
+	if same >= MaxSameRole {
+		return &access.Error{Kind: access.Unprocessable, Code: access.CodeTooManyGrants, Args: access.Args{
+			"count": strconv.Itoa(same), "max": strconv.Itoa(MaxSameRole), "role": string(id.Role)}}
+	}
+	if n := members(p.bindings); n >= MaxMembers {
+		return p.full(access.Unprocessable, access.CodePolicyFull, n, id.Resource)
+	}
+	return nil
+}
+
+// NearlyFull is a warning when the policy of r has reached 80 % of what it can
+// hold, and nil before.
+func (p *Policy) NearlyFull(r access.Resource) *access.Error {
+	if n := members(p.bindings); n >= MaxMembers*8/10 {
+		return p.full(access.Unprocessable, access.CodePolicyNearlyFull, n, r)
+	}
+	return nil
+}
+
+func (p *Policy) full(kind access.Kind, code access.Code, count int, r access.Resource) *access.Error {
+	return &access.Error{Kind: kind, Code: code, Args: access.Args{
+		"count": strconv.Itoa(count), "max": strconv.Itoa(MaxMembers), "resource": string(r)}}
+}
+
+func members(bindings []Binding) int {
+	n := 0
+	for _, b := range bindings {
+		n += len(b.Members)
+	}
+	return n
+}
+
+// Deleted is whether the policy still names a deleted account with the person's
+// address. IAM has been reported to refuse to add the person then
+// (github.com/hashicorp/terraform-provider-google, issues 6736 and 7896).
+func (p *Policy) Deleted(m access.Principal) bool {
+	for _, b := range p.bindings {
+		for _, text := range b.Members {
+			if address, ok := strings.CutPrefix(text, "deleted:user:"); ok {
+				address, _, _ = strings.Cut(address, "?uid=")
+				if deleted, err := access.ParsePrincipal(address); err == nil && deleted == m {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}

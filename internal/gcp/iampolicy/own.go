@@ -1,0 +1,132 @@
+package iampolicy
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/condition"
+)
+
+// Title marks our bindings. It is not enough: operators give eligible bindings
+// that title too.
+const Title = "JIT access activation"
+
+// revivable is how long after its start a grant can be made again by the link
+// that approved it: no token is accepted that long after it was made.
+const revivable = 6 * time.Hour
+
+// own is what a binding of ours says.
+type own struct {
+	role       access.Role
+	window     access.Window
+	resource   string // canonical resource condition, or empty
+	expression string
+	description
+}
+
+// recognise returns nil for a binding that is not ours, and an error for one that
+// seems to be ours and cannot be understood.
+func recognise(b Binding) (*own, error) {
+	if b.Condition == nil || b.Condition.Title != Title {
+		return nil, nil
+	}
+	window, resource, ok, err := condition.ParseActivation(b.Condition.Expression)
+	if !ok || err != nil {
+		return nil, err
+	}
+	if e, err := condition.ParseEligibility(b.Condition.Expression); err != nil || e.Kind != condition.None {
+		return nil, err // an eligibility that itself is limited in time
+	}
+	role, err := access.ParseRole(b.Role)
+	if err != nil {
+		return nil, err
+	}
+	return &own{role, window, resource, b.Condition.Expression, parseDescription(b.Condition.Description)}, nil
+}
+
+// member reads a member of a binding. Groups, service accounts and people whose
+// account was deleted are not ours to touch.
+func member(text string) (access.Principal, bool) {
+	address, ok := strings.CutPrefix(text, "user:")
+	if !ok {
+		return "", false
+	}
+	p, err := access.ParsePrincipal(address)
+	return p, err == nil
+}
+
+// idOf is the request id of the member's grant. One of JIT Access 1.x has none; it
+// gets one that is derived from all that identifies it, in the form of an id.
+func (o *own) idOf(p access.Principal) (id string, derived bool) {
+	if o.id != "" {
+		return o.id, false
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{"binding without id", string(p), string(o.role), o.expression}, "\x00")))
+	prefix := "jit-"
+	if len(o.approvers) > 0 {
+		prefix = "mpa-"
+	}
+	return prefix + base64.RawURLEncoding.EncodeToString(sum[:12]), true
+}
+
+// entitlement is what the binding grants on r.
+func (o *own) entitlement(r access.Resource) access.EntitlementID {
+	return access.EntitlementID{Resource: r, Role: o.role, Condition: o.resource}
+}
+
+// grants is whether the binding is for exactly this entitlement.
+func (o *own) grants(id access.EntitlementID) bool {
+	return o.role == id.Role && (o.resource == id.Condition || condition.Equal(o.resource, id.Condition))
+}
+
+// over is whether the window is past. IAM takes the end as exclusive.
+func (o *own) over(now time.Time) bool { return !o.window.End.After(now) }
+
+// disposable is whether no link refers to the grant, so that it needs no record in
+// the policy once it is over.
+func (o *own) disposable() bool { return o.self || o.id == "" }
+
+// clearable is whether the binding has served its purpose: it is over, and no link
+// can revive it for want of its trace.
+func (o *own) clearable(now time.Time) bool {
+	return o.over(now) && (o.disposable() || now.After(o.window.Start.Add(revivable)))
+}
+
+// covered is whether what is left of the window lies within w.
+func (o *own) covered(w access.Window, now time.Time) bool {
+	start := o.window.Start
+	if now = now.UTC().Truncate(time.Second); start.Before(now) {
+		start = now
+	}
+	return !start.Before(w.Start) && !o.window.End.After(w.End)
+}
+
+// Activations are all grants of ours, ended ones too, in order, one for each
+// person. A binding that has our title and cannot be understood is a warning.
+func (p *Policy) Activations(r access.Resource) ([]access.Activation, []*access.Error) {
+	var found []access.Activation
+	var warnings []*access.Error
+	for i, e := range p.elements {
+		if e.err != nil {
+			warnings = append(warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding, Err: e.err,
+				Args: access.Args{"role": p.bindings[i].Role, "resource": string(r)}})
+		}
+		if e.own == nil {
+			continue
+		}
+		for _, m := range p.bindings[i].Members {
+			principal, ok := member(m)
+			if !ok {
+				continue
+			}
+			id, derived := e.own.idOf(principal)
+			found = append(found, access.Activation{RequestID: id, Derived: derived, Principal: principal,
+				Entitlement: e.own.entitlement(r), Window: e.own.window,
+				Justification: e.own.justification, Approvers: e.own.approvers})
+		}
+	}
+	return found, warnings
+}

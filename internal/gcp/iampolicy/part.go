@@ -1,0 +1,86 @@
+package iampolicy
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/condition"
+)
+
+// part is a binding that was made from another one; raw is nil when it would have
+// no members.
+type part struct {
+	raw     json.RawMessage
+	binding Binding
+}
+
+// split parts the members of a binding: those of whom out is false, and those of
+// whom it is true. Both parts keep everything else of the binding, fields that we
+// do not know too.
+func split(e element, b Binding, out func(access.Principal) bool) (rest, taken part) {
+	fields := parsed(e.raw)
+	var raw []json.RawMessage
+	if err := decode(fields, "members", &raw); err != nil {
+		panic(err) // was read by Parse
+	}
+	rest.binding, taken.binding = b, b
+	rest.binding.Members, taken.binding.Members = nil, nil
+	var kept, gone []json.RawMessage
+	for i, text := range b.Members {
+		if m, ok := member(text); ok && out(m) {
+			gone, taken.binding.Members = append(gone, raw[i]), append(taken.binding.Members, text)
+		} else {
+			kept, rest.binding.Members = append(kept, raw[i]), append(rest.binding.Members, text)
+		}
+	}
+	if len(kept) > 0 {
+		rest.raw = joinObject(set(fields, "members", joinArray(kept)))
+	}
+	if len(gone) > 0 {
+		taken.raw = joinObject(set(fields, "members", joinArray(gone)))
+	}
+	return rest, taken
+}
+
+// until returns the binding with another window.
+func (p part) until(w access.Window, resource string) (part, error) {
+	expression, err := condition.Activation(w, resource)
+	if err != nil {
+		return part{}, err
+	}
+	c := *p.binding.Condition
+	c.Expression = expression
+	p.binding.Condition = &c
+	if o, err := recognise(p.binding); err != nil || o == nil || !o.window.End.Equal(w.End.Truncate(time.Second)) || !condition.Equal(o.resource, resource) {
+		return part{}, fmt.Errorf("the shortened binding would not be read as meant: %w", err)
+	}
+	fields := parsed(p.raw)
+	var raw json.RawMessage
+	if err := decode(fields, "condition", &raw); err != nil {
+		panic(err) // was read by Parse
+	}
+	p.raw = joinObject(set(fields, "condition", joinObject(set(parsed(raw), "expression", encode(expression)))))
+	return p, nil
+}
+
+// parsed takes apart what Parse has read before, or what was made from it.
+func parsed(raw []byte) []field {
+	fields, err := splitObject(raw)
+	if err != nil {
+		panic(err)
+	}
+	return fields
+}
+
+func joinArray(items []json.RawMessage) []byte {
+	out := []byte{'['}
+	for i, item := range items {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, item...)
+	}
+	return append(out, ']')
+}
