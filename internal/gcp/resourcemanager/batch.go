@@ -1,0 +1,199 @@
+package resourcemanager
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/iampolicy"
+)
+
+// maxBatch is how many edits share a write.
+const maxBatch = 10
+
+// queue holds the edits of one policy that wait for the write before theirs.
+type queue struct{ waiting []*edit }
+
+// submit has an edit made and waits for what becomes of it. The first edit of a
+// policy is written at once; those that come meanwhile wait and then share a write.
+func (g *Granter) submit(ctx context.Context, e *edit) ([]access.Outcome, error) {
+	g.mu.Lock()
+	q, busy := g.queues[e.resource]
+	if !busy {
+		q = &queue{}
+		g.queues[e.resource] = q
+	}
+	q.waiting = append(q.waiting, e)
+	g.mu.Unlock()
+	if !busy {
+		// On its own, and not in the life of ctx: others will depend on it.
+		go g.drain(context.WithoutCancel(ctx), e.resource, q)
+	}
+	return e.asker.wait(ctx, e.resource)
+}
+
+// drain writes batch after batch until nobody waits.
+func (g *Granter) drain(ctx context.Context, r access.Resource, q *queue) {
+	for {
+		g.mu.Lock()
+		n := min(len(q.waiting), maxBatch)
+		if n == 0 {
+			delete(g.queues, r)
+			g.mu.Unlock()
+			return
+		}
+		batch := slices.Clone(q.waiting[:n])
+		q.waiting = slices.Delete(q.waiting, 0, n)
+		g.mu.Unlock()
+		ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+		g.write(ctx, r, batch, doubt{})
+		cancel()
+	}
+}
+
+// write makes the edits in one read-modify-write, again from the reading on when
+// somebody else was faster or Google was not able to. It returns when all edits
+// have been settled, or belong to askers who have left. d is about an earlier write
+// with these edits in it.
+func (g *Granter) write(ctx context.Context, r access.Resource, edits []*edit, d doubt) {
+	for attempt := 0; ; attempt++ {
+		read, err := g.client.GetIamPolicy(ctx, r)
+		if err != nil {
+			settle(edits, d.explain(r, err))
+			return
+		}
+		if d.settled(read) {
+			d = doubt{}
+		}
+		next := read
+		edits = slices.DeleteFunc(edits, func(e *edit) (done bool) {
+			next, done = e.try(read, next, g.client.c.Now(), d != (doubt{}))
+			return done
+		})
+		if len(edits) == 0 {
+			return
+		}
+		how, err := g.client.setIamPolicy(ctx, r, next, requestReason(edits))
+		switch how {
+		case stands:
+			for _, e := range edits {
+				e.settle(e.last, nil)
+			}
+			return
+		case not:
+			if d == (doubt{}) {
+				landed(edits)
+			}
+		default:
+			d = doubt{etag: read.Etag(), answered: how == unsureAnswered}
+			for _, e := range edits {
+				e.unsure = true
+			}
+		}
+		if how == not && !conflict(err) && !passing(err) {
+			g.refused(ctx, r, edits, read, d, err)
+			return
+		}
+		if !g.client.pause(ctx, attempt, writeReserve) {
+			g.giveUp(ctx, r, edits, d, err)
+			return
+		}
+	}
+}
+
+// refused deals with a write that Google will not make. If it was for several
+// requests, each is tried alone; if it was for several roles and the service
+// account may not change them all, each role is.
+func (g *Granter) refused(ctx context.Context, r access.Resource, edits []*edit, read *iampolicy.Policy, d doubt, err error) {
+	var s *statusError
+	answered := errors.As(err, &s) && (s.status == http.StatusBadRequest || s.status == http.StatusForbidden)
+	switch {
+	case answered && len(edits) > 1:
+		for _, e := range edits {
+			g.write(ctx, r, []*edit{e}, d)
+		}
+	case answered && s.status == http.StatusForbidden && len(edits[0].roles()) > 1:
+		g.roleByRole(ctx, r, edits[0], d)
+	default:
+		for _, e := range edits {
+			op := operation{method: "setIamPolicy", resource: r, roles: e.roles(), principals: []access.Principal{e.principal}}
+			e.settle(nil, d.explain(r, failure(op.withDeleted(read), g.client.c.ServiceAccount, err)))
+		}
+	}
+}
+
+// roleByRole writes an edit in one write for each role: a service account may be
+// limited to some roles (the attribute iam.googleapis.com/modifiedGrantsByRole). What
+// could be written stands, whatever becomes of the rest.
+func (g *Granter) roleByRole(ctx context.Context, r access.Resource, e *edit, d doubt) {
+	wanted := e.last
+	became := map[access.EntitlementID]access.Outcome{}
+	var made []access.EntitlementID
+	for _, role := range e.roles() {
+		part := *e
+		part.made, part.last = made, nil
+		var ids []access.EntitlementID
+		for _, o := range wanted {
+			if o.Entitlement.Role == role {
+				ids, part.last = append(ids, o.Entitlement), append(part.last, o)
+			}
+		}
+		part.entitlements = func(*iampolicy.Policy) []access.EntitlementID { return ids }
+		part.settle = func(outcomes []access.Outcome, err error) {
+			for _, id := range ids {
+				became[id] = access.Outcome{Entitlement: id, Result: access.Refused, Err: access.AsError(err)}
+			}
+			for _, o := range outcomes {
+				became[o.Entitlement] = o
+				if o.Result != access.Refused {
+					made = append(made, o.Entitlement)
+				}
+			}
+		}
+		g.write(ctx, r, []*edit{&part}, d)
+	}
+	var outcomes []access.Outcome
+	for _, o := range wanted {
+		outcomes = append(outcomes, became[o.Entitlement])
+	}
+	e.settle(outcomes, nil)
+}
+
+// giveUp ends a write for which there is no time left. What may have been written
+// is looked for once more.
+func (g *Granter) giveUp(ctx context.Context, r access.Resource, edits []*edit, d doubt, err error) {
+	if d != (doubt{}) {
+		if read, again := g.client.GetIamPolicy(ctx, r); again == nil {
+			edits = slices.DeleteFunc(edits, func(e *edit) bool { return e.settledBy(read, g.client.c.Now()) })
+			if d.settled(read) {
+				d = doubt{}
+			}
+		}
+	}
+	if len(edits) == 0 {
+		return
+	}
+	op := operation{method: "setIamPolicy", resource: r}
+	settle(edits, d.explain(r, failure(op, g.client.c.ServiceAccount, err)))
+}
+
+func settle(edits []*edit, err error) {
+	for _, e := range edits {
+		e.settle(nil, err)
+	}
+}
+
+func landed(edits []*edit) {
+	for _, e := range edits {
+		e.landed()
+	}
+}
+
+// conflict is whether somebody else has changed the policy meanwhile. Google says
+// 409 ABORTED; 412 has been seen too.
+func conflict(err error) bool {
+	var s *statusError
+	return errors.As(err, &s) && (s.status == http.StatusConflict || s.status == http.StatusPreconditionFailed || s.code == "ABORTED")
+}

@@ -1,0 +1,254 @@
+// Package resourcemanager reads and writes the IAM policies of projects, folders
+// and organizations, and finds projects, through the Resource Manager API (v3).
+//
+// It speaks JSON over an authenticated client of its caller, not through Google's
+// typed library: that one drops the fields that it does not know, and a policy
+// that is written back without them has lost them.
+//
+// Nothing is granted twice and nothing is called granted that was not written: a
+// write whose answer is lost is looked for in the policy before anything else is
+// done.
+package resourcemanager
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/iampolicy"
+)
+
+// DefaultEndpoint is the real Resource Manager.
+const DefaultEndpoint = "https://cloudresourcemanager.googleapis.com"
+
+// Time limits. An action has 25 s in all, so one call that hangs must leave time
+// for finding out what became of it.
+const (
+	actionTimeout = 25 * time.Second
+	readTimeout   = 5 * time.Second
+	writeTimeout  = 8 * time.Second
+	// writeReserve is what must be left after a write for reading the policy again.
+	writeReserve = 3 * time.Second
+)
+
+// maxAnswer bounds what is read of an answer. A full policy is some 300 KB.
+const maxAnswer = 8 << 20
+
+// Config is what a Client is made of. HTTP and Now are required.
+type Config struct {
+	// HTTP authenticates the calls. It must not retry them.
+	HTTP *http.Client
+	// Endpoint is the scheme and host; empty is DefaultEndpoint.
+	Endpoint string
+	// ServiceAccount is who the calls are made as, for messages.
+	ServiceAccount string
+	Now            func() time.Time
+	// Random returns a number in [0, 1) that spreads retries; nil does not spread.
+	Random func() float64
+	// Sleep waits, or returns the context's error when that ends first; nil waits by
+	// the clock.
+	Sleep func(ctx context.Context, d time.Duration) error
+}
+
+// Client calls Resource Manager. It is safe for concurrent use.
+type Client struct{ c Config }
+
+// New makes a Client. It makes no calls.
+func New(c Config) *Client {
+	c.Endpoint = strings.TrimRight(cmp.Or(c.Endpoint, DefaultEndpoint), "/")
+	if c.Random == nil {
+		c.Random = func() float64 { return 0.5 }
+	}
+	if c.Sleep == nil {
+		c.Sleep = sleep
+	}
+	return &Client{c}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// GetIamPolicy reads the policy of a project, folder or organization with its
+// conditions. It retries what may pass. CodeUnknownResource means that there is no
+// such resource, or that the service account may not see it; where only the policy
+// is out of its reach it is CodeServiceNotAllowed.
+func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource) (*iampolicy.Policy, error) {
+	// Without version 3 the conditions would be hidden
+	// (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
+	body := []byte(`{"options":{"requestedPolicyVersion":3}}`)
+	op := operation{method: "getIamPolicy", resource: r}
+	var p *iampolicy.Policy
+	err := c.read(ctx, op, func(ctx context.Context) error {
+		path, err := pathOf(r, ":getIamPolicy")
+		if err != nil {
+			return err
+		}
+		answer, err := c.call(ctx, http.MethodPost, path, body, nil)
+		if err != nil {
+			return err
+		}
+		p, err = iampolicy.Parse(answer)
+		return err
+	})
+	if err != nil {
+		return nil, c.explain(ctx, r, err)
+	}
+	return p, nil
+}
+
+// explain tells a project that is not there from one whose policy is out of reach,
+// as far as anyone can: Google answers 403 for both
+// (https://cloud.google.com/resource-manager/docs/core_errors).
+func (c *Client) explain(ctx context.Context, r access.Resource, err error) error {
+	if e := access.AsError(err); e.Code != access.CodeServiceNotAllowed || r.Kind() != "projects" {
+		return err
+	}
+	path, bad := pathOf(r, "")
+	if bad != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	_, failed := c.call(ctx, http.MethodGet, path, nil, nil)
+	var s *statusError
+	if errors.As(failed, &s) && (s.status == http.StatusForbidden || s.status == http.StatusNotFound) {
+		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource,
+			Args: access.Args{"resource": string(r)}, Err: err}
+	}
+	return err
+}
+
+// SearchProjects finds the active projects that match a query of Resource
+// Manager's, all pages, sorted. Empty finds all that the service account may see.
+func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error) {
+	var found []access.ResourceInfo
+	for token, seen := "", map[string]bool{}; ; {
+		var page struct {
+			Projects []struct {
+				ProjectID   string `json:"projectId"`
+				DisplayName string `json:"displayName"`
+				State       string `json:"state"`
+			} `json:"projects"`
+			NextPageToken string `json:"nextPageToken"`
+		}
+		values := url.Values{"query": {query}, "pageSize": {"1000"}}
+		if token != "" {
+			values.Set("pageToken", token)
+		}
+		err := c.read(ctx, operation{method: "get"}, func(ctx context.Context) error {
+			answer, err := c.call(ctx, http.MethodGet, "/v3/projects:search?"+values.Encode(), nil, nil)
+			if err != nil {
+				return err
+			}
+			return json.Unmarshal(answer, &page)
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range page.Projects {
+			r, err := access.Project(p.ProjectID)
+			if err == nil && (p.State == "" || p.State == "ACTIVE") {
+				found = append(found, access.ResourceInfo{Resource: r, Title: p.DisplayName})
+			}
+		}
+		token = page.NextPageToken
+		if token == "" {
+			break
+		}
+		if seen[token] { // a server that goes in circles must not hold us
+			return nil, failure(operation{method: "get"}, c.c.ServiceAccount, errors.New("the same page came twice"))
+		}
+		seen[token] = true
+	}
+	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
+	return slices.CompactFunc(found, func(a, b access.ResourceInfo) bool { return a.Resource == b.Resource }), nil
+}
+
+// read makes a call that changes nothing, again and again while it fails in a way
+// that may pass and there is time. The error is an *access.Error.
+func (c *Client) read(ctx context.Context, op operation, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		once, cancel := context.WithTimeout(ctx, readTimeout)
+		err := call(once)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if !passing(err) || !c.pause(ctx, attempt, 0) {
+			return failure(op, c.c.ServiceAccount, err)
+		}
+	}
+}
+
+// pause waits before the next attempt: 100 ms, doubling up to 2 s, each up to half
+// shorter or longer. It returns false at once when less than reserve would then be
+// left of ctx, and when ctx ends meanwhile.
+func (c *Client) pause(ctx context.Context, attempt int, reserve time.Duration) bool {
+	d := min(100*time.Millisecond<<min(attempt, 10), 2*time.Second)
+	d = time.Duration(float64(d) * (0.5 + c.c.Random()))
+	if deadline, ok := ctx.Deadline(); ok && deadline.Sub(c.c.Now()) <= d+reserve {
+		return false
+	}
+	return c.c.Sleep(ctx, d) == nil
+}
+
+// pathOf is the path of a method on a resource. The resource is checked again
+// here, where it becomes part of an address.
+func pathOf(r access.Resource, method string) (string, error) {
+	checked, err := access.ParseResource(string(r))
+	if err != nil {
+		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadResource,
+			Args: access.Args{"resource": fmt.Sprintf("%.60q", string(r))}, Err: err}
+	}
+	return "/v3/" + string(checked) + method, nil
+}
+
+// call makes one call. An answer that is not 200 is a *statusError.
+func (c *Client) call(ctx context.Context, method, path string, body []byte, header http.Header) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.c.Endpoint+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if header != nil {
+		req.Header = header
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := c.c.HTTP.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if res.StatusCode != http.StatusOK {
+		return nil, newStatusError(res.StatusCode, answer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(answer) > maxAnswer {
+		return nil, errors.New("the answer is too large")
+	}
+	return answer, nil
+}

@@ -1,0 +1,140 @@
+package resourcemanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/iampolicy"
+)
+
+// Standings answers a query from the policy that is about to be written.
+type Standings interface {
+	// Prepare makes every look-up that the query takes, except for the resource's
+	// own policy. The function that it returns completes the answer from that
+	// policy; it makes no calls and may be called several times.
+	Prepare(ctx context.Context, q access.StandingQuery) (func(*iampolicy.Policy) access.Standing, error)
+}
+
+// Granter makes and ends grants as bindings of IAM policies. It implements the
+// broker's port of that name and is safe for concurrent use.
+type Granter struct {
+	client    *Client
+	standings Standings
+
+	mu sync.Mutex
+	// queues has an entry for every policy that is being written.
+	queues map[access.Resource]*queue
+}
+
+// NewGranter makes a Granter. It makes no calls.
+func NewGranter(client *Client, standings Standings) *Granter {
+	return &Granter{client: client, standings: standings, queues: map[access.Resource]*queue{}}
+}
+
+// Preview returns the bindings that Grant would add. A binding that cannot be
+// written says why instead.
+func (g *Granter) Preview(grant access.Grant) []access.Binding {
+	var bindings []access.Binding
+	for _, id := range grant.Entitlements {
+		text, err := iampolicy.Preview(grant, id)
+		if err != nil {
+			text = fmt.Sprintf("This cannot be written: %v.", err)
+		}
+		bindings = append(bindings, access.Binding{Entitlement: id, Text: text})
+	}
+	return bindings
+}
+
+// Grant writes the grant; see broker.Granter for the contract. It takes 25 s at
+// most. The standing that check gets shows nothing that this very call has written
+// already, and warns when the policy is nearly full.
+func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
+	if err := checkGrant(grant, q); err != nil {
+		return finish(nil, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	defer cancel()
+	standing, err := g.standings.Prepare(ctx, q)
+	if err != nil {
+		return finish(nil, err)
+	}
+	asker := newAsker()
+	outcomes, err := g.submit(ctx, &edit{
+		asker:     asker,
+		resource:  grant.Resource,
+		principal: grant.Principal,
+		settle:    asker.settle,
+		describe: func(max int) string {
+			text, err := iampolicy.Describe(grant, max)
+			if err != nil { // the share is too small for the approvers' addresses
+				text = fmt.Sprintf("For %s [%s]", grant.Principal, grant.RequestID)
+			}
+			return text
+		},
+		check: func(read *iampolicy.Policy, made []access.EntitlementID) error {
+			s := standing(read)
+			s.Activations = slices.DeleteFunc(slices.Clone(s.Activations), func(a access.Activation) bool {
+				return a.RequestID == grant.RequestID && a.Principal == grant.Principal && slices.Contains(made, a.Entitlement)
+			})
+			if w := read.NearlyFull(grant.Resource); w != nil {
+				s.Warnings = append(slices.Clone(s.Warnings), w)
+			}
+			return check(s)
+		},
+		entitlements: func(*iampolicy.Policy) []access.EntitlementID { return grant.Entitlements },
+		apply: func(p *iampolicy.Policy, id access.EntitlementID, now time.Time) (*iampolicy.Policy, access.Outcome) {
+			return p.Grant(grant, id, now)
+		},
+	})
+	return finish(outcomes, err)
+}
+
+// checkGrant refuses what no caller should ask for.
+func checkGrant(grant access.Grant, q access.StandingQuery) error {
+	other := func(id access.EntitlementID) bool { return id.Resource != grant.Resource }
+	if len(grant.Entitlements) == 0 || slices.ContainsFunc(grant.Entitlements, other) || q.Resource != grant.Resource {
+		return errors.New("a grant must be of entitlements of its own resource")
+	}
+	return nil
+}
+
+// End ends a grant; see broker.Granter for the contract. It takes 25 s at most.
+func (g *Granter) End(ctx context.Context, ending access.Ending) ([]access.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	defer cancel()
+	asker := newAsker()
+	outcomes, err := g.submit(ctx, &edit{
+		asker:        asker,
+		resource:     ending.Resource,
+		principal:    ending.Principal,
+		settle:       asker.settle,
+		describe:     func(int) string { return iampolicy.DescribeEnding(ending) },
+		entitlements: func(p *iampolicy.Policy) []access.EntitlementID { return p.Found(ending) },
+		apply: func(p *iampolicy.Policy, id access.EntitlementID, now time.Time) (*iampolicy.Policy, access.Outcome) {
+			return p.End(ending, id, now)
+		},
+	})
+	return finish(outcomes, err)
+}
+
+// finish makes an error of it when nothing was done, and every error an
+// *access.Error.
+func finish(outcomes []access.Outcome, err error) ([]access.Outcome, error) {
+	if err != nil {
+		return nil, access.AsError(err)
+	}
+	for _, o := range outcomes {
+		if o.Result != access.Refused {
+			return outcomes, nil
+		}
+	}
+	if len(outcomes) == 0 {
+		return nil, nil
+	}
+	return outcomes, outcomes[0].Err
+}
