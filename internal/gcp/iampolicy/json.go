@@ -79,9 +79,14 @@ func joinObject(fields []field) []byte {
 	return append(out, '}')
 }
 
-// decode reads the value of one field; one that is not there leaves v alone.
+// decode reads the value of one field; one that is not there leaves v alone. One
+// that is there in another case is refused: package json would take it for the
+// field, and Google does not.
 func decode(fields []field, name string, v any) error {
 	for _, f := range fields {
+		if f.name != name && strings.EqualFold(f.name, name) {
+			return fmt.Errorf("the field %q is written %.40q", name, f.name)
+		}
 		if f.name == name {
 			if err := json.Unmarshal(f.value, v); err != nil {
 				return fmt.Errorf("the field %q: %w", name, err)
