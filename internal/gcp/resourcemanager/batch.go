@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
@@ -47,10 +48,26 @@ func (g *Granter) drain(ctx context.Context, r access.Resource, q *queue) {
 		batch := slices.Clone(q.waiting[:n])
 		q.waiting = slices.Delete(q.waiting, 0, n)
 		g.mu.Unlock()
-		ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+		ctx, cancel := context.WithDeadline(ctx, latest(batch).Add(-answerReserve))
 		g.write(ctx, r, batch, doubt{})
 		cancel()
 	}
+}
+
+// answerReserve is what is left of the askers' time when a write gives up, so that
+// they hear what became of it.
+const answerReserve = 500 * time.Millisecond
+
+// latest is when the last of those who ask stops waiting: at most actionTimeout
+// from when it asked.
+func latest(edits []*edit) time.Time {
+	var t time.Time
+	for _, e := range edits {
+		if e.asker.deadline.After(t) {
+			t = e.asker.deadline
+		}
+	}
+	return t
 }
 
 // write makes the edits in one read-modify-write, again from the reading on when

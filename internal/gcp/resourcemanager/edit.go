@@ -148,6 +148,8 @@ func (e *edit) roles() []access.Role {
 
 // asker is a caller that waits for what becomes of its edit.
 type asker struct {
+	// deadline is when it stops waiting at the latest.
+	deadline time.Time
 	done     chan struct{}
 	outcomes []access.Outcome
 	err      error
@@ -159,7 +161,11 @@ type asker struct {
 	inFlight bool
 }
 
-func newAsker() *asker { return &asker{done: make(chan struct{})} }
+// newAsker makes an asker that waits as long as ctx, which has a deadline.
+func newAsker(ctx context.Context) *asker {
+	deadline, _ := ctx.Deadline()
+	return &asker{deadline: deadline, done: make(chan struct{})}
+}
 
 func (a *asker) settle(outcomes []access.Outcome, err error) {
 	a.outcomes, a.err = outcomes, err

@@ -63,7 +63,7 @@ func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.Standi
 	if err != nil {
 		return finish(nil, err)
 	}
-	asker := newAsker()
+	asker := newAsker(ctx)
 	outcomes, err := g.submit(ctx, &edit{
 		asker:     asker,
 		resource:  grant.Resource,
@@ -107,7 +107,7 @@ func checkGrant(grant access.Grant, q access.StandingQuery) error {
 func (g *Granter) End(ctx context.Context, ending access.Ending) ([]access.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
-	asker := newAsker()
+	asker := newAsker(ctx)
 	outcomes, err := g.submit(ctx, &edit{
 		asker:        asker,
 		resource:     ending.Resource,
