@@ -261,6 +261,60 @@ func TestACallerWhoLeavesGetsItsOwnTimeOut(t *testing.T) {
 	}
 }
 
+// Between attempts nothing is under way; after a part was made, something stands.
+func TestACallerWhoLeavesBetweenWrites(t *testing.T) {
+	tests := map[string]struct {
+		onWrite func(int, string) *fault
+		want    access.Code
+		stands  int
+	}{
+		"after a conflict":      {always(fault{status: 409}), access.CodeDeadline, 0},
+		"after an unsure write": {first(1, fault{reset: true}), access.CodeUnknownOutcome, 0},
+		"after one of two roles": {func(n int, _ string) *fault {
+			switch n {
+			case 1:
+				return &fault{status: 403}
+			case 2:
+				return nil
+			}
+			return &fault{status: 409}
+		}, access.CodeUnknownOutcome, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGoogle(t)
+				g.onWrite = tt.onWrite
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				time.AfterFunc(90*time.Millisecond, cancel) // within the first pause, of 100 ms
+				grant := grantTo("alice@example.com", idA, "roles/a", "roles/b")
+				if _, err := granterOf(g).Grant(ctx, grant, query(grant), fine); codeOf(err) != tt.want {
+					t.Errorf("got %v", err)
+				}
+				time.Sleep(time.Minute)
+				if n := g.ofRequest(idA); n != tt.stands {
+					t.Errorf("%d stand", n)
+				}
+			})
+		})
+	}
+}
+
+// What is already granted only because of a write that then fails is not granted.
+func TestAnIdenticalRequestSharesTheFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGoogle(t)
+		g.onWrite = failAfter(1, fault{status: 404})
+		grants := fourGrants()[:1]
+		same := grantTo("alice@example.com", idA, "roles/a")
+		_, errs := together(t, g, append(grants, same, same), func(int) error { return nil })
+		if codeOf(errs[1]) != access.CodeUnknownResource || codeOf(errs[2]) != access.CodeUnknownResource || g.ofRequest(idA) != 0 {
+			t.Errorf("%v", errs)
+		}
+	})
+}
+
 func TestRequestReasonIsShortAndPlain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGoogle(t)

@@ -60,7 +60,7 @@ func TestGetIamPolicyOfFoldersAndOrganizations(t *testing.T) {
 		t.Run(string(r), func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 				if q.URL.Path != "/v3/"+string(r)+":getIamPolicy" || q.Header.Get("Content-Type") != "application/json" {
-					http.Error(w, "no", 403)
+					http.Error(w, "no", http.StatusForbidden)
 					return
 				}
 				fmt.Fprint(w, `{"etag":"e"}`)
