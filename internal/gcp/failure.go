@@ -1,0 +1,160 @@
+package gcp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/googleapis/gax-go/v2/apierror"
+	"google.golang.org/api/googleapi"
+
+	"jitaccess/internal/access"
+)
+
+// Call says what was called, for the text of its failure.
+type Call struct {
+	// Service is the name of the API, for people.
+	Service string
+	// Permission is what the service account needs for the call.
+	Permission string
+	// Resource is what it is needed on: a resource path, a group, a service account.
+	Resource string
+	// Account is the service account; empty when the caller does not know it.
+	Account string
+}
+
+// Failure says what a failed call to Google means. Google's own text goes to the
+// cause, quoted and cut short, and never to people unless Google refuses the
+// content of the call (CodePlatformRefused). It returns nil for nil.
+//
+//	400        Unprocessable, CodePlatformRefused
+//	401        Upstream, CodeUpstreamFailed
+//	403        Upstream, CodeServiceNotAllowed; TooMany, CodeQuota when it is about rate
+//	404        NotFound, CodeUnknownResource
+//	409, 412   Conflict, CodeConflict
+//	429        TooMany, CodeQuota
+//	503        Unavailable, CodeUpstreamFailed
+//	504        TimedOut, CodeUpstreamTimeout
+//	other      Upstream, CodeUpstreamFailed
+//	no answer  Unavailable, CodeUpstreamFailed; TimedOut, CodeUpstreamTimeout
+func Failure(err error, c Call) *access.Error {
+	var known *access.Error
+	if err == nil || errors.As(err, &known) {
+		return known
+	}
+	service, resource := access.Args{"service": c.Service}, access.Args{"resource": c.Resource}
+	fail := func(kind access.Kind, code access.Code, args access.Args) *access.Error {
+		return &access.Error{Kind: kind, Code: code, Args: args, Err: &cause{service: c.Service, err: err}}
+	}
+	status, text := answerOf(err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return fail(access.TimedOut, access.CodeDeadline, nil)
+	case status == 0 && timedOut(err):
+		return fail(access.TimedOut, access.CodeUpstreamTimeout, service)
+	case status == 0:
+		return fail(access.Unavailable, access.CodeUpstreamFailed, service)
+	case status == http.StatusBadRequest:
+		return fail(access.Unprocessable, access.CodePlatformRefused, access.Args{"reason": quoted(text)})
+	case status == http.StatusTooManyRequests, status == http.StatusForbidden && overRate(err):
+		return fail(access.TooMany, access.CodeQuota, service)
+	case status == http.StatusForbidden:
+		args := access.Args{"permission": c.Permission, "resource": c.Resource, "account": c.Account}
+		return fail(access.Upstream, access.CodeServiceNotAllowed, args)
+	case status == http.StatusNotFound:
+		return fail(access.NotFound, access.CodeUnknownResource, resource)
+	case status == http.StatusConflict, status == http.StatusPreconditionFailed:
+		return fail(access.Conflict, access.CodeConflict, resource)
+	case status == http.StatusServiceUnavailable:
+		return fail(access.Unavailable, access.CodeUpstreamFailed, service)
+	case status == http.StatusGatewayTimeout:
+		return fail(access.TimedOut, access.CodeUpstreamTimeout, service)
+	}
+	return fail(access.Upstream, access.CodeUpstreamFailed, service)
+}
+
+// answerOf finds the HTTP status and Google's text in the errors of its two
+// generations of libraries; the status is 0 when there was no answer.
+func answerOf(err error) (status int, text string) {
+	var rest *googleapi.Error
+	if errors.As(err, &rest) {
+		return rest.Code, cmp.Or(rest.Message, rest.Body)
+	}
+	var gax *apierror.APIError
+	if errors.As(err, &gax) && gax.HTTPCode() > 0 {
+		return gax.HTTPCode(), gax.Error()
+	}
+	return 0, err.Error()
+}
+
+// overRate recognises the 403s with which Workspace APIs say 429.
+func overRate(err error) bool {
+	var rest *googleapi.Error
+	if !errors.As(err, &rest) {
+		return false
+	}
+	for _, item := range rest.Errors {
+		switch item.Reason {
+		case "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded":
+			return true
+		}
+	}
+	return false
+}
+
+func timedOut(err error) bool {
+	var n net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
+}
+
+// cause keeps the error for errors.As and prints as one short line: what Google
+// writes may hold line breaks and what the caller sent.
+type cause struct {
+	service string
+	err     error
+}
+
+// vpcViolation is the id under which an administrator finds a refusal of VPC
+// Service Controls in the log. It stands at the end of a long text.
+var vpcViolation = regexp.MustCompile(`vpcServiceControlsUniqueIdentifier"?\s*:\s*"?([A-Za-z0-9_-]{1,128})`)
+
+func (c *cause) Error() string {
+	status, text := answerOf(c.err)
+	line := c.service + ": " + quoted(text)
+	if status != 0 {
+		line = fmt.Sprintf("%s answered %d: %s", c.service, status, quoted(text))
+	}
+	var rest *googleapi.Error
+	if errors.As(c.err, &rest) {
+		text += rest.Body
+	}
+	if id := vpcViolation.FindStringSubmatch(text); id != nil {
+		line += " (VPC Service Controls, unique identifier " + id[1] + ")"
+	}
+	return line
+}
+
+func (c *cause) Unwrap() error { return c.err }
+
+// maxQuoted is how much of a foreign text is kept.
+const maxQuoted = 300
+
+// quoted makes foreign text fit for one line of a log or page.
+func quoted(text string) string {
+	text = strings.TrimSpace(text)
+	if len(text) > maxQuoted {
+		cut := maxQuoted
+		for cut > 0 && !utf8.RuneStart(text[cut]) {
+			cut--
+		}
+		text = text[:cut] + "…"
+	}
+	return strconv.Quote(text)
+}

@@ -1,0 +1,156 @@
+package gcp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/compute/metadata"
+	"golang.org/x/oauth2"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/api/iamcredentials/v1"
+
+	"jitaccess/internal/access"
+)
+
+// Service accounts and project numbers end up in URL paths and audiences.
+var (
+	accountPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}@[a-z0-9][a-z0-9.-]{0,250}$`)
+	numberPattern  = regexp.MustCompile(`^[0-9]{1,32}$`)
+)
+
+// metadataTimeout bounds each question to the metadata server, which is on the
+// same machine; its client library would go on asking.
+const metadataTimeout = 5 * time.Second
+
+func unknownSelf(err error) *access.Error {
+	return &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "metadata server"},
+		Err: fmt.Errorf("finding out who the service is: %w", err)}
+}
+
+// identify asks the metadata server who the service is.
+func (p *Platform) identify(ctx context.Context, server *metadata.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	read := func(into *string, suffix string) {
+		g.Go(func() error {
+			value, err := server.GetWithContext(ctx, suffix)
+			*into = strings.TrimSpace(value)
+			if err != nil {
+				return fmt.Errorf("%s: %s", suffix, quoted(err.Error()))
+			}
+			return nil
+		})
+	}
+	read(&p.Project, "project/project-id")
+	read(&p.ProjectNumber, "project/numeric-project-id")
+	read(&p.ServiceAccount, "instance/service-accounts/default/email")
+	g.Go(func() error {
+		// projects/NUMBER/regions/REGION. Only Cloud Run's audience needs it, so its
+		// absence is not ours to refuse.
+		if value, err := server.GetWithContext(ctx, "instance/region"); err == nil {
+			p.Region = path.Base(strings.TrimSpace(value))
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if !numberPattern.MatchString(p.ProjectNumber) {
+		return fmt.Errorf("the metadata server's project number %s is none", quoted(p.ProjectNumber))
+	}
+	return p.check()
+}
+
+func (p *Platform) check() error {
+	if _, err := access.Project(p.Project); err != nil {
+		return fmt.Errorf("%s is not a project id", quoted(p.Project))
+	}
+	if !accountPattern.MatchString(p.ServiceAccount) {
+		return fmt.Errorf("%s is not the address of a service account", quoted(p.ServiceAccount))
+	}
+	return nil
+}
+
+// accountOf reads the service account out of a credentials file: its own, or the
+// one that it impersonates.
+func accountOf(credentials []byte) (string, error) {
+	var file struct {
+		Email string `json:"client_email"`
+		URL   string `json:"service_account_impersonation_url"`
+	}
+	if err := json.Unmarshal(credentials, &file); err != nil {
+		return "", errors.New("the application default credentials are not JSON")
+	}
+	if file.Email == "" {
+		_, name, _ := strings.Cut(file.URL, "/serviceAccounts/")
+		file.Email, _, _ = strings.Cut(name, ":")
+	}
+	if file.Email == "" {
+		return "", errors.New("the application default credentials are not those of a service account")
+	}
+	return file.Email, nil
+}
+
+// tokenSource is a function that fetches a token.
+type tokenSource func() (*oauth2.Token, error)
+
+func (f tokenSource) Token() (*oauth2.Token, error) { return f() }
+
+// metadataTokens fetches tokens of one scope from the metadata server. It renews
+// them 3 minutes and 45 seconds before they end, as Google's library does: the
+// server itself hands out a cached token until 4 minutes before.
+func metadataTokens(server *metadata.Client, scope string) oauth2.TokenSource {
+	return oauth2.ReuseTokenSourceWithExpiry(nil, tokenSource(func() (*oauth2.Token, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), metadataTimeout)
+		defer cancel()
+		body, err := server.GetWithContext(ctx, "instance/service-accounts/default/token?scopes="+scope)
+		if err != nil {
+			return nil, noToken(errors.New(quoted(err.Error())))
+		}
+		var token oauth2.Token
+		if err := json.Unmarshal([]byte(body), &token); err != nil || token.AccessToken == "" || token.ExpiresIn <= 0 {
+			return nil, noToken(errors.New("the answer holds no token"))
+		}
+		token.Expiry = time.Now().Add(time.Duration(token.ExpiresIn) * time.Second)
+		return &token, nil
+	}), 225*time.Second)
+}
+
+func noToken(err error) *access.Error {
+	return &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "metadata server"},
+		Err: fmt.Errorf("fetching an access token: %w", err)}
+}
+
+// impersonate has the service account's own token exchanged for one of another
+// scope. It needs roles/iam.serviceAccountTokenCreator on itself, as JIT Access
+// 1.x did.
+func (p *Platform) impersonate(scope string) oauth2.TokenSource {
+	return oauth2.ReuseTokenSourceWithExpiry(nil, tokenSource(func() (*oauth2.Token, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		service, err := iamcredentials.NewService(ctx, p.ClientOptions("iamcredentials", p.Client)...)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := Read(ctx, p.Retry, func(ctx context.Context) (*iamcredentials.GenerateAccessTokenResponse, error) {
+			return service.Projects.ServiceAccounts.GenerateAccessToken("projects/-/serviceAccounts/"+p.ServiceAccount,
+				&iamcredentials.GenerateAccessTokenRequest{Scope: []string{scope}, Lifetime: "3600s"}).Context(ctx).Do()
+		})
+		if err != nil {
+			return nil, Failure(err, Call{Service: "IAM Credentials", Permission: "iam.serviceAccounts.getAccessToken",
+				Resource: p.ServiceAccount, Account: p.ServiceAccount})
+		}
+		expiry, err := time.Parse(time.RFC3339, answer.ExpireTime)
+		if err != nil || answer.AccessToken == "" {
+			return nil, noToken(errors.New("the answer of generateAccessToken holds no token"))
+		}
+		return &oauth2.Token{AccessToken: answer.AccessToken, TokenType: "Bearer", Expiry: expiry}, nil
+	}), 225*time.Second)
+}

@@ -1,0 +1,242 @@
+// Package gcp connects to Google Cloud: who the service is there, with which
+// credentials it calls, where to, and what a failed call means. Its subpackages
+// hold one API each.
+package gcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/compute/metadata"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google"
+	"google.golang.org/api/option"
+	htransport "google.golang.org/api/transport/http"
+)
+
+// Scopes of the two clients. Google's "cloud-platform" does not cover the
+// Directory API, which belongs to Workspace.
+const (
+	scopeCloud     = "https://www.googleapis.com/auth/cloud-platform"
+	scopeDirectory = "https://www.googleapis.com/auth/admin.directory.group.readonly"
+)
+
+// Options say how to connect. The zero value connects to the real Google without
+// time limits.
+type Options struct {
+	// Version goes into the User-Agent, as JIT-Access/VERSION.
+	Version string
+	// Hosted is set on App Engine and Cloud Run. Only the metadata server is asked
+	// there; elsewhere application default credentials are tried when there is none.
+	Hosted bool
+	// Endpoint replaces every Google host when not empty. It must be loopback. With
+	// GCE_METADATA_HOST set the tokens of that metadata server are sent to it;
+	// otherwise no credentials leave the process.
+	Endpoint string
+	// ConnectTimeout, ReadTimeout and WriteTimeout bound a connection attempt, the
+	// wait for the answer's head, and each write; a whole call may take their sum.
+	// 0 is no limit.
+	ConnectTimeout, ReadTimeout, WriteTimeout time.Duration
+	// Retry is how reads are repeated.
+	Retry Retry
+}
+
+// Platform is the connection to Google Cloud. It is safe for concurrent use.
+type Platform struct {
+	// Project is the id of the service's own project.
+	Project string
+	// ProjectNumber and Region are empty where nobody could say: with application
+	// default credentials, and Region also on an odd metadata server.
+	ProjectNumber, Region string
+	// ServiceAccount is the e-mail address of the service's own account.
+	ServiceAccount string
+	// Client is authenticated for Google Cloud.
+	Client *http.Client
+	// DirectoryClient is authenticated for the groups of Workspace and Cloud
+	// Identity.
+	DirectoryClient *http.Client
+	// Retry is how reads are repeated.
+	Retry Retry
+
+	endpoint string
+	public   *http.Client
+}
+
+// Connect finds out who the service is and prepares its clients. It makes no call
+// to Google itself: only the metadata server must answer, since without knowing
+// who it is the service can verify nobody. Errors are *access.Error, of the
+// Unavailable kind when the metadata server is to blame.
+func Connect(ctx context.Context, o Options) (*Platform, error) {
+	endpoint, err := checkEndpoint(o.Endpoint)
+	if err != nil {
+		return nil, unknownSelf(err)
+	}
+	p := &Platform{Retry: o.Retry, endpoint: endpoint}
+	base := o.transport()
+
+	var cloud, directory oauth2.TokenSource
+	server := metadata.NewWithOptions(nil)
+	if o.Hosted || os.Getenv("GCE_METADATA_HOST") != "" ||
+		os.Getenv("GOOGLE_APPLICATION_CREDENTIALS") == "" && server.OnGCEWithContext(ctx) {
+		if err := p.identify(ctx, server); err != nil {
+			return nil, unknownSelf(err)
+		}
+		cloud, directory = metadataTokens(server, scopeCloud), metadataTokens(server, scopeDirectory)
+	} else {
+		if endpoint != "" {
+			return nil, unknownSelf(errors.New("an endpoint that replaces Google needs GCE_METADATA_HOST, to say who the service is"))
+		}
+		if cloud, directory, err = p.defaultCredentials(ctx); err != nil {
+			return nil, unknownSelf(err)
+		}
+	}
+	if endpoint != "" && os.Getenv("GCE_METADATA_HOST") == "" {
+		cloud, directory = nil, nil
+	}
+
+	agent := "JIT-Access/" + o.Version
+	limit := o.limit()
+	if p.public, err = client(ctx, base, agent, nil, limit); err != nil {
+		return nil, unknownSelf(err)
+	}
+	if p.Client, err = client(ctx, base, agent, cloud, limit); err != nil {
+		return nil, unknownSelf(err)
+	}
+	if p.DirectoryClient, err = client(ctx, base, agent, directory, limit); err != nil {
+		return nil, unknownSelf(err)
+	}
+	if directory != nil {
+		impersonating, err := client(ctx, base, agent, p.impersonate(scopeDirectory), limit)
+		if err != nil {
+			return nil, unknownSelf(err)
+		}
+		p.DirectoryClient.Transport = &scoped{plain: p.DirectoryClient.Transport, impersonating: impersonating.Transport}
+	}
+	return p, nil
+}
+
+// defaultCredentials takes the identity from application default credentials,
+// which must be those of a service account: a person cannot sign tokens.
+func (p *Platform) defaultCredentials(ctx context.Context) (cloud, directory oauth2.TokenSource, err error) {
+	// The sources outlive the start.
+	credentials, err := google.FindDefaultCredentials(context.WithoutCancel(ctx), scopeCloud)
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.ServiceAccount, err = accountOf(credentials.JSON); err != nil {
+		return nil, nil, err
+	}
+	p.Project = os.Getenv("GOOGLE_CLOUD_PROJECT")
+	if p.Project == "" {
+		p.Project = credentials.ProjectID
+	}
+	if err := p.check(); err != nil {
+		return nil, nil, err
+	}
+	withDirectory, err := google.FindDefaultCredentials(context.WithoutCancel(ctx), scopeDirectory)
+	if err != nil {
+		return nil, nil, err
+	}
+	return credentials.TokenSource, withDirectory.TokenSource, nil
+}
+
+// Endpoint is the base URL of a Google service, without a slash at the end.
+// service is the first label of its host ("cloudasset"), or a whole host name.
+func (p *Platform) Endpoint(service string) string {
+	if p.endpoint != "" {
+		return p.endpoint
+	}
+	if strings.Contains(service, ".") {
+		return "https://" + service
+	}
+	return "https://" + service + ".googleapis.com"
+}
+
+// ClientOptions are the options with which Google's client libraries call a
+// service (see Endpoint) through c.
+func (p *Platform) ClientOptions(service string, c *http.Client) []option.ClientOption {
+	return []option.ClientOption{option.WithHTTPClient(c), option.WithEndpoint(p.Endpoint(service))}
+}
+
+// checkEndpoint refuses every override that is not loopback: tokens go there.
+func checkEndpoint(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.Trim(u.Path, "/") != "" {
+		return "", errors.New("the endpoint that replaces Google is not of the form http://127.0.0.1:PORT")
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return "", fmt.Errorf("the endpoint that replaces Google must be a loopback address, and %q is not", u.Hostname())
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// transport is what all clients share: one pool of connections.
+func (o Options) transport() *http.Transport {
+	dialer := &net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, network, address)
+		if err != nil || o.WriteTimeout == 0 {
+			return c, err
+		}
+		return &writeLimited{c, o.WriteTimeout}, nil
+	}
+	t.TLSHandshakeTimeout = o.ConnectTimeout
+	t.ResponseHeaderTimeout = o.ReadTimeout
+	// A burst of activations makes as many calls to one host.
+	t.MaxIdleConnsPerHost = 32
+	return t
+}
+
+// limit is how long a whole call may take.
+func (o Options) limit() time.Duration {
+	if o.ConnectTimeout == 0 || o.ReadTimeout == 0 || o.WriteTimeout == 0 {
+		return 0
+	}
+	return o.ConnectTimeout + o.ReadTimeout + o.WriteTimeout
+}
+
+// writeLimited bounds every write, so that a peer that stops reading cannot hold a
+// call.
+type writeLimited struct {
+	net.Conn
+	timeout time.Duration
+}
+
+func (c *writeLimited) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// client wraps base with Google's transport, or with its unauthenticated form when
+// tokens is nil. Redirects are not followed: Google sends none, and the transport
+// would put the token on whatever it is sent to.
+func client(ctx context.Context, base http.RoundTripper, agent string, tokens oauth2.TokenSource, limit time.Duration) (*http.Client, error) {
+	credentials := option.WithoutAuthentication()
+	if tokens != nil {
+		credentials = option.WithTokenSource(tokens)
+	}
+	t, err := htransport.NewTransport(ctx, base, option.WithUserAgent(agent), credentials)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{
+		Transport:     t,
+		Timeout:       limit,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
