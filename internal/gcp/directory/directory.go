@@ -1,0 +1,133 @@
+// Package directory answers questions about the groups of Google Workspace and
+// Cloud Identity. Only direct memberships count, as in JIT Access 1.x.
+package directory
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	admin "google.golang.org/api/admin/directory/v1"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
+)
+
+// service is the name of the API, for people; reader is the Workspace role that
+// the service account needs for it.
+const (
+	service = "Directory API"
+	reader  = "Groups Reader (a role of the Google Workspace admin console)"
+)
+
+// maxPages bounds how far an answer is followed: 200,000 members. A directory that
+// goes on for ever must not hold a request.
+const maxPages = 1000
+
+// Directory reads groups. Make one with New.
+type Directory struct {
+	service  *admin.Service
+	customer string
+	account  string
+	retry    gcp.Retry
+}
+
+// New makes a Directory. customer is the Cloud Identity customer id. It makes no
+// call.
+func New(ctx context.Context, p *gcp.Platform, customer string) (*Directory, error) {
+	service, err := admin.NewService(ctx, p.ClientOptions("admin", p.DirectoryClient)...)
+	if err != nil {
+		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+	}
+	return &Directory{service: service, customer: customer, account: p.ServiceAccount, retry: p.Retry}, nil
+}
+
+// Groups returns the addresses of the groups that p is a direct member of, with
+// A–Z folded. CodeServiceNotAllowed when the service account lacks the admin role;
+// a person or customer that the directory does not know is CodeGroupUnreadable of
+// kind NotFound, and the address of the person takes the place of the group's.
+func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, error) {
+	if d.customer == "" {
+		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}
+	}
+	var groups []string
+	page := ""
+	for range maxPages {
+		answer, err := gcp.Read(ctx, d.retry, func(ctx context.Context) (*admin.Groups, error) {
+			return d.service.Groups.List().Customer(d.customer).Query("memberKey="+queryValue(p)).
+				Fields("groups(email)", "nextPageToken").MaxResults(200).PageToken(page).Context(ctx).Do()
+		})
+		if err != nil {
+			return nil, d.failure(err, "customer "+d.customer, string(p))
+		}
+		for _, g := range answer.Groups {
+			if address, err := access.ParsePrincipal(g.Email); err == nil {
+				groups = append(groups, string(address))
+			}
+		}
+		if page = answer.NextPageToken; page == "" {
+			return groups, nil
+		}
+	}
+	return nil, endless()
+}
+
+// Members returns the people who are direct members of a group and not suspended.
+// CodeGroupUnreadable of kind NotFound when there is no such group, of kind
+// Upstream when the service account may not read it.
+func (d *Directory) Members(ctx context.Context, group string) ([]access.Principal, error) {
+	// The address of a group has the form of a person's, and stands in a URL path.
+	address, err := access.ParsePrincipal(group)
+	if err != nil {
+		return nil, &access.Error{Kind: access.NotFound, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}, Err: err}
+	}
+	var members []access.Principal
+	page := ""
+	for range maxPages {
+		answer, err := gcp.Read(ctx, d.retry, func(ctx context.Context) (*admin.Members, error) {
+			return d.service.Members.List(string(address)).Fields("members(email,type,status)", "nextPageToken").
+				MaxResults(200).PageToken(page).Context(ctx).Do()
+		})
+		if err != nil {
+			failure := d.failure(err, group, group)
+			if failure.Code == access.CodeServiceNotAllowed {
+				failure.Code, failure.Args = access.CodeGroupUnreadable, access.Args{"group": group}
+			}
+			return nil, failure
+		}
+		for _, m := range answer.Members {
+			if m.Type != "USER" || m.Status != "ACTIVE" {
+				continue
+			}
+			if p, err := access.ParsePrincipal(m.Email); err == nil {
+				members = append(members, p)
+			}
+		}
+		if page = answer.NextPageToken; page == "" {
+			return members, nil
+		}
+	}
+	return nil, endless()
+}
+
+// failure maps a failed call. The directory says 400 as well as 404 of an address
+// that it does not know.
+func (d *Directory) failure(err error, resource, address string) *access.Error {
+	failure := gcp.Failure(err, gcp.Call{Service: service, Permission: reader, Resource: resource, Account: d.account})
+	if failure.Code == access.CodeUnknownResource || failure.Code == access.CodePlatformRefused {
+		failure.Kind, failure.Code, failure.Args = access.NotFound, access.CodeGroupUnreadable, access.Args{"group": address}
+	}
+	return failure
+}
+
+func endless() *access.Error {
+	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
+		Err: errors.New("the answer has more pages than any group")}
+}
+
+// queryValue writes an address into a search query, where an apostrophe is the one
+// character of a principal that has a meaning
+// (https://developers.google.com/workspace/admin/directory/v1/guides/search-groups).
+func queryValue(p access.Principal) string {
+	return strings.ReplaceAll(string(p), "'", `\'`)
+}

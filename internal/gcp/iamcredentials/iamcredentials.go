@@ -1,0 +1,59 @@
+// Package iamcredentials signs tokens with the key of the service's own account,
+// which never leaves Google.
+package iamcredentials
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/api/iamcredentials/v1"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
+)
+
+// Signer signs as the service account. Make one with New.
+type Signer struct {
+	service *iamcredentials.Service
+	account string
+	retry   gcp.Retry
+}
+
+// New makes a Signer. It makes no call.
+func New(ctx context.Context, p *gcp.Platform) (*Signer, error) {
+	service, err := iamcredentials.NewService(ctx, p.ClientOptions("iamcredentials", p.Client)...)
+	if err != nil {
+		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+	}
+	return &Signer{service: service, account: p.ServiceAccount, retry: p.Retry}, nil
+}
+
+// SignJWT signs the claims in payload, a JSON object, and returns the token in its
+// compact form. Google writes the header: RS256 and the key's id. It refuses an
+// "exp" more than 12 hours ahead. CodeSigningNotAllowed when the account may not
+// sign as itself.
+func (s *Signer) SignJWT(ctx context.Context, payload []byte) (jwt string, err error) {
+	answer, err := gcp.Read(ctx, s.retry, func(ctx context.Context) (*iamcredentials.SignJwtResponse, error) {
+		return s.service.Projects.ServiceAccounts.SignJwt("projects/-/serviceAccounts/"+s.account,
+			&iamcredentials.SignJwtRequest{Payload: string(payload)}).Context(ctx).Do()
+	})
+	if err != nil {
+		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "iam.serviceAccounts.signJwt", Resource: s.account, Account: s.account})
+		switch failure.Code {
+		case access.CodeServiceNotAllowed:
+			failure.Code, failure.Args = access.CodeSigningNotAllowed, access.Args{"account": s.account}
+		case access.CodeUnknownResource, access.CodePlatformRefused:
+			// The account is gone, or our claims are wrong: nothing that the person
+			// who asked has named or can mend.
+			failure.Kind, failure.Code, failure.Args = access.Upstream, access.CodeUpstreamFailed, access.Args{"service": service}
+		}
+		return "", failure
+	}
+	if answer.SignedJwt == "" {
+		return "", &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
+			Err: errors.New("the answer of signJwt holds no token")}
+	}
+	return answer.SignedJwt, nil
+}
+
+const service = "IAM Credentials"

@@ -1,0 +1,84 @@
+// Package secretmanager reads secrets.
+package secretmanager
+
+import (
+	"context"
+	"errors"
+	"hash/crc32"
+	"regexp"
+	"strings"
+	"time"
+
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"github.com/googleapis/gax-go/v2"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
+)
+
+// versionPattern is what may stand in the URL path: a version number, "latest", or
+// an alias.
+var versionPattern = regexp.MustCompile(
+	`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,20}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
+
+// timeout bounds one look-up with its repetition. A secret is read on the way to
+// something else, which has 25 seconds in all.
+const timeout = 8 * time.Second
+
+// service is the name of the API, for people.
+const service = "Secret Manager"
+
+// Secrets reads secrets. Make one with New.
+type Secrets struct {
+	client  *secretmanager.Client
+	account string
+	retry   gcp.Retry
+}
+
+// New makes a Secrets. It makes no call.
+func New(ctx context.Context, p *gcp.Platform) (*Secrets, error) {
+	client, err := secretmanager.NewRESTClient(ctx, p.ClientOptions("secretmanager", p.Client)...)
+	if err != nil {
+		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+	}
+	return &Secrets{client: client, account: p.ServiceAccount, retry: p.Retry}, nil
+}
+
+// IsVersion is whether path names a version of a secret:
+// projects/P/secrets/S/versions/V.
+func IsVersion(path string) bool {
+	return versionPattern.MatchString(path) && !strings.Contains(path, "..")
+}
+
+// Access returns the secret's value, byte for byte. An error never holds any of
+// it.
+func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error) {
+	if !IsVersion(versionPath) {
+		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
+			Args: access.Args{"reason": "a secret is named projects/PROJECT/secrets/SECRET/versions/VERSION"}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	answer, err := gcp.Read(ctx, s.retry, func(ctx context.Context) (*secretmanagerpb.AccessSecretVersionResponse, error) {
+		// The library's own repetition is turned off: it goes on until ctx ends, and
+		// then the cause is lost.
+		once := gax.WithRetry(func() gax.Retryer { return nil })
+		return s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: versionPath}, once)
+	})
+	if err != nil {
+		return nil, gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access", Resource: versionPath, Account: s.account})
+	}
+	payload := answer.GetPayload()
+	if payload == nil {
+		return nil, broken("the answer holds no secret")
+	}
+	if payload.DataCrc32C != nil && int64(crc32.Checksum(payload.Data, crc32.MakeTable(crc32.Castagnoli))) != *payload.DataCrc32C {
+		return nil, broken("the secret was damaged on its way (CRC32C)")
+	}
+	return payload.Data, nil
+}
+
+func broken(why string) *access.Error {
+	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service}, Err: errors.New(why)}
+}
