@@ -1,0 +1,194 @@
+// Package eligibility reads out of IAM policies what people may activate and who
+// may approve it. It makes no calls.
+package eligibility
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/iampolicy"
+)
+
+// Node is one resource with its own policy: the project, or a folder or
+// organization above it.
+type Node struct {
+	Resource access.Resource
+	Policy   *iampolicy.Policy
+	// Unconfirmed: the policy is not the live one, though that was wanted.
+	Unconfirmed bool
+}
+
+// Table is what the policies of a resource and of everything above it make people
+// eligible for. It does not change once made.
+type Table struct {
+	rows []row
+	// Warnings are the bindings that could not be understood; all others are in the
+	// table.
+	Warnings []*access.Error
+}
+
+// row is one eligible binding.
+type row struct {
+	id          access.EntitlementID
+	kind        condition.Kind
+	members     []string
+	node        access.Resource
+	unconfirmed bool
+}
+
+// Read makes the table of a resource from its node and those above it.
+func (r *Reader) Read(resource access.Resource, nodes []Node) *Table {
+	t := &Table{}
+	for _, n := range nodes {
+		if n.Policy == nil {
+			continue
+		}
+		for _, b := range n.Policy.Bindings() {
+			id, kind, err := r.binding(resource, b)
+			if err != nil {
+				t.Warnings = append(t.Warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding,
+					Args: access.Args{"role": b.Role, "resource": string(n.Resource)}, Err: err})
+				continue
+			}
+			if kind != condition.None {
+				t.rows = append(t.rows, row{id, kind, b.Members, n.Resource, n.Unconfirmed})
+			}
+		}
+	}
+	return t
+}
+
+// binding reads one binding; kind is None when it makes nobody eligible.
+func (r *Reader) binding(resource access.Resource, b iampolicy.Binding) (id access.EntitlementID, kind condition.Kind, err error) {
+	if b.Condition == nil {
+		return id, condition.None, nil
+	}
+	switch b.Role {
+	case "roles/owner", "roles/editor", "roles/viewer":
+		// IAM takes no conditions on basic roles, so an activation could not end
+		// (https://cloud.google.com/iam/docs/conditions-overview).
+		return id, condition.None, nil
+	}
+	eligible, err := r.parse(b.Condition.Expression)
+	if err != nil || eligible.Kind == condition.None {
+		return id, condition.None, err
+	}
+	role, err := access.ParseRole(b.Role)
+	if err != nil {
+		return id, condition.None, err
+	}
+	return access.EntitlementID{Resource: resource, Role: role, Condition: eligible.Resource}, eligible.Kind, nil
+}
+
+// Holdings are what p holds, directly or through one of the groups, sorted by id.
+// What is held in several ways is one entitlement.
+func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitlement {
+	mine := make(map[string]bool, len(groups)+1)
+	mine["user:"+string(p)] = true
+	for _, g := range groups {
+		mine["group:"+fold(g)] = true
+	}
+	at := map[access.EntitlementID]int{}
+	var held []access.Entitlement
+	for _, row := range t.rows {
+		if !slices.ContainsFunc(row.members, func(m string) bool { return mine[fold(m)] }) {
+			continue
+		}
+		i, seen := at[row.id]
+		if !seen {
+			i = len(held)
+			at[row.id] = i
+			held = append(held, access.Entitlement{ID: row.id, Unconfirmed: true})
+		}
+		held[i].SelfApproval = held[i].SelfApproval || row.kind == condition.SelfApproval || row.kind == condition.Both
+		held[i].PeerApproval = held[i].PeerApproval || row.peers()
+		held[i].MayReview = held[i].PeerApproval
+		held[i].Unconfirmed = held[i].Unconfirmed && row.unconfirmed
+		if !slices.Contains(held[i].Sources, row.node) {
+			held[i].Sources = append(held[i].Sources, row.node)
+		}
+	}
+	slices.SortFunc(held, func(a, b access.Entitlement) int { return access.CompareEntitlementIDs(a.ID, b.ID) })
+	return held
+}
+
+// peers is whether the members of the row approve each other's requests.
+func (r row) peers() bool { return r.kind == condition.PeerApproval || r.kind == condition.Both }
+
+// ReviewerGroups are the groups whose members may review one of the ids, sorted.
+func (t *Table) ReviewerGroups(ids []access.EntitlementID) []string {
+	var groups []string
+	for _, row := range t.rows {
+		if !row.peers() || !slices.Contains(ids, row.id) {
+			continue
+		}
+		for _, m := range row.members {
+			if g, ok := strings.CutPrefix(fold(m), "group:"); ok {
+				groups = append(groups, g)
+			}
+		}
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
+}
+
+// Reviewers are the people who may review requests for exactly this id, sorted,
+// once each. members holds the people of each of its ReviewerGroups; a group that
+// is missing there counts as empty.
+func (t *Table) Reviewers(id access.EntitlementID, members map[string][]access.Principal) []access.Principal {
+	var people []access.Principal
+	for _, row := range t.rows {
+		if !row.peers() || row.id != id {
+			continue
+		}
+		for _, m := range row.members {
+			kind, address, _ := strings.Cut(fold(m), ":")
+			switch kind {
+			case "user":
+				if p, err := access.ParsePrincipal(address); err == nil {
+					people = append(people, p)
+				}
+			case "group":
+				people = append(people, members[address]...)
+			}
+		}
+	}
+	slices.Sort(people)
+	return slices.Compact(people)
+}
+
+// Nodes are where the entitlements that p holds and those in ids come from, the
+// one above the other as they were read.
+func (t *Table) Nodes(held []access.Entitlement, ids []access.EntitlementID) []access.Resource {
+	var nodes []access.Resource
+	for _, row := range t.rows {
+		used := row.peers() && slices.Contains(ids, row.id) ||
+			slices.ContainsFunc(held, func(e access.Entitlement) bool { return e.ID == row.id && slices.Contains(e.Sources, row.node) })
+		if used && !slices.Contains(nodes, row.node) {
+			nodes = append(nodes, row.node)
+		}
+	}
+	return nodes
+}
+
+var errLongCondition = errors.New("the condition is longer than any that IAM takes")
+
+// fold lower-cases A–Z and nothing else, so that no two members of different
+// people become equal.
+func fold(member string) string {
+	for i := 0; i < len(member); i++ {
+		if 'A' <= member[i] && member[i] <= 'Z' {
+			folded := []byte(member)
+			for ; i < len(folded); i++ {
+				if 'A' <= folded[i] && folded[i] <= 'Z' {
+					folded[i] += 'a' - 'A'
+				}
+			}
+			return string(folded)
+		}
+	}
+	return member
+}
