@@ -1,0 +1,119 @@
+package secretmanager_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+	"strings"
+	"testing"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/gcptest"
+	"jitaccess/internal/gcp/secretmanager"
+)
+
+const path = "projects/jit-access/secrets/smtp/versions/latest"
+
+func secrets(t *testing.T, handler http.HandlerFunc) (*secretmanager.Secrets, *gcptest.Google) {
+	t.Helper()
+	g := gcptest.Start(t, handler)
+	s, err := secretmanager.New(t.Context(), g.Platform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, g
+}
+
+func value(secret string, crc any) http.HandlerFunc {
+	payload := map[string]any{"data": base64.StdEncoding.EncodeToString([]byte(secret))}
+	if crc != nil {
+		payload["dataCrc32c"] = crc
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		gcptest.Answer(w, map[string]any{"name": path, "payload": payload})
+	}
+}
+
+func checksum(s string) string {
+	return fmt.Sprint(crc32.Checksum([]byte(s), crc32.MakeTable(crc32.Castagnoli)))
+}
+
+func TestValueIsReturnedByteForByte(t *testing.T) {
+	for _, secret := range []string{"hunter2", "hunter2\n", "", "\x00\xff"} {
+		for _, crc := range []any{nil, checksum(secret)} {
+			s, g := secrets(t, value(secret, crc))
+			got, err := s.Access(t.Context(), path)
+			if err != nil || string(got) != secret {
+				t.Errorf("%q: %q, %v", secret, got, err)
+			}
+			if n := g.Calls("GET /v1/" + path + ":access?%24alt=json%3Benum-encoding%3Dint"); n != 1 {
+				t.Errorf("%d calls", n)
+			}
+		}
+	}
+}
+
+func TestDamagedSecretIsRefusedWithoutShowingIt(t *testing.T) {
+	s, _ := secrets(t, value("hunter2", "1"))
+	got, err := s.Access(t.Context(), path)
+	if e := access.AsError(err); got != nil || e == nil || e.Kind != access.Upstream || strings.Contains(e.Error(), "hunter2") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestOnlyVersionsOfSecretsAreAskedFor(t *testing.T) {
+	s, g := secrets(t, value("x", nil))
+	for _, bad := range []string{"", "smtp", "projects/p/secrets/s", "projects/p/secrets/s/versions/", "projects/p/secrets/s/versions/1/x",
+		"projects/../secrets/s/versions/1", "projects/p/secrets/../versions/1", "projects/p/secrets/s/versions/..", "projects/p/secrets/s/versions/1:destroy",
+		"projects/p/secrets/s/versions/1?x=1", "projects/p/secrets/s/versions/1#", "/projects/p/secrets/s/versions/1", "projects/p/secrets/s/versions/1\n",
+		"projects/p/secrets/s%2f/versions/1", "projects/..:p/secrets/s/versions/1"} {
+		if _, err := s.Access(t.Context(), bad); access.AsError(err).Kind != access.Invalid {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	for _, good := range []string{path, "projects/example.com:p/secrets/S_1-x/versions/12", "projects/123/secrets/s/versions/current"} {
+		if !secretmanager.IsVersion(good) {
+			t.Errorf("%q is refused", good)
+		}
+	}
+	if g.Calls("") != 0 {
+		t.Error("a bad name was sent")
+	}
+}
+
+func TestSecretThatCannotBeHad(t *testing.T) {
+	for _, c := range []struct {
+		status, calls int
+		kind          access.Kind
+		code          access.Code
+	}{
+		{400, 1, access.Unprocessable, access.CodePlatformRefused},
+		{403, 1, access.Upstream, access.CodeServiceNotAllowed},
+		{404, 1, access.NotFound, access.CodeUnknownResource},
+		{429, 2, access.TooMany, access.CodeQuota},
+		{500, 2, access.Upstream, access.CodeUpstreamFailed},
+		{503, 2, access.Unavailable, access.CodeUpstreamFailed},
+	} {
+		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
+			s, g := secrets(t, gcptest.Refuse(c.status, "no"))
+			_, err := s.Access(t.Context(), path)
+			e := access.AsError(err)
+			if e == nil || e.Kind != c.kind || e.Code != c.code {
+				t.Fatalf("got %v", err)
+			}
+			if c.code == access.CodeServiceNotAllowed && (e.Args["permission"] != "secretmanager.versions.access" || e.Args["resource"] != path) {
+				t.Errorf("names %v", e.Args)
+			}
+			if n := g.Calls(""); n != c.calls {
+				t.Errorf("%d calls, want %d", n, c.calls)
+			}
+		})
+	}
+	for _, body := range []string{`{}`, `<html>`} {
+		s, _ := secrets(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, body) })
+		if _, err := s.Access(t.Context(), path); err == nil {
+			t.Errorf("%q is a secret", body)
+		}
+	}
+}
