@@ -1,0 +1,175 @@
+package assetinventory_test
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/gcptest"
+)
+
+func TestApprovalAsksEachThingOnce(t *testing.T) {
+	w := newWorld(t)
+	w.set(func() {
+		w.groups["ana@example.com"] = []string{"ops@example.com"}
+		w.groups["ben@example.com"] = []string{"ops@example.com"}
+	})
+	w.both(shop, binding("roles/x", self, "user:eve@example.com"))
+	w.both(folder, binding("roles/b", peers, "group:ops@example.com"))
+	w.both(org, binding("roles/c", peers, "user:eve@example.com"))
+	judge, err := w.catalog.Prepare(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana, ben}, Fresh: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := judge(parse(t))
+	if held(s, ana) != "roles/b" || held(s, ben) != "roles/b" || len(s.Warnings) != 0 {
+		t.Errorf("hold %q and %q, warns %v", held(s, ana), held(s, ben), s.Warnings)
+	}
+	// The organization carries nothing of theirs, so nobody asks it.
+	w.expect(t, map[string]int{":batchGet": 1, folder + ":getIamPolicy": 1, org + ":getIamPolicy": 0, shop + ":getIamPolicy": 0,
+		"memberKey": 2, "/members": 0, "": 4})
+}
+
+// Threats, row 6: what was lost between the view and the decision is lost.
+func TestThreat06_FreshBelievesNoCache(t *testing.T) {
+	w := newWorld(t)
+	w.set(func() { w.groups["ana@example.com"] = []string{"ops@example.com"} })
+	w.both(shop, binding("roles/a", self, "user:ana@example.com"))
+	w.both(folder, binding("roles/b", peers, "group:ops@example.com"), binding("roles/c", self, "user:ana@example.com"))
+	if s := w.standing(t, fresh(ana)); held(s, ana) != "roles/a roles/b roles/c" {
+		t.Fatalf("holds %q", held(s, ana))
+	}
+	w.set(func() {
+		w.live[shop] = nil
+		w.live[folder] = []map[string]any{binding("roles/b", peers, "group:ops@example.com")}
+	})
+	if s := w.standing(t, fresh(ana)); held(s, ana) != "roles/b" {
+		t.Errorf("holds %q after the policies changed", held(s, ana))
+	}
+	w.set(func() { w.groups["ana@example.com"] = nil })
+	if s := w.standing(t, fresh(ana)); held(s, ana) != "" {
+		t.Errorf("holds %q after leaving the group", held(s, ana))
+	}
+}
+
+func TestInheritedEligibilityThatCannotBeConfirmedIsMarked(t *testing.T) {
+	w := newWorld(t)
+	w.both(shop, binding("roles/a", self, "user:ana@example.com"))
+	w.both(folder, binding("roles/a", self, "user:ana@example.com"), binding("roles/b", self, "user:ana@example.com"))
+	w.both(org, binding("roles/b", self, "user:ana@example.com"), binding("roles/c", self, "user:ana@example.com"))
+	w.set(func() { delete(w.live, folder) })
+	s := w.standing(t, fresh(ana))
+	if held(s, ana) != "roles/a roles/b roles/c" || codes(s) != "inventory-only" || s.Warnings[0].Args["resource"] != folder {
+		t.Errorf("holds %q, warns %v", held(s, ana), s.Warnings)
+	}
+	w.set(func() { delete(w.live, org) })
+	if s := w.standing(t, fresh(ana)); held(s, ana) != "roles/a roles/b? roles/c?" {
+		t.Errorf("holds %q", held(s, ana))
+	}
+	// A page does not confirm, and so marks nothing.
+	if s := w.standing(t, onlyAna); held(s, ana) != "roles/a roles/b roles/c" || codes(s) != "" {
+		t.Errorf("holds %q, warns %v", held(s, ana), s.Warnings)
+	}
+}
+
+func TestNodeThatFailsJustNowIsAnErrorNotADoubt(t *testing.T) {
+	for status, want := range map[int]access.Kind{429: access.TooMany, 500: access.Upstream, 503: access.Unavailable} {
+		w := newWorld(t)
+		w.both(folder, binding("roles/b", self, "user:ana@example.com"))
+		w.set(func() { w.instead[folder+":getIamPolicy"] = gcptest.Refuse(status, "x") })
+		_, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Fresh: true})
+		if e := access.AsError(err); e == nil || e.Kind != want {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
+func TestReviewersOfAnInheritedEligibilityAreConfirmedToo(t *testing.T) {
+	w := newWorld(t)
+	w.both(folder, binding("roles/b", peers, "user:ana@example.com", "user:ben@example.com"))
+	w.set(func() { w.live[folder] = []map[string]any{binding("roles/b", peers, "user:ben@example.com")} })
+	id := access.EntitlementID{Resource: shop, Role: "roles/b"}
+	s := w.standing(t, access.StandingQuery{ReviewersOf: []access.EntitlementID{id}, Fresh: true})
+	if !slices.Equal(s.Reviewers[id], []access.Principal{ben}) {
+		t.Errorf("got %v", s.Reviewers)
+	}
+}
+
+func TestInventoryThatFailsServesTheLastAnswerForFiveMinutes(t *testing.T) {
+	for status, stale := range map[int]bool{429: true, 500: true, 503: true, 403: false, 404: false} {
+		w := newWorld(t)
+		w.both(folder, binding("roles/b", self, "user:ana@example.com"))
+		w.standing(t, onlyAna)
+		w.set(func() { w.instead[":batchGet"] = gcptest.Refuse(status, "x") })
+		w.pass(4 * time.Minute)
+		s, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}})
+		if stale != (err == nil) {
+			t.Errorf("%d: %v", status, err)
+		}
+		if stale && (held(s, ana) != "roles/b" || codes(s) != "stale-inventory" || s.Warnings[0].Args["seconds"] != "240") {
+			t.Errorf("%d: holds %q, warns %v", status, held(s, ana), s.Warnings)
+		}
+		w.pass(2 * time.Minute)
+		if _, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}}); err == nil {
+			t.Errorf("%d: served an answer of six minutes", status)
+		}
+	}
+}
+
+func TestStaleInventoryIsStillConfirmedAtTheMomentOfEffect(t *testing.T) {
+	w := newWorld(t)
+	w.both(folder, binding("roles/b", self, "user:ana@example.com"))
+	w.standing(t, onlyAna)
+	w.set(func() {
+		w.instead[":batchGet"] = gcptest.Refuse(429, "x")
+		w.live[folder] = nil
+	})
+	if s := w.standing(t, fresh(ana)); held(s, ana) != "" {
+		t.Errorf("holds %q", held(s, ana))
+	}
+}
+
+func TestConcurrentLookUpsShareOneCall(t *testing.T) {
+	w := newWorld(t)
+	w.both(folder, binding("roles/b", self, "user:ana@example.com"))
+	release := make(chan struct{})
+	asked := make(chan struct{}, 1)
+	w.set(func() {
+		w.instead[":batchGet"] = func(rw http.ResponseWriter, r *http.Request) {
+			asked <- struct{}{}
+			<-release
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.batchGet(rw, r)
+		}
+	})
+	// The first caller leads the call and gives up before it ends.
+	first, giveUp := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() {
+		if _, err := w.catalog.Prepare(first, access.StandingQuery{Resource: shop}); access.AsError(err).Code != access.CodeDeadline {
+			t.Errorf("the caller that gave up got %v", err)
+		}
+	})
+	<-asked
+	var started sync.WaitGroup
+	for range 20 {
+		started.Add(1)
+		all.Go(func() {
+			started.Done()
+			s, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}})
+			if err != nil || held(s, ana) != "roles/b" {
+				t.Errorf("got %q, %v", held(s, ana), err)
+			}
+		})
+	}
+	started.Wait()
+	giveUp()
+	close(release)
+	all.Wait()
+	w.expect(t, map[string]int{":batchGet": 1})
+}
