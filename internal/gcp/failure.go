@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/googleapis/gax-go/v2/apierror"
@@ -41,9 +43,12 @@ type Call struct {
 //	409, 412   Conflict, CodeConflict
 //	429        TooMany, CodeQuota
 //	503        Unavailable, CodeUpstreamFailed
-//	504        TimedOut, CodeUpstreamTimeout
+//	408, 504   TimedOut, CodeUpstreamTimeout
 //	other      Upstream, CodeUpstreamFailed
 //	no answer  Unavailable, CodeUpstreamFailed; TimedOut, CodeUpstreamTimeout
+//	nonsense   Upstream, CodeUpstreamFailed
+//
+// A refusal by VPC Service Controls has its id as the argument "violation" too.
 func Failure(err error, c Call) *access.Error {
 	var known *access.Error
 	if err == nil || errors.As(err, &known) {
@@ -59,7 +64,7 @@ func Failure(err error, c Call) *access.Error {
 		return fail(access.TimedOut, access.CodeDeadline, nil)
 	case status == 0 && timedOut(err):
 		return fail(access.TimedOut, access.CodeUpstreamTimeout, service)
-	case status == 0:
+	case status == 0 && broken(err):
 		return fail(access.Unavailable, access.CodeUpstreamFailed, service)
 	case status == http.StatusBadRequest:
 		return fail(access.Unprocessable, access.CodePlatformRefused, access.Args{"reason": quoted(text)})
@@ -67,6 +72,9 @@ func Failure(err error, c Call) *access.Error {
 		return fail(access.TooMany, access.CodeQuota, service)
 	case status == http.StatusForbidden:
 		args := access.Args{"permission": c.Permission, "resource": c.Resource, "account": c.Account}
+		if id := violation(err); id != "" {
+			args["violation"] = id
+		}
 		return fail(access.Upstream, access.CodeServiceNotAllowed, args)
 	case status == http.StatusNotFound:
 		return fail(access.NotFound, access.CodeUnknownResource, resource)
@@ -74,7 +82,7 @@ func Failure(err error, c Call) *access.Error {
 		return fail(access.Conflict, access.CodeConflict, resource)
 	case status == http.StatusServiceUnavailable:
 		return fail(access.Unavailable, access.CodeUpstreamFailed, service)
-	case status == http.StatusGatewayTimeout:
+	case status == http.StatusRequestTimeout, status == http.StatusGatewayTimeout:
 		return fail(access.TimedOut, access.CodeUpstreamTimeout, service)
 	}
 	return fail(access.Upstream, access.CodeUpstreamFailed, service)
@@ -92,6 +100,22 @@ func answerOf(err error) (status int, text string) {
 		return gax.HTTPCode(), gax.Error()
 	}
 	return 0, err.Error()
+}
+
+var vpcViolation = regexp.MustCompile(`(?i)vpcServiceControlsUniqueIdentifier"?\s*[:=]\s*"?([A-Za-z0-9_-]{1,128})`)
+
+// violation is the id under which an administrator finds a refusal of VPC Service
+// Controls in the log. It stands at the end of a long text, or in the details.
+func violation(err error) string {
+	_, text := answerOf(err)
+	var rest *googleapi.Error
+	if errors.As(err, &rest) {
+		text += " " + rest.Body[:min(len(rest.Body), 64<<10)]
+	}
+	if id := vpcViolation.FindStringSubmatch(text); id != nil {
+		return id[1]
+	}
+	return ""
 }
 
 // overRate recognises the 403s with which Workspace APIs say 429.
@@ -114,6 +138,17 @@ func timedOut(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
+// broken is whether the connection broke or could not be made.
+func broken(err error) bool {
+	for _, cause := range []error{syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	var n *net.OpError
+	return errors.As(err, &n)
+}
+
 // cause keeps the error for errors.As and prints as one short line: what Google
 // writes may hold line breaks and what the caller sent.
 type cause struct {
@@ -121,22 +156,14 @@ type cause struct {
 	err     error
 }
 
-// vpcViolation is the id under which an administrator finds a refusal of VPC
-// Service Controls in the log. It stands at the end of a long text.
-var vpcViolation = regexp.MustCompile(`vpcServiceControlsUniqueIdentifier"?\s*:\s*"?([A-Za-z0-9_-]{1,128})`)
-
 func (c *cause) Error() string {
 	status, text := answerOf(c.err)
 	line := c.service + ": " + quoted(text)
 	if status != 0 {
 		line = fmt.Sprintf("%s answered %d: %s", c.service, status, quoted(text))
 	}
-	var rest *googleapi.Error
-	if errors.As(c.err, &rest) {
-		text += rest.Body
-	}
-	if id := vpcViolation.FindStringSubmatch(text); id != nil {
-		line += " (VPC Service Controls, unique identifier " + id[1] + ")"
+	if id := violation(c.err); id != "" {
+		line += " (VPC Service Controls, unique identifier " + id + ")"
 	}
 	return line
 }

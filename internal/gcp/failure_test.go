@@ -36,6 +36,7 @@ func TestWhatAFailedCallMeans(t *testing.T) {
 		{answered(403, "userRateLimitExceeded", "x"), access.TooMany, access.CodeQuota},
 		{answered(403, "quotaExceeded", "x"), access.TooMany, access.CodeQuota},
 		{answered(404, "notFound", "x"), access.NotFound, access.CodeUnknownResource},
+		{answered(408, "", "x"), access.TimedOut, access.CodeUpstreamTimeout},
 		{answered(409, "aborted", "x"), access.Conflict, access.CodeConflict},
 		{answered(412, "conditionNotMet", "x"), access.Conflict, access.CodeConflict},
 		{answered(418, "", "x"), access.Upstream, access.CodeUpstreamFailed},
@@ -48,7 +49,7 @@ func TestWhatAFailedCallMeans(t *testing.T) {
 		{context.Canceled, access.TimedOut, access.CodeDeadline},
 		{syscall.ECONNRESET, access.Unavailable, access.CodeUpstreamFailed},
 		{io.ErrUnexpectedEOF, access.Unavailable, access.CodeUpstreamFailed},
-		{errors.New("invalid character '<' looking for beginning of value"), access.Unavailable, access.CodeUpstreamFailed},
+		{errors.New("invalid character '<' looking for beginning of value"), access.Upstream, access.CodeUpstreamFailed},
 	} {
 		e := gcp.Failure(c.err, call)
 		if e.Kind != c.kind || e.Code != c.code {
@@ -89,7 +90,7 @@ func TestVPCServiceControlsIdIsKept(t *testing.T) {
 		&googleapi.Error{Code: 403, Message: strings.Repeat("Request is prohibited. ", 40) + "vpcServiceControlsUniqueIdentifier: AbC-1_x"},
 		&googleapi.Error{Code: 403, Message: "no", Body: `{"error":{"details":[{"metadata":{"vpcServiceControlsUniqueIdentifier": "AbC-1_x"}}]}}`},
 	} {
-		if e := gcp.Failure(err, call); !strings.Contains(e.Error(), "AbC-1_x") {
+		if e := gcp.Failure(err, call); !strings.Contains(e.Error(), "AbC-1_x)") || e.Args["violation"] != "AbC-1_x" {
 			t.Errorf("lost: %v", e)
 		}
 	}
@@ -152,4 +153,18 @@ func TestReadSurvivesAResetConnection(t *testing.T) {
 	if _, err := connect(t, g.URL).IAPKeys(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+func FuzzFailure(f *testing.F) {
+	f.Add(403, "forbidden", "no\r\nSet-Cookie: x", `{"vpcServiceControlsUniqueIdentifier":"x"}`)
+	f.Add(400, "", "\xff\xfe"+strings.Repeat("\u202e", 200), "")
+	f.Add(0, "", "", "")
+	f.Fuzz(func(t *testing.T, status int, reason, message, body string) {
+		e := gcp.Failure(&googleapi.Error{Code: status, Message: message, Body: body, Errors: []googleapi.ErrorItem{{Reason: reason}}}, call)
+		for _, text := range []string{e.Error(), e.Args["reason"], e.Args["violation"]} {
+			if strings.ContainsAny(text, "\r\n\x1b\x00\u202e") || len(text) > 4000 {
+				t.Errorf("unfit to be shown: %q", text)
+			}
+		}
+	})
 }

@@ -2,11 +2,8 @@ package gcp
 
 import (
 	"context"
-	"errors"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"syscall"
 	"time"
 )
 
@@ -66,10 +63,5 @@ func passing(err error) bool {
 	if status, _ := answerOf(err); status != 0 {
 		return status == http.StatusTooManyRequests || status >= 500 || overRate(err)
 	}
-	for _, broken := range []error{syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
-		if errors.Is(err, broken) {
-			return true
-		}
-	}
-	return false
+	return broken(err) && !timedOut(err)
 }

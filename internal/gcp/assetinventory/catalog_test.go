@@ -179,7 +179,7 @@ func TestUpstreamFailures(t *testing.T) {
 		{":batchGet", gcptest.Refuse(500, "x"), access.Upstream, access.CodeUpstreamFailed},
 		{":batchGet", gcptest.Refuse(503, "x"), access.Unavailable, access.CodeUpstreamFailed},
 		{":batchGet", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, access.Unavailable, access.CodeUpstreamFailed},
-		{":batchGet", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>")) }, access.Unavailable, access.CodeUpstreamFailed},
+		{":batchGet", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>")) }, access.Upstream, access.CodeUpstreamFailed},
 		{":batchGet", func(w http.ResponseWriter, r *http.Request) { gcptest.Answer(w, map[string]any{}) }, access.NotFound, access.CodeUnknownResource},
 		{":getIamPolicy", gcptest.Refuse(403, "forbidden"), access.Upstream, access.CodeServiceNotAllowed},
 		{":getIamPolicy", gcptest.Refuse(404, "notFound"), access.NotFound, access.CodeUnknownResource},

@@ -1,6 +1,7 @@
 package assetinventory
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -61,6 +62,8 @@ func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 		err = l.confirm(ctx)
 	}
 	people.Wait()
+	// Look-ups end in any order; pages and logs should not differ by it.
+	slices.SortFunc(l.warnings, func(a, b *access.Error) int { return cmp.Compare(a.Error(), b.Error()) })
 	if err == nil && ctx.Err() != nil {
 		err = gcp.Failure(ctx.Err(), gcp.Call{Service: "Google Cloud"})
 	}
@@ -182,7 +185,7 @@ func (l *look) standing(own *iampolicy.Policy) access.Standing {
 			s.Warnings = append(s.Warnings, unreadable(group, nil))
 		}
 	}
-	activations, warnings := iampolicy.Activations(l.q.Resource, own)
+	activations, warnings := own.Activations(l.q.Resource)
 	s.Activations, s.Warnings = activations, append(s.Warnings, warnings...)
 	return s
 }

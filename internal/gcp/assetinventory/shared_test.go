@@ -1,0 +1,55 @@
+package assetinventory
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+)
+
+func TestSharedAnswersAreBounded(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	calls := 0
+	s := newShared(func() time.Time { return now }, 3, time.Minute, func(_ context.Context, key string) (string, error) {
+		calls++
+		if key == "bad" {
+			return "", errors.New("bad")
+		}
+		return key, nil
+	})
+	for i := range 10 {
+		now = now.Add(time.Second)
+		if v, at, err := s.get(t.Context(), strconv.Itoa(i), time.Hour); v != strconv.Itoa(i) || at != now || err != nil {
+			t.Errorf("got %q, %s, %v", v, at, err)
+		}
+		if len(s.kept) > 3 {
+			t.Fatalf("keeps %d", len(s.kept))
+		}
+	}
+	// The oldest went first.
+	for key, known := range map[string]bool{"6": false, "7": true, "8": true, "9": true} {
+		if _, _, ok := s.last(key, time.Hour); ok != known {
+			t.Errorf("%s is kept: %v", key, ok)
+		}
+	}
+	if _, _, err := s.get(t.Context(), "bad", time.Hour); err == nil {
+		t.Error("no error")
+	}
+	if _, _, ok := s.last("bad", time.Hour); ok || len(s.kept) != 3 {
+		t.Error("a failure was kept")
+	}
+	calls = 0
+	s.get(t.Context(), "9", 0)
+	if s.get(t.Context(), "9", time.Hour); calls != 1 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+func TestNothingIsKeptWhereNothingMayBe(t *testing.T) {
+	s := newShared(time.Now, 0, time.Minute, func(_ context.Context, key string) (string, error) { return key, nil })
+	s.get(t.Context(), "x", 0)
+	if len(s.kept) != 0 {
+		t.Error("kept")
+	}
+}
