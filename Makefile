@@ -1,0 +1,78 @@
+# make run     try it: http://localhost:8080, everything included
+# make test    everything that CI runs; installs what the tests need
+# make check   format, vet, staticcheck, layering, go.mod, generated documents
+# make bench   the benchmarks
+# make fuzz    every fuzz target for FUZZTIME
+# make build   bin/jitaccess, static
+# make image   the container image, with BUILDER
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: run test check fmt vet lint layering tidy packages bench fuzz build image clean
+
+# Go where its installer puts it counts, also when it is not in the path.
+export PATH := $(PATH):/usr/local/go/bin
+# Without a home, go does not know where its caches are.
+ifeq ($(HOME),)
+export HOME := $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+endif
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BUILDER ?= docker
+IMAGE ?= jitaccess
+FUZZTIME ?= 30s
+# What is measured and how often; see docs/performance.md.
+BENCH ?= .
+BENCHTIME ?= 1s
+
+# gcc and the C library are for the race detector, the others for tests with a real
+# mail server and a real browser.
+PACKAGES := ca-certificates chromium gcc libc6-dev libsasl2-modules postfix sasl2-bin
+
+run:
+	go run ./cmd/jitaccess sandbox
+
+# The seeds of the fuzz targets run as tests.
+test: packages check
+	go test -race -v -timeout 20m ./... 2>&1 | awk -f .ci/report.awk
+
+packages:
+	.ci/packages $(PACKAGES)
+
+check: fmt vet lint layering tidy
+
+fmt:
+	@unformatted=$$(gofmt -l cmd internal web); \
+	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+
+vet:
+	go vet ./...
+
+lint:
+	go tool staticcheck ./...
+
+layering:
+	go test -run '^TestLayering' ./cmd/jitaccess
+
+tidy:
+	go mod tidy -diff
+
+bench:
+	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+fuzz:
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+		grep -o '^func Fuzz[A-Za-z0-9_]*' "$$file" | while read -r _ target; do \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
+		done; \
+	done
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/jitaccess ./cmd/jitaccess
+
+image:
+	$(BUILDER) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+clean:
+	rm -rf bin
