@@ -1,0 +1,20 @@
+# The build, on the machine's own platform whatever the target is.
+FROM --platform=$BUILDPLATFORM docker.io/library/golang:1.26 AS build
+WORKDIR /source
+COPY go.mod go.sum ./
+RUN go mod download
+COPY cmd cmd
+COPY internal internal
+COPY web web
+ARG VERSION=dev TARGETOS=linux TARGETARCH=amd64
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
+    -ldflags "-s -w -X main.version=$VERSION" -o /jitaccess ./cmd/jitaccess
+
+# Nothing but the program and whom to trust: no shell, no package manager, no root.
+# The time zones are in the program.
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /jitaccess /jitaccess
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["/jitaccess"]
