@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"jitaccess/internal/sandbox/google"
 )
 
 const assertion = "X-Goog-Iap-Jwt-Assertion"
@@ -300,6 +303,38 @@ func TestPolicyPageShowsWhoHasWhat(t *testing.T) {
 		if response, _ := do(t, c, "GET", s.URL()+"/sandbox/policy?resource="+bad, ""); response.StatusCode != http.StatusNotFound {
 			t.Errorf("resource %q: %d, want 404", bad, response.StatusCode)
 		}
+	}
+}
+
+func TestPolicyPageMarksWhatChanged(t *testing.T) {
+	s := start(t, http.NotFound)
+	a, _ := people(t, s)
+	resource := "projects/" + s.Cloud().ProjectID()
+	const role = "roles/storage.objectViewer"
+	if s.Cloud().Allowed("user:"+a.Email, role, resource, time.Now()) {
+		t.Fatalf("%s has %s already", a.Email, role)
+	}
+	err := s.Cloud().SetPolicy(resource, google.Policy{Bindings: []google.Binding{
+		{Role: "roles/browser", Members: []string{"group:nobody@example.com"}},
+		{Role: role, Members: []string{"user:" + a.Email}, Condition: &google.Condition{Title: "<i>", Expression: `request.time < timestamp("2100-01-01T00:00:00Z")`}},
+		{Role: "roles/storage.admin", Members: []string{"user:" + a.Email}, Condition: &google.Condition{Title: "over", Expression: `request.time < timestamp("2000-01-01T00:00:00Z")`}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := browser(t)
+	// Without a resource it is the one that has changed.
+	_, page := signIn(t, c, s, a.Email, "/sandbox/policy")
+	for _, want := range []string{
+		"IAM policy of " + resource, "since the start", "with a condition", "&lt;i&gt;",
+		"<code>" + role + "</code>",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(page, "<code>roles/storage.admin</code>") {
+		t.Error("a role that is over counts as held")
 	}
 }
 

@@ -199,8 +199,12 @@ func TestMailServerRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c, err := smtp.NewClientStartTLS(connection, &tls.Config{ServerName: "localhost", RootCAs: x509.NewCertPool()}); err == nil {
+		c, err := smtp.NewClientStartTLS(connection, &tls.Config{ServerName: "localhost", RootCAs: x509.NewCertPool()})
+		if err == nil {
+			err = c.Noop() // shakes hands
 			c.Close()
+		}
+		if err == nil {
 			t.Error("want an error")
 		}
 	})

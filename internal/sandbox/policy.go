@@ -59,6 +59,17 @@ func (s *Sandbox) readPolicy(resource string) (shownPolicy, error) {
 		b.New = s.baseline != nil && slices.ContainsFunc(b.keys(resource), func(key string) bool { return !s.baseline[key] })
 		shown.Bindings = append(shown.Bindings, b)
 	}
+	// What is new comes first, where it is seen.
+	slices.SortStableFunc(shown.Bindings, func(a, b shownBinding) int {
+		switch {
+		case a.New == b.New:
+			return 0
+		case a.New:
+			return -1
+		default:
+			return 1
+		}
+	})
 	return shown, nil
 }
 

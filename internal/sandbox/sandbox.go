@@ -202,7 +202,8 @@ func ServeGoogle(ctx context.Context, address string, out io.Writer) error {
 		return err
 	}
 	o := withDefaults(Options{GoogleAddress: address})
-	cloud, err := google.New(google.Options{Now: o.Now, Random: o.Random})
+	organization := google.Believable(o.Now())
+	cloud, err := google.New(google.Options{Now: o.Now, Random: o.Random, Organization: organization})
 	if err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func ServeGoogle(ctx context.Context, address string, out io.Writer) error {
 	if err != nil {
 		return errors.Join(err, server.close())
 	}
-	fmt.Fprintf(out, googleInstructions, net.JoinHostPort("localhost", server.port()), token, cloud.ProjectID())
+	fmt.Fprintf(out, googleInstructions, net.JoinHostPort("localhost", server.port()), token, organization.Projects[0].ID)
 	failed := server.serve(cloud.Handler())
 	select {
 	case err := <-failed:
