@@ -6,7 +6,7 @@ RUN go mod download
 COPY cmd cmd
 COPY internal internal
 COPY web web
-ARG VERSION=dev TARGETOS=linux TARGETARCH=amd64
+ARG VERSION=dev TARGETOS TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
     -ldflags "-s -w -X main.version=$VERSION" -o /jitaccess ./cmd/jitaccess
 
