@@ -6,6 +6,7 @@
 /^ *--- PASS/ { passed++; next }
 /^ *--- FAIL/ { failed++ }
 /^ *--- SKIP/ { skipped++; print }
+/NOT RUN/      { print; next }
 /^ok  \t/     { packages++; buffer = ""; print; fflush(); next }
 /^\?   \t/    { next }
 /^FAIL\t/     { broken++; printf "%s", buffer; buffer = ""; print; fflush(); next }
