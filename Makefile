@@ -9,7 +9,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt vet lint layering tidy packages bench fuzz build image clean
+.PHONY: run test check fmt vet lint layering documents tidy packages bench fuzz build image clean
 
 # Go where its installer puts it counts, also when it is not in the path.
 export PATH := $(PATH):/usr/local/go/bin
@@ -40,7 +40,7 @@ test: packages check
 packages:
 	.ci/packages $(PACKAGES)
 
-check: fmt vet lint layering tidy
+check: fmt vet lint layering documents tidy
 
 fmt:
 	@unformatted=$$(gofmt -l cmd internal web); \
@@ -54,6 +54,9 @@ lint:
 
 layering:
 	go test -run '^TestLayering' ./cmd/jitaccess
+
+documents:
+	go test -run '^TestDocumentation' ./internal/config
 
 tidy:
 	go mod tidy -diff
