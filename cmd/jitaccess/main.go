@@ -13,9 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	// The image has no time zones of its own.
-	_ "time/tzdata"
 )
 
 // version is set when a release is built.

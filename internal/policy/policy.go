@@ -38,11 +38,9 @@ func (i Instance) Of(_ access.EntitlementID, self bool) access.Terms {
 // CheckJustification applies the operator's rule to a justification that has
 // passed access.CheckJustification. The error is CodeJustificationRule.
 func (i Instance) CheckJustification(text string) error {
-	// A pattern matches as a whole, whether or not the operator anchored it; the
-	// leftmost-longest match tells, where the first match might be a shorter one.
-	pattern := i.Justification.Copy()
-	pattern.Longest()
-	if at := pattern.FindStringIndex(text); at == nil || at[0] != 0 || at[1] != len(text) {
+	// A pattern matches as a whole, whether or not the operator anchored it. What
+	// compiles alone compiles in a group.
+	if !regexp.MustCompile(`^(?:` + i.Justification.String() + `)$`).MatchString(text) {
 		return &access.Error{Kind: access.Invalid, Code: access.CodeJustificationRule, Field: "justification",
 			Args: access.Args{"hint": i.JustificationHint}}
 	}

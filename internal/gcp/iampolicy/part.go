@@ -1,7 +1,6 @@
 package iampolicy
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 // part is a binding that was made from another one; raw is nil when it would have
 // no members.
 type part struct {
-	raw     json.RawMessage
+	raw     []byte
 	binding Binding
 }
 
@@ -21,13 +20,13 @@ type part struct {
 // do not know too.
 func split(e element, b Binding, out func(access.Principal) bool) (rest, taken part) {
 	fields := parsed(e.raw)
-	var raw []json.RawMessage
-	if err := decode(fields, "members", &raw); err != nil {
+	var raw [][]byte
+	if err := decode(fields, "members", func(value []byte) (err error) { raw, err = splitArray(value); return err }); err != nil {
 		panic(err) // was read by Parse
 	}
 	rest.binding, taken.binding = b, b
 	rest.binding.Members, taken.binding.Members = nil, nil
-	var kept, gone []json.RawMessage
+	var kept, gone [][]byte
 	for i, text := range b.Members {
 		if m, ok := member(text); ok && out(m) {
 			gone, taken.binding.Members = append(gone, raw[i]), append(taken.binding.Members, text)
@@ -57,8 +56,8 @@ func (p part) until(w access.Window, resource string) (part, error) {
 		return part{}, fmt.Errorf("the shortened binding would not be read as meant: %w", err)
 	}
 	fields := parsed(p.raw)
-	var raw json.RawMessage
-	if err := decode(fields, "condition", &raw); err != nil {
+	var raw []byte
+	if err := decode(fields, "condition", func(value []byte) error { raw = value; return nil }); err != nil {
 		panic(err) // was read by Parse
 	}
 	p.raw = joinObject(set(fields, "condition", joinObject(set(parsed(raw), "expression", encode(expression)))))
@@ -74,7 +73,7 @@ func parsed(raw []byte) []field {
 	return fields
 }
 
-func joinArray(items []json.RawMessage) []byte {
+func joinArray(items [][]byte) []byte {
 	out := []byte{'['}
 	for i, item := range items {
 		if i > 0 {

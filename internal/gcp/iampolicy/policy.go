@@ -28,7 +28,7 @@ type Policy struct {
 
 // element is one binding.
 type element struct {
-	raw json.RawMessage
+	raw []byte
 	// own is nil when the binding is not ours.
 	own *own
 	// err is why a binding that seems to be ours cannot be understood; it is then
@@ -63,16 +63,19 @@ func Parse(raw []byte) (*Policy, error) {
 }
 
 func parse(raw []byte) (*Policy, error) {
+	if !json.Valid(raw) {
+		return nil, errors.New("not JSON")
+	}
 	fields, err := splitObject(raw)
 	if err != nil {
 		return nil, err
 	}
 	p := &Policy{fields: fields}
-	if err := decode(fields, "etag", &p.etag); err != nil {
-		return nil, err
-	}
-	var bindings []json.RawMessage
-	if err := decode(fields, "bindings", &bindings); err != nil {
+	var bindings [][]byte
+	if err := errors.Join(decode(fields, "etag", text(&p.etag)), decode(fields, "bindings", func(raw []byte) (err error) {
+		bindings, err = splitArray(raw)
+		return err
+	})); err != nil {
 		return nil, err
 	}
 	for _, raw := range bindings {
@@ -93,24 +96,32 @@ func parseBinding(raw []byte) (Binding, error) {
 		return Binding{}, err
 	}
 	var b Binding
-	var condition json.RawMessage
-	if err := errors.Join(decode(fields, "role", &b.Role), decode(fields, "members", &b.Members),
-		decode(fields, "condition", &condition)); err != nil {
-		return Binding{}, err
+	err = errors.Join(
+		decode(fields, "role", text(&b.Role)),
+		decode(fields, "members", texts(&b.Members)),
+		decode(fields, "condition", func(raw []byte) error {
+			if string(raw) == "null" {
+				return nil
+			}
+			b.Condition = &Condition{}
+			return parseCondition(raw, b.Condition)
+		}))
+	return b, err
+}
+
+func parseCondition(raw []byte, c *Condition) error {
+	fields, err := splitObject(raw)
+	if err != nil {
+		return err
 	}
-	if len(condition) == 0 || string(condition) == "null" {
-		return b, nil
-	}
-	if fields, err = splitObject(condition); err != nil {
-		return Binding{}, err
-	}
-	b.Condition = &Condition{}
-	return b, errors.Join(decode(fields, "title", &b.Condition.Title), decode(fields, "description", &b.Condition.Description),
-		decode(fields, "expression", &b.Condition.Expression))
+	return errors.Join(
+		decode(fields, "title", text(&c.Title)),
+		decode(fields, "description", text(&c.Description)),
+		decode(fields, "expression", text(&c.Expression)))
 }
 
 // append adds a binding. It is for policies that nobody else has seen yet.
-func (p *Policy) append(raw json.RawMessage, b Binding) {
+func (p *Policy) append(raw []byte, b Binding) {
 	o, err := recognise(b)
 	p.elements = append(p.elements, element{raw: raw, own: o, err: err})
 	p.bindings = append(p.bindings, b)

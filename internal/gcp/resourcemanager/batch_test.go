@@ -71,7 +71,7 @@ func TestABatchThatIsRefusedIsSplitByRequest(t *testing.T) {
 }
 
 func TestARequestThatFailsItsCheckLeavesTheBatchAlone(t *testing.T) {
-	refusal := &access.Error{Kind: access.NotAllowed, Code: access.CodeCallerLost}
+	refusal := &access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost}
 	for name, check := range map[string]func(i int) error{
 		"an error": func(i int) error {
 			if i == 2 {

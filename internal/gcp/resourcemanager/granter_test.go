@@ -196,7 +196,7 @@ func TestThreat30_CheckRunsOnEveryPolicyThatIsRead(t *testing.T) {
 			}
 			return nil
 		}
-		refused := &access.Error{Kind: access.NotAllowed, Code: access.CodeCallerLost}
+		refused := &access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost}
 		checks := 0
 		grant := grantTo("alice@example.com", idA, "roles/run.admin")
 		_, err := granterOf(g).Grant(t.Context(), grant, query(grant), func(access.Standing) error {

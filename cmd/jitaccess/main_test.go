@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// lockedBuffer is a bytes.Buffer that several goroutines may write to.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestRun(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		env  map[string]string
+		code int
+		says []string
+	}{
+		{"version", []string{"version"}, nil, exitOK, []string{"dev"}},
+		{"an unknown command", []string{"deploy"}, nil, exitUsage, []string{`"deploy"`, "serve, sandbox"}},
+		{"serve takes no arguments", []string{"serve", "--port"}, nil, exitUsage, []string{"environment"}},
+		{"an unknown flag", []string{"sandbox", "--nonsense"}, nil, exitUsage, []string{"nonsense"}},
+		{"a sandbox that others could reach", []string{"sandbox", "--address", "0.0.0.0:0"}, nil, exitFailure, []string{"127.0.0.1"}},
+		{"every fault of the configuration at once", nil, map[string]string{
+			"ACTIVATION_TIMEOUT": "2h", "JUSTIFICATION_PATTERN": "(?<!x)y", "SMTP_SENDER_ADDRESS": "me@example.com", "SMTP_PORT": "25",
+			"SMTP_PASSWORD": "canary-4711", "RESOURCE_SCOPE": "everything", "K_SERVICE": "jitaccess",
+		}, exitUsage, []string{"nothing was started", "ACTIVATION_TIMEOUT", "JUSTIFICATION_PATTERN", "SMTP_PORT", "RESOURCE_SCOPE", "RESOURCE_CATALOG", "AssetInventory", "RESOURCE_CUSTOMER_ID"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var out bytes.Buffer
+			code := run(context.Background(), test.args, func(name string) string { return test.env[name] }, &out, &out)
+			if code != test.code {
+				t.Errorf("exit status %d, want %d", code, test.code)
+			}
+			for _, text := range test.says {
+				if !strings.Contains(out.String(), text) {
+					t.Errorf("does not say %q:\n%s", text, out.String())
+				}
+			}
+			if strings.Contains(out.String(), "canary") {
+				t.Errorf("shows a secret:\n%s", out.String())
+			}
+		})
+	}
+}
+
+// TestServeAnswersBeforeItKnowsWhoItIs: a metadata server that is away is never a
+// start fault. Until it answers the service is alive, and unavailable.
+func TestServeAnswersBeforeItKnowsWhoItIs(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := free.Addr().String()
+	free.Close()
+	t.Setenv("GCE_METADATA_HOST", away)
+	env := map[string]string{
+		"K_SERVICE": "jitaccess", "PORT": freePort(t), "RESOURCE_CATALOG": "AssetInventory", "RESOURCE_CUSTOMER_ID": "C1", "RESOURCE_SCOPE": "organizations/1",
+		"GCE_METADATA_HOST": away,
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan int, 1)
+	var out lockedBuffer
+	go func() { done <- run(ctx, nil, func(name string) string { return env[name] }, &out, &out) }()
+	base := "http://127.0.0.1:" + env["PORT"]
+	if status, body := get(t, base+"/health/alive"); status != 200 || !json.Valid([]byte(body)) {
+		t.Errorf("alive: %d %s", status, body)
+	}
+	for _, path := range []string{"/", "/health/ready", "/api/policy"} {
+		if status, _ := get(t, base+path); status != 503 {
+			t.Errorf("%s: %d, want 503", path, status)
+		}
+	}
+	stop()
+	if code := <-done; code != exitOK {
+		t.Errorf("exit status %d after being told to stop:\n%s", code, out.String())
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// get asks until the server listens.
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		answer, err := http.Get(url)
+		if err == nil {
+			defer answer.Body.Close()
+			body, err := io.ReadAll(answer.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer.StatusCode, string(body)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"jitaccess/internal/config"
+	"jitaccess/internal/sandbox"
+)
+
+// runSandbox runs the service as in production, against a Google Cloud in this
+// process. Only the environment that it is given says that it is one.
+func runSandbox(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	address := flags.String("address", "localhost:8080", "where to listen; loopback only")
+	google := flags.String("google", "", "run the Google Cloud alone, on this loopback address")
+	journal := flags.Bool("log", false, "print the service's log")
+	if err := flags.Parse(args); err != nil {
+		return exitUsage
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "jitaccess: sandbox takes no argument %q\n", flags.Arg(0))
+		return exitUsage
+	}
+	if *google != "" {
+		if err := sandbox.ServeGoogle(ctx, *google, stdout); err != nil {
+			fmt.Fprintf(stderr, "jitaccess: %v\n", err)
+			return exitFailure
+		}
+		return exitOK
+	}
+	out := io.Discard
+	if *journal {
+		out = stdout
+	}
+	if err := trySandbox(ctx, *address, stdout, stderr, out); err != nil {
+		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+func trySandbox(ctx context.Context, address string, stdout, stderr, log io.Writer) error {
+	s, err := sandbox.Start(ctx, sandbox.Options{Address: address, Log: slog.New(slog.NewTextHandler(stderr, nil))})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	environment := s.Environment()
+	// Google's own metadata client reads this one from the process.
+	if err := os.Setenv("GCE_METADATA_HOST", environment["GCE_METADATA_HOST"]); err != nil {
+		return err
+	}
+	c, err := config.Read(func(name string) string { return environment[name] })
+	if err != nil {
+		return err
+	}
+	handler, err := start(ctx, c, s.MailRoots(), log)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "jitaccess sandbox\n\n  Open  %s\n\nIt has a Google Cloud, people and a mailbox of its own. Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C).\n", s.URL())
+	return s.Serve(handler)
+}

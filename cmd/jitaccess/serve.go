@@ -1,0 +1,322 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/assetinventory"
+	"jitaccess/internal/gcp/directory"
+	"jitaccess/internal/gcp/iamcredentials"
+	"jitaccess/internal/gcp/resourcemanager"
+	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/identity"
+	"jitaccess/internal/jose"
+	"jitaccess/internal/journal"
+	"jitaccess/internal/mail"
+	"jitaccess/internal/policy"
+	"jitaccess/internal/server"
+	"jitaccess/internal/token"
+)
+
+// serve runs the service until ctx ends, and then lets what is under way finish.
+func serve(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		fmt.Fprintf(stderr, "jitaccess: serve takes no arguments; it is configured by its environment\n")
+		return exitUsage
+	}
+	c, err := config.Read(env)
+	if err != nil {
+		fmt.Fprintf(stderr, "jitaccess: the configuration is wrong; nothing was started\n%v\n", err)
+		return exitUsage
+	}
+	c.Warnings = append(c.Warnings, config.Unknown(os.Environ())...)
+	listener, err := net.Listen("tcp", ":"+strconv.Itoa(c.Server.Port))
+	if err != nil {
+		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
+		return exitFailure
+	}
+	gate := &gate{}
+	stopped := make(chan error, 2)
+	httpServer := newHTTPServer(gate)
+	go func() { stopped <- httpServer.Serve(listener) }()
+	go func() {
+		handler, err := start(ctx, c, nil, stdout)
+		if err != nil {
+			stopped <- err
+			return
+		}
+		gate.open(handler)
+	}()
+
+	select {
+	case err = <-stopped:
+	case <-ctx.Done():
+		err = nil
+	}
+	// The platform gives 10 seconds before it kills; an action may take longer, and
+	// is then finished by whoever repeats it.
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 9*time.Second)
+	defer cancel()
+	if closing := httpServer.Shutdown(shutdown); err == nil {
+		err = closing
+	}
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+func newHTTPServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       20 * time.Second,
+		// Longer than any action, so that its answer gets out.
+		WriteTimeout:   40 * time.Second,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 32 << 10,
+	}
+}
+
+// gate answers while the service finds out who it is: alive, and unavailable for
+// anything else, so that nothing is handled half-started.
+type gate struct{ handler atomic.Pointer[http.Handler] }
+
+func (g *gate) open(h http.Handler) { g.handler.Store(&h) }
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := g.handler.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.URL.Path == "/health/alive" {
+		io.WriteString(w, `{"healthy":true,"details":{}}`)
+		return
+	}
+	w.Header().Set("Retry-After", "2")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	io.WriteString(w, `{"message":"The service is starting. Try again in a few seconds.","code":"starting"}`)
+}
+
+// start connects to Google Cloud, trying again until ctx ends, and builds the
+// service. roots are whom the mail server's certificate may come from; nil is the
+// system's.
+func start(ctx context.Context, c *config.Config, roots *x509.CertPool, out io.Writer) (http.Handler, error) {
+	early := slog.New(journal.New(out, c.Google.Project).Handler(slog.LevelInfo))
+	options := gcp.Options{
+		Version:        version,
+		Hosted:         c.Platform != config.Host,
+		Endpoint:       c.Google.Endpoint,
+		ConnectTimeout: c.Google.ConnectTimeout,
+		ReadTimeout:    c.Google.ReadTimeout,
+		WriteTimeout:   c.Google.WriteTimeout,
+		Retry:          gcp.Retry{Sleep: sleep, Random: mathrand.Float64},
+	}
+	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		platform, err := gcp.Connect(ctx, options)
+		if err == nil {
+			return build(ctx, c, platform, roots, out)
+		}
+		early.Error("cannot find out which project and service account this is; trying again", "event", "runtime.startup", "error", err)
+		if sleep(ctx, wait) != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// sleep waits, or returns why not.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// build makes everything once, from the bottom to the top.
+func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, out io.Writer) (http.Handler, error) {
+	log := journal.New(out, platform.Project)
+	logger := slog.New(log.Handler(slog.LevelInfo))
+	for _, warning := range c.Warnings {
+		logger.Warn(warning, "event", "runtime.startup")
+	}
+
+	groups, err := directory.New(ctx, platform, c.Catalog.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	scope, err := access.ParseResource(c.Catalog.Scope)
+	if c.Catalog.Scope == "" {
+		scope, err = access.Project(platform.Project)
+	}
+	if err != nil {
+		return nil, err
+	}
+	policies := resourcemanager.New(resourcemanager.Config{
+		HTTP:           platform.Client,
+		Endpoint:       platform.Endpoint("cloudresourcemanager"),
+		ServiceAccount: platform.ServiceAccount,
+		Now:            time.Now,
+		Random:         mathrand.Float64,
+		Sleep:          sleep,
+	})
+	catalog, err := assetinventory.New(ctx, assetinventory.Config{
+		Platform:       platform,
+		Scope:          scope,
+		Policies:       policies,
+		Directory:      groups,
+		SearchProjects: policies.SearchProjects,
+		ProjectsQuery:  c.Catalog.ProjectsQuery,
+		Now:            time.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	signer, err := iamcredentials.New(ctx, platform)
+	if err != nil {
+		return nil, err
+	}
+	mailer, err := newMailer(ctx, c.Mail, platform, roots)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := newVerifier(c, platform)
+	if err != nil {
+		return nil, err
+	}
+	requests := broker.New(broker.Config{
+		Catalog: catalog,
+		Granter: resourcemanager.NewGranter(policies, catalog),
+		Store: token.NewStore(token.Config{
+			ServiceAccount: platform.ServiceAccount,
+			Signer:         signer,
+			Keys:           jose.NewKeySet(platform.ServiceAccountKeys, time.Now),
+			Lifetime:       c.Requests.Timeout,
+			Now:            time.Now,
+		}),
+		Journal:   log,
+		Notifier:  mailer,
+		Directory: groups,
+		Admins:    c.Requests.Admins,
+		Policy: policy.Instance{
+			JustificationHint: c.Requests.JustificationHint,
+			Justification:     c.Requests.JustificationPattern,
+			MaxDuration:       c.Requests.MaxDuration,
+			DefaultDuration:   min(time.Hour, c.Requests.MaxDuration),
+			MinReviewers:      c.Requests.MinReviewers,
+			MaxReviewers:      c.Requests.MaxReviewers,
+			MaxRoles:          c.Requests.MaxRoles,
+			RequestTimeout:    c.Requests.Timeout,
+		},
+		Now:    time.Now,
+		Random: rand.Reader,
+	})
+	handler, err := server.New(server.Config{
+		Broker:    requests,
+		Identify:  verifier.Identify,
+		PublicURL: c.Server.PublicURL,
+		Platform: server.Platform{
+			AppEngine:     c.Platform == config.AppEngine,
+			CloudRun:      c.Platform == config.CloudRun,
+			ProjectID:     platform.Project,
+			ProjectNumber: platform.ProjectNumber,
+			Region:        platform.Region,
+			Service:       c.Service,
+		},
+		Version: version,
+		Log:     logger,
+		Now:     time.Now,
+		Random:  rand.Reader,
+		Ready: func(ctx context.Context) map[string]error {
+			_, keys := platform.IAPKeys(ctx)
+			_, own := platform.ServiceAccountKeys(ctx)
+			return map[string]error{"IapKeysAreAvailable": keys, "ServiceAccountKeysAreAvailable": own}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	logger.Info("started", "event", "runtime.startup", "version", version,
+		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
+		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(scope), "identity", "iap",
+		"mail", mailer.Enabled(), "ledger", false)
+	return journal.Trace(handler), nil
+}
+
+func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots *x509.CertPool) (*mail.Mailer, error) {
+	secrets, err := secretmanager.New(ctx, platform)
+	if err != nil {
+		return nil, err
+	}
+	mc := mail.Config{
+		Sender:      c.SenderAddress,
+		SenderName:  c.SenderName,
+		Host:        c.Host,
+		Port:        c.Port,
+		ImplicitTLS: c.Port == 465,
+		AllowPlain:  !c.StartTLS,
+		Roots:       roots,
+		Location:    c.TimeZone,
+		Now:         time.Now,
+	}
+	if c.Username != "" && (c.PasswordPath != "" || !c.Password.IsZero()) {
+		mc.Username = c.Username
+		mc.Password = func(ctx context.Context) (string, error) {
+			if c.PasswordPath == "" {
+				return c.Password.Reveal(), nil
+			}
+			value, err := secrets.Access(ctx, c.PasswordPath)
+			return string(value), err
+		}
+	}
+	return mail.New(mc)
+}
+
+// newVerifier verifies IAP's assertions for the audience of the front that the
+// service stands behind.
+func newVerifier(c *config.Config, platform *gcp.Platform) (*identity.Verifier, error) {
+	vc := identity.Config{
+		Profile:   identity.IAP,
+		Keys:      jose.NewKeySet(platform.IAPKeys, time.Now),
+		Audiences: c.Identity.Audiences,
+		Now:       time.Now,
+	}
+	switch {
+	case !c.Identity.VerifyAudience:
+		vc.AnyAudienceOf = platform.ProjectNumber
+	case len(vc.Audiences) > 0:
+	case platform.ProjectNumber == "":
+		return nil, errors.New("set IAP_AUDIENCE: the project number, from which it would be derived, is not known here")
+	case c.Identity.BackendServiceID != "":
+		vc.Audiences = []string{identity.BackendServiceAudience(platform.ProjectNumber, c.Identity.BackendServiceID)}
+	case c.Platform == config.AppEngine:
+		vc.Audiences = []string{identity.AppEngineAudience(platform.ProjectNumber, platform.Project)}
+	case c.Platform == config.CloudRun && platform.Region != "":
+		vc.Audiences = []string{identity.CloudRunAudience(platform.ProjectNumber, platform.Region, c.Service)}
+	default:
+		return nil, errors.New("set IAP_AUDIENCE: it cannot be derived on this platform")
+	}
+	return identity.New(vc)
+}

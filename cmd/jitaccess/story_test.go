@@ -1,0 +1,334 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+var screenshots = flag.String("screenshots", "", "write a picture of every page that the story visits into this folder")
+
+// startSandbox runs `jitaccess sandbox` as a person would, on a free port, and
+// returns its address. There is one at a time, since Google's metadata client reads
+// its host from the process's environment.
+func startSandbox(t *testing.T, log io.Writer) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	read, write := io.Pipe()
+	done := make(chan int, 1)
+	if log == nil {
+		log = io.Discard
+	}
+	go func() {
+		err := trySandbox(ctx, "localhost:0", write, os.Stderr, log)
+		write.CloseWithError(fmt.Errorf("the sandbox ended: %w", err))
+		done <- 0
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	open := regexp.MustCompile(`http://localhost:\d+`)
+	for lines := bufio.NewScanner(read); lines.Scan(); {
+		if found := open.FindString(lines.Text()); found != "" {
+			go io.Copy(io.Discard, read)
+			return found
+		}
+	}
+	t.Fatal("the sandbox did not say where it is")
+	return ""
+}
+
+// browser is a headless Chromium with one tab. Its methods end the test when the
+// page is not as it should be.
+type browser struct {
+	t      *testing.T
+	ctx    context.Context
+	origin string
+	script bool
+	shots  int
+}
+
+func openBrowser(t *testing.T, origin string, script bool) *browser {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("Chromium is missing; `make test` installs it")
+	}
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.UserDataDir(t.TempDir()),
+	}
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
+	t.Cleanup(cancel)
+	ctx, timeout := context.WithTimeout(ctx, 3*time.Minute)
+	t.Cleanup(timeout)
+	b := &browser{t: t, ctx: ctx, origin: origin, script: script}
+	b.do(chromedp.Navigate("about:blank"))
+	if !script {
+		if _, err := chromedp.Run(ctx, func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+			_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+			return chromedp.Void{}, err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// open goes to a path of the sandbox, or to an address.
+func (b *browser) open(where string) {
+	b.t.Helper()
+	if strings.HasPrefix(where, "/") {
+		where = b.origin + where
+	}
+	b.do(chromedp.Navigate(where))
+	b.picture()
+}
+
+// press presses the button with exactly this name and waits for the next page.
+func (b *browser) press(name string) {
+	b.t.Helper()
+	b.follow(fmt.Sprintf(`//button[normalize-space(.)=%q]`, name))
+}
+
+// follow clicks what an XPath finds and waits for the next page.
+func (b *browser) follow(path string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
+	if _, err := chromedp.RunResponse(ctx, chromedp.Click(path, chromedp.NodeVisible)); err != nil {
+		b.t.Fatalf("%s: %v\non the page\n%s", path, err, b.text())
+	}
+	b.picture()
+}
+
+// tick ticks the box beside the text, or takes the choice.
+func (b *browser) tick(text string) {
+	b.t.Helper()
+	b.do(chromedp.Click(fmt.Sprintf(`//label[contains(., %q)]//input`, text)))
+}
+
+// fill writes into the field with the id.
+func (b *browser) fill(id, text string) {
+	b.t.Helper()
+	b.do(chromedp.SendKeys(chromedp.ID(id), text, chromedp.NodeVisible))
+}
+
+func (b *browser) text() string {
+	b.t.Helper()
+	text, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("body")))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.Join(strings.Fields(text), " ")
+}
+
+func (b *browser) sees(texts ...string) {
+	b.t.Helper()
+	page := b.text()
+	for _, text := range texts {
+		if !strings.Contains(page, text) {
+			b.t.Fatalf("the page does not say %q:\n%s", text, page)
+		}
+	}
+}
+
+func (b *browser) seesNot(text string) {
+	b.t.Helper()
+	if page := b.text(); strings.Contains(page, text) {
+		b.t.Fatalf("the page says %q:\n%s", text, page)
+	}
+}
+
+// be becomes one of the sandbox's people.
+func (b *browser) be(name string) {
+	b.t.Helper()
+	b.open("/sandbox/")
+	b.press("Be " + name)
+}
+
+// value is what a script in the page evaluates to; it works with scripting off,
+// too, since the browser's own tools evaluate it.
+func (b *browser) value(script string) string {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](script))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return v
+}
+
+func (b *browser) picture() {
+	if *screenshots == "" {
+		return
+	}
+	b.shots++
+	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	name := strings.ReplaceAll(b.t.Name(), "/", "-")
+	if err := os.WriteFile(filepath.Join(*screenshots, fmt.Sprintf("%s-%02d.png", name, b.shots)), png, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+const project = "shop-orders-prod"
+
+// TestStory plays the whole story in a browser, through the sandbox's Google Cloud
+// over HTTP and its mail server over SMTP with STARTTLS and a log-in.
+func TestStory(t *testing.T) {
+	for _, way := range []struct {
+		name   string
+		script bool
+	}{{"with script", true}, {"without script", false}} {
+		t.Run(way.name, func(t *testing.T) {
+			b := openBrowser(t, startSandbox(t, nil), way.script)
+			story(b)
+		})
+	}
+}
+
+func story(b *browser) {
+	policy := "/sandbox/policy?resource=projects/" + project
+
+	// Alone: a role that needs no approval.
+	b.be("Alice Moreau")
+	b.open("/?projectId=" + project)
+	b.tick("roles/cloudsql.admin")
+	b.press("Continue")
+	b.fill("justification", "Restoring the orders backup <b>now</b>")
+	b.press("Activate now")
+	b.sees("Access granted", "Active now", "End now")
+	b.open(policy)
+	b.sees("Self-approved, justification: Restoring the orders backup")
+	b.open("/access/projects/" + project)
+	b.press("End now")
+	b.sees("Access ended")
+	b.open(policy)
+	b.seesNot("Restoring the orders backup")
+
+	// With a peer: ask, read the mail, look, approve, see the binding.
+	b.open("/access/projects/" + project)
+	b.tick("roles/compute.instanceAdmin.v1")
+	b.press("Continue")
+	b.fill("justification", "Node 7 hangs")
+	b.press("Request access")
+	b.sees("Node 7 hangs", "bob@example.com", "Link for reviewers")
+	if b.script {
+		b.sees("Copy link")
+	}
+	b.open("/sandbox/mailbox")
+	b.sees("alice@example.com requests access to project " + project)
+
+	b.be("Bob Tanaka")
+	b.open("/sandbox/mailbox")
+	b.follow(`(//a[contains(., "requests access to project")])[1]`)
+	b.open(b.value(`document.querySelector("iframe").src`))
+	b.sees("alice@example.com", "Node 7 hangs")
+	link := b.value(`(document.querySelector('a[href*="activation="]') || {}).href || ""`)
+	if !strings.Contains(link, "/?activation=") {
+		b.t.Fatalf("the mail has no link but %q", link)
+	}
+	b.open(link)
+	b.sees("alice@example.com", "Node 7 hangs", "roles/compute.instanceAdmin.v1", "What will be written", "Approved by bob@example.com, justification: Node 7 hangs")
+	b.open(policy)
+	b.seesNot("Node 7 hangs")
+
+	// Somebody who was not asked, and the requester, cannot decide.
+	b.be("Frank Weber")
+	b.open(link)
+	b.seesNot("Node 7 hangs")
+	b.be("Alice Moreau")
+	b.open(link)
+	if found := b.value(`String([...document.querySelectorAll("button")].filter(b => b.textContent.trim() == "Approve").length)`); found != "0" {
+		b.t.Fatal("the requester can approve")
+	}
+
+	b.be("Bob Tanaka")
+	b.open(link)
+	b.press("Approve")
+	b.sees("alice@example.com", "Node 7 hangs")
+	b.open(policy)
+	b.sees("Approved by bob@example.com, justification: Node 7 hangs", "request.time")
+
+	b.be("Alice Moreau")
+	b.open("/sandbox/mailbox")
+	b.sees("Re: alice@example.com requests access to project " + project)
+	b.open("/access/projects/" + project)
+	b.sees("Active now")
+	b.press("End now")
+	b.sees("Access ended")
+
+	// The link of a grant that has ended revives nothing.
+	b.be("Bob Tanaka")
+	b.open(link)
+	if found := b.value(`String([...document.querySelectorAll("button")].filter(b => b.textContent.trim() == "Approve").length)`); found != "0" {
+		b.t.Fatal("a grant that was ended can be approved again")
+	}
+}
+
+// TestScannerChangesNothing opens a link as a mail scanner does: in a browser that
+// runs scripts, and with GET and HEAD, as a reviewer who may approve.
+func TestThreat01_AScannerChangesNothing(t *testing.T) {
+	var log lockedBuffer
+	b := openBrowser(t, startSandbox(t, &log), true)
+	b.be("Alice Moreau")
+	b.open("/access/projects/" + project)
+	b.tick("roles/compute.instanceAdmin.v1")
+	b.press("Continue")
+	b.fill("justification", "Scanner bait")
+	b.press("Request access")
+	link := b.value("document.location.href")
+	b.be("Bob Tanaka")
+	b.open(link)
+	b.sees("Approve")
+
+	for range 50 {
+		for _, method := range []string{"GET", "HEAD"} {
+			r, err := http.NewRequest(method, link, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.AddCookie(&http.Cookie{Name: "sandbox_person", Value: "bob@example.com"})
+			answer, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				t.Fatalf("%s: %s", method, answer.Status)
+			}
+		}
+	}
+	b.open("/sandbox/policy?resource=projects/" + project)
+	b.seesNot("Scanner bait")
+	if strings.Contains(log.String(), "approved") {
+		t.Errorf("the log tells of an approval:\n%s", log.String())
+	}
+}
