@@ -58,24 +58,21 @@ func Failure(err error, c Call) *access.Error {
 	fail := func(kind access.Kind, code access.Code, args access.Args) *access.Error {
 		return &access.Error{Kind: kind, Code: code, Args: args, Err: &cause{service: c.Service, err: err}}
 	}
-	status, text := answerOf(err)
+	status, text := Answer(err)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return fail(access.TimedOut, access.CodeDeadline, nil)
-	case status == 0 && timedOut(err):
+	case status == 0 && TimedOut(err):
 		return fail(access.TimedOut, access.CodeUpstreamTimeout, service)
-	case status == 0 && broken(err):
+	case status == 0 && Broken(err):
 		return fail(access.Unavailable, access.CodeUpstreamFailed, service)
 	case status == http.StatusBadRequest:
-		return fail(access.Unprocessable, access.CodePlatformRefused, access.Args{"reason": quoted(text)})
+		return fail(access.Unprocessable, access.CodePlatformRefused, withViolation(err, access.Args{"reason": Quote(text)}))
 	case status == http.StatusTooManyRequests, status == http.StatusForbidden && overRate(err):
 		return fail(access.TooMany, access.CodeQuota, service)
 	case status == http.StatusForbidden:
-		args := access.Args{"permission": c.Permission, "resource": c.Resource, "account": c.Account}
-		if id := violation(err); id != "" {
-			args["violation"] = id
-		}
-		return fail(access.Upstream, access.CodeServiceNotAllowed, args)
+		return fail(access.Upstream, access.CodeServiceNotAllowed,
+			withViolation(err, access.Args{"permission": c.Permission, "resource": c.Resource, "account": c.Account}))
 	case status == http.StatusNotFound:
 		return fail(access.NotFound, access.CodeUnknownResource, resource)
 	case status == http.StatusConflict, status == http.StatusPreconditionFailed:
@@ -88,9 +85,9 @@ func Failure(err error, c Call) *access.Error {
 	return fail(access.Upstream, access.CodeUpstreamFailed, service)
 }
 
-// answerOf finds the HTTP status and Google's text in the errors of its two
+// Answer finds the HTTP status and Google's text in the errors of its two
 // generations of libraries; the status is 0 when there was no answer.
-func answerOf(err error) (status int, text string) {
+func Answer(err error) (status int, text string) {
 	var rest *googleapi.Error
 	if errors.As(err, &rest) {
 		return rest.Code, cmp.Or(rest.Message, rest.Body)
@@ -99,15 +96,19 @@ func answerOf(err error) (status int, text string) {
 	if errors.As(err, &gax) && gax.HTTPCode() > 0 {
 		return gax.HTTPCode(), gax.Error()
 	}
+	if err == nil {
+		return 0, ""
+	}
 	return 0, err.Error()
 }
 
 var vpcViolation = regexp.MustCompile(`(?i)vpcServiceControlsUniqueIdentifier"?\s*[:=]\s*"?([A-Za-z0-9_-]{1,128})`)
 
-// violation is the id under which an administrator finds a refusal of VPC Service
-// Controls in the log. It stands at the end of a long text, or in the details.
-func violation(err error) string {
-	_, text := answerOf(err)
+// Violation is the id under which an administrator finds a refusal of VPC Service
+// Controls in the log; empty for other failures. It stands at the end of a long
+// text, or in the details.
+func Violation(err error) string {
+	_, text := Answer(err)
 	var rest *googleapi.Error
 	if errors.As(err, &rest) {
 		text += " " + rest.Body[:min(len(rest.Body), 64<<10)]
@@ -115,7 +116,27 @@ func violation(err error) string {
 	if id := vpcViolation.FindStringSubmatch(text); id != nil {
 		return id[1]
 	}
+	if rest == nil {
+		return ""
+	}
+	for _, detail := range rest.Details {
+		fields, _ := detail.(map[string]any)
+		violations, _ := fields["violations"].([]any)
+		for _, v := range violations {
+			if v, _ := v.(map[string]any); v["type"] == "VPC_SERVICE_CONTROLS" {
+				description, _ := v["description"].(string)
+				return strings.Trim(Quote(description), `"`)
+			}
+		}
+	}
 	return ""
+}
+
+func withViolation(err error, args access.Args) access.Args {
+	if id := Violation(err); id != "" {
+		args["violation"] = id
+	}
+	return args
 }
 
 // overRate recognises the 403s with which Workspace APIs say 429.
@@ -133,13 +154,14 @@ func overRate(err error) bool {
 	return false
 }
 
-func timedOut(err error) bool {
+// TimedOut is whether the time for the call ended before an answer came.
+func TimedOut(err error) bool {
 	var n net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
-// broken is whether the connection broke or could not be made.
-func broken(err error) bool {
+// Broken is whether the connection broke or could not be made.
+func Broken(err error) bool {
 	for _, cause := range []error{syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(err, cause) {
 			return true
@@ -157,12 +179,12 @@ type cause struct {
 }
 
 func (c *cause) Error() string {
-	status, text := answerOf(c.err)
-	line := c.service + ": " + quoted(text)
+	status, text := Answer(c.err)
+	line := c.service + ": " + Quote(text)
 	if status != 0 {
-		line = fmt.Sprintf("%s answered %d: %s", c.service, status, quoted(text))
+		line = fmt.Sprintf("%s answered %d: %s", c.service, status, Quote(text))
 	}
-	if id := violation(c.err); id != "" {
+	if id := Violation(c.err); id != "" {
 		line += " (VPC Service Controls, unique identifier " + id + ")"
 	}
 	return line
@@ -173,8 +195,8 @@ func (c *cause) Unwrap() error { return c.err }
 // maxQuoted is how much of a foreign text is kept.
 const maxQuoted = 300
 
-// quoted makes foreign text fit for one line of a log or page.
-func quoted(text string) string {
+// Quote makes foreign text fit for one line of a log or page.
+func Quote(text string) string {
 	text = strings.TrimSpace(text)
 	if len(text) > maxQuoted {
 		cut := maxQuoted

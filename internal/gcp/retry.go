@@ -60,8 +60,8 @@ func sleepByClock(ctx context.Context, d time.Duration) error {
 // passing is whether the same call may succeed in a moment. A time-out is not: the
 // time for it has been spent.
 func passing(err error) bool {
-	if status, _ := answerOf(err); status != 0 {
+	if status, _ := Answer(err); status != 0 {
 		return status == http.StatusTooManyRequests || status >= 500 || overRate(err)
 	}
-	return broken(err) && !timedOut(err)
+	return Broken(err) && !TimedOut(err)
 }

@@ -2,7 +2,6 @@ package resourcemanager
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -124,14 +123,14 @@ func (g *Granter) write(ctx context.Context, r access.Resource, edits []*edit, d
 // requests, each is tried alone; if it was for several roles and the service
 // account may not change them all, each role is.
 func (g *Granter) refused(ctx context.Context, r access.Resource, edits []*edit, read *iampolicy.Policy, d doubt, err error) {
-	var s *statusError
-	answered := errors.As(err, &s) && (s.status == http.StatusBadRequest || s.status == http.StatusForbidden)
+	status := statusOf(err)
+	answered := status == http.StatusBadRequest || status == http.StatusForbidden
 	switch {
 	case answered && len(edits) > 1:
 		for _, e := range edits {
 			g.write(ctx, r, []*edit{e}, d)
 		}
-	case answered && s.status == http.StatusForbidden && len(edits[0].roles()) > 1:
+	case status == http.StatusForbidden && len(edits[0].roles()) > 1:
 		g.roleByRole(ctx, r, edits[0], d)
 	default:
 		for _, e := range edits {
@@ -211,6 +210,6 @@ func landed(edits []*edit) {
 // conflict is whether somebody else has changed the policy meanwhile. Google says
 // 409 ABORTED; 412 has been seen too.
 func conflict(err error) bool {
-	var s *statusError
-	return errors.As(err, &s) && (s.status == http.StatusConflict || s.status == http.StatusPreconditionFailed || s.code == "ABORTED")
+	status := statusOf(err)
+	return status == http.StatusConflict || status == http.StatusPreconditionFailed || nameOf(err) == "ABORTED"
 }

@@ -24,6 +24,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/api/googleapi"
+
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
 )
@@ -128,8 +130,7 @@ func (c *Client) explain(ctx context.Context, r access.Resource, err error) erro
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	_, failed := c.call(ctx, http.MethodGet, path, nil, nil)
-	var s *statusError
-	if errors.As(failed, &s) && (s.status == http.StatusForbidden || s.status == http.StatusNotFound) {
+	if status := statusOf(failed); status == http.StatusForbidden || status == http.StatusNotFound {
 		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource,
 			Args: access.Args{"resource": string(r)}, Err: err}
 	}
@@ -223,7 +224,7 @@ func pathOf(r access.Resource, method string) (string, error) {
 	return "/v3/" + string(checked) + method, nil
 }
 
-// call makes one call. An answer that is not 200 is a *statusError.
+// call makes one call. An answer that is not 200 is a *googleapi.Error.
 func (c *Client) call(ctx context.Context, method, path string, body []byte, header http.Header) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.c.Endpoint+path, bytes.NewReader(body))
 	if err != nil {
@@ -242,7 +243,7 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, hea
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if res.StatusCode != http.StatusOK {
-		return nil, newStatusError(res.StatusCode, answer)
+		return nil, answered(res, answer)
 	}
 	if err != nil {
 		return nil, err
@@ -251,4 +252,13 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, hea
 		return nil, errors.New("the answer is too large")
 	}
 	return answer, nil
+}
+
+// answered is the error of an answer that is not 200; some are not even errors to
+// Google's library.
+func answered(res *http.Response, body []byte) error {
+	if err := googleapi.CheckResponseWithBody(res, body); err != nil {
+		return err
+	}
+	return &googleapi.Error{Code: res.StatusCode, Body: string(body), Header: res.Header}
 }

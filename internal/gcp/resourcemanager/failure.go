@@ -1,74 +1,23 @@
 package resourcemanager
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
-	"syscall"
-	"unicode/utf8"
+
+	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
 )
 
 // service is the name of the API in messages.
 const service = "Resource Manager"
-
-// statusError is an answer of Google's other than 200.
-type statusError struct {
-	status int
-	// message is Google's own text, of any content; code is its name of the error.
-	message, code string
-	// violation is the id under which an administrator finds a refusal of VPC
-	// Service Controls; empty for others.
-	violation string
-}
-
-// vpcViolation stands at the end of a long text, or in the details of the error.
-var vpcViolation = regexp.MustCompile(`(?i)vpcServiceControlsUniqueIdentifier"?\s*[:=]\s*"?([A-Za-z0-9_-]{1,128})`)
-
-func newStatusError(status int, body []byte) *statusError {
-	var answer struct {
-		Error struct {
-			Message string            `json:"message"`
-			Status  string            `json:"status"`
-			Details []json.RawMessage `json:"details"`
-		} `json:"error"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Error.Message == "" {
-		answer.Error.Message = string(body[:min(len(body), 4*maxQuoted)])
-	}
-	e := &statusError{status: status, message: answer.Error.Message, code: answer.Error.Status}
-	if id := vpcViolation.FindSubmatch(body[:min(len(body), 64<<10)]); id != nil {
-		e.violation = string(id[1])
-		return e
-	}
-	for _, raw := range answer.Error.Details {
-		var d struct {
-			Violations []struct{ Type, Description string }
-		}
-		if json.Unmarshal(raw, &d) != nil {
-			continue
-		}
-		for _, v := range d.Violations {
-			if v.Type == "VPC_SERVICE_CONTROLS" {
-				e.violation = strings.Trim(quoted(v.Description), `"`)
-			}
-		}
-	}
-	return e
-}
-
-func (e *statusError) Error() string {
-	return fmt.Sprintf("%s answered %d %s", service, e.status, quoted(e.message))
-}
 
 // operation says what was tried, for the text of its failure.
 type operation struct {
@@ -91,51 +40,18 @@ func (op operation) permission() string {
 	return "resourcemanager." + kind + "." + op.method
 }
 
-// failure says what a failed call means to people. It is the only place that
-// does. Google's text is shown only where Google refuses what was asked, quoted
-// and cut short.
+// failure says what a failed call means to people: as everywhere, except that a
+// refusal of the content says which part of it Google refuses.
 func failure(op operation, account string, err error) *access.Error {
 	var known *access.Error
 	if errors.As(err, &known) {
 		return known
 	}
-	fail := func(kind access.Kind, code access.Code, args access.Args) *access.Error {
-		return &access.Error{Kind: kind, Code: code, Args: args, Err: err}
+	e := gcp.Failure(err, gcp.Call{Service: service, Permission: op.permission(), Resource: string(op.resource), Account: account})
+	if e.Code == access.CodePlatformRefused {
+		refusal(op, e)
 	}
-	api, resource := access.Args{"service": service}, access.Args{"resource": string(op.resource)}
-	var s *statusError
-	if !errors.As(err, &s) {
-		switch {
-		case errors.Is(err, context.Canceled):
-			return fail(access.TimedOut, access.CodeDeadline, nil)
-		case timedOut(err):
-			return fail(access.TimedOut, access.CodeUpstreamTimeout, api)
-		case broken(err):
-			return fail(access.Unavailable, access.CodeUpstreamFailed, api)
-		}
-		return fail(access.Upstream, access.CodeUpstreamFailed, api)
-	}
-	switch s.status {
-	case http.StatusBadRequest:
-		return refusal(op, s, fail)
-	case http.StatusForbidden:
-		args := access.Args{"permission": op.permission(), "resource": string(op.resource), "account": account}
-		if s.violation != "" {
-			args["violation"] = s.violation
-		}
-		return fail(access.Upstream, access.CodeServiceNotAllowed, args)
-	case http.StatusNotFound:
-		return fail(access.NotFound, access.CodeUnknownResource, resource)
-	case http.StatusConflict, http.StatusPreconditionFailed:
-		return fail(access.Conflict, access.CodeConflict, resource)
-	case http.StatusTooManyRequests:
-		return fail(access.TooMany, access.CodeQuota, api)
-	case http.StatusServiceUnavailable:
-		return fail(access.Unavailable, access.CodeUpstreamFailed, api)
-	case http.StatusGatewayTimeout, http.StatusRequestTimeout:
-		return fail(access.TimedOut, access.CodeUpstreamTimeout, api)
-	}
-	return fail(access.Upstream, access.CodeUpstreamFailed, api)
+	return e
 }
 
 // Google's texts for content that it refuses, as quoted in public reports. They
@@ -146,31 +62,28 @@ var (
 	policyFull    = regexp.MustCompile(`(?i)number of members in the policy \(([0-9,]+)\) is larger than the maximum allowed size ([0-9,]+)`)
 )
 
-// refusal says why Google takes the content of a call for wrong.
-func refusal(op operation, s *statusError, fail func(access.Kind, access.Code, access.Args) *access.Error) *access.Error {
-	if m := policyFull.FindStringSubmatch(s.message); m != nil {
-		return fail(access.Unprocessable, access.CodePolicyFull, access.Args{"count": strings.Trim(m[1], ","),
-			"max": strings.Trim(m[2], ","), "resource": string(op.resource)})
+// refusal says in e why Google takes the content of a call for wrong.
+func refusal(op operation, e *access.Error) {
+	_, text := gcp.Answer(e)
+	if m := policyFull.FindStringSubmatch(text); m != nil {
+		e.Code, e.Args = access.CodePolicyFull, access.Args{"count": strings.Trim(m[1], ","),
+			"max": strings.Trim(m[2], ","), "resource": string(op.resource)}
+		return
 	}
-	if len(op.roles) > 0 && roleRefused.MatchString(s.message) {
-		return fail(access.Unprocessable, access.CodeRoleNotGrantable,
-			access.Args{"role": namedIn(s.message, op.roles), "resource": string(op.resource)})
+	if len(op.roles) > 0 && roleRefused.MatchString(text) {
+		e.Code, e.Args = access.CodeRoleNotGrantable, access.Args{"role": namedIn(text, op.roles), "resource": string(op.resource)}
+		return
 	}
-	if len(op.principals) > 0 && memberRefused.MatchString(s.message) {
-		return fail(access.Unprocessable, access.CodeMemberUnknown, access.Args{"principal": namedIn(s.message, op.principals)})
+	if len(op.principals) > 0 && memberRefused.MatchString(text) {
+		e.Code, e.Args = access.CodeMemberUnknown, access.Args{"principal": namedIn(text, op.principals)}
+		return
 	}
-	reason := quoted(s.message)
 	if len(op.roles) > 0 {
-		reason += " (" + namedIn(s.message, op.roles) + ")"
+		e.Args["reason"] += " (" + namedIn(text, op.roles) + ")"
 	}
 	if len(op.deleted) > 0 {
-		reason += fmt.Sprintf("; the policy still names deleted:user:%s, which may have to be removed first", op.deleted[0])
+		e.Args["reason"] += fmt.Sprintf("; the policy still names deleted:user:%s, which may have to be removed first", op.deleted[0])
 	}
-	args := access.Args{"reason": reason}
-	if s.violation != "" {
-		args["violation"] = s.violation
-	}
-	return fail(access.Unprocessable, access.CodePlatformRefused, args)
 }
 
 // namedIn are those of the names that the text has, or all if it has none.
@@ -207,47 +120,30 @@ func (op operation) withDeleted(p *iampolicy.Policy) operation {
 
 // passing is whether the same call may succeed in a moment.
 func passing(err error) bool {
-	var s *statusError
-	if errors.As(err, &s) {
-		return s.status == http.StatusTooManyRequests || s.status == http.StatusRequestTimeout || s.status >= 500
+	if status := statusOf(err); status != 0 {
+		return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500
 	}
-	return timedOut(err) || broken(err)
+	return gcp.TimedOut(err) || gcp.Broken(err)
 }
 
-func timedOut(err error) bool {
-	var n net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
+// statusOf is the HTTP status of Google's answer; 0 when there was none.
+func statusOf(err error) int {
+	status, _ := gcp.Answer(err)
+	return status
 }
 
-// broken is whether the connection broke or could not be made.
-func broken(err error) bool {
-	var n *net.OpError
-	for _, cause := range []error{syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
-		if errors.Is(err, cause) {
-			return true
-		}
+// nameOf is Google's name of the error; empty when it gave none.
+func nameOf(err error) string {
+	var rest *googleapi.Error
+	var body struct{ Error struct{ Status string } }
+	if !errors.As(err, &rest) || json.Unmarshal([]byte(rest.Body), &body) != nil {
+		return ""
 	}
-	return errors.As(err, &n)
+	return body.Error.Status
 }
 
 // neverSent is whether the call cannot have reached Google.
 func neverSent(err error) bool {
 	var n *net.OpError
 	return errors.As(err, &n) && n.Op == "dial"
-}
-
-// maxQuoted is how much of Google's text is kept.
-const maxQuoted = 300
-
-// quoted makes foreign text fit for one line of a page or log.
-func quoted(text string) string {
-	text = strings.TrimSpace(text)
-	if len(text) > maxQuoted {
-		at := maxQuoted
-		for at > 0 && !utf8.RuneStart(text[at]) {
-			at--
-		}
-		text = text[:at] + "…"
-	}
-	return strconv.Quote(text)
 }

@@ -59,18 +59,17 @@ func (c *Client) setIamPolicy(ctx context.Context, r access.Resource, p *iampoli
 
 // outcomeOf says what an error tells of a write.
 func outcomeOf(err error) written {
-	var s *statusError
-	switch {
-	case !errors.As(err, &s):
+	switch status := statusOf(err); {
+	case status == 0:
 		if neverSent(err) {
 			return not
 		}
 		return unsure
-	case s.status == http.StatusBadGateway || s.status == http.StatusGatewayTimeout || s.status == http.StatusRequestTimeout:
+	case status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status == http.StatusRequestTimeout:
 		return unsure // said by something in between
-	case s.status >= 500:
+	case status >= 500:
 		return unsureAnswered
-	case s.status >= 400:
+	case status >= 400:
 		return not
 	}
 	return unsure
