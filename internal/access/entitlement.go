@@ -167,8 +167,8 @@ func (s Standing) Holding(p Principal, id EntitlementID) (Entitlement, bool) {
 // directory that is down must not read as "you are not eligible".
 func (s Standing) NotHeld(refusal *Error) *Error {
 	for _, w := range s.Warnings {
-		switch w.Kind {
-		case TooMany, Upstream, Unavailable, TimedOut:
+		switch w.Code {
+		case CodeQuota, CodeUpstreamFailed, CodeUpstreamTimeout, CodeDeadline, CodeServiceNotAllowed:
 			return w
 		}
 	}

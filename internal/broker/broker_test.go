@@ -59,6 +59,11 @@ func TestADirectoryThatIsDownDoesNotReadAsNotEligible(t *testing.T) {
 	is(t, err, down.Kind, down.Code)
 	_, _, err = b.Reviewers(t.Context(), caller(ana), admin)
 	is(t, err, down.Kind, down.Code)
+
+	// What is known to be incomplete, but answers, is no reason to doubt a refusal.
+	w.warnings = []*access.Error{{Kind: access.Upstream, Code: access.CodeUnreadableBinding}, {Kind: access.TooMany, Code: access.CodeStaleInventory}}
+	_, _, err = b.Reviewers(t.Context(), caller(ana), admin)
+	is(t, err, access.NotAllowed, access.CodeNotEligible)
 }
 
 func TestSelfApprovalGrantsAtOnce(t *testing.T) {
