@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/sandbox"
@@ -60,7 +61,7 @@ func trySandbox(ctx context.Context, address string, stdout, stderr, log io.Writ
 	if err != nil {
 		return err
 	}
-	handler, err := start(ctx, c, s.MailRoots(), log)
+	handler, err := start(ctx, c, s.MailRoots(), time.Now, log)
 	if err != nil {
 		return err
 	}

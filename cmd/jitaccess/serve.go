@@ -56,7 +56,7 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 	httpServer := newHTTPServer(gate)
 	go func() { stopped <- httpServer.Serve(listener) }()
 	go func() {
-		handler, err := start(ctx, c, nil, stdout)
+		handler, err := start(ctx, c, nil, time.Now, stdout)
 		if err != nil {
 			stopped <- err
 			return
@@ -119,8 +119,9 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // start connects to Google Cloud, trying again until ctx ends, and builds the
 // service. roots are whom the mail server's certificate may come from; nil is the
-// system's.
-func start(ctx context.Context, c *config.Config, roots *x509.CertPool, out io.Writer) (http.Handler, error) {
+// system's. now is the clock by which requests, links and people's identities are
+// judged; deadlines go by the real one.
+func start(ctx context.Context, c *config.Config, roots *x509.CertPool, now func() time.Time, out io.Writer) (http.Handler, error) {
 	early := slog.New(journal.New(out, c.Google.Project).Handler(slog.LevelInfo))
 	options := gcp.Options{
 		Version:        version,
@@ -134,7 +135,7 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, out io.W
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		platform, err := gcp.Connect(ctx, options)
 		if err == nil {
-			return build(ctx, c, platform, roots, out)
+			return build(ctx, c, platform, roots, now, out)
 		}
 		early.Error("cannot find out which project and service account this is; trying again", "event", "runtime.startup", "error", err)
 		if sleep(ctx, wait) != nil {
@@ -156,7 +157,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // build makes everything once, from the bottom to the top.
-func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, out io.Writer) (http.Handler, error) {
+func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, now func() time.Time, out io.Writer) (http.Handler, error) {
 	log := journal.New(out, platform.Project)
 	logger := slog.New(log.Handler(slog.LevelInfo))
 	for _, warning := range c.Warnings {
@@ -178,7 +179,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		HTTP:           platform.Client,
 		Endpoint:       platform.Endpoint("cloudresourcemanager"),
 		ServiceAccount: platform.ServiceAccount,
-		Now:            time.Now,
+		Now:            now,
 		Random:         mathrand.Float64,
 		Sleep:          sleep,
 	})
@@ -189,7 +190,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Directory:      groups,
 		SearchProjects: policies.SearchProjects,
 		ProjectsQuery:  c.Catalog.ProjectsQuery,
-		Now:            time.Now,
+		Now:            now,
 	})
 	if err != nil {
 		return nil, err
@@ -198,11 +199,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	mailer, err := newMailer(ctx, c.Mail, platform, roots)
+	mailer, err := newMailer(ctx, c.Mail, platform, roots, now)
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := newVerifier(c, platform)
+	verifier, err := newVerifier(c, platform, now)
 	if err != nil {
 		return nil, err
 	}
@@ -212,9 +213,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Store: token.NewStore(token.Config{
 			ServiceAccount: platform.ServiceAccount,
 			Signer:         signer,
-			Keys:           jose.NewKeySet(platform.ServiceAccountKeys, time.Now),
+			Keys:           jose.NewKeySet(platform.ServiceAccountKeys, now),
 			Lifetime:       c.Requests.Timeout,
-			Now:            time.Now,
+			Now:            now,
 		}),
 		Journal:   log,
 		Notifier:  mailer,
@@ -230,7 +231,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			MaxRoles:          c.Requests.MaxRoles,
 			RequestTimeout:    c.Requests.Timeout,
 		},
-		Now:    time.Now,
+		Now:    now,
 		Random: rand.Reader,
 	})
 	handler, err := server.New(server.Config{
@@ -247,7 +248,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		},
 		Version: version,
 		Log:     logger,
-		Now:     time.Now,
+		Now:     now,
 		Random:  rand.Reader,
 		Ready: func(ctx context.Context) map[string]error {
 			_, keys := platform.IAPKeys(ctx)
@@ -265,7 +266,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	return journal.Trace(handler), nil
 }
 
-func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots *x509.CertPool) (*mail.Mailer, error) {
+func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots *x509.CertPool, now func() time.Time) (*mail.Mailer, error) {
 	secrets, err := secretmanager.New(ctx, platform)
 	if err != nil {
 		return nil, err
@@ -279,7 +280,7 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 		AllowPlain:  !c.StartTLS,
 		Roots:       roots,
 		Location:    c.TimeZone,
-		Now:         time.Now,
+		Now:         now,
 	}
 	if c.Username != "" && (c.PasswordPath != "" || !c.Password.IsZero()) {
 		mc.Username = c.Username
@@ -296,12 +297,12 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 
 // newVerifier verifies IAP's assertions for the audience of the front that the
 // service stands behind.
-func newVerifier(c *config.Config, platform *gcp.Platform) (*identity.Verifier, error) {
+func newVerifier(c *config.Config, platform *gcp.Platform, now func() time.Time) (*identity.Verifier, error) {
 	vc := identity.Config{
 		Profile:   identity.IAP,
-		Keys:      jose.NewKeySet(platform.IAPKeys, time.Now),
+		Keys:      jose.NewKeySet(platform.IAPKeys, now),
 		Audiences: c.Identity.Audiences,
-		Now:       time.Now,
+		Now:       now,
 	}
 	switch {
 	case !c.Identity.VerifyAudience:

@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jitaccess/internal/config"
+	"jitaccess/internal/mail/smtptest"
+	"jitaccess/internal/sandbox/google"
+)
+
+// world is the whole service as production wires it, before a Google Cloud and a
+// mail server on loopback. There is one at a time, since Google's metadata client
+// reads its host from the process's environment.
+type world struct {
+	t     *testing.T
+	cloud *google.Cloud
+	mail  *smtptest.Server
+	log   *lockedBuffer
+	// ahead is how far the service's clock is ahead of everybody else's.
+	ahead  atomic.Int64
+	url    string
+	public string
+}
+
+// surroundings say how a world differs from an ordinary one.
+type surroundings struct {
+	organization func(*google.Organization)
+	mail         smtptest.Options
+	environment  map[string]string
+	// patience is how long the service waits for one answer of Google's; 0 is as
+	// configured.
+	patience time.Duration
+}
+
+func newWorld(t *testing.T, s surroundings) *world {
+	t.Helper()
+	w := &world{t: t, log: &lockedBuffer{}}
+	organization := google.Believable(time.Now())
+	if s.organization != nil {
+		s.organization(&organization)
+	}
+	var err error
+	if w.cloud, err = google.New(google.Options{Organization: organization}); err != nil {
+		t.Fatal(err)
+	}
+	w.cloud.Faults().ReplaceWholePolicy(true)
+	g := httptest.NewServer(w.cloud.Handler())
+	t.Cleanup(g.Close)
+	t.Setenv("GCE_METADATA_HOST", g.Listener.Addr().String())
+
+	s.mail.Username, s.mail.Password = "jitaccess", "correct horse"
+	w.mail = smtptest.Start(t, s.mail)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.url = "http://" + listener.Addr().String()
+	w.public = strings.Replace(w.url, "127.0.0.1", "localhost", 1)
+	environment := map[string]string{
+		"K_SERVICE": "jitaccess", "GCE_METADATA_HOST": g.Listener.Addr().String(), "JITACCESS_GOOGLE_ENDPOINT": g.URL,
+		"PUBLIC_URL": w.public, "RESOURCE_CATALOG": "AssetInventory",
+		"RESOURCE_SCOPE": w.cloud.OrganizationID(), "RESOURCE_CUSTOMER_ID": w.cloud.CustomerID(),
+		"SMTP_HOST": w.mail.Host, "SMTP_PORT": strconv.Itoa(w.mail.Port), "SMTP_SENDER_ADDRESS": "jitaccess@example.com",
+		"SMTP_USERNAME": s.mail.Username, "SMTP_SECRET": w.cloud.AddSecret("smtp-password", []byte(s.mail.Password+"\n")),
+	}
+	for name, value := range s.environment {
+		environment[name] = value
+	}
+	c, err := config.Read(func(name string) string { return environment[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.patience != 0 {
+		c.Google.ReadTimeout = s.patience
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	t.Cleanup(stop)
+	now := func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+	handler, err := start(ctx, c, w.mail.Roots, now, w.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: listener, Config: newHTTPServer(handler)}
+	server.Start()
+	t.Cleanup(server.Close)
+	return w
+}
+
+// pass lets time pass for the service alone.
+func (w *world) pass(d time.Duration) { w.ahead.Add(int64(d)) }
+
+// reset undoes what was done to Google, and lets so much time pass that the service
+// remembers nothing of it and nobody is too fast.
+func (w *world) reset() {
+	w.cloud.Faults().Reset()
+	w.cloud.Faults().ReplaceWholePolicy(true)
+	w.pass(6 * time.Minute)
+}
+
+// assertion is what Identity-Aware Proxy says of a person.
+func (w *world) assertion(email string, edits ...func(map[string]any)) string {
+	w.t.Helper()
+	audience := "/projects/" + w.cloud.ProjectNumber() + "/locations/" + w.cloud.Region() + "/services/jitaccess"
+	ahead := int64(time.Duration(w.ahead.Load()) / time.Second)
+	inStep := func(claims map[string]any) {
+		claims["iat"], claims["exp"] = claims["iat"].(int64)+ahead, claims["exp"].(int64)+ahead
+	}
+	signed, err := w.cloud.SignIAPAssertion(email, "accounts.google.com:"+email, audience,
+		append([]func(map[string]any){inStep}, edits...)...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return signed
+}
+
+// answer is what the service said.
+type answer struct {
+	status   int
+	location string
+	body     string
+	// The JSON interface's answer and refusal.
+	Message, Code, Field, Incident, ReviewURL string
+	Warnings                                  []string
+	Entitlements                              []struct{ ActivationID, Status, ID string }
+	Projects                                  []string
+	Peers                                     []struct{ Email string }
+}
+
+// send sends a request as a person, or as nobody. The context bounds the wait.
+func (w *world) send(email string, r *http.Request) answer {
+	if email != "" {
+		r.Header.Set("X-Goog-Iap-Jwt-Assertion", w.assertion(email))
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return answer{body: err.Error()}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return answer{body: err.Error()}
+	}
+	a := answer{status: response.StatusCode, location: response.Header.Get("Location"), body: string(body)}
+	if strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
+		if err := json.Unmarshal(body, &a); err != nil {
+			w.t.Errorf("the answer is not JSON: %s", body)
+		}
+	}
+	return a
+}
+
+// client waits as long as Google's front ends do, and follows nothing.
+var client = &http.Client{
+	Timeout:       30 * time.Second,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+func (w *world) request(method, path string, body io.Reader) *http.Request {
+	r, err := http.NewRequest(method, w.url+path, body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// api calls the JSON interface; a nil body is a GET.
+func (w *world) api(email, path string, body any) answer {
+	r := w.request("GET", path, nil)
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r = w.request("POST", path, strings.NewReader(string(text)))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.Header.Set("X-JITACCESS", "1")
+	return w.send(email, r)
+}
+
+// page opens a page; form sends one.
+func (w *world) page(email, path string) answer {
+	return w.send(email, w.request("GET", path, nil))
+}
+
+func (w *world) form(email, path string, f url.Values) answer {
+	r := w.request("POST", path, strings.NewReader(f.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", w.public)
+	return w.send(email, r)
+}
+
+const (
+	alice   = "alice@example.com"
+	bob     = "bob@example.com"
+	carol   = "carol@example.com"
+	frank   = "frank@example.com"
+	selfID  = project + ":roles/cloudsql.admin"
+	peerID  = project + ":roles/compute.instanceAdmin.v1"
+	selfURL = "/api/projects/" + project + "/roles/self-activate"
+	askURL  = "/api/projects/" + project + "/roles/request"
+)
+
+// dict is a JSON object.
+type dict = map[string]any
+
+func selfBody(edits dict) dict {
+	return with(dict{"entitlementIds": []string{selfID}, "justification": "Restore the backup", "activationTimeout": 30}, edits)
+}
+
+func askBody(edits dict) dict {
+	return with(dict{"entitlementId": peerID, "peers": []string{bob}, "justification": "Node 7 hangs", "activationTimeout": 30}, edits)
+}
+
+func with(d, edits dict) dict {
+	for k, v := range edits {
+		d[k] = v
+	}
+	return d
+}
+
+// ask makes Alice's request to Bob and returns its link's path and its id.
+func (w *world) ask() (ref, id string) {
+	w.t.Helper()
+	a := w.api(alice, askURL, askBody(nil))
+	if a.status != 200 || a.ReviewURL == "" {
+		w.t.Fatalf("request: %d %s", a.status, a.body)
+	}
+	u, err := url.Parse(a.ReviewURL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return u.Query().Get("activation"), a.Entitlements[0].ActivationID
+}
+
+func reviewPath(ref string) string { return "/review?activation=" + url.QueryEscape(ref) }
+func decideURL(ref string) string  { return "/api/activation-request?activation=" + url.QueryEscape(ref) }
+
+// policy is a resource's policy as Google has it.
+func (w *world) policy(resource string) google.Policy {
+	w.t.Helper()
+	text, err := w.cloud.Policy(resource)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var p google.Policy
+	if err := json.Unmarshal(text, &p); err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+// granted counts the bindings of the project that carry an id; live ones only those
+// that are not over.
+func (w *world) granted(id string) int {
+	w.t.Helper()
+	n := 0
+	for _, b := range w.policy("projects/" + project).Bindings {
+		if b.Condition != nil && strings.HasSuffix(b.Condition.Description, "["+id+"]") {
+			n++
+		}
+	}
+	return n
+}
+
+// foreign is everything in the project's policy but the grants with an id, as JSON:
+// what no write of ours may change.
+func (w *world) foreign(resource string) string {
+	w.t.Helper()
+	p := w.policy(resource)
+	var kept []google.Binding
+	for _, b := range p.Bindings {
+		if b.Condition == nil || !strings.HasSuffix(b.Condition.Description, "]") || b.Condition.Title != "JIT access activation" {
+			kept = append(kept, b)
+		}
+	}
+	text, err := json.Marshal(dict{"bindings": kept, "auditConfigs": p.AuditConfigs})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// logged is whether the log has a line with all the texts.
+func (w *world) logged(texts ...string) bool {
+	for line := range strings.Lines(w.log.String()) {
+		has := true
+		for _, text := range texts {
+			has = has && strings.Contains(line, text)
+		}
+		if has {
+			return true
+		}
+	}
+	return false
+}
+
+// expect ends the test if the answer is another.
+func (a answer) expect(t *testing.T, status int, texts ...string) answer {
+	t.Helper()
+	if a.status != status {
+		t.Errorf("answered %d, want %d: %s", a.status, status, a.body)
+	}
+	for _, text := range texts {
+		if !strings.Contains(a.body, text) {
+			t.Errorf("does not say %q: %s", text, a.body)
+		}
+	}
+	return a
+}
+
+func person(i int) google.Person {
+	email := fmt.Sprintf("person%02d@example.com", i)
+	return google.Person{Name: "Person", Email: email, Subject: "accounts.google.com:" + email}
+}
