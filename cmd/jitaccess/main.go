@@ -25,6 +25,13 @@ func main() {
 	os.Exit(code)
 }
 
+const usage = `Usage:
+  jitaccess [serve]                 the service; its environment configures it (docs/configuration.md)
+  jitaccess sandbox                 try it: the service with a Google Cloud of its own
+  jitaccess sandbox --google ADDR   that Google Cloud alone
+  jitaccess version
+`
+
 // Exit statuses.
 const (
 	exitOK      = 0
@@ -44,11 +51,14 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return serve(ctx, args, env, stdout, stderr)
 	case "sandbox":
 		return runSandbox(ctx, args, env, stdout, stderr)
-	case "version":
+	case "version", "--version":
 		fmt.Fprintln(stdout, version)
 		return exitOK
+	case "help", "--help", "-h":
+		fmt.Fprint(stdout, usage)
+		return exitOK
 	default:
-		fmt.Fprintf(stderr, "jitaccess: there is no command %q; the commands are serve, sandbox and version\n", command)
+		fmt.Fprintf(stderr, "jitaccess: there is no command %q\n\n%s", command, usage)
 		return exitUsage
 	}
 }

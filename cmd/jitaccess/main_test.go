@@ -41,7 +41,8 @@ func TestRun(t *testing.T) {
 		says []string
 	}{
 		{"version", []string{"version"}, nil, exitOK, []string{"dev"}},
-		{"an unknown command", []string{"deploy"}, nil, exitUsage, []string{`"deploy"`, "serve, sandbox"}},
+		{"an unknown command", []string{"deploy"}, nil, exitUsage, []string{`"deploy"`, "sandbox"}},
+		{"help", []string{"--help"}, nil, exitOK, []string{"serve", "sandbox", "docs/configuration.md"}},
 		{"serve takes no arguments", []string{"serve", "--port"}, nil, exitUsage, []string{"environment"}},
 		{"an unknown flag", []string{"sandbox", "--nonsense"}, nil, exitUsage, []string{"nonsense"}},
 		{"a sandbox that others could reach", []string{"sandbox", "--address", "0.0.0.0:0"}, nil, exitFailure, []string{"127.0.0.1"}},
