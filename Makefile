@@ -1,7 +1,7 @@
 # make run     try it: http://localhost:8080, everything included
 # make test    everything that CI runs; installs what the tests need
 # make check   format, vet, staticcheck, layering, go.mod, generated documents
-# make bench   the benchmarks
+# make bench   the benchmarks; writes docs/performance.md
 # make fuzz    every fuzz target for FUZZTIME
 # make build   bin/jitaccess, static
 # make image   the container image, with BUILDER
@@ -22,9 +22,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILDER ?= docker
 IMAGE ?= jitaccess
 FUZZTIME ?= 30s
-# What is measured and how often; see docs/performance.md.
-BENCH ?= .
+# How long a benchmark runs, and how often; see docs/performance.md.
 BENCHTIME ?= 1s
+BENCHCOUNT ?= 5
 
 # gcc and the C library are for the race detector, the others for tests with a real
 # mail server and a real browser.
@@ -61,8 +61,10 @@ documents:
 tidy:
 	go mod tidy -diff
 
-bench:
-	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+# Benchmarks run one after the other.
+bench: build
+	go test -timeout 30m -run '^$$' -bench . -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -benchmem ./... | tee bin/benchmarks.txt
+	go test -run '^TestPerformanceDocument$$' ./cmd/jitaccess -benchmarks '$(CURDIR)/bin/benchmarks.txt'
 
 fuzz:
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
