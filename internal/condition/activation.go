@@ -90,9 +90,11 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 	if !strings.Contains(expression, "request.time") {
 		return access.Window{}, "", false, nil
 	}
-	if start, end, ok := alone(expression); ok {
-		w, err := parseWindow(start, end)
-		return w, "", true, err
+	if start, end, resource, ok := asWritten(expression); ok {
+		if w, err = parseWindow(start, end); err != nil {
+			return access.Window{}, "", true, err
+		}
+		return w, resource, true, nil
 	}
 	clauses, err := split(expression)
 	if err != nil {
@@ -119,20 +121,34 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 	return w, resource, true, nil
 }
 
-// alone recognises a window and nothing else, as written by us, without parsing
-// it: most grants are like that, and a policy holds hundreds.
-func alone(expression string) (start, end string, ok bool) {
-	rest, ok := strings.CutPrefix(expression, `(request.time >= timestamp("`)
+// asWritten recognises what Activation writes, without parsing the window: a policy
+// holds hundreds. A resource condition that is canonical, and so is an expression by
+// itself, cannot reach out of the parentheses that it stands in.
+func asWritten(expression string) (start, end, resource string, ok bool) {
+	window := expression
+	if inner, found := strings.CutPrefix(expression, "(("); found {
+		if window, resource, found = strings.Cut(inner, ") && ("); !found {
+			return "", "", "", false
+		}
+		window = "(" + window
+		if resource, found = strings.CutSuffix(resource, ")"); !found {
+			return "", "", "", false
+		}
+		if text, err := Canonical(resource); err != nil || text == "" || text != resource {
+			return "", "", "", false
+		}
+	}
+	rest, ok := strings.CutPrefix(window, `(request.time >= timestamp("`)
 	if !ok {
-		return "", "", false
+		return "", "", "", false
 	}
 	if start, rest, ok = strings.Cut(rest, `") && request.time < timestamp("`); !ok {
-		return "", "", false
+		return "", "", "", false
 	}
 	if end, ok = strings.CutSuffix(rest, `"))`); !ok {
-		return "", "", false
+		return "", "", "", false
 	}
-	return start, end, !strings.ContainsAny(start, "\"\\\r\n") && !strings.ContainsAny(end, "\"\\\r\n")
+	return start, end, resource, !strings.ContainsAny(start, "\"\\\r\n") && !strings.ContainsAny(end, "\"\\\r\n")
 }
 
 func parseWindow(start, end string) (access.Window, error) {

@@ -193,13 +193,22 @@ func TestThreat19_NothingOutsideTheWindow(t *testing.T) {
 }
 
 func FuzzActivation(f *testing.F) {
-	for _, seed := range []string{"a || b", "a) || (true", "true //", `f("\")") || a`, "a ? b : c", "request.time > request.time || true", windowText} {
+	for _, seed := range []string{"a || b", "a) || (true", "true //", `f("\")") || a`, "a ? b : c", "request.time > request.time || true", windowText,
+		"a || b", "a) && (b", "a // b", "a == ')'", "a) && (" + windowText, "a ? b : c", ""} {
 		f.Add(seed)
 	}
 	env := environment(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		holdsOnlyInTheWindow(t, env, text)
 		condition.ParseActivation(text)
+		// What we write is recognised without parsing all of it. A space hides that it
+		// is ours, and must change nothing.
+		ours := "(" + windowText + ") && (" + text + ")"
+		w1, r1, ok1, err1 := condition.ParseActivation(ours)
+		w2, r2, ok2, err2 := condition.ParseActivation(" " + ours)
+		if w1 != w2 || r1 != r2 || ok1 != ok2 || (err1 == nil) != (err2 == nil) {
+			t.Fatalf("%q is read as %v, %q, %t, %v and as %v, %q, %t, %v", ours, w1, r1, ok1, err1, w2, r2, ok2, err2)
+		}
 	})
 }
 
