@@ -28,7 +28,7 @@ func splitObject(raw []byte) ([]field, error) {
 		return nil, errors.New("not a JSON object")
 	}
 	s.at++
-	var fields []field
+	fields := make([]field, 0, 4) // as many as most objects here have
 	for s.next() != '}' {
 		if raw[s.at] == ',' {
 			s.at++
@@ -69,7 +69,7 @@ func splitArray(raw []byte) ([][]byte, error) {
 		return nil, errors.New("not a JSON array")
 	}
 	s.at++
-	var elements [][]byte
+	elements := make([][]byte, 0, 8)
 	for s.next() != ']' {
 		if raw[s.at] == ',' {
 			s.at++
@@ -88,10 +88,14 @@ type scanner struct {
 
 // next skips white space and returns the byte that follows.
 func (s *scanner) next() byte {
-	for strings.IndexByte(" \t\r\n", s.raw[s.at]) >= 0 {
-		s.at++
+	for {
+		switch c := s.raw[s.at]; c {
+		case ' ', '\t', '\r', '\n':
+			s.at++
+		default:
+			return c
+		}
 	}
-	return s.raw[s.at]
 }
 
 // value returns the value that begins here and goes past it.

@@ -99,7 +99,9 @@ func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource) (*iampolic
 	op := operation{method: "getIamPolicy", resource: r}
 	var p *iampolicy.Policy
 	err := c.read(ctx, op, func(ctx context.Context) error {
-		path, err := pathOf(r, ":getIamPolicy")
+		// Google indents what it answers unless told otherwise, which doubles a policy
+		// (https://cloud.google.com/apis/docs/system-parameters).
+		path, err := pathOf(r, ":getIamPolicy?prettyPrint=false")
 		if err != nil {
 			return err
 		}
