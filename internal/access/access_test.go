@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,29 @@ func TestPrincipal(t *testing.T) {
 			t.Errorf("%q: got %q, %v; want %q", test.in, got, err, test.want)
 		}
 	}
+}
+
+// The same rule as one regular expression.
+var principalPattern = regexp.MustCompile(
+	`^[a-z0-9!#$%&'*+/=?^_{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_{|}~-]+)*@[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
+
+func FuzzPrincipal(f *testing.F) {
+	for _, seed := range []string{"ana@example.com", "o'brien@x", "a..b@x", ".a@x", "a.@x", "a@x.", "a@.x", "a@-x", "a@x-", "a@x.-y", "a@@x", "@", "a", "a`b@x",
+		"a@" + strings.Repeat("x", 63), "a@" + strings.Repeat("x", 64), "a@x\n", "\u212aim@x", "a@x.gserviceaccount.com", "A@X", "a@x_y"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		lower := strings.Map(func(r rune) rune {
+			if 'A' <= r && r <= 'Z' {
+				r += 'a' - 'A'
+			}
+			return r
+		}, address)
+		want := len(address) <= 254 && principalPattern.MatchString(lower) && !strings.HasSuffix(lower, ".gserviceaccount.com")
+		if p, err := access.ParsePrincipal(address); (err == nil) != want || want && string(p) != lower {
+			t.Errorf("%q: got %q, %v; want %t", address, p, err, want)
+		}
+	})
 }
 
 func TestResource(t *testing.T) {
