@@ -1,0 +1,165 @@
+// Package pubsub tells machines: it publishes what happened to a topic, as the
+// three messages of JIT Access 1.x. Its listeners are chat bots, ticket systems and
+// the like; they get the link of a request, which is a pointer and lets nobody in.
+package pubsub
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+	"time"
+
+	"google.golang.org/api/pubsub/v1"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
+)
+
+// Channel is the name of this channel in an access.Undelivered.
+const Channel = "pubsub"
+
+// service is the name of the API, for people.
+const service = "Pub/Sub"
+
+// A topic's name ends up in a URL path. These are Google's forms ("Naming a
+// resource", cloud.google.com/pubsub/docs/pubsub-basics) without the percent sign,
+// which a server on the way could take for an escape.
+var (
+	shortPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._~+-]{2,254}$`)
+	fullPattern  = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/[A-Za-z][A-Za-z0-9._~+-]{2,254}$`)
+)
+
+// Publisher implements broker.Notifier. Make one with New. It may be used
+// concurrently.
+type Publisher struct {
+	topics  *pubsub.ProjectsTopicsService
+	topic   string
+	account string
+	retry   gcp.Retry
+}
+
+// New makes a Publisher, without making a call. topic is a full name,
+// projects/P/topics/T, or the last part of that of a topic of the service's own
+// project; empty turns the channel off.
+func New(ctx context.Context, p *gcp.Platform, topic string) (*Publisher, error) {
+	if topic == "" {
+		return &Publisher{}, nil
+	}
+	if shortPattern.MatchString(topic) {
+		topic = "projects/" + p.Project + "/topics/" + topic
+	}
+	if !fullPattern.MatchString(topic) {
+		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
+			Args: access.Args{"reason": "a topic is named projects/PROJECT/topics/TOPIC"}}
+	}
+	client, err := pubsub.NewService(ctx, p.ClientOptions("pubsub", p.Client)...)
+	if err != nil {
+		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+	}
+	return &Publisher{topics: client.Projects.Topics, topic: topic, account: p.ServiceAccount, retry: p.Retry}, nil
+}
+
+// Enabled is whether there is a topic.
+func (p *Publisher) Enabled() bool { return p.topic != "" }
+
+// Notify publishes one message, and none for a denial, which JIT Access 1.x does
+// not know. A failure concerns nobody in particular, so To is empty in what it
+// returns.
+func (p *Publisher) Notify(ctx context.Context, n access.Notice) []access.Undelivered {
+	m, known := compose(n)
+	if !p.Enabled() || !known {
+		return nil
+	}
+	if err := p.publish(ctx, m); err != nil {
+		return []access.Undelivered{{Channel: Channel, Err: err}}
+	}
+	return nil
+}
+
+func (p *Publisher) publish(ctx context.Context, m message) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+	}
+	request := &pubsub.PublishRequest{Messages: []*pubsub.PubsubMessage{{Data: base64.StdEncoding.EncodeToString(data)}}}
+	// Trying once more may publish twice. Listeners must be ready for that anyway:
+	// Pub/Sub delivers at least once.
+	answer, err := gcp.Read(ctx, p.retry, func(ctx context.Context) (*pubsub.PublishResponse, error) {
+		return p.topics.Publish(p.topic, request).Context(ctx).Do()
+	})
+	if err != nil {
+		return gcp.Failure(err, gcp.Call{Service: service, Permission: "pubsub.topics.publish", Resource: p.topic, Account: p.account})
+	}
+	if len(answer.MessageIds) != 1 {
+		return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
+			Err: errors.New("the answer of publish holds no message id")}
+	}
+	return nil
+}
+
+// message is the data of what is published. It carries neither Pub/Sub attributes
+// nor an ordering key.
+type message struct {
+	Type string `json:"type"`
+	// Attributes are texts, and lists of texts.
+	Attributes map[string]any `json:"attributes"`
+}
+
+// types are the names of the messages. What is not here is not published.
+var types = map[access.NoticeKind]string{
+	access.NoticeReview:       "RequestActivation",
+	access.NoticeApproved:     "ActivationApproved",
+	access.NoticeSelfApproved: "ActivationSelfApproved",
+}
+
+// compose says a notice as JIT Access 1.x did; false if it had no message for it.
+func compose(n access.Notice) (message, bool) {
+	name, known := types[n.Kind]
+	if !known {
+		return message{}, false
+	}
+	r := n.Request
+	attributes := map[string]any{
+		"beneficiary":   string(r.Principal),
+		"project_id":    r.Resource.Name(),
+		"role":          join(r.Entitlements, func(id access.EntitlementID) string { return string(id.Role) }),
+		"start_time":    instant(n.Window.Start),
+		"end_time":      instant(n.Window.End),
+		"justification": r.Justification,
+	}
+	if n.Kind != access.NoticeSelfApproved {
+		reviewers := []string{}
+		for _, p := range r.Reviewers {
+			reviewers = append(reviewers, string(p))
+		}
+		attributes["resource_condition"] = join(r.Entitlements, func(id access.EntitlementID) string { return id.Condition })
+		attributes["reviewers"] = reviewers
+		attributes["base_url"] = n.BaseURL
+	}
+	switch n.Kind {
+	case access.NoticeReview:
+		attributes["request_expiry_time"] = instant(r.Expires)
+		attributes["action_url"] = n.ReviewURL
+	case access.NoticeApproved:
+		attributes["approver"] = string(n.Decision.By)
+	}
+	return message{name, attributes}, true
+}
+
+// join prints what there is of each entitlement. JIT Access 1.x requested one at a
+// time; it joined several in the message of a self-approval this way.
+func join(ids []access.EntitlementID, part func(access.EntitlementID) string) string {
+	var parts []string
+	for _, id := range ids {
+		if text := part(id); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// instant prints a time as Java's Instant does.
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
