@@ -34,12 +34,13 @@ var layering = []rule{
 	{of: []string{"internal/access"}, mayImport: nil, pure: true},
 	{of: []string{"internal/condition"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/policy"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/jose"}, mayImport: nil},
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/localkey"}, mayImport: []string{"internal/access", "internal/jose"}},
 	{of: []string{"internal/broker"}, mayImport: []string{"internal/access", "internal/condition", "internal/policy", "internal/token"}, pure: true},
 	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "web"}},
-	{of: []string{"internal/config"}, mayImport: []string{"internal/access"}},
+	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap"}},
 
 	// Adapters.
 	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/condition", "internal/gcp/..."}},
