@@ -26,7 +26,7 @@ func (r *reader) check(c *Config) {
 	r.checkCatalog(c)
 	r.checkRequests(&c.Requests)
 	r.checkIdentity(c)
-	r.checkMail(&c.Mail)
+	r.checkMail(c)
 	r.checkOrigins(c)
 }
 
@@ -100,11 +100,17 @@ func (r *reader) checkIdentity(c *Config) {
 }
 
 // checkMail looks at the server only when mail is sent at all.
-func (r *reader) checkMail(c *Mail) {
-	if c.SenderAddress == "" {
+func (r *reader) checkMail(all *Config) {
+	c := &all.Mail
+	switch {
+	case c.SenderAddress == "" && all.Messages.Topic == "":
 		r.warn("SMTP_SENDER_ADDRESS is not set: no mail is sent, people pass links on by hand")
 		return
+	case c.SenderAddress == "":
+		r.warn("SMTP_SENDER_ADDRESS is not set: no mail is sent; who listens to NOTIFICATION_TOPIC has to pass links on")
+		return
 	}
+	r.mailOptions(c)
 	sender, err := access.ParsePrincipal(c.SenderAddress)
 	if err != nil {
 		r.fault("SMTP_SENDER_ADDRESS")
@@ -115,15 +121,18 @@ func (r *reader) checkMail(c *Mail) {
 	}
 	c.Host = strings.Trim(c.Host, "[]")
 	if !isLoopback(c.Host) {
-		if !c.StartTLS {
-			r.fault("SMTP_ENABLE_STARTTLS")
+		if c.AllowPlain() {
+			r.faultOfMail(c, "SMTP_ENABLE_STARTTLS", "starttls.enable", "true, unless the mail server is on loopback: mail and password would be sent in clear text")
 		}
 		if c.Port == 25 {
-			r.fault("SMTP_PORT")
+			r.faultOfMail(c, "SMTP_PORT", "port", "other than 25, which Google Cloud blocks")
 		}
 	}
 	secret := c.PasswordPath != "" || !c.Password.IsZero()
 	switch {
+	case c.Options.has("auth") && !c.Options.auth:
+		c.Username = ""
+		r.warn("SMTP_OPTIONS: mail.smtp.auth is not true: nobody logs in to the mail server")
 	case c.Username != "" && !secret:
 		r.warn("SMTP_USERNAME is set without SMTP_SECRET or SMTP_PASSWORD: nobody logs in to the mail server")
 	case c.Username == "" && secret:
@@ -131,6 +140,15 @@ func (r *reader) checkMail(c *Mail) {
 	case c.PasswordPath != "" && !c.Password.IsZero():
 		r.warn("SMTP_PASSWORD is ignored, because SMTP_SECRET is set")
 	}
+}
+
+// faultOfMail blames what was said last: the option, else the variable.
+func (r *reader) faultOfMail(c *Mail, variable, key, accepted string) {
+	if c.Options.has(key) {
+		r.faultBecause("SMTP_OPTIONS", optionPrefix+key+" must be "+accepted)
+		return
+	}
+	r.fault(variable)
 }
 
 func (r *reader) checkOrigins(c *Config) {

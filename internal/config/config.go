@@ -19,6 +19,8 @@ package config
 import (
 	"regexp"
 	"time"
+
+	"jitaccess/internal/addressmap"
 )
 
 // Config is the configuration of the service. It is plain data; Read makes it.
@@ -34,6 +36,7 @@ type Config struct {
 	Identity    Identity    `title:"Who is who"`
 	Server      Server      `title:"Server"`
 	Mail        Mail        `title:"Mail"`
+	Messages    Messages    `title:"Messages to machines"`
 	Google      Google      `title:"Google Cloud"`
 	Unavailable Unavailable `title:"Not available in this version"`
 }
@@ -92,15 +95,23 @@ type Server struct {
 
 // Mail is how people are told. There is none when SenderAddress is empty.
 type Mail struct {
-	SenderAddress string         `env:"SMTP_SENDER_ADDRESS" accept:"an address of the form local@domain" doc:"Who mails are from. Setting it turns mail on; without it people pass links on by hand, and the rest of this section has no effect."`
-	SenderName    string         `env:"SMTP_SENDER_NAME" default:"JIT Access" accept:"text" doc:"The name beside that address."`
-	Host          string         `env:"SMTP_HOST" default:"smtp.gmail.com" pattern:"[A-Za-z0-9._-]{1,253}|\\[?[0-9A-Fa-f:.]+\\]?" accept:"a host name or address, without a port" doc:"The mail server."`
-	Port          int            `env:"SMTP_PORT" default:"587" min:"1" max:"65535" accept:"a port from 1 to 65535 other than 25, which Google Cloud blocks (25 only on a loopback host)" doc:"Its port."`
-	StartTLS      bool           `env:"SMTP_ENABLE_STARTTLS" default:"true" accept:"true, unless SMTP_HOST is a loopback host: mail and password would be sent in clear text" doc:"Whether to demand STARTTLS."`
-	Username      string         `env:"SMTP_USERNAME" accept:"text" doc:"Who logs in. Without it, or without a password, nobody does."`
-	Password      Secret         `env:"SMTP_PASSWORD" accept:"text" secret:"true" doc:"The password. Better use SMTP_SECRET."`
-	PasswordPath  string         `env:"SMTP_SECRET" pattern:"projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,18}|[A-Za-z][A-Za-z0-9_-]{0,62})" accept:"projects/PROJECT/secrets/SECRET/versions/VERSION" secret:"true" doc:"The version of a secret in Secret Manager that holds the password. It takes precedence over SMTP_PASSWORD."`
-	TimeZone      *time.Location `env:"NOTIFICATION_TIMEZONE" default:"UTC" accept:"a region such as Europe/Berlin, an offset such as +10:00 or UTC+2, UTC, GMT or Z; upper and lower case matter" doc:"The time zone of times in mails."`
+	SenderAddress string      `env:"SMTP_SENDER_ADDRESS" accept:"an address of the form local@domain" doc:"Who mails are from. Setting it turns mail on; without it the rest of this section has no effect."`
+	SenderName    string      `env:"SMTP_SENDER_NAME" default:"JIT Access" accept:"text" doc:"The name beside that address."`
+	Host          string      `env:"SMTP_HOST" default:"smtp.gmail.com" pattern:"[A-Za-z0-9._-]{1,253}|\\[?[0-9A-Fa-f:.]+\\]?" accept:"a host name or address, without a port" doc:"The mail server."`
+	Port          int         `env:"SMTP_PORT" default:"587" min:"1" max:"65535" accept:"a port from 1 to 65535 other than 25, which Google Cloud blocks (25 only on a loopback host)" doc:"Its port."`
+	StartTLS      bool        `env:"SMTP_ENABLE_STARTTLS" default:"true" accept:"true, unless SMTP_HOST is a loopback host: mail and password would be sent in clear text" doc:"Whether to demand STARTTLS."`
+	Username      string      `env:"SMTP_USERNAME" accept:"text" doc:"Who logs in. Without it, or without a password, nobody does."`
+	Password      Secret      `env:"SMTP_PASSWORD" accept:"text" secret:"true" doc:"The password. Better use SMTP_SECRET."`
+	PasswordPath  string      `env:"SMTP_SECRET" pattern:"projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,18}|[A-Za-z][A-Za-z0-9_-]{0,62})" accept:"projects/PROJECT/secrets/SECRET/versions/VERSION" secret:"true" doc:"The version of a secret in Secret Manager that holds the password. It takes precedence over SMTP_PASSWORD."`
+	Options       MailOptions `env:"SMTP_OPTIONS" secret:"true" accept:"a comma-separated list of KEY=VALUE" doc:"Properties of JavaMail, which take precedence over the variables above: mail.smtp.host, .port, .connectiontimeout, .timeout and .writetimeout (in milliseconds), .ssl.enable (TLS from the first byte, as on port 465), .ssl.protocols, .starttls.enable, .starttls.required, .auth, .auth.mechanisms (PLAIN and LOGIN), .localhost (the name in EHLO) and .from (the return path). .ssl.trust and .ssl.checkserveridentity turn nothing off: the server's certificate is always verified. What is unknown has no effect and is named by a warning at start."`
+	// AddressMapping is nil for none.
+	AddressMapping *addressmap.Mapping `env:"SMTP_ADDRESS_MAPPING" accept:"an expression of CEL over user.email that gives a text; besides the standard functions it may use TEXT.extract(TEMPLATE)" doc:"Where a person's mail goes, when not to the address with which they sign in. Example: user.email.extract('{name}@example.com') + '@mail.example.com'. When it gives no address for a person, that person gets no mail, and the requester is told."`
+	TimeZone       *time.Location      `env:"NOTIFICATION_TIMEZONE" default:"UTC" accept:"a region such as Europe/Berlin, an offset such as +10:00 or UTC+2, UTC, GMT or Z; upper and lower case matter" doc:"The time zone of times in mails."`
+}
+
+// Messages are how machines are told.
+type Messages struct {
+	Topic string `env:"NOTIFICATION_TOPIC" pattern:"(projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/)?[A-Za-z][A-Za-z0-9._~+-]{2,254}" accept:"the id of a Pub/Sub topic in the service's own project, or projects/PROJECT/topics/TOPIC" doc:"Where to publish what happens; docs/notifications.md lists the messages. The service account needs the Pub/Sub Publisher role on it."`
 }
 
 // Google is how Google Cloud is reached.
@@ -119,11 +130,8 @@ type Google struct {
 // Unavailable are variables of JIT Access 1.x, and of this service's plan, that
 // have no effect yet. Whoever sets one expects something, so it is a fault.
 type Unavailable struct {
-	Database       absent `env:"DATABASE_URL" secret:"true" accept:"unset: this version has no ledger" doc:"A database that remembers requests."`
-	Policy         absent `env:"POLICY" accept:"unset: this version reads no policy file" doc:"A file that refines what activating a role takes."`
-	Topic          absent `env:"NOTIFICATION_TOPIC" accept:"unset: this version does not publish to Pub/Sub" doc:"A Pub/Sub topic for notifications."`
-	AddressMapping absent `env:"SMTP_ADDRESS_MAPPING" accept:"unset: this version does not map addresses" doc:"A CEL expression that gives the address to which a person's mail goes."`
-	MailOptions    absent `env:"SMTP_OPTIONS" secret:"true" accept:"unset: this version has no further options for mail" doc:"JavaMail properties."`
+	Database absent `env:"DATABASE_URL" secret:"true" accept:"unset: this version has no ledger" doc:"A database that remembers requests."`
+	Policy   absent `env:"POLICY" accept:"unset: this version reads no policy file" doc:"A file that refines what activating a role takes."`
 }
 
 // absent is the type of a variable that must be unset.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"jitaccess/internal/addressmap"
 )
 
 // Fault is one thing that is wrong with one variable.
@@ -145,6 +147,15 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 		}
 	case *[]string:
 		*field, ok = parseList(text), true
+	case *MailOptions:
+		// Understood only when mail is sent; see mailOptions.
+		field.text, ok = NewSecret(text), true
+	case **addressmap.Mapping:
+		var err error
+		if *field, err = addressmap.Compile(text); err != nil {
+			r.faultBecause(v.name, err.Error())
+		}
+		ok = true
 	case **time.Location:
 		*field, ok = parseZone(text)
 	case **regexp.Regexp:

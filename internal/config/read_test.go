@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -154,9 +155,14 @@ func TestRead_Faults(t *testing.T) {
 
 		{[]string{"DATABASE_URL=postgres://jit:hunter2@db.example.com/jit"}, "DATABASE_URL", "is [redacted]; it must be unset: this version has no ledger"},
 		{[]string{"POLICY=/etc/jitaccess/policy.yaml"}, "POLICY", "no policy file"},
-		{[]string{"NOTIFICATION_TOPIC=jit"}, "NOTIFICATION_TOPIC", "does not publish"},
-		{[]string{"SMTP_ADDRESS_MAPPING=user.email"}, "SMTP_ADDRESS_MAPPING", "does not map"},
-		{[]string{"SMTP_OPTIONS=mail.smtp.ssl.enable=true"}, "SMTP_OPTIONS", "no further options"},
+		{[]string{"NOTIFICATION_TOPIC=jit/x"}, "NOTIFICATION_TOPIC", "projects/PROJECT/topics/TOPIC"},
+		{[]string{"NOTIFICATION_TOPIC=projects/p/topics/../x"}, "NOTIFICATION_TOPIC", ""},
+		{[]string{"NOTIFICATION_TOPIC=projects/p/subscriptions/jit"}, "NOTIFICATION_TOPIC", ""},
+		{[]string{"NOTIFICATION_TOPIC=ab"}, "NOTIFICATION_TOPIC", ""},
+		{[]string{"NOTIFICATION_TOPIC=jit%2e%2e"}, "NOTIFICATION_TOPIC", ""},
+		{[]string{"SMTP_ADDRESS_MAPPING=user.mail"}, "SMTP_ADDRESS_MAPPING", `(user has an email, and no "mail")`},
+		{[]string{"SMTP_ADDRESS_MAPPING=user.email ++"}, "SMTP_ADDRESS_MAPPING", "line 1, column 13"},
+		{[]string{"SMTP_ADDRESS_MAPPING=user.email.size()"}, "SMTP_ADDRESS_MAPPING", "not a text but int"},
 	} {
 		t.Run(strings.Join(c.env, " "), func(t *testing.T) {
 			found := faults(t, with(c.env...))
@@ -284,6 +290,13 @@ func TestRead_Values(t *testing.T) {
 		{[]string{"SMTP_SECRET=projects/acme-access/secrets/smtp/versions/latest"},
 			func(c *config.Config) any { return c.Mail.PasswordPath }, "projects/acme-access/secrets/smtp/versions/latest"},
 		{[]string{"SMTP_PASSWORD= hunter2 "}, func(c *config.Config) any { return c.Mail.Password.Reveal() }, "hunter2"},
+		{[]string{"NOTIFICATION_TOPIC= jit "}, func(c *config.Config) any { return c.Messages.Topic }, "jit"},
+		{[]string{"NOTIFICATION_TOPIC=projects/example.com:p/topics/jit"}, func(c *config.Config) any { return c.Messages.Topic }, "projects/example.com:p/topics/jit"},
+		{[]string{"SMTP_ADDRESS_MAPPING= "}, func(c *config.Config) any { return c.Mail.AddressMapping == nil }, true},
+		{[]string{"SMTP_ADDRESS_MAPPING=user.email.extract('{name}@') + '@mail.example.org'"}, func(c *config.Config) any {
+			address, err := c.Mail.AddressMapping.Address("ana@example.com")
+			return fmt.Sprint(address, err)
+		}, "ana@mail.example.org<nil>"},
 		{[]string{"DATABASE_URL= ", "SMTP_OPTIONS="}, func(c *config.Config) any { return c.Platform }, config.AppEngine},
 	} {
 		t.Run(strings.Join(c.env, " "), func(t *testing.T) {
@@ -311,7 +324,8 @@ func TestRead_Warnings(t *testing.T) {
 		env  []string
 		want string // the beginning of the one warning
 	}{
-		{[]string{"SMTP_SENDER_ADDRESS="}, "SMTP_SENDER_ADDRESS is not set"},
+		{[]string{"SMTP_SENDER_ADDRESS="}, "SMTP_SENDER_ADDRESS is not set: no mail is sent, people pass links on by hand"},
+		{[]string{"SMTP_SENDER_ADDRESS=", "NOTIFICATION_TOPIC=jit"}, "SMTP_SENDER_ADDRESS is not set: no mail is sent; who listens"},
 		{[]string{"ELEVATION_DURATION=45", "ACTIVATION_TIMEOUT=30"}, "ACTIVATION_TIMEOUT is ignored, because ELEVATION_DURATION is set"},
 		{[]string{"ACTIVATION_REQUEST_TIMEOUT=361"}, "ACTIVATION_REQUEST_TIMEOUT is 361 minutes and counts as 360"},
 		{[]string{"IAP_BACKEND_SERVICE_ID=123"}, "IAP_BACKEND_SERVICE_ID is set and PUBLIC_URL is not"},

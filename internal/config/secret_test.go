@@ -16,7 +16,7 @@ const canary = "canary-6f1d"
 
 // Whatever is done with a configuration, its secrets stay in it.
 func TestThreat17_SecretsNeverPrint(t *testing.T) {
-	c := mustRead(t, "SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_USERNAME=jit", "SMTP_PASSWORD="+canary)
+	c := mustRead(t, "SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_USERNAME=jit", "SMTP_PASSWORD="+canary, "SMTP_OPTIONS=mail.smtp.password="+canary)
 	if c.Mail.Password.Reveal() != canary {
 		t.Fatal("the secret is lost")
 	}
@@ -57,18 +57,18 @@ func TestThreat17_SecretsAreNotInFaults(t *testing.T) {
 	for _, entry := range []string{
 		"SMTP_SECRET=" + canary,
 		"DATABASE_URL=postgres://jit:" + canary + "@db.example.com/jit",
-		"SMTP_OPTIONS=mail.smtp.password=" + canary,
+		"SMTP_OPTIONS=mail.smtp.port=" + canary,
 		"PUBLIC_URL=https://jit:" + canary + "@jit.example.com",
 		"JITACCESS_GOOGLE_ENDPOINT=http://jit:" + canary + "@localhost:8081",
 		"SMTP_HOST=smtp://jit:" + canary + "@smtp.example.com",
 		"POLICY=https://jit:" + canary + "@policy.example.com/",
 	} {
-		_, err := read(with("SMTP_PASSWORD="+canary, entry))
+		_, err := read(with("SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_PASSWORD="+canary, entry))
 		if err == nil || strings.Contains(err.Error(), canary) || !strings.Contains(err.Error(), "[redacted]") {
 			t.Errorf("%s: %v", entry, err)
 		}
 	}
-	if c := mustRead(t, "SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_PASSWORD="+canary); strings.Contains(strings.Join(c.Warnings, "\n"), canary) {
+	if c := mustRead(t, "SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_PASSWORD="+canary, "SMTP_OPTIONS=mail.smtp.password="+canary+", "+canary); strings.Contains(strings.Join(c.Warnings, "\n"), canary) {
 		t.Error("a warning shows it")
 	}
 }
