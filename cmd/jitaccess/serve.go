@@ -23,6 +23,7 @@ import (
 	"jitaccess/internal/gcp/assetinventory"
 	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iamcredentials"
+	"jitaccess/internal/gcp/pubsub"
 	"jitaccess/internal/gcp/resourcemanager"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/identity"
@@ -203,6 +204,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
+	publisher, err := pubsub.New(ctx, platform, c.Messages.Topic)
+	if err != nil {
+		return nil, err
+	}
+	notifier := channels{{mail.Channel, mailer}, {pubsub.Channel, publisher}}
 	verifier, err := newVerifier(c, platform, now)
 	if err != nil {
 		return nil, err
@@ -218,7 +224,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			Now:            now,
 		}),
 		Journal:   log,
-		Notifier:  mailer,
+		Notifier:  notifier,
 		Directory: groups,
 		Admins:    c.Requests.Admins,
 		Policy: policy.Instance{
@@ -246,10 +252,12 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			Region:        platform.Region,
 			Service:       c.Service,
 		},
-		Version: version,
-		Log:     logger,
-		Now:     now,
-		Random:  rand.Reader,
+		Mail:     mailer.Enabled(),
+		Version:  version,
+		Log:      logger,
+		Incident: journal.WithIncident,
+		Now:      now,
+		Random:   rand.Reader,
 		Ready: func(ctx context.Context) map[string]error {
 			_, keys := platform.IAPKeys(ctx)
 			_, own := platform.ServiceAccountKeys(ctx)
@@ -262,7 +270,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	logger.Info("started", "event", "runtime.startup", "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
 		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(scope), "identity", "iap",
-		"mail", mailer.Enabled(), "ledger", false)
+		"channels", notifier.String(), "ledger", false)
 	return journal.Trace(handler), nil
 }
 
@@ -276,11 +284,23 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 		SenderName:  c.SenderName,
 		Host:        c.Host,
 		Port:        c.Port,
-		ImplicitTLS: c.Port == 465,
-		AllowPlain:  !c.StartTLS,
+		ImplicitTLS: c.ImplicitTLS(),
+		AllowPlain:  c.AllowPlain(),
+		MinTLS:      c.Options.MinTLS,
+		MaxTLS:      c.Options.MaxTLS,
 		Roots:       roots,
+		Hello:       c.Options.Hello,
+		ReturnPath:  c.Options.ReturnPath,
+		Mechanisms:  c.Options.Mechanisms,
 		Location:    c.TimeZone,
-		Now:         now,
+
+		ConnectTimeout: c.Options.ConnectTimeout,
+		ReadTimeout:    c.Options.ReadTimeout,
+		WriteTimeout:   c.Options.WriteTimeout,
+		Now:            now,
+	}
+	if c.AddressMapping != nil {
+		mc.Address = c.AddressMapping.Address
 	}
 	if c.Username != "" && (c.PasswordPath != "" || !c.Password.IsZero()) {
 		mc.Username = c.Username

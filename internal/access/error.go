@@ -178,6 +178,7 @@ const (
 	CodeInventoryOnly     Code = "inventory-only"     // resource
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource
 	CodeNotDelivered      Code = "not-delivered"      // recipient, channel
+	CodeNotPublished      Code = "not-published"      //
 	CodeNoChannel         Code = "no-channel"         //
 	CodeNotGranted        Code = "not-granted"        // role
 	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //

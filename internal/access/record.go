@@ -39,7 +39,8 @@ type Event struct {
 	Request Request
 	// Decision is set when approving and denying.
 	Decision Decision
-	// Window is what was or will be granted; zero where there is none.
+	// Window is what was or will be granted, or when refusing would have been; zero
+	// where there is none.
 	Window   Window
 	Outcomes []Outcome
 	// Err is why, for failures and refusals.

@@ -191,9 +191,11 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	if err != nil {
 		return asked, err
 	}
-	asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, access.Notice{
-		Kind: access.NoticeSelfApproved, Request: r, To: []access.Principal{r.Principal}, Window: asked.Window,
-	})...)
+	if anyGranted(outcomes) {
+		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, access.Notice{
+			Kind: access.NoticeSelfApproved, Request: r, To: []access.Principal{r.Principal}, Window: asked.Window,
+		})...)
+	}
 	return asked, nil
 }
 

@@ -259,7 +259,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	}
 	result.State = access.Active
 	notice.Window = result.Window
-	if slices.ContainsFunc(outcomes, func(o access.Outcome) bool { return o.Result == access.Granted }) {
+	if anyGranted(outcomes) {
 		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return result, nil

@@ -45,6 +45,9 @@ func (b *Broker) record(ctx context.Context, e access.Event) error {
 func (b *Broker) refuse(ctx context.Context, caller access.Caller, trying access.Action, r access.Request, err error) error {
 	event := b.event(caller, access.ActionRefused, r)
 	event.Trying, event.Err = trying, err
+	if r.Duration > 0 {
+		event.Window = r.WindowAt(event.At)
+	}
 	_ = b.c.Journal.Record(ctx, event)
 	return err
 }
@@ -95,6 +98,11 @@ func granted(outcomes []access.Outcome, w access.Window) access.Window {
 	return w
 }
 
+// anyGranted is whether something is new, so that people are told once.
+func anyGranted(outcomes []access.Outcome) bool {
+	return slices.ContainsFunc(outcomes, func(o access.Outcome) bool { return o.Result == access.Granted })
+}
+
 // tell notifies people and returns who could not be told, as warnings.
 func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice) []*access.Error {
 	if !b.c.Notifier.Enabled() {
@@ -109,6 +117,9 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 	for _, u := range b.c.Notifier.Notify(ctx, n) {
 		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
 			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
+		if u.To == "" {
+			warning.Code, warning.Args = access.CodeNotPublished, access.Args{"channel": u.Channel}
+		}
 		event := b.event(caller, access.NoticeFailed, n.Request)
 		event.Err = warning
 		warnings = append(append(warnings, warning), b.recordOutcome(ctx, event)...)

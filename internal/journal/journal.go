@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -94,7 +95,7 @@ func (j *Journal) write(ctx context.Context, l line, at time.Time) error {
 	for name, value := range l.Labels {
 		l.Labels[name] = capped(value, maxLabel)
 	}
-	if id := incident(ctx); id != "" {
+	if id := incident(ctx); id != "" && l.Severity != severityDebug && l.Severity != severityInfo {
 		l.Labels["incident"] = id
 	}
 	if trace := traceID(ctx); trace != "" && j.project != "" {
@@ -159,8 +160,9 @@ const (
 	incidentKey
 )
 
-// WithIncident marks everything that is logged with the context as belonging to an
-// incident: the id that a person was shown.
+// WithIncident marks every warning and error that is logged with the context as
+// belonging to an incident: the id that a person is shown if they are refused. What
+// goes well belongs to none.
 func WithIncident(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, incidentKey, capped(id, 64))
 }
@@ -176,7 +178,9 @@ func contextText(ctx context.Context, key contextKey) string {
 
 // Handler is for the process's ordinary log lines: they share the journal's writer,
 // and so cannot tear its lines. Attributes become labels; groups are joined with
-// dots. A line of a level below the given one is dropped; nil means Info.
+// dots. An attribute "error" that is one of package access becomes the labels that
+// events have, and its text the end of the message. A line of a level below the
+// given one is dropped; nil means Info.
 func (j *Journal) Handler(level slog.Leveler) slog.Handler {
 	if level == nil {
 		level = slog.LevelInfo
@@ -199,11 +203,18 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	if labels == nil {
 		labels = map[string]string{}
 	}
+	message := scrub(r.Message)
 	r.Attrs(func(a slog.Attr) bool {
+		var own *access.Error
+		if err, ok := a.Value.Any().(error); ok && h.prefix+a.Key == "error" && errors.As(err, &own) {
+			labels["error"], labels["error_code"] = errorName("", own), string(own.Code)
+			message += ": " + scrub(err.Error())
+			return true
+		}
 		add(labels, h.prefix, a)
 		return true
 	})
-	return h.journal.write(ctx, line{Severity: severity(r.Level), Message: scrub(r.Message), Labels: labels}, r.Time)
+	return h.journal.write(ctx, line{Severity: severity(r.Level), Message: message, Labels: labels}, r.Time)
 }
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {

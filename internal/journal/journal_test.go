@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -359,7 +360,10 @@ func TestOrdinaryLogLinesHaveTheSameForm(t *testing.T) {
 		out.Reset()
 		logger.Log(journal.WithIncident(t.Context(), "i-1"), test.level, "started", "port", 8080, slog.Group("", "a", true), slog.Attr{}, "at", at)
 		e := read(t, out.Bytes())
-		want := map[string]string{"event": "runtime.startup", "host.name": "x", "host.port": "8080", "host.a": "true", "host.at": "2024-08-22T01:40:00Z", "incident": "i-1"}
+		want := map[string]string{"event": "runtime.startup", "host.name": "x", "host.port": "8080", "host.a": "true", "host.at": "2024-08-22T01:40:00Z"}
+		if test.level >= slog.LevelWarn {
+			want["incident"] = "i-1"
+		}
 		if e.Severity != test.severity || e.Message != "started" || !equal(e.Labels, want) {
 			t.Errorf("%v: %+v", test.level, e)
 		}
@@ -368,6 +372,41 @@ func TestOrdinaryLogLinesHaveTheSameForm(t *testing.T) {
 	slog.New(j.Handler(nil)).Debug("not this")
 	if out.Len() != 0 {
 		t.Error("a line below the level was written")
+	}
+}
+
+// The labels that say which error it was are those of events.
+func TestOrdinaryLogLinesNameErrorsAsEventsDo(t *testing.T) {
+	for _, test := range []struct {
+		err                 error
+		name, code, message string
+	}{
+		{&access.Error{Kind: access.NotAllowed, Code: access.CodeNotInvolved}, "AccessDeniedException", "not-involved", "refused: not allowed: not-involved"},
+		{fmt.Errorf("opening: %w", &access.Error{Kind: access.Gone, Code: access.CodeLinkExpired, Err: errors.New("https://x.example.com/?activation=CANARYcanary")}),
+			"VerificationException", "link-expired", "refused: opening: gone: link-expired: https://x.example.com/?[redacted]"},
+		{&access.Error{Kind: access.TooMany, Code: access.CodeQuota}, "QuotaExceededException", "quota", "refused: too many: quota"},
+		{&access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource}, "unknown-resource", "unknown-resource", "refused: not found: unknown-resource"},
+		{errors.New("password=CANARY"), "password=[redacted]", "", "refused"},
+	} {
+		var out bytes.Buffer
+		slog.New(journal.New(&out, "").Handler(nil)).Error("refused", "error", test.err)
+		e := read(t, out.Bytes())
+		if e.Labels["error"] != test.name || e.Labels["error_code"] != test.code || e.Message != test.message {
+			t.Errorf("%v is logged as %s", test.err, out.String())
+		}
+	}
+}
+
+func TestAnIncidentIsOfWarningsAndErrors(t *testing.T) {
+	for action, marked := range map[access.Action]bool{access.GrantWritten: false, access.RequestMade: false, access.NoticeFailed: true,
+		access.ActionRefused: true, access.GrantFailed: true} {
+		var out bytes.Buffer
+		if err := journal.New(&out, "").Record(journal.WithIncident(t.Context(), "i-1"), access.Event{Action: action}); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, out.Bytes()).Labels["incident"]; (got == "i-1") != marked {
+			t.Errorf("%s: incident %q", action, got)
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func (m *Mailer) deliver(ctx context.Context, l letter) (refused map[string]erro
 		return nil, err
 	}
 	defer s.close()
-	return s.send(m.message(l), m.c.Sender, slices.Concat(l.to, l.cc))
+	return s.send(m.message(l), m.c.ReturnPath, slices.Concat(l.to, l.cc))
 }
 
 // session is one conversation with the server. go-mail's own client would give up
@@ -54,13 +54,14 @@ type session struct {
 	ctx    context.Context
 	conn   *conn
 	client *smtp.Client
-	step   time.Duration
-	stop   func() bool
+	// read and write are how long a step may take.
+	read, write time.Duration
+	stop        func() bool
 }
 
 // open connects, makes sure of the server and logs in.
 func (m *Mailer) open(ctx context.Context, password string) (*session, error) {
-	s := &session{ctx: ctx, step: m.c.StepTimeout}
+	s := &session{ctx: ctx, read: m.c.ReadTimeout, write: m.c.WriteTimeout}
 	if err := s.connect(m.c); err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (m *Mailer) open(ctx context.Context, password string) (*session, error) {
 }
 
 func (s *session) connect(c Config) error {
-	dialer := net.Dialer{Timeout: s.step}
+	dialer := net.Dialer{Timeout: c.ConnectTimeout}
 	raw, err := dialer.DialContext(s.ctx, "tcp", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)))
 	if err != nil {
 		return fault(s.ctx, atConnect, err)
@@ -92,7 +93,7 @@ func (s *session) connect(c Config) error {
 
 // tlsConfig verifies the certificate, and that it is for the host we meant.
 func tlsConfig(c Config) *tls.Config {
-	return &tls.Config{ServerName: c.Host, RootCAs: c.Roots, MinVersion: tls.VersionTLS12}
+	return &tls.Config{ServerName: c.Host, RootCAs: c.Roots, MinVersion: c.MinTLS, MaxVersion: c.MaxTLS}
 }
 
 // greet reads the greeting and says hello; with implicit TLS, inside it.
@@ -146,16 +147,17 @@ type loginRefused struct{ error }
 func (e *loginRefused) Unwrap() error { return e.error }
 
 func (s *session) logIn(c Config, password string) error {
-	_, offered := s.client.Extension("AUTH")
+	_, list := s.client.Extension("AUTH")
+	offered := strings.Fields(strings.ToUpper(list))
 	var auth smtp.Auth
 	// go-mail adds its own check that the connection is encrypted or local.
-	switch mechanisms := strings.Fields(strings.ToUpper(offered)); {
-	case slices.Contains(mechanisms, "PLAIN"):
-		auth = smtp.PlainAuth("", c.Username, password, c.Host, false)
-	case slices.Contains(mechanisms, "LOGIN"):
-		auth = smtp.LoginAuth(c.Username, password, c.Host, false)
-	default:
+	switch at := slices.IndexFunc(c.Mechanisms, func(name string) bool { return slices.Contains(offered, name) }); {
+	case at < 0:
 		return fault(s.ctx, atLogin, errNoMechanism)
+	case c.Mechanisms[at] == "PLAIN":
+		auth = smtp.PlainAuth("", c.Username, password, c.Host, false)
+	default:
+		auth = smtp.LoginAuth(c.Username, password, c.Host, false)
 	}
 	s.extend()
 	if err := s.client.Auth(auth); err != nil {
@@ -208,7 +210,11 @@ func (s *session) send(message *gomail.Msg, sender string, recipients []string) 
 
 // extend gives the next exchange its time. The context's deadline needs none: it
 // closes the connection.
-func (s *session) extend() { _ = s.conn.SetDeadline(time.Now().Add(s.step)) }
+func (s *session) extend() {
+	now := time.Now()
+	_ = s.conn.SetReadDeadline(now.Add(s.read))
+	_ = s.conn.SetWriteDeadline(now.Add(s.write))
+}
 
 func (s *session) close() {
 	s.stop()
@@ -283,6 +289,6 @@ func (c *conn) toLoopback() bool {
 
 var (
 	errNoTLS       = errors.New("the server does not offer STARTTLS, and nothing is sent without it")
-	errNoMechanism = errors.New("the server offers neither AUTH PLAIN nor AUTH LOGIN")
+	errNoMechanism = errors.New("the server offers no way to log in that may be used, such as AUTH PLAIN")
 	errTooMuch     = fmt.Errorf("the server said more than %d bytes: %w", maxReceived, io.ErrUnexpectedEOF)
 )

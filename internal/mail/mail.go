@@ -9,6 +9,7 @@ package mail
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -38,6 +39,9 @@ type Config struct {
 	Port int
 	// ImplicitTLS speaks TLS from the first byte (port 465) rather than STARTTLS.
 	ImplicitTLS bool
+	// MinTLS and MaxTLS are versions of crypto/tls; 0 is TLS 1.2, the least that is
+	// spoken, and the newest.
+	MinTLS, MaxTLS uint16
 	// AllowPlain permits a connection without TLS if Host is loopback and the
 	// server offers none. With any other host it is a fault.
 	AllowPlain bool
@@ -46,21 +50,28 @@ type Config struct {
 	// Hello is the name given in EHLO; empty means the sender's domain. The name of
 	// the machine is never told.
 	Hello string
+	// ReturnPath is the address in MAIL FROM, where mail servers report what they
+	// could not deliver; empty means Sender.
+	ReturnPath string
 
 	// Username and Password log in; without a Username there is no log-in. Password
 	// is read when it is first needed and again when a log-in fails, the latter
 	// every 5 minutes at most.
 	Username string
 	Password func(context.Context) (string, error)
+	// Mechanisms are how to log in, the best first: "PLAIN" and "LOGIN". nil means
+	// both.
+	Mechanisms []string
 
 	// Location is the time zone of the times in mails; nil means UTC.
 	Location *time.Location
 	// Address says where a person gets mail; nil means at the principal's own
 	// address.
 	Address func(access.Principal) (string, error)
-	// StepTimeout caps connecting and each exchange with the server, besides the
-	// deadline of the context; 0 means 10 seconds.
-	StepTimeout time.Duration
+	// ConnectTimeout, ReadTimeout and WriteTimeout cap connecting, waiting for each
+	// answer of the server and sending to it, besides the deadline of the context; 0
+	// means 10 seconds.
+	ConnectTimeout, ReadTimeout, WriteTimeout time.Duration
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -114,6 +125,27 @@ func New(c Config) (*Mailer, error) {
 	if c.AllowPlain && !isLoopback(c.Host) {
 		faults = append(faults, fmt.Errorf("mail without TLS is for a server on loopback, not for %q", c.Host))
 	}
+	if c.ReturnPath == "" {
+		c.ReturnPath = c.Sender
+	}
+	returnPath, err := access.ParsePrincipal(c.ReturnPath)
+	if err != nil {
+		faults = append(faults, fmt.Errorf("return path %q: %w", c.ReturnPath, err))
+	}
+	if c.MinTLS == 0 {
+		c.MinTLS = tls.VersionTLS12
+	}
+	if c.MinTLS < tls.VersionTLS12 || c.MaxTLS != 0 && c.MaxTLS < c.MinTLS {
+		faults = append(faults, errors.New("TLS 1.2 is the least that is spoken"))
+	}
+	if c.Mechanisms == nil {
+		c.Mechanisms = []string{"PLAIN", "LOGIN"}
+	}
+	for _, name := range c.Mechanisms {
+		if name != "PLAIN" && name != "LOGIN" {
+			faults = append(faults, fmt.Errorf("log-in by %q is not known", name))
+		}
+	}
 	if c.Username != "" && c.Password == nil {
 		faults = append(faults, errors.New("a user name without a password"))
 	}
@@ -123,8 +155,10 @@ func New(c Config) (*Mailer, error) {
 	if c.Address == nil {
 		c.Address = func(p access.Principal) (string, error) { return string(p), nil }
 	}
-	if c.StepTimeout == 0 {
-		c.StepTimeout = stepTimeout
+	for _, timeout := range []*time.Duration{&c.ConnectTimeout, &c.ReadTimeout, &c.WriteTimeout} {
+		if *timeout == 0 {
+			*timeout = stepTimeout
+		}
 	}
 	m := &Mailer{
 		c:        c,
@@ -132,7 +166,7 @@ func New(c Config) (*Mailer, error) {
 		password: password{read: c.Password, now: c.Now, lock: make(chan struct{}, 1)},
 		slots:    make(chan struct{}, maxConnections),
 	}
-	m.c.Sender = string(sender)
+	m.c.Sender, m.c.ReturnPath = string(sender), string(returnPath)
 	return m, errors.Join(faults...)
 }
 

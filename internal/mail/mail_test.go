@@ -335,7 +335,7 @@ func TestThreat31_AServerThatBreaksOffIsReported(t *testing.T) {
 func TestAStepHasATimeOfItsOwn(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{Hang: smtptest.AtGreeting}))
 	c := config(s.Host, s.Port, s.Roots)
-	c.StepTimeout = time.Millisecond
+	c.ReadTimeout = time.Millisecond
 	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.TimedOut)
 }
 

@@ -114,6 +114,7 @@ func (s *server) apiProjects(r *http.Request) (any, error) {
 	}
 	slices.Sort(a.Projects)
 	a.Projects = slices.Compact(a.Projects)
+	s.logListed(r, len(a.Projects))
 	return a, nil
 }
 
@@ -147,32 +148,39 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := query(r)
+	id, err := askedOf(r)
 	if err != nil {
 		return nil, err
 	}
-	text, err := one(q, "id")
-	if err != nil {
-		return nil, err
+	if id.Resource != on {
+		return nil, otherResource(id, on)
 	}
-	if text == "" {
-		// The name of JIT Access 1.7.
-		if text, err = one(q, "role"); err != nil {
-			return nil, err
-		}
-	}
-	ids, err := entitlementIDs([]string{text})
-	if err != nil {
-		return nil, err
-	}
-	if ids[0].Resource != on {
-		return nil, otherResource(ids[0], on)
-	}
-	peers, warnings, err := s.Broker.Reviewers(r.Context(), callerOf(r), ids[0])
+	peers, warnings, err := s.Broker.Reviewers(r.Context(), callerOf(r), id)
 	if err != nil {
 		return nil, err
 	}
 	return apiPeers{Peers: apiUsers(peers), Warnings: apiWarnings(warnings)}, nil
+}
+
+// askedOf reads the entitlement whose reviewers are asked for.
+func askedOf(r *http.Request) (access.EntitlementID, error) {
+	q, err := query(r)
+	if err != nil {
+		return access.EntitlementID{}, err
+	}
+	text, err := one(q, "id")
+	if err == nil && text == "" {
+		// The name of JIT Access 1.7.
+		text, err = one(q, "role")
+	}
+	if err != nil {
+		return access.EntitlementID{}, err
+	}
+	ids, err := entitlementIDs([]string{text})
+	if err != nil {
+		return access.EntitlementID{}, err
+	}
+	return ids[0], nil
 }
 
 func otherResource(id access.EntitlementID, on access.Resource) error {

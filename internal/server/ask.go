@@ -33,9 +33,10 @@ type askView struct {
 	MaxMinutes int
 	Longest    string
 	Start      string
-	// Timeout is how long reviewers have; Channel is whether they get mail.
+	// Timeout is how long reviewers have.
 	Timeout string
-	Channel bool
+	// Channel is whether anybody is told by the service, Mail whether by mail.
+	Channel, Mail bool
 }
 
 type choice struct {
@@ -88,7 +89,7 @@ func (s *server) blankForm(r *http.Request, on access.Resource, terms access.Ter
 		Approvals: terms.Approvals, MinReviewers: terms.MinReviewers, MaxReviewers: terms.MaxReviewers,
 		Hint: i.JustificationHint, MaxJustification: access.MaxJustification,
 		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: inWords(terms.MaxDuration),
-		Timeout: inWords(i.RequestTimeout), Channel: s.Broker.Channel()}
+		Timeout: inWords(i.RequestTimeout), Channel: s.Broker.Channel(), Mail: s.Mail}
 	offered := min(i.DefaultDuration, terms.MaxDuration)
 	for _, m := range presetMinutes {
 		if m <= v.MaxMinutes {

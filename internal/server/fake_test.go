@@ -52,9 +52,10 @@ type fake struct {
 	grants   []access.Activation
 	// fails makes a method fail.
 	fails map[string]error
-	// undelivered makes mails fail, silent says that there are none.
-	undelivered, silent bool
-	ids                 int
+	// undelivered makes mails fail; silent says that nobody is told of anything, and
+	// machines that only machines are.
+	undelivered, silent, machines bool
+	ids                           int
 	// changes counts calls that could change something.
 	changes int
 }
@@ -69,6 +70,8 @@ func (f *fake) Instance() broker.Instance {
 }
 
 func (f *fake) Channel() bool { return !f.silent }
+
+func (f *fake) mail() bool { return !f.silent && !f.machines }
 
 func (f *fake) NewID(peer bool) (string, error) {
 	f.mu.Lock()
@@ -308,6 +311,9 @@ func serve(t testing.TB, b server.Broker, change func(*server.Config)) (http.Han
 	log := &logBuffer{}
 	c := server.Config{Broker: b, Identify: identify, PublicURL: "https://access.example.com", Version: "2.0.0",
 		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: func() time.Time { return noon }, Random: rand.NewChaCha8([32]byte{1})}
+	if f, ok := b.(interface{ mail() bool }); ok {
+		c.Mail = f.mail()
+	}
 	if change != nil {
 		change(&c)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -78,7 +79,12 @@ func (s *server) bounded(next http.Handler) http.Handler {
 	})
 }
 
-type callerKey struct{}
+// callerKey is where a request keeps who sent it, strangerKey that nobody could be
+// identified.
+type (
+	callerKey   struct{}
+	strangerKey struct{}
+)
 
 // identified lets nobody through who is not identified. We keep no session:
 // identity is per request, from the proxy.
@@ -93,10 +99,12 @@ func (s *server) identified(next http.Handler) http.Handler {
 			if !errors.As(err, &e) {
 				e = &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadIdentity, Err: err}
 			}
-			s.refuse(w, r, e)
+			s.refuse(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, true)), e)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		s.logEvent(r, slog.LevelInfo, eventAuthenticate, "identified")
+		next.ServeHTTP(w, r)
 	})
 }
 

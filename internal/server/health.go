@@ -57,7 +57,7 @@ func (s *server) checkReadiness(ctx context.Context) (int, health) {
 		if err == nil {
 			continue
 		}
-		s.Log.WarnContext(ctx, "dependency is failing", "event", "api.checkHealth", "dependency", name, "error", err.Error())
+		s.Log.WarnContext(ctx, "dependency is failing", "event", eventHealth, "dependency", name, "error", err)
 		if errors.Is(err, ErrNotReady) {
 			h.Healthy = false
 		}

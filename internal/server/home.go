@@ -54,6 +54,8 @@ func (s *server) find(r *http.Request, typed string) (page, error) {
 	if err != nil {
 		p, _ := s.problem(r, err)
 		v.Unlisted = p.Text + " Incident " + p.Incident + "."
+	} else {
+		s.logListed(r, len(resources))
 	}
 	v.Total = len(resources)
 	want := strings.ToLower(typed)

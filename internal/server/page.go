@@ -3,13 +3,11 @@ package server
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/hex"
 	"fmt"
 	"html/template"
 	"io"
 	"io/fs"
-	"log/slog"
 	"mime"
 	"net/http"
 	"path"
@@ -71,37 +69,10 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	e := access.AsError(err)
 	status := statusOf(e)
 	w := say(e)
-	p := &Problem{Text: w.Text, Next: w.Next, Field: w.Field, Incident: s.incident(),
+	p := &Problem{Text: w.Text, Next: w.Next, Field: w.Field, Incident: incidentOf(r),
 		SwitchAccount: status == http.StatusUnauthorized || status == http.StatusForbidden}
-	level := slog.LevelInfo
-	switch {
-	case status >= 500:
-		level = slog.LevelError
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		level = slog.LevelWarn
-	}
-	// The route, not the address: a query holds the token of a link.
-	route := ""
-	if c := chi.RouteContext(r.Context()); c != nil {
-		route = c.RoutePattern()
-	}
-	s.Log.LogAttrs(r.Context(), level, "refused", slog.String("incident", p.Incident), slog.Int("status", status),
-		slog.String("kind", e.Kind.String()), slog.String("code", string(e.Code)), slog.String("method", r.Method),
-		slog.String("route", route), slog.String("user", string(callerOf(r).Principal)), slog.String("error", e.Error()))
+	s.logRefusal(r, e, status)
 	return p, status
-}
-
-// incidentLetters has no letter that looks like another, so that an id can be read
-// out over the telephone.
-var incidentLetters = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
-
-func (s *server) incident() string {
-	var b [5]byte
-	if _, err := io.ReadFull(s.Random, b[:]); err != nil {
-		return fmt.Sprintf("T%d", s.Now().UnixNano())
-	}
-	id := incidentLetters.EncodeToString(b[:])
-	return id[:4] + "-" + id[4:]
 }
 
 // errorView is the page of a refusal that has no page of its own.

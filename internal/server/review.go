@@ -43,8 +43,9 @@ type reviewView struct {
 	CanEnd    bool
 	Own       bool
 	ReviewURL string
-	Channel   bool
-	Forgets   bool
+	// Channel and Mail are as in askView.
+	Channel, Mail bool
+	Forgets       bool
 }
 
 // askedView is somebody who was asked, and what they said.
@@ -233,7 +234,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		Resource: viewResource(q.Resource, ""), Roles: viewRoles(q.Entitlements, b.Roles), Justification: q.Justification,
 		Duration: inWords(q.Duration), Made: moment(q.Created, now), Expires: moment(q.Expires, now), Bindings: b.Bindings,
 		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
-		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Forgets: b.Forgets,
+		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Mail: s.Mail, Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: viewWarnings(slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	v.State, v.Tone = states[b.State].text, states[b.State].tone

@@ -166,6 +166,8 @@ func (s *script) given(rest string) {
 		s.fake.undelivered = true
 	case rest == "no mail":
 		s.fake.silent = true
+	case rest == "Pub/Sub alone":
+		s.fake.machines = true
 	case rest == "no address":
 		s.noURL, s.handler = true, nil
 	case len(words) == 2 && words[1] == "works":

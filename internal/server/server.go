@@ -52,9 +52,17 @@ type Config struct {
 	PublicURL string
 	// Platform may be zero; then only PublicURL makes links.
 	Platform Platform
+	// Mail is whether people are told by mail; the pages then say so. That the
+	// broker has a channel is not enough: it may be one for machines.
+	Mail bool
 	// Version is shown in the pages' foot and by /api/policy.
 	Version string
-	Log     *slog.Logger
+	// Log takes a line for every refusal and for what only reads, in the events of
+	// docs/log.md; see log.go. What changes something is journalled by the broker.
+	Log *slog.Logger
+	// Incident marks what is logged with the context as belonging to the incident
+	// whose id the person is shown. May be nil.
+	Incident func(ctx context.Context, id string) context.Context
 	// Now is the clock.
 	Now func() time.Time
 	// Random makes incident ids.
@@ -108,7 +116,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 // routes is the whole surface, in reading order.
 func (s *server) routes() *chi.Mux {
 	r := chi.NewRouter()
-	r.Use(s.headers, s.recovered, s.bounded, middleware.GetHead)
+	r.Use(s.headers, s.numbered, s.recovered, s.bounded, middleware.GetHead)
 
 	// Open to everybody: nothing here knows anything.
 	r.Get("/health/alive", s.alive)

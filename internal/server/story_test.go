@@ -129,6 +129,7 @@ func stories() []story {
 		{"ask-peer", nil, "GET " + p + mpa, ana, 200},
 		{"ask-peer-nobody", func(c *canned) { c.reviewers = nil }, "GET " + p + mpa, ana, 200},
 		{"ask-peer-no-mail", func(c *canned) { c.silent = true }, "GET " + p + mpa, ana, 200},
+		{"ask-peer-pubsub-alone", func(c *canned) { c.machines = true }, "GET " + p + mpa, ana, 200},
 		{"ask-wrong", nil, "POST " + p + " " + strings.Replace(ask, "minutes=60", "minutes=tomorrow", 1), ana, 400},
 		{"ask-upstream", failing(access.TimedOut, access.CodeUpstreamTimeout, access.Args{"service": "Resource Manager"}), "POST " + p + " " + ask, ana, 504},
 
@@ -158,6 +159,7 @@ func stories() []story {
 			in(access.Pending, own)(c)
 			c.silent, c.view.ReviewURL = true, ""
 		}, "GET " + rev, ana, 200},
+		{"review-own-pubsub-alone", func(c *canned) { in(access.Pending, own)(c); c.machines = true }, "GET " + rev, ana, 200},
 		{"review-cannot", in(access.Pending, func(v *broker.View) {
 			v.CanDecide = false
 			v.WhyNot = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Args: access.Args{"role": "roles/iam.securityAdmin", "resource": "acme-orders-prod"}}

@@ -111,6 +111,7 @@ var texts = map[access.Code]words{
 	access.CodeInventoryOnly:     {"Eligibility inherited from {resource} is as of Asset Inventory, which may be minutes old.", "", ""},
 	access.CodePolicyNearlyFull:  {"The policy of {resource} is nearly full: {count} members of at most {max}.", "Tell your administrator.", ""},
 	access.CodeNotDelivered:      {"{recipient} could not be told by {channel}.", "Copy the link and pass it on by hand.", ""},
+	access.CodeNotPublished:      {"The systems that listen to this service’s messages could not be told; people may not hear of this from them.", "Tell your administrator: publishing to Pub/Sub failed.", ""},
 	access.CodeNoChannel:         {"This service sends no mail.", "Copy the link and pass it on to a reviewer.", ""},
 	access.CodeNotGranted:        {"{role} was not granted; the rest was.", tellAdmin, ""},
 	access.CodeOutcomeUnrecorded: {"It is done, but the outcome could not be recorded in the journal.", tellAdmin, ""},

@@ -1,0 +1,104 @@
+package mail_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"strings"
+	"testing"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/mail"
+	"jitaccess/internal/mail/smtptest"
+)
+
+func TestBouncesGoToTheReturnPath(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	c := config(s.Host, s.Port, s.Roots)
+	c.ReturnPath, c.Hello = "Bounces@example.com", "jit.example.com"
+	if failed := mailer(t, c).Notify(t.Context(), review()); failed != nil {
+		t.Fatal(failed)
+	}
+	got := s.Messages()[0]
+	if got.From != "bounces@example.com" || got.Hello != "jit.example.com" {
+		t.Errorf("from %q, hello %q", got.From, got.Hello)
+	}
+	if header, _ := parse(t, got.Data); header.Get("From") != `"JIT Access" <jit@example.com>` {
+		t.Errorf("From is %s", header.Get("From"))
+	}
+}
+
+func TestTheFirstMechanismThatIsOfferedIsTaken(t *testing.T) {
+	for _, c := range []struct {
+		wanted, offered string
+		logsIn          bool
+	}{
+		{"LOGIN", "PLAIN LOGIN", true}, {"LOGIN PLAIN", "PLAIN", true}, {"PLAIN", "PLAIN LOGIN", true}, {"LOGIN", "PLAIN", false}, {"PLAIN", "LOGIN", false},
+	} {
+		s := smtptest.Start(t, withUser(smtptest.Options{Mechanisms: strings.Fields(c.offered)}))
+		mc := config(s.Host, s.Port, s.Roots)
+		mc.Mechanisms = strings.Fields(c.wanted)
+		failed := mailer(t, mc).Notify(t.Context(), review())
+		if (failed == nil) != c.logsIn || !c.logsIn && s.LogIns() != 0 {
+			t.Errorf("wanted %s, offered %s: %v", c.wanted, c.offered, failed)
+		}
+	}
+}
+
+func TestVersionsOfTLSCanBeNarrowedAndNotWidened(t *testing.T) {
+	for _, c := range []struct {
+		least, most uint16
+		good        bool
+	}{
+		{0, 0, true}, {tls.VersionTLS12, tls.VersionTLS12, true}, {tls.VersionTLS13, tls.VersionTLS13, true}, {tls.VersionTLS12, tls.VersionTLS13, true},
+		{tls.VersionTLS11, 0, false}, {0, tls.VersionTLS11, false}, {tls.VersionTLS13, tls.VersionTLS12, false},
+	} {
+		s := smtptest.Start(t, withUser(smtptest.Options{}))
+		mc := config(s.Host, s.Port, s.Roots)
+		mc.MinTLS, mc.MaxTLS = c.least, c.most
+		m, err := mail.New(mc)
+		if (err == nil) != c.good {
+			t.Errorf("%x to %x: %v", c.least, c.most, err)
+		}
+		if err != nil {
+			continue
+		}
+		if failed := m.Notify(t.Context(), review()); failed != nil {
+			t.Errorf("%x to %x: %v", c.least, c.most, failed)
+		}
+	}
+}
+
+// Somebody whose address cannot be found is not told; everybody else is.
+func TestAnAddressThatCannotBeMappedConcernsOnePerson(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	c := config(s.Host, s.Port, s.Roots)
+	c.Address = func(p access.Principal) (string, error) {
+		switch p {
+		case boris:
+			return "", errors.New("no such key: boris")
+		case chen:
+			return "chen@mail.example.org", nil
+		}
+		return string(p), nil
+	}
+	failed := mailer(t, c).Notify(t.Context(), review())
+	if len(failed) != 1 || failed[0].To != boris || failed[0].Channel != mail.Channel || failed[0].Err == nil {
+		t.Fatalf("got %v", failed)
+	}
+	if got := strings.Join(s.Messages()[0].To, " "); got != "chen@mail.example.org ana@example.com" {
+		t.Errorf("sent to %s", got)
+	}
+}
+
+func TestMailOptionsThatAreWrong(t *testing.T) {
+	for name, change := range map[string]func(*mail.Config){
+		"a return path that is none": func(c *mail.Config) { c.ReturnPath = "jit@example.com> SIZE=1" },
+		"an unknown mechanism":       func(c *mail.Config) { c.Mechanisms = []string{"XOAUTH2"} },
+	} {
+		c := config("smtp.example.com", 587, nil)
+		change(&c)
+		if _, err := mail.New(c); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}
