@@ -169,6 +169,7 @@ func (s *Sandbox) Environment() map[string]string {
 		"SMTP_SENDER_ADDRESS":       "jitaccess@" + s.organization.Domain,
 		"SMTP_USERNAME":             smtpUsername,
 		"SMTP_SECRET":               s.password,
+		"NOTIFICATION_TOPIC":        s.organization.Topics[0],
 	}
 }
 
