@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"mime/quotedprintable"
 	"net/http"
 	"net/http/httptest"
 	netmail "net/mail"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -386,9 +388,10 @@ func TestPubSubAlone(t *testing.T) {
 }
 
 // The table of docs/notifications.md is what happens. Mail goes where
-// SMTP_ADDRESS_MAPPING says.
+// SMTP_ADDRESS_MAPPING says, with times of NOTIFICATION_TIMEZONE.
 func TestWhoHearsWhat(t *testing.T) {
 	s := startStack(t, func(env map[string]string) {
+		env["NOTIFICATION_TIMEZONE"] = "Australia/Melbourne"
 		env["SMTP_ADDRESS_MAPPING"] = `user.email.extract("{name}@example.com") + "@mail.example.com"`
 	})
 	page, err := os.ReadFile("../../docs/notifications.md")
@@ -406,6 +409,13 @@ func TestWhoHearsWhat(t *testing.T) {
 			m, err := netmail.ReadMessage(bytes.NewReader(inbox[0].Raw))
 			if err != nil {
 				t.Fatal(err)
+			}
+			body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if zone := regexp.MustCompile(`[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+1[01]00`); what != "a reviewer denies" && !zone.Match(body) {
+				t.Errorf("%s: no time in the zone of Melbourne in\n%s", what, body)
 			}
 			who := strings.NewReplacer("<alice@mail.example.com>", "the requester", "<bob@mail.example.com>", "every reviewer",
 				"alice@example.com", "REQUESTER", project, "PROJECT")

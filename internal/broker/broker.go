@@ -55,7 +55,7 @@ func (b *Broker) Instance() Instance { return b.c.Policy }
 // Instance is as in package policy.
 type Instance = policy.Instance
 
-// Channel is whether people can be told of requests by the service itself. If not,
+// Channel is whether requests are told to anybody, be it to machines alone. If not,
 // links are passed on by hand.
 func (b *Broker) Channel() bool { return b.c.Notifier.Enabled() }
 

@@ -80,9 +80,9 @@ type Journal interface {
 	Record(ctx context.Context, e access.Event) error
 }
 
-// Notifier tells people.
+// Notifier tells people, or machines that tell them.
 type Notifier interface {
-	// Enabled is whether there is any channel that reaches people.
+	// Enabled is whether there is any channel.
 	Enabled() bool
 
 	// Notify delivers within ctx, and returns who could not be told. It never
