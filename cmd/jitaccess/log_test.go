@@ -388,9 +388,11 @@ func TestPubSubAlone(t *testing.T) {
 }
 
 // The table of docs/notifications.md is what happens. Mail goes where
-// SMTP_ADDRESS_MAPPING says, with times of NOTIFICATION_TIMEZONE.
+// SMTP_ADDRESS_MAPPING says, with times of NOTIFICATION_TIMEZONE and the return
+// path of SMTP_OPTIONS.
 func TestWhoHearsWhat(t *testing.T) {
 	s := startStack(t, func(env map[string]string) {
+		env["SMTP_OPTIONS"] = "mail.smtp.from=bounces@example.com, mail.smtp.timeout=8000, mail.smtp.auth.mechanisms=PLAIN"
 		env["NOTIFICATION_TIMEZONE"] = "Australia/Melbourne"
 		env["SMTP_ADDRESS_MAPPING"] = `user.email.extract("{name}@example.com") + "@mail.example.com"`
 	})
@@ -409,6 +411,9 @@ func TestWhoHearsWhat(t *testing.T) {
 			m, err := netmail.ReadMessage(bytes.NewReader(inbox[0].Raw))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if inbox[0].From != "bounces@example.com" {
+				t.Errorf("the return path is %s", inbox[0].From)
 			}
 			body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
 			if err != nil {
