@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/sandbox"
@@ -51,7 +52,7 @@ func startStack(t *testing.T, change func(env map[string]string)) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.handler, err = start(ctx, c, s.sandbox.MailRoots(), &s.log); err != nil {
+	if s.handler, err = start(ctx, c, s.sandbox.MailRoots(), time.Now, &s.log); err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
