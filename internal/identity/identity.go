@@ -213,5 +213,6 @@ func (v *Verifier) bad(err error) error {
 		expected = "any of project " + v.c.AnyAudienceOf
 	}
 	return &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadIdentity,
-		Err: fmt.Errorf("%s assertion: %w; expected audience: %s", v.c.Profile.Method, err, expected)}
+		// The journal takes what follows "assertion:" for a secret.
+		Err: fmt.Errorf("the %s assertion is refused: %w; expected audience: %s", v.c.Profile.Method, err, expected)}
 }
