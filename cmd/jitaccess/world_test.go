@@ -29,9 +29,10 @@ type world struct {
 	mail  *smtptest.Server
 	log   *lockedBuffer
 	// ahead is how far the service's clock is ahead of everybody else's.
-	ahead  atomic.Int64
-	url    string
-	public string
+	ahead atomic.Int64
+	// url is where the service answers, public what it takes for its address, and
+	// google where Google does.
+	url, public, google string
 }
 
 // surroundings say how a world differs from an ordinary one.
@@ -61,6 +62,7 @@ func newWorld(t *testing.T, s surroundings) *world {
 	t.Setenv("GCE_METADATA_HOST", g.Listener.Addr().String())
 
 	s.mail.Username, s.mail.Password = "jitaccess", "correct horse"
+	w.google = g.URL
 	w.mail = smtptest.Start(t, s.mail)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -179,11 +181,7 @@ func (w *world) request(method, path string, body io.Reader) *http.Request {
 func (w *world) api(email, path string, body any) answer {
 	r := w.request("GET", path, nil)
 	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		r = w.request("POST", path, strings.NewReader(string(text)))
+		r = w.request("POST", path, strings.NewReader(encoded(w.t, body)))
 		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("X-JITACCESS", "1")
@@ -246,7 +244,9 @@ func (w *world) ask() (ref, id string) {
 }
 
 func reviewPath(ref string) string { return "/review?activation=" + url.QueryEscape(ref) }
-func decideURL(ref string) string  { return "/api/activation-request?activation=" + url.QueryEscape(ref) }
+func decideURL(ref string) string {
+	return "/api/activation-request?activation=" + url.QueryEscape(ref)
+}
 
 // policy is a resource's policy as Google has it.
 func (w *world) policy(resource string) google.Policy {
@@ -324,4 +324,38 @@ func (a answer) expect(t *testing.T, status int, texts ...string) answer {
 func person(i int) google.Person {
 	email := fmt.Sprintf("person%02d@example.com", i)
 	return google.Person{Name: "Person", Email: email, Subject: "accounts.google.com:" + email}
+}
+
+// signAsAccount has Google sign claims with the service account's key, as anybody
+// may who can act as it.
+func (w *world) signAsAccount(claims string) string {
+	w.t.Helper()
+	token, err := w.cloud.IssueToken(w.cloud.ServiceAccount())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r, err := http.NewRequest("POST", w.google+"/v1/projects/-/serviceAccounts/"+w.cloud.ServiceAccount()+":signJwt", strings.NewReader(encoded(w.t, dict{"payload": claims})))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	response, err := client.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var signed struct{ SignedJwt string }
+	if err := json.NewDecoder(response.Body).Decode(&signed); err != nil || signed.SignedJwt == "" {
+		w.t.Fatalf("not signed: %s, %v", response.Status, err)
+	}
+	return signed.SignedJwt
+}
+
+func encoded(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
