@@ -43,6 +43,8 @@ type Event struct {
 	// where there is none.
 	Window   Window
 	Outcomes []Outcome
+	// Warnings are what could not be made sure of when it was granted.
+	Warnings []*Error
 	// Err is why, for failures and refusals.
 	Err error
 	// Trying says what was tried, for ActionRefused: one of the other actions.

@@ -187,7 +187,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	}
 	q.Since = begun
 	outcomes, warnings, err := b.grant(ctx, caller, r, window, nil, q, check)
-	asked := Asked{Request: r, Outcomes: outcomes, Window: granted(outcomes, window), Warnings: append(standing.Warnings, warnings...)}
+	asked := Asked{Request: r, Outcomes: outcomes, Window: granted(outcomes, window), Warnings: withNew(standing.Warnings, warnings)}
 	if err != nil {
 		return asked, err
 	}

@@ -253,7 +253,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	}
 	outcomes, warnings, err := b.grant(ctx, caller, r, event.Window, approvers, q, check)
 	result.Outcomes, result.Window = outcomes, granted(outcomes, event.Window)
-	result.Warnings = append(result.Warnings, warnings...)
+	result.Warnings = withNew(result.Warnings, warnings)
 	if err != nil {
 		return result, err
 	}

@@ -107,6 +107,7 @@ func requestLabels(e access.Event) map[string]string {
 	set("comment", e.Decision.Comment)
 	set("digest", e.Decision.Digest)
 	set("outcomes", outcomes(e.Outcomes))
+	set("warnings", warnings(e.Warnings))
 	return labels
 }
 
@@ -235,4 +236,13 @@ func outcomes(all []access.Outcome) string {
 		texts = append(texts, text)
 	}
 	return strings.Join(texts, ", ")
+}
+
+// warnings say what could not be made sure of, and why.
+func warnings(all []*access.Error) string {
+	var texts []string
+	for _, w := range all {
+		texts = append(texts, scrub(w.Error()))
+	}
+	return strings.Join(texts, "; ")
 }

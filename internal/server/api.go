@@ -127,7 +127,7 @@ func (s *server) apiRoles(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := apiRoles{Warnings: apiWarnings(offer.Warnings), Entitlements: []apiEntitlement{}}
+	a := apiRoles{Warnings: s.apiWarnings(r, offer.Warnings), Entitlements: []apiEntitlement{}}
 	for _, o := range offer.Roles {
 		e := apiEntitlement{ID: o.Entitlement.ID.String(), Name: string(o.Entitlement.ID.Role),
 			ResourceCondition: optional(o.Entitlement.ID.Condition), ActivationType: "JIT", Status: statusInactive}
@@ -159,7 +159,7 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return apiPeers{Peers: apiUsers(peers), Warnings: apiWarnings(warnings)}, nil
+	return apiPeers{Peers: apiUsers(peers), Warnings: s.apiWarnings(r, warnings)}, nil
 }
 
 // askedOf reads the entitlement whose reviewers are asked for.
@@ -249,7 +249,7 @@ func (s *server) apiAsk(r *http.Request, peer bool, body any, read func(*broker.
 	if asked.Ref != "" {
 		window, state = asked.Request.WindowAt(s.Now()), statusPending
 	}
-	answer := activation(asked.Request, callerOf(r), state, window, asked.Outcomes, asked.Warnings)
+	answer := s.activation(r, asked.Request, state, window, asked.Outcomes, asked.Warnings)
 	answer.ReviewURL = asked.ReviewURL
 	return answer, nil
 }
@@ -263,7 +263,7 @@ func (s *server) apiShow(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := activation(v.Request, callerOf(r), apiStates[v.State], v.Window, nil, v.Warnings)
+	a := s.activation(r, v.Request, apiStates[v.State], v.Window, nil, v.Warnings)
 	if v.IsPrincipal {
 		a.ReviewURL = v.ReviewURL
 	}
@@ -302,7 +302,7 @@ func (s *server) apiDecide(r *http.Request, verdict access.Verdict, comment stri
 	if verdict == access.Deny && d.Forgets {
 		state = "DECLINED"
 	}
-	return activation(d.Request, callerOf(r), state, window, d.Outcomes, d.Warnings), nil
+	return s.activation(r, d.Request, state, window, d.Outcomes, d.Warnings), nil
 }
 
 func (s *server) apiEnd(r *http.Request) (any, error) {
@@ -324,7 +324,7 @@ func (s *server) apiEnd(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	a := apiEnded{Entitlements: []apiActivationItem{}, Warnings: apiWarnings(ended.Warnings)}
+	a := apiEnded{Entitlements: []apiActivationItem{}, Warnings: s.apiWarnings(r, ended.Warnings)}
 	for _, o := range ended.Outcomes {
 		status := "ENDED"
 		if o.Result == access.Refused {
@@ -347,10 +347,11 @@ func apiReference(r *http.Request) (string, error) {
 
 // activation is 1.x's object. An entitlement that was refused while others were
 // granted is INACTIVE, and a warning says why.
-func activation(q access.Request, c access.Caller, state string, w access.Window, outcomes []access.Outcome, warnings []*access.Error) apiActivation {
+func (s *server) activation(r *http.Request, q access.Request, state string, w access.Window, outcomes []access.Outcome, warnings []*access.Error) apiActivation {
+	c := callerOf(r)
 	a := apiActivation{Beneficiary: apiUser{q.Principal}, Reviewers: apiUsers(q.Reviewers), IsBeneficiary: q.Principal == c.Principal,
 		IsReviewer: slices.Contains(q.Reviewers, c.Principal), Justification: q.Justification,
-		Entitlements: []apiActivationItem{}, Warnings: apiWarnings(warnings)}
+		Entitlements: []apiActivationItem{}, Warnings: s.apiWarnings(r, warnings)}
 	for _, id := range q.Entitlements {
 		status := state
 		for _, o := range outcomes {
@@ -391,8 +392,8 @@ func apiUsers(people []access.Principal) []apiUser {
 	return users
 }
 
-func apiWarnings(warnings []*access.Error) []string {
-	if texts := viewWarnings(warnings); texts != nil {
+func (s *server) apiWarnings(r *http.Request, warnings []*access.Error) []string {
+	if texts := s.viewWarnings(r, warnings); texts != nil {
 		return texts
 	}
 	return []string{}

@@ -61,7 +61,7 @@ func (s *server) askForm(r *http.Request, offer broker.Offer, chosen []broker.Of
 	}
 	terms := termsOf(chosen)
 	v := s.blankForm(r, offer.Resource, terms)
-	v.Warnings = viewWarnings(slices.Concat(offer.Warnings, warnings))
+	v.Warnings = s.viewWarnings(r, slices.Concat(offer.Warnings, warnings))
 	for _, o := range chosen {
 		v.Roles = append(v.Roles, viewOffered(o, s.Now()))
 	}
@@ -159,7 +159,7 @@ func (s *server) ask(r *http.Request) (page, error) {
 		return redirect(accessPath(on, url.Values{"done": {asked.Request.ID}})), nil
 	}
 	v := resultView{Frame: s.frame(r, "Access granted"), Tone: "good", Resource: viewResource(on, ""), Roles: roles,
-		Warnings: viewWarnings(asked.Warnings), Delay: true, Link: accessPath(on, nil), LinkText: "Your access to " + on.Name()}
+		Warnings: s.viewWarnings(r, asked.Warnings), Delay: true, Link: accessPath(on, nil), LinkText: "Your access to " + on.Name()}
 	if peer {
 		v.Title, v.Delay = "Request sent", false
 		v.Text = "Reviewers can decide it for " + inWords(s.Broker.Instance().RequestTimeout) + "."

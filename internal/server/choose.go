@@ -69,7 +69,7 @@ func (s *server) choose(r *http.Request) (page, error) {
 
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
 	v := chooseView{Frame: s.frame(r, "Access to "+offer.Resource.Name()), Resource: viewResource(offer.Resource, ""),
-		Warnings: viewWarnings(offer.Warnings), MaxRoles: s.Broker.Instance().MaxRoles}
+		Warnings: s.viewWarnings(r, offer.Warnings), MaxRoles: s.Broker.Instance().MaxRoles}
 	for _, o := range offer.Roles {
 		role := viewOffered(o, s.Now())
 		role.Selected = slices.Contains(selected, role.ID)

@@ -147,7 +147,7 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 		return redirect(reviewPath(ref))
 	}
 	v := resultView{Frame: s.frame(r, "Approved"), Tone: "good", Resource: viewResource(d.Request.Resource, ""), Roles: roles,
-		For: string(d.Request.Principal), Warnings: viewWarnings(notable(d.Warnings)), Link: reviewPath(ref), LinkText: "The request"}
+		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, notable(d.Warnings)), Link: reviewPath(ref), LinkText: "The request"}
 	switch {
 	case declined:
 		v.Title, v.Tone, v.Roles = "Declined", "over", nil
@@ -209,7 +209,7 @@ func (s *server) end(r *http.Request) (page, error) {
 		return redirect(link), nil
 	}
 	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "Ended"), Tone: "over", Delay: true,
-		Resource: viewResource(on, ""), Roles: roles, Warnings: viewWarnings(ended.Warnings), Link: link, LinkText: linkText}}, nil
+		Resource: viewResource(on, ""), Roles: roles, Warnings: s.viewWarnings(r, ended.Warnings), Link: link, LinkText: linkText}}, nil
 }
 
 // resultView tells what came of a form, where that cannot be read again.
@@ -236,7 +236,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
 		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Mail: s.Mail, Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
-		Warnings: viewWarnings(slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
+		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	v.State, v.Tone = states[b.State].text, states[b.State].tone
 	granted := b.State == access.Active || b.State == access.Ended || b.State == access.Expired
 	switch {

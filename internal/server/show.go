@@ -2,6 +2,8 @@ package server
 
 import (
 	"fmt"
+	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -176,8 +178,8 @@ func withOutcomes(roles []RoleView, outcomes []access.Outcome) bool {
 	return well
 }
 
-// viewWarnings puts warnings into words, each once.
-func viewWarnings(warnings []*access.Error) []string {
+// viewWarnings puts warnings into words, each once, and their causes into the log.
+func (s *server) viewWarnings(r *http.Request, warnings []*access.Error) []string {
 	var texts []string
 	for _, w := range warnings {
 		if w == nil {
@@ -186,13 +188,16 @@ func viewWarnings(warnings []*access.Error) []string {
 		if text := say(w).Text; !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
+		if w.Err != nil {
+			s.Log.LogAttrs(r.Context(), slog.LevelWarn, "warned", slog.String("code", string(w.Code)),
+				slog.String("user", string(callerOf(r).Principal)), slog.String("error", w.Error()))
+		}
 	}
 	return texts
 }
 
 // retold are the warnings that the page to which a form leads tells anyway.
-var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, access.CodeGroupUnreadable, access.CodeStaleInventory,
-	access.CodeInventoryOnly}
+var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, access.CodeGroupUnreadable, access.CodeStaleInventory}
 
 // notable leaves out the warnings that are told again.
 func notable(warnings []*access.Error) []*access.Error {
