@@ -191,6 +191,7 @@ func (c *Cloud) AddSecret(name string, value []byte) string {
 			attribute: "projects/" + c.projectNumber + "/secrets/" + name})
 		c.store(n, Policy{Bindings: []Binding{{
 			Role: "roles/secretmanager.secretAccessor", Members: []string{"serviceAccount:" + c.organization.ServiceAccount}}}})
+		n.original = n.policy
 	}
 	c.secrets[path] = append(c.secrets[path], bytes.Clone(value))
 	return fmt.Sprintf("%s/versions/%d", path, len(c.secrets[path]))
