@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"time"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/sandbox"
@@ -61,7 +60,7 @@ func trySandbox(ctx context.Context, address string, stdout, stderr, log io.Writ
 	if err != nil {
 		return err
 	}
-	handler, err := start(ctx, c, s.MailRoots(), time.Now, log)
+	handler, err := start(ctx, c, s.MailRoots(), wallClock, log)
 	if err != nil {
 		return err
 	}

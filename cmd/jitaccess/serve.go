@@ -57,7 +57,7 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 	httpServer := newHTTPServer(gate)
 	go func() { stopped <- httpServer.Serve(listener) }()
 	go func() {
-		handler, err := start(ctx, c, nil, time.Now, stdout)
+		handler, err := start(ctx, c, nil, wallClock, stdout)
 		if err != nil {
 			stopped <- err
 			return
@@ -120,9 +120,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // start connects to Google Cloud, trying again until ctx ends, and builds the
 // service. roots are whom the mail server's certificate may come from; nil is the
-// system's. now is the clock by which requests, links and people's identities are
-// judged; deadlines go by the real one.
-func start(ctx context.Context, c *config.Config, roots *x509.CertPool, now func() time.Time, out io.Writer) (http.Handler, error) {
+// system's.
+func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock, out io.Writer) (http.Handler, error) {
 	early := slog.New(journal.New(out, c.Google.Project).Handler(slog.LevelInfo))
 	options := gcp.Options{
 		Version:        version,
@@ -131,19 +130,29 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, now func
 		ConnectTimeout: c.Google.ConnectTimeout,
 		ReadTimeout:    c.Google.ReadTimeout,
 		WriteTimeout:   c.Google.WriteTimeout,
-		Retry:          gcp.Retry{Sleep: sleep, Random: mathrand.Float64},
+		Retry:          gcp.Retry{Sleep: k.sleep, Random: mathrand.Float64},
 	}
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		platform, err := gcp.Connect(ctx, options)
 		if err == nil {
-			return build(ctx, c, platform, roots, now, out)
+			return build(ctx, c, platform, roots, k, out)
 		}
 		early.Error("cannot find out which project and service account this is; trying again", "event", "runtime.startup", "error", err)
-		if sleep(ctx, wait) != nil {
+		if k.sleep(ctx, wait) != nil {
 			return nil, ctx.Err()
 		}
 	}
 }
+
+// clock is how late it is, by which requests, links and people's identities are
+// judged, and how to wait before something is tried again. Deadlines go by the real
+// one.
+type clock struct {
+	now   func() time.Time
+	sleep func(context.Context, time.Duration) error
+}
+
+var wallClock = clock{now: time.Now, sleep: sleep}
 
 // sleep waits, or returns why not.
 func sleep(ctx context.Context, d time.Duration) error {
@@ -158,7 +167,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // build makes everything once, from the bottom to the top.
-func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, now func() time.Time, out io.Writer) (http.Handler, error) {
+func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, k clock, out io.Writer) (http.Handler, error) {
+	now := k.now
 	log := journal.New(out, platform.Project)
 	logger := slog.New(log.Handler(slog.LevelInfo))
 	for _, warning := range c.Warnings {
@@ -182,7 +192,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		ServiceAccount: platform.ServiceAccount,
 		Now:            now,
 		Random:         mathrand.Float64,
-		Sleep:          sleep,
+		Sleep:          k.sleep,
 	})
 	catalog, err := assetinventory.New(ctx, assetinventory.Config{
 		Platform:       platform,
