@@ -106,12 +106,12 @@ func newWorld(t *testing.T, s surroundings) *world {
 // pass lets time pass for the service alone.
 func (w *world) pass(d time.Duration) { w.ahead.Add(int64(d)) }
 
-// reset undoes what was done to Google, and lets so much time pass that the service
-// remembers nothing of it and nobody is too fast.
+// reset undoes what was done to Google, and lets so much time pass that pages forget
+// it and nobody is too fast.
 func (w *world) reset() {
 	w.cloud.Faults().Reset()
 	w.cloud.Faults().ReplaceWholePolicy(true)
-	w.pass(6 * time.Minute)
+	w.pass(time.Minute)
 }
 
 // assertion is what Identity-Aware Proxy says of a person.
