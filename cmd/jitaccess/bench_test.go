@@ -131,7 +131,7 @@ func measuredService(b *testing.B, cloud *google.Cloud, address string) http.Han
 	if err != nil {
 		b.Fatal(err)
 	}
-	handler, err := start(context.Background(), c, nil, time.Now, io.Discard)
+	handler, err := start(context.Background(), c, nil, wallClock, io.Discard)
 	if err != nil {
 		b.Fatal(err)
 	}

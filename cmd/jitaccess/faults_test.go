@@ -22,7 +22,7 @@ type action struct {
 	wants int
 }
 
-func none() int { return 0 }
+func nothingStands() int { return 0 }
 
 var serial int
 
@@ -38,15 +38,15 @@ func activateForm(id string) url.Values {
 
 var actions = []action{
 	{"projects", func(w *world) (func() answer, func() int) {
-		return func() answer { return w.api(alice, "/api/projects", nil) }, none
+		return func() answer { return w.api(alice, "/api/projects", nil) }, nothingStands
 	}, 0},
 	{"roles", func(w *world) (func() answer, func() int) {
-		return func() answer { return w.api(alice, "/api/projects/"+project+"/roles", nil) }, none
+		return func() answer { return w.api(alice, "/api/projects/"+project+"/roles", nil) }, nothingStands
 	}, 0},
 	{"peers", func(w *world) (func() answer, func() int) {
 		return func() answer {
 			return w.api(alice, "/api/projects/"+project+"/peers?id="+url.QueryEscape(peerID), nil)
-		}, none
+		}, nothingStands
 	}, 0},
 	{"activate", func(w *world) (func() answer, func() int) {
 		id := formID("jit")

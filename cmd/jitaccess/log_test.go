@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/sandbox"
@@ -52,7 +51,7 @@ func startStack(t *testing.T, change func(env map[string]string)) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.handler, err = start(ctx, c, s.sandbox.MailRoots(), time.Now, &s.log); err != nil {
+	if s.handler, err = start(ctx, c, s.sandbox.MailRoots(), wallClock, &s.log); err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)

@@ -29,6 +29,8 @@ const (
 	// eventRefuse is any other refusal as the person saw it. Where the broker has
 	// refused, it has also journalled that, under the name of what was tried.
 	eventRefuse = "http.refuse"
+	// eventWarn is something that an answer lacks, or that could not be made sure of.
+	eventWarn = "http.warn"
 )
 
 // readEvents are the events of the routes that only read.

@@ -188,9 +188,9 @@ func (s *server) viewWarnings(r *http.Request, warnings []*access.Error) []strin
 		if text := say(w).Text; !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
-		if w.Err != nil {
-			s.Log.LogAttrs(r.Context(), slog.LevelWarn, "warned", slog.String("code", string(w.Code)),
-				slog.String("user", string(callerOf(r).Principal)), slog.String("error", w.Error()))
+		// Who could not be told stands in the journal.
+		if w.Err != nil && w.Code != access.CodeNotDelivered && w.Code != access.CodeNotPublished {
+			s.logEvent(r, slog.LevelWarn, eventWarn, "warned", slog.Any("error", w))
 		}
 	}
 	return texts
