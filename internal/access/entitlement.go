@@ -82,16 +82,64 @@ type Entitlement struct {
 	ID EntitlementID
 	// SelfApproval: the principal holds the marker that lets them activate alone.
 	SelfApproval bool
-	// PeerApproval: the principal holds the marker that lets them request with the
-	// approval of peers. Both may be true; it is then listed as self-approval.
+	// PeerApproval: the principal holds a marker that lets them request with the
+	// approval of others. Both may be true; it is then listed as self-approval.
 	PeerApproval bool
-	// MayReview: the principal may approve other people's requests for it.
+	// MayReview: the principal may approve other people's requests for it, as far
+	// as Reviews goes.
 	MayReview bool
+	// Requests are the ways of approval in which PeerApproval holds, Reviews those
+	// in which MayReview does, sorted, each once. Empty is the plain one alone: by
+	// peers, without a topic.
+	Requests, Reviews []Approval
 	// Sources are the nodes whose policies carry the eligibility.
 	Sources []Resource
 	// Unconfirmed: no policy that carries it could be read live; it is known from
 	// the provider's inventory alone, which may be minutes old.
 	Unconfirmed bool
+}
+
+// Approval is a way in which requests for an entitlement are approved: what a
+// marker says beside its kind.
+type Approval struct {
+	// Topic narrows it; empty when the marker names none.
+	Topic string
+	// External: of a request, that peers cannot approve it, only reviewers who hold
+	// the privilege to review. Of a review, that it rests on that privilege.
+	External bool
+}
+
+// CompareApprovals orders ways of approval.
+func CompareApprovals(a, b Approval) int {
+	if a.External != b.External {
+		if b.External {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Compare(a.Topic, b.Topic)
+}
+
+// Reviews is whether somebody who may review in this way may approve what is
+// requested in the other. A review without a topic fits every topic.
+func (a Approval) Reviews(request Approval) bool {
+	return (a.Topic == "" || a.Topic == request.Topic) && (a.External || !request.External)
+}
+
+// MayReviewFor is whether the holder of e may approve a request of the holder of
+// requested, which is the same entitlement: in at least one way in which it may be
+// requested. That they are two people is not for here.
+func (e Entitlement) MayReviewFor(requested Entitlement) bool {
+	return e.MayReview && requested.PeerApproval && slices.ContainsFunc(orPlain(requested.Requests), func(request Approval) bool {
+		return slices.ContainsFunc(orPlain(e.Reviews), func(review Approval) bool { return review.Reviews(request) })
+	})
+}
+
+func orPlain(ways []Approval) []Approval {
+	if len(ways) == 0 {
+		return []Approval{{}}
+	}
+	return ways
 }
 
 // MayRequest is whether the principal may activate it at all, alone or with peers.
@@ -129,8 +177,9 @@ type StandingQuery struct {
 	// Of are the entitlements that matter for the Principals; empty is all. With
 	// Since, only the nodes that carry these are read.
 	Of []EntitlementID
-	// ReviewersOf are the entitlements whose possible reviewers are wanted. The
-	// answer is as expensive as expanding every group that holds them.
+	// ReviewersOf are the entitlements whose possible reviewers are wanted: of
+	// requests by any of the Principals, or by anybody where there are none. The
+	// answer is as expensive as expanding every group that may review them.
 	ReviewersOf []EntitlementID
 	// Since is when the action began that the answer is for: nothing may have been
 	// asked of the provider before, except where it can only be asked by inventory.
@@ -162,6 +211,13 @@ func (s Standing) Holding(p Principal, id EntitlementID) (Entitlement, bool) {
 		return Entitlement{}, false
 	}
 	return s.Holdings[p][i], true
+}
+
+// MayReview is whether reviewer may approve a request of requester for id.
+func (s Standing) MayReview(reviewer, requester Principal, id EntitlementID) bool {
+	reviews, _ := s.Holding(reviewer, id)
+	requests, _ := s.Holding(requester, id)
+	return reviews.MayReviewFor(requests)
 }
 
 // NotHeld is the error for somebody who does not hold what they must: refusal,

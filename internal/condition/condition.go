@@ -34,23 +34,24 @@ const (
 	// Both: the condition bears both markers. JIT Access 1.x took that for
 	// SelfApproval.
 	Both
+	// ExternalApproval: its members may activate the role with the approval of
+	// reviewers, and approve for nobody.
+	ExternalApproval
+	// Reviewer: its members may approve for others, and activate nothing.
+	Reviewer
 )
 
 // Eligibility is what a condition says about a binding. The zero value is that it
 // makes none.
 type Eligibility struct {
 	Kind Kind
+	// Topic is the topic of the marker, in lower case; empty when it has none. Only
+	// PeerApproval, ExternalApproval and Reviewer can have one.
+	Topic string
 	// Resource is the canonical text of what stands beside the marker; empty when
 	// there is nothing.
 	Resource string
 }
-
-// The fields whose presence on an empty map marks an eligibility. Never true, so
-// the binding gives nothing by itself. Their case does not matter.
-const (
-	selfMarker = "jitaccessconstraint"
-	peerMarker = "multipartyapprovalconstraint"
-)
 
 // ParseEligibility reads the condition of a binding. It answers None without an
 // error for a condition that is not an eligibility, even if it is not CEL; the
@@ -58,7 +59,8 @@ const (
 //
 // A marker counts when it is one of the clauses that && joins at the outermost
 // level and has no parentheses around it; the other clauses, each in parentheses,
-// are the resource condition.
+// are the resource condition. Two different markers in one condition are an error,
+// as nobody could say which of them is meant, except for the pair that 1.x knows.
 //
 // As in JIT Access 1.x that splitting ignores how || binds, so that ids and links
 // stay the same: "has({}.jitAccessConstraint) && a || b" is an eligibility for
@@ -67,8 +69,7 @@ const (
 // allows more than the whole text does with the marker taken for true. That does
 // not hold for ?:, which is an error unless it stands in parentheses.
 func ParseEligibility(expression string) (Eligibility, error) {
-	folded := strings.ToLower(expression)
-	if !strings.Contains(folded, selfMarker) && !strings.Contains(folded, peerMarker) {
+	if !mayBearMarker(expression) {
 		return Eligibility{}, nil
 	}
 	clauses, err := split(expression)
@@ -80,13 +81,19 @@ func ParseEligibility(expression string) (Eligibility, error) {
 		rest  []clause
 	)
 	for _, clause := range clauses {
-		switch kind := marker(clause); {
-		case kind == None:
+		m, err := marker(clause)
+		if err != nil {
+			return Eligibility{}, err
+		}
+		switch {
+		case m.Kind == None:
 			rest = append(rest, clause)
-		case found.Kind == None:
-			found.Kind = kind
-		case found.Kind != kind:
+		case found.Kind == None || found == m:
+			found = m
+		case plain(found) && plain(m):
 			found.Kind = Both
+		default:
+			return Eligibility{}, errors.New("the condition has several markers: each needs a binding of its own")
 		}
 	}
 	if found.Kind == None || len(rest) == 0 {
@@ -96,29 +103,6 @@ func ParseEligibility(expression string) (Eligibility, error) {
 		return Eligibility{}, err
 	}
 	return found, nil
-}
-
-// marker is what a clause marks.
-func marker(c clause) Kind {
-	if c.parenthesised() || c.tree.Expr().Kind() != ast.CallKind {
-		return None
-	}
-	call := c.tree.Expr().AsCall()
-	if call.IsMemberFunction() || !strings.EqualFold(call.FunctionName(), "has") || len(call.Args()) != 1 ||
-		call.Args()[0].Kind() != ast.SelectKind {
-		return None
-	}
-	selected := call.Args()[0].AsSelect()
-	if selected.Operand().Kind() != ast.MapKind || selected.Operand().AsMap().Size() != 0 {
-		return None
-	}
-	switch strings.ToLower(selected.FieldName()) {
-	case selfMarker:
-		return SelfApproval
-	case peerMarker:
-		return PeerApproval
-	}
-	return None
 }
 
 // Canonical prints a condition in the form in which JIT Access 1.x prints it: one

@@ -3,6 +3,7 @@ package condition_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestParseEligibility(t *testing.T) {
 		{"marker in a string", `"` + self + `" == a`, condition.None, ""},
 		{"marker in a string with an operator", `a == " && ` + self + `"`, condition.None, ""},
 		{"marker in a comment", "a // && " + self, condition.None, ""},
-		{"marker with a topic", "has({}.multiPartyApprovalConstraint.topic)", condition.None, ""},
+		{"self-approval has no topics", "has({}.jitAccessConstraint.topic)", condition.None, ""},
 		{"field of another thing", "has(resource.jitAccessConstraint)", condition.None, ""},
 		{"field of a map that is not empty", "has({1: 2}.jitAccessConstraint)", condition.None, ""},
 		{"another field", "has({}.jitAccessConstraints)", condition.None, ""},
@@ -93,29 +94,94 @@ func TestParseEligibility(t *testing.T) {
 
 func TestParseEligibility_BearsAMarkerAndCannotBeUnderstood(t *testing.T) {
 	for name, expression := range map[string]string{
-		"unbalanced":               self + " && (",
-		"empty clause":             self + " && && a",
-		"empty last clause":        self + " &&",
-		"unterminated string":      self + ` && a == "`,
-		"a number":                 self + " && 1 + 1",
-		"a string":                 self + ` && "a"`,
-		"a list":                   "[a] && " + self,
-		"a number among clauses":   self + " && a && 1",
-		"?: beside &&":             self + " && a ? b : c",
-		"&& in branches of ?:":     self + " && a ? b && c : d",
-		"?: before &&":             "a ? b : c && " + self,
-		"cannot be printed":        self + " && (-a).f()",
-		"quoted identifier":        self + " && a.`b c`",
-		"not UTF-8":                self + " && a == '\xff'",
-		"too long":                 self + " && a" + strings.Repeat(" ", 8<<10),
-		"too deep":                 self + " && " + strings.Repeat("(", 500) + "a" + strings.Repeat(")", 500),
-		"marker where it is wrong": "has({}.jitAccessConstraint",
+		"unbalanced":                 self + " && (",
+		"empty clause":               self + " && && a",
+		"empty last clause":          self + " &&",
+		"unterminated string":        self + ` && a == "`,
+		"a number":                   self + " && 1 + 1",
+		"a string":                   self + ` && "a"`,
+		"a list":                     "[a] && " + self,
+		"a number among clauses":     self + " && a && 1",
+		"?: beside &&":               self + " && a ? b : c",
+		"&& in branches of ?:":       self + " && a ? b && c : d",
+		"?: before &&":               "a ? b : c && " + self,
+		"cannot be printed":          self + " && (-a).f()",
+		"quoted identifier":          self + " && a.`b c`",
+		"not UTF-8":                  self + " && a == '\xff'",
+		"too long":                   self + " && a" + strings.Repeat(" ", 8<<10),
+		"too deep":                   self + " && " + strings.Repeat("(", 500) + "a" + strings.Repeat(")", 500),
+		"marker where it is wrong":   "has({}.jitAccessConstraint",
+		"a topic of a topic":         "has({}.reviewerPrivilege.a.b)",
+		"a topic of a topic with -":  "has({}.reviewerPrivilege.a-b.c)",
+		"a topic that begins with _": "has({}.reviewerPrivilege._a)",
+		"a topic with a fraction":    "has({}.reviewerPrivilege.a-1.5)",
+		"a topic with a string":      `has({}.reviewerPrivilege.a-"b")`,
+		"a hyphen and no topic":      "has({}.reviewerPrivilege-a)",
+		"two topics":                 "has({}.reviewerPrivilege.a) && has({}.reviewerPrivilege.b)",
+		"a topic and none":           peer + " && has({}.multiPartyApprovalConstraint.a)",
+		"alone and with a topic":     self + " && has({}.multiPartyApprovalConstraint.a)",
+		"alone and external":         self + " && has({}.externalApprovalConstraint)",
+		"request and review":         "has({}.externalApprovalConstraint) && has({}.reviewerPrivilege)",
+		"all of 1.x and a third":     self + " && " + peer + " && has({}.reviewerPrivilege)",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := condition.ParseEligibility(expression); err == nil || got != (condition.Eligibility{}) {
 				t.Errorf("ParseEligibility(%.80q) = %+v, %v; want an error", expression, got, err)
 			}
 		})
+	}
+}
+
+// Appendix B of the reference: topics, external approval, review only.
+func TestParseEligibility_TopicsAndReviewers(t *testing.T) {
+	for _, c := range []struct {
+		name, expression string
+		want             condition.Eligibility
+	}{
+		{"peers with a topic", "has({}.multiPartyApprovalConstraint.dba)", condition.Eligibility{Kind: condition.PeerApproval, Topic: "dba"}},
+		{"external", "has({}.externalApprovalConstraint)", condition.Eligibility{Kind: condition.ExternalApproval}},
+		{"external with a topic", "has({}.externalApprovalConstraint.dba)", condition.Eligibility{Kind: condition.ExternalApproval, Topic: "dba"}},
+		{"review only", "has({}.reviewerPrivilege)", condition.Eligibility{Kind: condition.Reviewer}},
+		{"review only with a topic", "has({}.reviewerPrivilege.dba)", condition.Eligibility{Kind: condition.Reviewer, Topic: "dba"}},
+		{"case and spaces do not matter", " HAS( { }.ReviewerPrivilege . DBA ) ", condition.Eligibility{Kind: condition.Reviewer, Topic: "dba"}},
+		{"letters, digits and underscores", "has({}.reviewerPrivilege.d_b2_)", condition.Eligibility{Kind: condition.Reviewer, Topic: "d_b2_"}},
+		{"a hyphen", "has({}.reviewerPrivilege.dba-oncall)", condition.Eligibility{Kind: condition.Reviewer, Topic: "dba-oncall"}},
+		{"hyphens and numbers", "has({}.reviewerPrivilege.tier-1-on_call-02)", condition.Eligibility{Kind: condition.Reviewer, Topic: "tier-1-on_call-02"}},
+		{"two hyphens", "has({}.reviewerPrivilege.a--b)", condition.Eligibility{Kind: condition.Reviewer, Topic: "a--b"}},
+		{"a hyphen after a comment", "// 😀\nhas({}.reviewerPrivilege.a-1)", condition.Eligibility{Kind: condition.Reviewer, Topic: "a-1"}},
+		{"with a resource condition", `has({}.externalApprovalConstraint.dba) && resource.name == 'x'`,
+			condition.Eligibility{Kind: condition.ExternalApproval, Topic: "dba", Resource: `resource.name == "x"`}},
+		{"the same twice", "has({}.reviewerPrivilege.a) && has({}.reviewerPrivilege.A)", condition.Eligibility{Kind: condition.Reviewer, Topic: "a"}},
+		{"in parentheses it is none", "(has({}.reviewerPrivilege.a))", condition.Eligibility{}},
+		{"the topic of another thing", "has(resource.reviewerPrivilege.a)", condition.Eligibility{}},
+		{"another field with a topic", "has({}.reviewerPrivileges.a)", condition.Eligibility{}},
+		{"a second one in parentheses stays", "has({}.reviewerPrivilege) && (has({}.externalApprovalConstraint))",
+			condition.Eligibility{Kind: condition.Reviewer, Resource: "has({}.externalApprovalConstraint)"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got, err := condition.ParseEligibility(c.expression); err != nil || got != c.want {
+				t.Errorf("ParseEligibility(%q) = %+v, %v; want %+v", c.expression, got, err, c.want)
+			}
+		})
+	}
+}
+
+// What CEL itself makes of topics: has() takes a selection, so IAM, which expands
+// the macro, can store every topic but one with a hyphen.
+func TestTopicsAsCELTakesThem(t *testing.T) {
+	env, err := cel.NewEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, stored := range map[string]bool{
+		"has({}.reviewerPrivilege)":               true,
+		"has({}.reviewerPrivilege.dba_oncall)":    true,
+		"has({}.reviewerPrivilege.dba-oncall)":    false,
+		`has({}.reviewerPrivilege["dba-oncall"])`: false,
+	} {
+		if _, issues := env.Compile(text); (issues.Err() == nil) != stored {
+			t.Errorf("%s: %v", text, issues.Err())
+		}
 	}
 }
 
@@ -270,7 +336,9 @@ func TestOperators(t *testing.T) {
 }
 
 func FuzzEligibility(f *testing.F) {
-	for _, seed := range []string{self, peer + " && a", "(" + self + ")", self + " && a || b // c", self + ` && "` + self, self + " && a ? b : c"} {
+	for _, seed := range []string{self, peer + " && a", "(" + self + ")", self + " && a || b // c", self + ` && "` + self, self + " && a ? b : c",
+		"has({}.multiPartyApprovalConstraint.dba) && a", "has({}.externalApprovalConstraint.d-b--2)", "has({}.reviewerPrivilege.a.b)",
+		"has({}.reviewerPrivilege.a) && has({}.reviewerPrivilege.b)"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, expression string) {
@@ -283,6 +351,10 @@ func FuzzEligibility(f *testing.F) {
 		}
 		if again, err := condition.Canonical(found.Resource); err != nil || again != found.Resource {
 			t.Fatalf("%q is not canonical: %q, %v", found.Resource, again, err)
+		}
+		topics := found.Kind == condition.PeerApproval || found.Kind == condition.ExternalApproval || found.Kind == condition.Reviewer
+		if found.Topic != "" && (!topics || !regexp.MustCompile(`^[a-z][a-z0-9_-]*$`).MatchString(found.Topic)) {
+			t.Fatalf("%q has the topic %q", expression, found.Topic)
 		}
 		text := self
 		if found.Resource != "" {

@@ -180,7 +180,12 @@ func (l *look) standing(own *iampolicy.Policy) access.Standing {
 		s.Holdings[p] = table.Holdings(p, l.groups[p])
 	}
 	for _, id := range l.q.ReviewersOf {
-		s.Reviewers[id] = table.Reviewers(id, l.members)
+		var requesters []access.Entitlement
+		for _, p := range l.q.Principals {
+			held, _ := s.Holding(p, id) // of who holds nothing there are no reviewers
+			requesters = append(requesters, held)
+		}
+		s.Reviewers[id] = table.Reviewers(id, l.members, requesters...)
 	}
 	for _, group := range table.ReviewerGroups(l.q.ReviewersOf) {
 		if _, asked := l.members[group]; !asked {

@@ -34,6 +34,7 @@ type Table struct {
 type row struct {
 	id          access.EntitlementID
 	kind        condition.Kind
+	topic       string
 	members     []string
 	node        access.Resource
 	unconfirmed bool
@@ -47,44 +48,45 @@ func (r *Reader) Read(resource access.Resource, nodes []Node) *Table {
 			continue
 		}
 		for _, b := range n.Policy.Bindings() {
-			id, kind, err := r.binding(resource, b)
+			id, eligible, err := r.binding(resource, b)
 			if err != nil {
 				t.Warnings = append(t.Warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding,
 					Args: access.Args{"role": b.Role, "resource": string(n.Resource)}, Err: err})
 				continue
 			}
-			if kind != condition.None {
-				t.rows = append(t.rows, row{id, kind, b.Members, n.Resource, n.Unconfirmed})
+			if eligible.Kind != condition.None {
+				t.rows = append(t.rows, row{id, eligible.Kind, eligible.Topic, b.Members, n.Resource, n.Unconfirmed})
 			}
 		}
 	}
 	return t
 }
 
-// binding reads one binding; kind is None when it makes nobody eligible.
-func (r *Reader) binding(resource access.Resource, b iampolicy.Binding) (id access.EntitlementID, kind condition.Kind, err error) {
+// binding reads one binding; the kind is None when it makes nobody eligible.
+func (r *Reader) binding(resource access.Resource, b iampolicy.Binding) (id access.EntitlementID, eligible condition.Eligibility, err error) {
 	if b.Condition == nil {
-		return id, condition.None, nil
+		return id, eligible, nil
 	}
 	switch b.Role {
 	case "roles/owner", "roles/editor", "roles/viewer":
 		// IAM takes no conditions on basic roles, so an activation could not end
 		// (https://cloud.google.com/iam/docs/conditions-overview).
-		return id, condition.None, nil
+		return id, eligible, nil
 	}
-	eligible, err := r.parse(b.Condition.Expression)
+	eligible, err = r.parse(b.Condition.Expression)
 	if err != nil || eligible.Kind == condition.None {
-		return id, condition.None, err
+		return id, eligible, err
 	}
 	role, err := access.ParseRole(b.Role)
 	if err != nil {
-		return id, condition.None, err
+		return id, condition.Eligibility{}, err
 	}
-	return access.EntitlementID{Resource: resource, Role: role, Condition: eligible.Resource}, eligible.Kind, nil
+	return access.EntitlementID{Resource: resource, Role: role, Condition: eligible.Resource}, eligible, nil
 }
 
 // Holdings are what p holds, directly or through one of the groups, sorted by id.
-// What is held in several ways is one entitlement.
+// What is held in several ways is one entitlement, and so are one role and resource
+// condition under several topics: the id, which is that of JIT Access 1.x, has none.
 func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitlement {
 	mine := make(map[string]bool, len(groups)+1)
 	mine["user:"+string(p)] = true
@@ -104,8 +106,14 @@ func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitleme
 			held = append(held, access.Entitlement{ID: row.id, Unconfirmed: true})
 		}
 		held[i].SelfApproval = held[i].SelfApproval || row.kind == condition.SelfApproval || row.kind == condition.Both
-		held[i].PeerApproval = held[i].PeerApproval || row.peers()
-		held[i].MayReview = held[i].PeerApproval
+		if way, ok := row.requests(); ok {
+			held[i].PeerApproval = true
+			held[i].Requests = with(held[i].Requests, way)
+		}
+		if way, ok := row.reviews(); ok {
+			held[i].MayReview = true
+			held[i].Reviews = with(held[i].Reviews, way)
+		}
 		held[i].Unconfirmed = held[i].Unconfirmed && row.unconfirmed
 		if !slices.Contains(held[i].Sources, row.node) {
 			held[i].Sources = append(held[i].Sources, row.node)
@@ -115,14 +123,59 @@ func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitleme
 	return held
 }
 
-// peers is whether the members of the row approve each other's requests.
-func (r row) peers() bool { return r.kind == condition.PeerApproval || r.kind == condition.Both }
+// with adds a way of approval, sorted and once.
+func with(ways []access.Approval, way access.Approval) []access.Approval {
+	at, found := slices.BinarySearchFunc(ways, way, access.CompareApprovals)
+	if found {
+		return ways
+	}
+	return slices.Insert(ways, at, way)
+}
+
+// requests is how the members of the row may request with approval; ok is false
+// when they may not.
+func (r row) requests() (way access.Approval, ok bool) {
+	switch r.kind {
+	case condition.PeerApproval, condition.Both:
+		return access.Approval{Topic: r.topic}, true
+	case condition.ExternalApproval:
+		return access.Approval{Topic: r.topic, External: true}, true
+	}
+	return way, false
+}
+
+// reviews is how the members of the row may approve for others; ok is false when
+// they may not.
+func (r row) reviews() (way access.Approval, ok bool) {
+	switch r.kind {
+	case condition.PeerApproval, condition.Both:
+		return access.Approval{Topic: r.topic}, true
+	case condition.Reviewer:
+		return access.Approval{Topic: r.topic, External: true}, true
+	}
+	return way, false
+}
+
+// reviewed is whether the members of the row may approve a request for one of ids,
+// whatever its topic.
+func (r row) reviewed(ids ...access.EntitlementID) bool {
+	_, ok := r.reviews()
+	return ok && slices.Contains(ids, r.id)
+}
+
+// reviewedFor is whether the members of the row may approve a request of one of
+// the requesters.
+func (r row) reviewedFor(requesters []access.Entitlement) bool {
+	way, _ := r.reviews()
+	reviewer := access.Entitlement{ID: r.id, MayReview: true, Reviews: []access.Approval{way}}
+	return slices.ContainsFunc(requesters, reviewer.MayReviewFor)
+}
 
 // ReviewerGroups are the groups whose members may review one of the ids, sorted.
 func (t *Table) ReviewerGroups(ids []access.EntitlementID) []string {
 	var groups []string
 	for _, row := range t.rows {
-		if !row.peers() || !slices.Contains(ids, row.id) {
+		if !row.reviewed(ids...) {
 			continue
 		}
 		for _, m := range row.members {
@@ -136,12 +189,13 @@ func (t *Table) ReviewerGroups(ids []access.EntitlementID) []string {
 }
 
 // Reviewers are the people who may review requests for exactly this id, sorted,
-// once each. members holds the people of each of its ReviewerGroups; a group that
-// is missing there counts as empty.
-func (t *Table) Reviewers(id access.EntitlementID, members map[string][]access.Principal) []access.Principal {
+// once each: those of the requesters, who hold it, or anybody's where there are
+// none. members holds the people of each of its ReviewerGroups; a group that is
+// missing there counts as empty.
+func (t *Table) Reviewers(id access.EntitlementID, members map[string][]access.Principal, requesters ...access.Entitlement) []access.Principal {
 	var people []access.Principal
 	for _, row := range t.rows {
-		if !row.peers() || row.id != id {
+		if !row.reviewed(id) || len(requesters) > 0 && !row.reviewedFor(requesters) {
 			continue
 		}
 		for _, m := range row.members {
@@ -165,7 +219,7 @@ func (t *Table) Reviewers(id access.EntitlementID, members map[string][]access.P
 func (t *Table) Nodes(held []access.Entitlement, ids []access.EntitlementID) []access.Resource {
 	var nodes []access.Resource
 	for _, row := range t.rows {
-		used := row.peers() && slices.Contains(ids, row.id) ||
+		used := row.reviewed(ids...) ||
 			slices.ContainsFunc(held, func(e access.Entitlement) bool { return e.ID == row.id && slices.Contains(e.Sources, row.node) })
 		if used && !slices.Contains(nodes, row.node) {
 			nodes = append(nodes, row.node)
