@@ -127,6 +127,7 @@ const (
 	CodeSelfReviewer        Code = "self-reviewer"         //
 	CodeFewReviewers        Code = "few-reviewers"         // min
 	CodeManyReviewers       Code = "many-reviewers"        // max
+	CodeNobodyAdded         Code = "nobody-added"          //
 	CodeReviewerNotEligible Code = "reviewer-not-eligible" // reviewer, role, resource
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
@@ -182,4 +183,5 @@ const (
 	CodeNoChannel         Code = "no-channel"         //
 	CodeNotGranted        Code = "not-granted"        // role
 	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //
+	CodeLongLink          Code = "long-link"          // count, max
 )

@@ -8,6 +8,8 @@ type Action string
 const (
 	// RequestMade: somebody asked for the approval of peers.
 	RequestMade Action = "request made"
+	// ReviewersAdded: the principal of a request asks more people.
+	ReviewersAdded Action = "reviewers added"
 	// SelfApproved: somebody activates on their own. Intent: the grant follows.
 	SelfApproved Action = "self-approved"
 	// RequestApproved: a reviewer approved. Intent: the grant follows.
@@ -75,6 +77,8 @@ type Notice struct {
 	Decision Decision
 	// Window is what was granted, or would be if it were approved at once.
 	Window Window
+	// Outcomes are what became of each role, in NoticeApproved.
+	Outcomes []Outcome
 	// Final is whether a denial cannot be overturned by another reviewer; without
 	// memory it can, and the word is "declined".
 	Final bool

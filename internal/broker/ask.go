@@ -77,18 +77,9 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 		return r, invalid(FieldID, access.CodeBadRequestID, nil)
 	}
 
-	for _, typed := range a.Reviewers {
-		p, err := access.ParsePrincipal(strings.TrimSpace(typed))
-		if err != nil {
-			return r, invalid(FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": typed})
-		}
-		if p == caller.Principal {
-			return r, invalid(FieldReviewer, access.CodeSelfReviewer, nil)
-		}
-		r.Reviewers = append(r.Reviewers, p)
+	if r.Reviewers, err = readReviewers(caller, a.Reviewers); err != nil {
+		return r, err
 	}
-	slices.Sort(r.Reviewers)
-	r.Reviewers = slices.Compact(r.Reviewers)
 
 	if err := b.checkJustification(r.Justification); err != nil {
 		return r, err
@@ -120,11 +111,7 @@ func (b *Broker) checkJustification(text string) error {
 // terms are the strictest of the request's entitlements. The error says how the
 // request does not keep to them.
 func (b *Broker) terms(r access.Request, self bool) (access.Terms, error) {
-	var each []access.Terms
-	for _, id := range r.Entitlements {
-		each = append(each, b.c.Policy.Of(id, self))
-	}
-	t := access.Strictest(each[0], each[1:]...)
+	t := b.termsOf(r, self)
 	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {
 		return t, invalid(FieldDuration, access.CodeBadDuration, access.Args{"max": strconv.Itoa(int(t.MaxDuration / time.Minute))})
 	}
@@ -138,6 +125,14 @@ func (b *Broker) terms(r access.Request, self bool) (access.Terms, error) {
 		return t, invalid(FieldReviewer, access.CodeManyReviewers, access.Args{"max": strconv.Itoa(t.MaxReviewers)})
 	}
 	return t, nil
+}
+
+func (b *Broker) termsOf(r access.Request, self bool) access.Terms {
+	var each []access.Terms
+	for _, id := range r.Entitlements {
+		each = append(each, b.c.Policy.Of(id, self))
+	}
+	return access.Strictest(each[0], each[1:]...)
 }
 
 // selfApprove activates at once.
@@ -216,39 +211,63 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	if err != nil {
 		return refused(err)
 	}
-	for _, id := range r.Entitlements {
-		if held, _ := standing.Holding(r.Principal, id); !held.PeerApproval {
-			return refused(standing.NotHeld(notEligible(id)))
-		}
-		for _, reviewer := range r.Reviewers {
-			if held, _ := standing.Holding(reviewer, id); !held.MayReview {
-				return refused(standing.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: FieldReviewer,
-					Args: access.Args{"reviewer": string(reviewer), "role": string(id.Role), "resource": string(id.Resource)}}))
-			}
-		}
+	if err := mayAsk(r, r.Reviewers, standing); err != nil {
+		return refused(err)
 	}
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	event := b.event(caller, access.RequestMade, r)
+	asked, err := b.invite(ctx, caller, access.RequestMade, r, r.Reviewers, []access.Principal{r.Principal}, a.Origin)
+	asked.Warnings = append(standing.Warnings, asked.Warnings...)
+	return asked, err
+}
+
+// mayAsk is whether the requester may request every entitlement and all of
+// reviewers may review it.
+func mayAsk(r access.Request, reviewers []access.Principal, standing access.Standing) error {
+	for _, id := range r.Entitlements {
+		if held, _ := standing.Holding(r.Principal, id); !held.PeerApproval {
+			return standing.NotHeld(notEligible(id))
+		}
+		for _, reviewer := range reviewers {
+			if !standing.MayReview(reviewer, r.Principal, id) {
+				return standing.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: FieldReviewer,
+					Args: access.Args{"reviewer": string(reviewer), "role": string(id.Role), "resource": string(id.Resource)}})
+			}
+		}
+	}
+	return nil
+}
+
+// invite records what was done to the request, which makes the link that opens it
+// as it is now, and sends that to the people named.
+func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, to, cc []access.Principal, origin string) (Asked, error) {
+	event := b.event(caller, did, r)
 	event.Window = r.WindowAt(b.c.Now())
 	notice := access.Notice{
-		Kind: access.NoticeReview, Request: r, To: r.Reviewers, CC: []access.Principal{r.Principal},
-		Window: event.Window, Roles: b.describeRequest(ctx, r), BaseURL: a.Origin + "/",
+		Kind: access.NoticeReview, Request: r, To: to, CC: cc,
+		Window: event.Window, Roles: b.describeRequest(ctx, r), BaseURL: origin + "/",
 	}
 	ref, err := b.c.Store.Append(ctx, r, []access.Event{event}, []access.Notice{notice})
 	if err != nil {
-		return refused(err)
+		return Asked{Request: r}, b.refuse(ctx, caller, did, r, err)
 	}
 	if err := b.record(ctx, event); err != nil {
 		return Asked{Request: r}, err
 	}
-	notice.ReviewURL = reviewURL(a.Origin, ref, r.Resource)
-	return Asked{
-		Request: r, Ref: ref, ReviewURL: notice.ReviewURL,
-		Warnings: append(standing.Warnings, b.tell(ctx, caller, notice)...),
-	}, nil
+	notice.ReviewURL = reviewURL(origin, ref, r.Resource)
+	asked := Asked{Request: r, Ref: ref, ReviewURL: notice.ReviewURL}
+	if n := len(asked.ReviewURL); n > maxLink {
+		asked.Warnings = append(asked.Warnings, &access.Error{Kind: access.Invalid, Code: access.CodeLongLink,
+			Args: access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(maxLink)}})
+	}
+	asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+	return asked, nil
 }
+
+// maxLink is how long a link may be without a warning: some mail programs and chats
+// cut longer ones. It still works in browsers, so the request is made all the same.
+const maxLink = 2000
 
 // reviewURL is the link form of JIT Access 1.x.
 func reviewURL(origin, ref string, resource access.Resource) string {

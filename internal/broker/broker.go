@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/condition"
 	"jitaccess/internal/policy"
 )
 
@@ -58,6 +59,19 @@ type Instance = policy.Instance
 // Channel is whether requests are told to anybody, be it to machines alone. If not,
 // links are passed on by hand.
 func (b *Broker) Channel() bool { return b.c.Notifier.Enabled() }
+
+// ParseEntitlementID reads an entitlement id from outside. Its resource condition
+// may be spelled in any way that means the same; ours is the canonical one.
+func ParseEntitlementID(text string) (access.EntitlementID, error) {
+	id, err := access.ParseEntitlementID(text)
+	if err == nil {
+		id.Condition, err = condition.Canonical(id.Condition)
+	}
+	if err != nil {
+		return access.EntitlementID{}, err
+	}
+	return id, nil
+}
 
 // NewID mints a request id, for a form to carry. peer is as in access.NewRequestID.
 func (b *Broker) NewID(peer bool) (string, error) { return access.NewRequestID(b.c.Random, peer) }
@@ -133,23 +147,29 @@ func (b *Broker) describeRequest(ctx context.Context, r access.Request) []access
 	})
 }
 
-// Reviewers returns who may be asked to approve the caller's request for an
-// entitlement, sorted, without the caller. Only somebody who may request it learns
-// that; for everyone else it is as if it did not exist.
-func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, id access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+// Reviewers returns who may be asked to approve the caller's request for all of the
+// entitlements together, sorted, without the caller. They are of one resource, at
+// least one. Only somebody who may request them learns that; for everyone else it
+// is as if they did not exist.
+func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
 	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
-		Resource:    id.Resource,
+		Resource:    ids[0].Resource,
 		Principals:  []access.Principal{caller.Principal},
-		Of:          []access.EntitlementID{id},
-		ReviewersOf: []access.EntitlementID{id},
+		Of:          ids,
+		ReviewersOf: ids,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	if held, _ := standing.Holding(caller.Principal, id); !held.PeerApproval {
-		return nil, nil, standing.NotHeld(notEligible(id))
+	reviewers := slices.Clone(standing.Reviewers[ids[0]])
+	for _, id := range ids {
+		if held, _ := standing.Holding(caller.Principal, id); !held.PeerApproval {
+			return nil, nil, standing.NotHeld(notEligible(id))
+		}
+		reviewers = slices.DeleteFunc(reviewers, func(p access.Principal) bool {
+			return p == caller.Principal || !slices.Contains(standing.Reviewers[id], p)
+		})
 	}
-	reviewers := slices.DeleteFunc(slices.Clone(standing.Reviewers[id]), func(p access.Principal) bool { return p == caller.Principal })
 	return reviewers, standing.Warnings, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/condition"
 )
 
 // Show returns a request to one of the people whom it concerns: its principal or a
@@ -16,7 +17,7 @@ import (
 // When the provider cannot be asked the request is still shown, undecidable, with
 // the reason.
 func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin string) (View, error) {
-	r, err := b.c.Store.Open(ctx, ref)
+	r, err := b.open(ctx, ref)
 	if err != nil {
 		return View{}, err
 	}
@@ -67,6 +68,25 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	return v, nil
 }
 
+// open opens a request and spells its resource conditions as we do: JIT Access 1.x
+// spells some differently. One that cannot be understood stays as it is, and is
+// then nothing that anybody holds.
+func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
+	r, err := b.c.Store.Open(ctx, ref)
+	if err != nil {
+		return r, err
+	}
+	r.Entitlements = slices.Clone(r.Entitlements)
+	for i := range r.Entitlements {
+		if text, err := condition.Canonical(r.Entitlements[i].Condition); err == nil {
+			r.Entitlements[i].Condition = text
+		}
+	}
+	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
+	r.Entitlements = slices.Compact(r.Entitlements)
+	return r, nil
+}
+
 // Decide records the caller's verdict and, when it is the last approval needed,
 // has the grant written. The same approver again gets the same result.
 func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (Decided, error) {
@@ -74,7 +94,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	if d.Verdict == access.Deny {
 		trying = access.RequestDenied
 	}
-	r, err := b.c.Store.Open(ctx, d.Ref)
+	r, err := b.open(ctx, d.Ref)
 	if err != nil {
 		return Decided{}, b.refuse(ctx, caller, trying, r, err)
 	}
@@ -152,6 +172,20 @@ func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing acce
 	if err := b.involved(caller, r); err != nil {
 		return err
 	}
+	if err := b.undecided(r, standing); err != nil {
+		return err
+	}
+	if err := b.holds(caller.Principal, r, standing); err != nil || verdict == access.Deny {
+		return err
+	}
+	if _, err := b.terms(r, false); err != nil {
+		return err
+	}
+	return b.checkJustification(r.Justification)
+}
+
+// undecided is whether there is something left to decide.
+func (b *Broker) undecided(r access.Request, standing access.Standing) error {
 	now := b.c.Now()
 	activations := standing.OfRequest(r.ID, r.Principal)
 	switch stateOf(r, activations, now) {
@@ -167,26 +201,20 @@ func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing acce
 		}
 		return &access.Error{Kind: access.Gone, Code: access.CodeLinkExpired}
 	}
-	if err := b.holds(caller.Principal, r, standing); err != nil || verdict == access.Deny {
-		return err
-	}
-	if _, err := b.terms(r, false); err != nil {
-		return err
-	}
-	return b.checkJustification(r.Justification)
+	return nil
 }
 
-// holds is whether the requester may still request and the reviewer still review
-// every entitlement.
+// holds is whether the requester may still request every entitlement, and the
+// reviewer still review it, in a way of approval that they share.
 func (b *Broker) holds(reviewer access.Principal, r access.Request, s access.Standing) error {
 	for _, id := range r.Entitlements {
-		if held, _ := s.Holding(reviewer, id); !held.MayReview {
-			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeNotReviewer,
-				Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}})
-		}
 		if held, _ := s.Holding(r.Principal, id); !held.PeerApproval {
 			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost,
 				Args: access.Args{"principal": string(r.Principal), "role": string(id.Role), "resource": string(id.Resource)}})
+		}
+		if !s.MayReview(reviewer, r.Principal, id) {
+			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeNotReviewer,
+				Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}})
 		}
 	}
 	return nil
@@ -258,7 +286,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 		return result, err
 	}
 	result.State = access.Active
-	notice.Window = result.Window
+	notice.Window, notice.Outcomes = result.Window, outcomes
 	if anyGranted(outcomes) {
 		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	}

@@ -20,6 +20,8 @@ const (
 	eventEnd      = "api.endActivation"
 	eventNotify   = "api.notify"
 	eventRefuse   = "api.refuse"
+	// Not api.requestRole, so that each request is counted once.
+	eventReviewers = "api.addReviewers"
 )
 
 // description is what a line says of an event.
@@ -33,6 +35,7 @@ type description struct {
 // counts each activation once.
 var names = map[access.Action]struct{ event, severity string }{
 	access.RequestMade:     {eventRequest, severityInfo},
+	access.ReviewersAdded:  {eventReviewers, severityInfo},
 	access.SelfApproved:    {eventApprove, severityInfo},
 	access.RequestApproved: {eventApprove, severityInfo},
 	access.RequestDenied:   {eventDeny, severityInfo},
@@ -49,6 +52,7 @@ var names = map[access.Action]struct{ event, severity string }{
 // failed activation is an api.activateRole of severity ERROR.
 var attempts = map[access.Action]string{
 	access.RequestMade:     eventRequest,
+	access.ReviewersAdded:  eventReviewers,
 	access.SelfApproved:    eventActivate,
 	access.RequestApproved: eventActivate,
 	access.GrantWritten:    eventActivate,
@@ -133,6 +137,8 @@ func message(e access.Event) string {
 	switch e.Action {
 	case access.RequestMade:
 		return fmt.Sprintf("%s requested %s for %s, asking %s", actor, what, span, people(r.Reviewers))
+	case access.ReviewersAdded:
+		return fmt.Sprintf("%s asked more people to approve %s; asked are now %s", actor, what, people(r.Reviewers))
 	case access.SelfApproved:
 		return fmt.Sprintf("%s activates %s for %s without others", actor, what, span)
 	case access.RequestApproved:

@@ -193,6 +193,10 @@ func (c composer) outcome(n access.Notice) content {
 	case n.Kind == access.NoticeApproved:
 		body.Heading, decided = "Access approved", "Approved by"
 		body.Intro = fmt.Sprintf("%s approved the request of %s for access to %s.", d.By, r.Principal, resource(r.Resource))
+		if refused := notGranted(n); refused != nil {
+			body.Heading = "Access approved, granted in part"
+			body.Rows = append(body.Rows, row{Label: "Not granted", Value: "Google refused a part of it; the rest was granted.", Details: refused})
+		}
 		body.Notes = append([]string{"Google usually takes two to seven minutes to apply the change. The access ends by itself."}, body.Notes...)
 	case n.Final:
 		body.Heading, decided = "Request denied", "Denied by"
@@ -216,6 +220,36 @@ func (c composer) outcome(n access.Notice) content {
 	}
 	body.Rows = append(body.Rows, row{Label: "Asked to review", Value: people(r.Reviewers)}, reason(r))
 	return body
+}
+
+// notGranted says which of the roles were refused, and why.
+func notGranted(n access.Notice) []string {
+	var lines []string
+	for _, o := range n.Outcomes {
+		if o.Result != access.Refused {
+			continue
+		}
+		why := "the change was refused"
+		if o.Err != nil {
+			switch o.Err.Code {
+			case access.CodeRoleNotGrantable:
+				why = "the role cannot be granted there"
+			case access.CodeServiceNotAllowed:
+				why = "the service is not permitted to grant it"
+			case access.CodeTooManyGrants:
+				why = "there are too many grants of it already"
+			case access.CodePolicyFull:
+				why = "the policy is full"
+			case access.CodeConditionTooLong:
+				why = "its condition is too long"
+			}
+			if id := o.Err.Args["violation"]; id != "" {
+				why += "; VPC Service Controls, unique identifier " + id
+			}
+		}
+		lines = append(lines, plain(string(o.Entitlement.Role)+": "+why+".", maxUserText))
+	}
+	return lines
 }
 
 const noReplies = "Nobody reads replies to this mail, and a reply decides nothing."

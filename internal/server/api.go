@@ -2,8 +2,11 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
+	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -148,39 +151,42 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := askedOf(r)
+	ids, err := askedOf(r, on)
 	if err != nil {
 		return nil, err
 	}
-	if id.Resource != on {
-		return nil, otherResource(id, on)
-	}
-	peers, warnings, err := s.Broker.Reviewers(r.Context(), callerOf(r), id)
+	peers, warnings, err := s.Broker.Reviewers(r.Context(), callerOf(r), ids...)
 	if err != nil {
 		return nil, err
 	}
 	return apiPeers{Peers: apiUsers(peers), Warnings: s.apiWarnings(r, warnings)}, nil
 }
 
-// askedOf reads the entitlement whose reviewers are asked for.
-func askedOf(r *http.Request) (access.EntitlementID, error) {
+// askedOf reads the entitlements whose reviewers are asked for: all on one resource,
+// at least one.
+func askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error) {
 	q, err := query(r)
 	if err != nil {
-		return access.EntitlementID{}, err
+		return nil, err
 	}
-	text, err := one(q, "id")
-	if err == nil && text == "" {
-		// The name of JIT Access 1.7.
-		text, err = one(q, "role")
+	texts := q["id"]
+	if len(texts) == 0 {
+		// The name of JIT Access 1.7, which has the role alone in it.
+		texts = q["role"]
 	}
+	if len(texts) == 0 {
+		texts = []string{""}
+	}
+	ids, err := idsOn(on, texts)
 	if err != nil {
-		return access.EntitlementID{}, err
+		return nil, err
 	}
-	ids, err := entitlementIDs([]string{text})
-	if err != nil {
-		return access.EntitlementID{}, err
+	for _, id := range ids {
+		if id.Resource != on {
+			return nil, otherResource(id, on)
+		}
 	}
-	return ids[0], nil
+	return ids, nil
 }
 
 func otherResource(id access.EntitlementID, on access.Resource) error {
@@ -188,54 +194,78 @@ func otherResource(id access.EntitlementID, on access.Resource) error {
 		Args: access.Args{"entitlement": printable(id.String()), "resource": on.Name()}}
 }
 
-func (s *server) apiSelfActivate(r *http.Request) (any, error) {
-	var body struct {
-		EntitlementIDs    []string    `json:"entitlementIds"`
-		Justification     string      `json:"justification"`
-		ActivationTimeout json.Number `json:"activationTimeout"`
-	}
-	return s.apiAsk(r, false, &body, func(a *broker.Ask) ([]string, json.Number) {
-		a.Justification = body.Justification
-		return body.EntitlementIDs, body.ActivationTimeout
-	})
+// askBody is the body of both ways to ask. Each takes the fields that the other
+// has, and those of JIT Access 1.7: names of roles where ids are now.
+type askBody struct {
+	EntitlementIDs    []string `json:"entitlementIds"`
+	EntitlementID     string   `json:"entitlementId"`
+	Roles             []string `json:"roles"`
+	Role              string   `json:"role"`
+	Peers             []string `json:"peers"`
+	Justification     string   `json:"justification"`
+	ActivationTimeout lenient  `json:"activationTimeout"`
 }
 
-func (s *server) apiRequest(r *http.Request) (any, error) {
-	var body struct {
-		EntitlementID     string      `json:"entitlementId"`
-		Peers             []string    `json:"peers"`
-		Justification     string      `json:"justification"`
-		ActivationTimeout json.Number `json:"activationTimeout"`
-	}
-	return s.apiAsk(r, true, &body, func(a *broker.Ask) ([]string, json.Number) {
-		a.Justification, a.Reviewers = body.Justification, body.Peers
-		if body.EntitlementID == "" {
-			return nil, body.ActivationTimeout
+func (b askBody) ids() []string {
+	texts := slices.Concat(b.EntitlementIDs, b.Roles)
+	for _, text := range []string{b.EntitlementID, b.Role} {
+		if text != "" {
+			texts = append(texts, text)
 		}
-		return []string{body.EntitlementID}, body.ActivationTimeout
-	})
+	}
+	return texts
 }
 
-// apiAsk asks the broker. Read moves the body into the Ask, and returns the
-// entitlements and minutes for reading.
-func (s *server) apiAsk(r *http.Request, peer bool, body any, read func(*broker.Ask) ([]string, json.Number)) (any, error) {
+// lenient is a whole number as JIT Access 1.x read it: 60, "60", 60.0; null is 0.
+type lenient int
+
+func (n *lenient) UnmarshalJSON(text []byte) error {
+	s := string(text)
+	if s == "null" {
+		return nil
+	}
+	if s[0] == '"' {
+		if err := json.Unmarshal(text, &s); err != nil {
+			return err
+		}
+		if s = strings.TrimSpace(s); s == "" {
+			return nil
+		}
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.Abs(f) > math.MaxInt32 || f != f {
+		return errors.New("not a whole number")
+	}
+	*n = lenient(f) // cuts a fraction off
+	return nil
+}
+
+func (s *server) apiSelfActivate(r *http.Request) (any, error) { return s.apiAsk(r, false) }
+
+func (s *server) apiRequest(r *http.Request) (any, error) { return s.apiAsk(r, true) }
+
+// apiAsk asks the broker. Only a request to peers has peers.
+func (s *server) apiAsk(r *http.Request, peer bool) (any, error) {
 	on, err := project(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := readJSON(r, body); err != nil {
+	var body askBody
+	if err := readJSON(r, &body); err != nil {
 		return nil, err
 	}
-	a := broker.Ask{Resource: on, Origin: s.origin(r), Host: r.Host}
-	texts, timeout := read(&a)
-	a.Justification = strings.TrimSpace(a.Justification)
+	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification), Origin: s.origin(r), Host: r.Host}
+	if peer {
+		a.Reviewers = body.Peers
+	}
+	texts := body.ids()
 	if len(texts) == 0 {
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
 	}
-	if a.Entitlements, err = entitlementIDs(texts); err != nil {
+	if a.Entitlements, err = idsOn(on, texts); err != nil {
 		return nil, err
 	}
-	if a.Duration, err = minutes([]string{timeout.String()}, s.Broker.Instance().MaxDuration); err != nil {
+	if a.Duration, err = minutes([]string{strconv.Itoa(int(body.ActivationTimeout))}, s.Broker.Instance().MaxDuration); err != nil {
 		return nil, err
 	}
 	if a.ID, err = s.Broker.NewID(peer); err != nil {
@@ -245,13 +275,50 @@ func (s *server) apiAsk(r *http.Request, peer bool, body any, read func(*broker.
 	if err != nil {
 		return nil, aboutRequest{a.ID, err}
 	}
+	return s.answerAsked(r, asked), nil
+}
+
+// answerAsked is 1.x's answer to an ask.
+func (s *server) answerAsked(r *http.Request, asked broker.Asked) apiActivation {
 	window, state := asked.Window, statusActive
 	if asked.Ref != "" {
 		window, state = asked.Request.WindowAt(s.Now()), statusPending
 	}
 	answer := s.activation(r, asked.Request, state, window, asked.Outcomes, asked.Warnings)
 	answer.ReviewURL = asked.ReviewURL
-	return answer, nil
+	return answer
+}
+
+// idsOn reads entitlement ids; the name of a role, as JIT Access 1.7 has it, is
+// that role on the project, without a resource condition.
+func idsOn(on access.Resource, texts []string) ([]access.EntitlementID, error) {
+	texts = slices.Clone(texts)
+	for i, text := range texts {
+		if role, err := access.ParseRole(text); err == nil {
+			texts[i] = access.EntitlementID{Resource: on, Role: role}.String()
+		}
+	}
+	return entitlementIDs(texts)
+}
+
+// apiAddReviewers asks more people to review a pending request of the caller's.
+func (s *server) apiAddReviewers(r *http.Request) (any, error) {
+	ref, err := apiReference(r)
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		Peers []string `json:"peers"`
+	}
+	if err := readJSON(r, &body); err != nil {
+		return nil, err
+	}
+	asked, err := s.Broker.AddReviewers(r.Context(), callerOf(r), broker.AddReviewers{
+		Ref: ref, Reviewers: body.Peers, Origin: s.origin(r), Host: r.Host})
+	if err != nil {
+		return nil, aboutRequest{asked.Request.ID, err}
+	}
+	return s.answerAsked(r, asked), nil
 }
 
 func (s *server) apiShow(r *http.Request) (any, error) {

@@ -102,8 +102,8 @@ func doneOf(id string, active []RoleView) *doneView {
 	return d
 }
 
-// chosen finds the chosen roles in an offer: several that need no approval, or one
-// that does.
+// chosen finds the chosen roles in an offer. Either all of them need approval or
+// none does: what needs none would otherwise wait for others.
 func (s *server) chosen(offer broker.Offer, texts []string) ([]broker.OfferedRole, error) {
 	ids, err := entitlementIDs(texts)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *server) chosen(offer broker.Offer, texts []string) ([]broker.OfferedRol
 			Args: access.Args{"count": strconv.Itoa(len(chosen)), "max": strconv.Itoa(most)}}
 	}
 	for _, o := range chosen {
-		if o.Terms.Approvals > 0 && len(chosen) > 1 {
+		if o.Terms.Approvals > 0 && slices.ContainsFunc(chosen, func(c broker.OfferedRole) bool { return c.Terms.Approvals == 0 }) {
 			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeNeedsApproval, Field: fieldEntitlement,
 				Args: access.Args{"role": viewOffered(o, s.Now()).Title}}
 		}
@@ -134,10 +134,15 @@ func (s *server) chosen(offer broker.Offer, texts []string) ([]broker.OfferedRol
 	return chosen, nil
 }
 
-// reviewersOf asks who could approve; only a role that needs it has reviewers.
+// reviewersOf asks who could approve all of the chosen roles; only those that need
+// it have reviewers.
 func (s *server) reviewersOf(ctx context.Context, c access.Caller, chosen []broker.OfferedRole) ([]access.Principal, []*access.Error, error) {
-	if len(chosen) != 1 || chosen[0].Terms.Approvals == 0 {
+	if termsOf(chosen).Approvals == 0 {
 		return nil, nil, nil
 	}
-	return s.Broker.Reviewers(ctx, c, chosen[0].Entitlement.ID)
+	var ids []access.EntitlementID
+	for _, o := range chosen {
+		ids = append(ids, o.Entitlement.ID)
+	}
+	return s.Broker.Reviewers(ctx, c, ids...)
 }

@@ -117,7 +117,7 @@ func (f *fake) Offer(_ context.Context, c access.Caller, on access.Resource) (br
 	return o, nil
 }
 
-func (f *fake) Reviewers(_ context.Context, c access.Caller, id access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+func (f *fake) Reviewers(_ context.Context, c access.Caller, _ ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
 	if err := f.fails["Reviewers"]; err != nil {
 		return nil, nil, err
 	}
@@ -230,6 +230,48 @@ condition:
   title: JIT access activation
   description: "Approved by ben.okafor@example.com, justification: case 4711 [mpa-AQEBAQEBAQEBAQEB]"
   expression: (request.time >= timestamp("2026-11-22T12:00:00Z") && request.time < timestamp("2026-11-22T13:00:00Z"))`
+
+func (f *fake) MoreReviewers(_ context.Context, c access.Caller, ref string) (broker.MoreReviewers, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.fails["MoreReviewers"]; err != nil {
+		return broker.MoreReviewers{}, err
+	}
+	q, err := f.open(c, ref)
+	if err == nil && c.Principal != q.Principal {
+		err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotInvolved}
+	}
+	more := broker.MoreReviewers{Request: q, Room: 2 - len(q.Reviewers)}
+	more.Candidates = slices.DeleteFunc([]access.Principal{ana, ben, carl}, func(p access.Principal) bool {
+		return p == q.Principal || slices.Contains(q.Reviewers, p)
+	})
+	return more, err
+}
+
+func (f *fake) AddReviewers(_ context.Context, c access.Caller, a broker.AddReviewers) (broker.Asked, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes++
+	if err := f.fails["AddReviewers"]; err != nil {
+		return broker.Asked{}, err
+	}
+	q, err := f.open(c, a.Ref)
+	if err == nil && c.Principal != q.Principal {
+		err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotInvolved}
+	}
+	if err != nil {
+		return broker.Asked{}, err
+	}
+	if len(a.Reviewers) == 0 {
+		return broker.Asked{Request: q}, invalid(access.CodeNobodyAdded, "reviewer", nil)
+	}
+	for _, text := range a.Reviewers {
+		q.Reviewers = append(slices.Clone(q.Reviewers), access.Principal(text))
+	}
+	ref := a.Ref + "-more"
+	f.requests[ref], f.decided[ref] = q, access.Pending
+	return broker.Asked{Request: q, Ref: ref, ReviewURL: a.Origin + "/?activation=" + ref}, nil
+}
 
 func (f *fake) Decide(_ context.Context, c access.Caller, d broker.Decide) (broker.Decided, error) {
 	f.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 )
 
 // badInput is for what no form of ours sends.
@@ -128,7 +129,7 @@ func segment(r *http.Request, name string) (string, error) {
 func entitlementIDs(texts []string) ([]access.EntitlementID, error) {
 	var ids []access.EntitlementID
 	for _, text := range texts {
-		id, err := access.ParseEntitlementID(text)
+		id, err := broker.ParseEntitlementID(text)
 		if err != nil {
 			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadEntitlement, Field: fieldEntitlement,
 				Args: access.Args{"entitlement": printable(text)}, Err: err}

@@ -115,8 +115,8 @@ func aboutRoute(r *http.Request, event string) []slog.Attr {
 		attrs = append(attrs, slog.String("project", id), slog.String("project_id", id))
 	}
 	if event == eventPeers {
-		if id, err := askedOf(r); err == nil {
-			attrs = append(attrs, slog.String("role", string(id.Role)))
+		if ids, err := askedOf(r, on); err == nil {
+			attrs = append(attrs, slog.String("role", string(ids[0].Role)))
 		}
 	}
 	return attrs

@@ -120,7 +120,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 type pages map[string]*template.Template
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"home", "choose", "ask", "review", "result", "error"}
+var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "error"}
 
 func parsePages(files fs.FS) (pages, error) {
 	base, err := template.New("frame.html").ParseFS(files, "templates/frame.html", "templates/parts.html")

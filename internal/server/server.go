@@ -29,9 +29,11 @@ import (
 type Broker interface {
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
-	Reviewers(context.Context, access.Caller, access.EntitlementID) ([]access.Principal, []*access.Error, error)
+	Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error)
 	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)
 	Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error)
+	MoreReviewers(ctx context.Context, c access.Caller, ref string) (broker.MoreReviewers, error)
+	AddReviewers(context.Context, access.Caller, broker.AddReviewers) (broker.Asked, error)
 	Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error)
 	End(ctx context.Context, c access.Caller, on access.Resource, requestID string) (broker.Ended, error)
 	NewID(peer bool) (string, error)
@@ -131,6 +133,8 @@ func (s *server) routes() *chi.Mux {
 		r.Post("/access/*", s.page(s.ask))
 		r.Get("/review", s.page(s.review))
 		r.Post("/review", s.page(s.decide))
+		r.Get("/review/reviewers", s.page(s.more))
+		r.Post("/review/reviewers", s.page(s.addReviewers))
 		r.Post("/requests/{id}/end", s.page(s.end))
 
 		// These need a ledger, and say so.
@@ -157,6 +161,7 @@ func (s *server) routes() *chi.Mux {
 		r.Get("/api/activation-request", s.api(s.apiShow))
 		r.Post("/api/activation-request", s.api(s.apiApprove))
 		r.Post("/api/activation-request/deny", s.api(s.apiDeny))
+		r.Post("/api/activation-request/reviewers", s.api(s.apiAddReviewers))
 		r.Post("/api/requests/{id}/end", s.api(s.apiEnd))
 
 		r.Get("/api/requests", s.api(s.apiNeedsLedger))

@@ -85,6 +85,8 @@ type RoleView struct {
 	// Approvals is how many others must approve.
 	Approvals   int
 	Requirement string
+	// Topics are those in which the viewer may request it.
+	Topics string
 	// Longest is the longest duration in words.
 	Longest string
 	// Powerful warns of a role that can change permissions, or may.
@@ -118,12 +120,26 @@ func viewOffered(o broker.OfferedRole, now time.Time) RoleView {
 	v.Approvals = o.Terms.Approvals
 	v.Requirement = requirement(o.Terms.Approvals)
 	v.Longest = inWords(o.Terms.MaxDuration)
+	if o.Terms.Approvals > 0 {
+		v.Topics = topics(o.Entitlement.Requests)
+	}
 	v.Unconfirmed = o.Entitlement.Unconfirmed
 	if a := o.Activation; a != nil {
 		end := moment(a.Window.End, now)
 		v.Active, v.EndID = &end, a.RequestID
 	}
 	return v
+}
+
+// topics are the topics of ways of approval, each once.
+func topics(ways []access.Approval) string {
+	var names []string
+	for _, w := range ways {
+		if w.Topic != "" && !slices.Contains(names, w.Topic) {
+			names = append(names, w.Topic)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func requirement(approvals int) string {

@@ -36,6 +36,7 @@ type canned struct {
 	view      broker.View
 	decided   broker.Decided
 	ended     broker.Ended
+	more      broker.MoreReviewers
 	err       error
 }
 
@@ -45,7 +46,7 @@ func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInf
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
 }
-func (c *canned) Reviewers(context.Context, access.Caller, access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+func (c *canned) Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
 	return c.reviewers, nil, nil
 }
 func (c *canned) Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error) {
@@ -53,6 +54,12 @@ func (c *canned) Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, 
 }
 func (c *canned) Show(context.Context, access.Caller, string, string) (broker.View, error) {
 	return c.view, c.err
+}
+func (c *canned) MoreReviewers(context.Context, access.Caller, string) (broker.MoreReviewers, error) {
+	return c.more, nil
+}
+func (c *canned) AddReviewers(context.Context, access.Caller, broker.AddReviewers) (broker.Asked, error) {
+	return c.asked, c.err
 }
 func (c *canned) Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error) {
 	return c.decided, c.err
@@ -93,6 +100,13 @@ func in(state access.State, change func(*broker.View)) func(*canned) {
 
 func own(v *broker.View) { v.IsPrincipal, v.CanDecide = true, false }
 
+func needApproval(c *canned) {
+	for i := range c.offer.Roles {
+		c.offer.Roles[i].Entitlement.SelfApproval, c.offer.Roles[i].Entitlement.PeerApproval = false, true
+		c.offer.Roles[i].Terms.Approvals, c.offer.Roles[i].Terms.MinReviewers, c.offer.Roles[i].Terms.MaxReviewers = 1, 1, 2
+	}
+}
+
 func stories() []story {
 	const (
 		p        = "/access/projects/acme-orders-prod"
@@ -121,12 +135,20 @@ func stories() []story {
 			c.offer.Warnings = []*access.Error{warn(access.CodeUnreadableBinding, access.Args{"role": "roles/bigquery.admin", "resource": "acme-orders-prod"}),
 				warn(access.CodeInventoryOnly, access.Args{"resource": "folders/123456789"})}
 		}, "GET " + p, ana, 200},
+		{"choose-topics", func(c *canned) {
+			c.offer.Roles[1].Entitlement.Requests = []access.Approval{{Topic: "dba"}, {Topic: "dba", External: true}, {Topic: "network", External: true}}
+		}, "GET " + p, ana, 200},
 		{"choose-nothing-chosen", nil, "GET " + p + "?next=1", ana, 400},
 		{"choose-mixed", nil, "GET " + p + mpa + "&" + jit[1:], ana, 400},
 
 		{"ask-self", nil, "GET " + p + jit, ana, 200},
 		{"ask-several", nil, "GET " + p + jit + "&entitlement=acme-orders-prod:roles/storage.objectViewer:cmVzb3VyY2UubmFtZS5zdGFydHNXaXRoKCJwcm9qZWN0cy9fL2J1Y2tldHMvYWNtZS1vcmRlcnMiKQ==", ana, 200},
 		{"ask-peer", nil, "GET " + p + mpa, ana, 200},
+		{"ask-peer-several", needApproval, "GET " + p + mpa + "&" + jit[1:], ana, 200},
+		{"ask-peer-several-nobody", func(c *canned) {
+			needApproval(c)
+			c.reviewers = nil
+		}, "GET " + p + mpa + "&" + jit[1:], ana, 200},
 		{"ask-peer-nobody", func(c *canned) { c.reviewers = nil }, "GET " + p + mpa, ana, 200},
 		{"ask-peer-no-mail", func(c *canned) { c.silent = true }, "GET " + p + mpa, ana, 200},
 		{"ask-peer-pubsub-alone", func(c *canned) { c.machines = true }, "GET " + p + mpa, ana, 200},
@@ -182,8 +204,19 @@ func stories() []story {
 		}), "GET " + rev, ana, 200},
 		{"review-lapsed", in(access.Lapsed, own), "GET " + rev, ana, 200},
 
+		{"more", nil, "GET /review/reviewers?activation=REF", ana, 200},
+		{"more-nobody", func(c *canned) { c.more.Candidates = nil }, "GET /review/reviewers?activation=REF", ana, 200},
+		{"more-full", func(c *canned) { c.more.Room = 0 }, "GET /review/reviewers?activation=REF", ana, 200},
+		{"more-wrong", failing(access.Invalid, access.CodeNobodyAdded, nil), "POST /review/reviewers?activation=REF reviewer=carl.mendes@example.com", ana, 400},
+		{"more-long-link", func(c *canned) {
+			c.asked = broker.Asked{Request: c.view.Request, Ref: "REF2", ReviewURL: "https://access.example.com/?activation=REF2",
+				Warnings: []*access.Error{warn(access.CodeLongLink, access.Args{"count": "2417", "max": "2000"})}}
+		}, "POST /review/reviewers?activation=REF reviewer=carl.mendes@example.com", ana, 200},
+
 		{"error-401", nil, "GET /", "", 401},
 		{"error-403", failing(access.NotAllowed, access.CodeNotInvolved, nil), "GET " + rev, dora, 403},
+		{"error-vpc", failing(access.Upstream, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com",
+			"permission": "resourcemanager.projects.getIamPolicy", "violation": "AAbbCC11-ddEE"}), "GET " + p, ana, 502},
 		{"error-404", nil, "GET /nowhere", ana, 404},
 		{"error-410", failing(access.Gone, access.CodeLinkExpired, nil), "GET " + rev, ben, 410},
 		{"error-500", func(c *canned) { c.err = errors.New("a cause that stays in the log") }, "GET " + rev, ben, 500},
@@ -208,6 +241,7 @@ func newCanned() *canned {
 		Created: noon.Add(-4 * time.Minute), Expires: noon.Add(56 * time.Minute)}
 	c.view = broker.View{Request: q, State: access.Pending, Roles: []access.RoleInfo{roleInfos[security.Role]}, Window: q.WindowAt(noon), Digest: q.Digest(),
 		Bindings: []access.Binding{{Entitlement: security, Text: bindingText}}, IsReviewer: true, ReviewURL: "https://access.example.com/?activation=REF", Forgets: true}
+	c.more = broker.MoreReviewers{Request: q, Candidates: []access.Principal{dora, "eva.sand@example.com"}, Room: 1}
 	return c
 }
 

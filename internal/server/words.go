@@ -63,9 +63,10 @@ var texts = map[access.Code]words{
 	access.CodeSelfReviewer:        {"You cannot review your own request.", "Choose somebody else.", fieldReviewer},
 	access.CodeFewReviewers:        {"Too few reviewers.", "Choose at least {min}.", fieldReviewer},
 	access.CodeManyReviewers:       {"Too many reviewers.", "Choose at most {max}.", fieldReviewer},
+	access.CodeNobodyAdded:         {"Nobody new was chosen.", "Choose somebody who has not been asked yet.", fieldReviewer},
 	access.CodeReviewerNotEligible: {"{reviewer} may not approve {role} on {resource}.", "Choose reviewers from the list.", fieldReviewer},
 	access.CodeNotEligible:         {"You are not eligible for {role} on {resource}.", "Choose another role, or ask your administrator to make you eligible. " + otherAccount, fieldEntitlement},
-	access.CodeNeedsApproval:       {"{role} needs the approval of others, so it is requested on its own.", "Choose only this role, and reviewers for it.", fieldEntitlement},
+	access.CodeNeedsApproval:       {"{role} needs the approval of others, so it cannot be had together with a role that needs none.", "Choose roles that need approval, or roles that need none.", fieldEntitlement},
 	access.CodeNeedsLedger:         {"This needs a database, and this version of the service has none.", "What you have is listed on the page of its project; a request can be opened by its link.", ""},
 	access.CodeNoPublicURL:         {"The service does not know its own address, so it cannot write the link that reviewers need. Nothing was requested.", "An operator has to set PUBLIC_URL=https://{host}.", ""},
 	access.CodeUnknownResource:     {"There is no {resource} here, or it is not open to this service.", "Check the project ID. If it is right, ask your administrator whether the project is in the scope of this service.", ""},
@@ -114,6 +115,7 @@ var texts = map[access.Code]words{
 	access.CodeNotPublished:      {"The systems that listen to this service’s messages could not be told; people may not hear of this from them.", "Tell your administrator: publishing to Pub/Sub failed.", ""},
 	access.CodeNoChannel:         {"This service sends no mail.", "Copy the link and pass it on to a reviewer.", ""},
 	access.CodeNotGranted:        {"{role} was not granted; the rest was.", tellAdmin, ""},
+	access.CodeLongLink:          {"The link has {count} characters, and some mail programs cut what is longer than {max}. A shorter reason, fewer reviewers or fewer roles make it shorter.", "Copy the link from this page and see that it arrives whole.", ""},
 	access.CodeOutcomeUnrecorded: {"It is done, but the outcome could not be recorded in the journal.", tellAdmin, ""},
 }
 
@@ -127,6 +129,10 @@ var unsaid = map[string]string{
 }
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
+
+// violation is the argument with which Google identifies a refusal by VPC Service
+// Controls. It may come with any code.
+const violation = "violation"
 
 // maxArgument bounds what an error brings into a text.
 const maxArgument = 300
@@ -153,6 +159,9 @@ func say(e *access.Error) words {
 			}
 			return v
 		})
+	}
+	if e.Args[violation] != "" {
+		w.Text += " VPC Service Controls stopped it; under the unique identifier {" + violation + "} an administrator finds out why."
 	}
 	w.Text, w.Next = fill(w.Text), fill(w.Next)
 	if e.Field != "" {

@@ -37,7 +37,8 @@ const (
 
 // payload is an activation token as it is written: the claims of JIT Access 1.8,
 // which reads the link if an upgrade is rolled back, and our own. With several
-// entitlements 1.8 misses the claim that it knows, and refuses.
+// entitlements 1.8 misses the claim that it knows, and refuses. A request that 1.x
+// made stays one: its window is fixed, and only the shape of 1.8 says so.
 type payload struct {
 	Issuer        string   `json:"iss"`
 	Audience      string   `json:"aud"`
@@ -51,8 +52,8 @@ type payload struct {
 	Justification string   `json:"justification"`
 	Start         int64    `json:"start"`
 	End           int64    `json:"end"`
-	Purpose       string   `json:"purpose"`
-	Duration      int64    `json:"duration"`
+	Purpose       string   `json:"purpose,omitempty"`
+	Duration      int64    `json:"duration,omitempty"`
 }
 
 // The exact sets of claims.
@@ -88,6 +89,9 @@ func encodeClaims(r access.Request, serviceAccount string) ([]byte, error) {
 		p.Start = r.Start.Unix()
 	}
 	p.End = p.Start + p.Duration
+	if !r.Fixed.IsZero() {
+		p.Start, p.End, p.Purpose, p.Duration = r.Fixed.Start.Unix(), r.Fixed.End.Unix(), "", 0
+	}
 	return json.Marshal(p)
 }
 

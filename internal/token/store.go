@@ -99,7 +99,10 @@ func (s *Store) verify(ctx context.Context, ref string) (access.Request, error) 
 	return decodeClaims(claims, s.c.ServiceAccount)
 }
 
-// Append signs a request that was made, and returns the link form of the token.
+// Append signs a request that was made, or to which reviewers were added, and
+// returns the link form of the token. The second link has the same id, the same
+// clock and the same end as the first, which stays good.
+//
 // Everything else it forgets: there the returned ref is empty, because none can be
 // derived, and the one that opened the request stays good. No token is made of a
 // request without reviewers, which nobody else needs to open.
@@ -110,17 +113,18 @@ func (s *Store) Append(ctx context.Context, r access.Request, events []access.Ev
 	if len(events) == 0 {
 		return "", internal(errors.New("nothing to record"))
 	}
-	made := false
+	made, added := false, false
 	for _, e := range events {
 		if e.Request.ID != r.ID {
 			return "", internal(fmt.Errorf("event %q is about another request", e.Action))
 		}
 		made = made || e.Action == access.RequestMade
+		added = added || e.Action == access.ReviewersAdded
 	}
-	if !made {
+	if !made && !added {
 		return "", nil
 	}
-	if r.Version != 0 {
+	if made && r.Version != 0 {
 		return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict,
 			Args: access.Args{"resource": string(r.Resource)}, Err: errors.New("the request was made before")}
 	}

@@ -1,0 +1,129 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"jitaccess/internal/access"
+)
+
+// MoreReviewers is a pending request of the caller's, and who could still be asked.
+type MoreReviewers struct {
+	Request access.Request
+	// Candidates may review it and have not been asked, sorted.
+	Candidates []access.Principal
+	// Room is how many of them may be asked.
+	Room     int
+	Warnings []*access.Error
+}
+
+// MoreReviewers says whom the caller could add to the reviewers of their own
+// request. It changes nothing.
+func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref string) (MoreReviewers, error) {
+	r, err := b.open(ctx, ref)
+	if err != nil {
+		return MoreReviewers{}, err
+	}
+	if caller.Principal != r.Principal {
+		return MoreReviewers{}, notInvolved()
+	}
+	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements, ReviewersOf: r.Entitlements}
+	standing, err := b.c.Catalog.Standing(ctx, q)
+	if err != nil {
+		return MoreReviewers{}, err
+	}
+	if err := b.undecided(r, standing); err != nil {
+		return MoreReviewers{}, err
+	}
+	if err := mayAsk(r, nil, standing); err != nil {
+		return MoreReviewers{}, err
+	}
+	terms := b.termsOf(r, false)
+	more := MoreReviewers{Request: r, Candidates: slices.Clone(standing.Reviewers[r.Entitlements[0]]),
+		Room: max(0, terms.MaxReviewers-len(r.Reviewers)), Warnings: standing.Warnings}
+	for _, id := range r.Entitlements {
+		more.Candidates = slices.DeleteFunc(more.Candidates, func(p access.Principal) bool {
+			return p == r.Principal || slices.Contains(r.Reviewers, p) || !slices.Contains(standing.Reviewers[id], p)
+		})
+	}
+	return more, nil
+}
+
+// AddReviewers is more people to ask for a pending request.
+type AddReviewers struct {
+	// Ref opens the request.
+	Ref string
+	// Reviewers are addresses as typed. Those who were asked already are left out.
+	Reviewers []string
+	// Origin and Host are as in Ask.
+	Origin, Host string
+}
+
+// AddReviewers lets the caller ask more people to decide their own request, while
+// nobody has decided it. Nothing else changes: it keeps its id, its clock and its
+// end. Only the new reviewers are told. Where the link is the record, the new
+// reviewers get a new one, and the old one stays good for those who have it:
+// whichever is approved first makes the grant, of which there is one by its id.
+func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddReviewers) (Asked, error) {
+	r, err := b.open(ctx, a.Ref)
+	refused := func(err error) (Asked, error) {
+		return Asked{Request: r}, b.refuse(ctx, caller, access.ReviewersAdded, r, err)
+	}
+	if err != nil {
+		return refused(err)
+	}
+	if caller.Principal != r.Principal {
+		return refused(notInvolved())
+	}
+	if a.Origin == "" {
+		return refused(&access.Error{Kind: access.Unprocessable, Code: access.CodeNoPublicURL, Args: access.Args{"host": a.Host}})
+	}
+	all, err := readReviewers(caller, a.Reviewers)
+	if err != nil {
+		return refused(err)
+	}
+	added := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(r.Reviewers, p) })
+	if len(added) == 0 {
+		return refused(invalid(FieldReviewer, access.CodeNobodyAdded, nil))
+	}
+	r.Reviewers = append(slices.Clone(r.Reviewers), added...)
+	slices.Sort(r.Reviewers)
+	if _, err := b.terms(r, false); err != nil {
+		return refused(err)
+	}
+	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
+		Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements,
+	})
+	if err != nil {
+		return refused(err)
+	}
+	if err := b.undecided(r, standing); err != nil {
+		return refused(err)
+	}
+	if err := mayAsk(r, added, standing); err != nil {
+		return refused(err)
+	}
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, added, nil, a.Origin)
+	asked.Warnings = append(standing.Warnings, asked.Warnings...)
+	return asked, err
+}
+
+// readReviewers reads addresses as typed: sorted, each once, never the caller's.
+func readReviewers(caller access.Caller, typed []string) ([]access.Principal, error) {
+	var reviewers []access.Principal
+	for _, text := range typed {
+		p, err := access.ParsePrincipal(strings.TrimSpace(text))
+		if err != nil {
+			return nil, invalid(FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": text})
+		}
+		if p == caller.Principal {
+			return nil, invalid(FieldReviewer, access.CodeSelfReviewer, nil)
+		}
+		reviewers = append(reviewers, p)
+	}
+	slices.Sort(reviewers)
+	return slices.Compact(reviewers), nil
+}

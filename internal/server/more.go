@@ -1,0 +1,94 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+
+	"jitaccess/internal/broker"
+)
+
+// moreView is the form with which somebody asks more people to review their own
+// pending request.
+type moreView struct {
+	Frame
+	Warnings   []string
+	Ref        string
+	Resource   ResourceView
+	Roles      []RoleView
+	Asked      []string
+	Candidates []choice
+	// Room is how many more may be asked.
+	Room    int
+	Channel bool
+}
+
+func (s *server) more(r *http.Request) (page, error) {
+	ref, err := apiReference(r)
+	if err != nil {
+		return page{}, err
+	}
+	v, err := s.viewMore(r, ref)
+	if err != nil {
+		return page{}, err
+	}
+	return page{template: "more", status: http.StatusOK, data: v}, nil
+}
+
+func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
+	more, err := s.Broker.MoreReviewers(r.Context(), callerOf(r), ref)
+	if err != nil {
+		return moreView{}, err
+	}
+	v := moreView{Frame: s.frame(r, "Ask more people"), Warnings: viewWarnings(more.Warnings), Ref: ref,
+		Resource: viewResource(more.Request.Resource, ""), Roles: viewRoles(more.Request.Entitlements, nil),
+		Room: more.Room, Channel: s.Broker.Channel()}
+	for i := range v.Roles {
+		v.Roles[i].Powerful = "" // what the roles are was said when they were asked for
+	}
+	for _, p := range more.Request.Reviewers {
+		v.Asked = append(v.Asked, string(p))
+	}
+	for _, p := range more.Candidates {
+		v.Candidates = append(v.Candidates, choice{Address: string(p)})
+	}
+	return v, nil
+}
+
+// addReviewers adds the people chosen and leads to the request as it is then.
+func (s *server) addReviewers(r *http.Request) (page, error) {
+	ref, err := apiReference(r)
+	if err != nil {
+		return page{}, err
+	}
+	f, err := form(r)
+	if err != nil {
+		return page{}, err
+	}
+	asked, err := s.Broker.AddReviewers(r.Context(), callerOf(r), broker.AddReviewers{
+		Ref: ref, Reviewers: f[fieldReviewer], Origin: s.origin(r), Host: r.Host})
+	if err != nil {
+		return s.moreAgain(r, ref, f, err), nil
+	}
+	if len(notable(asked.Warnings)) == 0 {
+		return redirect(reviewPath(asked.Ref)), nil
+	}
+	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "More people asked"), Tone: "good",
+		Resource: viewResource(asked.Request.Resource, ""), Roles: viewRoles(asked.Request.Entitlements, nil),
+		Warnings: viewWarnings(asked.Warnings), ReviewURL: asked.ReviewURL, Link: reviewPath(asked.Ref), LinkText: "Your request"}}, nil
+}
+
+// moreAgain shows the form as it was filled, with what is wrong.
+func (s *server) moreAgain(r *http.Request, ref string, f url.Values, cause error) page {
+	v, err := s.viewMore(r, ref)
+	if err != nil {
+		return s.errorPage(r, cause)
+	}
+	problem, status := s.problem(r, cause)
+	problem.only(fieldReviewer)
+	v.Problem = problem
+	for i, c := range v.Candidates {
+		v.Candidates[i].Checked = slices.Contains(f[fieldReviewer], c.Address)
+	}
+	return page{template: "more", status: status, data: v}
+}
