@@ -20,7 +20,7 @@ type moreView struct {
 	Candidates []choice
 	// Room is how many more may be asked.
 	Room    int
-	Channel bool
+	Mail bool
 }
 
 func (s *server) more(r *http.Request) (page, error) {
@@ -40,9 +40,9 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 	if err != nil {
 		return moreView{}, err
 	}
-	v := moreView{Frame: s.frame(r, "Ask more people"), Warnings: viewWarnings(more.Warnings), Ref: ref,
+	v := moreView{Frame: s.frame(r, "Ask more people"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
 		Resource: viewResource(more.Request.Resource, ""), Roles: viewRoles(more.Request.Entitlements, nil),
-		Room: more.Room, Channel: s.Broker.Channel()}
+		Room: more.Room, Mail: s.Mail}
 	for i := range v.Roles {
 		v.Roles[i].Powerful = "" // what the roles are was said when they were asked for
 	}
@@ -75,7 +75,7 @@ func (s *server) addReviewers(r *http.Request) (page, error) {
 	}
 	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "More people asked"), Tone: "good",
 		Resource: viewResource(asked.Request.Resource, ""), Roles: viewRoles(asked.Request.Entitlements, nil),
-		Warnings: viewWarnings(asked.Warnings), ReviewURL: asked.ReviewURL, Link: reviewPath(asked.Ref), LinkText: "Your request"}}, nil
+		Warnings: s.viewWarnings(r, asked.Warnings), ReviewURL: asked.ReviewURL, Link: reviewPath(asked.Ref), LinkText: "Your request"}}, nil
 }
 
 // moreAgain shows the form as it was filled, with what is wrong.
