@@ -155,6 +155,13 @@ func toJSON(t *testing.T, v any) string {
 	return b.String()
 }
 
+func decodeInto(t *testing.T, r io.Reader, into any) {
+	t.Helper()
+	if err := json.NewDecoder(r).Decode(into); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // call calls Google as somebody with a token.
 func (s *stack) call(as, path string, body any) object {
 	s.t.Helper()

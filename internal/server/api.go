@@ -418,7 +418,7 @@ func (s *server) activation(r *http.Request, q access.Request, state string, w a
 	c := callerOf(r)
 	a := apiActivation{Beneficiary: apiUser{q.Principal}, Reviewers: apiUsers(q.Reviewers), IsBeneficiary: q.Principal == c.Principal,
 		IsReviewer: slices.Contains(q.Reviewers, c.Principal), Justification: q.Justification,
-		Entitlements: []apiActivationItem{}, Warnings: s.apiWarnings(r, warnings)}
+		Entitlements: []apiActivationItem{}, Warnings: s.apiWarnings(r, besides(warnings, outcomes))}
 	for _, id := range q.Entitlements {
 		status := state
 		for _, o := range outcomes {

@@ -159,7 +159,7 @@ func (s *server) ask(r *http.Request) (page, error) {
 		return redirect(accessPath(on, url.Values{"done": {asked.Request.ID}})), nil
 	}
 	v := resultView{Frame: s.frame(r, "Access granted"), Tone: "good", Resource: viewResource(on, ""), Roles: roles,
-		Warnings: s.viewWarnings(r, asked.Warnings), Delay: true, Link: accessPath(on, nil), LinkText: "Your access to " + on.Name()}
+		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true, Link: accessPath(on, nil), LinkText: "Your access to " + on.Name()}
 	if peer {
 		v.Title, v.Delay = "Request sent", false
 		v.Text = "Reviewers can decide it for " + inWords(s.Broker.Instance().RequestTimeout) + "."

@@ -19,7 +19,7 @@ type moreView struct {
 	Asked      []string
 	Candidates []choice
 	// Room is how many more may be asked.
-	Room    int
+	Room int
 	Mail bool
 }
 

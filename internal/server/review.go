@@ -147,7 +147,7 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 		return redirect(reviewPath(ref))
 	}
 	v := resultView{Frame: s.frame(r, "Approved"), Tone: "good", Resource: viewResource(d.Request.Resource, ""), Roles: roles,
-		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, notable(d.Warnings)), Link: reviewPath(ref), LinkText: "The request"}
+		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, besides(notable(d.Warnings), d.Outcomes)), Link: reviewPath(ref), LinkText: "The request"}
 	switch {
 	case declined:
 		v.Title, v.Tone, v.Roles = "Declined", "over", nil

@@ -212,6 +212,13 @@ func (s *server) viewWarnings(r *http.Request, warnings []*access.Error) []strin
 	return texts
 }
 
+// besides leaves out the warnings that the outcomes tell, role by role.
+func besides(warnings []*access.Error, outcomes []access.Outcome) []*access.Error {
+	return slices.DeleteFunc(slices.Clone(warnings), func(w *access.Error) bool {
+		return slices.ContainsFunc(outcomes, func(o access.Outcome) bool { return o.Err == w })
+	})
+}
+
 // retold are the warnings that the page to which a form leads tells anyway.
 var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, access.CodeGroupUnreadable, access.CodeStaleInventory}
 

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// limitTo lets the service account change only some roles, as an administrator may.
+func (s *stack) limitTo(roles ...string) {
+	s.t.Helper()
+	s.bind("organizations/482093157016", func(bindings []boundTo) []boundTo {
+		for i, b := range bindings {
+			if b.Role == "roles/resourcemanager.projectIamAdmin" {
+				bindings[i].Condition = &stackCondition{Title: "limited",
+					Expression: `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly(["` + strings.Join(roles, `", "`) + `"])`}
+			}
+		}
+		return bindings
+	})
+}
+
+// writes counts the writes of policies since the last call.
+func (s *stack) writes() int {
+	s.t.Helper()
+	r, err := http.Get(s.google + "/control/calls")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	counts := map[string]int{}
+	decodeInto(s.t, r.Body, &counts)
+	total := 0
+	for call, n := range counts {
+		if strings.Contains(call, ":setIamPolicy") {
+			total += n
+		}
+	}
+	request, err := http.NewRequest("DELETE", s.google+"/control/calls", nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if r, err = http.DefaultClient.Do(request); err != nil {
+		s.t.Fatal(err)
+	}
+	r.Body.Close()
+	return total
+}
+
+// Point 6: several roles at once, alone and with approval: one write; where Google
+// refuses a role, the answer says which and why.
+func TestSeveralRolesAtOnce(t *testing.T) {
+	s := startStack(t)
+	const (
+		resource = "projects/" + project
+		admin    = "roles/compute.instanceAdmin.v1"
+		editor   = "roles/pubsub.editor"
+		browser  = "roles/browser"
+		sql      = "roles/cloudsql.admin"
+		logs     = "roles/logging.privateLogViewer"
+	)
+	peers := "has({}.multiPartyApprovalConstraint)"
+	s.add(resource, eligible(editor, peers, "alice", "bob", "carol"), eligible(browser, peers, "alice", "bob", "erin"))
+	ids := func(roles ...string) (all []string) {
+		for _, r := range roles {
+			all = append(all, project+":"+r)
+		}
+		return all
+	}
+	request := func(reason string, roles ...string) said {
+		return s.api("alice", "/api/projects/"+project+"/roles/request", object{"entitlementIds": ids(roles...), "peers": []string{"bob@example.com"}, "justification": reason, "activationTimeout": 30})
+	}
+	open := func(a said) string {
+		link, err := url.Parse(a.ReviewURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "?activation=" + link.Query().Get("activation")
+	}
+
+	t.Run("alone: one write", func(t *testing.T) {
+		s.writes()
+		done := s.api("alice", "/api/projects/"+project+"/roles/self-activate", object{"entitlementIds": ids(sql, logs), "justification": "both, alone", "activationTimeout": 5}).want(t, 200)
+		if n := s.writes(); n != 1 || len(done.Entitlements) != 2 || len(s.described(resource, "both, alone")) != 2 {
+			t.Errorf("%d writes, %s", n, done.text)
+		}
+	})
+	t.Run("only people who may review all of them are offered", func(t *testing.T) {
+		peers := s.api("alice", "/api/projects/"+project+"/peers?id="+ids(editor)[0]+"&id="+ids(browser)[0], nil).want(t, 200)
+		if len(peers.Peers) != 1 || peers.Peers[0].Email != "bob@example.com" {
+			t.Errorf("peers %v", peers.Peers)
+		}
+		page := s.send("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(browser)[0], "").want(t, 200, `name="reviewer" value="bob@example.com" checked`).text
+		if strings.Count(page, `name="reviewer"`) != 1 {
+			t.Error("offers somebody who may review only one of them")
+		}
+	})
+	t.Run("a reviewer of one of them is refused", func(t *testing.T) {
+		s.api("alice", "/api/projects/"+project+"/roles/request", object{"entitlementIds": ids(editor, browser), "peers": []string{"bob@example.com", "carol@example.com"},
+			"justification": "x", "activationTimeout": 30}).want(t, http.StatusForbidden, "carol@example.com", browser)
+	})
+	t.Run("not mixed with what needs no approval", func(t *testing.T) {
+		s.send("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(sql)[0], "").want(t, 400, "cannot be had together")
+		s.api("alice", "/api/projects/"+project+"/roles/self-activate", object{"entitlementIds": ids(sql, editor), "justification": "x", "activationTimeout": 5}).want(t, 403, "needs-approval")
+	})
+	t.Run("approved: one write, one id", func(t *testing.T) {
+		asked := request("all three", admin, editor, browser).want(t, 200, "ACTIVATION_PENDING")
+		s.writes()
+		done := s.api("bob", "/api/activation-request"+open(asked), object{}).want(t, 200)
+		bound := s.described(resource, "Approved by bob@example.com, justification: all three ["+asked.Entitlements[0].ActivationID+"]")
+		if n := s.writes(); n != 1 || len(bound) != 3 || len(done.Entitlements) != 3 {
+			t.Errorf("%d writes, %d bindings, %s", n, len(bound), done.text)
+		}
+	})
+	// The service account may change some of the roles only.
+	s.limitTo(admin, sql)
+	t.Run("alone, one refused: the page says which and why", func(t *testing.T) {
+		form := url.Values{"entitlement": ids(sql, logs), "justification": {"page, in part"}, "minutes": {"5"}}
+		page := s.send("alice", "POST", "/access/projects/"+project, form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Origin", s.front)
+		page.want(t, 200, "granted in part", logs, "Not done: This service is not permitted to do that")
+		if len(s.described(resource, "page, in part")) != 1 {
+			t.Error("what was allowed was not granted")
+		}
+	})
+	t.Run("approved, some refused: answer and mail say which and why", func(t *testing.T) {
+		asked := request("in part", admin, editor, browser).want(t, 200)
+		done := s.api("bob", "/api/activation-request"+open(asked), object{}).want(t, 200)
+		if len(s.described(resource, "justification: in part")) != 1 {
+			t.Error("what was allowed was not granted")
+		}
+		for _, e := range done.Entitlements {
+			if want := map[bool]string{true: "ACTIVE", false: "INACTIVE"}[e.Name == admin]; e.Status != want {
+				t.Errorf("%s is %s, want %s", e.Name, e.Status, want)
+			}
+		}
+		for _, role := range []string{editor, browser} {
+			if text := strings.Join(done.Warnings, "\n"); !strings.Contains(text, role+": This service is not permitted") {
+				t.Errorf("warnings do not name %s:\n%s", role, text)
+			}
+		}
+		if len(done.Warnings) != 2 {
+			t.Errorf("warnings %q", done.Warnings)
+		}
+		inbox := s.send("alice", "GET", "/sandbox/mailbox", "").want(t, 200).text
+		mail := ""
+		for _, part := range strings.Split(inbox, `href="/sandbox/mailbox/`)[1:] {
+			id, _, _ := strings.Cut(part, `"`)
+			if text := s.send("alice", "GET", "/sandbox/mailbox/"+id, "").text; strings.Contains(text, "granted in part") {
+				mail = text
+			}
+		}
+		for _, text := range []string{"Not granted", editor + ": the service is not permitted to grant it", browser + ": the service is not permitted to grant it"} {
+			if !strings.Contains(mail, text) {
+				t.Errorf("the mail does not say %q:\n%s", text, mail)
+			}
+		}
+	})
+	t.Run("all refused: nothing was granted, and it is an error", func(t *testing.T) {
+		asked := request("nothing", editor, browser).want(t, 200)
+		s.api("bob", "/api/activation-request"+open(asked), object{}).want(t, http.StatusBadGateway, "service-not-allowed", "setIamPolicy")
+		if len(s.described(resource, "justification: nothing")) != 0 {
+			t.Error("something was granted")
+		}
+	})
+}
