@@ -64,7 +64,9 @@ type Store interface {
 	// nothing is recorded and the error is of kind Conflict; a store that forgets
 	// (Limits) cannot notice. The returned ref opens the request from now on; a
 	// store that forgets may return none for a request that was opened, as the ref
-	// that opened it stays good.
+	// that opened it stays good. With access.ReviewersAdded the request's Reviewers
+	// replace what was recorded, and nothing else does; every ref given out before
+	// stays good.
 	// Notices are what people are to be told if the events are recorded; a store
 	// may keep them so that none is lost, and never sends them.
 	Append(ctx context.Context, r access.Request, events []access.Event, notices []access.Notice) (ref string, err error)

@@ -82,6 +82,13 @@ func TestEveryEventHasItsLine(t *testing.T) {
 				`"event":"api.requestRole","justification":"Bug 4711","method":"iap",` + place + both + userAna,
 		},
 		{
+			"the requester asks more people",
+			access.Event{Action: access.ReviewersAdded, At: at, Caller: ana, Request: request()},
+			`{"severity":"INFO","message":"User \"ana@example.com\" asked more people to approve ` + quoted + `; asked are now boris@example.com, chen@example.com",` + timeAt +
+				`"logging.googleapis.com/labels":{"activation_id":"mpa-AAAAAAAAAAAAAAAA","beneficiary":"ana@example.com",` + byAna + `"duration_minutes":"60",` + roles +
+				`"event":"api.addReviewers","justification":"Bug 4711","method":"iap",` + place + both + userAna,
+		},
+		{
 			"somebody activates on their own",
 			access.Event{Action: access.SelfApproved, At: at, Caller: ana, Request: self, Window: window},
 			`{"severity":"INFO","message":"User \"ana@example.com\" activates ` + quoted + ` for 60 minutes without others",` + timeAt +
@@ -182,7 +189,7 @@ func TestTheDocumentNamesEveryEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, action := range []access.Action{access.RequestMade, access.SelfApproved, access.RequestApproved, access.RequestDenied, access.GrantWritten,
+	for _, action := range []access.Action{access.RequestMade, access.ReviewersAdded, access.SelfApproved, access.RequestApproved, access.RequestDenied, access.GrantWritten,
 		access.GrantFailed, access.EndAsked, access.GrantEnded, access.EndFailed, access.ActionRefused, access.NoticeFailed} {
 		event := record(t, access.Event{Action: action}).Labels["event"]
 		if !strings.Contains(string(document), "`"+event+"`") {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,20 @@ func letters() map[string]access.Notice {
 		"approved-without-link": change(approved(), func(n *access.Notice) {
 			n.ReviewURL, n.BaseURL = "", ""
 			n.Decision.Comment = "Viel Erfolg!"
+		}),
+		"approved-in-part": change(approved(), func(n *access.Notice) {
+			refused := func(role access.Role, code access.Code, args access.Args) access.Outcome {
+				id := access.EntitlementID{Resource: n.Request.Resource, Role: role}
+				n.Request.Entitlements = append(n.Request.Entitlements, id)
+				return access.Outcome{Entitlement: id, Result: access.Refused, Err: &access.Error{Kind: access.Unprocessable, Code: code, Args: args}}
+			}
+			n.Request.Entitlements = slices.Clone(n.Request.Entitlements)
+			n.Outcomes = []access.Outcome{
+				{Entitlement: n.Request.Entitlements[0], Result: access.Granted, Window: n.Window},
+				refused("roles/pubsub.editor", access.CodeServiceNotAllowed, nil),
+				refused("roles/billing.admin", access.CodeRoleNotGrantable, nil),
+				refused("roles/browser", access.CodePlatformRefused, access.Args{"reason": "\"<script>\"", "violation": "AAbbCC11"}),
+			}
 		}),
 		"review-unicode": change(review(), func(n *access.Notice) {
 			n.Request.Justification = "Störung №4711: サーバー再起動 — «срочно» שלום 😀"

@@ -151,3 +151,45 @@ func TestNewRefusesAnAddressThatIsNoOrigin(t *testing.T) {
 		}
 	}
 }
+
+// Whoever is refused may be signed in as somebody else than they think.
+func TestEveryPageThatRefusesOffersAnotherAccount(t *testing.T) {
+	refusal := &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Args: access.Args{"role": "roles/x", "resource": "p"}}
+	const (
+		link   = "?activation=ref-mpa-AQEBAQEBAQEBAQEB"
+		choose = "entitlement=acme-orders-prod:roles/iam.securityAdmin"
+	)
+	for _, c := range []struct{ fails, method, path, form string }{
+		{"Offer", "GET", "/access/projects/acme-orders-prod", ""},
+		{"Reviewers", "GET", "/access/projects/acme-orders-prod?" + choose, ""},
+		{"Ask", "POST", "/access/projects/acme-orders-prod", choose + "&justification=x&minutes=5&reviewer=ben.okafor@example.com"},
+		{"", "GET", "/access/projects/acme-orders-prod?entitlement=acme-orders-prod:roles/owner", ""},
+		{"Show", "GET", "/review" + link, ""},
+		{"Decide", "POST", "/review" + link, "verdict=approve"},
+		{"MoreReviewers", "GET", "/review/reviewers" + link, ""},
+		{"AddReviewers", "POST", "/review/reviewers" + link, "reviewer=carl.mendes@example.com"},
+		{"End", "POST", "/requests/jit-AQEBAQEBAQEBAQEB/end", "resource=projects/acme-orders-prod"},
+	} {
+		f := newFake()
+		q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
+			Justification: "x", Duration: time.Hour, Reviewers: []access.Principal{ben}, Created: noon, Expires: noon.Add(time.Hour)}
+		f.requests["ref-"+q.ID], f.decided["ref-"+q.ID] = q, access.Pending
+		if c.fails != "" {
+			f.fails[c.fails] = refusal
+		}
+		h, _ := serve(t, f, nil)
+		r := request(c.method, c.path)
+		if c.form != "" {
+			headers := r.Header
+			r, _ = http.NewRequest(c.method, c.path, strings.NewReader(c.form))
+			r.Header = headers
+		}
+		r.Header.Set(personHeader, string(ana))
+		w := do(h, r)
+		_, problem, _ := strings.Cut(w.Body.String(), `id="problem"`)
+		problem, _, _ = strings.Cut(problem, "</section>")
+		if w.Code != http.StatusForbidden || !strings.Contains(problem, `<a href="/?gcp-iap-mode=CLEAR_LOGIN_COOKIE">Switch account</a>`) {
+			t.Errorf("%s %s: %d, says %s", c.method, c.path, w.Code, problem)
+		}
+	}
+}

@@ -160,7 +160,7 @@ func say(e *access.Error) words {
 			return v
 		})
 	}
-	if e.Args[violation] != "" {
+	if e.Args[violation] != "" && e.Kind != access.Internal {
 		w.Text += " VPC Service Controls stopped it; under the unique identifier {" + violation + "} an administrator finds out why."
 	}
 	w.Text, w.Next = fill(w.Text), fill(w.Next)

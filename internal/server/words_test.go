@@ -116,6 +116,19 @@ func TestArgumentsAreNotExpandedTwiceAndAreCut(t *testing.T) {
 	}
 }
 
+func TestARefusalByVPCServiceControlsShowsItsIdentifier(t *testing.T) {
+	for _, code := range []access.Code{access.CodeServiceNotAllowed, access.CodePlatformRefused} {
+		e := &access.Error{Kind: access.Upstream, Code: code, Args: access.Args{"resource": "projects/p", "violation": "AAbbCC11-ddEE"}}
+		if w := say(e); !strings.Contains(w.Text, "VPC Service Controls") || !strings.Contains(w.Text, "AAbbCC11-ddEE") {
+			t.Errorf("%s: %q", code, w.Text)
+		}
+		delete(e.Args, "violation")
+		if w := say(e); strings.Contains(w.Text, "VPC") {
+			t.Errorf("%s: %q", code, w.Text)
+		}
+	}
+}
+
 func TestTimesInWords(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		time.Minute: "1 minute", 45 * time.Minute: "45 minutes", time.Hour: "1 hour", 90 * time.Minute: "1 hour 30 minutes", 2 * time.Hour: "2 hours",

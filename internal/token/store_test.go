@@ -343,3 +343,60 @@ func TestTokenIsRefusedAsItStands(t *testing.T) {
 	_, err = open(newStore(c), jwt)
 	wantBadLink(t, "a raw token", err)
 }
+
+// A request that JIT Access 1.x made keeps its fixed window, and the shape that says
+// so, when its requester asks more people.
+func TestReviewersAddedToARequestOf1x(t *testing.T) {
+	c := newClock()
+	s := newStore(c)
+	for what, older := range map[string]claims{"1.8": of1x8(), "1.7": of1x7()} {
+		r, err := open(s, linkOf(t, signer(), older))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Reviewers = append(r.Reviewers, "dora@example.com")
+		ref, err := s.Append(t.Context(), r, []access.Event{{Action: access.ReviewersAdded, Request: r}}, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		again, err := open(s, ref)
+		if err != nil || again.Digest() != r.Digest() || again.Fixed != r.Fixed || !again.Created.Equal(r.Created) || !again.Expires.Equal(r.Expires) {
+			t.Errorf("%s: %+v, %v; want %+v", what, again, err, r)
+		}
+	}
+}
+
+// How long links get. What is beyond 2,000 characters is said by the broker.
+func TestLengthOfLinks(t *testing.T) {
+	c := newClock()
+	s := newStore(c, func(config *token.Config) {
+		config.ServiceAccount = "jitaccess@example-jitaccess.iam.gserviceaccount.com"
+	})
+	for _, test := range []struct {
+		what      string
+		reviewers int
+		reason    string
+		longest   int
+	}{
+		{"one reviewer, a ticket number", 1, "b/42", 1200},
+		{"ten reviewers, a short reason", 10, "Node 7 of the orders cluster hangs, case 4711", 2000},
+		{"ten reviewers, the longest reason that 1.x took", 10, strings.Repeat("x", 99), 2000},
+		{"ten reviewers, the longest reason", 10, strings.Repeat("x", access.MaxJustification), 2000},
+		{"ten reviewers, the longest reason in a script of 3 bytes a character", 10, strings.Repeat("障", access.MaxJustification), 2700},
+	} {
+		r := asked(c)
+		r.Justification, r.Reviewers = test.reason, nil
+		for i := range test.reviewers {
+			r.Reviewers = append(r.Reviewers, access.Principal(fmt.Sprintf("firstname.lastname%d@example.com", i)))
+		}
+		ref, err := appendMade(s, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		link := len("https://jitaccess-264853019977.europe-west1.run.app/?activation=" + ref + "&projectId=shop-prod")
+		t.Logf("%s: %d characters", test.what, link)
+		if link > test.longest {
+			t.Errorf("%s: %d characters, more than %d", test.what, link, test.longest)
+		}
+	}
+}

@@ -44,6 +44,7 @@ func Run(t *testing.T, New func(t *testing.T) Fixture) {
 		{"a request opens until it expires", expiry},
 		{"an activation without others is recorded", selfApproval},
 		{"a request is made once", madeOnce},
+		{"reviewers can be added, and nothing else changes", reviewersAdded},
 		{"a decision is remembered, or the request stays as it was", decisions},
 		{"appending to what has changed is a conflict", staleVersion},
 		{"requests made at the same time do not mix", concurrentRequests},
@@ -228,6 +229,43 @@ func madeOnce(t *testing.T, f Fixture) {
 		wantKind(t, err, access.Conflict)
 	}
 	wantSame(t, f.open(t, ref), r)
+}
+
+func reviewersAdded(t *testing.T, f Fixture) {
+	for i, change := range []func(*access.Request){
+		func(*access.Request) {},
+		func(r *access.Request) { r.Start = r.Created.Add(3 * time.Hour) },
+		func(r *access.Request) {
+			r.Entitlements = append(r.Entitlements, access.EntitlementID{Resource: r.Resource, Role: "roles/pubsub.editor"})
+		},
+	} {
+		r := f.request(i)
+		change(&r)
+		ref := f.make(t, r)
+		f.Advance(10 * time.Minute)
+		more := f.open(t, ref)
+		more.Reviewers = append(more.Reviewers, "dora@example.com")
+		second, err := f.append(more, access.ReviewersAdded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantSame(t, f.open(t, second), more)
+		// Who has the first link still gets in; where the store remembers, to the
+		// request as it is now.
+		if f.Store.Limits().Forgets {
+			wantSame(t, f.open(t, ref), r)
+		} else {
+			wantSame(t, f.open(t, ref), more)
+		}
+		// Neither link lives longer than the request did.
+		f.Advance(r.Expires.Sub(f.Now()))
+		if f.Store.Limits().Forgets {
+			for _, ref := range []string{ref, second} {
+				_, err := f.Store.Open(context.Background(), ref)
+				wantError(t, err, access.Gone, access.CodeLinkExpired)
+			}
+		}
+	}
 }
 
 func decisions(t *testing.T, f Fixture) {

@@ -42,6 +42,9 @@ func (m *memory) Append(_ context.Context, r access.Request, events []access.Eve
 	}
 	for _, e := range events {
 		stored.Version++
+		if e.Action == access.ReviewersAdded {
+			stored.Reviewers = slices.Clone(r.Reviewers)
+		}
 		if e.Decision != (access.Decision{}) {
 			stored.Decisions = append(stored.Decisions, e.Decision)
 		}

@@ -1,0 +1,254 @@
+package broker_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// pending is a world with a request of ana's to ben alone.
+func pending(t *testing.T) (*world, *broker.Broker, broker.Asked) {
+	w := newWorld(t)
+	b := w.broker()
+	a := ask()
+	a.Reviewers = []string{"ben@example.com"}
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.journal, w.told, w.calls = nil, nil, map[string]int{}
+	return w, b, asked
+}
+
+func addTo(ref string, reviewers ...string) broker.AddReviewers {
+	return broker.AddReviewers{Ref: ref, Reviewers: reviewers, Origin: "https://jit.example.com", Host: "jit.example.com"}
+}
+
+func TestMoreReviewersKeepTheRequestAndItsClock(t *testing.T) {
+	w, b, asked := pending(t)
+	w.now = w.now.Add(10 * time.Minute)
+	more, err := b.MoreReviewers(t.Context(), caller(ana), asked.Ref)
+	if err != nil || !slices.Equal(more.Candidates, []access.Principal{cho}) || more.Room != 1 {
+		t.Fatalf("%+v, %v", more, err)
+	}
+	// Whoever was asked already does not matter.
+	added, err := b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, " CHO@example.com ", "ben@example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := asked.Request, added.Request
+	if !slices.Equal(after.Reviewers, []access.Principal{ben, cho}) {
+		t.Errorf("reviewers %v", after.Reviewers)
+	}
+	after.Reviewers = before.Reviewers
+	if after.Digest() != before.Digest() || !after.Created.Equal(before.Created) || !after.Expires.Equal(before.Expires) {
+		t.Errorf("more than the reviewers changed: %+v, was %+v", added.Request, before)
+	}
+	if len(w.told) != 1 || w.told[0].Kind != access.NoticeReview || !slices.Equal(w.told[0].To, []access.Principal{cho}) || len(w.told[0].CC) != 0 || w.told[0].ReviewURL != added.ReviewURL {
+		t.Errorf("told %+v; only who is new", w.told)
+	}
+	if got, want := w.actions(), "reviewers added"; got != want {
+		t.Errorf("journal %q, want %q", got, want)
+	}
+	if decided, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: added.Ref, Verdict: access.Approve}); err != nil || decided.State != access.Active {
+		t.Errorf("%+v, %v", decided, err)
+	}
+	// Decided, so there is nobody more to ask.
+	_, err = b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, "cho@example.com"))
+	is(t, err, access.Invalid, access.CodeNobodyAdded)
+	_, err = b.MoreReviewers(t.Context(), caller(ana), asked.Ref)
+	is(t, err, access.Conflict, access.CodeAlreadyApproved)
+}
+
+func TestMoreReviewersAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		rule   string
+		by     access.Principal
+		change func(*world, *broker.AddReviewers)
+		kind   access.Kind
+		code   access.Code
+	}{
+		{"by a reviewer", ben, nil, access.NotAllowed, access.CodeNotInvolved},
+		{"by somebody else", cho, nil, access.NotAllowed, access.CodeNotInvolved},
+		{"by an admin", dan, nil, access.NotAllowed, access.CodeNotInvolved},
+		{"a bad link", ana, func(_ *world, a *broker.AddReviewers) { a.Ref = "x" }, access.NotFound, access.CodeBadLink},
+		{"no origin for the link", ana, func(_ *world, a *broker.AddReviewers) { a.Origin = "" }, access.Unprocessable, access.CodeNoPublicURL},
+		{"nobody", ana, func(_ *world, a *broker.AddReviewers) { a.Reviewers = nil }, access.Invalid, access.CodeNobodyAdded},
+		{"nobody new", ana, func(_ *world, a *broker.AddReviewers) { a.Reviewers = []string{"ben@example.com"} }, access.Invalid, access.CodeNobodyAdded},
+		{"oneself", ana, func(_ *world, a *broker.AddReviewers) { a.Reviewers = []string{"ana@example.com"} }, access.Invalid, access.CodeSelfReviewer},
+		{"no address", ana, func(_ *world, a *broker.AddReviewers) { a.Reviewers = []string{"cho"} }, access.Invalid, access.CodeBadReviewer},
+		{"somebody who may not review", ana, func(_ *world, a *broker.AddReviewers) { a.Reviewers = []string{"dan@example.com"} }, access.NotAllowed, access.CodeReviewerNotEligible},
+		{"more than the maximum", ana, func(_ *world, a *broker.AddReviewers) {
+			a.Reviewers = []string{"cho@example.com", "dan@example.com"}
+		}, access.Invalid, access.CodeManyReviewers},
+		{"when the requester is not eligible any more", ana, func(w *world, _ *broker.AddReviewers) { w.holdings[ana] = nil }, access.NotAllowed, access.CodeNotEligible},
+		{"when it has been granted", ana, func(w *world, a *broker.AddReviewers) {
+			id := strings.TrimPrefix(a.Ref, "ref-")
+			w.activations = []access.Activation{{RequestID: id, Principal: ana, Entitlement: admin, Window: access.Window{Start: w.now, End: w.now.Add(time.Hour)}, Approvers: []access.Principal{ben}}}
+		}, access.Conflict, access.CodeAlreadyApproved},
+		{"when the time to decide is over", ana, func(w *world, _ *broker.AddReviewers) { w.now = w.now.Add(2 * time.Hour) }, access.Gone, access.CodeLinkExpired},
+		{"when it cannot be recorded", ana, func(w *world, _ *broker.AddReviewers) {
+			w.journalErr[access.ReviewersAdded] = fmt.Errorf("disk full")
+		}, access.Unavailable, access.CodeJournalUnavailable},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			w, b, asked := pending(t)
+			a := addTo(asked.Ref, "cho@example.com")
+			if c.change != nil {
+				c.change(w, &a)
+			}
+			_, err := b.AddReviewers(t.Context(), caller(c.by), a)
+			is(t, err, c.kind, c.code)
+			if len(w.told) != 0 {
+				t.Errorf("told %+v", w.told)
+			}
+		})
+	}
+}
+
+// May review is not enough: it must be a way in which the requester asks.
+func TestReviewersMustFitTheRequestersTopic(t *testing.T) {
+	topical := func(requests, reviews []access.Approval) access.Entitlement {
+		return access.Entitlement{ID: admin, PeerApproval: requests != nil, MayReview: reviews != nil, Requests: requests, Reviews: reviews}
+	}
+	dba, net := []access.Approval{{Topic: "dba", External: true}}, []access.Approval{{Topic: "net", External: true}}
+	for _, c := range []struct {
+		rule string
+		ben  access.Entitlement
+		ok   bool
+	}{
+		{"a reviewer of the topic", topical(nil, dba), true},
+		{"a reviewer of all topics", topical(nil, []access.Approval{{External: true}}), true},
+		{"a reviewer of another topic", topical(nil, net), false},
+		{"a peer", topical(dba, []access.Approval{{Topic: "dba"}}), false},
+		{"somebody who may only request", topical(dba, nil), false},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			w := newWorld(t)
+			b := w.broker()
+			a := ask()
+			a.Reviewers = []string{"ben@example.com"}
+			w.holdings[ana], w.holdings[ben] = []access.Entitlement{topical(dba, nil)}, []access.Entitlement{c.ben}
+			asked, err := b.Ask(t.Context(), caller(ana), a)
+			if !c.ok {
+				is(t, err, access.NotAllowed, access.CodeReviewerNotEligible)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The topic may change while the link waits.
+			w.holdings[ana] = []access.Entitlement{topical([]access.Approval{{Topic: "security", External: true}}, nil)}
+			if c.ben.Reviews[0].Topic == "" {
+				w.holdings[ben] = []access.Entitlement{topical(nil, net)}
+			}
+			_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+			is(t, err, access.NotAllowed, access.CodeNotReviewer)
+			w.holdings[ana], w.holdings[ben] = []access.Entitlement{topical(dba, nil)}, []access.Entitlement{c.ben}
+			if decided, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve}); err != nil || decided.State != access.Active {
+				t.Errorf("%+v, %v", decided, err)
+			}
+		})
+	}
+}
+
+func TestReviewersOfSeveralRolesMayReviewAllOfThem(t *testing.T) {
+	w := newWorld(t)
+	both := access.Entitlement{ID: narrow, PeerApproval: true, MayReview: true}
+	for _, p := range []access.Principal{ana, cho, dan} {
+		w.holdings[p] = append(w.holdings[p], both)
+	}
+	got, _, err := w.broker().Reviewers(t.Context(), caller(ana), admin, narrow)
+	if err != nil || !slices.Equal(got, []access.Principal{cho}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	_, _, err = w.broker().Reviewers(t.Context(), caller(ben), admin, narrow)
+	is(t, err, access.NotAllowed, access.CodeNotEligible)
+	if w.calls["standing"] != 2 {
+		t.Errorf("calls %v", w.calls)
+	}
+}
+
+// The link form is that of 1.x, and the whole of it is in the mail.
+func TestALongLinkIsSaid(t *testing.T) {
+	for _, c := range []struct {
+		origin int
+		warned bool
+	}{{100, false}, {3000, true}} {
+		w := newWorld(t)
+		a := ask()
+		a.Origin = "https://" + strings.Repeat("x", c.origin) + ".example.com"
+		asked, err := w.broker().Ask(t.Context(), caller(ana), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(asked.Warnings, func(e *access.Error) bool { return e.Code == access.CodeLongLink })
+		if c.warned != (at >= 0) || c.warned && asked.Warnings[at].Args["count"] != fmt.Sprint(len(asked.ReviewURL)) {
+			t.Errorf("%d characters: %v", len(asked.ReviewURL), asked.Warnings)
+		}
+	}
+}
+
+// Ids from outside match by what their condition means.
+func TestEntitlementIDsFromOutside(t *testing.T) {
+	for text, want := range map[string]string{
+		"shop:roles/x": "",
+		"shop:roles/x:cmVzb3VyY2UubmFtZSA9PSAiYSI=":     `resource.name == "a"`, // resource.name == "a"
+		"shop:roles/x:cmVzb3VyY2UubmFtZT09J2En":         `resource.name == "a"`, // resource.name=='a'
+		"shop:roles/x:KHJlc291cmNlLm5hbWUpPT0iXHg2MSI=": `resource.name == "a"`, // (resource.name)=="\x61"
+		"shop:roles/x:KCg=":                             "!",                    // ((
+		"shop:roles/x:MSArIDE=":                         "!",                    // 1 + 1
+		"shop":                                          "!",
+	} {
+		id, err := broker.ParseEntitlementID(text)
+		if want == "!" && err == nil || want != "!" && (err != nil || id.Condition != want) {
+			t.Errorf("%s: %+v, %v", text, id, err)
+		}
+	}
+}
+
+func TestAStoredIDMatchesByItsMeaning(t *testing.T) {
+	w := newWorld(t)
+	for _, p := range []access.Principal{ana, ben} {
+		w.holdings[p] = []access.Entitlement{{ID: narrow, PeerApproval: true, MayReview: true}}
+	}
+	other := narrow
+	other.Condition = ` resource.name=='a' `
+	r := access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Principal: ana, Resource: shop, Entitlements: []access.EntitlementID{other}, Justification: "x", Duration: time.Hour,
+		Reviewers: []access.Principal{ben}, Created: w.now, Expires: w.now.Add(time.Hour)}
+	w.requests["ref"] = r
+	view, err := w.broker().Show(t.Context(), caller(ben), "ref", "")
+	if err != nil || !view.CanDecide || view.Request.Entitlements[0] != narrow {
+		t.Fatalf("%+v, %v", view, err)
+	}
+	decided, err := w.broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: "ref", Verdict: access.Approve, Digest: view.Digest})
+	if err != nil || w.activations[0].Entitlement != narrow {
+		t.Errorf("%+v, %v", decided, err)
+	}
+	if r.Entitlements[0] != other {
+		t.Error("what the store returned was changed")
+	}
+}
+
+func FuzzParseEntitlementID(f *testing.F) {
+	for _, seed := range []string{"p:roles/x", "a.com:p:roles/x:YQ==", "p:roles/x:cmVzb3VyY2UubmFtZT09J2En", "p:roles/x:KCg=", "folders/1:roles/x:YSAmJiBiIHx8IGM"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		id, err := broker.ParseEntitlementID(text)
+		if err != nil {
+			if id != (access.EntitlementID{}) {
+				t.Errorf("%q: %+v with %v", text, id, err)
+			}
+			return
+		}
+		if again, err := broker.ParseEntitlementID(id.String()); err != nil || again != id {
+			t.Errorf("%q reads as %+v, which prints as %q and reads as %+v, %v", text, id, id, again, err)
+		}
+	})
+}
