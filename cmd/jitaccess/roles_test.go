@@ -164,3 +164,19 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// Point 14: where VPC Service Controls stop Google's API, page and answer show the
+// identifier under which an administrator finds out why.
+func TestARefusalByVPCServiceControls(t *testing.T) {
+	s := startStack(t)
+	fault := func(path, id string) {
+		s.post("/control/faults", "", object{"path": path, "times": 1, "status": 403, "message": "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: " + id})
+	}
+	fault("/v3/projects/{id}:getIamPolicy", "read-AAbb_11")
+	s.send("alice", "GET", "/access/projects/"+project, "").want(t, http.StatusBadGateway, "VPC Service Controls", "read-AAbb_11")
+	fault("/v3/projects/{id}:setIamPolicy", "write-AAbb_22")
+	s.api("alice", "/api/projects/"+project+"/roles/self-activate", object{"entitlementIds": []string{project + ":roles/cloudsql.admin"}, "justification": "x", "activationTimeout": 5}).
+		want(t, http.StatusBadGateway, "VPC Service Controls", "write-AAbb_22")
+	fault("/v1/organizations", "inventory-33")
+	s.api("dan.o'brien", "/api/projects/shop-payments-prod/roles", nil).want(t, http.StatusBadGateway, "inventory-33")
+}
