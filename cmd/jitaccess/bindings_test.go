@@ -17,7 +17,7 @@ func boundBy1x(role, description, condition string, from, until time.Time, peopl
 	if condition != "" {
 		text = "(" + text + ") && (" + condition + ")"
 	}
-	b := boundTo{Role: role, Condition: &stackCondition{Title: "JIT access activation", Description: description, Expression: text}}
+	b := boundTo{Role: role, Condition: &boundCondition{Title: "JIT access activation", Description: description, Expression: text}}
 	for _, p := range people {
 		b.Members = append(b.Members, "user:"+p+stackDomain)
 	}
@@ -25,7 +25,7 @@ func boundBy1x(role, description, condition string, from, until time.Time, peopl
 }
 
 // activeRoles are the roles that a person has active on a project, with their ends.
-func (s *stack) activeRoles(person, project string) map[string]int64 {
+func (s *deployed) activeRoles(person, project string) map[string]int64 {
 	s.t.Helper()
 	active := map[string]int64{}
 	for _, e := range s.api(person, "/api/projects/"+project+"/roles", nil).want(s.t, 200).Entitlements {
@@ -37,7 +37,7 @@ func (s *stack) activeRoles(person, project string) map[string]int64 {
 }
 
 // endOn is what the "End now" button of a role sends, as the page has it.
-func (s *stack) endOn(person, project, role string) string {
+func (s *deployed) endOn(person, project, role string) string {
 	s.t.Helper()
 	page := s.send(person, "GET", "/access/projects/"+project, "").want(s.t, 200).text
 	_, card, found := strings.Cut(page, `<code class="role-name">`+role+"</code>")
@@ -52,7 +52,7 @@ func (s *stack) endOn(person, project, role string) string {
 // Point 5: bindings that JIT Access 1.x wrote count as ours: they are shown active,
 // ended by their member or an admin, and cleared when they are over.
 func TestBindingsOfJITAccess1(t *testing.T) {
-	s := startStackWith(t, map[string]string{"ADMINS": "user:erin@example.com"})
+	s := deployWith(t, map[string]string{"ADMINS": "user:erin@example.com"})
 	const (
 		resource = "projects/" + project
 		sql      = "roles/cloudsql.admin"
@@ -68,9 +68,9 @@ func TestBindingsOfJITAccess1(t *testing.T) {
 		boundBy1x(storage, "Approved by bob@example.com, justification: over", where, now.Add(-3*time.Hour), now.Add(-time.Hour), "alice"),
 		boundBy1x(storage, "Self-approved, justification: another's, over", where, now.Add(-3*time.Hour), now.Add(-2*time.Hour), "carol"),
 		// Not ours: another title; and an eligible binding with ours.
-		boundTo{Role: storage, Members: []string{"user:alice@example.com"}, Condition: &stackCondition{Title: "by hand", Description: "by hand",
+		boundTo{Role: storage, Members: []string{"user:alice@example.com"}, Condition: &boundCondition{Title: "by hand", Description: "by hand",
 			Expression: fmt.Sprintf(`(request.time >= timestamp("%s") && request.time < timestamp("%s"))`, now.Add(-time.Hour).UTC().Format(time.RFC3339), now.Add(-time.Minute).UTC().Format(time.RFC3339))}},
-		boundTo{Role: "roles/logging.viewer", Members: []string{"user:alice@example.com"}, Condition: &stackCondition{Title: "JIT access activation", Description: "eligible, by hand",
+		boundTo{Role: "roles/logging.viewer", Members: []string{"user:alice@example.com"}, Condition: &boundCondition{Title: "JIT access activation", Description: "eligible, by hand",
 			Expression: "has({}.jitAccessConstraint)"}})
 
 	t.Run("shown active, by exactly the entitlement", func(t *testing.T) {

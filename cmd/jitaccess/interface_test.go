@@ -13,7 +13,7 @@ import (
 // Point 3: the HTTP interface of JIT Access 1.8, line by line (section 2 of its
 // description). Where it answers 403 to everything, the status says what happened.
 func TestTheInterfaceOfJITAccess1(t *testing.T) {
-	s := startStack(t)
+	s := deploy(t)
 	const (
 		sql    = project + ":roles/cloudsql.admin"
 		vm     = project + ":roles/compute.instanceAdmin.v1"
@@ -173,7 +173,7 @@ func manyPeers(n int) string {
 // The shapes of the answers: which members there are, null ones too, of which type,
 // and in which order lists are.
 func TestTheShapesOfJITAccess1(t *testing.T) {
-	s := startStack(t)
+	s := deploy(t)
 	at := "/api/projects/" + project
 	members := func(what string, o any, want ...string) map[string]any {
 		t.Helper()

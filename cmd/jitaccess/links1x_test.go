@@ -32,7 +32,7 @@ func claimsOf1x(now time.Time, edits object) object {
 }
 
 // link1x signs claims and writes the link as 1.x does (section 6.3).
-func (s *stack) link1x(claims object) string {
+func (s *deployed) link1x(claims object) string {
 	s.t.Helper()
 	answer := s.call(stackAccount, "/v1/projects/-/serviceAccounts/"+stackAccount+":signJwt", object{"payload": toJSON(s.t, claims)})
 	token, ok := strings.CutPrefix(answer["signedJwt"].(string), "ey")
@@ -44,7 +44,7 @@ func (s *stack) link1x(claims object) string {
 
 // Point 4: links that JIT Access 1.8 and 1.7 minted open, review and approve here.
 func TestLinksOfJITAccess1(t *testing.T) {
-	s := startStack(t)
+	s := deploy(t)
 	resource := "projects/" + project
 	s.add(resource,
 		eligible("roles/storage.objectAdmin", `has({}.multiPartyApprovalConstraint) && resource.name == 'it\'s "x"' && resource.type!="y"`, "alice", "bob"))
@@ -128,7 +128,7 @@ func TestLinksOfJITAccess1(t *testing.T) {
 // Ours open in 1.8, after a roll-back: it verifies the signature, and finds every
 // claim that it reads in the form in which it reads it (section 6.2).
 func TestOurLinksOpenInJITAccess1(t *testing.T) {
-	s := startStack(t)
+	s := deploy(t)
 	asked := s.api("alice", "/api/projects/"+project+"/roles/request", object{"entitlementId": project + ":roles/compute.instanceAdmin.v1",
 		"peers": []string{"bob@example.com"}, "justification": "rolled back", "activationTimeout": 45}).want(t, 200)
 	link, err := url.Parse(asked.ReviewURL)
@@ -160,7 +160,7 @@ func TestOurLinksOpenInJITAccess1(t *testing.T) {
 }
 
 // verifyAs1x verifies a token with the published keys of the service account.
-func (s *stack) verifyAs1x(token string) object {
+func (s *deployed) verifyAs1x(token string) object {
 	s.t.Helper()
 	answer, err := http.Get(s.google + "/service_accounts/v1/metadata/jwk/" + stackAccount)
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 )
 
 // limitTo lets the service account change only some roles, as an administrator may.
-func (s *stack) limitTo(roles ...string) {
+func (s *deployed) limitTo(roles ...string) {
 	s.t.Helper()
 	s.bind("organizations/482093157016", func(bindings []boundTo) []boundTo {
 		for i, b := range bindings {
 			if b.Role == "roles/resourcemanager.projectIamAdmin" {
-				bindings[i].Condition = &stackCondition{Title: "limited",
+				bindings[i].Condition = &boundCondition{Title: "limited",
 					Expression: `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly(["` + strings.Join(roles, `", "`) + `"])`}
 			}
 		}
@@ -22,7 +22,7 @@ func (s *stack) limitTo(roles ...string) {
 }
 
 // writes counts the writes of policies since the last call.
-func (s *stack) writes() int {
+func (s *deployed) writes() int {
 	s.t.Helper()
 	r, err := http.Get(s.google + "/control/calls")
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *stack) writes() int {
 // Point 6: several roles at once, alone and with approval: one write; where Google
 // refuses a role, the answer says which and why.
 func TestSeveralRolesAtOnce(t *testing.T) {
-	s := startStack(t)
+	s := deploy(t)
 	const (
 		resource = "projects/" + project
 		admin    = "roles/compute.instanceAdmin.v1"
@@ -168,7 +168,7 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 // Point 14: where VPC Service Controls stop Google's API, page and answer show the
 // identifier under which an administrator finds out why.
 func TestARefusalByVPCServiceControls(t *testing.T) {
-	s := startStack(t)
+	s := deploy(t)
 	fault := func(path, id string) {
 		s.post("/control/faults", "", object{"path": path, "times": 1, "status": 403, "message": "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: " + id})
 	}

@@ -9,7 +9,7 @@ import (
 
 // Point 10: topics and explicit reviewers, wherever a condition says so.
 func TestTopicsAndReviewers(t *testing.T) {
-	s := startStack(t)
+	s := deploy(t)
 	const (
 		resource = "projects/" + project
 		role     = "roles/pubsub.editor"
@@ -86,7 +86,7 @@ func TestTopicsAndReviewers(t *testing.T) {
 // Point 14: a requester may ask more people while nobody has decided. The second
 // link is the same request with the same clock, and the first stays good.
 func TestMoreReviewersForAPendingRequest(t *testing.T) {
-	s := startStack(t)
+	s := deploy(t)
 	const (
 		resource = "projects/" + project
 		id       = project + ":roles/browser"

@@ -233,10 +233,12 @@ func (n *lenient) UnmarshalJSON(text []byte) error {
 		}
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.Abs(f) > math.MaxInt32 || f != f {
+	if err != nil || math.IsNaN(f) {
 		return errors.New("not a whole number")
 	}
-	*n = lenient(f) // cuts a fraction off
+	// Fractions are cut off. No limit is that large, so that what is cut here is
+	// refused as any other number that is too large.
+	*n = lenient(max(-math.MaxInt32, min(math.MaxInt32, f)))
 	return nil
 }
 

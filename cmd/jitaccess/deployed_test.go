@@ -17,10 +17,10 @@ import (
 	"jitaccess/internal/sandbox"
 )
 
-// stack is the whole service behind the sandbox's sign-in, and the Google Cloud
+// deployed is the whole service behind the sandbox's sign-in, and the Google Cloud
 // under it, reached as anybody with a token reaches it. It takes part in no package
 // of the product, so it can stand for JIT Access 1.x too.
-type stack struct {
+type deployed struct {
 	t      *testing.T
 	front  string // the service, as people reach it
 	google string
@@ -32,23 +32,23 @@ const (
 	stackDomain  = "@example.com"
 )
 
-// startStack runs `jitaccess sandbox`.
-func startStack(t *testing.T) *stack {
-	s := &stack{t: t, log: &lockedBuffer{}}
+// deploy runs `jitaccess sandbox`.
+func deploy(t *testing.T) *deployed {
+	s := &deployed{t: t, log: &lockedBuffer{}}
 	s.front = startSandbox(t, s.log)
 	s.google = "http://" + os.Getenv("GCE_METADATA_HOST")
 	return s
 }
 
-// startStackWith runs `jitaccess serve` with further settings, and without mail.
-func startStackWith(t *testing.T, settings map[string]string) *stack {
+// deployWith runs `jitaccess serve` with further settings, and without mail.
+func deployWith(t *testing.T, settings map[string]string) *deployed {
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	around, err := sandbox.Start(ctx, sandbox.Options{Address: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stack{t: t, front: around.URL(), log: &lockedBuffer{}}
+	s := &deployed{t: t, front: around.URL(), log: &lockedBuffer{}}
 	environment := around.Environment()
 	s.google = environment["JITACCESS_GOOGLE_ENDPOINT"]
 	t.Setenv("GCE_METADATA_HOST", environment["GCE_METADATA_HOST"])
@@ -90,7 +90,7 @@ type apiSaid struct {
 }
 
 // send asks the service as a person; an empty name is nobody.
-func (s *stack) send(person, method, path, body string, headers ...string) said {
+func (s *deployed) send(person, method, path, body string, headers ...string) said {
 	s.t.Helper()
 	r, err := http.NewRequest(method, s.front+path, strings.NewReader(body))
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *stack) send(person, method, path, body string, headers ...string) said 
 }
 
 // api calls the JSON interface; a nil body is a GET.
-func (s *stack) api(person, path string, body any) said {
+func (s *deployed) api(person, path string, body any) said {
 	s.t.Helper()
 	if body == nil {
 		return s.send(person, "GET", path, "", "X-JITACCESS", "1")
@@ -163,13 +163,13 @@ func decodeInto(t *testing.T, r io.Reader, into any) {
 }
 
 // call calls Google as somebody with a token.
-func (s *stack) call(as, path string, body any) object {
+func (s *deployed) call(as, path string, body any) object {
 	s.t.Helper()
 	token := s.post("/control/tokens", "", object{"email": as, "scopes": []string{"https://www.googleapis.com/auth/cloud-platform"}})["accessToken"].(string)
 	return s.post(path, token, body)
 }
 
-func (s *stack) post(path, token string, body any) object {
+func (s *deployed) post(path, token string, body any) object {
 	s.t.Helper()
 	r, err := http.NewRequest("POST", s.google+path, strings.NewReader(toJSON(s.t, body)))
 	if err != nil {
@@ -196,16 +196,16 @@ func (s *stack) post(path, token string, body any) object {
 type boundTo struct {
 	Role      string          `json:"role"`
 	Members   []string        `json:"members"`
-	Condition *stackCondition `json:"condition,omitempty"`
+	Condition *boundCondition `json:"condition,omitempty"`
 }
 
-type stackCondition struct {
+type boundCondition struct {
 	Title       string `json:"title"`
 	Description string `json:"description,omitempty"`
 	Expression  string `json:"expression"`
 }
 
-func (s *stack) policy(resource string) (etag string, bindings []boundTo) {
+func (s *deployed) policy(resource string) (etag string, bindings []boundTo) {
 	s.t.Helper()
 	p := s.call("erin"+stackDomain, "/v3/"+resource+":getIamPolicy", object{"options": object{"requestedPolicyVersion": 3}})
 	if err := json.Unmarshal([]byte(toJSON(s.t, p["bindings"])), &bindings); err != nil {
@@ -215,20 +215,20 @@ func (s *stack) policy(resource string) (etag string, bindings []boundTo) {
 }
 
 // bind changes the bindings of a policy, as an administrator does.
-func (s *stack) bind(resource string, edit func([]boundTo) []boundTo) {
+func (s *deployed) bind(resource string, edit func([]boundTo) []boundTo) {
 	s.t.Helper()
 	etag, bindings := s.policy(resource)
 	s.call("erin"+stackDomain, "/v3/"+resource+":setIamPolicy", object{"policy": object{"version": 3, "etag": etag, "bindings": edit(bindings)}})
 }
 
-func (s *stack) add(resource string, more ...boundTo) {
+func (s *deployed) add(resource string, more ...boundTo) {
 	s.t.Helper()
 	s.bind(resource, func(b []boundTo) []boundTo { return append(b, more...) })
 }
 
 // eligible is a binding that makes people eligible.
 func eligible(role, expression string, people ...string) boundTo {
-	b := boundTo{Role: role, Condition: &stackCondition{Title: "eligible", Expression: expression}}
+	b := boundTo{Role: role, Condition: &boundCondition{Title: "eligible", Expression: expression}}
 	for _, p := range people {
 		b.Members = append(b.Members, "user:"+p+stackDomain)
 	}
@@ -236,7 +236,7 @@ func eligible(role, expression string, people ...string) boundTo {
 }
 
 // described are the bindings whose description contains text.
-func (s *stack) described(resource, text string) []boundTo {
+func (s *deployed) described(resource, text string) []boundTo {
 	s.t.Helper()
 	_, bindings := s.policy(resource)
 	return slices.DeleteFunc(bindings, func(b boundTo) bool { return b.Condition == nil || !strings.Contains(b.Condition.Description, text) })
