@@ -189,6 +189,11 @@ func TestJustification(t *testing.T) {
 		{"Threat14: isolate", "a\u2066b", access.ErrJustificationControl},
 		{"Threat14: zero width", "a\u200bb", access.ErrJustificationControl},
 		{"Threat14: tag characters", "a\U000e0041b", access.ErrJustificationControl},
+		{"an emoji as phones send it", "on fire \u2764\ufe0f", nil},
+		{"Threat14: Hangul filler", "\u3164", access.ErrJustificationControl},
+		{"Threat14: Braille blank", "a\u2800b", access.ErrJustificationControl},
+		{"Threat14: grapheme joiner", "a\u034fb", access.ErrJustificationControl},
+		{"Threat14: variation selector", "a\U000e0101b", access.ErrJustificationControl},
 		{"private use", "a\ue000b", access.ErrJustificationControl},
 		{"not UTF-8", "a\xff", access.ErrJustificationControl},
 	}

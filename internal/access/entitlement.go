@@ -233,12 +233,13 @@ func (s Standing) NotHeld(refusal *Error) *Error {
 	return refusal
 }
 
-// OfRequest returns the activations that carry the request's id and belong to its
-// principal.
-func (s Standing) OfRequest(requestID string, p Principal) []Activation {
+// OfRequest returns the activations of the request: those that carry its id, belong
+// to its principal and are for one of its entitlements. The id alone says little,
+// since whoever may edit the policy can write any.
+func (s Standing) OfRequest(r Request) []Activation {
 	var found []Activation
 	for _, a := range s.Activations {
-		if a.RequestID == requestID && a.Principal == p {
+		if a.RequestID == r.ID && a.Principal == r.Principal && slices.Contains(r.Entitlements, a.Entitlement) {
 			found = append(found, a)
 		}
 	}

@@ -123,6 +123,7 @@ const (
 	CodeUnsafeComment       Code = "unsafe-comment"        // max
 	CodeBadDuration         Code = "bad-duration"          // max (minutes)
 	CodeBadStart            Code = "bad-start"             // max (hours)
+	CodeStartsAtOnce        Code = "starts-at-once"        //
 	CodeBadReviewer         Code = "bad-reviewer"          // reviewer
 	CodeSelfReviewer        Code = "self-reviewer"         //
 	CodeFewReviewers        Code = "few-reviewers"         // min

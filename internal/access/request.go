@@ -70,15 +70,20 @@ func CheckJustification(text string) error {
 	if utf8.RuneCountInString(text) > MaxJustification {
 		return ErrJustificationLong
 	}
-	if !utf8.ValidString(text) {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unseen) {
 		return ErrJustificationControl
 	}
-	for _, r := range text {
-		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) {
-			return ErrJustificationControl
-		}
-	}
 	return nil
+}
+
+// unseen is whether a character shows nothing, or changes how others show. The
+// variation selectors for emoji are harmless and come from every phone.
+func unseen(r rune) bool {
+	if r == '\ufe0e' || r == '\ufe0f' {
+		return false
+	}
+	return r == '\u2800' || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co,
+		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // Request is one principal asking for entitlements of one resource.

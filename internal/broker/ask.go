@@ -27,7 +27,7 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	if err != nil {
 		return Asked{}, b.refuse(ctx, caller, access.RequestMade, r, err)
 	}
-	return b.asked.do(ctx, r, func() (Asked, error) {
+	return b.asked.do(ctx, r.Digest(), func() (Asked, error) {
 		if strings.HasPrefix(r.ID, "jit-") {
 			return b.selfApprove(ctx, caller, r)
 		}
@@ -85,6 +85,11 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 		return r, err
 	}
 
+	// What nobody approves begins at once: it is there for who needs it now, and a
+	// booked one would run without anybody looking at eligibility again.
+	if strings.HasPrefix(r.ID, "jit-") && !a.Start.IsZero() {
+		return r, invalid(FieldStart, access.CodeStartsAtOnce, nil)
+	}
 	// A start that has passed means "as soon as possible", like none.
 	if a.Start.After(now) {
 		r.Start = a.Start.UTC().Truncate(time.Second)
@@ -155,6 +160,12 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return refused(err)
 	}
 	check := func(s access.Standing) error {
+		if err := idIsFree(r, s); err != nil {
+			return err
+		}
+		if state := stateOf(r, s.OfRequest(r), b.c.Now()); state == access.Ended || state == access.Expired {
+			return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
+		}
 		for _, id := range r.Entitlements {
 			held, _ := s.Holding(r.Principal, id)
 			switch {
@@ -211,6 +222,9 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	if err != nil {
 		return refused(err)
 	}
+	if err := idIsFree(r, standing); err != nil {
+		return refused(err)
+	}
 	if err := mayAsk(r, r.Reviewers, standing); err != nil {
 		return refused(err)
 	}
@@ -220,6 +234,17 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	asked, err := b.invite(ctx, caller, access.RequestMade, r, r.Reviewers, []access.Principal{r.Principal}, a.Origin)
 	asked.Warnings = append(standing.Warnings, asked.Warnings...)
 	return asked, err
+}
+
+// idIsFree refuses an id, which comes with the form, that stands for something else
+// already: another person's grant, or one of other roles.
+func idIsFree(r access.Request, standing access.Standing) error {
+	for _, a := range standing.Activations {
+		if a.RequestID == r.ID && (a.Principal != r.Principal || !slices.Contains(r.Entitlements, a.Entitlement)) {
+			return &access.Error{Kind: access.Conflict, Code: access.CodeBadRequestID, Field: FieldID}
+		}
+	}
+	return nil
 }
 
 // mayAsk is whether the requester may request every entitlement and all of

@@ -43,12 +43,15 @@ type Config struct {
 // Errors are *access.Error. Once something has been recorded or granted, later
 // trouble is a warning in the answer, not an error.
 type Broker struct {
-	c     Config
-	asked recent
+	c      Config
+	asked  recent[Asked]
+	denied recent[Decided]
 }
 
 // New makes a Broker.
-func New(c Config) *Broker { return &Broker{c: c, asked: recent{now: c.Now}} }
+func New(c Config) *Broker {
+	return &Broker{c: c, asked: recent[Asked]{now: c.Now}, denied: recent[Decided]{now: c.Now}}
+}
 
 // Instance is what holds for every entitlement.
 func (b *Broker) Instance() Instance { return b.c.Policy }

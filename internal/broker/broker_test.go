@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/policy"
 )
 
 func TestOfferListsWhatMayBeRequested(t *testing.T) {
@@ -122,6 +124,10 @@ func TestAskIsRefused(t *testing.T) {
 		{"longer than allowed", func(a *broker.Ask) { a.Duration = 2*time.Hour + time.Minute }, access.Invalid, access.CodeBadDuration, "minutes"},
 		{"a start long ago", func(a *broker.Ask) { a.Start = time.Unix(0, 0) }, access.Invalid, access.CodeBadStart, "start"},
 		{"a start too far ahead", func(a *broker.Ask) { a.Start = time.Date(2026, 3, 9, 0, 0, 0, 0, time.UTC) }, access.Invalid, access.CodeBadStart, "start"},
+		{"a later start for what nobody approves", func(a *broker.Ask) {
+			a.Entitlements, a.Reviewers = []access.EntitlementID{viewer}, nil
+			a.Start = time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC)
+		}, access.Invalid, access.CodeStartsAtOnce, "start"},
 		{"no origin for the link", func(a *broker.Ask) { a.Origin = "" }, access.Unprocessable, access.CodeNoPublicURL, ""},
 	}
 	for _, test := range tests {
@@ -305,6 +311,86 @@ func TestDecideIsRefused(t *testing.T) {
 		_, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: "x", Verdict: access.Approve})
 		is(t, err, access.NotFound, access.CodeBadLink)
 	})
+}
+
+// Limits that were lowered after the request was made hold when it is approved.
+func TestThreat06_LimitsAreThoseOfTheApproval(t *testing.T) {
+	tests := []struct {
+		rule   string
+		change func(*policy.Instance)
+		code   access.Code
+	}{
+		{"the longest duration", func(i *policy.Instance) { i.MaxDuration = 30 * time.Minute }, access.CodeBadDuration},
+		{"the fewest reviewers", func(i *policy.Instance) { i.MinReviewers, i.MaxReviewers = 3, 3 }, access.CodeFewReviewers},
+		{"the rule for justifications", func(i *policy.Instance) { i.Justification = regexp.MustCompile(`ticket \d+`) }, access.CodeJustificationRule},
+	}
+	for _, test := range tests {
+		t.Run(test.rule, func(t *testing.T) {
+			w, _, asked := requested(t)
+			test.change(&w.policy)
+			_, err := w.broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+			is(t, err, access.Invalid, test.code)
+			if len(w.activations) != 0 {
+				t.Errorf("granted %v", w.activations)
+			}
+		})
+	}
+}
+
+// The id comes with the form, and anybody who may edit a policy can write one.
+func TestThreat05_AnIDStandsForItsOwnRolesOnly(t *testing.T) {
+	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	live := access.Window{Start: now, End: now.Add(time.Hour)}
+	t.Run("a grant of another role that bears the id says nothing of the request", func(t *testing.T) {
+		w, b, asked := requested(t)
+		w.activations = []access.Activation{{RequestID: asked.Request.ID, Principal: ana, Entitlement: viewer, Window: live, Approvers: []access.Principal{cho}}}
+		view, err := b.Show(t.Context(), caller(ben), asked.Ref, "")
+		if err != nil || view.State != access.Pending || !view.CanDecide {
+			t.Errorf("%v, can decide %v, %v", view.State, view.CanDecide, err)
+		}
+	})
+	for name, a := range map[string]access.Activation{
+		"another role":   {Principal: ana, Entitlement: viewer, Window: live},
+		"another person": {Principal: ben, Entitlement: admin, Window: live},
+	} {
+		t.Run("an id that was used for "+name+" is refused", func(t *testing.T) {
+			w := newWorld(t)
+			a.RequestID = "mpa-AAAAAAAAAAAAAAAA"
+			w.activations = []access.Activation{a}
+			asking := ask()
+			asking.ID = a.RequestID
+			_, err := w.broker().Ask(t.Context(), caller(ana), asking)
+			is(t, err, access.Conflict, access.CodeBadRequestID)
+		})
+	}
+}
+
+func TestAFormThatIsSentAgainAfterTheEndRevivesNothing(t *testing.T) {
+	w := newWorld(t)
+	b := w.broker()
+	a := selfAsk()
+	a.ID, _ = b.NewID(false)
+	if _, err := b.Ask(t.Context(), caller(ana), a); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.End(t.Context(), caller(ana), shop, a.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Ask(t.Context(), caller(ana), a)
+	is(t, err, access.Gone, access.CodeAlreadyEnded)
+}
+
+func TestADenialThatIsSentAgainTellsNobodyAgain(t *testing.T) {
+	w, b, asked := requested(t)
+	for range 3 {
+		decided, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Deny, Comment: "no"})
+		if err != nil || decided.Decision.Verdict != access.Deny {
+			t.Fatalf("%+v, %v", decided, err)
+		}
+	}
+	if len(w.told) != 1 {
+		t.Errorf("told %d times", len(w.told))
+	}
 }
 
 func TestAnIntentThatCannotBeRecordedIsNotCarriedOut(t *testing.T) {

@@ -38,7 +38,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements,
 	})
 	now := b.c.Now()
-	v.Activations = standing.OfRequest(r.ID, r.Principal)
+	v.Activations = standing.OfRequest(r)
 	v.State = stateOf(r, v.Activations, now)
 	v.Roles = b.describeRequest(ctx, r)
 	v.Warnings = standing.Warnings
@@ -118,7 +118,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return refused(err)
 	}
 	result := Decided{Request: r, Decision: decision, Forgets: b.c.Store.Limits().Forgets, Warnings: standing.Warnings}
-	if activations := standing.OfRequest(r.ID, r.Principal); d.Verdict == access.Approve && approvedBy(activations, caller.Principal) {
+	if activations := standing.OfRequest(r); d.Verdict == access.Approve && approvedBy(activations, caller.Principal) {
 		if result.State = stateOf(r, activations, b.c.Now()); result.State == access.Active {
 			result.Window, result.Outcomes = activations[0].Window, stand(r, activations)
 			return result, nil
@@ -128,7 +128,10 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return refused(err)
 	}
 	if d.Verdict == access.Deny {
-		return b.deny(ctx, caller, result, d.Origin)
+		// Pressed again, or the page reloaded: people are told once.
+		return b.denied.do(ctx, string(caller.Principal)+" "+decision.Digest, func() (Decided, error) {
+			return b.deny(ctx, caller, result, d.Origin)
+		})
 	}
 	return b.approve(ctx, caller, result, q, d)
 }
@@ -187,7 +190,7 @@ func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing acce
 // undecided is whether there is something left to decide.
 func (b *Broker) undecided(r access.Request, standing access.Standing) error {
 	now := b.c.Now()
-	activations := standing.OfRequest(r.ID, r.Principal)
+	activations := standing.OfRequest(r)
 	switch stateOf(r, activations, now) {
 	case access.Active:
 		return &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved, Args: access.Args{"approvers": names(activations[0].Approvers)}}
@@ -274,7 +277,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	check := func(s access.Standing) error {
 		// The grant may have been written, or written and ended, by somebody else
 		// since; the provider then says so, or this does.
-		if state := stateOf(r, s.OfRequest(r.ID, r.Principal), b.c.Now()); state == access.Ended || state == access.Expired {
+		if state := stateOf(r, s.OfRequest(r), b.c.Now()); state == access.Ended || state == access.Expired {
 			return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
 		}
 		return b.holds(caller.Principal, r, s)

@@ -173,6 +173,8 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
+	// The form that made it may be sent again, and must not be answered from memory.
+	b.asked.forget(func(a Asked) bool { return a.Request.ID == requestID })
 	var people []access.Principal
 	for _, a := range result.Activations {
 		if !slices.Contains(people, a.Principal) {

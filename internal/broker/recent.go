@@ -9,54 +9,55 @@ import (
 	"jitaccess/internal/access"
 )
 
-// recent makes an ask that is sent twice one ask: those at the same time share a
-// result, and one that succeeded is remembered for a while. It is of this instance
-// only; across instances the provider's idempotency holds for grants, and two mails
-// of one request carry the same Message-ID.
-type recent struct {
+// recent makes an action that is sent twice one action: those at the same time
+// share a result, and one that succeeded is remembered for a while. It is of this
+// instance only; across instances the provider's idempotency holds for grants, and
+// two mails of one request carry the same Message-ID.
+type recent[T any] struct {
 	now  func() time.Time
 	mu   sync.Mutex
-	made map[string]*made
+	made map[string]*made[T]
 }
 
-type made struct {
-	done  chan struct{}
-	at    time.Time
-	asked Asked
-	err   error
+type made[T any] struct {
+	done   chan struct{}
+	at     time.Time
+	result T
+	err    error
 }
 
-// recentTime and recentCount bound what is remembered.
+// recentTime and recentCount bound what is remembered: a link lives an hour unless
+// an operator says otherwise.
 const (
-	recentTime  = 10 * time.Minute
+	recentTime  = time.Hour
 	recentCount = 1000
 )
 
-// do runs ask once for equal requests. The key covers everything that was asked, so
-// a form that was corrected and sent again is a new ask.
-func (m *recent) do(ctx context.Context, r access.Request, ask func() (Asked, error)) (Asked, error) {
-	key := r.Digest()
+// do runs act once for equal keys. The key covers everything that was sent, so a
+// form that was corrected and sent again is a new action.
+func (m *recent[T]) do(ctx context.Context, key string, act func() (T, error)) (T, error) {
 	m.mu.Lock()
 	if m.made == nil {
-		m.made = map[string]*made{}
+		m.made = map[string]*made[T]{}
 	}
-	maps.DeleteFunc(m.made, func(_ string, v *made) bool { return m.now().Sub(v.at) > recentTime })
+	maps.DeleteFunc(m.made, func(_ string, v *made[T]) bool { return m.now().Sub(v.at) > recentTime })
 	if before, ok := m.made[key]; ok {
 		m.mu.Unlock()
 		select {
 		case <-before.done:
-			return before.asked, before.err
+			return before.result, before.err
 		case <-ctx.Done():
-			return Asked{Request: r}, access.AsError(ctx.Err())
+			var none T
+			return none, access.AsError(ctx.Err())
 		}
 	}
-	mine := &made{done: make(chan struct{}), at: m.now()}
+	mine := &made[T]{done: make(chan struct{}), at: m.now()}
 	if len(m.made) < recentCount {
 		m.made[key] = mine
 	}
 	m.mu.Unlock()
 
-	// Until ask has returned, this is what the others hear should it panic.
+	// Until act has returned, this is what the others hear should it panic.
 	mine.err = &access.Error{Kind: access.Internal, Code: access.CodeInternal}
 	defer func() {
 		if mine.err != nil {
@@ -66,6 +67,20 @@ func (m *recent) do(ctx context.Context, r access.Request, ask func() (Asked, er
 		}
 		close(mine.done)
 	}()
-	mine.asked, mine.err = ask()
-	return mine.asked, mine.err
+	mine.result, mine.err = act()
+	return mine.result, mine.err
+}
+
+// forget drops the results that are no longer so.
+func (m *recent[T]) forget(gone func(T) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.made, func(_ string, v *made[T]) bool {
+		select {
+		case <-v.done:
+			return gone(v.result)
+		default:
+			return false
+		}
+	})
 }

@@ -33,6 +33,7 @@ type world struct {
 	calls       map[string]int
 
 	limits       access.Limits
+	policy       policy.Instance
 	silent       bool
 	catalogErr   error
 	warnings     []*access.Error
@@ -72,6 +73,11 @@ func newWorld(t *testing.T) *world {
 		calls:      map[string]int{},
 		journalErr: map[access.Action]error{},
 		limits:     access.Limits{Forgets: true},
+		policy: policy.Instance{
+			JustificationHint: "a ticket", Justification: regexp.MustCompile(`[A-Za-z0-9_ <>\[\]-]*`),
+			MaxDuration: 2 * time.Hour, DefaultDuration: time.Hour, MinReviewers: 1, MaxReviewers: 2, MaxRoles: 2,
+			RequestTimeout: time.Hour,
+		},
 	}
 }
 
@@ -79,11 +85,7 @@ func (w *world) broker() *broker.Broker {
 	return broker.New(broker.Config{
 		Catalog: w, Granter: w, Store: w, Journal: w, Notifier: w, Directory: w,
 		Admins: []string{"user:dan@example.com", "group:ops@example.com"},
-		Policy: policy.Instance{
-			JustificationHint: "a ticket", Justification: regexp.MustCompile(`[A-Za-z0-9_ <>\[\]-]*`),
-			MaxDuration: 2 * time.Hour, DefaultDuration: time.Hour, MinReviewers: 1, MaxReviewers: 2, MaxRoles: 2,
-			RequestTimeout: time.Hour,
-		},
+		Policy: w.policy,
 		Now:    func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
 		Random: rand.Reader,
 	})
@@ -138,6 +140,9 @@ func (w *world) Preview(g access.Grant) []access.Binding {
 }
 
 func (w *world) Grant(_ context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
+	if age := w.now.Sub(q.Since); q.Since.IsZero() || age > time.Minute {
+		w.t.Errorf("granted on what was known %v ago", age)
+	}
 	w.count("grant")
 	if w.beforeGrant != nil {
 		w.beforeGrant()

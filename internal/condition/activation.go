@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 
 	"jitaccess/internal/access"
@@ -115,10 +116,27 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 	if !ok || len(rest) == 0 {
 		return w, "", ok, nil
 	}
+	if !conjunction(expression, clauses) {
+		return access.Window{}, "", false, nil
+	}
 	if resource, err = join(rest); err != nil {
 		return access.Window{}, "", true, err
 	}
 	return w, resource, true, nil
+}
+
+// conjunction is whether the expression means all of its clauses together. Cut at
+// its && alone, "window && a || b" would look like ours, and means "b, always".
+func conjunction(expression string, clauses []clause) bool {
+	whole, err := parse(expression)
+	if err != nil {
+		return false
+	}
+	var each []ast.Expr
+	for _, c := range clauses {
+		each = append(each, terms(operators.LogicalAnd, c.tree.Expr())...)
+	}
+	return slices.EqualFunc(terms(operators.LogicalAnd, whole.Expr()), each, same)
 }
 
 // asWritten recognises what Activation writes, without parsing the window: a policy

@@ -120,20 +120,23 @@ func TestParseActivation(t *testing.T) {
 
 func TestParseActivation_NotOurs(t *testing.T) {
 	for name, expression := range map[string]string{
-		"nothing":               "",
-		"an eligibility":        self,
-		"another condition":     "a == b",
-		"no parentheses":        windowText[1 : len(windowText)-1],
-		"other spacing":         strings.Replace(windowText, " && ", "  && ", 1),
-		"other quotes":          strings.ReplaceAll(windowText, `"`, `'`),
-		"other operator":        strings.Replace(windowText, "<", "<=", 1),
-		"only an end":           `(request.time < timestamp("2020-01-01T00:05:00Z"))`,
-		"within an alternative": "(" + windowText + " || a)",
-		"as an alternative":     windowText + " || a",
-		"negated":               "!" + windowText,
-		"in a string":           `a == '` + windowText + `'`,
-		"in a comment":          "a // && " + windowText,
-		"not CEL":               windowText + " &&",
+		"nothing":        "",
+		"an eligibility": self,
+		"Threat34: an alternative that always holds":   windowText + ` && a == "x" || b == "y"`,
+		"Threat34: an alternative, in our parentheses": "(" + windowText + `) && (a == "x") || (b == "y")`,
+		"Threat34: a choice":                           windowText + " && a ? b : c",
+		"another condition":                            "a == b",
+		"no parentheses":                               windowText[1 : len(windowText)-1],
+		"other spacing":                                strings.Replace(windowText, " && ", "  && ", 1),
+		"other quotes":                                 strings.ReplaceAll(windowText, `"`, `'`),
+		"other operator":                               strings.Replace(windowText, "<", "<=", 1),
+		"only an end":                                  `(request.time < timestamp("2020-01-01T00:05:00Z"))`,
+		"within an alternative":                        "(" + windowText + " || a)",
+		"as an alternative":                            windowText + " || a",
+		"negated":                                      "!" + windowText,
+		"in a string":                                  `a == '` + windowText + `'`,
+		"in a comment":                                 "a // && " + windowText,
+		"not CEL":                                      windowText + " &&",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if w, resource, ok, err := condition.ParseActivation(expression); ok || err != nil || !w.IsZero() || resource != "" {

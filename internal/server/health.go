@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// readiness remembers the last check for a moment: anybody may ask, and a check
-// costs calls.
+// readiness remembers the last check for a moment, and those who ask meanwhile share
+// one: anybody may ask, and a check costs calls.
 type readiness struct {
 	mu      sync.Mutex
+	running chan struct{} // closed when the check that is under way ends; nil when none is
 	at      time.Time
 	status  int
 	outcome health
@@ -35,13 +36,40 @@ func (s *server) alive(w http.ResponseWriter, r *http.Request) {
 // readyz names every failing dependency, and answers 503 only when no request
 // could succeed: an instance that can still serve most people stays in service.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	done := s.refreshReadiness(r.Context())
+	select {
+	case <-done:
+	case <-r.Context().Done():
+		return
+	}
+	s.ready.mu.Lock()
+	status, outcome := s.ready.status, s.ready.outcome
+	s.ready.mu.Unlock()
+	s.writeJSON(w, r, status, outcome)
+}
+
+// refreshReadiness starts a check if the last one is old and none is under way. The
+// channel is closed when there is an outcome to show.
+func (s *server) refreshReadiness(ctx context.Context) <-chan struct{} {
 	s.ready.mu.Lock()
 	defer s.ready.mu.Unlock()
-	if now := s.Now(); s.ready.status == 0 || now.Sub(s.ready.at) >= readinessAge {
-		s.ready.at = now
-		s.ready.status, s.ready.outcome = s.checkReadiness(r.Context())
+	if s.ready.running != nil {
+		return s.ready.running
 	}
-	s.writeJSON(w, r, s.ready.status, s.ready.outcome)
+	done := make(chan struct{})
+	if s.ready.status != 0 && s.Now().Sub(s.ready.at) < readinessAge {
+		close(done)
+		return done
+	}
+	s.ready.running = done
+	go func() {
+		status, outcome := s.checkReadiness(ctx)
+		s.ready.mu.Lock()
+		defer s.ready.mu.Unlock()
+		s.ready.at, s.ready.status, s.ready.outcome, s.ready.running = s.Now(), status, outcome, nil
+		close(done)
+	}()
+	return done
 }
 
 func (s *server) checkReadiness(ctx context.Context) (int, health) {

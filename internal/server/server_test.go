@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +69,38 @@ func TestReadinessIsRememberedForAMoment(t *testing.T) {
 	do(h, request("GET", "/health/ready"))
 	if checks != 2 {
 		t.Errorf("%d checks", checks)
+	}
+}
+
+// Anybody may ask, so that askers must not wait for each other's checks in turn.
+func TestReadinessIsCheckedOnceForAllWhoAsk(t *testing.T) {
+	var checks atomic.Int32
+	asked, answer := make(chan struct{}), make(chan struct{})
+	h, _ := serve(t, newFake(), func(c *server.Config) {
+		c.Ready = func(context.Context) map[string]error {
+			if checks.Add(1) == 1 {
+				close(asked)
+			}
+			<-answer
+			return nil
+		}
+	})
+	var all sync.WaitGroup
+	ask := func(ctx context.Context) {
+		all.Go(func() { do(h, request("GET", "/health/ready").WithContext(ctx)) })
+	}
+	ask(t.Context())
+	<-asked
+	for range 20 {
+		ask(t.Context())
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	do(h, request("GET", "/health/ready").WithContext(gone)) // does not wait
+	close(answer)
+	all.Wait()
+	if n := checks.Load(); n != 1 {
+		t.Errorf("%d checks", n)
 	}
 }
 

@@ -59,6 +59,7 @@ var texts = map[access.Code]words{
 	access.CodeUnsafeComment:       {"The comment is too long, or has line breaks or invisible characters.", "Write one line of plain text, at most {max} characters.", fieldComment},
 	access.CodeBadDuration:         {"The duration is not one that can be granted.", "Enter whole minutes, from 1 to {max}.", fieldMinutes},
 	access.CodeBadStart:            {"The start is not one that can be granted.", "Choose a time that is not past and at most {max} hours ahead.", fieldStart},
+	access.CodeStartsAtOnce:        {"What nobody approves begins at once.", "Leave the start empty, and activate it when you need it.", fieldStart},
 	access.CodeBadReviewer:         {"“{reviewer}” is not the address of a person.", "Choose reviewers from the list.", fieldReviewer},
 	access.CodeSelfReviewer:        {"You cannot review your own request.", "Choose somebody else.", fieldReviewer},
 	access.CodeFewReviewers:        {"Too few reviewers.", "Choose at least {min}.", fieldReviewer},

@@ -159,7 +159,10 @@ func TestGrant(t *testing.T) {
 			[]string{ours("roles/run.admin", peer, at("06:00"), at("07:00"), alice)},
 			[]string{ours("roles/run.admin", peer, at("06:00"), at("07:00"), alice)}},
 		"cleared: approved, longer ago": {
-			[]string{ours("roles/run.admin", peer, at("05:59"), at("07:00"), alice)}, nil},
+			[]string{ours("roles/run.admin", peer, at("05:58"), at("07:00"), alice)}, nil},
+		"not cleared: approved, within the minute that clocks may differ": {
+			[]string{ours("roles/run.admin", peer, at("05:59"), at("07:00"), alice)},
+			[]string{ours("roles/run.admin", peer, at("05:59"), at("07:00"), alice)}},
 		"not cleared: approved long ago and live": {
 			[]string{ours("roles/run.admin", peer, at("01:00"), at("23:00"), alice)},
 			[]string{ours("roles/run.admin", peer, at("01:00"), at("23:00"), alice)}},
