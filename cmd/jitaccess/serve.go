@@ -108,7 +108,9 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if r.URL.Path == "/health/alive" {
+	switch r.URL.Path {
+	case "/health/alive", "/_ah/start", "/_ah/warmup":
+		// App Engine ends an instance whose start is refused.
 		io.WriteString(w, `{"healthy":true,"details":{}}`)
 		return
 	}
