@@ -3,6 +3,8 @@
 //	jitaccess [serve]                 the service
 //	jitaccess sandbox                 the service with a Google Cloud of its own, to try it
 //	jitaccess sandbox --google ADDR   that Google Cloud alone
+//	jitaccess doctor                  whether a deployment has what it needs
+//	jitaccess eligible                who may activate what, and why
 //	jitaccess version
 package main
 
@@ -44,11 +46,15 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return serve(ctx, args, env, stdout, stderr)
 	case "sandbox":
 		return runSandbox(ctx, args, env, stdout, stderr)
+	case "doctor":
+		return runDoctor(ctx, args, env, stdout, stderr)
+	case "eligible":
+		return runEligible(ctx, args, env, stdout, stderr)
 	case "version":
 		fmt.Fprintln(stdout, version)
 		return exitOK
 	default:
-		fmt.Fprintf(stderr, "jitaccess: there is no command %q; the commands are serve, sandbox and version\n", command)
+		fmt.Fprintf(stderr, "jitaccess: there is no command %q; the commands are serve, sandbox, doctor, eligible and version\n", command)
 		return exitUsage
 	}
 }

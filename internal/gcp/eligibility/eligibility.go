@@ -94,7 +94,8 @@ func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitleme
 	at := map[access.EntitlementID]int{}
 	var held []access.Entitlement
 	for _, row := range t.rows {
-		if !slices.ContainsFunc(row.members, func(m string) bool { return mine[fold(m)] }) {
+		ways := row.ways(mine)
+		if len(ways) == 0 {
 			continue
 		}
 		i, seen := at[row.id]
@@ -110,9 +111,38 @@ func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitleme
 		if !slices.Contains(held[i].Sources, row.node) {
 			held[i].Sources = append(held[i].Sources, row.node)
 		}
+		for _, w := range ways {
+			if !slices.Contains(held[i].Ways, w) {
+				held[i].Ways = append(held[i].Ways, w)
+			}
+		}
 	}
 	slices.SortFunc(held, func(a, b access.Entitlement) int { return access.CompareEntitlementIDs(a.ID, b.ID) })
 	return held
+}
+
+// ways are the members of the row that are among mine.
+func (r row) ways(mine map[string]bool) []access.Way {
+	var ways []access.Way
+	for _, m := range r.members {
+		if m = fold(m); mine[m] {
+			ways = append(ways, access.Way{Node: r.node, Member: m})
+		}
+	}
+	return ways
+}
+
+// Members are all members that the table makes eligible, such as user:ADDRESS and
+// group:ADDRESS, sorted, once each.
+func (t *Table) Members() []string {
+	var members []string
+	for _, row := range t.rows {
+		for _, m := range row.members {
+			members = append(members, fold(m))
+		}
+	}
+	slices.Sort(members)
+	return slices.Compact(members)
 }
 
 // peers is whether the members of the row approve each other's requests.
