@@ -55,7 +55,7 @@ func listRunServices(ctx context.Context, p *gcp.Platform) ([]runService, error)
 	var list struct {
 		Items []runService `json:"items"`
 	}
-	err := call(ctx, p, p.Client, http.MethodGet, p.Endpoint("run")+"/apis/serving.knative.dev/v1/namespaces/"+p.Project+"/services", nil, &list)
+	err := call(ctx, p, p.Client, http.MethodGet, "run.googleapis.com", "/apis/serving.knative.dev/v1/namespaces/"+p.Project+"/services", nil, &list)
 	return list.Items, err
 }
 
@@ -112,7 +112,7 @@ func (d *doctor) runServices(ctx context.Context) {
 // an address of its own, at which it grants without having any traffic.
 func (d *doctor) appVersions(ctx context.Context) {
 	const check = "other versions"
-	base := d.Platform.Endpoint("appengine") + "/v1/apps/" + d.Platform.Project + "/services"
+	base := "/v1/apps/" + d.Platform.Project + "/services"
 	services, err := list[struct {
 		ID string `json:"id"`
 	}](ctx, d, base, "services")
@@ -177,7 +177,7 @@ func (d *doctor) accountKeys(ctx context.Context) {
 		} `json:"keys"`
 	}
 	account := d.Platform.ServiceAccount
-	err := d.call(ctx, d.Platform.Client, http.MethodGet, d.Platform.Endpoint("iam")+"/v1/projects/-/serviceAccounts/"+account+"/keys?keyTypes=USER_MANAGED", nil, &list)
+	err := d.call(ctx, d.Platform.Client, http.MethodGet, "iam.googleapis.com", "/v1/projects/-/serviceAccounts/"+account+"/keys?keyTypes=USER_MANAGED", nil, &list)
 	if err != nil {
 		d.unseen("account keys", "whether the service account has keys of its own cannot be seen: "+why(err),
 			gcloud("iam", "service-accounts", "keys", "list", "--iam-account", account, "--managed-by", "user", "--project", d.Platform.Project))
@@ -203,7 +203,7 @@ func Locate(ctx context.Context, p *gcp.Platform, service string) {
 		var project struct {
 			Name string `json:"name"`
 		}
-		if call(ctx, p, p.Client, http.MethodGet, p.Endpoint("cloudresourcemanager")+"/v3/projects/"+p.Project, nil, &project) == nil {
+		if call(ctx, p, p.Client, http.MethodGet, "cloudresourcemanager.googleapis.com", "/v3/projects/"+p.Project, nil, &project) == nil {
 			p.ProjectNumber = path.Base(project.Name)
 		}
 	}
@@ -217,12 +217,13 @@ func Locate(ctx context.Context, p *gcp.Platform, service string) {
 	}
 }
 
-// list is the items of all pages, which stand in a field of the answers.
-func list[T any](ctx context.Context, d *doctor, address, field string) (items []T, err error) {
+// list is the items of all pages of an App Engine list, which stand in a field of the
+// answers.
+func list[T any](ctx context.Context, d *doctor, path, field string) (items []T, err error) {
 	query := url.Values{"pageSize": {"100"}}
 	for range maxPages {
 		var page map[string]json.RawMessage
-		if err := d.call(ctx, d.Platform.Client, http.MethodGet, address+"?"+query.Encode(), nil, &page); err != nil {
+		if err := d.call(ctx, d.Platform.Client, http.MethodGet, "appengine.googleapis.com", path+"?"+query.Encode(), nil, &page); err != nil {
 			return nil, err
 		}
 		var some []T
@@ -243,15 +244,16 @@ func list[T any](ctx context.Context, d *doctor, address, field string) (items [
 	return items, nil
 }
 
-func (d *doctor) call(ctx context.Context, client *http.Client, method, address string, body, into any) error {
-	return call(ctx, d.Platform, client, method, address, body, into)
+func (d *doctor) call(ctx context.Context, client *http.Client, method, api, path string, body, into any) error {
+	return call(ctx, d.Platform, client, method, api, path, body, into)
 }
 
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 8 << 20
 
-// call makes one call of a Google API. The error is that of gcp.Failure.
-func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, address string, body, into any) error {
+// call makes one call of the Google API at a host. The error is that of
+// gcp.Failure.
+func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, api, path string, body, into any) error {
 	var sent []byte
 	if body != nil {
 		var err error
@@ -265,7 +267,7 @@ func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, add
 		if sent != nil {
 			content = bytes.NewReader(sent)
 		}
-		request, err := http.NewRequestWithContext(ctx, method, address, content)
+		request, err := http.NewRequestWithContext(ctx, method, p.Endpoint(api)+path, content)
 		if err != nil {
 			return nil, err
 		}
@@ -282,7 +284,7 @@ func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, add
 		return answer, googleapi.CheckResponseWithBody(response, answer)
 	})
 	if err != nil {
-		return gcp.Failure(err, gcp.Call{Service: serviceOf(address), Account: p.ServiceAccount})
+		return gcp.Failure(err, gcp.Call{Service: api, Account: p.ServiceAccount})
 	}
 	if into == nil {
 		return nil
@@ -291,13 +293,4 @@ func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, add
 		return fmt.Errorf("the answer makes no sense: %w", err)
 	}
 	return nil
-}
-
-// serviceOf names an API by its host, for people.
-func serviceOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "Google"
-	}
-	return u.Host
 }

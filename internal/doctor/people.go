@@ -15,7 +15,7 @@ import (
 func (d *doctor) groups(ctx context.Context) {
 	customer := d.Settings.Catalog.CustomerID
 	query := url.Values{"customer": {customer}, "maxResults": {"1"}}
-	err := d.call(ctx, d.Platform.DirectoryClient, http.MethodGet, d.Platform.Endpoint("admin")+"/admin/directory/v1/groups?"+query.Encode(), nil, nil)
+	err := d.call(ctx, d.Platform.DirectoryClient, http.MethodGet, "admin.googleapis.com", "/admin/directory/v1/groups?"+query.Encode(), nil, nil)
 	if err == nil {
 		d.ok("groups", "the groups of customer %s can be looked up", customer)
 	} else {
@@ -98,7 +98,7 @@ func (d *doctor) joinable(ctx context.Context, groups []string) {
 		var settings struct {
 			WhoCanJoin string `json:"whoCanJoin"`
 		}
-		err := d.call(ctx, client, http.MethodGet, d.Platform.Endpoint("www.googleapis.com")+"/groups/v1/groups/"+url.PathEscape(group)+"?alt=json", nil, &settings)
+		err := d.call(ctx, client, http.MethodGet, "www.googleapis.com", "/groups/v1/groups/"+url.PathEscape(group)+"?alt=json", nil, &settings)
 		if err != nil {
 			d.unseen("joining", "who may join the eligible groups cannot be seen: "+why(err),
 				"to see it, enable groupssettings.googleapis.com and give the service account the Workspace role Groups Editor for the time of this look")
@@ -134,7 +134,7 @@ func (d *doctor) outsiders(ctx context.Context, group string) ([]string, error) 
 			NextPageToken string `json:"nextPageToken"`
 		}
 		err := d.call(ctx, d.Platform.DirectoryClient, http.MethodGet,
-			d.Platform.Endpoint("admin")+"/admin/directory/v1/groups/"+url.PathEscape(group)+"/members?"+query.Encode(), nil, &page)
+			"admin.googleapis.com", "/admin/directory/v1/groups/"+url.PathEscape(group)+"/members?"+query.Encode(), nil, &page)
 		if err != nil {
 			return nil, err
 		}

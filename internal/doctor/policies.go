@@ -2,13 +2,11 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
-
-	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
@@ -45,57 +43,77 @@ func (d *doctor) projects(ctx context.Context) {
 
 // permissions asks what may be done without doing it.
 func (d *doctor) permissions(ctx context.Context) {
-	d.tested(ctx, "scope", d.Scope, "roles/cloudasset.viewer",
-		"cloudasset.assets.analyzeIamPolicy", "cloudasset.assets.searchAllIamPolicies", "cloudasset.assets.searchAllResources")
-	good := 0
+	missing, err := d.missing(ctx, d.Scope, "cloudasset.assets.analyzeIamPolicy", "cloudasset.assets.searchAllIamPolicies", "cloudasset.assets.searchAllResources")
+	switch {
+	case err != nil:
+		d.untested("scope", d.Scope, err)
+	case missing != "":
+		d.broken("scope", "the service account lacks "+missing+" on "+string(d.Scope), d.grant(d.Scope, "roles/cloudasset.viewer"))
+	default:
+		d.ok("scope", "may use Cloud Asset Inventory on %s", d.Scope)
+	}
+	good, lacking := 0, map[string][]access.Resource{}
 	for _, project := range d.sample {
-		if d.tested(ctx, "grants", project, projectIAMAdmin, "resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy") {
-			good++
+		missing, err := d.missing(ctx, project, "resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
+		if err != nil {
+			d.untested("grants", project, err)
+			return
 		}
+		if missing == "" {
+			good++
+			continue
+		}
+		lacking[missing] = append(lacking[missing], project)
+	}
+	for _, missing := range slices.Sorted(maps.Keys(lacking)) {
+		d.broken("grants", "the service account lacks "+missing+" on "+several(lacking[missing]), d.grant(d.Scope, projectIAMAdmin))
 	}
 	if good > 0 {
 		d.ok("grants", "may read and write the policies of %d of the %d projects tried", good, len(d.sample))
 	}
 }
 
-// tested reports what is missing; of what is there the caller speaks, except for
-// the scope.
-func (d *doctor) tested(ctx context.Context, check string, on access.Resource, role string, permissions ...string) bool {
+// missing are those of the permissions that the service account does not have.
+func (d *doctor) missing(ctx context.Context, on access.Resource, permissions ...string) (string, error) {
 	var held struct {
 		Permissions []string `json:"permissions"`
 	}
-	err := d.call(ctx, d.Platform.Client, http.MethodPost, d.Platform.Endpoint("cloudresourcemanager")+"/v3/"+string(on)+":testIamPermissions",
+	err := d.call(ctx, d.Platform.Client, http.MethodPost, "cloudresourcemanager.googleapis.com", "/v3/"+string(on)+":testIamPermissions",
 		map[string]any{"permissions": permissions}, &held)
-	var refusal *googleapi.Error
-	if errors.As(err, &refusal) && refusal.Code == http.StatusBadRequest {
-		d.unseen(check, "Google does not test "+strings.Join(permissions, ", ")+" on "+string(on), "")
-		return false
+	lacks := slices.DeleteFunc(slices.Clone(permissions), func(p string) bool { return slices.Contains(held.Permissions, p) })
+	return strings.Join(lacks, ", "), err
+}
+
+// untested is about a question that the service itself never asks.
+func (d *doctor) untested(check string, on access.Resource, err error) {
+	d.unseen(check, "permissions on "+string(on)+" cannot be tested: "+why(err), d.remedy(err, "cloudresourcemanager.googleapis.com", ""))
+}
+
+// several names the first of some resources.
+func several(resources []access.Resource) string {
+	if len(resources) == 1 {
+		return string(resources[0])
 	}
-	if err != nil {
-		d.broken(check, "permissions on "+string(on)+" cannot be tested: "+why(err), d.remedy(err, "cloudresourcemanager.googleapis.com", d.grant(d.Scope, role)))
-		return false
-	}
-	missing := slices.DeleteFunc(slices.Clone(permissions), func(p string) bool { return slices.Contains(held.Permissions, p) })
-	if len(missing) > 0 {
-		d.broken(check, "the service account lacks "+strings.Join(missing, ", ")+" on "+string(on), d.grant(d.Scope, role))
-		return false
-	}
-	if on == d.Scope && check == "scope" {
-		d.ok(check, "may use Cloud Asset Inventory on %s", on)
-	}
-	return true
+	return fmt.Sprintf("%s and %d other projects", resources[0], len(resources)-1)
 }
 
 // policies reads the live policies, and looks how full they are.
 func (d *doctor) policies(ctx context.Context) {
+	var unreadable []access.Resource
+	var failure error
 	for _, project := range d.sample {
 		p, err := d.Policies.GetIamPolicy(ctx, project)
 		if err != nil {
-			d.broken("policies", "the policy of "+string(project)+" cannot be read: "+why(err),
-				d.remedy(err, "cloudresourcemanager.googleapis.com", d.grant(d.Scope, projectIAMAdmin)))
+			if unreadable = append(unreadable, project); failure == nil {
+				failure = err
+			}
 			continue
 		}
 		d.read = append(d.read, policyOf{project, p})
+	}
+	if failure != nil {
+		d.broken("policies", "the policy of "+several(unreadable)+" cannot be read: "+why(failure),
+			d.remedy(failure, "cloudresourcemanager.googleapis.com", d.grant(d.Scope, projectIAMAdmin)))
 	}
 	crowded := false
 	for _, p := range d.read {
