@@ -57,6 +57,13 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"a domain of one's own without PUBLIC_URL", world{settings: map[string]string{"PUBLIC_URL": "", "IAP_BACKEND_SERVICE_ID": "123"}}, []string{
 			"warning  settings: IAP_BACKEND_SERVICE_ID is set and PUBLIC_URL is not",
 			"broken   public address: PUBLIC_URL is not set…run: gcloud run services update jitaccess --region europe-west1 --update-env-vars PUBLIC_URL=https://YOUR-HOST --project example-jitaccess"}},
+		{"a domain of one's own without PUBLIC_URL, on App Engine", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": "default"},
+			organization: func(o *google.Organization) { o.AppDomains, o.RunServices = []string{"access.example.com"}, nil }}, []string{
+			"broken   public address: …the domain access.example.com…set PUBLIC_URL=https://access.example.com under env_variables in app.yaml"}},
+		{"no domain of one's own, on App Engine", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": "default"},
+			organization: func(o *google.Organization) { o.RunServices = nil }}, nil},
+		{"no address on another platform", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "IAP_AUDIENCE": "/projects/1/apps/x"},
+			organization: func(o *google.Organization) { o.RunServices = nil }}, []string{"broken   public address: PUBLIC_URL is not set, and no address is certainly ours here; set PUBLIC_URL=https://YOUR-HOST"}},
 		{"an address that does not answer", world{settings: map[string]string{"PUBLIC_URL": "http://127.0.0.1:1"}}, []string{
 			"warning  public address: links begin with http://127.0.0.1:1, which does not answer"}},
 		{"an address around IAP", world{around: true}, []string{"warning  public address: …answers 200, and not through IAP"}},

@@ -50,7 +50,7 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 			d.broken(check, "PUBLIC_URL is not set: behind a load balancer's own domain no link can be written, so nobody can request approval",
 				d.set("PUBLIC_URL=https://YOUR-HOST"))
 		case c.Platform == config.AppEngine:
-			d.ok(check, "links begin with the address that people use, at %s.appspot.com or PROJECT.REGION.r.appspot.com", p.Project)
+			d.appEngineOrigin(ctx, check)
 		case c.Platform == config.CloudRun && p.ProjectNumber != "" && p.Region != "":
 			d.ok(check, "links can be written under https://%s-%s.%s.run.app; under any other address set PUBLIC_URL", c.Service, p.ProjectNumber, p.Region)
 		default:
@@ -81,10 +81,27 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 	d.ok(check, "links begin with %s, where IAP answers", origin)
 }
 
+// appEngineOrigin looks for a domain of one's own, under which JIT Access 1.x wrote
+// links without being told. One on a load balancer cannot be seen from here.
+func (d *doctor) appEngineOrigin(ctx context.Context, check string) {
+	domains, err := list[struct {
+		ID string `json:"id"`
+	}](ctx, d, "/v1/apps/"+d.Platform.Project+"/domainMappings", "domainMappings")
+	if err == nil && len(domains) > 0 {
+		d.broken(check, "PUBLIC_URL is not set, and the application has the domain "+domains[0].ID+": under it no link can be written, so nobody can request approval",
+			d.set("PUBLIC_URL=https://"+domains[0].ID))
+		return
+	}
+	d.ok(check, "links can be written under https://%[1]s.appspot.com and https://%[1]s.REGION.r.appspot.com; under any other address set PUBLIC_URL", d.Platform.Project)
+}
+
 // set is the command that changes a setting.
 func (d *doctor) set(assignment string) string {
 	if c := d.Settings; c.Platform == config.CloudRun && d.Platform.Region != "" {
 		return gcloud("run", "services", "update", c.Service, "--region", d.Platform.Region, "--update-env-vars", assignment, "--project", d.Platform.Project)
+	}
+	if d.Settings.Platform == config.AppEngine {
+		return "set " + assignment + " under env_variables in app.yaml, and deploy"
 	}
 	return "set " + assignment
 }

@@ -101,7 +101,7 @@ func (d *doctor) joinable(ctx context.Context, groups []string) {
 		err := d.call(ctx, client, http.MethodGet, "www.googleapis.com", "/groups/v1/groups/"+url.PathEscape(group)+"?alt=json", nil, &settings)
 		if err != nil {
 			d.unseen("joining", "who may join the eligible groups cannot be seen: "+why(err),
-				"to see it, enable groupssettings.googleapis.com and give the service account the Workspace role Groups Editor for the time of this look")
+				"to see it, enable groupssettings.googleapis.com and give the service account a Workspace role that may read the settings of groups")
 			return
 		}
 		switch settings.WhoCanJoin {

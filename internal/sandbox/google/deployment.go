@@ -33,6 +33,7 @@ type AppVersion struct {
 // Engine Admin APIs that list it, and the service account with its keys.
 var deploymentRoutes = []route{
 	{method: "GET", template: "/apis/serving.knative.dev/v1/namespaces/{project}/services", scopes: scopesRead, serve: (*Cloud).listRunServices},
+	{method: "GET", template: "/v1/apps/{project}/domainMappings", scopes: scopesRead, serve: (*Cloud).listAppDomains},
 	{method: "GET", template: "/v1/apps/{project}/services", scopes: scopesRead, serve: (*Cloud).listAppServices},
 	{method: "GET", template: "/v1/apps/{project}/services/{service}/versions", scopes: scopesRead, serve: (*Cloud).listAppVersions},
 }
@@ -130,6 +131,19 @@ func (c *Cloud) listAppVersions(k *call) (any, error) {
 		return nil, failure(http.StatusNotFound, "Could not find Service %q.", k.vars["service"])
 	}
 	return page(c, k, "pageSize", "versions", versions, map[string]any{})
+}
+
+// listAppDomains is apps.domainMappings.list
+// (https://cloud.google.com/appengine/docs/admin-api/reference/rest/v1/apps.domainMappings/list).
+func (c *Cloud) listAppDomains(k *call) (any, error) {
+	if err := c.home(k, "appengine.applications.get", "appengine.googleapis.com"); err != nil {
+		return nil, err
+	}
+	mappings := []any{}
+	for _, domain := range c.organization.AppDomains {
+		mappings = append(mappings, map[string]any{"name": "apps/" + k.vars["project"] + "/domainMappings/" + domain, "id": domain})
+	}
+	return page(c, k, "pageSize", "domainMappings", mappings, map[string]any{})
 }
 
 // account refuses what the caller may not do with the service account; project may

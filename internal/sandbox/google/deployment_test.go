@@ -25,6 +25,7 @@ func deployed(t *testing.T, roles ...string) *fixture {
 			o.Organization.Policy.Bindings = append(o.Organization.Policy.Bindings, google.Binding{Role: role, Members: []string{"serviceAccount:" + serviceAccount}})
 		}
 		o.Organization.AccountKeys = []string{"0a1b"}
+		o.Organization.AppDomains = []string{"access.example.com"}
 		o.Organization.RunServices = []google.RunService{{Name: "jitaccess", Region: "europe-west1", Image: "image:1", ServiceAccount: serviceAccount,
 			Traffic: []google.RunTraffic{{Percent: 100}, {Revision: "jitaccess-00001-old", Tag: "java"}}}}
 		for _, id := range []string{"v1", "v2", "v3", "v4", "v5", "v6"} {
@@ -87,6 +88,10 @@ func TestAppVersionsAreListed(t *testing.T) {
 	})
 	if want := "v1 SERVING,v2 STOPPED,v3 SERVING manual,v4 SERVING,v5 SERVING,v6 SERVING"; err != nil || strings.Join(found, ",") != want {
 		t.Errorf("%q, %v; want %q", found, err, want)
+	}
+	domains, err := client.Apps.DomainMappings.List("example-jitaccess").Do()
+	if err != nil || len(domains.DomainMappings) != 1 || domains.DomainMappings[0].Id != "access.example.com" {
+		t.Errorf("%v, %v", domains, err)
 	}
 	_, err = client.Apps.Services.Versions.List("example-jitaccess", "other").Do()
 	wantStatus(t, "another service", err, http.StatusNotFound)

@@ -37,10 +37,12 @@ type Organization struct {
 	Topics []string
 	// AccountKeys are the ids of the service account's user-managed keys.
 	AccountKeys []string
-	// RunServices are Cloud Run services, AppVersions versions of an App Engine
+	// RunServices are Cloud Run services, AppVersions are versions of an App Engine
 	// application, both of the service's project.
 	RunServices []RunService
 	AppVersions []AppVersion
+	// AppDomains are the domains that are mapped to the App Engine application.
+	AppDomains []string
 	// GroupsEditors are the accounts that may read the settings of groups.
 	GroupsEditors []string
 }
