@@ -227,7 +227,7 @@ func (s *deployed) add(resource string, more ...boundTo) {
 }
 
 // eligible is a binding that makes people eligible.
-func eligible(role, expression string, people ...string) boundTo {
+func eligibleBinding(role, expression string, people ...string) boundTo {
 	b := boundTo{Role: role, Condition: &boundCondition{Title: "eligible", Expression: expression}}
 	for _, p := range people {
 		b.Members = append(b.Members, "user:"+p+stackDomain)

@@ -249,7 +249,7 @@ func TestTheShapesOfJITAccess1(t *testing.T) {
 		t.Errorf("roles %v, %v", ids, kinds)
 	}
 
-	s.add("projects/"+project, eligible("roles/browser", "has({}.multiPartyApprovalConstraint)", "frank", "bob", "alice", "erin", "carol"))
+	s.add("projects/"+project, eligibleBinding("roles/browser", "has({}.multiPartyApprovalConstraint)", "frank", "bob", "alice", "erin", "carol"))
 	offered := s.api("alice", at+"/peers?id="+project+":roles/browser", nil).want(t, 200)
 	var addresses []string
 	for _, p := range offered.Peers {

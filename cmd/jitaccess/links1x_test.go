@@ -47,7 +47,7 @@ func TestLinksOfJITAccess1(t *testing.T) {
 	s := deploy(t)
 	resource := "projects/" + project
 	s.add(resource,
-		eligible("roles/storage.objectAdmin", `has({}.multiPartyApprovalConstraint) && resource.name == 'it\'s "x"' && resource.type!="y"`, "alice", "bob"))
+		eligibleBinding("roles/storage.objectAdmin", `has({}.multiPartyApprovalConstraint) && resource.name == 'it\'s "x"' && resource.type!="y"`, "alice", "bob"))
 	now := time.Now()
 	full := "//cloudresourcemanager.googleapis.com/projects/" + project
 	spelled := func(condition string) string {
@@ -149,7 +149,7 @@ func TestOurLinksOpenInJITAccess1(t *testing.T) {
 	}
 
 	// Of several roles 1.8 would grant one; it must refuse instead.
-	s.add("projects/"+project, eligible("roles/pubsub.editor", "has({}.multiPartyApprovalConstraint)", "alice", "bob"))
+	s.add("projects/"+project, eligibleBinding("roles/pubsub.editor", "has({}.multiPartyApprovalConstraint)", "alice", "bob"))
 	asked = s.api("alice", "/api/projects/"+project+"/roles/request", object{"entitlementIds": []string{project + ":roles/compute.instanceAdmin.v1", project + ":roles/pubsub.editor"},
 		"peers": []string{"bob@example.com"}, "justification": "rolled back", "activationTimeout": 45}).want(t, 200)
 	link, _ = url.Parse(asked.ReviewURL)

@@ -3,6 +3,8 @@
 //	jitaccess [serve]                 the service
 //	jitaccess sandbox                 the service with a Google Cloud of its own, to try it
 //	jitaccess sandbox --google ADDR   that Google Cloud alone
+//	jitaccess doctor                  whether a deployment has what it needs
+//	jitaccess eligible                who may activate what, and why
 //	jitaccess version
 package main
 
@@ -29,6 +31,8 @@ const usage = `Usage:
   jitaccess [serve]                 the service; its environment configures it (docs/configuration.md)
   jitaccess sandbox                 try it: the service with a Google Cloud of its own
   jitaccess sandbox --google ADDR   that Google Cloud alone
+  jitaccess doctor                  see whether a deployment has what its configuration needs
+  jitaccess eligible                list who may activate what
   jitaccess version
 `
 
@@ -51,6 +55,10 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return serve(ctx, args, env, stdout, stderr)
 	case "sandbox":
 		return runSandbox(ctx, args, env, stdout, stderr)
+	case "doctor":
+		return runDoctor(ctx, args, env, stdout, stderr)
+	case "eligible":
+		return runEligible(ctx, args, env, stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, version)
 		return exitOK

@@ -89,8 +89,10 @@ func TestServeAnswersBeforeItKnowsWhoItIs(t *testing.T) {
 	var out lockedBuffer
 	go func() { done <- run(ctx, nil, func(name string) string { return env[name] }, &out, &out) }()
 	base := "http://127.0.0.1:" + env["PORT"]
-	if status, body := get(t, base+"/health/alive"); status != 200 || !json.Valid([]byte(body)) {
-		t.Errorf("alive: %d %s", status, body)
+	for _, path := range []string{"/health/alive", "/_ah/start", "/_ah/warmup"} {
+		if status, body := get(t, base+path); status != 200 || !json.Valid([]byte(body)) {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
 	}
 	for _, path := range []string{"/", "/health/ready", "/api/policy"} {
 		if status, _ := get(t, base+path); status != 503 {

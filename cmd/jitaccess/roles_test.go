@@ -61,7 +61,7 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 		logs     = "roles/logging.privateLogViewer"
 	)
 	peers := "has({}.multiPartyApprovalConstraint)"
-	s.add(resource, eligible(editor, peers, "alice", "bob", "carol"), eligible(browser, peers, "alice", "bob", "erin"))
+	s.add(resource, eligibleBinding(editor, peers, "alice", "bob", "carol"), eligibleBinding(browser, peers, "alice", "bob", "erin"))
 	ids := func(roles ...string) (all []string) {
 		for _, r := range roles {
 			all = append(all, project+":"+r)

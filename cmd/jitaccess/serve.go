@@ -111,7 +111,9 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if r.URL.Path == "/health/alive" {
+	switch r.URL.Path {
+	case "/health/alive", "/_ah/start", "/_ah/warmup":
+		// App Engine ends an instance whose start is refused.
 		io.WriteString(w, `{"healthy":true,"details":{}}`)
 		return
 	}
@@ -125,15 +127,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // system's.
 func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock, out io.Writer) (http.Handler, error) {
 	early := slog.New(journal.New(out, c.Google.Project).Handler(slog.LevelInfo))
-	options := gcp.Options{
-		Version:        version,
-		Hosted:         c.Platform != config.Host,
-		Endpoint:       c.Google.Endpoint,
-		ConnectTimeout: c.Google.ConnectTimeout,
-		ReadTimeout:    c.Google.ReadTimeout,
-		WriteTimeout:   c.Google.WriteTimeout,
-		Retry:          gcp.Retry{Sleep: k.sleep, Random: mathrand.Float64},
-	}
+	options := googleOptions(c, k)
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		platform, err := gcp.Connect(ctx, options)
 		if err == nil {
@@ -143,6 +137,18 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 		if k.sleep(ctx, wait) != nil {
 			return nil, ctx.Err()
 		}
+	}
+}
+
+func googleOptions(c *config.Config, k clock) gcp.Options {
+	return gcp.Options{
+		Version:        version,
+		Hosted:         c.Platform != config.Host,
+		Endpoint:       c.Google.Endpoint,
+		ConnectTimeout: c.Google.ConnectTimeout,
+		ReadTimeout:    c.Google.ReadTimeout,
+		WriteTimeout:   c.Google.WriteTimeout,
+		Retry:          gcp.Retry{Sleep: k.sleep, Random: mathrand.Float64},
 	}
 }
 
@@ -177,34 +183,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		logger.Warn(warning, "event", "runtime.startup")
 	}
 
-	groups, err := directory.New(ctx, platform, c.Catalog.CustomerID)
-	if err != nil {
-		return nil, err
-	}
-	scope, err := access.ParseResource(c.Catalog.Scope)
-	if c.Catalog.Scope == "" {
-		scope, err = access.Project(platform.Project)
-	}
-	if err != nil {
-		return nil, err
-	}
-	policies := resourcemanager.New(resourcemanager.Config{
-		HTTP:           platform.Client,
-		Endpoint:       platform.Endpoint("cloudresourcemanager"),
-		ServiceAccount: platform.ServiceAccount,
-		Now:            now,
-		Random:         mathrand.Float64,
-		Sleep:          k.sleep,
-	})
-	catalog, err := assetinventory.New(ctx, assetinventory.Config{
-		Platform:       platform,
-		Scope:          scope,
-		Policies:       policies,
-		Directory:      groups,
-		SearchProjects: policies.SearchProjects,
-		ProjectsQuery:  c.Catalog.ProjectsQuery,
-		Now:            now,
-	})
+	look, err := newLookUps(ctx, c, platform, k)
 	if err != nil {
 		return nil, err
 	}
@@ -226,8 +205,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		return nil, err
 	}
 	requests := broker.New(broker.Config{
-		Catalog: catalog,
-		Granter: resourcemanager.NewGranter(policies, catalog),
+		Catalog: look.catalog,
+		Granter: resourcemanager.NewGranter(look.policies, look.catalog),
 		Store: token.NewStore(token.Config{
 			ServiceAccount: platform.ServiceAccount,
 			Signer:         signer,
@@ -237,7 +216,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}),
 		Journal:   log,
 		Notifier:  notifier,
-		Directory: groups,
+		Directory: look.groups,
 		Admins:    c.Requests.Admins,
 		Policy: policy.Instance{
 			JustificationHint: c.Requests.JustificationHint,
@@ -281,9 +260,49 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	logger.Info("started", "event", "runtime.startup", "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
-		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(scope), "identity", "iap",
+		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(look.scope), "identity", "iap",
 		"channels", notifier.String(), "ledger", false)
 	return journal.Trace(handler), nil
+}
+
+// lookUps is how it is found out what people may do.
+type lookUps struct {
+	scope    access.Resource
+	policies *resourcemanager.Client
+	groups   *directory.Directory
+	catalog  *assetinventory.Catalog
+}
+
+func newLookUps(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (l lookUps, err error) {
+	l.groups, err = directory.New(ctx, platform, c.Catalog.CustomerID)
+	if err != nil {
+		return lookUps{}, err
+	}
+	l.scope, err = access.ParseResource(c.Catalog.Scope)
+	if c.Catalog.Scope == "" {
+		l.scope, err = access.Project(platform.Project)
+	}
+	if err != nil {
+		return lookUps{}, err
+	}
+	l.policies = resourcemanager.New(resourcemanager.Config{
+		HTTP:           platform.Client,
+		Endpoint:       platform.Endpoint("cloudresourcemanager"),
+		ServiceAccount: platform.ServiceAccount,
+		Now:            k.now,
+		Random:         mathrand.Float64,
+		Sleep:          k.sleep,
+	})
+	l.catalog, err = assetinventory.New(ctx, assetinventory.Config{
+		Platform:       platform,
+		Scope:          l.scope,
+		Policies:       l.policies,
+		Directory:      l.groups,
+		SearchProjects: l.policies.SearchProjects,
+		ProjectsQuery:  c.Catalog.ProjectsQuery,
+		Now:            k.now,
+	})
+	return l, err
 }
 
 func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots *x509.CertPool, now func() time.Time) (*mail.Mailer, error) {
@@ -331,25 +350,35 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 // service stands behind.
 func newVerifier(c *config.Config, platform *gcp.Platform, now func() time.Time) (*identity.Verifier, error) {
 	vc := identity.Config{
-		Profile:   identity.IAP,
-		Keys:      jose.NewKeySet(platform.IAPKeys, now),
-		Audiences: c.Identity.Audiences,
-		Now:       now,
+		Profile: identity.IAP,
+		Keys:    jose.NewKeySet(platform.IAPKeys, now),
+		Now:     now,
 	}
-	switch {
-	case !c.Identity.VerifyAudience:
+	if c.Identity.VerifyAudience {
+		var err error
+		if vc.Audiences, err = audiences(c, platform); err != nil {
+			return nil, err
+		}
+	} else {
 		vc.AnyAudienceOf = platform.ProjectNumber
-	case len(vc.Audiences) > 0:
+	}
+	return identity.New(vc)
+}
+
+// audiences are what an assertion may be for: what the operator says, or what
+// follows from the platform.
+func audiences(c *config.Config, platform *gcp.Platform) ([]string, error) {
+	switch {
+	case len(c.Identity.Audiences) > 0:
+		return c.Identity.Audiences, nil
 	case platform.ProjectNumber == "":
 		return nil, errors.New("set IAP_AUDIENCE: the project number, from which it would be derived, is not known here")
 	case c.Identity.BackendServiceID != "":
-		vc.Audiences = []string{identity.BackendServiceAudience(platform.ProjectNumber, c.Identity.BackendServiceID)}
+		return []string{identity.BackendServiceAudience(platform.ProjectNumber, c.Identity.BackendServiceID)}, nil
 	case c.Platform == config.AppEngine:
-		vc.Audiences = []string{identity.AppEngineAudience(platform.ProjectNumber, platform.Project)}
+		return []string{identity.AppEngineAudience(platform.ProjectNumber, platform.Project)}, nil
 	case c.Platform == config.CloudRun && platform.Region != "":
-		vc.Audiences = []string{identity.CloudRunAudience(platform.ProjectNumber, platform.Region, c.Service)}
-	default:
-		return nil, errors.New("set IAP_AUDIENCE: it cannot be derived on this platform")
+		return []string{identity.CloudRunAudience(platform.ProjectNumber, platform.Region, c.Service)}, nil
 	}
-	return identity.New(vc)
+	return nil, errors.New("set IAP_AUDIENCE: it cannot be derived on this platform")
 }

@@ -17,14 +17,14 @@ func TestTopicsAndReviewers(t *testing.T) {
 		where    = ` && resource.name.startsWith("projects/_/topics/orders")`
 	)
 	s.add(resource,
-		eligible(role, "has({}.externalApprovalConstraint.dba)", "alice", "frank"),
-		eligible(role, "has({}.multiPartyApprovalConstraint.net)", "alice"),
-		eligible(role, "has({}.reviewerPrivilege.dba)", "carol"),
-		eligible(role, "has({}.reviewerPrivilege.security)", "dan.o'brien"),
-		eligible(role, "has({}.reviewerPrivilege)", "erin"),
-		eligible(role, "has({}.multiPartyApprovalConstraint.net)", "bob"),
-		eligible(role, "has({}.reviewerPrivilege.dba)"+where, "bob"),
-		eligible("roles/browser", "has({}.reviewerPrivilege)", "bob"))
+		eligibleBinding(role, "has({}.externalApprovalConstraint.dba)", "alice", "frank"),
+		eligibleBinding(role, "has({}.multiPartyApprovalConstraint.net)", "alice"),
+		eligibleBinding(role, "has({}.reviewerPrivilege.dba)", "carol"),
+		eligibleBinding(role, "has({}.reviewerPrivilege.security)", "dan.o'brien"),
+		eligibleBinding(role, "has({}.reviewerPrivilege)", "erin"),
+		eligibleBinding(role, "has({}.multiPartyApprovalConstraint.net)", "bob"),
+		eligibleBinding(role, "has({}.reviewerPrivilege.dba)"+where, "bob"),
+		eligibleBinding("roles/browser", "has({}.reviewerPrivilege)", "bob"))
 	peers := func(person string) string {
 		var all []string
 		for _, p := range s.api(person, "/api/projects/"+project+"/peers?id="+id, nil).want(t, 200).Peers {
@@ -91,7 +91,7 @@ func TestMoreReviewersForAPendingRequest(t *testing.T) {
 		resource = "projects/" + project
 		id       = project + ":roles/browser"
 	)
-	s.add(resource, eligible("roles/browser", "has({}.multiPartyApprovalConstraint)", "alice", "bob", "carol", "erin"))
+	s.add(resource, eligibleBinding("roles/browser", "has({}.multiPartyApprovalConstraint)", "alice", "bob", "carol", "erin"))
 	// Everybody who can be asked is chosen beforehand, up to the maximum.
 	form := s.send("alice", "GET", "/access/"+resource+"?entitlement="+id, "").want(t, 200).text
 	if n := strings.Count(form, `@example.com" checked>`); n != 3 {

@@ -94,6 +94,9 @@ type Entitlement struct {
 	Requests, Reviews []Approval
 	// Sources are the nodes whose policies carry the eligibility.
 	Sources []Resource
+	// Ways are the bindings behind it, one for each node and member, in the order of
+	// the policies. A provider that does not know the member leaves them out.
+	Ways []Way
 	// Unconfirmed: no policy that carries it could be read live; it is known from
 	// the provider's inventory alone, which may be minutes old.
 	Unconfirmed bool
@@ -140,6 +143,13 @@ func orPlain(ways []Approval) []Approval {
 		return []Approval{{}}
 	}
 	return ways
+}
+
+// Way is how an eligibility comes to a principal: the node whose policy says so,
+// and the member there that means them, such as group:ADDRESS.
+type Way struct {
+	Node   Resource
+	Member string
 }
 
 // MayRequest is whether the principal may activate it at all, alone or with peers.

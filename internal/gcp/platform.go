@@ -166,6 +166,16 @@ func (p *Platform) ClientOptions(service string, c *http.Client) []option.Client
 	return []option.ClientOption{option.WithHTTPClient(c), option.WithEndpoint(p.Endpoint(service))}
 }
 
+// Impersonating is a client whose token has one scope that those of the other
+// clients lack. The token is fetched when it is first needed.
+func (p *Platform) Impersonating(scope string) *http.Client {
+	return &http.Client{
+		Transport:     &oauth2.Transport{Source: p.impersonate(scope), Base: p.public.Transport},
+		Timeout:       p.public.Timeout,
+		CheckRedirect: p.public.CheckRedirect,
+	}
+}
+
 // checkEndpoint refuses every override that is not loopback: tokens go there.
 func checkEndpoint(text string) (string, error) {
 	if text == "" {

@@ -34,11 +34,11 @@ func (m *Mailer) deliver(ctx context.Context, l letter) (refused map[string]erro
 			return nil, fault(ctx, atPassword, err)
 		}
 	}
-	s, err := m.open(ctx, password)
+	s, err := m.open(ctx, password, unheard)
 	var rejection *loginRefused
 	if errors.As(err, &rejection) {
 		if another, ok := m.password.refused(ctx, password); ok {
-			s, err = m.open(ctx, another)
+			s, err = m.open(ctx, another, unheard)
 		}
 	}
 	if err != nil {
@@ -59,18 +59,24 @@ type session struct {
 	stop        func() bool
 }
 
-// open connects, makes sure of the server and logs in.
-func (m *Mailer) open(ctx context.Context, password string) (*session, error) {
+// open connects, makes sure of the server and logs in. passed is told of each step.
+func (m *Mailer) open(ctx context.Context, password string, passed func(string)) (*session, error) {
 	s := &session{ctx: ctx, read: m.c.ReadTimeout, write: m.c.WriteTimeout}
 	if err := s.connect(m.c); err != nil {
 		return nil, err
 	}
+	passed("connected")
 	err := s.greet(m.c)
 	if err == nil {
 		err = s.encrypt(m.c)
 	}
+	if err == nil {
+		passed(s.protection())
+	}
 	if err == nil && m.c.Username != "" {
-		err = s.logIn(m.c, password)
+		if err = s.logIn(m.c, password); err == nil {
+			passed("logged in")
+		}
 	}
 	if err != nil {
 		s.close()
@@ -78,6 +84,9 @@ func (m *Mailer) open(ctx context.Context, password string) (*session, error) {
 	}
 	return s, nil
 }
+
+// unheard is for who does not want to know the steps.
+func unheard(string) {}
 
 func (s *session) connect(c Config) error {
 	dialer := net.Dialer{Timeout: c.ConnectTimeout}

@@ -19,7 +19,7 @@ import (
 )
 
 // open are the routes that need no identity.
-var open = map[string]bool{"/health/alive": true, "/health/ready": true, "/assets/{name}": true}
+var open = map[string]bool{"/health/alive": true, "/health/ready": true, "/assets/{name}": true, "/_ah/start": true, "/_ah/warmup": true}
 
 // routes calls visit for every route, with an address that leads there.
 func routes(t *testing.T, h http.Handler, visit func(method, route, path string)) {

@@ -124,6 +124,11 @@ func (s *server) routes() *chi.Mux {
 	r.Get("/health/alive", s.alive)
 	r.Get("/health/ready", s.readyz)
 	r.Get("/assets/{name}", s.asset)
+	// App Engine asks these of every new instance, with nobody signed in
+	// (https://cloud.google.com/appengine/docs/standard/configuring-warmup-requests).
+	// By the time that they are routed everything has been built.
+	r.Get("/_ah/start", s.alive)
+	r.Get("/_ah/warmup", s.alive)
 
 	// Pages.
 	r.Group(func(r chi.Router) {

@@ -96,7 +96,8 @@ func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitleme
 	at := map[access.EntitlementID]int{}
 	var held []access.Entitlement
 	for _, row := range t.rows {
-		if !slices.ContainsFunc(row.members, func(m string) bool { return mine[fold(m)] }) {
+		ways := row.ways(mine)
+		if len(ways) == 0 {
 			continue
 		}
 		i, seen := at[row.id]
@@ -117,6 +118,11 @@ func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitleme
 		held[i].Unconfirmed = held[i].Unconfirmed && row.unconfirmed
 		if !slices.Contains(held[i].Sources, row.node) {
 			held[i].Sources = append(held[i].Sources, row.node)
+		}
+		for _, w := range ways {
+			if !slices.Contains(held[i].Ways, w) {
+				held[i].Ways = append(held[i].Ways, w)
+			}
 		}
 	}
 	slices.SortFunc(held, func(a, b access.Entitlement) int { return access.CompareEntitlementIDs(a.ID, b.ID) })
@@ -169,6 +175,30 @@ func (r row) reviewedFor(requesters []access.Entitlement) bool {
 	way, _ := r.reviews()
 	reviewer := access.Entitlement{ID: r.id, MayReview: true, Reviews: []access.Approval{way}}
 	return slices.ContainsFunc(requesters, reviewer.MayReviewFor)
+}
+
+// ways are the members of the row that are among mine.
+func (r row) ways(mine map[string]bool) []access.Way {
+	var ways []access.Way
+	for _, m := range r.members {
+		if m = fold(m); mine[m] {
+			ways = append(ways, access.Way{Node: r.node, Member: m})
+		}
+	}
+	return ways
+}
+
+// Members are all members that the table makes eligible, such as user:ADDRESS and
+// group:ADDRESS, sorted, once each.
+func (t *Table) Members() []string {
+	var members []string
+	for _, row := range t.rows {
+		for _, m := range row.members {
+			members = append(members, fold(m))
+		}
+	}
+	slices.Sort(members)
+	return slices.Compact(members)
 }
 
 // ReviewerGroups are the groups whose members may review one of the ids, sorted.

@@ -180,6 +180,20 @@ func TestHeldBothWaysIsOneEntitlement(t *testing.T) {
 		!slices.Equal(held[0].Sources, []access.Resource{shop, folder}) {
 		t.Errorf("holds %+v", held)
 	}
+	ways := []access.Way{{Node: shop, Member: "user:ana@example.com"}, {Node: shop, Member: "group:ops@example.com"}, {Node: folder, Member: "group:ops@example.com"}}
+	if !slices.Equal(held[0].Ways, ways) {
+		t.Errorf("through %v, want %v", held[0].Ways, ways)
+	}
+}
+
+func TestMembersAreThoseOfEligibleBindings(t *testing.T) {
+	table := read(t,
+		binding("roles/a", self, "user:ANA@example.com", "group:ops@example.com"),
+		binding("roles/b", peers, "user:ana@example.com", "domain:example.com"),
+		binding("roles/c", `resource.type == "x"`, "user:ben@example.com"))
+	if got, want := table.Members(), []string{"domain:example.com", "group:ops@example.com", "user:ana@example.com"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 func TestResourceConditionsAreDifferentEntitlements(t *testing.T) {

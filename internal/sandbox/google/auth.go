@@ -19,16 +19,18 @@ const (
 	ScopeGroupsReadOnly        = "https://www.googleapis.com/auth/admin.directory.group.readonly"
 	ScopeMembers               = "https://www.googleapis.com/auth/admin.directory.group.member"
 	ScopeMembersReadOnly       = "https://www.googleapis.com/auth/admin.directory.group.member.readonly"
+	ScopeGroupSettings         = "https://www.googleapis.com/auth/apps.groups.settings"
 )
 
 // Scopes that a method accepts, by what it does.
 var (
-	scopesWrite   = []string{ScopeCloudPlatform}
-	scopesRead    = []string{ScopeCloudPlatform, ScopeCloudPlatformReadOnly}
-	scopesIAM     = []string{ScopeCloudPlatform, ScopeIAM}
-	scopesPubSub  = []string{ScopeCloudPlatform, ScopePubSub}
-	scopesGroups  = []string{ScopeGroups, ScopeGroupsReadOnly}
-	scopesMembers = []string{ScopeGroups, ScopeGroupsReadOnly, ScopeMembers, ScopeMembersReadOnly}
+	scopesWrite    = []string{ScopeCloudPlatform}
+	scopesRead     = []string{ScopeCloudPlatform, ScopeCloudPlatformReadOnly}
+	scopesIAM      = []string{ScopeCloudPlatform, ScopeIAM}
+	scopesPubSub   = []string{ScopeCloudPlatform, ScopePubSub}
+	scopesGroups   = []string{ScopeGroups, ScopeGroupsReadOnly}
+	scopesSettings = []string{ScopeGroupSettings}
+	scopesMembers  = []string{ScopeGroups, ScopeGroupsReadOnly, ScopeMembers, ScopeMembersReadOnly}
 )
 
 // tokenLife is how long an access token lives.

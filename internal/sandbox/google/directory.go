@@ -16,6 +16,7 @@ var directoryRoutes = []route{
 	{method: "GET", template: "/admin/directory/v1/groups/{group}/members", scopes: scopesMembers, serve: directory((*Cloud).listMembers)},
 	{method: "GET", template: "/admin/directory/v1/groups/{group}/hasMember/{member}", scopes: scopesMembers, serve: directory((*Cloud).hasMember)},
 	{method: "GET", template: "/admin/directory/v1/groups/{group}", scopes: scopesGroups, serve: directory((*Cloud).getGroup)},
+	{method: "GET", template: "/groups/v1/groups/{group}", scopes: scopesSettings, serve: (*Cloud).getGroupSettings},
 }
 
 // directory lets in only those with the Workspace role Groups Reader; IAM roles do
@@ -148,4 +149,25 @@ func (c *Cloud) hasMember(k *call) (any, error) {
 	}
 	member := c.principals("user:" + k.vars["member"])["group:"+strings.ToLower(g.Email)]
 	return map[string]any{"isMember": member}, nil
+}
+
+// getGroupSettings is a part of the Groups Settings API, whose values are texts
+// (https://developers.google.com/admin-sdk/groups-settings/v1/reference/groups).
+func (c *Cloud) getGroupSettings(k *call) (any, error) {
+	if !slices.Contains(c.organization.GroupsEditors, k.caller.email()) {
+		return nil, unauthorizedGroup()
+	}
+	g, err := c.ownGroup(k)
+	if err != nil {
+		return nil, err
+	}
+	if k.URL.Query().Get("alt") != "json" {
+		return nil, invalid("only alt=json is here; Google answers Atom without it")
+	}
+	join := g.WhoCanJoin
+	if join == "" {
+		join = "INVITED_CAN_JOIN"
+	}
+	return map[string]any{"kind": "groupsSettings#groups", "email": g.Email, "name": g.Name, "whoCanJoin": join,
+		"allowExternalMembers": fmt.Sprint(g.AllowExternalMembers)}, nil
 }

@@ -35,6 +35,16 @@ type Organization struct {
 	// Topics are Pub/Sub topics of the service's project to which the service
 	// account may publish.
 	Topics []string
+	// AccountKeys are the ids of the service account's user-managed keys.
+	AccountKeys []string
+	// RunServices are Cloud Run services, AppVersions are versions of an App Engine
+	// application, both of the service's project.
+	RunServices []RunService
+	AppVersions []AppVersion
+	// AppDomains are the domains that are mapped to the App Engine application.
+	AppDomains []string
+	// GroupsEditors are the accounts that may read the settings of groups.
+	GroupsEditors []string
 }
 
 // Folder is a folder; Parent is folders/NUMBER or organizations/NUMBER.
@@ -71,6 +81,10 @@ type Group struct {
 	Members     []string
 	// External is a group of another customer, which the Directory API hides.
 	External bool
+	// WhoCanJoin and AllowExternalMembers are settings of the group; empty is
+	// INVITED_CAN_JOIN.
+	WhoCanJoin           string
+	AllowExternalMembers bool
 }
 
 // node is a resource that has an allow policy.

@@ -1,10 +1,12 @@
 package google_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	crm "google.golang.org/api/cloudresourcemanager/v3"
 
@@ -288,6 +290,38 @@ func TestBrokenConditionThatStandsDoesNotHinderWrites(t *testing.T) {
 	p.Bindings = append(p.Bindings, &crm.Binding{Role: "roles/logging.viewer", Members: []string{"user:frank@example.com"}})
 	if _, err := s.Projects.SetIamPolicy(payments, &crm.SetIamPolicyRequest{Policy: p}).Do(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestEtagInEitherAlphabet: gcloud sends back what it read in the alphabet for URLs.
+func TestEtagInEitherAlphabet(t *testing.T) {
+	f := newFixture(t)
+	seen := 0
+	for i := 0; seen < 2 && i < 5000; i++ {
+		f.offset.Add(int64(time.Millisecond))
+		if err := f.SetPolicy(orders, google.Policy{Bindings: []google.Binding{{Role: "roles/viewer", Members: []string{"user:alice@example.com"}}}}); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := f.Policy(orders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p google.Policy
+		if err := json.Unmarshal(raw, &p); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.ContainsAny(p.Etag, "+/") {
+			continue
+		}
+		seen++
+		sent := strings.NewReplacer("+", "-", "/", "_").Replace(p.Etag)
+		status, text := f.do("POST", "/v3/"+orders+":setIamPolicy", `{"policy":{"version":3,"etag":"`+sent+`"}}`, "Authorization", "Bearer "+f.metadataToken())
+		if status != 200 {
+			t.Errorf("%s: %d %s", sent, status, text)
+		}
+	}
+	if seen < 2 {
+		t.Error("no etag has such a character")
 	}
 }
 

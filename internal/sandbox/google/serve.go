@@ -50,7 +50,7 @@ func routes() []route {
 	var all []route
 	for _, api := range [][]route{
 		metadataRoutes, iapRoutes, credentialRoutes, secretRoutes, topicRoutes, assetRoutes,
-		directoryRoutes, roleRoutes, resourceRoutes,
+		directoryRoutes, roleRoutes, resourceRoutes, accountRoutes, deploymentRoutes,
 	} {
 		for _, r := range api {
 			r.pattern = compile(r.template)

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/config"
+	"jitaccess/internal/doctor"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/iamcredentials"
+	"jitaccess/internal/gcp/secretmanager"
+)
+
+// runDoctor looks whether a deployment has what it needs. It exits with 1 if
+// anything is broken; warnings do not count.
+func runDoctor(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	service := serviceFlag(flags)
+	address := flags.String("send-test-mail", "", "send a mail to this address, and report each step")
+	if !parsed(flags, args, stderr) {
+		return exitUsage
+	}
+	var to access.Principal
+	if *address != "" {
+		var err error
+		if to, err = access.ParsePrincipal(*address); err != nil {
+			fmt.Fprintf(stderr, "jitaccess: --send-test-mail: %v\n", err)
+			return exitUsage
+		}
+	}
+	return examine(ctx, asService(env, *service), to, nil, stdout)
+}
+
+// examine reports to out. roots are whom the mail server's certificate may come
+// from; nil is the system's.
+func examine(ctx context.Context, env func(string) string, to access.Principal, roots *x509.CertPool, out io.Writer) int {
+	code := exitOK
+	report := func(f doctor.Finding) {
+		if f.Status == doctor.Broken {
+			code = exitFailure
+		}
+		fmt.Fprintln(out, f)
+	}
+	broken := func(check string, err error, remedy string) int {
+		report(doctor.Finding{Status: doctor.Broken, Check: check, Text: err.Error(), Remedy: remedy})
+		return code
+	}
+	c, err := config.Read(env)
+	if err != nil {
+		for fault := range strings.Lines(err.Error()) {
+			report(doctor.Finding{Status: doctor.Broken, Check: "settings", Text: strings.TrimSuffix(fault, "\n")})
+		}
+		return code
+	}
+	c.Warnings = append(c.Warnings, config.Unknown(os.Environ())...)
+	platform, err := locate(ctx, c)
+	if err != nil {
+		return broken("identity", err, "run this where the service runs, or with the credentials that this makes: "+
+			"gcloud auth application-default login --impersonate-service-account SERVICE_ACCOUNT")
+	}
+	look, err := newLookUps(ctx, c, platform, wallClock)
+	if err != nil {
+		return broken("settings", err, "")
+	}
+	signer, err := iamcredentials.New(ctx, platform)
+	if err != nil {
+		return broken("signing", err, "")
+	}
+	secrets, err := secretmanager.New(ctx, platform)
+	if err != nil {
+		return broken("secret", err, "")
+	}
+	mailer, err := newMailer(ctx, c.Mail, platform, roots, time.Now)
+	if err != nil {
+		return broken("mail", err, "")
+	}
+	dc := doctor.Config{
+		Settings: c, Platform: platform, Scope: look.scope,
+		Policies: look.policies, Catalog: look.catalog, Signer: signer, Secrets: secrets, Mailer: mailer,
+		SendTo: to, Now: time.Now,
+	}
+	dc.Audiences, dc.AudienceFault = audiences(c, platform)
+	doctor.Run(ctx, dc, report)
+	return code
+}
+
+// locate connects once. Where there is no metadata server, on the machine of an
+// operator, application default credentials of the service account do.
+func locate(ctx context.Context, c *config.Config) (*gcp.Platform, error) {
+	options := googleOptions(c, wallClock)
+	options.Hosted = false
+	platform, err := gcp.Connect(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	service := ""
+	if c.Platform == config.CloudRun {
+		service = c.Service
+	}
+	doctor.Locate(ctx, platform, service)
+	return platform, nil
+}
+
+// serviceFlag names the Cloud Run service whose settings these are. In a job Cloud
+// Run itself says nothing of it, and does not let K_SERVICE be set.
+func serviceFlag(flags *flag.FlagSet) *string {
+	return flags.String("service", "", "the Cloud Run service whose settings these are, when run in a job or elsewhere")
+}
+
+func asService(env func(string) string, service string) func(string) string {
+	return func(name string) string {
+		if name == "K_SERVICE" && service != "" {
+			return service
+		}
+		return env(name)
+	}
+}
+
+// parsed reads a command line that has flags only.
+func parsed(flags *flag.FlagSet, args []string, stderr io.Writer) bool {
+	if flags.Parse(args) != nil {
+		return false
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "jitaccess: %s takes no argument %q\n", flags.Name(), flags.Arg(0))
+		return false
+	}
+	return true
+}

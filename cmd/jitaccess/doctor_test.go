@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"strings"
+	"testing"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/sandbox"
+)
+
+// besides are the sandbox's, and its environment with changes.
+func besides(t *testing.T, change map[string]string) (*sandbox.Sandbox, func(string) string) {
+	t.Helper()
+	s, err := sandbox.Start(context.Background(), sandbox.Options{Address: "localhost:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	environment := s.Environment()
+	maps.Copy(environment, change)
+	t.Setenv("GCE_METADATA_HOST", environment["GCE_METADATA_HOST"])
+	return s, func(name string) string { return environment[name] }
+}
+
+// TestDoctor is the command with the service's own wiring; package doctor has a
+// test for each of its checks.
+func TestDoctor(t *testing.T) {
+	away := map[string]string{"PUBLIC_URL": "http://127.0.0.1:1"}
+	with := func(more map[string]string) map[string]string {
+		m := maps.Clone(away)
+		maps.Copy(m, more)
+		return m
+	}
+	for _, test := range []struct {
+		name   string
+		change map[string]string
+		revoke string
+		code   int
+		says   []string
+	}{
+		{"warnings do not fail", away, "", exitOK, []string{"ok       signing: ", "warning  public address: ", "warning  eligibility: a binding of roles/pubsub.editor", "ok       mail: localhost:"}},
+		{"what is broken does", away, "resourcemanager.projects.setIamPolicy", exitFailure, []string{"broken   grants: ", "run: gcloud organizations add-iam-policy-binding"}},
+		{"a Cloud Run job names its service", with(map[string]string{"K_SERVICE": ""}), "", exitOK, []string{"/projects/264853019977/locations/europe-west1/services/jitaccess"}},
+
+		// The three exceptions of an upgrade from JIT Access 1.x.
+		{"a domain of one's own", map[string]string{"PUBLIC_URL": "", "IAP_BACKEND_SERVICE_ID": "77"}, "", exitFailure, []string{"broken   public address: PUBLIC_URL is not set"}},
+		{"a pattern that RE2 cannot read", with(map[string]string{"JUSTIFICATION_PATTERN": "(?<!x)BUG-\\d++"}), "", exitFailure, []string{"broken   settings: JUSTIFICATION_PATTERN is "}},
+		{"clear-text mail", with(map[string]string{"SMTP_HOST": "mail.example.com", "SMTP_ENABLE_STARTTLS": "false"}), "", exitFailure, []string{"broken   settings: SMTP_ENABLE_STARTTLS is "}},
+
+		{"several faults, a line each", with(map[string]string{"SMTP_PORT": "25x", "RESOURCE_SCOPE": "everything"}), "", exitFailure, []string{"broken   settings: SMTP_PORT is ", "broken   settings: RESOURCE_SCOPE is "}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, env := besides(t, test.change)
+			if test.revoke != "" {
+				s.Cloud().Faults().RevokePermission(test.revoke)
+			}
+			var out bytes.Buffer
+			if code := examine(context.Background(), asService(env, "jitaccess"), "", s.MailRoots(), &out); code != test.code {
+				t.Errorf("exit status %d, want %d", code, test.code)
+			}
+			for _, text := range test.says {
+				if !strings.Contains(out.String(), text) {
+					t.Errorf("does not say %q:\n%s", text, out.String())
+				}
+			}
+		})
+	}
+}
+
+func TestDoctorSendsATestMail(t *testing.T) {
+	s, env := besides(t, map[string]string{"PUBLIC_URL": "http://127.0.0.1:1"})
+	var out bytes.Buffer
+	if code := examine(context.Background(), env, access.Principal("alice@example.com"), s.MailRoots(), &out); code != exitOK {
+		t.Errorf("exit status %d:\n%s", code, out.String())
+	}
+	for _, step := range []string{"connected", "TLS 1.3 with a certificate for this host", "logged in", "accepted a mail to alice@example.com"} {
+		if !strings.Contains(out.String(), step) {
+			t.Errorf("does not report %q:\n%s", step, out.String())
+		}
+	}
+	inbox := s.Mailbox().Inbox("alice@example.com")
+	if len(inbox) != 1 || !bytes.Contains(inbox[0].Raw, []byte("Subject: Test mail")) {
+		t.Errorf("%d mails arrived", len(inbox))
+	}
+}
+
+func TestDoctorWithoutMetadataServer(t *testing.T) {
+	t.Setenv("GCE_METADATA_HOST", "127.0.0.1:1")
+	env := map[string]string{"K_SERVICE": "jitaccess", "RESOURCE_CATALOG": "AssetInventory", "RESOURCE_CUSTOMER_ID": "C1", "GCE_METADATA_HOST": "127.0.0.1:1"}
+	var out bytes.Buffer
+	if code := examine(context.Background(), func(name string) string { return env[name] }, "", nil, &out); code != exitFailure {
+		t.Errorf("exit status %d", code)
+	}
+	if !strings.HasPrefix(out.String(), "broken   identity: ") || !strings.Contains(out.String(), "--impersonate-service-account") {
+		t.Errorf("says\n%s", out.String())
+	}
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/config"
+)
+
+// runEligible prints what people may activate, and why. It exits with 1 if some of
+// it could not be looked up; the rest is printed all the same.
+func runEligible(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("eligible", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	service := serviceFlag(flags)
+	person := flags.String("person", "", "the address of a person; everybody when left out")
+	project := flags.String("project", "", "the id of a project; all that people may choose from when left out")
+	format := flags.String("format", "json", "json, as JIT Access 1.x answers, or csv")
+	if !parsed(flags, args, stderr) {
+		return exitUsage
+	}
+	e := eligible{now: time.Now, sleep: sleep, stderr: stderr}
+	var err error
+	if *person != "" {
+		e.person, err = access.ParsePrincipal(*person)
+	}
+	if *project != "" && err == nil {
+		e.project, err = access.Project(*project)
+	}
+	switch *format {
+	case "json":
+		e.out = newRolesJSON(stdout)
+	case "csv":
+		e.out = newRolesCSV(stdout)
+	default:
+		err = fmt.Errorf("the format %q is neither json nor csv", *format)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
+		return exitUsage
+	}
+	c, err := config.Read(asService(env, *service))
+	if err != nil {
+		fmt.Fprintf(stderr, "jitaccess: the configuration is wrong\n%v\n", err)
+		return exitUsage
+	}
+	platform, err := locate(ctx, c)
+	if err == nil {
+		var look lookUps
+		if look, err = newLookUps(ctx, c, platform, wallClock); err == nil {
+			e.catalog = look.catalog
+			err = e.run(ctx)
+		}
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// eligibleCatalog is the one that the service uses.
+type eligibleCatalog interface {
+	Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, error)
+	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
+	Everybody(ctx context.Context, resource access.Resource) (access.Standing, error)
+}
+
+// eligible is one listing. The zero person is everybody, the zero project is all.
+type eligible struct {
+	catalog eligibleCatalog
+	person  access.Principal
+	project access.Resource
+	out     rolesWriter
+	stderr  io.Writer
+	now     func() time.Time
+	sleep   func(context.Context, time.Duration) error
+}
+
+func (e *eligible) run(ctx context.Context) error {
+	projects := []access.ResourceInfo{{Resource: e.project}}
+	if e.project == "" {
+		var err error
+		if projects, err = e.catalog.Resources(ctx, e.person); err != nil {
+			return err
+		}
+	}
+	failed := 0
+	for _, p := range projects {
+		s, err := e.standing(ctx, p.Resource)
+		switch {
+		case err != nil && e.project == "" && access.AsError(err).Code == access.CodeUnknownResource:
+			// The search also finds what lies outside the scope.
+			fmt.Fprintf(e.stderr, "%s is left out: %v\n", p.Resource, err)
+			continue
+		case err != nil:
+			failed++
+			fmt.Fprintf(e.stderr, "%s cannot be looked up: %v\n", p.Resource, err)
+			continue
+		}
+		for _, w := range s.Warnings {
+			fmt.Fprintf(e.stderr, "%s: %v\n", p.Resource, w)
+		}
+		for _, person := range slices.Sorted(maps.Keys(s.Holdings)) {
+			roles := rolesOf(s, person, e.now())
+			if len(roles.Entitlements) == 0 && (e.project == "" || e.person == "") {
+				continue
+			}
+			if err := e.out.write(roles); err != nil {
+				return err
+			}
+		}
+	}
+	if err := e.out.flush(); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d projects could not be looked up", failed, len(projects))
+	}
+	return nil
+}
+
+// Asset Inventory allows 100 look-ups a minute, which a listing of everything uses
+// up; it then waits, a few minutes in all, instead of leaving things out.
+const (
+	quotaWait     = 20 * time.Second
+	quotaAttempts = 12
+)
+
+func (e *eligible) standing(ctx context.Context, on access.Resource) (s access.Standing, err error) {
+	for range quotaAttempts {
+		if e.person != "" {
+			s, err = e.catalog.Standing(ctx, access.StandingQuery{Resource: on, Principals: []access.Principal{e.person}})
+		} else {
+			s, err = e.catalog.Everybody(ctx, on)
+		}
+		if err == nil || access.AsError(err).Code != access.CodeQuota || e.sleep(ctx, quotaWait) != nil {
+			return s, err
+		}
+	}
+	return s, err
+}
+
+// personRoles is the answer of JIT Access 1.x to GET /api/projects/{project}/roles,
+// with whose it is and, for each role, why.
+type personRoles struct {
+	Person       access.Principal `json:"person"`
+	Project      string           `json:"project"`
+	Warnings     []string         `json:"warnings"`
+	Entitlements []personRole     `json:"entitlements"`
+}
+
+type personRole struct {
+	ID                string  `json:"id"`
+	Name              string  `json:"name"`
+	ResourceCondition *string `json:"resourceCondition"`
+	ActivationType    string  `json:"activationType"`
+	Status            string  `json:"status"`
+	// ValidUntil is in seconds since 1970.
+	ValidUntil *int64    `json:"validUntil"`
+	Through    []through `json:"through"`
+}
+
+// through is a binding: where it stands, and which member of it means the person.
+type through struct {
+	Node   string `json:"node"`
+	Member string `json:"member"`
+}
+
+func rolesOf(s access.Standing, p access.Principal, now time.Time) personRoles {
+	r := personRoles{Person: p, Project: s.Resource.Name(), Warnings: []string{}, Entitlements: []personRole{}}
+	for _, w := range s.Warnings {
+		r.Warnings = append(r.Warnings, w.Error())
+	}
+	for _, held := range s.Holdings[p] {
+		if !held.MayRequest() {
+			continue
+		}
+		role := personRole{ID: held.ID.String(), Name: string(held.ID.Role), ActivationType: "MPA", Status: "INACTIVE", Through: []through{}}
+		if held.SelfApproval {
+			role.ActivationType = "JIT"
+		}
+		if held.ID.Condition != "" {
+			role.ResourceCondition = &held.ID.Condition
+		}
+		for _, a := range s.Activations {
+			if until := a.Window.End.Unix(); a.Principal == p && a.Entitlement == held.ID && a.Window.Contains(now) &&
+				(role.ValidUntil == nil || *role.ValidUntil < until) {
+				role.Status, role.ValidUntil = "ACTIVE", &until
+			}
+		}
+		for _, w := range held.Ways {
+			role.Through = append(role.Through, through{string(w.Node), w.Member})
+		}
+		r.Entitlements = append(r.Entitlements, role)
+	}
+	return r
+}
+
+// rolesWriter prints the roles of one person on one project after the other.
+type rolesWriter interface {
+	write(personRoles) error
+	flush() error
+}
+
+// rolesJSON writes one object a line.
+type rolesJSON struct{ encoder *json.Encoder }
+
+func newRolesJSON(w io.Writer) rolesJSON {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return rolesJSON{encoder}
+}
+
+func (w rolesJSON) write(r personRoles) error { return w.encoder.Encode(r) }
+
+func (w rolesJSON) flush() error { return nil }
+
+// rolesCSV writes one line for each binding through which a person has a role.
+type rolesCSV struct{ w *csv.Writer }
+
+func newRolesCSV(w io.Writer) rolesCSV {
+	c := csv.NewWriter(w)
+	c.Write([]string{"person", "project", "role", "resource condition", "activation", "status", "active until", "through node", "through member"})
+	return rolesCSV{c}
+}
+
+func (w rolesCSV) write(r personRoles) error {
+	for _, role := range r.Entitlements {
+		condition, until := "", ""
+		if role.ResourceCondition != nil {
+			condition = *role.ResourceCondition
+		}
+		if role.ValidUntil != nil {
+			until = time.Unix(*role.ValidUntil, 0).UTC().Format(time.RFC3339)
+		}
+		ways := role.Through
+		if len(ways) == 0 {
+			ways = []through{{}}
+		}
+		for _, way := range ways {
+			line := []string{string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member}
+			for i := range line {
+				line[i] = cell(line[i])
+			}
+			if err := w.w.Write(line); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w rolesCSV) flush() error { w.w.Flush(); return w.w.Error() }
+
+// cell keeps a spreadsheet from taking text for a formula: conditions and addresses
+// are other people's to write.
+func cell(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+func TestEligible(t *testing.T) {
+	_, env := besides(t, nil)
+	list := func(args ...string) (int, string, string) {
+		var out, faults bytes.Buffer
+		code := run(context.Background(), append([]string{"eligible"}, args...), env, &out, &faults)
+		return code, out.String(), faults.String()
+	}
+
+	code, out, _ := list("--person", "Alice@example.com", "--project", "shop-orders-prod")
+	var alice personRoles
+	if err := json.Unmarshal([]byte(out), &alice); err != nil || code != exitOK {
+		t.Fatalf("exit status %d, %v:\n%s", code, err, out)
+	}
+	why := map[string]string{}
+	for _, e := range alice.Entitlements {
+		for _, w := range e.Through {
+			why[e.Name] += e.ActivationType + " " + e.Status + " " + w.Node + " " + w.Member + ";"
+		}
+	}
+	for role, want := range map[string]string{
+		"roles/cloudsql.admin":           "JIT INACTIVE projects/shop-orders-prod user:alice@example.com;",
+		"roles/secretmanager.admin":      "MPA ACTIVE projects/shop-orders-prod group:sre@example.com;",
+		"roles/compute.instanceAdmin.v1": "MPA INACTIVE folders/731905264410 group:sre@example.com;",
+		"roles/logging.privateLogViewer": "JIT INACTIVE folders/731905264410 group:sre@example.com;",
+	} {
+		if why[role] != want {
+			t.Errorf("%s: %q, want %q", role, why[role], want)
+		}
+	}
+
+	// Everybody, from their groups: the same as one by one.
+	code, everybody, _ := list("--project", "shop-payments-prod")
+	if code != exitOK {
+		t.Errorf("exit status %d", code)
+	}
+	var people []string
+	for line := range strings.Lines(everybody) {
+		var r personRoles
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		people = append(people, string(r.Person))
+		_, alone, _ := list("--person", string(r.Person), "--project", "shop-payments-prod")
+		if alone != line {
+			t.Errorf("%s: among everybody\n%salone\n%s", r.Person, line, alone)
+		}
+	}
+	if want := "alice@example.com bob@example.com carol@example.com dan.o'brien@example.com erin@example.com"; strings.Join(people, " ") != want {
+		t.Errorf("eligible are %q, want %q", strings.Join(people, " "), want)
+	}
+
+	// Everything, for an access review.
+	code, table, _ := list("--format", "csv")
+	if code != exitOK || !strings.HasPrefix(table, "person,project,role,") {
+		t.Errorf("exit status %d:\n%s", code, table)
+	}
+	for _, line := range []string{
+		"bob@example.com,shop-payments-prod,roles/cloudsql.admin,,MPA,INACTIVE,,projects/shop-payments-prod,group:payments-leads@example.com\n",
+		"alice@example.com,example.com:intranet,roles/storage.admin,,MPA,INACTIVE,,projects/example.com:intranet,user:alice@example.com\n",
+		"erin@example.com,shop-build,roles/iam.securityReviewer,,JIT,INACTIVE,,organizations/482093157016,group:security@example.com\n",
+	} {
+		if !strings.Contains(table, line) {
+			t.Errorf("lacks %s", line)
+		}
+	}
+
+	for _, wrong := range [][]string{{"--person", "alice"}, {"--project", "../x"}, {"--format", "xml"}, {"extra"}, {"--nonsense"}} {
+		if code, _, said := list(wrong...); code != exitUsage || said == "" {
+			t.Errorf("%v: exit status %d, %q", wrong, code, said)
+		}
+	}
+	if code, _, said := list("--project", "no-such-project"); code != exitFailure || !strings.Contains(said, "projects/no-such-project") {
+		t.Errorf("an unknown project: exit status %d, %q", code, said)
+	}
+}
+
+// TestEligibleIsWhatTheServiceAnswers: without the reasons the listing is what the
+// API of JIT Access 1.x answers to that person, so that the two can be compared.
+func TestEligibleIsWhatTheServiceAnswers(t *testing.T) {
+	origin := startSandbox(t, nil)
+	environment := map[string]string{"GCE_METADATA_HOST": os.Getenv("GCE_METADATA_HOST"), "JITACCESS_GOOGLE_ENDPOINT": "http://" + os.Getenv("GCE_METADATA_HOST"),
+		"K_SERVICE": "jitaccess", "RESOURCE_CATALOG": "AssetInventory", "RESOURCE_SCOPE": "organizations/482093157016", "RESOURCE_CUSTOMER_ID": "C01sandbx"}
+	for _, person := range []string{"alice@example.com", "bob@example.com", "dan.o'brien@example.com", "frank@example.com"} {
+		for _, project := range []string{"shop-orders-prod", "shop-payments-prod", "example.com:intranet"} {
+			request, err := http.NewRequest("GET", origin+"/api/projects/"+project+"/roles", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("X-JITACCESS", "1")
+			request.AddCookie(&http.Cookie{Name: "sandbox_person", Value: person})
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if err != nil || response.StatusCode != http.StatusOK {
+				t.Fatalf("%s on %s: %s %v %s", person, project, response.Status, err, body)
+			}
+			var out bytes.Buffer
+			run(context.Background(), []string{"eligible", "--person", person, "--project", project}, func(name string) string { return environment[name] }, &out, io.Discard)
+			if served, listed := rolesIn(t, body), rolesIn(t, out.Bytes()); !reflect.DeepEqual(served, listed) {
+				t.Errorf("%s on %s: served\n%v\nlisted\n%v", person, project, served, listed)
+			}
+		}
+	}
+}
+
+// rolesIn are the entitlements of an answer without what 1.x does not have.
+func rolesIn(t *testing.T, body []byte) []any {
+	t.Helper()
+	var answer struct {
+		Entitlements []any `json:"entitlements"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	for _, e := range answer.Entitlements {
+		delete(e.(map[string]any), "through")
+	}
+	return answer.Entitlements
+}
+
+// catalogOf answers from functions.
+type catalogOf struct {
+	projects []access.ResourceInfo
+	standing func(on access.Resource) (access.Standing, error)
+}
+
+func (c catalogOf) Resources(context.Context, access.Principal) ([]access.ResourceInfo, error) {
+	return c.projects, nil
+}
+
+func (c catalogOf) Standing(_ context.Context, q access.StandingQuery) (access.Standing, error) {
+	return c.standing(q.Resource)
+}
+
+func (c catalogOf) Everybody(_ context.Context, on access.Resource) (access.Standing, error) {
+	return c.standing(on)
+}
+
+// TestEligibleWaitsForQuota, and leaves out what cannot be had without hiding it.
+func TestEligibleWaitsForQuota(t *testing.T) {
+	id := access.EntitlementID{Resource: "projects/a", Role: "roles/x", Condition: `-1 < 2`}
+	var waited time.Duration
+	refusals := map[access.Resource]int{"projects/a": 2, "projects/b": 1000}
+	e := eligible{now: time.Now, sleep: func(_ context.Context, d time.Duration) error { waited += d; return nil }}
+	var faults, out bytes.Buffer
+	e.stderr, e.out = &faults, newRolesCSV(&out)
+	e.catalog = catalogOf{[]access.ResourceInfo{{Resource: "projects/a"}, {Resource: "projects/b"}, {Resource: "projects/c"}}, func(on access.Resource) (access.Standing, error) {
+		if refusals[on]--; refusals[on] >= 0 {
+			return access.Standing{}, &access.Error{Kind: access.TooMany, Code: access.CodeQuota}
+		}
+		if on == "projects/c" {
+			return access.Standing{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource}
+		}
+		return access.Standing{Resource: on, Holdings: map[access.Principal][]access.Entitlement{"ana@example.com": {{ID: id, PeerApproval: true}}}}, nil
+	}}
+	err := e.run(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "1 of 3 projects") {
+		t.Errorf("error %v", err)
+	}
+	if waited != (2+quotaAttempts)*quotaWait {
+		t.Errorf("waited %v", waited)
+	}
+	for _, said := range []string{"projects/b cannot be looked up", "projects/c is left out"} {
+		if !strings.Contains(faults.String(), said) {
+			t.Errorf("does not say %q: %s", said, faults.String())
+		}
+	}
+	// A cell that a spreadsheet would calculate is marked as text.
+	if want := "ana@example.com,a,roles/x,'-1 < 2,MPA,INACTIVE,,,\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("prints %q", out.String())
+	}
+}

@@ -1,0 +1,74 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"jitaccess/internal/access"
+)
+
+// secret is whether the password of the mail server can be read.
+func (d *doctor) secret(ctx context.Context) {
+	path := d.Settings.Mail.PasswordPath
+	if path == "" || !d.Mailer.Enabled() {
+		return
+	}
+	project, name := secretOf(path)
+	if _, err := d.Secrets.Access(ctx, path); err != nil {
+		remedy := d.remedy(err, "secretmanager.googleapis.com", gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
+			"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/secretmanager.secretAccessor"))
+		if access.AsError(err).Code == access.CodeUnknownResource {
+			remedy = gcloud("secrets", "versions", "list", name, "--project", project)
+		}
+		d.broken("secret", "the password in SMTP_SECRET cannot be read: "+why(err), remedy)
+		return
+	}
+	d.ok("secret", "the password can be read from secret %s of project %s", name, project)
+}
+
+// secretOf takes the path of a version apart: projects/P/secrets/S/versions/V.
+func secretOf(path string) (project, name string) {
+	parts := strings.Split(path, "/")
+	if len(parts) != 6 {
+		return "PROJECT", "SECRET"
+	}
+	return parts[1], parts[3]
+}
+
+// mail goes through a conversation with the mail server, and sends a mail if it was
+// told to whom.
+func (d *doctor) mail(ctx context.Context) {
+	if !d.Mailer.Enabled() {
+		if d.SendTo != "" {
+			d.broken("mail", "no mail can be sent: there is no sender", d.set("SMTP_SENDER_ADDRESS=ADDRESS"))
+		}
+		return
+	}
+	s := d.Settings.Mail
+	steps := 0
+	err := d.Mailer.Probe(ctx, d.SendTo, func(step string) {
+		steps++
+		d.ok("mail", "%s:%d: %s", s.Host, s.Port, step)
+	})
+	if err == nil {
+		return
+	}
+	// The steps are: connected, encrypted, logged in, accepted.
+	var remedy string
+	switch {
+	case steps == 0:
+		remedy = "check SMTP_HOST and SMTP_PORT, and that the network lets the service out to them"
+	case steps == 1:
+		remedy = "use a server that offers STARTTLS with a certificate for the name in SMTP_HOST, or port 465"
+	case steps == 2 && s.Username != "":
+		remedy = "check SMTP_USERNAME, and set the password anew"
+		if s.PasswordPath != "" {
+			project, name := secretOf(s.PasswordPath)
+			remedy += ": printf %s 'THE PASSWORD' | " + strings.TrimPrefix(gcloud("secrets", "versions", "add", name, "--project", project, "--data-file", "-"), "run: ")
+		}
+	default:
+		remedy = "check that the mail server lets this account send as " + s.SenderAddress
+	}
+	d.broken("mail", fmt.Sprintf("%s:%d: %s", s.Host, s.Port, why(err)), remedy)
+}

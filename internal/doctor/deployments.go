@@ -1,0 +1,296 @@
+package doctor
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"google.golang.org/api/googleapi"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/config"
+	"jitaccess/internal/gcp"
+)
+
+// runService is as much of a Cloud Run service as matters here
+// (https://cloud.google.com/run/docs/reference/rest/v1/namespaces.services).
+type runService struct {
+	Metadata struct {
+		Name   string            `json:"name"`
+		Labels map[string]string `json:"labels"`
+	} `json:"metadata"`
+	Spec struct {
+		Template struct {
+			Spec struct {
+				ServiceAccountName string `json:"serviceAccountName"`
+				Containers         []struct {
+					Image string `json:"image"`
+				} `json:"containers"`
+			} `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+	Status struct {
+		Traffic []struct {
+			RevisionName   string `json:"revisionName"`
+			LatestRevision bool   `json:"latestRevision"`
+			Percent        int    `json:"percent"`
+			Tag            string `json:"tag"`
+		} `json:"traffic"`
+	} `json:"status"`
+}
+
+func (s *runService) region() string { return s.Metadata.Labels["cloud.googleapis.com/location"] }
+
+// listRunServices lists the services of all regions: the global address lists, and
+// version 1 of the API needs no region for it.
+func listRunServices(ctx context.Context, p *gcp.Platform) ([]runService, error) {
+	var list struct {
+		Items []runService `json:"items"`
+	}
+	err := call(ctx, p, p.Client, http.MethodGet, "run.googleapis.com", "/apis/serving.knative.dev/v1/namespaces/"+p.Project+"/services", nil, &list)
+	return list.Items, err
+}
+
+// runServices looks for what else grants as our account: an earlier version of the
+// service, as a service of its own or as a revision that still answers.
+func (d *doctor) runServices(ctx context.Context) {
+	const check = "other versions"
+	services, err := listRunServices(ctx, d.Platform)
+	if err != nil {
+		if d.Settings.Platform == config.CloudRun {
+			d.unseen(check, "whether an earlier version still serves on Cloud Run cannot be seen: "+why(err), d.grant(d.home(), "roles/run.viewer"))
+		}
+		return
+	}
+	found := false
+	for _, s := range services {
+		if s.Spec.Template.Spec.ServiceAccountName != d.Platform.ServiceAccount {
+			continue
+		}
+		name := s.Metadata.Name
+		if d.Settings.Platform != config.CloudRun || name != d.Settings.Service {
+			found = true
+			image := ""
+			if c := s.Spec.Template.Spec.Containers; len(c) > 0 {
+				image = " (" + c[0].Image + ")"
+			}
+			d.warn(check, "the Cloud Run service "+name+image+" runs as the same service account; if it is an earlier version, it still grants",
+				gcloud("run", "services", "delete", name, "--region", s.region(), "--project", d.Platform.Project))
+			continue
+		}
+		var old []string
+		tagged := false
+		for _, t := range s.Status.Traffic {
+			if !t.LatestRevision && (t.Percent > 0 || t.Tag != "") {
+				old = append(old, t.RevisionName)
+			}
+			tagged = tagged || t.Tag != ""
+		}
+		if len(old) > 0 {
+			found = true
+			remedy := []string{"run", "services", "update-traffic", name, "--to-latest", "--region", s.region(), "--project", d.Platform.Project}
+			if tagged {
+				remedy = append(remedy, "--clear-tags")
+			}
+			d.warn(check, "revisions of "+name+" besides the latest one still answer: "+strings.Join(old, ", "), gcloud(remedy...))
+		}
+	}
+	if !found {
+		d.ok(check, "no other Cloud Run service or revision grants as this account")
+	}
+}
+
+// appVersions looks for versions of JIT Access 1.x on App Engine. Each version has
+// an address of its own, at which it grants without having any traffic.
+func (d *doctor) appVersions(ctx context.Context) {
+	const check = "other versions"
+	base := "/v1/apps/" + d.Platform.Project + "/services"
+	services, err := list[struct {
+		ID string `json:"id"`
+	}](ctx, d, base, "services")
+	var refusal *googleapi.Error
+	if errors.As(err, &refusal) && refusal.Code == http.StatusNotFound {
+		return // there is no application
+	}
+	found := false
+	for _, service := range services {
+		if err == nil {
+			var more bool
+			more, err = d.oldVersions(ctx, base, service.ID)
+			found = found || more
+		}
+	}
+	switch {
+	case err != nil && d.Settings.Platform == config.AppEngine:
+		d.unseen(check, "whether an earlier version still serves on App Engine cannot be seen: "+why(err), d.grant(d.home(), "roles/appengine.appViewer"))
+	case err == nil && !found:
+		d.ok(check, "no version of JIT Access 1.x serves on App Engine")
+	}
+}
+
+// appVersion is as much of a version as matters here
+// (https://cloud.google.com/appengine/docs/admin-api/reference/rest/v1/apps.services.versions).
+type appVersion struct {
+	ID             string          `json:"id"`
+	Runtime        string          `json:"runtime"`
+	ServingStatus  string          `json:"servingStatus"`
+	ServiceAccount string          `json:"serviceAccount"`
+	Manual         json.RawMessage `json:"manualScaling"`
+	Basic          json.RawMessage `json:"basicScaling"`
+}
+
+func (d *doctor) oldVersions(ctx context.Context, base, service string) (found bool, err error) {
+	versions, err := list[appVersion](ctx, d, base+"/"+url.PathEscape(service)+"/versions", "versions")
+	if err != nil {
+		return false, err
+	}
+	for _, v := range versions {
+		if !strings.HasPrefix(v.Runtime, "java") || v.ServingStatus != "SERVING" || cmp.Or(v.ServiceAccount, d.Platform.ServiceAccount) != d.Platform.ServiceAccount {
+			continue
+		}
+		found = true
+		// One that scales by itself cannot be stopped
+		// (https://cloud.google.com/sdk/gcloud/reference/app/versions/stop).
+		verb := "delete"
+		if v.Manual != nil || v.Basic != nil {
+			verb = "stop"
+		}
+		d.warn("other versions", "version "+v.ID+" of the App Engine service "+service+" runs on "+v.Runtime+" as the same service account; if it is JIT Access 1.x, it still grants",
+			gcloud("app", "versions", verb, v.ID, "--service", service, "--project", d.Platform.Project))
+	}
+	return found, nil
+}
+
+// accountKeys looks for keys with which anybody who has a copy signs links.
+func (d *doctor) accountKeys(ctx context.Context) {
+	var list struct {
+		Keys []struct {
+			Name string `json:"name"`
+		} `json:"keys"`
+	}
+	account := d.Platform.ServiceAccount
+	err := d.call(ctx, d.Platform.Client, http.MethodGet, "iam.googleapis.com", "/v1/projects/-/serviceAccounts/"+account+"/keys?keyTypes=USER_MANAGED", nil, &list)
+	if err != nil {
+		d.unseen("account keys", "whether the service account has keys of its own cannot be seen: "+why(err),
+			gcloud("iam", "service-accounts", "keys", "list", "--iam-account", account, "--managed-by", "user", "--project", d.Platform.Project))
+		return
+	}
+	for _, key := range list.Keys {
+		id := path.Base(key.Name)
+		d.warn("account keys", "the service account has the user-managed key "+id+"; whoever has a copy can grant whatever the account can",
+			gcloud("iam", "service-accounts", "keys", "delete", id, "--iam-account", account, "--project", d.Platform.Project))
+	}
+	if len(list.Keys) == 0 {
+		d.ok("account keys", "the service account has no user-managed keys")
+	}
+}
+
+// home is the service's own project.
+func (d *doctor) home() access.Resource { return access.Resource("projects/" + d.Platform.Project) }
+
+// Locate adds to the platform what application default credentials do not tell: the
+// number of the project, and where its service runs. Both are optional calls.
+func Locate(ctx context.Context, p *gcp.Platform, service string) {
+	if p.ProjectNumber == "" {
+		var project struct {
+			Name string `json:"name"`
+		}
+		if call(ctx, p, p.Client, http.MethodGet, "cloudresourcemanager.googleapis.com", "/v3/projects/"+p.Project, nil, &project) == nil {
+			p.ProjectNumber = path.Base(project.Name)
+		}
+	}
+	if p.Region == "" && service != "" {
+		services, _ := listRunServices(ctx, p)
+		for _, s := range services {
+			if s.Metadata.Name == service {
+				p.Region = s.region()
+			}
+		}
+	}
+}
+
+// list is the items of all pages of an App Engine list, which stand in a field of the
+// answers.
+func list[T any](ctx context.Context, d *doctor, path, field string) (items []T, err error) {
+	query := url.Values{"pageSize": {"100"}}
+	for range maxPages {
+		var page map[string]json.RawMessage
+		if err := d.call(ctx, d.Platform.Client, http.MethodGet, "appengine.googleapis.com", path+"?"+query.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		var some []T
+		var next string
+		for name, into := range map[string]any{field: &some, "nextPageToken": &next} {
+			if raw, ok := page[name]; ok {
+				if err := json.Unmarshal(raw, into); err != nil {
+					return nil, fmt.Errorf("the answer makes no sense: %w", err)
+				}
+			}
+		}
+		items = append(items, some...)
+		if next == "" {
+			break
+		}
+		query.Set("pageToken", next)
+	}
+	return items, nil
+}
+
+func (d *doctor) call(ctx context.Context, client *http.Client, method, api, path string, body, into any) error {
+	return call(ctx, d.Platform, client, method, api, path, body, into)
+}
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 8 << 20
+
+// call makes one call of the Google API at a host. The error is that of
+// gcp.Failure.
+func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, api, path string, body, into any) error {
+	var sent []byte
+	if body != nil {
+		var err error
+		if sent, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	answer, err := gcp.Read(ctx, p.Retry, func(ctx context.Context) ([]byte, error) {
+		// Without a body the client of the Directory API can try another token.
+		var content io.Reader
+		if sent != nil {
+			content = bytes.NewReader(sent)
+		}
+		request, err := http.NewRequestWithContext(ctx, method, p.Endpoint(api)+path, content)
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Content-Type", "application/json")
+		response, err := client.Do(request)
+		if err != nil {
+			return nil, err
+		}
+		defer response.Body.Close()
+		answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+		if err != nil {
+			return nil, err
+		}
+		return answer, googleapi.CheckResponseWithBody(response, answer)
+	})
+	if err != nil {
+		return gcp.Failure(err, gcp.Call{Service: api, Account: p.ServiceAccount})
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("the answer makes no sense: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,302 @@
+package doctor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-smtp"
+
+	"jitaccess/internal/doctor"
+	"jitaccess/internal/mail/smtptest"
+	"jitaccess/internal/sandbox/google"
+)
+
+func revoke(permissions ...string) func(*google.Faults) {
+	return func(f *google.Faults) {
+		for _, p := range permissions {
+			f.RevokePermission(p)
+		}
+	}
+}
+
+func fail(fault google.Fault) func(*google.Faults) {
+	return func(f *google.Faults) { f.Add(fault) }
+}
+
+const disabled = "API has not been used in project 264853019977 before or it is disabled. Enable it by visiting https://console.developers.google.com/ then retry."
+
+const onOrganization = "gcloud organizations add-iam-policy-binding " + org + " --member " + member + " --role "
+
+const tokenCreator = "run: gcloud iam service-accounts add-iam-policy-binding " + account + " --member " + member +
+	" --role roles/iam.serviceAccountTokenCreator --project example-jitaccess"
+
+// canary is the mail password, which must never be shown.
+const canary = "canary-4711"
+
+const eligibleCondition = "has({}.jitAccessConstraint)"
+
+// TestEveryFaultIsFound switches one fault on after the other. Every line that is
+// not ok must be expected, in order, by all the parts that its entry separates by
+// an ellipsis.
+func TestEveryFaultIsFound(t *testing.T) {
+	for _, test := range []struct {
+		fault string
+		world world
+		want  []string
+	}{
+		{"none", world{}, nil},
+
+		{"a setting to remark on", world{settings: map[string]string{"IAP_VERIFY_AUDIENCE": "false"}}, []string{
+			"warning  settings: IAP_VERIFY_AUDIENCE is false", "warning  audience: …set IAP_AUDIENCE instead"}},
+		{"an audience that cannot be derived", world{change: func(c *doctor.Config) { c.AudienceFault = errors.New("it cannot be derived") }}, []string{
+			"broken   audience: nobody can be identified: it cannot be derived; set IAP_AUDIENCE"}},
+
+		{"a domain of one's own without PUBLIC_URL", world{settings: map[string]string{"PUBLIC_URL": "", "IAP_BACKEND_SERVICE_ID": "123"}}, []string{
+			"warning  settings: IAP_BACKEND_SERVICE_ID is set and PUBLIC_URL is not",
+			"broken   public address: PUBLIC_URL is not set…run: gcloud run services update jitaccess --region europe-west1 --update-env-vars PUBLIC_URL=https://YOUR-HOST --project example-jitaccess"}},
+		{"a domain of one's own without PUBLIC_URL, on App Engine", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": "default"},
+			organization: func(o *google.Organization) { o.AppDomains, o.RunServices = []string{"access.example.com"}, nil }}, []string{
+			"broken   public address: …the domain access.example.com…set PUBLIC_URL=https://access.example.com under env_variables in app.yaml"}},
+		{"no domain of one's own, on App Engine", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": "default"},
+			organization: func(o *google.Organization) { o.RunServices = nil }}, nil},
+		{"no address on another platform", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "IAP_AUDIENCE": "/projects/1/apps/x"},
+			organization: func(o *google.Organization) { o.RunServices = nil }}, []string{"broken   public address: PUBLIC_URL is not set, and no address is certainly ours here; set PUBLIC_URL=https://YOUR-HOST"}},
+		{"an address that does not answer", world{settings: map[string]string{"PUBLIC_URL": "http://127.0.0.1:1"}}, []string{
+			"warning  public address: links begin with http://127.0.0.1:1, which does not answer"}},
+		{"an address around IAP", world{around: true}, []string{"warning  public address: …answers 200, and not through IAP"}},
+
+		{"IAP's keys out of reach", world{faults: fail(google.Fault{Path: "/iap/verify/public_key-jwk", Status: 503})}, []string{
+			"broken   keys: the public keys of IAP cannot be had…https://www.gstatic.com"}},
+		{"the account's keys out of reach", world{faults: fail(google.Fault{Path: "/service_accounts/v1/metadata/jwk/", Status: 500})}, []string{
+			"broken   keys: the public keys of the service account cannot be had…https://www.googleapis.com",
+			"broken   signing: a token that was just signed does not verify"}},
+		{"no right to sign", world{faults: revoke("iam.serviceAccounts.signJwt")}, []string{
+			"broken   signing: no link can be signed…403…" + tokenCreator}},
+		{"the signing API is off", world{faults: fail(google.Fault{Path: "/v1/projects/-/serviceAccounts/{account}:signJwt", Status: 403, Message: "IAM Service Account Credentials " + disabled})}, []string{
+			"broken   signing: …run: gcloud services enable iamcredentials.googleapis.com --project example-jitaccess"}},
+
+		{"the search for projects fails", world{faults: fail(google.Fault{Path: "/v3/projects:search", Status: 403})}, []string{
+			"broken   projects: projects cannot be searched…run: " + onOrganization + "roles/browser --condition None",
+			"unseen   eligibility: not looked up"}},
+		{"no project to choose from", world{settings: map[string]string{"AVAILABLE_PROJECTS_QUERY": "labels.env:none"}}, []string{
+			`warning  projects: no project that the service account may see matches "labels.env:none"…roles/browser`, "unseen   eligibility: not looked up"}},
+
+		{"no right to use Asset Inventory", world{faults: revoke("cloudasset.assets.analyzeIamPolicy")}, []string{
+			"broken   scope: the service account lacks cloudasset.assets.analyzeIamPolicy on organizations/" + org + "; run: " + onOrganization + "roles/cloudasset.viewer --condition None",
+			"broken   eligibility: who is eligible on projects/data-warehouse-prod cannot be looked up…roles/cloudasset.viewer"}},
+		{"the inventory's API is off", world{faults: fail(google.Fault{Path: "/v1/organizations/{id}/effectiveIamPolicies:batchGet", Status: 403, Message: "Cloud Asset " + disabled})}, []string{
+			"broken   eligibility: …run: gcloud services enable cloudasset.googleapis.com --project example-jitaccess"}},
+		{"the inventory is busy", world{faults: fail(google.Fault{Path: "/v1/organizations/{id}/effectiveIamPolicies:batchGet", Status: 429})}, []string{
+			"broken   eligibility: …429…try again in a minute"}},
+		{"VPC Service Controls refuse", world{faults: fail(google.Fault{Path: "/v1/organizations/{id}/effectiveIamPolicies:batchGet", Status: 403,
+			Message: "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: abc-123"})}, []string{
+			"broken   eligibility: …VPC Service Controls perimeter; its log has the violation under abc-123"}},
+		{"projects outside the scope", world{settings: map[string]string{"RESOURCE_SCOPE": "folders/198467720153"}, organization: func(o *google.Organization) {
+			for _, id := range []string{"shop-frontend-dev", "shop-orders-dev", "shop-payments-dev"} {
+				project(o, id).Deleted = true
+			}
+		}}, []string{"broken   eligibility: none of the 9 projects tried lies in folders/198467720153…RESOURCE_SCOPE"}},
+		{"a binding that nobody can read", world{organization: func(o *google.Organization) {
+			p := project(o, "shop-build")
+			p.Policy.Bindings = append(p.Policy.Bindings, google.Binding{Role: "roles/pubsub.editor", Members: []string{"user:bob@example.com"},
+				Condition: &google.Condition{Title: "x", Expression: eligibleCondition + ` && resource.name == "`}})
+		}}, []string{"warning  eligibility: a binding of roles/pubsub.editor on projects/shop-build cannot be understood…correct its condition"}},
+		{"nobody is eligible", world{settings: map[string]string{"RESOURCE_SCOPE": "projects/shop-build"}, organization: func(o *google.Organization) {
+			project(o, "shop-build").Policy = google.Policy{}
+		}}, []string{"warning  eligibility: nobody is eligible for anything"}},
+
+		{"no right to write policies", world{faults: revoke("resourcemanager.projects.setIamPolicy")}, []string{
+			"broken   grants: the service account lacks resourcemanager.projects.setIamPolicy on projects/data-warehouse-prod and 11 other projects; run: " + onOrganization + "roles/resourcemanager.projectIamAdmin --condition None"}},
+		{"no right to read policies", world{faults: revoke("resourcemanager.projects.getIamPolicy")}, []string{
+			"broken   grants: the service account lacks resourcemanager.projects.getIamPolicy",
+			"broken   policies: the policy of projects/data-warehouse-prod and 11 other projects cannot be read…roles/resourcemanager.projectIamAdmin",
+			"unseen   eligibility: not looked up"}},
+		{"permissions that cannot be tested", world{faults: fail(google.Fault{Path: "/v3/organizations/{id}:testIamPermissions", Status: 400, Message: "not valid for this resource"})}, []string{
+			"unseen   scope: permissions on organizations/" + org + " cannot be tested"}},
+
+		{"a policy near its limit", world{organization: func(o *google.Organization) {
+			var members []string
+			for i := range 1203 {
+				members = append(members, fmt.Sprintf("serviceAccount:robot-%d@shop-build.iam.gserviceaccount.com", i))
+			}
+			p := project(o, "security-logs")
+			p.Policy.Bindings = append(p.Policy.Bindings, google.Binding{Role: "roles/logging.viewer", Members: members})
+		}}, []string{"warning  policies: the policy of projects/security-logs has 1204 members of at most 1500"}},
+		{"a person near the limit of one role", world{organization: func(o *google.Organization) {
+			p := project(o, "security-logs")
+			for i := range 17 {
+				p.Policy.Bindings = append(p.Policy.Bindings, google.Binding{Role: "roles/logging.viewer", Members: []string{"user:bob@example.com"},
+					Condition: &google.Condition{Title: "until", Expression: fmt.Sprintf(`request.time < timestamp("2026-01-01T00:00:%02dZ")`, i)}})
+			}
+		}}, []string{"warning  policies: the policy of projects/security-logs binds user:bob@example.com to roles/logging.viewer 17 times of at most 20"}},
+
+		{"an organization whose policy cannot be read", world{faults: revoke("resourcemanager.organizations.getIamPolicy")}, []string{
+			"warning  ancestors: people are eligible through organizations/" + org + "…run: " + onOrganization + "roles/iam.securityReviewer --condition None"}},
+		{"folders whose policies cannot be read", world{faults: revoke("resourcemanager.folders.getIamPolicy")}, []string{
+			"warning  ancestors: people are eligible through folders/550038216947…gcloud resource-manager folders add-iam-policy-binding 550038216947 --member " + member + " --role roles/iam.securityReviewer",
+			"warning  ancestors: people are eligible through folders/731905264410"}},
+
+		{"no Groups Reader", world{faults: revoke("Groups Reader")}, []string{
+			"broken   groups: who is in which group cannot be looked up…in the Google Admin console…Groups Reader, assign the role to " + account}},
+		{"another customer id", world{settings: map[string]string{"RESOURCE_CUSTOMER_ID": "C0other"}}, []string{
+			"broken   groups: …set RESOURCE_CUSTOMER_ID to what this says: gcloud organizations list"}},
+		{"no right to the directory's scope", world{faults: revoke("iam.serviceAccounts.getAccessToken")}, []string{
+			"broken   groups: …" + tokenCreator}},
+		{"the directory's API is off", world{faults: fail(google.Fault{Path: "/admin/directory/v1/", Status: 403, Message: "Admin SDK " + disabled})}, []string{
+			"broken   groups: …run: gcloud services enable admin.googleapis.com --project example-jitaccess"}},
+		{"an eligible group of somebody else", world{organization: func(o *google.Organization) {
+			p := project(o, "shop-build")
+			p.Policy.Bindings = append(p.Policy.Bindings, google.Binding{Role: "roles/run.developer", Members: []string{"group:contractors@partner.example.net"},
+				Condition: &google.Condition{Title: "x", Expression: eligibleCondition}})
+		}}, []string{"warning  groups: the members of contractors@partner.example.net, which is eligible, cannot be read"}},
+
+		{"groups that anyone may join", world{organization: func(o *google.Organization) {
+			group(o, "sre@example.com").WhoCanJoin = "ALL_IN_DOMAIN_CAN_JOIN"
+			group(o, "security@example.com").WhoCanJoin = "ANYONE_CAN_JOIN"
+		}}, []string{
+			"warning  joining: security@example.com, which is eligible, can be joined by anyone on the Internet",
+			"warning  joining: sre@example.com, which is eligible, can be joined by anyone in the organization"}},
+		{"settings of groups that nobody lets us see", world{organization: func(o *google.Organization) { o.GroupsEditors = nil }}, []string{
+			"unseen   joining: who may join the eligible groups cannot be seen…403"}},
+		{"outsiders in an eligible group", world{organization: func(o *google.Organization) {
+			g := group(o, "sre@example.com")
+			for i := range 7 {
+				g.Members = append(g.Members, fmt.Sprintf("guest-%d@example.net", i))
+			}
+		}}, []string{"warning  outsiders: sre@example.com, which is eligible, has 7 members of other domains: guest-0@example.net, guest-1@example.net, guest-2@example.net, guest-3@example.net, guest-4@example.net; take them out"}},
+
+		{"no right to read the secret", world{faults: revoke("secretmanager.versions.access")}, []string{
+			"broken   secret: …run: gcloud secrets add-iam-policy-binding smtp-password --project example-jitaccess --member " + member + " --role roles/secretmanager.secretAccessor",
+			"broken   mail: 127.0.0.1:…403"}},
+		{"a version of the secret that does not exist", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/9"}}, []string{
+			"broken   secret: …404…run: gcloud secrets versions list smtp-password --project example-jitaccess", "broken   mail: "}},
+		{"a mail server out of reach", world{settings: map[string]string{"SMTP_PORT": "1"}}, []string{
+			"broken   mail: 127.0.0.1:1: mail: connecting: …check SMTP_HOST and SMTP_PORT"}},
+		{"a mail server without TLS", world{mail: smtptest.Options{NoTLS: true}}, []string{"broken   mail: …starting TLS…STARTTLS"}},
+		{"a certificate of somebody else", world{mail: smtptest.Options{Certificate: smtptest.UnknownAuthority}}, []string{
+			"broken   mail: …signed by nobody whom this system trusts…STARTTLS with a certificate for the name in SMTP_HOST"}},
+		{"a wrong password", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/2"}}, []string{
+			"broken   mail: …535…printf %s 'THE PASSWORD' | gcloud secrets versions add smtp-password --project example-jitaccess --data-file -"}},
+		{"a sender that the server refuses", world{mail: smtptest.Options{Refuse: map[smtptest.Step]*smtp.SMTPError{smtptest.AtMail: {Code: 550, Message: "not you"}}},
+			change: func(c *doctor.Config) { c.SendTo = "bob@example.com" }}, []string{"broken   mail: …550…send as jitaccess@example.com"}},
+		{"a recipient whom the server refuses", world{mail: smtptest.Options{RefuseRecipient: map[string]*smtp.SMTPError{"bob@example.com": {Code: 550, Message: "who?"}}},
+			change: func(c *doctor.Config) { c.SendTo = "bob@example.com" }}, []string{"broken   mail: …a recipient: 550"}},
+		{"no mail", world{settings: map[string]string{"SMTP_SENDER_ADDRESS": ""}}, []string{"warning  settings: SMTP_SENDER_ADDRESS is not set"}},
+		{"no mail, and one to send", world{settings: map[string]string{"SMTP_SENDER_ADDRESS": ""}, change: func(c *doctor.Config) { c.SendTo = "bob@example.com" }}, []string{
+			"warning  settings: SMTP_SENDER_ADDRESS is not set", "broken   mail: no mail can be sent…SMTP_SENDER_ADDRESS="}},
+
+		{"JIT Access 1.x as another Cloud Run service", world{organization: func(o *google.Organization) {
+			o.RunServices = append(o.RunServices, google.RunService{Name: "jitaccess-old", Region: "us-central1", Image: "gcr.io/x/jitaccess:1.8.1", ServiceAccount: account},
+				google.RunService{Name: "website", Region: "us-central1", ServiceAccount: "web@example-jitaccess.iam.gserviceaccount.com"})
+		}}, []string{"warning  other versions: the Cloud Run service jitaccess-old (gcr.io/x/jitaccess:1.8.1)…still grants; run: gcloud run services delete jitaccess-old --region us-central1 --project example-jitaccess"}},
+		{"an old revision that still answers", world{organization: func(o *google.Organization) {
+			o.RunServices[0].Traffic = append(o.RunServices[0].Traffic, google.RunTraffic{Revision: "jitaccess-00007-old", Percent: 10}, google.RunTraffic{Revision: "jitaccess-00003-tag", Tag: "java"})
+		}}, []string{"warning  other versions: …jitaccess-00007-old, jitaccess-00003-tag; run: gcloud run services update-traffic jitaccess --to-latest --region europe-west1 --project example-jitaccess --clear-tags"}},
+		{"JIT Access 1.x on App Engine", world{organization: func(o *google.Organization) {
+			o.AppVersions = []google.AppVersion{
+				{Service: "default", ID: "v1", Runtime: "java17", ServiceAccount: account}, {Service: "default", ID: "v2", Runtime: "java17", Manual: true},
+				{Service: "default", ID: "v3", Runtime: "java17", Stopped: true}, {Service: "default", ID: "v4", Runtime: "go126", ServiceAccount: account},
+				{Service: "shop", ID: "v5", Runtime: "java21", ServiceAccount: "shop@example-jitaccess.iam.gserviceaccount.com"},
+				{Service: "default", ID: "v6", Runtime: "java11"}, {Service: "default", ID: "v7", Runtime: "java11"}, {Service: "default", ID: "v8", Runtime: "java11"},
+			}
+		}}, []string{
+			"warning  other versions: version v1 of the App Engine service default runs on java17…run: gcloud app versions delete v1 --service default --project example-jitaccess",
+			"warning  other versions: …run: gcloud app versions stop v2 --service default",
+			"warning  other versions: …delete v6", "warning  other versions: …delete v7", "warning  other versions: …delete v8"}},
+		{"deployments that nobody lets us see", world{faults: revoke("run.services.list", "appengine.services.list")}, []string{
+			"unseen   other versions: …Cloud Run cannot be seen…run: gcloud projects add-iam-policy-binding example-jitaccess --member " + member + " --role roles/run.viewer --condition None"}},
+		{"deployments that nobody lets us see, on App Engine", world{settings: map[string]string{"K_SERVICE": "", "GAE_SERVICE": "default"}, faults: revoke("run.services.list", "appengine.services.list"),
+			organization: func(o *google.Organization) { o.RunServices = nil }}, []string{
+			"unseen   other versions: …App Engine cannot be seen…--role roles/appengine.appViewer --condition None"}},
+
+		{"a key of the account", world{organization: func(o *google.Organization) { o.AccountKeys = []string{"0a1b2c"} }}, []string{
+			"warning  account keys: …user-managed key 0a1b2c…run: gcloud iam service-accounts keys delete 0a1b2c --iam-account " + account + " --project example-jitaccess"}},
+		{"keys that nobody lets us see", world{faults: revoke("iam.serviceAccountKeys.list")}, []string{
+			"unseen   account keys: …run: gcloud iam service-accounts keys list --iam-account " + account + " --managed-by user"}},
+	} {
+		t.Run(test.fault, func(t *testing.T) {
+			var bad []string
+			lines := test.world.examine(t)
+			for _, line := range lines {
+				if strings.ContainsAny(line, "\n\r") || strings.Contains(line, canary) {
+					t.Errorf("not one line, or a secret: %q", line)
+				}
+				if !strings.HasPrefix(line, "ok ") {
+					bad = append(bad, line)
+				}
+			}
+			matches := len(bad) == len(test.want)
+			for i := 0; matches && i < len(bad); i++ {
+				rest, at := bad[i], 0
+				for part := range strings.SplitSeq(test.want[i], "…") {
+					at = strings.Index(rest, part)
+					if at < 0 {
+						break
+					}
+					rest = rest[at+len(part):]
+				}
+				matches = at >= 0
+			}
+			if !matches {
+				t.Errorf("found\n%s\nwant\n%s", strings.Join(bad, "\n"), strings.Join(test.want, "\n"))
+			}
+		})
+	}
+}
+
+// TestNothingIsChanged: all calls read, or ask for a signature or a token.
+func TestNothingIsChanged(t *testing.T) {
+	c, cloud := world{}.deploy(t)
+	doctor.Run(context.Background(), c, func(doctor.Finding) {})
+	if len(cloud.Calls().All()) < 15 {
+		t.Errorf("only these calls: %v", cloud.Calls().All())
+	}
+	for call := range cloud.Calls().All() {
+		_, verb, _ := strings.Cut(call[strings.LastIndex(call, "/"):], ":")
+		reads := map[string]bool{"getIamPolicy": true, "testIamPermissions": true, "signJwt": true, "generateAccessToken": true}
+		if !strings.HasPrefix(call, "GET ") && !reads[verb] {
+			t.Errorf("it calls %s", call)
+		}
+	}
+}
+
+func TestCommandsAreSafeToCopy(t *testing.T) {
+	for argument, want := range map[string]string{
+		"plain-1.x": "run: gcloud plain-1.x", "a b": "run: gcloud 'a b'", "$(reboot)": "run: gcloud '$(reboot)'", "it's;x": `run: gcloud 'it'\''s;x'`, "": "run: gcloud ''",
+	} {
+		if got := doctor.Gcloud(argument); got != want {
+			t.Errorf("%q: %s, want %s", argument, got, want)
+		}
+	}
+}
+
+func TestFindingIsOneLine(t *testing.T) {
+	f := doctor.Finding{Status: doctor.Broken, Check: "mail", Text: "550 no\r\nok       mail: fine\u202e\x1b[2J", Remedy: "set X"}
+	if got, want := f.String(), "broken   mail: 550 no  ok       mail: fine  [2J; set X"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestLocate: with application default credentials the number of the project and
+// the region of the service are looked up, and missing permissions cost no more
+// than that.
+func TestLocate(t *testing.T) {
+	for _, test := range []struct {
+		name           string
+		faults         func(*google.Faults)
+		number, region string
+	}{
+		{"both", nil, "264853019977", "europe-west1"},
+		{"neither", revoke("run.services.list", "resourcemanager.projects.get"), "", ""},
+	} {
+		c, _ := world{faults: test.faults}.deploy(t)
+		c.Platform.ProjectNumber, c.Platform.Region = "", ""
+		doctor.Locate(context.Background(), c.Platform, "jitaccess")
+		if p := c.Platform; p.ProjectNumber != test.number || p.Region != test.region {
+			t.Errorf("%s: number %q, region %q", test.name, p.ProjectNumber, p.Region)
+		}
+	}
+}

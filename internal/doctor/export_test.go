@@ -1,0 +1,4 @@
+package doctor
+
+// Gcloud is a command to run, for tests.
+var Gcloud = gcloud

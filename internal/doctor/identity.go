@@ -1,0 +1,157 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"jitaccess/internal/config"
+	"jitaccess/internal/jose"
+)
+
+func (d *doctor) identity(context.Context) {
+	p := d.Platform
+	number, region := p.ProjectNumber, p.Region
+	if number == "" {
+		number = "unknown"
+	}
+	if region == "" {
+		region = "unknown"
+	}
+	d.ok("identity", "project %s, number %s, region %s, service account %s", p.Project, number, region, p.ServiceAccount)
+}
+
+func (d *doctor) audience(context.Context) {
+	s := d.Settings.Identity
+	switch {
+	case d.AudienceFault != nil:
+		d.broken("audience", "nobody can be identified: "+d.AudienceFault.Error(), "set IAP_AUDIENCE; https://cloud.google.com/iap/docs/signed-headers-howto has its form")
+	case !s.VerifyAudience:
+		d.warn("audience", "assertions for any service of this project are accepted", "set IAP_AUDIENCE instead of IAP_VERIFY_AUDIENCE=false")
+	default:
+		d.ok("audience", "assertions are accepted for %s", strings.Join(d.Audiences, ", "))
+	}
+}
+
+// probeTimeout bounds the look at our own address.
+const probeTimeout = 10 * time.Second
+
+// publicOrigin is whether links can be written, and lead to IAP.
+func (d *doctor) publicOrigin(ctx context.Context) {
+	const check = "public address"
+	c, p := d.Settings, d.Platform
+	origin := c.Server.PublicURL
+	if origin == "" {
+		switch {
+		case c.Identity.BackendServiceID != "":
+			d.broken(check, "PUBLIC_URL is not set: behind a load balancer's own domain no link can be written, so nobody can request approval",
+				d.set("PUBLIC_URL=https://YOUR-HOST"))
+		case c.Platform == config.AppEngine:
+			d.appEngineOrigin(ctx, check)
+		case c.Platform == config.CloudRun && p.ProjectNumber != "" && p.Region != "":
+			d.ok(check, "links can be written under https://%s-%s.%s.run.app; under any other address set PUBLIC_URL", c.Service, p.ProjectNumber, p.Region)
+		default:
+			d.broken(check, "PUBLIC_URL is not set, and no address is certainly ours here", d.set("PUBLIC_URL=https://YOUR-HOST"))
+		}
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil)
+	if err != nil {
+		d.broken(check, err.Error(), "set PUBLIC_URL")
+		return
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		d.warn(check, "links begin with "+origin+", which does not answer from here: "+err.Error(), "open it in a browser")
+		return
+	}
+	response.Body.Close()
+	// IAP marks what it answers itself
+	// (https://cloud.google.com/iap/docs/faq#how_can_i_tell_if_a_response_was_generated_by_iap).
+	if response.Header.Get("X-Goog-IAP-Generated-Response") != "true" {
+		d.warn(check, fmt.Sprintf("%s answers %d, and not through IAP: links may lead nowhere, or around IAP", origin, response.StatusCode), "open it in a private window: it has to ask for a sign-in")
+		return
+	}
+	d.ok(check, "links begin with %s, where IAP answers", origin)
+}
+
+// appEngineOrigin looks for a domain of one's own, under which JIT Access 1.x wrote
+// links without being told. One on a load balancer cannot be seen from here.
+func (d *doctor) appEngineOrigin(ctx context.Context, check string) {
+	domains, err := list[struct {
+		ID string `json:"id"`
+	}](ctx, d, "/v1/apps/"+d.Platform.Project+"/domainMappings", "domainMappings")
+	if err == nil && len(domains) > 0 {
+		d.broken(check, "PUBLIC_URL is not set, and the application has the domain "+domains[0].ID+": under it no link can be written, so nobody can request approval",
+			d.set("PUBLIC_URL=https://"+domains[0].ID))
+		return
+	}
+	d.ok(check, "links can be written under https://%[1]s.appspot.com and https://%[1]s.REGION.r.appspot.com; under any other address set PUBLIC_URL", d.Platform.Project)
+}
+
+// set is the command that changes a setting.
+func (d *doctor) set(assignment string) string {
+	if c := d.Settings; c.Platform == config.CloudRun && d.Platform.Region != "" {
+		return gcloud("run", "services", "update", c.Service, "--region", d.Platform.Region, "--update-env-vars", assignment, "--project", d.Platform.Project)
+	}
+	if d.Settings.Platform == config.AppEngine {
+		return "set " + assignment + " under env_variables in app.yaml, and deploy"
+	}
+	return "set " + assignment
+}
+
+func (d *doctor) keys(ctx context.Context) {
+	for _, set := range []struct {
+		of, host string
+		fetch    func(context.Context) ([]byte, error)
+	}{
+		{"IAP", "www.gstatic.com", d.Platform.IAPKeys},
+		{"the service account", "www.googleapis.com", d.Platform.ServiceAccountKeys},
+	} {
+		document, err := set.fetch(ctx)
+		var parsed struct {
+			Keys []json.RawMessage `json:"keys"`
+		}
+		if err == nil {
+			err = json.Unmarshal(document, &parsed)
+		}
+		if err == nil && len(parsed.Keys) == 0 {
+			err = fmt.Errorf("there is no key in it")
+		}
+		if err != nil {
+			d.broken("keys", "the public keys of "+set.of+" cannot be had: "+why(err), "let the service reach https://"+set.host)
+			continue
+		}
+		d.ok("keys", "%d public keys of %s", len(parsed.Keys), set.of)
+	}
+}
+
+// signing signs a token and verifies it. It has another purpose than those in
+// links, and not their claims, so it is good for nothing.
+func (d *doctor) signing(ctx context.Context) {
+	now := d.Now()
+	payload, err := json.Marshal(map[string]any{
+		"iss": d.Platform.ServiceAccount, "aud": d.Platform.ServiceAccount, "purpose": "doctor",
+		"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+	})
+	if err != nil {
+		d.broken("signing", err.Error(), "")
+		return
+	}
+	signed, err := d.Signer.SignJWT(ctx, payload)
+	if err != nil {
+		d.broken("signing", "no link can be signed: "+why(err), d.remedy(err, "iamcredentials.googleapis.com", d.tokenCreator()))
+		return
+	}
+	if _, err := jose.Verify(ctx, signed, jose.RS256, jose.NewKeySet(d.Platform.ServiceAccountKeys, d.Now)); err != nil {
+		d.broken("signing", "a token that was just signed does not verify: "+why(err), "try again in a minute: a new key may not be published yet")
+		return
+	}
+	d.ok("signing", "a token was signed and verified")
+}

@@ -1,0 +1,152 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"jitaccess/internal/access"
+)
+
+// groups is whether groups can be looked up at all.
+func (d *doctor) groups(ctx context.Context) {
+	customer := d.Settings.Catalog.CustomerID
+	query := url.Values{"customer": {customer}, "maxResults": {"1"}}
+	err := d.call(ctx, d.Platform.DirectoryClient, http.MethodGet, "admin.googleapis.com", "/admin/directory/v1/groups?"+query.Encode(), nil, nil)
+	if err == nil {
+		d.ok("groups", "the groups of customer %s can be looked up", customer)
+	} else {
+		remedy := d.remedy(err, "admin.googleapis.com", "in the Google Admin console, under Account, Admin roles, Groups Reader, assign the role to "+d.Platform.ServiceAccount)
+		if access.AsError(err).Code == access.CodePlatformRefused {
+			remedy = "set RESOURCE_CUSTOMER_ID to what this says: gcloud organizations list --format 'value(owner.directoryCustomerId)'"
+		}
+		d.broken("groups", "who is in which group cannot be looked up: "+why(err), remedy)
+	}
+	warned := map[string]bool{}
+	for _, s := range d.standings {
+		for _, w := range s.Warnings {
+			if group := w.Args["group"]; w.Code == access.CodeGroupUnreadable && err == nil && !warned[group] {
+				warned[group] = true
+				d.warn("groups", "the members of "+group+", which is eligible, cannot be read, so its people are not found as reviewers: "+why(w), "use a group of customer "+customer)
+			}
+		}
+	}
+}
+
+// maxGroups bounds how many eligible groups are looked at, maxNamed how many people
+// are named in a line.
+const (
+	maxGroups = 100
+	maxNamed  = 5
+)
+
+// scopeGroupSettings is needed to read the settings of a group.
+const scopeGroupSettings = "https://www.googleapis.com/auth/apps.groups.settings"
+
+// eligibleGroups looks who can get into the groups that are eligible: whoever can
+// has all that the group may activate.
+func (d *doctor) eligibleGroups(ctx context.Context) {
+	groups := d.eligibleGroupNames()
+	if len(groups) == 0 {
+		return
+	}
+	d.joinable(ctx, groups)
+	clean := 0
+	for _, group := range groups {
+		strangers, err := d.outsiders(ctx, group)
+		switch {
+		case err != nil: // told under groups
+		case len(strangers) == 0:
+			clean++
+		default:
+			d.warn("outsiders", fmt.Sprintf("%s, which is eligible, has %d members of other domains: %s", group, len(strangers), strings.Join(strangers[:min(len(strangers), maxNamed)], ", ")),
+				"take them out, unless those domains are yours")
+		}
+	}
+	if clean > 0 {
+		d.ok("outsiders", "%d eligible groups have no members of other domains", clean)
+	}
+}
+
+func (d *doctor) eligibleGroupNames() []string {
+	var groups []string
+	for _, s := range d.standings {
+		for _, held := range s.Holdings {
+			for _, e := range held {
+				for _, w := range e.Ways {
+					if group, ok := strings.CutPrefix(w.Member, "group:"); ok {
+						groups = append(groups, group)
+					}
+				}
+			}
+		}
+	}
+	slices.Sort(groups)
+	groups = slices.Compact(groups)
+	return groups[:min(len(groups), maxGroups)]
+}
+
+// joinable is optional: the service has no need of the Groups Settings API
+// (https://developers.google.com/admin-sdk/groups-settings/v1/reference/groups).
+func (d *doctor) joinable(ctx context.Context, groups []string) {
+	client := d.Platform.Impersonating(scopeGroupSettings)
+	closed := 0
+	for _, group := range groups {
+		var settings struct {
+			WhoCanJoin string `json:"whoCanJoin"`
+		}
+		err := d.call(ctx, client, http.MethodGet, "www.googleapis.com", "/groups/v1/groups/"+url.PathEscape(group)+"?alt=json", nil, &settings)
+		if err != nil {
+			d.unseen("joining", "who may join the eligible groups cannot be seen: "+why(err),
+				"to see it, enable groupssettings.googleapis.com and give the service account a Workspace role that may read the settings of groups")
+			return
+		}
+		switch settings.WhoCanJoin {
+		case "ANYONE_CAN_JOIN":
+			d.warn("joining", group+", which is eligible, can be joined by anyone on the Internet", "let only invited people join it")
+		case "ALL_IN_DOMAIN_CAN_JOIN":
+			d.warn("joining", group+", which is eligible, can be joined by anyone in the organization", "let only invited people join it")
+		default:
+			closed++
+		}
+	}
+	if closed > 0 {
+		d.ok("joining", "%d eligible groups cannot be joined without an invitation", closed)
+	}
+}
+
+// maxPages bounds how far the members of a group are read.
+const maxPages = 50
+
+// outsiders are the members of a group whose domain is not the group's own.
+func (d *doctor) outsiders(ctx context.Context, group string) ([]string, error) {
+	_, domain, _ := strings.Cut(group, "@")
+	var found []string
+	query := url.Values{"maxResults": {"200"}, "fields": {"members(email),nextPageToken"}}
+	for range maxPages {
+		var page struct {
+			Members []struct {
+				Email string `json:"email"`
+			} `json:"members"`
+			NextPageToken string `json:"nextPageToken"`
+		}
+		err := d.call(ctx, d.Platform.DirectoryClient, http.MethodGet,
+			"admin.googleapis.com", "/admin/directory/v1/groups/"+url.PathEscape(group)+"/members?"+query.Encode(), nil, &page)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range page.Members {
+			if _, of, ok := strings.Cut(m.Email, "@"); ok && !strings.EqualFold(of, domain) {
+				found = append(found, m.Email)
+			}
+		}
+		if page.NextPageToken == "" {
+			break
+		}
+		query.Set("pageToken", page.NextPageToken)
+	}
+	return found, nil
+}

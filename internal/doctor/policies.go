@@ -1,0 +1,223 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/iampolicy"
+)
+
+// maxSample is how many projects are looked at. Asset Inventory allows 100 look-ups
+// a minute for the whole service.
+const maxSample = 20
+
+const projectIAMAdmin = "roles/resourcemanager.projectIamAdmin"
+
+func (d *doctor) projects(ctx context.Context) {
+	if d.Scope.Kind() == "projects" {
+		d.sample = []access.Resource{d.Scope}
+	}
+	query := d.Settings.Catalog.ProjectsQuery
+	found, err := d.Policies.SearchProjects(ctx, query)
+	switch {
+	case err != nil:
+		d.broken("projects", "projects cannot be searched: "+why(err), d.remedy(err, "cloudresourcemanager.googleapis.com", d.grant(d.Scope, "roles/browser")))
+	case len(found) == 0:
+		d.warn("projects", fmt.Sprintf("no project that the service account may see matches %q, so there is none to choose from", query), d.grant(d.Scope, "roles/browser"))
+	default:
+		d.ok("projects", "%d projects match %q", len(found), query)
+	}
+	if d.sample != nil {
+		return
+	}
+	// Evenly over the list, which is sorted by name.
+	for i := range min(len(found), maxSample) {
+		d.sample = append(d.sample, found[i*len(found)/min(len(found), maxSample)].Resource)
+	}
+}
+
+// permissions asks what may be done without doing it.
+func (d *doctor) permissions(ctx context.Context) {
+	missing, err := d.missing(ctx, d.Scope, "cloudasset.assets.analyzeIamPolicy", "cloudasset.assets.searchAllIamPolicies", "cloudasset.assets.searchAllResources")
+	switch {
+	case err != nil:
+		d.untested("scope", d.Scope, err)
+	case missing != "":
+		d.broken("scope", "the service account lacks "+missing+" on "+string(d.Scope), d.grant(d.Scope, "roles/cloudasset.viewer"))
+	default:
+		d.ok("scope", "may use Cloud Asset Inventory on %s", d.Scope)
+	}
+	good, lacking := 0, map[string][]access.Resource{}
+	for _, project := range d.sample {
+		missing, err := d.missing(ctx, project, "resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
+		if err != nil {
+			d.untested("grants", project, err)
+			return
+		}
+		if missing == "" {
+			good++
+			continue
+		}
+		lacking[missing] = append(lacking[missing], project)
+	}
+	for _, missing := range slices.Sorted(maps.Keys(lacking)) {
+		d.broken("grants", "the service account lacks "+missing+" on "+several(lacking[missing]), d.grant(d.Scope, projectIAMAdmin))
+	}
+	if good > 0 {
+		d.ok("grants", "may read and write the policies of %d of the %d projects tried", good, len(d.sample))
+	}
+}
+
+// missing are those of the permissions that the service account does not have.
+func (d *doctor) missing(ctx context.Context, on access.Resource, permissions ...string) (string, error) {
+	var held struct {
+		Permissions []string `json:"permissions"`
+	}
+	err := d.call(ctx, d.Platform.Client, http.MethodPost, "cloudresourcemanager.googleapis.com", "/v3/"+string(on)+":testIamPermissions",
+		map[string]any{"permissions": permissions}, &held)
+	lacks := slices.DeleteFunc(slices.Clone(permissions), func(p string) bool { return slices.Contains(held.Permissions, p) })
+	return strings.Join(lacks, ", "), err
+}
+
+// untested is about a question that the service itself never asks.
+func (d *doctor) untested(check string, on access.Resource, err error) {
+	d.unseen(check, "permissions on "+string(on)+" cannot be tested: "+why(err), d.remedy(err, "cloudresourcemanager.googleapis.com", ""))
+}
+
+// several names the first of some resources.
+func several(resources []access.Resource) string {
+	if len(resources) == 1 {
+		return string(resources[0])
+	}
+	return fmt.Sprintf("%s and %d other projects", resources[0], len(resources)-1)
+}
+
+// policies reads the live policies, and looks how full they are.
+func (d *doctor) policies(ctx context.Context) {
+	var unreadable []access.Resource
+	var failure error
+	for _, project := range d.sample {
+		p, err := d.Policies.GetIamPolicy(ctx, project)
+		if err != nil {
+			if unreadable = append(unreadable, project); failure == nil {
+				failure = err
+			}
+			continue
+		}
+		d.read = append(d.read, policyOf{project, p})
+	}
+	if failure != nil {
+		d.broken("policies", "the policy of "+several(unreadable)+" cannot be read: "+why(failure),
+			d.remedy(failure, "cloudresourcemanager.googleapis.com", d.grant(d.Scope, projectIAMAdmin)))
+	}
+	crowded := false
+	for _, p := range d.read {
+		crowded = d.crowded(p) || crowded
+	}
+	if len(d.read) > 0 && !crowded {
+		d.ok("policies", "%d policies were read, none is near a limit", len(d.read))
+	}
+}
+
+// crowded warns from 80 % of what a policy can hold.
+func (d *doctor) crowded(p policyOf) (found bool) {
+	if full := p.policy.NearlyFull(p.resource); full != nil {
+		found = true
+		d.warn("policies", fmt.Sprintf("the policy of %s has %s members of at most %s; at the limit nothing can be granted", p.resource, full.Args["count"], full.Args["max"]),
+			"bind groups instead of people, and remove what has ended")
+	}
+	type holding struct{ role, member string }
+	count := map[holding]int{}
+	var order []holding
+	for _, b := range p.policy.Bindings() {
+		for _, m := range b.Members {
+			h := holding{b.Role, m}
+			if count[h]++; count[h] == iampolicy.MaxSameRole*8/10 {
+				order = append(order, h)
+			}
+		}
+	}
+	for _, h := range order {
+		found = true
+		d.warn("policies", fmt.Sprintf("the policy of %s binds %s to %s %d times of at most %d", p.resource, h.member, h.role, count[h], iampolicy.MaxSameRole),
+			"remove what has ended")
+	}
+	return found
+}
+
+// inventory looks up who is eligible, as the service does.
+func (d *doctor) inventory(ctx context.Context) {
+	if len(d.read) == 0 {
+		d.unseen("eligibility", "not looked up: there is no project whose policy can be read", "")
+		return
+	}
+	outside := 0
+	people := map[access.Principal]bool{}
+	for _, p := range d.read {
+		s, err := d.Catalog.Everybody(ctx, p.resource)
+		if access.AsError(err) != nil && access.AsError(err).Code == access.CodeUnknownResource {
+			outside++
+			continue
+		}
+		if err != nil {
+			d.broken("eligibility", "who is eligible on "+string(p.resource)+" cannot be looked up: "+why(err),
+				d.remedy(err, "cloudasset.googleapis.com", d.grant(d.Scope, "roles/cloudasset.viewer")))
+			return
+		}
+		d.standings = append(d.standings, s)
+		for person := range s.Holdings {
+			people[person] = true
+		}
+		d.unreadableBindings(s)
+	}
+	switch {
+	case len(d.standings) == 0:
+		d.broken("eligibility", fmt.Sprintf("none of the %d projects tried lies in %s, as far as Cloud Asset Inventory knows", outside, d.Scope), "set RESOURCE_SCOPE to what they lie in")
+	case len(people) == 0:
+		d.warn("eligibility", fmt.Sprintf("nobody is eligible for anything in the %d projects tried", len(d.standings)), "bind somebody under the condition has({}.jitAccessConstraint)")
+	default:
+		d.ok("eligibility", "%d people are eligible in the %d projects tried", len(people), len(d.standings))
+	}
+}
+
+func (d *doctor) unreadableBindings(s access.Standing) {
+	for _, w := range s.Warnings {
+		if w.Code == access.CodeUnreadableBinding {
+			d.warn("eligibility", "a binding of "+w.Args["role"]+" on "+w.Args["resource"]+" cannot be understood and is left out: "+why(w), "correct its condition")
+		}
+	}
+}
+
+// ancestors are the folders and the organization from which somebody is eligible.
+func (d *doctor) ancestors(ctx context.Context) {
+	var nodes []access.Resource
+	for _, s := range d.standings {
+		for _, held := range s.Holdings {
+			for _, e := range held {
+				nodes = append(nodes, e.Sources...)
+			}
+		}
+	}
+	slices.Sort(nodes)
+	good := 0
+	for _, node := range slices.Compact(nodes) {
+		if node.Kind() == "projects" {
+			continue
+		}
+		_, err := d.Policies.GetIamPolicy(ctx, node)
+		if err == nil {
+			good++
+			continue
+		}
+		d.warn("ancestors", "people are eligible through "+string(node)+", whose live policy cannot be read, so that eligibility is as of Cloud Asset Inventory, minutes old: "+why(err),
+			d.remedy(err, "cloudresourcemanager.googleapis.com", d.grant(node, "roles/iam.securityReviewer")))
+	}
+	if good > 0 {
+		d.ok("ancestors", "the live policies of %d folders or organizations through which people are eligible can be read", good)
+	}
+}

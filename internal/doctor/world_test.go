@@ -1,0 +1,173 @@
+package doctor_test
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/config"
+	"jitaccess/internal/doctor"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/assetinventory"
+	"jitaccess/internal/gcp/directory"
+	"jitaccess/internal/gcp/iamcredentials"
+	"jitaccess/internal/gcp/resourcemanager"
+	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/mail"
+	"jitaccess/internal/mail/smtptest"
+	"jitaccess/internal/sandbox/google"
+)
+
+const (
+	account = "jitaccess@example-jitaccess.iam.gserviceaccount.com"
+	member  = "serviceAccount:" + account
+	org     = "482093157016"
+)
+
+// world is a deployment in which nothing is to be remarked, and what is changed.
+type world struct {
+	organization func(*google.Organization)
+	faults       func(*google.Faults)
+	settings     map[string]string
+	mail         smtptest.Options
+	// around is a public address behind which there is no IAP.
+	around bool
+	// change is the last word on what is looked at.
+	change func(*doctor.Config)
+}
+
+// healthy is the organization of the sandbox without what it has collected, and
+// with every optional look allowed.
+func healthy(now time.Time) google.Organization {
+	o := google.Believable(now)
+	for _, role := range []string{"roles/iam.securityReviewer", "roles/run.viewer", "roles/appengine.appViewer", "roles/iam.serviceAccountViewer"} {
+		o.Policy.Bindings = append(o.Policy.Bindings, google.Binding{Role: role, Members: []string{member}})
+	}
+	for i := range o.Projects {
+		p := &o.Projects[i].Policy
+		p.Bindings = slices.DeleteFunc(slices.Clone(p.Bindings), func(b google.Binding) bool { return b.Role == "roles/pubsub.editor" })
+	}
+	o.GroupsEditors = []string{account}
+	o.RunServices = []google.RunService{{Name: "jitaccess", Region: "europe-west1", ServiceAccount: account, Traffic: []google.RunTraffic{{Percent: 100}}}}
+	return o
+}
+
+// examine returns every line.
+func (w world) examine(t *testing.T) []string {
+	t.Helper()
+	c, _ := w.deploy(t)
+	var lines []string
+	doctor.Run(context.Background(), c, func(f doctor.Finding) { lines = append(lines, f.String()) })
+	return lines
+}
+
+// deploy makes the deployment, and switches its faults on.
+func (w world) deploy(t *testing.T) (doctor.Config, *google.Cloud) {
+	t.Helper()
+	organization := healthy(time.Now())
+	if w.organization != nil {
+		w.organization(&organization)
+	}
+	cloud, err := google.New(google.Options{Organization: organization})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(cloud.Handler())
+	t.Cleanup(server.Close)
+	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !w.around {
+			rw.Header().Set("X-Goog-IAP-Generated-Response", "true")
+			rw.WriteHeader(http.StatusFound)
+		}
+	}))
+	t.Cleanup(front.Close)
+	w.mail.Username, w.mail.Password = "jitaccess", canary
+	mailServer := smtptest.Start(t, w.mail)
+	environment := map[string]string{
+		"K_SERVICE": "jitaccess", "RESOURCE_CATALOG": "AssetInventory", "RESOURCE_SCOPE": "organizations/" + org,
+		"RESOURCE_CUSTOMER_ID": cloud.CustomerID(), "JITACCESS_GOOGLE_ENDPOINT": server.URL, "PUBLIC_URL": front.URL,
+		"SMTP_HOST": mailServer.Host, "SMTP_PORT": strconv.Itoa(mailServer.Port), "SMTP_SENDER_ADDRESS": "jitaccess@example.com",
+		"SMTP_USERNAME": "jitaccess", "SMTP_SECRET": cloud.AddSecret("smtp-password", []byte(canary+"\n")),
+	}
+	cloud.AddSecret("smtp-password", []byte("wrong"))
+	maps.Copy(environment, w.settings)
+	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(server.URL, "http://"))
+	c := build(t, environment, mailServer)
+	if w.change != nil {
+		w.change(&c)
+	}
+	if w.faults != nil {
+		w.faults(cloud.Faults())
+	}
+	return c, cloud
+}
+
+// build wires what the service is wired from.
+func build(t *testing.T, environment map[string]string, mailServer *smtptest.Server) doctor.Config {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := context.Background()
+	settings, err := config.Read(func(name string) string { return environment[name] })
+	must(err)
+	atOnce := func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+	platform, err := gcp.Connect(ctx, gcp.Options{Hosted: true, Endpoint: settings.Google.Endpoint, Retry: gcp.Retry{Sleep: atOnce}})
+	must(err)
+	groups, err := directory.New(ctx, platform, settings.Catalog.CustomerID)
+	must(err)
+	attempts := 0
+	policies := resourcemanager.New(resourcemanager.Config{HTTP: platform.Client, Endpoint: platform.Endpoint("cloudresourcemanager"),
+		ServiceAccount: platform.ServiceAccount, Now: time.Now, Sleep: func(ctx context.Context, _ time.Duration) error {
+			if attempts++; attempts > 3 {
+				return context.DeadlineExceeded
+			}
+			return ctx.Err()
+		}})
+	catalog, err := assetinventory.New(ctx, assetinventory.Config{Platform: platform, Scope: access.Resource(settings.Catalog.Scope),
+		Policies: policies, Directory: groups, SearchProjects: policies.SearchProjects, Now: time.Now})
+	must(err)
+	signer, err := iamcredentials.New(ctx, platform)
+	must(err)
+	secrets, err := secretmanager.New(ctx, platform)
+	must(err)
+	mailer, err := mail.New(mail.Config{Sender: settings.Mail.SenderAddress, Host: settings.Mail.Host, Port: settings.Mail.Port,
+		Roots: mailServer.Roots, Username: settings.Mail.Username, Now: time.Now,
+		Password: func(ctx context.Context) (string, error) {
+			value, err := secrets.Access(ctx, settings.Mail.PasswordPath)
+			return string(value), err
+		}})
+	must(err)
+	return doctor.Config{Settings: settings, Platform: platform, Scope: access.Resource(settings.Catalog.Scope),
+		Audiences: []string{"/projects/264853019977/locations/europe-west1/services/jitaccess"},
+		Policies:  policies, Catalog: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
+}
+
+// project finds a project of the organization.
+func project(o *google.Organization, id string) *google.Project {
+	for i := range o.Projects {
+		if o.Projects[i].ID == id {
+			return &o.Projects[i]
+		}
+	}
+	return nil
+}
+
+func group(o *google.Organization, email string) *google.Group {
+	for i := range o.Groups {
+		if o.Groups[i].Email == email {
+			return &o.Groups[i]
+		}
+	}
+	return nil
+}
