@@ -206,7 +206,7 @@ func (c *Client) read(ctx context.Context, op operation, call func(context.Conte
 func (c *Client) pause(ctx context.Context, attempt int, reserve time.Duration) bool {
 	d := min(100*time.Millisecond<<min(attempt, 10), 2*time.Second)
 	d = time.Duration(float64(d) * (0.5 + c.c.Random()))
-	if deadline, ok := ctx.Deadline(); ok && deadline.Sub(c.c.Now()) <= d+reserve {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d+reserve {
 		return false
 	}
 	return c.c.Sleep(ctx, d) == nil

@@ -8,6 +8,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
+	"time"
 )
 
 // written says what is known of a write after its call has returned.
@@ -38,7 +39,7 @@ func (c *Client) setIamPolicy(ctx context.Context, r access.Resource, p *iampoli
 	}
 	limit := writeTimeout
 	if deadline, ok := ctx.Deadline(); ok {
-		limit = min(limit, deadline.Sub(c.c.Now())-writeReserve)
+		limit = min(limit, time.Until(deadline)-writeReserve)
 	}
 	if limit <= 0 {
 		return not, context.DeadlineExceeded
