@@ -127,14 +127,16 @@ type StandingQuery struct {
 	// Principals are the people whose holdings are wanted.
 	Principals []Principal
 	// Of are the entitlements that matter for the Principals; empty is all. With
-	// Fresh, only the nodes that carry these are read.
+	// Since, only the nodes that carry these are read.
 	Of []EntitlementID
 	// ReviewersOf are the entitlements whose possible reviewers are wanted. The
 	// answer is as expensive as expanding every group that holds them.
 	ReviewersOf []EntitlementID
-	// Fresh asks for what holds now: nothing may come from a cache that is older
-	// than the query, except where the provider can only be asked by inventory.
-	Fresh bool
+	// Since is when the action began that the answer is for: nothing may have been
+	// asked of the provider before, except where it can only be asked by inventory.
+	// The queries of one action so share what they ask. Zero is a page, for which
+	// answers may be some seconds old.
+	Since time.Time
 }
 
 // Standing is what the policies of one resource say at one moment.

@@ -145,6 +145,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	refused := func(err error) (Asked, error) {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.SelfApproved, r, err)
 	}
+	begun := b.c.Now()
 	terms, err := b.terms(r, true)
 	if err != nil {
 		return refused(err)
@@ -184,7 +185,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	if err := b.record(ctx, event); err != nil {
 		return Asked{Request: r}, err
 	}
-	q.Fresh = true
+	q.Since = begun
 	outcomes, warnings, err := b.grant(ctx, caller, r, window, nil, q, check)
 	asked := Asked{Request: r, Outcomes: outcomes, Window: granted(outcomes, window), Warnings: append(standing.Warnings, warnings...)}
 	if err != nil {

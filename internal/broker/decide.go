@@ -92,7 +92,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return refused(err)
 	}
 
-	q := access.StandingQuery{Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements, Fresh: true}
+	q := access.StandingQuery{Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements, Since: decision.At}
 	standing, err := b.c.Catalog.Standing(ctx, q)
 	if err != nil {
 		return refused(err)

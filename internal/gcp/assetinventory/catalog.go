@@ -95,7 +95,7 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 		return c.Directory.Groups(ctx, access.Principal(p))
 	})
 	k.members = newShared(c.Now, maxGroups, groupTimeout, c.Directory.Members)
-	k.ancestors = newShared(c.Now, 0, inventoryTimeout, func(ctx context.Context, r string) (*iampolicy.Policy, error) {
+	k.ancestors = newShared(c.Now, maxInventories, inventoryTimeout, func(ctx context.Context, r string) (*iampolicy.Policy, error) {
 		return c.Policies.GetIamPolicy(ctx, access.Resource(r))
 	})
 	k.roles = newShared(c.Now, maxRoles, roleTimeout, k.getRole)
@@ -106,7 +106,7 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 // 1.x they are the same for everybody: what a person may do there is found out when
 // they choose one.
 func (k *Catalog) Resources(ctx context.Context, _ access.Principal) ([]access.ResourceInfo, error) {
-	found, _, err := k.projects.get(ctx, k.c.ProjectsQuery, pageAge)
+	found, _, err := k.projects.get(ctx, k.c.ProjectsQuery, k.c.Now().Add(-pageAge))
 	if err != nil {
 		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})
 	}
@@ -117,7 +117,7 @@ func (k *Catalog) Resources(ctx context.Context, _ access.Principal) ([]access.R
 
 // Standing answers a query from one look at the resource's policies: its own as it
 // is now, those above it from the inventory, or as they are now if the query asks
-// for Fresh.
+// for an action (Since).
 func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
 	type read struct {
 		policy *iampolicy.Policy

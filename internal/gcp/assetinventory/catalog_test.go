@@ -14,10 +14,13 @@ import (
 	"jitaccess/internal/gcp/iampolicy"
 )
 
+// anew is later than any answer that is kept.
+var anew = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
 var onlyAna = access.StandingQuery{Principals: []access.Principal{ana}}
 
 func fresh(people ...access.Principal) access.StandingQuery {
-	return access.StandingQuery{Principals: people, Fresh: true}
+	return access.StandingQuery{Principals: people, Since: anew}
 }
 
 func TestResourcesAreThoseOfTheQuerySorted(t *testing.T) {
@@ -125,11 +128,11 @@ func TestGroupThatCannotBeReadIsAWarning(t *testing.T) {
 func TestDirectoryThatFailsLeavesWhatIsHeldInPerson(t *testing.T) {
 	for status, want := range map[int]access.Code{400: access.CodeGroupUnreadable, 403: access.CodeServiceNotAllowed, 404: access.CodeGroupUnreadable,
 		429: access.CodeQuota, 500: access.CodeUpstreamFailed} {
-		for _, isFresh := range []bool{false, true} {
+		for _, since := range []time.Time{{}, anew} {
 			w := newWorld(t)
 			w.set(func() { w.instead["/admin/"] = gcptest.Refuse(status, "no") })
 			w.both(shop, binding("roles/a", self, "user:ana@example.com"), binding("roles/b", self, "group:ops@example.com"))
-			s := w.standing(t, access.StandingQuery{Principals: []access.Principal{ana}, Fresh: isFresh})
+			s := w.standing(t, access.StandingQuery{Principals: []access.Principal{ana}, Since: since})
 			if held(s, ana) != "roles/a" || codes(s) != string(want) {
 				t.Errorf("%d: %q, %v", status, held(s, ana), s.Warnings)
 			}
@@ -234,7 +237,7 @@ func TestPrepareIsPureAndJudgesThePolicyAboutToBeWritten(t *testing.T) {
 	w := newWorld(t)
 	w.set(func() { w.groups["ana@example.com"] = []string{"ops@example.com"} })
 	w.both(shop, binding("roles/old", self, "user:ana@example.com"))
-	judge, err := w.catalog.Prepare(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Fresh: true})
+	judge, err := w.catalog.Prepare(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Since: anew})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +283,10 @@ func TestCatalogIsSafeForConcurrentUse(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 40 {
 		all.Go(func() {
-			q := access.StandingQuery{Resource: shop, Principals: []access.Principal{ana, ben}, ReviewersOf: []access.EntitlementID{id}, Fresh: i%2 == 0}
+			q := access.StandingQuery{Resource: shop, Principals: []access.Principal{ana, ben}, ReviewersOf: []access.EntitlementID{id}}
+			if i%2 == 0 {
+				q.Since = anew
+			}
 			s, err := w.catalog.Standing(t.Context(), q)
 			if err != nil || !strings.HasPrefix(held(s, ana), "roles/b") {
 				t.Errorf("got %q, %v", held(s, ana), err)

@@ -21,7 +21,7 @@ func TestApprovalAsksEachThingOnce(t *testing.T) {
 	w.both(shop, binding("roles/x", self, "user:eve@example.com"))
 	w.both(folder, binding("roles/b", peers, "group:ops@example.com"))
 	w.both(org, binding("roles/c", peers, "user:eve@example.com"))
-	judge, err := w.catalog.Prepare(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana, ben}, Fresh: true})
+	judge, err := w.catalog.Prepare(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana, ben}, Since: anew})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,6 +32,25 @@ func TestApprovalAsksEachThingOnce(t *testing.T) {
 	// The organization carries nothing of theirs, so nobody asks it.
 	w.expect(t, map[string]int{":batchGet": 1, folder + ":getIamPolicy": 1, org + ":getIamPolicy": 0, shop + ":getIamPolicy": 0,
 		"memberKey": 2, "/members": 0, "": 4})
+}
+
+// The queries of one action share what they ask; the next action asks again.
+func TestOneActionAsksTheNodesAboveOnce(t *testing.T) {
+	w := newWorld(t)
+	w.both(folder, binding("roles/b", peers, "user:ana@example.com"), binding("roles/c", self, "user:ana@example.com"))
+	w.both(org, binding("roles/c", self, "user:ana@example.com"))
+	q := access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Of: []access.EntitlementID{{Resource: shop, Role: "roles/b"}}}
+	for action := 1; action <= 2; action++ {
+		q.Since = w.now
+		w.pass(time.Millisecond)
+		w.standing(t, q)
+		w.pass(time.Second)
+		if _, err := w.catalog.Prepare(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		// What the organization carries is not what was asked for.
+		w.expect(t, map[string]int{":batchGet": action, folder + ":getIamPolicy": action, org + ":getIamPolicy": 0, "directory/v1/groups": action})
+	}
 }
 
 // Threats, row 6: what was lost between the view and the decision is lost.
@@ -81,7 +100,7 @@ func TestNodeThatFailsJustNowIsAnErrorNotADoubt(t *testing.T) {
 		w := newWorld(t)
 		w.both(folder, binding("roles/b", self, "user:ana@example.com"))
 		w.set(func() { w.instead[folder+":getIamPolicy"] = gcptest.Refuse(status, "x") })
-		_, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Fresh: true})
+		_, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Since: anew})
 		if e := access.AsError(err); e == nil || e.Kind != want {
 			t.Errorf("%d: %v", status, err)
 		}
@@ -93,7 +112,7 @@ func TestReviewersOfAnInheritedEligibilityAreConfirmedToo(t *testing.T) {
 	w.both(folder, binding("roles/b", peers, "user:ana@example.com", "user:ben@example.com"))
 	w.set(func() { w.live[folder] = []map[string]any{binding("roles/b", peers, "user:ben@example.com")} })
 	id := access.EntitlementID{Resource: shop, Role: "roles/b"}
-	s := w.standing(t, access.StandingQuery{ReviewersOf: []access.EntitlementID{id}, Fresh: true})
+	s := w.standing(t, access.StandingQuery{ReviewersOf: []access.EntitlementID{id}, Since: anew})
 	if !slices.Equal(s.Reviewers[id], []access.Principal{ben}) {
 		t.Errorf("got %v", s.Reviewers)
 	}

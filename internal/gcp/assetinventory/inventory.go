@@ -74,15 +74,11 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 	return found, nil
 }
 
-// inventory returns what the inventory says of a project, from the shared copy
-// unless fresh. While Asset Inventory cannot answer, the last answer serves for
+// inventory returns what the inventory says of a project, from the shared copy if
+// that was asked for after an instant. While Asset Inventory cannot answer, the last answer serves for
 // five minutes, with a warning.
-func (k *Catalog) inventory(ctx context.Context, resource access.Resource, fresh bool) (inventory, *access.Error, error) {
-	age := pageAge
-	if fresh {
-		age = 0
-	}
-	found, _, err := k.inventories.get(ctx, string(resource), age)
+func (k *Catalog) inventory(ctx context.Context, resource access.Resource, after time.Time) (inventory, *access.Error, error) {
+	found, _, err := k.inventories.get(ctx, string(resource), after)
 	if err == nil {
 		return found, nil, nil
 	}

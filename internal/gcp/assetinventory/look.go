@@ -35,7 +35,7 @@ func (k *Catalog) look(ctx context.Context, q access.StandingQuery) (*look, erro
 	l := &look{k: k, q: q, groups: map[access.Principal][]string{}, members: map[string][]access.Principal{}}
 	var people sync.WaitGroup
 	people.Go(func() { l.findGroups(ctx) })
-	found, stale, err := k.inventory(ctx, q.Resource, q.Fresh)
+	found, stale, err := k.inventory(ctx, q.Resource, k.after(q))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 		people.Go(func() { l.findMembers(ctx, groups) })
 	}
 	var err error
-	if l.q.Fresh {
+	if !l.q.Since.IsZero() {
 		err = l.confirm(ctx)
 	}
 	people.Wait()
@@ -77,7 +77,7 @@ func (l *look) findGroups(ctx context.Context) {
 	g.SetLimit(parallel)
 	for _, p := range l.q.Principals {
 		g.Go(func() error {
-			groups, _, err := l.k.groups.get(ctx, string(p), l.age())
+			groups, _, err := l.k.groups.get(ctx, string(p), l.k.after(l.q))
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.groups[p] = groups
@@ -96,7 +96,7 @@ func (l *look) findMembers(ctx context.Context, groups []string) {
 	g.SetLimit(parallel)
 	for _, group := range groups {
 		g.Go(func() error {
-			members, _, err := l.k.members.get(ctx, group, l.age())
+			members, _, err := l.k.members.get(ctx, group, l.k.after(l.q))
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.members[group] = members
@@ -118,14 +118,16 @@ func unreadable(group string, cause *access.Error) *access.Error {
 }
 
 // confirm reads the live policy of every node above from which one of the
-// principals, or a group of reviewers, has something. A node that the service
+// principals, or a group of reviewers, has something that was asked for. A node that the service
 // account may not read keeps the inventory's copy and is marked; a node that
 // cannot be read just now is an error, since waiting helps.
 func (l *look) confirm(ctx context.Context) error {
 	table := l.k.reader.Read(l.q.Resource, l.above)
 	var matter []access.Resource
+	unasked := func(e access.Entitlement) bool { return len(l.q.Of) > 0 && !slices.Contains(l.q.Of, e.ID) }
 	for _, p := range l.q.Principals {
-		matter = append(matter, table.Nodes(table.Holdings(p, l.groups[p]), l.q.ReviewersOf)...)
+		held := slices.DeleteFunc(table.Holdings(p, l.groups[p]), unasked)
+		matter = append(matter, table.Nodes(held, l.q.ReviewersOf)...)
 	}
 	if len(l.q.Principals) == 0 {
 		matter = table.Nodes(nil, l.q.ReviewersOf)
@@ -136,7 +138,7 @@ func (l *look) confirm(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			live, _, err := l.k.ancestors.get(ctx, string(node.Resource), 0)
+			live, _, err := l.k.ancestors.get(ctx, string(node.Resource), l.q.Since)
 			if err == nil {
 				l.above[i].Policy = live
 				return nil
@@ -156,12 +158,12 @@ func (l *look) confirm(ctx context.Context) error {
 	return g.Wait()
 }
 
-// age is how old a shared answer about groups may be.
-func (l *look) age() time.Duration {
-	if l.q.Fresh {
-		return 0
+// after is when a shared answer must have been asked for to serve a query.
+func (k *Catalog) after(q access.StandingQuery) time.Time {
+	if !q.Since.IsZero() {
+		return q.Since
 	}
-	return pageAge
+	return k.c.Now().Add(-pageAge)
 }
 
 // standing answers the query for the given policy of the resource. It makes no

@@ -34,7 +34,7 @@ func (k *Catalog) Role(ctx context.Context, role access.Role) access.RoleInfo {
 	if k.quiet.now(k.c.Now()) {
 		return access.RoleInfo{}
 	}
-	info, _, err := k.roles.get(ctx, string(role), roleAge)
+	info, _, err := k.roles.get(ctx, string(role), k.c.Now().Add(-roleAge))
 	if err != nil {
 		if ctx.Err() == nil {
 			k.quiet.until(k.c.Now().Add(roleQuietFor))

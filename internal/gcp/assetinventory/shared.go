@@ -32,11 +32,11 @@ func newShared[V any](now func() time.Time, limit int, timeout time.Duration, lo
 	return &shared[V]{now: now, limit: limit, timeout: timeout, load: load, kept: map[string]answer[V]{}}
 }
 
-// get returns a kept answer that is no older than maxAge, or that of a call. With
-// a maxAge of 0 it is that of a call that ended after the question. A caller who
-// gives up leaves the call to the others, and to the cache.
-func (s *shared[V]) get(ctx context.Context, key string, maxAge time.Duration) (V, time.Time, error) {
-	if a, ok := s.find(key, maxAge); ok {
+// get returns a kept answer that was asked for after an instant, or that of a call
+// that ends after the question. A caller who gives up leaves the call to the
+// others, and to the cache.
+func (s *shared[V]) get(ctx context.Context, key string, after time.Time) (V, time.Time, error) {
+	if a, ok := s.find(key, after); ok {
 		return a.value, a.at, nil
 	}
 	result := s.flight.DoChan(key, func() (any, error) {
@@ -62,22 +62,19 @@ func (s *shared[V]) get(ctx context.Context, key string, maxAge time.Duration) (
 
 // last returns the last answer, if it is no older than maxAge.
 func (s *shared[V]) last(key string, maxAge time.Duration) (V, time.Time, bool) {
-	a, ok := s.find(key, maxAge)
+	a, ok := s.find(key, s.now().Add(-maxAge))
 	return a.value, a.at, ok
 }
 
-func (s *shared[V]) find(key string, maxAge time.Duration) (answer[V], bool) {
+func (s *shared[V]) find(key string, after time.Time) (answer[V], bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, ok := s.kept[key]
-	return a, ok && maxAge > 0 && s.now().Sub(a.at) < maxAge
+	return a, ok && a.at.After(after)
 }
 
 // keep stores an answer; a full store forgets its oldest.
 func (s *shared[V]) keep(key string, a answer[V]) {
-	if s.limit == 0 {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.kept[key]; !known && len(s.kept) >= s.limit {
