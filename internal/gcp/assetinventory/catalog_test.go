@@ -156,6 +156,13 @@ func TestEveryPrincipalHasAnEntry(t *testing.T) {
 	}
 }
 
+// Ending a grant asks about nobody: what is active stands in the policy itself.
+func TestAboutNobodyOnlyThePolicyIsRead(t *testing.T) {
+	w := newWorld(t)
+	w.standing(t, access.StandingQuery{})
+	w.expect(t, map[string]int{":getIamPolicy": 1, "": 1})
+}
+
 func TestUnknownResources(t *testing.T) {
 	w := newWorld(t)
 	for _, r := range []access.Resource{"projects/elsewhere", "folders/7", "organizations/1", ""} {
@@ -163,7 +170,7 @@ func TestUnknownResources(t *testing.T) {
 		if e := access.AsError(err); e == nil || e.Kind != access.NotFound || e.Code != access.CodeUnknownResource || e.Args["resource"] != string(r) {
 			t.Errorf("%q: %v", r, err)
 		}
-		if _, err := w.catalog.Prepare(t.Context(), access.StandingQuery{Resource: r}); access.AsError(err).Code != access.CodeUnknownResource {
+		if _, err := w.catalog.Prepare(t.Context(), access.StandingQuery{Resource: r, Principals: []access.Principal{ana}}); access.AsError(err).Code != access.CodeUnknownResource {
 			t.Errorf("%q: %v", r, err)
 		}
 	}
@@ -227,7 +234,7 @@ func TestDeadlineIsReportedAsSuch(t *testing.T) {
 	w.set(func() { w.instead[":batchGet"] = func(http.ResponseWriter, *http.Request) { <-done } })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	_, err := w.catalog.Prepare(ctx, access.StandingQuery{Resource: shop})
+	_, err := w.catalog.Prepare(ctx, access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}})
 	if e := access.AsError(err); e == nil || e.Kind != access.TimedOut {
 		t.Errorf("got %v", err)
 	}

@@ -170,7 +170,7 @@ func TestConcurrentLookUpsShareOneCall(t *testing.T) {
 	first, giveUp := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	all.Go(func() {
-		if _, err := w.catalog.Prepare(first, access.StandingQuery{Resource: shop}); access.AsError(err).Code != access.CodeDeadline {
+		if _, err := w.catalog.Prepare(first, access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}}); access.AsError(err).Code != access.CodeDeadline {
 			t.Errorf("the caller that gave up got %v", err)
 		}
 	})
