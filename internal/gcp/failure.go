@@ -67,7 +67,7 @@ func Failure(err error, c Call) *access.Error {
 	case status == 0 && broken(err):
 		return fail(access.Unavailable, access.CodeUpstreamFailed, service)
 	case status == http.StatusBadRequest:
-		return fail(access.Unprocessable, access.CodePlatformRefused, access.Args{"reason": quoted(text)})
+		return fail(access.Unprocessable, access.CodePlatformRefused, access.Args{"reason": Quoted(text)})
 	case status == http.StatusTooManyRequests, status == http.StatusForbidden && overRate(err):
 		return fail(access.TooMany, access.CodeQuota, service)
 	case status == http.StatusForbidden:
@@ -158,9 +158,9 @@ type cause struct {
 
 func (c *cause) Error() string {
 	status, text := answerOf(c.err)
-	line := c.service + ": " + quoted(text)
+	line := c.service + ": " + Quoted(text)
 	if status != 0 {
-		line = fmt.Sprintf("%s answered %d: %s", c.service, status, quoted(text))
+		line = fmt.Sprintf("%s answered %d: %s", c.service, status, Quoted(text))
 	}
 	if id := violation(c.err); id != "" {
 		line += " (VPC Service Controls, unique identifier " + id + ")"
@@ -173,8 +173,8 @@ func (c *cause) Unwrap() error { return c.err }
 // maxQuoted is how much of a foreign text is kept.
 const maxQuoted = 300
 
-// quoted makes foreign text fit for one line of a log or page.
-func quoted(text string) string {
+// Quoted makes foreign text fit for one line of a log or page.
+func Quoted(text string) string {
 	text = strings.TrimSpace(text)
 	if len(text) > maxQuoted {
 		cut := maxQuoted

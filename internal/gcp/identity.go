@@ -43,7 +43,7 @@ func (p *Platform) identify(ctx context.Context, server *metadata.Client) error 
 			value, err := server.GetWithContext(ctx, suffix)
 			*into = strings.TrimSpace(value)
 			if err != nil {
-				return fmt.Errorf("%s: %s", suffix, quoted(err.Error()))
+				return fmt.Errorf("%s: %s", suffix, Quoted(err.Error()))
 			}
 			return nil
 		})
@@ -63,17 +63,17 @@ func (p *Platform) identify(ctx context.Context, server *metadata.Client) error 
 		return err
 	}
 	if !numberPattern.MatchString(p.ProjectNumber) {
-		return fmt.Errorf("the metadata server's project number %s is none", quoted(p.ProjectNumber))
+		return fmt.Errorf("the metadata server's project number %s is none", Quoted(p.ProjectNumber))
 	}
 	return p.check()
 }
 
 func (p *Platform) check() error {
 	if _, err := access.Project(p.Project); err != nil {
-		return fmt.Errorf("%s is not a project id", quoted(p.Project))
+		return fmt.Errorf("%s is not a project id", Quoted(p.Project))
 	}
 	if !accountPattern.MatchString(p.ServiceAccount) {
-		return fmt.Errorf("%s is not the address of a service account", quoted(p.ServiceAccount))
+		return fmt.Errorf("%s is not the address of a service account", Quoted(p.ServiceAccount))
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func metadataTokens(server *metadata.Client, scope string) oauth2.TokenSource {
 		defer cancel()
 		body, err := server.GetWithContext(ctx, "instance/service-accounts/default/token?scopes="+scope)
 		if err != nil {
-			return nil, noToken(errors.New(quoted(err.Error())))
+			return nil, noToken(errors.New(Quoted(err.Error())))
 		}
 		var token oauth2.Token
 		if err := json.Unmarshal([]byte(body), &token); err != nil || token.AccessToken == "" || token.ExpiresIn <= 0 {

@@ -89,12 +89,12 @@ func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitleme
 	mine := make(map[string]bool, len(groups)+1)
 	mine["user:"+string(p)] = true
 	for _, g := range groups {
-		mine["group:"+fold(g)] = true
+		mine["group:"+Fold(g)] = true
 	}
 	at := map[access.EntitlementID]int{}
 	var held []access.Entitlement
 	for _, row := range t.rows {
-		if !slices.ContainsFunc(row.members, func(m string) bool { return mine[fold(m)] }) {
+		if !slices.ContainsFunc(row.members, func(m string) bool { return mine[Fold(m)] }) {
 			continue
 		}
 		i, seen := at[row.id]
@@ -126,7 +126,7 @@ func (t *Table) ReviewerGroups(ids []access.EntitlementID) []string {
 			continue
 		}
 		for _, m := range row.members {
-			if g, ok := strings.CutPrefix(fold(m), "group:"); ok {
+			if g, ok := strings.CutPrefix(Fold(m), "group:"); ok {
 				groups = append(groups, g)
 			}
 		}
@@ -145,7 +145,7 @@ func (t *Table) Reviewers(id access.EntitlementID, members map[string][]access.P
 			continue
 		}
 		for _, m := range row.members {
-			kind, address, _ := strings.Cut(fold(m), ":")
+			kind, address, _ := strings.Cut(Fold(m), ":")
 			switch kind {
 			case "user":
 				if p, err := access.ParsePrincipal(address); err == nil {
@@ -176,9 +176,9 @@ func (t *Table) Nodes(held []access.Entitlement, ids []access.EntitlementID) []a
 
 var errLongCondition = errors.New("the condition is longer than any that IAM takes")
 
-// fold lower-cases A–Z and nothing else, so that no two members of different
+// Fold lower-cases A–Z and nothing else, so that no two members of different
 // people become equal.
-func fold(member string) string {
+func Fold(member string) string {
 	for i := 0; i < len(member); i++ {
 		if 'A' <= member[i] && member[i] <= 'Z' {
 			folded := []byte(member)
