@@ -23,6 +23,7 @@ import (
 	"jitaccess/internal/gcp/assetinventory"
 	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iamcredentials"
+	"jitaccess/internal/gcp/policyanalyzer"
 	"jitaccess/internal/gcp/resourcemanager"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/identity"
@@ -182,15 +183,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Random:         mathrand.Float64,
 		Sleep:          sleep,
 	})
-	catalog, err := assetinventory.New(ctx, assetinventory.Config{
-		Platform:       platform,
-		Scope:          scope,
-		Policies:       policies,
-		Directory:      groups,
-		SearchProjects: policies.SearchProjects,
-		ProjectsQuery:  c.Catalog.ProjectsQuery,
-		Now:            time.Now,
-	})
+	catalog, err := newCatalog(ctx, c, platform, scope, policies, groups)
 	if err != nil {
 		return nil, err
 	}
@@ -263,6 +256,36 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(scope), "identity", "iap",
 		"mail", mailer.Enabled(), "ledger", false)
 	return journal.Trace(handler), nil
+}
+
+// catalog is what the two catalogs are: what the broker asks, and what is asked once
+// more about the policy that is about to be written.
+type catalog interface {
+	broker.Catalog
+	resourcemanager.Standings
+}
+
+func newCatalog(ctx context.Context, c *config.Config, platform *gcp.Platform, scope access.Resource, policies *resourcemanager.Client, groups *directory.Directory) (catalog, error) {
+	if c.Catalog.Kind == config.PolicyAnalyzer {
+		return policyanalyzer.New(ctx, policyanalyzer.Config{
+			Platform:         platform,
+			Scope:            scope,
+			Policies:         policies,
+			SearchProjects:   policies.SearchProjects,
+			ProjectsQuery:    c.Catalog.ProjectsQuery,
+			ExecutionTimeout: c.Google.ReadTimeout,
+			Now:              time.Now,
+		})
+	}
+	return assetinventory.New(ctx, assetinventory.Config{
+		Platform:       platform,
+		Scope:          scope,
+		Policies:       policies,
+		Directory:      groups,
+		SearchProjects: policies.SearchProjects,
+		ProjectsQuery:  c.Catalog.ProjectsQuery,
+		Now:            time.Now,
+	})
 }
 
 func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots *x509.CertPool) (*mail.Mailer, error) {
