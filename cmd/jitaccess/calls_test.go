@@ -75,6 +75,7 @@ type counted struct {
 	cloud   *google.Cloud
 	address string
 	kind    string
+	scope   string
 	http.Handler
 }
 
@@ -87,7 +88,7 @@ func startCounted(t testing.TB, kind string, organization google.Organization, p
 	}
 	server := httptest.NewServer(wrap(cloud.Handler()))
 	t.Cleanup(server.Close)
-	c := &counted{t: t, cloud: cloud, address: strings.TrimPrefix(server.URL, "http://"), kind: kind}
+	c := &counted{t: t, cloud: cloud, address: strings.TrimPrefix(server.URL, "http://"), kind: kind, scope: cloud.OrganizationID()}
 	c.restart()
 	return c
 }
@@ -98,7 +99,7 @@ func (c *counted) restart() {
 	c.t.Setenv("GCE_METADATA_HOST", c.address)
 	env := map[string]string{
 		"K_SERVICE": "jitaccess", "GCE_METADATA_HOST": c.address, "JITACCESS_GOOGLE_ENDPOINT": "http://" + c.address,
-		"PUBLIC_URL": "https://jit.example.com", "RESOURCE_SCOPE": c.cloud.OrganizationID(), "RESOURCE_CATALOG": c.kind,
+		"PUBLIC_URL": "https://jit.example.com", "RESOURCE_SCOPE": c.scope, "RESOURCE_CATALOG": c.kind,
 	}
 	if c.kind == config.AssetInventory {
 		env["RESOURCE_CUSTOMER_ID"] = c.cloud.CustomerID()

@@ -49,7 +49,7 @@ func (r *Reader) Read(resource access.Resource, nodes []Node) *Table {
 		for _, b := range n.Policy.Bindings() {
 			id, kind, err := r.binding(resource, b)
 			if err != nil {
-				t.Warnings = append(t.Warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding,
+				t.Warnings = append(t.Warnings, &access.Error{Kind: access.Unprocessable, Code: access.CodeUnreadableBinding,
 					Args: access.Args{"role": b.Role, "resource": string(n.Resource)}, Err: err})
 				continue
 			}
