@@ -192,7 +192,7 @@ func viewWarnings(warnings []*access.Error) []string {
 
 // retold are the warnings that the page to which a form leads tells anyway.
 var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, access.CodeGroupUnreadable, access.CodeStaleInventory,
-	access.CodeInventoryOnly}
+	access.CodeInventoryOnly, access.CodeAnalysisPartial}
 
 // notable leaves out the warnings that are told again.
 func notable(warnings []*access.Error) []*access.Error {

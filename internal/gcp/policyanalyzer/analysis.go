@@ -11,6 +11,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/standing"
 )
@@ -26,13 +27,42 @@ type analysis struct {
 	warnings []*access.Error
 }
 
-// found is one binding as analyzed.
+// found is one binding as analyzed, as far as it concerns those asked about: what is
+// kept for many people must be small.
 type found struct {
-	node    access.Resource
+	node access.Resource
+	// binding has no members.
 	binding iampolicy.Binding
-	members memberSet
-	// people are those whom it concerns, in person or not, as members: "user:…".
-	people []string
+	// people are those whom it concerns, as members: "user:…". indirect are those
+	// among them whom it does not name, but means through one of the collectives, its
+	// groups and domains.
+	people, indirect, collectives []string
+}
+
+// newFound tells who of the people is named in the members and who is not.
+func newFound(node access.Resource, b iampolicy.Binding, people []string) found {
+	f := found{node: node, binding: b, people: people}
+	named := map[string]bool{}
+	for _, m := range b.Members {
+		m = eligibility.Fold(m)
+		named[m] = true
+		if collective(m) {
+			f.collectives = append(f.collectives, m)
+		}
+	}
+	for _, p := range people {
+		if !named[eligibility.Fold(p)] && len(f.collectives) > 0 {
+			f.indirect = append(f.indirect, p)
+		}
+	}
+	f.binding.Members = nil
+	return f
+}
+
+// collective is whether a member, folded, may mean people without naming them.
+func collective(member string) bool {
+	kind, _, _ := strings.Cut(member, ":")
+	return kind != "user" && kind != "serviceaccount" && kind != "deleted"
 }
 
 // heldBy asks what a person holds on a project; key is made by personKey.
@@ -107,11 +137,11 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 			// Projects do not nest, so it is this one, by whatever name.
 			node = project
 		}
-		f := found{node: node, people: people(r), members: setOf(r.IamBinding.Members), binding: iampolicy.Binding{Role: r.IamBinding.Role, Members: r.IamBinding.Members}}
+		b := iampolicy.Binding{Role: r.IamBinding.Role, Members: r.IamBinding.Members}
 		if c := r.IamBinding.Condition; c != nil {
-			f.binding.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
+			b.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
 		}
-		a.found = append(a.found, f)
+		a.found = append(a.found, newFound(node, b, people(r)))
 	}
 	partial := !answer.FullyExplored
 	for _, e := range answer.NonCriticalErrors {

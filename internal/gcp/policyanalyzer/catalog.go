@@ -25,12 +25,14 @@ import (
 	"jitaccess/internal/gcp/standing"
 )
 
-// How many shared answers are kept, and how long one may take. The answers about a
-// person are small; a list of projects is not.
+// How many shared answers are kept, and how long one may take. What one person holds
+// is small; everybody who holds a role, and a list of projects, may be large.
 const (
 	analysisTimeout = 20 * time.Second
-	maxAnalyses     = 2000
+	maxPersons      = 2000
+	maxHolders      = 100
 	maxLists        = 100
+	maxProbes       = 200
 	parallel        = 8
 )
 
@@ -83,9 +85,9 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
 	k.projects = lookup.New(c.Now, 1, analysisTimeout, c.SearchProjects)
 	k.lists = lookup.New(c.Now, maxLists, analysisTimeout, k.visible)
-	k.persons = lookup.New(c.Now, maxAnalyses, analysisTimeout, k.heldBy)
-	k.holders = lookup.New(c.Now, maxAnalyses, analysisTimeout, k.holdersOf)
-	k.probes = lookup.New(c.Now, maxAnalyses, analysisTimeout, k.probe)
+	k.persons = lookup.New(c.Now, maxPersons, analysisTimeout, k.heldBy)
+	k.holders = lookup.New(c.Now, maxHolders, analysisTimeout, k.holdersOf)
+	k.probes = lookup.New(c.Now, maxProbes, analysisTimeout, k.probe)
 	return k, nil
 }
 

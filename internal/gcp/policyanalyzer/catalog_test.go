@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -226,4 +227,46 @@ func TestPagesShareAnswersForThirtySeconds(t *testing.T) {
 	w.asked(t, 3)
 	w.standing(t, access.StandingQuery{})
 	w.asked(t, 3)
+}
+
+func TestOneBadBindingNeverHidesTheRest(t *testing.T) {
+	w := newWorld(t)
+	mine := "user:ana@example.com"
+	w.live[shop] = []object{binding("roles/a", self+" && (((", mine), binding("roles/b", self, mine)}
+	w.persons[mine] = []any{result(shop, w.live[shop][0]), result(shop, w.live[shop][1]), result(folder, binding("roles/c", peers+" && )", mine)),
+		result(folder, binding("roles/../d", self, mine)), result("folders/x", binding("roles/e", self, mine))}
+	s := w.standing(t, onlyAna)
+	if held(s, ana) != "roles/b" || codes(s) != "unreadable-binding unreadable-binding unreadable-binding" {
+		t.Errorf("holds %q, warns %v", held(s, ana), s.Warnings)
+	}
+	refusal := &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible}
+	if got := s.NotHeld(refusal); got != refusal {
+		t.Errorf("whoever is not eligible is told %v", got)
+	}
+}
+
+func TestCatalogIsSafeForConcurrentUse(t *testing.T) {
+	w := newWorld(t)
+	b := binding("roles/a", peers, "group:ops@example.com")
+	w.live[folder], w.live[shop] = []object{b}, []object{b}
+	w.holders = []any{result(folder, b, "user:ana@example.com", "user:ben@example.com"), result(shop, b, "user:ana@example.com")}
+	w.persons["user:ana@example.com"] = []any{result(folder, b), result(shop, b)}
+	var all sync.WaitGroup
+	for i := range 40 {
+		all.Go(func() {
+			q := access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}}
+			if i%4 > 1 {
+				q.Principals, q.Of, q.ReviewersOf = []access.Principal{ana, ben}, ids("roles/a"), ids("roles/a")
+			}
+			if i%2 == 0 {
+				q.Since = anew
+			}
+			s, err := w.catalog.Standing(t.Context(), q)
+			if err != nil || held(s, ana) != "roles/a" {
+				t.Errorf("got %q, %v", held(s, ana), err)
+			}
+			w.catalog.Resources(t.Context(), ana)
+		})
+	}
+	all.Wait()
 }

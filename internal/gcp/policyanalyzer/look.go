@@ -116,78 +116,34 @@ func (l *look) asAnalyzed(node access.Resource) *iampolicy.Policy {
 // inPerson makes of a live policy one that names everybody in person. Who is named
 // in the live one counts, if Google has shown the project to be within the scope at
 // all. Who is meant through a group counts while the live binding still has every
-// group in which the analysis may have found them.
+// group in which the analysis may have found them: which of several it was is not
+// known.
 func (l *look) inPerson(node access.Resource, live *iampolicy.Policy) *iampolicy.Policy {
 	if len(l.found) == 0 {
 		return iampolicy.New(nil)
 	}
 	var bindings []iampolicy.Binding
 	for _, b := range live.Bindings() {
-		if b.Condition == nil || !l.k.reader.Eligible(b.Condition.Expression) {
-			// One that cannot be understood stays, to be warned of.
-			if b.Condition != nil {
-				b.Members = nil
-				bindings = append(bindings, b)
-			}
+		if b.Condition == nil {
 			continue
 		}
-		now := setOf(b.Members)
-		people := now.people()
-		for _, f := range l.found {
-			if f.node != node || f.binding.Role != b.Role || f.binding.Condition == nil ||
-				f.binding.Condition.Expression != b.Condition.Expression {
-				continue
+		now := map[string]bool{}
+		var people []string
+		for _, m := range b.Members {
+			m = eligibility.Fold(m)
+			now[m] = true
+			if strings.HasPrefix(m, "user:") {
+				people = append(people, m)
 			}
-			people = append(people, f.throughGroups(now)...)
+		}
+		for _, f := range l.found {
+			if f.node == node && f.binding.Role == b.Role && f.binding.Condition != nil && f.binding.Condition.Expression == b.Condition.Expression &&
+				!slices.ContainsFunc(f.collectives, func(m string) bool { return !now[m] }) {
+				people = append(people, f.indirect...)
+			}
 		}
 		b.Members = people
 		bindings = append(bindings, b)
 	}
 	return iampolicy.New(bindings)
-}
-
-// throughGroups are the people whom the binding means by a group or domain rather
-// than by name, if everything of that sort in it is in the live binding too: which
-// of several groups they are in is not known.
-func (f found) throughGroups(live memberSet) []string {
-	collectives := 0
-	for m := range f.members {
-		if collective(m) {
-			collectives++
-			if !live[m] {
-				return nil
-			}
-		}
-	}
-	if collectives == 0 {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(f.people), func(p string) bool { return f.members[eligibility.Fold(p)] })
-}
-
-// memberSet are members of a binding, folded.
-type memberSet map[string]bool
-
-func setOf(list []string) memberSet {
-	set := make(memberSet, len(list))
-	for _, m := range list {
-		set[eligibility.Fold(m)] = true
-	}
-	return set
-}
-
-func (s memberSet) people() []string {
-	var people []string
-	for m := range s {
-		if strings.HasPrefix(m, "user:") {
-			people = append(people, m)
-		}
-	}
-	return people
-}
-
-// collective is whether a member may mean people without naming them.
-func collective(member string) bool {
-	kind, _, _ := strings.Cut(member, ":")
-	return kind != "user" && kind != "serviceaccount" && kind != "deleted"
 }
