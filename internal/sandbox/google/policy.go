@@ -204,10 +204,13 @@ func checkVersion(old, wanted Policy) error {
 	if wanted.Etag == "" {
 		return nil
 	}
-	if _, err := base64.StdEncoding.DecodeString(wanted.Etag); err != nil {
+	// Bytes are read in either alphabet of Base64; gcloud sends the one for URLs
+	// (https://protobuf.dev/programming-guides/json/).
+	etag := strings.NewReplacer("-", "+", "_", "/").Replace(wanted.Etag)
+	if _, err := base64.StdEncoding.DecodeString(etag); err != nil {
 		return invalid("Invalid value at 'policy.etag' (TYPE_BYTES), Base64 decoding failed.")
 	}
-	if wanted.Etag != old.Etag {
+	if etag != old.Etag {
 		return conflict()
 	}
 	if wanted.Version < 3 && old.conditional() {
