@@ -59,7 +59,7 @@ func TestCallsPerAction(t *testing.T) {
 			return w.api(alice, "/api/projects/"+project+"/peers?id="+url.QueryEscape(peerID), nil)
 		}, and(look, membersOf, 3)},
 		{"self-activation", func() answer { return w.api(alice, selfURL, selfBody(nil)) },
-			map[string]int{batchGet: 1, readPolicy: 2, writePolicy: 1, readFolder: 0, readRoot: 0, groupsOf: 1}},
+			map[string]int{batchGet: 1, readPolicy: 1, writePolicy: 1, readFolder: 0, readRoot: 0, groupsOf: 1}},
 		{"a request to ten reviewers", func() answer {
 			a := w.api(alice, askURL, askBody(dict{"peers": reviewers}))
 			if u, err := url.Parse(a.ReviewURL); err == nil {
@@ -69,7 +69,7 @@ func TestCallsPerAction(t *testing.T) {
 		}, and(and(look, groupsOf, 11), signJwt, 1)},
 		{"looking at a request", func() answer { return w.page(reviewers[3], reviewPath(ref)) }, and(look, groupsOf, 2)},
 		{"an approval", func() answer { return w.api(reviewers[3], decideURL(ref), dict{}) },
-			map[string]int{batchGet: 1, readPolicy: 2, writePolicy: 1, readFolder: 1, readRoot: 0, groupsOf: 2, signJwt: 0}},
+			map[string]int{batchGet: 1, readPolicy: 1, writePolicy: 1, readFolder: 1, readRoot: 0, groupsOf: 2, signJwt: 0}},
 		{"the same approval again", func() answer { return w.api(reviewers[3], decideURL(ref), dict{}) },
 			map[string]int{batchGet: 1, readPolicy: 1, writePolicy: 0, readFolder: 1, readRoot: 0}},
 	}

@@ -84,7 +84,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	}
 	dc := doctor.Config{
 		Settings: c, Platform: platform, Scope: look.scope,
-		Policies: look.policies, Catalog: look.catalog, Signer: signer, Secrets: secrets, Mailer: mailer,
+		Policies: look.policies, Catalog: look.inventory, Signer: signer, Secrets: secrets, Mailer: mailer,
 		SendTo: to, Now: time.Now,
 	}
 	dc.Audiences, dc.AudienceFault = audiences(c, platform)

@@ -44,6 +44,7 @@ func TestDoctor(t *testing.T) {
 		{"warnings do not fail", away, "", exitOK, []string{"ok       signing: ", "warning  public address: ", "warning  eligibility: a binding of roles/pubsub.editor", "ok       mail: localhost:"}},
 		{"what is broken does", away, "resourcemanager.projects.setIamPolicy", exitFailure, []string{"broken   grants: ", "run: gcloud organizations add-iam-policy-binding"}},
 		{"a Cloud Run job names its service", with(map[string]string{"K_SERVICE": ""}), "", exitOK, []string{"/projects/264853019977/locations/europe-west1/services/jitaccess"}},
+		{"a catalog that needs no directory", with(map[string]string{"RESOURCE_CATALOG": "PolicyAnalyzer", "RESOURCE_CUSTOMER_ID": ""}), "", exitOK, []string{"unseen   groups: not looked up: RESOURCE_CUSTOMER_ID is not set", "people are eligible in the"}},
 
 		// The three exceptions of an upgrade from JIT Access 1.x.
 		{"a domain of one's own", map[string]string{"PUBLIC_URL": "", "IAP_BACKEND_SERVICE_ID": "77"}, "", exitFailure, []string{"broken   public address: PUBLIC_URL is not set"}},

@@ -53,11 +53,18 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 		fmt.Fprintf(stderr, "jitaccess: the configuration is wrong\n%v\n", err)
 		return exitUsage
 	}
+	if c.Catalog.Kind == config.PolicyAnalyzer {
+		if e.person != "" && c.Catalog.CustomerID == "" {
+			fmt.Fprintf(stderr, "jitaccess: set RESOURCE_CUSTOMER_ID: a listing reads the groups of a person from the directory, with RESOURCE_CATALOG=PolicyAnalyzer too\n")
+			return exitUsage
+		}
+		fmt.Fprintf(stderr, "PolicyAnalyzer also finds people in groups of groups; this listing is by direct membership, as with AssetInventory.\n")
+	}
 	platform, err := locate(ctx, c)
 	if err == nil {
 		var look lookUps
 		if look, err = newLookUps(ctx, c, platform, wallClock); err == nil {
-			e.catalog = look.catalog
+			e.catalog = look.inventory
 			err = e.run(ctx)
 		}
 	}
@@ -68,7 +75,8 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	return exitOK
 }
 
-// eligibleCatalog is the one that the service uses.
+// eligibleCatalog is AssetInventory's, which can list everybody, whichever the
+// service uses.
 type eligibleCatalog interface {
 	Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, error)
 	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)

@@ -190,3 +190,31 @@ func TestEligibleWaitsForQuota(t *testing.T) {
 		t.Errorf("prints %q", out.String())
 	}
 }
+
+// TestEligibleOfPolicyAnalyzer: the listing reads policies and the directory with
+// either catalog, and says so.
+func TestEligibleOfPolicyAnalyzer(t *testing.T) {
+	for _, test := range []struct {
+		name, customer string
+		args           []string
+		code           int
+		lists, says    string
+	}{
+		{"everybody", "", []string{"--project", "shop-orders-prod"}, exitOK, "alice@example.com", "by direct membership"},
+		{"a person, of unknown customer", "", []string{"--person", "alice@example.com"}, exitUsage, "", "set RESOURCE_CUSTOMER_ID"},
+		{"a person", "as it is", []string{"--person", "alice@example.com", "--project", "shop-orders-prod"}, exitOK, "group:sre@example.com", "by direct membership"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			change := map[string]string{"RESOURCE_CATALOG": "PolicyAnalyzer"}
+			if test.customer == "" {
+				change["RESOURCE_CUSTOMER_ID"] = ""
+			}
+			_, env := besides(t, change)
+			var out, faults bytes.Buffer
+			code := run(context.Background(), append([]string{"eligible"}, test.args...), env, &out, &faults)
+			if code != test.code || !strings.Contains(out.String(), test.lists) || !strings.Contains(faults.String(), test.says) {
+				t.Errorf("exit status %d: %s\n%s", code, out.String(), faults.String())
+			}
+		})
+	}
+}

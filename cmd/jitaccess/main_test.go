@@ -48,8 +48,8 @@ func TestRun(t *testing.T) {
 		{"a sandbox that others could reach", []string{"sandbox", "--address", "0.0.0.0:0"}, nil, exitFailure, []string{"127.0.0.1"}},
 		{"every fault of the configuration at once", nil, map[string]string{
 			"ACTIVATION_TIMEOUT": "2h", "JUSTIFICATION_PATTERN": "(?<!x)y", "SMTP_SENDER_ADDRESS": "me@example.com", "SMTP_PORT": "25",
-			"SMTP_PASSWORD": "canary-4711", "RESOURCE_SCOPE": "everything", "K_SERVICE": "jitaccess",
-		}, exitUsage, []string{"nothing was started", "ACTIVATION_TIMEOUT", "JUSTIFICATION_PATTERN", "SMTP_PORT", "RESOURCE_SCOPE", "RESOURCE_CATALOG", "AssetInventory", "RESOURCE_CUSTOMER_ID"}},
+			"SMTP_PASSWORD": "canary-4711", "RESOURCE_SCOPE": "everything", "RESOURCE_CATALOG": "AssetInventory", "K_SERVICE": "jitaccess",
+		}, exitUsage, []string{"nothing was started", "ACTIVATION_TIMEOUT", "JUSTIFICATION_PATTERN", "SMTP_PORT", "RESOURCE_SCOPE", "RESOURCE_CUSTOMER_ID"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"jitaccess/internal/gcp/assetinventory"
 	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iamcredentials"
+	"jitaccess/internal/gcp/policyanalyzer"
 	"jitaccess/internal/gcp/pubsub"
 	"jitaccess/internal/gcp/resourcemanager"
 	"jitaccess/internal/gcp/secretmanager"
@@ -270,7 +271,16 @@ type lookUps struct {
 	scope    access.Resource
 	policies *resourcemanager.Client
 	groups   *directory.Directory
-	catalog  *assetinventory.Catalog
+	// catalog is the one that is configured. inventory can also list everybody.
+	catalog   catalog
+	inventory *assetinventory.Catalog
+}
+
+// catalog is what the two catalogs are: what the broker asks, and what is asked once
+// more about the policy that is about to be written.
+type catalog interface {
+	broker.Catalog
+	resourcemanager.Standings
 }
 
 func newLookUps(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (l lookUps, err error) {
@@ -293,7 +303,7 @@ func newLookUps(ctx context.Context, c *config.Config, platform *gcp.Platform, k
 		Random:         mathrand.Float64,
 		Sleep:          k.sleep,
 	})
-	l.catalog, err = assetinventory.New(ctx, assetinventory.Config{
+	l.inventory, err = assetinventory.New(ctx, assetinventory.Config{
 		Platform:       platform,
 		Scope:          l.scope,
 		Policies:       l.policies,
@@ -301,6 +311,19 @@ func newLookUps(ctx context.Context, c *config.Config, platform *gcp.Platform, k
 		SearchProjects: l.policies.SearchProjects,
 		ProjectsQuery:  c.Catalog.ProjectsQuery,
 		Now:            k.now,
+	})
+	if err != nil || c.Catalog.Kind == config.AssetInventory {
+		l.catalog = l.inventory
+		return l, err
+	}
+	l.catalog, err = policyanalyzer.New(ctx, policyanalyzer.Config{
+		Platform:         platform,
+		Scope:            l.scope,
+		Policies:         l.policies,
+		SearchProjects:   l.policies.SearchProjects,
+		ProjectsQuery:    c.Catalog.ProjectsQuery,
+		ExecutionTimeout: c.Google.ReadTimeout,
+		Now:              k.now,
 	})
 	return l, err
 }

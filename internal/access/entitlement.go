@@ -236,8 +236,12 @@ func (s Standing) MayReview(reviewer, requester Principal, id EntitlementID) boo
 func (s Standing) NotHeld(refusal *Error) *Error {
 	for _, w := range s.Warnings {
 		switch w.Code {
-		case CodeQuota, CodeUpstreamFailed, CodeUpstreamTimeout, CodeDeadline, CodeServiceNotAllowed:
+		case CodeQuota, CodeAnalysisQuota, CodeUpstreamFailed, CodeUpstreamTimeout, CodeDeadline, CodeServiceNotAllowed:
 			return w
+		case CodeAnalysisPartial:
+			if w.Kind == Unavailable { // otherwise the part is missing for good, and no reason to wait
+				return w
+			}
 		}
 	}
 	return refusal

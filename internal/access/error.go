@@ -166,6 +166,8 @@ const (
 	CodeConditionTooLong   Code = "condition-too-long"  // count, max
 	CodeConflict           Code = "conflict"            // resource
 	CodeQuota              Code = "quota"               // service
+	CodeAnalysisQuota      Code = "analysis-quota"      //
+	CodeScopeRefused       Code = "scope-refused"       // scope, reason
 	CodeUpstreamFailed     Code = "upstream-failed"     // service
 	CodeUpstreamTimeout    Code = "upstream-timeout"    // service
 	CodeUnknownOutcome     Code = "unknown-outcome"     // resource
@@ -177,6 +179,7 @@ const (
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
 	CodeGroupUnreadable   Code = "group-unreadable"   // group
 	CodeStaleInventory    Code = "stale-inventory"    // seconds
+	CodeAnalysisPartial   Code = "analysis-partial"   // reason
 	CodeInventoryOnly     Code = "inventory-only"     // resource
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource
 	CodeNotDelivered      Code = "not-delivered"      // recipient, channel

@@ -146,6 +146,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return Asked{Request: r}, b.refuse(ctx, caller, access.SelfApproved, r, err)
 	}
 	begun := b.c.Now()
+	ctx = access.Begin(ctx, begun)
 	terms, err := b.terms(r, true)
 	if err != nil {
 		return refused(err)

@@ -113,6 +113,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 
 	q := access.StandingQuery{Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements, Since: decision.At}
+	ctx = access.Begin(ctx, decision.At)
 	standing, err := b.c.Catalog.Standing(ctx, q)
 	if err != nil {
 		return refused(err)

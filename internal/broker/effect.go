@@ -152,6 +152,7 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 // End takes back the caller's grant, or for an admin anyone's, before its end. A
 // grant that is not there, or not theirs to end, is not found.
 func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.Resource, requestID string) (Ended, error) {
+	ctx = access.Begin(ctx, b.c.Now())
 	r := access.Request{ID: requestID, Resource: resource}
 	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{Resource: resource})
 	if err != nil {

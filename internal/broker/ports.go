@@ -20,7 +20,8 @@ type Catalog interface {
 	// Standing answers a query from one look at the resource's policies. Equal
 	// look-ups that run at the same time share one call; what is shared between
 	// people may be 30 seconds old unless the query is of an action (Since). The
-	// resource's own policy is always read live.
+	// resource's own policy is always read live, once for what one person does
+	// (access.Begin).
 	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 
 	// Role describes a role. It never fails: what is not known is zero.

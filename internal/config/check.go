@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +26,7 @@ func (r *reader) platform(c *Config) {
 // check is for what a single tag cannot say.
 func (r *reader) check(c *Config) {
 	r.checkCatalog(c)
-	r.checkRequests(&c.Requests)
+	r.checkRequests(&c.Requests, c.Catalog.CustomerID)
 	r.checkIdentity(c)
 	r.checkMail(c)
 	r.checkOrigins(c)
@@ -44,16 +46,21 @@ func (r *reader) checkCatalog(c *Config) {
 			r.fault("RESOURCE_SCOPE")
 		}
 	}
-	if !strings.EqualFold(c.Catalog.Kind, "AssetInventory") {
+	switch {
+	case strings.EqualFold(c.Catalog.Kind, PolicyAnalyzer):
+		c.Catalog.Kind = PolicyAnalyzer
+	case strings.EqualFold(c.Catalog.Kind, AssetInventory):
+		c.Catalog.Kind = AssetInventory
+		c.Catalog.ProjectsQuery = cmp.Or(c.Catalog.ProjectsQuery, "state:ACTIVE")
+		if c.Catalog.CustomerID == "" {
+			r.faultBecause("RESOURCE_CUSTOMER_ID", "RESOURCE_CATALOG=AssetInventory needs it")
+		}
+	default:
 		r.fault("RESOURCE_CATALOG")
-	}
-	c.Catalog.Kind = "AssetInventory"
-	if c.Catalog.CustomerID == "" {
-		r.fault("RESOURCE_CUSTOMER_ID")
 	}
 }
 
-func (r *reader) checkRequests(c *Requests) {
+func (r *reader) checkRequests(c *Requests, customer string) {
 	if c.MinReviewers > c.MaxReviewers && !r.variables["ACTIVATION_REQUEST_MIN_REVIEWERS"].bad &&
 		!r.variables["ACTIVATION_REQUEST_MAX_REVIEWERS"].bad {
 		// Blame what was set; the other is a default.
@@ -70,6 +77,9 @@ func (r *reader) checkRequests(c *Requests) {
 	var ok bool
 	if c.Admins, ok = parsePeople(c.Admins); !ok {
 		r.fault("ADMINS")
+	}
+	if customer == "" && slices.ContainsFunc(c.Admins, func(m string) bool { return strings.HasPrefix(m, "group:") }) {
+		r.faultBecause("RESOURCE_CUSTOMER_ID", "ADMINS names a group, whose members are looked up there")
 	}
 	if c.Auditors, ok = parsePeople(c.Auditors); !ok {
 		r.fault("AUDITORS")

@@ -55,14 +55,20 @@ const (
 
 func (p Platform) String() string { return [...]string{"host", "App Engine", "Cloud Run"}[p] }
 
+// What Catalog.Kind can be.
+const (
+	PolicyAnalyzer = "PolicyAnalyzer"
+	AssetInventory = "AssetInventory"
+)
+
 // Catalog is where entitlements are looked up.
 type Catalog struct {
 	// Scope is empty when it is the project in which the service runs and no
 	// variable names that.
 	Scope         string `env:"RESOURCE_SCOPE" accept:"projects/ID, folders/NUMBER or organizations/NUMBER" doc:"The part of the organization whose projects people can get access to. Unset, it is the project in which the service runs: $GOOGLE_CLOUD_PROJECT, or where that is unset, as it usually is on Cloud Run, the project that the metadata server names."`
-	Kind          string `env:"RESOURCE_CATALOG" accept:"AssetInventory. PolicyAnalyzer, which JIT Access 1.x used when the variable was unset, is not available in this version; AssetInventory needs RESOURCE_CUSTOMER_ID and the Groups Reader role" doc:"How entitlements are found. Required."`
-	CustomerID    string `env:"RESOURCE_CUSTOMER_ID" pattern:"C[0-9A-Za-z]+" accept:"the customer id of Cloud Identity or Workspace: C and letters or digits, such as C0123abcd" doc:"Whose groups are looked up. Required."`
-	ProjectsQuery string `env:"AVAILABLE_PROJECTS_QUERY" default:"state:ACTIVE" accept:"a query of Resource Manager's projects.search" doc:"Which projects people may choose from."`
+	Kind          string `env:"RESOURCE_CATALOG" default:"PolicyAnalyzer" accept:"PolicyAnalyzer or AssetInventory" doc:"How entitlements are found. PolicyAnalyzer resolves nested groups and needs Security Command Center Premium for more than 20 look-ups a day; AssetInventory needs RESOURCE_CUSTOMER_ID. Both need the Groups Reader role."`
+	CustomerID    string `env:"RESOURCE_CUSTOMER_ID" pattern:"C[0-9A-Za-z]+" accept:"the customer id of Cloud Identity or Workspace: C and letters or digits, such as C0123abcd" doc:"Whose groups are looked up. Required for AssetInventory, and where ADMINS names a group."`
+	ProjectsQuery string `env:"AVAILABLE_PROJECTS_QUERY" accept:"a query of Resource Manager's projects.search" doc:"Which projects people may choose from, everybody from the same. Unset, it is state:ACTIVE for AssetInventory; with PolicyAnalyzer everybody is offered the projects that they may see or be eligible on, at the cost of an analysis of the whole scope."`
 }
 
 // Requests is what holds for every request.

@@ -74,10 +74,10 @@ func TestRead_Faults(t *testing.T) {
 		variable string
 		says     string // part of the text
 	}{
-		{[]string{"RESOURCE_CATALOG="}, "RESOURCE_CATALOG", "RESOURCE_CATALOG is not set; it must be AssetInventory"},
-		{[]string{"RESOURCE_CATALOG=PolicyAnalyzer"}, "RESOURCE_CATALOG", `is "PolicyAnalyzer"; it must be AssetInventory`},
-		{[]string{"RESOURCE_CATALOG=Asset Inventory"}, "RESOURCE_CATALOG", ""},
-		{[]string{"RESOURCE_CUSTOMER_ID= "}, "RESOURCE_CUSTOMER_ID", "is not set"},
+		{[]string{"RESOURCE_CATALOG=Asset Inventory"}, "RESOURCE_CATALOG", `is "Asset Inventory"; it must be PolicyAnalyzer or AssetInventory`},
+		{[]string{"RESOURCE_CATALOG=PolicyAnalyzer,AssetInventory"}, "RESOURCE_CATALOG", ""},
+		{[]string{"RESOURCE_CUSTOMER_ID= "}, "RESOURCE_CUSTOMER_ID", "RESOURCE_CATALOG=AssetInventory needs it"},
+		{[]string{"RESOURCE_CATALOG=", "RESOURCE_CUSTOMER_ID=", "ADMINS=user:ana@example.com,group:ops@example.com"}, "RESOURCE_CUSTOMER_ID", "ADMINS names a group"},
 		{[]string{"RESOURCE_CUSTOMER_ID=c0123abcd"}, "RESOURCE_CUSTOMER_ID", "C and letters or digits"},
 		{[]string{"RESOURCE_CUSTOMER_ID=C"}, "RESOURCE_CUSTOMER_ID", ""},
 		{[]string{"RESOURCE_CUSTOMER_ID=C01&x=y"}, "RESOURCE_CUSTOMER_ID", ""},
@@ -176,7 +176,7 @@ func TestRead_Faults(t *testing.T) {
 // Nobody should have to start ten times to learn of ten mistakes.
 func TestRead_AllFaultsAtOnce(t *testing.T) {
 	env := map[string]string{
-		"RESOURCE_SCOPE": "acme", "RESOURCE_CATALOG": "PolicyAnalyzer", "ACTIVATION_TIMEOUT": "2h", "ACTIVATION_REQUEST_TIMEOUT": "x",
+		"RESOURCE_SCOPE": "acme", "RESOURCE_CATALOG": "Inventory", "ACTIVATION_TIMEOUT": "2h", "ACTIVATION_REQUEST_TIMEOUT": "x",
 		"JUSTIFICATION_PATTERN": "(?=b)", "ACTIVATION_REQUEST_MIN_REVIEWERS": "0", "SMTP_SENDER_ADDRESS": "jit@example.com",
 		"SMTP_ENABLE_STARTTLS": "false", "SMTP_PORT": "25", "PUBLIC_URL": "http://jit.example.com", "NOTIFICATION_TIMEZONE": "EST",
 		"DATABASE_URL": "sqlite:/tmp/x", "PORT": "eighty",
@@ -193,8 +193,8 @@ func TestRead_AllFaultsAtOnce(t *testing.T) {
 			t.Errorf("the fault of %s is not reported", name)
 		}
 	}
-	// These were not set, and are needed.
-	if !slices.Contains(got, "RESOURCE_CUSTOMER_ID") || !slices.Contains(got, "IAP_AUDIENCE") || len(got) != len(env)-1+2 {
+	// This was not set, and is needed.
+	if !slices.Contains(got, "IAP_AUDIENCE") || len(got) != len(env)-1+1 {
 		t.Errorf("got the faults of %v", got)
 	}
 	_, err := read(env)
@@ -246,7 +246,11 @@ func TestRead_Values(t *testing.T) {
 		{[]string{"RESOURCE_SCOPE= \t"}, scope, "projects/acme-access"},
 		{[]string{"RESOURCE_SCOPE=projects/example.com:app"}, scope, "projects/example.com:app"},
 		{[]string{"GOOGLE_CLOUD_PROJECT=", "K_SERVICE=jit", "GAE_SERVICE="}, scope, ""},
-		{[]string{"RESOURCE_CATALOG= assetinventory "}, func(c *config.Config) any { return c.Catalog.Kind }, "AssetInventory"},
+		{[]string{"RESOURCE_CATALOG= assetinventory "}, catalog, "AssetInventory C0123abcd state:ACTIVE"},
+		{[]string{"AVAILABLE_PROJECTS_QUERY=labels.env:prod"}, catalog, "AssetInventory C0123abcd labels.env:prod"},
+		{[]string{"RESOURCE_CATALOG=", "RESOURCE_CUSTOMER_ID="}, catalog, "PolicyAnalyzer  "},
+		{[]string{"RESOURCE_CATALOG=POLICYANALYZER"}, catalog, "PolicyAnalyzer C0123abcd "},
+		{[]string{"RESOURCE_CATALOG=PolicyAnalyzer", "RESOURCE_CUSTOMER_ID=", "ADMINS=user:ana@example.com", "AVAILABLE_PROJECTS_QUERY=x"}, catalog, "PolicyAnalyzer  x"},
 
 		{[]string{"GAE_SERVICE=", "K_SERVICE=jit"}, platform, "Cloud Run jit"},
 		{[]string{"GAE_SERVICE=x", "K_SERVICE=jit"}, platform, "App Engine x"},
@@ -307,6 +311,9 @@ func TestRead_Values(t *testing.T) {
 	}
 }
 
+func catalog(c *config.Config) any {
+	return c.Catalog.Kind + " " + c.Catalog.CustomerID + " " + c.Catalog.ProjectsQuery
+}
 func scope(c *config.Config) any     { return c.Catalog.Scope }
 func platform(c *config.Config) any  { return c.Platform.String() + " " + c.Service }
 func duration(c *config.Config) any  { return c.Requests.MaxDuration }

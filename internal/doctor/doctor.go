@@ -66,7 +66,8 @@ type Policies interface {
 	SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error)
 }
 
-// Catalog is the one that the service uses.
+// Catalog lists everybody, as the catalog AssetInventory does, whichever the service
+// uses.
 type Catalog interface {
 	Everybody(ctx context.Context, resource access.Resource) (access.Standing, error)
 }

@@ -14,6 +14,10 @@ import (
 // groups is whether groups can be looked up at all.
 func (d *doctor) groups(ctx context.Context) {
 	customer := d.Settings.Catalog.CustomerID
+	if customer == "" {
+		d.unseen("groups", "not looked up: RESOURCE_CUSTOMER_ID is not set, which RESOURCE_CATALOG=PolicyAnalyzer does without", "")
+		return
+	}
 	query := url.Values{"customer": {customer}, "maxResults": {"1"}}
 	err := d.call(ctx, d.Platform.DirectoryClient, http.MethodGet, "admin.googleapis.com", "/admin/directory/v1/groups?"+query.Encode(), nil, nil)
 	if err == nil {

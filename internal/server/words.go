@@ -100,6 +100,8 @@ var texts = map[access.Code]words{
 	access.CodeConditionTooLong:   {"The condition of this role is too long to be combined with an end time: {count} of at most {max} characters.", "An administrator has to shorten the condition of the eligible binding.", ""},
 	access.CodeConflict:           {"The policy of {resource} kept changing meanwhile, so nothing was written.", "Try again now.", ""},
 	access.CodeQuota:              {"{service} is receiving too many calls at the moment.", "Try again in a minute.", ""},
+	access.CodeAnalysisQuota:      {"The quota of Google's Policy Analyzer is used up, so nobody's eligibility can be looked up.", "Try again later. An operator can raise the quota (Security Command Center Premium), or set RESOURCE_CATALOG=AssetInventory, which does without it.", ""},
+	access.CodeScopeRefused:       {"Google does not accept {scope} as what this service looks after: {reason}.", "An operator has to correct RESOURCE_SCOPE. Tell them the incident number.", ""},
 	access.CodeUpstreamFailed:     {"{service} did not answer as it should.", tryAgain, ""},
 	access.CodeUpstreamTimeout:    {"{service} did not answer in time.", tryAgain, ""},
 	access.CodeUnknownOutcome:     {"Google did not say whether the policy of {resource} was changed, and we could not find out.", checkAccess + " Sending the same form again is safe: it grants nothing twice.", ""},
@@ -110,6 +112,7 @@ var texts = map[access.Code]words{
 	access.CodeUnreadableBinding: {"A binding of {role} on {resource} could not be read and was left out.", "Tell your administrator if a role is missing.", ""},
 	access.CodeGroupUnreadable:   {"The members of {group} could not be read, so people may be missing.", "Tell your administrator if somebody is missing.", ""},
 	access.CodeStaleInventory:    {"Google is busy; this is what it said {seconds} seconds ago.", "Reload in a minute.", ""},
+	access.CodeAnalysisPartial:   {"Google could not analyze everything: {reason}.", "Tell your administrator if a role or a person is missing.", ""},
 	access.CodeInventoryOnly:     {"Eligibility inherited from {resource} is as of Asset Inventory, which may be minutes old.", "", ""},
 	access.CodePolicyNearlyFull:  {"The policy of {resource} is nearly full: {count} members of at most {max}.", "Tell your administrator.", ""},
 	access.CodeNotDelivered:      {"{recipient} could not be told by {channel}.", "Copy the link and pass it on by hand.", ""},
@@ -125,7 +128,7 @@ var unsaid = map[string]string{
 	"account": "the service account", "accepted": "another one", "approvals": "several", "approvers": "another reviewer",
 	"channel": "mail", "count": "many", "entitlement": "this role", "group": "a group", "hint": "a reason", "host": "HOST",
 	"max": "the maximum", "min": "the minimum", "permission": "a permission", "principal": "the person", "reason": "no reason was given",
-	"recipient": "somebody", "resource": "the project", "reviewer": "this address", "role": "this role", "seconds": "some",
+	"recipient": "somebody", "resource": "the project", "reviewer": "this address", "role": "this role", "scope": "the configured scope", "seconds": "some",
 	"service": "Google Cloud",
 }
 

@@ -6,25 +6,22 @@ package assetinventory
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"google.golang.org/api/cloudasset/v1"
-	"google.golang.org/api/iam/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
-	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/lookup"
+	"jitaccess/internal/gcp/roles"
+	"jitaccess/internal/gcp/standing"
 )
 
-// How old shared answers may be, how many are kept, and how long one may take. The
-// whole of an action has 25 seconds; group look-ups get less of it, since a page
-// without them is better than none.
+// How many shared answers are kept, and how long one may take. The whole of an
+// action has 25 seconds; group look-ups get less of it, since a page without them is
+// better than none.
 const (
-	pageAge          = 30 * time.Second
-	staleAge         = 5 * time.Minute
 	inventoryTimeout = 20 * time.Second
 	groupTimeout     = 10 * time.Second
 	maxInventories   = 200
@@ -32,11 +29,6 @@ const (
 	maxGroups        = 100
 	parallel         = 8
 )
-
-// Policies reads the live policies of resources.
-type Policies interface {
-	GetIamPolicy(ctx context.Context, resource access.Resource) (*iampolicy.Policy, error)
-}
 
 // Directory knows groups; see package directory.
 type Directory interface {
@@ -50,7 +42,7 @@ type Config struct {
 	Platform *gcp.Platform
 	// Scope is the organization, folder or project under which policies count.
 	Scope     access.Resource
-	Policies  Policies
+	Policies  standing.Policies
 	Directory Directory
 	// SearchProjects returns all projects that match a Resource Manager query.
 	SearchProjects func(ctx context.Context, query string) ([]access.ResourceInfo, error)
@@ -63,18 +55,15 @@ type Config struct {
 // Catalog knows what may be activated. Make one with New. It is safe for
 // concurrent use.
 type Catalog struct {
+	standing.Catalog
+	*roles.Roles
 	c      Config
 	assets *cloudasset.Service
-	iam    *iam.Service
-	reader eligibility.Reader
 
-	projects    *shared[[]access.ResourceInfo]
-	inventories *shared[inventory]
-	groups      *shared[[]string]
-	members     *shared[[]access.Principal]
-	ancestors   *shared[*iampolicy.Policy]
-	roles       *shared[access.RoleInfo]
-	quiet       quiet
+	projects    *lookup.Cache[[]access.ResourceInfo]
+	inventories *lookup.Cache[inventory]
+	groups      *lookup.Cache[[]string]
+	members     *lookup.Cache[[]access.Principal]
 }
 
 // New makes a Catalog. It makes no call.
@@ -83,22 +72,19 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
-	roles, err := iam.NewService(ctx, c.Platform.ClientOptions("iam", c.Platform.Client)...)
+	descriptions, err := roles.New(ctx, c.Platform, c.Now)
 	if err != nil {
-		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+		return nil, err
 	}
 	c.ProjectsQuery = cmp.Or(c.ProjectsQuery, "state:ACTIVE")
-	k := &Catalog{c: c, assets: assets, iam: roles}
-	k.projects = newShared(c.Now, 1, inventoryTimeout, c.SearchProjects)
-	k.inventories = newShared(c.Now, maxInventories, inventoryTimeout, k.batchGet)
-	k.groups = newShared(c.Now, maxPeople, groupTimeout, func(ctx context.Context, p string) ([]string, error) {
+	k := &Catalog{c: c, assets: assets, Roles: descriptions}
+	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
+	k.projects = lookup.New(c.Now, 1, inventoryTimeout, c.SearchProjects)
+	k.inventories = lookup.New(c.Now, maxInventories, inventoryTimeout, k.batchGet)
+	k.groups = lookup.New(c.Now, maxPeople, groupTimeout, func(ctx context.Context, p string) ([]string, error) {
 		return c.Directory.Groups(ctx, access.Principal(p))
 	})
-	k.members = newShared(c.Now, maxGroups, groupTimeout, c.Directory.Members)
-	k.ancestors = newShared(c.Now, maxInventories, inventoryTimeout, func(ctx context.Context, r string) (*iampolicy.Policy, error) {
-		return c.Policies.GetIamPolicy(ctx, access.Resource(r))
-	})
-	k.roles = newShared(c.Now, maxRoles, roleTimeout, k.getRole)
+	k.members = lookup.New(c.Now, maxGroups, groupTimeout, c.Directory.Members)
 	return k, nil
 }
 
@@ -106,76 +92,11 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 // 1.x they are the same for everybody: what a person may do there is found out when
 // they choose one.
 func (k *Catalog) Resources(ctx context.Context, _ access.Principal) ([]access.ResourceInfo, error) {
-	found, _, err := k.projects.get(ctx, k.c.ProjectsQuery, k.c.Now().Add(-pageAge))
+	found, err := k.projects.Get(ctx, k.c.ProjectsQuery, k.c.Now().Add(-standing.PageAge))
 	if err != nil {
 		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})
 	}
 	found = slices.Clone(found)
 	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
 	return found, nil
-}
-
-// Standing answers a query from one look at the resource's policies: its own as it
-// is now, those above it from the inventory, or as they are now if the query asks
-// for an action (Since).
-func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
-	type read struct {
-		policy *iampolicy.Policy
-		err    error
-	}
-	if err := onlyProjects(q.Resource); err != nil {
-		return access.Standing{}, err
-	}
-	live := make(chan read, 1)
-	go func() {
-		policy, err := k.c.Policies.GetIamPolicy(ctx, q.Resource)
-		live <- read{policy, err}
-	}()
-	l, err := k.look(ctx, q)
-	own := <-live
-	if failure := gcp.Failure(own.err, k.policyCall(q.Resource)); failure != nil &&
-		(err == nil || access.AsError(err).Code != access.CodeUnknownResource) {
-		// Google answers 403 for the policy of a project that does not exist; that the
-		// inventory does not know it either is then the better answer.
-		err = failure
-	}
-	if err != nil {
-		return access.Standing{}, err
-	}
-	if err := l.complete(ctx, own.policy); err != nil {
-		return access.Standing{}, err
-	}
-	return l.standing(own.policy), nil
-}
-
-// Prepare makes every look-up that a query needs except that of the resource's own
-// policy. The function that it returns makes none; it says what the query's answer
-// is if the resource's policy is the given one. A group of reviewers that only
-// that policy names, and not the inventory's copy of it, is a warning.
-func (k *Catalog) Prepare(ctx context.Context, q access.StandingQuery) (func(*iampolicy.Policy) access.Standing, error) {
-	if err := onlyProjects(q.Resource); err != nil {
-		return nil, err
-	}
-	l, err := k.look(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.complete(ctx, l.inventory.own); err != nil {
-		return nil, err
-	}
-	return l.standing, nil
-}
-
-func (k *Catalog) policyCall(r access.Resource) gcp.Call {
-	return gcp.Call{Service: "Resource Manager", Permission: "resourcemanager." + r.Kind() + ".getIamPolicy",
-		Resource: string(r), Account: k.c.Platform.ServiceAccount}
-}
-
-// onlyProjects refuses what this catalog does not list.
-func onlyProjects(r access.Resource) error {
-	if _, ok := r.ProjectID(); !ok {
-		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": string(r)},
-			Err: errors.New("the catalog AssetInventory knows projects only")}
-	}
-	return nil
 }

@@ -156,6 +156,13 @@ func TestEveryPrincipalHasAnEntry(t *testing.T) {
 	}
 }
 
+// Ending a grant asks about nobody: what is active stands in the policy itself.
+func TestAboutNobodyOnlyThePolicyIsRead(t *testing.T) {
+	w := newWorld(t)
+	w.standing(t, access.StandingQuery{})
+	w.expect(t, map[string]int{":getIamPolicy": 1, "": 1})
+}
+
 func TestUnknownResources(t *testing.T) {
 	w := newWorld(t)
 	for _, r := range []access.Resource{"projects/elsewhere", "folders/7", "organizations/1", ""} {
@@ -163,7 +170,7 @@ func TestUnknownResources(t *testing.T) {
 		if e := access.AsError(err); e == nil || e.Kind != access.NotFound || e.Code != access.CodeUnknownResource || e.Args["resource"] != string(r) {
 			t.Errorf("%q: %v", r, err)
 		}
-		if _, err := w.catalog.Prepare(t.Context(), access.StandingQuery{Resource: r}); access.AsError(err).Code != access.CodeUnknownResource {
+		if _, err := w.catalog.Prepare(t.Context(), access.StandingQuery{Resource: r, Principals: []access.Principal{ana}}); access.AsError(err).Code != access.CodeUnknownResource {
 			t.Errorf("%q: %v", r, err)
 		}
 	}
@@ -184,6 +191,9 @@ func TestUpstreamFailures(t *testing.T) {
 		{":batchGet", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, access.Unavailable, access.CodeUpstreamFailed},
 		{":batchGet", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>")) }, access.Upstream, access.CodeUpstreamFailed},
 		{":batchGet", func(w http.ResponseWriter, r *http.Request) { gcptest.Answer(w, map[string]any{}) }, access.NotFound, access.CodeUnknownResource},
+		{":batchGet", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("null")) }, access.NotFound, access.CodeUnknownResource},
+		{":batchGet", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(`{"policyResults":[null]}`)) }, access.NotFound, access.CodeUnknownResource},
+		{":getIamPolicy", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("null")) }, access.Upstream, access.CodeUpstreamFailed},
 		{":getIamPolicy", gcptest.Refuse(403, "forbidden"), access.Upstream, access.CodeServiceNotAllowed},
 		{":getIamPolicy", gcptest.Refuse(404, "notFound"), access.NotFound, access.CodeUnknownResource},
 		{":getIamPolicy", gcptest.Refuse(429, "x"), access.TooMany, access.CodeQuota},
@@ -227,7 +237,7 @@ func TestDeadlineIsReportedAsSuch(t *testing.T) {
 	w.set(func() { w.instead[":batchGet"] = func(http.ResponseWriter, *http.Request) { <-done } })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	_, err := w.catalog.Prepare(ctx, access.StandingQuery{Resource: shop})
+	_, err := w.catalog.Prepare(ctx, access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}})
 	if e := access.AsError(err); e == nil || e.Kind != access.TimedOut {
 		t.Errorf("got %v", err)
 	}

@@ -2,6 +2,7 @@ package assetinventory_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -170,7 +171,7 @@ func TestConcurrentLookUpsShareOneCall(t *testing.T) {
 	first, giveUp := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	all.Go(func() {
-		if _, err := w.catalog.Prepare(first, access.StandingQuery{Resource: shop}); access.AsError(err).Code != access.CodeDeadline {
+		if _, err := w.catalog.Prepare(first, access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}}); access.AsError(err).Code != access.CodeDeadline {
 			t.Errorf("the caller that gave up got %v", err)
 		}
 	})
@@ -191,4 +192,41 @@ func TestConcurrentLookUpsShareOneCall(t *testing.T) {
 	close(release)
 	all.Wait()
 	w.expect(t, map[string]int{":batchGet": 1})
+}
+
+// Threats, row 40: JSON of another shape is an error of the service that sent it, or
+// as if nothing stood there.
+func TestThreat40_AMisshapenAnswerIsAnError(t *testing.T) {
+	for _, c := range []struct{ part, body, inventory, groups, reviewers string }{
+		{":batchGet", `null`, "unknown-resource", "", ""},
+		{":batchGet", `{"policyResults":[null]}`, "unknown-resource", "", ""},
+		{":batchGet", `{"policyResults":[{"policies":[null,{"policy":null}]}]}`, "", "", ""},
+		{"directory/v1/groups?", `null`, "", "upstream-failed", ""},
+		{"directory/v1/groups?", `{"groups":[null]}`, "", "", ""},
+		{"/members", `null`, "", "", "group-unreadable"},
+		{"/members", `{"members":[null]}`, "", "", ""},
+	} {
+		t.Run(c.part+" "+c.body, func(t *testing.T) {
+			w := newWorld(t)
+			w.both(shop, binding("roles/b", peers, "user:ana@example.com", "group:ops@example.com"))
+			w.instead[c.part] = func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Type", "application/json")
+				io.WriteString(rw, c.body)
+			}
+			s, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}})
+			if got := access.AsError(err); (got == nil) != (c.inventory == "") || got != nil && string(got.Code) != c.inventory {
+				t.Fatalf("%v, want %q", err, c.inventory)
+			}
+			if codes(s) != c.groups {
+				t.Errorf("warns %q, want %q", codes(s), c.groups)
+			}
+			if c.inventory != "" || c.groups != "" {
+				return
+			}
+			s = w.standing(t, access.StandingQuery{ReviewersOf: []access.EntitlementID{{Resource: shop, Role: "roles/b"}}})
+			if c.part == "/members" && codes(s) != c.reviewers {
+				t.Errorf("warns %q, want %q", codes(s), c.reviewers)
+			}
+		})
+	}
 }

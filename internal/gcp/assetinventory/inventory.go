@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/api/cloudasset/v1"
 
@@ -14,6 +12,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/standing"
 )
 
 // inventory is what Asset Inventory says of one project.
@@ -24,15 +23,13 @@ type inventory struct {
 	above []eligibility.Node
 }
 
-const resourceManager = "//cloudresourcemanager.googleapis.com/"
-
 // batchGet asks Asset Inventory for the policies that apply to a project. Google
 // allows 100 such calls a minute for the whole service.
 func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, error) {
 	call := gcp.Call{Service: "Cloud Asset Inventory", Permission: "cloudasset.assets.analyzeIamPolicy",
 		Resource: string(k.c.Scope), Account: k.c.Platform.ServiceAccount}
 	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.BatchGetEffectiveIamPoliciesResponse, error) {
-		return k.assets.EffectiveIamPolicies.BatchGet(string(k.c.Scope)).Names(resourceManager + resource).Context(ctx).Do()
+		return k.assets.EffectiveIamPolicies.BatchGet(string(k.c.Scope)).Names(standing.FullName(access.Resource(resource))).Context(ctx).Do()
 	})
 	if err != nil {
 		failure := gcp.Failure(err, call)
@@ -41,7 +38,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		}
 		return inventory{}, failure
 	}
-	if len(answer.PolicyResults) == 0 || answer.PolicyResults[0] == nil {
+	if answer == nil || len(answer.PolicyResults) == 0 || answer.PolicyResults[0] == nil {
 		return inventory{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": resource},
 			Err: errors.New("no entry in Cloud Asset Inventory within the scope")}
 	}
@@ -50,7 +47,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		if info == nil || info.Policy == nil {
 			continue
 		}
-		node, err := access.ParseResource(strings.TrimPrefix(info.AttachedResource, resourceManager))
+		node, err := access.ParseResource(strings.TrimPrefix(info.AttachedResource, standing.ResourceManager))
 		if err != nil {
 			continue
 		}
@@ -72,24 +69,4 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		}
 	}
 	return found, nil
-}
-
-// inventory returns what the inventory says of a project, from the shared copy if
-// that was asked for after an instant. While Asset Inventory cannot answer, the last answer serves for
-// five minutes, with a warning.
-func (k *Catalog) inventory(ctx context.Context, resource access.Resource, after time.Time) (inventory, *access.Error, error) {
-	found, _, err := k.inventories.get(ctx, string(resource), after)
-	if err == nil {
-		return found, nil, nil
-	}
-	failure := gcp.Failure(err, gcp.Call{Service: "Cloud Asset Inventory"})
-	switch failure.Code {
-	case access.CodeQuota, access.CodeUpstreamFailed, access.CodeUpstreamTimeout:
-		if last, at, ok := k.inventories.last(string(resource), staleAge); ok && ctx.Err() == nil {
-			seconds := int(k.c.Now().Sub(at) / time.Second)
-			return last, &access.Error{Kind: failure.Kind, Code: access.CodeStaleInventory,
-				Args: access.Args{"seconds": strconv.Itoa(seconds)}, Err: failure}, nil
-		}
-	}
-	return inventory{}, nil, failure
 }

@@ -50,7 +50,7 @@ func (r *Reader) Read(resource access.Resource, nodes []Node) *Table {
 		for _, b := range n.Policy.Bindings() {
 			id, eligible, err := r.binding(resource, b)
 			if err != nil {
-				t.Warnings = append(t.Warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding,
+				t.Warnings = append(t.Warnings, &access.Error{Kind: access.Unprocessable, Code: access.CodeUnreadableBinding,
 					Args: access.Args{"role": b.Role, "resource": string(n.Resource)}, Err: err})
 				continue
 			}
@@ -91,7 +91,7 @@ func (t *Table) Holdings(p access.Principal, groups []string) []access.Entitleme
 	mine := make(map[string]bool, len(groups)+1)
 	mine["user:"+string(p)] = true
 	for _, g := range groups {
-		mine["group:"+fold(g)] = true
+		mine["group:"+Fold(g)] = true
 	}
 	at := map[access.EntitlementID]int{}
 	var held []access.Entitlement
@@ -181,7 +181,7 @@ func (r row) reviewedFor(requesters []access.Entitlement) bool {
 func (r row) ways(mine map[string]bool) []access.Way {
 	var ways []access.Way
 	for _, m := range r.members {
-		if m = fold(m); mine[m] {
+		if m = Fold(m); mine[m] {
 			ways = append(ways, access.Way{Node: r.node, Member: m})
 		}
 	}
@@ -194,7 +194,7 @@ func (t *Table) Members() []string {
 	var members []string
 	for _, row := range t.rows {
 		for _, m := range row.members {
-			members = append(members, fold(m))
+			members = append(members, Fold(m))
 		}
 	}
 	slices.Sort(members)
@@ -209,7 +209,7 @@ func (t *Table) ReviewerGroups(ids []access.EntitlementID) []string {
 			continue
 		}
 		for _, m := range row.members {
-			if g, ok := strings.CutPrefix(fold(m), "group:"); ok {
+			if g, ok := strings.CutPrefix(Fold(m), "group:"); ok {
 				groups = append(groups, g)
 			}
 		}
@@ -229,7 +229,7 @@ func (t *Table) Reviewers(id access.EntitlementID, members map[string][]access.P
 			continue
 		}
 		for _, m := range row.members {
-			kind, address, _ := strings.Cut(fold(m), ":")
+			kind, address, _ := strings.Cut(Fold(m), ":")
 			switch kind {
 			case "user":
 				if p, err := access.ParsePrincipal(address); err == nil {
@@ -260,9 +260,9 @@ func (t *Table) Nodes(held []access.Entitlement, ids []access.EntitlementID) []a
 
 var errLongCondition = errors.New("the condition is longer than any that IAM takes")
 
-// fold lower-cases A–Z and nothing else, so that no two members of different
+// Fold lower-cases A–Z and nothing else, so that no two members of different
 // people become equal.
-func fold(member string) string {
+func Fold(member string) string {
 	for i := 0; i < len(member); i++ {
 		if 'A' <= member[i] && member[i] <= 'Z' {
 			folded := []byte(member)

@@ -47,3 +47,9 @@ func (r *Reader) parse(expression string) (condition.Eligibility, error) {
 	r.parsed[expression] = p
 	return p.eligibility, p.err
 }
+
+// Eligible is whether a condition makes people eligible for something.
+func (r *Reader) Eligible(expression string) bool {
+	eligible, err := r.parse(expression)
+	return err == nil && eligible.Kind != condition.None
+}

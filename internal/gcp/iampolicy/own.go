@@ -112,7 +112,7 @@ func (p *Policy) Activations(r access.Resource) ([]access.Activation, []*access.
 	var warnings []*access.Error
 	for i, e := range p.elements {
 		if e.err != nil {
-			warnings = append(warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding, Err: e.err,
+			warnings = append(warnings, &access.Error{Kind: access.Unprocessable, Code: access.CodeUnreadableBinding, Err: e.err,
 				Args: access.Args{"role": p.bindings[i].Role, "resource": string(r)}})
 		}
 		if e.own == nil {

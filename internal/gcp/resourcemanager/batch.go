@@ -75,6 +75,9 @@ func latest(edits []*edit) time.Time {
 // with these edits in it.
 func (g *Granter) write(ctx context.Context, r access.Resource, edits []*edit, d doubt) {
 	for attempt := 0; ; attempt++ {
+		if attempt > 0 || d != (doubt{}) {
+			ctx = access.Begin(ctx, g.client.c.Now()) // something has changed, or may have
+		}
 		read, err := g.client.GetIamPolicy(ctx, r)
 		if err != nil {
 			settle(edits, d.explain(r, err))
@@ -181,7 +184,7 @@ func (g *Granter) roleByRole(ctx context.Context, r access.Resource, e *edit, d 
 // is looked for once more.
 func (g *Granter) giveUp(ctx context.Context, r access.Resource, edits []*edit, d doubt, err error) {
 	if d != (doubt{}) {
-		if read, again := g.client.GetIamPolicy(ctx, r); again == nil {
+		if read, again := g.client.GetIamPolicy(access.Begin(ctx, g.client.c.Now()), r); again == nil {
 			edits = slices.DeleteFunc(edits, func(e *edit) bool { return e.settledBy(read, g.client.c.Now()) })
 			if d.settled(read) {
 				d = doubt{}

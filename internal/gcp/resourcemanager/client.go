@@ -63,7 +63,10 @@ type Config struct {
 }
 
 // Client calls Resource Manager. It is safe for concurrent use.
-type Client struct{ c Config }
+type Client struct {
+	c        Config
+	policies recent
+}
 
 // New makes a Client. It makes no calls.
 func New(c Config) *Client {
@@ -74,7 +77,7 @@ func New(c Config) *Client {
 	if c.Sleep == nil {
 		c.Sleep = sleep
 	}
-	return &Client{c}
+	return &Client{c: c}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -92,11 +95,20 @@ func sleep(ctx context.Context, d time.Duration) error {
 // conditions. It retries what may pass. CodeUnknownResource means that there is no
 // such resource, or that the service account may not see it; where only the policy
 // is out of its reach it is CodeServiceNotAllowed.
+//
+// What one person does (access.Begin) reads a policy once, unless we have written to
+// it since. To write what was read a moment ago is safe: the etag sees to it.
 func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource) (*iampolicy.Policy, error) {
 	// Without version 3 the conditions would be hidden
 	// (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
 	body := []byte(`{"options":{"requestedPolicyVersion":3}}`)
 	op := operation{method: "getIamPolicy", resource: r}
+	if began, ok := access.Began(ctx); ok {
+		if p := c.policies.since(r, began); p != nil {
+			return p, nil
+		}
+	}
+	at, writes := c.c.Now(), c.policies.writes()
 	var p *iampolicy.Policy
 	err := c.read(ctx, op, func(ctx context.Context) error {
 		// Google indents what it answers unless told otherwise, which doubles a policy
@@ -114,6 +126,9 @@ func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource) (*iampolic
 	})
 	if err != nil {
 		return nil, c.explain(ctx, r, err)
+	}
+	if _, ok := access.Began(ctx); ok {
+		c.policies.keep(r, p, at, writes)
 	}
 	return p, nil
 }

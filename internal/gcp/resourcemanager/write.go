@@ -44,6 +44,8 @@ func (c *Client) setIamPolicy(ctx context.Context, r access.Resource, p *iampoli
 	if limit <= 0 {
 		return not, context.DeadlineExceeded
 	}
+	c.policies.forget(r)
+	defer c.policies.forget(r)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	answer, err := c.call(ctx, http.MethodPost, path, body, http.Header{"X-Goog-Request-Reason": {reason}})

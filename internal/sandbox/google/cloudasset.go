@@ -1,6 +1,7 @@
 package google
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -79,7 +80,16 @@ type analysis struct {
 	principals                    map[string]bool
 	selected                      *node
 	cloud                         *Cloud
+	// errors are what could not be analyzed, by cause.
+	errors map[string]any
 }
+
+// Limits of what an analysis expands, for each group and each resource, and how much
+// earlier than Google's clock the time of access may be.
+const (
+	maxExpansion = 1000
+	clockSkew    = time.Minute
+)
 
 // analyzeIamPolicy is the analysis without its refinements: no identities of
 // service accounts, no expansion of roles, no sub-resources of projects.
@@ -90,6 +100,7 @@ func (c *Cloud) analyzeIamPolicy(k *call, scope *node) (any, error) {
 		cloud:    c,
 		identity: q.Get("analysisQuery.identitySelector.identity"), resource: q.Get("analysisQuery.resourceSelector.fullResourceName"),
 		roles: q["analysisQuery.accessSelector.roles"], permissions: q["analysisQuery.accessSelector.permissions"],
+		errors:          map[string]any{},
 		expandGroups:    q.Get("analysisQuery.options.expandGroups") == "true",
 		expandResources: q.Get("analysisQuery.options.expandResources") == "true",
 	}
@@ -101,7 +112,18 @@ func (c *Cloud) analyzeIamPolicy(k *call, scope *node) (any, error) {
 		if err != nil {
 			return nil, invalid("Invalid value at 'analysis_query.condition_context.access_time' (type.googleapis.com/google.protobuf.Timestamp), %q", t)
 		}
+		if at.Before(c.now().Add(-clockSkew)) {
+			return nil, invalid("Invalid access_time: it must not be earlier than the current time.")
+		}
 		a.at = at
+	}
+	switch {
+	case a.identity != "" && a.expandGroups:
+		return nil, invalid("expand_groups is not allowed to be set when identity_selector is specified.")
+	case len(a.roles)+len(a.permissions) > 0 && q.Get("analysisQuery.options.expandRoles") == "true":
+		return nil, invalid("expand_roles is not allowed to be set when access_selector is specified.")
+	case a.resource != "" && a.expandResources && !strings.HasPrefix(a.resource, "//"+resourceManager+"/projects/"):
+		return nil, invalid("expand_resources is supported for projects and lower resources only when resource_selector is specified.")
 	}
 	if err := c.requireAssets(k, scope); err != nil {
 		return nil, err
@@ -111,6 +133,10 @@ func (c *Cloud) analyzeIamPolicy(k *call, scope *node) (any, error) {
 			return nil, invalid("Identity %s does not exist.", a.identity)
 		}
 		a.principals = c.principals(a.identity)
+		if c.revoked[groupsReader] {
+			maps.DeleteFunc(a.principals, func(m string, _ bool) bool { return strings.HasPrefix(m, "group:") })
+			a.errors[""] = map[string]any{"code": "PERMISSION_DENIED", "cause": "Permission denied on looking up the groups of " + a.identity + "."}
+		}
 	}
 	if a.resource != "" {
 		if a.selected = c.node(a.resource); a.selected == nil || !a.selected.within(scope) {
@@ -128,11 +154,18 @@ func (c *Cloud) analyzeIamPolicy(k *call, scope *node) (any, error) {
 			}
 		}
 	}
-	main := map[string]any{"analysisQuery": map[string]any{"scope": scope.name}, "fullyExplored": true}
+	main := map[string]any{"analysisQuery": map[string]any{"scope": scope.name}}
 	if len(results) > 0 {
 		main["analysisResults"] = results
 	}
-	return map[string]any{"mainAnalysis": main, "fullyExplored": true}, nil
+	answer := map[string]any{"mainAnalysis": main}
+	// In protobuf's JSON false is left out.
+	if len(a.errors) == 0 {
+		main["fullyExplored"], answer["fullyExplored"] = true, true
+	} else {
+		main["nonCriticalErrors"] = slices.Collect(maps.Values(a.errors))
+	}
+	return answer, nil
 }
 
 // result is what one binding contributes, nil if nothing.
@@ -171,16 +204,20 @@ func (a *analysis) resources(n *node) []any {
 	}
 	found := []any{}
 	for _, x := range a.cloud.order {
-		if x == n || (a.expandResources && x.within(n) && x.service == resourceManager) {
+		if x == n || (a.expandResources && len(found) < maxExpansion && x.within(n) && x.service == resourceManager) {
 			found = append(found, map[string]any{"fullResourceName": x.full()})
 		}
 	}
 	return found
 }
 
-// identities are the members that match, and with expandGroups everybody in the
+// identities are whom a binding concerns: with a selector the identity selected, not
+// the group that it is in; else the members, and with expandGroups everybody in the
 // groups among them.
 func (a *analysis) identities(b Binding) []any {
+	if a.identity != "" {
+		return []any{map[string]any{"name": a.identity}}
+	}
 	found := []any{}
 	seen := map[string]bool{}
 	var add func(member string)
@@ -189,13 +226,19 @@ func (a *analysis) identities(b Binding) []any {
 			return
 		}
 		seen[member] = true
-		found = append(found, map[string]any{"name": member})
+		identity := map[string]any{"name": member}
+		found = append(found, identity)
 		email, isGroup := strings.CutPrefix(member, "group:")
-		g := a.cloud.group(email)
-		if !isGroup || !a.expandGroups || g == nil {
+		if !isGroup || !a.expandGroups {
 			return
 		}
-		for _, m := range g.Members {
+		g := a.cloud.group(email)
+		if g == nil || g.External || a.cloud.revoked[groupsReader] {
+			state := map[string]any{"code": "PERMISSION_DENIED", "cause": "Permission denied on listing the members of group " + email + "."}
+			identity["analysisState"], a.errors[email] = state, state
+			return
+		}
+		for _, m := range g.Members[:min(len(g.Members), maxExpansion)] {
 			if a.cloud.group(m) != nil {
 				add("group:" + m)
 			} else {
@@ -204,9 +247,7 @@ func (a *analysis) identities(b Binding) []any {
 		}
 	}
 	for _, m := range b.Members {
-		if a.principals == nil || a.principals[strings.ToLower(m)] {
-			add(m)
-		}
+		add(m)
 	}
 	return found
 }

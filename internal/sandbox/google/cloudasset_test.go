@@ -4,9 +4,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/api/cloudasset/v1"
 	crm "google.golang.org/api/cloudresourcemanager/v3"
+
+	"jitaccess/internal/sandbox/google"
 )
 
 func assets(t *testing.T, f *fixture) *cloudasset.Service {
@@ -191,4 +194,52 @@ func TestAnalyzeWhoHoldsARoleAndWhatIsVisible(t *testing.T) {
 	refused(t, err, 400, "does not exist")
 	_, err = s.V1.AnalyzeIamPolicy(f.OrganizationID()).AnalysisQueryIdentitySelectorIdentity("user:bob@example.com").AnalysisQueryConditionContextAccessTime("noon").Do()
 	refused(t, err, 400, "access_time")
+}
+
+func TestAnalysisNamesThePersonNotTheirGroup(t *testing.T) {
+	f := newFixture(t)
+	answer, err := assets(t, f).V1.AnalyzeIamPolicy(f.OrganizationID()).AnalysisQueryIdentitySelectorIdentity("user:alice@example.com").
+		AnalysisQueryAccessSelectorRoles("roles/compute.instanceAdmin.v1").Do()
+	if err != nil || len(answer.MainAnalysis.AnalysisResults) != 1 || !answer.MainAnalysis.FullyExplored {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	r := answer.MainAnalysis.AnalysisResults[0]
+	if len(r.IdentityList.Identities) != 1 || r.IdentityList.Identities[0].Name != "user:alice@example.com" || r.IamBinding.Members[0] != "group:sre@example.com" {
+		t.Errorf("%+v of %v", r.IdentityList, r.IamBinding.Members)
+	}
+}
+
+func TestAnalysisRefusesOptionsThatContradictTheQuery(t *testing.T) {
+	f := newFixture(t)
+	s := assets(t, f).V1
+	alice := func() *cloudasset.V1AnalyzeIamPolicyCall {
+		return s.AnalyzeIamPolicy(f.OrganizationID()).AnalysisQueryIdentitySelectorIdentity("user:alice@example.com")
+	}
+	for words, query := range map[string]*cloudasset.V1AnalyzeIamPolicyCall{
+		"expand_groups":    alice().AnalysisQueryOptionsExpandGroups(true),
+		"expand_roles":     alice().AnalysisQueryAccessSelectorRoles("roles/x").AnalysisQueryOptionsExpandRoles(true),
+		"expand_resources": alice().AnalysisQueryResourceSelectorFullResourceName(resourceManagerHost + f.OrganizationID()).AnalysisQueryOptionsExpandResources(true),
+		"access_time":      alice().AnalysisQueryConditionContextAccessTime(start.Add(-time.Hour).Format(time.RFC3339)),
+	} {
+		_, err := query.Do()
+		refused(t, err, 400, words)
+	}
+}
+
+func TestAnalysisSaysWhichGroupItCouldNotExpand(t *testing.T) {
+	f := newFixture(t)
+	policy := google.Policy{Bindings: []google.Binding{{Role: "roles/browser", Members: []string{"group:contractors@partner.example.net", "user:bob@example.com"}}}}
+	if err := f.SetPolicy(orders, policy); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := assets(t, f).V1.AnalyzeIamPolicy(orders).AnalysisQueryResourceSelectorFullResourceName(resourceManagerHost + orders).
+		AnalysisQueryAccessSelectorRoles("roles/browser").AnalysisQueryOptionsExpandGroups(true).Do()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := answer.MainAnalysis
+	if m.FullyExplored || len(m.NonCriticalErrors) != 1 || m.NonCriticalErrors[0].Code != "PERMISSION_DENIED" ||
+		!strings.Contains(m.NonCriticalErrors[0].Cause, "contractors@partner.example.net") || len(m.AnalysisResults) != 1 {
+		t.Errorf("%+v", m)
+	}
 }

@@ -204,7 +204,8 @@ func checkVersion(old, wanted Policy) error {
 	if wanted.Etag == "" {
 		return nil
 	}
-	// Google's JSON takes bytes in either alphabet; gcloud writes the one for URLs.
+	// Bytes are read in either alphabet of Base64; gcloud sends the one for URLs
+	// (https://protobuf.dev/programming-guides/json/).
 	etag := strings.NewReplacer("-", "+", "_", "/").Replace(wanted.Etag)
 	if _, err := base64.StdEncoding.DecodeString(etag); err != nil {
 		return invalid("Invalid value at 'policy.etag' (TYPE_BYTES), Base64 decoding failed.")

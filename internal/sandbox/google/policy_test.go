@@ -367,3 +367,25 @@ func FuzzSetIamPolicy(fuzz *testing.F) {
 		}
 	})
 }
+
+// gcloud sends an etag in the alphabet for URLs, whichever it came in.
+func TestEtagsInEitherAlphabet(t *testing.T) {
+	f := newFixture(t)
+	s := resourceManager(t, f.service())
+	seen := 0
+	for range 300 {
+		// Some seconds on, an etag differs in more than its end.
+		f.offset.Add(int64(10 * time.Second))
+		p := read(t, s, orders)
+		etag := p.Etag
+		if p.Etag = strings.NewReplacer("+", "-", "/", "_").Replace(etag); p.Etag != etag {
+			seen++
+		}
+		if _, err := s.Projects.SetIamPolicy(orders, &crm.SetIamPolicyRequest{Policy: p}).Do(); err != nil {
+			t.Fatalf("%s as %s: %v", etag, p.Etag, err)
+		}
+	}
+	if seen == 0 {
+		t.Error("no etag had a character that differs")
+	}
+}

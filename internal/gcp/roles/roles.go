@@ -1,4 +1,6 @@
-package assetinventory
+// Package roles describes roles as IAM does. Descriptions are a nicety: where they
+// cannot be had, nothing else suffers.
+package roles
 
 import (
 	"context"
@@ -12,32 +14,52 @@ import (
 	"google.golang.org/api/iam/v1"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/lookup"
 )
 
-// Descriptions of roles are a nicety: a short time-out, and while IAM does not
-// answer nobody asks for a minute.
+// A short time-out, and while IAM does not answer nobody asks for a minute.
 const (
-	roleAge      = 10 * time.Minute
-	roleTimeout  = 3 * time.Second
-	roleQuietFor = time.Minute
-	maxRoles     = 1000
+	maxAge   = 10 * time.Minute
+	timeout  = 3 * time.Second
+	quietFor = time.Minute
+	maxRoles = 1000
 )
+
+// Roles describes roles. Make one with New; it is safe for concurrent use.
+type Roles struct {
+	now     func() time.Time
+	service *iam.Service
+	known   *lookup.Cache[access.RoleInfo]
+	quiet   quiet
+}
+
+// New makes a Roles. It makes no call.
+func New(ctx context.Context, p *gcp.Platform, now func() time.Time) (*Roles, error) {
+	service, err := iam.NewService(ctx, p.ClientOptions("iam", p.Client)...)
+	if err != nil {
+		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+	}
+	r := &Roles{now: now, service: service}
+	r.known = lookup.New(now, maxRoles, timeout, r.get)
+	return r, nil
+}
 
 // Role describes a role as IAM does. What cannot be had is zero.
-func (k *Catalog) Role(ctx context.Context, role access.Role) access.RoleInfo {
+func (r *Roles) Role(ctx context.Context, role access.Role) access.RoleInfo {
 	if _, err := access.ParseRole(string(role)); err != nil {
 		return access.RoleInfo{}
 	}
-	if info, _, ok := k.roles.last(string(role), roleAge); ok {
+	if info, _, ok := r.known.Last(string(role), maxAge); ok {
 		return info
 	}
-	if k.quiet.now(k.c.Now()) {
+	if r.quiet.now(r.now()) {
 		return access.RoleInfo{}
 	}
-	info, _, err := k.roles.get(ctx, string(role), k.c.Now().Add(-roleAge))
+	info, err := r.known.Get(ctx, string(role), r.now().Add(-maxAge))
 	if err != nil {
 		if ctx.Err() == nil {
-			k.quiet.until(k.c.Now().Add(roleQuietFor))
+			r.quiet.until(r.now().Add(quietFor))
 		}
 		return access.RoleInfo{}
 	}
@@ -54,21 +76,24 @@ func (q *quiet) until(t time.Time) { q.mu.Lock(); defer q.mu.Unlock(); q.end = t
 
 func (q *quiet) now(t time.Time) bool { q.mu.Lock(); defer q.mu.Unlock(); return t.Before(q.end) }
 
-func (k *Catalog) getRole(ctx context.Context, name string) (access.RoleInfo, error) {
+func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
 	var role *iam.Role
 	var err error
 	switch {
 	case strings.HasPrefix(name, "projects/"):
-		role, err = k.iam.Projects.Roles.Get(name).Context(ctx).Do()
+		role, err = r.service.Projects.Roles.Get(name).Context(ctx).Do()
 	case strings.HasPrefix(name, "organizations/"):
-		role, err = k.iam.Organizations.Roles.Get(name).Context(ctx).Do()
+		role, err = r.service.Organizations.Roles.Get(name).Context(ctx).Do()
 	default:
-		role, err = k.iam.Roles.Get(name).Context(ctx).Do()
+		role, err = r.service.Roles.Get(name).Context(ctx).Do()
 	}
 	var refused *googleapi.Error
 	if errors.As(err, &refused) && (refused.Code == http.StatusForbidden || refused.Code == http.StatusNotFound) {
 		// Somebody else's custom role, or one that was deleted. That is known now.
 		return access.RoleInfo{}, nil
+	}
+	if err == nil && role == nil {
+		err = errors.New("the answer is null")
 	}
 	if err != nil {
 		return access.RoleInfo{}, err

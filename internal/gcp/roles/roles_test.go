@@ -1,4 +1,4 @@
-package assetinventory_test
+package roles_test
 
 import (
 	"net/http"
@@ -7,7 +7,35 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/gcptest"
+	"jitaccess/internal/gcp/roles"
 )
+
+// world is an IAM that answers everything in one way.
+type world struct {
+	*gcptest.Google
+	roles *roles.Roles
+	says  http.HandlerFunc
+	now   time.Time
+}
+
+func newWorld(t testing.TB, says http.HandlerFunc) *world {
+	t.Helper()
+	w := &world{says: says, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w.Google = gcptest.Start(t, func(rw http.ResponseWriter, r *http.Request) { w.says(rw, r) })
+	var err error
+	if w.roles, err = roles.New(t.Context(), w.Platform, func() time.Time { return w.now }); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// expect compares counted calls.
+func (w *world) expect(t testing.TB, part string, want int) {
+	t.Helper()
+	if got := w.Calls(part); got != want {
+		t.Errorf("%d calls of %s, want %d", got, part, want)
+	}
+}
 
 func described(permissions ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -16,20 +44,19 @@ func described(permissions ...string) http.HandlerFunc {
 }
 
 func TestRolesAreDescribedAndRemembered(t *testing.T) {
-	w := newWorld(t)
-	w.set(func() { w.instead["/roles/"] = described("compute.instances.get") })
+	w := newWorld(t, described("compute.instances.get"))
 	for _, role := range []access.Role{"roles/a", "projects/shop/roles/b", "organizations/1/roles/c"} {
 		for range 2 {
 			want := access.RoleInfo{Role: role, Title: "Shop Admin", Description: "Runs the shop.", ChangesPermissions: access.No}
-			if got := w.catalog.Role(t.Context(), role); got != want {
+			if got := w.roles.Role(t.Context(), role); got != want {
 				t.Errorf("got %+v", got)
 			}
 		}
-		w.expect(t, map[string]int{"GET /v1/" + string(role) + "?": 1})
+		w.expect(t, "GET /v1/"+string(role)+"?", 1)
 	}
-	w.pass(11 * time.Minute)
-	w.catalog.Role(t.Context(), "roles/a")
-	w.expect(t, map[string]int{"GET /v1/roles/a?": 2})
+	w.now = w.now.Add(11 * time.Minute)
+	w.roles.Role(t.Context(), "roles/a")
+	w.expect(t, "GET /v1/roles/a?", 2)
 }
 
 func TestThreat20_RolesThatChangePermissionsAreMarked(t *testing.T) {
@@ -53,13 +80,12 @@ func TestThreat20_RolesThatChangePermissionsAreMarked(t *testing.T) {
 		"orgpolicy.policy.set":                   access.Yes,
 		"orgpolicy.policies.create":              access.Yes,
 	} {
-		w := newWorld(t)
 		permissions := []string{"compute.disks.get", permission}
 		if permission == "" {
 			permissions = nil
 		}
-		w.set(func() { w.instead["/roles/"] = described(permissions...) })
-		if got := w.catalog.Role(t.Context(), "roles/a").ChangesPermissions; got != want {
+		w := newWorld(t, described(permissions...))
+		if got := w.roles.Role(t.Context(), "roles/a").ChangesPermissions; got != want {
 			t.Errorf("%q: %d, want %d", permission, got, want)
 		}
 	}
@@ -67,31 +93,29 @@ func TestThreat20_RolesThatChangePermissionsAreMarked(t *testing.T) {
 
 func TestRoleThatCannotBeDescribedIsUnknown(t *testing.T) {
 	for _, status := range []int{403, 404, 429, 500} {
-		w := newWorld(t)
-		w.set(func() { w.instead["/roles/"] = gcptest.Refuse(status, "x") })
+		w := newWorld(t, gcptest.Refuse(status, "x"))
 		for range 3 {
-			if got := w.catalog.Role(t.Context(), "roles/a"); got != (access.RoleInfo{}) {
+			if got := w.roles.Role(t.Context(), "roles/a"); got != (access.RoleInfo{}) {
 				t.Errorf("%d: %+v", status, got)
 			}
 		}
-		w.expect(t, map[string]int{"/roles/": 1})
+		w.expect(t, "/roles/", 1)
 	}
-	w := newWorld(t)
+	w := newWorld(t, gcptest.Refuse(500, "x"))
 	for _, role := range []access.Role{"", "roles/../x", "roles/a?b", "users/a"} {
-		w.catalog.Role(t.Context(), role)
+		w.roles.Role(t.Context(), role)
 	}
-	w.expect(t, map[string]int{"": 0})
+	w.expect(t, "", 0)
 }
 
 func TestWhileIAMDoesNotAnswerNobodyAsks(t *testing.T) {
-	w := newWorld(t)
-	w.set(func() { w.instead["/roles/"] = gcptest.Refuse(503, "x") })
-	w.catalog.Role(t.Context(), "roles/a")
-	w.catalog.Role(t.Context(), "roles/b")
-	w.expect(t, map[string]int{"/roles/": 1})
-	w.set(func() { w.instead["/roles/"] = described("x.y.get") })
-	w.pass(time.Minute)
-	if got := w.catalog.Role(t.Context(), "roles/b"); got.Title == "" {
+	w := newWorld(t, gcptest.Refuse(503, "x"))
+	w.roles.Role(t.Context(), "roles/a")
+	w.roles.Role(t.Context(), "roles/b")
+	w.expect(t, "/roles/", 1)
+	w.says = described("x.y.get")
+	w.now = w.now.Add(time.Minute)
+	if got := w.roles.Role(t.Context(), "roles/b"); got.Title == "" {
 		t.Error("never asked again")
 	}
 }

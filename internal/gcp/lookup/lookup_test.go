@@ -1,0 +1,155 @@
+package lookup
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestSharedAnswersAreBounded(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	calls := 0
+	s := New(func() time.Time { return now }, 3, time.Minute, func(_ context.Context, key string) (string, error) {
+		calls++
+		if key == "bad" {
+			return "", errors.New("bad")
+		}
+		return key, nil
+	})
+	for i := range 10 {
+		now = now.Add(time.Second)
+		if v, err := s.Get(t.Context(), strconv.Itoa(i), now.Add(-time.Hour)); v != strconv.Itoa(i) || err != nil {
+			t.Errorf("got %q, %v", v, err)
+		}
+		if len(s.kept) > 3 {
+			t.Fatalf("keeps %d", len(s.kept))
+		}
+	}
+	// The oldest went first.
+	for key, known := range map[string]bool{"6": false, "7": true, "8": true, "9": true} {
+		if _, _, ok := s.Last(key, time.Hour); ok != known {
+			t.Errorf("%s is kept: %v", key, ok)
+		}
+	}
+	if _, err := s.Get(t.Context(), "bad", now.Add(-time.Hour)); err == nil {
+		t.Error("no error")
+	}
+	if _, _, ok := s.Last("bad", time.Hour); ok || len(s.kept) != 3 {
+		t.Error("a failure was kept")
+	}
+	calls = 0
+	s.Get(t.Context(), "9", now)
+	if s.Get(t.Context(), "9", now.Add(-time.Nanosecond)); calls != 1 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+// The questions of one action share an answer; what was asked before it does not
+// count.
+func TestAnActionAsksOnce(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	calls := 0
+	s := New(func() time.Time { return now }, 3, time.Minute, func(context.Context, string) (int, error) { calls++; return calls, nil })
+	s.Get(t.Context(), "x", now)
+	begun := now
+	for range 3 {
+		now = now.Add(time.Second)
+		if v, err := s.Get(t.Context(), "x", begun); v != 2 || err != nil {
+			t.Errorf("got %d, %v", v, err)
+		}
+	}
+	if v, _ := s.Get(t.Context(), "x", now); v != 3 {
+		t.Errorf("the next action got %d", v)
+	}
+}
+
+func TestEqualQuestionsAtTheSameTimeShareOneCall(t *testing.T) {
+	release, asked, calls := make(chan struct{}), make(chan struct{}, 1), 0
+	s := New(time.Now, 3, time.Minute, func(context.Context, string) (int, error) {
+		calls++
+		asked <- struct{}{}
+		<-release
+		return 7, nil
+	})
+	begun := time.Now()
+	first, giveUp := context.WithCancel(t.Context())
+	var all, started sync.WaitGroup
+	all.Go(func() {
+		if _, err := s.Get(first, "x", begun); !errors.Is(err, context.Canceled) {
+			t.Errorf("who gave up got %v", err)
+		}
+	})
+	<-asked
+	for range 20 {
+		started.Add(1)
+		all.Go(func() {
+			started.Done()
+			if v, err := s.Get(t.Context(), "x", begun); v != 7 || err != nil {
+				t.Errorf("got %d, %v", v, err)
+			}
+		})
+	}
+	started.Wait()
+	giveUp()
+	close(release)
+	all.Wait()
+	if calls != 1 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+// Threats, row 40: what a service answers is judged by code that may stumble over
+// it, in a goroutine that nobody else guards.
+func TestThreat40_AMisshapenAnswerIsAnError(t *testing.T) {
+	type answer struct{ text string }
+	var misshapen *answer
+	s := New(time.Now, 3, time.Minute, func(context.Context, string) (string, error) { return misshapen.text, nil })
+	for range 2 { // the second is not kept waiting by the first
+		if v, err := s.Get(t.Context(), "x", time.Now()); v != "" || err == nil {
+			t.Errorf("got %q, %v", v, err)
+		}
+	}
+	if _, _, ok := s.Last("x", time.Hour); ok || len(s.running) != 0 {
+		t.Error("it is kept, or under way for ever")
+	}
+}
+
+// Threats, row 6: a call that began before an action may answer what was true then.
+func TestThreat06_AnOlderCallIsNotJoined(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var mu sync.Mutex
+	calls := 0
+	release, asked := make(chan struct{}), make(chan struct{})
+	s := New(func() time.Time { mu.Lock(); defer mu.Unlock(); return now }, 3, time.Minute, func(context.Context, string) (int, error) {
+		mu.Lock()
+		calls++
+		mine := calls
+		mu.Unlock()
+		if mine == 1 {
+			close(asked)
+			<-release
+		}
+		return mine, nil
+	})
+	begun, first := now, make(chan int)
+	go func() { v, _ := s.Get(t.Context(), "x", begun); first <- v }()
+	<-asked
+	mu.Lock()
+	now = now.Add(time.Second)
+	action := now
+	mu.Unlock()
+	if v, err := s.Get(t.Context(), "x", action); v != 2 || err != nil {
+		t.Errorf("the action got %d, %v", v, err)
+	}
+	close(release)
+	if v := <-first; v != 1 {
+		t.Errorf("who asked before got %d", v)
+	}
+	// The call that began first ended last; its answer does not take the other's place.
+	if v, at, ok := s.Last("x", time.Hour); v != 2 || !at.Equal(action) || !ok {
+		t.Errorf("kept is %d of %s", v, at)
+	}
+}

@@ -1,0 +1,257 @@
+package policyanalyzer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/api/cloudasset/v1"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/standing"
+)
+
+// service is the name of the API, for people.
+const service = "Policy Analyzer"
+
+// analysis is what Google's answer says of one project.
+type analysis struct {
+	// found are the bindings on the project and above it that concern those asked
+	// about. One binding may be there several times.
+	found    []found
+	warnings []*access.Error
+}
+
+// found is one binding as analyzed, as far as it concerns those asked about: what is
+// kept for many people must be small.
+type found struct {
+	node access.Resource
+	// binding has no members.
+	binding iampolicy.Binding
+	// people are those whom it concerns, as members: "user:…". indirect are those
+	// among them whom it does not name, but means through one of the collectives, its
+	// groups and domains.
+	people, indirect, collectives []string
+}
+
+// newFound tells who of the people is named in the members and who is not.
+func newFound(node access.Resource, b iampolicy.Binding, people []string) found {
+	f := found{node: node, binding: b, people: people}
+	named := map[string]bool{}
+	for _, m := range b.Members {
+		m = eligibility.Fold(m)
+		named[m] = true
+		if collective(m) {
+			f.collectives = append(f.collectives, m)
+		}
+	}
+	for _, p := range people {
+		if !named[eligibility.Fold(p)] && len(f.collectives) > 0 {
+			f.indirect = append(f.indirect, p)
+		}
+	}
+	f.binding.Members = nil
+	return f
+}
+
+// collective is whether a member, folded, may mean people without naming them.
+func collective(member string) bool {
+	kind, _, _ := strings.Cut(member, ":")
+	return kind != "user" && kind != "serviceaccount" && kind != "deleted"
+}
+
+// heldBy asks what a person holds on a project; key is made by personKey.
+func (k *Catalog) heldBy(ctx context.Context, key string) (analysis, error) {
+	resource, person, _ := strings.Cut(key, " ")
+	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
+		return c.AnalysisQueryIdentitySelectorIdentity("user:" + person).
+			AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource)))
+	})
+	if refused(err) {
+		return analysis{}, k.blame(ctx, resource, err)
+	}
+	if err != nil {
+		return analysis{}, named(err, resource)
+	}
+	return read(answer, access.Resource(resource), func(*cloudasset.IamPolicyAnalysisResult) []string { return []string{"user:" + person} }), nil
+}
+
+func personKey(r access.Resource, p access.Principal) string { return string(r) + " " + string(p) }
+
+// holdersOf asks who holds roles on a project, with everybody in their groups (the
+// first thousand of each: that is Google's limit); key is made by holdersKey.
+func (k *Catalog) holdersOf(ctx context.Context, key string) (analysis, error) {
+	resource, names, _ := strings.Cut(key, " ")
+	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
+		return c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
+			AnalysisQueryAccessSelectorRoles(strings.Fields(names)...).AnalysisQueryOptionsExpandGroups(true)
+	})
+	if refused(err) {
+		if cause := k.blame(ctx, resource, err); cause != nil {
+			err = cause
+		}
+	}
+	if err != nil {
+		return analysis{}, named(err, resource)
+	}
+	return read(answer, access.Resource(resource), func(r *cloudasset.IamPolicyAnalysisResult) []string {
+		var people []string
+		if r.IdentityList != nil {
+			for _, i := range r.IdentityList.Identities {
+				if i != nil && strings.HasPrefix(i.Name, "user:") {
+					people = append(people, i.Name)
+				}
+			}
+		}
+		return people
+	}), nil
+}
+
+func holdersKey(r access.Resource, ids ...access.EntitlementID) string {
+	var names []string
+	for _, id := range ids {
+		names = append(names, string(id.Role))
+	}
+	slices.Sort(names)
+	return string(r) + " " + strings.Join(slices.Compact(names), " ")
+}
+
+// read picks out what concerns the project: bindings on it and above it. Google
+// answers with other resources too.
+func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people func(*cloudasset.IamPolicyAnalysisResult) []string) analysis {
+	var a analysis
+	for _, r := range answer.AnalysisResults {
+		if r == nil || r.IamBinding == nil || !about(r, project) {
+			continue
+		}
+		node, err := access.ParseResource(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
+		if err != nil {
+			continue
+		}
+		if node.Kind() == "projects" {
+			// Projects do not nest, so it is this one, by whatever name.
+			node = project
+		}
+		b := iampolicy.Binding{Role: r.IamBinding.Role, Members: r.IamBinding.Members}
+		if c := r.IamBinding.Condition; c != nil {
+			b.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
+		}
+		a.found = append(a.found, newFound(node, b, people(r)))
+	}
+	partial := !answer.FullyExplored
+	for _, e := range answer.NonCriticalErrors {
+		if e != nil && e.Cause != "" {
+			partial = false
+			a.warnings = append(a.warnings, incomplete(passing[e.Code], gcp.Quote(e.Cause)))
+		}
+	}
+	if partial {
+		a.warnings = append(a.warnings, incomplete(true, "it took too long, or there was too much of it"))
+	}
+	return a
+}
+
+// passing are the codes of errors within an analysis that waiting may help with.
+var passing = map[string]bool{"DEADLINE_EXCEEDED": true, "RESOURCE_EXHAUSTED": true, "UNAVAILABLE": true, "INTERNAL": true,
+	"ABORTED": true, "CANCELLED": true, "UNKNOWN": true}
+
+// incomplete is the warning of an analysis of which a part is missing. A part that
+// is missing for good, such as the members of another company's group, is no reason
+// to call a person who is not eligible anything else.
+func incomplete(waitingHelps bool, reason string) *access.Error {
+	e := &access.Error{Kind: access.Unprocessable, Code: access.CodeAnalysisPartial, Args: access.Args{"reason": reason}}
+	if waitingHelps {
+		e.Kind = access.Unavailable
+	}
+	return e
+}
+
+// about is whether a result says anything of the project.
+func about(r *cloudasset.IamPolicyAnalysisResult, project access.Resource) bool {
+	for _, list := range r.AccessControlLists {
+		if list != nil && slices.ContainsFunc(list.Resources, func(r *cloudasset.GoogleCloudAssetV1Resource) bool {
+			return r != nil && r.FullResourceName == standing.FullName(project)
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// analyze makes one analysis. Errors are *access.Error.
+func (k *Catalog) analyze(ctx context.Context, query func(*cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall) (*cloudasset.IamPolicyAnalysis, error) {
+	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.AnalyzeIamPolicyResponse, error) {
+		c := query(k.assets.V1.AnalyzeIamPolicy(string(k.c.Scope))).
+			AnalysisQueryConditionContextAccessTime(k.c.Now().UTC().Format(time.RFC3339Nano)).Context(ctx)
+		if k.c.ExecutionTimeout > 0 {
+			c = c.ExecutionTimeout(k.executionTimeout())
+		}
+		return c.Do()
+	})
+	if err != nil {
+		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.analyzeIamPolicy",
+			Resource: string(k.c.Scope), Account: k.c.Platform.ServiceAccount})
+		if failure.Code == access.CodeQuota {
+			failure.Code, failure.Args = access.CodeAnalysisQuota, nil
+		}
+		return nil, failure
+	}
+	if answer == nil || answer.MainAnalysis == nil {
+		return nil, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
+			Err: errors.New("the answer holds no analysis")}
+	}
+	return answer.MainAnalysis, nil
+}
+
+// named makes an unknown resource the one that was asked about, not the scope.
+func named(err error, resource string) error {
+	if e := access.AsError(err); e.Code == access.CodeUnknownResource {
+		return &access.Error{Kind: e.Kind, Code: e.Code, Args: access.Args{"resource": resource}, Err: err}
+	}
+	return err
+}
+
+// refused is whether Google called the query invalid.
+func refused(err error) bool {
+	return err != nil && access.AsError(err).Code == access.CodePlatformRefused
+}
+
+// blame finds out what Google holds against a query, which its text does not
+// reliably tell: the scope, the project, or else the identity, of which nil is
+// returned. JIT Access 1.x took every such answer for a person who is not known,
+// and showed an empty page for a wrong scope.
+func (k *Catalog) blame(ctx context.Context, resource string, err error) error {
+	recent := k.c.Now().Add(-standing.PageAge)
+	if ok, failed := k.probes.Get(ctx, string(k.c.Scope), recent); failed != nil {
+		return failed
+	} else if !ok {
+		return &access.Error{Kind: access.Upstream, Code: access.CodeScopeRefused,
+			Args: access.Args{"scope": string(k.c.Scope), "reason": access.AsError(err).Args["reason"]}, Err: err}
+	}
+	if resource == "" || resource == string(k.c.Scope) {
+		return nil
+	}
+	if ok, failed := k.probes.Get(ctx, resource, recent); failed != nil {
+		return failed
+	} else if !ok {
+		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": resource}, Err: err}
+	}
+	return nil
+}
+
+// probe is whether Google takes a query about a resource that names nobody.
+func (k *Catalog) probe(ctx context.Context, resource string) (bool, error) {
+	_, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
+		return c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
+			AnalysisQueryAccessSelectorPermissions("resourcemanager.projects.get")
+	})
+	if refused(err) || err != nil && access.AsError(err).Code == access.CodeUnknownResource {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,167 @@
+// Package policyanalyzer knows what may be activated, from Google's Policy
+// Analyzer, which resolves groups itself, and the project's own policy as it is now.
+//
+// It asks what JIT Access 1.x asked: for one person, what they hold on a project;
+// for several, who holds the roles that are in question. Whether a condition is met
+// is never taken from Google's evaluation of it but from its text and our clock, so
+// that the two cannot contradict each other.
+package policyanalyzer
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/api/cloudasset/v1"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/lookup"
+	"jitaccess/internal/gcp/roles"
+	"jitaccess/internal/gcp/standing"
+)
+
+// How many shared answers are kept, and how long one may take. What one person holds
+// is small; everybody who holds a role, and a list of projects, may be large.
+const (
+	analysisTimeout = 20 * time.Second
+	maxPersons      = 2000
+	maxHolders      = 100
+	maxLists        = 100
+	maxProbes       = 200
+	parallel        = 8
+)
+
+// Config is what a Catalog is made of. Everything is required unless it says
+// otherwise.
+type Config struct {
+	Platform *gcp.Platform
+	// Scope is the organization, folder or project under which policies count.
+	Scope    access.Resource
+	Policies standing.Policies
+	// SearchProjects returns all projects that match a Resource Manager query.
+	SearchProjects func(ctx context.Context, query string) ([]access.ResourceInfo, error)
+	// ProjectsQuery selects the projects that are offered, to everybody the same.
+	// When it is empty everybody is offered the projects that they may see.
+	ProjectsQuery string
+	// ExecutionTimeout is how long Google may take for an analysis before it answers
+	// with a part; 0 is as long as it likes.
+	ExecutionTimeout time.Duration
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Catalog knows what may be activated. Make one with New. It is safe for concurrent
+// use.
+type Catalog struct {
+	standing.Catalog
+	*roles.Roles
+	c      Config
+	assets *cloudasset.Service
+	reader eligibility.Reader
+
+	projects *lookup.Cache[[]access.ResourceInfo]
+	lists    *lookup.Cache[[]access.ResourceInfo]
+	persons  *lookup.Cache[analysis]
+	holders  *lookup.Cache[analysis]
+	probes   *lookup.Cache[bool]
+}
+
+// New makes a Catalog. It makes no call.
+func New(ctx context.Context, c Config) (*Catalog, error) {
+	assets, err := cloudasset.NewService(ctx, c.Platform.ClientOptions("cloudasset", c.Platform.Client)...)
+	if err != nil {
+		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+	}
+	descriptions, err := roles.New(ctx, c.Platform, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	k := &Catalog{c: c, assets: assets, Roles: descriptions}
+	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
+	k.projects = lookup.New(c.Now, 1, analysisTimeout, c.SearchProjects)
+	k.lists = lookup.New(c.Now, maxLists, analysisTimeout, k.visible)
+	k.persons = lookup.New(c.Now, maxPersons, analysisTimeout, k.heldBy)
+	k.holders = lookup.New(c.Now, maxHolders, analysisTimeout, k.holdersOf)
+	k.probes = lookup.New(c.Now, maxProbes, analysisTimeout, k.probe)
+	return k, nil
+}
+
+// Resources returns the projects that match the operator's query, or when there is
+// none those on which the person has any access or eligibility that lets them see
+// the project, as in JIT Access 1.x.
+func (k *Catalog) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, error) {
+	if k.c.ProjectsQuery == "" {
+		found, _, err := standing.Recall(ctx, k.lists, string(p), access.StandingQuery{}, service, k.c.Now)
+		if err != nil {
+			return nil, err
+		}
+		return slices.Clone(found), nil
+	}
+	found, err := k.projects.Get(ctx, k.c.ProjectsQuery, k.c.Now().Add(-standing.PageAge))
+	if err != nil {
+		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})
+	}
+	found = slices.Clone(found)
+	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
+	return found, nil
+}
+
+// visible asks for the projects that a person may see.
+func (k *Catalog) visible(ctx context.Context, person string) ([]access.ResourceInfo, error) {
+	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
+		return c.AnalysisQueryIdentitySelectorIdentity("user:" + person).AnalysisQueryOptionsExpandResources(true).
+			AnalysisQueryAccessSelectorPermissions("resourcemanager.projects.get")
+	})
+	if refused(err) {
+		return nil, k.blame(ctx, "", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	seen := map[access.Resource]bool{}
+	for _, result := range answer.AnalysisResults {
+		if !k.counts(result) {
+			continue
+		}
+		for _, list := range result.AccessControlLists {
+			if list == nil || list.ConditionEvaluation != nil && list.ConditionEvaluation.EvaluationValue == "FALSE" {
+				continue
+			}
+			for _, r := range list.Resources {
+				if r == nil {
+					continue
+				}
+				if id, ok := strings.CutPrefix(r.FullResourceName, standing.ResourceManager+"projects/"); ok {
+					if project, err := access.Project(id); err == nil {
+						seen[project] = true
+					}
+				}
+			}
+		}
+	}
+	found := make([]access.ResourceInfo, 0, len(seen))
+	for project := range seen {
+		found = append(found, access.ResourceInfo{Resource: project})
+	}
+	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
+	return found, nil
+}
+
+// counts is whether a binding lets people see a project for our purpose: it holds
+// without a condition, or makes them eligible.
+func (k *Catalog) counts(result *cloudasset.IamPolicyAnalysisResult) bool {
+	if result == nil || result.IamBinding == nil {
+		return false
+	}
+	return result.IamBinding.Condition == nil || k.reader.Eligible(result.IamBinding.Condition.Expression)
+}
+
+// executionTimeout is in the notation of protobuf.
+func (k *Catalog) executionTimeout() string {
+	return fmt.Sprintf("%ds", max(1, int(k.c.ExecutionTimeout/time.Second)))
+}

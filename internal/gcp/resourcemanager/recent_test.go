@@ -1,0 +1,55 @@
+package resourcemanager
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/iampolicy"
+)
+
+func TestAPolicyIsKeptForWhatItWasReadFor(t *testing.T) {
+	begun := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	p := iampolicy.New(nil)
+	for _, c := range []struct {
+		name  string
+		at    time.Duration
+		write bool // while it is read
+		after bool // when it has been read
+		want  bool
+	}{
+		{"read for this", time.Millisecond, false, false, true},
+		{"read at the very beginning", 0, false, false, true},
+		{"read before", -time.Millisecond, false, false, false},
+		{"written to while it was read", time.Millisecond, true, false, false},
+		{"written to since", time.Millisecond, false, true, false},
+	} {
+		var k recent
+		writes := k.writes()
+		if c.write {
+			k.forget("projects/shop")
+		}
+		k.keep("projects/shop", p, begun.Add(c.at), writes)
+		if c.after {
+			k.forget("projects/shop")
+		}
+		if got := k.since("projects/shop", begun) == p; got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+		if k.since("projects/other", begun) != nil {
+			t.Errorf("%s: another policy is known", c.name)
+		}
+	}
+}
+
+func TestKeptPoliciesAreBounded(t *testing.T) {
+	var k recent
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for i := range 100 {
+		k.keep(access.Resource(fmt.Sprintf("projects/p%d", i)), iampolicy.New(nil), at.Add(time.Duration(i)), 0)
+	}
+	if len(k.kept) != maxRecent || k.since("projects/p99", at) == nil || k.since("projects/p0", at) != nil {
+		t.Errorf("%d are kept", len(k.kept))
+	}
+}

@@ -1,0 +1,158 @@
+package standing
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/iampolicy"
+)
+
+// look is what was found out for one query.
+type look struct {
+	k     *Catalog
+	q     access.StandingQuery
+	found Found
+	// members are the people in each group of reviewers.
+	members map[string][]access.Principal
+
+	mu       sync.Mutex
+	warnings []*access.Error
+}
+
+// look asks the source. A query about nobody needs no source: the activations stand
+// in the resource's own policy.
+func (k *Catalog) look(ctx context.Context, q access.StandingQuery) (*look, error) {
+	l := &look{k: k, q: q}
+	if len(q.Principals) == 0 && len(q.ReviewersOf) == 0 {
+		return l, nil
+	}
+	var err error
+	l.found, err = k.c.Source.Look(ctx, q)
+	l.warnings = l.found.Warnings
+	return l, err
+}
+
+// complete makes the look-ups that depend on the first ones: the live policies of
+// the nodes above that matter, and the people in groups of reviewers. own is the
+// project's policy, or the nearest thing to it.
+func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
+	var people sync.WaitGroup
+	if len(l.q.ReviewersOf) > 0 && l.found.Members != nil {
+		groups := l.table(own).ReviewerGroups(l.q.ReviewersOf)
+		people.Go(func() {
+			members, warnings := l.found.Members(ctx, groups)
+			l.members = members
+			l.warn(warnings...)
+		})
+	}
+	var err error
+	if !l.q.Since.IsZero() {
+		err = l.confirm(ctx)
+	}
+	people.Wait()
+	// Look-ups end in any order; pages and logs should not differ by it.
+	slices.SortFunc(l.warnings, func(a, b *access.Error) int { return cmp.Compare(a.Error(), b.Error()) })
+	if err == nil && ctx.Err() != nil {
+		err = gcp.Failure(ctx.Err(), gcp.Call{Service: "Google Cloud"})
+	}
+	return err
+}
+
+func (l *look) warn(warnings ...*access.Error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.warnings = append(l.warnings, warnings...)
+}
+
+// confirm reads the live policy of every node above from which one of the
+// principals, or a group of reviewers, has something that was asked for. A node that
+// the service account may not read keeps the source's copy and is marked; a node
+// that cannot be read just now is an error, since waiting helps.
+func (l *look) confirm(ctx context.Context) error {
+	above := l.found.Above
+	table := l.k.reader.Read(l.q.Resource, above)
+	var matter []access.Resource
+	unasked := func(e access.Entitlement) bool { return len(l.q.Of) > 0 && !slices.Contains(l.q.Of, e.ID) }
+	for _, p := range l.q.Principals {
+		held := slices.DeleteFunc(table.Holdings(p, l.found.Groups[p]), unasked)
+		matter = append(matter, table.Nodes(held, l.q.ReviewersOf)...)
+	}
+	if len(l.q.Principals) == 0 {
+		matter = table.Nodes(nil, l.q.ReviewersOf)
+	}
+	var g errgroup.Group
+	for i, node := range above {
+		if !slices.Contains(matter, node.Resource) {
+			continue
+		}
+		g.Go(func() error {
+			live, err := l.k.ancestors.Get(ctx, string(node.Resource), l.q.Since)
+			if err == nil {
+				above[i].Policy = l.inPerson(node.Resource, live)
+				return nil
+			}
+			failure := gcp.Failure(err, l.k.policyCall(node.Resource))
+			if failure.Code != access.CodeServiceNotAllowed && failure.Code != access.CodeUnknownResource {
+				return failure
+			}
+			above[i].Unconfirmed = true
+			l.warn(&access.Error{Kind: failure.Kind, Code: access.CodeInventoryOnly,
+				Args: access.Args{"resource": string(node.Resource)}, Err: failure})
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (l *look) inPerson(node access.Resource, live *iampolicy.Policy) *iampolicy.Policy {
+	if l.found.InPerson == nil || live == nil {
+		return live
+	}
+	return l.found.InPerson(node, live)
+}
+
+// table is what makes people eligible, if own is the resource's policy.
+func (l *look) table(own *iampolicy.Policy) *eligibility.Table {
+	nodes := append([]eligibility.Node{{Resource: l.q.Resource, Policy: l.inPerson(l.q.Resource, own)}}, l.found.Above...)
+	return l.k.reader.Read(l.q.Resource, nodes)
+}
+
+// standing answers the query for the given policy of the resource. It makes no
+// calls and changes nothing.
+func (l *look) standing(own *iampolicy.Policy) access.Standing {
+	table := l.table(own)
+	s := access.Standing{
+		Resource:  l.q.Resource,
+		Holdings:  make(map[access.Principal][]access.Entitlement, len(l.q.Principals)),
+		Reviewers: make(map[access.EntitlementID][]access.Principal, len(l.q.ReviewersOf)),
+		Warnings:  append(slices.Clone(l.warnings), table.Warnings...),
+	}
+	for _, p := range l.q.Principals {
+		s.Holdings[p] = table.Holdings(p, l.found.Groups[p])
+	}
+	for _, id := range l.q.ReviewersOf {
+		var requesters []access.Entitlement
+		for _, p := range l.q.Principals {
+			held, _ := s.Holding(p, id) // of who holds nothing there are no reviewers
+			requesters = append(requesters, held)
+		}
+		s.Reviewers[id] = table.Reviewers(id, l.members, requesters...)
+	}
+	if l.found.Members != nil {
+		for _, group := range table.ReviewerGroups(l.q.ReviewersOf) {
+			if _, asked := l.members[group]; !asked {
+				s.Warnings = append(s.Warnings, Unreadable(group, nil))
+			}
+		}
+	}
+	activations, warnings := own.Activations(l.q.Resource)
+	s.Activations, s.Warnings = activations, append(s.Warnings, warnings...)
+	return s
+}

@@ -1,0 +1,193 @@
+// Package standing answers what the policies of a project, and of everything above
+// it, say of people. It is the part that all catalogs share: the project's own
+// policy is read live and wins, and what a source knows of the rest is confirmed
+// when it matters.
+package standing
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/lookup"
+)
+
+// How old shared answers may be: for a page, and while Google cannot answer.
+const (
+	PageAge  = 30 * time.Second
+	staleAge = 5 * time.Minute
+)
+
+// Live policies of folders and organizations serve the action that read them, and
+// no other.
+const (
+	ancestorTimeout = 20 * time.Second
+	maxAncestors    = 50
+)
+
+// ResourceManager begins the full names of projects, folders and organizations.
+const ResourceManager = "//cloudresourcemanager.googleapis.com/"
+
+// FullName is the full resource name.
+func FullName(r access.Resource) string { return ResourceManager + string(r) }
+
+// Policies reads the live policies of resources.
+type Policies interface {
+	GetIamPolicy(ctx context.Context, resource access.Resource) (*iampolicy.Policy, error)
+}
+
+// Source knows who may be eligible, apart from what live policies say.
+type Source interface {
+	// Look makes the look-ups that a query needs. What cannot be read in part is a
+	// warning.
+	Look(ctx context.Context, q access.StandingQuery) (Found, error)
+}
+
+// Found is what a source knows for one query. It belongs to the caller.
+type Found struct {
+	// Own is its copy of the project's own policy, for the look-ups that depend on
+	// one; nil when it has none. The live policy takes its place.
+	Own *iampolicy.Policy
+	// Above are the folders and the organization within the scope, nearest first.
+	Above []eligibility.Node
+	// Groups are those that each principal is in.
+	Groups map[access.Principal][]string
+	// Members expands groups of reviewers; one that cannot be read is a warning. It
+	// is nil where the policies name everybody in person.
+	Members func(ctx context.Context, groups []string) (map[string][]access.Principal, []*access.Error)
+	// InPerson makes of a live policy one that names in person everybody of whom the
+	// source knows that they are meant. It is nil where Groups and Members tell that.
+	InPerson func(node access.Resource, live *iampolicy.Policy) *iampolicy.Policy
+	// Warnings are what could not be found out.
+	Warnings []*access.Error
+}
+
+// Config is what a Catalog is made of.
+type Config struct {
+	Source         Source
+	Policies       Policies
+	ServiceAccount string
+	Now            func() time.Time
+}
+
+// Catalog answers queries. It implements Standing of the broker's port Catalog and
+// resourcemanager.Standings.
+type Catalog struct {
+	c         Config
+	reader    *eligibility.Reader
+	ancestors *lookup.Cache[*iampolicy.Policy]
+}
+
+// New makes a Catalog. It makes no call.
+func New(c Config) Catalog {
+	return Catalog{c: c, reader: &eligibility.Reader{},
+		ancestors: lookup.New(c.Now, maxAncestors, ancestorTimeout, func(ctx context.Context, r string) (*iampolicy.Policy, error) {
+			return c.Policies.GetIamPolicy(ctx, access.Resource(r))
+		})}
+}
+
+// Standing answers a query from one look at the resource's policies: its own as it
+// is now, those above it as the source knows them, or as they are now if the query
+// is of an action (Since).
+func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
+	type read struct {
+		policy *iampolicy.Policy
+		err    error
+	}
+	if err := onlyProjects(q.Resource); err != nil {
+		return access.Standing{}, err
+	}
+	live := make(chan read, 1)
+	go func() {
+		policy, err := k.c.Policies.GetIamPolicy(ctx, q.Resource)
+		live <- read{policy, err}
+	}()
+	l, err := k.look(ctx, q)
+	own := <-live
+	if failure := gcp.Failure(own.err, k.policyCall(q.Resource)); failure != nil &&
+		(err == nil || access.AsError(err).Code != access.CodeUnknownResource) {
+		// Google answers 403 for the policy of a project that does not exist; that the
+		// source does not know it either is then the better answer.
+		err = failure
+	}
+	if err != nil {
+		return access.Standing{}, err
+	}
+	if err := l.complete(ctx, own.policy); err != nil {
+		return access.Standing{}, err
+	}
+	return l.standing(own.policy), nil
+}
+
+// Prepare makes every look-up that a query needs except that of the resource's own
+// policy. The function that it returns makes none; it says what the query's answer
+// is if the resource's policy is the given one. A group of reviewers that only
+// that policy names, and not the source's copy of it, is a warning.
+func (k *Catalog) Prepare(ctx context.Context, q access.StandingQuery) (func(*iampolicy.Policy) access.Standing, error) {
+	if err := onlyProjects(q.Resource); err != nil {
+		return nil, err
+	}
+	l, err := k.look(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.complete(ctx, l.found.Own); err != nil {
+		return nil, err
+	}
+	return l.standing, nil
+}
+
+func (k *Catalog) policyCall(r access.Resource) gcp.Call {
+	return gcp.Call{Service: "Resource Manager", Permission: "resourcemanager." + r.Kind() + ".getIamPolicy",
+		Resource: string(r), Account: k.c.ServiceAccount}
+}
+
+// onlyProjects refuses what no catalog lists.
+func onlyProjects(r access.Resource) error {
+	if _, ok := r.ProjectID(); !ok {
+		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": string(r)},
+			Err: errors.New("the catalog knows projects only")}
+	}
+	return nil
+}
+
+// After is when a shared answer must have been asked for to serve a query.
+func After(q access.StandingQuery, now time.Time) time.Time {
+	if !q.Since.IsZero() {
+		return q.Since
+	}
+	return now.Add(-PageAge)
+}
+
+// Recall looks something up for a query. While the service cannot answer, the last
+// answer serves for five minutes, with a warning.
+func Recall[V any](ctx context.Context, c *lookup.Cache[V], key string, q access.StandingQuery, service string, now func() time.Time) (V, *access.Error, error) {
+	found, err := c.Get(ctx, key, After(q, now()))
+	if err == nil {
+		return found, nil, nil
+	}
+	failure := gcp.Failure(err, gcp.Call{Service: service})
+	switch failure.Code {
+	case access.CodeQuota, access.CodeAnalysisQuota, access.CodeUpstreamFailed, access.CodeUpstreamTimeout:
+		if last, at, ok := c.Last(key, staleAge); ok && ctx.Err() == nil {
+			seconds := int(now().Sub(at) / time.Second)
+			return last, &access.Error{Kind: failure.Kind, Code: access.CodeStaleInventory,
+				Args: access.Args{"seconds": strconv.Itoa(seconds)}, Err: failure}, nil
+		}
+	}
+	return found, nil, failure
+}
+
+// Unreadable is the warning of a group whose members are not known.
+func Unreadable(group string, cause *access.Error) *access.Error {
+	e := &access.Error{Kind: access.Upstream, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}}
+	if cause != nil {
+		e.Kind, e.Err = cause.Kind, cause
+	}
+	return e
+}
