@@ -110,7 +110,7 @@ func TestAFormKeepsWhatWasTyped(t *testing.T) {
 		{"self as reviewer", peer, "reviewer", alice, 400, "reviewer"},
 		{"reviewer not eligible", peer, "reviewer", carol, 403, "reviewer"},
 		{"no reviewer", peer, "reviewer", "", 400, "reviewer"},
-		{"a start in the past", self, "start", "2001-01-01T00:00", 400, "start"},
+		{"a start in the past", peer, "start", "2001-01-01T00:00", 400, "start"},
 		{"not a time", peer, "start", "tomorrow", 400, "start"},
 	}
 	for _, test := range tests {

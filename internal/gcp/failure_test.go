@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -142,10 +143,9 @@ func TestReadWaitsAtRandomAndNotBeyondTheDeadline(t *testing.T) {
 
 func TestReadSurvivesAResetConnection(t *testing.T) {
 	startMetadata(t)
-	first := true
+	var calls atomic.Int32
 	g := startGoogle(t, func(w http.ResponseWriter, r *http.Request) {
-		if first {
-			first = false
+		if calls.Add(1) == 1 {
 			panic(http.ErrAbortHandler)
 		}
 		writeJSON(w, 200, map[string]any{"keys": []any{}})

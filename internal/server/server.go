@@ -98,7 +98,7 @@ func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(20, 100), changes: newPace(0.2, 20)}
+	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(20, 100), changes: newPace(0.5, 30)}
 	if c.PublicURL != "" {
 		// A proxy may rewrite Host; the browser's Origin is the public one.
 		if err := s.sameSite.AddTrustedOrigin(c.PublicURL); err != nil {
