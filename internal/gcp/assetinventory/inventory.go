@@ -41,7 +41,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		}
 		return inventory{}, failure
 	}
-	if len(answer.PolicyResults) == 0 || answer.PolicyResults[0] == nil {
+	if answer == nil || len(answer.PolicyResults) == 0 || answer.PolicyResults[0] == nil {
 		return inventory{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": resource},
 			Err: errors.New("no entry in Cloud Asset Inventory within the scope")}
 	}

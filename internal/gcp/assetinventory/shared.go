@@ -2,6 +2,7 @@ package assetinventory
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -39,7 +40,14 @@ func (s *shared[V]) get(ctx context.Context, key string, after time.Time) (V, ti
 	if a, ok := s.find(key, after); ok {
 		return a.value, a.at, nil
 	}
-	result := s.flight.DoChan(key, func() (any, error) {
+	result := s.flight.DoChan(key, func() (found any, err error) {
+		// It runs in a goroutine of its own, where a panic would end the process for
+		// everybody.
+		defer func() {
+			if r := recover(); r != nil {
+				found, err = answer[V]{}, fmt.Errorf("panic: %v", r)
+			}
+		}()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 		defer cancel()
 		at := s.now()

@@ -45,3 +45,13 @@ func TestSharedAnswersAreBounded(t *testing.T) {
 		t.Errorf("%d calls", calls)
 	}
 }
+
+func TestThreat40_AMisshapenAnswerIsAnError(t *testing.T) {
+	s := newShared(time.Now, 3, time.Minute, func(context.Context, string) (string, error) {
+		var answer *struct{ text string }
+		return answer.text, nil
+	})
+	if _, _, err := s.get(t.Context(), "key", time.Now()); err == nil {
+		t.Error("no error")
+	}
+}

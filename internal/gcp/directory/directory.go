@@ -59,7 +59,13 @@ func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, e
 		if err != nil {
 			return nil, d.failure(err, "customer "+d.customer, string(p))
 		}
+		if answer == nil {
+			return nil, senseless()
+		}
 		for _, g := range answer.Groups {
+			if g == nil {
+				continue
+			}
 			if address, err := access.ParsePrincipal(g.Email); err == nil {
 				groups = append(groups, string(address))
 			}
@@ -94,8 +100,11 @@ func (d *Directory) Members(ctx context.Context, group string) ([]access.Princip
 			}
 			return nil, failure
 		}
+		if answer == nil {
+			return nil, senseless()
+		}
 		for _, m := range answer.Members {
-			if m.Type != "USER" || m.Status != "ACTIVE" {
+			if m == nil || m.Type != "USER" || m.Status != "ACTIVE" {
 				continue
 			}
 			if p, err := access.ParsePrincipal(m.Email); err == nil {
@@ -117,6 +126,12 @@ func (d *Directory) failure(err error, resource, address string) *access.Error {
 		failure.Kind, failure.Code, failure.Args = access.NotFound, access.CodeGroupUnreadable, access.Args{"group": address}
 	}
 	return failure
+}
+
+// senseless is the error of an answer that is JSON and says nothing, such as null.
+func senseless() *access.Error {
+	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "Directory API"},
+		Err: errors.New("the answer is null")}
 }
 
 func endless() *access.Error {

@@ -176,3 +176,17 @@ func TestWithoutACustomerNobodyIsAsked(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestThreat40_AMisshapenAnswerIsAnErrorOrNothing(t *testing.T) {
+	for body, fails := range map[string]bool{"null": true, `{"groups":[null],"members":[null]}`: false, `{"groups":null,"members":null}`: false} {
+		d, _ := open(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(body)) })
+		groups, err := d.Groups(t.Context(), "ana@example.com")
+		if (err != nil) != fails || len(groups) != 0 {
+			t.Errorf("groups of %s: %v, %v", body, groups, err)
+		}
+		members, err := d.Members(t.Context(), "ops@example.com")
+		if (err != nil) != fails || len(members) != 0 {
+			t.Errorf("members of %s: %v, %v", body, members, err)
+		}
+	}
+}
