@@ -31,13 +31,15 @@ type reviewView struct {
 	Begins, Ends *Moment
 	Would        bool
 	// Later: it would not begin at once.
-	Later     bool
-	Asked     []askedView
-	Bindings  []access.Binding
-	Digest    string
-	Comment   string
-	Pending   bool
-	Active    bool
+	Later    bool
+	Asked    []askedView
+	Bindings []access.Binding
+	Digest   string
+	Comment  string
+	Pending  bool
+	Active   bool
+	// Approved: the viewer is among those whose approval stands in the grant.
+	Approved  bool
 	CanDecide bool
 	WhyNot    *Problem
 	CanEnd    bool
@@ -238,6 +240,10 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	v.State, v.Tone = states[b.State].text, states[b.State].tone
+	you := callerOf(r).Principal
+	if v.Approved = v.Active && slices.ContainsFunc(b.Activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, you) }); v.Approved {
+		v.Title = "Approved"
+	}
 	granted := b.State == access.Active || b.State == access.Ended || b.State == access.Expired
 	switch {
 	case v.Own && granted:
@@ -255,7 +261,11 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		begins, ends := moment(b.Window.Start, now), moment(b.Window.End, now)
 		v.Begins, v.Ends, v.Would, v.Later = &begins, &ends, v.Pending, b.Window.Start.After(now)
 	}
-	if b.WhyNot != nil {
+	if v.Active && v.Later {
+		v.State, v.Tone = "Begins later", "wait"
+	}
+	// Who approved it is not told that it is already approved.
+	if b.WhyNot != nil && (!v.Approved || b.WhyNot.Code != access.CodeAlreadyApproved) {
 		w := say(b.WhyNot)
 		v.WhyNot = &Problem{Text: w.Text, Next: w.Next}
 		if statusOf(b.WhyNot) >= http.StatusInternalServerError {
@@ -265,7 +275,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	if v.Own && v.Pending {
 		v.ReviewURL = b.ReviewURL
 	}
-	v.Asked = whatTheySaid(b, callerOf(r).Principal)
+	v.Asked = whatTheySaid(b, you)
 	return v
 }
 

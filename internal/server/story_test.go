@@ -191,10 +191,24 @@ func stories() []story {
 			v.WhyNot = &access.Error{Kind: access.TimedOut, Code: access.CodeUpstreamTimeout, Args: access.Args{"service": "Asset Inventory"}}
 			v.Warnings = []*access.Error{v.WhyNot}
 		}), "GET " + rev, ben, 200},
-		{"review-active", in(access.Active, func(v *broker.View) { v.Activations = []access.Activation{*activeNow()} }), "GET " + rev, ben, 200},
 		{"review-own-active", in(access.Active, func(v *broker.View) {
 			own(v)
 			v.CanEnd, v.Activations = true, []access.Activation{*activeNow()}
+		}), "GET " + rev, ana, 200},
+		{"review-active", in(access.Active, func(v *broker.View) {
+			v.Activations = []access.Activation{*activeNow()}
+			v.Window = activeNow().Window
+			v.WhyNot = &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved, Args: access.Args{"approvers": string(ben)}}
+		}), "GET " + rev, ben, 200},
+		{"review-approved-by-another", in(access.Active, func(v *broker.View) {
+			v.Activations = []access.Activation{*activeNow()}
+			v.WhyNot = &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved, Args: access.Args{"approvers": string(ben)}}
+		}), "GET " + rev, carl, 200},
+		{"review-own-later", in(access.Active, func(v *broker.View) {
+			own(v)
+			v.CanEnd, v.Activations = true, []access.Activation{*activeNow()}
+			v.Activations[0].Window = access.Window{Start: noon.Add(3 * time.Hour), End: noon.Add(4 * time.Hour)}
+			v.Window = v.Activations[0].Window
 		}), "GET " + rev, ana, 200},
 		{"review-ended", in(access.Ended, own), "GET " + rev, ana, 200},
 		{"review-expired", in(access.Expired, nil), "GET " + rev, ben, 200},
