@@ -54,6 +54,14 @@ func inWords(d time.Duration) string {
 	return count(hours, "hour") + " " + count(minutes, "minute")
 }
 
+// list is names as a sentence has them.
+func list(names []string) string {
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " and " + names[last]
+	}
+	return strings.Join(names, "")
+}
+
 func count(n int, of string) string {
 	if n == 1 {
 		return "1 " + of

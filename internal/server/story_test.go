@@ -168,6 +168,10 @@ func stories() []story {
 		{"result-declined", func(c *canned) {
 			c.decided = broker.Decided{Request: c.view.Request, State: access.Pending, Forgets: true}
 		}, "POST " + rev + " verdict=deny&comment=not+today", ben, 200},
+		{"result-declined-undelivered", func(c *canned) {
+			c.decided = broker.Decided{Request: c.view.Request, State: access.Pending, Forgets: true,
+				Warnings: []*access.Error{warn(access.CodeNotDelivered, access.Args{"recipient": string(ana), "channel": "mail"})}}
+		}, "POST " + rev + " verdict=deny&comment=not+today", ben, 200},
 		{"result-approved-unrecorded", func(c *canned) {
 			q := c.view.Request
 			c.decided = broker.Decided{Request: q, State: access.Active, Window: q.WindowAt(noon), Outcomes: []access.Outcome{{Entitlement: security, Result: access.Granted, Window: q.WindowAt(noon)}},
