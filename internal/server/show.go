@@ -23,6 +23,9 @@ func moment(t, now time.Time) Moment {
 
 // relative says how far away something is; d is negative for the past.
 func relative(d time.Duration) string {
+	if d <= 0 && d > -time.Minute {
+		return "just now"
+	}
 	past := d < 0
 	if past {
 		d = -d

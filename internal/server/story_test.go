@@ -121,7 +121,7 @@ func stories() []story {
 		{"home", nil, "GET /", ana, 200},
 		{"home-empty", func(c *canned) { c.resources = nil }, "GET /", ana, 200},
 		{"home-filtered", nil, "GET /?q=orders", ana, 200},
-		{"home-no-such-project", nil, "GET /?q=No+such+project", ana, 404},
+		{"home-no-such-project", nil, "GET /?q=No+such+project", ana, 200},
 		{"home-unlisted", failing(access.TooMany, access.CodeQuota, access.Args{"service": "Resource Manager"}), "GET /", ana, 200},
 
 		{"choose", nil, "GET " + p, ana, 200},

@@ -137,8 +137,8 @@ func TestTimesInWords(t *testing.T) {
 			t.Errorf("%s is %q, want %q", d, got, want)
 		}
 	}
-	for d, want := range map[time.Duration]string{0: "in less than a minute", 30 * time.Minute: "in 30 minutes", -90 * time.Second: "1 minute ago",
-		-30 * time.Second: "less than a minute ago", 49 * time.Hour: "in 2 days", -24 * time.Hour: "1 day ago"} {
+	for d, want := range map[time.Duration]string{0: "just now", time.Second: "in less than a minute", 30 * time.Minute: "in 30 minutes", -90 * time.Second: "1 minute ago",
+		-30 * time.Second: "just now", 49 * time.Hour: "in 2 days", -24 * time.Hour: "1 day ago"} {
 		if got := relative(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)
 		}
