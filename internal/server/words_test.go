@@ -73,6 +73,22 @@ func TestEveryCodeHasWords(t *testing.T) {
 	}
 }
 
+func TestRefusalsWithoutTheirArgumentsReadWell(t *testing.T) {
+	for _, e := range []*access.Error{
+		{Kind: access.Invalid, Code: access.CodeBadResource},
+		{Kind: access.Invalid, Code: access.CodeBadResource, Args: access.Args{"resource": ""}},
+		{Kind: access.Invalid, Code: access.CodeBadStart},
+	} {
+		if w := say(e); strings.Contains(w.Text+w.Next, "the project") || strings.Contains(w.Text+w.Next, "the maximum") {
+			t.Errorf("%s: %s %s", e.Code, w.Text, w.Next)
+		}
+	}
+	w := say(&access.Error{Kind: access.Invalid, Code: access.CodeBadStart, Args: access.Args{"max": "24"}})
+	if !strings.Contains(w.Next, "at most 24 hours") {
+		t.Errorf("with its argument: %s", w.Next)
+	}
+}
+
 func TestRefusalsSayWhatToDoNext(t *testing.T) {
 	for code, w := range texts {
 		if w.Next == "" && code != access.CodeInventoryOnly {
