@@ -141,11 +141,7 @@ func (b *browser) fill(id, text string) {
 
 func (b *browser) text() string {
 	b.t.Helper()
-	text, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("body")))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return strings.Join(strings.Fields(text), " ")
+	return strings.Join(strings.Fields(b.value("document.body.innerText")), " ")
 }
 
 func (b *browser) sees(texts ...string) {

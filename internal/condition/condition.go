@@ -153,16 +153,7 @@ func Equal(a, b string) bool {
 	return errA == nil && errB == nil && canonicalA == canonicalB
 }
 
-// Operators counts the logic operators of a condition: &&, || and !. IAM allows
-// MaxOperators.
-func Operators(expression string) (int, error) {
-	tree, err := parse(expression)
-	if err != nil {
-		return 0, err
-	}
-	return operatorsIn(tree.Expr()), nil
-}
-
+// operatorsIn counts the logic operators: &&, || and !.
 func operatorsIn(root ast.Expr) int {
 	count := 0
 	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {

@@ -203,8 +203,10 @@ func (c composer) outcome(n access.Notice) content {
 		body.Intro = fmt.Sprintf("%s denied the request of %s for access to %s. Nothing was granted.", d.By, r.Principal, resource(r.Resource))
 	default:
 		body.Heading, decided = "Request declined", "Declined by"
-		body.Intro = fmt.Sprintf("%s declined the request of %s for access to %s. Nothing was granted. Another reviewer can still approve it until the link expires.",
-			d.By, r.Principal, resource(r.Resource))
+		body.Intro = fmt.Sprintf("%s declined the request of %s for access to %s. Nothing was granted.", d.By, r.Principal, resource(r.Resource))
+		if len(r.Reviewers) > 1 {
+			body.Intro += " Another reviewer can still approve it until the link expires."
+		}
 	}
 	body.Rows = append(body.Rows, row{Label: decided, Value: string(d.By)})
 	if d.Comment != "" {

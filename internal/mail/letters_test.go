@@ -27,6 +27,9 @@ func letters() map[string]access.Notice {
 		"approved": approved(),
 		"denied":   change(denied(), func(n *access.Notice) { n.Final = true }),
 		"declined": denied(),
+		"declined-nobody-else": change(denied(), func(n *access.Notice) {
+			n.Request.Reviewers, n.CC = n.Request.Reviewers[:1], n.CC[:1]
+		}),
 		"review-later-several-roles": change(review(), func(n *access.Notice) {
 			n.Request.Resource = "folders/4711"
 			n.Request.Start = now.Add(24 * time.Hour)

@@ -90,6 +90,9 @@ func (s *server) blankForm(r *http.Request, on access.Resource, terms access.Ter
 		Hint: i.JustificationHint, MaxJustification: access.MaxJustification,
 		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: inWords(terms.MaxDuration),
 		Timeout: inWords(i.RequestTimeout), Channel: s.Broker.Channel(), Mail: s.Mail}
+	if !v.Peer {
+		v.Title = "Activate access"
+	}
 	offered := min(i.DefaultDuration, terms.MaxDuration)
 	for _, m := range presetMinutes {
 		if m <= v.MaxMinutes {

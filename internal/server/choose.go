@@ -24,6 +24,27 @@ type chooseView struct {
 	MaxRoles int
 }
 
+// roleGroup is the roles that can be chosen together.
+type roleGroup struct {
+	Title string
+	Roles []RoleView
+}
+
+// Groups are the roles that need no approval, then those that need it.
+func (v chooseView) Groups() []roleGroup {
+	var groups []roleGroup
+	for _, g := range []struct {
+		title string
+		need  bool
+	}{{"Without approval", false}, {"With the approval of others", true}} {
+		roles := slices.DeleteFunc(slices.Clone(v.Roles), func(r RoleView) bool { return r.Approvals > 0 != g.need })
+		if len(roles) > 0 {
+			groups = append(groups, roleGroup{g.title, roles})
+		}
+	}
+	return groups
+}
+
 // doneView is the live state of one request id.
 type doneView struct {
 	ID    string

@@ -216,6 +216,14 @@ func (f *fake) Show(_ context.Context, c access.Caller, ref, origin string) (bro
 		IsReviewer: slices.Contains(q.Reviewers, c.Principal), Forgets: true, ReviewURL: origin + "/?activation=" + ref}
 	v.CanDecide = v.IsReviewer && v.State == access.Pending
 	v.CanEnd = v.IsPrincipal && v.State == access.Active
+	for _, g := range f.grants {
+		if g.RequestID == q.ID {
+			v.Activations, v.Window = append(v.Activations, g), g.Window
+		}
+	}
+	if v.IsReviewer && v.State == access.Active {
+		v.WhyNot = &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved, Args: access.Args{"approvers": string(v.Activations[0].Approvers[0])}}
+	}
 	for _, id := range q.Entitlements {
 		v.Roles = append(v.Roles, roleInfos[id.Role])
 		v.Bindings = append(v.Bindings, access.Binding{Entitlement: id, Text: bindingText})

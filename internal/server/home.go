@@ -70,19 +70,34 @@ func (s *server) find(r *http.Request, typed string) (page, error) {
 			v.Projects = append(v.Projects, viewResource(info.Resource, info.Title))
 		}
 	}
-	if typed == "" || v.Found > 0 {
-		return page{template: "home", status: http.StatusOK, data: v}, nil
+	switch {
+	case typed != "" && v.Found == 1:
+		return redirect("/access/" + v.Projects[0].Path), nil
+	case typed != "" && v.Found == 0:
+		if on, ok := s.unlisted(r, want, err != nil); ok {
+			return redirect(accessPath(on, nil)), nil
+		}
 	}
-	// Not in the list, but the list may not have everything.
+	return page{template: "home", status: http.StatusOK, data: v}, nil
+}
+
+// minProjectID is how short the ID of a project may be.
+// https://cloud.google.com/resource-manager/docs/creating-managing-projects
+const minProjectID = 6
+
+// unlisted takes what was typed for the ID of a project that is not in the list: the
+// list may not have everything. A word that no project is called stays a search
+// without a match, unless there is no list to search.
+func (s *server) unlisted(r *http.Request, typed string, noList bool) (access.Resource, bool) {
 	on, err := access.Project(typed)
-	if err == nil {
-		return redirect(accessPath(on, nil)), nil
+	if err != nil || noList {
+		return on, err == nil
 	}
-	problem, status := s.problem(r, &access.Error{Kind: access.NotFound, Code: access.CodeBadResource,
-		Args: access.Args{"resource": printable(typed)}, Err: err})
-	problem.only("projectId")
-	v.Problem = problem
-	return page{template: "home", status: status, data: v}, nil
+	if len(typed) < minProjectID {
+		return on, false
+	}
+	_, err = s.Broker.Offer(r.Context(), callerOf(r), on)
+	return on, err == nil || access.AsError(err).Code != access.CodeUnknownResource
 }
 
 // accessPath is the address of a resource's page. A resource needs no escaping.

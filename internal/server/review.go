@@ -31,18 +31,22 @@ type reviewView struct {
 	Begins, Ends *Moment
 	Would        bool
 	// Later: it would not begin at once.
-	Later     bool
-	Asked     []askedView
-	Bindings  []access.Binding
-	Digest    string
-	Comment   string
-	Pending   bool
-	Active    bool
+	Later    bool
+	Asked    []askedView
+	Bindings []access.Binding
+	Digest   string
+	Comment  string
+	Pending  bool
+	Active   bool
+	// Approved: the viewer is among those whose approval stands in the grant.
+	Approved  bool
 	CanDecide bool
 	WhyNot    *Problem
 	CanEnd    bool
 	Own       bool
 	ReviewURL string
+	// Others are who was asked besides the viewer; Readers are they and the principal.
+	Others, Readers string
 	// Channel and Mail are as in askView.
 	Channel, Mail bool
 	Forgets       bool
@@ -151,7 +155,7 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 	switch {
 	case declined:
 		v.Title, v.Tone, v.Roles = "Declined", "over", nil
-		v.Text = "You have declined the request of " + string(d.Request.Principal) + ". The others who were asked can still decide otherwise: this service keeps no record that could stop them."
+		v.Text = s.declined(d, callerOf(r).Principal)
 	case verdict == access.Deny:
 		v.Title, v.Tone, v.Roles = "Denied", "over", nil
 	case d.State == access.Pending:
@@ -167,6 +171,42 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 		}
 	}
 	return page{template: "result", status: http.StatusOK, data: v}
+}
+
+// declined says who was told of a declining, and who can still approve.
+func (s *server) declined(d broker.Decided, you access.Principal) string {
+	principal, others := string(d.Request.Principal), othersAsked(d.Request, you)
+	text := "You have declined the request of " + principal + "."
+	switch {
+	case s.Mail:
+		told := slices.DeleteFunc(append([]string{principal}, others...), func(p string) bool {
+			return slices.ContainsFunc(d.Warnings, func(w *access.Error) bool {
+				return w != nil && w.Code == access.CodeNotDelivered && w.Args["recipient"] == p
+			})
+		})
+		if len(told) > 0 {
+			text += " Told by mail: " + list(told) + "."
+		}
+	case !s.Broker.Channel():
+		text += " This service sends no mail: tell " + principal + " yourself."
+	case !slices.ContainsFunc(d.Warnings, func(w *access.Error) bool { return w != nil && w.Code == access.CodeNotPublished }):
+		text += " It was published to your organization’s own systems; this service sends no mail."
+	}
+	if len(others) == 0 {
+		return text + " Nobody else was asked."
+	}
+	return text + " " + list(others) + " can still approve it: this service keeps no record that could stop that."
+}
+
+// othersAsked are the reviewers besides the viewer.
+func othersAsked(q access.Request, you access.Principal) []string {
+	var others []string
+	for _, p := range q.Reviewers {
+		if p != you {
+			others = append(others, string(p))
+		}
+	}
+	return others
 }
 
 // end takes access back early. The form carries the resource, and where it stood
@@ -238,6 +278,10 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	v.State, v.Tone = states[b.State].text, states[b.State].tone
+	you := callerOf(r).Principal
+	if v.Approved = v.Active && slices.ContainsFunc(b.Activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, you) }); v.Approved {
+		v.Title = "Approved"
+	}
 	granted := b.State == access.Active || b.State == access.Ended || b.State == access.Expired
 	switch {
 	case v.Own && granted:
@@ -255,7 +299,11 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		begins, ends := moment(b.Window.Start, now), moment(b.Window.End, now)
 		v.Begins, v.Ends, v.Would, v.Later = &begins, &ends, v.Pending, b.Window.Start.After(now)
 	}
-	if b.WhyNot != nil {
+	if v.Active && v.Later {
+		v.State, v.Tone = "Begins later", "wait"
+	}
+	// Who approved it is not told that it is already approved.
+	if b.WhyNot != nil && (!v.Approved || b.WhyNot.Code != access.CodeAlreadyApproved) {
 		w := say(b.WhyNot)
 		v.WhyNot = &Problem{Text: w.Text, Next: w.Next}
 		if statusOf(b.WhyNot) >= http.StatusInternalServerError {
@@ -265,7 +313,9 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	if v.Own && v.Pending {
 		v.ReviewURL = b.ReviewURL
 	}
-	v.Asked = whatTheySaid(b, callerOf(r).Principal)
+	v.Asked = whatTheySaid(b, you)
+	others := othersAsked(q, you)
+	v.Others, v.Readers = list(others), list(append([]string{v.Principal}, others...))
 	return v
 }
 

@@ -229,3 +229,23 @@ func TestEveryPageThatRefusesOffersAnotherAccount(t *testing.T) {
 		}
 	}
 }
+
+// What could not be read is for administrators: the page says that something may
+// be missing, once, and the log says what.
+func TestAnUnreadableBindingIsNamedInTheLogAlone(t *testing.T) {
+	c := newCanned()
+	for _, role := range []string{"roles/bigquery.admin", "roles/run.admin"} {
+		c.offer.Warnings = append(c.offer.Warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding,
+			Args: access.Args{"role": role, "resource": "projects/acme-orders-prod"}, Err: errors.New("bad condition")})
+	}
+	h, log := serve(t, c, nil)
+	page := do(h, request("GET", "/access/projects/acme-orders-prod")).Body.String()
+	if n := strings.Count(page, "Some eligibility on this project could not be read"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+	for _, role := range []string{"roles/bigquery.admin", "roles/run.admin"} {
+		if strings.Contains(page, role) || !strings.Contains(log.String(), role) {
+			t.Errorf("%s is on the page, or not in the log: %s", role, log)
+		}
+	}
+}

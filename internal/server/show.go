@@ -23,6 +23,9 @@ func moment(t, now time.Time) Moment {
 
 // relative says how far away something is; d is negative for the past.
 func relative(d time.Duration) string {
+	if d <= 0 && d > -time.Minute {
+		return "just now"
+	}
 	past := d < 0
 	if past {
 		d = -d
@@ -52,6 +55,14 @@ func inWords(d time.Duration) string {
 		return count(hours, "hour")
 	}
 	return count(hours, "hour") + " " + count(minutes, "minute")
+}
+
+// list is names as a sentence has them.
+func list(names []string) string {
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " and " + names[last]
+	}
+	return strings.Join(names, "")
 }
 
 func count(n int, of string) string {

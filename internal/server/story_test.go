@@ -121,7 +121,7 @@ func stories() []story {
 		{"home", nil, "GET /", ana, 200},
 		{"home-empty", func(c *canned) { c.resources = nil }, "GET /", ana, 200},
 		{"home-filtered", nil, "GET /?q=orders", ana, 200},
-		{"home-no-such-project", nil, "GET /?q=No+such+project", ana, 404},
+		{"home-no-such-project", nil, "GET /?q=No+such+project", ana, 200},
 		{"home-unlisted", failing(access.TooMany, access.CodeQuota, access.Args{"service": "Resource Manager"}), "GET /", ana, 200},
 
 		{"choose", nil, "GET " + p, ana, 200},
@@ -168,6 +168,10 @@ func stories() []story {
 		{"result-declined", func(c *canned) {
 			c.decided = broker.Decided{Request: c.view.Request, State: access.Pending, Forgets: true}
 		}, "POST " + rev + " verdict=deny&comment=not+today", ben, 200},
+		{"result-declined-undelivered", func(c *canned) {
+			c.decided = broker.Decided{Request: c.view.Request, State: access.Pending, Forgets: true,
+				Warnings: []*access.Error{warn(access.CodeNotDelivered, access.Args{"recipient": string(ana), "channel": "mail"})}}
+		}, "POST " + rev + " verdict=deny&comment=not+today", ben, 200},
 		{"result-approved-unrecorded", func(c *canned) {
 			q := c.view.Request
 			c.decided = broker.Decided{Request: q, State: access.Active, Window: q.WindowAt(noon), Outcomes: []access.Outcome{{Entitlement: security, Result: access.Granted, Window: q.WindowAt(noon)}},
@@ -191,10 +195,24 @@ func stories() []story {
 			v.WhyNot = &access.Error{Kind: access.TimedOut, Code: access.CodeUpstreamTimeout, Args: access.Args{"service": "Asset Inventory"}}
 			v.Warnings = []*access.Error{v.WhyNot}
 		}), "GET " + rev, ben, 200},
-		{"review-active", in(access.Active, func(v *broker.View) { v.Activations = []access.Activation{*activeNow()} }), "GET " + rev, ben, 200},
 		{"review-own-active", in(access.Active, func(v *broker.View) {
 			own(v)
 			v.CanEnd, v.Activations = true, []access.Activation{*activeNow()}
+		}), "GET " + rev, ana, 200},
+		{"review-active", in(access.Active, func(v *broker.View) {
+			v.Activations = []access.Activation{*activeNow()}
+			v.Window = activeNow().Window
+			v.WhyNot = &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved, Args: access.Args{"approvers": string(ben)}}
+		}), "GET " + rev, ben, 200},
+		{"review-approved-by-another", in(access.Active, func(v *broker.View) {
+			v.Activations = []access.Activation{*activeNow()}
+			v.WhyNot = &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved, Args: access.Args{"approvers": string(ben)}}
+		}), "GET " + rev, carl, 200},
+		{"review-own-later", in(access.Active, func(v *broker.View) {
+			own(v)
+			v.CanEnd, v.Activations = true, []access.Activation{*activeNow()}
+			v.Activations[0].Window = access.Window{Start: noon.Add(3 * time.Hour), End: noon.Add(4 * time.Hour)}
+			v.Window = v.Activations[0].Window
 		}), "GET " + rev, ana, 200},
 		{"review-ended", in(access.Ended, own), "GET " + rev, ana, 200},
 		{"review-expired", in(access.Expired, nil), "GET " + rev, ben, 200},

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
@@ -87,7 +89,7 @@ var texts = map[access.Code]words{
 	access.CodeAlreadyDenied:   {"Already denied.", "There is nothing left to decide. A new request can be made.", ""},
 	access.CodeAlreadyEnded:    {"This access has already ended, and a link does not bring it back.", askAgain, ""},
 	access.CodeDigestMismatch:  {"The request is not the one that this page showed, so nothing was decided.", "Read it again as it is now, then decide.", ""},
-	access.CodeNoGrant:         {"There is no such access any more; it has ended or was removed.", checkAccess, ""},
+	access.CodeNoGrant:         {"There is no such access of yours.", "It has ended, was removed, or is somebody else's. " + checkAccess, ""},
 	access.CodeNotYours:        {"This access belongs to somebody else.", "Only its holder or an administrator of this service can end it.", ""},
 
 	access.CodeRequesterLost:      {"{principal} is no longer eligible for {role} on {resource}, so it cannot be granted.", "Their administrator can say why.", ""},
@@ -109,7 +111,7 @@ var texts = map[access.Code]words{
 	access.CodeSigningNotAllowed:  {"The service is not permitted to sign the link for reviewers.", "An operator has to let {account} sign for itself: Service Account Token Creator on its own account.", ""},
 	access.CodeJournalUnavailable: {"This could not be recorded, so it was not done.", tryAgain, ""},
 
-	access.CodeUnreadableBinding: {"A binding of {role} on {resource} could not be read and was left out.", "Tell your administrator if a role is missing.", ""},
+	access.CodeUnreadableBinding: {"Some eligibility on this project could not be read; if a role is missing, tell your administrator.", "Tell your administrator.", ""},
 	access.CodeGroupUnreadable:   {"The members of {group} could not be read, so people may be missing.", "Tell your administrator if somebody is missing.", ""},
 	access.CodeStaleInventory:    {"Google is busy; this is what it said {seconds} seconds ago.", "Reload in a minute.", ""},
 	access.CodeAnalysisPartial:   {"Google could not analyze everything: {reason}.", "Tell your administrator if a role or a person is missing.", ""},
@@ -121,6 +123,13 @@ var texts = map[access.Code]words{
 	access.CodeNotGranted:        {"{role} was not granted; the rest was.", tellAdmin, ""},
 	access.CodeLongLink:          {"The link has {count} characters, and some mail programs cut what is longer than {max}. A shorter reason, fewer reviewers or fewer roles make it shorter.", "Copy the link from this page and see that it arrives whole.", ""},
 	access.CodeOutcomeUnrecorded: {"It is done, but the outcome could not be recorded in the journal.", tellAdmin, ""},
+}
+
+// bare are the words that replace those of texts when none of their arguments is
+// there.
+var bare = map[access.Code]words{
+	access.CodeBadResource: {"No project is named.", "Project IDs have lower-case letters, digits and hyphens, like my-project-123.", "projectId"},
+	access.CodeBadStart:    {"The start is not a date and time.", "Write it like 2026-11-22T15:00, in UTC, or leave it empty.", fieldStart},
 }
 
 // unsaid are the words for arguments that an error leaves out.
@@ -147,6 +156,9 @@ func say(e *access.Error) words {
 	w, ok := texts[code]
 	if e.Kind == access.Internal && code != access.CodeJournalUnavailable || !ok {
 		w = texts[access.CodeInternal]
+	}
+	if b, ok := bare[code]; ok && len(strings.Join(slices.Collect(maps.Values(e.Args)), "")) == 0 {
+		w = b
 	}
 	fill := func(text string) string {
 		return placeholder.ReplaceAllStringFunc(text, func(p string) string {

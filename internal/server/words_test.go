@@ -73,6 +73,22 @@ func TestEveryCodeHasWords(t *testing.T) {
 	}
 }
 
+func TestRefusalsWithoutTheirArgumentsReadWell(t *testing.T) {
+	for _, e := range []*access.Error{
+		{Kind: access.Invalid, Code: access.CodeBadResource},
+		{Kind: access.Invalid, Code: access.CodeBadResource, Args: access.Args{"resource": ""}},
+		{Kind: access.Invalid, Code: access.CodeBadStart},
+	} {
+		if w := say(e); strings.Contains(w.Text+w.Next, "the project") || strings.Contains(w.Text+w.Next, "the maximum") {
+			t.Errorf("%s: %s %s", e.Code, w.Text, w.Next)
+		}
+	}
+	w := say(&access.Error{Kind: access.Invalid, Code: access.CodeBadStart, Args: access.Args{"max": "24"}})
+	if !strings.Contains(w.Next, "at most 24 hours") {
+		t.Errorf("with its argument: %s", w.Next)
+	}
+}
+
 func TestRefusalsSayWhatToDoNext(t *testing.T) {
 	for code, w := range texts {
 		if w.Next == "" && code != access.CodeInventoryOnly {
@@ -137,8 +153,8 @@ func TestTimesInWords(t *testing.T) {
 			t.Errorf("%s is %q, want %q", d, got, want)
 		}
 	}
-	for d, want := range map[time.Duration]string{0: "in less than a minute", 30 * time.Minute: "in 30 minutes", -90 * time.Second: "1 minute ago",
-		-30 * time.Second: "less than a minute ago", 49 * time.Hour: "in 2 days", -24 * time.Hour: "1 day ago"} {
+	for d, want := range map[time.Duration]string{0: "just now", time.Second: "in less than a minute", 30 * time.Minute: "in 30 minutes", -90 * time.Second: "1 minute ago",
+		-30 * time.Second: "just now", 49 * time.Hour: "in 2 days", -24 * time.Hour: "1 day ago"} {
 		if got := relative(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)
 		}

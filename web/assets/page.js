@@ -14,6 +14,7 @@
   };
   const relative = (at) => {
     const seconds = Math.round((at - Date.now()) / 1000);
+    if (seconds <= 0 && seconds > -60) return "just now";
     return seconds < 0 ? words(-seconds) + " ago" : "in " + words(seconds);
   };
   const show = () => {
