@@ -10,9 +10,11 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"jitaccess/internal/sandbox"
 )
@@ -64,8 +66,14 @@ func deployWith(t *testing.T, settings map[string]string) *deployed {
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(service); r.Out.Host = r.In.Host }}
 	go func() { around.Serve(proxy); done <- struct{}{} }()
 	t.Cleanup(func() { stop(); <-done; <-done })
-	get(t, service.String()+"/health/ready")
-	return s
+	// It answers that it is starting before it knows who it is.
+	for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
+		if status, body := get(t, service.String()+"/health/ready"); status == http.StatusOK {
+			return s
+		} else if time.Now().After(deadline) {
+			t.Fatalf("not ready: %d %s", status, body)
+		}
+	}
 }
 
 // said is an answer of the JSON interface.
