@@ -66,6 +66,7 @@ type Config struct {
 type Client struct {
 	c        Config
 	policies recent
+	parsed   parsed
 }
 
 // New makes a Client. It makes no calls.
@@ -121,7 +122,7 @@ func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource) (*iampolic
 		if err != nil {
 			return err
 		}
-		p, err = iampolicy.Parse(answer)
+		p, err = c.parsed.parse(r, answer)
 		return err
 	})
 	if err != nil {
