@@ -14,6 +14,7 @@
 //	unit     of a duration: "minutes" or "seconds"
 //	pattern  what a text must match in full
 //	secret   "true" keeps what was read out of faults
+//	file     "true": what is not the version of a secret is the path of a file
 package config
 
 import (
@@ -36,6 +37,7 @@ type Config struct {
 	Identity    Identity    `title:"Who is who"`
 	Server      Server      `title:"Server"`
 	Mail        Mail        `title:"Mail"`
+	MailOAuth   MailOAuth   `title:"Mail: logging in with OAuth 2"`
 	Messages    Messages    `title:"Messages to machines"`
 	Google      Google      `title:"Google Cloud"`
 	Unavailable Unavailable `title:"Not available in this version"`
@@ -112,7 +114,28 @@ type Mail struct {
 	Options       MailOptions `env:"SMTP_OPTIONS" secret:"true" accept:"a comma-separated list of KEY=VALUE" doc:"Properties of JavaMail, which take precedence over the variables above: mail.smtp.host, .port, .connectiontimeout, .timeout and .writetimeout (in milliseconds), .ssl.enable (TLS from the first byte, as on port 465), .ssl.protocols, .starttls.enable, .starttls.required, .auth, .auth.mechanisms (PLAIN and LOGIN), .localhost (the name in EHLO) and .from (the return path). .ssl.trust and .ssl.checkserveridentity turn nothing off: the server's certificate is always verified. What is unknown has no effect and is named by a warning at start."`
 	// AddressMapping is nil for none.
 	AddressMapping *addressmap.Mapping `env:"SMTP_ADDRESS_MAPPING" accept:"an expression of CEL over user.email that gives a text; besides the standard functions it may use TEXT.extract(TEMPLATE)" doc:"Where a person's mail goes, when not to the address with which they sign in. Example: user.email.extract('{name}@example.com') + '@mail.example.com'. When it gives no address for a person, that person gets no mail, and the requester is told."`
+	Auth           string              `env:"SMTP_AUTH" default:"password" accept:"password or oauth2" doc:"How to log in to the mail server: with the password, or with an access token (XOAUTH2), for which the next section says where it comes from."`
+	ReplyTo        string              `env:"SMTP_REPLY_TO" accept:"an address of the form local@domain" doc:"Where replies go, when not to the sender."`
+	ReturnPath     string              `env:"SMTP_RETURN_PATH" accept:"an address of the form local@domain" doc:"Where mail servers report what they could not deliver, when not to the sender."`
+	ConfirmationTo string              `env:"SMTP_CONFIRMATION_TO" accept:"an address of the form local@domain" doc:"Asks mail programs to confirm to this address that a mail was read. Most ask their user first, or ignore it."`
+	CA             StoredText          `env:"SMTP_CA" file:"true" accept:"the path of a file, or projects/PROJECT/secrets/SECRET/versions/VERSION" doc:"The certificates, as PEM, of those who may sign the mail server's certificate, instead of those whom the system trusts."`
+	MaxConnections int                 `env:"SMTP_MAX_CONNECTIONS" default:"3" min:"1" max:"20" accept:"a whole number from 1 to 20" doc:"How many connections to the mail server an instance of the service has at once, at most. Exchange Online takes 3 of a mailbox."`
+	PerMinute      int                 `env:"SMTP_MESSAGES_PER_MINUTE" default:"30" min:"1" max:"10000" accept:"a whole number from 1 to 10000" doc:"How many mails an instance of the service sends within a minute, at most. Exchange Online takes 30 of a mailbox. What does not fit waits while the action that it belongs to has time, and is then reported as not sent."`
+	DKIMSelector   string              `env:"SMTP_DKIM_SELECTOR" pattern:"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*" accept:"a selector, such as jitaccess" doc:"Has mails signed with DKIM for the sender's domain; the public key is at SELECTOR._domainkey.DOMAIN. It needs SMTP_DKIM_KEY. Mail servers of Google and Microsoft sign by themselves."`
+	DKIMKey        StoredText          `env:"SMTP_DKIM_KEY" file:"true" secret:"true" accept:"projects/PROJECT/secrets/SECRET/versions/VERSION, or the path of a file" doc:"The private key of that signature as PEM: RSA of 2048 bits or more, or Ed25519."`
+	Proxy          Secret              `env:"ALL_PROXY,all_proxy" secret:"true" accept:"http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before the host if the proxy wants it" doc:"The proxy through which the mail server is reached. Google's APIs and token endpoints are reached through HTTPS_PROXY instead. A server on loopback is reached directly."`
+	NoProxy        string              `env:"NO_PROXY,no_proxy" accept:"a comma-separated list of hosts, .DOMAINS, addresses and networks" doc:"What is reached without a proxy."`
 	TimeZone       *time.Location      `env:"NOTIFICATION_TIMEZONE" default:"UTC" accept:"a region such as Europe/Berlin, an offset such as +10:00 or UTC+2, UTC, GMT or Z; upper and lower case matter" doc:"The time zone of times in mails."`
+}
+
+// MailOAuth is where the access token comes from with SMTP_AUTH=oauth2.
+type MailOAuth struct {
+	Tenant       string     `env:"SMTP_OAUTH_TENANT" pattern:"[A-Za-z0-9][A-Za-z0-9.-]{0,252}" accept:"the id of a tenant of Microsoft Entra, or one of its domains" doc:"Microsoft 365: the tenant. It sets the token URL, the scope, and SMTP_HOST, where those are unset."`
+	ClientID     string     `env:"SMTP_OAUTH_CLIENT_ID" accept:"text" doc:"The id of the application that is registered with the mail provider. Unset, the server is Google's, and SMTP_USERNAME is a mailbox for which the service account has domain-wide delegation: no key and no password exists then."`
+	ClientSecret StoredText `env:"SMTP_OAUTH_CLIENT_SECRET" secret:"true" accept:"text, or projects/PROJECT/secrets/SECRET/versions/VERSION" doc:"The secret of that application."`
+	RefreshToken StoredText `env:"SMTP_OAUTH_REFRESH_TOKEN" secret:"true" accept:"text, or projects/PROJECT/secrets/SECRET/versions/VERSION" doc:"The refresh token of the mailbox, where the application acts for it by consent, as with Google. Unset, the application logs in as itself (client credentials), as with Microsoft 365."`
+	TokenURL     string     `env:"SMTP_OAUTH_TOKEN_URL" accept:"an https URL (http only for a loopback host)" doc:"Where the provider issues tokens. Unset, it is Microsoft's with a tenant, and Google's else."`
+	Scope        string     `env:"SMTP_OAUTH_SCOPE" accept:"scopes, separated by spaces" doc:"What the token is for. Unset, it is https://outlook.office365.com/.default with a tenant, and https://mail.google.com/ at Google."`
 }
 
 // Messages are how machines are told.

@@ -171,6 +171,24 @@ func parsePattern(text string) (pattern *regexp.Regexp, why string) {
 	return pattern, ""
 }
 
+var secretVersion = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,18}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
+
+// parseStoredText reads where a text is kept, or the text itself. What begins like
+// the version of a secret and is none is a slip, not a secret.
+func parseStoredText(text string, file bool) (s StoredText, ok bool) {
+	switch {
+	case secretVersion.MatchString(text):
+		s.Version = text
+	case strings.HasPrefix(text, "projects/"):
+		return s, false
+	case file:
+		s.File = text
+	default:
+		s.Value = NewSecret(text)
+	}
+	return s, true
+}
+
 // parseOrigin reads scheme and host, and port if it is not the usual one. Plain
 // HTTP is for loopback hosts.
 func parseOrigin(text string) (origin, host string, ok bool) {

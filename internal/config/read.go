@@ -147,6 +147,8 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 		}
 	case *[]string:
 		*field, ok = parseList(text), true
+	case *StoredText:
+		*field, ok = parseStoredText(text, tag.Get("file") != "")
 	case *MailOptions:
 		// Understood only when mail is sent; see mailOptions.
 		field.text, ok = NewSecret(text), true

@@ -42,3 +42,14 @@ func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted
 // Format keeps the verbs that would look past String, such as %x and %d, from the
 // text.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
+// StoredText is a text that is given as it is, or by where it is kept: in a version
+// of a secret in Secret Manager or, where a variable says so, in a file. At most
+// one of its fields is set.
+type StoredText struct {
+	Version, File string
+	Value         Secret
+}
+
+// IsZero is whether there is none.
+func (s StoredText) IsZero() bool { return s == StoredText{} }

@@ -10,15 +10,13 @@ import (
 	"net/mail"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// deliver sends one letter over one connection; a second one only if a log-in
-// fails and the password has changed since. refused are the recipients that the
+// deliver sends one letter over one connection. refused are the recipients that the
 // server did not take, and why; the others have it. The error is non-nil when
 // nobody has.
 func (m *Mailer) deliver(ctx context.Context, l letter) (refused map[string]error, err error) {
@@ -28,19 +26,7 @@ func (m *Mailer) deliver(ctx context.Context, l letter) (refused map[string]erro
 	case <-ctx.Done():
 		return nil, fault(ctx, atConnect, ctx.Err())
 	}
-	var password string
-	if m.c.Username != "" {
-		if password, err = m.password.get(ctx); err != nil {
-			return nil, fault(ctx, atPassword, err)
-		}
-	}
-	s, err := m.open(ctx, password, unheard)
-	var rejection *loginRefused
-	if errors.As(err, &rejection) {
-		if another, ok := m.password.refused(ctx, password); ok {
-			s, err = m.open(ctx, another, unheard)
-		}
-	}
+	s, err := m.loggedIn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -146,35 +132,6 @@ func (s *session) encrypt(c Config) error {
 	s.extend()
 	if err := s.client.StartTLS(tlsConfig(c)); err != nil {
 		return fault(s.ctx, atTLS, err)
-	}
-	return nil
-}
-
-// loginRefused marks an answer of the server that another password may change.
-type loginRefused struct{ error }
-
-func (e *loginRefused) Unwrap() error { return e.error }
-
-func (s *session) logIn(c Config, password string) error {
-	_, list := s.client.Extension("AUTH")
-	offered := strings.Fields(strings.ToUpper(list))
-	var auth smtp.Auth
-	// go-mail adds its own check that the connection is encrypted or local.
-	switch at := slices.IndexFunc(c.Mechanisms, func(name string) bool { return slices.Contains(offered, name) }); {
-	case at < 0:
-		return fault(s.ctx, atLogin, errNoMechanism)
-	case c.Mechanisms[at] == "PLAIN":
-		auth = smtp.PlainAuth("", c.Username, password, c.Host, false)
-	default:
-		auth = smtp.LoginAuth(c.Username, password, c.Host, false)
-	}
-	s.extend()
-	if err := s.client.Auth(auth); err != nil {
-		failed := fault(s.ctx, atLogin, err)
-		if code := replyCode(err); 500 <= code && code < 600 {
-			return &loginRefused{failed}
-		}
-		return failed
 	}
 	return nil
 }

@@ -3,12 +3,64 @@ package mail
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/wneessen/go-mail/smtp"
 )
 
 // rereadInterval is how often a failing log-in may read the password again.
 const rereadInterval = 5 * time.Minute
+
+// loggedIn opens a connection and logs in; once more, over another connection, if the
+// log-in is refused and the password has changed since.
+func (m *Mailer) loggedIn(ctx context.Context) (*session, error) {
+	var password string
+	if m.c.Username != "" {
+		var err error
+		if password, err = m.password.get(ctx); err != nil {
+			return nil, fault(ctx, atPassword, err)
+		}
+	}
+	s, err := m.open(ctx, password, unheard)
+	var rejection *loginRefused
+	if errors.As(err, &rejection) {
+		if another, ok := m.password.refused(ctx, password); ok {
+			return m.open(ctx, another, unheard)
+		}
+	}
+	return s, err
+}
+
+// loginRefused marks an answer of the server that another password may change.
+type loginRefused struct{ error }
+
+func (e *loginRefused) Unwrap() error { return e.error }
+
+func (s *session) logIn(c Config, password string) error {
+	_, list := s.client.Extension("AUTH")
+	offered := strings.Fields(strings.ToUpper(list))
+	var auth smtp.Auth
+	// go-mail adds its own check that the connection is encrypted or local.
+	switch at := slices.IndexFunc(c.Mechanisms, func(name string) bool { return slices.Contains(offered, name) }); {
+	case at < 0:
+		return fault(s.ctx, atLogin, errNoMechanism)
+	case c.Mechanisms[at] == "PLAIN":
+		auth = smtp.PlainAuth("", c.Username, password, c.Host, false)
+	default:
+		auth = smtp.LoginAuth(c.Username, password, c.Host, false)
+	}
+	s.extend()
+	if err := s.client.Auth(auth); err != nil {
+		failed := fault(s.ctx, atLogin, err)
+		if code := replyCode(err); 500 <= code && code < 600 {
+			return &loginRefused{failed}
+		}
+		return failed
+	}
+	return nil
+}
 
 // password keeps the password once it has been read. Its errors never hold it.
 type password struct {
