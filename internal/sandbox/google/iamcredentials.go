@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -33,12 +35,20 @@ type signingKey struct {
 	key crypto.Signer
 }
 
+// firstKey is what every Cloud of a process signs with until it rotates its keys:
+// making one takes longer than all else that a Cloud is made of.
+var firstKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // rotateAccountKeys adds a key that signs from now on. The old ones stay published.
 func (c *Cloud) rotateAccountKeys() error {
 	key, err := rsa.GenerateKey(c.random, 2048)
 	if err != nil {
 		return err
 	}
+	return c.addAccountKey(key)
+}
+
+func (c *Cloud) addAccountKey(key *rsa.PrivateKey) error {
 	id, err := c.keyID(20)
 	if err != nil {
 		return err
@@ -56,7 +66,11 @@ func (c *Cloud) keyID(bytes int) (string, error) {
 // accountKey is the key that signs; it is made when it is first needed.
 func (c *Cloud) accountKey() (signingKey, error) {
 	if len(c.accountKeys) == 0 {
-		if err := c.rotateAccountKeys(); err != nil {
+		key, err := firstKey()
+		if err == nil {
+			err = c.addAccountKey(key)
+		}
+		if err != nil {
 			return signingKey{}, err
 		}
 	}
