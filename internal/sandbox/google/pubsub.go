@@ -6,9 +6,13 @@ import (
 	"strconv"
 )
 
-// Pub/Sub, publishing alone,
-// https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/publish.
+// Pub/Sub: publishing, and whether one may,
+// https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics.
 var topicRoutes = []route{
+	// A topic that does not exist answers as one on which nothing is allowed.
+	{method: "POST", template: "/v1/projects/{project}/topics/{topic}:testIamPermissions", scopes: scopesPubSub, serve: func(c *Cloud, k *call) (any, error) {
+		return c.testIamPermissions(k, c.nodes[topicName(k)])
+	}},
 	{method: "POST", template: "/v1/projects/{project}/topics/{topic}:publish", scopes: scopesPubSub, serve: (*Cloud).publish},
 }
 
@@ -29,6 +33,8 @@ func (c *Cloud) Published(topic string) []Message {
 	return slices.Clone(c.published[topic])
 }
 
+func topicName(k *call) string { return "projects/" + k.vars["project"] + "/topics/" + k.vars["topic"] }
+
 func (c *Cloud) publish(k *call) (any, error) {
 	var body struct {
 		Messages []Message `json:"messages"`
@@ -36,7 +42,7 @@ func (c *Cloud) publish(k *call) (any, error) {
 	if err := k.read(&body); err != nil {
 		return nil, err
 	}
-	name := "projects/" + k.vars["project"] + "/topics/" + k.vars["topic"]
+	name := topicName(k)
 	if !c.allowed(k.caller.member, "pubsub.topics.publish", name, c.now(), nil) {
 		return nil, failure(http.StatusForbidden, "User not authorized to perform this action.")
 	}

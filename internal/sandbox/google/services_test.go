@@ -85,6 +85,34 @@ func TestPublish(t *testing.T) {
 	refused(t, err, 403, "not authorized")
 }
 
+func TestTestIamPermissionsOfTopics(t *testing.T) {
+	f := newFixture(t)
+	const topic, missing = "projects/example-jitaccess/topics/jitaccess-notifications", "projects/example-jitaccess/topics/other"
+	held := func(topic string, permissions ...string) (string, error) {
+		s, err := pubsub.NewService(t.Context(), f.service()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := s.Projects.Topics.TestIamPermissions(topic, &pubsub.TestIamPermissionsRequest{Permissions: permissions}).Do()
+		if err != nil {
+			return "", err
+		}
+		return strings.Join(answer.Permissions, " "), nil
+	}
+	if got, err := held(topic, "pubsub.topics.delete", "pubsub.topics.publish"); got != "pubsub.topics.publish" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := held(missing, "pubsub.topics.publish"); got != "" || err != nil {
+		t.Errorf("a topic that does not exist: %q, %v", got, err)
+	}
+	_, err := held(topic, "pubsub.*")
+	refused(t, err, 400, "not valid")
+	f.Faults().RevokePermission("pubsub.topics.publish")
+	if got, err := held(topic, "pubsub.topics.publish"); got != "" || err != nil {
+		t.Errorf("revoked: %q, %v", got, err)
+	}
+}
+
 func TestRoles(t *testing.T) {
 	f := newFixture(t)
 	s, err := iam.NewService(t.Context(), f.service()...)
