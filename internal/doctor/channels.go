@@ -36,6 +36,33 @@ func secretOf(path string) (project, name string) {
 	return parts[1], parts[3]
 }
 
+// topic is whether messages can be published, asked without publishing any. The
+// question needs no permission, and "may fail open"; about a topic that does not
+// exist the answer is that nothing is allowed
+// (https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/testIamPermissions).
+func (d *doctor) topic(ctx context.Context) {
+	const check, api, permission = "topic", "pubsub.googleapis.com", "pubsub.topics.publish"
+	project, name, full := strings.Cut(strings.TrimPrefix(d.Settings.Messages.Topic, "projects/"), "/topics/")
+	if !full {
+		project, name = d.Platform.Project, project
+	}
+	if name == "" {
+		return
+	}
+	topic := "projects/" + project + "/topics/" + name
+	missing, err := d.missing(ctx, api, "/v1/"+topic, permission)
+	switch {
+	case err != nil:
+		d.broken(check, "whether messages can be published to "+topic+" cannot be told: "+why(err), d.remedy(err, api, ""))
+	case missing != "":
+		d.broken(check, "the service account lacks "+permission+" on "+topic+", or there is no such topic",
+			gcloud("pubsub", "topics", "add-iam-policy-binding", name, "--project", project, "--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/pubsub.publisher")+
+				", if need be after: "+strings.TrimPrefix(gcloud("pubsub", "topics", "create", name, "--project", project), "run: "))
+	default:
+		d.ok(check, "messages can be published to %s", topic)
+	}
+}
+
 // mail goes through a conversation with the mail server, and sends a mail if it was
 // told to whom.
 func (d *doctor) mail(ctx context.Context) {

@@ -203,7 +203,7 @@ func Locate(ctx context.Context, p *gcp.Platform, service string) {
 		var project struct {
 			Name string `json:"name"`
 		}
-		if call(ctx, p, p.Client, http.MethodGet, "cloudresourcemanager.googleapis.com", "/v3/projects/"+p.Project, nil, &project) == nil {
+		if call(ctx, p, p.Client, http.MethodGet, resourceManager, "/v3/projects/"+p.Project, nil, &project) == nil {
 			p.ProjectNumber = path.Base(project.Name)
 		}
 	}

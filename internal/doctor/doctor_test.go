@@ -36,6 +36,11 @@ const tokenCreator = "run: gcloud iam service-accounts add-iam-policy-binding " 
 // canary is the mail password, which must never be shown.
 const canary = "canary-4711"
 
+// analyzer are the settings for Policy Analyzer, and analyze the path of its call.
+var analyzer = map[string]string{"RESOURCE_CATALOG": "PolicyAnalyzer"}
+
+const analyze = "/v1/organizations/{id}:analyzeIamPolicy"
+
 const eligibleCondition = "has({}.jitAccessConstraint)"
 
 // TestEveryFaultIsFound switches one fault on after the other. Every line that is
@@ -94,6 +99,20 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"VPC Service Controls refuse", world{faults: fail(google.Fault{Path: "/v1/organizations/{id}/effectiveIamPolicies:batchGet", Status: 403,
 			Message: "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: abc-123"})}, []string{
 			"broken   eligibility: …VPC Service Controls perimeter; its log has the violation under abc-123"}},
+		{"Policy Analyzer", world{settings: analyzer}, nil},
+		{"its free queries are used up", world{settings: analyzer, faults: fail(google.Fault{Path: analyze, Status: 429})}, []string{
+			"broken   analysis: …429…20 times a day…; activate Security Command Center Premium or Enterprise for the organization, or set RESOURCE_CATALOG=AssetInventory"}},
+		{"no right to analyze", world{settings: analyzer, faults: fail(google.Fault{Path: analyze, Status: 403})}, []string{
+			"broken   analysis: Policy Analyzer cannot be asked about organizations/" + org + ": …403…run: " + onOrganization + "roles/cloudasset.viewer --condition None"}},
+		{"the analyzer's API is off", world{settings: analyzer, faults: fail(google.Fault{Path: analyze, Status: 403, Message: "Cloud Asset " + disabled})}, []string{
+			"broken   analysis: …run: gcloud services enable cloudasset.googleapis.com --project example-jitaccess"}},
+		{"a scope that the analyzer refuses", world{settings: analyzer, faults: fail(google.Fault{Path: analyze, Status: 400, Message: "not within"})}, []string{
+			"broken   analysis: …not within…; set RESOURCE_SCOPE to "}},
+		{"an analyzer that may not look into groups", world{settings: analyzer, faults: revoke("Groups Reader")}, []string{
+			"warning  analysis: a part of organizations/" + org + " cannot be analyzed: Permission denied on listing the members of group",
+			"broken   groups: "}},
+		{"another catalog asks no analyzer", world{faults: fail(google.Fault{Path: analyze, Status: 403})}, nil},
+
 		{"projects outside the scope", world{settings: map[string]string{"RESOURCE_SCOPE": "folders/198467720153"}, organization: func(o *google.Organization) {
 			for _, id := range []string{"shop-frontend-dev", "shop-orders-dev", "shop-payments-dev"} {
 				project(o, id).Deleted = true
@@ -188,6 +207,18 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"no mail, and one to send", world{settings: map[string]string{"SMTP_SENDER_ADDRESS": ""}, change: func(c *doctor.Config) { c.SendTo = "bob@example.com" }}, []string{
 			"warning  settings: SMTP_SENDER_ADDRESS is not set", "broken   mail: no mail can be sent…SMTP_SENDER_ADDRESS="}},
 
+		{"a topic", world{settings: map[string]string{"NOTIFICATION_TOPIC": "jitaccess-notifications"}}, nil},
+		{"a topic by its full name", world{settings: map[string]string{"NOTIFICATION_TOPIC": "projects/example-jitaccess/topics/jitaccess-notifications"}}, nil},
+		{"no right to publish", world{settings: map[string]string{"NOTIFICATION_TOPIC": "jitaccess-notifications"}, faults: revoke("pubsub.topics.publish")}, []string{
+			"broken   topic: the service account lacks pubsub.topics.publish on projects/example-jitaccess/topics/jitaccess-notifications, or there is no such topic; " +
+				"run: gcloud pubsub topics add-iam-policy-binding jitaccess-notifications --project example-jitaccess --member " + member + " --role roles/pubsub.publisher" +
+				", if need be after: gcloud pubsub topics create jitaccess-notifications --project example-jitaccess"}},
+		{"a topic that does not exist", world{settings: map[string]string{"NOTIFICATION_TOPIC": "projects/shop-build/topics/nothing"}}, []string{
+			"broken   topic: …projects/shop-build/topics/nothing, or there is no such topic; …gcloud pubsub topics create nothing --project shop-build"}},
+		{"the API of topics is off", world{settings: map[string]string{"NOTIFICATION_TOPIC": "jitaccess-notifications"}, faults: fail(google.Fault{
+			Path: "/v1/projects/{project}/topics/{topic}:testIamPermissions", Status: 403, Message: "Cloud Pub/Sub " + disabled})}, []string{
+			"broken   topic: …run: gcloud services enable pubsub.googleapis.com --project example-jitaccess"}},
+
 		{"JIT Access 1.x as another Cloud Run service", world{organization: func(o *google.Organization) {
 			o.RunServices = append(o.RunServices, google.RunService{Name: "jitaccess-old", Region: "us-central1", Image: "gcr.io/x/jitaccess:1.8.1", ServiceAccount: account},
 				google.RunService{Name: "website", Region: "us-central1", ServiceAccount: "web@example-jitaccess.iam.gserviceaccount.com"})
@@ -249,9 +280,9 @@ func TestEveryFaultIsFound(t *testing.T) {
 
 // TestNothingIsChanged: all calls read, or ask for a signature or a token.
 func TestNothingIsChanged(t *testing.T) {
-	c, cloud := world{}.deploy(t)
+	c, cloud := world{settings: map[string]string{"RESOURCE_CATALOG": "PolicyAnalyzer", "NOTIFICATION_TOPIC": "jitaccess-notifications"}}.deploy(t)
 	doctor.Run(context.Background(), c, func(doctor.Finding) {})
-	if len(cloud.Calls().All()) < 15 {
+	if len(cloud.Calls().All()) < 17 {
 		t.Errorf("only these calls: %v", cloud.Calls().All())
 	}
 	for call := range cloud.Calls().All() {

@@ -23,7 +23,7 @@ func (d *doctor) groups(ctx context.Context) {
 	if err == nil {
 		d.ok("groups", "the groups of customer %s can be looked up", customer)
 	} else {
-		remedy := d.remedy(err, "admin.googleapis.com", "in the Google Admin console, under Account, Admin roles, Groups Reader, assign the role to "+d.Platform.ServiceAccount)
+		remedy := d.remedy(err, "admin.googleapis.com", groupsReader(d.Platform.ServiceAccount))
 		if access.AsError(err).Code == access.CodePlatformRefused {
 			remedy = "set RESOURCE_CUSTOMER_ID to what this says: gcloud organizations list --format 'value(owner.directoryCustomerId)'"
 		}
@@ -38,6 +38,11 @@ func (d *doctor) groups(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// groupsReader is how an account is let read groups.
+func groupsReader(account string) string {
+	return "in the Google Admin console, under Account, Admin roles, Groups Reader, assign the role to " + account
 }
 
 // maxGroups bounds how many eligible groups are looked at, maxNamed how many people

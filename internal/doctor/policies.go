@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/config"
 	"jitaccess/internal/gcp/iampolicy"
 )
 
@@ -26,7 +28,7 @@ func (d *doctor) projects(ctx context.Context) {
 	found, err := d.Policies.SearchProjects(ctx, query)
 	switch {
 	case err != nil:
-		d.broken("projects", "projects cannot be searched: "+why(err), d.remedy(err, "cloudresourcemanager.googleapis.com", d.grant(d.Scope, "roles/browser")))
+		d.broken("projects", "projects cannot be searched: "+why(err), d.remedy(err, resourceManager, d.grant(d.Scope, "roles/browser")))
 	case len(found) == 0:
 		d.warn("projects", fmt.Sprintf("no project that the service account may see matches %q, so there is none to choose from", query), d.grant(d.Scope, "roles/browser"))
 	default:
@@ -43,7 +45,7 @@ func (d *doctor) projects(ctx context.Context) {
 
 // permissions asks what may be done without doing it.
 func (d *doctor) permissions(ctx context.Context) {
-	missing, err := d.missing(ctx, d.Scope, "cloudasset.assets.analyzeIamPolicy", "cloudasset.assets.searchAllIamPolicies", "cloudasset.assets.searchAllResources")
+	missing, err := d.missing(ctx, resourceManager, "/v3/"+string(d.Scope), "cloudasset.assets.analyzeIamPolicy", "cloudasset.assets.searchAllIamPolicies", "cloudasset.assets.searchAllResources")
 	switch {
 	case err != nil:
 		d.untested("scope", d.Scope, err)
@@ -54,7 +56,7 @@ func (d *doctor) permissions(ctx context.Context) {
 	}
 	good, lacking := 0, map[string][]access.Resource{}
 	for _, project := range d.sample {
-		missing, err := d.missing(ctx, project, "resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
+		missing, err := d.missing(ctx, resourceManager, "/v3/"+string(project), "resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
 		if err != nil {
 			d.untested("grants", project, err)
 			return
@@ -73,20 +75,23 @@ func (d *doctor) permissions(ctx context.Context) {
 	}
 }
 
-// missing are those of the permissions that the service account does not have.
-func (d *doctor) missing(ctx context.Context, on access.Resource, permissions ...string) (string, error) {
+// resourceManager is the API of projects, folders and organizations.
+const resourceManager = "cloudresourcemanager.googleapis.com"
+
+// missing are those of the permissions that the service account does not have on
+// what an API has under a path.
+func (d *doctor) missing(ctx context.Context, api, path string, permissions ...string) (string, error) {
 	var held struct {
 		Permissions []string `json:"permissions"`
 	}
-	err := d.call(ctx, d.Platform.Client, http.MethodPost, "cloudresourcemanager.googleapis.com", "/v3/"+string(on)+":testIamPermissions",
-		map[string]any{"permissions": permissions}, &held)
+	err := d.call(ctx, d.Platform.Client, http.MethodPost, api, path+":testIamPermissions", map[string]any{"permissions": permissions}, &held)
 	lacks := slices.DeleteFunc(slices.Clone(permissions), func(p string) bool { return slices.Contains(held.Permissions, p) })
 	return strings.Join(lacks, ", "), err
 }
 
 // untested is about a question that the service itself never asks.
 func (d *doctor) untested(check string, on access.Resource, err error) {
-	d.unseen(check, "permissions on "+string(on)+" cannot be tested: "+why(err), d.remedy(err, "cloudresourcemanager.googleapis.com", ""))
+	d.unseen(check, "permissions on "+string(on)+" cannot be tested: "+why(err), d.remedy(err, resourceManager, ""))
 }
 
 // several names the first of some resources.
@@ -95,6 +100,51 @@ func several(resources []access.Resource) string {
 		return string(resources[0])
 	}
 	return fmt.Sprintf("%s and %d other projects", resources[0], len(resources)-1)
+}
+
+// analysis asks Policy Analyzer, where it is the catalog, who may see the scope.
+// Without a selector it would answer about everything.
+func (d *doctor) analysis(ctx context.Context) {
+	if d.Settings.Catalog.Kind != config.PolicyAnalyzer {
+		return
+	}
+	const check, api = "analysis", "cloudasset.googleapis.com"
+	// https://cloud.google.com/asset-inventory/docs/quota
+	const quota = "without Security Command Center Premium or Enterprise it answers 20 times a day for the whole organization"
+	query := url.Values{
+		"analysisQuery.resourceSelector.fullResourceName": {"//" + resourceManager + "/" + string(d.Scope)},
+		"analysisQuery.accessSelector.permissions":        {"resourcemanager.projects.get"},
+		"analysisQuery.options.expandGroups":              {"true"},
+	}
+	var answer struct {
+		Main struct {
+			Errors []struct {
+				Cause string `json:"cause"`
+			} `json:"nonCriticalErrors"`
+		} `json:"mainAnalysis"`
+	}
+	if err := d.call(ctx, d.Platform.Client, http.MethodGet, api, "/v1/"+string(d.Scope)+":analyzeIamPolicy?"+query.Encode(), nil, &answer); err != nil {
+		text, remedy := "Policy Analyzer cannot be asked about "+string(d.Scope)+": "+why(err), d.remedy(err, api, d.grant(d.Scope, "roles/cloudasset.viewer"))
+		switch access.AsError(err).Code {
+		case access.CodeQuota:
+			text += "; " + quota + ", and 100 times a minute and 1,000 times a day for a project"
+			remedy = "activate Security Command Center Premium or Enterprise for the organization, or set RESOURCE_CATALOG=AssetInventory and RESOURCE_CUSTOMER_ID; if it is the minute's quota, try again"
+		case access.CodePlatformRefused:
+			remedy = "set RESOURCE_SCOPE to an organization, folder or project that exists"
+		}
+		d.broken(check, text, remedy)
+		return
+	}
+	causes := map[string]bool{}
+	for _, e := range answer.Main.Errors {
+		causes[e.Cause] = true
+	}
+	for _, cause := range slices.Sorted(maps.Keys(causes))[:min(len(causes), maxNamed)] {
+		d.warn(check, "a part of "+string(d.Scope)+" cannot be analyzed: "+cause, groupsReader(d.Platform.ServiceAccount))
+	}
+	if len(causes) == 0 {
+		d.ok(check, "Policy Analyzer answers about %s; %s", d.Scope, quota)
+	}
 }
 
 // policies reads the live policies, and looks how full they are.
@@ -113,7 +163,7 @@ func (d *doctor) policies(ctx context.Context) {
 	}
 	if failure != nil {
 		d.broken("policies", "the policy of "+several(unreadable)+" cannot be read: "+why(failure),
-			d.remedy(failure, "cloudresourcemanager.googleapis.com", d.grant(d.Scope, projectIAMAdmin)))
+			d.remedy(failure, resourceManager, d.grant(d.Scope, projectIAMAdmin)))
 	}
 	crowded := false
 	for _, p := range d.read {
@@ -214,8 +264,8 @@ func (d *doctor) ancestors(ctx context.Context) {
 			good++
 			continue
 		}
-		d.warn("ancestors", "people are eligible through "+string(node)+", whose live policy cannot be read, so that eligibility is as of Cloud Asset Inventory, minutes old: "+why(err),
-			d.remedy(err, "cloudresourcemanager.googleapis.com", d.grant(node, "roles/iam.securityReviewer")))
+		d.warn("ancestors", "people are eligible through "+string(node)+", whose live policy cannot be read, so that what they are eligible for may be minutes old: "+why(err),
+			d.remedy(err, resourceManager, d.grant(node, "roles/iam.securityReviewer")))
 	}
 	if good > 0 {
 		d.ok("ancestors", "the live policies of %d folders or organizations through which people are eligible can be read", good)
