@@ -50,7 +50,7 @@ func TestAMissingPermissionIsForTheOperator(t *testing.T) {
 		{"secretmanager.versions.access", "request", request, 200, []string{"bob@example.com could not be told by mail", "activation="}},
 		{"iam.roles.get", "open", open, 200, []string{"roles/cloudsql.admin"}},
 		{"resourcemanager.projects.get", "open", open, 200, []string{"roles/cloudsql.admin"}},
-		{"resourcemanager.folders.getIamPolicy", "approve", approve, 200, []string{"as of Asset Inventory"}},
+		{"resourcemanager.folders.getIamPolicy", "approve", approve, 200, []string{"may be minutes old"}},
 	}
 	quiet := []string{"iam.roles.get", "resourcemanager.projects.get"}
 	for _, test := range tests {

@@ -115,7 +115,7 @@ var texts = map[access.Code]words{
 	access.CodeGroupUnreadable:   {"The members of {group} could not be read, so people may be missing.", "Tell your administrator if somebody is missing.", ""},
 	access.CodeStaleInventory:    {"Google is busy; this is what it said {seconds} seconds ago.", "Reload in a minute.", ""},
 	access.CodeAnalysisPartial:   {"Google could not analyze everything: {reason}.", "Tell your administrator if a role or a person is missing.", ""},
-	access.CodeInventoryOnly:     {"Eligibility inherited from {resource} is as of Asset Inventory, which may be minutes old.", "", ""},
+	access.CodeInventoryOnly:     {"Eligibility inherited from {resource} may be minutes old: its policy cannot be read as it is now.", "", ""},
 	access.CodePolicyNearlyFull:  {"The policy of {resource} is nearly full: {count} members of at most {max}.", "Tell your administrator.", ""},
 	access.CodeNotDelivered:      {"{recipient} could not be told by {channel}.", "Copy the link and pass it on by hand.", ""},
 	access.CodeNotPublished:      {"The systems that listen to this service’s messages could not be told; people may not hear of this from them.", "Tell your administrator: publishing to Pub/Sub failed.", ""},
