@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -130,4 +131,52 @@ func TestBindingsOfJITAccess1(t *testing.T) {
 			t.Error("a role that was not activated was cleared")
 		}
 	})
+}
+
+// TestAGrantThatBeginsLater is on the page of its resource until it begins, and can be
+// cancelled there; to the interface of JIT Access 1.x its role is not active.
+func TestAGrantThatBeginsLater(t *testing.T) {
+	w := newWorld(t, surroundings{})
+	onPage, roles := "/access/projects/"+project, "/api/projects/"+project+"/roles"
+	f := url.Values{"id": {formID("mpa")}, "entitlement": {peerID}, "justification": {"Node 7 hangs"}, "minutes": {"30"}, "reviewer": {bob},
+		"start": {time.Now().UTC().Add(2 * time.Hour).Format("2006-01-02T15:04")}}
+	ref := func(location string) string {
+		u, err := url.Parse(location)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Query().Get("activation")
+	}
+	status := func() string {
+		for _, e := range w.api(alice, roles, nil).expect(t, 200).Entitlements {
+			if e.ID == peerID {
+				return e.Status
+			}
+		}
+		return ""
+	}
+	approve := func() {
+		t.Helper()
+		asked := w.form(alice, onPage, f).expect(t, 303)
+		w.form(bob, reviewPath(ref(asked.location)), url.Values{"verdict": {"approve"}}).expect(t, 303)
+	}
+	approve()
+	w.page(alice, onPage).expect(t, 200, "Begins at", "(in 1 hour ", f.Get("id")+"/end")
+	if status() != "INACTIVE" {
+		t.Errorf("%s before it begins", status())
+	}
+	if a := w.page(bob, onPage).expect(t, 200); strings.Contains(a.body, "Begins at") {
+		t.Error("somebody else's page shows it")
+	}
+	w.form(alice, "/requests/"+f.Get("id")+"/end", url.Values{"resource": {"projects/" + project}}).expect(t, 303)
+	w.pass(time.Minute)
+	if a := w.page(alice, onPage).expect(t, 200); strings.Contains(a.body, "Begins at") {
+		t.Error("it is there after it was cancelled")
+	}
+	f.Set("id", formID("mpa"))
+	approve()
+	w.pass(2*time.Hour + time.Minute)
+	if a := w.page(alice, onPage).expect(t, 200, f.Get("id")+"/end"); strings.Contains(a.body, "Begins at") || status() != "ACTIVE" {
+		t.Errorf("%s after it began", status())
+	}
 }

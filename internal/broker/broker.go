@@ -100,6 +100,7 @@ func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource acces
 			Entitlement: e,
 			Terms:       b.c.Policy.Of(e.ID, e.SelfApproval),
 			Activation:  current(standing.Activations, caller.Principal, e.ID, b.c.Now()),
+			Upcoming:    upcoming(standing.Activations, caller.Principal, e.ID, b.c.Now()),
 		})
 	}
 	descriptions := b.describe(ctx, func(yield func(access.Role)) {
@@ -122,6 +123,16 @@ func current(all []access.Activation, p access.Principal, id access.EntitlementI
 			found = &all[i]
 		}
 	}
+	return found
+}
+
+// upcoming are the activations of exactly this entitlement that begin later, the
+// soonest first. One that was ended before it began has no length.
+func upcoming(all []access.Activation, p access.Principal, id access.EntitlementID, now time.Time) []access.Activation {
+	found := slices.DeleteFunc(slices.Clone(all), func(a access.Activation) bool {
+		return a.Principal != p || a.Entitlement != id || !a.Window.Start.After(now) || a.Window.Length() <= 0
+	})
+	slices.SortFunc(found, func(a, b access.Activation) int { return a.Window.Start.Compare(b.Window.Start) })
 	return found
 }
 
@@ -210,6 +221,8 @@ type OfferedRole struct {
 	// Activation is the caller's grant of exactly this entitlement that is active
 	// now and ends last; nil when there is none.
 	Activation *access.Activation
+	// Upcoming are those that begin later, the soonest first.
+	Upcoming []access.Activation
 }
 
 // Ask is a request as a person states it.

@@ -21,6 +21,11 @@ func TestOfferListsWhatMayBeRequested(t *testing.T) {
 		{RequestID: "a", Principal: ana, Entitlement: viewer, Window: access.Window{Start: w.now.Add(-time.Hour), End: w.now.Add(time.Minute)}},
 		{RequestID: "b", Principal: ana, Entitlement: viewer, Window: access.Window{Start: w.now.Add(-time.Hour), End: w.now.Add(time.Hour)}},
 		{RequestID: "c", Principal: ben, Entitlement: admin, Window: access.Window{Start: w.now.Add(-time.Hour), End: w.now.Add(time.Hour)}},
+		{RequestID: "d", Principal: ana, Entitlement: admin, Window: access.Window{Start: w.now.Add(2 * time.Hour), End: w.now.Add(3 * time.Hour)}},
+		{RequestID: "e", Principal: ana, Entitlement: admin, Window: access.Window{Start: w.now.Add(time.Hour), End: w.now.Add(4 * time.Hour)}},
+		{RequestID: "f", Principal: ben, Entitlement: admin, Window: access.Window{Start: w.now.Add(time.Hour), End: w.now.Add(2 * time.Hour)}},
+		{RequestID: "g", Principal: ana, Entitlement: admin, Window: access.Window{Start: w.now.Add(time.Hour), End: w.now.Add(time.Hour)}},
+		{RequestID: "h", Principal: ana, Entitlement: admin, Window: access.Window{Start: w.now.Add(-2 * time.Hour), End: w.now.Add(-time.Hour)}},
 	}
 	offer, err := w.broker().Offer(t.Context(), caller(ana), shop)
 	if err != nil || len(offer.Roles) != 2 {
@@ -29,7 +34,14 @@ func TestOfferListsWhatMayBeRequested(t *testing.T) {
 	if a := offer.Roles[0]; a.Entitlement.ID != admin || a.Terms.Approvals != 1 || a.Activation != nil || a.Role.Title == "" {
 		t.Errorf("admin: %+v: somebody else's activation is not the caller's", a)
 	}
-	if v := offer.Roles[1]; v.Terms.Approvals != 0 || v.Activation == nil || v.Activation.RequestID != "b" {
+	var upcoming []string
+	for _, a := range offer.Roles[0].Upcoming {
+		upcoming = append(upcoming, a.RequestID)
+	}
+	if got := strings.Join(upcoming, " "); got != "e d" {
+		t.Errorf("upcoming %q, want the caller's own that begin later, soonest first, without what was cancelled", got)
+	}
+	if v := offer.Roles[1]; len(v.Upcoming) != 0 || v.Terms.Approvals != 0 || v.Activation == nil || v.Activation.RequestID != "b" {
 		t.Errorf("viewer: %+v: of two activations the one that ends last counts", v)
 	}
 }

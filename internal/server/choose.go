@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -10,7 +11,8 @@ import (
 	"jitaccess/internal/broker"
 )
 
-// chooseView is the page of a resource: what is active, and what can be had.
+// chooseView is the page of a resource: what is active, what will be, and what can
+// be had.
 type chooseView struct {
 	Frame
 	Resource ResourceView
@@ -18,8 +20,9 @@ type chooseView struct {
 	// Done and Ended tell what became of the request that led here, as the live
 	// state shows it; nil when none did.
 	Done, Ended *doneView
-	Active      []RoleView
-	Roles       []RoleView
+	// Active and Later are the viewer's grants, those that begin later by their start.
+	Active, Later []RoleView
+	Roles         []RoleView
 	// MaxRoles is how many can be activated together.
 	MaxRoles int
 }
@@ -83,8 +86,8 @@ func (s *server) choose(r *http.Request) (page, error) {
 		return page{template: "ask", status: http.StatusOK, data: v}, nil
 	}
 	v := s.chooseForm(r, offer, nil)
-	v.Done = doneOf(q.Get("done"), v.Active)
-	v.Ended = doneOf(q.Get("ended"), v.Active)
+	v.Done = doneOf(q.Get("done"), v.Active, v.Later)
+	v.Ended = doneOf(q.Get("ended"), v.Active, v.Later)
 	return page{template: "choose", status: http.StatusOK, data: v}, nil
 }
 
@@ -95,10 +98,14 @@ func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []stri
 		role := viewOffered(o, s.Now())
 		role.Selected = slices.Contains(selected, role.ID)
 		v.Roles = append(v.Roles, role)
-		if role.Active != nil {
+		if role.Until != nil {
 			v.Active = append(v.Active, role)
 		}
+		for _, a := range o.Upcoming {
+			v.Later = append(v.Later, role.granted(a, s.Now()))
+		}
 	}
+	slices.SortStableFunc(v.Later, func(a, b RoleView) int { return cmp.Compare(a.Begins.ISO, b.Begins.ISO) })
 	return v
 }
 
@@ -110,12 +117,12 @@ func (s *server) chooseAgain(r *http.Request, offer broker.Offer, selected []str
 	return page{template: "choose", status: status, data: v}
 }
 
-func doneOf(id string, active []RoleView) *doneView {
+func doneOf(id string, grants ...[]RoleView) *doneView {
 	if !requestIDPattern.MatchString(id) {
 		return nil
 	}
 	d := &doneView{ID: id}
-	for _, role := range active {
+	for _, role := range slices.Concat(grants...) {
 		if role.EndID == id {
 			d.Roles = append(d.Roles, role)
 		}

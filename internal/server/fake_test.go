@@ -108,8 +108,13 @@ func (f *fake) Offer(_ context.Context, c access.Caller, on access.Resource) (br
 			r.Terms.Approvals, r.Terms.MinReviewers, r.Terms.MaxReviewers = 1, 1, 2
 		}
 		for i, g := range f.grants {
-			if g.Principal == c.Principal && g.Entitlement == id && g.Window.Contains(noon) {
+			if g.Principal != c.Principal || g.Entitlement != id {
+				continue
+			}
+			if g.Window.Contains(noon) {
 				r.Activation = &f.grants[i]
+			} else if g.Window.Start.After(noon) {
+				r.Upcoming = append(r.Upcoming, g)
 			}
 		}
 		o.Roles = append(o.Roles, r)

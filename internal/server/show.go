@@ -102,12 +102,13 @@ type RoleView struct {
 	Longest string
 	// Powerful warns of a role that can change permissions, or may.
 	Powerful string
-	// Unconfirmed: known from inventory alone.
+	// Unconfirmed: no live policy says so.
 	Unconfirmed bool
 	Selected    bool
-	// Active is set while a grant of the viewer is active; EndID ends it.
-	Active *Moment
-	EndID  string
+	// Until is the end of a grant of the viewer, Begins its start if that is to come;
+	// EndID ends it.
+	Begins, Until *Moment
+	EndID         string
 	// Outcome says what became of it, on result pages.
 	Outcome string
 }
@@ -135,9 +136,19 @@ func viewOffered(o broker.OfferedRole, now time.Time) RoleView {
 		v.Topics = topics(o.Entitlement.Requests)
 	}
 	v.Unconfirmed = o.Entitlement.Unconfirmed
-	if a := o.Activation; a != nil {
-		end := moment(a.Window.End, now)
-		v.Active, v.EndID = &end, a.RequestID
+	if o.Activation != nil {
+		v = v.granted(*o.Activation, now)
+	}
+	return v
+}
+
+// granted adds a grant of the viewer.
+func (v RoleView) granted(a access.Activation, now time.Time) RoleView {
+	until := moment(a.Window.End, now)
+	v.Until, v.EndID = &until, a.RequestID
+	if a.Window.Start.After(now) {
+		begins := moment(a.Window.Start, now)
+		v.Begins = &begins
 	}
 	return v
 }

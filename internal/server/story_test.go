@@ -126,6 +126,11 @@ func stories() []story {
 
 		{"choose", nil, "GET " + p, ana, 200},
 		{"choose-active", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p, ana, 200},
+		{"choose-later", func(c *canned) {
+			c.offer.Roles[0].Activation = activeNow()
+			c.offer.Roles[0].Upcoming, c.offer.Roles[1].Upcoming = []access.Activation{later(3)}, []access.Activation{later(1), later(27)}
+		}, "GET " + p, ana, 200},
+		{"choose-done-later", func(c *canned) { c.offer.Roles[1].Upcoming = []access.Activation{later(3)} }, "GET " + p + "?done=mpa-AwMDAwMDAwMDAwMD", ana, 200},
 		{"choose-done", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-not-yet", nil, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-ended", nil, "GET " + p + "?ended=jit-AQEBAQEBAQEBAQEB", ana, 200},
@@ -246,6 +251,14 @@ func stories() []story {
 func activeNow() *access.Activation {
 	return &access.Activation{RequestID: "jit-AQEBAQEBAQEBAQEB", Principal: ana, Entitlement: admin, Approvers: []access.Principal{ben},
 		Window: access.Window{Start: noon.Add(-15 * time.Minute), End: noon.Add(45 * time.Minute)}}
+}
+
+// later is a grant of an hour that begins in some hours.
+func later(hours time.Duration) access.Activation {
+	a := *activeNow()
+	a.RequestID = "mpa-AwMDAwMDAwMDAwMD"
+	a.Window = access.Window{Start: noon.Add(hours * time.Hour), End: noon.Add((hours + 1) * time.Hour)}
+	return a
 }
 
 // newCanned is a believable state that stories change.
