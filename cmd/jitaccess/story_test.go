@@ -328,3 +328,40 @@ func TestThreat01_AScannerChangesNothing(t *testing.T) {
 		t.Errorf("the log tells of an approval:\n%s", log.String())
 	}
 }
+
+// TestFilteringLeavesNoEmptyGroup: whatever is filtered away takes the heading of its
+// group along, and what is ticked stays in sight.
+func TestFilteringLeavesNoEmptyGroup(t *testing.T) {
+	s := deploy(t)
+	for _, role := range []string{"browser", "logging.viewer", "run.viewer", "storage.objectViewer", "bigquery.dataViewer"} {
+		s.add("projects/"+project, eligibleBinding("roles/"+role, "has({}.jitAccessConstraint)", "alice"))
+	}
+	b := openBrowser(t, s.front, true)
+	b.be("Alice Moreau")
+	b.open("/access/projects/" + project)
+	const alone, together = "Without approval", "With the approval of others"
+	headings := func(want ...string) {
+		t.Helper()
+		got := b.value(`[...document.querySelectorAll("#entitlement > h3")].filter(h => h.checkVisibility()).map(h => h.textContent).join()`)
+		if got != strings.Join(want, ",") {
+			t.Errorf("shows the headings %q, want %q", got, want)
+		}
+	}
+	filter := func(text string) {
+		t.Helper()
+		b.value(`document.getElementById("role-filter").value = ""`)
+		b.fill("role-filter", text)
+	}
+	headings(alone, together)
+	filter("compute.instanceAdmin")
+	headings(together)
+	filter("cloudsql.admin")
+	headings(alone)
+	b.tick("roles/cloudsql.admin")
+	filter("compute.instanceAdmin")
+	headings(alone, together)
+	filter("no such role")
+	headings(alone)
+	filter("roles/")
+	headings(alone, together)
+}

@@ -16,6 +16,14 @@
         item.hidden = !ticked && !item.textContent.toLowerCase().includes(want);
         if (!item.hidden) shown++;
       }
+      // A heading without anything under it goes too.
+      let under = false;
+      for (const e of [...list.children].reverse()) {
+        if (items.includes(e)) under ||= !e.hidden;
+        if (!e.matches("h3")) continue;
+        e.hidden = !under;
+        under = false;
+      }
       if (status) status.textContent = want ? `${shown} of ${items.length} shown.` : `${items.length} to choose from.`;
     };
     input.addEventListener("input", narrow);
