@@ -54,6 +54,9 @@ type Options struct {
 	RefuseRecipient map[string]*smtp.SMTPError
 	// Hang never answers from that step on; Cut closes the connection at it.
 	Hang, Cut Step
+	// After is how many mails the server takes before any of these faults, and Times how
+	// many of them there are; 0 means no end.
+	After, Times int
 }
 
 // Message is a mail as the server took it.
@@ -85,7 +88,10 @@ type Server struct {
 	password    string
 	messages    []Message
 	connections int
+	open, most  int
+	roundTrips  int
 	logIns      int
+	faults      int
 }
 
 // Start starts a server that ends with the test.
@@ -150,9 +156,14 @@ func (s *Server) Messages() []Message {
 	return append([]Message(nil), s.messages...)
 }
 
-// Connections is how many connections there have been, LogIns how many attempts to
-// log in.
+// Connections is how many connections there have been.
 func (s *Server) Connections() int { return s.count(&s.connections, 0) }
+
+// MostConnections is how many there have been at once.
+func (s *Server) MostConnections() int { return s.count(&s.most, 0) }
+
+// RoundTrips is how often clients have spoken after the server had.
+func (s *Server) RoundTrips() int { return s.count(&s.roundTrips, 0) }
 
 // LogIns is how many attempts to log in there have been.
 func (s *Server) LogIns() int { return s.count(&s.logIns, 0) }
@@ -173,15 +184,25 @@ func (s *Server) SetPassword(password string) {
 
 // fails hangs or cuts where the options say so, and reports whether it did.
 func (s *Server) fails(at Step, conn net.Conn) bool {
-	switch at {
-	case s.options.Hang:
-		s.reach.Do(func() { close(s.Reached) })
-		<-s.done
-	case s.options.Cut:
-		conn.Close()
-	default:
+	if at != s.options.Hang && at != s.options.Cut || !s.due() {
 		return false
 	}
+	if at == s.options.Hang {
+		s.reach.Do(func() { close(s.Reached) })
+		<-s.done
+	}
+	conn.Close()
+	return true
+}
+
+// due is whether a fault is to happen now, and counts it.
+func (s *Server) due() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if len(s.messages) < s.options.After || s.options.Times > 0 && s.faults == s.options.Times {
+		return false
+	}
+	s.faults++
 	return true
 }
 
@@ -197,17 +218,29 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.server.count(&l.server.connections, 1)
-	return &faultyConn{Conn: raw, server: l.server}, nil
+	s := l.server
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.connections++
+	s.open++
+	s.most = max(s.most, s.open)
+	return &faultyConn{Conn: raw, server: s}, nil
 }
 
 type faultyConn struct {
 	net.Conn
-	server  *Server
-	greeted bool
+	server         *Server
+	greeted, spoke bool
+	closing        sync.Once
+}
+
+func (c *faultyConn) Close() error {
+	c.closing.Do(func() { c.server.count(&c.server.open, -1) })
+	return c.Conn.Close()
 }
 
 func (c *faultyConn) Write(p []byte) (int, error) {
+	c.spoke = true
 	if !c.greeted {
 		c.greeted = true
 		c.server.fails(AtGreeting, c.Conn)
@@ -217,6 +250,10 @@ func (c *faultyConn) Write(p []byte) (int, error) {
 
 func (c *faultyConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if n > 0 && c.spoke {
+		c.spoke = false
+		c.server.count(&c.server.roundTrips, 1)
+	}
 	switch command := strings.ToUpper(string(p[:n])); {
 	case strings.HasPrefix(command, "EHLO"):
 		c.server.fails(AtHello, c.Conn)
@@ -304,7 +341,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if err := s.at(AtRecipient); err != nil {
 		return err
 	}
-	if refusal := s.server.options.RefuseRecipient[to]; refusal != nil {
+	if refusal := s.server.options.RefuseRecipient[to]; refusal != nil && s.server.due() {
 		return refusal
 	}
 	s.message.To = append(s.message.To, to)
@@ -334,7 +371,7 @@ func (s *session) at(step Step) error {
 	if s.server.fails(step, s.conn.Conn()) {
 		return errors.New("cut")
 	}
-	if refusal := s.server.options.Refuse[step]; refusal != nil {
+	if refusal := s.server.options.Refuse[step]; refusal != nil && s.server.due() {
 		return refusal
 	}
 	return nil
