@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"os"
 	"time"
 
 	"jitaccess/internal/config"
@@ -27,14 +28,29 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 		MaxTLS:      c.Options.MaxTLS,
 		Roots:       roots,
 		Hello:       c.Options.Hello,
-		ReturnPath:  c.Options.ReturnPath,
+		ReturnPath:  c.ReturnPath,
+		ReplyTo:     c.ReplyTo,
 		Mechanisms:  c.Options.Mechanisms,
 		Location:    c.TimeZone,
 
+		ConfirmationTo: c.ConfirmationTo,
+		MaxConnections: c.MaxConnections,
+		PerMinute:      c.PerMinute,
 		ConnectTimeout: c.Options.ConnectTimeout,
 		ReadTimeout:    c.Options.ReadTimeout,
 		WriteTimeout:   c.Options.WriteTimeout,
 		Now:            now,
+	}
+	if !c.CA.IsZero() {
+		mc.CA = mail.Authorities(func(ctx context.Context) ([]byte, error) {
+			if c.CA.File != "" {
+				return os.ReadFile(c.CA.File)
+			}
+			return secrets.Access(ctx, c.CA.Version)
+		})
+	}
+	if proxy := c.ProxyURL(); proxy != nil {
+		mc.Dial = mail.Proxy{URL: proxy, Except: c.NoProxy}.Dial
 	}
 	if c.AddressMapping != nil {
 		mc.Address = c.AddressMapping.Address

@@ -195,6 +195,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
+	// Who still sends then ends the connection with the mail.
+	context.AfterFunc(ctx, mailer.Close)
 	publisher, err := pubsub.New(ctx, platform, c.Messages.Topic)
 	if err != nil {
 		return nil, err
