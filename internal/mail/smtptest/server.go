@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,9 +33,11 @@ const (
 	AtRecipient Step = "RCPT"
 	AtData      Step = "DATA"
 	AtAnswer    Step = "answer"
+	// AtTaken is when the server has the message and only its answer is lost.
+	AtTaken Step = "taken"
 )
 
-// Steps are all of them.
+// Steps are all at which the server does not have the message yet.
 var Steps = []Step{AtGreeting, AtHello, AtStartTLS, AtHandshake, AtAuth, AtMail, AtRecipient, AtData, AtAnswer}
 
 // Options say what a server is like. The zero value offers STARTTLS with a good
@@ -88,7 +91,8 @@ type Server struct {
 	password    string
 	messages    []Message
 	connections int
-	open, most  int
+	open        []net.Conn
+	most        int
 	roundTrips  int
 	logIns      int
 	faults      int
@@ -162,6 +166,16 @@ func (s *Server) Connections() int { return s.count(&s.connections, 0) }
 // MostConnections is how many there have been at once.
 func (s *Server) MostConnections() int { return s.count(&s.most, 0) }
 
+// CloseConnections closes those that are open, as servers do that have waited for
+// long enough.
+func (s *Server) CloseConnections() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, open := range s.open {
+		open.Close()
+	}
+}
+
 // RoundTrips is how often clients have spoken after the server had.
 func (s *Server) RoundTrips() int { return s.count(&s.roundTrips, 0) }
 
@@ -222,8 +236,8 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.connections++
-	s.open++
-	s.most = max(s.most, s.open)
+	s.open = append(s.open, raw)
+	s.most = max(s.most, len(s.open))
 	return &faultyConn{Conn: raw, server: s}, nil
 }
 
@@ -231,11 +245,13 @@ type faultyConn struct {
 	net.Conn
 	server         *Server
 	greeted, spoke bool
-	closing        sync.Once
 }
 
 func (c *faultyConn) Close() error {
-	c.closing.Do(func() { c.server.count(&c.server.open, -1) })
+	s := c.server
+	s.mutex.Lock()
+	s.open = slices.DeleteFunc(s.open, func(open net.Conn) bool { return open == c.Conn })
+	s.mutex.Unlock()
 	return c.Conn.Close()
 }
 
@@ -360,10 +376,14 @@ func (s *session) Data(r io.Reader) error {
 		return err
 	}
 	s.message.Data = string(data)
-	s.server.mutex.Lock()
-	defer s.server.mutex.Unlock()
-	s.server.messages = append(s.server.messages, s.message)
-	return nil
+	s.server.take(s.message)
+	return s.at(AtTaken)
+}
+
+func (s *Server) take(m Message) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.messages = append(s.messages, m)
 }
 
 // at fails if the options say so. The error is an untyped nil otherwise.
