@@ -120,6 +120,7 @@ func (r *reader) checkMail(all *Config) {
 		r.warn("SMTP_SENDER_ADDRESS is not set: no mail is sent; who listens to NOTIFICATION_TOPIC has to pass links on")
 		return
 	}
+	r.checkMailServer(c)
 	r.mailOptions(c)
 	sender, err := access.ParsePrincipal(c.SenderAddress)
 	if err != nil {

@@ -21,9 +21,8 @@ type MailOptions struct {
 	MinTLS, MaxTLS uint16
 	// Mechanisms are how to log in, the best first; nil leaves the choice.
 	Mechanisms []string
-	// Hello is the name in EHLO, ReturnPath the address in MAIL FROM; both may be
-	// empty.
-	Hello, ReturnPath string
+	// Hello is the name in EHLO; it may be empty.
+	Hello string
 
 	text Secret
 	// keys are those that were said and known, without their prefix.
@@ -152,7 +151,7 @@ var mailOptionSetters = map[string]func(c *Mail, value string, warn func(string)
 		return ""
 	},
 	"ssl.trust": func(_ *Mail, _ string, warn func(string)) string {
-		warn("has no effect: the server's certificate is always verified, by the authorities that this system trusts")
+		warn("has no effect: the server's certificate is always verified, by the authorities that this system trusts, or those of SMTP_CA")
 		return ""
 	},
 	"ssl.checkserveridentity": func(_ *Mail, value string, warn func(string)) string {
@@ -203,7 +202,7 @@ var mailOptionSetters = map[string]func(c *Mail, value string, warn func(string)
 		if err != nil {
 			return "an address of the form local@domain"
 		}
-		c.Options.ReturnPath = p.String()
+		c.ReturnPath = p.String()
 		return ""
 	},
 }

@@ -39,7 +39,7 @@ func TestMailOptions(t *testing.T) {
 		{"mail.smtp.auth=true", func(m config.Mail) any { return m.Username }, "jit"},
 		{"mail.smtp.localhost=jit.example.com", func(m config.Mail) any { return m.Options.Hello }, "jit.example.com"},
 		{"mail.smtp.localhost=[192.0.2.1]", func(m config.Mail) any { return m.Options.Hello }, "[192.0.2.1]"},
-		{"mail.smtp.from=Bounces@example.com", func(m config.Mail) any { return m.Options.ReturnPath }, "bounces@example.com"},
+		{"mail.smtp.from=Bounces@example.com", func(m config.Mail) any { return m.ReturnPath }, "bounces@example.com"},
 		{"mail.smtp.host=relay.example.com", func(m config.Mail) any { return m.Host }, "relay.example.com"},
 		{"mail.smtp.port=2525", func(m config.Mail) any { return m.Port }, 2525},
 		{"mail.smtp.port=25,mail.smtp.host=127.0.0.1", func(m config.Mail) any { return m.Port }, 25},
@@ -49,7 +49,7 @@ func TestMailOptions(t *testing.T) {
 		{"mail.smtp.port=,mail.smtp.host=", func(m config.Mail) any { return fmt.Sprint(m.Host, m.Port) }, "smtp.gmail.com587"},
 		{"mail.smtp.port=2,mail.smtp.port=", func(m config.Mail) any { return m.Port }, 587},
 		// With 1.x an entry was lost whose value holds an equals sign.
-		{"mail.smtp.from=prvs=1=jit@example.com", func(m config.Mail) any { return m.Options.ReturnPath }, "prvs=1=jit@example.com"},
+		{"mail.smtp.from=prvs=1=jit@example.com", func(m config.Mail) any { return m.ReturnPath }, "prvs=1=jit@example.com"},
 	} {
 		t.Run(c.options, func(t *testing.T) {
 			read := mustRead(t, "SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_USERNAME=jit", "SMTP_PASSWORD=x", "SMTP_OPTIONS="+c.options)
@@ -151,8 +151,8 @@ func FuzzMailOptions(f *testing.F) {
 		if strings.ContainsAny(m.Options.Hello, " \r\n<>") || m.Port < 1 || m.Port > 65535 {
 			t.Errorf("%q: %+v", options, m)
 		}
-		if _, err := access.ParsePrincipal(m.Options.ReturnPath); m.Options.ReturnPath != "" && err != nil {
-			t.Errorf("%q returns to %q", options, m.Options.ReturnPath)
+		if _, err := access.ParsePrincipal(m.ReturnPath); m.ReturnPath != "" && err != nil {
+			t.Errorf("%q returns to %q", options, m.ReturnPath)
 		}
 		for _, w := range c.Warnings {
 			if strings.ContainsAny(w, "\r\n") {

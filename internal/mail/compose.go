@@ -54,6 +54,8 @@ type row struct {
 type composer struct {
 	location *time.Location
 	domain   string
+	// replyTo is where replies go; empty where nobody reads them.
+	replyTo string
 }
 
 // compose writes the letter for a notice, without its recipients. User text goes
@@ -152,7 +154,7 @@ func (c composer) review(n access.Notice) content {
 		URL:     n.ReviewURL,
 		Notes: []string{
 			"Opening the link changes nothing: it shows the request. Only a reviewer who is signed in can approve or deny it there.",
-			noReplies,
+			c.replies(),
 		},
 	}
 	body.Rows = append(who(n), c.duration(n)...)
@@ -187,7 +189,7 @@ func (c composer) duration(n access.Notice) []row {
 
 func (c composer) outcome(n access.Notice) content {
 	r, d := n.Request, n.Decision
-	body := content{Button: "See the request", URL: n.ReviewURL, Notes: []string{noReplies}}
+	body := content{Button: "See the request", URL: n.ReviewURL, Notes: []string{c.replies()}}
 	var decided string
 	switch {
 	case n.Kind == access.NoticeApproved:
@@ -254,7 +256,13 @@ func notGranted(n access.Notice) []string {
 	return lines
 }
 
-const noReplies = "Nobody reads replies to this mail, and a reply decides nothing."
+// replies says what becomes of replies.
+func (c composer) replies() string {
+	if c.replyTo != "" {
+		return "Replies to this mail go to " + c.replyTo + "; a reply decides nothing."
+	}
+	return "Nobody reads replies to this mail, and a reply decides nothing."
+}
 
 // who is what a request is for: whom, where, what.
 func who(n access.Notice) []row {

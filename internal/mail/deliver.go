@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,47 +15,120 @@ import (
 
 	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
+
+	"jitaccess/internal/access"
 )
 
-// deliver sends one letter over one connection. refused are the recipients that the
-// server did not take, and why; the others have it. The error is non-nil when
-// nobody has.
-func (m *Mailer) deliver(ctx context.Context, l letter) (refused map[string]error, err error) {
-	select {
-	case m.slots <- struct{}{}:
-		defer func() { <-m.slots }()
-	case <-ctx.Done():
-		return nil, fault(ctx, atConnect, ctx.Err())
+const (
+	// maxTries is how often a letter is handed over at most; between the tries is
+	// firstPause, and then twice as much each time, shortened at random by up to half
+	// so that those whom a server has turned away together do not come back together.
+	maxTries   = 5
+	firstPause = 500 * time.Millisecond
+)
+
+// deliver sends one letter, and says why for each of the recipients who have not got
+// it. A refusal for now is tried again for those whom it concerns, as long as ctx
+// leaves time for it. Nobody gets it twice: once the server may have it, nothing is
+// repeated but what it then refuses for now.
+func (m *Mailer) deliver(ctx context.Context, l letter) (failed map[string]error) {
+	waiting := slices.Concat(l.to, l.cc)
+	all := func(err error) map[string]error { return forAll(waiting, err) }
+	if err := m.pace.wait(ctx); err != nil {
+		return all(err)
 	}
-	s, err := m.loggedIn(ctx)
+	data, err := m.encode(ctx, l)
 	if err != nil {
-		return nil, err
+		return all(err)
 	}
-	defer s.close()
-	return s.send(m.message(l), m.c.ReturnPath, slices.Concat(l.to, l.cc))
+	failed = map[string]error{}
+	pause := firstPause
+	for try := 1; ; try++ {
+		refused := m.handOver(ctx, data, waiting)
+		var again []string
+		for _, to := range waiting {
+			delete(failed, to)
+			if err := refused[to]; err != nil {
+				failed[to] = err
+				if temporary(err) {
+					again = append(again, to)
+				}
+			}
+		}
+		waiting = again
+		if len(again) == 0 || try == maxTries || !m.rest(ctx, pause) || m.pace.wait(ctx) != nil {
+			return failed
+		}
+		pause *= 2
+	}
+}
+
+// rest waits before another try, and reports whether there is time for one.
+func (m *Mailer) rest(ctx context.Context, pause time.Duration) bool {
+	pause -= time.Duration(m.c.Random() * float64(pause/2))
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+		return false
+	}
+	return m.c.Sleep(ctx, pause) == nil
+}
+
+// handOver sends the message once, over a connection that is open already if there
+// is one. If such a connection turns out to be broken before the server can have
+// had the message, that is no try: the server may close connections when it likes.
+func (m *Mailer) handOver(ctx context.Context, data []byte, to []string) (refused map[string]error) {
+	for {
+		s, err := m.pool.take(ctx)
+		if err != nil {
+			return forAll(to, err)
+		}
+		refused, err = s.send(data, m.c.ReturnPath, to)
+		stale := err != nil && s.used && s.broken && temporary(err)
+		m.pool.give(s)
+		if !stale {
+			return refused
+		}
+	}
+}
+
+func forAll(people []string, err error) map[string]error {
+	all := map[string]error{}
+	for _, to := range people {
+		all[to] = err
+	}
+	return all
 }
 
 // session is one conversation with the server. go-mail's own client would give up
 // on everybody when one recipient is refused, so its SMTP layer is used directly.
 type session struct {
+	// ctx is that of whoever has the session; it closes the connection.
 	ctx    context.Context
 	conn   *conn
 	client *smtp.Client
 	// read and write are how long a step may take.
 	read, write time.Duration
 	stop        func() bool
+	// used is whether messages have been sent before, and broken whether it must not
+	// be used for another.
+	used, broken bool
 }
 
 // open connects, makes sure of the server and logs in. passed is told of each step.
 func (m *Mailer) open(ctx context.Context, password string, passed func(string)) (*session, error) {
+	roots, err := m.roots(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s := &session{ctx: ctx, read: m.c.ReadTimeout, write: m.c.WriteTimeout}
 	if err := s.connect(m.c); err != nil {
 		return nil, err
 	}
 	passed("connected")
-	err := s.greet(m.c)
+	// It verifies the certificate, and that it is for the host we meant.
+	config := &tls.Config{ServerName: m.c.Host, RootCAs: roots, MinVersion: m.c.MinTLS, MaxVersion: m.c.MaxTLS}
+	err = s.greet(m.c, config)
 	if err == nil {
-		err = s.encrypt(m.c)
+		err = s.encrypt(m.c, config)
 	}
 	if err == nil {
 		passed(s.protection())
@@ -75,43 +149,45 @@ func (m *Mailer) open(ctx context.Context, password string, passed func(string))
 func unheard(string) {}
 
 func (s *session) connect(c Config) error {
-	dialer := net.Dialer{Timeout: c.ConnectTimeout}
-	raw, err := dialer.DialContext(s.ctx, "tcp", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)))
+	ctx, cancel := context.WithTimeout(s.ctx, c.ConnectTimeout)
+	defer cancel()
+	raw, err := c.Dial(ctx, "tcp", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)))
 	if err != nil {
-		return fault(s.ctx, atConnect, err)
+		return s.fault(atConnect, err)
 	}
 	s.conn = &conn{Conn: raw, left: maxReceived}
-	// A connection whose context is over is closed, whatever it waits for.
-	s.stop = context.AfterFunc(s.ctx, func() { raw.Close() })
+	s.begin(s.ctx)
 	return nil
 }
 
-// tlsConfig verifies the certificate, and that it is for the host we meant.
-func tlsConfig(c Config) *tls.Config {
-	return &tls.Config{ServerName: c.Host, RootCAs: c.Roots, MinVersion: c.MinTLS, MaxVersion: c.MaxTLS}
+// begin makes the session that of ctx: when ctx is over the connection is closed,
+// whatever it waits for. It fails if the connection is closed already.
+func (s *session) begin(ctx context.Context) {
+	s.ctx = ctx
+	s.stop = context.AfterFunc(ctx, func() { s.conn.Close() })
 }
 
 // greet reads the greeting and says hello; with implicit TLS, inside it.
-func (s *session) greet(c Config) error {
+func (s *session) greet(c Config, config *tls.Config) error {
 	s.extend()
 	var transport net.Conn = s.conn
 	if c.ImplicitTLS {
-		encrypted := tls.Client(s.conn, tlsConfig(c))
+		encrypted := tls.Client(s.conn, config)
 		if err := encrypted.HandshakeContext(s.ctx); err != nil {
-			return fault(s.ctx, atTLS, err)
+			return s.fault(atTLS, err)
 		}
 		transport = encrypted
 	}
 	client, err := smtp.NewClient(transport, c.Host)
 	if err != nil {
-		return fault(s.ctx, atGreeting, err)
+		return s.fault(atGreeting, err)
 	}
 	s.client = client
 	// Our addresses are ASCII. Asking for SMTPUTF8 would make some servers bounce.
 	client.SkipSMTPUTF8(true)
 	s.extend()
 	if err := client.Hello(c.Hello); err != nil {
-		return fault(s.ctx, atHello, err)
+		return s.fault(atHello, err)
 	}
 	return nil
 }
@@ -119,7 +195,7 @@ func (s *session) greet(c Config) error {
 // encrypt starts TLS. Without it nothing goes on, except where the configuration
 // permits it and the peer is this machine. The permission does not make a server
 // that offers TLS be taken at less.
-func (s *session) encrypt(c Config) error {
+func (s *session) encrypt(c Config, config *tls.Config) error {
 	if c.ImplicitTLS {
 		return nil
 	}
@@ -127,51 +203,13 @@ func (s *session) encrypt(c Config) error {
 		if c.AllowPlain && isLoopback(c.Host) && s.conn.toLoopback() {
 			return nil
 		}
-		return fault(s.ctx, atTLS, errNoTLS)
+		return s.fault(atTLS, errNoTLS)
 	}
 	s.extend()
-	if err := s.client.StartTLS(tlsConfig(c)); err != nil {
-		return fault(s.ctx, atTLS, err)
+	if err := s.client.StartTLS(config); err != nil {
+		return s.fault(atTLS, err)
 	}
 	return nil
-}
-
-// send hands over the message to whomever the server takes it for.
-func (s *session) send(message *gomail.Msg, sender string, recipients []string) (map[string]error, error) {
-	s.extend()
-	if err := s.client.Mail("<" + sender + ">"); err != nil {
-		return nil, fault(s.ctx, atSender, err)
-	}
-	refused := map[string]error{}
-	for _, to := range recipients {
-		s.extend()
-		if err := s.client.Rcpt("<" + to + ">"); err != nil {
-			if replyCode(err) == 0 {
-				return nil, fault(s.ctx, atRecipient, err)
-			}
-			refused[to] = fault(s.ctx, atRecipient, err)
-		}
-	}
-	if len(refused) == len(recipients) {
-		return refused, nil
-	}
-	s.extend()
-	body, err := s.client.Data()
-	if err != nil {
-		return nil, fault(s.ctx, atMessage, err)
-	}
-	s.extend()
-	if _, err := message.WriteTo(body); err != nil {
-		return nil, fault(s.ctx, atMessage, err)
-	}
-	s.extend()
-	if err := body.Close(); err != nil {
-		return nil, fault(s.ctx, atAnswer, err)
-	}
-	// The server has it now; how the conversation ends does not matter any more.
-	s.extend()
-	_ = s.client.Quit()
-	return refused, nil
 }
 
 // extend gives the next exchange its time. The context's deadline needs none: it
@@ -187,7 +225,29 @@ func (s *session) close() {
 	s.conn.Close()
 }
 
-// message encodes a letter.
+// quitTime is how long a server is given to say good-bye.
+const quitTime = time.Second
+
+// quit ends the conversation as servers like it.
+func (s *session) quit() {
+	_ = s.conn.SetDeadline(time.Now().Add(quitTime))
+	_ = s.client.Quit()
+	s.close()
+}
+
+// encode writes a letter as it is sent, and signs it.
+func (m *Mailer) encode(ctx context.Context, l letter) ([]byte, error) {
+	var data bytes.Buffer
+	if _, err := m.message(l).WriteTo(&data); err != nil {
+		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: fmt.Errorf("mail: encode: %w", err)}
+	}
+	if m.c.Sign == nil {
+		return data.Bytes(), nil
+	}
+	return m.c.Sign(ctx, data.Bytes())
+}
+
+// message makes a message of a letter.
 func (m *Mailer) message(l letter) *gomail.Msg {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(&mail.Address{Name: m.c.SenderName, Address: m.c.Sender})
@@ -204,6 +264,12 @@ func (m *Mailer) message(l letter) *gomail.Msg {
 		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+l.inReplyTo+">")
 		msg.SetGenHeader(gomail.HeaderReferences, "<"+l.inReplyTo+">")
 	}
+	if m.c.ReplyTo != "" {
+		msg.ReplyToMailAddress(&mail.Address{Address: m.c.ReplyTo})
+	}
+	if m.c.ConfirmationTo != "" {
+		msg.SetGenHeader(gomail.HeaderDispositionNotificationTo, "<"+m.c.ConfirmationTo+">")
+	}
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetBulk()
 	msg.SetBodyString(gomail.TypeTextPlain, l.text)
@@ -211,7 +277,8 @@ func (m *Mailer) message(l letter) *gomail.Msg {
 	return msg
 }
 
-// maxReceived is how much a server may say in one conversation; the client buffers
+// maxReceived is how much a server may say up to the log-in, and again for each
+// message; the client buffers
 // answers whole.
 const maxReceived = 256 << 10
 

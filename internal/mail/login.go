@@ -53,7 +53,7 @@ func (s *session) logIn(c Config, password string) error {
 	}
 	s.extend()
 	if err := s.client.Auth(auth); err != nil {
-		failed := fault(s.ctx, atLogin, err)
+		failed := s.fault(atLogin, err)
 		if code := replyCode(err); 500 <= code && code < 600 {
 			return &loginRefused{failed}
 		}

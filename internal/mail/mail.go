@@ -8,11 +8,13 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -47,12 +49,26 @@ type Config struct {
 	AllowPlain bool
 	// Roots are who may sign the server's certificate; nil means the system's.
 	Roots *x509.CertPool
+	// CA, unless it is nil, says who may sign it instead of Roots, and is asked for each
+	// connection. See Authorities.
+	CA func(context.Context) (*x509.CertPool, error)
+	// Dial connects to the server; nil means directly. See Proxy. What it connects to
+	// has to prove by its certificate that it is Host.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Hello is the name given in EHLO; empty means the sender's domain. The name of
 	// the machine is never told.
 	Hello string
 	// ReturnPath is the address in MAIL FROM, where mail servers report what they
 	// could not deliver; empty means Sender.
 	ReturnPath string
+	// ReplyTo is where replies go; empty means to Sender, which nobody reads.
+	ReplyTo string
+	// ConfirmationTo asks mail programs to confirm there that a mail was read; empty
+	// means that they are not asked.
+	ConfirmationTo string
+	// Sign returns a message with its DKIM signature; nil means none. What it cannot
+	// sign is not sent.
+	Sign func(ctx context.Context, message []byte) ([]byte, error)
 
 	// Username and Password log in; without a Username there is no log-in. Password
 	// is read when it is first needed and again when a log-in fails, the latter
@@ -72,8 +88,17 @@ type Config struct {
 	// answer of the server and sending to it, besides the deadline of the context; 0
 	// means 10 seconds.
 	ConnectTimeout, ReadTimeout, WriteTimeout time.Duration
-	// Now is the clock.
+	// MaxConnections is how many connections there are at once, and PerMinute how many
+	// mails are sent within a minute; 0 means 3 and 30, which is what Exchange Online
+	// takes of a mailbox (learn.microsoft.com, "SMTP submission improvements").
+	MaxConnections, PerMinute int
+	// Now is the clock. Deadlines go by the real one.
 	Now func() time.Time
+	// Sleep waits, or returns the context's error when that ends first; AfterFunc calls
+	// later, unless stopped; Random is from 0 up to 1. nil means those of the system.
+	Sleep     func(context.Context, time.Duration) error
+	AfterFunc func(time.Duration, func()) (stop func() bool)
+	Random    func() float64
 }
 
 // Mailer implements broker.Notifier. Make one with New. It may be used
@@ -82,13 +107,13 @@ type Mailer struct {
 	c        Config
 	composer composer
 	password password
-	// slots bounds connections at the same time: Exchange Online takes 3
-	// (learn.microsoft.com, "SMTP submission improvements").
-	slots chan struct{}
+	pool     *pool
+	pace     *pace
 }
 
 const (
 	maxConnections = 3
+	perMinute      = 30
 	// maxRecipients is Gmail's limit for one message by SMTP.
 	maxRecipients = 100
 	stepTimeout   = 10 * time.Second
@@ -125,12 +150,21 @@ func New(c Config) (*Mailer, error) {
 	if c.AllowPlain && !isLoopback(c.Host) {
 		faults = append(faults, fmt.Errorf("mail without TLS is for a server on loopback, not for %q", c.Host))
 	}
-	if c.ReturnPath == "" {
-		c.ReturnPath = c.Sender
+	for _, other := range []struct {
+		name    string
+		address *string
+	}{{"return path", &c.ReturnPath}, {"reply address", &c.ReplyTo}, {"address of confirmations", &c.ConfirmationTo}} {
+		if *other.address == "" {
+			continue
+		}
+		checked, err := access.ParsePrincipal(*other.address)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s %q: %w", other.name, *other.address, err))
+		}
+		*other.address = string(checked)
 	}
-	returnPath, err := access.ParsePrincipal(c.ReturnPath)
-	if err != nil {
-		faults = append(faults, fmt.Errorf("return path %q: %w", c.ReturnPath, err))
+	if c.MaxConnections < 0 || c.PerMinute < 0 {
+		faults = append(faults, fmt.Errorf("%d connections at once and %d mails a minute", c.MaxConnections, c.PerMinute))
 	}
 	if c.MinTLS == 0 {
 		c.MinTLS = tls.VersionTLS12
@@ -149,6 +183,21 @@ func New(c Config) (*Mailer, error) {
 	if c.Username != "" && c.Password == nil {
 		faults = append(faults, errors.New("a user name without a password"))
 	}
+	c.setDefaults()
+	c.Sender = string(sender)
+	c.ReturnPath = cmp.Or(c.ReturnPath, c.Sender)
+	m := &Mailer{
+		c:        c,
+		composer: composer{location: c.Location, domain: sender.Domain(), replyTo: c.ReplyTo},
+		password: password{read: c.Password, now: c.Now, lock: make(chan struct{}, 1)},
+		pace:     &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
+	}
+	m.pool = &pool{open: m.loggedIn, max: c.MaxConnections, now: c.Now, afterFunc: c.AfterFunc}
+	return m, errors.Join(faults...)
+}
+
+// setDefaults fills in what may be left out.
+func (c *Config) setDefaults() {
 	if c.Location == nil {
 		c.Location = time.UTC
 	}
@@ -156,18 +205,34 @@ func New(c Config) (*Mailer, error) {
 		c.Address = func(p access.Principal) (string, error) { return string(p), nil }
 	}
 	for _, timeout := range []*time.Duration{&c.ConnectTimeout, &c.ReadTimeout, &c.WriteTimeout} {
-		if *timeout == 0 {
-			*timeout = stepTimeout
-		}
+		*timeout = cmp.Or(*timeout, stepTimeout)
 	}
-	m := &Mailer{
-		c:        c,
-		composer: composer{location: c.Location, domain: sender.Domain()},
-		password: password{read: c.Password, now: c.Now, lock: make(chan struct{}, 1)},
-		slots:    make(chan struct{}, maxConnections),
+	c.MaxConnections = cmp.Or(c.MaxConnections, maxConnections)
+	c.PerMinute = cmp.Or(c.PerMinute, perMinute)
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
 	}
-	m.c.Sender, m.c.ReturnPath = string(sender), string(returnPath)
-	return m, errors.Join(faults...)
+	if c.Sleep == nil {
+		c.Sleep = sleep
+	}
+	if c.AfterFunc == nil {
+		c.AfterFunc = func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
+	}
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
+}
+
+// sleep waits, or returns why not.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func isLoopback(host string) bool {
@@ -178,30 +243,35 @@ func isLoopback(host string) bool {
 // Enabled is whether mail is configured.
 func (m *Mailer) Enabled() bool { return m.c.Sender != "" }
 
+// Close ends the connections that nobody uses. Mails can be sent afterwards; the
+// connection of each is then ended with it.
+func (m *Mailer) Close() {
+	if m.Enabled() {
+		m.pool.close()
+	}
+}
+
 // Notify sends one mail to everybody whom the notice names, over one connection,
 // and returns who could not be told. Whoever is not among them has been accepted
-// by the mail server, which is not yet delivered.
+// by the mail server, which is not yet delivered. It waits for its turn and tries
+// again what the server refuses for now, as long as ctx leaves time for it.
 func (m *Mailer) Notify(ctx context.Context, n access.Notice) []access.Undelivered {
 	if !m.Enabled() || n.Kind == access.NoticeSelfApproved {
 		return nil
 	}
 	to, cc, failed := m.addressees(n)
-	if len(to)+len(cc) == 0 {
+	all := slices.Concat(to, cc)
+	if len(all) == 0 {
 		return failed
 	}
+	var refused map[string]error
 	l, err := m.composer.compose(n, m.c.Now())
 	if err == nil {
-		var refused map[string]error
 		l.to, l.cc = addresses(to), addresses(cc)
-		refused, err = m.deliver(ctx, l)
-		for _, a := range slices.Concat(to, cc) {
-			if e := refused[a.address]; e != nil {
-				failed = append(failed, undelivered(a.principal, e))
-			}
-		}
+		refused = m.deliver(ctx, l)
 	}
-	if err != nil {
-		for _, a := range slices.Concat(to, cc) {
+	for _, a := range all {
+		if err := cmp.Or(err, refused[a.address]); err != nil {
 			failed = append(failed, undelivered(a.principal, err))
 		}
 	}

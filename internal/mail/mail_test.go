@@ -91,15 +91,17 @@ func config(host string, port int, roots *x509.CertPool) mail.Config {
 		Username:   "jit@example.com",
 		Password:   func(context.Context) (string, error) { return secret, nil },
 		Now:        func() time.Time { return now },
+		Sleep:      func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	}
 }
 
-func mailer(t *testing.T, c mail.Config) *mail.Mailer {
+func mailer(t testing.TB, c mail.Config) *mail.Mailer {
 	t.Helper()
 	m, err := mail.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(m.Close)
 	return m
 }
 

@@ -37,14 +37,16 @@ func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(ste
 		return err
 	}
 	now := m.c.Now()
-	refused, err := s.send(m.message(letter{
+	data, err := m.encode(ctx, letter{
 		to: []string{address}, subject: "Test mail", date: now, id: fmt.Sprintf("test-%d@%s", now.UnixNano(), m.composer.domain),
 		text: testMail, html: "<p>" + testMail + "</p>",
-	}), m.c.Sender, []string{address})
-	if err == nil {
-		err = refused[address]
+	})
+	if err != nil {
+		return err
 	}
-	if err == nil {
+	refused, _ := s.send(data, m.c.ReturnPath, []string{address})
+	if err = refused[address]; err == nil {
+		_ = s.client.Quit()
 		passed(fmt.Sprintf("the server accepted a mail to %s; whether it arrives, look there", address))
 	}
 	return err

@@ -375,6 +375,7 @@ func TestPasswordIsReadOnceAndAgainWhenALogInFails(t *testing.T) {
 	c.Now = func() time.Time { return clock }
 	c.Password = func(context.Context) (string, error) { reads++; return current, nil }
 	m := mailer(t, c)
+	m.Close() // so that each logs in
 	step := func(what string, wantReads, wantFailed int) {
 		t.Helper()
 		if failed := m.Notify(t.Context(), review()); len(failed) != wantFailed || reads != wantReads {

@@ -24,16 +24,23 @@ type Script struct {
 // command without a reply ends the connection.
 func StartScript(t testing.TB, replies map[string]string) *Script {
 	t.Helper()
+	s := &Script{}
+	s.Host, s.Port = listen(t, func(_ int, conn net.Conn) { s.serve(conn, replies) })
+	return s
+}
+
+// listen serves connections, with their numbers from 1, until the test ends.
+func listen(t testing.TB, serve func(n int, conn net.Conn)) (host string, port int) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Script{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port}
 	var connections sync.WaitGroup
 	var mutex sync.Mutex
 	var open []net.Conn
 	connections.Go(func() {
-		for {
+		for n := 1; ; n++ {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
@@ -41,7 +48,10 @@ func StartScript(t testing.TB, replies map[string]string) *Script {
 			mutex.Lock()
 			open = append(open, conn)
 			mutex.Unlock()
-			connections.Go(func() { s.serve(conn, replies) })
+			connections.Go(func() {
+				defer conn.Close()
+				serve(n, conn)
+			})
 		}
 	})
 	t.Cleanup(func() {
@@ -53,7 +63,7 @@ func StartScript(t testing.TB, replies map[string]string) *Script {
 		mutex.Unlock()
 		connections.Wait()
 	})
-	return s
+	return "127.0.0.1", listener.Addr().(*net.TCPAddr).Port
 }
 
 // Heard is everything that clients have said, in lines.
@@ -64,7 +74,6 @@ func (s *Script) Heard() []string {
 }
 
 func (s *Script) serve(conn net.Conn, replies map[string]string) {
-	defer conn.Close()
 	if _, err := conn.Write([]byte(replies[""])); err != nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,9 +33,11 @@ const (
 	AtRecipient Step = "RCPT"
 	AtData      Step = "DATA"
 	AtAnswer    Step = "answer"
+	// AtTaken is when the server has the message and only its answer is lost.
+	AtTaken Step = "taken"
 )
 
-// Steps are all of them.
+// Steps are all at which the server does not have the message yet.
 var Steps = []Step{AtGreeting, AtHello, AtStartTLS, AtHandshake, AtAuth, AtMail, AtRecipient, AtData, AtAnswer}
 
 // Options say what a server is like. The zero value offers STARTTLS with a good
@@ -54,6 +57,9 @@ type Options struct {
 	RefuseRecipient map[string]*smtp.SMTPError
 	// Hang never answers from that step on; Cut closes the connection at it.
 	Hang, Cut Step
+	// After is how many mails the server takes before any of these faults, and Times how
+	// many of them there are; 0 means no end.
+	After, Times int
 }
 
 // Message is a mail as the server took it.
@@ -85,7 +91,11 @@ type Server struct {
 	password    string
 	messages    []Message
 	connections int
+	open        []net.Conn
+	most        int
+	roundTrips  int
 	logIns      int
+	faults      int
 }
 
 // Start starts a server that ends with the test.
@@ -150,9 +160,24 @@ func (s *Server) Messages() []Message {
 	return append([]Message(nil), s.messages...)
 }
 
-// Connections is how many connections there have been, LogIns how many attempts to
-// log in.
+// Connections is how many connections there have been.
 func (s *Server) Connections() int { return s.count(&s.connections, 0) }
+
+// MostConnections is how many there have been at once.
+func (s *Server) MostConnections() int { return s.count(&s.most, 0) }
+
+// CloseConnections closes those that are open, as servers do that have waited for
+// long enough.
+func (s *Server) CloseConnections() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, open := range s.open {
+		open.Close()
+	}
+}
+
+// RoundTrips is how often clients have spoken after the server had.
+func (s *Server) RoundTrips() int { return s.count(&s.roundTrips, 0) }
 
 // LogIns is how many attempts to log in there have been.
 func (s *Server) LogIns() int { return s.count(&s.logIns, 0) }
@@ -173,15 +198,25 @@ func (s *Server) SetPassword(password string) {
 
 // fails hangs or cuts where the options say so, and reports whether it did.
 func (s *Server) fails(at Step, conn net.Conn) bool {
-	switch at {
-	case s.options.Hang:
-		s.reach.Do(func() { close(s.Reached) })
-		<-s.done
-	case s.options.Cut:
-		conn.Close()
-	default:
+	if at != s.options.Hang && at != s.options.Cut || !s.due() {
 		return false
 	}
+	if at == s.options.Hang {
+		s.reach.Do(func() { close(s.Reached) })
+		<-s.done
+	}
+	conn.Close()
+	return true
+}
+
+// due is whether a fault is to happen now, and counts it.
+func (s *Server) due() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if len(s.messages) < s.options.After || s.options.Times > 0 && s.faults == s.options.Times {
+		return false
+	}
+	s.faults++
 	return true
 }
 
@@ -197,17 +232,31 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.server.count(&l.server.connections, 1)
-	return &faultyConn{Conn: raw, server: l.server}, nil
+	s := l.server
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.connections++
+	s.open = append(s.open, raw)
+	s.most = max(s.most, len(s.open))
+	return &faultyConn{Conn: raw, server: s}, nil
 }
 
 type faultyConn struct {
 	net.Conn
-	server  *Server
-	greeted bool
+	server         *Server
+	greeted, spoke bool
+}
+
+func (c *faultyConn) Close() error {
+	s := c.server
+	s.mutex.Lock()
+	s.open = slices.DeleteFunc(s.open, func(open net.Conn) bool { return open == c.Conn })
+	s.mutex.Unlock()
+	return c.Conn.Close()
 }
 
 func (c *faultyConn) Write(p []byte) (int, error) {
+	c.spoke = true
 	if !c.greeted {
 		c.greeted = true
 		c.server.fails(AtGreeting, c.Conn)
@@ -217,6 +266,10 @@ func (c *faultyConn) Write(p []byte) (int, error) {
 
 func (c *faultyConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if n > 0 && c.spoke {
+		c.spoke = false
+		c.server.count(&c.server.roundTrips, 1)
+	}
 	switch command := strings.ToUpper(string(p[:n])); {
 	case strings.HasPrefix(command, "EHLO"):
 		c.server.fails(AtHello, c.Conn)
@@ -304,7 +357,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if err := s.at(AtRecipient); err != nil {
 		return err
 	}
-	if refusal := s.server.options.RefuseRecipient[to]; refusal != nil {
+	if refusal := s.server.options.RefuseRecipient[to]; refusal != nil && s.server.due() {
 		return refusal
 	}
 	s.message.To = append(s.message.To, to)
@@ -323,10 +376,14 @@ func (s *session) Data(r io.Reader) error {
 		return err
 	}
 	s.message.Data = string(data)
-	s.server.mutex.Lock()
-	defer s.server.mutex.Unlock()
-	s.server.messages = append(s.server.messages, s.message)
-	return nil
+	s.server.take(s.message)
+	return s.at(AtTaken)
+}
+
+func (s *Server) take(m Message) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.messages = append(s.messages, m)
 }
 
 // at fails if the options say so. The error is an untyped nil otherwise.
@@ -334,7 +391,7 @@ func (s *session) at(step Step) error {
 	if s.server.fails(step, s.conn.Conn()) {
 		return errors.New("cut")
 	}
-	if refusal := s.server.options.Refuse[step]; refusal != nil {
+	if refusal := s.server.options.Refuse[step]; refusal != nil && s.server.due() {
 		return refusal
 	}
 	return nil

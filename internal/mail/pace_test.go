@@ -1,0 +1,138 @@
+package mail_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/mail"
+	"jitaccess/internal/mail/smtptest"
+)
+
+// clock is one that goes on when somebody sleeps.
+type clock struct {
+	mutex sync.Mutex
+	time  time.Time
+	slept []time.Duration
+}
+
+func (c *clock) now() time.Time {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return c.time
+}
+
+func (c *clock) sleep(ctx context.Context, d time.Duration) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.time = c.time.Add(d)
+	c.slept = append(c.slept, d)
+	return nil
+}
+
+// paced is a Mailer to a server, both by the clock.
+func paced(t *testing.T, k *clock, perMinute int) (*mail.Mailer, *smtptest.Talk) {
+	s := smtptest.StartTalk(t, usually)
+	c := plainConfig(s.Host, s.Port)
+	c.PerMinute, c.Now, c.Sleep = perMinute, k.now, k.sleep
+	return mailer(t, c), s
+}
+
+func TestNoMoreMailsThanPermittedInAnyMinute(t *testing.T) {
+	k := &clock{time: now}
+	m, _ := paced(t, k, 5)
+	var sent []time.Time
+	for i, pause := range []time.Duration{0, 0, 20, 0, 0, 0, 0, 1, 0, 30, 0, 0, 90, 0, 0, 0, 0, 0, 59, 0, 0, 2, 0, 0, 0, 0, 0, 0} {
+		k.sleep(t.Context(), pause*time.Second)
+		if failed := m.Notify(t.Context(), request(i)); failed != nil {
+			t.Fatal(failed)
+		}
+		sent = append(sent, k.now())
+	}
+	for i := range sent {
+		if i >= 5 && sent[i].Sub(sent[i-5]) < time.Minute {
+			t.Errorf("mails %d to %d went within %s", i-5, i, sent[i].Sub(sent[i-5]))
+		}
+	}
+	// As soon as there is room, and not later.
+	if want := now.Add(60 * time.Second); !sent[5].Equal(want) || !sent[6].Equal(want) {
+		t.Errorf("the sixth and seventh mail went at %s and %s, want %s", sent[5], sent[6], want)
+	}
+}
+
+func TestThirtyMailsAMinuteUnlessToldOtherwise(t *testing.T) {
+	k := &clock{time: now}
+	m, s := paced(t, k, 0)
+	for i := range 31 {
+		m.Notify(t.Context(), request(i))
+	}
+	if len(k.slept) != 1 || k.slept[0] != time.Minute || len(s.Messages()) != 31 {
+		t.Errorf("slept %v for %d mails", k.slept, len(s.Messages()))
+	}
+}
+
+func TestAMailThatCannotHaveItsTurnInTimeIsReportedAtOnce(t *testing.T) {
+	k := &clock{time: now}
+	m, s := paced(t, k, 2)
+	for i := range 2 {
+		m.Notify(t.Context(), request(i))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
+	defer cancel()
+	for range 3 {
+		failed := m.Notify(ctx, request(3))
+		wantUndelivered(t, failed, access.Unavailable)
+		if text := failed[0].Err.Error(); !strings.Contains(text, "at most 2 mails a minute") || !strings.Contains(text, "wait for 1m0s") {
+			t.Errorf("error is %q", text)
+		}
+	}
+	if len(k.slept) != 0 || len(s.Messages()) != 2 {
+		t.Errorf("slept %v, sent %d", k.slept, len(s.Messages()))
+	}
+	// They have not cost the others their turn.
+	k.sleep(ctx, 30*time.Second)
+	if failed := m.Notify(ctx, request(4)); failed != nil || k.slept[1] != 30*time.Second {
+		t.Errorf("undelivered %v after %v", failed, k.slept)
+	}
+}
+
+func TestWhoStopsWaitingGivesTheTurnBack(t *testing.T) {
+	k := &clock{time: now}
+	m, s := paced(t, k, 1)
+	m.Notify(t.Context(), request(1))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 5 {
+		wantUndelivered(t, m.Notify(over, request(2)), access.TimedOut)
+	}
+	if failed := m.Notify(t.Context(), request(3)); failed != nil || k.now().Sub(now) != time.Minute {
+		t.Errorf("undelivered %v at %s", failed, k.now())
+	}
+	if len(s.Messages()) != 2 {
+		t.Errorf("sent %d", len(s.Messages()))
+	}
+}
+
+// A mail that is tried again is one more for the server.
+func TestEveryTryTakesATurn(t *testing.T) {
+	k := &clock{time: now}
+	s := smtptest.StartTalk(t, func(_ int, command string) (string, bool) {
+		return "450 4.2.0 later\r\n", strings.HasPrefix(command, "RCPT TO:<chen@")
+	})
+	c := plainConfig(s.Host, s.Port)
+	c.PerMinute, c.Now, c.Sleep = 2, k.now, k.sleep
+	failed := mailer(t, c).Notify(t.Context(), review())
+	if len(failed) != 1 || failed[0].To != chen || !strings.Contains(failed[0].Err.Error(), "450") {
+		t.Errorf("undelivered %v", failed)
+	}
+	if k.now().Sub(now) < 2*time.Minute {
+		t.Errorf("five tries within %s", k.now().Sub(now))
+	}
+	wantOnce(t, s.Messages(), 2)
+}
