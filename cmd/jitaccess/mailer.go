@@ -41,13 +41,13 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 	}
 	if c.Username != "" && (c.PasswordPath != "" || !c.Password.IsZero()) {
 		mc.Username = c.Username
-		mc.Password = func(ctx context.Context) (string, error) {
+		mc.Login = mail.Password(func(ctx context.Context) (string, error) {
 			if c.PasswordPath == "" {
 				return c.Password.Reveal(), nil
 			}
 			value, err := secrets.Access(ctx, c.PasswordPath)
 			return string(value), err
-		}
+		}, now)
 	}
 	return mail.New(mc)
 }

@@ -54,13 +54,14 @@ type Config struct {
 	// could not deliver; empty means Sender.
 	ReturnPath string
 
-	// Username and Password log in; without a Username there is no log-in. Password
-	// is read when it is first needed and again when a log-in fails, the latter
-	// every 5 minutes at most.
+	// Username logs in, with what Login gives; without a Login nobody does.
 	Username string
-	Password func(context.Context) (string, error)
-	// Mechanisms are how to log in, the best first: "PLAIN" and "LOGIN". nil means
-	// both.
+	Login    Login
+	// Token is whether that is an access token rather than a password: the log-in is
+	// by XOAUTH2 then, and by nothing else.
+	Token bool
+	// Mechanisms are how to log in with a password, the best first: "PLAIN" and
+	// "LOGIN". nil means both.
 	Mechanisms []string
 
 	// Location is the time zone of the times in mails; nil means UTC.
@@ -81,7 +82,6 @@ type Config struct {
 type Mailer struct {
 	c        Config
 	composer composer
-	password password
 	// slots bounds connections at the same time: Exchange Online takes 3
 	// (learn.microsoft.com, "SMTP submission improvements").
 	slots chan struct{}
@@ -146,8 +146,8 @@ func New(c Config) (*Mailer, error) {
 			faults = append(faults, fmt.Errorf("log-in by %q is not known", name))
 		}
 	}
-	if c.Username != "" && c.Password == nil {
-		faults = append(faults, errors.New("a user name without a password"))
+	if (c.Username == "") != (c.Login == nil) {
+		faults = append(faults, errors.New("a user name without a password or token, or one of these without a user name"))
 	}
 	if c.Location == nil {
 		c.Location = time.UTC
@@ -163,7 +163,6 @@ func New(c Config) (*Mailer, error) {
 	m := &Mailer{
 		c:        c,
 		composer: composer{location: c.Location, domain: sender.Domain()},
-		password: password{read: c.Password, now: c.Now, lock: make(chan struct{}, 1)},
 		slots:    make(chan struct{}, maxConnections),
 	}
 	m.c.Sender, m.c.ReturnPath = string(sender), string(returnPath)
