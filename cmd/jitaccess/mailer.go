@@ -7,11 +7,16 @@ import (
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/mail"
+	"jitaccess/internal/oauth"
 )
 
-func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots *x509.CertPool, now func() time.Time) (*mail.Mailer, error) {
+// newMailer makes the mailer. warn is told what an operator should know though mail
+// works.
+func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, roots *x509.CertPool, now func() time.Time, warn func(string)) (*mail.Mailer, error) {
+	c := all.Mail
 	secrets, err := secretmanager.New(ctx, platform)
 	if err != nil {
 		return nil, err
@@ -39,15 +44,51 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 	if c.AddressMapping != nil {
 		mc.Address = c.AddressMapping.Address
 	}
-	if c.Username != "" && (c.PasswordPath != "" || !c.Password.IsZero()) {
-		mc.Username = c.Username
-		mc.Login = mail.Password(func(ctx context.Context) (string, error) {
-			if c.PasswordPath == "" {
-				return c.Password.Reveal(), nil
-			}
-			value, err := secrets.Access(ctx, c.PasswordPath)
-			return string(value), err
-		}, now)
+	switch login := all.MailLogin(); login {
+	case config.NoLogin:
+	case config.PasswordLogin:
+		stored := config.StoredText{Value: c.Password}
+		if c.PasswordPath != "" {
+			stored = config.StoredText{Version: c.PasswordPath}
+		}
+		mc.Username, mc.Login = c.Username, mail.Password(readText(secrets, stored), now)
+	default:
+		oc := oauthConfig(all, login, platform, signer, secrets)
+		oc.Now, oc.Warn = now, warn
+		mc.Username, mc.Token = c.Username, true
+		if mc.Login, err = oauth.New(oc); err != nil {
+			return nil, err
+		}
 	}
 	return mail.New(mc)
+}
+
+// oauthConfig says where the tokens for a log-in come from.
+func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platform, signer *iamcredentials.Signer, secrets *secretmanager.Secrets) oauth.Config {
+	c := all.MailOAuth
+	oc := oauth.Config{TokenURL: c.TokenURL, Scope: c.Scope, Mailbox: all.Mail.Username}
+	if oc.TokenURL == "" {
+		// Google's, wherever Google is.
+		oc.TokenURL = platform.Endpoint("oauth2") + "/token"
+	}
+	if login == config.Delegation {
+		oc.Assertion = &oauth.Assertion{Account: platform.ServiceAccount, Sign: signer.SignJWT}
+		return oc
+	}
+	oc.ClientID, oc.ClientSecret = c.ClientID, readText(secrets, c.ClientSecret)
+	if login == config.RefreshToken {
+		oc.RefreshToken = readText(secrets, c.RefreshToken)
+	}
+	return oc
+}
+
+// readText reads a text that is given, or kept in Secret Manager.
+func readText(secrets *secretmanager.Secrets, from config.StoredText) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		if from.Version == "" {
+			return from.Value.Reveal(), nil
+		}
+		value, err := secrets.Access(ctx, from.Version)
+		return string(value), err
+	}
 }

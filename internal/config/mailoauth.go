@@ -108,6 +108,7 @@ func (r *reader) checkMailOAuth(all *Config) {
 	}
 	if set := r.said("SMTP_PASSWORD", "SMTP_SECRET"); len(set) > 0 {
 		r.warn("%s: no effect with SMTP_AUTH=oauth2", strings.Join(set, ", "))
+		m.Password, m.PasswordPath = Secret{}, ""
 	}
 	if m.Username == "" {
 		m.Username = m.SenderAddress
