@@ -78,7 +78,9 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	if err != nil {
 		return broken("secret", err, "")
 	}
-	mailer, err := newMailer(ctx, c.Mail, platform, roots, time.Now)
+	mailer, err := newMailer(ctx, c, platform, signer, roots, time.Now, func(text string) {
+		report(doctor.Finding{Status: doctor.Warning, Check: "mail", Text: text})
+	})
 	if err != nil {
 		return broken("mail", err, "")
 	}

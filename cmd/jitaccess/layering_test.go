@@ -49,6 +49,7 @@ var layering = []rule{
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access"}},
 	{of: []string{"internal/mail"}, mayImport: []string{"internal/access"}},
+	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose"}},
 
 	// The sandbox knows nothing of the product, so that it can judge it.
@@ -58,6 +59,7 @@ var layering = []rule{
 	// Support of tests, which no product package may import.
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},
+	{of: []string{"internal/oauth/oauthtest"}, mayImport: nil},
 
 	{of: []string{"web"}, mayImport: nil},
 	{of: []string{"cmd/..."}, mayImport: []string{"internal/...", "web"}},

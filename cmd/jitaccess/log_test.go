@@ -297,7 +297,7 @@ func TestThreat17_TheLog(t *testing.T) {
 	}
 
 	first := s.lines("")[0]
-	for name, want := range map[string]string{"event": "runtime.startup", "channels": "mail, pubsub", "ledger": "false", "catalog": "AssetInventory",
+	for name, want := range map[string]string{"event": "runtime.startup", "channels": "mail, pubsub", "mail_login": "password", "ledger": "false", "catalog": "AssetInventory",
 		"project": s.sandbox.Cloud().ProjectID(), "project_number": s.sandbox.Cloud().ProjectNumber(), "service_account": s.sandbox.Cloud().ServiceAccount(),
 		"scope": s.sandbox.Cloud().OrganizationID(), "identity": "iap", "version": version} {
 		if first.Labels[name] != want || first.Severity != "INFO" {

@@ -3,16 +3,24 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/mail"
+	"jitaccess/internal/oauth"
 )
 
-func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots *x509.CertPool, now func() time.Time) (*mail.Mailer, error) {
+// newMailer makes the mailer. warn is told what an operator should know though mail
+// works.
+func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, roots *x509.CertPool, now func() time.Time, warn func(string)) (*mail.Mailer, error) {
+	c := all.Mail
 	secrets, err := secretmanager.New(ctx, platform)
 	if err != nil {
 		return nil, err
@@ -42,12 +50,7 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 		Now:            now,
 	}
 	if !c.CA.IsZero() {
-		mc.CA = mail.Authorities(func(ctx context.Context) ([]byte, error) {
-			if c.CA.File != "" {
-				return os.ReadFile(c.CA.File)
-			}
-			return secrets.Access(ctx, c.CA.Version)
-		})
+		mc.CA = mail.Authorities(stored(secrets, c.CA))
 	}
 	if proxy := c.ProxyURL(); proxy != nil {
 		mc.Dial = mail.Proxy{URL: proxy, Except: c.NoProxy}.Dial
@@ -55,15 +58,67 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 	if c.AddressMapping != nil {
 		mc.Address = c.AddressMapping.Address
 	}
-	if c.Username != "" && (c.PasswordPath != "" || !c.Password.IsZero()) {
-		mc.Username = c.Username
-		mc.Password = func(ctx context.Context) (string, error) {
-			if c.PasswordPath == "" {
-				return c.Password.Reveal(), nil
-			}
-			value, err := secrets.Access(ctx, c.PasswordPath)
-			return string(value), err
+	switch login := all.MailLogin(); login {
+	case config.NoLogin:
+	case config.PasswordLogin:
+		password := config.StoredText{Value: c.Password}
+		if c.PasswordPath != "" {
+			password = config.StoredText{Version: c.PasswordPath}
+		}
+		mc.Username, mc.Login = c.Username, mail.Password(text(stored(secrets, password)), now)
+	default:
+		oc := oauthConfig(all, login, platform, signer, secrets)
+		oc.Now, oc.Warn = now, warn
+		mc.Username, mc.Token = c.Username, true
+		if mc.Login, err = oauth.New(oc); err != nil {
+			return nil, err
 		}
 	}
 	return mail.New(mc)
+}
+
+// oauthConfig says where the tokens for a log-in come from.
+func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platform, signer *iamcredentials.Signer, secrets *secretmanager.Secrets) oauth.Config {
+	c := all.MailOAuth
+	oc := oauth.Config{TokenURL: c.TokenURL, Scope: c.Scope, Mailbox: all.Mail.Username}
+	if oc.TokenURL == "" {
+		// Google's, wherever Google is.
+		oc.TokenURL = platform.Endpoint("oauth2") + "/token"
+	}
+	if login == config.Delegation {
+		oc.Assertion = &oauth.Assertion{Account: platform.ServiceAccount, Sign: signer.SignJWT}
+		return oc
+	}
+	oc.ClientID, oc.ClientSecret = c.ClientID, text(stored(secrets, c.ClientSecret))
+	if login == config.RefreshToken {
+		oc.RefreshToken = text(stored(secrets, c.RefreshToken))
+	}
+	return oc
+}
+
+// stored reads a text from where it is kept. Errors name no file: who pastes a key
+// where its path belongs must not find it in the log.
+func stored(secrets *secretmanager.Secrets, text config.StoredText) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) {
+		switch {
+		case text.Version != "":
+			return secrets.Access(ctx, text.Version)
+		case text.File != "":
+			content, err := os.ReadFile(text.File)
+			var inPath *fs.PathError
+			if errors.As(err, &inPath) {
+				err = fmt.Errorf("the file cannot be read: %w", inPath.Err)
+			}
+			return content, err
+		}
+		return []byte(text.Value.Reveal()), nil
+	}
+}
+
+// text is what was read, as a text.
+func text(read func(context.Context) ([]byte, error)) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		value, err := read(ctx)
+		return string(value), err
+	}
 }

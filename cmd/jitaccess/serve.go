@@ -191,7 +191,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	mailer, err := newMailer(ctx, c.Mail, platform, roots, now)
+	mailer, err := newMailer(ctx, c, platform, signer, roots, now, func(text string) { logger.Warn(text, "event", "mail.warn") })
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	logger.Info("started", "event", "runtime.startup", "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
 		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(look.scope), "identity", "iap",
-		"channels", notifier.String(), "ledger", false)
+		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", false)
 	return journal.Trace(handler), nil
 }
 

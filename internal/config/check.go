@@ -121,6 +121,7 @@ func (r *reader) checkMail(all *Config) {
 		return
 	}
 	r.checkMailServer(c)
+	r.mailServer(all)
 	r.mailOptions(c)
 	sender, err := access.ParsePrincipal(c.SenderAddress)
 	if err != nil {
@@ -139,8 +140,10 @@ func (r *reader) checkMail(all *Config) {
 			r.faultOfMail(c, "SMTP_PORT", "port", "other than 25, which Google Cloud blocks")
 		}
 	}
+	r.checkMailOAuth(all)
 	secret := c.PasswordPath != "" || !c.Password.IsZero()
 	switch {
+	case c.Auth == oauth2:
 	case c.Options.has("auth") && !c.Options.auth:
 		c.Username = ""
 		r.warn("SMTP_OPTIONS: mail.smtp.auth is not true: nobody logs in to the mail server")

@@ -182,11 +182,16 @@ var mailOptionSetters = map[string]func(c *Mail, value string, warn func(string)
 	"auth.mechanisms": func(c *Mail, value string, warn func(string)) string {
 		c.Options.Mechanisms = nil
 		for _, name := range strings.Fields(strings.ToUpper(value)) {
-			if name != "PLAIN" && name != "LOGIN" {
+			switch {
+			case c.Auth == oauth2 && name != "XOAUTH2":
+				warn("names mechanisms other than XOAUTH2, which have no effect with SMTP_AUTH=oauth2")
+			case name == "XOAUTH2" && c.Auth != oauth2:
+				warn("names XOAUTH2, which has no effect; set SMTP_AUTH=oauth2 instead")
+			case name == "PLAIN", name == "LOGIN":
+				c.Options.Mechanisms = append(c.Options.Mechanisms, name)
+			case name != "XOAUTH2":
 				warn("names mechanisms other than PLAIN and LOGIN, which are not known")
-				continue
 			}
-			c.Options.Mechanisms = append(c.Options.Mechanisms, name)
 		}
 		return ""
 	},

@@ -84,7 +84,7 @@ func TestMailOptions_Warnings(t *testing.T) {
 		"mail.smtp.ssl.checkserveridentity=false": `SMTP_OPTIONS: mail.smtp.ssl.checkserveridentity is not true and has no effect`,
 		"mail.smtp.starttls.required=false":       `SMTP_OPTIONS: mail.smtp.starttls.required is not true and has no effect`,
 		"mail.smtp.ssl.protocols=TLSv1.1 TLSv1.2": `SMTP_OPTIONS: mail.smtp.ssl.protocols names versions other than`,
-		"mail.smtp.auth.mechanisms=XOAUTH2":       `SMTP_OPTIONS: mail.smtp.auth.mechanisms names mechanisms other than`,
+		"mail.smtp.auth.mechanisms=CRAM-MD5":      `SMTP_OPTIONS: mail.smtp.auth.mechanisms names mechanisms other than`,
 		"mail.smtp.auth=false":                    `SMTP_OPTIONS: mail.smtp.auth is not true: nobody logs in`,
 	} {
 		read := mustRead(t, "SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_USERNAME=jit", "SMTP_PASSWORD=x", "SMTP_OPTIONS="+options)

@@ -143,10 +143,10 @@ func build(t *testing.T, environment map[string]string, mailServer *smtptest.Ser
 	must(err)
 	mailer, err := mail.New(mail.Config{Sender: settings.Mail.SenderAddress, Host: settings.Mail.Host, Port: settings.Mail.Port,
 		Roots: mailServer.Roots, Username: settings.Mail.Username, Now: time.Now,
-		Password: func(ctx context.Context) (string, error) {
+		Login: mail.Password(func(ctx context.Context) (string, error) {
 			value, err := secrets.Access(ctx, settings.Mail.PasswordPath)
 			return string(value), err
-		}})
+		}, time.Now)})
 	must(err)
 	return doctor.Config{Settings: settings, Platform: platform, Scope: access.Resource(settings.Catalog.Scope),
 		Audiences: []string{"/projects/264853019977/locations/europe-west1/services/jitaccess"},

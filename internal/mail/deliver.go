@@ -114,7 +114,7 @@ type session struct {
 }
 
 // open connects, makes sure of the server and logs in. passed is told of each step.
-func (m *Mailer) open(ctx context.Context, password string, passed func(string)) (*session, error) {
+func (m *Mailer) open(ctx context.Context, secret string, passed func(string)) (*session, error) {
 	roots, err := m.roots(ctx)
 	if err != nil {
 		return nil, err
@@ -133,8 +133,8 @@ func (m *Mailer) open(ctx context.Context, password string, passed func(string))
 	if err == nil {
 		passed(s.protection())
 	}
-	if err == nil && m.c.Username != "" {
-		if err = s.logIn(m.c, password); err == nil {
+	if err == nil && m.c.Login != nil {
+		if err = s.logIn(m.c, secret); err == nil {
 			passed("logged in")
 		}
 	}
@@ -322,6 +322,6 @@ func (c *conn) toLoopback() bool {
 
 var (
 	errNoTLS       = errors.New("the server does not offer STARTTLS, and nothing is sent without it")
-	errNoMechanism = errors.New("the server offers no way to log in that may be used, such as AUTH PLAIN")
+	errNoMechanism = errors.New("the server offers no way to log in that may be used")
 	errTooMuch     = fmt.Errorf("the server said more than %d bytes: %w", maxReceived, io.ErrUnexpectedEOF)
 )

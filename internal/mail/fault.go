@@ -19,6 +19,7 @@ type step string
 
 const (
 	atPassword  step = "reading the password"
+	atToken     step = "getting an access token"
 	atConnect   step = "connecting"
 	atGreeting  step = "the greeting"
 	atHello     step = "EHLO"
@@ -44,12 +45,12 @@ func fault(ctx context.Context, at step, err error) error {
 		say   = func(text string) { e.Err = fmt.Errorf("mail: %s: %s", at, text) }
 	)
 	switch {
+	case (at == atPassword || at == atToken) && errors.As(err, &own):
+		return err
 	case ctx.Err() != nil || isTimeout(err):
 		e.Kind, e.Code = access.TimedOut, access.CodeUpstreamTimeout
 		say("no answer in time")
-	case at == atPassword && errors.As(err, &own):
-		return err
-	case at == atPassword:
+	case at == atPassword || at == atToken:
 		e.Kind = access.Upstream
 		e.Err = fmt.Errorf("mail: %s: %w", at, err)
 	case errors.As(err, &reply):

@@ -2,64 +2,190 @@ package mail
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
+
+	"jitaccess/internal/access"
 )
 
-// rereadInterval is how often a failing log-in may read the password again.
-const rereadInterval = 5 * time.Minute
-
-// loggedIn opens a connection and logs in; once more, over another connection, if the
-// log-in is refused and the password has changed since.
-func (m *Mailer) loggedIn(ctx context.Context) (*session, error) {
-	var password string
-	if m.c.Username != "" {
-		var err error
-		if password, err = m.password.get(ctx); err != nil {
-			return nil, fault(ctx, atPassword, err)
-		}
-	}
-	s, err := m.open(ctx, password, unheard)
-	var rejection *loginRefused
-	if errors.As(err, &rejection) {
-		if another, ok := m.password.refused(ctx, password); ok {
-			return m.open(ctx, another, unheard)
-		}
-	}
-	return s, err
+// Login is what to log in with: a password, or an access token. It is safe for
+// concurrent use. Its errors hold no secret.
+type Login interface {
+	// Secret is the password or the token. refused is empty, or the secret that the
+	// server has just refused: then it is another one, or the same one when there is
+	// no other and trying again is useless.
+	Secret(ctx context.Context, refused string) (string, error)
+	// Fresh asks for the secret anew, whatever has been kept, so that what is tried is
+	// what is configured.
+	Fresh(ctx context.Context) (string, error)
 }
 
-// loginRefused marks an answer of the server that another password may change.
+// loggedIn opens a connection and logs in; once more, over another connection, if the
+// log-in is refused and there is another secret to try.
+func (m *Mailer) loggedIn(ctx context.Context) (*session, error) {
+	if m.c.Login == nil {
+		return m.open(ctx, "", unheard)
+	}
+	secret, err := m.c.Login.Secret(ctx, "")
+	if err != nil {
+		return nil, m.noSecret(ctx, err)
+	}
+	s, err := m.open(ctx, secret, unheard)
+	var refusal *loginRefused
+	if !errors.As(err, &refusal) {
+		return s, err
+	}
+	another, failure := m.c.Login.Secret(ctx, secret)
+	switch {
+	case failure != nil:
+		// The server's words come first: they are about what was tried.
+		e := *access.AsError(err)
+		e.Err = fmt.Errorf("%w; and there is nothing else to log in with: %w", e.Err, failure)
+		return nil, &e
+	case another == secret:
+		return nil, err
+	}
+	return m.open(ctx, another, unheard)
+}
+
+// noSecret is the fault of there being nothing to log in with.
+func (m *Mailer) noSecret(ctx context.Context, err error) error {
+	if m.c.Token {
+		return fault(ctx, atToken, err)
+	}
+	return fault(ctx, atPassword, err)
+}
+
+// loginRefused marks an answer of the server that another secret may change.
 type loginRefused struct{ error }
 
 func (e *loginRefused) Unwrap() error { return e.error }
 
-func (s *session) logIn(c Config, password string) error {
+func (s *session) logIn(c Config, secret string) error {
+	mechanisms := c.Mechanisms
+	if c.Token {
+		mechanisms = []string{xoauth2}
+	}
 	_, list := s.client.Extension("AUTH")
 	offered := strings.Fields(strings.ToUpper(list))
+	at := slices.IndexFunc(mechanisms, func(name string) bool { return slices.Contains(offered, name) })
+	if at < 0 {
+		return fault(s.ctx, atLogin, fmt.Errorf("%w: not by %s", errNoMechanism, strings.Join(mechanisms, " or ")))
+	}
 	var auth smtp.Auth
-	// go-mail adds its own check that the connection is encrypted or local.
-	switch at := slices.IndexFunc(c.Mechanisms, func(name string) bool { return slices.Contains(offered, name) }); {
-	case at < 0:
-		return fault(s.ctx, atLogin, errNoMechanism)
-	case c.Mechanisms[at] == "PLAIN":
-		auth = smtp.PlainAuth("", c.Username, password, c.Host, false)
+	token := &tokenAuth{username: c.Username, token: secret}
+	// Each of them checks that the connection is encrypted or local.
+	switch mechanisms[at] {
+	case xoauth2:
+		auth = token
+	case "PLAIN":
+		auth = smtp.PlainAuth("", c.Username, secret, c.Host, false)
 	default:
-		auth = smtp.LoginAuth(c.Username, password, c.Host, false)
+		auth = smtp.LoginAuth(c.Username, secret, c.Host, false)
 	}
 	s.extend()
 	if err := s.client.Auth(auth); err != nil {
-		failed := s.fault(atLogin, err)
+		failed := token.explain(s.fault(atLogin, err))
 		if code := replyCode(err); 500 <= code && code < 600 {
 			return &loginRefused{failed}
 		}
 		return failed
 	}
 	return nil
+}
+
+// xoauth2 logs in with an access token,
+// https://developers.google.com/workspace/gmail/imap/xoauth2-protocol.
+const xoauth2 = "XOAUTH2"
+
+// maxCommand is the longest command line, its end included (RFC 5321, 4.5.3.1.4).
+const maxCommand = 512
+
+// tokenAuth is the client's half of XOAUTH2. go-mail's own does not look whether the
+// connection is encrypted, and drops what the server says of a token.
+type tokenAuth struct {
+	username, token string
+
+	sent bool
+	// said is the JSON with which the server refuses the token.
+	said []byte
+}
+
+// Start sends the token along unless the line would become too long. Then the server
+// has to ask for it (RFC 4954, 4).
+func (a *tokenAuth) Start(server *smtp.ServerInfo) (mechanism string, response []byte, err error) {
+	if !server.TLS && !isLoopback(server.Name) {
+		return "", nil, smtp.ErrUnencrypted
+	}
+	response = a.response()
+	if len("AUTH "+xoauth2+" \r\n")+base64.StdEncoding.EncodedLen(len(response)) > maxCommand {
+		return xoauth2, nil, nil
+	}
+	a.sent = true
+	return xoauth2, response, nil
+}
+
+func (a *tokenAuth) Next(challenge []byte, more bool) ([]byte, error) {
+	switch {
+	case !more:
+		return nil, nil
+	case !a.sent:
+		a.sent = true
+		return a.response(), nil
+	case a.said == nil:
+		// An empty line, upon which the server refuses with a code.
+		a.said = append([]byte{}, challenge...)
+		return []byte{}, nil
+	}
+	return nil, smtp.ErrUnexpectedServerChallange
+}
+
+func (a *tokenAuth) response() []byte {
+	return []byte("user=" + a.username + "\x01auth=Bearer " + a.token + "\x01\x01")
+}
+
+// explain adds to a fault what the server said of the token: a status, and which
+// schemes it knows. Anything else could be what we have just sent.
+func (a *tokenAuth) explain(failed error) error {
+	var (
+		e    *access.Error
+		said struct {
+			Status  any    `json:"status"`
+			Schemes string `json:"schemes"`
+		}
+	)
+	if json.Unmarshal(a.said, &said) != nil || !errors.As(failed, &e) {
+		return failed
+	}
+	if status := fmt.Sprint(said.Status); statusPattern.MatchString(status) {
+		e.Err = fmt.Errorf("%w; of the token it says status %s", e.Err, status)
+	}
+	if schemesPattern.MatchString(said.Schemes) {
+		e.Err = fmt.Errorf("%w, scheme %s", e.Err, said.Schemes)
+	}
+	return failed
+}
+
+var (
+	statusPattern  = regexp.MustCompile(`^[0-9]{3}$`)
+	schemesPattern = regexp.MustCompile(`^[A-Za-z]{1,10}( [A-Za-z]{1,10}){0,2}$`)
+)
+
+// rereadInterval is how often a failing log-in may read the password again.
+const rereadInterval = 5 * time.Minute
+
+// Password is a Login with a password. It is read when it is first needed, and again
+// when a log-in fails, the latter every 5 minutes at most.
+func Password(read func(context.Context) (string, error), now func() time.Time) Login {
+	return &password{read: read, now: now, lock: make(chan struct{}, 1)}
 }
 
 // password keeps the password once it has been read. Its errors never hold it.
@@ -75,35 +201,32 @@ type password struct {
 	reread time.Time
 }
 
-// get returns the password, reading it if that has not been done yet.
-func (p *password) get(ctx context.Context) (string, error) {
+func (p *password) Secret(ctx context.Context, refused string) (string, error) {
 	if err := p.acquire(ctx); err != nil {
 		return "", err
 	}
 	defer p.release()
-	if p.known {
+	if !p.known {
+		return p.fetch(ctx)
+	}
+	if refused == "" || p.value != refused {
 		return p.value, nil
-	}
-	return p.fetch(ctx)
-}
-
-// refused is told that a log-in with the value failed. It returns another one to try, if
-// there is one: it may have been rotated.
-func (p *password) refused(ctx context.Context, value string) (another string, ok bool) {
-	if p.acquire(ctx) != nil {
-		return "", false
-	}
-	defer p.release()
-	if p.value != value {
-		return p.value, true
 	}
 	now := p.now()
 	if !p.reread.IsZero() && now.Sub(p.reread) < rereadInterval {
-		return "", false
+		return p.value, nil
 	}
+	// It may have been rotated.
 	p.reread = now
-	another, err := p.fetch(ctx)
-	return another, err == nil && another != value
+	return p.fetch(ctx)
+}
+
+func (p *password) Fresh(ctx context.Context) (string, error) {
+	if err := p.acquire(ctx); err != nil {
+		return "", err
+	}
+	defer p.release()
+	return p.fetch(ctx)
 }
 
 func (p *password) acquire(ctx context.Context) error {

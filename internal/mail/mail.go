@@ -70,13 +70,14 @@ type Config struct {
 	// sign is not sent.
 	Sign func(ctx context.Context, message []byte) ([]byte, error)
 
-	// Username and Password log in; without a Username there is no log-in. Password
-	// is read when it is first needed and again when a log-in fails, the latter
-	// every 5 minutes at most.
+	// Username logs in, with what Login gives; without a Login nobody does.
 	Username string
-	Password func(context.Context) (string, error)
-	// Mechanisms are how to log in, the best first: "PLAIN" and "LOGIN". nil means
-	// both.
+	Login    Login
+	// Token is whether that is an access token rather than a password: the log-in is
+	// by XOAUTH2 then, and by nothing else.
+	Token bool
+	// Mechanisms are how to log in with a password, the best first: "PLAIN" and
+	// "LOGIN". nil means both.
 	Mechanisms []string
 
 	// Location is the time zone of the times in mails; nil means UTC.
@@ -106,7 +107,6 @@ type Config struct {
 type Mailer struct {
 	c        Config
 	composer composer
-	password password
 	pool     *pool
 	pace     *pace
 }
@@ -180,8 +180,8 @@ func New(c Config) (*Mailer, error) {
 			faults = append(faults, fmt.Errorf("log-in by %q is not known", name))
 		}
 	}
-	if c.Username != "" && c.Password == nil {
-		faults = append(faults, errors.New("a user name without a password"))
+	if (c.Username == "") != (c.Login == nil) {
+		faults = append(faults, errors.New("a user name without a password or token, or one of these without a user name"))
 	}
 	c.setDefaults()
 	c.Sender = string(sender)
@@ -189,7 +189,6 @@ func New(c Config) (*Mailer, error) {
 	m := &Mailer{
 		c:        c,
 		composer: composer{location: c.Location, domain: sender.Domain(), replyTo: c.ReplyTo},
-		password: password{read: c.Password, now: c.Now, lock: make(chan struct{}, 1)},
 		pace:     &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
 	}
 	m.pool = &pool{open: m.loggedIn, max: c.MaxConnections, now: c.Now, afterFunc: c.AfterFunc}

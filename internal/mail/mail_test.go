@@ -89,7 +89,7 @@ func config(host string, port int, roots *x509.CertPool) mail.Config {
 		Port:       port,
 		Roots:      roots,
 		Username:   "jit@example.com",
-		Password:   func(context.Context) (string, error) { return secret, nil },
+		Login:      mail.Password(func(context.Context) (string, error) { return secret, nil }, time.Now),
 		Now:        func() time.Time { return now },
 		Sleep:      func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	}

@@ -66,7 +66,7 @@ func TestWithoutPipeliningEveryCommandIsARoundTrip(t *testing.T) {
 // plainConfig is that of a Mailer that talks to a server without TLS.
 func plainConfig(host string, port int) mail.Config {
 	c := config(host, port, nil)
-	c.AllowPlain, c.Username, c.Password = true, "", nil
+	c.AllowPlain, c.Username, c.Login = true, "", nil
 	return c
 }
 

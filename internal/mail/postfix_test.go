@@ -64,7 +64,7 @@ func postfixRefusesOne(t *testing.T, p *postfix) {
 
 func postfixRefusesPassword(t *testing.T, p *postfix) {
 	c := p.config()
-	c.Password = func(context.Context) (string, error) { return "wrong", nil }
+	c.Login = mail.Password(func(context.Context) (string, error) { return "wrong", nil }, c.Now)
 	failed := mailer(t, c).Notify(t.Context(), review())
 	wantUndelivered(t, failed, access.Upstream)
 	if text := failed[0].Err.Error(); !strings.Contains(text, "the log-in: 535 5.7.8") {

@@ -11,19 +11,16 @@ import (
 // Probe goes through a conversation with the server as far as the log-in, and if
 // there is somebody to send to, sends them a mail that says so. passed is told of
 // each step that was taken; the error is of the one that failed. Other than for a
-// notice the password is read afresh, so that what is tried is what is configured.
+// notice the password is read, or the token fetched, afresh, so that what is tried is what is configured.
 func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(step string)) error {
-	var password string
-	if m.c.Username != "" {
-		raw, err := m.c.Password(ctx)
-		if err == nil {
-			password, err = cleanPassword(raw)
-		}
-		if err != nil {
-			return fault(ctx, atPassword, err)
+	var secret string
+	if m.c.Login != nil {
+		var err error
+		if secret, err = m.c.Login.Fresh(ctx); err != nil {
+			return m.noSecret(ctx, err)
 		}
 	}
-	s, err := m.open(ctx, password, passed)
+	s, err := m.open(ctx, secret, passed)
 	if err != nil {
 		return err
 	}

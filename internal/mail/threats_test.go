@@ -324,7 +324,7 @@ func TestThreat17_ErrorsHoldNoSecretAndNoBytesOfTheServer(t *testing.T) {
 	// The servers of smtptest repeat user name and password in what they say.
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	c := config(s.Host, s.Port, s.Roots)
-	c.Password = func(context.Context) (string, error) { return "CANARYpassword", nil }
+	c.Login = mail.Password(func(context.Context) (string, error) { return "CANARYpassword", nil }, c.Now)
 	for _, u := range mailer(t, c).Notify(t.Context(), review()) {
 		wantSafe(t, u.Err)
 	}
@@ -373,7 +373,7 @@ func TestPasswordIsReadOnceAndAgainWhenALogInFails(t *testing.T) {
 	reads, current := 0, secret
 	c := config(s.Host, s.Port, s.Roots)
 	c.Now = func() time.Time { return clock }
-	c.Password = func(context.Context) (string, error) { reads++; return current, nil }
+	c.Login = mail.Password(func(context.Context) (string, error) { reads++; return current, nil }, c.Now)
 	m := mailer(t, c)
 	m.Close() // so that each logs in
 	step := func(what string, wantReads, wantFailed int) {
@@ -407,7 +407,7 @@ func TestASecretOfOneLineIsAPasswordAndNothingElseIs(t *testing.T) {
 	} {
 		s := smtptest.Start(t, withUser(smtptest.Options{}))
 		c := config(s.Host, s.Port, s.Roots)
-		c.Password = func(context.Context) (string, error) { return test.read, nil }
+		c.Login = mail.Password(func(context.Context) (string, error) { return test.read, nil }, c.Now)
 		failed := mailer(t, c).Notify(t.Context(), review())
 		if good := failed == nil; good != test.good || good != (s.LogIns() == 1) {
 			t.Errorf("%q: undelivered %v after %d log-ins", test.read, failed, s.LogIns())
@@ -421,7 +421,7 @@ func TestASecretOfOneLineIsAPasswordAndNothingElseIs(t *testing.T) {
 func TestAPasswordThatCannotBeReadIsReportedWithItsCause(t *testing.T) {
 	c := config("127.0.0.1", 1, nil)
 	cause := &access.Error{Kind: access.Upstream, Code: access.CodeServiceNotAllowed, Args: access.Args{"permission": "secretmanager.versions.access"}}
-	c.Password = func(context.Context) (string, error) { return "", cause }
+	c.Login = mail.Password(func(context.Context) (string, error) { return "", cause }, c.Now)
 	for _, u := range mailer(t, c).Notify(t.Context(), review()) {
 		if !errors.Is(u.Err, cause) {
 			t.Errorf("error is %v", u.Err)
@@ -442,7 +442,7 @@ func TestFaultsOfTheConfigurationAreNamedTogether(t *testing.T) {
 		{"sender", func(c *mail.Config) { c.Sender = "JIT <jit@example.com>" }, []string{"sender address"}},
 		{"sender name", func(c *mail.Config) { c.SenderName = "JIT\r\nBcc: x@example.com" }, []string{"sender name"}},
 		{"hello", func(c *mail.Config) { c.Hello = "a b" }, []string{"EHLO"}},
-		{"password", func(c *mail.Config) { c.Password = nil }, []string{"without a password"}},
+		{"password", func(c *mail.Config) { c.Login = nil }, []string{"without a password"}},
 		{"several", func(c *mail.Config) { c.Port, c.Host = 25, "" }, []string{"port 25", "no mail server"}},
 	} {
 		c := good

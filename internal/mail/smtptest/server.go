@@ -51,6 +51,9 @@ type Options struct {
 	// everybody may send. Mechanisms are "PLAIN" and "LOGIN" unless given.
 	Username, Password string
 	Mechanisms         []string
+	// VerifyToken judges access tokens; with it the server takes nothing but XOAUTH2,
+	// whoever logs in.
+	VerifyToken func(username, token string) error
 	// Refuse answers at a step, if it is one of AtAuth, AtMail, AtData and AtAnswer.
 	Refuse map[Step]*smtp.SMTPError
 	// RefuseRecipient answers for single recipients.
@@ -115,7 +118,10 @@ func Start(t testing.TB, o Options) *Server {
 		password: o.Password,
 		done:     make(chan struct{}),
 	}
-	if o.Mechanisms == nil {
+	switch {
+	case o.VerifyToken != nil:
+		s.options.Mechanisms = []string{xoauth2}
+	case o.Mechanisms == nil:
 		s.options.Mechanisms = []string{sasl.Plain, sasl.Login}
 	}
 	if o.Certificate == UnknownAuthority {
@@ -131,6 +137,8 @@ func Start(t testing.TB, o Options) *Server {
 	server := smtp.NewServer(smtp.BackendFunc(s.session))
 	server.Domain = "mail.example.com"
 	server.AllowInsecureAuth = true
+	// A response may have 12288 bytes (RFC 4954, 4).
+	server.MaxLineLength = 12288
 	server.ErrorLog = log.New(io.Discard, "", 0)
 	var served net.Listener = &faultyListener{listener, s}
 	if o.ImplicitTLS {
@@ -280,11 +288,13 @@ func (c *faultyConn) Read(p []byte) (int, error) {
 }
 
 func (s *Server) session(c *smtp.Conn) (smtp.Session, error) {
-	if s.options.Username == "" {
+	if !s.knowsUsers() {
 		return &session{server: s, conn: c}, nil
 	}
 	return &authSession{session{server: s, conn: c}}, nil
 }
+
+func (s *Server) knowsUsers() bool { return s.options.Username != "" || s.options.VerifyToken != nil }
 
 // session is one conversation.
 type session struct {
@@ -313,7 +323,10 @@ func (s *authSession) Auth(mechanism string) (sasl.Server, error) {
 		s.loggedIn = true
 		return nil
 	}
-	if mechanism == sasl.Login {
+	switch mechanism {
+	case xoauth2:
+		return &tokenServer{session: &s.session}, nil
+	case sasl.Login:
 		return &loginServer{check: check}, nil
 	}
 	return sasl.NewPlainServer(func(_, username, password string) error { return check(username, password) }), nil
@@ -345,7 +358,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if err := s.at(AtMail); err != nil {
 		return err
 	}
-	if s.server.options.Username != "" && !s.loggedIn {
+	if s.server.knowsUsers() && !s.loggedIn {
 		return smtp.ErrAuthRequired
 	}
 	_, encrypted := s.conn.TLSConnectionState()

@@ -12,14 +12,20 @@ type apiError struct {
 	message string
 	// reason is the old-style reason, in the errors list.
 	reason string
+	// oauth is for an error of the token endpoint, whose name is the reason.
+	oauth bool
 	// info is the google.rpc.ErrorInfo in details; nil for none.
 	info map[string]any
 }
 
 func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.code, e.status, e.message) }
 
-// body is the envelope. The Directory API knows no status.
+// body is the envelope. The Directory API knows no status, and the token endpoint no
+// envelope.
 func (e *apiError) body() any {
+	if e.oauth {
+		return map[string]any{"error": e.reason, "error_description": e.message}
+	}
 	inner := map[string]any{
 		"code":    e.code,
 		"message": e.message,

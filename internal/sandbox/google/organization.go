@@ -30,6 +30,8 @@ type Organization struct {
 	ServiceAccounts []string
 	// GroupsReaders are the accounts with the Workspace role Groups Reader.
 	GroupsReaders []string
+	// Delegations let service accounts act for everybody in the domain.
+	Delegations []Delegation
 	// Buckets are of Cloud Storage; Allowed knows by them whose objects are whose.
 	Buckets []Bucket
 	// Topics are Pub/Sub topics of the service's project to which the service

@@ -49,7 +49,7 @@ func compile(template string) *regexp.Regexp {
 func routes() []route {
 	var all []route
 	for _, api := range [][]route{
-		metadataRoutes, iapRoutes, credentialRoutes, secretRoutes, topicRoutes, assetRoutes,
+		metadataRoutes, iapRoutes, credentialRoutes, tokenRoutes, secretRoutes, topicRoutes, assetRoutes,
 		directoryRoutes, roleRoutes, resourceRoutes, accountRoutes, deploymentRoutes,
 	} {
 		for _, r := range api {
@@ -129,7 +129,7 @@ func respond(w http.ResponseWriter, r *http.Request, answer any, err error) {
 		if !errors.As(err, &e) {
 			e = failure(http.StatusInternalServerError, "%v", err)
 		}
-		if e.code == http.StatusUnauthorized {
+		if e.code == http.StatusUnauthorized && !e.oauth {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="https://accounts.google.com/"`)
 		}
 		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
