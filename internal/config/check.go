@@ -121,7 +121,7 @@ func (r *reader) checkMail(all *Config) {
 		return
 	}
 	r.checkMailServer(c)
-	r.mailServer(all)
+	r.defaultMailHost(all)
 	r.mailOptions(c)
 	sender, err := access.ParsePrincipal(c.SenderAddress)
 	if err != nil {

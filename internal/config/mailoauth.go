@@ -84,8 +84,8 @@ func (r *reader) said(names ...string) []string {
 	return set
 }
 
-// mailServer is which mail server follows from the other variables.
-func (r *reader) mailServer(all *Config) {
+// defaultMailHost is the mail server that follows from the other variables.
+func (r *reader) defaultMailHost(all *Config) {
 	all.Mail.Auth = strings.ToLower(all.Mail.Auth)
 	if all.Mail.Auth == oauth2 && all.MailOAuth.Tenant != "" && len(r.said("SMTP_HOST")) == 0 {
 		all.Mail.Host = microsoftHost
