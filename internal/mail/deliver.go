@@ -43,15 +43,18 @@ type session struct {
 	// read and write are how long a step may take.
 	read, write time.Duration
 	stop        func() bool
+	// mechanism is how we have logged in, answer what the server said when it took the
+	// last message.
+	mechanism, answer string
 }
 
 // open connects, makes sure of the server and logs in. passed is told of each step.
 func (m *Mailer) open(ctx context.Context, password string, passed func(string)) (*session, error) {
-	s := &session{ctx: ctx, read: m.c.ReadTimeout, write: m.c.WriteTimeout}
+	s := &session{ctx: keeping(ctx, password), read: m.c.ReadTimeout, write: m.c.WriteTimeout}
 	if err := s.connect(m.c); err != nil {
 		return nil, err
 	}
-	passed("connected")
+	passed(s.reached())
 	err := s.greet(m.c)
 	if err == nil {
 		err = s.encrypt(m.c)
@@ -61,7 +64,7 @@ func (m *Mailer) open(ctx context.Context, password string, passed func(string))
 	}
 	if err == nil && m.c.Username != "" {
 		if err = s.logIn(m.c, password); err == nil {
-			passed("logged in")
+			passed(s.loggedInBy(m.c))
 		}
 	}
 	if err != nil {
@@ -167,6 +170,9 @@ func (s *session) send(message *gomail.Msg, sender string, recipients []string) 
 	s.extend()
 	if err := body.Close(); err != nil {
 		return nil, fault(s.ctx, atAnswer, err)
+	}
+	if told, ok := body.(interface{ ServerResponse() string }); ok {
+		s.answer = told.ServerResponse()
 	}
 	// The server has it now; how the conversation ends does not matter any more.
 	s.extend()

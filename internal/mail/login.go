@@ -41,12 +41,15 @@ func (e *loginRefused) Unwrap() error { return e.error }
 func (s *session) logIn(c Config, password string) error {
 	_, list := s.client.Extension("AUTH")
 	offered := strings.Fields(strings.ToUpper(list))
+	at := slices.IndexFunc(c.Mechanisms, func(name string) bool { return slices.Contains(offered, name) })
+	if at < 0 {
+		return fault(s.ctx, atLogin, errNoMechanism)
+	}
+	s.mechanism = c.Mechanisms[at]
 	var auth smtp.Auth
 	// go-mail adds its own check that the connection is encrypted or local.
-	switch at := slices.IndexFunc(c.Mechanisms, func(name string) bool { return slices.Contains(offered, name) }); {
-	case at < 0:
-		return fault(s.ctx, atLogin, errNoMechanism)
-	case c.Mechanisms[at] == "PLAIN":
+	switch s.mechanism {
+	case "PLAIN":
 		auth = smtp.PlainAuth("", c.Username, password, c.Host, false)
 	default:
 		auth = smtp.LoginAuth(c.Username, password, c.Host, false)
