@@ -59,17 +59,25 @@ func (f *Fault) Error() string { return "mail: " + f.What() + ": " + f.Meaning +
 
 // What says where it went wrong and what was said there.
 func (f *Fault) What() string {
-	text := f.Step
+	if said := f.Said(); said != "" {
+		return f.Step + ": " + said
+	}
+	return f.Step
+}
+
+// Said is what was said there; it may be empty.
+func (f *Fault) Said() string {
+	var parts []string
 	if f.Code != 0 {
-		text += ": " + strings.TrimSpace(strconv.Itoa(f.Code)+" "+f.Enhanced)
+		parts = append(parts, strings.TrimSpace(strconv.Itoa(f.Code)+" "+f.Enhanced))
 	}
 	if f.Reply != "" {
-		text += ": " + strconv.QuoteToASCII(f.Reply)
+		parts = append(parts, strconv.QuoteToASCII(f.Reply))
 	}
 	if f.own != nil {
-		text += ": " + f.own.Error()
+		parts = append(parts, f.own.Error())
 	}
-	return text
+	return strings.Join(parts, ": ")
 }
 
 // Explain is what an operator wants to know, in parts.

@@ -107,7 +107,7 @@ func (s *session) protection() string {
 	if !ok {
 		return "TLS: none, on this machine"
 	}
-	text := "TLS: " + tls.VersionName(state.Version) + " with a certificate for this host"
+	text := "TLS: version " + strings.TrimPrefix(tls.VersionName(state.Version), "TLS ") + " with a certificate for this host"
 	if len(state.PeerCertificates) == 0 {
 		return text
 	}

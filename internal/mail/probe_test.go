@@ -21,7 +21,7 @@ var day = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}`)
 // TestProbe: the steps that were taken are told, and the fault is of the next one.
 func TestProbe(t *testing.T) {
 	begun := []string{"secret: what logs in could be read", "resolve: 127.0.0.1 is an address", "connect: to 127.0.0.1:PORT"}
-	secure := append(slices.Clone(begun), `TLS: TLS 1.3 with a certificate for this host (for localhost, 127.0.0.1, ::1, by "Test authority", until DAY)`)
+	secure := append(slices.Clone(begun), `TLS: version 1.3 with a certificate for this host (for localhost, 127.0.0.1, ::1, by "Test authority", until DAY)`)
 	in := append(slices.Clone(secure), "log-in: as jit by PLAIN")
 	for _, test := range []struct {
 		name   string

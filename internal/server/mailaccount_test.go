@@ -54,7 +54,7 @@ func newAccount() *account {
 		steps: []server.MailStep{
 			{Name: "secret", Text: "what logs in could be read"}, {Name: "resolve", Text: "smtp.office365.com is 203.0.113.7, 2001:db8::7"},
 			{Name: "connect", Text: "to 203.0.113.7:587"},
-			{Name: "TLS", Text: `TLS 1.3 with a certificate for this host (for outlook.com, *.outlook.com, office365.com and 20 more, by "DigiCert Cloud Services CA-1", until 2027-03-01)`},
+			{Name: "TLS", Text: `version 1.3 with a certificate for this host (for outlook.com, *.outlook.com, office365.com and 20 more, by "DigiCert Cloud Services CA-1", until 2027-03-01)`},
 			{Name: "log-in", Text: "as access@example.com by XOAUTH2"},
 			{Name: "accepted", Text: `the server took a mail to carl.mendes@example.com and said "OK <4F2C> [Hostname=AM6PR0102.eurprd01.prod.outlook.com]"; whether it arrives, look there`},
 		},
@@ -63,7 +63,9 @@ func newAccount() *account {
 
 func failingAccount() *account {
 	a := newAccount()
-	a.steps = append(a.steps[:5:5], server.MailStep{Name: "the sender", Failure: sendAsDenied})
+	failure := *sendAsDenied
+	failure.What = strings.TrimPrefix(failure.What, "the sender: ")
+	a.steps = append(a.steps[:5:5], server.MailStep{Name: "the sender", Failure: &failure})
 	return a
 }
 
