@@ -77,7 +77,7 @@ func TestDoctorSendsATestMail(t *testing.T) {
 	if code := examine(context.Background(), env, access.Principal("alice@example.com"), s.MailRoots(), &out); code != exitOK {
 		t.Errorf("exit status %d:\n%s", code, out.String())
 	}
-	for _, step := range []string{"connected", "TLS 1.3 with a certificate for this host", "logged in", "accepted a mail to alice@example.com"} {
+	for _, step := range []string{"secret: ", "resolve: localhost is ", "connect: to ", "TLS: version 1.3 with a certificate for this host (for ", "log-in: as ", "accepted: the server took a mail to alice@example.com and said "} {
 		if !strings.Contains(out.String(), step) {
 			t.Errorf("does not report %q:\n%s", step, out.String())
 		}

@@ -154,6 +154,7 @@ const (
 	CodeDigestMismatch  Code = "digest-mismatch"  //
 	CodeNoGrant         Code = "no-grant"         //
 	CodeNotYours        Code = "not-yours"        //
+	CodeNotAdmin        Code = "not-admin"        //
 
 	// What the platform says.
 	CodeRequesterLost      Code = "requester-lost"      // principal, role, resource

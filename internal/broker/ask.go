@@ -199,9 +199,9 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return asked, err
 	}
 	if anyGranted(outcomes) {
-		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, access.Notice{
-			Kind: access.NoticeSelfApproved, Request: r, To: []access.Principal{r.Principal}, Window: asked.Window,
-		})...)
+		notice := b.notice(access.SelfApproved, r, nil)
+		notice.Window = asked.Window
+		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return asked, nil
 }
@@ -232,7 +232,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	asked, err := b.invite(ctx, caller, access.RequestMade, r, r.Reviewers, []access.Principal{r.Principal}, a.Origin)
+	asked, err := b.invite(ctx, caller, access.RequestMade, r, r.Reviewers, a.Origin)
 	asked.Warnings = append(standing.Warnings, asked.Warnings...)
 	return asked, err
 }
@@ -266,14 +266,13 @@ func mayAsk(r access.Request, reviewers []access.Principal, standing access.Stan
 }
 
 // invite records what was done to the request, which makes the link that opens it
-// as it is now, and sends that to the people named.
-func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, to, cc []access.Principal, origin string) (Asked, error) {
+// as it is now, and sends that to whom it concerns. added are the reviewers who are
+// new to it.
+func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, added []access.Principal, origin string) (Asked, error) {
 	event := b.event(caller, did, r)
 	event.Window = r.WindowAt(b.c.Now())
-	notice := access.Notice{
-		Kind: access.NoticeReview, Request: r, To: to, CC: cc,
-		Window: event.Window, Roles: b.describeRequest(ctx, r), BaseURL: origin + "/",
-	}
+	notice := b.notice(did, r, added)
+	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describeRequest(ctx, r), origin+"/"
 	ref, err := b.c.Store.Append(ctx, r, []access.Event{event}, []access.Notice{notice})
 	if err != nil {
 		return Asked{Request: r}, b.refuse(ctx, caller, did, r, err)

@@ -46,6 +46,7 @@ type Broker struct {
 	c      Config
 	asked  recent[Asked]
 	denied recent[Decided]
+	later  later
 }
 
 // New makes a Broker.

@@ -232,7 +232,7 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	r := result.Request
 	event := b.event(caller, access.RequestDenied, r)
 	event.Decision = result.Decision
-	notice := b.outcomeNotice(ctx, access.NoticeDenied, r, result.Decision, r.WindowAt(b.c.Now()), origin)
+	notice := b.outcomeNotice(ctx, access.RequestDenied, r, result.Decision, r.WindowAt(b.c.Now()), origin)
 	if _, err := b.c.Store.Append(ctx, r, []access.Event{event}, []access.Notice{notice}); err != nil {
 		return result, b.refuse(ctx, caller, access.RequestDenied, r, err)
 	}
@@ -264,7 +264,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	if complete {
 		event.Window = r.WindowAt(b.c.Now())
 	}
-	notice := b.outcomeNotice(ctx, access.NoticeApproved, r, result.Decision, event.Window, d.Origin)
+	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, d.Origin)
 	if _, err := b.c.Store.Append(ctx, r, []access.Event{event}, []access.Notice{notice}); err != nil {
 		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
 	}
@@ -297,13 +297,10 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	return result, nil
 }
 
-// outcomeNotice is who hears how a request was decided: its principal, and in copy
-// everyone who was asked.
-func (b *Broker) outcomeNotice(ctx context.Context, kind access.NoticeKind, r access.Request, d access.Decision, w access.Window, origin string) access.Notice {
-	n := access.Notice{
-		Kind: kind, Request: r, Decision: d, Window: w, Final: !b.c.Store.Limits().Forgets,
-		To: []access.Principal{r.Principal}, CC: r.Reviewers, Roles: b.describeRequest(ctx, r),
-	}
+// outcomeNotice is what people hear of how a request was decided.
+func (b *Broker) outcomeNotice(ctx context.Context, did access.Action, r access.Request, d access.Decision, w access.Window, origin string) access.Notice {
+	n := b.notice(did, r, nil)
+	n.Decision, n.Window, n.Final, n.Roles = d, w, !b.c.Store.Limits().Forgets, b.describeRequest(ctx, r)
 	if origin != "" {
 		n.BaseURL = origin + "/"
 	}

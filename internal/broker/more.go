@@ -106,7 +106,10 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	}
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, added, nil, a.Origin)
+	asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, added, a.Origin)
+	if err == nil {
+		b.later.add(r, added, b.c.Now())
+	}
 	asked.Warnings = append(standing.Warnings, asked.Warnings...)
 	return asked, err
 }

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -60,4 +61,104 @@ func TestRefusalsAreJournalledWithTheirWindow(t *testing.T) {
 	if e.Action != access.ActionRefused || e.Window.Length() != time.Hour || e.Window.Start.After(w.now) {
 		t.Errorf("journalled %+v", e)
 	}
+}
+
+// heard is to whom the last notice went.
+func heard(w *world) string {
+	if len(w.told) == 0 {
+		return "nobody"
+	}
+	n := w.told[len(w.told)-1]
+	return fmt.Sprint(n.Kind, " to ", n.To, " copy ", n.CC)
+}
+
+// Approvers hear of requests, requesters of both outcomes, and all who were asked
+// that it is settled.
+func TestWhoHearsWhat(t *testing.T) {
+	decide := func(verdict access.Verdict) func(*world, *broker.Broker) error {
+		return func(w *world, b *broker.Broker) error {
+			asked, err := b.Ask(t.Context(), caller(ana), ask())
+			if err != nil {
+				return err
+			}
+			w.told = nil
+			_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: verdict, Comment: "use staging"})
+			return err
+		}
+	}
+	for _, c := range []struct {
+		what string
+		do   func(*world, *broker.Broker) error
+		want string
+	}{
+		{"asks", func(_ *world, b *broker.Broker) error {
+			_, err := b.Ask(t.Context(), caller(ana), ask())
+			return err
+		}, "review to [ben@example.com cho@example.com] copy [ana@example.com]"},
+		{"approves", decide(access.Approve), "approved to [ana@example.com] copy [ben@example.com cho@example.com]"},
+		{"denies", decide(access.Deny), "denied to [ana@example.com] copy [ben@example.com cho@example.com]"},
+		{"activates", func(_ *world, b *broker.Broker) error {
+			_, err := b.Ask(t.Context(), caller(ana), selfAsk())
+			return err
+		}, "self-approved to [ana@example.com] copy []"},
+		{"ends", func(w *world, b *broker.Broker) error {
+			self, err := b.Ask(t.Context(), caller(ana), selfAsk())
+			if err != nil {
+				return err
+			}
+			w.told = nil
+			_, err = b.End(t.Context(), caller(ana), shop, self.Request.ID)
+			return err
+		}, "nobody"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			w := newWorld(t)
+			if err := c.do(w, w.broker()); err != nil {
+				t.Fatal(err)
+			}
+			if got := heard(w); got != c.want {
+				t.Errorf("told %s, want %s", got, c.want)
+			}
+			if n := w.told; c.what == "denies" && n[0].Decision.Comment != "use staging" {
+				t.Errorf("the reason is %q", n[0].Decision.Comment)
+			}
+		})
+	}
+}
+
+// Cho was added after ben got his link, which does not know of her.
+func TestReviewersAddedLaterHearHowItWasDecided(t *testing.T) {
+	for _, verdict := range []access.Verdict{access.Approve, access.Deny} {
+		w, b, asked := pending(t)
+		for range 2 {
+			if _, err := b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, "cho@example.com")); err != nil {
+				t.Fatal(err)
+			}
+			// The link is the record, as the signed one is: it stays what it was.
+			w.requests[asked.Ref] = asked.Request
+		}
+		if _, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: verdict, Comment: "no"}); err != nil {
+			t.Fatal(err)
+		}
+		kind := map[access.Verdict]string{access.Approve: "approved", access.Deny: "denied"}[verdict]
+		if got, want := heard(w), kind+" to [ana@example.com] copy [ben@example.com cho@example.com]"; got != want {
+			t.Errorf("told %s, want %s", got, want)
+		}
+	}
+}
+
+// The page of the mail account is for them alone.
+func TestAdmin(t *testing.T) {
+	w := newWorld(t)
+	b := w.broker()
+	if err := b.Admin(t.Context(), caller(dan)); err != nil || !b.NamedAdmin(caller(dan)) {
+		t.Errorf("dan is named: %v", err)
+	}
+	is(t, b.Admin(t.Context(), caller(ana)), access.NotAllowed, access.CodeNotAdmin)
+	w.groups = map[access.Principal][]string{cho: {"ops@example.com"}}
+	if err := b.Admin(t.Context(), caller(cho)); err != nil || b.NamedAdmin(caller(cho)) {
+		t.Errorf("cho is one through a group: %v", err)
+	}
+	w.directoryErr = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
+	is(t, b.Admin(t.Context(), caller(cho)), access.Upstream, access.CodeUpstreamFailed)
 }

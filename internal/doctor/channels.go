@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -73,29 +74,26 @@ func (d *doctor) mail(ctx context.Context) {
 		return
 	}
 	s := d.Settings.Mail
-	steps := 0
-	err := d.Mailer.Probe(ctx, d.SendTo, func(step string) {
-		steps++
-		d.ok("mail", "%s:%d: %s", s.Host, s.Port, step)
-	})
+	server := fmt.Sprintf("%s:%d", s.Host, s.Port)
+	err := d.Mailer.Probe(ctx, d.SendTo, func(step string) { d.ok("mail", "%s: %s", server, step) })
 	if err == nil {
 		return
 	}
-	// The steps are: connected, encrypted, logged in, accepted.
-	var remedy string
-	switch {
-	case steps == 0:
-		remedy = "check SMTP_HOST and SMTP_PORT, and that the network lets the service out to them"
-	case steps == 1:
-		remedy = "use a server that offers STARTTLS with a certificate for the name in SMTP_HOST, or port 465"
-	case steps == 2 && s.Username != "":
-		remedy = "check SMTP_USERNAME, and set the password anew"
-		if s.PasswordPath != "" {
-			project, name := secretOf(s.PasswordPath)
-			remedy += ": printf %s 'THE PASSWORD' | " + strings.TrimPrefix(gcloud("secrets", "versions", "add", name, "--project", project, "--data-file", "-"), "run: ")
-		}
-	default:
-		remedy = "check that the mail server lets this account send as " + s.SenderAddress
+	var fault explained
+	if !errors.As(err, &fault) {
+		d.broken("mail", server+": "+why(err), "")
+		return
 	}
-	d.broken("mail", fmt.Sprintf("%s:%d: %s", s.Host, s.Port, why(err)), remedy)
+	what, meaning, remedy := fault.Explain()
+	if s.PasswordPath != "" && strings.Contains(remedy, "password") {
+		project, name := secretOf(s.PasswordPath)
+		remedy += " To store one: printf %s 'THE PASSWORD' | " +
+			strings.TrimPrefix(gcloud("secrets", "versions", "add", name, "--project", project, "--data-file", "-"), "run: ")
+	}
+	d.broken("mail", fmt.Sprintf("%s: %s: %s", server, what, meaning), remedy)
+}
+
+// explained is implemented by faults that know what they mean; see package mail.
+type explained interface {
+	Explain() (what, meaning, remedy string)
 }

@@ -193,14 +193,14 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"a version of the secret that does not exist", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/9"}}, []string{
 			"broken   secret: …404…run: gcloud secrets versions list smtp-password --project example-jitaccess", "broken   mail: "}},
 		{"a mail server out of reach", world{settings: map[string]string{"SMTP_PORT": "1"}}, []string{
-			"broken   mail: 127.0.0.1:1: mail: connecting: …check SMTP_HOST and SMTP_PORT"}},
+			"broken   mail: 127.0.0.1:1: connecting: Nothing listens…Correct SMTP_HOST and SMTP_PORT"}},
 		{"a mail server without TLS", world{mail: smtptest.Options{NoTLS: true}}, []string{"broken   mail: …starting TLS…STARTTLS"}},
 		{"a certificate of somebody else", world{mail: smtptest.Options{Certificate: smtptest.UnknownAuthority}}, []string{
-			"broken   mail: …signed by nobody whom this system trusts…STARTTLS with a certificate for the name in SMTP_HOST"}},
+			"broken   mail: …signed by nobody whom this system trusts…Set SMTP_CA"}},
 		{"a wrong password", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/2"}}, []string{
 			"broken   mail: …535…printf %s 'THE PASSWORD' | gcloud secrets versions add smtp-password --project example-jitaccess --data-file -"}},
 		{"a sender that the server refuses", world{mail: smtptest.Options{Refuse: map[smtptest.Step]*smtp.SMTPError{smtptest.AtMail: {Code: 550, Message: "not you"}}},
-			change: func(c *doctor.Config) { c.SendTo = "bob@example.com" }}, []string{"broken   mail: …550…send as jitaccess@example.com"}},
+			change: func(c *doctor.Config) { c.SendTo = "bob@example.com" }}, []string{"broken   mail: …the sender: 550…Set SMTP_SENDER_ADDRESS"}},
 		{"a recipient whom the server refuses", world{mail: smtptest.Options{RefuseRecipient: map[string]*smtp.SMTPError{"bob@example.com": {Code: 550, Message: "who?"}}},
 			change: func(c *doctor.Config) { c.SendTo = "bob@example.com" }}, []string{"broken   mail: …a recipient: 550"}},
 		{"no mail", world{settings: map[string]string{"SMTP_SENDER_ADDRESS": ""}}, []string{"warning  settings: SMTP_SENDER_ADDRESS is not set"}},

@@ -212,7 +212,12 @@ func (c composer) outcome(n access.Notice) content {
 	}
 	body.Rows = append(body.Rows, row{Label: decided, Value: string(d.By)})
 	if d.Comment != "" {
-		body.Rows = append(body.Rows, row{Label: "Comment", Value: plain(d.Comment, maxUserText)})
+		label := "Comment"
+		if n.Kind == access.NoticeDenied {
+			// "Reason" is the requester's.
+			label = "Because"
+		}
+		body.Rows = append(body.Rows, row{Label: label, Value: plain(d.Comment, maxUserText)})
 	}
 	body.Rows = append(body.Rows, who(n)...)
 	if n.Kind == access.NoticeApproved {

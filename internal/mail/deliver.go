@@ -111,6 +111,9 @@ type session struct {
 	// used is whether messages have been sent before, and broken whether it must not
 	// be used for another.
 	used, broken bool
+	// secret is what logs in, which no fault may tell. mechanism is how we have logged
+	// in, answer what the server said last when it agreed.
+	secret, mechanism, answer string
 }
 
 // open connects, makes sure of the server and logs in. passed is told of each step.
@@ -119,11 +122,11 @@ func (m *Mailer) open(ctx context.Context, secret string, passed func(string)) (
 	if err != nil {
 		return nil, err
 	}
-	s := &session{ctx: ctx, read: m.c.ReadTimeout, write: m.c.WriteTimeout}
+	s := &session{ctx: ctx, secret: secret, read: m.c.ReadTimeout, write: m.c.WriteTimeout}
 	if err := s.connect(m.c); err != nil {
 		return nil, err
 	}
-	passed("connected")
+	passed(s.reached())
 	// It verifies the certificate, and that it is for the host we meant.
 	config := &tls.Config{ServerName: m.c.Host, RootCAs: roots, MinVersion: m.c.MinTLS, MaxVersion: m.c.MaxTLS}
 	err = s.greet(m.c, config)
@@ -135,7 +138,7 @@ func (m *Mailer) open(ctx context.Context, secret string, passed func(string)) (
 	}
 	if err == nil && m.c.Login != nil {
 		if err = s.logIn(m.c, secret); err == nil {
-			passed("logged in")
+			passed(s.loggedInBy(m.c))
 		}
 	}
 	if err != nil {

@@ -5,11 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/textproto"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"jitaccess/internal/access"
 )
@@ -18,71 +19,239 @@ import (
 type step string
 
 const (
-	atPassword  step = "reading the password"
-	atToken     step = "getting an access token"
-	atConnect   step = "connecting"
-	atGreeting  step = "the greeting"
-	atHello     step = "EHLO"
-	atTLS       step = "starting TLS"
-	atLogin     step = "the log-in"
-	atSender    step = "the sender"
-	atRecipient step = "a recipient"
-	atMessage   step = "the message"
-	atAnswer    step = "the answer to the message, which may arrive nevertheless"
+	atTurn        step = "waiting for its turn"
+	atSigning     step = "signing"
+	atPassword    step = "reading the password"
+	atToken       step = "getting an access token"
+	atAuthorities step = "reading who may sign the server's certificate"
+	atResolve     step = "looking up the name"
+	atConnect     step = "connecting"
+	atGreeting    step = "the greeting"
+	atHello       step = "EHLO"
+	atTLS         step = "starting TLS"
+	atLogin       step = "the log-in"
+	atTokenLogin  step = "the log-in with an access token"
+	atSender      step = "the sender"
+	atRecipient   step = "a recipient"
+	atMessage     step = "the message"
+	atAnswer      step = "the answer to the message, which may arrive nevertheless"
 )
 
-// maxReply is how much of a server's answer is kept, in bytes.
-const maxReply = 160
+// Fault is what went wrong between us and the mail server, or whoever issues tokens
+// for it. Nothing in it is a secret.
+type Fault struct {
+	// Step is where it went wrong.
+	Step string
+	// Code and Enhanced are of the server's answer, as 535 and "5.7.8"; zero where it
+	// gave none.
+	Code     int
+	Enhanced string
+	// Reply is what the server, the token endpoint or the system said, cleaned. It may
+	// be empty.
+	Reply string
+	// Meaning is one sentence for an operator, Remedy which setting or page of which
+	// console puts it right.
+	Meaning, Remedy string
+
+	// own is what one of our own packages said; it is fit for the log.
+	own error
+}
+
+// Error is for the log.
+func (f *Fault) Error() string { return "mail: " + f.What() + ": " + f.Meaning + " " + f.Remedy }
+
+// What says where it went wrong and what was said there.
+func (f *Fault) What() string {
+	if said := f.Said(); said != "" {
+		return f.Step + ": " + said
+	}
+	return f.Step
+}
+
+// Said is what was said there; it may be empty.
+func (f *Fault) Said() string {
+	var parts []string
+	if f.Code != 0 {
+		parts = append(parts, strings.TrimSpace(strconv.Itoa(f.Code)+" "+f.Enhanced))
+	}
+	if f.Reply != "" {
+		parts = append(parts, strconv.QuoteToASCII(f.Reply))
+	}
+	if f.own != nil {
+		parts = append(parts, f.own.Error())
+	}
+	return strings.Join(parts, ": ")
+}
+
+// Explain is what an operator wants to know, in parts.
+func (f *Fault) Explain() (what, meaning, remedy string) { return f.What(), f.Meaning, f.Remedy }
+
+func (f *Fault) Unwrap() error { return f.own }
+
+// refusedToken is implemented by errors of whoever issues tokens.
+type refusedToken interface {
+	// OAuthError is the error code and its description (RFC 6749, 5.2).
+	OAuthError() (code, description string)
+}
 
 // fault says what went wrong at a step. go-mail classifies only part of what can
-// happen, and its texts hold what the server said as it said it, so the cause is put
-// in our own words and is not wrapped.
-func fault(ctx context.Context, at step, err error) error {
+// happen, and its texts hold what the server said as it said it, so only errors of
+// our own are wrapped. Its Err is a *Fault.
+func fault(ctx context.Context, at step, err error) error { return faultWithout(ctx, "", at, err) }
+
+// faultWithout does not tell the secret that was sent to the server, should the
+// server repeat it.
+func faultWithout(ctx context.Context, secret string, at step, err error) error {
+	s, f := symptomsOf(ctx, secret, at, err)
+	x := explain(s)
+	f.Meaning, f.Remedy = x.meaning, x.remedy
+	e := &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "mail server"}, Err: f}
+	var own *access.Error
+	switch {
+	case errors.As(f.own, &own):
+		e.Kind, e.Code, e.Field, e.Args = own.Kind, own.Code, own.Field, own.Args
+	case s.cause == timedOut:
+		e.Kind, e.Code = access.TimedOut, access.CodeUpstreamTimeout
+	case s.cause == answered && s.code < 500:
+	case s.cause == noSuchHost || s.cause == noResolver || s.cause == portClosed || s.cause == noRoute || s.cause == proxyFailed ||
+		s.cause == brokenOff || s.cause == otherwise:
+	default:
+		e.Kind = access.Upstream
+	}
+	return e
+}
+
+// noAddress says that there is nowhere to send a person's mail.
+func noAddress(err error) error {
+	x := explain(symptom{at: atRecipient, cause: badAddress})
+	return &access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": "address"},
+		Err: &Fault{Step: string(atRecipient), Meaning: x.meaning, Remedy: x.remedy, own: err}}
+}
+
+// symptomsOf finds out what can be known.
+func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom, *Fault) {
 	var (
 		own   *access.Error
 		reply *textproto.Error
-		e     = access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "mail server"}}
-		say   = func(text string) { e.Err = fmt.Errorf("mail: %s: %s", at, text) }
+		token refusedToken
+	)
+	s, f := symptom{at: at}, &Fault{}
+	said, names := "", ""
+	switch {
+	case errors.As(err, &token):
+		s.at, s.cause = atToken, noToken
+		s.oauth, said = token.OAuthError()
+		f.own = err
+	case readsSettings(at) && errors.As(err, &own):
+		s.cause, f.own = noSecret, err
+		if at == atToken {
+			s.cause = noToken
+		}
+		if own.Kind == access.TimedOut {
+			s.cause = timedOut
+		}
+		s.text = strings.ToLower(err.Error())
+	case errors.As(err, &reply):
+		s.cause, s.code, said = answered, reply.Code, reply.Msg
+		s.enhanced = enhancedCode(reply.Msg)
+		if at == atAnswer {
+			s.at = atMessage
+		}
+	case at == atResolve && isTimeout(err):
+		s.cause = noResolver
+	case ctx.Err() != nil || isTimeout(err) && !onTheWay(err):
+		s.cause = timedOut
+	case at == atTurn:
+		s.cause, f.own = overPace, err
+	case readsSettings(at):
+		s.cause, f.own = badSecret, err
+	default:
+		var hostname x509.HostnameError
+		switch s.cause = causeOf(at, err); {
+		case s.cause == wrongName && errors.As(err, &hostname):
+			names = "the certificate is for " + some(namesOf(hostname.Certificate)) + ", not for " + hostname.Host
+		case s.cause == otherwise, s.cause == failedTLS, s.cause == noMechanism, s.cause == noSuchHost, s.cause == noResolver, s.cause == proxyFailed:
+			said = err.Error()
+		}
+	}
+	f.Step, f.Code, f.Enhanced = string(s.at), s.code, s.enhanced
+	switch {
+	case f.own != nil:
+		// It has been cleaned, and is in own.
+	case secret == "" && (at == atLogin || at == atTokenLogin) && s.cause != noMechanism:
+		// It may hold what we have just sent, which is not known here.
+	default:
+		f.Reply = names + cleaned(said, secret)
+	}
+	if s.text == "" {
+		s.text = strings.ToLower(said)
+	}
+	return s, f
+}
+
+// readsSettings is whether a step reads what an operator has stored.
+func readsSettings(at step) bool {
+	return at == atPassword || at == atToken || at == atAuthorities || at == atSigning
+}
+
+// causeOf is why there is no answer.
+func causeOf(at step, err error) cause {
+	var (
+		proxy     *proxyFault
+		operation *net.OpError
+		name      *net.DNSError
+		hostname  x509.HostnameError
+		authority x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+		errno     syscall.Errno
 	)
 	switch {
-	case (at == atPassword || at == atToken) && errors.As(err, &own):
-		return err
-	case ctx.Err() != nil || isTimeout(err):
-		e.Kind, e.Code = access.TimedOut, access.CodeUpstreamTimeout
-		say("no answer in time")
-	case at == atPassword || at == atToken:
-		e.Kind = access.Upstream
-		e.Err = fmt.Errorf("mail: %s: %w", at, err)
-	case errors.As(err, &reply):
-		if reply.Code >= 500 {
-			e.Kind = access.Upstream
-		}
-		if at == atAnswer {
-			at = atMessage
-		}
-		text := quoted(reply.Msg)
-		if at == atLogin {
-			// It may hold what we have just sent.
-			text = enhancedCode(reply.Msg)
-		}
-		say(strconv.Itoa(reply.Code) + " " + text + hint(reply))
-	case errors.Is(err, errNoTLS), errors.Is(err, errNoMechanism):
-		e.Kind = access.Upstream
-		say(err.Error())
+	case errors.Is(err, errNoTLS):
+		return noTLS
+	case errors.Is(err, errNoMechanism):
+		return noMechanism
 	case errors.Is(err, errTooMuch):
-		e.Kind = access.Upstream
-		say(errTooMuch.Error())
-	case at == atTLS:
-		e.Kind = access.Upstream
-		say(certificateFault(err))
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		say("the server closed the connection")
-	case at == atLogin:
-		say("the connection broke, or the answer made no sense")
-	default:
-		say(quoted(err.Error()))
+		return tooMuch
+	case errors.As(err, &hostname):
+		return wrongName
+	case errors.As(err, &authority):
+		return unknownRoots
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return wrongTime
+	case errors.As(err, &record):
+		return clearText
+	// As net/http and golang.org/x/net name what they do with a proxy.
+	case errors.As(err, &proxy):
+		return proxyFailed
+	case errors.As(err, &operation) && (operation.Op == "proxyconnect" || strings.HasPrefix(operation.Op, "socks")):
+		return proxyFailed
+	case errors.As(err, &name) && name.IsNotFound:
+		return noSuchHost
+	case errors.As(err, &name):
+		return noResolver
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return brokenOff
+	case errors.As(err, &errno):
+		switch errno {
+		case syscall.ECONNREFUSED:
+			return portClosed
+		case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EACCES, syscall.EPERM:
+			return noRoute
+		case syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED:
+			return brokenOff
+		}
 	}
-	return &e
+	if at == atTLS {
+		return failedTLS
+	}
+	return otherwise
+}
+
+// onTheWay is whether it was not the mail server that took too long.
+func onTheWay(err error) bool {
+	c := causeOf(atConnect, err)
+	return c == noResolver || c == noSuchHost || c == proxyFailed
 }
 
 func isTimeout(err error) bool {
@@ -90,58 +259,13 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// certificateFault names what an operator can act on. The names in a certificate
-// are the server's to choose and are left out.
-func certificateFault(err error) string {
-	var (
-		hostname  x509.HostnameError
-		authority x509.UnknownAuthorityError
-		invalid   x509.CertificateInvalidError
-		record    tls.RecordHeaderError
-	)
-	switch {
-	case errors.As(err, &hostname):
-		return "the server's certificate is not for " + quoted(hostname.Host)
-	case errors.As(err, &authority):
-		return "the server's certificate is signed by nobody whom this system trusts"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the server's certificate has expired or is not valid yet"
-	case errors.As(err, &record):
-		return "the server, or somebody on the way, answered in clear text"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the server closed the connection"
-	}
-	return quoted(err.Error())
-}
-
-// hint adds the diagnosis to answers that operators meet often.
-func hint(reply *textproto.Error) string {
-	switch enhanced := enhancedCode(reply.Msg); {
-	case enhanced == "5.7.30":
-		return " (this Exchange Online tenant does not take passwords for sending)"
-	case reply.Code == 534 && enhanced == "5.7.9":
-		return " (Gmail wants an app password for this account)"
-	case reply.Code == 535:
-		return " (user name or password is wrong)"
+// enhancedCode is the status at the beginning of an answer, like 5.7.8 (RFC 3463);
+// empty if there is none.
+func enhancedCode(text string) string {
+	if at := status.FindStringIndex(text); at != nil && at[0] == 0 {
+		return strings.TrimSpace(text[:at[1]])
 	}
 	return ""
-}
-
-// enhancedCode is the status at the beginning of an answer, like 5.7.8 (RFC 3463).
-func enhancedCode(text string) string {
-	end := 0
-	for end < len(text) && (text[end] == '.' || '0' <= text[end] && text[end] <= '9') {
-		end++
-	}
-	return text[:end]
-}
-
-// quoted makes what a server said safe for a log: short, ASCII, on one line.
-func quoted(text string) string {
-	if len(text) > maxReply {
-		text = text[:maxReply] + "..."
-	}
-	return strconv.QuoteToASCII(text)
 }
 
 // replyCode is the code of the server's answer in err; 0 when it did not answer.

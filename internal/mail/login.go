@@ -76,14 +76,19 @@ func (s *session) logIn(c Config, secret string) error {
 	}
 	_, list := s.client.Extension("AUTH")
 	offered := strings.Fields(strings.ToUpper(list))
+	login := atLogin
+	if c.Token {
+		login = atTokenLogin
+	}
 	at := slices.IndexFunc(mechanisms, func(name string) bool { return slices.Contains(offered, name) })
 	if at < 0 {
-		return fault(s.ctx, atLogin, fmt.Errorf("%w: not by %s", errNoMechanism, strings.Join(mechanisms, " or ")))
+		return s.fault(login, fmt.Errorf("%w: not by %s", errNoMechanism, strings.Join(mechanisms, " or ")))
 	}
+	s.mechanism = mechanisms[at]
 	var auth smtp.Auth
 	token := &tokenAuth{username: c.Username, token: secret}
 	// Each of them checks that the connection is encrypted or local.
-	switch mechanisms[at] {
+	switch s.mechanism {
 	case xoauth2:
 		auth = token
 	case "PLAIN":
@@ -93,7 +98,7 @@ func (s *session) logIn(c Config, secret string) error {
 	}
 	s.extend()
 	if err := s.client.Auth(auth); err != nil {
-		failed := token.explain(s.fault(atLogin, err))
+		failed := token.explain(s.fault(login, err))
 		if code := replyCode(err); 500 <= code && code < 600 {
 			return &loginRefused{failed}
 		}

@@ -109,6 +109,7 @@ type Mailer struct {
 	composer composer
 	pool     *pool
 	pace     *pace
+	history  history
 }
 
 const (
@@ -258,6 +259,13 @@ func (m *Mailer) Notify(ctx context.Context, n access.Notice) []access.Undeliver
 	if !m.Enabled() || n.Kind == access.NoticeSelfApproved {
 		return nil
 	}
+	began := m.c.Now()
+	failed := m.notify(ctx, n)
+	m.history.add(n.Kind, slices.Concat(n.To, n.CC), failed, began, m.c.Now())
+	return failed
+}
+
+func (m *Mailer) notify(ctx context.Context, n access.Notice) []access.Undelivered {
 	to, cc, failed := m.addressees(n)
 	all := slices.Concat(to, cc)
 	if len(all) == 0 {
@@ -299,8 +307,7 @@ func (m *Mailer) addressees(n access.Notice) (to, cc []addressee, failed []acces
 				err = fmt.Errorf("more than %d recipients", maxRecipients)
 			}
 			if err != nil {
-				failed = append(failed, undelivered(p, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
-					Args: access.Args{"reason": "address"}, Err: err}))
+				failed = append(failed, undelivered(p, noAddress(err)))
 				continue
 			}
 			if !seen[address] {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"jitaccess/internal/access"
 )
 
 // pace lets at most perMinute messages pass in any minute, in the order in which
@@ -47,8 +45,7 @@ func (p *pace) reserve(ctx context.Context) (turn time.Time, pause time.Duration
 	}
 	// Deadlines go by the real clock.
 	if deadline, ok := ctx.Deadline(); ok && pause > 0 && time.Until(deadline) <= pause {
-		return turn, 0, &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "mail server"},
-			Err: fmt.Errorf("mail: %s: at most %d mails a minute are sent, and this one would have to wait for %s", atTurn, p.perMinute, pause.Round(time.Second))}
+		return turn, 0, fault(ctx, atTurn, fmt.Errorf("at most %d mails a minute are sent, and this one would have to wait for %s", p.perMinute, pause.Round(time.Second)))
 	}
 	p.turns = append(p.turns, turn)
 	return turn, pause, nil
@@ -62,5 +59,3 @@ func (p *pace) giveBack(turn time.Time) {
 		p.turns = slices.Delete(p.turns, at, at+1)
 	}
 }
-
-const atTurn step = "waiting for its turn"

@@ -3,22 +3,54 @@ package mail
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 )
 
 // Probe goes through a conversation with the server as far as the log-in, and if
 // there is somebody to send to, sends them a mail that says so. passed is told of
-// each step that was taken; the error is of the one that failed. Other than for a
-// notice the password is read, or the token fetched, afresh, so that what is tried is what is configured.
+// each step that was taken, beginning with the name of the step; the error is of the
+// one that failed. Other than for a notice the password is read, or the token fetched,
+// afresh, so that what is tried is what is configured.
 func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(step string)) error {
+	if to == "" {
+		return m.probe(ctx, to, passed)
+	}
+	began := m.c.Now()
+	err := m.probe(ctx, to, passed)
+	var failed []access.Undelivered
+	if err != nil {
+		failed = append(failed, undelivered(to, err))
+	}
+	m.history.add(TestMessage, []access.Principal{to}, failed, began, m.c.Now())
+	return err
+}
+
+func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(step string)) error {
 	var secret string
 	if m.c.Login != nil {
 		var err error
 		if secret, err = m.c.Login.Fresh(ctx); err != nil {
 			return m.noSecret(ctx, err)
 		}
+		passed("secret: what logs in could be read")
+	}
+	address := ""
+	if to != "" {
+		var err error
+		if address, err = m.address(to); err != nil {
+			return noAddress(err)
+		}
+	}
+	if err := m.resolve(ctx, passed); err != nil {
+		return err
 	}
 	s, err := m.open(ctx, secret, passed)
 	if err != nil {
@@ -28,10 +60,6 @@ func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(ste
 	if to == "" {
 		_ = s.client.Quit()
 		return nil
-	}
-	address, err := m.address(to)
-	if err != nil {
-		return err
 	}
 	now := m.c.Now()
 	data, err := m.encode(ctx, letter{
@@ -44,18 +72,84 @@ func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(ste
 	refused, _ := s.send(data, m.c.ReturnPath, []string{address})
 	if err = refused[address]; err == nil {
 		_ = s.client.Quit()
-		passed(fmt.Sprintf("the server accepted a mail to %s; whether it arrives, look there", address))
+		passed(fmt.Sprintf("accepted: the server took a mail to %s and said %q; whether it arrives, look there", address, cleaned(s.answer, secret)))
 	}
 	return err
 }
 
 const testMail = "An operator of the access service sent this to see that mail works. There is nothing to do."
 
-// protection says how the conversation is protected.
+// resolve tells the addresses behind the server's name.
+func (m *Mailer) resolve(ctx context.Context, passed func(string)) error {
+	if _, err := netip.ParseAddr(m.c.Host); err == nil {
+		passed("resolve: " + m.c.Host + " is an address")
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.c.ConnectTimeout)
+	defer cancel()
+	addresses, err := net.DefaultResolver.LookupHost(ctx, m.c.Host)
+	if err != nil {
+		return fault(ctx, atResolve, err)
+	}
+	passed("resolve: " + m.c.Host + " is " + some(addresses))
+	return nil
+}
+
+// reached says where the connection leads.
+func (s *session) reached() string {
+	return "connect: to " + s.conn.RemoteAddr().String()
+}
+
+// protection says how the conversation is protected, and by whose certificate.
 func (s *session) protection() string {
 	state, ok := s.client.TLSConnectionState()
 	if !ok {
-		return "without TLS, on this machine"
+		return "TLS: none, on this machine"
 	}
-	return tls.VersionName(state.Version) + " with a certificate for this host"
+	text := "TLS: version " + strings.TrimPrefix(tls.VersionName(state.Version), "TLS ") + " with a certificate for this host"
+	if len(state.PeerCertificates) == 0 {
+		return text
+	}
+	c := state.PeerCertificates[0]
+	return fmt.Sprintf("%s (for %s, by %s, until %s)", text, some(namesOf(c)), quoted(issuer(c)), c.NotAfter.UTC().Format(time.DateOnly))
+}
+
+// loggedInBy says how we have logged in.
+func (s *session) loggedInBy(c Config) string {
+	return "log-in: as " + c.Username + " by " + s.mechanism
+}
+
+func namesOf(c *x509.Certificate) []string {
+	names := append([]string{}, c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
+}
+
+func issuer(c *x509.Certificate) string {
+	if c.Issuer.CommonName != "" {
+		return c.Issuer.CommonName
+	}
+	return c.Issuer.String()
+}
+
+// quoted makes a name that others chose fit to be shown.
+func quoted(name string) string { return strconv.Quote(clipped(printable(name), maxName)) }
+
+// maxName is how much is shown of a name in a certificate.
+const maxName = 100
+
+// some names the first few, made fit to be shown.
+func some(names []string) string {
+	const few = 4
+	var shown []string
+	for _, name := range names[:min(few, len(names))] {
+		shown = append(shown, clipped(printable(name), maxName))
+	}
+	text := strings.Join(shown, ", ")
+	if len(names) > few {
+		text += fmt.Sprintf(" and %d more", len(names)-few)
+	}
+	return text
 }

@@ -32,20 +32,32 @@ type Proxy struct {
 	Roots *x509.CertPool
 }
 
+// proxyFault is that there is no way through the proxy.
+type proxyFault struct{ error }
+
+func (e *proxyFault) Unwrap() error { return e.error }
+
 // Dial connects to an address.
 func (p Proxy) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	var direct net.Dialer
 	// That package knows the grammar of NO_PROXY; only whether it wants a proxy counts.
 	choose := (&httpproxy.Config{HTTPSProxy: "http://proxy", NoProxy: p.Except}).ProxyFunc()
 	if through, err := choose(&url.URL{Scheme: "https", Host: address}); err == nil && through == nil {
-		return direct.DialContext(ctx, network, address)
+		return new(net.Dialer).DialContext(ctx, network, address)
 	}
+	conn, err := p.through(ctx, network, address)
+	if err != nil {
+		return nil, &proxyFault{err}
+	}
+	return conn, nil
+}
+
+func (p Proxy) through(ctx context.Context, network, address string) (net.Conn, error) {
 	if p.URL.Scheme == "socks5" {
 		return p.socks(ctx, network, address)
 	}
-	conn, err := direct.DialContext(ctx, network, p.URL.Host)
+	conn, err := new(net.Dialer).DialContext(ctx, network, p.URL.Host)
 	if err != nil {
-		return nil, fmt.Errorf("to the proxy: %w", err)
+		return nil, fmt.Errorf("connecting to it: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	tunnel, err := p.connect(ctx, conn, address)
@@ -71,7 +83,7 @@ func (p Proxy) socks(ctx context.Context, network, address string) (net.Conn, er
 	}
 	conn, err := dialer.(proxy.ContextDialer).DialContext(ctx, network, address)
 	if err != nil {
-		return nil, fmt.Errorf("through the proxy: %w", err)
+		return nil, err
 	}
 	return conn, nil
 }
@@ -81,7 +93,7 @@ func (p Proxy) connect(ctx context.Context, conn net.Conn, address string) (net.
 	if p.URL.Scheme == "https" {
 		encrypted := tls.Client(conn, &tls.Config{ServerName: p.URL.Hostname(), RootCAs: p.Roots})
 		if err := encrypted.HandshakeContext(ctx); err != nil {
-			return nil, &proxyRefusal{"TLS to the proxy: " + certificateFault(err)}
+			return nil, &proxyRefusal{"TLS to the proxy: " + string(causeOf(atTLS, err))}
 		}
 		conn = encrypted
 	}

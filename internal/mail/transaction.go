@@ -158,7 +158,10 @@ func (s *session) say(text []byte) error {
 // server closes the connection (RFC 5321, 3.8).
 func (s *session) hear(class int) error {
 	s.extend()
-	_, _, err := s.client.Text.ReadResponse(class)
+	_, text, err := s.client.Text.ReadResponse(class)
+	if err == nil {
+		s.answer = text
+	}
 	s.broken = s.broken || replyCode(err) == 421
 	return err
 }
@@ -174,7 +177,7 @@ func (s *session) breakOff(at step, err error) error {
 
 // fault says what went wrong, and whether it may be otherwise in a moment.
 func (s *session) fault(at step, err error) error {
-	failed := fault(s.ctx, at, err)
+	failed := faultWithout(s.ctx, s.secret, at, err)
 	if s.ctx.Err() == nil && passes(at, err) {
 		return &passing{failed}
 	}

@@ -348,6 +348,19 @@ func (f *fake) End(_ context.Context, c access.Caller, on access.Resource, id st
 	return ended, nil
 }
 
+// Admin lets carl in, whom the admins name, and dora, who is one through a group.
+func (f *fake) Admin(_ context.Context, c access.Caller) error {
+	if err := f.fails["Admin"]; err != nil {
+		return err
+	}
+	if c.Principal == carl || c.Principal == dora {
+		return nil
+	}
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotAdmin}
+}
+
+func (f *fake) NamedAdmin(c access.Caller) bool { return c.Principal == carl }
+
 // personHeader stands for the assertion of the proxy.
 const personHeader = "X-Test-Person"
 

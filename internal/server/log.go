@@ -29,6 +29,8 @@ const (
 	// eventRefuse is any other refusal as the person saw it. Where the broker has
 	// refused, it has also journalled that, under the name of what was tried.
 	eventRefuse = "http.refuse"
+	// eventTestMail is a test message of the mail account, and what became of it.
+	eventTestMail = "http.testMail"
 	// eventWarn is something that an answer lacks, or that could not be made sure of.
 	eventWarn = "http.warn"
 )

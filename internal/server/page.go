@@ -38,12 +38,15 @@ type Frame struct {
 	// User is who is signed in; empty when nobody is.
 	User    access.Principal
 	Version string
+	// MailAccount is whether to lead to the page of that name.
+	MailAccount bool
 	// Problem is what was wrong with what was sent; nil when nothing was.
 	Problem *Problem
 }
 
 func (s *server) frame(r *http.Request, title string) Frame {
-	return Frame{Title: title, User: callerOf(r).Principal, Version: s.Version}
+	caller := callerOf(r)
+	return Frame{Title: title, User: caller.Principal, Version: s.Version, MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller)}
 }
 
 // Problem is a refusal as a page shows it.
@@ -120,7 +123,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 type pages map[string]*template.Template
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "error"}
+var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "error"}
 
 func parsePages(files fs.FS) (pages, error) {
 	base, err := template.New("frame.html").ParseFS(files, "templates/frame.html", "templates/parts.html")

@@ -24,6 +24,7 @@ import (
 //	as PERSON                   from now on; "as nobody" is nobody
 //	given METHOD fails KIND CODE    the broker's method fails; "given METHOD works" again
 //	given mail fails | no mail | no address
+//	given mail account | mail account fails | no mail account
 //	with HEADER: VALUE          for the next request
 //	GET PATH, HEAD PATH         a request, with its query
 //	POST PATH                   a form; its fields follow, indented, as NAME=VALUE
@@ -67,6 +68,7 @@ type script struct {
 	// raw is the body as sent, body the same as people read it.
 	raw, body string
 	noURL     bool
+	account   *account
 }
 
 type pendingRequest struct {
@@ -164,6 +166,12 @@ func (s *script) given(rest string) {
 	switch words := strings.Fields(rest); {
 	case rest == "mail fails":
 		s.fake.undelivered = true
+	case rest == "mail account":
+		s.account = newAccount()
+	case rest == "mail account fails":
+		*s.account = *failingAccount()
+	case rest == "no mail account":
+		*s.account = account{}
 	case rest == "no mail":
 		s.fake.silent = true
 	case rest == "Pub/Sub alone":
@@ -193,6 +201,9 @@ func (s *script) send() {
 		s.handler, _ = serve(s.t, s.fake, func(c *server.Config) {
 			if s.noURL {
 				c.PublicURL = ""
+			}
+			if s.account != nil {
+				c.MailAccount = s.account
 			}
 		})
 	}

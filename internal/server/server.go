@@ -36,6 +36,8 @@ type Broker interface {
 	AddReviewers(context.Context, access.Caller, broker.AddReviewers) (broker.Asked, error)
 	Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error)
 	End(ctx context.Context, c access.Caller, on access.Resource, requestID string) (broker.Ended, error)
+	Admin(context.Context, access.Caller) error
+	NamedAdmin(access.Caller) bool
 	NewID(peer bool) (string, error)
 	Instance() broker.Instance
 	Channel() bool
@@ -57,6 +59,9 @@ type Config struct {
 	// Mail is whether people are told by mail; the pages then say so. That the
 	// broker has a channel is not enough: it may be one for machines.
 	Mail bool
+	// MailAccount is what administrators see of the account that mail is sent from.
+	// May be nil, like one that is not set up.
+	MailAccount MailAccount
 	// Version is shown in the pages' foot and by /api/policy.
 	Version string
 	// Log takes a line for every refusal and for what only reads, in the events of
@@ -89,6 +94,7 @@ type server struct {
 	sameSite *http.CrossOriginProtection
 	reads    *pace
 	changes  *pace
+	tests    *pace
 	ready    readiness
 }
 
@@ -98,7 +104,7 @@ func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(20, 100), changes: newPace(0.5, 30)}
+	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(20, 100), changes: newPace(0.5, 30), tests: newPace(0.1, 5)}
 	if c.PublicURL != "" {
 		// A proxy may rewrite Host; the browser's Origin is the public one.
 		if err := s.sameSite.AddTrustedOrigin(c.PublicURL); err != nil {
@@ -141,6 +147,8 @@ func (s *server) routes() *chi.Mux {
 		r.Get("/review/reviewers", s.page(s.more))
 		r.Post("/review/reviewers", s.page(s.addReviewers))
 		r.Post("/requests/{id}/end", s.page(s.end))
+		r.Get("/mail", s.page(s.mailAccount))
+		r.Post("/mail", s.page(s.testMail))
 
 		// These need a ledger, and say so.
 		r.Get("/requests", s.page(s.needsLedger))

@@ -17,6 +17,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/server"
 	"jitaccess/web"
 )
 
@@ -38,6 +39,8 @@ type canned struct {
 	ended     broker.Ended
 	more      broker.MoreReviewers
 	err       error
+	// account is nil where the page does not matter.
+	account *account
 }
 
 func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, error) {
@@ -183,6 +186,12 @@ func stories() []story {
 				Warnings: []*access.Error{warn(access.CodeOutcomeUnrecorded, nil)}}
 		}, "POST " + rev + " verdict=approve", ben, 200},
 
+		{"mail", func(c *canned) { c.account = newAccount() }, "GET /mail", carl, 200},
+		{"mail-none-sent", func(c *canned) { c.account = newAccount(); c.account.recent = nil }, "GET /mail", carl, 200},
+		{"mail-not-set-up", func(c *canned) { c.account = &account{} }, "GET /mail", carl, 200},
+		{"mail-tested", func(c *canned) { c.account = newAccount() }, "POST /mail x=y", carl, 200},
+		{"mail-failed", func(c *canned) { c.account = failingAccount() }, "POST /mail x=y", carl, 200},
+
 		{"review-pending", in(access.Pending, nil), "GET " + rev, ben, 200},
 		{"review-pending-unknown-role", in(access.Pending, func(v *broker.View) { v.Roles = nil }), "GET " + rev, ben, 200},
 		{"review-own", in(access.Pending, own), "GET " + rev, ana, 200},
@@ -241,6 +250,7 @@ func stories() []story {
 		{"error-vpc", failing(access.Upstream, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com",
 			"permission": "resourcemanager.projects.getIamPolicy", "violation": "AAbbCC11-ddEE"}), "GET " + p, ana, 502},
 		{"error-404", nil, "GET /nowhere", ana, 404},
+		{"error-not-admin", nil, "GET /mail", ana, 403},
 		{"error-410", failing(access.Gone, access.CodeLinkExpired, nil), "GET " + rev, ben, 410},
 		{"error-500", func(c *canned) { c.err = errors.New("a cause that stays in the log") }, "GET " + rev, ben, 500},
 		{"error-503", failing(access.Unavailable, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com", "permission": "cloudasset.assets.analyzeIamPolicy"}), "GET " + p, ana, 503},
@@ -288,7 +298,11 @@ func TestStorybook(t *testing.T) {
 			if s.set != nil {
 				s.set(c)
 			}
-			h, _ := serve(t, c, nil)
+			h, _ := serve(t, c, func(sc *server.Config) {
+				if c.account != nil {
+					sc.MailAccount = c.account
+				}
+			})
 			parts := strings.SplitN(s.request, " ", 3)
 			r := request(parts[0], parts[1])
 			if len(parts) == 3 {

@@ -90,6 +90,7 @@ var texts = map[access.Code]words{
 	access.CodeAlreadyEnded:    {"This access has already ended, and a link does not bring it back.", askAgain, ""},
 	access.CodeDigestMismatch:  {"The request is not the one that this page showed, so nothing was decided.", "Read it again as it is now, then decide.", ""},
 	access.CodeNoGrant:         {"There is no such access of yours.", "It has ended, was removed, or is somebody else's. " + checkAccess, ""},
+	access.CodeNotAdmin:        {"This page is for administrators of this service.", "Whoever operates it names them in ADMINS. " + otherAccount, ""},
 	access.CodeNotYours:        {"This access belongs to somebody else.", "Only its holder or an administrator of this service can end it.", ""},
 
 	access.CodeRequesterLost:      {"{principal} is no longer eligible for {role} on {resource}, so it cannot be granted.", "Their administrator can say why.", ""},

@@ -1,0 +1,182 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/server"
+)
+
+// account is a mail account in whatever state a test wants.
+type account struct {
+	settings []server.MailSetting
+	recent   []server.MailAttempt
+	steps    []server.MailStep
+	tested   []access.Principal
+}
+
+func (a *account) Settings() []server.MailSetting { return a.settings }
+func (a *account) Recent() []server.MailAttempt   { return a.recent }
+func (a *account) Test(ctx context.Context, to access.Principal) []server.MailStep {
+	if _, ok := ctx.Deadline(); !ok {
+		panic("a test message without a deadline")
+	}
+	a.tested = append(a.tested, to)
+	return a.steps
+}
+
+var sendAsDenied = &server.MailFailure{
+	What:    `the sender: 550 5.7.60: "SMTP; Client does not have permissions to send as this sender"`,
+	Meaning: "The account that logs in may not send as the sender.",
+	Remedy:  "Set SMTP_SENDER_ADDRESS and SMTP_RETURN_PATH to the mailbox of SMTP_USERNAME, or let that mailbox send as the sender: Exchange admin center, Recipients, Mailboxes, the sender's, Delegation, Send as.",
+	Err:     &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: errors.New("550 5.7.60 the cause")},
+}
+
+// newAccount is a believable one whose test message arrives.
+func newAccount() *account {
+	return &account{
+		settings: []server.MailSetting{
+			{Name: "Sender", Value: "JIT Access <access@example.com>", Variables: "SMTP_SENDER_NAME, SMTP_SENDER_ADDRESS"},
+			{Name: "Server", Value: "smtp.office365.com:587, STARTTLS demanded", Variables: "SMTP_HOST, SMTP_PORT"},
+			{Name: "Logs in", Value: "as access@example.com with an access token (XOAUTH2)", Variables: "SMTP_USERNAME, SMTP_AUTH"},
+			{Name: "Client secret", Value: "set, hidden; projects/acme-access/secrets/mail-client-secret-of-the-service/versions/latest", Variables: "SMTP_OAUTH_CLIENT_SECRET"},
+			{Name: "Limits", Value: "3 connections at once, 30 mails a minute", Variables: "SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE"},
+		},
+		recent: []server.MailAttempt{
+			{At: noon.Add(-2 * time.Minute), Took: 412 * time.Millisecond, What: "Request for review", To: []string{string(ben), string(carl), string(ana)}},
+			{At: noon.Add(-3 * time.Hour), Took: 10 * time.Second, What: "Denial", To: []string{string(ana)}, Failure: sendAsDenied},
+		},
+		steps: []server.MailStep{
+			{Name: "secret", Text: "what logs in could be read"}, {Name: "resolve", Text: "smtp.office365.com is 203.0.113.7, 2001:db8::7"},
+			{Name: "connect", Text: "to 203.0.113.7:587"},
+			{Name: "TLS", Text: `version 1.3 with a certificate for this host (for outlook.com, *.outlook.com, office365.com and 20 more, by "DigiCert Cloud Services CA-1", until 2027-03-01)`},
+			{Name: "log-in", Text: "as access@example.com by XOAUTH2"},
+			{Name: "accepted", Text: `the server took a mail to carl.mendes@example.com and said "OK <4F2C> [Hostname=AM6PR0102.eurprd01.prod.outlook.com]"; whether it arrives, look there`},
+		},
+	}
+}
+
+func failingAccount() *account {
+	a := newAccount()
+	failure := *sendAsDenied
+	failure.What = strings.TrimPrefix(failure.What, "the sender: ")
+	a.steps = append(a.steps[:5:5], server.MailStep{Name: "the sender", Failure: &failure})
+	return a
+}
+
+func withAccount(a server.MailAccount) func(*server.Config) {
+	return func(c *server.Config) { c.MailAccount = a }
+}
+
+// Others neither see the account nor send with it.
+func TestTheMailAccountIsForAdministrators(t *testing.T) {
+	for _, c := range []struct {
+		who  access.Principal
+		fail error
+		want int
+	}{
+		{carl, nil, 200},
+		{dora, nil, 200}, // through a group
+		{ana, nil, 403},
+		{ben, nil, 403},
+		{"", nil, 401},
+		{dora, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: errors.New("groups")}, 502},
+	} {
+		f, a := newFake(), newAccount()
+		if c.fail != nil {
+			f.fails["Admin"] = c.fail
+		}
+		h, _ := serve(t, f, withAccount(a))
+		for _, method := range []string{"GET", "HEAD", "POST"} {
+			r := request(method, "/mail")
+			r.Header.Set(personHeader, string(c.who))
+			w := do(h, r)
+			if w.Code != c.want {
+				t.Errorf("%s %s: %d, want %d", method, c.who, w.Code, c.want)
+			}
+			if c.want != 200 && strings.Contains(w.Body.String(), "office365.com") {
+				t.Errorf("%s %s: shows the account", method, c.who)
+			}
+		}
+		if sent := len(a.tested); sent != 0 && c.want != 200 || sent != 1 && c.want == 200 {
+			t.Errorf("%s: %d test messages", c.who, sent)
+		}
+		if len(a.tested) == 1 && a.tested[0] != c.who {
+			t.Errorf("sent to %s, not to the administrator", a.tested[0])
+		}
+	}
+}
+
+// Threat 24: somebody's button, however often it is pressed, does not use up what
+// the account may send.
+func TestThreat24_TestMessagesAreFew(t *testing.T) {
+	f, a := newFake(), newAccount()
+	now := noon
+	h, _ := serve(t, f, func(c *server.Config) { c.MailAccount, c.Now = a, func() time.Time { return now } })
+	press := func() int {
+		r := request("POST", "/mail")
+		r.Header.Set(personHeader, string(carl))
+		return do(h, r).Code
+	}
+	for range 5 {
+		if code := press(); code != http.StatusOK {
+			t.Fatal(code)
+		}
+	}
+	if code := press(); code != http.StatusTooManyRequests || len(a.tested) != 5 {
+		t.Errorf("the sixth: %d, %d sent", code, len(a.tested))
+	}
+	if now = now.Add(10 * time.Second); press() != http.StatusOK {
+		t.Error("ten seconds later still none")
+	}
+}
+
+// The log has what became of it, and the cause.
+func TestTestMessagesAreLogged(t *testing.T) {
+	for _, c := range []struct {
+		account *account
+		want    []string
+	}{
+		{newAccount(), []string{`"level":"INFO"`, `"event":"http.testMail"`, `"user":"carl.mendes@example.com"`}},
+		{failingAccount(), []string{`"level":"WARN"`, `"event":"http.testMail"`, "550 5.7.60 the cause"}},
+	} {
+		h, log := serve(t, newFake(), withAccount(c.account))
+		r := request("POST", "/mail")
+		r.Header.Set(personHeader, string(carl))
+		do(h, r)
+		for line := range strings.Lines(log.String()) {
+			if !strings.Contains(line, "http.testMail") {
+				continue
+			}
+			for _, want := range c.want {
+				if !strings.Contains(line, want) {
+					t.Errorf("lacks %s: %s", want, line)
+				}
+			}
+		}
+		if strings.Count(log.String(), "http.testMail") != 1 {
+			t.Errorf("log:\n%s", log)
+		}
+	}
+}
+
+// Whom ADMINS names in person is led to the page; for nobody is a call made to find
+// that out.
+func TestAdministratorsAreLedToTheMailAccount(t *testing.T) {
+	for who, want := range map[access.Principal]bool{carl: true, dora: false, ana: false} {
+		f := newFake()
+		f.fails["Admin"] = errors.New("nobody may ask")
+		h, _ := serve(t, f, withAccount(newAccount()))
+		r := request("GET", "/")
+		r.Header.Set(personHeader, string(who))
+		w := do(h, r)
+		if got := strings.Contains(w.Body.String(), `href="/mail"`); got != want || w.Code != 200 {
+			t.Errorf("%s: %d, link %v, want %v", who, w.Code, got, want)
+		}
+	}
+}
