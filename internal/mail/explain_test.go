@@ -151,6 +151,12 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atHello, errors.New("short response: hello"), "went wrong", "SMTP_HOST"},
 		{atRecipient, nil, "no address", "SMTP_ADDRESS_MAPPING"},
 
+		{atTurn, errors.New("at most 30 mails a minute are sent"), "SMTP_MESSAGES_PER_MINUTE", "raise"},
+		{atAuthorities, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "cannot be read", "SMTP_CA"},
+		{atAuthorities, errors.New("there is no certificate as PEM in it"), "no certificate", "as PEM"},
+		{atSigning, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "nothing is sent without a signature", "SMTP_DKIM_KEY"},
+		{atSigning, errors.New("it is no private key"), "no private key", "RSA of 2048 bits"},
+
 		// What logs in.
 		{atPassword, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "cannot be read", "Secret Manager Secret Accessor"},
 		{atPassword, errors.New("the SMTP password is empty"), "empty or has a line break", "one line"},
@@ -218,9 +224,9 @@ func TestRefusalsAreExplained(t *testing.T) {
 
 // Whatever happens is explained.
 func TestThereIsAlwaysAnExplanation(t *testing.T) {
-	for _, at := range []step{atPassword, atToken, atResolve, atConnect, atGreeting, atHello, atTLS, atLogin, atTokenLogin, atSender, atRecipient, atMessage, atAnswer} {
+	for _, at := range []step{atTurn, atSigning, atAuthorities, atPassword, atToken, atResolve, atConnect, atGreeting, atHello, atTLS, atLogin, atTokenLogin, atSender, atRecipient, atMessage, atAnswer} {
 		for _, c := range []cause{answered, noSecret, badSecret, noToken, noSuchHost, noResolver, proxyFailed, portClosed, noRoute, timedOut, brokenOff, noTLS,
-			clearText, unknownRoots, wrongName, wrongTime, failedTLS, noMechanism, tooMuch, otherwise} {
+			clearText, unknownRoots, wrongName, wrongTime, failedTLS, noMechanism, tooMuch, overPace, otherwise} {
 			for _, code := range []int{0, 250, 354, 421, 432, 450, 454, 500, 530, 535, 550, 552, 554, 999} {
 				if x := explain(symptom{at: at, cause: c, code: code}); x.meaning == "" || x.remedy == "" {
 					t.Errorf("%s, %s, %d: no words", at, c, code)

@@ -114,7 +114,7 @@ func faultWithout(ctx context.Context, secret string, at step, err error) error 
 		e.Kind, e.Code = access.TimedOut, access.CodeUpstreamTimeout
 	case s.cause == answered && s.code < 500:
 	case s.cause == noSuchHost || s.cause == noResolver || s.cause == portClosed || s.cause == noRoute || s.cause == proxyFailed ||
-		s.cause == brokenOff || s.cause == otherwise:
+		s.cause == brokenOff || s.cause == otherwise || s.cause == overPace:
 	default:
 		e.Kind = access.Upstream
 	}

@@ -161,20 +161,20 @@ func (a *tokenAuth) response() []byte {
 // schemes it knows. Anything else could be what we have just sent.
 func (a *tokenAuth) explain(failed error) error {
 	var (
-		e    *access.Error
+		f    *Fault
 		said struct {
 			Status  any    `json:"status"`
 			Schemes string `json:"schemes"`
 		}
 	)
-	if json.Unmarshal(a.said, &said) != nil || !errors.As(failed, &e) {
+	if json.Unmarshal(a.said, &said) != nil || !errors.As(failed, &f) {
 		return failed
 	}
 	if status := fmt.Sprint(said.Status); statusPattern.MatchString(status) {
-		e.Err = fmt.Errorf("%w; of the token it says status %s", e.Err, status)
+		f.Reply += " (of the token: status " + status + ")"
 	}
 	if schemesPattern.MatchString(said.Schemes) {
-		e.Err = fmt.Errorf("%w, scheme %s", e.Err, said.Schemes)
+		f.Reply += " (scheme " + said.Schemes + ")"
 	}
 	return failed
 }
