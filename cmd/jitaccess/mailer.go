@@ -3,6 +3,11 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
 	"time"
 
 	"jitaccess/internal/config"
@@ -49,5 +54,28 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 			return string(value), err
 		}
 	}
+	if c.DKIMSelector != "" {
+		_, domain, _ := strings.Cut(c.SenderAddress, "@")
+		mc.Sign = mail.NewDKIM(c.DKIMSelector, domain, stored(secrets, c.DKIMKey))
+	}
 	return mail.New(mc)
+}
+
+// stored reads a text from where it is kept. Errors name no file: who pastes a key
+// where its path belongs must not find it in the log.
+func stored(secrets *secretmanager.Secrets, text config.StoredText) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) {
+		switch {
+		case text.Version != "":
+			return secrets.Access(ctx, text.Version)
+		case text.File != "":
+			content, err := os.ReadFile(text.File)
+			var inPath *fs.PathError
+			if errors.As(err, &inPath) {
+				err = fmt.Errorf("the file cannot be read: %w", inPath.Err)
+			}
+			return content, err
+		}
+		return []byte(text.Value.Reveal()), nil
+	}
 }

@@ -138,6 +138,12 @@ func (r *reader) checkMail(all *Config) {
 			r.faultOfMail(c, "SMTP_PORT", "port", "other than 25, which Google Cloud blocks")
 		}
 	}
+	switch {
+	case c.DKIMSelector != "" && c.DKIMKey.IsZero():
+		r.faultBecause("SMTP_DKIM_KEY", "SMTP_DKIM_SELECTOR needs it")
+	case c.DKIMSelector == "" && !c.DKIMKey.IsZero():
+		r.faultBecause("SMTP_DKIM_SELECTOR", "SMTP_DKIM_KEY needs it")
+	}
 	secret := c.PasswordPath != "" || !c.Password.IsZero()
 	switch {
 	case c.Options.has("auth") && !c.Options.auth:

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,6 +21,10 @@ import (
 // server did not take, and why; the others have it. The error is non-nil when
 // nobody has.
 func (m *Mailer) deliver(ctx context.Context, l letter) (refused map[string]error, err error) {
+	message, err := m.encode(ctx, l)
+	if err != nil {
+		return nil, err
+	}
 	select {
 	case m.slots <- struct{}{}:
 		defer func() { <-m.slots }()
@@ -31,7 +36,7 @@ func (m *Mailer) deliver(ctx context.Context, l letter) (refused map[string]erro
 		return nil, err
 	}
 	defer s.close()
-	return s.send(m.message(l), m.c.ReturnPath, slices.Concat(l.to, l.cc))
+	return s.send(message, m.c.ReturnPath, slices.Concat(l.to, l.cc))
 }
 
 // session is one conversation with the server. go-mail's own client would give up
@@ -137,7 +142,7 @@ func (s *session) encrypt(c Config) error {
 }
 
 // send hands over the message to whomever the server takes it for.
-func (s *session) send(message *gomail.Msg, sender string, recipients []string) (map[string]error, error) {
+func (s *session) send(message []byte, sender string, recipients []string) (map[string]error, error) {
 	s.extend()
 	if err := s.client.Mail("<" + sender + ">"); err != nil {
 		return nil, fault(s.ctx, atSender, err)
@@ -161,7 +166,7 @@ func (s *session) send(message *gomail.Msg, sender string, recipients []string) 
 		return nil, fault(s.ctx, atMessage, err)
 	}
 	s.extend()
-	if _, err := message.WriteTo(body); err != nil {
+	if _, err := body.Write(message); err != nil {
 		return nil, fault(s.ctx, atMessage, err)
 	}
 	s.extend()
@@ -187,7 +192,19 @@ func (s *session) close() {
 	s.conn.Close()
 }
 
-// message encodes a letter.
+// encode makes the bytes of a letter, signed if that is wanted.
+func (m *Mailer) encode(ctx context.Context, l letter) ([]byte, error) {
+	var message bytes.Buffer
+	if _, err := m.message(l).WriteTo(&message); err != nil {
+		return nil, fault(ctx, atMessage, err)
+	}
+	if m.c.Sign == nil {
+		return message.Bytes(), nil
+	}
+	return m.c.Sign(ctx, message.Bytes())
+}
+
+// message is a letter as a message.
 func (m *Mailer) message(l letter) *gomail.Msg {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(&mail.Address{Name: m.c.SenderName, Address: m.c.Sender})

@@ -63,6 +63,10 @@ type Config struct {
 	// both.
 	Mechanisms []string
 
+	// Sign makes a signed message of one that is ready to be sent; see NewDKIM. nil
+	// signs nothing. A message that cannot be signed is not sent.
+	Sign func(context.Context, []byte) ([]byte, error)
+
 	// Location is the time zone of the times in mails; nil means UTC.
 	Location *time.Location
 	// Address says where a person gets mail; nil means at the principal's own

@@ -37,10 +37,17 @@ func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(ste
 		return err
 	}
 	now := m.c.Now()
-	refused, err := s.send(m.message(letter{
+	message, err := m.encode(ctx, letter{
 		to: []string{address}, subject: "Test mail", date: now, id: fmt.Sprintf("test-%d@%s", now.UnixNano(), m.composer.domain),
 		text: testMail, html: "<p>" + testMail + "</p>",
-	}), m.c.Sender, []string{address})
+	})
+	if err != nil {
+		return err
+	}
+	if m.c.Sign != nil {
+		passed("signed with DKIM")
+	}
+	refused, err := s.send(message, m.c.Sender, []string{address})
 	if err == nil {
 		err = refused[address]
 	}
