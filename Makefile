@@ -28,7 +28,7 @@ BENCHCOUNT ?= 5
 
 # gcc and the C library are for the race detector, the others for tests with real
 # mail servers, a second verifier of signatures, and a real browser.
-PACKAGES := ca-certificates chromium gcc libc6-dev libsasl2-modules postfix python3-dkim sasl2-bin
+PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-modules postfix python3-dkim sasl2-bin
 
 run:
 	go run ./cmd/jitaccess sandbox

@@ -58,6 +58,7 @@ var layering = []rule{
 	// Support of tests, which no product package may import.
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},
+	{of: []string{"internal/chromiumtest"}, mayImport: nil},
 
 	{of: []string{"web"}, mayImport: nil},
 	{of: []string{"cmd/..."}, mayImport: []string{"internal/...", "web"}},
