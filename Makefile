@@ -26,9 +26,9 @@ FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 BENCHCOUNT ?= 5
 
-# gcc and the C library are for the race detector, the others for tests with a real
-# mail server and a real browser.
-PACKAGES := ca-certificates chromium gcc libc6-dev libsasl2-modules postfix sasl2-bin
+# gcc and the C library are for the race detector, the others for tests with real
+# mail servers, a second verifier of signatures, and a real browser.
+PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-modules postfix python3-dkim sasl2-bin
 
 run:
 	go run ./cmd/jitaccess sandbox

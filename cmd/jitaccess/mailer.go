@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"jitaccess/internal/config"
@@ -73,6 +74,10 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 		if mc.Login, err = oauth.New(oc); err != nil {
 			return nil, err
 		}
+	}
+	if c.DKIMSelector != "" {
+		_, domain, _ := strings.Cut(c.SenderAddress, "@")
+		mc.Sign = mail.NewDKIM(c.DKIMSelector, domain, stored(secrets, c.DKIMKey))
 	}
 	return mail.New(mc)
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,6 +16,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"jitaccess/internal/chromiumtest"
 )
 
 var screenshots = flag.String("screenshots", "", "write a picture of every page that the story visits into this folder")
@@ -61,25 +62,7 @@ type browser struct {
 
 func openBrowser(t *testing.T, origin string, script bool) *browser {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("Chromium is missing; `make test` installs it")
-	}
-	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.UserDataDir(t.TempDir()),
-	}
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox)
-	}
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
-	t.Cleanup(cancel)
-	ctx, timeout := context.WithTimeout(ctx, 3*time.Minute)
-	t.Cleanup(timeout)
+	ctx := chromiumtest.Open(t)
 	b := &browser{t: t, ctx: ctx, origin: origin, script: script}
 	b.do(chromedp.Navigate("about:blank"))
 	if !script {

@@ -141,6 +141,12 @@ func (r *reader) checkMail(all *Config) {
 		}
 	}
 	r.checkMailOAuth(all)
+	switch {
+	case c.DKIMSelector != "" && c.DKIMKey.IsZero():
+		r.faultBecause("SMTP_DKIM_KEY", "SMTP_DKIM_SELECTOR needs it")
+	case c.DKIMSelector == "" && !c.DKIMKey.IsZero():
+		r.faultBecause("SMTP_DKIM_SELECTOR", "SMTP_DKIM_KEY needs it")
+	}
 	secret := c.PasswordPath != "" || !c.Password.IsZero()
 	switch {
 	case c.Auth == oauth2:

@@ -153,6 +153,12 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{"SMTP_SECRET=projects/p/secrets/s"}, "SMTP_SECRET", ""},
 		{[]string{"SMTP_SECRET=projects/p/secrets/../versions/1"}, "SMTP_SECRET", ""},
 
+		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026"}, "SMTP_DKIM_KEY", "SMTP_DKIM_SELECTOR needs it"},
+		{[]string{mail, "SMTP_DKIM_KEY=/keys/dkim.pem"}, "SMTP_DKIM_SELECTOR", "SMTP_DKIM_KEY needs it"},
+		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026._domainkey", "SMTP_DKIM_KEY=/keys/dkim.pem"}, "SMTP_DKIM_SELECTOR", "a selector"},
+		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=projects/p/secrets/dkim"}, "SMTP_DKIM_KEY", "is [redacted]; it must be"},
+		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=-----BEGIN PRIVATE KEY-----\nMC4C"}, "SMTP_DKIM_KEY", "not the key itself"},
+
 		{[]string{"DATABASE_URL=postgres://jit:hunter2@db.example.com/jit"}, "DATABASE_URL", "is [redacted]; it must be unset: this version has no ledger"},
 		{[]string{"POLICY=/etc/jitaccess/policy.yaml"}, "POLICY", "no policy file"},
 		{[]string{"NOTIFICATION_TOPIC=jit/x"}, "NOTIFICATION_TOPIC", "projects/PROJECT/topics/TOPIC"},
@@ -293,6 +299,10 @@ func TestRead_Values(t *testing.T) {
 			func(c *config.Config) any { return c.Mail.SenderAddress }, ""},
 		{[]string{"SMTP_SECRET=projects/acme-access/secrets/smtp/versions/latest"},
 			func(c *config.Config) any { return c.Mail.PasswordPath }, "projects/acme-access/secrets/smtp/versions/latest"},
+		{[]string{"SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_DKIM_SELECTOR=jit.2026", "SMTP_DKIM_KEY=/keys/dkim.pem"},
+			func(c *config.Config) any { return c.Mail.DKIMKey.File }, "/keys/dkim.pem"},
+		{[]string{"SMTP_DKIM_SELECTOR=jit2026"}, // no mail is sent
+			func(c *config.Config) any { return c.Mail.DKIMSelector }, "jit2026"},
 		{[]string{"SMTP_PASSWORD= hunter2 "}, func(c *config.Config) any { return c.Mail.Password.Reveal() }, "hunter2"},
 		{[]string{"NOTIFICATION_TOPIC= jit "}, func(c *config.Config) any { return c.Messages.Topic }, "jit"},
 		{[]string{"NOTIFICATION_TOPIC=projects/example.com:p/topics/jit"}, func(c *config.Config) any { return c.Messages.Topic }, "projects/example.com:p/topics/jit"},

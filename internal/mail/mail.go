@@ -66,9 +66,6 @@ type Config struct {
 	// ConfirmationTo asks mail programs to confirm there that a mail was read; empty
 	// means that they are not asked.
 	ConfirmationTo string
-	// Sign returns a message with its DKIM signature; nil means none. What it cannot
-	// sign is not sent.
-	Sign func(ctx context.Context, message []byte) ([]byte, error)
 
 	// Username logs in, with what Login gives; without a Login nobody does.
 	Username string
@@ -79,6 +76,10 @@ type Config struct {
 	// Mechanisms are how to log in with a password, the best first: "PLAIN" and
 	// "LOGIN". nil means both.
 	Mechanisms []string
+
+	// Sign makes a signed message of one that is ready to be sent; see NewDKIM. nil
+	// signs nothing. A message that cannot be signed is not sent.
+	Sign func(context.Context, []byte) ([]byte, error)
 
 	// Location is the time zone of the times in mails; nil means UTC.
 	Location *time.Location

@@ -25,18 +25,24 @@ func TestPostfix(t *testing.T) {
 		name string
 		run  func(*testing.T, *postfix)
 	}{
-		{"delivers what we send", postfixDelivers},
+		{"delivers what we send", func(t *testing.T, p *postfix) { postfixDelivers(t, p, p.config()) }},
+		{"delivers what we send with TLS from the first byte", func(t *testing.T, p *postfix) {
+			c := p.config()
+			c.Port, c.ImplicitTLS = p.implicitPort, true
+			postfixDelivers(t, p, c)
+		}},
 		{"refuses one recipient, and the others get theirs", postfixRefusesOne},
 		{"refuses a wrong password", postfixRefusesPassword},
+		{"wants STARTTLS, and we begin with TLS", postfixAnswersInClearText},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, p) })
 	}
 }
 
-func postfixDelivers(t *testing.T, p *postfix) {
+func postfixDelivers(t *testing.T, p *postfix, c mail.Config) {
 	n := review()
 	n.To = []access.Principal{boris}
-	if failed := mailer(t, p.config()).Notify(t.Context(), n); failed != nil {
+	if failed := mailer(t, c).Notify(t.Context(), n); failed != nil {
 		t.Fatalf("could not tell %v", failed)
 	}
 	p.wait(t, "status=sent", 2)
@@ -72,12 +78,24 @@ func postfixRefusesPassword(t *testing.T, p *postfix) {
 	}
 }
 
-// postfix is a running Postfix with a directory of its own.
+func postfixAnswersInClearText(t *testing.T, p *postfix) {
+	c := p.config()
+	c.ImplicitTLS = true
+	failed := mailer(t, c).Notify(t.Context(), review())
+	wantUndelivered(t, failed, access.Upstream)
+	if text := failed[0].Err.Error(); !strings.Contains(text, "clear text") {
+		t.Errorf("error is %q", text)
+	}
+}
+
+// postfix is a running Postfix with a directory of its own. It takes mail with
+// STARTTLS at one port, as at 587, and with TLS from the first byte at another, as
+// at 465.
 type postfix struct {
-	directory string
-	port      int
-	tls       *smtptest.Authority
-	lines     chan string
+	directory          string
+	port, implicitPort int
+	tls                *smtptest.Authority
+	lines              chan string
 }
 
 func (p *postfix) config() mail.Config { return config("127.0.0.1", p.port, p.tls.Roots) }
@@ -102,7 +120,8 @@ func (p *postfix) wait(t *testing.T, text string, times int) {
 	}
 }
 
-// mail returns the only mail of somebody, with the line breaks of a message.
+// mail takes the only mail of somebody out of their mailbox, with the line breaks of
+// a message.
 func (p *postfix) mail(t *testing.T, who string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.directory, "mail", who, "new", "*"))
@@ -110,6 +129,9 @@ func (p *postfix) mail(t *testing.T, who string) string {
 		t.Fatalf("%s has the mails %v, %v", who, files, err)
 	}
 	data, err := os.ReadFile(files[0])
+	if err == nil {
+		err = os.Remove(files[0])
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +167,7 @@ smtpd_recipient_restrictions = permit_sasl_authenticated, reject
 `
 
 const masterCF = `127.0.0.1:%d inet n - n - - smtpd
+127.0.0.1:%d inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -177,7 +200,7 @@ func startPostfix(t *testing.T) *postfix {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(directory) })
-	p := &postfix{directory: directory, port: freePort(t), tls: smtptest.NewAuthority(t), lines: make(chan string, 1000)}
+	p := &postfix{directory: directory, port: freePort(t), implicitPort: freePort(t), tls: smtptest.NewAuthority(t), lines: make(chan string, 1000)}
 	if err := os.Chmod(directory, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +212,7 @@ func startPostfix(t *testing.T) *postfix {
 	certificate, key := smtptest.PEM(t, p.tls.Issue(t, smtptest.Good))
 	for name, text := range map[string]string{
 		"etc/main.cf":         fmt.Sprintf(mainCF, directory),
-		"etc/master.cf":       fmt.Sprintf(masterCF, p.port),
+		"etc/master.cf":       fmt.Sprintf(masterCF, p.port, p.implicitPort),
 		"tls/certificate.pem": string(certificate),
 		"tls/key.pem":         string(key),
 		"etc/sasl/smtpd.conf": fmt.Sprintf("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: %s/etc/sasl/users\nmech_list: PLAIN LOGIN\n", directory),

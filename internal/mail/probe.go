@@ -69,6 +69,9 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(ste
 	if err != nil {
 		return err
 	}
+	if m.c.Sign != nil {
+		passed("sign: with DKIM")
+	}
 	refused, _ := s.send(data, m.c.ReturnPath, []string{address})
 	if err = refused[address]; err == nil {
 		_ = s.client.Quit()

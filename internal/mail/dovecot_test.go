@@ -1,0 +1,277 @@
+package mail_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/mail"
+)
+
+// TestDovecot reads every letter back as a mail program does, over IMAP, from a
+// server that others have written, behind another such: what we meant is what
+// arrives, and looks like it.
+func TestDovecot(t *testing.T) {
+	p := startPostfix(t)
+	d := startDovecot(t, p)
+	box := d.open(t, "boris@example.com")
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine := regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(host) + `\b`)
+	key := newDKIMKey(t, "rsa")
+	zone, err := time.LoadLocation("Australia/Melbourne")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := p.config()
+	c.SenderName = "Zugänge «JIT»"
+	c.Location = zone
+	c.Sign = mail.NewDKIM("jit2026", "example.com", holds(key.pem))
+	arrived, pages := map[string]string{}, map[string]string{}
+	all := renderedLetters()
+	for name, n := range all {
+		// Nobody there is called Chen.
+		failed := mailer(t, c).Notify(t.Context(), n)
+		if slices.ContainsFunc(failed, func(u access.Undelivered) bool { return u.To == ana || u.To == boris }) {
+			t.Fatal(failed)
+		}
+		p.wait(t, "to=<boris@example.com>", 1)
+		got := box.newest()
+		raw := string(got.BodySection[0].Bytes)
+		arrived[name] = raw
+		header, parts := parse(t, raw)
+		subject := string(n.Request.Principal) + " requests access to " + strings.TrimSuffix(n.Request.Resource.Kind(), "s") + " " + n.Request.Resource.Name()
+		if n.Kind != access.NoticeReview {
+			subject = "Re: " + subject
+		}
+		e := got.Envelope
+		if e.Subject != subject || len(e.From) != 1 || e.From[0].Name != c.SenderName || e.From[0].Addr() != c.Sender || !e.Date.Equal(now) {
+			t.Errorf("%s: the subject is %q, the sender %v, the date %s", name, e.Subject, e.From, e.Date)
+		}
+		// Mail programs thread by these, and servers sort out-of-office replies by those.
+		first := strings.NewReplacer("+", "%2B", "/", "%2F").Replace(n.Request.ID) + ".review@example.com"
+		if n.Kind == access.NoticeReview && (e.MessageID != first || e.InReplyTo != nil || header.Get("References") != "") ||
+			n.Kind != access.NoticeReview && (!strings.HasSuffix(e.MessageID, "@example.com") || !slices.Equal(e.InReplyTo, []string{first}) || header.Get("References") != "<"+first+">") {
+			t.Errorf("%s: message %q answers %q, after %q", name, e.MessageID, e.InReplyTo, header.Get("References"))
+		}
+		for field, want := range map[string]string{"Auto-Submitted": "auto-generated", "Precedence": "bulk", "Return-Path": "<jit@example.com>"} {
+			if got := header.Get(field); got != want {
+				t.Errorf("%s: %s is %q, want %q", name, field, got, want)
+			}
+		}
+		for field, values := range header {
+			// These are partly random.
+			if field != "Dkim-Signature" && field != "Content-Type" && machine.MatchString(strings.Join(values, " ")) {
+				t.Errorf("%s: %s names the machine: %q", name, field, values)
+			}
+		}
+		if got := structure(got.BodyStructure); got != "multipart/alternative(text/plain UTF-8, text/html UTF-8)" {
+			t.Errorf("%s is built as %s", name, got)
+		}
+		// What it is to say stands in the golden files.
+		if _, err := os.Stat(filepath.Join("testdata", name+".html")); err == nil {
+			golden(t, name+".html", parts[1].text)
+		}
+		pages[name] = parts[1].text
+	}
+	wantVerified(t, true, arrived, key.record)
+	box.wantThread("review", "approved", arrived)
+	t.Run("rendered", func(t *testing.T) { wantReadable(t, pages) })
+}
+
+// structure is a body structure in one line.
+func structure(s imap.BodyStructure) string {
+	switch s := s.(type) {
+	case *imap.BodyStructureMultiPart:
+		var parts []string
+		for _, child := range s.Children {
+			parts = append(parts, structure(child))
+		}
+		return s.MediaType() + "(" + strings.Join(parts, ", ") + ")"
+	case *imap.BodyStructureSinglePart:
+		return s.MediaType() + " " + s.Params["charset"]
+	}
+	return "nothing"
+}
+
+// dovecot is a running Dovecot that gives out the mail of a Postfix.
+type dovecot struct {
+	port    int
+	postfix *postfix
+}
+
+// dovecotConf leaves nothing to what is installed. Both may have their files where
+// the mail lies, in a directory of the test.
+const dovecotConf = `base_dir = %[1]s/run
+state_dir = %[1]s/state
+log_path = /dev/stderr
+protocols = imap
+listen = 127.0.0.1
+ssl = required
+ssl_cert = <%[1]s/tls/certificate.pem
+ssl_key = <%[1]s/tls/key.pem
+disable_plaintext_auth = yes
+mail_location = maildir:%[1]s/mail/%%n
+auth_username_format = %%Lu
+passdb {
+  driver = passwd-file
+  args = %[1]s/etc/people
+}
+userdb {
+  driver = static
+  args = uid=65534 gid=65534 home=%[1]s/mail/%%n
+}
+service imap-login {
+  inet_listener imap {
+    port = %[2]d
+  }
+  inet_listener imaps {
+    port = 0
+  }
+}
+service stats {
+  unix_listener stats-writer {
+    mode = 0666
+  }
+}
+`
+
+// startDovecot starts a Dovecot that ends with the test.
+func startDovecot(t *testing.T, p *postfix) *dovecot {
+	t.Helper()
+	const program = "/usr/sbin/dovecot"
+	if _, err := os.Stat(program); err != nil {
+		t.Fatalf("%s is missing: run make test, which installs it", program)
+	}
+	d := &dovecot{port: freePort(t), postfix: p}
+	for name, text := range map[string]string{
+		"etc/dovecot.conf": fmt.Sprintf(dovecotConf, p.directory, d.port),
+		"etc/people":       "boris@example.com:{PLAIN}" + secret + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(p.directory, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	daemon := exec.Command(program, "-F", "-c", filepath.Join(p.directory, "etc/dovecot.conf"))
+	log, err := daemon.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		said := false
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			t.Log(lines.Text())
+			if !said && strings.Contains(lines.Text(), "starting up") {
+				said = true
+				close(ready)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = daemon.Process.Signal(syscall.SIGTERM)
+		<-ended
+		_ = daemon.Wait()
+	})
+	select {
+	case <-ready:
+	case <-ended:
+		t.Fatal("Dovecot ended")
+	case <-time.After(30 * time.Second):
+		t.Fatal("Dovecot did not start")
+	}
+	return d
+}
+
+// mailbox is somebody's mail, seen through IMAP.
+type mailbox struct {
+	t      *testing.T
+	client *imapclient.Client
+}
+
+// open logs in, under the protection of TLS that STARTTLS has begun.
+func (d *dovecot) open(t *testing.T, who string) *mailbox {
+	t.Helper()
+	client, err := imapclient.DialStartTLS(net.JoinHostPort("127.0.0.1", strconv.Itoa(d.port)),
+		&imapclient.Options{TLSConfig: &tls.Config{RootCAs: d.postfix.tls.Roots}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	if err := client.Login(who, secret).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return &mailbox{t, client}
+}
+
+// newest is the mail that came last. Dovecot looks for it when the box is selected.
+func (m *mailbox) newest() *imapclient.FetchMessageBuffer {
+	m.t.Helper()
+	inbox, err := m.client.Select("INBOX", nil).Wait()
+	if err != nil || inbox.NumMessages == 0 {
+		m.t.Fatalf("%+v %v", inbox, err)
+	}
+	found, err := m.client.Fetch(imap.SeqSetNum(inbox.NumMessages), &imap.FetchOptions{
+		Envelope: true, BodyStructure: &imap.FetchItemBodyStructure{Extended: true}, BodySection: []*imap.FetchItemBodySection{{Peek: true}},
+	}).Collect()
+	if err != nil || len(found) != 1 || len(found[0].BodySection) != 1 {
+		m.t.Fatalf("%+v %v", found, err)
+	}
+	return found[0]
+}
+
+// wantThread demands that the server finds one letter below another.
+func (m *mailbox) wantThread(above, below string, arrived map[string]string) {
+	m.t.Helper()
+	id := func(name string) uint32 {
+		header, _ := parse(m.t, arrived[name])
+		found, err := m.client.Search(&imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: "Message-ID", Value: header.Get("Message-Id")}}}, nil).Wait()
+		if err != nil || len(found.AllSeqNums()) == 0 {
+			m.t.Fatalf("%s: %v %v", name, found, err)
+		}
+		return found.AllSeqNums()[0]
+	}
+	threads, err := m.client.Thread(&imapclient.ThreadOptions{Algorithm: imap.ThreadReferences, SearchCriteria: &imap.SearchCriteria{}}).Wait()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if text := fmt.Sprintf("%+v", threads); len(threads) == 0 || !inOneThread(threads, id(above), id(below)) {
+		m.t.Errorf("%s (%d) and %s (%d) are in no thread of %s", above, id(above), below, id(below), text)
+	}
+}
+
+func inOneThread(threads []imapclient.ThreadData, one, other uint32) bool {
+	var members func(d imapclient.ThreadData) []uint32
+	members = func(d imapclient.ThreadData) []uint32 {
+		all := slices.Clone(d.Chain)
+		for _, below := range d.SubThreads {
+			all = append(all, members(below)...)
+		}
+		return all
+	}
+	return slices.ContainsFunc(threads, func(d imapclient.ThreadData) bool {
+		all := members(d)
+		return slices.Contains(all, one) && slices.Contains(all, other)
+	})
+}
