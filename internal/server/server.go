@@ -134,6 +134,7 @@ func (s *server) routes() *chi.Mux {
 	r.Group(func(r chi.Router) {
 		r.Use(s.identified, s.fromOurPages, s.paced)
 		r.Get("/", s.page(s.home))
+		r.Get("/index.html", s.page(s.home)) // where 1.x has it too
 		r.Get("/access/*", s.page(s.choose))
 		r.Post("/access/*", s.page(s.ask))
 		r.Get("/review", s.page(s.review))

@@ -69,7 +69,7 @@ var texts = map[access.Code]words{
 	access.CodeNobodyAdded:         {"Nobody new was chosen.", "Choose somebody who has not been asked yet.", fieldReviewer},
 	access.CodeReviewerNotEligible: {"{reviewer} may not approve {role} on {resource}.", "Choose reviewers from the list.", fieldReviewer},
 	access.CodeNotEligible:         {"You are not eligible for {role} on {resource}.", "Choose another role, or ask your administrator to make you eligible. " + otherAccount, fieldEntitlement},
-	access.CodeNeedsApproval:       {"{role} needs the approval of others, so it cannot be had together with a role that needs none.", "Choose roles that need approval, or roles that need none.", fieldEntitlement},
+	access.CodeNeedsApproval:       {"{role} needs the approval of others. It cannot be activated without, nor together with a role that needs none.", "Choose roles that need approval, or roles that need none.", fieldEntitlement},
 	access.CodeNeedsLedger:         {"This needs a database, and this version of the service has none.", "What you have is listed on the page of its project; a request can be opened by its link.", ""},
 	access.CodeNoPublicURL:         {"The service does not know its own address, so it cannot write the link that reviewers need. Nothing was requested.", "An operator has to set PUBLIC_URL to the address that people know. You came by https://{host}.", ""},
 	access.CodeUnknownResource:     {"There is no {resource} here, or it is not open to this service.", "Check the project ID. If it is right, ask your administrator whether the project is in the scope of this service.", ""},
