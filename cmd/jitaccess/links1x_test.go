@@ -47,7 +47,8 @@ func TestLinksOfJITAccess1(t *testing.T) {
 	s := deploy(t)
 	resource := "projects/" + project
 	s.add(resource,
-		eligibleBinding("roles/storage.objectAdmin", `has({}.multiPartyApprovalConstraint) && resource.name == 'it\'s "x"' && resource.type!="y"`, "alice", "bob"))
+		eligibleBinding("roles/storage.objectAdmin", `has({}.multiPartyApprovalConstraint) && resource.name == 'it\'s "x"' && resource.type!="y"`, "alice", "bob"),
+		eligibleBinding("roles/bigquery.dataEditor", `has({}.multiPartyApprovalConstraint) && resource.name == 'a\\b'`, "alice", "bob"))
 	now := time.Now()
 	full := "//cloudresourcemanager.googleapis.com/projects/" + project
 	spelled := func(condition string) string {
@@ -123,6 +124,10 @@ func TestLinksOfJITAccess1(t *testing.T) {
 		{"of another service account", object{"iss": "other@example-jitaccess.iam.gserviceaccount.com"}, http.StatusNotFound},
 		{"without an entitlement", object{"entitlement": nil}, http.StatusNotFound},
 		{"of 1.7 and 1.8 at once", object{"resource": full, "role": "roles/browser"}, http.StatusNotFound},
+		// 1.x prints the text of a condition without escaping it (section 4.2).
+		{"a quote that 1.x did not escape", object{"entitlement": spelled(`resource.name == "it's "x"" && resource.type != "y"`)}, http.StatusForbidden},
+		{"a backslash that 1.x did not escape", object{"entitlement": project + ":roles/bigquery.dataEditor:" +
+			base64.StdEncoding.EncodeToString([]byte(`resource.name == "a\b"`))}, http.StatusForbidden},
 		{"of no activation", object{"jti": "jit-AAAAAAAAAAAAAAAA"}, http.StatusNotFound},
 	} {
 		t.Run("refused: "+c.name, func(t *testing.T) {
