@@ -185,6 +185,10 @@ func stories() []story {
 
 		{"review-pending", in(access.Pending, nil), "GET " + rev, ben, 200},
 		{"review-pending-unknown-role", in(access.Pending, func(v *broker.View) { v.Roles = nil }), "GET " + rev, ben, 200},
+		{"review-made-by-1x", in(access.Pending, func(v *broker.View) {
+			v.Request.Fixed = access.Window{Start: v.Request.Created, End: v.Request.Created.Add(30 * time.Minute)}
+			v.Request.Duration, v.Window = 30*time.Minute, v.Request.Fixed
+		}), "GET " + rev, ben, 200},
 		{"review-own", in(access.Pending, own), "GET " + rev, ana, 200},
 		{"review-own-no-mail-no-address", func(c *canned) {
 			in(access.Pending, own)(c)
