@@ -131,6 +131,12 @@ func stories() []story {
 			c.offer.Roles[0].Upcoming, c.offer.Roles[1].Upcoming = []access.Activation{later(3)}, []access.Activation{later(1), later(27)}
 		}, "GET " + p, ana, 200},
 		{"choose-done-later", func(c *canned) { c.offer.Roles[1].Upcoming = []access.Activation{later(3)} }, "GET " + p + "?done=mpa-AwMDAwMDAwMDAwMD", ana, 200},
+		{"choose-further", func(c *canned) {
+			begins := *activeNow()
+			begins.RequestID, begins.Principal, begins.Entitlement = "mpa-Ab+/0123456789xA", ana, viewer
+			begins.Window = access.Window{Start: noon.Add(3 * time.Hour), End: noon.Add(4 * time.Hour)}
+			c.offer.Further = []access.Activation{*activeNow(), begins}
+		}, "GET " + p, ben, 200},
 		{"choose-done", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-not-yet", nil, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-ended", nil, "GET " + p + "?ended=jit-AQEBAQEBAQEBAQEB", ana, 200},
