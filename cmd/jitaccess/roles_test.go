@@ -101,7 +101,7 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 			"justification": "x", "activationTimeout": 30}).want(t, http.StatusForbidden, "carol@example.com", browser)
 	})
 	t.Run("not mixed with what needs no approval", func(t *testing.T) {
-		s.send("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(sql)[0], "").want(t, 400, "cannot be had together")
+		s.send("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(sql)[0], "").want(t, 400, "nor together with a role that needs none")
 		s.api("alice", "/api/projects/"+project+"/roles/self-activate", object{"entitlementIds": ids(sql, editor), "justification": "x", "activationTimeout": 5}).want(t, 403, "needs-approval")
 	})
 	t.Run("approved: one write, one id", func(t *testing.T) {
