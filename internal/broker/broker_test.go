@@ -498,6 +498,30 @@ func TestEligibilityIsCheckedOnThePolicyThatIsWritten(t *testing.T) {
 	}
 }
 
+// Threat 06, of who activates alone: what they held when they asked is not enough.
+func TestThreat06_SelfApprovalIsCheckedOnThePolicyThatIsWritten(t *testing.T) {
+	for rule, c := range map[string]struct {
+		left []access.Entitlement
+		code access.Code
+	}{
+		"nothing is left":        {nil, access.CodeNotEligible},
+		"peers must approve now": {[]access.Entitlement{{ID: viewer, PeerApproval: true}}, access.CodeNeedsApproval},
+		"only reviewing is left": {[]access.Entitlement{{ID: viewer, MayReview: true}}, access.CodeNotEligible},
+		"another role is left":   {[]access.Entitlement{{ID: admin, SelfApproval: true}}, access.CodeNotEligible},
+		"a narrower one is left": {[]access.Entitlement{{ID: access.EntitlementID{Resource: shop, Role: viewer.Role, Condition: `resource.name == "a"`}, SelfApproval: true}}, access.CodeNotEligible},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			w := newWorld(t)
+			w.beforeGrant = func() { w.mu.Lock(); w.holdings[ana] = c.left; w.mu.Unlock() }
+			_, err := w.broker().Ask(t.Context(), caller(ana), selfAsk())
+			is(t, err, access.NotAllowed, c.code)
+			if len(w.activations) != 0 || len(w.told) != 0 {
+				t.Errorf("granted %v, told %v", w.activations, w.told)
+			}
+		})
+	}
+}
+
 func TestAfterTheGrant(t *testing.T) {
 	approve := func(b *broker.Broker, p access.Principal, ref string) (broker.Decided, error) {
 		return b.Decide(context.Background(), caller(p), broker.Decide{Ref: ref, Verdict: access.Approve})
