@@ -176,7 +176,7 @@ func (s *server) routes() *chi.Mux {
 		r.Post("/api/requests/{id}/extend", s.api(s.apiNeedsLedger))
 	})
 
-	r.NotFound(s.identified(http.HandlerFunc(s.notFound)).ServeHTTP)
-	r.MethodNotAllowed(s.identified(http.HandlerFunc(s.methodNotAllowed)).ServeHTTP)
+	r.NotFound(s.identified(s.paced(http.HandlerFunc(s.notFound))).ServeHTTP)
+	r.MethodNotAllowed(s.identified(s.paced(http.HandlerFunc(s.methodNotAllowed))).ServeHTTP)
 	return r
 }
