@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -147,11 +148,14 @@ func (k *Catalog) policyCall(r access.Resource) gcp.Call {
 		Resource: string(r), Account: k.c.ServiceAccount}
 }
 
-// onlyProjects refuses what no catalog lists.
+// onlyProjects refuses what no catalog lists. Google also takes the number of a
+// project where its id belongs, and no id is a number; under a second name approvers
+// and those who watch the log would not know the project
+// (https://cloud.google.com/resource-manager/docs/creating-managing-projects).
 func onlyProjects(r access.Resource) error {
-	if _, ok := r.ProjectID(); !ok {
+	if id, ok := r.ProjectID(); !ok || strings.Trim(id, "0123456789") == "" {
 		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": string(r)},
-			Err: errors.New("the catalog knows projects only")}
+			Err: errors.New("the catalog knows projects only, by their ids")}
 	}
 	return nil
 }
