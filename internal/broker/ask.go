@@ -94,10 +94,14 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 	if a.Start.After(now) {
 		r.Start = a.Start.UTC().Truncate(time.Second)
 	}
-	if a.Start.After(now.Add(maxAhead)) || (!a.Start.IsZero() && a.Start.Before(now.Add(-startGrace))) {
-		return r, invalid(FieldStart, access.CodeBadStart, access.Args{"max": strconv.Itoa(int(maxAhead / time.Hour))})
+	if !a.Start.IsZero() && a.Start.Before(now.Add(-startGrace)) {
+		return r, badStart()
 	}
 	return r, nil
+}
+
+func badStart() *access.Error {
+	return invalid(FieldStart, access.CodeBadStart, access.Args{"max": strconv.Itoa(int(maxAhead / time.Hour))})
 }
 
 func (b *Broker) checkJustification(text string) error {
@@ -117,6 +121,9 @@ func (b *Broker) checkJustification(text string) error {
 // request does not keep to them.
 func (b *Broker) terms(r access.Request, self bool) (access.Terms, error) {
 	t := b.termsOf(r, self)
+	if now := b.c.Now(); r.WindowAt(now).Start.After(now.Add(maxAhead)) {
+		return t, badStart()
+	}
 	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {
 		return t, invalid(FieldDuration, access.CodeBadDuration, access.Args{"max": strconv.Itoa(int(t.MaxDuration / time.Minute))})
 	}

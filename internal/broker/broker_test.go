@@ -390,6 +390,34 @@ func TestThreat06_LimitsAreThoseOfTheApproval(t *testing.T) {
 	}
 }
 
+// Threat 11: whoever can sign as the service account can put any window into a link,
+// and one that begins when nobody looks any more is not granted.
+func TestThreat11_AWindowBeginsWithinTheDay(t *testing.T) {
+	for rule, edit := range map[string]func(*access.Request){
+		"of ours":    func(r *access.Request) { r.Start = r.Created.Add(25 * time.Hour) },
+		"of 1.x":     func(r *access.Request) { r.Fixed.Start = r.Created.Add(25 * time.Hour) },
+		"years from": func(r *access.Request) { r.Start = r.Created.AddDate(2, 0, 0) },
+	} {
+		t.Run(rule, func(t *testing.T) {
+			w, b, asked := requested(t)
+			r := w.requests[asked.Ref]
+			if edit(&r); !r.Fixed.IsZero() {
+				r.Fixed.End = r.Fixed.Start.Add(r.Duration)
+			}
+			w.requests[asked.Ref] = r
+			view, err := b.Show(t.Context(), caller(ben), asked.Ref, "")
+			if err != nil || view.CanDecide {
+				t.Errorf("can decide %v, %v", view.CanDecide, err)
+			}
+			_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+			is(t, err, access.Invalid, access.CodeBadStart)
+			if len(w.activations) != 0 {
+				t.Errorf("granted %v", w.activations)
+			}
+		})
+	}
+}
+
 // The id comes with the form, and anybody who may edit a policy can write one.
 func TestThreat05_AnIDStandsForItsOwnRolesOnly(t *testing.T) {
 	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
