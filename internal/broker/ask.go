@@ -39,7 +39,6 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 // it returns with an error is as much of the request as was understood.
 func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 	now := b.c.Now()
-	instance := b.Instance()
 	r := access.Request{
 		Principal:     caller.Principal,
 		Resource:      a.Resource,
@@ -47,7 +46,7 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 		Duration:      a.Duration,
 		Created:       now.UTC().Truncate(time.Second),
 	}
-	r.Expires = r.Created.Add(instance.RequestTimeout)
+	r.Expires = r.Created.Add(b.Instance().RequestTimeout)
 
 	r.Entitlements = slices.Clone(a.Entitlements)
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
@@ -55,8 +54,8 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 	if len(r.Entitlements) == 0 {
 		return r, invalid(FieldEntitlement, access.CodeNoEntitlement, nil)
 	}
-	if n := len(r.Entitlements); n > instance.MaxRoles {
-		return r, invalid(FieldEntitlement, access.CodeTooManyRoles, access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(instance.MaxRoles)})
+	if err := b.fewEnough(r.Entitlements); err != nil {
+		return r, err
 	}
 	for _, id := range r.Entitlements {
 		if id.Resource != a.Resource {
@@ -98,6 +97,14 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 		return r, badStart()
 	}
 	return r, nil
+}
+
+// fewEnough is whether one request may have so many entitlements.
+func (b *Broker) fewEnough(ids []access.EntitlementID) error {
+	if n, most := len(ids), b.Instance().MaxRoles; n > most {
+		return invalid(FieldEntitlement, access.CodeTooManyRoles, access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(most)})
+	}
+	return nil
 }
 
 func badStart() *access.Error {

@@ -186,6 +186,11 @@ func (b *Broker) describeRequest(ctx context.Context, r access.Request) []access
 // least one. Only somebody who may request them learns that; for everyone else it
 // is as if they did not exist.
 func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+	// What cannot be requested together need not be looked up: that takes groups, or an
+	// analysis, and only then is it known whether the caller may ask.
+	if err := b.fewEnough(ids); err != nil {
+		return nil, nil, err
+	}
 	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
 		Resource:    ids[0].Resource,
 		Principals:  []access.Principal{caller.Principal},

@@ -65,38 +65,6 @@ func TestMoreReviewersKeepTheRequestAndItsClock(t *testing.T) {
 	is(t, err, access.Conflict, access.CodeAlreadyApproved)
 }
 
-// A form that is sent again, or again and again, tells people once. Where the link is
-// the record the first one stays as it was, so that it cannot tell.
-func TestThreat24_PeopleAddedTwiceAreToldOnce(t *testing.T) {
-	w, b, asked := pending(t)
-	first := w.requests[asked.Ref]
-	add := func(reviewers ...string) (broker.Asked, error) {
-		w.mu.Lock()
-		w.requests[asked.Ref] = first
-		w.mu.Unlock()
-		return b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, reviewers...))
-	}
-	added, err := add("cho@example.com")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		if again, err := add("ben@example.com", "Cho@example.com"); err != nil || again.Ref != added.Ref || again.ReviewURL != added.ReviewURL {
-			t.Errorf("%+v, %v", again, err)
-		}
-	}
-	if len(w.told) != 1 {
-		t.Errorf("told %d times, want once", len(w.told))
-	}
-	if got, want := w.actions(), "reviewers added"; got != want {
-		t.Errorf("journal %q, want %q", got, want)
-	}
-	// What was true then may not be so any more.
-	w.holdings[cho] = nil
-	_, err = add("cho@example.com")
-	is(t, err, access.NotAllowed, access.CodeReviewerNotEligible)
-}
-
 func TestMoreReviewersAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		rule   string
