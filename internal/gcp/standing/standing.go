@@ -88,7 +88,8 @@ type Catalog struct {
 func New(c Config) Catalog {
 	return Catalog{c: c, reader: &eligibility.Reader{},
 		ancestors: lookup.New(c.Now, maxAncestors, ancestorTimeout, func(ctx context.Context, r string) (*iampolicy.Policy, error) {
-			return c.Policies.GetIamPolicy(ctx, access.Resource(r))
+			// Not as of when the first who asked began: others share it who began later.
+			return c.Policies.GetIamPolicy(access.Begin(ctx, c.Now()), access.Resource(r))
 		})}
 }
 
