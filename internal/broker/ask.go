@@ -54,9 +54,6 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 	if len(r.Entitlements) == 0 {
 		return r, invalid(FieldEntitlement, access.CodeNoEntitlement, nil)
 	}
-	if err := b.fewEnough(r.Entitlements); err != nil {
-		return r, err
-	}
 	for _, id := range r.Entitlements {
 		if id.Resource != a.Resource {
 			return r, invalid(FieldEntitlement, access.CodeOtherResource, access.Args{"entitlement": id.String(), "resource": string(a.Resource)})
@@ -128,6 +125,9 @@ func (b *Broker) checkJustification(text string) error {
 // request does not keep to them.
 func (b *Broker) terms(r access.Request, self bool) (access.Terms, error) {
 	t := b.termsOf(r, self)
+	if err := b.fewEnough(r.Entitlements); err != nil {
+		return t, err
+	}
 	if now := b.c.Now(); r.WindowAt(now).Start.After(now.Add(maxAhead)) {
 		return t, badStart()
 	}

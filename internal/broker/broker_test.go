@@ -374,6 +374,7 @@ func TestThreat06_LimitsAreThoseOfTheApproval(t *testing.T) {
 		code   access.Code
 	}{
 		{"the longest duration", func(i *policy.Instance) { i.MaxDuration = 30 * time.Minute }, access.CodeBadDuration},
+		{"the most roles", func(i *policy.Instance) { i.MaxRoles = 0 }, access.CodeTooManyRoles},
 		{"the fewest reviewers", func(i *policy.Instance) { i.MinReviewers, i.MaxReviewers = 3, 3 }, access.CodeFewReviewers},
 		{"the rule for justifications", func(i *policy.Instance) { i.Justification = regexp.MustCompile(`ticket \d+`) }, access.CodeJustificationRule},
 	}

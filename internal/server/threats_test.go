@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Every refusal is a line in the log, so what is not there is no way around the pace.
+// No address is a way around the pace, one that leads nowhere neither.
 func TestWhatIsNotThereIsPacedToo(t *testing.T) {
 	for name, c := range map[string]struct {
 		method, path string
