@@ -37,7 +37,7 @@ func tenReviewers(o *google.Organization) {
 	}
 }
 
-// TestCallsPerAction: what an action may cost, on a service that remembers nothing
+// TestCallsPerAction (point 11): what an action may cost, on a service that remembers nothing
 // of the project.
 func TestCallsPerAction(t *testing.T) {
 	w := newWorld(t, surroundings{organization: tenReviewers})

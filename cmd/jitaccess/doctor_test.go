@@ -25,7 +25,7 @@ func besides(t *testing.T, change map[string]string) (*sandbox.Sandbox, func(str
 	return s, func(name string) string { return environment[name] }
 }
 
-// TestDoctor is the command with the service's own wiring; package doctor has a
+// TestDoctor (point 12) is the command with the service's own wiring; package doctor has a
 // test for each of its checks.
 func TestDoctor(t *testing.T) {
 	away := map[string]string{"PUBLIC_URL": "http://127.0.0.1:1"}

@@ -15,6 +15,7 @@ import (
 	"jitaccess/internal/access"
 )
 
+// Point 12: what somebody is eligible for, and through what, as JSON and as CSV.
 func TestEligible(t *testing.T) {
 	_, env := besides(t, nil)
 	list := func(args ...string) (int, string, string) {

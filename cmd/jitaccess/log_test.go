@@ -167,7 +167,8 @@ func (s *stack) link() (ref, id, trace string) {
 }
 
 // TestThreat17_TheLog plays everything that is logged, one call after another. Each
-// has exactly its lines, in 1.x's words, and no secret stands in any.
+// has exactly its lines, in 1.x's words, and no secret stands in any (point 9). The
+// first line says what runs (point 1).
 func TestThreat17_TheLog(t *testing.T) {
 	s := startStack(t, func(map[string]string) {})
 	const authenticated = "iap.authenticate INFO"
@@ -367,7 +368,7 @@ func TestThreat17_ARefusedLogInShowsNoPassword(t *testing.T) {
 		base64.StdEncoding.EncodeToString([]byte("\x00"+s.env["SMTP_USERNAME"]+"\x00"+canary)))
 }
 
-// Pub/Sub alone makes requests to reviewers possible, and nothing says mail.
+// Point 8: Pub/Sub alone makes requests to reviewers possible, and nothing says mail.
 func TestPubSubAlone(t *testing.T) {
 	s := startStack(t, func(env map[string]string) { delete(env, "SMTP_SENDER_ADDRESS") })
 	answer, _ := s.call("alice", "POST", orders+"/roles/request", askBob)
@@ -389,7 +390,7 @@ func TestPubSubAlone(t *testing.T) {
 
 // The table of docs/notifications.md is what happens. Mail goes where
 // SMTP_ADDRESS_MAPPING says, with times of NOTIFICATION_TIMEZONE and the return
-// path of SMTP_OPTIONS.
+// path of SMTP_OPTIONS (point 7); Pub/Sub gets its messages (point 8).
 func TestWhoHearsWhat(t *testing.T) {
 	s := startStack(t, func(env map[string]string) {
 		env["SMTP_OPTIONS"] = "mail.smtp.from=bounces@example.com, mail.smtp.timeout=8000, mail.smtp.auth.mechanisms=PLAIN"

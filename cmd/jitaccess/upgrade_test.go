@@ -34,7 +34,7 @@ var environmentOf1x = map[string]string{
 	"BACKEND_CONNECT_TIMEOUT":          "10",
 }
 
-// TestUpgradeInPlaceOf1x puts the service where JIT Access 1.8 was: its environment
+// TestUpgradeInPlaceOf1x (points 1 and 13) puts the service where JIT Access 1.8 was: its environment
 // starts, doctor finds nothing broken, its grants are active and its links work.
 func TestUpgradeInPlaceOf1x(t *testing.T) {
 	s, env := besides(t, environmentOf1x)
@@ -128,7 +128,7 @@ func linkOf1x(t *testing.T, c *config.Config, account string) string {
 	return link
 }
 
-// TestUpgradeGuideBeginsWithTheExceptions: who reads no further has read these.
+// TestUpgradeGuideBeginsWithTheExceptions (point 13): who reads no further has read these.
 func TestUpgradeGuideBeginsWithTheExceptions(t *testing.T) {
 	guide := document(t, "upgrade.md")
 	first := strings.Join(strings.SplitN(guide, "\n", 11)[:10], "\n")
@@ -142,7 +142,7 @@ func TestUpgradeGuideBeginsWithTheExceptions(t *testing.T) {
 	}
 }
 
-// TestDocumentedCommandLines: each command line of ours that a document tells to
+// TestDocumentedCommandLines (point 13): each command line of ours that a document tells to
 // run is understood. What fails then is only the configuration, which is not whole.
 func TestDocumentedCommandLines(t *testing.T) {
 	found := 0
