@@ -8,28 +8,30 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"jitaccess/internal/sandbox/google"
 )
 
 // boundBy1x is a binding as JIT Access 1.x writes it (section 5.3): no id, and the
 // resource condition behind the window.
-func boundBy1x(role, description, condition string, from, until time.Time, people ...string) boundTo {
+func boundBy1x(role, description, condition string, from, until time.Time, people ...string) google.Binding {
 	text := fmt.Sprintf(`(request.time >= timestamp("%s") && request.time < timestamp("%s"))`,
 		from.UTC().Format("2006-01-02T15:04:05Z"), until.UTC().Format("2006-01-02T15:04:05Z"))
 	if condition != "" {
 		text = "(" + text + ") && (" + condition + ")"
 	}
-	b := boundTo{Role: role, Condition: &boundCondition{Title: "JIT access activation", Description: description, Expression: text}}
+	b := google.Binding{Role: role, Condition: &google.Condition{Title: "JIT access activation", Description: description, Expression: text}}
 	for _, p := range people {
-		b.Members = append(b.Members, "user:"+p+stackDomain)
+		b.Members = append(b.Members, "user:"+p+"@example.com")
 	}
 	return b
 }
 
 // activeRoles are the roles that a person has active on a project, with their ends.
-func (s *deployed) activeRoles(person, project string) map[string]int64 {
-	s.t.Helper()
+func (w *world) activeRoles(person, project string) map[string]int64 {
+	w.t.Helper()
 	active := map[string]int64{}
-	for _, e := range s.api(person, "/api/projects/"+project+"/roles", nil).want(s.t, 200).Entitlements {
+	for _, e := range w.api(person, "/api/projects/"+project+"/roles", nil).expect(w.t, 200).Entitlements {
 		if e.Status == "ACTIVE" {
 			active[e.ID] = *e.ValidUntil
 		}
@@ -38,14 +40,14 @@ func (s *deployed) activeRoles(person, project string) map[string]int64 {
 }
 
 // endOn is what the "End now" button of a role sends, as the page has it.
-func (s *deployed) endOn(person, project, role string) string {
-	s.t.Helper()
-	page := s.send(person, "GET", "/access/projects/"+project, "").want(s.t, 200).text
+func (w *world) endOn(person, project, role string) string {
+	w.t.Helper()
+	page := w.call(person, "GET", "/access/projects/"+project, "").expect(w.t, 200).body
 	_, card, found := strings.Cut(page, `<code class="role-name">`+role+"</code>")
 	_, rest, ok := strings.Cut(card, `action="/requests/`)
 	id, _, end := strings.Cut(rest, "/end")
 	if !found || !ok || !end {
-		s.t.Fatalf("%s is not active for %s:\n%s", role, person, page)
+		w.t.Fatalf("%s is not active for %s:\n%s", role, person, page)
 	}
 	return id
 }
@@ -53,7 +55,7 @@ func (s *deployed) endOn(person, project, role string) string {
 // Point 5: bindings that JIT Access 1.x wrote count as ours: they are shown active,
 // ended by their member or an admin, and cleared when they are over.
 func TestBindingsOfJITAccess1(t *testing.T) {
-	s := deployWith(t, map[string]string{"ADMINS": "user:erin@example.com"})
+	w := newWorld(t, surroundings{environment: map[string]string{"ADMINS": "user:erin@example.com"}})
 	const (
 		resource = "projects/" + project
 		sql      = "roles/cloudsql.admin"
@@ -62,20 +64,20 @@ func TestBindingsOfJITAccess1(t *testing.T) {
 	)
 	now := time.Now().Truncate(time.Second)
 	until := now.Add(40 * time.Minute)
-	s.add(resource,
+	w.add(resource,
 		boundBy1x(sql, "Self-approved, justification: merged", "", now.Add(-time.Minute), until, "alice", "bob"),
 		boundBy1x(storage, "Self-approved, justification: narrow", where, now.Add(-time.Minute), until, "alice"),
 		boundBy1x(storage, "Self-approved, justification: over", where, now.Add(-3*time.Hour), now.Add(-2*time.Hour), "alice"),
 		boundBy1x(storage, "Approved by bob@example.com, justification: over", where, now.Add(-3*time.Hour), now.Add(-time.Hour), "alice"),
 		boundBy1x(storage, "Self-approved, justification: another's, over", where, now.Add(-3*time.Hour), now.Add(-2*time.Hour), "carol"),
 		// Not ours: another title; and an eligible binding with ours.
-		boundTo{Role: storage, Members: []string{"user:alice@example.com"}, Condition: &boundCondition{Title: "by hand", Description: "by hand",
+		google.Binding{Role: storage, Members: []string{"user:alice@example.com"}, Condition: &google.Condition{Title: "by hand", Description: "by hand",
 			Expression: fmt.Sprintf(`(request.time >= timestamp("%s") && request.time < timestamp("%s"))`, now.Add(-time.Hour).UTC().Format(time.RFC3339), now.Add(-time.Minute).UTC().Format(time.RFC3339))}},
-		boundTo{Role: "roles/logging.viewer", Members: []string{"user:alice@example.com"}, Condition: &boundCondition{Title: "JIT access activation", Description: "eligible, by hand",
+		google.Binding{Role: "roles/logging.viewer", Members: []string{"user:alice@example.com"}, Condition: &google.Condition{Title: "JIT access activation", Description: "eligible, by hand",
 			Expression: "has({}.jitAccessConstraint)"}})
 
 	t.Run("shown active, by exactly the entitlement", func(t *testing.T) {
-		active := s.activeRoles("alice", project)
+		active := w.activeRoles("alice", project)
 		for id, end := range active {
 			if strings.Contains(id, sql) && end != until.Unix() || strings.Contains(id, storage) && end != until.Unix() {
 				t.Errorf("%s until %d, want %d", id, end, until.Unix())
@@ -84,50 +86,50 @@ func TestBindingsOfJITAccess1(t *testing.T) {
 		if len(active) != 3 { // with roles/secretmanager.admin, of the sandbox's own past
 			t.Errorf("active: %v", active)
 		}
-		if bobs := s.activeRoles("bob", project); len(bobs) != 1 || bobs[project+":"+sql] != until.Unix() {
+		if bobs := w.activeRoles("bob", project); len(bobs) != 1 || bobs[project+":"+sql] != until.Unix() {
 			t.Errorf("bob has %v", bobs)
 		}
 	})
 	t.Run("ended by its member, who is taken out of a merged binding", func(t *testing.T) {
-		id := s.endOn("alice", project, sql)
-		s.api("frank", "/api/requests/"+id+"/end", object{"resource": resource}).want(t, http.StatusNotFound)
-		s.api("bob", "/api/requests/"+id+"/end", object{"resource": resource}).want(t, http.StatusNotFound)
-		s.api("alice", "/api/requests/"+id+"/end", object{"resource": resource}).want(t, 200, `"ENDED"`)
-		left := s.described(resource, "justification: merged")
+		id := w.endOn("alice", project, sql)
+		w.api("frank", "/api/requests/"+id+"/end", dict{"resource": resource}).expect(t, http.StatusNotFound)
+		w.api("bob", "/api/requests/"+id+"/end", dict{"resource": resource}).expect(t, http.StatusNotFound)
+		w.api("alice", "/api/requests/"+id+"/end", dict{"resource": resource}).expect(t, 200, `"ENDED"`)
+		left := w.described(resource, "justification: merged")
 		if len(left) != 1 || !slices.Equal(left[0].Members, []string{"user:bob@example.com"}) {
 			t.Errorf("left: %+v", left)
 		}
-		if bobs := s.activeRoles("bob", project); len(bobs) != 1 {
+		if bobs := w.activeRoles("bob", project); len(bobs) != 1 {
 			t.Errorf("bob has lost it: %v", bobs)
 		}
-		s.api("alice", "/api/requests/"+id+"/end", object{"resource": resource}).want(t, http.StatusNotFound)
+		w.api("alice", "/api/requests/"+id+"/end", dict{"resource": resource}).expect(t, http.StatusNotFound)
 	})
 	t.Run("ended by an admin", func(t *testing.T) {
-		id := s.endOn("bob", project, sql)
-		s.api("erin", "/api/requests/"+id+"/end", object{"resource": resource}).want(t, 200, `"ENDED"`)
-		if left := s.described(resource, "justification: merged"); len(left) != 0 {
+		id := w.endOn("bob", project, sql)
+		w.api("erin", "/api/requests/"+id+"/end", dict{"resource": resource}).expect(t, 200, `"ENDED"`)
+		if left := w.described(resource, "justification: merged"); len(left) != 0 {
 			t.Errorf("left: %+v", left)
 		}
 	})
 	t.Run("replaced by a longer one, and what is over is cleared", func(t *testing.T) {
 		var id string
-		for _, e := range s.api("alice", "/api/projects/"+project+"/roles", nil).Entitlements {
+		for _, e := range w.api("alice", "/api/projects/"+project+"/roles", nil).Entitlements {
 			if e.Name == storage {
 				id = e.ID
 			}
 		}
-		granted := s.api("alice", "/api/projects/"+project+"/roles/self-activate", object{"entitlementIds": []string{id}, "justification": "longer", "activationTimeout": 60}).want(t, 200)
-		if len(s.described(resource, "narrow")) != 0 || len(s.described(resource, "over")) != 0 {
-			t.Errorf("left: %+v %+v", s.described(resource, "narrow"), s.described(resource, "over"))
+		granted := w.api("alice", "/api/projects/"+project+"/roles/self-activate", dict{"entitlementIds": []string{id}, "justification": "longer", "activationTimeout": 60}).expect(t, 200)
+		if len(w.described(resource, "narrow")) != 0 || len(w.described(resource, "over")) != 0 {
+			t.Errorf("left: %+v %+v", w.described(resource, "narrow"), w.described(resource, "over"))
 		}
-		if active := s.activeRoles("alice", project); active[id] != granted.Entitlements[0].EndTime {
+		if active := w.activeRoles("alice", project); active[id] != granted.Entitlements[0].EndTime {
 			t.Errorf("active: %v", active)
 		}
-		if len(s.described(resource, "by hand")) != 2 {
+		if len(w.described(resource, "by hand")) != 2 {
 			t.Error("what is not ours was touched")
 		}
 		// Of a role that was not touched nothing is cleared.
-		if len(s.described(resource, "failover drill")) == 0 && len(s.described(resource, "merged")) > 0 {
+		if len(w.described(resource, "failover drill")) == 0 && len(w.described(resource, "merged")) > 0 {
 			t.Error("a role that was not activated was cleared")
 		}
 	})

@@ -260,7 +260,7 @@ var userActions = []struct {
 
 func notWrapped(h http.Handler) http.Handler { return h }
 
-// TestCalls keeps the number of calls of every action, and the page that says so.
+// TestCalls (point 11) keeps the number of calls of every action, and the page that says so.
 func TestCalls(t *testing.T) {
 	for _, kind := range []string{config.PolicyAnalyzer, config.AssetInventory} {
 		for _, action := range userActions {

@@ -4,28 +4,12 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
-
-	"jitaccess/internal/access"
-	"jitaccess/internal/sandbox"
 )
 
-// besides are the sandbox's, and its environment with changes.
-func besides(t *testing.T, change map[string]string) (*sandbox.Sandbox, func(string) string) {
-	t.Helper()
-	s, err := sandbox.Start(context.Background(), sandbox.Options{Address: "localhost:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	environment := s.Environment()
-	maps.Copy(environment, change)
-	t.Setenv("GCE_METADATA_HOST", environment["GCE_METADATA_HOST"])
-	return s, func(name string) string { return environment[name] }
-}
-
-// TestDoctor is the command with the service's own wiring; package doctor has a
+// TestDoctor (point 12) is the command with the service's own wiring; package doctor has a
 // test for each of its checks.
 func TestDoctor(t *testing.T) {
 	away := map[string]string{"PUBLIC_URL": "http://127.0.0.1:1"}
@@ -41,7 +25,7 @@ func TestDoctor(t *testing.T) {
 		code   int
 		says   []string
 	}{
-		{"warnings do not fail", away, "", exitOK, []string{"ok       signing: ", "warning  public address: ", "warning  eligibility: a binding of roles/pubsub.editor", "ok       mail: localhost:"}},
+		{"warnings do not fail", away, "", exitOK, []string{"ok       signing: ", "warning  public address: ", "warning  eligibility: a binding of roles/pubsub.editor", "ok       mail: 127.0.0.1:"}},
 		{"what is broken does", away, "resourcemanager.projects.setIamPolicy", exitFailure, []string{"broken   grants: ", "run: gcloud organizations add-iam-policy-binding"}},
 		{"a Cloud Run job names its service", with(map[string]string{"K_SERVICE": ""}), "", exitOK, []string{"/projects/264853019977/locations/europe-west1/services/jitaccess"}},
 		{"a catalog that needs no directory", with(map[string]string{"RESOURCE_CATALOG": "PolicyAnalyzer", "RESOURCE_CUSTOMER_ID": ""}), "", exitOK, []string{"unseen   groups: not looked up: RESOURCE_CUSTOMER_ID is not set", "people are eligible in the"}},
@@ -54,12 +38,12 @@ func TestDoctor(t *testing.T) {
 		{"several faults, a line each", with(map[string]string{"SMTP_PORT": "25x", "RESOURCE_SCOPE": "everything"}), "", exitFailure, []string{"broken   settings: SMTP_PORT is ", "broken   settings: RESOURCE_SCOPE is "}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, env := besides(t, test.change)
+			w := newWorld(t, surroundings{})
 			if test.revoke != "" {
-				s.Cloud().Faults().RevokePermission(test.revoke)
+				w.cloud.Faults().RevokePermission(test.revoke)
 			}
 			var out bytes.Buffer
-			if code := examine(context.Background(), asService(env, "jitaccess"), "", s.MailRoots(), &out); code != test.code {
+			if code := examine(context.Background(), asService(w.env(test.change), "jitaccess"), "", w.mail.Roots, &out); code != test.code {
 				t.Errorf("exit status %d, want %d", code, test.code)
 			}
 			for _, text := range test.says {
@@ -72,9 +56,9 @@ func TestDoctor(t *testing.T) {
 }
 
 func TestDoctorSendsATestMail(t *testing.T) {
-	s, env := besides(t, map[string]string{"PUBLIC_URL": "http://127.0.0.1:1"})
+	w := newWorld(t, surroundings{environment: map[string]string{"NOTIFICATION_TOPIC": "jitaccess-notifications"}})
 	var out bytes.Buffer
-	if code := examine(context.Background(), env, access.Principal("alice@example.com"), s.MailRoots(), &out); code != exitOK {
+	if code := examine(context.Background(), w.env(nil), alice, w.mail.Roots, &out); code != exitOK {
 		t.Errorf("exit status %d:\n%s", code, out.String())
 	}
 	for _, step := range []string{"secret: ", "resolve: localhost is ", "connect: to ", "TLS: version 1.3 with a certificate for this host (for ", "log-in: as ", "accepted: the server took a mail to alice@example.com and said "} {
@@ -82,9 +66,8 @@ func TestDoctorSendsATestMail(t *testing.T) {
 			t.Errorf("does not report %q:\n%s", step, out.String())
 		}
 	}
-	inbox := s.Mailbox().Inbox("alice@example.com")
-	if len(inbox) != 1 || !bytes.Contains(inbox[0].Raw, []byte("Subject: Test mail")) {
-		t.Errorf("%d mails arrived", len(inbox))
+	if sent := w.mail.Messages(); len(sent) != 1 || !slices.Equal(sent[0].To, []string{alice}) || !strings.Contains(sent[0].Data, "Subject: Test mail") {
+		t.Errorf("%v arrived", sent)
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net/http"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -15,8 +13,9 @@ import (
 	"jitaccess/internal/access"
 )
 
+// Point 12: what somebody is eligible for, and through what, as JSON and as CSV.
 func TestEligible(t *testing.T) {
-	_, env := besides(t, nil)
+	env := newWorld(t, surroundings{}).env(nil)
 	list := func(args ...string) (int, string, string) {
 		var out, faults bytes.Buffer
 		code := run(context.Background(), append([]string{"eligible"}, args...), env, &out, &faults)
@@ -94,29 +93,13 @@ func TestEligible(t *testing.T) {
 // TestEligibleIsWhatTheServiceAnswers: without the reasons the listing is what the
 // API of JIT Access 1.x answers to that person, so that the two can be compared.
 func TestEligibleIsWhatTheServiceAnswers(t *testing.T) {
-	origin := startSandbox(t, nil)
-	environment := map[string]string{"GCE_METADATA_HOST": os.Getenv("GCE_METADATA_HOST"), "JITACCESS_GOOGLE_ENDPOINT": "http://" + os.Getenv("GCE_METADATA_HOST"),
-		"K_SERVICE": "jitaccess", "RESOURCE_CATALOG": "AssetInventory", "RESOURCE_SCOPE": "organizations/482093157016", "RESOURCE_CUSTOMER_ID": "C01sandbx"}
-	for _, person := range []string{"alice@example.com", "bob@example.com", "dan.o'brien@example.com", "frank@example.com"} {
+	w := newWorld(t, surroundings{})
+	for _, person := range []string{alice, bob, "dan.o'brien@example.com", frank} {
 		for _, project := range []string{"shop-orders-prod", "shop-payments-prod", "example.com:intranet"} {
-			request, err := http.NewRequest("GET", origin+"/api/projects/"+project+"/roles", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("X-JITACCESS", "1")
-			request.AddCookie(&http.Cookie{Name: "sandbox_person", Value: person})
-			response, err := http.DefaultClient.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, err := io.ReadAll(response.Body)
-			response.Body.Close()
-			if err != nil || response.StatusCode != http.StatusOK {
-				t.Fatalf("%s on %s: %s %v %s", person, project, response.Status, err, body)
-			}
+			served := w.api(person, "/api/projects/"+project+"/roles", nil).expect(t, 200)
 			var out bytes.Buffer
-			run(context.Background(), []string{"eligible", "--person", person, "--project", project}, func(name string) string { return environment[name] }, &out, io.Discard)
-			if served, listed := rolesIn(t, body), rolesIn(t, out.Bytes()); !reflect.DeepEqual(served, listed) {
+			run(context.Background(), []string{"eligible", "--person", person, "--project", project}, w.env(nil), &out, io.Discard)
+			if served, listed := rolesIn(t, []byte(served.body)), rolesIn(t, out.Bytes()); !reflect.DeepEqual(served, listed) {
 				t.Errorf("%s on %s: served\n%v\nlisted\n%v", person, project, served, listed)
 			}
 		}
@@ -209,7 +192,7 @@ func TestEligibleOfPolicyAnalyzer(t *testing.T) {
 			if test.customer == "" {
 				change["RESOURCE_CUSTOMER_ID"] = ""
 			}
-			_, env := besides(t, change)
+			env := newWorld(t, surroundings{environment: change}).env(nil)
 			var out, faults bytes.Buffer
 			code := run(context.Background(), append([]string{"eligible"}, test.args...), env, &out, &faults)
 			if code != test.code || !strings.Contains(out.String(), test.lists) || !strings.Contains(faults.String(), test.says) {

@@ -196,7 +196,7 @@ func (g *waves) expect(calls ...map[string]int) {
 	}
 }
 
-// TestOpeningAProjectIsTwoCallsDeep: policies and people at once, then what the roles
+// TestOpeningAProjectIsTwoCallsDeep (point 11): policies and people at once, then what the roles
 // are called.
 func TestOpeningAProjectIsTwoCallsDeep(t *testing.T) {
 	for _, kind := range catalogs {
@@ -222,7 +222,7 @@ func TestOpeningAProjectIsTwoCallsDeep(t *testing.T) {
 	}
 }
 
-// TestAskingTenReviewersFetchesPoliciesTwice at most: what people hold, and the
+// TestAskingTenReviewersFetchesPoliciesTwice (point 11) at most: what people hold, and the
 // project's own policy.
 func TestAskingTenReviewersFetchesPoliciesTwice(t *testing.T) {
 	for _, kind := range catalogs {
@@ -240,7 +240,7 @@ func TestAskingTenReviewersFetchesPoliciesTwice(t *testing.T) {
 	}
 }
 
-// TestPolicyAnalyzerStory plays the whole story with the catalog of JIT Access 1.x,
+// TestPolicyAnalyzerStory (point 2) plays the whole story with the catalog of JIT Access 1.x,
 // for people in nested groups, too, whom the other catalog does not know.
 func TestPolicyAnalyzerStory(t *testing.T) {
 	c := startCounted(t, config.PolicyAnalyzer, google.Believable(time.Now()), 5, notWrapped)
@@ -292,7 +292,7 @@ func TestPolicyAnalyzerStory(t *testing.T) {
 	}
 }
 
-// TestAProjectOutsideTheScopeIsNone, though the service may read its policy.
+// TestAProjectOutsideTheScopeIsNone (point 2), though the service may read its policy.
 func TestAProjectOutsideTheScopeIsNone(t *testing.T) {
 	for _, kind := range catalogs {
 		c := startCounted(t, kind, google.Believable(time.Now()), 5, notWrapped)

@@ -13,7 +13,7 @@ import (
 // Point 3: the HTTP interface of JIT Access 1.8, line by line (section 2 of its
 // description). Where it answers 403 to everything, the status says what happened.
 func TestTheInterfaceOfJITAccess1(t *testing.T) {
-	s := deploy(t)
+	w := newWorld(t, surroundings{})
 	const (
 		sql    = project + ":roles/cloudsql.admin"
 		vm     = project + ":roles/compute.instanceAdmin.v1"
@@ -24,7 +24,7 @@ func TestTheInterfaceOfJITAccess1(t *testing.T) {
 		body   = `{"entitlementIds":["` + sql + `"],"justification":"line by line","activationTimeout":5}`
 		peered = `{"entitlementId":"` + vm + `","peers":["bob@example.com"],"justification":"line by line","activationTimeout":5}`
 	)
-	asked := s.send("alice", "POST", ask, peered, "X-JITACCESS", "1", "Content-Type", "application/json").want(t, 200)
+	asked := w.call("alice", "POST", ask, peered, "X-JITACCESS", "1", "Content-Type", "application/json").expect(t, 200)
 	link, err := url.Parse(asked.ReviewURL)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestTheInterfaceOfJITAccess1(t *testing.T) {
 			if c.content != "" {
 				headers = append(headers, "Content-Type", c.content)
 			}
-			a := s.send(c.person, c.method, c.path, c.body, headers...).want(t, c.status, c.says)
+			a := w.call(c.person, c.method, c.path, c.body, headers...).expect(t, c.status, c.says)
 			if !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
 				t.Errorf("not JSON but %q", a.header.Get("Content-Type"))
 			}
@@ -147,8 +147,8 @@ func TestTheInterfaceOfJITAccess1(t *testing.T) {
 				t.Error("has CORS headers")
 			}
 			var refusal map[string]any
-			if err := json.Unmarshal([]byte(a.text), &refusal); err != nil || a.status != 200 && (refusal["message"] == "" || refusal["code"] == "" || refusal["incident"] == "") {
-				t.Errorf("a refusal without message, code or incident: %s", a.text)
+			if err := json.Unmarshal([]byte(a.body), &refusal); err != nil || a.status != 200 && (refusal["message"] == "" || refusal["code"] == "" || refusal["incident"] == "") {
+				t.Errorf("a refusal without message, code or incident: %s", a.body)
 			}
 		})
 	}
@@ -173,7 +173,7 @@ func manyPeers(n int) string {
 // The shapes of the answers: which members there are, null ones too, of which type,
 // and in which order lists are.
 func TestTheShapesOfJITAccess1(t *testing.T) {
-	s := deploy(t)
+	w := newWorld(t, surroundings{})
 	at := "/api/projects/" + project
 	members := func(what string, o any, want ...string) map[string]any {
 		t.Helper()
@@ -185,10 +185,10 @@ func TestTheShapesOfJITAccess1(t *testing.T) {
 		}
 		return m
 	}
-	read := func(a said) map[string]any {
+	read := func(a answer) map[string]any {
 		t.Helper()
 		var m map[string]any
-		if err := json.Unmarshal([]byte(a.want(t, 200).text), &m); err != nil {
+		if err := json.Unmarshal([]byte(a.expect(t, 200).body), &m); err != nil {
 			t.Fatal(err)
 		}
 		return m
@@ -200,17 +200,17 @@ func TestTheShapesOfJITAccess1(t *testing.T) {
 		}
 	}
 
-	policy := members("policy", read(s.api("alice", "/api/policy", nil)), "justificationHint", "signedInUser", "applicationVersion", "defaultActivationTimeout", "maxActivationTimeout")
+	policy := members("policy", read(w.api("alice", "/api/policy", nil)), "justificationHint", "signedInUser", "applicationVersion", "defaultActivationTimeout", "maxActivationTimeout")
 	if u := members("user", policy["signedInUser"], "email"); u["email"] != "alice@example.com" || policy["defaultActivationTimeout"] != 60.0 || policy["maxActivationTimeout"] != 120.0 {
 		t.Errorf("policy %v", policy)
 	}
 	var projects struct{ Projects []string }
-	if err := json.Unmarshal([]byte(s.api("frank", "/api/projects", nil).want(t, 200).text), &projects); err != nil || len(projects.Projects) < 10 ||
+	if err := json.Unmarshal([]byte(w.api("frank", "/api/projects", nil).expect(t, 200).body), &projects); err != nil || len(projects.Projects) < 10 ||
 		!slices.IsSorted(projects.Projects) || len(slices.Compact(slices.Clone(projects.Projects))) != len(projects.Projects) {
 		t.Errorf("projects %v, %v", projects, err)
 	}
 
-	granted := read(s.api("alice", at+"/roles/self-activate", object{"entitlementIds": []string{project + ":roles/logging.privateLogViewer", project + ":roles/cloudsql.admin"}, "justification": "shapes", "activationTimeout": 5}))
+	granted := read(w.api("alice", at+"/roles/self-activate", dict{"entitlementIds": []string{project + ":roles/logging.privateLogViewer", project + ":roles/cloudsql.admin"}, "justification": "shapes", "activationTimeout": 5}))
 	members("activation", granted, "beneficiary", "reviewers", "isBeneficiary", "isReviewer", "justification", "entitlements")
 	if len(granted["reviewers"].([]any)) != 0 || granted["isReviewer"] != false || granted["isBeneficiary"] != true {
 		t.Errorf("self-activation %v", granted)
@@ -228,7 +228,7 @@ func TestTheShapesOfJITAccess1(t *testing.T) {
 		}
 	}
 
-	roles := read(s.api("alice", at+"/roles", nil))
+	roles := read(w.api("alice", at+"/roles", nil))
 	members("roles", roles, "warnings", "entitlements")
 	var ids []string
 	kinds := map[string]bool{}
@@ -249,8 +249,8 @@ func TestTheShapesOfJITAccess1(t *testing.T) {
 		t.Errorf("roles %v, %v", ids, kinds)
 	}
 
-	s.add("projects/"+project, eligibleBinding("roles/browser", "has({}.multiPartyApprovalConstraint)", "frank", "bob", "alice", "erin", "carol"))
-	offered := s.api("alice", at+"/peers?id="+project+":roles/browser", nil).want(t, 200)
+	w.add("projects/"+project, eligibleBinding("roles/browser", "has({}.multiPartyApprovalConstraint)", "frank", "bob", "alice", "erin", "carol"))
+	offered := w.api("alice", at+"/peers?id="+project+":roles/browser", nil).expect(t, 200)
 	var addresses []string
 	for _, p := range offered.Peers {
 		addresses = append(addresses, p.Email)
@@ -258,11 +258,11 @@ func TestTheShapesOfJITAccess1(t *testing.T) {
 	if !slices.Equal(addresses, []string{"bob@example.com", "carol@example.com", "erin@example.com", "frank@example.com"}) {
 		t.Errorf("peers %v are not sorted, or hold the caller", addresses)
 	}
-	pending := read(s.api("alice", at+"/roles/request", object{"entitlementId": project + ":roles/browser", "peers": []string{"frank@example.com", "bob@example.com"}, "justification": "shapes", "activationTimeout": 5}))
+	pending := read(w.api("alice", at+"/roles/request", dict{"entitlementId": project + ":roles/browser", "peers": []string{"frank@example.com", "bob@example.com"}, "justification": "shapes", "activationTimeout": 5}))
 	if e := pending["entitlements"].([]any); len(e) != 1 || e[0].(map[string]any)["status"] != "ACTIVATION_PENDING" || !strings.HasPrefix(e[0].(map[string]any)["activationId"].(string), "mpa-") {
 		t.Errorf("pending %v", pending)
 	}
-	answer := s.send("alice", "GET", "/", "")
+	answer := w.call("alice", "GET", "/", "")
 	if answer.status != http.StatusOK {
 		t.Errorf("the page: %d", answer.status)
 	}

@@ -2,15 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"mime/quotedprintable"
-	"net/http"
-	"net/http/httptest"
 	netmail "net/mail"
 	"net/url"
 	"os"
@@ -19,52 +16,8 @@ import (
 	"strings"
 	"testing"
 
-	"jitaccess/internal/config"
-	"jitaccess/internal/sandbox"
 	"jitaccess/internal/sandbox/google"
 )
-
-// stack is the service, wired as in production, in the sandbox's surroundings, and
-// its log.
-type stack struct {
-	t       *testing.T
-	sandbox *sandbox.Sandbox
-	env     map[string]string
-	handler http.Handler
-	log     lockedBuffer
-	traces  int
-}
-
-// startStack starts it with a changed environment.
-func startStack(t *testing.T, change func(env map[string]string)) *stack {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	s := &stack{t: t}
-	var err error
-	if s.sandbox, err = sandbox.Start(ctx, sandbox.Options{Address: "localhost:0"}); err != nil {
-		t.Fatal(err)
-	}
-	s.env = s.sandbox.Environment()
-	change(s.env)
-	t.Setenv("GCE_METADATA_HOST", s.env["GCE_METADATA_HOST"])
-	c, err := config.Read(func(name string) string { return s.env[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.handler, err = start(ctx, c, s.sandbox.MailRoots(), wallClock, &s.log); err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.sandbox.Serve(s.handler) }()
-	t.Cleanup(func() {
-		cancel()
-		s.sandbox.Close()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
 
 // entry is a line of the log.
 type entry struct {
@@ -75,12 +28,12 @@ type entry struct {
 }
 
 // lines are those of a trace; empty is all.
-func (s *stack) lines(trace string) (found []entry) {
-	s.t.Helper()
-	for line := range strings.Lines(s.log.String()) {
+func (w *world) lines(trace string) (found []entry) {
+	w.t.Helper()
+	for line := range strings.Lines(w.log.String()) {
 		var e entry
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			s.t.Fatalf("%v: %s", err, line)
+			w.t.Fatalf("%v: %s", err, line)
 		}
 		if trace == "" || strings.HasSuffix(e.Trace, trace) {
 			found = append(found, e)
@@ -89,63 +42,21 @@ func (s *stack) lines(trace string) (found []entry) {
 	return found
 }
 
-// call calls the JSON interface as one of the sandbox's people and returns the
-// answer and the trace of what it logged.
-func (s *stack) call(person, method, path, body string) (answer map[string]any, trace string) {
-	s.t.Helper()
-	s.traces++
-	trace = fmt.Sprintf("%032x", s.traces)
-	r, err := http.NewRequest(method, s.sandbox.URL()+path, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
+// traced calls the JSON interface and returns the answer and the trace of what it
+// logged.
+func (w *world) traced(email, method, path, body string) (said dict, trace string) {
+	w.t.Helper()
+	w.traces++
+	trace = fmt.Sprintf("%032x", w.traces)
+	a := w.call(email, method, path, body, "X-JITACCESS", "1", "Content-Type", "application/json", "X-Cloud-Trace-Context", trace+"/1;o=1")
+	if err := json.Unmarshal([]byte(a.body), &said); err != nil {
+		w.t.Fatalf("%s %s: %v: %s", method, path, err, a.body)
 	}
-	r.Header.Set("X-JITACCESS", "1")
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("X-Cloud-Trace-Context", trace+"/1;o=1")
-	r.AddCookie(&http.Cookie{Name: "sandbox_person", Value: person + "@example.com"})
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		s.t.Fatalf("%s %s: %v: %s", method, path, err, text)
-	}
-	return answer, trace
-}
-
-// smtpPassword reads the sandbox's password as the service does.
-func (s *stack) smtpPassword() string {
-	s.t.Helper()
-	cloud := s.sandbox.Cloud()
-	token, err := cloud.IssueToken(cloud.ServiceAccount())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r, err := http.NewRequest("GET", s.env["JITACCESS_GOOGLE_ENDPOINT"]+"/v1/"+s.env["SMTP_SECRET"]+":access", nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+token)
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var answer struct {
-		Payload struct{ Data []byte }
-	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || len(answer.Payload.Data) == 0 {
-		s.t.Fatalf("%v, %+v", err, answer)
-	}
-	return strings.TrimSpace(string(answer.Payload.Data))
+	return said, trace
 }
 
 const (
+	topicName = "jitaccess-notifications"
 	orders    = "/api/projects/" + project
 	sqlAdmin  = project + ":roles/cloudsql.admin"
 	instances = project + ":roles/compute.instanceAdmin.v1"
@@ -154,32 +65,33 @@ const (
 )
 
 // link asks bob to review a request of alice's and returns its reference and id.
-func (s *stack) link() (ref, id, trace string) {
-	s.t.Helper()
-	answer, trace := s.call("alice", "POST", orders+"/roles/request", askBob)
+func (w *world) link() (ref, id, trace string) {
+	w.t.Helper()
+	answer, trace := w.traced("alice", "POST", orders+"/roles/request", askBob)
 	review, _ := answer["reviewUrl"].(string)
 	u, err := url.Parse(review)
 	if err != nil || u.Query().Get("activation") == "" {
-		s.t.Fatalf("no link: %v", answer)
+		w.t.Fatalf("no link: %v", answer)
 	}
 	item := answer["entitlements"].([]any)[0].(map[string]any)
 	return u.Query().Get("activation"), item["activationId"].(string), trace
 }
 
 // TestThreat17_TheLog plays everything that is logged, one call after another. Each
-// has exactly its lines, in 1.x's words, and no secret stands in any.
+// has exactly its lines, in 1.x's words, and no secret stands in any (point 9). The
+// first line says what runs (point 1).
 func TestThreat17_TheLog(t *testing.T) {
-	s := startStack(t, func(map[string]string) {})
+	w := newWorld(t, surroundings{environment: map[string]string{"NOTIFICATION_TOPIC": topicName}})
 	const authenticated = "iap.authenticate INFO"
 	// expect compares the events of a call, and returns its lines. labels are what
 	// the last of them must have.
 	expect := func(trace string, want []string, labels map[string]string) {
 		t.Helper()
-		lines := s.lines(trace)
+		lines := w.lines(trace)
 		var got []string
 		for _, e := range lines {
 			got = append(got, e.Labels["event"]+" "+e.Severity)
-			if e.Trace != "projects/"+s.sandbox.Cloud().ProjectID()+"/traces/"+trace {
+			if e.Trace != "projects/"+w.cloud.ProjectID()+"/traces/"+trace {
 				t.Errorf("trace %q", e.Trace)
 			}
 			if e.Severity == "ERROR" && (e.Labels["incident"] == "" || e.Labels["error"] == "" || e.Labels["error_code"] == "") {
@@ -208,74 +120,74 @@ func TestThreat17_TheLog(t *testing.T) {
 	unverified := map[string]string{"error": "VerificationException"}
 
 	// Reading.
-	_, trace := s.call("alice", "GET", "/api/policy", "")
+	_, trace := w.traced("alice", "GET", "/api/policy", "")
 	expect(trace, nil, nil)
-	_, trace = s.call("alice", "GET", "/api/projects", "")
+	_, trace = w.traced("alice", "GET", "/api/projects", "")
 	expect(trace, []string{"api.listProjects INFO"}, nil)
-	_, trace = s.call("alice", "GET", orders+"/roles", "")
+	_, trace = w.traced("alice", "GET", orders+"/roles", "")
 	expect(trace, nil, nil)
-	_, trace = s.call("alice", "GET", "/api/projects/no-such-project/roles", "")
+	_, trace = w.traced("alice", "GET", "/api/projects/no-such-project/roles", "")
 	expect(trace, []string{"api.listEligibleRoles ERROR"}, map[string]string{"project": "no-such-project"})
-	_, trace = s.call("frank", "GET", orders+"/peers?id="+url.QueryEscape(instances), "")
+	_, trace = w.traced("frank", "GET", orders+"/peers?id="+url.QueryEscape(instances), "")
 	expect(trace, []string{"api.listPeers ERROR"}, place(map[string]string{"role": "roles/compute.instanceAdmin.v1", "error": "AccessDeniedException"}))
 
 	// Alone.
-	answer, trace := s.call("alice", "POST", orders+"/roles/self-activate", activate)
+	answer, trace := w.traced("alice", "POST", orders+"/roles/self-activate", activate)
 	expect(trace, []string{"api.approveRequest INFO", "api.activateRole INFO"}, place(map[string]string{"role": "roles/cloudsql.admin",
 		"entitlements": "[iam] roles/cloudsql.admin on " + project, "justification": "Restore the backup"}))
 	own := answer["entitlements"].([]any)[0].(map[string]any)["activationId"].(string)
-	_, trace = s.call("frank", "POST", orders+"/roles/self-activate", activate)
+	_, trace = w.traced("frank", "POST", orders+"/roles/self-activate", activate)
 	expect(trace, []string{"api.activateRole ERROR", "http.refuse WARNING"}, place(denied))
-	for _, line := range s.lines(trace)[1:] {
-		if line.Labels["incident"] != s.lines(trace)[1].Labels["incident"] {
-			t.Errorf("one refusal has two incidents: %v", s.lines(trace))
+	for _, line := range w.lines(trace)[1:] {
+		if line.Labels["incident"] != w.lines(trace)[1].Labels["incident"] {
+			t.Errorf("one refusal has two incidents: %v", w.lines(trace))
 		}
 	}
 	for _, name := range []string{"activation_id", "activation_start", "activation_end", "entitlements", "justification"} {
-		if s.lines(trace)[1].Labels[name] == "" {
+		if w.lines(trace)[1].Labels[name] == "" {
 			t.Errorf("a failed activation lacks %s", name)
 		}
 	}
 
 	// With a peer.
-	ref, id, trace := s.link()
+	ref, id, trace := w.link()
 	expect(trace, []string{"api.requestRole INFO"}, place(map[string]string{"activation_id": id, "reviewers": "bob@example.com"}))
-	_, trace = s.call("alice", "POST", orders+"/roles/request", strings.Replace(askBob, "bob", "frank", 1))
+	_, trace = w.traced("alice", "POST", orders+"/roles/request", strings.Replace(askBob, "bob", "frank", 1))
 	expect(trace, []string{"api.requestRole ERROR", "http.refuse WARNING"}, denied)
 	at := "/api/activation-request?activation=" + url.QueryEscape(ref)
-	_, trace = s.call("bob", "GET", at, "")
+	_, trace = w.traced("bob", "GET", at, "")
 	expect(trace, nil, nil)
-	_, trace = s.call("frank", "GET", at, "")
+	_, trace = w.traced("frank", "GET", at, "")
 	expect(trace, []string{"api.getActivationRequest ERROR"}, denied)
-	_, trace = s.call("bob", "GET", at+"x", "")
+	_, trace = w.traced("bob", "GET", at+"x", "")
 	expect(trace, []string{"api.getActivationRequest ERROR"}, unverified)
-	_, trace = s.call("bob", "POST", at+"x", "")
+	_, trace = w.traced("bob", "POST", at+"x", "")
 	expect(trace, []string{"api.activateRole ERROR", "http.refuse INFO"}, unverified)
-	_, trace = s.call("frank", "POST", at, "")
+	_, trace = w.traced("frank", "POST", at, "")
 	expect(trace, []string{"api.activateRole ERROR", "http.refuse WARNING"}, denied)
 	deny := strings.Replace(at, "?", "/deny?", 1)
-	_, trace = s.call("bob", "POST", deny, `{"comment":""}`)
+	_, trace = w.traced("bob", "POST", deny, `{"comment":""}`)
 	expect(trace, []string{"api.denyRequest ERROR", "http.refuse INFO"}, nil)
-	_, trace = s.call("bob", "POST", deny, `{"comment":"Use staging"}`)
+	_, trace = w.traced("bob", "POST", deny, `{"comment":"Use staging"}`)
 	expect(trace, []string{"api.denyRequest INFO"}, map[string]string{"comment": "Use staging"})
-	_, trace = s.call("bob", "POST", at, "")
+	_, trace = w.traced("bob", "POST", at, "")
 	expect(trace, []string{"api.approveRequest INFO", "api.activateRole INFO"}, place(map[string]string{"user": "bob@example.com", "beneficiary": "alice@example.com"}))
 
 	// Ending.
 	ending := `{"resource":"projects/` + project + `"}`
-	_, trace = s.call("frank", "POST", "/api/requests/"+own+"/end", ending)
+	_, trace = w.traced("frank", "POST", "/api/requests/"+own+"/end", ending)
 	expect(trace, []string{"api.endActivation ERROR", "http.refuse INFO"}, nil)
-	_, trace = s.call("alice", "POST", "/api/requests/"+own+"/end", ending)
+	_, trace = w.traced("alice", "POST", "/api/requests/"+own+"/end", ending)
 	expect(trace, []string{"api.requestEnd INFO", "api.endActivation INFO"}, nil)
 
 	// What fails around us.
-	faults := s.sandbox.Cloud().Faults()
+	faults := w.cloud.Faults()
 	faults.Add(google.Fault{Path: "/v3/projects/{id}:setIamPolicy", Status: 403, Message: "no, see https://x.example.com/?token=CANARY-QUERY"})
-	_, trace = s.call("alice", "POST", orders+"/roles/self-activate", activate)
+	_, trace = w.traced("alice", "POST", orders+"/roles/self-activate", activate)
 	expect(trace, []string{"api.approveRequest INFO", "api.activateRole ERROR", "http.refuse ERROR"}, place(nil))
 	faults.Clear()
 	faults.Add(google.Fault{Path: "/v1/projects/{project}/topics/{topic}:publish", Status: 403, Message: "Bearer CANARY-BEARER"})
-	answer, trace = s.call("alice", "POST", orders+"/roles/self-activate", activate)
+	answer, trace = w.traced("alice", "POST", orders+"/roles/self-activate", activate)
 	expect(trace, []string{"api.approveRequest INFO", "api.activateRole INFO", "api.notify WARNING"}, map[string]string{"error": "NotificationException"})
 	if warnings, _ := answer["warnings"].([]any); len(warnings) != 1 {
 		t.Errorf("what could not be published is told as %v", answer["warnings"])
@@ -285,38 +197,34 @@ func TestThreat17_TheLog(t *testing.T) {
 	// Nobody, and somebody with an assertion of their own making.
 	assertion := "eyJhbGciOiJFUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(`{"email":"alice@example.com"}`)) + ".CANARYCANARY"
 	for _, header := range []string{"", assertion} {
-		before := len(s.lines(""))
-		r := httptest.NewRequest("GET", "/review?activation="+url.QueryEscape(ref), nil)
-		if header != "" {
-			r.Header.Set("X-Goog-Iap-Jwt-Assertion", header)
-		}
-		s.handler.ServeHTTP(httptest.NewRecorder(), r)
-		if got := s.lines("")[before:]; len(got) != 1 || got[0].Labels["event"] != "iap.authenticate" || got[0].Severity != "ERROR" {
+		before := len(w.lines(""))
+		w.call("", "GET", reviewPath(ref), "", "X-Goog-Iap-Jwt-Assertion", header)
+		if got := w.lines("")[before:]; len(got) != 1 || got[0].Labels["event"] != "iap.authenticate" || got[0].Severity != "ERROR" {
 			t.Errorf("assertion %.5q: %v", header, got)
 		}
 	}
 
-	first := s.lines("")[0]
+	first := w.lines("")[0]
 	for name, want := range map[string]string{"event": "runtime.startup", "channels": "mail, pubsub", "mail_login": "password", "ledger": "false", "catalog": "AssetInventory",
-		"project": s.sandbox.Cloud().ProjectID(), "project_number": s.sandbox.Cloud().ProjectNumber(), "service_account": s.sandbox.Cloud().ServiceAccount(),
-		"scope": s.sandbox.Cloud().OrganizationID(), "identity": "iap", "version": version} {
+		"project": w.cloud.ProjectID(), "project_number": w.cloud.ProjectNumber(), "service_account": w.cloud.ServiceAccount(),
+		"scope": w.cloud.OrganizationID(), "identity": "iap", "version": version} {
 		if first.Labels[name] != want || first.Severity != "INFO" {
 			t.Errorf("the start-up line has %s=%q, want %q", name, first.Labels[name], want)
 		}
 	}
-	s.documented()
-	s.lacks(ref, "ey"+strings.ReplaceAll(strings.ReplaceAll(ref, "~~", ".ey"), "~", "."), assertion, s.smtpPassword(), "CANARY", "activation=", "Bearer ey")
+	w.documented()
+	w.lacks(ref, "ey"+strings.ReplaceAll(strings.ReplaceAll(ref, "~~", ".ey"), "~", "."), assertion, smtpPassword, "CANARY", "activation=", "Bearer ey")
 }
 
 // documented is whether every event that has been logged stands in docs/log.md.
-func (s *stack) documented() {
-	s.t.Helper()
+func (w *world) documented() {
+	w.t.Helper()
 	page, err := os.ReadFile("../../docs/log.md")
 	if err != nil {
-		s.t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	missing := map[string]bool{}
-	for _, e := range s.lines("") {
+	for _, e := range w.lines("") {
 		wanted := []string{"| `" + e.Labels["event"] + "` | " + e.Severity + " |"}
 		for name := range e.Labels {
 			wanted = append(wanted, "`"+name+"`")
@@ -328,22 +236,22 @@ func (s *stack) documented() {
 		}
 	}
 	if len(missing) > 0 {
-		s.t.Errorf("docs/log.md lacks %q", slices.Sorted(maps.Keys(missing)))
+		w.t.Errorf("docs/log.md lacks %q", slices.Sorted(maps.Keys(missing)))
 	}
 }
 
 // lacks is whether no part of a secret is in the log: neither the whole nor, of long
 // ones, the middle.
-func (s *stack) lacks(secrets ...string) {
-	s.t.Helper()
-	log := s.log.String()
+func (w *world) lacks(secrets ...string) {
+	w.t.Helper()
+	log := w.log.String()
 	for _, secret := range secrets {
 		if n := len(secret); n > 60 {
 			secret = secret[n/2-15 : n/2+15]
 		}
 		if strings.Contains(log, secret) {
 			at := strings.Index(log, secret)
-			s.t.Errorf("%q is in the log: …%s…", secret, log[max(0, at-200):min(len(log), at+200)])
+			w.t.Errorf("%q is in the log: …%s…", secret, log[max(0, at-200):min(len(log), at+200)])
 		}
 	}
 }
@@ -351,34 +259,30 @@ func (s *stack) lacks(secrets ...string) {
 // A log-in that the mail server refuses tells nobody the password.
 func TestThreat17_ARefusedLogInShowsNoPassword(t *testing.T) {
 	const canary = "canary-4711-hunter2"
-	s := startStack(t, func(env map[string]string) {
-		delete(env, "SMTP_SECRET")
-		delete(env, "NOTIFICATION_TOPIC")
-		env["SMTP_PASSWORD"] = canary
-	})
-	_, _, trace := s.link()
-	if last := s.lines(trace); last[len(last)-1].Labels["event"] != "api.notify" || last[len(last)-1].Labels["error"] != "NotificationException" {
+	w := newWorld(t, surroundings{environment: map[string]string{"SMTP_SECRET": "", "SMTP_PASSWORD": canary}})
+	_, _, trace := w.link()
+	if last := w.lines(trace); last[len(last)-1].Labels["event"] != "api.notify" || last[len(last)-1].Labels["error"] != "NotificationException" {
 		t.Errorf("logged %v", last)
 	}
-	if first := s.lines("")[0]; first.Labels["channels"] != "mail" {
+	if first := w.lines("")[0]; first.Labels["channels"] != "mail" {
 		t.Errorf("channels %q", first.Labels["channels"])
 	}
-	s.lacks(canary, base64.StdEncoding.EncodeToString([]byte(canary)),
-		base64.StdEncoding.EncodeToString([]byte("\x00"+s.env["SMTP_USERNAME"]+"\x00"+canary)))
+	w.lacks(canary, base64.StdEncoding.EncodeToString([]byte(canary)),
+		base64.StdEncoding.EncodeToString([]byte("\x00"+w.environment["SMTP_USERNAME"]+"\x00"+canary)))
 }
 
-// Pub/Sub alone makes requests to reviewers possible, and nothing says mail.
+// Point 8: Pub/Sub alone makes requests to reviewers possible, and nothing says mail.
 func TestPubSubAlone(t *testing.T) {
-	s := startStack(t, func(env map[string]string) { delete(env, "SMTP_SENDER_ADDRESS") })
-	answer, _ := s.call("alice", "POST", orders+"/roles/request", askBob)
+	w := newWorld(t, surroundings{environment: map[string]string{"SMTP_SENDER_ADDRESS": "", "NOTIFICATION_TOPIC": topicName}})
+	answer, _ := w.traced("alice", "POST", orders+"/roles/request", askBob)
 	if warnings, _ := answer["warnings"].([]any); len(warnings) != 0 || answer["reviewUrl"] == nil {
 		t.Errorf("answered %v", answer)
 	}
-	topic := "projects/" + s.sandbox.Cloud().ProjectID() + "/topics/" + s.env["NOTIFICATION_TOPIC"]
-	if got := s.sandbox.Cloud().Published(topic); len(got) != 1 || !bytes.Contains(got[0].Data, []byte(`"RequestActivation"`)) {
+	topic := "projects/" + w.cloud.ProjectID() + "/topics/" + topicName
+	if got := w.cloud.Published(topic); len(got) != 1 || !bytes.Contains(got[0].Data, []byte(`"RequestActivation"`)) {
 		t.Errorf("published %v", got)
 	}
-	started := s.lines("")
+	started := w.lines("")
 	if !slices.ContainsFunc(started, func(e entry) bool { return e.Labels["channels"] == "pubsub" }) ||
 		!slices.ContainsFunc(started, func(e entry) bool {
 			return e.Severity == "WARNING" && strings.Contains(e.Message, "SMTP_SENDER_ADDRESS")
@@ -389,32 +293,32 @@ func TestPubSubAlone(t *testing.T) {
 
 // The table of docs/notifications.md is what happens. Mail goes where
 // SMTP_ADDRESS_MAPPING says, with times of NOTIFICATION_TIMEZONE and the return
-// path of SMTP_OPTIONS.
+// path of SMTP_OPTIONS (point 7); Pub/Sub gets its messages (point 8).
 func TestWhoHearsWhat(t *testing.T) {
-	s := startStack(t, func(env map[string]string) {
-		env["SMTP_OPTIONS"] = "mail.smtp.from=bounces@example.com, mail.smtp.timeout=8000, mail.smtp.auth.mechanisms=PLAIN"
-		env["NOTIFICATION_TIMEZONE"] = "Australia/Melbourne"
-		env["SMTP_ADDRESS_MAPPING"] = `user.email.extract("{name}@example.com") + "@mail.example.com"`
-	})
+	w := newWorld(t, surroundings{environment: map[string]string{
+		"NOTIFICATION_TOPIC":    topicName,
+		"SMTP_OPTIONS":          "mail.smtp.from=bounces@example.com, mail.smtp.timeout=8000, mail.smtp.auth.mechanisms=PLAIN",
+		"NOTIFICATION_TIMEZONE": "Australia/Melbourne",
+		"SMTP_ADDRESS_MAPPING":  `user.email.extract("{name}@example.com") + "@mail.example.com"`,
+	}})
 	page, err := os.ReadFile("../../docs/notifications.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	topic := "projects/" + s.sandbox.Cloud().ProjectID() + "/topics/" + s.env["NOTIFICATION_TOPIC"]
+	topic := "projects/" + w.cloud.ProjectID() + "/topics/" + topicName
 	mails, messages := 0, 0
 	row := func(what string) {
 		t.Helper()
 		cells := []string{what, "–", "–", "–", "–"}
-		inbox := s.sandbox.Mailbox().Inbox("alice@mail.example.com")
-		if len(inbox) > mails {
-			mails = len(inbox)
-			m, err := netmail.ReadMessage(bytes.NewReader(inbox[0].Raw))
+		if sent := w.mail.Messages(); len(sent) > mails {
+			m, err := netmail.ReadMessage(strings.NewReader(sent[mails].Data))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if inbox[0].From != "bounces@example.com" {
-				t.Errorf("the return path is %s", inbox[0].From)
+			if sent[mails].From != "bounces@example.com" {
+				t.Errorf("the return path is %s", sent[mails].From)
 			}
+			mails = len(sent)
 			body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
 			if err != nil {
 				t.Fatal(err)
@@ -426,7 +330,7 @@ func TestWhoHearsWhat(t *testing.T) {
 				"alice@example.com", "REQUESTER", project, "PROJECT")
 			cells[1], cells[2], cells[3] = who.Replace(m.Header.Get("To")), who.Replace(m.Header.Get("Cc")), who.Replace(m.Header.Get("Subject"))
 		}
-		if published := s.sandbox.Cloud().Published(topic); len(published) > messages {
+		if published := w.cloud.Published(topic); len(published) > messages {
 			var m struct{ Type string }
 			if err := json.Unmarshal(published[messages].Data, &m); err != nil {
 				t.Fatal(err)
@@ -438,16 +342,16 @@ func TestWhoHearsWhat(t *testing.T) {
 			t.Errorf("docs/notifications.md lacks the row\n%s", want)
 		}
 	}
-	ref, id, _ := s.link()
+	ref, id, _ := w.link()
 	row("somebody asks reviewers")
 	at := "?activation=" + url.QueryEscape(ref)
-	s.call("bob", "POST", "/api/activation-request/deny"+at, `{"comment":"Use staging"}`)
+	w.traced("bob", "POST", "/api/activation-request/deny"+at, `{"comment":"Use staging"}`)
 	row("a reviewer denies")
-	s.call("bob", "POST", "/api/activation-request"+at, "")
+	w.traced("bob", "POST", "/api/activation-request"+at, "")
 	row("a reviewer approves")
-	s.call("alice", "POST", orders+"/roles/self-activate", activate)
+	w.traced("alice", "POST", orders+"/roles/self-activate", activate)
 	row("somebody activates without others")
-	s.call("alice", "POST", "/api/requests/"+id+"/end", `{"resource":"projects/`+project+`"}`)
+	w.traced("alice", "POST", "/api/requests/"+id+"/end", `{"resource":"projects/`+project+`"}`)
 	row("somebody ends access early")
 	if mails != 3 || messages != 3 {
 		t.Errorf("%d mails and %d messages", mails, messages)

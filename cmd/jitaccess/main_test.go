@@ -32,6 +32,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// Point 1: what is wrong with the configuration is found at start, all of it at once.
 func TestRun(t *testing.T) {
 	tests := []struct {
 		name string
@@ -71,7 +72,8 @@ func TestRun(t *testing.T) {
 }
 
 // TestServeAnswersBeforeItKnowsWhoItIs: a metadata server that is away is never a
-// start fault. Until it answers the service is alive, and unavailable.
+// start fault. Until it answers the service is alive, and unavailable. Point 14: what
+// App Engine asks before it sends people is answered without identity.
 func TestServeAnswersBeforeItKnowsWhoItIs(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -5,15 +5,17 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"jitaccess/internal/sandbox/google"
 )
 
 // limitTo lets the service account change only some roles, as an administrator may.
-func (s *deployed) limitTo(roles ...string) {
-	s.t.Helper()
-	s.bind("organizations/482093157016", func(bindings []boundTo) []boundTo {
+func (w *world) limitTo(roles ...string) {
+	w.t.Helper()
+	w.bind("organizations/482093157016", func(bindings []google.Binding) []google.Binding {
 		for i, b := range bindings {
 			if b.Role == "roles/resourcemanager.projectIamAdmin" {
-				bindings[i].Condition = &boundCondition{Title: "limited",
+				bindings[i].Condition = &google.Condition{Title: "limited",
 					Expression: `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly(["` + strings.Join(roles, `", "`) + `"])`}
 			}
 		}
@@ -22,36 +24,22 @@ func (s *deployed) limitTo(roles ...string) {
 }
 
 // writes counts the writes of policies since the last call.
-func (s *deployed) writes() int {
-	s.t.Helper()
-	r, err := http.Get(s.google + "/control/calls")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer r.Body.Close()
-	counts := map[string]int{}
-	decodeInto(s.t, r.Body, &counts)
+func (w *world) writes() int {
+	w.t.Helper()
 	total := 0
-	for call, n := range counts {
+	for call, n := range w.cloud.Calls().All() {
 		if strings.Contains(call, ":setIamPolicy") {
 			total += n
 		}
 	}
-	request, err := http.NewRequest("DELETE", s.google+"/control/calls", nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if r, err = http.DefaultClient.Do(request); err != nil {
-		s.t.Fatal(err)
-	}
-	r.Body.Close()
+	w.cloud.Calls().Reset()
 	return total
 }
 
 // Point 6: several roles at once, alone and with approval: one write; where Google
 // refuses a role, the answer says which and why.
 func TestSeveralRolesAtOnce(t *testing.T) {
-	s := deploy(t)
+	w := newWorld(t, surroundings{})
 	const (
 		resource = "projects/" + project
 		admin    = "roles/compute.instanceAdmin.v1"
@@ -61,17 +49,17 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 		logs     = "roles/logging.privateLogViewer"
 	)
 	peers := "has({}.multiPartyApprovalConstraint)"
-	s.add(resource, eligibleBinding(editor, peers, "alice", "bob", "carol"), eligibleBinding(browser, peers, "alice", "bob", "erin"))
+	w.add(resource, eligibleBinding(editor, peers, "alice", "bob", "carol"), eligibleBinding(browser, peers, "alice", "bob", "erin"))
 	ids := func(roles ...string) (all []string) {
 		for _, r := range roles {
 			all = append(all, project+":"+r)
 		}
 		return all
 	}
-	request := func(reason string, roles ...string) said {
-		return s.api("alice", "/api/projects/"+project+"/roles/request", object{"entitlementIds": ids(roles...), "peers": []string{"bob@example.com"}, "justification": reason, "activationTimeout": 30})
+	request := func(reason string, roles ...string) answer {
+		return w.api("alice", "/api/projects/"+project+"/roles/request", dict{"entitlementIds": ids(roles...), "peers": []string{"bob@example.com"}, "justification": reason, "activationTimeout": 30})
 	}
-	open := func(a said) string {
+	open := func(a answer) string {
 		link, err := url.Parse(a.ReviewURL)
 		if err != nil {
 			t.Fatal(err)
@@ -80,53 +68,53 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 	}
 
 	t.Run("alone: one write", func(t *testing.T) {
-		s.writes()
-		done := s.api("alice", "/api/projects/"+project+"/roles/self-activate", object{"entitlementIds": ids(sql, logs), "justification": "both, alone", "activationTimeout": 5}).want(t, 200)
-		if n := s.writes(); n != 1 || len(done.Entitlements) != 2 || len(s.described(resource, "both, alone")) != 2 {
-			t.Errorf("%d writes, %s", n, done.text)
+		w.writes()
+		done := w.api("alice", "/api/projects/"+project+"/roles/self-activate", dict{"entitlementIds": ids(sql, logs), "justification": "both, alone", "activationTimeout": 5}).expect(t, 200)
+		if n := w.writes(); n != 1 || len(done.Entitlements) != 2 || len(w.described(resource, "both, alone")) != 2 {
+			t.Errorf("%d writes, %s", n, done.body)
 		}
 	})
 	t.Run("only people who may review all of them are offered", func(t *testing.T) {
-		peers := s.api("alice", "/api/projects/"+project+"/peers?id="+ids(editor)[0]+"&id="+ids(browser)[0], nil).want(t, 200)
+		peers := w.api("alice", "/api/projects/"+project+"/peers?id="+ids(editor)[0]+"&id="+ids(browser)[0], nil).expect(t, 200)
 		if len(peers.Peers) != 1 || peers.Peers[0].Email != "bob@example.com" {
 			t.Errorf("peers %v", peers.Peers)
 		}
-		page := s.send("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(browser)[0], "").want(t, 200, `name="reviewer" value="bob@example.com" checked`).text
+		page := w.call("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(browser)[0], "").expect(t, 200, `name="reviewer" value="bob@example.com" checked`).body
 		if strings.Count(page, `name="reviewer"`) != 1 {
 			t.Error("offers somebody who may review only one of them")
 		}
 	})
 	t.Run("a reviewer of one of them is refused", func(t *testing.T) {
-		s.api("alice", "/api/projects/"+project+"/roles/request", object{"entitlementIds": ids(editor, browser), "peers": []string{"bob@example.com", "carol@example.com"},
-			"justification": "x", "activationTimeout": 30}).want(t, http.StatusForbidden, "carol@example.com", browser)
+		w.api("alice", "/api/projects/"+project+"/roles/request", dict{"entitlementIds": ids(editor, browser), "peers": []string{"bob@example.com", "carol@example.com"},
+			"justification": "x", "activationTimeout": 30}).expect(t, http.StatusForbidden, "carol@example.com", browser)
 	})
 	t.Run("not mixed with what needs no approval", func(t *testing.T) {
-		s.send("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(sql)[0], "").want(t, 400, "cannot be had together")
-		s.api("alice", "/api/projects/"+project+"/roles/self-activate", object{"entitlementIds": ids(sql, editor), "justification": "x", "activationTimeout": 5}).want(t, 403, "needs-approval")
+		w.call("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(sql)[0], "").expect(t, 400, "nor together with a role that needs none")
+		w.api("alice", "/api/projects/"+project+"/roles/self-activate", dict{"entitlementIds": ids(sql, editor), "justification": "x", "activationTimeout": 5}).expect(t, 403, "needs-approval")
 	})
 	t.Run("approved: one write, one id", func(t *testing.T) {
-		asked := request("all three", admin, editor, browser).want(t, 200, "ACTIVATION_PENDING")
-		s.writes()
-		done := s.api("bob", "/api/activation-request"+open(asked), object{}).want(t, 200)
-		bound := s.described(resource, "Approved by bob@example.com, justification: all three ["+asked.Entitlements[0].ActivationID+"]")
-		if n := s.writes(); n != 1 || len(bound) != 3 || len(done.Entitlements) != 3 {
-			t.Errorf("%d writes, %d bindings, %s", n, len(bound), done.text)
+		asked := request("all three", admin, editor, browser).expect(t, 200, "ACTIVATION_PENDING")
+		w.writes()
+		done := w.api("bob", "/api/activation-request"+open(asked), dict{}).expect(t, 200)
+		bound := w.described(resource, "Approved by bob@example.com, justification: all three ["+asked.Entitlements[0].ActivationID+"]")
+		if n := w.writes(); n != 1 || len(bound) != 3 || len(done.Entitlements) != 3 {
+			t.Errorf("%d writes, %d bindings, %s", n, len(bound), done.body)
 		}
 	})
 	// The service account may change some of the roles only.
-	s.limitTo(admin, sql)
+	w.limitTo(admin, sql)
 	t.Run("alone, one refused: the page says which and why", func(t *testing.T) {
 		form := url.Values{"entitlement": ids(sql, logs), "justification": {"page, in part"}, "minutes": {"5"}}
-		page := s.send("alice", "POST", "/access/projects/"+project, form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Origin", s.front)
-		page.want(t, 200, "granted in part", logs, "Not done: This service is not permitted to do that")
-		if len(s.described(resource, "page, in part")) != 1 {
+		page := w.call("alice", "POST", "/access/projects/"+project, form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Origin", w.public)
+		page.expect(t, 200, "granted in part", logs, "Not done: This service is not permitted to do that")
+		if len(w.described(resource, "page, in part")) != 1 {
 			t.Error("what was allowed was not granted")
 		}
 	})
 	t.Run("approved, some refused: answer and mail say which and why", func(t *testing.T) {
-		asked := request("in part", admin, editor, browser).want(t, 200)
-		done := s.api("bob", "/api/activation-request"+open(asked), object{}).want(t, 200)
-		if len(s.described(resource, "justification: in part")) != 1 {
+		asked := request("in part", admin, editor, browser).expect(t, 200)
+		done := w.api("bob", "/api/activation-request"+open(asked), dict{}).expect(t, 200)
+		if len(w.described(resource, "justification: in part")) != 1 {
 			t.Error("what was allowed was not granted")
 		}
 		for _, e := range done.Entitlements {
@@ -142,14 +130,8 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 		if len(done.Warnings) != 2 {
 			t.Errorf("warnings %q", done.Warnings)
 		}
-		inbox := s.send("alice", "GET", "/sandbox/mailbox", "").want(t, 200).text
-		mail := ""
-		for _, part := range strings.Split(inbox, `href="/sandbox/mailbox/`)[1:] {
-			id, _, _ := strings.Cut(part, `"`)
-			if text := s.send("alice", "GET", "/sandbox/mailbox/"+id, "").text; strings.Contains(text, "granted in part") {
-				mail = text
-			}
-		}
+		sent := w.mail.Messages()
+		mail := strings.ReplaceAll(sent[len(sent)-1].Data, "=\r\n", "")
 		for _, text := range []string{"Not granted", editor + ": the service is not permitted to grant it", browser + ": the service is not permitted to grant it"} {
 			if !strings.Contains(mail, text) {
 				t.Errorf("the mail does not say %q:\n%s", text, mail)
@@ -157,9 +139,9 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 		}
 	})
 	t.Run("all refused: nothing was granted, and it is an error", func(t *testing.T) {
-		asked := request("nothing", editor, browser).want(t, 200)
-		s.api("bob", "/api/activation-request"+open(asked), object{}).want(t, http.StatusBadGateway, "service-not-allowed", "setIamPolicy")
-		if len(s.described(resource, "justification: nothing")) != 0 {
+		asked := request("nothing", editor, browser).expect(t, 200)
+		w.api("bob", "/api/activation-request"+open(asked), dict{}).expect(t, http.StatusBadGateway, "service-not-allowed", "setIamPolicy")
+		if len(w.described(resource, "justification: nothing")) != 0 {
 			t.Error("something was granted")
 		}
 	})
@@ -168,15 +150,15 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 // Point 14: where VPC Service Controls stop Google's API, page and answer show the
 // identifier under which an administrator finds out why.
 func TestARefusalByVPCServiceControls(t *testing.T) {
-	s := deploy(t)
+	w := newWorld(t, surroundings{})
 	fault := func(path, id string) {
-		s.post("/control/faults", "", object{"path": path, "times": 1, "status": 403, "message": "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: " + id})
+		w.cloud.Faults().Add(google.Fault{Path: path, Times: 1, Status: 403, Message: "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: " + id})
 	}
 	fault("/v3/projects/{id}:getIamPolicy", "read-AAbb_11")
-	s.send("alice", "GET", "/access/projects/"+project, "").want(t, http.StatusBadGateway, "VPC Service Controls", "read-AAbb_11")
+	w.call("alice", "GET", "/access/projects/"+project, "").expect(t, http.StatusBadGateway, "VPC Service Controls", "read-AAbb_11")
 	fault("/v3/projects/{id}:setIamPolicy", "write-AAbb_22")
-	s.api("alice", "/api/projects/"+project+"/roles/self-activate", object{"entitlementIds": []string{project + ":roles/cloudsql.admin"}, "justification": "x", "activationTimeout": 5}).
-		want(t, http.StatusBadGateway, "VPC Service Controls", "write-AAbb_22")
+	w.api("alice", "/api/projects/"+project+"/roles/self-activate", dict{"entitlementIds": []string{project + ":roles/cloudsql.admin"}, "justification": "x", "activationTimeout": 5}).
+		expect(t, http.StatusBadGateway, "VPC Service Controls", "write-AAbb_22")
 	fault("/v1/organizations", "inventory-33")
-	s.api("dan.o'brien", "/api/projects/shop-payments-prod/roles", nil).want(t, http.StatusBadGateway, "inventory-33")
+	w.api("dan.o'brien", "/api/projects/shop-payments-prod/roles", nil).expect(t, http.StatusBadGateway, "inventory-33")
 }

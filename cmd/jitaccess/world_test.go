@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -28,12 +30,18 @@ type world struct {
 	cloud *google.Cloud
 	mail  *smtptest.Server
 	log   *lockedBuffer
+	// traces counts the calls whose lines in the log are looked for.
+	traces int
 	// ahead is how far the service's clock is ahead of everybody else's.
 	ahead atomic.Int64
 	// url is where the service answers, public what it takes for its address, and
 	// google where Google does.
 	url, public, google string
+	// environment is the service's.
+	environment map[string]string
 }
+
+const smtpPassword = "correct horse"
 
 // surroundings say how a world differs from an ordinary one.
 type surroundings struct {
@@ -61,7 +69,7 @@ func newWorld(t *testing.T, s surroundings) *world {
 	t.Cleanup(g.Close)
 	t.Setenv("GCE_METADATA_HOST", g.Listener.Addr().String())
 
-	s.mail.Username, s.mail.Password = "jitaccess", "correct horse"
+	s.mail.Username, s.mail.Password = "jitaccess", smtpPassword
 	w.google = g.URL
 	w.mail = smtptest.Start(t, s.mail)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -70,17 +78,15 @@ func newWorld(t *testing.T, s surroundings) *world {
 	}
 	w.url = "http://" + listener.Addr().String()
 	w.public = strings.Replace(w.url, "127.0.0.1", "localhost", 1)
-	environment := map[string]string{
+	w.environment = map[string]string{
 		"K_SERVICE": "jitaccess", "GCE_METADATA_HOST": g.Listener.Addr().String(), "JITACCESS_GOOGLE_ENDPOINT": g.URL,
 		"PUBLIC_URL": w.public, "RESOURCE_CATALOG": "AssetInventory",
 		"RESOURCE_SCOPE": w.cloud.OrganizationID(), "RESOURCE_CUSTOMER_ID": w.cloud.CustomerID(),
 		"SMTP_HOST": w.mail.Host, "SMTP_PORT": strconv.Itoa(w.mail.Port), "SMTP_SENDER_ADDRESS": "jitaccess@example.com",
 		"SMTP_USERNAME": s.mail.Username, "SMTP_SECRET": w.cloud.AddSecret("smtp-password", []byte(s.mail.Password+"\n")),
 	}
-	for name, value := range s.environment {
-		environment[name] = value
-	}
-	c, err := config.Read(func(name string) string { return environment[name] })
+	maps.Copy(w.environment, s.environment)
+	c, err := config.Read(w.env(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +107,16 @@ func newWorld(t *testing.T, s surroundings) *world {
 	server.Start()
 	t.Cleanup(server.Close)
 	return w
+}
+
+// env is the service's environment with changes.
+func (w *world) env(change map[string]string) func(string) string {
+	return func(name string) string {
+		if value, changed := change[name]; changed {
+			return value
+		}
+		return w.environment[name]
+	}
 }
 
 // pass lets time pass for the service alone.
@@ -134,17 +150,26 @@ func (w *world) assertion(email string, edits ...func(map[string]any)) string {
 type answer struct {
 	status   int
 	location string
+	header   http.Header
 	body     string
 	// The JSON interface's answer and refusal.
 	Message, Code, Field, Incident, ReviewURL string
 	Warnings                                  []string
-	Entitlements                              []struct{ ActivationID, Status, ID string }
-	Projects                                  []string
-	Peers                                     []struct{ Email string }
+	Entitlements                              []struct {
+		ActivationID, ID, Name, Status string
+		StartTime, EndTime             int64
+		ValidUntil                     *int64
+	}
+	Projects []string
+	Peers    []struct{ Email string }
 }
 
-// send sends a request as a person, or as nobody. The context bounds the wait.
+// send sends a request as a person, whose address may be without its domain, or as
+// nobody. The context bounds the wait.
 func (w *world) send(email string, r *http.Request) answer {
+	if email != "" && !strings.Contains(email, "@") {
+		email += "@example.com"
+	}
 	if email != "" {
 		r.Header.Set("X-Goog-Iap-Jwt-Assertion", w.assertion(email))
 	}
@@ -157,7 +182,7 @@ func (w *world) send(email string, r *http.Request) answer {
 	if err != nil {
 		return answer{body: err.Error()}
 	}
-	a := answer{status: response.StatusCode, location: response.Header.Get("Location"), body: string(body)}
+	a := answer{status: response.StatusCode, location: response.Header.Get("Location"), header: response.Header, body: string(body)}
 	if strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
 		if err := json.Unmarshal(body, &a); err != nil {
 			w.t.Errorf("the answer is not JSON: %s", body)
@@ -180,15 +205,21 @@ func (w *world) request(method, path string, body io.Reader) *http.Request {
 	return r
 }
 
+// call sends a request of any kind.
+func (w *world) call(email, method, path, body string, headers ...string) answer {
+	r := w.request(method, path, strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return w.send(email, r)
+}
+
 // api calls the JSON interface; a nil body is a GET.
 func (w *world) api(email, path string, body any) answer {
-	r := w.request("GET", path, nil)
-	if body != nil {
-		r = w.request("POST", path, strings.NewReader(encoded(w.t, body)))
-		r.Header.Set("Content-Type", "application/json")
+	if body == nil {
+		return w.call(email, "GET", path, "", "X-JITACCESS", "1")
 	}
-	r.Header.Set("X-JITACCESS", "1")
-	return w.send(email, r)
+	return w.call(email, "POST", path, encoded(w.t, body), "X-JITACCESS", "1", "Content-Type", "application/json")
 }
 
 // page opens a page; form sends one.
@@ -197,10 +228,7 @@ func (w *world) page(email, path string) answer {
 }
 
 func (w *world) form(email, path string, f url.Values) answer {
-	r := w.request("POST", path, strings.NewReader(f.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Origin", w.public)
-	return w.send(email, r)
+	return w.call(email, "POST", path, f.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Origin", w.public)
 }
 
 const (
@@ -265,6 +293,36 @@ func (w *world) policy(resource string) google.Policy {
 	return p
 }
 
+// bind changes the bindings of a policy, as an administrator does.
+func (w *world) bind(resource string, edit func([]google.Binding) []google.Binding) {
+	w.t.Helper()
+	p := w.policy(resource)
+	p.Version, p.Bindings = 3, edit(p.Bindings)
+	w.post("erin@example.com", "/v3/"+resource+":setIamPolicy", dict{"policy": p}, nil)
+}
+
+func (w *world) add(resource string, more ...google.Binding) {
+	w.t.Helper()
+	w.bind(resource, func(b []google.Binding) []google.Binding { return append(b, more...) })
+}
+
+// eligibleBinding makes people eligible.
+func eligibleBinding(role, expression string, people ...string) google.Binding {
+	b := google.Binding{Role: role, Condition: &google.Condition{Title: "eligible", Expression: expression}}
+	for _, p := range people {
+		b.Members = append(b.Members, "user:"+p+"@example.com")
+	}
+	return b
+}
+
+// described are the bindings whose description contains text.
+func (w *world) described(resource, text string) []google.Binding {
+	w.t.Helper()
+	return slices.DeleteFunc(w.policy(resource).Bindings, func(b google.Binding) bool {
+		return b.Condition == nil || !strings.Contains(b.Condition.Description, text)
+	})
+}
+
 // granted counts the bindings of the project that carry an id; live ones only those
 // that are not over.
 func (w *world) granted(id string) int {
@@ -314,7 +372,7 @@ func (w *world) logged(texts ...string) bool {
 func (a answer) expect(t *testing.T, status int, texts ...string) answer {
 	t.Helper()
 	if a.status != status {
-		t.Errorf("answered %d, want %d: %s", a.status, status, a.body)
+		t.Fatalf("answered %d, want %d: %s", a.status, status, a.body)
 	}
 	for _, text := range texts {
 		if !strings.Contains(a.body, text) {
@@ -333,11 +391,19 @@ func person(i int) google.Person {
 // may who can act as it.
 func (w *world) signAsAccount(claims string) string {
 	w.t.Helper()
-	token, err := w.cloud.IssueToken(w.cloud.ServiceAccount())
+	var signed struct{ SignedJwt string }
+	w.post(w.cloud.ServiceAccount(), "/v1/projects/-/serviceAccounts/"+w.cloud.ServiceAccount()+":signJwt", dict{"payload": claims}, &signed)
+	return signed.SignedJwt
+}
+
+// post calls Google as somebody. into may be nil.
+func (w *world) post(as, path string, body, into any) {
+	w.t.Helper()
+	token, err := w.cloud.IssueToken(as)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r, err := http.NewRequest("POST", w.google+"/v1/projects/-/serviceAccounts/"+w.cloud.ServiceAccount()+":signJwt", strings.NewReader(encoded(w.t, dict{"payload": claims})))
+	r, err := http.NewRequest("POST", w.google+path, strings.NewReader(encoded(w.t, body)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -347,11 +413,10 @@ func (w *world) signAsAccount(claims string) string {
 		w.t.Fatal(err)
 	}
 	defer response.Body.Close()
-	var signed struct{ SignedJwt string }
-	if err := json.NewDecoder(response.Body).Decode(&signed); err != nil || signed.SignedJwt == "" {
-		w.t.Fatalf("not signed: %s, %v", response.Status, err)
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK || into != nil && json.Unmarshal(text, into) != nil {
+		w.t.Fatalf("%s: %s %s, %v", path, response.Status, text, err)
 	}
-	return signed.SignedJwt
 }
 
 func encoded(t *testing.T, v any) string {

@@ -109,6 +109,7 @@ func TestThreat40_AnEvaluationIsBounded(t *testing.T) {
 	}
 }
 
+// Point 7: extract, with the vectors of JIT Access 1.x.
 func TestExtract(t *testing.T) {
 	for _, c := range []struct{ text, template, want string }{
 		// Section 11 of the reference, and IAM's own documentation of extract().

@@ -39,7 +39,6 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 // it returns with an error is as much of the request as was understood.
 func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 	now := b.c.Now()
-	instance := b.Instance()
 	r := access.Request{
 		Principal:     caller.Principal,
 		Resource:      a.Resource,
@@ -47,16 +46,13 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 		Duration:      a.Duration,
 		Created:       now.UTC().Truncate(time.Second),
 	}
-	r.Expires = r.Created.Add(instance.RequestTimeout)
+	r.Expires = r.Created.Add(b.Instance().RequestTimeout)
 
 	r.Entitlements = slices.Clone(a.Entitlements)
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
 	r.Entitlements = slices.Compact(r.Entitlements)
 	if len(r.Entitlements) == 0 {
 		return r, invalid(FieldEntitlement, access.CodeNoEntitlement, nil)
-	}
-	if n := len(r.Entitlements); n > instance.MaxRoles {
-		return r, invalid(FieldEntitlement, access.CodeTooManyRoles, access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(instance.MaxRoles)})
 	}
 	for _, id := range r.Entitlements {
 		if id.Resource != a.Resource {
@@ -94,10 +90,22 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, error) {
 	if a.Start.After(now) {
 		r.Start = a.Start.UTC().Truncate(time.Second)
 	}
-	if a.Start.After(now.Add(maxAhead)) || (!a.Start.IsZero() && a.Start.Before(now.Add(-startGrace))) {
-		return r, invalid(FieldStart, access.CodeBadStart, access.Args{"max": strconv.Itoa(int(maxAhead / time.Hour))})
+	if !a.Start.IsZero() && a.Start.Before(now.Add(-startGrace)) {
+		return r, badStart()
 	}
 	return r, nil
+}
+
+// fewEnough is whether one request may have so many entitlements.
+func (b *Broker) fewEnough(ids []access.EntitlementID) error {
+	if n, most := len(ids), b.Instance().MaxRoles; n > most {
+		return invalid(FieldEntitlement, access.CodeTooManyRoles, access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(most)})
+	}
+	return nil
+}
+
+func badStart() *access.Error {
+	return invalid(FieldStart, access.CodeBadStart, access.Args{"max": strconv.Itoa(int(maxAhead / time.Hour))})
 }
 
 func (b *Broker) checkJustification(text string) error {
@@ -117,6 +125,12 @@ func (b *Broker) checkJustification(text string) error {
 // request does not keep to them.
 func (b *Broker) terms(r access.Request, self bool) (access.Terms, error) {
 	t := b.termsOf(r, self)
+	if err := b.fewEnough(r.Entitlements); err != nil {
+		return t, err
+	}
+	if now := b.c.Now(); r.WindowAt(now).Start.After(now.Add(maxAhead)) {
+		return t, badStart()
+	}
 	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {
 		return t, invalid(FieldDuration, access.CodeBadDuration, access.Args{"max": strconv.Itoa(int(t.MaxDuration / time.Minute))})
 	}

@@ -104,6 +104,7 @@ func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource acces
 			Upcoming:    upcoming(standing.Activations, caller.Principal, e.ID, b.c.Now()),
 		})
 	}
+	b.further(ctx, caller, standing.Activations, &offer)
 	descriptions := b.describe(ctx, func(yield func(access.Role)) {
 		for _, r := range offer.Roles {
 			yield(r.Entitlement.ID.Role)
@@ -113,6 +114,25 @@ func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource acces
 		offer.Roles[i].Role = descriptions[i]
 	}
 	return offer, nil
+}
+
+// further adds what else the caller may end to the offer.
+func (b *Broker) further(ctx context.Context, caller access.Caller, all []access.Activation, offer *Offer) {
+	admin, warning := b.isAdmin(ctx, caller)
+	if warning != nil {
+		offer.Warnings = append(slices.Clone(offer.Warnings), warning)
+	}
+	for _, a := range all {
+		same := func(b access.Activation) bool {
+			return b.RequestID == a.RequestID && b.Principal == a.Principal && b.Entitlement == a.Entitlement
+		}
+		shown := slices.ContainsFunc(offer.Roles, func(r OfferedRole) bool {
+			return r.Activation != nil && same(*r.Activation) || slices.ContainsFunc(r.Upcoming, same)
+		})
+		if !shown && (admin || a.Principal == caller.Principal) && a.Window.Length() > 0 && b.c.Now().Before(a.Window.End) {
+			offer.Further = append(offer.Further, a)
+		}
+	}
 }
 
 // current finds the activation of exactly this entitlement that is active now and
@@ -167,6 +187,11 @@ func (b *Broker) describeRequest(ctx context.Context, r access.Request) []access
 // least one. Only somebody who may request them learns that; for everyone else it
 // is as if they did not exist.
 func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+	// What cannot be requested together need not be looked up: that takes groups, or an
+	// analysis, and only then is it known whether the caller may ask.
+	if err := b.fewEnough(ids); err != nil {
+		return nil, nil, err
+	}
 	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
 		Resource:    ids[0].Resource,
 		Principals:  []access.Principal{caller.Principal},
@@ -210,7 +235,11 @@ const (
 type Offer struct {
 	Resource access.Resource
 	// Roles are what the caller may request, sorted by id.
-	Roles    []OfferedRole
+	Roles []OfferedRole
+	// Further are the grants that are not over, stand beside no role, and are the
+	// caller's to end: their own, such as of a role that they may no longer request,
+	// and for an admin everybody's.
+	Further  []access.Activation
 	Warnings []*access.Error
 }
 

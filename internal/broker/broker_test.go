@@ -46,6 +46,47 @@ func TestOfferListsWhatMayBeRequested(t *testing.T) {
 	}
 }
 
+// An admin, and who may no longer request a role, can end only what they find.
+func TestOfferListsWhatElseTheCallerMayEnd(t *testing.T) {
+	for _, test := range []struct {
+		rule    string
+		as      access.Principal
+		groups  map[access.Principal][]string
+		down    error
+		further string
+		warned  bool
+	}{
+		{"one's own that stand beside no role", ana, nil, nil, "a lost", false},
+		{"an admin by name, everybody's", dan, nil, nil, "a b lost later c", false},
+		{"an admin by group, everybody's but what is shown with a role", ben, map[access.Principal][]string{ben: {"ops@example.com"}}, nil, "a b lost later", false},
+		{"nobody else's", cho, nil, nil, "", false},
+		{"groups that cannot be read make no admin", cho, map[access.Principal][]string{cho: {"ops@example.com"}}, errors.New("down"), "", true},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			w := newWorld(t)
+			w.groups, w.directoryErr = test.groups, test.down
+			now, hour := w.now.Add(-time.Hour), w.now.Add(time.Hour)
+			w.activations = []access.Activation{
+				{RequestID: "a", Principal: ana, Entitlement: viewer, Window: access.Window{Start: now, End: w.now.Add(time.Minute)}},
+				{RequestID: "b", Principal: ana, Entitlement: viewer, Window: access.Window{Start: now, End: hour}},
+				{RequestID: "lost", Principal: ana, Entitlement: narrow, Window: access.Window{Start: now, End: hour}},
+				{RequestID: "later", Principal: ana, Entitlement: admin, Window: access.Window{Start: hour, End: hour.Add(time.Hour)}},
+				{RequestID: "c", Principal: ben, Entitlement: admin, Window: access.Window{Start: now, End: hour}},
+				{RequestID: "over", Principal: ana, Entitlement: admin, Window: access.Window{Start: now, End: w.now}},
+				{RequestID: "ended before it began", Principal: ana, Entitlement: admin, Window: access.Window{Start: hour, End: hour}},
+			}
+			offer, err := w.broker().Offer(t.Context(), caller(test.as), shop)
+			var ids []string
+			for _, a := range offer.Further {
+				ids = append(ids, a.RequestID)
+			}
+			if got := strings.Join(ids, " "); err != nil || got != test.further || (len(offer.Warnings) > 0) != test.warned {
+				t.Errorf("got %q, %v, %v; want %q", got, offer.Warnings, err, test.further)
+			}
+		})
+	}
+}
+
 func TestReviewersAreToldToEligibleRequestersOnly(t *testing.T) {
 	w := newWorld(t)
 	got, _, err := w.broker().Reviewers(t.Context(), caller(ana), admin)
@@ -333,6 +374,7 @@ func TestThreat06_LimitsAreThoseOfTheApproval(t *testing.T) {
 		code   access.Code
 	}{
 		{"the longest duration", func(i *policy.Instance) { i.MaxDuration = 30 * time.Minute }, access.CodeBadDuration},
+		{"the most roles", func(i *policy.Instance) { i.MaxRoles = 0 }, access.CodeTooManyRoles},
 		{"the fewest reviewers", func(i *policy.Instance) { i.MinReviewers, i.MaxReviewers = 3, 3 }, access.CodeFewReviewers},
 		{"the rule for justifications", func(i *policy.Instance) { i.Justification = regexp.MustCompile(`ticket \d+`) }, access.CodeJustificationRule},
 	}

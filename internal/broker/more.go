@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -64,7 +65,8 @@ type AddReviewers struct {
 // nobody has decided it. Nothing else changes: it keeps its id, its clock and its
 // end. Only the new reviewers are told. Where the link is the record, the new
 // reviewers get a new one, and the old one stays good for those who have it:
-// whichever is approved first makes the grant, of which there is one by its id.
+// whichever is approved first makes the grant, of which there is one by its id. The
+// same people again, within the hour, are the same result and are not told again.
 func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddReviewers) (Asked, error) {
 	r, err := b.open(ctx, a.Ref)
 	refused := func(err error) (Asked, error) {
@@ -104,14 +106,17 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	if err := mayAsk(r, added, standing); err != nil {
 		return refused(err)
 	}
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, added, a.Origin)
-	if err == nil {
-		b.later.add(r, added, b.c.Now())
-	}
-	asked.Warnings = append(standing.Warnings, asked.Warnings...)
-	return asked, err
+	// Sent twice it is one: the digest has everybody who was asked, and not who is new.
+	return b.asked.do(ctx, fmt.Sprint(r.Digest(), " with ", added), func() (Asked, error) {
+		ctx, cancel := detach(ctx)
+		defer cancel()
+		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, added, a.Origin)
+		if err == nil {
+			b.later.add(r, added, b.c.Now())
+		}
+		asked.Warnings = append(standing.Warnings, asked.Warnings...)
+		return asked, err
+	})
 }
 
 // readReviewers reads addresses as typed: sorted, each once, never the caller's.

@@ -174,7 +174,7 @@ func TestReviewersOfSeveralRolesMayReviewAllOfThem(t *testing.T) {
 	}
 }
 
-// The link form is that of 1.x, and the whole of it is in the mail.
+// Point 14: the link form is that of 1.x, and the whole of it is in the mail.
 func TestALongLinkIsSaid(t *testing.T) {
 	for _, c := range []struct {
 		origin int

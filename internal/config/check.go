@@ -154,7 +154,7 @@ func (r *reader) checkMail(all *Config) {
 		c.Username = ""
 		r.warn("SMTP_OPTIONS: mail.smtp.auth is not true: nobody logs in to the mail server")
 	case c.Username != "" && !secret:
-		r.warn("SMTP_USERNAME is set without SMTP_SECRET or SMTP_PASSWORD: nobody logs in to the mail server")
+		r.warn("SMTP_USERNAME is set without SMTP_PASSWORD or SMTP_SECRET, so nobody logs in to the mail server")
 	case c.Username == "" && secret:
 		r.warn("a password for mail is set without SMTP_USERNAME: nobody logs in to the mail server")
 	case c.PasswordPath != "" && !c.Password.IsZero():

@@ -349,7 +349,7 @@ func TestRead_Warnings(t *testing.T) {
 		{[]string{"IAP_VERIFY_AUDIENCE=false"}, "IAP_VERIFY_AUDIENCE is false"},
 		{[]string{"IAP_VERIFY_AUDIENCE=false", "IAP_AUDIENCE=/projects/1/apps/a"}, "IAP_VERIFY_AUDIENCE is ignored"},
 		{[]string{"AUDITORS=group:audit@example.com"}, "AUDITORS has no effect"},
-		{[]string{"SMTP_USERNAME=jit"}, "SMTP_USERNAME is set without"},
+		{[]string{"SMTP_USERNAME=jit"}, "SMTP_USERNAME is set without SMTP_PASSWORD or SMTP_SECRET, so nobody"},
 		{[]string{"SMTP_PASSWORD=hunter2"}, "a password for mail is set without SMTP_USERNAME"},
 		{[]string{"SMTP_USERNAME=jit", "SMTP_PASSWORD=hunter2", "SMTP_SECRET=projects/p/secrets/s/versions/1"}, "SMTP_PASSWORD is ignored"},
 		{[]string{"SMTP_HOST=localhost", "SMTP_ENABLE_STARTTLS=on"}, `SMTP_ENABLE_STARTTLS is "on", which counts as false`},

@@ -43,7 +43,7 @@ const analyze = "/v1/organizations/{id}:analyzeIamPolicy"
 
 const eligibleCondition = "has({}.jitAccessConstraint)"
 
-// TestEveryFaultIsFound switches one fault on after the other. Every line that is
+// TestEveryFaultIsFound (point 12) switches one fault on after the other. Every line that is
 // not ok must be expected, in order, by all the parts that its entry separates by
 // an ellipsis.
 func TestEveryFaultIsFound(t *testing.T) {

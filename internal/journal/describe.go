@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -146,6 +147,9 @@ func message(e access.Event) string {
 	case access.RequestDenied:
 		return fmt.Sprintf("%s denied %s for %s", actor, what, whose)
 	case access.GrantWritten:
+		if repeated(e.Outcomes) {
+			return fmt.Sprintf("%s wrote nothing: %s for %s had been granted already", actor, what, whose)
+		}
 		return fmt.Sprintf("%s activated %s for %s, for %s%s", actor, what, whose, span, partly(e.Outcomes))
 	case access.GrantFailed:
 		return fmt.Sprintf("%s failed to activate %s for %s", actor, what, whose)
@@ -161,6 +165,12 @@ func message(e access.Event) string {
 		return fmt.Sprintf("%s was refused (%s) for %s", actor, e.Trying, what)
 	}
 	return fmt.Sprintf("%s: %s, %s", actor, e.Action, what)
+}
+
+// repeated is whether all of it stood before. It keeps the event of a grant, since the
+// line of the grant itself may be missing: whoever wrote it may have died over it.
+func repeated(all []access.Outcome) bool {
+	return len(all) > 0 && !slices.ContainsFunc(all, func(o access.Outcome) bool { return o.Result != access.AlreadyGranted })
 }
 
 func partly(all []access.Outcome) string {

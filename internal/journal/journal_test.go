@@ -105,6 +105,14 @@ func TestEveryEventHasItsLine(t *testing.T) {
 				`"event":"api.approveRequest","justification":"Bug 4711","method":"iap",` + place + both + userB,
 		},
 		{
+			"a second approval arrives at the same moment",
+			access.Event{Action: access.GrantWritten, At: at, Caller: boris, Request: request(), Window: window, Outcomes: []access.Outcome{
+				{Entitlement: request().Entitlements[0], Result: access.AlreadyGranted, Window: window}, {Entitlement: request().Entitlements[1], Result: access.AlreadyGranted, Window: window}}},
+			`{"severity":"INFO","message":"User \"boris@example.com\" wrote nothing: ` + quoted + ` for \"ana@example.com\" had been granted already",` + timeAt +
+				`"logging.googleapis.com/labels":{` + activity + `"beneficiary":"ana@example.com",` + byBoris + `"duration_minutes":"60",` + roles +
+				`"event":"api.activateRole","justification":"Bug 4711","method":"iap","outcomes":"roles/compute.admin: already granted, roles/storage.admin: already granted",` + place + both + userB,
+		},
+		{
 			"a reviewer denies",
 			access.Event{Action: access.RequestDenied, At: at, Caller: boris, Request: request(),
 				Decision: access.Decision{Verdict: access.Deny, By: "boris@example.com", Comment: "use staging", Digest: "d1"}},

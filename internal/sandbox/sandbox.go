@@ -197,7 +197,7 @@ func (s *Sandbox) closeAll() error {
 }
 
 // ServeGoogle runs the Google Cloud alone until ctx ends. It writes to out how to
-// point Google's command line at it.
+// point Google's command line at it, and jitaccess.
 func ServeGoogle(ctx context.Context, address string, out io.Writer) error {
 	if err := refusePlatform(); err != nil {
 		return err
@@ -216,7 +216,8 @@ func ServeGoogle(ctx context.Context, address string, out io.Writer) error {
 	if err != nil {
 		return errors.Join(err, server.close())
 	}
-	fmt.Fprintf(out, googleInstructions, net.JoinHostPort("localhost", server.port()), token, organization.Projects[0].ID)
+	fmt.Fprintf(out, googleInstructions, net.JoinHostPort("localhost", server.port()), token, organization.Projects[0].ID,
+		cloud.OrganizationID(), cloud.CustomerID(), serviceName)
 	failed := server.serve(cloud.Handler())
 	select {
 	case err := <-failed:
@@ -237,7 +238,8 @@ func refusePlatform() error {
 	return nil
 }
 
-// googleInstructions takes the address, an access token and a project.
+// googleInstructions takes the address, an access token, a project, the
+// organization, its customer id and the name of the service.
 const googleInstructions = `Google Cloud, as far as jitaccess needs it, answers at http://%[1]s
 
 To use Google's command line with it, for an hour, as the service account:
@@ -247,4 +249,10 @@ To use Google's command line with it, for an hour, as the service account:
   export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=$CLOUDSDK_CONFIG/token
   echo %[2]s > $CLOUDSDK_AUTH_ACCESS_TOKEN_FILE
   gcloud projects get-iam-policy %[3]s
+
+To try a configuration of jitaccess against it:
+
+  export JITACCESS_GOOGLE_ENDPOINT=http://%[1]s GCE_METADATA_HOST=%[1]s K_SERVICE=%[6]s
+  export RESOURCE_SCOPE=%[4]s RESOURCE_CATALOG=AssetInventory RESOURCE_CUSTOMER_ID=%[5]s
+  jitaccess doctor
 `

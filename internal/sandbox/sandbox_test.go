@@ -194,8 +194,10 @@ func TestGoogleAloneSaysHowToUseIt(t *testing.T) {
 	out, ended := make(outWriter, 1), make(chan error, 1)
 	go func() { ended <- sandbox.ServeGoogle(ctx, "127.0.0.1:0", out) }()
 	text := <-out
-	if !strings.Contains(text, "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER=http://") {
-		t.Errorf("got %q", text)
+	for _, line := range []string{"CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER=http://", "RESOURCE_SCOPE=organizations/482093157016 "} {
+		if !strings.Contains(text, line) {
+			t.Errorf("does not say %s: %q", line, text)
+		}
 	}
 	cancel()
 	if err := <-ended; err != nil {

@@ -22,9 +22,19 @@ type chooseView struct {
 	Done, Ended *doneView
 	// Active and Later are the viewer's grants, those that begin later by their start.
 	Active, Later []RoleView
-	Roles         []RoleView
+	// Further is what else the viewer may end.
+	Further []furtherView
+	Roles   []RoleView
 	// MaxRoles is how many can be activated together.
 	MaxRoles int
+}
+
+// furtherView is a grant that stands beside no role that the viewer may request.
+type furtherView struct {
+	RoleView
+	// Who holds it; You: the viewer.
+	Who string
+	You bool
 }
 
 // roleGroup is the roles that can be chosen together.
@@ -86,8 +96,12 @@ func (s *server) choose(r *http.Request) (page, error) {
 		return page{template: "ask", status: http.StatusOK, data: v}, nil
 	}
 	v := s.chooseForm(r, offer, nil)
+	further := make([]RoleView, len(v.Further))
+	for i, f := range v.Further {
+		further[i] = f.RoleView
+	}
 	v.Done = doneOf(q.Get("done"), v.Active, v.Later)
-	v.Ended = doneOf(q.Get("ended"), v.Active, v.Later)
+	v.Ended = doneOf(q.Get("ended"), v.Active, v.Later, further)
 	return page{template: "choose", status: http.StatusOK, data: v}, nil
 }
 
@@ -106,6 +120,12 @@ func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []stri
 		}
 	}
 	slices.SortStableFunc(v.Later, func(a, b RoleView) int { return cmp.Compare(a.Begins.ISO, b.Begins.ISO) })
+	for _, a := range offer.Further {
+		v.Further = append(v.Further, furtherView{
+			RoleView: viewRole(a.Entitlement, access.RoleInfo{}).granted(a, s.Now()),
+			Who:      string(a.Principal), You: a.Principal == callerOf(r).Principal,
+		})
+	}
 	return v
 }
 

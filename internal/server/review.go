@@ -31,7 +31,9 @@ type reviewView struct {
 	Begins, Ends *Moment
 	Would        bool
 	// Later: it would not begin at once.
-	Later    bool
+	Later bool
+	// Fixed: JIT Access 1.x made the request, whose window stays when it is approved.
+	Fixed    bool
 	Asked    []askedView
 	Bindings []access.Binding
 	Digest   string
@@ -272,11 +274,14 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	q, now := b.Request, s.Now()
 	v := reviewView{Frame: s.frame(r, "Access request"), Ref: ref, RequestID: q.ID, Principal: string(q.Principal),
 		Resource: viewResource(q.Resource, ""), Roles: viewRoles(q.Entitlements, b.Roles), Justification: q.Justification,
-		Duration: inWords(q.Duration), Made: moment(q.Created, now), Expires: moment(q.Expires, now), Bindings: b.Bindings,
+		Duration: inWords(q.Duration), Made: moment(q.Created, now), Expires: moment(q.Expires, now), Fixed: !q.Fixed.IsZero(), Bindings: b.Bindings,
 		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
 		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Mail: s.Mail, Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
+	if v.Fixed && q.Fixed.End.Before(q.Expires) {
+		v.Expires = moment(q.Fixed.End, now)
+	}
 	v.State, v.Tone = states[b.State].text, states[b.State].tone
 	you := callerOf(r).Principal
 	if v.Approved = v.Active && slices.ContainsFunc(b.Activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, you) }); v.Approved {
@@ -297,7 +302,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	if !b.Window.IsZero() {
 		begins, ends := moment(b.Window.Start, now), moment(b.Window.End, now)
-		v.Begins, v.Ends, v.Would, v.Later = &begins, &ends, v.Pending, b.Window.Start.After(now)
+		v.Begins, v.Ends, v.Would, v.Later = &begins, &ends, v.Pending && !v.Fixed, b.Window.Start.After(now)
 	}
 	if v.Active && v.Later {
 		v.State, v.Tone = "Begins later", "wait"

@@ -140,6 +140,7 @@ func (s *server) routes() *chi.Mux {
 	r.Group(func(r chi.Router) {
 		r.Use(s.identified, s.fromOurPages, s.paced)
 		r.Get("/", s.page(s.home))
+		r.Get("/index.html", s.page(s.home)) // where 1.x has it too
 		r.Get("/access/*", s.page(s.choose))
 		r.Post("/access/*", s.page(s.ask))
 		r.Get("/review", s.page(s.review))
@@ -183,7 +184,7 @@ func (s *server) routes() *chi.Mux {
 		r.Post("/api/requests/{id}/extend", s.api(s.apiNeedsLedger))
 	})
 
-	r.NotFound(s.identified(http.HandlerFunc(s.notFound)).ServeHTTP)
-	r.MethodNotAllowed(s.identified(http.HandlerFunc(s.methodNotAllowed)).ServeHTTP)
+	r.NotFound(s.identified(s.paced(http.HandlerFunc(s.notFound))).ServeHTTP)
+	r.MethodNotAllowed(s.identified(s.paced(http.HandlerFunc(s.methodNotAllowed))).ServeHTTP)
 	return r
 }

@@ -188,7 +188,7 @@ func TestNewRefusesAnAddressThatIsNoOrigin(t *testing.T) {
 	}
 }
 
-// Whoever is refused may be signed in as somebody else than they think.
+// Point 14: whoever is refused may be signed in as somebody else than they think.
 func TestEveryPageThatRefusesOffersAnotherAccount(t *testing.T) {
 	refusal := &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Args: access.Args{"role": "roles/x", "resource": "p"}}
 	const (

@@ -134,6 +134,12 @@ func stories() []story {
 			c.offer.Roles[0].Upcoming, c.offer.Roles[1].Upcoming = []access.Activation{later(3)}, []access.Activation{later(1), later(27)}
 		}, "GET " + p, ana, 200},
 		{"choose-done-later", func(c *canned) { c.offer.Roles[1].Upcoming = []access.Activation{later(3)} }, "GET " + p + "?done=mpa-AwMDAwMDAwMDAwMD", ana, 200},
+		{"choose-further", func(c *canned) {
+			begins := *activeNow()
+			begins.RequestID, begins.Principal, begins.Entitlement = "mpa-Ab+/0123456789xA", ana, viewer
+			begins.Window = access.Window{Start: noon.Add(3 * time.Hour), End: noon.Add(4 * time.Hour)}
+			c.offer.Further = []access.Activation{*activeNow(), begins}
+		}, "GET " + p, ben, 200},
 		{"choose-done", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-not-yet", nil, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-ended", nil, "GET " + p + "?ended=jit-AQEBAQEBAQEBAQEB", ana, 200},
@@ -194,6 +200,10 @@ func stories() []story {
 
 		{"review-pending", in(access.Pending, nil), "GET " + rev, ben, 200},
 		{"review-pending-unknown-role", in(access.Pending, func(v *broker.View) { v.Roles = nil }), "GET " + rev, ben, 200},
+		{"review-made-by-1x", in(access.Pending, func(v *broker.View) {
+			v.Request.Fixed = access.Window{Start: v.Request.Created, End: v.Request.Created.Add(30 * time.Minute)}
+			v.Request.Duration, v.Window = 30*time.Minute, v.Request.Fixed
+		}), "GET " + rev, ben, 200},
 		{"review-own", in(access.Pending, own), "GET " + rev, ana, 200},
 		{"review-own-no-mail-no-address", func(c *canned) {
 			in(access.Pending, own)(c)

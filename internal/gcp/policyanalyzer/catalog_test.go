@@ -14,6 +14,7 @@ import (
 
 var onlyAna = access.StandingQuery{Principals: []access.Principal{ana}}
 
+// Point 2: what is asked, and of what.
 func TestQueriesAreThoseOfThePredecessor(t *testing.T) {
 	w := newWorld(t)
 	w.persons["user:ana@example.com"] = []any{result(folder, binding("roles/a", peers, "user:ana@example.com", "user:ben@example.com"))}

@@ -77,7 +77,7 @@ func publisher(t *testing.T, topic string, handler http.HandlerFunc) *pubsub.Pub
 	return p
 }
 
-// The keys and JSON types that listeners of JIT Access 1.x know: no more, no less.
+// Point 8: the keys and JSON types that listeners of JIT Access 1.x know: no more, no less.
 func TestMessagesAreThoseOfThePredecessor(t *testing.T) {
 	const justification = `Bug <4711> "ü" & 😀`
 	for _, c := range []struct {

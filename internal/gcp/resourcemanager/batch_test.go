@@ -316,6 +316,51 @@ func TestAnIdenticalRequestSharesTheFailure(t *testing.T) {
 	})
 }
 
+// Threat 41: Google's audit log has every write with the ids of its requests, which is
+// a record that nobody who can change our log can change. The chain of the ledger,
+// which is to keep the rest, comes with it.
+func TestThreat41_EveryWriteIsInASecondRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGoogle(t)
+		grants := fourGrants()
+		if _, errs := together(t, g, grants, func(int) error { return nil }); errors.Join(errs...) != nil {
+			t.Fatal(errs)
+		}
+		// Refused for several roles, and written role by role.
+		first := g.writes + 1
+		g.onWrite = func(n int, _ string) *fault {
+			if n == first {
+				return &fault{status: 403}
+			}
+			return nil
+		}
+		two := grantTo("zoe@example.com", idB, "roles/x", "roles/y")
+		if _, err := granterOf(g).Grant(t.Context(), two, query(two), fine); err != nil {
+			t.Fatal(err)
+		}
+		for _, grant := range append(grants, two) {
+			if _, err := granterOf(g).End(t.Context(), access.Ending{RequestID: grant.RequestID, Principal: grant.Principal, Resource: grant.Resource, At: grant.Window.Start}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(g.reasons) != g.writes {
+			t.Fatalf("%d writes, %d reasons", g.writes, len(g.reasons))
+		}
+		said := strings.Join(g.reasons, "\n")
+		for _, reason := range g.reasons {
+			if !strings.Contains(reason, "[mpa-") {
+				t.Errorf("a write says %q", reason)
+			}
+		}
+		for _, grant := range append(grants, two) {
+			id := "[" + grant.RequestID + "]"
+			if strings.Count(said, id) < 2 || !strings.Contains(said, "Ended early, of "+string(grant.Principal)+" "+id) {
+				t.Errorf("%s is not there for its grant and its end:\n%s", id, said)
+			}
+		}
+	})
+}
+
 func TestRequestReasonIsShortAndPlain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGoogle(t)

@@ -44,8 +44,8 @@ func (k *Catalog) look(ctx context.Context, q access.StandingQuery) (*look, erro
 // project's policy, or the nearest thing to it.
 func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 	var people sync.WaitGroup
-	if len(l.q.ReviewersOf) > 0 && l.found.Members != nil {
-		groups := l.table(own).ReviewerGroups(l.q.ReviewersOf)
+	if table := l.table(own); l.wantsReviewers(table) {
+		groups := table.ReviewerGroups(l.q.ReviewersOf)
 		people.Go(func() {
 			members, warnings := l.found.Members(ctx, groups)
 			l.members = members
@@ -63,6 +63,20 @@ func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 		err = gcp.Failure(ctx.Err(), gcp.Call{Service: "Google Cloud"})
 	}
 	return err
+}
+
+// wantsReviewers is whether groups of reviewers are to be expanded, which is expensive:
+// not for principals of whom none may request what they would review. They are told
+// nothing, and are not to learn by how long it takes which roles have reviewers.
+func (l *look) wantsReviewers(table *eligibility.Table) bool {
+	if l.found.Members == nil || len(l.q.ReviewersOf) == 0 {
+		return false
+	}
+	return len(l.q.Principals) == 0 || slices.ContainsFunc(l.q.Principals, func(p access.Principal) bool {
+		return slices.ContainsFunc(table.Holdings(p, l.found.Groups[p]), func(e access.Entitlement) bool {
+			return e.PeerApproval && slices.Contains(l.q.ReviewersOf, e.ID)
+		})
+	})
 }
 
 func (l *look) warn(warnings ...*access.Error) {
@@ -145,7 +159,7 @@ func (l *look) standing(own *iampolicy.Policy) access.Standing {
 		}
 		s.Reviewers[id] = table.Reviewers(id, l.members, requesters...)
 	}
-	if l.found.Members != nil {
+	if l.wantsReviewers(table) {
 		for _, group := range table.ReviewerGroups(l.q.ReviewersOf) {
 			if _, asked := l.members[group]; !asked {
 				s.Warnings = append(s.Warnings, Unreadable(group, nil))

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// direct are the modules that our own code and its tests import, each by a decision.
+var direct = []string{
+	"cel.dev/cel-go", "cloud.google.com/go/compute/metadata", "cloud.google.com/go/secretmanager", "github.com/go-chi/chi/v5",
+	"github.com/golang-jwt/jwt/v5", "github.com/googleapis/gax-go/v2", "github.com/wneessen/go-mail", "golang.org/x/oauth2",
+	"golang.org/x/sync", "golang.org/x/time", "google.golang.org/api", "google.golang.org/grpc",
+	// Of tests alone.
+	"github.com/chromedp/cdproto", "github.com/chromedp/chromedp", "github.com/emersion/go-message", "github.com/emersion/go-sasl",
+	"github.com/emersion/go-smtp", "github.com/google/go-cmp",
+}
+
+// Threat 37, the supply chain: a new module is a decision, all of them are those whose
+// sums are in go.sum, and the image holds nothing but the program.
+func TestThreat37_WhatIsBuiltInIsWhatWasDecided(t *testing.T) {
+	read := func(file string) string {
+		text, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	modules := read("go.mod")
+	if found := regexp.MustCompile(`(?m)^(replace|exclude|retract|toolchain|\s+.* => ).*`).FindAllString(modules, -1); found != nil {
+		t.Errorf("go.mod has %q", found)
+	}
+	var required []string
+	for line := range strings.Lines(modules) {
+		if name, rest, ok := strings.Cut(strings.TrimSpace(line), " v"); ok && !strings.Contains(rest, "// indirect") {
+			required = append(required, strings.TrimPrefix(name, "require "))
+		}
+	}
+	slices.Sort(required)
+	want := slices.Sorted(slices.Values(direct))
+	if !slices.Equal(required, want) {
+		t.Errorf("go.mod requires\n%q, decided are\n%q", required, want)
+	}
+	around := regexp.MustCompile(`GONOSUMDB|GONOSUMCHECK|GOINSECURE|GOPRIVATE|GOFLAGS|GOSUMDB|-mod=mod|-insecure|(curl|wget)\s`)
+	for _, file := range []string{"Makefile", "Dockerfile", "app.yaml", ".ci/run", ".ci/packages"} {
+		if found := around.FindAllString(read(file), -1); found != nil {
+			t.Errorf("%s has %q", file, found)
+		}
+	}
+	_, image, found := strings.Cut(read("Dockerfile"), "\nFROM scratch\n")
+	if !found || strings.Contains(image, "\nFROM ") || strings.Contains(image, "\nRUN ") || strings.Contains(image, "\nADD ") || !strings.Contains(image, "\nUSER 65532") {
+		t.Errorf("the image is made by:\n%s", image)
+	}
+	if copied := strings.Count("\n"+image, "\nCOPY "); copied != 2 {
+		t.Errorf("%d things are copied into the image, not the program and whom to trust", copied)
+	}
+}
