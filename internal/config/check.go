@@ -142,6 +142,8 @@ func (r *reader) checkMail(all *Config) {
 	}
 	r.checkMailOAuth(all)
 	switch {
+	case strings.Contains(c.DKIMKey.File, "-----BEGIN"):
+		r.faultBecause("SMTP_DKIM_KEY", "it is a key, and not where one is")
 	case c.DKIMSelector != "" && c.DKIMKey.IsZero():
 		r.faultBecause("SMTP_DKIM_KEY", "SMTP_DKIM_SELECTOR needs it")
 	case c.DKIMSelector == "" && !c.DKIMKey.IsZero():

@@ -174,13 +174,12 @@ func parsePattern(text string) (pattern *regexp.Regexp, why string) {
 var secretVersion = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,18}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
 
 // parseStoredText reads where a text is kept, or the text itself. What begins like
-// the version of a secret and is none is a slip, not a secret; so is a certificate
-// or key itself where the path of its file belongs.
+// the version of a secret and is none is a slip, not a secret.
 func parseStoredText(text string, file bool) (s StoredText, ok bool) {
 	switch {
 	case secretVersion.MatchString(text):
 		s.Version = text
-	case strings.HasPrefix(text, "projects/"), file && strings.Contains(text, "-----BEGIN"):
+	case strings.HasPrefix(text, "projects/"):
 		return s, false
 	case file:
 		s.File = text

@@ -157,7 +157,7 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{mail, "SMTP_DKIM_KEY=/keys/dkim.pem"}, "SMTP_DKIM_SELECTOR", "SMTP_DKIM_KEY needs it"},
 		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026._domainkey", "SMTP_DKIM_KEY=/keys/dkim.pem"}, "SMTP_DKIM_SELECTOR", "a selector"},
 		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=projects/p/secrets/dkim"}, "SMTP_DKIM_KEY", "is [redacted]; it must be"},
-		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=-----BEGIN PRIVATE KEY-----\nMC4C"}, "SMTP_DKIM_KEY", "not the key itself"},
+		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=-----BEGIN PRIVATE KEY-----\nMC4C"}, "SMTP_DKIM_KEY", "is [redacted]; it must be projects/PROJECT/secrets/SECRET/versions/VERSION, or the path of a file, and not the key itself"},
 
 		{[]string{"DATABASE_URL=postgres://jit:hunter2@db.example.com/jit"}, "DATABASE_URL", "is [redacted]; it must be unset: this version has no ledger"},
 		{[]string{"POLICY=/etc/jitaccess/policy.yaml"}, "POLICY", "no policy file"},

@@ -89,6 +89,11 @@ func TestDovecot(t *testing.T) {
 		if _, err := os.Stat(filepath.Join("testdata", name+".html")); err == nil {
 			golden(t, name+".html", parts[1].text)
 		}
+		for _, p := range parts {
+			if n.Request.Justification == everyScript && !strings.Contains(p.text, everyScript) {
+				t.Errorf("%s: the %s has another reason:\n%s", name, p.kind, p.text)
+			}
+		}
 		pages[name] = parts[1].text
 	}
 	wantVerified(t, true, arrived, key.record)

@@ -35,10 +35,13 @@ func renderedLetters() map[string]access.Notice {
 	long.CC = []access.Principal{ana}
 	all["long-words"] = long
 	scripts := review()
-	scripts.Request.Justification = "إعادة تشغيل الخادم 7 · הפעלה מחדש של שרת 7 · सर्वर पुनः आरंभ करें · サーバーを再起動 · 重启服务器 · 서버 재시작 · 👩🏽‍🚒🇺🇦 · e\u0301\u0323\u0308"
+	scripts.Request.Justification = everyScript
 	all["every-script"] = scripts
 	return all
 }
+
+// everyScript is a reason in many of them, from right to left first.
+const everyScript = "إعادة تشغيل الخادم 7 · הפעלה מחדש של שרת 7 · सर्वर पुनः आरंभ करें · サーバーを再起動 · 重启服务器 · 서버 재시작 · 👩🏽 🇺🇦 𝒳 · e\u0301\u0323\u0308"
 
 // problems looks at a rendered letter: whatever is wider than the screen, links that
 // cannot be seen, text with too little contrast (WCAG 2, 1.4.3), and anything that
