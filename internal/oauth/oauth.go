@@ -150,7 +150,8 @@ func isLoopback(host string) bool {
 }
 
 // Secret is an access token. refused is empty, or the one that the mail server has
-// just refused: then it is another one, or the same one if it is as good as new.
+// just refused: then it is another one, or the same one if it is as good as new, with
+// the reason if the token itself tells why it was refused.
 func (s *Source) Secret(ctx context.Context, refused string) (string, error) {
 	if err := s.acquire(ctx); err != nil {
 		return "", err
@@ -164,11 +165,9 @@ func (s *Source) Secret(ctx context.Context, refused string) (string, error) {
 		return s.old(now, refused, s.failure)
 	}
 	if refused != "" && s.token == refused {
-		if err := s.unfit(refused); err != nil {
-			return "", err
-		}
 		if now.Before(s.asked.Add(refetchInterval)) {
-			return refused, nil
+			// Another one would fare no better.
+			return refused, s.unfit(refused)
 		}
 		s.token = ""
 	}
