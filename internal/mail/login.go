@@ -38,24 +38,38 @@ func (m *Mailer) loggedIn(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, m.noSecret(ctx, err)
 	}
-	for again := false; ; again = true {
+	var refusal error
+	for range 2 {
 		s, err := m.open(ctx, secret, unheard)
-		var refusal *loginRefused
-		if !errors.As(err, &refusal) {
-			return s, err
+		if err == nil {
+			return s, nil
 		}
-		another, failure := m.c.Login.Secret(ctx, secret)
-		switch {
-		case failure != nil:
-			// The server's words come first: they are about what was tried.
-			e := *access.AsError(err)
-			e.Err = fmt.Errorf("%w; and there is nothing else to log in with: %w", e.Err, failure)
-			return nil, &e
-		case another == secret || again:
+		refusal = err
+		if secret, err = m.another(ctx, secret, err); err != nil {
 			return nil, err
 		}
-		secret = another
 	}
+	return nil, refusal
+}
+
+// another is what to try when an attempt with a secret has failed with err; or else
+// that error, with the reason if it is known.
+func (m *Mailer) another(ctx context.Context, secret string, err error) (string, error) {
+	var refusal *loginRefused
+	if !errors.As(err, &refusal) {
+		return "", err
+	}
+	next, failure := m.c.Login.Secret(ctx, secret)
+	switch {
+	case failure != nil:
+		// The server's words come first: they are about what was tried.
+		e := *access.AsError(err)
+		e.Err = fmt.Errorf("%w; and there is nothing else to log in with: %w", e.Err, failure)
+		return "", &e
+	case next == secret:
+		return "", err
+	}
+	return next, nil
 }
 
 // noSecret is the fault of there being nothing to log in with.

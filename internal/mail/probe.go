@@ -22,6 +22,9 @@ func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(ste
 	}
 	s, err := m.open(ctx, secret, passed)
 	if err != nil {
+		if _, reason := m.another(ctx, secret, err); reason != nil {
+			return reason
+		}
 		return err
 	}
 	defer s.close()

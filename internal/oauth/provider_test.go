@@ -2,6 +2,7 @@ package oauth_test
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,7 @@ func TestProvider(t *testing.T) {
 		if !strings.Contains(failed[0].Err.Error(), "the log-in: 535") {
 			t.Errorf("%v", failed[0].Err)
 		}
+		wantFault(t, probe(t, c), oauth.CodeOtherMailbox, "the log-in: 535")
 	})
 	for _, test := range []struct {
 		name       string
@@ -166,5 +168,16 @@ func TestProvider_TheMailServerJudges(t *testing.T) {
 	}
 	if p.Verify(oauthtest.Mailbox, token, oauthtest.Post) == nil {
 		t.Error("an application that may not use the mailbox was let in")
+	}
+}
+
+// Where packages come from is the business of who installs them.
+func TestTheLockNamesNoHost(t *testing.T) {
+	lock, err := os.ReadFile("testdata/package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(lock), `"resolved"`) || !strings.Contains(string(lock), `"integrity": "sha512-`) {
+		t.Error("npm install was run without the settings in testdata/.npmrc")
 	}
 }
