@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/config"
+	"jitaccess/internal/gcp"
 	"jitaccess/internal/mail/smtptest"
+	"jitaccess/internal/oauth"
 	"jitaccess/internal/oauth/oauthtest"
 	"jitaccess/internal/sandbox/google"
 )
@@ -178,5 +181,33 @@ func TestMailByDelegation_Refusals(t *testing.T) {
 				t.Errorf("%d %s; log: %s", a.status, a.body, w.log)
 			}
 		})
+	}
+}
+
+// Where the secrets of each way are sent, and for what.
+func TestWhereTokensComeFrom(t *testing.T) {
+	for _, test := range []struct {
+		environment map[string]string
+		url, scope  string
+	}{
+		{nil, oauth.Google, mailScope},
+		{map[string]string{"SMTP_OAUTH_REFRESH_TOKEN": "r"}, oauth.Google, ""},
+		{map[string]string{"SMTP_OAUTH_REFRESH_TOKEN": "r", "SMTP_OAUTH_TOKEN_URL": "https://login.example.com/"}, "https://login.example.com/", ""},
+		{map[string]string{"SMTP_OAUTH_TENANT": "contoso.example"}, "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token", "https://outlook.office365.com/.default"},
+	} {
+		environment := map[string]string{"K_SERVICE": "jitaccess", "SMTP_SENDER_ADDRESS": "jit@example.com", "SMTP_AUTH": "oauth2"}
+		if test.environment != nil {
+			environment["SMTP_OAUTH_CLIENT_ID"], environment["SMTP_OAUTH_CLIENT_SECRET"] = "app", "x"
+			maps.Copy(environment, test.environment)
+		}
+		c, err := config.Read(func(name string) string { return environment[name] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := oauthConfig(c, c.MailLogin(), &gcp.Platform{ServiceAccount: "jit@acme.iam.gserviceaccount.com"}, nil, nil)
+		if got.TokenURL != test.url || got.Scope != test.scope || got.Mailbox != "jit@example.com" ||
+			(got.Assertion != nil) != (test.environment == nil) || (got.RefreshToken != nil) != (environment["SMTP_OAUTH_REFRESH_TOKEN"] != "") {
+			t.Errorf("%v: %+v", test.environment, got)
+		}
 	}
 }
