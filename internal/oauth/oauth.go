@@ -258,6 +258,11 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", s.explain(ctx, said, err)
 	}
+	if sent != "" && answer.RefreshToken != sent {
+		s.refreshToken.value = answer.RefreshToken
+		s.c.Warn("the mail provider has replaced the refresh token, and the new one cannot be stored: this instance of the service uses it until it ends, " +
+			"and others may be refused; have the provider issue refresh tokens that stay, or let the application log in as itself")
+	}
 	life, err := s.examine(answer)
 	if err != nil {
 		return "", err
@@ -265,11 +270,6 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 	s.token = answer.AccessToken
 	s.ends = s.asked.Add(life)
 	s.keep = s.ends.Add(-min(margin, life/2))
-	if sent != "" && answer.RefreshToken != sent {
-		s.refreshToken.value = answer.RefreshToken
-		s.c.Warn("the mail provider has replaced the refresh token, and the new one cannot be stored: this instance of the service uses it until it ends, " +
-			"and others may be refused; have the provider issue refresh tokens that stay, or let the application log in as itself")
-	}
 	return s.token, nil
 }
 
