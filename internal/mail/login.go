@@ -62,9 +62,9 @@ func (m *Mailer) another(ctx context.Context, secret string, err error) (string,
 	next, failure := m.c.Login.Secret(ctx, secret)
 	switch {
 	case failure != nil:
-		// The server's words come first: they are about what was tried.
-		e := *access.AsError(err)
-		e.Err = fmt.Errorf("%w; and there is nothing else to log in with: %w", e.Err, failure)
+		// Why there is nothing else is what an operator has to mend first.
+		e := *access.AsError(m.noSecret(ctx, failure))
+		e.Err = fmt.Errorf("%w; wanted because of: %w", e.Err, access.AsError(err).Err)
 		return "", &e
 	case next == secret:
 		return "", err

@@ -66,7 +66,7 @@ func TestXOAUTH2(t *testing.T) {
 		{name: "another refused too, and why", tokens: []string{"CANARY1", "CANARY2"}, logIns: 2, refused: []string{"CANARY1", "CANARY2"}, fault: errors.New("it is for another"),
 			says: []string{"535", "it is for another"}},
 		{name: "refused, and none to be had", tokens: []string{"CANARY1"}, logIns: 1, refused: []string{"CANARY1"}, fault: errors.New("the secret has expired"),
-			says: []string{"the log-in: 535", "nothing else to log in with: the secret has expired"}},
+			says: []string{"getting an access token: the secret has expired; wanted because of: mail: the log-in: 535"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := smtptest.Start(t, smtptest.Options{VerifyToken: func(username, token string) error {
