@@ -27,18 +27,24 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 5
 
 # gcc and the C library are for the race detector, the others for tests with real
-# mail servers, a second verifier of signatures, and a real browser.
-PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-modules postfix python3-dkim sasl2-bin
+# mail servers, a second verifier of signatures, a real browser and a real OAuth server.
+# Where npm comes from elsewhere, Debian's would be in conflict with it.
+PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-modules postfix python3-dkim sasl2-bin \
+	$(if $(shell command -v npm),,nodejs npm)
+OAUTH_SERVER := internal/oauth/testdata
 
 run:
 	go run ./cmd/jitaccess sandbox
 
 # The seeds of the fuzz targets run as tests.
-test: packages check
+test: packages $(OAUTH_SERVER)/node_modules/.package-lock.json check
 	go test -race -v -timeout 20m ./... 2>&1 | awk -f .ci/report.awk
 
 packages:
 	.ci/packages $(PACKAGES)
+
+$(OAUTH_SERVER)/node_modules/.package-lock.json: $(OAUTH_SERVER)/package-lock.json | packages
+	cd $(OAUTH_SERVER) && npm ci --silent
 
 check: fmt vet lint layering documents tidy
 

@@ -32,8 +32,10 @@ type world struct {
 	log   *lockedBuffer
 	// traces counts the calls whose lines in the log are looked for.
 	traces int
-	// ahead is how far the service's clock is ahead of everybody else's.
-	ahead atomic.Int64
+	// ahead is how far the service's clock is ahead of everybody else's, or of all but
+	// Google's.
+	ahead  atomic.Int64
+	inStep bool
 	// url is where the service answers, public what it takes for its address, and
 	// google where Google does.
 	url, public, google string
@@ -48,6 +50,8 @@ type surroundings struct {
 	organization func(*google.Organization)
 	mail         smtptest.Options
 	environment  map[string]string
+	// inStep has Google's clock go with the service's.
+	inStep bool
 	// patience is how long the service waits for one answer of Google's; 0 is as
 	// configured.
 	patience time.Duration
@@ -55,13 +59,17 @@ type surroundings struct {
 
 func newWorld(t *testing.T, s surroundings) *world {
 	t.Helper()
-	w := &world{t: t, log: &lockedBuffer{}}
+	w := &world{t: t, log: &lockedBuffer{}, inStep: s.inStep}
 	organization := google.Believable(time.Now())
 	if s.organization != nil {
 		s.organization(&organization)
 	}
 	var err error
-	if w.cloud, err = google.New(google.Options{Organization: organization}); err != nil {
+	o := google.Options{Organization: organization}
+	if s.inStep {
+		o.Now = w.now
+	}
+	if w.cloud, err = google.New(o); err != nil {
 		t.Fatal(err)
 	}
 	w.cloud.Faults().ReplaceWholePolicy(true)
@@ -96,7 +104,7 @@ func newWorld(t *testing.T, s surroundings) *world {
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	k := clock{
-		now:   func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
+		now:   w.now,
 		sleep: func(ctx context.Context, d time.Duration) error { return sleep(ctx, d/20) },
 	}
 	handler, err := start(ctx, c, w.mail.Roots, k, w.log)
@@ -119,7 +127,10 @@ func (w *world) env(change map[string]string) func(string) string {
 	}
 }
 
-// pass lets time pass for the service alone.
+// now is how late it is for the service.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+
+// pass lets time pass for the service.
 func (w *world) pass(d time.Duration) { w.ahead.Add(int64(d)) }
 
 // reset undoes what was done to Google, and lets so much time pass that pages forget
@@ -135,6 +146,9 @@ func (w *world) assertion(email string, edits ...func(map[string]any)) string {
 	w.t.Helper()
 	audience := "/projects/" + w.cloud.ProjectNumber() + "/locations/" + w.cloud.Region() + "/services/jitaccess"
 	ahead := int64(time.Duration(w.ahead.Load()) / time.Second)
+	if w.inStep {
+		ahead = 0
+	}
 	inStep := func(claims map[string]any) {
 		claims["iat"], claims["exp"] = claims["iat"].(int64)+ahead, claims["exp"].(int64)+ahead
 	}

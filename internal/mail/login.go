@@ -21,7 +21,7 @@ import (
 type Login interface {
 	// Secret is the password or the token. refused is empty, or the secret that the
 	// server has just refused: then it is another one, or the same one when there is
-	// no other and trying again is useless.
+	// no other and trying again is useless, or the reason if that is known.
 	Secret(ctx context.Context, refused string) (string, error)
 	// Fresh asks for the secret anew, whatever has been kept, so that what is tried is
 	// what is configured.
@@ -38,22 +38,38 @@ func (m *Mailer) loggedIn(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, m.noSecret(ctx, err)
 	}
-	s, err := m.open(ctx, secret, unheard)
+	var refusal error
+	for range 2 {
+		s, err := m.open(ctx, secret, unheard)
+		if err == nil {
+			return s, nil
+		}
+		refusal = err
+		if secret, err = m.another(ctx, secret, err); err != nil {
+			return nil, err
+		}
+	}
+	return nil, refusal
+}
+
+// another is what to try when an attempt with a secret has failed with err; or else
+// that error, with the reason if it is known.
+func (m *Mailer) another(ctx context.Context, secret string, err error) (string, error) {
 	var refusal *loginRefused
 	if !errors.As(err, &refusal) {
-		return s, err
+		return "", err
 	}
-	another, failure := m.c.Login.Secret(ctx, secret)
+	next, failure := m.c.Login.Secret(ctx, secret)
 	switch {
 	case failure != nil:
-		// The server's words come first: they are about what was tried.
-		e := *access.AsError(err)
-		e.Err = fmt.Errorf("%w; and there is nothing else to log in with: %w", e.Err, failure)
-		return nil, &e
-	case another == secret:
-		return nil, err
+		// Why there is nothing else is what an operator has to mend first.
+		e := *access.AsError(m.noSecret(ctx, failure))
+		e.Err = fmt.Errorf("%w; wanted because of: %w", e.Err, access.AsError(err).Err)
+		return "", &e
+	case next == secret:
+		return "", err
 	}
-	return m.open(ctx, another, unheard)
+	return next, nil
 }
 
 // noSecret is the fault of there being nothing to log in with.

@@ -62,9 +62,11 @@ func TestXOAUTH2(t *testing.T) {
 		{name: "revoked, another is taken", tokens: []string{"CANARYold", "new"}, good: "new", logIns: 2, refused: []string{"CANARYold"}},
 		{name: "refused, no other", tokens: []string{"CANARY1"}, logIns: 1, refused: []string{"CANARY1"},
 			says: []string{"the log-in with an access token: 535", "(of the token: status 400) (scheme Bearer)"}},
-		{name: "another refused too", tokens: []string{"CANARY1", "CANARY2", "CANARY3"}, logIns: 2, refused: []string{"CANARY1"}, says: []string{"535"}},
+		{name: "another refused too", tokens: []string{"CANARY1", "CANARY2", "CANARY3"}, logIns: 2, refused: []string{"CANARY1", "CANARY2"}, says: []string{"535"}},
+		{name: "another refused too, and why", tokens: []string{"CANARY1", "CANARY2"}, logIns: 2, refused: []string{"CANARY1", "CANARY2"}, fault: errors.New("it is for another"),
+			says: []string{"535", "it is for another"}},
 		{name: "refused, and none to be had", tokens: []string{"CANARY1"}, logIns: 1, refused: []string{"CANARY1"}, fault: errors.New("the secret has expired"),
-			says: []string{"the log-in with an access token: 535", "nothing else to log in with: the secret has expired"}},
+			says: []string{"getting an access token: the secret has expired", "wanted because of: mail: the log-in with an access token: 535"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := smtptest.Start(t, smtptest.Options{VerifyToken: func(username, token string) error {
@@ -192,7 +194,7 @@ func TestProbeAsksAfresh(t *testing.T) {
 
 // A refusal for now is no reason for another token.
 func TestATokenIsNotChangedForARefusalThatPasses(t *testing.T) {
-	for code, refused := range map[int]int{421: 0, 432: 0, 454: 0, 535: 1, 534: 1} {
+	for code, refused := range map[int]int{421: 0, 432: 0, 454: 0, 535: 2, 534: 2} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			s := smtptest.Start(t, smtptest.Options{VerifyToken: func(string, string) error { return nil },
 				Refuse: map[smtptest.Step]*smtp.SMTPError{smtptest.AtAuth: {Code: code, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "no"}}})

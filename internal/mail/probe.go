@@ -54,6 +54,9 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(ste
 	}
 	s, err := m.open(ctx, secret, passed)
 	if err != nil {
+		if _, reason := m.another(ctx, secret, err); reason != nil {
+			return reason
+		}
 		return err
 	}
 	defer s.close()

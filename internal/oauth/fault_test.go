@@ -189,6 +189,11 @@ func TestATokenForSomebodyElse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			// After a while another one is tried; what the operator has mended shows then.
+			e.pass(time.Minute)
+			if _, err = s.Secret(t.Context(), token); err != nil || e.count() != 2 {
+				t.Errorf("no other: %v after %d questions", err, e.count())
+			}
 			_, err = s.Secret(t.Context(), token)
 			if test.late != "" {
 				wantFault(t, err, test.late, test.says)
@@ -337,3 +342,46 @@ func TestAReplacedRefreshTokenIsUsed(t *testing.T) {
 	e.pass(5 * time.Minute)
 	wantToken(t, s, "", "token")
 }
+
+// Whatever an endpoint answers, there is a token that fits into a log-in, or a fault
+// that fits into a log.
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, "application/json", `{"access_token":"t","token_type":"Bearer","expires_in":"60","refresh_token":"r"}`)
+	f.Add(200, "text/plain", "access_token=t&expires_in=60")
+	f.Add(400, "application/json", `{"error":"invalid_grant","error_description":"\u0000\u202e"}`)
+	f.Add(200, "application/json", `{"access_token":"`+jwt(`{"upn":["a@b"],"aud":{},"tid":1}`)+`"}`)
+	f.Add(302, "text/html", "<html>")
+	f.Add(99, "", "")
+	f.Fuzz(func(t *testing.T, status int, kind, answer string) {
+		if status < 200 || status > 999 {
+			return
+		}
+		c := oauth.Config{TokenURL: "https://login.example.com/token", Scope: "mail", Mailbox: "jit@example.com", ClientID: "app",
+			ClientSecret: constant("CANARYsecret"), RefreshToken: constant("CANARYrefresh"), Now: time.Now,
+			Transport: answering(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(answer))}, nil
+			})}
+		s, err := oauth.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := s.Secret(t.Context(), "")
+		if err == nil {
+			if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+				t.Errorf("token %q", token)
+			}
+			_, err = s.Secret(t.Context(), token)
+		}
+		if err != nil {
+			var f *oauth.Fault
+			if !errors.As(err, &f) {
+				t.Errorf("%v is no fault", err)
+			}
+			wantSafe(t, err)
+		}
+	})
+}
+
+type answering func(*http.Request) (*http.Response, error)
+
+func (a answering) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }

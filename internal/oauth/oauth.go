@@ -150,7 +150,8 @@ func isLoopback(host string) bool {
 }
 
 // Secret is an access token. refused is empty, or the one that the mail server has
-// just refused: then it is another one, or the same one if it is as good as new.
+// just refused: then it is another one, or the same one if it is as good as new, with
+// the reason if the token itself tells why it was refused.
 func (s *Source) Secret(ctx context.Context, refused string) (string, error) {
 	if err := s.acquire(ctx); err != nil {
 		return "", err
@@ -164,11 +165,9 @@ func (s *Source) Secret(ctx context.Context, refused string) (string, error) {
 		return s.old(now, refused, s.failure)
 	}
 	if refused != "" && s.token == refused {
-		if err := s.unfit(refused); err != nil {
-			return "", err
-		}
 		if now.Before(s.asked.Add(refetchInterval)) {
-			return refused, nil
+			// Another one would fare no better.
+			return refused, s.unfit(refused)
 		}
 		s.token = ""
 	}
@@ -259,6 +258,11 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", s.explain(ctx, said, err)
 	}
+	if sent != "" && answer.RefreshToken != sent {
+		s.refreshToken.value = answer.RefreshToken
+		s.c.Warn("the mail provider has replaced the refresh token, and the new one cannot be stored: this instance of the service uses it until it ends, " +
+			"and others may be refused; have the provider issue refresh tokens that stay, or let the application log in as itself")
+	}
 	life, err := s.examine(answer)
 	if err != nil {
 		return "", err
@@ -266,11 +270,6 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 	s.token = answer.AccessToken
 	s.ends = s.asked.Add(life)
 	s.keep = s.ends.Add(-min(margin, life/2))
-	if sent != "" && answer.RefreshToken != sent {
-		s.refreshToken.value = answer.RefreshToken
-		s.c.Warn("the mail provider has replaced the refresh token, and the new one cannot be stored: this instance of the service uses it until it ends, " +
-			"and others may be refused; have the provider issue refresh tokens that stay, or let the application log in as itself")
-	}
 	return s.token, nil
 }
 

@@ -39,8 +39,10 @@ func (t *tokenServer) Next(response []byte) (challenge []byte, done bool, err er
 	if !ok {
 		return nil, true, &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 5, 2}, Message: "Cannot Decode response"}
 	}
+	err = t.session.server.options.VerifyToken(username, token)
+	// After it, so that who has asked for the count sees what the judge has noted.
 	t.session.server.count(&t.session.server.logIns, 1)
-	if t.session.server.options.VerifyToken(username, token) != nil {
+	if err != nil {
 		t.refused = true
 		return []byte(`{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}`), false, nil
 	}
