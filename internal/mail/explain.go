@@ -45,6 +45,9 @@ const (
 	noMechanism  cause = "no way to log in"
 	tooMuch      cause = "too much was said"
 	badAddress   cause = "no address"
+	noTurn       cause = "too many mails"
+	noRoots      cause = "no authorities"
+	noSignature  cause = "no signature"
 	otherwise    cause = "something else"
 )
 
@@ -252,6 +255,17 @@ var explanations = []explanation{
 	{at: []step{atSender}, code: []int{550, 551, 553, 554, 501},
 		meaning: "The mail server does not take mail from this sender.", remedy: sendAs},
 
+	// What we have to do first.
+	{cause: noTurn,
+		meaning: "There are more mails than may be sent in a minute, and this one cannot wait for so long.",
+		remedy:  "Raise SMTP_MESSAGES_PER_MINUTE as far as the mail account allows (Exchange Online: 30)."},
+	{cause: noRoots,
+		meaning: "The certificates of those who may sign the mail server's certificate cannot be read.",
+		remedy:  "Check SMTP_CA: the path of a file, or of a secret that the service account may read, with certificates as PEM."},
+	{cause: noSignature,
+		meaning: "The mail could not be signed with DKIM, and unsigned it is not sent.",
+		remedy:  "Check SMTP_DKIM_KEY: a private key as PEM, RSA of 2048 bits or more or Ed25519, in a file or a secret that the service account may read."},
+
 	// Certificates and TLS.
 	{cause: noTLS,
 		meaning: "The mail server does not offer STARTTLS, or somebody on the way removes the offer, and nothing is sent without it.",
@@ -355,6 +369,15 @@ var explanations = []explanation{
 	// A token without the role: the token is given, and Exchange refuses it.
 	{cause: noToken, text: []string{"smtp.sendasapp"},
 		meaning: "The token lacks the permission SMTP.SendAsApp (claim roles).", remedy: sendAsApp},
+	// Codes of package oauth, for tokens that are good for something else.
+	{cause: noToken, oauth: "token-without-role",
+		meaning: "The token lacks the permission SMTP.SendAsApp (claim roles).", remedy: sendAsApp},
+	{cause: noToken, oauth: "token-for-another-application",
+		meaning: "The token is for another application.", remedy: "Check SMTP_OAUTH_CLIENT_ID and SMTP_OAUTH_TOKEN_URL."},
+	{cause: noToken, oauth: "token-for-another-mailbox",
+		meaning: "The token is for another mailbox.", remedy: "Check SMTP_USERNAME; with a refresh token, let that mailbox consent and store the new one."},
+	{cause: noToken, oauth: "token-for-another-service",
+		meaning: "The token is for another service than mail.", remedy: "Leave SMTP_OAUTH_SCOPE unset, or set it to https://outlook.office365.com/.default."},
 
 	// Tokens of Google. "Using OAuth 2.0 for Server to Server Applications" and
 	// "Refresh token expiration", developers.google.com/identity/protocols/oauth2.

@@ -149,7 +149,10 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atGreeting, io.EOF, "at once", "465"},
 		{atSender, os.NewSyscallError("read", syscall.ECONNRESET), "closed the connection", "log"},
 		{atHello, errors.New("short response: hello"), "went wrong", "SMTP_HOST"},
-		{atRecipient, nil, "no address", "SMTP_ADDRESS_MAPPING"},
+		{atRecipient, ownFault(atRecipient, badAddress, errors.New("x")), "no address", "SMTP_ADDRESS_MAPPING"},
+		{atConnect, ownFault(atConnect, noTurn, errors.New("x")), "more mails than may be sent in a minute", "SMTP_MESSAGES_PER_MINUTE"},
+		{atTLS, ownFault(atTLS, noRoots, errors.New("x")), "cannot be read", "SMTP_CA"},
+		{atMessage, ownFault(atMessage, noSignature, errors.New("x")), "could not be signed", "SMTP_DKIM_KEY"},
 
 		// What logs in.
 		{atPassword, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "cannot be read", "Secret Manager Secret Accessor"},
@@ -171,6 +174,10 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atToken, grant("invalid_client", "AADSTS7000218: The request body must contain the following parameter: 'client_assertion' or 'client_secret'."), "sent no client secret", "SMTP_OAUTH_CLIENT_SECRET"},
 		{atToken, grant("invalid_request", "AADSTS900144: The request body must contain the following parameter"), "gives no token", "https://login.microsoftonline.com/error"},
 		{atToken, grant("insufficient_permission", "the token has no role SMTP.SendAsApp"), "lacks the permission", "grant admin consent"},
+		{atToken, grant("token-without-role", ""), "lacks the permission", "SMTP.SendAsApp"},
+		{atToken, grant("token-for-another-application", ""), "another application", "SMTP_OAUTH_CLIENT_ID"},
+		{atToken, grant("token-for-another-mailbox", ""), "another mailbox", "SMTP_USERNAME"},
+		{atToken, grant("token-for-another-service", ""), "another service", "SMTP_OAUTH_SCOPE"},
 		{atPassword, grant("unauthorized_client", "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested."), "Domain-wide delegation is not authorized", "Manage domain-wide delegation"},
 		{atToken, grant("invalid_grant", "Invalid email or User ID"), "nobody in this Google Workspace", "SMTP_USERNAME"},
 		{atToken, grant("invalid_grant", "Token has been expired or revoked."), "refresh token has expired or was revoked", "seven days"},
@@ -181,9 +188,9 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atToken, grant("access_denied", ""), "denies", "API controls"},
 		{atToken, grant("", "the answer was HTML"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 	} {
-		err := noAddress(errors.New("x"))
-		if test.err != nil {
-			err = fault(keeping(t.Context(), "correct horse"), test.at, test.err)
+		err := fault(keeping(t.Context(), "correct horse"), test.at, test.err)
+		if own, ok := test.err.(*Fault); ok {
+			err = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: own}
 		}
 		var (
 			e *access.Error

@@ -116,9 +116,14 @@ func fault(ctx context.Context, at step, err error) error {
 
 // noAddress says that there is nowhere to send a person's mail.
 func noAddress(err error) error {
-	x := explain(symptom{at: atRecipient, cause: badAddress})
 	return &access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": "address"},
-		Err: &Fault{Step: string(atRecipient), Meaning: x.meaning, Remedy: x.remedy, own: err}}
+		Err: ownFault(atRecipient, badAddress, err)}
+}
+
+// ownFault explains what we have found out ourselves; err is fit for the log.
+func ownFault(at step, c cause, err error) *Fault {
+	x := explain(symptom{at: at, cause: c})
+	return &Fault{Step: string(at), Meaning: x.meaning, Remedy: x.remedy, own: err}
 }
 
 // symptomsOf finds out what can be known.
