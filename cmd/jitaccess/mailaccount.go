@@ -42,11 +42,7 @@ func (a mailAccount) Settings() []server.MailSetting {
 	}
 	settings = append(settings, a.logIn()...)
 	add("Replies to", c.ReplyTo, "SMTP_REPLY_TO")
-	returnPath := c.ReturnPath
-	if returnPath == "" {
-		returnPath = c.Options.ReturnPath
-	}
-	add("Bounces to", returnPath, "SMTP_RETURN_PATH")
+	add("Bounces to", c.ReturnPath, "SMTP_RETURN_PATH")
 	add("Confirmations to", c.ConfirmationTo, "SMTP_CONFIRMATION_TO")
 	if c.AddressMapping != nil {
 		add("Addresses", "people get mail where the mapping says", "SMTP_ADDRESS_MAPPING")

@@ -171,6 +171,9 @@ func symptomsOf(ctx context.Context, at step, err error) (symptom, *Fault) {
 		}
 	}
 	f.Step, f.Code, f.Enhanced = string(s.at), s.code, s.enhanced
+	if s.at == atTokenLogin {
+		f.Step = string(atLogin)
+	}
 	secret := secretOf(ctx)
 	switch {
 	case f.own != nil:
