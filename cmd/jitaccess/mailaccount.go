@@ -36,7 +36,7 @@ func (a mailAccount) Settings() []server.MailSetting {
 			settings = append(settings, server.MailSetting{Name: name, Value: value, Variables: variables})
 		}
 	}
-	add("Certificate", stored(c.CA, "signed by those in "), "SMTP_CA")
+	add("Certificate", keptIn(c.CA, "signed by those in "), "SMTP_CA")
 	if !c.Proxy.IsZero() {
 		add("Proxy", "set, hidden", "ALL_PROXY, NO_PROXY")
 	}
@@ -48,7 +48,7 @@ func (a mailAccount) Settings() []server.MailSetting {
 		add("Addresses", "people get mail where the mapping says", "SMTP_ADDRESS_MAPPING")
 	}
 	if c.DKIMSelector != "" {
-		add("Signature", "DKIM, selector "+c.DKIMSelector+"; key "+stored(c.DKIMKey, hidden), "SMTP_DKIM_SELECTOR, SMTP_DKIM_KEY")
+		add("Signature", "DKIM, selector "+c.DKIMSelector+"; key "+keptIn(c.DKIMKey, hidden), "SMTP_DKIM_SELECTOR, SMTP_DKIM_KEY")
 	}
 	add("Limits", fmt.Sprintf("%s at once, %s a minute, each for this instance", plural(c.MaxConnections, "connection"), plural(c.PerMinute, "mail")),
 		"SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE")
@@ -72,7 +72,7 @@ func (a mailAccount) logIn() []server.MailSetting {
 			add("Password", hidden+c.PasswordPath, "SMTP_SECRET")
 		case c.Username != "" && !c.Password.IsZero():
 			add("Log-in", "as "+c.Username+" with a password", "SMTP_AUTH, SMTP_USERNAME")
-			add("Password", stored(config.StoredText{Value: c.Password}, hidden), "SMTP_PASSWORD")
+			add("Password", keptIn(config.StoredText{Value: c.Password}, hidden), "SMTP_PASSWORD")
 		default:
 			add("Log-in", "none", "SMTP_USERNAME, SMTP_SECRET")
 		}
@@ -90,21 +90,24 @@ func (a mailAccount) logIn() []server.MailSetting {
 	add("Tenant", o.Tenant, "SMTP_OAUTH_TENANT")
 	add("Token from", o.TokenURL, "SMTP_OAUTH_TOKEN_URL")
 	add("Scope", o.Scope, "SMTP_OAUTH_SCOPE")
-	add("Client secret", stored(o.ClientSecret, hidden), "SMTP_OAUTH_CLIENT_SECRET")
-	add("Refresh token", stored(o.RefreshToken, hidden), "SMTP_OAUTH_REFRESH_TOKEN")
+	add("Client secret", keptIn(o.ClientSecret, hidden), "SMTP_OAUTH_CLIENT_SECRET")
+	add("Refresh token", keptIn(o.RefreshToken, hidden), "SMTP_OAUTH_REFRESH_TOKEN")
 	return settings
 }
 
 const hidden = "set, hidden: "
 
-// stored says where a text is kept, and of one that is given that it is there; empty
-// where there is none.
-func stored(text config.StoredText, before string) string {
+// keptIn says where a text is kept, and of one that is given that it is there; empty
+// where there is none. A path is told of what is no secret alone: somebody may have
+// put the secret where its path belongs.
+func keptIn(text config.StoredText, before string) string {
 	switch {
 	case text.Version != "":
 		return before + text.Version
-	case text.File != "":
+	case text.File != "" && before != hidden:
 		return before + text.File
+	case text.File != "":
+		return before + "in a file"
 	case text.Value.IsZero():
 		return ""
 	}

@@ -144,6 +144,8 @@ func TestTheMailAccountHidesSecrets(t *testing.T) {
 		{"a refresh token", map[string]string{"SMTP_AUTH": "oauth2", "SMTP_OAUTH_CLIENT_ID": "x.apps.googleusercontent.com", "SMTP_OAUTH_CLIENT_SECRET": canary, "SMTP_OAUTH_REFRESH_TOKEN": "projects/acme/secrets/token/versions/3"},
 			[]string{"by refresh token for the application x.apps", "Refresh token: set, hidden: projects/acme/secrets/token/versions/3"}},
 		{"domain-wide delegation", map[string]string{"SMTP_AUTH": "oauth2"}, []string{"of the service account jitaccess@acme.iam.gserviceaccount.com, which acts for the mailbox"}},
+		{"a key in a file", map[string]string{"SMTP_SECRET": "projects/acme/secrets/mail/versions/1", "SMTP_DKIM_SELECTOR": "jit", "SMTP_DKIM_KEY": "/etc/" + canary},
+			[]string{"key set, hidden: in a file"}},
 		{"everything else", map[string]string{"SMTP_SECRET": "projects/acme/secrets/mail/versions/1", "SMTP_REPLY_TO": "help@example.com", "SMTP_RETURN_PATH": "bounce@example.com",
 			"SMTP_CONFIRMATION_TO": "read@example.com", "SMTP_CA": "projects/acme/secrets/ca/versions/1", "SMTP_MAX_CONNECTIONS": "1", "SMTP_MESSAGES_PER_MINUTE": "7",
 			"SMTP_DKIM_SELECTOR": "jit", "SMTP_DKIM_KEY": "projects/acme/secrets/dkim/versions/1", "ALL_PROXY": "http://user:" + canary + "@proxy.example.com:3128", "NOTIFICATION_TIMEZONE": "Europe/Berlin",
