@@ -186,6 +186,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atToken, grant("invalid_grant", "Bad Request"), "does not accept what the token is asked for with", "SMTP_USERNAME"},
 		{atToken, grant("invalid_scope", "Some requested scopes were invalid."), "does not know the scope", "SMTP_OAUTH_SCOPE"},
 		{atToken, grant("access_denied", ""), "denies", "API controls"},
+		{atToken, errors.New("no token for now"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 		{atToken, grant("", "the answer was HTML"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 	} {
 		err := fault(keeping(t.Context(), "correct horse"), test.at, test.err)

@@ -161,12 +161,15 @@ func symptomsOf(ctx context.Context, at step, err error) (symptom, *Fault) {
 		s.cause = timedOut
 	case at == atPassword || at == atToken:
 		s.cause, f.own = badSecret, err
+		if at == atToken {
+			s.cause = noToken
+		}
 	default:
 		var hostname x509.HostnameError
 		switch s.cause = causeOf(at, err); {
 		case s.cause == wrongName && errors.As(err, &hostname):
 			names = "the certificate is for " + some(namesOf(hostname.Certificate)) + ", not for " + hostname.Host
-		case s.cause == otherwise, s.cause == failedTLS, s.cause == noMechanism, s.cause == noSuchHost, s.cause == noResolver, s.cause == proxyFailed:
+		case s.cause == otherwise, s.cause == failedTLS, s.cause == noMechanism, s.cause == tooMuch, s.cause == noSuchHost, s.cause == noResolver, s.cause == proxyFailed:
 			said = err.Error()
 		}
 	}
