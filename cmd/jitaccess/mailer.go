@@ -66,7 +66,7 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 		if c.PasswordPath != "" {
 			password = config.StoredText{Version: c.PasswordPath}
 		}
-		mc.Username, mc.Login = c.Username, mail.Password(text(stored(secrets, password)), now)
+		mc.Username, mc.Login = c.Username, mail.Password(asText(stored(secrets, password)), now)
 	default:
 		oc := oauthConfig(all, login, platform, signer, secrets)
 		oc.Now, oc.Warn = now, warn
@@ -94,9 +94,9 @@ func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platf
 		oc.Assertion = &oauth.Assertion{Account: platform.ServiceAccount, Sign: signer.SignJWT}
 		return oc
 	}
-	oc.ClientID, oc.ClientSecret = c.ClientID, text(stored(secrets, c.ClientSecret))
+	oc.ClientID, oc.ClientSecret = c.ClientID, asText(stored(secrets, c.ClientSecret))
 	if login == config.RefreshToken {
-		oc.RefreshToken = text(stored(secrets, c.RefreshToken))
+		oc.RefreshToken = asText(stored(secrets, c.RefreshToken))
 	}
 	return oc
 }
@@ -120,8 +120,8 @@ func stored(secrets *secretmanager.Secrets, text config.StoredText) func(context
 	}
 }
 
-// text is what was read, as a text.
-func text(read func(context.Context) ([]byte, error)) func(context.Context) (string, error) {
+// asText is what was read, as a text.
+func asText(read func(context.Context) ([]byte, error)) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		value, err := read(ctx)
 		return string(value), err

@@ -245,12 +245,13 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			Region:        platform.Region,
 			Service:       c.Service,
 		},
-		Mail:     mailer.Enabled(),
-		Version:  version,
-		Log:      logger,
-		Incident: journal.WithIncident,
-		Now:      now,
-		Random:   rand.Reader,
+		Mail:        mailer.Enabled(),
+		MailAccount: mailAccount{c, mailer, platform.ServiceAccount},
+		Version:     version,
+		Log:         logger,
+		Incident:    journal.WithIncident,
+		Now:         now,
+		Random:      rand.Reader,
 		Ready: func(ctx context.Context) map[string]error {
 			_, keys := platform.IAPKeys(ctx)
 			_, own := platform.ServiceAccountKeys(ctx)

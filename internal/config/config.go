@@ -83,7 +83,7 @@ type Requests struct {
 	JustificationPattern *regexp.Regexp `env:"JUSTIFICATION_PATTERN" default:".*" accept:"an RE2 regular expression (https://github.com/google/re2/wiki/Syntax) of at most 1000 characters" doc:"What a justification must match, as a whole."`
 	JustificationHint    string         `env:"JUSTIFICATION_HINT" default:"Bug or case number" accept:"text" doc:"Tells people what to give as the justification."`
 	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS".
-	Admins   []string `env:"ADMINS" accept:"a comma-separated list of user:ADDRESS and group:ADDRESS" doc:"Who may end anyone's access. They approve nothing by it."`
+	Admins   []string `env:"ADMINS" accept:"a comma-separated list of user:ADDRESS and group:ADDRESS" doc:"Who may end anyone's access, and open the page /mail, which shows the mail account and sends test messages. They approve nothing by it."`
 	Auditors []string `env:"AUDITORS" accept:"a comma-separated list of user:ADDRESS and group:ADDRESS" doc:"Who may read everyone's history. Read, and not used in this version."`
 }
 

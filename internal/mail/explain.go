@@ -253,6 +253,8 @@ var explanations = []explanation{
 	{at: []step{atSender}, code: []int{550, 551, 553, 554, 501},
 		meaning: "The mail server does not take mail from this sender.", remedy: sendAs},
 
+	// What we have to do first.
+
 	// Certificates and TLS.
 	{cause: noTLS,
 		meaning: "The mail server does not offer STARTTLS, or somebody on the way removes the offer, and nothing is sent without it.",
@@ -310,7 +312,7 @@ var explanations = []explanation{
 		meaning: "The mail server, or something on the way, closed the connection.", remedy: "See the log of the mail server; it may limit connections or clients that it does not know."},
 	{cause: overPace,
 		meaning: "More mails were to be sent than SMTP_MESSAGES_PER_MINUTE permits, and the action could not wait.",
-		remedy:  "Nothing, unless it stays so. If the mail account takes more, raise SMTP_MESSAGES_PER_MINUTE."},
+		remedy:  "Nothing, unless it stays so. Raise SMTP_MESSAGES_PER_MINUTE as far as the mail account allows (Exchange Online: 30)."},
 	{cause: tooMuch,
 		meaning: "The server says more than a mail server would.", remedy: "Check SMTP_HOST and SMTP_PORT."},
 
@@ -370,6 +372,15 @@ var explanations = []explanation{
 	// A token without the role: the token is given, and Exchange refuses it.
 	{cause: noToken, text: []string{"smtp.sendasapp"},
 		meaning: "The token lacks the permission SMTP.SendAsApp (claim roles).", remedy: sendAsApp},
+	// Codes of package oauth, for tokens that are good for something else.
+	{cause: noToken, oauth: "token-without-role",
+		meaning: "The token lacks the permission SMTP.SendAsApp (claim roles).", remedy: sendAsApp},
+	{cause: noToken, oauth: "token-for-another-application",
+		meaning: "The token is for another application.", remedy: "Check SMTP_OAUTH_CLIENT_ID and SMTP_OAUTH_TOKEN_URL."},
+	{cause: noToken, oauth: "token-for-another-mailbox",
+		meaning: "The token is for another mailbox.", remedy: "Check SMTP_USERNAME; with a refresh token, let that mailbox consent and store the new one."},
+	{cause: noToken, oauth: "token-for-another-service",
+		meaning: "The token is for another service than mail.", remedy: "Leave SMTP_OAUTH_SCOPE unset, or set it to https://outlook.office365.com/.default."},
 
 	// Tokens of Google. "Using OAuth 2.0 for Server to Server Applications" and
 	// "Refresh token expiration", developers.google.com/identity/protocols/oauth2.

@@ -149,9 +149,9 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atGreeting, io.EOF, "at once", "465"},
 		{atSender, os.NewSyscallError("read", syscall.ECONNRESET), "closed the connection", "log"},
 		{atHello, errors.New("short response: hello"), "went wrong", "SMTP_HOST"},
-		{atRecipient, nil, "no address", "SMTP_ADDRESS_MAPPING"},
+		{atRecipient, ownFault(atRecipient, badAddress, errors.New("x")), "no address", "SMTP_ADDRESS_MAPPING"},
 
-		{atTurn, errors.New("at most 30 mails a minute are sent"), "SMTP_MESSAGES_PER_MINUTE", "raise"},
+		{atTurn, errors.New("at most 30 mails a minute are sent"), "SMTP_MESSAGES_PER_MINUTE", "Raise"},
 		{atAuthorities, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "cannot be read", "SMTP_CA"},
 		{atAuthorities, errors.New("there is no certificate as PEM in it"), "no certificate", "as PEM"},
 		{atSigning, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "nothing is sent without a signature", "SMTP_DKIM_KEY"},
@@ -177,6 +177,10 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atToken, grant("invalid_client", "AADSTS7000218: The request body must contain the following parameter: 'client_assertion' or 'client_secret'."), "sent no client secret", "SMTP_OAUTH_CLIENT_SECRET"},
 		{atToken, grant("invalid_request", "AADSTS900144: The request body must contain the following parameter"), "gives no token", "https://login.microsoftonline.com/error"},
 		{atToken, grant("insufficient_permission", "the token has no role SMTP.SendAsApp"), "lacks the permission", "grant admin consent"},
+		{atToken, grant("token-without-role", ""), "lacks the permission", "SMTP.SendAsApp"},
+		{atToken, grant("token-for-another-application", ""), "another application", "SMTP_OAUTH_CLIENT_ID"},
+		{atToken, grant("token-for-another-mailbox", ""), "another mailbox", "SMTP_USERNAME"},
+		{atToken, grant("token-for-another-service", ""), "another service", "SMTP_OAUTH_SCOPE"},
 		{atPassword, grant("unauthorized_client", "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested."), "Domain-wide delegation is not authorized", "Manage domain-wide delegation"},
 		{atToken, grant("invalid_grant", "Invalid email or User ID"), "nobody in this Google Workspace", "SMTP_USERNAME"},
 		{atToken, grant("invalid_grant", "Token has been expired or revoked."), "refresh token has expired or was revoked", "seven days"},
@@ -185,11 +189,12 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atToken, grant("invalid_grant", "Bad Request"), "does not accept what the token is asked for with", "SMTP_USERNAME"},
 		{atToken, grant("invalid_scope", "Some requested scopes were invalid."), "does not know the scope", "SMTP_OAUTH_SCOPE"},
 		{atToken, grant("access_denied", ""), "denies", "API controls"},
+		{atToken, errors.New("no token for now"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 		{atToken, grant("", "the answer was HTML"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 	} {
-		err := noAddress(errors.New("x"))
-		if test.err != nil {
-			err = faultWithout(t.Context(), "correct horse", test.at, test.err)
+		err := faultWithout(t.Context(), "correct horse", test.at, test.err)
+		if own, ok := test.err.(*Fault); ok {
+			err = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: own}
 		}
 		var (
 			e *access.Error

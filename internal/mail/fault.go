@@ -123,9 +123,14 @@ func faultWithout(ctx context.Context, secret string, at step, err error) error 
 
 // noAddress says that there is nowhere to send a person's mail.
 func noAddress(err error) error {
-	x := explain(symptom{at: atRecipient, cause: badAddress})
 	return &access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": "address"},
-		Err: &Fault{Step: string(atRecipient), Meaning: x.meaning, Remedy: x.remedy, own: err}}
+		Err: ownFault(atRecipient, badAddress, err)}
+}
+
+// ownFault explains what we have found out ourselves; err is fit for the log.
+func ownFault(at step, c cause, err error) *Fault {
+	x := explain(symptom{at: at, cause: c})
+	return &Fault{Step: string(at), Meaning: x.meaning, Remedy: x.remedy, own: err}
 }
 
 // symptomsOf finds out what can be known.
@@ -165,16 +170,22 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 		s.cause, f.own = overPace, err
 	case readsSettings(at):
 		s.cause, f.own = badSecret, err
+		if at == atToken {
+			s.cause = noToken
+		}
 	default:
 		var hostname x509.HostnameError
 		switch s.cause = causeOf(at, err); {
 		case s.cause == wrongName && errors.As(err, &hostname):
 			names = "the certificate is for " + some(namesOf(hostname.Certificate)) + ", not for " + hostname.Host
-		case s.cause == otherwise, s.cause == failedTLS, s.cause == noMechanism, s.cause == noSuchHost, s.cause == noResolver, s.cause == proxyFailed:
+		case s.cause == otherwise, s.cause == failedTLS, s.cause == noMechanism, s.cause == tooMuch, s.cause == noSuchHost, s.cause == noResolver, s.cause == proxyFailed:
 			said = err.Error()
 		}
 	}
 	f.Step, f.Code, f.Enhanced = string(s.at), s.code, s.enhanced
+	if s.at == atTokenLogin {
+		f.Step = string(atLogin)
+	}
 	switch {
 	case f.own != nil:
 		// It has been cleaned, and is in own.

@@ -61,12 +61,12 @@ func TestXOAUTH2(t *testing.T) {
 		{name: "the first that does not fit", tokens: []string{strings.Repeat("x", 338)}, good: strings.Repeat("x", 338), logIns: 1},
 		{name: "revoked, another is taken", tokens: []string{"CANARYold", "new"}, good: "new", logIns: 2, refused: []string{"CANARYold"}},
 		{name: "refused, no other", tokens: []string{"CANARY1"}, logIns: 1, refused: []string{"CANARY1"},
-			says: []string{"the log-in with an access token: 535", "(of the token: status 400) (scheme Bearer)"}},
+			says: []string{"the log-in: 535", "(of the token: status 400) (scheme Bearer)"}},
 		{name: "another refused too", tokens: []string{"CANARY1", "CANARY2", "CANARY3"}, logIns: 2, refused: []string{"CANARY1", "CANARY2"}, says: []string{"535"}},
 		{name: "another refused too, and why", tokens: []string{"CANARY1", "CANARY2"}, logIns: 2, refused: []string{"CANARY1", "CANARY2"}, fault: errors.New("it is for another"),
 			says: []string{"535", "it is for another"}},
 		{name: "refused, and none to be had", tokens: []string{"CANARY1"}, logIns: 1, refused: []string{"CANARY1"}, fault: errors.New("the secret has expired"),
-			says: []string{"getting an access token: the secret has expired", "wanted because of: mail: the log-in with an access token: 535"}},
+			says: []string{"getting an access token: the secret has expired", "wanted because of: mail: the log-in: 535"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := smtptest.Start(t, smtptest.Options{VerifyToken: func(username, token string) error {

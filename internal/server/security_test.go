@@ -36,6 +36,29 @@ func routes(t *testing.T, h http.Handler, visit func(method, route, path string)
 	}
 }
 
+// docs/security.md says who each route is for.
+func TestTheDocumentNamesEveryRoute(t *testing.T) {
+	document, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, found := range regexp.MustCompile("`((?:GET|POST) /[^`]*)`").FindAllStringSubmatch(string(document), -1) {
+		named[found[1]] = true
+	}
+	h, _ := serve(t, newFake(), nil)
+	routes(t, h, func(method, route, _ string) {
+		if name := method + " " + route; !named[name] {
+			t.Errorf("docs/security.md lacks %s", name)
+		} else {
+			delete(named, name)
+		}
+	})
+	for name := range named {
+		t.Errorf("docs/security.md has %s, which is no route", name)
+	}
+}
+
 // request is a well-formed one of a signed-in person.
 func request(method, path string) *http.Request {
 	var r *http.Request

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/config"
+	"jitaccess/internal/mail"
+	"jitaccess/internal/server"
+)
+
+// mailAccount shows the mail account to its administrators. It implements
+// server.MailAccount.
+type mailAccount struct {
+	config *config.Config
+	mailer *mail.Mailer
+	// account is the service account, which acts for the mailbox under domain-wide
+	// delegation.
+	account string
+}
+
+func (a mailAccount) Settings() []server.MailSetting {
+	if !a.mailer.Enabled() {
+		return nil
+	}
+	c := a.config.Mail
+	settings := []server.MailSetting{
+		{Name: "Sender", Value: c.SenderName + " <" + c.SenderAddress + ">", Variables: "SMTP_SENDER_NAME, SMTP_SENDER_ADDRESS"},
+		{Name: "Server", Value: fmt.Sprintf("%s:%d, %s", c.Host, c.Port, protection(c)), Variables: "SMTP_HOST, SMTP_PORT, SMTP_OPTIONS"},
+	}
+	add := func(name, value, variables string) {
+		if value != "" {
+			settings = append(settings, server.MailSetting{Name: name, Value: value, Variables: variables})
+		}
+	}
+	add("Certificate", keptIn(c.CA, "signed by those in "), "SMTP_CA")
+	if !c.Proxy.IsZero() {
+		add("Proxy", "set, hidden", "ALL_PROXY, NO_PROXY")
+	}
+	settings = append(settings, a.logIn()...)
+	add("Replies to", c.ReplyTo, "SMTP_REPLY_TO")
+	add("Bounces to", c.ReturnPath, "SMTP_RETURN_PATH")
+	add("Confirmations to", c.ConfirmationTo, "SMTP_CONFIRMATION_TO")
+	if c.AddressMapping != nil {
+		add("Addresses", "people get mail where the mapping says", "SMTP_ADDRESS_MAPPING")
+	}
+	if c.DKIMSelector != "" {
+		add("Signature", "DKIM, selector "+c.DKIMSelector+"; key "+keptIn(c.DKIMKey, hidden), "SMTP_DKIM_SELECTOR, SMTP_DKIM_KEY")
+	}
+	add("Limits", fmt.Sprintf("%s at once, %s a minute, each for this instance", plural(c.MaxConnections, "connection"), plural(c.PerMinute, "mail")),
+		"SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE")
+	add("Times", "in the zone "+c.TimeZone.String(), "NOTIFICATION_TIMEZONE")
+	return settings
+}
+
+// logIn says how the account logs in.
+func (a mailAccount) logIn() []server.MailSetting {
+	c, o := a.config.Mail, a.config.MailOAuth
+	var settings []server.MailSetting
+	add := func(name, value, variables string) {
+		if value != "" {
+			settings = append(settings, server.MailSetting{Name: name, Value: value, Variables: variables})
+		}
+	}
+	if c.Auth != "oauth2" {
+		switch {
+		case c.Username != "" && c.PasswordPath != "":
+			add("Log-in", "as "+c.Username+" with a password", "SMTP_AUTH, SMTP_USERNAME")
+			add("Password", hidden+c.PasswordPath, "SMTP_SECRET")
+		case c.Username != "" && !c.Password.IsZero():
+			add("Log-in", "as "+c.Username+" with a password", "SMTP_AUTH, SMTP_USERNAME")
+			add("Password", keptIn(config.StoredText{Value: c.Password}, hidden), "SMTP_PASSWORD")
+		default:
+			add("Log-in", "none", "SMTP_USERNAME, SMTP_SECRET")
+		}
+		return settings
+	}
+	add("Log-in", "as "+c.Username+" with an access token (XOAUTH2)", "SMTP_AUTH, SMTP_USERNAME")
+	switch {
+	case o.ClientID == "":
+		add("Token", "of the service account "+a.account+", which acts for the mailbox (domain-wide delegation)", "SMTP_OAUTH_CLIENT_ID unset")
+	case !o.RefreshToken.IsZero():
+		add("Token", "by refresh token for the application "+o.ClientID, "SMTP_OAUTH_CLIENT_ID")
+	default:
+		add("Token", "by client credentials of the application "+o.ClientID, "SMTP_OAUTH_CLIENT_ID")
+	}
+	add("Tenant", o.Tenant, "SMTP_OAUTH_TENANT")
+	add("Token from", o.TokenURL, "SMTP_OAUTH_TOKEN_URL")
+	add("Scope", o.Scope, "SMTP_OAUTH_SCOPE")
+	add("Client secret", keptIn(o.ClientSecret, hidden), "SMTP_OAUTH_CLIENT_SECRET")
+	add("Refresh token", keptIn(o.RefreshToken, hidden), "SMTP_OAUTH_REFRESH_TOKEN")
+	return settings
+}
+
+const hidden = "set, hidden: "
+
+// keptIn says where a text is kept, and of one that is given that it is there; empty
+// where there is none. A path is told of what is no secret alone: somebody may have
+// put the secret where its path belongs.
+func keptIn(text config.StoredText, before string) string {
+	switch {
+	case text.Version != "":
+		return before + text.Version
+	case text.File != "" && before != hidden:
+		return before + text.File
+	case text.File != "":
+		return before + "in a file"
+	case text.Value.IsZero():
+		return ""
+	}
+	return strings.TrimSuffix(before, ": ")
+}
+
+func protection(c config.Mail) string {
+	switch {
+	case c.ImplicitTLS():
+		return "TLS from the first byte"
+	case c.AllowPlain():
+		return "clear text where no TLS is offered, on this machine"
+	}
+	return "STARTTLS demanded"
+}
+
+func plural(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
+}
+
+func (a mailAccount) Recent() []server.MailAttempt {
+	var attempts []server.MailAttempt
+	for _, attempt := range a.mailer.Recent() {
+		attempts = append(attempts, server.MailAttempt{At: attempt.At, Took: attempt.Took, What: told[attempt.Kind], To: attempt.To, Failure: failure(attempt.Err)})
+	}
+	return attempts
+}
+
+// told are the kinds of mails in words.
+var told = map[access.NoticeKind]string{
+	access.NoticeReview:   "Request for review",
+	access.NoticeApproved: "Approval",
+	access.NoticeDenied:   "Denial",
+	mail.TestMessage:      "Test message",
+}
+
+func (a mailAccount) Test(ctx context.Context, to access.Principal) []server.MailStep {
+	var steps []server.MailStep
+	err := a.mailer.Probe(ctx, to, func(step string) {
+		name, text, _ := strings.Cut(step, ": ")
+		steps = append(steps, server.MailStep{Name: name, Text: text})
+	})
+	if err == nil {
+		return steps
+	}
+	failed := server.MailStep{Name: "test", Failure: failure(err)}
+	var fault *mail.Fault
+	if errors.As(err, &fault) {
+		failed.Name, failed.Failure.What = fault.Step, fault.Said()
+	}
+	return append(steps, failed)
+}
+
+// failure explains why something could not be sent; nil for nil.
+func failure(err error) *server.MailFailure {
+	if err == nil {
+		return nil
+	}
+	f := &server.MailFailure{Meaning: "It could not be sent.", Remedy: "The log has the cause.", Err: err}
+	var fault *mail.Fault
+	if errors.As(err, &fault) {
+		f.What, f.Meaning, f.Remedy = fault.Explain()
+	}
+	return f
+}
