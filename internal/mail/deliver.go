@@ -82,7 +82,7 @@ func (m *Mailer) handOver(ctx context.Context, data []byte, to []string) (refuse
 			return forAll(to, err)
 		}
 		refused, err = s.send(data, m.c.ReturnPath, to)
-		stale := err != nil && s.used && s.broken && temporary(err)
+		stale := err != nil && s.used && s.broken && !s.handedOver
 		m.pool.give(s)
 		if !stale {
 			return refused
@@ -108,9 +108,9 @@ type session struct {
 	// read and write are how long a step may take.
 	read, write time.Duration
 	stop        func() bool
-	// used is whether messages have been sent before, and broken whether it must not
-	// be used for another.
-	used, broken bool
+	// used is whether messages have been sent before, handedOver whether the server may
+	// have this one, and broken whether there must not be another.
+	used, handedOver, broken bool
 }
 
 // open connects, makes sure of the server and logs in. passed is told of each step.
@@ -201,6 +201,7 @@ func (s *session) encrypt(c Config, config *tls.Config) error {
 	}
 	if offered, _ := s.client.Extension("STARTTLS"); !offered {
 		if c.AllowPlain && isLoopback(c.Host) && s.conn.toLoopback() {
+			s.conn.readAhead = true
 			return nil
 		}
 		return s.fault(atTLS, errNoTLS)
@@ -282,13 +283,13 @@ func (m *Mailer) message(l letter) *gomail.Msg {
 // answers whole.
 const maxReceived = 256 << 10
 
-// conn is the connection under the conversation. Until TLS has begun it hands out
-// single bytes, so that nothing that an attacker has slipped in behind the answer to
+// conn is the connection under the conversation. Until TLS has begun, if it is to, it
+// hands out single bytes, so that nothing that an attacker has slipped in behind the answer to
 // STARTTLS waits in a buffer: TLS reads it, and fails. It also bounds what the
 // server may send.
 type conn struct {
 	net.Conn
-	encrypted bool
+	readAhead bool
 	left      int
 }
 
@@ -296,7 +297,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.left <= 0 {
 		return 0, errTooMuch
 	}
-	if !c.encrypted && len(p) > 1 {
+	if !c.readAhead && len(p) > 1 {
 		p = p[:1]
 	}
 	n, err := c.Conn.Read(p)
@@ -310,7 +311,7 @@ const tlsHandshake = 0x16
 
 func (c *conn) Write(p []byte) (int, error) {
 	if len(p) > 0 && p[0] == tlsHandshake {
-		c.encrypted = true
+		c.readAhead = true
 	}
 	return c.Conn.Write(p)
 }

@@ -300,8 +300,8 @@ type authSession struct{ session }
 func (s *authSession) AuthMechanisms() []string { return s.server.options.Mechanisms }
 
 func (s *authSession) Auth(mechanism string) (sasl.Server, error) {
-	if s.at(AtAuth) != nil {
-		return nil, s.at(AtAuth)
+	if err := s.at(AtAuth); err != nil {
+		return nil, err
 	}
 	check := func(username, password string) error {
 		s.server.count(&s.server.logIns, 1)
