@@ -5,6 +5,7 @@ package smtptest
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log"
@@ -57,6 +58,8 @@ type Options struct {
 	RefuseRecipient map[string]*smtp.SMTPError
 	// Hang never answers from that step on; Cut closes the connection at it.
 	Hang, Cut Step
+	// Forget counts mails and does not keep them.
+	Forget bool
 	// After is how many mails the server takes before any of these faults, and Times how
 	// many of them there are; 0 means no end.
 	After, Times int
@@ -78,8 +81,9 @@ type Server struct {
 	// Host and Port are where it listens; its certificate is for Host.
 	Host string
 	Port int
-	// Roots has the authority that signed its certificate.
-	Roots *x509.CertPool
+	// Roots has the authority that signed its certificate, and Authority is that as PEM.
+	Roots     *x509.CertPool
+	Authority []byte
 	// Reached is closed when the client has come to the step at which it hangs.
 	Reached chan struct{}
 
@@ -90,6 +94,7 @@ type Server struct {
 	mutex       sync.Mutex
 	password    string
 	messages    []Message
+	taken       int
 	connections int
 	open        []net.Conn
 	most        int
@@ -107,13 +112,14 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	authority := NewAuthority(t)
 	s := &Server{
-		Host:     "127.0.0.1",
-		Port:     listener.Addr().(*net.TCPAddr).Port,
-		Roots:    authority.Roots,
-		Reached:  make(chan struct{}),
-		options:  o,
-		password: o.Password,
-		done:     make(chan struct{}),
+		Host:      "127.0.0.1",
+		Port:      listener.Addr().(*net.TCPAddr).Port,
+		Roots:     authority.Roots,
+		Authority: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.certificate.Raw}),
+		Reached:   make(chan struct{}),
+		options:   o,
+		password:  o.Password,
+		done:      make(chan struct{}),
 	}
 	if o.Mechanisms == nil {
 		s.options.Mechanisms = []string{sasl.Plain, sasl.Login}
@@ -159,6 +165,9 @@ func (s *Server) Messages() []Message {
 	defer s.mutex.Unlock()
 	return append([]Message(nil), s.messages...)
 }
+
+// Taken is how many mails have been taken so far.
+func (s *Server) Taken() int { return s.count(&s.taken, 0) }
 
 // Connections is how many connections there have been.
 func (s *Server) Connections() int { return s.count(&s.connections, 0) }
@@ -213,7 +222,7 @@ func (s *Server) fails(at Step, conn net.Conn) bool {
 func (s *Server) due() bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if len(s.messages) < s.options.After || s.options.Times > 0 && s.faults == s.options.Times {
+	if s.taken < s.options.After || s.options.Times > 0 && s.faults == s.options.Times {
 		return false
 	}
 	s.faults++
@@ -383,7 +392,10 @@ func (s *session) Data(r io.Reader) error {
 func (s *Server) take(m Message) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.messages = append(s.messages, m)
+	s.taken++
+	if !s.options.Forget {
+		s.messages = append(s.messages, m)
+	}
 }
 
 // at fails if the options say so. The error is an untyped nil otherwise.
