@@ -11,6 +11,7 @@ import (
 	"net/mail"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -33,18 +34,16 @@ const (
 // repeated but what it then refuses for now.
 func (m *Mailer) deliver(ctx context.Context, l letter) (failed map[string]error) {
 	waiting := slices.Concat(l.to, l.cc)
-	all := func(err error) map[string]error { return forAll(waiting, err) }
 	if err := m.pace.wait(ctx); err != nil {
-		return all(err)
+		return forAll(waiting, err)
 	}
-	data, err := m.encode(ctx, l)
-	if err != nil {
-		return all(err)
-	}
+	// All tries send the same. It is made when there is a connection for it: while many
+	// wait for one, few messages take memory.
+	message := sync.OnceValues(func() ([]byte, error) { return m.encode(ctx, l) })
 	failed = map[string]error{}
 	pause := firstPause
 	for try := 1; ; try++ {
-		refused := m.handOver(ctx, data, waiting)
+		refused := m.handOver(ctx, message, waiting)
 		var again []string
 		for _, to := range waiting {
 			delete(failed, to)
@@ -75,10 +74,15 @@ func (m *Mailer) rest(ctx context.Context, pause time.Duration) bool {
 // handOver sends the message once, over a connection that is open already if there
 // is one. If such a connection turns out to be broken before the server can have
 // had the message, that is no try: the server may close connections when it likes.
-func (m *Mailer) handOver(ctx context.Context, data []byte, to []string) (refused map[string]error) {
+func (m *Mailer) handOver(ctx context.Context, message func() ([]byte, error), to []string) (refused map[string]error) {
 	for {
 		s, err := m.pool.take(ctx)
 		if err != nil {
+			return forAll(to, err)
+		}
+		data, err := message()
+		if err != nil {
+			m.pool.give(s)
 			return forAll(to, err)
 		}
 		refused, err = s.send(data, m.c.ReturnPath, to)
@@ -238,8 +242,17 @@ func (s *session) quit() {
 
 // encode writes a letter as it is sent, and signs it.
 func (m *Mailer) encode(ctx context.Context, l letter) ([]byte, error) {
-	var data bytes.Buffer
-	if _, err := m.message(l).WriteTo(&data); err != nil {
+	var (
+		data bytes.Buffer
+		err  error
+	)
+	if l.body != nil {
+		l.text, l.html, err = l.body.render()
+	}
+	if err == nil {
+		_, err = m.message(l).WriteTo(&data)
+	}
+	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: fmt.Errorf("mail: encode: %w", err)}
 	}
 	if m.c.Sign == nil {
