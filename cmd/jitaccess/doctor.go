@@ -78,7 +78,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	if err != nil {
 		return broken("secret", err, "")
 	}
-	mailer, err := newMailer(ctx, c.Mail, platform, roots, time.Now)
+	mailer, err := newMailer(ctx, c.Mail, platform, roots, wallClock)
 	if err != nil {
 		return broken("mail", err, "")
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"os"
-	"time"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
@@ -12,7 +11,7 @@ import (
 	"jitaccess/internal/mail"
 )
 
-func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots *x509.CertPool, now func() time.Time) (*mail.Mailer, error) {
+func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots *x509.CertPool, k clock) (*mail.Mailer, error) {
 	secrets, err := secretmanager.New(ctx, platform)
 	if err != nil {
 		return nil, err
@@ -39,7 +38,8 @@ func newMailer(ctx context.Context, c config.Mail, platform *gcp.Platform, roots
 		ConnectTimeout: c.Options.ConnectTimeout,
 		ReadTimeout:    c.Options.ReadTimeout,
 		WriteTimeout:   c.Options.WriteTimeout,
-		Now:            now,
+		Now:            k.now,
+		Sleep:          k.sleep,
 	}
 	if !c.CA.IsZero() {
 		mc.CA = mail.Authorities(func(ctx context.Context) ([]byte, error) {

@@ -191,7 +191,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	mailer, err := newMailer(ctx, c.Mail, platform, roots, now)
+	mailer, err := newMailer(ctx, c.Mail, platform, roots, k)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/emersion/go-sasl"
@@ -252,8 +253,9 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 
 type faultyConn struct {
 	net.Conn
-	server         *Server
-	greeted, spoke bool
+	server  *Server
+	greeted bool
+	spoke   atomic.Bool
 }
 
 func (c *faultyConn) Close() error {
@@ -265,7 +267,7 @@ func (c *faultyConn) Close() error {
 }
 
 func (c *faultyConn) Write(p []byte) (int, error) {
-	c.spoke = true
+	c.spoke.Store(true)
 	if !c.greeted {
 		c.greeted = true
 		c.server.fails(AtGreeting, c.Conn)
@@ -275,8 +277,7 @@ func (c *faultyConn) Write(p []byte) (int, error) {
 
 func (c *faultyConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && c.spoke {
-		c.spoke = false
+	if n > 0 && c.spoke.CompareAndSwap(true, false) {
 		c.server.count(&c.server.roundTrips, 1)
 	}
 	switch command := strings.ToUpper(string(p[:n])); {
