@@ -165,7 +165,7 @@ func (s *session) connect(c Config) error {
 }
 
 // begin makes the session that of ctx: when ctx is over the connection is closed,
-// whatever it waits for. It fails if the connection is closed already.
+// whatever it waits for.
 func (s *session) begin(ctx context.Context) {
 	s.ctx = ctx
 	s.stop = context.AfterFunc(ctx, func() { s.conn.Close() })

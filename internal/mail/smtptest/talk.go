@@ -31,7 +31,7 @@ const Goodbye = "goodbye"
 func StartTalk(t testing.TB, answer func(connection int, command string) (string, bool)) *Talk {
 	t.Helper()
 	s := &Talk{answer: answer}
-	s.Host, s.Port = listen(t, s.serve)
+	s.Host, s.Port = Listen(t, s.serve)
 	return s
 }
 
