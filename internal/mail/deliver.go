@@ -292,14 +292,13 @@ func (m *Mailer) message(l letter) *gomail.Msg {
 }
 
 // maxReceived is how much a server may say up to the log-in, and again for each
-// message; the client buffers
-// answers whole.
+// message; the client buffers answers whole.
 const maxReceived = 256 << 10
 
 // conn is the connection under the conversation. Until TLS has begun, if it is to, it
-// hands out single bytes, so that nothing that an attacker has slipped in behind the answer to
-// STARTTLS waits in a buffer: TLS reads it, and fails. It also bounds what the
-// server may send.
+// hands out single bytes, so that nothing that an attacker has slipped in behind the
+// answer to STARTTLS waits in a buffer: TLS reads it, and fails. It also bounds what
+// the server may send.
 type conn struct {
 	net.Conn
 	readAhead bool
