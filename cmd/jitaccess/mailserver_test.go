@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 // password.
 func connectProxy(t *testing.T, port int, asked chan<- string) string {
 	t.Helper()
-	var passing sync.WaitGroup
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect || r.Header.Get("Proxy-Authorization") != "Basic aml0OkhVU0g=" {
 			w.WriteHeader(http.StatusProxyAuthRequired)
@@ -36,21 +34,17 @@ func connectProxy(t *testing.T, port int, asked chan<- string) string {
 		defer server.Close()
 		client, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
-			t.Error(err)
 			return
 		}
 		defer client.Close()
 		io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
-		passing.Go(func() {
+		go func() {
 			defer server.Close()
 			io.Copy(server, client)
-		})
+		}()
 		io.Copy(client, server)
 	}))
-	t.Cleanup(func() {
-		proxy.Close()
-		passing.Wait()
-	})
+	t.Cleanup(proxy.Close)
 	return proxy.Listener.Addr().String()
 }
 
