@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
@@ -20,7 +19,7 @@ import (
 
 // newMailer makes the mailer. warn is told what an operator should know though mail
 // works.
-func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, roots *x509.CertPool, now func() time.Time, warn func(string)) (*mail.Mailer, error) {
+func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, roots *x509.CertPool, k clock, warn func(string)) (*mail.Mailer, error) {
 	c := all.Mail
 	secrets, err := secretmanager.New(ctx, platform)
 	if err != nil {
@@ -48,7 +47,8 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 		ConnectTimeout: c.Options.ConnectTimeout,
 		ReadTimeout:    c.Options.ReadTimeout,
 		WriteTimeout:   c.Options.WriteTimeout,
-		Now:            now,
+		Now:            k.now,
+		Sleep:          k.sleep,
 	}
 	if !c.CA.IsZero() {
 		mc.CA = mail.Authorities(stored(secrets, c.CA))
@@ -66,10 +66,10 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 		if c.PasswordPath != "" {
 			password = config.StoredText{Version: c.PasswordPath}
 		}
-		mc.Username, mc.Login = c.Username, mail.Password(asText(stored(secrets, password)), now)
+		mc.Username, mc.Login = c.Username, mail.Password(asText(stored(secrets, password)), k.now)
 	default:
 		oc := oauthConfig(all, login, platform, signer, secrets)
-		oc.Now, oc.Warn = now, warn
+		oc.Now, oc.Warn = k.now, warn
 		mc.Username, mc.Token = c.Username, true
 		if mc.Login, err = oauth.New(oc); err != nil {
 			return nil, err

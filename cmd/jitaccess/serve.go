@@ -191,7 +191,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	mailer, err := newMailer(ctx, c, platform, signer, roots, now, func(text string) { logger.Warn(text, "event", "mail.warn") })
+	mailer, err := newMailer(ctx, c, platform, signer, roots, k, func(text string) { logger.Warn(text, "event", "mail.warn") })
 	if err != nil {
 		return nil, err
 	}

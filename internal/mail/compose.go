@@ -31,7 +31,9 @@ type letter struct {
 	// for the first mail of a request.
 	id, inReplyTo string
 	date          time.Time
-	text, html    string
+	// body is rendered when the letter is encoded; until then text and html are empty.
+	body       *content
+	text, html string
 }
 
 // content is what the templates show: the same words in both parts.
@@ -85,12 +87,15 @@ func (c composer) compose(n access.Notice, now time.Time) (letter, error) {
 	}
 	l.subject = headerText(subject)
 	body.Home = n.BaseURL
-	var text, html bytes.Buffer
-	if err := errors.Join(textLetter.Execute(&text, body), htmlLetter.Execute(&html, body)); err != nil {
-		return letter{}, fmt.Errorf("mail: compose: %w", err)
-	}
-	l.text, l.html = text.String(), html.String()
+	l.body = &body
 	return l, nil
+}
+
+// render writes both parts of the body.
+func (c *content) render() (text, html string, err error) {
+	var t, h bytes.Buffer
+	err = errors.Join(textLetter.Execute(&t, c), htmlLetter.Execute(&h, c))
+	return t.String(), h.String(), err
 }
 
 // messageIDs encodes what ids of JIT Access 1.x may contain and mail programs stumble

@@ -11,6 +11,7 @@ import (
 	"net/mail"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -33,18 +34,16 @@ const (
 // repeated but what it then refuses for now.
 func (m *Mailer) deliver(ctx context.Context, l letter) (failed map[string]error) {
 	waiting := slices.Concat(l.to, l.cc)
-	all := func(err error) map[string]error { return forAll(waiting, err) }
 	if err := m.pace.wait(ctx); err != nil {
-		return all(err)
+		return forAll(waiting, err)
 	}
-	data, err := m.encode(ctx, l)
-	if err != nil {
-		return all(err)
-	}
+	// All tries send the same. It is made when there is a connection for it: while many
+	// wait for one, few messages take memory.
+	message := sync.OnceValues(func() ([]byte, error) { return m.encode(ctx, l) })
 	failed = map[string]error{}
 	pause := firstPause
 	for try := 1; ; try++ {
-		refused := m.handOver(ctx, data, waiting)
+		refused := m.handOver(ctx, message, waiting)
 		var again []string
 		for _, to := range waiting {
 			delete(failed, to)
@@ -75,14 +74,19 @@ func (m *Mailer) rest(ctx context.Context, pause time.Duration) bool {
 // handOver sends the message once, over a connection that is open already if there
 // is one. If such a connection turns out to be broken before the server can have
 // had the message, that is no try: the server may close connections when it likes.
-func (m *Mailer) handOver(ctx context.Context, data []byte, to []string) (refused map[string]error) {
+func (m *Mailer) handOver(ctx context.Context, message func() ([]byte, error), to []string) (refused map[string]error) {
 	for {
 		s, err := m.pool.take(ctx)
 		if err != nil {
 			return forAll(to, err)
 		}
+		data, err := message()
+		if err != nil {
+			m.pool.give(s)
+			return forAll(to, err)
+		}
 		refused, err = s.send(data, m.c.ReturnPath, to)
-		stale := err != nil && s.used && s.broken && temporary(err)
+		stale := err != nil && s.used && s.broken && !s.handedOver
 		m.pool.give(s)
 		if !stale {
 			return refused
@@ -108,9 +112,9 @@ type session struct {
 	// read and write are how long a step may take.
 	read, write time.Duration
 	stop        func() bool
-	// used is whether messages have been sent before, and broken whether it must not
-	// be used for another.
-	used, broken bool
+	// used is whether messages have been sent before, handedOver whether the server may
+	// have this one, and broken whether there must not be another.
+	used, handedOver, broken bool
 	// secret is what logs in, which no fault may tell. mechanism is how we have logged
 	// in, answer what the server said last when it agreed.
 	secret, mechanism, answer string
@@ -164,7 +168,7 @@ func (s *session) connect(c Config) error {
 }
 
 // begin makes the session that of ctx: when ctx is over the connection is closed,
-// whatever it waits for. It fails if the connection is closed already.
+// whatever it waits for.
 func (s *session) begin(ctx context.Context) {
 	s.ctx = ctx
 	s.stop = context.AfterFunc(ctx, func() { s.conn.Close() })
@@ -204,6 +208,7 @@ func (s *session) encrypt(c Config, config *tls.Config) error {
 	}
 	if offered, _ := s.client.Extension("STARTTLS"); !offered {
 		if c.AllowPlain && isLoopback(c.Host) && s.conn.toLoopback() {
+			s.conn.readAhead = true
 			return nil
 		}
 		return s.fault(atTLS, errNoTLS)
@@ -240,8 +245,17 @@ func (s *session) quit() {
 
 // encode writes a letter as it is sent, and signs it.
 func (m *Mailer) encode(ctx context.Context, l letter) ([]byte, error) {
-	var data bytes.Buffer
-	if _, err := m.message(l).WriteTo(&data); err != nil {
+	var (
+		data bytes.Buffer
+		err  error
+	)
+	if l.body != nil {
+		l.text, l.html, err = l.body.render()
+	}
+	if err == nil {
+		_, err = m.message(l).WriteTo(&data)
+	}
+	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: fmt.Errorf("mail: encode: %w", err)}
 	}
 	if m.c.Sign == nil {
@@ -281,17 +295,16 @@ func (m *Mailer) message(l letter) *gomail.Msg {
 }
 
 // maxReceived is how much a server may say up to the log-in, and again for each
-// message; the client buffers
-// answers whole.
+// message; the client buffers answers whole.
 const maxReceived = 256 << 10
 
-// conn is the connection under the conversation. Until TLS has begun it hands out
-// single bytes, so that nothing that an attacker has slipped in behind the answer to
-// STARTTLS waits in a buffer: TLS reads it, and fails. It also bounds what the
-// server may send.
+// conn is the connection under the conversation. Until TLS has begun, if it is to, it
+// hands out single bytes, so that nothing that an attacker has slipped in behind the
+// answer to STARTTLS waits in a buffer: TLS reads it, and fails. It also bounds what
+// the server may send.
 type conn struct {
 	net.Conn
-	encrypted bool
+	readAhead bool
 	left      int
 }
 
@@ -299,7 +312,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.left <= 0 {
 		return 0, errTooMuch
 	}
-	if !c.encrypted && len(p) > 1 {
+	if !c.readAhead && len(p) > 1 {
 		p = p[:1]
 	}
 	n, err := c.Conn.Read(p)
@@ -313,7 +326,7 @@ const tlsHandshake = 0x16
 
 func (c *conn) Write(p []byte) (int, error) {
 	if len(p) > 0 && p[0] == tlsHandshake {
-		c.encrypted = true
+		c.readAhead = true
 	}
 	return c.Conn.Write(p)
 }

@@ -208,7 +208,6 @@ func readsSettings(at step) bool {
 // causeOf is why there is no answer.
 func causeOf(at step, err error) cause {
 	var (
-		proxy     *proxyFault
 		operation *net.OpError
 		name      *net.DNSError
 		hostname  x509.HostnameError
@@ -233,8 +232,6 @@ func causeOf(at step, err error) cause {
 	case errors.As(err, &record):
 		return clearText
 	// As net/http and golang.org/x/net name what they do with a proxy.
-	case errors.As(err, &proxy):
-		return proxyFailed
 	case errors.As(err, &operation) && (operation.Op == "proxyconnect" || strings.HasPrefix(operation.Op, "socks")):
 		return proxyFailed
 	case errors.As(err, &name) && name.IsNotFound:

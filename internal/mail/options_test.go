@@ -1,8 +1,12 @@
 package mail_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,6 +28,62 @@ func TestBouncesGoToTheReturnPath(t *testing.T) {
 	}
 	if header, _ := parse(t, got.Data); header.Get("From") != `"JIT Access" <jit@example.com>` {
 		t.Errorf("From is %s", header.Get("From"))
+	}
+}
+
+func TestAServerByItsAddress(t *testing.T) {
+	for _, implicit := range []bool{false, true} {
+		s := smtptest.Start(t, withUser(smtptest.Options{ImplicitTLS: implicit}))
+		c := config("::1", s.Port, s.Roots)
+		c.ImplicitTLS = implicit
+		var dialed []string
+		c.Dial = func(_ context.Context, network, address string) (net.Conn, error) {
+			dialed = append(dialed, address)
+			return net.Dial(network, net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
+		}
+		if failed := mailer(t, c).Notify(t.Context(), review()); failed != nil {
+			t.Error(failed)
+		}
+		if len(dialed) != 1 || dialed[0] != fmt.Sprintf("[::1]:%d", s.Port) {
+			t.Errorf("dialed %q", dialed)
+		}
+		// The certificate is not for this one.
+		c.Host = "2001:db8::25"
+		wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Upstream)
+	}
+}
+
+func TestWhereRepliesAndConfirmationsGo(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	c := config(s.Host, s.Port, s.Roots)
+	for _, test := range []struct{ reply, confirmation, says string }{
+		{"", "", "Nobody reads replies to this mail, and a reply decides nothing."},
+		{"Help@example.com", "Read@example.com", "Replies to this mail go to help@example.com; a reply decides nothing."},
+	} {
+		c.ReplyTo, c.ConfirmationTo = test.reply, test.confirmation
+		m := mailer(t, c)
+		for _, n := range []access.Notice{review(), approved()} {
+			if failed := m.Notify(t.Context(), n); failed != nil {
+				t.Fatal(failed)
+			}
+			got := s.Messages()[len(s.Messages())-1]
+			header, parts := parse(t, got.Data)
+			for name, address := range map[string]string{"Reply-To": test.reply, "Disposition-Notification-To": test.confirmation} {
+				want := ""
+				if address != "" {
+					want = "<" + strings.ToLower(address) + ">"
+				}
+				if header.Get(name) != want {
+					t.Errorf("%s is %q, want %q", name, header.Get(name), want)
+				}
+			}
+			if !strings.Contains(parts[0].text, test.says) || !strings.Contains(parts[1].text, test.says) {
+				t.Errorf("it does not say %q:\n%s", test.says, parts[0].text)
+			}
+			if got.From != "jit@example.com" {
+				t.Errorf("from %q", got.From)
+			}
+		}
 	}
 }
 
@@ -92,8 +152,12 @@ func TestAnAddressThatCannotBeMappedConcernsOnePerson(t *testing.T) {
 
 func TestMailOptionsThatAreWrong(t *testing.T) {
 	for name, change := range map[string]func(*mail.Config){
-		"a return path that is none": func(c *mail.Config) { c.ReturnPath = "jit@example.com> SIZE=1" },
-		"an unknown mechanism":       func(c *mail.Config) { c.Mechanisms = []string{"XOAUTH2"} },
+		"a return path that is none":               func(c *mail.Config) { c.ReturnPath = "jit@example.com> SIZE=1" },
+		"a reply address that is none":             func(c *mail.Config) { c.ReplyTo = "jit@example.com\r\nBcc: x@example.com" },
+		"an address of confirmations that is none": func(c *mail.Config) { c.ConfirmationTo = "jit@example.com, x@example.com" },
+		"fewer connections than none":              func(c *mail.Config) { c.MaxConnections = -1 },
+		"fewer mails than none":                    func(c *mail.Config) { c.PerMinute = -1 },
+		"an unknown mechanism":                     func(c *mail.Config) { c.Mechanisms = []string{"XOAUTH2"} },
 	} {
 		c := config("smtp.example.com", 587, nil)
 		change(&c)

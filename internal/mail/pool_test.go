@@ -51,7 +51,7 @@ func TestANoticeCostsOneConnectionAndTwoRoundTrips(t *testing.T) {
 	}
 }
 
-func TestWithoutPipeliningEveryCommandIsARoundTrip(t *testing.T) {
+func TestAServerWithoutPipelining(t *testing.T) {
 	s := smtptest.StartTalk(t, func(_ int, command string) (string, bool) {
 		return "250-mail.example.com\r\n250 SIZE 100000\r\n", command == "EHLO example.com"
 	})

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -32,32 +31,20 @@ type Proxy struct {
 	Roots *x509.CertPool
 }
 
-// proxyFault is that there is no way through the proxy.
-type proxyFault struct{ error }
-
-func (e *proxyFault) Unwrap() error { return e.error }
-
 // Dial connects to an address.
 func (p Proxy) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var direct net.Dialer
 	// That package knows the grammar of NO_PROXY; only whether it wants a proxy counts.
 	choose := (&httpproxy.Config{HTTPSProxy: "http://proxy", NoProxy: p.Except}).ProxyFunc()
 	if through, err := choose(&url.URL{Scheme: "https", Host: address}); err == nil && through == nil {
-		return new(net.Dialer).DialContext(ctx, network, address)
+		return direct.DialContext(ctx, network, address)
 	}
-	conn, err := p.through(ctx, network, address)
-	if err != nil {
-		return nil, &proxyFault{err}
-	}
-	return conn, nil
-}
-
-func (p Proxy) through(ctx context.Context, network, address string) (net.Conn, error) {
 	if p.URL.Scheme == "socks5" {
 		return p.socks(ctx, network, address)
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, network, p.URL.Host)
+	conn, err := direct.DialContext(ctx, network, p.URL.Host)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to it: %w", err)
+		return nil, proxyFault(err)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	tunnel, err := p.connect(ctx, conn, address)
@@ -66,10 +53,13 @@ func (p Proxy) through(ctx context.Context, network, address string) (net.Conn, 
 	}
 	if err != nil {
 		conn.Close()
-		return nil, err
+		return nil, proxyFault(err)
 	}
 	return tunnel, nil
 }
+
+// proxyFault marks an error as the proxy's, as net/http does.
+func proxyFault(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
 
 func (p Proxy) socks(ctx context.Context, network, address string) (net.Conn, error) {
 	var auth *proxy.Auth
@@ -81,11 +71,7 @@ func (p Proxy) socks(ctx context.Context, network, address string) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	conn, err := dialer.(proxy.ContextDialer).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return conn, nil
+	return dialer.(proxy.ContextDialer).DialContext(ctx, network, address)
 }
 
 // connect asks for a tunnel to the address.
@@ -93,7 +79,10 @@ func (p Proxy) connect(ctx context.Context, conn net.Conn, address string) (net.
 	if p.URL.Scheme == "https" {
 		encrypted := tls.Client(conn, &tls.Config{ServerName: p.URL.Hostname(), RootCAs: p.Roots})
 		if err := encrypted.HandshakeContext(ctx); err != nil {
-			return nil, &proxyRefusal{"TLS to the proxy: " + string(causeOf(atTLS, err))}
+			if isTimeout(err) {
+				return nil, err
+			}
+			return nil, &proxyRefusal{"the TLS of the proxy cannot be trusted: " + err.Error()}
 		}
 		conn = encrypted
 	}
@@ -103,12 +92,12 @@ func (p Proxy) connect(ctx context.Context, conn net.Conn, address string) (net.
 		request += "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)) + "\r\n"
 	}
 	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
-		return nil, fmt.Errorf("asking the proxy: %w", err)
+		return nil, err
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(io.LimitReader(single{conn}, maxAnswer)), &http.Request{Method: http.MethodConnect})
 	switch {
 	case isTimeout(err):
-		return nil, fmt.Errorf("the answer of the proxy: %w", err)
+		return nil, err
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, errors.New("the proxy closed the connection")
 	case err != nil:

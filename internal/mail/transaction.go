@@ -16,7 +16,7 @@ import (
 // is among theirs. Afterwards the session is good for another message unless it is
 // broken.
 func (s *session) send(data []byte, sender string, recipients []string) (refused map[string]error, err error) {
-	s.conn.left = maxReceived
+	s.conn.left, s.handedOver = maxReceived, false
 	refused = map[string]error{}
 	err = s.transact(data, sender, recipients, refused)
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *session) transact(data []byte, sender string, recipients []string, refu
 	if err := s.say(wire(data)); err != nil {
 		return s.breakOff(atMessage, err)
 	}
-	// From here on the server may have the message.
+	s.handedOver = true
 	err := s.hear(2)
 	switch {
 	case err == nil:

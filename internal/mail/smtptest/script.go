@@ -25,12 +25,12 @@ type Script struct {
 func StartScript(t testing.TB, replies map[string]string) *Script {
 	t.Helper()
 	s := &Script{}
-	s.Host, s.Port = listen(t, func(_ int, conn net.Conn) { s.serve(conn, replies) })
+	s.Host, s.Port = Listen(t, func(_ int, conn net.Conn) { s.serve(conn, replies) })
 	return s
 }
 
-// listen serves connections, with their numbers from 1, until the test ends.
-func listen(t testing.TB, serve func(n int, conn net.Conn)) (host string, port int) {
+// Listen serves connections, with their numbers from 1, until the test ends.
+func Listen(t testing.TB, serve func(n int, conn net.Conn)) (host string, port int) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -5,6 +5,7 @@ package smtptest
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/emersion/go-sasl"
@@ -60,6 +62,8 @@ type Options struct {
 	RefuseRecipient map[string]*smtp.SMTPError
 	// Hang never answers from that step on; Cut closes the connection at it.
 	Hang, Cut Step
+	// Forget counts mails and does not keep them.
+	Forget bool
 	// After is how many mails the server takes before any of these faults, and Times how
 	// many of them there are; 0 means no end.
 	After, Times int
@@ -81,8 +85,9 @@ type Server struct {
 	// Host and Port are where it listens; its certificate is for Host.
 	Host string
 	Port int
-	// Roots has the authority that signed its certificate.
-	Roots *x509.CertPool
+	// Roots has the authority that signed its certificate, and Authority is that as PEM.
+	Roots     *x509.CertPool
+	Authority []byte
 	// Reached is closed when the client has come to the step at which it hangs.
 	Reached chan struct{}
 
@@ -93,6 +98,7 @@ type Server struct {
 	mutex       sync.Mutex
 	password    string
 	messages    []Message
+	taken       int
 	connections int
 	open        []net.Conn
 	most        int
@@ -110,13 +116,14 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	authority := NewAuthority(t)
 	s := &Server{
-		Host:     "127.0.0.1",
-		Port:     listener.Addr().(*net.TCPAddr).Port,
-		Roots:    authority.Roots,
-		Reached:  make(chan struct{}),
-		options:  o,
-		password: o.Password,
-		done:     make(chan struct{}),
+		Host:      "127.0.0.1",
+		Port:      listener.Addr().(*net.TCPAddr).Port,
+		Roots:     authority.Roots,
+		Authority: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.certificate.Raw}),
+		Reached:   make(chan struct{}),
+		options:   o,
+		password:  o.Password,
+		done:      make(chan struct{}),
 	}
 	switch {
 	case o.VerifyToken != nil:
@@ -167,6 +174,9 @@ func (s *Server) Messages() []Message {
 	defer s.mutex.Unlock()
 	return append([]Message(nil), s.messages...)
 }
+
+// Taken is how many mails have been taken so far.
+func (s *Server) Taken() int { return s.count(&s.taken, 0) }
 
 // Connections is how many connections there have been.
 func (s *Server) Connections() int { return s.count(&s.connections, 0) }
@@ -221,7 +231,7 @@ func (s *Server) fails(at Step, conn net.Conn) bool {
 func (s *Server) due() bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if len(s.messages) < s.options.After || s.options.Times > 0 && s.faults == s.options.Times {
+	if s.taken < s.options.After || s.options.Times > 0 && s.faults == s.options.Times {
 		return false
 	}
 	s.faults++
@@ -251,8 +261,9 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 
 type faultyConn struct {
 	net.Conn
-	server         *Server
-	greeted, spoke bool
+	server  *Server
+	greeted bool
+	spoke   atomic.Bool
 }
 
 func (c *faultyConn) Close() error {
@@ -264,7 +275,7 @@ func (c *faultyConn) Close() error {
 }
 
 func (c *faultyConn) Write(p []byte) (int, error) {
-	c.spoke = true
+	c.spoke.Store(true)
 	if !c.greeted {
 		c.greeted = true
 		c.server.fails(AtGreeting, c.Conn)
@@ -274,8 +285,7 @@ func (c *faultyConn) Write(p []byte) (int, error) {
 
 func (c *faultyConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && c.spoke {
-		c.spoke = false
+	if n > 0 && c.spoke.CompareAndSwap(true, false) {
 		c.server.count(&c.server.roundTrips, 1)
 	}
 	switch command := strings.ToUpper(string(p[:n])); {
@@ -310,8 +320,8 @@ type authSession struct{ session }
 func (s *authSession) AuthMechanisms() []string { return s.server.options.Mechanisms }
 
 func (s *authSession) Auth(mechanism string) (sasl.Server, error) {
-	if s.at(AtAuth) != nil {
-		return nil, s.at(AtAuth)
+	if err := s.at(AtAuth); err != nil {
+		return nil, err
 	}
 	check := func(username, password string) error {
 		s.server.count(&s.server.logIns, 1)
@@ -396,7 +406,10 @@ func (s *session) Data(r io.Reader) error {
 func (s *Server) take(m Message) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.messages = append(s.messages, m)
+	s.taken++
+	if !s.options.Forget {
+		s.messages = append(s.messages, m)
+	}
 }
 
 // at fails if the options say so. The error is an untyped nil otherwise.

@@ -31,7 +31,7 @@ const Goodbye = "goodbye"
 func StartTalk(t testing.TB, answer func(connection int, command string) (string, bool)) *Talk {
 	t.Helper()
 	s := &Talk{answer: answer}
-	s.Host, s.Port = listen(t, s.serve)
+	s.Host, s.Port = Listen(t, s.serve)
 	return s
 }
 
@@ -66,11 +66,14 @@ func (s *Talk) serve(n int, conn net.Conn) {
 			case "MAIL FROM":
 				message = Message{From: strings.Trim(argument, "<>")}
 			case "RCPT TO":
-				message.To = append(message.To, strings.Trim(argument, "<>"))
+				if message.From != "" {
+					message.To = append(message.To, strings.Trim(argument, "<>"))
+				}
 			case ".":
 				s.mutex.Lock()
 				s.messages = append(s.messages, message)
 				s.mutex.Unlock()
+				message = Message{}
 			}
 		}
 		if _, err := conn.Write([]byte(strings.TrimSuffix(reply, Goodbye))); err != nil || strings.HasSuffix(reply, Goodbye) {
