@@ -128,7 +128,7 @@ func TestThreat31_AMailServerThatNeverAnswers(t *testing.T) {
 		t.Run(string(step), func(t *testing.T) {
 			w := newWorld(t, surroundings{mail: smtptest.Options{Hang: step},
 				environment: map[string]string{"SMTP_OPTIONS": "mail.smtp.timeout=50, mail.smtp.writetimeout=50"}})
-			w.standsWithoutMail("silent", "no answer in time")
+			w.standsWithoutMail("silent", "upstream-timeout")
 		})
 	}
 }

@@ -270,7 +270,7 @@ func TestWithoutAKeyNothingIsSent(t *testing.T) {
 		failed := mailer(t, c).Notify(t.Context(), review())
 		wantUndelivered(t, failed, access.Upstream)
 		text := failed[0].Err.Error()
-		if !strings.Contains(text, test.says) || strings.Contains(text, "CANARY") || len(text) > 300 {
+		if !strings.Contains(text, test.says) || strings.Contains(text, "CANARY") || len(text) > 600 {
 			t.Errorf("%s: error is %q, want it to say %q", test.name, text, test.says)
 		}
 		if s.Connections() != 0 {
