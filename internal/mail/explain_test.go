@@ -227,6 +227,16 @@ func TestRefusalsAreExplained(t *testing.T) {
 	}
 }
 
+// A proxy that never answers is named, though it is the deadline that ends it.
+func TestAProxyThatHangsIsNamed(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := fault(ctx, atConnect, &net.OpError{Op: "socks connect", Net: "tcp", Err: context.Canceled})
+	if e := access.AsError(err); e.Kind != access.TimedOut || !strings.Contains(err.Error(), "ALL_PROXY") || !strings.Contains(err.Error(), "socks") {
+		t.Errorf("is %v", err)
+	}
+}
+
 // Whatever happens is explained.
 func TestThereIsAlwaysAnExplanation(t *testing.T) {
 	for _, at := range []step{atTurn, atSigning, atAuthorities, atPassword, atToken, atResolve, atConnect, atGreeting, atHello, atTLS, atLogin, atTokenLogin, atSender, atRecipient, atMessage, atAnswer} {

@@ -110,7 +110,7 @@ func faultWithout(ctx context.Context, secret string, at step, err error) error 
 	switch {
 	case errors.As(f.own, &own):
 		e.Kind, e.Code, e.Field, e.Args = own.Kind, own.Code, own.Field, own.Args
-	case s.cause == timedOut:
+	case s.cause == timedOut, s.cause != answered && ctx.Err() != nil:
 		e.Kind, e.Code = access.TimedOut, access.CodeUpstreamTimeout
 	case s.cause == answered && s.code < 500:
 	case s.cause == noSuchHost || s.cause == noResolver || s.cause == portClosed || s.cause == noRoute || s.cause == proxyFailed ||
@@ -164,7 +164,7 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 		}
 	case at == atResolve && isTimeout(err):
 		s.cause = noResolver
-	case ctx.Err() != nil || isTimeout(err) && !onTheWay(err):
+	case (ctx.Err() != nil || isTimeout(err)) && !onTheWay(err):
 		s.cause = timedOut
 	case at == atTurn:
 		s.cause, f.own = overPace, err
