@@ -108,9 +108,11 @@ type Config struct {
 type Mailer struct {
 	c        Config
 	composer composer
-	pool     *pool
-	pace     *pace
-	history  history
+	// ownDial is whether c.Dial was given, and may know names that we do not.
+	ownDial bool
+	pool    *pool
+	pace    *pace
+	history history
 }
 
 const (
@@ -185,11 +187,13 @@ func New(c Config) (*Mailer, error) {
 	if (c.Username == "") != (c.Login == nil) {
 		faults = append(faults, errors.New("a user name without a password or token, or one of these without a user name"))
 	}
+	ownDial := c.Dial != nil
 	c.setDefaults()
 	c.Sender = string(sender)
 	c.ReturnPath = cmp.Or(c.ReturnPath, c.Sender)
 	m := &Mailer{
 		c:        c,
+		ownDial:  ownDial,
 		composer: composer{location: c.Location, domain: sender.Domain(), replyTo: c.ReplyTo},
 		pace:     &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
 	}

@@ -94,6 +94,10 @@ func (m *Mailer) resolve(ctx context.Context, passed func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, m.c.ConnectTimeout)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, m.c.Host)
+	if err != nil && m.ownDial {
+		passed("resolve: " + m.c.Host + " is not known here; the proxy may know it")
+		return nil
+	}
 	if err != nil {
 		return fault(ctx, atResolve, err)
 	}
@@ -103,6 +107,9 @@ func (m *Mailer) resolve(ctx context.Context, passed func(string)) error {
 
 // reached says where the connection leads.
 func (s *session) reached() string {
+	if _, ok := s.conn.Conn.(proxied); ok {
+		return "connect: through the proxy"
+	}
 	return "connect: to " + s.conn.RemoteAddr().String()
 }
 

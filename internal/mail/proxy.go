@@ -55,8 +55,11 @@ func (p Proxy) Dial(ctx context.Context, network, address string) (net.Conn, err
 		conn.Close()
 		return nil, proxyFault(err)
 	}
-	return tunnel, nil
+	return proxied{tunnel}, nil
 }
+
+// proxied is a connection through a proxy.
+type proxied struct{ net.Conn }
 
 // proxyFault marks an error as the proxy's, as net/http does.
 func proxyFault(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
@@ -71,7 +74,11 @@ func (p Proxy) socks(ctx context.Context, network, address string) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	return dialer.(proxy.ContextDialer).DialContext(ctx, network, address)
+	conn, err := dialer.(proxy.ContextDialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return proxied{conn}, nil
 }
 
 // connect asks for a tunnel to the address.
