@@ -153,7 +153,7 @@ func (s *Sandbox) URL() string {
 // process's own environment, so the caller must set it there.
 func (s *Sandbox) Environment() map[string]string {
 	googleAddress := net.JoinHostPort("127.0.0.1", s.google.port())
-	return map[string]string{
+	environment := map[string]string{
 		"PORT":                      s.front.port(),
 		"K_SERVICE":                 serviceName,
 		"K_REVISION":                serviceName + "-00001-sbx",
@@ -171,6 +171,10 @@ func (s *Sandbox) Environment() map[string]string {
 		"SMTP_SECRET":               s.password,
 		"NOTIFICATION_TOPIC":        s.organization.Topics[0],
 	}
+	if s.organization.Administrator != "" {
+		environment["ADMINS"] = "user:" + s.organization.Administrator
+	}
+	return environment
 }
 
 // Serve answers at URL with the service behind the front, until Close. It returns

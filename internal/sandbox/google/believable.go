@@ -34,6 +34,7 @@ func Believable(now time.Time) Organization {
 	const account = "jitaccess@example-jitaccess.iam.gserviceaccount.com"
 	return Organization{
 		ID: "482093157016", Domain: "example.com", CustomerID: "C01sandbx",
+		Administrator: "erin@example.com",
 		People: []Person{
 			{Name: "Alice Moreau", Email: "alice@example.com", Subject: "accounts.google.com:108213000000000000017", Can: "On call for the shop: activates Cloud SQL and exports alone, and production machines with a peer's approval."},
 			{Name: "Bob Tanaka", Email: "bob@example.com", Subject: "accounts.google.com:108213000000000000024", Can: "On call for the shop too: Alice's peer, and leads payments; approves for both."},

@@ -17,6 +17,9 @@ type Organization struct {
 	Projects   []Project
 	People     []Person
 	Groups     []Group
+	// Administrator is the address of who administers the service that grants access;
+	// may be empty.
+	Administrator string
 	// CustomRoles have full names, projects/ID/roles/NAME or
 	// organizations/NUMBER/roles/NAME.
 	CustomRoles []Role
