@@ -66,7 +66,7 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 		if c.PasswordPath != "" {
 			password = config.StoredText{Version: c.PasswordPath}
 		}
-		mc.Username, mc.Login = c.Username, mail.Password(asText(stored(secrets, password)), k.now)
+		mc.Username, mc.Login = c.Username, mail.Password(oneLine("SMTP password", stored(secrets, password)), k.now)
 	default:
 		oc := oauthConfig(all, login, platform, signer, secrets)
 		oc.Now, oc.Warn = k.now, warn
@@ -94,9 +94,9 @@ func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platf
 		oc.Assertion = &oauth.Assertion{Account: platform.ServiceAccount, Sign: signer.SignJWT}
 		return oc
 	}
-	oc.ClientID, oc.ClientSecret = c.ClientID, asText(stored(secrets, c.ClientSecret))
+	oc.ClientID, oc.ClientSecret = c.ClientID, oneLine("client secret", stored(secrets, c.ClientSecret))
 	if login == config.RefreshToken {
-		oc.RefreshToken = asText(stored(secrets, c.RefreshToken))
+		oc.RefreshToken = oneLine("refresh token", stored(secrets, c.RefreshToken))
 	}
 	return oc
 }
@@ -120,10 +120,17 @@ func stored(secrets *secretmanager.Secrets, text config.StoredText) func(context
 	}
 }
 
-// asText is what was read, as a text.
-func asText(read func(context.Context) ([]byte, error)) func(context.Context) (string, error) {
+// oneLine reads a secret, which errors call by its name.
+func oneLine(name string, read func(context.Context) ([]byte, error)) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		value, err := read(ctx)
-		return string(value), err
+		kept, err := read(ctx)
+		if err != nil {
+			return "", err
+		}
+		text, err := config.OneLine(kept)
+		if err != nil {
+			return "", fmt.Errorf("the %s %w", name, err)
+		}
+		return text, nil
 	}
 }

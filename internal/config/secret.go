@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 const redacted = "[redacted]"
@@ -53,3 +55,20 @@ type StoredText struct {
 
 // IsZero is whether there is none.
 func (s StoredText) IsZero() bool { return s == StoredText{} }
+
+// OneLine makes a secret of what is stored. It strips the one line break that
+// "echo SECRET | gcloud secrets …" stores, and refuses any other: whoever asks for
+// the secret would merely say that it is wrong. Its errors hold nothing of it.
+func OneLine(stored []byte) (string, error) {
+	text, found := strings.CutSuffix(string(stored), "\n")
+	if found {
+		text = strings.TrimSuffix(text, "\r")
+	}
+	if text == "" {
+		return "", errors.New("is empty")
+	}
+	if strings.ContainsAny(text, "\r\n\x00") {
+		return "", errors.New("has a line break or NUL within")
+	}
+	return text, nil
+}

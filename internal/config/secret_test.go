@@ -78,3 +78,25 @@ func TestSecret_Zero(t *testing.T) {
 		t.Error("the empty secret is not zero")
 	}
 }
+
+// A secret as it comes out of Secret Manager, or out of a variable.
+func TestOneLine(t *testing.T) {
+	long := strings.Repeat(canary, 64<<10/len(canary))
+	for stored, want := range map[string]string{
+		canary: canary, canary + "\n": canary, canary + "\r\n": canary, long + "\n": long,
+		"~+/=:%&\u00fc ": "~+/=:%&\u00fc ", " \t": " \t",
+	} {
+		if got, err := config.OneLine([]byte(stored)); err != nil || got != want {
+			t.Errorf("%.30q: %.30q, %v", stored, got, err)
+		}
+	}
+	for stored, says := range map[string]string{
+		"": "is empty", "\n": "is empty", "\r\n": "is empty",
+		canary + "\n\n": "line break", canary + "\r": "line break", "\r\n" + canary: "line break", canary + "\n" + canary: "line break",
+		canary + "\r\n" + canary + "\r\n": "line break", canary + "\x00": "NUL",
+	} {
+		if got, err := config.OneLine([]byte(stored)); err == nil || got != "" || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), canary) {
+			t.Errorf("%q: %q, %v; want that it %s", stored, got, err, says)
+		}
+	}
+}

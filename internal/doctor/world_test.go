@@ -144,8 +144,11 @@ func build(t *testing.T, environment map[string]string, mailServer *smtptest.Ser
 	mailer, err := mail.New(mail.Config{Sender: settings.Mail.SenderAddress, Host: settings.Mail.Host, Port: settings.Mail.Port,
 		Roots: mailServer.Roots, Username: settings.Mail.Username, Now: time.Now,
 		Login: mail.Password(func(ctx context.Context) (string, error) {
-			value, err := secrets.Access(ctx, settings.Mail.PasswordPath)
-			return string(value), err
+			stored, err := secrets.Access(ctx, settings.Mail.PasswordPath)
+			if err != nil {
+				return "", err
+			}
+			return config.OneLine(stored)
 		}, time.Now)})
 	must(err)
 	return doctor.Config{Settings: settings, Platform: platform, Scope: access.Resource(settings.Catalog.Scope),

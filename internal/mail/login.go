@@ -204,12 +204,13 @@ var (
 const rereadInterval = 5 * time.Minute
 
 // Password is a Login with a password. It is read when it is first needed, and again
-// when a log-in fails, the latter every 5 minutes at most.
+// when a log-in fails, the latter every 5 minutes at most. read gives the password
+// and nothing else, and errors that do not hold it.
 func Password(read func(context.Context) (string, error), now func() time.Time) Login {
 	return &password{read: read, now: now, lock: make(chan struct{}, 1)}
 }
 
-// password keeps the password once it has been read. Its errors never hold it.
+// password keeps the password once it has been read.
 type password struct {
 	read func(context.Context) (string, error)
 	now  func() time.Time
@@ -262,29 +263,9 @@ func (p *password) acquire(ctx context.Context) error {
 func (p *password) release() { <-p.lock }
 
 func (p *password) fetch(ctx context.Context) (string, error) {
-	raw, err := p.read(ctx)
-	if err != nil {
-		return "", err
-	}
-	value, err := cleanPassword(raw)
+	value, err := p.read(ctx)
 	if err == nil {
 		p.value, p.known = value, true
 	}
 	return value, err
-}
-
-// cleanPassword strips the one line break that "echo PASSWORD | gcloud secrets …"
-// stores, and refuses any other: a server would answer with a bare 535.
-func cleanPassword(raw string) (string, error) {
-	value, found := strings.CutSuffix(raw, "\n")
-	if found {
-		value = strings.TrimSuffix(value, "\r")
-	}
-	if value == "" {
-		return "", errors.New("the SMTP password is empty")
-	}
-	if strings.ContainsAny(value, "\r\n\x00") {
-		return "", errors.New("the SMTP password has a line break or NUL within")
-	}
-	return value, nil
 }

@@ -48,7 +48,7 @@ func TestProbe(t *testing.T) {
 			}
 			server := smtptest.Start(t, test.server)
 			m, err := mail.New(mail.Config{Sender: "jitaccess@example.com", Host: server.Host, Port: server.Port, ImplicitTLS: test.server.ImplicitTLS, Roots: server.Roots,
-				Username: "jit", Login: mail.Password(func(context.Context) (string, error) { return secret + "\n", nil }, time.Now), Now: func() time.Time { return now }})
+				Username: "jit", Login: mail.Password(func(context.Context) (string, error) { return secret, nil }, time.Now), Now: func() time.Time { return now }})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -396,28 +396,6 @@ func TestPasswordIsReadOnceAndAgainWhenALogInFails(t *testing.T) {
 	step("5 minutes later", 3, 0)
 }
 
-func TestASecretOfOneLineIsAPasswordAndNothingElseIs(t *testing.T) {
-	for _, test := range []struct {
-		read string
-		good bool
-	}{
-		{secret, true}, {secret + "\n", true}, {secret + "\r\n", true},
-		{secret + "\n\n", false}, {secret + "\r", false}, {"\n", false}, {"", false},
-		{"correct\nhorse", false}, {secret + "\x00", false}, {"\r\n" + secret, false},
-	} {
-		s := smtptest.Start(t, withUser(smtptest.Options{}))
-		c := config(s.Host, s.Port, s.Roots)
-		c.Login = mail.Password(func(context.Context) (string, error) { return test.read, nil }, c.Now)
-		failed := mailer(t, c).Notify(t.Context(), review())
-		if good := failed == nil; good != test.good || good != (s.LogIns() == 1) {
-			t.Errorf("%q: undelivered %v after %d log-ins", test.read, failed, s.LogIns())
-		}
-		for _, u := range failed {
-			wantSafe(t, u.Err)
-		}
-	}
-}
-
 func TestAPasswordThatCannotBeReadIsReportedWithItsCause(t *testing.T) {
 	c := config("127.0.0.1", 1, nil)
 	cause := &access.Error{Kind: access.Upstream, Code: access.CodeServiceNotAllowed, Args: access.Args{"permission": "secretmanager.versions.access"}}

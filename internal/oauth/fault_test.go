@@ -204,41 +204,15 @@ func TestATokenForSomebodyElse(t *testing.T) {
 	}
 }
 
-// A secret as it comes out of Secret Manager.
+// It arrives as it is, whatever is in it.
 func TestSecrets(t *testing.T) {
-	for _, test := range []struct {
-		name, stored string
-		sent         string
-		says         string
-	}{
-		{"as it is", "CANARYsecret", "CANARYsecret", ""},
-		{"with the line break of echo", "CANARYsecret\n", "CANARYsecret", ""},
-		{"with that of Windows", "CANARYsecret\r\n", "CANARYsecret", ""},
-		{"with special characters", "CANARY~+/=:%&\u00fc ", "CANARY~+/=:%&\u00fc ", ""},
-		{"of 64 KiB", strings.Repeat("CANARY", 10923)[:65536], strings.Repeat("CANARY", 10923)[:65536], ""},
-		{"with an inner line break", "CANARY\nsecret", "", "the client secret has a line break or NUL within"},
-		{"with two at the end", "CANARY\n\n", "", "line break"},
-		{"with a carriage return", "CANARY\r", "", "line break"},
-		{"with a NUL", "CANARY\x00", "", "NUL"},
-		{"empty", "", "", "the client secret is empty"},
-		{"a line break alone", "\n", "", "the client secret is empty"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			e := newEndpoint(t, nil)
-			c := e.config()
-			c.ClientSecret = constant(test.stored)
-			_, err := newSource(t, c).Secret(t.Context(), "")
-			if test.says != "" {
-				if err == nil || !strings.Contains(err.Error(), test.says) || e.count() != 0 {
-					t.Fatalf("%v, asked %d times", err, e.count())
-				}
-				wantSafe(t, err)
-				return
-			}
-			if err != nil || e.asked[0].secret != test.sent {
-				t.Errorf("%v, sent %.100q", err, e.asked[0].secret)
-			}
-		})
+	for _, secret := range []string{"CANARYsecret", "CANARY~+/=:%&\u00fc ", strings.Repeat("CANARY", 10923)[:65536]} {
+		e := newEndpoint(t, nil)
+		c := e.config()
+		c.ClientSecret = constant(secret)
+		if _, err := newSource(t, c).Secret(t.Context(), ""); err != nil || e.asked[0].secret != secret {
+			t.Errorf("%v, sent %.100q", err, e.asked[0].secret)
+		}
 	}
 }
 
@@ -268,7 +242,7 @@ func TestSecretsAreReadAgainWhenTheyAreRefused(t *testing.T) {
 	})
 	stored, reads := "CANARY1", 0
 	c := e.config()
-	c.ClientSecret = func(context.Context) (string, error) { reads++; return stored + "\n", nil }
+	c.ClientSecret = func(context.Context) (string, error) { reads++; return stored, nil }
 	s := newSource(t, c)
 	step := func(what string, pass time.Duration, wantReads int, fails bool) {
 		t.Helper()

@@ -39,7 +39,8 @@ type Config struct {
 	Mailbox string
 
 	// ClientID is the application. What proves it is read when it is first needed, and
-	// again when the endpoint refuses it, the latter every 5 minutes at most.
+	// again when the endpoint refuses it, the latter every 5 minutes at most. What
+	// reads it gives the secret and nothing else, and errors that do not hold it.
 	ClientID     string
 	ClientSecret func(context.Context) (string, error)
 	RefreshToken func(context.Context) (string, error)
@@ -131,8 +132,8 @@ func New(c Config) (*Source, error) {
 	}
 	s := &Source{
 		c: c, host: u.Host, lock: make(chan struct{}, 1),
-		clientSecret: secret{name: "client secret", read: c.ClientSecret},
-		refreshToken: secret{name: "refresh token", read: c.RefreshToken},
+		clientSecret: secret{read: c.ClientSecret},
+		refreshToken: secret{read: c.RefreshToken},
 		flow:         clientcredentials.Config{ClientID: c.ClientID, TokenURL: c.TokenURL},
 	}
 	if c.Assertion != nil {

@@ -20,7 +20,7 @@ func TestProvider(t *testing.T) {
 	p := oauthtest.Start(t)
 	application := func(id string) oauth.Config {
 		return oauth.Config{TokenURL: p.TokenURL(), Scope: "mail", Mailbox: oauthtest.Mailbox, ClientID: id,
-			ClientSecret: constant(oauthtest.Secret + "\n"), Now: time.Now}
+			ClientSecret: constant(oauthtest.Secret), Now: time.Now}
 	}
 	var sent []string
 	var revoked string
@@ -55,7 +55,7 @@ func TestProvider(t *testing.T) {
 	}
 	t.Run("refresh token", func(t *testing.T) {
 		c := application(oauthtest.Consented)
-		c.RefreshToken = constant(p.RefreshToken + "\n")
+		c.RefreshToken = constant(p.RefreshToken)
 		for range 2 { // it stays good
 			if err := probe(t, c); err != nil {
 				t.Error(err)
