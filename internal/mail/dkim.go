@@ -34,23 +34,17 @@ func twice(names ...string) []string { return append(names, names...) }
 // Without a key nothing is sent: who asks for signatures has told the world, by
 // DMARC, to drop mails that have none, so that they would seem sent and never come.
 func NewDKIM(selector, domain string, key func(context.Context) ([]byte, error)) func(context.Context, []byte) ([]byte, error) {
-	s := &signer{selector: selector, domain: domain, read: key, lock: make(chan struct{}, 1)}
-	return s.sign
+	return signer{selector: selector, domain: domain, key: kept(key, parseKey)}.sign
 }
 
 // signer signs for one domain.
 type signer struct {
 	selector, domain string
-	read             func(context.Context) ([]byte, error)
-
-	// lock is held by whoever reads the key: a mutex that one need not wait for
-	// longer than the deadline.
-	lock chan struct{}
-	key  crypto.Signer
+	key              func(context.Context) (crypto.Signer, error)
 }
 
-func (s *signer) sign(ctx context.Context, message []byte) ([]byte, error) {
-	key, err := s.load(ctx)
+func (s signer) sign(ctx context.Context, message []byte) ([]byte, error) {
+	key, err := s.key(ctx)
 	if err != nil {
 		return nil, fault(ctx, atSigning, err)
 	}
@@ -65,24 +59,6 @@ func (s *signer) sign(ctx context.Context, message []byte) ([]byte, error) {
 		return nil, fault(ctx, atSigning, err)
 	}
 	return signed.Bytes(), nil
-}
-
-func (s *signer) load(ctx context.Context) (crypto.Signer, error) {
-	select {
-	case s.lock <- struct{}{}:
-		defer func() { <-s.lock }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if s.key != nil {
-		return s.key, nil
-	}
-	text, err := s.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.key, err = parseKey(text)
-	return s.key, err
 }
 
 // parseKey reads a private key. Its errors hold nothing of it.

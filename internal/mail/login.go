@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
+	"golang.org/x/sync/semaphore"
 
 	"jitaccess/internal/access"
 )
@@ -207,7 +208,7 @@ const rereadInterval = 5 * time.Minute
 // when a log-in fails, the latter every 5 minutes at most. read gives the password
 // and nothing else, and errors that do not hold it.
 func Password(read func(context.Context) (string, error), now func() time.Time) Login {
-	return &password{read: read, now: now, lock: make(chan struct{}, 1)}
+	return &password{read: read, now: now, lock: semaphore.NewWeighted(1)}
 }
 
 // password keeps the password once it has been read.
@@ -215,19 +216,18 @@ type password struct {
 	read func(context.Context) (string, error)
 	now  func() time.Time
 
-	// lock is held by whoever put something in: a mutex that one need not wait for
-	// longer than the deadline.
-	lock   chan struct{}
+	// lock guards the rest. Nobody waits for it for longer than their context lasts.
+	lock   *semaphore.Weighted
 	known  bool
 	value  string
 	reread time.Time
 }
 
 func (p *password) Secret(ctx context.Context, refused string) (string, error) {
-	if err := p.acquire(ctx); err != nil {
+	if err := p.lock.Acquire(ctx, 1); err != nil {
 		return "", err
 	}
-	defer p.release()
+	defer p.lock.Release(1)
 	if !p.known {
 		return p.fetch(ctx)
 	}
@@ -244,23 +244,12 @@ func (p *password) Secret(ctx context.Context, refused string) (string, error) {
 }
 
 func (p *password) Fresh(ctx context.Context) (string, error) {
-	if err := p.acquire(ctx); err != nil {
+	if err := p.lock.Acquire(ctx, 1); err != nil {
 		return "", err
 	}
-	defer p.release()
+	defer p.lock.Release(1)
 	return p.fetch(ctx)
 }
-
-func (p *password) acquire(ctx context.Context) error {
-	select {
-	case p.lock <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (p *password) release() { <-p.lock }
 
 func (p *password) fetch(ctx context.Context) (string, error) {
 	value, err := p.read(ctx)

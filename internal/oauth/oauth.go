@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+	"golang.org/x/sync/semaphore"
 
 	"jitaccess/internal/access"
 )
@@ -90,9 +91,9 @@ type Source struct {
 	c    Config
 	host string
 
-	// lock is a mutex that one need not wait for longer than the deadline. Whoever
-	// holds it fetches for all.
-	lock chan struct{}
+	// lock guards the rest. Nobody waits for it for longer than their context lasts, and
+	// whoever holds it fetches for all.
+	lock *semaphore.Weighted
 	// flow is kept, because it learns how the endpoint wants to be told the secret.
 	flow                       clientcredentials.Config
 	clientSecret, refreshToken secret
@@ -131,7 +132,7 @@ func New(c Config) (*Source, error) {
 		c.Warn = func(string) {}
 	}
 	s := &Source{
-		c: c, host: u.Host, lock: make(chan struct{}, 1),
+		c: c, host: u.Host, lock: semaphore.NewWeighted(1),
 		clientSecret: secret{read: c.ClientSecret},
 		refreshToken: secret{read: c.RefreshToken},
 		flow:         clientcredentials.Config{ClientID: c.ClientID, TokenURL: c.TokenURL},
@@ -200,15 +201,13 @@ func (s *Source) Fresh(ctx context.Context) (string, error) {
 }
 
 func (s *Source) acquire(ctx context.Context) error {
-	select {
-	case s.lock <- struct{}{}:
-		return nil
-	case <-ctx.Done():
+	if s.lock.Acquire(ctx, 1) != nil {
 		return s.late()
 	}
+	return nil
 }
 
-func (s *Source) release() { <-s.lock }
+func (s *Source) release() { s.lock.Release(1) }
 
 // fetch gets a token, and once more if the secrets were refused and have changed.
 func (s *Source) fetch(ctx context.Context) (string, error) {
