@@ -89,7 +89,7 @@ func explain(s symptom) explanation {
 
 var (
 	atAnyLogin = []step{atLogin, atTokenLogin}
-	delivering = []step{atSender, atRecipient, atMessage, atAnswer}
+	delivering = []step{atSender, atRecipient, atMessage}
 )
 
 // Consoles and what to do there, where several rows need it.
@@ -247,18 +247,16 @@ var explanations = []explanation{
 	{code: []int{550, 554}, enhanced: []string{"5.7.26", "5.7.509", "5.7.515"},
 		meaning: "The mail does not prove that it is from the sender's domain (SPF, DKIM, DMARC).",
 		remedy:  "Let the mail server sign for the domain and add it to the domain's SPF record, or set SMTP_DKIM_SELECTOR and SMTP_DKIM_KEY."},
-	{at: []step{atMessage, atAnswer}, enhanced: []string{"5.7."},
+	{at: []step{atMessage}, enhanced: []string{"5.7."},
 		meaning: "The mail server refused the mail as spam or by a rule of its administrator.",
 		remedy:  "Have its administrator let mail of SMTP_SENDER_ADDRESS through; its log has what was refused."},
 	{at: []step{atSender}, code: []int{550, 551, 553, 554, 501},
 		meaning: "The mail server does not take mail from this sender.", remedy: sendAs},
 
-	// What we have to do first.
-
 	// Certificates and TLS.
 	{cause: noTLS,
 		meaning: "The mail server does not offer STARTTLS, or somebody on the way removes the offer, and nothing is sent without it.",
-		remedy:  "Use a server and port (SMTP_HOST, SMTP_PORT) that offer STARTTLS with a certificate for the name in SMTP_HOST, or port 465 with mail.smtp.ssl.enable=true in SMTP_OPTIONS."},
+		remedy:  "Use a server and port (SMTP_HOST, SMTP_PORT) that offer STARTTLS with a certificate for the name in SMTP_HOST, or SMTP_PORT=465."},
 	{at: []step{atTLS}, code: []int{454},
 		meaning: "The mail server cannot start TLS at the moment.", remedy: "See its certificate and log if it stays so."},
 	{cause: unknownRoots,
@@ -297,11 +295,11 @@ var explanations = []explanation{
 		remedy:  "Check SMTP_HOST and SMTP_PORT, and that the network lets the service out to them (VPC egress, firewall). Port 25 is blocked on Google Cloud."},
 	{cause: timedOut, at: []step{atGreeting, atHello},
 		meaning: "The mail server took the connection and then said nothing.",
-		remedy:  "On port 465 the server waits for TLS: set mail.smtp.ssl.enable=true in SMTP_OPTIONS, or SMTP_PORT=587. Otherwise see whether a firewall on the way looks into mail."},
+		remedy:  "It may wait for TLS: set SMTP_PORT to 587 or 465, or for another port mail.smtp.ssl.enable=true in SMTP_OPTIONS. Otherwise see whether a firewall on the way looks into mail."},
 	{cause: timedOut, at: []step{atTLS},
 		meaning: "The mail server did not finish agreeing on TLS in time.", remedy: "See whether a firewall on the way looks into mail, and its log."},
 	{cause: timedOut, at: []step{atPassword, atToken, atAuthorities, atSigning},
-		meaning: "What is needed to log in could not be had in time.", remedy: "See whether the network lets the service out to Secret Manager and to the token endpoint (HTTPS_PROXY)."},
+		meaning: "What is needed before a mail can be sent could not be had in time.", remedy: "See whether the network lets the service out to Secret Manager and to the token endpoint (HTTPS_PROXY)."},
 	{cause: timedOut, at: []step{atAnswer},
 		meaning: "The mail server took the whole mail and did not say in time whether it keeps it.", remedy: "See its log; the mail may have been delivered. Raise mail.smtp.timeout in SMTP_OPTIONS if it scans for long."},
 	{cause: timedOut,
@@ -328,6 +326,9 @@ var explanations = []explanation{
 	{cause: badSecret, at: []step{atSigning},
 		meaning: "What SMTP_DKIM_KEY names is no private key that can sign.",
 		remedy:  "Store it as PEM: RSA of 2048 bits or more, or Ed25519. Unset it and SMTP_DKIM_SELECTOR to send unsigned."},
+	{cause: noSecret, text: []string{"iam credentials"},
+		meaning: "The service account could not sign what it asks for a token with.",
+		remedy:  "Give it Service Account Token Creator on itself, and enable the IAM Credentials API."},
 	{cause: noSecret,
 		meaning: "The secret that logs in cannot be read.",
 		remedy:  "Check the path in SMTP_SECRET (with OAuth: SMTP_OAUTH_CLIENT_SECRET, SMTP_OAUTH_REFRESH_TOKEN), and give the service account Secret Manager Secret Accessor on it."},

@@ -141,7 +141,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atConnect, &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("403 Forbidden")}, "proxy", "ALL_PROXY"},
 		{atConnect, &net.OpError{Op: "socks connect", Net: "tcp", Err: os.ErrDeadlineExceeded}, "proxy", "NO_PROXY"},
 		{atConnect, os.ErrDeadlineExceeded, "does not answer at all", "Port 25 is blocked on Google Cloud"},
-		{atGreeting, os.ErrDeadlineExceeded, "then said nothing", "port 465"},
+		{atGreeting, os.ErrDeadlineExceeded, "then said nothing", "465"},
 		{atTLS, os.ErrDeadlineExceeded, "agreeing on TLS in time", "firewall"},
 		{atSender, os.ErrDeadlineExceeded, "did not answer in time", "log"},
 		{atAnswer, os.ErrDeadlineExceeded, "took the whole mail", "may have been delivered"},
@@ -160,6 +160,9 @@ func TestRefusalsAreExplained(t *testing.T) {
 		// What logs in.
 		{atPassword, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "cannot be read", "Secret Manager Secret Accessor"},
 		{atPassword, errors.New("the SMTP password is empty"), "empty or has a line break", "one line"},
+		{atToken, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("Secret Manager answered 403")}, "cannot be read", "SMTP_OAUTH_CLIENT_SECRET"},
+		{atToken, errors.New("the client secret has a line break or NUL within"), "empty or has a line break", "one line"},
+		{atToken, &access.Error{Kind: access.Upstream, Code: access.CodeSigningNotAllowed, Err: errors.New("IAM Credentials answered 403")}, "could not sign", "Token Creator on itself"},
 		{atToken, grant("invalid_client", "AADSTS7000222: The provided client secret keys for app '6b2d1d92-7018-4182-b70e-821127bec509' are expired."), "client secret of the application has expired", "Certificates & secrets"},
 		{atToken, grant("invalid_client", "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID"), "client secret is wrong", "its Value, not its Secret ID"},
 		{atToken, grant("unauthorized_client", "AADSTS700016: Application with identifier 'x' was not found in the directory 'Contoso'."), "no application with this client id", "SMTP_OAUTH_CLIENT_ID"},
@@ -189,7 +192,6 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atToken, grant("invalid_grant", "Bad Request"), "does not accept what the token is asked for with", "SMTP_USERNAME"},
 		{atToken, grant("invalid_scope", "Some requested scopes were invalid."), "does not know the scope", "SMTP_OAUTH_SCOPE"},
 		{atToken, grant("access_denied", ""), "denies", "API controls"},
-		{atToken, errors.New("no token for now"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 		{atToken, grant("", "the answer was HTML"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 	} {
 		err := faultWithout(t.Context(), "correct horse", test.at, test.err)
@@ -332,4 +334,24 @@ func FuzzCleaned(f *testing.F) {
 		}
 		_ = fmt.Sprint(faultWithout(context.Background(), secret, atLogin, &textproto.Error{Code: 535, Msg: text}))
 	})
+}
+
+// What a log line says, it says once.
+func TestAFaultSaysNothingTwice(t *testing.T) {
+	refused := &access.Error{Kind: access.Upstream, Code: access.CodeServiceNotAllowed, Args: access.Args{"permission": "secretmanager.versions.access"},
+		Err: errors.New(`Secret Manager answered 403: "no"`)}
+	for _, test := range []struct {
+		at   step
+		err  error
+		want string
+	}{
+		{atSigning, refused, `upstream: service-not-allowed permission="secretmanager.versions.access": mail: signing: Secret Manager answered 403: "no": The private key`},
+		{atToken, grant("invalid_client", "no"), `upstream: upstream-failed service="token endpoint": mail: getting an access token: invalid_client: no: The token endpoint`},
+		{atLogin, said("535 5.7.8 no"), `upstream: upstream-failed service="mail server": mail: the log-in: 535 5.7.8: "no": The mail server`},
+		{atPassword, errors.New("the SMTP password is empty"), `upstream: upstream-failed service="mail server": mail: reading the password: the SMTP password is empty: The secret`},
+	} {
+		if got := faultWithout(t.Context(), "correct horse", test.at, test.err).Error(); !strings.HasPrefix(got, test.want) {
+			t.Errorf("%s: %s\nwant %s", test.at, got, test.want)
+		}
+	}
 }

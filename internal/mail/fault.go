@@ -78,9 +78,18 @@ func (f *Fault) Said() string {
 		parts = append(parts, strconv.QuoteToASCII(f.Reply))
 	}
 	if f.own != nil {
-		parts = append(parts, f.own.Error())
+		parts = append(parts, causeText(f.own))
 	}
 	return strings.Join(parts, ": ")
+}
+
+// causeText leaves out the kind, code and arguments of an access.Error, if there is a
+// cause: they are those of the error that the fault is the cause of.
+func causeText(err error) string {
+	if e, ok := err.(*access.Error); ok && e.Err != nil {
+		err = e.Err
+	}
+	return err.Error()
 }
 
 // Explain is what an operator wants to know, in parts.
@@ -149,9 +158,6 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 		f.own = err
 	case readsSettings(at) && errors.As(err, &own):
 		s.cause, f.own = noSecret, err
-		if at == atToken {
-			s.cause = noToken
-		}
 		if own.Kind == access.TimedOut {
 			s.cause = timedOut
 		}
@@ -170,9 +176,6 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 		s.cause, f.own = overPace, err
 	case readsSettings(at):
 		s.cause, f.own = badSecret, err
-		if at == atToken {
-			s.cause = noToken
-		}
 	default:
 		var hostname x509.HostnameError
 		switch s.cause = causeOf(at, err); {
