@@ -27,72 +27,69 @@ func (a mailAccount) Settings() []server.MailSetting {
 		return nil
 	}
 	c := a.config.Mail
-	settings := []server.MailSetting{
-		{Name: "Sender", Value: c.SenderName + " <" + c.SenderAddress + ">", Variables: "SMTP_SENDER_NAME, SMTP_SENDER_ADDRESS"},
-		{Name: "Server", Value: fmt.Sprintf("%s:%d, %s", c.Host, c.Port, protection(c)), Variables: "SMTP_HOST, SMTP_PORT, SMTP_OPTIONS"},
-	}
-	add := func(name, value, variables string) {
-		if value != "" {
-			settings = append(settings, server.MailSetting{Name: name, Value: value, Variables: variables})
-		}
-	}
-	add("Certificate", keptIn(c.CA, "signed by those in "), "SMTP_CA")
+	var s mailSettings
+	s.add("Sender", c.SenderName+" <"+c.SenderAddress+">", "SMTP_SENDER_NAME, SMTP_SENDER_ADDRESS")
+	s.add("Server", fmt.Sprintf("%s:%d, %s", c.Host, c.Port, protection(c)), "SMTP_HOST, SMTP_PORT, SMTP_OPTIONS")
+	s.add("Certificate", keptIn(c.CA, "signed by those in "), "SMTP_CA")
 	if !c.Proxy.IsZero() {
-		add("Proxy", "set, hidden", "ALL_PROXY, NO_PROXY")
+		s.add("Proxy", "set, hidden", "ALL_PROXY, NO_PROXY")
 	}
-	settings = append(settings, a.logIn()...)
-	add("Replies to", c.ReplyTo, "SMTP_REPLY_TO")
-	add("Bounces to", c.ReturnPath, "SMTP_RETURN_PATH")
-	add("Confirmations to", c.ConfirmationTo, "SMTP_CONFIRMATION_TO")
+	a.addLogIn(&s)
+	s.add("Replies to", c.ReplyTo, "SMTP_REPLY_TO")
+	s.add("Bounces to", c.ReturnPath, "SMTP_RETURN_PATH")
+	s.add("Confirmations to", c.ConfirmationTo, "SMTP_CONFIRMATION_TO")
 	if c.AddressMapping != nil {
-		add("Addresses", "people get mail where the mapping says", "SMTP_ADDRESS_MAPPING")
+		s.add("Addresses", "people get mail where the mapping says", "SMTP_ADDRESS_MAPPING")
 	}
 	if c.DKIMSelector != "" {
-		add("Signature", "DKIM, selector "+c.DKIMSelector+"; key "+keptIn(c.DKIMKey, hidden), "SMTP_DKIM_SELECTOR, SMTP_DKIM_KEY")
+		s.add("Signature", "DKIM, selector "+c.DKIMSelector+"; key "+keptIn(c.DKIMKey, hidden), "SMTP_DKIM_SELECTOR, SMTP_DKIM_KEY")
 	}
-	add("Limits", fmt.Sprintf("%s at once, %s a minute, each for this instance", plural(c.MaxConnections, "connection"), plural(c.PerMinute, "mail")),
+	s.add("Limits", fmt.Sprintf("%s at once, %s a minute, each for this instance", plural(c.MaxConnections, "connection"), plural(c.PerMinute, "mail")),
 		"SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE")
-	add("Times", "in the zone "+c.TimeZone.String(), "NOTIFICATION_TIMEZONE")
-	return settings
+	s.add("Times", "in the zone "+c.TimeZone.String(), "NOTIFICATION_TIMEZONE")
+	return s
 }
 
-// logIn says how the account logs in.
-func (a mailAccount) logIn() []server.MailSetting {
+type mailSettings []server.MailSetting
+
+// add adds a setting unless it is empty.
+func (s *mailSettings) add(name, value, variables string) {
+	if value != "" {
+		*s = append(*s, server.MailSetting{Name: name, Value: value, Variables: variables})
+	}
+}
+
+// addLogIn says how the account logs in.
+func (a mailAccount) addLogIn(s *mailSettings) {
 	c, o := a.config.Mail, a.config.MailOAuth
-	var settings []server.MailSetting
-	add := func(name, value, variables string) {
-		if value != "" {
-			settings = append(settings, server.MailSetting{Name: name, Value: value, Variables: variables})
+	login := a.config.MailLogin()
+	switch login {
+	case config.NoLogin:
+		s.add("Log-in", "none", "SMTP_USERNAME, SMTP_SECRET")
+		return
+	case config.PasswordLogin:
+		variable := "SMTP_PASSWORD"
+		if c.PasswordPath != "" {
+			variable = "SMTP_SECRET"
 		}
+		s.add("Log-in", "as "+c.Username+" with a password", "SMTP_AUTH, SMTP_USERNAME")
+		s.add("Password", keptIn(c.StoredPassword(), hidden), variable)
+		return
 	}
-	if c.Auth != "oauth2" {
-		switch {
-		case c.Username != "" && c.PasswordPath != "":
-			add("Log-in", "as "+c.Username+" with a password", "SMTP_AUTH, SMTP_USERNAME")
-			add("Password", hidden+c.PasswordPath, "SMTP_SECRET")
-		case c.Username != "" && !c.Password.IsZero():
-			add("Log-in", "as "+c.Username+" with a password", "SMTP_AUTH, SMTP_USERNAME")
-			add("Password", keptIn(config.StoredText{Value: c.Password}, hidden), "SMTP_PASSWORD")
-		default:
-			add("Log-in", "none", "SMTP_USERNAME, SMTP_SECRET")
-		}
-		return settings
+	s.add("Log-in", "as "+c.Username+" with an access token (XOAUTH2)", "SMTP_AUTH, SMTP_USERNAME")
+	switch login {
+	case config.Delegation:
+		s.add("Token", "of the service account "+a.account+", which acts for the mailbox (domain-wide delegation)", "SMTP_OAUTH_CLIENT_ID unset")
+	case config.RefreshToken:
+		s.add("Token", "by refresh token for the application "+o.ClientID, "SMTP_OAUTH_CLIENT_ID")
+	case config.ClientCredentials:
+		s.add("Token", "by client credentials of the application "+o.ClientID, "SMTP_OAUTH_CLIENT_ID")
 	}
-	add("Log-in", "as "+c.Username+" with an access token (XOAUTH2)", "SMTP_AUTH, SMTP_USERNAME")
-	switch {
-	case o.ClientID == "":
-		add("Token", "of the service account "+a.account+", which acts for the mailbox (domain-wide delegation)", "SMTP_OAUTH_CLIENT_ID unset")
-	case !o.RefreshToken.IsZero():
-		add("Token", "by refresh token for the application "+o.ClientID, "SMTP_OAUTH_CLIENT_ID")
-	default:
-		add("Token", "by client credentials of the application "+o.ClientID, "SMTP_OAUTH_CLIENT_ID")
-	}
-	add("Tenant", o.Tenant, "SMTP_OAUTH_TENANT")
-	add("Token from", o.TokenURL, "SMTP_OAUTH_TOKEN_URL")
-	add("Scope", o.Scope, "SMTP_OAUTH_SCOPE")
-	add("Client secret", keptIn(o.ClientSecret, hidden), "SMTP_OAUTH_CLIENT_SECRET")
-	add("Refresh token", keptIn(o.RefreshToken, hidden), "SMTP_OAUTH_REFRESH_TOKEN")
-	return settings
+	s.add("Tenant", o.Tenant, "SMTP_OAUTH_TENANT")
+	s.add("Token from", o.TokenURL, "SMTP_OAUTH_TOKEN_URL")
+	s.add("Scope", o.Scope, "SMTP_OAUTH_SCOPE")
+	s.add("Client secret", keptIn(o.ClientSecret, hidden), "SMTP_OAUTH_CLIENT_SECRET")
+	s.add("Refresh token", keptIn(o.RefreshToken, hidden), "SMTP_OAUTH_REFRESH_TOKEN")
 }
 
 const hidden = "set, hidden: "

@@ -62,11 +62,7 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 	switch login := all.MailLogin(); login {
 	case config.NoLogin:
 	case config.PasswordLogin:
-		password := config.StoredText{Value: c.Password}
-		if c.PasswordPath != "" {
-			password = config.StoredText{Version: c.PasswordPath}
-		}
-		mc.Username, mc.Login = c.Username, mail.Password(oneLine("SMTP password", stored(secrets, password)), k.now)
+		mc.Username, mc.Login = c.Username, mail.Password(oneLine("SMTP password", stored(secrets, c.StoredPassword())), k.now)
 	default:
 		oc := oauthConfig(all, login, platform, signer, secrets)
 		oc.Now, oc.Warn = k.now, warn

@@ -37,10 +37,18 @@ func (c *Config) MailLogin() MailLogin {
 		return RefreshToken
 	case c.Mail.Auth == oauth2:
 		return ClientCredentials
-	case c.Mail.Username != "" && (c.Mail.PasswordPath != "" || !c.Mail.Password.IsZero()):
+	case c.Mail.Username != "" && !c.Mail.StoredPassword().IsZero():
 		return PasswordLogin
 	}
 	return NoLogin
+}
+
+// StoredPassword is the password, or where it is kept.
+func (m Mail) StoredPassword() StoredText {
+	if m.PasswordPath != "" {
+		return StoredText{Version: m.PasswordPath}
+	}
+	return StoredText{Value: m.Password}
 }
 
 const (
