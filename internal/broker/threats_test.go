@@ -2,11 +2,13 @@ package broker_test
 
 import (
 	"fmt"
+	"regexp"
 	"testing"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/policy"
 )
 
 // Threat 06, of who activates alone: what they held when they asked is not enough.
@@ -104,4 +106,57 @@ func TestThreat24_PeopleAddedTwiceAreToldOnce(t *testing.T) {
 	w.holdings[cho] = nil
 	_, err = add("cho@example.com")
 	is(t, err, access.NotAllowed, access.CodeReviewerNotEligible)
+}
+
+// Limits that were lowered after the request was made hold when it is approved.
+func TestThreat06_LimitsAreThoseOfTheApproval(t *testing.T) {
+	tests := []struct {
+		rule   string
+		change func(*policy.Instance)
+		code   access.Code
+	}{
+		{"the longest duration", func(i *policy.Instance) { i.MaxDuration = 30 * time.Minute }, access.CodeBadDuration},
+		{"the most roles", func(i *policy.Instance) { i.MaxRoles = 0 }, access.CodeTooManyRoles},
+		{"the fewest reviewers", func(i *policy.Instance) { i.MinReviewers, i.MaxReviewers = 3, 3 }, access.CodeFewReviewers},
+		{"the rule for justifications", func(i *policy.Instance) { i.Justification = regexp.MustCompile(`ticket \d+`) }, access.CodeJustificationRule},
+	}
+	for _, test := range tests {
+		t.Run(test.rule, func(t *testing.T) {
+			w, _, asked := requested(t)
+			test.change(&w.policy)
+			_, err := w.broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+			is(t, err, access.Invalid, test.code)
+			if len(w.activations) != 0 {
+				t.Errorf("granted %v", w.activations)
+			}
+		})
+	}
+}
+
+// The id comes with the form, and anybody who may edit a policy can write one.
+func TestThreat05_AnIDStandsForItsOwnRolesOnly(t *testing.T) {
+	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	live := access.Window{Start: now, End: now.Add(time.Hour)}
+	t.Run("a grant of another role that bears the id says nothing of the request", func(t *testing.T) {
+		w, b, asked := requested(t)
+		w.activations = []access.Activation{{RequestID: asked.Request.ID, Principal: ana, Entitlement: viewer, Window: live, Approvers: []access.Principal{cho}}}
+		view, err := b.Show(t.Context(), caller(ben), asked.Ref, "")
+		if err != nil || view.State != access.Pending || !view.CanDecide {
+			t.Errorf("%v, can decide %v, %v", view.State, view.CanDecide, err)
+		}
+	})
+	for name, a := range map[string]access.Activation{
+		"another role":   {Principal: ana, Entitlement: viewer, Window: live},
+		"another person": {Principal: ben, Entitlement: admin, Window: live},
+	} {
+		t.Run("an id that was used for "+name+" is refused", func(t *testing.T) {
+			w := newWorld(t)
+			a.RequestID = "mpa-AAAAAAAAAAAAAAAA"
+			w.activations = []access.Activation{a}
+			asking := ask()
+			asking.ID = a.RequestID
+			_, err := w.broker().Ask(t.Context(), caller(ana), asking)
+			is(t, err, access.Conflict, access.CodeBadRequestID)
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -171,4 +172,19 @@ type incidentBroker struct {
 func (b *incidentBroker) Resources(ctx context.Context, _ access.Caller) ([]access.ResourceInfo, error) {
 	b.seen(ctx)
 	return nil, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
+}
+
+// Each refusal carries an incident id, and the log has its cause under it.
+func TestIncidentLeadsToTheCause(t *testing.T) {
+	f := newFake()
+	f.fails["Offer"] = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: os.ErrPermission}
+	h, log := serve(t, f, nil)
+	w := do(h, request("GET", "/access/projects/acme-orders-prod"))
+	id := regexp.MustCompile(`Incident <code>([0-9A-Z]{4}-[0-9A-Z]{4})</code>`).FindStringSubmatch(w.Body.String())
+	if id == nil || !strings.Contains(log.String(), `"incident":"`+id[1]+`"`) || !strings.Contains(log.String(), "permission denied") {
+		t.Fatalf("incident %v; log %s", id, log)
+	}
+	if strings.Contains(w.Body.String(), "permission denied") {
+		t.Error("the cause is shown")
+	}
 }

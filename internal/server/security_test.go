@@ -475,37 +475,3 @@ func TestThreat40_SizesAreCapped(t *testing.T) {
 		t.Error("the broker was asked")
 	}
 }
-
-func TestPeopleAreSlowedDownEachOnTheirOwn(t *testing.T) {
-	h, _ := serve(t, newFake(), nil)
-	var last *httptest.ResponseRecorder
-	for range 31 {
-		last = do(h, request("POST", "/requests/jit-AAAAAAAAAAAAAAAA/end"))
-	}
-	if last.Code != http.StatusTooManyRequests || last.Header().Get("Retry-After") == "" {
-		t.Errorf("the 31st change at once: %d", last.Code)
-	}
-	if w := do(h, request("GET", "/")); w.Code != 200 {
-		t.Errorf("looking is still possible, but: %d", w.Code)
-	}
-	r := request("POST", "/requests/jit-AAAAAAAAAAAAAAAA/end")
-	r.Header.Set(personHeader, string(ben))
-	if w := do(h, r); w.Code == http.StatusTooManyRequests {
-		t.Error("somebody else is slowed down")
-	}
-}
-
-// Each refusal carries an incident id, and the log has its cause under it.
-func TestIncidentLeadsToTheCause(t *testing.T) {
-	f := newFake()
-	f.fails["Offer"] = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: os.ErrPermission}
-	h, log := serve(t, f, nil)
-	w := do(h, request("GET", "/access/projects/acme-orders-prod"))
-	id := regexp.MustCompile(`Incident <code>([0-9A-Z]{4}-[0-9A-Z]{4})</code>`).FindStringSubmatch(w.Body.String())
-	if id == nil || !strings.Contains(log.String(), `"incident":"`+id[1]+`"`) || !strings.Contains(log.String(), "permission denied") {
-		t.Fatalf("incident %v; log %s", id, log)
-	}
-	if strings.Contains(w.Body.String(), "permission denied") {
-		t.Error("the cause is shown")
-	}
-}
