@@ -190,15 +190,29 @@ func TestMailDoesNotTellTheNameOfTheMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
-	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()); failed != nil {
-		t.Fatal(failed)
+	m := mailer(t, config(s.Host, s.Port, s.Roots))
+	for _, n := range []access.Notice{review(), approved(), denied()} {
+		if failed := m.Notify(t.Context(), n); failed != nil {
+			t.Fatal(failed)
+		}
 	}
-	got := s.Messages()[0]
-	if got.Hello != "example.com" {
-		t.Errorf("said hello as %q, want the sender's domain", got.Hello)
+	if err := m.Probe(t.Context(), ana, func(string) {}); err != nil {
+		t.Fatal(err)
 	}
-	if strings.Contains(got.Data, name) {
-		t.Errorf("the mail names the machine %q", name)
+	if len(s.Messages()) != 4 {
+		t.Fatalf("%d mails", len(s.Messages()))
+	}
+	for i, got := range s.Messages() {
+		if got.Hello != "example.com" {
+			t.Errorf("said hello as %q, want the sender's domain", got.Hello)
+		}
+		if strings.Contains(got.Data, name) {
+			t.Errorf("mail %d names the machine %q", i, name)
+		}
+		header, _ := parse(t, got.Data)
+		if !strings.HasSuffix(header.Get("Message-Id"), "@example.com>") || header.Get("Auto-Submitted") != "auto-generated" || header.Get("Precedence") != "bulk" {
+			t.Errorf("mail %d: %v", i, header)
+		}
 	}
 }
 

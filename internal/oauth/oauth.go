@@ -65,7 +65,7 @@ type Assertion struct {
 }
 
 const (
-	// fetchTimeout bounds getting one token; a mail has 25 seconds in all.
+	// fetchTimeout bounds getting one token, for whoever has more time than a notice.
 	fetchTimeout = 10 * time.Second
 	// margin is how long before its end a token is given up, or half its life if that
 	// is less.

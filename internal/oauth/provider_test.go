@@ -2,6 +2,8 @@ package oauth_test
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -139,6 +141,30 @@ func notice() access.Notice {
 			Entitlements: []access.EntitlementID{{Resource: "projects/shop-prod", Role: "roles/compute.admin"}}, Duration: time.Hour},
 		Roles:     []access.RoleInfo{{Role: "roles/compute.admin"}},
 		ReviewURL: "https://jit.example.com/review?activation=x", BaseURL: "https://jit.example.com/",
+	}
+}
+
+// What Exchange Online says of a token without the role is a bare 535; the token says
+// why, and the operator reads what to do.
+func TestATokenWithoutTheRoleIsExplained(t *testing.T) {
+	e := newEndpoint(t, func(w http.ResponseWriter, _ question) {
+		issue(w, map[string]any{"access_token": jwt(`{"appid":"app","tid":"t"}`), "token_type": "Bearer", "expires_in": 3600})
+	})
+	server := smtptest.Start(t, smtptest.Options{VerifyToken: func(string, string) error { return errors.New("no") }})
+	m, err := mail.New(mail.Config{Sender: "jit@example.com", Host: server.Host, Port: server.Port, Roots: server.Roots,
+		Username: "jit@example.com", Login: newSource(t, e.config()), Token: true, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := m.Notify(t.Context(), notice())
+	if len(failed) != 1 {
+		t.Fatalf("undelivered %v", failed)
+	}
+	text := failed[0].Err.Error()
+	for _, says := range []string{"its token lacks the role SMTP.SendAsApp", "Entra admin center", "grant admin consent", "wanted because of: mail: the log-in: 535"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("%s\ndoes not say %q", text, says)
+		}
 	}
 }
 
