@@ -149,7 +149,7 @@ func (r *reader) checkMail(all *Config) {
 	case c.DKIMSelector == "" && !c.DKIMKey.IsZero():
 		r.faultBecause("SMTP_DKIM_SELECTOR", "SMTP_DKIM_KEY needs it")
 	}
-	secret := c.PasswordPath != "" || !c.Password.IsZero()
+	secret := !c.StoredPassword().IsZero()
 	switch {
 	case c.Auth == oauth2:
 	case c.Options.has("auth") && !c.Options.auth:

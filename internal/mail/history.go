@@ -29,7 +29,7 @@ const remembered = 20
 // history is what this instance has lately tried to send. The zero value is empty. It
 // may be used concurrently.
 type history struct {
-	mu         sync.Mutex
+	mutex      sync.Mutex
 	good, poor []Attempt
 }
 
@@ -54,8 +54,8 @@ func (h *history) add(kind access.NoticeKind, people []access.Principal, failed 
 		poor = append(poor, attempt([]string{string(u.To)}, u.Err))
 	}
 
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
 	if told != nil {
 		h.good = newest(append(h.good, attempt(told, nil)))
 	}
@@ -67,8 +67,8 @@ func newest(all []Attempt) []Attempt { return slices.Clone(all[max(0, len(all)-r
 // Recent returns what this instance has lately tried to send, the newest first: at
 // most 20 attempts that went well and 20 that did not.
 func (m *Mailer) Recent() []Attempt {
-	m.history.mu.Lock()
-	defer m.history.mu.Unlock()
+	m.history.mutex.Lock()
+	defer m.history.mutex.Unlock()
 	all := slices.Concat(m.history.good, m.history.poor)
 	slices.SortStableFunc(all, func(a, b Attempt) int { return b.At.Compare(a.At) })
 	return all
