@@ -7,25 +7,42 @@ import (
 	"strings"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/config"
 )
 
-// secret is whether the password of the mail server can be read.
-func (d *doctor) secret(ctx context.Context) {
-	path := d.Settings.Mail.PasswordPath
-	if path == "" || !d.Mailer.Enabled() {
+// secrets is whether what the mail account needs can be read from Secret Manager. A
+// conversation with the mail server would not tell of all: it signs nothing unless
+// it sends.
+func (d *doctor) secrets(ctx context.Context) {
+	if !d.Mailer.Enabled() {
 		return
 	}
-	project, name := secretOf(path)
-	if _, err := d.Secrets.Access(ctx, path); err != nil {
+	m, o := d.Settings.Mail, d.Settings.MailOAuth
+	for _, each := range []struct {
+		variable string
+		kept     config.StoredText
+	}{
+		{"SMTP_SECRET", m.StoredPassword()}, {"SMTP_OAUTH_CLIENT_SECRET", o.ClientSecret}, {"SMTP_OAUTH_REFRESH_TOKEN", o.RefreshToken},
+		{"SMTP_CA", m.CA}, {"SMTP_DKIM_KEY", m.DKIMKey},
+	} {
+		if each.kept.Version != "" {
+			d.secret(ctx, each.variable, each.kept.Version)
+		}
+	}
+}
+
+func (d *doctor) secret(ctx context.Context, variable, version string) {
+	project, name := secretOf(version)
+	if _, err := d.Secrets.Access(ctx, version); err != nil {
 		remedy := d.remedy(err, "secretmanager.googleapis.com", gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
 			"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/secretmanager.secretAccessor"))
 		if access.AsError(err).Code == access.CodeUnknownResource {
 			remedy = gcloud("secrets", "versions", "list", name, "--project", project)
 		}
-		d.broken("secret", "the password in SMTP_SECRET cannot be read: "+why(err), remedy)
+		d.broken("secret", "what "+variable+" names cannot be read: "+why(err), remedy)
 		return
 	}
-	d.ok("secret", "the password can be read from secret %s of project %s", name, project)
+	d.ok("secret", "what %s names can be read: secret %s of project %s", variable, name, project)
 }
 
 // secretOf takes the path of a version apart: projects/P/secrets/S/versions/V.

@@ -119,7 +119,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) {
 	for _, check := range []func(context.Context){
 		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
 		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.eligibleGroups,
-		d.secret, d.mail, d.topic,
+		d.secrets, d.mail, d.topic,
 		d.runServices, d.appVersions, d.accountKeys,
 	} {
 		if ctx.Err() != nil {

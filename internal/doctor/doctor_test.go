@@ -9,6 +9,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
@@ -192,6 +193,11 @@ func TestEveryFaultIsFound(t *testing.T) {
 			"broken   mail: 127.0.0.1:…403"}},
 		{"a version of the secret that does not exist", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/9"}}, []string{
 			"broken   secret: …404…run: gcloud secrets versions list smtp-password --project example-jitaccess", "broken   mail: "}},
+		{"secrets that the mail account needs as well", world{settings: map[string]string{"SMTP_SECRET": "", "SMTP_AUTH": "oauth2", "SMTP_OAUTH_CLIENT_ID": "app", "SMTP_OAUTH_TOKEN_URL": "https://token.example.invalid/",
+			"SMTP_OAUTH_CLIENT_SECRET": noSecret("client"), "SMTP_OAUTH_REFRESH_TOKEN": noSecret("token"), "SMTP_CA": noSecret("ca"), "SMTP_DKIM_SELECTOR": "jit", "SMTP_DKIM_KEY": noSecret("dkim")},
+			change: func(c *doctor.Config) { c.Mailer = good{} }}, []string{
+			"broken   secret: what SMTP_OAUTH_CLIENT_SECRET names cannot be read: …403…gcloud secrets add-iam-policy-binding client", "broken   secret: what SMTP_OAUTH_REFRESH_TOKEN names",
+			"broken   secret: what SMTP_CA names", "broken   secret: what SMTP_DKIM_KEY names…gcloud secrets add-iam-policy-binding dkim"}},
 		{"a mail server out of reach", world{settings: map[string]string{"SMTP_PORT": "1"}}, []string{
 			"broken   mail: 127.0.0.1:1: connecting: Nothing listens…Correct SMTP_HOST and SMTP_PORT"}},
 		{"a mail server without TLS", world{mail: smtptest.Options{NoTLS: true}}, []string{"broken   mail: …starting TLS…STARTTLS"}},
@@ -331,3 +337,15 @@ func TestLocate(t *testing.T) {
 		}
 	}
 }
+
+// noSecret is the path of a secret that is not there, or not for us: Google says the
+// same.
+func noSecret(name string) string {
+	return "projects/example-jitaccess/secrets/" + name + "/versions/1"
+}
+
+// good is a mail server that takes everything.
+type good struct{}
+
+func (good) Enabled() bool                                               { return true }
+func (good) Probe(context.Context, access.Principal, func(string)) error { return nil }
