@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -121,14 +122,16 @@ func faultWithout(ctx context.Context, secret string, at step, err error) error 
 		e.Kind, e.Code, e.Field, e.Args = own.Kind, own.Code, own.Field, own.Args
 	case s.cause == timedOut, s.cause != answered && ctx.Err() != nil:
 		e.Kind, e.Code = access.TimedOut, access.CodeUpstreamTimeout
-	case s.cause == answered && s.code < 500:
-	case s.cause == noSuchHost || s.cause == noResolver || s.cause == portClosed || s.cause == noRoute || s.cause == proxyFailed ||
-		s.cause == brokenOff || s.cause == otherwise || s.cause == overPace:
+	case s.cause == answered && s.code < 500, slices.Contains(outOfReach, s.cause):
 	default:
 		e.Kind = access.Upstream
 	}
 	return e
 }
+
+// outOfReach are the causes by which a mail server cannot be had now, rather than
+// does what is wrong.
+var outOfReach = []cause{noSuchHost, noResolver, portClosed, noRoute, proxyFailed, brokenOff, otherwise, overPace}
 
 // noAddress says that there is nowhere to send a person's mail.
 func noAddress(err error) error {

@@ -162,6 +162,7 @@ func TestMailHasTheHeadersOfThePredecessorAndThreads(t *testing.T) {
 			"Subject":     "Re: ana@example.com requests access to project shop-prod",
 			"Message-Id":  "<mpa-AAAAAAAAAAAAAAAA.denied.1772444100@example.com>",
 			"In-Reply-To": "<mpa-AAAAAAAAAAAAAAAA.review@example.com>",
+			"References":  "<mpa-AAAAAAAAAAAAAAAA.review@example.com>",
 		},
 	} {
 		want["Date"] = "Mon, 02 Mar 2026 09:30:00 +0000"

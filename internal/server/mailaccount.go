@@ -67,7 +67,7 @@ type mailView struct {
 type mailAttemptView struct {
 	MailAttempt
 	When Moment
-	// Lasted is how long it took, in seconds.
+	// Lasted is about how long it took.
 	Lasted string
 }
 
