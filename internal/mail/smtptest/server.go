@@ -1,6 +1,6 @@
 // Package smtptest has mail servers for tests: a complete one that can be made to
-// fail at every step of a conversation, one of few words that answers oddly where a
-// test wants it, and one that follows a script.
+// fail at every step of a conversation, and one of few words that answers oddly where
+// a test wants it.
 package smtptest
 
 import (

@@ -35,7 +35,24 @@ func StartTalk(t testing.TB, answer func(connection int, command string) (string
 	return s
 }
 
-// Heard are the commands, lone dots included, and not what messages consist of.
+// StartScript starts a server that answers each command with fixed bytes. Replies
+// are keyed by the first word of a command, in capitals; "" is the greeting. Lines
+// end in CR LF. A command without a reply ends the connection. It is for servers, and
+// people on the way, that do not keep to the protocol.
+func StartScript(t testing.TB, replies map[string]string) *Talk {
+	t.Helper()
+	return StartTalk(t, func(_ int, command string) (string, bool) {
+		word, _, _ := strings.Cut(command, " ")
+		reply, ok := replies[strings.ToUpper(word)]
+		if !ok {
+			reply = Goodbye
+		}
+		return reply, true
+	})
+}
+
+// Heard are the commands, lone dots and what was broken off included, and not what
+// messages consist of.
 func (s *Talk) Heard() []string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -83,6 +100,9 @@ func (s *Talk) serve(n int, conn net.Conn) {
 		for {
 			line, err := lines.ReadString('\n')
 			if err != nil {
+				if line != "" && !reading {
+					s.hear(line)
+				}
 				return
 			}
 			command = strings.TrimSuffix(line, "\r\n")
@@ -91,10 +111,14 @@ func (s *Talk) serve(n int, conn net.Conn) {
 			}
 			message.Data += strings.TrimPrefix(command, ".") + "\r\n"
 		}
-		s.mutex.Lock()
-		s.heard = append(s.heard, command)
-		s.mutex.Unlock()
+		s.hear(command)
 	}
+}
+
+func (s *Talk) hear(line string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.heard = append(s.heard, line)
 }
 
 // usual are the answers of a server that takes everything.
