@@ -34,7 +34,7 @@ func (d *doctor) secrets(ctx context.Context) {
 func (d *doctor) secret(ctx context.Context, variable, version string) {
 	project, name := secretOf(version)
 	if _, err := d.Secrets.Access(ctx, version); err != nil {
-		remedy := d.remedy(err, "secretmanager.googleapis.com", gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
+		remedy := d.remedy(err, "secretmanager.googleapis.com", "if "+variable+" names the right secret, "+gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
 			"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/secretmanager.secretAccessor"))
 		if access.AsError(err).Code == access.CodeUnknownResource {
 			remedy = gcloud("secrets", "versions", "list", name, "--project", project)

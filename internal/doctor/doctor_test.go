@@ -189,7 +189,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 		}}, []string{"warning  outsiders: sre@example.com, which is eligible, has 7 members of other domains: guest-0@example.net, guest-1@example.net, guest-2@example.net, guest-3@example.net, guest-4@example.net; take them out"}},
 
 		{"no right to read the secret", world{faults: revoke("secretmanager.versions.access")}, []string{
-			"broken   secret: …run: gcloud secrets add-iam-policy-binding smtp-password --project example-jitaccess --member " + member + " --role roles/secretmanager.secretAccessor",
+			"broken   secret: …if SMTP_SECRET names the right secret, run: gcloud secrets add-iam-policy-binding smtp-password --project example-jitaccess --member " + member + " --role roles/secretmanager.secretAccessor",
 			"broken   mail: 127.0.0.1:…403"}},
 		{"a version of the secret that does not exist", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/9"}}, []string{
 			"broken   secret: …404…run: gcloud secrets versions list smtp-password --project example-jitaccess", "broken   mail: "}},
@@ -202,7 +202,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 			"broken   mail: 127.0.0.1:1: connecting: Nothing listens…Correct SMTP_HOST and SMTP_PORT"}},
 		{"a mail server without TLS", world{mail: smtptest.Options{NoTLS: true}}, []string{"broken   mail: …starting TLS…STARTTLS"}},
 		{"a certificate of somebody else", world{mail: smtptest.Options{Certificate: smtptest.UnknownAuthority}}, []string{
-			"broken   mail: …signed by nobody whom this system trusts…Set SMTP_CA"}},
+			"broken   mail: …signed by nobody who is trusted here…Set SMTP_CA"}},
 		{"a wrong password", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/2"}}, []string{
 			"broken   mail: …535…printf %s 'THE PASSWORD' | gcloud secrets versions add smtp-password --project example-jitaccess --data-file -"}},
 		{"a sender that the server refuses", world{mail: smtptest.Options{Refuse: map[smtptest.Step]*smtp.SMTPError{smtptest.AtMail: {Code: 550, Message: "not you"}}},

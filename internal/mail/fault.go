@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -79,18 +80,20 @@ func (f *Fault) Said() string {
 		parts = append(parts, strconv.QuoteToASCII(f.Reply))
 	}
 	if f.own != nil {
-		parts = append(parts, causeText(f.own))
+		parts = append(parts, because(f.own).Error())
 	}
 	return strings.Join(parts, ": ")
 }
 
-// causeText leaves out the kind, code and arguments of an access.Error, if there is a
-// cause: they are those of the error that the fault is the cause of.
-func causeText(err error) string {
-	if e, ok := err.(*access.Error); ok && e.Err != nil {
+// because is the cause of an error of ours: the sentences say the rest in words.
+func because(err error) error {
+	for {
+		e, ok := err.(*access.Error)
+		if !ok || e.Err == nil {
+			return err
+		}
 		err = e.Err
 	}
-	return err.Error()
 }
 
 // Explain is what an operator wants to know, in parts.
@@ -180,10 +183,18 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 	case readsSettings(at):
 		s.cause, f.own = badSecret, err
 	default:
-		var hostname x509.HostnameError
+		var (
+			hostname  x509.HostnameError
+			authority x509.UnknownAuthorityError
+			invalid   x509.CertificateInvalidError
+		)
 		switch s.cause = causeOf(at, err); {
 		case s.cause == wrongName && errors.As(err, &hostname):
 			names = "the certificate is for " + some(namesOf(hostname.Certificate)) + ", not for " + hostname.Host
+		case s.cause == unknownRoots && errors.As(err, &authority) && authority.Cert != nil:
+			names = "the certificate is signed by " + some([]string{issuer(authority.Cert)})
+		case s.cause == wrongTime && errors.As(err, &invalid) && invalid.Cert != nil:
+			names = "the certificate is valid from " + invalid.Cert.NotBefore.UTC().Format(time.DateOnly) + " until " + invalid.Cert.NotAfter.UTC().Format(time.DateOnly)
 		case s.cause == otherwise, s.cause == failedTLS, s.cause == noMechanism, s.cause == tooMuch, s.cause == noSuchHost, s.cause == noResolver, s.cause == proxyFailed:
 			said = err.Error()
 		}
