@@ -50,7 +50,10 @@ type Finding struct {
 func (f Finding) String() string {
 	line := fmt.Sprintf("%-8s %s: %s", statusNames[f.Status], f.Check, f.Text)
 	if f.Remedy != "" {
-		line += "; " + f.Remedy
+		if !strings.HasSuffix(line, ".") {
+			line += ";"
+		}
+		line += " " + f.Remedy
 	}
 	return strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {

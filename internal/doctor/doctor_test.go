@@ -196,7 +196,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 			"broken   mail: 127.0.0.1:1: connecting: Nothing listens…Correct SMTP_HOST and SMTP_PORT"}},
 		{"a mail server without TLS", world{mail: smtptest.Options{NoTLS: true}}, []string{"broken   mail: …starting TLS…STARTTLS"}},
 		{"a certificate of somebody else", world{mail: smtptest.Options{Certificate: smtptest.UnknownAuthority}}, []string{
-			"broken   mail: …signed by nobody whom this system trusts…Set SMTP_CA"}},
+			"broken   mail: …signed by nobody who is trusted here…Set SMTP_CA"}},
 		{"a wrong password", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/2"}}, []string{
 			"broken   mail: …535…printf %s 'THE PASSWORD' | gcloud secrets versions add smtp-password --project example-jitaccess --data-file -"}},
 		{"a sender that the server refuses", world{mail: smtptest.Options{Refuse: map[smtptest.Step]*smtp.SMTPError{smtptest.AtMail: {Code: 550, Message: "not you"}}},

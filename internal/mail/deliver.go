@@ -145,6 +145,9 @@ func (m *Mailer) open(ctx context.Context, secret string, passed func(string)) (
 			passed(s.loggedInBy(m.c))
 		}
 	}
+	if err == nil && m.c.Login == nil {
+		passed("log-in: nobody logs in; a user name and a password are not set")
+	}
 	if err != nil {
 		s.close()
 		return nil, err

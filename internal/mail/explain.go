@@ -3,6 +3,8 @@ package mail
 import (
 	"slices"
 	"strings"
+
+	"jitaccess/internal/access"
 )
 
 // symptom is what is known of something that went wrong, as far as the table of
@@ -94,16 +96,22 @@ var (
 
 // Consoles and what to do there, where several rows need it.
 const (
-	useOAuth     = "Set SMTP_AUTH=oauth2; docs/mail/ has the steps."
-	smtpAuthOn   = "Turn it on for the mailbox that sends: Microsoft 365 admin center, Users, Active users, the mailbox, Mail, Manage email apps, Authenticated SMTP."
-	appPassword  = "With two-step verification on, make one at https://myaccount.google.com/apppasswords and store it as the password (SMTP_SECRET), or set SMTP_AUTH=oauth2."
-	sendAs       = "Set SMTP_SENDER_ADDRESS and SMTP_RETURN_PATH to the mailbox of SMTP_USERNAME, or let that mailbox send as the sender: Exchange admin center, Recipients, Mailboxes, the sender's, Delegation, Send as; Gmail, Settings, Accounts, Send mail as."
-	clientSecret = "Entra admin center, App registrations, the application, Certificates & secrets: make a new client secret, and store its Value, not its Secret ID, where SMTP_OAUTH_CLIENT_SECRET says."
-	sendAsApp    = "Entra admin center, App registrations, the application, API permissions: add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and grant admin consent."
-	signInLog    = "Entra admin center, Monitoring, Sign-in logs, of this mailbox or application: the entry says which rule refused it."
-	anotherToken = "Let the mailbox consent again and store the new refresh token where SMTP_OAUTH_REFRESH_TOKEN says."
-	newerTLS     = "Use a server that speaks TLS 1.2 or newer; mail.smtp.ssl.protocols in SMTP_OPTIONS must not forbid what it speaks."
-	tryLater     = "Nothing, unless it stays so: the next mail is tried anew."
+	useOAuth        = "Set SMTP_AUTH=oauth2; docs/mail/ has the steps."
+	smtpAuthOn      = "Turn SMTP AUTH on for the mailbox that sends: Microsoft 365 admin center, Users, Active users, the mailbox, Mail, Manage email apps, Authenticated SMTP."
+	appPassword     = "With two-step verification on, make one at https://myaccount.google.com/apppasswords and store it as the password (SMTP_SECRET), or set SMTP_AUTH=oauth2."
+	sendAs          = "Set SMTP_SENDER_ADDRESS and SMTP_RETURN_PATH to the mailbox of SMTP_USERNAME, or let that mailbox send as the sender: Exchange admin center, Recipients, Mailboxes, the sender's, Delegation, Send as; Gmail, Settings, Accounts, Send mail as."
+	clientSecret    = "Entra admin center, App registrations, the application, Certificates & secrets: make a new client secret, and store its Value, not its Secret ID, where SMTP_OAUTH_CLIENT_SECRET says."
+	sendAsApp       = "Entra admin center, App registrations, the application, API permissions: add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and grant admin consent."
+	signInLog       = "Entra admin center, Monitoring, Sign-in logs, of this mailbox or application: the entry says which rule refused it."
+	anotherToken    = "Let the mailbox consent again and store the new refresh token where SMTP_OAUTH_REFRESH_TOKEN says."
+	newerTLS        = "Use a server that speaks TLS 1.2 or newer; mail.smtp.ssl.protocols in SMTP_OPTIONS must not forbid what it speaks."
+	noOAuthSecret   = "A secret that is needed for an access token cannot be read."
+	readOAuthSecret = "Check the paths in SMTP_OAUTH_CLIENT_SECRET and SMTP_OAUTH_REFRESH_TOKEN, and give the service account Secret Manager Secret Accessor on them."
+	nobodysMailbox  = "The mailbox is nobody in this Google Workspace."
+	usersMailbox    = "Set SMTP_USERNAME (unset, it is SMTP_SENDER_ADDRESS) to the address of a user with Gmail, not of a group or alias."
+	noGrant         = "The token endpoint does not take what it is asked for."
+	allowGrant      = "Check SMTP_OAUTH_TOKEN_URL, and that the provider lets the application get tokens by a refresh token where SMTP_OAUTH_REFRESH_TOKEN is set, by client credentials otherwise."
+	tryLater        = "Nothing, unless it stays so: the next mail is tried anew."
 )
 
 // explanations is what operators meet, the narrower before the wider. What Google
@@ -141,6 +149,10 @@ var explanations = []explanation{
 		meaning: "Exchange Online does not let the application that the token is for use this mailbox.",
 		remedy: sendAsApp + " In Exchange Online PowerShell: New-ServicePrincipal with the object id of the Enterprise application, not of the app registration, and Add-MailboxPermission for the mailbox of SMTP_USERNAME. " +
 			smtpAuthOn},
+	// The application is known to Exchange, and not let into the mailbox.
+	{code: []int{430}, text: []string{"mailbox logon failure"},
+		meaning: "Exchange Online does not let the application into the mailbox, or not yet.",
+		remedy:  "In Exchange Online PowerShell: Add-MailboxPermission for the mailbox of SMTP_USERNAME. It may take an hour until it has effect."},
 	{at: atAnyLogin, code: []int{535}, enhanced: []string{"5.7.3"},
 		meaning: "The mail server does not know this user name with this password, or takes no password for the mailbox.",
 		remedy:  "Check SMTP_USERNAME and store the password anew. At Exchange Online: " + useOAuth},
@@ -253,8 +265,6 @@ var explanations = []explanation{
 	{at: []step{atSender}, code: []int{550, 551, 553, 554, 501},
 		meaning: "The mail server does not take mail from this sender.", remedy: sendAs},
 
-	// What we have to do first.
-
 	// Certificates and TLS.
 	{cause: noTLS,
 		meaning: "The mail server does not offer STARTTLS, or somebody on the way removes the offer, and nothing is sent without it.",
@@ -262,15 +272,15 @@ var explanations = []explanation{
 	{at: []step{atTLS}, code: []int{454},
 		meaning: "The mail server cannot start TLS at the moment.", remedy: "See its certificate and log if it stays so."},
 	{cause: unknownRoots,
-		meaning: "The server's certificate is signed by nobody whom this system trusts.",
-		remedy:  "Set SMTP_CA to the certificate of the authority that signed it, or give the server a certificate of a public one, together with the intermediate ones."},
+		meaning: "The server's certificate is signed by nobody who is trusted here.",
+		remedy:  "Set SMTP_CA to the certificate of the authority that signed it (it counts instead of those that the system trusts), or give the server a certificate of a public one, together with the intermediate ones."},
 	{cause: wrongName,
 		meaning: "The server's certificate is not for the name in SMTP_HOST.", remedy: "Set SMTP_HOST to a name that stands in the certificate, or have the certificate made for it."},
 	{cause: wrongTime,
 		meaning: "The server's certificate has expired or is not valid yet.", remedy: "Renew the certificate of the mail server; if it is in order, a proxy or firewall on the way shows its own."},
 	{cause: clearText,
 		meaning: "The server, or somebody on the way, answered in clear text where TLS should begin.",
-		remedy:  "Port 587 begins in clear text: leave mail.smtp.ssl.enable in SMTP_OPTIONS out there; TLS from the first byte is for port 465."},
+		remedy:  "Port 587 begins in clear text: take mail.smtp.ssl.enable out of SMTP_OPTIONS. TLS from the first byte is for port 465."},
 	{cause: failedTLS, text: []string{"protocol version"},
 		meaning: "The server and this service have no version of TLS in common.", remedy: newerTLS},
 	{cause: failedTLS,
@@ -285,7 +295,7 @@ var explanations = []explanation{
 		remedy:  "Try again; if it stays so, see to the DNS of the network that the service is in."},
 	{cause: proxyFailed,
 		meaning: "The proxy in ALL_PROXY could not be reached or does not pass connections on to the mail server.",
-		remedy:  "Correct ALL_PROXY, let SMTP_HOST and SMTP_PORT through there, or name the mail server in NO_PROXY."},
+		remedy:  "Correct ALL_PROXY (with USER:PASSWORD@ before the host if the proxy wants it), let SMTP_HOST and SMTP_PORT through there, or name the mail server in NO_PROXY."},
 	{cause: portClosed,
 		meaning: "Nothing listens at the port in SMTP_PORT of the mail server.", remedy: "Correct SMTP_HOST and SMTP_PORT: 587, or 465 with TLS from the first byte."},
 	{cause: noRoute,
@@ -382,13 +392,22 @@ var explanations = []explanation{
 	{cause: noToken, oauth: "token-for-another-service",
 		meaning: "The token is for another service than mail.", remedy: "Leave SMTP_OAUTH_SCOPE unset, or set it to https://outlook.office365.com/.default."},
 
+	// What is needed for a token, as packages secretmanager and iamcredentials say it.
+	{cause: noToken, text: []string{string(access.CodeServiceNotAllowed)}, meaning: noOAuthSecret, remedy: readOAuthSecret},
+	{cause: noToken, text: []string{string(access.CodeUnknownResource)}, meaning: noOAuthSecret, remedy: readOAuthSecret},
+	{cause: noToken, text: []string{string(access.CodeSigningNotAllowed)},
+		meaning: "The service account may not sign as itself, which domain-wide delegation needs.",
+		remedy:  "Give it Service Account Token Creator (roles/iam.serviceAccountTokenCreator) on itself. If the mailbox has an application of its own, set SMTP_OAUTH_CLIENT_ID."},
+
 	// Tokens of Google. "Using OAuth 2.0 for Server to Server Applications" and
 	// "Refresh token expiration", developers.google.com/identity/protocols/oauth2.
 	{cause: noToken, oauth: "unauthorized_client", text: []string{"retrieve access tokens"},
 		meaning: "Domain-wide delegation is not authorized for the service account and the scope.",
-		remedy:  "Google Admin console, Security, Access and data control, API controls, Manage domain-wide delegation: add the service account's numeric client id (Unique ID) with the scope https://mail.google.com/."},
+		remedy:  "Google Admin console, Security, Access and data control, API controls, Manage domain-wide delegation: add the service account's numeric client id (Unique ID) with the scope https://mail.google.com/, and leave SMTP_OAUTH_SCOPE unset. It may take a day until it has effect."},
 	{cause: noToken, oauth: "invalid_grant", text: []string{"invalid email or user id"},
-		meaning: "The mailbox is nobody in this Google Workspace.", remedy: "Set SMTP_USERNAME to the address of a user with Gmail, not of a group or alias."},
+		meaning: nobodysMailbox, remedy: usersMailbox},
+	{cause: noToken, oauth: "invalid_grant", text: []string{"not a valid email"},
+		meaning: nobodysMailbox, remedy: usersMailbox},
 	{cause: noToken, oauth: "invalid_grant", text: []string{"expired or revoked"},
 		meaning: "The refresh token has expired or was revoked.",
 		remedy:  anotherToken + " At Google it ends with a change of the mailbox's password, after six months without use, and after seven days while the OAuth consent screen is in Testing."},
@@ -402,6 +421,8 @@ var explanations = []explanation{
 		meaning: "The provider does not accept what the token is asked for with.", remedy: "With a refresh token: " + anotherToken + " With a service account: check SMTP_USERNAME, and the clock of the service."},
 	{cause: noToken, oauth: "invalid_scope",
 		meaning: "The provider does not know the scope, or does not give it to the application.", remedy: "Correct SMTP_OAUTH_SCOPE."},
+	{cause: noToken, oauth: "unsupported_grant_type", meaning: noGrant, remedy: allowGrant},
+	{cause: noToken, oauth: "invalid_request", meaning: noGrant, remedy: allowGrant},
 	{cause: noToken, oauth: "access_denied",
 		meaning: "The provider denies the application the token.", remedy: "See the rules for third-party applications at the provider: Google Admin console, Security, API controls; Entra admin center, Enterprise applications, Consent and permissions."},
 	{cause: noToken,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -70,6 +72,8 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atTokenLogin, said("535 5.7.3 Authentication unsuccessful [BL1PR13CA0123.namprd13.prod.outlook.com]"), "does not let the application", "SMTP.SendAsApp"},
 		{atTokenLogin, said("535 5.7.3 Authentication unsuccessful"), "does not let the application", "New-ServicePrincipal with the object id of the Enterprise application"},
 		{atLogin, said("535 5.7.3 Authentication unsuccessful"), "user name with this password", "SMTP_AUTH=oauth2"},
+		{atTokenLogin, said("430 4.2.0 STOREDRV; mailbox logon failure; STOREDRV.Storage; Failed to log on"), "into the mailbox, or not yet", "Add-MailboxPermission"},
+		{atAnswer, said("430 4.2.0 STOREDRV; mailbox logon failure"), "into the mailbox, or not yet", "an hour"},
 		{atSender, said("530 5.7.57 Client not authenticated to send mail. [AM0PR06CA0140.eurprd06.prod.outlook.com]"), "only from who has logged in", "SMTP_USERNAME"},
 		{atSender, said("432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending for more information."), "more connections to Exchange Online", "SMTP_MAX_CONNECTIONS"},
 		{atAnswer, said("432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded [Hostname=DM5SPR00MB2471.namprd08.prod.outlook.com]"), "more connections to Exchange Online", "SMTP_MAX_CONNECTIONS"},
@@ -126,7 +130,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atTLS, errNoTLS, "does not offer STARTTLS", "465"},
 		{atLogin, errNoMechanism, "no way to log in", "SMTP_AUTH"},
 		{atHello, errTooMuch, "says more", "SMTP_HOST"},
-		{atTLS, x509.UnknownAuthorityError{}, "signed by nobody whom this system trusts", "SMTP_CA"},
+		{atTLS, x509.UnknownAuthorityError{}, "signed by nobody who is trusted here", "SMTP_CA"},
 		{atTLS, x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"mail.example.org"}}, Host: "mail.example.com"}, "not for the name in SMTP_HOST", "SMTP_HOST"},
 		{atTLS, x509.CertificateInvalidError{Reason: x509.Expired}, "expired", "Renew"},
 		{atTLS, tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, "clear text", "mail.smtp.ssl.enable"},
@@ -183,12 +187,18 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atToken, grant("token-for-another-service", ""), "another service", "SMTP_OAUTH_SCOPE"},
 		{atPassword, grant("unauthorized_client", "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested."), "Domain-wide delegation is not authorized", "Manage domain-wide delegation"},
 		{atToken, grant("invalid_grant", "Invalid email or User ID"), "nobody in this Google Workspace", "SMTP_USERNAME"},
+		{atToken, grant("invalid_grant", "Not a valid email or user ID."), "nobody in this Google Workspace", "SMTP_SENDER_ADDRESS"},
 		{atToken, grant("invalid_grant", "Token has been expired or revoked."), "refresh token has expired or was revoked", "seven days"},
 		{atToken, grant("invalid_client", "The OAuth client was not found."), "does not know the application", "SMTP_OAUTH_CLIENT_ID"},
 		{atToken, grant("unauthorized_client", ""), "may not get tokens in this way", "grant"},
 		{atToken, grant("invalid_grant", "Bad Request"), "does not accept what the token is asked for with", "SMTP_USERNAME"},
 		{atToken, grant("invalid_scope", "Some requested scopes were invalid."), "does not know the scope", "SMTP_OAUTH_SCOPE"},
 		{atToken, grant("access_denied", ""), "denies", "API controls"},
+		{atToken, grant("invalid_request", "requested grant type is not allowed for this client"), "does not take what it is asked for", "client credentials"},
+		{atToken, grant("unsupported_grant_type", ""), "does not take what it is asked for", "client credentials"},
+		{atToken, &access.Error{Kind: access.Upstream, Code: access.CodeServiceNotAllowed, Err: errors.New("Secret Manager answered 403")}, "secret that is needed for an access token", "SMTP_OAUTH_CLIENT_SECRET"},
+		{atToken, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Err: errors.New("Secret Manager answered 404")}, "secret that is needed for an access token", "Secret Accessor"},
+		{atToken, &access.Error{Kind: access.Upstream, Code: access.CodeSigningNotAllowed, Err: errors.New("IAM Credentials answered 403")}, "may not sign as itself", "Token Creator"},
 		{atToken, errors.New("no token for now"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 		{atToken, grant("", "the answer was HTML"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 	} {
@@ -224,6 +234,30 @@ func TestRefusalsAreExplained(t *testing.T) {
 		if strings.Contains(strings.TrimSuffix(x.meaning, "."), ". ") {
 			t.Errorf("row %d: the meaning is more than one sentence: %q", i, x.meaning)
 		}
+	}
+}
+
+// What is wrong with a certificate is said with its own words: who signed it, for when
+// it is.
+func TestACertificateThatIsRefusedIsDescribed(t *testing.T) {
+	certificate := &x509.Certificate{Issuer: pkix.Name{CommonName: "Example\u202e authority"},
+		NotBefore: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)}
+	for want, err := range map[string]error{
+		"signed by Example authority":            x509.UnknownAuthorityError{Cert: certificate},
+		"valid from 2026-01-02 until 2026-03-04": x509.CertificateInvalidError{Cert: certificate, Reason: x509.Expired},
+	} {
+		if got := fault(t.Context(), atTLS, err).Error(); !strings.Contains(got, want) {
+			t.Errorf("%q, want %q in it", got, want)
+		}
+	}
+}
+
+// Codes and arguments of our own errors are not for operators.
+func TestAFaultHasTheCauseAlone(t *testing.T) {
+	f := &Fault{Step: string(atPassword), own: &access.Error{Kind: access.Upstream, Code: access.CodeServiceNotAllowed,
+		Args: access.Args{"account": "jit@example.com"}, Err: errors.New("Secret Manager answered 403")}}
+	if want := "reading the password: Secret Manager answered 403"; f.What() != want {
+		t.Errorf("%q, want %q", f.What(), want)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -78,9 +79,20 @@ func (f *Fault) Said() string {
 		parts = append(parts, strconv.QuoteToASCII(f.Reply))
 	}
 	if f.own != nil {
-		parts = append(parts, f.own.Error())
+		parts = append(parts, because(f.own).Error())
 	}
 	return strings.Join(parts, ": ")
+}
+
+// because is the cause of an error of ours: the sentences say the rest in words.
+func because(err error) error {
+	for {
+		e, ok := err.(*access.Error)
+		if !ok || e.Err == nil {
+			return err
+		}
+		err = e.Err
+	}
 }
 
 // Explain is what an operator wants to know, in parts.
@@ -174,10 +186,18 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 			s.cause = noToken
 		}
 	default:
-		var hostname x509.HostnameError
+		var (
+			hostname  x509.HostnameError
+			authority x509.UnknownAuthorityError
+			invalid   x509.CertificateInvalidError
+		)
 		switch s.cause = causeOf(at, err); {
 		case s.cause == wrongName && errors.As(err, &hostname):
 			names = "the certificate is for " + some(namesOf(hostname.Certificate)) + ", not for " + hostname.Host
+		case s.cause == unknownRoots && errors.As(err, &authority) && authority.Cert != nil:
+			names = "the certificate is signed by " + some([]string{issuer(authority.Cert)})
+		case s.cause == wrongTime && errors.As(err, &invalid) && invalid.Cert != nil:
+			names = "the certificate is valid from " + invalid.Cert.NotBefore.UTC().Format(time.DateOnly) + " until " + invalid.Cert.NotAfter.UTC().Format(time.DateOnly)
 		case s.cause == otherwise, s.cause == failedTLS, s.cause == noMechanism, s.cause == tooMuch, s.cause == noSuchHost, s.cause == noResolver, s.cause == proxyFailed:
 			said = err.Error()
 		}

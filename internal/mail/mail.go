@@ -145,7 +145,7 @@ func New(c Config) (*Mailer, error) {
 	if c.Host == "" {
 		faults = append(faults, errors.New("no mail server"))
 	}
-	if c.Port == 25 {
+	if c.Port == 25 && !isLoopback(c.Host) {
 		faults = append(faults, errors.New("port 25 is not for submission; use 587, or 465 with implicit TLS"))
 	}
 	if c.Port < 1 || c.Port > 65535 {

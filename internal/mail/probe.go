@@ -40,7 +40,11 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(ste
 		if secret, err = m.c.Login.Fresh(ctx); err != nil {
 			return m.noSecret(ctx, err)
 		}
-		passed("secret: what logs in could be read")
+		if m.c.Token {
+			passed("token: an access token could be had")
+		} else {
+			passed("secret: the password could be read")
+		}
 	}
 	address := ""
 	if to != "" {

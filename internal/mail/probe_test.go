@@ -18,9 +18,25 @@ import (
 
 var day = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}`)
 
+// TestProbeWithoutALogIn: that nobody logs in is a step too.
+func TestProbeWithoutALogIn(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	m, err := mail.New(mail.Config{Sender: "jitaccess@example.com", Host: server.Host, Port: server.Port, Roots: server.Roots, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var passed []string
+	if err := m.Probe(t.Context(), "", func(step string) { passed = append(passed, step) }); err != nil {
+		t.Fatal(err)
+	}
+	if want := "log-in: nobody logs in; a user name and a password are not set"; !slices.Contains(passed, want) {
+		t.Errorf("passed %q, want %q in it", passed, want)
+	}
+}
+
 // TestProbe: the steps that were taken are told, and the fault is of the next one.
 func TestProbe(t *testing.T) {
-	begun := []string{"secret: what logs in could be read", "resolve: 127.0.0.1 is an address", "connect: to 127.0.0.1:PORT"}
+	begun := []string{"secret: the password could be read", "resolve: 127.0.0.1 is an address", "connect: to 127.0.0.1:PORT"}
 	secure := append(slices.Clone(begun), `TLS: version 1.3 with a certificate for this host (for localhost, 127.0.0.1, ::1, by "Test authority", until DAY)`)
 	in := append(slices.Clone(secure), "log-in: as jit by PLAIN")
 	for _, test := range []struct {

@@ -52,7 +52,7 @@ func newAccount() *account {
 			{At: noon.Add(-3 * time.Hour), Took: 10 * time.Second, What: "Denial", To: []string{string(ana)}, Failure: sendAsDenied},
 		},
 		steps: []server.MailStep{
-			{Name: "secret", Text: "what logs in could be read"}, {Name: "resolve", Text: "smtp.office365.com is 203.0.113.7, 2001:db8::7"},
+			{Name: "token", Text: "an access token could be had"}, {Name: "resolve", Text: "smtp.office365.com is 203.0.113.7, 2001:db8::7"},
 			{Name: "connect", Text: "to 203.0.113.7:587"},
 			{Name: "TLS", Text: `version 1.3 with a certificate for this host (for outlook.com, *.outlook.com, office365.com and 20 more, by "DigiCert Cloud Services CA-1", until 2027-03-01)`},
 			{Name: "log-in", Text: "as access@example.com by XOAUTH2"},
