@@ -17,7 +17,7 @@ func (d *doctor) secret(ctx context.Context) {
 	}
 	project, name := secretOf(path)
 	if _, err := d.Secrets.Access(ctx, path); err != nil {
-		remedy := d.remedy(err, "secretmanager.googleapis.com", gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
+		remedy := d.remedy(err, "secretmanager.googleapis.com", "if SMTP_SECRET names the right secret, "+gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
 			"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/secretmanager.secretAccessor"))
 		if access.AsError(err).Code == access.CodeUnknownResource {
 			remedy = gcloud("secrets", "versions", "list", name, "--project", project)

@@ -188,7 +188,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 		}}, []string{"warning  outsiders: sre@example.com, which is eligible, has 7 members of other domains: guest-0@example.net, guest-1@example.net, guest-2@example.net, guest-3@example.net, guest-4@example.net; take them out"}},
 
 		{"no right to read the secret", world{faults: revoke("secretmanager.versions.access")}, []string{
-			"broken   secret: …run: gcloud secrets add-iam-policy-binding smtp-password --project example-jitaccess --member " + member + " --role roles/secretmanager.secretAccessor",
+			"broken   secret: …if SMTP_SECRET names the right secret, run: gcloud secrets add-iam-policy-binding smtp-password --project example-jitaccess --member " + member + " --role roles/secretmanager.secretAccessor",
 			"broken   mail: 127.0.0.1:…403"}},
 		{"a version of the secret that does not exist", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/9"}}, []string{
 			"broken   secret: …404…run: gcloud secrets versions list smtp-password --project example-jitaccess", "broken   mail: "}},

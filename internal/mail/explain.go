@@ -96,22 +96,24 @@ var (
 
 // Consoles and what to do there, where several rows need it.
 const (
-	useOAuth        = "Set SMTP_AUTH=oauth2; docs/mail/ has the steps."
-	smtpAuthOn      = "Turn SMTP AUTH on for the mailbox that sends: Microsoft 365 admin center, Users, Active users, the mailbox, Mail, Manage email apps, Authenticated SMTP."
-	appPassword     = "With two-step verification on, make one at https://myaccount.google.com/apppasswords and store it as the password (SMTP_SECRET), or set SMTP_AUTH=oauth2."
-	sendAs          = "Set SMTP_SENDER_ADDRESS and SMTP_RETURN_PATH to the mailbox of SMTP_USERNAME, or let that mailbox send as the sender: Exchange admin center, Recipients, Mailboxes, the sender's, Delegation, Send as; Gmail, Settings, Accounts, Send mail as."
-	clientSecret    = "Entra admin center, App registrations, the application, Certificates & secrets: make a new client secret, and store its Value, not its Secret ID, where SMTP_OAUTH_CLIENT_SECRET says."
-	sendAsApp       = "Entra admin center, App registrations, the application, API permissions: add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and grant admin consent."
-	signInLog       = "Entra admin center, Monitoring, Sign-in logs, of this mailbox or application: the entry says which rule refused it."
-	anotherToken    = "Let the mailbox consent again and store the new refresh token where SMTP_OAUTH_REFRESH_TOKEN says."
-	newerTLS        = "Use a server that speaks TLS 1.2 or newer; mail.smtp.ssl.protocols in SMTP_OPTIONS must not forbid what it speaks."
-	noOAuthSecret   = "A secret that is needed for an access token cannot be read."
-	readOAuthSecret = "Check the paths in SMTP_OAUTH_CLIENT_SECRET and SMTP_OAUTH_REFRESH_TOKEN, and give the service account Secret Manager Secret Accessor on them."
-	nobodysMailbox  = "The mailbox is nobody in this Google Workspace."
-	usersMailbox    = "Set SMTP_USERNAME (unset, it is SMTP_SENDER_ADDRESS) to the address of a user with Gmail, not of a group or alias."
-	noGrant         = "The token endpoint does not take what it is asked for."
-	allowGrant      = "Check SMTP_OAUTH_TOKEN_URL, and that the provider lets the application get tokens by a refresh token where SMTP_OAUTH_REFRESH_TOKEN is set, by client credentials otherwise."
-	tryLater        = "Nothing, unless it stays so: the next mail is tried anew."
+	useOAuth         = "Set SMTP_AUTH=oauth2; docs/mail/ has the steps."
+	smtpAuthOn       = "Turn SMTP AUTH on for the mailbox that sends: Microsoft 365 admin center, Users, Active users, the mailbox, Mail, Manage email apps, Authenticated SMTP."
+	appPassword      = "With two-step verification on, make one at https://myaccount.google.com/apppasswords and store it as the password (SMTP_SECRET), or set SMTP_AUTH=oauth2."
+	sendAs           = "Set SMTP_SENDER_ADDRESS and SMTP_RETURN_PATH to the mailbox of SMTP_USERNAME, or let that mailbox send as the sender: Exchange admin center, Recipients, Mailboxes, the sender's, Delegation, Send as; Gmail, Settings, Accounts, Send mail as."
+	clientSecret     = "Entra admin center, App registrations, the application, Certificates & secrets: make a new client secret, and store its Value, not its Secret ID, where SMTP_OAUTH_CLIENT_SECRET says."
+	sendAsApp        = "Entra admin center, App registrations, the application, API permissions: add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and grant admin consent."
+	signInLog        = "Entra admin center, Monitoring, Sign-in logs, of this mailbox or application: the entry says which rule refused it."
+	anotherToken     = "Let the mailbox consent again and store the new refresh token where SMTP_OAUTH_REFRESH_TOKEN says."
+	newerTLS         = "Use a server that speaks TLS 1.2 or newer; mail.smtp.ssl.protocols in SMTP_OPTIONS must not forbid what it speaks."
+	noOAuthSecret    = "A secret that is needed for an access token cannot be read."
+	readOAuthSecret  = "Check the paths in SMTP_OAUTH_CLIENT_SECRET and SMTP_OAUTH_REFRESH_TOKEN, and give the service account Secret Manager Secret Accessor on them."
+	badOAuthSecret   = "A secret that is needed for an access token is empty or has a line break within."
+	storeOAuthSecret = "Store what SMTP_OAUTH_CLIENT_SECRET and SMTP_OAUTH_REFRESH_TOKEN name anew, each as one line."
+	nobodysMailbox   = "The mailbox is nobody in this Google Workspace."
+	usersMailbox     = "Set SMTP_USERNAME (unset, it is SMTP_SENDER_ADDRESS) to the address of a user with Gmail, not of a group or alias."
+	noGrant          = "The token endpoint does not take what it is asked for."
+	allowGrant       = "Check SMTP_OAUTH_TOKEN_URL, and that the provider lets the application get tokens by a refresh token where SMTP_OAUTH_REFRESH_TOKEN is set, by client credentials otherwise."
+	tryLater         = "Nothing, unless it stays so: the next mail is tried anew."
 )
 
 // explanations is what operators meet, the narrower before the wider. What Google
@@ -340,7 +342,7 @@ var explanations = []explanation{
 		remedy:  "Store it as PEM: RSA of 2048 bits or more, or Ed25519. Unset it and SMTP_DKIM_SELECTOR to send unsigned."},
 	{cause: noSecret,
 		meaning: "The secret that logs in cannot be read.",
-		remedy:  "Check the path in SMTP_SECRET (with OAuth: SMTP_OAUTH_CLIENT_SECRET, SMTP_OAUTH_REFRESH_TOKEN), and give the service account Secret Manager Secret Accessor on it."},
+		remedy:  "Check the path in SMTP_SECRET, and give the service account Secret Manager Secret Accessor on it."},
 	{cause: badSecret,
 		meaning: "The secret that logs in is empty or has a line break within.", remedy: "Store it anew, as one line."},
 
@@ -395,6 +397,8 @@ var explanations = []explanation{
 	// What is needed for a token, as packages secretmanager and iamcredentials say it.
 	{cause: noToken, text: []string{string(access.CodeServiceNotAllowed)}, meaning: noOAuthSecret, remedy: readOAuthSecret},
 	{cause: noToken, text: []string{string(access.CodeUnknownResource)}, meaning: noOAuthSecret, remedy: readOAuthSecret},
+	{cause: noToken, text: []string{"oauth: the ", "line break"}, meaning: badOAuthSecret, remedy: storeOAuthSecret},
+	{cause: noToken, text: []string{"oauth: the ", "is empty"}, meaning: badOAuthSecret, remedy: storeOAuthSecret},
 	{cause: noToken, text: []string{string(access.CodeSigningNotAllowed)},
 		meaning: "The service account may not sign as itself, which domain-wide delegation needs.",
 		remedy:  "Give it Service Account Token Creator (roles/iam.serviceAccountTokenCreator) on itself. If the mailbox has an application of its own, set SMTP_OAUTH_CLIENT_ID."},

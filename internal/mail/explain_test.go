@@ -199,6 +199,8 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atToken, &access.Error{Kind: access.Upstream, Code: access.CodeServiceNotAllowed, Err: errors.New("Secret Manager answered 403")}, "secret that is needed for an access token", "SMTP_OAUTH_CLIENT_SECRET"},
 		{atToken, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Err: errors.New("Secret Manager answered 404")}, "secret that is needed for an access token", "Secret Accessor"},
 		{atToken, &access.Error{Kind: access.Upstream, Code: access.CodeSigningNotAllowed, Err: errors.New("IAM Credentials answered 403")}, "may not sign as itself", "Token Creator"},
+		{atToken, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: errors.New("oauth: the client secret has a line break or NUL within")}, "a line break within", "as one line"},
+		{atToken, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: errors.New("oauth: the refresh token is empty")}, "is empty", "as one line"},
 		{atToken, errors.New("no token for now"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 		{atToken, grant("", "the answer was HTML"), "No access token", "SMTP_OAUTH_TOKEN_URL"},
 	} {
