@@ -106,7 +106,7 @@ type Mail struct {
 	SenderAddress string      `env:"SMTP_SENDER_ADDRESS" accept:"an address of the form local@domain" doc:"Who mails are from. Setting it turns mail on; without it the rest of this section has no effect."`
 	SenderName    string      `env:"SMTP_SENDER_NAME" default:"JIT Access" accept:"text" doc:"The name beside that address."`
 	Host          string      `env:"SMTP_HOST" default:"smtp.gmail.com" pattern:"[A-Za-z0-9._-]{1,253}|\\[?[0-9A-Fa-f:.]+\\]?" accept:"a host name or address, without a port" doc:"The mail server. Unset, with SMTP_OAUTH_TENANT, it is smtp.office365.com."`
-	Port          int         `env:"SMTP_PORT" default:"587" min:"1" max:"65535" accept:"a port from 1 to 65535 other than 25, which Google Cloud blocks (25 only on a loopback host)" doc:"Its port."`
+	Port          int         `env:"SMTP_PORT" default:"587" min:"1" max:"65535" accept:"a port from 1 to 65535 other than 25, which Google Cloud blocks (25 only on a loopback host)" doc:"Its port. At 465 TLS begins with the first byte; at any other the connection begins in clear text, and STARTTLS is demanded."`
 	StartTLS      bool        `env:"SMTP_ENABLE_STARTTLS" default:"true" accept:"true, unless SMTP_HOST is a loopback host: mail and password would be sent in clear text" doc:"Whether to demand STARTTLS."`
 	Username      string      `env:"SMTP_USERNAME" accept:"text" doc:"Who logs in. Without it, or without a password, nobody does. With SMTP_AUTH=oauth2 it is the mailbox that the token is for; unset, the sender's address."`
 	Password      Secret      `env:"SMTP_PASSWORD" accept:"text" secret:"true" doc:"The password. Better use SMTP_SECRET."`

@@ -270,7 +270,7 @@ var explanations = []explanation{
 	// Certificates and TLS.
 	{cause: noTLS,
 		meaning: "The mail server does not offer STARTTLS, or somebody on the way removes the offer, and nothing is sent without it.",
-		remedy:  "Use a server and port (SMTP_HOST, SMTP_PORT) that offer STARTTLS with a certificate for the name in SMTP_HOST, or port 465 with mail.smtp.ssl.enable=true in SMTP_OPTIONS."},
+		remedy:  "Use a server and port (SMTP_HOST, SMTP_PORT) that offer STARTTLS with a certificate for the name in SMTP_HOST, or SMTP_PORT=465, for TLS from the first byte."},
 	{at: []step{atTLS}, code: []int{454},
 		meaning: "The mail server cannot start TLS at the moment.", remedy: "See its certificate and log if it stays so."},
 	{cause: unknownRoots,
@@ -309,7 +309,7 @@ var explanations = []explanation{
 		remedy:  "Check SMTP_HOST and SMTP_PORT, and that the network lets the service out to them (VPC egress, firewall). Port 25 is blocked on Google Cloud."},
 	{cause: timedOut, at: []step{atGreeting, atHello},
 		meaning: "The mail server took the connection and then said nothing.",
-		remedy:  "On port 465 the server waits for TLS: set mail.smtp.ssl.enable=true in SMTP_OPTIONS, or SMTP_PORT=587. Otherwise see whether a firewall on the way looks into mail."},
+		remedy:  "If the port is for TLS from the first byte, as port 465 is, set mail.smtp.ssl.enable=true in SMTP_OPTIONS; or set SMTP_PORT=587. Otherwise see whether a firewall on the way looks into mail."},
 	{cause: timedOut, at: []step{atTLS},
 		meaning: "The mail server did not finish agreeing on TLS in time.", remedy: "See whether a firewall on the way looks into mail, and its log."},
 	{cause: timedOut, at: []step{atPassword, atToken, atAuthorities, atSigning},
