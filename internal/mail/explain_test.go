@@ -321,11 +321,13 @@ func TestThreat17_CredentialsAreTakenOutOfWhatServersSay(t *testing.T) {
 		strings.Repeat("x ", 140) + password,
 		"-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY-----",
 		"8Q9CANARYabcdefghijklmnop",
+		"CANARY%20pass%2Fword%2B1",
+		"434 14e 415 259 207 061 737 32f 776 f72 642 b31", // hexadecimal
 	} {
 		for _, at := range []step{atGreeting, atLogin, atTokenLogin, atSender, atRecipient, atAnswer} {
 			err := faultWithout(t.Context(), password, at, &textproto.Error{Code: 535, Msg: text})
 			if low := strings.ToLower(err.Error()); strings.Contains(low, "canary") || strings.Contains(low, "pass/word") ||
-				strings.Contains(err.Error(), "Q0FOQVJZ") || strings.Contains(err.Error(), "\n") {
+				strings.Contains(err.Error(), "Q0FOQVJZ") || strings.Contains(low, "434 14e") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s, %q: says %q", at, text, err)
 			}
 		}

@@ -3,12 +3,16 @@ package oauth_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -252,6 +256,28 @@ func TestALongSecretStaysOutOfErrors(t *testing.T) {
 	})
 	_, err := newSource(t, c).Secret(t.Context(), "")
 	wantFault(t, err, "invalid_client", "is [redacted]")
+}
+
+// Threat 17: an endpoint repeats what it was sent as it keeps it, or inside an answer
+// of another's.
+func TestThreat17_TheSecretIsToldInNoForm(t *testing.T) {
+	const secret = "CANARY~8Q & <x>.+1"
+	for _, told := range []string{
+		secret, url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret), hex.EncodeToString([]byte(secret)), strings.ToLower(secret),
+		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte("secret: " + secret)), strconv.QuoteToASCII(secret),
+		url.QueryEscape(url.QueryEscape(secret)),
+	} {
+		for _, code := range []string{"invalid_client", told} {
+			e := newEndpoint(t, func(w http.ResponseWriter, _ question) { refuse(w, 401, code, "no: "+told+"\x1b[2J") })
+			c := e.config()
+			c.ClientSecret = constant(secret)
+			_, err := newSource(t, c).Secret(t.Context(), "")
+			if text := err.Error(); strings.Contains(text, told) || strings.Contains(strings.ToLower(text), "canary") || !strings.Contains(text, "[redacted]") {
+				t.Errorf("%q: says %q", told, text)
+			}
+			wantSafe(t, err)
+		}
+	}
 }
 
 // What the endpoint refuses is read again, in case it was rotated; every 5 minutes
