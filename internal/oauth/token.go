@@ -53,7 +53,7 @@ func lifetime(t *oauth2.Token) time.Duration {
 			seconds = 0
 		}
 	}
-	return time.Duration(min(seconds, int64(maxLife/time.Second))) * time.Second
+	return time.Duration(max(0, min(seconds, int64(maxLife/time.Second)))) * time.Second
 }
 
 // unfit says why the mail server has refused a token, if the token itself tells. It
