@@ -215,7 +215,9 @@ var hostile = []access.Principal{
 
 func TestThreat12_HostileAddressesGetNothing(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
-	m := mailer(t, config(s.Host, s.Port, s.Roots))
+	c := config(s.Host, s.Port, s.Roots)
+	c.PerMinute = unlimited
+	m := mailer(t, c)
 	for _, address := range hostile {
 		n := review()
 		n.To = []access.Principal{address}
