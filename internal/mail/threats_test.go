@@ -200,6 +200,25 @@ func TestThreat29_WithoutTLSOnlyToLoopbackAndOnlyIfPermitted(t *testing.T) {
 	}
 }
 
+// elsewhere is a connection to another machine.
+type elsewhere struct{ net.Conn }
+
+func (elsewhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 587} }
+
+// A name may be of this machine, and lead elsewhere.
+func TestThreat29_ClearTextEndsOnThisMachine(t *testing.T) {
+	s := smtptest.StartTalk(t, usually)
+	c := plainConfig("localhost", s.Port)
+	c.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		raw, err := new(net.Dialer).DialContext(ctx, network, fmt.Sprintf("%s:%d", s.Host, s.Port))
+		return elsewhere{raw}, err
+	}
+	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Upstream)
+	if len(s.Messages()) != 0 {
+		t.Error("sent in clear text")
+	}
+}
+
 // hostile are addresses that a mail library, a mail server or a reader might take
 // for something else: other recipients, parameters of the command, more headers.
 var hostile = []access.Principal{
