@@ -415,6 +415,12 @@ func TestAnswersOfOneMailAreNotTakenForThoseOfAnother(t *testing.T) {
 			"with the last answer": func(connection int, command string, first bool) (string, bool) {
 				return taken + stray, connection == 1 && command == "." && first
 			},
+			"with the last answer, where each answer is waited for": func(connection int, command string, first bool) (string, bool) {
+				if strings.HasPrefix(command, "EHLO") {
+					return "250 mail.example.com\r\n", true
+				}
+				return taken + stray, connection == 1 && command == "." && first
+			},
 			"while the connection rests": func(connection int, command string, first bool) (string, bool) {
 				return stray + "250 ok\r\n", connection == 1 && strings.HasPrefix(command, "MAIL") && !first
 			},

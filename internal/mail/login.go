@@ -222,6 +222,9 @@ type password struct {
 	reread time.Time
 }
 
+// Format shows nothing to who prints a password.
+func (p *password) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
 func (p *password) Secret(ctx context.Context, refused string) (string, error) {
 	if err := p.acquire(ctx); err != nil {
 		return "", err

@@ -349,7 +349,7 @@ func TestThreat17_ErrorsHoldNoSecretAndNoBytesOfTheServer(t *testing.T) {
 	for _, u := range mailer(t, c).Notify(t.Context(), review()) {
 		wantSafe(t, u.Err)
 	}
-	for _, text := range []string{"\x1b[2J\u202e\xff", strings.Repeat("long ", 1000), "a\nb"} {
+	for _, text := range []string{"\x1b[2J\u202e\xff", strings.Repeat("long ", 1000), "a\nb", "\u043e\u043a\u043d\u043e \u90ae\u4ef6"} {
 		s := smtptest.Start(t, withUser(smtptest.Options{Refuse: map[smtptest.Step]*smtp.SMTPError{
 			smtptest.AtMail: {Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: text},
 		}}))

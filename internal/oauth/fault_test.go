@@ -280,6 +280,22 @@ func TestThreat17_TheSecretIsToldInNoForm(t *testing.T) {
 	}
 }
 
+// Threat 17: nor is it when somebody prints what holds it.
+func TestThreat17_ASourceShowsNoSecret(t *testing.T) {
+	e := newEndpoint(t, func(w http.ResponseWriter, _ question) {
+		issue(w, map[string]any{"access_token": "CANARYtoken", "token_type": "Bearer", "expires_in": 60})
+	})
+	s := newSource(t, e.config())
+	wantToken(t, s, "", "CANARYtoken")
+	for _, form := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		for _, what := range []any{s, struct{ Login any }{s}, []any{s}, map[string]any{"a": s}} {
+			if text := fmt.Sprintf(form, what); strings.Contains(text, "CANARY") || strings.Contains(text, hex.EncodeToString([]byte("CANARY"))) {
+				t.Errorf("%s of a %T is %q", form, what, text)
+			}
+		}
+	}
+}
+
 // What the endpoint refuses is read again, in case it was rotated; every 5 minutes
 // at most.
 func TestSecretsAreReadAgainWhenTheyAreRefused(t *testing.T) {
