@@ -4,8 +4,11 @@ import (
 	"context"
 	"net"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/wneessen/go-mail/smtp"
 )
 
 // onePool has one connection at most, to nobody.
@@ -116,6 +119,27 @@ func TestWhatIsGivenToWhoGivesUpIsPassedOn(t *testing.T) {
 		}
 		if got := p.counts(); got[0] != got[1] || got[2] != 0 {
 			t.Fatalf("round %d: %v connections, resting, waiting", i, got)
+		}
+	}
+}
+
+// Threat 29: the log-in itself looks whether anybody could listen, whatever has been
+// looked at before.
+func TestThreat29_ATokenAsksForEncryption(t *testing.T) {
+	for _, test := range []struct {
+		server smtp.ServerInfo
+		fit    bool
+	}{
+		{smtp.ServerInfo{Name: "smtp.example.com"}, false},
+		{smtp.ServerInfo{Name: "localhost.example.com", Auth: []string{xoauth2}}, false},
+		{smtp.ServerInfo{Name: "smtp.example.com", TLS: true}, true},
+		{smtp.ServerInfo{Name: "127.0.0.1"}, true},
+	} {
+		for _, length := range []int{10, 4000} {
+			a := &tokenAuth{username: "jit@example.com", token: strings.Repeat("x", length)}
+			if _, said, err := a.Start(&test.server); (err == nil) != test.fit || err != nil && said != nil {
+				t.Errorf("%+v: %q, %v", test.server, said, err)
+			}
 		}
 	}
 }

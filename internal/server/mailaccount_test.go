@@ -112,6 +112,35 @@ func TestTheMailAccountIsForAdministrators(t *testing.T) {
 	}
 }
 
+// Threat 13: what mail servers, certificates and addresses say is text on the page.
+func TestThreat13_WhatMailServersSayIsText(t *testing.T) {
+	for _, said := range []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'><svg/onload=alert(1)>`, `</style><script>x</script>`, `{{.User}}<b>`, `javascript:alert(1)`} {
+		a := newAccount()
+		failure := &server.MailFailure{What: said, Meaning: said, Remedy: said, Err: errors.New(said)}
+		a.settings = append(a.settings, server.MailSetting{Name: said, Value: said, Variables: said})
+		a.recent = append(a.recent, server.MailAttempt{At: noon, What: said, To: []string{said}, Failure: failure})
+		a.steps = append(a.steps, server.MailStep{Name: said, Text: said}, server.MailStep{Name: said, Failure: failure})
+		h, _ := serve(t, newFake(), withAccount(a))
+		for _, method := range []string{"GET", "POST"} {
+			r := request(method, "/mail")
+			r.Header.Set(personHeader, string(carl))
+			w := do(h, r)
+			body := w.Body.String()
+			for _, tag := range []string{"<script>", "<img src=x", "<svg/onload", "<b>", "javascript:alert(1)\"", "</style>"} {
+				if strings.Contains(body, tag) {
+					t.Errorf("%s, %q: the page has %s", method, said, tag)
+				}
+			}
+			if w.Code != 200 || !strings.Contains(body, "alert(1)") && !strings.Contains(body, "{{.User}}") && !strings.Contains(body, "&lt;/style") {
+				t.Errorf("%s, %q: %d, or it is not shown", method, said, w.Code)
+			}
+			if w.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: Cache-Control %q", method, w.Header().Get("Cache-Control"))
+			}
+		}
+	}
+}
+
 // Threat 24: somebody's button, however often it is pressed, does not use up what
 // the account may send.
 func TestThreat24_TestMessagesAreFew(t *testing.T) {
