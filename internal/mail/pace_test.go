@@ -111,26 +111,28 @@ func TestThreat24_OnePersonLeavesMailsForOthers(t *testing.T) {
 		n.Request.Principal = p
 		return n
 	}
-	decided := func(by access.Principal) access.Notice {
+	asked := func(int) access.Notice { return from(ana) }
+	// Of others' requests, each somebody else's.
+	decided := func(i int) access.Notice {
 		n := approved()
-		n.Request.Principal, n.Decision.By = chen, by
+		n.Request.Principal, n.Decision.By = request(i).Request.Principal, ana
 		return n
 	}
 	for _, test := range []struct {
 		name      string
 		perMinute int
-		first     access.Notice
+		notice    func(i int) access.Notice
 		most      int
 	}{
-		{"requests", 0, from(ana), 20},
-		{"decisions", 0, decided(ana), 20},
-		{"a smaller account", 10, from(ana), 7},
-		{"three", 3, from(ana), 2},
+		{"requests", 0, asked, 20},
+		{"decisions", 0, decided, 20},
+		{"a smaller account", 10, asked, 7},
+		{"three", 3, asked, 2},
 	} {
 		k := &clock{time: now}
 		m, s := paced(t, k, test.perMinute)
 		for i := range 60 {
-			failed := m.Notify(t.Context(), test.first)
+			failed := m.Notify(t.Context(), test.notice(i))
 			if (failed == nil) != (i < test.most) {
 				t.Fatalf("%s: mail %d: undelivered %v", test.name, i+1, failed)
 			}
@@ -151,7 +153,7 @@ func TestThreat24_OnePersonLeavesMailsForOthers(t *testing.T) {
 			t.Errorf("%s: %d mails after %v", test.name, len(s.Messages()), k.slept)
 		}
 		k.sleep(t.Context(), time.Minute)
-		if failed := m.Notify(t.Context(), test.first); failed != nil {
+		if failed := m.Notify(t.Context(), test.notice(0)); failed != nil {
 			t.Errorf("%s: a minute later: undelivered %v", test.name, failed)
 		}
 	}
