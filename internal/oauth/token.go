@@ -35,7 +35,7 @@ func (s *Source) examine(t *oauth2.Token) (life time.Duration, err error) {
 	if s.c.ClientID != "" && len(issuedTo) > 0 && !slices.Contains(issuedTo, s.c.ClientID) {
 		return no(CodeOtherApplication, "its token is for another application, "+s.quoted(issuedTo[0]))
 	}
-	return min(life, maxLife), nil
+	return life, nil
 }
 
 // lifetime is what the answer says of it. The library's own reading goes by the
