@@ -24,17 +24,13 @@ func runDoctor(ctx context.Context, args []string, env func(string) string, stdo
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	service := serviceFlag(flags)
-	address := flags.String("send-test-mail", "", "send a mail to this address, and report each step")
+	var to access.Principal
+	flags.Func("send-test-mail", "send a mail to this `address`, and report each step", func(address string) (err error) {
+		to, err = access.ParsePrincipal(address)
+		return err
+	})
 	if !parsed(flags, args, stderr) {
 		return exitUsage
-	}
-	var to access.Principal
-	if *address != "" {
-		var err error
-		if to, err = access.ParsePrincipal(*address); err != nil {
-			fmt.Fprintf(stderr, "jitaccess: --send-test-mail: %v\n", err)
-			return exitUsage
-		}
 	}
 	return examine(ctx, asService(env, *service), to, nil, stdout)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // TestDoctor (point 12) is the command with the service's own wiring; package doctor has a
@@ -61,7 +62,7 @@ func TestDoctorSendsATestMail(t *testing.T) {
 	if code := examine(context.Background(), w.env(nil), alice, w.mail.Roots, &out); code != exitOK {
 		t.Errorf("exit status %d:\n%s", code, out.String())
 	}
-	for _, step := range []string{"secret: ", "resolve: localhost is ", "connect: to ", "TLS: version 1.3 with a certificate for this host (for ", "log-in: as ", "accepted: the server took a mail to alice@example.com and said "} {
+	for _, step := range []string{"secret: ", "resolve: 127.0.0.1 is an address", "connect: to ", "TLS: version 1.3 with a certificate for this host (for ", "log-in: as ", "accepted: the server took a mail to alice@example.com and said "} {
 		if !strings.Contains(out.String(), step) {
 			t.Errorf("does not report %q:\n%s", step, out.String())
 		}
@@ -80,5 +81,25 @@ func TestDoctorWithoutMetadataServer(t *testing.T) {
 	}
 	if !strings.HasPrefix(out.String(), "broken   identity: ") || !strings.Contains(out.String(), "--impersonate-service-account") {
 		t.Errorf("says\n%s", out.String())
+	}
+}
+
+// An address that is none, such as a variable of a script that is not set, is refused
+// before anything is looked at, and is not shown as it is.
+func TestThreat12_TheTestMailGoesToAnAddress(t *testing.T) {
+	for _, args := range [][]string{
+		{"--send-test-mail", ""}, {"--send-test-mail="}, {"-send-test-mail", "ana"}, {"--send-test-mail", "ana@example.com\r\nBcc: eve@evil.example"},
+		{"--send-test-mail", "ana@example.com,eve@evil.example"}, {"--send-test-mail", "Ana <ana@example.com>"}, {"--send-test-mail", "\x1b[2J@example.com"},
+		{"--send-test-mail", "ana@example.com", "eve@evil.example"}, {"--send-test-mail", "ana@example.com", "--send-test-mail", ""}, {"--send-test-mail"},
+		{"--send-test-mail", "", "--send-test-mail", "ana@example.com"},
+	} {
+		var stdout, stderr bytes.Buffer
+		read := func(string) string { t.Errorf("%q: reads settings", args); return "" }
+		if code := runDoctor(t.Context(), args, read, &stdout, &stderr); code != exitUsage || stdout.Len() > 0 {
+			t.Errorf("%q: %d, %s", args, code, &stdout)
+		}
+		if text := stderr.String(); text == "" || strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }) {
+			t.Errorf("%q: says %q", args, text)
+		}
 	}
 }

@@ -417,8 +417,8 @@ func TestMailsAreSigned(t *testing.T) {
 	for name, test := range map[string]struct{ where, says string }{
 		"from Secret Manager":                   {"projects/example-jitaccess/secrets/dkim/versions/1", ""},
 		"from a file":                           {file, ""},
-		"no such file":                          {filepath.Join(t.TempDir(), "CANARY.pem"), "signing with DKIM: the file cannot be read"},
-		"the key, bare, where its file belongs": {strings.Join(strings.Split(key, "\n")[1:2], ""), "signing with DKIM: the file cannot be read"},
+		"no such file":                          {filepath.Join(t.TempDir(), "CANARY.pem"), "signing: the file cannot be read"},
+		"the key, bare, where its file belongs": {strings.Join(strings.Split(key, "\n")[1:2], ""), "signing: the file cannot be read"},
 		"no such secret":                        {"projects/example-jitaccess/secrets/none/versions/1", "secretmanager"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -46,7 +46,7 @@ func TestMailByOAuth(t *testing.T) {
 		{name: "a secret that is not there", environment: map[string]string{"SMTP_OAUTH_CLIENT_ID": oauthtest.Basic, "SMTP_OAUTH_CLIENT_SECRET": secretPath("nothing")},
 			says: []string{"Secret Manager", "A secret that is needed for an access token cannot be read."}},
 		{name: "an application that may not use the mailbox", environment: map[string]string{"SMTP_OAUTH_CLIENT_ID": oauthtest.Opaque},
-			says: []string{"the log-in: 535", "of the token it says status 400, scheme Bearer"}},
+			says: []string{"the log-in: 535", "(of the token: status 400) (scheme Bearer)"}},
 		{name: "another mailbox than consented", environment: map[string]string{"SMTP_OAUTH_CLIENT_ID": oauthtest.Consented, "SMTP_OAUTH_REFRESH_TOKEN": p.RefreshToken, "SMTP_USERNAME": "boss@example.com"},
 			says: []string{"the log-in: 535", "its token is for", "boss@example.com"}},
 		{name: "the address of something else", environment: map[string]string{"SMTP_OAUTH_CLIENT_ID": oauthtest.Basic, "SMTP_OAUTH_TOKEN_URL": p.Issuer + "/jwks"},

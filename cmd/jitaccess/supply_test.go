@@ -10,11 +10,11 @@ import (
 
 // direct are the modules that our own code and its tests import, each by a decision.
 var direct = []string{
-	"cel.dev/cel-go", "cloud.google.com/go/compute/metadata", "cloud.google.com/go/secretmanager", "github.com/go-chi/chi/v5",
-	"github.com/golang-jwt/jwt/v5", "github.com/googleapis/gax-go/v2", "github.com/wneessen/go-mail", "golang.org/x/oauth2",
-	"golang.org/x/sync", "golang.org/x/time", "google.golang.org/api", "google.golang.org/grpc",
+	"cel.dev/cel-go", "cloud.google.com/go/compute/metadata", "cloud.google.com/go/secretmanager", "github.com/emersion/go-msgauth", "github.com/go-chi/chi/v5",
+	"github.com/golang-jwt/jwt/v5", "github.com/googleapis/gax-go/v2", "github.com/wneessen/go-mail", "golang.org/x/net",
+	"golang.org/x/oauth2", "golang.org/x/sync", "golang.org/x/time", "google.golang.org/api", "google.golang.org/grpc",
 	// Of tests alone.
-	"github.com/chromedp/cdproto", "github.com/chromedp/chromedp", "github.com/emersion/go-message", "github.com/emersion/go-sasl",
+	"github.com/chromedp/cdproto", "github.com/chromedp/chromedp", "github.com/emersion/go-imap/v2", "github.com/emersion/go-message", "github.com/emersion/go-sasl",
 	"github.com/emersion/go-smtp", "github.com/google/go-cmp",
 }
 

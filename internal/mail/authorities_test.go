@@ -2,6 +2,7 @@ package mail_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"strings"
 	"sync"
@@ -69,4 +70,28 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 	c := config("127.0.0.1", 1, nil)
 	c.CA = mail.Authorities(func(ctx context.Context) ([]byte, error) { cancel(); return nil, ctx.Err() })
 	wantUndelivered(t, mailer(t, c).Notify(ctx, review()), access.TimedOut)
+}
+
+// Threat 29: SMTP_CA is instead of the system's authorities, and not beside them: none
+// of those can vouch for the mail server then.
+func TestThreat29_NobodyElseVouchesForTheServer(t *testing.T) {
+	own, other := smtptest.NewAuthority(t), smtptest.NewAuthority(t)
+	text, _ := smtptest.PEM(t, own.Issue(t, smtptest.Good))
+	pool, err := mail.Authorities(func(context.Context) ([]byte, error) { return text, nil })(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := x509.NewCertPool()
+	want.AppendCertsFromPEM(text)
+	if !pool.Equal(want) {
+		t.Error("others vouch as well")
+	}
+	// Nor do the Roots that there are otherwise.
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	c := config(s.Host, s.Port, s.Roots)
+	c.CA = func(context.Context) (*x509.CertPool, error) { return other.Roots, nil }
+	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Upstream)
+	if s.LogIns() != 0 {
+		t.Error("logged in")
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"jitaccess/internal/leak"
 )
 
 // maxReply is how much of a server's answer is kept, in bytes.
@@ -79,7 +81,7 @@ func cleaned(text, secret string) string {
 	})
 	// A server may have taken the secret apart, and taking something out may have put
 	// it together.
-	if secret != "" && strings.Contains(squeezed(text), squeezed(secret)) {
+	if leak.Of(text, secret) {
 		return redacted
 	}
 	return clipped(strings.Join(strings.Fields(text), " "), maxReply)
@@ -97,9 +99,6 @@ func printable(text string) string {
 		return r
 	}, text)
 }
-
-// squeezed is a text without spaces and case.
-func squeezed(text string) string { return strings.ToLower(strings.Join(strings.Fields(text), "")) }
 
 // logIn is the form of what logs in by PLAIN, XOAUTH2 and OAUTHBEARER.
 var logIn = regexp.MustCompile(`^[ -~]*\x00[ -~]+\x00|^user=|auth=Bearer `)

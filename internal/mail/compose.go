@@ -25,7 +25,9 @@ var (
 
 // letter is a mail, ready but for its encoding.
 type letter struct {
-	to, cc  []string
+	to, cc []string
+	// by is who did what it tells of.
+	by      access.Principal
 	subject string
 	// id and inReplyTo are message ids without angle brackets; inReplyTo is empty
 	// for the first mail of a request.
@@ -70,13 +72,14 @@ func (c composer) compose(n access.Notice, now time.Time) (letter, error) {
 	id := messageIDs.Replace(n.Request.ID)
 	first := id + ".review@" + c.domain
 	subject := fmt.Sprintf("%s requests access to %s %s", n.Request.Principal, resourceKind(n.Request.Resource), n.Request.Resource.Name())
-	l := letter{date: now, id: first}
+	l := letter{by: n.Request.Principal, date: now, id: first}
 	var body content
 	switch n.Kind {
 	case access.NoticeReview:
 		body = c.review(n)
 	case access.NoticeApproved, access.NoticeDenied:
 		body = c.outcome(n)
+		l.by = n.Decision.By
 		subject = "Re: " + subject
 		l.inReplyTo = first
 		// Without a memory several reviewers may decline one request; were the ids

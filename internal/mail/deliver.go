@@ -34,7 +34,7 @@ const (
 // repeated but what it then refuses for now.
 func (m *Mailer) deliver(ctx context.Context, l letter) (failed map[string]error) {
 	waiting := slices.Concat(l.to, l.cc)
-	if err := m.pace.wait(ctx); err != nil {
+	if err := m.pace.wait(ctx, l.by); err != nil {
 		return forAll(waiting, err)
 	}
 	// All tries send the same. It is made when there is a connection for it: while many
@@ -55,7 +55,7 @@ func (m *Mailer) deliver(ctx context.Context, l letter) (failed map[string]error
 			}
 		}
 		waiting = again
-		if len(again) == 0 || try == maxTries || !m.rest(ctx, pause) || m.pace.wait(ctx) != nil {
+		if len(again) == 0 || try == maxTries || !m.rest(ctx, pause) || m.pace.wait(ctx, l.by) != nil {
 			return failed
 		}
 		pause *= 2

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -404,3 +405,89 @@ type pieces struct {
 }
 
 func (p pieces) Read(b []byte) (int, error) { return p.Conn.Read(b[:min(p.size, len(b))]) }
+
+// Answers are of one mail: what a server says too much, or too late, is not taken for
+// an answer to the next, which goes over a connection of its own.
+func TestAnswersOfOneMailAreNotTakenForThoseOfAnother(t *testing.T) {
+	const taken = "250 2.0.0 taken\r\n"
+	for _, stray := range []string{"250 2.0.0 taken\r\n", "550 5.7.1 refused\r\n", "354 go\r\n", "450 4.2.0 later\r\n", "250-a\r\n250 b\r\n", "what?\r\n"} {
+		for name, answer := range map[string]func(connection int, command string, first bool) (string, bool){
+			"with the last answer": func(connection int, command string, first bool) (string, bool) {
+				return taken + stray, connection == 1 && command == "." && first
+			},
+			"with the last answer, where each answer is waited for": func(connection int, command string, first bool) (string, bool) {
+				if strings.HasPrefix(command, "EHLO") {
+					return "250 mail.example.com\r\n", true
+				}
+				return taken + stray, connection == 1 && command == "." && first
+			},
+			"while the connection rests": func(connection int, command string, first bool) (string, bool) {
+				return stray + "250 ok\r\n", connection == 1 && strings.HasPrefix(command, "MAIL") && !first
+			},
+		} {
+			var mails, last atomic.Int32
+			s := smtptest.StartTalk(t, func(connection int, command string) (string, bool) {
+				last.Store(int32(connection))
+				if strings.HasPrefix(command, "MAIL") {
+					mails.Add(1)
+				}
+				return answer(connection, command, mails.Load() == 1)
+			})
+			c := plainConfig(s.Host, s.Port)
+			c.Sleep = func(context.Context, time.Duration) error { return nil }
+			m := mailer(t, c)
+			for i := range 3 {
+				if failed := m.Notify(t.Context(), request(i)); failed != nil {
+					t.Errorf("%q %s: mail %d: undelivered %v", stray, name, i+1, failed)
+				}
+			}
+			if wantOnce(t, s.Messages(), 9); last.Load() != 2 {
+				t.Errorf("%q %s: %d connections, want 2", stray, name, last.Load())
+			}
+		}
+	}
+}
+
+// An envelope that came to nothing is taken back before the next.
+func TestARefusedEnvelopeIsTakenBack(t *testing.T) {
+	var mails atomic.Int32
+	s := smtptest.StartTalk(t, func(_ int, command string) (string, bool) {
+		if strings.HasPrefix(command, "MAIL") {
+			mails.Add(1)
+		}
+		return "554 5.3.0 no\r\n", command == "DATA" && mails.Load() == 1
+	})
+	m := mailer(t, plainConfig(s.Host, s.Port))
+	wantUndelivered(t, m.Notify(t.Context(), review()), access.Upstream)
+	if failed := m.Notify(t.Context(), request(1)); failed != nil {
+		t.Fatal(failed)
+	}
+	heard := s.Heard()
+	reset, second := slices.Index(heard, "RSET"), 0
+	for i, command := range heard {
+		if strings.HasPrefix(command, "MAIL") {
+			second = i
+		}
+	}
+	if reset < 0 || reset > second {
+		t.Errorf("heard %q", heard)
+	}
+}
+
+// What a server may say is for each mail, so that a chatty one keeps its connection.
+func TestAServerMayTalkAtEveryMail(t *testing.T) {
+	var last atomic.Int32
+	s := smtptest.StartTalk(t, func(connection int, command string) (string, bool) {
+		last.Store(int32(connection))
+		return strings.Repeat("250-"+strings.Repeat("x", 1000)+"\r\n", 60) + "250 taken\r\n", command == "."
+	})
+	m := mailer(t, plainConfig(s.Host, s.Port))
+	for i := range 8 {
+		if failed := m.Notify(t.Context(), request(i)); failed != nil {
+			t.Fatal(failed)
+		}
+	}
+	if wantOnce(t, s.Messages(), 24); last.Load() != 1 {
+		t.Errorf("%d connections, want 1", last.Load())
+	}
+}

@@ -11,12 +11,14 @@ import (
 	"io"
 	"net"
 	"net/textproto"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"jitaccess/internal/access"
 )
@@ -319,11 +321,13 @@ func TestThreat17_CredentialsAreTakenOutOfWhatServersSay(t *testing.T) {
 		strings.Repeat("x ", 140) + password,
 		"-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY-----",
 		"8Q9CANARYabcdefghijklmnop",
+		"CANARY%20pass%2Fword%2B1",
+		"434 14e 415 259 207 061 737 32f 776 f72 642 b31", // hexadecimal
 	} {
 		for _, at := range []step{atGreeting, atLogin, atTokenLogin, atSender, atRecipient, atAnswer} {
 			err := faultWithout(t.Context(), password, at, &textproto.Error{Code: 535, Msg: text})
 			if low := strings.ToLower(err.Error()); strings.Contains(low, "canary") || strings.Contains(low, "pass/word") ||
-				strings.Contains(err.Error(), "Q0FOQVJZ") || strings.Contains(err.Error(), "\n") {
+				strings.Contains(err.Error(), "Q0FOQVJZ") || strings.Contains(low, "434 14e") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s, %q: says %q", at, text, err)
 			}
 		}
@@ -334,12 +338,48 @@ func TestThreat17_CredentialsAreTakenOutOfWhatServersSay(t *testing.T) {
 	}
 }
 
+// Threat 17: what holds a secret does not show it to who prints it.
+func TestThreat17_WhatHoldsASecretIsPrintedWithoutIt(t *testing.T) {
+	login := Password(func(context.Context) (string, error) { return "CANARYpassword", nil }, time.Now)
+	if secret, err := login.Secret(t.Context(), ""); err != nil || secret != "CANARYpassword" {
+		t.Fatal(err)
+	}
+	proxy := Proxy{URL: &url.URL{Scheme: "http", Host: "proxy.example.com:3128", User: url.UserPassword("CANARYuser", "CANARYpassword")}}
+	for _, form := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d"} {
+		for _, what := range []any{login, Config{Login: login, Dial: proxy.Dial}, &Config{Login: login}, proxy, &proxy, []any{login, proxy}, struct{ Proxy Proxy }{proxy}} {
+			if text := fmt.Sprintf(form, what); strings.Contains(text, "CANARY") {
+				t.Errorf("%s of a %T is %q", form, what, text)
+			}
+		}
+	}
+}
+
+// Threat 17: neither a certificate nor an answer brings escapes to a terminal, or lines
+// into a log.
+func TestThreat17_NamesOfOthersAreMadeFitToBeShown(t *testing.T) {
+	for _, name := range []string{"\x1b[2Jmail.example.org", "mail\r\n.example.org", "\u202email.example.org", "mail\x00.example.org", strings.Repeat("m", 5000), "\x9bmail\xff"} {
+		for _, shown := range []string{some([]string{name, name}), quoted(name), cleaned(name, "")} {
+			if len(shown) > maxReply+len("...") || strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%.40q is shown as %q", name, shown)
+			}
+		}
+		certificate := &x509.Certificate{DNSNames: []string{name}}
+		err := fault(t.Context(), atTLS, x509.HostnameError{Certificate: certificate, Host: "smtp.example.com"})
+		if text := err.Error(); strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) || len(text) > 1000 {
+			t.Errorf("%.40q is shown in %q", name, text)
+		}
+	}
+}
+
 // What helps is not taken out.
 func TestWhatServersSayIsStillToBeRead(t *testing.T) {
 	for text, want := range map[string]string{
 		"5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled for more information. [AM6PR0102CA0024.eurprd01.prod.exchangelabs.com]": "Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled for more information. [AM6PR0102CA0024.eurprd01.prod.exchangelabs.com]",
 		"5.7.9 Application-specific password required. For more information, go to\n5.7.9  https://support.google.com/mail/?p=InvalidSecondFactor x - gsmtp":                                                       "Application-specific password required. For more information, go to https://support.google.com/mail/?p=InvalidSecondFactor x - gsmtp",
 		"AADSTS700016: Application with identifier '6b2d1d92-7018-4182-b70e-821127bec509' was not found in the directory 'Contoso'. Trace ID: 7d8fc6a9-2d93-4df0-99de-412c5a1d1700":                                "AADSTS700016: Application with identifier '6b2d1d92-7018-4182-b70e-821127bec509' was not found in the directory 'Contoso'. Trace ID: 7d8fc6a9-2d93-4df0-99de-412c5a1d1700",
+		"no: correct horse is not the password":         "no: [redacted] is not the password",
+		"AUTH said AGppdABjb3JyZWN0IGhvcnNl, no":        "AUTH said [redacted], no",
+		"said AGFuYQBhYWFh once":                        "said [redacted] once",
 		"<ana@example.com>: Recipient address rejected": "<ana@example.com>: Recipient address rejected",
 		"2.0.0 Ok: queued as 4F2C31A0B7":                "Ok: queued as 4F2C31A0B7",
 		"\x1b[2Jокно\u202e\r\nx":                        "[2Jокно x",

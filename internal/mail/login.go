@@ -223,6 +223,9 @@ type password struct {
 	reread time.Time
 }
 
+// Format shows nothing to who prints a password.
+func (p *password) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
 func (p *password) Secret(ctx context.Context, refused string) (string, error) {
 	if err := p.lock.Acquire(ctx, 1); err != nil {
 		return "", err

@@ -279,7 +279,8 @@ func (m *Mailer) notify(ctx context.Context, n access.Notice) []access.Undeliver
 	var refused map[string]error
 	l, err := m.composer.compose(n, m.c.Now())
 	if err == nil {
-		l.to, l.cc = addresses(to), addresses(cc)
+		seen := map[string]bool{}
+		l.to, l.cc = addresses(to, seen), addresses(cc, seen)
 		refused = m.deliver(ctx, l)
 	}
 	for _, a := range all {
@@ -300,7 +301,7 @@ type addressee struct {
 	address   string
 }
 
-// addressees finds where to send a notice, each address once. Every address passes
+// addressees finds where to send a notice. Every address passes
 // our grammar here, wherever it came from: what it lets through cannot be read as
 // anything else in a header or an SMTP command.
 func (m *Mailer) addressees(n access.Notice) (to, cc []addressee, failed []access.Undelivered) {
@@ -315,10 +316,8 @@ func (m *Mailer) addressees(n access.Notice) (to, cc []addressee, failed []acces
 				failed = append(failed, undelivered(p, noAddress(err)))
 				continue
 			}
-			if !seen[address] {
-				seen[address] = true
-				found = append(found, addressee{p, address})
-			}
+			seen[address] = true
+			found = append(found, addressee{p, address})
 		}
 		return found
 	}
@@ -337,9 +336,14 @@ func (m *Mailer) address(p access.Principal) (string, error) {
 	return string(checked), err
 }
 
-func addresses(people []addressee) (found []string) {
+// addresses are those of people that have not been seen before: a mailbox that several
+// share gets one mail.
+func addresses(people []addressee, seen map[string]bool) (found []string) {
 	for _, a := range people {
-		found = append(found, a.address)
+		if !seen[a.address] {
+			seen[a.address] = true
+			found = append(found, a.address)
+		}
 	}
 	return found
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/emersion/go-smtp"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/mail"
@@ -164,5 +167,36 @@ func TestMailOptionsThatAreWrong(t *testing.T) {
 		if _, err := mail.New(c); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
+	}
+}
+
+// People who share a mailbox get one mail, and none of them is taken for told when it
+// is refused.
+func TestThreat31_NobodyWhoSharesAnAddressIsForgotten(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{RefuseRecipient: map[string]*smtp.SMTPError{
+		"team@example.com": {Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"},
+	}}))
+	c := config(s.Host, s.Port, s.Roots)
+	shared := map[access.Principal]string{boris: "team@example.com", chen: "team@example.com", ana: "team@example.com"}
+	c.Address = func(p access.Principal) (string, error) { return shared[p], nil }
+	m := mailer(t, c)
+	failed := m.Notify(t.Context(), review())
+	var who []access.Principal
+	for _, u := range failed {
+		who = append(who, u.To)
+	}
+	if !slices.Equal(who, []access.Principal{boris, chen, ana}) {
+		t.Errorf("undelivered %v", failed)
+	}
+	if recent := m.Recent(); len(recent) != 1 || recent[0].Err == nil || len(recent[0].To) != 3 {
+		t.Errorf("remembers %v", recent)
+	}
+	shared[chen], shared[ana] = "other@example.com", "other@example.com"
+	failed = m.Notify(t.Context(), review())
+	if len(failed) != 1 || failed[0].To != boris {
+		t.Errorf("undelivered %v", failed)
+	}
+	if got := s.Messages(); len(got) != 1 || strings.Join(got[0].To, " ") != "other@example.com" || strings.Count(got[0].Data, "<other@example.com>") != 1 {
+		t.Errorf("sent %v", got)
 	}
 }

@@ -6,56 +6,78 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // pace lets at most perMinute messages pass in any minute, in the order in which
-// they come. Exchange Online refuses the others.
+// they come. Exchange Online refuses the others. No more than two thirds of them are
+// on one person's account, so that somebody who asks in a row leaves some to others.
 type pace struct {
 	perMinute int
 	now       func() time.Time
 	sleep     func(context.Context, time.Duration) error
 
 	mutex sync.Mutex
-	// turns are when messages of the last minute had their turn, and when those that
-	// wait will have it, in order.
-	turns []time.Time
+	// turns are those that messages of the last minute had, and that those will have
+	// which wait, in order.
+	turns []turn
+}
+
+// turn is when a message is sent, and on whose account.
+type turn struct {
+	at time.Time
+	by access.Principal
 }
 
 // wait waits for a turn. It fails at once when ctx ends before that.
-func (p *pace) wait(ctx context.Context) error {
-	turn, pause, err := p.reserve(ctx)
+func (p *pace) wait(ctx context.Context, by access.Principal) error {
+	next, pause, err := p.reserve(ctx, by)
 	if err == nil && pause > 0 {
 		if err = p.sleep(ctx, pause); err != nil {
-			p.giveBack(turn)
+			p.giveBack(next)
 			err = fault(ctx, atTurn, err)
 		}
 	}
 	return err
 }
 
-func (p *pace) reserve(ctx context.Context) (turn time.Time, pause time.Duration, err error) {
+func (p *pace) reserve(ctx context.Context, by access.Principal) (next turn, pause time.Duration, err error) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	turn = p.now()
-	over := turn.Add(-time.Minute)
-	p.turns = slices.DeleteFunc(p.turns, func(t time.Time) bool { return !t.After(over) })
+	next = turn{p.now(), by}
+	over := next.at.Add(-time.Minute)
+	p.turns = slices.DeleteFunc(p.turns, func(t turn) bool { return !t.at.After(over) })
+	if most := p.perMinute - p.perMinute/3; most < p.perMinute && p.of(by) >= most {
+		return next, 0, fault(ctx, atTurn, fmt.Errorf("at most %d mails a minute are sent for one person, of %d for all", most, p.perMinute))
+	}
 	if ahead := len(p.turns) - p.perMinute; ahead >= 0 {
-		first := p.turns[ahead].Add(time.Minute)
-		turn, pause = first, first.Sub(turn)
+		first := p.turns[ahead].at.Add(time.Minute)
+		next.at, pause = first, first.Sub(next.at)
 	}
 	// Deadlines go by the real clock.
 	if deadline, ok := ctx.Deadline(); ok && pause > 0 && time.Until(deadline) <= pause {
-		return turn, 0, fault(ctx, atTurn, fmt.Errorf("at most %d mails a minute are sent, and this one would have to wait for %s", p.perMinute, pause.Round(time.Second)))
+		return next, 0, fault(ctx, atTurn, fmt.Errorf("at most %d mails a minute are sent, and this one would have to wait for %s", p.perMinute, pause.Round(time.Second)))
 	}
-	p.turns = append(p.turns, turn)
-	return turn, pause, nil
+	p.turns = append(p.turns, next)
+	return next, pause, nil
+}
+
+// of is how many turns are on somebody's account.
+func (p *pace) of(by access.Principal) (count int) {
+	for _, t := range p.turns {
+		if t.by == by {
+			count++
+		}
+	}
+	return count
 }
 
 // giveBack is for who does not wait any longer: those who come later get the turn.
-func (p *pace) giveBack(turn time.Time) {
+func (p *pace) giveBack(given turn) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	if at := slices.IndexFunc(p.turns, turn.Equal); at >= 0 {
+	if at := slices.IndexFunc(p.turns, func(t turn) bool { return t.at.Equal(given.at) && t.by == given.by }); at >= 0 {
 		p.turns = slices.Delete(p.turns, at, at+1)
 	}
 }

@@ -1,6 +1,7 @@
 package mail_test
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync"
@@ -99,6 +100,76 @@ func TestAMailThatCannotHaveItsTurnInTimeIsReportedAtOnce(t *testing.T) {
 	k.sleep(ctx, 30*time.Second)
 	if failed := m.Notify(ctx, request(4)); failed != nil || k.slept[1] != 30*time.Second {
 		t.Errorf("undelivered %v after %v", failed, k.slept)
+	}
+}
+
+// Threat 24: whoever makes requests in a row, has a reviewer's server make us try again,
+// or decides in a row, leaves a third of the mails of any minute to others.
+func TestThreat24_OnePersonLeavesMailsForOthers(t *testing.T) {
+	from := func(p access.Principal) access.Notice {
+		n := review()
+		n.Request.Principal = p
+		return n
+	}
+	asked := func(int) access.Notice { return from(ana) }
+	// Of others' requests, each somebody else's.
+	decided := func(i int) access.Notice {
+		n := approved()
+		n.Request.Principal, n.Decision.By = request(i).Request.Principal, ana
+		return n
+	}
+	for _, test := range []struct {
+		name      string
+		perMinute int
+		notice    func(i int) access.Notice
+		most      int
+	}{
+		{"requests", 0, asked, 20},
+		{"decisions", 0, decided, 20},
+		{"a smaller account", 10, asked, 7},
+		{"three", 3, asked, 2},
+	} {
+		k := &clock{time: now}
+		m, s := paced(t, k, test.perMinute)
+		for i := range 60 {
+			failed := m.Notify(t.Context(), test.notice(i))
+			if (failed == nil) != (i < test.most) {
+				t.Fatalf("%s: mail %d: undelivered %v", test.name, i+1, failed)
+			}
+			if i >= test.most {
+				err := failed[0].Err
+				if text := err.Error(); len(failed) != 3 || access.AsError(err).Kind != access.Unavailable || !strings.Contains(text, "for one person") || strings.Contains(text, "ana@") {
+					t.Errorf("%s: undelivered %d, error is %q", test.name, len(failed), text)
+				}
+			}
+		}
+		others := cmp.Or(test.perMinute, 30) - test.most
+		for range others {
+			if failed := m.Notify(t.Context(), from(boris)); failed != nil {
+				t.Errorf("%s: another's: undelivered %v", test.name, failed)
+			}
+		}
+		if len(s.Messages()) != test.most+others || len(k.slept) != 0 {
+			t.Errorf("%s: %d mails after %v", test.name, len(s.Messages()), k.slept)
+		}
+		k.sleep(t.Context(), time.Minute)
+		if failed := m.Notify(t.Context(), test.notice(0)); failed != nil {
+			t.Errorf("%s: a minute later: undelivered %v", test.name, failed)
+		}
+	}
+	// Tries count as well.
+	k := &clock{time: now}
+	s := smtptest.StartTalk(t, func(_ int, command string) (string, bool) {
+		return "450 4.2.0 later\r\n", strings.HasPrefix(command, "RCPT TO:<chen@")
+	})
+	c := plainConfig(s.Host, s.Port)
+	c.PerMinute, c.Now, c.Sleep = 9, k.now, func(context.Context, time.Duration) error { return nil }
+	m := mailer(t, c)
+	for range 3 {
+		m.Notify(t.Context(), from(ana))
+	}
+	if failed := m.Notify(t.Context(), from(boris)); len(failed) != 1 {
+		t.Errorf("another's: undelivered %v", failed)
 	}
 }
 

@@ -54,8 +54,12 @@ func (p *pool) take(ctx context.Context) (*session, error) {
 	return s, err
 }
 
-// find returns a connection that is open, or nil and the leave to open one.
+// find returns a connection that is open, or nil and the leave to open one. Whoever
+// has no time left would only have it closed.
 func (p *pool) find(ctx context.Context) (*session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	p.mutex.Lock()
 	for len(p.idle) > 0 {
 		r := p.idle[len(p.idle)-1]

@@ -23,10 +23,11 @@ func toReviewers(count int) access.Notice {
 	return n
 }
 
-// request is a notice of a request of its own.
+// request is a notice of a request of its own, of somebody else each time.
 func request(i int) access.Notice {
 	n := review()
 	n.Request.ID = fmt.Sprintf("mpa-%016d", i)
+	n.Request.Principal = access.Principal(fmt.Sprintf("requester-%d@example.com", i))
 	return n
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -30,6 +31,9 @@ type Proxy struct {
 	// system's.
 	Roots *x509.CertPool
 }
+
+// Format shows neither user nor password to who prints a Proxy.
+func (p Proxy) Format(f fmt.State, _ rune) { fmt.Fprint(f, "proxy "+p.URL.Host) }
 
 // Dial connects to an address.
 func (p Proxy) Dial(ctx context.Context, network, address string) (net.Conn, error) {

@@ -293,7 +293,9 @@ func TestThreat31_AProxyThatHangs(t *testing.T) {
 	for _, scheme := range []string{"http", "https", "socks5"} {
 		reached, over := make(chan struct{}), make(chan struct{})
 		p := &tunnel{}
-		u := &url.URL{Scheme: scheme, Host: p.start(t, func(*tunnel, net.Conn) (string, []byte) {
+		u := &url.URL{Scheme: scheme, Host: p.start(t, func(_ *tunnel, client net.Conn) (string, []byte) {
+			// What is waited for is its answer, and not the connection.
+			_, _ = client.Read(make([]byte, 1))
 			close(reached)
 			<-over
 			return "", nil

@@ -200,6 +200,25 @@ func TestThreat29_WithoutTLSOnlyToLoopbackAndOnlyIfPermitted(t *testing.T) {
 	}
 }
 
+// elsewhere is a connection to another machine.
+type elsewhere struct{ net.Conn }
+
+func (elsewhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 587} }
+
+// A name may be of this machine, and lead elsewhere.
+func TestThreat29_ClearTextEndsOnThisMachine(t *testing.T) {
+	s := smtptest.StartTalk(t, usually)
+	c := plainConfig("localhost", s.Port)
+	c.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		raw, err := new(net.Dialer).DialContext(ctx, network, fmt.Sprintf("%s:%d", s.Host, s.Port))
+		return elsewhere{raw}, err
+	}
+	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Upstream)
+	if len(s.Messages()) != 0 {
+		t.Error("sent in clear text")
+	}
+}
+
 // hostile are addresses that a mail library, a mail server or a reader might take
 // for something else: other recipients, parameters of the command, more headers.
 var hostile = []access.Principal{
@@ -215,7 +234,9 @@ var hostile = []access.Principal{
 
 func TestThreat12_HostileAddressesGetNothing(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
-	m := mailer(t, config(s.Host, s.Port, s.Roots))
+	c := config(s.Host, s.Port, s.Roots)
+	c.PerMinute = unlimited
+	m := mailer(t, c)
 	for _, address := range hostile {
 		n := review()
 		n.To = []access.Principal{address}
@@ -328,7 +349,7 @@ func TestThreat17_ErrorsHoldNoSecretAndNoBytesOfTheServer(t *testing.T) {
 	for _, u := range mailer(t, c).Notify(t.Context(), review()) {
 		wantSafe(t, u.Err)
 	}
-	for _, text := range []string{"\x1b[2J\u202e\xff", strings.Repeat("long ", 1000), "a\nb"} {
+	for _, text := range []string{"\x1b[2J\u202e\xff", strings.Repeat("long ", 1000), "a\nb", "\u043e\u043a\u043d\u043e \u90ae\u4ef6"} {
 		s := smtptest.Start(t, withUser(smtptest.Options{Refuse: map[smtptest.Step]*smtp.SMTPError{
 			smtptest.AtMail: {Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: text},
 		}}))

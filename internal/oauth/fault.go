@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/leak"
 )
 
 // Fault is why there is no access token, or none that is good for anything. It
@@ -158,7 +159,8 @@ func (s *Source) quoted(text string) string {
 	return strconv.QuoteToASCII(text)
 }
 
-// redacted removes the secrets, in each form in which they are sent.
+// redacted removes the secrets, in each form in which they are sent. In another form
+// they cost the whole text.
 func (s *Source) redacted(text string) string {
 	for _, sent := range []string{s.flow.ClientSecret, s.flow.EndpointParams.Get("refresh_token"), s.flow.EndpointParams.Get("assertion")} {
 		if sent == "" {
@@ -166,6 +168,9 @@ func (s *Source) redacted(text string) string {
 		}
 		basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(s.c.ClientID) + ":" + url.QueryEscape(sent)))
 		text = strings.NewReplacer(basic, redactedText, sent, redactedText, url.QueryEscape(sent), redactedText).Replace(text)
+		if leak.Of(text, sent) {
+			return redactedText
+		}
 	}
 	return text
 }

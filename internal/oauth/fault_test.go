@@ -3,12 +3,16 @@ package oauth_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,6 +230,44 @@ func TestALongSecretStaysOutOfErrors(t *testing.T) {
 	})
 	_, err := newSource(t, c).Secret(t.Context(), "")
 	wantFault(t, err, "invalid_client", "is [redacted]")
+}
+
+// Threat 17: an endpoint repeats what it was sent as it keeps it, or inside an answer
+// of another's.
+func TestThreat17_TheSecretIsToldInNoForm(t *testing.T) {
+	const secret = "CANARY~8Q & <x>.+1"
+	for _, told := range []string{
+		secret, url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret), hex.EncodeToString([]byte(secret)), strings.ToLower(secret),
+		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte("secret: " + secret)), strconv.QuoteToASCII(secret),
+		url.QueryEscape(url.QueryEscape(secret)),
+	} {
+		for _, code := range []string{"invalid_client", told} {
+			e := newEndpoint(t, func(w http.ResponseWriter, _ question) { refuse(w, 401, code, "no: "+told+"\x1b[2J") })
+			c := e.config()
+			c.ClientSecret = constant(secret)
+			_, err := newSource(t, c).Secret(t.Context(), "")
+			if text := err.Error(); strings.Contains(text, told) || strings.Contains(strings.ToLower(text), "canary") || !strings.Contains(text, "[redacted]") {
+				t.Errorf("%q: says %q", told, text)
+			}
+			wantSafe(t, err)
+		}
+	}
+}
+
+// Threat 17: nor is it when somebody prints what holds it.
+func TestThreat17_ASourceShowsNoSecret(t *testing.T) {
+	e := newEndpoint(t, func(w http.ResponseWriter, _ question) {
+		issue(w, map[string]any{"access_token": "CANARYtoken", "token_type": "Bearer", "expires_in": 60})
+	})
+	s := newSource(t, e.config())
+	wantToken(t, s, "", "CANARYtoken")
+	for _, form := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		for _, what := range []any{s, struct{ Login any }{s}, []any{s}, map[string]any{"a": s}} {
+			if text := fmt.Sprintf(form, what); strings.Contains(text, "CANARY") || strings.Contains(text, hex.EncodeToString([]byte("CANARY"))) {
+				t.Errorf("%s of a %T is %q", form, what, text)
+			}
+		}
+	}
 }
 
 // What the endpoint refuses is read again, in case it was rotated; every 5 minutes

@@ -151,6 +151,9 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// Format shows no secret to who prints a Source.
+func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprint(f, "access tokens from "+s.host) }
+
 // Secret is an access token. refused is empty, or the one that the mail server has
 // just refused: then it is another one, or the same one if it is as good as new, with
 // the reason if the token itself tells why it was refused.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -233,7 +234,12 @@ func TestLifeOfAToken(t *testing.T) {
 		{0, 0, "has ended already"},
 		{-1, 0, "has ended already"},
 		{"-3600", 0, "has ended already"},
-		{-99999999999, 0, ""},
+		{-99999999999, 0, "has ended already"},
+		{"-99999999999", 0, "has ended already"},
+		// In nanoseconds these are more than the least number.
+		{-9223372037, 0, "has ended already"},
+		{"-9223372037", 0, "has ended already"},
+		{math.MinInt64, 0, "has ended already"},
 		{"", 0, "is no token"},
 		{"soon", 0, "is no token"},
 		{3600.5, 0, "is no token"},

@@ -35,7 +35,7 @@ func (s *Source) examine(t *oauth2.Token) (life time.Duration, err error) {
 	if s.c.ClientID != "" && len(issuedTo) > 0 && !slices.Contains(issuedTo, s.c.ClientID) {
 		return no(CodeOtherApplication, "its token is for another application, "+s.quoted(issuedTo[0]))
 	}
-	return min(life, maxLife), nil
+	return life, nil
 }
 
 // lifetime is what the answer says of it. The library's own reading goes by the
@@ -53,7 +53,7 @@ func lifetime(t *oauth2.Token) time.Duration {
 			seconds = 0
 		}
 	}
-	return time.Duration(min(seconds, int64(maxLife/time.Second))) * time.Second
+	return time.Duration(max(0, min(seconds, int64(maxLife/time.Second)))) * time.Second
 }
 
 // unfit says why the mail server has refused a token, if the token itself tells. It

@@ -67,7 +67,7 @@ type mailView struct {
 type mailAttemptView struct {
 	MailAttempt
 	When Moment
-	// Lasted is about how long it took.
+	// Lasted is how long it took; empty when that was no time to speak of.
 	Lasted string
 }
 
@@ -86,7 +86,11 @@ func (s *server) viewMailAccount(r *http.Request) mailView {
 	}
 	v.Settings = s.MailAccount.Settings()
 	for _, a := range s.MailAccount.Recent() {
-		v.Recent = append(v.Recent, mailAttemptView{a, moment(a.At, s.Now()), a.Took.Round(100 * time.Millisecond).String()})
+		lasted := ""
+		if took := a.Took.Round(100 * time.Millisecond); took > 0 {
+			lasted = took.String()
+		}
+		v.Recent = append(v.Recent, mailAttemptView{a, moment(a.At, s.Now()), lasted})
 	}
 	return v
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,71 @@ func TestTheMailAccountIsForAdministrators(t *testing.T) {
 		}
 		if len(a.tested) == 1 && a.tested[0] != c.who {
 			t.Errorf("sent to %s, not to the administrator", a.tested[0])
+		}
+	}
+}
+
+// Threat 13: what mail servers, certificates and addresses say is text on the page.
+func TestThreat13_WhatMailServersSayIsText(t *testing.T) {
+	for _, said := range []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'><svg/onload=alert(1)>`, `</style><script>x</script>`, `{{.User}}<b>`, `javascript:alert(1)`} {
+		a := newAccount()
+		failure := &server.MailFailure{What: said, Meaning: said, Remedy: said, Err: errors.New(said)}
+		a.settings = append(a.settings, server.MailSetting{Name: said, Value: said, Variables: said})
+		a.recent = append(a.recent, server.MailAttempt{At: noon, What: said, To: []string{said}, Failure: failure})
+		a.steps = append(a.steps, server.MailStep{Name: said, Text: said}, server.MailStep{Name: said, Failure: failure})
+		h, _ := serve(t, newFake(), withAccount(a))
+		for _, method := range []string{"GET", "POST"} {
+			r := request(method, "/mail")
+			r.Header.Set(personHeader, string(carl))
+			w := do(h, r)
+			body := w.Body.String()
+			for _, tag := range []string{"<script>", "<img src=x", "<svg/onload", "<b>", "javascript:alert(1)\"", "</style>"} {
+				if strings.Contains(body, tag) {
+					t.Errorf("%s, %q: the page has %s", method, said, tag)
+				}
+			}
+			if w.Code != 200 || !strings.Contains(body, "alert(1)") && !strings.Contains(body, "{{.User}}") && !strings.Contains(body, "&lt;/style") {
+				t.Errorf("%s, %q: %d, or it is not shown", method, said, w.Code)
+			}
+			if w.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: Cache-Control %q", method, w.Header().Get("Cache-Control"))
+			}
+		}
+	}
+}
+
+// Threat 2: only our form sends: no other type of content, and nothing that cannot be
+// read; nor a page of another site, nor a look.
+func TestThreat02_OnlyTheFormSendsATestMessage(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	for name, c := range map[string]struct {
+		method, site, mediaType, body string
+		sent                          int
+	}{
+		"the form":                 {"POST", "same-origin", form, "", 1},
+		"another type":             {"POST", "same-origin", "text/plain", "", 0},
+		"JSON":                     {"POST", "same-origin", "application/json", "{}", 0},
+		"no type":                  {"POST", "same-origin", "", "", 0},
+		"a form that is none":      {"POST", "same-origin", form, "a=%zz", 0},
+		"a huge form":              {"POST", "same-origin", form, strings.Repeat("a", 1<<20), 0},
+		"another site":             {"POST", "cross-site", form, "", 0},
+		"a neighbour":              {"POST", "same-site", form, "", 0},
+		"a look":                   {"GET", "same-origin", form, "", 0},
+		"a look with nothing":      {"HEAD", "none", "", "", 0},
+		"an override of a look":    {"GET", "same-origin", form, "_method=POST", 0},
+		"another recipient's name": {"POST", "same-origin", form, "to=eve%40evil.example&address=eve%40evil.example", 1},
+	} {
+		a := newAccount()
+		h, _ := serve(t, newFake(), withAccount(a))
+		r := httptest.NewRequest(c.method, "/mail", strings.NewReader(c.body))
+		r.Header, r.Host = request(c.method, "/").Header, "access.example.com"
+		r.Header.Set(personHeader, string(carl))
+		r.Header.Set("Sec-Fetch-Site", c.site)
+		r.Header.Set("Content-Type", c.mediaType)
+		r.Header.Set("X-HTTP-Method-Override", "POST")
+		w := do(h, r)
+		if len(a.tested) != c.sent || c.sent == 1 && a.tested[0] != carl || c.method == "POST" && (w.Code == 200) != (c.sent == 1) {
+			t.Errorf("%s: %d, sent to %v", name, w.Code, a.tested)
 		}
 	}
 }
