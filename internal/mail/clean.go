@@ -21,7 +21,9 @@ const redacted = "[redacted]"
 // What servers and token endpoints say that is a credential, whoever's it is. The
 // first group stays.
 var credentials = []*regexp.Regexp{
-	regexp.MustCompile(`(?i)((?:bearer|basic|auth[ =]+(?:plain|login|xoauth2|oauthbearer))[\s:]+)\S+`),
+	regexp.MustCompile(`(?i)((?:bearer|auth[ =]+(?:plain|login|xoauth2|oauthbearer))[\s:]+)\S+`),
+	// And not "Basic authentication", which Exchange Online speaks of.
+	regexp.MustCompile(`((?i:basic)[\s:]+)[A-Za-z+/=_-]*(?:[0-9+/=_]|[a-z][A-Z])\S*`),
 	regexp.MustCompile(`(?i)((?:password|passwd|secret|access_token|refresh_token|id_token|assertion|client_assertion|signature|private_key)["']?\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s,;&}]+)`),
 	// Signed tokens, tokens of Google, private keys.
 	regexp.MustCompile(`()\bey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9._-]+`),
