@@ -123,13 +123,16 @@ func (b *Broker) further(ctx context.Context, caller access.Caller, all []access
 		offer.Warnings = append(slices.Clone(offer.Warnings), warning)
 	}
 	for _, a := range all {
+		if !admin && a.Principal != caller.Principal || a.Window.Length() <= 0 || !b.c.Now().Before(a.Window.End) {
+			continue
+		}
 		same := func(b access.Activation) bool {
 			return b.RequestID == a.RequestID && b.Principal == a.Principal && b.Entitlement == a.Entitlement
 		}
 		shown := slices.ContainsFunc(offer.Roles, func(r OfferedRole) bool {
 			return r.Activation != nil && same(*r.Activation) || slices.ContainsFunc(r.Upcoming, same)
 		})
-		if !shown && (admin || a.Principal == caller.Principal) && a.Window.Length() > 0 && b.c.Now().Before(a.Window.End) {
+		if !shown {
 			offer.Further = append(offer.Further, a)
 		}
 	}
@@ -150,9 +153,12 @@ func current(all []access.Activation, p access.Principal, id access.EntitlementI
 // upcoming are the activations of exactly this entitlement that begin later, the
 // soonest first. One that was ended before it began has no length.
 func upcoming(all []access.Activation, p access.Principal, id access.EntitlementID, now time.Time) []access.Activation {
-	found := slices.DeleteFunc(slices.Clone(all), func(a access.Activation) bool {
-		return a.Principal != p || a.Entitlement != id || !a.Window.Start.After(now) || a.Window.Length() <= 0
-	})
+	var found []access.Activation
+	for _, a := range all {
+		if a.Principal == p && a.Entitlement == id && a.Window.Start.After(now) && a.Window.Length() > 0 {
+			found = append(found, a)
+		}
+	}
 	slices.SortFunc(found, func(a, b access.Activation) int { return a.Window.Start.Compare(b.Window.Start) })
 	return found
 }
