@@ -62,7 +62,8 @@ func (h *history) add(kind access.NoticeKind, people []access.Principal, failed 
 	h.poor = newest(append(h.poor, poor...))
 }
 
-func newest(all []Attempt) []Attempt { return slices.Clone(all[max(0, len(all)-remembered):]) }
+// newest drops the oldest in place: it happens for every mail.
+func newest(all []Attempt) []Attempt { return slices.Delete(all, 0, max(0, len(all)-remembered)) }
 
 // Recent returns what this instance has lately tried to send, the newest first: at
 // most 20 attempts that went well and 20 that did not.
