@@ -289,7 +289,7 @@ func (c *faultyConn) Read(p []byte) (int, error) {
 	if n > 0 && c.spoke.CompareAndSwap(true, false) {
 		c.server.count(&c.server.roundTrips, 1)
 	}
-	switch command := strings.ToUpper(string(p[:n])); {
+	switch command := strings.ToUpper(string(p[:min(n, len("STARTTLS"))])); {
 	case strings.HasPrefix(command, "EHLO"):
 		c.server.fails(AtHello, c.Conn)
 	case strings.HasPrefix(command, "STARTTLS"):
@@ -392,14 +392,18 @@ func (s *session) Data(r io.Reader) error {
 	if err := s.at(AtData); err != nil {
 		return err
 	}
-	data, err := io.ReadAll(r)
-	if err != nil {
+	var data strings.Builder
+	var into io.Writer = &data
+	if s.server.options.Forget {
+		into = io.Discard
+	}
+	if _, err := io.Copy(into, r); err != nil {
 		return err
 	}
 	if err := s.at(AtAnswer); err != nil {
 		return err
 	}
-	s.message.Data = string(data)
+	s.message.Data = data.String()
 	s.server.take(s.message)
 	return s.at(AtTaken)
 }
