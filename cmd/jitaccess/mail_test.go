@@ -384,8 +384,8 @@ func TestEveryScriptIsReadBack(t *testing.T) {
 	}
 }
 
-// TestThreat13And14_RoleTitlesHideNothing: who may define roles cannot turn the direction of a mail, or
-// make a part of it invisible.
+// TestThreat13And14_RoleTitlesHideNothing: who may define roles cannot turn the direction of a mail or a
+// page, or make a part of it invisible.
 func TestThreat13And14_RoleTitlesHideNothing(t *testing.T) {
 	w := newWorld(t, surroundings{organization: func(o *google.Organization) {
 		o.CustomRoles = append(o.CustomRoles, google.Role{Name: "organizations/" + o.ID + "/roles/sly", Title: "Viewer\u202e reenwO\u202c\u200b", Description: "\u2066\u2067 a\u00adb \ufeff"})
@@ -398,7 +398,8 @@ func TestThreat13And14_RoleTitlesHideNothing(t *testing.T) {
 	}})
 	w.api(alice, askURL, askBody(dict{"entitlementId": project + ":" + w.cloud.OrganizationID() + "/roles/sly"})).expect(t, 200)
 	l := w.lastLetter()
-	for _, part := range []string{l.text, l.plain} {
+	page := html.UnescapeString(w.call(alice, "GET", "/access/projects/"+project, "").expect(t, 200).body)
+	for _, part := range []string{l.text, l.plain, page} {
 		if strings.ContainsAny(part, "\u202e\u202c\u200b\u2066\u2067\u00ad\ufeff") || !strings.Contains(part, "Viewer[U+202E] reenwO[U+202C][U+200B]") {
 			t.Errorf("says\n%s", part)
 		}

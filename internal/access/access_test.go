@@ -339,3 +339,18 @@ func TestAsError(t *testing.T) {
 		t.Error("nil is no error")
 	}
 }
+
+func TestVisible(t *testing.T) {
+	for text, want := range map[string]string{
+		"Viewer":                      "Viewer",
+		"Просмотр 👍️ 閲覧":              "Просмотр 👍️ 閲覧",
+		"a\u202eb\u200b\u2066c\u00ad": "a[U+202E]b[U+200B][U+2066]c[U+00AD]",
+		"two\r\nlines\tand a \x00":    "two  lines and a [U+0000]",
+		"\u2800\u2028\ufeff":          "[U+2800][U+2028][U+FEFF]",
+		"\xff":                        "\uFFFD",
+	} {
+		if got := access.Visible(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"slices"
@@ -70,20 +71,37 @@ func CheckJustification(text string) error {
 	if utf8.RuneCountInString(text) > MaxJustification {
 		return ErrJustificationLong
 	}
-	if !utf8.ValidString(text) || strings.ContainsFunc(text, unseen) {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, Unseen) {
 		return ErrJustificationControl
 	}
 	return nil
 }
 
-// unseen is whether a character shows nothing, or changes how others show. The
+// Unseen is whether a character shows nothing, or changes how others show. The
 // variation selectors for emoji are harmless and come from every phone.
-func unseen(r rune) bool {
+func Unseen(r rune) bool {
 	if r == '\ufe0e' || r == '\ufe0f' {
 		return false
 	}
 	return r == '\u2800' || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co,
 		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// Visible is a text of others with what is unseen in it spelled out, as [U+202E],
+// and on one line.
+func Visible(text string) string {
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(text, "\uFFFD") {
+		switch {
+		case r == '\n' || r == '\r' || r == '\t':
+			b.WriteByte(' ')
+		case Unseen(r):
+			fmt.Fprintf(&b, "[U+%04X]", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // Request is one principal asking for entitlements of one resource.

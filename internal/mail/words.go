@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"jitaccess/internal/access"
 )
@@ -21,23 +20,11 @@ const (
 // plain makes the text of others harmless to look at: on one line, every invisible
 // or direction-changing character spelled out, at most max characters.
 func plain(s string, max int) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
-		if n++; n > max {
-			b.WriteString("…")
-			break
-		}
-		switch {
-		case r == '\n' || r == '\r' || r == '\t':
-			b.WriteByte(' ')
-		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co):
-			fmt.Fprintf(&b, "[U+%04X]", r)
-		default:
-			b.WriteRune(r)
-		}
+	characters := []rune(strings.ToValidUTF8(s, "\uFFFD"))
+	if len(characters) > max {
+		return strings.TrimSpace(access.Visible(string(characters[:max])) + "…")
 	}
-	return strings.TrimSpace(b.String())
+	return strings.TrimSpace(access.Visible(string(characters)))
 }
 
 // instant prints a time as mails of JIT Access 1.x did.

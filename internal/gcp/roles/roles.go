@@ -98,7 +98,7 @@ func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
 	if err != nil {
 		return access.RoleInfo{}, err
 	}
-	return access.RoleInfo{Role: access.Role(name), Title: role.Title, Description: role.Description,
+	return access.RoleInfo{Role: access.Role(name), Title: access.Visible(role.Title), Description: access.Visible(role.Description),
 		ChangesPermissions: changesPermissions(role.IncludedPermissions)}, nil
 }
 
