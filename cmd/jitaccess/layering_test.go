@@ -42,15 +42,16 @@ var layering = []rule{
 	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/jose"}},
-	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap"}},
+	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/loopback"}},
 
 	// Adapters.
 	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/condition", "internal/gcp/..."}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access"}},
 	{of: []string{"internal/leak"}, mayImport: nil, pure: true},
-	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/leak"}},
-	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/leak"}},
+	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
+	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/leak", "internal/loopback"}},
+	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/leak", "internal/loopback"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose"}},
 
 	// The sandbox knows nothing of the product, so that it can judge it.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
 )
 
 // maxRequestTimeout is how long a signature is good for at most: Google promises
@@ -132,7 +133,7 @@ func (r *reader) checkMail(all *Config) {
 		r.faultBecause("SMTP_SENDER_NAME", "without control characters")
 	}
 	c.Host = strings.Trim(c.Host, "[]")
-	if !isLoopback(c.Host) {
+	if !loopback.Is(c.Host) {
 		if c.AllowPlain() {
 			r.faultOfMail(c, "SMTP_ENABLE_STARTTLS", "starttls.enable", "true, unless the mail server is on loopback: mail and password would be sent in clear text")
 		}
@@ -183,7 +184,7 @@ func (r *reader) checkOrigins(c *Config) {
 	}
 	if text := c.Google.Endpoint; text != "" {
 		origin, host, ok := parseOrigin(text)
-		if !ok || !isLoopback(host) {
+		if !ok || !loopback.Is(host) {
 			r.fault("JITACCESS_GOOGLE_ENDPOINT")
 		}
 		c.Google.Endpoint = origin

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"jitaccess/internal/loopback"
 )
 
 // MailLogin is how the service logs in to the mail server.
@@ -74,7 +76,7 @@ var googleHosts = []string{"smtp.gmail.com", "smtp-relay.gmail.com"}
 // isGoogles is whether a mail server takes tokens of Google's. One on loopback may
 // stand for it.
 func isGoogles(host string) bool {
-	return slices.Contains(googleHosts, strings.ToLower(host)) || isLoopback(host)
+	return slices.Contains(googleHosts, strings.ToLower(host)) || loopback.Is(host)
 }
 
 // oauthVariables are those of MailOAuth.
@@ -184,5 +186,5 @@ func isTokenURL(text string) bool {
 		return false
 	}
 	host := strings.ToLower(u.Hostname())
-	return hostPattern.MatchString(host) && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(host))
+	return hostPattern.MatchString(host) && (u.Scheme == "https" || u.Scheme == "http" && loopback.Is(host))
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/netip"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -16,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
 )
 
 var intPattern = regexp.MustCompile(`^[+-]?[0-9]{1,18}$`)
@@ -198,7 +198,7 @@ func parseOrigin(text string) (origin, host string, ok bool) {
 		return "", "", false
 	}
 	host = strings.ToLower(u.Hostname())
-	if !hostPattern.MatchString(host) || strings.HasSuffix(u.Host, ":") || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(host)) {
+	if !hostPattern.MatchString(host) || strings.HasSuffix(u.Host, ":") || u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(host)) {
 		return "", "", false
 	}
 	authority := strings.ToLower(u.Host)
@@ -214,12 +214,3 @@ func parseOrigin(text string) (origin, host string, ok bool) {
 }
 
 var hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|[0-9a-f:.]+)$`)
-
-// isLoopback is whether a host is this machine. Of names only localhost is certain.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
-	return err == nil && address.Unmap().IsLoopback()
-}

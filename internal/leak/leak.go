@@ -53,10 +53,8 @@ func forms(secret string) []string {
 		}
 		all = append(all, b.String())
 	}
-	once := inBase64(secret)
-	all = append(all, once...)
-	all = append(all, inBase64(base64.StdEncoding.EncodeToString([]byte(secret)))...)
-	return all
+	all = append(all, inBase64(secret)...)
+	return append(all, inBase64(base64.StdEncoding.EncodeToString([]byte(secret)))...)
 }
 
 // inBase64 is what of a text's base64 stays the same whatever stands around it, for

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
 )
 
 //go:embed templates
@@ -130,7 +131,7 @@ func checkLink(link string) error {
 		return nil
 	}
 	u, err := url.Parse(link)
-	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())) {
 		return errors.New("a link is not an https address")
 	}
 	return nil

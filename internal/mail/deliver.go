@@ -18,6 +18,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
 )
 
 const (
@@ -210,7 +211,7 @@ func (s *session) encrypt(c Config, config *tls.Config) error {
 		return nil
 	}
 	if offered, _ := s.client.Extension("STARTTLS"); !offered {
-		if c.AllowPlain && isLoopback(c.Host) && s.conn.toLoopback() {
+		if c.AllowPlain && loopback.Is(c.Host) && s.conn.toLoopback() {
 			s.conn.readAhead = true
 			return nil
 		}

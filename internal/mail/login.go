@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
 )
 
 // Login is what to log in with: a password, or an access token. It is safe for
@@ -144,7 +145,7 @@ type tokenAuth struct {
 // Start sends the token along unless the line would become too long. Then the server
 // has to ask for it (RFC 4954, 4).
 func (a *tokenAuth) Start(server *smtp.ServerInfo) (mechanism string, response []byte, err error) {
-	if !server.TLS && !isLoopback(server.Name) {
+	if !server.TLS && !loopback.Is(server.Name) {
 		return "", nil, smtp.ErrUnencrypted
 	}
 	response = a.response()

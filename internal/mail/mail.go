@@ -22,6 +22,7 @@ import (
 	"unicode"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
 )
 
 // Channel is the name of this channel in an access.Undelivered.
@@ -145,13 +146,13 @@ func New(c Config) (*Mailer, error) {
 	if c.Host == "" {
 		faults = append(faults, errors.New("no mail server"))
 	}
-	if c.Port == 25 && !isLoopback(c.Host) {
+	if c.Port == 25 && !loopback.Is(c.Host) {
 		faults = append(faults, errors.New("port 25 is not for submission; use 587, or 465 with implicit TLS"))
 	}
 	if c.Port < 1 || c.Port > 65535 {
 		faults = append(faults, fmt.Errorf("port %d", c.Port))
 	}
-	if c.AllowPlain && !isLoopback(c.Host) {
+	if c.AllowPlain && !loopback.Is(c.Host) {
 		faults = append(faults, fmt.Errorf("mail without TLS is for a server on loopback, not for %q", c.Host))
 	}
 	for _, other := range []struct {
@@ -238,11 +239,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Enabled is whether mail is configured.

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
 )
 
 // Google is where Google issues tokens, and what it wants an assertion to be for.
@@ -116,7 +116,7 @@ func New(c Config) (*Source, error) {
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
 		faults = append(faults, errors.New("the token URL is none"))
 		u = &url.URL{}
-	} else if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+	} else if u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())) {
 		faults = append(faults, fmt.Errorf("secrets are sent over https, or to this machine, and not to %s://%s", u.Scheme, u.Host))
 	}
 	if c.Mailbox == "" {
@@ -144,11 +144,6 @@ func New(c Config) (*Source, error) {
 		s.flow.Scopes = strings.Fields(c.Scope)
 	}
 	return s, errors.Join(faults...)
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Format shows no secret to who prints a Source.
