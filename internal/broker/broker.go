@@ -116,14 +116,12 @@ func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource acces
 	return offer, nil
 }
 
-// further adds what else the caller may end to the offer.
+// further adds what else the caller may end to the offer. Whether they are an admin
+// is asked only where that makes a difference: it may cost a call.
 func (b *Broker) further(ctx context.Context, caller access.Caller, all []access.Activation, offer *Offer) {
-	admin, warning := b.isAdmin(ctx, caller)
-	if warning != nil {
-		offer.Warnings = append(slices.Clone(offer.Warnings), warning)
-	}
+	others := false
 	for _, a := range all {
-		if !admin && a.Principal != caller.Principal || a.Window.Length() <= 0 || !b.c.Now().Before(a.Window.End) {
+		if a.Window.Length() <= 0 || !b.c.Now().Before(a.Window.End) {
 			continue
 		}
 		same := func(b access.Activation) bool {
@@ -134,7 +132,18 @@ func (b *Broker) further(ctx context.Context, caller access.Caller, all []access
 		})
 		if !shown {
 			offer.Further = append(offer.Further, a)
+			others = others || a.Principal != caller.Principal
 		}
+	}
+	if !others {
+		return
+	}
+	admin, warning := b.isAdmin(ctx, caller)
+	if warning != nil {
+		offer.Warnings = append(slices.Clone(offer.Warnings), warning)
+	}
+	if !admin {
+		offer.Further = slices.DeleteFunc(offer.Further, func(a access.Activation) bool { return a.Principal != caller.Principal })
 	}
 }
 

@@ -84,6 +84,20 @@ func TestOfferListsWhatElseTheCallerMayEnd(t *testing.T) {
 	}
 }
 
+// Whether somebody is an admin may cost a call, and is not asked for nothing.
+func TestOfferAsksForGroupsOnlyWhereSomebodyElsesAccessStands(t *testing.T) {
+	for principal, warned := range map[access.Principal]bool{cho: false, ben: true} {
+		w := newWorld(t)
+		w.directoryErr = errors.New("down")
+		w.activations = []access.Activation{{RequestID: "mine", Principal: principal, Entitlement: narrow,
+			Window: access.Window{Start: w.now.Add(-time.Hour), End: w.now.Add(time.Hour)}}}
+		offer, err := w.broker().Offer(t.Context(), caller(cho), shop)
+		if err != nil || (len(offer.Warnings) > 0) != warned {
+			t.Errorf("with a grant of %s: warns %v, %v", principal, offer.Warnings, err)
+		}
+	}
+}
+
 func TestReviewersAreToldToEligibleRequestersOnly(t *testing.T) {
 	w := newWorld(t)
 	got, _, err := w.broker().Reviewers(t.Context(), caller(ana), admin)
