@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/policy"
 )
 

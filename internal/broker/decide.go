@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 )
 
 // Show returns a request to one of the people whom it concerns: its principal or a

@@ -11,7 +11,7 @@ import (
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/token"
-	"jitaccess/internal/token/localkey"
+	"jitaccess/internal/token/tokentest"
 )
 
 // Incidents 4, 5 and 16: a token that is good for one thing was taken for another.
@@ -46,7 +46,7 @@ func TestThreat10_NoTokenServesForAnother(t *testing.T) {
 		"nothing but times":                   {"iat": iat, "exp": exp},
 		"nothing":                             {},
 	}
-	signer, err := localkey.New()
+	signer, err := tokentest.New()
 	if err != nil {
 		t.Fatal(err)
 	}

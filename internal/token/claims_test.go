@@ -12,7 +12,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/token"
-	"jitaccess/internal/token/localkey"
+	"jitaccess/internal/token/tokentest"
 )
 
 type claims = map[string]any
@@ -295,7 +295,7 @@ func TestThreat08_DuplicateClaimsAreRefused(t *testing.T) {
 }
 
 func TestThreat10_AnotherServiceAccountsTokenIsRefused(t *testing.T) {
-	other, err := localkey.New()
+	other, err := tokentest.New()
 	if err != nil {
 		t.Fatal(err)
 	}

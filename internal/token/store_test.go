@@ -18,7 +18,7 @@ import (
 	"jitaccess/internal/broker/storetest"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/token"
-	"jitaccess/internal/token/localkey"
+	"jitaccess/internal/token/tokentest"
 )
 
 var _ broker.Store = (*token.Store)(nil)
@@ -46,8 +46,8 @@ func (c *clock) advance(d time.Duration) {
 }
 
 // signer is shared: making a key is what takes time in these tests.
-var signer = sync.OnceValue(func() *localkey.Signer {
-	s, err := localkey.New()
+var signer = sync.OnceValue(func() *tokentest.Signer {
+	s, err := tokentest.New()
 	if err != nil {
 		panic(err)
 	}
@@ -231,7 +231,7 @@ func TestSigningFails(t *testing.T) {
 }
 
 func TestLinkThatWouldNotOpenIsNotGivenOut(t *testing.T) {
-	other, err := localkey.New()
+	other, err := tokentest.New()
 	if err != nil {
 		t.Fatal(err)
 	}

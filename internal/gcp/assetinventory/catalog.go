@@ -13,9 +13,9 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/lookup"
 	"jitaccess/internal/gcp/roles"
 	"jitaccess/internal/gcp/standing"
+	"jitaccess/internal/lookup"
 )
 
 // How many shared answers are kept, and how long one may take. The whole of an

@@ -10,8 +10,8 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/lookup"
 	"jitaccess/internal/gcp/standing"
+	"jitaccess/internal/lookup"
 )
 
 // Look asks, all at once, for the inventory and for the groups of the principals.

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/gcp/iampolicy"
 )
 

@@ -3,7 +3,7 @@ package eligibility
 import (
 	"sync"
 
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 )
 
 // Limits of a Reader. IAM takes conditions of some kilobytes; an organization has

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 )
 
 // Grant returns the policy with one entitlement of the grant in it, and what became

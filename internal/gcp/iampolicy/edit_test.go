@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/gcp/iampolicy"
 )
 

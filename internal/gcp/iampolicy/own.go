@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 )
 
 // Title marks our bindings. It is not enough: operators give eligible bindings

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 )
 
 // part is a binding that was made from another one; raw is nil when it would have

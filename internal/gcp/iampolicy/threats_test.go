@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/gcp/iampolicy"
 )
 

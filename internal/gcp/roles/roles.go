@@ -15,7 +15,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/lookup"
+	"jitaccess/internal/lookup"
 )
 
 // A short time-out, and while IAM does not answer nobody asks for a minute.

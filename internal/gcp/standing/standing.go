@@ -15,7 +15,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
-	"jitaccess/internal/gcp/lookup"
+	"jitaccess/internal/lookup"
 )
 
 // How old shared answers may be: for a page, and while Google cannot answer.

@@ -15,8 +15,8 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
-	"jitaccess/internal/gcp/lookup"
 	"jitaccess/internal/gcp/standing"
+	"jitaccess/internal/lookup"
 )
 
 const (

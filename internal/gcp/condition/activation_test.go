@@ -10,7 +10,7 @@ import (
 	"cel.dev/cel-go/cel"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 )
 
 var (

@@ -12,7 +12,7 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/parser"
 
-	"jitaccess/internal/condition"
+	"jitaccess/internal/gcp/condition"
 )
 
 const (

@@ -1,7 +1,6 @@
-// Package localkey signs activation tokens with a key that is held in memory: for
-// tests, and for platforms without Google's signing service. Links signed with
-// such a key die with the process.
-package localkey
+// Package tokentest signs activation tokens with a key that is held in memory, as
+// Google's signing service would.
+package tokentest
 
 import (
 	"context"
