@@ -220,7 +220,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Notifier:  notifier,
 		Directory: look.groups,
 		Admins:    c.Requests.Admins,
-		Policy: policy.Instance{
+		Policy: policy.New(policy.Settings{
 			JustificationHint: c.Requests.JustificationHint,
 			Justification:     c.Requests.JustificationPattern,
 			MaxDuration:       c.Requests.MaxDuration,
@@ -229,7 +229,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			MaxReviewers:      c.Requests.MaxReviewers,
 			MaxRoles:          c.Requests.MaxRoles,
 			RequestTimeout:    c.Requests.Timeout,
-		},
+		}),
 		Now:    now,
 		Random: rand.Reader,
 	})

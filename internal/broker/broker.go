@@ -5,6 +5,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"slices"
@@ -13,7 +14,6 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/condition"
-	"jitaccess/internal/policy"
 )
 
 // Config is what a Broker is made of. Everything is required unless it says
@@ -23,9 +23,8 @@ type Config struct {
 	Granter  Granter
 	Store    Store
 	Journal  Journal
+	Policy   Policy
 	Notifier Notifier
-	// Policy says which terms apply.
-	Policy policy.Instance
 	// Directory may be nil when Admins names no group.
 	Directory Directory
 	// Admins may end anyone's grants: "user:ADDRESS" and "group:ADDRESS". They may
@@ -43,22 +42,18 @@ type Config struct {
 // Errors are *access.Error. Once something has been recorded or granted, later
 // trouble is a warning in the answer, not an error.
 type Broker struct {
-	c      Config
-	asked  recent[Asked]
-	denied recent[Decided]
-	later  later
+	c Config
+	// forgets is whether the store does; nothing else asks.
+	forgets bool
+	asked   recent[Asked]
+	denied  recent[Decided]
+	later   later
 }
 
 // New makes a Broker.
 func New(c Config) *Broker {
-	return &Broker{c: c, asked: recent[Asked]{now: c.Now}, denied: recent[Decided]{now: c.Now}}
+	return &Broker{c: c, forgets: c.Store.Limits().Forgets, asked: recent[Asked]{now: c.Now}, denied: recent[Decided]{now: c.Now}}
 }
-
-// Instance is what holds for every entitlement.
-func (b *Broker) Instance() Instance { return b.c.Policy }
-
-// Instance is as in package policy.
-type Instance = policy.Instance
 
 // Channel is whether requests are told to anybody, be it to machines alone. If not,
 // links are passed on by hand.
@@ -77,8 +72,10 @@ func ParseEntitlementID(text string) (access.EntitlementID, error) {
 	return id, nil
 }
 
-// NewID mints a request id, for a form to carry. peer is as in access.NewRequestID.
-func (b *Broker) NewID(peer bool) (string, error) { return access.NewRequestID(b.c.Random, peer) }
+// NewID mints a request id, for a form to carry.
+func (b *Broker) NewID(kind access.RequestKind) (string, error) {
+	return access.NewRequestID(b.c.Random, kind)
+}
 
 // Resources returns the resources that the caller may choose from.
 func (b *Broker) Resources(ctx context.Context, caller access.Caller) ([]access.ResourceInfo, error) {
@@ -86,9 +83,15 @@ func (b *Broker) Resources(ctx context.Context, caller access.Caller) ([]access.
 }
 
 // Offer returns what the caller may request on a resource; an empty offer is no
-// error.
+// error. A role whose terms refuse it is a warning.
 func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource access.Resource) (Offer, error) {
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{Resource: resource, Principals: []access.Principal{caller.Principal}})
+	return b.offer(ctx, caller, resource, time.Time{})
+}
+
+// offer is Offer as of since, if it is not zero.
+func (b *Broker) offer(ctx context.Context, caller access.Caller, resource access.Resource, since time.Time) (Offer, error) {
+	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
+		Resource: resource, Principals: []access.Principal{caller.Principal}, Since: since})
 	if err != nil {
 		return Offer{}, err
 	}
@@ -97,9 +100,14 @@ func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource acces
 		if !e.MayRequest() {
 			continue
 		}
+		terms, err := b.terms(caller.Principal, e.Kind(), e.ID)
+		if err != nil {
+			offer.Warnings = withNew(offer.Warnings, []*access.Error{access.AsError(err)})
+			continue
+		}
 		offer.Roles = append(offer.Roles, OfferedRole{
 			Entitlement: e,
-			Terms:       b.c.Policy.Of(e.ID, e.SelfApproval),
+			Terms:       terms,
 			Activation:  current(standing.Activations, caller.Principal, e.ID, b.c.Now()),
 			Upcoming:    upcoming(standing.Activations, caller.Principal, e.ID, b.c.Now()),
 		})
@@ -204,28 +212,18 @@ func (b *Broker) describeRequest(ctx context.Context, r access.Request) []access
 func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
 	// What cannot be requested together need not be looked up: that takes groups, or an
 	// analysis, and only then is it known whether the caller may ask.
-	if err := b.fewEnough(ids); err != nil {
+	terms, err := b.terms(caller.Principal, access.Peers, ids...)
+	if err = cmp.Or(err, fewEnough(terms, len(ids))); err != nil {
 		return nil, nil, err
 	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
-		Resource:    ids[0].Resource,
-		Principals:  []access.Principal{caller.Principal},
-		Of:          ids,
-		ReviewersOf: ids,
+	q := access.StandingQuery{Resource: ids[0].Resource, Principals: []access.Principal{caller.Principal}, Of: ids, ReviewersOf: ids}
+	standing, refusal, err := b.look(ctx, q, b.c.Now(), func(s access.Standing) error {
+		return mayAsk(access.Request{Principal: caller.Principal, Entitlements: ids}, nil, s)
 	})
-	if err != nil {
+	if err = cmp.Or(err, refusal); err != nil {
 		return nil, nil, err
 	}
-	reviewers := slices.Clone(standing.Reviewers[ids[0]])
-	for _, id := range ids {
-		if held, _ := standing.Holding(caller.Principal, id); !held.PeerApproval {
-			return nil, nil, standing.NotHeld(notEligible(id))
-		}
-		reviewers = slices.DeleteFunc(reviewers, func(p access.Principal) bool {
-			return p == caller.Principal || !slices.Contains(standing.Reviewers[id], p)
-		})
-	}
-	return reviewers, standing.Warnings, nil
+	return candidates(standing, caller.Principal, ids), standing.Warnings, nil
 }
 
 func notEligible(id access.EntitlementID) *access.Error {

@@ -173,7 +173,7 @@ func sizes(t *testing.T, f Fixture) {
 			r.Entitlements = append(r.Entitlements, access.EntitlementID{Resource: r.Resource,
 				Role: access.Role(fmt.Sprintf("roles/role%03d", i)), Condition: strings.Repeat(" resource.name", 10)})
 		}
-		ref, err := f.append(r, access.RequestMade)
+		ref, err := f.commit(r, access.RequestMade)
 		if err != nil {
 			if roles <= 10 || access.AsError(err).Kind != access.Invalid {
 				t.Errorf("%d roles: %v", roles, err)
@@ -205,8 +205,8 @@ func expiry(t *testing.T, f Fixture) {
 
 func selfApproval(t *testing.T, f Fixture) {
 	r := f.request(1)
-	r.ID, r.Reviewers = "jit-"+r.ID[4:], nil
-	ref, err := f.append(r, access.SelfApproved)
+	r.ID, r.Kind, r.Reviewers = "jit-"+r.ID[4:], access.Self, nil
+	ref, err := f.commit(r, access.SelfApproved)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func madeOnce(t *testing.T, f Fixture) {
 	ref := f.make(t, r)
 	other := r
 	other.Justification = "another reason"
-	_, err := f.append(other, access.RequestMade)
+	_, err := f.commit(other, access.RequestMade)
 	if !f.Store.Limits().Forgets {
 		wantKind(t, err, access.Conflict)
 	}
@@ -245,7 +245,7 @@ func reviewersAdded(t *testing.T, f Fixture) {
 		f.Advance(10 * time.Minute)
 		more := f.open(t, ref)
 		more.Reviewers = append(more.Reviewers, "dora@example.com")
-		second, err := f.append(more, access.ReviewersAdded)
+		second, err := f.commit(more, access.ReviewersAdded)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,13 +325,13 @@ func concurrentRequests(t *testing.T, f Fixture) {
 	for i := range 16 {
 		all.Go(func() {
 			r := f.request(i)
-			ref, err := f.append(r, access.RequestMade)
+			ref, err := f.commit(r, access.RequestMade)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			got, err := f.Store.Open(context.Background(), ref)
-			if err != nil || got.ID != r.ID || got.Digest() != r.Digest() {
+			if err != nil || got.ID != r.ID || got.FullDigest() != r.FullDigest() {
 				t.Errorf("opened %v, %v; made %v", got, err, r)
 			}
 		})
@@ -372,6 +372,7 @@ func (f Fixture) request(n int) access.Request {
 	created := f.Now().UTC().Truncate(time.Second)
 	return access.Request{
 		ID:        fmt.Sprintf("mpa-%016d", n),
+		Kind:      access.Peers,
 		Principal: "ana@example.com",
 		Resource:  "projects/shop-prod",
 		Entitlements: []access.EntitlementID{
@@ -385,14 +386,17 @@ func (f Fixture) request(n int) access.Request {
 	}
 }
 
-func (f Fixture) append(r access.Request, action access.Action) (ref string, err error) {
+func (f Fixture) commit(r access.Request, action access.Action) (ref string, err error) {
 	event := access.Event{Action: action, At: f.Now(), Caller: caller(r.Principal), Request: r}
-	return f.Store.Append(context.Background(), r, []access.Event{event}, nil)
+	if action == access.SelfApproved || action == access.GrantWritten {
+		event.Window = r.WindowAt(f.Now())
+	}
+	return f.Store.Commit(context.Background(), event, nil)
 }
 
 func (f Fixture) make(t *testing.T, r access.Request) (ref string) {
 	t.Helper()
-	ref, err := f.append(r, access.RequestMade)
+	ref, err := f.commit(r, access.RequestMade)
 	if err != nil {
 		t.Fatalf("making %s: %v", r.ID, err)
 	}
@@ -418,7 +422,7 @@ func (f Fixture) decide(r access.Request, action access.Action, by access.Princi
 		event.Window = r.WindowAt(d.At)
 	}
 	event.Decision = d
-	ref, err := f.Store.Append(context.Background(), r, []access.Event{event}, nil)
+	ref, err := f.Store.Commit(context.Background(), event, nil)
 	return d, ref, err
 }
 
@@ -426,15 +430,15 @@ func caller(p access.Principal) access.Caller {
 	return access.Caller{Principal: p, Subject: "subject of " + string(p), Method: "iap"}
 }
 
-// wantSame compares what was asked; Version and Decisions are the store's.
+// wantSame compares what was asked; what became of it is the store's.
 func wantSame(t *testing.T, got, want access.Request) {
 	t.Helper()
-	ignored := cmpopts.IgnoreFields(access.Request{}, "Version", "Decisions")
+	ignored := cmpopts.IgnoreFields(access.Request{}, "Version", "Decisions", "State", "Window")
 	if diff := cmp.Diff(want, got, ignored, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("request (-made +opened):\n%s", diff)
 	}
-	if got.Digest() != want.Digest() {
-		t.Errorf("digest %s, made %s", got.Digest(), want.Digest())
+	if got.FullDigest() != want.FullDigest() {
+		t.Errorf("digest %s, made %s", got.FullDigest(), want.FullDigest())
 	}
 }
 
