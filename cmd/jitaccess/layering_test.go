@@ -40,9 +40,9 @@ var layering = []rule{
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
 	{of: []string{"internal/broker"}, mayImport: []string{"internal/access", "internal/gcp/condition", "internal/policy", "internal/token"}, pure: true},
-	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "web"}},
+	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/lookup", "internal/loopback", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
-	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/jose"}},
+	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/identity", "internal/jose"}},
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/loopback"}},
 
 	// Adapters.
