@@ -43,8 +43,8 @@ type canned struct {
 	account *account
 }
 
-func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, error) {
-	return c.resources, c.err
+func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
+	return c.resources, nil, c.err
 }
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
@@ -241,7 +241,7 @@ func stories() []story {
 		{"review-ended", in(access.Ended, own), "GET " + rev, ana, 200},
 		{"review-expired", in(access.Expired, nil), "GET " + rev, ben, 200},
 		{"review-denied", in(access.Denied, func(v *broker.View) {
-			v.Forgets, v.Bindings, v.Window = false, nil, access.Window{}
+			v.Forgets, v.Effects, v.Window = false, nil, access.Window{}
 			v.Request.Decisions = []access.Decision{{Verdict: access.Deny, By: ben, At: noon, Comment: "Use the read-only role for this."}}
 		}), "GET " + rev, ana, 200},
 		{"review-lapsed", in(access.Lapsed, own), "GET " + rev, ana, 200},
@@ -285,13 +285,13 @@ func later(hours time.Duration) access.Activation {
 func newCanned() *canned {
 	c := &canned{fake: newFake(), reviewers: []access.Principal{ben, carl, dora}}
 	caller := access.Caller{Principal: ana}
-	c.resources, _ = c.fake.Resources(context.Background(), caller)
+	c.resources, _, _ = c.fake.Resources(context.Background(), caller)
 	c.offer, _ = c.fake.Offer(context.Background(), caller, orders)
 	q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
 		Justification: "case 4711: the checkout’s service account lost a role", Duration: time.Hour, Reviewers: []access.Principal{ben, carl},
 		Created: noon.Add(-4 * time.Minute), Expires: noon.Add(56 * time.Minute)}
 	c.view = broker.View{Request: q, State: access.Pending, Roles: []access.RoleInfo{roleInfos[security.Role]}, Window: q.WindowAt(noon), Digest: q.Digest(),
-		Bindings: []access.Binding{{Entitlement: security, Text: bindingText}}, IsReviewer: true, ReviewURL: "https://access.example.com/?activation=REF", Forgets: true}
+		Effects: []access.Effect{{Text: bindingText}}, IsReviewer: true, ReviewURL: "https://access.example.com/?activation=REF", Forgets: true}
 	c.more = broker.MoreReviewers{Request: q, Candidates: []access.Principal{dora, "eva.sand@example.com"}, Room: 1}
 	return c
 }

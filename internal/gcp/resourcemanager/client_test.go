@@ -47,7 +47,7 @@ func TestGetIamPolicyTellsUnknownFromNotAllowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGoogle(t)
 			g.onRead, g.onGet = always(denied), tt.get
-			_, err := clientOf(g).GetIamPolicy(t.Context(), shop)
+			_, err := clientOf(g).GetIamPolicy(t.Context(), shop, time.Time{})
 			if e := access.AsError(err); e.Code != tt.want || !cmp.Equal(e.Args, tt.args) || g.gets != 1 || g.reads != 1 {
 				t.Errorf("%v, %d gets", err, g.gets)
 			}
@@ -67,7 +67,7 @@ func TestGetIamPolicyOfFoldersAndOrganizations(t *testing.T) {
 			}))
 			defer server.Close()
 			c := resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now})
-			p, err := c.GetIamPolicy(t.Context(), r)
+			p, err := c.GetIamPolicy(t.Context(), r, time.Time{})
 			if err != nil || p.Etag() != "e" {
 				t.Errorf("%v", err)
 			}
@@ -78,7 +78,7 @@ func TestGetIamPolicyOfFoldersAndOrganizations(t *testing.T) {
 func TestNoCallForAResourceThatIsNone(t *testing.T) {
 	for _, r := range []access.Resource{"", "projects/", "projects/../folders/1", "projects/a/b", "folders/x", "projects/a?b", "pomerium/x", "projects/a#", "projects/A"} {
 		g := newGoogle(t)
-		if _, err := clientOf(g).GetIamPolicy(t.Context(), r); codeOf(err) != access.CodeBadResource || g.reads != 0 {
+		if _, err := clientOf(g).GetIamPolicy(t.Context(), r, time.Time{}); codeOf(err) != access.CodeBadResource || g.reads != 0 {
 			t.Errorf("%q: %v, %d calls", r, err, g.reads)
 		}
 	}
@@ -228,7 +228,7 @@ func TestRetriesAreSpreadAndBounded(t *testing.T) {
 				}
 				return nil
 			}})
-		if _, err := c.GetIamPolicy(t.Context(), shop); codeOf(err) != access.CodeUpstreamFailed {
+		if _, err := c.GetIamPolicy(t.Context(), shop, time.Time{}); codeOf(err) != access.CodeUpstreamFailed {
 			t.Error(err)
 		}
 		want := []time.Duration{75, 200, 500, 400, 1200, 2000, 2500, 1000}
