@@ -154,8 +154,14 @@ func (g *Granter) refused(ctx context.Context, r access.Resource, edits []*edit,
 		g.roleByRole(ctx, r, edits[0], d)
 	default:
 		for _, e := range edits {
-			op := operation{method: "setIamPolicy", resource: r, roles: e.roles(), principals: []access.Principal{e.principal}}
-			e.settle(nil, d.explain(r, failure(op.withDeleted(read), g.client.c.ServiceAccount, err)))
+			op := operation{method: "setIamPolicy", resource: r}
+			if e.grants {
+				op.roles, op.principal = e.roles(), e.principal
+			}
+			if read.Deleted(e.principal) {
+				op.deleted = e.principal
+			}
+			e.settle(nil, d.explain(r, failure(op, g.client.c.ServiceAccount, err)))
 		}
 	}
 }

@@ -70,6 +70,7 @@ func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.Standi
 		asker:     asker,
 		resource:  grant.Resource,
 		principal: grant.Principal,
+		grants:    true,
 		since:     q.Since,
 		settle:    asker.settle,
 		describe: func(max int) string {
