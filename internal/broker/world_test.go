@@ -85,8 +85,12 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) broker() *broker.Broker {
+	return w.brokerOf(broker.Registration{Provider: w, Name: "Google Cloud", Kinds: resourcename.Kinds})
+}
+
+func (w *world) brokerOf(providers ...broker.Registration) *broker.Broker {
 	return broker.New(broker.Config{
-		Providers: []broker.Registration{{Provider: w, Name: "Google Cloud", Kinds: resourcename.Kinds}}, Store: w, Journal: w, Notifier: w, Directory: w,
+		Providers: providers, Store: w, Journal: w, Notifier: w, Directory: w,
 		Admins: []string{"user:dan@example.com", "group:ops@example.com"},
 		Policy: w.policy,
 		Now:    func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
