@@ -30,6 +30,7 @@ var (
 // state.
 type canned struct {
 	*fake
+	unlisted  []*access.Error
 	resources []access.ResourceInfo
 	offer     broker.Offer
 	reviewers []access.Principal
@@ -44,7 +45,7 @@ type canned struct {
 }
 
 func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
-	return c.resources, nil, c.err
+	return c.resources, c.unlisted, c.err
 }
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
@@ -125,6 +126,9 @@ func stories() []story {
 		{"home-empty", func(c *canned) { c.resources = nil }, "GET /", ana, 200},
 		{"home-filtered", nil, "GET /?q=orders", ana, 200},
 		{"home-no-such-project", nil, "GET /?q=No+such+project", ana, 200},
+		{"home-incomplete", func(c *canned) {
+			c.unlisted = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Rooms"})}
+		}, "GET /", ana, 200},
 		{"home-unlisted", failing(access.TooMany, access.CodeQuota, access.Args{"service": "Resource Manager"}), "GET /", ana, 200},
 
 		{"choose", nil, "GET " + p, ana, 200},
@@ -198,6 +202,9 @@ func stories() []story {
 		{"mail-tested", func(c *canned) { c.account = newAccount() }, "POST /mail x=y", carl, 200},
 		{"mail-failed", func(c *canned) { c.account = failingAccount() }, "POST /mail x=y", carl, 200},
 
+		{"review-unwritable", in(access.Pending, func(v *broker.View) {
+			v.Unwritable = warn(access.CodeRoleNotGrantable, access.Args{"role": "roles/owner", "resource": "acme-orders-prod"})
+		}), "GET " + rev, ben, 200},
 		{"review-pending", in(access.Pending, nil), "GET " + rev, ben, 200},
 		{"review-pending-unknown-role", in(access.Pending, func(v *broker.View) { v.Roles = nil }), "GET " + rev, ben, 200},
 		{"review-made-by-1x", in(access.Pending, func(v *broker.View) {
@@ -419,4 +426,21 @@ func writeStorybook(t *testing.T, names []string) {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(*storybook, "index.html"), []byte(list.String()))
+}
+
+// The list of projects has the shape of JIT Access 1.x, and says what it may lack only
+// when there is something.
+func TestListOfProjectsSaysWhatItMayLack(t *testing.T) {
+	c := newCanned()
+	h, _ := serve(t, c, nil)
+	list := func() string { return strings.TrimSpace(do(h, request("GET", "/api/projects")).Body.String()) }
+	const projects = `"projects":["acme-orders-prod","acme-orders-test","example.com:legacy-crm"]`
+	if got := list(); got != "{"+projects+"}" {
+		t.Errorf("got %s", got)
+	}
+	c.resources = append(c.resources, access.ResourceInfo{Resource: "rooms/lab"})
+	c.unlisted = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Rooms"})}
+	if got := list(); got != "{"+projects+`,"warnings":["Rooms did not answer in time."]}` {
+		t.Errorf("got %s", got)
+	}
 }
