@@ -66,14 +66,14 @@ func (f Finding) String() string {
 
 // Policies reads live policies and finds projects; see package resourcemanager.
 type Policies interface {
-	GetIamPolicy(ctx context.Context, r access.Resource) (*iampolicy.Policy, error)
+	GetIamPolicy(ctx context.Context, r access.Resource, since time.Time) (*iampolicy.Policy, error)
 	SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error)
 }
 
 // Catalog lists everybody, as the catalog AssetInventory does, whichever the service
 // uses.
 type Catalog interface {
-	Everybody(ctx context.Context, resource access.Resource) (access.Standing, error)
+	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 }
 
 // Signer signs as the service account.

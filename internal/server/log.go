@@ -63,7 +63,7 @@ func (s *server) logRefusal(r *http.Request, e *access.Error, status int) {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		level = slog.LevelWarn
 	}
-	s.logEvent(r, level, event, "refused", append(aboutRoute(r, event),
+	s.logEvent(r, level, event, "refused", append(s.aboutRoute(r, event),
 		slog.String("incident", incidentOf(r)), slog.Int("status", status), slog.Any("error", e))...)
 }
 
@@ -101,12 +101,12 @@ func routeOf(r *http.Request) string {
 
 // aboutRoute says what a reading request is about, as far as its address is in
 // order.
-func aboutRoute(r *http.Request, event string) []slog.Attr {
+func (s *server) aboutRoute(r *http.Request, event string) []slog.Attr {
 	var on access.Resource
 	switch event {
 	case eventRoles, eventPeers:
 		if on, _ = project(r); on == "" {
-			on, _ = resourceAt(r)
+			on, _ = s.resourceAt(r)
 		}
 	}
 	if on == "" {
@@ -117,7 +117,7 @@ func aboutRoute(r *http.Request, event string) []slog.Attr {
 		attrs = append(attrs, slog.String("project", id), slog.String("project_id", id))
 	}
 	if event == eventPeers {
-		if ids, err := askedOf(r, on); err == nil {
+		if ids, err := s.askedOf(r, on); err == nil {
 			attrs = append(attrs, slog.String("role", string(ids[0].Role)))
 		}
 	}
