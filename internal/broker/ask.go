@@ -98,7 +98,6 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return Asked{Request: r}, b.refuse(ctx, caller, access.SelfApproved, r, err)
 	}
 	begun := b.c.Now()
-	ctx = access.Begin(ctx, begun)
 	if err := b.within(terms, r); err != nil {
 		return refused(err)
 	}
@@ -125,7 +124,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return nil
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{caller.Principal}, Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, q, begun, check)
+	standing, refusal, err := b.look(ctx, caller, q, begun, check)
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
@@ -171,7 +170,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 		return refused(noPublicURL(a.Host))
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...), Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, q, b.c.Now(), func(s access.Standing) error {
+	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
 		return cmp.Or(idIsFree(r, s), mayAsk(r, r.Reviewers, s))
 	})
 	if err = cmp.Or(err, refusal); err != nil {
@@ -224,7 +223,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	event := b.event(caller, did, r)
 	event.Window = r.WindowAt(b.c.Now())
 	notice := b.notice(did, r, added)
-	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describeRequest(ctx, r), origin+"/"
+	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
 	next, err := r.Apply(event)
 	if err != nil {
 		return Asked{Request: r}, b.refuse(ctx, caller, did, r, err)

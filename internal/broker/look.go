@@ -12,9 +12,9 @@ import (
 // is remembered: before anybody is told that they may not, the same is asked once
 // more, as of begun, when this look began. What cannot be asked is the error, and no
 // refusal.
-func (b *Broker) look(ctx context.Context, q access.StandingQuery, begun time.Time, judge func(access.Standing) error) (
+func (b *Broker) look(ctx context.Context, caller access.Caller, q access.StandingQuery, begun time.Time, judge func(access.Standing) error) (
 	standing access.Standing, refusal, err error) {
-	standing, err = b.c.Catalog.Standing(ctx, q)
+	standing, err = b.standing(ctx, caller, q)
 	if err != nil {
 		return standing, nil, err
 	}
@@ -22,7 +22,7 @@ func (b *Broker) look(ctx context.Context, q access.StandingQuery, begun time.Ti
 		return standing, refusal, nil
 	}
 	q.Since = begun
-	if standing, err = b.c.Catalog.Standing(ctx, q); err != nil {
+	if standing, err = b.standing(ctx, caller, q); err != nil {
 		return standing, nil, err
 	}
 	return standing, judge(standing), nil

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/condition"
 )
 
 // Show returns a request to one of the people whom it concerns: its principal or a
@@ -32,7 +31,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, caller.Principal), Of: r.Entitlements}
-	standing, whyNot, err := b.look(ctx, q, b.c.Now(), func(s access.Standing) error {
+	standing, whyNot, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
 		if !v.IsReviewer {
 			return nil
 		}
@@ -41,7 +40,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	now := b.c.Now()
 	v.Activations = standing.OfRequest(r)
 	v.State = r.StateWith(v.Activations, now)
-	v.Roles = b.describeRequest(ctx, r)
+	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
 	v.Window = r.WindowAt(now)
 	var approvers []access.Principal
@@ -55,7 +54,8 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		}
 	}
 	if len(approvers) > 0 {
-		v.Bindings = b.c.Granter.Preview(grantOf(r, v.Window, approvers))
+		effects, err := b.providers.Preview(grantOf(r, v.Window, approvers))
+		v.Effects, v.Unwritable = effects, access.AsError(err)
 	}
 	if err != nil {
 		v.State = r.StateAt(now)
@@ -81,8 +81,8 @@ func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
 	}
 	r.Entitlements = slices.Clone(r.Entitlements)
 	for i := range r.Entitlements {
-		if text, err := condition.Canonical(r.Entitlements[i].Condition); err == nil {
-			r.Entitlements[i].Condition = text
+		if id, err := b.providers.Canonical(r.Entitlements[i]); err == nil {
+			r.Entitlements[i] = id
 		}
 	}
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)

@@ -31,6 +31,8 @@ type apiPolicy struct {
 
 type apiProjects struct {
 	Projects []string `json:"projects"`
+	// Warnings are left out when there are none: JIT Access 1.x had no such field.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 type apiRoles struct {
@@ -108,11 +110,11 @@ func (s *server) apiPolicy(r *http.Request) (any, error) {
 }
 
 func (s *server) apiProjects(r *http.Request) (any, error) {
-	resources, err := s.Broker.Resources(r.Context(), callerOf(r))
+	resources, warnings, err := s.Broker.Resources(r.Context(), callerOf(r))
 	if err != nil {
 		return nil, err
 	}
-	a := apiProjects{Projects: []string{}}
+	a := apiProjects{Projects: []string{}, Warnings: s.viewWarnings(r, warnings)}
 	for _, info := range resources {
 		if id, ok := info.Resource.ProjectID(); ok {
 			a.Projects = append(a.Projects, id)
@@ -154,7 +156,7 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, err := askedOf(r, on)
+	ids, err := s.askedOf(r, on)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +169,7 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 
 // askedOf reads the entitlements whose reviewers are asked for: all on one resource,
 // at least one.
-func askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error) {
+func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error) {
 	q, err := query(r)
 	if err != nil {
 		return nil, err
@@ -180,7 +182,7 @@ func askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error
 	if len(texts) == 0 {
 		texts = []string{""}
 	}
-	ids, err := idsOn(on, texts)
+	ids, err := s.idsOn(on, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +265,7 @@ func (s *server) apiAsk(r *http.Request, kind access.RequestKind) (any, error) {
 	if kind == access.Peers {
 		a.Reviewers = body.Peers
 	}
-	if a.Entitlements, err = idsOn(on, body.ids()); err != nil {
+	if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
 		return nil, err
 	}
 	a.Duration = minutes([]string{strconv.Itoa(int(body.ActivationTimeout))})
@@ -290,14 +292,14 @@ func (s *server) answerAsked(r *http.Request, asked broker.Asked) apiActivation 
 
 // idsOn reads entitlement ids; the name of a role, as JIT Access 1.7 has it, is
 // that role on the project, without a resource condition.
-func idsOn(on access.Resource, texts []string) ([]access.EntitlementID, error) {
+func (s *server) idsOn(on access.Resource, texts []string) ([]access.EntitlementID, error) {
 	texts = slices.Clone(texts)
 	for i, text := range texts {
 		if role, err := access.ParseRole(text); err == nil {
 			texts[i] = access.EntitlementID{Resource: on, Role: role}.String()
 		}
 	}
-	return entitlementIDs(texts)
+	return s.entitlementIDs(texts)
 }
 
 // apiAddReviewers asks more people to review a pending request of the caller's.
@@ -382,7 +384,7 @@ func (s *server) apiEnd(r *http.Request) (any, error) {
 	if err := readJSON(r, &body); err != nil {
 		return nil, err
 	}
-	on, err := parseResource(body.Resource)
+	on, err := s.parseResource(body.Resource)
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ var presetMinutes = []int{15, 30, 60, 120, 240, 480}
 // it returns what else can be chosen.
 func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v askView, again *broker.Offer, err error) {
 	var c broker.Choice
-	ids, err := entitlementIDs(texts)
+	ids, err := s.entitlementIDs(texts)
 	if err == nil {
 		c, err = s.Broker.Choose(r.Context(), callerOf(r), on, ids...)
 	} else if offer, failure := s.Broker.Offer(r.Context(), callerOf(r), on); failure == nil {
@@ -84,7 +84,7 @@ func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v
 
 // blankForm is a form without roles and reviewers.
 func (s *server) blankForm(r *http.Request, on access.Resource, kind access.RequestKind, terms access.Terms) askView {
-	v := askView{Frame: s.frame(r, "Request access"), Resource: viewResource(on, ""), Peer: kind == access.Peers,
+	v := askView{Frame: s.frame(r, "Request access"), Resource: s.viewResource(on, ""), Peer: kind == access.Peers,
 		Approvals: terms.Approvals(), MinReviewers: terms.MinReviewers, MaxReviewers: terms.MaxReviewers,
 		Hint: terms.Hint, MaxJustification: access.MaxJustification,
 		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: inWords(terms.MaxDuration),
@@ -138,7 +138,7 @@ func (v *askView) blame(p *Problem) {
 // sends nothing twice; what nobody remembers, such as a mail that could not be
 // delivered, is the answer itself. The id of the form makes sending it again safe.
 func (s *server) ask(r *http.Request) (page, error) {
-	on, err := resourceAt(r)
+	on, err := s.resourceAt(r)
 	if err != nil {
 		return page{}, err
 	}
@@ -159,7 +159,7 @@ func (s *server) ask(r *http.Request) (page, error) {
 		}
 		return redirect(accessPath(on, url.Values{"done": {asked.Request.ID}})), nil
 	}
-	v := resultView{Frame: s.frame(r, "Access granted"), Tone: "good", Resource: viewResource(on, ""), Roles: roles,
+	v := resultView{Frame: s.frame(r, "Access granted"), Tone: "good", Resource: s.viewResource(on, ""), Roles: roles,
 		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true, Link: accessPath(on, nil), LinkText: "Your access to " + on.Name()}
 	if peer {
 		v.Title, v.Delay = "Request sent", false
@@ -183,7 +183,7 @@ func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (brok
 	if a.ID, err = one(f, fieldID); err != nil {
 		return broker.Asked{}, err
 	}
-	if a.Entitlements, err = entitlementIDs(f[fieldEntitlement]); err != nil {
+	if a.Entitlements, err = s.entitlementIDs(f[fieldEntitlement]); err != nil {
 		return broker.Asked{}, err
 	}
 	a.Duration = minutes(f[fieldMinutes])
@@ -229,7 +229,7 @@ func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askVi
 	terms, _ := s.Broker.Defaults(callerOf(r), cmp.Or(kind, access.Self))
 	v := s.blankForm(r, on, cmp.Or(kind, access.Self), terms)
 	v.ID = f.Get(fieldID)
-	ids, err := entitlementIDs(f[fieldEntitlement])
+	ids, err := s.entitlementIDs(f[fieldEntitlement])
 	if err == nil {
 		v.Roles = viewRoles(ids, nil)
 		for i := range v.Roles {

@@ -64,7 +64,7 @@ type doneView struct {
 
 // choose shows a resource, or the form for the roles that its address names.
 func (s *server) choose(r *http.Request) (page, error) {
-	on, err := resourceAt(r)
+	on, err := s.resourceAt(r)
 	if err != nil {
 		return page{}, err
 	}
@@ -102,7 +102,7 @@ func (s *server) choose(r *http.Request) (page, error) {
 }
 
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
-	v := chooseView{Frame: s.frame(r, "Access to "+offer.Resource.Name()), Resource: viewResource(offer.Resource, ""),
+	v := chooseView{Frame: s.frame(r, "Access to "+offer.Resource.Name()), Resource: s.viewResource(offer.Resource, ""),
 		Warnings: s.viewWarnings(r, offer.Warnings)}
 	for _, o := range offer.Roles {
 		v.MaxRoles = max(v.MaxRoles, o.Terms.MaxRoles)

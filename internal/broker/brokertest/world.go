@@ -18,6 +18,8 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/gcp/condition"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/policy"
 )
 
@@ -55,9 +57,9 @@ type World struct {
 	Calls   map[string]int
 
 	// What fails.
-	CatalogErr, GrantErr, DirectoryErr error
-	JournalErr                         map[access.Action]error
-	Undelivered                        []access.Undelivered
+	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
+	JournalErr                                     map[access.Action]error
+	Undelivered                                    []access.Undelivered
 	// Silent: there is no channel.
 	Silent bool
 	// BeforeGrant runs when a grant is about to be written.
@@ -91,14 +93,22 @@ func Self(id access.EntitlementID) access.Entitlement {
 	return access.Entitlement{ID: id, SelfApproval: true}
 }
 
+// Registration is the world as a provider: Google Cloud.
+func (w *World) Registration() broker.Registration {
+	return broker.Registration{Provider: w, Name: "Google Cloud", Kinds: resourcename.Kinds}
+}
+
 // Broker makes the broker of the world as it is now.
-func (w *World) Broker() *broker.Broker {
+func (w *World) Broker() *broker.Broker { return w.BrokerOf(w.Registration()) }
+
+// BrokerOf is Broker with other providers.
+func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	var p broker.Policy = policy.New(w.Settings)
 	if w.Policy != nil {
 		p = w.Policy
 	}
 	return broker.New(broker.Config{
-		Catalog: w, Granter: w, Store: w.Store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Policy: p, Now: w.now, Random: w.Random,
+		Providers: providers, Store: w.Store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Policy: p, Now: w.now, Random: w.Random,
 	})
 }
 
@@ -121,8 +131,14 @@ func (w *World) count(call string) {
 }
 
 // Resources implements broker.Catalog.
-func (w *World) Resources(context.Context, access.Principal) ([]access.ResourceInfo, error) {
-	return w.Listed, w.CatalogErr
+func (w *World) Resources(context.Context, access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
+	return w.Listed, nil, w.CatalogErr
+}
+
+// Canonical implements broker.Catalog, as Google Cloud does.
+func (w *World) Canonical(id access.EntitlementID) (_ access.EntitlementID, err error) {
+	id.Condition, err = condition.Canonical(id.Condition)
+	return id, err
 }
 
 // Standing implements broker.Catalog.
@@ -167,17 +183,17 @@ func (w *World) standing(q access.StandingQuery) access.Standing {
 }
 
 // Role implements broker.Catalog.
-func (w *World) Role(_ context.Context, r access.Role) access.RoleInfo {
+func (w *World) Role(_ context.Context, _ access.Resource, r access.Role) access.RoleInfo {
 	return cmp.Or(w.Titles[r], access.RoleInfo{Title: "title of " + string(r)})
 }
 
 // Preview implements broker.Granter.
-func (w *World) Preview(g access.Grant) []access.Binding {
-	var bs []access.Binding
+func (w *World) Preview(g access.Grant) ([]access.Effect, error) {
+	var effects []access.Effect
 	for _, id := range g.Entitlements {
-		bs = append(bs, access.Binding{Entitlement: id, Text: fmt.Sprint("JIT access activation of ", g.Principal, g.Window, g.Approvers)})
+		effects = append(effects, access.Effect{Title: string(id.Role), Text: fmt.Sprint("JIT access activation of ", g.Principal, g.Window, g.Approvers)})
 	}
-	return bs
+	return effects, w.PreviewErr
 }
 
 // Grant implements broker.Granter.

@@ -13,6 +13,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
 )
 
@@ -129,7 +130,7 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 		if r == nil || r.IamBinding == nil || !about(r, project) {
 			continue
 		}
-		node, err := access.ParseResource(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
 		if err != nil {
 			continue
 		}
