@@ -48,7 +48,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	case d.Verdict == access.Approve && result.State == access.Active && approvedBy(held, caller.Principal):
 		result.Window, result.Outcomes = held[0].Window, stand(r, held)
 		return result, nil
-	case again && (result.State == access.Pending || result.State == access.Denied):
+	case again && (result.State == access.Pending || result.State == access.Denied && d.Verdict == access.Deny):
 		return result, nil
 	case again && result.State == access.Approved:
 		// Recorded, and not written: the write is tried again.

@@ -340,6 +340,27 @@ func TestTokenIsRefusedAsItStands(t *testing.T) {
 	wantBadLink(t, "a raw token", err)
 }
 
+// What is signed is compared with all that was asked, also with who was.
+func TestClaimsCarryAllThatWasAsked(t *testing.T) {
+	const account = "jitaccess@example-jitaccess.iam.gserviceaccount.com"
+	r := asked(newClock())
+	text, err := token.WriteClaims(r, account)
+	if err != nil || token.Carries(text, account, r) != nil {
+		t.Fatal(err, token.Carries(text, account, r))
+	}
+	for what, change := range map[string]func(*access.Request){
+		"another reviewer":  func(r *access.Request) { r.Reviewers = []access.Principal{"ben@example.com", "dora@example.com"} },
+		"one reviewer more": func(r *access.Request) { r.Reviewers = append(slices.Clone(r.Reviewers), "dora@example.com") },
+		"another reason":    func(r *access.Request) { r.Justification = "because" },
+		"another kind":      func(r *access.Request) { r.Kind = access.Self },
+	} {
+		other := r
+		if change(&other); token.Carries(text, account, other) == nil {
+			t.Errorf("%s goes unnoticed", what)
+		}
+	}
+}
+
 // A request that JIT Access 1.x made keeps its fixed window, and the shape that says
 // so, when its requester asks more people.
 func TestReviewersAddedToARequestOf1x(t *testing.T) {

@@ -58,8 +58,10 @@ type World struct {
 
 	// What fails.
 	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
-	JournalErr                                     map[access.Action]error
-	Undelivered                                    []access.Undelivered
+	// AgainErr fails looks that are of an action.
+	AgainErr    error
+	JournalErr  map[access.Action]error
+	Undelivered []access.Undelivered
 	// Silent: there is no channel.
 	Silent bool
 	// BeforeGrant runs when a grant is about to be written.
@@ -146,6 +148,9 @@ func (w *World) Standing(_ context.Context, q access.StandingQuery) (access.Stan
 	w.count("standing")
 	if w.CatalogErr != nil {
 		return access.Standing{}, w.CatalogErr
+	}
+	if w.AgainErr != nil && !q.Since.IsZero() {
+		return access.Standing{}, w.AgainErr
 	}
 	if w.Unknown != nil && w.Unknown(q.Resource) {
 		return access.Standing{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource,
