@@ -32,7 +32,8 @@ type rule struct {
 // A new package needs a line here.
 var layering = []rule{
 	{of: []string{"internal/access"}, mayImport: nil, pure: true},
-	{of: []string{"internal/gcp/condition"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/eligibility"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/gcp/condition"}, mayImport: []string{"internal/access", "internal/eligibility"}, pure: true},
 	{of: []string{"internal/lookup"}, pure: true},
 	{of: []string{"internal/policy"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
@@ -46,7 +47,7 @@ var layering = []rule{
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/loopback"}},
 
 	// Adapters.
-	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/lookup", "internal/gcp/..."}},
+	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/gcp/..."}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access"}},
 	{of: []string{"internal/leak"}, mayImport: nil, pure: true},

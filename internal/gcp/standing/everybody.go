@@ -7,7 +7,6 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
 )
 
 // Everybody answers what everybody who is named in an eligible binding of a
@@ -31,8 +30,8 @@ func Everybody(ctx context.Context, k *Catalog, resource access.Resource) (acces
 	}
 	var groups []string
 	people := map[access.Principal]bool{}
-	nodes := append([]eligibility.Node{{Resource: resource, Policy: own}}, l.found.Above...)
-	for _, member := range k.reader.Read(resource, nodes).Members() {
+	table, _ := l.table(own)
+	for _, member := range table.Members() {
 		kind, address, _ := strings.Cut(member, ":")
 		switch p, err := access.ParsePrincipal(address); {
 		case kind == "group":
@@ -41,9 +40,7 @@ func Everybody(ctx context.Context, k *Catalog, resource access.Resource) (acces
 			people[p] = true
 		}
 	}
-	var unread []*access.Error
-	l.members, unread = l.found.Members(ctx, groups)
-	l.warnings = append(l.found.Warnings, unread...)
+	l.warnings = append(l.found.Warnings, l.expand(ctx, table, groups)...)
 	l.found.Groups = map[access.Principal][]string{}
 	for group, members := range l.members {
 		for _, p := range members {
