@@ -95,9 +95,14 @@ func TestResource(t *testing.T) {
 		{"projects/a?x", false},
 		{"projects/a%2fb", false},
 		{"projects/A", false},
-		{"folders/x", false},
+		{"folders/x", true},
 		{"organizations/1/2", false},
-		{"apps/x", false},
+		{"apps/x", true},
+		{"apps/..", false},
+		{"apps/.", false},
+		{"apps/x/", false},
+		{"Apps/x", false},
+		{"apps2/x", false},
 		{"projects/" + strings.Repeat("a", 64), false},
 		{"projects/" + strings.Repeat("a", 300) + ":b", false},
 	}
@@ -351,6 +356,22 @@ func TestVisible(t *testing.T) {
 	} {
 		if got := access.Visible(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestClipCutsAtACharacter(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		max  int
+		want string
+	}{
+		{"", 0, ""}, {"abc", 3, "abc"}, {"abcd", 3, "abc…"}, {"abc", 0, "…"},
+		{"aéé", 3, "aé…"}, {"aéé", 2, "a…"}, {"😀", 3, "…"}, {"😀b", 4, "😀…"},
+		{"\x80\x80\x80", 2, "…"}, {"a\xff\xff", 2, "a\xff…"},
+	} {
+		if got := access.Clip(test.text, test.max); got != test.want {
+			t.Errorf("Clip(%q, %d) = %q, want %q", test.text, test.max, got, test.want)
 		}
 	}
 }

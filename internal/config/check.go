@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/loopback"
 )
 
@@ -43,7 +44,7 @@ func (r *reader) checkCatalog(c *Config) {
 	case scope == "" && c.Google.Project != "":
 		c.Catalog.Scope = "projects/" + c.Google.Project
 	case scope != "":
-		if _, err := access.ParseResource(scope); err != nil {
+		if _, err := resourcename.Parse(scope); err != nil {
 			r.fault("RESOURCE_SCOPE")
 		}
 	}
@@ -113,6 +114,9 @@ func (r *reader) checkIdentity(c *Config) {
 // checkMail looks at the server only when mail is sent at all.
 func (r *reader) checkMail(all *Config) {
 	c := &all.Mail
+	if c.PasswordPath != "" && !resourcename.IsSecretVersion(c.PasswordPath) {
+		r.fault("SMTP_SECRET")
+	}
 	switch {
 	case c.SenderAddress == "" && all.Messages.Topic == "":
 		r.warn("SMTP_SENDER_ADDRESS is not set: no mail is sent, people pass links on by hand")

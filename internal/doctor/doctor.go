@@ -20,6 +20,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/identity"
 )
 
 // Status is how bad a finding is.
@@ -65,14 +66,14 @@ func (f Finding) String() string {
 
 // Policies reads live policies and finds projects; see package resourcemanager.
 type Policies interface {
-	GetIamPolicy(ctx context.Context, r access.Resource) (*iampolicy.Policy, error)
+	GetIamPolicy(ctx context.Context, r access.Resource, since time.Time) (*iampolicy.Policy, error)
 	SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error)
 }
 
 // Catalog lists everybody, as the catalog AssetInventory does, whichever the service
 // uses.
 type Catalog interface {
-	Everybody(ctx context.Context, resource access.Resource) (access.Standing, error)
+	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 }
 
 // Signer signs as the service account.
@@ -97,10 +98,11 @@ type Config struct {
 	Platform *gcp.Platform
 	// Scope is the one that the service uses.
 	Scope access.Resource
-	// Audiences are what an IAP assertion may be for; AudienceFault is why they
-	// cannot be told.
-	Audiences     []string
-	AudienceFault error
+	// Identity is how people are identified; IdentityFault is why nobody can be.
+	Identity      identity.Profile
+	IdentityFault error
+	// Origin is the origin of links under a host, or "" when none can be written.
+	Origin func(host string) string
 
 	Policies Policies
 	Catalog  Catalog

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/config"
@@ -152,7 +153,7 @@ func (d *doctor) policies(ctx context.Context) {
 	var unreadable []access.Resource
 	var failure error
 	for _, project := range d.sample {
-		p, err := d.Policies.GetIamPolicy(ctx, project)
+		p, err := d.Policies.GetIamPolicy(ctx, project, time.Time{})
 		if err != nil {
 			if unreadable = append(unreadable, project); failure == nil {
 				failure = err
@@ -209,7 +210,7 @@ func (d *doctor) inventory(ctx context.Context) {
 	outside := 0
 	people := map[access.Principal]bool{}
 	for _, p := range d.read {
-		s, err := d.Catalog.Everybody(ctx, p.resource)
+		s, err := d.Catalog.Standing(ctx, access.StandingQuery{Resource: p.resource, Everybody: true})
 		if access.AsError(err) != nil && access.AsError(err).Code == access.CodeUnknownResource {
 			outside++
 			continue
@@ -259,7 +260,7 @@ func (d *doctor) ancestors(ctx context.Context) {
 		if node.Kind() == "projects" {
 			continue
 		}
-		_, err := d.Policies.GetIamPolicy(ctx, node)
+		_, err := d.Policies.GetIamPolicy(ctx, node, time.Time{})
 		if err == nil {
 			good++
 			continue

@@ -11,6 +11,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
 )
 
@@ -46,7 +47,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		if info == nil || info.Policy == nil {
 			continue
 		}
-		node, err := access.ParseResource(strings.TrimPrefix(info.AttachedResource, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, standing.ResourceManager))
 		if err != nil {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
 )
 
@@ -128,7 +129,7 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 		if r == nil || r.IamBinding == nil || !about(r, project) {
 			continue
 		}
-		node, err := access.ParseResource(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
 		if err != nil {
 			continue
 		}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"hash/crc32"
-	"regexp"
-	"strings"
 	"time"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
@@ -15,12 +13,8 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/resourcename"
 )
-
-// versionPattern is what may stand in the URL path: a version number, "latest", or
-// an alias.
-var versionPattern = regexp.MustCompile(
-	`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,20}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
 
 // timeout bounds one look-up with its repetition. A secret is read on the way to
 // something else, which has 25 seconds in all.
@@ -45,16 +39,10 @@ func New(ctx context.Context, p *gcp.Platform) (*Secrets, error) {
 	return &Secrets{client: client, account: p.ServiceAccount, retry: p.Retry}, nil
 }
 
-// IsVersion is whether path names a version of a secret:
-// projects/P/secrets/S/versions/V.
-func IsVersion(path string) bool {
-	return versionPattern.MatchString(path) && !strings.Contains(path, "..")
-}
-
 // Access returns the secret's value, byte for byte. An error never holds any of
 // it.
 func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error) {
-	if !IsVersion(versionPath) {
+	if !resourcename.IsSecretVersion(versionPath) {
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
 			Args: access.Args{"reason": "a secret is named projects/PROJECT/secrets/SECRET/versions/VERSION"}}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/gcptest"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/secretmanager"
 )
 
@@ -73,7 +74,7 @@ func TestOnlyVersionsOfSecretsAreAskedFor(t *testing.T) {
 		}
 	}
 	for _, good := range []string{path, "projects/example.com:p/secrets/S_1-x/versions/12", "projects/123/secrets/s/versions/current"} {
-		if !secretmanager.IsVersion(good) {
+		if !resourcename.IsSecretVersion(good) {
 			t.Errorf("%q is refused", good)
 		}
 	}
