@@ -41,10 +41,10 @@ func Doubts(expression string, found Eligibility) []*access.Error {
 	if err != nil {
 		return doubts
 	}
-	switch outcomeOf(tree.Expr()) {
-	case always:
+	switch outcomes := outcomesOf(tree.Expr()); {
+	case outcomes == isTrue:
 		doubts = append(doubts, doubt(access.CodeMarkerGrants, access.Args{}))
-	case perhaps:
+	case outcomes&isTrue != 0:
 		doubts = append(doubts, doubt(access.CodeMarkerGrantsParts, access.Args{}))
 	}
 	return doubts
@@ -183,45 +183,45 @@ func properly(clause ast.Expr) (string, bool) {
 	return "", false
 }
 
-// outcome is what a condition says whatever the request: true, false, an error, or any
-// of them.
-type outcome int
+// outcomes is the set of what a condition may come to, depending on the request.
+type outcomes uint8
 
 const (
-	perhaps outcome = iota
-	always
-	never
-	fails
+	isTrue outcomes = 1 << iota
+	isFalse
+	fails // which gives nothing, but is not false: not even its negation is true
+
+	anything = isTrue | isFalse | fails
 )
 
-// outcomeOf works out what a condition says when no marker's field is there, as none
-// ever is. It is perhaps where anything else decides.
-func outcomeOf(e ast.Expr) outcome {
+// outcomesOf works out what a condition may come to when no marker's field is there, as
+// none ever is.
+func outcomesOf(e ast.Expr) outcomes {
 	switch e.Kind() {
 	case ast.LiteralKind:
 		switch e.AsLiteral() {
 		case types.True:
-			return always
+			return isTrue
 		case types.False:
-			return never
+			return isFalse
 		}
-		return perhaps
+		return anything
 	case ast.CallKind:
 	default:
-		return perhaps
+		return anything
 	}
 	call := e.AsCall()
 	if call.IsMemberFunction() {
-		return perhaps
+		return anything
 	}
 	args := call.Args()
 	switch op := call.FunctionName(); op {
 	case operators.LogicalNot:
-		return outcomeOf(args[0]).not()
+		return outcomesOf(args[0]).not()
 	case operators.LogicalAnd, operators.LogicalOr:
-		all := always
+		all := isTrue
 		for _, arg := range args {
-			if o := outcomeOf(arg); op == operators.LogicalAnd {
+			if o := outcomesOf(arg); op == operators.LogicalAnd {
 				all = all.and(o)
 			} else {
 				all = all.and(o.not())
@@ -232,61 +232,64 @@ func outcomeOf(e ast.Expr) outcome {
 		}
 		return all
 	case operators.Conditional:
-		switch then, otherwise := outcomeOf(args[1]), outcomeOf(args[2]); outcomeOf(args[0]) {
-		case always:
-			return then
-		case never:
-			return otherwise
-		case fails:
-			return fails
+		condition := outcomesOf(args[0])
+		found := condition & fails
+		if condition&isTrue != 0 {
+			found |= outcomesOf(args[1])
 		}
-		return perhaps
+		if condition&isFalse != 0 {
+			found |= outcomesOf(args[2])
+		}
+		return found
 	case operators.Equals, operators.NotEquals:
-		left, right := outcomeOf(args[0]), outcomeOf(args[1])
-		switch {
-		case left == fails || right == fails:
-			return fails
-		case left == perhaps || right == perhaps:
-			return perhaps
-		case (left == right) == (op == operators.Equals):
-			return always
+		left, right := outcomesOf(args[0]), outcomesOf(args[1])
+		if left|right == anything {
+			return anything // perhaps of things that are neither true nor false
 		}
-		return never
+		equal := (left | right) & fails
+		if left&right&(isTrue|isFalse) != 0 {
+			equal |= isTrue
+		}
+		if left&isTrue != 0 && right&isFalse != 0 || left&isFalse != 0 && right&isTrue != 0 {
+			equal |= isFalse
+		}
+		if op == operators.NotEquals {
+			return equal.not()
+		}
+		return equal
 	default:
 		if !strings.EqualFold(op, "has") || len(args) != 1 {
-			return perhaps
+			return anything
 		}
 		switch path := selection(args[0]); {
 		case len(path) == 1:
-			return never
+			return isFalse
 		case len(path) > 1 || args[0].Kind() == ast.CallKind: // a topic
 			return fails // there is nothing to select from
 		}
-		return perhaps
+		return anything
 	}
 }
 
-func (o outcome) not() outcome {
-	switch o {
-	case always:
-		return never
-	case never:
-		return always
+func (o outcomes) not() outcomes {
+	n := o & fails
+	if o&isTrue != 0 {
+		n |= isFalse
 	}
-	return o
+	if o&isFalse != 0 {
+		n |= isTrue
+	}
+	return n
 }
 
 // and is false where either is, even if the other fails.
-func (o outcome) and(other outcome) outcome {
-	switch {
-	case o == never || other == never:
-		return never
-	case o == always:
-		return other
-	case other == always:
-		return o
-	case o == fails && other == fails:
-		return fails
+func (o outcomes) and(other outcomes) outcomes {
+	all := (o | other) & isFalse
+	if o&isTrue != 0 && other&isTrue != 0 {
+		all |= isTrue
 	}
-	return perhaps
+	if (o|other)&fails != 0 && o&^isFalse != 0 && other&^isFalse != 0 {
+		all |= fails
+	}
+	return all
 }

@@ -2,6 +2,7 @@ package condition
 
 import (
 	"math/big"
+	"regexp"
 	"strings"
 	"time"
 
@@ -119,6 +120,9 @@ var (
 	latest   = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 )
 
+// strictTime is what CEL takes for a time; package time takes an hour of one digit too.
+var strictTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
+
 // quantity is a sum of request.time, times and durations: times × request.time + nanos
 // since 1970, which is an instant or, when instants is 0, a duration.
 type quantity struct {
@@ -159,7 +163,7 @@ func measure(e ast.Expr) (quantity, bool) {
 			return quantity{0, 0, big.NewInt(int64(d))}, err == nil && d.Abs() < century
 		}
 		t, err := time.Parse(time.RFC3339, text)
-		return quantity{0, 1, nanosOf(t)}, err == nil && t.After(earliest) && t.Before(latest)
+		return quantity{0, 1, nanosOf(t)}, err == nil && strictTime.MatchString(text) && t.After(earliest) && t.Before(latest)
 	case operators.Add, operators.Subtract:
 		left, ok := measure(args[0])
 		if !ok {
