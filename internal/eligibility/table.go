@@ -43,12 +43,15 @@ func (t Table) Holdings(p access.Principal, groups []string) []access.Entitlemen
 		if !seen {
 			i = len(held)
 			at[row.ID] = i
-			held = append(held, access.Entitlement{ID: row.ID, Unconfirmed: true, Until: row.Window.End})
+			held = append(held, access.Entitlement{ID: row.ID, Unconfirmed: true})
 		}
-		if until := row.Window.End; until.IsZero() || !held[i].Until.IsZero() && until.After(held[i].Until) {
-			held[i].Until = until
+		if row.Kind != Reviewer {
+			// All of them hold now, so that together they last as long as the last of them.
+			if until := row.Window.End; !held[i].MayRequest() || until.IsZero() || !held[i].Until.IsZero() && until.After(held[i].Until) {
+				held[i].Until = until
+			}
+			held[i].Unclear = held[i].Unclear || row.Unclear
 		}
-		held[i].Unclear = held[i].Unclear || row.Unclear
 		held[i].SelfApproval = held[i].SelfApproval || row.Kind == SelfApproval || row.Kind == Both
 		if way, ok := row.requests(); ok {
 			held[i].PeerApproval = true
