@@ -44,18 +44,49 @@ func Read(lookup func(string) string) (*Config, error) {
 	return c, nil
 }
 
-// Unknown are the variables of environ (as of os.Environ) that bear our prefix and
-// that nobody reads: misspelled, most likely. They deserve a warning.
+// Unknown is a warning for each variable of environ (as of os.Environ) that nobody
+// reads and that was probably meant for us: it bears our prefix, or its name is one
+// slip away from that of a variable which is read. No value is in it.
 func Unknown(environ []string) []string {
-	known := names(reflect.TypeFor[Config]())
-	var unknown []string
+	known := append(names(reflect.TypeFor[Config]()), "GAE_SERVICE", "K_SERVICE")
+	var warnings []string
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "JITACCESS_") && strings.TrimSpace(text) != "" && !slices.Contains(known, name) {
-			unknown = append(unknown, name)
+		if strings.TrimSpace(text) == "" || slices.Contains(known, name) {
+			continue
+		}
+		meant := slices.IndexFunc(known, func(k string) bool { return oneSlip(name, k) })
+		switch {
+		case meant >= 0:
+			warnings = append(warnings, name+" is set, and no such variable is read; is "+known[meant]+" meant?")
+		case strings.HasPrefix(name, "JITACCESS_"):
+			warnings = append(warnings, name+" is set, and no such variable is read")
 		}
 	}
-	return unknown
+	return warnings
+}
+
+// oneSlip is whether a name is a known one but for case, hyphens for underscores, and
+// one letter that is missing, too many, another, or swapped with the next. Of a name
+// as short as PORT too many others are one letter away (PORT0, HORT).
+func oneSlip(name, known string) bool {
+	a, b := strings.ToUpper(strings.ReplaceAll(name, "-", "_")), strings.ToUpper(known)
+	if a == b || len(b) < 6 {
+		return a == b
+	}
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	switch {
+	case len(a) == 2 && len(b) == 2:
+		return a[0] == b[1] && a[1] == b[0]
+	case len(a) <= 1 && len(b) <= 1:
+		return true
+	}
+	return false
 }
 
 // names are all variables of a struct.
