@@ -11,10 +11,6 @@ import (
 	"jitaccess/internal/loopback"
 )
 
-// maxRequestTimeout is how long a signature is good for at most: Google promises
-// to publish a service account's key for that long after its last use.
-const maxRequestTimeout = 6 * time.Hour
-
 // platform tells where the service runs.
 func (r *reader) platform(c *Config) {
 	if service := strings.TrimSpace(r.lookup("GAE_SERVICE")); service != "" {
@@ -71,9 +67,10 @@ func (r *reader) checkRequests(c *Requests, customer string) {
 		}
 		r.faultBecause(blamed, fmt.Sprintf("at least %d reviewers and at most %d cannot both hold", c.MinReviewers, c.MaxReviewers))
 	}
-	if c.Timeout > maxRequestTimeout {
-		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as 360, because a signature can be verified for 6 hours", c.Timeout/time.Minute)
-		c.Timeout = maxRequestTimeout
+	if c.Timeout > access.LinkLife {
+		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as %d, because a signature can be verified for %d hours",
+			c.Timeout/time.Minute, access.LinkLife/time.Minute, access.LinkLife/time.Hour)
+		c.Timeout = access.LinkLife
 	}
 	var ok bool
 	if c.Admins, ok = parsePeople(c.Admins); !ok {

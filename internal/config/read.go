@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/addressmap"
 )
 
@@ -163,6 +164,8 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 		if pattern := tag.Get("pattern"); pattern != "" {
 			ok = regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(text)
 		}
+	case *SecretPath:
+		*field, ok = SecretPath(text), secretVersion.MatchString(text)
 	case *Secret:
 		*field, ok = NewSecret(text), true
 	case *int:
@@ -225,7 +228,7 @@ func (r *reader) faultBecause(name, why string) {
 	r.faults = append(r.faults, &Fault{Variable: v.name, Read: v.shown(), Accepted: accepted})
 }
 
-// maxShown is how much of a value is shown, in characters.
+// maxShown is how much of a value is shown, in bytes.
 const maxShown = 200
 
 // shown is the value for people. Besides secrets it hides what could contain one,
@@ -237,8 +240,5 @@ func (v *variable) shown() string {
 	if v.secret || strings.Contains(v.text, "@") && strings.Contains(v.text, "://") {
 		return redacted
 	}
-	if text := []rune(v.text); len(text) > maxShown {
-		return strconv.Quote(string(text[:maxShown]) + "…")
-	}
-	return strconv.Quote(v.text)
+	return strconv.Quote(access.Clip(v.text, maxShown))
 }

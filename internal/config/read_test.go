@@ -298,7 +298,7 @@ func TestRead_Values(t *testing.T) {
 		{[]string{"SMTP_ENABLE_STARTTLS=false", "SMTP_PORT=25"}, // no mail is sent
 			func(c *config.Config) any { return c.Mail.SenderAddress }, ""},
 		{[]string{"SMTP_SECRET=projects/acme-access/secrets/smtp/versions/latest"},
-			func(c *config.Config) any { return c.Mail.PasswordPath }, "projects/acme-access/secrets/smtp/versions/latest"},
+			func(c *config.Config) any { return string(c.Mail.PasswordPath) }, "projects/acme-access/secrets/smtp/versions/latest"},
 		{[]string{"SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_DKIM_SELECTOR=jit.2026", "SMTP_DKIM_KEY=/keys/dkim.pem"},
 			func(c *config.Config) any { return c.Mail.DKIMKey.File }, "/keys/dkim.pem"},
 		{[]string{"SMTP_DKIM_SELECTOR=jit2026"}, // no mail is sent

@@ -114,7 +114,7 @@ func (d *doctor) mail(ctx context.Context) {
 	}
 	what, meaning, remedy := fault.Explain()
 	if s.PasswordPath != "" && strings.Contains(remedy, "password") {
-		project, name := secretOf(s.PasswordPath)
+		project, name := secretOf(string(s.PasswordPath))
 		remedy += " To store one: " + strings.TrimPrefix(storing("THE PASSWORD", name, project), "run: ")
 	}
 	d.broken("mail", fmt.Sprintf("%s: %s: %s", server, what, meaning), remedy)

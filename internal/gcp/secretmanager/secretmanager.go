@@ -20,7 +20,7 @@ import (
 // versionPattern is what may stand in the URL path: a version number, "latest", or
 // an alias.
 var versionPattern = regexp.MustCompile(
-	`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,20}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
+	`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,18}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
 
 // timeout bounds one look-up with its repetition. A secret is read on the way to
 // something else, which has 25 seconds in all.
