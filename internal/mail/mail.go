@@ -91,11 +91,12 @@ type Config struct {
 	// mails are sent within a minute; 0 means 3 and 30, which is what Exchange Online
 	// takes of a mailbox (learn.microsoft.com, "SMTP submission improvements").
 	MaxConnections, PerMinute int
-	// Now is the clock. Deadlines go by the real one.
-	Now func() time.Time
-	// Sleep waits, or returns the context's error when that ends first; AfterFunc calls
-	// later, unless stopped; Random is from 0 up to 1. nil means those of the system.
-	Sleep     func(context.Context, time.Duration) error
+	// Now is the clock; deadlines go by the real one. Sleep waits, or returns the
+	// context's error when that ends first. Both are needed.
+	Now   func() time.Time
+	Sleep func(context.Context, time.Duration) error
+	// AfterFunc calls later, unless stopped; Random is from 0 up to 1. nil means those of
+	// the system.
 	AfterFunc func(time.Duration, func()) (stop func() bool)
 	Random    func() float64
 }
@@ -174,26 +175,11 @@ func (c *Config) setDefaults() {
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
 	}
-	if c.Sleep == nil {
-		c.Sleep = sleep
-	}
 	if c.AfterFunc == nil {
 		c.AfterFunc = func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
 	}
 	if c.Random == nil {
 		c.Random = rand.Float64
-	}
-}
-
-// sleep waits, or returns why not.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
