@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/resourcename"
@@ -127,7 +128,7 @@ func (r *reader) checkMail(all *Config) {
 		r.fault("SMTP_SENDER_ADDRESS")
 	}
 	c.SenderAddress = sender.String()
-	if strings.ContainsFunc(c.SenderName, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+	if strings.ContainsFunc(c.SenderName, unicode.IsControl) {
 		r.faultBecause("SMTP_SENDER_NAME", "without control characters")
 	}
 	c.Host = strings.Trim(c.Host, "[]")

@@ -242,7 +242,7 @@ func (d *decoder) entitlements(list []string) []access.EntitlementID {
 // roleBinding reads the claims that JIT Access 1.7 had in place of entitlement, as
 // the text of an entitlement id.
 func (d *decoder) roleBinding() string {
-	project, ok := strings.CutPrefix(d.text("resource"), "//cloudresourcemanager.googleapis.com/projects/")
+	project, ok := strings.CutPrefix(d.text("resource"), access.FullNamePrefix+"projects/")
 	if !ok {
 		d.refuse("claim resource is not the full name of a project")
 	}
