@@ -215,7 +215,8 @@ func TestQuotasNameMethodsThatAreHere(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"POST /v3/projects/{id}:getIamPolicy", "POST /v3/folders/{id}:getIamPolicy",
-		"POST /v3/projects/{id}:setIamPolicy", "GET /v1/roles/{role}", "GET /admin/directory/v1/groups", "GET /admin/directory/v1/groups/{group}/members"} {
+		"POST /v3/projects/{id}:setIamPolicy", "GET /v1/roles/{role}",
+		"GET /admin/directory/v1/groups", "GET /admin/directory/v1/groups/{group}/members"} {
 		if !counted[method] {
 			t.Errorf("%s is counted by no quota: %q", method, slices.Sorted(maps.Keys(counted)))
 		}
