@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -78,6 +80,13 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, routes []route) {
 		return
 	}
 	c.calls.add(at.method + " " + at.template)
+	if !at.metadata {
+		Fault{Latency: c.latency}.before(w, r, c)
+	}
+	if spent := c.quotas.take(at.method+" "+at.template, len(body)); spent != nil {
+		respond(w, r, nil, spent.refusal(c.ProjectNumber()))
+		return
+	}
 	fault := c.faults.take(r.Method, r.URL.Path, at.template)
 	if !fault.before(w, r, c) {
 		return
@@ -158,6 +167,9 @@ func respond(w http.ResponseWriter, r *http.Request, answer any, err error) {
 		}
 		if e.code == http.StatusUnauthorized && !e.oauth {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="https://accounts.google.com/"`)
+		}
+		if e.retryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.retryAfter.Seconds()))))
 		}
 		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 		w.WriteHeader(e.code)
