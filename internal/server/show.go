@@ -10,6 +10,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/events"
 )
 
 // Moment is an instant as pages show it. Pages say UTC; a script turns it into the
@@ -127,10 +128,10 @@ func viewRole(id access.EntitlementID, info access.RoleInfo) RoleView {
 
 func viewOffered(o broker.OfferedRole, now time.Time) RoleView {
 	v := viewRole(o.Entitlement.ID, o.Role)
-	v.Approvals = o.Terms.Approvals
-	v.Requirement = requirement(o.Terms.Approvals)
+	v.Approvals = o.Terms.Approvals()
+	v.Requirement = requirement(v.Approvals)
 	v.Longest = inWords(o.Terms.MaxDuration)
-	if o.Terms.Approvals > 0 {
+	if v.Approvals > 0 {
 		v.Topics = topics(o.Entitlement.Requests)
 	}
 	v.Unconfirmed = o.Entitlement.Unconfirmed
@@ -226,7 +227,7 @@ func (s *server) viewWarnings(r *http.Request, warnings []*access.Error) []strin
 		}
 		// Who could not be told stands in the journal.
 		if w.Err != nil && w.Code != access.CodeNotDelivered && w.Code != access.CodeNotPublished {
-			s.logEvent(r, slog.LevelWarn, eventWarn, "warned", slog.Any("error", w))
+			s.logEvent(r, slog.LevelWarn, events.Warning, "warned", slog.Any("error", w))
 		}
 	}
 	return texts
