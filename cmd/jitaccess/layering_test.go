@@ -32,7 +32,8 @@ type rule struct {
 // A new package needs a line here.
 var layering = []rule{
 	{of: []string{"internal/access"}, mayImport: nil, pure: true},
-	{of: []string{"internal/gcp/condition"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/eligibility"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/gcp/condition"}, mayImport: []string{"internal/access", "internal/eligibility"}, pure: true},
 	{of: []string{"internal/gcp/resourcename"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/events"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/lookup"}, pure: true},
@@ -48,7 +49,7 @@ var layering = []rule{
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/resourcename", "internal/loopback"}},
 
 	// Adapters.
-	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/lookup", "internal/gcp/..."}},
+	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/gcp/..."}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
