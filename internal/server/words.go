@@ -175,7 +175,8 @@ var unsaid = map[string]string{
 	"channel": "mail", "count": "many", "entitlement": "this role", "group": "a group", "hint": "a reason", "host": "HOST",
 	"max": "the maximum", "min": "the minimum", "permission": "a permission", "principal": "the person", "reason": "no reason was given",
 	"recipient": "somebody", "resource": "the project", "reviewer": "this address", "role": "this role", "scope": "the configured scope", "secret": "a secret", "state": "not usable", "rule": "A rule of this service", "seconds": "some",
-	"service": "Google Cloud", "term": "one of its terms", "found": "a word", "meant": "a marker", "member": "a member", "catalog": "PolicyAnalyzer",
+	"service": "Google Cloud", "term": "one of its terms",
+	"found": "a word", "meant": "a marker", "member": "a member", "catalog": "PolicyAnalyzer",
 	"from": "a later time", "until": "an earlier time",
 }
 
