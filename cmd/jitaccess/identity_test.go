@@ -180,7 +180,9 @@ func TestReadinessFollowsWhatRequestsWouldMeet(t *testing.T) {
 		w.pass(6 * time.Second) // longer than an outcome is remembered
 		w.call("", "GET", "/health/ready", "").expect(t, status, texts...)
 	}
-	out := func(path string) { w.cloud.Faults().Add(google.Fault{Path: path, Status: 403, Message: "egress denied"}) }
+	out := func(path string) {
+		w.cloud.Faults().Add(google.Fault{Path: path, Status: 403, Message: "egress denied"})
+	}
 	out("/iap/verify/")
 	w.page(alice, "/").expect(t, 503)
 	ready(503, `"healthy":false`, `"IapKeysAreAvailable":false`, `"ServiceAccountKeysAreAvailable":true`)

@@ -16,16 +16,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/assetinventory"
-	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iamcredentials"
-	"jitaccess/internal/gcp/policyanalyzer"
+	"jitaccess/internal/gcp/provider"
 	"jitaccess/internal/gcp/pubsub"
-	"jitaccess/internal/gcp/resourcemanager"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
@@ -183,7 +180,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		logger.Warn(warning, "event", "runtime.startup")
 	}
 
-	look, err := newLookUps(ctx, c, platform, k)
+	google, err := newGoogle(ctx, c, platform, k)
 	if err != nil {
 		return nil, err
 	}
@@ -209,8 +206,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	profile := verifier.Profile()
 	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, now)
 	requests := broker.New(broker.Config{
-		Catalog: look.catalog,
-		Granter: resourcemanager.NewGranter(look.policies, look.catalog),
+		Providers: registered(google),
 		Store: token.NewStore(token.Config{
 			ServiceAccount: platform.ServiceAccount,
 			Signer:         signer,
@@ -220,20 +216,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}),
 		Journal:   log,
 		Notifier:  notifier,
-		Directory: look.groups,
+		Directory: google.Groups,
 		Admins:    c.Requests.Admins,
-		Policy: policy.Instance{
-			JustificationHint: c.Requests.JustificationHint,
-			Justification:     c.Requests.JustificationPattern,
-			MaxDuration:       c.Requests.MaxDuration,
-			DefaultDuration:   min(time.Hour, c.Requests.MaxDuration),
-			MinReviewers:      c.Requests.MinReviewers,
-			MaxReviewers:      c.Requests.MaxReviewers,
-			MaxRoles:          c.Requests.MaxRoles,
-			RequestTimeout:    c.Requests.Timeout,
-		},
-		Now:    now,
-		Random: rand.Reader,
+		Policy:    policyOf(c),
+		Now:       now,
+		Random:    rand.Reader,
 	})
 	handler, err := server.New(server.Config{
 		Broker:            requests,
@@ -262,71 +249,42 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	logger.Info("started", "event", "runtime.startup", "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
-		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(look.scope), "identity", profile.Method,
+		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
 		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", false)
 	return journal.Trace(handler), nil
 }
 
-// lookUps is how it is found out what people may do.
-type lookUps struct {
-	scope    access.Resource
-	policies *resourcemanager.Client
-	groups   *directory.Directory
-	// catalog is the one that is configured. inventory can also list everybody.
-	catalog   catalog
-	inventory *assetinventory.Catalog
-}
-
-// catalog is what the two catalogs are: what the broker asks, and what is asked once
-// more about the policy that is about to be written.
-type catalog interface {
-	broker.Catalog
-	resourcemanager.Standings
-}
-
-func newLookUps(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (l lookUps, err error) {
-	l.groups, err = directory.New(ctx, platform, c.Catalog.CustomerID)
-	if err != nil {
-		return lookUps{}, err
-	}
-	l.scope, err = access.ParseResource(c.Catalog.Scope)
-	if c.Catalog.Scope == "" {
-		l.scope, err = access.Project(platform.Project)
-	}
-	if err != nil {
-		return lookUps{}, err
-	}
-	l.policies = resourcemanager.New(resourcemanager.Config{
-		HTTP:           platform.Client,
-		Endpoint:       platform.Endpoint("cloudresourcemanager"),
-		ServiceAccount: platform.ServiceAccount,
-		Now:            k.now,
-		Random:         mathrand.Float64,
-		Sleep:          k.sleep,
-	})
-	l.inventory, err = assetinventory.New(ctx, assetinventory.Config{
-		Platform:       platform,
-		Scope:          l.scope,
-		Policies:       l.policies,
-		Directory:      l.groups,
-		SearchProjects: l.policies.SearchProjects,
-		ProjectsQuery:  c.Catalog.ProjectsQuery,
-		Now:            k.now,
-	})
-	if err != nil || c.Catalog.Kind == config.AssetInventory {
-		l.catalog = l.inventory
-		return l, err
-	}
-	l.catalog, err = policyanalyzer.New(ctx, policyanalyzer.Config{
+// newGoogle makes the provider of access to Google Cloud.
+func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {
+	return provider.New(ctx, provider.Config{
 		Platform:         platform,
-		Scope:            l.scope,
-		Policies:         l.policies,
-		SearchProjects:   l.policies.SearchProjects,
+		Scope:            c.Catalog.Scope,
+		PolicyAnalyzer:   c.Catalog.Kind == config.PolicyAnalyzer,
+		CustomerID:       c.Catalog.CustomerID,
 		ProjectsQuery:    c.Catalog.ProjectsQuery,
 		ExecutionTimeout: c.Google.ReadTimeout,
 		Now:              k.now,
+		Sleep:            k.sleep,
 	})
-	return l, err
+}
+
+// registered is Google Cloud as the broker knows it.
+func registered(google *provider.Google) []broker.Registration {
+	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: resourcename.Kinds}}
+}
+
+// policyOf is which terms apply.
+func policyOf(c *config.Config) policy.Instance {
+	return policy.Instance{
+		JustificationHint: c.Requests.JustificationHint,
+		Justification:     c.Requests.JustificationPattern,
+		MaxDuration:       c.Requests.MaxDuration,
+		DefaultDuration:   min(time.Hour, c.Requests.MaxDuration),
+		MinReviewers:      c.Requests.MinReviewers,
+		MaxReviewers:      c.Requests.MaxReviewers,
+		MaxRoles:          c.Requests.MaxRoles,
+		RequestTimeout:    c.Requests.Timeout,
+	}
 }
 
 // hosts is what is known of the service's own hosts.

@@ -36,8 +36,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 
 	q := access.StandingQuery{Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements, Since: decision.At}
-	ctx = access.Begin(ctx, decision.At)
-	standing, err := b.c.Catalog.Standing(ctx, q)
+	standing, err := b.standing(ctx, caller, q)
 	if err != nil {
 		return refused(err)
 	}
@@ -223,7 +222,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 // outcomeNotice is what people hear of how a request was decided.
 func (b *Broker) outcomeNotice(ctx context.Context, did access.Action, r access.Request, d access.Decision, w access.Window, origin string) access.Notice {
 	n := b.notice(did, r, nil)
-	n.Decision, n.Window, n.Final, n.Roles = d, w, !b.c.Store.Limits().Forgets, b.describeRequest(ctx, r)
+	n.Decision, n.Window, n.Final, n.Roles = d, w, !b.c.Store.Limits().Forgets, b.describe(ctx, r.Entitlements)
 	if origin != "" {
 		n.BaseURL = origin + "/"
 	}

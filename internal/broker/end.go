@@ -11,9 +11,9 @@ import (
 // End takes back the caller's grant, or for an admin anyone's, before its end. A
 // grant that is not there, or not theirs to end, is not found.
 func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.Resource, requestID string) (Ended, error) {
-	ctx = access.Begin(ctx, b.c.Now())
+	begun := b.c.Now()
 	r := access.Request{ID: requestID, Resource: resource}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{Resource: resource})
+	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: resource, Since: begun})
 	if err != nil {
 		return Ended{}, b.refuse(ctx, caller, access.EndAsked, r, err)
 	}
@@ -43,7 +43,7 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	}
 	for _, p := range people {
 		outcomes, warnings, err := b.end(ctx, caller, result.Activations, access.Ending{
-			RequestID: requestID, Principal: p, Resource: resource, At: b.c.Now().UTC().Truncate(time.Second),
+			RequestID: requestID, Principal: p, Resource: resource, At: b.c.Now().UTC().Truncate(time.Second), Since: begun,
 		})
 		result.Outcomes = append(result.Outcomes, outcomes...)
 		result.Warnings = append(result.Warnings, warnings...)
@@ -67,7 +67,7 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, found []access.A
 	if err := b.record(ctx, event); err != nil {
 		return nil, nil, err
 	}
-	outcomes, err := b.c.Granter.End(ctx, e)
+	outcomes, err := b.providers.End(ctx, e)
 	event.Action, event.At, event.Outcomes, event.Err = access.GrantEnded, b.c.Now(), outcomes, err
 	if err != nil {
 		event.Action = access.EndFailed

@@ -23,7 +23,7 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, []*access.Error, error) {
 	// Grant may return while a check still runs.
 	var last atomic.Pointer[[]*access.Error]
-	outcomes, err := b.c.Granter.Grant(ctx, grantOf(r, w, approvers), q, func(s access.Standing) error {
+	outcomes, err := b.providers.Grant(ctx, grantOf(r, w, approvers), q, func(s access.Standing) error {
 		last.Store(&s.Warnings)
 		return check(s)
 	})

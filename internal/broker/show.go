@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/condition"
 )
 
 // Show returns a request to one of the people whom it concerns: its principal or a
@@ -31,13 +30,13 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	if origin != "" {
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
+	standing, err := b.standing(ctx, caller, access.StandingQuery{
 		Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements,
 	})
 	now := b.c.Now()
 	v.Activations = standing.OfRequest(r)
 	v.State = stateOf(r, v.Activations, now)
-	v.Roles = b.describeRequest(ctx, r)
+	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
 	v.Window = r.WindowAt(now)
 	var approvers []access.Principal
@@ -48,7 +47,8 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		approvers = append(approversOf(r), caller.Principal)
 	}
 	if len(approvers) > 0 {
-		v.Bindings = b.c.Granter.Preview(grantOf(r, v.Window, approvers))
+		effects, err := b.providers.Preview(grantOf(r, v.Window, approvers))
+		v.Effects, v.Unwritable = effects, access.AsError(err)
 	}
 	if err != nil {
 		v.WhyNot = access.AsError(err)
@@ -75,8 +75,8 @@ func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
 	}
 	r.Entitlements = slices.Clone(r.Entitlements)
 	for i := range r.Entitlements {
-		if text, err := condition.Canonical(r.Entitlements[i].Condition); err == nil {
-			r.Entitlements[i].Condition = text
+		if id, err := b.providers.Canonical(r.Entitlements[i]); err == nil {
+			r.Entitlements[i] = id
 		}
 	}
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)

@@ -152,7 +152,9 @@ func (f Form) decode(segment string) ([]byte, error) {
 	return decodeSegment(segment)
 }
 
-func decodeSegment(segment string) ([]byte, error) { return decodeStrictly(base64.RawURLEncoding, segment) }
+func decodeSegment(segment string) ([]byte, error) {
+	return decodeStrictly(base64.RawURLEncoding, segment)
+}
 
 // decodeStrictly accepts one text for each value: the decoder of the standard
 // library skips line breaks, and unless told otherwise ignores the bits after the

@@ -46,7 +46,7 @@ func (s *server) logRefusal(r *http.Request, e *access.Error, status int) {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		level = slog.LevelWarn
 	}
-	s.logEvent(r, level, event, "refused", append(aboutRoute(r, event),
+	s.logEvent(r, level, event, "refused", append(s.aboutRoute(r, event),
 		slog.String("incident", incidentOf(r)), slog.Int("status", status), slog.Any("error", e))...)
 }
 
@@ -90,17 +90,17 @@ func routeOf(r *http.Request) string {
 
 // aboutRoute says what a reading request is about, as far as its address is in
 // order.
-func aboutRoute(r *http.Request, event string) []slog.Attr {
+func (s *server) aboutRoute(r *http.Request, event string) []slog.Attr {
 	var on access.Resource
 	switch event {
 	case events.ListRoles, events.ListPeers:
 		if on, _ = project(r); on == "" {
-			on, _ = resourceAt(r)
+			on, _ = s.resourceAt(r)
 		}
 	}
 	attrs := labels(events.ResourceLabels(on))
 	if event == events.ListPeers && on != "" {
-		if ids, err := askedOf(r, on); err == nil {
+		if ids, err := s.askedOf(r, on); err == nil {
 			attrs = append(attrs, slog.String("role", string(ids[0].Role)))
 		}
 	}

@@ -28,7 +28,10 @@ import (
 
 // Broker is what the server needs of *broker.Broker.
 type Broker interface {
-	Resources(context.Context, access.Caller) ([]access.ResourceInfo, error)
+	ParseResource(path string) (access.Resource, error)
+	ParseEntitlementID(text string) (access.EntitlementID, error)
+	ResourceKind(access.Resource) access.ResourceKind
+	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
 	Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error)
 	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)

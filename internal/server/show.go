@@ -79,13 +79,11 @@ type ResourceView struct {
 	Path, Kind, Name, Title string
 }
 
-var resourceKinds = map[string]string{"projects": "project", "folders": "folder", "organizations": "organization"}
-
-func viewResource(on access.Resource, title string) ResourceView {
+func (s *server) viewResource(on access.Resource, title string) ResourceView {
 	if title == on.Name() {
 		title = ""
 	}
-	return ResourceView{Path: string(on), Kind: resourceKinds[on.Kind()], Name: on.Name(), Title: title}
+	return ResourceView{Path: string(on), Kind: s.Broker.ResourceKind(on).Word, Name: on.Name(), Title: title}
 }
 
 // RoleView is an entitlement as pages show it.
