@@ -132,7 +132,7 @@ func (r *reader) fields(v reflect.Value) {
 }
 
 func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
-	v := &variable{accept: tag.Get("accept"), secret: tag.Get("secret") != ""}
+	v := &variable{accept: descriptions[tag.Get("env")].accept, secret: tag.Get("secret") != ""}
 	for name := range strings.SplitSeq(tag.Get("env"), ",") {
 		r.variables[name] = v
 		text := strings.TrimSpace(r.lookup(name))
