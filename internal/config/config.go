@@ -122,13 +122,11 @@ type Mail struct {
 	CA             StoredText          `env:"SMTP_CA" file:"true"`
 	MaxConnections int                 `env:"SMTP_MAX_CONNECTIONS" default:"3" min:"1" max:"20"`
 	PerMinute      int                 `env:"SMTP_MESSAGES_PER_MINUTE" default:"30" min:"1" max:"10000"`
-
-	DKIMSelector string     `env:"SMTP_DKIM_SELECTOR" pattern:"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"`
-	DKIMKey      StoredText `env:"SMTP_DKIM_KEY" file:"true" secret:"true"`
-
-	Proxy    Secret         `env:"ALL_PROXY,all_proxy" secret:"true"`
-	NoProxy  string         `env:"NO_PROXY,no_proxy"`
-	TimeZone *time.Location `env:"NOTIFICATION_TIMEZONE" default:"UTC"`
+	DKIMSelector   string              `env:"SMTP_DKIM_SELECTOR" pattern:"selector"`
+	DKIMKey        StoredText          `env:"SMTP_DKIM_KEY" file:"true" secret:"true"`
+	Proxy          Secret              `env:"ALL_PROXY,all_proxy" secret:"true"`
+	NoProxy        string              `env:"NO_PROXY,no_proxy"`
+	TimeZone       *time.Location      `env:"NOTIFICATION_TIMEZONE" default:"UTC"`
 }
 
 // MailOAuth is where the access token comes from with SMTP_AUTH=oauth2.
