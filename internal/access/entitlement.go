@@ -196,6 +196,22 @@ type StandingQuery struct {
 	// The queries of one action so share what they ask. Zero is a page, for which
 	// answers may be some seconds old.
 	Since time.Time
+	// Arrived is when the page was asked for (Caller.Arrived): the resource's own policy
+	// is read once for it. When both are zero it is read each time.
+	Arrived time.Time
+	// Everybody asks, in place of Principals, for everybody who is named in an eligible
+	// binding, in person or as a direct member of a group. It costs one look-up for each
+	// group.
+	Everybody bool
+}
+
+// Began is when what the answer is for began, an action or a page; zero when nobody
+// says.
+func (q StandingQuery) Began() time.Time {
+	if q.Since.IsZero() {
+		return q.Arrived
+	}
+	return q.Since
 }
 
 // Standing is what the policies of one resource say at one moment.

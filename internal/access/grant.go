@@ -25,6 +25,8 @@ type Ending struct {
 	Resource  Resource
 	// At is the new end.
 	At time.Time
+	// Since is when the action began, as in StandingQuery.
+	Since time.Time
 }
 
 // Result is what became of one entitlement.
@@ -66,10 +68,10 @@ type Activation struct {
 	Approvers []Principal
 }
 
-// Binding is the text that a provider will write for one entitlement, as shown to
-// an approver.
-type Binding struct {
-	Entitlement EntitlementID
+// Effect is something that a provider will write, as shown to an approver.
+type Effect struct {
+	// Title says in a few words which part of the grant it is, such as the role.
+	Title string
 	// Text is for reading, in the provider's own notation.
 	Text string
 }

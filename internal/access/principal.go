@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // Principal is a person, as a canonical e-mail address: ASCII, A–Z folded, one @.
@@ -81,6 +82,9 @@ func foldASCII(s string) string {
 	return s
 }
 
+// MethodSystem is the method of the service itself, which is nobody in person.
+const MethodSystem = "system"
+
 // Caller is a principal as identified for one call. Every method of the broker
 // takes one, so that no action can be written that forgets who asks.
 type Caller struct {
@@ -93,6 +97,9 @@ type Caller struct {
 	// both may be empty.
 	Device       string
 	AccessLevels []string
-	// Method says how the caller was identified: "iap", or "system".
+	// Method says how the caller was identified: "iap", or MethodSystem.
 	Method string
+	// Arrived is when the request arrived that the caller sent. What was read for it
+	// after that moment need not be read a second time. Zero shares nothing.
+	Arrived time.Time
 }

@@ -160,7 +160,6 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return Asked{Request: r}, b.refuse(ctx, caller, access.SelfApproved, r, err)
 	}
 	begun := b.c.Now()
-	ctx = access.Begin(ctx, begun)
 	terms, err := b.terms(r, true)
 	if err != nil {
 		return refused(err)
@@ -170,7 +169,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 			Args: access.Args{"role": string(r.Entitlements[0].Role)}})
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{caller.Principal}, Of: r.Entitlements}
-	standing, err := b.c.Catalog.Standing(ctx, q)
+	standing, err := b.standing(ctx, caller, q)
 	if err != nil {
 		return refused(err)
 	}
@@ -231,7 +230,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	if a.Origin == "" {
 		return refused(&access.Error{Kind: access.Unprocessable, Code: access.CodeNoPublicURL, Args: access.Args{"host": a.Host}})
 	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
+	standing, err := b.standing(ctx, caller, access.StandingQuery{
 		Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...), Of: r.Entitlements,
 	})
 	if err != nil {
@@ -286,7 +285,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	event := b.event(caller, did, r)
 	event.Window = r.WindowAt(b.c.Now())
 	notice := b.notice(did, r, added)
-	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describeRequest(ctx, r), origin+"/"
+	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
 	ref, err := b.c.Store.Append(ctx, r, []access.Event{event}, []access.Notice{notice})
 	if err != nil {
 		return Asked{Request: r}, b.refuse(ctx, caller, did, r, err)

@@ -8,22 +8,20 @@ import (
 	"context"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/policy"
 )
 
 // Config is what a Broker is made of. Everything is required unless it says
 // otherwise.
 type Config struct {
-	Catalog  Catalog
-	Granter  Granter
-	Store    Store
-	Journal  Journal
-	Notifier Notifier
+	// Providers are the systems in which there is access.
+	Providers []Registration
+	Store     Store
+	Journal   Journal
+	Notifier  Notifier
 	// Policy says which terms apply.
 	Policy policy.Instance
 	// Directory may be nil when Admins names no group.
@@ -43,15 +41,16 @@ type Config struct {
 // Errors are *access.Error. Once something has been recorded or granted, later
 // trouble is a warning in the answer, not an error.
 type Broker struct {
-	c      Config
-	asked  recent[Asked]
-	denied recent[Decided]
-	later  later
+	c         Config
+	providers providers
+	asked     recent[Asked]
+	denied    recent[Decided]
+	later     later
 }
 
 // New makes a Broker.
 func New(c Config) *Broker {
-	return &Broker{c: c, asked: recent[Asked]{now: c.Now}, denied: recent[Decided]{now: c.Now}}
+	return &Broker{c: c, providers: register(c.Providers), asked: recent[Asked]{now: c.Now}, denied: recent[Decided]{now: c.Now}}
 }
 
 // Instance is what holds for every entitlement.
@@ -64,54 +63,24 @@ type Instance = policy.Instance
 // links are passed on by hand.
 func (b *Broker) Channel() bool { return b.c.Notifier.Enabled() }
 
-// ParseEntitlementID reads an entitlement id from outside. Its resource condition
-// may be spelled in any way that means the same; ours is the canonical one.
-func ParseEntitlementID(text string) (access.EntitlementID, error) {
-	id, err := access.ParseEntitlementID(text)
-	if err == nil {
-		id.Condition, err = condition.Canonical(id.Condition)
-	}
-	if err != nil {
-		return access.EntitlementID{}, err
-	}
-	return id, nil
-}
-
 // NewID mints a request id, for a form to carry. peer is as in access.NewRequestID.
 func (b *Broker) NewID(peer bool) (string, error) { return access.NewRequestID(b.c.Random, peer) }
-
-// Resources returns the resources that the caller may choose from.
-func (b *Broker) Resources(ctx context.Context, caller access.Caller) ([]access.ResourceInfo, error) {
-	return b.c.Catalog.Resources(ctx, caller.Principal)
-}
 
 // Offer returns what the caller may request on a resource; an empty offer is no
 // error.
 func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource access.Resource) (Offer, error) {
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{Resource: resource, Principals: []access.Principal{caller.Principal}})
+	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: resource, Principals: []access.Principal{caller.Principal}})
 	if err != nil {
 		return Offer{}, err
 	}
-	offer := Offer{Resource: resource, Warnings: standing.Warnings}
-	for _, e := range standing.Holdings[caller.Principal] {
-		if !e.MayRequest() {
-			continue
-		}
-		offer.Roles = append(offer.Roles, OfferedRole{
-			Entitlement: e,
-			Terms:       b.c.Policy.Of(e.ID, e.SelfApproval),
-			Activation:  current(standing.Activations, caller.Principal, e.ID, b.c.Now()),
-			Upcoming:    upcoming(standing.Activations, caller.Principal, e.ID, b.c.Now()),
-		})
-	}
+	offer := Offer{Resource: resource, Roles: b.offered(standing, caller.Principal), Warnings: standing.Warnings}
 	b.further(ctx, caller, standing.Activations, &offer)
-	descriptions := b.describe(ctx, func(yield func(access.Role)) {
-		for _, r := range offer.Roles {
-			yield(r.Entitlement.ID.Role)
-		}
-	})
-	for i := range offer.Roles {
-		offer.Roles[i].Role = descriptions[i]
+	var ids []access.EntitlementID
+	for _, r := range offer.Roles {
+		ids = append(ids, r.Entitlement.ID)
+	}
+	for i, description := range b.describe(ctx, ids) {
+		offer.Roles[i].Role = description
 	}
 	return offer, nil
 }
@@ -172,31 +141,6 @@ func upcoming(all []access.Activation, p access.Principal, id access.Entitlement
 	return found
 }
 
-// describe looks roles up at the same time; what is not known is zero but for its
-// name.
-func (b *Broker) describe(ctx context.Context, each func(func(access.Role))) []access.RoleInfo {
-	var roles []access.Role
-	each(func(r access.Role) { roles = append(roles, r) })
-	infos := make([]access.RoleInfo, len(roles))
-	var wg sync.WaitGroup
-	for i, role := range roles {
-		wg.Go(func() {
-			infos[i] = b.c.Catalog.Role(ctx, role)
-			infos[i].Role = role
-		})
-	}
-	wg.Wait()
-	return infos
-}
-
-func (b *Broker) describeRequest(ctx context.Context, r access.Request) []access.RoleInfo {
-	return b.describe(ctx, func(yield func(access.Role)) {
-		for _, id := range r.Entitlements {
-			yield(id.Role)
-		}
-	})
-}
-
 // Reviewers returns who may be asked to approve the caller's request for all of the
 // entitlements together, sorted, without the caller. They are of one resource, at
 // least one. Only somebody who may request them learns that; for everyone else it
@@ -207,7 +151,7 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 	if err := b.fewEnough(ids); err != nil {
 		return nil, nil, err
 	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
+	standing, err := b.standing(ctx, caller, access.StandingQuery{
 		Resource:    ids[0].Resource,
 		Principals:  []access.Principal{caller.Principal},
 		Of:          ids,
@@ -313,8 +257,10 @@ type View struct {
 	Activations []access.Activation
 	// Roles describes the roles in the order of Request.Entitlements.
 	Roles []access.RoleInfo
-	// Bindings is the text that approving now would write, or that was written.
-	Bindings []access.Binding
+	// Effects are what approving now would write, or what was written; Unwritable is why
+	// something of it cannot be.
+	Effects    []access.Effect
+	Unwritable *access.Error
 	// Window is what was granted, or what approving now would grant.
 	Window access.Window
 	// Digest is to be sent back with the decision.

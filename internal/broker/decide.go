@@ -8,84 +8,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/condition"
 )
-
-// Show returns a request to one of the people whom it concerns: its principal or a
-// reviewer. It changes nothing. origin is as in Ask.
-//
-// When the provider cannot be asked the request is still shown, undecidable, with
-// the reason.
-func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin string) (View, error) {
-	r, err := b.open(ctx, ref)
-	if err != nil {
-		return View{}, err
-	}
-	v := View{
-		Request:     r,
-		IsPrincipal: caller.Principal == r.Principal,
-		IsReviewer:  slices.Contains(r.Reviewers, caller.Principal),
-		Digest:      r.Digest(),
-		Forgets:     b.c.Store.Limits().Forgets,
-	}
-	if !v.IsPrincipal && !v.IsReviewer {
-		return View{}, notInvolved()
-	}
-	if origin != "" {
-		v.ReviewURL = reviewURL(origin, ref, r.Resource)
-	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
-		Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements,
-	})
-	now := b.c.Now()
-	v.Activations = standing.OfRequest(r)
-	v.State = stateOf(r, v.Activations, now)
-	v.Roles = b.describeRequest(ctx, r)
-	v.Warnings = standing.Warnings
-	v.Window = r.WindowAt(now)
-	var approvers []access.Principal
-	if len(v.Activations) > 0 {
-		v.Window = v.Activations[0].Window
-		approvers = v.Activations[0].Approvers
-	} else if v.IsReviewer {
-		approvers = append(approversOf(r), caller.Principal)
-	}
-	if len(approvers) > 0 {
-		v.Bindings = b.c.Granter.Preview(grantOf(r, v.Window, approvers))
-	}
-	if err != nil {
-		v.WhyNot = access.AsError(err)
-		v.Warnings = append(v.Warnings, v.WhyNot)
-		return v, nil
-	}
-	if v.State == access.Active {
-		v.CanEnd = v.IsPrincipal
-	}
-	if v.IsReviewer {
-		v.WhyNot = access.AsError(b.mayDecide(caller, r, standing, access.Approve))
-		v.CanDecide = v.WhyNot == nil
-	}
-	return v, nil
-}
-
-// open opens a request and spells its resource conditions as we do: JIT Access 1.x
-// spells some differently. One that cannot be understood stays as it is, and is
-// then nothing that anybody holds.
-func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
-	r, err := b.c.Store.Open(ctx, ref)
-	if err != nil {
-		return r, err
-	}
-	r.Entitlements = slices.Clone(r.Entitlements)
-	for i := range r.Entitlements {
-		if text, err := condition.Canonical(r.Entitlements[i].Condition); err == nil {
-			r.Entitlements[i].Condition = text
-		}
-	}
-	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
-	r.Entitlements = slices.Compact(r.Entitlements)
-	return r, nil
-}
 
 // Decide records the caller's verdict and, when it is the last approval needed,
 // has the grant written. The same approver again gets the same result.
@@ -113,8 +36,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 
 	q := access.StandingQuery{Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements, Since: decision.At}
-	ctx = access.Begin(ctx, decision.At)
-	standing, err := b.c.Catalog.Standing(ctx, q)
+	standing, err := b.standing(ctx, caller, q)
 	if err != nil {
 		return refused(err)
 	}
@@ -300,7 +222,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 // outcomeNotice is what people hear of how a request was decided.
 func (b *Broker) outcomeNotice(ctx context.Context, did access.Action, r access.Request, d access.Decision, w access.Window, origin string) access.Notice {
 	n := b.notice(did, r, nil)
-	n.Decision, n.Window, n.Final, n.Roles = d, w, !b.c.Store.Limits().Forgets, b.describeRequest(ctx, r)
+	n.Decision, n.Window, n.Final, n.Roles = d, w, !b.c.Store.Limits().Forgets, b.describe(ctx, r.Entitlements)
 	if origin != "" {
 		n.BaseURL = origin + "/"
 	}

@@ -30,7 +30,7 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 		return MoreReviewers{}, notInvolved()
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements, ReviewersOf: r.Entitlements}
-	standing, err := b.c.Catalog.Standing(ctx, q)
+	standing, err := b.standing(ctx, caller, q)
 	if err != nil {
 		return MoreReviewers{}, err
 	}
@@ -94,7 +94,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	if _, err := b.terms(r, false); err != nil {
 		return refused(err)
 	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
+	standing, err := b.standing(ctx, caller, access.StandingQuery{
 		Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements,
 	})
 	if err != nil {

@@ -196,6 +196,7 @@ func TestALongLinkIsSaid(t *testing.T) {
 
 // Ids from outside match by what their condition means.
 func TestEntitlementIDsFromOutside(t *testing.T) {
+	b := newWorld(t).broker()
 	for text, want := range map[string]string{
 		"shop:roles/x": "",
 		"shop:roles/x:cmVzb3VyY2UubmFtZSA9PSAiYSI=":     `resource.name == "a"`, // resource.name == "a"
@@ -205,7 +206,7 @@ func TestEntitlementIDsFromOutside(t *testing.T) {
 		"shop:roles/x:MSArIDE=":                         "!",                    // 1 + 1
 		"shop":                                          "!",
 	} {
-		id, err := broker.ParseEntitlementID(text)
+		id, err := b.ParseEntitlementID(text)
 		if want == "!" && err == nil || want != "!" && (err != nil || id.Condition != want) {
 			t.Errorf("%s: %+v, %v", text, id, err)
 		}
@@ -239,15 +240,16 @@ func FuzzParseEntitlementID(f *testing.F) {
 	for _, seed := range []string{"p:roles/x", "a.com:p:roles/x:YQ==", "p:roles/x:cmVzb3VyY2UubmFtZT09J2En", "p:roles/x:KCg=", "folders/1:roles/x:YSAmJiBiIHx8IGM"} {
 		f.Add(seed)
 	}
+	b := newWorld(nil).broker()
 	f.Fuzz(func(t *testing.T, text string) {
-		id, err := broker.ParseEntitlementID(text)
+		id, err := b.ParseEntitlementID(text)
 		if err != nil {
 			if id != (access.EntitlementID{}) {
 				t.Errorf("%q: %+v with %v", text, id, err)
 			}
 			return
 		}
-		if again, err := broker.ParseEntitlementID(id.String()); err != nil || again != id {
+		if again, err := b.ParseEntitlementID(id.String()); err != nil || again != id {
 			t.Errorf("%q reads as %+v, which prints as %q and reads as %+v, %v", text, id, id, again, err)
 		}
 	})

@@ -6,6 +6,13 @@ import (
 	"jitaccess/internal/access"
 )
 
+// Provider is a system in which entitlements exist and grants are made. Broker chooses
+// it by the kind of the resource (Registration); an id of another's never reaches it.
+type Provider interface {
+	Catalog
+	Granter
+}
+
 // Catalog knows what may be activated. All its methods may be called concurrently.
 //
 // Errors are *access.Error. CodeUnknownResource when there is no such resource or
@@ -14,26 +21,33 @@ import (
 // when the platform fails. One unreadable binding or group is a warning in the
 // answer, never an error.
 type Catalog interface {
-	// Resources returns the resources that the principal may choose from, sorted.
-	Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, error)
+	// Resources returns the resources that the principal may choose from, sorted. What
+	// could not be listed in part is a warning. It keeps to ctx's deadline, or is left
+	// out.
+	Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error)
+
+	// Canonical spells an id as this provider does in every answer, so that ids which
+	// mean the same are equal. It makes no call. The error, which need not be an
+	// *access.Error, says that the id can be none of this provider's.
+	Canonical(id access.EntitlementID) (access.EntitlementID, error)
 
 	// Standing answers a query from one look at the resource's policies. Equal
 	// look-ups that run at the same time share one call; what is shared between
 	// people may be 30 seconds old unless the query is of an action (Since). The
-	// resource's own policy is always read live, once for what one person does
-	// (access.Begin).
+	// resource's own policy is always read live, once for what one person does (Began).
 	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 
-	// Role describes a role. It never fails: what is not known is zero.
-	Role(ctx context.Context, role access.Role) access.RoleInfo
+	// Role describes a role as it is on a resource, also whether it can change
+	// permissions. It never fails: what is not known is zero.
+	Role(ctx context.Context, on access.Resource, role access.Role) access.RoleInfo
 }
 
 // Granter makes and ends grants. Both are idempotent by request id: repeating a
 // call changes nothing and reports what stands.
 type Granter interface {
-	// Preview returns the text that Grant would write, one for each entitlement.
-	// It makes no calls.
-	Preview(g access.Grant) []access.Binding
+	// Preview returns what Grant would write. The error, an *access.Error, says why some
+	// or all of it cannot be written. It makes no calls.
+	Preview(g access.Grant) ([]access.Effect, error)
 
 	// Grant writes the grant. Immediately before every write it calls check with
 	// what the policy that it is about to change says of q (so that nobody loses

@@ -15,6 +15,8 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/gcp/condition"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/policy"
 )
 
@@ -40,6 +42,7 @@ type world struct {
 	journalErr   map[access.Action]error
 	storeErr     error
 	grantErr     error
+	previewErr   error
 	undelivered  []access.Undelivered
 	beforeGrant  func()
 	groups       map[access.Principal][]string
@@ -82,8 +85,12 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) broker() *broker.Broker {
+	return w.brokerOf(broker.Registration{Provider: w, Name: "Google Cloud", Kinds: resourcename.Kinds})
+}
+
+func (w *world) brokerOf(providers ...broker.Registration) *broker.Broker {
 	return broker.New(broker.Config{
-		Catalog: w, Granter: w, Store: w, Journal: w, Notifier: w, Directory: w,
+		Providers: providers, Store: w, Journal: w, Notifier: w, Directory: w,
 		Admins: []string{"user:dan@example.com", "group:ops@example.com"},
 		Policy: w.policy,
 		Now:    func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
@@ -97,8 +104,13 @@ func (w *world) count(call string) {
 	w.calls[call]++
 }
 
-func (w *world) Resources(context.Context, access.Principal) ([]access.ResourceInfo, error) {
-	return []access.ResourceInfo{{Resource: shop, Title: "Shop"}}, w.catalogErr
+func (w *world) Resources(context.Context, access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
+	return []access.ResourceInfo{{Resource: shop, Title: "Shop"}}, nil, w.catalogErr
+}
+
+func (w *world) Canonical(id access.EntitlementID) (_ access.EntitlementID, err error) {
+	id.Condition, err = condition.Canonical(id.Condition)
+	return id, err
 }
 
 func (w *world) Standing(_ context.Context, q access.StandingQuery) (access.Standing, error) {
@@ -127,16 +139,16 @@ func (w *world) standing(q access.StandingQuery) access.Standing {
 	return s
 }
 
-func (w *world) Role(_ context.Context, r access.Role) access.RoleInfo {
+func (w *world) Role(_ context.Context, _ access.Resource, r access.Role) access.RoleInfo {
 	return access.RoleInfo{Title: "title of " + string(r)}
 }
 
-func (w *world) Preview(g access.Grant) []access.Binding {
-	var bs []access.Binding
+func (w *world) Preview(g access.Grant) ([]access.Effect, error) {
+	var effects []access.Effect
 	for _, id := range g.Entitlements {
-		bs = append(bs, access.Binding{Entitlement: id, Text: fmt.Sprint(g.Principal, g.Window, g.Approvers)})
+		effects = append(effects, access.Effect{Title: string(id.Role), Text: fmt.Sprint(g.Principal, g.Window, g.Approvers)})
 	}
-	return bs
+	return effects, w.previewErr
 }
 
 func (w *world) Grant(_ context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {

@@ -31,6 +31,8 @@ type apiPolicy struct {
 
 type apiProjects struct {
 	Projects []string `json:"projects"`
+	// Warnings are left out when there are none: JIT Access 1.x had no such field.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 type apiRoles struct {
@@ -105,11 +107,11 @@ func (s *server) apiPolicy(r *http.Request) (any, error) {
 }
 
 func (s *server) apiProjects(r *http.Request) (any, error) {
-	resources, err := s.Broker.Resources(r.Context(), callerOf(r))
+	resources, warnings, err := s.Broker.Resources(r.Context(), callerOf(r))
 	if err != nil {
 		return nil, err
 	}
-	a := apiProjects{Projects: []string{}}
+	a := apiProjects{Projects: []string{}, Warnings: s.viewWarnings(r, warnings)}
 	for _, info := range resources {
 		if id, ok := info.Resource.ProjectID(); ok {
 			a.Projects = append(a.Projects, id)
@@ -151,7 +153,7 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, err := askedOf(r, on)
+	ids, err := s.askedOf(r, on)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +166,7 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 
 // askedOf reads the entitlements whose reviewers are asked for: all on one resource,
 // at least one.
-func askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error) {
+func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error) {
 	q, err := query(r)
 	if err != nil {
 		return nil, err
@@ -177,7 +179,7 @@ func askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error
 	if len(texts) == 0 {
 		texts = []string{""}
 	}
-	ids, err := idsOn(on, texts)
+	ids, err := s.idsOn(on, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +266,7 @@ func (s *server) apiAsk(r *http.Request, peer bool) (any, error) {
 	if len(texts) == 0 {
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
 	}
-	if a.Entitlements, err = idsOn(on, texts); err != nil {
+	if a.Entitlements, err = s.idsOn(on, texts); err != nil {
 		return nil, err
 	}
 	if a.Duration, err = minutes([]string{strconv.Itoa(int(body.ActivationTimeout))}, s.Broker.Instance().MaxDuration); err != nil {
@@ -293,14 +295,14 @@ func (s *server) answerAsked(r *http.Request, asked broker.Asked) apiActivation 
 
 // idsOn reads entitlement ids; the name of a role, as JIT Access 1.7 has it, is
 // that role on the project, without a resource condition.
-func idsOn(on access.Resource, texts []string) ([]access.EntitlementID, error) {
+func (s *server) idsOn(on access.Resource, texts []string) ([]access.EntitlementID, error) {
 	texts = slices.Clone(texts)
 	for i, text := range texts {
 		if role, err := access.ParseRole(text); err == nil {
 			texts[i] = access.EntitlementID{Resource: on, Role: role}.String()
 		}
 	}
-	return entitlementIDs(texts)
+	return s.entitlementIDs(texts)
 }
 
 // apiAddReviewers asks more people to review a pending request of the caller's.
@@ -385,7 +387,7 @@ func (s *server) apiEnd(r *http.Request) (any, error) {
 	if err := readJSON(r, &body); err != nil {
 		return nil, err
 	}
-	on, err := parseResource(body.Resource)
+	on, err := s.parseResource(body.Resource)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func termsOf(chosen []broker.OfferedRole) access.Terms {
 // blankForm is a form without roles and reviewers.
 func (s *server) blankForm(r *http.Request, on access.Resource, terms access.Terms) askView {
 	i := s.Broker.Instance()
-	v := askView{Frame: s.frame(r, "Request access"), Resource: viewResource(on, ""), Peer: terms.Approvals > 0,
+	v := askView{Frame: s.frame(r, "Request access"), Resource: s.viewResource(on, ""), Peer: terms.Approvals > 0,
 		Approvals: terms.Approvals, MinReviewers: terms.MinReviewers, MaxReviewers: terms.MaxReviewers,
 		Hint: i.JustificationHint, MaxJustification: access.MaxJustification,
 		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: inWords(terms.MaxDuration),
@@ -140,7 +140,7 @@ func (v *askView) blame(p *Problem) {
 // sends nothing twice; what nobody remembers, such as a mail that could not be
 // delivered, is the answer itself. The id of the form makes sending it again safe.
 func (s *server) ask(r *http.Request) (page, error) {
-	on, err := resourceAt(r)
+	on, err := s.resourceAt(r)
 	if err != nil {
 		return page{}, err
 	}
@@ -161,7 +161,7 @@ func (s *server) ask(r *http.Request) (page, error) {
 		}
 		return redirect(accessPath(on, url.Values{"done": {asked.Request.ID}})), nil
 	}
-	v := resultView{Frame: s.frame(r, "Access granted"), Tone: "good", Resource: viewResource(on, ""), Roles: roles,
+	v := resultView{Frame: s.frame(r, "Access granted"), Tone: "good", Resource: s.viewResource(on, ""), Roles: roles,
 		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true, Link: accessPath(on, nil), LinkText: "Your access to " + on.Name()}
 	if peer {
 		v.Title, v.Delay = "Request sent", false
@@ -185,7 +185,7 @@ func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (brok
 	if a.ID, err = one(f, "id"); err != nil {
 		return broker.Asked{}, err
 	}
-	if a.Entitlements, err = entitlementIDs(f[fieldEntitlement]); err != nil {
+	if a.Entitlements, err = s.entitlementIDs(f[fieldEntitlement]); err != nil {
 		return broker.Asked{}, err
 	}
 	if len(a.Entitlements) == 0 {
@@ -243,7 +243,7 @@ func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askVi
 	}
 	v := s.blankForm(r, on, terms)
 	v.ID = f.Get("id")
-	ids, err := entitlementIDs(f[fieldEntitlement])
+	ids, err := s.entitlementIDs(f[fieldEntitlement])
 	if err == nil {
 		v.Roles = viewRoles(ids, nil)
 		for i := range v.Roles {

@@ -66,7 +66,7 @@ type doneView struct {
 
 // choose shows a resource, or the form for the roles that its address names.
 func (s *server) choose(r *http.Request) (page, error) {
-	on, err := resourceAt(r)
+	on, err := s.resourceAt(r)
 	if err != nil {
 		return page{}, err
 	}
@@ -106,7 +106,7 @@ func (s *server) choose(r *http.Request) (page, error) {
 }
 
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
-	v := chooseView{Frame: s.frame(r, "Access to "+offer.Resource.Name()), Resource: viewResource(offer.Resource, ""),
+	v := chooseView{Frame: s.frame(r, "Access to "+offer.Resource.Name()), Resource: s.viewResource(offer.Resource, ""),
 		Warnings: s.viewWarnings(r, offer.Warnings), MaxRoles: s.Broker.Instance().MaxRoles}
 	for _, o := range offer.Roles {
 		role := viewOffered(o, s.Now())
@@ -153,7 +153,7 @@ func doneOf(id string, grants ...[]RoleView) *doneView {
 // chosen finds the chosen roles in an offer. Either all of them need approval or
 // none does: what needs none would otherwise wait for others.
 func (s *server) chosen(offer broker.Offer, texts []string) ([]broker.OfferedRole, error) {
-	ids, err := entitlementIDs(texts)
+	ids, err := s.entitlementIDs(texts)
 	if err != nil {
 		return nil, err
 	}

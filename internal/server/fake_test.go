@@ -16,6 +16,8 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/gcp/condition"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/server"
 )
 
@@ -80,12 +82,29 @@ func (f *fake) NewID(peer bool) (string, error) {
 	return access.NewRequestID(bytes.NewReader(bytes.Repeat([]byte{byte(f.ids)}, 12)), peer)
 }
 
-func (f *fake) Resources(_ context.Context, c access.Caller) ([]access.ResourceInfo, error) {
+func (f *fake) ParseResource(path string) (access.Resource, error) { return resourcename.Parse(path) }
+
+func (f *fake) ParseEntitlementID(text string) (access.EntitlementID, error) {
+	id, err := access.ParseEntitlementID(text)
+	if err == nil {
+		_, err = resourcename.Parse(string(id.Resource))
+	}
+	if err == nil {
+		id.Condition, err = condition.Canonical(id.Condition)
+	}
+	return id, err
+}
+
+func (f *fake) ResourceKind(on access.Resource) access.ResourceKind {
+	return resourcename.Kinds[slices.IndexFunc(resourcename.Kinds, func(k access.ResourceKind) bool { return k.Has(on) })]
+}
+
+func (f *fake) Resources(_ context.Context, c access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
 	if err := f.fails["Resources"]; err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return []access.ResourceInfo{{Resource: orders, Title: "Orders, production"}, {Resource: "projects/acme-orders-test", Title: "Orders, test"},
-		{Resource: "projects/example.com:legacy-crm"}}, nil
+		{Resource: "projects/example.com:legacy-crm"}}, nil, nil
 }
 
 func (f *fake) Offer(_ context.Context, c access.Caller, on access.Resource) (broker.Offer, error) {
@@ -231,7 +250,7 @@ func (f *fake) Show(_ context.Context, c access.Caller, ref, origin string) (bro
 	}
 	for _, id := range q.Entitlements {
 		v.Roles = append(v.Roles, roleInfos[id.Role])
-		v.Bindings = append(v.Bindings, access.Binding{Entitlement: id, Text: bindingText})
+		v.Effects = append(v.Effects, access.Effect{Text: bindingText})
 	}
 	return v, nil
 }
@@ -377,7 +396,7 @@ func identify(r *http.Request) (access.Caller, error) {
 func serve(t testing.TB, b server.Broker, change func(*server.Config)) (http.Handler, *logBuffer) {
 	t.Helper()
 	log := &logBuffer{}
-	c := server.Config{Broker: b, Identify: identify, PublicURL: "https://access.example.com", Version: "2.0.0",
+	c := server.Config{Broker: b, Identify: identify, AuthenticateEvent: "iap.authenticate", SwitchAccount: "/?gcp-iap-mode=CLEAR_LOGIN_COOKIE", PublicURL: "https://access.example.com", Version: "2.0.0",
 		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: func() time.Time { return noon }, Random: rand.NewChaCha8([32]byte{1})}
 	if f, ok := b.(interface{ mail() bool }); ok {
 		c.Mail = f.mail()

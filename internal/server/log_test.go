@@ -169,9 +169,9 @@ type incidentBroker struct {
 	seen func(context.Context)
 }
 
-func (b *incidentBroker) Resources(ctx context.Context, _ access.Caller) ([]access.ResourceInfo, error) {
+func (b *incidentBroker) Resources(ctx context.Context, _ access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
 	b.seen(ctx)
-	return nil, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
+	return nil, nil, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
 }
 
 // Each refusal carries an incident id, and the log has its cause under it.

@@ -41,7 +41,7 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 		return moreView{}, err
 	}
 	v := moreView{Frame: s.frame(r, "Ask more people"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
-		Resource: viewResource(more.Request.Resource, ""), Roles: viewRoles(more.Request.Entitlements, nil),
+		Resource: s.viewResource(more.Request.Resource, ""), Roles: viewRoles(more.Request.Entitlements, nil),
 		Room: more.Room, Mail: s.Mail}
 	for i := range v.Roles {
 		v.Roles[i].Powerful = "" // what the roles are was said when they were asked for
@@ -74,7 +74,7 @@ func (s *server) addReviewers(r *http.Request) (page, error) {
 		return redirect(reviewPath(asked.Ref)), nil
 	}
 	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "More people asked"), Tone: "good",
-		Resource: viewResource(asked.Request.Resource, ""), Roles: viewRoles(asked.Request.Entitlements, nil),
+		Resource: s.viewResource(asked.Request.Resource, ""), Roles: viewRoles(asked.Request.Entitlements, nil),
 		Warnings: s.viewWarnings(r, asked.Warnings), ReviewURL: asked.ReviewURL, Link: reviewPath(asked.Ref), LinkText: "Your request"}}, nil
 }
 

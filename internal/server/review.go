@@ -33,13 +33,15 @@ type reviewView struct {
 	// Later: it would not begin at once.
 	Later bool
 	// Fixed: JIT Access 1.x made the request, whose window stays when it is approved.
-	Fixed    bool
-	Asked    []askedView
-	Bindings []access.Binding
-	Digest   string
-	Comment  string
-	Pending  bool
-	Active   bool
+	Fixed   bool
+	Asked   []askedView
+	Effects []access.Effect
+	// Unwritable is why something of it cannot be written.
+	Unwritable string
+	Digest     string
+	Comment    string
+	Pending    bool
+	Active     bool
 	// Approved: the viewer is among those whose approval stands in the grant.
 	Approved  bool
 	CanDecide bool
@@ -152,7 +154,7 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 	if well && !declined && len(notable(d.Warnings)) == 0 {
 		return redirect(reviewPath(ref))
 	}
-	v := resultView{Frame: s.frame(r, "Approved"), Tone: "good", Resource: viewResource(d.Request.Resource, ""), Roles: roles,
+	v := resultView{Frame: s.frame(r, "Approved"), Tone: "good", Resource: s.viewResource(d.Request.Resource, ""), Roles: roles,
 		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, besides(notable(d.Warnings), d.Outcomes)), Link: reviewPath(ref), LinkText: "The request"}
 	switch {
 	case declined:
@@ -226,7 +228,7 @@ func (s *server) end(r *http.Request) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	on, err := parseResource(path)
+	on, err := s.parseResource(path)
 	if err != nil {
 		return page{}, err
 	}
@@ -251,7 +253,7 @@ func (s *server) end(r *http.Request) (page, error) {
 		return redirect(link), nil
 	}
 	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "Ended"), Tone: "over", Delay: true,
-		Resource: viewResource(on, ""), Roles: roles, Warnings: s.viewWarnings(r, ended.Warnings), Link: link, LinkText: linkText}}, nil
+		Resource: s.viewResource(on, ""), Roles: roles, Warnings: s.viewWarnings(r, ended.Warnings), Link: link, LinkText: linkText}}, nil
 }
 
 // resultView tells what came of a form, where that cannot be read again.
@@ -273,12 +275,16 @@ type resultView struct {
 func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewView {
 	q, now := b.Request, s.Now()
 	v := reviewView{Frame: s.frame(r, "Access request"), Ref: ref, RequestID: q.ID, Principal: string(q.Principal),
-		Resource: viewResource(q.Resource, ""), Roles: viewRoles(q.Entitlements, b.Roles), Justification: q.Justification,
-		Duration: inWords(q.Duration), Made: moment(q.Created, now), Expires: moment(q.Expires, now), Fixed: !q.Fixed.IsZero(), Bindings: b.Bindings,
+		Resource: s.viewResource(q.Resource, ""), Roles: viewRoles(q.Entitlements, b.Roles), Justification: q.Justification,
+		Duration: inWords(q.Duration), Made: moment(q.Created, now), Expires: moment(q.Expires, now), Fixed: !q.Fixed.IsZero(), Effects: b.Effects,
 		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
 		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Mail: s.Mail, Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
+	if b.Unwritable != nil {
+		w := say(b.Unwritable)
+		v.Unwritable = strings.TrimSpace(w.Text + " " + w.Next)
+	}
 	if v.Fixed && q.Fixed.End.Before(q.Expires) {
 		v.Expires = moment(q.Fixed.End, now)
 	}

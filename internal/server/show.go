@@ -10,6 +10,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/events"
 )
 
 // Moment is an instant as pages show it. Pages say UTC; a script turns it into the
@@ -78,13 +79,11 @@ type ResourceView struct {
 	Path, Kind, Name, Title string
 }
 
-var resourceKinds = map[string]string{"projects": "project", "folders": "folder", "organizations": "organization"}
-
-func viewResource(on access.Resource, title string) ResourceView {
+func (s *server) viewResource(on access.Resource, title string) ResourceView {
 	if title == on.Name() {
 		title = ""
 	}
-	return ResourceView{Path: string(on), Kind: resourceKinds[on.Kind()], Name: on.Name(), Title: title}
+	return ResourceView{Path: string(on), Kind: s.Broker.ResourceKind(on).Word, Name: on.Name(), Title: title}
 }
 
 // RoleView is an entitlement as pages show it.
@@ -228,7 +227,7 @@ func (s *server) viewWarnings(r *http.Request, warnings []*access.Error) []strin
 		}
 		// Who could not be told stands in the journal.
 		if w.Err != nil && w.Code != access.CodeNotDelivered && w.Code != access.CodeNotPublished {
-			s.logEvent(r, slog.LevelWarn, eventWarn, "warned", slog.Any("error", w))
+			s.logEvent(r, slog.LevelWarn, events.Warning, "warned", slog.Any("error", w))
 		}
 	}
 	return texts

@@ -30,6 +30,7 @@ var (
 // state.
 type canned struct {
 	*fake
+	unlisted  []*access.Error
 	resources []access.ResourceInfo
 	offer     broker.Offer
 	reviewers []access.Principal
@@ -43,8 +44,8 @@ type canned struct {
 	account *account
 }
 
-func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, error) {
-	return c.resources, c.err
+func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
+	return c.resources, c.unlisted, c.err
 }
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
@@ -125,6 +126,9 @@ func stories() []story {
 		{"home-empty", func(c *canned) { c.resources = nil }, "GET /", ana, 200},
 		{"home-filtered", nil, "GET /?q=orders", ana, 200},
 		{"home-no-such-project", nil, "GET /?q=No+such+project", ana, 200},
+		{"home-incomplete", func(c *canned) {
+			c.unlisted = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Rooms"})}
+		}, "GET /", ana, 200},
 		{"home-unlisted", failing(access.TooMany, access.CodeQuota, access.Args{"service": "Resource Manager"}), "GET /", ana, 200},
 
 		{"choose", nil, "GET " + p, ana, 200},
@@ -198,6 +202,9 @@ func stories() []story {
 		{"mail-tested", func(c *canned) { c.account = newAccount() }, "POST /mail x=y", carl, 200},
 		{"mail-failed", func(c *canned) { c.account = failingAccount() }, "POST /mail x=y", carl, 200},
 
+		{"review-unwritable", in(access.Pending, func(v *broker.View) {
+			v.Unwritable = warn(access.CodeRoleNotGrantable, access.Args{"role": "roles/owner", "resource": "acme-orders-prod"})
+		}), "GET " + rev, ben, 200},
 		{"review-pending", in(access.Pending, nil), "GET " + rev, ben, 200},
 		{"review-pending-unknown-role", in(access.Pending, func(v *broker.View) { v.Roles = nil }), "GET " + rev, ben, 200},
 		{"review-made-by-1x", in(access.Pending, func(v *broker.View) {
@@ -241,7 +248,7 @@ func stories() []story {
 		{"review-ended", in(access.Ended, own), "GET " + rev, ana, 200},
 		{"review-expired", in(access.Expired, nil), "GET " + rev, ben, 200},
 		{"review-denied", in(access.Denied, func(v *broker.View) {
-			v.Forgets, v.Bindings, v.Window = false, nil, access.Window{}
+			v.Forgets, v.Effects, v.Window = false, nil, access.Window{}
 			v.Request.Decisions = []access.Decision{{Verdict: access.Deny, By: ben, At: noon, Comment: "Use the read-only role for this."}}
 		}), "GET " + rev, ana, 200},
 		{"review-lapsed", in(access.Lapsed, own), "GET " + rev, ana, 200},
@@ -285,20 +292,20 @@ func later(hours time.Duration) access.Activation {
 func newCanned() *canned {
 	c := &canned{fake: newFake(), reviewers: []access.Principal{ben, carl, dora}}
 	caller := access.Caller{Principal: ana}
-	c.resources, _ = c.fake.Resources(context.Background(), caller)
+	c.resources, _, _ = c.fake.Resources(context.Background(), caller)
 	c.offer, _ = c.fake.Offer(context.Background(), caller, orders)
 	q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
 		Justification: "case 4711: the checkout’s service account lost a role", Duration: time.Hour, Reviewers: []access.Principal{ben, carl},
 		Created: noon.Add(-4 * time.Minute), Expires: noon.Add(56 * time.Minute)}
 	c.view = broker.View{Request: q, State: access.Pending, Roles: []access.RoleInfo{roleInfos[security.Role]}, Window: q.WindowAt(noon), Digest: q.Digest(),
-		Bindings: []access.Binding{{Entitlement: security, Text: bindingText}}, IsReviewer: true, ReviewURL: "https://access.example.com/?activation=REF", Forgets: true}
+		Effects: []access.Effect{{Text: bindingText}}, IsReviewer: true, ReviewURL: "https://access.example.com/?activation=REF", Forgets: true}
 	c.more = broker.MoreReviewers{Request: q, Candidates: []access.Principal{dora, "eva.sand@example.com"}, Room: 1}
 	return c
 }
 
-// TestStorybook renders every page in every state and compares it with
-// testdata/story. Run with -update after a change, and look at what changed; with
-// -storybook FOLDER to see it.
+// TestStorybook renders every page in every state and compares what is the page's own
+// with testdata/story, where frame.html is one whole page. Run with -update after a
+// change, and look at what changed; with -storybook FOLDER to see it.
 func TestStorybook(t *testing.T) {
 	var names []string
 	for _, s := range stories() {
@@ -326,7 +333,11 @@ func TestStorybook(t *testing.T) {
 				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
 			}
 			checkMarkup(t, w.Body.String())
-			compare(t, filepath.Join("testdata", "story", s.name+".html"), w.Body.Bytes())
+			checkFrame(t, w.Body.String(), s.person, c.account != nil)
+			compare(t, filepath.Join("testdata", "story", s.name+".html"), ownPart(t, w.Body.String()))
+			if s.name == "home" {
+				compare(t, filepath.Join("testdata", "story", "frame.html"), w.Body.Bytes())
+			}
 			if *storybook != "" {
 				page := strings.NewReplacer(`"/assets/`, `"assets/`).Replace(w.Body.String())
 				writeFile(t, filepath.Join(*storybook, s.name+".html"), []byte(page))
@@ -335,6 +346,44 @@ func TestStorybook(t *testing.T) {
 	}
 	if *storybook != "" {
 		writeStorybook(t, names)
+	}
+}
+
+// ownPart is what a page puts into the frame: its title, its scripts and <main>.
+func ownPart(t *testing.T, page string) []byte {
+	t.Helper()
+	title, afterTitle := between(t, page, "<title>", "</title>")
+	main, _ := between(t, afterTitle, "<main", "</main>")
+	_, afterFrame := between(t, afterTitle, `<script src="/assets/page.js"`, "</script>")
+	scripts, _, _ := strings.Cut(afterFrame, "</head>")
+	return []byte(title + scripts + main + "\n")
+}
+
+// between returns the text from the first begin to the first end, both included, and
+// what follows.
+func between(t *testing.T, text, begin, end string) (found, rest string) {
+	t.Helper()
+	_, rest, begins := strings.Cut(text, begin)
+	found, rest, ends := strings.Cut(rest, end)
+	if !begins || !ends {
+		t.Fatalf("lacks %s…%s", begin, end)
+	}
+	return begin + found + end, rest
+}
+
+// checkFrame checks what of the frame differs between people: who is signed in, and
+// the way to the mail account, where there is one for them.
+func checkFrame(t *testing.T, page string, person access.Principal, account bool) {
+	t.Helper()
+	who := `<p class="who quiet">Not signed in</p>`
+	if person != "" {
+		who = `<p class="who"><span class="quiet">Signed in as</span> <span class="address">` + string(person) + `</span></p>`
+	}
+	if !strings.Contains(page, who) {
+		t.Errorf("lacks %s", who)
+	}
+	if leads := strings.Contains(page, ` · <a href="/mail">Mail account</a>`); leads != account {
+		t.Errorf("leads to the mail account: %t", leads)
 	}
 }
 
@@ -419,4 +468,21 @@ func writeStorybook(t *testing.T, names []string) {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(*storybook, "index.html"), []byte(list.String()))
+}
+
+// The list of projects has the shape of JIT Access 1.x, and says what it may lack only
+// when there is something.
+func TestListOfProjectsSaysWhatItMayLack(t *testing.T) {
+	c := newCanned()
+	h, _ := serve(t, c, nil)
+	list := func() string { return strings.TrimSpace(do(h, request("GET", "/api/projects")).Body.String()) }
+	const projects = `"projects":["acme-orders-prod","acme-orders-test","example.com:legacy-crm"]`
+	if got := list(); got != "{"+projects+"}" {
+		t.Errorf("got %s", got)
+	}
+	c.resources = append(c.resources, access.ResourceInfo{Resource: "rooms/lab"})
+	c.unlisted = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Rooms"})}
+	if got := list(); got != "{"+projects+`,"warnings":["Rooms did not answer in time."]}` {
+		t.Errorf("got %s", got)
+	}
 }

@@ -133,7 +133,7 @@ func TestArgumentsAreNotExpandedTwiceAndAreCut(t *testing.T) {
 }
 
 func TestARefusalByVPCServiceControlsShowsItsIdentifier(t *testing.T) {
-	for _, code := range []access.Code{access.CodeServiceNotAllowed, access.CodePlatformRefused} {
+	for _, code := range []access.Code{access.CodeServiceNotAllowed, access.CodePlatformRefused, access.CodeCallRefused} {
 		e := &access.Error{Kind: access.Upstream, Code: code, Args: access.Args{"resource": "projects/p", "violation": "AAbbCC11-ddEE"}}
 		if w := say(e); !strings.Contains(w.Text, "VPC Service Controls") || !strings.Contains(w.Text, "AAbbCC11-ddEE") {
 			t.Errorf("%s: %q", code, w.Text)
@@ -176,6 +176,13 @@ func TestPaceForgets(t *testing.T) {
 	}
 }
 
+// idReader reads ids and nothing else.
+type idReader struct{ Broker }
+
+func (idReader) ParseEntitlementID(text string) (access.EntitlementID, error) {
+	return access.ParseEntitlementID(text)
+}
+
 // Whatever stands in a form, reading it neither panics nor yields a duration out of
 // range.
 func FuzzForm(f *testing.F) {
@@ -183,6 +190,7 @@ func FuzzForm(f *testing.F) {
 	f.Add("minutes=99999999999999999999")
 	f.Add("minutes=-1&minutes= &start=2026-11-22T12:00:00%2B02:00")
 	f.Add("entitlement=%ff&id=a&id=b")
+	s := &server{Config: Config{Broker: idReader{}}}
 	f.Fuzz(func(t *testing.T, body string) {
 		r := httptest.NewRequest("POST", "/access/projects/p", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -196,7 +204,7 @@ func FuzzForm(f *testing.F) {
 		if at, err := start(v.Get("start")); err == nil && at.Location() != time.UTC {
 			t.Errorf("%q gives %s", v.Get("start"), at)
 		}
-		if ids, err := entitlementIDs(v["entitlement"]); err == nil && len(ids) != len(v["entitlement"]) {
+		if ids, err := s.entitlementIDs(v["entitlement"]); err == nil && len(ids) != len(v["entitlement"]) {
 			t.Error("lost an entitlement")
 		}
 	})

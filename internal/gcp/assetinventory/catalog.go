@@ -6,7 +6,6 @@ package assetinventory
 import (
 	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"google.golang.org/api/cloudasset/v1"
@@ -91,12 +90,7 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 // Resources returns the projects that match the operator's query. As in JIT Access
 // 1.x they are the same for everybody: what a person may do there is found out when
 // they choose one.
-func (k *Catalog) Resources(ctx context.Context, _ access.Principal) ([]access.ResourceInfo, error) {
-	found, err := k.projects.Get(ctx, k.c.ProjectsQuery, k.c.Now().Add(-standing.PageAge))
-	if err != nil {
-		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})
-	}
-	found = slices.Clone(found)
-	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
-	return found, nil
+func (k *Catalog) Resources(ctx context.Context, _ access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
+	found, err := standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
+	return found, nil, err
 }

@@ -12,6 +12,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
 )
 
@@ -47,7 +48,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		if info == nil || info.Policy == nil {
 			continue
 		}
-		node, err := access.ParseResource(strings.TrimPrefix(info.AttachedResource, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, standing.ResourceManager))
 		if err != nil {
 			continue
 		}

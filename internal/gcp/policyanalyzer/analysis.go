@@ -13,6 +13,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
 )
 
@@ -129,7 +130,7 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 		if r == nil || r.IamBinding == nil || !about(r, project) {
 			continue
 		}
-		node, err := access.ParseResource(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
 		if err != nil {
 			continue
 		}
@@ -218,7 +219,7 @@ func named(err error, resource string) error {
 
 // refused is whether Google called the query invalid.
 func refused(err error) bool {
-	return err != nil && access.AsError(err).Code == access.CodePlatformRefused
+	return err != nil && access.AsError(err).Code == access.CodeCallRefused
 }
 
 // blame finds out what Google holds against a query, which its text does not

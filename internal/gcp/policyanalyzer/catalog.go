@@ -94,21 +94,19 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 // Resources returns the projects that match the operator's query, or when there is
 // none those on which the person has any access or eligibility that lets them see
 // the project, as in JIT Access 1.x.
-func (k *Catalog) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, error) {
+func (k *Catalog) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
 	if k.c.ProjectsQuery == "" {
-		found, _, err := standing.Recall(ctx, k.lists, string(p), access.StandingQuery{}, service, k.c.Now)
+		found, stale, err := standing.Recall(ctx, k.lists, string(p), access.StandingQuery{}, service, k.c.Now)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return slices.Clone(found), nil
+		if stale != nil {
+			return slices.Clone(found), []*access.Error{stale}, nil
+		}
+		return slices.Clone(found), nil, nil
 	}
-	found, err := k.projects.Get(ctx, k.c.ProjectsQuery, k.c.Now().Add(-standing.PageAge))
-	if err != nil {
-		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})
-	}
-	found = slices.Clone(found)
-	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
-	return found, nil
+	found, err := standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
+	return found, nil, err
 }
 
 // visible asks for the projects that a person may see.
