@@ -126,7 +126,7 @@ func TestGroupThatCannotBeReadIsAWarning(t *testing.T) {
 }
 
 func TestDirectoryThatFailsLeavesWhatIsHeldInPerson(t *testing.T) {
-	for status, want := range map[int]access.Code{400: access.CodeGroupUnreadable, 403: access.CodeServiceNotAllowed, 404: access.CodeGroupUnreadable,
+	for status, want := range map[int]access.Code{400: access.CodePersonUnreadable, 403: access.CodeServiceNotAllowed, 404: access.CodePersonUnreadable,
 		429: access.CodeQuota, 500: access.CodeUpstreamFailed} {
 		for _, since := range []time.Time{{}, anew} {
 			w := newWorld(t)
@@ -183,7 +183,7 @@ func TestUpstreamFailures(t *testing.T) {
 		kind    access.Kind
 		code    access.Code
 	}{
-		{":batchGet", gcptest.Refuse(400, "x"), access.Unprocessable, access.CodePlatformRefused},
+		{":batchGet", gcptest.Refuse(400, "x"), access.Unprocessable, access.CodeCallRefused},
 		{":batchGet", gcptest.Refuse(403, "forbidden"), access.Upstream, access.CodeServiceNotAllowed},
 		{":batchGet", gcptest.Refuse(429, "x"), access.TooMany, access.CodeQuota},
 		{":batchGet", gcptest.Refuse(500, "x"), access.Upstream, access.CodeUpstreamFailed},

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
@@ -77,7 +77,7 @@ func (w *world) Look(context.Context, access.StandingQuery) (standing.Found, err
 	f.Own = iampolicy.New(w.own)
 	for _, node := range []access.Resource{folder, org} {
 		if bindings, ok := w.above[node]; ok {
-			f.Above = append(f.Above, eligibility.Node{Resource: node, Policy: iampolicy.New(bindings)})
+			f.Above = append(f.Above, standing.Node{Resource: node, Policy: iampolicy.New(bindings)})
 		}
 	}
 	f.Groups = map[access.Principal][]string{}
@@ -87,14 +87,14 @@ func (w *world) Look(context.Context, access.StandingQuery) (standing.Found, err
 		}
 	}
 	if w.groups != nil {
-		f.Members = func(_ context.Context, groups []string) (map[string][]access.Principal, []*access.Error) {
-			found, unread := map[string][]access.Principal{}, []*access.Error(nil)
+		f.Members = func(_ context.Context, groups []string) (map[string]directory.Members, []*access.Error) {
+			found, unread := map[string]directory.Members{}, []*access.Error(nil)
 			for _, g := range groups {
 				w.note(g)
 				if people, ok := w.groups[g]; ok {
-					found[g] = people
+					found[g] = directory.Members{People: people}
 				} else {
-					found[g] = nil
+					found[g] = directory.Members{}
 					unread = append(unread, standing.Unreadable(g, nil))
 				}
 			}
@@ -468,7 +468,7 @@ func TestRecall(t *testing.T) {
 		{"Google does not answer in time", context.DeadlineExceeded, time.Minute, false, "first", access.CodeStaleInventory},
 		{"it refuses", &googleapi.Error{Code: 403}, time.Minute, false, "", access.CodeServiceNotAllowed},
 		{"it knows no such thing", &googleapi.Error{Code: 404}, time.Minute, false, "", access.CodeUnknownResource},
-		{"it refuses what was asked", &googleapi.Error{Code: 400}, time.Minute, false, "", access.CodePlatformRefused},
+		{"it refuses what was asked", &googleapi.Error{Code: 400}, time.Minute, false, "", access.CodeCallRefused},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			now := time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)
