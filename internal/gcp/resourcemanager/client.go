@@ -17,16 +17,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"google.golang.org/api/googleapi"
-
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/resourcename"
 )
@@ -256,29 +254,5 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, hea
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := c.c.HTTP.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if res.StatusCode != http.StatusOK {
-		return nil, answered(res, answer)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(answer) > maxAnswer {
-		return nil, errors.New("the answer is too large")
-	}
-	return answer, nil
-}
-
-// answered is the error of an answer that is not 200; some are not even errors to
-// Google's library.
-func answered(res *http.Response, body []byte) error {
-	if err := googleapi.CheckResponseWithBody(res, body); err != nil {
-		return err
-	}
-	return &googleapi.Error{Code: res.StatusCode, Body: string(body), Header: res.Header}
+	return gcp.Exchange(c.c.HTTP, req, maxAnswer)
 }
