@@ -47,7 +47,7 @@ var layering = []rule{
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/resourcename", "internal/loopback"}},
 
 	// Adapters.
-	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/lookup", "internal/gcp/..."}},
+	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/lookup", "internal/loopback", "internal/gcp/..."}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access"}},
 	{of: []string{"internal/leak"}, mayImport: nil, pure: true},

@@ -129,15 +129,22 @@ func TestReadWaitsAtRandomAndNotBeyondTheDeadline(t *testing.T) {
 	near, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	calls := 0
-	_, err := gcp.Read(near, gcp.Retry{}, func(context.Context) (int, error) { calls++; return 0, busy })
+	_, err := gcp.Read(near, noWait, func(context.Context) (int, error) { calls++; return 0, busy })
 	if calls != 1 || !errors.Is(err, busy) {
 		t.Errorf("%d calls, %v: the first failure says more than a time-out", calls, err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = gcp.Read(ended, gcp.Retry{}, func(context.Context) (int, error) { return 0, busy })
+	_, err = gcp.Read(ended, noWait, func(context.Context) (int, error) { return 0, busy })
 	if !errors.Is(err, busy) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheZeroRetryRepeatsNothing(t *testing.T) {
+	calls := 0
+	if _, err := gcp.Read(t.Context(), gcp.Retry{}, func(context.Context) (int, error) { calls++; return 0, answered(503, "", "") }); err == nil || calls != 1 {
+		t.Errorf("%d calls, %v", calls, err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -20,6 +19,8 @@ import (
 	"golang.org/x/oauth2/google"
 	"google.golang.org/api/option"
 	htransport "google.golang.org/api/transport/http"
+
+	"jitaccess/internal/loopback"
 )
 
 // Scopes of the two clients. Google's "cloud-platform" does not cover the
@@ -186,7 +187,7 @@ func checkEndpoint(text string) (string, error) {
 		strings.Trim(u.Path, "/") != "" {
 		return "", errors.New("the endpoint that replaces Google is not of the form http://127.0.0.1:PORT")
 	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if !loopback.Is(u.Hostname()) {
 		return "", fmt.Errorf("the endpoint that replaces Google must be a loopback address, and %q is not", u.Hostname())
 	}
 	return u.Scheme + "://" + u.Host, nil

@@ -29,9 +29,6 @@ import (
 	"jitaccess/internal/gcp/resourcename"
 )
 
-// DefaultEndpoint is the real Resource Manager.
-const DefaultEndpoint = "https://cloudresourcemanager.googleapis.com"
-
 // Time limits. An action has 25 s in all, so one call that hangs must leave time
 // for finding out what became of it.
 const (
@@ -45,19 +42,19 @@ const (
 // maxAnswer bounds what is read of an answer. A full policy is some 300 KB.
 const maxAnswer = 8 << 20
 
-// Config is what a Client is made of. HTTP and Now are required.
+// Config is what a Client is made of. HTTP, Endpoint, Now and
+// Sleep are required.
 type Config struct {
 	// HTTP authenticates the calls. It must not retry them.
 	HTTP *http.Client
-	// Endpoint is the scheme and host; empty is DefaultEndpoint.
+	// Endpoint is the scheme and host.
 	Endpoint string
 	// ServiceAccount is who the calls are made as, for messages.
 	ServiceAccount string
 	Now            func() time.Time
 	// Random returns a number in [0, 1) that spreads retries; nil does not spread.
 	Random func() float64
-	// Sleep waits, or returns the context's error when that ends first; nil waits by
-	// the clock.
+	// Sleep waits, or returns the context's error when that ends first.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
@@ -70,25 +67,11 @@ type Client struct {
 
 // New makes a Client. It makes no calls.
 func New(c Config) *Client {
-	c.Endpoint = strings.TrimRight(cmp.Or(c.Endpoint, DefaultEndpoint), "/")
+	c.Endpoint = strings.TrimRight(c.Endpoint, "/")
 	if c.Random == nil {
 		c.Random = func() float64 { return 0.5 }
 	}
-	if c.Sleep == nil {
-		c.Sleep = sleep
-	}
 	return &Client{c: c}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // GetIamPolicy reads the policy of a project, folder or organization with its
