@@ -16,6 +16,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/identity"
 )
 
 // runDoctor looks whether a deployment has what it needs. It exits with 1 if
@@ -85,7 +86,8 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		Policies: google.Policies, Catalog: google, Signer: signer, Secrets: secrets, Mailer: mailer,
 		SendTo: to, Now: time.Now,
 	}
-	dc.Audiences, dc.AudienceFault = audiences(c, platform)
+	dc.Origin = hosts(c, platform).Origin
+	dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
 	doctor.Run(ctx, dc, report)
 	return code
 }

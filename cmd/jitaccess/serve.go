@@ -203,12 +203,14 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
+	profile := verifier.Profile()
+	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, now)
 	requests := broker.New(broker.Config{
 		Providers: registered(google),
 		Store: token.NewStore(token.Config{
 			ServiceAccount: platform.ServiceAccount,
 			Signer:         signer,
-			Keys:           jose.NewKeySet(platform.ServiceAccountKeys, now),
+			Keys:           ownKeys,
 			Lifetime:       c.Requests.Timeout,
 			Now:            now,
 		}),
@@ -221,28 +223,25 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Random:    rand.Reader,
 	})
 	handler, err := server.New(server.Config{
-		Broker:    requests,
-		Identify:  verifier.Identify,
-		PublicURL: c.Server.PublicURL,
-		Platform: server.Platform{
-			AppEngine:     c.Platform == config.AppEngine,
-			CloudRun:      c.Platform == config.CloudRun,
-			ProjectID:     platform.Project,
-			ProjectNumber: platform.ProjectNumber,
-			Region:        platform.Region,
-			Service:       c.Service,
-		},
-		Mail:        mailer.Enabled(),
-		MailAccount: mailAccount{c, mailer, platform.ServiceAccount},
-		Version:     version,
-		Log:         logger,
-		Incident:    journal.WithIncident,
-		Now:         now,
-		Random:      rand.Reader,
+		Broker:            requests,
+		Identify:          verifier.Identify,
+		AuthenticateEvent: profile.Event,
+		SwitchAccount:     profile.SwitchAccount,
+		PublicURL:         c.Server.PublicURL,
+		Platform:          hosts(c, platform),
+		Mail:              mailer.Enabled(),
+		MailAccount:       mailAccount{c, mailer, platform.ServiceAccount},
+		Version:           version,
+		Log:               logger,
+		Incident:          journal.WithIncident,
+		Now:               now,
+		Random:            rand.Reader,
 		Ready: func(ctx context.Context) map[string]error {
-			_, keys := platform.IAPKeys(ctx)
-			_, own := platform.ServiceAccountKeys(ctx)
-			return map[string]error{"IapKeysAreAvailable": keys, "ServiceAccountKeysAreAvailable": own}
+			keys := verifier.Ready(ctx)
+			if errors.Is(keys, jose.ErrKeysUnavailable) {
+				keys = fmt.Errorf("%w: nobody can be identified: %w", server.ErrNotReady, keys)
+			}
+			return map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
 		},
 	})
 	if err != nil {
@@ -250,7 +249,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	logger.Info("started", "event", "runtime.startup", "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
-		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", "iap",
+		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
 		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", false)
 	return journal.Trace(handler), nil
 }
@@ -288,39 +287,40 @@ func policyOf(c *config.Config) policy.Instance {
 	}
 }
 
-// newVerifier verifies IAP's assertions for the audience of the front that the
-// service stands behind.
-func newVerifier(c *config.Config, platform *gcp.Platform, now func() time.Time) (*identity.Verifier, error) {
-	vc := identity.Config{
-		Profile: identity.IAP,
-		Keys:    jose.NewKeySet(platform.IAPKeys, now),
-		Now:     now,
+// hosts is what is known of the service's own hosts.
+func hosts(c *config.Config, platform *gcp.Platform) server.Platform {
+	return server.Platform{
+		AppEngine:     c.Platform == config.AppEngine,
+		CloudRun:      c.Platform == config.CloudRun,
+		ProjectID:     platform.Project,
+		ProjectNumber: platform.ProjectNumber,
+		Region:        platform.Region,
+		Service:       c.Service,
 	}
-	if c.Identity.VerifyAudience {
-		var err error
-		if vc.Audiences, err = audiences(c, platform); err != nil {
-			return nil, err
-		}
-	} else {
-		vc.AnyAudienceOf = platform.ProjectNumber
-	}
-	return identity.New(vc)
 }
 
-// audiences are what an assertion may be for: what the operator says, or what
-// follows from the platform.
-func audiences(c *config.Config, platform *gcp.Platform) ([]string, error) {
-	switch {
-	case len(c.Identity.Audiences) > 0:
-		return c.Identity.Audiences, nil
-	case platform.ProjectNumber == "":
-		return nil, errors.New("set IAP_AUDIENCE: the project number, from which it would be derived, is not known here")
-	case c.Identity.BackendServiceID != "":
-		return []string{identity.BackendServiceAudience(platform.ProjectNumber, c.Identity.BackendServiceID)}, nil
-	case c.Platform == config.AppEngine:
-		return []string{identity.AppEngineAudience(platform.ProjectNumber, platform.Project)}, nil
-	case c.Platform == config.CloudRun && platform.Region != "":
-		return []string{identity.CloudRunAudience(platform.ProjectNumber, platform.Region, c.Service)}, nil
+// newVerifier verifies what Identity-Aware Proxy says of people.
+func newVerifier(c *config.Config, platform *gcp.Platform, now func() time.Time) (*identity.Verifier, error) {
+	profile, err := identity.IAP(front(c, platform))
+	if err != nil {
+		return nil, err
 	}
-	return nil, errors.New("set IAP_AUDIENCE: it cannot be derived on this platform")
+	return identity.New(identity.Config{Profile: profile, Keys: jose.NewKeySet(platform.IAPKeys, now), Now: now})
+}
+
+// front is where Identity-Aware Proxy stands.
+func front(c *config.Config, platform *gcp.Platform) identity.Front {
+	f := identity.Front{
+		Audiences:      c.Identity.Audiences,
+		AnyOfProject:   !c.Identity.VerifyAudience,
+		ProjectNumber:  platform.ProjectNumber,
+		Project:        platform.Project,
+		BackendService: c.Identity.BackendServiceID,
+		AppEngine:      c.Platform == config.AppEngine,
+		Region:         platform.Region,
+	}
+	if c.Platform == config.CloudRun {
+		f.CloudRunService = c.Service
+	}
+	return f
 }

@@ -20,6 +20,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/identity"
 )
 
 // Status is how bad a finding is.
@@ -97,10 +98,11 @@ type Config struct {
 	Platform *gcp.Platform
 	// Scope is the one that the service uses.
 	Scope access.Resource
-	// Audiences are what an IAP assertion may be for; AudienceFault is why they
-	// cannot be told.
-	Audiences     []string
-	AudienceFault error
+	// Identity is how people are identified; IdentityFault is why nobody can be.
+	Identity      identity.Profile
+	IdentityFault error
+	// Origin is the origin of links under a host, or "" when none can be written.
+	Origin func(host string) string
 
 	Policies Policies
 	Catalog  Catalog

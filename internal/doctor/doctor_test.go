@@ -57,7 +57,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 
 		{"a setting to remark on", world{settings: map[string]string{"IAP_VERIFY_AUDIENCE": "false"}}, []string{
 			"warning  settings: IAP_VERIFY_AUDIENCE is false", "warning  audience: …set IAP_AUDIENCE instead"}},
-		{"an audience that cannot be derived", world{change: func(c *doctor.Config) { c.AudienceFault = errors.New("it cannot be derived") }}, []string{
+		{"an audience that cannot be derived", world{change: func(c *doctor.Config) { c.IdentityFault = errors.New("it cannot be derived") }}, []string{
 			"broken   audience: nobody can be identified: it cannot be derived; set IAP_AUDIENCE"}},
 
 		{"a domain of one's own without PUBLIC_URL", world{settings: map[string]string{"PUBLIC_URL": "", "IAP_BACKEND_SERVICE_ID": "123"}}, []string{
@@ -68,6 +68,10 @@ func TestEveryFaultIsFound(t *testing.T) {
 			"broken   public address: …the domain access.example.com…set PUBLIC_URL=https://access.example.com under env_variables in app.yaml"}},
 		{"no domain of one's own, on App Engine", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": "default"},
 			organization: func(o *google.Organization) { o.RunServices = nil }}, nil},
+		{"another service than the default one, on App Engine", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": "jit"},
+			organization: func(o *google.Organization) { o.RunServices = nil }}, nil},
+		{"a host that the service would not take for its own", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": strings.Repeat("a", 60)},
+			organization: func(o *google.Organization) { o.RunServices = nil }}, []string{"broken   public address: PUBLIC_URL is not set, and no address is certainly ours here; set PUBLIC_URL=https://YOUR-HOST"}},
 		{"no address on another platform", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "IAP_AUDIENCE": "/projects/1/apps/x"},
 			organization: func(o *google.Organization) { o.RunServices = nil }}, []string{"broken   public address: PUBLIC_URL is not set, and no address is certainly ours here; set PUBLIC_URL=https://YOUR-HOST"}},
 		{"an address that does not answer", world{settings: map[string]string{"PUBLIC_URL": "http://127.0.0.1:1"}}, []string{

@@ -20,9 +20,11 @@ import (
 	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/resourcemanager"
 	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/identity"
 	"jitaccess/internal/mail"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
+	"jitaccess/internal/server"
 )
 
 const (
@@ -152,8 +154,10 @@ func build(t *testing.T, environment map[string]string, mailServer *smtptest.Ser
 		}, time.Now)})
 	must(err)
 	return doctor.Config{Settings: settings, Platform: platform, Scope: access.Resource(settings.Catalog.Scope),
-		Audiences: []string{"/projects/264853019977/locations/europe-west1/services/jitaccess"},
-		Policies:  policies, Catalog: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
+		Origin: server.Platform{AppEngine: settings.Platform == config.AppEngine, CloudRun: settings.Platform == config.CloudRun, ProjectID: platform.Project,
+			ProjectNumber: platform.ProjectNumber, Region: platform.Region, Service: settings.Service}.Origin,
+		Identity: identity.Profile{Expected: "/projects/264853019977/locations/europe-west1/services/jitaccess"},
+		Policies: policies, Catalog: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
 }
 
 // project finds a project of the organization.

@@ -21,6 +21,7 @@ import (
 	"unicode"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/redact"
 )
 
 // refusedGrant is an error of a token endpoint.
@@ -403,7 +404,7 @@ func FuzzCleaned(f *testing.F) {
 		if len(got) > maxReply+len("...") || strings.ContainsFunc(got, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x2028 || r == 0x202e }) {
 			t.Errorf("%q becomes %q", text, got)
 		}
-		if len(secret) >= 4 && !strings.Contains(redacted+"...", secret) && strings.Contains(got, secret) {
+		if len(secret) >= 4 && !strings.Contains(redact.Mark+"...", secret) && strings.Contains(got, secret) {
 			t.Errorf("%q is in %q", secret, got)
 		}
 		_ = fmt.Sprint(faultWithout(context.Background(), secret, atLogin, &textproto.Error{Code: 535, Msg: text}))

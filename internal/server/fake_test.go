@@ -396,7 +396,7 @@ func identify(r *http.Request) (access.Caller, error) {
 func serve(t testing.TB, b server.Broker, change func(*server.Config)) (http.Handler, *logBuffer) {
 	t.Helper()
 	log := &logBuffer{}
-	c := server.Config{Broker: b, Identify: identify, PublicURL: "https://access.example.com", Version: "2.0.0",
+	c := server.Config{Broker: b, Identify: identify, AuthenticateEvent: "iap.authenticate", SwitchAccount: "/?gcp-iap-mode=CLEAR_LOGIN_COOKIE", PublicURL: "https://access.example.com", Version: "2.0.0",
 		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: func() time.Time { return noon }, Random: rand.NewChaCha8([32]byte{1})}
 	if f, ok := b.(interface{ mail() bool }); ok {
 		c.Mail = f.mail()

@@ -86,8 +86,8 @@ type (
 	strangerKey struct{}
 )
 
-// identified lets nobody through who is not identified. We keep no session:
-// identity is per request, from the proxy.
+// identified lets nobody through who is not identified. Who sent a request is found
+// out from that request, each time; how is the identity profile's matter.
 func (s *server) identified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		arrived := s.Now()
@@ -105,7 +105,7 @@ func (s *server) identified(next http.Handler) http.Handler {
 		}
 		c.Arrived = arrived
 		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
-		s.logEvent(r, slog.LevelInfo, eventAuthenticate, "identified")
+		s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "identified")
 		next.ServeHTTP(w, r)
 	})
 }

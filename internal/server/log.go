@@ -18,14 +18,14 @@ import (
 // What changes something is journalled by the broker. What only reads, and who was
 // let in, is told here as ordinary log lines, with the events and labels that JIT
 // Access 1.x had for them: the log turns attributes into labels, and an error into
-// the labels that say which it is.
+// the labels that say which it is. The event of who was let in is the identity
+// profile's, Config.AuthenticateEvent.
 const (
-	eventAuthenticate = "iap.authenticate"
-	eventProjects     = "api.listProjects"
-	eventRoles        = "api.listEligibleRoles"
-	eventPeers        = "api.listPeers"
-	eventShow         = "api.getActivationRequest"
-	eventHealth       = "api.checkHealth"
+	eventProjects = "api.listProjects"
+	eventRoles    = "api.listEligibleRoles"
+	eventPeers    = "api.listPeers"
+	eventShow     = "api.getActivationRequest"
+	eventHealth   = "api.checkHealth"
 	// eventRefuse is any other refusal as the person saw it. Where the broker has
 	// refused, it has also journalled that, under the name of what was tried.
 	eventRefuse = "http.refuse"
@@ -55,7 +55,7 @@ func (s *server) logRefusal(r *http.Request, e *access.Error, status int) {
 	event, level := eventRefuse, slog.LevelInfo
 	switch read := readEvents[route]; {
 	case r.Context().Value(strangerKey{}) != nil:
-		event, level = eventAuthenticate, slog.LevelError
+		event, level = s.AuthenticateEvent, slog.LevelError
 	case read != "" && !slices.Contains(guards, e.Code):
 		event, level = read, slog.LevelError
 	case status >= 500:

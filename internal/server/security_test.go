@@ -341,6 +341,7 @@ func TestThreat15_RedirectsStayHere(t *testing.T) {
 
 func TestThreat16_OnlyACertainHostMakesLinks(t *testing.T) {
 	appEngine := server.Platform{AppEngine: true, ProjectID: "acme-access"}
+	appEngineJit := server.Platform{AppEngine: true, ProjectID: "acme-access", Service: "jit"}
 	cloudRun := server.Platform{CloudRun: true, Service: "jitaccess", ProjectNumber: "123456", Region: "europe-west1"}
 	loopback := server.Platform{Loopback: true}
 	for _, c := range []struct {
@@ -354,6 +355,17 @@ func TestThreat16_OnlyACertainHostMakesLinks(t *testing.T) {
 		{"App Engine", appEngine, "", "acme-access.appspot.com", "https://acme-access.appspot.com"},
 		{"App Engine in a region", appEngine, "", "acme-access.ew.r.appspot.com", "https://acme-access.ew.r.appspot.com"},
 		{"App Engine, folded", appEngine, "", "ACME-access.appspot.com:443", "https://acme-access.appspot.com"},
+		{"App Engine, the default service by name", server.Platform{AppEngine: true, ProjectID: "acme-access", Service: "default"}, "", "acme-access.appspot.com", "https://acme-access.appspot.com"},
+		{"another service", appEngineJit, "", "jit-dot-acme-access.appspot.com", "https://jit-dot-acme-access.appspot.com"},
+		{"another service in a region", appEngineJit, "", "JIT-dot-acme-access.ew.r.appspot.com", "https://jit-dot-acme-access.ew.r.appspot.com"},
+		{"the default service's host, for another", appEngineJit, "", "acme-access.appspot.com", ""},
+		{"the default service's host in a region, for another", appEngineJit, "", "acme-access.ew.r.appspot.com", ""},
+		{"another service's host, for the default one", appEngine, "", "jit-dot-acme-access.appspot.com", ""},
+		{"a version of a service", appEngineJit, "", "v1-dot-jit-dot-acme-access.appspot.com", ""},
+		{"a service after a dot", appEngineJit, "", "jit.acme-access.appspot.com", ""},
+		{"a third service", appEngineJit, "", "evil-dot-acme-access.appspot.com", ""},
+		{"a service that is no name", server.Platform{AppEngine: true, ProjectID: "acme-access", Service: "a.b"}, "", "a.b-dot-acme-access.appspot.com", ""},
+		{"a service of no project", server.Platform{AppEngine: true, Service: "jit"}, "", "jit-dot-.appspot.com", ""},
 		{"another project", appEngine, "", "acme-evil.appspot.com", ""},
 		{"a version of another project", appEngine, "", "acme-access.x.y.r.appspot.com", ""},
 		{"suffix", appEngine, "", "acme-access.appspot.com.evil.example", ""},
@@ -372,6 +384,7 @@ func TestThreat16_OnlyACertainHostMakesLinks(t *testing.T) {
 		{"loopback elsewhere", appEngine, "", "localhost:8080", ""},
 		{"looks like loopback", loopback, "", "127.0.0.1.evil.example", ""},
 		{"looks like localhost", loopback, "", "localhost.evil.example:80", ""},
+		{"loopback with a zone", loopback, "", "[::1%evil.example]:80", ""},
 		{"user part", loopback, "", "localhost:80@evil.example", ""},
 		{"path", loopback, "", "localhost:80/evil", ""},
 		{"empty", loopback, "", "", ""},

@@ -22,6 +22,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/lookup"
 	"jitaccess/web"
 )
 
@@ -54,6 +55,11 @@ type Config struct {
 	// Unauthenticated when nobody could be identified; any other error is treated
 	// as that kind too.
 	Identify func(*http.Request) (access.Caller, error)
+	// AuthenticateEvent is what the log calls a person's being identified or not.
+	AuthenticateEvent string
+	// SwitchAccount is the address where one signs in as somebody else. Empty: pages
+	// offer none.
+	SwitchAccount string
 	// PublicURL is the origin for links, like https://access.example.com. Empty:
 	// Platform decides whether a request's host is certainly ours.
 	PublicURL string
@@ -98,7 +104,7 @@ type server struct {
 	reads    *pace
 	changes  *pace
 	tests    *pace
-	ready    readiness
+	ready    *lookup.Cache[readiness]
 }
 
 // New makes the handler. It fails when a template or asset cannot be read, or
@@ -107,7 +113,9 @@ func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(20, 100), changes: newPace(0.5, 30), tests: newPace(0.1, 5)}
+	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
+		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce)}
+	s.ready = lookup.New(c.Now, 1, readinessTimeout, s.checkReadiness)
 	if c.PublicURL != "" {
 		// A proxy may rewrite Host; the browser's Origin is the public one.
 		if err := s.sameSite.AddTrustedOrigin(c.PublicURL); err != nil {

@@ -230,6 +230,35 @@ func TestEveryPageThatRefusesOffersAnotherAccount(t *testing.T) {
 	}
 }
 
+// What is IAP's is said by its identity profile alone: with another one pages switch
+// the account elsewhere or not at all, and the log has another event.
+func TestPagesAndLogFollowTheIdentityProfile(t *testing.T) {
+	for _, to := range []string{"", "/front/logout?to=a&b"} {
+		h, log := serve(t, newFake(), func(c *server.Config) {
+			c.AuthenticateEvent, c.SwitchAccount = "other.authenticate", to
+			c.Identify = func(r *http.Request) (access.Caller, error) {
+				if r.URL.Path == "/review" {
+					return access.Caller{}, errors.New("nobody")
+				}
+				return access.Caller{Principal: ana}, nil
+			}
+		})
+		for path, links := range map[string]int{"/": 1, "/review": 2} { // in the foot, and where it may help
+			page := do(h, request("GET", path)).Body.String()
+			if strings.Contains(page, "iap") {
+				t.Errorf("%s speaks of IAP: %s", path, page)
+			}
+			want := strings.Count(page, `<a href="/front/logout?to=a&amp;b">Switch account</a>`)
+			if all := strings.Count(page, ">Switch account<"); all != want || to != "" && all != links || to == "" && all != 0 {
+				t.Errorf("%s with %q: %d links to switch the account, %d of them right", path, to, all, want)
+			}
+		}
+		if all := log.String(); strings.Contains(all, "iap") || strings.Count(all, "other.authenticate") != 2 {
+			t.Errorf("the log: %s", all)
+		}
+	}
+}
+
 // What could not be read is for administrators: the page says that something may
 // be missing, once, and the log says what.
 func TestAnUnreadableBindingIsNamedInTheLogAlone(t *testing.T) {

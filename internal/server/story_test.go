@@ -303,9 +303,9 @@ func newCanned() *canned {
 	return c
 }
 
-// TestStorybook renders every page in every state and compares it with
-// testdata/story. Run with -update after a change, and look at what changed; with
-// -storybook FOLDER to see it.
+// TestStorybook renders every page in every state and compares what is the page's own
+// with testdata/story, where frame.html is one whole page. Run with -update after a
+// change, and look at what changed; with -storybook FOLDER to see it.
 func TestStorybook(t *testing.T) {
 	var names []string
 	for _, s := range stories() {
@@ -333,7 +333,11 @@ func TestStorybook(t *testing.T) {
 				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
 			}
 			checkMarkup(t, w.Body.String())
-			compare(t, filepath.Join("testdata", "story", s.name+".html"), w.Body.Bytes())
+			checkFrame(t, w.Body.String(), s.person, c.account != nil)
+			compare(t, filepath.Join("testdata", "story", s.name+".html"), ownPart(t, w.Body.String()))
+			if s.name == "home" {
+				compare(t, filepath.Join("testdata", "story", "frame.html"), w.Body.Bytes())
+			}
 			if *storybook != "" {
 				page := strings.NewReplacer(`"/assets/`, `"assets/`).Replace(w.Body.String())
 				writeFile(t, filepath.Join(*storybook, s.name+".html"), []byte(page))
@@ -342,6 +346,44 @@ func TestStorybook(t *testing.T) {
 	}
 	if *storybook != "" {
 		writeStorybook(t, names)
+	}
+}
+
+// ownPart is what a page puts into the frame: its title, its scripts and <main>.
+func ownPart(t *testing.T, page string) []byte {
+	t.Helper()
+	title, afterTitle := between(t, page, "<title>", "</title>")
+	main, _ := between(t, afterTitle, "<main", "</main>")
+	_, afterFrame := between(t, afterTitle, `<script src="/assets/page.js"`, "</script>")
+	scripts, _, _ := strings.Cut(afterFrame, "</head>")
+	return []byte(title + scripts + main + "\n")
+}
+
+// between returns the text from the first begin to the first end, both included, and
+// what follows.
+func between(t *testing.T, text, begin, end string) (found, rest string) {
+	t.Helper()
+	_, rest, begins := strings.Cut(text, begin)
+	found, rest, ends := strings.Cut(rest, end)
+	if !begins || !ends {
+		t.Fatalf("lacks %s…%s", begin, end)
+	}
+	return begin + found + end, rest
+}
+
+// checkFrame checks what of the frame differs between people: who is signed in, and
+// the way to the mail account, where there is one for them.
+func checkFrame(t *testing.T, page string, person access.Principal, account bool) {
+	t.Helper()
+	who := `<p class="who quiet">Not signed in</p>`
+	if person != "" {
+		who = `<p class="who"><span class="quiet">Signed in as</span> <span class="address">` + string(person) + `</span></p>`
+	}
+	if !strings.Contains(page, who) {
+		t.Errorf("lacks %s", who)
+	}
+	if leads := strings.Contains(page, ` · <a href="/mail">Mail account</a>`); leads != account {
+		t.Errorf("leads to the mail account: %t", leads)
 	}
 }
 

@@ -1,4 +1,4 @@
-package leak_test
+package redact_test
 
 import (
 	"encoding/base32"
@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"jitaccess/internal/leak"
+	"jitaccess/internal/redact"
 )
 
 // each writes every byte of a text by a format.
@@ -55,7 +55,7 @@ func TestThreat17_ASecretIsRecognizedInEveryForm(t *testing.T) {
 		}
 		for name, form := range forms {
 			for _, text := range []string{form, "no: " + form, "5.7.8 <" + form + "> is wrong"} {
-				if !leak.Of(text, secret) {
+				if !redact.Tells(text, secret) {
 					t.Errorf("%s: %.80q does not tell %.40q", name, text, secret)
 				}
 			}
@@ -75,17 +75,17 @@ func TestWhatTellsNoSecret(t *testing.T) {
 		{"what a day", "a?!*&%$"},
 		{"a cab", "a-b-c"},
 	} {
-		if leak.Of(test.text, test.secret) {
+		if redact.Tells(test.text, test.secret) {
 			t.Errorf("%q tells %q", test.text, test.secret)
 		}
 	}
 }
 
-func FuzzOf(f *testing.F) {
+func FuzzTells(f *testing.F) {
 	f.Add("535 5.7.8 no: ", "correct horse", " x")
 	f.Add("\xff%", "\xff", "%zz\\u00")
 	f.Fuzz(func(t *testing.T, before, secret, after string) {
-		if secret != "" && !leak.Of(before+secret+after, secret) {
+		if secret != "" && !redact.Tells(before+secret+after, secret) {
 			t.Errorf("%q is not recognized in %q", secret, before+secret+after)
 		}
 	})

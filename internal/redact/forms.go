@@ -1,6 +1,4 @@
-// Package leak recognizes a secret in what others say. Servers repeat what they were
-// sent, often in the form in which they keep it.
-package leak
+package redact
 
 import (
 	"encoding/base32"
@@ -18,11 +16,13 @@ import (
 // alone: fewer stand in any text.
 const shortest = 4
 
-// Of is whether a text tells a secret: as it is, with anything but letters and digits
+// Tells is whether a text tells a secret: as it is, with anything but letters and digits
 // between or instead, in the other case, backwards, or in base64, base32, hexadecimal,
-// octal or decimal numbers, percent signs, or escapes of HTML, JSON or C. It does not
-// recognize a secret that somebody hides on purpose; who can do so, has it.
-func Of(text, secret string) bool {
+// octal or decimal numbers, percent signs, or escapes of HTML, JSON or C. Servers
+// repeat what they were sent, often in the form in which they keep it. A secret that
+// somebody hides on purpose is not recognized; whoever can do that has it. No text
+// tells an empty secret.
+func Tells(text, secret string) bool {
 	if secret == "" {
 		return false
 	}
