@@ -2,6 +2,7 @@
 # make test    everything that CI runs; installs what the tests need
 # make check   format, vet, staticcheck, layering, go.mod, generated documents
 # make bench   the benchmarks; writes docs/performance.md
+# make soak    an hour of an organization's traffic, one person of it hostile, in SOAKTIME
 # make fuzz    every fuzz target for FUZZTIME
 # make build   bin/jitaccess, static
 # make image   the container image, with BUILDER
@@ -9,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt vet lint layering documents tidy packages bench fuzz build image clean
+.PHONY: run test check fmt vet lint layering documents tidy packages bench soak fuzz build image clean
 
 # Go where its installer puts it counts, also when it is not in the path.
 export PATH := $(PATH):/usr/local/go/bin
@@ -22,6 +23,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILDER ?= docker
 IMAGE ?= jitaccess
 FUZZTIME ?= 30s
+# How long the soak test runs; half of it without the hostile one. See docs/testing.md.
+SOAKTIME ?= 10m
 # How long a benchmark runs, and how often; see docs/performance.md.
 BENCHTIME ?= 1s
 BENCHCOUNT ?= 5
@@ -71,6 +74,10 @@ tidy:
 bench: build
 	go test -timeout 30m -run '^$$' -bench . -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -benchmem ./... | tee bin/benchmarks.txt
 	go test -run '^TestPerformanceDocument$$' ./cmd/jitaccess -benchmarks '$(CURDIR)/bin/benchmarks.txt'
+
+# The short form of it, half a minute, is among the tests.
+soak:
+	go test -count=1 -v -timeout 60m -run '^TestSoak$$' ./internal/soak -soak $(SOAKTIME)
 
 # A target may spend no more than a moment on making an input of interest shorter; by
 # default that is a minute each, which can be the whole of FUZZTIME. One that fails

@@ -34,6 +34,7 @@ var layering = []rule{
 	{of: []string{"internal/access"}, mayImport: nil, pure: true},
 	{of: []string{"internal/gcp/condition"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/gcp/resourcename"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/events"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/lookup"}, pure: true},
 	{of: []string{"internal/policy"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
@@ -41,7 +42,7 @@ var layering = []rule{
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
 	{of: []string{"internal/broker"}, mayImport: []string{"internal/access", "internal/policy", "internal/token"}, pure: true},
-	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/lookup", "internal/loopback", "web"}},
+	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/events", "internal/lookup", "internal/loopback", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/identity", "internal/jose"}},
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/resourcename", "internal/loopback"}},
@@ -49,7 +50,7 @@ var layering = []rule{
 	// Adapters.
 	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/lookup", "internal/loopback", "internal/gcp/..."}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/ledger/..."}},
-	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/redact"}},
+	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
 	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/redact"}},

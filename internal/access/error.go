@@ -162,6 +162,7 @@ const (
 	CodeRoleNotGrantable   Code = "role-not-grantable"  // role, resource
 	CodeMemberUnknown      Code = "member-unknown"      // principal
 	CodePlatformRefused    Code = "platform-refused"    // reason
+	CodeCallRefused        Code = "call-refused"        // service, reason
 	CodePolicyFull         Code = "policy-full"         // count, max, resource
 	CodeTooManyGrants      Code = "too-many-grants"     // count, max, role
 	CodeConditionTooLong   Code = "condition-too-long"  // count, max
@@ -169,6 +170,8 @@ const (
 	CodeQuota              Code = "quota"               // service
 	CodeAnalysisQuota      Code = "analysis-quota"      //
 	CodeScopeRefused       Code = "scope-refused"       // scope, reason
+	CodeQueryRefused       Code = "query-refused"       // query, reason
+	CodeSecretUnusable     Code = "secret-unusable"     // secret, state
 	CodeUpstreamFailed     Code = "upstream-failed"     // service
 	CodeUpstreamTimeout    Code = "upstream-timeout"    // service
 	CodeUnknownOutcome     Code = "unknown-outcome"     // resource

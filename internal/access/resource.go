@@ -58,6 +58,13 @@ func Project(id string) (Resource, error) {
 	return Resource("projects/" + id), nil
 }
 
+// FullNamePrefix begins the full names of projects, folders and organizations of Google
+// Cloud, as its inventory, the log and the tokens of JIT Access 1.x have them.
+const FullNamePrefix = "//cloudresourcemanager.googleapis.com/"
+
+// FullName is the full name of a resource of Google Cloud.
+func (r Resource) FullName() string { return FullNamePrefix + string(r) }
+
 // ProjectID is the bare id when the resource is a project.
 func (r Resource) ProjectID() (id string, ok bool) {
 	return strings.CutPrefix(string(r), "projects/")

@@ -76,6 +76,8 @@ They are the variables of JIT Access 1.x with its reading rules: values are trim
 in any case, is yes. Everything that is wrong with them is reported when the service starts, all at once, one line a variable; it then exits with status 2.
 
 ` + "`GAE_SERVICE`" + ` says that the service runs on App Engine, ` + "`K_SERVICE`" + ` that it runs on Cloud Run; those platforms set them.
+
+A variable whose name is one letter away from one of these is named by a warning at start.
 `)
 	for section := range reflect.TypeFor[config.Config]().Fields() {
 		title := section.Tag.Get("title")

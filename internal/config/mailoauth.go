@@ -48,7 +48,7 @@ func (c *Config) MailLogin() MailLogin {
 // StoredPassword is the password, or where it is kept.
 func (m Mail) StoredPassword() StoredText {
 	if m.PasswordPath != "" {
-		return StoredText{Version: m.PasswordPath}
+		return StoredText{Version: string(m.PasswordPath)}
 	}
 	return StoredText{Value: m.Password}
 }

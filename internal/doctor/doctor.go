@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -191,8 +192,8 @@ func refused(err error) bool {
 	return false
 }
 
-// remedy is what to do about a failed call of an API: what was given if it was
-// refused, otherwise what the failure itself asks for.
+// remedy is what to do about a failed call of an API: what was given if the service
+// account was refused, otherwise what the failure itself asks for.
 func (d *doctor) remedy(err error, api, ifRefused string) string {
 	text := err.Error()
 	var e *access.Error
@@ -204,6 +205,7 @@ func (d *doctor) remedy(err error, api, ifRefused string) string {
 			break
 		}
 	}
+	status, _ := gcp.Answer(err)
 	switch {
 	// The one message that every API has while it is switched off.
 	case strings.Contains(text, "has not been used in project") || strings.Contains(text, "SERVICE_DISABLED"):
@@ -212,10 +214,28 @@ func (d *doctor) remedy(err error, api, ifRefused string) string {
 		return d.tokenCreator()
 	case refused(err):
 		return ifRefused
+	case access.AsError(err).Code == access.CodeQueryRefused:
+		return d.set("AVAILABLE_PROJECTS_QUERY=QUERY") + "; https://cloud.google.com/resource-manager/reference/rest/v3/projects/search says what a query is"
+	case status == http.StatusBadRequest:
+		return d.correction(api)
 	case access.AsError(err).Code == access.CodeQuota:
 		return "try again in a minute"
 	}
 	return "try again; if it stays so, see https://status.cloud.google.com and what the network lets out"
+}
+
+// correction is what to do when Google refuses the content of a call for good: to
+// change the setting from which it comes.
+func (d *doctor) correction(api string) string {
+	switch api {
+	case "cloudasset.googleapis.com":
+		return "set RESOURCE_SCOPE to an organization, folder or project that exists"
+	case "admin.googleapis.com":
+		return "set RESOURCE_CUSTOMER_ID to what this says: gcloud organizations list --format 'value(owner.directoryCustomerId)'"
+	case "pubsub.googleapis.com":
+		return "correct NOTIFICATION_TOPIC"
+	}
+	return "trying again does not help: correct what this says is wrong"
 }
 
 // grant is the command that gives the service account a role.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jitaccess/internal/config"
+	"jitaccess/internal/gcp"
 	"jitaccess/internal/jose"
 )
 
@@ -141,7 +142,12 @@ func (d *doctor) keys(ctx context.Context) {
 			err = fmt.Errorf("there is no key in it")
 		}
 		if err != nil {
-			d.broken("keys", "the public keys of "+set.of+" cannot be had: "+why(err), "let the service reach https://"+set.host)
+			remedy := "let the service reach https://" + set.host
+			if status, _ := gcp.Answer(err); status == http.StatusBadRequest || status == http.StatusNotFound {
+				remedy = "it is reached, and answers that there are none: see whether a proxy answers in its place, and whether " +
+					d.Platform.ServiceAccount + " still exists"
+			}
+			d.broken("keys", "the public keys of "+set.of+" cannot be had: "+why(err), remedy)
 			continue
 		}
 		d.ok("keys", "%d public keys of %s", len(parsed.Keys), set.of)

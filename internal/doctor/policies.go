@@ -126,12 +126,10 @@ func (d *doctor) analysis(ctx context.Context) {
 	}
 	if err := d.call(ctx, d.Platform.Client, http.MethodGet, api, "/v1/"+string(d.Scope)+":analyzeIamPolicy?"+query.Encode(), nil, &answer); err != nil {
 		text, remedy := "Policy Analyzer cannot be asked about "+string(d.Scope)+": "+why(err), d.remedy(err, api, d.grant(d.Scope, "roles/cloudasset.viewer"))
-		switch access.AsError(err).Code {
-		case access.CodeQuota:
+		if access.AsError(err).Code == access.CodeQuota {
 			text += "; " + quota + ", and 100 times a minute and 1,000 times a day for a project"
-			remedy = "activate Security Command Center Premium or Enterprise for the organization, or set RESOURCE_CATALOG=AssetInventory and RESOURCE_CUSTOMER_ID; if it is the minute's quota, try again"
-		case access.CodePlatformRefused:
-			remedy = "set RESOURCE_SCOPE to an organization, folder or project that exists"
+			remedy = "activate Security Command Center Premium or Enterprise for the organization, or set RESOURCE_CATALOG=AssetInventory " +
+				"and RESOURCE_CUSTOMER_ID; if it is the minute's quota, try again"
 		}
 		d.broken(check, text, remedy)
 		return

@@ -146,7 +146,7 @@ func build(t *testing.T, environment map[string]string, mailServer *smtptest.Ser
 	mailer, err := mail.New(mail.Config{Sender: settings.Mail.SenderAddress, Host: settings.Mail.Host, Port: settings.Mail.Port,
 		Roots: mailServer.Roots, Username: settings.Mail.Username, Now: time.Now,
 		Login: mail.Password(func(ctx context.Context) (string, error) {
-			stored, err := secrets.Access(ctx, settings.Mail.PasswordPath)
+			stored, err := secrets.Access(ctx, string(settings.Mail.PasswordPath))
 			if err != nil {
 				return "", err
 			}

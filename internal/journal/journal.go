@@ -19,6 +19,7 @@ import (
 	"unicode"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/events"
 	"jitaccess/internal/redact"
 )
 
@@ -67,25 +68,11 @@ func (j *Journal) Record(ctx context.Context, e access.Event) error {
 	d := describe(e)
 	labels := d.labels
 	labels["event"] = d.event
-	maps.Copy(labels, callerLabels(e.Caller))
+	maps.Copy(labels, events.CallerLabels(e.Caller))
 	if err := j.write(ctx, line{Severity: d.severity, Message: d.message, Labels: labels}, e.At); err != nil {
 		return &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: err}
 	}
 	return nil
-}
-
-// callerLabels say who acted, as JIT Access 1.x did.
-func callerLabels(c access.Caller) map[string]string {
-	if c.Principal == "" {
-		return map[string]string{"method": c.Method}
-	}
-	return map[string]string{
-		"user":                 string(c.Principal),
-		"user_id":              c.Subject,
-		"device_id":            c.Device,
-		"device_access_levels": strings.Join(c.AccessLevels, ", "),
-		"method":               c.Method,
-	}
 }
 
 // write completes a line with what the context knows and writes it, whole and in

@@ -22,9 +22,14 @@ func cleaned(text, secret string) string {
 	if secret != "" {
 		text = strings.ReplaceAll(text, secret, redact.Mark)
 	}
-	text = printable(status.ReplaceAllString(strings.ReplaceAll(text, "\r", "\n"), ""))
-	text = redact.Words(redact.Answer(text, secret))
-	return clipped(strings.Join(strings.Fields(text), " "), maxReply)
+	return clipped(redact.Words(redact.Answer(oneLine(text), secret)), maxReply)
+}
+
+// oneLine joins the lines of an answer, without the codes at their beginnings and what
+// is invisible.
+func oneLine(text string) string {
+	text = status.ReplaceAllString(strings.ReplaceAll(text, "\r", "\n"), "")
+	return strings.Join(strings.Fields(printable(text)), " ")
 }
 
 // clipped cuts a text for places where only ASCII is shown as it is.

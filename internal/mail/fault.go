@@ -212,7 +212,7 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 		f.Reply = names + cleaned(said, secret)
 	}
 	if s.text == "" {
-		s.text = strings.ToLower(said)
+		s.text = strings.ToLower(oneLine(said))
 	}
 	return s, f
 }

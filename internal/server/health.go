@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"jitaccess/internal/events"
 )
 
 // readiness is what a check found. It is kept for readinessAge, and those who ask
@@ -52,7 +54,7 @@ func (s *server) checkReadiness(ctx context.Context, _ string) (readiness, error
 		if err == nil {
 			continue
 		}
-		s.Log.WarnContext(ctx, "dependency is failing", "event", eventHealth, "dependency", name, "error", err)
+		s.Log.WarnContext(ctx, "dependency is failing", "event", events.CheckHealth, "dependency", name, "error", err)
 		if errors.Is(err, ErrNotReady) {
 			found.status, found.outcome.Healthy = http.StatusServiceUnavailable, false
 		}

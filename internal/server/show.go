@@ -10,6 +10,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/events"
 )
 
 // Moment is an instant as pages show it. Pages say UTC; a script turns it into the
@@ -226,7 +227,7 @@ func (s *server) viewWarnings(r *http.Request, warnings []*access.Error) []strin
 		}
 		// Who could not be told stands in the journal.
 		if w.Err != nil && w.Code != access.CodeNotDelivered && w.Code != access.CodeNotPublished {
-			s.logEvent(r, slog.LevelWarn, eventWarn, "warned", slog.Any("error", w))
+			s.logEvent(r, slog.LevelWarn, events.Warning, "warned", slog.Any("error", w))
 		}
 	}
 	return texts

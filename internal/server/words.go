@@ -98,6 +98,9 @@ var texts = map[access.Code]words{
 	access.CodeRoleNotGrantable:   {"{role} cannot be granted on {resource}; Google refuses it.", "Choose another role and tell your administrator.", ""},
 	access.CodeMemberUnknown:      {"Google does not know {principal}, so nothing can be granted to that address.", otherAccount, ""},
 	access.CodePlatformRefused:    {"Google refused the change: {reason}.", "Trying again will not help. " + tellAdmin, ""},
+	access.CodeCallRefused:        {"Google refused a call of this service to {service}: {reason}.", "Trying again will not help. An operator has to correct what the service asks for. Tell them the incident number.", ""},
+	access.CodeQueryRefused:       {"Google does not accept the query with which this service finds projects: {reason}.", "An operator has to correct AVAILABLE_PROJECTS_QUERY. Tell them the incident number.", ""},
+	access.CodeSecretUnusable:     {"A version of {secret}, which this service needs, is {state}.", "An operator has to enable it, or add another version. Tell them the incident number.", ""},
 	access.CodePolicyFull:         {"The policy of {resource} is full: {count} members of at most {max}.", "An administrator has to remove members from the policy, or grant through groups.", ""},
 	access.CodeTooManyGrants:      {"There are already {count} grants of {role} for one person; at most {max} are possible.", "End one of them, or wait until one has ended.", ""},
 	access.CodeConditionTooLong:   {"The condition of this role is too long to be combined with an end time: {count} of at most {max} characters.", "An administrator has to shorten the condition of the eligible binding.", ""},
@@ -138,7 +141,7 @@ var unsaid = map[string]string{
 	"account": "the service account", "accepted": "another one", "approvals": "several", "approvers": "another reviewer",
 	"channel": "mail", "count": "many", "entitlement": "this role", "group": "a group", "hint": "a reason", "host": "HOST",
 	"max": "the maximum", "min": "the minimum", "permission": "a permission", "principal": "the person", "reason": "no reason was given",
-	"recipient": "somebody", "resource": "the project", "reviewer": "this address", "role": "this role", "scope": "the configured scope", "seconds": "some",
+	"recipient": "somebody", "resource": "the project", "reviewer": "this address", "role": "this role", "scope": "the configured scope", "secret": "a secret", "state": "not usable", "seconds": "some",
 	"service": "Google Cloud",
 }
 

@@ -38,7 +38,7 @@ type Config struct {
 	// Keys are the public keys of the service account, and of nobody else.
 	Keys *jose.KeySet
 	// Lifetime is how long a request can be decided; 0 means DefaultLifetime, and
-	// more than MaxLifetime means MaxLifetime.
+	// more than access.LinkLife means that.
 	Lifetime time.Duration
 	// Now is the clock.
 	Now func() time.Time
@@ -53,7 +53,7 @@ func NewStore(c Config) *Store {
 	if c.Lifetime <= 0 {
 		c.Lifetime = DefaultLifetime
 	}
-	c.Lifetime = min(c.Lifetime, MaxLifetime)
+	c.Lifetime = min(c.Lifetime, access.LinkLife)
 	return &Store{c}
 }
 
@@ -74,7 +74,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 	}
 	now := s.c.Now()
 	switch {
-	case r.Created.Sub(now) > leeway:
+	case r.Created.Sub(now) > access.LinkSkew:
 		return access.Request{}, &access.Error{Kind: access.NotFound, Code: access.CodeBadLink,
 			Err: errors.New("token was made in the future")}
 	case !now.Before(r.Expires):

@@ -183,7 +183,7 @@ func TestUpstreamFailures(t *testing.T) {
 		kind    access.Kind
 		code    access.Code
 	}{
-		{":batchGet", gcptest.Refuse(400, "x"), access.Unprocessable, access.CodePlatformRefused},
+		{":batchGet", gcptest.Refuse(400, "x"), access.Unprocessable, access.CodeCallRefused},
 		{":batchGet", gcptest.Refuse(403, "forbidden"), access.Upstream, access.CodeServiceNotAllowed},
 		{":batchGet", gcptest.Refuse(429, "x"), access.TooMany, access.CodeQuota},
 		{":batchGet", gcptest.Refuse(500, "x"), access.Upstream, access.CodeUpstreamFailed},

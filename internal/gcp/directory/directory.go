@@ -122,7 +122,7 @@ func (d *Directory) Members(ctx context.Context, group string) ([]access.Princip
 // that it does not know.
 func (d *Directory) failure(err error, resource, address string) *access.Error {
 	failure := gcp.Failure(err, gcp.Call{Service: service, Permission: reader, Resource: resource, Account: d.account})
-	if failure.Code == access.CodeUnknownResource || failure.Code == access.CodePlatformRefused {
+	if failure.Code == access.CodeUnknownResource || failure.Code == access.CodeCallRefused {
 		failure.Kind, failure.Code, failure.Args = access.NotFound, access.CodeGroupUnreadable, access.Args{"group": address}
 	}
 	return failure

@@ -15,9 +15,8 @@ import (
 const Title = "JIT access activation"
 
 // revivable is how long after its start a grant can be made again by the link
-// that approved it: no token is accepted 6 hours after it was made, as told by
-// clocks that may differ by a minute.
-const revivable = 6*time.Hour + time.Minute
+// that approved it.
+const revivable = access.LinkLife + access.LinkSkew
 
 // own is what a binding of ours says.
 type own struct {

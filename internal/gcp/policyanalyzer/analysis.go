@@ -219,7 +219,7 @@ func named(err error, resource string) error {
 
 // refused is whether Google called the query invalid.
 func refused(err error) bool {
-	return err != nil && access.AsError(err).Code == access.CodePlatformRefused
+	return err != nil && access.AsError(err).Code == access.CodeCallRefused
 }
 
 // blame finds out what Google holds against a query, which its text does not

@@ -139,7 +139,8 @@ func (c *Client) explain(ctx context.Context, r access.Resource, err error) erro
 }
 
 // SearchProjects finds the active projects that match a query of Resource
-// Manager's, all pages, sorted. Empty finds all that the service account may see.
+// Manager's, all pages, sorted. Empty finds all that the service account may see. The
+// error is CodeQueryRefused when Google does not understand the query.
 func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error) {
 	var found []access.ResourceInfo
 	for token, seen := "", map[string]bool{}; ; {
@@ -162,8 +163,11 @@ func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.Res
 			}
 			return json.Unmarshal(answer, &page)
 		})
-		if err != nil {
-			return nil, err
+		if e := access.AsError(err); e != nil {
+			if e.Code == access.CodeCallRefused && query != "" {
+				e.Code, e.Args = access.CodeQueryRefused, access.Args{"query": query, "reason": e.Args["reason"]}
+			}
+			return nil, e
 		}
 		for _, p := range page.Projects {
 			r, err := access.Project(p.ProjectID)

@@ -252,6 +252,28 @@ func TestSearchProjects(t *testing.T) {
 	}
 }
 
+// A query that Google does not understand is its operator's to correct.
+func TestSearchProjectsSaysThatTheQueryIsRefused(t *testing.T) {
+	for query, want := range map[string]access.Code{"parent:folders/1 AND": access.CodeQueryRefused, "": access.CodeCallRefused} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, problem(400, "INVALID_ARGUMENT", "Invalid query string."), http.StatusBadRequest)
+		}))
+		defer server.Close()
+		c := resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now})
+		_, err := c.SearchProjects(t.Context(), query)
+		e := access.AsError(err)
+		if e.Kind != access.Unprocessable || e.Code != want || e.Args["reason"] != `"Invalid query string."` || e.Args["query"] != query {
+			t.Errorf("%q: %v", query, err)
+		}
+	}
+	// A policy is not a query, and reading it changes nothing.
+	g := newGoogle(t)
+	g.onRead = always(fault{status: 400})
+	if _, err := clientOf(g).GetIamPolicy(t.Context(), shop, time.Time{}); codeOf(err) != access.CodeCallRefused {
+		t.Errorf("a policy: %v", err)
+	}
+}
+
 func TestSearchProjectsEndsWhereTheServerDoesNot(t *testing.T) {
 	calls := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

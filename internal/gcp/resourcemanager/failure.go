@@ -47,7 +47,8 @@ func failure(op operation, account string, err error) *access.Error {
 	if errors.As(err, &known) {
 		return known
 	}
-	e := gcp.Failure(err, gcp.Call{Service: service, Permission: op.permission(), Resource: string(op.resource), Account: account})
+	e := gcp.Failure(err, gcp.Call{Service: service, Permission: op.permission(), Resource: string(op.resource), Account: account,
+		Change: op.method == "setIamPolicy"})
 	if e.Code == access.CodePlatformRefused {
 		refusal(op, e)
 	}

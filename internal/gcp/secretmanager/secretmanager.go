@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"hash/crc32"
+	"regexp"
+	"strings"
 	"time"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
@@ -39,8 +41,13 @@ func New(ctx context.Context, p *gcp.Platform) (*Secrets, error) {
 	return &Secrets{client: client, account: p.ServiceAccount, retry: p.Retry}, nil
 }
 
+// unusable recognises a version that is there and cannot be read. Google's text is
+// no contract (its status, FAILED_PRECONDITION, has other causes too), so whatever
+// does not match is shown as it is.
+var unusable = regexp.MustCompile(`is in (DESTROYED|DISABLED) state`)
+
 // Access returns the secret's value, byte for byte. An error never holds any of
-// it.
+// it; it is CodeSecretUnusable when the version is destroyed or disabled.
 func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error) {
 	if !resourcename.IsSecretVersion(versionPath) {
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
@@ -55,7 +62,13 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 		return s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: versionPath}, once)
 	})
 	if err != nil {
-		return nil, gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access", Resource: versionPath, Account: s.account})
+		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access", Resource: versionPath, Account: s.account})
+		_, text := gcp.Answer(err)
+		if state := unusable.FindStringSubmatch(text); state != nil && failure.Code == access.CodeCallRefused {
+			secret, _, _ := strings.Cut(versionPath, "/versions/")
+			failure.Code, failure.Args = access.CodeSecretUnusable, access.Args{"secret": secret, "state": strings.ToLower(state[1])}
+		}
+		return nil, failure
 	}
 	payload := answer.GetPayload()
 	if payload == nil {

@@ -35,10 +35,10 @@ const (
 )
 
 // ResourceManager begins the full names of projects, folders and organizations.
-const ResourceManager = "//cloudresourcemanager.googleapis.com/"
+const ResourceManager = access.FullNamePrefix
 
 // FullName is the full resource name.
-func FullName(r access.Resource) string { return ResourceManager + string(r) }
+func FullName(r access.Resource) string { return r.FullName() }
 
 // Policies reads the live policies of resources.
 type Policies interface {

@@ -468,7 +468,7 @@ func TestRecall(t *testing.T) {
 		{"Google does not answer in time", context.DeadlineExceeded, time.Minute, false, "first", access.CodeStaleInventory},
 		{"it refuses", &googleapi.Error{Code: 403}, time.Minute, false, "", access.CodeServiceNotAllowed},
 		{"it knows no such thing", &googleapi.Error{Code: 404}, time.Minute, false, "", access.CodeUnknownResource},
-		{"it refuses what was asked", &googleapi.Error{Code: 400}, time.Minute, false, "", access.CodePlatformRefused},
+		{"it refuses what was asked", &googleapi.Error{Code: 400}, time.Minute, false, "", access.CodeCallRefused},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			now := time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)
