@@ -13,7 +13,8 @@ const maxKeySet = 256 << 10
 // ServiceAccountKeys fetches the public keys of the service's own account, as a
 // JWK set.
 func (p *Platform) ServiceAccountKeys(ctx context.Context) ([]byte, error) {
-	return p.keySet(ctx, p.Endpoint("www.googleapis.com")+"/service_accounts/v1/metadata/jwk/"+p.ServiceAccount, "public keys of the service account")
+	return p.keySet(ctx, p.Endpoint("www.googleapis.com")+"/service_accounts/v1/metadata/jwk/"+p.ServiceAccount,
+		"public keys of the service account")
 }
 
 // IAPKeys fetches the public keys of Identity-Aware Proxy, as a JWK set.

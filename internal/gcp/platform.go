@@ -236,7 +236,8 @@ func (c *writeLimited) Write(b []byte) (int, error) {
 // client wraps base with Google's transport, or with its unauthenticated form when
 // tokens is nil. Redirects are not followed: Google sends none, and the transport
 // would put the token on whatever it is sent to.
-func client(ctx context.Context, base http.RoundTripper, agent string, tokens oauth2.TokenSource, limit time.Duration) (*http.Client, error) {
+func client(ctx context.Context, base http.RoundTripper, agent string, tokens oauth2.TokenSource,
+	limit time.Duration) (*http.Client, error) {
 	credentials := option.WithoutAuthentication()
 	if tokens != nil {
 		credentials = option.WithTokenSource(tokens)

@@ -61,7 +61,7 @@ type Config struct {
 // Client calls Resource Manager. It is safe for concurrent use.
 type Client struct {
 	c        Config
-	policies recent
+	policies readings
 	parsed   parsed
 }
 
