@@ -4,13 +4,14 @@
 # make bench   the benchmarks; writes docs/performance.md
 # make soak    an hour of an organization's traffic, one person of it hostile, in SOAKTIME
 # make fuzz    every fuzz target for FUZZTIME
+# make mutants every safeguard taken out in turn, and which test notices; MUTANTS chooses by name
 # make build   bin/jitaccess, static
 # make image   the container image, with BUILDER
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt vet lint layering documents tidy packages bench soak fuzz build image clean
+.PHONY: run test check fmt vet lint layering documents tidy packages bench soak fuzz mutants build image clean
 
 # Go where its installer puts it counts, also when it is not in the path.
 export PATH := $(PATH):/usr/local/go/bin
@@ -25,6 +26,8 @@ IMAGE ?= jitaccess
 FUZZTIME ?= 30s
 # How long the soak test runs; half of it without the hostile one. See docs/testing.md.
 SOAKTIME ?= 10m
+# Which safeguards make mutants takes out, as a regular expression over their names.
+MUTANTS ?= .
 # How long a benchmark runs, and how often; see docs/performance.md.
 BENCHTIME ?= 1s
 BENCHCOUNT ?= 5
@@ -89,6 +92,9 @@ fuzz:
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1000x "./$$(dirname "$$file")" </dev/null || failed+=" $$target"; \
 	done < <(grep -r --include='*_test.go' '^func Fuzz' cmd internal web | sort); \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+mutants:
+	go test -timeout 60m -run '^TestMutants$$' -v ./cmd/jitaccess -mutants '$(MUTANTS)'
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/jitaccess ./cmd/jitaccess

@@ -190,7 +190,7 @@ func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Err
 	for _, o := range p.Roles {
 		id := o.Entitlement.ID
 		role := personRole{ID: id.String(), Name: string(id.Role), ActivationType: "JIT", Status: "INACTIVE", Through: []through{}}
-		if o.Terms.Approvals > 0 {
+		if o.Terms.Approvals() > 0 {
 			role.ActivationType = "MPA"
 		}
 		if id.Condition != "" {

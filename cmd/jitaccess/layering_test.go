@@ -41,7 +41,7 @@ var layering = []rule{
 	{of: []string{"internal/jose"}, mayImport: nil},
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
-	{of: []string{"internal/broker"}, mayImport: []string{"internal/access", "internal/policy", "internal/token"}, pure: true},
+	{of: []string{"internal/broker"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/events", "internal/lookup", "internal/loopback", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/identity", "internal/jose"}},
@@ -62,6 +62,7 @@ var layering = []rule{
 	{of: []string{"internal/sandbox/google"}, mayImport: nil},
 
 	// Support of tests, which no product package may import.
+	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/resourcename", "internal/policy"}},
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},
 	{of: []string{"internal/oauth/oauthtest"}, mayImport: nil},

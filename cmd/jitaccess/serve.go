@@ -275,7 +275,7 @@ func registered(google *provider.Google) []broker.Registration {
 
 // policyOf is which terms apply.
 func policyOf(c *config.Config) policy.Instance {
-	return policy.Instance{
+	return policy.New(policy.Settings{
 		JustificationHint: c.Requests.JustificationHint,
 		Justification:     c.Requests.JustificationPattern,
 		MaxDuration:       c.Requests.MaxDuration,
@@ -284,7 +284,7 @@ func policyOf(c *config.Config) policy.Instance {
 		MaxReviewers:      c.Requests.MaxReviewers,
 		MaxRoles:          c.Requests.MaxRoles,
 		RequestTimeout:    c.Requests.Timeout,
-	}
+	})
 }
 
 // hosts is what is known of the service's own hosts.

@@ -170,7 +170,7 @@ func TestEligibilityIsReadAtTheMomentOfEffect(t *testing.T) {
 		w := newWorld(t, surroundings{})
 		ref, id := w.ask()
 		w.cloud.Faults().RemoveEligibility(bob)
-		w.api(bob, decideURL(ref), dict{}).expect(t, 403, "not-reviewer")
+		w.api(bob, decideURL(ref), dict{}).expect(t, 403, "reviewer-lost")
 		if w.granted(id) != 0 {
 			t.Error("granted")
 		}

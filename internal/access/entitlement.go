@@ -152,31 +152,16 @@ type Way struct {
 	Member string
 }
 
+// Kind is how it is activated: alone where that is possible.
+func (e Entitlement) Kind() RequestKind {
+	if e.SelfApproval {
+		return Self
+	}
+	return Peers
+}
+
 // MayRequest is whether the principal may activate it at all, alone or with peers.
 func (e Entitlement) MayRequest() bool { return e.SelfApproval || e.PeerApproval }
-
-// Terms is what activating takes. The terms of several entitlements together are
-// the strictest of each (see Strictest).
-type Terms struct {
-	// Approvals is how many other people must approve; 0 is self-approval.
-	Approvals int
-	// MinReviewers and MaxReviewers bound how many people are asked. They apply
-	// only when Approvals is not 0, and never count as approvals.
-	MinReviewers, MaxReviewers int
-	// MaxDuration is the longest grant.
-	MaxDuration time.Duration
-}
-
-// Strictest combines terms: of each term the one that allows least.
-func Strictest(first Terms, more ...Terms) Terms {
-	for _, t := range more {
-		first.Approvals = max(first.Approvals, t.Approvals)
-		first.MinReviewers = max(first.MinReviewers, t.MinReviewers)
-		first.MaxReviewers = min(first.MaxReviewers, t.MaxReviewers)
-		first.MaxDuration = min(first.MaxDuration, t.MaxDuration)
-	}
-	return first
-}
 
 // StandingQuery asks what the policies of one resource say. One query is answered
 // from one look, so an action that needs several answers asks once.
@@ -269,9 +254,17 @@ func (s Standing) NotHeld(refusal *Error) *Error {
 func (s Standing) OfRequest(r Request) []Activation {
 	var found []Activation
 	for _, a := range s.Activations {
-		if a.RequestID == r.ID && a.Principal == r.Principal && slices.Contains(r.Entitlements, a.Entitlement) {
+		if a.Principal == r.Principal && slices.Contains(r.Entitlements, a.Entitlement) && (a.RequestID == r.ID || r.approvedIn1(a)) {
 			found = append(found, a)
 		}
 	}
 	return found
+}
+
+// approvedIn1 is whether the activation is what JIT Access 1.8.1 makes of an approval
+// of this request. It reads our links of one role, writes the window that they say
+// (which begins when the request is made) and no id.
+func (r Request) approvedIn1(a Activation) bool {
+	w := r.WindowAt(r.Created)
+	return a.Derived && len(a.Approvers) > 0 && len(r.Entitlements) == 1 && a.Window.Start.Equal(w.Start) && a.Window.End.Equal(w.End)
 }

@@ -75,6 +75,12 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// MayPass is whether the same may work later without anybody doing anything. It may
+// be called on nil, which is no error and false.
+func (e *Error) MayPass() bool {
+	return e != nil && slices.Contains([]Kind{Conflict, TooMany, Upstream, Unavailable, TimedOut}, e.Kind)
+}
+
 // AsError finds the Error in err's chain. Any other error becomes Internal, except
 // that a deadline becomes TimedOut. It returns nil for nil.
 func AsError(err error) *Error {
@@ -132,6 +138,7 @@ const (
 	CodeReviewerNotEligible Code = "reviewer-not-eligible" // reviewer, role, resource
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
+	CodeTermUnsupported     Code = "term-unsupported"      // term, rule
 	CodeNeedsLedger         Code = "needs-ledger"          //
 	CodeNoPublicURL         Code = "no-public-url"         // host
 	CodeUnknownResource     Code = "unknown-resource"      // resource
@@ -147,13 +154,13 @@ const (
 	CodeWindowOver      Code = "window-over"      //
 	CodeNotInvolved     Code = "not-involved"     //
 	CodeOwnRequest      Code = "own-request"      //
-	CodeNotReviewer     Code = "not-reviewer"     //
+	CodeReviewerLost    Code = "reviewer-lost"    // role, resource
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //
 	CodeAlreadyEnded    Code = "already-ended"    //
+	CodeGrantRefused    Code = "grant-refused"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
 	CodeNoGrant         Code = "no-grant"         //
-	CodeNotYours        Code = "not-yours"        //
 	CodeNotAdmin        Code = "not-admin"        //
 
 	// What the platform says.

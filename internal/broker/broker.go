@@ -5,13 +5,13 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"slices"
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/policy"
 )
 
 // Config is what a Broker is made of. Everything is required unless it says
@@ -21,9 +21,8 @@ type Config struct {
 	Providers []Registration
 	Store     Store
 	Journal   Journal
+	Policy    Policy
 	Notifier  Notifier
-	// Policy says which terms apply.
-	Policy policy.Instance
 	// Directory may be nil when Admins names no group.
 	Directory Directory
 	// Admins may end anyone's grants: "user:ADDRESS" and "group:ADDRESS". They may
@@ -43,37 +42,46 @@ type Config struct {
 type Broker struct {
 	c         Config
 	providers providers
-	asked     recent[Asked]
-	denied    recent[Decided]
-	later     later
+	// forgets is whether the store does; nothing else asks.
+	forgets bool
+	asked   recent[Asked]
+	denied  recent[Decided]
+	later   later
 }
 
 // New makes a Broker.
 func New(c Config) *Broker {
-	return &Broker{c: c, providers: register(c.Providers), asked: recent[Asked]{now: c.Now}, denied: recent[Decided]{now: c.Now}}
+	b := &Broker{c: c, providers: register(c.Providers), asked: recent[Asked]{now: c.Now}, denied: recent[Decided]{now: c.Now}}
+	if c.Store != nil { // it is left out where nothing is asked or decided
+		b.forgets = c.Store.Limits().Forgets
+	}
+	return b
 }
-
-// Instance is what holds for every entitlement.
-func (b *Broker) Instance() Instance { return b.c.Policy }
-
-// Instance is as in package policy.
-type Instance = policy.Instance
 
 // Channel is whether requests are told to anybody, be it to machines alone. If not,
 // links are passed on by hand.
 func (b *Broker) Channel() bool { return b.c.Notifier.Enabled() }
 
-// NewID mints a request id, for a form to carry. peer is as in access.NewRequestID.
-func (b *Broker) NewID(peer bool) (string, error) { return access.NewRequestID(b.c.Random, peer) }
+// NewID mints a request id, for a form to carry.
+func (b *Broker) NewID(kind access.RequestKind) (string, error) {
+	return access.NewRequestID(b.c.Random, kind)
+}
 
 // Offer returns what the caller may request on a resource; an empty offer is no
-// error.
+// error. A role whose terms refuse it is a warning.
 func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource access.Resource) (Offer, error) {
-	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: resource, Principals: []access.Principal{caller.Principal}})
+	return b.offer(ctx, caller, resource, time.Time{})
+}
+
+// offer is Offer as of since, if it is not zero.
+func (b *Broker) offer(ctx context.Context, caller access.Caller, resource access.Resource, since time.Time) (Offer, error) {
+	standing, err := b.standing(ctx, caller, access.StandingQuery{
+		Resource: resource, Principals: []access.Principal{caller.Principal}, Since: since})
 	if err != nil {
 		return Offer{}, err
 	}
-	offer := Offer{Resource: resource, Roles: b.offered(standing, caller.Principal), Warnings: standing.Warnings}
+	roles, refused := b.offered(standing, caller.Principal)
+	offer := Offer{Resource: resource, Roles: roles, Warnings: withNew(standing.Warnings, refused)}
 	b.further(ctx, caller, standing.Activations, &offer)
 	var ids []access.EntitlementID
 	for _, r := range offer.Roles {
@@ -148,28 +156,18 @@ func upcoming(all []access.Activation, p access.Principal, id access.Entitlement
 func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
 	// What cannot be requested together need not be looked up: that takes groups, or an
 	// analysis, and only then is it known whether the caller may ask.
-	if err := b.fewEnough(ids); err != nil {
+	terms, err := b.terms(caller.Principal, access.Peers, ids...)
+	if err = cmp.Or(err, fewEnough(terms, len(ids))); err != nil {
 		return nil, nil, err
 	}
-	standing, err := b.standing(ctx, caller, access.StandingQuery{
-		Resource:    ids[0].Resource,
-		Principals:  []access.Principal{caller.Principal},
-		Of:          ids,
-		ReviewersOf: ids,
+	q := access.StandingQuery{Resource: ids[0].Resource, Principals: []access.Principal{caller.Principal}, Of: ids, ReviewersOf: ids}
+	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
+		return mayAsk(access.Request{Principal: caller.Principal, Entitlements: ids}, nil, s)
 	})
-	if err != nil {
+	if err = cmp.Or(err, refusal); err != nil {
 		return nil, nil, err
 	}
-	reviewers := slices.Clone(standing.Reviewers[ids[0]])
-	for _, id := range ids {
-		if held, _ := standing.Holding(caller.Principal, id); !held.PeerApproval {
-			return nil, nil, standing.NotHeld(notEligible(id))
-		}
-		reviewers = slices.DeleteFunc(reviewers, func(p access.Principal) bool {
-			return p == caller.Principal || !slices.Contains(standing.Reviewers[id], p)
-		})
-	}
-	return reviewers, standing.Warnings, nil
+	return candidates(standing, caller.Principal, ids), standing.Warnings, nil
 }
 
 func notEligible(id access.EntitlementID) *access.Error {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"jitaccess/internal/access"
@@ -26,31 +27,34 @@ func (b *Broker) event(caller access.Caller, action access.Action, r access.Requ
 	return access.Event{Action: action, At: b.c.Now(), Caller: caller, Request: r}
 }
 
-// record writes an intent. What cannot be recorded is not done.
-func (b *Broker) record(ctx context.Context, e access.Event) error {
-	if err := b.c.Journal.Record(ctx, e); err != nil {
-		return &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: err}
+// commit is the one door of every event of every action: into the journal, then into
+// the store, with what people are to be told of it. An intent that cannot be recorded
+// is not to be carried out: that is the error, and where the store is at fault, the
+// refusal stands in the journal too. Of a fact it is a warning. So it is of an ending
+// that the store does not take: giving access back needs no memory.
+func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.Notice) (ref string, warnings []*access.Error, err error) {
+	unwritten := b.c.Journal.Record(ctx, e)
+	if unwritten != nil && e.Action.IsIntent() {
+		return "", nil, &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: unwritten}
 	}
-	return nil
+	ref, unkept := b.c.Store.Commit(ctx, e, notices)
+	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked {
+		return "", nil, b.refuse(ctx, e.Caller, e.Action, e.Request, unkept)
+	}
+	if lost := errors.Join(unwritten, unkept); lost != nil {
+		warnings = []*access.Error{{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: lost}}
+	}
+	return ref, warnings, nil
 }
 
-// refuse journals that somebody was refused what they tried, and returns why. That
-// the journal cannot be written changes nothing about a refusal.
+// refuse records that somebody was refused what they tried, and returns why. That it
+// cannot be recorded changes nothing about a refusal.
 func (b *Broker) refuse(ctx context.Context, caller access.Caller, trying access.Action, r access.Request, err error) error {
 	event := b.event(caller, access.ActionRefused, r)
 	event.Trying, event.Err = trying, err
 	if r.Duration > 0 {
 		event.Window = r.WindowAt(event.At)
 	}
-	_ = b.c.Journal.Record(ctx, event)
+	_, _, _ = b.commit(ctx, event)
 	return err
-}
-
-// recordOutcome writes what became of an intent; by then it is too late to refuse,
-// so a journal that fails is a warning.
-func (b *Broker) recordOutcome(ctx context.Context, e access.Event) []*access.Error {
-	if err := b.c.Journal.Record(ctx, e); err != nil {
-		return []*access.Error{{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}}
-	}
-	return nil
 }

@@ -40,24 +40,31 @@ func (b *Broker) Eligible(ctx context.Context, caller access.Caller, on access.R
 	}
 	found := Eligible{Warnings: standing.Warnings}
 	for _, p := range slices.Sorted(maps.Keys(standing.Holdings)) {
-		found.People = append(found.People, EligiblePerson{p, b.offered(standing, p)})
+		roles, refused := b.offered(standing, p)
+		found.People = append(found.People, EligiblePerson{p, roles})
+		found.Warnings = withNew(found.Warnings, refused)
 	}
 	return found, nil
 }
 
-// offered is what p may request, by what the provider says.
-func (b *Broker) offered(standing access.Standing, p access.Principal) []OfferedRole {
-	var roles []OfferedRole
+// offered is what p may request, by what the provider says, and why some of it is not
+// offered: its terms refuse it.
+func (b *Broker) offered(standing access.Standing, p access.Principal) (roles []OfferedRole, refused []*access.Error) {
 	for _, e := range standing.Holdings[p] {
 		if !e.MayRequest() {
 			continue
 		}
+		terms, err := b.terms(p, e.Kind(), e.ID)
+		if err != nil {
+			refused = append(refused, access.AsError(err))
+			continue
+		}
 		roles = append(roles, OfferedRole{
 			Entitlement: e,
-			Terms:       b.c.Policy.Of(e.ID, e.SelfApproval),
+			Terms:       terms,
 			Activation:  current(standing.Activations, p, e.ID, b.c.Now()),
 			Upcoming:    upcoming(standing.Activations, p, e.ID, b.c.Now()),
 		})
 	}
-	return roles
+	return roles, refused
 }

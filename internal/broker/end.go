@@ -64,7 +64,8 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, found []access.A
 			event.Window = a.Window
 		}
 	}
-	if err := b.record(ctx, event); err != nil {
+	_, warnings, err := b.commit(ctx, event)
+	if err != nil {
 		return nil, nil, err
 	}
 	outcomes, err := b.providers.End(ctx, e)
@@ -72,5 +73,6 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, found []access.A
 	if err != nil {
 		event.Action = access.EndFailed
 	}
-	return outcomes, b.recordOutcome(ctx, event), err
+	_, unrecorded, _ := b.commit(ctx, event)
+	return outcomes, withNew(warnings, unrecorded), err
 }

@@ -35,7 +35,8 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	if unsure := last.Load(); unsure != nil {
 		event.Warnings = *unsure
 	}
-	warnings := slices.Concat(event.Warnings, b.recordOutcome(ctx, event))
+	_, unrecorded, _ := b.commit(ctx, event)
+	warnings := slices.Concat(event.Warnings, unrecorded)
 	for _, o := range outcomes {
 		if o.Result == access.Refused && err == nil {
 			warnings = append(warnings, o.Err)

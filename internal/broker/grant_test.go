@@ -9,19 +9,19 @@ import (
 func TestWhatIsUnsureAtTheMomentOfEffectIsToldAndRecorded(t *testing.T) {
 	w := newWorld(t)
 	unsure := &access.Error{Kind: access.Upstream, Code: access.CodeInventoryOnly, Args: access.Args{"resource": "folders/1"}}
-	w.beforeGrant = func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.warnings = []*access.Error{unsure}
+	w.BeforeGrant = func() {
+		w.Mu.Lock()
+		defer w.Mu.Unlock()
+		w.Warnings = []*access.Error{unsure}
 	}
 	for range 2 { // the second time the first look knows it already
 		a := selfAsk()
 		a.ID = ""
-		asked, err := w.broker().Ask(t.Context(), caller(ana), a)
+		asked, err := w.Broker().Ask(t.Context(), caller(ana), a)
 		if err != nil || len(asked.Warnings) != 1 || asked.Warnings[0] != unsure {
 			t.Errorf("%v, %v", asked.Warnings, err)
 		}
-		if last := w.journal[len(w.journal)-1]; last.Action != access.GrantWritten || len(last.Warnings) != 1 {
+		if last := w.Journal[len(w.Journal)-1]; last.Action != access.GrantWritten || len(last.Warnings) != 1 {
 			t.Errorf("journal: %+v", last)
 		}
 	}

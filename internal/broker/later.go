@@ -10,7 +10,8 @@ import (
 
 // later remembers who was added to a request's reviewers after its first link was
 // given out: where the link is the record, that link does not know of them, and they
-// too are to hear how it was decided. It is of this instance only.
+// too are to hear how it was decided. It is of this instance only. It is not the
+// store's: a link that was opened is shown as what it says, which is what is signed.
 type later struct {
 	mu    sync.Mutex
 	added map[string]addition
@@ -30,7 +31,7 @@ func (l *later) add(r access.Request, people []access.Principal, now time.Time) 
 			delete(l.added, key)
 		}
 	}
-	key := apartFromReviewers(r)
+	key := r.Digest()
 	if l.added == nil {
 		l.added = map[string]addition{}
 	}
@@ -46,7 +47,7 @@ func (l *later) withAdded(r access.Request, now time.Time) []access.Principal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := slices.Clone(r.Reviewers)
-	if a, ok := l.added[apartFromReviewers(r)]; ok && !now.After(a.until) {
+	if a, ok := l.added[r.Digest()]; ok && !now.After(a.until) {
 		for _, p := range a.people {
 			if !slices.Contains(all, p) {
 				all = append(all, p)
@@ -54,10 +55,4 @@ func (l *later) withAdded(r access.Request, now time.Time) []access.Principal {
 		}
 	}
 	return all
-}
-
-// apartFromReviewers is the same for one request whoever is asked.
-func apartFromReviewers(r access.Request) string {
-	r.Reviewers = nil
-	return r.Digest()
 }

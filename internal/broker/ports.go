@@ -74,20 +74,36 @@ type Store interface {
 	// opened.
 	Open(ctx context.Context, ref string) (access.Request, error)
 
-	// Append records events on the request, atomically: all or none. A request
-	// whose Version is 0 is created. When the stored version is not the request's,
-	// nothing is recorded and the error is of kind Conflict; a store that forgets
-	// (Limits) cannot notice. The returned ref opens the request from now on; a
-	// store that forgets may return none for a request that was opened, as the ref
-	// that opened it stays good. With access.ReviewersAdded the request's Reviewers
-	// replace what was recorded, and nothing else does; every ref given out before
-	// stays good.
-	// Notices are what people are to be told if the events are recorded; a store
-	// may keep them so that none is lost, and never sends them.
-	Append(ctx context.Context, r access.Request, events []access.Event, notices []access.Notice) (ref string, err error)
+	// Commit records an event of every action, also those that the store has no use
+	// for, atomically with the notices: both or neither. e.Request is the request as
+	// it was opened; with ReviewersAdded its Reviewers are already those of then, and
+	// nothing else is new.
+	//
+	// A store that remembers keeps a request as the fold of its events
+	// (access.Request.Apply). When an intent is committed on another Version than the
+	// stored one, or may not follow, nothing is recorded and the error is of kind
+	// Conflict. Facts (access.Action.IsIntent) and the end of a grant are recorded
+	// whatever the version, and of a request that the store does not know they make
+	// none: it may be JIT Access 1.x's. A store that forgets (Limits) cannot notice.
+	//
+	// The returned ref opens the request from now on, and every ref given out before
+	// stays good. A store that forgets returns one only for what makes a new one
+	// necessary, which is asking, and asking more people.
+	//
+	// Notices are what people are to be told if the event is recorded; a store may keep
+	// them so that none is lost, and never sends them.
+	Commit(ctx context.Context, e access.Event, notices []access.Notice) (ref string, err error)
 
 	// Limits says what the store cannot do. It is constant.
 	Limits() access.Limits
+}
+
+// Policy says which terms hold. It makes no calls, and may be called concurrently.
+type Policy interface {
+	// Terms returns what activating an entitlement takes. The error is an
+	// *access.Error: the policy refuses it, or what decides is not known now. Terms
+	// that the broker cannot carry out it refuses.
+	Terms(s access.Subject) (access.Terms, error)
 }
 
 // Journal records what was decided and what became of it.

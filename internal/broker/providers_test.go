@@ -3,79 +3,22 @@ package broker_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/broker/brokertest"
 	"jitaccess/internal/gcp/resourcename"
 )
 
-// rooms is a provider that is nothing like Google Cloud: its roles open doors, for
-// everybody in the building who asks a colleague.
-type rooms struct {
-	people []access.Principal
-	open   []access.Activation
-}
-
 var (
-	lab      = access.Resource("rooms/lab")
-	labKey   = access.EntitlementID{Resource: lab, Role: "roles/key"}
-	roomKind = access.ResourceKind{Segment: "rooms", Name: regexp.MustCompile(`^[a-z]{1,20}$`), Word: "room"}
+	lab    = brokertest.Lab.Resource
+	labKey = brokertest.Lab
 )
-
-func (r *rooms) Resources(context.Context, access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
-	return []access.ResourceInfo{{Resource: lab, Title: "Laboratory"}}, nil, nil
-}
-
-// Canonical spells conditions in capitals.
-func (r *rooms) Canonical(id access.EntitlementID) (access.EntitlementID, error) {
-	id.Condition = strings.ToUpper(id.Condition)
-	return id, nil
-}
-
-func (r *rooms) Standing(_ context.Context, q access.StandingQuery) (access.Standing, error) {
-	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{}, Reviewers: map[access.EntitlementID][]access.Principal{},
-		Activations: slices.Clone(r.open)}
-	for _, p := range q.Principals {
-		if s.Holdings[p] = nil; slices.Contains(r.people, p) {
-			s.Holdings[p] = []access.Entitlement{{ID: labKey, PeerApproval: true, MayReview: true}}
-		}
-	}
-	for _, id := range q.ReviewersOf {
-		s.Reviewers[id] = r.people
-	}
-	return s, nil
-}
-
-func (r *rooms) Role(context.Context, access.Resource, access.Role) access.RoleInfo {
-	return access.RoleInfo{Title: "Key holder", ChangesPermissions: access.No}
-}
-
-func (r *rooms) Preview(g access.Grant) ([]access.Effect, error) {
-	return []access.Effect{{Title: "door", Text: fmt.Sprintf("%s opens for %s", g.Resource.Name(), g.Principal)}}, nil
-}
-
-func (r *rooms) Grant(ctx context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
-	s, _ := r.Standing(ctx, q)
-	if err := check(s); err != nil {
-		return nil, err
-	}
-	r.open = append(r.open, access.Activation{RequestID: g.RequestID, Principal: g.Principal, Entitlement: g.Entitlements[0], Window: g.Window,
-		Approvers: g.Approvers})
-	return []access.Outcome{{Entitlement: g.Entitlements[0], Result: access.Granted, Window: g.Window}}, nil
-}
-
-func (r *rooms) End(_ context.Context, e access.Ending) ([]access.Outcome, error) {
-	r.open[0].Window.End = e.At
-	return []access.Outcome{{Entitlement: r.open[0].Entitlement, Result: access.Removed, Window: r.open[0].Window}}, nil
-}
 
 // door stands before a provider: it lets nothing through that is another's, and is shut
 // when down.
@@ -148,9 +91,9 @@ func (d *door) End(ctx context.Context, e access.Ending) ([]access.Outcome, erro
 func building(t *testing.T) (w *world, b *broker.Broker, google, doors *door) {
 	w = newWorld(t)
 	google = &door{Provider: w, t: t, kind: "projects"}
-	doors = &door{Provider: &rooms{people: []access.Principal{ana, ben, cho}}, t: t, kind: "rooms"}
-	return w, w.brokerOf(broker.Registration{Provider: google, Name: "Google Cloud", Kinds: resourcename.Kinds},
-		broker.Registration{Provider: doors, Name: "Rooms", Kinds: []access.ResourceKind{roomKind}}), google, doors
+	doors = &door{Provider: &brokertest.Rooms{People: []access.Principal{ana, ben, cho}}, t: t, kind: "rooms"}
+	return w, w.BrokerOf(broker.Registration{Provider: google, Name: "Google Cloud", Kinds: resourcename.Kinds},
+		broker.Registration{Provider: doors, Name: "Rooms", Kinds: brokertest.RoomKinds}), google, doors
 }
 
 var downs = map[string]func(context.Context) error{
@@ -265,8 +208,8 @@ func TestResourcesAreSortedAcrossProviders(t *testing.T) {
 // What no provider has is refused wherever it comes from, and asked of nobody.
 func TestAResourceOfNobodyIsRefused(t *testing.T) {
 	w, b, _, _ := building(t)
-	w.requests["foreign"] = access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Principal: ana, Resource: "vaults/x", Justification: "x", Duration: time.Hour,
-		Entitlements: []access.EntitlementID{{Resource: "vaults/x", Role: "roles/key"}}, Reviewers: []access.Principal{ben}, Created: w.now, Expires: w.now.Add(time.Hour)}
+	w.Requests["foreign"] = access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Principal: ana, Resource: "vaults/x", Justification: "x", Duration: time.Hour,
+		Entitlements: []access.EntitlementID{{Resource: "vaults/x", Role: "roles/key"}}, Reviewers: []access.Principal{ben}, Created: w.Clock, Expires: w.Clock.Add(time.Hour)}
 	for _, on := range []access.Resource{"vaults/x", "rooms/LAB", "rooms/lab2", "folders/x", "projects/a.b", ""} {
 		a := ask()
 		a.Resource, a.Entitlements = on, []access.EntitlementID{{Resource: on, Role: "roles/key"}}
@@ -319,19 +262,19 @@ func TestTwoProvidersOfOneKindAreAMistake(t *testing.T) {
 			t.Error("nobody noticed")
 		}
 	}()
-	r := broker.Registration{Provider: &rooms{}, Kinds: []access.ResourceKind{roomKind}}
-	newWorld(t).brokerOf(r, r)
+	r := broker.Registration{Provider: &brokertest.Rooms{}, Kinds: brokertest.RoomKinds}
+	newWorld(t).BrokerOf(r, r)
 }
 
 // What cannot be written is said in words beside what can.
 func TestAViewSaysWhatCannotBeWritten(t *testing.T) {
 	w := newWorld(t)
-	asked, err := w.broker().Ask(t.Context(), caller(ana), ask())
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.previewErr = &access.Error{Kind: access.Unprocessable, Code: access.CodeConditionTooLong}
-	view, err := w.broker().Show(t.Context(), caller(ben), asked.Ref, "")
+	w.PreviewErr = &access.Error{Kind: access.Unprocessable, Code: access.CodeConditionTooLong}
+	view, err := w.Broker().Show(t.Context(), caller(ben), asked.Ref, "")
 	if err != nil || len(view.Effects) != 1 || view.Unwritable == nil || view.Unwritable.Code != access.CodeConditionTooLong {
 		t.Errorf("%+v, %v", view, err)
 	}
@@ -341,13 +284,13 @@ func TestAViewSaysWhatCannotBeWritten(t *testing.T) {
 // pages.
 func TestEligibleIsForTheServiceItself(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.broker().Eligible(t.Context(), caller(dan), shop, ana)
+	_, err := w.Broker().Eligible(t.Context(), caller(dan), shop, ana)
 	is(t, err, access.NotAllowed, access.CodeNotAdmin)
-	found, err := w.broker().Eligible(t.Context(), access.Caller{Method: access.MethodSystem}, shop, ana)
+	found, err := w.Broker().Eligible(t.Context(), access.Caller{Method: access.MethodSystem}, shop, ana)
 	if err != nil || len(found.People) != 1 || found.People[0].Person != ana {
 		t.Fatalf("%+v, %v", found, err)
 	}
-	offer, err := w.broker().Offer(t.Context(), caller(ana), shop)
+	offer, err := w.Broker().Offer(t.Context(), caller(ana), shop)
 	if err != nil || len(offer.Roles) != 2 {
 		t.Fatalf("%+v, %v", offer, err)
 	}

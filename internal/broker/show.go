@@ -22,20 +22,24 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		IsPrincipal: caller.Principal == r.Principal,
 		IsReviewer:  slices.Contains(r.Reviewers, caller.Principal),
 		Digest:      r.Digest(),
-		Forgets:     b.c.Store.Limits().Forgets,
+		Forgets:     b.forgets,
 	}
 	if !v.IsPrincipal && !v.IsReviewer {
-		return View{}, notInvolved()
+		return View{}, r.Involves(caller.Principal)
 	}
 	if origin != "" {
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
-	standing, err := b.standing(ctx, caller, access.StandingQuery{
-		Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements,
+	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, caller.Principal), Of: r.Entitlements}
+	standing, whyNot, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
+		if !v.IsReviewer {
+			return nil
+		}
+		return b.mayDecide(caller, r, s, access.Approve)
 	})
 	now := b.c.Now()
 	v.Activations = standing.OfRequest(r)
-	v.State = stateOf(r, v.Activations, now)
+	v.State = r.StateWith(v.Activations, now)
 	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
 	v.Window = r.WindowAt(now)
@@ -44,13 +48,17 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		v.Window = v.Activations[0].Window
 		approvers = v.Activations[0].Approvers
 	} else if v.IsReviewer {
-		approvers = append(approversOf(r), caller.Principal)
+		approvers = r.ApprovedBy()
+		if !slices.Contains(approvers, caller.Principal) {
+			approvers = append(approvers, caller.Principal)
+		}
 	}
 	if len(approvers) > 0 {
 		effects, err := b.providers.Preview(grantOf(r, v.Window, approvers))
 		v.Effects, v.Unwritable = effects, access.AsError(err)
 	}
 	if err != nil {
+		v.State = r.StateAt(now)
 		v.WhyNot = access.AsError(err)
 		v.Warnings = append(v.Warnings, v.WhyNot)
 		return v, nil
@@ -58,10 +66,8 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	if v.State == access.Active {
 		v.CanEnd = v.IsPrincipal
 	}
-	if v.IsReviewer {
-		v.WhyNot = access.AsError(b.mayDecide(caller, r, standing, access.Approve))
-		v.CanDecide = v.WhyNot == nil
-	}
+	v.WhyNot = access.AsError(whyNot)
+	v.CanDecide = v.IsReviewer && v.WhyNot == nil
 	return v, nil
 }
 

@@ -30,7 +30,8 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 		}
 		event := b.event(caller, access.NoticeFailed, n.Request)
 		event.Err = warning
-		warnings = append(append(warnings, warning), b.recordOutcome(ctx, event)...)
+		_, unrecorded, _ := b.commit(ctx, event)
+		warnings = append(append(warnings, warning), unrecorded...)
 	}
 	return warnings
 }

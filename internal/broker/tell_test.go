@@ -14,8 +14,8 @@ import (
 // nothing (threat 31).
 func TestThreat31_AChannelWithoutPeopleThatFailsIsAWarning(t *testing.T) {
 	w := newWorld(t)
-	w.undelivered = []access.Undelivered{{Channel: "pubsub", Err: errors.New("403")}}
-	b := w.broker()
+	w.Undelivered = []access.Undelivered{{Channel: "pubsub", Err: errors.New("403")}}
+	b := w.Broker()
 	want := func(warnings []*access.Error, err error) {
 		t.Helper()
 		if err != nil || len(warnings) != 1 || warnings[0].Code != access.CodeNotPublished || warnings[0].Args["channel"] != "pubsub" || warnings[0].Err == nil {
@@ -28,8 +28,8 @@ func TestThreat31_AChannelWithoutPeopleThatFailsIsAWarning(t *testing.T) {
 	want(asked.Warnings, err)
 	decided, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
 	want(decided.Warnings, err)
-	if len(w.activations) != 2 || decided.State != access.Active {
-		t.Errorf("granted %v", w.activations)
+	if len(w.Activations) != 2 || decided.State != access.Active {
+		t.Errorf("granted %v", w.Activations)
 	}
 }
 
@@ -40,12 +40,12 @@ func TestAnActivationThatStandsIsNotToldAgain(t *testing.T) {
 	a.ID = "jit-AAAAAAAAAAAAAAAA"
 	for range 2 {
 		// Two brokers, as two instances know nothing of each other.
-		if _, err := w.broker().Ask(t.Context(), caller(ana), a); err != nil {
+		if _, err := w.Broker().Ask(t.Context(), caller(ana), a); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(w.told) != 1 || w.told[0].Kind != access.NoticeSelfApproved {
-		t.Errorf("told %v", w.told)
+	if len(w.Told) != 1 || w.Told[0].Kind != access.NoticeSelfApproved {
+		t.Errorf("told %v", w.Told)
 	}
 }
 
@@ -54,21 +54,21 @@ func TestRefusalsAreJournalledWithTheirWindow(t *testing.T) {
 	w := newWorld(t)
 	a := selfAsk()
 	a.Entitlements = []access.EntitlementID{narrow}
-	if _, err := w.broker().Ask(t.Context(), caller(ana), a); err == nil {
+	if _, err := w.Broker().Ask(t.Context(), caller(ana), a); err == nil {
 		t.Fatal("granted what nobody holds")
 	}
-	e := w.journal[len(w.journal)-1]
-	if e.Action != access.ActionRefused || e.Window.Length() != time.Hour || e.Window.Start.After(w.now) {
+	e := w.Journal[len(w.Journal)-1]
+	if e.Action != access.ActionRefused || e.Window.Length() != time.Hour || e.Window.Start.After(w.Clock) {
 		t.Errorf("journalled %+v", e)
 	}
 }
 
 // heard is to whom the last notice went.
 func heard(w *world) string {
-	if len(w.told) == 0 {
+	if len(w.Told) == 0 {
 		return "nobody"
 	}
-	n := w.told[len(w.told)-1]
+	n := w.Told[len(w.Told)-1]
 	return fmt.Sprint(n.Kind, " to ", n.To, " copy ", n.CC)
 }
 
@@ -81,7 +81,7 @@ func TestWhoHearsWhat(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			w.told = nil
+			w.Told = nil
 			_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: verdict, Comment: "use staging"})
 			return err
 		}
@@ -106,20 +106,20 @@ func TestWhoHearsWhat(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			w.told = nil
+			w.Told = nil
 			_, err = b.End(t.Context(), caller(ana), shop, self.Request.ID)
 			return err
 		}, "nobody"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			w := newWorld(t)
-			if err := c.do(w, w.broker()); err != nil {
+			if err := c.do(w, w.Broker()); err != nil {
 				t.Fatal(err)
 			}
 			if got := heard(w); got != c.want {
 				t.Errorf("told %s, want %s", got, c.want)
 			}
-			if n := w.told; c.what == "denies" && n[0].Decision.Comment != "use staging" {
+			if n := w.Told; c.what == "denies" && n[0].Decision.Comment != "use staging" {
 				t.Errorf("the reason is %q", n[0].Decision.Comment)
 			}
 		})
@@ -135,7 +135,7 @@ func TestReviewersAddedLaterHearHowItWasDecided(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The link is the record, as the signed one is: it stays what it was.
-			w.requests[asked.Ref] = asked.Request
+			w.Requests[asked.Ref] = asked.Request
 		}
 		if _, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: verdict, Comment: "no"}); err != nil {
 			t.Fatal(err)
@@ -150,15 +150,15 @@ func TestReviewersAddedLaterHearHowItWasDecided(t *testing.T) {
 // The page of the mail account is for them alone.
 func TestAdmin(t *testing.T) {
 	w := newWorld(t)
-	b := w.broker()
+	b := w.Broker()
 	if err := b.Admin(t.Context(), caller(dan)); err != nil || !b.NamedAdmin(caller(dan)) {
 		t.Errorf("dan is named: %v", err)
 	}
 	is(t, b.Admin(t.Context(), caller(ana)), access.NotAllowed, access.CodeNotAdmin)
-	w.groups = map[access.Principal][]string{cho: {"ops@example.com"}}
+	w.GroupsOf = map[access.Principal][]string{cho: {"ops@example.com"}}
 	if err := b.Admin(t.Context(), caller(cho)); err != nil || b.NamedAdmin(caller(cho)) {
 		t.Errorf("cho is one through a group: %v", err)
 	}
-	w.directoryErr = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
+	w.DirectoryErr = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
 	is(t, b.Admin(t.Context(), caller(cho)), access.Upstream, access.CodeUpstreamFailed)
 }

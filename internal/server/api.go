@@ -92,7 +92,7 @@ const (
 )
 
 var apiStates = map[access.State]string{access.Pending: statusPending, access.Active: statusActive,
-	access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
+	access.Approved: statusPending, access.Failed: "FAILED", access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
 
 func (s *server) apiOutdated(*http.Request) (any, error) {
 	return nil, &access.Error{Kind: access.NotFound, Code: access.CodeOutdatedPage}
@@ -101,9 +101,12 @@ func (s *server) apiOutdated(*http.Request) (any, error) {
 func (s *server) apiNeedsLedger(*http.Request) (any, error) { return nil, errNeedsLedger }
 
 func (s *server) apiPolicy(r *http.Request) (any, error) {
-	i := s.Broker.Instance()
-	return apiPolicy{JustificationHint: i.JustificationHint, SignedInUser: apiUser{callerOf(r).Principal}, ApplicationVersion: s.Version,
-		DefaultActivationTimeout: int(i.DefaultDuration / time.Minute), MaxActivationTimeout: int(i.MaxDuration / time.Minute)}, nil
+	terms, err := s.Broker.Defaults(callerOf(r), access.Self)
+	if err != nil {
+		return nil, err
+	}
+	return apiPolicy{JustificationHint: terms.Hint, SignedInUser: apiUser{callerOf(r).Principal}, ApplicationVersion: s.Version,
+		DefaultActivationTimeout: int(terms.DefaultDuration / time.Minute), MaxActivationTimeout: int(terms.MaxDuration / time.Minute)}, nil
 }
 
 func (s *server) apiProjects(r *http.Request) (any, error) {
@@ -136,7 +139,7 @@ func (s *server) apiRoles(r *http.Request) (any, error) {
 	for _, o := range offer.Roles {
 		e := apiEntitlement{ID: o.Entitlement.ID.String(), Name: string(o.Entitlement.ID.Role),
 			ResourceCondition: optional(o.Entitlement.ID.Condition), ActivationType: "JIT", Status: statusInactive}
-		if o.Terms.Approvals > 0 {
+		if o.Terms.Approvals() > 0 {
 			e.ActivationType = "MPA"
 		}
 		if o.Activation != nil {
@@ -244,12 +247,12 @@ func (n *lenient) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func (s *server) apiSelfActivate(r *http.Request) (any, error) { return s.apiAsk(r, false) }
+func (s *server) apiSelfActivate(r *http.Request) (any, error) { return s.apiAsk(r, access.Self) }
 
-func (s *server) apiRequest(r *http.Request) (any, error) { return s.apiAsk(r, true) }
+func (s *server) apiRequest(r *http.Request) (any, error) { return s.apiAsk(r, access.Peers) }
 
 // apiAsk asks the broker. Only a request to peers has peers.
-func (s *server) apiAsk(r *http.Request, peer bool) (any, error) {
+func (s *server) apiAsk(r *http.Request, kind access.RequestKind) (any, error) {
 	on, err := project(r)
 	if err != nil {
 		return nil, err
@@ -259,20 +262,14 @@ func (s *server) apiAsk(r *http.Request, peer bool) (any, error) {
 		return nil, err
 	}
 	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification), Origin: s.origin(r), Host: r.Host}
-	if peer {
+	if kind == access.Peers {
 		a.Reviewers = body.Peers
 	}
-	texts := body.ids()
-	if len(texts) == 0 {
-		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
-	}
-	if a.Entitlements, err = s.idsOn(on, texts); err != nil {
+	if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
 		return nil, err
 	}
-	if a.Duration, err = minutes([]string{strconv.Itoa(int(body.ActivationTimeout))}, s.Broker.Instance().MaxDuration); err != nil {
-		return nil, err
-	}
-	if a.ID, err = s.Broker.NewID(peer); err != nil {
+	a.Duration = minutes([]string{strconv.Itoa(int(body.ActivationTimeout))})
+	if a.ID, err = s.Broker.NewID(kind); err != nil {
 		return nil, err
 	}
 	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)

@@ -150,8 +150,9 @@ func (s *server) entitlementIDs(texts []string) ([]access.EntitlementID, error) 
 const maxMinutes = 1_000_000
 
 // minutes reads a duration. The form sends the field twice, as a choice and as a
-// number; a number that was typed wins over the choice.
-func minutes(texts []string, longest time.Duration) (time.Duration, error) {
+// number; a number that was typed wins over the choice. What is no number is no
+// duration either, and is refused as none is.
+func minutes(texts []string) time.Duration {
 	last := ""
 	for _, t := range texts {
 		if t = strings.TrimSpace(t); t != "" {
@@ -159,11 +160,10 @@ func minutes(texts []string, longest time.Duration) (time.Duration, error) {
 		}
 	}
 	n, err := strconv.Atoi(last)
-	if err != nil || n < 1 || n > maxMinutes {
-		return 0, &access.Error{Kind: access.Invalid, Code: access.CodeBadDuration, Field: fieldMinutes, Err: err,
-			Args: access.Args{"max": strconv.Itoa(int(longest / time.Minute))}}
+	if err != nil {
+		return 0
 	}
-	return time.Duration(n) * time.Minute, nil
+	return time.Duration(max(0, min(n, maxMinutes))) * time.Minute
 }
 
 // startForms are how a start may be written: with its offset, or as browsers send

@@ -47,6 +47,8 @@ type reviewView struct {
 	CanDecide bool
 	WhyNot    *Problem
 	CanEnd    bool
+	// EndID ends it: that of the grant, where it bears another than the request.
+	EndID     string
 	Own       bool
 	ReviewURL string
 	// Others are who was asked besides the viewer; Readers are they and the principal.
@@ -63,12 +65,14 @@ type askedView struct {
 }
 
 var states = map[access.State]struct{ text, tone string }{
-	access.Pending: {"Waiting for approval", "wait"},
-	access.Active:  {"Active", "good"},
-	access.Ended:   {"Ended early", "over"},
-	access.Expired: {"Expired", "over"},
-	access.Denied:  {"Denied", "bad"},
-	access.Lapsed:  {"Nobody decided in time", "over"},
+	access.Pending:  {"Waiting for approval", "wait"},
+	access.Approved: {"Approved, not yet granted", "wait"},
+	access.Failed:   {"Approved, and could not be granted", "bad"},
+	access.Active:   {"Active", "good"},
+	access.Ended:    {"Ended early", "over"},
+	access.Expired:  {"Expired", "over"},
+	access.Denied:   {"Denied", "bad"},
+	access.Lapsed:   {"Nobody decided in time", "over"},
 }
 
 // review shows a request. It changes nothing, however often a mail scanner opens
@@ -278,12 +282,15 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		Resource: s.viewResource(q.Resource, ""), Roles: viewRoles(q.Entitlements, b.Roles), Justification: q.Justification,
 		Duration: inWords(q.Duration), Made: moment(q.Created, now), Expires: moment(q.Expires, now), Fixed: !q.Fixed.IsZero(), Effects: b.Effects,
 		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
-		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Mail: s.Mail, Forgets: b.Forgets,
+		CanEnd: b.CanEnd, EndID: q.ID, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Mail: s.Mail, Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	if b.Unwritable != nil {
 		w := say(b.Unwritable)
 		v.Unwritable = strings.TrimSpace(w.Text + " " + w.Next)
+	}
+	if len(b.Activations) > 0 && b.Activations[0].Derived {
+		v.EndID = b.Activations[0].RequestID
 	}
 	if v.Fixed && q.Fixed.End.Before(q.Expires) {
 		v.Expires = moment(q.Fixed.End, now)

@@ -33,6 +33,7 @@ type Broker interface {
 	ResourceKind(access.Resource) access.ResourceKind
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
+	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
 	Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error)
 	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)
 	Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error)
@@ -42,8 +43,8 @@ type Broker interface {
 	End(ctx context.Context, c access.Caller, on access.Resource, requestID string) (broker.Ended, error)
 	Admin(context.Context, access.Caller) error
 	NamedAdmin(access.Caller) bool
-	NewID(peer bool) (string, error)
-	Instance() broker.Instance
+	NewID(access.RequestKind) (string, error)
+	Defaults(access.Caller, access.RequestKind) (access.Terms, error)
 	Channel() bool
 }
 

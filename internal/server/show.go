@@ -128,10 +128,10 @@ func viewRole(id access.EntitlementID, info access.RoleInfo) RoleView {
 
 func viewOffered(o broker.OfferedRole, now time.Time) RoleView {
 	v := viewRole(o.Entitlement.ID, o.Role)
-	v.Approvals = o.Terms.Approvals
-	v.Requirement = requirement(o.Terms.Approvals)
+	v.Approvals = o.Terms.Approvals()
+	v.Requirement = requirement(v.Approvals)
 	v.Longest = inWords(o.Terms.MaxDuration)
-	if o.Terms.Approvals > 0 {
+	if v.Approvals > 0 {
 		v.Topics = topics(o.Entitlement.Requests)
 	}
 	v.Unconfirmed = o.Entitlement.Unconfirmed

@@ -29,7 +29,7 @@ var (
 // canned is a broker that answers what it is told, so that a page can be had in any
 // state.
 type canned struct {
-	*fake
+	*world
 	unlisted  []*access.Error
 	resources []access.ResourceInfo
 	offer     broker.Offer
@@ -39,7 +39,11 @@ type canned struct {
 	decided   broker.Decided
 	ended     broker.Ended
 	more      broker.MoreReviewers
-	err       error
+	// needed are terms with approval.
+	needed access.Terms
+	err    error
+	// refused is what asking alone gives.
+	refused error
 	// account is nil where the page does not matter.
 	account *account
 }
@@ -50,10 +54,26 @@ func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInf
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
 }
+func (c *canned) Choose(_ context.Context, _ access.Caller, _ access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
+	if c.err != nil {
+		return broker.Choice{}, c.err
+	}
+	chosen, err := c.offer.Choose(ids...)
+	if err == nil {
+		chosen.ID, err = c.NewID(chosen.Kind)
+	}
+	if err == nil && chosen.Kind == access.Peers {
+		chosen.Reviewers = c.reviewers
+	}
+	return chosen, err
+}
 func (c *canned) Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
 	return c.reviewers, nil, nil
 }
 func (c *canned) Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error) {
+	if c.refused != nil {
+		return broker.Asked{}, c.refused
+	}
 	return c.asked, c.err
 }
 func (c *canned) Show(context.Context, access.Caller, string, string) (broker.View, error) {
@@ -107,7 +127,7 @@ func own(v *broker.View) { v.IsPrincipal, v.CanDecide = true, false }
 func needApproval(c *canned) {
 	for i := range c.offer.Roles {
 		c.offer.Roles[i].Entitlement.SelfApproval, c.offer.Roles[i].Entitlement.PeerApproval = false, true
-		c.offer.Roles[i].Terms.Approvals, c.offer.Roles[i].Terms.MinReviewers, c.offer.Roles[i].Terms.MaxReviewers = 1, 1, 2
+		c.offer.Roles[i].Terms = c.needed
 	}
 }
 
@@ -168,9 +188,11 @@ func stories() []story {
 			c.reviewers = nil
 		}, "GET " + p + mpa + "&" + jit[1:], ana, 200},
 		{"ask-peer-nobody", func(c *canned) { c.reviewers = nil }, "GET " + p + mpa, ana, 200},
-		{"ask-peer-no-mail", func(c *canned) { c.silent = true }, "GET " + p + mpa, ana, 200},
+		{"ask-peer-no-mail", func(c *canned) { c.Silent = true }, "GET " + p + mpa, ana, 200},
 		{"ask-peer-pubsub-alone", func(c *canned) { c.machines = true }, "GET " + p + mpa, ana, 200},
-		{"ask-wrong", nil, "POST " + p + " " + strings.Replace(ask, "minutes=60", "minutes=tomorrow", 1), ana, 400},
+		{"ask-wrong", func(c *canned) {
+			c.refused = &access.Error{Kind: access.Invalid, Code: access.CodeBadDuration, Field: "minutes", Args: access.Args{"max": "120"}}
+		}, "POST " + p + " " + strings.Replace(ask, "minutes=60", "minutes=tomorrow", 1), ana, 400},
 		{"ask-upstream", failing(access.TimedOut, access.CodeUpstreamTimeout, access.Args{"service": "Resource Manager"}), "POST " + p + " " + ask, ana, 504},
 
 		{"result-undelivered", func(c *canned) {
@@ -214,7 +236,7 @@ func stories() []story {
 		{"review-own", in(access.Pending, own), "GET " + rev, ana, 200},
 		{"review-own-no-mail-no-address", func(c *canned) {
 			in(access.Pending, own)(c)
-			c.silent, c.view.ReviewURL = true, ""
+			c.Silent, c.view.ReviewURL = true, ""
 		}, "GET " + rev, ana, 200},
 		{"review-own-pubsub-alone", func(c *canned) { in(access.Pending, own)(c); c.machines = true }, "GET " + rev, ana, 200},
 		{"review-cannot", in(access.Pending, func(v *broker.View) {
@@ -289,12 +311,13 @@ func later(hours time.Duration) access.Activation {
 }
 
 // newCanned is a believable state that stories change.
-func newCanned() *canned {
-	c := &canned{fake: newFake(), reviewers: []access.Principal{ben, carl, dora}}
+func newCanned(t testing.TB) *canned {
+	c := &canned{world: newWorld(t), reviewers: []access.Principal{ben, carl, dora}}
 	caller := access.Caller{Principal: ana}
-	c.resources, _, _ = c.fake.Resources(context.Background(), caller)
-	c.offer, _ = c.fake.Offer(context.Background(), caller, orders)
-	q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
+	c.resources, _, _ = c.world.Resources(context.Background(), caller)
+	c.offer, _ = c.world.Offer(context.Background(), caller, orders)
+	c.needed, _ = c.Defaults(caller, access.Peers)
+	q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Kind: access.Peers, Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
 		Justification: "case 4711: the checkout’s service account lost a role", Duration: time.Hour, Reviewers: []access.Principal{ben, carl},
 		Created: noon.Add(-4 * time.Minute), Expires: noon.Add(56 * time.Minute)}
 	c.view = broker.View{Request: q, State: access.Pending, Roles: []access.RoleInfo{roleInfos[security.Role]}, Window: q.WindowAt(noon), Digest: q.Digest(),
@@ -311,7 +334,7 @@ func TestStorybook(t *testing.T) {
 	for _, s := range stories() {
 		names = append(names, s.name)
 		t.Run(s.name, func(t *testing.T) {
-			c := newCanned()
+			c := newCanned(t)
 			if s.set != nil {
 				s.set(c)
 			}
@@ -473,7 +496,7 @@ func writeStorybook(t *testing.T, names []string) {
 // The list of projects has the shape of JIT Access 1.x, and says what it may lack only
 // when there is something.
 func TestListOfProjectsSaysWhatItMayLack(t *testing.T) {
-	c := newCanned()
+	c := newCanned(t)
 	h, _ := serve(t, c, nil)
 	list := func() string { return strings.TrimSpace(do(h, request("GET", "/api/projects")).Body.String()) }
 	const projects = `"projects":["acme-orders-prod","acme-orders-test","example.com:legacy-crm"]`

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 )
 
 // words are what people read of a refusal or a warning. In braces stand arguments
@@ -17,12 +18,13 @@ type words struct{ Text, Next, Field string }
 
 // Names of form fields, as access.Error.Field and the pages use them.
 const (
-	fieldEntitlement   = "entitlement"
-	fieldReviewer      = "reviewer"
-	fieldJustification = "justification"
-	fieldMinutes       = "minutes"
-	fieldStart         = "start"
-	fieldComment       = "comment"
+	fieldEntitlement   = broker.FieldEntitlement
+	fieldReviewer      = broker.FieldReviewer
+	fieldJustification = broker.FieldJustification
+	fieldMinutes       = broker.FieldDuration
+	fieldStart         = broker.FieldStart
+	fieldID            = broker.FieldID
+	fieldComment       = broker.FieldComment
 )
 
 const (
@@ -69,6 +71,7 @@ var texts = map[access.Code]words{
 	access.CodeNobodyAdded:         {"Nobody new was chosen.", "Choose somebody who has not been asked yet.", fieldReviewer},
 	access.CodeReviewerNotEligible: {"{reviewer} may not approve {role} on {resource}.", "Choose reviewers from the list.", fieldReviewer},
 	access.CodeNotEligible:         {"You are not eligible for {role} on {resource}.", "Choose another role, or ask your administrator to make you eligible. " + otherAccount, fieldEntitlement},
+	access.CodeTermUnsupported:     {"{rule} demands what this service cannot do yet ({term}), so nothing was done.", askOperator, ""},
 	access.CodeNeedsApproval:       {"{role} needs the approval of others. It cannot be activated without, nor together with a role that needs none.", "Choose roles that need approval, or roles that need none.", fieldEntitlement},
 	access.CodeNeedsLedger:         {"This needs a database, and this version of the service has none.", "What you have is listed on the page of its project; a request can be opened by its link.", ""},
 	access.CodeNoPublicURL:         {"The service does not know its own address, so it cannot write the link that reviewers need. Nothing was requested.", "An operator has to set PUBLIC_URL to the address that people know. You came by https://{host}.", ""},
@@ -84,14 +87,14 @@ var texts = map[access.Code]words{
 	access.CodeWindowOver:      {"The time that was asked for is over.", askAgain, ""},
 	access.CodeNotInvolved:     {"This request is not yours, and you were not asked to review it.", "If you were asked under another address, switch the account.", ""},
 	access.CodeOwnRequest:      {"You cannot decide your own request.", "Somebody else whom you asked has to approve it.", ""},
-	access.CodeNotReviewer:     {"You were not asked to review this request.", "If you were asked under another address, switch the account.", ""},
+	access.CodeReviewerLost:    {"You may not approve {role} on {resource} any more, though you were asked.", "The person can ask another reviewer; an administrator can see why you lost it.", ""},
 	access.CodeAlreadyApproved: {"Already approved by {approvers}.", "There is nothing left to decide.", ""},
 	access.CodeAlreadyDenied:   {"Already denied.", "There is nothing left to decide. A new request can be made.", ""},
+	access.CodeGrantRefused:    {"This was approved, and could not be granted.", askAgain, ""},
 	access.CodeAlreadyEnded:    {"This access has already ended, and a link does not bring it back.", askAgain, ""},
 	access.CodeDigestMismatch:  {"The request is not the one that this page showed, so nothing was decided.", "Read it again as it is now, then decide.", ""},
 	access.CodeNoGrant:         {"There is no such access of yours.", "It has ended, was removed, or is somebody else's. " + checkAccess, ""},
 	access.CodeNotAdmin:        {"This page is for administrators of this service.", "Whoever operates it names them in ADMINS. " + otherAccount, ""},
-	access.CodeNotYours:        {"This access belongs to somebody else.", "Only its holder or an administrator of this service can end it.", ""},
 
 	access.CodeRequesterLost:      {"{principal} is no longer eligible for {role} on {resource}, so it cannot be granted.", "Their administrator can say why.", ""},
 	access.CodeServiceNotAllowed:  {"This service is not permitted to do that on {resource}. An operator has to grant it the permission.", "Tell your administrator: the service account {account} lacks {permission}.", ""},
@@ -141,8 +144,8 @@ var unsaid = map[string]string{
 	"account": "the service account", "accepted": "another one", "approvals": "several", "approvers": "another reviewer",
 	"channel": "mail", "count": "many", "entitlement": "this role", "group": "a group", "hint": "a reason", "host": "HOST",
 	"max": "the maximum", "min": "the minimum", "permission": "a permission", "principal": "the person", "reason": "no reason was given",
-	"recipient": "somebody", "resource": "the project", "reviewer": "this address", "role": "this role", "scope": "the configured scope", "secret": "a secret", "state": "not usable", "seconds": "some",
-	"service": "Google Cloud",
+	"recipient": "somebody", "resource": "the project", "reviewer": "this address", "role": "this role", "scope": "the configured scope", "secret": "a secret", "state": "not usable", "rule": "A rule of this service", "seconds": "some",
+	"service": "Google Cloud", "term": "one of its terms",
 }
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)

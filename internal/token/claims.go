@@ -97,6 +97,8 @@ func decodeClaims(c jose.Claims, serviceAccount string) (access.Request, error) 
 	}
 	r := access.Request{
 		ID:            d.requestID(),
+		Kind:          access.Peers,
+		State:         access.Pending,
 		Principal:     d.principal(d.text("beneficiary")),
 		Justification: d.justification(),
 		Reviewers:     d.reviewers(),
@@ -188,7 +190,7 @@ func (d *decoder) instant(claim string) time.Time {
 func (d *decoder) requestID() string {
 	id, err := access.ParseRequestID(d.text("jti"))
 	d.keep("jti", err)
-	if !strings.HasPrefix(id, "mpa-") {
+	if access.KindOfID(id) != access.Peers {
 		d.refuse("claim jti is not that of a request to peers")
 	}
 	return id

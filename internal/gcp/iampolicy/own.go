@@ -2,7 +2,6 @@ package iampolicy
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"strings"
 	"time"
 
@@ -65,11 +64,11 @@ func (o *own) idOf(p access.Principal) (id string, derived bool) {
 		return o.id, false
 	}
 	sum := sha256.Sum256([]byte(strings.Join([]string{"binding without id", string(p), string(o.role), o.expression}, "\x00")))
-	prefix := "jit-"
+	kind := access.Self
 	if len(o.approvers) > 0 {
-		prefix = "mpa-"
+		kind = access.Peers
 	}
-	return prefix + base64.RawURLEncoding.EncodeToString(sum[:12]), true
+	return access.RequestIDOf(kind, [12]byte(sum[:12])), true
 }
 
 // entitlement is what the binding grants on r.
