@@ -61,7 +61,7 @@ var (
 	roleRefused   = regexp.MustCompile(`(?i)\brole\b.*(not supported for this resource|does not exist|is invalid|cannot be granted)`)
 	memberRefused = regexp.MustCompile(`(?i)\b(user|principal|member|account|identity|e-?mail)\b.*` +
 		`(does not exist|not found|is of an unknown type|is not associated with)`)
-	policyFull    = regexp.MustCompile(`(?i)number of members in the policy \(([0-9,]+)\) is larger than the maximum allowed size ([0-9,]+)`)
+	policyFull = regexp.MustCompile(`(?i)number of members in the policy \(([0-9,]+)\) is larger than the maximum allowed size ([0-9,]+)`)
 )
 
 // refusal says in e why Google takes the content of a call for wrong. Google judges the
