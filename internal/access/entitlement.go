@@ -100,6 +100,11 @@ type Entitlement struct {
 	// Unconfirmed: no policy that carries it could be read live; it is known from
 	// the provider's inventory alone, which may be minutes old.
 	Unconfirmed bool
+	// Until is when the eligibility itself ends, in whole seconds; no grant lasts
+	// longer. Zero is never. Unclear: it is limited in time in other ways too, which the
+	// provider enforces, so that access may be shorter than what is shown.
+	Until   time.Time
+	Unclear bool
 }
 
 // Approval is a way in which requests for an entitlement are approved: what a
@@ -211,8 +216,40 @@ type Standing struct {
 	// Activations are all grants of ours on the resource, of everybody, ended ones
 	// that have not been cleared too, in the order of the policy.
 	Activations []Activation
+	// Ineffective is what makes nobody eligible; it names others, and is for admins.
+	Ineffective []Ineffective
 	// Warnings are what could not be read or understood; the rest stands.
 	Warnings []*Error
+}
+
+// Ineffective is a part of the policies that is meant to make people eligible, as far
+// as can be told, and makes nobody so, or that does more than that.
+type Ineffective struct {
+	// Node is where it stands. Role is as it is written there.
+	Node Resource
+	Role string
+	// Member is the one that counts for nothing; Expression the condition, where it is
+	// not about a member. Both may be empty.
+	Member, Expression string
+	// Why says what is wrong, and what was probably meant.
+	Why *Error
+}
+
+// Warning is what people hear of it who are not to see it.
+func (i Ineffective) Warning() *Error {
+	return &Error{Kind: Unprocessable, Code: CodeUnreadableBinding, Args: Args{"role": i.Role, "resource": string(i.Node)}, Err: i.Why}
+}
+
+// WindowAt is the window that an approval accepted now gives (see Request.WindowAt),
+// as far as the requester is eligible. It has no length where their eligibility ends
+// before access would begin.
+func (s Standing) WindowAt(r Request, now time.Time) Window {
+	w := r.WindowAt(now)
+	for _, id := range r.Entitlements {
+		held, _ := s.Holding(r.Principal, id)
+		w = w.Before(held.Until)
+	}
+	return w
 }
 
 // Holding finds what p holds of id.
@@ -229,6 +266,20 @@ func (s Standing) MayReview(reviewer, requester Principal, id EntitlementID) boo
 	reviews, _ := s.Holding(reviewer, id)
 	requests, _ := s.Holding(requester, id)
 	return reviews.MayReviewFor(requests)
+}
+
+// Lasts is nil when the requester may have all that the request is for, for the whole of
+// a window: every eligibility lasts as long. It is of kind NotAllowed otherwise, and
+// also for a window without length, which begins when the eligibility is over.
+func (s Standing) Lasts(r Request, w Window) error {
+	for _, id := range r.Entitlements {
+		held, _ := s.Holding(r.Principal, id)
+		if w.Length() <= 0 && !held.Until.IsZero() || w.Before(held.Until) != w {
+			return &Error{Kind: NotAllowed, Code: CodeEligibilityEnds,
+				Args: Args{"role": string(id.Role), "until": held.Until.UTC().Format(time.RFC3339)}}
+		}
+	}
+	return nil
 }
 
 // NotHeld is the error for somebody who does not hold what they must: refusal,
@@ -265,6 +316,6 @@ func (s Standing) OfRequest(r Request) []Activation {
 // of this request. It reads our links of one role, writes the window that they say
 // (which begins when the request is made) and no id.
 func (r Request) approvedIn1(a Activation) bool {
-	w := r.WindowAt(r.Created)
+	w := r.WindowAt(r.Created).Before(a.Until)
 	return a.Derived && len(a.Approvers) > 0 && len(r.Entitlements) == 1 && a.Window.Start.Equal(w.Start) && a.Window.End.Equal(w.End)
 }

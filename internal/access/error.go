@@ -151,6 +151,7 @@ const (
 	// Links and decisions.
 	CodeBadLink         Code = "bad-link"         //
 	CodeLinkExpired     Code = "link-expired"     //
+	CodeEligibilityEnds Code = "eligibility-ends" // role, until
 	CodeWindowOver      Code = "window-over"      //
 	CodeNotInvolved     Code = "not-involved"     //
 	CodeOwnRequest      Code = "own-request"      //
@@ -189,6 +190,8 @@ const (
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
 	CodeGroupUnreadable   Code = "group-unreadable"   // group
+	CodePersonUnreadable  Code = "person-unreadable"  // principal
+	CodeTimeUnclear       Code = "time-unclear"       // role, resource
 	CodeStaleInventory    Code = "stale-inventory"    // seconds
 	CodeAnalysisPartial   Code = "analysis-partial"   // reason
 	CodeInventoryOnly     Code = "inventory-only"     // resource
@@ -199,4 +202,21 @@ const (
 	CodeNotGranted        Code = "not-granted"        // role
 	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //
 	CodeLongLink          Code = "long-link"          // count, max
+
+	// What makes nobody eligible (Ineffective).
+	CodeNotUnderstood     Code = "not-understood"      // reason
+	CodeMarkerMisspelled  Code = "marker-misspelled"   // found, meant
+	CodeMarkerMisplaced   Code = "marker-misplaced"    // found, meant
+	CodeMarkerGrants      Code = "marker-grants"       // found
+	CodeMarkerGrantsParts Code = "marker-grants-parts" // found
+	CodeBasicRole         Code = "basic-role"          //
+	CodeEligibilityOver   Code = "eligibility-over"    // until
+	CodeEligibilityAhead  Code = "eligibility-ahead"   // from
+	CodeMemberNobody      Code = "member-nobody"       // member
+	CodeMemberEverybody   Code = "member-everybody"    // member
+	CodeMemberDomain      Code = "member-domain"       // member, catalog
+	CodeMemberDeleted     Code = "member-deleted"      // member
+	CodeMemberMisspelled  Code = "member-misspelled"   // member
+	CodeGroupsInGroup     Code = "groups-in-group"     // group, count, catalog
+	CodeEverybodyInGroup  Code = "everybody-in-group"  // group
 )

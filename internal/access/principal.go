@@ -18,11 +18,33 @@ const maxPrincipal = 254
 // What the parts between the dots of an address are made of. It is stricter than
 // RFC 5321 on purpose: no quoted local part, no comment, no second @, nothing that a
 // mail header, an SMTP command or an IAM member could read differently from us.
-const (
-	labelCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-"
-	atomCharacters  = labelCharacters + "!#$%&'*+/=?^_{|}~"
-	maxLabel        = 63
+var (
+	labelCharacters = charactersOf("abcdefghijklmnopqrstuvwxyz0123456789-")
+	atomCharacters  = charactersOf("abcdefghijklmnopqrstuvwxyz0123456789-!#$%&'*+/=?^_{|}~")
 )
+
+const maxLabel = 63
+
+// characters are a set of bytes.
+type characters [256]bool
+
+func charactersOf(text string) *characters {
+	var c characters
+	for i := range len(text) {
+		c[text[i]] = true
+	}
+	return &c
+}
+
+// all is whether a text has no other characters.
+func (c *characters) all(text string) bool {
+	for i := range len(text) {
+		if !c[text[i]] {
+			return false
+		}
+	}
+	return true
+}
 
 // ParsePrincipal reads an e-mail address. It folds A–Z and nothing else: Unicode
 // folding would make two addresses of different people equal (KELVIN SIGN is not
@@ -31,7 +53,7 @@ func ParsePrincipal(address string) (Principal, error) {
 	if len(address) > maxPrincipal {
 		return "", errors.New("address is longer than 254 characters")
 	}
-	folded := foldASCII(address)
+	folded := FoldASCII(address)
 	if !isAddress(folded) {
 		return "", errors.New("not an address of the form local@domain in ASCII")
 	}
@@ -46,12 +68,12 @@ func ParsePrincipal(address string) (Principal, error) {
 func isAddress(text string) bool {
 	local, domain, _ := strings.Cut(text, "@")
 	for atom := range strings.SplitSeq(local, ".") {
-		if atom == "" || strings.Trim(atom, atomCharacters) != "" {
+		if atom == "" || !atomCharacters.all(atom) {
 			return false
 		}
 	}
 	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || len(label) > maxLabel || strings.Trim(label, labelCharacters) != "" || label[0] == '-' || label[len(label)-1] == '-' {
+		if label == "" || len(label) > maxLabel || !labelCharacters.all(label) || label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
 	}
@@ -66,8 +88,8 @@ func (p Principal) Domain() string {
 
 func (p Principal) String() string { return string(p) }
 
-// foldASCII lower-cases A–Z and leaves every other byte alone.
-func foldASCII(s string) string {
+// FoldASCII lower-cases A–Z and leaves every other byte alone.
+func FoldASCII(s string) string {
 	for i := 0; i < len(s); i++ {
 		if 'A' <= s[i] && s[i] <= 'Z' {
 			b := []byte(s)

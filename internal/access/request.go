@@ -240,6 +240,19 @@ type Window struct{ Start, End time.Time }
 // Contains is whether t lies in the window.
 func (w Window) Contains(t time.Time) bool { return !t.Before(w.Start) && t.Before(w.End) }
 
+// Before is the part of the window before a time, all of it when that is zero. It has
+// no length, and the same start, when there is no such part.
+func (w Window) Before(t time.Time) Window {
+	if t.IsZero() || !t.Before(w.End) {
+		return w
+	}
+	w.End = t
+	if t.Before(w.Start) {
+		w.End = w.Start
+	}
+	return w
+}
+
 // IsZero is whether there is no window.
 func (w Window) IsZero() bool { return w.Start.IsZero() && w.End.IsZero() }
 

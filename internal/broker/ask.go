@@ -104,6 +104,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	if terms.Approvals() > 0 {
 		return refused(needsApproval(access.NotAllowed, string(r.Entitlements[0].Role)))
 	}
+	var window access.Window // of the grant, once it is known
 	check := func(s access.Standing) error {
 		if err := idIsFree(r, s); err != nil {
 			return err
@@ -121,7 +122,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 				return s.NotHeld(notEligible(id))
 			}
 		}
-		return nil
+		return s.Lasts(r, cmp.Or(window, s.WindowAt(r, b.c.Now())))
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{caller.Principal}, Of: r.Entitlements}
 	standing, refusal, err := b.look(ctx, caller, q, begun, check)
@@ -132,7 +133,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	event := b.event(caller, access.SelfApproved, r)
-	event.Window = r.WindowAt(event.At)
+	window = standing.WindowAt(r, event.At)
+	event.Window = window
 	next, err := r.Apply(event)
 	if err != nil {
 		return refused(err)
@@ -171,7 +173,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...), Of: r.Entitlements}
 	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
-		return cmp.Or(idIsFree(r, s), mayAsk(r, r.Reviewers, s))
+		return cmp.Or(idIsFree(r, s), mayAsk(r, r.Reviewers, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))
 	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
@@ -179,7 +181,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	asked, err := b.invite(ctx, caller, access.RequestMade, r, r.Reviewers, a.Origin)
+	asked, err := b.invite(ctx, caller, access.RequestMade, r, standing, r.Reviewers, a.Origin)
 	asked.Warnings = append(standing.Warnings, asked.Warnings...)
 	return asked, err
 }
@@ -219,9 +221,10 @@ func reviewerNotEligible(reviewer access.Principal, id access.EntitlementID) *ac
 // invite records what was done to the request, which makes the link that opens it
 // as it is now, and sends that to whom it concerns. added are the reviewers who are
 // new to it.
-func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, added []access.Principal, origin string) (Asked, error) {
+func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, standing access.Standing,
+	added []access.Principal, origin string) (Asked, error) {
 	event := b.event(caller, did, r)
-	event.Window = r.WindowAt(b.c.Now())
+	event.Window = standing.WindowAt(r, event.At)
 	notice := b.notice(did, r, added)
 	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
 	next, err := r.Apply(event)

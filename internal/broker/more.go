@@ -102,7 +102,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	return b.asked.do(ctx, fmt.Sprint(r.FullDigest(), " with ", added), func() (Asked, error) {
 		ctx, cancel := detach(ctx)
 		defer cancel()
-		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, added, a.Origin)
+		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, standing, added, a.Origin)
 		if err == nil {
 			b.later.add(r, added, b.c.Now())
 		}

@@ -34,7 +34,11 @@ const (
 	otherAccount  = "If you have another account, switch to it."
 	askAgain      = "Ask the person for a new request."
 	correctResend = "Correct it and send the form again; nothing was sent yet."
-	checkAccess   = "Look at the project's page to see what is active now."
+	// For who may edit policies.
+	correctCondition = "Correct the condition."
+	bindPeople       = "Bind people or a group instead."
+
+	checkAccess = "Look at the project's page to see what is active now."
 )
 
 // texts has an entry for every code of package access; a test keeps it so.
@@ -84,6 +88,7 @@ var texts = map[access.Code]words{
 
 	access.CodeBadLink:         {"This link is not valid.", "Check that it was copied whole. If it was, ask for a new request.", ""},
 	access.CodeLinkExpired:     {"This link has expired; nobody decided in time.", askAgain, ""},
+	access.CodeEligibilityEnds: {"The eligibility for {role} ends at {until}, before the access would begin.", "Ask for an earlier start, or for a longer eligibility.", fieldStart},
 	access.CodeWindowOver:      {"The time that was asked for is over.", askAgain, ""},
 	access.CodeNotInvolved:     {"This request is not yours, and you were not asked to review it.", "If you were asked under another address, switch the account.", ""},
 	access.CodeOwnRequest:      {"You cannot decide your own request.", "Somebody else whom you asked has to approve it.", ""},
@@ -120,6 +125,10 @@ var texts = map[access.Code]words{
 
 	access.CodeUnreadableBinding: {"Some eligibility on this project could not be read; if a role is missing, tell your administrator.", "Tell your administrator.", ""},
 	access.CodeGroupUnreadable:   {"The members of {group} could not be read, so people may be missing.", "Tell your administrator if somebody is missing.", ""},
+	access.CodePersonUnreadable: {"The directory does not know {principal}, so what they are eligible for through groups is missing.",
+		"Tell your administrator.", ""},
+	access.CodeTimeUnclear: {"{role} is limited in time by a rule that is not understood here: access may be shorter than what is shown.",
+		"Ask your administrator for the rule.", ""},
 	access.CodeStaleInventory:    {"Google is busy; this is what it said {seconds} seconds ago.", "Reload in a minute.", ""},
 	access.CodeAnalysisPartial:   {"Google could not analyze everything: {reason}.", "Tell your administrator if a role or a person is missing.", ""},
 	access.CodeInventoryOnly:     {"Eligibility inherited from {resource} may be minutes old: its policy cannot be read as it is now.", "", ""},
@@ -130,6 +139,27 @@ var texts = map[access.Code]words{
 	access.CodeNotGranted:        {"{role} was not granted; the rest was.", tellAdmin, ""},
 	access.CodeLongLink:          {"The link has {count} characters, and some mail programs cut what is longer than {max}. A shorter reason, fewer reviewers or fewer roles make it shorter.", "Copy the link from this page and see that it arrives whole.", ""},
 	access.CodeOutcomeUnrecorded: {"It is done, but the outcome could not be recorded in the journal.", tellAdmin, ""},
+
+	access.CodeNotUnderstood:    {"The condition bears a marker and cannot be understood: {reason}.", correctCondition, ""},
+	access.CodeMarkerMisspelled: {"“{found}” in the condition is no marker. “{meant}” was probably meant.", correctCondition, ""},
+	access.CodeMarkerMisplaced: {"“{found}” in the condition does not count: a marker must be a clause of its own, joined to the rest with &&, " +
+		"without parentheses, negation, comparison or alternative. “{meant}” was probably meant.", correctCondition, ""},
+	access.CodeMarkerGrants: {"The condition speaks of “{found}” and is always true: it gives the role at all times, without an activation.",
+		correctCondition, ""},
+	access.CodeMarkerGrantsParts: {"The condition speaks of “{found}” and can be true all the same: where it is, it gives the role at all times, " +
+		"without an activation.", correctCondition, ""},
+	access.CodeBasicRole:        {"This role takes no condition in IAM, so it cannot be activated.", "Use a predefined or custom role.", ""},
+	access.CodeEligibilityOver:  {"The eligibility ended by its own condition at {until}.", "Remove it, or give it another end.", ""},
+	access.CodeEligibilityAhead: {"The eligibility begins by its own condition at {from}.", "Wait until then.", ""},
+	access.CodeMemberNobody:     {"{member} is nobody who signs in here: only people and groups count.", bindPeople, ""},
+	access.CodeMemberEverybody:  {"{member} does not count: only people and groups do.", bindPeople, ""},
+	access.CodeMemberDomain: {"{member} does not count: only people and groups do. With RESOURCE_CATALOG={catalog} it would.",
+		bindPeople, ""},
+	access.CodeMemberDeleted:    {"{member} was deleted.", "Remove the member.", ""},
+	access.CodeMemberMisspelled: {"{member} is no member that is understood.", bindPeople, ""},
+	access.CodeGroupsInGroup: {"Of the members of {group}, the groups do not count: {count}. With RESOURCE_CATALOG={catalog} the people in them would.",
+		"Put the people into the group itself.", ""},
+	access.CodeEverybodyInGroup: {"Everybody of the organization is a member of {group}, which does not count.", "Put people into the group.", ""},
 }
 
 // bare are the words that replace those of texts when none of their arguments is
@@ -146,6 +176,8 @@ var unsaid = map[string]string{
 	"max": "the maximum", "min": "the minimum", "permission": "a permission", "principal": "the person", "reason": "no reason was given",
 	"recipient": "somebody", "resource": "the project", "reviewer": "this address", "role": "this role", "scope": "the configured scope", "secret": "a secret", "state": "not usable", "rule": "A rule of this service", "seconds": "some",
 	"service": "Google Cloud", "term": "one of its terms",
+	"found": "a word", "meant": "a marker", "member": "a member", "catalog": "PolicyAnalyzer",
+	"from": "a later time", "until": "an earlier time",
 }
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)

@@ -12,6 +12,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/roles"
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
@@ -32,7 +33,7 @@ const (
 // Directory knows groups; see package directory.
 type Directory interface {
 	Groups(ctx context.Context, p access.Principal) ([]string, error)
-	Members(ctx context.Context, group string) ([]access.Principal, error)
+	Members(ctx context.Context, group string) (directory.Members, error)
 }
 
 // Config is what a Catalog is made of. Everything is required unless it says
@@ -62,7 +63,7 @@ type Catalog struct {
 	projects    *lookup.Cache[[]access.ResourceInfo]
 	inventories *lookup.Cache[inventory]
 	groups      *lookup.Cache[[]string]
-	members     *lookup.Cache[[]access.Principal]
+	members     *lookup.Cache[directory.Members]
 }
 
 // New makes a Catalog. It makes no call.

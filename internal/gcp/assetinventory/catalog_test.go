@@ -126,7 +126,7 @@ func TestGroupThatCannotBeReadIsAWarning(t *testing.T) {
 }
 
 func TestDirectoryThatFailsLeavesWhatIsHeldInPerson(t *testing.T) {
-	for status, want := range map[int]access.Code{400: access.CodeGroupUnreadable, 403: access.CodeServiceNotAllowed, 404: access.CodeGroupUnreadable,
+	for status, want := range map[int]access.Code{400: access.CodePersonUnreadable, 403: access.CodeServiceNotAllowed, 404: access.CodePersonUnreadable,
 		429: access.CodeQuota, 500: access.CodeUpstreamFailed} {
 		for _, since := range []time.Time{{}, anew} {
 			w := newWorld(t)

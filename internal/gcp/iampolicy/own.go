@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp/condition"
 )
 
@@ -19,8 +20,10 @@ const revivable = access.LinkLife + access.LinkSkew
 
 // own is what a binding of ours says.
 type own struct {
-	role       access.Role
-	window     access.Window
+	role   access.Role
+	window access.Window
+	// until is when the resource condition ends it; zero is never.
+	until      time.Time
 	resource   string // canonical resource condition, or empty
 	expression string
 	description
@@ -36,18 +39,22 @@ func recognise(b Binding) (*own, error) {
 	if !ok || err != nil {
 		return nil, err
 	}
-	if e, err := condition.ParseEligibility(b.Condition.Expression); err != nil || e.Kind != condition.None {
+	if e, err := condition.ParseEligibility(b.Condition.Expression); err != nil || e.Kind != eligibility.None {
 		return nil, err // an eligibility that itself is limited in time
 	}
 	role, err := access.ParseRole(b.Role)
 	if err != nil {
 		return nil, err
 	}
-	return &own{role, window, resource, b.Condition.Expression, parseDescription(b.Condition.Description)}, nil
+	limits, _ := condition.Limits(resource)
+	return &own{role, window, limits.End, resource, b.Condition.Expression, parseDescription(b.Condition.Description)}, nil
 }
 
+// effective is when the grant gives access.
+func (o *own) effective() access.Window { return o.window.Before(o.until) }
+
 // member reads a member of a binding. Groups, service accounts and people whose
-// account was deleted are not ours to touch.
+// account was deleted are not ours to grant to or to end.
 func member(text string) (access.Principal, bool) {
 	address, ok := strings.CutPrefix(text, "user:")
 	if !ok {
@@ -55,6 +62,15 @@ func member(text string) (access.Principal, bool) {
 	}
 	p, err := access.ParsePrincipal(address)
 	return p, err == nil
+}
+
+// deletedMember reads a member that stands for a deleted account, whose address may have
+// been given to another since (https://cloud.google.com/iam/docs/principal-identifiers).
+func deletedMember(text string) (access.Principal, bool) {
+	text, ok := strings.CutPrefix(text, "deleted:")
+	address, _, _ := strings.Cut(text, "?uid=")
+	p, isPerson := member(address)
+	return p, ok && isPerson
 }
 
 // idOf is the request id of the member's grant. One of JIT Access 1.x has none; it
@@ -108,23 +124,24 @@ func (o *own) covered(w access.Window, now time.Time) bool {
 func (p *Policy) Activations(r access.Resource) ([]access.Activation, []*access.Error) {
 	var found []access.Activation
 	var warnings []*access.Error
-	for i, e := range p.elements {
-		if e.err != nil {
-			warnings = append(warnings, &access.Error{Kind: access.Unprocessable, Code: access.CodeUnreadableBinding, Err: e.err,
-				Args: access.Args{"role": p.bindings[i].Role, "resource": string(r)}})
+	for _, b := range p.bindings {
+		if err := b.meaning.ownErr; err != nil {
+			warnings = append(warnings, &access.Error{Kind: access.Unprocessable, Code: access.CodeUnreadableBinding, Err: err,
+				Args: access.Args{"role": b.Role, "resource": string(r)}})
 		}
-		if e.own == nil {
+		own := b.meaning.own
+		if own == nil {
 			continue
 		}
-		for _, m := range p.bindings[i].Members {
+		for _, m := range b.Members {
 			principal, ok := member(m)
 			if !ok {
 				continue
 			}
-			id, derived := e.own.idOf(principal)
+			id, derived := own.idOf(principal)
 			found = append(found, access.Activation{RequestID: id, Derived: derived, Principal: principal,
-				Entitlement: e.own.entitlement(r), Window: e.own.window,
-				Justification: e.own.justification, Approvers: e.own.approvers})
+				Entitlement: own.entitlement(r), Window: own.effective(), Until: own.until,
+				Justification: own.justification, Approvers: own.approvers})
 		}
 	}
 	return found, warnings

@@ -11,7 +11,6 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
@@ -45,14 +44,14 @@ func newFound(node access.Resource, b iampolicy.Binding, people []string) found 
 	f := found{node: node, binding: b, people: people}
 	named := map[string]bool{}
 	for _, m := range b.Members {
-		m = eligibility.Fold(m)
+		m = access.FoldASCII(m)
 		named[m] = true
 		if collective(m) {
 			f.collectives = append(f.collectives, m)
 		}
 	}
 	for _, p := range people {
-		if !named[eligibility.Fold(p)] && len(f.collectives) > 0 {
+		if !named[access.FoldASCII(p)] && len(f.collectives) > 0 {
 			f.indirect = append(f.indirect, p)
 		}
 	}
@@ -142,6 +141,8 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 		if c := r.IamBinding.Condition; c != nil {
 			b.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
 		}
+		// As in a policy, so that its condition is read once.
+		b = iampolicy.New([]iampolicy.Binding{b}).Bindings()[0]
 		a.found = append(a.found, newFound(node, b, people(r)))
 	}
 	partial := !answer.FullyExplored

@@ -18,8 +18,9 @@ import (
 	"google.golang.org/api/cloudasset/v1"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/gcp/roles"
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
@@ -62,7 +63,6 @@ type Catalog struct {
 	*roles.Roles
 	c      Config
 	assets *cloudasset.Service
-	reader eligibility.Reader
 
 	projects *lookup.Cache[[]access.ResourceInfo]
 	lists    *lookup.Cache[[]access.ResourceInfo]
@@ -123,7 +123,7 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 	}
 	seen := map[access.Resource]bool{}
 	for _, result := range answer.AnalysisResults {
-		if !k.counts(result) {
+		if !counts(result) {
 			continue
 		}
 		for _, list := range result.AccessControlLists {
@@ -152,11 +152,15 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 
 // counts is whether a binding lets people see a project for our purpose: it holds
 // without a condition, or makes them eligible.
-func (k *Catalog) counts(result *cloudasset.IamPolicyAnalysisResult) bool {
+func counts(result *cloudasset.IamPolicyAnalysisResult) bool {
 	if result == nil || result.IamBinding == nil {
 		return false
 	}
-	return result.IamBinding.Condition == nil || k.reader.Eligible(result.IamBinding.Condition.Expression)
+	if result.IamBinding.Condition == nil {
+		return true
+	}
+	found, err := condition.ParseEligibility(result.IamBinding.Condition.Expression)
+	return err == nil && found.Kind != eligibility.None
 }
 
 // executionTimeout is in the notation of protobuf.

@@ -7,7 +7,6 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
 )
 
 // everybody answers what everybody who is named in an eligible binding of a
@@ -29,8 +28,8 @@ func (k *Catalog) everybody(ctx context.Context, q access.StandingQuery) (access
 	}
 	var groups []string
 	people := map[access.Principal]bool{}
-	nodes := append([]eligibility.Node{{Resource: resource, Policy: own}}, l.found.Above...)
-	for _, member := range k.reader.Read(resource, nodes).Members() {
+	table, _ := l.table(own)
+	for _, member := range table.Members() {
 		kind, address, _ := strings.Cut(member, ":")
 		switch p, err := access.ParsePrincipal(address); {
 		case kind == "group":
@@ -39,9 +38,7 @@ func (k *Catalog) everybody(ctx context.Context, q access.StandingQuery) (access
 			people[p] = true
 		}
 	}
-	var unread []*access.Error
-	l.members, unread = l.found.Members(ctx, groups)
-	l.warnings = append(l.found.Warnings, unread...)
+	l.warnings = append(l.found.Warnings, l.expand(ctx, table, groups)...)
 	l.found.Groups = map[access.Principal][]string{}
 	for group, members := range l.members {
 		for _, p := range members {

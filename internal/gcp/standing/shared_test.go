@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/standing"
 )
@@ -91,6 +90,6 @@ func TestThreat06_ASharedLookUpIsNoOlderThanItsQuery(t *testing.T) {
 	}
 }
 
-func aboveOf(policy *iampolicy.Policy) []eligibility.Node {
-	return []eligibility.Node{{Resource: folder, Policy: policy}}
+func aboveOf(policy *iampolicy.Policy) []standing.Node {
+	return []standing.Node{{Resource: folder, Policy: policy}}
 }

@@ -16,7 +16,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/condition"
-	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/lookup"
 )
@@ -54,18 +54,27 @@ type Source interface {
 	Look(ctx context.Context, q access.StandingQuery) (Found, error)
 }
 
+// Node is one resource with its own policy: the project, or a folder or organization
+// above it.
+type Node struct {
+	Resource access.Resource
+	Policy   *iampolicy.Policy
+	// Unconfirmed: the policy is not the live one, though that was wanted.
+	Unconfirmed bool
+}
+
 // Found is what a source knows for one query. It belongs to the caller.
 type Found struct {
 	// Own is its copy of the project's own policy, for the look-ups that depend on
 	// one; nil when it has none. The live policy takes its place.
 	Own *iampolicy.Policy
 	// Above are the folders and the organization within the scope, nearest first.
-	Above []eligibility.Node
+	Above []Node
 	// Groups are those that each principal is in.
 	Groups map[access.Principal][]string
 	// Members expands groups of reviewers; one that cannot be read is a warning. It
 	// is nil where the policies name everybody in person.
-	Members func(ctx context.Context, groups []string) (map[string][]access.Principal, []*access.Error)
+	Members func(ctx context.Context, groups []string) (map[string]directory.Members, []*access.Error)
 	// InPerson makes of a live policy one that names in person everybody of whom the
 	// source knows that they are meant. It is nil where Groups and Members tell that.
 	InPerson func(node access.Resource, live *iampolicy.Policy) *iampolicy.Policy
@@ -85,13 +94,12 @@ type Config struct {
 // Catalog, and resourcemanager.Standings.
 type Catalog struct {
 	c         Config
-	reader    *eligibility.Reader
 	ancestors *lookup.Cache[*iampolicy.Policy]
 }
 
 // New makes a Catalog. It makes no call.
 func New(c Config) Catalog {
-	return Catalog{c: c, reader: &eligibility.Reader{},
+	return Catalog{c: c,
 		ancestors: lookup.New(c.Now, maxAncestors, ancestorTimeout, func(ctx context.Context, r string) (*iampolicy.Policy, error) {
 			// Not as of when the first who asked began: others share it who began later.
 			return c.Policies.GetIamPolicy(ctx, access.Resource(r), c.Now())

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
@@ -77,7 +77,7 @@ func (w *world) Look(context.Context, access.StandingQuery) (standing.Found, err
 	f.Own = iampolicy.New(w.own)
 	for _, node := range []access.Resource{folder, org} {
 		if bindings, ok := w.above[node]; ok {
-			f.Above = append(f.Above, eligibility.Node{Resource: node, Policy: iampolicy.New(bindings)})
+			f.Above = append(f.Above, standing.Node{Resource: node, Policy: iampolicy.New(bindings)})
 		}
 	}
 	f.Groups = map[access.Principal][]string{}
@@ -87,14 +87,14 @@ func (w *world) Look(context.Context, access.StandingQuery) (standing.Found, err
 		}
 	}
 	if w.groups != nil {
-		f.Members = func(_ context.Context, groups []string) (map[string][]access.Principal, []*access.Error) {
-			found, unread := map[string][]access.Principal{}, []*access.Error(nil)
+		f.Members = func(_ context.Context, groups []string) (map[string]directory.Members, []*access.Error) {
+			found, unread := map[string]directory.Members{}, []*access.Error(nil)
 			for _, g := range groups {
 				w.note(g)
 				if people, ok := w.groups[g]; ok {
-					found[g] = people
+					found[g] = directory.Members{People: people}
 				} else {
-					found[g] = nil
+					found[g] = directory.Members{}
 					unread = append(unread, standing.Unreadable(g, nil))
 				}
 			}
