@@ -268,6 +268,20 @@ func (s Standing) MayReview(reviewer, requester Principal, id EntitlementID) boo
 	return reviews.MayReviewFor(requests)
 }
 
+// Lasts is nil when the requester may have all that the request is for, for the whole of
+// a window: every eligibility lasts as long. It is of kind NotAllowed otherwise, and
+// also for a window without length, which begins when the eligibility is over.
+func (s Standing) Lasts(r Request, w Window) error {
+	for _, id := range r.Entitlements {
+		held, _ := s.Holding(r.Principal, id)
+		if w.Length() <= 0 && !held.Until.IsZero() || w.Before(held.Until) != w {
+			return &Error{Kind: NotAllowed, Code: CodeEligibilityEnds,
+				Args: Args{"role": string(id.Role), "until": held.Until.UTC().Format(time.RFC3339)}}
+		}
+	}
+	return nil
+}
+
 // NotHeld is the error for somebody who does not hold what they must: refusal,
 // unless something that might have shown that they do could not be asked. A
 // directory that is down must not read as "you are not eligible".
@@ -302,6 +316,6 @@ func (s Standing) OfRequest(r Request) []Activation {
 // of this request. It reads our links of one role, writes the window that they say
 // (which begins when the request is made) and no id.
 func (r Request) approvedIn1(a Activation) bool {
-	w := r.WindowAt(r.Created)
+	w := r.WindowAt(r.Created).Before(a.Until)
 	return a.Derived && len(a.Approvers) > 0 && len(r.Entitlements) == 1 && a.Window.Start.Equal(w.Start) && a.Window.End.Equal(w.End)
 }

@@ -203,7 +203,7 @@ func (r Request) StateWith(held []Activation, now time.Time) State {
 		switch {
 		case now.Before(a.Window.End) && a.Window.Length() > 0:
 			return Active
-		case a.Window.Length() >= r.Duration:
+		case a.Whole(r.Duration):
 			state = Expired
 		}
 	}

@@ -43,11 +43,11 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
 	r.Entitlements = slices.Compact(r.Entitlements)
 	if len(r.Entitlements) == 0 {
-		return r, access.Terms{}, invalid(FieldEntitlement, access.CodeNoEntitlement, nil)
+		return r, access.Terms{}, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
 	}
 	for _, id := range r.Entitlements {
 		if id.Resource != a.Resource {
-			return r, access.Terms{}, invalid(FieldEntitlement, access.CodeOtherResource,
+			return r, access.Terms{}, invalid(access.FieldEntitlement, access.CodeOtherResource,
 				access.Args{"entitlement": id.String(), "resource": string(a.Resource)})
 		}
 	}
@@ -62,10 +62,10 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 			return r, access.Terms{}, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 		}
 	} else if r.ID, err = access.ParseRequestID(a.ID); err != nil {
-		return r, access.Terms{}, invalid(FieldID, access.CodeBadRequestID, nil)
+		return r, access.Terms{}, invalid(access.FieldID, access.CodeBadRequestID, nil)
 	}
 	if r.Kind = access.KindOfID(r.ID); r.Kind == access.Self && len(a.Reviewers) > 0 {
-		return r, access.Terms{}, invalid(FieldID, access.CodeBadRequestID, nil)
+		return r, access.Terms{}, invalid(access.FieldID, access.CodeBadRequestID, nil)
 	}
 
 	if r.Reviewers, err = readReviewers(caller, a.Reviewers); err != nil {
@@ -80,7 +80,7 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 		return r, terms, err
 	}
 	if !a.Start.IsZero() && terms.StartWithin == 0 {
-		return r, terms, invalid(FieldStart, access.CodeStartsAtOnce, nil)
+		return r, terms, invalid(access.FieldStart, access.CodeStartsAtOnce, nil)
 	}
 	// A start that has passed means "as soon as possible", like none.
 	if a.Start.After(now) {
@@ -104,6 +104,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	if terms.Approvals() > 0 {
 		return refused(needsApproval(access.NotAllowed, string(r.Entitlements[0].Role)))
 	}
+	var window access.Window // of the grant, once it is known
 	check := func(s access.Standing) error {
 		if err := idIsFree(r, s); err != nil {
 			return err
@@ -121,7 +122,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 				return s.NotHeld(notEligible(id))
 			}
 		}
-		return nil
+		return s.Lasts(r, cmp.Or(window, s.WindowAt(r, b.c.Now())))
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{caller.Principal}, Of: r.Entitlements}
 	standing, refusal, err := b.look(ctx, caller, q, begun, check)
@@ -132,7 +133,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	event := b.event(caller, access.SelfApproved, r)
-	event.Window = r.WindowAt(event.At)
+	window = standing.WindowAt(r, event.At)
+	event.Window = window
 	next, err := r.Apply(event)
 	if err != nil {
 		return refused(err)
@@ -155,7 +157,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 }
 
 func needsApproval(kind access.Kind, role string) *access.Error {
-	return &access.Error{Kind: kind, Code: access.CodeNeedsApproval, Field: FieldEntitlement, Args: access.Args{"role": role}}
+	return &access.Error{Kind: kind, Code: access.CodeNeedsApproval, Field: access.FieldEntitlement, Args: access.Args{"role": role}}
 }
 
 // askReviewers records the request and tells the reviewers.
@@ -171,7 +173,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...), Of: r.Entitlements}
 	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
-		return cmp.Or(idIsFree(r, s), mayAsk(r, r.Reviewers, s))
+		return cmp.Or(idIsFree(r, s), mayAsk(r, r.Reviewers, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))
 	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
@@ -179,7 +181,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	asked, err := b.invite(ctx, caller, access.RequestMade, r, r.Reviewers, a.Origin)
+	asked, err := b.invite(ctx, caller, access.RequestMade, r, standing, r.Reviewers, a.Origin)
 	asked.Warnings = append(standing.Warnings, asked.Warnings...)
 	return asked, err
 }
@@ -189,7 +191,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 func idIsFree(r access.Request, standing access.Standing) error {
 	for _, a := range standing.Activations {
 		if a.RequestID == r.ID && (a.Principal != r.Principal || !slices.Contains(r.Entitlements, a.Entitlement)) {
-			return &access.Error{Kind: access.Conflict, Code: access.CodeBadRequestID, Field: FieldID}
+			return &access.Error{Kind: access.Conflict, Code: access.CodeBadRequestID, Field: access.FieldID}
 		}
 	}
 	return nil
@@ -212,16 +214,17 @@ func mayAsk(r access.Request, reviewers []access.Principal, standing access.Stan
 }
 
 func reviewerNotEligible(reviewer access.Principal, id access.EntitlementID) *access.Error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: FieldReviewer,
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: access.FieldReviewer,
 		Args: access.Args{"reviewer": string(reviewer), "role": string(id.Role), "resource": string(id.Resource)}}
 }
 
 // invite records what was done to the request, which makes the link that opens it
 // as it is now, and sends that to whom it concerns. added are the reviewers who are
 // new to it.
-func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, added []access.Principal, origin string) (Asked, error) {
+func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, standing access.Standing,
+	added []access.Principal, origin string) (Asked, error) {
 	event := b.event(caller, did, r)
-	event.Window = r.WindowAt(b.c.Now())
+	event.Window = standing.WindowAt(r, event.At)
 	notice := b.notice(did, r, added)
 	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
 	next, err := r.Apply(event)

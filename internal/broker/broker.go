@@ -81,7 +81,7 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 		return Offer{}, err
 	}
 	roles, refused := b.offered(standing, caller.Principal)
-	offer := Offer{Resource: resource, Roles: roles, Warnings: withNew(standing.Warnings, refused)}
+	offer := Offer{Resource: resource, Roles: roles, Ineffective: standing.Ineffective, Warnings: withNew(standing.Warnings, refused)}
 	b.further(ctx, caller, standing.Activations, &offer)
 	var ids []access.EntitlementID
 	for _, r := range offer.Roles {
@@ -93,8 +93,9 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 	return offer, nil
 }
 
-// further adds what else the caller may end to the offer. Whether they are an admin
-// is asked only where that makes a difference: it may cost a call.
+// further adds what else the caller may end to the offer, and takes out what only an
+// admin may see. Whether they are one is asked only where that makes a difference: it
+// may cost a call.
 func (b *Broker) further(ctx context.Context, caller access.Caller, all []access.Activation, offer *Offer) {
 	others := false
 	for _, a := range all {
@@ -112,7 +113,7 @@ func (b *Broker) further(ctx context.Context, caller access.Caller, all []access
 			others = others || a.Principal != caller.Principal
 		}
 	}
-	if !others {
+	if !others && len(offer.Ineffective) == 0 {
 		return
 	}
 	admin, warning := b.isAdmin(ctx, caller)
@@ -120,6 +121,7 @@ func (b *Broker) further(ctx context.Context, caller access.Caller, all []access
 		offer.Warnings = append(slices.Clone(offer.Warnings), warning)
 	}
 	if !admin {
+		offer.Ineffective = nil
 		offer.Further = slices.DeleteFunc(offer.Further, func(a access.Activation) bool { return a.Principal != caller.Principal })
 	}
 }
@@ -171,22 +173,9 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 }
 
 func notEligible(id access.EntitlementID) *access.Error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: FieldEntitlement,
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: access.FieldEntitlement,
 		Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
 }
-
-// Fields that an Invalid or NotAllowed error of Ask and Decide may name.
-const (
-	FieldResource      = "resource"
-	FieldEntitlement   = "entitlement"
-	FieldJustification = "justification"
-	FieldDuration      = "minutes"
-	FieldStart         = "start"
-	FieldReviewer      = "reviewer"
-	FieldID            = "id"
-	FieldComment       = "comment"
-	FieldVerdict       = "verdict"
-)
 
 // Offer is what a caller finds on a resource.
 type Offer struct {
@@ -196,8 +185,10 @@ type Offer struct {
 	// Further are the grants that are not over, stand beside no role, and are the
 	// caller's to end: their own, such as of a role that they may no longer request,
 	// and for an admin everybody's.
-	Further  []access.Activation
-	Warnings []*access.Error
+	Further []access.Activation
+	// Ineffective is what makes nobody eligible, for an admin; empty for all others.
+	Ineffective []access.Ineffective
+	Warnings    []*access.Error
 }
 
 // OfferedRole is one entitlement of an offer.

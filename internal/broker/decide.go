@@ -63,7 +63,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	if d.Verdict == access.Deny {
 		// Pressed again, or the page reloaded: people are told once.
 		return b.denied.do(ctx, string(caller.Principal)+" "+decision.Digest, func() (Decided, error) {
-			return b.deny(ctx, caller, result, d.Origin)
+			return b.deny(ctx, caller, result, standing, d.Origin)
 		})
 	}
 	return b.approve(ctx, caller, result, standing, q, d)
@@ -72,16 +72,16 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 // checkDecision refuses a verdict that is none, and a denial without a reason.
 func checkDecision(d access.Decision) error {
 	if d.Verdict != access.Approve && d.Verdict != access.Deny {
-		return invalid(FieldVerdict, access.CodeBadInput, access.Args{"reason": "verdict must be approve or deny"})
+		return invalid(access.FieldVerdict, access.CodeBadInput, access.Args{"reason": "verdict must be approve or deny"})
 	}
 	if d.Comment == "" {
 		if d.Verdict == access.Deny {
-			return invalid(FieldComment, access.CodeNoComment, nil)
+			return invalid(access.FieldComment, access.CodeNoComment, nil)
 		}
 		return nil
 	}
 	if access.CheckJustification(d.Comment) != nil {
-		return invalid(FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
+		return invalid(access.FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing acce
 		return err
 	}
 	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	return cmp.Or(err, b.within(terms, r), justified(terms, r.Justification))
+	return cmp.Or(err, b.within(terms, r), justified(terms, r.Justification), standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
 }
 
 // undecided is whether there is something left to decide.
@@ -147,7 +147,7 @@ func holds(reviewer access.Principal, r access.Request, s access.Standing) error
 
 // deny records a denial and tells everybody. Without memory it is a declining:
 // another reviewer may still approve.
-func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided, origin string) (Decided, error) {
+func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided, standing access.Standing, origin string) (Decided, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
@@ -156,7 +156,7 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	if _, err := r.Apply(event); err != nil {
 		return result, b.refuse(ctx, caller, access.RequestDenied, r, err)
 	}
-	notice := b.outcomeNotice(ctx, access.RequestDenied, r, result.Decision, r.WindowAt(b.c.Now()), origin)
+	notice := b.outcomeNotice(ctx, access.RequestDenied, r, result.Decision, standing.WindowAt(r, event.At), origin)
 	if _, _, err := b.commit(ctx, event, notice); err != nil {
 		return result, err
 	}
@@ -184,7 +184,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	tally := access.Quorum(r.Principal, append(slices.Clone(r.Decisions), result.Decision), terms.Requirements,
 		func(p access.Principal, _ access.Requirement) bool { return holds(p, r, standing) == nil })
 	if tally.Complete {
-		event.Window = r.WindowAt(b.c.Now())
+		event.Window = standing.WindowAt(r, event.At)
 	}
 	if result.Request, err = r.Apply(event); err != nil {
 		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
@@ -223,7 +223,7 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 				return err
 			}
 		}
-		return nil
+		return s.Lasts(r, r.Window)
 	}
 	outcomes, warnings, err := b.grant(ctx, caller, r, r.Window, approvers, q, check)
 	result.Outcomes, result.Window = outcomes, granted(outcomes, r.Window)

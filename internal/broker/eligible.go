@@ -12,8 +12,10 @@ import (
 type Eligible struct {
 	// People are who was asked about, sorted; of everybody, those whom an eligibility
 	// names.
-	People   []EligiblePerson
-	Warnings []*access.Error
+	People []EligiblePerson
+	// Ineffective is what makes nobody eligible.
+	Ineffective []access.Ineffective
+	Warnings    []*access.Error
 }
 
 // EligiblePerson is what one of them may request; it may be nothing.
@@ -38,7 +40,7 @@ func (b *Broker) Eligible(ctx context.Context, caller access.Caller, on access.R
 	if err != nil {
 		return Eligible{}, err
 	}
-	found := Eligible{Warnings: standing.Warnings}
+	found := Eligible{Ineffective: standing.Ineffective, Warnings: standing.Warnings}
 	for _, p := range slices.Sorted(maps.Keys(standing.Holdings)) {
 		roles, refused := b.offered(standing, p)
 		found.People = append(found.People, EligiblePerson{p, roles})

@@ -42,7 +42,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	v.State = r.StateWith(v.Activations, now)
 	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
-	v.Window = r.WindowAt(now)
+	v.Window = standing.WindowAt(r, now)
 	var approvers []access.Principal
 	if len(v.Activations) > 0 {
 		v.Window = v.Activations[0].Window

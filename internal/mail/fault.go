@@ -39,8 +39,8 @@ const (
 	atAnswer      step = "the answer to the message, which may arrive nevertheless"
 )
 
-// Fault is what went wrong between us and the mail server, or whoever issues tokens
-// for it. Nothing in it is a secret.
+// Fault is what went wrong between us and the mail server, or the endpoint that
+// issues tokens for it. Nothing in it is a secret.
 type Fault struct {
 	// Step is where it went wrong.
 	Step string
@@ -101,7 +101,7 @@ func (f *Fault) Explain() (what, meaning, remedy string) { return f.What(), f.Me
 
 func (f *Fault) Unwrap() error { return f.own }
 
-// refusedToken is implemented by errors of whoever issues tokens.
+// refusedToken is implemented by errors of the token endpoint's client.
 type refusedToken interface {
 	// OAuthError is the error code and its description (RFC 6749, 5.2).
 	OAuthError() (code, description string)
@@ -135,6 +135,9 @@ func faultWithout(ctx context.Context, secret string, at step, err error) error 
 // outOfReach are the causes by which a mail server cannot be had now, rather than
 // does what is wrong.
 var outOfReach = []cause{noSuchHost, noResolver, portClosed, noRoute, proxyFailed, brokenOff, otherwise, overPace}
+
+// told are the causes of which the error says more than the explanation.
+var told = []cause{otherwise, failedTLS, noMechanism, tooMuch, noSuchHost, noResolver, proxyFailed}
 
 // noAddress says that there is nowhere to send a person's mail.
 func noAddress(err error) error {
@@ -194,8 +197,9 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 		case s.cause == unknownRoots && errors.As(err, &authority) && authority.Cert != nil:
 			names = "the certificate is signed by " + some([]string{issuer(authority.Cert)})
 		case s.cause == wrongTime && errors.As(err, &invalid) && invalid.Cert != nil:
-			names = "the certificate is valid from " + invalid.Cert.NotBefore.UTC().Format(time.DateOnly) + " until " + invalid.Cert.NotAfter.UTC().Format(time.DateOnly)
-		case s.cause == otherwise, s.cause == failedTLS, s.cause == noMechanism, s.cause == tooMuch, s.cause == noSuchHost, s.cause == noResolver, s.cause == proxyFailed:
+			day := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+			names = "the certificate is valid from " + day(invalid.Cert.NotBefore) + " until " + day(invalid.Cert.NotAfter)
+		case slices.Contains(told, s.cause):
 			said = err.Error()
 		}
 	}

@@ -65,7 +65,7 @@ type Assertion struct {
 }
 
 const (
-	// fetchTimeout bounds getting one token, for whoever has more time than a notice.
+	// fetchTimeout bounds getting one token, for callers that have more time than a notice.
 	fetchTimeout = 10 * time.Second
 	// margin is how long before its end a token is given up, or half its life if that
 	// is less.
@@ -91,8 +91,8 @@ type Source struct {
 	c    Config
 	host string
 
-	// lock guards the rest. Nobody waits for it for longer than their context lasts, and
-	// whoever holds it fetches for all.
+	// lock guards the rest. A caller stops waiting for it when its context ends; the
+	// one that holds it fetches for all.
 	lock *semaphore.Weighted
 	// flow is kept, because it learns how the endpoint wants to be told the secret.
 	flow                       clientcredentials.Config
@@ -122,7 +122,8 @@ func New(c Config) (*Source, error) {
 	if c.Mailbox == "" {
 		faults = append(faults, errors.New("no mailbox"))
 	}
-	if (c.Assertion == nil) == (c.ClientID == "") || (c.ClientID == "") != (c.ClientSecret == nil) || c.Assertion != nil && c.RefreshToken != nil {
+	application, account := c.ClientID != "", c.Assertion != nil
+	if application == account || application != (c.ClientSecret != nil) || account && c.RefreshToken != nil {
 		faults = append(faults, errors.New("either an application with its secret, or an account that signs"))
 	}
 	if c.Transport == nil {
@@ -146,7 +147,7 @@ func New(c Config) (*Source, error) {
 	return s, errors.Join(faults...)
 }
 
-// Format shows no secret to who prints a Source.
+// Format keeps secrets out of printed values.
 func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprint(f, "access tokens from "+s.host) }
 
 // Secret is an access token. refused is empty, or the one that the mail server has
@@ -258,8 +259,9 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 	}
 	if sent != "" && answer.RefreshToken != sent {
 		s.refreshToken.value = answer.RefreshToken
-		s.c.Warn("the mail provider has replaced the refresh token, and the new one cannot be stored: this instance of the service uses it until it ends, " +
-			"and others may be refused; have the provider issue refresh tokens that stay, or let the application log in as itself")
+		s.c.Warn("the mail provider has replaced the refresh token, and the new one cannot be stored: this instance of the service " +
+			"uses it until it ends, and others may be refused; have the provider issue refresh tokens that stay, " +
+			"or let the application log in as itself")
 	}
 	life, err := s.examine(answer)
 	if err != nil {

@@ -41,8 +41,9 @@ type World struct {
 	Holdings, Remembered map[access.Principal][]access.Entitlement
 	Titles               map[access.Role]access.RoleInfo
 	Activations          []access.Activation
-	// Warnings come with every look.
-	Warnings []*access.Error
+	// Ineffective and Warnings come with every look.
+	Ineffective []access.Ineffective
+	Warnings    []*access.Error
 
 	// Settings make the policy, unless there is a Policy.
 	Settings policy.Settings
@@ -167,7 +168,7 @@ func (w *World) standing(q access.StandingQuery) access.Standing {
 		maps.Copy(holdings, w.Remembered)
 	}
 	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{},
-		Reviewers: map[access.EntitlementID][]access.Principal{}, Warnings: w.Warnings}
+		Reviewers: map[access.EntitlementID][]access.Principal{}, Ineffective: w.Ineffective, Warnings: w.Warnings}
 	on := func(id access.EntitlementID) bool { return id.Resource == q.Resource }
 	for _, a := range w.Activations {
 		if on(a.Entitlement) {
