@@ -11,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt vet lint layering documents tidy packages bench soak fuzz mutants build image clean
+.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak fuzz mutants build image clean
 
 # Go where its installer puts it counts, also when it is not in the path.
 export PATH := $(PATH):/usr/local/go/bin
@@ -57,6 +57,16 @@ check: fmt vet lint layering documents tidy
 fmt:
 	@unformatted=$$(gofmt -l cmd internal web); \
 	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+
+# Imports are of the standard library, of others, of this module: a group each.
+imports:
+	@ungrouped=$$(go tool goimports -local jitaccess -l cmd internal web); \
+	if [ -n "$$ungrouped" ]; then echo "imports are not grouped (go tool goimports -local jitaccess -w FILE):"; echo "$$ungrouped"; exit 1; fi
+
+# Code is read in windows beside one another. Tests hold what others say, in one piece.
+length:
+	@if LC_ALL=C.UTF-8 grep -rnE --include='*.go' --exclude='*_test.go' --exclude-dir=testdata '^.{141}' cmd internal web | cut -c1-160 | grep .; \
+	then echo "lines are longer than 140 columns"; exit 1; fi
 
 vet:
 	go vet ./...

@@ -134,7 +134,8 @@ func (r *reader) checkMail(all *Config) {
 	c.Host = strings.Trim(c.Host, "[]")
 	if !loopback.Is(c.Host) {
 		if c.AllowPlain() {
-			r.faultOfMail(c, "SMTP_ENABLE_STARTTLS", "starttls.enable", "true, unless the mail server is on loopback: mail and password would be sent in clear text")
+			r.faultOfMail(c, "SMTP_ENABLE_STARTTLS", "starttls.enable",
+				"true, unless the mail server is on loopback: mail and password would be sent in clear text")
 		}
 		if c.Port == 25 {
 			r.faultOfMail(c, "SMTP_PORT", "port", "other than 25, which Google Cloud blocks")

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -132,7 +133,7 @@ func (r *reader) fields(v reflect.Value) {
 }
 
 func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
-	v := &variable{accept: tag.Get("accept"), secret: tag.Get("secret") != ""}
+	v := &variable{accept: descriptions[tag.Get("env")].accept, secret: tag.Get("secret") != ""}
 	for name := range strings.SplitSeq(tag.Get("env"), ",") {
 		r.variables[name] = v
 		text := strings.TrimSpace(r.lookup(name))
@@ -154,6 +155,12 @@ func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
 	}
 }
 
+// patterns are those that tags call by a name: a selector of DKIM is one label or more
+// of a host name.
+var patterns = map[string]string{"selector": label + `(\.` + label + `)*`}
+
+const label = `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`
+
 // set stores text in the field, if it can be one of its type.
 func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, text string) bool {
 	var ok bool
@@ -163,7 +170,7 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	case *string:
 		*field, ok = text, true
 		if pattern := tag.Get("pattern"); pattern != "" {
-			ok = regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(text)
+			ok = regexp.MustCompile(`^(?:` + cmp.Or(patterns[pattern], pattern) + `)$`).MatchString(text)
 		}
 	case *SecretPath:
 		*field, ok = SecretPath(text), resourcename.IsSecretVersion(text)

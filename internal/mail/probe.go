@@ -82,7 +82,8 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(ste
 	refused, _ := s.send(data, m.c.ReturnPath, []string{address})
 	if err = refused[address]; err == nil {
 		_ = s.client.Quit()
-		passed(fmt.Sprintf("accepted: the server took a mail to %s and said %q; whether it arrives, look there", address, cleaned(s.answer, secret)))
+		passed(fmt.Sprintf("accepted: the server took a mail to %s and said %q; whether it arrives, look there",
+			address, cleaned(s.answer, secret)))
 	}
 	return err
 }

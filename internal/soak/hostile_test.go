@@ -2,10 +2,10 @@ package soak_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +28,9 @@ func (w *town) hostile(ctx context.Context) {
 				a, err := each(i)
 				if ctx.Err() == nil {
 					w.count(*w.phase.Load(), "the hostile one", a, err)
+					if err == nil && a.status >= 500 && !starting(a) && !w.quotaSpent(a.began) {
+						w.wrong(failed, "the hostile one was answered %d: %s", a.status, said(a.body))
+					}
 				}
 			})
 		}
@@ -53,7 +56,7 @@ func (w *town) hostile(ctx context.Context) {
 			if i == 0 {
 				return w.get(ctx, attacker, projectPath(fmt.Sprintf("nosuch-%d", opened.Add(1))))
 			}
-			return w.get(ctx, attacker, manyIDs(google.GeneratedProject(hostilePerson/10)))
+			return w.get(ctx, attacker, manyIDs(google.GeneratedProject(w.size.TeamOf(hostilePerson))))
 		})
 	}))
 	// A page of another site with images of ours.
@@ -94,7 +97,8 @@ func (w *town) image(ctx context.Context, email, path string) (answer, error) {
 func manyIDs(project string) string {
 	path := projectPath(project) + "?next=1"
 	for i := 0; ; i++ {
-		next := "&entitlement=" + url.QueryEscape(fmt.Sprintf(`%s:roles/a%03d:resource.name.startsWith("x%d")`, project, i, i))
+		condition := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "a%d<b||a<b||a<b||a<b||a<b||a<b||a<b||a<b||a<b", i))
+		next := "&entitlement=" + url.QueryEscape(project+":roles/a:"+condition)
 		if len(path)+len(next) > 16_000 {
 			return path
 		}
@@ -275,7 +279,9 @@ func (p *prober) claims() {
 	}
 }
 
-// processor time for what is refused is to be of the order of a page's.
+// processor time for what is refused is to be of the order of a page's, of which it
+// has the look-ups. It is not the time that passes, and does not depend on who else
+// uses the machine.
 func (p *prober) processor() {
 	project := google.GeneratedProject(47 + 250)
 	const rounds = 50
@@ -290,20 +296,9 @@ func (p *prober) processor() {
 	page := cost(projectPath(project))
 	// Not faster than a person may be.
 	pause(p.ctx, 3*time.Second)
-	if many := cost(manyIDs(project)); many > 5*max(page, 2*time.Millisecond) {
+	many := cost(manyIDs(project))
+	p.t.Logf("processor time of a page of a project: %v, of one with 16 KB of ids: %v", page, many)
+	if many > 2*page+2*time.Millisecond {
 		p.wrong(hungry, "%v of processor time, a page %v", many, page)
-	}
-}
-
-// unknown statuses are those that the hostile one may not be answered with.
-func (w *town) hostileStatuses() {
-	right := []string{"200", "303", "400", "403", "404", "409", "410", "413", "429", "none"}
-	for phase, answers := range w.answers {
-		for key, n := range answers {
-			status, ok := strings.CutPrefix(key, "the hostile one: ")
-			if ok && !slices.Contains(right, status) && !(strings.HasPrefix(status, "50") && w.refusedAt.Load() > 0) {
-				w.wrongs.add(phase, failed, "the hostile one was answered %s, %d times", status, n)
-			}
-		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -135,7 +136,7 @@ func (p *person) did(s step, a answer, err error, right ...int) bool {
 	}
 	p.count(phase, "the others", a, err)
 	if err != nil {
-		p.wrongs.add(phase, unfinished, "%s, %s, after %v: %v", p.email, s, a.took.Round(time.Millisecond), err)
+		p.wrongs.add(phase, lost(err), "%s, %s, after %v: %v", p.email, s, a.took.Round(time.Millisecond), err)
 		return false
 	}
 	p.mu.Lock()
@@ -150,6 +151,8 @@ func (p *person) did(s step, a answer, err error, right ...int) bool {
 	spent := p.quotaSpent(a.began)
 	text := fmt.Sprintf("%s, %s: %d after %v, %s", p.email, s, a.status, a.took.Round(time.Millisecond), said(a.body))
 	switch refused := a.status == http.StatusTooManyRequests || a.status >= 500; {
+	case starting(a):
+		p.wrongs.add(phase, cut, "%s", text)
 	case refused && spent && s.action():
 		p.wrongs.add(phase, actionRefused, "%s", text)
 	case refused && spent:
@@ -160,6 +163,20 @@ func (p *person) did(s step, a answer, err error, right ...int) bool {
 		p.wrongs.add(phase, unexpected, "%s", text)
 	}
 	return false
+}
+
+// lost is what it is that no answer came.
+func lost(err error) kind {
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return unfinished
+	}
+	return cut
+}
+
+// starting is what a process answers that does not know yet who it is.
+func starting(a answer) bool {
+	return a.status == http.StatusServiceUnavailable && bytes.Contains(a.body, []byte(`"code":"starting"`))
 }
 
 func (w *town) count(phase, who string, a answer, err error) {
@@ -474,8 +491,11 @@ func (p *person) playScript(v visit, project string) {
 		return o, true
 	}
 	roles := "/api/projects/" + project + "/roles"
-	if _, ok := call(p, openProject, "GET", roles, nil); !ok || v.what == lookAround {
-		return
+	// Some scripts know what they want.
+	if v.what == lookAround || p.random.IntN(2) == 0 {
+		if _, ok := call(p, openProject, "GET", roles, nil); !ok || v.what == lookAround {
+			return
+		}
 	}
 	p.ask(q)
 	id := project + ":" + v.role

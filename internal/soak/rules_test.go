@@ -17,7 +17,8 @@ const (
 	failed        kind = "a failure (5xx) without a cause at Google"
 	pageRefused   kind = "a page refused while a quota is spent"
 	actionRefused kind = "an action refused while a quota is spent"
-	unfinished    kind = "no answer"
+	unfinished    kind = "no answer in time"
+	cut           kind = "no answer from a process that ended, or begins"
 	slow          kind = "the median of the others doubles"
 	// What must never be.
 	unapproved kind = "a grant that nobody approved"
@@ -29,7 +30,7 @@ const (
 	panicked   kind = "a panic"
 	// The process.
 	memory  kind = "more memory than there is"
-	hungry  kind = "many times the processor time of a page for input that is refused"
+	hungry  kind = "more than twice the processor time of a page for input that is refused"
 	offsite kind = "an image of another site that costs calls"
 	// Promises.
 	groupsAgain  kind = "a group looked up again within 30 seconds"
@@ -59,14 +60,15 @@ var known = []fault{
 	{1, slow, hostilePhase, false, "… and what is answered waits"},
 	{2, memory, controlPhase, false, "each project's copy of the policies above it is kept, for ever"},
 	{2, memory, hostilePhase, false, "… and the more so, the more projects are opened"},
-	{2, unfinished, controlPhase, false, "… and who waits when the process is killed gets no answer"},
+	{2, cut, controlPhase, false, "… and who waits when the process is killed gets no answer"},
+	{2, cut, hostilePhase, false, "… and who waits when the process is killed gets no answer"},
 	{3, offsite, probePhase, true, "an image of another site looks up a project"},
 	{4, groupsAgain, probePhase, true, "the group of administrators is looked up for every page"},
 	{7, chosenNumber, probePhase, true, "a requester chooses the number of a request"},
 	{8, tooManyAsked, probePhase, true, "Ask more people counts from the link that it is pressed on"},
 	{10, revived, probePhase, true, "a self-activation's form sent again after an administrator's End"},
 	{12, claimed, probePhase, true, "“Access ended” for any ?ended="},
-	{15, hungry, probePhase, false, "16 KB of entitlement ids are parsed before they are compared"},
+	{15, hungry, probePhase, true, "16 KB of entitlement ids are parsed before they are compared"},
 }
 
 // phases of a run.
