@@ -13,8 +13,8 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
 	"jitaccess/internal/gcp/resourcename"
-	"jitaccess/internal/policy"
 )
 
 // Point 12: what somebody is eligible for, and through what, as JSON and as CSV.
@@ -172,7 +172,9 @@ func TestEligibleWaitsForQuota(t *testing.T) {
 		}
 		return access.Standing{Resource: on, Holdings: map[access.Principal][]access.Entitlement{"ana@example.com": {{ID: id, PeerApproval: true}}}}, nil
 	}}
-	e.broker = broker.New(broker.Config{Providers: []broker.Registration{{Provider: provider, Kinds: resourcename.Kinds}}, Policy: policy.New(policy.Settings{MinReviewers: 1, Justification: regexp.MustCompile("")}), Now: time.Now})
+	settings := &config.Config{Requests: config.Requests{JustificationPattern: regexp.MustCompile("")}}
+	e.broker = broker.New(broker.Config{Providers: []broker.Registration{{Provider: provider, Kinds: resourcename.Kinds}},
+		Policy: policyOf(settings), Now: time.Now})
 	err := e.run(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "1 of 3 projects") {
 		t.Errorf("error %v", err)

@@ -16,16 +16,18 @@ import (
 // be read, and all others hear nothing of it.
 func TestWhatMakesNobodyEligibleIsTold(t *testing.T) {
 	w := newWorld(t, surroundings{environment: map[string]string{"ADMINS": "user:" + carol}})
-	condition := func(expression string) *google.Condition { return &google.Condition{Title: "x", Expression: expression} }
+	condition := func(expression string) *google.Condition {
+		return &google.Condition{Title: "x", Expression: expression}
+	}
 	w.add("projects/"+project,
 		eligibleBinding("roles/bigquery.admin", "has({}.jitAccessContraint)", "frank"),
 		eligibleBinding("roles/run.admin", "(has({}.jitAccessConstraint))", "frank"),
 		google.Binding{Role: "roles/storage.objectAdmin", Condition: condition("has({}.jitAccessConstraint)"), Members: []string{"principalSet://iam.googleapis.com/locations/global/workforcePools/p/*",
 			"serviceAccount:jitaccess@example-jitaccess.iam.gserviceaccount.com", "domain:example.com"}})
 	bindings := map[string][]string{
-		"roles/bigquery.admin": {"is no marker", "has({}.jitAccessConstraint)"},
-		"roles/run.admin":      {"does not count"},
-		"roles/storage.objectAdmin":  {"principalSet://iam.googleapis.com", "serviceAccount:jitaccess@", "domain:example.com", "RESOURCE_CATALOG=PolicyAnalyzer"},
+		"roles/bigquery.admin":      {"is no marker", "has({}.jitAccessConstraint)"},
+		"roles/run.admin":           {"does not count"},
+		"roles/storage.objectAdmin": {"principalSet://iam.googleapis.com", "serviceAccount:jitaccess@", "domain:example.com", "RESOURCE_CATALOG=PolicyAnalyzer"},
 	}
 
 	page := w.page(carol, "/access/projects/"+project).expect(t, http.StatusOK).body

@@ -173,22 +173,9 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 }
 
 func notEligible(id access.EntitlementID) *access.Error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: FieldEntitlement,
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: access.FieldEntitlement,
 		Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
 }
-
-// Fields that an Invalid or NotAllowed error of Ask and Decide may name.
-const (
-	FieldResource      = "resource"
-	FieldEntitlement   = "entitlement"
-	FieldJustification = "justification"
-	FieldDuration      = "minutes"
-	FieldStart         = "start"
-	FieldReviewer      = "reviewer"
-	FieldID            = "id"
-	FieldComment       = "comment"
-	FieldVerdict       = "verdict"
-)
 
 // Offer is what a caller finds on a resource.
 type Offer struct {

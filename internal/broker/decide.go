@@ -72,16 +72,16 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 // checkDecision refuses a verdict that is none, and a denial without a reason.
 func checkDecision(d access.Decision) error {
 	if d.Verdict != access.Approve && d.Verdict != access.Deny {
-		return invalid(FieldVerdict, access.CodeBadInput, access.Args{"reason": "verdict must be approve or deny"})
+		return invalid(access.FieldVerdict, access.CodeBadInput, access.Args{"reason": "verdict must be approve or deny"})
 	}
 	if d.Comment == "" {
 		if d.Verdict == access.Deny {
-			return invalid(FieldComment, access.CodeNoComment, nil)
+			return invalid(access.FieldComment, access.CodeNoComment, nil)
 		}
 		return nil
 	}
 	if access.CheckJustification(d.Comment) != nil {
-		return invalid(FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
+		return invalid(access.FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	}
 	added := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(r.Reviewers, p) })
 	if len(added) == 0 {
-		return refused(invalid(FieldReviewer, access.CodeNobodyAdded, nil))
+		return refused(invalid(access.FieldReviewer, access.CodeNobodyAdded, nil))
 	}
 	r.Reviewers = append(slices.Clone(r.Reviewers), added...)
 	slices.Sort(r.Reviewers)
@@ -117,10 +117,10 @@ func readReviewers(caller access.Caller, typed []string) ([]access.Principal, er
 	for _, text := range typed {
 		p, err := access.ParsePrincipal(strings.TrimSpace(text))
 		if err != nil {
-			return nil, invalid(FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": text})
+			return nil, invalid(access.FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": text})
 		}
 		if p == caller.Principal {
-			return nil, invalid(FieldReviewer, access.CodeSelfReviewer, nil)
+			return nil, invalid(access.FieldReviewer, access.CodeSelfReviewer, nil)
 		}
 		reviewers = append(reviewers, p)
 	}

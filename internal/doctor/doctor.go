@@ -71,9 +71,8 @@ type Policies interface {
 	SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error)
 }
 
-// Catalog lists everybody, as the catalog AssetInventory does, whichever the service
-// uses.
-type Catalog interface {
+// Provider lists everybody, whichever catalog the service uses.
+type Provider interface {
 	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 }
 
@@ -109,7 +108,7 @@ type Config struct {
 	Words func(e *access.Error) (text, next string)
 
 	Policies Policies
-	Catalog  Catalog
+	Provider Provider
 	Signer   Signer
 	Secrets  Secrets
 	Mailer   Mailer
@@ -219,7 +218,8 @@ func (d *doctor) remedy(err error, api, ifRefused string) string {
 	case refused(err):
 		return ifRefused
 	case access.AsError(err).Code == access.CodeQueryRefused:
-		return d.set("AVAILABLE_PROJECTS_QUERY=QUERY") + "; https://cloud.google.com/resource-manager/reference/rest/v3/projects/search says what a query is"
+		return d.set("AVAILABLE_PROJECTS_QUERY=QUERY") +
+			"; https://cloud.google.com/resource-manager/reference/rest/v3/projects/search says what a query is"
 	case status == http.StatusBadRequest:
 		return d.correction(api)
 	case access.AsError(err).Code == access.CodeQuota:
@@ -255,7 +255,8 @@ func (d *doctor) grant(on access.Resource, role string) string {
 // tokenCreator lets the account sign, and take on further scopes, as itself.
 func (d *doctor) tokenCreator() string {
 	return gcloud("iam", "service-accounts", "add-iam-policy-binding", d.Platform.ServiceAccount,
-		"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/iam.serviceAccountTokenCreator", "--project", d.Platform.Project)
+		"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/iam.serviceAccountTokenCreator",
+		"--project", d.Platform.Project)
 }
 
 // gcloud is a command to run. Arguments may come from Google's answers, and a

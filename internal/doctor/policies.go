@@ -208,7 +208,7 @@ func (d *doctor) inventory(ctx context.Context) {
 	outside := 0
 	people := map[access.Principal]bool{}
 	for _, p := range d.read {
-		s, err := d.Catalog.Standing(ctx, access.StandingQuery{Resource: p.resource, Everybody: true})
+		s, err := d.Provider.Standing(ctx, access.StandingQuery{Resource: p.resource, Everybody: true})
 		if access.AsError(err) != nil && access.AsError(err).Code == access.CodeUnknownResource {
 			outside++
 			continue
@@ -239,6 +239,9 @@ func (d *doctor) inventory(ctx context.Context) {
 func (d *doctor) ineffective(s access.Standing) {
 	for _, i := range s.Ineffective {
 		said := ineffective{i.Node, i.Role, i.Member, i.Why.Code}
+		if i.Why.Args["group"] != "" {
+			said.node, said.role = "", "" // once for each group
+		}
 		if i.Why.Args["catalog"] == d.Settings.Catalog.Kind || d.said[said] {
 			continue
 		}

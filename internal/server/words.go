@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/broker"
 )
 
 // words are what people read of a refusal or a warning. In braces stand arguments
@@ -18,13 +17,13 @@ type words struct{ Text, Next, Field string }
 
 // Names of form fields, as access.Error.Field and the pages use them.
 const (
-	fieldEntitlement   = broker.FieldEntitlement
-	fieldReviewer      = broker.FieldReviewer
-	fieldJustification = broker.FieldJustification
-	fieldMinutes       = broker.FieldDuration
-	fieldStart         = broker.FieldStart
-	fieldID            = broker.FieldID
-	fieldComment       = broker.FieldComment
+	fieldEntitlement   = access.FieldEntitlement
+	fieldReviewer      = access.FieldReviewer
+	fieldJustification = access.FieldJustification
+	fieldMinutes       = access.FieldDuration
+	fieldStart         = access.FieldStart
+	fieldID            = access.FieldID
+	fieldComment       = access.FieldComment
 )
 
 const (
