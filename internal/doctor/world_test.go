@@ -53,6 +53,12 @@ func healthy(o *google.Organization) {
 		p := &o.Projects[i].Policy
 		p.Bindings = slices.DeleteFunc(slices.Clone(p.Bindings), func(b google.Binding) bool { return b.Role == "roles/pubsub.editor" })
 	}
+	for i := range o.Groups {
+		g := &o.Groups[i]
+		g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m string) bool {
+			return slices.ContainsFunc(o.Groups, func(nested google.Group) bool { return nested.Email == m })
+		})
+	}
 	o.GroupsEditors = []string{account}
 	o.RunServices = []google.RunService{{Name: "jitaccess", Region: "europe-west1", ServiceAccount: account, Traffic: []google.RunTraffic{{Percent: 100}}}}
 }
@@ -141,7 +147,7 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 		Origin: server.Platform{AppEngine: settings.Platform == config.AppEngine, CloudRun: settings.Platform == config.CloudRun, ProjectID: platform.Project,
 			ProjectNumber: platform.ProjectNumber, Region: platform.Region, Service: settings.Service}.Origin,
 		Identity: identity.Profile{Expected: "/projects/264853019977/locations/europe-west1/services/jitaccess"},
-		Policies: policies, Provider: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
+		Policies: policies, Provider: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now, Words: server.Words}
 }
 
 // project finds a project of the organization.
