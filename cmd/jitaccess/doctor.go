@@ -83,7 +83,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	}
 	dc := doctor.Config{
 		Settings: c, Platform: platform, Scope: google.Scope,
-		Policies: google.Policies, Catalog: google, Signer: signer, Secrets: secrets, Mailer: mailer,
+		Policies: google.Policies, Provider: google, Signer: signer, Secrets: secrets, Mailer: mailer,
 		SendTo: to, Now: time.Now,
 	}
 	dc.Origin = hosts(c, platform).Origin

@@ -55,10 +55,12 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	}
 	if c.Catalog.Kind == config.PolicyAnalyzer {
 		if e.person != "" && c.Catalog.CustomerID == "" {
-			fmt.Fprintf(stderr, "jitaccess: set RESOURCE_CUSTOMER_ID: a listing reads the groups of a person from the directory, with RESOURCE_CATALOG=PolicyAnalyzer too\n")
+			fmt.Fprintf(stderr, "jitaccess: set RESOURCE_CUSTOMER_ID: a listing reads the groups of a person from the directory, "+
+				"with RESOURCE_CATALOG=PolicyAnalyzer too\n")
 			return exitUsage
 		}
-		fmt.Fprintf(stderr, "PolicyAnalyzer also finds people in groups of groups; this listing is by direct membership, as with AssetInventory.\n")
+		fmt.Fprintf(stderr, "PolicyAnalyzer also finds people in groups of groups; "+
+			"this listing is by direct membership, as with AssetInventory.\n")
 	}
 	platform, err := locate(ctx, c)
 	if err == nil {
@@ -230,7 +232,8 @@ type rolesCSV struct{ w *csv.Writer }
 
 func newRolesCSV(w io.Writer) rolesCSV {
 	c := csv.NewWriter(w)
-	c.Write([]string{"person", "project", "role", "resource condition", "activation", "status", "active until", "through node", "through member"})
+	c.Write([]string{"person", "project", "role", "resource condition", "activation", "status", "active until",
+		"through node", "through member"})
 	return rolesCSV{c}
 }
 

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
 	"jitaccess/internal/gcp/resourcename"
 )
 
@@ -155,7 +157,9 @@ func TestEligibleWaitsForQuota(t *testing.T) {
 		}
 		return access.Standing{Resource: on, Holdings: map[access.Principal][]access.Entitlement{"ana@example.com": {{ID: id, PeerApproval: true}}}}, nil
 	}}
-	e.broker = broker.New(broker.Config{Providers: []broker.Registration{{Provider: provider, Kinds: resourcename.Kinds}}, Now: time.Now})
+	settings := &config.Config{Requests: config.Requests{JustificationPattern: regexp.MustCompile("")}}
+	e.broker = broker.New(broker.Config{Providers: []broker.Registration{{Provider: provider, Kinds: resourcename.Kinds}},
+		Policy: policyOf(settings), Now: time.Now})
 	err := e.run(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "1 of 3 projects") {
 		t.Errorf("error %v", err)

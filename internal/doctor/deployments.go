@@ -278,16 +278,7 @@ func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, api
 			return nil, err
 		}
 		request.Header.Set("Content-Type", "application/json")
-		response, err := client.Do(request)
-		if err != nil {
-			return nil, err
-		}
-		defer response.Body.Close()
-		answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-		if err != nil {
-			return nil, err
-		}
-		return answer, googleapi.CheckResponseWithBody(response, answer)
+		return gcp.Exchange(client, request, maxAnswer)
 	})
 	if err != nil {
 		return gcp.Failure(err, gcp.Call{Service: api, Account: p.ServiceAccount})

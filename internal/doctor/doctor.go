@@ -71,9 +71,8 @@ type Policies interface {
 	SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error)
 }
 
-// Catalog lists everybody, as the catalog AssetInventory does, whichever the service
-// uses.
-type Catalog interface {
+// Provider lists everybody, whichever catalog the service uses.
+type Provider interface {
 	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 }
 
@@ -106,7 +105,7 @@ type Config struct {
 	Origin func(host string) string
 
 	Policies Policies
-	Catalog  Catalog
+	Provider Provider
 	Signer   Signer
 	Secrets  Secrets
 	Mailer   Mailer

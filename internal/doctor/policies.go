@@ -208,7 +208,7 @@ func (d *doctor) inventory(ctx context.Context) {
 	outside := 0
 	people := map[access.Principal]bool{}
 	for _, p := range d.read {
-		s, err := d.Catalog.Standing(ctx, access.StandingQuery{Resource: p.resource, Everybody: true})
+		s, err := d.Provider.Standing(ctx, access.StandingQuery{Resource: p.resource, Everybody: true})
 		if access.AsError(err) != nil && access.AsError(err).Code == access.CodeUnknownResource {
 			outside++
 			continue

@@ -141,7 +141,7 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 		Origin: server.Platform{AppEngine: settings.Platform == config.AppEngine, CloudRun: settings.Platform == config.CloudRun, ProjectID: platform.Project,
 			ProjectNumber: platform.ProjectNumber, Region: platform.Region, Service: settings.Service}.Origin,
 		Identity: identity.Profile{Expected: "/projects/264853019977/locations/europe-west1/services/jitaccess"},
-		Policies: policies, Catalog: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
+		Policies: policies, Provider: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
 }
 
 // project finds a project of the organization.

@@ -44,10 +44,11 @@ type Config struct {
 	// AllowPlain permits a connection without TLS if Host is loopback and the
 	// server offers none. With any other host it is a fault.
 	AllowPlain bool
-	// Roots are who may sign the server's certificate; nil means the system's.
+	// Roots are the authorities that may sign the server's certificate; nil means the
+	// system's.
 	Roots *x509.CertPool
-	// CA, unless it is nil, says who may sign it instead of Roots, and is asked for each
-	// connection. See Authorities.
+	// CA, unless it is nil, returns those authorities instead of Roots, and is called for
+	// each connection. See Authorities.
 	CA func(context.Context) (*x509.CertPool, error)
 	// Dial connects to the server; nil means directly. See Proxy. What it connects to
 	// has to prove by its certificate that it is Host.
@@ -64,7 +65,7 @@ type Config struct {
 	// means that they are not asked.
 	ConfirmationTo string
 
-	// Username logs in, with what Login gives; without a Login nobody does.
+	// Username logs in with what Login returns; nil means that nobody logs in.
 	Username string
 	Login    Login
 	// Token is whether that is an access token rather than a password: the log-in is
@@ -195,7 +196,7 @@ func (m *Mailer) Close() {
 }
 
 // Notify sends one mail to everybody whom the notice names, over one connection,
-// and returns who could not be told. Whoever is not among them has been accepted
+// and returns those who could not be told. The others have been accepted
 // by the mail server, which is not yet delivered. It waits for its turn and tries
 // again what the server refuses for now, as long as ctx leaves time for it.
 func (m *Mailer) Notify(ctx context.Context, n access.Notice) []access.Undelivered {
