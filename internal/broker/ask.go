@@ -135,11 +135,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	event := b.event(caller, access.SelfApproved, r)
 	window = standing.WindowAt(r, event.At)
 	event.Window = window
-	next, err := r.Apply(event)
+	next, _, err := b.intend(ctx, event)
 	if err != nil {
-		return refused(err)
-	}
-	if _, _, err := b.commit(ctx, event); err != nil {
 		return Asked{Request: r}, err
 	}
 	q.Since = begun
@@ -227,11 +224,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	event.Window = standing.WindowAt(r, event.At)
 	notice := b.notice(did, r, added)
 	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
-	next, err := r.Apply(event)
-	if err != nil {
-		return Asked{Request: r}, b.refuse(ctx, caller, did, r, err)
-	}
-	ref, _, err := b.commit(ctx, event, notice)
+	next, ref, err := b.intend(ctx, event, notice)
 	if err != nil {
 		return Asked{Request: r}, err
 	}

@@ -155,7 +155,8 @@ func upcoming(all []access.Activation, p access.Principal, id access.Entitlement
 // entitlements together, sorted, without the caller. They are of one resource, at
 // least one. Only somebody who may request them learns that; for everyone else it
 // is as if they did not exist.
-func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) (
+	[]access.Principal, []*access.Error, error) {
 	// What cannot be requested together need not be looked up: that takes groups, or an
 	// analysis, and only then is it known whether the caller may ask.
 	terms, err := b.terms(caller.Principal, access.Peers, ids...)

@@ -71,9 +71,9 @@ func TestWhoWasAddedHearsOfThisRequestAlone(t *testing.T) {
 // Asking somebody on one link is another ask than on another: the links that come of it
 // name other people.
 func TestTheSamePersonOnAnotherLinkIsAnotherAsk(t *testing.T) {
-	w, b, asked := pending(t)
+	w, _, asked := pending(t)
 	roomForDan(w)
-	b = w.Broker()
+	b := w.Broker()
 	more, err := b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, "cho@example.com"))
 	if err != nil {
 		t.Fatal(err)

@@ -34,8 +34,11 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements, ReviewersOf: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error { return cmp.Or(b.undecided(r, s), mayAsk(r, nil, s)) })
+	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
+		Of: r.Entitlements, ReviewersOf: r.Entitlements}
+	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
+		return cmp.Or(b.undecided(r, s), mayAsk(r, nil, s))
+	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return MoreReviewers{}, err
 	}
@@ -94,7 +97,9 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 		return refused(err)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error { return cmp.Or(b.undecided(r, s), mayAsk(r, added, s)) })
+	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
+		return cmp.Or(b.undecided(r, s), mayAsk(r, added, s))
+	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
