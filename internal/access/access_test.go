@@ -354,3 +354,19 @@ func TestVisible(t *testing.T) {
 		}
 	}
 }
+
+func TestClipCutsAtACharacter(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		max  int
+		want string
+	}{
+		{"", 0, ""}, {"abc", 3, "abc"}, {"abcd", 3, "abc…"}, {"abc", 0, "…"},
+		{"aéé", 3, "aé…"}, {"aéé", 2, "a…"}, {"😀", 3, "…"}, {"😀b", 4, "😀…"},
+		{"\x80\x80\x80", 2, "…"}, {"a\xff\xff", 2, "a\xff…"},
+	} {
+		if got := access.Clip(test.text, test.max); got != test.want {
+			t.Errorf("Clip(%q, %d) = %q, want %q", test.text, test.max, got, test.want)
+		}
+	}
+}

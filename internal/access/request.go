@@ -104,6 +104,19 @@ func Visible(text string) string {
 	return b.String()
 }
 
+// Clip returns text if it has at most max bytes, and otherwise as much of it as fits
+// in max bytes without cutting a character in two, with an ellipsis behind that says
+// so. Text that is not valid UTF-8 is cut as well; max is not negative.
+func Clip(text string, max int) string {
+	if len(text) <= max {
+		return text
+	}
+	for max > 0 && !utf8.RuneStart(text[max]) {
+		max--
+	}
+	return text[:max] + "…"
+}
+
 // Request is one principal asking for entitlements of one resource.
 type Request struct {
 	// ID is jit-… or mpa-…; see NewRequestID.

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unicode/utf8"
 
 	"github.com/googleapis/gax-go/v2/apierror"
 	"google.golang.org/api/googleapi"
@@ -197,13 +196,5 @@ const maxQuoted = 300
 
 // Quote makes foreign text fit for one line of a log or page.
 func Quote(text string) string {
-	text = strings.TrimSpace(text)
-	if len(text) > maxQuoted {
-		cut := maxQuoted
-		for cut > 0 && !utf8.RuneStart(text[cut]) {
-			cut--
-		}
-		text = text[:cut] + "…"
-	}
-	return strconv.Quote(text)
+	return strconv.Quote(access.Clip(strings.TrimSpace(text), maxQuoted))
 }
