@@ -40,7 +40,8 @@ var layering = []rule{
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
 	{of: []string{"internal/broker"}, mayImport: []string{"internal/access", "internal/gcp/condition", "internal/policy", "internal/token"}, pure: true},
-	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "web"}},
+	{of: []string{"internal/words"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/jose"}},
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/loopback"}},

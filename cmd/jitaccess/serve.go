@@ -245,6 +245,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			Region:        platform.Region,
 			Service:       c.Service,
 		},
+		Provider:    providerName,
 		Mail:        mailer.Enabled(),
 		MailAccount: mailAccount{c, mailer, platform.ServiceAccount},
 		Version:     version,
@@ -267,6 +268,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", false)
 	return journal.Trace(handler), nil
 }
+
+// providerName is what people call the system that all resources are part of.
+func providerName(access.Resource) string { return "Google" }
 
 // lookUps is how it is found out what people may do.
 type lookUps struct {

@@ -153,7 +153,6 @@ const (
 	CodeAlreadyEnded    Code = "already-ended"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
 	CodeNoGrant         Code = "no-grant"         //
-	CodeNotYours        Code = "not-yours"        //
 	CodeNotAdmin        Code = "not-admin"        //
 
 	// What the platform says.

@@ -331,7 +331,7 @@ func (f *fake) End(_ context.Context, c access.Caller, on access.Resource, id st
 			continue
 		}
 		if g.Principal != c.Principal {
-			return ended, &access.Error{Kind: access.NotAllowed, Code: access.CodeNotYours}
+			return ended, &access.Error{Kind: access.NotFound, Code: access.CodeNoGrant}
 		}
 		g.Window.End = noon
 		ended.Activations = append(ended.Activations, *g)
@@ -377,7 +377,7 @@ func identify(r *http.Request) (access.Caller, error) {
 func serve(t testing.TB, b server.Broker, change func(*server.Config)) (http.Handler, *logBuffer) {
 	t.Helper()
 	log := &logBuffer{}
-	c := server.Config{Broker: b, Identify: identify, PublicURL: "https://access.example.com", Version: "2.0.0",
+	c := server.Config{Broker: b, Identify: identify, PublicURL: "https://access.example.com", Version: "2.0.0", Provider: func(access.Resource) string { return "Google" },
 		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: func() time.Time { return noon }, Random: rand.NewChaCha8([32]byte{1})}
 	if f, ok := b.(interface{ mail() bool }); ok {
 		c.Mail = f.mail()

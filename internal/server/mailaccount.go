@@ -80,7 +80,7 @@ func (s *server) mailAccount(r *http.Request) (page, error) {
 }
 
 func (s *server) viewMailAccount(r *http.Request) mailView {
-	v := mailView{Frame: s.frame(r, "Mail account")}
+	v := mailView{Frame: s.frame(r, "mail.title")}
 	if s.MailAccount == nil {
 		return v
 	}
@@ -90,7 +90,7 @@ func (s *server) viewMailAccount(r *http.Request) mailView {
 		if took := a.Took.Round(100 * time.Millisecond); took > 0 {
 			lasted = took.String()
 		}
-		v.Recent = append(v.Recent, mailAttemptView{a, moment(a.At, s.Now()), lasted})
+		v.Recent = append(v.Recent, mailAttemptView{a, s.moment(r, a.At), lasted})
 	}
 	return v
 }

@@ -185,7 +185,7 @@ func (s *script) given(rest string) {
 		if !ok {
 			s.fail("no such kind: %s", words[2])
 		}
-		s.fake.fails[words[0]] = &access.Error{Kind: kind, Code: access.Code(words[3]), Err: fmt.Errorf("secret cause")}
+		s.fake.fails[words[0]] = &access.Error{Kind: kind, Code: access.Code(words[3]), Args: access.Args{"service": "Google Cloud"}, Err: fmt.Errorf("secret cause")}
 	default:
 		s.fail("cannot give %s", rest)
 	}

@@ -8,6 +8,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -22,6 +23,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/words"
 	"jitaccess/web"
 )
 
@@ -56,6 +58,12 @@ type Config struct {
 	PublicURL string
 	// Platform may be zero; then only PublicURL makes links.
 	Platform Platform
+	// Language is that of the pages and of the messages of the JSON interface; nil is
+	// English.
+	Language *words.Language
+	// Provider names the system that a resource is part of, as texts call it; of no
+	// resource, what most are part of. nil or an empty name is "the provider".
+	Provider func(access.Resource) string
 	// Mail is whether people are told by mail; the pages then say so. That the
 	// broker has a channel is not enough: it may be one for machines.
 	Mail bool
@@ -103,6 +111,7 @@ type server struct {
 func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
+	c.Language = cmp.Or(c.Language, words.English)
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(20, 100), changes: newPace(0.5, 30), tests: newPace(0.1, 5)}
 	if c.PublicURL != "" {
@@ -112,7 +121,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 		}
 	}
 	var err error
-	if s.pages, err = parsePages(files); err != nil {
+	if s.pages, err = parsePages(files, c.Language); err != nil {
 		return nil, err
 	}
 	if s.assets, err = readAssets(files); err != nil {
