@@ -41,7 +41,9 @@ var layering = []rule{
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
 	{of: []string{"internal/broker"}, mayImport: []string{"internal/access", "internal/gcp/condition", "internal/policy", "internal/token"}, pure: true},
 	{of: []string{"internal/words"}, mayImport: []string{"internal/access"}, pure: true},
-	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/words", "web"}},
+	{of: []string{"internal/words/wordstest"}, mayImport: []string{"internal/words"}},
+	{of: []string{"internal/notice"}, mayImport: []string{"internal/access", "internal/loopback", "internal/words"}, pure: true},
+	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/notice", "internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/jose"}},
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/loopback"}},
@@ -52,7 +54,7 @@ var layering = []rule{
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access"}},
 	{of: []string{"internal/leak"}, mayImport: nil, pure: true},
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
-	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/leak", "internal/loopback"}},
+	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/leak", "internal/loopback", "internal/notice", "internal/words"}},
 	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/leak", "internal/loopback"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose"}},
 

@@ -29,7 +29,7 @@ import (
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
-	"jitaccess/internal/mail"
+	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 	"jitaccess/internal/token"
@@ -201,7 +201,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	notifier := channels{{mail.Channel, mailer}, {pubsub.Channel, publisher}}
+	notifier := notice.Channels{mailer, publisher}
 	verifier, err := newVerifier(c, platform, now)
 	if err != nil {
 		return nil, err
@@ -246,8 +246,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			Service:       c.Service,
 		},
 		Provider:    providerName,
-		Mail:        mailer.Enabled(),
-		MailAccount: mailAccount{c, mailer, platform.ServiceAccount},
+		MailAccount: mailAccount{mailer, c, platform.ServiceAccount},
 		Version:     version,
 		Log:         logger,
 		Incident:    journal.WithIncident,

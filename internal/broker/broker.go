@@ -62,7 +62,7 @@ type Instance = policy.Instance
 
 // Channel is whether requests are told to anybody, be it to machines alone. If not,
 // links are passed on by hand.
-func (b *Broker) Channel() bool { return b.c.Notifier.Enabled() }
+func (b *Broker) Channels() []access.Channel { return b.c.Notifier.Channels() }
 
 // ParseEntitlementID reads an entitlement id from outside. Its resource condition
 // may be spelled in any way that means the same; ours is the canonical one.

@@ -40,7 +40,7 @@ type world struct {
 	journalErr   map[access.Action]error
 	storeErr     error
 	grantErr     error
-	undelivered  []access.Undelivered
+	undelivered  access.Receipts
 	beforeGrant  func()
 	groups       map[access.Principal][]string
 	directoryErr error
@@ -235,9 +235,14 @@ func (w *world) Record(_ context.Context, e access.Event) error {
 	return nil
 }
 
-func (w *world) Enabled() bool { return !w.silent }
+func (w *world) Channels() []access.Channel {
+	if w.silent {
+		return nil
+	}
+	return []access.Channel{{Name: "mail", People: true}}
+}
 
-func (w *world) Notify(_ context.Context, n access.Notice) []access.Undelivered {
+func (w *world) Notify(_ context.Context, n access.Notice) access.Receipts {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.told = append(w.told, n)

@@ -89,7 +89,7 @@ func (s *server) blankForm(r *http.Request, on access.Resource, terms access.Ter
 		Approvals: terms.Approvals, MinReviewers: terms.MinReviewers, MaxReviewers: terms.MaxReviewers,
 		Hint: i.JustificationHint, MaxJustification: access.MaxJustification,
 		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: l.Hours(terms.MaxDuration),
-		Timeout: l.Hours(i.RequestTimeout), Channel: s.Broker.Channel(), Mail: s.Mail}
+		Timeout: l.Hours(i.RequestTimeout), Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople()}
 	if !v.Peer {
 		v.Title = l.Text("ask.title-alone")
 	}

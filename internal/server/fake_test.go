@@ -69,9 +69,15 @@ func (f *fake) Instance() broker.Instance {
 		MinReviewers: 1, MaxReviewers: 2, MaxRoles: 10, RequestTimeout: time.Hour}
 }
 
-func (f *fake) Channel() bool { return !f.silent }
-
-func (f *fake) mail() bool { return !f.silent && !f.machines }
+func (f *fake) Channels() []access.Channel {
+	switch {
+	case f.silent:
+		return nil
+	case f.machines:
+		return []access.Channel{{Name: "pubsub"}}
+	}
+	return []access.Channel{{Name: "mail", People: true}}
+}
 
 func (f *fake) NewID(peer bool) (string, error) {
 	f.mu.Lock()
@@ -379,9 +385,6 @@ func serve(t testing.TB, b server.Broker, change func(*server.Config)) (http.Han
 	log := &logBuffer{}
 	c := server.Config{Broker: b, Identify: identify, PublicURL: "https://access.example.com", Version: "2.0.0", Provider: func(access.Resource) string { return "Google" },
 		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: func() time.Time { return noon }, Random: rand.NewChaCha8([32]byte{1})}
-	if f, ok := b.(interface{ mail() bool }); ok {
-		c.Mail = f.mail()
-	}
 	if change != nil {
 		change(&c)
 	}

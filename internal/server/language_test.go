@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"cmp"
-	"encoding/json"
 	"html"
 	"net/http"
 	"os"
@@ -12,48 +11,20 @@ import (
 	"strings"
 	"testing"
 
+	"jitaccess/internal/notice"
 	"jitaccess/internal/server"
-	"jitaccess/internal/words"
+	"jitaccess/internal/words/wordstest"
 )
 
-// bracketed is a language that has English within ⟦brackets⟧, so that what does not
-// come from the table is seen.
-func bracketed(t *testing.T) *words.Language {
-	t.Helper()
-	file, err := os.ReadFile("../words/languages/en.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts := map[string]string{}
-	if err := json.Unmarshal(file, &texts); err != nil {
-		t.Fatal(err)
-	}
-	for key, text := range texts {
-		if key != "date.months" && key != "date.weekdays" {
-			texts[key] = "⟦" + text + "⟧"
-		}
-	}
-	if file, err = json.Marshal(texts); err != nil {
-		t.Fatal(err)
-	}
-	l, err := words.Parse("de", file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
 var (
-	inBrackets = regexp.MustCompile(`⟦[^⟦⟧]*⟧`)
-	tag        = regexp.MustCompile(`<[^>]*>`)
-	spoken     = regexp.MustCompile(`(?:aria-label|alt|title|placeholder)="([^"]*)"`)
-	word       = regexp.MustCompile(`[A-Za-z]{2,}`)
+	tag    = regexp.MustCompile(`<[^>]*>`)
+	spoken = regexp.MustCompile(`(?:aria-label|alt|title|placeholder)="([^"]*)"`)
 )
 
 // TestPagesHaveNoWordsOfTheirOwn renders every page in every state in another
 // language: what is left of English is data, or a name.
 func TestPagesHaveNoWordsOfTheirOwn(t *testing.T) {
-	language := bracketed(t)
+	language := wordstest.Bracketed(t)
 	for _, s := range stories() {
 		t.Run(s.name, func(t *testing.T) {
 			c := newCanned()
@@ -88,23 +59,10 @@ func TestPagesHaveNoWordsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// checkWords finds words outside brackets that are not data of the stories.
+// checkWords finds words that are neither of the language nor data of the stories.
 func checkWords(t *testing.T, text string) {
 	t.Helper()
-	for {
-		less := inBrackets.ReplaceAllString(text, " ")
-		if less == text {
-			break
-		}
-		text = less
-	}
-	for _, data := range storyData() {
-		if data != "" {
-			text = strings.ReplaceAll(text, data, " ")
-		}
-	}
-	text = name.ReplaceAllString(text, " ")
-	if found := word.FindAllString(text, -1); found != nil {
+	if found := wordstest.Own(text, storyData(), name); found != nil {
 		t.Errorf("%q are not of the language", found)
 	}
 }
@@ -133,7 +91,7 @@ func storyData() []string {
 		data = append(data, r.Title)
 	}
 	for _, a := range []*account{newAccount(), failingAccount()} {
-		failures := []*server.MailFailure{}
+		failures := []*notice.Failure{}
 		for _, set := range a.settings {
 			data = append(data, set.Name, set.Value, set.Variables)
 		}
@@ -141,7 +99,7 @@ func storyData() []string {
 			data, failures = append(data, step.Name, step.Text), append(failures, step.Failure)
 		}
 		for _, recent := range a.recent {
-			data, failures = append(data, recent.What), append(failures, recent.Failure)
+			failures = append(failures, recent.Failure)
 		}
 		for _, f := range failures {
 			if f != nil {

@@ -42,7 +42,7 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 	}
 	v := moreView{Frame: s.frame(r, "more.title"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
 		Resource: s.viewResource(r, more.Request.Resource, ""), Roles: s.viewRoles(r, more.Request.Entitlements, nil),
-		Room: more.Room, Mail: s.Mail}
+		Room: more.Room, Mail: s.tellsPeople()}
 	for i := range v.Roles {
 		v.Roles[i].Powerful = "" // what the roles are was said when they were asked for
 	}

@@ -177,7 +177,7 @@ func (s *server) declined(l *words.Language, d broker.Decided, you access.Princi
 	principal, others := string(d.Request.Principal), othersAsked(d.Request, you)
 	said := []string{l.Text("declined.you", "principal", principal)}
 	switch {
-	case s.Mail:
+	case s.tellsPeople():
 		told := slices.DeleteFunc(append([]string{principal}, others...), func(p string) bool {
 			return slices.ContainsFunc(d.Warnings, func(w *access.Error) bool {
 				return w != nil && w.Code == access.CodeNotDelivered && w.Args["recipient"] == p
@@ -186,7 +186,7 @@ func (s *server) declined(l *words.Language, d broker.Decided, you access.Princi
 		if len(told) > 0 {
 			said = append(said, l.Text("declined.mailed", "people", l.List(told)))
 		}
-	case !s.Broker.Channel():
+	case len(s.Broker.Channels()) == 0:
 		said = append(said, l.Text("declined.silent", "principal", principal))
 	case !slices.ContainsFunc(d.Warnings, func(w *access.Error) bool { return w != nil && w.Code == access.CodeNotPublished }):
 		said = append(said, l.Text("declined.published"))
@@ -276,7 +276,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		Resource: s.viewResource(r, q.Resource, ""), Roles: s.viewRoles(r, q.Entitlements, b.Roles), Justification: q.Justification,
 		Duration: l.Hours(q.Duration), Made: s.moment(r, q.Created), Expires: s.moment(r, q.Expires), Fixed: !q.Fixed.IsZero(), Bindings: b.Bindings,
 		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
-		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Mail: s.Mail, Forgets: b.Forgets,
+		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople(), Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	if v.Fixed && q.Fixed.End.Before(q.Expires) {

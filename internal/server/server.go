@@ -42,7 +42,7 @@ type Broker interface {
 	NamedAdmin(access.Caller) bool
 	NewID(peer bool) (string, error)
 	Instance() broker.Instance
-	Channel() bool
+	Channels() []access.Channel
 }
 
 // Config is what a server is made of. Everything is required unless it says
@@ -64,9 +64,6 @@ type Config struct {
 	// Provider names the system that a resource is part of, as texts call it; of no
 	// resource, what most are part of. nil or an empty name is "the provider".
 	Provider func(access.Resource) string
-	// Mail is whether people are told by mail; the pages then say so. That the
-	// broker has a channel is not enough: it may be one for machines.
-	Mail bool
 	// MailAccount is what administrators see of the account that mail is sent from.
 	// May be nil, like one that is not set up.
 	MailAccount MailAccount

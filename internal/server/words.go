@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/words"
@@ -31,6 +32,12 @@ func (s *server) providerOf(on access.Resource) string {
 		return ""
 	}
 	return s.Provider(on)
+}
+
+// tellsPeople is whether a channel reaches people. That there is one is not enough: it
+// may be one for machines.
+func (s *server) tellsPeople() bool {
+	return slices.ContainsFunc(s.Broker.Channels(), func(c access.Channel) bool { return c.People })
 }
 
 // statusOf is the HTTP status of a refusal.
