@@ -7,6 +7,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/mail"
 	"jitaccess/internal/notice"
+	"jitaccess/internal/words"
 )
 
 // mailAccount shows the mail account to its administrators. It implements
@@ -41,7 +42,7 @@ func (a mailAccount) Settings() []notice.Setting {
 	if c.DKIMSelector != "" {
 		s.add("Signature", "DKIM, selector "+c.DKIMSelector+"; key "+keptIn(c.DKIMKey, hidden), "SMTP_DKIM_SELECTOR, SMTP_DKIM_KEY")
 	}
-	s.add("Limits", fmt.Sprintf("%s at once, %s a minute, each for this instance", plural(c.MaxConnections, "connection"), plural(c.PerMinute, "mail")),
+	s.add("Limits", words.English.Text("mail.limits", "connections", c.MaxConnections, "mails", c.PerMinute),
 		"SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE")
 	s.add("Times", "in the zone "+c.TimeZone.String(), "NOTIFICATION_TIMEZONE")
 	return s
@@ -116,11 +117,4 @@ func protection(c config.Mail) string {
 		return "clear text where no TLS is offered, on this machine"
 	}
 	return "STARTTLS demanded"
-}
-
-func plural(n int, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return fmt.Sprintf("%d %ss", n, of)
 }

@@ -19,7 +19,8 @@ import (
 
 // newMailer makes the mailer. warn is told what an operator should know though mail
 // works.
-func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, roots *x509.CertPool, k clock, warn func(string)) (*mail.Mailer, error) {
+func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, roots *x509.CertPool,
+	k clock, warn func(string)) (*mail.Mailer, error) {
 	c := all.Mail
 	secrets, err := secretmanager.New(ctx, platform)
 	if err != nil {
@@ -80,7 +81,8 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 }
 
 // oauthConfig says where the tokens for a log-in come from.
-func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platform, signer *iamcredentials.Signer, secrets *secretmanager.Secrets) oauth.Config {
+func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platform, signer *iamcredentials.Signer,
+	secrets *secretmanager.Secrets) oauth.Config {
 	c := all.MailOAuth
 	oc := oauth.Config{TokenURL: c.TokenURL, Scope: c.Scope, Mailbox: all.Mail.Username}
 	if oc.TokenURL == "" {

@@ -147,7 +147,7 @@ const (
 	CodeWindowOver      Code = "window-over"      //
 	CodeNotInvolved     Code = "not-involved"     //
 	CodeOwnRequest      Code = "own-request"      //
-	CodeNotReviewer     Code = "not-reviewer"     //
+	CodeNotReviewer     Code = "not-reviewer"     // role, resource
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //
 	CodeAlreadyEnded    Code = "already-ended"    //

@@ -60,8 +60,8 @@ func (b *Broker) Instance() Instance { return b.c.Policy }
 // Instance is as in package policy.
 type Instance = policy.Instance
 
-// Channel is whether requests are told to anybody, be it to machines alone. If not,
-// links are passed on by hand.
+// Channels are how requests are told, be it to machines alone. Without any, links are
+// passed on by hand.
 func (b *Broker) Channels() []access.Channel { return b.c.Notifier.Channels() }
 
 // ParseEntitlementID reads an entitlement id from outside. Its resource condition

@@ -80,7 +80,8 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(nam
 	refused, _ := s.send(data, m.c.ReturnPath, []string{address})
 	if err = refused[address]; err == nil {
 		_ = s.client.Quit()
-		passed("accepted", fmt.Sprintf("the server took a mail to %s and said %q; whether it arrives, look there", address, cleaned(s.answer, secret)))
+		passed("accepted", fmt.Sprintf("the server took a mail to %s and said %q; whether it arrives, look there",
+			address, cleaned(s.answer, secret)))
 	}
 	return err
 }
@@ -152,7 +153,8 @@ func (s *session) protection() (name, text string) {
 		return "TLS", text
 	}
 	c := state.PeerCertificates[0]
-	return "TLS", fmt.Sprintf("%s (for %s, by %s, until %s)", text, some(namesOf(c)), quoted(issuer(c)), c.NotAfter.UTC().Format(time.DateOnly))
+	return "TLS", fmt.Sprintf("%s (for %s, by %s, until %s)", text, some(namesOf(c)), quoted(issuer(c)),
+		c.NotAfter.UTC().Format(time.DateOnly))
 }
 
 // loggedInBy says how we have logged in.

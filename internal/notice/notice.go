@@ -134,7 +134,9 @@ func (w Writer) duration(n access.Notice) []Row {
 	if !r.Fixed.IsZero() {
 		long.Value = w.length(r.Fixed.Length())
 		long.Details = []string{w.text("notice.fixed")}
-		return []Row{long, {Label: w.text("notice.from"), Value: w.instant(r.Fixed.Start)}, {Label: w.text("notice.until"), Value: w.instant(r.Fixed.End)}}
+		return []Row{long,
+			{Label: w.text("notice.from"), Value: w.instant(r.Fixed.Start)},
+			{Label: w.text("notice.until"), Value: w.instant(r.Fixed.End)}}
 	}
 	label := w.text("notice.if-at-once")
 	if r.Start.IsZero() {
@@ -165,7 +167,8 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 		provider := w.Language.Provider(&access.Error{}, w.provider(r.Resource))
 		if refused := w.notGranted(n); refused != nil {
 			facts.Heading = w.text("notice.approved-in-part")
-			facts.Rows = append(facts.Rows, Row{Label: w.text("notice.not-granted"), Value: w.text("notice.not-granted.value", "provider", provider), Details: refused})
+			facts.Rows = append(facts.Rows, Row{Label: w.text("notice.not-granted"),
+				Value: w.text("notice.not-granted.value", "provider", provider), Details: refused})
 		}
 		facts.Notes = []string{w.text("notice.approved.note", "provider", provider)}
 	case n.Final:
@@ -191,7 +194,8 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	if approved {
 		facts.Rows = append(facts.Rows,
 			Row{Label: w.text("notice.from"), Value: w.instant(n.Window.Start)},
-			Row{Label: w.text("notice.until"), Value: w.instant(n.Window.End), Details: []string{w.text("notice.length", "length", w.length(n.Window.Length()))}})
+			Row{Label: w.text("notice.until"), Value: w.instant(n.Window.End),
+				Details: []string{w.text("notice.length", "length", w.length(n.Window.Length()))}})
 	} else {
 		facts.Rows = append(facts.Rows, Row{Label: w.text("notice.for"), Value: w.length(r.Duration)})
 	}

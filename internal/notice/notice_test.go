@@ -17,7 +17,8 @@ func asked() access.Notice {
 	return access.Notice{
 		Kind: access.NoticeReview,
 		Request: access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Principal: "ana@example.com", Resource: "projects/shop", Duration: time.Hour,
-			Entitlements:  []access.EntitlementID{{Resource: "projects/shop", Role: "roles/viewer"}, {Resource: "projects/shop", Role: "roles/editor"}},
+			Entitlements: []access.EntitlementID{{Resource: "projects/shop", Role: "roles/viewer"},
+				{Resource: "projects/shop", Role: "roles/editor"}},
 			Justification: "Bug 4711", Reviewers: []access.Principal{"ben@example.com"}, Created: at, Expires: at.Add(time.Hour)},
 		To: []access.Principal{"ben@example.com"}, ReviewURL: "https://jit.example.com/review?activation=A", BaseURL: "https://jit.example.com/",
 	}
@@ -59,11 +60,13 @@ func TestWhatWasNotGrantedIsToldInTheSameWordsAsAnywhere(t *testing.T) {
 		if len(row.Details) != 1 || row.Details[0] != want || row.Value != "Pomerium refused a part of it; the rest was granted." {
 			t.Errorf("%+v, want %q", row, want)
 		}
-		if !strings.HasPrefix(facts.Notes[0], "Pomerium usually takes") || facts.Heading != "Access approved, granted in part" || facts.By != "ben@example.com" {
+		if !strings.HasPrefix(facts.Notes[0], "Pomerium usually takes") ||
+			facts.Heading != "Access approved, granted in part" || facts.By != "ben@example.com" {
 			t.Errorf("%+v", facts)
 		}
 	}
-	if facts, _ := writer("").Write(approvedInPart()); facts.Rows[0].Label == "Not granted" || !strings.HasPrefix(facts.Notes[0], "the provider usually") {
+	facts, _ := writer("").Write(approvedInPart())
+	if facts.Rows[0].Label == "Not granted" || !strings.HasPrefix(facts.Notes[0], "the provider usually") {
 		t.Errorf("%+v", facts)
 	}
 }

@@ -10,7 +10,8 @@ import (
 // FuzzThreat14_TextOfOthersIsHarmlessToLookAt keeps text on one line, visible and
 // short, whatever it is.
 func FuzzThreat14_TextOfOthersIsHarmlessToLookAt(f *testing.F) {
-	for _, seed := range []string{"", "Bug 4711", "a\r\nb\tc", "\u202egnp.exe", "\x1b[2J\x00\x7f", "\xff\xfe", "\u2028\u2029\u0085", "\ue000", strings.Repeat("é", 100), "👩‍💻"} {
+	for _, seed := range []string{"", "Bug 4711", "a\r\nb\tc", "\u202egnp.exe", "\x1b[2J\x00\x7f", "\xff\xfe",
+		"\u2028\u2029\u0085", "\ue000", strings.Repeat("é", 100), "👩‍💻"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -163,7 +163,8 @@ func (s *server) ask(r *http.Request) (page, error) {
 	}
 	l := s.languageOf(r)
 	v := resultView{Frame: s.frame(r, "result.granted"), Tone: "good", Resource: s.viewResource(r, on, ""), Roles: roles,
-		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true, Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
+		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true,
+		Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
 	if peer {
 		v.Title, v.Delay = l.Text("result.sent"), false
 		v.Text = l.Text("result.sent.timeout", "timeout", l.Hours(s.Broker.Instance().RequestTimeout))

@@ -190,7 +190,8 @@ func (s *server) chosen(offer broker.Offer, texts []string) ([]broker.OfferedRol
 
 // reviewersOf asks who could approve all of the chosen roles; only those that need
 // it have reviewers.
-func (s *server) reviewersOf(ctx context.Context, c access.Caller, chosen []broker.OfferedRole) ([]access.Principal, []*access.Error, error) {
+func (s *server) reviewersOf(ctx context.Context, c access.Caller, chosen []broker.OfferedRole) (
+	[]access.Principal, []*access.Error, error) {
 	if termsOf(chosen).Approvals == 0 {
 		return nil, nil, nil
 	}

@@ -75,7 +75,8 @@ func (s *server) addReviewers(r *http.Request) (page, error) {
 	}
 	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "result.added"), Tone: "good",
 		Resource: s.viewResource(r, asked.Request.Resource, ""), Roles: s.viewRoles(r, asked.Request.Entitlements, nil),
-		Warnings: s.viewWarnings(r, asked.Warnings), ReviewURL: asked.ReviewURL, Link: reviewPath(asked.Ref), LinkText: s.languageOf(r).Text("result.your-request")}}, nil
+		Warnings: s.viewWarnings(r, asked.Warnings), ReviewURL: asked.ReviewURL,
+		Link: reviewPath(asked.Ref), LinkText: s.languageOf(r).Text("result.your-request")}}, nil
 }
 
 // moreAgain shows the form as it was filled, with what is wrong.

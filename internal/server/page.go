@@ -49,7 +49,8 @@ type Frame struct {
 // frame surrounds a page whose title is a message.
 func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	caller := callerOf(r)
-	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller)}
+	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version,
+		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller)}
 }
 
 // Problem is a refusal as a page shows it.

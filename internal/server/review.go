@@ -150,7 +150,8 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 		return redirect(reviewPath(ref))
 	}
 	v := resultView{Frame: s.frame(r, "result.approved"), Tone: "good", Resource: s.viewResource(r, d.Request.Resource, ""), Roles: roles,
-		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, besides(notable(d.Warnings), d.Outcomes)), Link: reviewPath(ref), LinkText: l.Text("result.the-request")}
+		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, besides(notable(d.Warnings), d.Outcomes)),
+		Link: reviewPath(ref), LinkText: l.Text("result.the-request")}
 	switch {
 	case declined:
 		v.Title, v.Tone, v.Roles = l.Text("result.declined"), "over", nil
@@ -274,8 +275,8 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	q, now, l := b.Request, s.Now(), s.languageOf(r)
 	v := reviewView{Frame: s.frame(r, "review.title"), Ref: ref, RequestID: q.ID, Principal: string(q.Principal),
 		Resource: s.viewResource(r, q.Resource, ""), Roles: s.viewRoles(r, q.Entitlements, b.Roles), Justification: q.Justification,
-		Duration: l.Hours(q.Duration), Made: s.moment(r, q.Created), Expires: s.moment(r, q.Expires), Fixed: !q.Fixed.IsZero(), Bindings: b.Bindings,
-		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
+		Duration: l.Hours(q.Duration), Made: s.moment(r, q.Created), Expires: s.moment(r, q.Expires),
+		Fixed: !q.Fixed.IsZero(), Bindings: b.Bindings, Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
 		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople(), Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
@@ -284,7 +285,8 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	v.State, v.Tone = l.Text("state."+string(b.State)), tones[b.State]
 	you := callerOf(r).Principal
-	if v.Approved = v.Active && slices.ContainsFunc(b.Activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, you) }); v.Approved {
+	v.Approved = v.Active && slices.ContainsFunc(b.Activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, you) })
+	if v.Approved {
 		v.Title = l.Text("review.title-approved")
 	}
 	granted := b.State == access.Active || b.State == access.Ended || b.State == access.Expired

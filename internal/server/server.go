@@ -110,7 +110,8 @@ func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.Language = cmp.Or(c.Language, words.English)
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(20, 100), changes: newPace(0.5, 30), tests: newPace(0.1, 5)}
+	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(),
+		reads: newPace(20, 100), changes: newPace(0.5, 30), tests: newPace(0.1, 5)}
 	if c.PublicURL != "" {
 		// A proxy may rewrite Host; the browser's Origin is the public one.
 		if err := s.sameSite.AddTrustedOrigin(c.PublicURL); err != nil {

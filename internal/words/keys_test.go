@@ -21,7 +21,7 @@ import (
 // key "error.CODE" may have the parts that Refusal looks for.
 func families(t *testing.T) map[string][]string {
 	var errors, unsaids []string
-	for code, args := range codes(t) {
+	for code, args := range Codes(t) {
 		errors = append(errors, string(code))
 		for _, part := range []string{".next", ".bare", ".bare.next"} {
 			if _, ok := English.messages[errorKey(code)+part]; ok {
@@ -43,7 +43,8 @@ func families(t *testing.T) map[string][]string {
 	return map[string][]string{
 		"error.": append(errors, "violation"), "title.": titles, "unsaid.": unsaids, "kind.": kinds, "notice.kind.": kinds,
 		"channel.": {"mail"}, "review.said.": {string(access.Approve), string(access.Deny)},
-		"state.":     {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied), string(access.Lapsed)},
+		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
+			string(access.Lapsed)},
 		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), "test"},
 	}
 }
@@ -178,8 +179,9 @@ var askers = map[string]int{"Text": 0, "HTML": 0, "frame": 1}
 // is a key.
 func codeUses(t *testing.T) []use {
 	var uses []use
-	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") || strings.HasPrefix(file, "../sandbox") {
+	err := filepath.WalkDir("../..", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") ||
+			strings.HasPrefix(file, "../../internal/sandbox") {
 			return err
 		}
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)

@@ -26,9 +26,9 @@ func placeholders(text string) []string {
 	return names
 }
 
-// codes reads every Code constant of package access from its source, with the
+// Codes reads every Code constant of package access from its source, with the
 // arguments that its comment allows.
-func codes(t *testing.T) map[access.Code][]string {
+func Codes(t *testing.T) map[access.Code][]string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../access/error.go", nil, parser.ParseComments)
 	if err != nil {
@@ -57,7 +57,7 @@ func codes(t *testing.T) map[access.Code][]string {
 }
 
 func TestEveryCodeHasWords(t *testing.T) {
-	for code, args := range codes(t) {
+	for code, args := range Codes(t) {
 		text, next := source(errorKey(code)), source(errorKey(code)+".next")
 		if text == "" {
 			t.Errorf("%s has no text", code)
@@ -98,7 +98,7 @@ func TestRefusalsWithoutTheirArgumentsReadWell(t *testing.T) {
 }
 
 func TestRefusalsSayWhatToDoNext(t *testing.T) {
-	for code := range codes(t) {
+	for code := range Codes(t) {
 		if source(errorKey(code)+".next") == "" && code != access.CodeInventoryOnly {
 			t.Errorf("%s does not say what to do", code)
 		}
@@ -106,7 +106,8 @@ func TestRefusalsSayWhatToDoNext(t *testing.T) {
 }
 
 func TestInternalHidesItsText(t *testing.T) {
-	for _, err := range []error{errors.New("dial 10.0.0.1"), &access.Error{Kind: access.Internal, Code: access.CodeBadInput, Args: access.Args{"reason": "dial 10.0.0.1"}}} {
+	for _, err := range []error{errors.New("dial 10.0.0.1"),
+		&access.Error{Kind: access.Internal, Code: access.CodeBadInput, Args: access.Args{"reason": "dial 10.0.0.1"}}} {
 		if w := English.Refusal(access.AsError(err), "Google"); strings.Contains(w.Text+w.Next, "10.0.0.1") {
 			t.Errorf("shows %q", w.Text)
 		}
@@ -114,7 +115,8 @@ func TestInternalHidesItsText(t *testing.T) {
 }
 
 func TestArgumentsAreNotExpandedTwiceAndAreCut(t *testing.T) {
-	w := English.Refusal(&access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": "{account} " + strings.Repeat("é", 500)}}, "Google")
+	w := English.Refusal(&access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
+		Args: access.Args{"reason": "{account} " + strings.Repeat("é", 500)}}, "Google")
 	if !strings.Contains(w.Text, "{account}") || len(w.Text) > 400 {
 		t.Errorf("%d bytes: %.80s", len(w.Text), w.Text)
 	}
@@ -135,13 +137,15 @@ func TestARefusalByVPCServiceControlsShowsItsIdentifier(t *testing.T) {
 
 func TestTimesInWords(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		time.Minute: "1 minute", 45 * time.Minute: "45 minutes", time.Hour: "1 hour", 90 * time.Minute: "1 hour 30 minutes", 2 * time.Hour: "2 hours",
+		time.Minute: "1 minute", 45 * time.Minute: "45 minutes", time.Hour: "1 hour",
+		90 * time.Minute: "1 hour 30 minutes", 2 * time.Hour: "2 hours",
 		26*time.Hour + time.Minute: "26 hours 1 minute"} {
 		if got := English.Hours(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)
 		}
 	}
-	for d, want := range map[time.Duration]string{0: "just now", time.Second: "in less than a minute", 30 * time.Minute: "in 30 minutes", -90 * time.Second: "1 minute ago",
+	for d, want := range map[time.Duration]string{0: "just now", time.Second: "in less than a minute", 30 * time.Minute: "in 30 minutes",
+		-90 * time.Second: "1 minute ago",
 		-30 * time.Second: "just now", 49 * time.Hour: "in 2 days", -24 * time.Hour: "1 day ago"} {
 		if got := English.Relative(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)
