@@ -276,8 +276,8 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	v := reviewView{Frame: s.frame(r, "review.title"), Ref: ref, RequestID: q.ID, Principal: string(q.Principal),
 		Resource: s.viewResource(r, q.Resource, ""), Roles: s.viewRoles(r, q.Entitlements, b.Roles), Justification: q.Justification,
 		Duration: l.Hours(q.Duration), Made: s.moment(r, q.Created), Expires: s.moment(r, q.Expires),
-		Fixed: !q.Fixed.IsZero(), Bindings: b.Bindings, Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
-		CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople(), Forgets: b.Forgets,
+		Fixed: !q.Fixed.IsZero(), Bindings: b.Bindings, Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active,
+		CanDecide: b.CanDecide, CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople(), Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	if v.Fixed && q.Fixed.End.Before(q.Expires) {

@@ -104,6 +104,9 @@ func (l *Language) HTML(key string, args ...any) template.HTML {
 	if !ok {
 		return template.HTML(template.HTMLEscapeString(key))
 	}
+	if len(m.parts) == 1 && m.parts[0].name == "" {
+		return template.HTML(m.parts[0].html) // as most are
+	}
 	return template.HTML(m.fill(l.plural, markup, func(name string) (string, bool) {
 		v, ok := argument(name, args)
 		if html, safe := v.(template.HTML); safe {
