@@ -2,14 +2,16 @@
 # make test    everything that CI runs; installs what the tests need
 # make check   format, vet, staticcheck, layering, go.mod, generated documents
 # make bench   the benchmarks; writes docs/performance.md
+# make soak    an hour of an organization's traffic, one person of it hostile, in SOAKTIME
 # make fuzz    every fuzz target for FUZZTIME
+# make mutants every safeguard taken out in turn, and which test notices; MUTANTS chooses by name
 # make build   bin/jitaccess, static
 # make image   the container image, with BUILDER
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt vet lint layering documents tidy packages bench fuzz build image clean
+.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak fuzz mutants build image clean
 
 # Go where its installer puts it counts, also when it is not in the path.
 export PATH := $(PATH):/usr/local/go/bin
@@ -22,6 +24,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILDER ?= docker
 IMAGE ?= jitaccess
 FUZZTIME ?= 30s
+# How long the soak test runs; half of it without the hostile one. See docs/testing.md.
+SOAKTIME ?= 10m
+# Which safeguards make mutants takes out, as a regular expression over their names.
+MUTANTS ?= .
 # How long a benchmark runs, and how often; see docs/performance.md.
 BENCHTIME ?= 1s
 BENCHCOUNT ?= 5
@@ -52,6 +58,16 @@ fmt:
 	@unformatted=$$(gofmt -l cmd internal web); \
 	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 
+# Imports are of the standard library, of others, of this module: a group each.
+imports:
+	@ungrouped=$$(go tool goimports -local jitaccess -l cmd internal web); \
+	if [ -n "$$ungrouped" ]; then echo "imports are not grouped (go tool goimports -local jitaccess -w FILE):"; echo "$$ungrouped"; exit 1; fi
+
+# Code is read in windows beside one another. Tests hold what others say, in one piece.
+length:
+	@if LC_ALL=C.UTF-8 grep -rnE --include='*.go' --exclude='*_test.go' --exclude-dir=testdata '^.{141}' cmd internal web | cut -c1-160 | grep .; \
+	then echo "lines are longer than 140 columns"; exit 1; fi
+
 vet:
 	go vet ./...
 
@@ -72,6 +88,10 @@ bench: build
 	go test -timeout 30m -run '^$$' -bench . -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -benchmem ./... | tee bin/benchmarks.txt
 	go test -run '^TestPerformanceDocument$$' ./cmd/jitaccess -benchmarks '$(CURDIR)/bin/benchmarks.txt'
 
+# The short form of it, half a minute, is among the tests.
+soak:
+	go test -count=1 -v -timeout 60m -run '^TestSoak$$' ./internal/soak -soak $(SOAKTIME)
+
 # A target may spend no more than a moment on making an input of interest shorter; by
 # default that is a minute each, which can be the whole of FUZZTIME. One that fails
 # does not keep the others from running.
@@ -82,6 +102,9 @@ fuzz:
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1000x "./$$(dirname "$$file")" </dev/null || failed+=" $$target"; \
 	done < <(grep -r --include='*_test.go' '^func Fuzz' cmd internal web | sort); \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+mutants:
+	go test -timeout 60m -run '^TestMutants$$' -v ./cmd/jitaccess -mutants '$(MUTANTS)'
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/jitaccess ./cmd/jitaccess

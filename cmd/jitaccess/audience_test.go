@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"testing"
 
 	"jitaccess/internal/config"
@@ -28,13 +27,10 @@ func TestThreat10_TheAudienceIsThatOfTheFront(t *testing.T) {
 		{"a region that nobody knows", config.Config{Platform: config.CloudRun, Service: "jit"}, gcp.Platform{Project: "p", ProjectNumber: "123"}, ""},
 	}
 	for _, test := range tests {
-		got, err := audiences(&test.config, &test.platform)
-		if strings.Join(got, " ") != test.want || (err == nil) != (test.want != "") {
-			t.Errorf("%s: %v, %v; want %q", test.front, got, err, test.want)
-		}
 		test.config.Identity.VerifyAudience = true
-		if _, err := newVerifier(&test.config, &test.platform, wallClock.now); (err == nil) != (test.want != "") {
-			t.Errorf("%s: a verifier: %v", test.front, err)
+		v, err := newVerifier(&test.config, &test.platform, wallClock.now)
+		if (err == nil) != (test.want != "") || err == nil && v.Profile().Expected != test.want {
+			t.Errorf("%s: %v, %v; want %q", test.front, v, err, test.want)
 		}
 	}
 	// Without verification it is still an audience of this project, and without a

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"jitaccess/internal/config"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -27,38 +25,30 @@ const (
 	// largeProject is the one whose policy is as full as Google allows.
 	largeProject = "shop-frontend-prod"
 	colleagues   = 150
-	// serviceName is what Cloud Run calls the service.
-	serviceName = "jitaccess"
 )
 
 func colleague(i int) string { return fmt.Sprintf("colleague-%03d@example.com", i%colleagues) }
 
-// measuredGoogle is a Google Cloud on loopback: the believable organization, with
-// more people in one of its groups, and a project with a large policy.
-func measuredGoogle(b *testing.B, wrap func(http.Handler) http.Handler) (*google.Cloud, string) {
+// measured is the service without mail, before a Google with more people in one of
+// its groups, and a project with a large policy.
+func measured(b *testing.B, wrap func(http.Handler) http.Handler) *world {
 	b.Helper()
-	now := time.Now()
-	o := google.Believable(now)
-	for i := range colleagues {
-		o.People = append(o.People, google.Person{Email: colleague(i), Subject: fmt.Sprintf("accounts.google.com:%021d", i)})
-		o.Groups[0].Members = append(o.Groups[0].Members, colleague(i))
-	}
-	group := "group:" + o.Groups[0].Email
-	for i := range o.Projects {
-		switch p := &o.Projects[i]; p.ID {
-		case largeProject:
-			p.Policy.Bindings = largePolicy(now, group)
-		case project:
-			p.Policy.Bindings[0].Members = append(p.Policy.Bindings[0].Members, group)
-		}
-	}
-	cloud, err := google.New(google.Options{Organization: o, PageSize: 500})
-	if err != nil {
-		b.Fatal(err)
-	}
-	server := httptest.NewServer(wrap(cloud.Handler()))
-	b.Cleanup(server.Close)
-	return cloud, server.Listener.Addr().String()
+	return newWorld(b, surroundings{measured: true, wrap: wrap, options: google.Options{PageSize: 500},
+		environment: map[string]string{"SMTP_SENDER_ADDRESS": ""}, organization: func(o *google.Organization) {
+			for i := range colleagues {
+				o.People = append(o.People, google.Person{Email: colleague(i), Subject: fmt.Sprintf("accounts.google.com:%021d", i)})
+				o.Groups[0].Members = append(o.Groups[0].Members, colleague(i))
+			}
+			group := "group:" + o.Groups[0].Email
+			for i := range o.Projects {
+				switch p := &o.Projects[i]; p.ID {
+				case largeProject:
+					p.Policy.Bindings = largePolicy(time.Now(), group)
+				case project:
+					p.Policy.Bindings[0].Members = append(p.Policy.Bindings[0].Members, group)
+				}
+			}
+		}})
 }
 
 // largePolicy has 300 bindings that name 1,500 members, as many as a policy may: 60
@@ -107,75 +97,6 @@ func largePolicy(now time.Time, group string) []google.Binding {
 	last := &bindings[len(bindings)-1]
 	last.Members = append(last.Members, people(300, 1500-members)...)
 	return bindings
-}
-
-// measuredEnvironment is that of the service on Cloud Run.
-func measuredEnvironment(cloud *google.Cloud, address string) map[string]string {
-	return map[string]string{
-		"K_SERVICE":                 serviceName,
-		"GCE_METADATA_HOST":         address,
-		"JITACCESS_GOOGLE_ENDPOINT": "http://" + address,
-		"PUBLIC_URL":                "https://access.example.com",
-		"RESOURCE_CATALOG":          "AssetInventory",
-		"RESOURCE_SCOPE":            cloud.OrganizationID(),
-		"RESOURCE_CUSTOMER_ID":      cloud.CustomerID(),
-	}
-}
-
-// measuredService builds the service as serve does, without a listener.
-func measuredService(b *testing.B, cloud *google.Cloud, address string) http.Handler {
-	b.Helper()
-	environment := measuredEnvironment(cloud, address)
-	b.Setenv("GCE_METADATA_HOST", address)
-	c, err := config.Read(func(name string) string { return environment[name] })
-	if err != nil {
-		b.Fatal(err)
-	}
-	handler, err := start(context.Background(), c, nil, wallClock, io.Discard)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return handler
-}
-
-// visitors send requests as IAP passes them on. A person has one assertion.
-type visitors struct {
-	cloud      *google.Cloud
-	assertions sync.Map
-}
-
-func (v *visitors) request(b *testing.B, method, to, email, body string) *http.Request {
-	b.Helper()
-	assertion, known := v.assertions.Load(email)
-	if !known {
-		audience := "/projects/" + v.cloud.ProjectNumber() + "/locations/" + v.cloud.Region() + "/services/" + serviceName
-		signed, err := v.cloud.SignIAPAssertion(email, "accounts.google.com:"+email, audience)
-		if err != nil {
-			b.Fatal(err)
-		}
-		assertion, _ = v.assertions.LoadOrStore(email, signed)
-	}
-	r, err := http.NewRequest(method, to, strings.NewReader(body))
-	if err != nil {
-		b.Fatal(err)
-	}
-	r.Header.Set("X-Goog-Iap-Jwt-Assertion", assertion.(string))
-	if strings.HasPrefix(r.URL.Path, "/api/") {
-		r.Header.Set("X-JITACCESS", "1")
-		r.Header.Set("Content-Type", "application/json")
-	}
-	return r
-}
-
-// ask is a request to a service in this process; its answer must be 200.
-func (v *visitors) ask(b *testing.B, service http.Handler, method, path, email, body string) []byte {
-	b.Helper()
-	answer := httptest.NewRecorder()
-	service.ServeHTTP(answer, v.request(b, method, path, email, body))
-	if answer.Code != http.StatusOK {
-		b.Errorf("%s %s: %d\n%.500s", method, path, answer.Code, answer.Body)
-	}
-	return answer.Body.Bytes()
 }
 
 // samples are what was measured in each round, by unit.
@@ -230,30 +151,25 @@ func replayed(google http.Handler) http.Handler {
 	return &replay{google: google, answers: map[string]*httptest.ResponseRecorder{}}
 }
 
-func unchanged(h http.Handler) http.Handler { return h }
-
 // BenchmarkRolesPage is all that the page of a project with a large policy takes,
 // from the request to the answer, with a Google that takes no time; that it is asked
 // over the network counts.
 func BenchmarkRolesPage(b *testing.B) {
 	const path = "/access/projects/" + largeProject
-	cloud, address := measuredGoogle(b, replayed)
-	v := &visitors{cloud: cloud}
-	warm := measuredService(b, cloud, address)
+	w := measured(b, replayed)
 	for i := range colleagues {
-		v.ask(b, warm, "GET", path, colleague(i), "")
+		w.inside(w.as(colleague(i), "GET", path, ""))
 	}
 	s := samples{}
 	b.Run("next", func(b *testing.B) {
 		s := samples{}
 		for i := 0; b.Loop(); i++ {
-			r := v.request(b, "GET", path, colleague(i), "")
+			r := w.as(colleague(i), "GET", path, "")
 			begin := time.Now()
-			answer := httptest.NewRecorder()
-			warm.ServeHTTP(answer, r)
+			page := w.inside(r)
 			s.since("ms-median", begin)
-			if n := bytes.Count(answer.Body.Bytes(), []byte(`name="entitlement"`)); answer.Code != http.StatusOK || n < 30 {
-				b.Fatalf("%d, with %d roles\n%.500s", answer.Code, n, answer.Body)
+			if n := bytes.Count(page, []byte(`name="entitlement"`)); n < 30 {
+				b.Fatalf("%d roles\n%.500s", n, page)
 			}
 		}
 		b.ReportMetric(slices.Min(s["ms-median"]), "ms-least")
@@ -263,10 +179,11 @@ func BenchmarkRolesPage(b *testing.B) {
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
-			cold := measuredService(b, cloud, address)
+			w.restart(nil)
+			r := w.as(colleague(0), "GET", path, "")
 			b.StartTimer()
 			begin := time.Now()
-			v.ask(b, cold, "GET", path, colleague(0), "")
+			w.inside(r)
 			s.since("ms-median", begin)
 		}
 		s.report(b)
@@ -280,8 +197,8 @@ var latencies = []time.Duration{0, 100 * time.Millisecond}
 // BenchmarkActivations is 50 people who activate a role on one project at once.
 func BenchmarkActivations(b *testing.B) {
 	const people = 50
-	cloud, address := measuredGoogle(b, unchanged)
-	v := &visitors{cloud: cloud}
+	w := measured(b, nil)
+	cloud := w.cloud
 	for _, latency := range latencies {
 		b.Run("google="+latency.String(), func(b *testing.B) {
 			s := samples{}
@@ -289,17 +206,20 @@ func BenchmarkActivations(b *testing.B) {
 				b.StopTimer()
 				cloud.Faults().Reset()
 				// A new one each time: people may not go on as fast as this.
-				service := measuredService(b, cloud, address)
+				w.restart(nil)
 				before := foreign(b, cloud)
+				cloud.Calls().Reset()
 				cloud.Faults().Add(google.Fault{Latency: latency})
+				var requests []*http.Request
+				for i := range people {
+					requests = append(requests, w.as(colleague(i), "POST", selfURL, `{"entitlementIds":["`+selfID+
+						`"],"justification":"Everybody at once","activationTimeout":15}`))
+				}
 				b.StartTimer()
 				begin := time.Now()
 				var all sync.WaitGroup
-				for i := range people {
-					all.Go(func() {
-						v.ask(b, service, "POST", "/api/projects/"+project+"/roles/self-activate", colleague(i), `{"entitlementIds":["`+project+
-							`:roles/cloudsql.admin"],"justification":"Everybody at once","activationTimeout":15}`)
-					})
+				for _, r := range requests {
+					all.Go(func() { w.inside(r) })
 				}
 				all.Wait()
 				s.since("ms-median", begin)
@@ -356,28 +276,27 @@ func active(b *testing.B, cloud *google.Cloud) int {
 // quotient is how many calls wait for one another.
 func BenchmarkApproval(b *testing.B) {
 	const latency = 50 * time.Millisecond
-	cloud, address := measuredGoogle(b, unchanged)
-	v := &visitors{cloud: cloud}
-	service := measuredService(b, cloud, address)
+	w := measured(b, nil)
+	cloud := w.cloud
 	s := samples{}
 	approve := func(i int) {
 		b.StopTimer()
 		defer b.StartTimer()
 		requester, reviewer := colleague(2*i), colleague(2*i+1)
 		var asked struct{ ReviewURL string }
-		if err := json.Unmarshal(v.ask(b, service, "POST", "/api/projects/"+project+"/roles/request", requester, `{"entitlementId":"`+project+
-			`:roles/compute.instanceAdmin.v1","peers":["`+reviewer+`"],"justification":"Node 7 hangs","activationTimeout":15}`), &asked); err != nil {
+		if err := json.Unmarshal(w.inside(w.as(requester, "POST", askURL, encoded(b, askBody(dict{"peers": []string{reviewer}})))), &asked); err != nil {
 			b.Fatal(err)
 		}
 		link, err := url.Parse(asked.ReviewURL)
 		if err != nil || link.Query().Get("activation") == "" {
 			b.Fatalf("the link %q: %v", asked.ReviewURL, err)
 		}
+		approval := w.as(reviewer, "POST", "/api/activation-request?"+link.RawQuery, "")
 		cloud.Calls().Reset()
 		cloud.Faults().Add(google.Fault{Latency: latency})
 		b.StartTimer()
 		begin := time.Now()
-		v.ask(b, service, "POST", "/api/activation-request?"+link.RawQuery, reviewer, "")
+		w.inside(approval)
 		s.since("ms-median", begin)
 		b.StopTimer()
 		for call, n := range cloud.Calls().All() {

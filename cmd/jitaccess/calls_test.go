@@ -1,18 +1,14 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/sandbox/google"
@@ -69,112 +65,32 @@ func tally(calls map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// counted is the service before a Google that counts.
-type counted struct {
-	t       testing.TB
-	cloud   *google.Cloud
-	address string
-	kind    string
-	scope   string
-	http.Handler
+// withCatalog is a service without mail that uses a catalog, before a Google whose
+// metadata server gives every scope.
+func withCatalog(kind string, organization func(*google.Organization)) surroundings {
+	s := surroundings{organization: organization,
+		options:     google.Options{PageSize: 200, MetadataScopes: []string{google.ScopeCloudPlatform, google.ScopeGroupsReadOnly}},
+		environment: map[string]string{"RESOURCE_CATALOG": kind, "SMTP_SENDER_ADDRESS": ""}}
+	if kind == config.PolicyAnalyzer {
+		s.environment["RESOURCE_CUSTOMER_ID"] = ""
+	}
+	return s
 }
 
-func startCounted(t testing.TB, kind string, organization google.Organization, pageSize int, wrap func(http.Handler) http.Handler) *counted {
-	t.Helper()
-	cloud, err := google.New(google.Options{Organization: organization, PageSize: pageSize,
-		MetadataScopes: []string{google.ScopeCloudPlatform, google.ScopeGroupsReadOnly}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(wrap(cloud.Handler()))
-	t.Cleanup(server.Close)
-	c := &counted{t: t, cloud: cloud, address: strings.TrimPrefix(server.URL, "http://"), kind: kind, scope: cloud.OrganizationID()}
-	c.restart()
-	return c
-}
+const projectURL = "/api/projects/" + project
 
-// restart makes the service forget everything.
-func (c *counted) restart() {
-	c.t.Helper()
-	c.t.Setenv("GCE_METADATA_HOST", c.address)
-	env := map[string]string{
-		"K_SERVICE": "jitaccess", "GCE_METADATA_HOST": c.address, "JITACCESS_GOOGLE_ENDPOINT": "http://" + c.address,
-		"PUBLIC_URL": "https://jit.example.com", "RESOURCE_SCOPE": c.scope, "RESOURCE_CATALOG": c.kind,
-	}
-	if c.kind == config.AssetInventory {
-		env["RESOURCE_CUSTOMER_ID"] = c.cloud.CustomerID()
-	}
-	settings, err := config.Read(func(name string) string { return env[name] })
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if c.Handler, err = start(context.Background(), settings, nil, wallClock, &lockedBuffer{}); err != nil {
-		c.t.Fatal(err)
-	}
-	c.cloud.Calls().Reset()
-}
-
-// as sends a request as a person; a body is JSON, a path without /api/ a page.
-func (c *counted) as(email, path string, body any) string {
-	c.t.Helper()
-	w := c.send(email, path, body)
-	if w.Code != http.StatusOK {
-		c.t.Fatalf("%s %s: %d %s", email, path, w.Code, w.Body)
-	}
-	return w.Body.String()
-}
-
-func (c *counted) send(email, path string, body any) *httptest.ResponseRecorder {
-	c.t.Helper()
-	method, text := "GET", ""
-	if body != nil {
-		encoded, err := json.Marshal(body)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		method, text = "POST", string(encoded)
-	}
-	r := httptest.NewRequest(method, "https://jit.example.com"+path, strings.NewReader(text))
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("X-JITACCESS", "1")
-	assertion, err := c.cloud.SignIAPAssertion(email, "accounts.google.com:"+email,
-		"/projects/"+c.cloud.ProjectNumber()+"/locations/"+c.cloud.Region()+"/services/jitaccess")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	r.Header.Set("X-Goog-Iap-Jwt-Assertion", assertion)
-	w := httptest.NewRecorder()
-	c.ServeHTTP(w, r)
-	return w
-}
-
-const (
-	requester    = "alice@example.com"
-	approver     = "bob@example.com"
-	api          = "/api/projects/" + project
-	reviewedRole = project + ":roles/compute.instanceAdmin.v1"
-)
-
-// oncall is the believable organization with ten more people on call.
-func oncall() google.Organization {
-	o := google.Believable(time.Now())
+// oncall adds ten more people on call.
+func oncall(o *google.Organization) {
 	for i := range 10 {
 		email := fmt.Sprintf("oncall-%d@example.com", i)
 		o.People = append(o.People, google.Person{Name: email, Email: email, Subject: "accounts.google.com:" + email})
 		o.Groups[0].Members = append(slices.Clone(o.Groups[0].Members), email)
 	}
-	return o
 }
 
 // entitled are the ids of what a person can have of a kind.
-func (c *counted) entitled(email, kind string) (ids []string) {
-	var offer struct {
-		Entitlements []struct{ ID, ActivationType string }
-	}
-	if err := json.Unmarshal([]byte(c.as(email, api+"/roles", nil)), &offer); err != nil {
-		c.t.Fatal(err)
-	}
-	for _, e := range offer.Entitlements {
+func (w *world) entitled(email, kind string) (ids []string) {
+	for _, e := range w.api(email, projectURL+"/roles", nil).expect(w.t, http.StatusOK).Entitlements {
 		if e.ActivationType == kind {
 			ids = append(ids, e.ID)
 		}
@@ -182,22 +98,18 @@ func (c *counted) entitled(email, kind string) (ids []string) {
 	return ids
 }
 
-// request asks nine people and the approver, and returns the path of the request.
-func (c *counted) request() string {
-	peers := []string{approver}
+// askTen asks nine people on call and Bob, and returns the address of the request.
+func (w *world) askTen() string {
+	peers := []string{bob}
 	for i := range 9 {
 		peers = append(peers, fmt.Sprintf("oncall-%d@example.com", i))
 	}
-	var asked struct{ ReviewURL string }
-	if err := json.Unmarshal([]byte(c.as(requester, api+"/roles/request", map[string]any{"entitlementId": reviewedRole, "peers": peers,
-		"justification": "Node 7 hangs", "activationTimeout": 30})), &asked); err != nil {
-		c.t.Fatal(err)
-	}
+	asked := w.api(alice, askURL, askBody(dict{"peers": peers})).expect(w.t, http.StatusOK)
 	link, err := url.Parse(asked.ReviewURL)
 	if err != nil || link.Query().Get("activation") == "" {
-		c.t.Fatalf("the link is %q", asked.ReviewURL)
+		w.t.Fatalf("the link is %q", asked.ReviewURL)
 	}
-	return "/api/activation-request?activation=" + url.QueryEscape(link.Query().Get("activation"))
+	return decideURL(link.Query().Get("activation"))
 }
 
 // userActions are what people do, and what it costs a service that remembers nothing
@@ -208,79 +120,70 @@ var userActions = []struct {
 	name             string
 	oldPA, oldAI     string
 	analyzer, assets string
-	prepare          func(c *counted) string
-	do               func(c *counted, argument string)
+	prepare          func(w *world) string
+	do               func(w *world, argument string)
 }{
 	{"open a project", "1 analyzeIamPolicy", "1 batchGet, 1 groups.list",
 		"1 analyzeIamPolicy, 1 getIamPolicy, 6 roles.get", "1 batchGet, 1 groups.list, 1 getIamPolicy, 6 roles.get",
-		nil, func(c *counted, _ string) { c.as(requester, "/access/projects/"+project, nil) }},
+		nil, func(w *world, _ string) { w.ok(alice, "/access/projects/"+project, nil) }},
 	{"open it again within 30 s", "1 analyzeIamPolicy", "1 batchGet, 1 groups.list",
 		"1 getIamPolicy", "1 getIamPolicy",
-		func(c *counted) string { c.as(requester, "/access/projects/"+project, nil); return "" },
-		func(c *counted, _ string) { c.as(requester, "/access/projects/"+project, nil) }},
+		func(w *world) string { w.ok(alice, "/access/projects/"+project, nil); return "" },
+		func(w *world, _ string) { w.ok(alice, "/access/projects/"+project, nil) }},
 	{"list the projects", "1 analyzeIamPolicy, of the whole scope", "1 projects.search a page",
 		"1 analyzeIamPolicy", "1 projects.search",
-		nil, func(c *counted, _ string) { c.as(requester, "/api/projects", nil) }},
+		nil, func(w *world, _ string) { w.ok(alice, "/api/projects", nil) }},
 	{"open the form for a role that peers approve", "2 analyzeIamPolicy", "2 batchGet, 1 groups.list, 1 members.list a group",
 		"2 analyzeIamPolicy, 1 getIamPolicy, 6 roles.get", "1 batchGet, 1 groups.list, 1 members.list, 1 getIamPolicy, 6 roles.get",
-		nil, func(c *counted, _ string) {
-			c.as(requester, "/access/projects/"+project+"?entitlement="+url.QueryEscape(reviewedRole), nil)
+		nil, func(w *world, _ string) {
+			w.ok(alice, "/access/projects/"+project+"?entitlement="+url.QueryEscape(peerID), nil)
 		}},
 	{"activate 3 roles", "1 analyzeIamPolicy, 3 getIamPolicy, 3 setIamPolicy", "1 batchGet, 1 groups.list, 3 getIamPolicy, 3 setIamPolicy",
 		"1 analyzeIamPolicy, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy", "1 batchGet, 1 groups.list, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy",
-		func(c *counted) string { return strings.Join(c.entitled(requester, "JIT"), " ") },
-		func(c *counted, ids string) {
-			c.as(requester, api+"/roles/self-activate", map[string]any{"entitlementIds": strings.Fields(ids), "justification": "Restoring", "activationTimeout": 30})
+		func(w *world) string { return strings.Join(w.entitled(alice, "JIT"), " ") },
+		func(w *world, ids string) {
+			w.ok(alice, selfURL, selfBody(dict{"entitlementIds": strings.Fields(ids)}))
 		}},
 	{"ask 10 reviewers", "11 analyzeIamPolicy, 1 signJwt", "11 batchGet, 11 groups.list, 1 signJwt",
 		"1 analyzeIamPolicy, 1 getIamPolicy, 1 signJwt, 1 own keys, 1 roles.get", "1 batchGet, 11 groups.list, 1 getIamPolicy, 1 signJwt, 1 own keys, 1 roles.get",
-		nil, func(c *counted, _ string) { c.request() }},
+		nil, func(w *world, _ string) { w.askTen() }},
 	{"open the link", "1 own keys", "1 own keys",
 		"1 analyzeIamPolicy, 1 getIamPolicy, 1 own keys, 1 roles.get", "1 batchGet, 2 groups.list, 1 getIamPolicy, 1 own keys, 1 roles.get",
-		(*counted).request, func(c *counted, path string) { c.as(approver, path, nil) }},
+		(*world).askTen, func(w *world, path string) { w.ok(bob, path, nil) }},
 	{"approve", "2 analyzeIamPolicy, 1 getIamPolicy, 1 setIamPolicy, 1 own keys", "2 batchGet, 2 groups.list, 1 getIamPolicy, 1 setIamPolicy, 1 own keys",
 		"1 analyzeIamPolicy, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy, 1 own keys, 1 roles.get", "1 batchGet, 2 groups.list, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy, 1 own keys, 1 roles.get",
-		(*counted).request, func(c *counted, path string) { c.as(approver, path, struct{}{}) }},
+		(*world).askTen, func(w *world, path string) { w.ok(bob, path, dict{}) }},
 	{"end access early", "–", "–",
 		"1 getIamPolicy, 1 setIamPolicy", "1 getIamPolicy, 1 setIamPolicy",
-		func(c *counted) string {
-			var done struct {
-				Entitlements []struct{ ActivationID string }
-			}
-			if err := json.Unmarshal([]byte(c.as(requester, api+"/roles/self-activate", map[string]any{
-				"entitlementIds": []string{project + ":roles/cloudsql.admin"}, "justification": "Restoring", "activationTimeout": 30})), &done); err != nil {
-				c.t.Fatal(err)
-			}
-			return done.Entitlements[0].ActivationID
+		func(w *world) string {
+			return w.api(alice, selfURL, selfBody(nil)).expect(w.t, http.StatusOK).Entitlements[0].ActivationID
 		},
-		func(c *counted, id string) {
-			c.as(requester, "/api/requests/"+id+"/end", map[string]any{"resource": "projects/" + project})
+		func(w *world, id string) {
+			w.ok(alice, "/api/requests/"+id+"/end", dict{"resource": "projects/" + project})
 		}},
 }
-
-func notWrapped(h http.Handler) http.Handler { return h }
 
 // TestCalls (point 11) keeps the number of calls of every action, and the page that says so.
 func TestCalls(t *testing.T) {
 	for _, kind := range []string{config.PolicyAnalyzer, config.AssetInventory} {
 		for _, action := range userActions {
 			t.Run(kind+"/"+action.name, func(t *testing.T) {
-				c := startCounted(t, kind, oncall(), 200, notWrapped)
+				w := newWorld(t, withCatalog(kind, oncall))
 				argument := ""
 				if action.prepare != nil {
-					argument = action.prepare(c)
+					argument = action.prepare(w)
 				}
 				if !strings.Contains(action.name, "again") {
-					c.restart()
+					w.restart(nil)
 				}
-				c.as(requester, "/api/policy", nil)
-				c.cloud.Calls().Reset()
-				action.do(c, argument)
+				w.ok(alice, "/api/policy", nil)
+				w.cloud.Calls().Reset()
+				action.do(w, argument)
 				want := action.analyzer
 				if kind == config.AssetInventory {
 					want = action.assets
 				}
-				if got := tally(c.cloud.Calls().All()); got != want {
+				if got := tally(w.cloud.Calls().All()); got != want {
 					t.Errorf("%s,\nwant %s", got, want)
 				}
 			})

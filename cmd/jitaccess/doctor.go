@@ -16,6 +16,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/identity"
 )
 
 // runDoctor looks whether a deployment has what it needs. It exits with 1 if
@@ -62,7 +63,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		return broken("identity", err, "run this where the service runs, or with the credentials that this makes: "+
 			"gcloud auth application-default login --impersonate-service-account SERVICE_ACCOUNT")
 	}
-	look, err := newLookUps(ctx, c, platform, wallClock)
+	google, err := newGoogle(ctx, c, platform, wallClock)
 	if err != nil {
 		return broken("settings", err, "")
 	}
@@ -81,11 +82,12 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		return broken("mail", err, "")
 	}
 	dc := doctor.Config{
-		Settings: c, Platform: platform, Scope: look.scope,
-		Policies: look.policies, Catalog: look.inventory, Signer: signer, Secrets: secrets, Mailer: mailer,
+		Settings: c, Platform: platform, Scope: google.Scope,
+		Policies: google.Policies, Catalog: google, Signer: signer, Secrets: secrets, Mailer: mailer,
 		SendTo: to, Now: time.Now,
 	}
-	dc.Audiences, dc.AudienceFault = audiences(c, platform)
+	dc.Origin = hosts(c, platform).Origin
+	dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
 	doctor.Run(ctx, dc, report)
 	return code
 }

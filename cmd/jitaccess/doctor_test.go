@@ -56,6 +56,21 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// A variable that was meant for the service and misses it by a letter is told, at
+// start and by doctor, without its value.
+func TestAMisspelledVariableIsAWarning(t *testing.T) {
+	w := newWorld(t, surroundings{})
+	t.Setenv("SMTP_SENDER_ADRESS", "canary-4711")
+	var out bytes.Buffer
+	examine(context.Background(), w.env(nil), "", w.mail.Roots, &out)
+	if want := "warning  settings: SMTP_SENDER_ADRESS is set, and no such variable is read; is SMTP_SENDER_ADDRESS meant?"; !strings.Contains(out.String(), want) {
+		t.Errorf("does not say %q:\n%s", want, out.String())
+	}
+	if strings.Contains(out.String(), "canary-4711") {
+		t.Errorf("says the value:\n%s", out.String())
+	}
+}
+
 func TestDoctorSendsATestMail(t *testing.T) {
 	w := newWorld(t, surroundings{environment: map[string]string{"NOTIFICATION_TOPIC": "jitaccess-notifications"}})
 	var out bytes.Buffer

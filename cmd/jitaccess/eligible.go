@@ -7,13 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
+	"jitaccess/internal/gcp/provider"
 )
 
 // runEligible prints what people may activate, and why. It exits with 1 if some of
@@ -62,9 +62,10 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	}
 	platform, err := locate(ctx, c)
 	if err == nil {
-		var look lookUps
-		if look, err = newLookUps(ctx, c, platform, wallClock); err == nil {
-			e.catalog = look.inventory
+		c.Catalog.Kind = config.AssetInventory // which can say through which members people are eligible
+		var google *provider.Google
+		if google, err = newGoogle(ctx, c, platform, wallClock); err == nil {
+			e.broker = broker.New(broker.Config{Providers: registered(google), Policy: policyOf(c), Now: e.now})
 			err = e.run(ctx)
 		}
 	}
@@ -75,17 +76,9 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	return exitOK
 }
 
-// eligibleCatalog is AssetInventory's, which can list everybody, whichever the
-// service uses.
-type eligibleCatalog interface {
-	Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, error)
-	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
-	Everybody(ctx context.Context, resource access.Resource) (access.Standing, error)
-}
-
 // eligible is one listing. The zero person is everybody, the zero project is all.
 type eligible struct {
-	catalog eligibleCatalog
+	broker  *broker.Broker
 	person  access.Principal
 	project access.Resource
 	out     rolesWriter
@@ -94,17 +87,24 @@ type eligible struct {
 	sleep   func(context.Context, time.Duration) error
 }
 
+// operator is who asks: whoever runs the command as the service's own account.
+var operator = access.Caller{Method: access.MethodSystem}
+
 func (e *eligible) run(ctx context.Context) error {
 	projects := []access.ResourceInfo{{Resource: e.project}}
 	if e.project == "" {
 		var err error
-		if projects, err = e.catalog.Resources(ctx, e.person); err != nil {
+		var warnings []*access.Error
+		if projects, warnings, err = e.broker.Resources(ctx, operator); err != nil {
 			return err
+		}
+		for _, w := range warnings {
+			fmt.Fprintf(e.stderr, "the list of projects: %v\n", w)
 		}
 	}
 	failed := 0
 	for _, p := range projects {
-		s, err := e.standing(ctx, p.Resource)
+		found, err := e.on(ctx, p.Resource)
 		switch {
 		case err != nil && e.project == "" && access.AsError(err).Code == access.CodeUnknownResource:
 			// The search also finds what lies outside the scope.
@@ -115,11 +115,11 @@ func (e *eligible) run(ctx context.Context) error {
 			fmt.Fprintf(e.stderr, "%s cannot be looked up: %v\n", p.Resource, err)
 			continue
 		}
-		for _, w := range s.Warnings {
+		for _, w := range found.Warnings {
 			fmt.Fprintf(e.stderr, "%s: %v\n", p.Resource, w)
 		}
-		for _, person := range slices.Sorted(maps.Keys(s.Holdings)) {
-			roles := rolesOf(s, person, e.now())
+		for _, person := range found.People {
+			roles := rolesOf(p.Resource, person, found.Warnings)
 			if len(roles.Entitlements) == 0 && (e.project == "" || e.person == "") {
 				continue
 			}
@@ -144,18 +144,14 @@ const (
 	quotaAttempts = 12
 )
 
-func (e *eligible) standing(ctx context.Context, on access.Resource) (s access.Standing, err error) {
+func (e *eligible) on(ctx context.Context, on access.Resource) (found broker.Eligible, err error) {
 	for range quotaAttempts {
-		if e.person != "" {
-			s, err = e.catalog.Standing(ctx, access.StandingQuery{Resource: on, Principals: []access.Principal{e.person}})
-		} else {
-			s, err = e.catalog.Everybody(ctx, on)
-		}
+		found, err = e.broker.Eligible(ctx, operator, on, e.person)
 		if err == nil || access.AsError(err).Code != access.CodeQuota || e.sleep(ctx, quotaWait) != nil {
-			return s, err
+			return found, err
 		}
 	}
-	return s, err
+	return found, err
 }
 
 // personRoles is the answer of JIT Access 1.x to GET /api/projects/{project}/roles,
@@ -184,29 +180,25 @@ type through struct {
 	Member string `json:"member"`
 }
 
-func rolesOf(s access.Standing, p access.Principal, now time.Time) personRoles {
-	r := personRoles{Person: p, Project: s.Resource.Name(), Warnings: []string{}, Entitlements: []personRole{}}
-	for _, w := range s.Warnings {
+func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Error) personRoles {
+	r := personRoles{Person: p.Person, Project: on.Name(), Warnings: []string{}, Entitlements: []personRole{}}
+	for _, w := range warnings {
 		r.Warnings = append(r.Warnings, w.Error())
 	}
-	for _, held := range s.Holdings[p] {
-		if !held.MayRequest() {
-			continue
+	for _, o := range p.Roles {
+		id := o.Entitlement.ID
+		role := personRole{ID: id.String(), Name: string(id.Role), ActivationType: "JIT", Status: "INACTIVE", Through: []through{}}
+		if o.Terms.Approvals() > 0 {
+			role.ActivationType = "MPA"
 		}
-		role := personRole{ID: held.ID.String(), Name: string(held.ID.Role), ActivationType: "MPA", Status: "INACTIVE", Through: []through{}}
-		if held.SelfApproval {
-			role.ActivationType = "JIT"
+		if id.Condition != "" {
+			role.ResourceCondition = &id.Condition
 		}
-		if held.ID.Condition != "" {
-			role.ResourceCondition = &held.ID.Condition
+		if o.Activation != nil {
+			until := o.Activation.Window.End.Unix()
+			role.Status, role.ValidUntil = "ACTIVE", &until
 		}
-		for _, a := range s.Activations {
-			if until := a.Window.End.Unix(); a.Principal == p && a.Entitlement == held.ID && a.Window.Contains(now) &&
-				(role.ValidUntil == nil || *role.ValidUntil < until) {
-				role.Status, role.ValidUntil = "ACTIVE", &until
-			}
-		}
-		for _, w := range held.Ways {
+		for _, w := range o.Entitlement.Ways {
 			role.Through = append(role.Through, through{string(w.Node), w.Member})
 		}
 		r.Entitlements = append(r.Entitlements, role)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/gcp/resourcename"
 )
 
 // Point 12: what somebody is eligible for, and through what, as JSON and as CSV.
@@ -121,22 +123,19 @@ func rolesIn(t *testing.T, body []byte) []any {
 	return answer.Entitlements
 }
 
-// catalogOf answers from functions.
-type catalogOf struct {
+// providerOf answers from functions.
+type providerOf struct {
+	broker.Provider
 	projects []access.ResourceInfo
 	standing func(on access.Resource) (access.Standing, error)
 }
 
-func (c catalogOf) Resources(context.Context, access.Principal) ([]access.ResourceInfo, error) {
-	return c.projects, nil
+func (p providerOf) Resources(context.Context, access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
+	return p.projects, nil, nil
 }
 
-func (c catalogOf) Standing(_ context.Context, q access.StandingQuery) (access.Standing, error) {
-	return c.standing(q.Resource)
-}
-
-func (c catalogOf) Everybody(_ context.Context, on access.Resource) (access.Standing, error) {
-	return c.standing(on)
+func (p providerOf) Standing(_ context.Context, q access.StandingQuery) (access.Standing, error) {
+	return p.standing(q.Resource)
 }
 
 // TestEligibleWaitsForQuota, and leaves out what cannot be had without hiding it.
@@ -147,7 +146,7 @@ func TestEligibleWaitsForQuota(t *testing.T) {
 	e := eligible{now: time.Now, sleep: func(_ context.Context, d time.Duration) error { waited += d; return nil }}
 	var faults, out bytes.Buffer
 	e.stderr, e.out = &faults, newRolesCSV(&out)
-	e.catalog = catalogOf{[]access.ResourceInfo{{Resource: "projects/a"}, {Resource: "projects/b"}, {Resource: "projects/c"}}, func(on access.Resource) (access.Standing, error) {
+	provider := providerOf{projects: []access.ResourceInfo{{Resource: "projects/a"}, {Resource: "projects/b"}, {Resource: "projects/c"}}, standing: func(on access.Resource) (access.Standing, error) {
 		if refusals[on]--; refusals[on] >= 0 {
 			return access.Standing{}, &access.Error{Kind: access.TooMany, Code: access.CodeQuota}
 		}
@@ -156,6 +155,7 @@ func TestEligibleWaitsForQuota(t *testing.T) {
 		}
 		return access.Standing{Resource: on, Holdings: map[access.Principal][]access.Entitlement{"ana@example.com": {{ID: id, PeerApproval: true}}}}, nil
 	}}
+	e.broker = broker.New(broker.Config{Providers: []broker.Registration{{Provider: provider, Kinds: resourcename.Kinds}}, Now: time.Now})
 	err := e.run(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "1 of 3 projects") {
 		t.Errorf("error %v", err)

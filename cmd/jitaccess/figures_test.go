@@ -19,18 +19,17 @@ const readers = 40
 
 func reader(i int) string { return fmt.Sprintf("reader-%d@example.com", i%readers) }
 
-// fullProject is the believable organization with a project whose policy is as full
-// as Google allows: 300 bindings with 1,500 members, among them 250 groups. The
-// requester and the readers are in ten of the groups.
-func fullProject() google.Organization {
-	o := google.Believable(time.Now())
+// fullProject makes the policy of a project as full as Google allows: 300 bindings
+// with 1,500 members, among them 250 groups. Alice and the readers are in ten of the
+// groups.
+func fullProject(o *google.Organization) {
 	for i := range readers {
 		o.People = append(o.People, google.Person{Name: "Reader", Email: reader(i), Subject: "accounts.google.com:" + reader(i)})
 	}
 	for i := range 250 {
 		g := google.Group{Email: fmt.Sprintf("team-%d@example.com", i), Members: []string{fmt.Sprintf("person-%d@example.com", i)}}
 		if i%25 == 0 {
-			g.Members = append(g.Members, requester)
+			g.Members = append(g.Members, alice)
 			for r := range readers {
 				g.Members = append(g.Members, reader(r))
 			}
@@ -54,7 +53,6 @@ func fullProject() google.Organization {
 			o.Projects[i].Policy.Bindings = bindings
 		}
 	}
-	return o
 }
 
 // busy measures during how much time at least one call was at Google.
@@ -85,22 +83,30 @@ func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // own opens a page as one reader after the other and reports the time that was not
 // spent waiting for Google: half of the pages took less than the median.
-func (b *busy) own(tb *testing.B, c *counted, path string) {
+func (b *busy) own(tb *testing.B, w *world, path string) {
 	tb.Helper()
 	for i := range readers {
-		c.as(reader(i), path, nil)
+		w.inside(w.as(reader(i), "GET", path, ""))
 	}
 	var took []time.Duration
 	for tb.Loop() {
+		r := w.as(reader(len(took)), "GET", path, "")
 		b.total = 0
 		begun := time.Now()
-		c.as(reader(len(took)), path, nil)
+		w.inside(r)
 		took = append(took, time.Since(begun)-b.total)
 	}
 	slices.Sort(took)
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	tb.ReportMetric(ms(took[len(took)/2]), "own-ms-median")
 	tb.ReportMetric(ms(took[len(took)-1]), "own-ms-longest")
+}
+
+// timed is a service whose own time is measured.
+func (b *busy) timed(tb *testing.B, kind string, pageSize int, organization func(*google.Organization)) *world {
+	s := withCatalog(kind, organization)
+	s.options.PageSize, s.measured, s.wrap = pageSize, true, func(h http.Handler) http.Handler { b.next = h; return b }
+	return newWorld(tb, s)
 }
 
 var catalogs = []string{config.PolicyAnalyzer, config.AssetInventory}
@@ -111,8 +117,7 @@ func BenchmarkOpenFullProject(b *testing.B) {
 	for _, kind := range catalogs {
 		b.Run(kind, func(b *testing.B) {
 			var at busy
-			c := startCounted(b, kind, fullProject(), 200, func(h http.Handler) http.Handler { at.next = h; return &at })
-			at.own(b, c, "/access/projects/"+project)
+			at.own(b, at.timed(b, kind, 200, fullProject), "/access/projects/"+project)
 		})
 	}
 }
@@ -120,16 +125,16 @@ func BenchmarkOpenFullProject(b *testing.B) {
 // BenchmarkTenThousandProjects lists and searches 10,000 projects; no page is to have
 // more than 100 ms of own time after the first.
 func BenchmarkTenThousandProjects(b *testing.B) {
-	o := google.Believable(time.Now())
-	for i := range 10_000 - len(o.Projects) {
-		o.Projects = append(o.Projects, google.Project{ID: fmt.Sprintf("team-%05d-prod", i), Number: fmt.Sprint(5_000_000_000 + i),
-			DisplayName: fmt.Sprintf("Team %d", i), Parent: o.Projects[0].Parent})
-	}
 	var at busy
-	c := startCounted(b, config.AssetInventory, o, 1000, func(h http.Handler) http.Handler { at.next = h; return &at })
+	w := at.timed(b, config.AssetInventory, 1000, func(o *google.Organization) {
+		for i := range 10_000 - len(o.Projects) {
+			o.Projects = append(o.Projects, google.Project{ID: fmt.Sprintf("team-%05d-prod", i), Number: fmt.Sprint(5_000_000_000 + i),
+				DisplayName: fmt.Sprintf("Team %d", i), Parent: o.Projects[0].Parent})
+		}
+	})
 	for _, path := range []string{"/", "/?q=team-09", "/api/projects"} {
 		b.Run(path, func(b *testing.B) {
-			at.own(b, c, path)
+			at.own(b, w, path)
 		})
 	}
 }
@@ -202,19 +207,21 @@ func TestOpeningAProjectIsTwoCallsDeep(t *testing.T) {
 	for _, kind := range catalogs {
 		t.Run(kind, func(t *testing.T) {
 			var g waves
-			c := startCounted(t, kind, fullProject(), 200, func(h http.Handler) http.Handler { g.next = h; return &g })
-			roles := len(c.entitled(requester, "MPA")) + len(c.entitled(requester, "JIT"))
+			s := withCatalog(kind, fullProject)
+			s.wrap = func(h http.Handler) http.Handler { g.next = h; return &g }
+			w := newWorld(t, s)
+			roles := len(w.entitled(alice, "MPA")) + len(w.entitled(alice, "JIT"))
 			if roles < 10 {
-				t.Fatalf("the requester has %d roles", roles)
+				t.Fatalf("the alice has %d roles", roles)
 			}
-			c.restart()
-			c.as(requester, "/api/policy", nil)
+			w.restart(nil)
+			w.ok(alice, "/api/policy", nil)
 			first := map[string]int{":analyzeIamPolicy": 1, ":getIamPolicy": 1}
 			if kind == config.AssetInventory {
 				first = map[string]int{":batchGet": 1, ":getIamPolicy": 1, "/admin/directory/v1/groups": 1}
 			}
 			g.expect(first, map[string]int{"/v1/roles/": roles})
-			c.as(requester, "/access/projects/"+project, nil)
+			w.ok(alice, "/access/projects/"+project, nil)
 			if len(g.beyond) > 0 || len(g.waves[1].calls) > 0 {
 				t.Errorf("beyond two waves: %q; of the second are missing %v", g.beyond, g.waves[1].calls)
 			}
@@ -226,10 +233,11 @@ func TestOpeningAProjectIsTwoCallsDeep(t *testing.T) {
 // project's own policy.
 func TestAskingTenReviewersFetchesPoliciesTwice(t *testing.T) {
 	for _, kind := range catalogs {
-		c := startCounted(t, kind, oncall(), 200, notWrapped)
-		c.request()
+		w := newWorld(t, withCatalog(kind, oncall))
+		w.cloud.Calls().Reset()
+		w.askTen()
 		fetches := 0
-		for template, n := range c.cloud.Calls().All() {
+		for template, n := range w.cloud.Calls().All() {
 			if strings.HasSuffix(template, ":batchGet") || strings.HasSuffix(template, "IamPolicy") {
 				fetches += n
 			}
@@ -243,70 +251,61 @@ func TestAskingTenReviewersFetchesPoliciesTwice(t *testing.T) {
 // TestPolicyAnalyzerStory (point 2) plays the whole story with the catalog of JIT Access 1.x,
 // for people in nested groups, too, whom the other catalog does not know.
 func TestPolicyAnalyzerStory(t *testing.T) {
-	c := startCounted(t, config.PolicyAnalyzer, google.Believable(time.Now()), 5, notWrapped)
+	w := newWorld(t, withCatalog(config.PolicyAnalyzer, nil))
 	const payments, dan, carol = "shop-payments-prod", "dan.o'brien@example.com", "carol@example.com"
 	role := payments + ":roles/cloudsql.admin"
-	peers := c.as(dan, "/api/projects/"+payments+"/peers?id="+url.QueryEscape(role), nil)
+	peers := w.ok(dan, "/api/projects/"+payments+"/peers?id="+url.QueryEscape(role), nil)
 	for _, peer := range []string{"bob@example.com", carol} {
 		if !strings.Contains(peers, peer) {
 			t.Errorf("%s is no peer: %s", peer, peers)
 		}
 	}
-	if strings.Contains(peers, dan) || strings.Contains(peers, requester) {
+	if strings.Contains(peers, dan) || strings.Contains(peers, alice) {
 		t.Errorf("peers are %s", peers)
 	}
-	ask := map[string]any{"entitlementId": role, "peers": []string{carol}, "justification": "Ledger stuck", "activationTimeout": 15}
-	for who, want := range map[string]int{requester: http.StatusForbidden, "frank@example.com": http.StatusForbidden, dan: http.StatusOK} {
-		w := c.send(who, "/api/projects/"+payments+"/roles/request", ask)
-		if w.Code != want {
-			t.Fatalf("%s asks: %d %s", who, w.Code, w.Body)
-		}
+	ask := dict{"entitlementId": role, "peers": []string{carol}, "justification": "Ledger stuck", "activationTimeout": 15}
+	for who, want := range map[string]int{alice: http.StatusForbidden, "frank@example.com": http.StatusForbidden, dan: http.StatusOK} {
+		asked := w.api(who, "/api/projects/"+payments+"/roles/request", ask).expect(t, want)
 		if who != dan {
 			continue
 		}
-		_, link, _ := strings.Cut(w.Body.String(), "activation=")
-		token, _, _ := strings.Cut(link, `\u0026`)
-		token, _, _ = strings.Cut(token, `&`)
-		path := "/api/activation-request?activation=" + token
-		c.as(carol, path, nil)
-		// Who lost it since the link was written does not decide.
-		c.cloud.Faults().RemoveEligibility(carol)
-		if w := c.send(carol, path, struct{}{}); w.Code != http.StatusForbidden {
-			t.Errorf("%d %s", w.Code, w.Body)
+		link, err := url.Parse(asked.ReviewURL)
+		if err != nil {
+			t.Fatal(err)
 		}
-		c.cloud.Faults().Reset()
-		c.as(carol, path, struct{}{})
+		path := decideURL(link.Query().Get("activation"))
+		w.ok(carol, path, nil)
+		// Who lost it since the link was written does not decide.
+		w.cloud.Faults().RemoveEligibility(carol)
+		w.api(carol, path, dict{}).expect(t, http.StatusForbidden)
+		w.cloud.Faults().Reset()
+		w.ok(carol, path, dict{})
 	}
 	// What was just granted shows, though Google's analysis is minutes behind.
-	if roles := c.as(dan, "/api/projects/"+payments+"/roles", nil); !strings.Contains(roles, `"ACTIVE"`) {
+	if roles := w.ok(dan, "/api/projects/"+payments+"/roles", nil); !strings.Contains(roles, `"ACTIVE"`) {
 		t.Errorf("nothing is active: %s", roles)
 	}
-	policy, err := c.cloud.Policy("projects/" + payments)
+	policy, err := w.cloud.Policy("projects/" + payments)
 	if err != nil || !strings.Contains(string(policy), "Approved by carol@example.com, justification: Ledger stuck") {
 		t.Errorf("the policy is %s, %v", policy, err)
 	}
 
-	c.cloud.Faults().Add(google.Fault{Path: "/v1/" + c.cloud.OrganizationID() + ":analyzeIamPolicy", Status: http.StatusTooManyRequests})
-	if w := c.send("erin@example.com", "/api/projects", nil); w.Code != http.StatusTooManyRequests || !strings.Contains(w.Body.String(), "AssetInventory") {
-		t.Errorf("a spent quota is %d %s", w.Code, w.Body)
-	}
+	w.cloud.Faults().Add(google.Fault{Path: "/v1/" + w.cloud.OrganizationID() + ":analyzeIamPolicy", Status: http.StatusTooManyRequests})
+	w.api("erin@example.com", "/api/projects", nil).expect(t, http.StatusTooManyRequests, "AssetInventory")
 }
 
 // TestAProjectOutsideTheScopeIsNone (point 2), though the service may read its policy.
 func TestAProjectOutsideTheScopeIsNone(t *testing.T) {
 	for _, kind := range catalogs {
-		c := startCounted(t, kind, google.Believable(time.Now()), 5, notWrapped)
-		c.scope = "folders/198467720153"
-		c.restart()
-		w := c.send(requester, api+"/roles", nil)
-		if w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "cloudsql") {
-			t.Errorf("%s: %d %s", kind, w.Code, w.Body)
+		w := newWorld(t, withCatalog(kind, nil))
+		w.restart(map[string]string{"RESOURCE_SCOPE": "folders/198467720153"})
+		if a := w.api(alice, projectURL+"/roles", nil).expect(t, http.StatusNotFound); strings.Contains(a.body, "cloudsql") {
+			t.Errorf("%s: %s", kind, a.body)
 		}
 		if kind == config.PolicyAnalyzer {
-			c.scope = "folders/1"
-			c.restart()
-			if w := c.send(requester, "/api/projects", nil); !slices.Contains([]int{http.StatusBadGateway, http.StatusForbidden}, w.Code) {
-				t.Errorf("a wrong scope is %d %s", w.Code, w.Body)
+			w.restart(map[string]string{"RESOURCE_SCOPE": "folders/1"})
+			if a := w.api(alice, "/api/projects", nil); !slices.Contains([]int{http.StatusBadGateway, http.StatusForbidden}, a.status) {
+				t.Errorf("a wrong scope is %d %s", a.status, a.body)
 			}
 		}
 	}

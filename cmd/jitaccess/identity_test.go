@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
@@ -167,6 +168,79 @@ func TestKeysSurviveTheirServer(t *testing.T) {
 	w.cloud.Faults().Clear()
 	w.pass(61 * time.Second)
 	w.page(alice, "/").expect(t, 200)
+}
+
+// TestReadinessFollowsWhatRequestsWouldMeet: while nobody can be identified every page
+// answers 503, and so does /health/ready; keys that were fetched once are kept, and
+// then it only names what is missing.
+func TestReadinessFollowsWhatRequestsWouldMeet(t *testing.T) {
+	w := newWorld(t, surroundings{})
+	ready := func(status int, texts ...string) {
+		t.Helper()
+		w.pass(6 * time.Second) // longer than an outcome is remembered
+		w.call("", "GET", "/health/ready", "").expect(t, status, texts...)
+	}
+	out := func(path string) {
+		w.cloud.Faults().Add(google.Fault{Path: path, Status: 403, Message: "egress denied"})
+	}
+	out("/iap/verify/")
+	w.page(alice, "/").expect(t, 503)
+	ready(503, `"healthy":false`, `"IapKeysAreAvailable":false`, `"ServiceAccountKeysAreAvailable":true`)
+	if w.logged("ServiceAccountKeysAreAvailable") || !w.logged("IapKeysAreAvailable", "WARNING") {
+		t.Error("the log does not say which dependency fails")
+	}
+	w.cloud.Faults().Clear()
+	ready(200, `"healthy":true`, `"IapKeysAreAvailable":true`)
+	w.page(alice, "/").expect(t, 200)
+
+	out("/iap/verify/")
+	w.pass(20 * time.Minute)
+	ready(200, `"healthy":true`, `"IapKeysAreAvailable":false`, `"ServiceAccountKeysAreAvailable":true`)
+	w.page(alice, "/").expect(t, 200)
+	w.cloud.Faults().Clear()
+	w.pass(2 * time.Minute)
+	ready(200, `"healthy":true`, `"IapKeysAreAvailable":true`)
+
+	// Links cannot be opened without the account's own keys, but pages can.
+	out("/service_accounts/")
+	w.pass(20 * time.Minute)
+	ready(200, `"healthy":true`, `"ServiceAccountKeysAreAvailable":false`)
+	w.page(alice, "/").expect(t, 200)
+}
+
+// TestLinksLeadToThisAppEngineService: the host of another service than the default
+// one has that service's name in it; any other host leads to somebody else's code.
+func TestLinksLeadToThisAppEngineService(t *testing.T) {
+	const projectHost = "example-jitaccess"
+	for service, hosts := range map[string]map[string]bool{
+		"default": {projectHost + ".ew.r.appspot.com": true, projectHost + ".appspot.com": true,
+			"jit-dot-" + projectHost + ".appspot.com": false, "jit-dot-" + projectHost + ".ew.r.appspot.com": false},
+		"jit": {"jit-dot-" + projectHost + ".ew.r.appspot.com": true, "jit-dot-" + projectHost + ".appspot.com": true,
+			projectHost + ".ew.r.appspot.com": false, projectHost + ".appspot.com": false, "other-dot-" + projectHost + ".appspot.com": false,
+			"v1-dot-jit-dot-" + projectHost + ".appspot.com": false},
+	} {
+		w := newWorld(t, surroundings{environment: map[string]string{"K_SERVICE": "", "GAE_SERVICE": service, "GOOGLE_CLOUD_PROJECT": projectHost, "PUBLIC_URL": ""}})
+		for host, ours := range hosts {
+			r := w.request("POST", askURL, strings.NewReader(encoded(t, askBody(nil))))
+			r.Host = host
+			r.Header.Set("X-Goog-Iap-Jwt-Assertion", w.assertion(alice, func(c map[string]any) { c["aud"] = "/projects/" + w.cloud.ProjectNumber() + "/apps/" + projectHost }))
+			r.Header.Set("X-JITACCESS", "1")
+			r.Header.Set("Content-Type", "application/json")
+			a := w.send("", r)
+			if ours && (a.status != 200 || !strings.HasPrefix(a.ReviewURL, "https://"+host+"/?activation=")) || !ours && a.Code != "no-public-url" {
+				t.Errorf("service %s under %s: %d %s %.80s", service, host, a.status, a.Message, a.ReviewURL)
+			}
+		}
+		var out bytes.Buffer
+		examine(t.Context(), w.env(nil), "", w.mail.Roots, &out)
+		label := projectHost
+		if service != "default" {
+			label = service + "-dot-" + projectHost
+		}
+		if want := "ok       public address: links can be written under https://" + label + ".appspot.com and https://" + label + ".REGION.r.appspot.com;"; !strings.Contains(out.String(), want) {
+			t.Errorf("service %s: doctor does not say %q:\n%s", service, want, out.String())
+		}
+	}
 }
 
 // get asks Google without credentials.

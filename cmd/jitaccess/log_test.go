@@ -268,7 +268,7 @@ func TestThreat17_ARefusedLogInShowsNoPassword(t *testing.T) {
 		t.Errorf("channels %q", first.Labels["channels"])
 	}
 	w.lacks(canary, base64.StdEncoding.EncodeToString([]byte(canary)),
-		base64.StdEncoding.EncodeToString([]byte("\x00"+w.environment["SMTP_USERNAME"]+"\x00"+canary)))
+		base64.StdEncoding.EncodeToString([]byte("\x00"+w.Environment["SMTP_USERNAME"]+"\x00"+canary)))
 }
 
 // Point 8: Pub/Sub alone makes requests to reviewers possible, and nothing says mail.

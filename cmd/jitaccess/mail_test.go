@@ -48,7 +48,7 @@ type letter struct {
 	text, html, plain string // plain is the HTML without its markup
 }
 
-func readLetter(t *testing.T, data string) letter {
+func readLetter(t testing.TB, data string) letter {
 	t.Helper()
 	m, err := netmail.ReadMessage(strings.NewReader(data))
 	if err != nil {

@@ -6,7 +6,25 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"jitaccess/internal/sandbox/google"
 )
+
+// TestARefusedSearchChangesNothing: a query that Google does not understand is the
+// operator's to correct, and nobody reads that a change was refused.
+func TestARefusedSearchChangesNothing(t *testing.T) {
+	for _, catalog := range []string{"AssetInventory", "PolicyAnalyzer"} {
+		w := newWorld(t, surroundings{environment: map[string]string{"RESOURCE_CATALOG": catalog, "AVAILABLE_PROJECTS_QUERY": "parent:folders/731905264410 AND"}})
+		w.cloud.Faults().Add(google.Fault{Path: "/v3/projects:search", Status: 400, Message: "Invalid query string."})
+		a := w.api(alice, "/api/projects", nil).expect(t, 422, "Invalid query string.", "AVAILABLE_PROJECTS_QUERY")
+		if a.Code != "query-refused" || strings.Contains(a.Message, "change") {
+			t.Errorf("%s: %s: %s", catalog, a.Code, a.Message)
+		}
+		if page := w.page(alice, "/"); strings.Contains(page.body, "refused the change") || !strings.Contains(page.body, "the query with which this service finds projects") {
+			t.Errorf("%s: the page says %s", catalog, page.body)
+		}
+	}
+}
 
 // TestAMissingPermissionIsForTheOperator: when the service account lacks a
 // permission the page says that the operator must grant it, and the log says which;

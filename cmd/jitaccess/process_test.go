@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"jitaccess/internal/sandbox/google"
 )
 
 // binary is what `make build` makes, and what these benchmarks measure.
@@ -23,12 +21,12 @@ type process struct {
 	began  time.Time
 }
 
-func startProcess(b *testing.B, cloud *google.Cloud, address string) *process {
+func startProcess(b *testing.B, w *world) *process {
 	b.Helper()
 	port := freePort(b)
 	p := &process{Cmd: exec.Command(binary), origin: "http://127.0.0.1:" + port}
 	p.Env = []string{"PORT=" + port}
-	for name, value := range measuredEnvironment(cloud, address) {
+	for name, value := range w.Environment {
 		p.Env = append(p.Env, name+"="+value)
 	}
 	p.Stderr = os.Stderr
@@ -89,10 +87,10 @@ func (p *process) stop(b *testing.B) {
 
 // BenchmarkStart is from the start of the process to the first answer.
 func BenchmarkStart(b *testing.B) {
-	cloud, address := measuredGoogle(b, unchanged)
+	w := measured(b, nil)
 	s := samples{}
 	for b.Loop() {
-		p := startProcess(b, cloud, address)
+		p := startProcess(b, w)
 		s.add("ms-to-alive", p.until(b, "/health/alive"))
 		b.StopTimer()
 		s.add("MB-alive", p.resident(b, "VmRSS"))
@@ -109,14 +107,13 @@ func BenchmarkStart(b *testing.B) {
 func BenchmarkResident(b *testing.B) {
 	for name, id := range map[string]string{"ordinary": project, "large": largeProject} {
 		b.Run("policy="+name, func(b *testing.B) {
-			cloud, address := measuredGoogle(b, replayed)
-			v := &visitors{cloud: cloud}
+			w := measured(b, replayed)
 			s := samples{}
 			for b.Loop() {
-				p := startProcess(b, cloud, address)
+				p := startProcess(b, w)
 				p.until(b, "/health/ready")
 				for i := range 1000 {
-					answer, err := http.DefaultClient.Do(v.request(b, "GET", p.origin+"/access/projects/"+id, colleague(i), ""))
+					answer, err := http.DefaultClient.Do(w.as(colleague(i), "GET", p.origin+"/access/projects/"+id, ""))
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -20,12 +21,10 @@ import (
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/assetinventory"
-	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iamcredentials"
-	"jitaccess/internal/gcp/policyanalyzer"
+	"jitaccess/internal/gcp/provider"
 	"jitaccess/internal/gcp/pubsub"
-	"jitaccess/internal/gcp/resourcemanager"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
@@ -183,7 +182,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		logger.Warn(warning, "event", "runtime.startup")
 	}
 
-	look, err := newLookUps(ctx, c, platform, k)
+	google, err := newGoogle(ctx, c, platform, k)
 	if err != nil {
 		return nil, err
 	}
@@ -206,56 +205,45 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
+	profile := verifier.Profile()
+	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, now)
 	requests := broker.New(broker.Config{
-		Catalog: look.catalog,
-		Granter: resourcemanager.NewGranter(look.policies, look.catalog),
+		Providers: registered(google),
 		Store: token.NewStore(token.Config{
 			ServiceAccount: platform.ServiceAccount,
 			Signer:         signer,
-			Keys:           jose.NewKeySet(platform.ServiceAccountKeys, now),
+			Keys:           ownKeys,
 			Lifetime:       c.Requests.Timeout,
 			Now:            now,
 		}),
 		Journal:   log,
 		Notifier:  notifier,
-		Directory: look.groups,
+		Directory: google.Groups,
 		Admins:    c.Requests.Admins,
-		Policy: policy.Instance{
-			JustificationHint: c.Requests.JustificationHint,
-			Justification:     c.Requests.JustificationPattern,
-			MaxDuration:       c.Requests.MaxDuration,
-			DefaultDuration:   min(time.Hour, c.Requests.MaxDuration),
-			MinReviewers:      c.Requests.MinReviewers,
-			MaxReviewers:      c.Requests.MaxReviewers,
-			MaxRoles:          c.Requests.MaxRoles,
-			RequestTimeout:    c.Requests.Timeout,
-		},
-		Now:    now,
-		Random: rand.Reader,
+		Policy:    policyOf(c),
+		Now:       now,
+		Random:    rand.Reader,
 	})
 	handler, err := server.New(server.Config{
-		Broker:    requests,
-		Identify:  verifier.Identify,
-		PublicURL: c.Server.PublicURL,
-		Platform: server.Platform{
-			AppEngine:     c.Platform == config.AppEngine,
-			CloudRun:      c.Platform == config.CloudRun,
-			ProjectID:     platform.Project,
-			ProjectNumber: platform.ProjectNumber,
-			Region:        platform.Region,
-			Service:       c.Service,
-		},
-		Provider:    providerName,
-		MailAccount: mailAccount{mailer, c, platform.ServiceAccount},
-		Version:     version,
-		Log:         logger,
-		Incident:    journal.WithIncident,
-		Now:         now,
-		Random:      rand.Reader,
+		Broker:            requests,
+		Identify:          verifier.Identify,
+		AuthenticateEvent: profile.Event,
+		SwitchAccount:     profile.SwitchAccount,
+		PublicURL:         c.Server.PublicURL,
+		Platform:          hosts(c, platform),
+		Provider:          providerName,
+		MailAccount:       mailAccount{mailer, c, platform.ServiceAccount},
+		Version:           version,
+		Log:               logger,
+		Incident:          journal.WithIncident,
+		Now:               now,
+		Random:            rand.Reader,
 		Ready: func(ctx context.Context) map[string]error {
-			_, keys := platform.IAPKeys(ctx)
-			_, own := platform.ServiceAccountKeys(ctx)
-			return map[string]error{"IapKeysAreAvailable": keys, "ServiceAccountKeysAreAvailable": own}
+			keys := verifier.Ready(ctx)
+			if errors.Is(keys, jose.ErrKeysUnavailable) {
+				keys = fmt.Errorf("%w: nobody can be identified: %w", server.ErrNotReady, keys)
+			}
+			return map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
 		},
 	})
 	if err != nil {
@@ -263,109 +251,87 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	logger.Info("started", "event", "runtime.startup", "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
-		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(look.scope), "identity", "iap",
+		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
 		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", false)
 	return journal.Trace(handler), nil
 }
 
-// providerName is what people call the system that all resources are part of.
-func providerName(access.Resource) string { return "Google" }
-
-// lookUps is how it is found out what people may do.
-type lookUps struct {
-	scope    access.Resource
-	policies *resourcemanager.Client
-	groups   *directory.Directory
-	// catalog is the one that is configured. inventory can also list everybody.
-	catalog   catalog
-	inventory *assetinventory.Catalog
-}
-
-// catalog is what the two catalogs are: what the broker asks, and what is asked once
-// more about the policy that is about to be written.
-type catalog interface {
-	broker.Catalog
-	resourcemanager.Standings
-}
-
-func newLookUps(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (l lookUps, err error) {
-	l.groups, err = directory.New(ctx, platform, c.Catalog.CustomerID)
-	if err != nil {
-		return lookUps{}, err
-	}
-	l.scope, err = access.ParseResource(c.Catalog.Scope)
-	if c.Catalog.Scope == "" {
-		l.scope, err = access.Project(platform.Project)
-	}
-	if err != nil {
-		return lookUps{}, err
-	}
-	l.policies = resourcemanager.New(resourcemanager.Config{
-		HTTP:           platform.Client,
-		Endpoint:       platform.Endpoint("cloudresourcemanager"),
-		ServiceAccount: platform.ServiceAccount,
-		Now:            k.now,
-		Random:         mathrand.Float64,
-		Sleep:          k.sleep,
-	})
-	l.inventory, err = assetinventory.New(ctx, assetinventory.Config{
-		Platform:       platform,
-		Scope:          l.scope,
-		Policies:       l.policies,
-		Directory:      l.groups,
-		SearchProjects: l.policies.SearchProjects,
-		ProjectsQuery:  c.Catalog.ProjectsQuery,
-		Now:            k.now,
-	})
-	if err != nil || c.Catalog.Kind == config.AssetInventory {
-		l.catalog = l.inventory
-		return l, err
-	}
-	l.catalog, err = policyanalyzer.New(ctx, policyanalyzer.Config{
+// newGoogle makes the provider of access to Google Cloud.
+func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {
+	return provider.New(ctx, provider.Config{
 		Platform:         platform,
-		Scope:            l.scope,
-		Policies:         l.policies,
-		SearchProjects:   l.policies.SearchProjects,
+		Scope:            c.Catalog.Scope,
+		PolicyAnalyzer:   c.Catalog.Kind == config.PolicyAnalyzer,
+		CustomerID:       c.Catalog.CustomerID,
 		ProjectsQuery:    c.Catalog.ProjectsQuery,
 		ExecutionTimeout: c.Google.ReadTimeout,
 		Now:              k.now,
+		Sleep:            k.sleep,
 	})
-	return l, err
 }
 
-// newVerifier verifies IAP's assertions for the audience of the front that the
-// service stands behind.
+// registered is Google Cloud as the broker knows it.
+func registered(google *provider.Google) []broker.Registration {
+	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: resourcename.Kinds}}
+}
+
+// providerName is what sentences call the system that a resource is part of; of no
+// resource, the one that all of them are part of.
+func providerName(on access.Resource) string {
+	if on == "" || slices.ContainsFunc(resourcename.Kinds, func(k access.ResourceKind) bool { return k.Has(on) }) {
+		return "Google"
+	}
+	return ""
+}
+
+// policyOf is which terms apply.
+func policyOf(c *config.Config) policy.Instance {
+	return policy.New(policy.Settings{
+		JustificationHint: c.Requests.JustificationHint,
+		Justification:     c.Requests.JustificationPattern,
+		MaxDuration:       c.Requests.MaxDuration,
+		DefaultDuration:   min(time.Hour, c.Requests.MaxDuration),
+		MinReviewers:      c.Requests.MinReviewers,
+		MaxReviewers:      c.Requests.MaxReviewers,
+		MaxRoles:          c.Requests.MaxRoles,
+		RequestTimeout:    c.Requests.Timeout,
+	})
+}
+
+// hosts is what is known of the service's own hosts.
+func hosts(c *config.Config, platform *gcp.Platform) server.Platform {
+	return server.Platform{
+		AppEngine:     c.Platform == config.AppEngine,
+		CloudRun:      c.Platform == config.CloudRun,
+		ProjectID:     platform.Project,
+		ProjectNumber: platform.ProjectNumber,
+		Region:        platform.Region,
+		Service:       c.Service,
+	}
+}
+
+// newVerifier verifies what Identity-Aware Proxy says of people.
 func newVerifier(c *config.Config, platform *gcp.Platform, now func() time.Time) (*identity.Verifier, error) {
-	vc := identity.Config{
-		Profile: identity.IAP,
-		Keys:    jose.NewKeySet(platform.IAPKeys, now),
-		Now:     now,
+	profile, err := identity.IAP(front(c, platform))
+	if err != nil {
+		return nil, err
 	}
-	if c.Identity.VerifyAudience {
-		var err error
-		if vc.Audiences, err = audiences(c, platform); err != nil {
-			return nil, err
-		}
-	} else {
-		vc.AnyAudienceOf = platform.ProjectNumber
-	}
-	return identity.New(vc)
+	return identity.New(identity.Config{Profile: profile, Keys: jose.NewKeySet(platform.IAPKeys, now), Now: now})
 }
 
-// audiences are what an assertion may be for: what the operator says, or what
-// follows from the platform.
-func audiences(c *config.Config, platform *gcp.Platform) ([]string, error) {
-	switch {
-	case len(c.Identity.Audiences) > 0:
-		return c.Identity.Audiences, nil
-	case platform.ProjectNumber == "":
-		return nil, errors.New("set IAP_AUDIENCE: the project number, from which it would be derived, is not known here")
-	case c.Identity.BackendServiceID != "":
-		return []string{identity.BackendServiceAudience(platform.ProjectNumber, c.Identity.BackendServiceID)}, nil
-	case c.Platform == config.AppEngine:
-		return []string{identity.AppEngineAudience(platform.ProjectNumber, platform.Project)}, nil
-	case c.Platform == config.CloudRun && platform.Region != "":
-		return []string{identity.CloudRunAudience(platform.ProjectNumber, platform.Region, c.Service)}, nil
+// front is where Identity-Aware Proxy stands.
+func front(c *config.Config, platform *gcp.Platform) identity.Front {
+	f := identity.Front{
+		Audiences:      c.Identity.Audiences,
+		AnyOfProject:   !c.Identity.VerifyAudience,
+		ProjectNumber:  platform.ProjectNumber,
+		Project:        platform.Project,
+		BackendService: c.Identity.BackendServiceID,
+		AppEngine:      c.Platform == config.AppEngine,
+		Region:         platform.Region,
 	}
-	return nil, errors.New("set IAP_AUDIENCE: it cannot be derived on this platform")
+	if c.Platform == config.CloudRun {
+		f.CloudRunService = c.Service
+	}
+	return f
 }

@@ -77,7 +77,7 @@ func TestTopicsAndReviewers(t *testing.T) {
 		})
 	}
 	topic("has({}.reviewerPrivilege.dba)", "has({}.reviewerPrivilege.sec)")
-	w.api("carol", at, dict{}).expect(t, http.StatusForbidden, "not-reviewer")
+	w.api("carol", at, dict{}).expect(t, http.StatusForbidden, "reviewer-lost")
 	topic("has({}.reviewerPrivilege.sec)", "has({}.reviewerPrivilege.dba)")
 	w.api("carol", at, dict{}).expect(t, 200, `"status":"ACTIVE"`)
 	if bound := w.described(resource, "Approved by carol@example.com, justification: topics"); len(bound) != 1 || strings.Contains(bound[0].Condition.Expression, "has(") {

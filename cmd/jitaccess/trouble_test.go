@@ -46,6 +46,43 @@ func TestGoogleFailsForEver(t *testing.T) {
 	all.Wait()
 }
 
+// TestARefusalAboutSomebodyElse: what Google holds against another member or role of the
+// policy is told to nobody as their own address or role: not to whoever asks, approves or
+// ends.
+func TestARefusalAboutSomebodyElse(t *testing.T) {
+	w := newWorld(t, surroundings{})
+	refuse := func(text string) {
+		w.cloud.Faults().Clear()
+		w.cloud.Faults().Add(google.Fault{Path: "/v3/projects/{id}:setIamPolicy", Status: 400, Message: text})
+	}
+	const account = "Service account old-batch@shop-orders-prod.iam.gserviceaccount.com does not exist."
+	for _, text := range []string{
+		account,
+		"The member principalSet://iam.googleapis.com/pool/x is of an unknown type. Please set a valid type prefix for the member.",
+		"Role (projects/shop-orders-prod/roles/gone) does not exist in the resource's hierarchy.",
+		"Role roles/run.developer is not supported for this resource.",
+	} {
+		w.reset()
+		refuse(text)
+		a := w.api(alice, selfURL, selfBody(nil)).expect(t, 422)
+		if a.Code != "platform-refused" || !strings.Contains(a.Message, text) || strings.Contains(a.Message, alice) || strings.Contains(a.Message, "cloudsql") {
+			t.Errorf("Google says: %s\n\tAlice reads: %s", text, a.Message)
+		}
+	}
+	w.reset()
+	ref, id := w.ask()
+	refuse(account)
+	if a := w.api(bob, decideURL(ref), dict{}); a.Code != "platform-refused" || strings.Contains(a.Message, alice) {
+		t.Errorf("the approver reads: %s", a.Message)
+	}
+	w.cloud.Faults().Clear()
+	w.api(bob, decideURL(ref), dict{}).expect(t, 200)
+	refuse(account)
+	if a := w.api(alice, "/api/requests/"+id+"/end", dict{"resource": "projects/" + project}); a.Code != "platform-refused" || strings.Contains(a.Message, alice) {
+		t.Errorf("who ends their access reads: %s", a.Message)
+	}
+}
+
 // TestMailThatFailsIsAWarning: the request stands, the answer names who could not be
 // told and has the link to pass on.
 func TestMailThatFailsIsAWarning(t *testing.T) {
@@ -133,7 +170,7 @@ func TestEligibilityIsReadAtTheMomentOfEffect(t *testing.T) {
 		w := newWorld(t, surroundings{})
 		ref, id := w.ask()
 		w.cloud.Faults().RemoveEligibility(bob)
-		w.api(bob, decideURL(ref), dict{}).expect(t, 403, "not-reviewer")
+		w.api(bob, decideURL(ref), dict{}).expect(t, 403, "reviewer-lost")
 		if w.granted(id) != 0 {
 			t.Error("granted")
 		}

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,13 +18,14 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
+	"jitaccess/internal/sandbox/sandboxtest"
 )
 
 // world is the whole service as production wires it, before a Google Cloud and a
-// mail server on loopback. There is one at a time, since Google's metadata client
-// reads its host from the process's environment.
+// mail server on loopback. There is one at a time; see sandboxtest.
 type world struct {
-	t     *testing.T
+	t testing.TB
+	*sandboxtest.Surroundings
 	cloud *google.Cloud
 	mail  *smtptest.Server
 	log   *lockedBuffer
@@ -34,13 +33,13 @@ type world struct {
 	traces int
 	// ahead is how far the service's clock is ahead of everybody else's, or of all but
 	// Google's.
-	ahead  atomic.Int64
-	inStep bool
-	// url is where the service answers, public what it takes for its address, and
-	// google where Google does.
+	ahead atomic.Int64
+	setup surroundings
+	// service answers at url, or in this process; public is what it takes for its
+	// address, and google where Google answers.
+	service             gate
+	stop                context.CancelFunc
 	url, public, google string
-	// environment is the service's.
-	environment map[string]string
 }
 
 const smtpPassword = "correct horse"
@@ -48,6 +47,8 @@ const smtpPassword = "correct horse"
 // surroundings say how a world differs from an ordinary one.
 type surroundings struct {
 	organization func(*google.Organization)
+	options      google.Options
+	wrap         func(http.Handler) http.Handler
 	mail         smtptest.Options
 	environment  map[string]string
 	// inStep has Google's clock go with the service's.
@@ -55,77 +56,61 @@ type surroundings struct {
 	// patience is how long the service waits for one answer of Google's; 0 is as
 	// configured.
 	patience time.Duration
+	// measured is for what takes time: no network before the service, no log, and no
+	// shorter waits.
+	measured bool
 }
 
-func newWorld(t *testing.T, s surroundings) *world {
+func newWorld(t testing.TB, s surroundings) *world {
 	t.Helper()
-	w := &world{t: t, log: &lockedBuffer{}, inStep: s.inStep}
-	organization := google.Believable(time.Now())
-	if s.organization != nil {
-		s.organization(&organization)
-	}
-	var err error
-	o := google.Options{Organization: organization}
+	w := &world{t: t, log: &lockedBuffer{}, setup: s}
 	if s.inStep {
-		o.Now = w.now
+		s.options.Now = w.now
 	}
-	if w.cloud, err = google.New(o); err != nil {
-		t.Fatal(err)
-	}
+	s.mail.Password = smtpPassword
+	w.Surroundings = sandboxtest.Start(t, sandboxtest.Options{Organization: s.organization, Google: s.options, Wrap: s.wrap, Mail: s.mail})
+	w.cloud, w.mail, w.google = w.Cloud, w.Mail, w.Google
 	w.cloud.Faults().ReplaceWholePolicy(true)
-	g := httptest.NewServer(w.cloud.Handler())
-	t.Cleanup(g.Close)
-	t.Setenv("GCE_METADATA_HOST", g.Listener.Addr().String())
-
-	s.mail.Username, s.mail.Password = "jitaccess", smtpPassword
-	w.google = g.URL
-	w.mail = smtptest.Start(t, s.mail)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.url = "http://" + listener.Addr().String()
-	w.public = strings.Replace(w.url, "127.0.0.1", "localhost", 1)
-	w.environment = map[string]string{
-		"K_SERVICE": "jitaccess", "GCE_METADATA_HOST": g.Listener.Addr().String(), "JITACCESS_GOOGLE_ENDPOINT": g.URL,
-		"PUBLIC_URL": w.public, "RESOURCE_CATALOG": "AssetInventory",
-		"RESOURCE_SCOPE": w.cloud.OrganizationID(), "RESOURCE_CUSTOMER_ID": w.cloud.CustomerID(),
-		"SMTP_HOST": w.mail.Host, "SMTP_PORT": strconv.Itoa(w.mail.Port), "SMTP_SENDER_ADDRESS": "jitaccess@example.com",
-		"SMTP_USERNAME": s.mail.Username, "SMTP_SECRET": w.cloud.AddSecret("smtp-password", []byte(s.mail.Password+"\n")),
-	}
-	maps.Copy(w.environment, s.environment)
-	c, err := config.Read(w.env(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.patience != 0 {
-		c.Google.ReadTimeout = s.patience
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	t.Cleanup(stop)
-	k := clock{
-		now:   w.now,
-		sleep: func(ctx context.Context, d time.Duration) error { return sleep(ctx, d/20) },
-	}
-	handler, err := start(ctx, c, w.mail.Roots, k, w.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &httptest.Server{Listener: listener, Config: newHTTPServer(handler)}
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = newHTTPServer(&w.service)
 	server.Start()
 	t.Cleanup(server.Close)
+	w.url = server.URL
+	w.public = strings.Replace(w.url, "127.0.0.1", "localhost", 1)
+	w.Environment["PUBLIC_URL"] = w.public
+	w.stop = func() {}
+	t.Cleanup(func() { w.stop() })
+	w.restart(s.environment)
 	return w
 }
 
-// env is the service's environment with changes.
-func (w *world) env(change map[string]string) func(string) string {
-	return func(name string) string {
-		if value, changed := change[name]; changed {
-			return value
-		}
-		return w.environment[name]
+// restart changes the service's environment and has it forget everything.
+func (w *world) restart(change map[string]string) {
+	w.t.Helper()
+	maps.Copy(w.Environment, change)
+	c, err := config.Read(w.Env(nil))
+	if err != nil {
+		w.t.Fatal(err)
 	}
+	if w.setup.patience != 0 {
+		c.Google.ReadTimeout = w.setup.patience
+	}
+	w.stop()
+	var ctx context.Context
+	ctx, w.stop = context.WithCancel(context.Background())
+	k, log := clock{now: w.now, sleep: func(ctx context.Context, d time.Duration) error { return sleep(ctx, d/20) }}, io.Writer(w.log)
+	if w.setup.measured {
+		k.sleep, log = sleep, io.Discard
+	}
+	handler, err := start(ctx, c, w.mail.Roots, k, log)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.service.open(handler)
 }
+
+// env is the service's environment with changes.
+func (w *world) env(change map[string]string) func(string) string { return w.Env(change) }
 
 // now is how late it is for the service.
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
@@ -146,7 +131,7 @@ func (w *world) assertion(email string, edits ...func(map[string]any)) string {
 	w.t.Helper()
 	audience := "/projects/" + w.cloud.ProjectNumber() + "/locations/" + w.cloud.Region() + "/services/jitaccess"
 	ahead := int64(time.Duration(w.ahead.Load()) / time.Second)
-	if w.inStep {
+	if w.setup.inStep {
 		ahead = 0
 	}
 	inStep := func(claims map[string]any) {
@@ -170,9 +155,9 @@ type answer struct {
 	Message, Code, Field, Incident, ReviewURL string
 	Warnings                                  []string
 	Entitlements                              []struct {
-		ActivationID, ID, Name, Status string
-		StartTime, EndTime             int64
-		ValidUntil                     *int64
+		ActivationID, ID, Name, Status, ActivationType string
+		StartTime, EndTime                             int64
+		ValidUntil                                     *int64
 	}
 	Projects []string
 	Peers    []struct{ Email string }
@@ -203,6 +188,39 @@ func (w *world) send(email string, r *http.Request) answer {
 		}
 	}
 	return a
+}
+
+// as is a request of a person as Identity-Aware Proxy passes it on, and to the JSON
+// interface as scripts send it.
+func (w *world) as(email, method, to, body string) *http.Request {
+	w.t.Helper()
+	r, err := http.NewRequest(method, to, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("X-Goog-Iap-Jwt-Assertion", w.assertion(email))
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		r.Header.Set("X-JITACCESS", "1")
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+// inside answers a request in this process, without a network; it must be 200.
+func (w *world) inside(r *http.Request) []byte {
+	w.t.Helper()
+	recorder := httptest.NewRecorder()
+	w.service.ServeHTTP(recorder, r)
+	if recorder.Code != http.StatusOK {
+		w.t.Errorf("%s %s: %d\n%.500s", r.Method, r.URL, recorder.Code, recorder.Body)
+	}
+	return recorder.Body.Bytes()
+}
+
+// ok is the body of the JSON interface's answer, or of a page; it must be 200.
+func (w *world) ok(email, path string, body any) string {
+	w.t.Helper()
+	return w.api(email, path, body).expect(w.t, http.StatusOK).body
 }
 
 // client waits as long as Google's front ends do, and follows nothing.
@@ -383,7 +401,7 @@ func (w *world) logged(texts ...string) bool {
 }
 
 // expect ends the test if the answer is another.
-func (a answer) expect(t *testing.T, status int, texts ...string) answer {
+func (a answer) expect(t testing.TB, status int, texts ...string) answer {
 	t.Helper()
 	if a.status != status {
 		t.Fatalf("answered %d, want %d: %s", a.status, status, a.body)
@@ -433,7 +451,7 @@ func (w *world) post(as, path string, body, into any) {
 	}
 }
 
-func encoded(t *testing.T, v any) string {
+func encoded(t testing.TB, v any) string {
 	t.Helper()
 	text, err := json.Marshal(v)
 	if err != nil {

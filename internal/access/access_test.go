@@ -95,9 +95,14 @@ func TestResource(t *testing.T) {
 		{"projects/a?x", false},
 		{"projects/a%2fb", false},
 		{"projects/A", false},
-		{"folders/x", false},
+		{"folders/x", true},
 		{"organizations/1/2", false},
-		{"apps/x", false},
+		{"apps/x", true},
+		{"apps/..", false},
+		{"apps/.", false},
+		{"apps/x/", false},
+		{"Apps/x", false},
+		{"apps2/x", false},
 		{"projects/" + strings.Repeat("a", 64), false},
 		{"projects/" + strings.Repeat("a", 300) + ":b", false},
 	}
@@ -206,22 +211,19 @@ func TestJustification(t *testing.T) {
 
 func TestRequestID(t *testing.T) {
 	random := bytes.NewReader(bytes.Repeat([]byte{0xfb, 0xef}, 12))
-	for _, want := range []struct {
-		peer bool
-		id   string
-	}{{false, "jit-----_--_--_--_"}, {true, ""}} {
-		id, err := access.NewRequestID(random, want.peer)
+	for kind, prefix := range map[access.RequestKind]string{access.Self: "jit-", access.Peers: "mpa-"} {
+		id, err := access.NewRequestID(random, kind)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := access.ParseRequestID(id); err != nil {
 			t.Errorf("%q: %v", id, err)
 		}
-		if want.peer != strings.HasPrefix(id, "mpa-") {
-			t.Errorf("%q for peer %v", id, want.peer)
+		if !strings.HasPrefix(id, prefix) || access.KindOfID(id) != kind {
+			t.Errorf("%q for %v", id, kind)
 		}
 	}
-	if _, err := access.NewRequestID(strings.NewReader("short"), true); err == nil {
+	if _, err := access.NewRequestID(strings.NewReader("short"), access.Peers); err == nil {
 		t.Error("no error without randomness")
 	}
 	for id, ok := range map[string]bool{
@@ -231,12 +233,15 @@ func TestRequestID(t *testing.T) {
 		if _, err := access.ParseRequestID(id); (err == nil) != ok {
 			t.Errorf("%q: %v, want ok %v", id, err, ok)
 		}
+		if kind := access.KindOfID(id); ok && kind == "" {
+			t.Errorf("%q is of no kind", id)
+		}
 	}
 }
 
 func request() access.Request {
 	return access.Request{
-		ID: "mpa-AAAAAAAAAAAAAAAA", Principal: "ana@example.com", Resource: "projects/p",
+		ID: "mpa-AAAAAAAAAAAAAAAA", Kind: access.Peers, Principal: "ana@example.com", Resource: "projects/p",
 		Entitlements:  []access.EntitlementID{{Resource: "projects/p", Role: "roles/x"}, {Resource: "projects/p", Role: "roles/y", Condition: "a"}},
 		Justification: "why", Duration: time.Hour, Reviewers: []access.Principal{"ben@example.com", "cho@example.com"},
 		Created: time.Unix(1000, 0), Expires: time.Unix(4600, 0),
@@ -244,9 +249,10 @@ func request() access.Request {
 }
 
 func TestDigestCoversWhatIsGranted(t *testing.T) {
-	base := request().Digest()
+	base := request()
 	changes := map[string]func(*access.Request){
 		"id":                   func(r *access.Request) { r.ID = "mpa-AAAAAAAAAAAAAAAB" },
+		"kind":                 func(r *access.Request) { r.Kind = access.Self },
 		"principal":            func(r *access.Request) { r.Principal = "dan@example.com" },
 		"resource":             func(r *access.Request) { r.Resource = "projects/q" },
 		"an entitlement":       func(r *access.Request) { r.Entitlements[0].Role = "roles/z" },
@@ -255,34 +261,53 @@ func TestDigestCoversWhatIsGranted(t *testing.T) {
 		"justification":        func(r *access.Request) { r.Justification = "because" },
 		"duration":             func(r *access.Request) { r.Duration = 2 * time.Hour },
 		"start":                func(r *access.Request) { r.Start = time.Unix(2000, 0) },
-		"a reviewer":           func(r *access.Request) { r.Reviewers[0] = "eve@example.com" },
-		"one reviewer less":    func(r *access.Request) { r.Reviewers = r.Reviewers[:1] },
 		"fixed window":         func(r *access.Request) { r.Fixed.End = time.Unix(3000, 0) },
 		"text moved across fields": func(r *access.Request) {
-			r.Justification, r.Reviewers[0] = "whyben", "@example.com"
+			r.Principal, r.Resource = "ana@example.comp", "rojects/p"
 		},
 	}
-	seen := map[string]string{base: "nothing"}
-	for what, change := range changes {
-		r := request()
-		change(&r)
-		d := r.Digest()
+	seen, full := map[string]string{base.Digest(): "nothing"}, map[string]string{base.FullDigest(): "nothing", base.Digest(): "nothing"}
+	unlike := func(seen map[string]string, what, d string) {
 		if before, ok := seen[d]; ok {
 			t.Errorf("changing %s gives the digest of changing %s", what, before)
 		}
 		seen[d] = what
 	}
+	for what, change := range changes {
+		r := request()
+		change(&r)
+		unlike(seen, what, r.Digest())
+		unlike(full, what, r.FullDigest())
+	}
+	// Who was asked is sent, and no part of what is granted.
+	for what, change := range map[string]func(*access.Request){
+		"a reviewer":        func(r *access.Request) { r.Reviewers[0] = "eve@example.com" },
+		"one reviewer less": func(r *access.Request) { r.Reviewers = r.Reviewers[:1] },
+		"one reviewer more": func(r *access.Request) { r.Reviewers = append(r.Reviewers, "eve@example.com") },
+		"nobody asked":      func(r *access.Request) { r.Reviewers = nil },
+		"two reviewers run together": func(r *access.Request) {
+			r.Reviewers = []access.Principal{"ben@example.comcho@example.com"}
+		},
+	} {
+		r := request()
+		change(&r)
+		if r.Digest() != base.Digest() {
+			t.Errorf("%s changes what was approved", what)
+		}
+		unlike(full, what, r.FullDigest())
+	}
 	same := map[string]func(*access.Request){
 		"order of reviewers":    func(r *access.Request) { r.Reviewers[0], r.Reviewers[1] = r.Reviewers[1], r.Reviewers[0] },
 		"order of entitlements": func(r *access.Request) { r.Entitlements[0], r.Entitlements[1] = r.Entitlements[1], r.Entitlements[0] },
 		"decisions":             func(r *access.Request) { r.Decisions = []access.Decision{{By: "ben@example.com"}} },
+		"state":                 func(r *access.Request) { r.State = access.Denied },
 		"version":               func(r *access.Request) { r.Version = 7 },
 		"time zone":             func(r *access.Request) { r.Created = r.Created.UTC() },
 	}
 	for what, change := range same {
 		r := request()
 		change(&r)
-		if r.Digest() != base {
+		if r.Digest() != base.Digest() || r.FullDigest() != base.FullDigest() {
 			t.Errorf("%s changes the digest", what)
 		}
 	}
@@ -307,15 +332,6 @@ func TestWindow(t *testing.T) {
 		if w.Contains(time.Unix(at, 0)) != want {
 			t.Errorf("contains %d: want %v; IAM's end is exclusive", at, want)
 		}
-	}
-}
-
-func TestStrictest(t *testing.T) {
-	a := access.Terms{Approvals: 1, MinReviewers: 1, MaxReviewers: 10, MaxDuration: time.Hour}
-	b := access.Terms{Approvals: 2, MinReviewers: 3, MaxReviewers: 5, MaxDuration: 2 * time.Hour}
-	want := access.Terms{Approvals: 2, MinReviewers: 3, MaxReviewers: 5, MaxDuration: time.Hour}
-	if got := access.Strictest(a, b); got != want {
-		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

@@ -100,6 +100,11 @@ type Entitlement struct {
 	// Unconfirmed: no policy that carries it could be read live; it is known from
 	// the provider's inventory alone, which may be minutes old.
 	Unconfirmed bool
+	// Until is when the eligibility itself ends, in whole seconds; no grant lasts
+	// longer. Zero is never. Unclear: it is limited in time in other ways too, which the
+	// provider enforces, so that access may be shorter than what is shown.
+	Until   time.Time
+	Unclear bool
 }
 
 // Approval is a way in which requests for an entitlement are approved: what a
@@ -152,31 +157,16 @@ type Way struct {
 	Member string
 }
 
+// Kind is how it is activated: alone where that is possible.
+func (e Entitlement) Kind() RequestKind {
+	if e.SelfApproval {
+		return Self
+	}
+	return Peers
+}
+
 // MayRequest is whether the principal may activate it at all, alone or with peers.
 func (e Entitlement) MayRequest() bool { return e.SelfApproval || e.PeerApproval }
-
-// Terms is what activating takes. The terms of several entitlements together are
-// the strictest of each (see Strictest).
-type Terms struct {
-	// Approvals is how many other people must approve; 0 is self-approval.
-	Approvals int
-	// MinReviewers and MaxReviewers bound how many people are asked. They apply
-	// only when Approvals is not 0, and never count as approvals.
-	MinReviewers, MaxReviewers int
-	// MaxDuration is the longest grant.
-	MaxDuration time.Duration
-}
-
-// Strictest combines terms: of each term the one that allows least.
-func Strictest(first Terms, more ...Terms) Terms {
-	for _, t := range more {
-		first.Approvals = max(first.Approvals, t.Approvals)
-		first.MinReviewers = max(first.MinReviewers, t.MinReviewers)
-		first.MaxReviewers = min(first.MaxReviewers, t.MaxReviewers)
-		first.MaxDuration = min(first.MaxDuration, t.MaxDuration)
-	}
-	return first
-}
 
 // StandingQuery asks what the policies of one resource say. One query is answered
 // from one look, so an action that needs several answers asks once.
@@ -196,6 +186,22 @@ type StandingQuery struct {
 	// The queries of one action so share what they ask. Zero is a page, for which
 	// answers may be some seconds old.
 	Since time.Time
+	// Arrived is when the page was asked for (Caller.Arrived): the resource's own policy
+	// is read once for it. When both are zero it is read each time.
+	Arrived time.Time
+	// Everybody asks, in place of Principals, for everybody who is named in an eligible
+	// binding, in person or as a direct member of a group. It costs one look-up for each
+	// group.
+	Everybody bool
+}
+
+// Began is when what the answer is for began, an action or a page; zero when nobody
+// says.
+func (q StandingQuery) Began() time.Time {
+	if q.Since.IsZero() {
+		return q.Arrived
+	}
+	return q.Since
 }
 
 // Standing is what the policies of one resource say at one moment.
@@ -210,8 +216,40 @@ type Standing struct {
 	// Activations are all grants of ours on the resource, of everybody, ended ones
 	// that have not been cleared too, in the order of the policy.
 	Activations []Activation
+	// Ineffective is what makes nobody eligible; it names others, and is for admins.
+	Ineffective []Ineffective
 	// Warnings are what could not be read or understood; the rest stands.
 	Warnings []*Error
+}
+
+// Ineffective is a part of the policies that is meant to make people eligible, as far
+// as can be told, and makes nobody so, or that does more than that.
+type Ineffective struct {
+	// Node is where it stands. Role is as it is written there.
+	Node Resource
+	Role string
+	// Member is the one that counts for nothing; Expression the condition, where it is
+	// not about a member. Both may be empty.
+	Member, Expression string
+	// Why says what is wrong, and what was probably meant.
+	Why *Error
+}
+
+// Warning is what people hear of it who are not to see it.
+func (i Ineffective) Warning() *Error {
+	return &Error{Kind: Unprocessable, Code: CodeUnreadableBinding, Args: Args{"role": i.Role, "resource": string(i.Node)}, Err: i.Why}
+}
+
+// WindowAt is the window that an approval accepted now gives (see Request.WindowAt),
+// as far as the requester is eligible. It has no length where their eligibility ends
+// before access would begin.
+func (s Standing) WindowAt(r Request, now time.Time) Window {
+	w := r.WindowAt(now)
+	for _, id := range r.Entitlements {
+		held, _ := s.Holding(r.Principal, id)
+		w = w.Before(held.Until)
+	}
+	return w
 }
 
 // Holding finds what p holds of id.
@@ -228,6 +266,20 @@ func (s Standing) MayReview(reviewer, requester Principal, id EntitlementID) boo
 	reviews, _ := s.Holding(reviewer, id)
 	requests, _ := s.Holding(requester, id)
 	return reviews.MayReviewFor(requests)
+}
+
+// Lasts is nil when the requester may have all that the request is for, for the whole of
+// a window: every eligibility lasts as long. It is of kind NotAllowed otherwise, and
+// also for a window without length, which begins when the eligibility is over.
+func (s Standing) Lasts(r Request, w Window) error {
+	for _, id := range r.Entitlements {
+		held, _ := s.Holding(r.Principal, id)
+		if w.Length() <= 0 && !held.Until.IsZero() || w.Before(held.Until) != w {
+			return &Error{Kind: NotAllowed, Code: CodeEligibilityEnds,
+				Args: Args{"role": string(id.Role), "until": held.Until.UTC().Format(time.RFC3339)}}
+		}
+	}
+	return nil
 }
 
 // NotHeld is the error for somebody who does not hold what they must: refusal,
@@ -253,9 +305,17 @@ func (s Standing) NotHeld(refusal *Error) *Error {
 func (s Standing) OfRequest(r Request) []Activation {
 	var found []Activation
 	for _, a := range s.Activations {
-		if a.RequestID == r.ID && a.Principal == r.Principal && slices.Contains(r.Entitlements, a.Entitlement) {
+		if a.Principal == r.Principal && slices.Contains(r.Entitlements, a.Entitlement) && (a.RequestID == r.ID || r.approvedIn1(a)) {
 			found = append(found, a)
 		}
 	}
 	return found
+}
+
+// approvedIn1 is whether the activation is what JIT Access 1.8.1 makes of an approval
+// of this request. It reads our links of one role, writes the window that they say
+// (which begins when the request is made) and no id.
+func (r Request) approvedIn1(a Activation) bool {
+	w := r.WindowAt(r.Created).Before(a.Until)
+	return a.Derived && len(a.Approvers) > 0 && len(r.Entitlements) == 1 && a.Window.Start.Equal(w.Start) && a.Window.End.Equal(w.End)
 }

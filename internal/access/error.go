@@ -75,6 +75,12 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// MayPass is whether the same may work later without anybody doing anything. It may
+// be called on nil, which is no error and false.
+func (e *Error) MayPass() bool {
+	return e != nil && slices.Contains([]Kind{Conflict, TooMany, Upstream, Unavailable, TimedOut}, e.Kind)
+}
+
 // AsError finds the Error in err's chain. Any other error becomes Internal, except
 // that a deadline becomes TimedOut. It returns nil for nil.
 func AsError(err error) *Error {
@@ -132,6 +138,7 @@ const (
 	CodeReviewerNotEligible Code = "reviewer-not-eligible" // reviewer, role, resource
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
+	CodeTermUnsupported     Code = "term-unsupported"      // term, rule
 	CodeNeedsLedger         Code = "needs-ledger"          //
 	CodeNoPublicURL         Code = "no-public-url"         // host
 	CodeUnknownResource     Code = "unknown-resource"      // resource
@@ -144,13 +151,15 @@ const (
 	// Links and decisions.
 	CodeBadLink         Code = "bad-link"         //
 	CodeLinkExpired     Code = "link-expired"     //
+	CodeEligibilityEnds Code = "eligibility-ends" // role, until
 	CodeWindowOver      Code = "window-over"      //
 	CodeNotInvolved     Code = "not-involved"     //
 	CodeOwnRequest      Code = "own-request"      //
-	CodeNotReviewer     Code = "not-reviewer"     // role, resource
+	CodeReviewerLost    Code = "reviewer-lost"    // role, resource
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //
 	CodeAlreadyEnded    Code = "already-ended"    //
+	CodeGrantRefused    Code = "grant-refused"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
 	CodeNoGrant         Code = "no-grant"         //
 	CodeNotAdmin        Code = "not-admin"        //
@@ -161,6 +170,7 @@ const (
 	CodeRoleNotGrantable   Code = "role-not-grantable"  // role, resource
 	CodeMemberUnknown      Code = "member-unknown"      // principal
 	CodePlatformRefused    Code = "platform-refused"    // reason
+	CodeCallRefused        Code = "call-refused"        // service, reason
 	CodePolicyFull         Code = "policy-full"         // count, max, resource
 	CodeTooManyGrants      Code = "too-many-grants"     // count, max, role
 	CodeConditionTooLong   Code = "condition-too-long"  // count, max
@@ -168,6 +178,8 @@ const (
 	CodeQuota              Code = "quota"               // service
 	CodeAnalysisQuota      Code = "analysis-quota"      //
 	CodeScopeRefused       Code = "scope-refused"       // scope, reason
+	CodeQueryRefused       Code = "query-refused"       // query, reason
+	CodeSecretUnusable     Code = "secret-unusable"     // secret, state
 	CodeUpstreamFailed     Code = "upstream-failed"     // service
 	CodeUpstreamTimeout    Code = "upstream-timeout"    // service
 	CodeUnknownOutcome     Code = "unknown-outcome"     // resource
@@ -178,6 +190,8 @@ const (
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
 	CodeGroupUnreadable   Code = "group-unreadable"   // group
+	CodePersonUnreadable  Code = "person-unreadable"  // principal
+	CodeTimeUnclear       Code = "time-unclear"       // role, resource
 	CodeStaleInventory    Code = "stale-inventory"    // seconds
 	CodeAnalysisPartial   Code = "analysis-partial"   // reason
 	CodeInventoryOnly     Code = "inventory-only"     // resource
@@ -188,4 +202,21 @@ const (
 	CodeNotGranted        Code = "not-granted"        // role
 	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //
 	CodeLongLink          Code = "long-link"          // count, max
+
+	// What makes nobody eligible (Ineffective).
+	CodeNotUnderstood     Code = "not-understood"      // reason
+	CodeMarkerMisspelled  Code = "marker-misspelled"   // found, meant
+	CodeMarkerMisplaced   Code = "marker-misplaced"    // found, meant
+	CodeMarkerGrants      Code = "marker-grants"       // found
+	CodeMarkerGrantsParts Code = "marker-grants-parts" // found
+	CodeBasicRole         Code = "basic-role"          //
+	CodeEligibilityOver   Code = "eligibility-over"    // until
+	CodeEligibilityAhead  Code = "eligibility-ahead"   // from
+	CodeMemberNobody      Code = "member-nobody"       // member
+	CodeMemberEverybody   Code = "member-everybody"    // member
+	CodeMemberDomain      Code = "member-domain"       // member, catalog
+	CodeMemberDeleted     Code = "member-deleted"      // member
+	CodeMemberMisspelled  Code = "member-misspelled"   // member
+	CodeGroupsInGroup     Code = "groups-in-group"     // group, count, catalog
+	CodeEverybodyInGroup  Code = "everybody-in-group"  // group
 )

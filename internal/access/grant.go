@@ -25,6 +25,8 @@ type Ending struct {
 	Resource  Resource
 	// At is the new end.
 	At time.Time
+	// Since is when the action began, as in StandingQuery.
+	Since time.Time
 }
 
 // Result is what became of one entitlement.
@@ -56,20 +58,29 @@ type Outcome struct {
 type Activation struct {
 	// RequestID is the id that it carries. A grant of JIT Access 1.x carries none
 	// and has a derived one (Derived is true).
-	RequestID     string
-	Derived       bool
-	Principal     Principal
-	Entitlement   EntitlementID
-	Window        Window
+	RequestID   string
+	Derived     bool
+	Principal   Principal
+	Entitlement EntitlementID
+	// Window is when it gives access: at most as long as its Until lets it.
+	Window Window
+	// Until is when the eligibility that it was made of ends; zero is never.
+	Until         time.Time
 	Justification string
 	// Approvers are empty for self-approval.
 	Approvers []Principal
 }
 
-// Binding is the text that a provider will write for one entitlement, as shown to
-// an approver.
-type Binding struct {
-	Entitlement EntitlementID
+// Whole is whether the activation was not ended early: it lasts as long as was asked
+// for, or as the eligibility does.
+func (a Activation) Whole(asked time.Duration) bool {
+	return a.Window.Length() >= asked || !a.Until.IsZero() && !a.Window.End.Before(a.Until) && a.Window.Length() > 0
+}
+
+// Effect is something that a provider will write, as shown to an approver.
+type Effect struct {
+	// Title says in a few words which part of the grant it is, such as the role.
+	Title string
 	// Text is for reading, in the provider's own notation.
 	Text string
 }

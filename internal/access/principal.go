@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // Principal is a person, as a canonical e-mail address: ASCII, A–Z folded, one @.
@@ -17,11 +18,33 @@ const maxPrincipal = 254
 // What the parts between the dots of an address are made of. It is stricter than
 // RFC 5321 on purpose: no quoted local part, no comment, no second @, nothing that a
 // mail header, an SMTP command or an IAM member could read differently from us.
-const (
-	labelCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-"
-	atomCharacters  = labelCharacters + "!#$%&'*+/=?^_{|}~"
-	maxLabel        = 63
+var (
+	labelCharacters = charactersOf("abcdefghijklmnopqrstuvwxyz0123456789-")
+	atomCharacters  = charactersOf("abcdefghijklmnopqrstuvwxyz0123456789-!#$%&'*+/=?^_{|}~")
 )
+
+const maxLabel = 63
+
+// characters are a set of bytes.
+type characters [256]bool
+
+func charactersOf(text string) *characters {
+	var c characters
+	for i := range len(text) {
+		c[text[i]] = true
+	}
+	return &c
+}
+
+// all is whether a text has no other characters.
+func (c *characters) all(text string) bool {
+	for i := range len(text) {
+		if !c[text[i]] {
+			return false
+		}
+	}
+	return true
+}
 
 // ParsePrincipal reads an e-mail address. It folds A–Z and nothing else: Unicode
 // folding would make two addresses of different people equal (KELVIN SIGN is not
@@ -30,7 +53,7 @@ func ParsePrincipal(address string) (Principal, error) {
 	if len(address) > maxPrincipal {
 		return "", errors.New("address is longer than 254 characters")
 	}
-	folded := foldASCII(address)
+	folded := FoldASCII(address)
 	if !isAddress(folded) {
 		return "", errors.New("not an address of the form local@domain in ASCII")
 	}
@@ -45,12 +68,12 @@ func ParsePrincipal(address string) (Principal, error) {
 func isAddress(text string) bool {
 	local, domain, _ := strings.Cut(text, "@")
 	for atom := range strings.SplitSeq(local, ".") {
-		if atom == "" || strings.Trim(atom, atomCharacters) != "" {
+		if atom == "" || !atomCharacters.all(atom) {
 			return false
 		}
 	}
 	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || len(label) > maxLabel || strings.Trim(label, labelCharacters) != "" || label[0] == '-' || label[len(label)-1] == '-' {
+		if label == "" || len(label) > maxLabel || !labelCharacters.all(label) || label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
 	}
@@ -65,8 +88,8 @@ func (p Principal) Domain() string {
 
 func (p Principal) String() string { return string(p) }
 
-// foldASCII lower-cases A–Z and leaves every other byte alone.
-func foldASCII(s string) string {
+// FoldASCII lower-cases A–Z and leaves every other byte alone.
+func FoldASCII(s string) string {
 	for i := 0; i < len(s); i++ {
 		if 'A' <= s[i] && s[i] <= 'Z' {
 			b := []byte(s)
@@ -81,6 +104,9 @@ func foldASCII(s string) string {
 	return s
 }
 
+// MethodSystem is the method of the service itself, which is nobody in person.
+const MethodSystem = "system"
+
 // Caller is a principal as identified for one call. Every method of the broker
 // takes one, so that no action can be written that forgets who asks.
 type Caller struct {
@@ -93,6 +119,9 @@ type Caller struct {
 	// both may be empty.
 	Device       string
 	AccessLevels []string
-	// Method says how the caller was identified: "iap", or "system".
+	// Method says how the caller was identified: "iap", or MethodSystem.
 	Method string
+	// Arrived is when the request arrived that the caller sent. What was read for it
+	// after that moment need not be read a second time. Zero shares nothing.
+	Arrived time.Time
 }

@@ -31,6 +31,16 @@ const (
 	NoticeFailed Action = "notice failed"
 )
 
+// IsIntent is whether something is done only if the event can be recorded. The others
+// say what became of it, or that it was refused; they are facts already.
+func (a Action) IsIntent() bool {
+	switch a {
+	case RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked:
+		return true
+	}
+	return false
+}
+
 // Event is one line of the journal and one entry of a ledger.
 type Event struct {
 	Action Action

@@ -17,27 +17,38 @@ import (
 	"unicode/utf8"
 )
 
-// Prefixes of request ids: the way in which the request was made.
+// RequestKind is how a request comes to a grant. More are to come: break glass,
+// extension, application.
+type RequestKind string
+
 const (
-	selfPrefix = "jit-"
-	peerPrefix = "mpa-"
+	// Self: its principal activates it alone.
+	Self RequestKind = "self"
+	// Peers: others who were asked must approve.
+	Peers RequestKind = "peers"
 )
+
+// idPrefixes begin the ids of requests of each kind. Nothing outside this package
+// asks an id for its kind.
+var idPrefixes = map[RequestKind]string{Self: "jit-", Peers: "mpa-"}
 
 // requestIDPattern accepts our ids and those of JIT Access 1.x, which are standard
 // Base64.
 var requestIDPattern = regexp.MustCompile(`^(jit|mpa)-[A-Za-z0-9_+/-]{16}$`)
 
-// NewRequestID mints an id. peer says whether others must approve. Random is a
-// source of randomness of cryptographic quality; its failure is returned.
-func NewRequestID(random io.Reader, peer bool) (string, error) {
+// NewRequestID mints an id. Random is a source of randomness of cryptographic
+// quality; its failure is returned.
+func NewRequestID(random io.Reader, kind RequestKind) (string, error) {
 	var b [12]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return "", err
 	}
-	if peer {
-		return peerPrefix + base64.RawURLEncoding.EncodeToString(b[:]), nil
-	}
-	return selfPrefix + base64.RawURLEncoding.EncodeToString(b[:]), nil
+	return RequestIDOf(kind, b), nil
+}
+
+// RequestIDOf is the id that has the given bytes in it.
+func RequestIDOf(kind RequestKind, b [12]byte) string {
+	return idPrefixes[kind] + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // ParseRequestID checks the form of an id that came from outside.
@@ -46,6 +57,16 @@ func ParseRequestID(id string) (string, error) {
 		return "", errors.New("not a request id")
 	}
 	return id, nil
+}
+
+// KindOfID is the kind of request that bears the id; empty if it is none.
+func KindOfID(id string) RequestKind {
+	for kind, prefix := range idPrefixes {
+		if strings.HasPrefix(id, prefix) {
+			return kind
+		}
+	}
+	return ""
 }
 
 // MaxJustification is the longest justification, in characters. It keeps links
@@ -120,7 +141,8 @@ func Clip(text string, max int) string {
 // Request is one principal asking for entitlements of one resource.
 type Request struct {
 	// ID is jit-… or mpa-…; see NewRequestID.
-	ID string
+	ID   string
+	Kind RequestKind
 	// Principal is who asks and who gets the access.
 	Principal Principal
 	Resource  Resource
@@ -143,58 +165,57 @@ type Request struct {
 	// started when the request was made, and what was approved is what is granted.
 	// Zero for all others.
 	Fixed Window
-	// Decisions are what reviewers said, as far as the store remembers.
+	// State, Decisions and Window are what has become of it as far as the store
+	// remembers; see Apply. Window is what the last approval gave.
+	State     State
 	Decisions []Decision
+	Window    Window
 	// Version counts what the store has recorded; 0 is a request not yet recorded.
 	Version int
 }
 
-// Digest binds a decision to what was shown. It covers everything that decides
-// what is granted, to whom, why and by whose leave, as length-prefixed fields, so
-// that no two requests share one.
+// Digest binds a decision to what was shown: everything that decides what is
+// granted, to whom and why. Who was asked is not in it, so that asking more people
+// leaves what others have been shown, and said, as good as it was.
 func (r Request) Digest() string {
+	return digest("jitaccess request 2", r.ID, string(r.Kind), string(r.Principal), string(r.Resource),
+		list(r.Entitlements), strconv.FormatInt(int64(r.Duration/time.Second), 10), instant(r.Start), r.Justification,
+		instant(r.Fixed.Start), instant(r.Fixed.End))
+}
+
+// FullDigest stands for everything that was sent: what is shown, and who was asked.
+// By it the same form sent twice is known to be one.
+func (r Request) FullDigest() string {
+	return digest("jitaccess request 2 in full", r.Digest(), list(r.Reviewers))
+}
+
+// digest hashes length-prefixed fields, so that no two lists of them share one.
+func digest(fields ...string) string {
 	h := sha256.New()
-	field := func(s string) {
+	for _, s := range fields {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
 		h.Write(n[:])
 		io.WriteString(h, s)
 	}
-	list := func(items []string) {
-		field(strconv.Itoa(len(items)))
-		for _, s := range items {
-			field(s)
-		}
-	}
-	instant := func(t time.Time) {
-		if t.IsZero() {
-			field("")
-			return
-		}
-		field(strconv.FormatInt(t.Unix(), 10))
-	}
-	field("jitaccess request 1")
-	field(r.ID)
-	field(string(r.Principal))
-	field(string(r.Resource))
-	var ids []string
-	for _, e := range r.Entitlements {
-		ids = append(ids, e.String())
-	}
-	slices.Sort(ids)
-	list(ids)
-	field(strconv.FormatInt(int64(r.Duration/time.Second), 10))
-	instant(r.Start)
-	field(r.Justification)
-	var reviewers []string
-	for _, p := range r.Reviewers {
-		reviewers = append(reviewers, string(p))
-	}
-	slices.Sort(reviewers)
-	list(reviewers)
-	instant(r.Fixed.Start)
-	instant(r.Fixed.End)
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// list stands for a set of items in a digest.
+func list[T fmt.Stringer](items []T) string {
+	var texts []string
+	for _, item := range items {
+		texts = append(texts, item.String())
+	}
+	slices.Sort(texts)
+	return digest(texts...)
+}
+
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(t.Unix(), 10)
 }
 
 // WindowAt is the window that an approval accepted now gives: it starts at the
@@ -218,6 +239,19 @@ type Window struct{ Start, End time.Time }
 
 // Contains is whether t lies in the window.
 func (w Window) Contains(t time.Time) bool { return !t.Before(w.Start) && t.Before(w.End) }
+
+// Before is the part of the window before a time, all of it when that is zero. It has
+// no length, and the same start, when there is no such part.
+func (w Window) Before(t time.Time) Window {
+	if t.IsZero() || !t.Before(w.End) {
+		return w
+	}
+	w.End = t
+	if t.Before(w.Start) {
+		w.End = w.Start
+	}
+	return w
+}
 
 // IsZero is whether there is no window.
 func (w Window) IsZero() bool { return w.Start.IsZero() && w.End.IsZero() }
@@ -243,21 +277,3 @@ type Decision struct {
 	// Digest is Request.Digest of what was decided on.
 	Digest string
 }
-
-// State is where a request stands.
-type State string
-
-const (
-	// Pending: not decided, or not by enough people.
-	Pending State = "pending"
-	// Active: granted; the window may still lie ahead.
-	Active State = "active"
-	// Ended: granted and ended early.
-	Ended State = "ended"
-	// Expired: granted, and the window is over.
-	Expired State = "expired"
-	// Denied: refused by a reviewer, for good.
-	Denied State = "denied"
-	// Lapsed: nobody decided in time.
-	Lapsed State = "lapsed"
-)

@@ -6,30 +6,48 @@ import (
 	"strings"
 )
 
-// Resource is what access is to, as a path: projects/p, folders/1,
-// organizations/1. The zero value is no resource. Make one with ParseResource or
-// Project: both admit only what may stand in a URL path without escaping.
+// Resource is what access is to, as a path of two segments, its kind and its name:
+// projects/p, folders/1, organizations/1. The zero value is no resource. Make one with
+// ParseResource or Project: both admit only what may stand in a URL path without
+// escaping.
 type Resource string
 
-// The patterns guard URL paths; they do not police Google's naming. A project id
-// may be domain-scoped ("example.com:app").
+// ProjectExpression matches the id of a project of Google Cloud, which JIT Access 1.x
+// writes without its kind and which may be domain-scoped ("example.com:app").
+const ProjectExpression = `(?:[a-z0-9.-]+:)?[a-z0-9-]{1,63}`
+
+// The patterns guard URL paths and give every resource one spelling; what a name of a
+// kind looks like is its provider's to say (ResourceKind).
 var (
-	projectPattern  = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z0-9-]{1,63}$`)
-	resourcePattern = regexp.MustCompile(`^(folders|organizations)/[0-9]{1,32}$`)
+	projectPattern  = regexp.MustCompile(`^` + ProjectExpression + `$`)
+	resourcePattern = regexp.MustCompile(`^[a-z]{1,20}/([a-z0-9.-]+:)?[a-z0-9-][a-z0-9._-]{0,62}$`)
 )
 
 // maxResource bounds what the patterns leave open (the domain of a project id).
 const maxResource = 300
 
-// ParseResource reads a resource path.
+// ParseResource reads a resource path of any kind. Whether there is such a kind in this
+// service, the broker says.
 func ParseResource(path string) (Resource, error) {
-	if id, ok := strings.CutPrefix(path, "projects/"); ok {
-		return Project(id)
-	}
-	if len(path) > maxResource || !resourcePattern.MatchString(path) {
-		return "", errors.New("not a resource of the form projects/ID, folders/NUMBER or organizations/NUMBER")
+	if len(path) > maxResource || !resourcePattern.MatchString(path) || strings.Contains(path, "..") {
+		return "", errors.New("not a resource of the form KIND/NAME")
 	}
 	return Resource(path), nil
+}
+
+// ResourceKind is a kind of resource as its provider registers it.
+type ResourceKind struct {
+	// Segment is the first segment of the paths: "projects".
+	Segment string
+	// Name matches the whole second segment. It must be anchored at both ends.
+	Name *regexp.Regexp
+	// Word is one resource of the kind in words: "project".
+	Word string
+}
+
+// Has is whether a resource, as ParseResource or Project made it, is of the kind.
+func (k ResourceKind) Has(r Resource) bool {
+	return r.Kind() == k.Segment && k.Name.MatchString(r.Name())
 }
 
 // Project is the resource of a project id.
@@ -40,12 +58,19 @@ func Project(id string) (Resource, error) {
 	return Resource("projects/" + id), nil
 }
 
+// FullNamePrefix begins the full names of projects, folders and organizations of Google
+// Cloud, as its inventory, the log and the tokens of JIT Access 1.x have them.
+const FullNamePrefix = "//cloudresourcemanager.googleapis.com/"
+
+// FullName is the full name of a resource of Google Cloud.
+func (r Resource) FullName() string { return FullNamePrefix + string(r) }
+
 // ProjectID is the bare id when the resource is a project.
 func (r Resource) ProjectID() (id string, ok bool) {
 	return strings.CutPrefix(string(r), "projects/")
 }
 
-// Kind is the first segment of the path: "projects", "folders", "organizations".
+// Kind is the first segment of the path: "projects", "folders".
 func (r Resource) Kind() string {
 	kind, _, _ := strings.Cut(string(r), "/")
 	return kind
@@ -64,7 +89,7 @@ func (r Resource) String() string { return string(r) }
 type Role string
 
 // The hyphen is in no role of Google's, but in ids that JIT Access 1.x accepts.
-const roleExpression = `(?:projects/(?:[a-z0-9.-]+:)?[a-z0-9-]{1,63}/|organizations/[0-9]{1,32}/)?roles/[A-Za-z0-9_.-]{1,128}`
+const roleExpression = `(?:projects/` + ProjectExpression + `/|organizations/[0-9]{1,32}/)?roles/[A-Za-z0-9_.-]{1,128}`
 
 var rolePattern = regexp.MustCompile(`^` + roleExpression + `$`)
 

@@ -13,21 +13,21 @@ import (
 
 func TestSelfApprovalGrantsAtOnce(t *testing.T) {
 	w := newWorld(t)
-	asked, err := w.broker().Ask(t.Context(), caller(ana), selfAsk())
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), selfAsk())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(asked.Request.ID, "jit-") || asked.ReviewURL != "" || len(asked.Warnings) != 0 {
 		t.Errorf("%+v", asked)
 	}
-	if want := (access.Window{Start: w.now.Truncate(time.Second), End: w.now.Truncate(time.Second).Add(time.Hour)}); asked.Window != want || w.activations[0].Window != want {
-		t.Errorf("window %v, granted %v, want %v", asked.Window, w.activations[0].Window, want)
+	if want := (access.Window{Start: w.Clock.Truncate(time.Second), End: w.Clock.Truncate(time.Second).Add(time.Hour)}); asked.Window != want || w.Activations[0].Window != want {
+		t.Errorf("window %v, granted %v, want %v", asked.Window, w.Activations[0].Window, want)
 	}
-	if got, want := w.actions(), "self-approved, granted"; got != want {
+	if got, want := w.Actions(), "self-approved, granted"; got != want {
 		t.Errorf("journal %q, want %q: the intent before the grant, the outcome after it", got, want)
 	}
-	if len(w.activations[0].Approvers) != 0 {
-		t.Errorf("a self-approved grant names no approvers, got %v", w.activations[0].Approvers)
+	if len(w.Activations[0].Approvers) != 0 {
+		t.Errorf("a self-approved grant names no approvers, got %v", w.Activations[0].Approvers)
 	}
 }
 
@@ -77,16 +77,16 @@ func TestAskIsRefused(t *testing.T) {
 		t.Run(test.rule, func(t *testing.T) {
 			w, a := newWorld(t), ask()
 			test.change(&a)
-			_, err := w.broker().Ask(t.Context(), caller(ana), a)
+			_, err := w.Broker().Ask(t.Context(), caller(ana), a)
 			is(t, err, test.kind, test.code)
 			if got := access.AsError(err).Field; got != test.field {
 				t.Errorf("names field %q, want %q", got, test.field)
 			}
-			if len(w.activations) != 0 || len(w.requests) != 0 || len(w.told) != 0 {
-				t.Errorf("granted %v, stored %v, told %v; want nothing", w.activations, w.requests, w.told)
+			if len(w.Activations) != 0 || len(w.Requests) != 0 || len(w.Told) != 0 {
+				t.Errorf("granted %v, stored %v, told %v; want nothing", w.Activations, w.Requests, w.Told)
 			}
-			if w.actions() != "refused" {
-				t.Errorf("journal %q, want the refusal", w.actions())
+			if w.Actions() != "refused" {
+				t.Errorf("journal %q, want the refusal", w.Actions())
 			}
 		})
 	}
@@ -94,26 +94,26 @@ func TestAskIsRefused(t *testing.T) {
 
 func TestAskTellsReviewersWithTheLink(t *testing.T) {
 	w := newWorld(t)
-	asked, err := w.broker().Ask(t.Context(), caller(ana), ask())
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := "https://jit.example.com/?activation=ref-" + asked.Request.ID + "&projectId=shop"; asked.ReviewURL != want {
 		t.Errorf("link %q, want %q", asked.ReviewURL, want)
 	}
-	if len(w.told) != 1 || w.told[0].ReviewURL != asked.ReviewURL || len(w.told[0].To) != 2 || w.told[0].CC[0] != ana {
-		t.Errorf("told %+v; want ben and cho with the link, ana in copy", w.told)
+	if len(w.Told) != 1 || w.Told[0].ReviewURL != asked.ReviewURL || len(w.Told[0].To) != 2 || w.Told[0].CC[0] != ana {
+		t.Errorf("told %+v; want ben and cho with the link, ana in copy", w.Told)
 	}
-	if len(w.activations) != 0 {
-		t.Errorf("granted %v before anybody approved", w.activations)
+	if len(w.Activations) != 0 {
+		t.Errorf("granted %v before anybody approved", w.Activations)
 	}
 }
 
 func TestAskThatIsSentTwiceIsOne(t *testing.T) {
 	w := newWorld(t)
-	b := w.broker()
+	b := w.Broker()
 	a := ask()
-	a.ID, _ = b.NewID(true)
+	a.ID, _ = b.NewID(access.Peers)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -123,24 +123,24 @@ func TestAskThatIsSentTwiceIsOne(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(w.told) != 1 {
-		t.Errorf("told %d times, want once", len(w.told))
+	if len(w.Told) != 1 {
+		t.Errorf("told %d times, want once", len(w.Told))
 	}
 	a.Justification = "case 43"
-	if _, err := b.Ask(t.Context(), caller(ana), a); err != nil || len(w.told) != 2 {
-		t.Errorf("%v, told %d times: a corrected form is a new ask", err, len(w.told))
+	if _, err := b.Ask(t.Context(), caller(ana), a); err != nil || len(w.Told) != 2 {
+		t.Errorf("%v, told %d times: a corrected form is a new ask", err, len(w.Told))
 	}
 }
 
 func TestAskThatFailedMayBeSentAgain(t *testing.T) {
 	w := newWorld(t)
-	b := w.broker()
+	b := w.Broker()
 	a := ask()
-	a.ID, _ = b.NewID(true)
-	w.storeErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+	a.ID, _ = b.NewID(access.Peers)
+	w.Store.Err = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
 	_, err := b.Ask(t.Context(), caller(ana), a)
 	is(t, err, access.Unavailable, access.CodeUpstreamFailed)
-	w.storeErr = nil
+	w.Store.Err = nil
 	if _, err := b.Ask(t.Context(), caller(ana), a); err != nil {
 		t.Error(err)
 	}
@@ -148,8 +148,8 @@ func TestAskThatFailedMayBeSentAgain(t *testing.T) {
 
 func TestWithoutAChannelTheLinkIsPassedOnByHand(t *testing.T) {
 	w := newWorld(t)
-	w.silent = true
-	asked, err := w.broker().Ask(t.Context(), caller(ana), ask())
+	w.Silent = true
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
 	if err != nil || asked.ReviewURL == "" || len(asked.Warnings) != 1 || asked.Warnings[0].Code != access.CodeNoChannel {
 		t.Errorf("%+v, %v", asked, err)
 	}
@@ -157,18 +157,18 @@ func TestWithoutAChannelTheLinkIsPassedOnByHand(t *testing.T) {
 
 func TestMailThatFailsIsAWarning(t *testing.T) {
 	w := newWorld(t)
-	w.undelivered = access.Receipts{{To: cho, Channel: "mail", Err: errors.New("550")}}
-	b := w.broker()
+	w.Undelivered = access.Receipts{{To: cho, Channel: "mail", Err: errors.New("550")}}
+	b := w.Broker()
 	asked, err := b.Ask(t.Context(), caller(ana), ask())
 	if err != nil || len(asked.Warnings) != 1 || asked.Warnings[0].Args["recipient"] != "cho@example.com" {
 		t.Fatalf("%+v, %v", asked, err)
 	}
 	// Threat 31: mail that fails after the grant turns no grant into an error.
 	decided, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
-	if err != nil || decided.State != access.Active || len(decided.Warnings) != 1 || len(w.activations) != 1 {
+	if err != nil || decided.State != access.Active || len(decided.Warnings) != 1 || len(w.Activations) != 1 {
 		t.Errorf("%+v, %v", decided, err)
 	}
-	if got, want := w.actions(), "request made, notice failed, approved, granted, notice failed"; got != want {
+	if got, want := w.Actions(), "request made, notice failed, approved, granted, notice failed"; got != want {
 		t.Errorf("journal %q, want %q", got, want)
 	}
 }

@@ -5,27 +5,24 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/condition"
-	"jitaccess/internal/policy"
 )
 
 // Config is what a Broker is made of. Everything is required unless it says
 // otherwise.
 type Config struct {
-	Catalog  Catalog
-	Granter  Granter
-	Store    Store
-	Journal  Journal
-	Notifier Notifier
-	// Policy says which terms apply.
-	Policy policy.Instance
+	// Providers are the systems in which there is access.
+	Providers []Registration
+	Store     Store
+	Journal   Journal
+	Policy    Policy
+	Notifier  Notifier
 	// Directory may be nil when Admins names no group.
 	Directory Directory
 	// Admins may end anyone's grants: "user:ADDRESS" and "group:ADDRESS". They may
@@ -43,81 +40,62 @@ type Config struct {
 // Errors are *access.Error. Once something has been recorded or granted, later
 // trouble is a warning in the answer, not an error.
 type Broker struct {
-	c      Config
-	asked  recent[Asked]
-	denied recent[Decided]
-	later  later
+	c         Config
+	providers providers
+	// forgets is whether the store does; nothing else asks.
+	forgets bool
+	asked   recent[Asked]
+	denied  recent[Decided]
+	later   later
 }
 
 // New makes a Broker.
 func New(c Config) *Broker {
-	return &Broker{c: c, asked: recent[Asked]{now: c.Now}, denied: recent[Decided]{now: c.Now}}
+	b := &Broker{c: c, providers: register(c.Providers), asked: recent[Asked]{now: c.Now}, denied: recent[Decided]{now: c.Now}}
+	if c.Store != nil { // it is left out where nothing is asked or decided
+		b.forgets = c.Store.Limits().Forgets
+	}
+	return b
 }
-
-// Instance is what holds for every entitlement.
-func (b *Broker) Instance() Instance { return b.c.Policy }
-
-// Instance is as in package policy.
-type Instance = policy.Instance
 
 // Channels are how requests are told, be it to machines alone. Without any, links are
 // passed on by hand.
 func (b *Broker) Channels() []access.Channel { return b.c.Notifier.Channels() }
 
-// ParseEntitlementID reads an entitlement id from outside. Its resource condition
-// may be spelled in any way that means the same; ours is the canonical one.
-func ParseEntitlementID(text string) (access.EntitlementID, error) {
-	id, err := access.ParseEntitlementID(text)
-	if err == nil {
-		id.Condition, err = condition.Canonical(id.Condition)
-	}
-	if err != nil {
-		return access.EntitlementID{}, err
-	}
-	return id, nil
-}
-
-// NewID mints a request id, for a form to carry. peer is as in access.NewRequestID.
-func (b *Broker) NewID(peer bool) (string, error) { return access.NewRequestID(b.c.Random, peer) }
-
-// Resources returns the resources that the caller may choose from.
-func (b *Broker) Resources(ctx context.Context, caller access.Caller) ([]access.ResourceInfo, error) {
-	return b.c.Catalog.Resources(ctx, caller.Principal)
+// NewID mints a request id, for a form to carry.
+func (b *Broker) NewID(kind access.RequestKind) (string, error) {
+	return access.NewRequestID(b.c.Random, kind)
 }
 
 // Offer returns what the caller may request on a resource; an empty offer is no
-// error.
+// error. A role whose terms refuse it is a warning.
 func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource access.Resource) (Offer, error) {
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{Resource: resource, Principals: []access.Principal{caller.Principal}})
+	return b.offer(ctx, caller, resource, time.Time{})
+}
+
+// offer is Offer as of since, if it is not zero.
+func (b *Broker) offer(ctx context.Context, caller access.Caller, resource access.Resource, since time.Time) (Offer, error) {
+	standing, err := b.standing(ctx, caller, access.StandingQuery{
+		Resource: resource, Principals: []access.Principal{caller.Principal}, Since: since})
 	if err != nil {
 		return Offer{}, err
 	}
-	offer := Offer{Resource: resource, Warnings: standing.Warnings}
-	for _, e := range standing.Holdings[caller.Principal] {
-		if !e.MayRequest() {
-			continue
-		}
-		offer.Roles = append(offer.Roles, OfferedRole{
-			Entitlement: e,
-			Terms:       b.c.Policy.Of(e.ID, e.SelfApproval),
-			Activation:  current(standing.Activations, caller.Principal, e.ID, b.c.Now()),
-			Upcoming:    upcoming(standing.Activations, caller.Principal, e.ID, b.c.Now()),
-		})
-	}
+	roles, refused := b.offered(standing, caller.Principal)
+	offer := Offer{Resource: resource, Roles: roles, Ineffective: standing.Ineffective, Warnings: withNew(standing.Warnings, refused)}
 	b.further(ctx, caller, standing.Activations, &offer)
-	descriptions := b.describe(ctx, func(yield func(access.Role)) {
-		for _, r := range offer.Roles {
-			yield(r.Entitlement.ID.Role)
-		}
-	})
-	for i := range offer.Roles {
-		offer.Roles[i].Role = descriptions[i]
+	var ids []access.EntitlementID
+	for _, r := range offer.Roles {
+		ids = append(ids, r.Entitlement.ID)
+	}
+	for i, description := range b.describe(ctx, ids) {
+		offer.Roles[i].Role = description
 	}
 	return offer, nil
 }
 
-// further adds what else the caller may end to the offer. Whether they are an admin
-// is asked only where that makes a difference: it may cost a call.
+// further adds what else the caller may end to the offer, and takes out what only an
+// admin may see. Whether they are one is asked only where that makes a difference: it
+// may cost a call.
 func (b *Broker) further(ctx context.Context, caller access.Caller, all []access.Activation, offer *Offer) {
 	others := false
 	for _, a := range all {
@@ -135,7 +113,7 @@ func (b *Broker) further(ctx context.Context, caller access.Caller, all []access
 			others = others || a.Principal != caller.Principal
 		}
 	}
-	if !others {
+	if !others && len(offer.Ineffective) == 0 {
 		return
 	}
 	admin, warning := b.isAdmin(ctx, caller)
@@ -143,6 +121,7 @@ func (b *Broker) further(ctx context.Context, caller access.Caller, all []access
 		offer.Warnings = append(slices.Clone(offer.Warnings), warning)
 	}
 	if !admin {
+		offer.Ineffective = nil
 		offer.Further = slices.DeleteFunc(offer.Further, func(a access.Activation) bool { return a.Principal != caller.Principal })
 	}
 }
@@ -172,31 +151,6 @@ func upcoming(all []access.Activation, p access.Principal, id access.Entitlement
 	return found
 }
 
-// describe looks roles up at the same time; what is not known is zero but for its
-// name.
-func (b *Broker) describe(ctx context.Context, each func(func(access.Role))) []access.RoleInfo {
-	var roles []access.Role
-	each(func(r access.Role) { roles = append(roles, r) })
-	infos := make([]access.RoleInfo, len(roles))
-	var wg sync.WaitGroup
-	for i, role := range roles {
-		wg.Go(func() {
-			infos[i] = b.c.Catalog.Role(ctx, role)
-			infos[i].Role = role
-		})
-	}
-	wg.Wait()
-	return infos
-}
-
-func (b *Broker) describeRequest(ctx context.Context, r access.Request) []access.RoleInfo {
-	return b.describe(ctx, func(yield func(access.Role)) {
-		for _, id := range r.Entitlements {
-			yield(id.Role)
-		}
-	})
-}
-
 // Reviewers returns who may be asked to approve the caller's request for all of the
 // entitlements together, sorted, without the caller. They are of one resource, at
 // least one. Only somebody who may request them learns that; for everyone else it
@@ -204,28 +158,18 @@ func (b *Broker) describeRequest(ctx context.Context, r access.Request) []access
 func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
 	// What cannot be requested together need not be looked up: that takes groups, or an
 	// analysis, and only then is it known whether the caller may ask.
-	if err := b.fewEnough(ids); err != nil {
+	terms, err := b.terms(caller.Principal, access.Peers, ids...)
+	if err = cmp.Or(err, fewEnough(terms, len(ids))); err != nil {
 		return nil, nil, err
 	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
-		Resource:    ids[0].Resource,
-		Principals:  []access.Principal{caller.Principal},
-		Of:          ids,
-		ReviewersOf: ids,
+	q := access.StandingQuery{Resource: ids[0].Resource, Principals: []access.Principal{caller.Principal}, Of: ids, ReviewersOf: ids}
+	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
+		return mayAsk(access.Request{Principal: caller.Principal, Entitlements: ids}, nil, s)
 	})
-	if err != nil {
+	if err = cmp.Or(err, refusal); err != nil {
 		return nil, nil, err
 	}
-	reviewers := slices.Clone(standing.Reviewers[ids[0]])
-	for _, id := range ids {
-		if held, _ := standing.Holding(caller.Principal, id); !held.PeerApproval {
-			return nil, nil, standing.NotHeld(notEligible(id))
-		}
-		reviewers = slices.DeleteFunc(reviewers, func(p access.Principal) bool {
-			return p == caller.Principal || !slices.Contains(standing.Reviewers[id], p)
-		})
-	}
-	return reviewers, standing.Warnings, nil
+	return candidates(standing, caller.Principal, ids), standing.Warnings, nil
 }
 
 func notEligible(id access.EntitlementID) *access.Error {
@@ -254,8 +198,10 @@ type Offer struct {
 	// Further are the grants that are not over, stand beside no role, and are the
 	// caller's to end: their own, such as of a role that they may no longer request,
 	// and for an admin everybody's.
-	Further  []access.Activation
-	Warnings []*access.Error
+	Further []access.Activation
+	// Ineffective is what makes nobody eligible, for an admin; empty for all others.
+	Ineffective []access.Ineffective
+	Warnings    []*access.Error
 }
 
 // OfferedRole is one entitlement of an offer.
@@ -313,8 +259,10 @@ type View struct {
 	Activations []access.Activation
 	// Roles describes the roles in the order of Request.Entitlements.
 	Roles []access.RoleInfo
-	// Bindings is the text that approving now would write, or that was written.
-	Bindings []access.Binding
+	// Effects are what approving now would write, or what was written; Unwritable is why
+	// something of it cannot be.
+	Effects    []access.Effect
+	Unwritable *access.Error
 	// Window is what was granted, or what approving now would grant.
 	Window access.Window
 	// Digest is to be sent back with the decision.

@@ -1,91 +1,14 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/condition"
 )
-
-// Show returns a request to one of the people whom it concerns: its principal or a
-// reviewer. It changes nothing. origin is as in Ask.
-//
-// When the provider cannot be asked the request is still shown, undecidable, with
-// the reason.
-func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin string) (View, error) {
-	r, err := b.open(ctx, ref)
-	if err != nil {
-		return View{}, err
-	}
-	v := View{
-		Request:     r,
-		IsPrincipal: caller.Principal == r.Principal,
-		IsReviewer:  slices.Contains(r.Reviewers, caller.Principal),
-		Digest:      r.Digest(),
-		Forgets:     b.c.Store.Limits().Forgets,
-	}
-	if !v.IsPrincipal && !v.IsReviewer {
-		return View{}, notInvolved()
-	}
-	if origin != "" {
-		v.ReviewURL = reviewURL(origin, ref, r.Resource)
-	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
-		Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements,
-	})
-	now := b.c.Now()
-	v.Activations = standing.OfRequest(r)
-	v.State = stateOf(r, v.Activations, now)
-	v.Roles = b.describeRequest(ctx, r)
-	v.Warnings = standing.Warnings
-	v.Window = r.WindowAt(now)
-	var approvers []access.Principal
-	if len(v.Activations) > 0 {
-		v.Window = v.Activations[0].Window
-		approvers = v.Activations[0].Approvers
-	} else if v.IsReviewer {
-		approvers = append(approversOf(r), caller.Principal)
-	}
-	if len(approvers) > 0 {
-		v.Bindings = b.c.Granter.Preview(grantOf(r, v.Window, approvers))
-	}
-	if err != nil {
-		v.WhyNot = access.AsError(err)
-		v.Warnings = append(v.Warnings, v.WhyNot)
-		return v, nil
-	}
-	if v.State == access.Active {
-		v.CanEnd = v.IsPrincipal
-	}
-	if v.IsReviewer {
-		v.WhyNot = access.AsError(b.mayDecide(caller, r, standing, access.Approve))
-		v.CanDecide = v.WhyNot == nil
-	}
-	return v, nil
-}
-
-// open opens a request and spells its resource conditions as we do: JIT Access 1.x
-// spells some differently. One that cannot be understood stays as it is, and is
-// then nothing that anybody holds.
-func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
-	r, err := b.c.Store.Open(ctx, ref)
-	if err != nil {
-		return r, err
-	}
-	r.Entitlements = slices.Clone(r.Entitlements)
-	for i := range r.Entitlements {
-		if text, err := condition.Canonical(r.Entitlements[i].Condition); err == nil {
-			r.Entitlements[i].Condition = text
-		}
-	}
-	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
-	r.Entitlements = slices.Compact(r.Entitlements)
-	return r, nil
-}
 
 // Decide records the caller's verdict and, when it is the last approval needed,
 // has the grant written. The same approver again gets the same result.
@@ -101,7 +24,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	refused := func(err error) (Decided, error) {
 		return Decided{Request: r}, b.refuse(ctx, caller, trying, r, err)
 	}
-	if err := b.involved(caller, r); err != nil {
+	if err := r.Involves(caller.Principal); err != nil {
 		return refused(err)
 	}
 	if d.Digest != "" && d.Digest != r.Digest() {
@@ -112,18 +35,27 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return refused(err)
 	}
 
-	q := access.StandingQuery{Resource: r.Resource, Principals: both(r.Principal, caller.Principal), Of: r.Entitlements, Since: decision.At}
-	ctx = access.Begin(ctx, decision.At)
-	standing, err := b.c.Catalog.Standing(ctx, q)
+	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, caller.Principal), Of: r.Entitlements, Since: decision.At}
+	standing, err := b.standing(ctx, caller, q)
 	if err != nil {
 		return refused(err)
 	}
-	result := Decided{Request: r, Decision: decision, Forgets: b.c.Store.Limits().Forgets, Warnings: standing.Warnings}
-	if activations := standing.OfRequest(r); d.Verdict == access.Approve && approvedBy(activations, caller.Principal) {
-		if result.State = stateOf(r, activations, b.c.Now()); result.State == access.Active {
-			result.Window, result.Outcomes = activations[0].Window, stand(r, activations)
-			return result, nil
-		}
+	held := standing.OfRequest(r)
+	result := Decided{Request: r, State: r.StateWith(held, b.c.Now()), Decision: decision, Forgets: b.forgets, Warnings: standing.Warnings}
+	said := r.DecisionOf(caller.Principal)
+	switch again := said != nil && said.Verdict == d.Verdict; {
+	// The same person again has the same result, and is no second voice.
+	case d.Verdict == access.Approve && result.State == access.Active && approvedBy(held, caller.Principal):
+		result.Window, result.Outcomes = held[0].Window, stand(r, held)
+		return result, nil
+	case again && (result.State == access.Pending || result.State == access.Denied && d.Verdict == access.Deny):
+		return result, nil
+	case again && result.State == access.Approved:
+		// Recorded, and not written: the write is tried again.
+		ctx, cancel := detach(ctx)
+		defer cancel()
+		return b.carryOut(ctx, caller, result, q, r.ApprovedBy(),
+			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin))
 	}
 	if err := b.mayDecide(caller, r, standing, d.Verdict); err != nil {
 		return refused(err)
@@ -131,10 +63,10 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	if d.Verdict == access.Deny {
 		// Pressed again, or the page reloaded: people are told once.
 		return b.denied.do(ctx, string(caller.Principal)+" "+decision.Digest, func() (Decided, error) {
-			return b.deny(ctx, caller, result, d.Origin)
+			return b.deny(ctx, caller, result, standing, d.Origin)
 		})
 	}
-	return b.approve(ctx, caller, result, q, d)
+	return b.approve(ctx, caller, result, standing, q, d)
 }
 
 // checkDecision refuses a verdict that is none, and a denial without a reason.
@@ -154,49 +86,38 @@ func checkDecision(d access.Decision) error {
 	return nil
 }
 
-// involved is whether the caller has a say in the request at all, by who they are.
-func (b *Broker) involved(caller access.Caller, r access.Request) error {
-	switch {
-	case caller.Principal == r.Principal:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodeOwnRequest}
-	case !slices.Contains(r.Reviewers, caller.Principal):
-		return notInvolved()
-	}
-	return nil
-}
-
-func notInvolved() *access.Error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotInvolved}
-}
-
 // mayDecide is the whole rule: who they are, whether there is something left to
 // decide, whether the request still keeps to the terms, and whether both still hold
 // what they must hold.
 func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing access.Standing, verdict access.Verdict) error {
-	if err := b.involved(caller, r); err != nil {
+	if err := r.Involves(caller.Principal); err != nil {
 		return err
 	}
 	if err := b.undecided(r, standing); err != nil {
 		return err
 	}
-	if err := b.holds(caller.Principal, r, standing); err != nil || verdict == access.Deny {
+	if err := holds(caller.Principal, r, standing); err != nil || verdict == access.Deny {
 		return err
 	}
-	if _, err := b.terms(r, false); err != nil {
-		return err
-	}
-	return b.checkJustification(r.Justification)
+	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
+	return cmp.Or(err, b.within(terms, r), justified(terms, r.Justification), standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
 }
 
 // undecided is whether there is something left to decide.
 func (b *Broker) undecided(r access.Request, standing access.Standing) error {
 	now := b.c.Now()
-	activations := standing.OfRequest(r)
-	switch stateOf(r, activations, now) {
-	case access.Active:
-		return &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved, Args: access.Args{"approvers": names(activations[0].Approvers)}}
+	held := standing.OfRequest(r)
+	approvers := r.ApprovedBy()
+	if len(held) > 0 {
+		approvers = held[0].Approvers
+	}
+	switch r.StateWith(held, now) {
+	case access.Approved, access.Active:
+		return &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved, Args: access.Args{"approvers": names(approvers)}}
 	case access.Ended, access.Expired:
 		return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
+	case access.Failed:
+		return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused}
 	case access.Denied:
 		return &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyDenied}
 	case access.Lapsed:
@@ -210,14 +131,14 @@ func (b *Broker) undecided(r access.Request, standing access.Standing) error {
 
 // holds is whether the requester may still request every entitlement, and the
 // reviewer still review it, in a way of approval that they share.
-func (b *Broker) holds(reviewer access.Principal, r access.Request, s access.Standing) error {
+func holds(reviewer access.Principal, r access.Request, s access.Standing) error {
 	for _, id := range r.Entitlements {
 		if held, _ := s.Holding(r.Principal, id); !held.PeerApproval {
 			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost,
 				Args: access.Args{"principal": string(r.Principal), "role": string(id.Role), "resource": string(id.Resource)}})
 		}
 		if !s.MayReview(reviewer, r.Principal, id) {
-			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeNotReviewer,
+			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerLost,
 				Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}})
 		}
 	}
@@ -226,17 +147,17 @@ func (b *Broker) holds(reviewer access.Principal, r access.Request, s access.Sta
 
 // deny records a denial and tells everybody. Without memory it is a declining:
 // another reviewer may still approve.
-func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided, origin string) (Decided, error) {
+func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided, standing access.Standing, origin string) (Decided, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
 	event := b.event(caller, access.RequestDenied, r)
 	event.Decision = result.Decision
-	notice := b.outcomeNotice(ctx, access.RequestDenied, r, result.Decision, r.WindowAt(b.c.Now()), origin)
-	if _, err := b.c.Store.Append(ctx, r, []access.Event{event}, []access.Notice{notice}); err != nil {
+	if _, err := r.Apply(event); err != nil {
 		return result, b.refuse(ctx, caller, access.RequestDenied, r, err)
 	}
-	if err := b.record(ctx, event); err != nil {
+	notice := b.outcomeNotice(ctx, access.RequestDenied, r, result.Decision, standing.WindowAt(r, event.At), origin)
+	if _, _, err := b.commit(ctx, event, notice); err != nil {
 		return result, err
 	}
 	result.State = access.Denied
@@ -249,42 +170,63 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 
 // approve records an approval and, when it completes the request, has it granted.
 // The clock of the grant starts here.
-func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decided, q access.StandingQuery, d Decide) (Decided, error) {
+func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decided, standing access.Standing, q access.StandingQuery, d Decide) (Decided, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
-	terms, err := b.terms(r, false)
+	event := b.event(caller, access.RequestApproved, r)
+	event.Decision = result.Decision
+	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
 	if err != nil {
 		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
 	}
-	approvers := append(approversOf(r), caller.Principal)
-	event := b.event(caller, access.RequestApproved, r)
-	event.Decision = result.Decision
-	complete := len(approvers) >= terms.Approvals
-	if complete {
-		event.Window = r.WindowAt(b.c.Now())
+	// Who approved before and may not do so any more does not count.
+	tally := access.Quorum(r.Principal, append(slices.Clone(r.Decisions), result.Decision), terms.Requirements,
+		func(p access.Principal, _ access.Requirement) bool { return holds(p, r, standing) == nil })
+	if tally.Complete {
+		event.Window = standing.WindowAt(r, event.At)
 	}
-	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, d.Origin)
-	if _, err := b.c.Store.Append(ctx, r, []access.Event{event}, []access.Notice{notice}); err != nil {
+	if result.Request, err = r.Apply(event); err != nil {
 		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
 	}
-	if err := b.record(ctx, event); err != nil {
+	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, d.Origin)
+	if _, _, err := b.commit(ctx, event, notice); err != nil {
 		return result, err
 	}
-	if !complete {
+	if !tally.Complete {
 		result.State = access.Pending
 		return result, nil
 	}
+	return b.carryOut(ctx, caller, result, q, tally.Approvers, notice)
+}
+
+// carryOut has what was approved granted, in the window that the last approval gave,
+// and tells people. Those who approved must still hold what they must hold.
+func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Decided, q access.StandingQuery, approvers []access.Principal, notice access.Notice) (Decided, error) {
+	r := result.Request
 	check := func(s access.Standing) error {
 		// The grant may have been written, or written and ended, by somebody else
 		// since; the provider then says so, or this does.
-		if state := stateOf(r, s.OfRequest(r), b.c.Now()); state == access.Ended || state == access.Expired {
+		held := s.OfRequest(r)
+		if over(r.StateWith(held, b.c.Now())) {
 			return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
 		}
-		return b.holds(caller.Principal, r, s)
+		if len(held) > 0 && held[0].Derived {
+			return b.undecided(r, s)
+		}
+		for _, p := range approvers {
+			err := holds(p, r, s)
+			if e := access.AsError(err); e != nil && e.Code == access.CodeReviewerLost && p != caller.Principal {
+				return reviewerNotEligible(p, access.EntitlementID{Role: access.Role(e.Args["role"]), Resource: r.Resource})
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return s.Lasts(r, r.Window)
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, r, event.Window, approvers, q, check)
-	result.Outcomes, result.Window = outcomes, granted(outcomes, event.Window)
+	outcomes, warnings, err := b.grant(ctx, caller, r, r.Window, approvers, q, check)
+	result.Outcomes, result.Window = outcomes, granted(outcomes, r.Window)
 	result.Warnings = withNew(result.Warnings, warnings)
 	if err != nil {
 		return result, err
@@ -300,46 +242,15 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 // outcomeNotice is what people hear of how a request was decided.
 func (b *Broker) outcomeNotice(ctx context.Context, did access.Action, r access.Request, d access.Decision, w access.Window, origin string) access.Notice {
 	n := b.notice(did, r, nil)
-	n.Decision, n.Window, n.Final, n.Roles = d, w, !b.c.Store.Limits().Forgets, b.describeRequest(ctx, r)
+	n.Decision, n.Window, n.Final, n.Roles = d, w, !b.forgets, b.describe(ctx, r.Entitlements)
 	if origin != "" {
 		n.BaseURL = origin + "/"
 	}
 	return n
 }
 
-// stateOf says where a request stands, from what is remembered of it and from what
-// the provider holds.
-func stateOf(r access.Request, activations []access.Activation, now time.Time) access.State {
-	if len(activations) > 0 {
-		state := access.Ended
-		for _, a := range activations {
-			switch {
-			case now.Before(a.Window.End) && a.Window.Length() > 0:
-				return access.Active
-			case a.Window.Length() >= r.Duration:
-				state = access.Expired
-			}
-		}
-		return state
-	}
-	if slices.ContainsFunc(r.Decisions, func(d access.Decision) bool { return d.Verdict == access.Deny }) {
-		return access.Denied
-	}
-	if !now.Before(r.Expires) || (!r.Fixed.IsZero() && !now.Before(r.Fixed.End)) {
-		return access.Lapsed
-	}
-	return access.Pending
-}
-
-func approversOf(r access.Request) []access.Principal {
-	var ps []access.Principal
-	for _, d := range r.Decisions {
-		if d.Verdict == access.Approve {
-			ps = append(ps, d.By)
-		}
-	}
-	return ps
-}
+// over is whether a grant was there and is none any more.
+func over(s access.State) bool { return s == access.Ended || s == access.Expired }
 
 func approvedBy(activations []access.Activation, p access.Principal) bool {
 	return slices.ContainsFunc(activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, p) })
@@ -360,11 +271,12 @@ func stand(r access.Request, activations []access.Activation) []access.Outcome {
 	return outcomes
 }
 
-func both(a, b access.Principal) []access.Principal {
-	if a == b {
-		return []access.Principal{a}
-	}
-	return []access.Principal{a, b}
+// people are those whose holdings a decision of p rests on: the requester, p, and who
+// has approved before.
+func people(r access.Request, p access.Principal) []access.Principal {
+	all := append([]access.Principal{r.Principal, p}, r.ApprovedBy()...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func names(ps []access.Principal) string {

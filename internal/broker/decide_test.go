@@ -12,18 +12,18 @@ import (
 // requested is a world with a pending request of ana's, and the link to it.
 func requested(t *testing.T) (*world, *broker.Broker, broker.Asked) {
 	w := newWorld(t)
-	b := w.broker()
+	b := w.Broker()
 	asked, err := b.Ask(t.Context(), caller(ana), ask())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.journal, w.told, w.calls = nil, nil, map[string]int{}
+	w.Forget()
 	return w, b, asked
 }
 
 func TestApprovalGrantsAndTells(t *testing.T) {
 	w, b, asked := requested(t)
-	w.now = w.now.Add(20 * time.Minute)
+	w.Clock = w.Clock.Add(20 * time.Minute)
 	view, err := b.Show(t.Context(), caller(ben), asked.Ref, "https://jit.example.com")
 	if err != nil || !view.CanDecide || view.State != access.Pending || view.Digest != asked.Request.Digest() {
 		t.Fatalf("%+v, %v", view, err)
@@ -32,18 +32,18 @@ func TestApprovalGrantsAndTells(t *testing.T) {
 	if err != nil || decided.State != access.Active {
 		t.Fatalf("%+v, %v", decided, err)
 	}
-	start := w.now.Truncate(time.Second)
-	if got := w.activations[0]; got.Window != (access.Window{Start: start, End: start.Add(time.Hour)}) || got.Approvers[0] != ben || got.RequestID != asked.Request.ID {
+	start := w.Clock.Truncate(time.Second)
+	if got := w.Activations[0]; got.Window != (access.Window{Start: start, End: start.Add(time.Hour)}) || got.Approvers[0] != ben || got.RequestID != asked.Request.ID {
 		t.Errorf("granted %+v; the clock starts when the approval is accepted", got)
 	}
-	if got, want := w.actions(), "approved, granted"; got != want {
+	if got, want := w.Actions(), "approved, granted"; got != want {
 		t.Errorf("journal %q, want %q", got, want)
 	}
-	if n := w.told[0]; n.Kind != access.NoticeApproved || n.To[0] != ana || len(n.CC) != 2 || n.Window != decided.Window {
+	if n := w.Told[0]; n.Kind != access.NoticeApproved || n.To[0] != ana || len(n.CC) != 2 || n.Window != decided.Window {
 		t.Errorf("told %+v", n)
 	}
-	if w.calls["standing"] != 2 || w.calls["grant"] != 1 {
-		t.Errorf("calls %v: one look for the view, one for the decision", w.calls)
+	if w.Calls["standing"] != 2 || w.Calls["grant"] != 1 {
+		t.Errorf("calls %v: one look for the view, one for the decision", w.Calls)
 	}
 }
 
@@ -59,17 +59,16 @@ func TestDecideIsRefused(t *testing.T) {
 		code   access.Code
 	}{
 		{"one's own request", ana, yes, nil, access.NotAllowed, access.CodeOwnRequest},
-		{"somebody who was not asked, though eligible", dan, yes, func(w *world) { w.holdings[dan] = w.holdings[ben] }, access.NotAllowed, access.CodeNotInvolved},
-		{"Threat06: a reviewer who lost eligibility", ben, yes, func(w *world) { w.holdings[ben] = nil }, access.NotAllowed, access.CodeNotReviewer},
-		{"a reviewer who lost eligibility, denying", ben, no, func(w *world) { w.holdings[ben] = nil }, access.NotAllowed, access.CodeNotReviewer},
-		{"Threat06: a requester who lost eligibility", ben, yes, func(w *world) { w.holdings[ana] = nil }, access.NotAllowed, access.CodeRequesterLost},
+		{"somebody who was not asked, though eligible", dan, yes, func(w *world) { w.Holdings[dan] = w.Holdings[ben] }, access.NotAllowed, access.CodeNotInvolved},
+		{"Threat06: a reviewer who lost eligibility", ben, yes, func(w *world) { w.Holdings[ben] = nil }, access.NotAllowed, access.CodeReviewerLost},
+		{"a reviewer who lost eligibility, denying", ben, no, func(w *world) { w.Holdings[ben] = nil }, access.NotAllowed, access.CodeReviewerLost},
+		{"Threat06: a requester who lost eligibility", ben, yes, func(w *world) { w.Holdings[ana] = nil }, access.NotAllowed, access.CodeRequesterLost},
 		{"what was shown is not what would be granted", ben, broker.Decide{Verdict: access.Approve, Digest: "00"}, nil, access.Conflict, access.CodeDigestMismatch},
 		{"no verdict", ben, broker.Decide{}, nil, access.Invalid, access.CodeBadInput},
 		{"a denial without a reason", ben, broker.Decide{Verdict: access.Deny, Comment: " "}, nil, access.Invalid, access.CodeNoComment},
 		{"a comment with line breaks", ben, broker.Decide{Verdict: access.Deny, Comment: "a\r\nBcc: x"}, nil, access.Invalid, access.CodeUnsafeComment},
-		{"after its time", ben, yes, func(w *world) { w.now = w.now.Add(61 * time.Minute) }, access.Gone, access.CodeLinkExpired},
-		{"the platform cannot be asked", ben, yes, func(w *world) { w.catalogErr = &access.Error{Kind: access.TooMany, Code: access.CodeQuota} }, access.TooMany, access.CodeQuota},
-		{"a store that has moved on", ben, yes, func(w *world) { w.storeErr = &access.Error{Kind: access.Conflict, Code: access.CodeConflict} }, access.Conflict, access.CodeConflict},
+		{"after its time", ben, yes, func(w *world) { w.Clock = w.Clock.Add(61 * time.Minute) }, access.Gone, access.CodeLinkExpired},
+		{"the platform cannot be asked", ben, yes, func(w *world) { w.CatalogErr = &access.Error{Kind: access.TooMany, Code: access.CodeQuota} }, access.TooMany, access.CodeQuota},
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {
@@ -80,8 +79,8 @@ func TestDecideIsRefused(t *testing.T) {
 			test.decide.Ref = asked.Ref
 			_, err := b.Decide(t.Context(), caller(test.as), test.decide)
 			is(t, err, test.kind, test.code)
-			if len(w.activations) != 0 || len(w.told) != 0 || w.actions() != "refused" {
-				t.Errorf("granted %v, told %v, journal %q; want nothing but the refusal", w.activations, w.told, w.actions())
+			if len(w.Activations) != 0 || len(w.Told) != 0 || w.Actions() != "refused" {
+				t.Errorf("granted %v, told %v, journal %q; want nothing but the refusal", w.Activations, w.Told, w.Actions())
 			}
 		})
 	}
@@ -94,9 +93,9 @@ func TestDecideIsRefused(t *testing.T) {
 
 func TestAFormThatIsSentAgainAfterTheEndRevivesNothing(t *testing.T) {
 	w := newWorld(t)
-	b := w.broker()
+	b := w.Broker()
 	a := selfAsk()
-	a.ID, _ = b.NewID(false)
+	a.ID, _ = b.NewID(access.Self)
 	if _, err := b.Ask(t.Context(), caller(ana), a); err != nil {
 		t.Fatal(err)
 	}
@@ -115,18 +114,18 @@ func TestADenialThatIsSentAgainTellsNobodyAgain(t *testing.T) {
 			t.Fatalf("%+v, %v", decided, err)
 		}
 	}
-	if len(w.told) != 1 {
-		t.Errorf("told %d times", len(w.told))
+	if len(w.Told) != 1 {
+		t.Errorf("told %d times", len(w.Told))
 	}
 }
 
 func TestEligibilityIsCheckedOnThePolicyThatIsWritten(t *testing.T) {
 	w, b, asked := requested(t)
-	w.beforeGrant = func() { w.mu.Lock(); w.holdings[ana] = nil; w.mu.Unlock() }
+	w.BeforeGrant = func() { w.Mu.Lock(); w.Holdings[ana] = nil; w.Mu.Unlock() }
 	_, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
 	is(t, err, access.NotAllowed, access.CodeRequesterLost)
-	if len(w.activations) != 0 {
-		t.Errorf("granted %v to somebody who lost eligibility in between", w.activations)
+	if len(w.Activations) != 0 {
+		t.Errorf("granted %v to somebody who lost eligibility in between", w.Activations)
 	}
 }
 
@@ -143,16 +142,16 @@ func TestParallelApprovalsMakeOneGrant(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(w.activations) != 1 || len(w.told) != 1 {
-		t.Errorf("%d grants, told %d times; want one of each", len(w.activations), len(w.told))
+	if len(w.Activations) != 1 || len(w.Told) != 1 {
+		t.Errorf("%d grants, told %d times; want one of each", len(w.Activations), len(w.Told))
 	}
 }
 
 func TestDenialTellsEverybody(t *testing.T) {
 	for _, forgets := range []bool{true, false} {
 		w := newWorld(t)
-		w.limits.Forgets = forgets
-		b := w.broker()
+		w.Forgets = forgets
+		b := w.Broker()
 		asked, err := b.Ask(t.Context(), caller(ana), ask())
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +160,7 @@ func TestDenialTellsEverybody(t *testing.T) {
 		if err != nil || decided.Forgets != forgets {
 			t.Fatalf("%+v, %v", decided, err)
 		}
-		n := w.told[1]
+		n := w.Told[1]
 		if n.Kind != access.NoticeDenied || n.Final == forgets || n.To[0] != ana || len(n.CC) != 2 || n.Decision.Comment != "not during the freeze" {
 			t.Errorf("told %+v", n)
 		}
@@ -179,14 +178,14 @@ func TestDenialTellsEverybody(t *testing.T) {
 func TestARequestOfJITAccess1KeepsItsOwnWindow(t *testing.T) {
 	w, b, asked := requested(t)
 	r := asked.Request
-	r.Fixed = access.Window{Start: w.now.Add(-30 * time.Minute).Truncate(time.Second), End: w.now.Add(30 * time.Minute).Truncate(time.Second)}
-	w.requests[asked.Ref] = r
+	r.Fixed = access.Window{Start: w.Clock.Add(-30 * time.Minute).Truncate(time.Second), End: w.Clock.Add(30 * time.Minute).Truncate(time.Second)}
+	w.Requests[asked.Ref] = r
 	decided, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
 	if err != nil || decided.Window != r.Fixed {
 		t.Errorf("%v, %v; want %v", decided.Window, err, r.Fixed)
 	}
-	w.activations = nil
-	w.now = r.Fixed.End
+	w.Activations = nil
+	w.Clock = r.Fixed.End
 	_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
 	is(t, err, access.Gone, access.CodeWindowOver)
 }

@@ -2,8 +2,6 @@ package broker
 
 import (
 	"slices"
-	"sync"
-	"time"
 
 	"jitaccess/internal/access"
 )
@@ -59,58 +57,4 @@ func (b *Broker) notice(did access.Action, r access.Request, added []access.Prin
 		return nil
 	}
 	return access.Notice{Kind: h.kind, Request: r, To: people(h.to), CC: people(h.cc)}
-}
-
-// later remembers who was added to a request's reviewers after its first link was
-// given out: where the link is the record, that link does not know of them, and they
-// too are to hear how it was decided. It is of this instance only.
-type later struct {
-	mu    sync.Mutex
-	added map[string]addition
-}
-
-type addition struct {
-	people []access.Principal
-	until  time.Time
-}
-
-// add remembers people until the request cannot be decided any more.
-func (l *later) add(r access.Request, people []access.Principal, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for key, a := range l.added {
-		if now.After(a.until) {
-			delete(l.added, key)
-		}
-	}
-	key := apartFromReviewers(r)
-	if l.added == nil {
-		l.added = map[string]addition{}
-	}
-	if before, ok := l.added[key]; ok || len(l.added) < recentCount {
-		all := slices.Concat(before.people, people)
-		slices.Sort(all)
-		l.added[key] = addition{slices.Compact(all), r.Expires}
-	}
-}
-
-// withAdded is who was asked according to the link, and who was added since.
-func (l *later) withAdded(r access.Request, now time.Time) []access.Principal {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := slices.Clone(r.Reviewers)
-	if a, ok := l.added[apartFromReviewers(r)]; ok && !now.After(a.until) {
-		for _, p := range a.people {
-			if !slices.Contains(all, p) {
-				all = append(all, p)
-			}
-		}
-	}
-	return all
-}
-
-// apartFromReviewers is the same for one request whoever is asked.
-func apartFromReviewers(r access.Request) string {
-	r.Reviewers = nil
-	return r.Digest()
 }

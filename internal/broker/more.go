@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -27,28 +28,25 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 		return MoreReviewers{}, err
 	}
 	if caller.Principal != r.Principal {
-		return MoreReviewers{}, notInvolved()
+		return MoreReviewers{}, notYours()
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements, ReviewersOf: r.Entitlements}
-	standing, err := b.c.Catalog.Standing(ctx, q)
+	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	if err := b.undecided(r, standing); err != nil {
+	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements, ReviewersOf: r.Entitlements}
+	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error { return cmp.Or(b.undecided(r, s), mayAsk(r, nil, s)) })
+	if err = cmp.Or(err, refusal); err != nil {
 		return MoreReviewers{}, err
 	}
-	if err := mayAsk(r, nil, standing); err != nil {
-		return MoreReviewers{}, err
-	}
-	terms := b.termsOf(r, false)
-	more := MoreReviewers{Request: r, Candidates: slices.Clone(standing.Reviewers[r.Entitlements[0]]),
+	more := MoreReviewers{Request: r, Candidates: candidates(standing, r.Principal, r.Entitlements),
 		Room: max(0, terms.MaxReviewers-len(r.Reviewers)), Warnings: standing.Warnings}
-	for _, id := range r.Entitlements {
-		more.Candidates = slices.DeleteFunc(more.Candidates, func(p access.Principal) bool {
-			return p == r.Principal || slices.Contains(r.Reviewers, p) || !slices.Contains(standing.Reviewers[id], p)
-		})
-	}
+	more.Candidates = slices.DeleteFunc(more.Candidates, func(p access.Principal) bool { return slices.Contains(r.Reviewers, p) })
 	return more, nil
+}
+
+func notYours() *access.Error {
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotInvolved}
 }
 
 // AddReviewers is more people to ask for a pending request.
@@ -76,10 +74,10 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 		return refused(err)
 	}
 	if caller.Principal != r.Principal {
-		return refused(notInvolved())
+		return refused(notYours())
 	}
 	if a.Origin == "" {
-		return refused(&access.Error{Kind: access.Unprocessable, Code: access.CodeNoPublicURL, Args: access.Args{"host": a.Host}})
+		return refused(noPublicURL(a.Host))
 	}
 	all, err := readReviewers(caller, a.Reviewers)
 	if err != nil {
@@ -91,26 +89,20 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	}
 	r.Reviewers = append(slices.Clone(r.Reviewers), added...)
 	slices.Sort(r.Reviewers)
-	if _, err := b.terms(r, false); err != nil {
+	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
+	if err = cmp.Or(err, b.within(terms, r)); err != nil {
 		return refused(err)
 	}
-	standing, err := b.c.Catalog.Standing(ctx, access.StandingQuery{
-		Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements,
-	})
-	if err != nil {
+	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements}
+	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error { return cmp.Or(b.undecided(r, s), mayAsk(r, added, s)) })
+	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
-	if err := b.undecided(r, standing); err != nil {
-		return refused(err)
-	}
-	if err := mayAsk(r, added, standing); err != nil {
-		return refused(err)
-	}
-	// Sent twice it is one: the digest has everybody who was asked, and not who is new.
-	return b.asked.do(ctx, fmt.Sprint(r.Digest(), " with ", added), func() (Asked, error) {
+	// Sent twice it is one: the digest has everybody who is asked now, and not who is new.
+	return b.asked.do(ctx, fmt.Sprint(r.FullDigest(), " with ", added), func() (Asked, error) {
 		ctx, cancel := detach(ctx)
 		defer cancel()
-		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, added, a.Origin)
+		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, standing, added, a.Origin)
 		if err == nil {
 			b.later.add(r, added, b.c.Now())
 		}

@@ -14,14 +14,14 @@ import (
 // pending is a world with a request of ana's to ben alone.
 func pending(t *testing.T) (*world, *broker.Broker, broker.Asked) {
 	w := newWorld(t)
-	b := w.broker()
+	b := w.Broker()
 	a := ask()
 	a.Reviewers = []string{"ben@example.com"}
 	asked, err := b.Ask(t.Context(), caller(ana), a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.journal, w.told, w.calls = nil, nil, map[string]int{}
+	w.Forget()
 	return w, b, asked
 }
 
@@ -31,7 +31,7 @@ func addTo(ref string, reviewers ...string) broker.AddReviewers {
 
 func TestMoreReviewersKeepTheRequestAndItsClock(t *testing.T) {
 	w, b, asked := pending(t)
-	w.now = w.now.Add(10 * time.Minute)
+	w.Clock = w.Clock.Add(10 * time.Minute)
 	more, err := b.MoreReviewers(t.Context(), caller(ana), asked.Ref)
 	if err != nil || !slices.Equal(more.Candidates, []access.Principal{cho}) || more.Room != 1 {
 		t.Fatalf("%+v, %v", more, err)
@@ -49,17 +49,17 @@ func TestMoreReviewersKeepTheRequestAndItsClock(t *testing.T) {
 	if after.Digest() != before.Digest() || !after.Created.Equal(before.Created) || !after.Expires.Equal(before.Expires) {
 		t.Errorf("more than the reviewers changed: %+v, was %+v", added.Request, before)
 	}
-	if len(w.told) != 1 || w.told[0].Kind != access.NoticeReview || !slices.Equal(w.told[0].To, []access.Principal{cho}) || len(w.told[0].CC) != 0 || w.told[0].ReviewURL != added.ReviewURL {
-		t.Errorf("told %+v; only who is new", w.told)
+	if len(w.Told) != 1 || w.Told[0].Kind != access.NoticeReview || !slices.Equal(w.Told[0].To, []access.Principal{cho}) || len(w.Told[0].CC) != 0 || w.Told[0].ReviewURL != added.ReviewURL {
+		t.Errorf("told %+v; only who is new", w.Told)
 	}
-	if got, want := w.actions(), "reviewers added"; got != want {
+	if got, want := w.Actions(), "reviewers added"; got != want {
 		t.Errorf("journal %q, want %q", got, want)
 	}
 	if decided, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: added.Ref, Verdict: access.Approve}); err != nil || decided.State != access.Active {
 		t.Errorf("%+v, %v", decided, err)
 	}
 	// Decided, so there is nobody more to ask.
-	_, err = b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, "cho@example.com"))
+	_, err = b.AddReviewers(t.Context(), caller(ana), addTo(added.Ref, "cho@example.com"))
 	is(t, err, access.Invalid, access.CodeNobodyAdded)
 	_, err = b.MoreReviewers(t.Context(), caller(ana), asked.Ref)
 	is(t, err, access.Conflict, access.CodeAlreadyApproved)
@@ -86,14 +86,14 @@ func TestMoreReviewersAreRefused(t *testing.T) {
 		{"more than the maximum", ana, func(_ *world, a *broker.AddReviewers) {
 			a.Reviewers = []string{"cho@example.com", "dan@example.com"}
 		}, access.Invalid, access.CodeManyReviewers},
-		{"when the requester is not eligible any more", ana, func(w *world, _ *broker.AddReviewers) { w.holdings[ana] = nil }, access.NotAllowed, access.CodeNotEligible},
+		{"when the requester is not eligible any more", ana, func(w *world, _ *broker.AddReviewers) { w.Holdings[ana] = nil }, access.NotAllowed, access.CodeNotEligible},
 		{"when it has been granted", ana, func(w *world, a *broker.AddReviewers) {
 			id := strings.TrimPrefix(a.Ref, "ref-")
-			w.activations = []access.Activation{{RequestID: id, Principal: ana, Entitlement: admin, Window: access.Window{Start: w.now, End: w.now.Add(time.Hour)}, Approvers: []access.Principal{ben}}}
+			w.Activations = []access.Activation{{RequestID: id, Principal: ana, Entitlement: admin, Window: access.Window{Start: w.Clock, End: w.Clock.Add(time.Hour)}, Approvers: []access.Principal{ben}}}
 		}, access.Conflict, access.CodeAlreadyApproved},
-		{"when the time to decide is over", ana, func(w *world, _ *broker.AddReviewers) { w.now = w.now.Add(2 * time.Hour) }, access.Gone, access.CodeLinkExpired},
+		{"when the time to decide is over", ana, func(w *world, _ *broker.AddReviewers) { w.Clock = w.Clock.Add(2 * time.Hour) }, access.Gone, access.CodeLinkExpired},
 		{"when it cannot be recorded", ana, func(w *world, _ *broker.AddReviewers) {
-			w.journalErr[access.ReviewersAdded] = fmt.Errorf("disk full")
+			w.JournalErr[access.ReviewersAdded] = fmt.Errorf("disk full")
 		}, access.Unavailable, access.CodeJournalUnavailable},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
@@ -104,8 +104,8 @@ func TestMoreReviewersAreRefused(t *testing.T) {
 			}
 			_, err := b.AddReviewers(t.Context(), caller(c.by), a)
 			is(t, err, c.kind, c.code)
-			if len(w.told) != 0 {
-				t.Errorf("told %+v", w.told)
+			if len(w.Told) != 0 {
+				t.Errorf("told %+v", w.Told)
 			}
 		})
 	}
@@ -130,10 +130,10 @@ func TestReviewersMustFitTheRequestersTopic(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			w := newWorld(t)
-			b := w.broker()
+			b := w.Broker()
 			a := ask()
 			a.Reviewers = []string{"ben@example.com"}
-			w.holdings[ana], w.holdings[ben] = []access.Entitlement{topical(dba, nil)}, []access.Entitlement{c.ben}
+			w.Holdings[ana], w.Holdings[ben] = []access.Entitlement{topical(dba, nil)}, []access.Entitlement{c.ben}
 			asked, err := b.Ask(t.Context(), caller(ana), a)
 			if !c.ok {
 				is(t, err, access.NotAllowed, access.CodeReviewerNotEligible)
@@ -143,13 +143,13 @@ func TestReviewersMustFitTheRequestersTopic(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The topic may change while the link waits.
-			w.holdings[ana] = []access.Entitlement{topical([]access.Approval{{Topic: "security", External: true}}, nil)}
+			w.Holdings[ana] = []access.Entitlement{topical([]access.Approval{{Topic: "security", External: true}}, nil)}
 			if c.ben.Reviews[0].Topic == "" {
-				w.holdings[ben] = []access.Entitlement{topical(nil, net)}
+				w.Holdings[ben] = []access.Entitlement{topical(nil, net)}
 			}
 			_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
-			is(t, err, access.NotAllowed, access.CodeNotReviewer)
-			w.holdings[ana], w.holdings[ben] = []access.Entitlement{topical(dba, nil)}, []access.Entitlement{c.ben}
+			is(t, err, access.NotAllowed, access.CodeReviewerLost)
+			w.Holdings[ana], w.Holdings[ben] = []access.Entitlement{topical(dba, nil)}, []access.Entitlement{c.ben}
 			if decided, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve}); err != nil || decided.State != access.Active {
 				t.Errorf("%+v, %v", decided, err)
 			}
@@ -161,16 +161,16 @@ func TestReviewersOfSeveralRolesMayReviewAllOfThem(t *testing.T) {
 	w := newWorld(t)
 	both := access.Entitlement{ID: narrow, PeerApproval: true, MayReview: true}
 	for _, p := range []access.Principal{ana, cho, dan} {
-		w.holdings[p] = append(w.holdings[p], both)
+		w.Holdings[p] = append(w.Holdings[p], both)
 	}
-	got, _, err := w.broker().Reviewers(t.Context(), caller(ana), admin, narrow)
+	got, _, err := w.Broker().Reviewers(t.Context(), caller(ana), admin, narrow)
 	if err != nil || !slices.Equal(got, []access.Principal{cho}) {
 		t.Errorf("%v, %v", got, err)
 	}
-	_, _, err = w.broker().Reviewers(t.Context(), caller(ben), admin, narrow)
+	_, _, err = w.Broker().Reviewers(t.Context(), caller(ben), admin, narrow)
 	is(t, err, access.NotAllowed, access.CodeNotEligible)
-	if w.calls["standing"] != 2 {
-		t.Errorf("calls %v", w.calls)
+	if w.Calls["standing"] != 3 {
+		t.Errorf("calls %v: one look for several roles, and one more before the refusal", w.Calls)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestALongLinkIsSaid(t *testing.T) {
 		w := newWorld(t)
 		a := ask()
 		a.Origin = "https://" + strings.Repeat("x", c.origin) + ".example.com"
-		asked, err := w.broker().Ask(t.Context(), caller(ana), a)
+		asked, err := w.Broker().Ask(t.Context(), caller(ana), a)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,6 +196,7 @@ func TestALongLinkIsSaid(t *testing.T) {
 
 // Ids from outside match by what their condition means.
 func TestEntitlementIDsFromOutside(t *testing.T) {
+	b := newWorld(t).Broker()
 	for text, want := range map[string]string{
 		"shop:roles/x": "",
 		"shop:roles/x:cmVzb3VyY2UubmFtZSA9PSAiYSI=":     `resource.name == "a"`, // resource.name == "a"
@@ -205,7 +206,7 @@ func TestEntitlementIDsFromOutside(t *testing.T) {
 		"shop:roles/x:MSArIDE=":                         "!",                    // 1 + 1
 		"shop":                                          "!",
 	} {
-		id, err := broker.ParseEntitlementID(text)
+		id, err := b.ParseEntitlementID(text)
 		if want == "!" && err == nil || want != "!" && (err != nil || id.Condition != want) {
 			t.Errorf("%s: %+v, %v", text, id, err)
 		}
@@ -215,19 +216,19 @@ func TestEntitlementIDsFromOutside(t *testing.T) {
 func TestAStoredIDMatchesByItsMeaning(t *testing.T) {
 	w := newWorld(t)
 	for _, p := range []access.Principal{ana, ben} {
-		w.holdings[p] = []access.Entitlement{{ID: narrow, PeerApproval: true, MayReview: true}}
+		w.Holdings[p] = []access.Entitlement{{ID: narrow, PeerApproval: true, MayReview: true}}
 	}
 	other := narrow
 	other.Condition = ` resource.name=='a' `
-	r := access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Principal: ana, Resource: shop, Entitlements: []access.EntitlementID{other}, Justification: "x", Duration: time.Hour,
-		Reviewers: []access.Principal{ben}, Created: w.now, Expires: w.now.Add(time.Hour)}
-	w.requests["ref"] = r
-	view, err := w.broker().Show(t.Context(), caller(ben), "ref", "")
+	r := access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Kind: access.Peers, State: access.Pending, Principal: ana, Resource: shop, Entitlements: []access.EntitlementID{other}, Justification: "x", Duration: time.Hour,
+		Reviewers: []access.Principal{ben}, Created: w.Clock, Expires: w.Clock.Add(time.Hour)}
+	w.Requests["ref"] = r
+	view, err := w.Broker().Show(t.Context(), caller(ben), "ref", "")
 	if err != nil || !view.CanDecide || view.Request.Entitlements[0] != narrow {
 		t.Fatalf("%+v, %v", view, err)
 	}
-	decided, err := w.broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: "ref", Verdict: access.Approve, Digest: view.Digest})
-	if err != nil || w.activations[0].Entitlement != narrow {
+	decided, err := w.Broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: "ref", Verdict: access.Approve, Digest: view.Digest})
+	if err != nil || w.Activations[0].Entitlement != narrow {
 		t.Errorf("%+v, %v", decided, err)
 	}
 	if r.Entitlements[0] != other {
@@ -239,15 +240,16 @@ func FuzzParseEntitlementID(f *testing.F) {
 	for _, seed := range []string{"p:roles/x", "a.com:p:roles/x:YQ==", "p:roles/x:cmVzb3VyY2UubmFtZT09J2En", "p:roles/x:KCg=", "folders/1:roles/x:YSAmJiBiIHx8IGM"} {
 		f.Add(seed)
 	}
+	b := newWorld(nil).Broker()
 	f.Fuzz(func(t *testing.T, text string) {
-		id, err := broker.ParseEntitlementID(text)
+		id, err := b.ParseEntitlementID(text)
 		if err != nil {
 			if id != (access.EntitlementID{}) {
 				t.Errorf("%q: %+v with %v", text, id, err)
 			}
 			return
 		}
-		if again, err := broker.ParseEntitlementID(id.String()); err != nil || again != id {
+		if again, err := b.ParseEntitlementID(id.String()); err != nil || again != id {
 			t.Errorf("%q reads as %+v, which prints as %q and reads as %+v, %v", text, id, id, again, err)
 		}
 	})

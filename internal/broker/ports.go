@@ -6,6 +6,13 @@ import (
 	"jitaccess/internal/access"
 )
 
+// Provider is a system in which entitlements exist and grants are made. Broker chooses
+// it by the kind of the resource (Registration); an id of another's never reaches it.
+type Provider interface {
+	Catalog
+	Granter
+}
+
 // Catalog knows what may be activated. All its methods may be called concurrently.
 //
 // Errors are *access.Error. CodeUnknownResource when there is no such resource or
@@ -14,26 +21,33 @@ import (
 // when the platform fails. One unreadable binding or group is a warning in the
 // answer, never an error.
 type Catalog interface {
-	// Resources returns the resources that the principal may choose from, sorted.
-	Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, error)
+	// Resources returns the resources that the principal may choose from, sorted. What
+	// could not be listed in part is a warning. It keeps to ctx's deadline, or is left
+	// out.
+	Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error)
+
+	// Canonical spells an id as this provider does in every answer, so that ids which
+	// mean the same are equal. It makes no call. The error, which need not be an
+	// *access.Error, says that the id can be none of this provider's.
+	Canonical(id access.EntitlementID) (access.EntitlementID, error)
 
 	// Standing answers a query from one look at the resource's policies. Equal
 	// look-ups that run at the same time share one call; what is shared between
 	// people may be 30 seconds old unless the query is of an action (Since). The
-	// resource's own policy is always read live, once for what one person does
-	// (access.Begin).
+	// resource's own policy is always read live, once for what one person does (Began).
 	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 
-	// Role describes a role. It never fails: what is not known is zero.
-	Role(ctx context.Context, role access.Role) access.RoleInfo
+	// Role describes a role as it is on a resource, also whether it can change
+	// permissions. It never fails: what is not known is zero.
+	Role(ctx context.Context, on access.Resource, role access.Role) access.RoleInfo
 }
 
 // Granter makes and ends grants. Both are idempotent by request id: repeating a
 // call changes nothing and reports what stands.
 type Granter interface {
-	// Preview returns the text that Grant would write, one for each entitlement.
-	// It makes no calls.
-	Preview(g access.Grant) []access.Binding
+	// Preview returns what Grant would write. The error, an *access.Error, says why some
+	// or all of it cannot be written. It makes no calls.
+	Preview(g access.Grant) ([]access.Effect, error)
 
 	// Grant writes the grant. Immediately before every write it calls check with
 	// what the policy that it is about to change says of q (so that nobody loses
@@ -60,20 +74,36 @@ type Store interface {
 	// opened.
 	Open(ctx context.Context, ref string) (access.Request, error)
 
-	// Append records events on the request, atomically: all or none. A request
-	// whose Version is 0 is created. When the stored version is not the request's,
-	// nothing is recorded and the error is of kind Conflict; a store that forgets
-	// (Limits) cannot notice. The returned ref opens the request from now on; a
-	// store that forgets may return none for a request that was opened, as the ref
-	// that opened it stays good. With access.ReviewersAdded the request's Reviewers
-	// replace what was recorded, and nothing else does; every ref given out before
-	// stays good.
-	// Notices are what people are to be told if the events are recorded; a store
-	// may keep them so that none is lost, and never sends them.
-	Append(ctx context.Context, r access.Request, events []access.Event, notices []access.Notice) (ref string, err error)
+	// Commit records an event of every action, also those that the store has no use
+	// for, atomically with the notices: both or neither. e.Request is the request as
+	// it was opened; with ReviewersAdded its Reviewers are already those of then, and
+	// nothing else is new.
+	//
+	// A store that remembers keeps a request as the fold of its events
+	// (access.Request.Apply). When an intent is committed on another Version than the
+	// stored one, or may not follow, nothing is recorded and the error is of kind
+	// Conflict. Facts (access.Action.IsIntent) and the end of a grant are recorded
+	// whatever the version, and of a request that the store does not know they make
+	// none: it may be JIT Access 1.x's. A store that forgets (Limits) cannot notice.
+	//
+	// The returned ref opens the request from now on, and every ref given out before
+	// stays good. A store that forgets returns one only for what makes a new one
+	// necessary, which is asking, and asking more people.
+	//
+	// Notices are what people are to be told if the event is recorded; a store may keep
+	// them so that none is lost, and never sends them.
+	Commit(ctx context.Context, e access.Event, notices []access.Notice) (ref string, err error)
 
 	// Limits says what the store cannot do. It is constant.
 	Limits() access.Limits
+}
+
+// Policy says which terms hold. It makes no calls, and may be called concurrently.
+type Policy interface {
+	// Terms returns what activating an entitlement takes. The error is an
+	// *access.Error: the policy refuses it, or what decides is not known now. Terms
+	// that the broker cannot carry out it refuses.
+	Terms(s access.Subject) (access.Terms, error)
 }
 
 // Journal records what was decided and what became of it.

@@ -12,7 +12,8 @@ import (
 // recent makes an action that is sent twice one action: those at the same time
 // share a result, and one that succeeded is remembered for a while. It is of this
 // instance only; across instances the provider's idempotency holds for grants, and
-// two mails of one request carry the same Message-ID.
+// two mails of one request carry the same Message-ID. It is not the store's: what is
+// shared is the whole answer of an action that still runs, warnings and all.
 type recent[T any] struct {
 	now  func() time.Time
 	mu   sync.Mutex

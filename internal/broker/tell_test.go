@@ -14,8 +14,8 @@ import (
 // nothing (threat 31).
 func TestThreat31_AChannelWithoutPeopleThatFailsIsAWarning(t *testing.T) {
 	w := newWorld(t)
-	w.undelivered = access.Receipts{{Channel: "pubsub", Err: errors.New("403")}}
-	b := w.broker()
+	w.Undelivered = access.Receipts{{Channel: "pubsub", Err: errors.New("403")}}
+	b := w.Broker()
 	want := func(warnings []*access.Error, err error) {
 		t.Helper()
 		if err != nil || len(warnings) != 1 || warnings[0].Code != access.CodeNotPublished || warnings[0].Args["channel"] != "pubsub" || warnings[0].Err == nil {
@@ -28,23 +28,23 @@ func TestThreat31_AChannelWithoutPeopleThatFailsIsAWarning(t *testing.T) {
 	want(asked.Warnings, err)
 	decided, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
 	want(decided.Warnings, err)
-	if len(w.activations) != 2 || decided.State != access.Active {
-		t.Errorf("granted %v", w.activations)
+	if len(w.Activations) != 2 || decided.State != access.Active {
+		t.Errorf("granted %v", w.Activations)
 	}
 }
 
 // Of all that became of a notice, only what failed is a warning.
 func TestOnlyReceiptsThatFailedAreWarnings(t *testing.T) {
 	w := newWorld(t)
-	w.undelivered = access.Receipts{{To: ben, Channel: "mail", Ref: "1@example.com"}, {To: cho, Channel: "mail", Err: errors.New("550")},
+	w.Undelivered = access.Receipts{{To: ben, Channel: "mail", Ref: "1@example.com"}, {To: cho, Channel: "mail", Err: errors.New("550")},
 		{Channel: "pubsub", Ref: "17"}}
-	asked, err := w.broker().Ask(t.Context(), caller(ana), ask())
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
 	if err != nil || len(asked.Warnings) != 1 || asked.Warnings[0].Code != access.CodeNotDelivered ||
 		asked.Warnings[0].Args["recipient"] != string(cho) || asked.Warnings[0].Args["channel"] != "mail" {
 		t.Errorf("warnings %v, %v", asked.Warnings, err)
 	}
-	w.undelivered = w.undelivered[:1]
-	if asked, err = w.broker().Ask(t.Context(), caller(ana), ask()); err != nil || len(asked.Warnings) != 0 {
+	w.Undelivered = w.Undelivered[:1]
+	if asked, err = w.Broker().Ask(t.Context(), caller(ana), ask()); err != nil || len(asked.Warnings) != 0 {
 		t.Errorf("warnings %v, %v", asked.Warnings, err)
 	}
 }
@@ -56,12 +56,12 @@ func TestAnActivationThatStandsIsNotToldAgain(t *testing.T) {
 	a.ID = "jit-AAAAAAAAAAAAAAAA"
 	for range 2 {
 		// Two brokers, as two instances know nothing of each other.
-		if _, err := w.broker().Ask(t.Context(), caller(ana), a); err != nil {
+		if _, err := w.Broker().Ask(t.Context(), caller(ana), a); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(w.told) != 1 || w.told[0].Kind != access.NoticeSelfApproved {
-		t.Errorf("told %v", w.told)
+	if len(w.Told) != 1 || w.Told[0].Kind != access.NoticeSelfApproved {
+		t.Errorf("told %v", w.Told)
 	}
 }
 
@@ -70,21 +70,21 @@ func TestRefusalsAreJournalledWithTheirWindow(t *testing.T) {
 	w := newWorld(t)
 	a := selfAsk()
 	a.Entitlements = []access.EntitlementID{narrow}
-	if _, err := w.broker().Ask(t.Context(), caller(ana), a); err == nil {
+	if _, err := w.Broker().Ask(t.Context(), caller(ana), a); err == nil {
 		t.Fatal("granted what nobody holds")
 	}
-	e := w.journal[len(w.journal)-1]
-	if e.Action != access.ActionRefused || e.Window.Length() != time.Hour || e.Window.Start.After(w.now) {
+	e := w.Journal[len(w.Journal)-1]
+	if e.Action != access.ActionRefused || e.Window.Length() != time.Hour || e.Window.Start.After(w.Clock) {
 		t.Errorf("journalled %+v", e)
 	}
 }
 
 // heard is to whom the last notice went.
 func heard(w *world) string {
-	if len(w.told) == 0 {
+	if len(w.Told) == 0 {
 		return "nobody"
 	}
-	n := w.told[len(w.told)-1]
+	n := w.Told[len(w.Told)-1]
 	return fmt.Sprint(n.Kind, " to ", n.To, " copy ", n.CC)
 }
 
@@ -97,7 +97,7 @@ func TestWhoHearsWhat(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			w.told = nil
+			w.Told = nil
 			_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: verdict, Comment: "use staging"})
 			return err
 		}
@@ -122,20 +122,20 @@ func TestWhoHearsWhat(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			w.told = nil
+			w.Told = nil
 			_, err = b.End(t.Context(), caller(ana), shop, self.Request.ID)
 			return err
 		}, "nobody"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			w := newWorld(t)
-			if err := c.do(w, w.broker()); err != nil {
+			if err := c.do(w, w.Broker()); err != nil {
 				t.Fatal(err)
 			}
 			if got := heard(w); got != c.want {
 				t.Errorf("told %s, want %s", got, c.want)
 			}
-			if n := w.told; c.what == "denies" && n[0].Decision.Comment != "use staging" {
+			if n := w.Told; c.what == "denies" && n[0].Decision.Comment != "use staging" {
 				t.Errorf("the reason is %q", n[0].Decision.Comment)
 			}
 		})
@@ -151,7 +151,7 @@ func TestReviewersAddedLaterHearHowItWasDecided(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The link is the record, as the signed one is: it stays what it was.
-			w.requests[asked.Ref] = asked.Request
+			w.Requests[asked.Ref] = asked.Request
 		}
 		if _, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: verdict, Comment: "no"}); err != nil {
 			t.Fatal(err)
@@ -166,15 +166,15 @@ func TestReviewersAddedLaterHearHowItWasDecided(t *testing.T) {
 // The page of the mail account is for them alone.
 func TestAdmin(t *testing.T) {
 	w := newWorld(t)
-	b := w.broker()
+	b := w.Broker()
 	if err := b.Admin(t.Context(), caller(dan)); err != nil || !b.NamedAdmin(caller(dan)) {
 		t.Errorf("dan is named: %v", err)
 	}
 	is(t, b.Admin(t.Context(), caller(ana)), access.NotAllowed, access.CodeNotAdmin)
-	w.groups = map[access.Principal][]string{cho: {"ops@example.com"}}
+	w.GroupsOf = map[access.Principal][]string{cho: {"ops@example.com"}}
 	if err := b.Admin(t.Context(), caller(cho)); err != nil || b.NamedAdmin(caller(cho)) {
 		t.Errorf("cho is one through a group: %v", err)
 	}
-	w.directoryErr = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
+	w.DirectoryErr = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
 	is(t, b.Admin(t.Context(), caller(cho)), access.Upstream, access.CodeUpstreamFailed)
 }

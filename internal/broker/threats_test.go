@@ -25,11 +25,11 @@ func TestThreat06_SelfApprovalIsCheckedOnThePolicyThatIsWritten(t *testing.T) {
 	} {
 		t.Run(rule, func(t *testing.T) {
 			w := newWorld(t)
-			w.beforeGrant = func() { w.mu.Lock(); w.holdings[ana] = c.left; w.mu.Unlock() }
-			_, err := w.broker().Ask(t.Context(), caller(ana), selfAsk())
+			w.BeforeGrant = func() { w.Mu.Lock(); w.Holdings[ana] = c.left; w.Mu.Unlock() }
+			_, err := w.Broker().Ask(t.Context(), caller(ana), selfAsk())
 			is(t, err, access.NotAllowed, c.code)
-			if len(w.activations) != 0 || len(w.told) != 0 {
-				t.Errorf("granted %v, told %v", w.activations, w.told)
+			if len(w.Activations) != 0 || len(w.Told) != 0 {
+				t.Errorf("granted %v, told %v", w.Activations, w.Told)
 			}
 		})
 	}
@@ -45,19 +45,19 @@ func TestThreat11_AWindowBeginsWithinTheDay(t *testing.T) {
 	} {
 		t.Run(rule, func(t *testing.T) {
 			w, b, asked := requested(t)
-			r := w.requests[asked.Ref]
+			r := w.Requests[asked.Ref]
 			if edit(&r); !r.Fixed.IsZero() {
 				r.Fixed.End = r.Fixed.Start.Add(r.Duration)
 			}
-			w.requests[asked.Ref] = r
+			w.Requests[asked.Ref] = r
 			view, err := b.Show(t.Context(), caller(ben), asked.Ref, "")
 			if err != nil || view.CanDecide {
 				t.Errorf("can decide %v, %v", view.CanDecide, err)
 			}
 			_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
 			is(t, err, access.Invalid, access.CodeBadStart)
-			if len(w.activations) != 0 {
-				t.Errorf("granted %v", w.activations)
+			if len(w.Activations) != 0 {
+				t.Errorf("granted %v", w.Activations)
 			}
 		})
 	}
@@ -66,13 +66,13 @@ func TestThreat11_AWindowBeginsWithinTheDay(t *testing.T) {
 func TestThreat22_ReviewersOfMoreThanOneMayRequestAreNotLookedUp(t *testing.T) {
 	w := newWorld(t)
 	var ids []access.EntitlementID
-	for i := range w.policy.MaxRoles + 1 {
+	for i := range w.Settings.MaxRoles + 1 {
 		ids = append(ids, access.EntitlementID{Resource: shop, Role: access.Role(fmt.Sprintf("roles/r%d", i))})
 	}
-	_, _, err := w.broker().Reviewers(t.Context(), caller(dan), ids...)
+	_, _, err := w.Broker().Reviewers(t.Context(), caller(dan), ids...)
 	is(t, err, access.Invalid, access.CodeTooManyRoles)
-	if w.calls["standing"] != 0 {
-		t.Errorf("calls %v", w.calls)
+	if w.Calls["standing"] != 0 {
+		t.Errorf("calls %v", w.Calls)
 	}
 }
 
@@ -80,11 +80,11 @@ func TestThreat22_ReviewersOfMoreThanOneMayRequestAreNotLookedUp(t *testing.T) {
 // the record the first one stays as it was, so that it cannot tell.
 func TestThreat24_PeopleAddedTwiceAreToldOnce(t *testing.T) {
 	w, b, asked := pending(t)
-	first := w.requests[asked.Ref]
+	first := w.Requests[asked.Ref]
 	add := func(reviewers ...string) (broker.Asked, error) {
-		w.mu.Lock()
-		w.requests[asked.Ref] = first
-		w.mu.Unlock()
+		w.Mu.Lock()
+		w.Requests[asked.Ref] = first
+		w.Mu.Unlock()
 		return b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, reviewers...))
 	}
 	added, err := add("cho@example.com")
@@ -96,14 +96,14 @@ func TestThreat24_PeopleAddedTwiceAreToldOnce(t *testing.T) {
 			t.Errorf("%+v, %v", again, err)
 		}
 	}
-	if len(w.told) != 1 {
-		t.Errorf("told %d times, want once", len(w.told))
+	if len(w.Told) != 1 {
+		t.Errorf("told %d times, want once", len(w.Told))
 	}
-	if got, want := w.actions(), "reviewers added"; got != want {
+	if got, want := w.Actions(), "reviewers added"; got != want {
 		t.Errorf("journal %q, want %q", got, want)
 	}
 	// What was true then may not be so any more.
-	w.holdings[cho] = nil
+	w.Holdings[cho] = nil
 	_, err = add("cho@example.com")
 	is(t, err, access.NotAllowed, access.CodeReviewerNotEligible)
 }
@@ -112,22 +112,22 @@ func TestThreat24_PeopleAddedTwiceAreToldOnce(t *testing.T) {
 func TestThreat06_LimitsAreThoseOfTheApproval(t *testing.T) {
 	tests := []struct {
 		rule   string
-		change func(*policy.Instance)
+		change func(*policy.Settings)
 		code   access.Code
 	}{
-		{"the longest duration", func(i *policy.Instance) { i.MaxDuration = 30 * time.Minute }, access.CodeBadDuration},
-		{"the most roles", func(i *policy.Instance) { i.MaxRoles = 0 }, access.CodeTooManyRoles},
-		{"the fewest reviewers", func(i *policy.Instance) { i.MinReviewers, i.MaxReviewers = 3, 3 }, access.CodeFewReviewers},
-		{"the rule for justifications", func(i *policy.Instance) { i.Justification = regexp.MustCompile(`ticket \d+`) }, access.CodeJustificationRule},
+		{"the longest duration", func(i *policy.Settings) { i.MaxDuration = 30 * time.Minute }, access.CodeBadDuration},
+		{"the most roles", func(i *policy.Settings) { i.MaxRoles = 0 }, access.CodeTooManyRoles},
+		{"the fewest reviewers", func(i *policy.Settings) { i.MinReviewers, i.MaxReviewers = 3, 3 }, access.CodeFewReviewers},
+		{"the rule for justifications", func(i *policy.Settings) { i.Justification = regexp.MustCompile(`ticket \d+`) }, access.CodeJustificationRule},
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {
 			w, _, asked := requested(t)
-			test.change(&w.policy)
-			_, err := w.broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+			test.change(&w.Settings)
+			_, err := w.Broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
 			is(t, err, access.Invalid, test.code)
-			if len(w.activations) != 0 {
-				t.Errorf("granted %v", w.activations)
+			if len(w.Activations) != 0 {
+				t.Errorf("granted %v", w.Activations)
 			}
 		})
 	}
@@ -139,7 +139,7 @@ func TestThreat05_AnIDStandsForItsOwnRolesOnly(t *testing.T) {
 	live := access.Window{Start: now, End: now.Add(time.Hour)}
 	t.Run("a grant of another role that bears the id says nothing of the request", func(t *testing.T) {
 		w, b, asked := requested(t)
-		w.activations = []access.Activation{{RequestID: asked.Request.ID, Principal: ana, Entitlement: viewer, Window: live, Approvers: []access.Principal{cho}}}
+		w.Activations = []access.Activation{{RequestID: asked.Request.ID, Principal: ana, Entitlement: viewer, Window: live, Approvers: []access.Principal{cho}}}
 		view, err := b.Show(t.Context(), caller(ben), asked.Ref, "")
 		if err != nil || view.State != access.Pending || !view.CanDecide {
 			t.Errorf("%v, can decide %v, %v", view.State, view.CanDecide, err)
@@ -152,10 +152,10 @@ func TestThreat05_AnIDStandsForItsOwnRolesOnly(t *testing.T) {
 		t.Run("an id that was used for "+name+" is refused", func(t *testing.T) {
 			w := newWorld(t)
 			a.RequestID = "mpa-AAAAAAAAAAAAAAAA"
-			w.activations = []access.Activation{a}
+			w.Activations = []access.Activation{a}
 			asking := ask()
 			asking.ID = a.RequestID
-			_, err := w.broker().Ask(t.Context(), caller(ana), asking)
+			_, err := w.Broker().Ask(t.Context(), caller(ana), asking)
 			is(t, err, access.Conflict, access.CodeBadRequestID)
 		})
 	}

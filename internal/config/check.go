@@ -6,14 +6,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/loopback"
 )
-
-// maxRequestTimeout is how long a signature is good for at most: Google promises
-// to publish a service account's key for that long after its last use.
-const maxRequestTimeout = 6 * time.Hour
 
 // platform tells where the service runs.
 func (r *reader) platform(c *Config) {
@@ -43,7 +41,7 @@ func (r *reader) checkCatalog(c *Config) {
 	case scope == "" && c.Google.Project != "":
 		c.Catalog.Scope = "projects/" + c.Google.Project
 	case scope != "":
-		if _, err := access.ParseResource(scope); err != nil {
+		if _, err := resourcename.Parse(scope); err != nil {
 			r.fault("RESOURCE_SCOPE")
 		}
 	}
@@ -71,9 +69,10 @@ func (r *reader) checkRequests(c *Requests, customer string) {
 		}
 		r.faultBecause(blamed, fmt.Sprintf("at least %d reviewers and at most %d cannot both hold", c.MinReviewers, c.MaxReviewers))
 	}
-	if c.Timeout > maxRequestTimeout {
-		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as 360, because a signature can be verified for 6 hours", c.Timeout/time.Minute)
-		c.Timeout = maxRequestTimeout
+	if c.Timeout > access.LinkLife {
+		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as %d, because a signature can be verified for %d hours",
+			c.Timeout/time.Minute, access.LinkLife/time.Minute, access.LinkLife/time.Hour)
+		c.Timeout = access.LinkLife
 	}
 	var ok bool
 	if c.Admins, ok = parsePeople(c.Admins); !ok {
@@ -129,13 +128,14 @@ func (r *reader) checkMail(all *Config) {
 		r.fault("SMTP_SENDER_ADDRESS")
 	}
 	c.SenderAddress = sender.String()
-	if strings.ContainsFunc(c.SenderName, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+	if strings.ContainsFunc(c.SenderName, unicode.IsControl) {
 		r.faultBecause("SMTP_SENDER_NAME", "without control characters")
 	}
 	c.Host = strings.Trim(c.Host, "[]")
 	if !loopback.Is(c.Host) {
 		if c.AllowPlain() {
-			r.faultOfMail(c, "SMTP_ENABLE_STARTTLS", "starttls.enable", "true, unless the mail server is on loopback: mail and password would be sent in clear text")
+			r.faultOfMail(c, "SMTP_ENABLE_STARTTLS", "starttls.enable",
+				"true, unless the mail server is on loopback: mail and password would be sent in clear text")
 		}
 		if c.Port == 25 {
 			r.faultOfMail(c, "SMTP_PORT", "port", "other than 25, which Google Cloud blocks")

@@ -33,7 +33,7 @@ func TestDocumentationIsThatOfTheStruct(t *testing.T) {
 }
 
 func TestEveryVariableIsDocumentedOnce(t *testing.T) {
-	seen := map[string]bool{}
+	seen, described := map[string]bool{}, 0
 	for section := range reflect.TypeFor[config.Config]().Fields() {
 		if section.Tag.Get("title") == "" {
 			if section.Tag.Get("env") != "" {
@@ -48,10 +48,14 @@ func TestEveryVariableIsDocumentedOnce(t *testing.T) {
 				}
 				seen[name] = true
 			}
-			if doc := field.Tag.Get("doc"); !strings.HasSuffix(doc, ".") || field.Tag.Get("accept") == "" {
+			described++
+			if accept, doc := config.About(field.Tag.Get("env")); !strings.HasSuffix(doc, ".") || accept == "" {
 				t.Errorf("%s lacks doc or accept", field.Name)
 			}
 		}
+	}
+	if got := config.Descriptions(); got != described {
+		t.Errorf("%d variables are described, and %d are read", got, described)
 	}
 	for _, name := range strings.Fields(`RESOURCE_SCOPE RESOURCE_CATALOG RESOURCE_CUSTOMER_ID ELEVATION_DURATION ACTIVATION_TIMEOUT
 		ACTIVATION_REQUEST_TIMEOUT JUSTIFICATION_PATTERN JUSTIFICATION_HINT ACTIVATION_REQUEST_MIN_REVIEWERS
@@ -76,6 +80,8 @@ They are the variables of JIT Access 1.x with its reading rules: values are trim
 in any case, is yes. Everything that is wrong with them is reported when the service starts, all at once, one line a variable; it then exits with status 2.
 
 ` + "`GAE_SERVICE`" + ` says that the service runs on App Engine, ` + "`K_SERVICE`" + ` that it runs on Cloud Run; those platforms set them.
+
+A variable whose name is one letter away from one of these is named by a warning at start.
 `)
 	for section := range reflect.TypeFor[config.Config]().Fields() {
 		title := section.Tag.Get("title")
@@ -90,7 +96,8 @@ in any case, is yes. Everything that is wrong with them is reported when the ser
 			if unset != "" {
 				unset = "`" + unset + "`"
 			}
-			cells := []string{name, tag.Get("accept"), unset, tag.Get("doc")}
+			accept, doc := config.About(tag.Get("env"))
+			cells := []string{name, accept, unset, doc}
 			for i, cell := range cells {
 				cells[i] = strings.ReplaceAll(cell, "|", `\|`)
 			}

@@ -48,7 +48,7 @@ func (c *Config) MailLogin() MailLogin {
 // StoredPassword is the password, or where it is kept.
 func (m Mail) StoredPassword() StoredText {
 	if m.PasswordPath != "" {
-		return StoredText{Version: m.PasswordPath}
+		return StoredText{Version: string(m.PasswordPath)}
 	}
 	return StoredText{Value: m.Password}
 }
@@ -142,7 +142,8 @@ func (r *reader) checkMailOAuth(all *Config) {
 	case o.TokenURL == "" && o.RefreshToken.IsZero():
 		r.faultBecause("SMTP_OAUTH_TOKEN_URL", "with neither SMTP_OAUTH_TENANT nor SMTP_OAUTH_REFRESH_TOKEN it does not follow")
 	case o.TokenURL == "" && !isGoogles(m.Host):
-		r.faultBecause("SMTP_OAUTH_TOKEN_URL", "without it or SMTP_OAUTH_TENANT the token is Google's, and "+m.Host+" is not Google's mail server")
+		r.faultBecause("SMTP_OAUTH_TOKEN_URL",
+			"without it or SMTP_OAUTH_TENANT the token is Google's, and "+m.Host+" is not Google's mail server")
 	case o.Scope == "" && o.RefreshToken.IsZero():
 		r.faultBecause("SMTP_OAUTH_SCOPE", "an application that logs in as itself has to say for what")
 	}
@@ -172,7 +173,8 @@ func (r *reader) checkDelegation(m *Mail, o *MailOAuth) {
 		return
 	}
 	if !isGoogles(m.Host) {
-		r.faultBecause("SMTP_OAUTH_CLIENT_ID", "without it the service account itself logs in, which only smtp.gmail.com and smtp-relay.gmail.com take, and not "+m.Host)
+		r.faultBecause("SMTP_OAUTH_CLIENT_ID",
+			"without it the service account itself logs in, which only smtp.gmail.com and smtp-relay.gmail.com take, and not "+m.Host)
 	}
 	if o.Scope == "" {
 		o.Scope = googleScope

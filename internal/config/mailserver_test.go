@@ -137,7 +137,7 @@ func TestHowMuchMailThereMayBe(t *testing.T) {
 	if c.MaxConnections != 1 || c.PerMinute != 10000 {
 		t.Errorf("%d connections, %d mails a minute", c.MaxConnections, c.PerMinute)
 	}
-	for _, entry := range []string{"SMTP_MAX_CONNECTIONS=0", "SMTP_MAX_CONNECTIONS=21", "SMTP_MAX_CONNECTIONS=many", "SMTP_MESSAGES_PER_MINUTE=0", "SMTP_MESSAGES_PER_MINUTE=-1", "SMTP_MESSAGES_PER_MINUTE=10001", "SMTP_MESSAGES_PER_MINUTE=0.5"} {
+	for _, entry := range []string{"SMTP_MAX_CONNECTIONS=0", "SMTP_MAX_CONNECTIONS=-1", "SMTP_MAX_CONNECTIONS=21", "SMTP_MAX_CONNECTIONS=many", "SMTP_MESSAGES_PER_MINUTE=0", "SMTP_MESSAGES_PER_MINUTE=-1", "SMTP_MESSAGES_PER_MINUTE=10001", "SMTP_MESSAGES_PER_MINUTE=0.5"} {
 		if got := faults(t, with("SMTP_SENDER_ADDRESS=jit@example.com", entry)); len(got) != 1 {
 			t.Errorf("%s: faults %v", entry, got)
 		}

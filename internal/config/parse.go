@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/loopback"
 )
 
@@ -171,13 +172,11 @@ func parsePattern(text string) (pattern *regexp.Regexp, why string) {
 	return pattern, ""
 }
 
-var secretVersion = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,18}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
-
 // parseStoredText reads where a text is kept, or the text itself. What begins like
 // the version of a secret and is none is a slip, not a secret.
 func parseStoredText(text string, file bool) (s StoredText, ok bool) {
 	switch {
-	case secretVersion.MatchString(text):
+	case resourcename.IsSecretVersion(text):
 		s.Version = text
 	case strings.HasPrefix(text, "projects/"):
 		return s, false

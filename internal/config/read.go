@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -10,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/addressmap"
+	"jitaccess/internal/gcp/resourcename"
 )
 
 // Fault is one thing that is wrong with one variable.
@@ -44,18 +47,49 @@ func Read(lookup func(string) string) (*Config, error) {
 	return c, nil
 }
 
-// Unknown are the variables of environ (as of os.Environ) that bear our prefix and
-// that nobody reads: misspelled, most likely. They deserve a warning.
+// Unknown is a warning for each variable of environ (as of os.Environ) that nobody
+// reads and that was probably meant for us: it bears our prefix, or its name is one
+// slip away from that of a variable which is read. No value is in it.
 func Unknown(environ []string) []string {
-	known := names(reflect.TypeFor[Config]())
-	var unknown []string
+	known := append(names(reflect.TypeFor[Config]()), "GAE_SERVICE", "K_SERVICE")
+	var warnings []string
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "JITACCESS_") && strings.TrimSpace(text) != "" && !slices.Contains(known, name) {
-			unknown = append(unknown, name)
+		if strings.TrimSpace(text) == "" || slices.Contains(known, name) {
+			continue
+		}
+		meant := slices.IndexFunc(known, func(k string) bool { return oneSlip(name, k) })
+		switch {
+		case meant >= 0:
+			warnings = append(warnings, name+" is set, and no such variable is read; is "+known[meant]+" meant?")
+		case strings.HasPrefix(name, "JITACCESS_"):
+			warnings = append(warnings, name+" is set, and no such variable is read")
 		}
 	}
-	return unknown
+	return warnings
+}
+
+// oneSlip is whether a name is a known one but for case, hyphens for underscores, and
+// one letter that is missing, too many, another, or swapped with the next. Of a name
+// as short as PORT too many others are one letter away (PORT0, HORT).
+func oneSlip(name, known string) bool {
+	a, b := strings.ToUpper(strings.ReplaceAll(name, "-", "_")), strings.ToUpper(known)
+	if a == b || len(b) < 6 {
+		return a == b
+	}
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	switch {
+	case len(a) == 2 && len(b) == 2:
+		return a[0] == b[1] && a[1] == b[0]
+	case len(a) <= 1 && len(b) <= 1:
+		return true
+	}
+	return false
 }
 
 // names are all variables of a struct.
@@ -99,7 +133,7 @@ func (r *reader) fields(v reflect.Value) {
 }
 
 func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
-	v := &variable{accept: tag.Get("accept"), secret: tag.Get("secret") != ""}
+	v := &variable{accept: descriptions[tag.Get("env")].accept, secret: tag.Get("secret") != ""}
 	for name := range strings.SplitSeq(tag.Get("env"), ",") {
 		r.variables[name] = v
 		text := strings.TrimSpace(r.lookup(name))
@@ -121,6 +155,12 @@ func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
 	}
 }
 
+// patterns are those that tags call by a name: a selector of DKIM is one label or more
+// of a host name.
+var patterns = map[string]string{"selector": label + `(\.` + label + `)*`}
+
+const label = `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`
+
 // set stores text in the field, if it can be one of its type.
 func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, text string) bool {
 	var ok bool
@@ -130,8 +170,10 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	case *string:
 		*field, ok = text, true
 		if pattern := tag.Get("pattern"); pattern != "" {
-			ok = regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(text)
+			ok = regexp.MustCompile(`^(?:` + cmp.Or(patterns[pattern], pattern) + `)$`).MatchString(text)
 		}
+	case *SecretPath:
+		*field, ok = SecretPath(text), resourcename.IsSecretVersion(text)
 	case *Secret:
 		*field, ok = NewSecret(text), true
 	case *int:
@@ -194,7 +236,7 @@ func (r *reader) faultBecause(name, why string) {
 	r.faults = append(r.faults, &Fault{Variable: v.name, Read: v.shown(), Accepted: accepted})
 }
 
-// maxShown is how much of a value is shown, in characters.
+// maxShown is how much of a value is shown, in bytes.
 const maxShown = 200
 
 // shown is the value for people. Besides secrets it hides what could contain one,
@@ -206,8 +248,5 @@ func (v *variable) shown() string {
 	if v.secret || strings.Contains(v.text, "@") && strings.Contains(v.text, "://") {
 		return redacted
 	}
-	if text := []rune(v.text); len(text) > maxShown {
-		return strconv.Quote(string(text[:maxShown]) + "…")
-	}
-	return strconv.Quote(v.text)
+	return strconv.Quote(access.Clip(v.text, maxShown))
 }

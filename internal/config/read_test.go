@@ -142,10 +142,13 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{"SMTP_SENDER_ADDRESS=JIT Access <jit@example.com>"}, "SMTP_SENDER_ADDRESS", "local@domain"},
 		{[]string{"SMTP_SENDER_ADDRESS=jit"}, "SMTP_SENDER_ADDRESS", ""},
 		{[]string{mail, "SMTP_SENDER_NAME=JIT\r\nBcc: all@example.com"}, "SMTP_SENDER_NAME", "control characters"},
+		{[]string{mail, "SMTP_SENDER_NAME=JIT\u0085Access"}, "SMTP_SENDER_NAME", "control characters"},
 		{[]string{mail, "SMTP_ENABLE_STARTTLS=false"}, "SMTP_ENABLE_STARTTLS", "clear text"},
 		{[]string{mail, "SMTP_ENABLE_STARTTLS=yes", "SMTP_HOST=mail.example.com"}, "SMTP_ENABLE_STARTTLS", `is "yes"`},
 		{[]string{mail, "SMTP_ENABLE_STARTTLS=false", "SMTP_HOST=127.0.0.1.example.com"}, "SMTP_ENABLE_STARTTLS", ""},
 		{[]string{mail, "SMTP_PORT=25"}, "SMTP_PORT", "other than 25"},
+		{[]string{mail, "SMTP_PORT=25", "SMTP_HOST=mail.example.com"}, "SMTP_PORT", "other than 25"},
+		{[]string{mail, "SMTP_PORT=0"}, "SMTP_PORT", ""},
 		{[]string{"SMTP_PORT=smtp"}, "SMTP_PORT", ""},
 		{[]string{"SMTP_HOST=smtp.example.com:587"}, "SMTP_HOST", "without a port"},
 		{[]string{"SMTP_HOST=smtps://smtp.example.com"}, "SMTP_HOST", ""},
@@ -293,12 +296,16 @@ func TestRead_Values(t *testing.T) {
 
 		{[]string{"SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_HOST=localhost", "SMTP_PORT=25", "SMTP_ENABLE_STARTTLS=false"},
 			func(c *config.Config) any { return c.Mail.Port }, 25},
+		{[]string{"SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_HOST=127.0.0.1", "SMTP_PORT=25"},
+			func(c *config.Config) any { return c.Mail.Port }, 25},
+		{[]string{"SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_HOST=::1", "SMTP_PORT=25"},
+			func(c *config.Config) any { return c.Mail.Port }, 25},
 		{[]string{"SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_HOST=[::1]", "SMTP_ENABLE_STARTTLS=false"},
 			func(c *config.Config) any { return c.Mail.Host }, "::1"},
 		{[]string{"SMTP_ENABLE_STARTTLS=false", "SMTP_PORT=25"}, // no mail is sent
 			func(c *config.Config) any { return c.Mail.SenderAddress }, ""},
 		{[]string{"SMTP_SECRET=projects/acme-access/secrets/smtp/versions/latest"},
-			func(c *config.Config) any { return c.Mail.PasswordPath }, "projects/acme-access/secrets/smtp/versions/latest"},
+			func(c *config.Config) any { return string(c.Mail.PasswordPath) }, "projects/acme-access/secrets/smtp/versions/latest"},
 		{[]string{"SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_DKIM_SELECTOR=jit.2026", "SMTP_DKIM_KEY=/keys/dkim.pem"},
 			func(c *config.Config) any { return c.Mail.DKIMKey.File }, "/keys/dkim.pem"},
 		{[]string{"SMTP_DKIM_SELECTOR=jit2026"}, // no mail is sent
@@ -367,7 +374,80 @@ func TestRead_Warnings(t *testing.T) {
 func TestThreat36_UnknownVariablesAreNamed(t *testing.T) {
 	got := config.Unknown([]string{"PATH=/bin", "JITACCESS_GOOGLE_ENDPOINT=http://localhost", "JITACCESS_GOOGLE_ENDPIONT=http://localhost",
 		"JITACCESS_BLANK= ", "JITACCESS_NOTHING"})
-	if len(got) != 1 || got[0] != "JITACCESS_GOOGLE_ENDPIONT" {
+	if len(got) != 1 || got[0] != "JITACCESS_GOOGLE_ENDPIONT is set, and no such variable is read; is JITACCESS_GOOGLE_ENDPOINT meant?" {
+		t.Errorf("got %q", got)
+	}
+	if got := config.Unknown([]string{"JITACCESS_SPEED=high"}); len(got) != 1 || got[0] != "JITACCESS_SPEED is set, and no such variable is read" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A variable whose name is one slip away from a known one was meant for us.
+func TestThreat36_OneSlipIsNamed(t *testing.T) {
+	const canary = "canary-4711"
+	for name, meant := range map[string]string{
+		"SMTP_SENDER_ADRESS":               "SMTP_SENDER_ADDRESS", // one letter missing
+		"SMTP_SENDER_ADDDRESS":             "SMTP_SENDER_ADDRESS", // one too many
+		"SMTP_SENDER_ADDRESZ":              "SMTP_SENDER_ADDRESS", // another one
+		"SMPT_PASSWORD":                    "SMTP_PASSWORD",       // two swapped
+		"SMTP-SECRET":                      "SMTP_SECRET",
+		"smtp_host":                        "SMTP_HOST",
+		"Smtp-Host":                        "SMTP_HOST",
+		"SMTPHOST":                         "SMTP_HOST",
+		"PUBLIC-URI":                       "PUBLIC_URL",
+		"UBLIC_URL":                        "PUBLIC_URL",
+		"PUBLIC_URLS":                      "PUBLIC_URL",
+		"IAP_AUDIENCES":                    "IAP_AUDIENCE",
+		"ADMIN":                            "ADMINS",
+		"ACTIVATION_REQUEST_MIN_REVIEWER":  "ACTIVATION_REQUEST_MIN_REVIEWERS",
+		"ACTIVATION_REQEUST_TIMEOUT":       "ACTIVATION_REQUEST_TIMEOUT",
+		"ELEVATON_DURATION":                "ELEVATION_DURATION",
+		"AVAILABLE_PROJECT_QUERY":          "AVAILABLE_PROJECTS_QUERY",
+		"RESOURCE_COSTUMER_ID":             "", // two
+		"RESOURCE_CUSTOMERID":              "RESOURCE_CUSTOMER_ID",
+		"GOOGLE_CLOUD_PROJET":              "GOOGLE_CLOUD_PROJECT",
+		"DATABASE_UR":                      "DATABASE_URL",
+		"port":                             "PORT",
+		"MPTS_PASSWORD":                    "",
+		"SMTP_PASSWORD_SECRET":             "",
+		"":                                 "",
+		"_":                                "",
+		strings.Repeat("S", 1<<16) + "MTP": "",
+	} {
+		got := config.Unknown([]string{"SMTP_HOST=mail.example.com", name + "=" + canary})
+		if meant == "" {
+			if len(got) != 0 {
+				t.Errorf("%.40s: %.100q", name, got)
+			}
+			continue
+		}
+		if want := name + " is set, and no such variable is read; is " + meant + " meant?"; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+		if strings.Contains(strings.Join(got, ""), canary) {
+			t.Errorf("%s: the value is shown", name)
+		}
+		if got := config.Unknown([]string{name + "= \t", name}); len(got) != 0 {
+			t.Errorf("%s, which is blank: %q", name, got)
+		}
+	}
+}
+
+// What platforms, shells and libraries set is none of ours.
+func TestUsualVariablesAreNoSlips(t *testing.T) {
+	var environ []string
+	for name := range strings.FieldsSeq(`PATH HOME HOST HOSTNAME PWD OLDPWD SHLVL SHELL TERM USER LOGNAME LANG LC_ALL TZ TMPDIR _ MAIL EDITOR PAGER COLUMNS LINES DISPLAY
+		K_SERVICE K_REVISION K_CONFIGURATION PORT CLOUD_RUN_JOB CLOUD_RUN_EXECUTION CLOUD_RUN_TASK_INDEX CLOUD_RUN_TASK_ATTEMPT CLOUD_RUN_TASK_COUNT
+		GAE_APPLICATION GAE_DEPLOYMENT_ID GAE_ENV GAE_INSTANCE GAE_MEMORY_MB GAE_RUNTIME GAE_SERVICE GAE_VERSION GOOGLE_CLOUD_PROJECT NODE_ENV
+		GOOGLE_APPLICATION_CREDENTIALS GOOGLE_CLOUD_QUOTA_PROJECT GOOGLE_CLOUD_REGION GOOGLE_CLOUD_LOCATION GCLOUD_PROJECT GCE_METADATA_IP GCE_METADATA_ROOT
+		GCE_METADATA_HOST CLOUDSDK_CONFIG CLOUDSDK_CORE_PROJECT KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT KUBERNETES_PORT KUBERNETES_PORT_443_TCP
+		HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy ftp_proxy all_proxy no_proxy SSL_CERT_FILE SSL_CERT_DIR
+		GODEBUG GOMAXPROCS GOGC GOMEMLIMIT GOTRACEBACK GOPATH GOROOT GOFLAGS JAVA_TOOL_OPTIONS QUARKUS_HTTP_PORT PORT0 PORT1 SORT FORT EXPORT
+		SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS SYSTEMD_EXEC_PID INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET DEBIAN_FRONTEND
+		SMTP_SERVER SMTP_USER SMTP_FROM SMTP_PASS`) {
+		environ = append(environ, name+"=x")
+	}
+	if got := config.Unknown(environ); len(got) != 0 {
 		t.Errorf("got %q", got)
 	}
 }

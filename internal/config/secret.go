@@ -45,6 +45,10 @@ func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted
 // text.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
 
+// SecretPath is where a text is kept in Secret Manager:
+// projects/PROJECT/secrets/SECRET/versions/VERSION.
+type SecretPath string
+
 // StoredText is a text that is given as it is, or by where it is kept: in a version
 // of a secret in Secret Manager or, where a variable says so, in a file. At most
 // one of its fields is set.

@@ -34,15 +34,26 @@ func (d *doctor) secrets(ctx context.Context) {
 func (d *doctor) secret(ctx context.Context, variable, version string) {
 	project, name := secretOf(version)
 	if _, err := d.Secrets.Access(ctx, version); err != nil {
-		remedy := d.remedy(err, "secretmanager.googleapis.com", "if "+variable+" names the right secret, "+gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
-			"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/secretmanager.secretAccessor"))
-		if access.AsError(err).Code == access.CodeUnknownResource {
+		remedy := d.remedy(err, "secretmanager.googleapis.com", "if "+variable+" names the right secret, "+
+			gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
+				"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/secretmanager.secretAccessor"))
+		switch access.AsError(err).Code {
+		case access.CodeUnknownResource:
 			remedy = gcloud("secrets", "versions", "list", name, "--project", project)
+		case access.CodeSecretUnusable:
+			remedy = "add a version, or enable one, and let " + variable + " name it; " + storing("THE SECRET", name, project) + ", or " +
+				strings.TrimPrefix(gcloud("secrets", "versions", "enable", "VERSION", "--secret", name, "--project", project), "run: ")
 		}
 		d.broken("secret", "what "+variable+" names cannot be read: "+why(err), remedy)
 		return
 	}
 	d.ok("secret", "what %s names can be read: secret %s of project %s", variable, name, project)
+}
+
+// storing is the command that adds a version to a secret.
+func storing(text, secret, project string) string {
+	return "run: printf %s '" + text + "' | " +
+		strings.TrimPrefix(gcloud("secrets", "versions", "add", secret, "--project", project, "--data-file", "-"), "run: ")
 }
 
 // secretOf takes the path of a version apart: projects/P/secrets/S/versions/V.
@@ -103,9 +114,8 @@ func (d *doctor) mail(ctx context.Context) {
 	}
 	what, meaning, remedy := fault.Explain()
 	if s.PasswordPath != "" && strings.Contains(remedy, "password") {
-		project, name := secretOf(s.PasswordPath)
-		remedy += " To store one: printf %s 'THE PASSWORD' | " +
-			strings.TrimPrefix(gcloud("secrets", "versions", "add", name, "--project", project, "--data-file", "-"), "run: ")
+		project, name := secretOf(string(s.PasswordPath))
+		remedy += " To store one: " + strings.TrimPrefix(storing("THE PASSWORD", name, project), "run: ")
 	}
 	d.broken("mail", fmt.Sprintf("%s: %s: %s", server, what, meaning), remedy)
 }

@@ -66,7 +66,8 @@ func (d *doctor) runServices(ctx context.Context) {
 	services, err := listRunServices(ctx, d.Platform)
 	if err != nil {
 		if d.Settings.Platform == config.CloudRun {
-			d.unseen(check, "whether an earlier version still serves on Cloud Run cannot be seen: "+why(err), d.grant(d.home(), "roles/run.viewer"))
+			d.unseen(check, "whether an earlier version still serves on Cloud Run cannot be seen: "+why(err),
+				d.remedy(err, "run.googleapis.com", d.grant(d.home(), "roles/run.viewer")))
 		}
 		return
 	}
@@ -130,7 +131,8 @@ func (d *doctor) appVersions(ctx context.Context) {
 	}
 	switch {
 	case err != nil && d.Settings.Platform == config.AppEngine:
-		d.unseen(check, "whether an earlier version still serves on App Engine cannot be seen: "+why(err), d.grant(d.home(), "roles/appengine.appViewer"))
+		d.unseen(check, "whether an earlier version still serves on App Engine cannot be seen: "+why(err),
+			d.remedy(err, "appengine.googleapis.com", d.grant(d.home(), "roles/appengine.appViewer")))
 	case err == nil && !found:
 		d.ok(check, "no version of JIT Access 1.x serves on App Engine")
 	}

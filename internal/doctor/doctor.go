@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/identity"
 )
 
 // Status is how bad a finding is.
@@ -65,14 +67,14 @@ func (f Finding) String() string {
 
 // Policies reads live policies and finds projects; see package resourcemanager.
 type Policies interface {
-	GetIamPolicy(ctx context.Context, r access.Resource) (*iampolicy.Policy, error)
+	GetIamPolicy(ctx context.Context, r access.Resource, since time.Time) (*iampolicy.Policy, error)
 	SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error)
 }
 
 // Catalog lists everybody, as the catalog AssetInventory does, whichever the service
 // uses.
 type Catalog interface {
-	Everybody(ctx context.Context, resource access.Resource) (access.Standing, error)
+	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 }
 
 // Signer signs as the service account.
@@ -97,10 +99,11 @@ type Config struct {
 	Platform *gcp.Platform
 	// Scope is the one that the service uses.
 	Scope access.Resource
-	// Audiences are what an IAP assertion may be for; AudienceFault is why they
-	// cannot be told.
-	Audiences     []string
-	AudienceFault error
+	// Identity is how people are identified; IdentityFault is why nobody can be.
+	Identity      identity.Profile
+	IdentityFault error
+	// Origin is the origin of links under a host, or "" when none can be written.
+	Origin func(host string) string
 
 	Policies Policies
 	Catalog  Catalog
@@ -189,8 +192,8 @@ func refused(err error) bool {
 	return false
 }
 
-// remedy is what to do about a failed call of an API: what was given if it was
-// refused, otherwise what the failure itself asks for.
+// remedy is what to do about a failed call of an API: what was given if the service
+// account was refused, otherwise what the failure itself asks for.
 func (d *doctor) remedy(err error, api, ifRefused string) string {
 	text := err.Error()
 	var e *access.Error
@@ -202,6 +205,7 @@ func (d *doctor) remedy(err error, api, ifRefused string) string {
 			break
 		}
 	}
+	status, _ := gcp.Answer(err)
 	switch {
 	// The one message that every API has while it is switched off.
 	case strings.Contains(text, "has not been used in project") || strings.Contains(text, "SERVICE_DISABLED"):
@@ -210,10 +214,28 @@ func (d *doctor) remedy(err error, api, ifRefused string) string {
 		return d.tokenCreator()
 	case refused(err):
 		return ifRefused
+	case access.AsError(err).Code == access.CodeQueryRefused:
+		return d.set("AVAILABLE_PROJECTS_QUERY=QUERY") + "; https://cloud.google.com/resource-manager/reference/rest/v3/projects/search says what a query is"
+	case status == http.StatusBadRequest:
+		return d.correction(api)
 	case access.AsError(err).Code == access.CodeQuota:
 		return "try again in a minute"
 	}
 	return "try again; if it stays so, see https://status.cloud.google.com and what the network lets out"
+}
+
+// correction is what to do when Google refuses the content of a call for good: to
+// change the setting from which it comes.
+func (d *doctor) correction(api string) string {
+	switch api {
+	case "cloudasset.googleapis.com":
+		return "set RESOURCE_SCOPE to an organization, folder or project that exists"
+	case "admin.googleapis.com":
+		return "set RESOURCE_CUSTOMER_ID to what this says: gcloud organizations list --format 'value(owner.directoryCustomerId)'"
+	case "pubsub.googleapis.com":
+		return "correct NOTIFICATION_TOPIC"
+	}
+	return "trying again does not help: correct what this says is wrong"
 }
 
 // grant is the command that gives the service account a role.

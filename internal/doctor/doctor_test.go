@@ -57,7 +57,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 
 		{"a setting to remark on", world{settings: map[string]string{"IAP_VERIFY_AUDIENCE": "false"}}, []string{
 			"warning  settings: IAP_VERIFY_AUDIENCE is false", "warning  audience: …set IAP_AUDIENCE instead"}},
-		{"an audience that cannot be derived", world{change: func(c *doctor.Config) { c.AudienceFault = errors.New("it cannot be derived") }}, []string{
+		{"an audience that cannot be derived", world{change: func(c *doctor.Config) { c.IdentityFault = errors.New("it cannot be derived") }}, []string{
 			"broken   audience: nobody can be identified: it cannot be derived; set IAP_AUDIENCE"}},
 
 		{"a domain of one's own without PUBLIC_URL", world{settings: map[string]string{"PUBLIC_URL": "", "IAP_BACKEND_SERVICE_ID": "123"}}, []string{
@@ -68,6 +68,10 @@ func TestEveryFaultIsFound(t *testing.T) {
 			"broken   public address: …the domain access.example.com…set PUBLIC_URL=https://access.example.com under env_variables in app.yaml"}},
 		{"no domain of one's own, on App Engine", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": "default"},
 			organization: func(o *google.Organization) { o.RunServices = nil }}, nil},
+		{"another service than the default one, on App Engine", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": "jit"},
+			organization: func(o *google.Organization) { o.RunServices = nil }}, nil},
+		{"a host that the service would not take for its own", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "GAE_SERVICE": strings.Repeat("a", 60)},
+			organization: func(o *google.Organization) { o.RunServices = nil }}, []string{"broken   public address: PUBLIC_URL is not set, and no address is certainly ours here; set PUBLIC_URL=https://YOUR-HOST"}},
 		{"no address on another platform", world{settings: map[string]string{"PUBLIC_URL": "", "K_SERVICE": "", "IAP_AUDIENCE": "/projects/1/apps/x"},
 			organization: func(o *google.Organization) { o.RunServices = nil }}, []string{"broken   public address: PUBLIC_URL is not set, and no address is certainly ours here; set PUBLIC_URL=https://YOUR-HOST"}},
 		{"an address that does not answer", world{settings: map[string]string{"PUBLIC_URL": "http://127.0.0.1:1"}}, []string{
@@ -76,6 +80,9 @@ func TestEveryFaultIsFound(t *testing.T) {
 
 		{"IAP's keys out of reach", world{faults: fail(google.Fault{Path: "/iap/verify/public_key-jwk", Status: 503})}, []string{
 			"broken   keys: the public keys of IAP cannot be had…https://www.gstatic.com"}},
+		{"an account that is gone", world{faults: fail(google.Fault{Path: "/service_accounts/v1/metadata/jwk/", Status: 404})}, []string{
+			"broken   keys: the public keys of the service account cannot be had…it is reached…whether " + account + " still exists",
+			"broken   signing: a token that was just signed does not verify"}},
 		{"the account's keys out of reach", world{faults: fail(google.Fault{Path: "/service_accounts/v1/metadata/jwk/", Status: 500})}, []string{
 			"broken   keys: the public keys of the service account cannot be had…https://www.googleapis.com",
 			"broken   signing: a token that was just signed does not verify"}},
@@ -90,11 +97,17 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"no project to choose from", world{settings: map[string]string{"AVAILABLE_PROJECTS_QUERY": "labels.env:none"}}, []string{
 			`warning  projects: no project that the service account may see matches "labels.env:none"…roles/browser`, "unseen   eligibility: not looked up"}},
 
+		{"a query that Google does not understand", world{settings: map[string]string{"AVAILABLE_PROJECTS_QUERY": "parent:folders/731905264410 AND"},
+			faults: fail(google.Fault{Path: "/v3/projects:search", Status: 400, Message: "Invalid query string."})}, []string{
+			`broken   projects: projects cannot be searched: …Invalid query string…run: gcloud run services update jitaccess --region europe-west1 --update-env-vars AVAILABLE_PROJECTS_QUERY=QUERY --project example-jitaccess; https://…projects/search`,
+			"unseen   eligibility: not looked up"}},
 		{"no right to use Asset Inventory", world{faults: revoke("cloudasset.assets.analyzeIamPolicy")}, []string{
 			"broken   scope: the service account lacks cloudasset.assets.analyzeIamPolicy on organizations/" + org + "; run: " + onOrganization + "roles/cloudasset.viewer --condition None",
 			"broken   eligibility: who is eligible on projects/data-warehouse-prod cannot be looked up…roles/cloudasset.viewer"}},
 		{"the inventory's API is off", world{faults: fail(google.Fault{Path: "/v1/organizations/{id}/effectiveIamPolicies:batchGet", Status: 403, Message: "Cloud Asset " + disabled})}, []string{
 			"broken   eligibility: …run: gcloud services enable cloudasset.googleapis.com --project example-jitaccess"}},
+		{"the inventory refuses the scope", world{faults: fail(google.Fault{Path: "/v1/organizations/{id}/effectiveIamPolicies:batchGet", Status: 400, Message: "Request contains an invalid argument."})}, []string{
+			"broken   eligibility: …400…; set RESOURCE_SCOPE to an organization, folder or project that exists"}},
 		{"the inventory is busy", world{faults: fail(google.Fault{Path: "/v1/organizations/{id}/effectiveIamPolicies:batchGet", Status: 429})}, []string{
 			"broken   eligibility: …429…try again in a minute"}},
 		{"VPC Service Controls refuse", world{faults: fail(google.Fault{Path: "/v1/organizations/{id}/effectiveIamPolicies:batchGet", Status: 403,
@@ -193,9 +206,19 @@ func TestEveryFaultIsFound(t *testing.T) {
 			"broken   mail: 127.0.0.1:…403"}},
 		{"a version of the secret that does not exist", world{settings: map[string]string{"SMTP_SECRET": "projects/example-jitaccess/secrets/smtp-password/versions/9"}}, []string{
 			"broken   secret: …404…run: gcloud secrets versions list smtp-password --project example-jitaccess", "broken   mail: "}},
+		{"a version of the secret that was destroyed", world{change: noMail, faults: fail(google.Fault{Path: "/v1/projects/example-jitaccess/secrets/", Status: 400,
+			Message: "Secret Version [projects/264853019977/secrets/smtp-password/versions/4] is in DESTROYED state."})}, []string{
+			"broken   secret: what SMTP_SECRET names cannot be read: …DESTROYED…; add a version, or enable one, and let SMTP_SECRET name it; " +
+				"run: printf %s 'THE SECRET' | gcloud secrets versions add smtp-password --project example-jitaccess --data-file -, or " +
+				"gcloud secrets versions enable VERSION --secret smtp-password --project example-jitaccess"}},
+		{"a version of the secret that was disabled", world{change: noMail, faults: fail(google.Fault{Path: "/v1/projects/example-jitaccess/secrets/", Status: 400,
+			Message: "Secret Version [projects/264853019977/secrets/smtp-password/versions/4] is in DISABLED state."})}, []string{
+			"broken   secret: …DISABLED…; add a version, or enable one…gcloud secrets versions enable VERSION --secret smtp-password"}},
+		{"a secret that cannot be decrypted", world{change: noMail, faults: fail(google.Fault{Path: "/v1/projects/example-jitaccess/secrets/", Status: 400,
+			Message: "The Cloud KMS key is not enabled."})}, []string{"broken   secret: …KMS…; trying again does not help: correct what this says is wrong"}},
 		{"secrets that the mail account needs as well", world{settings: map[string]string{"SMTP_SECRET": "", "SMTP_AUTH": "oauth2", "SMTP_OAUTH_CLIENT_ID": "app", "SMTP_OAUTH_TOKEN_URL": "https://token.example.invalid/",
 			"SMTP_OAUTH_CLIENT_SECRET": noSecret("client"), "SMTP_OAUTH_REFRESH_TOKEN": noSecret("token"), "SMTP_CA": noSecret("ca"), "SMTP_DKIM_SELECTOR": "jit", "SMTP_DKIM_KEY": noSecret("dkim")},
-			change: func(c *doctor.Config) { c.Mailer = good{} }}, []string{
+			change: noMail}, []string{
 			"broken   secret: what SMTP_OAUTH_CLIENT_SECRET names cannot be read: …403…gcloud secrets add-iam-policy-binding client", "broken   secret: what SMTP_OAUTH_REFRESH_TOKEN names",
 			"broken   secret: what SMTP_CA names", "broken   secret: what SMTP_DKIM_KEY names…gcloud secrets add-iam-policy-binding dkim"}},
 		{"a mail server out of reach", world{settings: map[string]string{"SMTP_PORT": "1"}}, []string{
@@ -221,6 +244,9 @@ func TestEveryFaultIsFound(t *testing.T) {
 				", if need be after: gcloud pubsub topics create jitaccess-notifications --project example-jitaccess"}},
 		{"a topic that does not exist", world{settings: map[string]string{"NOTIFICATION_TOPIC": "projects/shop-build/topics/nothing"}}, []string{
 			"broken   topic: …projects/shop-build/topics/nothing, or there is no such topic; …gcloud pubsub topics create nothing --project shop-build"}},
+		{"a topic that Google refuses to be asked about", world{settings: map[string]string{"NOTIFICATION_TOPIC": "jitaccess-notifications"}, faults: fail(google.Fault{
+			Path: "/v1/projects/{project}/topics/{topic}:testIamPermissions", Status: 400, Message: "Invalid resource name."})}, []string{
+			"broken   topic: …Invalid resource name…; correct NOTIFICATION_TOPIC"}},
 		{"the API of topics is off", world{settings: map[string]string{"NOTIFICATION_TOPIC": "jitaccess-notifications"}, faults: fail(google.Fault{
 			Path: "/v1/projects/{project}/topics/{topic}:testIamPermissions", Status: 403, Message: "Cloud Pub/Sub " + disabled})}, []string{
 			"broken   topic: …run: gcloud services enable pubsub.googleapis.com --project example-jitaccess"}},
@@ -284,6 +310,36 @@ func TestEveryFaultIsFound(t *testing.T) {
 	}
 }
 
+// TestARefusalForGoodIsNotTriedAgain answers each call of doctor's with 400, one after
+// the other: whoever follows a remedy must not wait for what does not pass.
+func TestARefusalForGoodIsNotTriedAgain(t *testing.T) {
+	deployment := world{settings: map[string]string{"RESOURCE_CATALOG": "PolicyAnalyzer", "NOTIFICATION_TOPIC": "jitaccess-notifications"}, change: noMail}
+	c, cloud := deployment.deploy(t)
+	doctor.Run(context.Background(), c, func(doctor.Finding) {})
+	failed := 0
+	for call := range cloud.Calls().All() {
+		method, path, _ := strings.Cut(call, " ")
+		if strings.Contains(path, "/computeMetadata/") {
+			continue
+		}
+		deployment.faults = fail(google.Fault{Method: method, Path: path, Status: 400, Message: "Request contains an invalid argument."})
+		for _, line := range deployment.examine(t) {
+			if strings.HasPrefix(line, "ok ") {
+				continue
+			}
+			failed++
+			for _, wrong := range []string{"try again; if", "status.cloud.google.com", "what the network lets out", "let the service reach", "refused the change"} {
+				if strings.Contains(line, wrong) {
+					t.Errorf("%s is refused for good: %s", call, line)
+				}
+			}
+		}
+	}
+	if failed < 14 {
+		t.Errorf("only %d lines say that something failed", failed)
+	}
+}
+
 // TestNothingIsChanged: all calls read, or ask for a signature or a token.
 func TestNothingIsChanged(t *testing.T) {
 	c, cloud := world{settings: map[string]string{"RESOURCE_CATALOG": "PolicyAnalyzer", "NOTIFICATION_TOPIC": "jitaccess-notifications"}}.deploy(t)
@@ -343,6 +399,9 @@ func TestLocate(t *testing.T) {
 func noSecret(name string) string {
 	return "projects/example-jitaccess/secrets/" + name + "/versions/1"
 }
+
+// noMail leaves out what the mail server says.
+func noMail(c *doctor.Config) { c.Mailer = good{} }
 
 // good is a mail server that takes everything.
 type good struct{}

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"jitaccess/internal/config"
+	"jitaccess/internal/gcp"
 	"jitaccess/internal/jose"
 )
 
@@ -27,12 +27,13 @@ func (d *doctor) identity(context.Context) {
 func (d *doctor) audience(context.Context) {
 	s := d.Settings.Identity
 	switch {
-	case d.AudienceFault != nil:
-		d.broken("audience", "nobody can be identified: "+d.AudienceFault.Error(), "set IAP_AUDIENCE; https://cloud.google.com/iap/docs/signed-headers-howto has its form")
+	case d.IdentityFault != nil:
+		d.broken("audience", "nobody can be identified: "+d.IdentityFault.Error(),
+			"set IAP_AUDIENCE; https://cloud.google.com/iap/docs/signed-headers-howto has its form")
 	case !s.VerifyAudience:
 		d.warn("audience", "assertions for any service of this project are accepted", "set IAP_AUDIENCE instead of IAP_VERIFY_AUDIENCE=false")
 	default:
-		d.ok("audience", "assertions are accepted for %s", strings.Join(d.Audiences, ", "))
+		d.ok("audience", "assertions are accepted for %s", d.Identity.Expected)
 	}
 }
 
@@ -45,14 +46,22 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 	c, p := d.Settings, d.Platform
 	origin := c.Server.PublicURL
 	if origin == "" {
+		domain, appEngine, cloudRun := "", d.appEngineLabel(), fmt.Sprintf("%s-%s.%s.run.app", c.Service, p.ProjectNumber, p.Region)
+		if c.Platform == config.AppEngine {
+			domain = d.appEngineDomain(ctx)
+		}
 		switch {
 		case c.Identity.BackendServiceID != "":
 			d.broken(check, "PUBLIC_URL is not set: behind a load balancer's own domain no link can be written, so nobody can request approval",
 				d.set("PUBLIC_URL=https://YOUR-HOST"))
-		case c.Platform == config.AppEngine:
-			d.appEngineOrigin(ctx, check)
-		case c.Platform == config.CloudRun && p.ProjectNumber != "" && p.Region != "":
-			d.ok(check, "links can be written under https://%s-%s.%s.run.app; under any other address set PUBLIC_URL", c.Service, p.ProjectNumber, p.Region)
+		case domain != "":
+			d.broken(check, "PUBLIC_URL is not set, and the application has the domain "+domain+
+				": under it no link can be written, so nobody can request approval", d.set("PUBLIC_URL=https://"+domain))
+		case d.Origin(appEngine+".appspot.com") != "":
+			d.ok(check, "links can be written under https://%[1]s.appspot.com and https://%[1]s.REGION.r.appspot.com; "+
+				"under any other address set PUBLIC_URL", appEngine)
+		case d.Origin(cloudRun) != "":
+			d.ok(check, "links can be written under https://%s; under any other address set PUBLIC_URL", cloudRun)
 		default:
 			d.broken(check, "PUBLIC_URL is not set, and no address is certainly ours here", d.set("PUBLIC_URL=https://YOUR-HOST"))
 		}
@@ -81,18 +90,26 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 	d.ok(check, "links begin with %s, where IAP answers", origin)
 }
 
-// appEngineOrigin looks for a domain of one's own, under which JIT Access 1.x wrote
+// appEngineLabel is what the default host of the service begins with on App Engine,
+// where only the default service has that of the project
+// (https://cloud.google.com/appengine/docs/standard/how-requests-are-routed).
+func (d *doctor) appEngineLabel() string {
+	if service := d.Settings.Service; service != "default" {
+		return service + "-dot-" + d.Platform.Project
+	}
+	return d.Platform.Project
+}
+
+// appEngineDomain looks for a domain of one's own, under which JIT Access 1.x wrote
 // links without being told. One on a load balancer cannot be seen from here.
-func (d *doctor) appEngineOrigin(ctx context.Context, check string) {
+func (d *doctor) appEngineDomain(ctx context.Context) string {
 	domains, err := list[struct {
 		ID string `json:"id"`
 	}](ctx, d, "/v1/apps/"+d.Platform.Project+"/domainMappings", "domainMappings")
-	if err == nil && len(domains) > 0 {
-		d.broken(check, "PUBLIC_URL is not set, and the application has the domain "+domains[0].ID+": under it no link can be written, so nobody can request approval",
-			d.set("PUBLIC_URL=https://"+domains[0].ID))
-		return
+	if err != nil || len(domains) == 0 {
+		return ""
 	}
-	d.ok(check, "links can be written under https://%[1]s.appspot.com and https://%[1]s.REGION.r.appspot.com; under any other address set PUBLIC_URL", d.Platform.Project)
+	return domains[0].ID
 }
 
 // set is the command that changes a setting.
@@ -125,7 +142,12 @@ func (d *doctor) keys(ctx context.Context) {
 			err = fmt.Errorf("there is no key in it")
 		}
 		if err != nil {
-			d.broken("keys", "the public keys of "+set.of+" cannot be had: "+why(err), "let the service reach https://"+set.host)
+			remedy := "let the service reach https://" + set.host
+			if status, _ := gcp.Answer(err); status == http.StatusBadRequest || status == http.StatusNotFound {
+				remedy = "it is reached, and answers that there are none: see whether a proxy answers in its place, and whether " +
+					d.Platform.ServiceAccount + " still exists"
+			}
+			d.broken("keys", "the public keys of "+set.of+" cannot be had: "+why(err), remedy)
 			continue
 		}
 		d.ok("keys", "%d public keys of %s", len(parsed.Keys), set.of)

@@ -23,11 +23,8 @@ func (d *doctor) groups(ctx context.Context) {
 	if err == nil {
 		d.ok("groups", "the groups of customer %s can be looked up", customer)
 	} else {
-		remedy := d.remedy(err, "admin.googleapis.com", groupsReader(d.Platform.ServiceAccount))
-		if access.AsError(err).Code == access.CodePlatformRefused {
-			remedy = "set RESOURCE_CUSTOMER_ID to what this says: gcloud organizations list --format 'value(owner.directoryCustomerId)'"
-		}
-		d.broken("groups", "who is in which group cannot be looked up: "+why(err), remedy)
+		d.broken("groups", "who is in which group cannot be looked up: "+why(err),
+			d.remedy(err, "admin.googleapis.com", groupsReader(d.Platform.ServiceAccount)))
 	}
 	warned := map[string]bool{}
 	for _, s := range d.standings {

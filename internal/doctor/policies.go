@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/config"
@@ -125,12 +126,10 @@ func (d *doctor) analysis(ctx context.Context) {
 	}
 	if err := d.call(ctx, d.Platform.Client, http.MethodGet, api, "/v1/"+string(d.Scope)+":analyzeIamPolicy?"+query.Encode(), nil, &answer); err != nil {
 		text, remedy := "Policy Analyzer cannot be asked about "+string(d.Scope)+": "+why(err), d.remedy(err, api, d.grant(d.Scope, "roles/cloudasset.viewer"))
-		switch access.AsError(err).Code {
-		case access.CodeQuota:
+		if access.AsError(err).Code == access.CodeQuota {
 			text += "; " + quota + ", and 100 times a minute and 1,000 times a day for a project"
-			remedy = "activate Security Command Center Premium or Enterprise for the organization, or set RESOURCE_CATALOG=AssetInventory and RESOURCE_CUSTOMER_ID; if it is the minute's quota, try again"
-		case access.CodePlatformRefused:
-			remedy = "set RESOURCE_SCOPE to an organization, folder or project that exists"
+			remedy = "activate Security Command Center Premium or Enterprise for the organization, or set RESOURCE_CATALOG=AssetInventory " +
+				"and RESOURCE_CUSTOMER_ID; if it is the minute's quota, try again"
 		}
 		d.broken(check, text, remedy)
 		return
@@ -152,7 +151,7 @@ func (d *doctor) policies(ctx context.Context) {
 	var unreadable []access.Resource
 	var failure error
 	for _, project := range d.sample {
-		p, err := d.Policies.GetIamPolicy(ctx, project)
+		p, err := d.Policies.GetIamPolicy(ctx, project, time.Time{})
 		if err != nil {
 			if unreadable = append(unreadable, project); failure == nil {
 				failure = err
@@ -209,7 +208,7 @@ func (d *doctor) inventory(ctx context.Context) {
 	outside := 0
 	people := map[access.Principal]bool{}
 	for _, p := range d.read {
-		s, err := d.Catalog.Everybody(ctx, p.resource)
+		s, err := d.Catalog.Standing(ctx, access.StandingQuery{Resource: p.resource, Everybody: true})
 		if access.AsError(err) != nil && access.AsError(err).Code == access.CodeUnknownResource {
 			outside++
 			continue
@@ -259,7 +258,7 @@ func (d *doctor) ancestors(ctx context.Context) {
 		if node.Kind() == "projects" {
 			continue
 		}
-		_, err := d.Policies.GetIamPolicy(ctx, node)
+		_, err := d.Policies.GetIamPolicy(ctx, node, time.Time{})
 		if err == nil {
 			good++
 			continue

@@ -2,12 +2,9 @@ package doctor_test
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,9 +17,12 @@ import (
 	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/resourcemanager"
 	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/identity"
 	"jitaccess/internal/mail"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
+	"jitaccess/internal/sandbox/sandboxtest"
+	"jitaccess/internal/server"
 )
 
 const (
@@ -43,10 +43,9 @@ type world struct {
 	change func(*doctor.Config)
 }
 
-// healthy is the organization of the sandbox without what it has collected, and
-// with every optional look allowed.
-func healthy(now time.Time) google.Organization {
-	o := google.Believable(now)
+// healthy takes away what the organization of the sandbox has collected, and allows
+// every optional look.
+func healthy(o *google.Organization) {
 	for _, role := range []string{"roles/iam.securityReviewer", "roles/run.viewer", "roles/appengine.appViewer", "roles/iam.serviceAccountViewer"} {
 		o.Policy.Bindings = append(o.Policy.Bindings, google.Binding{Role: role, Members: []string{member}})
 	}
@@ -56,7 +55,6 @@ func healthy(now time.Time) google.Organization {
 	}
 	o.GroupsEditors = []string{account}
 	o.RunServices = []google.RunService{{Name: "jitaccess", Region: "europe-west1", ServiceAccount: account, Traffic: []google.RunTraffic{{Percent: 100}}}}
-	return o
 }
 
 // examine returns every line.
@@ -71,16 +69,6 @@ func (w world) examine(t *testing.T) []string {
 // deploy makes the deployment, and switches its faults on.
 func (w world) deploy(t *testing.T) (doctor.Config, *google.Cloud) {
 	t.Helper()
-	organization := healthy(time.Now())
-	if w.organization != nil {
-		w.organization(&organization)
-	}
-	cloud, err := google.New(google.Options{Organization: organization})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(cloud.Handler())
-	t.Cleanup(server.Close)
 	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if !w.around {
 			rw.Header().Set("X-Goog-IAP-Generated-Response", "true")
@@ -88,29 +76,27 @@ func (w world) deploy(t *testing.T) (doctor.Config, *google.Cloud) {
 		}
 	}))
 	t.Cleanup(front.Close)
-	w.mail.Username, w.mail.Password = "jitaccess", canary
-	mailServer := smtptest.Start(t, w.mail)
-	environment := map[string]string{
-		"K_SERVICE": "jitaccess", "RESOURCE_CATALOG": "AssetInventory", "RESOURCE_SCOPE": "organizations/" + org,
-		"RESOURCE_CUSTOMER_ID": cloud.CustomerID(), "JITACCESS_GOOGLE_ENDPOINT": server.URL, "PUBLIC_URL": front.URL,
-		"SMTP_HOST": mailServer.Host, "SMTP_PORT": strconv.Itoa(mailServer.Port), "SMTP_SENDER_ADDRESS": "jitaccess@example.com",
-		"SMTP_USERNAME": "jitaccess", "SMTP_SECRET": cloud.AddSecret("smtp-password", []byte(canary+"\n")),
-	}
-	cloud.AddSecret("smtp-password", []byte("wrong"))
-	maps.Copy(environment, w.settings)
-	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(server.URL, "http://"))
-	c := build(t, environment, mailServer)
+	w.mail.Password = canary
+	around := sandboxtest.Start(t, sandboxtest.Options{Mail: w.mail, Environment: map[string]string{"PUBLIC_URL": front.URL},
+		Organization: func(o *google.Organization) {
+			healthy(o)
+			if w.organization != nil {
+				w.organization(o)
+			}
+		}})
+	around.Cloud.AddSecret("smtp-password", []byte("wrong"))
+	c := build(t, around.Env(w.settings), around.Mail)
 	if w.change != nil {
 		w.change(&c)
 	}
 	if w.faults != nil {
-		w.faults(cloud.Faults())
+		w.faults(around.Cloud.Faults())
 	}
-	return c, cloud
+	return c, around.Cloud
 }
 
 // build wires what the service is wired from.
-func build(t *testing.T, environment map[string]string, mailServer *smtptest.Server) doctor.Config {
+func build(t *testing.T, environment func(string) string, mailServer *smtptest.Server) doctor.Config {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -119,7 +105,7 @@ func build(t *testing.T, environment map[string]string, mailServer *smtptest.Ser
 		}
 	}
 	ctx := context.Background()
-	settings, err := config.Read(func(name string) string { return environment[name] })
+	settings, err := config.Read(environment)
 	must(err)
 	atOnce := func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	platform, err := gcp.Connect(ctx, gcp.Options{Hosted: true, Endpoint: settings.Google.Endpoint, Retry: gcp.Retry{Sleep: atOnce}})
@@ -144,7 +130,7 @@ func build(t *testing.T, environment map[string]string, mailServer *smtptest.Ser
 	mailer, err := mail.New(mail.Config{Sender: settings.Mail.SenderAddress, Host: settings.Mail.Host, Port: settings.Mail.Port,
 		Roots: mailServer.Roots, Username: settings.Mail.Username, Now: time.Now,
 		Login: mail.Password(func(ctx context.Context) (string, error) {
-			stored, err := secrets.Access(ctx, settings.Mail.PasswordPath)
+			stored, err := secrets.Access(ctx, string(settings.Mail.PasswordPath))
 			if err != nil {
 				return "", err
 			}
@@ -152,8 +138,10 @@ func build(t *testing.T, environment map[string]string, mailServer *smtptest.Ser
 		}, time.Now)})
 	must(err)
 	return doctor.Config{Settings: settings, Platform: platform, Scope: access.Resource(settings.Catalog.Scope),
-		Audiences: []string{"/projects/264853019977/locations/europe-west1/services/jitaccess"},
-		Policies:  policies, Catalog: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
+		Origin: server.Platform{AppEngine: settings.Platform == config.AppEngine, CloudRun: settings.Platform == config.CloudRun, ProjectID: platform.Project,
+			ProjectNumber: platform.ProjectNumber, Region: platform.Region, Service: settings.Service}.Origin,
+		Identity: identity.Profile{Expected: "/projects/264853019977/locations/europe-west1/services/jitaccess"},
+		Policies: policies, Catalog: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
 }
 
 // project finds a project of the organization.

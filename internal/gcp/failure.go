@@ -29,13 +29,15 @@ type Call struct {
 	Resource string
 	// Account is the service account; empty when the caller does not know it.
 	Account string
+	// Change is whether the call was to change something that people asked for.
+	Change bool
 }
 
 // Failure says what a failed call to Google means. Google's own text goes to the
 // cause, quoted and cut short, and never to people unless Google refuses the
-// content of the call (CodePlatformRefused). It returns nil for nil.
+// content of the call. It returns nil for nil.
 //
-//	400        Unprocessable, CodePlatformRefused
+//	400        Unprocessable, CodePlatformRefused for a change, else CodeCallRefused
 //	401        Upstream, CodeUpstreamFailed
 //	403        Upstream, CodeServiceNotAllowed; TooMany, CodeQuota when it is about rate
 //	404        NotFound, CodeUnknownResource
@@ -66,7 +68,12 @@ func Failure(err error, c Call) *access.Error {
 	case status == 0 && Broken(err):
 		return fail(access.Unavailable, access.CodeUpstreamFailed, service)
 	case status == http.StatusBadRequest:
-		return fail(access.Unprocessable, access.CodePlatformRefused, withViolation(err, access.Args{"reason": Quote(text)}))
+		reason := withViolation(err, access.Args{"reason": Quote(text)})
+		if c.Change {
+			return fail(access.Unprocessable, access.CodePlatformRefused, reason)
+		}
+		reason["service"] = c.Service
+		return fail(access.Unprocessable, access.CodeCallRefused, reason)
 	case status == http.StatusTooManyRequests, status == http.StatusForbidden && overRate(err):
 		return fail(access.TooMany, access.CodeQuota, service)
 	case status == http.StatusForbidden:

@@ -24,13 +24,25 @@ func answered(status int, reason, message string) error {
 	return fmt.Errorf("wrapped: %w", &googleapi.Error{Code: status, Message: message, Errors: []googleapi.ErrorItem{{Reason: reason}}})
 }
 
+// "Google refused the change" is true of changes only.
+func TestOnlyARefusedChangeIsOne(t *testing.T) {
+	change := call
+	change.Change = true
+	for want, c := range map[access.Code]gcp.Call{access.CodePlatformRefused: change, access.CodeCallRefused: call} {
+		e := gcp.Failure(answered(400, "badRequest", "Invalid query string."), c)
+		if e.Code != want || e.Kind != access.Unprocessable || e.Args["reason"] != `"Invalid query string."` {
+			t.Errorf("%s: %v", want, e)
+		}
+	}
+}
+
 func TestWhatAFailedCallMeans(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		kind access.Kind
 		code access.Code
 	}{
-		{answered(400, "badRequest", "x"), access.Unprocessable, access.CodePlatformRefused},
+		{answered(400, "badRequest", "x"), access.Unprocessable, access.CodeCallRefused},
 		{answered(401, "authError", "x"), access.Upstream, access.CodeUpstreamFailed},
 		{answered(403, "forbidden", "x"), access.Upstream, access.CodeServiceNotAllowed},
 		{answered(403, "rateLimitExceeded", "x"), access.TooMany, access.CodeQuota},

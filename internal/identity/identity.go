@@ -1,13 +1,13 @@
 // Package identity turns an HTTP request into the person who made it. It believes
-// nothing but a signed assertion of the proxy in front: plain headers, addresses
+// nothing but a signed assertion of the front that signs people in: plain headers, addresses
 // and cookies are never looked at, and without an assertion nobody is signed in.
 package identity
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,49 +16,47 @@ import (
 	"jitaccess/internal/jose"
 )
 
-// skew is how far the proxy's clock may be from ours, either way.
-// https://cloud.google.com/iap/docs/signed-headers-howto
+// skew is how far the front's clock may be from ours, either way, as Google advises
+// for its own (https://cloud.google.com/iap/docs/signed-headers-howto).
 const skew = 30 * time.Second
 
-// Profile is how one kind of proxy says who somebody is.
+// Profile is how one kind of front says who somebody is. Everything is required
+// unless it says otherwise.
 type Profile struct {
 	// Method names the profile in the journal.
 	Method string
 	// Header carries the assertion, in canonical form.
 	Header string
-	// Algorithm is the only one accepted.
-	Algorithm jose.Algorithm
-	// Issuer is the exact iss claim.
-	Issuer string
+	// Form is what its signature and its JOSE header must be.
+	Form jose.Form
+	// Issuers are the exact iss claims accepted.
+	Issuers []string
+	// Audience returns why a signed assertion is not for us; Expected says in words
+	// for whom it has to be.
+	Audience func(jose.Token) error
+	Expected string
 	// MaxLife is the longest time from iat to exp, without skew.
 	MaxLife time.Duration
-	// Service names the key server in an error.
-	Service string
+	// Undated is whether assertions have no iat; MaxLife then counts from now.
+	Undated bool
+	// Caller reads the person from an assertion that holds. Method is filled in.
+	Caller func(jose.Token) (access.Caller, error)
+
+	// Event is what the log calls somebody's being let in or not.
+	Event string
+	// Check names the keys among the dependencies of /health/ready, and Service the
+	// key server in an error.
+	Check, Service string
+	// SwitchAccount is the address, at the service's own host, where one signs in as
+	// somebody else; empty where the front has none.
+	SwitchAccount string
 }
 
-// IAP is Google's Identity-Aware Proxy, on each of its fronts.
-var IAP = Profile{
-	Method:    "iap",
-	Header:    "X-Goog-Iap-Jwt-Assertion",
-	Algorithm: jose.ES256,
-	Issuer:    "https://cloud.google.com/iap",
-	MaxLife:   10 * time.Minute,
-	Service:   "the key server of Identity-Aware Proxy",
-}
-
-// Config is what a Verifier is made of. Everything is required unless it says
-// otherwise.
+// Config is what a Verifier is made of. Everything is required.
 type Config struct {
 	Profile Profile
 	// Keys are the keys of the profile's issuer, and of nobody else.
 	Keys *jose.KeySet
-	// Audiences are the accepted audiences, exactly as in the assertion. It may be
-	// empty if AnyAudienceOf is set, and is ignored then.
-	Audiences []string
-	// AnyAudienceOf is a project number. When it is set any audience of that
-	// project is accepted. This is weaker: whoever runs another protected service
-	// in the project can pass on the assertions of its visitors.
-	AnyAudienceOf string
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -67,24 +65,26 @@ type Config struct {
 // be called concurrently.
 type Verifier struct{ c Config }
 
-var projectNumber = regexp.MustCompile(`^[0-9]{1,32}$`)
-
-// New makes a Verifier. It refuses to make one that would accept an assertion
-// meant for anybody.
+// New makes a Verifier. It refuses to make one that would accept an assertion meant
+// for anybody, of any age, or without a signature.
 func New(c Config) (*Verifier, error) {
-	switch {
-	case c.AnyAudienceOf != "":
-		if !projectNumber.MatchString(c.AnyAudienceOf) {
-			return nil, fmt.Errorf("%q is not a project number", c.AnyAudienceOf)
-		}
-	case len(c.Audiences) == 0:
+	switch p := c.Profile; {
+	case p.Audience == nil || p.Expected == "":
 		return nil, errors.New("no audience is configured")
-	case slices.Contains(c.Audiences, ""):
-		return nil, errors.New("an audience is empty")
+	case len(p.Issuers) == 0 || p.Caller == nil || p.MaxLife <= 0 || len(p.Form.Algorithms) == 0 || c.Keys == nil || c.Now == nil:
+		return nil, fmt.Errorf("the identity profile %q is not complete", p.Method)
+	case p.Header == "" || p.Header != http.CanonicalHeaderKey(p.Header):
+		return nil, fmt.Errorf("%q is not a header in canonical form", p.Header)
 	}
-	c.Audiences = slices.Clone(c.Audiences)
 	return &Verifier{c}, nil
 }
+
+// Profile is the one that the Verifier identifies by.
+func (v *Verifier) Profile() Profile { return v.c.Profile }
+
+// Ready returns why nobody can be identified, which wraps jose.ErrKeysUnavailable,
+// or why only the last good keys are there to do it; nil when all is well.
+func (v *Verifier) Ready(ctx context.Context) error { return v.c.Keys.Ready(ctx) }
 
 // Identify returns who made the request. The error is CodeNoIdentity when there is
 // no assertion, CodeBadIdentity when there is one that does not hold, and of kind
@@ -98,7 +98,7 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 		return access.Caller{}, &access.Error{Kind: access.Unauthenticated, Code: access.CodeNoIdentity,
 			Err: fmt.Errorf("no %s header; is the proxy in front of the service, and on?", v.c.Profile.Header)}
 	}
-	claims, err := jose.Verify(r.Context(), assertion, v.c.Profile.Algorithm, v.c.Keys)
+	token, err := v.c.Profile.Form.Verify(r.Context(), assertion, v.c.Keys)
 	if errors.Is(err, jose.ErrKeysUnavailable) {
 		return access.Caller{}, &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed,
 			Args: access.Args{"service": v.c.Profile.Service}, Err: err}
@@ -106,13 +106,14 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 	if err != nil {
 		return access.Caller{}, v.bad(err)
 	}
-	if err := v.checkClaims(claims); err != nil {
+	if err := v.check(token); err != nil {
 		return access.Caller{}, v.bad(err)
 	}
-	caller, err := v.caller(claims)
+	caller, err := v.c.Profile.Caller(token)
 	if err != nil {
 		return access.Caller{}, v.bad(err)
 	}
+	caller.Method = v.c.Profile.Method
 	return caller, nil
 }
 
@@ -135,34 +136,33 @@ func (v *Verifier) assertion(h http.Header) (string, error) {
 	return values[0], nil
 }
 
-// checkClaims checks that the assertion is by the proxy, for us, and for now.
-func (v *Verifier) checkClaims(c jose.Claims) error {
-	if issuer, err := c.String("iss"); err != nil || issuer != v.c.Profile.Issuer {
-		return fmt.Errorf("the issuer is not %s", v.c.Profile.Issuer)
+// check checks that the assertion is by the front, for us, and for now.
+func (v *Verifier) check(t jose.Token) error {
+	p := v.c.Profile
+	if issuer, err := t.Claims.String("iss"); err != nil || !slices.Contains(p.Issuers, issuer) {
+		return fmt.Errorf("the issuer is not %s", strings.Join(p.Issuers, " or "))
 	}
-	audience, err := c.String("aud")
-	if err != nil {
-		return fmt.Errorf("%w (an array is not accepted)", err)
-	}
-	if !v.accepts(audience) {
-		return fmt.Errorf("the assertion is for the audience %q", audience)
-	}
-	issuedAt, err := c.Int64("iat")
-	if err != nil {
-		return err
-	}
-	expires, err := c.Int64("exp")
-	if err != nil {
+	if err := p.Audience(t); err != nil {
 		return err
 	}
 	now := v.c.Now().Unix()
+	expires, err := t.Claims.Int64("exp")
+	if err != nil {
+		return err
+	}
+	issuedAt := min(now, expires-1)
+	if !p.Undated || t.Claims["iat"] != nil {
+		if issuedAt, err = t.Claims.Int64("iat"); err != nil {
+			return err
+		}
+	}
 	slack := int64(skew / time.Second)
 	switch {
 	case issuedAt <= 0 || expires <= issuedAt:
 		return errors.New("exp is not after iat")
-	case expires-issuedAt > int64(v.c.Profile.MaxLife/time.Second)+2*slack:
+	case expires-issuedAt > int64(p.MaxLife/time.Second)+2*slack:
 		// Google: ten minutes and twice the skew, at the most.
-		return fmt.Errorf("it is valid for longer than %s", v.c.Profile.MaxLife)
+		return fmt.Errorf("it is valid for longer than %s", p.MaxLife)
 	case issuedAt > now+slack:
 		return errors.New("it was issued in the future; is the clock right?")
 	case expires <= now-slack:
@@ -171,48 +171,30 @@ func (v *Verifier) checkClaims(c jose.Claims) error {
 	return nil
 }
 
-// accepts is whether the audience is ours.
-func (v *Verifier) accepts(audience string) bool {
-	if v.c.AnyAudienceOf != "" {
-		rest, ok := strings.CutPrefix(audience, "/projects/"+v.c.AnyAudienceOf+"/")
-		return ok && rest != ""
-	}
-	return slices.Contains(v.c.Audiences, audience)
-}
-
-// caller reads the person. What the proxy says of the device is evidence for the
-// journal, so that it may be missing or unreadable; who it is may not.
-func (v *Verifier) caller(c jose.Claims) (access.Caller, error) {
-	subject, err := c.String("sub")
+// Person reads who somebody is from two claims that must be there.
+func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, error) {
+	subject, err := c.String(subjectClaim)
 	if err != nil {
 		return access.Caller{}, err
 	}
 	if subject == "" {
-		return access.Caller{}, errors.New("claim sub is empty")
+		return access.Caller{}, fmt.Errorf("claim %s is empty", subjectClaim)
 	}
-	email, err := c.String("email")
+	email, err := c.String(emailClaim)
 	if err != nil {
 		return access.Caller{}, err
 	}
 	principal, err := access.ParsePrincipal(email)
 	if err != nil {
-		return access.Caller{}, fmt.Errorf("claim email: %w", err)
+		return access.Caller{}, fmt.Errorf("claim %s: %w", emailClaim, err)
 	}
-	caller := access.Caller{Principal: principal, Subject: subject, Method: v.c.Profile.Method}
-	if google, err := c.Object("google"); err == nil {
-		caller.Device, _ = google.String("device_id")
-		caller.AccessLevels, _ = google.Strings("access_levels")
-	}
-	return caller, nil
+	return access.Caller{Principal: principal, Subject: subject}, nil
 }
 
 // bad says for the log why an assertion was refused and what was expected.
 func (v *Verifier) bad(err error) error {
-	expected := strings.Join(v.c.Audiences, " or ")
-	if v.c.AnyAudienceOf != "" {
-		expected = "any of project " + v.c.AnyAudienceOf
-	}
+	p := v.c.Profile
 	return &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadIdentity,
 		// The journal takes what follows "assertion:" for a secret.
-		Err: fmt.Errorf("the %s assertion is refused: %w; expected audience: %s", v.c.Profile.Method, err, expected)}
+		Err: fmt.Errorf("the %s assertion is refused: %w; expected audience: %s", p.Method, err, p.Expected)}
 }

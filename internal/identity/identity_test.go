@@ -96,13 +96,23 @@ func keySet(keys ...claims) *jose.KeySet {
 	return jose.NewKeySet(func(context.Context) ([]byte, error) { return json.Marshal(claims{"keys": keys}) }, func() time.Time { return now })
 }
 
-func verifier(t testing.TB, change ...func(*identity.Config)) *identity.Verifier {
+// parts are what a verifier of IAP's assertions is made of.
+type parts struct {
+	front identity.Front
+	keys  *jose.KeySet
+}
+
+func verifier(t testing.TB, change ...func(*parts)) *identity.Verifier {
 	t.Helper()
-	c := identity.Config{Profile: identity.IAP, Keys: keySet(jwk("iap-1", iapKey())), Audiences: []string{audience}, Now: func() time.Time { return now }}
+	p := parts{identity.Front{Audiences: []string{audience}}, keySet(jwk("iap-1", iapKey()))}
 	for _, f := range change {
-		f(&c)
+		f(&p)
 	}
-	v, err := identity.New(c)
+	profile, err := identity.IAP(p.front)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := identity.New(identity.Config{Profile: profile, Keys: p.keys, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +339,7 @@ func TestThreat10_AudienceIsExact(t *testing.T) {
 		"/projects/1234567/global/backendServices/789", "/projects/123456/apps/ops-prod", []string{audience}, []string{}, claims{"a": audience}, 7} {
 		wantBad(t, fmt.Sprint(aud), verifier(t), request(assertion(with("aud", aud))))
 	}
-	several := verifier(t, func(c *identity.Config) { c.Audiences = []string{"/projects/1/apps/a", audience} })
+	several := verifier(t, func(p *parts) { p.front.Audiences = []string{"/projects/1/apps/a", audience} })
 	if _, err := several.Identify(request(assertion(goodClaims()))); err != nil {
 		t.Errorf("the second of two audiences: %v", err)
 	}
@@ -337,7 +347,7 @@ func TestThreat10_AudienceIsExact(t *testing.T) {
 }
 
 func TestThreat10_AudienceWithoutVerificationIsStillOfThisProject(t *testing.T) {
-	v := verifier(t, func(c *identity.Config) { c.Audiences, c.AnyAudienceOf = nil, "123456" })
+	v := verifier(t, func(p *parts) { p.front = identity.Front{AnyOfProject: true, ProjectNumber: "123456"} })
 	for _, aud := range []string{audience, "/projects/123456/apps/ops-prod", "/projects/123456/locations/europe-west1/services/jit"} {
 		if _, err := v.Identify(request(assertion(with("aud", aud)))); err != nil {
 			t.Errorf("%s: %v", aud, err)
@@ -350,29 +360,61 @@ func TestThreat10_AudienceWithoutVerificationIsStillOfThisProject(t *testing.T) 
 }
 
 func TestVerifierNeedsAnAudience(t *testing.T) {
-	for what, c := range map[string]identity.Config{
+	for what, f := range map[string]identity.Front{
 		"none":               {},
 		"an empty one":       {Audiences: []string{audience, ""}},
-		"no number":          {AnyAudienceOf: "ops-prod"},
-		"a number and more":  {AnyAudienceOf: "123456/apps"},
-		"a space for number": {AnyAudienceOf: " "},
+		"no number":          {AnyOfProject: true, ProjectNumber: "ops-prod"},
+		"a number and more":  {AnyOfProject: true, ProjectNumber: "123456/apps"},
+		"a space for number": {AnyOfProject: true, ProjectNumber: " "},
+		"an unknown number":  {AnyOfProject: true},
 	} {
-		c.Profile, c.Keys, c.Now = identity.IAP, keySet(), time.Now
-		if _, err := identity.New(c); err == nil {
+		profile, err := identity.IAP(f)
+		if err == nil {
+			t.Errorf("%s: a profile was made", what)
+		}
+		if _, err := identity.New(identity.Config{Profile: profile, Keys: keySet(), Now: time.Now}); err == nil {
 			t.Errorf("%s: a verifier was made", what)
 		}
 	}
 }
 
-func TestAudiencesAreThoseOfIAP(t *testing.T) {
-	for want, got := range map[string]string{
-		"/projects/123456/apps/ops-prod":                       identity.AppEngineAudience("123456", "ops-prod"),
-		"/projects/123456/global/backendServices/789":          identity.BackendServiceAudience("123456", "789"),
-		"/projects/123456/locations/europe-west1/services/jit": identity.CloudRunAudience("123456", "europe-west1", "jit"),
-	} {
-		if got != want {
-			t.Errorf("audience %s, want %s", got, want)
+// The audience is that of the front which the service stands behind, exactly, and
+// never none.
+func TestThreat10_TheAudienceIsThatOfTheFront(t *testing.T) {
+	known := func(f identity.Front) identity.Front {
+		f.Project, f.ProjectNumber, f.Region = "ops-prod", "123456", "europe-west1"
+		return f
+	}
+	tests := []struct {
+		what  string
+		front identity.Front
+		want  string
+	}{
+		{"App Engine", known(identity.Front{AppEngine: true}), "/projects/123456/apps/ops-prod"},
+		{"Cloud Run", known(identity.Front{CloudRunService: "jit"}), "/projects/123456/locations/europe-west1/services/jit"},
+		{"Cloud Run behind a load balancer", known(identity.Front{CloudRunService: "jit", BackendService: "789"}), "/projects/123456/global/backendServices/789"},
+		{"as the operator says", known(identity.Front{CloudRunService: "jit", Audiences: []string{"/projects/9/x"}}), "/projects/9/x"},
+		{"any other host", known(identity.Front{}), ""},
+		{"a project number that nobody knows", identity.Front{AppEngine: true, Project: "ops-prod"}, ""},
+		{"a region that nobody knows", identity.Front{CloudRunService: "jit", Project: "ops-prod", ProjectNumber: "123456"}, ""},
+	}
+	for _, test := range tests {
+		profile, err := identity.IAP(test.front)
+		if profile.Expected != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%s: %q, %v; want %q", test.what, profile.Expected, err, test.want)
+			continue
 		}
+		if err != nil {
+			if !strings.Contains(err.Error(), "set IAP_AUDIENCE") {
+				t.Errorf("%s: %v", test.what, err)
+			}
+			continue
+		}
+		v := verifier(t, func(p *parts) { p.front = test.front })
+		if _, err := v.Identify(request(assertion(with("aud", test.want)))); err != nil {
+			t.Errorf("%s: %v", test.what, err)
+		}
+		wantBad(t, test.what+", another service", v, request(assertion(with("aud", test.want+"x"))))
 	}
 }
 
@@ -384,7 +426,7 @@ func TestKeyServerOutage(t *testing.T) {
 		}
 		return json.Marshal(claims{"keys": []claims{key}})
 	}, func() time.Time { return clock })
-	v := verifier(t, func(c *identity.Config) { c.Keys = keys })
+	v := verifier(t, func(p *parts) { p.keys = keys })
 	good := request(assertion(goodClaims()))
 	caller, err := v.Identify(good)
 	wantError(t, "no keys", caller, err, access.Unavailable, access.CodeUpstreamFailed)
@@ -401,8 +443,8 @@ func TestKeyServerOutage(t *testing.T) {
 func TestRotatedKeyIsFound(t *testing.T) {
 	next := newKey()
 	current := jwk("iap-1", iapKey())
-	v := verifier(t, func(c *identity.Config) {
-		c.Keys = jose.NewKeySet(func(context.Context) ([]byte, error) { return json.Marshal(claims{"keys": []claims{current}}) }, func() time.Time { return now })
+	v := verifier(t, func(p *parts) {
+		p.keys = jose.NewKeySet(func(context.Context) ([]byte, error) { return json.Marshal(claims{"keys": []claims{current}}) }, func() time.Time { return now })
 	})
 	if _, err := v.Identify(request(assertion(goodClaims()))); err != nil {
 		t.Fatal(err)

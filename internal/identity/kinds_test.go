@@ -61,8 +61,8 @@ func TestThreat10_NoTokenServesForAnother(t *testing.T) {
 	keys := keySet(append(set.Keys, jwk("iap-1", iapKey()))...)
 	clock := func() time.Time { return now }
 	store := token.NewStore(token.Config{ServiceAccount: account, Signer: signer, Keys: keys, Now: clock})
-	exact := verifier(t, func(c *identity.Config) { c.Keys = keys })
-	anyOfProject := verifier(t, func(c *identity.Config) { c.Keys, c.AnyAudienceOf = keys, "123456" })
+	exact := verifier(t, func(p *parts) { p.keys = keys })
+	anyOfProject := verifier(t, func(p *parts) { p.keys, p.front = keys, identity.Front{AnyOfProject: true, ProjectNumber: "123456"} })
 
 	accepted := map[string]bool{}
 	for kind, c := range kinds {

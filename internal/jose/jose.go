@@ -1,7 +1,7 @@
 // Package jose verifies JSON Web Tokens, strictly. What the standards leave open
-// is closed here: one algorithm that the caller names, a header that can say
-// nothing but algorithm, key and type, one way to write each byte, no JSON member
-// twice, and a size that is capped before anything is looked at.
+// is closed here: algorithms that the caller names, a header that can say nothing
+// but algorithm, key, type and what the caller expects, one way to write each byte,
+// no JSON member twice, and a size that is capped before anything is looked at.
 //
 // A verified token is only a signed set of claims. Whose it is, for whom, until
 // when and what for is the caller's to check: Claims are handed back exactly as
@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -38,93 +39,131 @@ var (
 	errTooLong   = errors.New("token is longer than 8 KiB")
 	errSegments  = errors.New("token does not have three segments")
 	errEncoding  = errors.New("a segment of the token is not strict base64url")
-	errHeader    = errors.New("header has members other than alg, kid and typ")
-	errAlgorithm = errors.New("algorithm is not the expected one")
+	errHeader    = errors.New("header has members other than alg, kid and typ, or lacks one that is expected")
+	errAlgorithm = errors.New("algorithm is not an expected one")
 	errType      = errors.New("typ is not JWT")
 	errKeyID     = errors.New("kid is missing or malformed")
 	errKeyType   = errors.New("the key named is not one for this algorithm")
 	errSignature = errors.New("signature does not verify")
 )
 
+// Form is what tokens of one issuer look like. Algorithms are required.
+type Form struct {
+	// Algorithms are the only ones accepted.
+	Algorithms []Algorithm
+	// Header are the members that the header must have besides alg, kid and,
+	// optionally, typ. What they say is for the caller to check. Members that change
+	// how a token is to be read (crit, b64, zip) or name a key of the sender's choice
+	// (jku, jwk, x5u, x5c) do not belong here.
+	Header []string
+	// Padded is for an issuer that ends segments with "=", and signs it with the rest.
+	Padded bool
+}
+
+// Token is what was signed.
+type Token struct{ Header, Claims Claims }
+
 // Verify checks that the token was signed with the algorithm by one of the keys,
-// and returns its claims. It checks no claim.
+// and returns its claims. See Form.Verify.
+func Verify(ctx context.Context, token string, algorithm Algorithm, keys *KeySet) (Claims, error) {
+	t, err := Form{Algorithms: []Algorithm{algorithm}}.Verify(ctx, token, keys)
+	return t.Claims, err
+}
+
+// Verify checks that the token has the form and was signed by one of the keys. It
+// checks no claim.
 //
 // An error that wraps ErrKeysUnavailable says nothing about the token: the key
 // could not be had. Every other error means that the token is not valid.
-func Verify(ctx context.Context, token string, algorithm Algorithm, keys *KeySet) (Claims, error) {
+func (f Form) Verify(ctx context.Context, token string, keys *KeySet) (Token, error) {
 	// Nothing is split or decoded before the size and the number of segments are
 	// known, so that hostile input costs nothing (CVE-2025-30204).
 	if len(token) > MaxToken {
-		return nil, errTooLong
+		return Token{}, errTooLong
 	}
 	if strings.Count(token, ".") != 2 {
-		return nil, errSegments
+		return Token{}, errSegments
 	}
 	end := strings.LastIndexByte(token, '.')
 	signed, signatureText := token[:end], token[end+1:]
-	header, payload, _ := strings.Cut(signed, ".")
+	headerText, payload, _ := strings.Cut(signed, ".")
 
-	keyID, err := parseHeader(header, algorithm)
+	header, algorithm, keyID, err := f.parseHeader(headerText)
 	if err != nil {
-		return nil, err
+		return Token{}, err
 	}
-	signature, err := decodeSegment(signatureText)
+	signature, err := f.decode(signatureText)
 	if err != nil {
-		return nil, err
+		return Token{}, err
 	}
 	key, err := keys.key(ctx, keyID)
 	if err != nil {
-		return nil, err
+		return Token{}, err
 	}
 	if key.algorithm != algorithm {
-		return nil, errKeyType
+		return Token{}, errKeyType
 	}
 	if err := method(algorithm).Verify(signed, signature, key.public); err != nil {
-		return nil, errSignature
+		return Token{}, errSignature
 	}
-	claims, err := decodeSegment(payload)
+	text, err := f.decode(payload)
 	if err != nil {
-		return nil, err
+		return Token{}, err
 	}
-	return ParseClaims(claims)
+	claims, err := ParseClaims(text)
+	if err != nil {
+		return Token{}, err
+	}
+	return Token{header, claims}, nil
 }
 
-// parseHeader returns the key id of a header that says exactly what it may.
-// Everything else that a header can hold changes how the rest is to be read (crit,
-// b64, zip) or names a key of the sender's choice (jku, jwk, x5u, x5c).
-func parseHeader(segment string, algorithm Algorithm) (keyID string, err error) {
-	text, err := decodeSegment(segment)
+// parseHeader reads a header that says exactly what it may.
+func (f Form) parseHeader(segment string) (header Claims, algorithm Algorithm, keyID string, err error) {
+	text, err := f.decode(segment)
 	if err != nil {
-		return "", err
+		return nil, "", "", err
 	}
-	header, err := ParseClaims(text)
-	if err != nil {
-		return "", err
+	if header, err = ParseClaims(text); err != nil {
+		return nil, "", "", err
 	}
-	if !header.Exactly("alg", "kid") && !header.Exactly("alg", "kid", "typ") {
-		return "", errHeader
+	members := append([]string{"alg", "kid"}, f.Header...)
+	if !header.Exactly(members...) && !header.Exactly(append(members, "typ")...) {
+		return nil, "", "", errHeader
 	}
-	if alg, err := header.String("alg"); err != nil || alg != string(algorithm) {
-		return "", errAlgorithm
+	alg, err := header.String("alg")
+	if algorithm = Algorithm(alg); err != nil || !slices.Contains(f.Algorithms, algorithm) {
+		return nil, "", "", errAlgorithm
 	}
 	if typ, err := header.String("typ"); header["typ"] != nil && (err != nil || typ != "JWT") {
-		return "", errType
+		return nil, "", "", errType
 	}
 	keyID, err = header.String("kid")
 	if err != nil || keyID == "" || len(keyID) > maxKeyID {
-		return "", errKeyID
+		return nil, "", "", errKeyID
 	}
-	return keyID, nil
+	return header, algorithm, keyID, nil
 }
 
-// decodeSegment is strict: the decoder of the standard library skips line breaks,
-// and unless told otherwise ignores the bits after the last byte, so that several
-// texts would be one token.
+// decode reads a segment, strictly.
+func (f Form) decode(segment string) ([]byte, error) {
+	if f.Padded {
+		return decodeStrictly(base64.URLEncoding, segment)
+	}
+	return decodeSegment(segment)
+}
+
 func decodeSegment(segment string) ([]byte, error) {
+	return decodeStrictly(base64.RawURLEncoding, segment)
+}
+
+// decodeStrictly accepts one text for each value: the decoder of the standard
+// library skips line breaks, and unless told otherwise ignores the bits after the
+// last byte, so that several texts would be one token.
+func decodeStrictly(encoding *base64.Encoding, segment string) ([]byte, error) {
 	if strings.ContainsAny(segment, "\r\n") {
 		return nil, errEncoding
 	}
-	decoded, err := base64.RawURLEncoding.Strict().DecodeString(segment)
+	decoded, err := encoding.Strict().DecodeString(segment)
 	if err != nil {
 		return nil, errEncoding
 	}

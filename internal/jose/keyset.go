@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,37 +59,65 @@ func NewKeySet(fetch Fetch, now func() time.Time) *KeySet {
 	return &KeySet{fetch: fetch, now: now}
 }
 
+// Ready returns nil when there are keys and the last attempt to fetch them
+// succeeded. It fetches where that is due. The error wraps ErrKeysUnavailable when
+// there are no keys, so that nothing can be verified; any other error means that the
+// last good keys are in use.
+func (s *KeySet) Ready(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.await(ctx, func() bool { return s.keys != nil })
+	if s.keys == nil {
+		return s.unavailable(ctx)
+	}
+	return s.failure
+}
+
 // key returns the key with the id. The error wraps ErrKeysUnavailable when the
 // key server could not be asked.
 func (s *KeySet) key(ctx context.Context, id string) (publicKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if done := s.refresh(ctx, id); done != nil {
-		s.mu.Unlock()
-		select {
-		case <-done:
-		case <-ctx.Done():
-		}
-		s.mu.Lock()
-	}
+	s.await(ctx, func() bool { _, known := s.keys[id]; return known })
 	if key, ok := s.keys[id]; ok {
 		return key, nil
 	}
 	// Whether an unknown id is a forgery or a new key only the key server knows.
-	if err := ctx.Err(); err != nil {
-		return publicKey{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
-	}
-	if s.failure != nil {
-		return publicKey{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, s.failure)
+	if err := s.unavailable(ctx); err != nil {
+		return publicKey{}, err
 	}
 	return publicKey{}, errUnknownKey
 }
 
-// refresh starts a fetch where one is due for the sake of key id, and returns what
-// to wait for; nil when there is nothing to wait for. s.mu is held.
-func (s *KeySet) refresh(ctx context.Context, id string) <-chan struct{} {
+// unavailable returns why the key server could not be asked; nil when it answered.
+// s.mu is held.
+func (s *KeySet) unavailable(ctx context.Context) error {
+	if err := cmp.Or(ctx.Err(), s.failure); err != nil {
+		return fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
+	}
+	return nil
+}
+
+// await waits for the fetch that is due, if any, and returns with s.mu held, as it
+// was called.
+func (s *KeySet) await(ctx context.Context, known func() bool) {
+	done := s.refresh(ctx, known())
+	if done == nil {
+		return
+	}
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// refresh starts a fetch where one is due, and returns what to wait for; nil when
+// there is nothing to wait for. known is whether what is looked for is there. s.mu is
+// held.
+func (s *KeySet) refresh(ctx context.Context, known bool) <-chan struct{} {
 	now := s.now()
-	_, known := s.keys[id]
 	fresh := s.keys != nil && within(now, s.loaded, keyLifetime)
 	switch {
 	case known && fresh:

@@ -70,6 +70,54 @@ func inBubble(t *testing.T, test func(*testing.T, *keyServer, *jose.KeySet)) {
 	})
 }
 
+// Readiness is what verification would meet, and costs no calls that verification
+// would not make.
+func TestReadyFollowsWhatTokensWouldMeet(t *testing.T) {
+	inBubble(t, func(t *testing.T, server *keyServer, keys *jose.KeySet) {
+		good := server.document
+		server.set(nil, errors.New("refused"))
+		for range 2 {
+			if err := keys.Ready(t.Context()); !errors.Is(err, jose.ErrKeysUnavailable) {
+				t.Errorf("without keys: %v", err)
+			}
+		}
+		server.wantFetches(t, 2, "while there are none")
+		server.set(good, nil)
+		for range 5 {
+			if err := keys.Ready(t.Context()); err != nil {
+				t.Errorf("with keys: %v", err)
+			}
+		}
+		server.wantFetches(t, 3, "once there are some")
+		server.set(nil, errors.New("refused"))
+		time.Sleep(16 * time.Minute)
+		for range 5 {
+			if err := keys.Ready(t.Context()); err == nil || errors.Is(err, jose.ErrKeysUnavailable) {
+				t.Errorf("with the last good keys: %v", err)
+			}
+		}
+		server.wantFetches(t, 4, "while they cannot be renewed")
+		if !accepted(tokenOf("a", ecKey()), jose.ES256, keys) {
+			t.Error("the last good keys verify nothing")
+		}
+		server.set(good, nil)
+		time.Sleep(61 * time.Second)
+		if err := keys.Ready(t.Context()); err != nil {
+			t.Errorf("renewed: %v", err)
+		}
+		// Asking has not used up what an unknown key may cost.
+		server.set(document(jwk("b", otherEC(), nil)), nil)
+		if !accepted(tokenOf("b", otherEC()), jose.ES256, keys) {
+			t.Error("a new key is not found")
+		}
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		if err := jose.NewKeySet(server.fetch, time.Now).Ready(gone); !errors.Is(err, jose.ErrKeysUnavailable) {
+			t.Errorf("nobody waits: %v", err)
+		}
+	})
+}
+
 func TestKeysAreFetchedOnDemandAndKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, server *keyServer, keys *jose.KeySet) {
 		server.wantFetches(t, 0, "before the first token")

@@ -2,27 +2,14 @@ package journal
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
-)
-
-// Events of the journal. The first two are those of JIT Access 1.x for the same
-// things; the others follow its style. docs/log.md explains them.
-const (
-	eventRequest  = "api.requestRole"
-	eventActivate = "api.activateRole"
-	eventApprove  = "api.approveRequest"
-	eventDeny     = "api.denyRequest"
-	eventAskEnd   = "api.requestEnd"
-	eventEnd      = "api.endActivation"
-	eventNotify   = "api.notify"
-	eventRefuse   = "api.refuse"
-	// Not api.requestRole, so that each request is counted once.
-	eventReviewers = "api.addReviewers"
+	"jitaccess/internal/events"
 )
 
 // description is what a line says of an event.
@@ -35,31 +22,31 @@ type description struct {
 // outcome of one grant have different names, so that an alert on api.activateRole
 // counts each activation once.
 var names = map[access.Action]struct{ event, severity string }{
-	access.RequestMade:     {eventRequest, severityInfo},
-	access.ReviewersAdded:  {eventReviewers, severityInfo},
-	access.SelfApproved:    {eventApprove, severityInfo},
-	access.RequestApproved: {eventApprove, severityInfo},
-	access.RequestDenied:   {eventDeny, severityInfo},
-	access.GrantWritten:    {eventActivate, severityInfo},
-	access.GrantFailed:     {eventActivate, severityError},
-	access.EndAsked:        {eventAskEnd, severityInfo},
-	access.GrantEnded:      {eventEnd, severityInfo},
-	access.EndFailed:       {eventEnd, severityError},
-	access.NoticeFailed:    {eventNotify, severityWarning},
-	access.ActionRefused:   {eventRefuse, severityError},
+	access.RequestMade:     {events.Request, severityInfo},
+	access.ReviewersAdded:  {events.AddReviewers, severityInfo},
+	access.SelfApproved:    {events.Approve, severityInfo},
+	access.RequestApproved: {events.Approve, severityInfo},
+	access.RequestDenied:   {events.Deny, severityInfo},
+	access.GrantWritten:    {events.Activate, severityInfo},
+	access.GrantFailed:     {events.Activate, severityError},
+	access.EndAsked:        {events.AskEnd, severityInfo},
+	access.GrantEnded:      {events.End, severityInfo},
+	access.EndFailed:       {events.End, severityError},
+	access.NoticeFailed:    {events.Notify, severityWarning},
+	access.ActionRefused:   {events.Refuse, severityError},
 }
 
 // attempts are the names for what was tried and refused: as in JIT Access 1.x a
 // failed activation is an api.activateRole of severity ERROR.
 var attempts = map[access.Action]string{
-	access.RequestMade:     eventRequest,
-	access.ReviewersAdded:  eventReviewers,
-	access.SelfApproved:    eventActivate,
-	access.RequestApproved: eventActivate,
-	access.GrantWritten:    eventActivate,
-	access.RequestDenied:   eventDeny,
-	access.EndAsked:        eventEnd,
-	access.GrantEnded:      eventEnd,
+	access.RequestMade:     events.Request,
+	access.ReviewersAdded:  events.AddReviewers,
+	access.SelfApproved:    events.Activate,
+	access.RequestApproved: events.Activate,
+	access.GrantWritten:    events.Activate,
+	access.RequestDenied:   events.Deny,
+	access.EndAsked:        events.End,
+	access.GrantEnded:      events.End,
 }
 
 func describe(e access.Event) description {
@@ -99,13 +86,7 @@ func requestLabels(e access.Event) map[string]string {
 	set("entitlements", entitlements(r.Entitlements))
 	set("role", roles(r.Entitlements))
 	set("reviewers", people(r.Reviewers))
-	if r.Resource != "" {
-		set("resource", "//cloudresourcemanager.googleapis.com/"+string(r.Resource))
-	}
-	if id, ok := r.Resource.ProjectID(); ok {
-		set("project", id)
-		set("project_id", id)
-	}
+	maps.Copy(labels, events.ResourceLabels(r.Resource))
 	if r.Duration > 0 {
 		set("duration_minutes", minutes(r.Duration))
 	}

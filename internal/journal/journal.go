@@ -17,9 +17,10 @@ import (
 	"sync"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/events"
+	"jitaccess/internal/redact"
 )
 
 // Severities of Cloud Logging, as far as they are used.
@@ -67,33 +68,19 @@ func (j *Journal) Record(ctx context.Context, e access.Event) error {
 	d := describe(e)
 	labels := d.labels
 	labels["event"] = d.event
-	maps.Copy(labels, callerLabels(e.Caller))
+	maps.Copy(labels, events.CallerLabels(e.Caller))
 	if err := j.write(ctx, line{Severity: d.severity, Message: d.message, Labels: labels}, e.At); err != nil {
 		return &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: err}
 	}
 	return nil
 }
 
-// callerLabels say who acted, as JIT Access 1.x did.
-func callerLabels(c access.Caller) map[string]string {
-	if c.Principal == "" {
-		return map[string]string{"method": c.Method}
-	}
-	return map[string]string{
-		"user":                 string(c.Principal),
-		"user_id":              c.Subject,
-		"device_id":            c.Device,
-		"device_access_levels": strings.Join(c.AccessLevels, ", "),
-		"method":               c.Method,
-	}
-}
-
 // write completes a line with what the context knows and writes it, whole and in
 // one call.
 func (j *Journal) write(ctx context.Context, l line, at time.Time) error {
-	l.Message = capped(l.Message, maxMessage)
+	l.Message = access.Clip(l.Message, maxMessage)
 	for name, value := range l.Labels {
-		l.Labels[name] = capped(value, maxLabel)
+		l.Labels[name] = access.Clip(value, maxLabel)
 	}
 	if id := incident(ctx); id != "" && l.Severity != severityDebug && l.Severity != severityInfo {
 		l.Labels["incident"] = id
@@ -142,16 +129,10 @@ func encode(l line) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// capped cuts a text at a character and says so.
-func capped(s string, max int) string {
-	if len(s) <= max {
-		return s
-	}
-	for max > 0 && !utf8.RuneStart(s[max]) {
-		max--
-	}
-	return s[:max] + "…"
-}
+// scrub takes secrets out of a text that the product did not write itself. A
+// justification is evidence and is never scrubbed. What would be cut off later is not
+// looked through.
+func scrub(text string) string { return redact.Credentials(access.Clip(text, maxMessage)) }
 
 type contextKey int
 
@@ -164,7 +145,7 @@ const (
 // belonging to an incident: the id that a person is shown if they are refused. What
 // goes well belongs to none.
 func WithIncident(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, incidentKey, capped(id, 64))
+	return context.WithValue(ctx, incidentKey, access.Clip(id, 64))
 }
 
 func incident(ctx context.Context) string { return contextText(ctx, incidentKey) }

@@ -8,11 +8,12 @@ import (
 )
 
 // Is is whether a host, a name or an address without a port, is this machine. Of
-// names only localhost is certain. An IPv6 address may stand in brackets.
+// names only localhost is certain. An IPv6 address may stand in brackets, and has no
+// zone.
 func Is(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}
 	address, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
-	return err == nil && address.Unmap().IsLoopback()
+	return err == nil && address.Zone() == "" && address.Unmap().IsLoopback()
 }

@@ -14,7 +14,7 @@ func TestIs(t *testing.T) {
 	}
 	// Names are resolved by somebody else, and so may lead anywhere.
 	for _, host := range []string{"", "localhost.", "localhost.example.com", "localhost:25", "127.0.0.1:25", "127.1", "0x7f000001", "2130706433", "0.0.0.0", "::",
-		"10.0.0.1", "127.0.0.1.example.com", "[", "fe80::1", "::ffff:10.0.0.1"} {
+		"10.0.0.1", "127.0.0.1.example.com", "[", "fe80::1", "::ffff:10.0.0.1", "::1%lo", "[::1%evil.example]"} {
 		if loopback.Is(host) {
 			t.Errorf("%q is this machine", host)
 		}

@@ -21,6 +21,7 @@ import (
 	"unicode"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/redact"
 )
 
 // refusedGrant is an error of a token endpoint.
@@ -44,13 +45,19 @@ func grant(code, description string) error {
 	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "token endpoint"}, Err: &refusedGrant{code, description}}
 }
 
+// gone is what Secret Manager answers about a version that cannot be read any more.
+func gone(state string) error {
+	return &access.Error{Kind: access.Unprocessable, Code: access.CodePlatformRefused,
+		Err: errors.New(`Secret Manager answered 400: "Secret Version [projects/264853019977/secrets/smtp-password/versions/4] is in ` + state + ` state."`)}
+}
+
 func dialling(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
 
 // TestRefusalsAreExplained has what servers say, as they say it, and what operators
 // read of it: a piece of the meaning, and a piece of the remedy. Every row of the
 // table of explanations must be met.
 func TestRefusalsAreExplained(t *testing.T) {
-	met := map[string]bool{}
+	met := map[*explanation]bool{}
 	for _, test := range []struct {
 		at      step
 		err     error
@@ -91,7 +98,11 @@ func TestRefusalsAreExplained(t *testing.T) {
 		// Google.
 		{atLogin, said("534 5.7.9 Application-specific password required. For more information, go to\n5.7.9  https://support.google.com/mail/?p=InvalidSecondFactor k10-20020a05 - gsmtp"),
 			"app password", "https://myaccount.google.com/apppasswords"},
-		{atLogin, said("534 5.7.9 Please log in with your web browser and then try again."), "app password", "SMTP_AUTH=oauth2"},
+		{atLogin, said("534 5.7.9 Please log in with your web browser and then try again. For more\n5.7.9 information, go to\n5.7.9  https://support.google.com/mail/?p=WebLoginRequired x - gsmtp"), "in a browser", "administrator blocks the account"},
+		{atTokenLogin, said("534 5.7.9 Please log in with your web browser and then try again."), "in a browser", "in a browser"},
+		{atLogin, said("535 5.7.1 Please log in via your web browser"), "in a browser", "in a browser"},
+		{atLogin, said("534 5.7.9 no"), "app password", "SMTP_AUTH=oauth2"},
+		{atLogin, said("535 5.7.8 Application-specific password required"), "app password", "SMTP_AUTH=oauth2"},
 		{atLogin, said("534 5.7.14 <https://accounts.google.com/signin/continue?sarp=1&scc=1&plt=AKgnsbv\n5.7.14 yJxZ9tVQ3v7a8> Please log in via your web browser and then try again."), "suspicious", "in a browser"},
 		{atLogin, said("535 5.7.8 Username and Password not accepted. Learn more at\n5.7.8  https://support.google.com/mail/?p=BadCredentials lf4 - gsmtp"), "does not know this user name", "apppasswords"},
 		{atTokenLogin, said("535 5.7.8 Username and Password not accepted."), "refuses the access token: it is for another mailbox", "https://mail.google.com/"},
@@ -127,6 +138,44 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atTLS, said("454 4.7.0 TLS not available due to local problem"), "cannot start TLS at the moment", "certificate"},
 		{atMessage, said("451 4.3.0 Mail server temporarily rejected message."), "cannot do it at the moment", "next mail"},
 		{atMessage, said("554 Transaction failed"), "refused it", "Its words say why"},
+
+		// The same words at other steps and with other codes.
+		{atSender, said("550 5.7.1 Invalid credentials for relay [203.0.113.7]. The IP address you've registered in your Workspace SMTP Relay service doesn't match the domain of the account this email is being sent from."), "Gmail's SMTP relay", "SMTP relay service"},
+		{atRecipient, said("550 5.7.1 Invalid credentials for relay [203.0.113.7]."), "Gmail's SMTP relay", "let the service log in"},
+		{atAnswer, said("550 5.7.1 Invalid credentials for relay [203.0.113.7]."), "Gmail's SMTP relay", "SMTP_USERNAME"},
+		{atMessage, said("550 5.7.0 Mail relay denied [203.0.113.7]. Invalid credentials for relay for one of the domains in: example.com"), "Gmail's SMTP relay", "SMTP relay service"},
+		{atAnswer, said("550 5.7.1 Invalid credentials for\r\n5.7.1 relay [203.0.113.7]."), "Gmail's SMTP relay", "SMTP_USERNAME"},
+		{atSender, said("554 5.7.1 Relay access denied"), "does not pass mail on", "relay"},
+		{atRecipient, said("550 we relay for friends"), "does not pass mail on", "relay"},
+		{atSender, said("550 5.7.30 no"), "does not take passwords", "SMTP_AUTH=oauth2"},
+		{atMessage, said("451 4.3.0 no"), "cannot do it at the moment", "next mail"},
+		{atAnswer, said("550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain"), "does not pass mail on", "SMTP_USERNAME"},
+		{atAnswer, said("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup"), "no mailbox at the recipient's address", "SMTP_ADDRESS_MAPPING"},
+		{atAnswer, said("550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup"), "for this recipient from this account", "let SMTP_SENDER_ADDRESS in there"},
+		{atAnswer, said("550 5.2.1 The email account that you tried to reach is disabled."), "does not take mail for this recipient", "whether the address exists"},
+		{atSender, said("530 5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox."), "off for the mailbox", "Manage email apps"},
+		{atLogin, said("454 5.7.139 Authentication unsuccessful"), "password is wrong, or SMTP AUTH", "SMTP_USERNAME"},
+		{atSender, said("451 5.7.3 STARTTLS is required to send mail"), "wants TLS first", "SMTP_ENABLE_STARTTLS"},
+		{atTokenLogin, said("530 5.7.0 Must issue a STARTTLS command first"), "wants TLS first", "SMTP_ENABLE_STARTTLS"},
+		{atLogin, said("538 5.7.11 Encryption required for requested authentication mechanism"), "wants TLS first", "SMTP_ENABLE_STARTTLS"},
+		{atLogin, said("550 5.7.8 Error: authentication failed"), "does not know this user name", "SMTP_USERNAME"},
+		{atSender, said("421 4.7.0 Too many login attempts"), "too many log-ins", "Wait some minutes"},
+		{atSender, said("553 5.7.1 <jit@example.com>: Sender address rejected: not logged in"), "only from who has logged in", "SMTP_USERNAME"},
+		{atRecipient, said("550 5.7.1 Authentication required"), "only from who has logged in", "SMTP_USERNAME"},
+		{atAnswer, said("550 5.7.1 Client was not authenticated"), "only from who has logged in", "SMTP_USERNAME"},
+		{atGreeting, said("554 5.7.1 Service unavailable; Client host [203.0.113.7] blocked using zen.spamhaus.org"), "from the address that the service has outside", "log in there"},
+		{atRecipient, said("554 5.7.1 <unknown[203.0.113.7]>: Client host rejected: Access denied"), "from the address that the service has outside", "SMTP_USERNAME"},
+		{atGreeting, said("421 4.3.2 The maximum number of concurrent connections has exceeded a limit, closing transmission channel"), "as many connections at once", "SMTP_MAX_CONNECTIONS"},
+		{atAnswer, said("550 5.7.1 Daily SMTP relay limit exceeded for customer."), "as much as it may in a day", "tomorrow"},
+		{atSender, said("450 4.2.1 Peak SMTP relay limit exceeded for customer."), "Gmail's SMTP relay takes", "SMTP_MESSAGES_PER_MINUTE"},
+		{atAnswer, said("550 5.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages from being delivered."), "too fast", "next mail"},
+		{atSender, said("421 4.7.0 Temporary System Problem. Try again later."), "cannot do it at the moment", "next mail"},
+		{atRecipient, said("450 4.7.1 <ana@example.com>: Recipient address rejected: Greylisted"), "cannot do it at the moment", "next mail"},
+		{atRecipient, said("421 4.5.3 Too many recipients"), "more recipients", "ACTIVATION_REQUEST_MAX_REVIEWERS"},
+		{atSender, said("554 5.7.60 SMTP; Client does not have permissions"), "may not send as the sender", "Send as"},
+		{atAnswer, said("421 4.7.27 Your email has been rate limited because SPF authentication didn't pass."), "SPF, DKIM, DMARC", "SMTP_DKIM_SELECTOR"},
+		{atAnswer, said("550 5.7.30 Your email has been blocked because the sender is unauthenticated. DKIM did not pass."), "SPF, DKIM, DMARC", "SMTP_DKIM_SELECTOR"},
+		{atToken, grant("access_denied", "Client is unauthorized to retrieve access tokens using this method."), "Domain-wide delegation is not authorized", "Manage domain-wide delegation"},
 
 		// No answer, or none that can be taken.
 		{atTLS, errNoTLS, "does not offer STARTTLS", "465"},
@@ -164,6 +213,11 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atSigning, errors.New("it is no private key"), "no private key", "RSA of 2048 bits"},
 
 		// What logs in.
+		{atPassword, gone("DESTROYED"), "destroyed or disabled", "gcloud secrets versions add SECRET"},
+		{atPassword, gone("DISABLED"), "destroyed or disabled", "gcloud secrets versions enable VERSION"},
+		{atToken, gone("DISABLED"), "destroyed or disabled", "gcloud secrets versions enable VERSION"},
+		{atSigning, gone("DESTROYED"), "destroyed or disabled", "gcloud secrets versions add SECRET"},
+		{atAuthorities, gone("DESTROYED"), "destroyed or disabled", "gcloud secrets versions add SECRET"},
 		{atPassword, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "cannot be read", "Secret Manager Secret Accessor"},
 		{atPassword, errors.New("the SMTP password is empty"), "empty or has a line break", "one line"},
 		{atToken, errors.New("the client secret has a line break or NUL within"), "empty or has a line break", "one line"},
@@ -216,7 +270,12 @@ func TestRefusalsAreExplained(t *testing.T) {
 			t.Errorf("%s, %v: is %v", test.at, test.err, err)
 			continue
 		}
-		met[f.Meaning+f.Remedy] = true
+		if own, ok := test.err.(*Fault); ok {
+			met[explain(symptom{at: test.at, cause: badAddress})] = own != nil
+		} else {
+			s, _ := symptomsOf(t.Context(), "correct horse", test.at, test.err)
+			met[explain(s)] = true
+		}
 		if !strings.Contains(f.Meaning, test.meaning) || !strings.Contains(f.Remedy, test.remedy) {
 			t.Errorf("%s, %v: means %q, remedy %q; want %q and %q", test.at, test.err, f.Meaning, f.Remedy, test.meaning, test.remedy)
 		}
@@ -224,12 +283,13 @@ func TestRefusalsAreExplained(t *testing.T) {
 			t.Errorf("%s, %v: explained as %q, %q, %q in %q", test.at, test.err, what, meaning, remedy, err)
 		}
 	}
-	for i, x := range explanations {
-		if !met[x.meaning+x.remedy] {
+	for i := range explanations {
+		x := &explanations[i]
+		if !met[x] {
 			t.Errorf("row %d is met by no answer: %s", i, x.meaning)
 		}
 		for _, sentence := range []string{x.meaning, x.remedy} {
-			if !strings.HasSuffix(sentence, ".") || cleaned(sentence, "") != clipped(sentence, maxReply) || strings.ContainsFunc(sentence, func(r rune) bool { return r > '~' }) {
+			if !strings.HasSuffix(sentence, ".") || strings.ContainsAny(sentence, "{}") || redact.Words(redact.Answer(sentence)) != sentence || strings.ContainsFunc(sentence, func(r rune) bool { return r > '~' }) {
 				t.Errorf("row %d is no sentence in ASCII: %q", i, sentence)
 			}
 		}
@@ -403,7 +463,7 @@ func FuzzCleaned(f *testing.F) {
 		if len(got) > maxReply+len("...") || strings.ContainsFunc(got, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x2028 || r == 0x202e }) {
 			t.Errorf("%q becomes %q", text, got)
 		}
-		if len(secret) >= 4 && !strings.Contains(redacted+"...", secret) && strings.Contains(got, secret) {
+		if len(secret) >= 4 && !strings.Contains(redact.Mark+"...", secret) && strings.Contains(got, secret) {
 			t.Errorf("%q is in %q", secret, got)
 		}
 		_ = fmt.Sprint(faultWithout(context.Background(), secret, atLogin, &textproto.Error{Code: 535, Msg: text}))

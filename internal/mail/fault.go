@@ -136,6 +136,9 @@ func faultWithout(ctx context.Context, secret string, at step, err error) error 
 // does what is wrong.
 var outOfReach = []cause{noSuchHost, noResolver, portClosed, noRoute, proxyFailed, brokenOff, otherwise, overPace}
 
+// told are the causes of which the error says more than the explanation.
+var told = []cause{otherwise, failedTLS, noMechanism, tooMuch, noSuchHost, noResolver, proxyFailed}
+
 // noAddress says that there is nowhere to send a person's mail.
 func noAddress(err error) error {
 	return &access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": "address"},
@@ -194,8 +197,9 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 		case s.cause == unknownRoots && errors.As(err, &authority) && authority.Cert != nil:
 			names = "the certificate is signed by " + some([]string{issuer(authority.Cert)})
 		case s.cause == wrongTime && errors.As(err, &invalid) && invalid.Cert != nil:
-			names = "the certificate is valid from " + invalid.Cert.NotBefore.UTC().Format(time.DateOnly) + " until " + invalid.Cert.NotAfter.UTC().Format(time.DateOnly)
-		case s.cause == otherwise, s.cause == failedTLS, s.cause == noMechanism, s.cause == tooMuch, s.cause == noSuchHost, s.cause == noResolver, s.cause == proxyFailed:
+			day := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+			names = "the certificate is valid from " + day(invalid.Cert.NotBefore) + " until " + day(invalid.Cert.NotAfter)
+		case slices.Contains(told, s.cause):
 			said = err.Error()
 		}
 	}
@@ -212,7 +216,7 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 		f.Reply = names + cleaned(said, secret)
 	}
 	if s.text == "" {
-		s.text = strings.ToLower(said)
+		s.text = strings.ToLower(oneLine(said))
 	}
 	return s, f
 }

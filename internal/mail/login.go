@@ -16,6 +16,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/loopback"
+	"jitaccess/internal/redact"
 )
 
 // Login is what to log in with: a password, or an access token. It is safe for
@@ -225,7 +226,7 @@ type password struct {
 }
 
 // Format shows nothing to who prints a password.
-func (p *password) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+func (p *password) Format(f fmt.State, _ rune) { fmt.Fprint(f, redact.Mark) }
 
 func (p *password) Secret(ctx context.Context, refused string) (string, error) {
 	if err := p.lock.Acquire(ctx, 1); err != nil {

@@ -12,14 +12,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/loopback"
@@ -38,8 +35,7 @@ type Config struct {
 	// SenderName is shown beside it; may be empty.
 	SenderName string
 
-	// Host and Port are the submission server's. Port 25 is refused: it is for
-	// servers among themselves, and closed on Google Cloud.
+	// Host and Port are the submission server's.
 	Host string
 	Port int
 	// ImplicitTLS speaks TLS from the first byte (port 465) rather than STARTTLS.
@@ -101,11 +97,12 @@ type Config struct {
 	// mails are sent within a minute; 0 means 3 and 30, which is what Exchange Online
 	// takes of a mailbox (learn.microsoft.com, "SMTP submission improvements").
 	MaxConnections, PerMinute int
-	// Now is the clock. Deadlines go by the real one.
-	Now func() time.Time
-	// Sleep waits, or returns the context's error when that ends first; AfterFunc calls
-	// later, unless stopped; Random is from 0 up to 1. nil means those of the system.
-	Sleep     func(context.Context, time.Duration) error
+	// Now is the clock; deadlines go by the real one. Sleep waits, or returns the
+	// context's error when that ends first. Both are needed.
+	Now   func() time.Time
+	Sleep func(context.Context, time.Duration) error
+	// AfterFunc calls later, unless stopped; Random is from 0 up to 1. nil means those of
+	// the system.
 	AfterFunc func(time.Duration, func()) (stop func() bool)
 	Random    func() float64
 }
@@ -130,86 +127,47 @@ const (
 	stepTimeout   = 10 * time.Second
 )
 
-// New makes a Mailer. Errors name every fault of the configuration at once.
+// New makes a Mailer. Package config checks what an operator says; the errors here are
+// mistakes of a caller by which an address could end an SMTP command, or mail and
+// password be sent in clear text.
 func New(c Config) (*Mailer, error) {
 	if c.Sender == "" {
 		return &Mailer{}, nil
 	}
-	sender, err := access.ParsePrincipal(c.Sender)
-	var faults []error
-	if err != nil {
-		faults = append(faults, fmt.Errorf("sender address %q: %w", c.Sender, err))
-	}
-	if c.Hello == "" {
-		c.Hello = sender.Domain()
-	}
-	if strings.ContainsFunc(c.SenderName, unicode.IsControl) {
-		faults = append(faults, errors.New("sender name has control characters"))
-	}
-	if strings.ContainsFunc(c.Hello, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		faults = append(faults, fmt.Errorf("EHLO name %q is not a host name", c.Hello))
-	}
-	if c.Host == "" {
-		faults = append(faults, errors.New("no mail server"))
-	}
-	if c.Port == 25 && !loopback.Is(c.Host) {
-		faults = append(faults, errors.New("port 25 is not for submission; use 587, or 465 with implicit TLS"))
-	}
-	if c.Port < 1 || c.Port > 65535 {
-		faults = append(faults, fmt.Errorf("port %d", c.Port))
-	}
-	if c.AllowPlain && !loopback.Is(c.Host) {
-		faults = append(faults, fmt.Errorf("mail without TLS is for a server on loopback, not for %q", c.Host))
-	}
-	for _, other := range []struct {
-		name    string
-		address *string
-	}{{"return path", &c.ReturnPath}, {"reply address", &c.ReplyTo}, {"address of confirmations", &c.ConfirmationTo}} {
-		if *other.address == "" {
+	for _, address := range []*string{&c.Sender, &c.ReturnPath, &c.ReplyTo, &c.ConfirmationTo} {
+		if *address == "" {
 			continue
 		}
-		checked, err := access.ParsePrincipal(*other.address)
+		checked, err := access.ParsePrincipal(*address)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s %q: %w", other.name, *other.address, err))
+			return nil, fmt.Errorf("mail: address %q: %w", *address, err)
 		}
-		*other.address = string(checked)
-	}
-	if c.MaxConnections < 0 || c.PerMinute < 0 {
-		faults = append(faults, fmt.Errorf("%d connections at once and %d mails a minute", c.MaxConnections, c.PerMinute))
-	}
-	if c.MinTLS == 0 {
-		c.MinTLS = tls.VersionTLS12
-	}
-	if c.MinTLS < tls.VersionTLS12 || c.MaxTLS != 0 && c.MaxTLS < c.MinTLS {
-		faults = append(faults, errors.New("TLS 1.2 is the least that is spoken"))
-	}
-	if c.Mechanisms == nil {
-		c.Mechanisms = []string{"PLAIN", "LOGIN"}
-	}
-	for _, name := range c.Mechanisms {
-		if name != "PLAIN" && name != "LOGIN" {
-			faults = append(faults, fmt.Errorf("log-in by %q is not known", name))
-		}
-	}
-	if (c.Username == "") != (c.Login == nil) {
-		faults = append(faults, errors.New("a user name without a password or token, or one of these without a user name"))
+		*address = string(checked)
 	}
 	ownDial := c.Dial != nil
 	c.setDefaults()
-	c.Sender = string(sender)
-	c.ReturnPath = cmp.Or(c.ReturnPath, c.Sender)
+	if c.AllowPlain && !loopback.Is(c.Host) || c.MinTLS < tls.VersionTLS12 || c.MaxTLS != 0 && c.MaxTLS < c.MinTLS {
+		return nil, fmt.Errorf("mail: TLS 1.2 is the least that is spoken with %q", c.Host)
+	}
 	m := &Mailer{
-		c:        c,
-		ownDial:  ownDial,
-		composer: composer{writer: notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider}, domain: sender.Domain(), replyTo: c.ReplyTo},
-		pace:     &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
+		c:       c,
+		ownDial: ownDial,
+		composer: composer{writer: notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
+			domain: access.Principal(c.Sender).Domain(), replyTo: c.ReplyTo},
+		pace: &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
 	}
 	m.pool = &pool{open: m.loggedIn, max: c.MaxConnections, now: c.Now, afterFunc: c.AfterFunc}
-	return m, errors.Join(faults...)
+	return m, nil
 }
 
 // setDefaults fills in what may be left out.
 func (c *Config) setDefaults() {
+	c.ReturnPath = cmp.Or(c.ReturnPath, c.Sender)
+	c.Hello = cmp.Or(c.Hello, access.Principal(c.Sender).Domain())
+	c.MinTLS = cmp.Or(c.MinTLS, tls.VersionTLS12)
+	if c.Mechanisms == nil {
+		c.Mechanisms = []string{"PLAIN", "LOGIN"}
+	}
 	c.Language = cmp.Or(c.Language, words.English)
 	if c.Address == nil {
 		c.Address = func(p access.Principal) (string, error) { return string(p), nil }
@@ -222,26 +180,11 @@ func (c *Config) setDefaults() {
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
 	}
-	if c.Sleep == nil {
-		c.Sleep = sleep
-	}
 	if c.AfterFunc == nil {
 		c.AfterFunc = func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
 	}
 	if c.Random == nil {
 		c.Random = rand.Float64
-	}
-}
-
-// sleep waits, or returns why not.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -57,7 +57,8 @@ func (p *pace) reserve(ctx context.Context, by access.Principal) (next turn, pau
 	}
 	// Deadlines go by the real clock.
 	if deadline, ok := ctx.Deadline(); ok && pause > 0 && time.Until(deadline) <= pause {
-		return next, 0, fault(ctx, atTurn, fmt.Errorf("at most %d mails a minute are sent, and this one would have to wait for %s", p.perMinute, pause.Round(time.Second)))
+		return next, 0, fault(ctx, atTurn, fmt.Errorf("at most %d mails a minute are sent, and this one would have to wait for %s",
+			p.perMinute, pause.Round(time.Second)))
 	}
 	p.turns = append(p.turns, next)
 	return next, pause, nil

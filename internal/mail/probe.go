@@ -153,8 +153,7 @@ func (s *session) protection() (name, text string) {
 		return "TLS", text
 	}
 	c := state.PeerCertificates[0]
-	return "TLS", fmt.Sprintf("%s (for %s, by %s, until %s)", text, some(namesOf(c)), quoted(issuer(c)),
-		c.NotAfter.UTC().Format(time.DateOnly))
+	return "TLS", fmt.Sprintf("%s (for %s, by %s, until %s)", text, some(namesOf(c)), quoted(issuer(c)), c.NotAfter.UTC().Format(time.DateOnly))
 }
 
 // loggedInBy says how we have logged in.

@@ -54,7 +54,7 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	}
 	r := n.Request
 	facts := Facts{By: r.Principal, URL: n.ReviewURL, Home: n.BaseURL,
-		Subject: w.text("notice.subject", "principal", r.Principal, "kind", w.text("kind."+r.Resource.Kind()), "name", r.Resource.Name())}
+		Subject: w.text("notice.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())}
 	switch n.Kind {
 	case access.NoticeReview:
 		w.review(&facts, n)
@@ -109,9 +109,11 @@ func (w Writer) instant(t time.Time) string {
 	return w.Language.Instant(t.In(w.Location))
 }
 
+func (w Writer) kind(r access.Resource) string { return w.Language.TextOr("kind."+r.Kind(), r.Kind()) }
+
 // resource is a resource in words: "project shop-prod".
 func (w Writer) resource(r access.Resource) string {
-	return w.text("notice.resource", "kind", w.text("kind."+r.Kind()), "name", r.Name())
+	return w.text("notice.resource", "kind", w.kind(r), "name", r.Name())
 }
 
 func (w Writer) review(facts *Facts, n access.Notice) {
@@ -217,7 +219,7 @@ func (w Writer) notGranted(n access.Notice) []string {
 func (w Writer) who(n access.Notice) []Row {
 	rows := []Row{
 		{Label: w.text("notice.who"), Value: string(n.Request.Principal)},
-		{Label: w.text("notice.kind." + n.Request.Resource.Kind()), Value: n.Request.Resource.Name()},
+		{Label: w.Language.TextOr("notice.kind."+n.Request.Resource.Kind(), n.Request.Resource.Kind()), Value: n.Request.Resource.Name()},
 	}
 	for i, e := range n.Request.Entitlements {
 		var info access.RoleInfo

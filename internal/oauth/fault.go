@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +16,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/leak"
+	"jitaccess/internal/redact"
 )
 
 // Fault is why there is no access token, or none that is good for anything. It
@@ -139,43 +138,30 @@ func (s *Source) unreachable(err error) string {
 var codePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 func (s *Source) code(text string) string {
-	if codePattern.MatchString(text) && s.redacted(text) == text {
+	if codePattern.MatchString(text) && redact.Answer(text, s.sent()...) == text {
 		return text
 	}
 	return s.quoted(text)
 }
 
-// maxDescription is how much of a description is kept. Microsoft's begin with a code
-// and end with identifiers for its support.
+// maxDescription is how much of a description is kept, in bytes. Microsoft's begin
+// with a code and end with identifiers for its support.
 const maxDescription = 400
 
 // quoted makes what the endpoint said safe for a log: short, ASCII, on one line, and
 // without what it was sent.
 func (s *Source) quoted(text string) string {
-	text = s.redacted(text)
-	if len(text) > maxDescription {
-		text = text[:maxDescription] + "..."
-	}
-	return strconv.QuoteToASCII(text)
+	text = access.Clip(redact.Answer(text, s.sent()...), maxDescription)
+	return strconv.QuoteToASCII(strings.ReplaceAll(text, "…", "..."))
 }
 
-// redacted removes the secrets, in each form in which they are sent. In another form
-// they cost the whole text.
-func (s *Source) redacted(text string) string {
-	for _, sent := range []string{s.flow.ClientSecret, s.flow.EndpointParams.Get("refresh_token"), s.flow.EndpointParams.Get("assertion")} {
-		if sent == "" {
-			continue
-		}
-		basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(s.c.ClientID) + ":" + url.QueryEscape(sent)))
-		text = strings.NewReplacer(basic, redactedText, sent, redactedText, url.QueryEscape(sent), redactedText).Replace(text)
-		if leak.Of(text, sent) {
-			return redactedText
-		}
+// sent are the secrets that the endpoint was sent, also as they are sent.
+func (s *Source) sent() (all []string) {
+	for _, secret := range []string{s.flow.ClientSecret, s.flow.EndpointParams.Get("refresh_token"), s.flow.EndpointParams.Get("assertion")} {
+		all = append(all, secret, url.QueryEscape(secret))
 	}
-	return text
+	return all
 }
-
-const redactedText = "[redacted]"
 
 // maxAnswer bounds what the endpoint may say. A token has a few kilobytes.
 const maxAnswer = 64 << 10

@@ -122,7 +122,8 @@ func New(c Config) (*Source, error) {
 	if c.Mailbox == "" {
 		faults = append(faults, errors.New("no mailbox"))
 	}
-	if (c.Assertion == nil) == (c.ClientID == "") || (c.ClientID == "") != (c.ClientSecret == nil) || c.Assertion != nil && c.RefreshToken != nil {
+	application, account := c.ClientID != "", c.Assertion != nil
+	if application == account || application != (c.ClientSecret != nil) || account && c.RefreshToken != nil {
 		faults = append(faults, errors.New("either an application with its secret, or an account that signs"))
 	}
 	if c.Transport == nil {
@@ -258,8 +259,9 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 	}
 	if sent != "" && answer.RefreshToken != sent {
 		s.refreshToken.value = answer.RefreshToken
-		s.c.Warn("the mail provider has replaced the refresh token, and the new one cannot be stored: this instance of the service uses it until it ends, " +
-			"and others may be refused; have the provider issue refresh tokens that stay, or let the application log in as itself")
+		s.c.Warn("the mail provider has replaced the refresh token, and the new one cannot be stored: this instance of the service " +
+			"uses it until it ends, and others may be refused; have the provider issue refresh tokens that stay, " +
+			"or let the application log in as itself")
 	}
 	life, err := s.examine(answer)
 	if err != nil {

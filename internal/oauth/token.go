@@ -19,7 +19,7 @@ import (
 func (s *Source) examine(t *oauth2.Token) (life time.Duration, err error) {
 	no := func(code, why string) (time.Duration, error) { return 0, s.fault(access.Upstream, 0, code, why) }
 	if !strings.EqualFold(t.Type(), "Bearer") {
-		return no("", "it issues tokens of the type "+s.quoted(t.TokenType)+", and mail servers take Bearer")
+		return no("", "it issues tokens of the type "+s.quoted(t.TokenType)+", and mail servers take \"Bearer\"")
 	}
 	if len(t.AccessToken) > maxToken {
 		return no("", fmt.Sprintf("its token is longer than what mail servers take, %d characters", maxToken))

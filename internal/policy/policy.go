@@ -9,11 +9,18 @@ import (
 	"jitaccess/internal/access"
 )
 
-// Instance is what an operator sets for every entitlement of an instance.
-type Instance struct {
+// startWithin is how far ahead access that others approve may be asked for: they
+// decide on what they can foresee. What nobody approves begins at once: it is there
+// for who needs it now, and a booked one would run without anybody looking at
+// eligibility again.
+const startWithin = 24 * time.Hour
+
+// Settings are what an operator sets for every entitlement of an instance.
+type Settings struct {
 	// JustificationHint tells people what a justification should be.
 	JustificationHint string
-	// Justification must match a justification as a whole.
+	// Justification must match a justification as a whole, whether or not the
+	// operator anchored it.
 	Justification *regexp.Regexp
 	// MaxDuration is the longest grant; DefaultDuration is what a form offers.
 	MaxDuration, DefaultDuration time.Duration
@@ -25,24 +32,31 @@ type Instance struct {
 	RequestTimeout time.Duration
 }
 
-// Of returns the terms of an entitlement. self is whether its marker lets the
-// holder activate it alone.
-func (i Instance) Of(_ access.EntitlementID, self bool) access.Terms {
-	t := access.Terms{MaxDuration: i.MaxDuration}
-	if !self {
-		t.Approvals, t.MinReviewers, t.MaxReviewers = 1, i.MinReviewers, i.MaxReviewers
-	}
-	return t
+// Instance is the policy that an operator's settings make. Make one with New.
+type Instance struct {
+	// alone and peers are the terms of each kind of marker.
+	alone, peers access.Terms
 }
 
-// CheckJustification applies the operator's rule to a justification that has
-// passed access.CheckJustification. The error is CodeJustificationRule.
-func (i Instance) CheckJustification(text string) error {
-	// A pattern matches as a whole, whether or not the operator anchored it. What
-	// compiles alone compiles in a group.
-	if !regexp.MustCompile(`^(?:` + i.Justification.String() + `)$`).MatchString(text) {
-		return &access.Error{Kind: access.Invalid, Code: access.CodeJustificationRule, Field: "justification",
-			Args: access.Args{"hint": i.JustificationHint}}
+// New makes the policy of an instance.
+func New(s Settings) Instance {
+	alone := access.Terms{
+		MaxDuration: s.MaxDuration, DefaultDuration: min(s.DefaultDuration, s.MaxDuration),
+		RequestLife: s.RequestTimeout, MaxRoles: s.MaxRoles, Hint: s.JustificationHint,
+		// What compiles alone compiles in a group.
+		Justification: []access.JustificationRule{{
+			Pattern: regexp.MustCompile(`^(?:` + s.Justification.String() + `)$`), Message: s.JustificationHint}},
 	}
-	return nil
+	peers := alone
+	peers.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}
+	peers.MinReviewers, peers.MaxReviewers, peers.StartWithin = s.MinReviewers, s.MaxReviewers, startWithin
+	return Instance{alone, peers}
+}
+
+// Terms follow the marker alone. It never fails.
+func (i Instance) Terms(s access.Subject) (access.Terms, error) {
+	if s.Kind == access.Self {
+		return i.alone, nil
+	}
+	return i.peers, nil
 }

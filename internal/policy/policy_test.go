@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"reflect"
 	"regexp"
 	"testing"
 	"time"
@@ -10,13 +11,28 @@ import (
 )
 
 func TestTermsFollowTheMarker(t *testing.T) {
-	i := policy.Instance{MaxDuration: time.Hour, MinReviewers: 2, MaxReviewers: 5}
-	id := access.EntitlementID{Resource: "projects/p", Role: "roles/r"}
-	if got, want := i.Of(id, true), (access.Terms{MaxDuration: time.Hour}); got != want {
-		t.Errorf("self-approval: %+v, want %+v", got, want)
+	i := policy.New(policy.Settings{MaxDuration: time.Hour, DefaultDuration: 2 * time.Hour, MinReviewers: 2, MaxReviewers: 5, MaxRoles: 7,
+		RequestTimeout: 3 * time.Hour, Justification: regexp.MustCompile(`.*`), JustificationHint: "a ticket"})
+	terms := func(kind access.RequestKind) access.Terms {
+		got, err := i.Terms(access.Subject{Entitlement: access.EntitlementID{Resource: "projects/p", Role: "roles/r"}, Kind: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Hint != "a ticket" || len(got.Justification) != 1 || got.Justification[0].Message != "a ticket" {
+			t.Errorf("%s: %+v", kind, got)
+		}
+		got.Hint, got.Justification = "", nil
+		return got
 	}
-	if got, want := i.Of(id, false), (access.Terms{Approvals: 1, MinReviewers: 2, MaxReviewers: 5, MaxDuration: time.Hour}); got != want {
-		t.Errorf("peer approval: %+v, want %+v", got, want)
+	alone := access.Terms{MaxDuration: time.Hour, DefaultDuration: time.Hour, RequestLife: 3 * time.Hour, MaxRoles: 7}
+	if got := terms(access.Self); !reflect.DeepEqual(got, alone) || got.Approvals() != 0 {
+		t.Errorf("self-approval: %+v, want %+v", got, alone)
+	}
+	peers := alone
+	peers.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}
+	peers.MinReviewers, peers.MaxReviewers, peers.StartWithin = 2, 5, 24*time.Hour
+	if got := terms(access.Peers); !reflect.DeepEqual(got, peers) || got.Approvals() != 1 {
+		t.Errorf("peer approval: %+v, want %+v", got, peers)
 	}
 }
 
@@ -36,13 +52,12 @@ func TestJustificationMatchesAsAWhole(t *testing.T) {
 		{`\d+?`, "42", true},
 	}
 	for _, test := range tests {
-		i := policy.Instance{Justification: regexp.MustCompile(test.pattern), JustificationHint: "a number"}
-		err := i.CheckJustification(test.text)
-		if (err == nil) != test.want {
-			t.Errorf("%s on %q: %v, want accepted: %v", test.pattern, test.text, err, test.want)
-		}
-		if e := access.AsError(err); e != nil && (e.Kind != access.Invalid || e.Args["hint"] != "a number") {
-			t.Errorf("%v", e)
+		i := policy.New(policy.Settings{Justification: regexp.MustCompile(test.pattern), JustificationHint: "a number"})
+		for _, kind := range []access.RequestKind{access.Self, access.Peers} {
+			terms, _ := i.Terms(access.Subject{Kind: kind})
+			if rule := terms.Justification[0]; rule.Pattern.MatchString(test.text) != test.want || rule.Message != "a number" {
+				t.Errorf("%s on %q, want accepted: %v, else %q", test.pattern, test.text, test.want, rule.Message)
+			}
 		}
 	}
 }

@@ -31,6 +31,8 @@ type apiPolicy struct {
 
 type apiProjects struct {
 	Projects []string `json:"projects"`
+	// Warnings are left out when there are none: JIT Access 1.x had no such field.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 type apiRoles struct {
@@ -90,7 +92,7 @@ const (
 )
 
 var apiStates = map[access.State]string{access.Pending: statusPending, access.Active: statusActive,
-	access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
+	access.Approved: statusPending, access.Failed: "FAILED", access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
 
 func (s *server) apiOutdated(*http.Request) (any, error) {
 	return nil, &access.Error{Kind: access.NotFound, Code: access.CodeOutdatedPage}
@@ -99,17 +101,20 @@ func (s *server) apiOutdated(*http.Request) (any, error) {
 func (s *server) apiNeedsLedger(*http.Request) (any, error) { return nil, errNeedsLedger }
 
 func (s *server) apiPolicy(r *http.Request) (any, error) {
-	i := s.Broker.Instance()
-	return apiPolicy{JustificationHint: i.JustificationHint, SignedInUser: apiUser{callerOf(r).Principal}, ApplicationVersion: s.Version,
-		DefaultActivationTimeout: int(i.DefaultDuration / time.Minute), MaxActivationTimeout: int(i.MaxDuration / time.Minute)}, nil
-}
-
-func (s *server) apiProjects(r *http.Request) (any, error) {
-	resources, err := s.Broker.Resources(r.Context(), callerOf(r))
+	terms, err := s.Broker.Defaults(callerOf(r), access.Self)
 	if err != nil {
 		return nil, err
 	}
-	a := apiProjects{Projects: []string{}}
+	return apiPolicy{JustificationHint: terms.Hint, SignedInUser: apiUser{callerOf(r).Principal}, ApplicationVersion: s.Version,
+		DefaultActivationTimeout: int(terms.DefaultDuration / time.Minute), MaxActivationTimeout: int(terms.MaxDuration / time.Minute)}, nil
+}
+
+func (s *server) apiProjects(r *http.Request) (any, error) {
+	resources, warnings, err := s.Broker.Resources(r.Context(), callerOf(r))
+	if err != nil {
+		return nil, err
+	}
+	a := apiProjects{Projects: []string{}, Warnings: s.viewWarnings(r, warnings)}
 	for _, info := range resources {
 		if id, ok := info.Resource.ProjectID(); ok {
 			a.Projects = append(a.Projects, id)
@@ -134,7 +139,7 @@ func (s *server) apiRoles(r *http.Request) (any, error) {
 	for _, o := range offer.Roles {
 		e := apiEntitlement{ID: o.Entitlement.ID.String(), Name: string(o.Entitlement.ID.Role),
 			ResourceCondition: optional(o.Entitlement.ID.Condition), ActivationType: "JIT", Status: statusInactive}
-		if o.Terms.Approvals > 0 {
+		if o.Terms.Approvals() > 0 {
 			e.ActivationType = "MPA"
 		}
 		if o.Activation != nil {
@@ -151,7 +156,7 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, err := askedOf(r, on)
+	ids, err := s.askedOf(r, on)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +169,7 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 
 // askedOf reads the entitlements whose reviewers are asked for: all on one resource,
 // at least one.
-func askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error) {
+func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error) {
 	q, err := query(r)
 	if err != nil {
 		return nil, err
@@ -177,7 +182,7 @@ func askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error
 	if len(texts) == 0 {
 		texts = []string{""}
 	}
-	ids, err := idsOn(on, texts)
+	ids, err := s.idsOn(on, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -242,12 +247,12 @@ func (n *lenient) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func (s *server) apiSelfActivate(r *http.Request) (any, error) { return s.apiAsk(r, false) }
+func (s *server) apiSelfActivate(r *http.Request) (any, error) { return s.apiAsk(r, access.Self) }
 
-func (s *server) apiRequest(r *http.Request) (any, error) { return s.apiAsk(r, true) }
+func (s *server) apiRequest(r *http.Request) (any, error) { return s.apiAsk(r, access.Peers) }
 
 // apiAsk asks the broker. Only a request to peers has peers.
-func (s *server) apiAsk(r *http.Request, peer bool) (any, error) {
+func (s *server) apiAsk(r *http.Request, kind access.RequestKind) (any, error) {
 	on, err := project(r)
 	if err != nil {
 		return nil, err
@@ -257,20 +262,14 @@ func (s *server) apiAsk(r *http.Request, peer bool) (any, error) {
 		return nil, err
 	}
 	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification), Origin: s.origin(r), Host: r.Host}
-	if peer {
+	if kind == access.Peers {
 		a.Reviewers = body.Peers
 	}
-	texts := body.ids()
-	if len(texts) == 0 {
-		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
-	}
-	if a.Entitlements, err = idsOn(on, texts); err != nil {
+	if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
 		return nil, err
 	}
-	if a.Duration, err = minutes([]string{strconv.Itoa(int(body.ActivationTimeout))}, s.Broker.Instance().MaxDuration); err != nil {
-		return nil, err
-	}
-	if a.ID, err = s.Broker.NewID(peer); err != nil {
+	a.Duration = minutes([]string{strconv.Itoa(int(body.ActivationTimeout))})
+	if a.ID, err = s.Broker.NewID(kind); err != nil {
 		return nil, err
 	}
 	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
@@ -293,14 +292,14 @@ func (s *server) answerAsked(r *http.Request, asked broker.Asked) apiActivation 
 
 // idsOn reads entitlement ids; the name of a role, as JIT Access 1.7 has it, is
 // that role on the project, without a resource condition.
-func idsOn(on access.Resource, texts []string) ([]access.EntitlementID, error) {
+func (s *server) idsOn(on access.Resource, texts []string) ([]access.EntitlementID, error) {
 	texts = slices.Clone(texts)
 	for i, text := range texts {
 		if role, err := access.ParseRole(text); err == nil {
 			texts[i] = access.EntitlementID{Resource: on, Role: role}.String()
 		}
 	}
-	return entitlementIDs(texts)
+	return s.entitlementIDs(texts)
 }
 
 // apiAddReviewers asks more people to review a pending request of the caller's.
@@ -385,7 +384,7 @@ func (s *server) apiEnd(r *http.Request) (any, error) {
 	if err := readJSON(r, &body); err != nil {
 		return nil, err
 	}
-	on, err := parseResource(body.Resource)
+	on, err := s.parseResource(body.Resource)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -53,53 +54,51 @@ type preset struct {
 // presetMinutes are offered as far as the terms allow.
 var presetMinutes = []int{15, 30, 60, 120, 240, 480}
 
-// askForm makes an empty form.
-func (s *server) askForm(r *http.Request, offer broker.Offer, chosen []broker.OfferedRole) (askView, error) {
-	reviewers, warnings, err := s.reviewersOf(r.Context(), callerOf(r), chosen)
-	if err != nil {
-		return askView{}, err
+// askForm makes an empty form for the roles. When it is the choice that is wrong,
+// it returns what else can be chosen.
+func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v askView, again *broker.Offer, err error) {
+	var c broker.Choice
+	ids, err := s.entitlementIDs(texts)
+	if err == nil {
+		c, err = s.Broker.Choose(r.Context(), callerOf(r), on, ids...)
+	} else if offer, failure := s.Broker.Offer(r.Context(), callerOf(r), on); failure == nil {
+		c.Offer = offer
 	}
-	terms := termsOf(chosen)
-	v := s.blankForm(r, offer.Resource, terms)
-	v.Warnings = s.viewWarnings(r, slices.Concat(offer.Warnings, warnings))
-	for _, o := range chosen {
+	if err != nil && c.Offer.Resource != "" {
+		return askView{}, &c.Offer, err
+	}
+	if err != nil {
+		return askView{}, nil, err
+	}
+	v = s.blankForm(r, on, c.Kind, c.Terms)
+	v.ID = c.ID
+	v.Warnings = s.viewWarnings(r, c.Warnings)
+	for _, o := range c.Roles {
 		v.Roles = append(v.Roles, s.viewOffered(r, o))
 	}
-	for i, p := range reviewers {
-		v.Reviewers = append(v.Reviewers, choice{string(p), i < terms.MaxReviewers})
+	for i, p := range c.Reviewers {
+		v.Reviewers = append(v.Reviewers, choice{string(p), i < c.Terms.MaxReviewers})
 	}
-	if v.ID, err = s.Broker.NewID(v.Peer); err != nil {
-		return askView{}, err
-	}
-	return v, nil
-}
-
-func termsOf(chosen []broker.OfferedRole) access.Terms {
-	var all []access.Terms
-	for _, o := range chosen {
-		all = append(all, o.Terms)
-	}
-	return access.Strictest(all[0], all[1:]...)
+	return v, nil, nil
 }
 
 // blankForm is a form without roles and reviewers.
-func (s *server) blankForm(r *http.Request, on access.Resource, terms access.Terms) askView {
-	i, l := s.Broker.Instance(), s.languageOf(r)
-	v := askView{Frame: s.frame(r, "ask.title"), Resource: s.viewResource(r, on, ""), Peer: terms.Approvals > 0,
-		Approvals: terms.Approvals, MinReviewers: terms.MinReviewers, MaxReviewers: terms.MaxReviewers,
-		Hint: i.JustificationHint, MaxJustification: access.MaxJustification,
+func (s *server) blankForm(r *http.Request, on access.Resource, kind access.RequestKind, terms access.Terms) askView {
+	l := s.languageOf(r)
+	v := askView{Frame: s.frame(r, "ask.title"), Resource: s.viewResource(r, on, ""), Peer: kind == access.Peers,
+		Approvals: terms.Approvals(), MinReviewers: terms.MinReviewers, MaxReviewers: terms.MaxReviewers,
+		Hint: terms.Hint, MaxJustification: access.MaxJustification,
 		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: l.Hours(terms.MaxDuration),
-		Timeout: l.Hours(i.RequestTimeout), Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople()}
+		Timeout: l.Hours(terms.RequestLife), Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople()}
 	if !v.Peer {
 		v.Title = l.Text("ask.title-alone")
 	}
-	offered := min(i.DefaultDuration, terms.MaxDuration)
 	for _, m := range presetMinutes {
 		if m <= v.MaxMinutes {
 			v.Presets = append(v.Presets, preset{m, l.Hours(time.Duration(m) * time.Minute), false})
 		}
 	}
-	v.setMinutes(strconv.Itoa(int(offered / time.Minute)))
+	v.setMinutes(strconv.Itoa(int(terms.DefaultDuration / time.Minute)))
 	return v
 }
 
@@ -140,7 +139,7 @@ func (v *askView) blame(p *Problem) {
 // sends nothing twice; what nobody remembers, such as a mail that could not be
 // delivered, is the answer itself. The id of the form makes sending it again safe.
 func (s *server) ask(r *http.Request) (page, error) {
-	on, err := resourceAt(r)
+	on, err := s.resourceAt(r)
 	if err != nil {
 		return page{}, err
 	}
@@ -167,7 +166,7 @@ func (s *server) ask(r *http.Request) (page, error) {
 		Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
 	if peer {
 		v.Title, v.Delay = l.Text("result.sent"), false
-		v.Text = l.Text("result.sent.timeout", "timeout", l.Hours(s.Broker.Instance().RequestTimeout))
+		v.Text = l.Text("result.sent.timeout", "timeout", l.Hours(asked.Request.Expires.Sub(asked.Request.Created)))
 		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), l.Text("result.your-request"), asked.ReviewURL
 	} else {
 		end := s.moment(r, asked.Window.End)
@@ -184,25 +183,15 @@ func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (brok
 	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(f.Get(fieldJustification)),
 		Reviewers: f[fieldReviewer], Origin: s.origin(r), Host: r.Host}
 	var err error
-	if a.ID, err = one(f, "id"); err != nil {
+	if a.ID, err = one(f, fieldID); err != nil {
 		return broker.Asked{}, err
 	}
-	if a.Entitlements, err = entitlementIDs(f[fieldEntitlement]); err != nil {
+	if a.Entitlements, err = s.entitlementIDs(f[fieldEntitlement]); err != nil {
 		return broker.Asked{}, err
 	}
-	if len(a.Entitlements) == 0 {
-		return broker.Asked{}, &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
-	}
-	if a.Duration, err = minutes(f[fieldMinutes], s.Broker.Instance().MaxDuration); err != nil {
-		return broker.Asked{}, err
-	}
+	a.Duration = minutes(f[fieldMinutes])
 	if a.Start, err = start(f.Get(fieldStart)); err != nil {
 		return broker.Asked{}, err
-	}
-	if a.ID == "" {
-		if a.ID, err = s.Broker.NewID(len(a.Reviewers) > 0); err != nil {
-			return broker.Asked{}, err
-		}
 	}
 	return s.Broker.Ask(r.Context(), callerOf(r), a)
 }
@@ -212,40 +201,38 @@ func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (brok
 func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cause error) page {
 	problem, status := s.problem(r, cause)
 	code := access.AsError(cause).Code
-	offer, err := s.Broker.Offer(r.Context(), callerOf(r), on)
-	if err == nil {
-		chosen, err := s.chosen(offer, f[fieldEntitlement])
-		if err != nil || len(chosen) == 0 {
-			v := s.chooseForm(r, offer, f[fieldEntitlement])
-			v.Problem = problem
-			problem.only(fieldEntitlement)
-			return page{template: "choose", status: status, data: v}
-		}
-		if v, err := s.askForm(r, offer, chosen); err == nil {
-			v.blame(problem)
-			v.fill(f)
-			if id := f.Get("id"); id != "" && code != access.CodeBadRequestID {
-				v.ID = id
-			}
-			return page{template: "ask", status: status, data: v}
-		}
+	v, again, err := s.askForm(r, on, f[fieldEntitlement])
+	switch {
+	case again != nil:
+		c := s.chooseForm(r, *again, f[fieldEntitlement])
+		c.Problem = problem
+		problem.only(fieldEntitlement)
+		return page{template: "choose", status: status, data: c}
+	case err != nil:
+		v = s.formOf(r, on, f)
+		v.blame(problem)
+		return page{template: "ask", status: status, data: v}
 	}
-	v := s.formOf(r, on, f)
 	v.blame(problem)
+	v.fill(f)
+	if id := f.Get(fieldID); id != "" && code != access.CodeBadRequestID {
+		v.ID = id
+	}
 	return page{template: "ask", status: status, data: v}
 }
 
 // formOf rebuilds the form from nothing but what was sent, for when the provider
 // cannot be asked.
 func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askView {
-	i := s.Broker.Instance()
-	terms := access.Terms{MaxDuration: i.MaxDuration, MinReviewers: i.MinReviewers, MaxReviewers: i.MaxReviewers}
-	if strings.HasPrefix(f.Get("id"), "mpa-") || len(f[fieldReviewer]) > 0 {
-		terms.Approvals = 1
+	kind := access.KindOfID(f.Get(fieldID))
+	if len(f[fieldReviewer]) > 0 {
+		kind = access.Peers
 	}
-	v := s.blankForm(r, on, terms)
-	v.ID = f.Get("id")
-	ids, err := entitlementIDs(f[fieldEntitlement])
+	// Without terms the form is still there, with what was typed.
+	terms, _ := s.Broker.Defaults(callerOf(r), cmp.Or(kind, access.Self))
+	v := s.blankForm(r, on, cmp.Or(kind, access.Self), terms)
+	v.ID = f.Get(fieldID)
+	ids, err := s.entitlementIDs(f[fieldEntitlement])
 	if err == nil {
 		v.Roles = s.viewRoles(r, ids, nil)
 		for i := range v.Roles {

@@ -2,10 +2,8 @@ package server
 
 import (
 	"cmp"
-	"context"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -72,7 +70,7 @@ func (d doneView) Titles() []string {
 
 // choose shows a resource, or the form for the roles that its address names.
 func (s *server) choose(r *http.Request) (page, error) {
-	on, err := resourceAt(r)
+	on, err := s.resourceAt(r)
 	if err != nil {
 		return page{}, err
 	}
@@ -80,26 +78,24 @@ func (s *server) choose(r *http.Request) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
+	if texts, asked := q[fieldEntitlement]; asked {
+		v, again, err := s.askForm(r, on, texts)
+		switch {
+		case again != nil:
+			return s.chooseAgain(r, *again, texts, err), nil
+		case err != nil:
+			return page{}, err
+		}
+		return page{template: "ask", status: http.StatusOK, data: v}, nil
+	}
 	offer, err := s.Broker.Offer(r.Context(), callerOf(r), on)
 	if err != nil {
 		return page{}, err
 	}
-	texts, asked := q[fieldEntitlement]
-	if _, next := q["next"]; next && !asked {
+	if _, next := q["next"]; next {
 		// The form was sent with nothing chosen.
-		err = &access.Error{Kind: access.Invalid, Code: access.CodeNoEntitlement, Field: fieldEntitlement}
+		_, err := offer.Choose()
 		return s.chooseAgain(r, offer, nil, err), nil
-	}
-	if asked {
-		chosen, err := s.chosen(offer, texts)
-		if err != nil {
-			return s.chooseAgain(r, offer, texts, err), nil
-		}
-		v, err := s.askForm(r, offer, chosen)
-		if err != nil {
-			return page{}, err
-		}
-		return page{template: "ask", status: http.StatusOK, data: v}, nil
 	}
 	v := s.chooseForm(r, offer, nil)
 	further := make([]RoleView, len(v.Further))
@@ -113,8 +109,9 @@ func (s *server) choose(r *http.Request) (page, error) {
 
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
 	v := chooseView{Frame: s.frame(r, "choose.title", "resource", offer.Resource.Name()), Resource: s.viewResource(r, offer.Resource, ""),
-		Warnings: s.viewWarnings(r, offer.Warnings), MaxRoles: s.Broker.Instance().MaxRoles}
+		Warnings: s.viewWarnings(r, offer.Warnings)}
 	for _, o := range offer.Roles {
+		v.MaxRoles = max(v.MaxRoles, o.Terms.MaxRoles)
 		role := s.viewOffered(r, o)
 		role.Selected = slices.Contains(selected, role.ID)
 		v.Roles = append(v.Roles, role)
@@ -154,50 +151,4 @@ func doneOf(id string, grants ...[]RoleView) *doneView {
 		}
 	}
 	return d
-}
-
-// chosen finds the chosen roles in an offer. Either all of them need approval or
-// none does: what needs none would otherwise wait for others.
-func (s *server) chosen(offer broker.Offer, texts []string) ([]broker.OfferedRole, error) {
-	ids, err := entitlementIDs(texts)
-	if err != nil {
-		return nil, err
-	}
-	var chosen []broker.OfferedRole
-	for i, id := range ids {
-		if slices.Contains(ids[:i], id) {
-			continue
-		}
-		at := slices.IndexFunc(offer.Roles, func(o broker.OfferedRole) bool { return o.Entitlement.ID == id })
-		if at < 0 {
-			return nil, &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: fieldEntitlement,
-				Args: access.Args{"role": string(id.Role), "resource": offer.Resource.Name()}}
-		}
-		chosen = append(chosen, offer.Roles[at])
-	}
-	if most := s.Broker.Instance().MaxRoles; len(chosen) > most {
-		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeTooManyRoles, Field: fieldEntitlement,
-			Args: access.Args{"count": strconv.Itoa(len(chosen)), "max": strconv.Itoa(most)}}
-	}
-	for _, o := range chosen {
-		if o.Terms.Approvals > 0 && slices.ContainsFunc(chosen, func(c broker.OfferedRole) bool { return c.Terms.Approvals == 0 }) {
-			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeNeedsApproval, Field: fieldEntitlement,
-				Args: access.Args{"role": cmp.Or(o.Role.Title, string(o.Entitlement.ID.Role))}}
-		}
-	}
-	return chosen, nil
-}
-
-// reviewersOf asks who could approve all of the chosen roles; only those that need
-// it have reviewers.
-func (s *server) reviewersOf(ctx context.Context, c access.Caller, chosen []broker.OfferedRole) (
-	[]access.Principal, []*access.Error, error) {
-	if termsOf(chosen).Approvals == 0 {
-		return nil, nil, nil
-	}
-	var ids []access.EntitlementID
-	for _, o := range chosen {
-		ids = append(ids, o.Entitlement.ID)
-	}
-	return s.Broker.Reviewers(ctx, c, ids...)
 }

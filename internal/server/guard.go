@@ -75,7 +75,7 @@ func (s *server) bounded(next http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		ctx, cancel := context.WithTimeout(r.Context(), actionTimeout)
 		defer cancel()
-		next.ServeHTTP(w, r.WithContext(access.Begin(ctx, s.Now())))
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -86,10 +86,11 @@ type (
 	strangerKey struct{}
 )
 
-// identified lets nobody through who is not identified. We keep no session:
-// identity is per request, from the proxy.
+// identified lets nobody through who is not identified. Who sent a request is found
+// out from that request, each time; how is the identity profile's matter.
 func (s *server) identified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived := s.Now()
 		c, err := s.Identify(r)
 		if err == nil && c.Principal == "" {
 			err = errors.New("identified as nobody")
@@ -102,8 +103,9 @@ func (s *server) identified(next http.Handler) http.Handler {
 			s.refuse(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, true)), e)
 			return
 		}
+		c.Arrived = arrived
 		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
-		s.logEvent(r, slog.LevelInfo, eventAuthenticate, "identified")
+		s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "identified")
 		next.ServeHTTP(w, r)
 	})
 }

@@ -19,6 +19,8 @@ type homeView struct {
 	// Found is how many there are, Projects being the first of them.
 	Found int
 	Total int
+	// Warnings are what the list may lack.
+	Warnings []string
 	// Unlisted: the list could not be had; typing an id still works.
 	Unlisted string
 }
@@ -37,9 +39,9 @@ func (s *server) home(r *http.Request) (page, error) {
 		return redirect(reviewPath(ref)), nil
 	}
 	if id := strings.TrimSpace(q.Get("projectId")); id != "" {
-		on, err := parseResource("projects/" + id)
+		on, err := access.Project(id)
 		if err != nil {
-			return page{}, err
+			return page{}, badResource(id, err)
 		}
 		return redirect(accessPath(on, nil)), nil
 	}
@@ -50,14 +52,14 @@ func (s *server) home(r *http.Request) (page, error) {
 // that is meant.
 func (s *server) find(r *http.Request, typed string) (page, error) {
 	v := homeView{Frame: s.frame(r, "find-access"), Query: typed}
-	resources, err := s.Broker.Resources(r.Context(), callerOf(r))
+	resources, warnings, err := s.Broker.Resources(r.Context(), callerOf(r))
 	if err != nil {
 		p, _ := s.problem(r, err)
 		v.Unlisted = s.withIncident(r, p)
 	} else {
 		s.logListed(r, len(resources))
 	}
-	v.Total = len(resources)
+	v.Total, v.Warnings = len(resources), s.viewWarnings(r, warnings)
 	want := strings.ToLower(typed)
 	for _, info := range resources {
 		if want != "" && info.Resource.Name() == want {

@@ -12,7 +12,6 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/broker"
 )
 
 // badInput is for what no form of ours sends.
@@ -74,17 +73,20 @@ func reference(v url.Values) (string, error) {
 }
 
 // resourceAt reads the resource of an address /access/RESOURCE.
-func resourceAt(r *http.Request) (access.Resource, error) {
-	return parseResource(strings.TrimPrefix(r.URL.Path, "/access/"))
+func (s *server) resourceAt(r *http.Request) (access.Resource, error) {
+	return s.parseResource(strings.TrimPrefix(r.URL.Path, "/access/"))
 }
 
-func parseResource(path string) (access.Resource, error) {
-	on, err := access.ParseResource(path)
+func (s *server) parseResource(path string) (access.Resource, error) {
+	on, err := s.Broker.ParseResource(path)
 	if err != nil {
-		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadResource,
-			Args: access.Args{"resource": printable(strings.TrimPrefix(path, "projects/"))}, Err: err}
+		return "", badResource(strings.TrimPrefix(path, "projects/"), err)
 	}
 	return on, nil
+}
+
+func badResource(text string, err error) error {
+	return &access.Error{Kind: access.Invalid, Code: access.CodeBadResource, Args: access.Args{"resource": printable(text)}, Err: err}
 }
 
 // project reads {project} of an address of the JSON interface.
@@ -93,7 +95,11 @@ func project(r *http.Request) (access.Resource, error) {
 	if err != nil {
 		return "", err
 	}
-	return parseResource("projects/" + id)
+	on, err := access.Project(id)
+	if err != nil {
+		return "", badResource(id, err)
+	}
+	return on, nil
 }
 
 // requestIDPattern is what a request id may look like in an address. Ids of JIT
@@ -126,10 +132,10 @@ func segment(r *http.Request, name string) (string, error) {
 	return plain, nil
 }
 
-func entitlementIDs(texts []string) ([]access.EntitlementID, error) {
+func (s *server) entitlementIDs(texts []string) ([]access.EntitlementID, error) {
 	var ids []access.EntitlementID
 	for _, text := range texts {
-		id, err := broker.ParseEntitlementID(text)
+		id, err := s.Broker.ParseEntitlementID(text)
 		if err != nil {
 			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadEntitlement, Field: fieldEntitlement,
 				Args: access.Args{"entitlement": printable(text)}, Err: err}
@@ -144,8 +150,9 @@ func entitlementIDs(texts []string) ([]access.EntitlementID, error) {
 const maxMinutes = 1_000_000
 
 // minutes reads a duration. The form sends the field twice, as a choice and as a
-// number; a number that was typed wins over the choice.
-func minutes(texts []string, longest time.Duration) (time.Duration, error) {
+// number; a number that was typed wins over the choice. What is no number is no
+// duration either, and is refused as none is.
+func minutes(texts []string) time.Duration {
 	last := ""
 	for _, t := range texts {
 		if t = strings.TrimSpace(t); t != "" {
@@ -153,11 +160,10 @@ func minutes(texts []string, longest time.Duration) (time.Duration, error) {
 		}
 	}
 	n, err := strconv.Atoi(last)
-	if err != nil || n < 1 || n > maxMinutes {
-		return 0, &access.Error{Kind: access.Invalid, Code: access.CodeBadDuration, Field: fieldMinutes, Err: err,
-			Args: access.Args{"max": strconv.Itoa(int(longest / time.Minute))}}
+	if err != nil {
+		return 0
 	}
-	return time.Duration(n) * time.Minute, nil
+	return time.Duration(max(0, min(n, maxMinutes))) * time.Minute
 }
 
 // startForms are how a start may be written: with its offset, or as browsers send

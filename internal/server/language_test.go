@@ -27,7 +27,7 @@ func TestPagesHaveNoWordsOfTheirOwn(t *testing.T) {
 	language := wordstest.Bracketed(t)
 	for _, s := range stories() {
 		t.Run(s.name, func(t *testing.T) {
-			c := newCanned()
+			c := newCanned(t)
 			if s.set != nil {
 				s.set(c)
 			}
@@ -62,7 +62,7 @@ func TestPagesHaveNoWordsOfTheirOwn(t *testing.T) {
 // checkWords finds words that are neither of the language nor data of the stories.
 func checkWords(t *testing.T, text string) {
 	t.Helper()
-	if found := wordstest.Own(text, storyData(), name); found != nil {
+	if found := wordstest.Own(text, storyData(t), name); found != nil {
 		t.Errorf("%q are not of the language", found)
 	}
 }
@@ -82,12 +82,13 @@ func storyRequest(s story) *http.Request {
 // storyData is what the stories have to say themselves. What the mail account says of
 // its settings, steps and failures is for operators, as the doctor's is, and in
 // English.
-func storyData() []string {
-	data := []string{bindingText, "JIT Access", newCanned().view.Request.Justification, "Use the read-only role for this."}
+func storyData(t *testing.T) []string {
+	t.Helper()
+	data := []string{bindingText, "JIT Access", newCanned(t).view.Request.Justification, "Use the read-only role for this."}
 	for _, role := range roleInfos {
 		data = append(data, role.Title, role.Description)
 	}
-	for _, r := range newCanned().resources {
+	for _, r := range newCanned(t).resources {
 		data = append(data, r.Title)
 	}
 	for _, a := range []*account{newAccount(), failingAccount()} {

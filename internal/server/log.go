@@ -8,42 +8,25 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/events"
 )
 
-// What changes something is journalled by the broker. What only reads, and who was
-// let in, is told here as ordinary log lines, with the events and labels that JIT
-// Access 1.x had for them: the log turns attributes into labels, and an error into
-// the labels that say which it is.
-const (
-	eventAuthenticate = "iap.authenticate"
-	eventProjects     = "api.listProjects"
-	eventRoles        = "api.listEligibleRoles"
-	eventPeers        = "api.listPeers"
-	eventShow         = "api.getActivationRequest"
-	eventHealth       = "api.checkHealth"
-	// eventRefuse is any other refusal as the person saw it. Where the broker has
-	// refused, it has also journalled that, under the name of what was tried.
-	eventRefuse = "http.refuse"
-	// eventTestMail is a test message of the mail account, and what became of it.
-	eventTestMail = "http.testMail"
-	// eventWarn is something that an answer lacks, or that could not be made sure of.
-	eventWarn = "http.warn"
-)
-
-// readEvents are the events of the routes that only read.
+// readEvents are the events of the routes that only read. What changes something is
+// journalled by the broker; what only reads, and who was let in, is told as ordinary
+// lines: the log turns attributes into labels, and an error into the labels that say
+// which it is.
 var readEvents = map[string]string{
-	"GET /":                             eventProjects,
-	"GET /api/projects":                 eventProjects,
-	"GET /access/*":                     eventRoles,
-	"GET /api/projects/{project}/roles": eventRoles,
-	"GET /api/projects/{project}/peers": eventPeers,
-	"GET /review":                       eventShow,
-	"GET /api/activation-request":       eventShow,
+	"GET /":                             events.ListProjects,
+	"GET /api/projects":                 events.ListProjects,
+	"GET /access/*":                     events.ListRoles,
+	"GET /api/projects/{project}/roles": events.ListRoles,
+	"GET /api/projects/{project}/peers": events.ListPeers,
+	"GET /review":                       events.ShowRequest,
+	"GET /api/activation-request":       events.ShowRequest,
 }
 
 // guards are the refusals that come before it is looked at what was asked for.
@@ -52,10 +35,10 @@ var guards = []access.Code{access.CodeMissingHeader, access.CodeCrossSite, acces
 // logRefusal writes the cause of a refusal. Its incident id comes with the context.
 func (s *server) logRefusal(r *http.Request, e *access.Error, status int) {
 	route := routeOf(r)
-	event, level := eventRefuse, slog.LevelInfo
+	event, level := events.Refusal, slog.LevelInfo
 	switch read := readEvents[route]; {
 	case r.Context().Value(strangerKey{}) != nil:
-		event, level = eventAuthenticate, slog.LevelError
+		event, level = s.AuthenticateEvent, slog.LevelError
 	case read != "" && !slices.Contains(guards, e.Code):
 		event, level = read, slog.LevelError
 	case status >= 500:
@@ -63,13 +46,13 @@ func (s *server) logRefusal(r *http.Request, e *access.Error, status int) {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		level = slog.LevelWarn
 	}
-	s.logEvent(r, level, event, "refused", append(aboutRoute(r, event),
+	s.logEvent(r, level, event, "refused", append(s.aboutRoute(r, event),
 		slog.String("incident", incidentOf(r)), slog.Int("status", status), slog.Any("error", e))...)
 }
 
 // logListed says how many projects somebody was shown.
 func (s *server) logListed(r *http.Request, count int) {
-	s.logEvent(r, slog.LevelInfo, eventProjects, fmt.Sprintf("found %d projects", count), slog.Int("count", count))
+	s.logEvent(r, slog.LevelInfo, events.ListProjects, fmt.Sprintf("found %d projects", count), slog.Int("count", count))
 }
 
 // logEvent writes one line. The route says what was asked for: not the address,
@@ -80,10 +63,16 @@ func (s *server) logEvent(r *http.Request, level slog.Level, event, message stri
 		attrs = append(attrs, slog.String("route", route))
 	}
 	if c := callerOf(r); c.Principal != "" {
-		attrs = append(attrs, slog.String("user", string(c.Principal)), slog.String("user_id", c.Subject), slog.String("device_id", c.Device),
-			slog.String("device_access_levels", strings.Join(c.AccessLevels, ", ")), slog.String("method", c.Method))
+		attrs = append(attrs, labels(events.CallerLabels(c))...)
 	}
 	s.Log.LogAttrs(r.Context(), level, message, append(attrs, more...)...)
+}
+
+func labels(all map[string]string) (attrs []slog.Attr) {
+	for name, value := range all {
+		attrs = append(attrs, slog.String(name, value))
+	}
+	return attrs
 }
 
 // routeOf is "METHOD PATTERN" of the route that was found; before that, and where
@@ -101,23 +90,17 @@ func routeOf(r *http.Request) string {
 
 // aboutRoute says what a reading request is about, as far as its address is in
 // order.
-func aboutRoute(r *http.Request, event string) []slog.Attr {
+func (s *server) aboutRoute(r *http.Request, event string) []slog.Attr {
 	var on access.Resource
 	switch event {
-	case eventRoles, eventPeers:
+	case events.ListRoles, events.ListPeers:
 		if on, _ = project(r); on == "" {
-			on, _ = resourceAt(r)
+			on, _ = s.resourceAt(r)
 		}
 	}
-	if on == "" {
-		return nil
-	}
-	attrs := []slog.Attr{slog.String("resource", "//cloudresourcemanager.googleapis.com/"+string(on))}
-	if id, ok := on.ProjectID(); ok {
-		attrs = append(attrs, slog.String("project", id), slog.String("project_id", id))
-	}
-	if event == eventPeers {
-		if ids, err := askedOf(r, on); err == nil {
+	attrs := labels(events.ResourceLabels(on))
+	if event == events.ListPeers && on != "" {
+		if ids, err := s.askedOf(r, on); err == nil {
 			attrs = append(attrs, slog.String("role", string(ids[0].Role)))
 		}
 	}

@@ -61,7 +61,7 @@ func TestReadsAreLogged(t *testing.T) {
 		{"POST " + script + "/activation-request?activation=SECRET", "Decide", "WARN", "http.refuse", ""},
 	} {
 		t.Run(c.request+" "+c.fails, func(t *testing.T) {
-			f := newFake()
+			f := newWorld(t)
 			if c.fails != "" {
 				f.fails[c.fails] = failing
 			}
@@ -107,7 +107,7 @@ func TestRefusalsOfIdentityAreLogged(t *testing.T) {
 		"a bad one":      errors.New("signature"),
 		"keys not there": &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed},
 	} {
-		h, log := serve(t, newFake(), func(c *server.Config) {
+		h, log := serve(t, newWorld(t), func(c *server.Config) {
 			c.Identify = func(*http.Request) (access.Caller, error) { return access.Caller{}, err }
 		})
 		do(h, request("GET", "/api/projects"))
@@ -115,7 +115,7 @@ func TestRefusalsOfIdentityAreLogged(t *testing.T) {
 			t.Errorf("%s: %v", name, all)
 		}
 	}
-	h, log := serve(t, newFake(), nil)
+	h, log := serve(t, newWorld(t), nil)
 	r := request("GET", "/api/projects")
 	r.Header.Del("X-JITACCESS")
 	do(h, r)
@@ -125,7 +125,7 @@ func TestRefusalsOfIdentityAreLogged(t *testing.T) {
 }
 
 func TestHealthIsLoggedWhenItFails(t *testing.T) {
-	h, log := serve(t, newFake(), func(c *server.Config) {
+	h, log := serve(t, newWorld(t), func(c *server.Config) {
 		c.Ready = func(context.Context) map[string]error {
 			return map[string]error{"Good": nil, "Bad": errors.New("no answer")}
 		}
@@ -142,7 +142,7 @@ func TestHealthIsLoggedWhenItFails(t *testing.T) {
 func TestIncidentIsKnownBeforeTheBrokerIsAsked(t *testing.T) {
 	type key struct{}
 	var marked []string
-	b := &incidentBroker{fake: newFake(), seen: func(ctx context.Context) {
+	b := &incidentBroker{world: newWorld(t), seen: func(ctx context.Context) {
 		id, _ := ctx.Value(key{}).(string)
 		marked = append(marked, id)
 	}}
@@ -165,18 +165,18 @@ func TestIncidentIsKnownBeforeTheBrokerIsAsked(t *testing.T) {
 
 // incidentBroker sees the context of a call and refuses it.
 type incidentBroker struct {
-	*fake
+	*world
 	seen func(context.Context)
 }
 
-func (b *incidentBroker) Resources(ctx context.Context, _ access.Caller) ([]access.ResourceInfo, error) {
+func (b *incidentBroker) Resources(ctx context.Context, _ access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
 	b.seen(ctx)
-	return nil, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
+	return nil, nil, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
 }
 
 // Each refusal carries an incident id, and the log has its cause under it.
 func TestIncidentLeadsToTheCause(t *testing.T) {
-	f := newFake()
+	f := newWorld(t)
 	f.fails["Offer"] = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: os.ErrPermission}
 	h, log := serve(t, f, nil)
 	w := do(h, request("GET", "/access/projects/acme-orders-prod"))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/events"
 	"jitaccess/internal/notice"
 )
 
@@ -93,11 +94,11 @@ func (s *server) testMail(r *http.Request) (page, error) {
 	for _, step := range steps {
 		if f := step.Failure; f != nil {
 			well = false
-			s.logEvent(r, slog.LevelWarn, eventTestMail, "a test message could not be sent", slog.Any("error", f.Err))
+			s.logEvent(r, slog.LevelWarn, events.TestMail, "a test message could not be sent", slog.Any("error", f.Err))
 		}
 	}
 	if well {
-		s.logEvent(r, slog.LevelInfo, eventTestMail, "a test message was sent")
+		s.logEvent(r, slog.LevelInfo, events.TestMail, "a test message was sent")
 	}
 	v := s.viewMailAccount(r)
 	v.Tested, v.Well, v.Steps = true, well, steps

@@ -89,7 +89,7 @@ func TestTheMailAccountIsForAdministrators(t *testing.T) {
 		{"", nil, 401},
 		{dora, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: errors.New("groups")}, 502},
 	} {
-		f, a := newFake(), newAccount()
+		f, a := newWorld(t), newAccount()
 		if c.fail != nil {
 			f.fails["Admin"] = c.fail
 		}
@@ -122,7 +122,7 @@ func TestThreat13_WhatMailServersSayIsText(t *testing.T) {
 		a.settings = append(a.settings, notice.Setting{Name: said, Value: said, Variables: said})
 		a.recent = append(a.recent, notice.Attempt{At: noon, Kind: access.NoticeKind(said), To: []string{said}, Failure: failure})
 		a.steps = append(a.steps, notice.Step{Name: said, Text: said}, notice.Step{Name: said, Failure: failure})
-		h, _ := serve(t, newFake(), withAccount(a))
+		h, _ := serve(t, newWorld(t), withAccount(a))
 		for _, method := range []string{"GET", "POST"} {
 			r := request(method, "/mail")
 			r.Header.Set(personHeader, string(carl))
@@ -165,7 +165,7 @@ func TestThreat02_OnlyTheFormSendsATestMessage(t *testing.T) {
 		"another recipient's name": {"POST", "same-origin", form, "to=eve%40evil.example&address=eve%40evil.example", 1},
 	} {
 		a := newAccount()
-		h, _ := serve(t, newFake(), withAccount(a))
+		h, _ := serve(t, newWorld(t), withAccount(a))
 		r := httptest.NewRequest(c.method, "/mail", strings.NewReader(c.body))
 		r.Header, r.Host = request(c.method, "/").Header, "access.example.com"
 		r.Header.Set(personHeader, string(carl))
@@ -182,7 +182,7 @@ func TestThreat02_OnlyTheFormSendsATestMessage(t *testing.T) {
 // Threat 24: somebody's button, however often it is pressed, does not use up what
 // the account may send.
 func TestThreat24_TestMessagesAreFew(t *testing.T) {
-	f, a := newFake(), newAccount()
+	f, a := newWorld(t), newAccount()
 	now := noon
 	h, _ := serve(t, f, func(c *server.Config) { c.MailAccount, c.Now = a, func() time.Time { return now } })
 	press := func() int {
@@ -212,7 +212,7 @@ func TestTestMessagesAreLogged(t *testing.T) {
 		{newAccount(), []string{`"level":"INFO"`, `"event":"http.testMail"`, `"user":"carl.mendes@example.com"`}},
 		{failingAccount(), []string{`"level":"WARN"`, `"event":"http.testMail"`, "550 5.7.60 the cause"}},
 	} {
-		h, log := serve(t, newFake(), withAccount(c.account))
+		h, log := serve(t, newWorld(t), withAccount(c.account))
 		r := request("POST", "/mail")
 		r.Header.Set(personHeader, string(carl))
 		do(h, r)
@@ -236,7 +236,7 @@ func TestTestMessagesAreLogged(t *testing.T) {
 // that out.
 func TestAdministratorsAreLedToTheMailAccount(t *testing.T) {
 	for who, want := range map[access.Principal]bool{carl: true, dora: false, ana: false} {
-		f := newFake()
+		f := newWorld(t)
 		f.fails["Admin"] = errors.New("nobody may ask")
 		h, _ := serve(t, f, withAccount(newAccount()))
 		r := request("GET", "/")

@@ -3,9 +3,10 @@ package server
 import (
 	"net"
 	"net/http"
-	"net/netip"
 	"regexp"
 	"strings"
+
+	"jitaccess/internal/loopback"
 )
 
 // Platform is what is known of where the service runs, to judge whether the host
@@ -13,7 +14,7 @@ import (
 // header, and links in mails are made of it; so a host counts only when it cannot
 // lead to anybody else. The zero value trusts no host.
 type Platform struct {
-	// AppEngine: the default hosts of project ProjectID are ours.
+	// AppEngine: the default hosts of Service in project ProjectID are ours.
 	AppEngine bool
 	// CloudRun: the default host of Service in Region, of project ProjectNumber,
 	// is ours.
@@ -37,17 +38,19 @@ func (s *server) origin(r *http.Request) string {
 	if s.PublicURL != "" {
 		return s.PublicURL
 	}
-	return s.Platform.origin(r.Host)
+	return s.Platform.Origin(r.Host)
 }
 
-func (p Platform) origin(host string) string {
+// Origin is the scheme and host for links when a request names host, or "" when that
+// is not certainly ours.
+func (p Platform) Origin(host string) string {
 	if p.Loopback && isLoopback(host) {
 		return "http://" + host
 	}
 	name := strings.TrimSuffix(strings.ToLower(host), portOfHTTPS)
-	if p.AppEngine && hostLabel.MatchString(p.ProjectID) {
-		// PROJECT.appspot.com, and PROJECT.REGION_ID.r.appspot.com.
-		rest, ok := strings.CutPrefix(name, p.ProjectID+".")
+	if label := p.appEngineLabel(); p.AppEngine && hostLabel.MatchString(p.ProjectID) && hostLabel.MatchString(label) {
+		// LABEL.appspot.com, and LABEL.REGION_ID.r.appspot.com.
+		rest, ok := strings.CutPrefix(name, label+".")
 		region, regional := strings.CutSuffix(rest, ".r.appspot.com")
 		if ok && (rest == "appspot.com" || regional && hostLabel.MatchString(region)) {
 			return "https://" + name
@@ -60,6 +63,17 @@ func (p Platform) origin(host string) string {
 	return ""
 }
 
+// appEngineLabel is what the host of a service begins with. Only the default
+// service's is the project alone; that of another leads to the default one, or to
+// whichever service the application's dispatch rules say.
+// https://cloud.google.com/appengine/docs/standard/how-requests-are-routed
+func (p Platform) appEngineLabel() string {
+	if p.Service == "" || p.Service == "default" {
+		return p.ProjectID
+	}
+	return p.Service + "-dot-" + p.ProjectID
+}
+
 // isLoopback is whether a Host header leads to this machine. Strict: it becomes
 // part of links.
 func isLoopback(host string) bool {
@@ -70,9 +84,5 @@ func isLoopback(host string) bool {
 		}
 		name = h
 	}
-	if name == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	return err == nil && addr.Zone() == "" && addr.IsLoopback()
+	return loopback.Is(name)
 }

@@ -23,6 +23,15 @@ type pace struct {
 // maxPaced is how many people a generation holds.
 const maxPaced = 5000
 
+// How fast a person may go, per second in the long run and at once. Opening a page
+// is several reads; a change may send mail to ten people; a test of the mail account
+// always sends one.
+const (
+	readsPerSecond, readsAtOnce     = 20, 100
+	changesPerSecond, changesAtOnce = 0.5, 30
+	testsPerSecond, testsAtOnce     = 0.1, 5
+)
+
 // newPace allows burst at once and perSecond in the long run.
 func newPace(perSecond float64, burst int) *pace {
 	return &pace{limit: rate.Limit(perSecond), burst: burst, younger: map[access.Principal]*rate.Limiter{}}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestPeopleAreSlowedDownEachOnTheirOwn(t *testing.T) {
-	h, _ := serve(t, newFake(), nil)
+	h, _ := serve(t, newWorld(t), nil)
 	var last *httptest.ResponseRecorder
 	for range 31 {
 		last = do(h, request("POST", "/requests/jit-AAAAAAAAAAAAAAAA/end"))

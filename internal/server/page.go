@@ -40,6 +40,8 @@ type Frame struct {
 	// User is who is signed in; empty when nobody is.
 	User    access.Principal
 	Version string
+	// SwitchAccount is where to sign in as somebody else; empty for nowhere.
+	SwitchAccount string
 	// MailAccount is whether to lead to the page of that name.
 	MailAccount bool
 	// Problem is what was wrong with what was sent; nil when nothing was.
@@ -49,7 +51,7 @@ type Frame struct {
 // frame surrounds a page whose title is a message.
 func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	caller := callerOf(r)
-	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version,
+	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
 		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller)}
 }
 
@@ -59,8 +61,8 @@ type Problem struct {
 	// Field is the form field to blame; empty when it is none.
 	Field    string
 	Incident string
-	// SwitchAccount offers to sign in as somebody else.
-	SwitchAccount bool
+	// SwitchAccount is where to sign in as somebody else, if that helps; else empty.
+	SwitchAccount string
 }
 
 // only forgets a field that the page does not have.
@@ -76,8 +78,10 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	e := access.AsError(err)
 	status := statusOf(e)
 	w := s.refusal(s.languageOf(r), e, "")
-	p := &Problem{Text: w.Text, Next: w.Next, Field: w.Field, Incident: incidentOf(r),
-		SwitchAccount: status == http.StatusUnauthorized || status == http.StatusForbidden}
+	p := &Problem{Text: w.Text, Next: w.Next, Field: w.Field, Incident: incidentOf(r)}
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		p.SwitchAccount = s.SwitchAccount
+	}
 	s.logRefusal(r, e, status)
 	return p, status
 }

@@ -34,18 +34,22 @@ type reviewView struct {
 	// Later: it would not begin at once.
 	Later bool
 	// Fixed: JIT Access 1.x made the request, whose window stays when it is approved.
-	Fixed    bool
-	Asked    []askedView
-	Bindings []access.Binding
-	Digest   string
-	Comment  string
-	Pending  bool
-	Active   bool
+	Fixed   bool
+	Asked   []askedView
+	Effects []access.Effect
+	// Unwritable is why something of it cannot be written.
+	Unwritable string
+	Digest     string
+	Comment    string
+	Pending    bool
+	Active     bool
 	// Approved: the viewer is among those whose approval stands in the grant.
 	Approved  bool
 	CanDecide bool
 	WhyNot    *Problem
 	CanEnd    bool
+	// EndID ends it: that of the grant, where it bears another than the request.
+	EndID     string
 	Own       bool
 	ReviewURL string
 	// Others are who was asked besides the viewer; Readers are they and the principal.
@@ -63,7 +67,7 @@ type askedView struct {
 
 // tones are how states look.
 var tones = map[access.State]string{access.Pending: "wait", access.Active: "good", access.Ended: "over", access.Expired: "over",
-	access.Denied: "bad", access.Lapsed: "over"}
+	access.Denied: "bad", access.Lapsed: "over", access.Approved: "wait", access.Failed: "bad"}
 
 // review shows a request. It changes nothing, however often a mail scanner opens
 // it.
@@ -226,7 +230,7 @@ func (s *server) end(r *http.Request) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	on, err := parseResource(path)
+	on, err := s.parseResource(path)
 	if err != nil {
 		return page{}, err
 	}
@@ -276,10 +280,17 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	v := reviewView{Frame: s.frame(r, "review.title"), Ref: ref, RequestID: q.ID, Principal: string(q.Principal),
 		Resource: s.viewResource(r, q.Resource, ""), Roles: s.viewRoles(r, q.Entitlements, b.Roles), Justification: q.Justification,
 		Duration: l.Hours(q.Duration), Made: s.moment(r, q.Created), Expires: s.moment(r, q.Expires),
-		Fixed: !q.Fixed.IsZero(), Bindings: b.Bindings, Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active,
-		CanDecide: b.CanDecide, CanEnd: b.CanEnd, Own: b.IsPrincipal, Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople(), Forgets: b.Forgets,
+		Fixed: !q.Fixed.IsZero(), Effects: b.Effects, Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
+		CanEnd: b.CanEnd, EndID: q.ID, Own: b.IsPrincipal, Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople(), Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
+	if b.Unwritable != nil {
+		w := s.refusal(l, b.Unwritable, q.Resource)
+		v.Unwritable = strings.TrimSpace(w.Text + " " + w.Next)
+	}
+	if len(b.Activations) > 0 && b.Activations[0].Derived {
+		v.EndID = b.Activations[0].RequestID
+	}
 	if v.Fixed && q.Fixed.End.Before(q.Expires) {
 		v.Expires = s.moment(r, q.Fixed.End)
 	}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -48,7 +49,7 @@ func TestPagesAsText(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer lines.Close()
-			s := &script{t: t, fake: newFake(), file: file}
+			s := &script{t: t, world: newWorld(t), file: file}
 			s.play(lines)
 		})
 	}
@@ -56,7 +57,7 @@ func TestPagesAsText(t *testing.T) {
 
 type script struct {
 	t       *testing.T
-	fake    *fake
+	world   *world
 	handler http.Handler
 	file    string
 	line    int
@@ -165,7 +166,7 @@ func init() {
 func (s *script) given(rest string) {
 	switch words := strings.Fields(rest); {
 	case rest == "mail fails":
-		s.fake.undelivered = true
+		s.world.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("550")}}
 	case rest == "mail account":
 		s.account = newAccount()
 	case rest == "mail account fails":
@@ -173,19 +174,19 @@ func (s *script) given(rest string) {
 	case rest == "no mail account":
 		*s.account = account{}
 	case rest == "no mail":
-		s.fake.silent = true
+		s.world.Silent = true
 	case rest == "Pub/Sub alone":
-		s.fake.machines = true
+		s.world.machines = true
 	case rest == "no address":
 		s.noURL, s.handler = true, nil
 	case len(words) == 2 && words[1] == "works":
-		delete(s.fake.fails, words[0])
+		delete(s.world.fails, words[0])
 	case len(words) == 4 && words[1] == "fails":
 		kind, ok := kindsByName[words[2]]
 		if !ok {
 			s.fail("no such kind: %s", words[2])
 		}
-		s.fake.fails[words[0]] = &access.Error{Kind: kind, Code: access.Code(words[3]), Args: access.Args{"service": "Google Cloud"}, Err: fmt.Errorf("secret cause")}
+		s.world.fails[words[0]] = &access.Error{Kind: kind, Code: access.Code(words[3]), Args: access.Args{"service": "Google Cloud"}, Err: fmt.Errorf("secret cause")}
 	default:
 		s.fail("cannot give %s", rest)
 	}
@@ -198,7 +199,7 @@ func (s *script) send() {
 		return
 	}
 	if s.handler == nil {
-		s.handler, _ = serve(s.t, s.fake, func(c *server.Config) {
+		s.handler, _ = serve(s.t, s.world, func(c *server.Config) {
 			if s.noURL {
 				c.PublicURL = ""
 			}

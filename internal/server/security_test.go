@@ -46,7 +46,7 @@ func TestTheDocumentNamesEveryRoute(t *testing.T) {
 	for _, found := range regexp.MustCompile("`((?:GET|POST) /[^`]*)`").FindAllStringSubmatch(string(document), -1) {
 		named[found[1]] = true
 	}
-	h, _ := serve(t, newFake(), nil)
+	h, _ := serve(t, newWorld(t), nil)
 	routes(t, h, func(method, route, _ string) {
 		if name := method + " " + route; !named[name] {
 			t.Errorf("docs/security.md lacks %s", name)
@@ -82,7 +82,7 @@ func do(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 }
 
 func TestThreat26_EveryRouteRefusesAnonymousCallers(t *testing.T) {
-	f := newFake()
+	f := newWorld(t)
 	h, _ := serve(t, f, nil)
 	routes(t, h, func(method, route, path string) {
 		r := request(method, path)
@@ -114,7 +114,7 @@ func TestThreat26_EveryRouteRefusesAnonymousCallers(t *testing.T) {
 // Threats 38 and 39: there is no session to fall back on, and a missing header is
 // nobody.
 func TestThreat39_IdentityIsPerRequest(t *testing.T) {
-	h, _ := serve(t, newFake(), nil)
+	h, _ := serve(t, newWorld(t), nil)
 	w := do(h, request("GET", "/"))
 	if w.Code != 200 || len(w.Result().Cookies()) != 0 {
 		t.Fatalf("%d, cookies %v", w.Code, w.Result().Cookies())
@@ -125,7 +125,7 @@ func TestThreat39_IdentityIsPerRequest(t *testing.T) {
 	if w := do(h, r); w.Code != http.StatusUnauthorized {
 		t.Errorf("without the header: %d", w.Code)
 	}
-	nobody, _ := serve(t, newFake(), func(c *server.Config) {
+	nobody, _ := serve(t, newWorld(t), func(c *server.Config) {
 		c.Identify = func(*http.Request) (access.Caller, error) { return access.Caller{}, nil }
 	})
 	if w := do(nobody, request("GET", "/")); w.Code != http.StatusUnauthorized {
@@ -143,7 +143,7 @@ func TestThreat02_EveryChangeRefusesOtherSites(t *testing.T) {
 		"cross-site, our origin": {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
 	}
 	for name, headers := range foreign {
-		f := newFake()
+		f := newWorld(t)
 		h, _ := serve(t, f, nil)
 		routes(t, h, func(method, route, path string) {
 			if method != http.MethodPost {
@@ -166,7 +166,7 @@ func TestThreat02_EveryChangeRefusesOtherSites(t *testing.T) {
 }
 
 func TestThreat02_AFormSaysWhereItComesFrom(t *testing.T) {
-	h, _ := serve(t, newFake(), nil)
+	h, _ := serve(t, newWorld(t), nil)
 	for name, c := range map[string]struct {
 		origin, site string
 		want         int
@@ -190,7 +190,7 @@ func TestThreat02_AFormSaysWhereItComesFrom(t *testing.T) {
 }
 
 func TestThreat02_TheInterfaceDemandsItsHeader(t *testing.T) {
-	f := newFake()
+	f := newWorld(t)
 	h, _ := serve(t, f, nil)
 	routes(t, h, func(method, route, path string) {
 		if !strings.HasPrefix(route, "/api/") {
@@ -210,7 +210,7 @@ func TestThreat02_TheInterfaceDemandsItsHeader(t *testing.T) {
 }
 
 func TestThreat03_EveryAnswerCarriesTheHeaders(t *testing.T) {
-	f := newFake()
+	f := newWorld(t)
 	h, _ := serve(t, f, nil)
 	want := map[string]string{
 		"Content-Security-Policy":      "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -252,7 +252,7 @@ func TestThreat03_EveryAnswerCarriesTheHeaders(t *testing.T) {
 
 // A mail scanner may open a link as often and in whatever order it likes.
 func TestThreat01_GetAndHeadChangeNothing(t *testing.T) {
-	f := newFake()
+	f := newWorld(t)
 	now := noon
 	h, _ := serve(t, f, func(c *server.Config) {
 		// Time passes, so that nobody is too fast.
@@ -286,7 +286,7 @@ func TestThreat01_GetAndHeadChangeNothing(t *testing.T) {
 }
 
 func TestThreat04_LogsHoldNoQuery(t *testing.T) {
-	h, log := serve(t, newFake(), nil)
+	h, log := serve(t, newWorld(t), nil)
 	const secret = "token-of-a-link"
 	routes(t, h, func(method, _, path string) {
 		for _, person := range []string{"", string(ana)} {
@@ -319,7 +319,7 @@ func TestThreat13_TemplatesHaveNoScriptOfTheirOwn(t *testing.T) {
 
 // There is no parameter that decides where a redirect leads.
 func TestThreat15_RedirectsStayHere(t *testing.T) {
-	h, _ := serve(t, newFake(), nil)
+	h, _ := serve(t, newWorld(t), nil)
 	for _, evil := range []string{"https://evil.example", "//evil.example", `/\evil.example`, "%2F%2Fevil.example"} {
 		q := url.Values{}
 		for _, name := range []string{"activation", "projectId", "q", "next", "url", "redirect", "return", "continue"} {
@@ -341,6 +341,7 @@ func TestThreat15_RedirectsStayHere(t *testing.T) {
 
 func TestThreat16_OnlyACertainHostMakesLinks(t *testing.T) {
 	appEngine := server.Platform{AppEngine: true, ProjectID: "acme-access"}
+	appEngineJit := server.Platform{AppEngine: true, ProjectID: "acme-access", Service: "jit"}
 	cloudRun := server.Platform{CloudRun: true, Service: "jitaccess", ProjectNumber: "123456", Region: "europe-west1"}
 	loopback := server.Platform{Loopback: true}
 	for _, c := range []struct {
@@ -354,6 +355,17 @@ func TestThreat16_OnlyACertainHostMakesLinks(t *testing.T) {
 		{"App Engine", appEngine, "", "acme-access.appspot.com", "https://acme-access.appspot.com"},
 		{"App Engine in a region", appEngine, "", "acme-access.ew.r.appspot.com", "https://acme-access.ew.r.appspot.com"},
 		{"App Engine, folded", appEngine, "", "ACME-access.appspot.com:443", "https://acme-access.appspot.com"},
+		{"App Engine, the default service by name", server.Platform{AppEngine: true, ProjectID: "acme-access", Service: "default"}, "", "acme-access.appspot.com", "https://acme-access.appspot.com"},
+		{"another service", appEngineJit, "", "jit-dot-acme-access.appspot.com", "https://jit-dot-acme-access.appspot.com"},
+		{"another service in a region", appEngineJit, "", "JIT-dot-acme-access.ew.r.appspot.com", "https://jit-dot-acme-access.ew.r.appspot.com"},
+		{"the default service's host, for another", appEngineJit, "", "acme-access.appspot.com", ""},
+		{"the default service's host in a region, for another", appEngineJit, "", "acme-access.ew.r.appspot.com", ""},
+		{"another service's host, for the default one", appEngine, "", "jit-dot-acme-access.appspot.com", ""},
+		{"a version of a service", appEngineJit, "", "v1-dot-jit-dot-acme-access.appspot.com", ""},
+		{"a service after a dot", appEngineJit, "", "jit.acme-access.appspot.com", ""},
+		{"a third service", appEngineJit, "", "evil-dot-acme-access.appspot.com", ""},
+		{"a service that is no name", server.Platform{AppEngine: true, ProjectID: "acme-access", Service: "a.b"}, "", "a.b-dot-acme-access.appspot.com", ""},
+		{"a service of no project", server.Platform{AppEngine: true, Service: "jit"}, "", "jit-dot-.appspot.com", ""},
 		{"another project", appEngine, "", "acme-evil.appspot.com", ""},
 		{"a version of another project", appEngine, "", "acme-access.x.y.r.appspot.com", ""},
 		{"suffix", appEngine, "", "acme-access.appspot.com.evil.example", ""},
@@ -372,12 +384,13 @@ func TestThreat16_OnlyACertainHostMakesLinks(t *testing.T) {
 		{"loopback elsewhere", appEngine, "", "localhost:8080", ""},
 		{"looks like loopback", loopback, "", "127.0.0.1.evil.example", ""},
 		{"looks like localhost", loopback, "", "localhost.evil.example:80", ""},
+		{"loopback with a zone", loopback, "", "[::1%evil.example]:80", ""},
 		{"user part", loopback, "", "localhost:80@evil.example", ""},
 		{"path", loopback, "", "localhost:80/evil", ""},
 		{"empty", loopback, "", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFake()
+			f := newWorld(t)
 			h, _ := serve(t, f, func(sc *server.Config) { sc.PublicURL, sc.Platform = c.publicURL, c.platform })
 			r := httptest.NewRequest("POST", "/access/projects/acme-orders-prod", strings.NewReader(url.Values{
 				"id": {"mpa-CCCCCCCCCCCCCCCC"}, "entitlement": {security.String()}, "reviewer": {string(ben)}, "justification": {"x"}, "minutes": {"60"}}.Encode()))
@@ -407,7 +420,7 @@ func TestThreat16_OnlyACertainHostMakesLinks(t *testing.T) {
 }
 
 func TestThreat22_ReviewersAreToldToRequestersOnly(t *testing.T) {
-	f := newFake()
+	f := newWorld(t)
 	h, _ := serve(t, f, nil)
 	r := request("GET", "/access/projects/acme-orders-prod?entitlement="+url.QueryEscape(security.String()))
 	r.Header.Set(personHeader, string(dora))
@@ -418,7 +431,7 @@ func TestThreat22_ReviewersAreToldToRequestersOnly(t *testing.T) {
 }
 
 func TestThreat27_ForwardedHeadersAreIgnored(t *testing.T) {
-	h, log := serve(t, newFake(), nil)
+	h, log := serve(t, newWorld(t), nil)
 	plain := do(h, request("GET", "/access/projects/acme-orders-prod")).Body.String()
 	r := request("GET", "/access/projects/acme-orders-prod")
 	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Uri", "X-Real-Ip", "True-Client-Ip", "X-Original-Url", "X-Rewrite-Url"} {
@@ -430,7 +443,7 @@ func TestThreat27_ForwardedHeadersAreIgnored(t *testing.T) {
 }
 
 func TestThreat40_SizesAreCapped(t *testing.T) {
-	f := newFake()
+	f := newWorld(t)
 	h, _ := serve(t, f, nil)
 	large := strings.Repeat("a", 70<<10)
 	for name, change := range map[string]func(*http.Request) *http.Request{

@@ -23,14 +23,19 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/lookup"
 	"jitaccess/internal/words"
 	"jitaccess/web"
 )
 
 // Broker is what the server needs of *broker.Broker.
 type Broker interface {
-	Resources(context.Context, access.Caller) ([]access.ResourceInfo, error)
+	ParseResource(path string) (access.Resource, error)
+	ParseEntitlementID(text string) (access.EntitlementID, error)
+	ResourceKind(access.Resource) access.ResourceKind
+	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
+	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
 	Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error)
 	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)
 	Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error)
@@ -40,8 +45,8 @@ type Broker interface {
 	End(ctx context.Context, c access.Caller, on access.Resource, requestID string) (broker.Ended, error)
 	Admin(context.Context, access.Caller) error
 	NamedAdmin(access.Caller) bool
-	NewID(peer bool) (string, error)
-	Instance() broker.Instance
+	NewID(access.RequestKind) (string, error)
+	Defaults(access.Caller, access.RequestKind) (access.Terms, error)
 	Channels() []access.Channel
 }
 
@@ -53,6 +58,11 @@ type Config struct {
 	// Unauthenticated when nobody could be identified; any other error is treated
 	// as that kind too.
 	Identify func(*http.Request) (access.Caller, error)
+	// AuthenticateEvent is what the log calls a person's being identified or not.
+	AuthenticateEvent string
+	// SwitchAccount is the address where one signs in as somebody else. Empty: pages
+	// offer none.
+	SwitchAccount string
 	// PublicURL is the origin for links, like https://access.example.com. Empty:
 	// Platform decides whether a request's host is certainly ours.
 	PublicURL string
@@ -100,7 +110,7 @@ type server struct {
 	reads    *pace
 	changes  *pace
 	tests    *pace
-	ready    readiness
+	ready    *lookup.Cache[readiness]
 }
 
 // New makes the handler. It fails when a template or asset cannot be read, or
@@ -110,8 +120,9 @@ func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.Language = cmp.Or(c.Language, words.English)
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(),
-		reads: newPace(20, 100), changes: newPace(0.5, 30), tests: newPace(0.1, 5)}
+	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
+		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce)}
+	s.ready = lookup.New(c.Now, 1, readinessTimeout, s.checkReadiness)
 	if c.PublicURL != "" {
 		// A proxy may rewrite Host; the browser's Origin is the public one.
 		if err := s.sameSite.AddTrustedOrigin(c.PublicURL); err != nil {

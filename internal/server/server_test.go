@@ -31,7 +31,7 @@ func TestReadinessFailsOnlyWhenNoRequestCouldSucceed(t *testing.T) {
 			http.StatusServiceUnavailable, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, _ := serve(t, newFake(), func(sc *server.Config) {
+			h, _ := serve(t, newWorld(t), func(sc *server.Config) {
 				sc.Ready = func(context.Context) map[string]error { return c.found }
 			})
 			r := request("GET", "/health/ready")
@@ -59,7 +59,7 @@ func TestReadinessFailsOnlyWhenNoRequestCouldSucceed(t *testing.T) {
 // Anybody may ask, so asking often must not cost calls.
 func TestReadinessIsRememberedForAMoment(t *testing.T) {
 	now, checks := noon, 0
-	h, _ := serve(t, newFake(), func(c *server.Config) {
+	h, _ := serve(t, newWorld(t), func(c *server.Config) {
 		c.Now = func() time.Time { return now }
 		c.Ready = func(context.Context) map[string]error { checks++; return nil }
 	})
@@ -77,7 +77,7 @@ func TestReadinessIsRememberedForAMoment(t *testing.T) {
 func TestReadinessIsCheckedOnceForAllWhoAsk(t *testing.T) {
 	var checks atomic.Int32
 	asked, answer := make(chan struct{}), make(chan struct{})
-	h, _ := serve(t, newFake(), func(c *server.Config) {
+	h, _ := serve(t, newWorld(t), func(c *server.Config) {
 		c.Random = rand.Reader // the usual one is for one caller at a time
 		c.Ready = func(context.Context) map[string]error {
 			if checks.Add(1) == 1 {
@@ -107,7 +107,7 @@ func TestReadinessIsCheckedOnceForAllWhoAsk(t *testing.T) {
 }
 
 func TestAssetsAreRevalidated(t *testing.T) {
-	h, _ := serve(t, newFake(), nil)
+	h, _ := serve(t, newWorld(t), nil)
 	for name, contentType := range map[string]string{"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8",
 		"form.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
 		w := do(h, request("GET", "/assets/"+name))
@@ -129,7 +129,7 @@ func TestAssetsAreRevalidated(t *testing.T) {
 
 // watcher sees the context of an action.
 type watcher struct {
-	*fake
+	*world
 	deadline time.Time
 	asked    broker.Ask
 }
@@ -141,7 +141,7 @@ func (w *watcher) Ask(ctx context.Context, c access.Caller, a broker.Ask) (broke
 }
 
 func TestAnActionHas25Seconds(t *testing.T) {
-	b := &watcher{fake: newFake()}
+	b := &watcher{world: newWorld(t)}
 	h, _ := serve(t, b, nil)
 	post := func(body string) int {
 		r, _ := http.NewRequest("POST", "/api/projects/acme-orders-prod/roles/self-activate", strings.NewReader(body))
@@ -161,7 +161,7 @@ func TestAnActionHas25Seconds(t *testing.T) {
 // The button of a form is pressed twice: the id that was minted with it goes along
 // both times, so the broker can tell.
 func TestADoubleClickIsOneRequest(t *testing.T) {
-	b := &watcher{fake: newFake()}
+	b := &watcher{world: newWorld(t)}
 	h, _ := serve(t, b, nil)
 	form := do(h, request("GET", "/access/projects/acme-orders-prod?entitlement=acme-orders-prod:roles/compute.instanceAdmin.v1")).Body.String()
 	_, rest, ok := strings.Cut(form, `name="id" value="`)
@@ -206,10 +206,10 @@ func TestEveryPageThatRefusesOffersAnotherAccount(t *testing.T) {
 		{"AddReviewers", "POST", "/review/reviewers" + link, "reviewer=carl.mendes@example.com"},
 		{"End", "POST", "/requests/jit-AQEBAQEBAQEBAQEB/end", "resource=projects/acme-orders-prod"},
 	} {
-		f := newFake()
-		q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
+		f := newWorld(t)
+		q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Kind: access.Peers, State: access.Pending, Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
 			Justification: "x", Duration: time.Hour, Reviewers: []access.Principal{ben}, Created: noon, Expires: noon.Add(time.Hour)}
-		f.requests["ref-"+q.ID], f.decided["ref-"+q.ID] = q, access.Pending
+		f.Requests["ref-"+q.ID] = q
 		if c.fails != "" {
 			f.fails[c.fails] = refusal
 		}
@@ -230,10 +230,39 @@ func TestEveryPageThatRefusesOffersAnotherAccount(t *testing.T) {
 	}
 }
 
+// What is IAP's is said by its identity profile alone: with another one pages switch
+// the account elsewhere or not at all, and the log has another event.
+func TestPagesAndLogFollowTheIdentityProfile(t *testing.T) {
+	for _, to := range []string{"", "/front/logout?to=a&b"} {
+		h, log := serve(t, newWorld(t), func(c *server.Config) {
+			c.AuthenticateEvent, c.SwitchAccount = "other.authenticate", to
+			c.Identify = func(r *http.Request) (access.Caller, error) {
+				if r.URL.Path == "/review" {
+					return access.Caller{}, errors.New("nobody")
+				}
+				return access.Caller{Principal: ana}, nil
+			}
+		})
+		for path, links := range map[string]int{"/": 1, "/review": 2} { // in the foot, and where it may help
+			page := do(h, request("GET", path)).Body.String()
+			if strings.Contains(page, "iap") {
+				t.Errorf("%s speaks of IAP: %s", path, page)
+			}
+			want := strings.Count(page, `<a href="/front/logout?to=a&amp;b">Switch account</a>`)
+			if all := strings.Count(page, ">Switch account<"); all != want || to != "" && all != links || to == "" && all != 0 {
+				t.Errorf("%s with %q: %d links to switch the account, %d of them right", path, to, all, want)
+			}
+		}
+		if all := log.String(); strings.Contains(all, "iap") || strings.Count(all, "other.authenticate") != 2 {
+			t.Errorf("the log: %s", all)
+		}
+	}
+}
+
 // What could not be read is for administrators: the page says that something may
 // be missing, once, and the log says what.
 func TestAnUnreadableBindingIsNamedInTheLogAlone(t *testing.T) {
-	c := newCanned()
+	c := newCanned(t)
 	for _, role := range []string{"roles/bigquery.admin", "roles/run.admin"} {
 		c.offer.Warnings = append(c.offer.Warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding,
 			Args: access.Args{"role": role, "resource": "projects/acme-orders-prod"}, Err: errors.New("bad condition")})

@@ -11,6 +11,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/events"
 	"jitaccess/internal/words"
 )
 
@@ -41,7 +42,7 @@ func (s *server) viewResource(r *http.Request, on access.Resource, title string)
 	if title == on.Name() {
 		title = ""
 	}
-	return ResourceView{Path: string(on), Kind: s.languageOf(r).Text("kind." + on.Kind()), Name: on.Name(), Title: title,
+	return ResourceView{Path: string(on), Kind: s.languageOf(r).TextOr("kind."+on.Kind(), s.Broker.ResourceKind(on).Word), Name: on.Name(), Title: title,
 		Provider: s.providerOf(on)}
 }
 
@@ -87,9 +88,9 @@ func viewRole(l *words.Language, id access.EntitlementID, info access.RoleInfo) 
 func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 	l := s.languageOf(r)
 	v := viewRole(l, o.Entitlement.ID, o.Role)
-	v.Approvals = o.Terms.Approvals
+	v.Approvals = o.Terms.Approvals()
 	v.Longest = l.Hours(o.Terms.MaxDuration)
-	if o.Terms.Approvals > 0 {
+	if v.Approvals > 0 {
 		v.Topics = topics(l, o.Entitlement.Requests)
 	}
 	v.Unconfirmed = o.Entitlement.Unconfirmed
@@ -175,7 +176,7 @@ func (s *server) viewWarnings(r *http.Request, warnings []*access.Error) []strin
 		}
 		// Who could not be told stands in the journal.
 		if w.Err != nil && w.Code != access.CodeNotDelivered && w.Code != access.CodeNotPublished {
-			s.logEvent(r, slog.LevelWarn, eventWarn, "warned", slog.Any("error", w))
+			s.logEvent(r, slog.LevelWarn, events.Warning, "warned", slog.Any("error", w))
 		}
 	}
 	return texts

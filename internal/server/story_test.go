@@ -28,7 +28,8 @@ var (
 // canned is a broker that answers what it is told, so that a page can be had in any
 // state.
 type canned struct {
-	*fake
+	*world
+	unlisted  []*access.Error
 	resources []access.ResourceInfo
 	offer     broker.Offer
 	reviewers []access.Principal
@@ -37,21 +38,41 @@ type canned struct {
 	decided   broker.Decided
 	ended     broker.Ended
 	more      broker.MoreReviewers
-	err       error
+	// needed are terms with approval.
+	needed access.Terms
+	err    error
+	// refused is what asking alone gives.
+	refused error
 	// account is nil where the page does not matter.
 	account *account
 }
 
-func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, error) {
-	return c.resources, c.err
+func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
+	return c.resources, c.unlisted, c.err
 }
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
+}
+func (c *canned) Choose(_ context.Context, _ access.Caller, _ access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
+	if c.err != nil {
+		return broker.Choice{}, c.err
+	}
+	chosen, err := c.offer.Choose(ids...)
+	if err == nil {
+		chosen.ID, err = c.NewID(chosen.Kind)
+	}
+	if err == nil && chosen.Kind == access.Peers {
+		chosen.Reviewers = c.reviewers
+	}
+	return chosen, err
 }
 func (c *canned) Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
 	return c.reviewers, nil, nil
 }
 func (c *canned) Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error) {
+	if c.refused != nil {
+		return broker.Asked{}, c.refused
+	}
 	return c.asked, c.err
 }
 func (c *canned) Show(context.Context, access.Caller, string, string) (broker.View, error) {
@@ -105,7 +126,7 @@ func own(v *broker.View) { v.IsPrincipal, v.CanDecide = true, false }
 func needApproval(c *canned) {
 	for i := range c.offer.Roles {
 		c.offer.Roles[i].Entitlement.SelfApproval, c.offer.Roles[i].Entitlement.PeerApproval = false, true
-		c.offer.Roles[i].Terms.Approvals, c.offer.Roles[i].Terms.MinReviewers, c.offer.Roles[i].Terms.MaxReviewers = 1, 1, 2
+		c.offer.Roles[i].Terms = c.needed
 	}
 }
 
@@ -124,6 +145,9 @@ func stories() []story {
 		{"home-empty", func(c *canned) { c.resources = nil }, "GET /", ana, 200},
 		{"home-filtered", nil, "GET /?q=orders", ana, 200},
 		{"home-no-such-project", nil, "GET /?q=No+such+project", ana, 200},
+		{"home-incomplete", func(c *canned) {
+			c.unlisted = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Rooms"})}
+		}, "GET /", ana, 200},
 		{"home-unlisted", failing(access.TooMany, access.CodeQuota, access.Args{"service": "Resource Manager"}), "GET /", ana, 200},
 
 		{"choose", nil, "GET " + p, ana, 200},
@@ -163,9 +187,11 @@ func stories() []story {
 			c.reviewers = nil
 		}, "GET " + p + mpa + "&" + jit[1:], ana, 200},
 		{"ask-peer-nobody", func(c *canned) { c.reviewers = nil }, "GET " + p + mpa, ana, 200},
-		{"ask-peer-no-mail", func(c *canned) { c.silent = true }, "GET " + p + mpa, ana, 200},
+		{"ask-peer-no-mail", func(c *canned) { c.Silent = true }, "GET " + p + mpa, ana, 200},
 		{"ask-peer-pubsub-alone", func(c *canned) { c.machines = true }, "GET " + p + mpa, ana, 200},
-		{"ask-wrong", nil, "POST " + p + " " + strings.Replace(ask, "minutes=60", "minutes=tomorrow", 1), ana, 400},
+		{"ask-wrong", func(c *canned) {
+			c.refused = &access.Error{Kind: access.Invalid, Code: access.CodeBadDuration, Field: "minutes", Args: access.Args{"max": "120"}}
+		}, "POST " + p + " " + strings.Replace(ask, "minutes=60", "minutes=tomorrow", 1), ana, 400},
 		{"ask-upstream", failing(access.TimedOut, access.CodeUpstreamTimeout, access.Args{"service": "Resource Manager"}), "POST " + p + " " + ask, ana, 504},
 
 		{"result-undelivered", func(c *canned) {
@@ -197,6 +223,9 @@ func stories() []story {
 		{"mail-tested", func(c *canned) { c.account = newAccount() }, "POST /mail x=y", carl, 200},
 		{"mail-failed", func(c *canned) { c.account = failingAccount() }, "POST /mail x=y", carl, 200},
 
+		{"review-unwritable", in(access.Pending, func(v *broker.View) {
+			v.Unwritable = warn(access.CodeRoleNotGrantable, access.Args{"role": "roles/owner", "resource": "acme-orders-prod"})
+		}), "GET " + rev, ben, 200},
 		{"review-pending", in(access.Pending, nil), "GET " + rev, ben, 200},
 		{"review-pending-unknown-role", in(access.Pending, func(v *broker.View) { v.Roles = nil }), "GET " + rev, ben, 200},
 		{"review-made-by-1x", in(access.Pending, func(v *broker.View) {
@@ -206,7 +235,7 @@ func stories() []story {
 		{"review-own", in(access.Pending, own), "GET " + rev, ana, 200},
 		{"review-own-no-mail-no-address", func(c *canned) {
 			in(access.Pending, own)(c)
-			c.silent, c.view.ReviewURL = true, ""
+			c.Silent, c.view.ReviewURL = true, ""
 		}, "GET " + rev, ana, 200},
 		{"review-own-pubsub-alone", func(c *canned) { in(access.Pending, own)(c); c.machines = true }, "GET " + rev, ana, 200},
 		{"review-cannot", in(access.Pending, func(v *broker.View) {
@@ -240,7 +269,7 @@ func stories() []story {
 		{"review-ended", in(access.Ended, own), "GET " + rev, ana, 200},
 		{"review-expired", in(access.Expired, nil), "GET " + rev, ben, 200},
 		{"review-denied", in(access.Denied, func(v *broker.View) {
-			v.Forgets, v.Bindings, v.Window = false, nil, access.Window{}
+			v.Forgets, v.Effects, v.Window = false, nil, access.Window{}
 			v.Request.Decisions = []access.Decision{{Verdict: access.Deny, By: ben, At: noon, Comment: "Use the read-only role for this."}}
 		}), "GET " + rev, ana, 200},
 		{"review-lapsed", in(access.Lapsed, own), "GET " + rev, ana, 200},
@@ -281,16 +310,17 @@ func later(hours time.Duration) access.Activation {
 }
 
 // newCanned is a believable state that stories change.
-func newCanned() *canned {
-	c := &canned{fake: newFake(), reviewers: []access.Principal{ben, carl, dora}}
+func newCanned(t testing.TB) *canned {
+	c := &canned{world: newWorld(t), reviewers: []access.Principal{ben, carl, dora}}
 	caller := access.Caller{Principal: ana}
-	c.resources, _ = c.fake.Resources(context.Background(), caller)
-	c.offer, _ = c.fake.Offer(context.Background(), caller, orders)
-	q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
+	c.resources, _, _ = c.world.Resources(context.Background(), caller)
+	c.offer, _ = c.world.Offer(context.Background(), caller, orders)
+	c.needed, _ = c.Defaults(caller, access.Peers)
+	q := access.Request{ID: "mpa-AQEBAQEBAQEBAQEB", Kind: access.Peers, Principal: ana, Resource: orders, Entitlements: []access.EntitlementID{security},
 		Justification: "case 4711: the checkout’s service account lost a role", Duration: time.Hour, Reviewers: []access.Principal{ben, carl},
 		Created: noon.Add(-4 * time.Minute), Expires: noon.Add(56 * time.Minute)}
 	c.view = broker.View{Request: q, State: access.Pending, Roles: []access.RoleInfo{roleInfos[security.Role]}, Window: q.WindowAt(noon), Digest: q.Digest(),
-		Bindings: []access.Binding{{Entitlement: security, Text: bindingText}}, IsReviewer: true, ReviewURL: "https://access.example.com/?activation=REF", Forgets: true}
+		Effects: []access.Effect{{Text: bindingText}}, IsReviewer: true, ReviewURL: "https://access.example.com/?activation=REF", Forgets: true}
 	c.more = broker.MoreReviewers{Request: q, Candidates: []access.Principal{dora, "eva.sand@example.com"}, Room: 1}
 	return c
 }
@@ -303,7 +333,7 @@ func TestStorybook(t *testing.T) {
 	for _, s := range stories() {
 		names = append(names, s.name)
 		t.Run(s.name, func(t *testing.T) {
-			c := newCanned()
+			c := newCanned(t)
 			if s.set != nil {
 				s.set(c)
 			}
@@ -452,4 +482,21 @@ func writeStorybook(t *testing.T, names []string) {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(*storybook, "index.html"), []byte(list.String()))
+}
+
+// The list of projects has the shape of JIT Access 1.x, and says what it may lack only
+// when there is something.
+func TestListOfProjectsSaysWhatItMayLack(t *testing.T) {
+	c := newCanned(t)
+	h, _ := serve(t, c, nil)
+	list := func() string { return strings.TrimSpace(do(h, request("GET", "/api/projects")).Body.String()) }
+	const projects = `"projects":["acme-orders-prod","acme-orders-test","example.com:legacy-crm"]`
+	if got := list(); got != "{"+projects+"}" {
+		t.Errorf("got %s", got)
+	}
+	c.resources = append(c.resources, access.ResourceInfo{Resource: "rooms/lab"})
+	c.unlisted = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Rooms"})}
+	if got := list(); got != "{"+projects+`,"warnings":["Rooms did not answer in time."]}` {
+		t.Errorf("got %s", got)
+	}
 }

@@ -20,7 +20,7 @@ func TestWhatIsNotThereIsPacedToo(t *testing.T) {
 		"a page to change": {"POST", "/reviews", 30},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, _ := serve(t, newFake(), nil)
+			h, _ := serve(t, newWorld(t), nil)
 			for i := range c.often {
 				if got := do(h, request(c.method, c.path)).Code; got != http.StatusNotFound && got != http.StatusMethodNotAllowed {
 					t.Fatalf("the %dth: %d", i+1, got)
@@ -45,7 +45,7 @@ func TestThreat23_ApprovalsAreOneAtATimeAndPaced(t *testing.T) {
 		return r
 	}
 	const aForm, aScript = "application/x-www-form-urlencoded", "application/json"
-	f := newFake()
+	f := newWorld(t)
 	h, _ := serve(t, f, nil)
 	for name, r := range map[string]*http.Request{
 		"two links":           sent("/review?activation=a&activation=b", aForm, "verdict=approve"),
@@ -63,7 +63,7 @@ func TestThreat23_ApprovalsAreOneAtATimeAndPaced(t *testing.T) {
 		t.Error("the broker was asked")
 	}
 	for path, body := range map[string]string{"/review?activation=a": "verdict=approve", "/api/activation-request?activation=a": ""} {
-		h, _ := serve(t, newFake(), nil)
+		h, _ := serve(t, newWorld(t), nil)
 		for i := range 31 {
 			got := do(h, sent(path, aForm, body)).Code
 			if tooFast := got == http.StatusTooManyRequests; tooFast != (i == 30) {
@@ -76,7 +76,7 @@ func TestThreat23_ApprovalsAreOneAtATimeAndPaced(t *testing.T) {
 // Threat 8: what cannot be read whole is not read in part, where another reader might
 // see something else.
 func TestThreat08_InputIsReadWholeOrNotAtAll(t *testing.T) {
-	f := newFake()
+	f := newWorld(t)
 	h, _ := serve(t, f, nil)
 	for name, c := range map[string]struct{ method, path, mediaType, body string }{
 		"a bad escape in the address":       {"GET", "/review?activation=a&x=%zz", "", ""},

@@ -5,17 +5,19 @@ import (
 	"slices"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/words"
 )
 
 // Names of form fields, as access.Error.Field and the pages use them.
 const (
-	fieldEntitlement   = "entitlement"
-	fieldReviewer      = "reviewer"
-	fieldJustification = "justification"
-	fieldMinutes       = "minutes"
-	fieldStart         = "start"
-	fieldComment       = "comment"
+	fieldEntitlement   = broker.FieldEntitlement
+	fieldReviewer      = broker.FieldReviewer
+	fieldJustification = broker.FieldJustification
+	fieldMinutes       = broker.FieldDuration
+	fieldStart         = broker.FieldStart
+	fieldID            = broker.FieldID
+	fieldComment       = broker.FieldComment
 )
 
 // languageOf is the language in which a request is answered.

@@ -17,17 +17,10 @@ import (
 // 10).
 const purpose = "activation"
 
-// MaxLifetime is the longest that a token is accepted after it was made, whatever
-// it says itself: Google publishes a key for six hours after its last use.
-// https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts.keys
-const MaxLifetime = 6 * time.Hour
-
 const (
 	// maxSignedLife is the longest that the signing service lets a token say.
 	// https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt
 	maxSignedLife = 12 * time.Hour
-	// leeway is how far the clock of whoever signed may be ahead of ours.
-	leeway = time.Minute
 	// maxDuration bounds what arithmetic is done with; what may be granted is the
 	// broker's to say.
 	maxDuration = 366 * 24 * time.Hour
@@ -104,6 +97,8 @@ func decodeClaims(c jose.Claims, serviceAccount string) (access.Request, error) 
 	}
 	r := access.Request{
 		ID:            d.requestID(),
+		Kind:          access.Peers,
+		State:         access.Pending,
 		Principal:     d.principal(d.text("beneficiary")),
 		Justification: d.justification(),
 		Reviewers:     d.reviewers(),
@@ -112,7 +107,7 @@ func decodeClaims(c jose.Claims, serviceAccount string) (access.Request, error) 
 		Version:       1,
 	}
 	asked := access.Window{Start: d.instant("start"), End: d.instant("end")}
-	life := MaxLifetime
+	life := access.LinkLife
 	switch {
 	case c.Exactly(claimsOfOne...):
 		r.Entitlements = d.entitlements([]string{d.text("entitlement")})
@@ -144,7 +139,7 @@ func decodeClaims(c jose.Claims, serviceAccount string) (access.Request, error) 
 		return access.Request{}, d.err
 	}
 	r.Resource = r.Entitlements[0].Resource
-	if latest := r.Created.Add(MaxLifetime); r.Expires.After(latest) {
+	if latest := r.Created.Add(access.LinkLife); r.Expires.After(latest) {
 		r.Expires = latest
 	}
 	return r, nil
@@ -195,7 +190,7 @@ func (d *decoder) instant(claim string) time.Time {
 func (d *decoder) requestID() string {
 	id, err := access.ParseRequestID(d.text("jti"))
 	d.keep("jti", err)
-	if !strings.HasPrefix(id, "mpa-") {
+	if access.KindOfID(id) != access.Peers {
 		d.refuse("claim jti is not that of a request to peers")
 	}
 	return id
@@ -249,7 +244,7 @@ func (d *decoder) entitlements(list []string) []access.EntitlementID {
 // roleBinding reads the claims that JIT Access 1.7 had in place of entitlement, as
 // the text of an entitlement id.
 func (d *decoder) roleBinding() string {
-	project, ok := strings.CutPrefix(d.text("resource"), "//cloudresourcemanager.googleapis.com/projects/")
+	project, ok := strings.CutPrefix(d.text("resource"), access.FullNamePrefix+"projects/")
 	if !ok {
 		d.refuse("claim resource is not the full name of a project")
 	}

@@ -18,3 +18,8 @@ func ReadClaims(text []byte, serviceAccount string) (access.Request, error) {
 func WriteClaims(r access.Request, serviceAccount string) ([]byte, error) {
 	return encodeClaims(r, serviceAccount)
 }
+
+// Carries is whether claims say all that was asked.
+func Carries(claims []byte, serviceAccount string, r access.Request) error {
+	return NewStore(Config{ServiceAccount: serviceAccount}).carries(claims, r)
+}

@@ -38,7 +38,7 @@ type Config struct {
 	// Keys are the public keys of the service account, and of nobody else.
 	Keys *jose.KeySet
 	// Lifetime is how long a request can be decided; 0 means DefaultLifetime, and
-	// more than MaxLifetime means MaxLifetime.
+	// more than access.LinkLife means that.
 	Lifetime time.Duration
 	// Now is the clock.
 	Now func() time.Time
@@ -53,7 +53,7 @@ func NewStore(c Config) *Store {
 	if c.Lifetime <= 0 {
 		c.Lifetime = DefaultLifetime
 	}
-	c.Lifetime = min(c.Lifetime, MaxLifetime)
+	c.Lifetime = min(c.Lifetime, access.LinkLife)
 	return &Store{c}
 }
 
@@ -74,7 +74,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 	}
 	now := s.c.Now()
 	switch {
-	case r.Created.Sub(now) > leeway:
+	case r.Created.Sub(now) > access.LinkSkew:
 		return access.Request{}, &access.Error{Kind: access.NotFound, Code: access.CodeBadLink,
 			Err: errors.New("token was made in the future")}
 	case !now.Before(r.Expires):
@@ -99,36 +99,26 @@ func (s *Store) verify(ctx context.Context, ref string) (access.Request, error) 
 	return decodeClaims(claims, s.c.ServiceAccount)
 }
 
-// Append signs a request that was made, or to which reviewers were added, and
+// Commit signs a request that was made, or to which reviewers were added, and
 // returns the link form of the token. The second link has the same id, the same
 // clock and the same end as the first, which stays good.
 //
-// Everything else it forgets: there the returned ref is empty, because none can be
-// derived, and the one that opened the request stays good. No token is made of a
-// request without reviewers, which nobody else needs to open.
+// Everything else it forgets, without a call: there the returned ref is empty,
+// because none can be derived, and the one that opened the request stays good. No
+// token is made of a request without reviewers, which nobody else needs to open.
 //
 // Created is now if it is zero, and Expires is the Lifetime later or, if it is set
 // and earlier, as it says. Both are in whole seconds.
-func (s *Store) Append(ctx context.Context, r access.Request, events []access.Event, _ []access.Notice) (string, error) {
-	if len(events) == 0 {
-		return "", internal(errors.New("nothing to record"))
-	}
-	made, added := false, false
-	for _, e := range events {
-		if e.Request.ID != r.ID {
-			return "", internal(fmt.Errorf("event %q is about another request", e.Action))
-		}
-		made = made || e.Action == access.RequestMade
-		added = added || e.Action == access.ReviewersAdded
-	}
-	if !made && !added {
-		return "", nil
-	}
-	if made && r.Version != 0 {
+func (s *Store) Commit(ctx context.Context, e access.Event, _ []access.Notice) (string, error) {
+	r := e.Request
+	switch {
+	case e.Action == access.RequestMade && r.Version != 0:
 		return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict,
 			Args: access.Args{"resource": string(r.Resource)}, Err: errors.New("the request was made before")}
+	case e.Action == access.RequestMade, e.Action == access.ReviewersAdded:
+		return s.sign(ctx, r)
 	}
-	return s.sign(ctx, r)
+	return "", nil
 }
 
 func (s *Store) sign(ctx context.Context, r access.Request) (string, error) {
@@ -182,7 +172,7 @@ func (s *Store) carries(claims []byte, r access.Request) error {
 	if err != nil {
 		return err
 	}
-	if back.Digest() != r.Digest() {
+	if back.FullDigest() != r.FullDigest() {
 		return errors.New("the claims do not carry the whole request")
 	}
 	return nil

@@ -29,6 +29,7 @@ var fields = map[access.Code]string{
 	access.CodeUnsafeComment:       "comment",
 	access.CodeBadDuration:         "minutes",
 	access.CodeBadStart:            "start",
+	access.CodeEligibilityEnds:     "start",
 	access.CodeStartsAtOnce:        "start",
 	access.CodeBadReviewer:         "reviewer",
 	access.CodeSelfReviewer:        "reviewer",

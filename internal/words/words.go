@@ -97,6 +97,14 @@ func (l *Language) Text(key string, args ...any) string {
 	})
 }
 
+// TextOr is a message without arguments, or otherwise where the language has none.
+func (l *Language) TextOr(key, otherwise string) string {
+	if !l.has(key) {
+		return otherwise
+	}
+	return l.Text(key)
+}
+
 // HTML is Text for a page: what is not template.HTML is escaped, and the markup of the
 // message is kept.
 func (l *Language) HTML(key string, args ...any) template.HTML {

@@ -123,7 +123,7 @@ func TestArgumentsAreNotExpandedTwiceAndAreCut(t *testing.T) {
 }
 
 func TestARefusalByVPCServiceControlsShowsItsIdentifier(t *testing.T) {
-	for _, code := range []access.Code{access.CodeServiceNotAllowed, access.CodePlatformRefused} {
+	for _, code := range []access.Code{access.CodeServiceNotAllowed, access.CodePlatformRefused, access.CodeCallRefused} {
 		e := &access.Error{Kind: access.Upstream, Code: code, Args: access.Args{"resource": "projects/p", "violation": "AAbbCC11-ddEE"}}
 		if w := English.Refusal(e, "Google"); !strings.Contains(w.Text, "VPC Service Controls") || !strings.Contains(w.Text, "AAbbCC11-ddEE") {
 			t.Errorf("%s: %q", code, w.Text)

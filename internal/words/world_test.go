@@ -3,7 +3,7 @@ package words_test
 import (
 	"context"
 	"crypto/rand"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,10 +15,12 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/broker/brokertest"
+	"jitaccess/internal/gcp/assetinventory"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/gcptest"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/resourcemanager"
-	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
 
@@ -34,86 +36,25 @@ var (
 	logs  = access.EntitlementID{Resource: shop, Role: "roles/logging.viewer"}
 )
 
-// world is a broker between ports that hold what a situation needs. Methods that no
-// situation needs are those of the embedded ports, of which there is none.
-type world struct {
-	standing access.Standing
-	request  access.Request
-	openErr  error
-	ref      string
-	// unrecorded is what the journal does not take.
-	unrecorded access.Action
-	outcomes   []access.Outcome
-	receipts   access.Receipts
-	silent     bool
-	terms      policy.Instance
+// newWorld is an organization in which ana asks ben to approve admin, and activates logs
+// alone. What ben is asked is opened by REF.
+func newWorld(t testing.TB) *brokertest.World {
+	w := brokertest.New(t, noon)
+	w.Settings.Justification = regexp.MustCompile(`case [0-9]+.*`)
+	w.Holdings[ana] = []access.Entitlement{brokertest.Peer(admin), brokertest.Self(logs)}
+	w.Holdings[ben] = []access.Entitlement{brokertest.Peer(admin)}
+	w.Lasting = true
+	w.Requests["REF"] = access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Kind: access.Peers, State: access.Pending, Principal: ana, Resource: shop,
+		Entitlements: []access.EntitlementID{admin}, Justification: "case 4711", Duration: time.Hour, Reviewers: []access.Principal{ben},
+		Created: noon, Expires: noon.Add(time.Hour)}
+	return w
 }
 
-func newWorld() *world {
-	return &world{
-		standing: access.Standing{Resource: shop, Holdings: map[access.Principal][]access.Entitlement{
-			ana: {{ID: admin, PeerApproval: true}, {ID: logs, SelfApproval: true}}, ben: {{ID: admin, PeerApproval: true, MayReview: true}}}},
-		request: access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Principal: ana, Resource: shop, Entitlements: []access.EntitlementID{admin},
-			Justification: "case 4711", Duration: time.Hour, Reviewers: []access.Principal{ben}, Created: noon, Expires: noon.Add(time.Hour)},
-		ref: "REF",
-		terms: policy.Instance{JustificationHint: "a ticket", Justification: regexp.MustCompile(`case [0-9]+.*`), MaxDuration: 2 * time.Hour,
-			DefaultDuration: time.Hour, MinReviewers: 1, MaxReviewers: 2, MaxRoles: 2, RequestTimeout: time.Hour},
-	}
-}
-
-type (
-	catalog struct {
-		broker.Catalog
-		*world
-	}
-	granter struct {
-		broker.Granter
-		*world
-	}
-	store struct {
-		broker.Store
-		*world
-	}
-)
-
-func (c catalog) Standing(context.Context, access.StandingQuery) (access.Standing, error) {
-	return c.standing, nil
-}
-func (c catalog) Resources(context.Context, access.Principal) ([]access.ResourceInfo, error) {
-	return nil, nil
-}
-func (c catalog) Role(context.Context, access.Role) access.RoleInfo { return access.RoleInfo{} }
-
-func (g granter) Grant(_ context.Context, _ access.Grant, _ access.StandingQuery, check func(access.Standing) error) (
-	[]access.Outcome, error) {
-	return g.outcomes, check(g.standing)
-}
-
-func (s store) Open(context.Context, string) (access.Request, error) { return s.request, s.openErr }
-func (s store) Append(context.Context, access.Request, []access.Event, []access.Notice) (string, error) {
-	return s.ref, nil
-}
-func (s store) Limits() access.Limits { return access.Limits{Forgets: true} }
-
-func (w *world) Record(_ context.Context, e access.Event) error {
-	if e.Action == w.unrecorded {
-		return errors.New("standard output is closed")
-	}
-	return nil
-}
-
-func (w *world) Channels() []access.Channel {
-	if w.silent {
-		return nil
-	}
-	return []access.Channel{{Name: "mail", People: true}}
-}
-
-func (w *world) Notify(context.Context, access.Notice) access.Receipts { return w.receipts }
-
-func (w *world) broker() *broker.Broker {
-	return broker.New(broker.Config{Catalog: catalog{nil, w}, Granter: granter{nil, w}, Store: store{nil, w}, Journal: w, Notifier: w,
-		Policy: w.terms, Now: func() time.Time { return noon }, Random: rand.Reader})
+// asked changes what REF opens.
+func asked(w *brokertest.World, change func(*access.Request)) {
+	r := w.Requests["REF"]
+	change(&r)
+	w.Requests["REF"] = r
 }
 
 // the is a warning of the code, or the error itself where there is one.
@@ -127,25 +68,24 @@ func the(code access.Code, err error, warnings []*access.Error) error {
 }
 
 // asking asks ben to approve, changed by what is wrong.
-func asking(code access.Code, change func(*world, *broker.Ask)) func(*testing.T) error {
+func asking(code access.Code, change func(*brokertest.World, *broker.Ask)) func(*testing.T) error {
 	return func(t *testing.T) error {
-		w := newWorld()
+		w := newWorld(t)
 		a := broker.Ask{Resource: shop, Entitlements: []access.EntitlementID{admin}, Reviewers: []string{string(ben)}, Justification: "case 4711",
 			Duration: time.Hour, Origin: "https://jit.example.com", Host: "jit.example.com"}
 		change(w, &a)
-		asked, err := w.broker().Ask(t.Context(), access.Caller{Principal: ana}, a)
+		asked, err := w.Broker().Ask(t.Context(), access.Caller{Principal: ana}, a)
 		return the(code, err, asked.Warnings)
 	}
 }
 
 // deciding has ben approve, changed by what is wrong.
-func deciding(code access.Code, change func(*world, *broker.Decide, *access.Caller)) func(*testing.T) error {
+func deciding(code access.Code, change func(*brokertest.World, *broker.Decide, *access.Caller)) func(*testing.T) error {
 	return func(t *testing.T) error {
-		w, c := newWorld(), access.Caller{Principal: ben}
-		w.outcomes = []access.Outcome{{Entitlement: admin, Result: access.Granted}}
+		w, c := newWorld(t), access.Caller{Principal: ben}
 		d := broker.Decide{Ref: "REF", Verdict: access.Approve}
 		change(w, &d, &c)
-		decided, err := w.broker().Decide(t.Context(), c, d)
+		decided, err := w.Broker().Decide(t.Context(), c, d)
 		for _, o := range decided.Outcomes {
 			if o.Err != nil {
 				decided.Warnings = append(decided.Warnings, o.Err)
@@ -174,14 +114,17 @@ func (r *refusals) Handle(_ context.Context, record slog.Record) error {
 // visiting sends a request to the server, with headers as lines, again and again until
 // it is refused.
 func visiting(request, body string, headers ...string) func(*testing.T) error {
-	return visitingAs(as(ana), newWorld(), request, body, headers...)
+	return visitingAs(as(ana), nil, request, body, headers...)
 }
 
-func visitingAs(identify func(*http.Request) (access.Caller, error), w *world, request, body string,
+func visitingAs(identify func(*http.Request) (access.Caller, error), change func(*brokertest.World), request, body string,
 	headers ...string) func(*testing.T) error {
 	return func(t *testing.T) error {
-		log := &refusals{}
-		h, err := server.New(server.Config{Broker: w.broker(), Identify: identify, PublicURL: "https://jit.example.com", Log: slog.New(log),
+		log, w := &refusals{}, newWorld(t)
+		if change != nil {
+			change(w)
+		}
+		h, err := server.New(server.Config{Broker: w.Broker(), Identify: identify, PublicURL: "https://jit.example.com", Log: slog.New(log),
 			Now: func() time.Time { return noon }, Random: rand.Reader})
 		if err != nil {
 			t.Fatal(err)
@@ -291,4 +234,49 @@ func binding(role string, members int, member, condition string) string {
 		condition = `,"condition":{"title":"JIT access activation","expression":` + condition + `}`
 	}
 	return `{"role":"` + role + `","members":[` + all + `]` + condition + `}`
+}
+
+// looking looks up what everybody holds in Asset Inventory, where the project has this policy
+// and every group these members.
+func looking(code access.Code, policy, members string) func(*testing.T) error {
+	return func(t *testing.T) error {
+		return inventory(t, code, google{":getIamPolicy": answer(policy), ":batchGet": answer(inventoried), "/groups": answer(`{}`), "/members": answer(members)})
+	}
+}
+
+// inventoried is what Asset Inventory says of a project without policies.
+const inventoried = `{"policyResults":[{"fullResourceName":"//cloudresourcemanager.googleapis.com/projects/shop","policies":[]}]}`
+
+func inventory(t *testing.T, code access.Code, google google, people ...access.Principal) error {
+	g := google.start(t)
+	groups, err := directory.New(t.Context(), g.Platform, "C1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies := policiesOf(g)
+	c, err := assetinventory.New(t.Context(), assetinventory.Config{Platform: g.Platform, Scope: "organizations/1", Policies: policies,
+		Directory: groups, SearchProjects: policies.SearchProjects, Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Standing(t.Context(), access.StandingQuery{Resource: shop, Everybody: people == nil, Principals: people, Since: noon})
+	for _, i := range s.Ineffective {
+		s.Warnings = append(s.Warnings, i.Why)
+	}
+	return the(code, err, s.Warnings)
+}
+
+// marked is a policy that makes a member eligible for a role.
+func marked(role access.Role, member, condition string) string {
+	text, _ := json.Marshal(condition)
+	return policyOf(fmt.Sprintf(`{"role":%q,"members":[%q],"condition":{"title":"eligible","expression":%s}}`, role, member, text))
+}
+
+// signing is a policy whose every term demands a signature.
+type signing struct{ broker.Policy }
+
+func (s signing) Terms(of access.Subject) (access.Terms, error) {
+	t, err := s.Policy.Terms(of)
+	t.Signature, t.Rule = true, "Rule “production”"
+	return t, err
 }

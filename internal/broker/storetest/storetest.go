@@ -49,6 +49,11 @@ func Run(t *testing.T, New func(t *testing.T) Fixture) {
 		{"appending to what has changed is a conflict", staleVersion},
 		{"requests made at the same time do not mix", concurrentRequests},
 		{"of decisions made at the same time one is recorded", concurrentDecisions},
+		{"what became of a request is remembered, from asking to the end", wholeLife},
+		{"outcomes and ends are recorded whatever the version", factsWhateverTheVersion},
+		{"refusals and notices that failed change nothing", remarks},
+		{"an end of what is not known makes no request", unknownEnd},
+		{"what may not follow is a conflict", mayNotFollow},
 	} {
 		t.Run(line.name, func(t *testing.T) { line.test(t, New(t)) })
 	}
@@ -173,7 +178,7 @@ func sizes(t *testing.T, f Fixture) {
 			r.Entitlements = append(r.Entitlements, access.EntitlementID{Resource: r.Resource,
 				Role: access.Role(fmt.Sprintf("roles/role%03d", i)), Condition: strings.Repeat(" resource.name", 10)})
 		}
-		ref, err := f.append(r, access.RequestMade)
+		ref, err := f.commit(r, access.RequestMade)
 		if err != nil {
 			if roles <= 10 || access.AsError(err).Kind != access.Invalid {
 				t.Errorf("%d roles: %v", roles, err)
@@ -205,8 +210,8 @@ func expiry(t *testing.T, f Fixture) {
 
 func selfApproval(t *testing.T, f Fixture) {
 	r := f.request(1)
-	r.ID, r.Reviewers = "jit-"+r.ID[4:], nil
-	ref, err := f.append(r, access.SelfApproved)
+	r.ID, r.Kind, r.Reviewers = "jit-"+r.ID[4:], access.Self, nil
+	ref, err := f.commit(r, access.SelfApproved)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +229,7 @@ func madeOnce(t *testing.T, f Fixture) {
 	ref := f.make(t, r)
 	other := r
 	other.Justification = "another reason"
-	_, err := f.append(other, access.RequestMade)
+	_, err := f.commit(other, access.RequestMade)
 	if !f.Store.Limits().Forgets {
 		wantKind(t, err, access.Conflict)
 	}
@@ -245,7 +250,7 @@ func reviewersAdded(t *testing.T, f Fixture) {
 		f.Advance(10 * time.Minute)
 		more := f.open(t, ref)
 		more.Reviewers = append(more.Reviewers, "dora@example.com")
-		second, err := f.append(more, access.ReviewersAdded)
+		second, err := f.commit(more, access.ReviewersAdded)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,13 +330,13 @@ func concurrentRequests(t *testing.T, f Fixture) {
 	for i := range 16 {
 		all.Go(func() {
 			r := f.request(i)
-			ref, err := f.append(r, access.RequestMade)
+			ref, err := f.commit(r, access.RequestMade)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			got, err := f.Store.Open(context.Background(), ref)
-			if err != nil || got.ID != r.ID || got.Digest() != r.Digest() {
+			if err != nil || got.ID != r.ID || got.FullDigest() != r.FullDigest() {
 				t.Errorf("opened %v, %v; made %v", got, err, r)
 			}
 		})
@@ -367,11 +372,128 @@ func concurrentDecisions(t *testing.T, f Fixture) {
 	}
 }
 
+// wholeLife plays what the broker commits when somebody activates alone, and when
+// others approve.
+func wholeLife(t *testing.T, f Fixture) {
+	alone, peers := f.request(1), f.request(2)
+	alone.ID, alone.Kind, alone.Reviewers = "jit-"+alone.ID[4:], access.Self, nil
+	for name, life := range map[string]struct {
+		r     access.Request
+		steps []access.Action
+	}{
+		"alone":              {alone, []access.Action{access.SelfApproved, access.GrantWritten, access.EndAsked, access.GrantEnded}},
+		"with others":        {peers, []access.Action{access.RequestMade, access.RequestApproved, access.GrantWritten, access.EndAsked, access.GrantEnded}},
+		"that was not to be": {f.request(3), []access.Action{access.RequestMade, access.RequestApproved, access.GrantFailed}},
+		"that nobody ends":   {f.request(4), []access.Action{access.RequestMade, access.RequestApproved, access.GrantWritten, access.EndAsked, access.EndFailed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want, opened := life.r, ""
+			for _, action := range life.steps {
+				e := f.event(want, action)
+				if action == access.GrantFailed || action == access.EndFailed {
+					e.Err = &access.Error{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable}
+				}
+				next, err := want.Apply(e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ref, err := f.Store.Commit(context.Background(), e, nil)
+				if err != nil {
+					t.Fatalf("%s: %v", action, err)
+				}
+				if want = next; opened == "" {
+					opened = ref
+				}
+			}
+			if f.Store.Limits().Forgets {
+				if life.r.Kind == access.Peers {
+					wantSame(t, f.open(t, opened), life.r)
+				}
+				return
+			}
+			if diff := cmp.Diff(want, f.open(t, opened), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("the fold of its events (-want +opened):\n%s", diff)
+			}
+		})
+	}
+}
+
+func factsWhateverTheVersion(t *testing.T, f Fixture) {
+	r := f.request(1)
+	ref := f.make(t, r)
+	opened := f.open(t, ref)
+	if _, _, err := f.decide(opened, access.RequestApproved, opened.Reviewers[0]); err != nil {
+		t.Fatal(err)
+	}
+	// They come from whoever wrote it, or ends what the provider holds, and know less.
+	for _, action := range []access.Action{access.GrantWritten, access.EndAsked, access.GrantEnded, access.GrantWritten} {
+		known := access.Request{ID: r.ID, Principal: r.Principal, Resource: r.Resource, Entitlements: r.Entitlements}
+		if _, err := f.commit(known, action); err != nil {
+			t.Errorf("%s: %v", action, err)
+		}
+	}
+	got := f.open(t, ref)
+	if wantSame(t, got, r); !f.Store.Limits().Forgets && got.State != access.Ended {
+		t.Errorf("state %q", got.State)
+	}
+}
+
+func remarks(t *testing.T, f Fixture) {
+	ref := f.make(t, f.request(1))
+	before := f.open(t, ref)
+	for _, action := range []access.Action{access.ActionRefused, access.NoticeFailed} {
+		for _, r := range []access.Request{before, {ID: before.ID}, {}, {ID: "mpa-9999999999999999"}} {
+			if _, err := f.commit(r, action); err != nil {
+				t.Errorf("%s of %q: %v", action, r.ID, err)
+			}
+		}
+	}
+	if diff := cmp.Diff(before, f.open(t, ref)); diff != "" {
+		t.Errorf("changed (-before +after):\n%s", diff)
+	}
+}
+
+func unknownEnd(t *testing.T, f Fixture) {
+	r := f.request(1)
+	for _, action := range []access.Action{access.EndAsked, access.GrantEnded, access.EndFailed} {
+		if _, err := f.commit(access.Request{ID: r.ID, Principal: r.Principal, Resource: r.Resource}, action); err != nil {
+			t.Errorf("%s: %v", action, err)
+		}
+	}
+	wantSame(t, f.open(t, f.make(t, r)), r) // the id is still free
+}
+
+func mayNotFollow(t *testing.T, f Fixture) {
+	if f.Store.Limits().Forgets {
+		return // It cannot notice.
+	}
+	for i, c := range []struct{ first, then access.Action }{
+		{access.RequestDenied, access.RequestApproved},
+		{access.RequestDenied, access.ReviewersAdded},
+		{access.RequestApproved, access.RequestApproved},
+		{access.RequestApproved, access.RequestDenied},
+		{access.RequestApproved, access.ReviewersAdded},
+	} {
+		ref := f.make(t, f.request(i))
+		opened := f.open(t, ref)
+		if _, _, err := f.decide(opened, c.first, opened.Reviewers[0]); err != nil {
+			t.Fatal(err)
+		}
+		decided := f.open(t, ref)
+		_, err := f.Store.Commit(context.Background(), f.event(decided, c.then), nil)
+		wantKind(t, err, access.Conflict)
+		if diff := cmp.Diff(decided, f.open(t, ref)); diff != "" {
+			t.Errorf("%s after %s changed (-before +after):\n%s", c.then, c.first, diff)
+		}
+	}
+}
+
 // request is an undecided request that was just made; n tells them apart.
 func (f Fixture) request(n int) access.Request {
 	created := f.Now().UTC().Truncate(time.Second)
 	return access.Request{
 		ID:        fmt.Sprintf("mpa-%016d", n),
+		Kind:      access.Peers,
 		Principal: "ana@example.com",
 		Resource:  "projects/shop-prod",
 		Entitlements: []access.EntitlementID{
@@ -385,14 +507,29 @@ func (f Fixture) request(n int) access.Request {
 	}
 }
 
-func (f Fixture) append(r access.Request, action access.Action) (ref string, err error) {
-	event := access.Event{Action: action, At: f.Now(), Caller: caller(r.Principal), Request: r}
-	return f.Store.Append(context.Background(), r, []access.Event{event}, nil)
+// event is one as the broker makes it; the first reviewer decides, and completes.
+func (f Fixture) event(r access.Request, action access.Action) access.Event {
+	e := access.Event{Action: action, At: f.Now(), Caller: caller(r.Principal), Request: r}
+	switch action {
+	case access.SelfApproved, access.GrantWritten:
+		e.Window = r.WindowAt(e.At)
+	case access.RequestApproved, access.RequestDenied:
+		e.Decision = access.Decision{Verdict: access.Approve, By: r.Reviewers[0], At: e.At.UTC().Truncate(time.Second), Digest: r.Digest()}
+		e.Caller, e.Window = caller(e.Decision.By), r.WindowAt(e.At)
+		if action == access.RequestDenied {
+			e.Decision.Verdict, e.Decision.Comment, e.Window = access.Deny, "not now", access.Window{}
+		}
+	}
+	return e
+}
+
+func (f Fixture) commit(r access.Request, action access.Action) (ref string, err error) {
+	return f.Store.Commit(context.Background(), f.event(r, action), nil)
 }
 
 func (f Fixture) make(t *testing.T, r access.Request) (ref string) {
 	t.Helper()
-	ref, err := f.append(r, access.RequestMade)
+	ref, err := f.commit(r, access.RequestMade)
 	if err != nil {
 		t.Fatalf("making %s: %v", r.ID, err)
 	}
@@ -408,33 +545,27 @@ func (f Fixture) open(t *testing.T, ref string) access.Request {
 	return r
 }
 
-// decide appends what the broker would for a decision.
+// decide commits what the broker would for a decision.
 func (f Fixture) decide(r access.Request, action access.Action, by access.Principal) (access.Decision, string, error) {
-	d := access.Decision{Verdict: access.Approve, By: by, At: f.Now().UTC().Truncate(time.Second), Digest: r.Digest()}
-	event := access.Event{Action: action, At: d.At, Caller: caller(by), Request: r}
-	if action == access.RequestDenied {
-		d.Verdict, d.Comment = access.Deny, "not now"
-	} else {
-		event.Window = r.WindowAt(d.At)
-	}
-	event.Decision = d
-	ref, err := f.Store.Append(context.Background(), r, []access.Event{event}, nil)
-	return d, ref, err
+	e := f.event(r, action)
+	e.Decision.By, e.Caller = by, caller(by)
+	ref, err := f.Store.Commit(context.Background(), e, nil)
+	return e.Decision, ref, err
 }
 
 func caller(p access.Principal) access.Caller {
 	return access.Caller{Principal: p, Subject: "subject of " + string(p), Method: "iap"}
 }
 
-// wantSame compares what was asked; Version and Decisions are the store's.
+// wantSame compares what was asked; what became of it is the store's.
 func wantSame(t *testing.T, got, want access.Request) {
 	t.Helper()
-	ignored := cmpopts.IgnoreFields(access.Request{}, "Version", "Decisions")
+	ignored := cmpopts.IgnoreFields(access.Request{}, "Version", "Decisions", "State", "Window")
 	if diff := cmp.Diff(want, got, ignored, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("request (-made +opened):\n%s", diff)
 	}
-	if got.Digest() != want.Digest() {
-		t.Errorf("digest %s, made %s", got.Digest(), want.Digest())
+	if got.FullDigest() != want.FullDigest() {
+		t.Errorf("digest %s, made %s", got.FullDigest(), want.FullDigest())
 	}
 }
 

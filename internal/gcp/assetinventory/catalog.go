@@ -6,13 +6,13 @@ package assetinventory
 import (
 	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"google.golang.org/api/cloudasset/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/roles"
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
@@ -33,7 +33,7 @@ const (
 // Directory knows groups; see package directory.
 type Directory interface {
 	Groups(ctx context.Context, p access.Principal) ([]string, error)
-	Members(ctx context.Context, group string) ([]access.Principal, error)
+	Members(ctx context.Context, group string) (directory.Members, error)
 }
 
 // Config is what a Catalog is made of. Everything is required unless it says
@@ -63,7 +63,7 @@ type Catalog struct {
 	projects    *lookup.Cache[[]access.ResourceInfo]
 	inventories *lookup.Cache[inventory]
 	groups      *lookup.Cache[[]string]
-	members     *lookup.Cache[[]access.Principal]
+	members     *lookup.Cache[directory.Members]
 }
 
 // New makes a Catalog. It makes no call.
@@ -91,12 +91,7 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 // Resources returns the projects that match the operator's query. As in JIT Access
 // 1.x they are the same for everybody: what a person may do there is found out when
 // they choose one.
-func (k *Catalog) Resources(ctx context.Context, _ access.Principal) ([]access.ResourceInfo, error) {
-	found, err := k.projects.Get(ctx, k.c.ProjectsQuery, k.c.Now().Add(-standing.PageAge))
-	if err != nil {
-		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})
-	}
-	found = slices.Clone(found)
-	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
-	return found, nil
+func (k *Catalog) Resources(ctx context.Context, _ access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
+	found, err := standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
+	return found, nil, err
 }

@@ -25,7 +25,7 @@ func fresh(people ...access.Principal) access.StandingQuery {
 
 func TestResourcesAreThoseOfTheQuerySorted(t *testing.T) {
 	w := newWorld(t)
-	got, err := w.catalog.Resources(t.Context(), ana)
+	got, _, err := w.catalog.Resources(t.Context(), ana)
 	if err != nil || len(got) != 2 || got[0].Resource != "projects/billing" || got[1].Title != "Shop" {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -126,7 +126,7 @@ func TestGroupThatCannotBeReadIsAWarning(t *testing.T) {
 }
 
 func TestDirectoryThatFailsLeavesWhatIsHeldInPerson(t *testing.T) {
-	for status, want := range map[int]access.Code{400: access.CodeGroupUnreadable, 403: access.CodeServiceNotAllowed, 404: access.CodeGroupUnreadable,
+	for status, want := range map[int]access.Code{400: access.CodePersonUnreadable, 403: access.CodeServiceNotAllowed, 404: access.CodePersonUnreadable,
 		429: access.CodeQuota, 500: access.CodeUpstreamFailed} {
 		for _, since := range []time.Time{{}, anew} {
 			w := newWorld(t)
@@ -183,7 +183,7 @@ func TestUpstreamFailures(t *testing.T) {
 		kind    access.Kind
 		code    access.Code
 	}{
-		{":batchGet", gcptest.Refuse(400, "x"), access.Unprocessable, access.CodePlatformRefused},
+		{":batchGet", gcptest.Refuse(400, "x"), access.Unprocessable, access.CodeCallRefused},
 		{":batchGet", gcptest.Refuse(403, "forbidden"), access.Upstream, access.CodeServiceNotAllowed},
 		{":batchGet", gcptest.Refuse(429, "x"), access.TooMany, access.CodeQuota},
 		{":batchGet", gcptest.Refuse(500, "x"), access.Upstream, access.CodeUpstreamFailed},
@@ -301,7 +301,7 @@ func TestCatalogIsSafeForConcurrentUse(t *testing.T) {
 			if err != nil || !strings.HasPrefix(held(s, ana), "roles/b") {
 				t.Errorf("got %q, %v", held(s, ana), err)
 			}
-			w.catalog.Role(t.Context(), "roles/b")
+			w.catalog.Role(t.Context(), shop, "roles/b")
 			w.catalog.Resources(t.Context(), ana)
 		})
 	}

@@ -1,7 +1,6 @@
 package assetinventory_test
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"testing"
@@ -15,7 +14,7 @@ func TestEverybody(t *testing.T) {
 	w.both(shop, binding("roles/a", self, "user:ana@example.com", "group:ops@example.com"), binding("roles/b", "", "user:eve@example.com"))
 	w.both(folder, binding("roles/c", peers, "group:ops@example.com", "group:gone@example.com"))
 	w.members["ops@example.com"] = []string{"ana@example.com", "ben@example.com"}
-	s, err := w.catalog.Everybody(context.Background(), shop)
+	s, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: shop, Everybody: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +39,7 @@ func TestEverybodyOfWhatCannotBeRead(t *testing.T) {
 	for resource, want := range map[access.Resource]access.Code{
 		shop: access.CodeServiceNotAllowed, "projects/unknown": access.CodeUnknownResource, folder: access.CodeUnknownResource,
 	} {
-		if _, err := w.catalog.Everybody(context.Background(), resource); access.AsError(err).Code != want {
+		if _, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: resource, Everybody: true}); access.AsError(err).Code != want {
 			t.Errorf("%s: %v, want %s", resource, err, want)
 		}
 	}

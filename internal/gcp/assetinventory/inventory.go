@@ -10,8 +10,8 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
 )
 
@@ -20,7 +20,7 @@ type inventory struct {
 	// own is its copy of the project's own policy; nil when there is none.
 	own *iampolicy.Policy
 	// above are the folders and the organization, nearest first, within the scope.
-	above []eligibility.Node
+	above []standing.Node
 }
 
 // batchGet asks Asset Inventory for the policies that apply to a project. Google
@@ -47,7 +47,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		if info == nil || info.Policy == nil {
 			continue
 		}
-		node, err := access.ParseResource(strings.TrimPrefix(info.AttachedResource, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, standing.ResourceManager))
 		if err != nil {
 			continue
 		}
@@ -65,7 +65,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		if node.Kind() == "projects" {
 			found.own = policy
 		} else {
-			found.above = append(found.above, eligibility.Node{Resource: node, Policy: policy})
+			found.above = append(found.above, standing.Node{Resource: node, Policy: policy})
 		}
 	}
 	return found, nil

@@ -10,6 +10,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
 )
@@ -33,7 +34,7 @@ func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Fo
 		Own:    found.own,
 		Above:  slices.Clone(found.above),
 		Groups: groups,
-		Members: func(ctx context.Context, groups []string) (map[string][]access.Principal, []*access.Error) {
+		Members: func(ctx context.Context, groups []string) (map[string]directory.Members, []*access.Error) {
 			return eachOf(ctx, k.members, groups, after, func(group string, err error) *access.Error {
 				return standing.Unreadable(group, gcp.Failure(err, gcp.Call{Service: "Directory API"}))
 			})

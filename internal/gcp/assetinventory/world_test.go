@@ -167,7 +167,7 @@ func (w *world) listMembers(rw http.ResponseWriter, r *http.Request) {
 }
 
 // GetIamPolicy reads a live policy as package resourcemanager does.
-func (w *world) GetIamPolicy(ctx context.Context, resource access.Resource) (*iampolicy.Policy, error) {
+func (w *world) GetIamPolicy(ctx context.Context, resource access.Resource, _ time.Time) (*iampolicy.Policy, error) {
 	call := gcp.Call{Service: "Resource Manager", Permission: "resourcemanager." + resource.Kind() + ".getIamPolicy", Resource: string(resource)}
 	raw, err := gcp.Read(ctx, w.Platform.Retry, func(ctx context.Context) ([]byte, error) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.Platform.Endpoint("cloudresourcemanager")+"/v3/"+string(resource)+":getIamPolicy",

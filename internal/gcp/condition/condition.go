@@ -14,37 +14,18 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+
+	"jitaccess/internal/eligibility"
 )
 
 // MaxOperators is how many logic operators IAM allows in one condition
 // (https://cloud.google.com/iam/quotas).
 const MaxOperators = 12
 
-// Kind is what a condition makes of a binding.
-type Kind int
-
-const (
-	// None: the binding is not an eligibility.
-	None Kind = iota
-	// SelfApproval: its members may activate the role alone.
-	SelfApproval
-	// PeerApproval: its members may activate it with the approval of peers, and
-	// approve those of others.
-	PeerApproval
-	// Both: the condition bears both markers. JIT Access 1.x took that for
-	// SelfApproval.
-	Both
-	// ExternalApproval: its members may activate the role with the approval of
-	// reviewers, and approve for nobody.
-	ExternalApproval
-	// Reviewer: its members may approve for others, and activate nothing.
-	Reviewer
-)
-
 // Eligibility is what a condition says about a binding. The zero value is that it
 // makes none.
 type Eligibility struct {
-	Kind Kind
+	Kind eligibility.Kind
 	// Topic is the topic of the marker, in lower case; empty when it has none. Only
 	// PeerApproval, ExternalApproval and Reviewer can have one.
 	Topic string
@@ -86,17 +67,17 @@ func ParseEligibility(expression string) (Eligibility, error) {
 			return Eligibility{}, err
 		}
 		switch {
-		case m.Kind == None:
+		case m.Kind == eligibility.None:
 			rest = append(rest, clause)
-		case found.Kind == None || found == m:
+		case found.Kind == eligibility.None || found == m:
 			found = m
 		case plain(found) && plain(m):
-			found.Kind = Both
+			found.Kind = eligibility.Both
 		default:
 			return Eligibility{}, errors.New("the condition has several markers: each needs a binding of its own")
 		}
 	}
-	if found.Kind == None || len(rest) == 0 {
+	if found.Kind == eligibility.None || len(rest) == 0 {
 		return found, nil
 	}
 	if found.Resource, err = join(rest); err != nil {

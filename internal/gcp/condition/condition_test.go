@@ -12,6 +12,7 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/parser"
 
+	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp/condition"
 )
 
@@ -23,65 +24,65 @@ const (
 func TestParseEligibility(t *testing.T) {
 	for _, c := range []struct {
 		name, expression string
-		kind             condition.Kind
+		kind             eligibility.Kind
 		resource         string
 	}{
 		// Not an eligibility.
-		{"nothing", "", condition.None, ""},
-		{"blank", " \n ", condition.None, ""},
-		{"another condition", "1<2", condition.None, ""},
-		{"not CEL at all, and no marker", "((", condition.None, ""},
-		{"marker in parentheses", "(" + self + ")", condition.None, ""},
-		{"marker in parentheses after a comment", "// eligible (\n(" + self + ")", condition.None, ""},
-		{"marker in parentheses with a clause", "(" + self + " && a)", condition.None, ""},
-		{"marker in the parentheses of a later clause", "a && (b && " + self + ")", condition.None, ""},
-		{"marker compared", self + " == true", condition.None, ""},
-		{"marker negated", "!" + self, condition.None, ""},
-		{"marker as an alternative", "a || " + self, condition.None, ""},
-		{"marker as the first alternative", self + " || a", condition.None, ""},
-		{"marker in a string", `"` + self + `" == a`, condition.None, ""},
-		{"marker in a string with an operator", `a == " && ` + self + `"`, condition.None, ""},
-		{"marker in a comment", "a // && " + self, condition.None, ""},
-		{"self-approval has no topics", "has({}.jitAccessConstraint.topic)", condition.None, ""},
-		{"field of another thing", "has(resource.jitAccessConstraint)", condition.None, ""},
-		{"field of a map that is not empty", "has({1: 2}.jitAccessConstraint)", condition.None, ""},
-		{"another field", "has({}.jitAccessConstraints)", condition.None, ""},
-		{"another function", "had({}.jitAccessConstraint)", condition.None, ""},
-		{"a method", "a.has({}.jitAccessConstraint)", condition.None, ""},
-		{"two arguments", "has({}.jitAccessConstraint, a)", condition.None, ""},
+		{"nothing", "", eligibility.None, ""},
+		{"blank", " \n ", eligibility.None, ""},
+		{"another condition", "1<2", eligibility.None, ""},
+		{"not CEL at all, and no marker", "((", eligibility.None, ""},
+		{"marker in parentheses", "(" + self + ")", eligibility.None, ""},
+		{"marker in parentheses after a comment", "// eligible (\n(" + self + ")", eligibility.None, ""},
+		{"marker in parentheses with a clause", "(" + self + " && a)", eligibility.None, ""},
+		{"marker in the parentheses of a later clause", "a && (b && " + self + ")", eligibility.None, ""},
+		{"marker compared", self + " == true", eligibility.None, ""},
+		{"marker negated", "!" + self, eligibility.None, ""},
+		{"marker as an alternative", "a || " + self, eligibility.None, ""},
+		{"marker as the first alternative", self + " || a", eligibility.None, ""},
+		{"marker in a string", `"` + self + `" == a`, eligibility.None, ""},
+		{"marker in a string with an operator", `a == " && ` + self + `"`, eligibility.None, ""},
+		{"marker in a comment", "a // && " + self, eligibility.None, ""},
+		{"self-approval has no topics", "has({}.jitAccessConstraint.topic)", eligibility.None, ""},
+		{"field of another thing", "has(resource.jitAccessConstraint)", eligibility.None, ""},
+		{"field of a map that is not empty", "has({1: 2}.jitAccessConstraint)", eligibility.None, ""},
+		{"another field", "has({}.jitAccessConstraints)", eligibility.None, ""},
+		{"another function", "had({}.jitAccessConstraint)", eligibility.None, ""},
+		{"a method", "a.has({}.jitAccessConstraint)", eligibility.None, ""},
+		{"two arguments", "has({}.jitAccessConstraint, a)", eligibility.None, ""},
 
 		// Markers alone.
-		{"self-approval", self, condition.SelfApproval, ""},
-		{"peer approval", peer, condition.PeerApproval, ""},
-		{"both", self + " && " + peer, condition.Both, ""},
-		{"both, the other way", peer + "&&" + self, condition.Both, ""},
-		{"the same twice", self + " && " + self, condition.SelfApproval, ""},
-		{"case does not matter", "HAS({}.JitacceSSConstraint)", condition.SelfApproval, ""},
-		{"spaces do not matter", " \r\n\t has( {  }.jitAccessConstraint \t ) \t \r\n\r", condition.SelfApproval, ""},
-		{"spaces before the parenthesis", "has ({}.jitAccessConstraint)", condition.SelfApproval, ""},
-		{"comment lines", "// for (on-call)\n" + self + "\n  // see && the \"wiki\n", condition.SelfApproval, ""},
-		{"comment behind", self + " // (", condition.SelfApproval, ""},
+		{"self-approval", self, eligibility.SelfApproval, ""},
+		{"peer approval", peer, eligibility.PeerApproval, ""},
+		{"both", self + " && " + peer, eligibility.Both, ""},
+		{"both, the other way", peer + "&&" + self, eligibility.Both, ""},
+		{"the same twice", self + " && " + self, eligibility.SelfApproval, ""},
+		{"case does not matter", "HAS({}.JitacceSSConstraint)", eligibility.SelfApproval, ""},
+		{"spaces do not matter", " \r\n\t has( {  }.jitAccessConstraint \t ) \t \r\n\r", eligibility.SelfApproval, ""},
+		{"spaces before the parenthesis", "has ({}.jitAccessConstraint)", eligibility.SelfApproval, ""},
+		{"comment lines", "// for (on-call)\n" + self + "\n  // see && the \"wiki\n", eligibility.SelfApproval, ""},
+		{"comment behind", self + " // (", eligibility.SelfApproval, ""},
 
 		// With a resource condition.
-		{"clause on either side", "a>b && HAS({}.JitacceSSConstraint)&& b <    c", condition.SelfApproval, "a > b && b < c"},
-		{"clause before", "a && " + peer, condition.PeerApproval, "a"},
-		{"in parentheses", self + " && (a)", condition.SelfApproval, "a"},
-		{"grouped", self + " && (a || b) && c", condition.SelfApproval, "(a || b) && c"},
-		{"alternatives are kept together", self + " && a || b", condition.SelfApproval, "a || b"},
-		{"alternatives on both sides", self + " && a || b && c", condition.SelfApproval, "(a || b) && c"},
-		{"choice in parentheses", self + " && (a ? b && c : d)", condition.SelfApproval, "a ? (b && c) : d"},
-		{"marker within a choice", "a ? (b && " + self + ") : c", condition.None, ""},
-		{"both markers and a clause", peer + " && a && " + self, condition.Both, "a"},
-		{"operator in a string", self + ` && a == 'x && (y'`, condition.SelfApproval, `a == "x && (y"`},
-		{"quote in a string", self + ` && a == 'it"s' && b == "it's"`, condition.SelfApproval, `a == "it\"s" && b == "it's"`},
-		{"raw, long and byte strings", self + ` && f(r"\", '''it's "&&"''', b"&&)") && b`, condition.SelfApproval,
+		{"clause on either side", "a>b && HAS({}.JitacceSSConstraint)&& b <    c", eligibility.SelfApproval, "a > b && b < c"},
+		{"clause before", "a && " + peer, eligibility.PeerApproval, "a"},
+		{"in parentheses", self + " && (a)", eligibility.SelfApproval, "a"},
+		{"grouped", self + " && (a || b) && c", eligibility.SelfApproval, "(a || b) && c"},
+		{"alternatives are kept together", self + " && a || b", eligibility.SelfApproval, "a || b"},
+		{"alternatives on both sides", self + " && a || b && c", eligibility.SelfApproval, "(a || b) && c"},
+		{"choice in parentheses", self + " && (a ? b && c : d)", eligibility.SelfApproval, "a ? (b && c) : d"},
+		{"marker within a choice", "a ? (b && " + self + ") : c", eligibility.None, ""},
+		{"both markers and a clause", peer + " && a && " + self, eligibility.Both, "a"},
+		{"operator in a string", self + ` && a == 'x && (y'`, eligibility.SelfApproval, `a == "x && (y"`},
+		{"quote in a string", self + ` && a == 'it"s' && b == "it's"`, eligibility.SelfApproval, `a == "it\"s" && b == "it's"`},
+		{"raw, long and byte strings", self + ` && f(r"\", '''it's "&&"''', b"&&)") && b`, eligibility.SelfApproval,
 			`f("\\", "it's \"&&\"", b"\046\046\051") && b`},
-		{"brackets", self + ` && a[b && c] && d in [e && f]`, condition.SelfApproval, `a[b && c] && d in [e && f]`},
-		{"beyond the basic plane", `a == "😀(" && ` + self + ` && b`, condition.SelfApproval, `a == "😀(" && b`},
-		{"comment behind the last clause", self + " && a // only there", condition.SelfApproval, "a"},
-		{"comments between clauses", "a // (\n && " + self + " // &&\n && b // )", condition.SelfApproval, "a && b"},
-		{"macro", self + " && [1].exists(x, x > 1 && a)", condition.SelfApproval, "[1].exists(x, x > 1 && a)"},
-		{"a second marker in parentheses stays", self + " && (" + peer + ")", condition.SelfApproval, peer},
+		{"brackets", self + ` && a[b && c] && d in [e && f]`, eligibility.SelfApproval, `a[b && c] && d in [e && f]`},
+		{"beyond the basic plane", `a == "😀(" && ` + self + ` && b`, eligibility.SelfApproval, `a == "😀(" && b`},
+		{"comment behind the last clause", self + " && a // only there", eligibility.SelfApproval, "a"},
+		{"comments between clauses", "a // (\n && " + self + " // &&\n && b // )", eligibility.SelfApproval, "a && b"},
+		{"macro", self + " && [1].exists(x, x > 1 && a)", eligibility.SelfApproval, "[1].exists(x, x > 1 && a)"},
+		{"a second marker in parentheses stays", self + " && (" + peer + ")", eligibility.SelfApproval, peer},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := condition.ParseEligibility(c.expression)
@@ -138,25 +139,25 @@ func TestParseEligibility_TopicsAndReviewers(t *testing.T) {
 		name, expression string
 		want             condition.Eligibility
 	}{
-		{"peers with a topic", "has({}.multiPartyApprovalConstraint.dba)", condition.Eligibility{Kind: condition.PeerApproval, Topic: "dba"}},
-		{"external", "has({}.externalApprovalConstraint)", condition.Eligibility{Kind: condition.ExternalApproval}},
-		{"external with a topic", "has({}.externalApprovalConstraint.dba)", condition.Eligibility{Kind: condition.ExternalApproval, Topic: "dba"}},
-		{"review only", "has({}.reviewerPrivilege)", condition.Eligibility{Kind: condition.Reviewer}},
-		{"review only with a topic", "has({}.reviewerPrivilege.dba)", condition.Eligibility{Kind: condition.Reviewer, Topic: "dba"}},
-		{"case and spaces do not matter", " HAS( { }.ReviewerPrivilege . DBA ) ", condition.Eligibility{Kind: condition.Reviewer, Topic: "dba"}},
-		{"letters, digits and underscores", "has({}.reviewerPrivilege.d_b2_)", condition.Eligibility{Kind: condition.Reviewer, Topic: "d_b2_"}},
-		{"a hyphen", "has({}.reviewerPrivilege.dba-oncall)", condition.Eligibility{Kind: condition.Reviewer, Topic: "dba-oncall"}},
-		{"hyphens and numbers", "has({}.reviewerPrivilege.tier-1-on_call-02)", condition.Eligibility{Kind: condition.Reviewer, Topic: "tier-1-on_call-02"}},
-		{"two hyphens", "has({}.reviewerPrivilege.a--b)", condition.Eligibility{Kind: condition.Reviewer, Topic: "a--b"}},
-		{"a hyphen after a comment", "// 😀\nhas({}.reviewerPrivilege.a-1)", condition.Eligibility{Kind: condition.Reviewer, Topic: "a-1"}},
+		{"peers with a topic", "has({}.multiPartyApprovalConstraint.dba)", condition.Eligibility{Kind: eligibility.PeerApproval, Topic: "dba"}},
+		{"external", "has({}.externalApprovalConstraint)", condition.Eligibility{Kind: eligibility.ExternalApproval}},
+		{"external with a topic", "has({}.externalApprovalConstraint.dba)", condition.Eligibility{Kind: eligibility.ExternalApproval, Topic: "dba"}},
+		{"review only", "has({}.reviewerPrivilege)", condition.Eligibility{Kind: eligibility.Reviewer}},
+		{"review only with a topic", "has({}.reviewerPrivilege.dba)", condition.Eligibility{Kind: eligibility.Reviewer, Topic: "dba"}},
+		{"case and spaces do not matter", " HAS( { }.ReviewerPrivilege . DBA ) ", condition.Eligibility{Kind: eligibility.Reviewer, Topic: "dba"}},
+		{"letters, digits and underscores", "has({}.reviewerPrivilege.d_b2_)", condition.Eligibility{Kind: eligibility.Reviewer, Topic: "d_b2_"}},
+		{"a hyphen", "has({}.reviewerPrivilege.dba-oncall)", condition.Eligibility{Kind: eligibility.Reviewer, Topic: "dba-oncall"}},
+		{"hyphens and numbers", "has({}.reviewerPrivilege.tier-1-on_call-02)", condition.Eligibility{Kind: eligibility.Reviewer, Topic: "tier-1-on_call-02"}},
+		{"two hyphens", "has({}.reviewerPrivilege.a--b)", condition.Eligibility{Kind: eligibility.Reviewer, Topic: "a--b"}},
+		{"a hyphen after a comment", "// 😀\nhas({}.reviewerPrivilege.a-1)", condition.Eligibility{Kind: eligibility.Reviewer, Topic: "a-1"}},
 		{"with a resource condition", `has({}.externalApprovalConstraint.dba) && resource.name == 'x'`,
-			condition.Eligibility{Kind: condition.ExternalApproval, Topic: "dba", Resource: `resource.name == "x"`}},
-		{"the same twice", "has({}.reviewerPrivilege.a) && has({}.reviewerPrivilege.A)", condition.Eligibility{Kind: condition.Reviewer, Topic: "a"}},
+			condition.Eligibility{Kind: eligibility.ExternalApproval, Topic: "dba", Resource: `resource.name == "x"`}},
+		{"the same twice", "has({}.reviewerPrivilege.a) && has({}.reviewerPrivilege.A)", condition.Eligibility{Kind: eligibility.Reviewer, Topic: "a"}},
 		{"in parentheses it is none", "(has({}.reviewerPrivilege.a))", condition.Eligibility{}},
 		{"the topic of another thing", "has(resource.reviewerPrivilege.a)", condition.Eligibility{}},
 		{"another field with a topic", "has({}.reviewerPrivileges.a)", condition.Eligibility{}},
 		{"a second one in parentheses stays", "has({}.reviewerPrivilege) && (has({}.externalApprovalConstraint))",
-			condition.Eligibility{Kind: condition.Reviewer, Resource: "has({}.externalApprovalConstraint)"}},
+			condition.Eligibility{Kind: eligibility.Reviewer, Resource: "has({}.externalApprovalConstraint)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got, err := condition.ParseEligibility(c.expression); err != nil || got != c.want {
@@ -343,7 +344,7 @@ func FuzzEligibility(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, expression string) {
 		found, err := condition.ParseEligibility(expression)
-		if err != nil || found.Kind == condition.None {
+		if err != nil || found.Kind == eligibility.None {
 			if found != (condition.Eligibility{}) {
 				t.Fatalf("%+v, %v", found, err)
 			}
@@ -352,7 +353,7 @@ func FuzzEligibility(f *testing.F) {
 		if again, err := condition.Canonical(found.Resource); err != nil || again != found.Resource {
 			t.Fatalf("%q is not canonical: %q, %v", found.Resource, again, err)
 		}
-		topics := found.Kind == condition.PeerApproval || found.Kind == condition.ExternalApproval || found.Kind == condition.Reviewer
+		topics := found.Kind == eligibility.PeerApproval || found.Kind == eligibility.ExternalApproval || found.Kind == eligibility.Reviewer
 		if found.Topic != "" && (!topics || !regexp.MustCompile(`^[a-z][a-z0-9_-]*$`).MatchString(found.Topic)) {
 			t.Fatalf("%q has the topic %q", expression, found.Topic)
 		}

@@ -7,16 +7,21 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+
+	"jitaccess/internal/eligibility"
 )
 
 // markers are the fields whose presence on an empty map marks an eligibility, in
 // lower case: their case does not matter. They are never there, so the binding
 // gives nothing by itself.
-var markers = map[string]Kind{
-	"jitaccessconstraint":          SelfApproval,
-	"multipartyapprovalconstraint": PeerApproval,
-	"externalapprovalconstraint":   ExternalApproval,
-	"reviewerprivilege":            Reviewer,
+var markers = map[string]struct {
+	name string // as it is usually written
+	kind eligibility.Kind
+}{
+	"jitaccessconstraint":          {"jitAccessConstraint", eligibility.SelfApproval},
+	"multipartyapprovalconstraint": {"multiPartyApprovalConstraint", eligibility.PeerApproval},
+	"externalapprovalconstraint":   {"externalApprovalConstraint", eligibility.ExternalApproval},
+	"reviewerprivilege":            {"reviewerPrivilege", eligibility.Reviewer},
 }
 
 // topicPattern is what a topic may be, once folded to lower case.
@@ -25,10 +30,15 @@ var topicPattern = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 // mayBearMarker is whether the expression has the name of a marker anywhere, so
 // that all other conditions need not be parsed.
 func mayBearMarker(expression string) bool {
-	folded := strings.ToLower(expression)
-	for name := range markers {
-		if strings.Contains(folded, name) {
-			return true
+	for word := range wordsOf(expression) {
+		if len(word) < len("reviewerprivilege") {
+			continue
+		}
+		folded := strings.ToLower(word)
+		for name := range markers {
+			if strings.Contains(folded, name) {
+				return true
+			}
 		}
 	}
 	return false
@@ -37,7 +47,7 @@ func mayBearMarker(expression string) bool {
 // plain is whether the marker is one of the two of JIT Access 1.x, as it stood
 // there. They may stand together.
 func plain(m Eligibility) bool {
-	return m.Topic == "" && (m.Kind == SelfApproval || m.Kind == PeerApproval || m.Kind == Both)
+	return m.Topic == "" && (m.Kind == eligibility.SelfApproval || m.Kind == eligibility.PeerApproval || m.Kind == eligibility.Both)
 }
 
 // marker is what a clause marks; Kind is None when it is no marker. The error is
@@ -57,11 +67,11 @@ func marker(c clause) (Eligibility, error) {
 	if len(path) == 0 {
 		return Eligibility{}, nil
 	}
-	kind := markers[strings.ToLower(path[0])]
+	kind := markers[strings.ToLower(path[0])].kind
 	if len(path) == 1 && hyphenated == "" {
 		return Eligibility{Kind: kind}, nil
 	}
-	if kind == None || kind == SelfApproval {
+	if kind == eligibility.None || kind == eligibility.SelfApproval {
 		return Eligibility{}, nil // nothing that could have a topic
 	}
 	topic := strings.ToLower(strings.Join(path[1:], ".") + hyphenated)

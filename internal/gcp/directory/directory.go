@@ -44,8 +44,8 @@ func New(ctx context.Context, p *gcp.Platform, customer string) (*Directory, err
 
 // Groups returns the addresses of the groups that p is a direct member of, with
 // A–Z folded. CodeServiceNotAllowed when the service account lacks the admin role;
-// a person or customer that the directory does not know is CodeGroupUnreadable of
-// kind NotFound, and the address of the person takes the place of the group's.
+// a person or customer that the directory does not know is CodePersonUnreadable of
+// kind NotFound.
 func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, error) {
 	if d.customer == "" {
 		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}
@@ -57,7 +57,11 @@ func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, e
 			return d.groupsOf(p).Fields("groups(email)", "nextPageToken").MaxResults(200).PageToken(page).Context(ctx).Do()
 		})
 		if err != nil {
-			return nil, d.failure(err, "customer "+d.customer, string(p))
+			failure := d.failure(err, "customer "+d.customer, "")
+			if failure.Code == access.CodeGroupUnreadable {
+				failure.Code, failure.Args = access.CodePersonUnreadable, access.Args{"principal": string(p)}
+			}
+			return nil, failure
 		}
 		if answer == nil {
 			return nil, senseless()
@@ -77,16 +81,26 @@ func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, e
 	return nil, endless()
 }
 
-// Members returns the people who are direct members of a group and not suspended.
+// Members are the direct members of a group.
+type Members struct {
+	// People are those who may sign in.
+	People []access.Principal
+	// Groups is how many groups are among the members, and Everybody whether all people
+	// of the customer are: they do not count as members.
+	Groups    int
+	Everybody bool
+}
+
+// Members returns the direct members of a group.
 // CodeGroupUnreadable of kind NotFound when there is no such group, of kind
 // Upstream when the service account may not read it.
-func (d *Directory) Members(ctx context.Context, group string) ([]access.Principal, error) {
+func (d *Directory) Members(ctx context.Context, group string) (Members, error) {
 	// The address of a group has the form of a person's, and stands in a URL path.
 	address, err := access.ParsePrincipal(group)
 	if err != nil {
-		return nil, &access.Error{Kind: access.NotFound, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}, Err: err}
+		return Members{}, &access.Error{Kind: access.NotFound, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}, Err: err}
 	}
-	var members []access.Principal
+	var members Members
 	page := ""
 	for range maxPages {
 		answer, err := gcp.Read(ctx, d.retry, func(ctx context.Context) (*admin.Members, error) {
@@ -98,31 +112,47 @@ func (d *Directory) Members(ctx context.Context, group string) ([]access.Princip
 			if failure.Code == access.CodeServiceNotAllowed {
 				failure.Code, failure.Args = access.CodeGroupUnreadable, access.Args{"group": group}
 			}
-			return nil, failure
+			return Members{}, failure
 		}
 		if answer == nil {
-			return nil, senseless()
+			return Members{}, senseless()
 		}
 		for _, m := range answer.Members {
-			if m == nil || m.Type != "USER" || m.Status != "ACTIVE" {
-				continue
-			}
-			if p, err := access.ParsePrincipal(m.Email); err == nil {
-				members = append(members, p)
+			if m != nil {
+				members.add(m)
 			}
 		}
 		if page = answer.NextPageToken; page == "" {
 			return members, nil
 		}
 	}
-	return nil, endless()
+	return Members{}, endless()
+}
+
+// add counts a member. People of other organizations have no status; whoever has one and
+// is suspended or archived cannot sign in
+// (https://developers.google.com/workspace/admin/directory/reference/rest/v1/members).
+func (m *Members) add(member *admin.Member) {
+	switch member.Type {
+	case "GROUP":
+		m.Groups++
+	case "CUSTOMER":
+		m.Everybody = true
+	case "USER":
+		if member.Status == "SUSPENDED" || member.Status == "ARCHIVED" {
+			return
+		}
+		if p, err := access.ParsePrincipal(member.Email); err == nil {
+			m.People = append(m.People, p)
+		}
+	}
 }
 
 // failure maps a failed call. The directory says 400 as well as 404 of an address
 // that it does not know.
 func (d *Directory) failure(err error, resource, address string) *access.Error {
 	failure := gcp.Failure(err, gcp.Call{Service: service, Permission: reader, Resource: resource, Account: d.account})
-	if failure.Code == access.CodeUnknownResource || failure.Code == access.CodePlatformRefused {
+	if failure.Code == access.CodeUnknownResource || failure.Code == access.CodeCallRefused {
 		failure.Kind, failure.Code, failure.Args = access.NotFound, access.CodeGroupUnreadable, access.Args{"group": address}
 	}
 	return failure

@@ -69,18 +69,21 @@ func TestAddressWithAnApostropheStandsInNoQuery(t *testing.T) {
 	}
 }
 
-func TestMembersAreActivePeople(t *testing.T) {
+func TestMembersArePeopleWhoMaySignIn(t *testing.T) {
 	d, g := open(t, pages("members", 200, []map[string]any{
 		{"email": "Ana@example.com", "type": "USER", "status": "ACTIVE"},
 		{"email": "ben@example.com", "type": "USER", "status": "SUSPENDED"},
 		{"email": "eve@example.com", "type": "USER"},
+		{"email": "gone@example.com", "type": "USER", "status": "ARCHIVED"},
+		{"email": "partner@other.test", "type": "USER", "status": ""},
 		{"email": "nested@example.com", "type": "GROUP", "status": "ACTIVE"},
 		{"email": "x@shop.iam.gserviceaccount.com", "type": "USER", "status": "ACTIVE"},
 		{"email": "\u212Aim@example.com", "type": "USER", "status": "ACTIVE"},
 		{"type": "CUSTOMER", "id": "C0123"},
 	}))
 	got, err := d.Members(t.Context(), "OPS@example.com")
-	if err != nil || !slices.Equal(got, []access.Principal{"ana@example.com"}) {
+	if err != nil || !slices.Equal(got.People, []access.Principal{"ana@example.com", "eve@example.com", "partner@other.test"}) ||
+		got.Groups != 1 || !got.Everybody {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if g.Calls("/admin/directory/v1/groups/ops%40example.com/members") != 1 {
@@ -95,8 +98,8 @@ func TestGroupOfTenThousand(t *testing.T) {
 	}
 	d, g := open(t, pages("members", 200, members))
 	got, err := d.Members(t.Context(), "all@example.com")
-	if err != nil || len(got) != 10_000 || g.Calls("") != 50 {
-		t.Errorf("got %d with %d calls, %v", len(got), g.Calls(""), err)
+	if err != nil || len(got.People) != 10_000 || g.Calls("") != 50 {
+		t.Errorf("got %d with %d calls, %v", len(got.People), g.Calls(""), err)
 	}
 }
 
@@ -132,11 +135,11 @@ func TestFailures(t *testing.T) {
 		groupsCode, membersCode   access.Code
 		groupsCalls, membersCalls int
 	}{
-		{400, "invalid", access.NotFound, access.CodeGroupUnreadable, access.CodeGroupUnreadable, 1, 1},
+		{400, "invalid", access.NotFound, access.CodePersonUnreadable, access.CodeGroupUnreadable, 1, 1},
 		{401, "authError", access.Upstream, access.CodeUpstreamFailed, access.CodeUpstreamFailed, 1, 1},
 		{403, "forbidden", access.Upstream, access.CodeServiceNotAllowed, access.CodeGroupUnreadable, 1, 1},
 		{403, "quotaExceeded", access.TooMany, access.CodeQuota, access.CodeQuota, 2, 2},
-		{404, "notFound", access.NotFound, access.CodeGroupUnreadable, access.CodeGroupUnreadable, 1, 1},
+		{404, "notFound", access.NotFound, access.CodePersonUnreadable, access.CodeGroupUnreadable, 1, 1},
 		{429, "rateLimitExceeded", access.TooMany, access.CodeQuota, access.CodeQuota, 2, 2},
 		{503, "backendError", access.Unavailable, access.CodeUpstreamFailed, access.CodeUpstreamFailed, 2, 2},
 	} {
@@ -185,7 +188,7 @@ func TestThreat40_AMisshapenAnswerIsAnErrorOrNothing(t *testing.T) {
 			t.Errorf("groups of %s: %v, %v", body, groups, err)
 		}
 		members, err := d.Members(t.Context(), "ops@example.com")
-		if (err != nil) != fails || len(members) != 0 {
+		if (err != nil) != fails || len(members.People) != 0 {
 			t.Errorf("members of %s: %v, %v", body, members, err)
 		}
 	}

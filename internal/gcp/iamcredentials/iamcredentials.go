@@ -42,7 +42,7 @@ func (s *Signer) SignJWT(ctx context.Context, payload []byte) (jwt string, err e
 		switch failure.Code {
 		case access.CodeServiceNotAllowed:
 			failure.Code, failure.Args = access.CodeSigningNotAllowed, access.Args{"account": s.account}
-		case access.CodeUnknownResource, access.CodePlatformRefused:
+		case access.CodeUnknownResource, access.CodeCallRefused:
 			// The account is gone, or our claims are wrong: nothing that the person
 			// who asked has named or can mend.
 			failure.Kind, failure.Code, failure.Args = access.Upstream, access.CodeUpstreamFailed, access.Args{"service": service}

@@ -21,16 +21,16 @@ import (
 // it; so no access that is live gets shorter. Bindings of ours for the same role
 // that are over are cleared.
 func (p *Policy) Grant(g access.Grant, id access.EntitlementID, now time.Time) (*Policy, access.Outcome) {
-	for i, e := range p.elements {
-		if e.own != nil && e.own.id == g.RequestID && e.own.grants(id) && holds(p.bindings[i], g.Principal) {
-			return p, access.Outcome{Entitlement: id, Result: access.AlreadyGranted, Window: e.own.window}
+	for _, b := range p.bindings {
+		if own := b.meaning.own; own != nil && own.id == g.RequestID && own.grants(id) && holds(b, g.Principal) {
+			return p, access.Outcome{Entitlement: id, Result: access.AlreadyGranted, Window: own.effective()}
 		}
 	}
 	next, err := p.grant(g, id, now)
 	if err != nil {
 		return p, access.Outcome{Entitlement: id, Result: access.Refused, Err: access.AsError(err)}
 	}
-	return next, access.Outcome{Entitlement: id, Result: access.Granted, Window: next.elements[len(next.elements)-1].own.window}
+	return next, access.Outcome{Entitlement: id, Result: access.Granted, Window: next.bindings[len(next.bindings)-1].meaning.own.effective()}
 }
 
 func (p *Policy) grant(g access.Grant, id access.EntitlementID, now time.Time) (*Policy, error) {
@@ -41,8 +41,9 @@ func (p *Policy) grant(g access.Grant, id access.EntitlementID, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	next := p.clear(id.Role, now).takeOut(func(o *own, m access.Principal) bool {
-		return m == g.Principal && o.disposable() && o.grants(id) && o.covered(g.Window, now)
+	next := p.clear(id.Role, now).takeOut(func(o *own, text string) bool {
+		m, ok := member(text)
+		return ok && m == g.Principal && o.disposable() && o.grants(id) && o.covered(g.Window, now)
 	})
 	if err := next.roomFor(g.Principal, id); err != nil {
 		return nil, err
@@ -75,10 +76,7 @@ func newBinding(g access.Grant, id access.EntitlementID) (json.RawMessage, Bindi
 	if !g.Window.Start.Before(g.Window.End) {
 		return nil, Binding{}, errors.New("the window of a grant is empty")
 	}
-	switch id.Role {
-	case "roles/owner", "roles/editor", "roles/viewer":
-		// Basic roles take no condition (https://cloud.google.com/iam/docs/conditions-overview),
-		// so they cannot be given for a time.
+	if basic(string(id.Role)) {
 		return nil, Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable,
 			Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
 	}
@@ -137,21 +135,20 @@ func (p *Policy) End(e access.Ending, id access.EntitlementID, now time.Time) (*
 	cleared := p.clear(id.Role, now)
 	next := &Policy{etag: p.etag, fields: p.fields}
 	ended := false
-	for i, element := range cleared.elements {
-		next.elements = append(next.elements, element)
-		next.bindings = append(next.bindings, cleared.bindings[i])
-		o := element.own
-		if o == nil || !holdsAs(cleared.bindings[i], o, mine) {
+	for i, b := range cleared.bindings {
+		o := b.meaning.own
+		if o == nil || !holdsAs(b, o, mine) {
+			next.append(cleared.raw[i], b)
 			continue
 		}
 		w := cut(o.window, e.At)
-		outcome.Window = w
+		outcome.Window = w.Before(o.until)
 		if w == o.window {
+			next.append(cleared.raw[i], b)
 			continue
 		}
 		ended = true
-		shared, own := split(element, cleared.bindings[i], func(m access.Principal) bool { return mine(o, m) })
-		next.elements, next.bindings = next.elements[:len(next.elements)-1], next.bindings[:len(next.bindings)-1]
+		shared, own := split(cleared.raw[i], b, func(text string) bool { m, ok := member(text); return ok && mine(o, m) })
 		if shared.raw != nil {
 			next.append(shared.raw, shared.binding)
 		}
@@ -188,36 +185,41 @@ func cut(w access.Window, at time.Time) access.Window {
 
 // windowOf is the window of the first binding of ours for which mine is true.
 func (p *Policy) windowOf(mine func(*own, access.Principal) bool) access.Window {
-	for i, e := range p.elements {
-		if e.own != nil && holdsAs(p.bindings[i], e.own, mine) {
-			return e.own.window
+	for _, b := range p.bindings {
+		if own := b.meaning.own; own != nil && holdsAs(b, own, mine) {
+			return own.effective()
 		}
 	}
 	return access.Window{}
 }
 
-// clear takes out the bindings of ours for a role that have served their purpose.
+// clear takes out the bindings of ours for a role that have served their purpose, of
+// people whose account was deleted too.
 func (p *Policy) clear(role access.Role, now time.Time) *Policy {
-	return p.takeOut(func(o *own, _ access.Principal) bool { return o.role == role && o.clearable(now) })
+	return p.takeOut(func(o *own, text string) bool {
+		_, person := member(text)
+		_, deleted := deletedMember(text)
+		return (person || deleted) && o.role == role && o.clearable(now)
+	})
 }
 
-// takeOut returns the policy without the people in bindings of ours for whom out
-// is true, and without the bindings that this leaves empty. It returns p itself
-// when there are none. Other members of such bindings stay.
-func (p *Policy) takeOut(out func(*own, access.Principal) bool) *Policy {
+// takeOut returns the policy without the members of bindings of ours for which out is
+// true, and without the bindings that this leaves empty. It returns p itself when there
+// are none. Other members of such bindings stay.
+func (p *Policy) takeOut(out func(o *own, text string) bool) *Policy {
 	next := &Policy{etag: p.etag, fields: p.fields}
-	for i, e := range p.elements {
-		b := p.bindings[i]
-		if e.own != nil && holdsAs(b, e.own, out) {
-			rest, _ := split(e, b, func(m access.Principal) bool { return out(e.own, m) })
-			if rest.raw != nil {
-				next.append(rest.raw, rest.binding)
-			}
+	for i, b := range p.bindings {
+		own := b.meaning.own
+		gone := func(text string) bool { return out(own, text) }
+		if own == nil || !slices.ContainsFunc(b.Members, gone) {
+			next.append(p.raw[i], b)
 			continue
 		}
-		next.elements, next.bindings = append(next.elements, e), append(next.bindings, b)
+		if rest, _ := split(p.raw[i], b, gone); rest.raw != nil {
+			next.append(rest.raw, rest.binding)
+		}
 	}
-	if len(next.elements) == len(p.elements) && members(next.bindings) == members(p.bindings) {
+	if len(next.raw) == len(p.raw) && members(next.bindings) == members(p.bindings) {
 		return p
 	}
 	return next
@@ -225,7 +227,7 @@ func (p *Policy) takeOut(out func(*own, access.Principal) bool) *Policy {
 
 // with returns the policy with a binding added at the end.
 func (p *Policy) with(raw json.RawMessage, b Binding) *Policy {
-	next := &Policy{etag: p.etag, fields: p.fields, elements: slices.Clone(p.elements), bindings: slices.Clone(p.bindings)}
+	next := &Policy{etag: p.etag, fields: p.fields, raw: slices.Clone(p.raw), bindings: slices.Clone(p.bindings)}
 	next.append(raw, b)
 	return next
 }

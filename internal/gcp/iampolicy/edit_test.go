@@ -106,7 +106,7 @@ func TestGrant(t *testing.T) {
 		binding("roles/run.admin", iampolicy.Title, self, `request.time < timestamp("2020-01-01T00:00:00Z")`, alice),
 		binding("roles/run.admin", iampolicy.Title, "", `has({}.jitAccessConstraint)`, alice),
 		binding("roles/run.admin", iampolicy.Title, "", `has({}.jitAccessConstraint) && `+expression(at("08:00"), at("09:00"), ""), alice),
-		binding("roles/run.admin", iampolicy.Title, self, expression(at("08:00"), at("09:00"), ""), "deleted:user:alice@example.com?uid=1"),
+		binding("roles/run.admin", iampolicy.Title, self, expression(at("08:00"), at("09:00"), ""), "deleted:group:ops@example.com?uid=1"),
 		binding("roles/run.admin", iampolicy.Title, self, expression(at("08:00"), at("09:00"), ""), "group:ops@example.com"),
 		binding("roles/run.admin", iampolicy.Title, self, expression(at("08:00"), at("09:00"), ""), "serviceAccount:a@shop.iam.gserviceaccount.com"),
 		binding("roles/run.admin", iampolicy.Title, self, expression(at("08:00"), at("09:00"), "")+" && (", alice),
@@ -149,9 +149,20 @@ func TestGrant(t *testing.T) {
 			[]string{ours("roles/run.admin", self, at("11:00"), at("12:00"), "user:bob@example.com")}, nil},
 		"cleared: of 1.x, all its people": {
 			[]string{ours("roles/run.admin", self1x, at("11:00"), at("11:59"), "user:bob@example.com", "user:carol@example.com")}, nil},
-		"cleared: of 1.x, but not the deleted account beside it": {
-			[]string{ours("roles/run.admin", self1x, at("11:00"), at("11:59"), "user:bob@example.com", "deleted:user:x@example.com?uid=7")},
-			[]string{ours("roles/run.admin", self1x, at("11:00"), at("11:59"), "deleted:user:x@example.com?uid=7")}},
+		"cleared: of 1.x, and the deleted account beside it": {
+			[]string{ours("roles/run.admin", self1x, at("11:00"), at("11:59"), "user:bob@example.com", "deleted:user:x@example.com?uid=7")}, nil},
+		"cleared: of a deleted account, but not the deleted group beside it": {
+			[]string{ours("roles/run.admin", self, at("11:00"), at("11:59"), "deleted:user:x@example.com?uid=7", "deleted:group:g@example.com?uid=7")},
+			[]string{ours("roles/run.admin", self, at("11:00"), at("11:59"), "deleted:group:g@example.com?uid=7")}},
+		"not cleared: of a deleted account, live": {
+			[]string{ours("roles/run.admin", self, at("11:30"), at("14:00"), "deleted:user:alice@example.com?uid=7")},
+			[]string{ours("roles/run.admin", self, at("11:30"), at("14:00"), "deleted:user:alice@example.com?uid=7")}},
+		"not cleared: of a deleted account with the person's address, covered and live": {
+			[]string{ours("roles/run.admin", self, at("11:30"), at("12:30"), "deleted:user:alice@example.com?uid=7")},
+			[]string{ours("roles/run.admin", self, at("11:30"), at("12:30"), "deleted:user:alice@example.com?uid=7")}},
+		"not cleared: of a deleted account, approved, six hours after its start": {
+			[]string{ours("roles/run.admin", peer, at("06:00"), at("07:00"), "deleted:user:alice@example.com?uid=7")},
+			[]string{ours("roles/run.admin", peer, at("06:00"), at("07:00"), "deleted:user:alice@example.com?uid=7")}},
 		"not cleared: of another role": {
 			[]string{ours("roles/run.viewer", self, at("08:00"), at("09:00"), alice)},
 			[]string{ours("roles/run.viewer", self, at("08:00"), at("09:00"), alice)}},

@@ -2,7 +2,6 @@ package iampolicy
 
 import (
 	"strconv"
-	"strings"
 
 	"jitaccess/internal/access"
 )
@@ -62,11 +61,8 @@ func members(bindings []Binding) int {
 func (p *Policy) Deleted(m access.Principal) bool {
 	for _, b := range p.bindings {
 		for _, text := range b.Members {
-			if address, ok := strings.CutPrefix(text, "deleted:user:"); ok {
-				address, _, _ = strings.Cut(address, "?uid=")
-				if deleted, err := access.ParsePrincipal(address); err == nil && deleted == m {
-					return true
-				}
+			if deleted, ok := deletedMember(text); ok && deleted == m {
+				return true
 			}
 		}
 	}

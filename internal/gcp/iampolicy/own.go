@@ -2,11 +2,11 @@ package iampolicy
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp/condition"
 )
 
@@ -15,14 +15,15 @@ import (
 const Title = "JIT access activation"
 
 // revivable is how long after its start a grant can be made again by the link
-// that approved it: no token is accepted 6 hours after it was made, as told by
-// clocks that may differ by a minute.
-const revivable = 6*time.Hour + time.Minute
+// that approved it.
+const revivable = access.LinkLife + access.LinkSkew
 
 // own is what a binding of ours says.
 type own struct {
-	role       access.Role
-	window     access.Window
+	role   access.Role
+	window access.Window
+	// until is when the resource condition ends it; zero is never.
+	until      time.Time
 	resource   string // canonical resource condition, or empty
 	expression string
 	description
@@ -38,18 +39,22 @@ func recognise(b Binding) (*own, error) {
 	if !ok || err != nil {
 		return nil, err
 	}
-	if e, err := condition.ParseEligibility(b.Condition.Expression); err != nil || e.Kind != condition.None {
+	if e, err := condition.ParseEligibility(b.Condition.Expression); err != nil || e.Kind != eligibility.None {
 		return nil, err // an eligibility that itself is limited in time
 	}
 	role, err := access.ParseRole(b.Role)
 	if err != nil {
 		return nil, err
 	}
-	return &own{role, window, resource, b.Condition.Expression, parseDescription(b.Condition.Description)}, nil
+	limits, _ := condition.Limits(resource)
+	return &own{role, window, limits.End, resource, b.Condition.Expression, parseDescription(b.Condition.Description)}, nil
 }
 
+// effective is when the grant gives access.
+func (o *own) effective() access.Window { return o.window.Before(o.until) }
+
 // member reads a member of a binding. Groups, service accounts and people whose
-// account was deleted are not ours to touch.
+// account was deleted are not ours to grant to or to end.
 func member(text string) (access.Principal, bool) {
 	address, ok := strings.CutPrefix(text, "user:")
 	if !ok {
@@ -59,6 +64,15 @@ func member(text string) (access.Principal, bool) {
 	return p, err == nil
 }
 
+// deletedMember reads a member that stands for a deleted account, whose address may have
+// been given to another since (https://cloud.google.com/iam/docs/principal-identifiers).
+func deletedMember(text string) (access.Principal, bool) {
+	text, ok := strings.CutPrefix(text, "deleted:")
+	address, _, _ := strings.Cut(text, "?uid=")
+	p, isPerson := member(address)
+	return p, ok && isPerson
+}
+
 // idOf is the request id of the member's grant. One of JIT Access 1.x has none; it
 // gets one that is derived from all that identifies it, in the form of an id.
 func (o *own) idOf(p access.Principal) (id string, derived bool) {
@@ -66,11 +80,11 @@ func (o *own) idOf(p access.Principal) (id string, derived bool) {
 		return o.id, false
 	}
 	sum := sha256.Sum256([]byte(strings.Join([]string{"binding without id", string(p), string(o.role), o.expression}, "\x00")))
-	prefix := "jit-"
+	kind := access.Self
 	if len(o.approvers) > 0 {
-		prefix = "mpa-"
+		kind = access.Peers
 	}
-	return prefix + base64.RawURLEncoding.EncodeToString(sum[:12]), true
+	return access.RequestIDOf(kind, [12]byte(sum[:12])), true
 }
 
 // entitlement is what the binding grants on r.
@@ -110,23 +124,24 @@ func (o *own) covered(w access.Window, now time.Time) bool {
 func (p *Policy) Activations(r access.Resource) ([]access.Activation, []*access.Error) {
 	var found []access.Activation
 	var warnings []*access.Error
-	for i, e := range p.elements {
-		if e.err != nil {
-			warnings = append(warnings, &access.Error{Kind: access.Unprocessable, Code: access.CodeUnreadableBinding, Err: e.err,
-				Args: access.Args{"role": p.bindings[i].Role, "resource": string(r)}})
+	for _, b := range p.bindings {
+		if err := b.meaning.ownErr; err != nil {
+			warnings = append(warnings, &access.Error{Kind: access.Unprocessable, Code: access.CodeUnreadableBinding, Err: err,
+				Args: access.Args{"role": b.Role, "resource": string(r)}})
 		}
-		if e.own == nil {
+		own := b.meaning.own
+		if own == nil {
 			continue
 		}
-		for _, m := range p.bindings[i].Members {
+		for _, m := range b.Members {
 			principal, ok := member(m)
 			if !ok {
 				continue
 			}
-			id, derived := e.own.idOf(principal)
+			id, derived := own.idOf(principal)
 			found = append(found, access.Activation{RequestID: id, Derived: derived, Principal: principal,
-				Entitlement: e.own.entitlement(r), Window: e.own.window,
-				Justification: e.own.justification, Approvers: e.own.approvers})
+				Entitlement: own.entitlement(r), Window: own.effective(), Until: own.until,
+				Justification: own.justification, Approvers: own.approvers})
 		}
 	}
 	return found, warnings

@@ -18,8 +18,8 @@ type part struct {
 // split parts the members of a binding: those of whom out is false, and those of
 // whom it is true. Both parts keep everything else of the binding, fields that we
 // do not know too.
-func split(e element, b Binding, out func(access.Principal) bool) (rest, taken part) {
-	fields := parsed(e.raw)
+func split(source []byte, b Binding, out func(text string) bool) (rest, taken part) {
+	fields := parsed(source)
 	var raw [][]byte
 	if err := decode(fields, "members", func(value []byte) (err error) { raw, err = splitArray(value); return err }); err != nil {
 		panic(err) // was read by Parse
@@ -28,7 +28,7 @@ func split(e element, b Binding, out func(access.Principal) bool) (rest, taken p
 	rest.binding.Members, taken.binding.Members = nil, nil
 	var kept, gone [][]byte
 	for i, text := range b.Members {
-		if m, ok := member(text); ok && out(m) {
+		if out(text) {
 			gone, taken.binding.Members = append(gone, raw[i]), append(taken.binding.Members, text)
 		} else {
 			kept, rest.binding.Members = append(kept, raw[i]), append(rest.binding.Members, text)
@@ -51,7 +51,7 @@ func (p part) until(w access.Window, resource string) (part, error) {
 	}
 	c := *p.binding.Condition
 	c.Expression = expression
-	p.binding.Condition = &c
+	p.binding.Condition, p.binding.meaning = &c, nil
 	if o, err := recognise(p.binding); err != nil || o == nil || !o.window.End.Equal(w.End.Truncate(time.Second)) || !condition.Equal(o.resource, resource) {
 		return part{}, fmt.Errorf("the shortened binding would not be read as meant: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,19 +22,10 @@ type Policy struct {
 	// fields are those of the policy, in order; the value of "bindings" is stale
 	// and written from elements.
 	fields []field
-	// elements and bindings are the bindings, raw and for reading, side by side.
-	elements []element
+	// raw and bindings are the bindings, as they are written and for reading, side by
+	// side.
+	raw      [][]byte
 	bindings []Binding
-}
-
-// element is one binding.
-type element struct {
-	raw []byte
-	// own is nil when the binding is not ours.
-	own *own
-	// err is why a binding that seems to be ours cannot be understood; it is then
-	// treated as somebody else's.
-	err error
 }
 
 // Binding is one binding of a policy, for reading.
@@ -42,6 +34,9 @@ type Binding struct {
 	Members []string
 	// Condition is nil when there is none.
 	Condition *Condition
+	// meaning is that of role and condition; nil in a binding that is not of a policy
+	// yet.
+	meaning *meaning
 }
 
 // Condition is the condition of a binding.
@@ -54,16 +49,20 @@ type Condition struct {
 // Parse reads the body of a getIamPolicy answer, or one policy of a
 // batchGet answer. A policy in which a field stands twice, or in two spellings that
 // differ in case alone, is refused: readers could disagree on what it says.
-func Parse(raw []byte) (*Policy, error) {
-	p, err := parse(raw)
+func Parse(raw []byte) (*Policy, error) { return new(Policy).Reparse(raw) }
+
+// Reparse is Parse for a later version of the policy. It is quicker, as most bindings
+// are those of before; nothing else of p is kept.
+func (p *Policy) Reparse(raw []byte) (*Policy, error) {
+	p, err := p.reparse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("reading an IAM policy: %w", err)
 	}
 	return p, nil
 }
 
-// New makes a policy of bindings that come from elsewhere, for reading: it has no
-// etag and so cannot be written.
+// New makes a policy of bindings that come from elsewhere, perhaps from another policy,
+// for reading: it has no etag and so cannot be written.
 func New(bindings []Binding) *Policy {
 	p := &Policy{}
 	for _, b := range bindings {
@@ -72,7 +71,7 @@ func New(bindings []Binding) *Policy {
 	return p
 }
 
-func parse(raw []byte) (*Policy, error) {
+func (p *Policy) reparse(raw []byte) (*Policy, error) {
 	if !json.Valid(raw) {
 		return nil, errors.New("not JSON")
 	}
@@ -80,22 +79,28 @@ func parse(raw []byte) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{fields: fields}
+	next := &Policy{fields: fields}
 	var bindings [][]byte
-	if err := errors.Join(decode(fields, "etag", text(&p.etag)), decode(fields, "bindings", func(raw []byte) (err error) {
+	if err := errors.Join(decode(fields, "etag", text(&next.etag)), decode(fields, "bindings", func(raw []byte) (err error) {
 		bindings, err = splitArray(raw)
 		return err
 	})); err != nil {
 		return nil, err
 	}
+	at := 0 // where the next binding of before is looked for: their order seldom changes
 	for _, raw := range bindings {
+		if i := slices.IndexFunc(p.raw[at:], func(before []byte) bool { return bytes.Equal(before, raw) }); i >= 0 {
+			next.append(raw, p.bindings[at+i])
+			at += i + 1
+			continue
+		}
 		b, err := parseBinding(raw)
 		if err != nil {
 			return nil, err
 		}
-		p.append(raw, b)
+		next.append(raw, b)
 	}
-	return p, nil
+	return next, nil
 }
 
 // parseBinding reads one binding by the exact names of its fields; package json
@@ -132,8 +137,10 @@ func parseCondition(raw []byte, c *Condition) error {
 
 // append adds a binding. It is for policies that nobody else has seen yet.
 func (p *Policy) append(raw []byte, b Binding) {
-	o, err := recognise(b)
-	p.elements = append(p.elements, element{raw: raw, own: o, err: err})
+	if b.meaning == nil {
+		b.meaning = meaningOf(b)
+	}
+	p.raw = append(p.raw, raw)
 	p.bindings = append(p.bindings, b)
 }
 
@@ -160,14 +167,14 @@ func (p *Policy) Body() ([]byte, error) {
 		return nil, ErrNoEtag
 	}
 	bindings := []byte{'['}
-	for i, e := range p.elements {
+	for i, raw := range p.raw {
 		if strings.Contains(p.bindings[i].Role, "_withcond_") {
 			return nil, ErrOldVersion
 		}
 		if i > 0 {
 			bindings = append(bindings, ',')
 		}
-		bindings = append(bindings, e.raw...)
+		bindings = append(bindings, raw...)
 	}
 	bindings = append(bindings, ']')
 	fields := set(set(p.fields, "bindings", bindings), "version", []byte("3"))

@@ -56,6 +56,7 @@ func (w *world) binding() string {
 		members = append(members, pick(w, "group:a@example.com", "deleted:user:alice@example.com?uid=1", "user:zoe@example.com"))
 	case 1:
 		members, ours = []string{pick(w, "group:a@example.com", "deleted:user:alice@example.com?uid=1", "serviceAccount:x@p.iam.gserviceaccount.com")}, false
+		ours = strings.HasPrefix(members[0], "deleted:") // cleared when over
 	case 2:
 		title, ours = pick(w, "", "temporary", "jit access activation"), false
 	case 3:

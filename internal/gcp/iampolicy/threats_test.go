@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/gcp/iampolicy"
 )
@@ -120,7 +121,7 @@ func TestThreat42_AGrantMakesNobodyEligible(t *testing.T) {
 					next = ended
 				}
 				for _, b := range next.Bindings() {
-					if e, err := condition.ParseEligibility(b.Condition.Expression); e.Kind != condition.None || err != nil {
+					if e, err := condition.ParseEligibility(b.Condition.Expression); e.Kind != eligibility.None || err != nil {
 						t.Errorf("%q was written as %q: %+v, %v", text, b.Condition.Expression, e, err)
 					}
 				}

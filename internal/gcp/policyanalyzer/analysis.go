@@ -11,8 +11,8 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
 )
 
@@ -44,14 +44,14 @@ func newFound(node access.Resource, b iampolicy.Binding, people []string) found 
 	f := found{node: node, binding: b, people: people}
 	named := map[string]bool{}
 	for _, m := range b.Members {
-		m = eligibility.Fold(m)
+		m = access.FoldASCII(m)
 		named[m] = true
 		if collective(m) {
 			f.collectives = append(f.collectives, m)
 		}
 	}
 	for _, p := range people {
-		if !named[eligibility.Fold(p)] && len(f.collectives) > 0 {
+		if !named[access.FoldASCII(p)] && len(f.collectives) > 0 {
 			f.indirect = append(f.indirect, p)
 		}
 	}
@@ -129,7 +129,7 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 		if r == nil || r.IamBinding == nil || !about(r, project) {
 			continue
 		}
-		node, err := access.ParseResource(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
 		if err != nil {
 			continue
 		}
@@ -141,6 +141,8 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 		if c := r.IamBinding.Condition; c != nil {
 			b.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
 		}
+		// As in a policy, so that its condition is read once.
+		b = iampolicy.New([]iampolicy.Binding{b}).Bindings()[0]
 		a.found = append(a.found, newFound(node, b, people(r)))
 	}
 	partial := !answer.FullyExplored
@@ -218,7 +220,7 @@ func named(err error, resource string) error {
 
 // refused is whether Google called the query invalid.
 func refused(err error) bool {
-	return err != nil && access.AsError(err).Code == access.CodePlatformRefused
+	return err != nil && access.AsError(err).Code == access.CodeCallRefused
 }
 
 // blame finds out what Google holds against a query, which its text does not

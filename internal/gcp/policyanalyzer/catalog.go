@@ -18,8 +18,9 @@ import (
 	"google.golang.org/api/cloudasset/v1"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/gcp/roles"
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
@@ -62,7 +63,6 @@ type Catalog struct {
 	*roles.Roles
 	c      Config
 	assets *cloudasset.Service
-	reader eligibility.Reader
 
 	projects *lookup.Cache[[]access.ResourceInfo]
 	lists    *lookup.Cache[[]access.ResourceInfo]
@@ -94,21 +94,19 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 // Resources returns the projects that match the operator's query, or when there is
 // none those on which the person has any access or eligibility that lets them see
 // the project, as in JIT Access 1.x.
-func (k *Catalog) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, error) {
+func (k *Catalog) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
 	if k.c.ProjectsQuery == "" {
-		found, _, err := standing.Recall(ctx, k.lists, string(p), access.StandingQuery{}, service, k.c.Now)
+		found, stale, err := standing.Recall(ctx, k.lists, string(p), access.StandingQuery{}, service, k.c.Now)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return slices.Clone(found), nil
+		if stale != nil {
+			return slices.Clone(found), []*access.Error{stale}, nil
+		}
+		return slices.Clone(found), nil, nil
 	}
-	found, err := k.projects.Get(ctx, k.c.ProjectsQuery, k.c.Now().Add(-standing.PageAge))
-	if err != nil {
-		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})
-	}
-	found = slices.Clone(found)
-	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
-	return found, nil
+	found, err := standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
+	return found, nil, err
 }
 
 // visible asks for the projects that a person may see.
@@ -125,7 +123,7 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 	}
 	seen := map[access.Resource]bool{}
 	for _, result := range answer.AnalysisResults {
-		if !k.counts(result) {
+		if !counts(result) {
 			continue
 		}
 		for _, list := range result.AccessControlLists {
@@ -154,11 +152,15 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 
 // counts is whether a binding lets people see a project for our purpose: it holds
 // without a condition, or makes them eligible.
-func (k *Catalog) counts(result *cloudasset.IamPolicyAnalysisResult) bool {
+func counts(result *cloudasset.IamPolicyAnalysisResult) bool {
 	if result == nil || result.IamBinding == nil {
 		return false
 	}
-	return result.IamBinding.Condition == nil || k.reader.Eligible(result.IamBinding.Condition.Expression)
+	if result.IamBinding.Condition == nil {
+		return true
+	}
+	found, err := condition.ParseEligibility(result.IamBinding.Condition.Expression)
+	return err == nil && found.Kind != eligibility.None
 }
 
 // executionTimeout is in the notation of protobuf.

@@ -21,7 +21,7 @@ func TestQueriesAreThoseOfThePredecessor(t *testing.T) {
 	w.holders = []any{result(folder, binding("roles/a", peers, "user:ana@example.com", "user:ben@example.com"), "user:ana@example.com", "user:ben@example.com")}
 	w.standing(t, onlyAna)
 	w.standing(t, access.StandingQuery{Principals: []access.Principal{ana}, Of: ids("roles/a"), ReviewersOf: ids("roles/a")})
-	if _, err := w.catalog.Resources(t.Context(), ana); err != nil {
+	if _, _, err := w.catalog.Resources(t.Context(), ana); err != nil {
 		t.Fatal(err)
 	}
 	const q, at, timeout = "analysisQuery.", "2026-03-01T12:00:00Z", "20s"
@@ -184,11 +184,11 @@ func TestProjectsAreThoseAPersonMaySee(t *testing.T) {
 		with(result(shop, binding("roles/x", "", mine)), on("TRUE", "projects/../z3", "projects/Z4")),
 		nil, object{},
 	}
-	got, err := w.catalog.Resources(t.Context(), ana)
+	got, _, err := w.catalog.Resources(t.Context(), ana)
 	if want := []string{"projects/a", "projects/c", shop}; err != nil || !slices.Equal(names(got), want) {
 		t.Errorf("got %v, %v; want %v", names(got), err, want)
 	}
-	if got, err := w.catalog.Resources(t.Context(), ben); err != nil || len(got) != 0 {
+	if got, _, err := w.catalog.Resources(t.Context(), ben); err != nil || len(got) != 0 {
 		t.Errorf("got %v, %v", got, err)
 	}
 	w.catalog.Resources(t.Context(), ana)
@@ -197,7 +197,7 @@ func TestProjectsAreThoseAPersonMaySee(t *testing.T) {
 
 func TestWithAQueryTheProjectsAreThoseOfResourceManager(t *testing.T) {
 	w := newWorld(t, func(c *policyanalyzer.Config) { c.ProjectsQuery = "labels.env:prod" })
-	got, err := w.catalog.Resources(t.Context(), ana)
+	got, _, err := w.catalog.Resources(t.Context(), ana)
 	if err != nil || !slices.Equal(names(got), []string{"projects/a", "projects/b"}) || got[1].Title != "labels.env:prod" {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -284,7 +284,7 @@ func TestThreat40_AMisshapenAnswerIsAnError(t *testing.T) {
 				t.Errorf("%s: %+v, %v", body, s, err)
 			}
 		}
-		if _, err := w.catalog.Resources(t.Context(), ana); (err != nil) != fails {
+		if _, _, err := w.catalog.Resources(t.Context(), ana); (err != nil) != fails {
 			t.Errorf("%s: projects: %v", body, err)
 		}
 	}

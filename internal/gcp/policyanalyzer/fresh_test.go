@@ -139,7 +139,7 @@ func TestUpstreamFailures(t *testing.T) {
 		if e := access.AsError(err); e == nil || e.Code != want {
 			t.Errorf("%d: %v, want %s", status, err, want)
 		}
-		if _, err := w.catalog.Resources(t.Context(), ana); err == nil {
+		if _, _, err := w.catalog.Resources(t.Context(), ana); err == nil {
 			t.Errorf("%d: projects are listed", status)
 		}
 	}
@@ -200,7 +200,7 @@ func TestABadScopeIsNotHidden(t *testing.T) {
 				t.Errorf("page: %v, holds %q", err, held(s, ana))
 			}
 			w.asked(t, c.asked)
-			found, err := w.catalog.Resources(t.Context(), ana)
+			found, _, err := w.catalog.Resources(t.Context(), ana)
 			if code(err) != c.projects || len(found) != 0 {
 				t.Errorf("projects: %v, %v", found, err)
 			}

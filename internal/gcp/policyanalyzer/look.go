@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/standing"
 )
@@ -74,8 +74,12 @@ func (l *look) add(a analysis, stale *access.Error) {
 
 // unproven are the people who, by what was found, do not hold all that matters.
 func (l *look) unproven(people []access.Principal) []access.Principal {
-	nodes := append([]eligibility.Node{{Resource: l.q.Resource, Policy: l.asAnalyzed(l.q.Resource)}}, l.above()...)
-	table := l.k.reader.Read(l.q.Resource, nodes)
+	var rows []eligibility.Row
+	for _, n := range append([]standing.Node{{Resource: l.q.Resource, Policy: l.asAnalyzed(l.q.Resource)}}, l.above()...) {
+		more, _ := n.Policy.Eligible(l.q.Resource, n.Resource, false)
+		rows = append(rows, more...)
+	}
+	table, _ := eligibility.New(rows, l.k.c.Now())
 	var left []access.Principal
 	for _, p := range people {
 		held := table.Holdings(p, nil)
@@ -89,14 +93,14 @@ func (l *look) unproven(people []access.Principal) []access.Principal {
 }
 
 // above are the nodes above the project that carry anything.
-func (l *look) above() []eligibility.Node {
-	var nodes []eligibility.Node
+func (l *look) above() []standing.Node {
+	var nodes []standing.Node
 	for _, f := range l.found {
-		if f.node != l.q.Resource && !slices.ContainsFunc(nodes, func(n eligibility.Node) bool { return n.Resource == f.node }) {
-			nodes = append(nodes, eligibility.Node{Resource: f.node, Policy: l.asAnalyzed(f.node)})
+		if f.node != l.q.Resource && !slices.ContainsFunc(nodes, func(n standing.Node) bool { return n.Resource == f.node }) {
+			nodes = append(nodes, standing.Node{Resource: f.node, Policy: l.asAnalyzed(f.node)})
 		}
 	}
-	slices.SortFunc(nodes, func(a, b eligibility.Node) int { return strings.Compare(string(a.Resource), string(b.Resource)) })
+	slices.SortFunc(nodes, func(a, b standing.Node) int { return strings.Compare(string(a.Resource), string(b.Resource)) })
 	return nodes
 }
 
@@ -130,7 +134,7 @@ func (l *look) inPerson(node access.Resource, live *iampolicy.Policy) *iampolicy
 		now := map[string]bool{}
 		var people []string
 		for _, m := range b.Members {
-			m = eligibility.Fold(m)
+			m = access.FoldASCII(m)
 			now[m] = true
 			if strings.HasPrefix(m, "user:") {
 				people = append(people, m)

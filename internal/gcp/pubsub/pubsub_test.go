@@ -166,7 +166,7 @@ func TestPublishingThatFails(t *testing.T) {
 		status, calls int
 		code          access.Code
 	}{
-		{400, 1, access.CodePlatformRefused},
+		{400, 1, access.CodeCallRefused},
 		{401, 1, access.CodeUpstreamFailed},
 		{403, 1, access.CodeServiceNotAllowed},
 		{404, 1, access.CodeUnknownResource},

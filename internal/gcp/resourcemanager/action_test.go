@@ -16,22 +16,22 @@ func TestAnActionReadsItsPolicyOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGoogle(t, foreign)
 		client := clientOf(g)
-		action := access.Begin(t.Context(), time.Now())
+		action := time.Now()
 		for range 2 {
-			if _, err := client.GetIamPolicy(action, shop); err != nil {
+			if _, err := client.GetIamPolicy(t.Context(), shop, action); err != nil {
 				t.Fatal(err)
 			}
 		}
 		grant := grantTo("alice@example.com", idA, "roles/run.admin")
-		if _, err := resourcemanager.NewGranter(client, standings{}).Grant(action, grant, query(grant), fine); err != nil || g.reads != 1 || g.made != 1 {
+		if _, err := resourcemanager.NewGranter(client, standings{}).Grant(t.Context(), grant, query(grant), fine); err != nil || g.reads != 1 || g.made != 1 {
 			t.Errorf("%v, %d reads, %d made", err, g.reads, g.made)
 		}
-		if p, err := client.GetIamPolicy(action, shop); err != nil || g.reads != 2 || len(p.Bindings()) != 2 {
+		if p, err := client.GetIamPolicy(t.Context(), shop, action); err != nil || g.reads != 2 || len(p.Bindings()) != 2 {
 			t.Errorf("after the write: %v, %d reads", err, g.reads)
 		}
 		time.Sleep(time.Second)
-		client.GetIamPolicy(access.Begin(t.Context(), time.Now()), shop)
-		client.GetIamPolicy(t.Context(), shop)
+		client.GetIamPolicy(t.Context(), shop, time.Now())
+		client.GetIamPolicy(t.Context(), shop, time.Time{})
 		if g.reads != 4 {
 			t.Errorf("%d reads, want one for each action and one for whoever is in none", g.reads)
 		}
@@ -44,15 +44,15 @@ func TestThreat06_WhatWasReadBeforeAChangeIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGoogle(t, foreign)
 		client := clientOf(g)
-		action := access.Begin(t.Context(), time.Now())
-		if _, err := client.GetIamPolicy(action, shop); err != nil {
+		action := time.Now()
+		if _, err := client.GetIamPolicy(t.Context(), shop, action); err != nil {
 			t.Fatal(err)
 		}
 		g.change(`{"role":"roles/x","members":["user:zoe@example.com"]}`)
 		refused := &access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost}
 		checks := 0
 		grant := grantTo("alice@example.com", idA, "roles/run.admin")
-		_, err := resourcemanager.NewGranter(client, standings{}).Grant(action, grant, query(grant), func(access.Standing) error {
+		_, err := resourcemanager.NewGranter(client, standings{}).Grant(t.Context(), grant, query(grant), func(access.Standing) error {
 			if checks++; checks == 2 {
 				return refused
 			}

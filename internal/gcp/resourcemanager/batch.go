@@ -69,16 +69,33 @@ func latest(edits []*edit) time.Time {
 	return t
 }
 
+// youngest is when the last of the actions began that the edits are of: no policy that
+// was read before is good for all of them. One that does not say when it began takes
+// none that was read before.
+func youngest(edits []*edit) time.Time {
+	var t time.Time
+	for _, e := range edits {
+		if e.since.IsZero() {
+			return time.Time{}
+		}
+		if e.since.After(t) {
+			t = e.since
+		}
+	}
+	return t
+}
+
 // write makes the edits in one read-modify-write, again from the reading on when
 // somebody else was faster or Google was not able to. It returns when all edits
 // have been settled, or belong to askers who have left. d is about an earlier write
 // with these edits in it.
 func (g *Granter) write(ctx context.Context, r access.Resource, edits []*edit, d doubt) {
 	for attempt := 0; ; attempt++ {
+		since := youngest(edits)
 		if attempt > 0 || d != (doubt{}) {
-			ctx = access.Begin(ctx, g.client.c.Now()) // something has changed, or may have
+			since = g.client.c.Now() // something has changed, or may have
 		}
-		read, err := g.client.GetIamPolicy(ctx, r)
+		read, err := g.client.GetIamPolicy(ctx, r, since)
 		if err != nil {
 			settle(edits, d.explain(r, err))
 			return
@@ -137,8 +154,14 @@ func (g *Granter) refused(ctx context.Context, r access.Resource, edits []*edit,
 		g.roleByRole(ctx, r, edits[0], d)
 	default:
 		for _, e := range edits {
-			op := operation{method: "setIamPolicy", resource: r, roles: e.roles(), principals: []access.Principal{e.principal}}
-			e.settle(nil, d.explain(r, failure(op.withDeleted(read), g.client.c.ServiceAccount, err)))
+			op := operation{method: "setIamPolicy", resource: r}
+			if e.grants {
+				op.roles, op.principal = e.roles(), e.principal
+			}
+			if read.Deleted(e.principal) {
+				op.deleted = e.principal
+			}
+			e.settle(nil, d.explain(r, failure(op, g.client.c.ServiceAccount, err)))
 		}
 	}
 }
@@ -184,7 +207,7 @@ func (g *Granter) roleByRole(ctx context.Context, r access.Resource, e *edit, d 
 // is looked for once more.
 func (g *Granter) giveUp(ctx context.Context, r access.Resource, edits []*edit, d doubt, err error) {
 	if d != (doubt{}) {
-		if read, again := g.client.GetIamPolicy(access.Begin(ctx, g.client.c.Now()), r); again == nil {
+		if read, again := g.client.GetIamPolicy(ctx, r, g.client.c.Now()); again == nil {
 			edits = slices.DeleteFunc(edits, func(e *edit) bool { return e.settledBy(read, g.client.c.Now()) })
 			if d.settled(read) {
 				d = doubt{}

@@ -390,9 +390,13 @@ func TestRequestReasonIsShortAndPlain(t *testing.T) {
 
 func TestPreviewMakesNoCallsAndSaysWhatIsWritten(t *testing.T) {
 	grant := grantTo("alice@example.com", idA, "roles/a", "roles/owner")
-	found := resourcemanager.NewGranter(clientOf(nil), nil).Preview(grant)
-	if len(found) != 2 || !strings.Contains(found[0].Text, `"user:alice@example.com"`) || !strings.Contains(found[1].Text, "cannot be written") {
+	found, err := resourcemanager.NewGranter(clientOf(nil), nil).Preview(grant)
+	if len(found) != 1 || !strings.Contains(found[0].Text, `"user:alice@example.com"`) || found[0].Title != "roles/a" {
 		t.Errorf("%+v", found)
+	}
+	// What cannot be written is an error in words, not a text that stands as a binding.
+	if e := access.AsError(err); codeOf(err) != access.CodeRoleNotGrantable || e.Args["role"] != "roles/owner" {
+		t.Errorf("of a basic role: %v", err)
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
 )
 
 // DefaultEndpoint is the real Resource Manager.
@@ -97,15 +98,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 // such resource, or that the service account may not see it; where only the policy
 // is out of its reach it is CodeServiceNotAllowed.
 //
-// What one person does (access.Begin) reads a policy once, unless we have written to
-// it since. To write what was read a moment ago is safe: the etag sees to it.
-func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource) (*iampolicy.Policy, error) {
+// A policy that was asked for at the instant since or later, for the same page or
+// action, serves again unless we have written to it; to write what was read a moment
+// ago is safe, as the etag sees to it. Zero reads it, and for nobody else.
+func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource, since time.Time) (*iampolicy.Policy, error) {
 	// Without version 3 the conditions would be hidden
 	// (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
 	body := []byte(`{"options":{"requestedPolicyVersion":3}}`)
 	op := operation{method: "getIamPolicy", resource: r}
-	if began, ok := access.Began(ctx); ok {
-		if p := c.policies.since(r, began); p != nil {
+	if !since.IsZero() {
+		if p := c.policies.since(r, since); p != nil {
 			return p, nil
 		}
 	}
@@ -128,7 +130,7 @@ func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource) (*iampolic
 	if err != nil {
 		return nil, c.explain(ctx, r, err)
 	}
-	if _, ok := access.Began(ctx); ok {
+	if !since.IsZero() {
 		c.policies.keep(r, p, at, writes)
 	}
 	return p, nil
@@ -156,7 +158,8 @@ func (c *Client) explain(ctx context.Context, r access.Resource, err error) erro
 }
 
 // SearchProjects finds the active projects that match a query of Resource
-// Manager's, all pages, sorted. Empty finds all that the service account may see.
+// Manager's, all pages, sorted. Empty finds all that the service account may see. The
+// error is CodeQueryRefused when Google does not understand the query.
 func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error) {
 	var found []access.ResourceInfo
 	for token, seen := "", map[string]bool{}; ; {
@@ -179,8 +182,11 @@ func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.Res
 			}
 			return json.Unmarshal(answer, &page)
 		})
-		if err != nil {
-			return nil, err
+		if e := access.AsError(err); e != nil {
+			if e.Code == access.CodeCallRefused && query != "" {
+				e.Code, e.Args = access.CodeQueryRefused, access.Args{"query": query, "reason": e.Args["reason"]}
+			}
+			return nil, e
 		}
 		for _, p := range page.Projects {
 			r, err := access.Project(p.ProjectID)
@@ -234,7 +240,7 @@ func (c *Client) pause(ctx context.Context, attempt int, reserve time.Duration) 
 // pathOf is the path of a method on a resource. The resource is checked again
 // here, where it becomes part of an address.
 func pathOf(r access.Resource, method string) (string, error) {
-	checked, err := access.ParseResource(string(r))
+	checked, err := resourcename.Parse(string(r))
 	if err != nil {
 		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadResource,
 			Args: access.Args{"resource": fmt.Sprintf("%.60q", string(r))}, Err: err}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,7 +48,7 @@ func TestGetIamPolicyTellsUnknownFromNotAllowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGoogle(t)
 			g.onRead, g.onGet = always(denied), tt.get
-			_, err := clientOf(g).GetIamPolicy(t.Context(), shop)
+			_, err := clientOf(g).GetIamPolicy(t.Context(), shop, time.Time{})
 			if e := access.AsError(err); e.Code != tt.want || !cmp.Equal(e.Args, tt.args) || g.gets != 1 || g.reads != 1 {
 				t.Errorf("%v, %d gets", err, g.gets)
 			}
@@ -67,7 +68,7 @@ func TestGetIamPolicyOfFoldersAndOrganizations(t *testing.T) {
 			}))
 			defer server.Close()
 			c := resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now})
-			p, err := c.GetIamPolicy(t.Context(), r)
+			p, err := c.GetIamPolicy(t.Context(), r, time.Time{})
 			if err != nil || p.Etag() != "e" {
 				t.Errorf("%v", err)
 			}
@@ -78,7 +79,7 @@ func TestGetIamPolicyOfFoldersAndOrganizations(t *testing.T) {
 func TestNoCallForAResourceThatIsNone(t *testing.T) {
 	for _, r := range []access.Resource{"", "projects/", "projects/../folders/1", "projects/a/b", "folders/x", "projects/a?b", "pomerium/x", "projects/a#", "projects/A"} {
 		g := newGoogle(t)
-		if _, err := clientOf(g).GetIamPolicy(t.Context(), r); codeOf(err) != access.CodeBadResource || g.reads != 0 {
+		if _, err := clientOf(g).GetIamPolicy(t.Context(), r, time.Time{}); codeOf(err) != access.CodeBadResource || g.reads != 0 {
 			t.Errorf("%q: %v, %d calls", r, err, g.reads)
 		}
 	}
@@ -158,6 +159,57 @@ func TestThreat33_ErrorsAreMapped(t *testing.T) {
 	}
 }
 
+// A refusal about something else in the policy is told in Google's words, and blames
+// neither the address nor the role of whoever asked. The texts are as in public reports.
+func TestARefusalAboutSomethingElseBlamesNobodyHere(t *testing.T) {
+	for text, reason := range map[string]string{
+		"Service account old-batch@shop.iam.gserviceaccount.com does not exist.":                                                                    "",
+		"The member principalSet://iam.googleapis.com/pool/alice@example.com is of an unknown type. Please set a valid type prefix for the member.": "",
+		"Role (projects/shop/roles/gone) does not exist in the resource's hierarchy.":                                                               "",
+		"Role roles/run.developer is not supported for this resource.":                                                                              "",
+		"Role roles/run.administrator is not supported for this resource.":                                                                          "",
+		"User x+alice@example.com does not exist.":                                                                                                  "",
+		"User malice@example.com does not exist.":                                                                                                   "",
+		"Principal deleted:user:alice@example.com?uid=123 does not exist.":                                                                          "",
+		"The member group:alice@example.com does not exist.":                                                                                        "",
+		"The member serviceAccount:alice@example.com does not exist.":                                                                               "",
+		"User alice@example.com.mail.example does not exist.":                                                                                       "",
+		"The email address is not associated with an account.":                                                                                      "",
+		// What names ours is told of ours.
+		"User Alice@Example.com does not exist.":                                     "alice@example.com",
+		"Principal user:alice@example.com does not exist":                            "alice@example.com",
+		"The member 'alice@example.com' is of an unknown type.":                      "alice@example.com",
+		"Role roles/run.admin is not supported for this resource.":                   "roles/run.admin",
+		"Role (roles/run.admin) does not exist in the resource's hierarchy.":         "roles/run.admin",
+		"The role name must be in the form; role roles/run.admin cannot be granted.": "roles/run.admin",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGoogle(t, foreign)
+			granter := granterOf(g)
+			grant := grantTo("alice@example.com", idA, "roles/run.admin", "roles/run.viewer")
+			if _, err := granter.Grant(t.Context(), grant, query(grant), fine); err != nil {
+				t.Fatal(err)
+			}
+			g.onWrite = always(fault{status: 400, body: problem(400, "INVALID_ARGUMENT", text)})
+			again := grantTo("alice@example.com", idB, "roles/run.admin", "roles/run.viewer")
+			_, err := granter.Grant(t.Context(), again, query(again), fine)
+			e := access.AsError(err)
+			if told := e.Args["principal"] + e.Args["role"]; told != reason {
+				t.Errorf("%s\n\tblames %q, want %q: %v", text, told, reason, e)
+			}
+			if reason == "" && (e.Code != access.CodePlatformRefused || e.Args["reason"] != strconv.Quote(text)) {
+				t.Errorf("%s\n\tis told as %v", text, e)
+			}
+			// Who ends access grants nothing, so that nothing cannot be granted.
+			time.Sleep(time.Minute)
+			_, err = granter.End(t.Context(), access.Ending{RequestID: idA, Principal: "alice@example.com", Resource: shop, At: time.Now()})
+			if e := access.AsError(err); e.Code != access.CodePlatformRefused || e.Args["reason"] != strconv.Quote(text) {
+				t.Errorf("%s\n\tis told to whoever ends access as %v", text, e)
+			}
+		})
+	}
+}
+
 func TestARefusalMentionsTheDeletedAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGoogle(t, `{"role":"roles/x","members":["deleted:user:alice@example.com?uid=1"]}`)
@@ -200,6 +252,28 @@ func TestSearchProjects(t *testing.T) {
 	}
 }
 
+// A query that Google does not understand is its operator's to correct.
+func TestSearchProjectsSaysThatTheQueryIsRefused(t *testing.T) {
+	for query, want := range map[string]access.Code{"parent:folders/1 AND": access.CodeQueryRefused, "": access.CodeCallRefused} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, problem(400, "INVALID_ARGUMENT", "Invalid query string."), http.StatusBadRequest)
+		}))
+		defer server.Close()
+		c := resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now})
+		_, err := c.SearchProjects(t.Context(), query)
+		e := access.AsError(err)
+		if e.Kind != access.Unprocessable || e.Code != want || e.Args["reason"] != `"Invalid query string."` || e.Args["query"] != query {
+			t.Errorf("%q: %v", query, err)
+		}
+	}
+	// A policy is not a query, and reading it changes nothing.
+	g := newGoogle(t)
+	g.onRead = always(fault{status: 400})
+	if _, err := clientOf(g).GetIamPolicy(t.Context(), shop, time.Time{}); codeOf(err) != access.CodeCallRefused {
+		t.Errorf("a policy: %v", err)
+	}
+}
+
 func TestSearchProjectsEndsWhereTheServerDoesNot(t *testing.T) {
 	calls := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -228,7 +302,7 @@ func TestRetriesAreSpreadAndBounded(t *testing.T) {
 				}
 				return nil
 			}})
-		if _, err := c.GetIamPolicy(t.Context(), shop); codeOf(err) != access.CodeUpstreamFailed {
+		if _, err := c.GetIamPolicy(t.Context(), shop, time.Time{}); codeOf(err) != access.CodeUpstreamFailed {
 			t.Error(err)
 		}
 		want := []time.Duration{75, 200, 500, 400, 1200, 2000, 2500, 1000}

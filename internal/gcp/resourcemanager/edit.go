@@ -17,6 +17,10 @@ type edit struct {
 	resource access.Resource
 	// principal is whose grant it is.
 	principal access.Principal
+	// grants is whether it grants something; otherwise it ends something.
+	grants bool
+	// since is when the action began that the edit is of.
+	since time.Time
 	// describe says in about max characters of printable ASCII what the edit is.
 	describe func(max int) string
 	// check refuses the edit on the policy as read. made are the entitlements that

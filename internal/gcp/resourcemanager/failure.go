@@ -7,13 +7,13 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/iampolicy"
 )
 
 // service is the name of the API in messages.
@@ -25,11 +25,11 @@ type operation struct {
 	method string
 	// resource is empty for a search.
 	resource access.Resource
-	// roles and principals are what a write was to change.
-	roles      []access.Role
-	principals []access.Principal
-	// deleted is whose deleted account the policy still names.
-	deleted []access.Principal
+	// roles are what was to be granted, and principal is to whom; empty otherwise.
+	roles     []access.Role
+	principal access.Principal
+	// deleted is whose deleted account the policy still names; empty is nobody's.
+	deleted access.Principal
 }
 
 func (op operation) permission() string {
@@ -47,7 +47,8 @@ func failure(op operation, account string, err error) *access.Error {
 	if errors.As(err, &known) {
 		return known
 	}
-	e := gcp.Failure(err, gcp.Call{Service: service, Permission: op.permission(), Resource: string(op.resource), Account: account})
+	e := gcp.Failure(err, gcp.Call{Service: service, Permission: op.permission(), Resource: string(op.resource), Account: account,
+		Change: op.method == "setIamPolicy"})
 	if e.Code == access.CodePlatformRefused {
 		refusal(op, e)
 	}
@@ -62,7 +63,9 @@ var (
 	policyFull    = regexp.MustCompile(`(?i)number of members in the policy \(([0-9,]+)\) is larger than the maximum allowed size ([0-9,]+)`)
 )
 
-// refusal says in e why Google takes the content of a call for wrong.
+// refusal says in e why Google takes the content of a call for wrong. Google judges the
+// whole policy, so that its text may be about a role or member of somebody else's. It is
+// told of what was to be granted only if it names that; otherwise it speaks for itself.
 func refusal(op operation, e *access.Error) {
 	_, text := gcp.Answer(e)
 	if m := policyFull.FindStringSubmatch(text); m != nil {
@@ -70,52 +73,42 @@ func refusal(op operation, e *access.Error) {
 			"max": strings.Trim(m[2], ","), "resource": string(op.resource)}
 		return
 	}
-	if len(op.roles) > 0 && roleRefused.MatchString(text) {
-		e.Code, e.Args = access.CodeRoleNotGrantable, access.Args{"role": namedIn(text, op.roles), "resource": string(op.resource)}
+	named := slices.DeleteFunc(slices.Clone(op.roles), func(r access.Role) bool { return !containsName(text, string(r)) })
+	ofRole, ofMember := roleRefused.MatchString(text), memberRefused.MatchString(text)
+	switch {
+	case ofRole && len(named) > 0:
+		e.Code, e.Args = access.CodeRoleNotGrantable, access.Args{"role": joined(named), "resource": string(op.resource)}
 		return
-	}
-	if len(op.principals) > 0 && memberRefused.MatchString(text) {
-		e.Code, e.Args = access.CodeMemberUnknown, access.Args{"principal": namedIn(text, op.principals)}
+	case ofMember && op.principal != "" && containsName(foreignMember.ReplaceAllString(text, ""), string(op.principal)):
+		e.Code, e.Args = access.CodeMemberUnknown, access.Args{"principal": string(op.principal)}
 		return
+	case !ofRole && !ofMember && len(op.roles) > 0:
+		if len(named) == 0 {
+			named = op.roles
+		}
+		e.Args["reason"] += " (" + joined(named) + ")"
 	}
-	if len(op.roles) > 0 {
-		e.Args["reason"] += " (" + namedIn(text, op.roles) + ")"
-	}
-	if len(op.deleted) > 0 {
-		e.Args["reason"] += fmt.Sprintf("; the policy still names deleted:user:%s, which may have to be removed first", op.deleted[0])
+	if op.deleted != "" {
+		e.Args["reason"] += fmt.Sprintf("; the policy still names deleted:user:%s, which may have to be removed first", op.deleted)
 	}
 }
 
-// namedIn are those of the names that the text has, or all if it has none.
-func namedIn[T ~string](text string, names []T) string {
-	var all, named []string
-	for _, n := range names {
-		all = append(all, string(n))
-		if containsName(text, string(n)) {
-			named = append(named, string(n))
-		}
+// foreignMember is a member with its kind, of a kind that is never granted anything here.
+var foreignMember = regexp.MustCompile(`(?i)\b(deleted:[a-z]+|group|serviceAccount|domain|principal(Set)?):\S+`)
+
+func joined(roles []access.Role) string {
+	var names []string
+	for _, r := range roles {
+		names = append(names, string(r))
 	}
-	if len(named) > 0 {
-		all = named
-	}
-	return strings.Join(all, ", ")
+	return strings.Join(names, ", ")
 }
 
 // containsName is whether text has the whole name, not a longer one that it is
 // part of: roles/run.admin is not in roles/run.administrator.
 func containsName(text, name string) bool {
-	whole := `(?i)(^|[^a-z0-9_./-])` + regexp.QuoteMeta(name) + `(\.?$|\.?[^a-z0-9_.])`
+	whole := `(?i)(^|[^a-z0-9_./+-])` + regexp.QuoteMeta(name) + `(\.?$|\.?[^a-z0-9_.-])`
 	return regexp.MustCompile(whole).MatchString(text)
-}
-
-// withDeleted fills in whose deleted accounts the policy names.
-func (op operation) withDeleted(p *iampolicy.Policy) operation {
-	for _, who := range op.principals {
-		if p.Deleted(who) {
-			op.deleted = append(op.deleted, who)
-		}
-	}
-	return op
 }
 
 // passing is whether the same call may succeed in a moment.

@@ -257,7 +257,7 @@ func grantTo(who access.Principal, id string, roles ...access.Role) access.Grant
 }
 
 func query(g access.Grant) access.StandingQuery {
-	return access.StandingQuery{Resource: g.Resource, Principals: []access.Principal{g.Principal}, Since: time.Unix(1, 0)}
+	return access.StandingQuery{Resource: g.Resource, Principals: []access.Principal{g.Principal}, Since: time.Now()}
 }
 
 func fine(access.Standing) error { return nil }

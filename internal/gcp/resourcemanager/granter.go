@@ -36,18 +36,20 @@ func NewGranter(client *Client, standings Standings) *Granter {
 	return &Granter{client: client, standings: standings, queues: map[access.Resource]*queue{}}
 }
 
-// Preview returns the bindings that Grant would add. A binding that cannot be
-// written says why instead.
-func (g *Granter) Preview(grant access.Grant) []access.Binding {
-	var bindings []access.Binding
+// Preview returns the bindings that Grant would add. The error is why the first of
+// those is missing that cannot be written.
+func (g *Granter) Preview(grant access.Grant) ([]access.Effect, error) {
+	var effects []access.Effect
+	var failure error
 	for _, id := range grant.Entitlements {
 		text, err := iampolicy.Preview(grant, id)
-		if err != nil {
-			text = fmt.Sprintf("This cannot be written: %v.", err)
+		if err == nil {
+			effects = append(effects, access.Effect{Title: string(id.Role), Text: text})
+		} else if failure == nil {
+			failure = access.AsError(err)
 		}
-		bindings = append(bindings, access.Binding{Entitlement: id, Text: text})
 	}
-	return bindings
+	return effects, failure
 }
 
 // Grant writes the grant; see broker.Granter for the contract. It takes 25 s at
@@ -68,6 +70,8 @@ func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.Standi
 		asker:     asker,
 		resource:  grant.Resource,
 		principal: grant.Principal,
+		grants:    true,
+		since:     q.Since,
 		settle:    asker.settle,
 		describe: func(max int) string {
 			text, err := iampolicy.Describe(grant, max)
@@ -112,6 +116,7 @@ func (g *Granter) End(ctx context.Context, ending access.Ending) ([]access.Outco
 		asker:        asker,
 		resource:     ending.Resource,
 		principal:    ending.Principal,
+		since:        ending.Since,
 		settle:       asker.settle,
 		describe:     func(int) string { return iampolicy.DescribeEnding(ending) },
 		entitlements: func(p *iampolicy.Policy) []access.EntitlementID { return p.Found(ending) },

@@ -25,7 +25,7 @@ type read struct {
 	policy *iampolicy.Policy
 }
 
-// parse is iampolicy.Parse. raw is kept and not to be changed.
+// parse is iampolicy.Parse; of a policy that has changed it reads what is new. raw is kept and not to be changed.
 func (c *parsed) parse(r access.Resource, raw []byte) (*iampolicy.Policy, error) {
 	c.mu.Lock()
 	before, ok := c.last[r]
@@ -33,7 +33,11 @@ func (c *parsed) parse(r access.Resource, raw []byte) (*iampolicy.Policy, error)
 	if ok && bytes.Equal(before.raw, raw) {
 		return before.policy, nil
 	}
-	p, err := iampolicy.Parse(raw)
+	p := before.policy
+	if p == nil {
+		p = new(iampolicy.Policy)
+	}
+	p, err := p.Reparse(raw)
 	if err != nil {
 		return nil, err
 	}

@@ -45,8 +45,9 @@ func New(ctx context.Context, p *gcp.Platform, now func() time.Time) (*Roles, er
 	return r, nil
 }
 
-// Role describes a role as IAM does. What cannot be had is zero.
-func (r *Roles) Role(ctx context.Context, role access.Role) access.RoleInfo {
+// Role describes a role as IAM does, which is the same on every resource. What cannot be
+// had is zero.
+func (r *Roles) Role(ctx context.Context, _ access.Resource, role access.Role) access.RoleInfo {
 	if _, err := access.ParseRole(string(role)); err != nil {
 		return access.RoleInfo{}
 	}

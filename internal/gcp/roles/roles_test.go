@@ -48,14 +48,14 @@ func TestRolesAreDescribedAndRemembered(t *testing.T) {
 	for _, role := range []access.Role{"roles/a", "projects/shop/roles/b", "organizations/1/roles/c"} {
 		for range 2 {
 			want := access.RoleInfo{Role: role, Title: "Shop Admin", Description: "Runs the shop.", ChangesPermissions: access.No}
-			if got := w.roles.Role(t.Context(), role); got != want {
+			if got := w.roles.Role(t.Context(), "projects/p", role); got != want {
 				t.Errorf("got %+v", got)
 			}
 		}
 		w.expect(t, "GET /v1/"+string(role)+"?", 1)
 	}
 	w.now = w.now.Add(11 * time.Minute)
-	w.roles.Role(t.Context(), "roles/a")
+	w.roles.Role(t.Context(), "projects/p", "roles/a")
 	w.expect(t, "GET /v1/roles/a?", 2)
 }
 
@@ -85,7 +85,7 @@ func TestThreat20_RolesThatChangePermissionsAreMarked(t *testing.T) {
 			permissions = nil
 		}
 		w := newWorld(t, described(permissions...))
-		if got := w.roles.Role(t.Context(), "roles/a").ChangesPermissions; got != want {
+		if got := w.roles.Role(t.Context(), "projects/p", "roles/a").ChangesPermissions; got != want {
 			t.Errorf("%q: %d, want %d", permission, got, want)
 		}
 	}
@@ -95,7 +95,7 @@ func TestRoleThatCannotBeDescribedIsUnknown(t *testing.T) {
 	for _, status := range []int{403, 404, 429, 500} {
 		w := newWorld(t, gcptest.Refuse(status, "x"))
 		for range 3 {
-			if got := w.roles.Role(t.Context(), "roles/a"); got != (access.RoleInfo{}) {
+			if got := w.roles.Role(t.Context(), "projects/p", "roles/a"); got != (access.RoleInfo{}) {
 				t.Errorf("%d: %+v", status, got)
 			}
 		}
@@ -103,19 +103,19 @@ func TestRoleThatCannotBeDescribedIsUnknown(t *testing.T) {
 	}
 	w := newWorld(t, gcptest.Refuse(500, "x"))
 	for _, role := range []access.Role{"", "roles/../x", "roles/a?b", "users/a"} {
-		w.roles.Role(t.Context(), role)
+		w.roles.Role(t.Context(), "projects/p", role)
 	}
 	w.expect(t, "", 0)
 }
 
 func TestWhileIAMDoesNotAnswerNobodyAsks(t *testing.T) {
 	w := newWorld(t, gcptest.Refuse(503, "x"))
-	w.roles.Role(t.Context(), "roles/a")
-	w.roles.Role(t.Context(), "roles/b")
+	w.roles.Role(t.Context(), "projects/p", "roles/a")
+	w.roles.Role(t.Context(), "projects/p", "roles/b")
 	w.expect(t, "/roles/", 1)
 	w.says = described("x.y.get")
 	w.now = w.now.Add(time.Minute)
-	if got := w.roles.Role(t.Context(), "roles/b"); got.Title == "" {
+	if got := w.roles.Role(t.Context(), "projects/p", "roles/b"); got.Title == "" {
 		t.Error("never asked again")
 	}
 }

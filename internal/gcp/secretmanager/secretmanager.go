@@ -15,12 +15,8 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/resourcename"
 )
-
-// versionPattern is what may stand in the URL path: a version number, "latest", or
-// an alias.
-var versionPattern = regexp.MustCompile(
-	`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,20}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
 
 // timeout bounds one look-up with its repetition. A secret is read on the way to
 // something else, which has 25 seconds in all.
@@ -45,16 +41,15 @@ func New(ctx context.Context, p *gcp.Platform) (*Secrets, error) {
 	return &Secrets{client: client, account: p.ServiceAccount, retry: p.Retry}, nil
 }
 
-// IsVersion is whether path names a version of a secret:
-// projects/P/secrets/S/versions/V.
-func IsVersion(path string) bool {
-	return versionPattern.MatchString(path) && !strings.Contains(path, "..")
-}
+// unusable recognises a version that is there and cannot be read. Google's text is
+// no contract (its status, FAILED_PRECONDITION, has other causes too), so whatever
+// does not match is shown as it is.
+var unusable = regexp.MustCompile(`is in (DESTROYED|DISABLED) state`)
 
 // Access returns the secret's value, byte for byte. An error never holds any of
-// it.
+// it; it is CodeSecretUnusable when the version is destroyed or disabled.
 func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error) {
-	if !IsVersion(versionPath) {
+	if !resourcename.IsSecretVersion(versionPath) {
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
 			Args: access.Args{"reason": "a secret is named projects/PROJECT/secrets/SECRET/versions/VERSION"}}
 	}
@@ -67,7 +62,13 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 		return s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: versionPath}, once)
 	})
 	if err != nil {
-		return nil, gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access", Resource: versionPath, Account: s.account})
+		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access", Resource: versionPath, Account: s.account})
+		_, text := gcp.Answer(err)
+		if state := unusable.FindStringSubmatch(text); state != nil && failure.Code == access.CodeCallRefused {
+			secret, _, _ := strings.Cut(versionPath, "/versions/")
+			failure.Code, failure.Args = access.CodeSecretUnusable, access.Args{"secret": secret, "state": strings.ToLower(state[1])}
+		}
+		return nil, failure
 	}
 	payload := answer.GetPayload()
 	if payload == nil {

@@ -10,6 +10,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/gcptest"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/secretmanager"
 )
 
@@ -73,12 +74,37 @@ func TestOnlyVersionsOfSecretsAreAskedFor(t *testing.T) {
 		}
 	}
 	for _, good := range []string{path, "projects/example.com:p/secrets/S_1-x/versions/12", "projects/123/secrets/s/versions/current"} {
-		if !secretmanager.IsVersion(good) {
+		if !resourcename.IsSecretVersion(good) {
 			t.Errorf("%q is refused", good)
 		}
 	}
 	if g.Calls("") != 0 {
 		t.Error("a bad name was sent")
+	}
+}
+
+// A version that was destroyed or disabled is told from what else Google refuses.
+func TestVersionThatCannotBeUsed(t *testing.T) {
+	for text, want := range map[string]string{
+		"Secret Version [projects/1/secrets/s/versions/4] is in DESTROYED state.":                                   "destroyed",
+		"Secret Version [projects/1/secrets/s/versions/4] is in DISABLED state.":                                    "disabled",
+		"Secret Version [projects/1/secrets/" + strings.Repeat("s", 255) + "/versions/4] is in DISABLED state.":     "disabled",
+		"Secret Version [projects/1/secrets/s/versions/4] cannot be decrypted: the Cloud KMS key is not enabled.":   "",
+		"The provided Secret Version name [x] does not match the expected format [projects/*/secrets/*/versions/*]": "",
+	} {
+		s, _ := secrets(t, gcptest.Refuse(400, text))
+		_, err := s.Access(t.Context(), path)
+		e := access.AsError(err)
+		if e.Kind != access.Unprocessable || (e.Code == access.CodeSecretUnusable) != (want != "") || e.Args["state"] != want {
+			t.Errorf("%s: %v", text, err)
+		}
+		if want != "" && !strings.HasPrefix(path, e.Args["secret"]+"/versions/") {
+			t.Errorf("names %v", e.Args)
+		}
+	}
+	s, _ := secrets(t, gcptest.Refuse(403, "who knows what is in DISABLED state"))
+	if _, err := s.Access(t.Context(), path); access.AsError(err).Code != access.CodeServiceNotAllowed {
+		t.Errorf("a refusal of the account: %v", err)
 	}
 }
 
@@ -88,7 +114,7 @@ func TestSecretThatCannotBeHad(t *testing.T) {
 		kind          access.Kind
 		code          access.Code
 	}{
-		{400, 1, access.Unprocessable, access.CodePlatformRefused},
+		{400, 1, access.Unprocessable, access.CodeCallRefused},
 		{403, 1, access.Upstream, access.CodeServiceNotAllowed},
 		{404, 1, access.NotFound, access.CodeUnknownResource},
 		{429, 2, access.TooMany, access.CodeQuota},

@@ -7,21 +7,18 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
 )
 
-// Everybody answers what everybody who is named in an eligible binding of a
+// everybody answers what everybody who is named in an eligible binding of a
 // resource holds, in person or as a direct member of a group. Groups are expanded,
 // which costs one look-up for each group and none for each person; a group that
 // cannot be read is a warning, and its people may be missing. The source must be one
 // that reads whole policies, and so expands groups (Found.Members).
-func Everybody(ctx context.Context, k *Catalog, resource access.Resource) (access.Standing, error) {
-	if err := onlyProjects(resource); err != nil {
-		return access.Standing{}, err
-	}
-	own, err := k.c.Policies.GetIamPolicy(ctx, resource)
+func (k *Catalog) everybody(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
+	resource := q.Resource
+	own, err := k.c.Policies.GetIamPolicy(ctx, resource, q.Began())
 	failure := gcp.Failure(err, k.policyCall(resource))
-	l := &look{k: k, q: access.StandingQuery{Resource: resource}}
+	l := &look{k: k, q: q}
 	l.found, err = k.c.Source.Look(ctx, l.q)
 	if failure != nil && (err == nil || access.AsError(err).Code != access.CodeUnknownResource) {
 		err = failure
@@ -31,8 +28,8 @@ func Everybody(ctx context.Context, k *Catalog, resource access.Resource) (acces
 	}
 	var groups []string
 	people := map[access.Principal]bool{}
-	nodes := append([]eligibility.Node{{Resource: resource, Policy: own}}, l.found.Above...)
-	for _, member := range k.reader.Read(resource, nodes).Members() {
+	table, _ := l.table(own)
+	for _, member := range table.Members() {
 		kind, address, _ := strings.Cut(member, ":")
 		switch p, err := access.ParsePrincipal(address); {
 		case kind == "group":
@@ -41,9 +38,7 @@ func Everybody(ctx context.Context, k *Catalog, resource access.Resource) (acces
 			people[p] = true
 		}
 	}
-	var unread []*access.Error
-	l.members, unread = l.found.Members(ctx, groups)
-	l.warnings = append(l.found.Warnings, unread...)
+	l.warnings = append(l.found.Warnings, l.expand(ctx, table, groups)...)
 	l.found.Groups = map[access.Principal][]string{}
 	for group, members := range l.members {
 		for _, p := range members {

@@ -3,14 +3,17 @@ package standing
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iampolicy"
 )
 
@@ -19,8 +22,11 @@ type look struct {
 	k     *Catalog
 	q     access.StandingQuery
 	found Found
-	// members are the people in each group of reviewers.
+	// members are the people in each group that was expanded.
 	members map[string][]access.Principal
+
+	// ineffective is what of the groups makes nobody eligible.
+	ineffective []access.Ineffective
 
 	mu       sync.Mutex
 	warnings []*access.Error
@@ -44,12 +50,12 @@ func (k *Catalog) look(ctx context.Context, q access.StandingQuery) (*look, erro
 // project's policy, or the nearest thing to it.
 func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 	var people sync.WaitGroup
-	if table := l.table(own); l.wantsReviewers(table) {
-		groups := table.ReviewerGroups(l.q.ReviewersOf)
+	if table, _ := l.table(own); l.wantsReviewers(table) {
 		people.Go(func() {
-			members, warnings := l.found.Members(ctx, groups)
-			l.members = members
-			l.warn(warnings...)
+			l.warn(l.expand(ctx, table, table.ReviewerGroups(l.q.ReviewersOf))...)
+			for _, i := range l.ineffective {
+				l.warn(i.Why)
+			}
 		})
 	}
 	var err error
@@ -65,10 +71,38 @@ func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 	return err
 }
 
+// expand finds the people in groups that the table names, and what else is in them. A
+// group that cannot be read is a warning.
+func (l *look) expand(ctx context.Context, table eligibility.Table, groups []string) []*access.Error {
+	members, warnings := l.found.Members(ctx, groups)
+	l.members = make(map[string][]access.Principal, len(members))
+	for _, group := range slices.Sorted(maps.Keys(members)) {
+		l.members[group] = members[group].People
+		for _, why := range besidesPeople(group, members[group]) {
+			row, _ := table.Naming("group:" + group)
+			l.ineffective = append(l.ineffective, access.Ineffective{Node: row.Node, Role: string(row.ID.Role), Member: "group:" + group, Why: why})
+		}
+	}
+	return warnings
+}
+
+// besidesPeople is what is in a group and means nobody: only its direct members count.
+func besidesPeople(group string, m directory.Members) []*access.Error {
+	var found []*access.Error
+	if m.Groups > 0 {
+		found = append(found, &access.Error{Kind: access.Unprocessable, Code: access.CodeGroupsInGroup,
+			Args: access.Args{"group": group, "count": strconv.Itoa(m.Groups), "catalog": "PolicyAnalyzer"}})
+	}
+	if m.Everybody {
+		found = append(found, &access.Error{Kind: access.Unprocessable, Code: access.CodeEverybodyInGroup, Args: access.Args{"group": group}})
+	}
+	return found
+}
+
 // wantsReviewers is whether groups of reviewers are to be expanded, which is expensive:
 // not for principals of whom none may request what they would review. They are told
 // nothing, and are not to learn by how long it takes which roles have reviewers.
-func (l *look) wantsReviewers(table *eligibility.Table) bool {
+func (l *look) wantsReviewers(table eligibility.Table) bool {
 	if l.found.Members == nil || len(l.q.ReviewersOf) == 0 {
 		return false
 	}
@@ -91,7 +125,7 @@ func (l *look) warn(warnings ...*access.Error) {
 // that cannot be read just now is an error, since waiting helps.
 func (l *look) confirm(ctx context.Context) error {
 	above := l.found.Above
-	table := l.k.reader.Read(l.q.Resource, above)
+	table, _ := l.tableOf(above)
 	var matter []access.Resource
 	unasked := func(e access.Entitlement) bool { return len(l.q.Of) > 0 && !slices.Contains(l.q.Of, e.ID) }
 	for _, p := range l.q.Principals {
@@ -132,24 +166,61 @@ func (l *look) inPerson(node access.Resource, live *iampolicy.Policy) *iampolicy
 	return l.found.InPerson(node, live)
 }
 
-// table is what makes people eligible, if own is the resource's policy.
-func (l *look) table(own *iampolicy.Policy) *eligibility.Table {
-	nodes := append([]eligibility.Node{{Resource: l.q.Resource, Policy: l.inPerson(l.q.Resource, own)}}, l.found.Above...)
-	return l.k.reader.Read(l.q.Resource, nodes)
+// table is what makes people eligible, if own is the resource's policy, and what makes
+// nobody so. The latter is told of the policy as it is written: by whom the source knows
+// it would say nothing of members and bindings that mean nobody.
+func (l *look) table(own *iampolicy.Policy) (eligibility.Table, []access.Ineffective) {
+	table, ineffective := l.tableOf(append([]Node{{Resource: l.q.Resource, Policy: l.inPerson(l.q.Resource, own)}}, l.found.Above...))
+	if l.found.InPerson == nil {
+		return table, ineffective
+	}
+	ineffective = slices.DeleteFunc(ineffective, func(i access.Ineffective) bool { return i.Node == l.q.Resource })
+	_, written := l.tableOf([]Node{{Resource: l.q.Resource, Policy: own}})
+	return table, append(slices.DeleteFunc(written, func(i access.Ineffective) bool {
+		return i.Why.Code == access.CodeMemberDomain // the source knows who is in it
+	}), ineffective...)
+}
+
+func (l *look) tableOf(nodes []Node) (eligibility.Table, []access.Ineffective) {
+	var rows []eligibility.Row
+	var ineffective []access.Ineffective
+	for _, n := range nodes {
+		more, wrong := n.Policy.Eligible(l.q.Resource, n.Resource, n.Unconfirmed)
+		rows, ineffective = append(rows, more...), append(ineffective, wrong...)
+	}
+	table, over := eligibility.New(rows, l.k.c.Now())
+	return table, append(ineffective, over...)
 }
 
 // standing answers the query for the given policy of the resource. It makes no
 // calls and changes nothing.
 func (l *look) standing(own *iampolicy.Policy) access.Standing {
-	table := l.table(own)
+	table, ineffective := l.table(own)
 	s := access.Standing{
-		Resource:  l.q.Resource,
-		Holdings:  make(map[access.Principal][]access.Entitlement, len(l.q.Principals)),
-		Reviewers: make(map[access.EntitlementID][]access.Principal, len(l.q.ReviewersOf)),
-		Warnings:  append(slices.Clone(l.warnings), table.Warnings...),
+		Resource:    l.q.Resource,
+		Holdings:    make(map[access.Principal][]access.Entitlement, len(l.q.Principals)),
+		Reviewers:   make(map[access.EntitlementID][]access.Principal, len(l.q.ReviewersOf)),
+		Ineffective: append(ineffective, l.ineffective...),
+		Warnings:    slices.Clone(l.warnings),
+	}
+	for _, i := range ineffective {
+		if i.Why.Code == access.CodeNotUnderstood {
+			s.Warnings = append(s.Warnings, i.Warning())
+		}
+	}
+	for _, p := range l.q.Principals {
+		for _, missed := range table.Missed(p, l.found.Groups[p]) {
+			s.Warnings = append(s.Warnings, access.Ineffective{Node: missed.Node, Role: string(missed.ID.Role)}.Warning())
+		}
 	}
 	for _, p := range l.q.Principals {
 		s.Holdings[p] = table.Holdings(p, l.found.Groups[p])
+		for _, e := range s.Holdings[p] {
+			if e.Unclear {
+				s.Warnings = append(s.Warnings, &access.Error{Kind: access.Unprocessable, Code: access.CodeTimeUnclear,
+					Args: access.Args{"role": string(e.ID.Role), "resource": string(e.ID.Resource)}})
+			}
+		}
 	}
 	for _, id := range l.q.ReviewersOf {
 		var requesters []access.Entitlement

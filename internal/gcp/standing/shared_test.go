@@ -7,13 +7,12 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/standing"
 )
 
 // cloud is where policies are read, and a source. What one person does reads a policy
-// once (access.Begin), as package resourcemanager has it.
+// once, as package resourcemanager has it.
 type cloud struct {
 	mu       sync.Mutex
 	now      time.Time
@@ -29,10 +28,10 @@ type reading struct {
 	at     time.Time
 }
 
-func (c *cloud) GetIamPolicy(ctx context.Context, r access.Resource) (*iampolicy.Policy, error) {
+func (c *cloud) GetIamPolicy(_ context.Context, r access.Resource, since time.Time) (*iampolicy.Policy, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if began, ok := access.Began(ctx); ok && r == folder && !c.kept[r].at.Before(began) {
+	if !since.IsZero() && r == folder && !c.kept[r].at.Before(since) {
 		return c.kept[r].policy, nil
 	}
 	if r == folder {
@@ -62,7 +61,7 @@ func TestThreat06_ASharedLookUpIsNoOlderThanItsQuery(t *testing.T) {
 	ask := func(since time.Time) access.Standing {
 		t.Helper()
 		c.found = standing.Found{Above: aboveOf(eligible)}
-		s, err := k.Standing(access.Begin(t.Context(), since), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Since: since})
+		s, err := k.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Since: since})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +72,7 @@ func TestThreat06_ASharedLookUpIsNoOlderThanItsQuery(t *testing.T) {
 	c.during = func() {
 		// Somebody else's action reads the folder, then she loses the eligibility, then
 		// she begins an action.
-		if _, err := c.GetIamPolicy(access.Begin(t.Context(), pass()), folder); err != nil {
+		if _, err := c.GetIamPolicy(t.Context(), folder, pass()); err != nil {
 			t.Fatal(err)
 		}
 		c.mu.Lock()
@@ -91,6 +90,6 @@ func TestThreat06_ASharedLookUpIsNoOlderThanItsQuery(t *testing.T) {
 	}
 }
 
-func aboveOf(policy *iampolicy.Policy) []eligibility.Node {
-	return []eligibility.Node{{Resource: folder, Policy: policy}}
+func aboveOf(policy *iampolicy.Policy) []standing.Node {
+	return []standing.Node{{Resource: folder, Policy: policy}}
 }

@@ -5,15 +5,18 @@
 package standing
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/condition"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/lookup"
 )
@@ -32,14 +35,16 @@ const (
 )
 
 // ResourceManager begins the full names of projects, folders and organizations.
-const ResourceManager = "//cloudresourcemanager.googleapis.com/"
+const ResourceManager = access.FullNamePrefix
 
 // FullName is the full resource name.
-func FullName(r access.Resource) string { return ResourceManager + string(r) }
+func FullName(r access.Resource) string { return r.FullName() }
 
 // Policies reads the live policies of resources.
 type Policies interface {
-	GetIamPolicy(ctx context.Context, resource access.Resource) (*iampolicy.Policy, error)
+	// GetIamPolicy reads a policy, unless it was asked for at an instant or later
+	// already; zero reads it in any case.
+	GetIamPolicy(ctx context.Context, resource access.Resource, since time.Time) (*iampolicy.Policy, error)
 }
 
 // Source knows who may be eligible, apart from what live policies say.
@@ -49,18 +54,27 @@ type Source interface {
 	Look(ctx context.Context, q access.StandingQuery) (Found, error)
 }
 
+// Node is one resource with its own policy: the project, or a folder or organization
+// above it.
+type Node struct {
+	Resource access.Resource
+	Policy   *iampolicy.Policy
+	// Unconfirmed: the policy is not the live one, though that was wanted.
+	Unconfirmed bool
+}
+
 // Found is what a source knows for one query. It belongs to the caller.
 type Found struct {
 	// Own is its copy of the project's own policy, for the look-ups that depend on
 	// one; nil when it has none. The live policy takes its place.
 	Own *iampolicy.Policy
 	// Above are the folders and the organization within the scope, nearest first.
-	Above []eligibility.Node
+	Above []Node
 	// Groups are those that each principal is in.
 	Groups map[access.Principal][]string
 	// Members expands groups of reviewers; one that cannot be read is a warning. It
 	// is nil where the policies name everybody in person.
-	Members func(ctx context.Context, groups []string) (map[string][]access.Principal, []*access.Error)
+	Members func(ctx context.Context, groups []string) (map[string]directory.Members, []*access.Error)
 	// InPerson makes of a live policy one that names in person everybody of whom the
 	// source knows that they are meant. It is nil where Groups and Members tell that.
 	InPerson func(node access.Resource, live *iampolicy.Policy) *iampolicy.Policy
@@ -76,20 +90,19 @@ type Config struct {
 	Now            func() time.Time
 }
 
-// Catalog answers queries. It implements Standing of the broker's port Catalog and
-// resourcemanager.Standings.
+// Catalog answers queries. It implements Standing and Canonical of the broker's port
+// Catalog, and resourcemanager.Standings.
 type Catalog struct {
 	c         Config
-	reader    *eligibility.Reader
 	ancestors *lookup.Cache[*iampolicy.Policy]
 }
 
 // New makes a Catalog. It makes no call.
 func New(c Config) Catalog {
-	return Catalog{c: c, reader: &eligibility.Reader{},
+	return Catalog{c: c,
 		ancestors: lookup.New(c.Now, maxAncestors, ancestorTimeout, func(ctx context.Context, r string) (*iampolicy.Policy, error) {
 			// Not as of when the first who asked began: others share it who began later.
-			return c.Policies.GetIamPolicy(access.Begin(ctx, c.Now()), access.Resource(r))
+			return c.Policies.GetIamPolicy(ctx, access.Resource(r), c.Now())
 		})}
 }
 
@@ -104,9 +117,12 @@ func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.
 	if err := onlyProjects(q.Resource); err != nil {
 		return access.Standing{}, err
 	}
+	if q.Everybody {
+		return k.everybody(ctx, q)
+	}
 	live := make(chan read, 1)
 	go func() {
-		policy, err := k.c.Policies.GetIamPolicy(ctx, q.Resource)
+		policy, err := k.c.Policies.GetIamPolicy(ctx, q.Resource, q.Began())
 		live <- read{policy, err}
 	}()
 	l, err := k.look(ctx, q)
@@ -124,6 +140,17 @@ func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.
 		return access.Standing{}, err
 	}
 	return l.standing(own.policy), nil
+}
+
+// Canonical spells the resource condition of an id as every answer does: whoever means
+// the same, writes the same.
+func (k *Catalog) Canonical(id access.EntitlementID) (access.EntitlementID, error) {
+	text, err := condition.Canonical(id.Condition)
+	if err != nil {
+		return access.EntitlementID{}, err
+	}
+	id.Condition = text
+	return id, nil
 }
 
 // Prepare makes every look-up that a query needs except that of the resource's own
@@ -186,6 +213,17 @@ func Recall[V any](ctx context.Context, c *lookup.Cache[V], key string, q access
 		}
 	}
 	return found, nil, failure
+}
+
+// Projects looks up the projects that match the operator's query, sorted.
+func Projects(ctx context.Context, c *lookup.Cache[[]access.ResourceInfo], query string, now func() time.Time) ([]access.ResourceInfo, error) {
+	found, err := c.Get(ctx, query, now().Add(-PageAge))
+	if err != nil {
+		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})
+	}
+	found = slices.Clone(found)
+	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
+	return found, nil
 }
 
 // Unreadable is the warning of a group whose members are not known.

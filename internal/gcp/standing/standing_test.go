@@ -13,7 +13,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/gcp/eligibility"
+	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
@@ -59,7 +59,7 @@ func (w *world) note(what string) {
 	w.asked = append(w.asked, what)
 }
 
-func (w *world) GetIamPolicy(_ context.Context, r access.Resource) (*iampolicy.Policy, error) {
+func (w *world) GetIamPolicy(_ context.Context, r access.Resource, _ time.Time) (*iampolicy.Policy, error) {
 	w.note(string(r))
 	if status := w.fails[r]; status != 0 {
 		return nil, &googleapi.Error{Code: status}
@@ -77,7 +77,7 @@ func (w *world) Look(context.Context, access.StandingQuery) (standing.Found, err
 	f.Own = iampolicy.New(w.own)
 	for _, node := range []access.Resource{folder, org} {
 		if bindings, ok := w.above[node]; ok {
-			f.Above = append(f.Above, eligibility.Node{Resource: node, Policy: iampolicy.New(bindings)})
+			f.Above = append(f.Above, standing.Node{Resource: node, Policy: iampolicy.New(bindings)})
 		}
 	}
 	f.Groups = map[access.Principal][]string{}
@@ -87,14 +87,14 @@ func (w *world) Look(context.Context, access.StandingQuery) (standing.Found, err
 		}
 	}
 	if w.groups != nil {
-		f.Members = func(_ context.Context, groups []string) (map[string][]access.Principal, []*access.Error) {
-			found, unread := map[string][]access.Principal{}, []*access.Error(nil)
+		f.Members = func(_ context.Context, groups []string) (map[string]directory.Members, []*access.Error) {
+			found, unread := map[string]directory.Members{}, []*access.Error(nil)
 			for _, g := range groups {
 				w.note(g)
 				if people, ok := w.groups[g]; ok {
-					found[g] = people
+					found[g] = directory.Members{People: people}
 				} else {
-					found[g] = nil
+					found[g] = directory.Members{}
 					unread = append(unread, standing.Unreadable(g, nil))
 				}
 			}
@@ -402,6 +402,10 @@ func TestWarningsAreSorted(t *testing.T) {
 	}
 }
 
+func everybody(ctx context.Context, k *standing.Catalog, on access.Resource) (access.Standing, error) {
+	return k.Standing(ctx, access.StandingQuery{Resource: on, Everybody: true})
+}
+
 func TestEverybody(t *testing.T) {
 	live := policy(
 		bind("roles/a", self, "user:Ana@example.com", "serviceAccount:robot@x.iam.gserviceaccount.com", "deleted:user:old@example.com?uid=1", "user:not an address", "domain:example.com"),
@@ -409,7 +413,7 @@ func TestEverybody(t *testing.T) {
 		iampolicy.Binding{Role: "roles/viewer", Members: []string{"user:zoe@example.com"}})
 	w := &world{live: policies{shop: live}, groups: map[string][]access.Principal{"ops@example.com": {ana, ben}},
 		above: policies{folder: policy(bind("roles/c", self, "user:eve@example.com"))}}
-	s, err := standing.Everybody(t.Context(), w.catalog(), shop)
+	s, err := everybody(t.Context(), w.catalog(), shop)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -437,7 +441,7 @@ func TestEverybody(t *testing.T) {
 		"a project that does not exist":     {&world{sourceFails: unknown}, shop, access.CodeUnknownResource},
 		"a source that fails, policy alone": {&world{sourceFails: &access.Error{Kind: access.TooMany, Code: access.CodeQuota}, live: w.live}, shop, access.CodeQuota},
 	} {
-		if _, err := standing.Everybody(t.Context(), c.world.catalog(), c.resource); access.AsError(err) == nil || access.AsError(err).Code != c.want {
+		if _, err := everybody(t.Context(), c.world.catalog(), c.resource); access.AsError(err) == nil || access.AsError(err).Code != c.want {
 			t.Errorf("%s: %v, want %s", rule, err, c.want)
 		}
 	}
@@ -464,7 +468,7 @@ func TestRecall(t *testing.T) {
 		{"Google does not answer in time", context.DeadlineExceeded, time.Minute, false, "first", access.CodeStaleInventory},
 		{"it refuses", &googleapi.Error{Code: 403}, time.Minute, false, "", access.CodeServiceNotAllowed},
 		{"it knows no such thing", &googleapi.Error{Code: 404}, time.Minute, false, "", access.CodeUnknownResource},
-		{"it refuses what was asked", &googleapi.Error{Code: 400}, time.Minute, false, "", access.CodePlatformRefused},
+		{"it refuses what was asked", &googleapi.Error{Code: 400}, time.Minute, false, "", access.CodeCallRefused},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			now := time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)

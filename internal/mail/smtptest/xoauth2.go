@@ -23,7 +23,8 @@ type tokenServer struct {
 }
 
 func (t *tokenServer) Next(response []byte) (challenge []byte, done bool, err error) {
-	no := &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Username and Password not accepted. For more information, go to https://support.google.com/mail/?p=BadCredentials"}
+	no := &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8},
+		Message: "Username and Password not accepted. For more information, go to https://support.google.com/mail/?p=BadCredentials"}
 	switch {
 	case t.refused && len(response) == 0:
 		return nil, true, no

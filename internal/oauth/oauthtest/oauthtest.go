@@ -95,7 +95,8 @@ func (s *Server) TokenURL() string { return s.Issuer + "/token" }
 func (s *Server) Verify(mailbox, token string, applications ...string) error {
 	claims := jwt.MapClaims{}
 	if strings.Count(token, ".") == 2 {
-		_, err := jwt.ParseWithClaims(token, claims, s.key, jwt.WithValidMethods([]string{"RS256"}), jwt.WithIssuer(s.Issuer), jwt.WithExpirationRequired())
+		_, err := jwt.ParseWithClaims(token, claims, s.key,
+			jwt.WithValidMethods([]string{"RS256"}), jwt.WithIssuer(s.Issuer), jwt.WithExpirationRequired())
 		if err != nil {
 			return err
 		}

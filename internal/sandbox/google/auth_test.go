@@ -1,6 +1,8 @@
 package google_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -83,6 +85,30 @@ func TestMetadataServer(t *testing.T) {
 	}
 	if code, body := f.get("/computeMetadata/v1/project/?recursive=true", "Metadata-Flavor", "Google"); code != 200 || !strings.Contains(body, `"numericProjectId": 264853019977`) {
 		t.Errorf("recursive: %d %s", code, body)
+	}
+	about := `{"aliases":["default"],"email":"` + f.ServiceAccount() + `","scopes":["` + google.ScopeCloudPlatform + `"]}`
+	const accounts = "/computeMetadata/v1/instance/service-accounts/"
+	for path, want := range map[string]string{
+		accounts + "?recursive=true":                       `{"default":` + about + `,"` + f.ServiceAccount() + `":` + about + `}`,
+		accounts + "default/?recursive=true":               about,
+		accounts + f.ServiceAccount() + "/?recursive=true": about,
+		accounts:              "default/\n" + f.ServiceAccount() + "/\n",
+		accounts + "default/": "aliases\nemail\nscopes\ntoken\n",
+	} {
+		code, body := f.get(path, "Metadata-Flavor", "Google")
+		var compact bytes.Buffer
+		if strings.HasPrefix(want, "{") && json.Compact(&compact, []byte(body)) == nil {
+			body = compact.String()
+		}
+		if code != 200 || body != want || strings.Contains(body, "ya29") {
+			t.Errorf("%s: %d %s, want %s", path, code, body, want)
+		}
+		if code, _ := f.get(path); code != 403 {
+			t.Errorf("%s without the header: %d", path, code)
+		}
+	}
+	if code, _ := f.get(accounts+"other@x.iam.gserviceaccount.com/?recursive=true", "Metadata-Flavor", "Google"); code != 404 {
+		t.Errorf("another account: %d", code)
 	}
 	token, err := oauth.ComputeTokenSource("", google.ScopeGroupsReadOnly, google.ScopeCloudPlatform).Token()
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 )
 
 // Calls counts calls by method and template, such as
-// "POST /v3/projects/{id}:setIamPolicy". Calls that a fault refused count too.
+// "POST /v3/projects/{id}:setIamPolicy". Calls that a fault or
+// a quota refused count too.
 type Calls struct {
 	mu     sync.Mutex
 	counts map[string]int

@@ -31,6 +31,11 @@ type Options struct {
 	// WithoutCredentials lets a call without an Authorization header act as the
 	// service account, with every scope. A wrong token is refused all the same.
 	WithoutCredentials bool
+	// Quotas are enforced from the start; see Documented. Nil is none.
+	Quotas []Quota
+	// Latency is how long every call of an API takes at least; the metadata server
+	// answers at once.
+	Latency time.Duration
 }
 
 // Cloud is a running Google Cloud. Make one with New. All its methods may be
@@ -44,12 +49,15 @@ type Cloud struct {
 	conditions         *conditions
 	faults             *Faults
 	calls              *Calls
+	quotas             *Quotas
+	latency            time.Duration
 	routes             []route
 	projectNumber      string
 
 	mu           sync.Mutex
 	organization Organization
 	nodes        map[string]*node
+	roles        map[string]*Role
 	order        []*node
 	lastEtag     int64
 	tokens       map[string]identity
@@ -92,7 +100,8 @@ func New(o Options) (*Cloud, error) {
 		conditions:         conditions, calls: &Calls{}, organization: o.Organization,
 		tokens: map[string]identity{}, secrets: map[string][][]byte{}, published: map[string][]Message{}, revoked: map[string]bool{},
 	}
-	c.faults = &Faults{cloud: c}
+	c.faults, c.quotas, c.latency = &Faults{cloud: c}, &Quotas{cloud: c, first: o.Quotas}, o.Latency
+	c.quotas.Set(o.Quotas...)
 	c.routes = routes()
 	if err := c.build(); err != nil {
 		return nil, err
@@ -121,6 +130,9 @@ func (c *Cloud) MetadataHandler() http.Handler {
 
 // Faults makes the cloud misbehave.
 func (c *Cloud) Faults() *Faults { return c.faults }
+
+// Quotas refuses what is too much.
+func (c *Cloud) Quotas() *Quotas { return c.quotas }
 
 // Calls counts what was called.
 func (c *Cloud) Calls() *Calls { return c.calls }

@@ -59,6 +59,7 @@ func (c *Cloud) control() http.Handler {
 	handle("POST /control/keys/drop", func(*http.Request) (any, error) { f.DropOldKeys(); return nil, nil })
 	c.controlSwitches(handle)
 	c.controlViews(handle)
+	c.controlQuotas(handle)
 	return mux
 }
 

@@ -134,9 +134,13 @@ func (c *Cloud) listMembers(k *call) (any, error) {
 		if roles := q.Get("roles"); roles != "" && !slices.Contains(strings.Split(roles, ","), "MEMBER") {
 			continue
 		}
-		found = append(found, map[string]any{
+		member := map[string]any{
 			"kind": "admin#directory#member", "etag": `"sandbox"`, "id": directoryID(m), "email": m, "role": "MEMBER", "type": kind, "status": "ACTIVE",
-		})
+		}
+		if !strings.HasSuffix(strings.ToLower(m), "@"+c.organization.Domain) {
+			delete(member, "status")
+		}
+		found = append(found, member)
 	}
 	return page(c, k, "maxResults", "members", found, map[string]any{"kind": "admin#directory#members", "etag": `"sandbox"`})
 }

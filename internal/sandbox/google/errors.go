@@ -1,8 +1,10 @@
 package google
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // apiError is an error as Google's APIs answer it.
@@ -14,8 +16,13 @@ type apiError struct {
 	reason string
 	// oauth is for an error of the token endpoint, whose name is the reason.
 	oauth bool
-	// info is the google.rpc.ErrorInfo in details; nil for none.
-	info map[string]any
+	// domain is that of the old-style reason; empty is global.
+	domain string
+	// info is the google.rpc.ErrorInfo in details, help the google.rpc.Help after it;
+	// nil for none.
+	info, help map[string]any
+	// retryAfter is the header of that name; 0 for none.
+	retryAfter time.Duration
 }
 
 func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.code, e.status, e.message) }
@@ -29,13 +36,16 @@ func (e *apiError) body() any {
 	inner := map[string]any{
 		"code":    e.code,
 		"message": e.message,
-		"errors":  []any{map[string]any{"message": e.message, "domain": "global", "reason": e.reason}},
+		"errors":  []any{map[string]any{"message": e.message, "domain": cmp.Or(e.domain, "global"), "reason": e.reason}},
 	}
 	if e.status != "" {
 		inner["status"] = e.status
 	}
 	if e.info != nil {
 		inner["details"] = []any{e.info}
+	}
+	if e.help != nil {
+		inner["details"] = []any{e.info, e.help}
 	}
 	return map[string]any{"error": inner}
 }

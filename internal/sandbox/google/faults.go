@@ -307,12 +307,13 @@ func (f *Faults) ReplaceWholePolicy(on bool) {
 	f.cloud.wholePolicy = on
 }
 
-// Reset undoes everything: faults, switches, revoked permissions, counters, and
-// every change of a policy.
+// Reset undoes everything: faults, switches, revoked permissions, counters, what was
+// set and used of quotas, and every change of a policy.
 func (f *Faults) Reset() {
 	f.Clear()
 	c := f.cloud
 	c.calls.Reset()
+	c.quotas.Set(c.quotas.first...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.revoked)

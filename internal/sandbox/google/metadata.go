@@ -26,6 +26,8 @@ var metadataRoutes = []route{
 	{method: "GET", template: "/computeMetadata/v1/instance/region", serve: metadata(func(c *Cloud, _ *call) (any, error) {
 		return text("projects/" + c.ProjectNumber() + "/regions/" + c.organization.Region), nil
 	})},
+	{method: "GET", template: "/computeMetadata/v1/instance/service-accounts/", serve: metadata((*Cloud).metadataAccounts)},
+	{method: "GET", template: "/computeMetadata/v1/instance/service-accounts/{account}/", serve: metadata(ofAccount((*Cloud).metadataAccount))},
 	{method: "GET", template: "/computeMetadata/v1/instance/service-accounts/{account}/email", serve: metadata(ofAccount(func(c *Cloud, _ *call) (any, error) {
 		return text(c.organization.ServiceAccount), nil
 	}))},
@@ -66,6 +68,27 @@ func (c *Cloud) metadataProject(k *call) (any, error) {
 		return text("attributes/\nnumeric-project-id\nproject-id\n"), nil
 	}
 	return map[string]any{"attributes": map[string]any{}, "numericProjectId": json.Number(c.projectNumber), "projectId": c.ProjectID()}, nil
+}
+
+// metadataAccounts and metadataAccount are what Google's libraries for Java begin
+// with. A recursive answer holds no token.
+func (c *Cloud) metadataAccounts(k *call) (any, error) {
+	account := c.organization.ServiceAccount
+	if k.URL.Query().Get("recursive") != "true" {
+		return text("default/\n" + account + "/\n"), nil
+	}
+	return map[string]any{"default": c.aboutAccount(), account: c.aboutAccount()}, nil
+}
+
+func (c *Cloud) metadataAccount(k *call) (any, error) {
+	if k.URL.Query().Get("recursive") != "true" {
+		return text("aliases\nemail\nscopes\ntoken\n"), nil
+	}
+	return c.aboutAccount(), nil
+}
+
+func (c *Cloud) aboutAccount() map[string]any {
+	return map[string]any{"aliases": []string{"default"}, "email": c.organization.ServiceAccount, "scopes": c.metadataScopes}
 }
 
 // metadataToken gives a token with the scopes asked for, as far as the metadata

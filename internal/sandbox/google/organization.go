@@ -116,6 +116,7 @@ const resourceManager = "cloudresourcemanager.googleapis.com"
 func (c *Cloud) build() error {
 	o := &c.organization
 	c.nodes = map[string]*node{}
+	c.indexRoles()
 	root := c.add(&node{name: "organizations/" + o.ID, service: resourceManager, kind: "Organization"})
 	c.store(root, o.Policy)
 	for i := range o.Folders {

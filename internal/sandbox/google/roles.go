@@ -30,15 +30,16 @@ func (r *Role) grantableOn(n *node) bool {
 }
 
 // role finds a role by its full name.
-func (c *Cloud) role(name string) *Role {
-	for _, list := range [][]Role{predefined, c.organization.CustomRoles} {
-		for i := range list {
-			if list[i].Name == name {
-				return &list[i]
-			}
+func (c *Cloud) role(name string) *Role { return c.roles[name] }
+
+// indexRoles makes roles be found by their names, the first of a name.
+func (c *Cloud) indexRoles() {
+	c.roles = map[string]*Role{}
+	for _, list := range [][]Role{c.organization.CustomRoles, predefined} {
+		for i := range slices.Backward(list) {
+			c.roles[list[i].Name] = &list[i]
 		}
 	}
-	return nil
 }
 
 // gives is whether a granted role is the wanted one or has the wanted permission.

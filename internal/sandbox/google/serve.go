@@ -2,11 +2,14 @@ package google
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -64,9 +67,9 @@ func routes() []route {
 func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, routes []route) {
 	// Only when the body has been read does the server notice that a client has
 	// gone away.
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := readBody(w, r)
 	if err != nil {
-		respond(w, r, nil, failure(http.StatusBadRequest, "Request payload size exceeds the limit: %d bytes.", maxBody))
+		respond(w, r, nil, err)
 		return
 	}
 	at, vars := find(routes, r)
@@ -77,6 +80,13 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, routes []route) {
 		return
 	}
 	c.calls.add(at.method + " " + at.template)
+	if !at.metadata {
+		Fault{Latency: c.latency}.before(w, r, c)
+	}
+	if spent := c.quotas.take(at.method+" "+at.template, len(body)); spent != nil {
+		respond(w, r, nil, spent.refusal(c.ProjectNumber()))
+		return
+	}
 	fault := c.faults.take(r.Method, r.URL.Path, at.template)
 	if !fault.before(w, r, c) {
 		return
@@ -87,6 +97,32 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, routes []route) {
 		w.Header().Set("Metadata-Flavor", "Google")
 	}
 	respond(w, r, answer, err)
+}
+
+// readBody is the body, which Google's libraries for Java compress.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	tooLarge := failure(http.StatusBadRequest, "Request payload size exceeds the limit: %d bytes.", maxBody)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return nil, tooLarge
+	}
+	switch r.Header.Get("Content-Encoding") {
+	case "", "identity":
+		return body, nil
+	case "gzip":
+		unpacked, err := gzip.NewReader(bytes.NewReader(body))
+		if err == nil {
+			body, err = io.ReadAll(io.LimitReader(unpacked, maxBody+1))
+		}
+		if err != nil {
+			return nil, invalid("Failed to decompress the request body.")
+		}
+		if len(body) > maxBody {
+			return nil, tooLarge
+		}
+		return body, nil
+	}
+	return nil, invalid("The content encoding is not supported.")
 }
 
 func find(routes []route, r *http.Request) (*route, map[string]string) {
@@ -131,6 +167,9 @@ func respond(w http.ResponseWriter, r *http.Request, answer any, err error) {
 		}
 		if e.code == http.StatusUnauthorized && !e.oauth {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="https://accounts.google.com/"`)
+		}
+		if e.retryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.retryAfter.Seconds()))))
 		}
 		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 		w.WriteHeader(e.code)

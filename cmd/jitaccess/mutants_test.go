@@ -1,0 +1,170 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// mutate has TestMutants take out every safeguard whose name it matches, and run the
+// tests that should notice: make mutants.
+var mutate = flag.String("mutants", "", "take out the safeguards whose names match, and see which tests notice")
+
+// mutant is a safeguard taken out: in one file, one text replaced by another.
+type mutant struct {
+	name, file, old, new string
+	// packages are whose tests should notice, beginning with the cheapest.
+	packages []string
+}
+
+// mutants reads testdata/mutants.txt. A mutant begins with a line "# name", then a
+// line "file: tests…", then the lines of the file that it replaces, each behind "-",
+// and those that it puts there, each behind "+".
+func mutants(t *testing.T) (all []mutant) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/mutants.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for i, line := range strings.SplitAfter(string(text), "\n") {
+		rest, last := strings.TrimSpace(line), len(all)-1
+		switch {
+		case rest == "":
+		case strings.HasPrefix(line, "# "):
+			name := strings.TrimPrefix(rest, "# ")
+			if names[name] {
+				t.Errorf("line %d: %q is there twice", i+1, name)
+			}
+			names[name] = true
+			all = append(all, mutant{name: name})
+		case last < 0:
+			t.Fatalf("line %d stands before the first name", i+1)
+		case line[0] == '-':
+			all[last].old += line[1:]
+		case line[0] == '+':
+			all[last].new += line[1:]
+		default:
+			file, packages, ok := strings.Cut(rest, ": ")
+			if !ok || all[last].file != "" {
+				t.Fatalf("line %d: %q is no line of a mutant", i+1, rest)
+			}
+			all[last].file, all[last].packages = file, strings.Fields(packages)
+		}
+	}
+	return all
+}
+
+// apply returns the file with the safeguard taken out. What it replaces must be there
+// exactly once, or nobody could say what was taken out.
+func (m mutant) apply() ([]byte, error) {
+	source, err := os.ReadFile(filepath.Join("../..", m.file))
+	if err != nil {
+		return nil, err
+	}
+	if n := bytes.Count(source, []byte(m.old)); n != 1 || m.old == "" || m.old == m.new || len(m.packages) == 0 {
+		return nil, fmt.Errorf("what it replaces stands %d times in %s", n, m.file)
+	}
+	changed := bytes.Replace(source, []byte(m.old), []byte(m.new), 1)
+	if strings.HasSuffix(m.file, ".go") {
+		_, err = parser.ParseFile(token.NewFileSet(), m.file, changed, parser.SkipObjectResolution)
+	}
+	return changed, err
+}
+
+// TestMutantsApply keeps the list true to the code: each of them still takes out what
+// it says.
+func TestMutantsApply(t *testing.T) {
+	for _, m := range mutants(t) {
+		if _, err := m.apply(); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+}
+
+// TestMutants takes the safeguards out one by one, two at the same time, and fails for
+// each that no test misses, or without which the code does not build.
+func TestMutants(t *testing.T) {
+	if *mutate == "" {
+		return
+	}
+	chosen, err := regexp.Compile(*mutate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		running = make(chan struct{}, 2)
+		group   sync.WaitGroup
+	)
+	for _, m := range mutants(t) {
+		if !chosen.MatchString(m.name) {
+			continue
+		}
+		group.Go(func() {
+			running <- struct{}{}
+			defer func() { <-running }()
+			began := time.Now()
+			noticed, err := m.noticed(t.TempDir())
+			switch took := time.Since(began).Round(time.Second); {
+			case err != nil:
+				t.Errorf("%s: %v", m.name, err)
+			case noticed == "":
+				t.Errorf("%s: no test notices (%s)", m.name, took)
+			default:
+				t.Logf("%s: %s (%s)", m.name, noticed, took)
+			}
+		})
+	}
+	group.Wait()
+}
+
+var failedTest = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
+
+// noticed is the first test that fails without the safeguard; empty if none does.
+func (m mutant) noticed(dir string) (string, error) {
+	changed, err := m.apply()
+	if err != nil {
+		return "", err
+	}
+	path, err := filepath.Abs(filepath.Join("../..", m.file))
+	if err != nil {
+		return "", err
+	}
+	replacement, overlay := filepath.Join(dir, "changed"), filepath.Join(dir, "overlay.json")
+	mapping, err := json.Marshal(map[string]map[string]string{"Replace": {path: replacement}})
+	if err = errors.Join(err, os.WriteFile(replacement, changed, 0o600), os.WriteFile(overlay, mapping, 0o600)); err != nil {
+		return "", err
+	}
+	for _, name := range m.packages {
+		// One that fails is enough; a test that hangs without the safeguard has noticed.
+		command := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-timeout", "5m", "./"+name)
+		command.Dir = "../.."
+		output, err := command.CombinedOutput()
+		var failed *exec.ExitError
+		switch {
+		case err == nil:
+		case !errors.As(err, &failed):
+			return "", err
+		case bytes.Contains(output, []byte("[build failed]")) || bytes.Contains(output, []byte("[setup failed]")):
+			return "", fmt.Errorf("does not build:\n%s", output)
+		default:
+			if found := failedTest.FindSubmatch(output); found != nil {
+				return string(found[1]), nil
+			}
+			return "the tests of " + name + " do not end well", nil
+		}
+	}
+	return "", nil
+}

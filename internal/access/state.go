@@ -1,0 +1,217 @@
+package access
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// State is where a request stands.
+type State string
+
+const (
+	// Unmade: nothing is recorded of it.
+	Unmade State = ""
+	// Pending: not decided, or not by enough people.
+	Pending State = "pending"
+	// Approved: decided, and not yet known to be written.
+	Approved State = "approved"
+	// Failed: approved, and refused by the provider for good.
+	Failed State = "failed"
+	// Active: granted; the window may still lie ahead.
+	Active State = "active"
+	// Ended: granted and ended early.
+	Ended State = "ended"
+	// Expired: granted, and the window is over.
+	Expired State = "expired"
+	// Denied: refused by a reviewer, for good.
+	Denied State = "denied"
+	// Lapsed: nobody decided in time.
+	Lapsed State = "lapsed"
+)
+
+// Guard is what must hold of an event for a transition.
+type Guard string
+
+const (
+	Always Guard = ""
+	// Completes and Incomplete: it is, or is not, the last approval needed. The last
+	// one comes with the window that it gives.
+	Completes  Guard = "completes"
+	Incomplete Guard = "incomplete"
+	// Passing and ForGood: the failure may pass, or will not.
+	Passing Guard = "passing"
+	ForGood Guard = "for good"
+)
+
+func (g Guard) holds(e Event) bool {
+	switch g {
+	case Completes:
+		return !e.Window.IsZero()
+	case Incomplete:
+		return e.Window.IsZero()
+	case Passing:
+		return AsError(e.Err).MayPass()
+	case ForGood:
+		return !AsError(e.Err).MayPass()
+	}
+	return true
+}
+
+// Transition is a row of the table of what may follow what.
+type Transition struct {
+	From State
+	On   Action
+	If   Guard
+	To   State
+}
+
+// Transitions is the state machine of requests, as far as events move it; Lapsed and
+// Expired come with time alone (StateAt). An event that has no row here may not
+// follow. Outcomes are facts: they may come late, twice, or after each other.
+var Transitions = []Transition{
+	{Unmade, RequestMade, Always, Pending},
+	{Unmade, SelfApproved, Always, Approved},
+	{Pending, ReviewersAdded, Always, Pending},
+	{Pending, RequestApproved, Incomplete, Pending},
+	{Pending, RequestApproved, Completes, Approved},
+	{Pending, RequestDenied, Always, Denied},
+
+	{Approved, GrantWritten, Always, Active},
+	{Approved, GrantFailed, Passing, Approved},
+	{Approved, GrantFailed, ForGood, Failed},
+	{Failed, GrantWritten, Always, Active},
+	{Failed, GrantFailed, Always, Failed},
+	{Active, GrantWritten, Always, Active},
+	{Active, GrantFailed, Always, Active},
+
+	{Approved, EndAsked, Always, Approved},
+	{Approved, GrantEnded, Always, Ended},
+	{Approved, EndFailed, Always, Approved},
+	{Active, EndAsked, Always, Active},
+	{Active, GrantEnded, Always, Ended},
+	{Active, EndFailed, Always, Active},
+	{Ended, EndAsked, Always, Ended},
+	{Ended, GrantEnded, Always, Ended},
+	{Ended, EndFailed, Always, Ended},
+	{Ended, GrantWritten, Always, Ended},
+	{Ended, GrantFailed, Always, Ended},
+}
+
+// Apply is the request as it is after the event, a version later. A request is the
+// fold of its events, from the zero Request on; the first one brings what was asked.
+// Events that change nothing of a request (a refusal, a notice that failed) leave it
+// as it is. The error is of kind Conflict when the event may not follow, and says
+// otherwise why this person may not decide this.
+func (r Request) Apply(e Event) (Request, error) {
+	if e.Action == ActionRefused || e.Action == NoticeFailed {
+		return r, nil
+	}
+	was := r
+	if r.State == Unmade {
+		r = e.Request
+		r.State, r.Decisions, r.Window, r.Version = Unmade, nil, Window{}, 0
+	}
+	at := slices.IndexFunc(Transitions, func(t Transition) bool { return t.From == r.State && t.On == e.Action && t.If.holds(e) })
+	if at < 0 || e.Request.ID != r.ID {
+		return was, r.conflict(fmt.Errorf("%q does not follow on request %s, which is %q", e.Action, r.ID, r.State))
+	}
+	switch e.Action {
+	case ReviewersAdded:
+		r.Reviewers = slices.Clone(e.Request.Reviewers)
+	case RequestApproved, RequestDenied:
+		if err := r.Involves(e.Decision.By); err != nil {
+			return was, err
+		}
+		// Who has approved may still think better of it, and that is all.
+		said := r.DecisionOf(e.Decision.By)
+		if said != nil && (said.Verdict == Deny || e.Decision.Verdict == Approve) || e.Decision.Digest != r.Digest() {
+			return was, r.conflict(fmt.Errorf("%s has decided already, or on something else", e.Decision.By))
+		}
+		r.Decisions = append(slices.Clone(r.Decisions), e.Decision)
+	}
+	if to := Transitions[at].To; to == Approved || to == Active {
+		r.Window = e.Window
+	}
+	r.State = Transitions[at].To
+	r.Version++
+	return r, nil
+}
+
+func (r Request) conflict(cause error) *Error {
+	return &Error{Kind: Conflict, Code: CodeConflict, Args: Args{"resource": string(r.Resource)}, Err: cause}
+}
+
+// Involves is nil for whoever has a say in the request, by who they are: somebody
+// who was asked, and never its principal.
+func (r Request) Involves(p Principal) error {
+	switch {
+	case p == r.Principal:
+		return &Error{Kind: NotAllowed, Code: CodeOwnRequest}
+	case !slices.Contains(r.Reviewers, p):
+		return &Error{Kind: NotAllowed, Code: CodeNotInvolved}
+	}
+	return nil
+}
+
+// DecisionOf is what somebody said last, as far as it is remembered; nil is nothing.
+func (r Request) DecisionOf(p Principal) *Decision {
+	for i := len(r.Decisions) - 1; i >= 0; i-- {
+		if r.Decisions[i].By == p {
+			return &r.Decisions[i]
+		}
+	}
+	return nil
+}
+
+// ApprovedBy are those who have approved, each once, as far as it is remembered.
+func (r Request) ApprovedBy() []Principal {
+	var people []Principal
+	for _, d := range r.Decisions {
+		if d.Verdict == Approve && !slices.Contains(people, d.By) {
+			people = append(people, d.By)
+		}
+	}
+	return people
+}
+
+// StateAt is where the request stands as far as it is remembered, at that time.
+func (r Request) StateAt(now time.Time) State {
+	switch r.State {
+	case Unmade, Pending:
+		if !now.Before(r.Expires) || (!r.Fixed.IsZero() && !now.Before(r.Fixed.End)) {
+			return Lapsed
+		}
+		return Pending
+	case Approved:
+		if !now.Before(r.Window.End) {
+			return Failed
+		}
+	case Active:
+		if !now.Before(r.Window.End) {
+			return Expired
+		}
+	}
+	return r.State
+}
+
+// StateWith is where it stands given what the provider holds of it (see
+// Standing.OfRequest), which is laid over what is remembered.
+func (r Request) StateWith(held []Activation, now time.Time) State {
+	state := Ended
+	for _, a := range held {
+		switch {
+		case now.Before(a.Window.End) && a.Window.Length() > 0:
+			return Active
+		case a.Whole(r.Duration):
+			state = Expired
+		}
+	}
+	if len(held) > 0 {
+		return state
+	}
+	if state := r.StateAt(now); state != Active {
+		return state
+	}
+	return Ended // it was granted, and somebody has taken it away
+}

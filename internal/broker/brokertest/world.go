@@ -1,0 +1,289 @@
+// Package brokertest is an organization in memory behind every port of the broker,
+// for tests of whatever stands on the broker. It keeps what each port promises, and
+// fails on demand.
+package brokertest
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/gcp/condition"
+	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/policy"
+)
+
+// World is the organization. Tests change it between calls, or under Mu.
+type World struct {
+	// Store forgets, as the token store does, unless a test says otherwise.
+	*Store
+	T  testing.TB
+	Mu sync.Mutex
+	// Clock is how late it is.
+	Clock  time.Time
+	Random io.Reader
+
+	// Listed are the resources to choose from, Unknown those that are not there.
+	Listed  []access.ResourceInfo
+	Unknown func(access.Resource) bool
+	// Holdings are what people hold, Remembered what a look that is of no action
+	// (StandingQuery.Since) is told instead, for whom it has an entry.
+	Holdings, Remembered map[access.Principal][]access.Entitlement
+	Titles               map[access.Role]access.RoleInfo
+	Activations          []access.Activation
+	// Ineffective and Warnings come with every look.
+	Ineffective []access.Ineffective
+	Warnings    []*access.Error
+
+	// Settings make the policy, unless there is a Policy.
+	Settings policy.Settings
+	Policy   broker.Policy
+	Admins   []string
+	GroupsOf map[access.Principal][]string
+
+	// Journal is what was recorded, Told what people were, Calls how often the
+	// provider was asked what.
+	Journal []access.Event
+	Told    []access.Notice
+	Calls   map[string]int
+
+	// What fails.
+	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
+	// AgainErr fails looks that are of an action.
+	AgainErr    error
+	JournalErr  map[access.Action]error
+	Undelivered access.Receipts
+	// Silent: there is no channel.
+	Silent bool
+	// BeforeGrant runs when a grant is about to be written.
+	BeforeGrant func()
+}
+
+// New makes a world without people: terms of two hours and two roles, one or two
+// reviewers, and a request that can be decided for an hour.
+func New(t testing.TB, clock time.Time) *World {
+	w := &World{
+		T: t, Clock: clock, Random: rand.Reader,
+		Holdings: map[access.Principal][]access.Entitlement{}, Calls: map[string]int{}, JournalErr: map[access.Action]error{},
+		Settings: policy.Settings{
+			JustificationHint: "a ticket", Justification: regexp.MustCompile(`.*`),
+			MaxDuration: 2 * time.Hour, DefaultDuration: time.Hour, MinReviewers: 1, MaxReviewers: 2, MaxRoles: 2,
+			RequestTimeout: time.Hour,
+		},
+	}
+	w.Store = NewStore(w.now)
+	w.Forgets = true
+	return w
+}
+
+// Peer is somebody's eligibility for what peers approve, Self for what nobody does.
+func Peer(id access.EntitlementID) access.Entitlement {
+	return access.Entitlement{ID: id, PeerApproval: true, MayReview: true}
+}
+
+// Self is as Peer says.
+func Self(id access.EntitlementID) access.Entitlement {
+	return access.Entitlement{ID: id, SelfApproval: true}
+}
+
+// Registration is the world as a provider: Google Cloud.
+func (w *World) Registration() broker.Registration {
+	return broker.Registration{Provider: w, Name: "Google Cloud", Kinds: resourcename.Kinds}
+}
+
+// Broker makes the broker of the world as it is now.
+func (w *World) Broker() *broker.Broker { return w.BrokerOf(w.Registration()) }
+
+// BrokerOf is Broker with other providers.
+func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
+	var p broker.Policy = policy.New(w.Settings)
+	if w.Policy != nil {
+		p = w.Policy
+	}
+	return broker.New(broker.Config{
+		Providers: providers, Store: w.Store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Policy: p, Now: w.now, Random: w.Random,
+	})
+}
+
+func (w *World) now() time.Time {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	return w.Clock
+}
+
+// Actions is the journal in brief.
+func (w *World) Actions() string { return actions(w.Journal) }
+
+// Forget drops what was recorded, told and counted.
+func (w *World) Forget() { w.Journal, w.Told, w.Events, w.Calls = nil, nil, nil, map[string]int{} }
+
+func (w *World) count(call string) {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	w.Calls[call]++
+}
+
+// Resources implements broker.Catalog.
+func (w *World) Resources(context.Context, access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
+	return w.Listed, nil, w.CatalogErr
+}
+
+// Canonical implements broker.Catalog, as Google Cloud does.
+func (w *World) Canonical(id access.EntitlementID) (_ access.EntitlementID, err error) {
+	id.Condition, err = condition.Canonical(id.Condition)
+	return id, err
+}
+
+// Standing implements broker.Catalog.
+func (w *World) Standing(_ context.Context, q access.StandingQuery) (access.Standing, error) {
+	w.count("standing")
+	if w.CatalogErr != nil {
+		return access.Standing{}, w.CatalogErr
+	}
+	if w.AgainErr != nil && !q.Since.IsZero() {
+		return access.Standing{}, w.AgainErr
+	}
+	if w.Unknown != nil && w.Unknown(q.Resource) {
+		return access.Standing{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource,
+			Args: access.Args{"resource": string(q.Resource)}}
+	}
+	return w.standing(q), nil
+}
+
+func (w *World) standing(q access.StandingQuery) access.Standing {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	holdings := maps.Clone(w.Holdings)
+	if q.Since.IsZero() {
+		maps.Copy(holdings, w.Remembered)
+	}
+	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{},
+		Reviewers: map[access.EntitlementID][]access.Principal{}, Ineffective: w.Ineffective, Warnings: w.Warnings}
+	on := func(id access.EntitlementID) bool { return id.Resource == q.Resource }
+	for _, a := range w.Activations {
+		if on(a.Entitlement) {
+			s.Activations = append(s.Activations, a)
+		}
+	}
+	for _, p := range q.Principals {
+		s.Holdings[p] = slices.DeleteFunc(slices.Clone(holdings[p]), func(e access.Entitlement) bool { return !on(e.ID) })
+	}
+	for _, id := range q.ReviewersOf {
+		for _, p := range slices.Sorted(maps.Keys(holdings)) {
+			if slices.ContainsFunc(holdings[p], func(e access.Entitlement) bool { return e.ID == id && e.MayReview }) {
+				s.Reviewers[id] = append(s.Reviewers[id], p)
+			}
+		}
+	}
+	return s
+}
+
+// Role implements broker.Catalog.
+func (w *World) Role(_ context.Context, _ access.Resource, r access.Role) access.RoleInfo {
+	return cmp.Or(w.Titles[r], access.RoleInfo{Title: "title of " + string(r)})
+}
+
+// Preview implements broker.Granter.
+func (w *World) Preview(g access.Grant) ([]access.Effect, error) {
+	var effects []access.Effect
+	for _, id := range g.Entitlements {
+		effects = append(effects, access.Effect{Title: string(id.Role), Text: fmt.Sprint("JIT access activation of ", g.Principal, g.Window, g.Approvers)})
+	}
+	return effects, w.PreviewErr
+}
+
+// Grant implements broker.Granter.
+func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
+	if age := w.now().Sub(q.Since); q.Since.IsZero() || age > time.Minute {
+		w.T.Errorf("granted on what was known %v ago", age)
+	}
+	w.count("grant")
+	if w.BeforeGrant != nil {
+		w.BeforeGrant()
+	}
+	if w.GrantErr != nil {
+		return nil, w.GrantErr
+	}
+	if err := check(w.standing(q)); err != nil {
+		return nil, err
+	}
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	var outcomes []access.Outcome
+	for _, id := range g.Entitlements {
+		i := slices.IndexFunc(w.Activations, func(a access.Activation) bool {
+			return a.RequestID == g.RequestID && a.Principal == g.Principal && a.Entitlement == id
+		})
+		if i >= 0 {
+			outcomes = append(outcomes, access.Outcome{Entitlement: id, Result: access.AlreadyGranted, Window: w.Activations[i].Window})
+			continue
+		}
+		w.Activations = append(w.Activations, access.Activation{RequestID: g.RequestID, Principal: g.Principal, Entitlement: id,
+			Window: g.Window, Justification: g.Justification, Approvers: g.Approvers})
+		outcomes = append(outcomes, access.Outcome{Entitlement: id, Result: access.Granted, Window: g.Window})
+	}
+	return outcomes, nil
+}
+
+// End implements broker.Granter.
+func (w *World) End(_ context.Context, e access.Ending) ([]access.Outcome, error) {
+	w.count("end")
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	if w.GrantErr != nil {
+		return nil, w.GrantErr
+	}
+	var outcomes []access.Outcome
+	for i := range w.Activations {
+		if a := &w.Activations[i]; a.RequestID == e.RequestID && a.Principal == e.Principal {
+			a.Window.End = e.At
+			if a.Window.End.Before(a.Window.Start) {
+				a.Window.End = a.Window.Start
+			}
+			outcomes = append(outcomes, access.Outcome{Entitlement: a.Entitlement, Result: access.Removed, Window: a.Window})
+		}
+	}
+	return outcomes, nil
+}
+
+// Record implements broker.Journal.
+func (w *World) Record(_ context.Context, e access.Event) error {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	if err := w.JournalErr[e.Action]; err != nil {
+		return err
+	}
+	w.Journal = append(w.Journal, e)
+	return nil
+}
+
+// Channels implements broker.Notifier.
+func (w *World) Channels() []access.Channel {
+	if w.Silent {
+		return nil
+	}
+	return []access.Channel{{Name: "mail", People: true}}
+}
+
+// Notify implements broker.Notifier.
+func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	w.Told = append(w.Told, n)
+	return w.Undelivered
+}
+
+// Groups implements broker.Directory.
+func (w *World) Groups(_ context.Context, p access.Principal) ([]string, error) {
+	return w.GroupsOf[p], w.DirectoryErr
+}

@@ -1,0 +1,73 @@
+package broker
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"jitaccess/internal/access"
+)
+
+func grantOf(r access.Request, w access.Window, approvers []access.Principal) access.Grant {
+	return access.Grant{
+		RequestID: r.ID, Principal: r.Principal, Resource: r.Resource, Entitlements: r.Entitlements,
+		Window: w, Justification: r.Justification, Approvers: approvers,
+	}
+}
+
+// grant has it written and records what became of it. What could not be made sure of
+// at the moment of effect is a warning; when some entitlements were refused and
+// others granted, so are the refused ones.
+func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Request, w access.Window, approvers []access.Principal,
+	q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, []*access.Error, error) {
+	// Grant may return while a check still runs.
+	var last atomic.Pointer[[]*access.Error]
+	outcomes, err := b.providers.Grant(ctx, grantOf(r, w, approvers), q, func(s access.Standing) error {
+		last.Store(&s.Warnings)
+		return check(s)
+	})
+	event := b.event(caller, access.GrantWritten, r)
+	event.Window, event.Outcomes, event.Err = granted(outcomes, w), outcomes, err
+	if err != nil {
+		event.Action = access.GrantFailed
+	}
+	if unsure := last.Load(); unsure != nil {
+		event.Warnings = *unsure
+	}
+	_, unrecorded, _ := b.commit(ctx, event)
+	warnings := slices.Concat(event.Warnings, unrecorded)
+	for _, o := range outcomes {
+		if o.Result == access.Refused && err == nil {
+			warnings = append(warnings, o.Err)
+		}
+	}
+	return outcomes, warnings, err
+}
+
+// withNew adds the warnings that say something else than those that are there.
+func withNew(warnings, more []*access.Error) []*access.Error {
+	all := slices.Clone(warnings)
+	for _, w := range more {
+		if !slices.ContainsFunc(all, func(a *access.Error) bool { return a.Code == w.Code && maps.Equal(a.Args, w.Args) }) {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// granted is the window that stands: the first outcome's that has one, as an
+// earlier write of the same request may have begun before.
+func granted(outcomes []access.Outcome, w access.Window) access.Window {
+	for _, o := range outcomes {
+		if !o.Window.IsZero() {
+			return o.Window
+		}
+	}
+	return w
+}
+
+// anyGranted is whether something is new, so that people are told once.
+func anyGranted(outcomes []access.Outcome) bool {
+	return slices.ContainsFunc(outcomes, func(o access.Outcome) bool { return o.Result == access.Granted })
+}

@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// startGrace is how far in the past a requested start may lie and still mean "now":
+// people read a form before they send it.
+const startGrace = 5 * time.Minute
+
+// Defaults are the terms that hold for the caller where nothing is said of an
+// entitlement in particular.
+func (b *Broker) Defaults(caller access.Caller, kind access.RequestKind) (access.Terms, error) {
+	return b.c.Policy.Terms(access.Subject{Principal: caller.Principal, Kind: kind, At: b.c.Now()})
+}
+
+// terms are the strictest of the entitlements, at least one, for a request of the
+// kind. Terms that cannot be carried out are refused, never left out.
+func (b *Broker) terms(p access.Principal, kind access.RequestKind, ids ...access.EntitlementID) (access.Terms, error) {
+	var each []access.Terms
+	for _, id := range ids {
+		t, err := b.c.Policy.Terms(access.Subject{Principal: p, Entitlement: id, Kind: kind, At: b.c.Now()})
+		if err != nil {
+			return access.Terms{}, err
+		}
+		each = append(each, t)
+	}
+	t := access.Strictest(each[0], each[1:]...)
+	term := "" // as a policy calls it
+	switch {
+	case t.Signature:
+		term = "signature"
+	case t.InOrder:
+		term = "in_order"
+	case t.BreakGlass:
+		term = "break_glass"
+	case slices.ContainsFunc(t.Requirements, func(r access.Requirement) bool { return !slices.Equal(r.From, []string{access.FromPeers}) }):
+		term = "from"
+	case t.Approvals() > 1 && b.forgets:
+		term = "approvals"
+	case t.Approvals() < 1 && kind == access.Peers:
+		term = "approvals"
+	}
+	if term != "" {
+		return t, &access.Error{Kind: access.Unprocessable, Code: access.CodeTermUnsupported, Args: access.Args{"term": term, "rule": t.Rule}}
+	}
+	return t, nil
+}
+
+// within is whether the request keeps to the terms.
+func (b *Broker) within(t access.Terms, r access.Request) error {
+	if err := fewEnough(t, len(r.Entitlements)); err != nil {
+		return err
+	}
+	if now := b.c.Now(); r.WindowAt(now).Start.After(now.Add(t.StartWithin)) {
+		return badStart(t)
+	}
+	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {
+		return invalid(FieldDuration, access.CodeBadDuration, access.Args{"max": strconv.Itoa(int(t.MaxDuration / time.Minute))})
+	}
+	if r.Kind == access.Self {
+		return nil
+	}
+	if least := max(t.MinReviewers, t.Approvals()); len(r.Reviewers) < least {
+		return invalid(FieldReviewer, access.CodeFewReviewers, access.Args{"min": strconv.Itoa(least)})
+	}
+	if len(r.Reviewers) > t.MaxReviewers {
+		return invalid(FieldReviewer, access.CodeManyReviewers, access.Args{"max": strconv.Itoa(t.MaxReviewers)})
+	}
+	return nil
+}
+
+// fewEnough is whether one request may have so many entitlements.
+func fewEnough(t access.Terms, n int) error {
+	if n > t.MaxRoles {
+		return invalid(FieldEntitlement, access.CodeTooManyRoles, access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(t.MaxRoles)})
+	}
+	return nil
+}
+
+func badStart(t access.Terms) *access.Error {
+	return invalid(FieldStart, access.CodeBadStart, access.Args{"max": strconv.Itoa(int(t.StartWithin / time.Hour))})
+}
+
+// justified is whether the reason is one, and what the terms want of it.
+func justified(t access.Terms, text string) error {
+	switch err := access.CheckJustification(text); err {
+	case nil:
+	case access.ErrJustificationEmpty:
+		return invalid(FieldJustification, access.CodeNoJustification, access.Args{"hint": t.Hint})
+	case access.ErrJustificationLong:
+		return invalid(FieldJustification, access.CodeLongJustification, access.Args{"max": strconv.Itoa(access.MaxJustification)})
+	default:
+		return invalid(FieldJustification, access.CodeUnsafeJustification, nil)
+	}
+	for _, rule := range t.Justification {
+		if !rule.Pattern.MatchString(text) {
+			return invalid(FieldJustification, access.CodeJustificationRule, access.Args{"hint": rule.Message})
+		}
+	}
+	return nil
+}

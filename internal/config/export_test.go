@@ -1,0 +1,10 @@
+package config
+
+// About is what variables.txt says of the variables in a tag.
+func About(env string) (accept, doc string) {
+	d := descriptions[env]
+	return d.accept, d.doc
+}
+
+// Descriptions is how many variables it has.
+func Descriptions() int { return len(descriptions) }

@@ -1,0 +1,69 @@
+// Package events has the names and labels of lines in the log. Those of JIT Access 1.x
+// keep their names, so that queries and alerts keep working; docs/log.md explains all
+// of them.
+package events
+
+import (
+	"strings"
+
+	"jitaccess/internal/access"
+)
+
+// What changes something or tries to: the events of the journal. The first two are
+// those of JIT Access 1.x for the same things; the others follow its style.
+const (
+	Request  = "api.requestRole"
+	Activate = "api.activateRole"
+	Approve  = "api.approveRequest"
+	Deny     = "api.denyRequest"
+	AskEnd   = "api.requestEnd"
+	End      = "api.endActivation"
+	Notify   = "api.notify"
+	Refuse   = "api.refuse"
+	// AddReviewers is not Request, so that each request is counted once.
+	AddReviewers = "api.addReviewers"
+)
+
+// What only reads: ordinary lines, of which JIT Access 1.x had the first five. The event
+// of who was let in is the identity profile's.
+const (
+	ListProjects = "api.listProjects"
+	ListRoles    = "api.listEligibleRoles"
+	ListPeers    = "api.listPeers"
+	ShowRequest  = "api.getActivationRequest"
+	CheckHealth  = "api.checkHealth"
+	// Refusal is any other refusal as the person saw it. Where the broker has refused,
+	// it has also journalled that, under the name of what was tried.
+	Refusal = "http.refuse"
+	// TestMail is a test message of the mail account, and what became of it.
+	TestMail = "http.testMail"
+	// Warning is something that an answer lacks, or that could not be made sure of.
+	Warning = "http.warn"
+)
+
+// CallerLabels say who acted. Where the service acts by itself only the method is
+// there.
+func CallerLabels(c access.Caller) map[string]string {
+	if c.Principal == "" {
+		return map[string]string{"method": c.Method}
+	}
+	return map[string]string{
+		"user":                 string(c.Principal),
+		"user_id":              c.Subject,
+		"device_id":            c.Device,
+		"device_access_levels": strings.Join(c.AccessLevels, ", "),
+		"method":               c.Method,
+	}
+}
+
+// ResourceLabels say what it was about, a project's id twice; nil for no resource.
+func ResourceLabels(r access.Resource) map[string]string {
+	if r == "" {
+		return nil
+	}
+	labels := map[string]string{"resource": r.FullName()}
+	if id, ok := r.ProjectID(); ok {
+		labels["project"], labels["project_id"] = id, id
+	}
+	return labels
+}

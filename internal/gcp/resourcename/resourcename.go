@@ -1,0 +1,41 @@
+// Package resourcename knows how Google Cloud names what this service names in a URL
+// path. The patterns guard those paths; they do not police Google's naming.
+package resourcename
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+
+	"jitaccess/internal/access"
+)
+
+var number = regexp.MustCompile(`^[0-9]{1,32}$`)
+
+// Kinds are the kinds of resources of Google Cloud that have IAM policies which this
+// service reads.
+var Kinds = []access.ResourceKind{
+	{Segment: "projects", Name: regexp.MustCompile(`^` + access.ProjectExpression + `$`), Word: "project"},
+	{Segment: "folders", Name: number, Word: "folder"},
+	{Segment: "organizations", Name: number, Word: "organization"},
+}
+
+// Parse reads the path of a project, folder or organization.
+func Parse(path string) (access.Resource, error) {
+	r, err := access.ParseResource(path)
+	if err != nil || !slices.ContainsFunc(Kinds, func(k access.ResourceKind) bool { return k.Has(r) }) {
+		return "", errors.New("not a resource of the form projects/ID, folders/NUMBER or organizations/NUMBER")
+	}
+	return r, nil
+}
+
+// A version of a secret is a number, "latest", or an alias.
+var secretVersion = regexp.MustCompile(`^projects/` + access.ProjectExpression +
+	`/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,20}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
+
+// IsSecretVersion is whether a path names a version of a secret:
+// projects/PROJECT/secrets/SECRET/versions/VERSION.
+func IsSecretVersion(path string) bool {
+	return secretVersion.MatchString(path) && !strings.Contains(path, "..")
+}
