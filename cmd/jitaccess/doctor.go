@@ -83,8 +83,8 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	}
 	dc := doctor.Config{
 		Settings: c, Platform: platform, Scope: google.Scope,
-		Policies: google.Policies, Catalog: google, Signer: signer, Secrets: secrets, Mailer: mailer,
-		SendTo: to, Now: time.Now,
+		Policies: google.Policies, Provider: google, Signer: signer, Secrets: secrets, Mailer: mailer,
+		Words: inWords, SendTo: to, Now: time.Now,
 	}
 	dc.Origin = hosts(c, platform).Origin
 	dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))

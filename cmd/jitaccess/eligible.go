@@ -55,13 +55,16 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	}
 	if c.Catalog.Kind == config.PolicyAnalyzer {
 		if e.person != "" && c.Catalog.CustomerID == "" {
-			fmt.Fprintf(stderr, "jitaccess: set RESOURCE_CUSTOMER_ID: a listing reads the groups of a person from the directory, with RESOURCE_CATALOG=PolicyAnalyzer too\n")
+			fmt.Fprintf(stderr, "jitaccess: set RESOURCE_CUSTOMER_ID: a listing reads the groups of a person from the directory, "+
+				"with RESOURCE_CATALOG=PolicyAnalyzer too\n")
 			return exitUsage
 		}
-		fmt.Fprintf(stderr, "PolicyAnalyzer also finds people in groups of groups; this listing is by direct membership, as with AssetInventory.\n")
+		fmt.Fprintf(stderr, "PolicyAnalyzer also finds people in groups of groups; "+
+			"this listing is by direct membership, as with AssetInventory.\n")
 	}
 	platform, err := locate(ctx, c)
 	if err == nil {
+		e.catalog = c.Catalog.Kind
 		c.Catalog.Kind = config.AssetInventory // which can say through which members people are eligible
 		var google *provider.Google
 		if google, err = newGoogle(ctx, c, platform, wallClock); err == nil {
@@ -81,6 +84,8 @@ type eligible struct {
 	broker  *broker.Broker
 	person  access.Principal
 	project access.Resource
+	// catalog is the one that the service uses.
+	catalog string
 	out     rolesWriter
 	stderr  io.Writer
 	now     func() time.Time
@@ -103,6 +108,7 @@ func (e *eligible) run(ctx context.Context) error {
 		}
 	}
 	failed := 0
+	var ineffective []forNobody
 	for _, p := range projects {
 		found, err := e.on(ctx, p.Resource)
 		switch {
@@ -127,6 +133,14 @@ func (e *eligible) run(ctx context.Context) error {
 				return err
 			}
 		}
+		for _, i := range found.Ineffective {
+			if e.person == "" && i.Why.Args["catalog"] != e.catalog {
+				ineffective = append(ineffective, forNobodyOf(p.Resource, i))
+			}
+		}
+	}
+	if err := e.out.nobody(ineffective); err != nil {
+		return err
 	}
 	if err := e.out.flush(); err != nil {
 		return err
@@ -206,9 +220,27 @@ func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Err
 	return r
 }
 
-// rolesWriter prints the roles of one person on one project after the other.
+// forNobody is what makes nobody eligible on a project.
+type forNobody struct {
+	Project    string `json:"project"`
+	Node       string `json:"node"`
+	Role       string `json:"role"`
+	Member     string `json:"member,omitempty"`
+	Expression string `json:"expression,omitempty"`
+	Reason     string `json:"reason"`
+	Why        string `json:"why"`
+}
+
+func forNobodyOf(on access.Resource, i access.Ineffective) forNobody {
+	text, _ := inWords(i.Why)
+	return forNobody{on.Name(), string(i.Node), i.Role, i.Member, i.Expression, string(i.Why.Code), text}
+}
+
+// rolesWriter prints the roles of one person on one project after the other, and then
+// what makes nobody eligible.
 type rolesWriter interface {
 	write(personRoles) error
+	nobody([]forNobody) error
 	flush() error
 }
 
@@ -223,14 +255,24 @@ func newRolesJSON(w io.Writer) rolesJSON {
 
 func (w rolesJSON) write(r personRoles) error { return w.encoder.Encode(r) }
 
+// nobody writes one object with all of it, if there is any.
+func (w rolesJSON) nobody(all []forNobody) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return w.encoder.Encode(map[string][]forNobody{"forNobody": all})
+}
+
 func (w rolesJSON) flush() error { return nil }
 
-// rolesCSV writes one line for each binding through which a person has a role.
+// rolesCSV writes one line for each binding through which a person has a role, and one,
+// of the same columns, for each entry of what makes nobody eligible.
 type rolesCSV struct{ w *csv.Writer }
 
 func newRolesCSV(w io.Writer) rolesCSV {
 	c := csv.NewWriter(w)
-	c.Write([]string{"person", "project", "role", "resource condition", "activation", "status", "active until", "through node", "through member"})
+	c.Write([]string{"person", "project", "role", "resource condition", "activation", "status", "active until",
+		"through node", "through member"})
 	return rolesCSV{c}
 }
 
@@ -248,16 +290,29 @@ func (w rolesCSV) write(r personRoles) error {
 			ways = []through{{}}
 		}
 		for _, way := range ways {
-			line := []string{string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member}
-			for i := range line {
-				line[i] = cell(line[i])
-			}
-			if err := w.w.Write(line); err != nil {
+			if err := w.line(string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// nobody has the reason where the others have how a role is activated, and no person.
+func (w rolesCSV) nobody(all []forNobody) error {
+	for _, i := range all {
+		if err := w.line("", i.Project, i.Role, i.Expression, i.Reason, "FOR NOBODY", "", i.Node, i.Member); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w rolesCSV) line(cells ...string) error {
+	for i := range cells {
+		cells[i] = cell(cells[i])
+	}
+	return w.w.Write(cells)
 }
 
 func (w rolesCSV) flush() error { w.w.Flush(); return w.w.Error() }

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
 	"jitaccess/internal/gcp/resourcename"
 )
 
@@ -52,7 +54,15 @@ func TestEligible(t *testing.T) {
 		t.Errorf("exit status %d", code)
 	}
 	var people []string
+	nobody := ""
 	for line := range strings.Lines(everybody) {
+		if strings.HasPrefix(line, `{"forNobody":`) {
+			nobody = line
+			continue
+		}
+		if nobody != "" {
+			t.Errorf("somebody comes after what makes nobody eligible: %s", line)
+		}
 		var r personRoles
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
@@ -67,6 +77,12 @@ func TestEligible(t *testing.T) {
 		t.Errorf("eligible are %q, want %q", strings.Join(people, " "), want)
 	}
 
+	for _, want := range []string{`"role":"roles/pubsub.editor"`, `"reason":"not-understood"`, `"member":"group:payments@example.com","reason":"groups-in-group"`} {
+		if !strings.Contains(nobody, want) {
+			t.Errorf("what makes nobody eligible lacks %s: %s", want, nobody)
+		}
+	}
+
 	// Everything, for an access review.
 	code, table, _ := list("--format", "csv")
 	if code != exitOK || !strings.HasPrefix(table, "person,project,role,") {
@@ -75,6 +91,7 @@ func TestEligible(t *testing.T) {
 	for _, line := range []string{
 		"bob@example.com,shop-payments-prod,roles/cloudsql.admin,,MPA,INACTIVE,,projects/shop-payments-prod,group:payments-leads@example.com\n",
 		"alice@example.com,example.com:intranet,roles/storage.admin,,MPA,INACTIVE,,projects/example.com:intranet,user:alice@example.com\n",
+		",shop-payments-prod,roles/cloudsql.admin,,groups-in-group,FOR NOBODY,,projects/shop-payments-prod,group:payments@example.com\n",
 		"erin@example.com,shop-build,roles/iam.securityReviewer,,JIT,INACTIVE,,organizations/482093157016,group:security@example.com\n",
 	} {
 		if !strings.Contains(table, line) {
@@ -155,7 +172,9 @@ func TestEligibleWaitsForQuota(t *testing.T) {
 		}
 		return access.Standing{Resource: on, Holdings: map[access.Principal][]access.Entitlement{"ana@example.com": {{ID: id, PeerApproval: true}}}}, nil
 	}}
-	e.broker = broker.New(broker.Config{Providers: []broker.Registration{{Provider: provider, Kinds: resourcename.Kinds}}, Now: time.Now})
+	settings := &config.Config{Requests: config.Requests{JustificationPattern: regexp.MustCompile("")}}
+	e.broker = broker.New(broker.Config{Providers: []broker.Registration{{Provider: provider, Kinds: resourcename.Kinds}},
+		Policy: policyOf(settings), Now: time.Now})
 	err := e.run(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "1 of 3 projects") {
 		t.Errorf("error %v", err)

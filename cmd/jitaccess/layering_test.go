@@ -53,7 +53,8 @@ var layering = []rule{
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/resourcename", "internal/loopback"}},
 
 	// Adapters.
-	{of: []string{"internal/gcp/..."}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/gcp/..."}},
+	{of: []string{"internal/gcp/..."},
+		mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/loopback", "internal/gcp/..."}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},

@@ -100,8 +100,8 @@ func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platf
 	return oc
 }
 
-// stored reads a text from where it is kept. Errors name no file: who pastes a key
-// where its path belongs must not find it in the log.
+// stored reads a text from where it is kept. Errors name no file: a key that was
+// pasted where its path belongs must not get into the log.
 func stored(secrets *secretmanager.Secrets, text config.StoredText) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		switch {

@@ -32,6 +32,7 @@ import (
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 	"jitaccess/internal/token"
+	"jitaccess/internal/words"
 )
 
 // serve runs the service until ctx ends, and then lets what is under way finish.
@@ -282,6 +283,12 @@ func providerName(on access.Resource) string {
 		return "Google"
 	}
 	return ""
+}
+
+// inWords is what an operator reads of an error, and what there is to do.
+func inWords(e *access.Error) (text, next string) {
+	r := words.English.Refusal(e, providerName(""))
+	return r.Text, r.Next
 }
 
 // policyOf is which terms apply.

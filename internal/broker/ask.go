@@ -43,11 +43,11 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
 	r.Entitlements = slices.Compact(r.Entitlements)
 	if len(r.Entitlements) == 0 {
-		return r, access.Terms{}, invalid(FieldEntitlement, access.CodeNoEntitlement, nil)
+		return r, access.Terms{}, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
 	}
 	for _, id := range r.Entitlements {
 		if id.Resource != a.Resource {
-			return r, access.Terms{}, invalid(FieldEntitlement, access.CodeOtherResource,
+			return r, access.Terms{}, invalid(access.FieldEntitlement, access.CodeOtherResource,
 				access.Args{"entitlement": id.String(), "resource": string(a.Resource)})
 		}
 	}
@@ -62,10 +62,10 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 			return r, access.Terms{}, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 		}
 	} else if r.ID, err = access.ParseRequestID(a.ID); err != nil {
-		return r, access.Terms{}, invalid(FieldID, access.CodeBadRequestID, nil)
+		return r, access.Terms{}, invalid(access.FieldID, access.CodeBadRequestID, nil)
 	}
 	if r.Kind = access.KindOfID(r.ID); r.Kind == access.Self && len(a.Reviewers) > 0 {
-		return r, access.Terms{}, invalid(FieldID, access.CodeBadRequestID, nil)
+		return r, access.Terms{}, invalid(access.FieldID, access.CodeBadRequestID, nil)
 	}
 
 	if r.Reviewers, err = readReviewers(caller, a.Reviewers); err != nil {
@@ -80,7 +80,7 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 		return r, terms, err
 	}
 	if !a.Start.IsZero() && terms.StartWithin == 0 {
-		return r, terms, invalid(FieldStart, access.CodeStartsAtOnce, nil)
+		return r, terms, invalid(access.FieldStart, access.CodeStartsAtOnce, nil)
 	}
 	// A start that has passed means "as soon as possible", like none.
 	if a.Start.After(now) {
@@ -135,11 +135,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	event := b.event(caller, access.SelfApproved, r)
 	window = standing.WindowAt(r, event.At)
 	event.Window = window
-	next, err := r.Apply(event)
+	next, _, err := b.intend(ctx, event)
 	if err != nil {
-		return refused(err)
-	}
-	if _, _, err := b.commit(ctx, event); err != nil {
 		return Asked{Request: r}, err
 	}
 	q.Since = begun
@@ -157,7 +154,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 }
 
 func needsApproval(kind access.Kind, role string) *access.Error {
-	return &access.Error{Kind: kind, Code: access.CodeNeedsApproval, Field: FieldEntitlement, Args: access.Args{"role": role}}
+	return &access.Error{Kind: kind, Code: access.CodeNeedsApproval, Field: access.FieldEntitlement, Args: access.Args{"role": role}}
 }
 
 // askReviewers records the request and tells the reviewers.
@@ -191,7 +188,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 func idIsFree(r access.Request, standing access.Standing) error {
 	for _, a := range standing.Activations {
 		if a.RequestID == r.ID && (a.Principal != r.Principal || !slices.Contains(r.Entitlements, a.Entitlement)) {
-			return &access.Error{Kind: access.Conflict, Code: access.CodeBadRequestID, Field: FieldID}
+			return &access.Error{Kind: access.Conflict, Code: access.CodeBadRequestID, Field: access.FieldID}
 		}
 	}
 	return nil
@@ -214,7 +211,7 @@ func mayAsk(r access.Request, reviewers []access.Principal, standing access.Stan
 }
 
 func reviewerNotEligible(reviewer access.Principal, id access.EntitlementID) *access.Error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: FieldReviewer,
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: access.FieldReviewer,
 		Args: access.Args{"reviewer": string(reviewer), "role": string(id.Role), "resource": string(id.Resource)}}
 }
 
@@ -227,11 +224,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	event.Window = standing.WindowAt(r, event.At)
 	notice := b.notice(did, r, added)
 	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
-	next, err := r.Apply(event)
-	if err != nil {
-		return Asked{Request: r}, b.refuse(ctx, caller, did, r, err)
-	}
-	ref, _, err := b.commit(ctx, event, notice)
+	next, ref, err := b.intend(ctx, event, notice)
 	if err != nil {
 		return Asked{Request: r}, err
 	}

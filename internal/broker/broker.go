@@ -155,7 +155,8 @@ func upcoming(all []access.Activation, p access.Principal, id access.Entitlement
 // entitlements together, sorted, without the caller. They are of one resource, at
 // least one. Only somebody who may request them learns that; for everyone else it
 // is as if they did not exist.
-func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) (
+	[]access.Principal, []*access.Error, error) {
 	// What cannot be requested together need not be looked up: that takes groups, or an
 	// analysis, and only then is it known whether the caller may ask.
 	terms, err := b.terms(caller.Principal, access.Peers, ids...)
@@ -173,22 +174,9 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 }
 
 func notEligible(id access.EntitlementID) *access.Error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: FieldEntitlement,
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: access.FieldEntitlement,
 		Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
 }
-
-// Fields that an Invalid or NotAllowed error of Ask and Decide may name.
-const (
-	FieldResource      = "resource"
-	FieldEntitlement   = "entitlement"
-	FieldJustification = "justification"
-	FieldDuration      = "minutes"
-	FieldStart         = "start"
-	FieldReviewer      = "reviewer"
-	FieldID            = "id"
-	FieldComment       = "comment"
-	FieldVerdict       = "verdict"
-)
 
 // Offer is what a caller finds on a resource.
 type Offer struct {

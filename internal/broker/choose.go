@@ -74,7 +74,7 @@ func (o Offer) Choose(ids ...access.EntitlementID) (Choice, error) {
 		c.Roles, terms = append(c.Roles, o.Roles[at]), append(terms, o.Roles[at].Terms)
 	}
 	if len(c.Roles) == 0 {
-		return none, invalid(FieldEntitlement, access.CodeNoEntitlement, nil)
+		return none, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
 	}
 	c.Terms, c.Kind = access.Strictest(terms[0], terms[1:]...), access.Self
 	if err := fewEnough(c.Terms, len(c.Roles)); err != nil {

@@ -47,6 +47,17 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 	return ref, warnings, nil
 }
 
+// intend is commit for what changes a request: an intent on it as it was opened. It
+// returns the request as it is then.
+func (b *Broker) intend(ctx context.Context, e access.Event, notices ...access.Notice) (access.Request, string, error) {
+	next, err := e.Request.Apply(e)
+	if err != nil {
+		return e.Request, "", b.refuse(ctx, e.Caller, e.Action, e.Request, err)
+	}
+	ref, _, err := b.commit(ctx, e, notices...)
+	return next, ref, err
+}
+
 // refuse records that somebody was refused what they tried, and returns why. That it
 // cannot be recorded changes nothing about a refusal.
 func (b *Broker) refuse(ctx context.Context, caller access.Caller, trying access.Action, r access.Request, err error) error {

@@ -25,7 +25,7 @@ func remembering(t *testing.T, change func(*world)) (*world, *broker.Broker, bro
 	return w, b, asked
 }
 
-var diskFull = errors.New("disk full")
+var errDiskFull = errors.New("disk full")
 
 // intents are what can be tried on a pending request, by the action that they are.
 func intents(b *broker.Broker, ref string) map[access.Action]func(*testing.T) error {
@@ -68,7 +68,7 @@ func TestAJournalThatFailsLeavesNothingBehind(t *testing.T) {
 		t.Run(string(action), func(t *testing.T) {
 			w, b, asked := remembering(t, roomForDan)
 			before := w.Requests[asked.Ref]
-			w.JournalErr[action] = diskFull
+			w.JournalErr[action] = errDiskFull
 			err := intents(b, asked.Ref)[action](t)
 			is(t, err, access.Unavailable, access.CodeJournalUnavailable)
 			if len(w.Events) != 0 || len(w.Requests) != 1 || w.Requests[asked.Ref].Version != before.Version {
@@ -199,16 +199,16 @@ func TestAStoreHearsThatAGrantOrAnEndFailed(t *testing.T) {
 func TestAnOutcomeThatOneOfThemCannotTakeIsAWarning(t *testing.T) {
 	for name, fail := range map[string]func(*world){
 		"the journal": func(w *world) {
-			w.JournalErr = map[access.Action]error{access.GrantWritten: diskFull, access.GrantEnded: diskFull}
+			w.JournalErr = map[access.Action]error{access.GrantWritten: errDiskFull, access.GrantEnded: errDiskFull}
 		},
-		"the store": func(w *world) { w.BeforeGrant = func() { w.Store.Err = diskFull } },
+		"the store": func(w *world) { w.BeforeGrant = func() { w.Store.Err = errDiskFull } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, b, asked := remembering(t, nil)
 			fail(w)
 			unrecorded := func(warnings []*access.Error, err error) {
 				t.Helper()
-				if err != nil || len(warnings) != 1 || warnings[0].Code != access.CodeOutcomeUnrecorded || !errors.Is(warnings[0].Err, diskFull) {
+				if err != nil || len(warnings) != 1 || warnings[0].Code != access.CodeOutcomeUnrecorded || !errors.Is(warnings[0].Err, errDiskFull) {
 					t.Errorf("%v, %v", warnings, err)
 				}
 			}
@@ -240,7 +240,7 @@ func TestAnEndThatCannotBeJournaledIsNotDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Forget()
-	w.JournalErr[access.EndAsked] = diskFull
+	w.JournalErr[access.EndAsked] = errDiskFull
 	_, err := b.End(t.Context(), caller(ana), shop, asked.Request.ID)
 	is(t, err, access.Unavailable, access.CodeJournalUnavailable)
 	if w.Calls["end"] != 0 || w.Heard() != "" {

@@ -30,7 +30,8 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	if d.Digest != "" && d.Digest != r.Digest() {
 		return refused(&access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch})
 	}
-	decision := access.Decision{Verdict: d.Verdict, By: caller.Principal, At: b.c.Now(), Comment: strings.TrimSpace(d.Comment), Digest: r.Digest()}
+	decision := access.Decision{Verdict: d.Verdict, By: caller.Principal, At: b.c.Now(),
+		Comment: strings.TrimSpace(d.Comment), Digest: r.Digest()}
 	if err := checkDecision(decision); err != nil {
 		return refused(err)
 	}
@@ -72,16 +73,16 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 // checkDecision refuses a verdict that is none, and a denial without a reason.
 func checkDecision(d access.Decision) error {
 	if d.Verdict != access.Approve && d.Verdict != access.Deny {
-		return invalid(FieldVerdict, access.CodeBadInput, access.Args{"reason": "verdict must be approve or deny"})
+		return invalid(access.FieldVerdict, access.CodeBadInput, access.Args{"reason": "verdict must be approve or deny"})
 	}
 	if d.Comment == "" {
 		if d.Verdict == access.Deny {
-			return invalid(FieldComment, access.CodeNoComment, nil)
+			return invalid(access.FieldComment, access.CodeNoComment, nil)
 		}
 		return nil
 	}
 	if access.CheckJustification(d.Comment) != nil {
-		return invalid(FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
+		return invalid(access.FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
 	}
 	return nil
 }
@@ -153,11 +154,8 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	r := result.Request
 	event := b.event(caller, access.RequestDenied, r)
 	event.Decision = result.Decision
-	if _, err := r.Apply(event); err != nil {
-		return result, b.refuse(ctx, caller, access.RequestDenied, r, err)
-	}
 	notice := b.outcomeNotice(ctx, access.RequestDenied, r, result.Decision, standing.WindowAt(r, event.At), origin)
-	if _, _, err := b.commit(ctx, event, notice); err != nil {
+	if _, _, err := b.intend(ctx, event, notice); err != nil {
 		return result, err
 	}
 	result.State = access.Denied
@@ -170,7 +168,8 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 
 // approve records an approval and, when it completes the request, has it granted.
 // The clock of the grant starts here.
-func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decided, standing access.Standing, q access.StandingQuery, d Decide) (Decided, error) {
+func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decided, standing access.Standing, q access.StandingQuery,
+	d Decide) (Decided, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
@@ -186,11 +185,8 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)
 	}
-	if result.Request, err = r.Apply(event); err != nil {
-		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
-	}
 	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, d.Origin)
-	if _, _, err := b.commit(ctx, event, notice); err != nil {
+	if result.Request, _, err = b.intend(ctx, event, notice); err != nil {
 		return result, err
 	}
 	if !tally.Complete {
@@ -202,7 +198,8 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 
 // carryOut has what was approved granted, in the window that the last approval gave,
 // and tells people. Those who approved must still hold what they must hold.
-func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Decided, q access.StandingQuery, approvers []access.Principal, notice access.Notice) (Decided, error) {
+func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Decided, q access.StandingQuery,
+	approvers []access.Principal, notice access.Notice) (Decided, error) {
 	r := result.Request
 	check := func(s access.Standing) error {
 		// The grant may have been written, or written and ended, by somebody else
@@ -240,7 +237,8 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 }
 
 // outcomeNotice is what people hear of how a request was decided.
-func (b *Broker) outcomeNotice(ctx context.Context, did access.Action, r access.Request, d access.Decision, w access.Window, origin string) access.Notice {
+func (b *Broker) outcomeNotice(ctx context.Context, did access.Action, r access.Request, d access.Decision, w access.Window,
+	origin string) access.Notice {
 	n := b.notice(did, r, nil)
 	n.Decision, n.Window, n.Final, n.Roles = d, w, !b.forgets, b.describe(ctx, r.Entitlements)
 	if origin != "" {

@@ -54,7 +54,8 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	return result, nil
 }
 
-func (b *Broker) end(ctx context.Context, caller access.Caller, found []access.Activation, e access.Ending) ([]access.Outcome, []*access.Error, error) {
+func (b *Broker) end(ctx context.Context, caller access.Caller, found []access.Activation, e access.Ending) (
+	[]access.Outcome, []*access.Error, error) {
 	r := access.Request{ID: e.RequestID, Resource: e.Resource, Principal: e.Principal}
 	event := b.event(caller, access.EndAsked, r)
 	for _, a := range found {

@@ -12,8 +12,8 @@ import (
 // is remembered: before anybody is told that they may not, the same is asked once
 // more, as of begun, when this look began. What cannot be asked is the error, and no
 // refusal.
-func (b *Broker) look(ctx context.Context, caller access.Caller, q access.StandingQuery, begun time.Time, judge func(access.Standing) error) (
-	standing access.Standing, refusal, err error) {
+func (b *Broker) look(ctx context.Context, caller access.Caller, q access.StandingQuery, begun time.Time,
+	judge func(access.Standing) error) (standing access.Standing, refusal, err error) {
 	standing, err = b.standing(ctx, caller, q)
 	if err != nil {
 		return standing, nil, err

@@ -34,8 +34,11 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements, ReviewersOf: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error { return cmp.Or(b.undecided(r, s), mayAsk(r, nil, s)) })
+	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
+		Of: r.Entitlements, ReviewersOf: r.Entitlements}
+	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
+		return cmp.Or(b.undecided(r, s), mayAsk(r, nil, s))
+	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return MoreReviewers{}, err
 	}
@@ -85,7 +88,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	}
 	added := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(r.Reviewers, p) })
 	if len(added) == 0 {
-		return refused(invalid(FieldReviewer, access.CodeNobodyAdded, nil))
+		return refused(invalid(access.FieldReviewer, access.CodeNobodyAdded, nil))
 	}
 	r.Reviewers = append(slices.Clone(r.Reviewers), added...)
 	slices.Sort(r.Reviewers)
@@ -94,7 +97,9 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 		return refused(err)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error { return cmp.Or(b.undecided(r, s), mayAsk(r, added, s)) })
+	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
+		return cmp.Or(b.undecided(r, s), mayAsk(r, added, s))
+	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
@@ -117,10 +122,10 @@ func readReviewers(caller access.Caller, typed []string) ([]access.Principal, er
 	for _, text := range typed {
 		p, err := access.ParsePrincipal(strings.TrimSpace(text))
 		if err != nil {
-			return nil, invalid(FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": text})
+			return nil, invalid(access.FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": text})
 		}
 		if p == caller.Principal {
-			return nil, invalid(FieldReviewer, access.CodeSelfReviewer, nil)
+			return nil, invalid(access.FieldReviewer, access.CodeSelfReviewer, nil)
 		}
 		reviewers = append(reviewers, p)
 	}

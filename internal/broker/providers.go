@@ -155,7 +155,8 @@ func (ps providers) Preview(g access.Grant) ([]access.Effect, error) {
 	return provider.Preview(g)
 }
 
-func (ps providers) Grant(ctx context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
+func (ps providers) Grant(ctx context.Context, g access.Grant, q access.StandingQuery,
+	check func(access.Standing) error) ([]access.Outcome, error) {
 	provider, err := ps.of(g.Resource)
 	if err != nil {
 		return nil, err

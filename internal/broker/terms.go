@@ -60,16 +60,16 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 		return badStart(t)
 	}
 	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {
-		return invalid(FieldDuration, access.CodeBadDuration, access.Args{"max": strconv.Itoa(int(t.MaxDuration / time.Minute))})
+		return invalid(access.FieldDuration, access.CodeBadDuration, access.Args{"max": strconv.Itoa(int(t.MaxDuration / time.Minute))})
 	}
 	if r.Kind == access.Self {
 		return nil
 	}
 	if least := max(t.MinReviewers, t.Approvals()); len(r.Reviewers) < least {
-		return invalid(FieldReviewer, access.CodeFewReviewers, access.Args{"min": strconv.Itoa(least)})
+		return invalid(access.FieldReviewer, access.CodeFewReviewers, access.Args{"min": strconv.Itoa(least)})
 	}
 	if len(r.Reviewers) > t.MaxReviewers {
-		return invalid(FieldReviewer, access.CodeManyReviewers, access.Args{"max": strconv.Itoa(t.MaxReviewers)})
+		return invalid(access.FieldReviewer, access.CodeManyReviewers, access.Args{"max": strconv.Itoa(t.MaxReviewers)})
 	}
 	return nil
 }
@@ -77,13 +77,13 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 // fewEnough is whether one request may have so many entitlements.
 func fewEnough(t access.Terms, n int) error {
 	if n > t.MaxRoles {
-		return invalid(FieldEntitlement, access.CodeTooManyRoles, access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(t.MaxRoles)})
+		return invalid(access.FieldEntitlement, access.CodeTooManyRoles, access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(t.MaxRoles)})
 	}
 	return nil
 }
 
 func badStart(t access.Terms) *access.Error {
-	return invalid(FieldStart, access.CodeBadStart, access.Args{"max": strconv.Itoa(int(t.StartWithin / time.Hour))})
+	return invalid(access.FieldStart, access.CodeBadStart, access.Args{"max": strconv.Itoa(int(t.StartWithin / time.Hour))})
 }
 
 // justified is whether the reason is one, and what the terms want of it.
@@ -91,15 +91,15 @@ func justified(t access.Terms, text string) error {
 	switch err := access.CheckJustification(text); err {
 	case nil:
 	case access.ErrJustificationEmpty:
-		return invalid(FieldJustification, access.CodeNoJustification, access.Args{"hint": t.Hint})
+		return invalid(access.FieldJustification, access.CodeNoJustification, access.Args{"hint": t.Hint})
 	case access.ErrJustificationLong:
-		return invalid(FieldJustification, access.CodeLongJustification, access.Args{"max": strconv.Itoa(access.MaxJustification)})
+		return invalid(access.FieldJustification, access.CodeLongJustification, access.Args{"max": strconv.Itoa(access.MaxJustification)})
 	default:
-		return invalid(FieldJustification, access.CodeUnsafeJustification, nil)
+		return invalid(access.FieldJustification, access.CodeUnsafeJustification, nil)
 	}
 	for _, rule := range t.Justification {
 		if !rule.Pattern.MatchString(text) {
-			return invalid(FieldJustification, access.CodeJustificationRule, access.Args{"hint": rule.Message})
+			return invalid(access.FieldJustification, access.CodeJustificationRule, access.Args{"hint": rule.Message})
 		}
 	}
 	return nil

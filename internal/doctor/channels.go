@@ -85,7 +85,8 @@ func (d *doctor) topic(ctx context.Context) {
 		d.broken(check, "whether messages can be published to "+topic+" cannot be told: "+why(err), d.remedy(err, api, ""))
 	case missing != "":
 		d.broken(check, "the service account lacks "+permission+" on "+topic+", or there is no such topic",
-			gcloud("pubsub", "topics", "add-iam-policy-binding", name, "--project", project, "--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/pubsub.publisher")+
+			gcloud("pubsub", "topics", "add-iam-policy-binding", name, "--project", project,
+				"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/pubsub.publisher")+
 				", if need be after: "+strings.TrimPrefix(gcloud("pubsub", "topics", "create", name, "--project", project), "run: "))
 	default:
 		d.ok(check, "messages can be published to %s", topic)

@@ -55,7 +55,8 @@ func listRunServices(ctx context.Context, p *gcp.Platform) ([]runService, error)
 	var list struct {
 		Items []runService `json:"items"`
 	}
-	err := call(ctx, p, p.Client, http.MethodGet, "run.googleapis.com", "/apis/serving.knative.dev/v1/namespaces/"+p.Project+"/services", nil, &list)
+	path := "/apis/serving.knative.dev/v1/namespaces/" + p.Project + "/services"
+	err := call(ctx, p, p.Client, http.MethodGet, "run.googleapis.com", path, nil, &list)
 	return list.Items, err
 }
 
@@ -155,7 +156,8 @@ func (d *doctor) oldVersions(ctx context.Context, base, service string) (found b
 		return false, err
 	}
 	for _, v := range versions {
-		if !strings.HasPrefix(v.Runtime, "java") || v.ServingStatus != "SERVING" || cmp.Or(v.ServiceAccount, d.Platform.ServiceAccount) != d.Platform.ServiceAccount {
+		ours := cmp.Or(v.ServiceAccount, d.Platform.ServiceAccount) == d.Platform.ServiceAccount
+		if !strings.HasPrefix(v.Runtime, "java") || v.ServingStatus != "SERVING" || !ours {
 			continue
 		}
 		found = true
@@ -165,7 +167,8 @@ func (d *doctor) oldVersions(ctx context.Context, base, service string) (found b
 		if v.Manual != nil || v.Basic != nil {
 			verb = "stop"
 		}
-		d.warn("other versions", "version "+v.ID+" of the App Engine service "+service+" runs on "+v.Runtime+" as the same service account; if it is JIT Access 1.x, it still grants",
+		d.warn("other versions", "version "+v.ID+" of the App Engine service "+service+" runs on "+v.Runtime+
+			" as the same service account; if it is JIT Access 1.x, it still grants",
 			gcloud("app", "versions", verb, v.ID, "--service", service, "--project", d.Platform.Project))
 	}
 	return found, nil
@@ -179,7 +182,8 @@ func (d *doctor) accountKeys(ctx context.Context) {
 		} `json:"keys"`
 	}
 	account := d.Platform.ServiceAccount
-	err := d.call(ctx, d.Platform.Client, http.MethodGet, "iam.googleapis.com", "/v1/projects/-/serviceAccounts/"+account+"/keys?keyTypes=USER_MANAGED", nil, &list)
+	keys := "/v1/projects/-/serviceAccounts/" + account + "/keys?keyTypes=USER_MANAGED"
+	err := d.call(ctx, d.Platform.Client, http.MethodGet, "iam.googleapis.com", keys, nil, &list)
 	if err != nil {
 		d.unseen("account keys", "whether the service account has keys of its own cannot be seen: "+why(err),
 			gcloud("iam", "service-accounts", "keys", "list", "--iam-account", account, "--managed-by", "user", "--project", d.Platform.Project))
@@ -274,16 +278,7 @@ func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, api
 			return nil, err
 		}
 		request.Header.Set("Content-Type", "application/json")
-		response, err := client.Do(request)
-		if err != nil {
-			return nil, err
-		}
-		defer response.Body.Close()
-		answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-		if err != nil {
-			return nil, err
-		}
-		return answer, googleapi.CheckResponseWithBody(response, answer)
+		return gcp.Exchange(client, request, maxAnswer)
 	})
 	if err != nil {
 		return gcp.Failure(err, gcp.Call{Service: api, Account: p.ServiceAccount})

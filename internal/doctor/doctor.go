@@ -71,9 +71,8 @@ type Policies interface {
 	SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error)
 }
 
-// Catalog lists everybody, as the catalog AssetInventory does, whichever the service
-// uses.
-type Catalog interface {
+// Provider lists everybody, whichever catalog the service uses.
+type Provider interface {
 	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 }
 
@@ -105,8 +104,11 @@ type Config struct {
 	// Origin is the origin of links under a host, or "" when none can be written.
 	Origin func(host string) string
 
+	// Words are what people read of an error, and what they can do.
+	Words func(e *access.Error) (text, next string)
+
 	Policies Policies
-	Catalog  Catalog
+	Provider Provider
 	Signer   Signer
 	Secrets  Secrets
 	Mailer   Mailer
@@ -121,7 +123,7 @@ const checkTimeout = 2 * time.Minute
 
 // Run makes every check, one after the other, and reports what it finds.
 func Run(ctx context.Context, c Config, report func(Finding)) {
-	d := &doctor{Config: c, report: report}
+	d := &doctor{Config: c, report: report, said: map[ineffective]bool{}}
 	for _, check := range []func(context.Context){
 		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
 		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.eligibleGroups,
@@ -145,6 +147,7 @@ type doctor struct {
 	sample    []access.Resource
 	read      []policyOf
 	standings []access.Standing
+	said      map[ineffective]bool
 }
 
 type policyOf struct {
@@ -215,7 +218,8 @@ func (d *doctor) remedy(err error, api, ifRefused string) string {
 	case refused(err):
 		return ifRefused
 	case access.AsError(err).Code == access.CodeQueryRefused:
-		return d.set("AVAILABLE_PROJECTS_QUERY=QUERY") + "; https://cloud.google.com/resource-manager/reference/rest/v3/projects/search says what a query is"
+		return d.set("AVAILABLE_PROJECTS_QUERY=QUERY") +
+			"; https://cloud.google.com/resource-manager/reference/rest/v3/projects/search says what a query is"
 	case status == http.StatusBadRequest:
 		return d.correction(api)
 	case access.AsError(err).Code == access.CodeQuota:
@@ -251,7 +255,8 @@ func (d *doctor) grant(on access.Resource, role string) string {
 // tokenCreator lets the account sign, and take on further scopes, as itself.
 func (d *doctor) tokenCreator() string {
 	return gcloud("iam", "service-accounts", "add-iam-policy-binding", d.Platform.ServiceAccount,
-		"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/iam.serviceAccountTokenCreator", "--project", d.Platform.Project)
+		"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/iam.serviceAccountTokenCreator",
+		"--project", d.Platform.Project)
 }
 
 // gcloud is a command to run. Arguments may come from Google's answers, and a

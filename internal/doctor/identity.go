@@ -84,7 +84,8 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 	// IAP marks what it answers itself
 	// (https://cloud.google.com/iap/docs/faq#how_can_i_tell_if_a_response_was_generated_by_iap).
 	if response.Header.Get("X-Goog-IAP-Generated-Response") != "true" {
-		d.warn(check, fmt.Sprintf("%s answers %d, and not through IAP: links may lead nowhere, or around IAP", origin, response.StatusCode), "open it in a private window: it has to ask for a sign-in")
+		d.warn(check, fmt.Sprintf("%s answers %d, and not through IAP: links may lead nowhere, or around IAP", origin, response.StatusCode),
+			"open it in a private window: it has to ask for a sign-in")
 		return
 	}
 	d.ok(check, "links begin with %s, where IAP answers", origin)
@@ -115,7 +116,8 @@ func (d *doctor) appEngineDomain(ctx context.Context) string {
 // set is the command that changes a setting.
 func (d *doctor) set(assignment string) string {
 	if c := d.Settings; c.Platform == config.CloudRun && d.Platform.Region != "" {
-		return gcloud("run", "services", "update", c.Service, "--region", d.Platform.Region, "--update-env-vars", assignment, "--project", d.Platform.Project)
+		return gcloud("run", "services", "update", c.Service, "--region", d.Platform.Region,
+			"--update-env-vars", assignment, "--project", d.Platform.Project)
 	}
 	if d.Settings.Platform == config.AppEngine {
 		return "set " + assignment + " under env_variables in app.yaml, and deploy"
@@ -172,7 +174,8 @@ func (d *doctor) signing(ctx context.Context) {
 		return
 	}
 	if _, err := jose.Verify(ctx, signed, jose.RS256, jose.NewKeySet(d.Platform.ServiceAccountKeys, d.Now)); err != nil {
-		d.broken("signing", "a token that was just signed does not verify: "+why(err), "try again in a minute: a new key may not be published yet")
+		d.broken("signing", "a token that was just signed does not verify: "+why(err),
+			"try again in a minute: a new key may not be published yet")
 		return
 	}
 	d.ok("signing", "a token was signed and verified")

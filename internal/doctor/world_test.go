@@ -23,6 +23,7 @@ import (
 	"jitaccess/internal/sandbox/google"
 	"jitaccess/internal/sandbox/sandboxtest"
 	"jitaccess/internal/server"
+	"jitaccess/internal/words"
 )
 
 const (
@@ -52,6 +53,12 @@ func healthy(o *google.Organization) {
 	for i := range o.Projects {
 		p := &o.Projects[i].Policy
 		p.Bindings = slices.DeleteFunc(slices.Clone(p.Bindings), func(b google.Binding) bool { return b.Role == "roles/pubsub.editor" })
+	}
+	for i := range o.Groups {
+		g := &o.Groups[i]
+		g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m string) bool {
+			return slices.ContainsFunc(o.Groups, func(nested google.Group) bool { return nested.Email == m })
+		})
 	}
 	o.GroupsEditors = []string{account}
 	o.RunServices = []google.RunService{{Name: "jitaccess", Region: "europe-west1", ServiceAccount: account, Traffic: []google.RunTraffic{{Percent: 100}}}}
@@ -141,7 +148,11 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 		Origin: server.Platform{AppEngine: settings.Platform == config.AppEngine, CloudRun: settings.Platform == config.CloudRun, ProjectID: platform.Project,
 			ProjectNumber: platform.ProjectNumber, Region: platform.Region, Service: settings.Service}.Origin,
 		Identity: identity.Profile{Expected: "/projects/264853019977/locations/europe-west1/services/jitaccess"},
-		Policies: policies, Catalog: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
+		Policies: policies, Provider: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now,
+		Words: func(e *access.Error) (text, next string) {
+			r := words.English.Refusal(e, "Google")
+			return r.Text, r.Next
+		}}
 }
 
 // project finds a project of the organization.

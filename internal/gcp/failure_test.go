@@ -16,6 +16,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/gcptest"
 )
 
 var call = gcp.Call{Service: "Resource Manager", Permission: "resourcemanager.projects.getIamPolicy", Resource: "projects/shop", Account: "sa@x.iam.gserviceaccount.com"}
@@ -121,7 +122,7 @@ func TestReadsAreMadeTwiceWhenTheFailurePasses(t *testing.T) {
 		{answered(409, "", ""), 1}, {context.DeadlineExceeded, 1}, {context.Canceled, 1}, {&access.Error{}, 1},
 	} {
 		calls := 0
-		_, err := gcp.Read(t.Context(), noWait, func(context.Context) (int, error) { calls++; return calls, c.err })
+		_, err := gcp.Read(t.Context(), gcptest.NoWait, func(context.Context) (int, error) { calls++; return calls, c.err })
 		if calls != c.calls || !errors.Is(err, c.err) {
 			t.Errorf("%v: %d calls, %v; want %d", c.err, calls, err, c.calls)
 		}
@@ -141,26 +142,33 @@ func TestReadWaitsAtRandomAndNotBeyondTheDeadline(t *testing.T) {
 	near, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	calls := 0
-	_, err := gcp.Read(near, gcp.Retry{}, func(context.Context) (int, error) { calls++; return 0, busy })
+	_, err := gcp.Read(near, gcptest.NoWait, func(context.Context) (int, error) { calls++; return 0, busy })
 	if calls != 1 || !errors.Is(err, busy) {
 		t.Errorf("%d calls, %v: the first failure says more than a time-out", calls, err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = gcp.Read(ended, gcp.Retry{}, func(context.Context) (int, error) { return 0, busy })
+	_, err = gcp.Read(ended, gcptest.NoWait, func(context.Context) (int, error) { return 0, busy })
 	if !errors.Is(err, busy) {
 		t.Errorf("got %v", err)
 	}
 }
 
+func TestTheZeroRetryRepeatsNothing(t *testing.T) {
+	calls := 0
+	if _, err := gcp.Read(t.Context(), gcp.Retry{}, func(context.Context) (int, error) { calls++; return 0, answered(503, "", "") }); err == nil || calls != 1 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+}
+
 func TestReadSurvivesAResetConnection(t *testing.T) {
-	startMetadata(t)
+	gcptest.StartMetadata(t)
 	var calls atomic.Int32
 	g := startGoogle(t, func(w http.ResponseWriter, r *http.Request) {
 		if calls.Add(1) == 1 {
 			panic(http.ErrAbortHandler)
 		}
-		writeJSON(w, 200, map[string]any{"keys": []any{}})
+		gcptest.Answer(w, map[string]any{"keys": []any{}})
 	})
 	if _, err := connect(t, g.URL).IAPKeys(t.Context()); err != nil {
 		t.Error(err)

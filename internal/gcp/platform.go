@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -20,6 +19,8 @@ import (
 	"golang.org/x/oauth2/google"
 	"google.golang.org/api/option"
 	htransport "google.golang.org/api/transport/http"
+
+	"jitaccess/internal/loopback"
 )
 
 // Scopes of the two clients. Google's "cloud-platform" does not cover the
@@ -186,7 +187,7 @@ func checkEndpoint(text string) (string, error) {
 		strings.Trim(u.Path, "/") != "" {
 		return "", errors.New("the endpoint that replaces Google is not of the form http://127.0.0.1:PORT")
 	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if !loopback.Is(u.Hostname()) {
 		return "", fmt.Errorf("the endpoint that replaces Google must be a loopback address, and %q is not", u.Hostname())
 	}
 	return u.Scheme + "://" + u.Host, nil
@@ -235,7 +236,8 @@ func (c *writeLimited) Write(b []byte) (int, error) {
 // client wraps base with Google's transport, or with its unauthenticated form when
 // tokens is nil. Redirects are not followed: Google sends none, and the transport
 // would put the token on whatever it is sent to.
-func client(ctx context.Context, base http.RoundTripper, agent string, tokens oauth2.TokenSource, limit time.Duration) (*http.Client, error) {
+func client(ctx context.Context, base http.RoundTripper, agent string, tokens oauth2.TokenSource,
+	limit time.Duration) (*http.Client, error) {
 	credentials := option.WithoutAuthentication()
 	if tokens != nil {
 		credentials = option.WithTokenSource(tokens)

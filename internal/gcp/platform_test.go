@@ -16,6 +16,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/gcptest"
 )
 
 func get(t *testing.T, c *http.Client, url string) (*http.Response, error) {
@@ -32,7 +33,7 @@ func get(t *testing.T, c *http.Client, url string) (*http.Response, error) {
 }
 
 func TestMetadataServerSaysWhoTheServiceIs(t *testing.T) {
-	startMetadata(t)
+	gcptest.StartMetadata(t)
 	p := connect(t, "")
 	if p.Project != "jit-access" || p.ProjectNumber != "123456789012" || p.Region != "europe-west1" ||
 		p.ServiceAccount != "jitaccess@jit-access.iam.gserviceaccount.com" {
@@ -49,8 +50,8 @@ func TestMetadataServerSaysWhoTheServiceIs(t *testing.T) {
 }
 
 func TestRegionIsOptional(t *testing.T) {
-	m := startMetadata(t)
-	delete(m.values, "instance/region")
+	m := gcptest.StartMetadata(t)
+	delete(m.Values, "instance/region")
 	if p := connect(t, ""); p.Region != "" {
 		t.Errorf("region is %q", p.Region)
 	}
@@ -69,7 +70,7 @@ func TestWithoutKnowingWhoItIsNothingStarts(t *testing.T) {
 		"a web page": func(m map[string]string) { m["project/project-id"] = "<html>\nlog in</html>" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			change(startMetadata(t).values)
+			change(gcptest.StartMetadata(t).Values)
 			_, err := gcp.Connect(t.Context(), gcp.Options{Hosted: true})
 			e := access.AsError(err)
 			if e == nil || e.Kind != access.Unavailable || strings.Contains(e.Error(), "\n") {
@@ -80,7 +81,7 @@ func TestWithoutKnowingWhoItIsNothingStarts(t *testing.T) {
 }
 
 func TestEndpointMustBeLoopback(t *testing.T) {
-	startMetadata(t)
+	gcptest.StartMetadata(t)
 	for endpoint, ok := range map[string]bool{
 		"http://127.0.0.1:8081":        true,
 		"http://127.0.0.1:8081/":       true,
@@ -114,8 +115,8 @@ func TestEndpointMustBeLoopback(t *testing.T) {
 }
 
 func TestEndpointReplacesEveryHostAndGetsTheTokens(t *testing.T) {
-	m := startMetadata(t)
-	g := startGoogle(t, func(w http.ResponseWriter, r *http.Request) { writeJSON(w, 200, map[string]any{}) })
+	m := gcptest.StartMetadata(t)
+	g := startGoogle(t, func(w http.ResponseWriter, r *http.Request) { gcptest.Answer(w, map[string]any{}) })
 	p := connect(t, g.URL+"/")
 	for _, service := range []string{"cloudasset", "iam", "www.gstatic.com"} {
 		if p.Endpoint(service) != g.URL {
@@ -132,7 +133,7 @@ func TestEndpointReplacesEveryHostAndGetsTheTokens(t *testing.T) {
 			t.Errorf("sent %v", r.Header)
 		}
 	}
-	if n := m.asked["instance/service-accounts/default/token"]; n != 1 {
+	if n := m.Asked("instance/service-accounts/default/token"); n != 1 {
 		t.Errorf("asked for a token %d times, want once for three calls", n)
 	}
 }
@@ -189,7 +190,7 @@ func keyFile(t *testing.T, kind string) string {
 
 // The token must not follow a redirect to another host.
 func TestThreat25_RedirectsAreNotFollowed(t *testing.T) {
-	startMetadata(t)
+	gcptest.StartMetadata(t)
 	reached := false
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	defer elsewhere.Close()
@@ -210,12 +211,12 @@ func TestThreat25_RedirectsAreNotFollowed(t *testing.T) {
 }
 
 func TestServerThatHangsTimesOut(t *testing.T) {
-	startMetadata(t)
+	gcptest.StartMetadata(t)
 	done := make(chan struct{})
 	g := startGoogle(t, func(w http.ResponseWriter, r *http.Request) { <-done })
 	defer close(done)
 	p, err := gcp.Connect(t.Context(), gcp.Options{Hosted: true, Endpoint: g.URL,
-		ConnectTimeout: time.Second, ReadTimeout: 20 * time.Millisecond, WriteTimeout: time.Second, Retry: noWait})
+		ConnectTimeout: time.Second, ReadTimeout: 20 * time.Millisecond, WriteTimeout: time.Second, Retry: gcptest.NoWait})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,8 +227,8 @@ func TestServerThatHangsTimesOut(t *testing.T) {
 }
 
 func TestKeySets(t *testing.T) {
-	startMetadata(t)
-	g := startGoogle(t, func(w http.ResponseWriter, r *http.Request) { writeJSON(w, 200, map[string]any{"keys": []any{}}) })
+	gcptest.StartMetadata(t)
+	g := startGoogle(t, func(w http.ResponseWriter, r *http.Request) { gcptest.Answer(w, map[string]any{"keys": []any{}}) })
 	p := connect(t, g.URL)
 	for want, fetch := range map[string]func() ([]byte, error){
 		"/service_accounts/v1/metadata/jwk/jitaccess@jit-access.iam.gserviceaccount.com": func() ([]byte, error) { return p.ServiceAccountKeys(t.Context()) },
@@ -249,11 +250,11 @@ func TestKeySets(t *testing.T) {
 }
 
 func TestKeySetThatCannotBeHad(t *testing.T) {
-	startMetadata(t)
+	gcptest.StartMetadata(t)
 	for name, handler := range map[string]http.HandlerFunc{
 		"too large":   func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 300<<10)) },
 		"not found":   http.NotFound,
-		"forbidden":   func(w http.ResponseWriter, r *http.Request) { writeJSON(w, 403, refusal(403, "no", "forbidden")) },
+		"forbidden":   gcptest.RefuseBecause(403, "forbidden", "no"),
 		"unavailable": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) },
 		"cut off": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")

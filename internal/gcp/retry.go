@@ -8,9 +8,9 @@ import (
 )
 
 // Retry is how reads are repeated. Google's REST libraries do not repeat anything
-// themselves.
+// themselves, and the zero value does not either.
 type Retry struct {
-	// Sleep waits, or returns the context's error; nil waits by the clock.
+	// Sleep waits, or returns the context's error when that ends first.
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Random returns a number in [0, 1); nil is math/rand.
 	Random func() float64
@@ -25,7 +25,7 @@ const retryAfter = 250 * time.Millisecond
 // that of the last attempt, as the library returned it.
 func Read[T any](ctx context.Context, r Retry, call func(context.Context) (T, error)) (T, error) {
 	answer, err := call(ctx)
-	if err == nil || !passing(err) {
+	if err == nil || r.Sleep == nil || !passing(err) {
 		return answer, err
 	}
 	random := rand.Float64
@@ -36,25 +36,10 @@ func Read[T any](ctx context.Context, r Retry, call func(context.Context) (T, er
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		return answer, err
 	}
-	sleep := sleepByClock
-	if r.Sleep != nil {
-		sleep = r.Sleep
-	}
-	if sleep(ctx, wait) != nil {
+	if r.Sleep(ctx, wait) != nil {
 		return answer, err
 	}
 	return call(ctx)
-}
-
-func sleepByClock(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // passing is whether the same call may succeed in a moment. A time-out is not: the

@@ -10,6 +10,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/gcptest"
 )
 
 const groupsScope = "https://www.googleapis.com/auth/admin.directory.group.readonly"
@@ -22,24 +23,22 @@ func scopeCheckingGoogle(t *testing.T, impersonate http.HandlerFunc) *google {
 		case strings.HasSuffix(r.URL.Path, ":generateAccessToken"):
 			impersonate(w, r)
 		case r.Header.Get("Authorization") == "Bearer directory-token":
-			writeJSON(w, 200, map[string]any{})
+			gcptest.Answer(w, map[string]any{})
 		default:
-			body := refusal(403, "Request had insufficient authentication scopes.", "insufficientPermissions")
-			body["error"].(map[string]any)["details"] = []any{map[string]any{
-				"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}}
-			writeJSON(w, 403, body)
+			gcptest.RefuseBecause(403, "insufficientPermissions", "Request had insufficient authentication scopes.",
+				map[string]any{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT"})(w, r)
 		}
 	})
 }
 
 func TestDirectoryScopeIsHadByImpersonationWhereTheTokenLacksIt(t *testing.T) {
-	startMetadata(t)
+	gcptest.StartMetadata(t)
 	g := scopeCheckingGoogle(t, func(w http.ResponseWriter, r *http.Request) {
 		var asked struct{ Scope []string }
 		if json.NewDecoder(r.Body).Decode(&asked); !slices.Equal(asked.Scope, []string{groupsScope}) {
 			t.Errorf("asked for %q", asked.Scope)
 		}
-		writeJSON(w, 200, map[string]any{"accessToken": "directory-token", "expireTime": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)})
+		gcptest.Answer(w, map[string]any{"accessToken": "directory-token", "expireTime": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)})
 	})
 	p := connect(t, g.URL)
 	for range 3 {
@@ -57,9 +56,9 @@ func TestDirectoryScopeIsHadByImpersonationWhereTheTokenLacksIt(t *testing.T) {
 }
 
 func TestOtherRefusalsAreNotAboutTheScope(t *testing.T) {
-	startMetadata(t)
+	gcptest.StartMetadata(t)
 	g := startGoogle(t, func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, 403, refusal(403, "Not Authorized to access this resource/api", "forbidden"))
+		gcptest.RefuseBecause(403, "forbidden", "Not Authorized to access this resource/api")(w, r)
 	})
 	p := connect(t, g.URL)
 	response, err := get(t, p.DirectoryClient, g.URL+"/admin/directory/v1/groups")
@@ -69,10 +68,10 @@ func TestOtherRefusalsAreNotAboutTheScope(t *testing.T) {
 }
 
 func TestImpersonationThatIsRefusedNamesThePermission(t *testing.T) {
-	startMetadata(t)
+	gcptest.StartMetadata(t)
 	for name, answer := range map[string]http.HandlerFunc{
-		"refused": func(w http.ResponseWriter, r *http.Request) { writeJSON(w, 403, refusal(403, "denied", "forbidden")) },
-		"empty":   func(w http.ResponseWriter, r *http.Request) { writeJSON(w, 200, map[string]any{}) },
+		"refused": gcptest.RefuseBecause(403, "forbidden", "denied"),
+		"empty":   func(w http.ResponseWriter, r *http.Request) { gcptest.Answer(w, map[string]any{}) },
 	} {
 		g := scopeCheckingGoogle(t, answer)
 		p := connect(t, g.URL)
@@ -89,7 +88,7 @@ func TestImpersonationThatIsRefusedNamesThePermission(t *testing.T) {
 
 func TestMetadataServerWithoutTokens(t *testing.T) {
 	for name, answer := range map[string]string{"nothing": "{}", "no JSON": "<html>", "already over": `{"access_token":"x","expires_in":0}`} {
-		startMetadata(t).values["instance/service-accounts/default/token"] = answer
+		gcptest.StartMetadata(t).Values["instance/service-accounts/default/token"] = answer
 		g := startGoogle(t, func(w http.ResponseWriter, r *http.Request) { t.Error("called without a token") })
 		p := connect(t, g.URL)
 		_, err := get(t, p.Client, g.URL+"/x")

@@ -149,7 +149,8 @@ func message(e access.Event) string {
 }
 
 // repeated is whether all of it stood before. It keeps the event of a grant, since the
-// line of the grant itself may be missing: whoever wrote it may have died over it.
+// line of the grant itself may be missing: the process that granted may have ended
+// before it wrote that.
 func repeated(all []access.Outcome) bool {
 	return len(all) > 0 && !slices.ContainsFunc(all, func(o access.Outcome) bool { return o.Result != access.AlreadyGranted })
 }

@@ -20,7 +20,7 @@ func parseAuthorities(text []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// roots are who may sign the server's certificate.
+// roots are the authorities that may sign the server's certificate.
 func (m *Mailer) roots(ctx context.Context) (*x509.CertPool, error) {
 	if m.c.CA == nil {
 		return m.c.Roots, nil

@@ -106,7 +106,7 @@ func forAll(people []string, err error) map[string]error {
 // session is one conversation with the server. go-mail's own client would give up
 // on everybody when one recipient is refused, so its SMTP layer is used directly.
 type session struct {
-	// ctx is that of whoever has the session; it closes the connection.
+	// ctx is the caller's that has the session; when it ends, the connection is closed.
 	ctx    context.Context
 	conn   *conn
 	client *smtp.Client
@@ -156,7 +156,7 @@ func (m *Mailer) open(ctx context.Context, secret string, passed func(name, text
 	return s, nil
 }
 
-// unheard is for who does not want to know the steps.
+// unheard is for callers that do not need the steps.
 func unheard(string, string) {}
 
 func (s *session) connect(c Config) error {

@@ -31,8 +31,9 @@ func twice(names ...string) []string { return append(names, names...) }
 // RSA. It is called when the first message is to be signed, and again only as long
 // as it gives no key.
 //
-// Without a key nothing is sent: who asks for signatures has told the world, by
-// DMARC, to drop mails that have none, so that they would seem sent and never come.
+// Without a key nothing is sent: an operator who sets one up has usually told
+// receivers, by DMARC, to drop mails without a signature, and those would seem sent
+// and never arrive.
 func NewDKIM(selector, domain string, key func(context.Context) ([]byte, error)) func(context.Context, []byte) ([]byte, error) {
 	return signer{selector: selector, domain: domain, key: kept(key, parseKey)}.sign
 }

@@ -113,8 +113,8 @@ var steps = map[string][]step{
 
 var textName = regexp.MustCompile(`\{[A-Za-z]+\}`)
 
-// parseExplanations reads the table. One that is wrong is a mistake of who wrote it,
-// which panics at every start.
+// parseExplanations reads the table. It panics on a step or a field that does not
+// exist, at every start.
 func parseExplanations(table string) (rows []explanation) {
 	texts := map[string]string{}
 	x := explanation{cause: answered}

@@ -39,8 +39,8 @@ const (
 	atAnswer      step = "the answer to the message, which may arrive nevertheless"
 )
 
-// Fault is what went wrong between us and the mail server, or whoever issues tokens
-// for it. Nothing in it is a secret.
+// Fault is what went wrong between us and the mail server, or the endpoint that
+// issues tokens for it. Nothing in it is a secret.
 type Fault struct {
 	// Step is where it went wrong.
 	Step string
@@ -101,7 +101,7 @@ func (f *Fault) Explain() (what, meaning, remedy string) { return f.What(), f.Me
 
 func (f *Fault) Unwrap() error { return f.own }
 
-// refusedToken is implemented by errors of whoever issues tokens.
+// refusedToken is implemented by errors of the token endpoint's client.
 type refusedToken interface {
 	// OAuthError is the error code and its description (RFC 6749, 5.2).
 	OAuthError() (code, description string)

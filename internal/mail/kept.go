@@ -7,7 +7,8 @@ import (
 )
 
 // kept makes something of what read gives, when it is first needed, and keeps it.
-// What failed is tried anew. Nobody waits for longer than their context lasts.
+// What failed is tried again by the next call. A caller
+// stops waiting when its context ends.
 func kept[T any](read func(context.Context) ([]byte, error), parse func([]byte) (T, error)) func(context.Context) (T, error) {
 	var (
 		lock  = semaphore.NewWeighted(1)

@@ -218,14 +218,15 @@ type password struct {
 	read func(context.Context) (string, error)
 	now  func() time.Time
 
-	// lock guards the rest. Nobody waits for it for longer than their context lasts.
+	// lock guards the rest. A semaphore, so that a caller stops waiting when its context
+	// ends.
 	lock   *semaphore.Weighted
 	known  bool
 	value  string
 	reread time.Time
 }
 
-// Format shows nothing to who prints a password.
+// Format keeps the password out of printed values.
 func (p *password) Format(f fmt.State, _ rune) { fmt.Fprint(f, redact.Mark) }
 
 func (p *password) Secret(ctx context.Context, refused string) (string, error) {

@@ -46,10 +46,11 @@ type Config struct {
 	// AllowPlain permits a connection without TLS if Host is loopback and the
 	// server offers none. With any other host it is a fault.
 	AllowPlain bool
-	// Roots are who may sign the server's certificate; nil means the system's.
+	// Roots are the authorities that may sign the server's certificate; nil means the
+	// system's.
 	Roots *x509.CertPool
-	// CA, unless it is nil, says who may sign it instead of Roots, and is asked for each
-	// connection. See Authorities.
+	// CA, unless it is nil, returns those authorities instead of Roots, and is called for
+	// each connection. See Authorities.
 	CA func(context.Context) (*x509.CertPool, error)
 	// Dial connects to the server; nil means directly. See Proxy. What it connects to
 	// has to prove by its certificate that it is Host.
@@ -66,7 +67,7 @@ type Config struct {
 	// means that they are not asked.
 	ConfirmationTo string
 
-	// Username logs in, with what Login gives; without a Login nobody does.
+	// Username logs in with what Login returns; nil means that nobody logs in.
 	Username string
 	Login    Login
 	// Token is whether that is an access token rather than a password: the log-in is

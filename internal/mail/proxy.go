@@ -27,12 +27,12 @@ type Proxy struct {
 	URL *url.URL
 	// Except is what is reached directly, as in NO_PROXY. Loopback always is.
 	Except string
-	// Roots are who may sign the certificate of a proxy by https; nil means the
-	// system's.
+	// Roots are the authorities that may sign the certificate of a proxy by https; nil
+	// means the system's.
 	Roots *x509.CertPool
 }
 
-// Format shows neither user nor password to who prints a Proxy.
+// Format keeps user and password out of printed values.
 func (p Proxy) Format(f fmt.State, _ rune) { fmt.Fprint(f, "proxy "+p.URL.Host) }
 
 // Dial connects to an address.

@@ -26,7 +26,8 @@ func (s *session) send(data []byte, sender string, recipients []string) (refused
 			}
 		}
 	}
-	// Who says more than was asked cannot be understood any more.
+	// A server that says more than was asked is out of step: the next answer could be
+	// taken for another's.
 	s.broken = s.broken || s.saysMore()
 	return refused, err
 }

@@ -65,7 +65,7 @@ type Assertion struct {
 }
 
 const (
-	// fetchTimeout bounds getting one token, for whoever has more time than a notice.
+	// fetchTimeout bounds getting one token, for callers that have more time than a notice.
 	fetchTimeout = 10 * time.Second
 	// margin is how long before its end a token is given up, or half its life if that
 	// is less.
@@ -91,8 +91,8 @@ type Source struct {
 	c    Config
 	host string
 
-	// lock guards the rest. Nobody waits for it for longer than their context lasts, and
-	// whoever holds it fetches for all.
+	// lock guards the rest. A caller stops waiting for it when its context ends; the
+	// one that holds it fetches for all.
 	lock *semaphore.Weighted
 	// flow is kept, because it learns how the endpoint wants to be told the secret.
 	flow                       clientcredentials.Config
@@ -147,7 +147,7 @@ func New(c Config) (*Source, error) {
 	return s, errors.Join(faults...)
 }
 
-// Format shows no secret to who prints a Source.
+// Format keeps secrets out of printed values.
 func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprint(f, "access tokens from "+s.host) }
 
 // Secret is an access token. refused is empty, or the one that the mail server has

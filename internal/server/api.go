@@ -92,7 +92,8 @@ const (
 )
 
 var apiStates = map[access.State]string{access.Pending: statusPending, access.Active: statusActive,
-	access.Approved: statusPending, access.Failed: "FAILED", access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
+	access.Approved: statusPending, access.Failed: "FAILED",
+	access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
 
 func (s *server) apiOutdated(*http.Request) (any, error) {
 	return nil, &access.Error{Kind: access.NotFound, Code: access.CodeOutdatedPage}
@@ -415,7 +416,8 @@ func apiReference(r *http.Request) (string, error) {
 
 // activation is 1.x's object. An entitlement that was refused while others were
 // granted is INACTIVE, and a warning says why.
-func (s *server) activation(r *http.Request, q access.Request, state string, w access.Window, outcomes []access.Outcome, warnings []*access.Error) apiActivation {
+func (s *server) activation(r *http.Request, q access.Request, state string, w access.Window, outcomes []access.Outcome,
+	warnings []*access.Error) apiActivation {
 	c := callerOf(r)
 	a := apiActivation{Beneficiary: apiUser{q.Principal}, Reviewers: apiUsers(q.Reviewers), IsBeneficiary: q.Principal == c.Principal,
 		IsReviewer: slices.Contains(q.Reviewers, c.Principal), Justification: q.Justification,

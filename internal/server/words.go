@@ -5,19 +5,18 @@ import (
 	"slices"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/broker"
 	"jitaccess/internal/words"
 )
 
 // Names of form fields, as access.Error.Field and the pages use them.
 const (
-	fieldEntitlement   = broker.FieldEntitlement
-	fieldReviewer      = broker.FieldReviewer
-	fieldJustification = broker.FieldJustification
-	fieldMinutes       = broker.FieldDuration
-	fieldStart         = broker.FieldStart
-	fieldID            = broker.FieldID
-	fieldComment       = broker.FieldComment
+	fieldEntitlement   = access.FieldEntitlement
+	fieldReviewer      = access.FieldReviewer
+	fieldJustification = access.FieldJustification
+	fieldMinutes       = access.FieldDuration
+	fieldStart         = access.FieldStart
+	fieldID            = access.FieldID
+	fieldComment       = access.FieldComment
 )
 
 // languageOf is the language in which a request is answered.

@@ -2,10 +2,8 @@ package assetinventory_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,28 +11,20 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/api/googleapi"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
-	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/assetinventory"
 	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/gcptest"
-	"jitaccess/internal/gcp/iampolicy"
 )
 
 var _ broker.Catalog = (*assetinventory.Catalog)(nil)
 
 const (
-	self   = "has({}.jitAccessConstraint)"
-	peers  = "has({}.multiPartyApprovalConstraint)"
-	org    = "organizations/1"
-	folder = "folders/7"
-	shop   = "projects/shop"
-	ana    = access.Principal("ana@example.com")
-	ben    = access.Principal("ben@example.com")
+	self, peers, org, folder, shop, ana, ben = gcptest.Self, gcptest.Peers, gcptest.Org, gcptest.Folder, gcptest.Shop, gcptest.Ana, gcptest.Ben
 )
+
+var binding, parse = gcptest.Binding, gcptest.Parse
 
 // world is a Google Cloud of one project in one folder in one organization.
 type world struct {
@@ -53,14 +43,6 @@ type world struct {
 	size int
 }
 
-func binding(role, expression string, members ...string) map[string]any {
-	b := map[string]any{"role": role, "members": members}
-	if expression != "" {
-		b["condition"] = map[string]string{"title": "any", "expression": expression}
-	}
-	return b
-}
-
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{
@@ -75,7 +57,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.catalog, err = assetinventory.New(context.Background(), assetinventory.Config{Platform: w.Platform, Scope: org, Policies: w, Directory: d,
+	w.catalog, err = assetinventory.New(context.Background(), assetinventory.Config{Platform: w.Platform, Scope: org, Policies: w.Policies(w.clock), Directory: d,
 		SearchProjects: w.search, Now: w.clock})
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +76,13 @@ func (w *world) both(resource string, bindings ...map[string]any) {
 	w.live[resource], w.inventory[resource] = bindings, bindings
 }
 
-func (w *world) set(change func()) { w.mu.Lock(); defer w.mu.Unlock(); change() }
+// set changes the world, a moment after whatever was asked before.
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+	w.now = w.now.Add(time.Millisecond)
+}
 
 func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
@@ -110,13 +98,9 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	switch {
 	case path == "/v1/"+org+"/effectiveIamPolicies:batchGet":
 		w.batchGet(rw, r)
-	case strings.HasSuffix(path, ":getIamPolicy"):
-		resource := strings.TrimSuffix(strings.TrimPrefix(path, "/v3/"), ":getIamPolicy")
-		if bindings, ok := w.live[resource]; ok {
-			gcptest.Answer(rw, map[string]any{"version": 3, "etag": "e", "bindings": bindings})
-			return
-		}
-		gcptest.Refuse(403, "forbidden")(rw, r)
+	case gcptest.ServePolicy(rw, r, w.live):
+	case path == "/v3/"+shop:
+		gcptest.Answer(rw, map[string]any{"projectId": "shop"})
 	case path == "/admin/directory/v1/groups":
 		var found []map[string]string
 		for _, g := range w.groups[strings.TrimPrefix(r.URL.Query().Get("query"), "memberKey=")] {
@@ -166,31 +150,6 @@ func (w *world) listMembers(rw http.ResponseWriter, r *http.Request) {
 	gcptest.Answer(rw, body)
 }
 
-// GetIamPolicy reads a live policy as package resourcemanager does.
-func (w *world) GetIamPolicy(ctx context.Context, resource access.Resource, _ time.Time) (*iampolicy.Policy, error) {
-	call := gcp.Call{Service: "Resource Manager", Permission: "resourcemanager." + resource.Kind() + ".getIamPolicy", Resource: string(resource)}
-	raw, err := gcp.Read(ctx, w.Platform.Retry, func(ctx context.Context) ([]byte, error) {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.Platform.Endpoint("cloudresourcemanager")+"/v3/"+string(resource)+":getIamPolicy",
-			strings.NewReader(`{"options":{"requestedPolicyVersion":3}}`))
-		if err != nil {
-			return nil, err
-		}
-		response, err := w.Platform.Client.Do(r)
-		if err != nil {
-			return nil, err
-		}
-		defer response.Body.Close()
-		if err := googleapi.CheckResponse(response); err != nil {
-			return nil, err
-		}
-		return io.ReadAll(response.Body)
-	})
-	if err != nil {
-		return nil, gcp.Failure(err, call)
-	}
-	return iampolicy.Parse(raw)
-}
-
 func (w *world) search(_ context.Context, query string) ([]access.ResourceInfo, error) {
 	switch query {
 	case "state:ACTIVE":
@@ -224,26 +183,7 @@ func held(s access.Standing, p access.Principal) string {
 	return strings.Join(parts, " ")
 }
 
-func codes(s access.Standing) string {
-	var found []string
-	for _, w := range s.Warnings {
-		found = append(found, string(w.Code))
-	}
-	return strings.Join(found, " ")
-}
-
-func parse(t testing.TB, bindings ...map[string]any) *iampolicy.Policy {
-	t.Helper()
-	raw, err := json.Marshal(map[string]any{"version": 3, "etag": "e", "bindings": bindings})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := iampolicy.Parse(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
+func codes(s access.Standing) string { return gcptest.Codes(s.Warnings) }
 
 // expect compares counted calls.
 func (w *world) expect(t testing.TB, calls map[string]int) {

@@ -138,10 +138,8 @@ func TestFailures(t *testing.T) {
 		{400, "invalid", access.NotFound, access.CodePersonUnreadable, access.CodeGroupUnreadable, 1, 1},
 		{401, "authError", access.Upstream, access.CodeUpstreamFailed, access.CodeUpstreamFailed, 1, 1},
 		{403, "forbidden", access.Upstream, access.CodeServiceNotAllowed, access.CodeGroupUnreadable, 1, 1},
-		{403, "quotaExceeded", access.TooMany, access.CodeQuota, access.CodeQuota, 2, 2},
 		{404, "notFound", access.NotFound, access.CodePersonUnreadable, access.CodeGroupUnreadable, 1, 1},
-		{429, "rateLimitExceeded", access.TooMany, access.CodeQuota, access.CodeQuota, 2, 2},
-		{503, "backendError", access.Unavailable, access.CodeUpstreamFailed, access.CodeUpstreamFailed, 2, 2},
+		{403, "quotaExceeded", access.TooMany, access.CodeQuota, access.CodeQuota, 2, 2}, // and all others as in package gcp
 	} {
 		t.Run(fmt.Sprint(c.status, c.reason), func(t *testing.T) {
 			d, g := open(t, gcptest.Refuse(c.status, c.reason))

@@ -38,7 +38,8 @@ func (s *Signer) SignJWT(ctx context.Context, payload []byte) (jwt string, err e
 			&iamcredentials.SignJwtRequest{Payload: string(payload)}).Context(ctx).Do()
 	})
 	if err != nil {
-		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "iam.serviceAccounts.signJwt", Resource: s.account, Account: s.account})
+		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "iam.serviceAccounts.signJwt",
+			Resource: s.account, Account: s.account})
 		switch failure.Code {
 		case access.CodeServiceNotAllowed:
 			failure.Code, failure.Args = access.CodeSigningNotAllowed, access.Args{"account": s.account}

@@ -169,6 +169,14 @@ func TestGrant(t *testing.T) {
 		"not cleared: approved, six hours after its start": {
 			[]string{ours("roles/run.admin", peer, at("06:00"), at("07:00"), alice)},
 			[]string{ours("roles/run.admin", peer, at("06:00"), at("07:00"), alice)}},
+		"not cleared: approved in 1.x, six hours after its start, since its link can be opened here": {
+			[]string{ours("roles/run.admin", peer1x, at("06:00"), at("07:00"), "user:bob@example.com")},
+			[]string{ours("roles/run.admin", peer1x, at("06:00"), at("07:00"), "user:bob@example.com")}},
+		"cleared: approved in 1.x, longer ago": {
+			[]string{ours("roles/run.admin", peer1x, at("05:58"), at("07:00"), "user:bob@example.com")}, nil},
+		"not cleared: in other words, but with an id": {
+			[]string{ours("roles/run.admin", "by hand [mpa-BBBBBBBBBBBBBBBB]", at("11:00"), at("11:59"), "user:bob@example.com")},
+			[]string{ours("roles/run.admin", "by hand [mpa-BBBBBBBBBBBBBBBB]", at("11:00"), at("11:59"), "user:bob@example.com")}},
 		"cleared: approved, longer ago": {
 			[]string{ours("roles/run.admin", peer, at("05:58"), at("07:00"), alice)}, nil},
 		"not cleared: approved, within the minute that clocks may differ": {

@@ -105,9 +105,10 @@ func (o *own) over(now time.Time) bool { return !o.window.End.After(now) }
 func (o *own) disposable() bool { return o.self || o.id == "" }
 
 // clearable is whether the binding has served its purpose: it is over, and no link
-// can revive it for want of its trace.
+// can revive it for want of its trace. By its window the trace of what JIT Access 1.x
+// approved is known too (access.Standing.OfRequest).
 func (o *own) clearable(now time.Time) bool {
-	return o.over(now) && (o.disposable() || now.After(o.window.Start.Add(revivable)))
+	return o.over(now) && (o.disposable() && len(o.approvers) == 0 || now.After(o.window.Start.Add(revivable)))
 }
 
 // covered is whether what is left of the window lies within w.

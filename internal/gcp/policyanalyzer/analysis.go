@@ -186,7 +186,8 @@ func about(r *cloudasset.IamPolicyAnalysisResult, project access.Resource) bool 
 }
 
 // analyze makes one analysis. Errors are *access.Error.
-func (k *Catalog) analyze(ctx context.Context, query func(*cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall) (*cloudasset.IamPolicyAnalysis, error) {
+func (k *Catalog) analyze(ctx context.Context,
+	query func(*cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall) (*cloudasset.IamPolicyAnalysis, error) {
 	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.AnalyzeIamPolicyResponse, error) {
 		c := query(k.assets.V1.AnalyzeIamPolicy(string(k.c.Scope))).
 			AnalysisQueryConditionContextAccessTime(k.c.Now().UTC().Format(time.RFC3339Nano)).Context(ctx)

@@ -2,7 +2,6 @@ package policyanalyzer_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -15,7 +14,6 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/gcp/gcptest"
-	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/policyanalyzer"
 	"jitaccess/internal/gcp/resourcemanager"
 )
@@ -26,15 +24,12 @@ var (
 )
 
 const (
-	self   = "has({}.jitAccessConstraint)"
-	peers  = "has({}.multiPartyApprovalConstraint)"
+	self, peers, org, folder, shop, ana, ben = gcptest.Self, gcptest.Peers, gcptest.Org, gcptest.Folder, gcptest.Shop, gcptest.Ana, gcptest.Ben
+
 	prefix = "//cloudresourcemanager.googleapis.com/"
-	org    = "organizations/1"
-	folder = "folders/7"
-	shop   = "projects/shop"
-	ana    = access.Principal("ana@example.com")
-	ben    = access.Principal("ben@example.com")
 )
+
+var binding, parse = gcptest.Binding, gcptest.Parse
 
 // anew is later than any answer that is kept.
 var anew = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -69,8 +64,7 @@ func newWorld(t testing.TB, changes ...func(*policyanalyzer.Config)) *world {
 	w := &world{live: map[string][]object{shop: {}, folder: {}, org: {}}, persons: map[string][]any{},
 		now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	w.Google = gcptest.Start(t, w.serve)
-	policies := resourcemanager.New(resourcemanager.Config{HTTP: w.Platform.Client, Endpoint: w.Platform.Endpoint("cloudresourcemanager"), Now: w.clock,
-		Sleep: func(context.Context, time.Duration) error { return context.DeadlineExceeded }})
+	policies := w.Policies(w.clock)
 	c := policyanalyzer.Config{Platform: w.Platform, Scope: org, Policies: policies, SearchProjects: policies.SearchProjects,
 		ExecutionTimeout: 20 * time.Second, Now: w.clock}
 	for _, change := range changes {
@@ -111,12 +105,7 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		}
 		main := object{"analysisResults": results, "nonCriticalErrors": w.errors, "fullyExplored": len(w.errors) == 0 && !w.partial}
 		gcptest.Answer(rw, object{"mainAnalysis": main})
-	case strings.HasSuffix(path, ":getIamPolicy"):
-		if bindings, ok := w.live[strings.TrimSuffix(strings.TrimPrefix(path, "/v3/"), ":getIamPolicy")]; ok {
-			gcptest.Answer(rw, object{"version": 3, "etag": "e", "bindings": bindings})
-			return
-		}
-		gcptest.Refuse(403, "forbidden")(rw, r)
+	case gcptest.ServePolicy(rw, r, w.live):
 	case path == "/v3/projects:search":
 		page := object{"projects": []any{object{"projectId": "b", "displayName": r.URL.Query().Get("query")}}, "nextPageToken": "2"}
 		if r.URL.Query().Get("pageToken") != "" {
@@ -128,14 +117,6 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	default:
 		gcptest.Refuse(404, "notFound")(rw, r)
 	}
-}
-
-func binding(role, expression string, members ...string) object {
-	b := object{"role": role, "members": members}
-	if expression != "" {
-		b["condition"] = map[string]string{"title": "any", "expression": expression}
-	}
-	return b
 }
 
 // result is a binding as analyzed; identities are whom it concerns.
@@ -188,13 +169,7 @@ func held(s access.Standing, p access.Principal) string {
 	return strings.Join(parts, " ")
 }
 
-func codes(s access.Standing) string {
-	var found []string
-	for _, w := range s.Warnings {
-		found = append(found, string(w.Code))
-	}
-	return strings.Join(found, " ")
-}
+func codes(s access.Standing) string { return gcptest.Codes(s.Warnings) }
 
 func id(role access.Role) access.EntitlementID {
 	return access.EntitlementID{Resource: shop, Role: role}
@@ -205,19 +180,6 @@ func ids(roles ...access.Role) (all []access.EntitlementID) {
 		all = append(all, id(r))
 	}
 	return all
-}
-
-func parse(t testing.TB, bindings ...object) *iampolicy.Policy {
-	t.Helper()
-	raw, err := json.Marshal(object{"version": 3, "etag": "e", "bindings": bindings})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := iampolicy.Parse(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 // asked is how many analyses were made.

@@ -17,22 +17,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"google.golang.org/api/googleapi"
-
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/resourcename"
 )
-
-// DefaultEndpoint is the real Resource Manager.
-const DefaultEndpoint = "https://cloudresourcemanager.googleapis.com"
 
 // Time limits. An action has 25 s in all, so one call that hangs must leave time
 // for finding out what became of it.
@@ -47,50 +42,36 @@ const (
 // maxAnswer bounds what is read of an answer. A full policy is some 300 KB.
 const maxAnswer = 8 << 20
 
-// Config is what a Client is made of. HTTP and Now are required.
+// Config is what a Client is made of. HTTP, Endpoint, Now and
+// Sleep are required.
 type Config struct {
 	// HTTP authenticates the calls. It must not retry them.
 	HTTP *http.Client
-	// Endpoint is the scheme and host; empty is DefaultEndpoint.
+	// Endpoint is the scheme and host.
 	Endpoint string
 	// ServiceAccount is who the calls are made as, for messages.
 	ServiceAccount string
 	Now            func() time.Time
 	// Random returns a number in [0, 1) that spreads retries; nil does not spread.
 	Random func() float64
-	// Sleep waits, or returns the context's error when that ends first; nil waits by
-	// the clock.
+	// Sleep waits, or returns the context's error when that ends first.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
 // Client calls Resource Manager. It is safe for concurrent use.
 type Client struct {
 	c        Config
-	policies recent
+	policies readings
 	parsed   parsed
 }
 
 // New makes a Client. It makes no calls.
 func New(c Config) *Client {
-	c.Endpoint = strings.TrimRight(cmp.Or(c.Endpoint, DefaultEndpoint), "/")
+	c.Endpoint = strings.TrimRight(c.Endpoint, "/")
 	if c.Random == nil {
 		c.Random = func() float64 { return 0.5 }
 	}
-	if c.Sleep == nil {
-		c.Sleep = sleep
-	}
 	return &Client{c: c}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // GetIamPolicy reads the policy of a project, folder or organization with its
@@ -260,29 +241,5 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, hea
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := c.c.HTTP.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if res.StatusCode != http.StatusOK {
-		return nil, answered(res, answer)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(answer) > maxAnswer {
-		return nil, errors.New("the answer is too large")
-	}
-	return answer, nil
-}
-
-// answered is the error of an answer that is not 200; some are not even errors to
-// Google's library.
-func answered(res *http.Response, body []byte) error {
-	if err := googleapi.CheckResponseWithBody(res, body); err != nil {
-		return err
-	}
-	return &googleapi.Error{Code: res.StatusCode, Body: string(body), Header: res.Header}
+	return gcp.Exchange(c.c.HTTP, req, maxAnswer)
 }

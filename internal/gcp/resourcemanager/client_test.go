@@ -67,7 +67,7 @@ func TestGetIamPolicyOfFoldersAndOrganizations(t *testing.T) {
 				fmt.Fprint(w, `{"etag":"e"}`)
 			}))
 			defer server.Close()
-			c := resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now})
+			c := resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now, Sleep: sleep})
 			p, err := c.GetIamPolicy(t.Context(), r, time.Time{})
 			if err != nil || p.Etag() != "e" {
 				t.Errorf("%v", err)
@@ -281,7 +281,7 @@ func TestSearchProjectsEndsWhereTheServerDoesNot(t *testing.T) {
 		fmt.Fprint(w, `{"nextPageToken":"again"}`)
 	}))
 	defer server.Close()
-	c := resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now})
+	c := resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now, Sleep: sleep})
 	if _, err := c.SearchProjects(t.Context(), ""); codeOf(err) != access.CodeUpstreamFailed || calls > 3 {
 		t.Errorf("%v after %d calls", err, calls)
 	}

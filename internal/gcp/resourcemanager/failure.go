@@ -59,8 +59,9 @@ func failure(op operation, account string, err error) *access.Error {
 // are no contract, so whatever matches none is shown as it is.
 var (
 	roleRefused   = regexp.MustCompile(`(?i)\brole\b.*(not supported for this resource|does not exist|is invalid|cannot be granted)`)
-	memberRefused = regexp.MustCompile(`(?i)\b(user|principal|member|account|identity|e-?mail)\b.*(does not exist|not found|is of an unknown type|is not associated with)`)
-	policyFull    = regexp.MustCompile(`(?i)number of members in the policy \(([0-9,]+)\) is larger than the maximum allowed size ([0-9,]+)`)
+	memberRefused = regexp.MustCompile(`(?i)\b(user|principal|member|account|identity|e-?mail)\b.*` +
+		`(does not exist|not found|is of an unknown type|is not associated with)`)
+	policyFull = regexp.MustCompile(`(?i)number of members in the policy \(([0-9,]+)\) is larger than the maximum allowed size ([0-9,]+)`)
 )
 
 // refusal says in e why Google takes the content of a call for wrong. Google judges the

@@ -231,7 +231,17 @@ func (noStandings) Prepare(context.Context, access.StandingQuery) (func(*iampoli
 
 func clientOf(g http.RoundTripper) *resourcemanager.Client {
 	return resourcemanager.New(resourcemanager.Config{HTTP: &http.Client{Transport: g}, Endpoint: "http://127.0.0.1:1/",
-		ServiceAccount: "jit@ops.iam.gserviceaccount.com", Now: time.Now})
+		ServiceAccount: "jit@ops.iam.gserviceaccount.com", Now: time.Now, Sleep: sleep})
+}
+
+// sleep waits by the clock, which is that of synctest.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 func granterOf(g *google) *resourcemanager.Granter {
@@ -289,5 +299,5 @@ func codeOf(err error) access.Code {
 func serve(t *testing.T, g *google) *resourcemanager.Client {
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
-	return resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now})
+	return resourcemanager.New(resourcemanager.Config{HTTP: server.Client(), Endpoint: server.URL, Now: time.Now, Sleep: sleep})
 }

@@ -55,7 +55,8 @@ func (g *Granter) Preview(grant access.Grant) ([]access.Effect, error) {
 // Grant writes the grant; see broker.Granter for the contract. It takes 25 s at
 // most. The standing that check gets shows nothing that this very call has written
 // already, and warns when the policy is nearly full.
-func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
+func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.StandingQuery,
+	check func(access.Standing) error) ([]access.Outcome, error) {
 	if err := checkGrant(grant, q); err != nil {
 		return finish(nil, err)
 	}

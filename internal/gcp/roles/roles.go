@@ -7,7 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/api/googleapi"
@@ -31,7 +31,8 @@ type Roles struct {
 	now     func() time.Time
 	service *iam.Service
 	known   *lookup.Cache[access.RoleInfo]
-	quiet   quiet
+	// quiet is until when nobody asks, in nanoseconds since 1970.
+	quiet atomic.Int64
 }
 
 // New makes a Roles. It makes no call.
@@ -54,28 +55,18 @@ func (r *Roles) Role(ctx context.Context, _ access.Resource, role access.Role) a
 	if info, _, ok := r.known.Last(string(role), maxAge); ok {
 		return info
 	}
-	if r.quiet.now(r.now()) {
+	if r.now().UnixNano() < r.quiet.Load() {
 		return access.RoleInfo{}
 	}
 	info, err := r.known.Get(ctx, string(role), r.now().Add(-maxAge))
 	if err != nil {
 		if ctx.Err() == nil {
-			r.quiet.until(r.now().Add(quietFor))
+			r.quiet.Store(r.now().Add(quietFor).UnixNano())
 		}
 		return access.RoleInfo{}
 	}
 	return info
 }
-
-// quiet is a time until which a service that failed is left alone.
-type quiet struct {
-	mu  sync.Mutex
-	end time.Time
-}
-
-func (q *quiet) until(t time.Time) { q.mu.Lock(); defer q.mu.Unlock(); q.end = t }
-
-func (q *quiet) now(t time.Time) bool { q.mu.Lock(); defer q.mu.Unlock(); return t.Before(q.end) }
 
 func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
 	var role *iam.Role

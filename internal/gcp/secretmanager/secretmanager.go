@@ -62,7 +62,8 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 		return s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: versionPath}, once)
 	})
 	if err != nil {
-		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access", Resource: versionPath, Account: s.account})
+		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access",
+			Resource: versionPath, Account: s.account})
 		_, text := gcp.Answer(err)
 		if state := unusable.FindStringSubmatch(text); state != nil && failure.Code == access.CodeCallRefused {
 			secret, _, _ := strings.Cut(versionPath, "/versions/")

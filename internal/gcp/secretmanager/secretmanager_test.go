@@ -116,10 +116,7 @@ func TestSecretThatCannotBeHad(t *testing.T) {
 	}{
 		{400, 1, access.Unprocessable, access.CodeCallRefused},
 		{403, 1, access.Upstream, access.CodeServiceNotAllowed},
-		{404, 1, access.NotFound, access.CodeUnknownResource},
-		{429, 2, access.TooMany, access.CodeQuota},
-		{500, 2, access.Upstream, access.CodeUpstreamFailed},
-		{503, 2, access.Unavailable, access.CodeUpstreamFailed},
+		{429, 2, access.TooMany, access.CodeQuota}, // and all others as in package gcp
 	} {
 		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
 			s, g := secrets(t, gcptest.Refuse(c.status, "no"))

@@ -198,7 +198,8 @@ func After(q access.StandingQuery, now time.Time) time.Time {
 
 // Recall looks something up for a query. While the service cannot answer, the last
 // answer serves for five minutes, with a warning.
-func Recall[V any](ctx context.Context, c *lookup.Cache[V], key string, q access.StandingQuery, service string, now func() time.Time) (V, *access.Error, error) {
+func Recall[V any](ctx context.Context, c *lookup.Cache[V], key string, q access.StandingQuery, service string,
+	now func() time.Time) (V, *access.Error, error) {
 	found, err := c.Get(ctx, key, After(q, now()))
 	if err == nil {
 		return found, nil, nil
@@ -216,7 +217,8 @@ func Recall[V any](ctx context.Context, c *lookup.Cache[V], key string, q access
 }
 
 // Projects looks up the projects that match the operator's query, sorted.
-func Projects(ctx context.Context, c *lookup.Cache[[]access.ResourceInfo], query string, now func() time.Time) ([]access.ResourceInfo, error) {
+func Projects(ctx context.Context, c *lookup.Cache[[]access.ResourceInfo], query string,
+	now func() time.Time) ([]access.ResourceInfo, error) {
 	found, err := c.Get(ctx, query, now().Add(-PageAge))
 	if err != nil {
 		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})

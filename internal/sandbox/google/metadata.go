@@ -7,6 +7,8 @@ import (
 	"strings"
 )
 
+const accountsPath = "/computeMetadata/v1/instance/service-accounts/"
+
 // The metadata server, https://cloud.google.com/compute/docs/metadata.
 var metadataRoutes = []route{
 	{method: "GET", template: "/", serve: metadata(func(*Cloud, *call) (any, error) { return text("computeMetadata/\n"), nil })},
@@ -26,15 +28,15 @@ var metadataRoutes = []route{
 	{method: "GET", template: "/computeMetadata/v1/instance/region", serve: metadata(func(c *Cloud, _ *call) (any, error) {
 		return text("projects/" + c.ProjectNumber() + "/regions/" + c.organization.Region), nil
 	})},
-	{method: "GET", template: "/computeMetadata/v1/instance/service-accounts/", serve: metadata((*Cloud).metadataAccounts)},
-	{method: "GET", template: "/computeMetadata/v1/instance/service-accounts/{account}/", serve: metadata(ofAccount((*Cloud).metadataAccount))},
-	{method: "GET", template: "/computeMetadata/v1/instance/service-accounts/{account}/email", serve: metadata(ofAccount(func(c *Cloud, _ *call) (any, error) {
+	{method: "GET", template: accountsPath, serve: metadata((*Cloud).metadataAccounts)},
+	{method: "GET", template: accountsPath + "{account}/", serve: metadata(ofAccount((*Cloud).metadataAccount))},
+	{method: "GET", template: accountsPath + "{account}/email", serve: metadata(ofAccount(func(c *Cloud, _ *call) (any, error) {
 		return text(c.organization.ServiceAccount), nil
 	}))},
-	{method: "GET", template: "/computeMetadata/v1/instance/service-accounts/{account}/scopes", serve: metadata(ofAccount(func(c *Cloud, _ *call) (any, error) {
+	{method: "GET", template: accountsPath + "{account}/scopes", serve: metadata(ofAccount(func(c *Cloud, _ *call) (any, error) {
 		return text(strings.Join(c.metadataScopes, "\n") + "\n"), nil
 	}))},
-	{method: "GET", template: "/computeMetadata/v1/instance/service-accounts/{account}/token", serve: metadata(ofAccount((*Cloud).metadataToken))},
+	{method: "GET", template: accountsPath + "{account}/token", serve: metadata(ofAccount((*Cloud).metadataToken))},
 }
 
 func init() {

@@ -11,10 +11,10 @@ import (
 // maxRecent bounds how many policies are kept; what one person does is about one.
 const maxRecent = 32
 
-// recent keeps policies that were just read, for what they were read for. A policy
+// readings keeps policies that were just read, for what they were read for. A policy
 // that we write to is forgotten before and after, so that whoever reads it next
 // sees what we did.
-type recent struct {
+type readings struct {
 	mu   sync.Mutex
 	kept map[access.Resource]reading
 	// written counts our writes, of all policies.
@@ -29,7 +29,7 @@ type reading struct {
 
 // since is a policy that was asked for at an instant or later; nil when there is
 // none.
-func (k *recent) since(r access.Resource, began time.Time) *iampolicy.Policy {
+func (k *readings) since(r access.Resource, began time.Time) *iampolicy.Policy {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if found := k.kept[r]; !found.at.Before(began) {
@@ -39,7 +39,7 @@ func (k *recent) since(r access.Resource, began time.Time) *iampolicy.Policy {
 }
 
 // writes is to be called before reading, for keep.
-func (k *recent) writes() int {
+func (k *readings) writes() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.written
@@ -47,7 +47,7 @@ func (k *recent) writes() int {
 
 // keep stores what was read, unless we have written meanwhile. A full store forgets
 // its oldest.
-func (k *recent) keep(r access.Resource, p *iampolicy.Policy, at time.Time, writes int) {
+func (k *readings) keep(r access.Resource, p *iampolicy.Policy, at time.Time, writes int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if writes != k.written {
@@ -69,7 +69,7 @@ func (k *recent) keep(r access.Resource, p *iampolicy.Policy, at time.Time, writ
 }
 
 // forget is to be called before and after a write.
-func (k *recent) forget(r access.Resource) {
+func (k *readings) forget(r access.Resource) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.written++

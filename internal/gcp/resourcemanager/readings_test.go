@@ -25,7 +25,7 @@ func TestAPolicyIsKeptForWhatItWasReadFor(t *testing.T) {
 		{"written to while it was read", time.Millisecond, true, false, false},
 		{"written to since", time.Millisecond, false, true, false},
 	} {
-		var k recent
+		var k readings
 		writes := k.writes()
 		if c.write {
 			k.forget("projects/shop")
@@ -44,7 +44,7 @@ func TestAPolicyIsKeptForWhatItWasReadFor(t *testing.T) {
 }
 
 func TestKeptPoliciesAreBounded(t *testing.T) {
-	var k recent
+	var k readings
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for i := range 100 {
 		k.keep(access.Resource(fmt.Sprintf("projects/p%d", i)), iampolicy.New(nil), at.Add(time.Duration(i)), 0)
