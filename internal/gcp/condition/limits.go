@@ -1,13 +1,13 @@
 package condition
 
 import (
-	"math/big"
 	"regexp"
 	"strings"
 	"time"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
 
 	"jitaccess/internal/access"
 )
@@ -24,94 +24,63 @@ func Limits(resource string) (w access.Window, unclear bool) {
 		return w, true
 	}
 	for _, clause := range terms(operators.LogicalAnd, tree.Expr()) {
-		if !timed(clause) {
+		if !timed(tree, clause) {
 			continue
 		}
-		limit, ok := limitOf(clause, false)
-		if !ok {
+		switch bound, later, ok := limitOf(clause, false); {
+		case !ok:
 			unclear = true
-			continue
-		}
-		if limit.Start.After(w.Start) {
-			w.Start = limit.Start
-		}
-		if !limit.End.IsZero() && (w.End.IsZero() || limit.End.Before(w.End)) {
-			w.End = limit.End
+		case later && bound.After(w.Start):
+			w.Start = bound
+		case !later && (w.End.IsZero() || bound.Before(w.End)):
+			w.End = bound
 		}
 	}
 	return w, unclear
 }
 
-// timed is whether an expression uses request.time, or the request as a whole.
-func timed(root ast.Expr) bool {
-	requests, others := 0, 0
-	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
-		switch {
-		case e.Kind() == ast.IdentKind && e.AsIdent() == "request":
-			requests++
-		case e.Kind() == ast.SelectKind && e.AsSelect().Operand().Kind() == ast.IdentKind &&
-			e.AsSelect().Operand().AsIdent() == "request" && e.AsSelect().FieldName() != "time":
-			others++
-		}
-	}))
-	return requests > others
+// timed is whether a part of a condition uses request.time, or the request as a whole.
+func timed(tree *ast.AST, part ast.Expr) bool {
+	return len(ast.MatchDescendants(ast.NavigateExpr(tree, part), func(e ast.NavigableExpr) bool {
+		user, used := e.Parent()
+		return isRequest(e) && !(used && user.Kind() == ast.SelectKind && user.AsSelect().FieldName() != "time")
+	})) > 0
 }
 
-// flipped is what a comparison is when it is negated, and mirrored when its sides change
-// places.
-var (
-	flipped = map[string]string{operators.Less: operators.GreaterEquals, operators.GreaterEquals: operators.Less,
-		operators.Greater: operators.LessEquals, operators.LessEquals: operators.Greater}
-	mirrored = map[string]string{operators.Less: operators.Greater, operators.Greater: operators.Less,
-		operators.LessEquals: operators.GreaterEquals, operators.GreaterEquals: operators.LessEquals}
-)
+func isRequest(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == "request" }
 
-// limitOf reads one comparison, or the negation of one.
-func limitOf(e ast.Expr, negated bool) (w access.Window, ok bool) {
+// limitOf reads one comparison, or the negation of one: it holds before the bound, or
+// from it on if that is what is later.
+func limitOf(e ast.Expr, negated bool) (bound time.Time, later, ok bool) {
 	if e.Kind() != ast.CallKind {
-		return w, false
+		return bound, false, false
 	}
 	op, args := e.AsCall().FunctionName(), e.AsCall().Args()
-	if op == operators.LogicalNot {
+	switch op {
+	case operators.LogicalNot:
 		return limitOf(args[0], !negated)
-	}
-	if flipped[op] == "" {
-		return w, false
-	}
-	left, ok := measure(args[0])
-	if !ok {
-		return w, false
-	}
-	right, ok := measure(args[1])
-	if !ok || left.instants != right.instants {
-		return w, false
-	}
-	at := new(big.Int).Sub(right.nanos, left.nanos)
-	switch left.times - right.times {
-	case 1:
-	case -1:
-		op, at = mirrored[op], at.Neg(at)
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
 	default:
-		return w, false
+		return bound, false, false
 	}
-	if negated {
-		op = flipped[op]
+	left, known := measure(args[0])
+	right, alsoKnown := measure(args[1])
+	if !known || !alsoKnown || left.instants != right.instants || max(left.times-right.times, right.times-left.times) != 1 {
+		return bound, false, false
 	}
-	// Div rounds down for a divisor above zero.
-	seconds := new(big.Int).Div(at, big.NewInt(int64(time.Second)))
-	whole := new(big.Int).Mul(seconds, big.NewInt(int64(time.Second))).Cmp(at) == 0
-	later := op == operators.Greater || op == operators.GreaterEquals
-	if later && !(whole && op == operators.GreaterEquals) {
-		seconds.Add(seconds, big.NewInt(1))
+	later = (op == operators.Greater || op == operators.GreaterEquals) != negated
+	inclusive := (op == operators.LessEquals || op == operators.GreaterEquals) != negated
+	if left.times > right.times {
+		left, right = right, left
+	} else {
+		later = !later
 	}
-	if !seconds.IsInt64() || seconds.Int64() <= earliest.Unix() || seconds.Int64() >= latest.Unix() {
-		return w, false
+	at := left.minus(right).sinceEpoch()
+	bound = at.Truncate(time.Second)
+	if later && !(inclusive && at.Equal(bound)) {
+		bound = bound.Add(time.Second)
 	}
-	bound := time.Unix(seconds.Int64(), 0).UTC()
-	if later {
-		return access.Window{Start: bound}, true
-	}
-	return access.Window{End: bound}, true
+	return bound, later, bound.After(earliest) && bound.Before(latest)
 }
 
 // The times that CEL knows.
@@ -123,61 +92,51 @@ var (
 // strictTime is what CEL takes for a time; package time takes an hour of one digit too.
 var strictTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
 
-// quantity is a sum of request.time, times and durations: times × request.time + nanos
-// since 1970, which is an instant or, when instants is 0, a duration.
+// quantity is a sum of request.time, times and durations: times × request.time and the
+// seconds and nanoseconds (as many as there are) since 1970, which is an instant or, when
+// instants is 0, a duration.
 type quantity struct {
 	times, instants int
-	nanos           *big.Int
+	seconds, nanos  int64
 }
+
+func (q quantity) minus(other quantity) quantity {
+	return quantity{q.times - other.times, q.instants - other.instants, q.seconds - other.seconds, q.nanos - other.nanos}
+}
+
+func (q quantity) sinceEpoch() time.Time { return time.Unix(q.seconds, q.nanos).UTC() }
 
 // measure reads a quantity. What CEL could fail to compute is none, since a condition
 // that fails gives nothing.
 func measure(e ast.Expr) (quantity, bool) {
 	none := quantity{}
-	switch e.Kind() {
-	case ast.SelectKind:
-		s := e.AsSelect()
-		if s.FieldName() == "time" && s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == "request" {
-			return quantity{1, 1, new(big.Int)}, true
-		}
-		return none, false
-	case ast.CallKind:
-	default:
+	switch {
+	case e.Kind() == ast.SelectKind && e.AsSelect().FieldName() == "time" && isRequest(e.AsSelect().Operand()):
+		return quantity{times: 1, instants: 1}, true
+	case e.Kind() != ast.CallKind || e.AsCall().IsMemberFunction():
 		return none, false
 	}
-	call := e.AsCall()
-	if call.IsMemberFunction() {
-		return none, false
-	}
-	switch args := call.Args(); call.FunctionName() {
+	switch op, args := e.AsCall().FunctionName(), e.AsCall().Args(); op {
 	case "timestamp", "duration":
-		if len(args) != 1 || args[0].Kind() != ast.LiteralKind {
+		if len(args) != 1 || args[0].Kind() != ast.LiteralKind || args[0].AsLiteral().Type() != types.StringType {
 			return none, false
 		}
-		text, ok := args[0].AsLiteral().Value().(string)
-		if !ok {
-			return none, false
-		}
-		if call.FunctionName() == "duration" {
+		text := args[0].AsLiteral().Value().(string)
+		if op == "duration" {
 			d, err := time.ParseDuration(text)
-			return quantity{0, 0, big.NewInt(int64(d))}, err == nil && d.Abs() < century
+			return quantity{seconds: int64(d / time.Second), nanos: int64(d % time.Second)}, err == nil && d.Abs() < century
 		}
 		t, err := time.Parse(time.RFC3339, text)
-		return quantity{0, 1, nanosOf(t)}, err == nil && strictTime.MatchString(text) && t.After(earliest) && t.Before(latest)
+		q := quantity{instants: 1, seconds: t.Unix(), nanos: int64(t.Nanosecond())}
+		return q, err == nil && strictTime.MatchString(text) && q.computable()
 	case operators.Add, operators.Subtract:
-		left, ok := measure(args[0])
-		if !ok {
-			return none, false
+		left, known := measure(args[0])
+		right, alsoKnown := measure(args[1])
+		if op == operators.Add {
+			right = none.minus(right)
 		}
-		right, ok := measure(args[1])
-		if !ok {
-			return none, false
-		}
-		sum := quantity{left.times + right.times, left.instants + right.instants, new(big.Int).Add(left.nanos, right.nanos)}
-		if call.FunctionName() == operators.Subtract {
-			sum = quantity{left.times - right.times, left.instants - right.instants, new(big.Int).Sub(left.nanos, right.nanos)}
-		}
-		return sum, sum.computable()
+		sum := left.minus(right)
+		return sum, known && alsoKnown && sum.computable()
 	}
 	return none, false
 }
@@ -188,16 +147,12 @@ const century = 100 * 365 * 24 * time.Hour
 // computable is whether CEL can compute the sum for any time of this century and the
 // last: it is an instant or a duration, and far from the bounds of both.
 func (q quantity) computable() bool {
+	at := q.sinceEpoch()
 	switch {
 	case q.instants == 1 && q.times == 0:
-		return q.nanos.Cmp(nanosOf(earliest)) > 0 && q.nanos.Cmp(nanosOf(latest)) < 0
+		return at.After(earliest) && at.Before(latest)
 	case q.instants == 1 && q.times == 1, q.instants == 0 && max(q.times, -q.times) <= 1:
-		return new(big.Int).Abs(q.nanos).Cmp(big.NewInt(int64(century))) < 0
+		return at.Sub(time.Unix(0, 0)).Abs() < century
 	}
 	return false
-}
-
-func nanosOf(t time.Time) *big.Int {
-	n := new(big.Int).Mul(big.NewInt(t.Unix()), big.NewInt(int64(time.Second)))
-	return n.Add(n, big.NewInt(int64(t.Nanosecond())))
 }
