@@ -92,32 +92,20 @@ func (p *Policy) Eligible(on, node access.Resource, unconfirmed bool) (rows []el
 		}
 		row := m.row
 		row.ID.Resource, row.Node, row.Unconfirmed = on, node, unconfirmed
-		var strange []*access.Error
-		row.Members, strange = countingMembers(b.Members)
-		rows = append(rows, row)
-		for _, why := range strange {
-			if row.Kind != eligibility.None {
-				wrong(why.Args["member"], why)
+		row.Members = make([]string, 0, len(b.Members))
+		for _, text := range b.Members {
+			folded := access.FoldASCII(text)
+			why := nobody(folded)
+			if why == nil {
+				row.Members = append(row.Members, folded)
+			} else if row.Kind != eligibility.None {
+				why.Args["member"] = text
+				wrong(text, why)
 			}
 		}
+		rows = append(rows, row)
 	}
 	return rows, ineffective
-}
-
-// countingMembers are the members that mean people who sign in, folded, and why each of
-// the others means none.
-func countingMembers(all []string) (members []string, strange []*access.Error) {
-	members = make([]string, 0, len(all))
-	for _, m := range all {
-		folded := access.FoldASCII(m)
-		if why := nobody(folded); why != nil {
-			why.Args["member"] = m
-			strange = append(strange, why)
-			continue
-		}
-		members = append(members, folded)
-	}
-	return members, strange
 }
 
 // nobody is why a member, folded, means nobody who signs in here
