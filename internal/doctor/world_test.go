@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
