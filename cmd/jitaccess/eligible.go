@@ -14,6 +14,7 @@ import (
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp/provider"
+	"jitaccess/internal/server"
 )
 
 // runEligible prints what people may activate, and why. It exits with 1 if some of
@@ -64,6 +65,7 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	}
 	platform, err := locate(ctx, c)
 	if err == nil {
+		e.catalog = c.Catalog.Kind
 		c.Catalog.Kind = config.AssetInventory // which can say through which members people are eligible
 		var google *provider.Google
 		if google, err = newGoogle(ctx, c, platform, wallClock); err == nil {
@@ -83,6 +85,8 @@ type eligible struct {
 	broker  *broker.Broker
 	person  access.Principal
 	project access.Resource
+	// catalog is the one that the service uses.
+	catalog string
 	out     rolesWriter
 	stderr  io.Writer
 	now     func() time.Time
@@ -105,6 +109,7 @@ func (e *eligible) run(ctx context.Context) error {
 		}
 	}
 	failed := 0
+	var ineffective []forNobody
 	for _, p := range projects {
 		found, err := e.on(ctx, p.Resource)
 		switch {
@@ -129,6 +134,14 @@ func (e *eligible) run(ctx context.Context) error {
 				return err
 			}
 		}
+		for _, i := range found.Ineffective {
+			if e.person == "" && i.Why.Args["catalog"] != e.catalog {
+				ineffective = append(ineffective, forNobodyOf(p.Resource, i))
+			}
+		}
+	}
+	if err := e.out.nobody(ineffective); err != nil {
+		return err
 	}
 	if err := e.out.flush(); err != nil {
 		return err
@@ -208,9 +221,27 @@ func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Err
 	return r
 }
 
-// rolesWriter prints the roles of one person on one project after the other.
+// forNobody is what makes nobody eligible on a project.
+type forNobody struct {
+	Project    string `json:"project"`
+	Node       string `json:"node"`
+	Role       string `json:"role"`
+	Member     string `json:"member,omitempty"`
+	Expression string `json:"expression,omitempty"`
+	Reason     string `json:"reason"`
+	Why        string `json:"why"`
+}
+
+func forNobodyOf(on access.Resource, i access.Ineffective) forNobody {
+	text, _ := server.Words(i.Why)
+	return forNobody{on.Name(), string(i.Node), i.Role, i.Member, i.Expression, string(i.Why.Code), text}
+}
+
+// rolesWriter prints the roles of one person on one project after the other, and then
+// what makes nobody eligible.
 type rolesWriter interface {
 	write(personRoles) error
+	nobody([]forNobody) error
 	flush() error
 }
 
@@ -225,9 +256,18 @@ func newRolesJSON(w io.Writer) rolesJSON {
 
 func (w rolesJSON) write(r personRoles) error { return w.encoder.Encode(r) }
 
+// nobody writes one object with all of it, if there is any.
+func (w rolesJSON) nobody(all []forNobody) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return w.encoder.Encode(map[string][]forNobody{"forNobody": all})
+}
+
 func (w rolesJSON) flush() error { return nil }
 
-// rolesCSV writes one line for each binding through which a person has a role.
+// rolesCSV writes one line for each binding through which a person has a role, and one,
+// of the same columns, for each entry of what makes nobody eligible.
 type rolesCSV struct{ w *csv.Writer }
 
 func newRolesCSV(w io.Writer) rolesCSV {
@@ -251,16 +291,29 @@ func (w rolesCSV) write(r personRoles) error {
 			ways = []through{{}}
 		}
 		for _, way := range ways {
-			line := []string{string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member}
-			for i := range line {
-				line[i] = cell(line[i])
-			}
-			if err := w.w.Write(line); err != nil {
+			if err := w.line(string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// nobody has the reason where the others have how a role is activated, and no person.
+func (w rolesCSV) nobody(all []forNobody) error {
+	for _, i := range all {
+		if err := w.line("", i.Project, i.Role, i.Expression, i.Reason, "FOR NOBODY", "", i.Node, i.Member); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w rolesCSV) line(cells ...string) error {
+	for i := range cells {
+		cells[i] = cell(cells[i])
+	}
+	return w.w.Write(cells)
 }
 
 func (w rolesCSV) flush() error { w.w.Flush(); return w.w.Error() }

@@ -54,7 +54,15 @@ func TestEligible(t *testing.T) {
 		t.Errorf("exit status %d", code)
 	}
 	var people []string
+	nobody := ""
 	for line := range strings.Lines(everybody) {
+		if strings.HasPrefix(line, `{"forNobody":`) {
+			nobody = line
+			continue
+		}
+		if nobody != "" {
+			t.Errorf("somebody comes after what makes nobody eligible: %s", line)
+		}
 		var r personRoles
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
@@ -69,6 +77,12 @@ func TestEligible(t *testing.T) {
 		t.Errorf("eligible are %q, want %q", strings.Join(people, " "), want)
 	}
 
+	for _, want := range []string{`"role":"roles/pubsub.editor"`, `"reason":"not-understood"`, `"member":"group:payments@example.com","reason":"groups-in-group"`} {
+		if !strings.Contains(nobody, want) {
+			t.Errorf("what makes nobody eligible lacks %s: %s", want, nobody)
+		}
+	}
+
 	// Everything, for an access review.
 	code, table, _ := list("--format", "csv")
 	if code != exitOK || !strings.HasPrefix(table, "person,project,role,") {
@@ -77,6 +91,7 @@ func TestEligible(t *testing.T) {
 	for _, line := range []string{
 		"bob@example.com,shop-payments-prod,roles/cloudsql.admin,,MPA,INACTIVE,,projects/shop-payments-prod,group:payments-leads@example.com\n",
 		"alice@example.com,example.com:intranet,roles/storage.admin,,MPA,INACTIVE,,projects/example.com:intranet,user:alice@example.com\n",
+		",shop-payments-prod,roles/cloudsql.admin,,groups-in-group,FOR NOBODY,,projects/shop-payments-prod,group:payments@example.com\n",
 		"erin@example.com,shop-build,roles/iam.securityReviewer,,JIT,INACTIVE,,organizations/482093157016,group:security@example.com\n",
 	} {
 		if !strings.Contains(table, line) {

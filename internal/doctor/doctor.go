@@ -104,6 +104,9 @@ type Config struct {
 	// Origin is the origin of links under a host, or "" when none can be written.
 	Origin func(host string) string
 
+	// Words are what people read of an error, and what they can do.
+	Words func(e *access.Error) (text, next string)
+
 	Policies Policies
 	Provider Provider
 	Signer   Signer
@@ -120,7 +123,7 @@ const checkTimeout = 2 * time.Minute
 
 // Run makes every check, one after the other, and reports what it finds.
 func Run(ctx context.Context, c Config, report func(Finding)) {
-	d := &doctor{Config: c, report: report}
+	d := &doctor{Config: c, report: report, said: map[ineffective]bool{}}
 	for _, check := range []func(context.Context){
 		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
 		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.eligibleGroups,
@@ -144,6 +147,7 @@ type doctor struct {
 	sample    []access.Resource
 	read      []policyOf
 	standings []access.Standing
+	said      map[ineffective]bool
 }
 
 type policyOf struct {

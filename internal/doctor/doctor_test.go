@@ -137,6 +137,29 @@ func TestEveryFaultIsFound(t *testing.T) {
 			p.Policy.Bindings = append(p.Policy.Bindings, google.Binding{Role: "roles/pubsub.editor", Members: []string{"user:bob@example.com"},
 				Condition: &google.Condition{Title: "x", Expression: eligibleCondition + ` && resource.name == "`}})
 		}}, []string{"warning  eligibility: a binding of roles/pubsub.editor on projects/shop-build cannot be understood…correct its condition"}},
+		{"a marker with a slip", world{organization: func(o *google.Organization) {
+			p := project(o, "shop-build")
+			p.Policy.Bindings = append(p.Policy.Bindings, google.Binding{Role: "roles/pubsub.editor", Members: []string{"user:bob@example.com"},
+				Condition: &google.Condition{Title: "x", Expression: "has({}.jitAccessContraint)"}})
+		}}, []string{"warning  eligibility: a binding of roles/pubsub.editor on projects/shop-build…“jitAccessContraint”…“has({}.jitAccessConstraint)” was probably meant. Correct the condition"}},
+		{"a member who signs in nowhere, above several projects", world{organization: func(o *google.Organization) {
+			o.Policy.Bindings = append(o.Policy.Bindings, google.Binding{Role: "roles/pubsub.editor", Members: []string{"user:bob@example.com", member},
+				Condition: &google.Condition{Title: "x", Expression: eligibleCondition}})
+		}}, []string{"warning  eligibility: a binding of roles/pubsub.editor on organizations/" + org + "…" + member + "…only people and groups count"}},
+		{"a group within a group, eligible on several projects", world{organization: func(o *google.Organization) {
+			for i := range o.Groups {
+				if o.Groups[i].Email == "payments@example.com" {
+					o.Groups[i].Members = append(o.Groups[i].Members, "payments-leads@example.com")
+				}
+			}
+		}}, []string{"warning  eligibility: …payments@example.com, the groups do not count: 1"}},
+		{"a group within a group counts with the other catalog", world{settings: map[string]string{"RESOURCE_CATALOG": "PolicyAnalyzer"}, organization: func(o *google.Organization) {
+			for i := range o.Groups {
+				if o.Groups[i].Email == "payments@example.com" {
+					o.Groups[i].Members = append(o.Groups[i].Members, "payments-leads@example.com")
+				}
+			}
+		}}, nil},
 		{"nobody is eligible", world{settings: map[string]string{"RESOURCE_SCOPE": "projects/shop-build"}, organization: func(o *google.Organization) {
 			project(o, "shop-build").Policy = google.Policy{}
 		}}, []string{"warning  eligibility: nobody is eligible for anything"}},

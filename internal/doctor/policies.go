@@ -222,7 +222,7 @@ func (d *doctor) inventory(ctx context.Context) {
 		for person := range s.Holdings {
 			people[person] = true
 		}
-		d.unreadableBindings(s)
+		d.ineffective(s)
 	}
 	switch {
 	case len(d.standings) == 0:
@@ -234,12 +234,32 @@ func (d *doctor) inventory(ctx context.Context) {
 	}
 }
 
-func (d *doctor) unreadableBindings(s access.Standing) {
-	for _, w := range s.Warnings {
-		if w.Code == access.CodeUnreadableBinding {
-			d.warn("eligibility", "a binding of "+w.Args["role"]+" on "+w.Args["resource"]+" cannot be understood and is left out: "+why(w), "correct its condition")
+// ineffective is what makes nobody eligible. What counts with the catalog that the
+// service uses is left out: the listing is AssetInventory's.
+func (d *doctor) ineffective(s access.Standing) {
+	for _, i := range s.Ineffective {
+		said := ineffective{i.Node, i.Role, i.Member, i.Why.Code}
+		if i.Why.Args["group"] != "" {
+			said.node, said.role = "", "" // once for each group
 		}
+		if i.Why.Args["catalog"] == d.Settings.Catalog.Kind || d.said[said] {
+			continue
+		}
+		d.said[said] = true
+		if i.Why.Code == access.CodeNotUnderstood {
+			d.warn("eligibility", "a binding of "+i.Role+" on "+string(i.Node)+" cannot be understood and is left out: "+why(i.Why), "correct its condition")
+			continue
+		}
+		text, next := d.Words(i.Why)
+		d.warn("eligibility", "a binding of "+i.Role+" on "+string(i.Node)+" does not do what was probably meant. "+text, next)
 	}
+}
+
+// ineffective is an entry that many projects have, where it stands above them.
+type ineffective struct {
+	node         access.Resource
+	role, member string
+	code         access.Code
 }
 
 // ancestors are the folders and the organization from which somebody is eligible.

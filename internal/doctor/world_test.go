@@ -8,14 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/assetinventory"
-	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iamcredentials"
-	"jitaccess/internal/gcp/resourcemanager"
+	"jitaccess/internal/gcp/provider"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/identity"
 	"jitaccess/internal/mail"
@@ -52,6 +49,12 @@ func healthy(o *google.Organization) {
 	for i := range o.Projects {
 		p := &o.Projects[i].Policy
 		p.Bindings = slices.DeleteFunc(slices.Clone(p.Bindings), func(b google.Binding) bool { return b.Role == "roles/pubsub.editor" })
+	}
+	for i := range o.Groups {
+		g := &o.Groups[i]
+		g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m string) bool {
+			return slices.ContainsFunc(o.Groups, func(nested google.Group) bool { return nested.Email == m })
+		})
 	}
 	o.GroupsEditors = []string{account}
 	o.RunServices = []google.RunService{{Name: "jitaccess", Region: "europe-west1", ServiceAccount: account, Traffic: []google.RunTraffic{{Percent: 100}}}}
@@ -110,18 +113,14 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 	atOnce := func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	platform, err := gcp.Connect(ctx, gcp.Options{Hosted: true, Endpoint: settings.Google.Endpoint, Retry: gcp.Retry{Sleep: atOnce}})
 	must(err)
-	groups, err := directory.New(ctx, platform, settings.Catalog.CustomerID)
-	must(err)
 	attempts := 0
-	policies := resourcemanager.New(resourcemanager.Config{HTTP: platform.Client, Endpoint: platform.Endpoint("cloudresourcemanager"),
-		ServiceAccount: platform.ServiceAccount, Now: time.Now, Sleep: func(ctx context.Context, _ time.Duration) error {
+	cloud, err := provider.New(ctx, provider.Config{Platform: platform, Scope: settings.Catalog.Scope, CustomerID: settings.Catalog.CustomerID,
+		Now: time.Now, Sleep: func(ctx context.Context, _ time.Duration) error {
 			if attempts++; attempts > 3 {
 				return context.DeadlineExceeded
 			}
 			return ctx.Err()
 		}})
-	catalog, err := assetinventory.New(ctx, assetinventory.Config{Platform: platform, Scope: access.Resource(settings.Catalog.Scope),
-		Policies: policies, Directory: groups, SearchProjects: policies.SearchProjects, Now: time.Now})
 	must(err)
 	signer, err := iamcredentials.New(ctx, platform)
 	must(err)
@@ -137,11 +136,11 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 			return config.OneLine(stored)
 		}, time.Now)})
 	must(err)
-	return doctor.Config{Settings: settings, Platform: platform, Scope: access.Resource(settings.Catalog.Scope),
+	return doctor.Config{Settings: settings, Platform: platform, Scope: cloud.Scope,
 		Origin: server.Platform{AppEngine: settings.Platform == config.AppEngine, CloudRun: settings.Platform == config.CloudRun, ProjectID: platform.Project,
 			ProjectNumber: platform.ProjectNumber, Region: platform.Region, Service: settings.Service}.Origin,
 		Identity: identity.Profile{Expected: "/projects/264853019977/locations/europe-west1/services/jitaccess"},
-		Policies: policies, Provider: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now}
+		Policies: cloud.Policies, Provider: cloud, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now, Words: server.Words}
 }
 
 // project finds a project of the organization.

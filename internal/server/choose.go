@@ -23,6 +23,8 @@ type chooseView struct {
 	// Further is what else the viewer may end.
 	Further []furtherView
 	Roles   []RoleView
+	// Ineffective is what makes nobody eligible, for admins.
+	Ineffective []ineffectiveView
 	// MaxRoles is how many can be activated together.
 	MaxRoles int
 }
@@ -34,6 +36,9 @@ type furtherView struct {
 	Who string
 	You bool
 }
+
+// ineffectiveView is a part of the policies that makes nobody eligible, and why.
+type ineffectiveView struct{ Role, Node, Expression, Why, Next string }
 
 // roleGroup is the roles that can be chosen together.
 type roleGroup struct {
@@ -122,6 +127,10 @@ func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []stri
 			RoleView: viewRole(a.Entitlement, access.RoleInfo{}).granted(a, s.Now()),
 			Who:      string(a.Principal), You: a.Principal == callerOf(r).Principal,
 		})
+	}
+	for _, i := range offer.Ineffective {
+		w := say(i.Why)
+		v.Ineffective = append(v.Ineffective, ineffectiveView{i.Role, string(i.Node), i.Expression, w.Text, w.Next})
 	}
 	return v
 }

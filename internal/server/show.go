@@ -103,7 +103,9 @@ type RoleView struct {
 	Powerful string
 	// Unconfirmed: no live policy says so.
 	Unconfirmed bool
-	Selected    bool
+	// EligibleUntil is the end of the viewer's eligibility; nil when it has none.
+	EligibleUntil *Moment
+	Selected      bool
 	// Until is the end of a grant of the viewer, Begins its start if that is to come;
 	// EndID ends it.
 	Begins, Until *Moment
@@ -135,6 +137,10 @@ func viewOffered(o broker.OfferedRole, now time.Time) RoleView {
 		v.Topics = topics(o.Entitlement.Requests)
 	}
 	v.Unconfirmed = o.Entitlement.Unconfirmed
+	if end := o.Entitlement.Until; !end.IsZero() {
+		until := moment(end, now)
+		v.EligibleUntil = &until
+	}
 	if o.Activation != nil {
 		v = v.granted(*o.Activation, now)
 	}
@@ -241,7 +247,8 @@ func besides(warnings []*access.Error, outcomes []access.Outcome) []*access.Erro
 }
 
 // retold are the warnings that the page to which a form leads tells anyway.
-var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, access.CodeGroupUnreadable, access.CodeStaleInventory,
+var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, access.CodeGroupUnreadable, access.CodePersonUnreadable,
+	access.CodeGroupsInGroup, access.CodeEverybodyInGroup, access.CodeTimeUnclear, access.CodeStaleInventory,
 	access.CodeAnalysisPartial}
 
 // notable leaves out the warnings that are told again.

@@ -173,6 +173,18 @@ func stories() []story {
 			c.offer.Warnings = []*access.Error{warn(access.CodeUnreadableBinding, access.Args{"role": "roles/bigquery.admin", "resource": "acme-orders-prod"}),
 				warn(access.CodeInventoryOnly, access.Args{"resource": "folders/123456789"})}
 		}, "GET " + p, ana, 200},
+		{"choose-until", func(c *canned) {
+			c.offer.Roles[0].Entitlement.Until = noon.Add(10 * time.Minute)
+			c.offer.Warnings = []*access.Error{warn(access.CodeTimeUnclear, access.Args{"role": "roles/iam.securityAdmin", "resource": "acme-orders-prod"})}
+		}, "GET " + p, ana, 200},
+		{"choose-for-nobody", func(c *canned) {
+			c.offer.Ineffective = []access.Ineffective{
+				{Node: "projects/acme-orders-prod", Role: "roles/bigquery.admin", Expression: "!has({}.jitAccessContraint) && a < 1",
+					Why: warn(access.CodeMarkerMisspelled, access.Args{"found": "jitAccessContraint", "meant": "has({}.jitAccessConstraint)"})},
+				{Node: "folders/123456789", Role: "roles/run.admin", Member: "group:ops@example.com",
+					Why: warn(access.CodeGroupsInGroup, access.Args{"group": "ops@example.com", "count": "2", "catalog": "PolicyAnalyzer"})},
+			}
+		}, "GET " + p, ana, 200},
 		{"choose-topics", func(c *canned) {
 			c.offer.Roles[1].Entitlement.Requests = []access.Approval{{Topic: "dba"}, {Topic: "dba", External: true}, {Topic: "network", External: true}}
 		}, "GET " + p, ana, 200},

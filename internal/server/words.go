@@ -188,6 +188,13 @@ const violation = "violation"
 // maxArgument bounds what an error brings into a text.
 const maxArgument = 300
 
+// Words are what people read of an error, and what they can do, for those who show it
+// elsewhere than on pages.
+func Words(e *access.Error) (text, next string) {
+	w := say(e)
+	return w.Text, w.Next
+}
+
 // say puts an error into words. What it says of Internal errors is always the same.
 func say(e *access.Error) words {
 	code := e.Code
