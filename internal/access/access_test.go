@@ -386,3 +386,22 @@ func TestClipCutsAtACharacter(t *testing.T) {
 		}
 	}
 }
+
+// The order of ids is that of their text, though that is seldom written for it.
+func TestEntitlementIDsAreOrderedByTheirText(t *testing.T) {
+	var ids []access.EntitlementID
+	for _, resource := range []access.Resource{"projects/p", "projects/p2", "folders/1"} {
+		for _, role := range []access.Role{"roles/a", "roles/a.b", "roles/ab", "roles/a-", "roles/a1", "roles/Z", "projects/p/roles/a"} {
+			for _, condition := range []string{"", "a", "b > c"} {
+				ids = append(ids, access.EntitlementID{Resource: resource, Role: role, Condition: condition})
+			}
+		}
+	}
+	for _, a := range ids {
+		for _, b := range ids {
+			if got, want := access.CompareEntitlementIDs(a, b), strings.Compare(a.String(), b.String()); got != want {
+				t.Errorf("%s and %s: %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}

@@ -74,7 +74,12 @@ func (e EntitlementID) String() string {
 }
 
 // CompareEntitlementIDs orders ids by their text form.
-func CompareEntitlementIDs(a, b EntitlementID) int { return cmp.Compare(a.String(), b.String()) }
+func CompareEntitlementIDs(a, b EntitlementID) int {
+	if a.Resource == b.Resource && !strings.HasPrefix(string(a.Role), string(b.Role)) && !strings.HasPrefix(string(b.Role), string(a.Role)) {
+		return cmp.Compare(a.Role, b.Role) // they differ before the conditions begin
+	}
+	return cmp.Compare(a.String(), b.String())
+}
 
 // Entitlement is what one principal holds on one resource: what may be activated
 // there, or reviewed, and why we believe so.

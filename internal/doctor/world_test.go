@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
@@ -20,6 +21,7 @@ import (
 	"jitaccess/internal/sandbox/google"
 	"jitaccess/internal/sandbox/sandboxtest"
 	"jitaccess/internal/server"
+	"jitaccess/internal/words"
 )
 
 const (
@@ -140,7 +142,11 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 		Origin: server.Platform{AppEngine: settings.Platform == config.AppEngine, CloudRun: settings.Platform == config.CloudRun, ProjectID: platform.Project,
 			ProjectNumber: platform.ProjectNumber, Region: platform.Region, Service: settings.Service}.Origin,
 		Identity: identity.Profile{Expected: "/projects/264853019977/locations/europe-west1/services/jitaccess"},
-		Policies: cloud.Policies, Provider: cloud, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now, Words: server.Words}
+		Policies: cloud.Policies, Provider: cloud, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now,
+		Words: func(e *access.Error) (text, next string) {
+			r := words.English.Refusal(e, "Google")
+			return r.Text, r.Next
+		}}
 }
 
 // project finds a project of the organization.

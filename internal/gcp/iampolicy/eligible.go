@@ -123,25 +123,26 @@ func countingMembers(all []string) (members []string, strange []*access.Error) {
 // nobody is why a member, folded, means nobody who signs in here
 // (https://cloud.google.com/iam/docs/principal-identifiers); nil when it does.
 func nobody(member string) *access.Error {
-	e := &access.Error{Kind: access.Unprocessable, Code: access.CodeMemberNobody, Args: access.Args{}}
-	switch kind, address, _ := strings.Cut(member, ":"); kind {
+	kind, address, _ := strings.Cut(member, ":")
+	code, args := access.CodeMemberNobody, access.Args{}
+	switch kind {
 	case "user", "group":
 		if _, err := access.ParsePrincipal(address); err == nil {
 			return nil
 		}
 		if !strings.HasSuffix(address, ".gserviceaccount.com") {
-			e.Code = access.CodeMemberMisspelled
+			code = access.CodeMemberMisspelled
 		}
 	case "domain":
 		// Policy Analyzer knows who is in a domain.
-		e.Code, e.Args["catalog"] = access.CodeMemberDomain, "PolicyAnalyzer"
+		code, args["catalog"] = access.CodeMemberDomain, "PolicyAnalyzer"
 	case "deleted":
-		e.Code = access.CodeMemberDeleted
+		code = access.CodeMemberDeleted
 	case "allusers", "allauthenticatedusers":
-		e.Code = access.CodeMemberEverybody
+		code = access.CodeMemberEverybody
 	case "serviceaccount", "principal", "principalset", "projectowner", "projecteditor", "projectviewer":
 	default:
-		e.Code = access.CodeMemberMisspelled
+		code = access.CodeMemberMisspelled
 	}
-	return e
+	return &access.Error{Kind: access.Unprocessable, Code: code, Args: args}
 }

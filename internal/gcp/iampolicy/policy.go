@@ -87,6 +87,7 @@ func (p *Policy) reparse(raw []byte) (*Policy, error) {
 	})); err != nil {
 		return nil, err
 	}
+	next.raw, next.bindings = make([][]byte, 0, len(bindings)), make([]Binding, 0, len(bindings))
 	at := 0 // where the next binding of before is looked for: their order seldom changes
 	for _, raw := range bindings {
 		if i := slices.IndexFunc(p.raw[at:], func(before []byte) bool { return bytes.Equal(before, raw) }); i >= 0 {
