@@ -17,7 +17,6 @@ import (
 	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/identity"
-	"jitaccess/internal/server"
 )
 
 // runDoctor looks whether a deployment has what it needs. It exits with 1 if
@@ -85,7 +84,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	dc := doctor.Config{
 		Settings: c, Platform: platform, Scope: google.Scope,
 		Policies: google.Policies, Provider: google, Signer: signer, Secrets: secrets, Mailer: mailer,
-		Words: server.Words, SendTo: to, Now: time.Now,
+		Words: inWords, SendTo: to, Now: time.Now,
 	}
 	dc.Origin = hosts(c, platform).Origin
 	dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))

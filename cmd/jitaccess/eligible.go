@@ -14,7 +14,6 @@ import (
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp/provider"
-	"jitaccess/internal/server"
 )
 
 // runEligible prints what people may activate, and why. It exits with 1 if some of
@@ -233,7 +232,7 @@ type forNobody struct {
 }
 
 func forNobodyOf(on access.Resource, i access.Ineffective) forNobody {
-	text, _ := server.Words(i.Why)
+	text, _ := inWords(i.Why)
 	return forNobody{on.Name(), string(i.Node), i.Role, i.Member, i.Expression, string(i.Why.Code), text}
 }
 

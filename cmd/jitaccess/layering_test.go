@@ -43,7 +43,11 @@ var layering = []rule{
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
 	{of: []string{"internal/broker"}, mayImport: []string{"internal/access"}, pure: true},
-	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/events", "internal/lookup", "internal/loopback", "web"}},
+	{of: []string{"internal/words"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/words/wordstest"}, mayImport: []string{"internal/words"}},
+	{of: []string{"internal/notice"}, mayImport: []string{"internal/access", "internal/loopback", "internal/words"}, pure: true},
+	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/events", "internal/lookup", "internal/loopback",
+		"internal/notice", "internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/identity", "internal/jose"}},
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/resourcename", "internal/loopback"}},
@@ -55,7 +59,7 @@ var layering = []rule{
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
-	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/redact"}},
+	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/notice", "internal/redact", "internal/words"}},
 	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/loopback", "internal/redact"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose"}},
 

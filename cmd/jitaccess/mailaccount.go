@@ -1,29 +1,27 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 
-	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 	"jitaccess/internal/mail"
-	"jitaccess/internal/server"
+	"jitaccess/internal/notice"
+	"jitaccess/internal/words"
 )
 
 // mailAccount shows the mail account to its administrators. It implements
 // server.MailAccount.
 type mailAccount struct {
+	*mail.Mailer
 	config *config.Config
-	mailer *mail.Mailer
 	// account is the service account, which acts for the mailbox under domain-wide
 	// delegation.
 	account string
 }
 
-func (a mailAccount) Settings() []server.MailSetting {
-	if !a.mailer.Enabled() {
+func (a mailAccount) Settings() []notice.Setting {
+	if !a.Enabled() {
 		return nil
 	}
 	c := a.config.Mail
@@ -44,18 +42,18 @@ func (a mailAccount) Settings() []server.MailSetting {
 	if c.DKIMSelector != "" {
 		s.add("Signature", "DKIM, selector "+c.DKIMSelector+"; key "+keptIn(c.DKIMKey, hidden), "SMTP_DKIM_SELECTOR, SMTP_DKIM_KEY")
 	}
-	s.add("Limits", fmt.Sprintf("%s at once, %s a minute, each for this instance", plural(c.MaxConnections, "connection"), plural(c.PerMinute, "mail")),
+	s.add("Limits", words.English.Text("mail.limits", "connections", c.MaxConnections, "mails", c.PerMinute),
 		"SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE")
 	s.add("Times", "in the zone "+c.TimeZone.String(), "NOTIFICATION_TIMEZONE")
 	return s
 }
 
-type mailSettings []server.MailSetting
+type mailSettings []notice.Setting
 
 // add adds a setting unless it is empty.
 func (s *mailSettings) add(name, value, variables string) {
 	if value != "" {
-		*s = append(*s, server.MailSetting{Name: name, Value: value, Variables: variables})
+		*s = append(*s, notice.Setting{Name: name, Value: value, Variables: variables})
 	}
 }
 
@@ -119,57 +117,4 @@ func protection(c config.Mail) string {
 		return "clear text where no TLS is offered, on this machine"
 	}
 	return "STARTTLS demanded"
-}
-
-func plural(n int, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return fmt.Sprintf("%d %ss", n, of)
-}
-
-func (a mailAccount) Recent() []server.MailAttempt {
-	var attempts []server.MailAttempt
-	for _, attempt := range a.mailer.Recent() {
-		attempts = append(attempts, server.MailAttempt{At: attempt.At, Took: attempt.Took, What: told[attempt.Kind], To: attempt.To, Failure: failure(attempt.Err)})
-	}
-	return attempts
-}
-
-// told are the kinds of mails in words.
-var told = map[access.NoticeKind]string{
-	access.NoticeReview:   "Request for review",
-	access.NoticeApproved: "Approval",
-	access.NoticeDenied:   "Denial",
-	mail.TestMessage:      "Test message",
-}
-
-func (a mailAccount) Test(ctx context.Context, to access.Principal) []server.MailStep {
-	var steps []server.MailStep
-	err := a.mailer.Probe(ctx, to, func(step string) {
-		name, text, _ := strings.Cut(step, ": ")
-		steps = append(steps, server.MailStep{Name: name, Text: text})
-	})
-	if err == nil {
-		return steps
-	}
-	failed := server.MailStep{Name: "test", Failure: failure(err)}
-	var fault *mail.Fault
-	if errors.As(err, &fault) {
-		failed.Name, failed.Failure.What = fault.Step, fault.Said()
-	}
-	return append(steps, failed)
-}
-
-// failure explains why something could not be sent; nil for nil.
-func failure(err error) *server.MailFailure {
-	if err == nil {
-		return nil
-	}
-	f := &server.MailFailure{Meaning: "It could not be sent.", Remedy: "The log has the cause.", Err: err}
-	var fault *mail.Fault
-	if errors.As(err, &fault) {
-		f.What, f.Meaning, f.Remedy = fault.Explain()
-	}
-	return f
 }

@@ -41,6 +41,7 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 		ReplyTo:     c.ReplyTo,
 		Mechanisms:  c.Options.Mechanisms,
 		Location:    c.TimeZone,
+		Provider:    providerName,
 
 		ConfirmationTo: c.ConfirmationTo,
 		MaxConnections: c.MaxConnections,

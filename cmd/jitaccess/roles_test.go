@@ -132,7 +132,8 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 		}
 		sent := w.mail.Messages()
 		mail := strings.ReplaceAll(sent[len(sent)-1].Data, "=\r\n", "")
-		for _, text := range []string{"Not granted", editor + ": the service is not permitted to grant it", browser + ": the service is not permitted to grant it"} {
+		for _, text := range []string{"Not granted", editor + ": This service is not permitted to do that",
+			browser + ": This service is not permitted to do that"} {
 			if !strings.Contains(mail, text) {
 				t.Errorf("the mail does not say %q:\n%s", text, mail)
 			}

@@ -12,10 +12,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
@@ -26,10 +28,11 @@ import (
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
-	"jitaccess/internal/mail"
+	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 	"jitaccess/internal/token"
+	"jitaccess/internal/words"
 )
 
 // serve runs the service until ctx ends, and then lets what is under way finish.
@@ -198,7 +201,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	notifier := channels{{mail.Channel, mailer}, {pubsub.Channel, publisher}}
+	notifier := notice.Channels{mailer, publisher}
 	verifier, err := newVerifier(c, platform, now)
 	if err != nil {
 		return nil, err
@@ -229,8 +232,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		SwitchAccount:     profile.SwitchAccount,
 		PublicURL:         c.Server.PublicURL,
 		Platform:          hosts(c, platform),
-		Mail:              mailer.Enabled(),
-		MailAccount:       mailAccount{c, mailer, platform.ServiceAccount},
+		Provider:          providerName,
+		MailAccount:       mailAccount{mailer, c, platform.ServiceAccount},
 		Version:           version,
 		Log:               logger,
 		Incident:          journal.WithIncident,
@@ -271,6 +274,21 @@ func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k 
 // registered is Google Cloud as the broker knows it.
 func registered(google *provider.Google) []broker.Registration {
 	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: resourcename.Kinds}}
+}
+
+// providerName is what sentences call the system that a resource is part of; of no
+// resource, the one that all of them are part of.
+func providerName(on access.Resource) string {
+	if on == "" || slices.ContainsFunc(resourcename.Kinds, func(k access.ResourceKind) bool { return k.Has(on) }) {
+		return "Google"
+	}
+	return ""
+}
+
+// inWords is what an operator reads of an error, and what there is to do.
+func inWords(e *access.Error) (text, next string) {
+	r := words.English.Refusal(e, providerName(""))
+	return r.Text, r.Next
 }
 
 // policyOf is which terms apply.

@@ -99,13 +99,40 @@ type Notice struct {
 	ReviewURL, BaseURL string
 }
 
-// Undelivered says that a notice did not reach somebody.
-type Undelivered struct {
-	// To is who was not reached; zero when it is a channel without people.
-	To Principal
-	// Channel is "mail", …
+// Channel is one way to tell of something.
+type Channel struct {
+	// Name is "mail", "pubsub", …
+	Name string
+	// People is whether it reaches people. What only machines read may reach nobody.
+	People bool
+}
+
+// Receipt is what became of a notice, for one of those to whom it went.
+type Receipt struct {
+	// To is who was told; empty where a channel addresses nobody.
+	To      Principal
 	Channel string
-	Err     error
+	// Ref is the channel's own name of what was sent, by which it can be found there or
+	// changed: the Message-ID of a mail without its brackets, the id of a message. Empty
+	// when nothing was sent or the channel gives no name.
+	Ref string
+	// Err is why it could not be told; nil means that the channel took it, which is not
+	// yet that anybody has it.
+	Err error
+}
+
+// Receipts are those of a notice.
+type Receipts []Receipt
+
+// Failed are those who could not be told; nil when all were.
+func (r Receipts) Failed() Receipts {
+	var failed Receipts
+	for _, each := range r {
+		if each.Err != nil {
+			failed = append(failed, each)
+		}
+	}
+	return failed
 }
 
 // Limits is what a store cannot do.

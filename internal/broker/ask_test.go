@@ -157,7 +157,7 @@ func TestWithoutAChannelTheLinkIsPassedOnByHand(t *testing.T) {
 
 func TestMailThatFailsIsAWarning(t *testing.T) {
 	w := newWorld(t)
-	w.Undelivered = []access.Undelivered{{To: cho, Channel: "mail", Err: errors.New("550")}}
+	w.Undelivered = access.Receipts{{To: cho, Channel: "mail", Err: errors.New("550")}}
 	b := w.Broker()
 	asked, err := b.Ask(t.Context(), caller(ana), ask())
 	if err != nil || len(asked.Warnings) != 1 || asked.Warnings[0].Args["recipient"] != "cho@example.com" {

@@ -58,9 +58,9 @@ func New(c Config) *Broker {
 	return b
 }
 
-// Channel is whether requests are told to anybody, be it to machines alone. If not,
-// links are passed on by hand.
-func (b *Broker) Channel() bool { return b.c.Notifier.Enabled() }
+// Channels are how requests are told, be it to machines alone. Without any, links are
+// passed on by hand.
+func (b *Broker) Channels() []access.Channel { return b.c.Notifier.Channels() }
 
 // NewID mints a request id, for a form to carry.
 func (b *Broker) NewID(kind access.RequestKind) (string, error) {

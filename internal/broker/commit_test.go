@@ -115,7 +115,7 @@ func TestAStoreThatFailsIsARefusalThatIsJournaled(t *testing.T) {
 // A store hears of everything that the journal does, in the same order.
 func TestAStoreHearsOfEveryEvent(t *testing.T) {
 	w, b, asked := remembering(t, roomForDan)
-	w.Undelivered = []access.Undelivered{{To: cho, Channel: "mail", Err: errors.New("550")}}
+	w.Undelivered = access.Receipts{{To: cho, Channel: "mail", Err: errors.New("550")}}
 	self, err := b.Ask(t.Context(), caller(ana), selfAsk())
 	if err != nil {
 		t.Fatal(err)

@@ -115,12 +115,13 @@ type Journal interface {
 
 // Notifier tells people, or machines that tell them.
 type Notifier interface {
-	// Enabled is whether there is any channel.
-	Enabled() bool
+	// Channels are the ways there are to tell; none when nobody is told.
+	Channels() []access.Channel
 
-	// Notify delivers within ctx, and returns who could not be told. It never
-	// works on after it has returned.
-	Notify(ctx context.Context, n access.Notice) []access.Undelivered
+	// Notify tells within ctx, through every channel, and returns what became of it for
+	// each of those to whom it went; a channel that does not tell of such a notice has
+	// no receipt. It never works on after it has returned.
+	Notify(ctx context.Context, n access.Notice) access.Receipts
 }
 
 // Directory answers which groups people are in.

@@ -13,7 +13,7 @@ const tellTime = 10 * time.Second
 
 // tell notifies people and returns who could not be told, as warnings.
 func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice) []*access.Error {
-	if !b.c.Notifier.Enabled() {
+	if len(b.c.Notifier.Channels()) == 0 {
 		if n.Kind == access.NoticeReview {
 			return []*access.Error{{Kind: access.Unavailable, Code: access.CodeNoChannel}}
 		}
@@ -22,7 +22,7 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
 	var warnings []*access.Error
-	for _, u := range b.c.Notifier.Notify(ctx, n) {
+	for _, u := range b.c.Notifier.Notify(ctx, n).Failed() {
 		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
 			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
 		if u.To == "" {

@@ -14,7 +14,7 @@ import (
 // nothing (threat 31).
 func TestThreat31_AChannelWithoutPeopleThatFailsIsAWarning(t *testing.T) {
 	w := newWorld(t)
-	w.Undelivered = []access.Undelivered{{Channel: "pubsub", Err: errors.New("403")}}
+	w.Undelivered = access.Receipts{{Channel: "pubsub", Err: errors.New("403")}}
 	b := w.Broker()
 	want := func(warnings []*access.Error, err error) {
 		t.Helper()
@@ -30,6 +30,22 @@ func TestThreat31_AChannelWithoutPeopleThatFailsIsAWarning(t *testing.T) {
 	want(decided.Warnings, err)
 	if len(w.Activations) != 2 || decided.State != access.Active {
 		t.Errorf("granted %v", w.Activations)
+	}
+}
+
+// Of all that became of a notice, only what failed is a warning.
+func TestOnlyReceiptsThatFailedAreWarnings(t *testing.T) {
+	w := newWorld(t)
+	w.Undelivered = access.Receipts{{To: ben, Channel: "mail", Ref: "1@example.com"}, {To: cho, Channel: "mail", Err: errors.New("550")},
+		{Channel: "pubsub", Ref: "17"}}
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+	if err != nil || len(asked.Warnings) != 1 || asked.Warnings[0].Code != access.CodeNotDelivered ||
+		asked.Warnings[0].Args["recipient"] != string(cho) || asked.Warnings[0].Args["channel"] != "mail" {
+		t.Errorf("warnings %v, %v", asked.Warnings, err)
+	}
+	w.Undelivered = w.Undelivered[:1]
+	if asked, err = w.Broker().Ask(t.Context(), caller(ana), ask()); err != nil || len(asked.Warnings) != 0 {
+		t.Errorf("warnings %v, %v", asked.Warnings, err)
 	}
 }
 

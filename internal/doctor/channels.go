@@ -104,7 +104,7 @@ func (d *doctor) mail(ctx context.Context) {
 	}
 	s := d.Settings.Mail
 	server := fmt.Sprintf("%s:%d", s.Host, s.Port)
-	err := d.Mailer.Probe(ctx, d.SendTo, func(step string) { d.ok("mail", "%s: %s", server, step) })
+	err := d.Mailer.Probe(ctx, d.SendTo, func(step, found string) { d.ok("mail", "%s: %s: %s", server, step, found) })
 	if err == nil {
 		return
 	}

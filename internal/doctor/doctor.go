@@ -89,7 +89,7 @@ type Secrets interface {
 // Mailer talks to the mail server; see package mail.
 type Mailer interface {
 	Enabled() bool
-	Probe(ctx context.Context, to access.Principal, passed func(step string)) error
+	Probe(ctx context.Context, to access.Principal, passed func(name, text string)) error
 }
 
 // Config is what is looked at. Everything is required unless it says otherwise.

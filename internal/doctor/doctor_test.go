@@ -429,5 +429,5 @@ func noMail(c *doctor.Config) { c.Mailer = good{} }
 // good is a mail server that takes everything.
 type good struct{}
 
-func (good) Enabled() bool                                               { return true }
-func (good) Probe(context.Context, access.Principal, func(string)) error { return nil }
+func (good) Enabled() bool                                                       { return true }
+func (good) Probe(context.Context, access.Principal, func(string, string)) error { return nil }

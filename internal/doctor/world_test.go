@@ -8,14 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/assetinventory"
-	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iamcredentials"
-	"jitaccess/internal/gcp/resourcemanager"
+	"jitaccess/internal/gcp/provider"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/identity"
 	"jitaccess/internal/mail"
@@ -23,6 +20,7 @@ import (
 	"jitaccess/internal/sandbox/google"
 	"jitaccess/internal/sandbox/sandboxtest"
 	"jitaccess/internal/server"
+	"jitaccess/internal/words"
 )
 
 const (
@@ -116,18 +114,14 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 	atOnce := func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	platform, err := gcp.Connect(ctx, gcp.Options{Hosted: true, Endpoint: settings.Google.Endpoint, Retry: gcp.Retry{Sleep: atOnce}})
 	must(err)
-	groups, err := directory.New(ctx, platform, settings.Catalog.CustomerID)
-	must(err)
 	attempts := 0
-	policies := resourcemanager.New(resourcemanager.Config{HTTP: platform.Client, Endpoint: platform.Endpoint("cloudresourcemanager"),
-		ServiceAccount: platform.ServiceAccount, Now: time.Now, Sleep: func(ctx context.Context, _ time.Duration) error {
+	cloud, err := provider.New(ctx, provider.Config{Platform: platform, Scope: settings.Catalog.Scope, CustomerID: settings.Catalog.CustomerID,
+		Now: time.Now, Sleep: func(ctx context.Context, _ time.Duration) error {
 			if attempts++; attempts > 3 {
 				return context.DeadlineExceeded
 			}
 			return ctx.Err()
 		}})
-	catalog, err := assetinventory.New(ctx, assetinventory.Config{Platform: platform, Scope: access.Resource(settings.Catalog.Scope),
-		Policies: policies, Directory: groups, SearchProjects: policies.SearchProjects, Now: time.Now})
 	must(err)
 	signer, err := iamcredentials.New(ctx, platform)
 	must(err)
@@ -143,11 +137,15 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 			return config.OneLine(stored)
 		}, time.Now)})
 	must(err)
-	return doctor.Config{Settings: settings, Platform: platform, Scope: access.Resource(settings.Catalog.Scope),
+	return doctor.Config{Settings: settings, Platform: platform, Scope: cloud.Scope,
 		Origin: server.Platform{AppEngine: settings.Platform == config.AppEngine, CloudRun: settings.Platform == config.CloudRun, ProjectID: platform.Project,
 			ProjectNumber: platform.ProjectNumber, Region: platform.Region, Service: settings.Service}.Origin,
 		Identity: identity.Profile{Expected: "/projects/264853019977/locations/europe-west1/services/jitaccess"},
-		Policies: policies, Provider: catalog, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now, Words: server.Words}
+		Policies: cloud.Policies, Provider: cloud, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now,
+		Words: func(e *access.Error) (text, next string) {
+			r := words.English.Refusal(e, "Google")
+			return r.Text, r.Next
+		}}
 }
 
 // project finds a project of the organization.

@@ -24,14 +24,14 @@ func TestCertificatesAreReadOnceAndWhenTheyAreNeeded(t *testing.T) {
 		return s.Authority, fails
 	})
 	m := mailer(t, c)
-	if failed := m.Notify(t.Context(), review()); reads != 1 || len(failed) != 3 || !errors.Is(failed[0].Err, fails) {
+	if failed := m.Notify(t.Context(), review()).Failed(); reads != 1 || len(failed) != 3 || !errors.Is(failed[0].Err, fails) {
 		t.Errorf("after %d reads: %v", reads, failed)
 	}
 	fails = nil
 	var sending sync.WaitGroup
 	for i := range 10 {
 		sending.Go(func() {
-			if failed := m.Notify(t.Context(), request(i)); failed != nil {
+			if failed := m.Notify(t.Context(), request(i)).Failed(); failed != nil {
 				t.Error(failed)
 			}
 		})
@@ -43,7 +43,7 @@ func TestCertificatesAreReadOnceAndWhenTheyAreNeeded(t *testing.T) {
 	// Who is not named there is not trusted, not even by what the system trusts.
 	other := smtptest.Start(t, withUser(smtptest.Options{}))
 	c.Host, c.Port, c.Roots = other.Host, other.Port, other.Roots
-	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Upstream)
+	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()).Failed(), access.Upstream)
 }
 
 func TestCertificatesThatCannotBeUsed(t *testing.T) {
@@ -60,7 +60,7 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 	} {
 		c := config("127.0.0.1", 1, nil)
 		c.CA = mail.Authorities(func(context.Context) ([]byte, error) { return []byte(test.text), test.err })
-		failed := mailer(t, c).Notify(t.Context(), review())
+		failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 		wantUndelivered(t, failed, access.Upstream)
 		if wantSafe(t, failed[0].Err); !strings.Contains(failed[0].Err.Error(), test.says) {
 			t.Errorf("%q: error is %q", test.text, failed[0].Err)
@@ -69,7 +69,7 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := config("127.0.0.1", 1, nil)
 	c.CA = mail.Authorities(func(ctx context.Context) ([]byte, error) { cancel(); return nil, ctx.Err() })
-	wantUndelivered(t, mailer(t, c).Notify(ctx, review()), access.TimedOut)
+	wantUndelivered(t, mailer(t, c).Notify(ctx, review()).Failed(), access.TimedOut)
 }
 
 // Threat 29: SMTP_CA is instead of the system's authorities, and not beside them: none
@@ -90,7 +90,7 @@ func TestThreat29_NobodyElseVouchesForTheServer(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	c := config(s.Host, s.Port, s.Roots)
 	c.CA = func(context.Context) (*x509.CertPool, error) { return other.Roots, nil }
-	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Upstream)
+	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()).Failed(), access.Upstream)
 	if s.LogIns() != 0 {
 		t.Error("logged in")
 	}

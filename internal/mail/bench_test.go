@@ -28,12 +28,12 @@ func BenchmarkNotice(b *testing.B) {
 				m.Close() // keeps none
 			}
 			n := toReviewers(10)
-			if failed := m.Notify(b.Context(), n); failed != nil {
+			if failed := m.Notify(b.Context(), n).Failed(); failed != nil {
 				b.Fatal(failed)
 			}
 			connections, trips := s.Connections(), s.RoundTrips()
 			for b.Loop() {
-				if failed := m.Notify(b.Context(), n); failed != nil {
+				if failed := m.Notify(b.Context(), n).Failed(); failed != nil {
 					b.Fatal(failed)
 				}
 			}
@@ -80,7 +80,7 @@ func BenchmarkThousandNotices(b *testing.B) {
 					sending.Go(func() {
 						ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
 						defer cancel()
-						if m.Notify(ctx, request(i)) == nil {
+						if m.Notify(ctx, request(i)).Failed() == nil {
 							told.Add(1)
 						} else {
 							untold.Add(1)
@@ -143,7 +143,7 @@ func TestNoNoticeIsLostWithoutAWord(t *testing.T) {
 		for i := range int(test.notices) {
 			sending.Go(func() {
 				// Nobody has the minute until the next turn.
-				failed := m.Notify(ending{t.Context(), time.Now().Add(59 * time.Second)}, request(i))
+				failed := m.Notify(ending{t.Context(), time.Now().Add(59 * time.Second)}, request(i)).Failed()
 				if failed == nil {
 					told.Add(1)
 				} else if untold.Add(1); len(failed) != 3 {

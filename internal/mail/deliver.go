@@ -122,7 +122,7 @@ type session struct {
 }
 
 // open connects, makes sure of the server and logs in. passed is told of each step.
-func (m *Mailer) open(ctx context.Context, secret string, passed func(string)) (*session, error) {
+func (m *Mailer) open(ctx context.Context, secret string, passed func(name, text string)) (*session, error) {
 	roots, err := m.roots(ctx)
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (m *Mailer) open(ctx context.Context, secret string, passed func(string)) (
 		}
 	}
 	if err == nil && m.c.Login == nil {
-		passed("log-in: nobody logs in; a user name and a password are not set")
+		passed("log-in", "nobody logs in; a user name and a password are not set")
 	}
 	if err != nil {
 		s.close()
@@ -157,7 +157,7 @@ func (m *Mailer) open(ctx context.Context, secret string, passed func(string)) (
 }
 
 // unheard is for callers that do not need the steps.
-func unheard(string) {}
+func unheard(string, string) {}
 
 func (s *session) connect(c Config) error {
 	ctx, cancel := context.WithTimeout(s.ctx, c.ConnectTimeout)
@@ -254,7 +254,7 @@ func (m *Mailer) encode(ctx context.Context, l letter) ([]byte, error) {
 		err  error
 	)
 	if l.body != nil {
-		l.text, l.html, err = l.body.render()
+		l.text, l.html, err = render(l.body)
 	}
 	if err == nil {
 		_, err = m.message(l).WriteTo(&data)

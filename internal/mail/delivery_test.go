@@ -85,7 +85,7 @@ func TestNobodyGetsAMailTwice(t *testing.T) {
 					m := mailer(t, c)
 					before := 0
 					if warm {
-						if failed := m.Notify(t.Context(), request(0)); failed != nil {
+						if failed := m.Notify(t.Context(), request(0)).Failed(); failed != nil {
 							t.Fatal(failed)
 						}
 						before = 3
@@ -100,7 +100,7 @@ func TestNobodyGetsAMailTwice(t *testing.T) {
 							}
 						}()
 					}
-					failed := m.Notify(t.Context(), request(1))
+					failed := m.Notify(t.Context(), request(1)).Failed()
 					close(ended)
 
 					early := !slices.Contains([]smtptest.Step{smtptest.AtData, smtptest.AtAnswer, smtptest.AtTaken}, at)
@@ -142,7 +142,7 @@ func TestRefusalsForNowAreTriedAgain(t *testing.T) {
 					var slept pauses
 					c := config(s.Host, s.Port, s.Roots)
 					c.Sleep, c.Random = slept.sleep, func() float64 { return 0.5 }
-					failed := mailer(t, c).Notify(t.Context(), review())
+					failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 
 					tries, people := 1, 0
 					if code < 500 {
@@ -189,7 +189,7 @@ func TestOnlyWhoHasNotGotItIsTriedAgain(t *testing.T) {
 	var slept pauses
 	c := plainConfig(s.Host, s.Port)
 	c.Sleep = slept.sleep
-	failed := mailer(t, c).Notify(t.Context(), review())
+	failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 	if len(failed) != 1 || failed[0].To != chen || len(slept) != 2 {
 		t.Errorf("undelivered %v after %v", failed, slept)
 	}
@@ -228,7 +228,7 @@ func TestNothingIsTriedAgainForWhichThereIsNoTime(t *testing.T) {
 		{time.Hour, func(context.Context, time.Duration) error { return context.Canceled }, 0},
 	} {
 		slept, c.Sleep = nil, test.sleep
-		failed := mailer(t, c).Notify(ending{t.Context(), time.Now().Add(test.left)}, review())
+		failed := mailer(t, c).Notify(ending{t.Context(), time.Now().Add(test.left)}, review()).Failed()
 		wantUndelivered(t, failed, access.Unavailable)
 		if text := failed[0].Err.Error(); len(slept) != test.pause || !strings.Contains(text, "the sender: 432") {
 			t.Errorf("%s left: slept %v, error is %q", test.left, slept, text)
@@ -352,7 +352,7 @@ func TestServersThatAnswerOddly(t *testing.T) {
 				return "", false
 			})
 			m := mailer(t, plainConfig(s.Host, s.Port))
-			failed := m.Notify(t.Context(), request(1))
+			failed := m.Notify(t.Context(), request(1)).Failed()
 			if len(failed) != 3-test.people {
 				t.Errorf("undelivered %v", failed)
 			}
@@ -364,7 +364,7 @@ func TestServersThatAnswerOddly(t *testing.T) {
 			mutex.Lock()
 			odd = false
 			mutex.Unlock()
-			if failed := m.Notify(t.Context(), request(2)); failed != nil {
+			if failed := m.Notify(t.Context(), request(2)).Failed(); failed != nil {
 				t.Errorf("the next: %v", failed)
 			}
 			mutex.Lock()
@@ -392,7 +392,7 @@ func TestAnswersMayComeInAnyPieces(t *testing.T) {
 		}
 		m := mailer(t, c)
 		for range 2 {
-			if failed := m.Notify(t.Context(), toReviewers(50)); failed != nil {
+			if failed := m.Notify(t.Context(), toReviewers(50)).Failed(); failed != nil {
 				t.Errorf("%d bytes at a time: %v", size, failed)
 			}
 		}
@@ -437,7 +437,7 @@ func TestAnswersOfOneMailAreNotTakenForThoseOfAnother(t *testing.T) {
 			c.Sleep = func(context.Context, time.Duration) error { return nil }
 			m := mailer(t, c)
 			for i := range 3 {
-				if failed := m.Notify(t.Context(), request(i)); failed != nil {
+				if failed := m.Notify(t.Context(), request(i)).Failed(); failed != nil {
 					t.Errorf("%q %s: mail %d: undelivered %v", stray, name, i+1, failed)
 				}
 			}
@@ -458,8 +458,8 @@ func TestARefusedEnvelopeIsTakenBack(t *testing.T) {
 		return "554 5.3.0 no\r\n", command == "DATA" && mails.Load() == 1
 	})
 	m := mailer(t, plainConfig(s.Host, s.Port))
-	wantUndelivered(t, m.Notify(t.Context(), review()), access.Upstream)
-	if failed := m.Notify(t.Context(), request(1)); failed != nil {
+	wantUndelivered(t, m.Notify(t.Context(), review()).Failed(), access.Upstream)
+	if failed := m.Notify(t.Context(), request(1)).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
 	heard := s.Heard()
@@ -483,7 +483,7 @@ func TestAServerMayTalkAtEveryMail(t *testing.T) {
 	})
 	m := mailer(t, plainConfig(s.Host, s.Port))
 	for i := range 8 {
-		if failed := m.Notify(t.Context(), request(i)); failed != nil {
+		if failed := m.Notify(t.Context(), request(i)).Failed(); failed != nil {
 			t.Fatal(failed)
 		}
 	}

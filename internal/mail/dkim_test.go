@@ -164,7 +164,7 @@ func TestSignaturesVerify(t *testing.T) {
 		m := mailer(t, c)
 		signed := map[string]string{}
 		for name, n := range signedLetters() {
-			if failed := m.Notify(t.Context(), n); failed != nil {
+			if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
 				t.Fatal(failed)
 			}
 			got := s.Messages()
@@ -175,7 +175,7 @@ func TestSignaturesVerify(t *testing.T) {
 				t.Errorf("%s, %s: signature is %s", kind, name, tags)
 			}
 		}
-		if err := m.Probe(t.Context(), boris, func(string) {}); err != nil {
+		if err := m.Probe(t.Context(), boris, func(string, string) {}); err != nil {
 			t.Fatal(err)
 		}
 		got := s.Messages()
@@ -190,7 +190,7 @@ func TestASignatureCoversWhatPeopleSee(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	c := config(s.Host, s.Port, s.Roots)
 	c.Sign = mail.NewDKIM("jit2026", "example.com", holds(key.pem))
-	if failed := mailer(t, c).Notify(t.Context(), approved()); failed != nil {
+	if failed := mailer(t, c).Notify(t.Context(), approved()).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
 	good := s.Messages()[0].Data
@@ -267,7 +267,7 @@ func TestWithoutAKeyNothingIsSent(t *testing.T) {
 		s := smtptest.Start(t, withUser(smtptest.Options{}))
 		c := config(s.Host, s.Port, s.Roots)
 		c.Sign = mail.NewDKIM("jit2026", "example.com", test.key)
-		failed := mailer(t, c).Notify(t.Context(), review())
+		failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 		wantUndelivered(t, failed, access.Upstream)
 		text := failed[0].Err.Error()
 		if !strings.Contains(text, test.says) || strings.Contains(text, "CANARY") || len(text) > 600 {

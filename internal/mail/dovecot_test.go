@@ -48,8 +48,8 @@ func TestDovecot(t *testing.T) {
 	all := renderedLetters()
 	for name, n := range all {
 		// Nobody there is called Chen.
-		failed := mailer(t, c).Notify(t.Context(), n)
-		if slices.ContainsFunc(failed, func(u access.Undelivered) bool { return u.To == ana || u.To == boris }) {
+		failed := mailer(t, c).Notify(t.Context(), n).Failed()
+		if slices.ContainsFunc(failed, func(u access.Receipt) bool { return u.To == ana || u.To == boris }) {
 			t.Fatal(failed)
 		}
 		p.wait(t, "to=<boris@example.com>", 1)

@@ -6,22 +6,8 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/notice"
 )
-
-// Attempt is what became of one mail for some of those to whom it was sent.
-type Attempt struct {
-	// At is when it began, and Took how long it took for all.
-	At   time.Time
-	Took time.Duration
-	// Kind is what they were told, or TestMessage.
-	Kind access.NoticeKind
-	To   []string
-	// Err is why they could not be told; nil means that the mail server took it.
-	Err error
-}
-
-// TestMessage is the kind of a mail that Probe sent.
-const TestMessage access.NoticeKind = "test"
 
 // remembered is how many attempts are kept that went well, and that did not.
 const remembered = 20
@@ -30,47 +16,46 @@ const remembered = 20
 // may be used concurrently.
 type history struct {
 	mutex      sync.Mutex
-	good, poor []Attempt
+	good, poor []notice.Attempt
 }
 
-// add remembers what became of a mail to people: one attempt for those who were told,
-// and one for each reason why somebody was not.
-func (h *history) add(kind access.NoticeKind, people []access.Principal, failed []access.Undelivered, began, ended time.Time) {
-	var told []string
-	for _, p := range people {
-		if !slices.ContainsFunc(failed, func(u access.Undelivered) bool { return u.To == p }) {
-			told = append(told, string(p))
-		}
+// add remembers what became of a notice: one attempt for those who were told, and one
+// for each reason why somebody was not.
+func (h *history) add(kind access.NoticeKind, receipts access.Receipts, began, ended time.Time) {
+	attempt := func(to access.Principal, err error) notice.Attempt {
+		return notice.Attempt{At: began, Took: ended.Sub(began), Kind: kind, To: []string{string(to)}, Failure: failure(err)}
 	}
-	attempt := func(to []string, err error) Attempt {
-		return Attempt{At: began, Took: ended.Sub(began), Kind: kind, To: to, Err: err}
-	}
-	var poor []Attempt
-	for _, u := range failed {
-		if i := slices.IndexFunc(poor, func(a Attempt) bool { return a.Err == u.Err }); i >= 0 {
-			poor[i].To = append(poor[i].To, string(u.To))
-			continue
+	var told, poor []notice.Attempt
+	for _, r := range receipts {
+		switch i := slices.IndexFunc(poor, func(a notice.Attempt) bool { return a.Failure.Err == r.Err }); {
+		case i >= 0:
+			poor[i].To = append(poor[i].To, string(r.To))
+		case r.Err != nil:
+			poor = append(poor, attempt(r.To, r.Err))
+		case told != nil:
+			told[0].To = append(told[0].To, string(r.To))
+		default:
+			told = []notice.Attempt{attempt(r.To, nil)}
 		}
-		poor = append(poor, attempt([]string{string(u.To)}, u.Err))
 	}
 
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if told != nil {
-		h.good = newest(append(h.good, attempt(told, nil)))
-	}
+	h.good = newest(append(h.good, told...))
 	h.poor = newest(append(h.poor, poor...))
 }
 
 // newest drops the oldest in place: it happens for every mail.
-func newest(all []Attempt) []Attempt { return slices.Delete(all, 0, max(0, len(all)-remembered)) }
+func newest(all []notice.Attempt) []notice.Attempt {
+	return slices.Delete(all, 0, max(0, len(all)-remembered))
+}
 
 // Recent returns what this instance has lately tried to send, the newest first: at
 // most 20 attempts that went well and 20 that did not.
-func (m *Mailer) Recent() []Attempt {
+func (m *Mailer) Recent() []notice.Attempt {
 	m.history.mutex.Lock()
 	defer m.history.mutex.Unlock()
 	all := slices.Concat(m.history.good, m.history.poor)
-	slices.SortStableFunc(all, func(a, b Attempt) int { return b.At.Compare(a.At) })
+	slices.SortStableFunc(all, func(a, b notice.Attempt) int { return b.At.Compare(a.At) })
 	return all
 }

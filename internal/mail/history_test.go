@@ -28,13 +28,13 @@ func TestTheLastMailsAreRemembered(t *testing.T) {
 		t.Errorf("remembers %v from before", got)
 	}
 	m.Notify(t.Context(), review())
-	if err := m.Probe(t.Context(), ana, func(string) {}); err != nil {
+	if err := m.Probe(t.Context(), ana, func(string, string) {}); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Probe(t.Context(), "", func(string) {}); err != nil {
+	if err := m.Probe(t.Context(), "", func(string, string) {}); err != nil {
 		t.Fatal(err)
 	}
-	if m.Probe(t.Context(), chen, func(string) {}) == nil {
+	if m.Probe(t.Context(), chen, func(string, string) {}) == nil {
 		t.Fatal("chen was told")
 	}
 	self := approved()
@@ -44,13 +44,13 @@ func TestTheLastMailsAreRemembered(t *testing.T) {
 	var got []string
 	for _, a := range m.Recent() {
 		var f *mail.Fault
-		if errors.As(a.Err, &f) != (a.Err != nil) {
-			t.Errorf("%v is not explained", a.Err)
+		if a.Failure != nil && (!errors.As(a.Failure.Err, &f) || a.Failure.Meaning != f.Meaning || a.Failure.Remedy != f.Remedy) {
+			t.Errorf("%v is not explained", a.Failure)
 		}
 		if a.Took <= 0 {
 			t.Errorf("took %s", a.Took)
 		}
-		got = append(got, fmt.Sprint(a.Kind, a.To, a.Err == nil))
+		got = append(got, fmt.Sprint(a.Kind, a.To, a.Failure == nil))
 	}
 	want := []string{"test[chen@example.com] false", "test[ana@example.com] true", "review[boris@example.com ana@example.com] true", "review[chen@example.com] false"}
 	if !slices.Equal(got, want) {
@@ -79,7 +79,7 @@ func TestThreat40_OnlyTheLastMailsAreRemembered(t *testing.T) {
 	well := 0
 	recent := m.Recent()
 	for _, a := range recent {
-		if a.Err == nil {
+		if a.Failure == nil {
 			well++
 		}
 	}

@@ -2,8 +2,10 @@ package mail_test
 
 import (
 	"flag"
+	"mime"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/mail/smtptest"
+	"jitaccess/internal/words/wordstest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -58,8 +61,8 @@ func letters() map[string]access.Notice {
 			n.Request.Entitlements = slices.Clone(n.Request.Entitlements)
 			n.Outcomes = []access.Outcome{
 				{Entitlement: n.Request.Entitlements[0], Result: access.Granted, Window: n.Window},
-				refused("roles/pubsub.editor", access.CodeServiceNotAllowed, nil),
-				refused("roles/billing.admin", access.CodeRoleNotGrantable, nil),
+				refused("roles/pubsub.editor", access.CodeServiceNotAllowed, access.Args{"resource": "projects/shop-prod"}),
+				refused("roles/billing.admin", access.CodeRoleNotGrantable, access.Args{"role": "roles/billing.admin", "resource": "projects/shop-prod"}),
 				refused("roles/browser", access.CodePlatformRefused, access.Args{"reason": "\"<script>\"", "violation": "AAbbCC11"}),
 			}
 		}),
@@ -85,7 +88,7 @@ func TestLettersReadAsTheGoldenFiles(t *testing.T) {
 	m := mailer(t, c)
 	for name, n := range letters() {
 		t.Run(name, func(t *testing.T) {
-			if failed := m.Notify(t.Context(), n); failed != nil {
+			if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
 				t.Fatal(failed)
 			}
 			messages := s.Messages()
@@ -97,6 +100,43 @@ func TestLettersReadAsTheGoldenFiles(t *testing.T) {
 			golden(t, name+".txt", head.String()+"\n"+parts[0].text)
 			golden(t, name+".html", parts[1].text)
 		})
+	}
+}
+
+// What is left of English in a mail in another language is data. A reason and its like
+// are data too.
+func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	c := config(s.Host, s.Port, s.Roots)
+	c.Language, c.ReplyTo = wordstest.Bracketed(t), "help@example.com"
+	m := mailer(t, c)
+	if err := m.Probe(t.Context(), ana, func(string, string) {}); err != nil {
+		t.Fatal(err)
+	}
+	for name, n := range letters() {
+		if name == "review-hostile" {
+			continue // its data looks like words
+		}
+		if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
+			t.Fatal(failed)
+		}
+	}
+	base := review()
+	data := []string{base.ReviewURL, base.BaseURL, base.Roles[0].Description, base.Request.Justification, "Compute Admin", "Storage Admin",
+		"Störung №4711: サーバー再起動", denied().Decision.Comment, "Viel Erfolg!", "organizations/7/roles/oncall", "shop-prod",
+		`resource.name.startsWith("projects/_/buckets/invoices")`, "Re:"}
+	role := regexp.MustCompile(`roles/[a-z.]+|[a-z]+@example.com`)
+	for _, message := range s.Messages() {
+		header, parts := parse(t, message.Data)
+		for _, text := range []string{header.Get("Subject"), parts[0].text} {
+			decoded, err := new(mime.WordDecoder).DecodeHeader(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := wordstest.Own(decoded, data, role); found != nil {
+				t.Errorf("%q are not of the language:\n%s", found, decoded)
+			}
+		}
 	}
 }
 
@@ -119,7 +159,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestThreat13And14_UserTextIsInertInBothParts(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
-	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), letters()["review-hostile"]); failed != nil {
+	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), letters()["review-hostile"]).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
 	_, parts := parse(t, s.Messages()[0].Data)
@@ -141,7 +181,7 @@ func TestThreat13And14_UserTextIsInertInBothParts(t *testing.T) {
 
 func TestThreat28_MailsSayThatRepliesAndOpeningDecideNothing(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
-	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()); failed != nil {
+	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
 	header, parts := parse(t, s.Messages()[0].Data)
@@ -193,7 +233,7 @@ func TestTimesReadAsInThePredecessor(t *testing.T) {
 		c.Location = test.zone
 		n := approved()
 		n.Window = access.Window{Start: time.Unix(86400, 0), End: time.Unix(86400+3600, 0)}
-		if failed := mailer(t, c).Notify(t.Context(), n); failed != nil {
+		if failed := mailer(t, c).Notify(t.Context(), n).Failed(); failed != nil {
 			t.Fatal(failed)
 		}
 		if _, parts := parse(t, s.Messages()[0].Data); !strings.Contains(parts[0].text, test.want) {

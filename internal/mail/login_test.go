@@ -76,7 +76,7 @@ func TestXOAUTH2(t *testing.T) {
 				return nil
 			}})
 			l := &tokens{all: test.tokens, fault: test.fault}
-			failed := mailer(t, withToken(s, l)).Notify(t.Context(), review())
+			failed := mailer(t, withToken(s, l)).Notify(t.Context(), review()).Failed()
 			if (failed == nil) != (test.says == nil) || len(s.Messages()) != map[bool]int{true: 1}[failed == nil] {
 				t.Errorf("undelivered %v, %d mails", failed, len(s.Messages()))
 			}
@@ -98,12 +98,12 @@ func TestXOAUTH2(t *testing.T) {
 // A token is not sent as a password, and a password not as a token.
 func TestXOAUTH2_IsOfferedOrNothingIsSent(t *testing.T) {
 	passwords := smtptest.Start(t, withUser(smtptest.Options{}))
-	failed := mailer(t, withToken(passwords, &tokens{all: []string{secret}})).Notify(t.Context(), review())
+	failed := mailer(t, withToken(passwords, &tokens{all: []string{secret}})).Notify(t.Context(), review()).Failed()
 	if len(failed) == 0 || !strings.Contains(failed[0].Err.Error(), "not by XOAUTH2") || passwords.LogIns() != 0 {
 		t.Errorf("a server of passwords: %v after %d log-ins", failed, passwords.LogIns())
 	}
 	byToken := smtptest.Start(t, smtptest.Options{VerifyToken: func(string, string) error { return nil }})
-	failed = mailer(t, config(byToken.Host, byToken.Port, byToken.Roots)).Notify(t.Context(), review())
+	failed = mailer(t, config(byToken.Host, byToken.Port, byToken.Roots)).Notify(t.Context(), review()).Failed()
 	if len(failed) == 0 || !strings.Contains(failed[0].Err.Error(), "not by PLAIN or LOGIN") || byToken.LogIns() != 0 {
 		t.Errorf("a server of tokens: %v after %d log-ins", failed, byToken.LogIns())
 	}
@@ -130,7 +130,7 @@ func TestXOAUTH2_OddAnswers(t *testing.T) {
 			s := smtptest.StartScript(t, map[string]string{"": "220 mail\r\n", "EHLO": "250-mail\r\n250 AUTH XOAUTH2\r\n", "AUTH": test.auth, "QUIT": "221 bye\r\n"})
 			c := config(s.Host, s.Port, nil)
 			c.AllowPlain, c.Login, c.Token = true, &tokens{all: []string{"CANARYtoken"}}, true
-			failed := mailer(t, c).Notify(t.Context(), review())
+			failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 			if len(failed) == 0 {
 				t.Fatal("delivered")
 			}
@@ -155,7 +155,7 @@ func TestThreat29_ATokenIsNotSentInClearText(t *testing.T) {
 	s := smtptest.StartScript(t, map[string]string{"": "220 mail\r\n", "EHLO": "250-mail\r\n250 AUTH XOAUTH2\r\n", "QUIT": "221 bye\r\n"})
 	c := config(s.Host, s.Port, nil)
 	c.Login, c.Token = l, true
-	failed := mailer(t, c).Notify(t.Context(), review())
+	failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 	if len(failed) == 0 || !strings.Contains(failed[0].Err.Error(), "STARTTLS") || slices.ContainsFunc(s.Heard(), func(line string) bool { return strings.HasPrefix(line, "AUTH") }) {
 		t.Errorf("%v, sent %q", failed, s.Heard())
 	}
@@ -164,11 +164,11 @@ func TestThreat29_ATokenIsNotSentInClearText(t *testing.T) {
 func TestNoTokenNoConnection(t *testing.T) {
 	cause := &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "token endpoint"}}
 	s := smtptest.Start(t, smtptest.Options{VerifyToken: func(string, string) error { return nil }})
-	failed := mailer(t, withToken(s, failing{cause})).Notify(t.Context(), review())
+	failed := mailer(t, withToken(s, failing{cause})).Notify(t.Context(), review()).Failed()
 	if len(failed) != 3 || !errors.Is(failed[0].Err, cause) || s.Connections() != 0 {
 		t.Errorf("%v after %d connections", failed, s.Connections())
 	}
-	plain := mailer(t, withToken(s, failing{errors.New("broken")})).Notify(t.Context(), review())
+	plain := mailer(t, withToken(s, failing{errors.New("broken")})).Notify(t.Context(), review()).Failed()
 	if len(plain) != 3 || !strings.Contains(plain[0].Err.Error(), "getting an access token: broken") {
 		t.Errorf("%v", plain)
 	}
@@ -184,10 +184,10 @@ func (f failing) Fresh(context.Context) (string, error)          { return "", f.
 func TestProbeAsksAfresh(t *testing.T) {
 	s := smtptest.Start(t, smtptest.Options{VerifyToken: func(string, string) error { return nil }})
 	m := mailer(t, withToken(s, &tokens{all: []string{"kept"}, fault: errors.New("no more")}))
-	if failed := m.Notify(t.Context(), review()); failed != nil {
+	if failed := m.Notify(t.Context(), review()).Failed(); failed != nil {
 		t.Errorf("undelivered %v", failed)
 	}
-	if err := m.Probe(t.Context(), "", func(string) {}); err == nil || !strings.Contains(err.Error(), "no more") {
+	if err := m.Probe(t.Context(), "", func(string, string) {}); err == nil || !strings.Contains(err.Error(), "no more") {
 		t.Errorf("the probe says %v", err)
 	}
 }
@@ -199,7 +199,7 @@ func TestATokenIsNotChangedForARefusalThatPasses(t *testing.T) {
 			s := smtptest.Start(t, smtptest.Options{VerifyToken: func(string, string) error { return nil },
 				Refuse: map[smtptest.Step]*smtp.SMTPError{smtptest.AtAuth: {Code: code, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "no"}}})
 			l := &tokens{all: []string{"a", "b"}}
-			if failed := mailer(t, withToken(s, l)).Notify(t.Context(), review()); len(failed) == 0 || len(l.refused) != refused {
+			if failed := mailer(t, withToken(s, l)).Notify(t.Context(), review()).Failed(); len(failed) == 0 || len(l.refused) != refused {
 				t.Errorf("%v, refused %q", failed, l.refused)
 			}
 		})

@@ -20,9 +20,11 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/loopback"
+	"jitaccess/internal/notice"
+	"jitaccess/internal/words"
 )
 
-// Channel is the name of this channel in an access.Undelivered.
+// Channel is the name of this channel in an access.Receipt.
 const Channel = "mail"
 
 // Config is what a Mailer is made of.
@@ -79,8 +81,12 @@ type Config struct {
 	// signs nothing. A message that cannot be signed is not sent.
 	Sign func(context.Context, []byte) ([]byte, error)
 
-	// Location is the time zone of the times in mails; nil means UTC.
+	// Language is that of mails; nil means English. Location is the time zone of the
+	// times in them; nil means UTC. Provider names the system that a resource is part of,
+	// as notice.Writer has it.
+	Language *words.Language
 	Location *time.Location
+	Provider func(access.Resource) string
 	// Address says where a person gets mail; nil means at the principal's own
 	// address.
 	Address func(access.Principal) (string, error)
@@ -145,10 +151,11 @@ func New(c Config) (*Mailer, error) {
 		return nil, fmt.Errorf("mail: TLS 1.2 is the least that is spoken with %q", c.Host)
 	}
 	m := &Mailer{
-		c:        c,
-		ownDial:  ownDial,
-		composer: composer{location: c.Location, domain: access.Principal(c.Sender).Domain(), replyTo: c.ReplyTo},
-		pace:     &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
+		c:       c,
+		ownDial: ownDial,
+		composer: composer{writer: notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
+			domain: access.Principal(c.Sender).Domain(), replyTo: c.ReplyTo},
+		pace: &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
 	}
 	m.pool = &pool{open: m.loggedIn, max: c.MaxConnections, now: c.Now, afterFunc: c.AfterFunc}
 	return m, nil
@@ -162,9 +169,7 @@ func (c *Config) setDefaults() {
 	if c.Mechanisms == nil {
 		c.Mechanisms = []string{"PLAIN", "LOGIN"}
 	}
-	if c.Location == nil {
-		c.Location = time.UTC
-	}
+	c.Language = cmp.Or(c.Language, words.English)
 	if c.Address == nil {
 		c.Address = func(p access.Principal) (string, error) { return string(p), nil }
 	}
@@ -187,6 +192,14 @@ func (c *Config) setDefaults() {
 // Enabled is whether mail is configured.
 func (m *Mailer) Enabled() bool { return m.c.Sender != "" }
 
+// Channels is mail, if it is configured.
+func (m *Mailer) Channels() []access.Channel {
+	if !m.Enabled() {
+		return nil
+	}
+	return []access.Channel{{Name: Channel, People: true}}
+}
+
 // Close ends the connections that nobody uses. Mails can be sent afterwards; the
 // connection of each is then ended with it.
 func (m *Mailer) Close() {
@@ -196,24 +209,24 @@ func (m *Mailer) Close() {
 }
 
 // Notify sends one mail to everybody whom the notice names, over one connection,
-// and returns those who could not be told. The others have been accepted
-// by the mail server, which is not yet delivered. It waits for its turn and tries
+// and returns a receipt for each of them. Whoever's has no error has been accepted by
+// the mail server, which is not yet delivered. It waits for its turn and tries
 // again what the server refuses for now, as long as ctx leaves time for it.
-func (m *Mailer) Notify(ctx context.Context, n access.Notice) []access.Undelivered {
+func (m *Mailer) Notify(ctx context.Context, n access.Notice) access.Receipts {
 	if !m.Enabled() || n.Kind == access.NoticeSelfApproved {
 		return nil
 	}
 	began := m.c.Now()
-	failed := m.notify(ctx, n)
-	m.history.add(n.Kind, slices.Concat(n.To, n.CC), failed, began, m.c.Now())
-	return failed
+	receipts := m.notify(ctx, n)
+	m.history.add(n.Kind, receipts, began, m.c.Now())
+	return receipts
 }
 
-func (m *Mailer) notify(ctx context.Context, n access.Notice) []access.Undelivered {
-	to, cc, failed := m.addressees(n)
+func (m *Mailer) notify(ctx context.Context, n access.Notice) access.Receipts {
+	to, cc, receipts := m.addressees(n)
 	all := slices.Concat(to, cc)
 	if len(all) == 0 {
-		return failed
+		return receipts
 	}
 	var refused map[string]error
 	l, err := m.composer.compose(n, m.c.Now())
@@ -223,15 +236,17 @@ func (m *Mailer) notify(ctx context.Context, n access.Notice) []access.Undeliver
 		refused = m.deliver(ctx, l)
 	}
 	for _, a := range all {
-		if err := cmp.Or(err, refused[a.address]); err != nil {
-			failed = append(failed, undelivered(a.principal, err))
-		}
+		receipts = append(receipts, receipt(a.principal, l.id, cmp.Or(err, refused[a.address])))
 	}
-	return failed
+	return receipts
 }
 
-func undelivered(p access.Principal, err error) access.Undelivered {
-	return access.Undelivered{To: p, Channel: Channel, Err: err}
+// receipt says what became of the message with this id for somebody.
+func receipt(p access.Principal, id string, err error) access.Receipt {
+	if err != nil {
+		id = ""
+	}
+	return access.Receipt{To: p, Channel: Channel, Ref: id, Err: err}
 }
 
 // addressee is a person and where they get mail.
@@ -243,7 +258,7 @@ type addressee struct {
 // addressees finds where to send a notice. Every address passes
 // our grammar here, wherever it came from: what it lets through cannot be read as
 // anything else in a header or an SMTP command.
-func (m *Mailer) addressees(n access.Notice) (to, cc []addressee, failed []access.Undelivered) {
+func (m *Mailer) addressees(n access.Notice) (to, cc []addressee, failed access.Receipts) {
 	seen := map[string]bool{}
 	collect := func(people []access.Principal) (found []addressee) {
 		for _, p := range people {
@@ -252,7 +267,7 @@ func (m *Mailer) addressees(n access.Notice) (to, cc []addressee, failed []acces
 				err = fmt.Errorf("more than %d recipients", maxRecipients)
 			}
 			if err != nil {
-				failed = append(failed, undelivered(p, noAddress(err)))
+				failed = append(failed, receipt(p, "", noAddress(err)))
 				continue
 			}
 			seen[address] = true

@@ -90,6 +90,7 @@ func config(host string, port int, roots *x509.CertPool) mail.Config {
 		Roots:      roots,
 		Username:   "jit@example.com",
 		Login:      mail.Password(func(context.Context) (string, error) { return secret, nil }, time.Now),
+		Provider:   func(access.Resource) string { return "Google" },
 		Now:        func() time.Time { return now },
 		Sleep:      func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	}
@@ -118,7 +119,7 @@ func TestMailIsDeliveredToEverybodyOverTLS(t *testing.T) {
 				s := smtptest.Start(t, withUser(smtptest.Options{Mechanisms: []string{mechanism}, ImplicitTLS: implicit}))
 				c := config(s.Host, s.Port, s.Roots)
 				c.ImplicitTLS = implicit
-				if failed := mailer(t, c).Notify(t.Context(), review()); failed != nil {
+				if failed := mailer(t, c).Notify(t.Context(), review()).Failed(); failed != nil {
 					t.Fatalf("could not tell %v", failed)
 				}
 				messages := s.Messages()
@@ -134,13 +135,38 @@ func TestMailIsDeliveredToEverybodyOverTLS(t *testing.T) {
 	}
 }
 
+// A receipt has the Message-ID by which the mail is found again, for everybody who got
+// it; who did not has none, and the reason.
+func TestReceiptsNameTheMail(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{RefuseRecipient: map[string]*smtp.SMTPError{"chen@example.com": {Code: 550, Message: "who?"}}}))
+	m := mailer(t, config(s.Host, s.Port, s.Roots))
+	n := review()
+	n.To = append(n.To, "robot@x.iam.gserviceaccount.com")
+	receipts := m.Notify(t.Context(), n)
+	header, _ := parse(t, s.Messages()[0].Data)
+	id := strings.Trim(header.Get("Message-Id"), "<>")
+	var got []string
+	for _, r := range receipts {
+		if r.Channel != "mail" || (r.Err == nil) != (r.Ref == id) || r.Err != nil && r.Ref != "" {
+			t.Errorf("%+v, want %s", r, id)
+		}
+		got = append(got, fmt.Sprint(r.To, r.Err == nil))
+	}
+	if want := []string{"robot@x.iam.gserviceaccount.comfalse", "boris@example.comtrue", "chen@example.comfalse", "ana@example.comtrue"}; !slices.Equal(got, want) {
+		t.Errorf("receipts of %v, want %v", got, want)
+	}
+	if channels := m.Channels(); len(channels) != 1 || channels[0] != (access.Channel{Name: "mail", People: true}) {
+		t.Errorf("channels %v", channels)
+	}
+}
+
 func TestMailHasTheHeadersOfThePredecessorAndThreads(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	c := config(s.Host, s.Port, s.Roots)
 	c.SenderName = `Zugänge "JIT"`
 	m := mailer(t, c)
 	for _, n := range []access.Notice{review(), approved(), denied()} {
-		if failed := m.Notify(t.Context(), n); failed != nil {
+		if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
 			t.Fatal(failed)
 		}
 	}
@@ -193,11 +219,11 @@ func TestMailDoesNotTellTheNameOfTheMachine(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	m := mailer(t, config(s.Host, s.Port, s.Roots))
 	for _, n := range []access.Notice{review(), approved(), denied()} {
-		if failed := m.Notify(t.Context(), n); failed != nil {
+		if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
 			t.Fatal(failed)
 		}
 	}
-	if err := m.Probe(t.Context(), ana, func(string) {}); err != nil {
+	if err := m.Probe(t.Context(), ana, func(string, string) {}); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.Messages()) != 4 {
@@ -221,7 +247,7 @@ func TestSelfApprovalSendsNoMail(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	n := approved()
 	n.Kind = access.NoticeSelfApproved
-	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), n); failed != nil {
+	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), n).Failed(); failed != nil {
 		t.Error(failed)
 	}
 	if s.Connections() != 0 {
@@ -234,7 +260,7 @@ func TestWithoutASenderMailIsOff(t *testing.T) {
 	if m.Enabled() {
 		t.Error("Enabled")
 	}
-	if failed := m.Notify(t.Context(), review()); failed != nil {
+	if failed := m.Notify(t.Context(), review()).Failed(); failed != nil {
 		t.Error(failed)
 	}
 }
@@ -244,7 +270,7 @@ func TestOneRefusedRecipientDoesNotCostTheOthersTheirMail(t *testing.T) {
 		s := smtptest.Start(t, withUser(smtptest.Options{RefuseRecipient: map[string]*smtp.SMTPError{
 			string(chen): {Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 1, 1}, Message: "unknown \x1b[31m"},
 		}}))
-		failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review())
+		failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()).Failed()
 		if len(failed) != 1 || failed[0].To != chen || failed[0].Channel != "mail" {
 			t.Fatalf("%d: undelivered %v, want chen alone", code, failed)
 		}
@@ -262,7 +288,7 @@ func TestEverybodyIsReportedWhenNobodyIsTaken(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{RefuseRecipient: map[string]*smtp.SMTPError{
 		string(ana): refusal, string(boris): refusal, string(chen): refusal,
 	}}))
-	failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review())
+	failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()).Failed()
 	wantUndelivered(t, failed, access.Upstream)
 	if got := s.Messages(); len(got) != 0 {
 		t.Errorf("sent %v", got)
@@ -271,7 +297,7 @@ func TestEverybodyIsReportedWhenNobodyIsTaken(t *testing.T) {
 
 // wantUndelivered demands that boris, chen and ana are reported, with an error of
 // the kind.
-func wantUndelivered(t *testing.T, failed []access.Undelivered, kind access.Kind) {
+func wantUndelivered(t *testing.T, failed access.Receipts, kind access.Kind) {
 	t.Helper()
 	var who []access.Principal
 	for _, u := range failed {
@@ -307,7 +333,7 @@ func TestRefusalsOfTheServerAreReported(t *testing.T) {
 			s := smtptest.Start(t, withUser(smtptest.Options{Refuse: map[smtptest.Step]*smtp.SMTPError{
 				test.at: {Code: test.code, EnhancedCode: test.more, Message: "no"},
 			}}))
-			failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review())
+			failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()).Failed()
 			wantUndelivered(t, failed, test.kind)
 			if text := failed[0].Err.Error(); !strings.Contains(text, test.says) {
 				t.Errorf("error is %q, want it to say %q", text, test.says)
@@ -329,7 +355,7 @@ func TestThreat31_AServerThatHangsCostsNoMoreThanTheDeadline(t *testing.T) {
 				<-s.Reached
 				cancel()
 			}()
-			wantUndelivered(t, mailer(t, config(s.Host, s.Port, s.Roots)).Notify(ctx, review()), access.TimedOut)
+			wantUndelivered(t, mailer(t, config(s.Host, s.Port, s.Roots)).Notify(ctx, review()).Failed(), access.TimedOut)
 		})
 	}
 }
@@ -338,7 +364,7 @@ func TestThreat31_AServerThatBreaksOffIsReported(t *testing.T) {
 	for _, step := range smtptest.Steps {
 		t.Run(string(step), func(t *testing.T) {
 			s := smtptest.Start(t, withUser(smtptest.Options{Cut: step}))
-			failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review())
+			failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()).Failed()
 			if len(failed) != 3 {
 				t.Errorf("reported %v, want everybody", failed)
 			}
@@ -353,14 +379,14 @@ func TestAStepHasATimeOfItsOwn(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{Hang: smtptest.AtGreeting}))
 	c := config(s.Host, s.Port, s.Roots)
 	c.ReadTimeout = time.Millisecond
-	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.TimedOut)
+	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()).Failed(), access.TimedOut)
 }
 
 func TestAContextThatIsOverSendsNothing(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantUndelivered(t, mailer(t, config(s.Host, s.Port, s.Roots)).Notify(ctx, review()), access.TimedOut)
+	wantUndelivered(t, mailer(t, config(s.Host, s.Port, s.Roots)).Notify(ctx, review()).Failed(), access.TimedOut)
 	if s.LogIns() != 0 {
 		t.Error("logged in")
 	}
@@ -368,7 +394,7 @@ func TestAContextThatIsOverSendsNothing(t *testing.T) {
 
 func TestNobodyListensThere(t *testing.T) {
 	c := config("127.0.0.1", 1, nil) // tcpmux
-	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Unavailable)
+	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()).Failed(), access.Unavailable)
 }
 
 // part is a part of a mail, decoded.

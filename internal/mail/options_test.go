@@ -22,7 +22,7 @@ func TestBouncesGoToTheReturnPath(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	c := config(s.Host, s.Port, s.Roots)
 	c.ReturnPath, c.Hello = "Bounces@example.com", "jit.example.com"
-	if failed := mailer(t, c).Notify(t.Context(), review()); failed != nil {
+	if failed := mailer(t, c).Notify(t.Context(), review()).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
 	got := s.Messages()[0]
@@ -44,7 +44,7 @@ func TestAServerByItsAddress(t *testing.T) {
 			dialed = append(dialed, address)
 			return net.Dial(network, net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
 		}
-		if failed := mailer(t, c).Notify(t.Context(), review()); failed != nil {
+		if failed := mailer(t, c).Notify(t.Context(), review()).Failed(); failed != nil {
 			t.Error(failed)
 		}
 		if len(dialed) != 1 || dialed[0] != fmt.Sprintf("[::1]:%d", s.Port) {
@@ -52,7 +52,7 @@ func TestAServerByItsAddress(t *testing.T) {
 		}
 		// The certificate is not for this one.
 		c.Host = "2001:db8::25"
-		wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Upstream)
+		wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()).Failed(), access.Upstream)
 	}
 }
 
@@ -66,7 +66,7 @@ func TestWhereRepliesAndConfirmationsGo(t *testing.T) {
 		c.ReplyTo, c.ConfirmationTo = test.reply, test.confirmation
 		m := mailer(t, c)
 		for _, n := range []access.Notice{review(), approved()} {
-			if failed := m.Notify(t.Context(), n); failed != nil {
+			if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
 				t.Fatal(failed)
 			}
 			got := s.Messages()[len(s.Messages())-1]
@@ -100,7 +100,7 @@ func TestTheFirstMechanismThatIsOfferedIsTaken(t *testing.T) {
 		s := smtptest.Start(t, withUser(smtptest.Options{Mechanisms: strings.Fields(c.offered)}))
 		mc := config(s.Host, s.Port, s.Roots)
 		mc.Mechanisms = strings.Fields(c.wanted)
-		failed := mailer(t, mc).Notify(t.Context(), review())
+		failed := mailer(t, mc).Notify(t.Context(), review()).Failed()
 		if (failed == nil) != c.logsIn || !c.logsIn && s.LogIns() != 0 {
 			t.Errorf("wanted %s, offered %s: %v", c.wanted, c.offered, failed)
 		}
@@ -125,7 +125,7 @@ func TestVersionsOfTLSCanBeNarrowedAndNotWidened(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if failed := m.Notify(t.Context(), review()); failed != nil {
+		if failed := m.Notify(t.Context(), review()).Failed(); failed != nil {
 			t.Errorf("%x to %x: %v", c.least, c.most, failed)
 		}
 	}
@@ -144,7 +144,7 @@ func TestAnAddressThatCannotBeMappedConcernsOnePerson(t *testing.T) {
 		}
 		return string(p), nil
 	}
-	failed := mailer(t, c).Notify(t.Context(), review())
+	failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 	if len(failed) != 1 || failed[0].To != boris || failed[0].Channel != mail.Channel || failed[0].Err == nil {
 		t.Fatalf("got %v", failed)
 	}
@@ -182,7 +182,7 @@ func TestThreat31_NobodyWhoSharesAnAddressIsForgotten(t *testing.T) {
 	shared := map[access.Principal]string{boris: "team@example.com", chen: "team@example.com", ana: "team@example.com"}
 	c.Address = func(p access.Principal) (string, error) { return shared[p], nil }
 	m := mailer(t, c)
-	failed := m.Notify(t.Context(), review())
+	failed := m.Notify(t.Context(), review()).Failed()
 	var who []access.Principal
 	for _, u := range failed {
 		who = append(who, u.To)
@@ -190,11 +190,11 @@ func TestThreat31_NobodyWhoSharesAnAddressIsForgotten(t *testing.T) {
 	if !slices.Equal(who, []access.Principal{boris, chen, ana}) {
 		t.Errorf("undelivered %v", failed)
 	}
-	if recent := m.Recent(); len(recent) != 1 || recent[0].Err == nil || len(recent[0].To) != 3 {
+	if recent := m.Recent(); len(recent) != 1 || recent[0].Failure == nil || len(recent[0].To) != 3 {
 		t.Errorf("remembers %v", recent)
 	}
 	shared[chen], shared[ana] = "other@example.com", "other@example.com"
-	failed = m.Notify(t.Context(), review())
+	failed = m.Notify(t.Context(), review()).Failed()
 	if len(failed) != 1 || failed[0].To != boris {
 		t.Errorf("undelivered %v", failed)
 	}

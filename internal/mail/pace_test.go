@@ -51,7 +51,7 @@ func TestNoMoreMailsThanPermittedInAnyMinute(t *testing.T) {
 	var sent []time.Time
 	for i, pause := range []time.Duration{0, 0, 20, 0, 0, 0, 0, 1, 0, 30, 0, 0, 90, 0, 0, 0, 0, 0, 59, 0, 0, 2, 0, 0, 0, 0, 0, 0} {
 		k.sleep(t.Context(), pause*time.Second)
-		if failed := m.Notify(t.Context(), request(i)); failed != nil {
+		if failed := m.Notify(t.Context(), request(i)).Failed(); failed != nil {
 			t.Fatal(failed)
 		}
 		sent = append(sent, k.now())
@@ -87,7 +87,7 @@ func TestAMailThatCannotHaveItsTurnInTimeIsReportedAtOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
 	defer cancel()
 	for range 3 {
-		failed := m.Notify(ctx, request(3))
+		failed := m.Notify(ctx, request(3)).Failed()
 		wantUndelivered(t, failed, access.Unavailable)
 		if text := failed[0].Err.Error(); !strings.Contains(text, "at most 2 mails a minute") || !strings.Contains(text, "wait for 1m0s") {
 			t.Errorf("error is %q", text)
@@ -98,7 +98,7 @@ func TestAMailThatCannotHaveItsTurnInTimeIsReportedAtOnce(t *testing.T) {
 	}
 	// They have not cost the others their turn.
 	k.sleep(ctx, 30*time.Second)
-	if failed := m.Notify(ctx, request(4)); failed != nil || k.slept[1] != 30*time.Second {
+	if failed := m.Notify(ctx, request(4)).Failed(); failed != nil || k.slept[1] != 30*time.Second {
 		t.Errorf("undelivered %v after %v", failed, k.slept)
 	}
 }
@@ -132,7 +132,7 @@ func TestThreat24_OnePersonLeavesMailsForOthers(t *testing.T) {
 		k := &clock{time: now}
 		m, s := paced(t, k, test.perMinute)
 		for i := range 60 {
-			failed := m.Notify(t.Context(), test.notice(i))
+			failed := m.Notify(t.Context(), test.notice(i)).Failed()
 			if (failed == nil) != (i < test.most) {
 				t.Fatalf("%s: mail %d: undelivered %v", test.name, i+1, failed)
 			}
@@ -145,7 +145,7 @@ func TestThreat24_OnePersonLeavesMailsForOthers(t *testing.T) {
 		}
 		others := cmp.Or(test.perMinute, 30) - test.most
 		for range others {
-			if failed := m.Notify(t.Context(), from(boris)); failed != nil {
+			if failed := m.Notify(t.Context(), from(boris)).Failed(); failed != nil {
 				t.Errorf("%s: another's: undelivered %v", test.name, failed)
 			}
 		}
@@ -153,7 +153,7 @@ func TestThreat24_OnePersonLeavesMailsForOthers(t *testing.T) {
 			t.Errorf("%s: %d mails after %v", test.name, len(s.Messages()), k.slept)
 		}
 		k.sleep(t.Context(), time.Minute)
-		if failed := m.Notify(t.Context(), test.notice(0)); failed != nil {
+		if failed := m.Notify(t.Context(), test.notice(0)).Failed(); failed != nil {
 			t.Errorf("%s: a minute later: undelivered %v", test.name, failed)
 		}
 	}
@@ -168,7 +168,7 @@ func TestThreat24_OnePersonLeavesMailsForOthers(t *testing.T) {
 	for range 3 {
 		m.Notify(t.Context(), from(ana))
 	}
-	if failed := m.Notify(t.Context(), from(boris)); len(failed) != 1 {
+	if failed := m.Notify(t.Context(), from(boris)).Failed(); len(failed) != 1 {
 		t.Errorf("another's: undelivered %v", failed)
 	}
 }
@@ -180,9 +180,9 @@ func TestWhoStopsWaitingGivesTheTurnBack(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 5 {
-		wantUndelivered(t, m.Notify(over, request(2)), access.TimedOut)
+		wantUndelivered(t, m.Notify(over, request(2)).Failed(), access.TimedOut)
 	}
-	if failed := m.Notify(t.Context(), request(3)); failed != nil || k.now().Sub(now) != time.Minute {
+	if failed := m.Notify(t.Context(), request(3)).Failed(); failed != nil || k.now().Sub(now) != time.Minute {
 		t.Errorf("undelivered %v at %s", failed, k.now())
 	}
 	if len(s.Messages()) != 2 {
@@ -198,7 +198,7 @@ func TestEveryTryTakesATurn(t *testing.T) {
 	})
 	c := plainConfig(s.Host, s.Port)
 	c.PerMinute, c.Now, c.Sleep = 2, k.now, k.sleep
-	failed := mailer(t, c).Notify(t.Context(), review())
+	failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 	if len(failed) != 1 || failed[0].To != chen || !strings.Contains(failed[0].Err.Error(), "450") {
 		t.Errorf("undelivered %v", failed)
 	}

@@ -39,7 +39,7 @@ func TestANoticeCostsOneConnectionAndTwoRoundTrips(t *testing.T) {
 		m := mailer(t, c)
 		for i := range 3 {
 			before := s.RoundTrips()
-			if failed := m.Notify(t.Context(), toReviewers(10)); failed != nil {
+			if failed := m.Notify(t.Context(), toReviewers(10)).Failed(); failed != nil {
 				t.Fatal(failed)
 			}
 			if trips := s.RoundTrips() - before; i > 0 && trips != 2 {
@@ -56,7 +56,7 @@ func TestAServerWithoutPipelining(t *testing.T) {
 	s := smtptest.StartTalk(t, func(_ int, command string) (string, bool) {
 		return "250-mail.example.com\r\n250 SIZE 100000\r\n", command == "EHLO example.com"
 	})
-	if failed := mailer(t, plainConfig(s.Host, s.Port)).Notify(t.Context(), review()); failed != nil {
+	if failed := mailer(t, plainConfig(s.Host, s.Port)).Notify(t.Context(), review()).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
 	if got := s.Messages(); len(got) != 1 || len(got[0].To) != 3 {
@@ -80,7 +80,7 @@ func TestABurstGoesOverNoMoreConnectionsThanPermitted(t *testing.T) {
 		var sending sync.WaitGroup
 		for i := range 60 {
 			sending.Go(func() {
-				if failed := m.Notify(t.Context(), request(i)); failed != nil {
+				if failed := m.Notify(t.Context(), request(i)).Failed(); failed != nil {
 					t.Error(failed)
 				}
 			})
@@ -164,7 +164,7 @@ func TestAnIdleConnectionIsEndedAfterTenSeconds(t *testing.T) {
 	c.AfterFunc = waiting.afterFunc
 	m := mailer(t, c)
 	for range 2 {
-		if failed := m.Notify(t.Context(), review()); failed != nil {
+		if failed := m.Notify(t.Context(), review()).Failed(); failed != nil {
 			t.Fatal(failed)
 		}
 	}
@@ -175,7 +175,7 @@ func TestAnIdleConnectionIsEndedAfterTenSeconds(t *testing.T) {
 	if heard := s.Heard(); heard[len(heard)-1] != "QUIT" {
 		t.Errorf("heard %q, want QUIT at the end", heard)
 	}
-	if failed := m.Notify(t.Context(), review()); failed != nil {
+	if failed := m.Notify(t.Context(), review()).Failed(); failed != nil {
 		t.Error(failed)
 	}
 	if got := count(s.Heard(), "EHLO example.com"); got != 2 {
@@ -202,7 +202,7 @@ func TestAConnectionIsNotUsedAfterTenSeconds(t *testing.T) {
 	m := mailer(t, c)
 	for i, pause := range []time.Duration{0, 9 * time.Second, 9 * time.Second, 10 * time.Second, time.Hour} {
 		clock = clock.Add(pause)
-		if failed := m.Notify(t.Context(), request(i)); failed != nil {
+		if failed := m.Notify(t.Context(), request(i)).Failed(); failed != nil {
 			t.Fatal(failed)
 		}
 	}
@@ -214,7 +214,7 @@ func TestAConnectionIsNotUsedAfterTenSeconds(t *testing.T) {
 func TestCloseEndsTheConnectionsThatAreIdle(t *testing.T) {
 	s := smtptest.StartTalk(t, usually)
 	m := mailer(t, plainConfig(s.Host, s.Port))
-	if failed := m.Notify(t.Context(), request(1)); failed != nil {
+	if failed := m.Notify(t.Context(), request(1)).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
 	m.Close()
@@ -222,7 +222,7 @@ func TestCloseEndsTheConnectionsThatAreIdle(t *testing.T) {
 		t.Errorf("heard %q, want QUIT at the end", heard)
 	}
 	m.Close()
-	if failed := m.Notify(t.Context(), request(2)); failed != nil || len(s.Messages()) != 2 {
+	if failed := m.Notify(t.Context(), request(2)).Failed(); failed != nil || len(s.Messages()) != 2 {
 		t.Errorf("after the end: undelivered %v, %d mails", failed, len(s.Messages()))
 	}
 	mailer(t, mail.Config{}).Close()
@@ -235,7 +235,7 @@ func TestAnIdleConnectionThatTheServerHasClosedIsReplaced(t *testing.T) {
 	c.Sleep = func(context.Context, time.Duration) error { t.Error("waited"); return nil }
 	m := mailer(t, c)
 	for i := range 3 {
-		if failed := m.Notify(t.Context(), request(i)); failed != nil {
+		if failed := m.Notify(t.Context(), request(i)).Failed(); failed != nil {
 			t.Fatal(failed)
 		}
 		s.CloseConnections()
@@ -252,7 +252,7 @@ func TestTheEndOfAContextCostsOnlyItsOwnConnection(t *testing.T) {
 	c.MaxConnections = 1
 	m := mailer(t, c)
 	first, over := context.WithCancel(t.Context())
-	if failed := m.Notify(first, request(1)); failed != nil {
+	if failed := m.Notify(first, request(1)).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
 	over()
@@ -260,14 +260,14 @@ func TestTheEndOfAContextCostsOnlyItsOwnConnection(t *testing.T) {
 	second, over := context.WithCancel(t.Context())
 	given, giveUp := context.WithCancel(t.Context())
 	var sending sync.WaitGroup
-	sending.Go(func() { wantUndelivered(t, m.Notify(second, request(2)), access.TimedOut) })
+	sending.Go(func() { wantUndelivered(t, m.Notify(second, request(2)).Failed(), access.TimedOut) })
 	<-s.Reached
 	if s.Connections() != 1 {
 		t.Errorf("%d connections, want 1", s.Connections())
 	}
-	sending.Go(func() { wantUndelivered(t, m.Notify(given, request(3)), access.TimedOut) })
+	sending.Go(func() { wantUndelivered(t, m.Notify(given, request(3)).Failed(), access.TimedOut) })
 	sending.Go(func() {
-		if failed := m.Notify(t.Context(), request(4)); failed != nil {
+		if failed := m.Notify(t.Context(), request(4)).Failed(); failed != nil {
 			t.Error(failed)
 		}
 	})
@@ -283,7 +283,7 @@ func TestNothingIsSentAfterwards(t *testing.T) {
 	m := mailer(t, plainConfig(s.Host, s.Port))
 	for i := range 5 {
 		ctx, cancel := context.WithCancel(t.Context())
-		if failed := m.Notify(ctx, request(i)); failed != nil {
+		if failed := m.Notify(ctx, request(i)).Failed(); failed != nil {
 			t.Fatal(failed)
 		}
 		cancel()

@@ -42,7 +42,7 @@ func TestPostfix(t *testing.T) {
 func postfixDelivers(t *testing.T, p *postfix, c mail.Config) {
 	n := review()
 	n.To = []access.Principal{boris}
-	if failed := mailer(t, c).Notify(t.Context(), n); failed != nil {
+	if failed := mailer(t, c).Notify(t.Context(), n).Failed(); failed != nil {
 		t.Fatalf("could not tell %v", failed)
 	}
 	p.wait(t, "status=sent", 2)
@@ -61,7 +61,7 @@ func postfixDelivers(t *testing.T, p *postfix, c mail.Config) {
 }
 
 func postfixRefusesOne(t *testing.T, p *postfix) {
-	failed := mailer(t, p.config()).Notify(t.Context(), review())
+	failed := mailer(t, p.config()).Notify(t.Context(), review()).Failed()
 	if len(failed) != 1 || failed[0].To != chen || !strings.Contains(failed[0].Err.Error(), "550") {
 		t.Errorf("undelivered %v, want chen alone", failed)
 	}
@@ -71,7 +71,7 @@ func postfixRefusesOne(t *testing.T, p *postfix) {
 func postfixRefusesPassword(t *testing.T, p *postfix) {
 	c := p.config()
 	c.Login = mail.Password(func(context.Context) (string, error) { return "wrong", nil }, c.Now)
-	failed := mailer(t, c).Notify(t.Context(), review())
+	failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 	wantUndelivered(t, failed, access.Upstream)
 	if text := failed[0].Err.Error(); !strings.Contains(text, "the log-in: 535 5.7.8") {
 		t.Errorf("error is %q", text)
@@ -81,7 +81,7 @@ func postfixRefusesPassword(t *testing.T, p *postfix) {
 func postfixAnswersInClearText(t *testing.T, p *postfix) {
 	c := p.config()
 	c.ImplicitTLS = true
-	failed := mailer(t, c).Notify(t.Context(), review())
+	failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 	wantUndelivered(t, failed, access.Upstream)
 	if text := failed[0].Err.Error(); !strings.Contains(text, "clear text") {
 		t.Errorf("error is %q", text)

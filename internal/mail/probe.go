@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,28 +13,25 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/notice"
 )
 
 // Probe goes through a conversation with the server as far as the log-in, and if
 // there is somebody to send to, sends them a mail that says so. passed is told of
-// each step that was taken, beginning with the name of the step; the error is of the
-// one that failed. Other than for a notice the password is read, or the token fetched,
+// each step that was taken, by its name and what was found; the error is of the one
+// that failed. Other than for a notice the password is read, or the token fetched,
 // afresh, so that what is tried is what is configured.
-func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(step string)) error {
+func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(name, text string)) error {
 	if to == "" {
 		return m.probe(ctx, to, passed)
 	}
 	began := m.c.Now()
 	err := m.probe(ctx, to, passed)
-	var failed []access.Undelivered
-	if err != nil {
-		failed = append(failed, undelivered(to, err))
-	}
-	m.history.add(TestMessage, []access.Principal{to}, failed, began, m.c.Now())
+	m.history.add(notice.TestMessage, access.Receipts{{To: to, Err: err}}, began, m.c.Now())
 	return err
 }
 
-func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(step string)) error {
+func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(name, text string)) error {
 	var secret string
 	if m.c.Login != nil {
 		var err error
@@ -41,9 +39,9 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(ste
 			return m.noSecret(ctx, err)
 		}
 		if m.c.Token {
-			passed("token: an access token could be had")
+			passed("token", "an access token could be had")
 		} else {
-			passed("secret: the password could be read")
+			passed("secret", "the password could be read")
 		}
 	}
 	address := ""
@@ -68,73 +66,99 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(ste
 		_ = s.client.Quit()
 		return nil
 	}
-	now := m.c.Now()
+	now, words := m.c.Now(), m.c.Language
 	data, err := m.encode(ctx, letter{
-		to: []string{address}, subject: "Test mail", date: now, id: fmt.Sprintf("test-%d@%s", now.UnixNano(), m.composer.domain),
-		text: testMail, html: "<p>" + testMail + "</p>",
+		to: []string{address}, subject: words.Text("notice.test"), date: now, id: fmt.Sprintf("test-%d@%s", now.UnixNano(), m.composer.domain),
+		text: words.Text("notice.test.text"), html: string("<p>" + words.HTML("notice.test.text") + "</p>"),
 	})
 	if err != nil {
 		return err
 	}
 	if m.c.Sign != nil {
-		passed("sign: with DKIM")
+		passed("sign", "with DKIM")
 	}
 	refused, _ := s.send(data, m.c.ReturnPath, []string{address})
 	if err = refused[address]; err == nil {
 		_ = s.client.Quit()
-		passed(fmt.Sprintf("accepted: the server took a mail to %s and said %q; whether it arrives, look there",
+		passed("accepted", fmt.Sprintf("the server took a mail to %s and said %q; whether it arrives, look there",
 			address, cleaned(s.answer, secret)))
 	}
 	return err
 }
 
-const testMail = "An operator of the access service sent this to see that mail works. There is nothing to do."
+// Test sends a test message, and returns its steps; only the last may have failed.
+func (m *Mailer) Test(ctx context.Context, to access.Principal) []notice.Step {
+	var steps []notice.Step
+	err := m.Probe(ctx, to, func(name, text string) { steps = append(steps, notice.Step{Name: name, Text: text}) })
+	if err == nil {
+		return steps
+	}
+	failed := notice.Step{Name: "test", Failure: failure(err)}
+	var f *Fault
+	if errors.As(err, &f) {
+		failed.Name, failed.Failure.What = f.Step, f.Said()
+	}
+	return append(steps, failed)
+}
+
+// failure explains to an administrator why something could not be sent; nil for nil.
+func failure(err error) *notice.Failure {
+	if err == nil {
+		return nil
+	}
+	explained := &notice.Failure{Meaning: "It could not be sent.", Remedy: "The log has the cause.", Err: err}
+	var f *Fault
+	if errors.As(err, &f) {
+		explained.What, explained.Meaning, explained.Remedy = f.Explain()
+	}
+	return explained
+}
 
 // resolve tells the addresses behind the server's name.
-func (m *Mailer) resolve(ctx context.Context, passed func(string)) error {
+func (m *Mailer) resolve(ctx context.Context, passed func(name, text string)) error {
 	if _, err := netip.ParseAddr(m.c.Host); err == nil {
-		passed("resolve: " + m.c.Host + " is an address")
+		passed("resolve", m.c.Host+" is an address")
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.c.ConnectTimeout)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, m.c.Host)
 	if err != nil && m.ownDial {
-		passed("resolve: " + m.c.Host + " is not known here; the proxy may know it")
+		passed("resolve", m.c.Host+" is not known here; the proxy may know it")
 		return nil
 	}
 	if err != nil {
 		return fault(ctx, atResolve, err)
 	}
-	passed("resolve: " + m.c.Host + " is " + some(addresses))
+	passed("resolve", m.c.Host+" is "+some(addresses))
 	return nil
 }
 
 // reached says where the connection leads.
-func (s *session) reached() string {
+func (s *session) reached() (name, text string) {
 	if _, ok := s.conn.Conn.(proxied); ok {
-		return "connect: through the proxy"
+		return "connect", "through the proxy"
 	}
-	return "connect: to " + s.conn.RemoteAddr().String()
+	return "connect", "to " + s.conn.RemoteAddr().String()
 }
 
 // protection says how the conversation is protected, and by whose certificate.
-func (s *session) protection() string {
+func (s *session) protection() (name, text string) {
 	state, ok := s.client.TLSConnectionState()
 	if !ok {
-		return "TLS: none, on this machine"
+		return "TLS", "none, on this machine"
 	}
-	text := "TLS: version " + strings.TrimPrefix(tls.VersionName(state.Version), "TLS ") + " with a certificate for this host"
+	text = "version " + strings.TrimPrefix(tls.VersionName(state.Version), "TLS ") + " with a certificate for this host"
 	if len(state.PeerCertificates) == 0 {
-		return text
+		return "TLS", text
 	}
 	c := state.PeerCertificates[0]
-	return fmt.Sprintf("%s (for %s, by %s, until %s)", text, some(namesOf(c)), quoted(issuer(c)), c.NotAfter.UTC().Format(time.DateOnly))
+	return "TLS", fmt.Sprintf("%s (for %s, by %s, until %s)", text, some(namesOf(c)), quoted(issuer(c)), c.NotAfter.UTC().Format(time.DateOnly))
 }
 
 // loggedInBy says how we have logged in.
-func (s *session) loggedInBy(c Config) string {
-	return "log-in: as " + c.Username + " by " + s.mechanism
+func (s *session) loggedInBy(c Config) (name, text string) {
+	return "log-in", "as " + c.Username + " by " + s.mechanism
 }
 
 func namesOf(c *x509.Certificate) []string {

@@ -26,7 +26,7 @@ func TestProbeWithoutALogIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	var passed []string
-	if err := m.Probe(t.Context(), "", func(step string) { passed = append(passed, step) }); err != nil {
+	if err := m.Probe(t.Context(), "", func(name, text string) { passed = append(passed, name+": "+text) }); err != nil {
 		t.Fatal(err)
 	}
 	if want := "log-in: nobody logs in; a user name and a password are not set"; !slices.Contains(passed, want) {
@@ -69,8 +69,8 @@ func TestProbe(t *testing.T) {
 				t.Fatal(err)
 			}
 			var passed []string
-			err = m.Probe(context.Background(), test.to, func(step string) {
-				step = strings.ReplaceAll(step, fmt.Sprint(server.Port), "PORT")
+			err = m.Probe(context.Background(), test.to, func(name, text string) {
+				step := strings.ReplaceAll(name+": "+text, fmt.Sprint(server.Port), "PORT")
 				passed = append(passed, day.ReplaceAllString(step, "DAY"))
 			})
 			if !slices.Equal(passed, test.passed) {

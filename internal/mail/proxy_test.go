@@ -196,7 +196,7 @@ func TestMailGoesThroughAProxyThatSeesNothing(t *testing.T) {
 				}
 				m := mailer(t, through(s, mail.Proxy{URL: u, Roots: authority.Roots}, implicit))
 				for i := range 2 {
-					if failed := m.Notify(t.Context(), request(i)); failed != nil {
+					if failed := m.Notify(t.Context(), request(i)).Failed(); failed != nil {
 						t.Fatal(failed)
 					}
 				}
@@ -227,9 +227,9 @@ func TestThreat29_AProxyCannotBeTheMailServer(t *testing.T) {
 		forged := smtptest.Start(t, withUser(smtptest.Options{ImplicitTLS: implicit}))
 		p := &tunnel{port: forged.Port}
 		u := &url.URL{Scheme: "http", Host: p.start(t, connectProxy)}
-		wantUndelivered(t, mailer(t, through(s, mail.Proxy{URL: u}, implicit)).Notify(t.Context(), review()), access.Upstream)
+		wantUndelivered(t, mailer(t, through(s, mail.Proxy{URL: u}, implicit)).Notify(t.Context(), review()).Failed(), access.Upstream)
 		// Nor with a certificate that the system would trust for the proxy.
-		wantUndelivered(t, mailer(t, through(forged, mail.Proxy{URL: u, Roots: forged.Roots}, implicit)).Notify(t.Context(), review()), access.Upstream)
+		wantUndelivered(t, mailer(t, through(forged, mail.Proxy{URL: u, Roots: forged.Roots}, implicit)).Notify(t.Context(), review()).Failed(), access.Upstream)
 		if forged.LogIns() > 0 {
 			t.Error("logged in")
 		}
@@ -274,7 +274,7 @@ func TestAProxyThatFails(t *testing.T) {
 			var slept pauses
 			c := through(s, mail.Proxy{URL: u, Roots: x509.NewCertPool()}, false)
 			c.Sleep = slept.sleep
-			failed := mailer(t, c).Notify(t.Context(), review())
+			failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 			if len(failed) != 3 || len(slept) != test.tries-1 {
 				t.Fatalf("undelivered %v after %v", failed, slept)
 			}
@@ -307,7 +307,7 @@ func TestThreat31_AProxyThatHangs(t *testing.T) {
 		}()
 		c := config(mailHost, 587, nil)
 		c.Dial = mail.Proxy{URL: u}.Dial
-		wantUndelivered(t, mailer(t, c).Notify(ctx, review()), access.TimedOut)
+		wantUndelivered(t, mailer(t, c).Notify(ctx, review()).Failed(), access.TimedOut)
 		close(over)
 	}
 }
@@ -320,7 +320,7 @@ func TestWhatIsReachedWithoutAProxy(t *testing.T) {
 			nowhere.Scheme = scheme
 			c := config(host, s.Port, s.Roots)
 			c.Dial = mail.Proxy{URL: nowhere}.Dial
-			if failed := mailer(t, c).Notify(t.Context(), review()); failed != nil {
+			if failed := mailer(t, c).Notify(t.Context(), review()).Failed(); failed != nil {
 				t.Errorf("%s: %v", host, failed)
 			}
 		}

@@ -55,7 +55,7 @@ func TestThreat29_NothingIsSentWithoutVerifiedTLS(t *testing.T) {
 				replies[verb] = reply
 			}
 			s := smtptest.StartScript(t, replies)
-			failed := mailer(t, config(s.Host, s.Port, nil)).Notify(t.Context(), review())
+			failed := mailer(t, config(s.Host, s.Port, nil)).Notify(t.Context(), review()).Failed()
 			if len(failed) != 3 {
 				t.Errorf("undelivered %v, want everybody", failed)
 			}
@@ -78,7 +78,7 @@ func TestThreat29_BytesBehindTheAnswerToSTARTTLSAreNotTakenForTheServers(t *test
 	// answer that would be read after the handshake if it had been kept.
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	proxy := injector(t, s.Port, "220 2.0.0 Ready to start TLS\r\n", "250-mail.example.com\r\n250 AUTH PLAIN\r\n")
-	failed := mailer(t, config("127.0.0.1", proxy, s.Roots)).Notify(t.Context(), review())
+	failed := mailer(t, config("127.0.0.1", proxy, s.Roots)).Notify(t.Context(), review()).Failed()
 	wantUndelivered(t, failed, access.Upstream)
 	if text := failed[0].Err.Error(); !strings.Contains(text, "clear text") {
 		t.Errorf("error is %q", text)
@@ -159,7 +159,7 @@ func TestThreat29_TheCertificateMustBeTheServers(t *testing.T) {
 			c.ImplicitTLS = implicit
 			// Permission to do without TLS is not one to accept a wrong certificate.
 			c.AllowPlain = true
-			failed := mailer(t, c).Notify(t.Context(), review())
+			failed := mailer(t, c).Notify(t.Context(), review()).Failed()
 			wantUndelivered(t, failed, access.Upstream)
 			if text := failed[0].Err.Error(); !strings.Contains(text, test.says) {
 				t.Errorf("%s: error is %q, want it to say %q", test.certificate, text, test.says)
@@ -174,10 +174,10 @@ func TestThreat29_TheCertificateMustBeTheServers(t *testing.T) {
 func TestThreat29_WithoutTLSOnlyToLoopbackAndOnlyIfPermitted(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{NoTLS: true}))
 	c := config(s.Host, s.Port, s.Roots)
-	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Upstream)
+	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()).Failed(), access.Upstream)
 
 	c.AllowPlain = true
-	if failed := mailer(t, c).Notify(t.Context(), review()); failed != nil {
+	if failed := mailer(t, c).Notify(t.Context(), review()).Failed(); failed != nil {
 		t.Error(failed)
 	}
 	if got := s.Messages(); len(got) != 1 || got[0].TLS {
@@ -195,7 +195,7 @@ func TestThreat29_WithoutTLSOnlyToLoopbackAndOnlyIfPermitted(t *testing.T) {
 	offers := smtptest.Start(t, withUser(smtptest.Options{}))
 	c = config(offers.Host, offers.Port, offers.Roots)
 	c.AllowPlain = true
-	if failed := mailer(t, c).Notify(t.Context(), review()); failed != nil || !offers.Messages()[0].TLS {
+	if failed := mailer(t, c).Notify(t.Context(), review()).Failed(); failed != nil || !offers.Messages()[0].TLS {
 		t.Errorf("undelivered %v, sent %v", failed, offers.Messages())
 	}
 }
@@ -213,7 +213,7 @@ func TestThreat29_ClearTextEndsOnThisMachine(t *testing.T) {
 		raw, err := new(net.Dialer).DialContext(ctx, network, fmt.Sprintf("%s:%d", s.Host, s.Port))
 		return elsewhere{raw}, err
 	}
-	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()), access.Upstream)
+	wantUndelivered(t, mailer(t, c).Notify(t.Context(), review()).Failed(), access.Upstream)
 	if len(s.Messages()) != 0 {
 		t.Error("sent in clear text")
 	}
@@ -240,7 +240,7 @@ func TestThreat12_HostileAddressesGetNothing(t *testing.T) {
 	for _, address := range hostile {
 		n := review()
 		n.To = []access.Principal{address}
-		failed := m.Notify(t.Context(), n)
+		failed := m.Notify(t.Context(), n).Failed()
 		if len(failed) != 1 || failed[0].To != address {
 			t.Errorf("%q: undelivered %v", address, failed)
 		}
@@ -265,7 +265,7 @@ func TestThreat12_AMappedAddressPassesTheSameGrammar(t *testing.T) {
 			}
 			return "mapped-" + string(p), nil
 		}
-		if failed := mailer(t, c).Notify(t.Context(), review()); len(failed) != 1 || failed[0].To != boris {
+		if failed := mailer(t, c).Notify(t.Context(), review()).Failed(); len(failed) != 1 || failed[0].To != boris {
 			t.Errorf("%q: undelivered %v", address, failed)
 		}
 	}
@@ -284,7 +284,7 @@ func TestThreat12_UserTextNeverReachesAHeader(t *testing.T) {
 		for _, n := range []access.Notice{review(), approved(), denied()} {
 			n.Request.Justification, n.Decision.Comment = text, text
 			n.Roles[0].Title, n.Roles[0].Description = text, text
-			if failed := m.Notify(t.Context(), n); failed != nil {
+			if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
 				t.Fatal(failed)
 			}
 		}
@@ -314,7 +314,7 @@ func TestThreat12_WhatMustNotReachAHeaderIsNotSent(t *testing.T) {
 	} {
 		n := review()
 		change(&n)
-		if failed := m.Notify(t.Context(), n); len(failed) != 3 {
+		if failed := m.Notify(t.Context(), n).Failed(); len(failed) != 3 {
 			t.Errorf("%s: undelivered %v, want everybody", name, failed)
 		}
 	}
@@ -328,7 +328,7 @@ func TestThreat12_AnAddressThatLooksEncodedIsShownAsItIs(t *testing.T) {
 	n := review()
 	n.Request.Principal = "=?utf-8?q?boss?=@example.com"
 	n.CC = nil
-	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), n); failed != nil {
+	if failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), n).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
 	header, _ := parse(t, s.Messages()[0].Data)
@@ -346,14 +346,14 @@ func TestThreat17_ErrorsHoldNoSecretAndNoBytesOfTheServer(t *testing.T) {
 	s := smtptest.Start(t, withUser(smtptest.Options{}))
 	c := config(s.Host, s.Port, s.Roots)
 	c.Login = mail.Password(func(context.Context) (string, error) { return "CANARYpassword", nil }, c.Now)
-	for _, u := range mailer(t, c).Notify(t.Context(), review()) {
+	for _, u := range mailer(t, c).Notify(t.Context(), review()).Failed() {
 		wantSafe(t, u.Err)
 	}
 	for _, text := range []string{"\x1b[2J\u202e\xff", strings.Repeat("long ", 1000), "a\nb", "\u043e\u043a\u043d\u043e \u90ae\u4ef6"} {
 		s := smtptest.Start(t, withUser(smtptest.Options{Refuse: map[smtptest.Step]*smtp.SMTPError{
 			smtptest.AtMail: {Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: text},
 		}}))
-		for _, u := range mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()) {
+		for _, u := range mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), review()).Failed() {
 			wantSafe(t, u.Err)
 		}
 	}
@@ -379,7 +379,7 @@ func TestThreat24_ANoticeIsOneMailForAtMost100People(t *testing.T) {
 		n.To = append(n.To, access.Principal(fmt.Sprintf("reviewer-%d@example.com", i)))
 	}
 	n.To = append(n.To, n.To[0], n.To[0])
-	failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), n)
+	failed := mailer(t, config(s.Host, s.Port, s.Roots)).Notify(t.Context(), n).Failed()
 	if got := s.Messages(); len(got) != 1 || len(got[0].To) != 100 {
 		t.Fatalf("%d mails", len(got))
 	}
@@ -399,7 +399,7 @@ func TestPasswordIsReadOnceAndAgainWhenALogInFails(t *testing.T) {
 	m.Close() // so that each logs in
 	step := func(what string, wantReads, wantFailed int) {
 		t.Helper()
-		if failed := m.Notify(t.Context(), review()); len(failed) != wantFailed || reads != wantReads {
+		if failed := m.Notify(t.Context(), review()).Failed(); len(failed) != wantFailed || reads != wantReads {
 			t.Errorf("%s: %d reads, undelivered %v; want %d reads, %d undelivered", what, reads, failed, wantReads, wantFailed)
 		}
 	}
@@ -421,7 +421,7 @@ func TestAPasswordThatCannotBeReadIsReportedWithItsCause(t *testing.T) {
 	c := config("127.0.0.1", 1, nil)
 	cause := &access.Error{Kind: access.Upstream, Code: access.CodeServiceNotAllowed, Args: access.Args{"permission": "secretmanager.versions.access"}}
 	c.Login = mail.Password(func(context.Context) (string, error) { return "", cause }, c.Now)
-	for _, u := range mailer(t, c).Notify(t.Context(), review()) {
+	for _, u := range mailer(t, c).Notify(t.Context(), review()).Failed() {
 		if !errors.Is(u.Err, cause) {
 			t.Errorf("error is %v", u.Err)
 		}

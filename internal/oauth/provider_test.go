@@ -45,7 +45,7 @@ func TestProvider(t *testing.T) {
 	}
 	probe := func(t *testing.T, c oauth.Config) error {
 		t.Helper()
-		return mailer(t, c.Mailbox, newSource(t, c)).Probe(t.Context(), "ana@example.com", func(string) {})
+		return mailer(t, c.Mailbox, newSource(t, c)).Probe(t.Context(), "ana@example.com", func(string, string) {})
 	}
 
 	for _, id := range []string{oauthtest.Basic, oauthtest.Post, oauthtest.Opaque} {
@@ -86,7 +86,7 @@ func TestProvider(t *testing.T) {
 	t.Run("another mailbox than consented", func(t *testing.T) {
 		c := application(oauthtest.Consented)
 		c.RefreshToken, c.Mailbox = constant(p.RefreshToken), "boss@example.com"
-		failed := mailer(t, c.Mailbox, newSource(t, c)).Notify(t.Context(), notice())
+		failed := mailer(t, c.Mailbox, newSource(t, c)).Notify(t.Context(), notice()).Failed()
 		if len(failed) != 1 {
 			t.Fatalf("undelivered %v", failed)
 		}
@@ -126,7 +126,7 @@ func TestProvider(t *testing.T) {
 		p.Revoke(t, oauthtest.Opaque, token)
 		now = now.Add(time.Minute)
 		before := len(server.Messages())
-		failed := mailer(t, c.Mailbox, s).Notify(t.Context(), notice())
+		failed := mailer(t, c.Mailbox, s).Notify(t.Context(), notice()).Failed()
 		if failed != nil || len(server.Messages()) != before+1 || revoked != token || sent[len(sent)-1] == token {
 			t.Errorf("undelivered %v, refused %q, then sent %q", failed, revoked, sent[len(sent)-1])
 		}
@@ -156,7 +156,7 @@ func TestATokenWithoutTheRoleIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failed := m.Notify(t.Context(), notice())
+	failed := m.Notify(t.Context(), notice()).Failed()
 	if len(failed) != 1 {
 		t.Fatalf("undelivered %v", failed)
 	}

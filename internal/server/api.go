@@ -398,7 +398,7 @@ func (s *server) apiEnd(r *http.Request) (any, error) {
 		status := "ENDED"
 		if o.Result == access.Refused {
 			status = statusActive
-			a.Warnings = append(a.Warnings, refusedText(o))
+			a.Warnings = append(a.Warnings, s.languageOf(r).Refused(o, s.providerOf(o.Entitlement.Resource)))
 		}
 		a.Entitlements = append(a.Entitlements, item(id, o.Entitlement, status, o.Window))
 	}
@@ -427,7 +427,7 @@ func (s *server) activation(r *http.Request, q access.Request, state string, w a
 		for _, o := range outcomes {
 			if o.Entitlement == id && o.Result == access.Refused {
 				status = statusInactive
-				if text := refusedText(o); !slices.Contains(a.Warnings, text) {
+				if text := s.languageOf(r).Refused(o, s.providerOf(o.Entitlement.Resource)); !slices.Contains(a.Warnings, text) {
 					a.Warnings = append(a.Warnings, text)
 				}
 			}
@@ -435,14 +435,6 @@ func (s *server) activation(r *http.Request, q access.Request, state string, w a
 		a.Entitlements = append(a.Entitlements, item(q.ID, id, status, w))
 	}
 	return a
-}
-
-func refusedText(o access.Outcome) string {
-	text := string(o.Entitlement.Role) + " was refused."
-	if o.Err != nil {
-		text = string(o.Entitlement.Role) + ": " + say(o.Err).Text
-	}
-	return text
 }
 
 func item(requestID string, id access.EntitlementID, status string, w access.Window) apiActivationItem {

@@ -74,7 +74,7 @@ func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v
 	v.ID = c.ID
 	v.Warnings = s.viewWarnings(r, c.Warnings)
 	for _, o := range c.Roles {
-		v.Roles = append(v.Roles, viewOffered(o, s.Now()))
+		v.Roles = append(v.Roles, s.viewOffered(r, o))
 	}
 	for i, p := range c.Reviewers {
 		v.Reviewers = append(v.Reviewers, choice{string(p), i < c.Terms.MaxReviewers})
@@ -84,17 +84,18 @@ func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v
 
 // blankForm is a form without roles and reviewers.
 func (s *server) blankForm(r *http.Request, on access.Resource, kind access.RequestKind, terms access.Terms) askView {
-	v := askView{Frame: s.frame(r, "Request access"), Resource: s.viewResource(on, ""), Peer: kind == access.Peers,
+	l := s.languageOf(r)
+	v := askView{Frame: s.frame(r, "ask.title"), Resource: s.viewResource(r, on, ""), Peer: kind == access.Peers,
 		Approvals: terms.Approvals(), MinReviewers: terms.MinReviewers, MaxReviewers: terms.MaxReviewers,
 		Hint: terms.Hint, MaxJustification: access.MaxJustification,
-		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: inWords(terms.MaxDuration),
-		Timeout: inWords(terms.RequestLife), Channel: s.Broker.Channel(), Mail: s.Mail}
+		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: l.Hours(terms.MaxDuration),
+		Timeout: l.Hours(terms.RequestLife), Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople()}
 	if !v.Peer {
-		v.Title = "Activate access"
+		v.Title = l.Text("ask.title-alone")
 	}
 	for _, m := range presetMinutes {
 		if m <= v.MaxMinutes {
-			v.Presets = append(v.Presets, preset{m, inWords(time.Duration(m) * time.Minute), false})
+			v.Presets = append(v.Presets, preset{m, l.Hours(time.Duration(m) * time.Minute), false})
 		}
 	}
 	v.setMinutes(strconv.Itoa(int(terms.DefaultDuration / time.Minute)))
@@ -150,8 +151,8 @@ func (s *server) ask(r *http.Request) (page, error) {
 	if err != nil {
 		return s.askAgain(r, on, f, err), nil
 	}
-	roles := viewRoles(asked.Request.Entitlements, nil)
-	well := withOutcomes(roles, asked.Outcomes)
+	roles := s.viewRoles(r, asked.Request.Entitlements, nil)
+	well := s.withOutcomes(r, roles, asked.Outcomes)
 	peer := asked.Ref != ""
 	if well && len(notable(asked.Warnings)) == 0 {
 		if peer {
@@ -159,17 +160,19 @@ func (s *server) ask(r *http.Request) (page, error) {
 		}
 		return redirect(accessPath(on, url.Values{"done": {asked.Request.ID}})), nil
 	}
-	v := resultView{Frame: s.frame(r, "Access granted"), Tone: "good", Resource: s.viewResource(on, ""), Roles: roles,
-		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true, Link: accessPath(on, nil), LinkText: "Your access to " + on.Name()}
+	l := s.languageOf(r)
+	v := resultView{Frame: s.frame(r, "result.granted"), Tone: "good", Resource: s.viewResource(r, on, ""), Roles: roles,
+		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true,
+		Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
 	if peer {
-		v.Title, v.Delay = "Request sent", false
-		v.Text = "Reviewers can decide it for " + inWords(asked.Request.Expires.Sub(asked.Request.Created)) + "."
-		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), "Your request", asked.ReviewURL
+		v.Title, v.Delay = l.Text("result.sent"), false
+		v.Text = l.Text("result.sent.timeout", "timeout", l.Hours(asked.Request.Expires.Sub(asked.Request.Created)))
+		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), l.Text("result.your-request"), asked.ReviewURL
 	} else {
-		end := moment(asked.Window.End, s.Now())
+		end := s.moment(r, asked.Window.End)
 		v.Until = &end
 		if !well {
-			v.Title, v.Tone = "Access granted in part", "wait"
+			v.Title, v.Tone = l.Text("result.granted-in-part"), "wait"
 		}
 	}
 	return page{template: "result", status: http.StatusOK, data: v}, nil
@@ -231,7 +234,7 @@ func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askVi
 	v.ID = f.Get(fieldID)
 	ids, err := s.entitlementIDs(f[fieldEntitlement])
 	if err == nil {
-		v.Roles = viewRoles(ids, nil)
+		v.Roles = s.viewRoles(r, ids, nil)
 		for i := range v.Roles {
 			// Nothing could be asked, so nothing is known; that is no warning.
 			v.Roles[i].Powerful = ""

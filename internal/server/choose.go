@@ -42,20 +42,17 @@ type ineffectiveView struct{ Role, Node, Expression, Why, Next string }
 
 // roleGroup is the roles that can be chosen together.
 type roleGroup struct {
-	Title string
-	Roles []RoleView
+	NeedApproval bool
+	Roles        []RoleView
 }
 
 // Groups are the roles that need no approval, then those that need it.
 func (v chooseView) Groups() []roleGroup {
 	var groups []roleGroup
-	for _, g := range []struct {
-		title string
-		need  bool
-	}{{"Without approval", false}, {"With the approval of others", true}} {
-		roles := slices.DeleteFunc(slices.Clone(v.Roles), func(r RoleView) bool { return r.Approvals > 0 != g.need })
+	for _, need := range []bool{false, true} {
+		roles := slices.DeleteFunc(slices.Clone(v.Roles), func(r RoleView) bool { return r.Approvals > 0 != need })
 		if len(roles) > 0 {
-			groups = append(groups, roleGroup{g.title, roles})
+			groups = append(groups, roleGroup{need, roles})
 		}
 	}
 	return groups
@@ -65,6 +62,15 @@ func (v chooseView) Groups() []roleGroup {
 type doneView struct {
 	ID    string
 	Roles []RoleView
+}
+
+// Titles are those of the roles.
+func (d doneView) Titles() []string {
+	var titles []string
+	for _, role := range d.Roles {
+		titles = append(titles, role.Title)
+	}
+	return titles
 }
 
 // choose shows a resource, or the form for the roles that its address names.
@@ -107,29 +113,29 @@ func (s *server) choose(r *http.Request) (page, error) {
 }
 
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
-	v := chooseView{Frame: s.frame(r, "Access to "+offer.Resource.Name()), Resource: s.viewResource(offer.Resource, ""),
+	v := chooseView{Frame: s.frame(r, "choose.title", "resource", offer.Resource.Name()), Resource: s.viewResource(r, offer.Resource, ""),
 		Warnings: s.viewWarnings(r, offer.Warnings)}
 	for _, o := range offer.Roles {
 		v.MaxRoles = max(v.MaxRoles, o.Terms.MaxRoles)
-		role := viewOffered(o, s.Now())
+		role := s.viewOffered(r, o)
 		role.Selected = slices.Contains(selected, role.ID)
 		v.Roles = append(v.Roles, role)
 		if role.Until != nil {
 			v.Active = append(v.Active, role)
 		}
 		for _, a := range o.Upcoming {
-			v.Later = append(v.Later, role.granted(a, s.Now()))
+			v.Later = append(v.Later, s.granted(r, role, a))
 		}
 	}
 	slices.SortStableFunc(v.Later, func(a, b RoleView) int { return cmp.Compare(a.Begins.ISO, b.Begins.ISO) })
 	for _, a := range offer.Further {
 		v.Further = append(v.Further, furtherView{
-			RoleView: viewRole(a.Entitlement, access.RoleInfo{}).granted(a, s.Now()),
+			RoleView: s.granted(r, viewRole(s.languageOf(r), a.Entitlement, access.RoleInfo{}), a),
 			Who:      string(a.Principal), You: a.Principal == callerOf(r).Principal,
 		})
 	}
 	for _, i := range offer.Ineffective {
-		w := say(i.Why)
+		w := s.refusal(s.languageOf(r), i.Why, offer.Resource)
 		v.Ineffective = append(v.Ineffective, ineffectiveView{i.Role, string(i.Node), i.Expression, w.Text, w.Next})
 	}
 	return v

@@ -51,11 +51,11 @@ func (s *server) home(r *http.Request) (page, error) {
 // find lists the projects that match what was typed, and goes straight to the one
 // that is meant.
 func (s *server) find(r *http.Request, typed string) (page, error) {
-	v := homeView{Frame: s.frame(r, "Find access"), Query: typed}
+	v := homeView{Frame: s.frame(r, "find-access"), Query: typed}
 	resources, warnings, err := s.Broker.Resources(r.Context(), callerOf(r))
 	if err != nil {
 		p, _ := s.problem(r, err)
-		v.Unlisted = p.Text + " Incident " + p.Incident + "."
+		v.Unlisted = s.withIncident(r, p)
 	} else {
 		s.logListed(r, len(resources))
 	}
@@ -69,7 +69,7 @@ func (s *server) find(r *http.Request, typed string) (page, error) {
 			continue
 		}
 		if v.Found++; v.Found <= maxListed {
-			v.Projects = append(v.Projects, s.viewResource(info.Resource, info.Title))
+			v.Projects = append(v.Projects, s.viewResource(r, info.Resource, info.Title))
 		}
 	}
 	switch {

@@ -186,7 +186,7 @@ func start(text string) (time.Time, error) {
 
 // printable makes outside text fit to be repeated in a message.
 func printable(text string) string {
-	return clip(strings.Map(func(r rune) rune {
+	return access.Clip(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 {
 			return '?'
 		}

@@ -8,6 +8,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/events"
+	"jitaccess/internal/notice"
 )
 
 // MailAccount is the account from which people are told by mail, as administrators
@@ -15,40 +16,12 @@ import (
 type MailAccount interface {
 	// Settings are what is configured, in the order in which to show it; none when
 	// there is no account.
-	Settings() []MailSetting
+	Settings() []notice.Setting
 	// Recent are the last mails of this instance, the newest first.
-	Recent() []MailAttempt
+	Recent() []notice.Attempt
 	// Test sends a test message within ctx and returns its steps; only the last may
 	// have failed.
-	Test(ctx context.Context, to access.Principal) []MailStep
-}
-
-// MailSetting is a setting of the account; Variables say where it comes from.
-type MailSetting struct{ Name, Value, Variables string }
-
-// MailStep is a step of a test message.
-type MailStep struct {
-	Name, Text string
-	// Failure is nil for a step that was taken.
-	Failure *MailFailure
-}
-
-// MailAttempt is what became of a mail for some of those to whom it was sent.
-type MailAttempt struct {
-	At   time.Time
-	Took time.Duration
-	// What is what they were told, in words.
-	What string
-	To   []string
-	// Failure is nil when the mail server took it.
-	Failure *MailFailure
-}
-
-// MailFailure is why something could not be sent: where it went wrong and what was
-// said there, what that means, and what puts it right. Err is for the log.
-type MailFailure struct {
-	What, Meaning, Remedy string
-	Err                   error
+	Test(ctx context.Context, to access.Principal) []notice.Step
 }
 
 // testTime bounds a test message, so that the page with its steps is still sent.
@@ -57,16 +30,18 @@ const testTime = 20 * time.Second
 // mailView is the page of the mail account.
 type mailView struct {
 	Frame
-	Settings []MailSetting
+	Settings []notice.Setting
 	Recent   []mailAttemptView
 	// Tested is whether a message was sent just now; Steps are its steps and Well is
 	// whether all were taken.
 	Tested, Well bool
-	Steps        []MailStep
+	Steps        []notice.Step
 }
 
 type mailAttemptView struct {
-	MailAttempt
+	notice.Attempt
+	// What is what they were told, in words.
+	What string
 	When Moment
 	// Lasted is how long it took; empty when that was no time to speak of.
 	Lasted string
@@ -81,7 +56,7 @@ func (s *server) mailAccount(r *http.Request) (page, error) {
 }
 
 func (s *server) viewMailAccount(r *http.Request) mailView {
-	v := mailView{Frame: s.frame(r, "Mail account")}
+	v := mailView{Frame: s.frame(r, "mail.title")}
 	if s.MailAccount == nil {
 		return v
 	}
@@ -91,7 +66,7 @@ func (s *server) viewMailAccount(r *http.Request) mailView {
 		if took := a.Took.Round(100 * time.Millisecond); took > 0 {
 			lasted = took.String()
 		}
-		v.Recent = append(v.Recent, mailAttemptView{a, moment(a.At, s.Now()), lasted})
+		v.Recent = append(v.Recent, mailAttemptView{a, s.languageOf(r).Text("mail.kind." + string(a.Kind)), s.moment(r, a.At), lasted})
 	}
 	return v
 }

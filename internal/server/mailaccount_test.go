@@ -10,20 +10,21 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/notice"
 	"jitaccess/internal/server"
 )
 
 // account is a mail account in whatever state a test wants.
 type account struct {
-	settings []server.MailSetting
-	recent   []server.MailAttempt
-	steps    []server.MailStep
+	settings []notice.Setting
+	recent   []notice.Attempt
+	steps    []notice.Step
 	tested   []access.Principal
 }
 
-func (a *account) Settings() []server.MailSetting { return a.settings }
-func (a *account) Recent() []server.MailAttempt   { return a.recent }
-func (a *account) Test(ctx context.Context, to access.Principal) []server.MailStep {
+func (a *account) Settings() []notice.Setting { return a.settings }
+func (a *account) Recent() []notice.Attempt   { return a.recent }
+func (a *account) Test(ctx context.Context, to access.Principal) []notice.Step {
 	if _, ok := ctx.Deadline(); !ok {
 		panic("a test message without a deadline")
 	}
@@ -31,7 +32,7 @@ func (a *account) Test(ctx context.Context, to access.Principal) []server.MailSt
 	return a.steps
 }
 
-var sendAsDenied = &server.MailFailure{
+var sendAsDenied = &notice.Failure{
 	What:    `the sender: 550 5.7.60: "SMTP; Client does not have permissions to send as this sender"`,
 	Meaning: "The account that logs in may not send as the sender.",
 	Remedy:  "Set SMTP_SENDER_ADDRESS and SMTP_RETURN_PATH to the mailbox of SMTP_USERNAME, or let that mailbox send as the sender: Exchange admin center, Recipients, Mailboxes, the sender's, Delegation, Send as.",
@@ -41,18 +42,18 @@ var sendAsDenied = &server.MailFailure{
 // newAccount is a believable one whose test message arrives.
 func newAccount() *account {
 	return &account{
-		settings: []server.MailSetting{
+		settings: []notice.Setting{
 			{Name: "Sender", Value: "JIT Access <access@example.com>", Variables: "SMTP_SENDER_NAME, SMTP_SENDER_ADDRESS"},
 			{Name: "Server", Value: "smtp.office365.com:587, STARTTLS demanded", Variables: "SMTP_HOST, SMTP_PORT"},
 			{Name: "Logs in", Value: "as access@example.com with an access token (XOAUTH2)", Variables: "SMTP_USERNAME, SMTP_AUTH"},
 			{Name: "Client secret", Value: "set, hidden; projects/acme-access/secrets/mail-client-secret-of-the-service/versions/latest", Variables: "SMTP_OAUTH_CLIENT_SECRET"},
 			{Name: "Limits", Value: "3 connections at once, 30 mails a minute", Variables: "SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE"},
 		},
-		recent: []server.MailAttempt{
-			{At: noon.Add(-2 * time.Minute), Took: 412 * time.Millisecond, What: "Request for review", To: []string{string(ben), string(carl), string(ana)}},
-			{At: noon.Add(-3 * time.Hour), Took: 10 * time.Second, What: "Denial", To: []string{string(ana)}, Failure: sendAsDenied},
+		recent: []notice.Attempt{
+			{At: noon.Add(-2 * time.Minute), Took: 412 * time.Millisecond, Kind: access.NoticeReview, To: []string{string(ben), string(carl), string(ana)}},
+			{At: noon.Add(-3 * time.Hour), Took: 10 * time.Second, Kind: access.NoticeDenied, To: []string{string(ana)}, Failure: sendAsDenied},
 		},
-		steps: []server.MailStep{
+		steps: []notice.Step{
 			{Name: "token", Text: "an access token could be had"}, {Name: "resolve", Text: "smtp.office365.com is 203.0.113.7, 2001:db8::7"},
 			{Name: "connect", Text: "to 203.0.113.7:587"},
 			{Name: "TLS", Text: `version 1.3 with a certificate for this host (for outlook.com, *.outlook.com, office365.com and 20 more, by "DigiCert Cloud Services CA-1", until 2027-03-01)`},
@@ -66,7 +67,7 @@ func failingAccount() *account {
 	a := newAccount()
 	failure := *sendAsDenied
 	failure.What = strings.TrimPrefix(failure.What, "the sender: ")
-	a.steps = append(a.steps[:5:5], server.MailStep{Name: "the sender", Failure: &failure})
+	a.steps = append(a.steps[:5:5], notice.Step{Name: "the sender", Failure: &failure})
 	return a
 }
 
@@ -117,10 +118,10 @@ func TestTheMailAccountIsForAdministrators(t *testing.T) {
 func TestThreat13_WhatMailServersSayIsText(t *testing.T) {
 	for _, said := range []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'><svg/onload=alert(1)>`, `</style><script>x</script>`, `{{.User}}<b>`, `javascript:alert(1)`} {
 		a := newAccount()
-		failure := &server.MailFailure{What: said, Meaning: said, Remedy: said, Err: errors.New(said)}
-		a.settings = append(a.settings, server.MailSetting{Name: said, Value: said, Variables: said})
-		a.recent = append(a.recent, server.MailAttempt{At: noon, What: said, To: []string{said}, Failure: failure})
-		a.steps = append(a.steps, server.MailStep{Name: said, Text: said}, server.MailStep{Name: said, Failure: failure})
+		failure := &notice.Failure{What: said, Meaning: said, Remedy: said, Err: errors.New(said)}
+		a.settings = append(a.settings, notice.Setting{Name: said, Value: said, Variables: said})
+		a.recent = append(a.recent, notice.Attempt{At: noon, Kind: access.NoticeKind(said), To: []string{said}, Failure: failure})
+		a.steps = append(a.steps, notice.Step{Name: said, Text: said}, notice.Step{Name: said, Failure: failure})
 		h, _ := serve(t, newWorld(t), withAccount(a))
 		for _, method := range []string{"GET", "POST"} {
 			r := request(method, "/mail")

@@ -40,9 +40,9 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 	if err != nil {
 		return moreView{}, err
 	}
-	v := moreView{Frame: s.frame(r, "Ask more people"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
-		Resource: s.viewResource(more.Request.Resource, ""), Roles: viewRoles(more.Request.Entitlements, nil),
-		Room: more.Room, Mail: s.Mail}
+	v := moreView{Frame: s.frame(r, "more.title"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
+		Resource: s.viewResource(r, more.Request.Resource, ""), Roles: s.viewRoles(r, more.Request.Entitlements, nil),
+		Room: more.Room, Mail: s.tellsPeople()}
 	for i := range v.Roles {
 		v.Roles[i].Powerful = "" // what the roles are was said when they were asked for
 	}
@@ -73,9 +73,10 @@ func (s *server) addReviewers(r *http.Request) (page, error) {
 	if len(notable(asked.Warnings)) == 0 {
 		return redirect(reviewPath(asked.Ref)), nil
 	}
-	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "More people asked"), Tone: "good",
-		Resource: s.viewResource(asked.Request.Resource, ""), Roles: viewRoles(asked.Request.Entitlements, nil),
-		Warnings: s.viewWarnings(r, asked.Warnings), ReviewURL: asked.ReviewURL, Link: reviewPath(asked.Ref), LinkText: "Your request"}}, nil
+	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "result.added"), Tone: "good",
+		Resource: s.viewResource(r, asked.Request.Resource, ""), Roles: s.viewRoles(r, asked.Request.Entitlements, nil),
+		Warnings: s.viewWarnings(r, asked.Warnings), ReviewURL: asked.ReviewURL,
+		Link: reviewPath(asked.Ref), LinkText: s.languageOf(r).Text("result.your-request")}}, nil
 }
 
 // moreAgain shows the form as it was filled, with what is wrong.

@@ -12,11 +12,13 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/words"
 )
 
 // page is an answer to be written: a redirect to one of our own paths, or a
@@ -46,9 +48,10 @@ type Frame struct {
 	Problem *Problem
 }
 
-func (s *server) frame(r *http.Request, title string) Frame {
+// frame surrounds a page whose title is a message.
+func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	caller := callerOf(r)
-	return Frame{Title: title, User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
+	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
 		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller)}
 }
 
@@ -74,7 +77,7 @@ func (p *Problem) only(fields ...string) {
 func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	e := access.AsError(err)
 	status := statusOf(e)
-	w := say(e)
+	w := s.refusal(s.languageOf(r), e, "")
 	p := &Problem{Text: w.Text, Next: w.Next, Field: w.Field, Incident: incidentOf(r)}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		p.SwitchAccount = s.SwitchAccount
@@ -83,12 +86,17 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	return p, status
 }
 
+// withIncident is a refusal and its incident id in one line.
+func (s *server) withIncident(r *http.Request, p *Problem) string {
+	return s.languageOf(r).Text("incident-text", "text", p.Text, "incident", p.Incident)
+}
+
 // errorView is the page of a refusal that has no page of its own.
 type errorView struct{ Frame }
 
 func (s *server) errorPage(r *http.Request, err error) page {
 	p, status := s.problem(r, err)
-	v := errorView{s.frame(r, titles[status])}
+	v := errorView{s.frame(r, "title."+strconv.Itoa(status), "provider", s.languageOf(r).Provider(access.AsError(err), s.providerOf("")))}
 	p.only()
 	v.Problem = p
 	return page{template: "error", status: status, data: v}
@@ -115,7 +123,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	var b bytes.Buffer
 	if err := s.pages.render(&b, p.template, p.data); err != nil {
 		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
-		http.Error(w, problem.Text+" Incident "+problem.Incident+".", status)
+		http.Error(w, s.withIncident(r, problem), status)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -130,8 +138,15 @@ type pages map[string]*template.Template
 // pageNames are all pages; each is a file templates/NAME.html.
 var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "error"}
 
-func parsePages(files fs.FS) (pages, error) {
-	base, err := template.New("frame.html").ParseFS(files, "templates/frame.html", "templates/parts.html")
+// parsePages reads the templates for one language. In them {{say KEY NAME VALUE…}} is
+// a message as HTML and {{message KEY}} the message itself, for a script to fill in.
+func parsePages(files fs.FS, l *words.Language) (pages, error) {
+	functions := template.FuncMap{
+		"say": l.HTML, "message": l.Message, "language": l.Tag,
+		"addresses": func(names []string) template.HTML { return marked(l, `<span class="address">`, names, "</span>") },
+		"strongs":   func(names []string) template.HTML { return marked(l, "<strong>", names, "</strong>") },
+	}
+	base, err := template.New("frame.html").Funcs(functions).ParseFS(files, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +161,15 @@ func parsePages(files fs.FS) (pages, error) {
 		}
 	}
 	return parsed, nil
+}
+
+// marked is a series of texts, each within a tag.
+func marked(l *words.Language, begin string, texts []string, end string) template.HTML {
+	var all []string
+	for _, text := range texts {
+		all = append(all, begin+template.HTMLEscapeString(text)+end)
+	}
+	return template.HTML(l.Series(all))
 }
 
 func (p pages) render(w io.Writer, name string, data any) error {

@@ -8,6 +8,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/words"
 )
 
 // reviewView is a request, shown to whom it concerns.
@@ -64,16 +65,9 @@ type askedView struct {
 	You                    bool
 }
 
-var states = map[access.State]struct{ text, tone string }{
-	access.Pending:  {"Waiting for approval", "wait"},
-	access.Approved: {"Approved, not yet granted", "wait"},
-	access.Failed:   {"Approved, and could not be granted", "bad"},
-	access.Active:   {"Active", "good"},
-	access.Ended:    {"Ended early", "over"},
-	access.Expired:  {"Expired", "over"},
-	access.Denied:   {"Denied", "bad"},
-	access.Lapsed:   {"Nobody decided in time", "over"},
-}
+// tones are how states look.
+var tones = map[access.State]string{access.Pending: "wait", access.Active: "good", access.Ended: "over", access.Expired: "over",
+	access.Denied: "bad", access.Lapsed: "over", access.Approved: "wait", access.Failed: "bad"}
 
 // review shows a request. It changes nothing, however often a mail scanner opens
 // it.
@@ -152,58 +146,62 @@ func (s *server) decideAgain(r *http.Request, ref string, f url.Values, cause er
 // decided redirects to the request's page, unless there is something to say that
 // nobody remembers: a warning, or that it was declined without a ledger.
 func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d broker.Decided) page {
-	roles := viewRoles(d.Request.Entitlements, nil)
-	well := withOutcomes(roles, d.Outcomes)
+	l := s.languageOf(r)
+	roles := s.viewRoles(r, d.Request.Entitlements, nil)
+	well := s.withOutcomes(r, roles, d.Outcomes)
 	declined := verdict == access.Deny && d.Forgets
 	if well && !declined && len(notable(d.Warnings)) == 0 {
 		return redirect(reviewPath(ref))
 	}
-	v := resultView{Frame: s.frame(r, "Approved"), Tone: "good", Resource: s.viewResource(d.Request.Resource, ""), Roles: roles,
-		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, besides(notable(d.Warnings), d.Outcomes)), Link: reviewPath(ref), LinkText: "The request"}
+	v := resultView{Frame: s.frame(r, "result.approved"), Tone: "good", Resource: s.viewResource(r, d.Request.Resource, ""), Roles: roles,
+		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, besides(notable(d.Warnings), d.Outcomes)),
+		Link: reviewPath(ref), LinkText: l.Text("result.the-request")}
 	switch {
 	case declined:
-		v.Title, v.Tone, v.Roles = "Declined", "over", nil
-		v.Text = s.declined(d, callerOf(r).Principal)
+		v.Title, v.Tone, v.Roles = l.Text("result.declined"), "over", nil
+		v.Text = s.declined(l, d, callerOf(r).Principal)
 	case verdict == access.Deny:
-		v.Title, v.Tone, v.Roles = "Denied", "over", nil
+		v.Title, v.Tone, v.Roles = l.Text("result.denied"), "over", nil
 	case d.State == access.Pending:
-		v.Text = "Your approval is recorded. Others are still needed."
+		v.Text = l.Text("result.approved-others")
 	default:
 		v.Delay = true
 		if !d.Window.IsZero() {
-			end := moment(d.Window.End, s.Now())
+			end := s.moment(r, d.Window.End)
 			v.Until = &end
 		}
 		if !well {
-			v.Title, v.Tone = "Approved, granted in part", "wait"
+			v.Title, v.Tone = l.Text("result.approved-in-part"), "wait"
 		}
 	}
 	return page{template: "result", status: http.StatusOK, data: v}
 }
 
 // declined says who was told of a declining, and who can still approve.
-func (s *server) declined(d broker.Decided, you access.Principal) string {
+func (s *server) declined(l *words.Language, d broker.Decided, you access.Principal) string {
 	principal, others := string(d.Request.Principal), othersAsked(d.Request, you)
-	text := "You have declined the request of " + principal + "."
+	said := []string{l.Text("declined.you", "principal", principal)}
 	switch {
-	case s.Mail:
+	case s.tellsPeople():
 		told := slices.DeleteFunc(append([]string{principal}, others...), func(p string) bool {
 			return slices.ContainsFunc(d.Warnings, func(w *access.Error) bool {
 				return w != nil && w.Code == access.CodeNotDelivered && w.Args["recipient"] == p
 			})
 		})
 		if len(told) > 0 {
-			text += " Told by mail: " + list(told) + "."
+			said = append(said, l.Text("declined.mailed", "people", l.List(told)))
 		}
-	case !s.Broker.Channel():
-		text += " This service sends no mail: tell " + principal + " yourself."
+	case len(s.Broker.Channels()) == 0:
+		said = append(said, l.Text("declined.silent", "principal", principal))
 	case !slices.ContainsFunc(d.Warnings, func(w *access.Error) bool { return w != nil && w.Code == access.CodeNotPublished }):
-		text += " It was published to your organization’s own systems; this service sends no mail."
+		said = append(said, l.Text("declined.published"))
 	}
 	if len(others) == 0 {
-		return text + " Nobody else was asked."
+		said = append(said, l.Text("declined.alone"))
+	} else {
+		said = append(said, l.Text("declined.others", "people", l.List(others)))
 	}
-	return text + " " + list(others) + " can still approve it: this service keeps no record that could stop that."
+	return strings.Join(said, " ")
 }
 
 // othersAsked are the reviewers besides the viewer.
@@ -244,20 +242,21 @@ func (s *server) end(r *http.Request) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	link, linkText := accessPath(on, url.Values{"ended": {id}}), "Your access to "+on.Name()
+	l := s.languageOf(r)
+	link, linkText := accessPath(on, url.Values{"ended": {id}}), l.Text("result.your-access", "resource", on.Name())
 	if ref != "" {
-		link, linkText = reviewPath(ref), "The request"
+		link, linkText = reviewPath(ref), l.Text("result.the-request")
 	}
 	var ids []access.EntitlementID
 	for _, o := range ended.Outcomes {
 		ids = append(ids, o.Entitlement)
 	}
-	roles := viewRoles(ids, nil)
-	if withOutcomes(roles, ended.Outcomes) && len(notable(ended.Warnings)) == 0 {
+	roles := s.viewRoles(r, ids, nil)
+	if s.withOutcomes(r, roles, ended.Outcomes) && len(notable(ended.Warnings)) == 0 {
 		return redirect(link), nil
 	}
-	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "Ended"), Tone: "over", Delay: true,
-		Resource: s.viewResource(on, ""), Roles: roles, Warnings: s.viewWarnings(r, ended.Warnings), Link: link, LinkText: linkText}}, nil
+	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "result.ended"), Tone: "over", Delay: true,
+		Resource: s.viewResource(r, on, ""), Roles: roles, Warnings: s.viewWarnings(r, ended.Warnings), Link: link, LinkText: linkText}}, nil
 }
 
 // resultView tells what came of a form, where that cannot be read again.
@@ -277,52 +276,53 @@ type resultView struct {
 }
 
 func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewView {
-	q, now := b.Request, s.Now()
-	v := reviewView{Frame: s.frame(r, "Access request"), Ref: ref, RequestID: q.ID, Principal: string(q.Principal),
-		Resource: s.viewResource(q.Resource, ""), Roles: viewRoles(q.Entitlements, b.Roles), Justification: q.Justification,
-		Duration: inWords(q.Duration), Made: moment(q.Created, now), Expires: moment(q.Expires, now), Fixed: !q.Fixed.IsZero(), Effects: b.Effects,
-		Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
-		CanEnd: b.CanEnd, EndID: q.ID, Own: b.IsPrincipal, Channel: s.Broker.Channel(), Mail: s.Mail, Forgets: b.Forgets,
+	q, now, l := b.Request, s.Now(), s.languageOf(r)
+	v := reviewView{Frame: s.frame(r, "review.title"), Ref: ref, RequestID: q.ID, Principal: string(q.Principal),
+		Resource: s.viewResource(r, q.Resource, ""), Roles: s.viewRoles(r, q.Entitlements, b.Roles), Justification: q.Justification,
+		Duration: l.Hours(q.Duration), Made: s.moment(r, q.Created), Expires: s.moment(r, q.Expires),
+		Fixed: !q.Fixed.IsZero(), Effects: b.Effects, Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
+		CanEnd: b.CanEnd, EndID: q.ID, Own: b.IsPrincipal, Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople(), Forgets: b.Forgets,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	if b.Unwritable != nil {
-		w := say(b.Unwritable)
+		w := s.refusal(l, b.Unwritable, q.Resource)
 		v.Unwritable = strings.TrimSpace(w.Text + " " + w.Next)
 	}
 	if len(b.Activations) > 0 && b.Activations[0].Derived {
 		v.EndID = b.Activations[0].RequestID
 	}
 	if v.Fixed && q.Fixed.End.Before(q.Expires) {
-		v.Expires = moment(q.Fixed.End, now)
+		v.Expires = s.moment(r, q.Fixed.End)
 	}
-	v.State, v.Tone = states[b.State].text, states[b.State].tone
+	v.State, v.Tone = l.Text("state."+string(b.State)), tones[b.State]
 	you := callerOf(r).Principal
-	if v.Approved = v.Active && slices.ContainsFunc(b.Activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, you) }); v.Approved {
-		v.Title = "Approved"
+	v.Approved = v.Active && slices.ContainsFunc(b.Activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, you) })
+	if v.Approved {
+		v.Title = l.Text("review.title-approved")
 	}
 	granted := b.State == access.Active || b.State == access.Ended || b.State == access.Expired
 	switch {
 	case v.Own && granted:
-		v.Heading = "Your access"
+		v.Heading = l.Text("review.own-access")
 	case v.Own:
-		v.Heading = "Your request"
+		v.Heading = l.Text("review.own-request")
 	case granted:
-		v.Heading = "Access of " + v.Principal
+		v.Heading = l.Text("review.access-of", "principal", v.Principal)
 	case v.Pending:
-		v.Heading = v.Principal + " asks for access"
+		v.Heading = l.Text("review.asks", "principal", v.Principal)
 	default:
-		v.Heading = "Request of " + v.Principal
+		v.Heading = l.Text("review.request-of", "principal", v.Principal)
 	}
 	if !b.Window.IsZero() {
-		begins, ends := moment(b.Window.Start, now), moment(b.Window.End, now)
+		begins, ends := s.moment(r, b.Window.Start), s.moment(r, b.Window.End)
 		v.Begins, v.Ends, v.Would, v.Later = &begins, &ends, v.Pending && !v.Fixed, b.Window.Start.After(now)
 	}
 	if v.Active && v.Later {
-		v.State, v.Tone = "Begins later", "wait"
+		v.State, v.Tone = l.Text("state.later"), "wait"
 	}
 	// Who approved it is not told that it is already approved.
 	if b.WhyNot != nil && (!v.Approved || b.WhyNot.Code != access.CodeAlreadyApproved) {
-		w := say(b.WhyNot)
+		w := s.refusal(l, b.WhyNot, q.Resource)
 		v.WhyNot = &Problem{Text: w.Text, Next: w.Next}
 		if statusOf(b.WhyNot) >= http.StatusInternalServerError {
 			v.WhyNot, _ = s.problem(r, b.WhyNot)
@@ -331,27 +331,27 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	if v.Own && v.Pending {
 		v.ReviewURL = b.ReviewURL
 	}
-	v.Asked = whatTheySaid(b, you)
+	v.Asked = whatTheySaid(l, b, you)
 	others := othersAsked(q, you)
-	v.Others, v.Readers = list(others), list(append([]string{v.Principal}, others...))
+	v.Others, v.Readers = l.List(others), l.List(append([]string{v.Principal}, others...))
 	return v
 }
 
 // whatTheySaid pairs the people asked with their decisions, as far as the store or
 // the grant itself remembers them.
-func whatTheySaid(b broker.View, you access.Principal) []askedView {
+func whatTheySaid(l *words.Language, b broker.View, you access.Principal) []askedView {
 	var asked []askedView
 	for _, p := range b.Request.Reviewers {
-		a := askedView{Address: string(p), Said: "Has not answered", You: p == you}
+		a := askedView{Address: string(p), Said: l.Text("review.said.nothing"), You: p == you}
 		if b.State != access.Pending || b.Forgets {
 			a.Said = ""
 		}
 		if slices.ContainsFunc(b.Activations, func(g access.Activation) bool { return slices.Contains(g.Approvers, p) }) {
-			a.Said = "Approved"
+			a.Said = l.Text("review.said.approve")
 		}
 		for _, d := range b.Request.Decisions {
 			if d.By == p {
-				a.Said, a.Comment = map[access.Verdict]string{access.Approve: "Approved", access.Deny: "Denied"}[d.Verdict], d.Comment
+				a.Said, a.Comment = l.Text("review.said."+string(d.Verdict)), d.Comment
 			}
 		}
 		asked = append(asked, a)

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -165,7 +166,7 @@ func init() {
 func (s *script) given(rest string) {
 	switch words := strings.Fields(rest); {
 	case rest == "mail fails":
-		s.world.Undelivered = []access.Undelivered{{To: ben, Channel: "mail"}}
+		s.world.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("550")}}
 	case rest == "mail account":
 		s.account = newAccount()
 	case rest == "mail account fails":
@@ -185,7 +186,7 @@ func (s *script) given(rest string) {
 		if !ok {
 			s.fail("no such kind: %s", words[2])
 		}
-		s.world.fails[words[0]] = &access.Error{Kind: kind, Code: access.Code(words[3]), Err: fmt.Errorf("secret cause")}
+		s.world.fails[words[0]] = &access.Error{Kind: kind, Code: access.Code(words[3]), Args: access.Args{"service": "Google Cloud"}, Err: fmt.Errorf("secret cause")}
 	default:
 		s.fail("cannot give %s", rest)
 	}

@@ -8,6 +8,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/lookup"
+	"jitaccess/internal/words"
 	"jitaccess/web"
 )
 
@@ -45,7 +47,7 @@ type Broker interface {
 	NamedAdmin(access.Caller) bool
 	NewID(access.RequestKind) (string, error)
 	Defaults(access.Caller, access.RequestKind) (access.Terms, error)
-	Channel() bool
+	Channels() []access.Channel
 }
 
 // Config is what a server is made of. Everything is required unless it says
@@ -66,9 +68,12 @@ type Config struct {
 	PublicURL string
 	// Platform may be zero; then only PublicURL makes links.
 	Platform Platform
-	// Mail is whether people are told by mail; the pages then say so. That the
-	// broker has a channel is not enough: it may be one for machines.
-	Mail bool
+	// Language is that of the pages and of the messages of the JSON interface; nil is
+	// English.
+	Language *words.Language
+	// Provider names the system that a resource is part of, as texts call it; of no
+	// resource, what most are part of. nil or an empty name is "the provider".
+	Provider func(access.Resource) string
 	// MailAccount is what administrators see of the account that mail is sent from.
 	// May be nil, like one that is not set up.
 	MailAccount MailAccount
@@ -113,6 +118,7 @@ type server struct {
 func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
+	c.Language = cmp.Or(c.Language, words.English)
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce)}
@@ -124,7 +130,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 		}
 	}
 	var err error
-	if s.pages, err = parsePages(files); err != nil {
+	if s.pages, err = parsePages(files, c.Language); err != nil {
 		return nil, err
 	}
 	if s.assets, err = readAssets(files); err != nil {

@@ -66,7 +66,12 @@ func TestReadinessIsRememberedForAMoment(t *testing.T) {
 	for range 100 {
 		do(h, request("GET", "/health/ready"))
 	}
-	now = now.Add(time.Minute)
+	now = now.Add(4 * time.Second)
+	do(h, request("GET", "/health/ready"))
+	if checks != 1 {
+		t.Errorf("%d checks within a moment", checks)
+	}
+	now = now.Add(time.Second)
 	do(h, request("GET", "/health/ready"))
 	if checks != 2 {
 		t.Errorf("%d checks", checks)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -11,79 +12,38 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/events"
+	"jitaccess/internal/words"
 )
 
 // Moment is an instant as pages show it. Pages say UTC; a script turns it into the
 // viewer's zone where there is one.
 type Moment struct{ ISO, Text, Relative string }
 
-func moment(t, now time.Time) Moment {
-	t = t.UTC()
-	return Moment{ISO: t.Format(time.RFC3339), Text: t.Format("Mon 2 Jan 2006, 15:04") + " UTC", Relative: relative(t.Sub(now))}
+// HTML is the instant for a message.
+func (m Moment) HTML() template.HTML {
+	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time> <span class="relative">(%s)</span>`,
+		m.ISO, template.HTMLEscapeString(m.Text), template.HTMLEscapeString(m.Relative)))
 }
 
-// relative says how far away something is; d is negative for the past.
-func relative(d time.Duration) string {
-	if d <= 0 && d > -time.Minute {
-		return "just now"
-	}
-	past := d < 0
-	if past {
-		d = -d
-	}
-	var text string
-	switch {
-	case d < time.Minute:
-		text = "less than a minute"
-	case d < 24*time.Hour:
-		text = inWords(d)
-	default:
-		text = count(int(d/(24*time.Hour)), "day")
-	}
-	if past {
-		return text + " ago"
-	}
-	return "in " + text
-}
-
-// inWords is a length of time in hours and minutes.
-func inWords(d time.Duration) string {
-	hours, minutes := int(d/time.Hour), int(d%time.Hour/time.Minute)
-	switch {
-	case hours == 0:
-		return count(minutes, "minute")
-	case minutes == 0:
-		return count(hours, "hour")
-	}
-	return count(hours, "hour") + " " + count(minutes, "minute")
-}
-
-// list is names as a sentence has them.
-func list(names []string) string {
-	if last := len(names) - 1; last > 0 {
-		return strings.Join(names[:last], ", ") + " and " + names[last]
-	}
-	return strings.Join(names, "")
-}
-
-func count(n int, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return fmt.Sprintf("%d %ss", n, of)
+func (s *server) moment(r *http.Request, t time.Time) Moment {
+	l := s.languageOf(r)
+	return Moment{ISO: t.UTC().Format(time.RFC3339), Text: l.Moment(t), Relative: l.Relative(t.Sub(s.Now()))}
 }
 
 // ResourceView is a resource as pages show it.
 type ResourceView struct {
 	// Path is for addresses and hidden fields; Kind and Name are for reading.
 	Path, Kind, Name, Title string
+	// Provider names the system that it is part of.
+	Provider string
 }
 
-func (s *server) viewResource(on access.Resource, title string) ResourceView {
+func (s *server) viewResource(r *http.Request, on access.Resource, title string) ResourceView {
 	if title == on.Name() {
 		title = ""
 	}
-	return ResourceView{Path: string(on), Kind: s.Broker.ResourceKind(on).Word, Name: on.Name(), Title: title}
+	return ResourceView{Path: string(on), Kind: s.languageOf(r).TextOr("kind."+on.Kind(), s.Broker.ResourceKind(on).Word), Name: on.Name(), Title: title,
+		Provider: s.providerOf(on)}
 }
 
 // RoleView is an entitlement as pages show it.
@@ -93,8 +53,7 @@ type RoleView struct {
 	// Title is the role's title, or its name when nothing is known of it.
 	Title, Role, Description, Condition string
 	// Approvals is how many others must approve.
-	Approvals   int
-	Requirement string
+	Approvals int
 	// Topics are those in which the viewer may request it.
 	Topics string
 	// Longest is the longest duration in words.
@@ -114,87 +73,77 @@ type RoleView struct {
 	Outcome string
 }
 
-func viewRole(id access.EntitlementID, info access.RoleInfo) RoleView {
+func viewRole(l *words.Language, id access.EntitlementID, info access.RoleInfo) RoleView {
 	v := RoleView{ID: id.String(), Title: info.Title, Role: string(id.Role), Description: info.Description, Condition: id.Condition}
 	if v.Title == "" {
 		v.Title = string(id.Role)
 	}
 	switch info.ChangesPermissions {
 	case access.Yes:
-		v.Powerful = "Can change permissions, and so give more access than it has itself."
+		v.Powerful = l.Text("role.changes-permissions")
 	case access.Unknown:
-		v.Powerful = "It is not known whether it can change permissions. Treat it as if it could."
+		v.Powerful = l.Text("role.may-change-permissions")
 	}
 	return v
 }
 
-func viewOffered(o broker.OfferedRole, now time.Time) RoleView {
-	v := viewRole(o.Entitlement.ID, o.Role)
+func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
+	l := s.languageOf(r)
+	v := viewRole(l, o.Entitlement.ID, o.Role)
 	v.Approvals = o.Terms.Approvals()
-	v.Requirement = requirement(v.Approvals)
-	v.Longest = inWords(o.Terms.MaxDuration)
+	v.Longest = l.Hours(o.Terms.MaxDuration)
 	if v.Approvals > 0 {
-		v.Topics = topics(o.Entitlement.Requests)
+		v.Topics = topics(l, o.Entitlement.Requests)
 	}
 	v.Unconfirmed = o.Entitlement.Unconfirmed
 	if end := o.Entitlement.Until; !end.IsZero() {
-		until := moment(end, now)
+		until := s.moment(r, end)
 		v.EligibleUntil = &until
 	}
 	if o.Activation != nil {
-		v = v.granted(*o.Activation, now)
+		v = s.granted(r, v, *o.Activation)
 	}
 	return v
 }
 
-// granted adds a grant of the viewer.
-func (v RoleView) granted(a access.Activation, now time.Time) RoleView {
-	until := moment(a.Window.End, now)
+// granted adds a grant of the viewer to a role.
+func (s *server) granted(r *http.Request, v RoleView, a access.Activation) RoleView {
+	until := s.moment(r, a.Window.End)
 	v.Until, v.EndID = &until, a.RequestID
-	if a.Window.Start.After(now) {
-		begins := moment(a.Window.Start, now)
+	if a.Window.Start.After(s.Now()) {
+		begins := s.moment(r, a.Window.Start)
 		v.Begins = &begins
 	}
 	return v
 }
 
 // topics are the topics of ways of approval, each once.
-func topics(ways []access.Approval) string {
+func topics(l *words.Language, ways []access.Approval) string {
 	var names []string
 	for _, w := range ways {
 		if w.Topic != "" && !slices.Contains(names, w.Topic) {
 			names = append(names, w.Topic)
 		}
 	}
-	return strings.Join(names, ", ")
-}
-
-func requirement(approvals int) string {
-	switch approvals {
-	case 0:
-		return "No approval needed"
-	case 1:
-		return "Needs 1 approval"
-	}
-	return fmt.Sprintf("Needs %d approvals", approvals)
+	return l.Series(names)
 }
 
 // viewRoles pairs entitlements with what is known of their roles.
-func viewRoles(ids []access.EntitlementID, infos []access.RoleInfo) []RoleView {
+func (s *server) viewRoles(r *http.Request, ids []access.EntitlementID, infos []access.RoleInfo) []RoleView {
 	var views []RoleView
 	for i, id := range ids {
 		var info access.RoleInfo
 		if i < len(infos) {
 			info = infos[i]
 		}
-		views = append(views, viewRole(id, info))
+		views = append(views, viewRole(s.languageOf(r), id, info))
 	}
 	return views
 }
 
 // withOutcomes adds what became of each role, and says whether all was well.
-func withOutcomes(roles []RoleView, outcomes []access.Outcome) bool {
-	well := true
+func (s *server) withOutcomes(r *http.Request, roles []RoleView, outcomes []access.Outcome) bool {
+	l, well := s.languageOf(r), true
 	for _, o := range outcomes {
 		if o.Result == access.Refused {
 			well = false
@@ -205,16 +154,16 @@ func withOutcomes(roles []RoleView, outcomes []access.Outcome) bool {
 		}
 		switch o.Result {
 		case access.Granted:
-			roles[i].Outcome = "Granted"
+			roles[i].Outcome = l.Text("outcome.granted")
 		case access.AlreadyGranted:
-			roles[i].Outcome = "Granted earlier"
+			roles[i].Outcome = l.Text("outcome.granted-earlier")
 		case access.Removed:
-			roles[i].Outcome = "Ended"
+			roles[i].Outcome = l.Text("outcome.ended")
 		case access.Refused:
-			roles[i].Outcome = "Not done"
+			roles[i].Outcome = l.Text("outcome.not-done")
 			if o.Err != nil {
-				w := say(o.Err)
-				roles[i].Outcome = "Not done: " + strings.TrimSpace(w.Text+" "+w.Next)
+				w := s.refusal(l, o.Err, o.Entitlement.Resource)
+				roles[i].Outcome = l.Text("outcome.not-done-because", "why", strings.TrimSpace(w.Text+" "+w.Next))
 			}
 		}
 	}
@@ -228,7 +177,7 @@ func (s *server) viewWarnings(r *http.Request, warnings []*access.Error) []strin
 		if w == nil {
 			continue
 		}
-		if text := say(w).Text; !slices.Contains(texts, text) {
+		if text := s.refusal(s.languageOf(r), w, "").Text; !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 		// Who could not be told stands in the journal.

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"html/template"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -355,15 +354,7 @@ func TestStorybook(t *testing.T) {
 					sc.MailAccount = c.account
 				}
 			})
-			parts := strings.SplitN(s.request, " ", 3)
-			r := request(parts[0], parts[1])
-			if len(parts) == 3 {
-				headers := r.Header
-				r, _ = http.NewRequest(parts[0], parts[1], strings.NewReader(parts[2]))
-				r.Header = headers
-			}
-			r.Header.Set(personHeader, string(s.person))
-			w := do(h, r)
+			w := do(h, storyRequest(s))
 			if w.Code != s.code {
 				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
 			}

@@ -81,7 +81,12 @@ func (c *counter) Read(b []byte) (int, error) {
 	return copy(b, bytes.Repeat([]byte{c.n}, len(b))), nil
 }
 
-func (w *world) mail() bool { return !w.Silent && !w.machines }
+func (w *world) Channels() []access.Channel {
+	if w.machines {
+		return []access.Channel{{Name: "pubsub"}}
+	}
+	return w.World.Channels()
+}
 
 func (w *world) Resources(ctx context.Context, c access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
 	if err := w.fails["Resources"]; err != nil {
@@ -189,11 +194,8 @@ func serve(t testing.TB, b server.Broker, change func(*server.Config)) (http.Han
 	t.Helper()
 	log := &logBuffer{}
 	c := server.Config{Broker: b, Identify: identify, AuthenticateEvent: "iap.authenticate", SwitchAccount: "/?gcp-iap-mode=CLEAR_LOGIN_COOKIE",
-		PublicURL: "https://access.example.com", Version: "2.0.0",
+		PublicURL: "https://access.example.com", Version: "2.0.0", Provider: func(access.Resource) string { return "Google" },
 		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: func() time.Time { return noon }, Random: rand.NewChaCha8([32]byte{1})}
-	if f, ok := b.(interface{ mail() bool }); ok {
-		c.Mail = f.mail()
-	}
 	if change != nil {
 		change(&c)
 	}

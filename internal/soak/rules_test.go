@@ -27,7 +27,7 @@ const (
 	stillThere kind = "access that was ended and lives on"
 	foreign    kind = "a binding of others changed"
 	stranger   kind = "a link that opens for a stranger"
-	panicked   kind = "a panic"
+	panicked   kind = "a panic, or an end that nobody asked for"
 	// The process.
 	memory  kind = "more memory than there is"
 	hungry  kind = "more than twice the processor time of a page for input that is refused"

@@ -195,7 +195,11 @@ func (p *plan) draw(random *rand.Rand) visit {
 func (w *town) restarts(phase string) {
 	ends, most := w.service.died()
 	for i, end := range ends[w.told:] {
-		w.wrongs.add(phase, memory, "end %d of the process that nobody asked for: %s", w.told+i+1, end)
+		k := panicked
+		if w.service.confined != nil && strings.Contains(end, "signal: killed") {
+			k = memory
+		}
+		w.wrongs.add(phase, k, "end %d of the process that nobody asked for: %s", w.told+i+1, end)
 	}
 	w.told = len(ends)
 	// In a cgroup the kernel judges; what is resident may be charged to others.

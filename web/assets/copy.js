@@ -9,9 +9,9 @@
       field.select();
       try {
         await navigator.clipboard.writeText(field.value);
-        said.textContent = "Copied.";
+        said.textContent = button.dataset.done;
       } catch {
-        said.textContent = "Press Ctrl+C, or ⌘C, to copy the selected link.";
+        said.textContent = button.dataset.byHand;
       }
     });
   }

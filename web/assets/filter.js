@@ -1,5 +1,6 @@
 // Narrows a list while typing. Without it, the lists are whole.
 (() => {
+  const words = document.currentScript.dataset;
   for (const input of document.querySelectorAll("input[data-filter]")) {
     const list = document.getElementById(input.dataset.filter);
     if (!list) continue;
@@ -24,7 +25,7 @@
         e.hidden = !under;
         under = false;
       }
-      if (status) status.textContent = want ? `${shown} of ${items.length} shown.` : `${items.length} to choose from.`;
+      if (status) status.textContent = window.jitaccess.say(want ? words.shown : words.all, { shown, all: items.length });
     };
     input.addEventListener("input", narrow);
     if (box) input.addEventListener("keydown", (e) => { if (e.key === "Enter") e.preventDefault(); });

@@ -16,8 +16,8 @@
     if (preview.hidden) return;
     const from = start.value ? new Date(start.value + "Z") : new Date();
     const end = new Date(Math.max(from, Date.now()) + minutes * 60000);
-    const text = window.jitaccess ? `${window.jitaccess.format.format(end)} (${window.jitaccess.relative(end)})` : end.toLocaleString();
-    preview.textContent = (preview.dataset.preview === "peer" ? "If approved now, ends " : "Ends ") + text;
+    const { format, relative, say } = window.jitaccess;
+    preview.textContent = say(preview.dataset.preview, { end: `${format.format(end)} (${relative(end)})` });
   };
   for (const p of presets) p.addEventListener("change", () => { number.value = ""; show(); });
   number.addEventListener("input", () => { if (number.value) for (const p of presets) p.checked = false; show(); });

@@ -4,18 +4,29 @@
     weekday: "short", day: "numeric", month: "short", year: "numeric",
     hour: "2-digit", minute: "2-digit", timeZoneName: "shortOffset",
   });
-  const count = (n, of) => n + " " + of + (n === 1 ? "" : "s");
-  const words = (seconds) => {
+  // Messages come from the template, in the notation of package words: {name} and
+  // {name, plural, one {# day} other {# days}}.
+  const plural = new Intl.PluralRules(document.documentElement.lang);
+  const say = (message, values) => message
+    .replace(/\{([a-z]+), plural,((?: [a-z]+ \{[^{}]*\})+)\}/g, (_, name, forms) => {
+      const texts = Object.fromEntries([...forms.matchAll(/ ([a-z]+) \{([^{}]*)\}/g)].map((m) => [m[1], m[2]]));
+      return (texts[plural.select(values[name])] ?? texts.other).replaceAll("#", values[name]);
+    })
+    .replace(/\{([a-z]+)\}/g, (_, name) => values[name]);
+  const words = document.currentScript.dataset;
+  const length = (seconds) => {
     const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60);
-    if (minutes < 1) return "less than a minute";
-    if (hours >= 24) return count(Math.floor(hours / 24), "day");
-    if (hours < 1) return count(minutes, "minute");
-    return count(hours, "hour") + (minutes % 60 ? " " + count(minutes % 60, "minute") : "");
+    if (minutes < 1) return words.moment;
+    if (hours >= 24) return say(words.day, { count: Math.floor(hours / 24) });
+    const less = say(words.minute, { count: minutes % 60 });
+    if (hours < 1) return less;
+    const more = say(words.hour, { count: hours });
+    return minutes % 60 ? say(words.and, { more, less }) : more;
   };
   const relative = (at) => {
     const seconds = Math.round((at - Date.now()) / 1000);
-    if (seconds <= 0 && seconds > -60) return "just now";
-    return seconds < 0 ? words(-seconds) + " ago" : "in " + words(seconds);
+    if (seconds <= 0 && seconds > -60) return words.now;
+    return seconds < 0 ? say(words.ago, { length: length(-seconds) }) : say(words.in, { length: length(seconds) });
   };
   const show = () => {
     for (const t of document.querySelectorAll("time[datetime]")) {
@@ -28,7 +39,7 @@
   };
   show();
   setInterval(show, 30000);
-  window.jitaccess = { format, relative };
+  window.jitaccess = { format, relative, say };
 
   // The reason that form.js keeps is of no use once it has led somewhere.
   if (document.querySelector("#done, .facts, .note.good")) {

@@ -62,7 +62,7 @@ type World struct {
 	// AgainErr fails looks that are of an action.
 	AgainErr    error
 	JournalErr  map[access.Action]error
-	Undelivered []access.Undelivered
+	Undelivered access.Receipts
 	// Silent: there is no channel.
 	Silent bool
 	// BeforeGrant runs when a grant is about to be written.
@@ -267,11 +267,16 @@ func (w *World) Record(_ context.Context, e access.Event) error {
 	return nil
 }
 
-// Enabled implements broker.Notifier.
-func (w *World) Enabled() bool { return !w.Silent }
+// Channels implements broker.Notifier.
+func (w *World) Channels() []access.Channel {
+	if w.Silent {
+		return nil
+	}
+	return []access.Channel{{Name: "mail", People: true}}
+}
 
 // Notify implements broker.Notifier.
-func (w *World) Notify(_ context.Context, n access.Notice) []access.Undelivered {
+func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	w.Told = append(w.Told, n)

@@ -18,7 +18,7 @@ import (
 	"jitaccess/internal/gcp"
 )
 
-// Channel is the name of this channel in an access.Undelivered.
+// Channel is the name of this channel in an access.Receipt.
 const Channel = "pubsub"
 
 // service is the name of the API, for people.
@@ -62,27 +62,30 @@ func New(ctx context.Context, p *gcp.Platform, topic string) (*Publisher, error)
 	return &Publisher{topics: client.Projects.Topics, topic: topic, account: p.ServiceAccount, retry: p.Retry}, nil
 }
 
-// Enabled is whether there is a topic.
-func (p *Publisher) Enabled() bool { return p.topic != "" }
-
-// Notify publishes one message, and none for a denial, which JIT Access 1.x does
-// not know. A failure concerns nobody in particular, so To is empty in what it
-// returns.
-func (p *Publisher) Notify(ctx context.Context, n access.Notice) []access.Undelivered {
-	m, known := compose(n)
-	if !p.Enabled() || !known {
+// Channels is the topic, if there is one.
+func (p *Publisher) Channels() []access.Channel {
+	if p.topic == "" {
 		return nil
 	}
-	if err := p.publish(ctx, m); err != nil {
-		return []access.Undelivered{{Channel: Channel, Err: err}}
-	}
-	return nil
+	return []access.Channel{{Name: Channel}}
 }
 
-func (p *Publisher) publish(ctx context.Context, m message) error {
+// Notify publishes one message, and none for a denial, which JIT Access 1.x does
+// not know. It is for nobody in particular, so To is empty in the receipt; Ref is
+// Pub/Sub's id of the message.
+func (p *Publisher) Notify(ctx context.Context, n access.Notice) access.Receipts {
+	m, known := compose(n)
+	if p.topic == "" || !known {
+		return nil
+	}
+	id, err := p.publish(ctx, m)
+	return access.Receipts{{Channel: Channel, Ref: id, Err: err}}
+}
+
+func (p *Publisher) publish(ctx context.Context, m message) (id string, err error) {
 	data, err := json.Marshal(m)
 	if err != nil {
-		return &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+		return "", &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
 	request := &pubsub.PublishRequest{Messages: []*pubsub.PubsubMessage{{Data: base64.StdEncoding.EncodeToString(data)}}}
 	// Trying once more may publish twice. Listeners must be ready for that anyway:
@@ -91,13 +94,13 @@ func (p *Publisher) publish(ctx context.Context, m message) error {
 		return p.topics.Publish(p.topic, request).Context(ctx).Do()
 	})
 	if err != nil {
-		return gcp.Failure(err, gcp.Call{Service: service, Permission: "pubsub.topics.publish", Resource: p.topic, Account: p.account})
+		return "", gcp.Failure(err, gcp.Call{Service: service, Permission: "pubsub.topics.publish", Resource: p.topic, Account: p.account})
 	}
 	if len(answer.MessageIds) != 1 {
-		return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
+		return "", &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
 			Err: errors.New("the answer of publish holds no message id")}
 	}
-	return nil
+	return answer.MessageIds[0], nil
 }
 
 // message is the data of what is published. It carries neither Pub/Sub attributes

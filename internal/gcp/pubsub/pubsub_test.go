@@ -62,8 +62,9 @@ func published(t *testing.T, topic string, n access.Notice) (path string, data m
 		path = r.Method + " " + r.URL.Path
 		gcptest.Answer(w, map[string]any{"messageIds": []string{"1"}})
 	})
-	if failed := p.Notify(t.Context(), n); failed != nil {
-		t.Fatal(failed)
+	receipts := p.Notify(t.Context(), n)
+	if len(receipts) != 1 || receipts[0] != (access.Receipt{Channel: "pubsub", Ref: "1"}) {
+		t.Fatal(receipts)
 	}
 	return path, data
 }
@@ -151,8 +152,8 @@ func TestNothingIsPublishedWithoutATopicOrForADenial(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if failed := p.Notify(t.Context(), n); failed != nil || p.Enabled() != (topic != "") {
-			t.Errorf("topic %q: enabled %t, %v", topic, p.Enabled(), failed)
+		if failed := p.Notify(t.Context(), n).Failed(); failed != nil || (len(p.Channels()) > 0) != (topic != "") {
+			t.Errorf("topic %q: enabled %t, %v", topic, len(p.Channels()) > 0, failed)
 		}
 	}
 	if n := g.Calls(""); n != 0 {
@@ -175,7 +176,7 @@ func TestPublishingThatFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			n := notice(access.NoticeReview)
-			failed := p.Notify(t.Context(), n)
+			failed := p.Notify(t.Context(), n).Failed()
 			if len(failed) != 1 || failed[0].Channel != "pubsub" || failed[0].To != "" || access.AsError(failed[0].Err).Code != c.code {
 				t.Fatalf("got %v", failed)
 			}
@@ -193,7 +194,7 @@ func TestPublishingThatFails(t *testing.T) {
 func TestAnswerWithoutAMessageID(t *testing.T) {
 	for _, body := range []string{`{}`, `{"messageIds":[]}`, `{"messageIds":["1","2"]}`, `<html>`, ``} {
 		p := publisher(t, "jit", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
-		if failed := p.Notify(t.Context(), notice(access.NoticeReview)); len(failed) != 1 {
+		if failed := p.Notify(t.Context(), notice(access.NoticeReview)).Failed(); len(failed) != 1 {
 			t.Errorf("%q: %v", body, failed)
 		}
 	}
@@ -207,7 +208,7 @@ func TestNothingIsPublishedAfterTheDeadline(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if failed := p.Notify(over, notice(access.NoticeReview)); len(failed) != 1 || access.AsError(failed[0].Err).Kind != access.TimedOut {
+	if failed := p.Notify(over, notice(access.NoticeReview)).Failed(); len(failed) != 1 || access.AsError(failed[0].Err).Kind != access.TimedOut {
 		t.Errorf("got %v", failed)
 	}
 	if n := g.Calls(":publish"); n != 0 {

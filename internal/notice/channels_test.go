@@ -1,4 +1,4 @@
-package main
+package notice_test
 
 import (
 	"context"
@@ -7,37 +7,44 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/notice"
 )
 
-var _ broker.Notifier = channels(nil)
+var _ broker.Notifier = notice.Channels(nil)
 
 // notifier is a channel in memory. Where meet is not nil it goes on only when the
 // other side of meet does too, or ctx ends.
 type notifier struct {
+	name   string
 	off    bool
-	failed []access.Undelivered
+	failed access.Receipts
 	meet   chan struct{}
 	told   int
 }
 
-func (n *notifier) Enabled() bool { return !n.off }
+func (n *notifier) Channels() []access.Channel {
+	if n.off {
+		return nil
+	}
+	return []access.Channel{{Name: n.name}}
+}
 
-func (n *notifier) Notify(ctx context.Context, _ access.Notice) []access.Undelivered {
+func (n *notifier) Notify(ctx context.Context, _ access.Notice) access.Receipts {
 	n.told++
 	if n.meet != nil {
 		select {
 		case n.meet <- struct{}{}:
 		case <-n.meet:
 		case <-ctx.Done():
-			return []access.Undelivered{{Channel: "alone", Err: ctx.Err()}}
+			return access.Receipts{{Channel: "alone", Err: ctx.Err()}}
 		}
 	}
 	return n.failed
 }
 
 func TestChannels(t *testing.T) {
-	bounced := access.Undelivered{To: "ben@example.com", Channel: "mail", Err: errors.New("550")}
-	unheard := access.Undelivered{Channel: "pubsub", Err: errors.New("403")}
+	bounced := access.Receipt{To: "ben@example.com", Channel: "mail", Err: errors.New("550")}
+	unheard := access.Receipt{Channel: "pubsub", Err: errors.New("403")}
 	for _, c := range []struct {
 		name         string
 		mail, pubsub notifier
@@ -48,16 +55,17 @@ func TestChannels(t *testing.T) {
 		{"Pub/Sub alone", notifier{off: true}, notifier{}, "pubsub", 0},
 		{"mail alone", notifier{}, notifier{off: true}, "mail", 0},
 		{"neither", notifier{off: true}, notifier{off: true}, "none", 0},
-		{"one fails", notifier{failed: []access.Undelivered{bounced}}, notifier{}, "mail, pubsub", 1},
-		{"both fail", notifier{failed: []access.Undelivered{bounced, bounced}}, notifier{failed: []access.Undelivered{unheard}}, "mail, pubsub", 3},
-		{"what is off is not asked", notifier{failed: []access.Undelivered{bounced}, off: true}, notifier{}, "pubsub", 0},
+		{"one fails", notifier{failed: access.Receipts{bounced}}, notifier{}, "mail, pubsub", 1},
+		{"both fail", notifier{failed: access.Receipts{bounced, bounced}}, notifier{failed: access.Receipts{unheard}}, "mail, pubsub", 3},
+		{"what is off is not asked", notifier{failed: access.Receipts{bounced}, off: true}, notifier{}, "pubsub", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			all := channels{{"mail", &c.mail}, {"pubsub", &c.pubsub}}
-			if all.String() != c.on || all.Enabled() != (c.on != "none") {
-				t.Errorf("on: %s, enabled %t", all, all.Enabled())
+			c.mail.name, c.pubsub.name = "mail", "pubsub"
+			all := notice.Channels{&c.mail, &c.pubsub}
+			if all.String() != c.on || (len(all.Channels()) > 0) != (c.on != "none") {
+				t.Errorf("on: %s, %v", all, all.Channels())
 			}
-			failed := all.Notify(t.Context(), access.Notice{})
+			failed := all.Notify(t.Context(), access.Notice{}).Failed()
 			if len(failed) != c.failed {
 				t.Errorf("could not tell %v", failed)
 			}
@@ -71,8 +79,8 @@ func TestChannels(t *testing.T) {
 // Each waits for the other: in sequence both would fail.
 func TestChannelsTellAtTheSameTime(t *testing.T) {
 	meet := make(chan struct{})
-	all := channels{{"mail", &notifier{meet: meet}}, {"pubsub", &notifier{meet: meet}}}
-	if failed := all.Notify(t.Context(), access.Notice{}); failed != nil {
+	all := notice.Channels{&notifier{meet: meet}, &notifier{meet: meet}}
+	if failed := all.Notify(t.Context(), access.Notice{}).Failed(); failed != nil {
 		t.Error(failed)
 	}
 }
@@ -81,8 +89,8 @@ func TestChannelsTellAtTheSameTime(t *testing.T) {
 func TestAChannelThatHangsTakesNothingFromTheOthers(t *testing.T) {
 	ctx, over := context.WithCancel(t.Context())
 	quick := &notifier{}
-	all := channels{{"slow", &notifier{meet: make(chan struct{})}}, {"quick", quick}, {"last", &ender{over}}}
-	if failed := all.Notify(ctx, access.Notice{}); len(failed) != 1 || failed[0].Channel != "alone" || quick.told != 1 {
+	all := notice.Channels{&notifier{meet: make(chan struct{})}, quick, &ender{over}}
+	if failed := all.Notify(ctx, access.Notice{}).Failed(); len(failed) != 1 || failed[0].Channel != "alone" || quick.told != 1 {
 		t.Errorf("%v; the other was asked %d times", failed, quick.told)
 	}
 }
@@ -90,9 +98,9 @@ func TestAChannelThatHangsTakesNothingFromTheOthers(t *testing.T) {
 // ender ends the time that there is.
 type ender struct{ over context.CancelFunc }
 
-func (ender) Enabled() bool { return true }
+func (ender) Channels() []access.Channel { return []access.Channel{{}} }
 
-func (e ender) Notify(context.Context, access.Notice) []access.Undelivered {
+func (e ender) Notify(context.Context, access.Notice) access.Receipts {
 	e.over()
 	return nil
 }

@@ -1,0 +1,263 @@
+// Package notice says what people are told: words and facts, without layout. Channels
+// lay them out and deliver. It also has what channels have in common: all of them as
+// one, and what administrators see of the account of one.
+package notice
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
+	"jitaccess/internal/words"
+)
+
+// Facts is what people are told. Texts of others in it are harmless to look at, on one
+// line, and of bounded length; channels still escape them for their own notation.
+type Facts struct {
+	// By is who did what it tells of.
+	By access.Principal
+	// Subject is the same for all that is told of one request.
+	Subject, Heading, Intro string
+	Rows                    []Row
+	// URL opens the request and Button says so; without a URL there is no button.
+	Button, URL string
+	Notes       []string
+	// Home is the address of the start page; may be empty.
+	Home string
+}
+
+// Row is one fact. Details stand under it, in smaller print.
+type Row struct {
+	Label, Value string
+	Details      []string
+}
+
+// Writer puts notices into words. It does no I/O and has no clock.
+type Writer struct {
+	// Language is required.
+	Language *words.Language
+	// Location is the time zone of times; nil means UTC.
+	Location *time.Location
+	// Provider names the system that a resource is part of; nil or an empty name is "the
+	// provider".
+	Provider func(access.Resource) string
+}
+
+// Write puts a notice into words. It refuses what must reach neither a header nor a
+// link, and a kind of notice that is not for people.
+func (w Writer) Write(n access.Notice) (Facts, error) {
+	if err := check(n); err != nil {
+		return Facts{}, err
+	}
+	r := n.Request
+	facts := Facts{By: r.Principal, URL: n.ReviewURL, Home: n.BaseURL,
+		Subject: w.text("notice.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())}
+	switch n.Kind {
+	case access.NoticeReview:
+		w.review(&facts, n)
+	case access.NoticeApproved, access.NoticeDenied:
+		facts.By = n.Decision.By
+		w.outcome(&facts, n)
+	default:
+		return Facts{}, fmt.Errorf("nobody is told a notice of kind %q", n.Kind)
+	}
+	return facts, nil
+}
+
+// check refuses what must reach neither a header nor a link.
+func check(n access.Notice) error {
+	if _, err := access.ParseRequestID(n.Request.ID); err != nil {
+		return err
+	}
+	if p, err := access.ParsePrincipal(string(n.Request.Principal)); err != nil || p != n.Request.Principal {
+		return errors.New("the principal is not canonical")
+	}
+	if _, err := access.ParseResource(string(n.Request.Resource)); err != nil {
+		return err
+	}
+	return errors.Join(checkLink(n.ReviewURL), checkLink(n.BaseURL))
+}
+
+// checkLink admits https, and http on loopback for the sandbox.
+func checkLink(link string) error {
+	if link == "" {
+		return nil
+	}
+	u, err := url.Parse(link)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())) {
+		return errors.New("a link is not an https address")
+	}
+	return nil
+}
+
+func (w Writer) text(key string, args ...any) string { return w.Language.Text(key, args...) }
+
+func (w Writer) provider(on access.Resource) string {
+	if w.Provider == nil {
+		return ""
+	}
+	return w.Provider(on)
+}
+
+func (w Writer) instant(t time.Time) string {
+	if w.Location == nil {
+		return w.Language.Instant(t.UTC())
+	}
+	return w.Language.Instant(t.In(w.Location))
+}
+
+func (w Writer) kind(r access.Resource) string { return w.Language.TextOr("kind."+r.Kind(), r.Kind()) }
+
+// resource is a resource in words: "project shop-prod".
+func (w Writer) resource(r access.Resource) string {
+	return w.text("notice.resource", "kind", w.kind(r), "name", r.Name())
+}
+
+func (w Writer) review(facts *Facts, n access.Notice) {
+	r := n.Request
+	facts.Heading = w.text("notice.review")
+	facts.Intro = w.text("notice.review.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
+	facts.Button = w.text("notice.review.button")
+	facts.Notes = []string{w.text("notice.review.note")}
+	facts.Rows = append(w.who(n), w.duration(n)...)
+	if !r.Expires.IsZero() {
+		facts.Rows = append(facts.Rows, Row{Label: w.text("notice.link-until"), Value: w.instant(r.Expires)})
+	}
+	facts.Rows = append(facts.Rows, w.why(r)...)
+}
+
+// duration says for how long access would last, before anybody has approved it.
+func (w Writer) duration(n access.Notice) []Row {
+	r := n.Request
+	long := Row{Label: w.text("notice.for"), Value: w.length(r.Duration)}
+	if !r.Fixed.IsZero() {
+		long.Value = w.length(r.Fixed.Length())
+		long.Details = []string{w.text("notice.fixed")}
+		return []Row{long,
+			{Label: w.text("notice.from"), Value: w.instant(r.Fixed.Start)},
+			{Label: w.text("notice.until"), Value: w.instant(r.Fixed.End)}}
+	}
+	label := w.text("notice.if-at-once")
+	if r.Start.IsZero() {
+		long.Details = []string{w.text("notice.begins")}
+	} else {
+		long.Details = []string{w.text("notice.begins-later", "begin", w.instant(r.Start))}
+		label = w.text("notice.if-before")
+	}
+	if n.Window.IsZero() {
+		return []Row{long}
+	}
+	return []Row{long, {Label: label, Value: w.text("notice.window", "begin", w.instant(n.Window.Start), "end", w.instant(n.Window.End))}}
+}
+
+// length rounds to minutes: windows of others may have seconds.
+func (w Writer) length(d time.Duration) string { return w.Language.Days(d.Round(time.Minute)) }
+
+func (w Writer) outcome(facts *Facts, n access.Notice) {
+	r, d := n.Request, n.Decision
+	approved := n.Kind == access.NoticeApproved
+	facts.Button = w.text("notice.button")
+	args := []any{"by", d.By, "principal", r.Principal, "resource", w.resource(r.Resource)}
+	var decided string
+	switch {
+	case approved:
+		facts.Heading, decided = w.text("notice.approved"), w.text("notice.approved-by")
+		facts.Intro = w.text("notice.approved.intro", args...)
+		provider := w.Language.Provider(&access.Error{}, w.provider(r.Resource))
+		if refused := w.notGranted(n); refused != nil {
+			facts.Heading = w.text("notice.approved-in-part")
+			facts.Rows = append(facts.Rows, Row{Label: w.text("notice.not-granted"),
+				Value: w.text("notice.not-granted.value", "provider", provider), Details: refused})
+		}
+		facts.Notes = []string{w.text("notice.approved.note", "provider", provider)}
+	case n.Final:
+		facts.Heading, decided = w.text("notice.denied"), w.text("notice.denied-by")
+		facts.Intro = w.text("notice.denied.intro", args...)
+	default:
+		facts.Heading, decided = w.text("notice.declined"), w.text("notice.declined-by")
+		facts.Intro = w.text("notice.declined.intro", args...)
+		if len(r.Reviewers) > 1 {
+			facts.Intro += " " + w.text("notice.declined.others")
+		}
+	}
+	facts.Rows = append(facts.Rows, Row{Label: decided, Value: string(d.By)})
+	if d.Comment != "" {
+		// The reason is the requester's; of a denial the comment is why.
+		label := w.text("notice.because")
+		if approved {
+			label = w.text("notice.comment")
+		}
+		facts.Rows = append(facts.Rows, Row{Label: label, Value: plain(d.Comment, maxUserText)})
+	}
+	facts.Rows = append(facts.Rows, w.who(n)...)
+	if approved {
+		facts.Rows = append(facts.Rows,
+			Row{Label: w.text("notice.from"), Value: w.instant(n.Window.Start)},
+			Row{Label: w.text("notice.until"), Value: w.instant(n.Window.End),
+				Details: []string{w.text("notice.length", "length", w.length(n.Window.Length()))}})
+	} else {
+		facts.Rows = append(facts.Rows, Row{Label: w.text("notice.for"), Value: w.length(r.Duration)})
+	}
+	facts.Rows = append(facts.Rows, w.why(r)...)
+}
+
+// notGranted says which of the roles were refused, and why.
+func (w Writer) notGranted(n access.Notice) []string {
+	var lines []string
+	for _, o := range n.Outcomes {
+		if o.Result == access.Refused {
+			lines = append(lines, plain(w.Language.Refused(o, w.provider(n.Request.Resource)), maxUserText))
+		}
+	}
+	return lines
+}
+
+// who is what a request is for: whom, where, what.
+func (w Writer) who(n access.Notice) []Row {
+	rows := []Row{
+		{Label: w.text("notice.who"), Value: string(n.Request.Principal)},
+		{Label: w.Language.TextOr("notice.kind."+n.Request.Resource.Kind(), n.Request.Resource.Kind()), Value: n.Request.Resource.Name()},
+	}
+	for i, e := range n.Request.Entitlements {
+		var info access.RoleInfo
+		if i < len(n.Roles) {
+			info = n.Roles[i]
+		}
+		rows = append(rows, w.role(e, info))
+	}
+	return rows
+}
+
+func (w Writer) role(e access.EntitlementID, info access.RoleInfo) Row {
+	r := Row{Label: w.text("notice.role"), Value: string(e.Role)}
+	if info.Title != "" {
+		r.Value = plain(info.Title, maxTitle)
+		r.Details = append(r.Details, string(e.Role))
+	}
+	if info.Description != "" {
+		r.Details = append(r.Details, plain(info.Description, maxUserText))
+	}
+	switch info.ChangesPermissions {
+	case access.Yes:
+		r.Details = append(r.Details, w.text("notice.role.changes-permissions"))
+	case access.Unknown:
+		r.Details = append(r.Details, w.text("notice.role.may-change-permissions"))
+	}
+	if e.Condition != "" {
+		r.Details = append(r.Details, w.text("notice.role.only-where", "condition", plain(e.Condition, maxCondition)))
+	}
+	return r
+}
+
+// why is who was asked, and the reason that they were given.
+func (w Writer) why(r access.Request) []Row {
+	var asked []string
+	for _, p := range r.Reviewers {
+		asked = append(asked, string(p))
+	}
+	return []Row{{Label: w.text("notice.asked"), Value: w.Language.Series(asked)},
+		{Label: w.text("notice.reason"), Value: plain(r.Justification, maxUserText)}}
+}

@@ -1,0 +1,101 @@
+package notice_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/notice"
+	"jitaccess/internal/words"
+)
+
+var at = time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)
+
+// asked is a notice that asks ben to decide a request of ana.
+func asked() access.Notice {
+	return access.Notice{
+		Kind: access.NoticeReview,
+		Request: access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Principal: "ana@example.com", Resource: "projects/shop", Duration: time.Hour,
+			Entitlements: []access.EntitlementID{{Resource: "projects/shop", Role: "roles/viewer"},
+				{Resource: "projects/shop", Role: "roles/editor"}},
+			Justification: "Bug 4711", Reviewers: []access.Principal{"ben@example.com"}, Created: at, Expires: at.Add(time.Hour)},
+		To: []access.Principal{"ben@example.com"}, ReviewURL: "https://jit.example.com/review?activation=A", BaseURL: "https://jit.example.com/",
+	}
+}
+
+func approvedInPart(refused ...*access.Error) access.Notice {
+	n := asked()
+	n.Kind, n.Window = access.NoticeApproved, access.Window{Start: at, End: at.Add(time.Hour)}
+	n.Decision = access.Decision{Verdict: access.Approve, By: "ben@example.com", At: at}
+	for _, err := range refused {
+		n.Outcomes = append(n.Outcomes, access.Outcome{Entitlement: n.Request.Entitlements[1], Result: access.Refused, Err: err})
+	}
+	return n
+}
+
+func writer(provider string) notice.Writer {
+	return notice.Writer{Language: words.English, Provider: func(access.Resource) string { return provider }}
+}
+
+// A role that could not be granted is told in the words of a refusal anywhere else, and
+// the provider by its name.
+func TestWhatWasNotGrantedIsToldInTheSameWordsAsAnywhere(t *testing.T) {
+	for _, err := range []*access.Error{
+		{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable, Args: access.Args{"role": "roles/editor", "resource": "projects/shop"}},
+		{Kind: access.Unprocessable, Code: access.CodeConditionTooLong, Args: access.Args{"count": "13", "max": "12"}},
+		{Kind: access.Unprocessable, Code: access.CodePlatformRefused, Args: access.Args{"reason": `"no"`, "violation": "AAbb"}},
+		{Kind: access.Internal, Code: access.CodeInternal},
+		nil,
+	} {
+		facts, failure := writer("Pomerium").Write(approvedInPart(err))
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		want := "roles/editor was refused."
+		if err != nil {
+			want = "roles/editor: " + words.English.Refusal(err, "Pomerium").Text
+		}
+		row := facts.Rows[0]
+		if len(row.Details) != 1 || row.Details[0] != want || row.Value != "Pomerium refused a part of it; the rest was granted." {
+			t.Errorf("%+v, want %q", row, want)
+		}
+		if !strings.HasPrefix(facts.Notes[0], "Pomerium usually takes") ||
+			facts.Heading != "Access approved, granted in part" || facts.By != "ben@example.com" {
+			t.Errorf("%+v", facts)
+		}
+	}
+	facts, _ := writer("").Write(approvedInPart())
+	if facts.Rows[0].Label == "Not granted" || !strings.HasPrefix(facts.Notes[0], "the provider usually") {
+		t.Errorf("%+v", facts)
+	}
+}
+
+func TestWhatMustReachNeitherHeaderNorLinkIsRefused(t *testing.T) {
+	for name, change := range map[string]func(*access.Notice){
+		"no request id":          func(n *access.Notice) { n.Request.ID = "mpa-1\r\nBcc: x@example.com" },
+		"no principal":           func(n *access.Notice) { n.Request.Principal = "" },
+		"a principal of a kind":  func(n *access.Notice) { n.Request.Principal = "user:ana@example.com" },
+		"a principal not folded": func(n *access.Notice) { n.Request.Principal = "Ana@example.com" },
+		"no resource":            func(n *access.Notice) { n.Request.Resource = "projects/../x" },
+		"a script for a link":    func(n *access.Notice) { n.ReviewURL = "javascript:alert(1)" },
+		"a link in the clear":    func(n *access.Notice) { n.ReviewURL = "http://jit.example.com/" },
+		"a link with a password": func(n *access.Notice) { n.BaseURL = "https://a:b@jit.example.com/" },
+		"a link without a host":  func(n *access.Notice) { n.BaseURL = "https:///review" },
+		"what nobody is told":    func(n *access.Notice) { n.Kind = access.NoticeSelfApproved },
+		"a kind that is no kind": func(n *access.Notice) { n.Kind = "" },
+	} {
+		n := asked()
+		change(&n)
+		if facts, err := writer("Google").Write(n); err == nil {
+			t.Errorf("%s: %+v", name, facts)
+		}
+	}
+	for _, link := range []string{"", "http://127.0.0.1:8080/review", "http://localhost/"} {
+		n := asked()
+		n.ReviewURL = link
+		if facts, err := writer("Google").Write(n); err != nil || facts.URL != link {
+			t.Errorf("%q: %v", link, err)
+		}
+	}
+}

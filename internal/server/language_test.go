@@ -1,0 +1,139 @@
+package server_test
+
+import (
+	"cmp"
+	"html"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"jitaccess/internal/notice"
+	"jitaccess/internal/server"
+	"jitaccess/internal/words/wordstest"
+)
+
+var (
+	unfilled = regexp.MustCompile(`\{[a-z]`)
+	tag      = regexp.MustCompile(`<[^>]*>`)
+	spoken   = regexp.MustCompile(`(?:aria-label|alt|title|placeholder)="([^"]*)"`)
+)
+
+// TestPagesHaveNoWordsOfTheirOwn renders every page in every state in another
+// language: what is left of English is data, or a name.
+func TestPagesHaveNoWordsOfTheirOwn(t *testing.T) {
+	language := wordstest.Bracketed(t)
+	for _, s := range stories() {
+		t.Run(s.name, func(t *testing.T) {
+			c := newCanned(t)
+			if s.set != nil {
+				s.set(c)
+			}
+			h, _ := serve(t, c, func(sc *server.Config) {
+				sc.Language = language
+				if c.account != nil {
+					sc.MailAccount = c.account
+				}
+			})
+			w := do(h, storyRequest(s))
+			if w.Code != s.code {
+				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
+			}
+			page := w.Body.String()
+			if !strings.Contains(page, `<html lang="de">`) {
+				t.Error("the page does not say its language")
+			}
+			_, page, _ = strings.Cut(page, "<title>")
+			for _, said := range spoken.FindAllStringSubmatch(page, -1) {
+				checkWords(t, html.UnescapeString(said[1]))
+			}
+			for _, text := range tag.Split(page, -1) {
+				if unfilled.MatchString(text) {
+					t.Errorf("%q is not filled in", text)
+				}
+			}
+			checkWords(t, html.UnescapeString(tag.ReplaceAllString(page, " ")))
+		})
+	}
+}
+
+// checkWords finds words that are neither of the language nor data of the stories.
+func checkWords(t *testing.T, text string) {
+	t.Helper()
+	if found := wordstest.Own(text, storyData(t), name); found != nil {
+		t.Errorf("%q are not of the language", found)
+	}
+}
+
+func storyRequest(s story) *http.Request {
+	parts := strings.SplitN(s.request, " ", 3)
+	r := request(parts[0], parts[1])
+	if len(parts) == 3 {
+		headers := r.Header
+		r, _ = http.NewRequest(parts[0], parts[1], strings.NewReader(parts[2]))
+		r.Header = headers
+	}
+	r.Header.Set(personHeader, string(s.person))
+	return r
+}
+
+// storyData is what the stories have to say themselves. What the mail account says of
+// its settings, steps and failures is for operators, as the doctor's is, and in
+// English.
+func storyData(t *testing.T) []string {
+	t.Helper()
+	data := []string{bindingText, "JIT Access", newCanned(t).view.Request.Justification, "Use the read-only role for this."}
+	for _, role := range roleInfos {
+		data = append(data, role.Title, role.Description)
+	}
+	for _, r := range newCanned(t).resources {
+		data = append(data, r.Title)
+	}
+	for _, a := range []*account{newAccount(), failingAccount()} {
+		failures := []*notice.Failure{}
+		for _, set := range a.settings {
+			data = append(data, set.Name, set.Value, set.Variables)
+		}
+		for _, step := range a.steps {
+			data, failures = append(data, step.Name, step.Text), append(failures, step.Failure)
+		}
+		for _, recent := range a.recent {
+			failures = append(failures, recent.Failure)
+		}
+		for _, f := range failures {
+			if f != nil {
+				data = append(data, f.Meaning, f.Remedy, f.What)
+			}
+		}
+	}
+	// The longest first, as one may be part of another.
+	slices.SortFunc(data, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	return data
+}
+
+// name is an address, a role or a resource.
+var name = regexp.MustCompile(`[a-z.]+@[a-z.]+|roles/[A-Za-z0-9.]+|(example\.com:)?(acme|legacy)-[a-z-]+`)
+
+// Scripts get their messages from the templates.
+func TestScriptsHaveNoWordsOfTheirOwn(t *testing.T) {
+	files, err := filepath.Glob("../../web/assets/*.js")
+	if err != nil || files == nil {
+		t.Fatal("no scripts", err)
+	}
+	sentence := regexp.MustCompile("[\"`][^\"`]*[A-Za-z]{2,} [A-Za-z]{2,}[^\"`]*[\"`]")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			code, _, _ := strings.Cut(line, "// ")
+			if said := sentence.FindString(code); said != "" {
+				t.Errorf("%s says %s", file, said)
+			}
+		}
+	}
+}

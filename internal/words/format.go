@@ -1,0 +1,94 @@
+package words
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// List is names as a sentence has them: “a, b and c”.
+func (l *Language) List(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return l.Text("list.and", "first", l.Series(names[:last]), "last", names[last])
+}
+
+// Series is names one after the other: “a, b, c”.
+func (l *Language) Series(names []string) string {
+	var all string
+	for i, name := range names {
+		if i == 0 {
+			all = name
+			continue
+		}
+		all = l.Text("list.comma", "first", all, "next", name)
+	}
+	return all
+}
+
+// Hours is a length of time in hours and minutes, and Days in days too. Seconds are
+// cut off.
+func (l *Language) Hours(d time.Duration) string { return l.length(d, units[1:]) }
+
+// Days is as Hours.
+func (l *Language) Days(d time.Duration) string { return l.length(d, units) }
+
+type unit struct {
+	key  string
+	long time.Duration
+}
+
+var units = []unit{{"duration.day", 24 * time.Hour}, {"duration.hour", time.Hour}, {"duration.minute", time.Minute}}
+
+func (l *Language) length(d time.Duration, units []unit) string {
+	text := ""
+	for i, u := range units {
+		n := int(d / u.long)
+		d -= time.Duration(n) * u.long
+		switch last := i == len(units)-1; {
+		case n == 0 && (text != "" || !last):
+		case text == "":
+			text = l.Text(u.key, "count", n)
+		default:
+			text = l.Text("duration.and", "more", text, "less", l.Text(u.key, "count", n))
+		}
+	}
+	return text
+}
+
+// Relative says how far away something is; d is negative for the past.
+func (l *Language) Relative(d time.Duration) string {
+	if d <= 0 && d > -time.Minute {
+		return l.Text("relative.now")
+	}
+	form := "relative.in"
+	if d < 0 {
+		form, d = "relative.ago", -d
+	}
+	length := l.Hours(d)
+	switch {
+	case d < time.Minute:
+		length = l.Text("duration.moment")
+	case d >= units[0].long:
+		length = l.Text(units[0].key, "count", int(d/units[0].long))
+	}
+	return l.Text(form, "length", length)
+}
+
+// Moment is an instant as pages show it, in UTC and to the minute.
+func (l *Language) Moment(t time.Time) string { return l.date("date.page", t.UTC()) }
+
+// Instant is a time as notices print it, in its own zone.
+func (l *Language) Instant(t time.Time) string { return l.date("date.notice", t) }
+
+func (l *Language) date(form string, t time.Time) string {
+	zone := t.Format("-0700")
+	if zone == "+0000" {
+		zone = "GMT"
+	}
+	return l.Text(form, "weekday", strings.Fields(l.Text("date.weekdays"))[t.Weekday()], "day", t.Day(),
+		"month", strings.Fields(l.Text("date.months"))[t.Month()-1], "year", strconv.Itoa(t.Year()),
+		"hour", t.Format("15"), "minute", t.Format("04"), "second", t.Format("05"), "zone", zone)
+}

@@ -1,0 +1,146 @@
+package words
+
+import (
+	"fmt"
+	"html/template"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// message is a text with places for arguments, in a part of ICU's notation
+// (https://unicode-org.github.io/icu/userguide/format_parse/messages/):
+//
+//	{name}                                      the argument
+//	{name, plural, one {# day} other {# days}}  the form for a number; # is the number
+//
+// There is no quoting: braces are for arguments alone. On pages, <code>, <strong>,
+// <quiet>, <address> and <br> mark text.
+type message struct {
+	source string
+	parts  []part
+}
+
+// part is literal text, an argument, or the forms of one that is a number.
+type part struct {
+	text  string
+	html  string // of text
+	name  string
+	forms map[string][]part
+}
+
+func parseMessage(text string) (message, error) {
+	parts, _, err := parseParts(text, "")
+	return message{text, parts}, err
+}
+
+// parseParts reads a message to its end, or one form of the number counted to its brace.
+func parseParts(text, counted string) (parts []part, rest string, err error) {
+	stops := "{}"
+	if counted != "" {
+		stops += "#"
+	}
+	for text != "" {
+		switch literal := strings.IndexAny(text, stops); {
+		case literal < 0:
+			parts, text = append(parts, literalPart(text)), ""
+		case literal > 0:
+			parts, text = append(parts, literalPart(text[:literal])), text[literal:]
+		case text[0] == '#':
+			parts, text = append(parts, part{name: counted}), text[1:]
+		case text[0] == '}' && counted != "":
+			return parts, text[1:], nil
+		case text[0] == '}':
+			return nil, "", fmt.Errorf("a brace too many before %q", text)
+		default:
+			var p part
+			if p, text, err = parseArgument(text[1:]); err != nil {
+				return nil, "", err
+			}
+			parts = append(parts, p)
+		}
+	}
+	if counted != "" {
+		return nil, "", fmt.Errorf("a form of %s does not end", counted)
+	}
+	return parts, "", nil
+}
+
+var argumentName = regexp.MustCompile(`^[a-z]+$`)
+
+// parseArgument reads what follows an opening brace.
+func parseArgument(text string) (p part, rest string, err error) {
+	end := strings.IndexAny(text, ",}")
+	if end < 0 || !argumentName.MatchString(text[:end]) {
+		return p, "", fmt.Errorf("no argument in {%s", text)
+	}
+	p.name = text[:end]
+	if text[end] == '}' {
+		return p, text[end+1:], nil
+	}
+	text, isPlural := strings.CutPrefix(text[end:], ", plural, ")
+	if !isPlural {
+		return p, "", fmt.Errorf("%s is neither an argument nor a plural", p.name)
+	}
+	p.forms = map[string][]part{}
+	for {
+		text = strings.TrimLeft(text, " ")
+		if after, ends := strings.CutPrefix(text, "}"); ends {
+			if p.forms["other"] == nil {
+				err = fmt.Errorf("the plural of %s has no form “other”", p.name)
+			}
+			return p, after, err
+		}
+		category, form, opens := strings.Cut(text, " {")
+		if !opens || !argumentName.MatchString(category) || p.forms[category] != nil {
+			return p, "", fmt.Errorf("the plural of %s is not understood at %q", p.name, text)
+		}
+		if p.forms[category], text, err = parseParts(form, p.name); err != nil {
+			return p, "", err
+		}
+	}
+}
+
+// fill writes the message with its arguments.
+func (m message) fill(plural plural, literal func(part) string, value func(name string) (string, bool)) string {
+	var b strings.Builder
+	var write func([]part)
+	write = func(parts []part) {
+		for _, p := range parts {
+			if p.name == "" {
+				b.WriteString(literal(p))
+				continue
+			}
+			v, ok := value(p.name)
+			switch {
+			case !ok:
+				v = "{" + p.name + "}"
+			case p.forms != nil:
+				form := p.forms["other"]
+				if n, err := strconv.Atoi(v); err == nil && p.forms[plural(n)] != nil {
+					form = p.forms[plural(n)]
+				}
+				write(form)
+				continue
+			}
+			b.WriteString(v)
+		}
+	}
+	write(m.parts)
+	return b.String()
+}
+
+func literalPart(text string) part {
+	return part{text: text, html: tags.Replace(template.HTMLEscapeString(text))}
+}
+
+func markup(p part) string { return p.html }
+
+// tags are what messages may mark text with.
+var tags = strings.NewReplacer(
+	"&lt;code&gt;", "<code>", "&lt;/code&gt;", "</code>",
+	"&lt;strong&gt;", "<strong>", "&lt;/strong&gt;", "</strong>",
+	"&lt;quiet&gt;", `<span class="quiet">`, "&lt;/quiet&gt;", "</span>",
+	"&lt;address&gt;", `<span class="address">`, "&lt;/address&gt;", "</span>",
+	"&lt;br&gt;", "<br>",
+)

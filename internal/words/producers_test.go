@@ -1,0 +1,499 @@
+package words_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/api/googleapi"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/broker/brokertest"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/directory"
+	"jitaccess/internal/gcp/iamcredentials"
+	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/policyanalyzer"
+	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/gcp/standing"
+	"jitaccess/internal/identity"
+	"jitaccess/internal/jose"
+	"jitaccess/internal/lookup"
+	"jitaccess/internal/policy"
+	"jitaccess/internal/words"
+)
+
+var update = flag.Bool("update", false, "write the golden file")
+
+// situation is one in which the product refuses or warns.
+type situation struct {
+	code access.Code
+	// what goes wrong, as the golden file tells it.
+	what string
+	// happens makes it happen, and returns the error that the product made.
+	happens func(*testing.T) error
+	// counted is how the text counts what the error's numbers count; required where it
+	// has such numbers.
+	counted []string
+}
+
+func situations() []situation {
+	return []situation{
+		{access.CodeInternal, "a provider fails with what it must not",
+			visitingAs(as(ana), func(w *brokertest.World) { w.CatalogErr = errors.New("10.0.0.1 refuses") }, "GET /access/projects/shop", ""), nil},
+		{access.CodeDeadline, "the browser goes away", failed(context.Canceled), nil},
+		{access.CodeNoIdentity, "no assertion", visitingAs(verifier, nil, "GET /", ""), nil},
+		{access.CodeBadIdentity, "an assertion that is none",
+			visitingAs(verifier, nil, "GET /", "", "X-Goog-Iap-Jwt-Assertion: a.b.c"), nil},
+		{access.CodeCrossSite, "a form of another site",
+			visiting("POST /access/projects/shop", "a=b", "Sec-Fetch-Site: cross-site"), nil},
+		{access.CodeMissingHeader, "a call without the header", visiting("GET /api/policy", "", "X-JITACCESS: "), nil},
+		{access.CodeTooFast, "many pages at once", visiting("GET /", ""), nil},
+
+		{access.CodeBadInput, "a query that cannot be read", visiting("GET /?%zz", ""), nil},
+		{access.CodeBadResource, "an address that is no project", visiting("GET /access/projects/Shop", ""), nil},
+		{access.CodeBadResource, "an address without a project", visiting("GET /access/projects/", ""), nil},
+		{access.CodeBadEntitlement, "a role that is none", visiting("GET /access/projects/shop?entitlement=x", ""), nil},
+		{access.CodeOtherResource, "peers of a role elsewhere",
+			visiting("GET /api/projects/shop/peers?id=other:roles/viewer", ""), nil},
+		{access.CodeOtherResource, "a role elsewhere",
+			asking(access.CodeOtherResource, func(_ *brokertest.World, a *broker.Ask) { a.Entitlements[0].Resource = "projects/other" }), nil},
+		{access.CodeNoEntitlement, "nothing is chosen",
+			asking(access.CodeNoEntitlement, func(_ *brokertest.World, a *broker.Ask) { a.Entitlements = nil }), nil},
+		{access.CodeTooManyRoles, "three roles", asking(access.CodeTooManyRoles, func(_ *brokertest.World, a *broker.Ask) {
+			a.Entitlements = append(a.Entitlements, logs, access.EntitlementID{Resource: shop, Role: "roles/viewer.x"})
+		}), []string{"3 roles", "at most 2"}},
+		{access.CodeBadRequestID, "a form with another id",
+			asking(access.CodeBadRequestID, func(_ *brokertest.World, a *broker.Ask) { a.ID = "x" }), nil},
+		{access.CodeNoJustification, "no reason",
+			asking(access.CodeNoJustification, func(_ *brokertest.World, a *broker.Ask) { a.Justification = "" }), nil},
+		{access.CodeLongJustification, "a reason of 300 letters",
+			asking(access.CodeLongJustification, func(_ *brokertest.World, a *broker.Ask) {
+				a.Justification = strings.Repeat("a", 300)
+			}), []string{"250 characters"}},
+		{access.CodeUnsafeJustification, "a reason of two lines",
+			asking(access.CodeUnsafeJustification, func(_ *brokertest.World, a *broker.Ask) { a.Justification = "a\nb" }), nil},
+		{access.CodeJustificationRule, "a reason without a case",
+			asking(access.CodeJustificationRule, func(_ *brokertest.World, a *broker.Ask) { a.Justification = "because" }), nil},
+		{access.CodeNoComment, "a denial without a reason",
+			deciding(access.CodeNoComment, func(_ *brokertest.World, d *broker.Decide, _ *access.Caller) { d.Verdict = access.Deny }), nil},
+		{access.CodeUnsafeComment, "a denial of two lines",
+			deciding(access.CodeUnsafeComment, func(_ *brokertest.World, d *broker.Decide, _ *access.Caller) {
+				d.Verdict, d.Comment = access.Deny, "a\nb"
+			}), []string{"250 characters"}},
+		{access.CodeBadDuration, "three hours of at most two",
+			asking(access.CodeBadDuration, func(_ *brokertest.World, a *broker.Ask) { a.Duration = 3 * time.Hour }), []string{"whole minutes, from 1 to 120"}},
+		{access.CodeBadStart, "a start in a year",
+			asking(access.CodeBadStart, func(_ *brokertest.World, a *broker.Ask) { a.Start = noon.AddDate(1, 0, 0) }), []string{"hours ahead"}},
+		{access.CodeBadStart, "a start that is no time",
+			visiting("POST /access/projects/shop", "entitlement=shop:roles/compute.admin&minutes=5&start=tomorrow"), nil},
+		{access.CodeStartsAtOnce, "an activation for later", asking(access.CodeStartsAtOnce, func(_ *brokertest.World, a *broker.Ask) {
+			a.Entitlements, a.Reviewers, a.Start = []access.EntitlementID{logs}, nil, noon.Add(time.Hour)
+		}), nil},
+		{access.CodeBadReviewer, "a reviewer without an address",
+			asking(access.CodeBadReviewer, func(_ *brokertest.World, a *broker.Ask) { a.Reviewers = []string{"ben"} }), nil},
+		{access.CodeSelfReviewer, "oneself as a reviewer",
+			asking(access.CodeSelfReviewer, func(_ *brokertest.World, a *broker.Ask) { a.Reviewers = []string{string(ana)} }), nil},
+		{access.CodeFewReviewers, "one reviewer of at least two",
+			asking(access.CodeFewReviewers, func(w *brokertest.World, _ *broker.Ask) { w.Settings.MinReviewers = 2 }), []string{"at least 2"}},
+		{access.CodeManyReviewers, "three reviewers of at most two",
+			asking(access.CodeManyReviewers, func(_ *brokertest.World, a *broker.Ask) {
+				a.Reviewers = []string{"a@example.com", "b@example.com", "c@example.com"}
+			}), []string{"at most 2"}},
+		{access.CodeNobodyAdded, "nobody new is asked", func(t *testing.T) error {
+			_, err := newWorld(t).Broker().AddReviewers(t.Context(), access.Caller{Principal: ana},
+				broker.AddReviewers{Ref: "REF", Reviewers: []string{string(ben)}, Origin: "https://jit.example.com"})
+			return err
+		}, nil},
+		{access.CodeReviewerNotEligible, "a reviewer who holds nothing",
+			asking(access.CodeReviewerNotEligible, func(_ *brokertest.World, a *broker.Ask) {
+				a.Reviewers = []string{"cho@example.com"}
+			}), nil},
+		{access.CodeNotEligible, "a role that is not held",
+			asking(access.CodeNotEligible, func(w *brokertest.World, _ *broker.Ask) { w.Holdings[ana] = nil }), nil},
+		{access.CodeNeedsApproval, "activating what others approve",
+			asking(access.CodeNeedsApproval, func(_ *brokertest.World, a *broker.Ask) { a.Reviewers = nil }), nil},
+		{access.CodeNeedsLedger, "history", visiting("GET /history", ""), nil},
+		{access.CodeNoPublicURL, "asking without an address of our own",
+			asking(access.CodeNoPublicURL, func(_ *brokertest.World, a *broker.Ask) { a.Origin = "" }), nil},
+		{access.CodeUnknownResource, "a project that Google does not know", failed(&googleapi.Error{Code: 404}), nil},
+		{access.CodeNotFound, "an address where there is nothing", visiting("GET /nowhere", ""), nil},
+		{access.CodeMethod, "a form to a page without one", visiting("DELETE /review", ""), nil},
+		{access.CodeTooLarge, "an address of 100 kB", visiting("GET /?"+strings.Repeat("a", 100_000), ""), nil},
+		{access.CodeMediaType, "a form as text",
+			visiting("POST /access/projects/shop", "a", "Content-Type: text/plain"), nil},
+		{access.CodeMediaType, "a call with a form",
+			visiting("POST /api/projects/shop/roles/self-activate", "a", "Content-Type: text/plain"), nil},
+		{access.CodeOutdatedPage, "a script of an earlier version", visiting("GET /api/", ""), nil},
+
+		{access.CodeBadLink, "a link without its token", visiting("GET /review", ""), nil},
+		{access.CodeLinkExpired, "a link of yesterday",
+			deciding(access.CodeLinkExpired, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				asked(w, func(r *access.Request) { r.Expires = noon })
+			}), nil},
+		{access.CodeWindowOver, "a window of 1.x that is over",
+			deciding(access.CodeWindowOver, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				asked(w, func(r *access.Request) { r.Fixed = access.Window{Start: noon.Add(-time.Hour), End: noon} })
+			}), nil},
+		{access.CodeNotInvolved, "somebody who was not asked",
+			deciding(access.CodeNotInvolved, func(_ *brokertest.World, _ *broker.Decide, c *access.Caller) { c.Principal = "eve@example.com" }), nil},
+		{access.CodeOwnRequest, "deciding one's own request",
+			deciding(access.CodeOwnRequest, func(_ *brokertest.World, _ *broker.Decide, c *access.Caller) { c.Principal = ana }), nil},
+		{access.CodeReviewerLost, "who was asked and lost the role",
+			deciding(access.CodeReviewerLost, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) { w.Holdings[ben] = nil }), nil},
+		{access.CodeAlreadyApproved, "what another has approved",
+			deciding(access.CodeAlreadyApproved, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				w.Activations = []access.Activation{activation(admin, "cho@example.com", time.Hour)}
+			}), nil},
+		{access.CodeAlreadyDenied, "what another has denied",
+			deciding(access.CodeAlreadyDenied, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				asked(w, func(r *access.Request) {
+					r.State, r.Decisions = access.Denied, []access.Decision{{Verdict: access.Deny, By: "cho@example.com"}}
+				})
+			}), nil},
+		{access.CodeAlreadyEnded, "what was ended early",
+			deciding(access.CodeAlreadyEnded, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				w.Activations = []access.Activation{activation(admin, ben, 0)}
+			}), nil},
+		{access.CodeDigestMismatch, "a page of another request",
+			deciding(access.CodeDigestMismatch, func(_ *brokertest.World, d *broker.Decide, _ *access.Caller) { d.Digest = "x" }), nil},
+		{access.CodeNoGrant, "ending what is not there", func(t *testing.T) error {
+			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA")
+			return err
+		}, nil},
+		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
+
+		{access.CodeRequesterLost, "a requester who lost the role",
+			deciding(access.CodeRequesterLost, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) { w.Holdings[ana] = nil }), nil},
+		{access.CodeServiceNotAllowed, "a write that the service may not make",
+			writing(policyOf(), refusing(403, "no"), admin.Role, ""), nil},
+		{access.CodeServiceNotAllowed, "a write that VPC Service Controls stop",
+			writing(policyOf(), refusing(403, "vpcServiceControlsUniqueIdentifier: aB-3_x"), admin.Role, ""), nil},
+		{access.CodeRoleNotGrantable, "a role that Google does not take",
+			writing(policyOf(), refusing(400, "Role roles/compute.admin is not supported for this resource."), admin.Role, ""), nil},
+		{access.CodeRoleNotGrantable, "a basic role", writing(policyOf(), refusing(500, ""), "roles/owner", ""), nil},
+		{access.CodeMemberUnknown, "a person whom Google does not know",
+			writing(policyOf(), refusing(400, "User ana@example.com does not exist."), admin.Role, ""), nil},
+		{access.CodePlatformRefused, "a write that Google refuses",
+			writing(policyOf(), refusing(400, "Lint says no."), admin.Role, ""), nil},
+		{access.CodePolicyFull, "1,500 members",
+			writing(policyOf(binding("roles/x", 1500, "user:a@example.com", "")), refusing(500, ""), admin.Role, ""),
+			[]string{"1500 members of at most 1500"}},
+		{access.CodePolicyFull, "more members than Google takes",
+			writing(policyOf(), refusing(400, "The number of members in the policy (1,501) is larger than the maximum allowed size 1,500."),
+				admin.Role, ""), []string{"1,501 members of at most 1,500"}},
+		{access.CodeTooManyGrants, "20 grants of one role",
+			writing(policyOf(slices.Repeat([]string{binding("roles/compute.admin", 1, "user:ana@example.com", "")}, 20)...),
+				refusing(500, ""), admin.Role, ""), []string{"20 grants of", "at most 20"}},
+		{access.CodeConditionTooLong, "13 operators",
+			writing(policyOf(), refusing(500, ""), admin.Role, strings.Repeat(`resource.name == "a" || `, 11)+`resource.name == "b"`),
+			[]string{"13 of at most 12 operators"}},
+		{access.CodeConflict, "a policy that keeps changing", failed(&googleapi.Error{Code: 409}), nil},
+		{access.CodeQuota, "too many calls", failed(&googleapi.Error{Code: 429}), nil},
+		{access.CodeAnalysisQuota, "no analysis left", analyzing(refusing(429, "quota")), nil},
+		{access.CodeScopeRefused, "a scope that is none", analyzing(refusing(400, "The scope is invalid.")), nil},
+		{access.CodeUpstreamFailed, "Google answers with 500", failed(&googleapi.Error{Code: 500}), nil},
+		{access.CodeUpstreamTimeout, "Google does not answer", failed(context.DeadlineExceeded), nil},
+		{access.CodeUnknownOutcome, "a write whose answer is lost, and a policy that cannot be read",
+			func(t *testing.T) error {
+				lost := false
+				read := func(w http.ResponseWriter, r *http.Request) {
+					if lost {
+						hanging(w, r)
+					}
+					answer(policyOf())(w, r)
+				}
+				g := google{":getIamPolicy": read, ":setIamPolicy": func(w http.ResponseWriter, r *http.Request) { lost = true; hanging(w, r) }}
+				return writingTo(t, g, grant(admin.Role, ""))
+			}, nil},
+		{access.CodeDirectoryNotSet, "groups without a directory", func(t *testing.T) error {
+			d, err := directory.New(t.Context(), google{}.start(t).Platform, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = d.Groups(t.Context(), ana)
+			return err
+		}, nil},
+		{access.CodeSigningNotAllowed, "an account that may not sign", func(t *testing.T) error {
+			s, err := iamcredentials.New(t.Context(), google{":signJwt": refusing(403, "no")}.start(t).Platform)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.SignJWT(t.Context(), []byte("{}"))
+			return err
+		}, nil},
+		{access.CodeJournalUnavailable, "a log that cannot be written",
+			asking(access.CodeJournalUnavailable, func(w *brokertest.World, _ *broker.Ask) { w.JournalErr[access.RequestMade] = errors.New("closed") }), nil},
+
+		{access.CodeUnreadableBinding, "a binding of ours that cannot be read", func(t *testing.T) error {
+			p, err := iampolicy.Parse([]byte(policyOf(binding("roles/compute.admin", 1, "user:ana@example.com",
+				`"(request.time >= timestamp(\"yesterday\") && request.time < timestamp(\"tomorrow\"))"`))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, warnings := p.Activations(shop)
+			return the(access.CodeUnreadableBinding, nil, warnings)
+		}, nil},
+		{access.CodeGroupUnreadable, "a group that may not be read", func(t *testing.T) error {
+			d, err := directory.New(t.Context(), google{"/members": refusing(403, "no")}.start(t).Platform, "C1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = d.Members(t.Context(), "ops@example.com")
+			return err
+		}, nil},
+		{access.CodeStaleInventory, "a minute without quota", func(t *testing.T) error {
+			now, fails := noon, error(nil)
+			clock := func() time.Time { return now }
+			cache := lookup.New(clock, 10, time.Minute, func(context.Context, string) (string, error) { return "", fails })
+			q := access.StandingQuery{Resource: shop}
+			if _, _, err := standing.Recall(t.Context(), cache, "k", q, "Asset Inventory", clock); err != nil {
+				t.Fatal(err)
+			}
+			now, fails = now.Add(time.Minute), &googleapi.Error{Code: 429}
+			_, warning, err := standing.Recall(t.Context(), cache, "k", q, "Asset Inventory", clock)
+			return the(access.CodeStaleInventory, err, []*access.Error{warning})
+		}, []string{"60 seconds ago"}},
+		{access.CodeAnalysisPartial, "an analysis that was not finished",
+			analyzing(answer(`{"fullyExplored":false,"mainAnalysis":{"fullyExplored":false}}`)), nil},
+		{access.CodeInventoryOnly, "a folder that may not be read", func(t *testing.T) error {
+			const inherited = `{"policyResults":[{"fullResourceName":"//cloudresourcemanager.googleapis.com/projects/shop",
+				"policies":[{"attachedResource":"//cloudresourcemanager.googleapis.com/folders/7","policy":{"bindings":[
+				{"role":"roles/compute.admin","members":["user:ana@example.com"],"condition":{"expression":"has({}.jitAccessConstraint)"}}]}}]}]}`
+			return inventory(t, access.CodeInventoryOnly, google{"/projects/shop:getIamPolicy": answer(policyOf()),
+				"/folders/7:getIamPolicy": refusing(403, "no"), ":batchGet": answer(inherited), "/groups": answer(`{}`)}, ana)
+		}, nil},
+		{access.CodePersonUnreadable, "a person whom the directory does not know", func(t *testing.T) error {
+			d, err := directory.New(t.Context(), google{"/groups": refusing(404, "no")}.start(t).Platform, "C1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = d.Groups(t.Context(), ana)
+			return err
+		}, nil},
+		{access.CodeTimeUnclear, "an eligibility by day only", looking(access.CodeTimeUnclear,
+			marked(admin.Role, "user:ana@example.com", jit+` && request.time.getHours("UTC") < 18`), `{}`), nil},
+		{access.CodePolicyNearlyFull, "1,200 members", func(t *testing.T) error {
+			p, err := iampolicy.Parse([]byte(policyOf(binding("roles/x", 1200, "user:a@example.com", ""))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p.NearlyFull(shop)
+		}, []string{"1200 members of at most 1500"}},
+		{access.CodeNotDelivered, "a mail that bounces", asking(access.CodeNotDelivered, func(w *brokertest.World, _ *broker.Ask) {
+			w.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("550")}}
+		}), nil},
+		{access.CodeNotPublished, "a topic that refuses", asking(access.CodeNotPublished, func(w *brokertest.World, _ *broker.Ask) {
+			w.Undelivered = access.Receipts{{Channel: "pubsub", Err: errors.New("403")}}
+		}), nil},
+		{access.CodeNoChannel, "asking where nobody is told",
+			asking(access.CodeNoChannel, func(w *brokertest.World, _ *broker.Ask) { w.Silent = true }), nil},
+		{access.CodeNotGranted, "approving again what was granted in part",
+			deciding(access.CodeNotGranted, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				asked(w, func(r *access.Request) { r.Entitlements = []access.EntitlementID{admin, logs} })
+				w.Activations = []access.Activation{activation(admin, ben, time.Hour)}
+			}), nil},
+		{access.CodeOutcomeUnrecorded, "a log that fails after the grant",
+			deciding(access.CodeOutcomeUnrecorded, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				w.JournalErr[access.GrantWritten] = errors.New("closed")
+			}), nil},
+		{access.CodeLongLink, "a link of 3,000 characters",
+			asking(access.CodeLongLink, func(_ *brokertest.World, a *broker.Ask) {
+				a.Origin = "https://" + strings.Repeat("a", 3000) + ".example.com"
+			}),
+			[]string{"characters", "longer than 2000"}},
+
+		{access.CodeTermUnsupported, "a policy that demands a signature", asking(access.CodeTermUnsupported, func(w *brokertest.World, _ *broker.Ask) {
+			w.Policy = signing{policy.New(w.Settings)}
+		}), nil},
+		{access.CodeEligibilityEnds, "access after the eligibility", asking(access.CodeEligibilityEnds, func(w *brokertest.World, a *broker.Ask) {
+			w.Holdings[ana][0].Until, a.Start = noon.Add(time.Hour), noon.Add(2*time.Hour)
+		}), nil},
+		{access.CodeGrantRefused, "what Google has refused", deciding(access.CodeGrantRefused,
+			func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				asked(w, func(r *access.Request) { r.State = access.Failed })
+			}), nil},
+		{access.CodeCallRefused, "a look that Google refuses", failed(&googleapi.Error{Code: 400, Message: "Bad filter."}), nil},
+		{access.CodeQueryRefused, "a query of projects that Google refuses", func(t *testing.T) error {
+			_, err := policiesOf(google{"/projects:search": refusing(400, "Bad query.")}.start(t)).SearchProjects(t.Context(), "name:[")
+			return err
+		}, nil},
+		{access.CodeSecretUnusable, "a secret that was destroyed", func(t *testing.T) error {
+			const refusal = "Secret Version [projects/1/secrets/mail/versions/1] is in DESTROYED state."
+			s, err := secretmanager.New(t.Context(), google{":access": refusing(400, refusal)}.start(t).Platform)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.Access(t.Context(), "projects/acme/secrets/mail/versions/1")
+			return err
+		}, nil},
+
+		{access.CodeNotUnderstood, "half a condition", looking(access.CodeNotUnderstood, marked(admin.Role, "user:ana@example.com", jit+" &&"), `{}`), nil},
+		{access.CodeMarkerMisspelled, "a marker with a slip", looking(access.CodeMarkerMisspelled,
+			marked(admin.Role, "user:ana@example.com", "has({}.jitAccessConstrain)"), `{}`), nil},
+		{access.CodeMarkerMisplaced, "a marker negated", looking(access.CodeMarkerMisplaced,
+			marked(admin.Role, "user:ana@example.com", "!"+jit), `{}`), nil},
+		{access.CodeMarkerGrants, "a marker or always", looking(access.CodeMarkerGrants,
+			marked(admin.Role, "user:ana@example.com", jit+" || true"), `{}`), nil},
+		{access.CodeMarkerGrantsParts, "a marker or a part", looking(access.CodeMarkerGrantsParts,
+			marked(admin.Role, "user:ana@example.com", jit+` || resource.name == "x"`), `{}`), nil},
+		{access.CodeBasicRole, "eligible for Editor", looking(access.CodeBasicRole, marked("roles/editor", "user:ana@example.com", jit), `{}`), nil},
+		{access.CodeEligibilityOver, "eligible until last year", looking(access.CodeEligibilityOver,
+			marked(admin.Role, "user:ana@example.com", jit+` && request.time < timestamp("2025-01-01T00:00:00Z")`), `{}`), nil},
+		{access.CodeEligibilityAhead, "eligible from next year", looking(access.CodeEligibilityAhead,
+			marked(admin.Role, "user:ana@example.com", jit+` && request.time >= timestamp("2027-01-01T00:00:00Z")`), `{}`), nil},
+		{access.CodeMemberNobody, "an eligible service account", looking(access.CodeMemberNobody,
+			marked(admin.Role, "serviceAccount:x@shop.iam.gserviceaccount.com", jit), `{}`), nil},
+		{access.CodeMemberEverybody, "everybody eligible", looking(access.CodeMemberEverybody, marked(admin.Role, "allUsers", jit), `{}`), nil},
+		{access.CodeMemberDomain, "an eligible domain", looking(access.CodeMemberDomain, marked(admin.Role, "domain:example.com", jit), `{}`), nil},
+		{access.CodeMemberDeleted, "an account that was deleted", looking(access.CodeMemberDeleted,
+			marked(admin.Role, "deleted:user:ana@example.com?uid=1", jit), `{}`), nil},
+		{access.CodeMemberMisspelled, "a member that is none", looking(access.CodeMemberMisspelled, marked(admin.Role, "usr:ana@example.com", jit), `{}`), nil},
+		{access.CodeGroupsInGroup, "a group of two groups", looking(access.CodeGroupsInGroup, marked(admin.Role, "group:ops@example.com", mpa),
+			`{"members":[{"email":"a@example.com","type":"GROUP"},{"email":"b@example.com","type":"GROUP"}]}`), []string{"the groups do not count: 2"}},
+		{access.CodeEverybodyInGroup, "a group of everybody", looking(access.CodeEverybodyInGroup, marked(admin.Role, "group:ops@example.com", mpa),
+			`{"members":[{"type":"CUSTOMER","id":"C1"}]}`), nil},
+	}
+}
+
+const (
+	jit = "has({}.jitAccessConstraint)"
+	mpa = "has({}.multiPartyApprovalConstraint)"
+)
+
+func as(p access.Principal) func(*http.Request) (access.Caller, error) {
+	return func(*http.Request) (access.Caller, error) { return access.Caller{Principal: p}, nil }
+}
+
+// verifier is the product's, with a key that signs nothing here.
+func verifier(r *http.Request) (access.Caller, error) {
+	keys := func(context.Context) ([]byte, error) { return []byte(`{"keys":[]}`), nil }
+	profile, err := identity.IAP(identity.Front{Audiences: []string{"/projects/1/apps/a"}})
+	if err != nil {
+		return access.Caller{}, err
+	}
+	now := func() time.Time { return noon }
+	v, err := identity.New(identity.Config{Profile: profile, Keys: jose.NewKeySet(keys, now), Now: now})
+	if err != nil {
+		return access.Caller{}, err
+	}
+	return v.Identify(r)
+}
+
+// failed is a call to Google that failed.
+func failed(err error) func(*testing.T) error {
+	return func(*testing.T) error {
+		return gcp.Failure(err, gcp.Call{Service: "Resource Manager", Permission: "resourcemanager.projects.get", Resource: string(shop),
+			Account: "jit@example.iam.gserviceaccount.com"})
+	}
+}
+
+func activation(id access.EntitlementID, approver access.Principal, length time.Duration) access.Activation {
+	return access.Activation{RequestID: "mpa-AAAAAAAAAAAAAAAA", Principal: ana, Entitlement: id,
+		Window: access.Window{Start: noon, End: noon.Add(length)}, Approvers: []access.Principal{approver}}
+}
+
+// analyzing looks up what ana holds by Policy Analyzer.
+func analyzing(analysis func(http.ResponseWriter, *http.Request)) func(*testing.T) error {
+	return func(t *testing.T) error {
+		g := google{":getIamPolicy": answer(policyOf()), ":analyzeIamPolicy": analysis}.start(t)
+		policies := policiesOf(g)
+		c, err := policyanalyzer.New(t.Context(), policyanalyzer.Config{Platform: g.Platform, Scope: "organizations/1", Policies: policies,
+			SearchProjects: policies.SearchProjects, Now: func() time.Time { return noon }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}})
+		return the(access.CodeAnalysisPartial, err, s.Warnings)
+	}
+}
+
+// TestTextsFitTheErrorsThatTheProductMakes renders every code from an error that its
+// producer has made: nothing is left to be filled in, and numbers are told as what they
+// count. The golden file has all of them, for reading.
+func TestTextsFitTheErrorsThatTheProductMakes(t *testing.T) {
+	codes := words.Codes(t)
+	produced := map[access.Code]bool{}
+	var said strings.Builder
+	for _, s := range situations() {
+		produced[s.code] = true
+		t.Run(strings.ReplaceAll(string(s.code)+" "+s.what, " ", "-"), func(t *testing.T) {
+			err := s.happens(t)
+			e := access.AsError(err)
+			if e == nil || e.Code != s.code {
+				t.Fatalf("made %v", err)
+			}
+			r := words.English.Refusal(e, "Google")
+			fmt.Fprintf(&said, "%s, when %s:\n  %s\n  %s\n", s.code, s.what, r.Text, r.Next)
+			if regexp.MustCompile(`\{[a-z]`).MatchString(r.Text + r.Next) {
+				t.Errorf("something is not filled in: %s %s", r.Text, r.Next)
+			}
+			if r.Text == words.English.Message("error."+string(s.code)+".bare") {
+				return
+			}
+			key := "error." + string(s.code)
+			texts := words.English.Message(key) + words.English.Message(key+".next")
+			for _, name := range regexp.MustCompile(`\{([a-z]+)`).FindAllStringSubmatch(texts, -1) {
+				if e.Args[name[1]] == "" && name[1] != "provider" {
+					t.Errorf("the text has {%s}, and the error no such argument: %v", name[1], e)
+				}
+			}
+			for name := range e.Args {
+				if !slices.Contains(append(codes[s.code], "violation", "channel"), name) {
+					t.Errorf("the error has the argument %q, of which package access says nothing", name)
+				}
+			}
+			if counts(e.Args) != (s.counted != nil) {
+				t.Errorf("says of %v: %q", e.Args, s.counted)
+			}
+			for _, want := range s.counted {
+				if !strings.Contains(r.Text+" "+r.Next, want) {
+					t.Errorf("does not say %q: %s %s", want, r.Text, r.Next)
+				}
+			}
+		})
+	}
+	for _, code := range slices.Sorted(maps.Keys(codes)) {
+		if !produced[code] {
+			t.Errorf("nothing makes %s", code)
+		}
+	}
+	golden := filepath.Join("testdata", "refusals.txt")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(golden, []byte(said.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(said.String(), "\n")); diff != "" {
+		t.Errorf("reads otherwise (run with -update if that is meant):\n%s", diff)
+	}
+}
+
+// counts is whether an error has numbers of something.
+func counts(args access.Args) bool {
+	for _, name := range []string{"count", "max", "min", "seconds"} {
+		if args[name] != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,116 @@
+package words
+
+import (
+	"cmp"
+	"strings"
+
+	"jitaccess/internal/access"
+)
+
+// Refusal is what people read of a refusal or a warning. Next says what to do now;
+// warnings are shown without it. Field is the form field that is to blame, empty when
+// it is none.
+type Refusal struct{ Text, Next, Field string }
+
+// fields are the form fields to blame, unless the error names one.
+var fields = map[access.Code]string{
+	access.CodeBadResource:         "projectId",
+	access.CodeBadEntitlement:      "entitlement",
+	access.CodeOtherResource:       "entitlement",
+	access.CodeNoEntitlement:       "entitlement",
+	access.CodeTooManyRoles:        "entitlement",
+	access.CodeNotEligible:         "entitlement",
+	access.CodeNeedsApproval:       "entitlement",
+	access.CodeNoJustification:     "justification",
+	access.CodeLongJustification:   "justification",
+	access.CodeUnsafeJustification: "justification",
+	access.CodeJustificationRule:   "justification",
+	access.CodeNoComment:           "comment",
+	access.CodeUnsafeComment:       "comment",
+	access.CodeBadDuration:         "minutes",
+	access.CodeBadStart:            "start",
+	access.CodeEligibilityEnds:     "start",
+	access.CodeStartsAtOnce:        "start",
+	access.CodeBadReviewer:         "reviewer",
+	access.CodeSelfReviewer:        "reviewer",
+	access.CodeFewReviewers:        "reviewer",
+	access.CodeManyReviewers:       "reviewer",
+	access.CodeNobodyAdded:         "reviewer",
+	access.CodeReviewerNotEligible: "reviewer",
+}
+
+// maxArgument bounds what an error brings into a text, in bytes.
+const maxArgument = 300
+
+// Refusal puts an error into words. provider is the name of the system that it is
+// about, unless the error has an argument of that name; empty when there is none. What
+// it says of Internal errors is always the same.
+func (l *Language) Refusal(e *access.Error, provider string) Refusal {
+	code := e.Code
+	if e.Kind == access.Internal && code != access.CodeJournalUnavailable || !l.has(errorKey(code)) {
+		code = access.CodeInternal
+	}
+	key := errorKey(code)
+	if l.has(key+".bare") && saysNothing(e.Args) {
+		key += ".bare"
+	}
+	value := func(name string) (string, bool) { return l.errorArgument(e, name, provider), true }
+	r := Refusal{Text: l.fill(key, value), Field: e.Field}
+	if l.has(key + ".next") {
+		r.Next = l.fill(key+".next", value)
+	}
+	// Google may identify any refusal as one of its VPC Service Controls.
+	if e.Args["violation"] != "" && e.Kind != access.Internal {
+		r.Text += " " + l.fill("error.violation", value)
+	}
+	if r.Field == "" {
+		r.Field = fields[code]
+	}
+	return r
+}
+
+func errorKey(c access.Code) string { return "error." + string(c) }
+
+func (l *Language) has(key string) bool {
+	_, ok := l.messages[key]
+	return ok
+}
+
+func saysNothing(args access.Args) bool {
+	for _, v := range args {
+		if v != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// errorArgument is an argument of an error as texts show it.
+func (l *Language) errorArgument(e *access.Error, name, provider string) string {
+	v := e.Args[name]
+	switch {
+	case name == "provider":
+		v = l.Provider(e, provider)
+	case v == "":
+		return l.Text("unsaid." + name)
+	case name == "resource":
+		v = strings.TrimPrefix(v, "projects/")
+	case name == "channel" && l.has("channel."+v):
+		v = l.Text("channel." + v)
+	}
+	return access.Clip(v, maxArgument)
+}
+
+// Refused says in one sentence that a role was not granted, and why.
+func (l *Language) Refused(o access.Outcome, provider string) string {
+	if o.Err == nil {
+		return l.Text("outcome.refused", "role", o.Entitlement.Role)
+	}
+	return l.Text("outcome.refused-because", "role", o.Entitlement.Role, "why", l.Refusal(o.Err, provider).Text)
+}
+
+// Provider is the name of the system that an error is about: its own argument, or else
+// the one given.
+func (l *Language) Provider(e *access.Error, provider string) string {
+	return cmp.Or(e.Args["provider"], provider, l.Text("unsaid.provider"))
+}
