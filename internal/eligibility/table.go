@@ -78,13 +78,7 @@ func (t Table) Holdings(p access.Principal, groups []string) []access.Entitlemen
 // make nobody so.
 func (t Table) Missed(p access.Principal, groups []string) []Row {
 	mine := membersOf(p, groups)
-	var rows []Row
-	for _, r := range t.rows {
-		if r.Kind == None && len(r.ways(mine)) > 0 {
-			rows = append(rows, r)
-		}
-	}
-	return rows
+	return slices.DeleteFunc(slices.Clone(t.rows), func(r Row) bool { return r.Kind != None || len(r.ways(mine)) == 0 })
 }
 
 // Naming is the first row that makes a member eligible; zero when none does.

@@ -28,8 +28,7 @@ const MaxOperators = 12
 // makes none.
 type Eligibility struct {
 	Kind eligibility.Kind
-	// Topic is the topic of the marker, in lower case; empty when it has none. Only
-	// PeerApproval, ExternalApproval and Reviewer can have one.
+	// Topic is the topic of the marker, in lower case; empty when it has none.
 	Topic string
 	// Resource is the canonical text of what stands beside the marker; empty when
 	// there is nothing.

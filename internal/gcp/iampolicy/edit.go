@@ -37,7 +37,7 @@ func (p *Policy) grant(g access.Grant, id access.EntitlementID, now time.Time) (
 	if !g.Window.End.After(now) {
 		return nil, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver}
 	}
-	raw, b, err := newBinding(g, id)
+	b, err := newBinding(g, id)
 	if err != nil {
 		return nil, err
 	}
@@ -48,46 +48,44 @@ func (p *Policy) grant(g access.Grant, id access.EntitlementID, now time.Time) (
 		return nil, err
 	}
 	next = &Policy{etag: p.etag, fields: p.fields, raw: slices.Clone(next.raw), bindings: slices.Clone(next.bindings)}
-	next.append(raw, b)
+	next.append(encode(b), b)
 	return next, nil
 }
 
 // Preview is the binding that Grant would add, for reading.
 func Preview(g access.Grant, id access.EntitlementID) (string, error) {
-	raw, _, err := newBinding(g, id)
+	b, err := newBinding(g, id)
 	if err != nil {
 		return "", err
 	}
-	var b bytes.Buffer
-	if err := json.Indent(&b, raw, "", "  "); err != nil {
-		return "", err
-	}
-	return b.String(), nil
+	var text bytes.Buffer
+	err = json.Indent(&text, encode(b), "", "  ")
+	return text.String(), err
 }
 
 // newBinding makes the binding of a grant. What it returns has been read back and
 // found to say what the grant says.
-func newBinding(g access.Grant, id access.EntitlementID) (json.RawMessage, Binding, error) {
+func newBinding(g access.Grant, id access.EntitlementID) (Binding, error) {
 	if _, err := access.ParseRequestID(g.RequestID); err != nil {
-		return nil, Binding{}, err
+		return Binding{}, err
 	}
 	if p, err := access.ParsePrincipal(string(g.Principal)); err != nil || p != g.Principal {
-		return nil, Binding{}, fmt.Errorf("the principal of a grant is %.40q", string(g.Principal))
+		return Binding{}, fmt.Errorf("the principal of a grant is %.40q", string(g.Principal))
 	}
 	if !g.Window.Start.Before(g.Window.End) {
-		return nil, Binding{}, errors.New("the window of a grant is empty")
+		return Binding{}, errors.New("the window of a grant is empty")
 	}
 	if basic(string(id.Role)) {
-		return nil, Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable,
+		return Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable,
 			Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
 	}
 	expression, err := condition.Activation(g.Window, id.Condition)
 	if err != nil {
-		return nil, Binding{}, err
+		return Binding{}, err
 	}
 	text, err := Describe(g, MaxDescription)
 	if err != nil {
-		return nil, Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodePlatformRefused,
+		return Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodePlatformRefused,
 			Args: access.Args{"reason": err.Error()}, Err: err}
 	}
 	b := Binding{Role: string(id.Role), Members: []string{"user:" + string(g.Principal)},
@@ -96,9 +94,9 @@ func newBinding(g access.Grant, id access.EntitlementID) (json.RawMessage, Bindi
 	if err != nil || o == nil || o.id != g.RequestID || o.self != (len(g.Approvers) == 0) ||
 		!slices.Equal(o.approvers, g.Approvers) || !o.grants(id) ||
 		!o.window.Start.Equal(g.Window.Start.Truncate(time.Second)) || !o.window.End.Equal(g.Window.End.Truncate(time.Second)) {
-		return nil, Binding{}, errors.Join(errors.New("the binding would not say what was approved"), err)
+		return Binding{}, errors.Join(errors.New("the binding would not say what was approved"), err)
 	}
-	return encode(b), b, nil
+	return b, nil
 }
 
 // Found are the entitlements that the grant to be ended has in the policy, each

@@ -51,7 +51,7 @@ func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 	var people sync.WaitGroup
 	if table, _ := l.table(own); l.wantsReviewers(table) {
 		people.Go(func() {
-			l.warn(l.expand(ctx, table, table.ReviewerGroups(l.q.ReviewersOf))...)
+			l.expand(ctx, table, table.ReviewerGroups(l.q.ReviewersOf))
 			for _, i := range l.ineffective {
 				l.warn(i.Why)
 			}
@@ -87,7 +87,7 @@ func (l *look) everybody(ctx context.Context, own *iampolicy.Policy) {
 			l.q.Principals = append(l.q.Principals, p)
 		}
 	}
-	l.warn(l.expand(ctx, table, groups)...)
+	l.expand(ctx, table, groups)
 	l.found.Groups = map[access.Principal][]string{}
 	for group, members := range l.members {
 		for _, p := range members {
@@ -101,8 +101,9 @@ func (l *look) everybody(ctx context.Context, own *iampolicy.Policy) {
 
 // expand finds the people in groups that the table names, and what else is in them. A
 // group that cannot be read is a warning.
-func (l *look) expand(ctx context.Context, table eligibility.Table, groups []string) []*access.Error {
-	members, warnings := l.found.Members(ctx, groups)
+func (l *look) expand(ctx context.Context, table eligibility.Table, groups []string) {
+	members, unreadable := l.found.Members(ctx, groups)
+	l.warn(unreadable...)
 	l.members = make(map[string][]access.Principal, len(members))
 	for _, group := range slices.Sorted(maps.Keys(members)) {
 		l.members[group] = members[group].People
@@ -120,7 +121,6 @@ func (l *look) expand(ctx context.Context, table eligibility.Table, groups []str
 			wrong(access.CodeEverybodyInGroup, access.Args{})
 		}
 	}
-	return warnings
 }
 
 // wantsReviewers is whether groups of reviewers are to be expanded, which is expensive:
