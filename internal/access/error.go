@@ -49,12 +49,25 @@ func (k Kind) String() string { return kindNames[k] }
 // the person who caused the error.
 type Args map[string]string
 
+// Names of form fields, as Error.Field, the pages and the JSON interface use them.
+const (
+	FieldResource      = "resource"
+	FieldEntitlement   = "entitlement"
+	FieldJustification = "justification"
+	FieldDuration      = "minutes"
+	FieldStart         = "start"
+	FieldReviewer      = "reviewer"
+	FieldID            = "id"
+	FieldComment       = "comment"
+	FieldVerdict       = "verdict"
+)
+
 // Error is a refusal or failure with a code. The words for people stand in one
 // table in package server, by Code; Err is the cause, for the log alone.
 type Error struct {
 	Kind Kind
 	Code Code
-	// Field is the form field that is wrong, for Invalid; see package server.
+	// Field is the form field that is wrong, for Invalid.
 	Field string
 	Args  Args
 	Err   error
@@ -87,8 +100,7 @@ func AsError(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {

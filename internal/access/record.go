@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Action is what an event is about.
 type Action string
@@ -34,11 +37,7 @@ const (
 // IsIntent is whether something is done only if the event can be recorded. The others
 // say what became of it, or that it was refused; they are facts already.
 func (a Action) IsIntent() bool {
-	switch a {
-	case RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked:
-		return true
-	}
-	return false
+	return slices.Contains([]Action{RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked}, a)
 }
 
 // Event is one line of the journal and one entry of a ledger.

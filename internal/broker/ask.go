@@ -113,8 +113,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 			return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
 		}
 		for _, id := range r.Entitlements {
-			held, _ := s.Holding(r.Principal, id)
-			switch {
+			switch held := s.Holding(r.Principal, id); {
 			case held.SelfApproval:
 			case held.PeerApproval:
 				return needsApproval(access.NotAllowed, string(id.Role))
@@ -198,7 +197,7 @@ func idIsFree(r access.Request, standing access.Standing) error {
 // reviewers may review it.
 func mayAsk(r access.Request, reviewers []access.Principal, standing access.Standing) error {
 	for _, id := range r.Entitlements {
-		if held, _ := standing.Holding(r.Principal, id); !held.PeerApproval {
+		if !standing.Holding(r.Principal, id).PeerApproval {
 			return standing.NotHeld(notEligible(id))
 		}
 		for _, reviewer := range reviewers {

@@ -134,7 +134,7 @@ func (b *Broker) undecided(r access.Request, standing access.Standing) error {
 // reviewer still review it, in a way of approval that they share.
 func holds(reviewer access.Principal, r access.Request, s access.Standing) error {
 	for _, id := range r.Entitlements {
-		if held, _ := s.Holding(r.Principal, id); !held.PeerApproval {
+		if !s.Holding(r.Principal, id).PeerApproval {
 			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost,
 				Args: access.Args{"principal": string(r.Principal), "role": string(id.Role), "resource": string(id.Resource)}})
 		}

@@ -1,6 +1,7 @@
 package standing
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 // that reads whole policies, and so expands groups (Found.Members).
 func (k *Catalog) everybody(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
 	resource := q.Resource
-	own, err := k.c.Policies.GetIamPolicy(ctx, resource, q.Began())
+	own, err := k.c.Policies.GetIamPolicy(ctx, resource, cmp.Or(q.Since, q.Arrived))
 	failure := gcp.Failure(err, k.policyCall(resource))
 	l := &look{k: k, q: q}
 	l.found, err = k.c.Source.Look(ctx, l.q)

@@ -122,7 +122,7 @@ func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.
 	}
 	live := make(chan read, 1)
 	go func() {
-		policy, err := k.c.Policies.GetIamPolicy(ctx, q.Resource, q.Began())
+		policy, err := k.c.Policies.GetIamPolicy(ctx, q.Resource, cmp.Or(q.Since, q.Arrived))
 		live <- read{policy, err}
 	}()
 	l, err := k.look(ctx, q)
