@@ -12,6 +12,41 @@ import (
 	"jitaccess/internal/access"
 )
 
+// Ask is a request as a person states it.
+type Ask struct {
+	// ID was minted with the form, so that sending it twice is one request; empty
+	// mints one. It must begin with jit- for activation without others and with
+	// mpa- for a request to reviewers.
+	ID            string
+	Resource      access.Resource
+	Entitlements  []access.EntitlementID
+	Justification string
+	Duration      time.Duration
+	// Start is when access is wanted from; zero is at once.
+	Start time.Time
+	// Reviewers are addresses as typed. They must be empty for activation without
+	// others.
+	Reviewers []string
+	// Origin is the scheme and host for links; empty when none can be trusted, in
+	// which case only what writes no link works. Host is the host that the request
+	// came to, for the refusal's text.
+	Origin, Host string
+}
+
+// Asked is what became of an Ask.
+type Asked struct {
+	Request access.Request
+	// Ref opens the request of a peer approval; empty for self-approval.
+	Ref string
+	// ReviewURL is the link for reviewers; empty for self-approval.
+	ReviewURL string
+	// Outcomes and Window are set for self-approval.
+	Outcomes []access.Outcome
+	Window   access.Window
+	// Warnings are troubles that came after what was recorded or granted.
+	Warnings []*access.Error
+}
+
 // Ask makes a request: an activation without others where the id begins with jit-
 // (or there is neither id nor reviewer), a request to reviewers otherwise. Sending
 // the same ask again with the same id has the same result and no further effect.
@@ -124,7 +159,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return s.Lasts(r, cmp.Or(window, s.WindowAt(r, b.c.Now())))
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{caller.Principal}, Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, begun, check)
+	standing, refusal, err := b.look(ctx, caller, q, check)
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
@@ -168,8 +203,8 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 		return refused(noPublicURL(a.Host))
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...), Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
-		return cmp.Or(idIsFree(r, s), mayAsk(r, r.Reviewers, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))
+	standing, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
+		return cmp.Or(idIsFree(r, s), holds(r.Principal, r, r.Reviewers, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))
 	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
@@ -193,25 +228,36 @@ func idIsFree(r access.Request, standing access.Standing) error {
 	return nil
 }
 
-// mayAsk is whether the requester may request every entitlement and all of
-// reviewers may review it.
-func mayAsk(r access.Request, reviewers []access.Principal, standing access.Standing) error {
+// holds is nil when the requester may request every entitlement, and all of reviewers
+// may review it in a way of approval that they share. Otherwise it is in words for the
+// caller: the requester, who asks people, or a reviewer, who decides.
+func holds(caller access.Principal, r access.Request, reviewers []access.Principal, s access.Standing) error {
 	for _, id := range r.Entitlements {
-		if !standing.Holding(r.Principal, id).PeerApproval {
-			return standing.NotHeld(notEligible(id))
+		of := access.Args{"role": string(id.Role), "resource": string(id.Resource)}
+		if !s.Holding(r.Principal, id).PeerApproval {
+			if caller == r.Principal {
+				return s.NotHeld(notEligible(id))
+			}
+			of["principal"] = string(r.Principal)
+			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost, Args: of})
 		}
-		for _, reviewer := range reviewers {
-			if !standing.MayReview(reviewer, r.Principal, id) {
-				return standing.NotHeld(reviewerNotEligible(reviewer, id))
+		for _, p := range reviewers {
+			switch {
+			case s.MayReview(p, r.Principal, id):
+			case caller == p:
+				return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerLost, Args: of})
+			default:
+				of["reviewer"] = string(p)
+				return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: access.FieldReviewer, Args: of})
 			}
 		}
 	}
 	return nil
 }
 
-func reviewerNotEligible(reviewer access.Principal, id access.EntitlementID) *access.Error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: access.FieldReviewer,
-		Args: access.Args{"reviewer": string(reviewer), "role": string(id.Role), "resource": string(id.Resource)}}
+func notEligible(id access.EntitlementID) *access.Error {
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: access.FieldEntitlement,
+		Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
 }
 
 // invite records what was done to the request, which makes the link that opens it

@@ -10,6 +10,32 @@ import (
 	"jitaccess/internal/access"
 )
 
+// Decide is a decision as a person states it.
+type Decide struct {
+	Ref     string
+	Verdict access.Verdict
+	// Comment is required when denying.
+	Comment string
+	// Digest is that of the View decided on; empty when the caller saw none (the
+	// JSON interface of JIT Access 1.x).
+	Digest string
+	// Origin is as in Ask. Without one a decision still works; mails carry no link.
+	Origin string
+}
+
+// Decided is what became of a decision.
+type Decided struct {
+	Request  access.Request
+	State    access.State
+	Decision access.Decision
+	// Window and Outcomes are set when it led to a grant, now or earlier.
+	Window   access.Window
+	Outcomes []access.Outcome
+	// Forgets is as in View.
+	Forgets  bool
+	Warnings []*access.Error
+}
+
 // Decide records the caller's verdict and, when it is the last approval needed,
 // has the grant written. The same approver again gets the same result.
 func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (Decided, error) {
@@ -43,10 +69,11 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 	held := standing.OfRequest(r)
 	result := Decided{Request: r, State: r.StateWith(held, b.c.Now()), Decision: decision, Forgets: b.forgets, Warnings: standing.Warnings}
+	byCaller := func(a access.Activation) bool { return slices.Contains(a.Approvers, caller.Principal) }
 	said := r.DecisionOf(caller.Principal)
 	switch again := said != nil && said.Verdict == d.Verdict; {
 	// The same person again has the same result, and is no second voice.
-	case d.Verdict == access.Approve && result.State == access.Active && approvedBy(held, caller.Principal):
+	case d.Verdict == access.Approve && result.State == access.Active && slices.ContainsFunc(held, byCaller):
 		result.Window, result.Outcomes = held[0].Window, stand(r, held)
 		return result, nil
 	case again && (result.State == access.Pending || result.State == access.Denied && d.Verdict == access.Deny):
@@ -58,7 +85,8 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return b.carryOut(ctx, caller, result, q, r.ApprovedBy(),
 			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin))
 	}
-	if err := b.mayDecide(caller, r, standing, d.Verdict); err != nil {
+	terms, err := b.mayDecide(caller, r, standing, d.Verdict)
+	if err != nil {
 		return refused(err)
 	}
 	if d.Verdict == access.Deny {
@@ -67,7 +95,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 			return b.deny(ctx, caller, result, standing, d.Origin)
 		})
 	}
-	return b.approve(ctx, caller, result, standing, q, d)
+	return b.approve(ctx, caller, result, terms, standing, q, d.Origin)
 }
 
 // checkDecision refuses a verdict that is none, and a denial without a reason.
@@ -89,19 +117,15 @@ func checkDecision(d access.Decision) error {
 
 // mayDecide is the whole rule: who they are, whether there is something left to
 // decide, whether the request still keeps to the terms, and whether both still hold
-// what they must hold.
-func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing access.Standing, verdict access.Verdict) error {
-	if err := r.Involves(caller.Principal); err != nil {
-		return err
-	}
-	if err := b.undecided(r, standing); err != nil {
-		return err
-	}
-	if err := holds(caller.Principal, r, standing); err != nil || verdict == access.Deny {
-		return err
+// what they must hold. The terms are those of an approval.
+func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing access.Standing, verdict access.Verdict) (access.Terms, error) {
+	p := caller.Principal
+	err := cmp.Or(r.Involves(p), b.undecided(r, standing), holds(p, r, []access.Principal{p}, standing))
+	if err != nil || verdict == access.Deny {
+		return access.Terms{}, err
 	}
 	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	return cmp.Or(err, b.within(terms, r), justified(terms, r.Justification), standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
+	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification), standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
 }
 
 // undecided is whether there is something left to decide.
@@ -130,22 +154,6 @@ func (b *Broker) undecided(r access.Request, standing access.Standing) error {
 	return nil
 }
 
-// holds is whether the requester may still request every entitlement, and the
-// reviewer still review it, in a way of approval that they share.
-func holds(reviewer access.Principal, r access.Request, s access.Standing) error {
-	for _, id := range r.Entitlements {
-		if !s.Holding(r.Principal, id).PeerApproval {
-			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost,
-				Args: access.Args{"principal": string(r.Principal), "role": string(id.Role), "resource": string(id.Resource)}})
-		}
-		if !s.MayReview(reviewer, r.Principal, id) {
-			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerLost,
-				Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}})
-		}
-	}
-	return nil
-}
-
 // deny records a denial and tells everybody. Without memory it is a declining:
 // another reviewer may still approve.
 func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided, standing access.Standing, origin string) (Decided, error) {
@@ -168,25 +176,24 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 
 // approve records an approval and, when it completes the request, has it granted.
 // The clock of the grant starts here.
-func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decided, standing access.Standing, q access.StandingQuery,
-	d Decide) (Decided, error) {
+func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decided, terms access.Terms, standing access.Standing,
+	q access.StandingQuery, origin string) (Decided, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
 	event := b.event(caller, access.RequestApproved, r)
 	event.Decision = result.Decision
-	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	if err != nil {
-		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
-	}
 	// Who approved before and may not do so any more does not count.
 	tally := access.Quorum(r.Principal, append(slices.Clone(r.Decisions), result.Decision), terms.Requirements,
-		func(p access.Principal, _ access.Requirement) bool { return holds(p, r, standing) == nil })
+		func(p access.Principal, _ access.Requirement) bool {
+			return holds(p, r, []access.Principal{p}, standing) == nil
+		})
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)
 	}
-	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, d.Origin)
-	if result.Request, _, err = b.intend(ctx, event, notice); err != nil {
+	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, origin)
+	next, _, err := b.intend(ctx, event, notice)
+	if result.Request = next; err != nil {
 		return result, err
 	}
 	if !tally.Complete {
@@ -211,14 +218,8 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		if len(held) > 0 && held[0].Derived {
 			return b.undecided(r, s)
 		}
-		for _, p := range approvers {
-			err := holds(p, r, s)
-			if e := access.AsError(err); e != nil && e.Code == access.CodeReviewerLost && p != caller.Principal {
-				return reviewerNotEligible(p, access.EntitlementID{Role: access.Role(e.Args["role"]), Resource: r.Resource})
-			}
-			if err != nil {
-				return err
-			}
+		if err := holds(caller.Principal, r, approvers, s); err != nil {
+			return err
 		}
 		return s.Lasts(r, r.Window)
 	}
@@ -249,10 +250,6 @@ func (b *Broker) outcomeNotice(ctx context.Context, did access.Action, r access.
 
 // over is whether a grant was there and is none any more.
 func over(s access.State) bool { return s == access.Ended || s == access.Expired }
-
-func approvedBy(activations []access.Activation, p access.Principal) bool {
-	return slices.ContainsFunc(activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, p) })
-}
 
 // stand reports a grant that is already there as outcomes.
 func stand(r access.Request, activations []access.Activation) []access.Outcome {

@@ -23,10 +23,14 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, []*access.Error, error) {
 	// Grant may return while a check still runs.
 	var last atomic.Pointer[[]*access.Error]
-	outcomes, err := b.providers.Grant(ctx, grantOf(r, w, approvers), q, func(s access.Standing) error {
-		last.Store(&s.Warnings)
-		return check(s)
-	})
+	var outcomes []access.Outcome
+	provider, err := b.providerOf(r.Resource)
+	if err == nil {
+		outcomes, err = provider.Grant(ctx, grantOf(r, w, approvers), q, func(s access.Standing) error {
+			last.Store(&s.Warnings)
+			return check(s)
+		})
+	}
 	event := b.event(caller, access.GrantWritten, r)
 	event.Window, event.Outcomes, event.Err = granted(outcomes, w), outcomes, err
 	if err != nil {

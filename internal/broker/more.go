@@ -34,18 +34,14 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
-		Of: r.Entitlements, ReviewersOf: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
-		return cmp.Or(b.undecided(r, s), mayAsk(r, nil, s))
+	all, warnings, err := b.candidates(ctx, caller, r, func(s access.Standing) error {
+		return cmp.Or(b.undecided(r, s), holds(r.Principal, r, nil, s))
 	})
-	if err = cmp.Or(err, refusal); err != nil {
+	if err != nil {
 		return MoreReviewers{}, err
 	}
-	more := MoreReviewers{Request: r, Candidates: candidates(standing, r.Principal, r.Entitlements),
-		Room: max(0, terms.MaxReviewers-len(r.Reviewers)), Warnings: standing.Warnings}
-	more.Candidates = slices.DeleteFunc(more.Candidates, func(p access.Principal) bool { return slices.Contains(r.Reviewers, p) })
-	return more, nil
+	fresh := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(r.Reviewers, p) })
+	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(r.Reviewers)), Warnings: warnings}, nil
 }
 
 func notYours() *access.Error {
@@ -97,8 +93,8 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 		return refused(err)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
-		return cmp.Or(b.undecided(r, s), mayAsk(r, added, s))
+	standing, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
+		return cmp.Or(b.undecided(r, s), holds(r.Principal, r, added, s))
 	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
@@ -109,7 +105,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 		defer cancel()
 		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, standing, added, a.Origin)
 		if err == nil {
-			b.later.add(r, added, b.c.Now())
+			b.later.with(r, added, b.c.Now())
 		}
 		asked.Warnings = append(standing.Warnings, asked.Warnings...)
 		return asked, err
