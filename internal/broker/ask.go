@@ -65,9 +65,9 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 
 // read turns what was typed into a request and its terms, or names the field that is
 // wrong. What it returns with an error is as much of the request as was understood.
-func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms, error) {
+func (b *Broker) read(caller access.Caller, a Ask) (r access.Request, terms access.Terms, err error) {
 	now := b.c.Now()
-	r := access.Request{
+	r = access.Request{
 		Principal:     caller.Principal,
 		Resource:      a.Resource,
 		Justification: strings.TrimSpace(a.Justification),
@@ -78,11 +78,11 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
 	r.Entitlements = slices.Compact(r.Entitlements)
 	if len(r.Entitlements) == 0 {
-		return r, access.Terms{}, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
+		return r, terms, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
 	}
 	for _, id := range r.Entitlements {
 		if id.Resource != a.Resource {
-			return r, access.Terms{}, invalid(access.FieldEntitlement, access.CodeOtherResource,
+			return r, terms, invalid(access.FieldEntitlement, access.CodeOtherResource,
 				access.Args{"entitlement": id.String(), "resource": string(a.Resource)})
 		}
 	}
@@ -91,23 +91,22 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 	if len(a.Reviewers) > 0 {
 		r.Kind = access.Peers
 	}
-	var err error
 	if a.ID == "" {
 		if r.ID, err = b.NewID(r.Kind); err != nil {
-			return r, access.Terms{}, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+			return r, terms, access.AsError(err)
 		}
-	} else if r.ID, err = access.ParseRequestID(a.ID); err != nil {
-		return r, access.Terms{}, invalid(access.FieldID, access.CodeBadRequestID, nil)
+	} else {
+		if r.ID, err = access.ParseRequestID(a.ID); err == nil {
+			r.Kind = access.KindOfID(r.ID)
+		}
+		if err != nil || r.Kind == access.Self && len(a.Reviewers) > 0 {
+			return r, terms, invalid(access.FieldID, access.CodeBadRequestID, nil)
+		}
 	}
-	if r.Kind = access.KindOfID(r.ID); r.Kind == access.Self && len(a.Reviewers) > 0 {
-		return r, access.Terms{}, invalid(access.FieldID, access.CodeBadRequestID, nil)
-	}
-
 	if r.Reviewers, err = readReviewers(caller, a.Reviewers); err != nil {
-		return r, access.Terms{}, err
+		return r, terms, err
 	}
-	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	if err != nil {
+	if terms, err = b.terms(r.Principal, r.Kind, r.Entitlements...); err != nil {
 		return r, terms, err
 	}
 	r.Expires = r.Created.Add(terms.RequestLife)
@@ -117,12 +116,12 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 	if !a.Start.IsZero() && terms.StartWithin == 0 {
 		return r, terms, invalid(access.FieldStart, access.CodeStartsAtOnce, nil)
 	}
+	if !a.Start.IsZero() && a.Start.Before(now.Add(-startGrace)) {
+		return r, terms, badStart(terms)
+	}
 	// A start that has passed means "as soon as possible", like none.
 	if a.Start.After(now) {
 		r.Start = a.Start.UTC().Truncate(time.Second)
-	}
-	if !a.Start.IsZero() && a.Start.Before(now.Add(-startGrace)) {
-		return r, terms, badStart(terms)
 	}
 	return r, terms, nil
 }
@@ -174,8 +173,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return Asked{Request: r}, err
 	}
 	q.Since = begun
-	outcomes, warnings, err := b.grant(ctx, caller, next, event.Window, nil, q, check)
-	asked := Asked{Request: next, Outcomes: outcomes, Window: granted(outcomes, event.Window), Warnings: withNew(standing.Warnings, warnings)}
+	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, check)
+	asked := Asked{Request: next, Outcomes: outcomes, Window: granted(outcomes, next.Window), Warnings: withNew(standing.Warnings, warnings)}
 	if err != nil {
 		return asked, err
 	}

@@ -44,21 +44,15 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		trying = access.RequestDenied
 	}
 	r, err := b.open(ctx, d.Ref)
-	if err != nil {
-		return Decided{}, b.refuse(ctx, caller, trying, r, err)
-	}
 	refused := func(err error) (Decided, error) {
 		return Decided{Request: r}, b.refuse(ctx, caller, trying, r, err)
 	}
-	if err := r.Involves(caller.Principal); err != nil {
+	if err != nil {
 		return refused(err)
 	}
-	if d.Digest != "" && d.Digest != r.Digest() {
-		return refused(&access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch})
-	}
 	decision := access.Decision{Verdict: d.Verdict, By: caller.Principal, At: b.c.Now(),
-		Comment: strings.TrimSpace(d.Comment), Digest: r.Digest()}
-	if err := checkDecision(decision); err != nil {
+		Comment: strings.TrimSpace(d.Comment), Digest: cmp.Or(d.Digest, r.Digest())}
+	if err := cmp.Or(r.Involves(caller.Principal), checkDecision(decision, r)); err != nil {
 		return refused(err)
 	}
 
@@ -98,18 +92,17 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	return b.approve(ctx, caller, result, terms, standing, q, d.Origin)
 }
 
-// checkDecision refuses a verdict that is none, and a denial without a reason.
-func checkDecision(d access.Decision) error {
-	if d.Verdict != access.Approve && d.Verdict != access.Deny {
+// checkDecision refuses a decision on something else than the request, a verdict that is
+// none, and a denial without a reason.
+func checkDecision(d access.Decision, r access.Request) error {
+	switch {
+	case d.Digest != r.Digest():
+		return &access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch}
+	case d.Verdict != access.Approve && d.Verdict != access.Deny:
 		return invalid(access.FieldVerdict, access.CodeBadInput, access.Args{"reason": "verdict must be approve or deny"})
-	}
-	if d.Comment == "" {
-		if d.Verdict == access.Deny {
-			return invalid(access.FieldComment, access.CodeNoComment, nil)
-		}
-		return nil
-	}
-	if access.CheckJustification(d.Comment) != nil {
+	case d.Comment == "" && d.Verdict == access.Deny:
+		return invalid(access.FieldComment, access.CodeNoComment, nil)
+	case d.Comment != "" && access.CheckJustification(d.Comment) != nil:
 		return invalid(access.FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
 	}
 	return nil
@@ -223,7 +216,7 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		}
 		return s.Lasts(r, r.Window)
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, r, r.Window, approvers, q, check)
+	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check)
 	result.Outcomes, result.Window = outcomes, granted(outcomes, r.Window)
 	result.Warnings = withNew(result.Warnings, warnings)
 	if err != nil {
@@ -255,13 +248,12 @@ func over(s access.State) bool { return s == access.Ended || s == access.Expired
 func stand(r access.Request, activations []access.Activation) []access.Outcome {
 	var outcomes []access.Outcome
 	for _, id := range r.Entitlements {
-		i := slices.IndexFunc(activations, func(a access.Activation) bool { return a.Entitlement == id })
-		if i < 0 {
-			outcomes = append(outcomes, access.Outcome{Entitlement: id, Result: access.Refused,
-				Err: &access.Error{Kind: access.Conflict, Code: access.CodeNotGranted, Args: access.Args{"role": string(id.Role)}}})
-			continue
+		o := access.Outcome{Entitlement: id, Result: access.Refused,
+			Err: &access.Error{Kind: access.Conflict, Code: access.CodeNotGranted, Args: access.Args{"role": string(id.Role)}}}
+		if i := slices.IndexFunc(activations, func(a access.Activation) bool { return a.Entitlement == id }); i >= 0 {
+			o = access.Outcome{Entitlement: id, Result: access.AlreadyGranted, Window: activations[i].Window}
 		}
-		outcomes = append(outcomes, access.Outcome{Entitlement: id, Result: access.AlreadyGranted, Window: activations[i].Window})
+		outcomes = append(outcomes, o)
 	}
 	return outcomes
 }

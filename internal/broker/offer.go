@@ -222,7 +222,8 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 // principal. They are nobody's to know whom judge refuses.
 func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.Request, judge func(access.Standing) error) (
 	[]access.Principal, []*access.Error, error) {
-	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements, ReviewersOf: r.Entitlements}
+	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
+		Of: r.Entitlements, ReviewersOf: r.Entitlements}
 	s, refusal, err := b.look(ctx, caller, q, judge)
 	if err = cmp.Or(err, refusal); err != nil {
 		return nil, nil, err

@@ -201,6 +201,7 @@ func listOf(ctx context.Context, r Registration, p access.Principal) list {
 	case l := <-answer:
 		return l
 	case <-ctx.Done():
-		return list{err: &access.Error{Kind: access.TimedOut, Code: access.CodeUpstreamTimeout, Args: access.Args{"service": r.Name}, Err: ctx.Err()}}
+		return list{err: &access.Error{Kind: access.TimedOut, Code: access.CodeUpstreamTimeout,
+			Args: access.Args{"service": r.Name}, Err: ctx.Err()}}
 	}
 }
