@@ -14,30 +14,18 @@ import (
 type Kind int
 
 const (
-	// Internal: a fault of ours. Its text is hidden from people.
-	Internal Kind = iota
-	// Invalid: the input is wrong; Field names which.
-	Invalid
-	// Unauthenticated: nobody is signed in.
-	Unauthenticated
-	// NotAllowed: signed in, and may not.
-	NotAllowed
-	// NotFound: there is no such thing, or none that the caller may know of.
-	NotFound
-	// Conflict: it has been decided or changed meanwhile.
-	Conflict
-	// Gone: the time for it is over.
-	Gone
-	// Unprocessable: the platform refuses it for good.
-	Unprocessable
-	// TooMany: slow down.
-	TooMany
-	// Upstream: a dependency answered wrongly.
-	Upstream
-	// Unavailable: a dependency cannot be had now.
-	Unavailable
-	// TimedOut: a dependency took too long.
-	TimedOut
+	Internal        Kind = iota // a fault of ours; its text is hidden from people
+	Invalid                     // the input is wrong; Field names which
+	Unauthenticated             // nobody is signed in
+	NotAllowed                  // signed in, and may not
+	NotFound                    // there is no such thing, or none that the caller may know of
+	Conflict                    // it has been decided or changed meanwhile
+	Gone                        // the time for it is over
+	Unprocessable               // the platform refuses it for good
+	TooMany                     // slow down
+	Upstream                    // a dependency answered wrongly
+	Unavailable                 // a dependency cannot be had now
+	TimedOut                    // a dependency took too long
 )
 
 var kindNames = [...]string{"internal", "invalid", "unauthenticated", "not allowed", "not found", "conflict", "gone",

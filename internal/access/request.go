@@ -22,10 +22,8 @@ import (
 type RequestKind string
 
 const (
-	// Self: its principal activates it alone.
-	Self RequestKind = "self"
-	// Peers: others who were asked must approve.
-	Peers RequestKind = "peers"
+	Self  RequestKind = "self"  // its principal activates it alone
+	Peers RequestKind = "peers" // others who were asked must approve
 )
 
 // idPrefixes begin the ids of requests of each kind. Nothing outside this package
@@ -235,11 +233,10 @@ func (r Request) WindowAt(now time.Time) Window {
 	if !r.Fixed.IsZero() {
 		return r.Fixed
 	}
-	start := now
 	if r.Start.After(now) {
-		start = r.Start
+		now = r.Start
 	}
-	start = start.UTC().Truncate(time.Second)
+	start := now.UTC().Truncate(time.Second)
 	return Window{Start: start, End: start.Add(r.Duration)}
 }
 
@@ -256,11 +253,10 @@ func (w Window) Before(t time.Time) Window {
 	if t.IsZero() || !t.Before(w.End) {
 		return w
 	}
-	w.End = t
 	if t.Before(w.Start) {
-		w.End = w.Start
+		t = w.Start
 	}
-	return w
+	return Window{w.Start, t}
 }
 
 // IsZero is whether there is no window.
