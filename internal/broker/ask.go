@@ -140,11 +140,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	}
 	var window access.Window // of the grant, once it is known
 	check := func(s access.Standing) error {
-		if err := idIsFree(r, s); err != nil {
+		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s)); err != nil {
 			return err
-		}
-		if over(r.StateWith(s.OfRequest(r), b.c.Now())) {
-			return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
 		}
 		for _, id := range r.Entitlements {
 			switch held := s.Holding(r.Principal, id); {
@@ -195,11 +192,8 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	refused := func(err error) (Asked, error) {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
 	}
-	if err := b.within(terms, r); err != nil {
+	if err := cmp.Or(b.within(terms, r), linkable(a.Origin, a.Host)); err != nil {
 		return refused(err)
-	}
-	if a.Origin == "" {
-		return refused(noPublicURL(a.Host))
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...), Of: r.Entitlements}
 	standing, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
@@ -208,12 +202,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
-
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	asked, err := b.invite(ctx, caller, access.RequestMade, r, standing, r.Reviewers, a.Origin)
-	asked.Warnings = append(standing.Warnings, asked.Warnings...)
-	return asked, err
+	return b.invite(ctx, caller, access.RequestMade, r, standing, r.Reviewers, a.Origin)
 }
 
 // idIsFree refuses an id, which comes with the form, that stands for something else
@@ -264,16 +253,19 @@ func notEligible(id access.EntitlementID) *access.Error {
 // new to it.
 func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, standing access.Standing,
 	added []access.Principal, origin string) (Asked, error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
 	event := b.event(caller, did, r)
 	event.Window = standing.WindowAt(r, event.At)
 	notice := b.notice(did, r, added)
 	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
+	asked := Asked{Request: r, Warnings: slices.Clone(standing.Warnings)}
 	next, ref, err := b.intend(ctx, event, notice)
 	if err != nil {
-		return Asked{Request: r}, err
+		return asked, err
 	}
 	notice.ReviewURL = reviewURL(origin, ref, r.Resource)
-	asked := Asked{Request: next, Ref: ref, ReviewURL: notice.ReviewURL}
+	asked.Request, asked.Ref, asked.ReviewURL = next, ref, notice.ReviewURL
 	if n := len(asked.ReviewURL); n > maxLink {
 		asked.Warnings = append(asked.Warnings, &access.Error{Kind: access.Invalid, Code: access.CodeLongLink,
 			Args: access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(maxLink)}})
@@ -295,7 +287,11 @@ func reviewURL(origin, ref string, resource access.Resource) string {
 	return link
 }
 
-func noPublicURL(host string) *access.Error {
+// linkable is nil when links can be written.
+func linkable(origin, host string) error {
+	if origin != "" {
+		return nil
+	}
 	return &access.Error{Kind: access.Unprocessable, Code: access.CodeNoPublicURL, Args: access.Args{"host": host}}
 }
 

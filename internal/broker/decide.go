@@ -204,11 +204,10 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 	check := func(s access.Standing) error {
 		// The grant may have been written, or written and ended, by somebody else
 		// since; the provider then says so, or this does.
-		held := s.OfRequest(r)
-		if over(r.StateWith(held, b.c.Now())) {
-			return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
+		if err := b.notOver(r, s); err != nil {
+			return err
 		}
-		if len(held) > 0 && held[0].Derived {
+		if held := s.OfRequest(r); len(held) > 0 && held[0].Derived {
 			return b.undecided(r, s)
 		}
 		if err := holds(caller.Principal, r, approvers, s); err != nil {
@@ -241,8 +240,13 @@ func (b *Broker) outcomeNotice(ctx context.Context, did access.Action, r access.
 	return n
 }
 
-// over is whether a grant was there and is none any more.
-func over(s access.State) bool { return s == access.Ended || s == access.Expired }
+// notOver is nil unless a grant was there and is none any more.
+func (b *Broker) notOver(r access.Request, s access.Standing) error {
+	if state := r.StateWith(s.OfRequest(r), b.c.Now()); state == access.Ended || state == access.Expired {
+		return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
+	}
+	return nil
+}
 
 // stand reports a grant that is already there as outcomes.
 func stand(r access.Request, activations []access.Activation) []access.Outcome {

@@ -27,11 +27,8 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	if caller.Principal != r.Principal {
-		return MoreReviewers{}, notYours()
-	}
 	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	if err != nil {
+	if err = cmp.Or(yours(caller, r), err); err != nil {
 		return MoreReviewers{}, err
 	}
 	all, warnings, err := b.candidates(ctx, caller, r, func(s access.Standing) error {
@@ -44,7 +41,11 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(r.Reviewers)), Warnings: warnings}, nil
 }
 
-func notYours() *access.Error {
+// yours is nil for the principal of the request.
+func yours(caller access.Caller, r access.Request) error {
+	if caller.Principal == r.Principal {
+		return nil
+	}
 	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotInvolved}
 }
 
@@ -72,11 +73,8 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	if err != nil {
 		return refused(err)
 	}
-	if caller.Principal != r.Principal {
-		return refused(notYours())
-	}
-	if a.Origin == "" {
-		return refused(noPublicURL(a.Host))
+	if err := cmp.Or(yours(caller, r), linkable(a.Origin, a.Host)); err != nil {
+		return refused(err)
 	}
 	all, err := readReviewers(caller, a.Reviewers)
 	if err != nil {
@@ -101,13 +99,10 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	}
 	// Sent twice it is one: the digest has everybody who is asked now, and not who is new.
 	return b.asked.do(ctx, fmt.Sprint(r.FullDigest(), " with ", added), func() (Asked, error) {
-		ctx, cancel := detach(ctx)
-		defer cancel()
 		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, standing, added, a.Origin)
 		if err == nil {
 			b.later.with(r, added, b.c.Now())
 		}
-		asked.Warnings = append(standing.Warnings, asked.Warnings...)
 		return asked, err
 	})
 }
