@@ -280,7 +280,7 @@ func (s Standing) Lasts(r Request, w Window) error {
 	for _, id := range r.Entitlements {
 		held, _ := s.Holding(r.Principal, id)
 		if w.Length() <= 0 && !held.Until.IsZero() || w.Before(held.Until) != w {
-			return &Error{Kind: NotAllowed, Code: CodeEligibilityEnds,
+			return &Error{Kind: NotAllowed, Code: CodeEligibilityEnds, Field: FieldStart,
 				Args: Args{"role": string(id.Role), "until": held.Until.UTC().Format(time.RFC3339)}}
 		}
 	}

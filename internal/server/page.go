@@ -78,7 +78,7 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	e := access.AsError(err)
 	status := statusOf(e)
 	w := s.refusal(s.languageOf(r), e, "")
-	p := &Problem{Text: w.Text, Next: w.Next, Field: w.Field, Incident: incidentOf(r)}
+	p := &Problem{Text: w.Text, Next: w.Next, Field: e.Field, Incident: incidentOf(r)}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		p.SwitchAccount = s.SwitchAccount
 	}

@@ -111,19 +111,19 @@ func (m message) fill(plural plural, literal func(part) string, value func(name 
 				b.WriteString(literal(p))
 				continue
 			}
-			v, ok := value(p.name)
-			switch {
+			switch v, ok := value(p.name); {
 			case !ok:
-				v = "{" + p.name + "}"
-			case p.forms != nil:
-				form := p.forms["other"]
-				if n, err := strconv.Atoi(v); err == nil && p.forms[plural(n)] != nil {
-					form = p.forms[plural(n)]
+				b.WriteString("{" + p.name + "}")
+			case p.forms == nil:
+				b.WriteString(v)
+			default:
+				n, err := strconv.Atoi(v)
+				if form := p.forms[plural(n)]; err == nil && form != nil {
+					write(form)
+				} else {
+					write(p.forms["other"])
 				}
-				write(form)
-				continue
 			}
-			b.WriteString(v)
 		}
 	}
 	write(m.parts)
@@ -133,8 +133,6 @@ func (m message) fill(plural plural, literal func(part) string, value func(name 
 func literalPart(text string) part {
 	return part{text: text, html: tags.Replace(template.HTMLEscapeString(text))}
 }
-
-func markup(p part) string { return p.html }
 
 // tags are what messages may mark text with.
 var tags = strings.NewReplacer(
