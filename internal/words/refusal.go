@@ -2,6 +2,8 @@ package words
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
@@ -23,7 +25,7 @@ func (l *Language) Refusal(e *access.Error, provider string) Refusal {
 		code = access.CodeInternal
 	}
 	key := errorKey(code)
-	if l.has(key+".bare") && saysNothing(e.Args) {
+	if said := strings.Join(slices.Collect(maps.Values(e.Args)), ""); said == "" && l.has(key+".bare") {
 		key += ".bare"
 	}
 	value := func(name string) (string, bool) { return l.errorArgument(e, name, provider), true }
@@ -43,15 +45,6 @@ func errorKey(c access.Code) string { return "error." + string(c) }
 func (l *Language) has(key string) bool {
 	_, ok := l.messages[key]
 	return ok
-}
-
-func saysNothing(args access.Args) bool {
-	for _, v := range args {
-		if v != "" {
-			return false
-		}
-	}
-	return true
 }
 
 // errorArgument is an argument of an error as texts show it.
