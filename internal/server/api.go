@@ -95,12 +95,6 @@ var apiStates = map[access.State]string{access.Pending: statusPending, access.Ac
 	access.Approved: statusPending, access.Failed: "FAILED",
 	access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
 
-func (s *server) apiOutdated(*http.Request) (any, error) {
-	return nil, &access.Error{Kind: access.NotFound, Code: access.CodeOutdatedPage}
-}
-
-func (s *server) apiNeedsLedger(*http.Request) (any, error) { return nil, errNeedsLedger }
-
 func (s *server) apiPolicy(r *http.Request) (any, error) {
 	terms, err := s.Broker.Defaults(callerOf(r), access.Self)
 	if err != nil {
@@ -136,7 +130,7 @@ func (s *server) apiRoles(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := apiRoles{Warnings: s.apiWarnings(r, offer.Warnings), Entitlements: []apiEntitlement{}}
+	a := apiRoles{Warnings: s.viewWarnings(r, offer.Warnings), Entitlements: []apiEntitlement{}}
 	for _, o := range offer.Roles {
 		e := apiEntitlement{ID: o.Entitlement.ID.String(), Name: string(o.Entitlement.ID.Role),
 			ResourceCondition: optional(o.Entitlement.ID.Condition), ActivationType: "JIT", Status: statusInactive}
@@ -165,7 +159,7 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return apiPeers{Peers: apiUsers(peers), Warnings: s.apiWarnings(r, warnings)}, nil
+	return apiPeers{Peers: apiUsers(peers), Warnings: s.viewWarnings(r, warnings)}, nil
 }
 
 // askedOf reads the entitlements whose reviewers are asked for: all on one resource,
@@ -196,7 +190,7 @@ func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.Entitlem
 }
 
 func otherResource(id access.EntitlementID, on access.Resource) error {
-	return &access.Error{Kind: access.Invalid, Code: access.CodeOtherResource, Field: fieldEntitlement,
+	return &access.Error{Kind: access.Invalid, Code: access.CodeOtherResource, Field: access.FieldEntitlement,
 		Args: access.Args{"entitlement": printable(id.String()), "resource": on.Name()}}
 }
 
@@ -213,17 +207,13 @@ type askBody struct {
 }
 
 func (b askBody) ids() []string {
-	texts := slices.Concat(b.EntitlementIDs, b.Roles)
-	for _, text := range []string{b.EntitlementID, b.Role} {
-		if text != "" {
-			texts = append(texts, text)
-		}
-	}
-	return texts
+	single := slices.DeleteFunc([]string{b.EntitlementID, b.Role}, func(text string) bool { return text == "" })
+	return slices.Concat(b.EntitlementIDs, b.Roles, single)
 }
 
-// lenient is a whole number as JIT Access 1.x read it: 60, "60", 60.0; null is 0.
-type lenient int
+// lenient is a whole number of minutes as JIT Access 1.x read it: 60, "60", 60.0; null
+// is 0.
+type lenient time.Duration
 
 func (n *lenient) UnmarshalJSON(text []byte) error {
 	s := string(text)
@@ -242,42 +232,39 @@ func (n *lenient) UnmarshalJSON(text []byte) error {
 	if err != nil || math.IsNaN(f) {
 		return errors.New("not a whole number")
 	}
-	// Fractions are cut off. No limit is that large, so that what is cut here is
-	// refused as any other number that is too large.
-	*n = lenient(max(-math.MaxInt32, min(math.MaxInt32, f)))
+	// Fractions are cut off.
+	*n = lenient(duration(int(max(0, min(f, maxMinutes)))))
 	return nil
 }
 
-func (s *server) apiSelfActivate(r *http.Request) (any, error) { return s.apiAsk(r, access.Self) }
-
-func (s *server) apiRequest(r *http.Request) (any, error) { return s.apiAsk(r, access.Peers) }
-
 // apiAsk asks the broker. Only a request to peers has peers.
-func (s *server) apiAsk(r *http.Request, kind access.RequestKind) (any, error) {
-	on, err := project(r)
-	if err != nil {
-		return nil, err
+func (s *server) apiAsk(kind access.RequestKind) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		on, err := project(r)
+		if err != nil {
+			return nil, err
+		}
+		var body askBody
+		if err := readJSON(r, &body); err != nil {
+			return nil, err
+		}
+		a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification),
+			Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
+		if kind == access.Peers {
+			a.Reviewers = body.Peers
+		}
+		if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
+			return nil, err
+		}
+		if a.ID, err = s.Broker.NewID(kind); err != nil {
+			return nil, err
+		}
+		asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
+		if err != nil {
+			return nil, aboutRequest{a.ID, err}
+		}
+		return s.answerAsked(r, asked), nil
 	}
-	var body askBody
-	if err := readJSON(r, &body); err != nil {
-		return nil, err
-	}
-	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification), Origin: s.origin(r), Host: r.Host}
-	if kind == access.Peers {
-		a.Reviewers = body.Peers
-	}
-	if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
-		return nil, err
-	}
-	a.Duration = minutes([]string{strconv.Itoa(int(body.ActivationTimeout))})
-	if a.ID, err = s.Broker.NewID(kind); err != nil {
-		return nil, err
-	}
-	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
-	if err != nil {
-		return nil, aboutRequest{a.ID, err}
-	}
-	return s.answerAsked(r, asked), nil
 }
 
 // answerAsked is 1.x's answer to an ask.
@@ -305,7 +292,7 @@ func (s *server) idsOn(on access.Resource, texts []string) ([]access.Entitlement
 
 // apiAddReviewers asks more people to review a pending request of the caller's.
 func (s *server) apiAddReviewers(r *http.Request) (any, error) {
-	ref, err := apiReference(r)
+	ref, err := reference(r)
 	if err != nil {
 		return nil, err
 	}
@@ -324,7 +311,7 @@ func (s *server) apiAddReviewers(r *http.Request) (any, error) {
 }
 
 func (s *server) apiShow(r *http.Request) (any, error) {
-	ref, err := apiReference(r)
+	ref, err := reference(r)
 	if err != nil {
 		return nil, err
 	}
@@ -339,39 +326,36 @@ func (s *server) apiShow(r *http.Request) (any, error) {
 	return a, nil
 }
 
-// apiApprove ignores the body: the pages of JIT Access 1.x send none.
-func (s *server) apiApprove(r *http.Request) (any, error) {
-	return s.apiDecide(r, access.Approve, "")
-}
-
-func (s *server) apiDeny(r *http.Request) (any, error) {
-	var body struct {
-		Comment string `json:"comment"`
+// apiDecide reads no body for an approval: the pages of JIT Access 1.x send none.
+func (s *server) apiDecide(verdict access.Verdict) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		var body struct {
+			Comment string `json:"comment"`
+		}
+		if verdict == access.Deny {
+			if err := readJSON(r, &body); err != nil {
+				return nil, err
+			}
+		}
+		ref, err := reference(r)
+		if err != nil {
+			return nil, err
+		}
+		d, err := s.Broker.Decide(r.Context(), callerOf(r), broker.Decide{
+			Ref: ref, Verdict: verdict, Comment: strings.TrimSpace(body.Comment), Origin: s.origin(r)})
+		if err != nil {
+			return nil, aboutRequest{d.Request.ID, err}
+		}
+		window := d.Window
+		if window.IsZero() {
+			window = d.Request.WindowAt(s.Now())
+		}
+		state := apiStates[d.State]
+		if verdict == access.Deny && d.Forgets {
+			state = "DECLINED"
+		}
+		return s.activation(r, d.Request, state, window, d.Outcomes, d.Warnings), nil
 	}
-	if err := readJSON(r, &body); err != nil {
-		return nil, err
-	}
-	return s.apiDecide(r, access.Deny, strings.TrimSpace(body.Comment))
-}
-
-func (s *server) apiDecide(r *http.Request, verdict access.Verdict, comment string) (any, error) {
-	ref, err := apiReference(r)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.Broker.Decide(r.Context(), callerOf(r), broker.Decide{Ref: ref, Verdict: verdict, Comment: comment, Origin: s.origin(r)})
-	if err != nil {
-		return nil, aboutRequest{d.Request.ID, err}
-	}
-	window := d.Window
-	if window.IsZero() {
-		window = d.Request.WindowAt(s.Now())
-	}
-	state := apiStates[d.State]
-	if verdict == access.Deny && d.Forgets {
-		state = "DECLINED"
-	}
-	return s.activation(r, d.Request, state, window, d.Outcomes, d.Warnings), nil
 }
 
 func (s *server) apiEnd(r *http.Request) (any, error) {
@@ -393,7 +377,7 @@ func (s *server) apiEnd(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	a := apiEnded{Entitlements: []apiActivationItem{}, Warnings: s.apiWarnings(r, ended.Warnings)}
+	a := apiEnded{Entitlements: []apiActivationItem{}, Warnings: s.viewWarnings(r, ended.Warnings)}
 	for _, o := range ended.Outcomes {
 		status := "ENDED"
 		if o.Result == access.Refused {
@@ -405,15 +389,6 @@ func (s *server) apiEnd(r *http.Request) (any, error) {
 	return a, nil
 }
 
-// apiReference reads the link of the query. A blank one is bad input, as in 1.x.
-func apiReference(r *http.Request) (string, error) {
-	q, err := query(r)
-	if err != nil {
-		return "", err
-	}
-	return reference(q)
-}
-
 // activation is 1.x's object. An entitlement that was refused while others were
 // granted is INACTIVE, and a warning says why.
 func (s *server) activation(r *http.Request, q access.Request, state string, w access.Window, outcomes []access.Outcome,
@@ -421,7 +396,7 @@ func (s *server) activation(r *http.Request, q access.Request, state string, w a
 	c := callerOf(r)
 	a := apiActivation{Beneficiary: apiUser{q.Principal}, Reviewers: apiUsers(q.Reviewers), IsBeneficiary: q.Principal == c.Principal,
 		IsReviewer: slices.Contains(q.Reviewers, c.Principal), Justification: q.Justification,
-		Entitlements: []apiActivationItem{}, Warnings: s.apiWarnings(r, besides(warnings, outcomes))}
+		Entitlements: []apiActivationItem{}, Warnings: s.viewWarnings(r, besides(warnings, outcomes))}
 	for _, id := range q.Entitlements {
 		status := state
 		for _, o := range outcomes {
@@ -452,13 +427,6 @@ func apiUsers(people []access.Principal) []apiUser {
 		users = append(users, apiUser{p})
 	}
 	return users
-}
-
-func (s *server) apiWarnings(r *http.Request, warnings []*access.Error) []string {
-	if texts := s.viewWarnings(r, warnings); texts != nil {
-		return texts
-	}
-	return []string{}
 }
 
 func optional(text string) *string {

@@ -46,11 +46,7 @@ func (s *server) api(h func(*http.Request) (any, error)) http.HandlerFunc {
 
 func (s *server) writeJSONError(w http.ResponseWriter, r *http.Request, err error, id string) {
 	p, status := s.problem(r, err)
-	message := p.Text
-	if p.Next != "" {
-		message += " " + p.Next
-	}
-	s.writeJSON(w, r, status, apiError{Message: message, Code: string(access.AsError(err).Code), Incident: p.Incident,
+	s.writeJSON(w, r, status, apiError{Message: inFull(p.Refusal), Code: string(access.AsError(err).Code), Incident: p.Incident,
 		Field: p.Field, ActivationID: id})
 }
 
@@ -69,8 +65,8 @@ func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, b
 // readJSON reads one JSON object. Unknown members are ignored, as JIT Access 1.x
 // does; anything after the object is refused.
 func readJSON(r *http.Request, into any) error {
-	if mediaType(r) != "application/json" {
-		return &access.Error{Kind: access.Invalid, Code: access.CodeMediaType, Args: access.Args{"accepted": "application/json"}}
+	if err := accepted(r, "application/json"); err != nil {
+		return err
 	}
 	d := json.NewDecoder(r.Body)
 	if err := d.Decode(into); err != nil {

@@ -8,7 +8,6 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"slices"
@@ -57,7 +56,7 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 
 // Problem is a refusal as a page shows it.
 type Problem struct {
-	Text, Next string
+	words.Refusal
 	// Field is the form field to blame; empty when it is none.
 	Field    string
 	Incident string
@@ -77,8 +76,7 @@ func (p *Problem) only(fields ...string) {
 func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	e := access.AsError(err)
 	status := statusOf(e)
-	w := s.refusal(s.languageOf(r), e, "")
-	p := &Problem{Text: w.Text, Next: w.Next, Field: e.Field, Incident: incidentOf(r)}
+	p := &Problem{Refusal: s.refusal(r, e, ""), Field: e.Field, Incident: incidentOf(r)}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		p.SwitchAccount = s.SwitchAccount
 	}
@@ -138,11 +136,14 @@ type pages map[string]*template.Template
 // pageNames are all pages; each is a file templates/NAME.html.
 var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "error"}
 
-// parsePages reads the templates for one language. In them {{say KEY NAME VALUE…}} is
-// a message as HTML and {{message KEY}} the message itself, for a script to fill in.
-func parsePages(files fs.FS, l *words.Language) (pages, error) {
+// parsePages reads the templates. In them {{say KEY NAME VALUE…}} is a message as HTML
+// and {{message KEY}} the message itself, for a script to fill in.
+func (s *server) parsePages(files fs.FS) (pages, error) {
+	l := s.Language
 	functions := template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
+		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
+		"tellsPeople": s.tellsPeople, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML { return marked(l, `<span class="address">`, names, "</span>") },
 		"strongs":   func(names []string) template.HTML { return marked(l, "<strong>", names, "</strong>") },
 	}
@@ -219,20 +220,11 @@ var assetTypes = map[string]string{
 func (s *server) asset(w http.ResponseWriter, r *http.Request) {
 	a, ok := s.assets[chi.URLParam(r, "name")]
 	if !ok {
-		s.notFound(w, r)
+		s.refuses(access.CodeNotFound)(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", a.contentType)
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("ETag", a.etag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
-}
-
-// mediaType is the type of a body, without parameters.
-func mediaType(r *http.Request) string {
-	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		return ""
-	}
-	return t
 }
