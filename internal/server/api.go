@@ -36,11 +36,12 @@ type apiProjects struct {
 }
 
 type apiRoles struct {
-	Warnings     []string         `json:"warnings"`
-	Entitlements []apiEntitlement `json:"entitlements"`
+	Warnings     []string      `json:"warnings"`
+	Entitlements []Entitlement `json:"entitlements"`
 }
 
-type apiEntitlement struct {
+// Entitlement is a role of an offer, and whether it is active.
+type Entitlement struct {
 	ID                string  `json:"id"`
 	Name              string  `json:"name"`
 	ResourceCondition *string `json:"resourceCondition"`
@@ -130,20 +131,24 @@ func (s *server) apiRoles(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := apiRoles{Warnings: s.viewWarnings(r, offer.Warnings), Entitlements: []apiEntitlement{}}
+	a := apiRoles{Warnings: s.viewWarnings(r, offer.Warnings), Entitlements: []Entitlement{}}
 	for _, o := range offer.Roles {
-		e := apiEntitlement{ID: o.Entitlement.ID.String(), Name: string(o.Entitlement.ID.Role),
-			ResourceCondition: optional(o.Entitlement.ID.Condition), ActivationType: "JIT", Status: statusInactive}
-		if o.Terms.Approvals() > 0 {
-			e.ActivationType = "MPA"
-		}
-		if o.Activation != nil {
-			until := o.Activation.Window.End.Unix()
-			e.Status, e.ValidUntil = statusActive, &until
-		}
-		a.Entitlements = append(a.Entitlements, e)
+		a.Entitlements = append(a.Entitlements, EntitlementOf(o))
 	}
 	return a, nil
+}
+
+// EntitlementOf is the shape of an offered role.
+func EntitlementOf(o broker.OfferedRole) Entitlement {
+	id := o.Entitlement.ID
+	e := Entitlement{ID: id.String(), Name: string(id.Role), ResourceCondition: optional(id.Condition), ActivationType: "JIT", Status: statusInactive}
+	if o.Terms.Approvals() > 0 {
+		e.ActivationType = "MPA"
+	}
+	if o.Activation != nil {
+		e.Status, e.ValidUntil = statusActive, new(o.Activation.Window.End.Unix())
+	}
+	return e
 }
 
 func (s *server) apiPeers(r *http.Request) (any, error) {
