@@ -122,11 +122,7 @@ func (s *server) apiProjects(r *http.Request) (any, error) {
 	return a, nil
 }
 
-func (s *server) apiRoles(r *http.Request) (any, error) {
-	on, err := project(r)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) apiRoles(r *http.Request, on access.Resource) (any, error) {
 	offer, err := s.Broker.Offer(r.Context(), callerOf(r), on)
 	if err != nil {
 		return nil, err
@@ -151,11 +147,7 @@ func EntitlementOf(o broker.OfferedRole) Entitlement {
 	return e
 }
 
-func (s *server) apiPeers(r *http.Request) (any, error) {
-	on, err := project(r)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) apiPeers(r *http.Request, on access.Resource) (any, error) {
 	ids, err := s.askedOf(r, on)
 	if err != nil {
 		return nil, err
@@ -242,34 +234,37 @@ func (n *lenient) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+func (s *server) apiSelfActivate(r *http.Request, on access.Resource) (any, error) {
+	return s.apiAsk(r, on, access.Self)
+}
+
+func (s *server) apiRequest(r *http.Request, on access.Resource) (any, error) {
+	return s.apiAsk(r, on, access.Peers)
+}
+
 // apiAsk asks the broker. Only a request to peers has peers.
-func (s *server) apiAsk(kind access.RequestKind) func(*http.Request) (any, error) {
-	return func(r *http.Request) (any, error) {
-		on, err := project(r)
-		if err != nil {
-			return nil, err
-		}
-		var body askBody
-		if err := readJSON(r, &body); err != nil {
-			return nil, err
-		}
-		a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification),
-			Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
-		if kind == access.Peers {
-			a.Reviewers = body.Peers
-		}
-		if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
-			return nil, err
-		}
-		if a.ID, err = s.Broker.NewID(kind); err != nil {
-			return nil, err
-		}
-		asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
-		if err != nil {
-			return nil, aboutRequest{a.ID, err}
-		}
-		return s.answerAsked(r, asked), nil
+func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.RequestKind) (any, error) {
+	var body askBody
+	if err := readJSON(r, &body); err != nil {
+		return nil, err
 	}
+	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification),
+		Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
+	if kind == access.Peers {
+		a.Reviewers = body.Peers
+	}
+	var err error
+	if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
+		return nil, err
+	}
+	if a.ID, err = s.Broker.NewID(kind); err != nil {
+		return nil, err
+	}
+	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
+	if err != nil {
+		return nil, aboutRequest{a.ID, err}
+	}
+	return s.answerAsked(r, asked), nil
 }
 
 // answerAsked is 1.x's answer to an ask.
@@ -296,11 +291,7 @@ func (s *server) idsOn(on access.Resource, texts []string) ([]access.Entitlement
 }
 
 // apiAddReviewers asks more people to review a pending request of the caller's.
-func (s *server) apiAddReviewers(r *http.Request) (any, error) {
-	ref, err := reference(r)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) apiAddReviewers(r *http.Request, ref string) (any, error) {
 	var body struct {
 		Peers []string `json:"peers"`
 	}
@@ -315,11 +306,7 @@ func (s *server) apiAddReviewers(r *http.Request) (any, error) {
 	return s.answerAsked(r, asked), nil
 }
 
-func (s *server) apiShow(r *http.Request) (any, error) {
-	ref, err := reference(r)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) apiShow(r *http.Request, ref string) (any, error) {
 	v, err := s.Broker.Show(r.Context(), callerOf(r), ref, s.origin(r))
 	if err != nil {
 		return nil, err
@@ -331,43 +318,39 @@ func (s *server) apiShow(r *http.Request) (any, error) {
 	return a, nil
 }
 
-// apiDecide reads no body for an approval: the pages of JIT Access 1.x send none.
-func (s *server) apiDecide(verdict access.Verdict) func(*http.Request) (any, error) {
-	return func(r *http.Request) (any, error) {
-		var body struct {
-			Comment string `json:"comment"`
-		}
-		if verdict == access.Deny {
-			if err := readJSON(r, &body); err != nil {
-				return nil, err
-			}
-		}
-		ref, err := reference(r)
-		if err != nil {
-			return nil, err
-		}
-		d, err := s.Broker.Decide(r.Context(), callerOf(r), broker.Decide{
-			Ref: ref, Verdict: verdict, Comment: strings.TrimSpace(body.Comment), Origin: s.origin(r)})
-		if err != nil {
-			return nil, aboutRequest{d.Request.ID, err}
-		}
-		window := d.Window
-		if window.IsZero() {
-			window = d.Request.WindowAt(s.Now())
-		}
-		state := apiStates[d.State]
-		if verdict == access.Deny && d.Forgets {
-			state = "DECLINED"
-		}
-		return s.activation(r, d.Request, state, window, d.Outcomes, d.Warnings), nil
-	}
+// apiApprove ignores the body: the pages of JIT Access 1.x send none.
+func (s *server) apiApprove(r *http.Request, ref string) (any, error) {
+	return s.apiDecide(r, broker.Decide{Ref: ref, Verdict: access.Approve})
 }
 
-func (s *server) apiEnd(r *http.Request) (any, error) {
-	id, err := requestID(r)
-	if err != nil {
+func (s *server) apiDeny(r *http.Request, ref string) (any, error) {
+	var body struct {
+		Comment string `json:"comment"`
+	}
+	if err := readJSON(r, &body); err != nil {
 		return nil, err
 	}
+	return s.apiDecide(r, broker.Decide{Ref: ref, Verdict: access.Deny, Comment: strings.TrimSpace(body.Comment)})
+}
+
+func (s *server) apiDecide(r *http.Request, decide broker.Decide) (any, error) {
+	decide.Origin = s.origin(r)
+	d, err := s.Broker.Decide(r.Context(), callerOf(r), decide)
+	if err != nil {
+		return nil, aboutRequest{d.Request.ID, err}
+	}
+	window := d.Window
+	if window.IsZero() {
+		window = d.Request.WindowAt(s.Now())
+	}
+	state := apiStates[d.State]
+	if decide.Verdict == access.Deny && d.Forgets {
+		state = "DECLINED"
+	}
+	return s.activation(r, d.Request, state, window, d.Outcomes, d.Warnings), nil
+}
+
+func (s *server) apiEnd(r *http.Request, id string) (any, error) {
 	var body struct {
 		Resource string `json:"resource"`
 	}

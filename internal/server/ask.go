@@ -133,11 +133,7 @@ func (v *askView) blame(p *Problem) {
 // ask makes a request. What can be read again is redirected to, so that reloading
 // sends nothing twice; what nobody remembers, such as a mail that could not be
 // delivered, is the answer itself. The id of the form makes sending it again safe.
-func (s *server) ask(r *http.Request) (page, error) {
-	on, err := s.resourceAt(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) ask(r *http.Request, on access.Resource) (page, error) {
 	f, err := form(r)
 	if err != nil {
 		return page{}, err
@@ -193,25 +189,19 @@ func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (brok
 // askAgain shows the form as it was filled, with what is wrong. It must not fail:
 // what was typed would be lost.
 func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cause error) page {
-	problem, status := s.problem(r, cause)
-	code := access.AsError(cause).Code
 	v, again, err := s.askForm(r, on, f[access.FieldEntitlement])
-	switch {
-	case again != nil:
-		c := s.chooseForm(r, *again, f[access.FieldEntitlement])
-		c.Problem = problem
-		problem.only(access.FieldEntitlement)
-		return page{template: "choose", status: status, data: c}
-	case err != nil:
-		v = s.formOf(r, on, f)
-		v.blame(problem)
-		return page{template: "ask", status: status, data: v}
+	if again != nil {
+		return s.chooseAgain(r, *again, f[access.FieldEntitlement], cause)
 	}
-	v.blame(problem)
+	if err != nil {
+		v = s.formOf(r, on, f)
+	}
 	v.fill(f)
-	if id := f.Get(access.FieldID); id != "" && code != access.CodeBadRequestID {
+	if id := f.Get(access.FieldID); id != "" && access.AsError(cause).Code != access.CodeBadRequestID {
 		v.ID = id
 	}
+	problem, status := s.problem(r, cause)
+	v.blame(problem)
 	return page{template: "ask", status: status, data: v}
 }
 
@@ -232,6 +222,5 @@ func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askVi
 	for _, address := range f[access.FieldReviewer] {
 		v.Reviewers = append(v.Reviewers, choice{address, true})
 	}
-	v.fill(f)
 	return v
 }

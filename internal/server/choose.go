@@ -78,11 +78,7 @@ func (d doneView) Titles() []string {
 }
 
 // choose shows a resource, or the form for the roles that its address names.
-func (s *server) choose(r *http.Request) (page, error) {
-	on, err := s.resourceAt(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
 	q, err := query(r)
 	if err != nil {
 		return page{}, err

@@ -23,7 +23,7 @@ type health struct {
 }
 
 func (s *server) alive(w http.ResponseWriter, r *http.Request) {
-	s.writeJSON(w, r, http.StatusOK, health{Healthy: true, Details: map[string]bool{}})
+	writeJSON(w, http.StatusOK, health{Healthy: true, Details: map[string]bool{}})
 }
 
 // readyz names every failing dependency, and answers 503 only when no request
@@ -40,7 +40,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	if !found.Healthy {
 		status = http.StatusServiceUnavailable
 	}
-	s.writeJSON(w, r, status, found)
+	writeJSON(w, status, found)
 }
 
 func (s *server) checkReadiness(ctx context.Context, _ string) (health, error) {

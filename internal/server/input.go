@@ -82,6 +82,17 @@ func reference(r *http.Request) (string, error) {
 	return ref, err
 }
 
+// with reads what an address names before the handler of what is asked of it.
+func with[A, T any](read func(*http.Request) (A, error), h func(*http.Request, A) (T, error)) func(*http.Request) (T, error) {
+	return func(r *http.Request) (none T, err error) {
+		named, err := read(r)
+		if err != nil {
+			return none, err
+		}
+		return h(r, named)
+	}
+}
+
 // resourceAt reads the resource of an address /access/RESOURCE.
 func (s *server) resourceAt(r *http.Request) (access.Resource, error) {
 	return s.parseResource(strings.TrimPrefix(r.URL.Path, "/access/"))

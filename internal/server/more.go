@@ -23,11 +23,7 @@ type moreView struct {
 	Room int
 }
 
-func (s *server) more(r *http.Request) (page, error) {
-	ref, err := reference(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) more(r *http.Request, ref string) (page, error) {
 	v, err := s.viewMore(r, ref)
 	if err != nil {
 		return page{}, err
@@ -50,11 +46,7 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 }
 
 // addReviewers adds the people chosen and leads to the request as it is then.
-func (s *server) addReviewers(r *http.Request) (page, error) {
-	ref, err := reference(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) addReviewers(r *http.Request, ref string) (page, error) {
 	f, err := form(r)
 	if err != nil {
 		return page{}, err

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html/template"
-	"io"
 	"io/fs"
 	"net/http"
 	"path"
@@ -119,7 +118,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 		return
 	}
 	var b bytes.Buffer
-	if err := s.pages.render(&b, p.template, p.data); err != nil {
+	if err := s.pages[p.template].ExecuteTemplate(&b, "frame.html", p.data); err != nil {
 		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
 		http.Error(w, s.withIncident(r, problem), status)
 		return
@@ -129,16 +128,13 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	w.Write(b.Bytes())
 }
 
-// pages are the parsed templates: one set per page, so that pages cannot take each
-// other's blocks.
-type pages map[string]*template.Template
-
 // pageNames are all pages; each is a file templates/NAME.html.
 var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "error"}
 
-// parsePages reads the templates. In them {{say KEY NAME VALUE…}} is a message as HTML
+// parsePages reads the templates: one set for each page, so that pages cannot take each
+// other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML
 // and {{message KEY}} the message itself, for a script to fill in.
-func (s *server) parsePages(files fs.FS) (pages, error) {
+func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) {
 	l := s.Language
 	functions := template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
@@ -151,7 +147,7 @@ func (s *server) parsePages(files fs.FS) (pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed := pages{}
+	parsed := map[string]*template.Template{}
 	for _, name := range pageNames {
 		t, err := base.Clone()
 		if err != nil {
@@ -171,14 +167,6 @@ func marked(l *words.Language, begin string, texts []string, end string) templat
 		all = append(all, begin+template.HTMLEscapeString(text)+end)
 	}
 	return template.HTML(l.Series(all))
-}
-
-func (p pages) render(w io.Writer, name string, data any) error {
-	t := p[name]
-	if t == nil {
-		return fmt.Errorf("no page %q", name)
-	}
-	return t.ExecuteTemplate(w, "frame.html", data)
 }
 
 // asset is a file that pages use.

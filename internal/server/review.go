@@ -53,11 +53,7 @@ var tones = map[access.State]string{access.Pending: "wait", access.Active: "good
 
 // review shows a request. It changes nothing, however often a mail scanner opens
 // it.
-func (s *server) review(r *http.Request) (page, error) {
-	ref, err := reference(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) review(r *http.Request, ref string) (page, error) {
 	view, err := s.Broker.Show(r.Context(), callerOf(r), ref, s.origin(r))
 	if err != nil {
 		return page{}, err
@@ -66,11 +62,7 @@ func (s *server) review(r *http.Request) (page, error) {
 }
 
 // decide approves or denies.
-func (s *server) decide(r *http.Request) (page, error) {
-	ref, err := reference(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) decide(r *http.Request, ref string) (page, error) {
 	f, err := form(r)
 	if err != nil {
 		return page{}, err
@@ -188,11 +180,7 @@ func othersAsked(q access.Request, you access.Principal) []string {
 
 // end takes access back early. The form carries the resource, and where it stood
 // on a request's page also the link to that.
-func (s *server) end(r *http.Request) (page, error) {
-	id, err := requestID(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) end(r *http.Request, id string) (page, error) {
 	f, err := form(r)
 	if err != nil {
 		return page{}, err

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"html/template"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -104,7 +105,7 @@ const actionTimeout = 25 * time.Second
 
 type server struct {
 	Config
-	pages    pages
+	pages    map[string]*template.Template
 	assets   map[string]asset
 	sameSite *http.CrossOriginProtection
 	reads    *pace
@@ -160,13 +161,13 @@ func (s *server) routes() *chi.Mux {
 		r.Use(s.identified, s.unless(s.notOurPages), s.paced)
 		r.Get("/", s.page(s.home))
 		r.Get("/index.html", s.page(s.home)) // where 1.x has it too
-		r.Get("/access/*", s.page(s.choose))
-		r.Post("/access/*", s.page(s.ask))
-		r.Get("/review", s.page(s.review))
-		r.Post("/review", s.page(s.decide))
-		r.Get("/review/reviewers", s.page(s.more))
-		r.Post("/review/reviewers", s.page(s.addReviewers))
-		r.Post("/requests/{id}/end", s.page(s.end))
+		r.Get("/access/*", s.page(with(s.resourceAt, s.choose)))
+		r.Post("/access/*", s.page(with(s.resourceAt, s.ask)))
+		r.Get("/review", s.page(with(reference, s.review)))
+		r.Post("/review", s.page(with(reference, s.decide)))
+		r.Get("/review/reviewers", s.page(with(reference, s.more)))
+		r.Post("/review/reviewers", s.page(with(reference, s.addReviewers)))
+		r.Post("/requests/{id}/end", s.page(with(requestID, s.end)))
 		r.Get("/mail", s.page(s.mailAccount))
 		r.Post("/mail", s.page(s.testMail))
 
@@ -187,15 +188,15 @@ func (s *server) routes() *chi.Mux {
 		r.Get("/api/", s.refuses(access.CodeOutdatedPage))
 		r.Get("/api/policy", s.api(s.apiPolicy))
 		r.Get("/api/projects", s.api(s.apiProjects))
-		r.Get("/api/projects/{project}/roles", s.api(s.apiRoles))
-		r.Get("/api/projects/{project}/peers", s.api(s.apiPeers))
-		r.Post("/api/projects/{project}/roles/self-activate", s.api(s.apiAsk(access.Self)))
-		r.Post("/api/projects/{project}/roles/request", s.api(s.apiAsk(access.Peers)))
-		r.Get("/api/activation-request", s.api(s.apiShow))
-		r.Post("/api/activation-request", s.api(s.apiDecide(access.Approve)))
-		r.Post("/api/activation-request/deny", s.api(s.apiDecide(access.Deny)))
-		r.Post("/api/activation-request/reviewers", s.api(s.apiAddReviewers))
-		r.Post("/api/requests/{id}/end", s.api(s.apiEnd))
+		r.Get("/api/projects/{project}/roles", s.api(with(project, s.apiRoles)))
+		r.Get("/api/projects/{project}/peers", s.api(with(project, s.apiPeers)))
+		r.Post("/api/projects/{project}/roles/self-activate", s.api(with(project, s.apiSelfActivate)))
+		r.Post("/api/projects/{project}/roles/request", s.api(with(project, s.apiRequest)))
+		r.Get("/api/activation-request", s.api(with(reference, s.apiShow)))
+		r.Post("/api/activation-request", s.api(with(reference, s.apiApprove)))
+		r.Post("/api/activation-request/deny", s.api(with(reference, s.apiDeny)))
+		r.Post("/api/activation-request/reviewers", s.api(with(reference, s.apiAddReviewers)))
+		r.Post("/api/requests/{id}/end", s.api(with(requestID, s.apiEnd)))
 
 		r.Get("/api/requests", needsLedger)
 		r.Get("/api/requests/{id}", needsLedger)

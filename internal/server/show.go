@@ -120,10 +120,14 @@ func (s *server) viewRoles(r *http.Request, ids []access.EntitlementID) []RoleVi
 	return views
 }
 
+// outcomes are what became of a role, in words.
+var outcomes = map[access.Result]string{access.Granted: "outcome.granted", access.AlreadyGranted: "outcome.granted-earlier",
+	access.Removed: "outcome.ended", access.Refused: "outcome.not-done"}
+
 // withOutcomes adds what became of each role, and says whether all was well.
-func (s *server) withOutcomes(r *http.Request, roles []RoleView, outcomes []access.Outcome) bool {
+func (s *server) withOutcomes(r *http.Request, roles []RoleView, became []access.Outcome) bool {
 	l, well := s.languageOf(r), true
-	for _, o := range outcomes {
+	for _, o := range became {
 		if o.Result == access.Refused {
 			well = false
 		}
@@ -131,18 +135,9 @@ func (s *server) withOutcomes(r *http.Request, roles []RoleView, outcomes []acce
 		if i < 0 {
 			continue
 		}
-		switch o.Result {
-		case access.Granted:
-			roles[i].Outcome = l.Text("outcome.granted")
-		case access.AlreadyGranted:
-			roles[i].Outcome = l.Text("outcome.granted-earlier")
-		case access.Removed:
-			roles[i].Outcome = l.Text("outcome.ended")
-		case access.Refused:
-			roles[i].Outcome = l.Text("outcome.not-done")
-			if o.Err != nil {
-				roles[i].Outcome = l.Text("outcome.not-done-because", "why", inFull(s.refusal(r, o.Err, o.Entitlement.Resource)))
-			}
+		roles[i].Outcome = l.Text(outcomes[o.Result])
+		if o.Result == access.Refused && o.Err != nil {
+			roles[i].Outcome = l.Text("outcome.not-done-because", "why", inFull(s.refusal(r, o.Err, o.Entitlement.Resource)))
 		}
 	}
 	return well
