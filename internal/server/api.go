@@ -180,15 +180,11 @@ func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.Entitlem
 	}
 	for _, id := range ids {
 		if id.Resource != on {
-			return nil, otherResource(id, on)
+			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeOtherResource, Field: access.FieldEntitlement,
+				Args: access.Args{"entitlement": printable(id.String()), "resource": on.Name()}}
 		}
 	}
 	return ids, nil
-}
-
-func otherResource(id access.EntitlementID, on access.Resource) error {
-	return &access.Error{Kind: access.Invalid, Code: access.CodeOtherResource, Field: access.FieldEntitlement,
-		Args: access.Args{"entitlement": printable(id.String()), "resource": on.Name()}}
 }
 
 // askBody is the body of both ways to ask. Each takes the fields that the other

@@ -125,7 +125,7 @@ func (v *askView) fill(f url.Values) {
 func (v *askView) blame(p *Problem) {
 	p.only(access.FieldEntitlement, access.FieldJustification, access.FieldDuration, access.FieldStart, access.FieldReviewer)
 	if p.Field == access.FieldReviewer && !v.Peer {
-		p.Field = ""
+		p.only()
 	}
 	v.Problem = p
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -176,22 +175,21 @@ type asset struct {
 }
 
 func readAssets(files fs.FS) (map[string]asset, error) {
-	entries, err := fs.ReadDir(files, "assets")
+	names, err := fs.Glob(files, "assets/*")
 	if err != nil {
 		return nil, err
 	}
 	assets := map[string]asset{}
-	for _, e := range entries {
-		body, err := fs.ReadFile(files, path.Join("assets", e.Name()))
+	for _, name := range names {
+		body, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, err
 		}
-		contentType, ok := assetTypes[path.Ext(e.Name())]
+		contentType, ok := assetTypes[path.Ext(name)]
 		if !ok {
-			return nil, fmt.Errorf("asset %s has no known type", e.Name())
+			return nil, fmt.Errorf("%s has no known type", name)
 		}
-		sum := sha256.Sum256(body)
-		assets[e.Name()] = asset{body, contentType, `"` + hex.EncodeToString(sum[:8]) + `"`}
+		assets[path.Base(name)] = asset{body, contentType, fmt.Sprintf(`"%.8x"`, sha256.Sum256(body))}
 	}
 	return assets, nil
 }

@@ -67,30 +67,21 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	d, err := decision(ref, f)
+	verdict, err := one(f, access.FieldVerdict)
 	if err != nil {
 		return page{}, err
 	}
-	d.Origin = s.origin(r)
+	digest, err := one(f, "digest")
+	if err != nil {
+		return page{}, err
+	}
+	d := broker.Decide{Ref: ref, Verdict: access.Verdict(verdict), Digest: digest,
+		Comment: strings.TrimSpace(f.Get(access.FieldComment)), Origin: s.origin(r)}
 	decided, err := s.Broker.Decide(r.Context(), callerOf(r), d)
 	if err != nil {
 		return s.decideAgain(r, ref, f, err), nil
 	}
 	return s.decided(r, ref, d.Verdict, decided), nil
-}
-
-// decision reads a decision. An unknown verdict is neither.
-func decision(ref string, f url.Values) (broker.Decide, error) {
-	verdict, err := one(f, "verdict")
-	if err != nil {
-		return broker.Decide{}, err
-	}
-	d := broker.Decide{Ref: ref, Verdict: access.Verdict(verdict), Comment: strings.TrimSpace(f.Get(access.FieldComment))}
-	if d.Verdict != access.Approve && d.Verdict != access.Deny {
-		return d, badInput("the verdict is neither approve nor deny", nil)
-	}
-	d.Digest, err = one(f, "digest")
-	return d, err
 }
 
 // decideAgain shows the request as it is now, with what is wrong.
