@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
@@ -187,9 +188,9 @@ func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.Entitlem
 	return ids, nil
 }
 
-// askBody is the body of both ways to ask. Each takes the fields that the other
-// has, and those of JIT Access 1.7: names of roles where ids are now.
-type askBody struct {
+// apiBody is the body of every action, each of which ignores what it does not need.
+// Roles are of JIT Access 1.7: names of roles where ids are now.
+type apiBody struct {
 	EntitlementIDs    []string `json:"entitlementIds"`
 	EntitlementID     string   `json:"entitlementId"`
 	Roles             []string `json:"roles"`
@@ -197,9 +198,11 @@ type askBody struct {
 	Peers             []string `json:"peers"`
 	Justification     string   `json:"justification"`
 	ActivationTimeout lenient  `json:"activationTimeout"`
+	Comment           string   `json:"comment"`
+	Resource          string   `json:"resource"`
 }
 
-func (b askBody) ids() []string {
+func (b apiBody) ids() []string {
 	single := slices.DeleteFunc([]string{b.EntitlementID, b.Role}, func(text string) bool { return text == "" })
 	return slices.Concat(b.EntitlementIDs, b.Roles, single)
 }
@@ -240,8 +243,8 @@ func (s *server) apiRequest(r *http.Request, on access.Resource) (any, error) {
 
 // apiAsk asks the broker. Only a request to peers has peers.
 func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.RequestKind) (any, error) {
-	var body askBody
-	if err := readJSON(r, &body); err != nil {
+	body, err := readJSON(r)
+	if err != nil {
 		return nil, err
 	}
 	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification),
@@ -249,7 +252,6 @@ func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.Request
 	if kind == access.Peers {
 		a.Reviewers = body.Peers
 	}
-	var err error
 	if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
 		return nil, err
 	}
@@ -288,10 +290,8 @@ func (s *server) idsOn(on access.Resource, texts []string) ([]access.Entitlement
 
 // apiAddReviewers asks more people to review a pending request of the caller's.
 func (s *server) apiAddReviewers(r *http.Request, ref string) (any, error) {
-	var body struct {
-		Peers []string `json:"peers"`
-	}
-	if err := readJSON(r, &body); err != nil {
+	body, err := readJSON(r)
+	if err != nil {
 		return nil, err
 	}
 	asked, err := s.Broker.AddReviewers(r.Context(), callerOf(r), broker.AddReviewers{
@@ -320,10 +320,8 @@ func (s *server) apiApprove(r *http.Request, ref string) (any, error) {
 }
 
 func (s *server) apiDeny(r *http.Request, ref string) (any, error) {
-	var body struct {
-		Comment string `json:"comment"`
-	}
-	if err := readJSON(r, &body); err != nil {
+	body, err := readJSON(r)
+	if err != nil {
 		return nil, err
 	}
 	return s.apiDecide(r, broker.Decide{Ref: ref, Verdict: access.Deny, Comment: strings.TrimSpace(body.Comment)})
@@ -335,22 +333,16 @@ func (s *server) apiDecide(r *http.Request, decide broker.Decide) (any, error) {
 	if err != nil {
 		return nil, aboutRequest{d.Request.ID, err}
 	}
-	window := d.Window
-	if window.IsZero() {
-		window = d.Request.WindowAt(s.Now())
-	}
 	state := apiStates[d.State]
 	if decide.Verdict == access.Deny && d.Forgets {
 		state = "DECLINED"
 	}
-	return s.activation(r, d.Request, state, window, d.Outcomes, d.Warnings), nil
+	return s.activation(r, d.Request, state, cmp.Or(d.Window, d.Request.WindowAt(s.Now())), d.Outcomes, d.Warnings), nil
 }
 
 func (s *server) apiEnd(r *http.Request, id string) (any, error) {
-	var body struct {
-		Resource string `json:"resource"`
-	}
-	if err := readJSON(r, &body); err != nil {
+	body, err := readJSON(r)
+	if err != nil {
 		return nil, err
 	}
 	on, err := s.parseResource(body.Resource)

@@ -68,15 +68,6 @@ type doneView struct {
 	Roles []RoleView
 }
 
-// Titles are those of the roles.
-func (d doneView) Titles() []string {
-	var titles []string
-	for _, role := range d.Roles {
-		titles = append(titles, role.Title)
-	}
-	return titles
-}
-
 // choose shows a resource, or the form for the roles that its address names.
 func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
 	q, err := query(r)

@@ -59,16 +59,16 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 
 // readJSON reads one JSON object. Unknown members are ignored, as JIT Access 1.x
 // does; anything after the object is refused.
-func readJSON(r *http.Request, into any) error {
+func readJSON(r *http.Request) (body apiBody, err error) {
 	if err := accepted(r, "application/json"); err != nil {
-		return err
+		return body, err
 	}
 	d := json.NewDecoder(r.Body)
-	if err := d.Decode(into); err != nil {
-		return bodyError("the body is not the JSON object that belongs here", err)
+	if err := d.Decode(&body); err != nil {
+		return body, bodyError("the body is not the JSON object that belongs here", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return bodyError("there is something after the JSON object", err)
+		return body, bodyError("there is something after the JSON object", err)
 	}
-	return nil
+	return body, nil
 }

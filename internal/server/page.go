@@ -140,7 +140,13 @@ func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) 
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
 		"tellsPeople": s.tellsPeople, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML { return marked(l, `<span class="address">`, names, "</span>") },
-		"strongs":   func(names []string) template.HTML { return marked(l, "<strong>", names, "</strong>") },
+		"strongs": func(roles []RoleView) template.HTML {
+			var titles []string
+			for _, role := range roles {
+				titles = append(titles, role.Title)
+			}
+			return marked(l, "<strong>", titles, "</strong>")
+		},
 	}
 	base, err := template.New("frame.html").Funcs(functions).ParseFS(files, "templates/frame.html", "templates/parts.html")
 	if err != nil {
