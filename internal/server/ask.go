@@ -170,16 +170,12 @@ func (s *server) ask(r *http.Request, on access.Resource) (page, error) {
 
 // submit reads the form and asks the broker.
 func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (broker.Asked, error) {
-	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(f.Get(access.FieldJustification)),
-		Reviewers: f[access.FieldReviewer], Origin: s.origin(r), Host: r.Host}
+	a := broker.Ask{ID: f.Get(access.FieldID), Resource: on, Justification: strings.TrimSpace(f.Get(access.FieldJustification)),
+		Reviewers: f[access.FieldReviewer], Duration: minutes(f[access.FieldDuration]), Origin: s.origin(r), Host: r.Host}
 	var err error
-	if a.ID, err = one(f, access.FieldID); err != nil {
-		return broker.Asked{}, err
-	}
 	if a.Entitlements, err = s.entitlementIDs(f[access.FieldEntitlement]); err != nil {
 		return broker.Asked{}, err
 	}
-	a.Duration = minutes(f[access.FieldDuration])
 	if a.Start, err = start(f.Get(access.FieldStart)); err != nil {
 		return broker.Asked{}, err
 	}

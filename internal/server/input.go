@@ -38,8 +38,16 @@ func form(r *http.Request) (url.Values, error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, bodyError("the form is malformed", err)
 	}
+	for _, name := range single {
+		if len(r.PostForm[name]) > 1 {
+			return nil, badInput(name+" is there twice", nil)
+		}
+	}
 	return r.PostForm, nil
 }
+
+// single are the fields that a form of ours has once.
+var single = []string{access.FieldID, access.FieldVerdict, "digest", access.FieldResource, "activation"}
 
 // accepted refuses a body of another type.
 func accepted(r *http.Request, want string) error {
@@ -57,17 +65,6 @@ func bodyError(reason string, err error) error {
 	return badInput(reason, err)
 }
 
-// one reads a field that may stand there once; absent is empty.
-func one(v url.Values, name string) (string, error) {
-	switch all := v[name]; len(all) {
-	case 0:
-		return "", nil
-	case 1:
-		return all[0], nil
-	}
-	return "", badInput(name+" is there twice", nil)
-}
-
 // reference reads what the link of the address points to. Only the broker knows what
 // it means; a blank one is bad input, as in JIT Access 1.x.
 func reference(r *http.Request) (string, error) {
@@ -75,11 +72,13 @@ func reference(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ref, err := one(q, "activation")
-	if err == nil && ref == "" {
-		err = &access.Error{Kind: access.Invalid, Code: access.CodeBadLink}
+	switch refs := q["activation"]; {
+	case len(refs) > 1:
+		return "", badInput("activation is there twice", nil)
+	case q.Get("activation") == "":
+		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadLink}
 	}
-	return ref, err
+	return q.Get("activation"), nil
 }
 
 // with reads what an address names before the handler of what is asked of it.

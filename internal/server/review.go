@@ -67,15 +67,7 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	verdict, err := one(f, access.FieldVerdict)
-	if err != nil {
-		return page{}, err
-	}
-	digest, err := one(f, "digest")
-	if err != nil {
-		return page{}, err
-	}
-	d := broker.Decide{Ref: ref, Verdict: access.Verdict(verdict), Digest: digest,
+	d := broker.Decide{Ref: ref, Verdict: access.Verdict(f.Get(access.FieldVerdict)), Digest: f.Get("digest"),
 		Comment: strings.TrimSpace(f.Get(access.FieldComment)), Origin: s.origin(r)}
 	decided, err := s.Broker.Decide(r.Context(), callerOf(r), d)
 	if err != nil {
@@ -176,15 +168,7 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	path, err := one(f, "resource")
-	if err != nil {
-		return page{}, err
-	}
-	on, err := s.parseResource(path)
-	if err != nil {
-		return page{}, err
-	}
-	ref, err := one(f, "activation")
+	on, err := s.parseResource(f.Get(access.FieldResource))
 	if err != nil {
 		return page{}, err
 	}
@@ -194,7 +178,7 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 	}
 	l := s.languageOf(r)
 	link, linkText := accessPath(on, url.Values{"ended": {id}}), l.Text("result.your-access", "resource", on.Name())
-	if ref != "" {
+	if ref := f.Get("activation"); ref != "" {
 		link, linkText = reviewPath(ref), l.Text("result.the-request")
 	}
 	var ids []access.EntitlementID
