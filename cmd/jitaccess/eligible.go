@@ -265,31 +265,27 @@ func (w rolesCSV) write(r personRoles) error {
 			ways = []through{{}}
 		}
 		for _, way := range ways {
-			err := w.line(string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member)
-			if err != nil {
-				return err
-			}
+			w.line(string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member)
 		}
 	}
-	return nil
+	return w.w.Error()
 }
 
 // finish has the reason where the others have how a role is activated, and no person.
 func (w rolesCSV) finish(all []forNobody) error {
 	for _, i := range all {
-		if err := w.line("", i.Project, i.Role, i.Expression, i.Reason, "FOR NOBODY", "", i.Node, i.Member); err != nil {
-			return err
-		}
+		w.line("", i.Project, i.Role, i.Expression, i.Reason, "FOR NOBODY", "", i.Node, i.Member)
 	}
 	w.w.Flush()
 	return w.w.Error()
 }
 
-func (w rolesCSV) line(cells ...string) error {
+// line writes one; its error is the writer's.
+func (w rolesCSV) line(cells ...string) {
 	for i := range cells {
 		cells[i] = cell(cells[i])
 	}
-	return w.w.Write(cells)
+	w.w.Write(cells)
 }
 
 // cell keeps a spreadsheet from taking text for a formula: conditions and addresses

@@ -19,7 +19,8 @@ func New(rows []Row, now time.Time) (Table, []access.Ineffective) {
 	var ineffective []access.Ineffective
 	for _, r := range rows {
 		if why := r.at(now); why != nil {
-			ineffective = append(ineffective, access.Ineffective{Node: r.Node, Role: string(r.ID.Role), Expression: r.ID.Condition, Why: why})
+			ineffective = append(ineffective, access.Ineffective{
+				Node: r.Node, Role: string(r.ID.Role), Expression: r.ID.Condition, Why: why})
 			continue
 		}
 		t.rows = append(t.rows, r)
@@ -175,7 +176,8 @@ func (t Table) ReviewerGroups(ids []access.EntitlementID) []string {
 // once each: those of the requesters, who hold it, or anybody's where there are
 // none. members holds the people of each of its ReviewerGroups; a group that is
 // missing there counts as empty.
-func (t Table) Reviewers(id access.EntitlementID, members map[string][]access.Principal, requesters ...access.Entitlement) []access.Principal {
+func (t Table) Reviewers(id access.EntitlementID, members map[string][]access.Principal,
+	requesters ...access.Entitlement) []access.Principal {
 	var people []access.Principal
 	for _, row := range t.rows {
 		if !row.reviewed(id) || len(requesters) > 0 && !row.reviewedFor(requesters) {

@@ -70,7 +70,7 @@ func wordsOf(text string) iter.Seq2[string, bool] {
 	return func(yield func(string, bool) bool) {
 		for i := 0; i < len(text); i++ {
 			start := i
-			for i < len(text) && (text[i] == '_' || text[i] >= 0x80 || '0' <= text[i] && text[i] <= '9' || 'a' <= text[i]|0x20 && text[i]|0x20 <= 'z') {
+			for i < len(text) && isLetter(text[i]) {
 				i++
 			}
 			if i-start < shortestWord {
@@ -84,6 +84,12 @@ func wordsOf(text string) iter.Seq2[string, bool] {
 			}
 		}
 	}
+}
+
+// isLetter is whether a byte may stand in a name; those of other alphabets count, though
+// CEL takes none.
+func isLetter(c byte) bool {
+	return c == '_' || c >= 0x80 || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
 // Bounds on what may have been meant as a marker: how short a word may be, and by how

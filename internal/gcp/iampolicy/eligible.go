@@ -15,20 +15,23 @@ type meaning struct {
 	// be ours cannot be understood; it is then treated as somebody else's.
 	own    *own
 	ownErr error
-	// row is what the binding makes its members eligible for, without them and without
-	// where it stands; of kind None when it is no eligibility.
-	row eligibility.Row
+	// row is what the binding makes its members eligible for, or was meant to, without them
+	// and without where it stands; nil when it has nothing to do with that.
+	row *eligibility.Row
 	// err is why a binding that bears a marker makes nobody eligible, doubts what else is
 	// wrong with it.
 	err    *access.Error
 	doubts []*access.Error
 }
 
+// nothing is the meaning of most bindings.
+var nothing = &meaning{}
+
 func meaningOf(b Binding) *meaning {
-	m := &meaning{}
 	if b.Condition == nil {
-		return m
+		return nothing
 	}
+	m := &meaning{}
 	if m.own, m.ownErr = recognise(b); m.own != nil {
 		return m
 	}
@@ -37,8 +40,14 @@ func meaningOf(b Binding) *meaning {
 		m.err = notUnderstood(err)
 		return m
 	}
-	if m.doubts = condition.Doubts(b.Condition.Expression, found); found.Kind == eligibility.None {
-		m.row.ID.Role = access.Role(b.Role) // for a text, no more
+	m.doubts = condition.Doubts(b.Condition.Expression, found)
+	if found.Kind == eligibility.None && m.doubts == nil && m.ownErr == nil {
+		return nothing
+	}
+	if found.Kind == eligibility.None {
+		if m.doubts != nil {
+			m.row = &eligibility.Row{ID: access.EntitlementID{Role: access.Role(b.Role)}} // the role is for a text, no more
+		}
 		return m
 	}
 	if basic(b.Role) {
@@ -50,7 +59,7 @@ func meaningOf(b Binding) *meaning {
 		m.err = notUnderstood(err)
 		return m
 	}
-	m.row = eligibility.Row{ID: access.EntitlementID{Role: role, Condition: found.Resource}, Kind: found.Kind, Topic: found.Topic}
+	m.row = &eligibility.Row{ID: access.EntitlementID{Role: role, Condition: found.Resource}, Kind: found.Kind, Topic: found.Topic}
 	m.row.Window, m.row.Unclear = condition.Limits(found.Resource)
 	return m
 }
@@ -87,10 +96,10 @@ func (p *Policy) Eligible(on, node access.Resource, unconfirmed bool) (rows []el
 		if m.err != nil {
 			wrong("", m.err)
 		}
-		if m.row.Kind == eligibility.None && len(m.doubts) == 0 {
+		if m.row == nil {
 			continue
 		}
-		row := m.row
+		row := *m.row
 		row.ID.Resource, row.Node, row.Unconfirmed = on, node, unconfirmed
 		var strange []*access.Error
 		row.Members, strange = countingMembers(b.Members)
