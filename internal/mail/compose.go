@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
+	"slices"
 	"strings"
 	texttemplate "text/template"
 	"time"
@@ -54,7 +55,11 @@ func (c composer) compose(n access.Notice, now time.Time) (letter, error) {
 	if err != nil {
 		return letter{}, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: fmt.Errorf("mail: compose: %w", err)}
 	}
-	facts.Notes = append(facts.Notes, c.replies())
+	replies := c.writer.Language.Text("notice.mail.no-replies")
+	if c.replyTo != "" {
+		replies = c.writer.Language.Text("notice.mail.replies", "address", c.replyTo)
+	}
+	facts.Notes = append(facts.Notes, replies)
 	id := messageIDs.Replace(n.Request.ID)
 	first := id + ".review@" + c.domain
 	l := letter{by: facts.By, subject: facts.Subject, date: now, id: first, body: &facts}
@@ -67,14 +72,6 @@ func (c composer) compose(n access.Notice, now time.Time) (letter, error) {
 	}
 	l.subject = headerText(l.subject)
 	return l, nil
-}
-
-// replies says what becomes of replies.
-func (c composer) replies() string {
-	if c.replyTo != "" {
-		return c.writer.Language.Text("notice.mail.replies", "address", c.replyTo)
-	}
-	return c.writer.Language.Text("notice.mail.no-replies")
 }
 
 // render writes both parts of a body.
@@ -97,10 +94,8 @@ func headerText(s string) string {
 	// The text is ASCII, so it may be cut anywhere. 45 bytes make an encoded word
 	// of 72, of at most 75.
 	var words []string
-	for s != "" {
-		n := min(45, len(s))
-		words = append(words, "=?UTF-8?B?"+base64.StdEncoding.EncodeToString([]byte(s[:n]))+"?=")
-		s = s[n:]
+	for part := range slices.Chunk([]byte(s), 45) {
+		words = append(words, "=?UTF-8?B?"+base64.StdEncoding.EncodeToString(part)+"?=")
 	}
 	return strings.Join(words, " ")
 }
