@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"io"
 	"net"
 	"net/textproto"
 	"strings"
-	"syscall"
 )
 
 // send hands over the message to whomever the server takes it for. refused are the
@@ -107,7 +105,7 @@ func (s *session) envelope(sender string, recipients []string, refused map[strin
 	}
 	nobody := notFrom != nil || len(refused) == len(recipients)
 	if nobody && !ahead {
-		s.reset()
+		s.conclude(reset)
 		return false, nil
 	}
 	notNow, err := ask(atMessage, data, 3)
@@ -115,7 +113,7 @@ func (s *session) envelope(sender string, recipients []string, refused map[strin
 	case err != nil:
 		return false, err
 	case notNow != nil:
-		s.reset()
+		s.conclude(reset)
 	case !nobody:
 		return true, nil
 	default:
@@ -134,7 +132,7 @@ func (s *session) envelope(sender string, recipients []string, refused map[strin
 }
 
 // reset takes back an envelope, so that the next one begins from nothing.
-func (s *session) reset() { s.conclude("RSET\r\n") }
+const reset = "RSET\r\n"
 
 // conclude says what ends a transaction. The session is broken if that is not
 // answered by any answer at all.
@@ -198,22 +196,18 @@ func temporary(err error) bool {
 }
 
 func passes(at step, err error) bool {
-	var (
-		lookUp *net.DNSError
-		broken = isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-			errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-	)
+	var lookUp *net.DNSError
+	var refused *proxyRefusal
+	c, _, _ := causeOf(at, err)
 	switch code := replyCode(err); {
 	case code != 0:
 		return 400 <= code && code < 500
-	case errors.Is(err, errTooMuch), at == atAnswer:
+	case c == tooMuch, at == atAnswer:
 		return false
 	case at == atConnect:
-		var refused *proxyRefusal
 		return !(errors.As(err, &lookUp) && lookUp.IsNotFound) && !errors.As(err, &refused)
-	default:
-		return broken
 	}
+	return c == brokenOff || isTimeout(err)
 }
 
 // refusal is whether the server has answered, and in the negative.
