@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -222,31 +221,47 @@ func (m *Mailer) Notify(ctx context.Context, n access.Notice) access.Receipts {
 	return receipts
 }
 
-func (m *Mailer) notify(ctx context.Context, n access.Notice) access.Receipts {
-	to, cc, receipts := m.addressees(n)
-	all := slices.Concat(to, cc)
-	if len(all) == 0 {
+func (m *Mailer) notify(ctx context.Context, n access.Notice) (receipts access.Receipts) {
+	var told []addressee
+	seen := map[string]bool{}
+	// collect returns the addresses of people that are new: a mailbox that several share
+	// gets one mail.
+	collect := func(people []access.Principal) (addresses []string) {
+		for _, p := range people {
+			address, err := m.address(p)
+			if err == nil && len(seen) == maxRecipients && !seen[address] {
+				err = fmt.Errorf("more than %d recipients", maxRecipients)
+			}
+			if err != nil {
+				receipts = append(receipts, access.Receipt{To: p, Channel: Channel, Err: noAddress(err)})
+				continue
+			}
+			told = append(told, addressee{p, address})
+			if !seen[address] {
+				seen[address] = true
+				addresses = append(addresses, address)
+			}
+		}
+		return addresses
+	}
+	to, cc := collect(n.To), collect(n.CC)
+	if len(told) == 0 {
 		return receipts
 	}
 	var refused map[string]error
 	l, err := m.composer.compose(n, m.c.Now())
 	if err == nil {
-		seen := map[string]bool{}
-		l.to, l.cc = addresses(to, seen), addresses(cc, seen)
+		l.to, l.cc = to, cc
 		refused = m.deliver(ctx, l)
 	}
-	for _, a := range all {
-		receipts = append(receipts, receipt(a.principal, l.id, cmp.Or(err, refused[a.address])))
+	for _, a := range told {
+		r := access.Receipt{To: a.principal, Channel: Channel, Ref: l.id, Err: cmp.Or(err, refused[a.address])}
+		if r.Err != nil {
+			r.Ref = ""
+		}
+		receipts = append(receipts, r)
 	}
 	return receipts
-}
-
-// receipt says what became of the message with this id for somebody.
-func receipt(p access.Principal, id string, err error) access.Receipt {
-	if err != nil {
-		id = ""
-	}
-	return access.Receipt{To: p, Channel: Channel, Ref: id, Err: err}
 }
 
 // addressee is a person and where they get mail.
@@ -255,29 +270,9 @@ type addressee struct {
 	address   string
 }
 
-// addressees finds where to send a notice. Every address passes
-// our grammar here, wherever it came from: what it lets through cannot be read as
-// anything else in a header or an SMTP command.
-func (m *Mailer) addressees(n access.Notice) (to, cc []addressee, failed access.Receipts) {
-	seen := map[string]bool{}
-	collect := func(people []access.Principal) (found []addressee) {
-		for _, p := range people {
-			address, err := m.address(p)
-			if err == nil && len(seen) == maxRecipients && !seen[address] {
-				err = fmt.Errorf("more than %d recipients", maxRecipients)
-			}
-			if err != nil {
-				failed = append(failed, receipt(p, "", noAddress(err)))
-				continue
-			}
-			seen[address] = true
-			found = append(found, addressee{p, address})
-		}
-		return found
-	}
-	return collect(n.To), collect(n.CC), failed
-}
-
+// address is where a person gets mail. Every address passes our grammar here,
+// wherever it came from: what it lets through cannot be read as anything else in a
+// header or an SMTP command.
 func (m *Mailer) address(p access.Principal) (string, error) {
 	if _, err := access.ParsePrincipal(string(p)); err != nil {
 		return "", err
@@ -288,16 +283,4 @@ func (m *Mailer) address(p access.Principal) (string, error) {
 	}
 	checked, err := access.ParsePrincipal(address)
 	return string(checked), err
-}
-
-// addresses are those of people that have not been seen before: a mailbox that several
-// share gets one mail.
-func addresses(people []addressee, seen map[string]bool) (found []string) {
-	for _, a := range people {
-		if !seen[a.address] {
-			seen[a.address] = true
-			found = append(found, a.address)
-		}
-	}
-	return found
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -135,34 +136,27 @@ func (m *Mailer) resolve(ctx context.Context, passed func(name, text string)) er
 }
 
 // reached says where the connection leads.
-func (s *session) reached() (name, text string) {
+func (s *session) reached() string {
 	if _, ok := s.conn.Conn.(proxied); ok {
-		return "connect", "through the proxy"
+		return "through the proxy"
 	}
-	return "connect", "to " + s.conn.RemoteAddr().String()
+	return "to " + s.conn.RemoteAddr().String()
 }
 
 // protection says how the conversation is protected, and by whose certificate.
-func (s *session) protection() (name, text string) {
+func (s *session) protection() string {
 	state, ok := s.client.TLSConnectionState()
 	if !ok {
-		return "TLS", "none, on this machine"
+		return "none, on this machine"
 	}
-	text = "version " + strings.TrimPrefix(tls.VersionName(state.Version), "TLS ") + " with a certificate for this host"
-	if len(state.PeerCertificates) == 0 {
-		return "TLS", text
-	}
+	// There is one, since it has been verified.
 	c := state.PeerCertificates[0]
-	return "TLS", fmt.Sprintf("%s (for %s, by %s, until %s)", text, some(namesOf(c)), quoted(issuer(c)), c.NotAfter.UTC().Format(time.DateOnly))
-}
-
-// loggedInBy says how we have logged in.
-func (s *session) loggedInBy(c Config) (name, text string) {
-	return "log-in", "as " + c.Username + " by " + s.mechanism
+	return fmt.Sprintf("version %s with a certificate for this host (for %s, by %s, until %s)",
+		strings.TrimPrefix(tls.VersionName(state.Version), "TLS "), some(namesOf(c)), quoted(issuer(c)), c.NotAfter.UTC().Format(time.DateOnly))
 }
 
 func namesOf(c *x509.Certificate) []string {
-	names := append([]string{}, c.DNSNames...)
+	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
 	}
