@@ -65,11 +65,9 @@ type line struct {
 // Record writes one line for the event. When it returns nil the whole line has been
 // handed to the writer.
 func (j *Journal) Record(ctx context.Context, e access.Event) error {
-	d := describe(e)
-	labels := d.labels
-	labels["event"] = d.event
-	maps.Copy(labels, events.CallerLabels(e.Caller))
-	if err := j.write(ctx, line{Severity: d.severity, Message: d.message, Labels: labels}, e.At); err != nil {
+	l := describe(e)
+	maps.Copy(l.Labels, events.CallerLabels(e.Caller))
+	if err := j.write(ctx, l, e.At); err != nil {
 		return &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: err}
 	}
 	return nil
@@ -82,10 +80,10 @@ func (j *Journal) write(ctx context.Context, l line, at time.Time) error {
 	for name, value := range l.Labels {
 		l.Labels[name] = access.Clip(value, maxLabel)
 	}
-	if id := incident(ctx); id != "" && l.Severity != severityDebug && l.Severity != severityInfo {
+	if id := contextText(ctx, incidentKey); id != "" && l.Severity != severityDebug && l.Severity != severityInfo {
 		l.Labels["incident"] = id
 	}
-	if trace := traceID(ctx); trace != "" && j.project != "" {
+	if trace := contextText(ctx, traceKey); trace != "" && j.project != "" {
 		l.Trace = "projects/" + j.project + "/traces/" + trace
 	}
 	if !at.IsZero() {
@@ -148,10 +146,6 @@ func WithIncident(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, incidentKey, access.Clip(id, 64))
 }
 
-func incident(ctx context.Context) string { return contextText(ctx, incidentKey) }
-
-func traceID(ctx context.Context) string { return contextText(ctx, traceKey) }
-
 func contextText(ctx context.Context, key contextKey) string {
 	text, _ := ctx.Value(key).(string)
 	return text
@@ -166,7 +160,7 @@ func (j *Journal) Handler(level slog.Leveler) slog.Handler {
 	if level == nil {
 		level = slog.LevelInfo
 	}
-	return &handler{journal: j, level: level}
+	return &handler{journal: j, level: level, labels: map[string]string{}}
 }
 
 type handler struct {
@@ -181,9 +175,6 @@ func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return lev
 
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	labels := maps.Clone(h.labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
 	message := scrub(r.Message)
 	r.Attrs(func(a slog.Attr) bool {
 		var own *access.Error
@@ -200,9 +191,6 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	labels := maps.Clone(h.labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
 	for _, a := range attrs {
 		add(labels, h.prefix, a)
 	}
