@@ -45,18 +45,13 @@ func (m *Mailer) deliver(ctx context.Context, l letter) (failed map[string]error
 	pause := firstPause
 	for try := 1; ; try++ {
 		refused := m.handOver(ctx, message, waiting)
-		var again []string
 		for _, to := range waiting {
-			delete(failed, to)
-			if err := refused[to]; err != nil {
-				failed[to] = err
-				if temporary(err) {
-					again = append(again, to)
-				}
+			if failed[to] = refused[to]; failed[to] == nil {
+				delete(failed, to)
 			}
 		}
-		waiting = again
-		if len(again) == 0 || try == maxTries || !m.rest(ctx, pause) || m.pace.wait(ctx, l.by) != nil {
+		waiting = slices.DeleteFunc(waiting, func(to string) bool { return !temporary(refused[to]) })
+		if len(waiting) == 0 || try == maxTries || !m.rest(ctx, pause) || m.pace.wait(ctx, l.by) != nil {
 			return failed
 		}
 		pause *= 2

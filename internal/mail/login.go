@@ -162,13 +162,11 @@ func (a *tokenAuth) response() []byte {
 // explain adds to a fault what the server said of the token: a status, and which
 // schemes it knows. Anything else could be what we have just sent.
 func (a *tokenAuth) explain(failed error) error {
-	var (
-		f    *Fault
-		said struct {
-			Status  any    `json:"status"`
-			Schemes string `json:"schemes"`
-		}
-	)
+	var f *Fault
+	var said struct {
+		Status  any
+		Schemes string
+	}
 	if json.Unmarshal(a.said, &said) != nil || !errors.As(failed, &f) {
 		return failed
 	}
@@ -213,34 +211,33 @@ type password struct {
 func (p *password) Format(f fmt.State, _ rune) { fmt.Fprint(f, redact.Mark) }
 
 func (p *password) Secret(ctx context.Context, refused string) (string, error) {
-	if err := p.lock.Acquire(ctx, 1); err != nil {
-		return "", err
-	}
-	defer p.lock.Release(1)
-	if !p.known {
-		return p.fetch(ctx)
-	}
-	if refused == "" || p.value != refused {
-		return p.value, nil
-	}
-	now := p.now()
-	if !p.reread.IsZero() && now.Sub(p.reread) < rereadInterval {
-		return p.value, nil
-	}
-	// It may have been rotated.
-	p.reread = now
-	return p.fetch(ctx)
+	return p.get(ctx, func() bool {
+		if !p.known || refused == "" || p.value != refused {
+			return !p.known
+		}
+		// It may have been rotated.
+		now := p.now()
+		due := p.reread.IsZero() || now.Sub(p.reread) >= rereadInterval
+		if due {
+			p.reread = now
+		}
+		return due
+	})
 }
 
 func (p *password) Fresh(ctx context.Context) (string, error) {
+	return p.get(ctx, func() bool { return true })
+}
+
+// get reads the password if due says so.
+func (p *password) get(ctx context.Context, due func() bool) (string, error) {
 	if err := p.lock.Acquire(ctx, 1); err != nil {
 		return "", err
 	}
 	defer p.lock.Release(1)
-	return p.fetch(ctx)
-}
-
-func (p *password) fetch(ctx context.Context) (string, error) {
+	if !due() {
+		return p.value, nil
+	}
 	value, err := p.read(ctx)
 	if err == nil {
 		p.value, p.known = value, true

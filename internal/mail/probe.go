@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,12 +24,11 @@ import (
 // that failed. Other than for a notice the password is read, or the token fetched,
 // afresh, so that what is tried is what is configured.
 func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(name, text string)) error {
-	if to == "" {
-		return m.probe(ctx, to, passed)
-	}
 	began := m.c.Now()
 	err := m.probe(ctx, to, passed)
-	m.history.add(notice.TestMessage, access.Receipts{{To: to, Err: err}}, began, m.c.Now())
+	if to != "" {
+		m.history.add(notice.TestMessage, access.Receipts{{To: to, Err: err}}, began, m.c.Now())
+	}
 	return err
 }
 
@@ -45,7 +45,7 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(nam
 			passed("secret", "the password could be read")
 		}
 	}
-	address := ""
+	var address string
 	if to != "" {
 		var err error
 		if address, err = m.address(to); err != nil {
@@ -57,10 +57,8 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(nam
 	}
 	s, err := m.open(ctx, secret, passed)
 	if err != nil {
-		if _, reason := m.another(ctx, secret, err); reason != nil {
-			return reason
-		}
-		return err
+		_, reason := m.another(ctx, secret, err)
+		return cmp.Or(reason, err)
 	}
 	defer s.close()
 	if to == "" {
@@ -107,12 +105,11 @@ func failure(err error) *notice.Failure {
 	if err == nil {
 		return nil
 	}
-	explained := &notice.Failure{Meaning: "It could not be sent.", Remedy: "The log has the cause.", Err: err}
 	var f *Fault
 	if errors.As(err, &f) {
-		explained.What, explained.Meaning, explained.Remedy = f.Explain()
+		return &notice.Failure{What: f.What(), Meaning: f.Meaning, Remedy: f.Remedy, Err: err}
 	}
-	return explained
+	return &notice.Failure{Meaning: "It could not be sent.", Remedy: "The log has the cause.", Err: err}
 }
 
 // resolve tells the addresses behind the server's name.
@@ -124,14 +121,14 @@ func (m *Mailer) resolve(ctx context.Context, passed func(name, text string)) er
 	ctx, cancel := context.WithTimeout(ctx, m.c.ConnectTimeout)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, m.c.Host)
-	if err != nil && m.ownDial {
+	switch {
+	case err == nil:
+		passed("resolve", m.c.Host+" is "+some(addresses))
+	case m.ownDial:
 		passed("resolve", m.c.Host+" is not known here; the proxy may know it")
-		return nil
-	}
-	if err != nil {
+	default:
 		return fault(ctx, atResolve, err)
 	}
-	passed("resolve", m.c.Host+" is "+some(addresses))
 	return nil
 }
 

@@ -3,6 +3,7 @@ package mail
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"net"
 	"net/textproto"
@@ -19,9 +20,7 @@ func (s *session) send(data []byte, sender string, recipients []string) (refused
 	err = s.transact(data, sender, recipients, refused)
 	if err != nil {
 		for _, to := range recipients {
-			if refused[to] == nil {
-				refused[to] = err
-			}
+			refused[to] = cmp.Or(refused[to], err)
 		}
 	}
 	// A server that says more than was asked is out of step: the next answer could be
@@ -120,12 +119,12 @@ func (s *session) envelope(sender string, recipients []string, refused map[strin
 		// It waits for a message to nobody, and gets an empty one (RFC 2920, 3.1).
 		s.conclude(".\r\n")
 	}
-	if notFrom != nil {
+	switch {
+	case notFrom != nil:
 		// What it said to the recipients only follows from that.
 		clear(refused)
 		return false, notFrom
-	}
-	if nobody {
+	case nobody:
 		return false, nil
 	}
 	return false, notNow
@@ -147,9 +146,8 @@ func (s *session) conclude(command string) {
 // say sends in one write what fits one.
 func (s *session) say(text []byte) error {
 	s.extend()
-	if _, err := s.client.Text.W.Write(text); err != nil {
-		return err
-	}
+	// A writer that has failed fails again.
+	_, _ = s.client.Text.W.Write(text)
 	return s.client.Text.W.Flush()
 }
 
@@ -221,9 +219,8 @@ func refusal(err error) bool {
 func wire(message []byte) []byte {
 	var b bytes.Buffer
 	b.Grow(len(message) + len(message)/64 + 16)
-	w := bufio.NewWriter(&b)
 	// Writing into memory does not fail.
-	dots := textproto.NewWriter(w).DotWriter()
+	dots := textproto.NewWriter(bufio.NewWriter(&b)).DotWriter()
 	_, _ = dots.Write(message)
 	_ = dots.Close()
 	return b.Bytes()
