@@ -6,6 +6,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -149,6 +152,34 @@ func WithIncident(ctx context.Context, id string) context.Context {
 func contextText(ctx context.Context, key contextKey) string {
 	text, _ := ctx.Value(key).(string)
 	return text
+}
+
+var (
+	// cloudTrace is TRACE_ID[/SPAN_ID][;o=OPTIONS].
+	cloudTrace = regexp.MustCompile(`^([0-9a-fA-F]{32})(?:/[0-9]{1,20})?(?:;o=[0-9]{1,3})?$`)
+	// traceParent is VERSION-TRACE_ID-PARENT_ID-FLAGS (W3C Trace Context, 3.2).
+	traceParent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
+)
+
+// Trace is middleware that keeps the id of the trace that a request belongs to, so
+// that Cloud Logging shows its lines together with those of the load balancer. Ids
+// that are not of the defined form are ignored; they decide nothing.
+func Trace(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := cmp.Or(parseTrace(cloudTrace, r.Header.Get("X-Cloud-Trace-Context")), parseTrace(traceParent, r.Header.Get("Traceparent")))
+		if id != "" {
+			r = r.WithContext(context.WithValue(r.Context(), traceKey, id))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func parseTrace(form *regexp.Regexp, header string) string {
+	match := form.FindStringSubmatch(header)
+	if match == nil || strings.Trim(match[1], "0") == "" {
+		return ""
+	}
+	return strings.ToLower(match[1])
 }
 
 // Handler is for the process's ordinary log lines: they share the journal's writer,
