@@ -57,6 +57,9 @@ type Fault struct {
 
 	// own is what one of our own packages said; it is fit for the log.
 	own error
+	// passes is whether it may be over in a moment, and it is certain that the server
+	// has not taken the message.
+	passes bool
 }
 
 // Error is for the log.
@@ -114,7 +117,7 @@ func fault(ctx context.Context, at step, err error) error { return faultWithout(
 
 // faultWithout does not tell the secret that was sent to the server, should the
 // server repeat it.
-func faultWithout(ctx context.Context, secret string, at step, err error) error {
+func faultWithout(ctx context.Context, secret string, at step, err error) *access.Error {
 	s, f := symptomsOf(ctx, secret, at, err)
 	x := explain(s)
 	f.Meaning, f.Remedy = x.meaning, x.remedy

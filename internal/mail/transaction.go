@@ -175,22 +175,14 @@ func (s *session) breakOff(at step, err error) error {
 // fault says what went wrong, and whether it may be otherwise in a moment.
 func (s *session) fault(at step, err error) error {
 	failed := faultWithout(s.ctx, s.secret, at, err)
-	if s.ctx.Err() == nil && passes(at, err) {
-		return &passing{failed}
-	}
+	failed.Err.(*Fault).passes = s.ctx.Err() == nil && passes(at, err)
 	return failed
 }
 
-// passing marks faults that may be over in a moment, and of which it is certain that
-// the server has not taken the message.
-type passing struct{ error }
-
-func (e *passing) Unwrap() error { return e.error }
-
 // temporary is whether it makes sense to try again.
 func temporary(err error) bool {
-	var p *passing
-	return errors.As(err, &p)
+	var f *Fault
+	return errors.As(err, &f) && f.passes
 }
 
 func passes(at step, err error) bool {
