@@ -110,8 +110,8 @@ type Config struct {
 // Mailer implements broker.Notifier. Make one with New. It may be used
 // concurrently.
 type Mailer struct {
-	c        Config
-	composer composer
+	c      Config
+	writer notice.Writer
 	// ownDial is whether c.Dial was given, and may know names that we do not.
 	ownDial bool
 	pool    *pool
@@ -152,9 +152,8 @@ func New(c Config) (*Mailer, error) {
 	m := &Mailer{
 		c:       c,
 		ownDial: ownDial,
-		composer: composer{writer: notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
-			domain: access.Principal(c.Sender).Domain(), replyTo: c.ReplyTo},
-		pace: &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
+		writer:  notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
+		pace:    &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
 	}
 	m.pool = &pool{open: m.loggedIn, max: c.MaxConnections, now: c.Now, afterFunc: c.AfterFunc}
 	return m, nil
@@ -187,6 +186,9 @@ func (c *Config) setDefaults() {
 		c.Random = rand.Float64
 	}
 }
+
+// domain is what message ids end in.
+func (m *Mailer) domain() string { return access.Principal(m.c.Sender).Domain() }
 
 // Enabled is whether mail is configured.
 func (m *Mailer) Enabled() bool { return m.c.Sender != "" }
@@ -249,7 +251,7 @@ func (m *Mailer) notify(ctx context.Context, n access.Notice) (receipts access.R
 		return receipts
 	}
 	var refused map[string]error
-	l, err := m.composer.compose(n, m.c.Now())
+	l, err := m.compose(n)
 	if err == nil {
 		l.to, l.cc = to, cc
 		refused = m.deliver(ctx, l)
