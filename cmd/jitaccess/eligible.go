@@ -290,7 +290,8 @@ func (w rolesCSV) write(r personRoles) error {
 			ways = []through{{}}
 		}
 		for _, way := range ways {
-			if err := w.line(string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member); err != nil {
+			if err := w.line(string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until,
+				way.Node, way.Member); err != nil {
 				return err
 			}
 		}

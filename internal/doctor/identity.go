@@ -152,7 +152,7 @@ func (d *doctor) keys(ctx context.Context) {
 			d.broken("keys", "the public keys of "+set.of+" cannot be had: "+why(err), remedy)
 			continue
 		}
-		d.ok("keys", "%d public keys of %s", len(parsed.Keys), set.of)
+		d.ok("keys", "public keys of %s: %d", set.of, len(parsed.Keys))
 	}
 }
 
