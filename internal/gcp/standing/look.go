@@ -247,7 +247,7 @@ func (l *look) standing(own *iampolicy.Policy) access.Standing {
 	for _, id := range l.q.ReviewersOf {
 		var requesters []access.Entitlement
 		for _, p := range l.q.Principals {
-			held, _ := s.Holding(p, id) // of who holds nothing there are no reviewers
+			held := s.Holding(p, id) // of who holds nothing there are no reviewers
 			requesters = append(requesters, held)
 		}
 		s.Reviewers[id] = table.Reviewers(id, l.members, requesters...)

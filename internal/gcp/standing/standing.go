@@ -111,7 +111,7 @@ func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.
 	var own *iampolicy.Policy
 	var ownErr error
 	var live sync.WaitGroup
-	live.Go(func() { own, ownErr = k.c.Policies.GetIamPolicy(ctx, q.Resource, q.Began()) })
+	live.Go(func() { own, ownErr = k.c.Policies.GetIamPolicy(ctx, q.Resource, cmp.Or(q.Since, q.Arrived)) })
 	l, err := k.look(ctx, q)
 	live.Wait()
 	if failure := gcp.Failure(ownErr, k.policyCall(q.Resource)); failure != nil &&
