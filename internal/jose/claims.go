@@ -45,28 +45,24 @@ func ParseClaims(text []byte) (Claims, error) {
 // checkValue reads one value, which is known to be valid JSON.
 func checkValue(d *json.Decoder, depth int) error {
 	token, err := d.Token()
-	if err != nil {
-		return errNotObject
-	}
 	open, nested := token.(json.Delim)
-	if !nested {
-		return nil
+	if err != nil || !nested {
+		return err
 	}
 	if depth == maxDepth {
 		return errTooDeep
 	}
-	seen := map[string]bool{}
+	seen := map[json.Token]bool{}
 	for d.More() {
 		if open == '{' {
 			name, err := d.Token()
 			if err != nil {
-				return errNotObject
+				return err
 			}
-			text, _ := name.(string)
-			if seen[text] {
+			if seen[name] {
 				return errDuplicate
 			}
-			seen[text] = true
+			seen[name] = true
 		}
 		if err := checkValue(d, depth+1); err != nil {
 			return err
@@ -84,6 +80,12 @@ func (c Claims) Exactly(names ...string) bool {
 		}
 	}
 	return len(c) == len(names)
+}
+
+// absentOr is whether a member is not there or is a string with this value.
+func (c Claims) absentOr(name, value string) bool {
+	s, _ := c.String(name)
+	return c[name] == nil || s == value
 }
 
 // String returns a member that must be a string.
@@ -136,5 +138,6 @@ func text(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false
 	}
-	return s, json.Unmarshal(raw, &s) == nil
+	err := json.Unmarshal(raw, &s)
+	return s, err == nil
 }
