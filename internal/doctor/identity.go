@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,14 +15,8 @@ import (
 
 func (d *doctor) identity(context.Context) {
 	p := d.Platform
-	number, region := p.ProjectNumber, p.Region
-	if number == "" {
-		number = "unknown"
-	}
-	if region == "" {
-		region = "unknown"
-	}
-	d.ok("identity", "project %s, number %s, region %s, service account %s", p.Project, number, region, p.ServiceAccount)
+	d.ok("identity", "project %s, number %s, region %s, service account %s", p.Project,
+		cmp.Or(p.ProjectNumber, "unknown"), cmp.Or(p.Region, "unknown"), p.ServiceAccount)
 }
 
 func (d *doctor) audience(context.Context) {
@@ -104,9 +99,7 @@ func (d *doctor) appEngineLabel() string {
 // appEngineDomain looks for a domain of one's own, under which JIT Access 1.x wrote
 // links without being told. One on a load balancer cannot be seen from here.
 func (d *doctor) appEngineDomain(ctx context.Context) string {
-	domains, err := list[struct {
-		ID string `json:"id"`
-	}](ctx, d, "/v1/apps/"+d.Platform.Project+"/domainMappings", "domainMappings")
+	domains, err := ofApp[struct{ ID string }](ctx, d, "/domainMappings", "domainMappings")
 	if err != nil || len(domains) == 0 {
 		return ""
 	}
@@ -115,11 +108,10 @@ func (d *doctor) appEngineDomain(ctx context.Context) string {
 
 // set is the command that changes a setting.
 func (d *doctor) set(assignment string) string {
-	if c := d.Settings; c.Platform == config.CloudRun && d.Platform.Region != "" {
-		return gcloud("run", "services", "update", c.Service, "--region", d.Platform.Region,
-			"--update-env-vars", assignment, "--project", d.Platform.Project)
-	}
-	if d.Settings.Platform == config.AppEngine {
+	switch c, p := d.Settings, d.Platform; {
+	case c.Platform == config.CloudRun && p.Region != "":
+		return gcloud("run", "services", "update", c.Service, "--region", p.Region, "--update-env-vars", assignment, "--project", p.Project)
+	case c.Platform == config.AppEngine:
 		return "set " + assignment + " under env_variables in app.yaml, and deploy"
 	}
 	return "set " + assignment
@@ -134,9 +126,7 @@ func (d *doctor) keys(ctx context.Context) {
 		{"the service account", "www.googleapis.com", d.Platform.ServiceAccountKeys},
 	} {
 		document, err := set.fetch(ctx)
-		var parsed struct {
-			Keys []json.RawMessage `json:"keys"`
-		}
+		var parsed struct{ Keys []json.RawMessage }
 		if err == nil {
 			err = json.Unmarshal(document, &parsed)
 		}
@@ -160,17 +150,13 @@ func (d *doctor) keys(ctx context.Context) {
 // links, and not their claims, so it is good for nothing.
 func (d *doctor) signing(ctx context.Context) {
 	now := d.Now()
-	payload, err := json.Marshal(map[string]any{
+	payload, _ := json.Marshal(map[string]any{ // texts and numbers, so that it cannot fail
 		"iss": d.Platform.ServiceAccount, "aud": d.Platform.ServiceAccount, "purpose": "doctor",
 		"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
 	})
+	signed, err := d.Sign(ctx, payload)
 	if err != nil {
-		d.broken("signing", err.Error(), "")
-		return
-	}
-	signed, err := d.Signer.SignJWT(ctx, payload)
-	if err != nil {
-		d.broken("signing", "no link can be signed: "+why(err), d.remedy(err, "iamcredentials.googleapis.com", d.tokenCreator()))
+		d.failed("signing", "no link can be signed", err, "iamcredentials.googleapis.com", d.tokenCreator())
 		return
 	}
 	if _, err := jose.Verify(ctx, signed, jose.RS256, jose.NewKeySet(d.Platform.ServiceAccountKeys, d.Now)); err != nil {
