@@ -5,15 +5,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
-
-	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/config"
@@ -109,16 +106,17 @@ func (d *doctor) runServices(ctx context.Context) {
 func (d *doctor) appVersions(ctx context.Context) {
 	const check = "other versions"
 	services, err := ofApp[struct{ ID string }](ctx, d, "/services", "services")
-	var refusal *googleapi.Error
-	if errors.As(err, &refusal) && refusal.Code == http.StatusNotFound {
+	if status, _ := gcp.Answer(err); status == http.StatusNotFound {
 		return // there is no application
 	}
 	found := false
 	for _, service := range services {
+		var versions []appVersion
 		if err == nil {
-			var more bool
-			more, err = d.oldVersions(ctx, service.ID)
-			found = found || more
+			versions, err = ofApp[appVersion](ctx, d, "/services/"+url.PathEscape(service.ID)+"/versions", "versions")
+		}
+		for _, v := range versions {
+			found = d.oldVersion(check, service.ID, v) || found
 		}
 	}
 	switch {
@@ -137,25 +135,21 @@ type appVersion struct {
 	ManualScaling, BasicScaling                json.RawMessage
 }
 
-func (d *doctor) oldVersions(ctx context.Context, service string) (found bool, err error) {
-	versions, err := ofApp[appVersion](ctx, d, "/services/"+url.PathEscape(service)+"/versions", "versions")
-	for _, v := range versions {
-		ours := cmp.Or(v.ServiceAccount, d.Platform.ServiceAccount) == d.Platform.ServiceAccount
-		if !strings.HasPrefix(v.Runtime, "java") || v.ServingStatus != "SERVING" || !ours {
-			continue
-		}
-		found = true
-		// One that scales by itself cannot be stopped
-		// (https://cloud.google.com/sdk/gcloud/reference/app/versions/stop).
-		verb := "delete"
-		if v.ManualScaling != nil || v.BasicScaling != nil {
-			verb = "stop"
-		}
-		d.warn("other versions", "version "+v.ID+" of the App Engine service "+service+" runs on "+v.Runtime+
-			" as the same service account; if it is JIT Access 1.x, it still grants",
-			gcloud("app", "versions", verb, v.ID, "--service", service, "--project", d.Platform.Project))
+func (d *doctor) oldVersion(check, service string, v appVersion) (found bool) {
+	ours := cmp.Or(v.ServiceAccount, d.Platform.ServiceAccount) == d.Platform.ServiceAccount
+	if !strings.HasPrefix(v.Runtime, "java") || v.ServingStatus != "SERVING" || !ours {
+		return false
 	}
-	return found, err
+	// One that scales by itself cannot be stopped
+	// (https://cloud.google.com/sdk/gcloud/reference/app/versions/stop).
+	verb := "delete"
+	if v.ManualScaling != nil || v.BasicScaling != nil {
+		verb = "stop"
+	}
+	d.warn(check, "version "+v.ID+" of the App Engine service "+service+" runs on "+v.Runtime+
+		" as the same service account; if it is JIT Access 1.x, it still grants",
+		gcloud("app", "versions", verb, v.ID, "--service", service, "--project", d.Platform.Project))
+	return true
 }
 
 // accountKeys looks for keys with which anybody who has a copy signs links.

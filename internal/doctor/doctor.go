@@ -108,10 +108,11 @@ const checkTimeout = 2 * time.Minute
 
 // Run makes every check, one after the other, and reports what it finds.
 func Run(ctx context.Context, c Config, report func(Finding)) {
-	d := &doctor{Config: c, report: report, said: map[[4]string]bool{}}
+	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
+		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}}
 	for _, check := range []func(context.Context){
 		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
-		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.eligibleGroups,
+		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
 		d.secrets, d.mail, d.topic,
 		d.runServices, d.appVersions, d.accountKeys,
 	} {
@@ -129,15 +130,15 @@ type doctor struct {
 	Config
 	report func(Finding)
 
-	sample    []access.Resource
-	read      []policyOf
-	standings []access.Standing
-	said      map[[4]string]bool // what is ineffective; see there
-}
-
-type policyOf struct {
-	resource access.Resource
-	policy   *iampolicy.Policy
+	// sample are the projects to look at, and read those whose policies could be read.
+	sample, read []access.Resource
+	// nodes are where bindings make people eligible, eligible the groups among those.
+	nodes    map[access.Resource]bool
+	eligible map[string]bool
+	// unreadable is why a group's members cannot be read, and said what is ineffective;
+	// see there.
+	unreadable map[string]*access.Error
+	said       map[[4]string]bool
 }
 
 func (d *doctor) ok(check, format string, args ...any) {

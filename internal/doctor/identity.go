@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -38,37 +39,14 @@ const probeTimeout = 10 * time.Second
 // publicOrigin is whether links can be written, and lead to IAP.
 func (d *doctor) publicOrigin(ctx context.Context) {
 	const check = "public address"
-	c, p := d.Settings, d.Platform
-	origin := c.Server.PublicURL
+	origin := d.Settings.Server.PublicURL
 	if origin == "" {
-		domain, appEngine, cloudRun := "", d.appEngineLabel(), fmt.Sprintf("%s-%s.%s.run.app", c.Service, p.ProjectNumber, p.Region)
-		if c.Platform == config.AppEngine {
-			domain = d.appEngineDomain(ctx)
-		}
-		switch {
-		case c.Identity.BackendServiceID != "":
-			d.broken(check, "PUBLIC_URL is not set: behind a load balancer's own domain no link can be written, so nobody can request approval",
-				d.set("PUBLIC_URL=https://YOUR-HOST"))
-		case domain != "":
-			d.broken(check, "PUBLIC_URL is not set, and the application has the domain "+domain+
-				": under it no link can be written, so nobody can request approval", d.set("PUBLIC_URL=https://"+domain))
-		case d.Origin(appEngine+".appspot.com") != "":
-			d.ok(check, "links can be written under https://%[1]s.appspot.com and https://%[1]s.REGION.r.appspot.com; "+
-				"under any other address set PUBLIC_URL", appEngine)
-		case d.Origin(cloudRun) != "":
-			d.ok(check, "links can be written under https://%s; under any other address set PUBLIC_URL", cloudRun)
-		default:
-			d.broken(check, "PUBLIC_URL is not set, and no address is certainly ours here", d.set("PUBLIC_URL=https://YOUR-HOST"))
-		}
+		d.ownOrigin(ctx, check)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil)
-	if err != nil {
-		d.broken(check, err.Error(), "set PUBLIC_URL")
-		return
-	}
+	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil) // config has parsed it
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	if err != nil {
@@ -86,24 +64,37 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 	d.ok(check, "links begin with %s, where IAP answers", origin)
 }
 
-// appEngineLabel is what the default host of the service begins with on App Engine,
-// where only the default service has that of the project
-// (https://cloud.google.com/appengine/docs/standard/how-requests-are-routed).
-func (d *doctor) appEngineLabel() string {
-	if service := d.Settings.Service; service != "default" {
-		return service + "-dot-" + d.Platform.Project
+// ownOrigin is whether links can be written without PUBLIC_URL.
+func (d *doctor) ownOrigin(ctx context.Context, check string) {
+	c, p := d.Settings, d.Platform
+	cloudRun := fmt.Sprintf("%s-%s.%s.run.app", c.Service, p.ProjectNumber, p.Region)
+	// Only the default service of App Engine has the host of the project
+	// (https://cloud.google.com/appengine/docs/standard/how-requests-are-routed).
+	appEngine := p.Project
+	if c.Service != "default" {
+		appEngine = c.Service + "-dot-" + p.Project
 	}
-	return d.Platform.Project
-}
-
-// appEngineDomain looks for a domain of one's own, under which JIT Access 1.x wrote
-// links without being told. One on a load balancer cannot be seen from here.
-func (d *doctor) appEngineDomain(ctx context.Context) string {
-	domains, err := ofApp[struct{ ID string }](ctx, d, "/domainMappings", "domainMappings")
-	if err != nil || len(domains) == 0 {
-		return ""
+	var domains []struct{ ID string }
+	if c.Platform == config.AppEngine {
+		// Under a domain of one's own JIT Access 1.x wrote links without being told. One
+		// on a load balancer cannot be seen from here.
+		domains, _ = ofApp[struct{ ID string }](ctx, d, "/domainMappings", "domainMappings")
 	}
-	return domains[0].ID
+	switch {
+	case c.Identity.BackendServiceID != "":
+		d.broken(check, "PUBLIC_URL is not set: behind a load balancer's own domain no link can be written, so nobody can request approval",
+			d.set("PUBLIC_URL=https://YOUR-HOST"))
+	case len(domains) > 0:
+		d.broken(check, "PUBLIC_URL is not set, and the application has the domain "+domains[0].ID+
+			": under it no link can be written, so nobody can request approval", d.set("PUBLIC_URL=https://"+domains[0].ID))
+	case d.Origin(appEngine+".appspot.com") != "":
+		d.ok(check, "links can be written under https://%[1]s.appspot.com and https://%[1]s.REGION.r.appspot.com; "+
+			"under any other address set PUBLIC_URL", appEngine)
+	case d.Origin(cloudRun) != "":
+		d.ok(check, "links can be written under https://%s; under any other address set PUBLIC_URL", cloudRun)
+	default:
+		d.broken(check, "PUBLIC_URL is not set, and no address is certainly ours here", d.set("PUBLIC_URL=https://YOUR-HOST"))
+	}
 }
 
 // set is the command that changes a setting.
@@ -131,7 +122,7 @@ func (d *doctor) keys(ctx context.Context) {
 			err = json.Unmarshal(document, &parsed)
 		}
 		if err == nil && len(parsed.Keys) == 0 {
-			err = fmt.Errorf("there is no key in it")
+			err = errors.New("there is no key in it")
 		}
 		if err != nil {
 			remedy := "let the service reach https://" + set.host

@@ -4,11 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
-
-	"jitaccess/internal/access"
 )
 
 // groups is whether groups can be looked up at all.
@@ -26,15 +25,9 @@ func (d *doctor) groups(ctx context.Context) {
 		return
 	}
 	d.ok("groups", "the groups of customer %s can be looked up", customer)
-	warned := map[string]bool{}
-	for _, s := range d.standings {
-		for _, w := range s.Warnings {
-			if group := w.Args["group"]; w.Code == access.CodeGroupUnreadable && !warned[group] {
-				warned[group] = true
-				d.warn("groups", "the members of "+group+", which is eligible, cannot be read, so its people are not found as reviewers: "+why(w),
-					"use a group of customer "+customer)
-			}
-		}
+	for _, group := range slices.Sorted(maps.Keys(d.unreadable)) {
+		d.warn("groups", "the members of "+group+", which is eligible, cannot be read, so its people are not found as reviewers: "+
+			why(d.unreadable[group]), "use a group of customer "+customer)
 	}
 }
 
@@ -53,59 +46,21 @@ const (
 	maxNamed  = 5
 )
 
+// first are at most so many of some names, in their order.
+func first(names map[string]bool, max int) []string {
+	return slices.Sorted(maps.Keys(names))[:min(len(names), max)]
+}
+
 // scopeGroupSettings is needed to read the settings of a group.
 const scopeGroupSettings = "https://www.googleapis.com/auth/apps.groups.settings"
 
-// eligibleGroups looks who can get into the groups that are eligible: whoever can
-// has all that the group may activate.
-func (d *doctor) eligibleGroups(ctx context.Context) {
-	groups := d.eligibleGroupNames()
-	if len(groups) == 0 {
-		return
-	}
-	d.joinable(ctx, groups)
-	clean := 0
-	for _, group := range groups {
-		strangers, err := d.outsiders(ctx, group)
-		switch {
-		case err != nil: // told under groups
-		case len(strangers) == 0:
-			clean++
-		default:
-			d.warn("outsiders", fmt.Sprintf("%s, which is eligible, has %d members of other domains: %s",
-				group, len(strangers), strings.Join(strangers[:min(len(strangers), maxNamed)], ", ")),
-				"take them out, unless those domains are yours")
-		}
-	}
-	if clean > 0 {
-		d.ok("outsiders", "%d eligible groups have no members of other domains", clean)
-	}
-}
-
-func (d *doctor) eligibleGroupNames() []string {
-	var groups []string
-	for _, s := range d.standings {
-		for _, held := range s.Holdings {
-			for _, e := range held {
-				for _, w := range e.Ways {
-					if group, ok := strings.CutPrefix(w.Member, "group:"); ok {
-						groups = append(groups, group)
-					}
-				}
-			}
-		}
-	}
-	slices.Sort(groups)
-	groups = slices.Compact(groups)
-	return groups[:min(len(groups), maxGroups)]
-}
-
-// joinable is optional: the service has no need of the Groups Settings API
+// joinable looks who can get into an eligible group, and so has all that the group may
+// activate. It is optional: the service has no need of the Groups Settings API
 // (https://developers.google.com/admin-sdk/groups-settings/v1/reference/groups).
-func (d *doctor) joinable(ctx context.Context, groups []string) {
+func (d *doctor) joinable(ctx context.Context) {
 	client := d.Platform.Impersonating(scopeGroupSettings)
 	closed := 0
-	for _, group := range groups {
+	for _, group := range first(d.eligible, maxGroups) {
 		var settings struct{ WhoCanJoin string }
 		if err := d.call(ctx, client, "www.googleapis.com", "/groups/v1/groups/"+url.PathEscape(group)+"?alt=json", nil, &settings); err != nil {
 			d.unseen("joining", "who may join the eligible groups cannot be seen: "+why(err),
@@ -124,15 +79,31 @@ func (d *doctor) joinable(ctx context.Context, groups []string) {
 	}
 }
 
-// outsiders are the members of a group whose domain is not the group's own.
-func (d *doctor) outsiders(ctx context.Context, group string) (found []string, err error) {
-	_, domain, _ := strings.Cut(group, "@")
-	members, err := list[struct{ Email string }](ctx, d, d.Platform.DirectoryClient, directory, "/admin/directory/v1/groups/"+
-		url.PathEscape(group)+"/members", url.Values{"maxResults": {"200"}, "fields": {"members(email),nextPageToken"}}, "members")
-	for _, m := range members {
-		if _, of, ok := strings.Cut(m.Email, "@"); ok && !strings.EqualFold(of, domain) {
-			found = append(found, m.Email)
+// outsiders looks for members of eligible groups whose domain is not the group's own.
+func (d *doctor) outsiders(ctx context.Context) {
+	clean := 0
+	for _, group := range first(d.eligible, maxGroups) {
+		members, err := list[struct{ Email string }](ctx, d, d.Platform.DirectoryClient, directory, "/admin/directory/v1/groups/"+
+			url.PathEscape(group)+"/members", url.Values{"maxResults": {"200"}, "fields": {"members(email),nextPageToken"}}, "members")
+		if err != nil {
+			continue // told under groups
 		}
+		var strangers []string
+		_, domain, _ := strings.Cut(group, "@")
+		for _, m := range members {
+			if _, of, ok := strings.Cut(m.Email, "@"); ok && !strings.EqualFold(of, domain) {
+				strangers = append(strangers, m.Email)
+			}
+		}
+		if len(strangers) == 0 {
+			clean++
+			continue
+		}
+		d.warn("outsiders", fmt.Sprintf("%s, which is eligible, has %d members of other domains: %s",
+			group, len(strangers), strings.Join(strangers[:min(len(strangers), maxNamed)], ", ")),
+			"take them out, unless those domains are yours")
 	}
-	return found, err
+	if clean > 0 {
+		d.ok("outsiders", "%d eligible groups have no members of other domains", clean)
+	}
 }

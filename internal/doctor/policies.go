@@ -136,7 +136,7 @@ func (d *doctor) analysis(ctx context.Context) {
 	for _, e := range answer.MainAnalysis.NonCriticalErrors {
 		causes[e.Cause] = true
 	}
-	for _, cause := range slices.Sorted(maps.Keys(causes))[:min(len(causes), maxNamed)] {
+	for _, cause := range first(causes, maxNamed) {
 		d.warn(check, "a part of "+string(d.Scope)+" cannot be analyzed: "+cause, d.groupsReader())
 	}
 	if len(causes) == 0 {
@@ -148,20 +148,18 @@ func (d *doctor) analysis(ctx context.Context) {
 func (d *doctor) policies(ctx context.Context) {
 	var unreadable []access.Resource
 	var failure error
+	crowded := false
 	for _, project := range d.sample {
 		p, err := d.Policy(ctx, project, time.Time{})
 		if err != nil {
 			unreadable, failure = append(unreadable, project), cmp.Or(failure, err)
 			continue
 		}
-		d.read = append(d.read, policyOf{project, p})
+		d.read = append(d.read, project)
+		crowded = d.crowded(project, p) || crowded
 	}
 	if failure != nil {
 		d.failed("policies", "the policy of "+several(unreadable)+" cannot be read", failure, resourceManager, d.grant(d.Scope, projectIAMAdmin))
-	}
-	crowded := false
-	for _, p := range d.read {
-		crowded = d.crowded(p) || crowded
 	}
 	if len(d.read) > 0 && !crowded {
 		d.ok("policies", "%d policies were read, none is near a limit", len(d.read))
@@ -169,17 +167,17 @@ func (d *doctor) policies(ctx context.Context) {
 }
 
 // crowded warns from 80 % of what a policy can hold.
-func (d *doctor) crowded(p policyOf) (found bool) {
-	if full := p.policy.NearlyFull(p.resource); full != nil {
+func (d *doctor) crowded(project access.Resource, p *iampolicy.Policy) (found bool) {
+	if full := p.NearlyFull(project); full != nil {
 		found = true
 		d.warn("policies", fmt.Sprintf("the policy of %s has %s members of at most %s; at the limit nothing can be granted",
-			p.resource, full.Args["count"], full.Args["max"]),
+			project, full.Args["count"], full.Args["max"]),
 			"bind groups instead of people, and remove what has ended")
 	}
 	type holding struct{ role, member string }
-	count := map[holding]int{}
 	var order []holding
-	for _, b := range p.policy.Bindings() {
+	count := map[holding]int{}
+	for _, b := range p.Bindings() {
 		for _, m := range b.Members {
 			h := holding{b.Role, m}
 			if count[h]++; count[h] == iampolicy.MaxSameRole*8/10 {
@@ -190,7 +188,7 @@ func (d *doctor) crowded(p policyOf) (found bool) {
 	for _, h := range order {
 		found = true
 		d.warn("policies", fmt.Sprintf("the policy of %s binds %s to %s %d times of at most %d",
-			p.resource, h.member, h.role, count[h], iampolicy.MaxSameRole), "remove what has ended")
+			project, h.member, h.role, count[h], iampolicy.MaxSameRole), "remove what has ended")
 	}
 	return found
 }
@@ -201,34 +199,48 @@ func (d *doctor) inventory(ctx context.Context) {
 		d.unseen("eligibility", "not looked up: there is no project whose policy can be read", "")
 		return
 	}
-	outside := 0
+	inside := 0
 	people := map[access.Principal]bool{}
-	for _, p := range d.read {
-		s, err := d.Standing(ctx, access.StandingQuery{Resource: p.resource, Everybody: true})
+	for _, project := range d.read {
+		s, err := d.Standing(ctx, access.StandingQuery{Resource: project, Everybody: true})
 		if err != nil && access.AsError(err).Code == access.CodeUnknownResource {
-			outside++
 			continue
 		}
 		if err != nil {
-			d.failed("eligibility", "who is eligible on "+string(p.resource)+" cannot be looked up", err,
+			d.failed("eligibility", "who is eligible on "+string(project)+" cannot be looked up", err,
 				"cloudasset.googleapis.com", d.grant(d.Scope, "roles/cloudasset.viewer"))
 			return
 		}
-		d.standings = append(d.standings, s)
-		for person := range s.Holdings {
+		inside++
+		for _, w := range s.Warnings {
+			if group := w.Args["group"]; w.Code == access.CodeGroupUnreadable {
+				d.unreadable[group] = cmp.Or(d.unreadable[group], w)
+			}
+		}
+		for person, held := range s.Holdings {
 			people[person] = true
+			for _, e := range held {
+				for _, node := range e.Sources {
+					d.nodes[node] = true
+				}
+				for _, w := range e.Ways {
+					if group, ok := strings.CutPrefix(w.Member, "group:"); ok {
+						d.eligible[group] = true
+					}
+				}
+			}
 		}
 		d.ineffective(s)
 	}
 	switch {
-	case len(d.standings) == 0:
-		d.broken("eligibility", fmt.Sprintf("none of the %d projects tried lies in %s, as far as Cloud Asset Inventory knows", outside, d.Scope),
+	case inside == 0:
+		d.broken("eligibility", fmt.Sprintf("none of the %d projects tried lies in %s, as far as Cloud Asset Inventory knows", len(d.read), d.Scope),
 			"set RESOURCE_SCOPE to what they lie in")
 	case len(people) == 0:
-		d.warn("eligibility", fmt.Sprintf("nobody is eligible for anything in the %d projects tried", len(d.standings)),
+		d.warn("eligibility", fmt.Sprintf("nobody is eligible for anything in the %d projects tried", inside),
 			"bind somebody under the condition has({}.jitAccessConstraint)")
 	default:
-		d.ok("eligibility", "%d people are eligible in the %d projects tried", len(people), len(d.standings))
+		d.ok("eligibility", "%d people are eligible in the %d projects tried", len(people), inside)
 	}
 }
 
@@ -257,17 +269,8 @@ func (d *doctor) ineffective(s access.Standing) {
 
 // ancestors are the folders and the organization from which somebody is eligible.
 func (d *doctor) ancestors(ctx context.Context) {
-	var nodes []access.Resource
-	for _, s := range d.standings {
-		for _, held := range s.Holdings {
-			for _, e := range held {
-				nodes = append(nodes, e.Sources...)
-			}
-		}
-	}
-	slices.Sort(nodes)
 	good := 0
-	for _, node := range slices.Compact(nodes) {
+	for _, node := range slices.Sorted(maps.Keys(d.nodes)) {
 		if node.Kind() == "projects" {
 			continue
 		}
