@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -16,12 +17,10 @@ import (
 // checkMail looks at the server only when mail is sent at all.
 func (r *reader) checkMail(all *Config) {
 	c := &all.Mail
-	switch {
-	case c.SenderAddress == "" && all.Messages.Topic == "":
-		r.warn("SMTP_SENDER_ADDRESS is not set: no mail is sent, people pass links on by hand")
-		return
-	case c.SenderAddress == "":
-		r.warn("SMTP_SENDER_ADDRESS is not set: no mail is sent; who listens to NOTIFICATION_TOPIC has to pass links on")
+	if c.SenderAddress == "" {
+		r.warnIf(all.Messages.Topic == "", "SMTP_SENDER_ADDRESS is not set: no mail is sent, people pass links on by hand")
+		r.warnIf(all.Messages.Topic != "",
+			"SMTP_SENDER_ADDRESS is not set: no mail is sent; who listens to NOTIFICATION_TOPIC has to pass links on")
 		return
 	}
 	r.checkMailServer(c)
@@ -98,10 +97,8 @@ func (m Mail) ProxyURL() *url.URL {
 	if err != nil || u.Opaque != "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return nil
 	}
-	if u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" {
-		return nil
-	}
-	if _, ok := parseInt(u.Port(), 1, 65535); !ok || !hostPattern.MatchString(strings.ToLower(u.Hostname())) {
+	_, ok := parseInt(u.Port(), 1, 65535)
+	if !ok || !hostPattern.MatchString(strings.ToLower(u.Hostname())) || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
 		return nil
 	}
 	// RFC 1929 has one byte for how long each is.

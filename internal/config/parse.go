@@ -25,12 +25,9 @@ func parseInt(text string, least, most int) (int, bool) {
 	return n, err == nil && n >= least && n <= most
 }
 
-// bound is a bound in the tag of a number.
+// bound is a bound in the tag of a number, which each has.
 func bound(tag reflect.StructTag, name string) int {
-	n, err := strconv.Atoi(tag.Get(name))
-	if err != nil {
-		panic("config: " + name + " of a field is not a number")
-	}
+	n, _ := strconv.Atoi(tag.Get(name))
 	return n
 }
 

@@ -148,7 +148,7 @@ func matches(pattern, text string) bool {
 
 // set stores text in the field, if it can be one of its type.
 func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, text string) bool {
-	var ok bool
+	ok := true
 	switch field := value.Addr().Interface().(type) {
 	case *absent:
 		return false
@@ -157,7 +157,7 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	case *SecretPath:
 		*field, ok = SecretPath(text), resourcename.IsSecretVersion(text)
 	case *Secret:
-		*field, ok = NewSecret(text), true
+		*field = NewSecret(text)
 	case *int:
 		*field, ok = parseInt(text, bound(tag, "min"), bound(tag, "max"))
 	case *time.Duration:
@@ -165,30 +165,29 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 		n, ok = parseInt(text, bound(tag, "min"), bound(tag, "max"))
 		*field = time.Duration(n) * map[string]time.Duration{"minutes": time.Minute, "seconds": time.Second}[tag.Get("unit")]
 	case *bool:
-		*field, ok = isTrue(text), true
+		*field = isTrue(text)
 		if !*field && !strings.EqualFold(text, "false") {
 			r.warn("%s is %s, which counts as false; only true is true", v.name, v.shown())
 		}
 	case *[]string:
-		*field, ok = parseList(text), true
+		*field = parseList(text)
 	case *StoredText:
 		*field, ok = parseStoredText(text, tag.Get("file") != "")
 	case *MailOptions:
 		// Understood only when mail is sent; see mailOptions.
-		field.text, ok = NewSecret(text), true
+		field.text = NewSecret(text)
 	case **addressmap.Mapping:
 		mapping, err := addressmap.Compile(text)
 		if err != nil {
 			r.faultIf(true, v.name, err.Error())
 		}
-		*field, ok = mapping, true
+		*field = mapping
 	case **time.Location:
 		*field, ok = parseZone(text)
 	case **regexp.Regexp:
 		var why string
 		*field, why = parsePattern(text)
 		r.faultIf(why != "", v.name, why)
-		ok = true
 	default:
 		panic("config: no reader for " + value.Type().String())
 	}

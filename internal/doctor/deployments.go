@@ -239,10 +239,7 @@ func (d *doctor) call(ctx context.Context, client *http.Client, api, path string
 		// Without a body the client of the Directory API can try another token.
 		method, content := http.MethodGet, io.Reader(nil)
 		if body != nil {
-			sent, err := json.Marshal(body)
-			if err != nil {
-				return nil, err
-			}
+			sent, _ := json.Marshal(body) // names of permissions, so that it cannot fail
 			method, content = http.MethodPost, bytes.NewReader(sent)
 		}
 		request, err := http.NewRequestWithContext(ctx, method, d.Platform.Endpoint(api)+path, content)

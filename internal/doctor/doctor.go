@@ -146,9 +146,7 @@ func (d *doctor) ok(check, format string, args ...any) {
 }
 
 func (d *doctor) unseen(check, text, remedy string) { d.report(Finding{Unseen, check, text, remedy}) }
-
-func (d *doctor) warn(check, text, remedy string) { d.report(Finding{Warning, check, text, remedy}) }
-
+func (d *doctor) warn(check, text, remedy string)   { d.report(Finding{Warning, check, text, remedy}) }
 func (d *doctor) broken(check, text, remedy string) { d.report(Finding{Broken, check, text, remedy}) }
 
 func (d *doctor) settings(context.Context) {

@@ -109,32 +109,29 @@ func (d *doctor) set(assignment string) string {
 }
 
 func (d *doctor) keys(ctx context.Context) {
-	for _, set := range []struct {
-		of, host string
-		fetch    func(context.Context) ([]byte, error)
-	}{
-		{"IAP", "www.gstatic.com", d.Platform.IAPKeys},
-		{"the service account", "www.googleapis.com", d.Platform.ServiceAccountKeys},
-	} {
-		document, err := set.fetch(ctx)
-		var parsed struct{ Keys []json.RawMessage }
-		if err == nil {
-			err = json.Unmarshal(document, &parsed)
-		}
-		if err == nil && len(parsed.Keys) == 0 {
-			err = errors.New("there is no key in it")
-		}
-		if err != nil {
-			remedy := "let the service reach https://" + set.host
-			if status, _ := gcp.Answer(err); status == http.StatusBadRequest || status == http.StatusNotFound {
-				remedy = "it is reached, and answers that there are none: see whether a proxy answers in its place, and whether " +
-					d.Platform.ServiceAccount + " still exists"
-			}
-			d.broken("keys", "the public keys of "+set.of+" cannot be had: "+why(err), remedy)
-			continue
-		}
-		d.ok("keys", "%d public keys of %s", len(parsed.Keys), set.of)
+	d.keySet(ctx, "IAP", "www.gstatic.com", d.Platform.IAPKeys)
+	d.keySet(ctx, "the service account", "www.googleapis.com", d.Platform.ServiceAccountKeys)
+}
+
+func (d *doctor) keySet(ctx context.Context, of, host string, fetch jose.Fetch) {
+	document, err := fetch(ctx)
+	var parsed struct{ Keys []json.RawMessage }
+	if err == nil {
+		err = json.Unmarshal(document, &parsed)
 	}
+	if err == nil && len(parsed.Keys) == 0 {
+		err = errors.New("there is no key in it")
+	}
+	if err == nil {
+		d.ok("keys", "%d public keys of %s", len(parsed.Keys), of)
+		return
+	}
+	remedy := "let the service reach https://" + host
+	if status, _ := gcp.Answer(err); status == http.StatusBadRequest || status == http.StatusNotFound {
+		remedy = "it is reached, and answers that there are none: see whether a proxy answers in its place, and whether " +
+			d.Platform.ServiceAccount + " still exists"
+	}
+	d.broken("keys", "the public keys of "+of+" cannot be had: "+why(err), remedy)
 }
 
 // signing signs a token and verifies it. It has another purpose than those in

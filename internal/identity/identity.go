@@ -104,10 +104,10 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 		return access.Caller{}, &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed,
 			Args: access.Args{"service": v.c.Profile.Service}, Err: err}
 	}
-	if err != nil {
-		return access.Caller{}, v.bad(err)
+	if err == nil {
+		err = v.check(token)
 	}
-	if err := v.check(token); err != nil {
+	if err != nil {
 		return access.Caller{}, v.bad(err)
 	}
 	caller, err := v.c.Profile.Caller(token)

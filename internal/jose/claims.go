@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -74,12 +75,7 @@ func checkValue(d *json.Decoder, depth int) error {
 
 // Exactly is whether these are the names of all members: none missing, none more.
 func (c Claims) Exactly(names ...string) bool {
-	for _, name := range names {
-		if _, ok := c[name]; !ok {
-			return false
-		}
-	}
-	return len(c) == len(names)
+	return len(c) == len(names) && !slices.ContainsFunc(names, func(name string) bool { return c[name] == nil })
 }
 
 // absentOr is whether a member is not there or is a string with this value.
