@@ -46,12 +46,9 @@ type Config struct {
 type Platform int
 
 const (
-	// Host is any machine that is not one of the others.
-	Host Platform = iota
-	// AppEngine is told by GAE_SERVICE.
-	AppEngine
-	// CloudRun is told by K_SERVICE.
-	CloudRun
+	Host      Platform = iota // any machine that is not one of the others
+	AppEngine                 // told by GAE_SERVICE
+	CloudRun                  // told by K_SERVICE
 )
 
 func (p Platform) String() string { return [...]string{"host", "App Engine", "Cloud Run"}[p] }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/config"
 )
 
 // secrets is whether what the mail account needs can be read from Secret Manager. A
@@ -18,20 +17,17 @@ func (d *doctor) secrets(ctx context.Context) {
 		return
 	}
 	m, o := d.Settings.Mail, d.Settings.MailOAuth
-	for _, each := range []struct {
-		variable string
-		kept     config.StoredText
-	}{
-		{"SMTP_SECRET", m.StoredPassword()}, {"SMTP_OAUTH_CLIENT_SECRET", o.ClientSecret}, {"SMTP_OAUTH_REFRESH_TOKEN", o.RefreshToken},
-		{"SMTP_CA", m.CA}, {"SMTP_DKIM_KEY", m.DKIMKey},
-	} {
-		if each.kept.Version != "" {
-			d.secret(ctx, each.variable, each.kept.Version)
-		}
-	}
+	d.secret(ctx, "SMTP_SECRET", m.StoredPassword().Version)
+	d.secret(ctx, "SMTP_OAUTH_CLIENT_SECRET", o.ClientSecret.Version)
+	d.secret(ctx, "SMTP_OAUTH_REFRESH_TOKEN", o.RefreshToken.Version)
+	d.secret(ctx, "SMTP_CA", m.CA.Version)
+	d.secret(ctx, "SMTP_DKIM_KEY", m.DKIMKey.Version)
 }
 
 func (d *doctor) secret(ctx context.Context, variable, version string) {
+	if version == "" {
+		return
+	}
 	project, name := secretOf(version)
 	_, err := d.Secret(ctx, version)
 	if err == nil {

@@ -29,13 +29,10 @@ import (
 type Status int
 
 const (
-	OK Status = iota
-	// Unseen: nobody lets us look, and the service does not need it.
-	Unseen
-	// Warning: it works, and an operator should know.
-	Warning
-	// Broken: something that people will ask for cannot work.
-	Broken
+	OK      Status = iota
+	Unseen         // nobody lets us look, and the service does not need it
+	Warning        // it works, and an operator should know
+	Broken         // something that people will ask for cannot work
 )
 
 var statusNames = [...]string{"ok", "unseen", "warning", "broken"}

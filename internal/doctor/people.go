@@ -51,14 +51,11 @@ func first(names map[string]bool, max int) []string {
 	return slices.Sorted(maps.Keys(names))[:min(len(names), max)]
 }
 
-// scopeGroupSettings is needed to read the settings of a group.
-const scopeGroupSettings = "https://www.googleapis.com/auth/apps.groups.settings"
-
 // joinable looks who can get into an eligible group, and so has all that the group may
 // activate. It is optional: the service has no need of the Groups Settings API
 // (https://developers.google.com/admin-sdk/groups-settings/v1/reference/groups).
 func (d *doctor) joinable(ctx context.Context) {
-	client := d.Platform.Impersonating(scopeGroupSettings)
+	client := d.Platform.Impersonating("https://www.googleapis.com/auth/apps.groups.settings")
 	closed := 0
 	for _, group := range first(d.eligible, maxGroups) {
 		var settings struct{ WhoCanJoin string }

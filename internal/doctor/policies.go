@@ -45,13 +45,13 @@ func (d *doctor) projects(ctx context.Context) {
 	}
 }
 
-// permissions asks what may be done without doing it.
+// permissions asks what may be done without doing it, which the service itself never does.
 func (d *doctor) permissions(ctx context.Context) {
 	missing, err := d.missing(ctx, resourceManager, "/v3/"+string(d.Scope),
 		"cloudasset.assets.analyzeIamPolicy", "cloudasset.assets.searchAllIamPolicies", "cloudasset.assets.searchAllResources")
 	switch {
 	case err != nil:
-		d.untested("scope", d.Scope, err)
+		d.unseen("scope", "permissions on "+string(d.Scope)+" cannot be tested: "+why(err), d.remedy(err, resourceManager, ""))
 	case missing != "":
 		d.broken("scope", "the service account lacks "+missing+" on "+string(d.Scope), d.grant(d.Scope, "roles/cloudasset.viewer"))
 	default:
@@ -63,7 +63,7 @@ func (d *doctor) permissions(ctx context.Context) {
 			"resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
 		switch {
 		case err != nil:
-			d.untested("grants", project, err)
+			d.unseen("grants", "permissions on "+string(project)+" cannot be tested: "+why(err), d.remedy(err, resourceManager, ""))
 			return
 		case missing == "":
 			good++
@@ -89,11 +89,6 @@ func (d *doctor) missing(ctx context.Context, api, path string, permissions ...s
 	err := d.call(ctx, d.Platform.Client, api, path+":testIamPermissions", map[string]any{"permissions": permissions}, &held)
 	lacks := slices.DeleteFunc(slices.Clone(permissions), func(p string) bool { return slices.Contains(held.Permissions, p) })
 	return strings.Join(lacks, ", "), err
-}
-
-// untested is about a question that the service itself never asks.
-func (d *doctor) untested(check string, on access.Resource, err error) {
-	d.unseen(check, "permissions on "+string(on)+" cannot be tested: "+why(err), d.remedy(err, resourceManager, ""))
 }
 
 // several names the first of some resources.
