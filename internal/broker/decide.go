@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,8 +63,8 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return refused(err)
 	}
 	if d.Verdict == access.Deny {
-		// Pressed again, or the page reloaded: people are told once.
-		return b.denied.do(ctx, string(caller.Principal)+" "+decision.Digest, func() (Decided, error) {
+		// Pressed again, or the page reloaded: people are told once of one reason.
+		return b.denied.do(ctx, fmt.Sprint(caller.Principal, " ", decision.Digest, " ", decision.Comment), func() (Decided, error) {
 			return b.deny(ctx, caller, result, standing, d.Origin)
 		})
 	}

@@ -123,7 +123,7 @@ func (d *doctor) keySet(ctx context.Context, of, host string, fetch jose.Fetch) 
 		err = errors.New("there is no key in it")
 	}
 	if err == nil {
-		d.ok("keys", "%d public keys of %s", len(parsed.Keys), of)
+		d.ok("keys", "public keys of %s: %d", of, len(parsed.Keys))
 		return
 	}
 	remedy := "let the service reach https://" + host
