@@ -91,7 +91,8 @@ func (r *reader) checkMailOAuth(all *Config) {
 	r.warnIf(len(ignored) > 0, strings.Join(ignored, ", ")+": no effect with SMTP_AUTH=oauth2")
 	m.Password, m.PasswordPath = Secret{}, ""
 	m.Username = cmp.Or(m.Username, m.SenderAddress)
-	r.faultIf(strings.ContainsFunc(m.Username, func(c rune) bool { return c < ' ' || c == 0x7f }), "SMTP_USERNAME", "without control characters")
+	r.faultIf(strings.ContainsFunc(m.Username, func(c rune) bool { return c < ' ' || c == 0x7f }),
+		"SMTP_USERNAME", "without control characters")
 	_, _, ok := parseURL(o.TokenURL)
 	r.faultIf(o.TokenURL != "" && !ok, "SMTP_OAUTH_TOKEN_URL", "")
 	if o.ClientID == "" {

@@ -199,7 +199,8 @@ func Locate(ctx context.Context, p *gcp.Platform, service string) {
 const maxPages = 50
 
 // list is the items of all pages of a list, which stand in a field of the answers.
-func list[T any](ctx context.Context, d *doctor, client *http.Client, api, path string, query url.Values, field string) (items []T, err error) {
+func list[T any](ctx context.Context, d *doctor, client *http.Client, api, path string, query url.Values, field string) ([]T, error) {
+	var items []T
 	for range maxPages {
 		var page map[string]json.RawMessage
 		if err := d.call(ctx, client, api, path+"?"+query.Encode(), nil, &page); err != nil {

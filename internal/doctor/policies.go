@@ -229,8 +229,8 @@ func (d *doctor) inventory(ctx context.Context) {
 	}
 	switch {
 	case inside == 0:
-		d.broken("eligibility", fmt.Sprintf("none of the %d projects tried lies in %s, as far as Cloud Asset Inventory knows", len(d.read), d.Scope),
-			"set RESOURCE_SCOPE to what they lie in")
+		d.broken("eligibility", fmt.Sprintf("none of the %d projects tried lies in %s, as far as Cloud Asset Inventory knows",
+			len(d.read), d.Scope), "set RESOURCE_SCOPE to what they lie in")
 	case len(people) == 0:
 		d.warn("eligibility", fmt.Sprintf("nobody is eligible for anything in the %d projects tried", inside),
 			"bind somebody under the condition has({}.jitAccessConstraint)")
