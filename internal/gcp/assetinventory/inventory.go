@@ -29,7 +29,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 	call := gcp.Call{Service: "Cloud Asset Inventory", Permission: "cloudasset.assets.analyzeIamPolicy",
 		Resource: string(k.c.Scope), Account: k.c.Platform.ServiceAccount}
 	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.BatchGetEffectiveIamPoliciesResponse, error) {
-		return k.assets.EffectiveIamPolicies.BatchGet(string(k.c.Scope)).Names(standing.FullName(access.Resource(resource))).Context(ctx).Do()
+		return k.assets.EffectiveIamPolicies.BatchGet(string(k.c.Scope)).Names(access.Resource(resource).FullName()).Context(ctx).Do()
 	})
 	if err != nil {
 		failure := gcp.Failure(err, call)
@@ -47,7 +47,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		if info == nil || info.Policy == nil {
 			continue
 		}
-		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, access.FullNamePrefix))
 		if err != nil {
 			continue
 		}

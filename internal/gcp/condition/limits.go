@@ -25,16 +25,16 @@ func Limits(resource string) (w access.Window, unclear bool) {
 		return w, true
 	}
 	for _, clause := range terms(operators.LogicalAnd, tree.Expr()) {
-		if !timed(clause) {
+		if !timed(tree, clause) {
 			continue
 		}
-		limit, ok := limitOf(clause, false)
-		unclear = unclear || !ok
-		if limit.Start.After(w.Start) {
-			w.Start = limit.Start
-		}
-		if !limit.End.IsZero() && (w.End.IsZero() || limit.End.Before(w.End)) {
-			w.End = limit.End
+		switch bound, later, ok := limitOf(clause, false); {
+		case !ok:
+			unclear = true
+		case later && bound.After(w.Start):
+			w.Start = bound
+		case !later && (w.End.IsZero() || bound.Before(w.End)):
+			w.End = bound
 		}
 	}
 	return w, unclear
@@ -47,71 +47,49 @@ func isRequest(e ast.Expr) bool {
 
 // isTime is whether an expression is request.time.
 func isTime(e ast.Expr) bool {
-	return e.Kind() == ast.SelectKind && e.AsSelect().FieldName() == "time" && ofRequest(e)
+	return e.Kind() == ast.SelectKind && e.AsSelect().FieldName() == "time" && isRequest(e.AsSelect().Operand())
 }
 
-// ofRequest is whether an expression selects from the request.
-func ofRequest(e ast.Expr) bool {
-	return e.Kind() == ast.SelectKind && isRequest(e.AsSelect().Operand())
+// timed is whether a part of a condition uses request.time, or the request as a whole.
+func timed(tree *ast.AST, part ast.Expr) bool {
+	return len(ast.MatchDescendants(ast.NavigateExpr(tree, part), func(e ast.NavigableExpr) bool {
+		user, used := e.Parent()
+		return isRequest(e) && !(used && user.Kind() == ast.SelectKind && !isTime(user))
+	})) > 0
 }
 
-// timed is whether an expression uses request.time, or the request as a whole.
-func timed(root ast.Expr) bool {
-	requests, others := 0, 0
-	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
-		switch {
-		case isRequest(e):
-			requests++
-		case ofRequest(e) && !isTime(e):
-			others++
-		}
-	}))
-	return requests > others
-}
-
-// flipped is what a comparison is when it is negated, and mirrored when its sides change
-// places.
-var (
-	flipped = map[string]string{operators.Less: operators.GreaterEquals, operators.GreaterEquals: operators.Less,
-		operators.Greater: operators.LessEquals, operators.LessEquals: operators.Greater}
-	mirrored = map[string]string{operators.Less: operators.Greater, operators.Greater: operators.Less,
-		operators.LessEquals: operators.GreaterEquals, operators.GreaterEquals: operators.LessEquals}
-)
-
-// limitOf reads one comparison of request.time with a time, or the negation of one.
-func limitOf(e ast.Expr, negated bool) (w access.Window, ok bool) {
+// limitOf reads one comparison of request.time with a time, or the negation of one: it
+// holds before the bound or, if that is what is later, from it on.
+func limitOf(e ast.Expr, negated bool) (bound time.Time, later, ok bool) {
 	if e.Kind() != ast.CallKind {
-		return w, false
+		return bound, false, false
 	}
 	op, args := e.AsCall().FunctionName(), e.AsCall().Args()
-	if op == operators.LogicalNot {
+	switch op {
+	case operators.LogicalNot:
 		return limitOf(args[0], !negated)
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+	default:
+		return bound, false, false
 	}
-	if flipped[op] == "" {
-		return w, false
-	}
+	later = op == operators.Greater || op == operators.GreaterEquals
+	inclusive := op == operators.LessEquals || op == operators.GreaterEquals
 	subject, other := args[0], args[1]
 	if isTime(other) {
-		subject, other, op = other, subject, mirrored[op]
+		subject, other, later = other, subject, !later
 	}
 	constant, ok := constantOf(other).(types.Timestamp)
 	if !ok || !isTime(subject) {
-		return w, false
+		return bound, false, false
 	}
 	if negated {
-		op = flipped[op]
+		later, inclusive = !later, !inclusive
 	}
-	bound := constant.Time.UTC().Truncate(time.Second)
-	if op == operators.Less || op == operators.LessEquals {
-		if bound.IsZero() {
-			bound = bound.Add(time.Second) // zero would be open
-		}
-		return access.Window{End: bound}, true
-	}
-	if op == operators.Greater || bound.Before(constant.Time) {
+	bound = constant.Time.UTC().Truncate(time.Second)
+	if later && (!inclusive || bound.Before(constant.Time)) || !later && bound.IsZero() { // zero would be open
 		bound = bound.Add(time.Second)
 	}
-	return access.Window{Start: bound}, true
+	return bound, later, true
 }
 
 // constantOf works out a time or a duration as CEL does, with what it makes of times

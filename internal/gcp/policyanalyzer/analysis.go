@@ -70,7 +70,7 @@ func (k *Catalog) heldBy(ctx context.Context, key string) (analysis, error) {
 	resource, person, _ := strings.Cut(key, " ")
 	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
 		return c.AnalysisQueryIdentitySelectorIdentity("user:" + person).
-			AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource)))
+			AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName())
 	})
 	if refused(err) {
 		return analysis{}, k.blame(ctx, resource, err)
@@ -88,7 +88,7 @@ func personKey(r access.Resource, p access.Principal) string { return string(r) 
 func (k *Catalog) holdersOf(ctx context.Context, key string) (analysis, error) {
 	resource, names, _ := strings.Cut(key, " ")
 	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
-		return c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
+		return c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
 			AnalysisQueryAccessSelectorRoles(strings.Fields(names)...).AnalysisQueryOptionsExpandGroups(true)
 	})
 	if refused(err) {
@@ -129,7 +129,7 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 		if r == nil || r.IamBinding == nil || !about(r, project) {
 			continue
 		}
-		node, err := resourcename.Parse(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(r.AttachedResourceFullName, access.FullNamePrefix))
 		if err != nil {
 			continue
 		}
@@ -177,7 +177,7 @@ func incomplete(waitingHelps bool, reason string) *access.Error {
 func about(r *cloudasset.IamPolicyAnalysisResult, project access.Resource) bool {
 	for _, list := range r.AccessControlLists {
 		if list != nil && slices.ContainsFunc(list.Resources, func(r *cloudasset.GoogleCloudAssetV1Resource) bool {
-			return r != nil && r.FullResourceName == standing.FullName(project)
+			return r != nil && r.FullResourceName == project.FullName()
 		}) {
 			return true
 		}
@@ -250,7 +250,7 @@ func (k *Catalog) blame(ctx context.Context, resource string, err error) error {
 // probe is whether Google takes a query about a resource that names nobody.
 func (k *Catalog) probe(ctx context.Context, resource string) (bool, error) {
 	_, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
-		return c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
+		return c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
 			AnalysisQueryAccessSelectorPermissions("resourcemanager.projects.get")
 	})
 	if refused(err) || err != nil && access.AsError(err).Code == access.CodeUnknownResource {
