@@ -83,7 +83,8 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	}
 	dc := doctor.Config{
 		Settings: c, Platform: platform, Scope: google.Scope,
-		Policies: google.Policies, Provider: google, Signer: signer, Secrets: secrets, Mailer: mailer,
+		Policy: google.Policies.GetIamPolicy, Projects: google.Policies.SearchProjects, Standing: google.Standing,
+		Sign: signer.SignJWT, Secret: secrets.Access, Mailer: mailer,
 		Words: inWords, SendTo: to, Now: time.Now, Origin: hosts(c, platform).Origin,
 	}
 	dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
