@@ -182,7 +182,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	mailer, err := newMailer(ctx, c, platform, signer, roots, k, func(text string) { logger.Warn(text, "event", events.MailWarning) })
+	mailer, err := newMailer(ctx, c, platform, signer, roots, k, func(text string) {
+		logger.Warn(text, "event", events.MailWarning)
+	})
 	if err != nil {
 		return nil, err
 	}

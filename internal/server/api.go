@@ -138,7 +138,8 @@ func (s *server) apiRoles(r *http.Request, on access.Resource) (any, error) {
 // EntitlementOf is the shape of an offered role.
 func EntitlementOf(o broker.OfferedRole) Entitlement {
 	id := o.Entitlement.ID
-	e := Entitlement{ID: id.String(), Name: string(id.Role), ResourceCondition: optional(id.Condition), ActivationType: "JIT", Status: statusInactive}
+	e := Entitlement{ID: id.String(), Name: string(id.Role), ResourceCondition: optional(id.Condition),
+		ActivationType: "JIT", Status: statusInactive}
 	if o.Terms.Approvals() > 0 {
 		e.ActivationType = "MPA"
 	}

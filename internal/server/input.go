@@ -106,7 +106,8 @@ func (s *server) parseResource(path string) (access.Resource, error) {
 }
 
 func badResource(text string, err error) error {
-	return &access.Error{Kind: access.Invalid, Code: access.CodeBadResource, Field: "projectId", Args: access.Args{"resource": printable(text)}, Err: err}
+	return &access.Error{Kind: access.Invalid, Code: access.CodeBadResource, Field: "projectId",
+		Args: access.Args{"resource": printable(text)}, Err: err}
 }
 
 // project reads {project} of an address of the JSON interface.
