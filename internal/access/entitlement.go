@@ -264,7 +264,7 @@ func (s Standing) Lasts(r Request, w Window) error {
 	for _, id := range r.Entitlements {
 		until := s.Holding(r.Principal, id).Until
 		if w.Length() <= 0 && !until.IsZero() || w.Before(until) != w {
-			return &Error{Kind: NotAllowed, Code: CodeEligibilityEnds,
+			return &Error{Kind: NotAllowed, Code: CodeEligibilityEnds, Field: FieldStart,
 				Args: Args{"role": string(id.Role), "until": until.UTC().Format(time.RFC3339)}}
 		}
 	}
