@@ -203,12 +203,18 @@ func (w *World) Preview(g access.Grant) ([]access.Effect, error) {
 	return effects, w.PreviewErr
 }
 
+// fresh fails the test when an action does not rest on what was so when it began: clocks
+// here stand still while it runs.
+func (w *World) fresh(since time.Time) {
+	if now := w.now(); !since.Equal(now) {
+		w.T.Errorf("at %v, on what was known at %v", now, since)
+	}
+}
+
 // Grant implements broker.Granter.
 func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery,
 	check func(access.Standing) error) ([]access.Outcome, error) {
-	if age := w.now().Sub(q.Since); q.Since.IsZero() || age > time.Minute {
-		w.T.Errorf("granted on what was known %v ago", age)
-	}
+	w.fresh(q.Since)
 	w.count("grant")
 	if w.BeforeGrant != nil {
 		w.BeforeGrant()
@@ -240,6 +246,7 @@ func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery,
 // End implements broker.Granter.
 func (w *World) End(_ context.Context, e access.Ending) ([]access.Outcome, error) {
 	w.count("end")
+	w.fresh(e.Since)
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	if w.GrantErr != nil {
