@@ -302,9 +302,11 @@ func (s Standing) OfRequest(r Request) []Activation {
 }
 
 // approvedIn1 is whether the activation is what JIT Access 1.8.1 makes of an approval
-// of this request. It reads our links of one role, writes the window that they say
-// (which begins when the request is made) and no id.
+// of this request. It reads our links of one role, and writes no id, the justification
+// as it is (its end can look like an id) and the window that the link says, which begins
+// when the request is made; somebody may have ended it early since.
 func (r Request) approvedIn1(a Activation) bool {
 	w := r.WindowAt(r.Created).Before(a.Until)
-	return a.Derived && len(a.Approvers) > 0 && len(r.Entitlements) == 1 && a.Window.Start.Equal(w.Start) && a.Window.End.Equal(w.End)
+	asked := a.Derived || r.Justification == strings.TrimPrefix(a.Justification+" ["+a.RequestID+"]", " ")
+	return asked && len(a.Approvers) > 0 && len(r.Entitlements) == 1 && a.Window.Start.Equal(w.Start) && !a.Window.End.After(w.End)
 }

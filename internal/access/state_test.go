@@ -274,7 +274,17 @@ func TestWhatJITAccess1ApprovedIsOfTheRequest(t *testing.T) {
 			r.Fixed = access.Window{Start: r.Created.Add(time.Second), End: r.Created.Add(30 * time.Minute)}
 			a.Window = r.Fixed
 		}, true},
-		{"another window", func(a *access.Activation, _ *access.Request) { a.Window.End = a.Window.End.Add(time.Second) }, false},
+		{"ended early", func(a *access.Activation, _ *access.Request) { a.Window.End = a.Window.Start }, true},
+		{"of another request of ours that was ended, at the same start", func(a *access.Activation, _ *access.Request) {
+			a.RequestID, a.Derived, a.Window.End = "mpa-AAAAAAAAAAAAAAAB", false, a.Window.Start
+		}, false},
+		{"of a justification that ends like an id", func(a *access.Activation, r *access.Request) {
+			a.RequestID, a.Derived, a.Justification, r.Justification = "mpa-AAAAAAAAAAAAAAAB", false, "x", "x [mpa-AAAAAAAAAAAAAAAB]"
+		}, true},
+		{"of another request of ours, which the justification names", func(a *access.Activation, r *access.Request) {
+			a.RequestID, a.Derived, a.Justification, r.Justification = "mpa-AAAAAAAAAAAAAAAB", false, "y", "x [mpa-AAAAAAAAAAAAAAAB]"
+		}, false},
+		{"a longer window", func(a *access.Activation, _ *access.Request) { a.Window.End = a.Window.End.Add(time.Second) }, false},
 		{"a window from another moment", func(a *access.Activation, _ *access.Request) { a.Window.Start = a.Window.Start.Add(time.Second) }, false},
 		{"another person", func(a *access.Activation, _ *access.Request) { a.Principal = "dan@example.com" }, false},
 		{"another role", func(a *access.Activation, _ *access.Request) { a.Entitlement.Role = "roles/z" }, false},

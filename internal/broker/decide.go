@@ -226,7 +226,7 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		if err := b.notOver(r, s); err != nil {
 			return err
 		}
-		if held := s.OfRequest(r); len(held) > 0 && held[0].Derived {
+		if held := s.OfRequest(r); len(held) > 0 && held[0].RequestID != r.ID {
 			return b.undecided(r, s)
 		}
 		if err := holds(caller.Principal, r, approvers, s); err != nil {

@@ -88,10 +88,11 @@ func parseDescription(text string) description {
 		}
 	}
 	d.justification = text
-	head, justification, found := strings.Cut(text, justificationIs)
+	head, justification, found := strings.Cut(text+" ", justificationIs) // of 1.x the id may be all of the justification
 	if !found {
 		return d
 	}
+	justification = strings.TrimSuffix(justification, " ")
 	if head == selfApproved {
 		d.self, d.justification = true, justification
 		return d

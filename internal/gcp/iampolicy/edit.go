@@ -17,8 +17,8 @@ import (
 // already holds the entitlement or the grant is refused.
 //
 // The new binding stands beside what the person already has. It takes the place of
-// a self-approved grant, or one without id, that has nothing left to give beyond
-// it; so no access that is live gets shorter. Bindings of ours for the same role
+// a grant that nobody else approved and that has nothing left to give beyond it; so
+// no access that is live gets shorter. Bindings of ours for the same role
 // that are over are cleared.
 func (p *Policy) Grant(g access.Grant, id access.EntitlementID, now time.Time) (*Policy, access.Outcome) {
 	for _, b := range p.bindings {
@@ -116,11 +116,10 @@ func (p *Policy) Found(e access.Ending) []access.EntitlementID {
 // it. The policy is returned as it was, the same pointer, when it was over already
 // or cannot be ended.
 //
-// A self-approved grant, and one without id, is taken out. Any other keeps its
-// start and ends at the later of its start and e.At, so that the link that
-// approved it finds it and cannot revive it. Where several people share a binding,
-// only this one is touched. Bindings of ours for the same role that are over are
-// cleared.
+// A grant to which no link refers is taken out. Any other keeps its start and ends
+// at the later of its start and e.At, so that the link that approved it finds it and
+// cannot revive it. Where several people share a binding, only this one is touched.
+// Bindings of ours for the same role that are over are cleared.
 func (p *Policy) End(e access.Ending, id access.EntitlementID, now time.Time) (*Policy, access.Outcome) {
 	mine := is(e.Principal)
 	ofGrant := func(b Binding) bool {

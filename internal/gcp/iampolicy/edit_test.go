@@ -123,7 +123,10 @@ func TestGrant(t *testing.T) {
 		"a live self-approved one is replaced when nothing of it is lost": {
 			[]string{ours("roles/run.admin", self, at("11:30"), at("13:00"), alice)}, nil},
 		"a live one of 1.x too": {
-			[]string{ours("roles/run.admin", peer1x, at("11:30"), at("12:30"), alice)}, nil},
+			[]string{ours("roles/run.admin", self1x, at("11:30"), at("12:30"), alice)}, nil},
+		"a live one that peers approved in 1.x stays, since its link can be opened here": {
+			[]string{ours("roles/run.admin", peer1x, at("11:30"), at("12:30"), alice)},
+			[]string{ours("roles/run.admin", peer1x, at("11:30"), at("12:30"), alice)}},
 		"a live one that peers approved stays": {
 			[]string{ours("roles/run.admin", peer, at("11:30"), at("12:30"), alice)},
 			[]string{ours("roles/run.admin", peer, at("11:30"), at("12:30"), alice)}},
@@ -380,10 +383,13 @@ func TestEnd(t *testing.T) {
 			[]string{ours("roles/run.admin", self, at("10:00"), at("11:00"), alice)}, access.Window{Start: at("10:00"), End: at("11:00")}, true},
 		"in other words, with an id: cut short": {ours("roles/run.admin", "by hand [mpa-BBBBBBBBBBBBBBBB]", at("11:00"), at("13:00"), alice), "mpa-BBBBBBBBBBBBBBBB",
 			[]string{ours("roles/run.admin", "by hand [mpa-BBBBBBBBBBBBBBBB]", at("11:00"), at("12:00"), alice)}, access.Window{Start: at("11:00"), End: at("12:00")}, false},
+		"approved in 1.x: cut short": {ours("roles/run.admin", peer1x, at("11:00"), at("13:00"), alice), "",
+			[]string{ours("roles/run.admin", peer1x, at("11:00"), at("12:00"), alice)}, access.Window{Start: at("11:00"), End: at("12:00")}, false},
 		"1.x: removed": {ours("roles/run.admin", self1x, at("11:00"), at("13:00"), alice), "",
 			nil, access.Window{Start: at("11:00"), End: at("12:00")}, false},
-		"1.x, merged: only that person": {ours("roles/run.admin", peer1x, at("11:00"), at("13:00"), "user:bob@example.com", alice, "group:g@example.com"), "",
-			[]string{ours("roles/run.admin", peer1x, at("11:00"), at("13:00"), "user:bob@example.com", "group:g@example.com")},
+		"approved in 1.x, merged: only that person, cut short": {ours("roles/run.admin", peer1x, at("11:00"), at("13:00"), "user:bob@example.com", alice, "group:g@example.com"), "",
+			[]string{ours("roles/run.admin", peer1x, at("11:00"), at("13:00"), "user:bob@example.com", "group:g@example.com"),
+				ours("roles/run.admin", peer1x, at("11:00"), at("12:00"), alice)},
 			access.Window{Start: at("11:00"), End: at("12:00")}, false},
 		"approved, merged: the others keep theirs": {ours("roles/run.admin", peer, at("11:00"), at("13:00"), "user:bob@example.com", alice), "mpa-BBBBBBBBBBBBBBBB",
 			[]string{ours("roles/run.admin", peer, at("11:00"), at("13:00"), "user:bob@example.com"),
@@ -446,6 +452,32 @@ func TestEndFindsOnlyWhatIsMeant(t *testing.T) {
 				t.Error("changed the policy")
 			}
 		})
+	}
+}
+
+// A link of ours that JIT Access 1.8.1 approved stays decided, whatever is done with
+// the grant, and whatever its justification looks like.
+func TestThreat05_ALinkThat1xApprovedStaysDecided(t *testing.T) {
+	for _, reason := range []string{"x", "x [mpa-DDDDDDDDDDDDDDDD]", "[mpa-DDDDDDDDDDDDDDDD]"} {
+		r := access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Kind: access.Peers, Principal: "alice@example.com", Resource: shop, State: access.Pending,
+			Entitlements: []access.EntitlementID{runAdmin}, Justification: reason, Duration: time.Hour, Created: at("11:30"), Expires: at("13:30")}
+		p := mustParse(t, policy(ours("roles/run.admin", "Approved by bob@example.com, justification: "+reason, at("11:30"), at("12:30"), alice)))
+		check := func(p *iampolicy.Policy, now string, want access.State) (id string) {
+			t.Helper()
+			found, _ := p.Activations(shop)
+			held := access.Standing{Activations: found}.OfRequest(r)
+			if got := r.StateWith(held, at(now)); got != want || len(held) != 1 {
+				t.Fatalf("%q at %s: %q, want %q", reason, now, got, want)
+			}
+			return held[0].RequestID
+		}
+		id := check(p, "11:40", access.Active)
+		ended, _ := p.End(access.Ending{RequestID: id, Principal: r.Principal, Resource: shop, At: at("12:10")}, runAdmin, at("12:10"))
+		check(ended, "12:10", access.Ended)
+		replaced, _ := p.Grant(grantC(), runAdmin, at("12:00"))
+		check(replaced, "12:10", access.Active)
+		ended, _ = ended.Grant(grantC(), runAdmin, at("12:20"))
+		check(ended, "12:20", access.Ended)
 	}
 }
 

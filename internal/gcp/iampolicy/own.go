@@ -93,14 +93,13 @@ func (o *own) grants(id access.EntitlementID) bool {
 }
 
 // disposable is whether no link refers to the grant, so that it needs no record in
-// the policy once it is over.
-func (o *own) disposable() bool { return o.self || o.id == "" }
+// the policy once it is over. One without id is known by its start (access.Standing.OfRequest).
+func (o *own) disposable() bool { return o.self || o.id == "" && len(o.approvers) == 0 }
 
 // clearable is whether the binding has served its purpose: it is over, and no link
-// can revive it for want of its trace. By its window the trace of what JIT Access 1.x
-// approved is known too (access.Standing.OfRequest). IAM takes the end as exclusive.
+// can revive it for want of its trace. IAM takes the end as exclusive.
 func (o *own) clearable(now time.Time) bool {
-	return !o.window.End.After(now) && (o.disposable() && len(o.approvers) == 0 || now.After(o.window.Start.Add(revivable)))
+	return !o.window.End.After(now) && (o.disposable() || now.After(o.window.Start.Add(revivable)))
 }
 
 // covered is whether what is left of the window lies within w.
