@@ -63,3 +63,35 @@ func TestThreat06_WhatWasReadBeforeAChangeIsNotWritten(t *testing.T) {
 		}
 	})
 }
+
+// Who reads while a write is under way may see the policy of before; nobody sees it
+// after the write.
+func TestWhatIsReadDuringAWriteIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGoogle(t, foreign)
+		client := clientOf(g)
+		action := time.Now()
+		read := func() int {
+			p, err := client.GetIamPolicy(t.Context(), shop, action)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(p.Bindings())
+		}
+		g.onWrite = func(int, string) *fault {
+			g.mu.Unlock()
+			defer g.mu.Lock()
+			if n := read(); n != 1 {
+				t.Errorf("%d bindings while it is written", n)
+			}
+			return nil
+		}
+		grant := grantTo("alice@example.com", idA, "roles/run.admin")
+		if _, err := resourcemanager.NewGranter(client, standings{}).Grant(t.Context(), grant, query(grant), fine); err != nil {
+			t.Fatal(err)
+		}
+		if n := read(); n != 2 {
+			t.Errorf("%d bindings after the write", n)
+		}
+	})
+}

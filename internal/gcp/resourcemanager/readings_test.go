@@ -53,3 +53,17 @@ func TestKeptPoliciesAreBounded(t *testing.T) {
 		t.Errorf("%d are kept", len(k.kept))
 	}
 }
+
+// A policy that was read before one of the actions began is not for all of them.
+func TestABatchTakesWhatIsYoungEnoughForAll(t *testing.T) {
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	early, late := &edit{since: began}, &edit{since: began.Add(time.Minute)}
+	for _, edits := range [][]*edit{{early, late}, {late, early}} {
+		if got := youngest(edits); !got.Equal(late.since) {
+			t.Errorf("%v, want %v", got, late.since)
+		}
+	}
+	if got := youngest([]*edit{early, {}}); !got.IsZero() {
+		t.Errorf("%v for one that does not say when it began", got)
+	}
+}

@@ -296,6 +296,7 @@ func TestWhoMayReview(t *testing.T) {
 		{"a source that names everybody in person", ops, nil, "eve@example.com", "", "", nil},
 		{"a group without the right to review is not read", policy(bind("roles/b", self, "group:ops@example.com")), map[string][]access.Principal{"ops@example.com": {ben}}, "", "", "", nil},
 		{"nobody reviews for who holds nothing, and no group is read", ops, map[string][]access.Principal{"ops@example.com": {ben}}, "", "", "", []access.Principal{ana}},
+		{"who may request another role is told nothing, and no group is read", append(policy(bind("roles/c", peers, "user:ana@example.com")), ops...), map[string][]access.Principal{"ops@example.com": {ben}}, "", "", "", []access.Principal{ana}},
 		{"peers review for who may request", ops, map[string][]access.Principal{"ops@example.com": {ana, ben}}, "ana@example.com ben@example.com eve@example.com", "", "ops@example.com", []access.Principal{ana}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
