@@ -88,17 +88,15 @@ func parseDescription(text string) description {
 		}
 	}
 	d.justification = text
-	head, justification, found := strings.Cut(text+" ", justificationIs) // of 1.x the id may be all of the justification
-	if !found {
-		return d
-	}
+	// In 1.x what looks like an id may be all of the justification.
+	head, justification, found := strings.Cut(text+" ", justificationIs)
 	justification = strings.TrimSuffix(justification, " ")
 	if head == selfApproved {
 		d.self, d.justification = true, justification
 		return d
 	}
-	names, found := strings.CutPrefix(head, approvedBy)
-	if !found {
+	names, approved := strings.CutPrefix(head, approvedBy)
+	if !found || !approved {
 		return d
 	}
 	var approvers []access.Principal

@@ -91,9 +91,7 @@ func newBinding(g access.Grant, id access.EntitlementID) (Binding, error) {
 	b := Binding{Role: string(id.Role), Members: []string{"user:" + string(g.Principal)},
 		Condition: &Condition{Title: Title, Description: text, Expression: expression}}
 	o, err := recognise(b)
-	if err != nil || o == nil || o.id != g.RequestID || o.self != (len(g.Approvers) == 0) ||
-		!slices.Equal(o.approvers, g.Approvers) || !o.grants(id) ||
-		!o.window.Start.Equal(g.Window.Start.Truncate(time.Second)) || !o.window.End.Equal(g.Window.End.Truncate(time.Second)) {
+	if err != nil || o == nil || !o.says(g, id) {
 		return Binding{}, errors.Join(errors.New("the binding would not say what was approved"), err)
 	}
 	return b, nil

@@ -2,6 +2,7 @@ package iampolicy
 
 import (
 	"crypto/sha256"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,6 +91,12 @@ func (o *own) idOf(p access.Principal) (id string, derived bool) {
 // grants is whether the binding is for exactly this entitlement.
 func (o *own) grants(id access.EntitlementID) bool {
 	return o.role == id.Role && (o.resource == id.Condition || condition.Equal(o.resource, id.Condition))
+}
+
+// says is whether the binding says what the grant says of one of its entitlements.
+func (o *own) says(g access.Grant, id access.EntitlementID) bool {
+	return o.id == g.RequestID && o.self == (len(g.Approvers) == 0) && slices.Equal(o.approvers, g.Approvers) && o.grants(id) &&
+		o.window.Start.Equal(g.Window.Start.Truncate(time.Second)) && o.window.End.Equal(g.Window.End.Truncate(time.Second))
 }
 
 // disposable is whether no link refers to the grant, so that it needs no record in
