@@ -97,11 +97,7 @@ func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource, since time
 	err := c.read(ctx, op, func(ctx context.Context) error {
 		// Google indents what it answers unless told otherwise, which doubles a policy
 		// (https://cloud.google.com/apis/docs/system-parameters).
-		path, err := pathOf(r, ":getIamPolicy?prettyPrint=false")
-		if err != nil {
-			return err
-		}
-		answer, err := c.call(ctx, http.MethodPost, path, body, nil)
+		answer, err := c.on(ctx, http.MethodPost, r, ":getIamPolicy?prettyPrint=false", body, nil)
 		if err != nil {
 			return err
 		}
@@ -124,13 +120,9 @@ func (c *Client) explain(ctx context.Context, r access.Resource, err error) erro
 	if e := access.AsError(err); e.Code != access.CodeServiceNotAllowed || r.Kind() != "projects" {
 		return err
 	}
-	path, bad := pathOf(r, "")
-	if bad != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	_, failed := c.call(ctx, http.MethodGet, path, nil, nil)
+	_, failed := c.on(ctx, http.MethodGet, r, "", nil, nil)
 	if status := statusOf(failed); status == http.StatusForbidden || status == http.StatusNotFound {
 		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource,
 			Args: access.Args{"resource": string(r)}, Err: err}
@@ -218,15 +210,15 @@ func (c *Client) pause(ctx context.Context, attempt int, reserve time.Duration) 
 	return c.c.Sleep(ctx, d) == nil
 }
 
-// pathOf is the path of a method on a resource. The resource is checked again
-// here, where it becomes part of an address.
-func pathOf(r access.Resource, method string) (string, error) {
+// on makes one call on a resource, which is checked again here, where it becomes part
+// of an address.
+func (c *Client) on(ctx context.Context, method string, r access.Resource, custom string, body []byte, header http.Header) ([]byte, error) {
 	checked, err := resourcename.Parse(string(r))
 	if err != nil {
-		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadResource,
+		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadResource,
 			Args: access.Args{"resource": fmt.Sprintf("%.60q", string(r))}, Err: err}
 	}
-	return "/v3/" + string(checked) + method, nil
+	return c.call(ctx, method, "/v3/"+string(checked)+custom, body, header)
 }
 
 // call makes one call. An answer that is not 200 is a *googleapi.Error.

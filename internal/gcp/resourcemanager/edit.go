@@ -181,7 +181,6 @@ func (a *asker) settle(outcomes []access.Outcome, err error) {
 func (a *asker) wait(ctx context.Context, r access.Resource) ([]access.Outcome, error) {
 	select {
 	case <-a.done:
-		return a.outcomes, a.err
 	case <-ctx.Done():
 	}
 	a.mu.Lock()

@@ -1,6 +1,7 @@
 package resourcemanager
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,20 +34,12 @@ type operation struct {
 }
 
 func (op operation) permission() string {
-	kind := op.resource.Kind()
-	if kind == "" {
-		kind = "projects"
-	}
-	return "resourcemanager." + kind + "." + op.method
+	return "resourcemanager." + cmp.Or(op.resource.Kind(), "projects") + "." + op.method
 }
 
 // failure says what a failed call means to people: as everywhere, except that a
 // refusal of the content says which part of it Google refuses.
 func failure(op operation, account string, err error) *access.Error {
-	var known *access.Error
-	if errors.As(err, &known) {
-		return known
-	}
 	e := gcp.Failure(err, gcp.Call{Service: service, Permission: op.permission(), Resource: string(op.resource), Account: account,
 		Change: op.method == "setIamPolicy"})
 	if e.Code == access.CodePlatformRefused {
@@ -128,9 +121,8 @@ func statusOf(err error) int {
 
 // nameOf is Google's name of the error; empty when it gave none.
 func nameOf(err error) string {
-	var rest *googleapi.Error
 	var body struct{ Error struct{ Status string } }
-	if !errors.As(err, &rest) || json.Unmarshal([]byte(rest.Body), &body) != nil {
+	if rest, ok := errors.AsType[*googleapi.Error](err); !ok || json.Unmarshal([]byte(rest.Body), &body) != nil {
 		return ""
 	}
 	return body.Error.Status
@@ -138,6 +130,6 @@ func nameOf(err error) string {
 
 // neverSent is whether the call cannot have reached Google.
 func neverSent(err error) bool {
-	var n *net.OpError
-	return errors.As(err, &n) && n.Op == "dial"
+	n, ok := errors.AsType[*net.OpError](err)
+	return ok && n.Op == "dial"
 }

@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
-	"time"
 )
 
 // written says what is known of a write after its call has returned.
@@ -33,10 +34,6 @@ func (c *Client) setIamPolicy(ctx context.Context, r access.Resource, p *iampoli
 	if err != nil {
 		return not, err
 	}
-	path, err := pathOf(r, ":setIamPolicy")
-	if err != nil {
-		return not, err
-	}
 	limit := writeTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(deadline)-writeReserve)
@@ -48,7 +45,7 @@ func (c *Client) setIamPolicy(ctx context.Context, r access.Resource, p *iampoli
 	defer c.policies.forget(r)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	answer, err := c.call(ctx, http.MethodPost, path, body, http.Header{"X-Goog-Request-Reason": {reason}})
+	answer, err := c.on(ctx, http.MethodPost, r, ":setIamPolicy", body, http.Header{"X-Goog-Request-Reason": {reason}})
 	if err == nil {
 		// The answer is the policy as written. Anything else did not come from there.
 		var p struct{ Etag string }
@@ -110,15 +107,12 @@ func unknown(r access.Resource, err error) error {
 func requestReason(edits []*edit) string {
 	const between = "; "
 	share := (maxReason - len(between)*(len(edits)-1)) / len(edits)
-	text := ""
-	for i, e := range edits {
-		if i > 0 {
-			text += between
-		}
-		one := e.describe(min(share, iampolicy.MaxDescription))
-		text += one[:min(len(one), share)]
+	var texts []string
+	for _, e := range edits {
+		text := e.describe(min(share, iampolicy.MaxDescription))
+		texts = append(texts, text[:min(len(text), share)])
 	}
-	return text
+	return strings.Join(texts, between)
 }
 
 // maxReason is ours: Google documents no limit.
