@@ -2,9 +2,13 @@ package resourcemanager
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
+
+	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
@@ -215,6 +219,10 @@ func settle(edits []*edit, err error) {
 // conflict is whether somebody else has changed the policy meanwhile. Google says
 // 409 ABORTED; 412 has been seen too.
 func conflict(err error) bool {
-	status := statusOf(err)
-	return status == http.StatusConflict || status == http.StatusPreconditionFailed || nameOf(err) == "ABORTED"
+	if status := statusOf(err); status == http.StatusConflict || status == http.StatusPreconditionFailed {
+		return true
+	}
+	var body struct{ Error struct{ Status string } }
+	rest, answered := errors.AsType[*googleapi.Error](err)
+	return answered && json.Unmarshal([]byte(rest.Body), &body) == nil && body.Error.Status == "ABORTED"
 }

@@ -42,8 +42,7 @@ const (
 // maxAnswer bounds what is read of an answer. A full policy is some 300 KB.
 const maxAnswer = 8 << 20
 
-// Config is what a Client is made of. HTTP, Endpoint, Now and
-// Sleep are required.
+// Config is what a Client is made of. HTTP, Endpoint, Now and Sleep are required.
 type Config struct {
 	// HTTP authenticates the calls. It must not retry them.
 	HTTP *http.Client
@@ -83,18 +82,15 @@ func New(c Config) *Client {
 // action, serves again unless we have written to it; to write what was read a moment
 // ago is safe, as the etag sees to it. Zero reads it, and for nobody else.
 func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource, since time.Time) (*iampolicy.Policy, error) {
-	// Without version 3 the conditions would be hidden
-	// (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
-	body := []byte(`{"options":{"requestedPolicyVersion":3}}`)
-	op := operation{method: "getIamPolicy", resource: r}
-	if !since.IsZero() {
-		if p := c.policies.since(r, since); p != nil {
-			return p, nil
-		}
+	if p := c.policies.since(r, since); p != nil && !since.IsZero() {
+		return p, nil
 	}
 	at, writes := c.c.Now(), c.policies.writes()
 	var p *iampolicy.Policy
-	err := c.read(ctx, op, func(ctx context.Context) error {
+	err := c.read(ctx, operation{method: "getIamPolicy", resource: r}, func(ctx context.Context) error {
+		// Without version 3 the conditions would be hidden
+		// (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
+		body := []byte(`{"options":{"requestedPolicyVersion":3}}`)
 		// Google indents what it answers unless told otherwise, which doubles a policy
 		// (https://cloud.google.com/apis/docs/system-parameters).
 		answer, err := c.on(ctx, http.MethodPost, r, ":getIamPolicy?prettyPrint=false", body, nil)
@@ -135,7 +131,8 @@ func (c *Client) explain(ctx context.Context, r access.Resource, err error) erro
 // error is CodeQueryRefused when Google does not understand the query.
 func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error) {
 	var found []access.ResourceInfo
-	for token, seen := "", map[string]bool{}; ; {
+	op, values := operation{method: "get"}, url.Values{"query": {query}, "pageSize": {"1000"}}
+	for seen := map[string]bool{}; ; {
 		var page struct {
 			Projects []struct {
 				ProjectID   string `json:"projectId"`
@@ -144,11 +141,7 @@ func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.Res
 			} `json:"projects"`
 			NextPageToken string `json:"nextPageToken"`
 		}
-		values := url.Values{"query": {query}, "pageSize": {"1000"}}
-		if token != "" {
-			values.Set("pageToken", token)
-		}
-		err := c.read(ctx, operation{method: "get"}, func(ctx context.Context) error {
+		err := c.read(ctx, op, func(ctx context.Context) error {
 			answer, err := c.call(ctx, http.MethodGet, "/v3/projects:search?"+values.Encode(), nil, nil)
 			if err != nil {
 				return err
@@ -167,14 +160,15 @@ func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.Res
 				found = append(found, access.ResourceInfo{Resource: r, Title: p.DisplayName})
 			}
 		}
-		token = page.NextPageToken
+		token := page.NextPageToken
 		if token == "" {
 			break
 		}
 		if seen[token] { // a server that goes in circles must not hold us
-			return nil, failure(operation{method: "get"}, c.c.ServiceAccount, errors.New("the same page came twice"))
+			return nil, failure(op, c.c.ServiceAccount, errors.New("the same page came twice"))
 		}
 		seen[token] = true
+		values.Set("pageToken", token)
 	}
 	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
 	return slices.CompactFunc(found, func(a, b access.ResourceInfo) bool { return a.Resource == b.Resource }), nil

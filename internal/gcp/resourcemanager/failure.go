@@ -2,16 +2,11 @@ package resourcemanager
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
-
-	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
@@ -117,19 +112,4 @@ func passing(err error) bool {
 func statusOf(err error) int {
 	status, _ := gcp.Answer(err)
 	return status
-}
-
-// nameOf is Google's name of the error; empty when it gave none.
-func nameOf(err error) string {
-	var body struct{ Error struct{ Status string } }
-	if rest, ok := errors.AsType[*googleapi.Error](err); !ok || json.Unmarshal([]byte(rest.Body), &body) != nil {
-		return ""
-	}
-	return body.Error.Status
-}
-
-// neverSent is whether the call cannot have reached Google.
-func neverSent(err error) bool {
-	n, ok := errors.AsType[*net.OpError](err)
-	return ok && n.Op == "dial"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -59,12 +60,11 @@ func (c *Client) setIamPolicy(ctx context.Context, r access.Resource, p *iampoli
 
 // outcomeOf says what an error tells of a write.
 func outcomeOf(err error) written {
-	switch status := statusOf(err); {
-	case status == 0:
-		if neverSent(err) {
-			return not
-		}
-		return unsure
+	status := statusOf(err)
+	network, broken := errors.AsType[*net.OpError](err)
+	switch {
+	case status == 0 && broken && network.Op == "dial":
+		return not // it cannot have reached Google
 	case status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status == http.StatusRequestTimeout:
 		return unsure // said by something in between
 	case status >= 500:
@@ -91,10 +91,10 @@ func (d doubt) settled(read *iampolicy.Policy) bool { return d.answered || read.
 
 // explain is the error of giving up while in doubt: nobody could find out.
 func (d doubt) explain(r access.Resource, err error) error {
-	if d == (doubt{}) || err == nil {
-		return err
+	if d != (doubt{}) {
+		err = unknown(r, err)
 	}
-	return unknown(r, err)
+	return err
 }
 
 func unknown(r access.Resource, err error) error {
