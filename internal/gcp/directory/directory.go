@@ -4,7 +4,6 @@ package directory
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	admin "google.golang.org/api/admin/directory/v1"
@@ -51,21 +50,9 @@ func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, e
 		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}
 	}
 	var groups []string
-	page := ""
-	for range maxPages {
-		answer, err := gcp.Read(ctx, d.retry, func(ctx context.Context) (*admin.Groups, error) {
-			return d.groupsOf(p).Fields("groups(email)", "nextPageToken").MaxResults(200).PageToken(page).Context(ctx).Do()
-		})
-		if err != nil {
-			failure := d.failure(err, "customer "+d.customer, "")
-			if failure.Code == access.CodeGroupUnreadable {
-				failure.Code, failure.Args = access.CodePersonUnreadable, access.Args{"principal": string(p)}
-			}
-			return nil, failure
-		}
-		if answer == nil {
-			return nil, senseless()
-		}
+	err := pages(ctx, d.retry, func(ctx context.Context, page string) (*admin.Groups, error) {
+		return d.groupsOf(p).Fields("groups(email)", "nextPageToken").MaxResults(200).PageToken(page).Context(ctx).Do()
+	}, func(answer *admin.Groups) string {
 		for _, g := range answer.Groups {
 			if g == nil {
 				continue
@@ -74,11 +61,16 @@ func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, e
 				groups = append(groups, string(address))
 			}
 		}
-		if page = answer.NextPageToken; page == "" {
-			return groups, nil
+		return answer.NextPageToken
+	})
+	if err != nil {
+		failure := d.failure(err, "customer "+d.customer, "")
+		if failure.Code == access.CodeGroupUnreadable {
+			failure.Code, failure.Args = access.CodePersonUnreadable, access.Args{"principal": string(p)}
 		}
+		return nil, failure
 	}
-	return nil, endless()
+	return groups, nil
 }
 
 // Members are the direct members of a group.
@@ -101,32 +93,43 @@ func (d *Directory) Members(ctx context.Context, group string) (Members, error) 
 		return Members{}, &access.Error{Kind: access.NotFound, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}, Err: err}
 	}
 	var members Members
-	page := ""
-	for range maxPages {
-		answer, err := gcp.Read(ctx, d.retry, func(ctx context.Context) (*admin.Members, error) {
-			return d.service.Members.List(string(address)).Fields("members(email,type,status)", "nextPageToken").
-				MaxResults(200).PageToken(page).Context(ctx).Do()
-		})
-		if err != nil {
-			failure := d.failure(err, group, group)
-			if failure.Code == access.CodeServiceNotAllowed {
-				failure.Code, failure.Args = access.CodeGroupUnreadable, access.Args{"group": group}
-			}
-			return Members{}, failure
-		}
-		if answer == nil {
-			return Members{}, senseless()
-		}
+	err = pages(ctx, d.retry, func(ctx context.Context, page string) (*admin.Members, error) {
+		return d.service.Members.List(string(address)).Fields("members(email,type,status)", "nextPageToken").
+			MaxResults(200).PageToken(page).Context(ctx).Do()
+	}, func(answer *admin.Members) string {
 		for _, m := range answer.Members {
 			if m != nil {
 				members.add(m)
 			}
 		}
-		if page = answer.NextPageToken; page == "" {
-			return members, nil
+		return answer.NextPageToken
+	})
+	if err != nil {
+		failure := d.failure(err, group, group)
+		if failure.Code == access.CodeServiceNotAllowed {
+			failure.Code, failure.Args = access.CodeGroupUnreadable, access.Args{"group": group}
+		}
+		return Members{}, failure
+	}
+	return members, nil
+}
+
+// pages gets page after page and has each taken, which returns the token of the next.
+func pages[A any](ctx context.Context, retry gcp.Retry, get func(ctx context.Context, page string) (*A, error), take func(*A) string) error {
+	page := ""
+	for range maxPages {
+		answer, err := gcp.Read(ctx, retry, func(ctx context.Context) (*A, error) { return get(ctx, page) })
+		if err != nil {
+			return err
+		}
+		if answer == nil { // JSON that says nothing
+			return gcp.Nonsense(service, "the answer is null")
+		}
+		if page = take(answer); page == "" {
+			return nil
 		}
 	}
-	return Members{}, endless()
+	return gcp.Nonsense(service, "the answer has more pages than any group")
 }
 
 // add counts a member. People of other organizations have no status; whoever has one and
@@ -156,17 +159,6 @@ func (d *Directory) failure(err error, resource, address string) *access.Error {
 		failure.Kind, failure.Code, failure.Args = access.NotFound, access.CodeGroupUnreadable, access.Args{"group": address}
 	}
 	return failure
-}
-
-// senseless is the error of an answer that is JSON and says nothing, such as null.
-func senseless() *access.Error {
-	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "Directory API"},
-		Err: errors.New("the answer is null")}
-}
-
-func endless() *access.Error {
-	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
-		Err: errors.New("the answer has more pages than any group")}
 }
 
 // groupsOf asks for the groups of a person. The search by member also finds people

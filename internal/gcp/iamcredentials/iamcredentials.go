@@ -4,7 +4,6 @@ package iamcredentials
 
 import (
 	"context"
-	"errors"
 
 	"google.golang.org/api/iamcredentials/v1"
 
@@ -51,8 +50,7 @@ func (s *Signer) SignJWT(ctx context.Context, payload []byte) (jwt string, err e
 		return "", failure
 	}
 	if answer.SignedJwt == "" {
-		return "", &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
-			Err: errors.New("the answer of signJwt holds no token")}
+		return "", gcp.Nonsense(service, "the answer of signJwt holds no token")
 	}
 	return answer.SignedJwt, nil
 }

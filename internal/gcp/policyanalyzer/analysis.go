@@ -2,7 +2,6 @@ package policyanalyzer
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -205,8 +204,7 @@ func (k *Catalog) analyze(ctx context.Context,
 		return nil, failure
 	}
 	if answer == nil || answer.MainAnalysis == nil {
-		return nil, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
-			Err: errors.New("the answer holds no analysis")}
+		return nil, gcp.Nonsense(service, "the answer holds no analysis")
 	}
 	return answer.MainAnalysis, nil
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"regexp"
 	"strings"
 	"time"
@@ -97,8 +96,7 @@ func (p *Publisher) publish(ctx context.Context, m message) (id string, err erro
 		return "", gcp.Failure(err, gcp.Call{Service: service, Permission: "pubsub.topics.publish", Resource: p.topic, Account: p.account})
 	}
 	if len(answer.MessageIds) != 1 {
-		return "", &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
-			Err: errors.New("the answer of publish holds no message id")}
+		return "", gcp.Nonsense(service, "the answer of publish holds no message id")
 	}
 	return answer.MessageIds[0], nil
 }

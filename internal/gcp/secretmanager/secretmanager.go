@@ -3,7 +3,6 @@ package secretmanager
 
 import (
 	"context"
-	"errors"
 	"hash/crc32"
 	"regexp"
 	"strings"
@@ -73,14 +72,10 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 	}
 	payload := answer.GetPayload()
 	if payload == nil {
-		return nil, broken("the answer holds no secret")
+		return nil, gcp.Nonsense(service, "the answer holds no secret")
 	}
 	if payload.DataCrc32C != nil && int64(crc32.Checksum(payload.Data, crc32.MakeTable(crc32.Castagnoli))) != *payload.DataCrc32C {
-		return nil, broken("the secret was damaged on its way (CRC32C)")
+		return nil, gcp.Nonsense(service, "the secret was damaged on its way (CRC32C)")
 	}
 	return payload.Data, nil
-}
-
-func broken(why string) *access.Error {
-	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service}, Err: errors.New(why)}
 }
