@@ -27,8 +27,7 @@ const maxPages = 1000
 type Directory struct {
 	service  *admin.Service
 	customer string
-	account  string
-	retry    gcp.Retry
+	platform *gcp.Platform
 }
 
 // New makes a Directory. customer is the Cloud Identity customer id. It makes no
@@ -38,7 +37,7 @@ func New(ctx context.Context, p *gcp.Platform, customer string) (*Directory, err
 	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
-	return &Directory{service: service, customer: customer, account: p.ServiceAccount, retry: p.Retry}, nil
+	return &Directory{service: service, customer: customer, platform: p}, nil
 }
 
 // Groups returns the addresses of the groups that p is a direct member of, with
@@ -50,7 +49,7 @@ func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, e
 		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}
 	}
 	var groups []string
-	err := pages(ctx, d.retry, func(ctx context.Context, page string) (*admin.Groups, error) {
+	err := pages(ctx, d.platform.Retry, func(ctx context.Context, page string) (*admin.Groups, error) {
 		return d.groupsOf(p).Fields("groups(email)", "nextPageToken").MaxResults(200).PageToken(page).Context(ctx).Do()
 	}, func(answer *admin.Groups) string {
 		for _, g := range answer.Groups {
@@ -93,7 +92,7 @@ func (d *Directory) Members(ctx context.Context, group string) (Members, error) 
 		return Members{}, &access.Error{Kind: access.NotFound, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}, Err: err}
 	}
 	var members Members
-	err = pages(ctx, d.retry, func(ctx context.Context, page string) (*admin.Members, error) {
+	err = pages(ctx, d.platform.Retry, func(ctx context.Context, page string) (*admin.Members, error) {
 		return d.service.Members.List(string(address)).Fields("members(email,type,status)", "nextPageToken").
 			MaxResults(200).PageToken(page).Context(ctx).Do()
 	}, func(answer *admin.Members) string {
@@ -154,7 +153,7 @@ func (m *Members) add(member *admin.Member) {
 // failure maps a failed call. The directory says 400 as well as 404 of an address
 // that it does not know.
 func (d *Directory) failure(err error, resource, address string) *access.Error {
-	failure := gcp.Failure(err, gcp.Call{Service: service, Permission: reader, Resource: resource, Account: d.account})
+	failure := gcp.Failure(err, gcp.Call{Service: service, Permission: reader, Resource: resource, Account: d.platform.ServiceAccount})
 	if failure.Code == access.CodeUnknownResource || failure.Code == access.CodeCallRefused {
 		failure.Kind, failure.Code, failure.Args = access.NotFound, access.CodeGroupUnreadable, access.Args{"group": address}
 	}

@@ -1,7 +1,9 @@
 package policyanalyzer
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -67,15 +69,15 @@ func collective(member string) bool {
 // heldBy asks what a person holds on a project; key is made by personKey.
 func (k *Catalog) heldBy(ctx context.Context, key string) (analysis, error) {
 	resource, person, _ := strings.Cut(key, " ")
-	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
-		return c.AnalysisQueryIdentitySelectorIdentity("user:" + person).
+	answer, err := k.ask(ctx, resource, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
+		c.AnalysisQueryIdentitySelectorIdentity("user:" + person).
 			AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource)))
 	})
 	if refused(err) {
-		return analysis{}, k.blame(ctx, resource, err)
+		return analysis{}, nil // nobody whom Google knows
 	}
 	if err != nil {
-		return analysis{}, named(err, resource)
+		return analysis{}, err
 	}
 	return read(answer, access.Resource(resource), func(*cloudasset.IamPolicyAnalysisResult) []string { return []string{"user:" + person} }), nil
 }
@@ -86,17 +88,12 @@ func personKey(r access.Resource, p access.Principal) string { return string(r) 
 // first thousand of each: that is Google's limit); key is made by holdersKey.
 func (k *Catalog) holdersOf(ctx context.Context, key string) (analysis, error) {
 	resource, names, _ := strings.Cut(key, " ")
-	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
-		return c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
+	answer, err := k.ask(ctx, resource, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
+		c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
 			AnalysisQueryAccessSelectorRoles(strings.Fields(names)...).AnalysisQueryOptionsExpandGroups(true)
 	})
-	if refused(err) {
-		if cause := k.blame(ctx, resource, err); cause != nil {
-			err = cause
-		}
-	}
 	if err != nil {
-		return analysis{}, named(err, resource)
+		return analysis{}, err
 	}
 	return read(answer, access.Resource(resource), func(r *cloudasset.IamPolicyAnalysisResult) []string {
 		var people []string
@@ -185,15 +182,16 @@ func about(r *cloudasset.IamPolicyAnalysisResult, project access.Resource) bool 
 }
 
 // analyze makes one analysis. Errors are *access.Error.
-func (k *Catalog) analyze(ctx context.Context,
-	query func(*cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall) (*cloudasset.IamPolicyAnalysis, error) {
+func (k *Catalog) analyze(ctx context.Context, query func(*cloudasset.V1AnalyzeIamPolicyCall)) (*cloudasset.IamPolicyAnalysis, error) {
 	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.AnalyzeIamPolicyResponse, error) {
-		c := query(k.assets.V1.AnalyzeIamPolicy(string(k.c.Scope))).
-			AnalysisQueryConditionContextAccessTime(k.c.Now().UTC().Format(time.RFC3339Nano)).Context(ctx)
+		c := k.assets.V1.AnalyzeIamPolicy(string(k.c.Scope)).
+			AnalysisQueryConditionContextAccessTime(k.c.Now().UTC().Format(time.RFC3339Nano))
+		query(c)
 		if k.c.ExecutionTimeout > 0 {
-			c = c.ExecutionTimeout(k.executionTimeout())
+			// In the notation of protobuf.
+			c.ExecutionTimeout(fmt.Sprintf("%ds", max(1, int(k.c.ExecutionTimeout/time.Second))))
 		}
-		return c.Do()
+		return c.Context(ctx).Do()
 	})
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.analyzeIamPolicy",
@@ -209,12 +207,18 @@ func (k *Catalog) analyze(ctx context.Context,
 	return answer.MainAnalysis, nil
 }
 
-// named makes an unknown resource the one that was asked about, not the scope.
-func named(err error, resource string) error {
-	if e := access.AsError(err); e.Code == access.CodeUnknownResource {
-		return &access.Error{Kind: e.Kind, Code: e.Code, Args: access.Args{"resource": resource}, Err: err}
+// ask is analyze about one resource, or none, whose failure says what Google holds
+// against the query. It stays refused when that is the identity.
+func (k *Catalog) ask(ctx context.Context, resource string, query func(*cloudasset.V1AnalyzeIamPolicyCall)) (*cloudasset.IamPolicyAnalysis, error) {
+	answer, err := k.analyze(ctx, query)
+	if refused(err) {
+		return nil, cmp.Or(k.blame(ctx, resource, err), err)
 	}
-	return err
+	if e := access.AsError(err); e != nil && e.Code == access.CodeUnknownResource && resource != "" {
+		// It is the one that was asked about, not the scope.
+		err = &access.Error{Kind: e.Kind, Code: e.Code, Args: access.Args{"resource": resource}, Err: err}
+	}
+	return answer, err
 }
 
 // refused is whether Google called the query invalid.
@@ -247,8 +251,8 @@ func (k *Catalog) blame(ctx context.Context, resource string, err error) error {
 
 // probe is whether Google takes a query about a resource that names nobody.
 func (k *Catalog) probe(ctx context.Context, resource string) (bool, error) {
-	_, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
-		return c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
+	_, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
+		c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
 			AnalysisQueryAccessSelectorPermissions("resourcemanager.projects.get")
 	})
 	if refused(err) || err != nil && access.AsError(err).Code == access.CodeUnknownResource {
