@@ -171,14 +171,11 @@ func incomplete(waitingHelps bool, reason string) *access.Error {
 
 // about is whether a result says anything of the project.
 func about(r *cloudasset.IamPolicyAnalysisResult, project access.Resource) bool {
-	for _, list := range r.AccessControlLists {
-		if list != nil && slices.ContainsFunc(list.Resources, func(r *cloudasset.GoogleCloudAssetV1Resource) bool {
+	return slices.ContainsFunc(r.AccessControlLists, func(list *cloudasset.GoogleCloudAssetV1AccessControlList) bool {
+		return list != nil && slices.ContainsFunc(list.Resources, func(r *cloudasset.GoogleCloudAssetV1Resource) bool {
 			return r != nil && r.FullResourceName == standing.FullName(project)
-		}) {
-			return true
-		}
-	}
-	return false
+		})
+	})
 }
 
 // analyze makes one analysis. Errors are *access.Error.

@@ -46,7 +46,7 @@ const maxAnswer = 8 << 20
 type Config struct {
 	// HTTP authenticates the calls. It must not retry them.
 	HTTP *http.Client
-	// Endpoint is the scheme and host.
+	// Endpoint is the scheme and host, with or without a slash at the end.
 	Endpoint string
 	// ServiceAccount is who the calls are made as, for messages.
 	ServiceAccount string
@@ -67,9 +67,6 @@ type Client struct {
 // New makes a Client. It makes no calls.
 func New(c Config) *Client {
 	c.Endpoint = strings.TrimRight(c.Endpoint, "/")
-	if c.Random == nil {
-		c.Random = func() float64 { return 0.5 }
-	}
 	return &Client{c: c}
 }
 
@@ -197,7 +194,9 @@ func (c *Client) read(ctx context.Context, op operation, call func(context.Conte
 // left of ctx, and when ctx ends meanwhile.
 func (c *Client) pause(ctx context.Context, attempt int, reserve time.Duration) bool {
 	d := min(100*time.Millisecond<<min(attempt, 10), 2*time.Second)
-	d = time.Duration(float64(d) * (0.5 + c.c.Random()))
+	if c.c.Random != nil {
+		d = time.Duration(float64(d) * (0.5 + c.c.Random()))
+	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d+reserve {
 		return false
 	}

@@ -79,8 +79,7 @@ func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
 	default:
 		role, err = r.service.Roles.Get(name).Context(ctx).Do()
 	}
-	var refused *googleapi.Error
-	if errors.As(err, &refused) && (refused.Code == http.StatusForbidden || refused.Code == http.StatusNotFound) {
+	if refused, ok := errors.AsType[*googleapi.Error](err); ok && (refused.Code == http.StatusForbidden || refused.Code == http.StatusNotFound) {
 		// Somebody else's custom role, or one that was deleted. That is known now.
 		return access.RoleInfo{}, nil
 	}
@@ -102,15 +101,12 @@ func changesPermissions(permissions []string) access.Answer {
 		return access.Unknown
 	}
 	for _, p := range permissions {
-		if strings.HasSuffix(p, ".setIamPolicy") || strings.HasPrefix(p, "orgpolicy.") && !reads(p) || escalates[p] {
+		reads := strings.HasSuffix(p, ".get") || strings.HasSuffix(p, ".list")
+		if strings.HasSuffix(p, ".setIamPolicy") || strings.HasPrefix(p, "orgpolicy.") && !reads || escalates[p] {
 			return access.Yes
 		}
 	}
 	return access.No
-}
-
-func reads(permission string) bool {
-	return strings.HasSuffix(permission, ".get") || strings.HasSuffix(permission, ".list")
 }
 
 var escalates = map[string]bool{
