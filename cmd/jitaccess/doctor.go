@@ -83,10 +83,10 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	}
 	dc := doctor.Config{
 		Settings: c, Platform: platform, Scope: google.Scope,
-		Policies: google.Policies, Provider: google, Signer: signer, Secrets: secrets, Mailer: mailer,
-		Words: inWords, SendTo: to, Now: time.Now,
+		Policy: google.Policies.GetIamPolicy, Projects: google.Policies.SearchProjects, Standing: google.Standing,
+		Sign: signer.SignJWT, Secret: secrets.Access, Mailer: mailer,
+		Words: inWords, SendTo: to, Now: time.Now, Origin: hosts(c, platform).Origin,
 	}
-	dc.Origin = hosts(c, platform).Origin
 	dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
 	doctor.Run(ctx, dc, report)
 	return code
@@ -101,11 +101,7 @@ func locate(ctx context.Context, c *config.Config) (*gcp.Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	service := ""
-	if c.Platform == config.CloudRun {
-		service = c.Service
-	}
-	doctor.Locate(ctx, platform, service)
+	doctor.Locate(ctx, platform, cloudRunService(c))
 	return platform, nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -64,5 +65,18 @@ func TestAppEngineBuildsTheCommand(t *testing.T) {
 	}
 	if len(settings) < 5 {
 		t.Errorf("only %d settings", len(settings))
+	}
+}
+
+// Who asks where a rule stands is led to a file that is there.
+func TestArchitectureNamesFilesThatExist(t *testing.T) {
+	named := regexp.MustCompile("`((?:internal|cmd)/[a-z0-9/_]+\\.[a-z]+)`").FindAllStringSubmatch(document(t, "architecture.md"), -1)
+	for _, n := range named {
+		if _, err := os.Stat("../../" + n[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(named) < 15 {
+		t.Errorf("only %d files", len(named))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp/provider"
+	"jitaccess/internal/server"
 )
 
 // runEligible prints what people may activate, and why. It exits with 1 if some of
@@ -45,19 +47,16 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 		err = fmt.Errorf("the format %q is neither json nor csv", *format)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
-		return exitUsage
+		return failed(stderr, exitUsage, err)
 	}
 	c, err := config.Read(asService(env, *service))
 	if err != nil {
-		fmt.Fprintf(stderr, "jitaccess: the configuration is wrong\n%v\n", err)
-		return exitUsage
+		return failed(stderr, exitUsage, fmt.Errorf("the configuration is wrong\n%w", err))
 	}
 	if c.Catalog.Kind == config.PolicyAnalyzer {
 		if e.person != "" && c.Catalog.CustomerID == "" {
-			fmt.Fprintf(stderr, "jitaccess: set RESOURCE_CUSTOMER_ID: a listing reads the groups of a person from the directory, "+
-				"with RESOURCE_CATALOG=PolicyAnalyzer too\n")
-			return exitUsage
+			return failed(stderr, exitUsage, errors.New("set RESOURCE_CUSTOMER_ID: a listing reads the groups of a person "+
+				"from the directory, with RESOURCE_CATALOG=PolicyAnalyzer too"))
 		}
 		fmt.Fprintf(stderr, "PolicyAnalyzer also finds people in groups of groups; "+
 			"this listing is by direct membership, as with AssetInventory.\n")
@@ -73,8 +72,7 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 		}
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
-		return exitFailure
+		return failed(stderr, exitFailure, err)
 	}
 	return exitOK
 }
@@ -139,10 +137,7 @@ func (e *eligible) run(ctx context.Context) error {
 			}
 		}
 	}
-	if err := e.out.nobody(ineffective); err != nil {
-		return err
-	}
-	if err := e.out.flush(); err != nil {
+	if err := e.out.finish(ineffective); err != nil {
 		return err
 	}
 	if failed > 0 {
@@ -178,14 +173,8 @@ type personRoles struct {
 }
 
 type personRole struct {
-	ID                string  `json:"id"`
-	Name              string  `json:"name"`
-	ResourceCondition *string `json:"resourceCondition"`
-	ActivationType    string  `json:"activationType"`
-	Status            string  `json:"status"`
-	// ValidUntil is in seconds since 1970.
-	ValidUntil *int64    `json:"validUntil"`
-	Through    []through `json:"through"`
+	server.Entitlement
+	Through []through `json:"through"`
 }
 
 // through is a binding: where it stands, and which member of it means the person.
@@ -200,18 +189,7 @@ func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Err
 		r.Warnings = append(r.Warnings, w.Error())
 	}
 	for _, o := range p.Roles {
-		id := o.Entitlement.ID
-		role := personRole{ID: id.String(), Name: string(id.Role), ActivationType: "JIT", Status: "INACTIVE", Through: []through{}}
-		if o.Terms.Approvals() > 0 {
-			role.ActivationType = "MPA"
-		}
-		if id.Condition != "" {
-			role.ResourceCondition = &id.Condition
-		}
-		if o.Activation != nil {
-			until := o.Activation.Window.End.Unix()
-			role.Status, role.ValidUntil = "ACTIVE", &until
-		}
+		role := personRole{server.EntitlementOf(o), []through{}}
 		for _, w := range o.Entitlement.Ways {
 			role.Through = append(role.Through, through{string(w.Node), w.Member})
 		}
@@ -240,12 +218,11 @@ func forNobodyOf(on access.Resource, i access.Ineffective) forNobody {
 // what makes nobody eligible.
 type rolesWriter interface {
 	write(personRoles) error
-	nobody([]forNobody) error
-	flush() error
+	finish([]forNobody) error
 }
 
 // rolesJSON writes one object a line.
-type rolesJSON struct{ encoder *json.Encoder }
+type rolesJSON struct{ *json.Encoder }
 
 func newRolesJSON(w io.Writer) rolesJSON {
 	encoder := json.NewEncoder(w)
@@ -253,17 +230,15 @@ func newRolesJSON(w io.Writer) rolesJSON {
 	return rolesJSON{encoder}
 }
 
-func (w rolesJSON) write(r personRoles) error { return w.encoder.Encode(r) }
+func (w rolesJSON) write(r personRoles) error { return w.Encode(r) }
 
-// nobody writes one object with all of it, if there is any.
-func (w rolesJSON) nobody(all []forNobody) error {
+// finish writes one object with all of it, if there is any.
+func (w rolesJSON) finish(all []forNobody) error {
 	if len(all) == 0 {
 		return nil
 	}
-	return w.encoder.Encode(map[string][]forNobody{"forNobody": all})
+	return w.Encode(map[string][]forNobody{"forNobody": all})
 }
-
-func (w rolesJSON) flush() error { return nil }
 
 // rolesCSV writes one line for each binding through which a person has a role, and one,
 // of the same columns, for each entry of what makes nobody eligible.
@@ -290,32 +265,28 @@ func (w rolesCSV) write(r personRoles) error {
 			ways = []through{{}}
 		}
 		for _, way := range ways {
-			if err := w.line(string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member); err != nil {
-				return err
-			}
+			w.line(string(r.Person), r.Project, role.Name, condition, role.ActivationType, role.Status, until, way.Node, way.Member)
 		}
 	}
-	return nil
+	return w.w.Error()
 }
 
-// nobody has the reason where the others have how a role is activated, and no person.
-func (w rolesCSV) nobody(all []forNobody) error {
+// finish has the reason where the others have how a role is activated, and no person.
+func (w rolesCSV) finish(all []forNobody) error {
 	for _, i := range all {
-		if err := w.line("", i.Project, i.Role, i.Expression, i.Reason, "FOR NOBODY", "", i.Node, i.Member); err != nil {
-			return err
-		}
+		w.line("", i.Project, i.Role, i.Expression, i.Reason, "FOR NOBODY", "", i.Node, i.Member)
 	}
-	return nil
+	w.w.Flush()
+	return w.w.Error()
 }
 
-func (w rolesCSV) line(cells ...string) error {
+// line writes one; its error is the writer's.
+func (w rolesCSV) line(cells ...string) {
 	for i := range cells {
 		cells[i] = cell(cells[i])
 	}
-	return w.w.Write(cells)
+	w.w.Write(cells)
 }
-
-func (w rolesCSV) flush() error { w.w.Flush(); return w.w.Error() }
 
 // cell keeps a spreadsheet from taking text for a formula: conditions and addresses
 // are other people's to write.

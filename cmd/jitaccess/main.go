@@ -1,11 +1,5 @@
-// Jitaccess gives people access for as long as they need it, and no longer.
-//
-//	jitaccess [serve]                 the service
-//	jitaccess sandbox                 the service with a Google Cloud of its own, to try it
-//	jitaccess sandbox --google ADDR   that Google Cloud alone
-//	jitaccess doctor                  whether a deployment has what it needs
-//	jitaccess eligible                who may activate what, and why
-//	jitaccess version
+// Jitaccess gives people access for as long as they need it, and no longer. Its commands
+// are listed by "jitaccess help".
 package main
 
 import (
@@ -43,6 +37,12 @@ const (
 	// exitUsage is for a wrong command line and a wrong configuration.
 	exitUsage = 2
 )
+
+// failed tells why, and returns the exit status.
+func failed(stderr io.Writer, code int, err error) int {
+	fmt.Fprintf(stderr, "jitaccess: %v\n", err)
+	return code
+}
 
 // run is the program, without the process around it: it returns when ctx ends.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {

@@ -20,27 +20,21 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	address := flags.String("address", "localhost:8080", "where to listen; loopback only")
 	google := flags.String("google", "", "run the Google Cloud alone, on this loopback address")
 	journal := flags.Bool("log", false, "print the service's log")
-	if err := flags.Parse(args); err != nil {
+	if !parsed(flags, args, stderr) {
 		return exitUsage
 	}
-	if flags.NArg() > 0 {
-		fmt.Fprintf(stderr, "jitaccess: sandbox takes no argument %q\n", flags.Arg(0))
-		return exitUsage
-	}
-	if *google != "" {
-		if err := sandbox.ServeGoogle(ctx, *google, stdout); err != nil {
-			fmt.Fprintf(stderr, "jitaccess: %v\n", err)
-			return exitFailure
-		}
-		return exitOK
-	}
-	out := io.Discard
+	log := io.Discard
 	if *journal {
-		out = stdout
+		log = stdout
 	}
-	if err := trySandbox(ctx, *address, stdout, stderr, out); err != nil {
-		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
-		return exitFailure
+	var err error
+	if *google != "" {
+		err = sandbox.ServeGoogle(ctx, *google, stdout)
+	} else {
+		err = trySandbox(ctx, *address, stdout, stderr, log)
+	}
+	if err != nil {
+		return failed(stderr, exitFailure, err)
 	}
 	return exitOK
 }
@@ -64,6 +58,7 @@ func trySandbox(ctx context.Context, address string, stdout, stderr, log io.Writ
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "jitaccess sandbox\n\n  Open  %s\n\nIt has a Google Cloud, people and a mailbox of its own. Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C).\n", s.URL())
+	fmt.Fprintf(stdout, "jitaccess sandbox\n\n  Open  %s\n\nIt has a Google Cloud, people and a mailbox of its own. "+
+		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C).\n", s.URL())
 	return s.Serve(handler)
 }

@@ -20,6 +20,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
+	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/provider"
@@ -38,19 +39,16 @@ import (
 // serve runs the service until ctx ends, and then lets what is under way finish.
 func serve(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
-		fmt.Fprintf(stderr, "jitaccess: serve takes no arguments; it is configured by its environment\n")
-		return exitUsage
+		return failed(stderr, exitUsage, errors.New("serve takes no arguments; it is configured by its environment"))
 	}
 	c, err := config.Read(env)
 	if err != nil {
-		fmt.Fprintf(stderr, "jitaccess: the configuration is wrong; nothing was started\n%v\n", err)
-		return exitUsage
+		return failed(stderr, exitUsage, fmt.Errorf("the configuration is wrong; nothing was started\n%w", err))
 	}
 	c.Warnings = append(c.Warnings, config.Unknown(os.Environ())...)
 	listener, err := net.Listen("tcp", ":"+strconv.Itoa(c.Server.Port))
 	if err != nil {
-		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
-		return exitFailure
+		return failed(stderr, exitFailure, err)
 	}
 	gate := &gate{}
 	stopped := make(chan error, 2)
@@ -68,7 +66,6 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 	select {
 	case err = <-stopped:
 	case <-ctx.Done():
-		err = nil
 	}
 	// The platform gives 10 seconds before it kills; an action may take longer, and
 	// is then finished by whoever repeats it.
@@ -78,8 +75,7 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 		err = closing
 	}
 	if err != nil && ctx.Err() == nil {
-		fmt.Fprintf(stderr, "jitaccess: %v\n", err)
-		return exitFailure
+		return failed(stderr, exitFailure, err)
 	}
 	return exitOK
 }
@@ -133,7 +129,7 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 		if err == nil {
 			return build(ctx, c, platform, roots, k, out)
 		}
-		early.Error("cannot find out which project and service account this is; trying again", "event", "runtime.startup", "error", err)
+		early.Error("cannot find out which project and service account this is; trying again", "event", events.Startup, "error", err)
 		if k.sleep(ctx, wait) != nil {
 			return nil, ctx.Err()
 		}
@@ -142,13 +138,9 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 
 func googleOptions(c *config.Config, k clock) gcp.Options {
 	return gcp.Options{
-		Version:        version,
-		Hosted:         c.Platform != config.Host,
-		Endpoint:       c.Google.Endpoint,
-		ConnectTimeout: c.Google.ConnectTimeout,
-		ReadTimeout:    c.Google.ReadTimeout,
-		WriteTimeout:   c.Google.WriteTimeout,
-		Retry:          gcp.Retry{Sleep: k.sleep, Random: mathrand.Float64},
+		Version: version, Hosted: c.Platform != config.Host, Endpoint: c.Google.Endpoint,
+		ConnectTimeout: c.Google.ConnectTimeout, ReadTimeout: c.Google.ReadTimeout, WriteTimeout: c.Google.WriteTimeout,
+		Retry: gcp.Retry{Sleep: k.sleep, Random: mathrand.Float64},
 	}
 }
 
@@ -176,11 +168,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // build makes everything once, from the bottom to the top.
 func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, k clock, out io.Writer) (http.Handler, error) {
-	now := k.now
 	log := journal.New(out, platform.Project)
 	logger := slog.New(log.Handler(slog.LevelInfo))
 	for _, warning := range c.Warnings {
-		logger.Warn(warning, "event", "runtime.startup")
+		logger.Warn(warning, "event", events.Startup)
 	}
 
 	google, err := newGoogle(ctx, c, platform, k)
@@ -191,7 +182,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	mailer, err := newMailer(ctx, c, platform, signer, roots, k, func(text string) { logger.Warn(text, "event", "mail.warn") })
+	mailer, err := newMailer(ctx, c, platform, signer, roots, k, func(text string) {
+		logger.Warn(text, "event", events.MailWarning)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -202,43 +195,26 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		return nil, err
 	}
 	notifier := notice.Channels{mailer, publisher}
-	verifier, err := newVerifier(c, platform, now)
+	verifier, err := newVerifier(c, platform, k.now)
 	if err != nil {
 		return nil, err
 	}
 	profile := verifier.Profile()
-	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, now)
+	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, k.now)
 	requests := broker.New(broker.Config{
 		Providers: registered(google),
-		Store: token.NewStore(token.Config{
-			ServiceAccount: platform.ServiceAccount,
-			Signer:         signer,
-			Keys:           ownKeys,
-			Lifetime:       c.Requests.Timeout,
-			Now:            now,
-		}),
-		Journal:   log,
-		Notifier:  notifier,
-		Directory: google.Groups,
-		Admins:    c.Requests.Admins,
-		Policy:    policyOf(c),
-		Now:       now,
-		Random:    rand.Reader,
+		Store: token.NewStore(token.Config{ServiceAccount: platform.ServiceAccount, Signer: signer, Keys: ownKeys,
+			Lifetime: c.Requests.Timeout, Now: k.now}),
+		Journal: log, Notifier: notifier,
+		Directory: google.Groups, Admins: c.Requests.Admins, Policy: policyOf(c),
+		Now: k.now, Random: rand.Reader,
 	})
 	handler, err := server.New(server.Config{
-		Broker:            requests,
-		Identify:          verifier.Identify,
-		AuthenticateEvent: profile.Event,
-		SwitchAccount:     profile.SwitchAccount,
-		PublicURL:         c.Server.PublicURL,
-		Platform:          hosts(c, platform),
-		Provider:          providerName,
-		MailAccount:       mailAccount{mailer, c, platform.ServiceAccount},
-		Version:           version,
-		Log:               logger,
-		Incident:          journal.WithIncident,
-		Now:               now,
-		Random:            rand.Reader,
+		Broker:   requests,
+		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
+		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform),
+		Provider: providerName, MailAccount: mailAccount{mailer, c, platform.ServiceAccount}, Version: version,
+		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader,
 		Ready: func(ctx context.Context) map[string]error {
 			keys := verifier.Ready(ctx)
 			if errors.Is(keys, jose.ErrKeysUnavailable) {
@@ -250,7 +226,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	logger.Info("started", "event", "runtime.startup", "version", version,
+	logger.Info("started", "event", events.Startup, "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
 		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
 		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", false)
@@ -260,14 +236,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 // newGoogle makes the provider of access to Google Cloud.
 func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {
 	return provider.New(ctx, provider.Config{
-		Platform:         platform,
-		Scope:            c.Catalog.Scope,
-		PolicyAnalyzer:   c.Catalog.Kind == config.PolicyAnalyzer,
-		CustomerID:       c.Catalog.CustomerID,
-		ProjectsQuery:    c.Catalog.ProjectsQuery,
-		ExecutionTimeout: c.Google.ReadTimeout,
-		Now:              k.now,
-		Sleep:            k.sleep,
+		Platform: platform, Scope: c.Catalog.Scope, CustomerID: c.Catalog.CustomerID, ProjectsQuery: c.Catalog.ProjectsQuery,
+		PolicyAnalyzer: c.Catalog.Kind == config.PolicyAnalyzer, ExecutionTimeout: c.Google.ReadTimeout,
+		Now: k.now, Sleep: k.sleep,
 	})
 }
 
@@ -293,27 +264,19 @@ func inWords(e *access.Error) (text, next string) {
 
 // policyOf is which terms apply.
 func policyOf(c *config.Config) policy.Instance {
+	r := c.Requests
 	return policy.New(policy.Settings{
-		JustificationHint: c.Requests.JustificationHint,
-		Justification:     c.Requests.JustificationPattern,
-		MaxDuration:       c.Requests.MaxDuration,
-		DefaultDuration:   min(time.Hour, c.Requests.MaxDuration),
-		MinReviewers:      c.Requests.MinReviewers,
-		MaxReviewers:      c.Requests.MaxReviewers,
-		MaxRoles:          c.Requests.MaxRoles,
-		RequestTimeout:    c.Requests.Timeout,
+		JustificationHint: r.JustificationHint, Justification: r.JustificationPattern,
+		MaxDuration: r.MaxDuration, DefaultDuration: min(time.Hour, r.MaxDuration), RequestTimeout: r.Timeout,
+		MinReviewers: r.MinReviewers, MaxReviewers: r.MaxReviewers, MaxRoles: r.MaxRoles,
 	})
 }
 
 // hosts is what is known of the service's own hosts.
 func hosts(c *config.Config, platform *gcp.Platform) server.Platform {
 	return server.Platform{
-		AppEngine:     c.Platform == config.AppEngine,
-		CloudRun:      c.Platform == config.CloudRun,
-		ProjectID:     platform.Project,
-		ProjectNumber: platform.ProjectNumber,
-		Region:        platform.Region,
-		Service:       c.Service,
+		AppEngine: c.Platform == config.AppEngine, CloudRun: c.Platform == config.CloudRun, Service: c.Service,
+		ProjectID: platform.Project, ProjectNumber: platform.ProjectNumber, Region: platform.Region,
 	}
 }
 
@@ -328,17 +291,17 @@ func newVerifier(c *config.Config, platform *gcp.Platform, now func() time.Time)
 
 // front is where Identity-Aware Proxy stands.
 func front(c *config.Config, platform *gcp.Platform) identity.Front {
-	f := identity.Front{
-		Audiences:      c.Identity.Audiences,
-		AnyOfProject:   !c.Identity.VerifyAudience,
-		ProjectNumber:  platform.ProjectNumber,
-		Project:        platform.Project,
-		BackendService: c.Identity.BackendServiceID,
-		AppEngine:      c.Platform == config.AppEngine,
-		Region:         platform.Region,
+	return identity.Front{
+		Audiences: c.Identity.Audiences, AnyOfProject: !c.Identity.VerifyAudience, BackendService: c.Identity.BackendServiceID,
+		ProjectNumber: platform.ProjectNumber, Project: platform.Project, Region: platform.Region,
+		AppEngine: c.Platform == config.AppEngine, CloudRunService: cloudRunService(c),
 	}
-	if c.Platform == config.CloudRun {
-		f.CloudRunService = c.Service
+}
+
+// cloudRunService is empty elsewhere than on Cloud Run.
+func cloudRunService(c *config.Config) string {
+	if c.Platform != config.CloudRun {
+		return ""
 	}
-	return f
+	return c.Service
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -124,13 +125,7 @@ type Approval struct {
 
 // CompareApprovals orders ways of approval.
 func CompareApprovals(a, b Approval) int {
-	if a.External != b.External {
-		if b.External {
-			return -1
-		}
-		return 1
-	}
-	return cmp.Compare(a.Topic, b.Topic)
+	return cmp.Or(cmp.Compare(strconv.FormatBool(a.External), strconv.FormatBool(b.External)), cmp.Compare(a.Topic, b.Topic))
 }
 
 // Reviews is whether somebody who may review in this way may approve what is
@@ -200,15 +195,6 @@ type StandingQuery struct {
 	Everybody bool
 }
 
-// Began is when what the answer is for began, an action or a page; zero when nobody
-// says.
-func (q StandingQuery) Began() time.Time {
-	if q.Since.IsZero() {
-		return q.Arrived
-	}
-	return q.Since
-}
-
 // Standing is what the policies of one resource say at one moment.
 type Standing struct {
 	Resource Resource
@@ -251,26 +237,24 @@ func (i Ineffective) Warning() *Error {
 func (s Standing) WindowAt(r Request, now time.Time) Window {
 	w := r.WindowAt(now)
 	for _, id := range r.Entitlements {
-		held, _ := s.Holding(r.Principal, id)
-		w = w.Before(held.Until)
+		w = w.Before(s.Holding(r.Principal, id).Until)
 	}
 	return w
 }
 
-// Holding finds what p holds of id.
-func (s Standing) Holding(p Principal, id EntitlementID) (Entitlement, bool) {
-	i := slices.IndexFunc(s.Holdings[p], func(e Entitlement) bool { return e.ID == id })
-	if i < 0 {
-		return Entitlement{}, false
+// Holding is what p holds of id; zero when that is nothing.
+func (s Standing) Holding(p Principal, id EntitlementID) Entitlement {
+	for _, e := range s.Holdings[p] {
+		if e.ID == id {
+			return e
+		}
 	}
-	return s.Holdings[p][i], true
+	return Entitlement{}
 }
 
 // MayReview is whether reviewer may approve a request of requester for id.
 func (s Standing) MayReview(reviewer, requester Principal, id EntitlementID) bool {
-	reviews, _ := s.Holding(reviewer, id)
-	requests, _ := s.Holding(requester, id)
-	return reviews.MayReviewFor(requests)
+	return s.Holding(reviewer, id).MayReviewFor(s.Holding(requester, id))
 }
 
 // Lasts is nil when the requester may have all that the request is for, for the whole of
@@ -278,10 +262,10 @@ func (s Standing) MayReview(reviewer, requester Principal, id EntitlementID) boo
 // also for a window without length, which begins when the eligibility is over.
 func (s Standing) Lasts(r Request, w Window) error {
 	for _, id := range r.Entitlements {
-		held, _ := s.Holding(r.Principal, id)
-		if w.Length() <= 0 && !held.Until.IsZero() || w.Before(held.Until) != w {
-			return &Error{Kind: NotAllowed, Code: CodeEligibilityEnds,
-				Args: Args{"role": string(id.Role), "until": held.Until.UTC().Format(time.RFC3339)}}
+		until := s.Holding(r.Principal, id).Until
+		if w.Length() <= 0 && !until.IsZero() || w.Before(until) != w {
+			return &Error{Kind: NotAllowed, Code: CodeEligibilityEnds, Field: FieldStart,
+				Args: Args{"role": string(id.Role), "until": until.UTC().Format(time.RFC3339)}}
 		}
 	}
 	return nil

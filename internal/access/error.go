@@ -14,30 +14,18 @@ import (
 type Kind int
 
 const (
-	// Internal: a fault of ours. Its text is hidden from people.
-	Internal Kind = iota
-	// Invalid: the input is wrong; Field names which.
-	Invalid
-	// Unauthenticated: nobody is signed in.
-	Unauthenticated
-	// NotAllowed: signed in, and may not.
-	NotAllowed
-	// NotFound: there is no such thing, or none that the caller may know of.
-	NotFound
-	// Conflict: it has been decided or changed meanwhile.
-	Conflict
-	// Gone: the time for it is over.
-	Gone
-	// Unprocessable: the platform refuses it for good.
-	Unprocessable
-	// TooMany: slow down.
-	TooMany
-	// Upstream: a dependency answered wrongly.
-	Upstream
-	// Unavailable: a dependency cannot be had now.
-	Unavailable
-	// TimedOut: a dependency took too long.
-	TimedOut
+	Internal        Kind = iota // a fault of ours; its text is hidden from people
+	Invalid                     // the input is wrong; Field names which
+	Unauthenticated             // nobody is signed in
+	NotAllowed                  // signed in, and may not
+	NotFound                    // there is no such thing, or none that the caller may know of
+	Conflict                    // it has been decided or changed meanwhile
+	Gone                        // the time for it is over
+	Unprocessable               // the platform refuses it for good
+	TooMany                     // slow down
+	Upstream                    // a dependency answered wrongly
+	Unavailable                 // a dependency cannot be had now
+	TimedOut                    // a dependency took too long
 )
 
 var kindNames = [...]string{"internal", "invalid", "unauthenticated", "not allowed", "not found", "conflict", "gone",
@@ -49,12 +37,25 @@ func (k Kind) String() string { return kindNames[k] }
 // the person who caused the error.
 type Args map[string]string
 
+// Names of form fields, as Error.Field, the pages and the JSON interface use them.
+const (
+	FieldResource      = "resource"
+	FieldEntitlement   = "entitlement"
+	FieldJustification = "justification"
+	FieldDuration      = "minutes"
+	FieldStart         = "start"
+	FieldReviewer      = "reviewer"
+	FieldID            = "id"
+	FieldComment       = "comment"
+	FieldVerdict       = "verdict"
+)
+
 // Error is a refusal or failure with a code. The words for people stand in one
 // table in package server, by Code; Err is the cause, for the log alone.
 type Error struct {
 	Kind Kind
 	Code Code
-	// Field is the form field that is wrong, for Invalid; see package server.
+	// Field is the form field that is wrong, for Invalid.
 	Field string
 	Args  Args
 	Err   error
@@ -87,8 +88,7 @@ func AsError(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {

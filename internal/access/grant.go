@@ -33,14 +33,10 @@ type Ending struct {
 type Result string
 
 const (
-	// Granted: it was written now.
-	Granted Result = "granted"
-	// AlreadyGranted: an earlier write of the same request stands.
-	AlreadyGranted Result = "already granted"
-	// Removed: it was ended now.
-	Removed Result = "ended"
-	// Refused: it was not written; Outcome.Err says why.
-	Refused Result = "refused"
+	Granted        Result = "granted"         // it was written now
+	AlreadyGranted Result = "already granted" // an earlier write of the same request stands
+	Removed        Result = "ended"           // it was ended now
+	Refused        Result = "refused"         // it was not written; Outcome.Err says why
 )
 
 // Outcome is what became of one entitlement of a grant or an ending. The provider

@@ -15,36 +15,13 @@ type Principal string
 // less the angle brackets).
 const maxPrincipal = 254
 
+const maxLabel = 63
+
 // What the parts between the dots of an address are made of. It is stricter than
 // RFC 5321 on purpose: no quoted local part, no comment, no second @, nothing that a
 // mail header, an SMTP command or an IAM member could read differently from us.
-var (
-	labelCharacters = charactersOf("abcdefghijklmnopqrstuvwxyz0123456789-")
-	atomCharacters  = charactersOf("abcdefghijklmnopqrstuvwxyz0123456789-!#$%&'*+/=?^_{|}~")
-)
-
-const maxLabel = 63
-
-// characters are a set of bytes.
-type characters [256]bool
-
-func charactersOf(text string) *characters {
-	var c characters
-	for i := range len(text) {
-		c[text[i]] = true
-	}
-	return &c
-}
-
-// all is whether a text has no other characters.
-func (c *characters) all(text string) bool {
-	for i := range len(text) {
-		if !c[text[i]] {
-			return false
-		}
-	}
-	return true
-}
+func notInLabel(r rune) bool { return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-') }
+func notInAtom(r rune) bool  { return notInLabel(r) && !strings.ContainsRune("!#$%&'*+/=?^_{|}~", r) }
 
 // ParsePrincipal reads an e-mail address. It folds A–Z and nothing else: Unicode
 // folding would make two addresses of different people equal (KELVIN SIGN is not
@@ -68,12 +45,12 @@ func ParsePrincipal(address string) (Principal, error) {
 func isAddress(text string) bool {
 	local, domain, _ := strings.Cut(text, "@")
 	for atom := range strings.SplitSeq(local, ".") {
-		if atom == "" || !atomCharacters.all(atom) {
+		if atom == "" || strings.ContainsFunc(atom, notInAtom) {
 			return false
 		}
 	}
 	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || len(label) > maxLabel || !labelCharacters.all(label) || label[0] == '-' || label[len(label)-1] == '-' {
+		if label == "" || len(label) > maxLabel || strings.ContainsFunc(label, notInLabel) || strings.Trim(label, "-") != label {
 			return false
 		}
 	}
@@ -90,18 +67,13 @@ func (p Principal) String() string { return string(p) }
 
 // FoldASCII lower-cases A–Z and leaves every other byte alone.
 func FoldASCII(s string) string {
-	for i := 0; i < len(s); i++ {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			b := []byte(s)
-			for ; i < len(b); i++ {
-				if 'A' <= b[i] && b[i] <= 'Z' {
-					b[i] += 'a' - 'A'
-				}
-			}
-			return string(b)
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] += 'a' - 'A'
 		}
 	}
-	return s
+	return string(b)
 }
 
 // MethodSystem is the method of the service itself, which is nobody in person.

@@ -1,44 +1,32 @@
 package access
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Action is what an event is about.
 type Action string
 
 const (
-	// RequestMade: somebody asked for the approval of peers.
-	RequestMade Action = "request made"
-	// ReviewersAdded: the principal of a request asks more people.
-	ReviewersAdded Action = "reviewers added"
-	// SelfApproved: somebody activates on their own. Intent: the grant follows.
-	SelfApproved Action = "self-approved"
-	// RequestApproved: a reviewer approved. Intent: the grant follows.
-	RequestApproved Action = "approved"
-	// RequestDenied: a reviewer refused.
-	RequestDenied Action = "denied"
-	// GrantWritten: the grant stands, wholly or in part (see Outcomes).
-	GrantWritten Action = "granted"
-	// GrantFailed: nothing was granted.
-	GrantFailed Action = "grant failed"
-	// EndAsked: somebody ends a grant early. Intent: the ending follows.
-	EndAsked Action = "end asked"
-	// GrantEnded and EndFailed are what became of it.
-	GrantEnded Action = "ended"
-	EndFailed  Action = "end failed"
-	// ActionRefused: somebody was not allowed what they tried, or it was invalid.
-	ActionRefused Action = "refused"
-	// NoticeFailed: somebody could not be told.
-	NoticeFailed Action = "notice failed"
+	RequestMade     Action = "request made"    // somebody asked for the approval of peers
+	ReviewersAdded  Action = "reviewers added" // the principal of a request asks more people
+	SelfApproved    Action = "self-approved"   // somebody activates on their own; the grant follows
+	RequestApproved Action = "approved"        // a reviewer approved; the grant follows the last approval
+	RequestDenied   Action = "denied"          // a reviewer refused
+	GrantWritten    Action = "granted"         // the grant stands, wholly or in part (see Outcomes)
+	GrantFailed     Action = "grant failed"    // nothing was granted
+	EndAsked        Action = "end asked"       // somebody ends a grant early; the ending follows
+	GrantEnded      Action = "ended"           // it has been ended
+	EndFailed       Action = "end failed"      // it has not
+	ActionRefused   Action = "refused"         // somebody was not allowed what they tried, or it was invalid
+	NoticeFailed    Action = "notice failed"   // somebody could not be told
 )
 
 // IsIntent is whether something is done only if the event can be recorded. The others
 // say what became of it, or that it was refused; they are facts already.
 func (a Action) IsIntent() bool {
-	switch a {
-	case RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked:
-		return true
-	}
-	return false
+	return slices.Contains([]Action{RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked}, a)
 }
 
 // Event is one line of the journal and one entry of a ledger.

@@ -22,10 +22,8 @@ import (
 type RequestKind string
 
 const (
-	// Self: its principal activates it alone.
-	Self RequestKind = "self"
-	// Peers: others who were asked must approve.
-	Peers RequestKind = "peers"
+	Self  RequestKind = "self"  // its principal activates it alone
+	Peers RequestKind = "peers" // others who were asked must approve
 )
 
 // idPrefixes begin the ids of requests of each kind. Nothing outside this package
@@ -138,6 +136,16 @@ func Clip(text string, max int) string {
 	return text[:max] + "…"
 }
 
+// LinkLife is how long a link to a request is good for at most, counted from when
+// the request was made: Google publishes the key of a signature for six hours after
+// its last use
+// (https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts.keys).
+// LinkSkew is how far the clock of whoever made the link may be ahead of ours.
+const (
+	LinkLife = 6 * time.Hour
+	LinkSkew = time.Minute
+)
+
 // Request is one principal asking for entitlements of one resource.
 type Request struct {
 	// ID is jit-… or mpa-…; see NewRequestID.
@@ -225,11 +233,10 @@ func (r Request) WindowAt(now time.Time) Window {
 	if !r.Fixed.IsZero() {
 		return r.Fixed
 	}
-	start := now
 	if r.Start.After(now) {
-		start = r.Start
+		now = r.Start
 	}
-	start = start.UTC().Truncate(time.Second)
+	start := now.UTC().Truncate(time.Second)
 	return Window{Start: start, End: start.Add(r.Duration)}
 }
 
@@ -246,11 +253,10 @@ func (w Window) Before(t time.Time) Window {
 	if t.IsZero() || !t.Before(w.End) {
 		return w
 	}
-	w.End = t
 	if t.Before(w.Start) {
-		w.End = w.Start
+		t = w.Start
 	}
-	return w
+	return Window{w.Start, t}
 }
 
 // IsZero is whether there is no window.

@@ -82,8 +82,6 @@ func (r Resource) Name() string {
 	return name
 }
 
-func (r Resource) String() string { return string(r) }
-
 // Role is what is granted: roles/NAME, or a custom role projects/ID/roles/NAME or
 // organizations/ID/roles/NAME.
 type Role string
@@ -100,8 +98,6 @@ func ParseRole(name string) (Role, error) {
 	}
 	return Role(name), nil
 }
-
-func (r Role) String() string { return string(r) }
 
 // ResourceInfo describes a resource that a principal may choose.
 type ResourceInfo struct {

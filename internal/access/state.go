@@ -10,50 +10,34 @@ import (
 type State string
 
 const (
-	// Unmade: nothing is recorded of it.
-	Unmade State = ""
-	// Pending: not decided, or not by enough people.
-	Pending State = "pending"
-	// Approved: decided, and not yet known to be written.
-	Approved State = "approved"
-	// Failed: approved, and refused by the provider for good.
-	Failed State = "failed"
-	// Active: granted; the window may still lie ahead.
-	Active State = "active"
-	// Ended: granted and ended early.
-	Ended State = "ended"
-	// Expired: granted, and the window is over.
-	Expired State = "expired"
-	// Denied: refused by a reviewer, for good.
-	Denied State = "denied"
-	// Lapsed: nobody decided in time.
-	Lapsed State = "lapsed"
+	Unmade   State = ""         // nothing is recorded of it
+	Pending  State = "pending"  // not decided, or not by enough people
+	Approved State = "approved" // decided, and not yet known to be written
+	Failed   State = "failed"   // approved, and refused by the provider for good
+	Active   State = "active"   // granted; the window may still lie ahead
+	Ended    State = "ended"    // granted and ended early
+	Expired  State = "expired"  // granted, and the window is over
+	Denied   State = "denied"   // refused by a reviewer, for good
+	Lapsed   State = "lapsed"   // nobody decided in time
 )
 
 // Guard is what must hold of an event for a transition.
 type Guard string
 
 const (
-	Always Guard = ""
-	// Completes and Incomplete: it is, or is not, the last approval needed. The last
-	// one comes with the window that it gives.
-	Completes  Guard = "completes"
-	Incomplete Guard = "incomplete"
-	// Passing and ForGood: the failure may pass, or will not.
-	Passing Guard = "passing"
-	ForGood Guard = "for good"
+	Always     Guard = ""
+	Completes  Guard = "completes"  // it is the last approval needed, which comes with the window that it gives
+	Incomplete Guard = "incomplete" // it is not
+	Passing    Guard = "passing"    // the failure may pass
+	ForGood    Guard = "for good"   // it will not
 )
 
 func (g Guard) holds(e Event) bool {
 	switch g {
-	case Completes:
-		return !e.Window.IsZero()
-	case Incomplete:
-		return e.Window.IsZero()
-	case Passing:
-		return AsError(e.Err).MayPass()
-	case ForGood:
-		return !AsError(e.Err).MayPass()
+	case Completes, Incomplete:
+		return e.Window.IsZero() == (g == Incomplete)
+	case Passing, ForGood:
+		return AsError(e.Err).MayPass() == (g == Passing)
 	}
 	return true
 }
@@ -156,9 +140,9 @@ func (r Request) Involves(p Principal) error {
 
 // DecisionOf is what somebody said last, as far as it is remembered; nil is nothing.
 func (r Request) DecisionOf(p Principal) *Decision {
-	for i := len(r.Decisions) - 1; i >= 0; i-- {
-		if r.Decisions[i].By == p {
-			return &r.Decisions[i]
+	for _, d := range slices.Backward(r.Decisions) {
+		if d.By == p {
+			return &d
 		}
 	}
 	return nil

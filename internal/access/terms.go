@@ -98,14 +98,14 @@ func Strictest(first Terms, more ...Terms) Terms {
 func union(all, more []Requirement) []Requirement {
 	all = slices.Clone(all)
 	for _, r := range more {
-		at := slices.IndexFunc(all, func(a Requirement) bool {
+		same := func(a Requirement) bool {
 			return slices.Equal(slices.Sorted(slices.Values(a.From)), slices.Sorted(slices.Values(r.From)))
-		})
-		if at < 0 {
-			all = append(all, r)
-			continue
 		}
-		all[at].Count = max(all[at].Count, r.Count)
+		if at := slices.IndexFunc(all, same); at < 0 {
+			all = append(all, r)
+		} else {
+			all[at].Count = max(all[at].Count, r.Count)
+		}
 	}
 	return all
 }

@@ -123,14 +123,11 @@ func extract(text, template string) string {
 	}
 	before, behind := template[:opened], template[closed+1:]
 	_, rest, found := strings.Cut(text, before)
-	if !found {
-		return ""
-	}
 	if behind == "" {
-		return rest
+		return rest // nothing without a match
 	}
-	value, _, found := strings.Cut(rest, behind)
-	if !found {
+	value, _, ends := strings.Cut(rest, behind)
+	if !found || !ends {
 		return ""
 	}
 	return value

@@ -11,12 +11,17 @@ import (
 // Admin is nil for one of the admins, and says otherwise why the caller is not let
 // in: not one of them, or groups that cannot be read.
 func (b *Broker) Admin(ctx context.Context, caller access.Caller) error {
-	admin, failure := b.isAdmin(ctx, caller)
-	switch {
-	case admin:
+	if b.NamedAdmin(caller) {
 		return nil
-	case failure != nil:
-		return failure
+	}
+	if slices.ContainsFunc(b.c.Admins, func(m string) bool { return strings.HasPrefix(m, "group:") }) {
+		groups, err := b.c.Directory.Groups(ctx, caller.Principal)
+		if err != nil {
+			return access.AsError(err)
+		}
+		if slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(b.c.Admins, "group:"+g) }) {
+			return nil
+		}
 	}
 	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotAdmin}
 }
@@ -27,18 +32,12 @@ func (b *Broker) NamedAdmin(caller access.Caller) bool {
 	return slices.Contains(b.c.Admins, "user:"+string(caller.Principal))
 }
 
-// isAdmin is whether the caller is one of the admins. When groups cannot be read
-// the answer is no, with a warning.
-func (b *Broker) isAdmin(ctx context.Context, caller access.Caller) (bool, *access.Error) {
-	if b.NamedAdmin(caller) {
-		return true, nil
+// admin is whether the caller is one. When groups cannot be read they are not, with a
+// warning.
+func (b *Broker) admin(ctx context.Context, caller access.Caller) (bool, []*access.Error) {
+	err := access.AsError(b.Admin(ctx, caller))
+	if err != nil && err.Code != access.CodeNotAdmin {
+		return false, []*access.Error{err}
 	}
-	if !slices.ContainsFunc(b.c.Admins, func(m string) bool { return strings.HasPrefix(m, "group:") }) {
-		return false, nil
-	}
-	groups, err := b.c.Directory.Groups(ctx, caller.Principal)
-	if err != nil {
-		return false, access.AsError(err)
-	}
-	return slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(b.c.Admins, "group:"+g) }), nil
+	return err == nil, nil
 }

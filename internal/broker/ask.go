@@ -12,6 +12,41 @@ import (
 	"jitaccess/internal/access"
 )
 
+// Ask is a request as a person states it.
+type Ask struct {
+	// ID was minted with the form, so that sending it twice is one request; empty
+	// mints one. It must begin with jit- for activation without others and with
+	// mpa- for a request to reviewers.
+	ID            string
+	Resource      access.Resource
+	Entitlements  []access.EntitlementID
+	Justification string
+	Duration      time.Duration
+	// Start is when access is wanted from; zero is at once.
+	Start time.Time
+	// Reviewers are addresses as typed. They must be empty for activation without
+	// others.
+	Reviewers []string
+	// Origin is the scheme and host for links; empty when none can be trusted, in
+	// which case only what writes no link works. Host is the host that the request
+	// came to, for the refusal's text.
+	Origin, Host string
+}
+
+// Asked is what became of an Ask.
+type Asked struct {
+	Request access.Request
+	// Ref opens the request of a peer approval; empty for self-approval.
+	Ref string
+	// ReviewURL is the link for reviewers; empty for self-approval.
+	ReviewURL string
+	// Outcomes and Window are set for self-approval.
+	Outcomes []access.Outcome
+	Window   access.Window
+	// Warnings are troubles that came after what was recorded or granted.
+	Warnings []*access.Error
+}
+
 // Ask makes a request: an activation without others where the id begins with jit-
 // (or there is neither id nor reviewer), a request to reviewers otherwise. Sending
 // the same ask again with the same id has the same result and no further effect.
@@ -30,9 +65,9 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 
 // read turns what was typed into a request and its terms, or names the field that is
 // wrong. What it returns with an error is as much of the request as was understood.
-func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms, error) {
+func (b *Broker) read(caller access.Caller, a Ask) (r access.Request, terms access.Terms, err error) {
 	now := b.c.Now()
-	r := access.Request{
+	r = access.Request{
 		Principal:     caller.Principal,
 		Resource:      a.Resource,
 		Justification: strings.TrimSpace(a.Justification),
@@ -43,11 +78,11 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
 	r.Entitlements = slices.Compact(r.Entitlements)
 	if len(r.Entitlements) == 0 {
-		return r, access.Terms{}, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
+		return r, terms, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
 	}
 	for _, id := range r.Entitlements {
 		if id.Resource != a.Resource {
-			return r, access.Terms{}, invalid(access.FieldEntitlement, access.CodeOtherResource,
+			return r, terms, invalid(access.FieldEntitlement, access.CodeOtherResource,
 				access.Args{"entitlement": id.String(), "resource": string(a.Resource)})
 		}
 	}
@@ -56,23 +91,22 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 	if len(a.Reviewers) > 0 {
 		r.Kind = access.Peers
 	}
-	var err error
 	if a.ID == "" {
 		if r.ID, err = b.NewID(r.Kind); err != nil {
-			return r, access.Terms{}, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+			return r, terms, access.AsError(err)
 		}
-	} else if r.ID, err = access.ParseRequestID(a.ID); err != nil {
-		return r, access.Terms{}, invalid(access.FieldID, access.CodeBadRequestID, nil)
+	} else {
+		if r.ID, err = access.ParseRequestID(a.ID); err == nil {
+			r.Kind = access.KindOfID(r.ID)
+		}
+		if err != nil || r.Kind == access.Self && len(a.Reviewers) > 0 {
+			return r, terms, invalid(access.FieldID, access.CodeBadRequestID, nil)
+		}
 	}
-	if r.Kind = access.KindOfID(r.ID); r.Kind == access.Self && len(a.Reviewers) > 0 {
-		return r, access.Terms{}, invalid(access.FieldID, access.CodeBadRequestID, nil)
-	}
-
 	if r.Reviewers, err = readReviewers(caller, a.Reviewers); err != nil {
-		return r, access.Terms{}, err
+		return r, terms, err
 	}
-	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	if err != nil {
+	if terms, err = b.terms(r.Principal, r.Kind, r.Entitlements...); err != nil {
 		return r, terms, err
 	}
 	r.Expires = r.Created.Add(terms.RequestLife)
@@ -82,12 +116,12 @@ func (b *Broker) read(caller access.Caller, a Ask) (access.Request, access.Terms
 	if !a.Start.IsZero() && terms.StartWithin == 0 {
 		return r, terms, invalid(access.FieldStart, access.CodeStartsAtOnce, nil)
 	}
+	if !a.Start.IsZero() && a.Start.Before(now.Add(-startGrace)) {
+		return r, terms, badStart(terms)
+	}
 	// A start that has passed means "as soon as possible", like none.
 	if a.Start.After(now) {
 		r.Start = a.Start.UTC().Truncate(time.Second)
-	}
-	if !a.Start.IsZero() && a.Start.Before(now.Add(-startGrace)) {
-		return r, terms, badStart(terms)
 	}
 	return r, terms, nil
 }
@@ -106,15 +140,11 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	}
 	var window access.Window // of the grant, once it is known
 	check := func(s access.Standing) error {
-		if err := idIsFree(r, s); err != nil {
+		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s)); err != nil {
 			return err
 		}
-		if over(r.StateWith(s.OfRequest(r), b.c.Now())) {
-			return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
-		}
 		for _, id := range r.Entitlements {
-			held, _ := s.Holding(r.Principal, id)
-			switch {
+			switch held := s.Holding(r.Principal, id); {
 			case held.SelfApproval:
 			case held.PeerApproval:
 				return needsApproval(access.NotAllowed, string(id.Role))
@@ -125,7 +155,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return s.Lasts(r, cmp.Or(window, s.WindowAt(r, b.c.Now())))
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{caller.Principal}, Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, begun, check)
+	standing, refusal, err := b.look(ctx, caller, q, check)
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
@@ -140,8 +170,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return Asked{Request: r}, err
 	}
 	q.Since = begun
-	outcomes, warnings, err := b.grant(ctx, caller, next, event.Window, nil, q, check)
-	asked := Asked{Request: next, Outcomes: outcomes, Window: granted(outcomes, event.Window), Warnings: withNew(standing.Warnings, warnings)}
+	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, check)
+	asked := Asked{Request: next, Outcomes: outcomes, Window: granted(outcomes, next.Window), Warnings: withNew(standing.Warnings, warnings)}
 	if err != nil {
 		return asked, err
 	}
@@ -162,25 +192,17 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	refused := func(err error) (Asked, error) {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
 	}
-	if err := b.within(terms, r); err != nil {
+	if err := cmp.Or(b.within(terms, r), linkable(a.Origin, a.Host)); err != nil {
 		return refused(err)
 	}
-	if a.Origin == "" {
-		return refused(noPublicURL(a.Host))
-	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...), Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
-		return cmp.Or(idIsFree(r, s), mayAsk(r, r.Reviewers, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))
+	standing, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
+		return cmp.Or(idIsFree(r, s), holds(r.Principal, r, r.Reviewers, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))
 	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
-
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	asked, err := b.invite(ctx, caller, access.RequestMade, r, standing, r.Reviewers, a.Origin)
-	asked.Warnings = append(standing.Warnings, asked.Warnings...)
-	return asked, err
+	return b.invite(ctx, caller, access.RequestMade, r, standing, r.Reviewers, a.Origin)
 }
 
 // idIsFree refuses an id, which comes with the form, that stands for something else
@@ -194,25 +216,36 @@ func idIsFree(r access.Request, standing access.Standing) error {
 	return nil
 }
 
-// mayAsk is whether the requester may request every entitlement and all of
-// reviewers may review it.
-func mayAsk(r access.Request, reviewers []access.Principal, standing access.Standing) error {
+// holds is nil when the requester may request every entitlement, and all of reviewers
+// may review it in a way of approval that they share. Otherwise it is in words for the
+// caller: the requester, who asks people, or a reviewer, who decides.
+func holds(caller access.Principal, r access.Request, reviewers []access.Principal, s access.Standing) error {
 	for _, id := range r.Entitlements {
-		if held, _ := standing.Holding(r.Principal, id); !held.PeerApproval {
-			return standing.NotHeld(notEligible(id))
+		of := access.Args{"role": string(id.Role), "resource": string(id.Resource)}
+		if !s.Holding(r.Principal, id).PeerApproval {
+			if caller == r.Principal {
+				return s.NotHeld(notEligible(id))
+			}
+			of["principal"] = string(r.Principal)
+			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost, Args: of})
 		}
-		for _, reviewer := range reviewers {
-			if !standing.MayReview(reviewer, r.Principal, id) {
-				return standing.NotHeld(reviewerNotEligible(reviewer, id))
+		for _, p := range reviewers {
+			switch {
+			case s.MayReview(p, r.Principal, id):
+			case caller == p:
+				return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerLost, Args: of})
+			default:
+				of["reviewer"] = string(p)
+				return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: access.FieldReviewer, Args: of})
 			}
 		}
 	}
 	return nil
 }
 
-func reviewerNotEligible(reviewer access.Principal, id access.EntitlementID) *access.Error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerNotEligible, Field: access.FieldReviewer,
-		Args: access.Args{"reviewer": string(reviewer), "role": string(id.Role), "resource": string(id.Resource)}}
+func notEligible(id access.EntitlementID) *access.Error {
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Field: access.FieldEntitlement,
+		Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
 }
 
 // invite records what was done to the request, which makes the link that opens it
@@ -220,16 +253,19 @@ func reviewerNotEligible(reviewer access.Principal, id access.EntitlementID) *ac
 // new to it.
 func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, standing access.Standing,
 	added []access.Principal, origin string) (Asked, error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
 	event := b.event(caller, did, r)
 	event.Window = standing.WindowAt(r, event.At)
 	notice := b.notice(did, r, added)
 	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
+	asked := Asked{Request: r, Warnings: slices.Clone(standing.Warnings)}
 	next, ref, err := b.intend(ctx, event, notice)
 	if err != nil {
-		return Asked{Request: r}, err
+		return asked, err
 	}
 	notice.ReviewURL = reviewURL(origin, ref, r.Resource)
-	asked := Asked{Request: next, Ref: ref, ReviewURL: notice.ReviewURL}
+	asked.Request, asked.Ref, asked.ReviewURL = next, ref, notice.ReviewURL
 	if n := len(asked.ReviewURL); n > maxLink {
 		asked.Warnings = append(asked.Warnings, &access.Error{Kind: access.Invalid, Code: access.CodeLongLink,
 			Args: access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(maxLink)}})
@@ -251,7 +287,11 @@ func reviewURL(origin, ref string, resource access.Resource) string {
 	return link
 }
 
-func noPublicURL(host string) *access.Error {
+// linkable is nil when links can be written.
+func linkable(origin, host string) error {
+	if origin != "" {
+		return nil
+	}
 	return &access.Error{Kind: access.Unprocessable, Code: access.CodeNoPublicURL, Args: access.Args{"host": host}}
 }
 

@@ -16,11 +16,10 @@ const actionTime = 25 * time.Second
 // recorded it is carried through. The deadline stays.
 func detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
-	detached := context.WithoutCancel(ctx)
 	if !ok {
-		return context.WithTimeout(detached, actionTime)
+		deadline = time.Now().Add(actionTime)
 	}
-	return context.WithDeadline(detached, deadline)
+	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
 }
 
 func (b *Broker) event(caller access.Caller, action access.Action, r access.Request) access.Event {

@@ -3,12 +3,39 @@ package broker
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"jitaccess/internal/access"
 )
+
+// Decide is a decision as a person states it.
+type Decide struct {
+	Ref     string
+	Verdict access.Verdict
+	// Comment is required when denying.
+	Comment string
+	// Digest is that of the View decided on; empty when the caller saw none (the
+	// JSON interface of JIT Access 1.x).
+	Digest string
+	// Origin is as in Ask. Without one a decision still works; mails carry no link.
+	Origin string
+}
+
+// Decided is what became of a decision.
+type Decided struct {
+	Request  access.Request
+	State    access.State
+	Decision access.Decision
+	// Window and Outcomes are set when it led to a grant, now or earlier.
+	Window   access.Window
+	Outcomes []access.Outcome
+	// Forgets is as in View.
+	Forgets  bool
+	Warnings []*access.Error
+}
 
 // Decide records the caller's verdict and, when it is the last approval needed,
 // has the grant written. The same approver again gets the same result.
@@ -18,21 +45,15 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		trying = access.RequestDenied
 	}
 	r, err := b.open(ctx, d.Ref)
-	if err != nil {
-		return Decided{}, b.refuse(ctx, caller, trying, r, err)
-	}
 	refused := func(err error) (Decided, error) {
 		return Decided{Request: r}, b.refuse(ctx, caller, trying, r, err)
 	}
-	if err := r.Involves(caller.Principal); err != nil {
+	if err != nil {
 		return refused(err)
 	}
-	if d.Digest != "" && d.Digest != r.Digest() {
-		return refused(&access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch})
-	}
 	decision := access.Decision{Verdict: d.Verdict, By: caller.Principal, At: b.c.Now(),
-		Comment: strings.TrimSpace(d.Comment), Digest: r.Digest()}
-	if err := checkDecision(decision); err != nil {
+		Comment: strings.TrimSpace(d.Comment), Digest: cmp.Or(d.Digest, r.Digest())}
+	if err := cmp.Or(r.Involves(caller.Principal), checkDecision(decision, r)); err != nil {
 		return refused(err)
 	}
 
@@ -43,10 +64,11 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 	held := standing.OfRequest(r)
 	result := Decided{Request: r, State: r.StateWith(held, b.c.Now()), Decision: decision, Forgets: b.forgets, Warnings: standing.Warnings}
+	byCaller := func(a access.Activation) bool { return slices.Contains(a.Approvers, caller.Principal) }
 	said := r.DecisionOf(caller.Principal)
 	switch again := said != nil && said.Verdict == d.Verdict; {
 	// The same person again has the same result, and is no second voice.
-	case d.Verdict == access.Approve && result.State == access.Active && approvedBy(held, caller.Principal):
+	case d.Verdict == access.Approve && result.State == access.Active && slices.ContainsFunc(held, byCaller):
 		result.Window, result.Outcomes = held[0].Window, stand(r, held)
 		return result, nil
 	case again && (result.State == access.Pending || result.State == access.Denied && d.Verdict == access.Deny):
@@ -58,30 +80,30 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return b.carryOut(ctx, caller, result, q, r.ApprovedBy(),
 			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin))
 	}
-	if err := b.mayDecide(caller, r, standing, d.Verdict); err != nil {
+	terms, err := b.mayDecide(caller, r, standing, d.Verdict)
+	if err != nil {
 		return refused(err)
 	}
 	if d.Verdict == access.Deny {
-		// Pressed again, or the page reloaded: people are told once.
-		return b.denied.do(ctx, string(caller.Principal)+" "+decision.Digest, func() (Decided, error) {
+		// Pressed again, or the page reloaded: people are told once of one reason.
+		return b.denied.do(ctx, fmt.Sprint(caller.Principal, " ", decision.Digest, " ", decision.Comment), func() (Decided, error) {
 			return b.deny(ctx, caller, result, standing, d.Origin)
 		})
 	}
-	return b.approve(ctx, caller, result, standing, q, d)
+	return b.approve(ctx, caller, result, terms, standing, q, d.Origin)
 }
 
-// checkDecision refuses a verdict that is none, and a denial without a reason.
-func checkDecision(d access.Decision) error {
-	if d.Verdict != access.Approve && d.Verdict != access.Deny {
+// checkDecision refuses a decision on something else than the request, a verdict that is
+// none, and a denial without a reason.
+func checkDecision(d access.Decision, r access.Request) error {
+	switch {
+	case d.Digest != r.Digest():
+		return &access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch}
+	case d.Verdict != access.Approve && d.Verdict != access.Deny:
 		return invalid(access.FieldVerdict, access.CodeBadInput, access.Args{"reason": "verdict must be approve or deny"})
-	}
-	if d.Comment == "" {
-		if d.Verdict == access.Deny {
-			return invalid(access.FieldComment, access.CodeNoComment, nil)
-		}
-		return nil
-	}
-	if access.CheckJustification(d.Comment) != nil {
+	case d.Comment == "" && d.Verdict == access.Deny:
+		return invalid(access.FieldComment, access.CodeNoComment, nil)
+	case d.Comment != "" && access.CheckJustification(d.Comment) != nil:
 		return invalid(access.FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
 	}
 	return nil
@@ -89,19 +111,15 @@ func checkDecision(d access.Decision) error {
 
 // mayDecide is the whole rule: who they are, whether there is something left to
 // decide, whether the request still keeps to the terms, and whether both still hold
-// what they must hold.
-func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing access.Standing, verdict access.Verdict) error {
-	if err := r.Involves(caller.Principal); err != nil {
-		return err
-	}
-	if err := b.undecided(r, standing); err != nil {
-		return err
-	}
-	if err := holds(caller.Principal, r, standing); err != nil || verdict == access.Deny {
-		return err
+// what they must hold. The terms are those of an approval.
+func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing access.Standing, verdict access.Verdict) (access.Terms, error) {
+	p := caller.Principal
+	err := cmp.Or(r.Involves(p), b.undecided(r, standing), holds(p, r, []access.Principal{p}, standing))
+	if err != nil || verdict == access.Deny {
+		return access.Terms{}, err
 	}
 	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	return cmp.Or(err, b.within(terms, r), justified(terms, r.Justification), standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
+	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification), standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
 }
 
 // undecided is whether there is something left to decide.
@@ -130,22 +148,6 @@ func (b *Broker) undecided(r access.Request, standing access.Standing) error {
 	return nil
 }
 
-// holds is whether the requester may still request every entitlement, and the
-// reviewer still review it, in a way of approval that they share.
-func holds(reviewer access.Principal, r access.Request, s access.Standing) error {
-	for _, id := range r.Entitlements {
-		if held, _ := s.Holding(r.Principal, id); !held.PeerApproval {
-			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeRequesterLost,
-				Args: access.Args{"principal": string(r.Principal), "role": string(id.Role), "resource": string(id.Resource)}})
-		}
-		if !s.MayReview(reviewer, r.Principal, id) {
-			return s.NotHeld(&access.Error{Kind: access.NotAllowed, Code: access.CodeReviewerLost,
-				Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}})
-		}
-	}
-	return nil
-}
-
 // deny records a denial and tells everybody. Without memory it is a declining:
 // another reviewer may still approve.
 func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided, standing access.Standing, origin string) (Decided, error) {
@@ -168,25 +170,24 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 
 // approve records an approval and, when it completes the request, has it granted.
 // The clock of the grant starts here.
-func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decided, standing access.Standing, q access.StandingQuery,
-	d Decide) (Decided, error) {
+func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decided, terms access.Terms, standing access.Standing,
+	q access.StandingQuery, origin string) (Decided, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
 	event := b.event(caller, access.RequestApproved, r)
 	event.Decision = result.Decision
-	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	if err != nil {
-		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
-	}
 	// Who approved before and may not do so any more does not count.
 	tally := access.Quorum(r.Principal, append(slices.Clone(r.Decisions), result.Decision), terms.Requirements,
-		func(p access.Principal, _ access.Requirement) bool { return holds(p, r, standing) == nil })
+		func(p access.Principal, _ access.Requirement) bool {
+			return holds(p, r, []access.Principal{p}, standing) == nil
+		})
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)
 	}
-	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, d.Origin)
-	if result.Request, _, err = b.intend(ctx, event, notice); err != nil {
+	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, origin)
+	next, _, err := b.intend(ctx, event, notice)
+	if result.Request = next; err != nil {
 		return result, err
 	}
 	if !tally.Complete {
@@ -204,25 +205,18 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 	check := func(s access.Standing) error {
 		// The grant may have been written, or written and ended, by somebody else
 		// since; the provider then says so, or this does.
-		held := s.OfRequest(r)
-		if over(r.StateWith(held, b.c.Now())) {
-			return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
+		if err := b.notOver(r, s); err != nil {
+			return err
 		}
-		if len(held) > 0 && held[0].Derived {
+		if held := s.OfRequest(r); len(held) > 0 && held[0].Derived {
 			return b.undecided(r, s)
 		}
-		for _, p := range approvers {
-			err := holds(p, r, s)
-			if e := access.AsError(err); e != nil && e.Code == access.CodeReviewerLost && p != caller.Principal {
-				return reviewerNotEligible(p, access.EntitlementID{Role: access.Role(e.Args["role"]), Resource: r.Resource})
-			}
-			if err != nil {
-				return err
-			}
+		if err := holds(caller.Principal, r, approvers, s); err != nil {
+			return err
 		}
 		return s.Lasts(r, r.Window)
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, r, r.Window, approvers, q, check)
+	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check)
 	result.Outcomes, result.Window = outcomes, granted(outcomes, r.Window)
 	result.Warnings = withNew(result.Warnings, warnings)
 	if err != nil {
@@ -247,24 +241,24 @@ func (b *Broker) outcomeNotice(ctx context.Context, did access.Action, r access.
 	return n
 }
 
-// over is whether a grant was there and is none any more.
-func over(s access.State) bool { return s == access.Ended || s == access.Expired }
-
-func approvedBy(activations []access.Activation, p access.Principal) bool {
-	return slices.ContainsFunc(activations, func(a access.Activation) bool { return slices.Contains(a.Approvers, p) })
+// notOver is nil unless a grant was there and is none any more.
+func (b *Broker) notOver(r access.Request, s access.Standing) error {
+	if state := r.StateWith(s.OfRequest(r), b.c.Now()); state == access.Ended || state == access.Expired {
+		return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
+	}
+	return nil
 }
 
 // stand reports a grant that is already there as outcomes.
 func stand(r access.Request, activations []access.Activation) []access.Outcome {
 	var outcomes []access.Outcome
 	for _, id := range r.Entitlements {
-		i := slices.IndexFunc(activations, func(a access.Activation) bool { return a.Entitlement == id })
-		if i < 0 {
-			outcomes = append(outcomes, access.Outcome{Entitlement: id, Result: access.Refused,
-				Err: &access.Error{Kind: access.Conflict, Code: access.CodeNotGranted, Args: access.Args{"role": string(id.Role)}}})
-			continue
+		o := access.Outcome{Entitlement: id, Result: access.Refused,
+			Err: &access.Error{Kind: access.Conflict, Code: access.CodeNotGranted, Args: access.Args{"role": string(id.Role)}}}
+		if i := slices.IndexFunc(activations, func(a access.Activation) bool { return a.Entitlement == id }); i >= 0 {
+			o = access.Outcome{Entitlement: id, Result: access.AlreadyGranted, Window: activations[i].Window}
 		}
-		outcomes = append(outcomes, access.Outcome{Entitlement: id, Result: access.AlreadyGranted, Window: activations[i].Window})
+		outcomes = append(outcomes, o)
 	}
 	return outcomes
 }

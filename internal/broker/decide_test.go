@@ -117,6 +117,11 @@ func TestADenialThatIsSentAgainTellsNobodyAgain(t *testing.T) {
 	if len(w.Told) != 1 {
 		t.Errorf("told %d times", len(w.Told))
 	}
+	// Another reason is something else that was said, and its page says who was told.
+	decided, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Deny, Comment: "use staging"})
+	if err != nil || decided.Decision.Comment != "use staging" || len(w.Told) != 2 {
+		t.Errorf("%+v, %v, told %d times", decided, err, len(w.Told))
+	}
 }
 
 func TestEligibilityIsCheckedOnThePolicyThatIsWritten(t *testing.T) {

@@ -8,6 +8,13 @@ import (
 	"jitaccess/internal/access"
 )
 
+// Ended is what became of ending a grant.
+type Ended struct {
+	Activations []access.Activation
+	Outcomes    []access.Outcome
+	Warnings    []*access.Error
+}
+
 // End takes back the caller's grant, or for an admin anyone's, before its end. A
 // grant that is not there, or not theirs to end, is not found.
 func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.Resource, requestID string) (Ended, error) {
@@ -17,14 +24,15 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	if err != nil {
 		return Ended{}, b.refuse(ctx, caller, access.EndAsked, r, err)
 	}
-	admin, warning := b.isAdmin(ctx, caller)
-	result := Ended{Warnings: standing.Warnings}
-	if warning != nil {
-		result.Warnings = append(result.Warnings, warning)
-	}
+	admin, warnings := b.admin(ctx, caller)
+	result := Ended{Warnings: slices.Concat(standing.Warnings, warnings)}
+	var people []access.Principal
 	for _, a := range standing.Activations {
 		if a.RequestID == requestID && (a.Principal == caller.Principal || admin) {
 			result.Activations = append(result.Activations, a)
+			if !slices.Contains(people, a.Principal) {
+				people = append(people, a.Principal)
+			}
 		}
 	}
 	if len(result.Activations) == 0 {
@@ -35,12 +43,6 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	defer cancel()
 	// The form that made it may be sent again, and must not be answered from memory.
 	b.asked.forget(func(a Asked) bool { return a.Request.ID == requestID })
-	var people []access.Principal
-	for _, a := range result.Activations {
-		if !slices.Contains(people, a.Principal) {
-			people = append(people, a.Principal)
-		}
-	}
 	for _, p := range people {
 		outcomes, warnings, err := b.end(ctx, caller, result.Activations, access.Ending{
 			RequestID: requestID, Principal: p, Resource: resource, At: b.c.Now().UTC().Truncate(time.Second), Since: begun,
@@ -69,7 +71,11 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, found []access.A
 	if err != nil {
 		return nil, nil, err
 	}
-	outcomes, err := b.providers.End(ctx, e)
+	var outcomes []access.Outcome
+	provider, err := b.providerOf(e.Resource)
+	if err == nil {
+		outcomes, err = provider.End(ctx, e)
+	}
 	event.Action, event.At, event.Outcomes, event.Err = access.GrantEnded, b.c.Now(), outcomes, err
 	if err != nil {
 		event.Action = access.EndFailed

@@ -19,16 +19,20 @@ func grantOf(r access.Request, w access.Window, approvers []access.Principal) ac
 // grant has it written and records what became of it. What could not be made sure of
 // at the moment of effect is a warning; when some entitlements were refused and
 // others granted, so are the refused ones.
-func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Request, w access.Window, approvers []access.Principal,
+func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Request, approvers []access.Principal,
 	q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, []*access.Error, error) {
 	// Grant may return while a check still runs.
 	var last atomic.Pointer[[]*access.Error]
-	outcomes, err := b.providers.Grant(ctx, grantOf(r, w, approvers), q, func(s access.Standing) error {
-		last.Store(&s.Warnings)
-		return check(s)
-	})
+	var outcomes []access.Outcome
+	provider, err := b.providerOf(r.Resource)
+	if err == nil {
+		outcomes, err = provider.Grant(ctx, grantOf(r, r.Window, approvers), q, func(s access.Standing) error {
+			last.Store(&s.Warnings)
+			return check(s)
+		})
+	}
 	event := b.event(caller, access.GrantWritten, r)
-	event.Window, event.Outcomes, event.Err = granted(outcomes, w), outcomes, err
+	event.Window, event.Outcomes, event.Err = granted(outcomes, r.Window), outcomes, err
 	if err != nil {
 		event.Action = access.GrantFailed
 	}

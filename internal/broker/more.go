@@ -27,28 +27,25 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	if caller.Principal != r.Principal {
-		return MoreReviewers{}, notYours()
-	}
 	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
+	if err = cmp.Or(yours(caller, r), err); err != nil {
+		return MoreReviewers{}, err
+	}
+	all, warnings, err := b.candidates(ctx, caller, r, func(s access.Standing) error {
+		return cmp.Or(b.undecided(r, s), holds(r.Principal, r, nil, s))
+	})
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
-		Of: r.Entitlements, ReviewersOf: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
-		return cmp.Or(b.undecided(r, s), mayAsk(r, nil, s))
-	})
-	if err = cmp.Or(err, refusal); err != nil {
-		return MoreReviewers{}, err
-	}
-	more := MoreReviewers{Request: r, Candidates: candidates(standing, r.Principal, r.Entitlements),
-		Room: max(0, terms.MaxReviewers-len(r.Reviewers)), Warnings: standing.Warnings}
-	more.Candidates = slices.DeleteFunc(more.Candidates, func(p access.Principal) bool { return slices.Contains(r.Reviewers, p) })
-	return more, nil
+	fresh := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(r.Reviewers, p) })
+	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(r.Reviewers)), Warnings: warnings}, nil
 }
 
-func notYours() *access.Error {
+// yours is nil for the principal of the request.
+func yours(caller access.Caller, r access.Request) error {
+	if caller.Principal == r.Principal {
+		return nil
+	}
 	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotInvolved}
 }
 
@@ -76,11 +73,8 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	if err != nil {
 		return refused(err)
 	}
-	if caller.Principal != r.Principal {
-		return refused(notYours())
-	}
-	if a.Origin == "" {
-		return refused(noPublicURL(a.Host))
+	if err := cmp.Or(yours(caller, r), linkable(a.Origin, a.Host)); err != nil {
+		return refused(err)
 	}
 	all, err := readReviewers(caller, a.Reviewers)
 	if err != nil {
@@ -97,21 +91,18 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 		return refused(err)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements}
-	standing, refusal, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
-		return cmp.Or(b.undecided(r, s), mayAsk(r, added, s))
+	standing, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
+		return cmp.Or(b.undecided(r, s), holds(r.Principal, r, added, s))
 	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
 	// Sent twice it is one: the digest has everybody who is asked now, and not who is new.
 	return b.asked.do(ctx, fmt.Sprint(r.FullDigest(), " with ", added), func() (Asked, error) {
-		ctx, cancel := detach(ctx)
-		defer cancel()
 		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, standing, added, a.Origin)
 		if err == nil {
-			b.later.add(r, added, b.c.Now())
+			b.later.with(r, added, b.c.Now())
 		}
-		asked.Warnings = append(standing.Warnings, asked.Warnings...)
 		return asked, err
 	})
 }

@@ -34,7 +34,7 @@ type Catalog interface {
 	// Standing answers a query from one look at the resource's policies. Equal
 	// look-ups that run at the same time share one call; what is shared between
 	// people may be 30 seconds old unless the query is of an action (Since). The
-	// resource's own policy is always read live, once for what one person does (Began).
+	// resource's own policy is always read live, once for what one person does (Since, Arrived).
 	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 
 	// Role describes a role as it is on a resource, also whether it can change

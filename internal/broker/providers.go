@@ -21,160 +21,39 @@ type Registration struct {
 	Kinds []access.ResourceKind
 }
 
-// providers are those of a service, as one: what is asked of it goes to the provider
-// whose resource it is about.
-type providers struct {
-	all []Registration
-	// kinds are by the first segment of the paths.
-	kinds map[string]registered
-}
-
-// registered is one kind of resource and whose it is.
-type registered struct {
+// owned is a kind of resource and whose it is.
+type owned struct {
 	access.ResourceKind
 	provider Provider
 }
 
-var _ Provider = providers{}
-
-// register makes providers. Two for one kind are a mistake in the assembly of the
-// service, and panic.
-func register(all []Registration) providers {
-	kinds := map[string]registered{}
+// register sorts providers by the first segment of the paths that are theirs. Two for
+// one kind are a mistake in the assembly of the service, and panic.
+func register(all []Registration) map[string]owned {
+	kinds := map[string]owned{}
 	for _, r := range all {
 		for _, k := range r.Kinds {
 			if _, taken := kinds[k.Segment]; taken {
 				panic(fmt.Sprintf("two providers of %s", k.Segment))
 			}
-			kinds[k.Segment] = registered{k, r.Provider}
+			kinds[k.Segment] = owned{k, r.Provider}
 		}
 	}
-	return providers{all, kinds}
+	return kinds
 }
 
-// of is whose the resource is; CodeUnknownResource when it is nobody's.
-func (ps providers) of(on access.Resource) (Provider, error) {
-	if k, ok := ps.kinds[on.Kind()]; ok && k.Has(on) {
+// providerOf is whose the resource is; CodeUnknownResource when it is nobody's.
+func (b *Broker) providerOf(on access.Resource) (Provider, error) {
+	if k, ok := b.kinds[on.Kind()]; ok && k.Has(on) {
 		return k.provider, nil
 	}
 	return nil, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": string(on)},
 		Err: errors.New("no provider has such resources")}
 }
 
-// listTime is how long providers have for their lists of resources: less than a page
-// has in all, so that one that hangs leaves time to show what the others found.
-const listTime = 22 * time.Second
-
-// list is what a provider answers about resources.
-type list struct {
-	infos    []access.ResourceInfo
-	warnings []*access.Error
-	err      error
-}
-
-// Resources asks all at the same time and returns what they have together, sorted. One
-// that fails, or does not answer in time, is a warning; only when none answers is its
-// failure the error.
-func (ps providers) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTime)
-	defer cancel()
-	lists := make([]chan list, len(ps.all))
-	for i, r := range ps.all {
-		lists[i] = make(chan list, 1)
-		go func() { lists[i] <- listOf(ctx, r.Provider, p) }()
-	}
-	var infos []access.ResourceInfo
-	var warnings []*access.Error
-	var failures []error
-	for i, r := range ps.all {
-		var l list
-		select {
-		case l = <-lists[i]:
-		case <-ctx.Done():
-			select {
-			case l = <-lists[i]: // it had answered before
-			default:
-				l.err = &access.Error{Kind: access.TimedOut, Code: access.CodeUpstreamTimeout, Args: access.Args{"service": r.Name}, Err: ctx.Err()}
-			}
-		}
-		if l.err != nil {
-			failures = append(failures, l.err)
-			warnings = append(warnings, access.AsError(l.err))
-			continue
-		}
-		infos, warnings = append(infos, l.infos...), append(warnings, l.warnings...)
-	}
-	if len(failures) > 0 && len(failures) == len(ps.all) {
-		return nil, nil, failures[0]
-	}
-	slices.SortFunc(infos, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
-	return infos, warnings, nil
-}
-
-// listOf asks one provider. It runs in a goroutine of its own, where a panic would end
-// the process: it is an error instead.
-func listOf(ctx context.Context, provider Provider, p access.Principal) (l list) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			l = list{err: fmt.Errorf("panic: %v", fault)}
-		}
-	}()
-	l.infos, l.warnings, l.err = provider.Resources(ctx, p)
-	return l
-}
-
-func (ps providers) Canonical(id access.EntitlementID) (access.EntitlementID, error) {
-	provider, err := ps.of(id.Resource)
-	if err != nil {
-		return access.EntitlementID{}, err
-	}
-	return provider.Canonical(id)
-}
-
-func (ps providers) Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
-	provider, err := ps.of(q.Resource)
-	if err != nil {
-		return access.Standing{}, err
-	}
-	return provider.Standing(ctx, q)
-}
-
-func (ps providers) Role(ctx context.Context, on access.Resource, role access.Role) access.RoleInfo {
-	provider, err := ps.of(on)
-	if err != nil {
-		return access.RoleInfo{}
-	}
-	return provider.Role(ctx, on, role)
-}
-
-func (ps providers) Preview(g access.Grant) ([]access.Effect, error) {
-	provider, err := ps.of(g.Resource)
-	if err != nil {
-		return nil, err
-	}
-	return provider.Preview(g)
-}
-
-func (ps providers) Grant(ctx context.Context, g access.Grant, q access.StandingQuery,
-	check func(access.Standing) error) ([]access.Outcome, error) {
-	provider, err := ps.of(g.Resource)
-	if err != nil {
-		return nil, err
-	}
-	return provider.Grant(ctx, g, q, check)
-}
-
-func (ps providers) End(ctx context.Context, e access.Ending) ([]access.Outcome, error) {
-	provider, err := ps.of(e.Resource)
-	if err != nil {
-		return nil, err
-	}
-	return provider.End(ctx, e)
-}
-
 // ResourceKind is what can be said of resources of this kind; zero when nobody has such.
 func (b *Broker) ResourceKind(on access.Resource) access.ResourceKind {
-	return b.providers.kinds[on.Kind()].ResourceKind
+	return b.kinds[on.Kind()].ResourceKind
 }
 
 // ParseResource reads the path of a resource from outside. The error, which is no
@@ -182,7 +61,7 @@ func (b *Broker) ResourceKind(on access.Resource) access.ResourceKind {
 func (b *Broker) ParseResource(path string) (access.Resource, error) {
 	on, err := access.ParseResource(path)
 	if err == nil {
-		_, err = b.providers.of(on)
+		_, err = b.providerOf(on)
 	}
 	if err != nil {
 		return "", fmt.Errorf("not the path of a resource: %v", err)
@@ -196,7 +75,7 @@ func (b *Broker) ParseResource(path string) (access.Resource, error) {
 func (b *Broker) ParseEntitlementID(text string) (access.EntitlementID, error) {
 	id, err := access.ParseEntitlementID(text)
 	if err == nil {
-		id, err = b.providers.Canonical(id)
+		id, err = b.canonical(id)
 	}
 	if err != nil {
 		return access.EntitlementID{}, fmt.Errorf("not an entitlement id: %v", err)
@@ -204,18 +83,46 @@ func (b *Broker) ParseEntitlementID(text string) (access.EntitlementID, error) {
 	return id, nil
 }
 
-// Resources returns the resources that the caller may choose from, sorted, and
-// warnings of what could not be listed.
-func (b *Broker) Resources(ctx context.Context, caller access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
-	return b.providers.Resources(ctx, caller.Principal)
+func (b *Broker) canonical(id access.EntitlementID) (access.EntitlementID, error) {
+	provider, err := b.providerOf(id.Resource)
+	if err != nil {
+		return id, err
+	}
+	return provider.Canonical(id)
 }
 
 // standing asks about a resource. What has been read for the caller's request already
 // is not read again.
 func (b *Broker) standing(ctx context.Context, caller access.Caller, q access.StandingQuery) (access.Standing, error) {
+	provider, err := b.providerOf(q.Resource)
+	if err != nil {
+		return access.Standing{}, err
+	}
 	q.Arrived = caller.Arrived
-	return b.providers.Standing(ctx, q)
+	return provider.Standing(ctx, q)
 }
+
+// look asks what people hold and has the answer judged. A refusal never rests on what
+// is remembered: before anybody is told that they may not, the same is asked once
+// more, as of when this look began. What cannot be asked is the error, and no refusal.
+func (b *Broker) look(ctx context.Context, caller access.Caller, q access.StandingQuery,
+	judge func(access.Standing) error) (standing access.Standing, refusal, err error) {
+	begun := b.c.Now()
+	standing, err = b.standing(ctx, caller, q)
+	if err != nil {
+		return standing, nil, err
+	}
+	if refusal = judge(standing); !notAllowed(refusal) {
+		return standing, refusal, nil
+	}
+	q.Since = begun
+	if standing, err = b.standing(ctx, caller, q); err != nil {
+		return standing, nil, err
+	}
+	return standing, judge(standing), nil
+}
+
+func notAllowed(err error) bool { return err != nil && access.AsError(err).Kind == access.NotAllowed }
 
 // describe looks roles up at the same time; what is not known is zero but for its
 // name.
@@ -224,10 +131,77 @@ func (b *Broker) describe(ctx context.Context, ids []access.EntitlementID) []acc
 	var wg sync.WaitGroup
 	for i, id := range ids {
 		wg.Go(func() {
-			infos[i] = b.providers.Role(ctx, id.Resource, id.Role)
+			if provider, err := b.providerOf(id.Resource); err == nil {
+				infos[i] = provider.Role(ctx, id.Resource, id.Role)
+			}
 			infos[i].Role = id.Role
 		})
 	}
 	wg.Wait()
 	return infos
+}
+
+// listTime is how long providers have for their lists of resources: less than a page
+// has in all, so that one that hangs leaves time to show what the others found.
+const listTime = 22 * time.Second
+
+// Resources returns the resources that the caller may choose from, sorted. All
+// providers are asked at the same time. One that fails, or does not answer in time, is a
+// warning, as is what could not be listed; only when none answers is its failure the
+// error.
+func (b *Broker) Resources(ctx context.Context, caller access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTime)
+	defer cancel()
+	lists := make([]list, len(b.c.Providers))
+	var wg sync.WaitGroup
+	for i, r := range b.c.Providers {
+		wg.Go(func() { lists[i] = listOf(ctx, r, caller.Principal) })
+	}
+	wg.Wait()
+	var all list
+	failures := 0
+	for _, l := range lists {
+		if l.err != nil {
+			failures++
+			all.err = cmp.Or(all.err, l.err)
+			l.warnings = []*access.Error{access.AsError(l.err)}
+		}
+		all.infos, all.warnings = append(all.infos, l.infos...), append(all.warnings, l.warnings...)
+	}
+	if failures > 0 && failures == len(lists) {
+		return nil, nil, all.err
+	}
+	slices.SortFunc(all.infos, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
+	return all.infos, all.warnings, nil
+}
+
+// list is what a provider answers about resources.
+type list struct {
+	infos    []access.ResourceInfo
+	warnings []*access.Error
+	err      error
+}
+
+// listOf asks one provider, and waits no longer than ctx, whether it heeds that or not.
+// It asks in a goroutine of its own, where a panic would end the process: it is an error
+// instead.
+func listOf(ctx context.Context, r Registration, p access.Principal) list {
+	answer := make(chan list, 1)
+	go func() {
+		var l list
+		defer func() {
+			if fault := recover(); fault != nil {
+				l = list{err: fmt.Errorf("panic: %v", fault)}
+			}
+			answer <- l
+		}()
+		l.infos, l.warnings, l.err = r.Provider.Resources(ctx, p)
+	}()
+	select {
+	case l := <-answer:
+		return l
+	case <-ctx.Done():
+		return list{err: &access.Error{Kind: access.TimedOut, Code: access.CodeUpstreamTimeout,
+			Args: access.Args{"service": r.Name}, Err: ctx.Err()}}
+	}
 }

@@ -38,9 +38,6 @@ const (
 // form that was corrected and sent again is a new action.
 func (m *recent[T]) do(ctx context.Context, key string, act func() (T, error)) (T, error) {
 	m.mu.Lock()
-	if m.made == nil {
-		m.made = map[string]*made[T]{}
-	}
 	maps.DeleteFunc(m.made, func(_ string, v *made[T]) bool { return m.now().Sub(v.at) > recentTime })
 	if before, ok := m.made[key]; ok {
 		m.mu.Unlock()

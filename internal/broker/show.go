@@ -7,6 +7,38 @@ import (
 	"jitaccess/internal/access"
 )
 
+// View is a request as shown to one of the people it concerns.
+type View struct {
+	Request access.Request
+	State   access.State
+	// Activations are what the provider holds of it.
+	Activations []access.Activation
+	// Roles describes the roles in the order of Request.Entitlements.
+	Roles []access.RoleInfo
+	// Effects are what approving now would write, or what was written; Unwritable is why
+	// something of it cannot be.
+	Effects    []access.Effect
+	Unwritable *access.Error
+	// Window is what was granted, or what approving now would grant.
+	Window access.Window
+	// Digest is to be sent back with the decision.
+	Digest string
+	// CanDecide is whether the caller may decide it now; if they may not though
+	// they are a reviewer, WhyNot says why.
+	CanDecide bool
+	WhyNot    *access.Error
+	// CanEnd is whether the caller may end the grant.
+	CanEnd bool
+	// IsPrincipal and IsReviewer are what the caller is to the request.
+	IsPrincipal, IsReviewer bool
+	// ReviewURL is the link, for the principal to pass on; empty when no origin can
+	// be trusted.
+	ReviewURL string
+	// Forgets is whether a denial is only a declining (see access.Limits).
+	Forgets  bool
+	Warnings []*access.Error
+}
+
 // Show returns a request to one of the people whom it concerns: its principal or a
 // reviewer. It changes nothing. origin is as in Ask.
 //
@@ -31,11 +63,12 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, caller.Principal), Of: r.Entitlements}
-	standing, whyNot, err := b.look(ctx, caller, q, b.c.Now(), func(s access.Standing) error {
+	standing, whyNot, err := b.look(ctx, caller, q, func(s access.Standing) error {
 		if !v.IsReviewer {
 			return nil
 		}
-		return b.mayDecide(caller, r, s, access.Approve)
+		_, err := b.mayDecide(caller, r, s, access.Approve)
+		return err
 	})
 	now := b.c.Now()
 	v.Activations = standing.OfRequest(r)
@@ -54,8 +87,11 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		}
 	}
 	if len(approvers) > 0 {
-		effects, err := b.providers.Preview(grantOf(r, v.Window, approvers))
-		v.Effects, v.Unwritable = effects, access.AsError(err)
+		provider, err := b.providerOf(r.Resource)
+		if err == nil {
+			v.Effects, err = provider.Preview(grantOf(r, v.Window, approvers))
+		}
+		v.Unwritable = access.AsError(err)
 	}
 	if err != nil {
 		v.State = r.StateAt(now)
@@ -63,9 +99,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		v.Warnings = append(v.Warnings, v.WhyNot)
 		return v, nil
 	}
-	if v.State == access.Active {
-		v.CanEnd = v.IsPrincipal
-	}
+	v.CanEnd = v.IsPrincipal && v.State == access.Active
 	v.WhyNot = access.AsError(whyNot)
 	v.CanDecide = v.IsReviewer && v.WhyNot == nil
 	return v, nil
@@ -81,7 +115,7 @@ func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
 	}
 	r.Entitlements = slices.Clone(r.Entitlements)
 	for i := range r.Entitlements {
-		if id, err := b.providers.Canonical(r.Entitlements[i]); err == nil {
+		if id, err := b.canonical(r.Entitlements[i]); err == nil {
 			r.Entitlements[i] = id
 		}
 	}

@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
 // Open starts a browser that ends with the test, and returns the context of its one
-// tab, for package chromedp. It asks nothing of anybody by itself.
+// tab, for package chromedp. It asks nothing of anybody by itself. An exception that a
+// page's script does not catch fails the test.
 func Open(t testing.TB) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
@@ -30,7 +32,18 @@ func Open(t testing.TB) context.Context {
 	}
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
+	// A script that fails half-way leaves a page that looks whole and is not.
+	failed := func(event any) {
+		if thrown, ok := event.(*runtime.EventExceptionThrown); ok {
+			details := thrown.ExceptionDetails
+			text := details.Text
+			if details.Exception != nil {
+				text += " " + details.Exception.Description
+			}
+			t.Errorf("a script failed: %s (%s:%d)", text, details.URL, details.LineNumber+1)
+		}
+	}
+	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}), chromedp.WithListener(failed))
 	t.Cleanup(cancel)
 	ctx, timeout := context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(timeout)

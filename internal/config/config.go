@@ -7,12 +7,10 @@
 // of Config with tags:
 //
 //	env      its names; of several the first that is set counts
-//	accept   what it may be, for the documentation and for a fault: "must be …"
 //	default  what it is when unset, in the same notation
-//	doc      what it does, in one line
 //	min, max bounds of a number, in its unit
 //	unit     of a duration: "minutes" or "seconds"
-//	pattern  what a text must match in full
+//	pattern  what a text must match in full, or the name of such a pattern
 //	secret   "true" keeps what was read out of faults
 //	file     "true": what is not the version of a secret is the path of a file
 package config
@@ -48,12 +46,9 @@ type Config struct {
 type Platform int
 
 const (
-	// Host is any machine that is not one of the others.
-	Host Platform = iota
-	// AppEngine is told by GAE_SERVICE.
-	AppEngine
-	// CloudRun is told by K_SERVICE.
-	CloudRun
+	Host      Platform = iota // any machine that is not one of the others
+	AppEngine                 // told by GAE_SERVICE
+	CloudRun                  // told by K_SERVICE
 )
 
 func (p Platform) String() string { return [...]string{"host", "App Engine", "Cloud Run"}[p] }
@@ -106,7 +101,7 @@ type Server struct {
 type Mail struct {
 	SenderAddress string      `env:"SMTP_SENDER_ADDRESS"`
 	SenderName    string      `env:"SMTP_SENDER_NAME" default:"JIT Access"`
-	Host          string      `env:"SMTP_HOST" default:"smtp.gmail.com" pattern:"[A-Za-z0-9._-]{1,253}|\\[?[0-9A-Fa-f:.]+\\]?"`
+	Host          string      `env:"SMTP_HOST" default:"smtp.gmail.com" pattern:"mail host"`
 	Port          int         `env:"SMTP_PORT" default:"587" min:"1" max:"65535"`
 	StartTLS      bool        `env:"SMTP_ENABLE_STARTTLS" default:"true"`
 	Username      string      `env:"SMTP_USERNAME"`

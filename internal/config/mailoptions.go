@@ -2,9 +2,7 @@ package config
 
 import (
 	"crypto/tls"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,8 +24,8 @@ type MailOptions struct {
 
 	text Secret
 	// keys are those that were said and known, without their prefix.
-	keys                          []string
-	implicitTLS, requireTLS, auth bool
+	keys                             []string
+	implicitTLS, requireTLS, noLogin bool
 }
 
 // has is whether an option was said.
@@ -55,12 +53,9 @@ type option struct{ key, value string }
 // A value may hold further equals signs, with which 1.x dropped the entry. strange
 // counts the entries that are none.
 func splitOptions(text string) (options []option, strange int) {
-	for entry := range strings.SplitSeq(text, ",") {
+	for _, entry := range parseList(text) {
 		key, value, ok := strings.Cut(entry, "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if strings.TrimSpace(entry) == "" {
-			continue
-		}
 		if !ok || key == "" {
 			strange++
 			continue
@@ -87,80 +82,61 @@ func (r *reader) mailOptions(c *Mail) {
 	var wrong []string
 	for _, o := range options {
 		key, ours := strings.CutPrefix(o.key, optionPrefix)
-		set, known := mailOptionSetters[key]
-		if !ours || !known {
-			r.warn("SMTP_OPTIONS: %s is not known and has no effect", printableKey(o.key))
-			continue
+		accepted, known := "", false
+		if ours {
+			accepted, known = c.set(key, o.value, func(text string) { r.warn("SMTP_OPTIONS: %s%s %s", optionPrefix, key, text) })
 		}
-		c.Options.keys = append(c.Options.keys, key)
-		if accepted := set(c, o.value, func(text string) { r.warn("SMTP_OPTIONS: %s%s %s", optionPrefix, key, text) }); accepted != "" {
+		switch {
+		case !known:
+			// Its value is never shown: people put passwords there.
+			r.warn("SMTP_OPTIONS: %q is not known and has no effect", access.Clip(o.key, 60))
+			continue
+		case accepted != "":
 			wrong = append(wrong, o.key+" must be "+accepted)
 		}
+		c.Options.keys = append(c.Options.keys, key)
 	}
-	if wrong != nil {
-		r.faultBecause("SMTP_OPTIONS", strings.Join(wrong, "; "))
-	}
+	r.faultIf(wrong != nil, "SMTP_OPTIONS", strings.Join(wrong, "; "))
 }
 
-// printableKey is a key as a warning may show it. Its value is never shown: people
-// put passwords there.
-func printableKey(key string) string {
-	if text := []rune(key); len(text) > 60 {
-		key = string(text[:60]) + "…"
-	}
-	return strconv.Quote(key)
-}
-
-// mailOptionSetters apply one option each, by its key without the prefix. They
-// return what the value must be when it is not that.
-var mailOptionSetters = map[string]func(c *Mail, value string, warn func(string)) (accepted string){
-	"host": func(c *Mail, value string, _ func(string)) string {
-		if !mailHostPattern.MatchString(value) {
-			return "a host name or address, without a port"
+// set applies one option, by its key without the prefix. It returns what the value must
+// be when it is not that, and whether the key is known.
+func (c *Mail) set(key, value string, warn func(string)) (accepted string, known bool) {
+	o, yes := &c.Options, isTrue(value)
+	switch key {
+	case "host":
+		if !matches("mail host", value) {
+			return "a host name or address, without a port", true
 		}
 		c.Host = value
-		return ""
-	},
-	"port": func(c *Mail, value string, _ func(string)) string {
-		n, ok := parseInt(value, `min:"1" max:"65535"`)
+	case "port":
+		port, ok := parseInt(value, 1, 65535)
 		if !ok {
-			return "a port from 1 to 65535"
+			return "a port from 1 to 65535", true
 		}
-		c.Port = n
-		return ""
-	},
-	"connectiontimeout": func(c *Mail, value string, _ func(string)) string {
-		return milliseconds(&c.Options.ConnectTimeout, value)
-	},
-	"timeout": func(c *Mail, value string, _ func(string)) string { return milliseconds(&c.Options.ReadTimeout, value) },
-	"writetimeout": func(c *Mail, value string, _ func(string)) string {
-		return milliseconds(&c.Options.WriteTimeout, value)
-	},
-	"ssl.enable": func(c *Mail, value string, _ func(string)) string {
-		c.Options.implicitTLS = isTrue(value)
-		return ""
-	},
-	"starttls.enable": func(c *Mail, value string, _ func(string)) string {
-		c.StartTLS = isTrue(value)
-		return ""
-	},
-	"starttls.required": func(c *Mail, value string, warn func(string)) string {
-		if c.Options.requireTLS = isTrue(value); !c.Options.requireTLS {
+		c.Port = port
+	case "connectiontimeout", "timeout", "writetimeout":
+		into := map[string]*time.Duration{"connectiontimeout": &o.ConnectTimeout, "timeout": &o.ReadTimeout, "writetimeout": &o.WriteTimeout}
+		n, ok := parseInt(value, 1, 3600000)
+		if !ok {
+			return "a whole number of milliseconds from 1 to 3600000", true
+		}
+		*into[key] = time.Duration(n) * time.Millisecond
+	case "ssl.enable":
+		o.implicitTLS = yes
+	case "starttls.enable":
+		c.StartTLS = yes
+	case "starttls.required":
+		if o.requireTLS = yes; !yes {
 			warn("is not true and has no effect: TLS is always demanded, except of a server on loopback")
 		}
-		return ""
-	},
-	"ssl.trust": func(_ *Mail, _ string, warn func(string)) string {
+	case "ssl.trust":
 		warn("has no effect: the server's certificate is always verified, by the authorities that this system trusts, or those of SMTP_CA")
-		return ""
-	},
-	"ssl.checkserveridentity": func(_ *Mail, value string, warn func(string)) string {
-		if !isTrue(value) {
+	case "ssl.checkserveridentity":
+		if !yes {
 			warn("is not true and has no effect: that the server's certificate is for SMTP_HOST is always verified")
 		}
-		return ""
-	},
-	"ssl.protocols": func(c *Mail, value string, warn func(string)) string {
+	case "ssl.protocols":
 		var versions []uint16
 		for _, name := range strings.Fields(value) {
 			version, known := map[string]uint16{"TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13}[name]
@@ -171,16 +147,11 @@ var mailOptionSetters = map[string]func(c *Mail, value string, warn func(string)
 			versions = append(versions, version)
 		}
 		if versions != nil {
-			c.Options.MinTLS, c.Options.MaxTLS = slices.Min(versions), slices.Max(versions)
+			o.MinTLS, o.MaxTLS = slices.Min(versions), slices.Max(versions)
 		}
-		return ""
-	},
-	"auth": func(c *Mail, value string, _ func(string)) string {
-		c.Options.auth = isTrue(value)
-		return ""
-	},
-	"auth.mechanisms": func(c *Mail, value string, warn func(string)) string {
-		c.Options.Mechanisms = nil
+	case "auth":
+		o.noLogin = !yes
+	case "auth.mechanisms":
 		for _, name := range strings.Fields(strings.ToUpper(value)) {
 			switch {
 			case c.Auth == oauth2 && name != "XOAUTH2":
@@ -188,43 +159,24 @@ var mailOptionSetters = map[string]func(c *Mail, value string, warn func(string)
 			case name == "XOAUTH2" && c.Auth != oauth2:
 				warn("names XOAUTH2, which has no effect; set SMTP_AUTH=oauth2 instead")
 			case name == "PLAIN", name == "LOGIN":
-				c.Options.Mechanisms = append(c.Options.Mechanisms, name)
+				o.Mechanisms = append(o.Mechanisms, name)
 			case name != "XOAUTH2":
 				warn("names mechanisms other than PLAIN and LOGIN, which are not known")
 			}
 		}
-		return ""
-	},
-	"localhost": func(c *Mail, value string, _ func(string)) string {
-		if !helloPattern.MatchString(value) {
-			return "a host name or address"
+	case "localhost":
+		if !matches("hello", value) {
+			return "a host name or address", true
 		}
-		c.Options.Hello = value
-		return ""
-	},
-	"from": func(c *Mail, value string, _ func(string)) string {
+		o.Hello = value
+	case "from":
 		p, err := access.ParsePrincipal(value)
 		if err != nil {
-			return "an address of the form local@domain"
+			return "an address of the form local@domain", true
 		}
 		c.ReturnPath = p.String()
-		return ""
-	},
-}
-
-// Forms of a mail server's name and of the name that we give ourselves.
-var (
-	mailHostPattern = regexp.MustCompile(`^(?:[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]+\]?)$`)
-	helloPattern    = regexp.MustCompile(`^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Za-z:.]{1,60}\])$`)
-)
-
-func milliseconds(into *time.Duration, value string) (accepted string) {
-	n, ok := parseInt(value, `min:"1" max:"3600000"`)
-	if !ok {
-		return "a whole number of milliseconds from 1 to 3600000"
+	default:
+		return "", false
 	}
-	*into = time.Duration(n) * time.Millisecond
-	return ""
+	return "", true
 }
-
-func isTrue(text string) bool { return strings.EqualFold(text, "true") }

@@ -19,31 +19,19 @@ import (
 	"jitaccess/internal/loopback"
 )
 
-var intPattern = regexp.MustCompile(`^[+-]?[0-9]{1,18}$`)
-
-// parseInt reads what Java's parseInt reads, within the bounds of the tag.
-func parseInt(text string, tag reflect.StructTag) (int, bool) {
-	if !intPattern.MatchString(text) {
-		return 0, false
-	}
+// parseInt reads what Java's parseInt reads, within bounds.
+func parseInt(text string, least, most int) (int, bool) {
 	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, false
-	}
-	return n, n >= bound(tag, "min", 0) && n <= bound(tag, "max", math.MaxInt32)
+	return n, err == nil && n >= least && n <= most
 }
 
-func bound(tag reflect.StructTag, name string, none int) int {
-	text, ok := tag.Lookup(name)
-	if !ok {
-		return none
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		panic("config: " + name + " of a field is not a number")
-	}
+// bound is a bound in the tag of a number, which each has.
+func bound(tag reflect.StructTag, name string) int {
+	n, _ := strconv.Atoi(tag.Get(name))
 	return n
 }
+
+func isTrue(text string) bool { return strings.EqualFold(text, "true") }
 
 // parseList splits at commas; empty entries are dropped.
 func parseList(text string) []string {
@@ -73,7 +61,7 @@ func parsePeople(list []string) ([]string, bool) {
 // The forms of Java's ZoneId: an offset, an offset behind UTC, GMT or UT, or a
 // region.
 var (
-	offsetPattern = regexp.MustCompile(`^([+-])([0-9]{1,2})(?::?([0-9]{2})(?::?([0-9]{2}))?)?$`)
+	offsetPattern = regexp.MustCompile(`^(?:UTC|GMT|UT)?([+-].*)$`)
 	regionPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9~/._+-]+$`)
 )
 
@@ -85,15 +73,8 @@ func parseZone(text string) (*time.Location, bool) {
 	if text == "Z" || text == "UT" {
 		return time.UTC, true
 	}
-	offset := text
-	for _, prefix := range []string{"UTC", "GMT", "UT"} {
-		if rest, ok := strings.CutPrefix(text, prefix); ok && rest != "" && strings.ContainsAny(rest[:1], "+-") {
-			offset = rest
-			break
-		}
-	}
-	if offset != text || strings.ContainsAny(text[:1], "+-") {
-		return parseOffset(text, offset)
+	if match := offsetPattern.FindStringSubmatch(text); match != nil {
+		return parseOffset(text, match[1])
 	}
 	if notRegions[text] || !regionPattern.MatchString(text) || strings.HasPrefix(text, "posix/") || strings.HasPrefix(text, "right/") {
 		return nil, false
@@ -104,25 +85,23 @@ func parseZone(text string) (*time.Location, bool) {
 
 // parseOffset reads +h, +hh, +hh:mm, +hhmm, +hh:mm:ss and +hhmmss, up to 18 hours.
 func parseOffset(name, text string) (*time.Location, bool) {
-	match := offsetPattern.FindStringSubmatch(text)
-	if match == nil || len(match[2]) == 1 && match[3] != "" || match[4] != "" && strings.Count(text, ":") == 1 {
-		return nil, false
+	east := "+" + text[1:]
+	if len(east) == 2 {
+		east = "+0" + text[1:]
 	}
-	seconds := 0
-	for i, unit := range []int{3600, 60, 1} {
-		n, _ := strconv.Atoi("0" + match[2+i]) // digits by the pattern
-		if i > 0 && n > 59 {
-			return nil, false
+	for _, layout := range []string{"-07", "-07:00", "-0700", "-07:00:00", "-070000"} {
+		t, err := time.Parse(layout, east)
+		// It takes 60 for minutes and seconds.
+		if err != nil || t.Format(layout) != east {
+			continue
 		}
-		seconds += n * unit
+		_, seconds := t.Zone()
+		if text[0] == '-' {
+			return time.FixedZone(name, -seconds), seconds <= 18*3600
+		}
+		return time.FixedZone(name, seconds), seconds <= 18*3600
 	}
-	if seconds > 18*3600 {
-		return nil, false
-	}
-	if match[1] == "-" {
-		seconds = -seconds
-	}
-	return time.FixedZone(name, seconds), true
+	return nil, false
 }
 
 // maxPattern bounds the program that a pattern becomes; RE2 keeps matching linear.
@@ -188,24 +167,29 @@ func parseStoredText(text string, file bool) (s StoredText, ok bool) {
 	return s, true
 }
 
-// parseOrigin reads scheme and host, and port if it is not the usual one. Plain
-// HTTP is for loopback hosts.
-func parseOrigin(text string) (origin, host string, ok bool) {
+// parseURL reads an address to which secrets may be sent: by HTTPS, or by plain HTTP to
+// a loopback host.
+func parseURL(text string) (u *url.URL, host string, ok bool) {
 	u, err := url.Parse(text)
-	if err != nil || u.User != nil || u.Opaque != "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery ||
-		u.Fragment != "" || strings.HasSuffix(text, "#") {
-		return "", "", false
+	if err != nil || u.User != nil || u.Opaque != "" || u.Fragment != "" || strings.HasSuffix(text, "#") {
+		return nil, "", false
 	}
 	host = strings.ToLower(u.Hostname())
-	if !hostPattern.MatchString(host) || strings.HasSuffix(u.Host, ":") || u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(host)) {
+	return u, host, hostPattern.MatchString(host) && (u.Scheme == "https" || u.Scheme == "http" && loopback.Is(host))
+}
+
+// parseOrigin reads scheme and host, and port if it is not the usual one.
+func parseOrigin(text string) (origin, host string, ok bool) {
+	u, host, ok := parseURL(text)
+	if !ok || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || strings.HasSuffix(u.Host, ":") {
 		return "", "", false
 	}
 	authority := strings.ToLower(u.Host)
 	if port := u.Port(); port != "" {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > math.MaxUint16 {
+		if _, ok := parseInt(port, 1, math.MaxUint16); !ok {
 			return "", "", false
 		}
-		if u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		if port == map[string]string{"https": "443", "http": "80"}[u.Scheme] {
 			authority = strings.TrimSuffix(authority, ":"+port)
 		}
 	}

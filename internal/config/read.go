@@ -2,8 +2,10 @@ package config
 
 import (
 	"cmp"
+	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/addressmap"
 	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/redact"
 )
 
 // Fault is one thing that is wrong with one variable.
@@ -37,7 +40,14 @@ func (f *Fault) Error() string {
 func Read(lookup func(string) string) (*Config, error) {
 	r := &reader{lookup: lookup, variables: map[string]*variable{}}
 	c := &Config{}
-	r.fields(reflect.ValueOf(c).Elem())
+	for section, fields := range reflect.ValueOf(c).Elem().Fields() {
+		if section.Tag.Get("title") == "" {
+			continue
+		}
+		for field, value := range fields.Fields() {
+			r.field(field.Tag, value)
+		}
+	}
 	r.platform(c)
 	r.check(c)
 	if len(r.faults) > 0 {
@@ -51,7 +61,7 @@ func Read(lookup func(string) string) (*Config, error) {
 // reads and that was probably meant for us: it bears our prefix, or its name is one
 // slip away from that of a variable which is read. No value is in it.
 func Unknown(environ []string) []string {
-	known := append(names(reflect.TypeFor[Config]()), "GAE_SERVICE", "K_SERVICE")
+	known := append(strings.Split(strings.Join(slices.Sorted(maps.Keys(descriptions)), ","), ","), "GAE_SERVICE", "K_SERVICE")
 	var warnings []string
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")
@@ -83,26 +93,8 @@ func oneSlip(name, known string) bool {
 	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
-	switch {
-	case len(a) == 2 && len(b) == 2:
-		return a[0] == b[1] && a[1] == b[0]
-	case len(a) <= 1 && len(b) <= 1:
-		return true
-	}
-	return false
-}
-
-// names are all variables of a struct.
-func names(t reflect.Type) []string {
-	var all []string
-	for field := range t.Fields() {
-		if env, ok := field.Tag.Lookup("env"); ok {
-			all = append(all, strings.Split(env, ",")...)
-		} else if _, ok := field.Tag.Lookup("title"); ok {
-			all = append(all, names(field.Type)...)
-		}
-	}
-	return all
+	swapped := len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
+	return swapped || len(a) <= 1 && len(b) <= 1
 }
 
 // reader collects what is wrong while it reads.
@@ -122,16 +114,6 @@ type variable struct {
 	secret bool
 }
 
-func (r *reader) fields(v reflect.Value) {
-	for field, value := range v.Fields() {
-		if _, ok := field.Tag.Lookup("env"); ok {
-			r.field(field.Tag, value)
-		} else if _, ok := field.Tag.Lookup("title"); ok {
-			r.fields(value)
-		}
-	}
-}
-
 func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
 	v := &variable{accept: descriptions[tag.Get("env")].accept, secret: tag.Get("secret") != ""}
 	for name := range strings.SplitSeq(tag.Get("env"), ",") {
@@ -144,70 +126,68 @@ func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
 			r.warn("%s is ignored, because %s is set", name, v.name)
 		}
 	}
-	text := v.text
-	if text == "" {
-		if text = tag.Get("default"); text == "" {
-			return
-		}
-	}
-	if !r.set(v, tag, value, text) {
-		r.fault(v.name)
+	if text := cmp.Or(v.text, tag.Get("default")); text != "" {
+		r.faultIf(!r.set(v, tag, value, text), v.name, "")
 	}
 }
 
-// patterns are those that tags call by a name: a selector of DKIM is one label or more
-// of a host name.
-var patterns = map[string]string{"selector": label + `(\.` + label + `)*`}
+// patterns are those that are called by a name. A selector of DKIM is one label or more
+// of a host name, and hello the name that we give ourselves.
+var patterns = map[string]string{
+	"selector":  label + `(\.` + label + `)*`,
+	"mail host": `[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]+\]?`,
+	"hello":     `[A-Za-z0-9._-]{1,253}|\[[0-9A-Za-z:.]{1,60}\]`,
+}
 
 const label = `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`
 
+// matches is whether a text matches a pattern, or the one of that name, in full.
+func matches(pattern, text string) bool {
+	return regexp.MustCompile(`^(?:` + cmp.Or(patterns[pattern], pattern) + `)$`).MatchString(text)
+}
+
 // set stores text in the field, if it can be one of its type.
 func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, text string) bool {
-	var ok bool
+	ok := true
 	switch field := value.Addr().Interface().(type) {
 	case *absent:
 		return false
 	case *string:
-		*field, ok = text, true
-		if pattern := tag.Get("pattern"); pattern != "" {
-			ok = regexp.MustCompile(`^(?:` + cmp.Or(patterns[pattern], pattern) + `)$`).MatchString(text)
-		}
+		*field, ok = text, tag.Get("pattern") == "" || matches(tag.Get("pattern"), text)
 	case *SecretPath:
 		*field, ok = SecretPath(text), resourcename.IsSecretVersion(text)
 	case *Secret:
-		*field, ok = NewSecret(text), true
+		*field = NewSecret(text)
 	case *int:
-		*field, ok = parseInt(text, tag)
+		*field, ok = parseInt(text, bound(tag, "min"), bound(tag, "max"))
 	case *time.Duration:
 		var n int
-		n, ok = parseInt(text, tag)
+		n, ok = parseInt(text, bound(tag, "min"), bound(tag, "max"))
 		*field = time.Duration(n) * map[string]time.Duration{"minutes": time.Minute, "seconds": time.Second}[tag.Get("unit")]
 	case *bool:
-		*field, ok = strings.EqualFold(text, "true"), true
+		*field = isTrue(text)
 		if !*field && !strings.EqualFold(text, "false") {
 			r.warn("%s is %s, which counts as false; only true is true", v.name, v.shown())
 		}
 	case *[]string:
-		*field, ok = parseList(text), true
+		*field = parseList(text)
 	case *StoredText:
 		*field, ok = parseStoredText(text, tag.Get("file") != "")
 	case *MailOptions:
 		// Understood only when mail is sent; see mailOptions.
-		field.text, ok = NewSecret(text), true
+		field.text = NewSecret(text)
 	case **addressmap.Mapping:
-		var err error
-		if *field, err = addressmap.Compile(text); err != nil {
-			r.faultBecause(v.name, err.Error())
+		mapping, err := addressmap.Compile(text)
+		if err != nil {
+			r.faultIf(true, v.name, err.Error())
 		}
-		ok = true
+		*field = mapping
 	case **time.Location:
 		*field, ok = parseZone(text)
 	case **regexp.Regexp:
 		var why string
-		if *field, why = parsePattern(text); why != "" {
-			r.faultBecause(v.name, why)
-		}
-		ok = true
+		*field, why = parsePattern(text)
+		r.faultIf(why != "", v.name, why)
 	default:
 		panic("config: no reader for " + value.Type().String())
 	}
@@ -218,14 +198,18 @@ func (r *reader) warn(format string, args ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
 }
 
-// fault says that a variable is not what it may be. Only the first fault of a
-// variable is kept.
-func (r *reader) fault(name string) { r.faultBecause(name, "") }
+// warnIf warns where something is so.
+func (r *reader) warnIf(so bool, text string) {
+	if so {
+		r.warn("%s", text)
+	}
+}
 
-// faultBecause adds what exactly is wrong.
-func (r *reader) faultBecause(name, why string) {
+// faultIf says, where something is so, that a variable is not what it may be; why may
+// be empty. Only the first fault of a variable is kept.
+func (r *reader) faultIf(so bool, name, why string) {
 	v := r.variables[name]
-	if v.bad {
+	if !so || v.bad {
 		return
 	}
 	v.bad = true
@@ -246,7 +230,28 @@ func (v *variable) shown() string {
 		return ""
 	}
 	if v.secret || strings.Contains(v.text, "@") && strings.Contains(v.text, "://") {
-		return redacted
+		return redact.Mark
 	}
 	return strconv.Quote(access.Clip(v.text, maxShown))
+}
+
+// variables says of each variable, by its tag env, what it may be and what it does: a
+// line each, which lines that begin with a space continue.
+//
+//go:embed variables.txt
+var variables string
+
+// description completes "must be ..." and says what a variable does.
+type description struct{ accept, doc string }
+
+var descriptions = parseDescriptions(variables)
+
+func parseDescriptions(text string) map[string]description {
+	all := map[string]description{}
+	for entry := range strings.SplitSeq(strings.ReplaceAll(text, "\n  ", " "), "\n\n") {
+		env, about, _ := strings.Cut(entry, "\naccept: ")
+		accept, doc, _ := strings.Cut(about, "\ndoc: ")
+		all[env] = description{accept, strings.TrimSuffix(doc, "\n")}
+	}
+	return all
 }

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-)
 
-const redacted = "[redacted]"
+	"jitaccess/internal/redact"
+)
 
 // Secret is a text that never prints: not with any verb of fmt, not as JSON or
 // text, not in a log. The zero value is no secret.
@@ -36,14 +36,14 @@ func (s Secret) Reveal() string {
 // IsZero is whether there is no secret.
 func (s Secret) IsZero() bool { return s.value == nil }
 
-func (s Secret) String() string               { return redacted }
-func (s Secret) GoString() string             { return redacted }
-func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (s Secret) String() string               { return redact.Mark }
+func (s Secret) GoString() string             { return redact.Mark }
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redact.Mark), nil }
+func (s Secret) LogValue() slog.Value         { return slog.StringValue(redact.Mark) }
 
 // Format keeps the verbs that would look past String, such as %x and %d, from the
 // text.
-func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redact.Mark) }
 
 // SecretPath is where a text is kept in Secret Manager:
 // projects/PROJECT/secrets/SECRET/versions/VERSION.

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/config"
 )
 
 // secrets is whether what the mail account needs can be read from Secret Manager. A
@@ -18,50 +17,45 @@ func (d *doctor) secrets(ctx context.Context) {
 		return
 	}
 	m, o := d.Settings.Mail, d.Settings.MailOAuth
-	for _, each := range []struct {
-		variable string
-		kept     config.StoredText
-	}{
-		{"SMTP_SECRET", m.StoredPassword()}, {"SMTP_OAUTH_CLIENT_SECRET", o.ClientSecret}, {"SMTP_OAUTH_REFRESH_TOKEN", o.RefreshToken},
-		{"SMTP_CA", m.CA}, {"SMTP_DKIM_KEY", m.DKIMKey},
-	} {
-		if each.kept.Version != "" {
-			d.secret(ctx, each.variable, each.kept.Version)
-		}
-	}
+	d.secret(ctx, "SMTP_SECRET", m.StoredPassword().Version)
+	d.secret(ctx, "SMTP_OAUTH_CLIENT_SECRET", o.ClientSecret.Version)
+	d.secret(ctx, "SMTP_OAUTH_REFRESH_TOKEN", o.RefreshToken.Version)
+	d.secret(ctx, "SMTP_CA", m.CA.Version)
+	d.secret(ctx, "SMTP_DKIM_KEY", m.DKIMKey.Version)
 }
 
 func (d *doctor) secret(ctx context.Context, variable, version string) {
-	project, name := secretOf(version)
-	if _, err := d.Secrets.Access(ctx, version); err != nil {
-		remedy := d.remedy(err, "secretmanager.googleapis.com", "if "+variable+" names the right secret, "+
-			gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
-				"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/secretmanager.secretAccessor"))
-		switch access.AsError(err).Code {
-		case access.CodeUnknownResource:
-			remedy = gcloud("secrets", "versions", "list", name, "--project", project)
-		case access.CodeSecretUnusable:
-			remedy = "add a version, or enable one, and let " + variable + " name it; " + storing("THE SECRET", name, project) + ", or " +
-				strings.TrimPrefix(gcloud("secrets", "versions", "enable", "VERSION", "--secret", name, "--project", project), "run: ")
-		}
-		d.broken("secret", "what "+variable+" names cannot be read: "+why(err), remedy)
+	if version == "" {
 		return
 	}
-	d.ok("secret", "what %s names can be read: secret %s of project %s", variable, name, project)
+	project, name := secretOf(version)
+	_, err := d.Secret(ctx, version)
+	if err == nil {
+		d.ok("secret", "what %s names can be read: secret %s of project %s", variable, name, project)
+		return
+	}
+	remedy := d.remedy(err, "secretmanager.googleapis.com", "if "+variable+" names the right secret, "+
+		gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
+			"--member", d.member(), "--role", "roles/secretmanager.secretAccessor"))
+	switch access.AsError(err).Code {
+	case access.CodeUnknownResource:
+		remedy = gcloud("secrets", "versions", "list", name, "--project", project)
+	case access.CodeSecretUnusable:
+		remedy = "add a version, or enable one, and let " + variable + " name it; run: " + storing("THE SECRET", name, project) +
+			", or " + command("secrets", "versions", "enable", "VERSION", "--secret", name, "--project", project)
+	}
+	d.broken("secret", "what "+variable+" names cannot be read: "+why(err), remedy)
 }
 
 // storing is the command that adds a version to a secret.
 func storing(text, secret, project string) string {
-	return "run: printf %s '" + text + "' | " +
-		strings.TrimPrefix(gcloud("secrets", "versions", "add", secret, "--project", project, "--data-file", "-"), "run: ")
+	return "printf %s '" + text + "' | " + command("secrets", "versions", "add", secret, "--project", project, "--data-file", "-")
 }
 
-// secretOf takes the path of a version apart: projects/P/secrets/S/versions/V.
+// secretOf takes the path of a version apart, whose form config has checked:
+// projects/P/secrets/S/versions/V.
 func secretOf(path string) (project, name string) {
 	parts := strings.Split(path, "/")
-	if len(parts) != 6 {
-		return "PROJECT", "SECRET"
-	}
 	return parts[1], parts[3]
 }
 
@@ -82,12 +76,12 @@ func (d *doctor) topic(ctx context.Context) {
 	missing, err := d.missing(ctx, api, "/v1/"+topic, permission)
 	switch {
 	case err != nil:
-		d.broken(check, "whether messages can be published to "+topic+" cannot be told: "+why(err), d.remedy(err, api, ""))
+		d.failed(check, "whether messages can be published to "+topic+" cannot be told", err, api, "")
 	case missing != "":
 		d.broken(check, "the service account lacks "+permission+" on "+topic+", or there is no such topic",
 			gcloud("pubsub", "topics", "add-iam-policy-binding", name, "--project", project,
-				"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/pubsub.publisher")+
-				", if need be after: "+strings.TrimPrefix(gcloud("pubsub", "topics", "create", name, "--project", project), "run: "))
+				"--member", d.member(), "--role", "roles/pubsub.publisher")+
+				", if need be after: "+command("pubsub", "topics", "create", name, "--project", project))
 	default:
 		d.ok(check, "messages can be published to %s", topic)
 	}
@@ -108,7 +102,10 @@ func (d *doctor) mail(ctx context.Context) {
 	if err == nil {
 		return
 	}
-	var fault explained
+	// Faults that know what they mean; see package mail.
+	var fault interface {
+		Explain() (what, meaning, remedy string)
+	}
 	if !errors.As(err, &fault) {
 		d.broken("mail", server+": "+why(err), "")
 		return
@@ -116,12 +113,7 @@ func (d *doctor) mail(ctx context.Context) {
 	what, meaning, remedy := fault.Explain()
 	if s.PasswordPath != "" && strings.Contains(remedy, "password") {
 		project, name := secretOf(string(s.PasswordPath))
-		remedy += " To store one: " + strings.TrimPrefix(storing("THE PASSWORD", name, project), "run: ")
+		remedy += " To store one: " + storing("THE PASSWORD", name, project)
 	}
 	d.broken("mail", fmt.Sprintf("%s: %s: %s", server, what, meaning), remedy)
-}
-
-// explained is implemented by faults that know what they mean; see package mail.
-type explained interface {
-	Explain() (what, meaning, remedy string)
 }

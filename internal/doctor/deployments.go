@@ -5,15 +5,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
-
-	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/config"
@@ -24,39 +21,34 @@ import (
 // (https://cloud.google.com/run/docs/reference/rest/v1/namespaces.services).
 type runService struct {
 	Metadata struct {
-		Name   string            `json:"name"`
-		Labels map[string]string `json:"labels"`
-	} `json:"metadata"`
+		Name   string
+		Labels map[string]string
+	}
 	Spec struct {
 		Template struct {
 			Spec struct {
-				ServiceAccountName string `json:"serviceAccountName"`
-				Containers         []struct {
-					Image string `json:"image"`
-				} `json:"containers"`
-			} `json:"spec"`
-		} `json:"template"`
-	} `json:"spec"`
+				ServiceAccountName string
+				Containers         []struct{ Image string }
+			}
+		}
+	}
 	Status struct {
 		Traffic []struct {
-			RevisionName   string `json:"revisionName"`
-			LatestRevision bool   `json:"latestRevision"`
-			Percent        int    `json:"percent"`
-			Tag            string `json:"tag"`
-		} `json:"traffic"`
-	} `json:"status"`
+			RevisionName, Tag string
+			LatestRevision    bool
+			Percent           int
+		}
+	}
 }
 
 func (s *runService) region() string { return s.Metadata.Labels["cloud.googleapis.com/location"] }
 
 // listRunServices lists the services of all regions: the global address lists, and
 // version 1 of the API needs no region for it.
-func listRunServices(ctx context.Context, p *gcp.Platform) ([]runService, error) {
-	var list struct {
-		Items []runService `json:"items"`
-	}
-	path := "/apis/serving.knative.dev/v1/namespaces/" + p.Project + "/services"
-	err := call(ctx, p, p.Client, http.MethodGet, "run.googleapis.com", path, nil, &list)
+func (d *doctor) listRunServices(ctx context.Context) ([]runService, error) {
+	var list struct{ Items []runService }
+	path := "/apis/serving.knative.dev/v1/namespaces/" + d.Platform.Project + "/services"
+	err := d.call(ctx, d.Platform.Client, "run.googleapis.com", path, nil, &list)
 	return list.Items, err
 }
 
@@ -64,7 +56,7 @@ func listRunServices(ctx context.Context, p *gcp.Platform) ([]runService, error)
 // service, as a service of its own or as a revision that still answers.
 func (d *doctor) runServices(ctx context.Context) {
 	const check = "other versions"
-	services, err := listRunServices(ctx, d.Platform)
+	services, err := d.listRunServices(ctx)
 	if err != nil {
 		if d.Settings.Platform == config.CloudRun {
 			d.unseen(check, "whether an earlier version still serves on Cloud Run cannot be seen: "+why(err),
@@ -80,12 +72,11 @@ func (d *doctor) runServices(ctx context.Context) {
 		name := s.Metadata.Name
 		if d.Settings.Platform != config.CloudRun || name != d.Settings.Service {
 			found = true
-			image := ""
 			if c := s.Spec.Template.Spec.Containers; len(c) > 0 {
-				image = " (" + c[0].Image + ")"
+				name += " (" + c[0].Image + ")"
 			}
-			d.warn(check, "the Cloud Run service "+name+image+" runs as the same service account; if it is an earlier version, it still grants",
-				gcloud("run", "services", "delete", name, "--region", s.region(), "--project", d.Platform.Project))
+			d.warn(check, "the Cloud Run service "+name+" runs as the same service account; if it is an earlier version, it still grants",
+				gcloud("run", "services", "delete", s.Metadata.Name, "--region", s.region(), "--project", d.Platform.Project))
 			continue
 		}
 		var old []string
@@ -114,20 +105,18 @@ func (d *doctor) runServices(ctx context.Context) {
 // an address of its own, at which it grants without having any traffic.
 func (d *doctor) appVersions(ctx context.Context) {
 	const check = "other versions"
-	base := "/v1/apps/" + d.Platform.Project + "/services"
-	services, err := list[struct {
-		ID string `json:"id"`
-	}](ctx, d, base, "services")
-	var refusal *googleapi.Error
-	if errors.As(err, &refusal) && refusal.Code == http.StatusNotFound {
+	services, err := ofApp[struct{ ID string }](ctx, d, "/services", "services")
+	if status, _ := gcp.Answer(err); status == http.StatusNotFound {
 		return // there is no application
 	}
 	found := false
 	for _, service := range services {
+		var versions []appVersion
 		if err == nil {
-			var more bool
-			more, err = d.oldVersions(ctx, base, service.ID)
-			found = found || more
+			versions, err = ofApp[appVersion](ctx, d, "/services/"+url.PathEscape(service.ID)+"/versions", "versions")
+		}
+		for _, v := range versions {
+			found = d.oldVersion(check, service.ID, v) || found
 		}
 	}
 	switch {
@@ -142,49 +131,33 @@ func (d *doctor) appVersions(ctx context.Context) {
 // appVersion is as much of a version as matters here
 // (https://cloud.google.com/appengine/docs/admin-api/reference/rest/v1/apps.services.versions).
 type appVersion struct {
-	ID             string          `json:"id"`
-	Runtime        string          `json:"runtime"`
-	ServingStatus  string          `json:"servingStatus"`
-	ServiceAccount string          `json:"serviceAccount"`
-	Manual         json.RawMessage `json:"manualScaling"`
-	Basic          json.RawMessage `json:"basicScaling"`
+	ID, Runtime, ServingStatus, ServiceAccount string
+	ManualScaling, BasicScaling                json.RawMessage
 }
 
-func (d *doctor) oldVersions(ctx context.Context, base, service string) (found bool, err error) {
-	versions, err := list[appVersion](ctx, d, base+"/"+url.PathEscape(service)+"/versions", "versions")
-	if err != nil {
-		return false, err
+func (d *doctor) oldVersion(check, service string, v appVersion) (found bool) {
+	ours := cmp.Or(v.ServiceAccount, d.Platform.ServiceAccount) == d.Platform.ServiceAccount
+	if !strings.HasPrefix(v.Runtime, "java") || v.ServingStatus != "SERVING" || !ours {
+		return false
 	}
-	for _, v := range versions {
-		ours := cmp.Or(v.ServiceAccount, d.Platform.ServiceAccount) == d.Platform.ServiceAccount
-		if !strings.HasPrefix(v.Runtime, "java") || v.ServingStatus != "SERVING" || !ours {
-			continue
-		}
-		found = true
-		// One that scales by itself cannot be stopped
-		// (https://cloud.google.com/sdk/gcloud/reference/app/versions/stop).
-		verb := "delete"
-		if v.Manual != nil || v.Basic != nil {
-			verb = "stop"
-		}
-		d.warn("other versions", "version "+v.ID+" of the App Engine service "+service+" runs on "+v.Runtime+
-			" as the same service account; if it is JIT Access 1.x, it still grants",
-			gcloud("app", "versions", verb, v.ID, "--service", service, "--project", d.Platform.Project))
+	// One that scales by itself cannot be stopped
+	// (https://cloud.google.com/sdk/gcloud/reference/app/versions/stop).
+	verb := "delete"
+	if v.ManualScaling != nil || v.BasicScaling != nil {
+		verb = "stop"
 	}
-	return found, nil
+	d.warn(check, "version "+v.ID+" of the App Engine service "+service+" runs on "+v.Runtime+
+		" as the same service account; if it is JIT Access 1.x, it still grants",
+		gcloud("app", "versions", verb, v.ID, "--service", service, "--project", d.Platform.Project))
+	return true
 }
 
 // accountKeys looks for keys with which anybody who has a copy signs links.
 func (d *doctor) accountKeys(ctx context.Context) {
-	var list struct {
-		Keys []struct {
-			Name string `json:"name"`
-		} `json:"keys"`
-	}
+	var list struct{ Keys []struct{ Name string } }
 	account := d.Platform.ServiceAccount
 	keys := "/v1/projects/-/serviceAccounts/" + account + "/keys?keyTypes=USER_MANAGED"
-	err := d.call(ctx, d.Platform.Client, http.MethodGet, "iam.googleapis.com", keys, nil, &list)
-	if err != nil {
+	if err := d.call(ctx, d.Platform.Client, "iam.googleapis.com", keys, nil, &list); err != nil {
 		d.unseen("account keys", "whether the service account has keys of its own cannot be seen: "+why(err),
 			gcloud("iam", "service-accounts", "keys", "list", "--iam-account", account, "--managed-by", "user", "--project", d.Platform.Project))
 		return
@@ -205,16 +178,15 @@ func (d *doctor) home() access.Resource { return access.Resource("projects/" + d
 // Locate adds to the platform what application default credentials do not tell: the
 // number of the project, and where its service runs. Both are optional calls.
 func Locate(ctx context.Context, p *gcp.Platform, service string) {
+	d := &doctor{Config: Config{Platform: p}}
 	if p.ProjectNumber == "" {
-		var project struct {
-			Name string `json:"name"`
-		}
-		if call(ctx, p, p.Client, http.MethodGet, resourceManager, "/v3/projects/"+p.Project, nil, &project) == nil {
+		var project struct{ Name string }
+		if d.call(ctx, p.Client, resourceManager, "/v3/projects/"+p.Project, nil, &project) == nil {
 			p.ProjectNumber = path.Base(project.Name)
 		}
 	}
 	if p.Region == "" && service != "" {
-		services, _ := listRunServices(ctx, p)
+		services, _ := d.listRunServices(ctx)
 		for _, s := range services {
 			if s.Metadata.Name == service {
 				p.Region = s.region()
@@ -223,13 +195,15 @@ func Locate(ctx context.Context, p *gcp.Platform, service string) {
 	}
 }
 
-// list is the items of all pages of an App Engine list, which stand in a field of the
-// answers.
-func list[T any](ctx context.Context, d *doctor, path, field string) (items []T, err error) {
-	query := url.Values{"pageSize": {"100"}}
+// maxPages bounds how much of a list is read.
+const maxPages = 50
+
+// list is the items of all pages of a list, which stand in a field of the answers.
+func list[T any](ctx context.Context, d *doctor, client *http.Client, api, path string, query url.Values, field string) ([]T, error) {
+	var items []T
 	for range maxPages {
 		var page map[string]json.RawMessage
-		if err := d.call(ctx, d.Platform.Client, http.MethodGet, "appengine.googleapis.com", path+"?"+query.Encode(), nil, &page); err != nil {
+		if err := d.call(ctx, client, api, path+"?"+query.Encode(), nil, &page); err != nil {
 			return nil, err
 		}
 		var some []T
@@ -250,30 +224,26 @@ func list[T any](ctx context.Context, d *doctor, path, field string) (items []T,
 	return items, nil
 }
 
-func (d *doctor) call(ctx context.Context, client *http.Client, method, api, path string, body, into any) error {
-	return call(ctx, d.Platform, client, method, api, path, body, into)
+// ofApp is the items of a list of the application on App Engine.
+func ofApp[T any](ctx context.Context, d *doctor, path, field string) ([]T, error) {
+	return list[T](ctx, d, d.Platform.Client, "appengine.googleapis.com", "/v1/apps/"+d.Platform.Project+path,
+		url.Values{"pageSize": {"100"}}, field)
 }
 
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 8 << 20
 
-// call makes one call of the Google API at a host. The error is that of
-// gcp.Failure.
-func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, api, path string, body, into any) error {
-	var sent []byte
-	if body != nil {
-		var err error
-		if sent, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
-	answer, err := gcp.Read(ctx, p.Retry, func(ctx context.Context) ([]byte, error) {
+// call makes one call of a Google API, which only reads: with a body a POST, or else a
+// GET. Fields of answers are found in any case. The error is that of gcp.Failure.
+func (d *doctor) call(ctx context.Context, client *http.Client, api, path string, body, into any) error {
+	answer, err := gcp.Read(ctx, d.Platform.Retry, func(ctx context.Context) ([]byte, error) {
 		// Without a body the client of the Directory API can try another token.
-		var content io.Reader
-		if sent != nil {
-			content = bytes.NewReader(sent)
+		method, content := http.MethodGet, io.Reader(nil)
+		if body != nil {
+			sent, _ := json.Marshal(body) // names of permissions, so that it cannot fail
+			method, content = http.MethodPost, bytes.NewReader(sent)
 		}
-		request, err := http.NewRequestWithContext(ctx, method, p.Endpoint(api)+path, content)
+		request, err := http.NewRequestWithContext(ctx, method, d.Platform.Endpoint(api)+path, content)
 		if err != nil {
 			return nil, err
 		}
@@ -281,10 +251,7 @@ func call(ctx context.Context, p *gcp.Platform, client *http.Client, method, api
 		return gcp.Exchange(client, request, maxAnswer)
 	})
 	if err != nil {
-		return gcp.Failure(err, gcp.Call{Service: api, Account: p.ServiceAccount})
-	}
-	if into == nil {
-		return nil
+		return gcp.Failure(err, gcp.Call{Service: api, Account: d.Platform.ServiceAccount})
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
 		return fmt.Errorf("the answer makes no sense: %w", err)

@@ -8,6 +8,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,13 +29,10 @@ import (
 type Status int
 
 const (
-	OK Status = iota
-	// Unseen: nobody lets us look, and the service does not need it.
-	Unseen
-	// Warning: it works, and an operator should know.
-	Warning
-	// Broken: something that people will ask for cannot work.
-	Broken
+	OK      Status = iota
+	Unseen         // nobody lets us look, and the service does not need it
+	Warning        // it works, and an operator should know
+	Broken         // something that people will ask for cannot work
 )
 
 var statusNames = [...]string{"ok", "unseen", "warning", "broken"}
@@ -65,27 +63,6 @@ func (f Finding) String() string {
 	}, line)
 }
 
-// Policies reads live policies and finds projects; see package resourcemanager.
-type Policies interface {
-	GetIamPolicy(ctx context.Context, r access.Resource, since time.Time) (*iampolicy.Policy, error)
-	SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error)
-}
-
-// Provider lists everybody, whichever catalog the service uses.
-type Provider interface {
-	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
-}
-
-// Signer signs as the service account.
-type Signer interface {
-	SignJWT(ctx context.Context, payload []byte) (string, error)
-}
-
-// Secrets reads secrets.
-type Secrets interface {
-	Access(ctx context.Context, version string) ([]byte, error)
-}
-
 // Mailer talks to the mail server; see package mail.
 type Mailer interface {
 	Enabled() bool
@@ -107,11 +84,16 @@ type Config struct {
 	// Words are what people read of an error, and what they can do.
 	Words func(e *access.Error) (text, next string)
 
-	Policies Policies
-	Provider Provider
-	Signer   Signer
-	Secrets  Secrets
-	Mailer   Mailer
+	// Policy reads a live policy, and Projects finds projects; see package resourcemanager.
+	Policy   func(ctx context.Context, r access.Resource, since time.Time) (*iampolicy.Policy, error)
+	Projects func(ctx context.Context, query string) ([]access.ResourceInfo, error)
+	// Standing lists everybody, whichever catalog the service uses.
+	Standing func(ctx context.Context, q access.StandingQuery) (access.Standing, error)
+	// Sign signs as the service account.
+	Sign func(ctx context.Context, payload []byte) (string, error)
+	// Secret reads a version of a secret.
+	Secret func(ctx context.Context, version string) ([]byte, error)
+	Mailer Mailer
 
 	// SendTo gets a test mail; empty sends none.
 	SendTo access.Principal
@@ -123,10 +105,11 @@ const checkTimeout = 2 * time.Minute
 
 // Run makes every check, one after the other, and reports what it finds.
 func Run(ctx context.Context, c Config, report func(Finding)) {
-	d := &doctor{Config: c, report: report, said: map[ineffective]bool{}}
+	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
+		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}}
 	for _, check := range []func(context.Context){
 		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
-		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.eligibleGroups,
+		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
 		d.secrets, d.mail, d.topic,
 		d.runServices, d.appVersions, d.accountKeys,
 	} {
@@ -144,15 +127,15 @@ type doctor struct {
 	Config
 	report func(Finding)
 
-	sample    []access.Resource
-	read      []policyOf
-	standings []access.Standing
-	said      map[ineffective]bool
-}
-
-type policyOf struct {
-	resource access.Resource
-	policy   *iampolicy.Policy
+	// sample are the projects to look at, and read those whose policies could be read.
+	sample, read []access.Resource
+	// nodes are where bindings make people eligible, eligible the groups among those.
+	nodes    map[access.Resource]bool
+	eligible map[string]bool
+	// unreadable is why a group's members cannot be read, and said what is ineffective;
+	// see there.
+	unreadable map[string]*access.Error
+	said       map[[4]string]bool
 }
 
 func (d *doctor) ok(check, format string, args ...any) {
@@ -160,9 +143,7 @@ func (d *doctor) ok(check, format string, args ...any) {
 }
 
 func (d *doctor) unseen(check, text, remedy string) { d.report(Finding{Unseen, check, text, remedy}) }
-
-func (d *doctor) warn(check, text, remedy string) { d.report(Finding{Warning, check, text, remedy}) }
-
+func (d *doctor) warn(check, text, remedy string)   { d.report(Finding{Warning, check, text, remedy}) }
 func (d *doctor) broken(check, text, remedy string) { d.report(Finding{Broken, check, text, remedy}) }
 
 func (d *doctor) settings(context.Context) {
@@ -174,40 +155,39 @@ func (d *doctor) settings(context.Context) {
 	}
 }
 
-// why is the innermost cause of an error.
-func why(err error) string {
-	for {
-		var e *access.Error
-		if !errors.As(err, &e) || e.Err == nil {
-			return err.Error()
-		}
-		err = e.Err
-	}
+// failed is about a call of an API without which the service does not work.
+func (d *doctor) failed(check, text string, err error, api, ifRefused string) {
+	d.broken(check, text+": "+why(err), d.remedy(err, api, ifRefused))
 }
 
-// refused is whether Google said that the service account may not, or that there is
-// no such thing, which it says for the same reason.
-func refused(err error) bool {
-	switch access.AsError(err).Code {
-	case access.CodeServiceNotAllowed, access.CodeSigningNotAllowed, access.CodeUnknownResource:
-		return true
+// why is the innermost cause of an error.
+func why(err error) string {
+	var e *access.Error
+	for errors.As(err, &e) && e.Err != nil {
+		err = e.Err
 	}
-	return false
+	return err.Error()
+}
+
+// corrections are what to do when Google refuses the content of a call for good: to
+// change the setting from which it comes.
+var corrections = map[string]string{
+	"cloudasset.googleapis.com": "set RESOURCE_SCOPE to an organization, folder or project that exists",
+	"admin.googleapis.com": "set RESOURCE_CUSTOMER_ID to what this says: " +
+		"gcloud organizations list --format 'value(owner.directoryCustomerId)'",
+	"pubsub.googleapis.com": "correct NOTIFICATION_TOPIC",
 }
 
 // remedy is what to do about a failed call of an API: what was given if the service
 // account was refused, otherwise what the failure itself asks for.
 func (d *doctor) remedy(err error, api, ifRefused string) string {
-	text := err.Error()
 	var e *access.Error
 	for cause := err; errors.As(cause, &e); cause = e.Err {
 		if id := e.Args["violation"]; id != "" {
 			return "admit the service account to the VPC Service Controls perimeter; its log has the violation under " + id
 		}
-		if e.Err == nil {
-			break
-		}
 	}
+	text, code := err.Error(), access.AsError(err).Code
 	status, _ := gcp.Answer(err)
 	switch {
 	// The one message that every API has while it is switched off.
@@ -215,63 +195,51 @@ func (d *doctor) remedy(err error, api, ifRefused string) string {
 		return gcloud("services", "enable", api, "--project", d.Platform.Project)
 	case strings.Contains(text, "generateAccessToken") || strings.Contains(text, "iam.serviceAccounts.getAccessToken"):
 		return d.tokenCreator()
-	case refused(err):
+	// That there is no such thing Google says for the same reason.
+	case code == access.CodeServiceNotAllowed, code == access.CodeSigningNotAllowed, code == access.CodeUnknownResource:
 		return ifRefused
-	case access.AsError(err).Code == access.CodeQueryRefused:
+	case code == access.CodeQueryRefused:
 		return d.set("AVAILABLE_PROJECTS_QUERY=QUERY") +
 			"; https://cloud.google.com/resource-manager/reference/rest/v3/projects/search says what a query is"
 	case status == http.StatusBadRequest:
-		return d.correction(api)
-	case access.AsError(err).Code == access.CodeQuota:
+		return cmp.Or(corrections[api], "trying again does not help: correct what this says is wrong")
+	case code == access.CodeQuota:
 		return "try again in a minute"
 	}
 	return "try again; if it stays so, see https://status.cloud.google.com and what the network lets out"
 }
 
-// correction is what to do when Google refuses the content of a call for good: to
-// change the setting from which it comes.
-func (d *doctor) correction(api string) string {
-	switch api {
-	case "cloudasset.googleapis.com":
-		return "set RESOURCE_SCOPE to an organization, folder or project that exists"
-	case "admin.googleapis.com":
-		return "set RESOURCE_CUSTOMER_ID to what this says: gcloud organizations list --format 'value(owner.directoryCustomerId)'"
-	case "pubsub.googleapis.com":
-		return "correct NOTIFICATION_TOPIC"
-	}
-	return "trying again does not help: correct what this says is wrong"
-}
-
 // grant is the command that gives the service account a role.
 func (d *doctor) grant(on access.Resource, role string) string {
-	command := []string{string(on.Kind())}
+	command := []string{string(on.Kind()), "add-iam-policy-binding", on.Name(), "--member", d.member(), "--role", role, "--condition", "None"}
 	if on.Kind() == "folders" {
-		command = []string{"resource-manager", "folders"}
+		command = append([]string{"resource-manager"}, command...)
 	}
-	return gcloud(append(command, "add-iam-policy-binding", on.Name(),
-		"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", role, "--condition", "None")...)
+	return gcloud(command...)
 }
 
 // tokenCreator lets the account sign, and take on further scopes, as itself.
 func (d *doctor) tokenCreator() string {
 	return gcloud("iam", "service-accounts", "add-iam-policy-binding", d.Platform.ServiceAccount,
-		"--member", "serviceAccount:"+d.Platform.ServiceAccount, "--role", "roles/iam.serviceAccountTokenCreator",
-		"--project", d.Platform.Project)
+		"--member", d.member(), "--role", "roles/iam.serviceAccountTokenCreator", "--project", d.Platform.Project)
 }
 
-// gcloud is a command to run. Arguments may come from Google's answers, and a
-// command is copied into a shell.
-func gcloud(args ...string) string {
-	var b strings.Builder
-	b.WriteString("run: gcloud")
+// member is the service account as a binding has it.
+func (d *doctor) member() string { return "serviceAccount:" + d.Platform.ServiceAccount }
+
+func gcloud(args ...string) string { return "run: " + command(args...) }
+
+// command is one of gcloud's. Arguments may come from Google's answers, and a command
+// is copied into a shell.
+func command(args ...string) string {
+	line := "gcloud"
 	for _, a := range args {
-		b.WriteByte(' ')
 		if !plainArgument.MatchString(a) {
 			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 		}
-		b.WriteString(a)
+		line += " " + a
 	}
-	return b.String()
+	return line
 }
 
 var plainArgument = regexp.MustCompile(`^[A-Za-z0-9_./:=@,+-]+$`)

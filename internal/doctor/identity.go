@@ -1,8 +1,10 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -14,14 +16,8 @@ import (
 
 func (d *doctor) identity(context.Context) {
 	p := d.Platform
-	number, region := p.ProjectNumber, p.Region
-	if number == "" {
-		number = "unknown"
-	}
-	if region == "" {
-		region = "unknown"
-	}
-	d.ok("identity", "project %s, number %s, region %s, service account %s", p.Project, number, region, p.ServiceAccount)
+	d.ok("identity", "project %s, number %s, region %s, service account %s", p.Project,
+		cmp.Or(p.ProjectNumber, "unknown"), cmp.Or(p.Region, "unknown"), p.ServiceAccount)
 }
 
 func (d *doctor) audience(context.Context) {
@@ -43,37 +39,14 @@ const probeTimeout = 10 * time.Second
 // publicOrigin is whether links can be written, and lead to IAP.
 func (d *doctor) publicOrigin(ctx context.Context) {
 	const check = "public address"
-	c, p := d.Settings, d.Platform
-	origin := c.Server.PublicURL
+	origin := d.Settings.Server.PublicURL
 	if origin == "" {
-		domain, appEngine, cloudRun := "", d.appEngineLabel(), fmt.Sprintf("%s-%s.%s.run.app", c.Service, p.ProjectNumber, p.Region)
-		if c.Platform == config.AppEngine {
-			domain = d.appEngineDomain(ctx)
-		}
-		switch {
-		case c.Identity.BackendServiceID != "":
-			d.broken(check, "PUBLIC_URL is not set: behind a load balancer's own domain no link can be written, so nobody can request approval",
-				d.set("PUBLIC_URL=https://YOUR-HOST"))
-		case domain != "":
-			d.broken(check, "PUBLIC_URL is not set, and the application has the domain "+domain+
-				": under it no link can be written, so nobody can request approval", d.set("PUBLIC_URL=https://"+domain))
-		case d.Origin(appEngine+".appspot.com") != "":
-			d.ok(check, "links can be written under https://%[1]s.appspot.com and https://%[1]s.REGION.r.appspot.com; "+
-				"under any other address set PUBLIC_URL", appEngine)
-		case d.Origin(cloudRun) != "":
-			d.ok(check, "links can be written under https://%s; under any other address set PUBLIC_URL", cloudRun)
-		default:
-			d.broken(check, "PUBLIC_URL is not set, and no address is certainly ours here", d.set("PUBLIC_URL=https://YOUR-HOST"))
-		}
+		d.ownOrigin(ctx, check)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil)
-	if err != nil {
-		d.broken(check, err.Error(), "set PUBLIC_URL")
-		return
-	}
+	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil) // config has parsed it
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	if err != nil {
@@ -91,86 +64,87 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 	d.ok(check, "links begin with %s, where IAP answers", origin)
 }
 
-// appEngineLabel is what the default host of the service begins with on App Engine,
-// where only the default service has that of the project
-// (https://cloud.google.com/appengine/docs/standard/how-requests-are-routed).
-func (d *doctor) appEngineLabel() string {
-	if service := d.Settings.Service; service != "default" {
-		return service + "-dot-" + d.Platform.Project
+// ownOrigin is whether links can be written without PUBLIC_URL.
+func (d *doctor) ownOrigin(ctx context.Context, check string) {
+	c, p := d.Settings, d.Platform
+	cloudRun := fmt.Sprintf("%s-%s.%s.run.app", c.Service, p.ProjectNumber, p.Region)
+	// Only the default service of App Engine has the host of the project
+	// (https://cloud.google.com/appengine/docs/standard/how-requests-are-routed).
+	appEngine := p.Project
+	if c.Service != "default" {
+		appEngine = c.Service + "-dot-" + p.Project
 	}
-	return d.Platform.Project
-}
-
-// appEngineDomain looks for a domain of one's own, under which JIT Access 1.x wrote
-// links without being told. One on a load balancer cannot be seen from here.
-func (d *doctor) appEngineDomain(ctx context.Context) string {
-	domains, err := list[struct {
-		ID string `json:"id"`
-	}](ctx, d, "/v1/apps/"+d.Platform.Project+"/domainMappings", "domainMappings")
-	if err != nil || len(domains) == 0 {
-		return ""
+	var domains []struct{ ID string }
+	if c.Platform == config.AppEngine {
+		// Under a domain of one's own JIT Access 1.x wrote links without being told. One
+		// on a load balancer cannot be seen from here.
+		domains, _ = ofApp[struct{ ID string }](ctx, d, "/domainMappings", "domainMappings")
 	}
-	return domains[0].ID
+	switch {
+	case c.Identity.BackendServiceID != "":
+		d.broken(check, "PUBLIC_URL is not set: behind a load balancer's own domain no link can be written, so nobody can request approval",
+			d.set("PUBLIC_URL=https://YOUR-HOST"))
+	case len(domains) > 0:
+		d.broken(check, "PUBLIC_URL is not set, and the application has the domain "+domains[0].ID+
+			": under it no link can be written, so nobody can request approval", d.set("PUBLIC_URL=https://"+domains[0].ID))
+	case d.Origin(appEngine+".appspot.com") != "":
+		d.ok(check, "links can be written under https://%[1]s.appspot.com and https://%[1]s.REGION.r.appspot.com; "+
+			"under any other address set PUBLIC_URL", appEngine)
+	case d.Origin(cloudRun) != "":
+		d.ok(check, "links can be written under https://%s; under any other address set PUBLIC_URL", cloudRun)
+	default:
+		d.broken(check, "PUBLIC_URL is not set, and no address is certainly ours here", d.set("PUBLIC_URL=https://YOUR-HOST"))
+	}
 }
 
 // set is the command that changes a setting.
 func (d *doctor) set(assignment string) string {
-	if c := d.Settings; c.Platform == config.CloudRun && d.Platform.Region != "" {
-		return gcloud("run", "services", "update", c.Service, "--region", d.Platform.Region,
-			"--update-env-vars", assignment, "--project", d.Platform.Project)
-	}
-	if d.Settings.Platform == config.AppEngine {
+	switch c, p := d.Settings, d.Platform; {
+	case c.Platform == config.CloudRun && p.Region != "":
+		return gcloud("run", "services", "update", c.Service, "--region", p.Region, "--update-env-vars", assignment, "--project", p.Project)
+	case c.Platform == config.AppEngine:
 		return "set " + assignment + " under env_variables in app.yaml, and deploy"
 	}
 	return "set " + assignment
 }
 
 func (d *doctor) keys(ctx context.Context) {
-	for _, set := range []struct {
-		of, host string
-		fetch    func(context.Context) ([]byte, error)
-	}{
-		{"IAP", "www.gstatic.com", d.Platform.IAPKeys},
-		{"the service account", "www.googleapis.com", d.Platform.ServiceAccountKeys},
-	} {
-		document, err := set.fetch(ctx)
-		var parsed struct {
-			Keys []json.RawMessage `json:"keys"`
-		}
-		if err == nil {
-			err = json.Unmarshal(document, &parsed)
-		}
-		if err == nil && len(parsed.Keys) == 0 {
-			err = fmt.Errorf("there is no key in it")
-		}
-		if err != nil {
-			remedy := "let the service reach https://" + set.host
-			if status, _ := gcp.Answer(err); status == http.StatusBadRequest || status == http.StatusNotFound {
-				remedy = "it is reached, and answers that there are none: see whether a proxy answers in its place, and whether " +
-					d.Platform.ServiceAccount + " still exists"
-			}
-			d.broken("keys", "the public keys of "+set.of+" cannot be had: "+why(err), remedy)
-			continue
-		}
-		d.ok("keys", "%d public keys of %s", len(parsed.Keys), set.of)
+	d.keySet(ctx, "IAP", "www.gstatic.com", d.Platform.IAPKeys)
+	d.keySet(ctx, "the service account", "www.googleapis.com", d.Platform.ServiceAccountKeys)
+}
+
+func (d *doctor) keySet(ctx context.Context, of, host string, fetch jose.Fetch) {
+	document, err := fetch(ctx)
+	var parsed struct{ Keys []json.RawMessage }
+	if err == nil {
+		err = json.Unmarshal(document, &parsed)
 	}
+	if err == nil && len(parsed.Keys) == 0 {
+		err = errors.New("there is no key in it")
+	}
+	if err == nil {
+		d.ok("keys", "public keys of %s: %d", of, len(parsed.Keys))
+		return
+	}
+	remedy := "let the service reach https://" + host
+	if status, _ := gcp.Answer(err); status == http.StatusBadRequest || status == http.StatusNotFound {
+		remedy = "it is reached, and answers that there are none: see whether a proxy answers in its place, and whether " +
+			d.Platform.ServiceAccount + " still exists"
+	}
+	d.broken("keys", "the public keys of "+of+" cannot be had: "+why(err), remedy)
 }
 
 // signing signs a token and verifies it. It has another purpose than those in
 // links, and not their claims, so it is good for nothing.
 func (d *doctor) signing(ctx context.Context) {
 	now := d.Now()
-	payload, err := json.Marshal(map[string]any{
+	payload, _ := json.Marshal(map[string]any{ // texts and numbers, so that it cannot fail
 		"iss": d.Platform.ServiceAccount, "aud": d.Platform.ServiceAccount, "purpose": "doctor",
 		"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
 	})
+	signed, err := d.Sign(ctx, payload)
 	if err != nil {
-		d.broken("signing", err.Error(), "")
-		return
-	}
-	signed, err := d.Signer.SignJWT(ctx, payload)
-	if err != nil {
-		d.broken("signing", "no link can be signed: "+why(err), d.remedy(err, "iamcredentials.googleapis.com", d.tokenCreator()))
+		d.failed("signing", "no link can be signed", err, "iamcredentials.googleapis.com", d.tokenCreator())
 		return
 	}
 	if _, err := jose.Verify(ctx, signed, jose.RS256, jose.NewKeySet(d.Platform.ServiceAccountKeys, d.Now)); err != nil {

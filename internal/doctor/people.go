@@ -2,13 +2,12 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"net/http"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
-
-	"jitaccess/internal/access"
 )
 
 // groups is whether groups can be looked up at all.
@@ -19,27 +18,25 @@ func (d *doctor) groups(ctx context.Context) {
 		return
 	}
 	query := url.Values{"customer": {customer}, "maxResults": {"1"}}
-	err := d.call(ctx, d.Platform.DirectoryClient, http.MethodGet, "admin.googleapis.com", "/admin/directory/v1/groups?"+query.Encode(), nil, nil)
-	if err == nil {
-		d.ok("groups", "the groups of customer %s can be looked up", customer)
-	} else {
-		d.broken("groups", "who is in which group cannot be looked up: "+why(err),
-			d.remedy(err, "admin.googleapis.com", groupsReader(d.Platform.ServiceAccount)))
+	var answer json.RawMessage
+	err := d.call(ctx, d.Platform.DirectoryClient, directory, "/admin/directory/v1/groups?"+query.Encode(), nil, &answer)
+	if err != nil {
+		d.failed("groups", "who is in which group cannot be looked up", err, directory, d.groupsReader())
+		return
 	}
-	warned := map[string]bool{}
-	for _, s := range d.standings {
-		for _, w := range s.Warnings {
-			if group := w.Args["group"]; w.Code == access.CodeGroupUnreadable && err == nil && !warned[group] {
-				warned[group] = true
-				d.warn("groups", "the members of "+group+", which is eligible, cannot be read, so its people are not found as reviewers: "+why(w), "use a group of customer "+customer)
-			}
-		}
+	d.ok("groups", "the groups of customer %s can be looked up", customer)
+	for _, group := range slices.Sorted(maps.Keys(d.unreadable)) {
+		d.warn("groups", "the members of "+group+", which is eligible, cannot be read, so its people are not found as reviewers: "+
+			why(d.unreadable[group]), "use a group of customer "+customer)
 	}
 }
 
-// groupsReader is how an account is let read groups.
-func groupsReader(account string) string {
-	return "in the Google Admin console, under Account, Admin roles, Groups Reader, assign the role to " + account
+// directory is the API of groups and their members.
+const directory = "admin.googleapis.com"
+
+// groupsReader is how the service account is let read groups.
+func (d *doctor) groupsReader() string {
+	return "in the Google Admin console, under Account, Admin roles, Groups Reader, assign the role to " + d.Platform.ServiceAccount
 }
 
 // maxGroups bounds how many eligible groups are looked at, maxNamed how many people
@@ -49,110 +46,61 @@ const (
 	maxNamed  = 5
 )
 
-// scopeGroupSettings is needed to read the settings of a group.
-const scopeGroupSettings = "https://www.googleapis.com/auth/apps.groups.settings"
-
-// eligibleGroups looks who can get into the groups that are eligible: whoever can
-// has all that the group may activate.
-func (d *doctor) eligibleGroups(ctx context.Context) {
-	groups := d.eligibleGroupNames()
-	if len(groups) == 0 {
-		return
-	}
-	d.joinable(ctx, groups)
-	clean := 0
-	for _, group := range groups {
-		strangers, err := d.outsiders(ctx, group)
-		switch {
-		case err != nil: // told under groups
-		case len(strangers) == 0:
-			clean++
-		default:
-			d.warn("outsiders", fmt.Sprintf("%s, which is eligible, has %d members of other domains: %s", group, len(strangers), strings.Join(strangers[:min(len(strangers), maxNamed)], ", ")),
-				"take them out, unless those domains are yours")
-		}
-	}
-	if clean > 0 {
-		d.ok("outsiders", "%d eligible groups have no members of other domains", clean)
-	}
+// first are at most so many of some names, in their order.
+func first(names map[string]bool, max int) []string {
+	return slices.Sorted(maps.Keys(names))[:min(len(names), max)]
 }
 
-func (d *doctor) eligibleGroupNames() []string {
-	var groups []string
-	for _, s := range d.standings {
-		for _, held := range s.Holdings {
-			for _, e := range held {
-				for _, w := range e.Ways {
-					if group, ok := strings.CutPrefix(w.Member, "group:"); ok {
-						groups = append(groups, group)
-					}
-				}
-			}
-		}
-	}
-	slices.Sort(groups)
-	groups = slices.Compact(groups)
-	return groups[:min(len(groups), maxGroups)]
-}
-
-// joinable is optional: the service has no need of the Groups Settings API
+// joinable looks who can get into an eligible group, and so has all that the group may
+// activate. It is optional: the service has no need of the Groups Settings API
 // (https://developers.google.com/admin-sdk/groups-settings/v1/reference/groups).
-func (d *doctor) joinable(ctx context.Context, groups []string) {
-	client := d.Platform.Impersonating(scopeGroupSettings)
+func (d *doctor) joinable(ctx context.Context) {
+	client := d.Platform.Impersonating("https://www.googleapis.com/auth/apps.groups.settings")
 	closed := 0
-	for _, group := range groups {
-		var settings struct {
-			WhoCanJoin string `json:"whoCanJoin"`
-		}
-		err := d.call(ctx, client, http.MethodGet, "www.googleapis.com", "/groups/v1/groups/"+url.PathEscape(group)+"?alt=json", nil, &settings)
-		if err != nil {
+	for _, group := range first(d.eligible, maxGroups) {
+		var settings struct{ WhoCanJoin string }
+		if err := d.call(ctx, client, "www.googleapis.com", "/groups/v1/groups/"+url.PathEscape(group)+"?alt=json", nil, &settings); err != nil {
 			d.unseen("joining", "who may join the eligible groups cannot be seen: "+why(err),
 				"to see it, enable groupssettings.googleapis.com and give the service account a Workspace role that may read the settings of groups")
 			return
 		}
-		switch settings.WhoCanJoin {
-		case "ANYONE_CAN_JOIN":
-			d.warn("joining", group+", which is eligible, can be joined by anyone on the Internet", "let only invited people join it")
-		case "ALL_IN_DOMAIN_CAN_JOIN":
-			d.warn("joining", group+", which is eligible, can be joined by anyone in the organization", "let only invited people join it")
-		default:
+		where := map[string]string{"ANYONE_CAN_JOIN": "on the Internet", "ALL_IN_DOMAIN_CAN_JOIN": "in the organization"}[settings.WhoCanJoin]
+		if where == "" {
 			closed++
+			continue
 		}
+		d.warn("joining", group+", which is eligible, can be joined by anyone "+where, "let only invited people join it")
 	}
 	if closed > 0 {
 		d.ok("joining", "%d eligible groups cannot be joined without an invitation", closed)
 	}
 }
 
-// maxPages bounds how far the members of a group are read.
-const maxPages = 50
-
-// outsiders are the members of a group whose domain is not the group's own.
-func (d *doctor) outsiders(ctx context.Context, group string) ([]string, error) {
-	_, domain, _ := strings.Cut(group, "@")
-	var found []string
-	query := url.Values{"maxResults": {"200"}, "fields": {"members(email),nextPageToken"}}
-	for range maxPages {
-		var page struct {
-			Members []struct {
-				Email string `json:"email"`
-			} `json:"members"`
-			NextPageToken string `json:"nextPageToken"`
-		}
-		err := d.call(ctx, d.Platform.DirectoryClient, http.MethodGet,
-			"admin.googleapis.com", "/admin/directory/v1/groups/"+url.PathEscape(group)+"/members?"+query.Encode(), nil, &page)
+// outsiders looks for members of eligible groups whose domain is not the group's own.
+func (d *doctor) outsiders(ctx context.Context) {
+	clean := 0
+	for _, group := range first(d.eligible, maxGroups) {
+		members, err := list[struct{ Email string }](ctx, d, d.Platform.DirectoryClient, directory, "/admin/directory/v1/groups/"+
+			url.PathEscape(group)+"/members", url.Values{"maxResults": {"200"}, "fields": {"members(email),nextPageToken"}}, "members")
 		if err != nil {
-			return nil, err
+			continue // told under groups
 		}
-		for _, m := range page.Members {
+		var strangers []string
+		_, domain, _ := strings.Cut(group, "@")
+		for _, m := range members {
 			if _, of, ok := strings.Cut(m.Email, "@"); ok && !strings.EqualFold(of, domain) {
-				found = append(found, m.Email)
+				strangers = append(strangers, m.Email)
 			}
 		}
-		if page.NextPageToken == "" {
-			break
+		if len(strangers) == 0 {
+			clean++
+			continue
 		}
-		query.Set("pageToken", page.NextPageToken)
+		d.warn("outsiders", fmt.Sprintf("%s, which is eligible, has %d members of other domains: %s",
+			group, len(strangers), strings.Join(strangers[:min(len(strangers), maxNamed)], ", ")),
+			"take them out, unless those domains are yours")
 	}
-	return found, nil
+	if clean > 0 {
+		d.ok("outsiders", "%d eligible groups have no members of other domains", clean)
+	}
 }

@@ -1,10 +1,10 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -26,12 +26,13 @@ func (d *doctor) projects(ctx context.Context) {
 		d.sample = []access.Resource{d.Scope}
 	}
 	query := d.Settings.Catalog.ProjectsQuery
-	found, err := d.Policies.SearchProjects(ctx, query)
+	found, err := d.Projects(ctx, query)
+	browser := d.grant(d.Scope, "roles/browser")
 	switch {
 	case err != nil:
-		d.broken("projects", "projects cannot be searched: "+why(err), d.remedy(err, resourceManager, d.grant(d.Scope, "roles/browser")))
+		d.failed("projects", "projects cannot be searched", err, resourceManager, browser)
 	case len(found) == 0:
-		d.warn("projects", fmt.Sprintf("no project that the service account may see matches %q, so there is none to choose from", query), d.grant(d.Scope, "roles/browser"))
+		d.warn("projects", fmt.Sprintf("no project that the service account may see matches %q, so there is none to choose from", query), browser)
 	default:
 		d.ok("projects", "%d projects match %q", len(found), query)
 	}
@@ -44,12 +45,13 @@ func (d *doctor) projects(ctx context.Context) {
 	}
 }
 
-// permissions asks what may be done without doing it.
+// permissions asks what may be done without doing it, which the service itself never does.
 func (d *doctor) permissions(ctx context.Context) {
-	missing, err := d.missing(ctx, resourceManager, "/v3/"+string(d.Scope), "cloudasset.assets.analyzeIamPolicy", "cloudasset.assets.searchAllIamPolicies", "cloudasset.assets.searchAllResources")
+	missing, err := d.missing(ctx, resourceManager, "/v3/"+string(d.Scope),
+		"cloudasset.assets.analyzeIamPolicy", "cloudasset.assets.searchAllIamPolicies", "cloudasset.assets.searchAllResources")
 	switch {
 	case err != nil:
-		d.untested("scope", d.Scope, err)
+		d.unseen("scope", "permissions on "+string(d.Scope)+" cannot be tested: "+why(err), d.remedy(err, resourceManager, ""))
 	case missing != "":
 		d.broken("scope", "the service account lacks "+missing+" on "+string(d.Scope), d.grant(d.Scope, "roles/cloudasset.viewer"))
 	default:
@@ -57,16 +59,17 @@ func (d *doctor) permissions(ctx context.Context) {
 	}
 	good, lacking := 0, map[string][]access.Resource{}
 	for _, project := range d.sample {
-		missing, err := d.missing(ctx, resourceManager, "/v3/"+string(project), "resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
-		if err != nil {
-			d.untested("grants", project, err)
+		missing, err := d.missing(ctx, resourceManager, "/v3/"+string(project),
+			"resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
+		switch {
+		case err != nil:
+			d.unseen("grants", "permissions on "+string(project)+" cannot be tested: "+why(err), d.remedy(err, resourceManager, ""))
 			return
-		}
-		if missing == "" {
+		case missing == "":
 			good++
-			continue
+		default:
+			lacking[missing] = append(lacking[missing], project)
 		}
-		lacking[missing] = append(lacking[missing], project)
 	}
 	for _, missing := range slices.Sorted(maps.Keys(lacking)) {
 		d.broken("grants", "the service account lacks "+missing+" on "+several(lacking[missing]), d.grant(d.Scope, projectIAMAdmin))
@@ -82,17 +85,10 @@ const resourceManager = "cloudresourcemanager.googleapis.com"
 // missing are those of the permissions that the service account does not have on
 // what an API has under a path.
 func (d *doctor) missing(ctx context.Context, api, path string, permissions ...string) (string, error) {
-	var held struct {
-		Permissions []string `json:"permissions"`
-	}
-	err := d.call(ctx, d.Platform.Client, http.MethodPost, api, path+":testIamPermissions", map[string]any{"permissions": permissions}, &held)
+	var held struct{ Permissions []string }
+	err := d.call(ctx, d.Platform.Client, api, path+":testIamPermissions", map[string]any{"permissions": permissions}, &held)
 	lacks := slices.DeleteFunc(slices.Clone(permissions), func(p string) bool { return slices.Contains(held.Permissions, p) })
 	return strings.Join(lacks, ", "), err
-}
-
-// untested is about a question that the service itself never asks.
-func (d *doctor) untested(check string, on access.Resource, err error) {
-	d.unseen(check, "permissions on "+string(on)+" cannot be tested: "+why(err), d.remedy(err, resourceManager, ""))
 }
 
 // several names the first of some resources.
@@ -118,14 +114,11 @@ func (d *doctor) analysis(ctx context.Context) {
 		"analysisQuery.options.expandGroups":              {"true"},
 	}
 	var answer struct {
-		Main struct {
-			Errors []struct {
-				Cause string `json:"cause"`
-			} `json:"nonCriticalErrors"`
-		} `json:"mainAnalysis"`
+		MainAnalysis struct{ NonCriticalErrors []struct{ Cause string } }
 	}
-	if err := d.call(ctx, d.Platform.Client, http.MethodGet, api, "/v1/"+string(d.Scope)+":analyzeIamPolicy?"+query.Encode(), nil, &answer); err != nil {
-		text, remedy := "Policy Analyzer cannot be asked about "+string(d.Scope)+": "+why(err), d.remedy(err, api, d.grant(d.Scope, "roles/cloudasset.viewer"))
+	if err := d.call(ctx, d.Platform.Client, api, "/v1/"+string(d.Scope)+":analyzeIamPolicy?"+query.Encode(), nil, &answer); err != nil {
+		text := "Policy Analyzer cannot be asked about " + string(d.Scope) + ": " + why(err)
+		remedy := d.remedy(err, api, d.grant(d.Scope, "roles/cloudasset.viewer"))
 		if access.AsError(err).Code == access.CodeQuota {
 			text += "; " + quota + ", and 100 times a minute and 1,000 times a day for a project"
 			remedy = "activate Security Command Center Premium or Enterprise for the organization, or set RESOURCE_CATALOG=AssetInventory " +
@@ -135,11 +128,11 @@ func (d *doctor) analysis(ctx context.Context) {
 		return
 	}
 	causes := map[string]bool{}
-	for _, e := range answer.Main.Errors {
+	for _, e := range answer.MainAnalysis.NonCriticalErrors {
 		causes[e.Cause] = true
 	}
-	for _, cause := range slices.Sorted(maps.Keys(causes))[:min(len(causes), maxNamed)] {
-		d.warn(check, "a part of "+string(d.Scope)+" cannot be analyzed: "+cause, groupsReader(d.Platform.ServiceAccount))
+	for _, cause := range first(causes, maxNamed) {
+		d.warn(check, "a part of "+string(d.Scope)+" cannot be analyzed: "+cause, d.groupsReader())
 	}
 	if len(causes) == 0 {
 		d.ok(check, "Policy Analyzer answers about %s; %s", d.Scope, quota)
@@ -150,23 +143,18 @@ func (d *doctor) analysis(ctx context.Context) {
 func (d *doctor) policies(ctx context.Context) {
 	var unreadable []access.Resource
 	var failure error
+	crowded := false
 	for _, project := range d.sample {
-		p, err := d.Policies.GetIamPolicy(ctx, project, time.Time{})
+		p, err := d.Policy(ctx, project, time.Time{})
 		if err != nil {
-			if unreadable = append(unreadable, project); failure == nil {
-				failure = err
-			}
+			unreadable, failure = append(unreadable, project), cmp.Or(failure, err)
 			continue
 		}
-		d.read = append(d.read, policyOf{project, p})
+		d.read = append(d.read, project)
+		crowded = d.crowded(project, p) || crowded
 	}
 	if failure != nil {
-		d.broken("policies", "the policy of "+several(unreadable)+" cannot be read: "+why(failure),
-			d.remedy(failure, resourceManager, d.grant(d.Scope, projectIAMAdmin)))
-	}
-	crowded := false
-	for _, p := range d.read {
-		crowded = d.crowded(p) || crowded
+		d.failed("policies", "the policy of "+several(unreadable)+" cannot be read", failure, resourceManager, d.grant(d.Scope, projectIAMAdmin))
 	}
 	if len(d.read) > 0 && !crowded {
 		d.ok("policies", "%d policies were read, none is near a limit", len(d.read))
@@ -174,16 +162,17 @@ func (d *doctor) policies(ctx context.Context) {
 }
 
 // crowded warns from 80 % of what a policy can hold.
-func (d *doctor) crowded(p policyOf) (found bool) {
-	if full := p.policy.NearlyFull(p.resource); full != nil {
+func (d *doctor) crowded(project access.Resource, p *iampolicy.Policy) (found bool) {
+	if full := p.NearlyFull(project); full != nil {
 		found = true
-		d.warn("policies", fmt.Sprintf("the policy of %s has %s members of at most %s; at the limit nothing can be granted", p.resource, full.Args["count"], full.Args["max"]),
+		d.warn("policies", fmt.Sprintf("the policy of %s has %s members of at most %s; at the limit nothing can be granted",
+			project, full.Args["count"], full.Args["max"]),
 			"bind groups instead of people, and remove what has ended")
 	}
 	type holding struct{ role, member string }
-	count := map[holding]int{}
 	var order []holding
-	for _, b := range p.policy.Bindings() {
+	count := map[holding]int{}
+	for _, b := range p.Bindings() {
 		for _, m := range b.Members {
 			h := holding{b.Role, m}
 			if count[h]++; count[h] == iampolicy.MaxSameRole*8/10 {
@@ -193,8 +182,8 @@ func (d *doctor) crowded(p policyOf) (found bool) {
 	}
 	for _, h := range order {
 		found = true
-		d.warn("policies", fmt.Sprintf("the policy of %s binds %s to %s %d times of at most %d", p.resource, h.member, h.role, count[h], iampolicy.MaxSameRole),
-			"remove what has ended")
+		d.warn("policies", fmt.Sprintf("the policy of %s binds %s to %s %d times of at most %d",
+			project, h.member, h.role, count[h], iampolicy.MaxSameRole), "remove what has ended")
 	}
 	return found
 }
@@ -205,32 +194,48 @@ func (d *doctor) inventory(ctx context.Context) {
 		d.unseen("eligibility", "not looked up: there is no project whose policy can be read", "")
 		return
 	}
-	outside := 0
+	inside := 0
 	people := map[access.Principal]bool{}
-	for _, p := range d.read {
-		s, err := d.Provider.Standing(ctx, access.StandingQuery{Resource: p.resource, Everybody: true})
-		if access.AsError(err) != nil && access.AsError(err).Code == access.CodeUnknownResource {
-			outside++
+	for _, project := range d.read {
+		s, err := d.Standing(ctx, access.StandingQuery{Resource: project, Everybody: true})
+		if err != nil && access.AsError(err).Code == access.CodeUnknownResource {
 			continue
 		}
 		if err != nil {
-			d.broken("eligibility", "who is eligible on "+string(p.resource)+" cannot be looked up: "+why(err),
-				d.remedy(err, "cloudasset.googleapis.com", d.grant(d.Scope, "roles/cloudasset.viewer")))
+			d.failed("eligibility", "who is eligible on "+string(project)+" cannot be looked up", err,
+				"cloudasset.googleapis.com", d.grant(d.Scope, "roles/cloudasset.viewer"))
 			return
 		}
-		d.standings = append(d.standings, s)
-		for person := range s.Holdings {
+		inside++
+		for _, w := range s.Warnings {
+			if group := w.Args["group"]; w.Code == access.CodeGroupUnreadable {
+				d.unreadable[group] = cmp.Or(d.unreadable[group], w)
+			}
+		}
+		for person, held := range s.Holdings {
 			people[person] = true
+			for _, e := range held {
+				for _, node := range e.Sources {
+					d.nodes[node] = true
+				}
+				for _, w := range e.Ways {
+					if group, ok := strings.CutPrefix(w.Member, "group:"); ok {
+						d.eligible[group] = true
+					}
+				}
+			}
 		}
 		d.ineffective(s)
 	}
 	switch {
-	case len(d.standings) == 0:
-		d.broken("eligibility", fmt.Sprintf("none of the %d projects tried lies in %s, as far as Cloud Asset Inventory knows", outside, d.Scope), "set RESOURCE_SCOPE to what they lie in")
+	case inside == 0:
+		d.broken("eligibility", fmt.Sprintf("none of the %d projects tried lies in %s, as far as Cloud Asset Inventory knows",
+			len(d.read), d.Scope), "set RESOURCE_SCOPE to what they lie in")
 	case len(people) == 0:
-		d.warn("eligibility", fmt.Sprintf("nobody is eligible for anything in the %d projects tried", len(d.standings)), "bind somebody under the condition has({}.jitAccessConstraint)")
+		d.warn("eligibility", fmt.Sprintf("nobody is eligible for anything in the %d projects tried", inside),
+			"bind somebody under the condition has({}.jitAccessConstraint)")
 	default:
-		d.ok("eligibility", "%d people are eligible in the %d projects tried", len(people), len(d.standings))
+		d.ok("eligibility", "%d people are eligible in the %d projects tried", len(people), inside)
 	}
 }
 
@@ -238,52 +243,39 @@ func (d *doctor) inventory(ctx context.Context) {
 // service uses is left out: the listing is AssetInventory's.
 func (d *doctor) ineffective(s access.Standing) {
 	for _, i := range s.Ineffective {
-		said := ineffective{i.Node, i.Role, i.Member, i.Why.Code}
+		// Many projects have an entry that stands above them.
+		said := [...]string{string(i.Node), i.Role, i.Member, string(i.Why.Code)}
 		if i.Why.Args["group"] != "" {
-			said.node, said.role = "", "" // once for each group
+			said[0], said[1] = "", "" // once for each group
 		}
 		if i.Why.Args["catalog"] == d.Settings.Catalog.Kind || d.said[said] {
 			continue
 		}
 		d.said[said] = true
+		binding := "a binding of " + i.Role + " on " + string(i.Node)
 		if i.Why.Code == access.CodeNotUnderstood {
-			d.warn("eligibility", "a binding of "+i.Role+" on "+string(i.Node)+" cannot be understood and is left out: "+why(i.Why), "correct its condition")
+			d.warn("eligibility", binding+" cannot be understood and is left out: "+why(i.Why), "correct its condition")
 			continue
 		}
 		text, next := d.Words(i.Why)
-		d.warn("eligibility", "a binding of "+i.Role+" on "+string(i.Node)+" does not do what was probably meant. "+text, next)
+		d.warn("eligibility", binding+" does not do what was probably meant. "+text, next)
 	}
-}
-
-// ineffective is an entry that many projects have, where it stands above them.
-type ineffective struct {
-	node         access.Resource
-	role, member string
-	code         access.Code
 }
 
 // ancestors are the folders and the organization from which somebody is eligible.
 func (d *doctor) ancestors(ctx context.Context) {
-	var nodes []access.Resource
-	for _, s := range d.standings {
-		for _, held := range s.Holdings {
-			for _, e := range held {
-				nodes = append(nodes, e.Sources...)
-			}
-		}
-	}
-	slices.Sort(nodes)
 	good := 0
-	for _, node := range slices.Compact(nodes) {
+	for _, node := range slices.Sorted(maps.Keys(d.nodes)) {
 		if node.Kind() == "projects" {
 			continue
 		}
-		_, err := d.Policies.GetIamPolicy(ctx, node, time.Time{})
+		_, err := d.Policy(ctx, node, time.Time{})
 		if err == nil {
 			good++
 			continue
 		}
-		d.warn("ancestors", "people are eligible through "+string(node)+", whose live policy cannot be read, so that what they are eligible for may be minutes old: "+why(err),
+		d.warn("ancestors", "people are eligible through "+string(node)+
+			", whose live policy cannot be read, so that what they are eligible for may be minutes old: "+why(err),
 			d.remedy(err, resourceManager, d.grant(node, "roles/iam.securityReviewer")))
 	}
 	if good > 0 {

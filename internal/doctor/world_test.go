@@ -142,7 +142,8 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 		Origin: server.Platform{AppEngine: settings.Platform == config.AppEngine, CloudRun: settings.Platform == config.CloudRun, ProjectID: platform.Project,
 			ProjectNumber: platform.ProjectNumber, Region: platform.Region, Service: settings.Service}.Origin,
 		Identity: identity.Profile{Expected: "/projects/264853019977/locations/europe-west1/services/jitaccess"},
-		Policies: cloud.Policies, Provider: cloud, Signer: signer, Secrets: secrets, Mailer: mailer, Now: time.Now,
+		Policy:   cloud.Policies.GetIamPolicy, Projects: cloud.Policies.SearchProjects, Standing: cloud.Standing,
+		Sign: signer.SignJWT, Secret: secrets.Access, Mailer: mailer, Now: time.Now,
 		Words: func(e *access.Error) (text, next string) {
 			r := words.English.Refusal(e, "Google")
 			return r.Text, r.Next

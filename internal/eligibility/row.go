@@ -52,26 +52,14 @@ type Row struct {
 
 // requests is how the members of the row may request with approval; ok is false
 // when they may not.
-func (r Row) requests() (way access.Approval, ok bool) {
-	switch r.Kind {
-	case PeerApproval, Both:
-		return access.Approval{Topic: r.Topic}, true
-	case ExternalApproval:
-		return access.Approval{Topic: r.Topic, External: true}, true
-	}
-	return way, false
-}
+func (r Row) requests() (way access.Approval, ok bool) { return r.peersOr(ExternalApproval) }
 
 // reviews is how the members of the row may approve for others; ok is false when
 // they may not.
-func (r Row) reviews() (way access.Approval, ok bool) {
-	switch r.Kind {
-	case PeerApproval, Both:
-		return access.Approval{Topic: r.Topic}, true
-	case Reviewer:
-		return access.Approval{Topic: r.Topic, External: true}, true
-	}
-	return way, false
+func (r Row) reviews() (way access.Approval, ok bool) { return r.peersOr(Reviewer) }
+
+func (r Row) peersOr(external Kind) (way access.Approval, ok bool) {
+	return access.Approval{Topic: r.Topic, External: r.Kind == external}, r.Kind == PeerApproval || r.Kind == Both || r.Kind == external
 }
 
 // at says why the row does not hold at a time; nil when it does.

@@ -19,7 +19,8 @@ func New(rows []Row, now time.Time) (Table, []access.Ineffective) {
 	var ineffective []access.Ineffective
 	for _, r := range rows {
 		if why := r.at(now); why != nil {
-			ineffective = append(ineffective, access.Ineffective{Node: r.Node, Role: string(r.ID.Role), Expression: r.ID.Condition, Why: why})
+			ineffective = append(ineffective, access.Ineffective{
+				Node: r.Node, Role: string(r.ID.Role), Expression: r.ID.Condition, Why: why})
 			continue
 		}
 		t.rows = append(t.rows, r)
@@ -32,44 +33,42 @@ func New(rows []Row, now time.Time) (Table, []access.Ineffective) {
 // condition under several topics: the id, which is that of JIT Access 1.x, has none.
 func (t Table) Holdings(p access.Principal, groups []string) []access.Entitlement {
 	mine := membersOf(p, groups)
-	at := map[access.EntitlementID]int{}
-	var held []access.Entitlement
+	at := map[access.EntitlementID]*access.Entitlement{}
 	for _, row := range t.rows {
 		ways := row.ways(mine)
 		if row.Kind == None || len(ways) == 0 {
 			continue
 		}
-		i, seen := at[row.ID]
-		if !seen {
-			i = len(held)
-			at[row.ID] = i
-			held = append(held, access.Entitlement{ID: row.ID, Unconfirmed: true})
+		e := at[row.ID]
+		if e == nil {
+			e = &access.Entitlement{ID: row.ID, Unconfirmed: true}
+			at[row.ID] = e
 		}
 		if row.Kind != Reviewer {
 			// All of them hold now, so that together they last as long as the last of them.
-			if until := row.Window.End; !held[i].MayRequest() || until.IsZero() || !held[i].Until.IsZero() && until.After(held[i].Until) {
-				held[i].Until = until
+			if until := row.Window.End; !e.MayRequest() || until.IsZero() || !e.Until.IsZero() && until.After(e.Until) {
+				e.Until = until
 			}
-			held[i].Unclear = held[i].Unclear || row.Unclear
+			e.Unclear = e.Unclear || row.Unclear
 		}
-		held[i].SelfApproval = held[i].SelfApproval || row.Kind == SelfApproval || row.Kind == Both
+		e.SelfApproval = e.SelfApproval || row.Kind == SelfApproval || row.Kind == Both
 		if way, ok := row.requests(); ok {
-			held[i].PeerApproval = true
-			held[i].Requests = with(held[i].Requests, way)
+			e.PeerApproval = true
+			e.Requests = once(e.Requests, way)
 		}
 		if way, ok := row.reviews(); ok {
-			held[i].MayReview = true
-			held[i].Reviews = with(held[i].Reviews, way)
+			e.MayReview = true
+			e.Reviews = once(e.Reviews, way)
 		}
-		held[i].Unconfirmed = held[i].Unconfirmed && row.Unconfirmed
-		if !slices.Contains(held[i].Sources, row.Node) {
-			held[i].Sources = append(held[i].Sources, row.Node)
-		}
-		for _, w := range ways {
-			if !slices.Contains(held[i].Ways, w) {
-				held[i].Ways = append(held[i].Ways, w)
-			}
-		}
+		e.Unconfirmed = e.Unconfirmed && row.Unconfirmed
+		e.Sources = once(e.Sources, row.Node)
+		e.Ways = once(e.Ways, ways...)
+	}
+	var held []access.Entitlement
+	for _, e := range at {
+		slices.SortFunc(e.Requests, access.CompareApprovals)
+		slices.SortFunc(e.Reviews, access.CompareApprovals)
+		held = append(held, *e)
 	}
 	slices.SortFunc(held, func(a, b access.Entitlement) int { return access.CompareEntitlementIDs(a.ID, b.ID) })
 	return held
@@ -79,22 +78,16 @@ func (t Table) Holdings(p access.Principal, groups []string) []access.Entitlemen
 // make nobody so.
 func (t Table) Missed(p access.Principal, groups []string) []Row {
 	mine := membersOf(p, groups)
-	var rows []Row
-	for _, r := range t.rows {
-		if r.Kind == None && len(r.ways(mine)) > 0 {
-			rows = append(rows, r)
-		}
-	}
-	return rows
+	return slices.DeleteFunc(slices.Clone(t.rows), func(r Row) bool { return r.Kind != None || len(r.ways(mine)) == 0 })
 }
 
-// Naming is the first row that makes a member eligible; ok is false when none does.
-func (t Table) Naming(member string) (r Row, ok bool) {
+// Naming is the first row that makes a member eligible; zero when none does.
+func (t Table) Naming(member string) Row {
 	i := slices.IndexFunc(t.rows, func(r Row) bool { return r.Kind != None && slices.Contains(r.Members, member) })
 	if i < 0 {
-		return r, false
+		return Row{}
 	}
-	return t.rows[i], true
+	return t.rows[i]
 }
 
 // membersOf are the members that mean p.
@@ -107,13 +100,14 @@ func membersOf(p access.Principal, groups []string) map[string]bool {
 	return mine
 }
 
-// with adds a way of approval, sorted and once.
-func with(ways []access.Approval, way access.Approval) []access.Approval {
-	at, found := slices.BinarySearchFunc(ways, way, access.CompareApprovals)
-	if found {
-		return ways
+// once adds what is not in a list yet.
+func once[T comparable](list []T, more ...T) []T {
+	for _, item := range more {
+		if !slices.Contains(list, item) {
+			list = append(list, item)
+		}
 	}
-	return slices.Insert(ways, at, way)
+	return list
 }
 
 // reviewed is whether the members of the row may approve a request for one of ids,
@@ -121,14 +115,6 @@ func with(ways []access.Approval, way access.Approval) []access.Approval {
 func (r Row) reviewed(ids ...access.EntitlementID) bool {
 	_, ok := r.reviews()
 	return ok && slices.Contains(ids, r.ID)
-}
-
-// reviewedFor is whether the members of the row may approve a request of one of
-// the requesters.
-func (r Row) reviewedFor(requesters []access.Entitlement) bool {
-	way, _ := r.reviews()
-	reviewer := access.Entitlement{ID: r.ID, MayReview: true, Reviews: []access.Approval{way}}
-	return slices.ContainsFunc(requesters, reviewer.MayReviewFor)
 }
 
 // ways are the members of the row that are among mine.
@@ -175,10 +161,13 @@ func (t Table) ReviewerGroups(ids []access.EntitlementID) []string {
 // once each: those of the requesters, who hold it, or anybody's where there are
 // none. members holds the people of each of its ReviewerGroups; a group that is
 // missing there counts as empty.
-func (t Table) Reviewers(id access.EntitlementID, members map[string][]access.Principal, requesters ...access.Entitlement) []access.Principal {
+func (t Table) Reviewers(id access.EntitlementID, members map[string][]access.Principal,
+	requesters ...access.Entitlement) []access.Principal {
 	var people []access.Principal
 	for _, row := range t.rows {
-		if !row.reviewed(id) || len(requesters) > 0 && !row.reviewedFor(requesters) {
+		way, _ := row.reviews()
+		reviewer := access.Entitlement{ID: row.ID, MayReview: true, Reviews: []access.Approval{way}}
+		if !row.reviewed(id) || len(requesters) > 0 && !slices.ContainsFunc(requesters, reviewer.MayReviewFor) {
 			continue
 		}
 		for _, m := range row.Members {

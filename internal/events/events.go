@@ -39,6 +39,10 @@ const (
 	TestMail = "http.testMail"
 	// Warning is something that an answer lacks, or that could not be made sure of.
 	Warning = "http.warn"
+	// Startup is what there is to say of the settings, and that the service has started.
+	Startup = "runtime.startup"
+	// MailWarning is what an operator should know though mail works.
+	MailWarning = "mail.warn"
 )
 
 // CallerLabels say who acted. Where the service acts by itself only the method is

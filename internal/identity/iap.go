@@ -49,21 +49,32 @@ func IAP(f Front) (Profile, error) {
 		Service:       "the key server of Identity-Aware Proxy",
 		SwitchAccount: "/?gcp-iap-mode=CLEAR_LOGIN_COOKIE",
 	}
+	var accepted func(audience string) bool
 	if f.AnyOfProject {
 		if !projectNumber.MatchString(f.ProjectNumber) {
 			return Profile{}, fmt.Errorf("set IAP_AUDIENCE: %q is not a project number", f.ProjectNumber)
 		}
 		prefix := "/projects/" + f.ProjectNumber + "/"
-		p.Audience = iapAudience(func(audience string) bool { return len(audience) > len(prefix) && strings.HasPrefix(audience, prefix) })
+		accepted = func(audience string) bool { return len(audience) > len(prefix) && strings.HasPrefix(audience, prefix) }
 		p.Expected = "any of project " + f.ProjectNumber
-		return p, nil
+	} else {
+		audiences, err := f.audiences()
+		if err != nil {
+			return Profile{}, err
+		}
+		accepted = func(audience string) bool { return slices.Contains(audiences, audience) }
+		p.Expected = strings.Join(audiences, " or ")
 	}
-	audiences, err := f.audiences()
-	if err != nil {
-		return Profile{}, err
+	p.Audience = func(t jose.Token) error {
+		audience, err := t.Claims.String("aud")
+		if err != nil {
+			return fmt.Errorf("%w (an array is not accepted)", err)
+		}
+		if !accepted(audience) {
+			return fmt.Errorf("the assertion is for the audience %q", audience)
+		}
+		return nil
 	}
-	p.Audience = iapAudience(func(audience string) bool { return slices.Contains(audiences, audience) })
-	p.Expected = strings.Join(audiences, " or ")
 	return p, nil
 }
 
@@ -86,20 +97,6 @@ func (f Front) audiences() ([]string, error) {
 		return []string{project + "/locations/" + f.Region + "/services/" + f.CloudRunService}, nil
 	}
 	return nil, errors.New("set IAP_AUDIENCE: it cannot be derived on this platform")
-}
-
-// iapAudience demands one audience, as a text.
-func iapAudience(accepted func(string) bool) func(jose.Token) error {
-	return func(t jose.Token) error {
-		audience, err := t.Claims.String("aud")
-		if err != nil {
-			return fmt.Errorf("%w (an array is not accepted)", err)
-		}
-		if !accepted(audience) {
-			return fmt.Errorf("the assertion is for the audience %q", audience)
-		}
-		return nil
-	}
 }
 
 // iapCaller reads the person. What IAP says of the device is evidence for the

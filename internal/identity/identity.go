@@ -4,6 +4,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,10 +104,10 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 		return access.Caller{}, &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed,
 			Args: access.Args{"service": v.c.Profile.Service}, Err: err}
 	}
-	if err != nil {
-		return access.Caller{}, v.bad(err)
+	if err == nil {
+		err = v.check(token)
 	}
-	if err := v.check(token); err != nil {
+	if err != nil {
 		return access.Caller{}, v.bad(err)
 	}
 	caller, err := v.c.Profile.Caller(token)
@@ -126,14 +127,13 @@ func (v *Verifier) assertion(h http.Header) (string, error) {
 			return "", errors.New("a header imitates that of the assertion")
 		}
 	}
-	values := h[v.c.Profile.Header]
-	if len(values) > 1 {
-		return "", errors.New("the assertion stands twice")
-	}
-	if len(values) == 0 {
+	switch values := h[v.c.Profile.Header]; len(values) {
+	case 0:
 		return "", nil
+	case 1:
+		return values[0], nil
 	}
-	return values[0], nil
+	return "", errors.New("the assertion stands twice")
 }
 
 // check checks that the assertion is by the front, for us, and for now.
@@ -174,15 +174,12 @@ func (v *Verifier) check(t jose.Token) error {
 // Person reads who somebody is from two claims that must be there.
 func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, error) {
 	subject, err := c.String(subjectClaim)
-	if err != nil {
+	email, noEmail := c.String(emailClaim)
+	if err = cmp.Or(err, noEmail); err != nil {
 		return access.Caller{}, err
 	}
 	if subject == "" {
 		return access.Caller{}, fmt.Errorf("claim %s is empty", subjectClaim)
-	}
-	email, err := c.String(emailClaim)
-	if err != nil {
-		return access.Caller{}, err
 	}
 	principal, err := access.ParsePrincipal(email)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -45,28 +46,24 @@ func ParseClaims(text []byte) (Claims, error) {
 // checkValue reads one value, which is known to be valid JSON.
 func checkValue(d *json.Decoder, depth int) error {
 	token, err := d.Token()
-	if err != nil {
-		return errNotObject
-	}
 	open, nested := token.(json.Delim)
-	if !nested {
-		return nil
+	if err != nil || !nested {
+		return err
 	}
 	if depth == maxDepth {
 		return errTooDeep
 	}
-	seen := map[string]bool{}
+	seen := map[json.Token]bool{}
 	for d.More() {
 		if open == '{' {
 			name, err := d.Token()
 			if err != nil {
-				return errNotObject
+				return err
 			}
-			text, _ := name.(string)
-			if seen[text] {
+			if seen[name] {
 				return errDuplicate
 			}
-			seen[text] = true
+			seen[name] = true
 		}
 		if err := checkValue(d, depth+1); err != nil {
 			return err
@@ -78,12 +75,13 @@ func checkValue(d *json.Decoder, depth int) error {
 
 // Exactly is whether these are the names of all members: none missing, none more.
 func (c Claims) Exactly(names ...string) bool {
-	for _, name := range names {
-		if _, ok := c[name]; !ok {
-			return false
-		}
-	}
-	return len(c) == len(names)
+	return len(c) == len(names) && !slices.ContainsFunc(names, func(name string) bool { return c[name] == nil })
+}
+
+// absentOr is whether a member is not there or is a string with this value.
+func (c Claims) absentOr(name, value string) bool {
+	s, _ := c.String(name)
+	return c[name] == nil || s == value
 }
 
 // String returns a member that must be a string.
@@ -136,5 +134,6 @@ func text(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false
 	}
-	return s, json.Unmarshal(raw, &s) == nil
+	err := json.Unmarshal(raw, &s)
+	return s, err == nil
 }

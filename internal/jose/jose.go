@@ -28,6 +28,9 @@ const (
 	ES256 Algorithm = "ES256"
 )
 
+// methods are how each verifies. Keys have no other algorithm; see parseKey.
+var methods = map[Algorithm]jwt.SigningMethod{RS256: jwt.SigningMethodRS256, ES256: jwt.SigningMethodES256}
+
 // MaxToken is the longest token that is looked at, in bytes.
 const MaxToken = 8 << 10
 
@@ -88,7 +91,11 @@ func (f Form) Verify(ctx context.Context, token string, keys *KeySet) (Token, er
 	signed, signatureText := token[:end], token[end+1:]
 	headerText, payload, _ := strings.Cut(signed, ".")
 
-	header, algorithm, keyID, err := f.parseHeader(headerText)
+	header, err := f.parse(headerText)
+	if err != nil {
+		return Token{}, err
+	}
+	algorithm, keyID, err := f.checkHeader(header)
 	if err != nil {
 		return Token{}, err
 	}
@@ -97,82 +104,58 @@ func (f Form) Verify(ctx context.Context, token string, keys *KeySet) (Token, er
 		return Token{}, err
 	}
 	key, err := keys.key(ctx, keyID)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Token{}, err
-	}
-	if key.algorithm != algorithm {
+	case key.algorithm != algorithm:
 		return Token{}, errKeyType
-	}
-	if err := method(algorithm).Verify(signed, signature, key.public); err != nil {
+	case methods[algorithm].Verify(signed, signature, key.public) != nil:
 		return Token{}, errSignature
 	}
-	text, err := f.decode(payload)
-	if err != nil {
-		return Token{}, err
-	}
-	claims, err := ParseClaims(text)
+	claims, err := f.parse(payload)
 	if err != nil {
 		return Token{}, err
 	}
 	return Token{header, claims}, nil
 }
 
-// parseHeader reads a header that says exactly what it may.
-func (f Form) parseHeader(segment string) (header Claims, algorithm Algorithm, keyID string, err error) {
+// checkHeader takes a header that says exactly what it may.
+func (f Form) checkHeader(header Claims) (algorithm Algorithm, keyID string, err error) {
+	members := append([]string{"alg", "kid"}, f.Header...)
+	name, _ := header.String("alg")
+	keyID, _ = header.String("kid")
+	switch algorithm = Algorithm(name); {
+	case !header.Exactly(members...) && !header.Exactly(append(members, "typ")...):
+		err = errHeader
+	case !slices.Contains(f.Algorithms, algorithm):
+		err = errAlgorithm
+	case !header.absentOr("typ", "JWT"):
+		err = errType
+	case keyID == "" || len(keyID) > maxKeyID:
+		err = errKeyID
+	}
+	return algorithm, keyID, err
+}
+
+func (f Form) parse(segment string) (Claims, error) {
 	text, err := f.decode(segment)
 	if err != nil {
-		return nil, "", "", err
+		return nil, err
 	}
-	if header, err = ParseClaims(text); err != nil {
-		return nil, "", "", err
-	}
-	members := append([]string{"alg", "kid"}, f.Header...)
-	if !header.Exactly(members...) && !header.Exactly(append(members, "typ")...) {
-		return nil, "", "", errHeader
-	}
-	alg, err := header.String("alg")
-	if algorithm = Algorithm(alg); err != nil || !slices.Contains(f.Algorithms, algorithm) {
-		return nil, "", "", errAlgorithm
-	}
-	if typ, err := header.String("typ"); header["typ"] != nil && (err != nil || typ != "JWT") {
-		return nil, "", "", errType
-	}
-	keyID, err = header.String("kid")
-	if err != nil || keyID == "" || len(keyID) > maxKeyID {
-		return nil, "", "", errKeyID
-	}
-	return header, algorithm, keyID, nil
+	return ParseClaims(text)
 }
 
-// decode reads a segment, strictly.
+// decode accepts one text for each value: the decoder of the standard library skips
+// line breaks, and unless told otherwise ignores the bits after the last byte, so
+// that several texts would be one token.
 func (f Form) decode(segment string) ([]byte, error) {
+	encoding := base64.RawURLEncoding
 	if f.Padded {
-		return decodeStrictly(base64.URLEncoding, segment)
-	}
-	return decodeSegment(segment)
-}
-
-func decodeSegment(segment string) ([]byte, error) {
-	return decodeStrictly(base64.RawURLEncoding, segment)
-}
-
-// decodeStrictly accepts one text for each value: the decoder of the standard
-// library skips line breaks, and unless told otherwise ignores the bits after the
-// last byte, so that several texts would be one token.
-func decodeStrictly(encoding *base64.Encoding, segment string) ([]byte, error) {
-	if strings.ContainsAny(segment, "\r\n") {
-		return nil, errEncoding
+		encoding = base64.URLEncoding
 	}
 	decoded, err := encoding.Strict().DecodeString(segment)
-	if err != nil {
+	if err != nil || strings.ContainsAny(segment, "\r\n") {
 		return nil, errEncoding
 	}
 	return decoded, nil
-}
-
-func method(a Algorithm) jwt.SigningMethod {
-	if a == ES256 {
-		return jwt.SigningMethodES256
-	}
-	return jwt.SigningMethodRS256
 }

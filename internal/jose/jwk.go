@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"slices"
 )
 
 // maxKeySet is the longest key set that is read, in bytes.
@@ -21,8 +22,6 @@ type publicKey struct {
 	algorithm Algorithm
 	public    any // *rsa.PublicKey or *ecdsa.PublicKey
 }
-
-var errUnusableKey = errors.New("not a key for RS256 or ES256 signatures")
 
 // parseKeys reads a JWKS document (RFC 7517). Keys that are of no use here are
 // left out, as the standard demands; a document without a single usable one, or
@@ -41,16 +40,10 @@ func parseKeys(document []byte) (map[string]publicKey, error) {
 	}
 	keys := map[string]publicKey{}
 	for _, item := range list {
-		jwk, err := ParseClaims(item)
-		if err != nil {
-			continue
-		}
-		id, err := jwk.String("kid")
-		if err != nil || id == "" {
-			continue
-		}
-		key, err := parseKey(jwk)
-		if err != nil {
+		jwk, _ := ParseClaims(item)
+		id, _ := jwk.String("kid")
+		key, usable := parseKey(jwk)
+		if id == "" || !usable {
 			continue
 		}
 		if _, twice := keys[id]; twice {
@@ -64,74 +57,44 @@ func parseKeys(document []byte) (map[string]publicKey, error) {
 	return keys, nil
 }
 
-func parseKey(jwk Claims) (publicKey, error) {
-	if use, err := jwk.String("use"); jwk["use"] != nil && (err != nil || use != "sig") {
-		return publicKey{}, errUnusableKey
-	}
-	var key publicKey
-	var err error
+// parseKey returns a key for RS256 or ES256 signatures.
+func parseKey(jwk Claims) (key publicKey, usable bool) {
 	switch kind, _ := jwk.String("kty"); kind {
 	case "RSA":
 		key.algorithm = RS256
-		key.public, err = parseRSA(jwk)
+		key.public, usable = parseRSA(jwk)
 	case "EC":
 		key.algorithm = ES256
-		key.public, err = parseEC(jwk)
-	default:
-		return publicKey{}, errUnusableKey
+		key.public, usable = parseEC(jwk)
 	}
-	if err != nil {
-		return publicKey{}, err
-	}
-	if alg, err := jwk.String("alg"); jwk["alg"] != nil && (err != nil || alg != string(key.algorithm)) {
-		return publicKey{}, errUnusableKey
-	}
-	return key, nil
+	return key, usable && jwk.absentOr("use", "sig") && jwk.absentOr("alg", string(key.algorithm))
 }
 
-func parseRSA(jwk Claims) (*rsa.PublicKey, error) {
-	n, err := keyBytes(jwk, "n")
-	if err != nil {
-		return nil, err
-	}
-	e, err := keyBytes(jwk, "e")
-	if err != nil {
-		return nil, err
-	}
-	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
+func parseRSA(jwk Claims) (*rsa.PublicKey, bool) {
+	modulus, exponent := new(big.Int).SetBytes(keyBytes(jwk, "n")), new(big.Int).SetBytes(keyBytes(jwk, "e"))
 	if bits := modulus.BitLen(); bits < minRSA || bits > maxRSA {
-		return nil, errUnusableKey
+		return nil, false
 	}
 	// The exponent is 65537 wherever Google makes the key; small and even ones
 	// are unsafe, and the standard library takes none above 31 bits.
 	if exponent.BitLen() < 17 || exponent.BitLen() > 31 || exponent.Bit(0) == 0 {
-		return nil, errUnusableKey
+		return nil, false
 	}
-	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
+	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, true
 }
 
-func parseEC(jwk Claims) (*ecdsa.PublicKey, error) {
-	if curve, err := jwk.String("crv"); err != nil || curve != "P-256" {
-		return nil, errUnusableKey
-	}
-	x, err := keyBytes(jwk, "x")
-	if err != nil {
-		return nil, err
-	}
-	y, err := keyBytes(jwk, "y")
-	if err != nil {
-		return nil, err
-	}
+func parseEC(jwk Claims) (*ecdsa.PublicKey, bool) {
 	// SEC 1, 2.3.3: an uncompressed point. Its length, and that it is on the curve,
 	// are checked by the standard library.
-	point := append(append([]byte{4}, x...), y...)
-	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	x, y := keyBytes(jwk, "x"), keyBytes(jwk, "y")
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+	curve, _ := jwk.String("crv")
+	return key, err == nil && curve == "P-256" && len(x) == len(y)
 }
 
-func keyBytes(jwk Claims, name string) ([]byte, error) {
-	text, err := jwk.String(name)
-	if err != nil {
-		return nil, err
-	}
-	return decodeSegment(text)
+// keyBytes are nil when they are missing or malformed; no key has none.
+func keyBytes(jwk Claims, name string) []byte {
+	text, _ := jwk.String(name)
+	decoded, _ := Form{}.decode(text)
+	return decoded
 }

@@ -66,7 +66,7 @@ func NewKeySet(fetch Fetch, now func() time.Time) *KeySet {
 func (s *KeySet) Ready(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.await(ctx, func() bool { return s.keys != nil })
+	s.await(ctx, s.keys != nil)
 	if s.keys == nil {
 		return s.unavailable(ctx)
 	}
@@ -78,7 +78,8 @@ func (s *KeySet) Ready(ctx context.Context) error {
 func (s *KeySet) key(ctx context.Context, id string) (publicKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.await(ctx, func() bool { _, known := s.keys[id]; return known })
+	_, known := s.keys[id]
+	s.await(ctx, known)
 	if key, ok := s.keys[id]; ok {
 		return key, nil
 	}
@@ -98,13 +99,29 @@ func (s *KeySet) unavailable(ctx context.Context) error {
 	return nil
 }
 
-// await waits for the fetch that is due, if any, and returns with s.mu held, as it
-// was called.
-func (s *KeySet) await(ctx context.Context, known func() bool) {
-	done := s.refresh(ctx, known())
-	if done == nil {
+// await starts a fetch where one is due, and waits for the one that is under way. known
+// is whether what is looked for is there. It returns with s.mu held, as it was called.
+func (s *KeySet) await(ctx context.Context, known bool) {
+	now := s.now()
+	fresh := s.keys != nil && within(now, s.loaded, keyLifetime)
+	switch {
+	case known && fresh:
+		return
+	case s.running != nil:
+	case s.keys == nil:
+	case !fresh && !within(now, s.renewed, pause):
+		s.renewed = now
+	case !known && !within(now, s.missed, pause):
+		s.missed = now
+	default:
 		return
 	}
+	if s.running == nil {
+		s.running = make(chan struct{})
+		// The caller that happens to come first must not fail the others.
+		go s.load(context.WithoutCancel(ctx))
+	}
+	done := s.running
 	s.mu.Unlock()
 	defer s.mu.Lock()
 	select {
@@ -113,34 +130,8 @@ func (s *KeySet) await(ctx context.Context, known func() bool) {
 	}
 }
 
-// refresh starts a fetch where one is due, and returns what to wait for; nil when
-// there is nothing to wait for. known is whether what is looked for is there. s.mu is
-// held.
-func (s *KeySet) refresh(ctx context.Context, known bool) <-chan struct{} {
-	now := s.now()
-	fresh := s.keys != nil && within(now, s.loaded, keyLifetime)
-	switch {
-	case known && fresh:
-		return nil
-	case s.running != nil:
-		return s.running
-	case s.keys == nil:
-	case !fresh && !within(now, s.renewed, pause):
-		s.renewed = now
-	case !known && !within(now, s.missed, pause):
-		s.missed = now
-	default:
-		return nil
-	}
-	done := make(chan struct{})
-	s.running = done
-	// The caller that happens to come first must not fail the others.
-	go s.load(context.WithoutCancel(ctx), done)
-	return done
-}
-
 // load fetches the keys once, and keeps the old ones when that fails.
-func (s *KeySet) load(ctx context.Context, done chan struct{}) {
+func (s *KeySet) load(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	document, err := s.fetch(ctx)
@@ -154,8 +145,8 @@ func (s *KeySet) load(ctx context.Context, done chan struct{}) {
 		s.keys, s.loaded = keys, s.now()
 	}
 	s.failure = err
+	close(s.running)
 	s.running = nil
-	close(done)
 }
 
 // within is whether less than d has passed since t. A clock that was set back

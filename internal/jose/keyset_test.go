@@ -292,6 +292,10 @@ func TestUnusableKeysAreLeftOut(t *testing.T) {
 	weak := weakRSA(t)
 	wide := newEC(elliptic.P384())
 	x := jwk("x", ecKey(), nil)["x"].(string)
+	point, err := ecKey().PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, key := range map[string]map[string]any{
 		"RSA of 1024 bits":      jwk("x", weak, nil),
 		"RSA with exponent 3":   jwk("x", rsaKey(), map[string]any{"e": "Aw"}),
@@ -305,6 +309,8 @@ func TestUnusableKeysAreLeftOut(t *testing.T) {
 		"P-384 called P-256":    jwk("x", wide, map[string]any{"crv": "P-256"}),
 		"a point off the curve": jwk("x", ecKey(), map[string]any{"y": x}),
 		"EC without y":          jwk("x", ecKey(), map[string]any{"y": nil}),
+		"EC with both in y":     jwk("x", ecKey(), map[string]any{"x": nil, "y": encode(point[1:])}),
+		"EC with empty x":       jwk("x", ecKey(), map[string]any{"x": "", "y": encode(point[1:])}),
 		"EC called RSA":         jwk("x", ecKey(), map[string]any{"kty": "RSA"}),
 		"a shared secret":       {"kid": "x", "kty": "oct", "k": "AAAA", "alg": "HS256"},
 		"no id":                 jwk("x", ecKey(), map[string]any{"kid": nil}),

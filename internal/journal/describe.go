@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,12 +12,6 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/events"
 )
-
-// description is what a line says of an event.
-type description struct {
-	event, severity, message string
-	labels                   map[string]string
-}
 
 // names maps what an event is about to the name of its line. The intent and the
 // outcome of one grant have different names, so that an alert on api.activateRole
@@ -36,35 +31,31 @@ var names = map[access.Action]struct{ event, severity string }{
 	access.ActionRefused:   {events.Refuse, severityError},
 }
 
-// attempts are the names for what was tried and refused: as in JIT Access 1.x a
-// failed activation is an api.activateRole of severity ERROR.
-var attempts = map[access.Action]string{
-	access.RequestMade:     events.Request,
-	access.ReviewersAdded:  events.AddReviewers,
-	access.SelfApproved:    events.Activate,
-	access.RequestApproved: events.Activate,
-	access.GrantWritten:    events.Activate,
-	access.RequestDenied:   events.Deny,
-	access.EndAsked:        events.End,
-	access.GrantEnded:      events.End,
-}
-
-func describe(e access.Event) description {
+// describe is the line of an event, without who did it.
+func describe(e access.Event) line {
 	name, known := names[e.Action]
 	if !known {
 		name.event, name.severity = "api."+string(e.Action), severityError
 	}
-	if attempt := attempts[e.Trying]; e.Action == access.ActionRefused && attempt != "" {
-		name.event = attempt
+	if e.Action == access.ActionRefused {
+		name.event = attempted(e.Trying)
 	}
-	d := description{event: name.event, severity: name.severity, labels: requestLabels(e)}
-	d.message = message(e)
+	l := line{Severity: name.severity, Message: message(e), Labels: requestLabels(e)}
+	l.Labels["event"] = name.event
 	if own := access.AsError(e.Err); own != nil {
-		d.labels["error"] = errorName(e.Action, own)
-		d.labels["error_code"] = string(own.Code)
-		d.message += ": " + scrub(e.Err.Error())
+		l.Labels["error"], l.Labels["error_code"] = errorName(e.Action, own), string(own.Code)
+		l.Message += ": " + scrub(e.Err.Error())
 	}
-	return d
+	return l
+}
+
+// attempted is the name for what was tried and refused: as in JIT Access 1.x a failed
+// activation is an api.activateRole of severity ERROR.
+func attempted(a access.Action) string {
+	if a == access.SelfApproved || a == access.RequestApproved {
+		return events.Activate
+	}
+	return cmp.Or(names[a].event, events.Refuse)
 }
 
 // requestLabels say what the event is about, as far as it is known.
@@ -84,7 +75,7 @@ func requestLabels(e access.Event) map[string]string {
 	set("beneficiary", string(r.Principal))
 	set("justification", r.Justification)
 	set("entitlements", entitlements(r.Entitlements))
-	set("role", roles(r.Entitlements))
+	set("role", joined(r.Entitlements, func(id access.EntitlementID) string { return string(id.Role) }))
 	set("reviewers", people(r.Reviewers))
 	maps.Copy(labels, events.ResourceLabels(r.Resource))
 	if r.Duration > 0 {
@@ -92,7 +83,7 @@ func requestLabels(e access.Event) map[string]string {
 	}
 	set("comment", e.Decision.Comment)
 	set("digest", e.Decision.Digest)
-	set("outcomes", outcomes(e.Outcomes))
+	set("outcomes", joined(e.Outcomes, outcome))
 	set("warnings", warnings(e.Warnings))
 	return labels
 }
@@ -105,11 +96,9 @@ func message(e access.Event) string {
 	if e.Caller.Principal == "" {
 		actor = "The service"
 	}
-	what := entitlements(r.Entitlements)
-	if what == "" {
-		what = "request " + strconv.Quote(r.ID)
-	} else {
-		what = strconv.Quote(what)
+	what := "request " + strconv.Quote(r.ID)
+	if len(r.Entitlements) > 0 {
+		what = strconv.Quote(entitlements(r.Entitlements))
 	}
 	span := minutes(r.Duration) + " minutes"
 	if !e.Window.IsZero() {
@@ -197,41 +186,31 @@ func minutes(d time.Duration) string { return strconv.Itoa(int(d / time.Minute))
 
 // entitlements prints ids as JIT Access 1.x did.
 func entitlements(ids []access.EntitlementID) string {
-	var texts []string
-	for _, id := range ids {
+	return joined(ids, func(id access.EntitlementID) string {
 		text := "[iam] " + string(id.Role) + " on " + strings.TrimPrefix(string(id.Resource), "projects/")
 		if id.Condition != "" {
 			text += " (condition: " + id.Condition + ")"
 		}
-		texts = append(texts, text)
-	}
-	return strings.Join(texts, ", ")
+		return text
+	})
 }
 
-func roles(ids []access.EntitlementID) string {
-	var texts []string
-	for _, id := range ids {
-		texts = append(texts, string(id.Role))
-	}
-	return strings.Join(texts, ", ")
+func people(all []access.Principal) string {
+	return joined(all, func(p access.Principal) string { return string(p) })
 }
 
-func people(principals []access.Principal) string {
-	var texts []string
-	for _, p := range principals {
-		texts = append(texts, string(p))
+func outcome(o access.Outcome) string {
+	text := string(o.Entitlement.Role) + ": " + string(o.Result)
+	if o.Err != nil {
+		text += " (" + string(o.Err.Code) + ")"
 	}
-	return strings.Join(texts, ", ")
+	return text
 }
 
-func outcomes(all []access.Outcome) string {
+func joined[T any](all []T, text func(T) string) string {
 	var texts []string
-	for _, o := range all {
-		text := string(o.Entitlement.Role) + ": " + string(o.Result)
-		if o.Err != nil {
-			text += " (" + string(o.Err.Code) + ")"
-		}
-		texts = append(texts, text)
+	for _, one := range all {
+		texts = append(texts, text(one))
 	}
 	return strings.Join(texts, ", ")
 }

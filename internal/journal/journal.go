@@ -6,6 +6,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -65,11 +68,9 @@ type line struct {
 // Record writes one line for the event. When it returns nil the whole line has been
 // handed to the writer.
 func (j *Journal) Record(ctx context.Context, e access.Event) error {
-	d := describe(e)
-	labels := d.labels
-	labels["event"] = d.event
-	maps.Copy(labels, events.CallerLabels(e.Caller))
-	if err := j.write(ctx, line{Severity: d.severity, Message: d.message, Labels: labels}, e.At); err != nil {
+	l := describe(e)
+	maps.Copy(l.Labels, events.CallerLabels(e.Caller))
+	if err := j.write(ctx, l, e.At); err != nil {
 		return &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: err}
 	}
 	return nil
@@ -82,10 +83,10 @@ func (j *Journal) write(ctx context.Context, l line, at time.Time) error {
 	for name, value := range l.Labels {
 		l.Labels[name] = access.Clip(value, maxLabel)
 	}
-	if id := incident(ctx); id != "" && l.Severity != severityDebug && l.Severity != severityInfo {
+	if id := contextText(ctx, incidentKey); id != "" && l.Severity != severityDebug && l.Severity != severityInfo {
 		l.Labels["incident"] = id
 	}
-	if trace := traceID(ctx); trace != "" && j.project != "" {
+	if trace := contextText(ctx, traceKey); trace != "" && j.project != "" {
 		l.Trace = "projects/" + j.project + "/traces/" + trace
 	}
 	if !at.IsZero() {
@@ -148,13 +149,37 @@ func WithIncident(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, incidentKey, access.Clip(id, 64))
 }
 
-func incident(ctx context.Context) string { return contextText(ctx, incidentKey) }
-
-func traceID(ctx context.Context) string { return contextText(ctx, traceKey) }
-
 func contextText(ctx context.Context, key contextKey) string {
 	text, _ := ctx.Value(key).(string)
 	return text
+}
+
+var (
+	// cloudTrace is TRACE_ID[/SPAN_ID][;o=OPTIONS].
+	cloudTrace = regexp.MustCompile(`^([0-9a-fA-F]{32})(?:/[0-9]{1,20})?(?:;o=[0-9]{1,3})?$`)
+	// traceParent is VERSION-TRACE_ID-PARENT_ID-FLAGS (W3C Trace Context, 3.2).
+	traceParent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
+)
+
+// Trace is middleware that keeps the id of the trace that a request belongs to, so
+// that Cloud Logging shows its lines together with those of the load balancer. Ids
+// that are not of the defined form are ignored; they decide nothing.
+func Trace(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := cmp.Or(parseTrace(cloudTrace, r.Header.Get("X-Cloud-Trace-Context")), parseTrace(traceParent, r.Header.Get("Traceparent")))
+		if id != "" {
+			r = r.WithContext(context.WithValue(r.Context(), traceKey, id))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func parseTrace(form *regexp.Regexp, header string) string {
+	match := form.FindStringSubmatch(header)
+	if match == nil || strings.Trim(match[1], "0") == "" {
+		return ""
+	}
+	return strings.ToLower(match[1])
 }
 
 // Handler is for the process's ordinary log lines: they share the journal's writer,
@@ -166,7 +191,7 @@ func (j *Journal) Handler(level slog.Leveler) slog.Handler {
 	if level == nil {
 		level = slog.LevelInfo
 	}
-	return &handler{journal: j, level: level}
+	return &handler{journal: j, level: level, labels: map[string]string{}}
 }
 
 type handler struct {
@@ -181,9 +206,6 @@ func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return lev
 
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	labels := maps.Clone(h.labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
 	message := scrub(r.Message)
 	r.Attrs(func(a slog.Attr) bool {
 		var own *access.Error
@@ -200,9 +222,6 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	labels := maps.Clone(h.labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
 	for _, a := range attrs {
 		add(labels, h.prefix, a)
 	}

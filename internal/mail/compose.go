@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
+	"slices"
 	"strings"
 	texttemplate "text/template"
 	"time"
@@ -38,43 +39,31 @@ type letter struct {
 	text, html string
 }
 
-// composer turns notices into letters. It does no I/O and has no clock.
-type composer struct {
-	writer notice.Writer
-	domain string
-	// replyTo is where replies go; empty where nobody reads them.
-	replyTo string
-}
-
-// compose writes the letter for a notice, without its recipients. User text goes
+// compose writes the letter for a notice, without its recipients. It does no I/O. User text goes
 // into the body alone; the headers are made of fixed words, the request's id, its
 // principal and its resource, all of which the writer has checked.
-func (c composer) compose(n access.Notice, now time.Time) (letter, error) {
-	facts, err := c.writer.Write(n)
+func (m *Mailer) compose(n access.Notice) (letter, error) {
+	facts, err := m.writer.Write(n)
 	if err != nil {
 		return letter{}, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: fmt.Errorf("mail: compose: %w", err)}
 	}
-	facts.Notes = append(facts.Notes, c.replies())
+	replies := m.c.Language.Text("notice.mail.no-replies")
+	if m.c.ReplyTo != "" {
+		replies = m.c.Language.Text("notice.mail.replies", "address", m.c.ReplyTo)
+	}
+	facts.Notes = append(facts.Notes, replies)
 	id := messageIDs.Replace(n.Request.ID)
-	first := id + ".review@" + c.domain
-	l := letter{by: facts.By, subject: facts.Subject, date: now, id: first, body: &facts}
+	first := id + ".review@" + m.domain()
+	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: first, body: &facts}
 	if n.Kind != access.NoticeReview {
 		l.subject = "Re: " + l.subject
 		l.inReplyTo = first
 		// Without a memory several reviewers may decline one request; were the ids
 		// the same, mail servers would drop all but the first.
-		l.id = fmt.Sprintf("%s.%s.%d@%s", id, n.Kind, n.Decision.At.Unix(), c.domain)
+		l.id = fmt.Sprintf("%s.%s.%d@%s", id, n.Kind, n.Decision.At.Unix(), m.domain())
 	}
 	l.subject = headerText(l.subject)
 	return l, nil
-}
-
-// replies says what becomes of replies.
-func (c composer) replies() string {
-	if c.replyTo != "" {
-		return c.writer.Language.Text("notice.mail.replies", "address", c.replyTo)
-	}
-	return c.writer.Language.Text("notice.mail.no-replies")
 }
 
 // render writes both parts of a body.
@@ -97,10 +86,8 @@ func headerText(s string) string {
 	// The text is ASCII, so it may be cut anywhere. 45 bytes make an encoded word
 	// of 72, of at most 75.
 	var words []string
-	for s != "" {
-		n := min(45, len(s))
-		words = append(words, "=?UTF-8?B?"+base64.StdEncoding.EncodeToString([]byte(s[:n]))+"?=")
-		s = s[n:]
+	for part := range slices.Chunk([]byte(s), 45) {
+		words = append(words, "=?UTF-8?B?"+base64.StdEncoding.EncodeToString(part)+"?=")
 	}
 	return strings.Join(words, " ")
 }

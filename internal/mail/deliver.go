@@ -45,18 +45,13 @@ func (m *Mailer) deliver(ctx context.Context, l letter) (failed map[string]error
 	pause := firstPause
 	for try := 1; ; try++ {
 		refused := m.handOver(ctx, message, waiting)
-		var again []string
 		for _, to := range waiting {
-			delete(failed, to)
-			if err := refused[to]; err != nil {
-				failed[to] = err
-				if temporary(err) {
-					again = append(again, to)
-				}
+			if failed[to] = refused[to]; failed[to] == nil {
+				delete(failed, to)
 			}
 		}
-		waiting = again
-		if len(again) == 0 || try == maxTries || !m.rest(ctx, pause) || m.pace.wait(ctx, l.by) != nil {
+		waiting = slices.DeleteFunc(waiting, func(to string) bool { return !temporary(refused[to]) })
+		if len(waiting) == 0 || try == maxTries || !m.rest(ctx, pause) || m.pace.wait(ctx, l.by) != nil {
 			return failed
 		}
 		pause *= 2
@@ -106,13 +101,12 @@ func forAll(people []string, err error) map[string]error {
 // session is one conversation with the server. go-mail's own client would give up
 // on everybody when one recipient is refused, so its SMTP layer is used directly.
 type session struct {
+	c Config
 	// ctx is the caller's that has the session; when it ends, the connection is closed.
 	ctx    context.Context
 	conn   *conn
 	client *smtp.Client
-	// read and write are how long a step may take.
-	read, write time.Duration
-	stop        func() bool
+	stop   func() bool
 	// used is whether messages have been sent before, handedOver whether the server may
 	// have this one, and broken whether there must not be another.
 	used, handedOver, broken bool
@@ -123,46 +117,50 @@ type session struct {
 
 // open connects, makes sure of the server and logs in. passed is told of each step.
 func (m *Mailer) open(ctx context.Context, secret string, passed func(name, text string)) (*session, error) {
-	roots, err := m.roots(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s := &session{ctx: ctx, secret: secret, read: m.c.ReadTimeout, write: m.c.WriteTimeout}
-	if err := s.connect(m.c); err != nil {
-		return nil, err
-	}
-	passed(s.reached())
 	// It verifies the certificate, and that it is for the host we meant.
-	config := &tls.Config{ServerName: m.c.Host, RootCAs: roots, MinVersion: m.c.MinTLS, MaxVersion: m.c.MaxTLS}
-	err = s.greet(m.c, config)
-	if err == nil {
-		err = s.encrypt(m.c, config)
-	}
-	if err == nil {
-		passed(s.protection())
-	}
-	if err == nil && m.c.Login != nil {
-		if err = s.logIn(m.c, secret); err == nil {
-			passed(s.loggedInBy(m.c))
+	config := &tls.Config{ServerName: m.c.Host, RootCAs: m.c.Roots, MinVersion: m.c.MinTLS, MaxVersion: m.c.MaxTLS}
+	if m.c.CA != nil {
+		var err error
+		if config.RootCAs, err = m.c.CA(ctx); err != nil {
+			return nil, fault(ctx, atAuthorities, err)
 		}
 	}
-	if err == nil && m.c.Login == nil {
-		passed("log-in", "nobody logs in; a user name and a password are not set")
+	s := &session{c: m.c, ctx: ctx, secret: secret}
+	if err := s.connect(); err != nil {
+		return nil, err
 	}
-	if err != nil {
+	passed("connect", s.reached())
+	if err := s.prepare(config, passed); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// unheard is for callers that do not need the steps.
-func unheard(string, string) {}
+// prepare says hello over an encrypted connection, and logs in.
+func (s *session) prepare(config *tls.Config, passed func(name, text string)) error {
+	if err := s.greet(config); err != nil {
+		return err
+	}
+	if err := s.encrypt(config); err != nil {
+		return err
+	}
+	passed("TLS", s.protection())
+	if s.c.Login == nil {
+		passed("log-in", "nobody logs in; a user name and a password are not set")
+		return nil
+	}
+	if err := s.logIn(); err != nil {
+		return err
+	}
+	passed("log-in", "as "+s.c.Username+" by "+s.mechanism)
+	return nil
+}
 
-func (s *session) connect(c Config) error {
-	ctx, cancel := context.WithTimeout(s.ctx, c.ConnectTimeout)
+func (s *session) connect() error {
+	ctx, cancel := context.WithTimeout(s.ctx, s.c.ConnectTimeout)
 	defer cancel()
-	raw, err := c.Dial(ctx, "tcp", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)))
+	raw, err := s.c.Dial(ctx, "tcp", net.JoinHostPort(s.c.Host, strconv.Itoa(s.c.Port)))
 	if err != nil {
 		return s.fault(atConnect, err)
 	}
@@ -179,17 +177,17 @@ func (s *session) begin(ctx context.Context) {
 }
 
 // greet reads the greeting and says hello; with implicit TLS, inside it.
-func (s *session) greet(c Config, config *tls.Config) error {
+func (s *session) greet(config *tls.Config) error {
 	s.extend()
 	var transport net.Conn = s.conn
-	if c.ImplicitTLS {
+	if s.c.ImplicitTLS {
 		encrypted := tls.Client(s.conn, config)
 		if err := encrypted.HandshakeContext(s.ctx); err != nil {
 			return s.fault(atTLS, err)
 		}
 		transport = encrypted
 	}
-	client, err := smtp.NewClient(transport, c.Host)
+	client, err := smtp.NewClient(transport, s.c.Host)
 	if err != nil {
 		return s.fault(atGreeting, err)
 	}
@@ -197,7 +195,7 @@ func (s *session) greet(c Config, config *tls.Config) error {
 	// Our addresses are ASCII. Asking for SMTPUTF8 would make some servers bounce.
 	client.SkipSMTPUTF8(true)
 	s.extend()
-	if err := client.Hello(c.Hello); err != nil {
+	if err := client.Hello(s.c.Hello); err != nil {
 		return s.fault(atHello, err)
 	}
 	return nil
@@ -206,12 +204,13 @@ func (s *session) greet(c Config, config *tls.Config) error {
 // encrypt starts TLS. Without it nothing goes on, except where the configuration
 // permits it and the peer is this machine. The permission does not make a server
 // that offers TLS be taken at less.
-func (s *session) encrypt(c Config, config *tls.Config) error {
-	if c.ImplicitTLS {
+func (s *session) encrypt(config *tls.Config) error {
+	if s.c.ImplicitTLS {
 		return nil
 	}
 	if offered, _ := s.client.Extension("STARTTLS"); !offered {
-		if c.AllowPlain && loopback.Is(c.Host) && s.conn.toLoopback() {
+		peer, ok := s.conn.RemoteAddr().(*net.TCPAddr)
+		if s.c.AllowPlain && loopback.Is(s.c.Host) && ok && peer.IP.IsLoopback() {
 			s.conn.readAhead = true
 			return nil
 		}
@@ -228,8 +227,8 @@ func (s *session) encrypt(c Config, config *tls.Config) error {
 // closes the connection.
 func (s *session) extend() {
 	now := time.Now()
-	_ = s.conn.SetReadDeadline(now.Add(s.read))
-	_ = s.conn.SetWriteDeadline(now.Add(s.write))
+	_ = s.conn.SetReadDeadline(now.Add(s.c.ReadTimeout))
+	_ = s.conn.SetWriteDeadline(now.Add(s.c.WriteTimeout))
 }
 
 func (s *session) close() {
@@ -237,22 +236,17 @@ func (s *session) close() {
 	s.conn.Close()
 }
 
-// quitTime is how long a server is given to say good-bye.
-const quitTime = time.Second
-
-// quit ends the conversation as servers like it.
+// quit ends the conversation as servers like it, if they do not take long.
 func (s *session) quit() {
-	_ = s.conn.SetDeadline(time.Now().Add(quitTime))
+	_ = s.conn.SetDeadline(time.Now().Add(time.Second))
 	_ = s.client.Quit()
 	s.close()
 }
 
 // encode writes a letter as it is sent, and signs it.
 func (m *Mailer) encode(ctx context.Context, l letter) ([]byte, error) {
-	var (
-		data bytes.Buffer
-		err  error
-	)
+	var data bytes.Buffer
+	var err error
 	if l.body != nil {
 		l.text, l.html, err = render(l.body)
 	}
@@ -316,8 +310,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.left <= 0 {
 		return 0, errTooMuch
 	}
-	if !c.readAhead && len(p) > 1 {
-		p = p[:1]
+	if !c.readAhead {
+		p = p[:min(1, len(p))]
 	}
 	n, err := c.Conn.Read(p)
 	c.left -= n
@@ -333,11 +327,6 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.readAhead = true
 	}
 	return c.Conn.Write(p)
-}
-
-func (c *conn) toLoopback() bool {
-	peer, ok := c.RemoteAddr().(*net.TCPAddr)
-	return ok && peer.IP.IsLoopback()
 }
 
 var (

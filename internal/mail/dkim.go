@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/emersion/go-msgauth/dkim"
 )
@@ -21,10 +22,8 @@ const minRSA = 2048
 // signedFields are what a signature covers besides the body. Each is listed twice,
 // so that none can be changed, nor one more of it be added, nor one that is not
 // there (RFC 6376, 5.4.2 and 8.15).
-var signedFields = twice("From", "To", "Cc", "Subject", "Date", "Message-ID", "In-Reply-To", "References",
-	"Reply-To", "MIME-Version", "Content-Type", "Content-Transfer-Encoding")
-
-func twice(names ...string) []string { return append(names, names...) }
+var signedFields = slices.Repeat([]string{"From", "To", "Cc", "Subject", "Date", "Message-ID", "In-Reply-To", "References",
+	"Reply-To", "MIME-Version", "Content-Type", "Content-Transfer-Encoding"}, 2)
 
 // NewDKIM makes a Config.Sign that puts a DKIM signature (RFC 6376) for the domain
 // in front of messages. key reads the private key, as PEM: PKCS #8, or PKCS #1 for
@@ -35,31 +34,23 @@ func twice(names ...string) []string { return append(names, names...) }
 // receivers, by DMARC, to drop mails without a signature, and those would seem sent
 // and never arrive.
 func NewDKIM(selector, domain string, key func(context.Context) ([]byte, error)) func(context.Context, []byte) ([]byte, error) {
-	return signer{selector: selector, domain: domain, key: kept(key, parseKey)}.sign
-}
-
-// signer signs for one domain.
-type signer struct {
-	selector, domain string
-	key              func(context.Context) (crypto.Signer, error)
-}
-
-func (s signer) sign(ctx context.Context, message []byte) ([]byte, error) {
-	key, err := s.key(ctx)
-	if err != nil {
-		return nil, fault(ctx, atSigning, err)
+	signer := kept(key, parseKey)
+	return func(ctx context.Context, message []byte) ([]byte, error) {
+		var signed bytes.Buffer
+		key, err := signer(ctx)
+		if err == nil {
+			// go-mail's own signer breaks the list of fields into lines, and then signs it
+			// as if it had not (v0.8.1); its signatures of so many fields are wrong.
+			err = dkim.Sign(&signed, bytes.NewReader(message), &dkim.SignOptions{
+				Domain: domain, Selector: selector, Signer: key, HeaderKeys: signedFields,
+				HeaderCanonicalization: dkim.CanonicalizationRelaxed, BodyCanonicalization: dkim.CanonicalizationRelaxed,
+			})
+		}
+		if err != nil {
+			return nil, fault(ctx, atSigning, err)
+		}
+		return signed.Bytes(), nil
 	}
-	var signed bytes.Buffer
-	// go-mail's own signer breaks the list of fields into lines, and then signs it
-	// as if it had not (v0.8.1); its signatures of so many fields are wrong.
-	err = dkim.Sign(&signed, bytes.NewReader(message), &dkim.SignOptions{
-		Domain: s.domain, Selector: s.selector, Signer: key, HeaderKeys: signedFields,
-		HeaderCanonicalization: dkim.CanonicalizationRelaxed, BodyCanonicalization: dkim.CanonicalizationRelaxed,
-	})
-	if err != nil {
-		return nil, fault(ctx, atSigning, err)
-	}
-	return signed.Bytes(), nil
 }
 
 // parseKey reads a private key. Its errors hold nothing of it.

@@ -51,6 +51,12 @@ func gone(state string) error {
 		Err: errors.New(`Secret Manager answered 400: "Secret Version [projects/264853019977/secrets/smtp-password/versions/4] is in ` + state + ` state."`)}
 }
 
+// unusable is that, as its reader says it. Of a long name the end is cut off.
+func unusable(secret string) error {
+	return &access.Error{Kind: access.Unprocessable, Code: access.CodeSecretUnusable, Args: access.Args{"secret": secret, "state": "disabled"},
+		Err: errors.New(`Secret Manager answered 400: "Secret Version [` + secret + `…"`)}
+}
+
 func dialling(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
 
 // TestRefusalsAreExplained has what servers say, as they say it, and what operators
@@ -216,6 +222,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atPassword, gone("DESTROYED"), "destroyed or disabled", "gcloud secrets versions add SECRET"},
 		{atPassword, gone("DISABLED"), "destroyed or disabled", "gcloud secrets versions enable VERSION"},
 		{atToken, gone("DISABLED"), "destroyed or disabled", "gcloud secrets versions enable VERSION"},
+		{atPassword, unusable("projects/264853019977/secrets/" + strings.Repeat("s", 255)), "destroyed or disabled", "Add a version (gcloud secrets versions add SECRET --data-file FILE), or enable one"},
 		{atSigning, gone("DESTROYED"), "destroyed or disabled", "gcloud secrets versions add SECRET"},
 		{atAuthorities, gone("DESTROYED"), "destroyed or disabled", "gcloud secrets versions add SECRET"},
 		{atPassword, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "cannot be read", "Secret Manager Secret Accessor"},

@@ -57,6 +57,9 @@ type Fault struct {
 
 	// own is what one of our own packages said; it is fit for the log.
 	own error
+	// passes is whether it may be over in a moment, and it is certain that the server
+	// has not taken the message.
+	passes bool
 }
 
 // Error is for the log.
@@ -114,7 +117,7 @@ func fault(ctx context.Context, at step, err error) error { return faultWithout(
 
 // faultWithout does not tell the secret that was sent to the server, should the
 // server repeat it.
-func faultWithout(ctx context.Context, secret string, at step, err error) error {
+func faultWithout(ctx context.Context, secret string, at step, err error) *access.Error {
 	s, f := symptomsOf(ctx, secret, at, err)
 	x := explain(s)
 	f.Meaning, f.Remedy = x.meaning, x.remedy
@@ -135,9 +138,6 @@ func faultWithout(ctx context.Context, secret string, at step, err error) error 
 // outOfReach are the causes by which a mail server cannot be had now, rather than
 // does what is wrong.
 var outOfReach = []cause{noSuchHost, noResolver, portClosed, noRoute, proxyFailed, brokenOff, otherwise, overPace}
-
-// told are the causes of which the error says more than the explanation.
-var told = []cause{otherwise, failedTLS, noMechanism, tooMuch, noSuchHost, noResolver, proxyFailed}
 
 // noAddress says that there is nowhere to send a person's mail.
 func noAddress(err error) error {
@@ -186,22 +186,7 @@ func symptomsOf(ctx context.Context, secret string, at step, err error) (symptom
 	case readsSettings(at):
 		s.cause, f.own = badSecret, err
 	default:
-		var (
-			hostname  x509.HostnameError
-			authority x509.UnknownAuthorityError
-			invalid   x509.CertificateInvalidError
-		)
-		switch s.cause = causeOf(at, err); {
-		case s.cause == wrongName && errors.As(err, &hostname):
-			names = "the certificate is for " + some(namesOf(hostname.Certificate)) + ", not for " + hostname.Host
-		case s.cause == unknownRoots && errors.As(err, &authority) && authority.Cert != nil:
-			names = "the certificate is signed by " + some([]string{issuer(authority.Cert)})
-		case s.cause == wrongTime && errors.As(err, &invalid) && invalid.Cert != nil:
-			day := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
-			names = "the certificate is valid from " + day(invalid.Cert.NotBefore) + " until " + day(invalid.Cert.NotAfter)
-		case slices.Contains(told, s.cause):
-			said = err.Error()
-		}
+		s.cause, names, said = causeOf(at, err)
 	}
 	f.Step, f.Code, f.Enhanced = string(s.at), s.code, s.enhanced
 	if s.at == atTokenLogin {
@@ -226,8 +211,9 @@ func readsSettings(at step) bool {
 	return at == atPassword || at == atToken || at == atAuthorities || at == atSigning
 }
 
-// causeOf is why there is no answer.
-func causeOf(at step, err error) cause {
+// causeOf is why there is no answer; what is known of the certificate, if that is why;
+// and what else the error says, where that is more than the explanation.
+func causeOf(at step, err error) (c cause, certificate, said string) {
 	var (
 		operation *net.OpError
 		name      *net.DNSError
@@ -235,51 +221,53 @@ func causeOf(at step, err error) cause {
 		authority x509.UnknownAuthorityError
 		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
-		errno     syscall.Errno
 	)
 	switch {
 	case errors.Is(err, errNoTLS):
-		return noTLS
+		return noTLS, "", ""
 	case errors.Is(err, errNoMechanism):
-		return noMechanism
+		return noMechanism, "", err.Error()
 	case errors.Is(err, errTooMuch):
-		return tooMuch
+		return tooMuch, "", err.Error()
 	case errors.As(err, &hostname):
-		return wrongName
+		return wrongName, "the certificate is for " + some(namesOf(hostname.Certificate)) + ", not for " + hostname.Host, ""
+	case errors.As(err, &authority) && authority.Cert != nil:
+		return unknownRoots, "the certificate is signed by " + some([]string{issuer(authority.Cert)}), ""
 	case errors.As(err, &authority):
-		return unknownRoots
+		return unknownRoots, "", ""
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert == nil:
+		return wrongTime, "", ""
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return wrongTime
+		day := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+		return wrongTime, "the certificate is valid from " + day(invalid.Cert.NotBefore) + " until " + day(invalid.Cert.NotAfter), ""
 	case errors.As(err, &record):
-		return clearText
+		return clearText, "", ""
 	// As net/http and golang.org/x/net name what they do with a proxy.
 	case errors.As(err, &operation) && (operation.Op == "proxyconnect" || strings.HasPrefix(operation.Op, "socks")):
-		return proxyFailed
+		return proxyFailed, "", err.Error()
 	case errors.As(err, &name) && name.IsNotFound:
-		return noSuchHost
+		return noSuchHost, "", err.Error()
 	case errors.As(err, &name):
-		return noResolver
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
-		return brokenOff
-	case errors.As(err, &errno):
-		switch errno {
-		case syscall.ECONNREFUSED:
-			return portClosed
-		case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EACCES, syscall.EPERM:
-			return noRoute
-		case syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED:
-			return brokenOff
-		}
+		return noResolver, "", err.Error()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return portClosed, "", ""
+	case isAny(err, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EACCES, syscall.EPERM):
+		return noRoute, "", ""
+	case isAny(err, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED):
+		return brokenOff, "", ""
+	case at == atTLS:
+		return failedTLS, "", err.Error()
 	}
-	if at == atTLS {
-		return failedTLS
-	}
-	return otherwise
+	return otherwise, "", err.Error()
+}
+
+func isAny(err error, these ...error) bool {
+	return slices.ContainsFunc(these, func(one error) bool { return errors.Is(err, one) })
 }
 
 // onTheWay is whether it was not the mail server that took too long.
 func onTheWay(err error) bool {
-	c := causeOf(atConnect, err)
+	c, _, _ := causeOf(atConnect, err)
 	return c == noResolver || c == noSuchHost || c == proxyFailed
 }
 

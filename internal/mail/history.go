@@ -22,32 +22,28 @@ type history struct {
 // add remembers what became of a notice: one attempt for those who were told, and one
 // for each reason why somebody was not.
 func (h *history) add(kind access.NoticeKind, receipts access.Receipts, began, ended time.Time) {
-	attempt := func(to access.Principal, err error) notice.Attempt {
-		return notice.Attempt{At: began, Took: ended.Sub(began), Kind: kind, To: []string{string(to)}, Failure: failure(err)}
-	}
-	var told, poor []notice.Attempt
+	var reasons []error
+	var attempts []notice.Attempt
 	for _, r := range receipts {
-		switch i := slices.IndexFunc(poor, func(a notice.Attempt) bool { return a.Failure.Err == r.Err }); {
-		case i >= 0:
-			poor[i].To = append(poor[i].To, string(r.To))
-		case r.Err != nil:
-			poor = append(poor, attempt(r.To, r.Err))
-		case told != nil:
-			told[0].To = append(told[0].To, string(r.To))
-		default:
-			told = []notice.Attempt{attempt(r.To, nil)}
+		at := slices.Index(reasons, r.Err)
+		if at < 0 {
+			at = len(reasons)
+			reasons = append(reasons, r.Err)
+			attempts = append(attempts, notice.Attempt{At: began, Took: ended.Sub(began), Kind: kind, Failure: failure(r.Err)})
 		}
+		attempts[at].To = append(attempts[at].To, string(r.To))
 	}
 
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	h.good = newest(append(h.good, told...))
-	h.poor = newest(append(h.poor, poor...))
-}
-
-// newest drops the oldest in place: it happens for every mail.
-func newest(all []notice.Attempt) []notice.Attempt {
-	return slices.Delete(all, 0, max(0, len(all)-remembered))
+	for _, a := range attempts {
+		all := &h.good
+		if a.Failure != nil {
+			all = &h.poor
+		}
+		*all = append(*all, a)
+		*all = slices.Delete(*all, 0, max(0, len(*all)-remembered))
+	}
 }
 
 // Recent returns what this instance has lately tried to send, the newest first: at

@@ -34,16 +34,16 @@ type Login interface {
 // loggedIn opens a connection and logs in; once more, over another connection, if the
 // log-in is refused and there is another secret to try.
 func (m *Mailer) loggedIn(ctx context.Context) (*session, error) {
-	if m.c.Login == nil {
-		return m.open(ctx, "", unheard)
-	}
-	secret, err := m.c.Login.Secret(ctx, "")
-	if err != nil {
-		return nil, m.noSecret(ctx, err)
+	var secret string
+	if m.c.Login != nil {
+		var err error
+		if secret, err = m.c.Login.Secret(ctx, ""); err != nil {
+			return nil, m.noSecret(ctx, err)
+		}
 	}
 	var refusal error
 	for range 2 {
-		s, err := m.open(ctx, secret, unheard)
+		s, err := m.open(ctx, secret, func(string, string) {})
 		if err == nil {
 			return s, nil
 		}
@@ -58,8 +58,8 @@ func (m *Mailer) loggedIn(ctx context.Context) (*session, error) {
 // another is what to try when an attempt with a secret has failed with err; or else
 // that error, with the reason if it is known.
 func (m *Mailer) another(ctx context.Context, secret string, err error) (string, error) {
-	var refusal *loginRefused
-	if !errors.As(err, &refusal) {
+	var f *Fault
+	if !errors.As(err, &f) || f.Step != string(atLogin) || f.Code/100 != 5 {
 		return "", err
 	}
 	next, failure := m.c.Login.Secret(ctx, secret)
@@ -83,45 +83,28 @@ func (m *Mailer) noSecret(ctx context.Context, err error) error {
 	return fault(ctx, atPassword, err)
 }
 
-// loginRefused marks an answer of the server that another secret may change.
-type loginRefused struct{ error }
-
-func (e *loginRefused) Unwrap() error { return e.error }
-
-func (s *session) logIn(c Config, secret string) error {
-	mechanisms := c.Mechanisms
-	if c.Token {
-		mechanisms = []string{xoauth2}
+func (s *session) logIn() error {
+	login, mechanisms := atLogin, s.c.Mechanisms
+	if s.c.Token {
+		login, mechanisms = atTokenLogin, []string{xoauth2}
 	}
 	_, list := s.client.Extension("AUTH")
 	offered := strings.Fields(strings.ToUpper(list))
-	login := atLogin
-	if c.Token {
-		login = atTokenLogin
-	}
 	at := slices.IndexFunc(mechanisms, func(name string) bool { return slices.Contains(offered, name) })
 	if at < 0 {
 		return s.fault(login, fmt.Errorf("%w: not by %s", errNoMechanism, strings.Join(mechanisms, " or ")))
 	}
 	s.mechanism = mechanisms[at]
-	var auth smtp.Auth
-	token := &tokenAuth{username: c.Username, token: secret}
+	token := &tokenAuth{username: s.c.Username, token: s.secret}
 	// Each of them checks that the connection is encrypted or local.
-	switch s.mechanism {
-	case xoauth2:
-		auth = token
-	case "PLAIN":
-		auth = smtp.PlainAuth("", c.Username, secret, c.Host, false)
-	default:
-		auth = smtp.LoginAuth(c.Username, secret, c.Host, false)
-	}
+	auth := map[string]smtp.Auth{
+		xoauth2: token,
+		"PLAIN": smtp.PlainAuth("", s.c.Username, s.secret, s.c.Host, false),
+		"LOGIN": smtp.LoginAuth(s.c.Username, s.secret, s.c.Host, false),
+	}[s.mechanism]
 	s.extend()
 	if err := s.client.Auth(auth); err != nil {
-		failed := token.explain(s.fault(login, err))
-		if code := replyCode(err); 500 <= code && code < 600 {
-			return &loginRefused{failed}
-		}
-		return failed
+		return token.explain(s.fault(login, err))
 	}
 	return nil
 }
@@ -179,13 +162,11 @@ func (a *tokenAuth) response() []byte {
 // explain adds to a fault what the server said of the token: a status, and which
 // schemes it knows. Anything else could be what we have just sent.
 func (a *tokenAuth) explain(failed error) error {
-	var (
-		f    *Fault
-		said struct {
-			Status  any    `json:"status"`
-			Schemes string `json:"schemes"`
-		}
-	)
+	var f *Fault
+	var said struct {
+		Status  any
+		Schemes string
+	}
 	if json.Unmarshal(a.said, &said) != nil || !errors.As(failed, &f) {
 		return failed
 	}
@@ -230,34 +211,33 @@ type password struct {
 func (p *password) Format(f fmt.State, _ rune) { fmt.Fprint(f, redact.Mark) }
 
 func (p *password) Secret(ctx context.Context, refused string) (string, error) {
-	if err := p.lock.Acquire(ctx, 1); err != nil {
-		return "", err
-	}
-	defer p.lock.Release(1)
-	if !p.known {
-		return p.fetch(ctx)
-	}
-	if refused == "" || p.value != refused {
-		return p.value, nil
-	}
-	now := p.now()
-	if !p.reread.IsZero() && now.Sub(p.reread) < rereadInterval {
-		return p.value, nil
-	}
-	// It may have been rotated.
-	p.reread = now
-	return p.fetch(ctx)
+	return p.get(ctx, func() bool {
+		if !p.known || refused == "" || p.value != refused {
+			return !p.known
+		}
+		// It may have been rotated.
+		now := p.now()
+		due := p.reread.IsZero() || now.Sub(p.reread) >= rereadInterval
+		if due {
+			p.reread = now
+		}
+		return due
+	})
 }
 
 func (p *password) Fresh(ctx context.Context) (string, error) {
+	return p.get(ctx, func() bool { return true })
+}
+
+// get reads the password if due says so.
+func (p *password) get(ctx context.Context, due func() bool) (string, error) {
 	if err := p.lock.Acquire(ctx, 1); err != nil {
 		return "", err
 	}
 	defer p.lock.Release(1)
-	return p.fetch(ctx)
-}
-
-func (p *password) fetch(ctx context.Context) (string, error) {
+	if !due() {
+		return p.value, nil
+	}
 	value, err := p.read(ctx)
 	if err == nil {
 		p.value, p.known = value, true

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -111,8 +110,8 @@ type Config struct {
 // Mailer implements broker.Notifier. Make one with New. It may be used
 // concurrently.
 type Mailer struct {
-	c        Config
-	composer composer
+	c      Config
+	writer notice.Writer
 	// ownDial is whether c.Dial was given, and may know names that we do not.
 	ownDial bool
 	pool    *pool
@@ -153,9 +152,8 @@ func New(c Config) (*Mailer, error) {
 	m := &Mailer{
 		c:       c,
 		ownDial: ownDial,
-		composer: composer{writer: notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
-			domain: access.Principal(c.Sender).Domain(), replyTo: c.ReplyTo},
-		pace: &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
+		writer:  notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
+		pace:    &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
 	}
 	m.pool = &pool{open: m.loggedIn, max: c.MaxConnections, now: c.Now, afterFunc: c.AfterFunc}
 	return m, nil
@@ -188,6 +186,9 @@ func (c *Config) setDefaults() {
 		c.Random = rand.Float64
 	}
 }
+
+// domain is what message ids end in.
+func (m *Mailer) domain() string { return access.Principal(m.c.Sender).Domain() }
 
 // Enabled is whether mail is configured.
 func (m *Mailer) Enabled() bool { return m.c.Sender != "" }
@@ -222,31 +223,47 @@ func (m *Mailer) Notify(ctx context.Context, n access.Notice) access.Receipts {
 	return receipts
 }
 
-func (m *Mailer) notify(ctx context.Context, n access.Notice) access.Receipts {
-	to, cc, receipts := m.addressees(n)
-	all := slices.Concat(to, cc)
-	if len(all) == 0 {
+func (m *Mailer) notify(ctx context.Context, n access.Notice) (receipts access.Receipts) {
+	var told []addressee
+	seen := map[string]bool{}
+	// collect returns the addresses of people that are new: a mailbox that several share
+	// gets one mail.
+	collect := func(people []access.Principal) (addresses []string) {
+		for _, p := range people {
+			address, err := m.address(p)
+			if err == nil && len(seen) == maxRecipients && !seen[address] {
+				err = fmt.Errorf("more than %d recipients", maxRecipients)
+			}
+			if err != nil {
+				receipts = append(receipts, access.Receipt{To: p, Channel: Channel, Err: noAddress(err)})
+				continue
+			}
+			told = append(told, addressee{p, address})
+			if !seen[address] {
+				seen[address] = true
+				addresses = append(addresses, address)
+			}
+		}
+		return addresses
+	}
+	to, cc := collect(n.To), collect(n.CC)
+	if len(told) == 0 {
 		return receipts
 	}
 	var refused map[string]error
-	l, err := m.composer.compose(n, m.c.Now())
+	l, err := m.compose(n)
 	if err == nil {
-		seen := map[string]bool{}
-		l.to, l.cc = addresses(to, seen), addresses(cc, seen)
+		l.to, l.cc = to, cc
 		refused = m.deliver(ctx, l)
 	}
-	for _, a := range all {
-		receipts = append(receipts, receipt(a.principal, l.id, cmp.Or(err, refused[a.address])))
+	for _, a := range told {
+		r := access.Receipt{To: a.principal, Channel: Channel, Ref: l.id, Err: cmp.Or(err, refused[a.address])}
+		if r.Err != nil {
+			r.Ref = ""
+		}
+		receipts = append(receipts, r)
 	}
 	return receipts
-}
-
-// receipt says what became of the message with this id for somebody.
-func receipt(p access.Principal, id string, err error) access.Receipt {
-	if err != nil {
-		id = ""
-	}
-	return access.Receipt{To: p, Channel: Channel, Ref: id, Err: err}
 }
 
 // addressee is a person and where they get mail.
@@ -255,29 +272,9 @@ type addressee struct {
 	address   string
 }
 
-// addressees finds where to send a notice. Every address passes
-// our grammar here, wherever it came from: what it lets through cannot be read as
-// anything else in a header or an SMTP command.
-func (m *Mailer) addressees(n access.Notice) (to, cc []addressee, failed access.Receipts) {
-	seen := map[string]bool{}
-	collect := func(people []access.Principal) (found []addressee) {
-		for _, p := range people {
-			address, err := m.address(p)
-			if err == nil && len(seen) == maxRecipients && !seen[address] {
-				err = fmt.Errorf("more than %d recipients", maxRecipients)
-			}
-			if err != nil {
-				failed = append(failed, receipt(p, "", noAddress(err)))
-				continue
-			}
-			seen[address] = true
-			found = append(found, addressee{p, address})
-		}
-		return found
-	}
-	return collect(n.To), collect(n.CC), failed
-}
-
+// address is where a person gets mail. Every address passes our grammar here,
+// wherever it came from: what it lets through cannot be read as anything else in a
+// header or an SMTP command.
 func (m *Mailer) address(p access.Principal) (string, error) {
 	if _, err := access.ParsePrincipal(string(p)); err != nil {
 		return "", err
@@ -288,16 +285,4 @@ func (m *Mailer) address(p access.Principal) (string, error) {
 	}
 	checked, err := access.ParsePrincipal(address)
 	return string(checked), err
-}
-
-// addresses are those of people that have not been seen before: a mailbox that several
-// share gets one mail.
-func addresses(people []addressee, seen map[string]bool) (found []string) {
-	for _, a := range people {
-		if !seen[a.address] {
-			seen[a.address] = true
-			found = append(found, a.address)
-		}
-	}
-	return found
 }

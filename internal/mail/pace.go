@@ -48,7 +48,13 @@ func (p *pace) reserve(ctx context.Context, by access.Principal) (next turn, pau
 	next = turn{p.now(), by}
 	over := next.at.Add(-time.Minute)
 	p.turns = slices.DeleteFunc(p.turns, func(t turn) bool { return !t.at.After(over) })
-	if most := p.perMinute - p.perMinute/3; most < p.perMinute && p.of(by) >= most {
+	mine := 0
+	for _, t := range p.turns {
+		if t.by == by {
+			mine++
+		}
+	}
+	if most := p.perMinute - p.perMinute/3; most < p.perMinute && mine >= most {
 		return next, 0, fault(ctx, atTurn, fmt.Errorf("at most %d mails a minute are sent for one person, of %d for all", most, p.perMinute))
 	}
 	if ahead := len(p.turns) - p.perMinute; ahead >= 0 {
@@ -62,16 +68,6 @@ func (p *pace) reserve(ctx context.Context, by access.Principal) (next turn, pau
 	}
 	p.turns = append(p.turns, next)
 	return next, pause, nil
-}
-
-// of is how many turns are on somebody's account.
-func (p *pace) of(by access.Principal) (count int) {
-	for _, t := range p.turns {
-		if t.by == by {
-			count++
-		}
-	}
-	return count
 }
 
 // giveBack is for who does not wait any longer: those who come later get the turn.

@@ -47,9 +47,8 @@ func (p *pool) take(ctx context.Context) (*session, error) {
 		s.begin(ctx)
 		return s, nil
 	}
-	s, err = p.open(ctx)
-	if err != nil {
-		p.release()
+	if s, err = p.open(ctx); err != nil {
+		p.pass(nil)
 	}
 	return s, err
 }
@@ -94,11 +93,7 @@ func (p *pool) find(ctx context.Context) (*session, error) {
 	p.mutex.Unlock()
 	if at < 0 {
 		// It has been given to us just now.
-		if s := <-turn; s != nil {
-			p.pass(s)
-		} else {
-			p.release()
-		}
+		p.pass(<-turn)
 	}
 	return nil, ctx.Err()
 }
@@ -107,14 +102,15 @@ func (p *pool) find(ctx context.Context) (*session, error) {
 func (p *pool) give(s *session) {
 	if untouched := s.stop(); s.broken || !untouched {
 		s.conn.Close()
-		p.release()
+		p.pass(nil)
 		return
 	}
 	s.used = true
 	p.pass(s)
 }
 
-// pass hands a connection to whoever waits for one, else lets it rest.
+// pass hands a connection, or nil, to whoever waits. If nobody does, the connection
+// rests, and nil makes room for another.
 func (p *pool) pass(s *session) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
@@ -122,6 +118,8 @@ func (p *pool) pass(s *session) {
 	case len(p.waiting) > 0:
 		p.waiting[0] <- s
 		p.waiting = p.waiting[1:]
+	case s == nil:
+		p.count--
 	case p.closed:
 		p.count--
 		go s.quit()
@@ -144,18 +142,6 @@ func (p *pool) retire(r *resting) {
 	if at >= 0 {
 		r.quit()
 	}
-}
-
-// release makes room for another connection.
-func (p *pool) release() {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	if len(p.waiting) > 0 {
-		p.waiting[0] <- nil
-		p.waiting = p.waiting[1:]
-		return
-	}
-	p.count--
 }
 
 // close ends the connections that rest, and keeps none from now on.

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,12 +24,11 @@ import (
 // that failed. Other than for a notice the password is read, or the token fetched,
 // afresh, so that what is tried is what is configured.
 func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(name, text string)) error {
-	if to == "" {
-		return m.probe(ctx, to, passed)
-	}
 	began := m.c.Now()
 	err := m.probe(ctx, to, passed)
-	m.history.add(notice.TestMessage, access.Receipts{{To: to, Err: err}}, began, m.c.Now())
+	if to != "" {
+		m.history.add(notice.TestMessage, access.Receipts{{To: to, Err: err}}, began, m.c.Now())
+	}
 	return err
 }
 
@@ -44,7 +45,7 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(nam
 			passed("secret", "the password could be read")
 		}
 	}
-	address := ""
+	var address string
 	if to != "" {
 		var err error
 		if address, err = m.address(to); err != nil {
@@ -56,10 +57,8 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(nam
 	}
 	s, err := m.open(ctx, secret, passed)
 	if err != nil {
-		if _, reason := m.another(ctx, secret, err); reason != nil {
-			return reason
-		}
-		return err
+		_, reason := m.another(ctx, secret, err)
+		return cmp.Or(reason, err)
 	}
 	defer s.close()
 	if to == "" {
@@ -68,7 +67,7 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(nam
 	}
 	now, words := m.c.Now(), m.c.Language
 	data, err := m.encode(ctx, letter{
-		to: []string{address}, subject: words.Text("notice.test"), date: now, id: fmt.Sprintf("test-%d@%s", now.UnixNano(), m.composer.domain),
+		to: []string{address}, subject: words.Text("notice.test"), date: now, id: fmt.Sprintf("test-%d@%s", now.UnixNano(), m.domain()),
 		text: words.Text("notice.test.text"), html: string("<p>" + words.HTML("notice.test.text") + "</p>"),
 	})
 	if err != nil {
@@ -106,12 +105,11 @@ func failure(err error) *notice.Failure {
 	if err == nil {
 		return nil
 	}
-	explained := &notice.Failure{Meaning: "It could not be sent.", Remedy: "The log has the cause.", Err: err}
 	var f *Fault
 	if errors.As(err, &f) {
-		explained.What, explained.Meaning, explained.Remedy = f.Explain()
+		return &notice.Failure{What: f.What(), Meaning: f.Meaning, Remedy: f.Remedy, Err: err}
 	}
-	return explained
+	return &notice.Failure{Meaning: "It could not be sent.", Remedy: "The log has the cause.", Err: err}
 }
 
 // resolve tells the addresses behind the server's name.
@@ -123,46 +121,39 @@ func (m *Mailer) resolve(ctx context.Context, passed func(name, text string)) er
 	ctx, cancel := context.WithTimeout(ctx, m.c.ConnectTimeout)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, m.c.Host)
-	if err != nil && m.ownDial {
+	switch {
+	case err == nil:
+		passed("resolve", m.c.Host+" is "+some(addresses))
+	case m.ownDial:
 		passed("resolve", m.c.Host+" is not known here; the proxy may know it")
-		return nil
-	}
-	if err != nil {
+	default:
 		return fault(ctx, atResolve, err)
 	}
-	passed("resolve", m.c.Host+" is "+some(addresses))
 	return nil
 }
 
 // reached says where the connection leads.
-func (s *session) reached() (name, text string) {
+func (s *session) reached() string {
 	if _, ok := s.conn.Conn.(proxied); ok {
-		return "connect", "through the proxy"
+		return "through the proxy"
 	}
-	return "connect", "to " + s.conn.RemoteAddr().String()
+	return "to " + s.conn.RemoteAddr().String()
 }
 
 // protection says how the conversation is protected, and by whose certificate.
-func (s *session) protection() (name, text string) {
+func (s *session) protection() string {
 	state, ok := s.client.TLSConnectionState()
 	if !ok {
-		return "TLS", "none, on this machine"
+		return "none, on this machine"
 	}
-	text = "version " + strings.TrimPrefix(tls.VersionName(state.Version), "TLS ") + " with a certificate for this host"
-	if len(state.PeerCertificates) == 0 {
-		return "TLS", text
-	}
+	// There is one, since it has been verified.
 	c := state.PeerCertificates[0]
-	return "TLS", fmt.Sprintf("%s (for %s, by %s, until %s)", text, some(namesOf(c)), quoted(issuer(c)), c.NotAfter.UTC().Format(time.DateOnly))
-}
-
-// loggedInBy says how we have logged in.
-func (s *session) loggedInBy(c Config) (name, text string) {
-	return "log-in", "as " + c.Username + " by " + s.mechanism
+	return fmt.Sprintf("version %s with a certificate for this host (for %s, by %s, until %s)",
+		strings.TrimPrefix(tls.VersionName(state.Version), "TLS "), some(namesOf(c)), quoted(issuer(c)), c.NotAfter.UTC().Format(time.DateOnly))
 }
 
 func namesOf(c *x509.Certificate) []string {
-	names := append([]string{}, c.DNSNames...)
+	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
 	}

@@ -44,7 +44,15 @@ func (p Proxy) Dial(ctx context.Context, network, address string) (net.Conn, err
 		return direct.DialContext(ctx, network, address)
 	}
 	if p.URL.Scheme == "socks5" {
-		return p.socks(ctx, network, address)
+		dialer, err := proxy.FromURL(p.URL, proxy.Direct)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := dialer.(proxy.ContextDialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return proxied{conn}, nil
 	}
 	conn, err := direct.DialContext(ctx, network, p.URL.Host)
 	if err != nil {
@@ -67,23 +75,6 @@ type proxied struct{ net.Conn }
 
 // proxyFault marks an error as the proxy's, as net/http does.
 func proxyFault(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
-
-func (p Proxy) socks(ctx context.Context, network, address string) (net.Conn, error) {
-	var auth *proxy.Auth
-	if user := p.URL.User; user != nil {
-		password, _ := user.Password()
-		auth = &proxy.Auth{User: user.Username(), Password: password}
-	}
-	dialer, err := proxy.SOCKS5(network, p.URL.Host, auth, proxy.Direct)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := dialer.(proxy.ContextDialer).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return proxied{conn}, nil
-}
 
 // connect asks for a tunnel to the address.
 func (p Proxy) connect(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {

@@ -3,12 +3,11 @@ package mail
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
-	"io"
 	"net"
 	"net/textproto"
 	"strings"
-	"syscall"
 )
 
 // send hands over the message to whomever the server takes it for. refused are the
@@ -21,9 +20,7 @@ func (s *session) send(data []byte, sender string, recipients []string) (refused
 	err = s.transact(data, sender, recipients, refused)
 	if err != nil {
 		for _, to := range recipients {
-			if refused[to] == nil {
-				refused[to] = err
-			}
+			refused[to] = cmp.Or(refused[to], err)
 		}
 	}
 	// A server that says more than was asked is out of step: the next answer could be
@@ -107,7 +104,7 @@ func (s *session) envelope(sender string, recipients []string, refused map[strin
 	}
 	nobody := notFrom != nil || len(refused) == len(recipients)
 	if nobody && !ahead {
-		s.reset()
+		s.conclude(reset)
 		return false, nil
 	}
 	notNow, err := ask(atMessage, data, 3)
@@ -115,26 +112,26 @@ func (s *session) envelope(sender string, recipients []string, refused map[strin
 	case err != nil:
 		return false, err
 	case notNow != nil:
-		s.reset()
+		s.conclude(reset)
 	case !nobody:
 		return true, nil
 	default:
 		// It waits for a message to nobody, and gets an empty one (RFC 2920, 3.1).
 		s.conclude(".\r\n")
 	}
-	if notFrom != nil {
+	switch {
+	case notFrom != nil:
 		// What it said to the recipients only follows from that.
 		clear(refused)
 		return false, notFrom
-	}
-	if nobody {
+	case nobody:
 		return false, nil
 	}
 	return false, notNow
 }
 
 // reset takes back an envelope, so that the next one begins from nothing.
-func (s *session) reset() { s.conclude("RSET\r\n") }
+const reset = "RSET\r\n"
 
 // conclude says what ends a transaction. The session is broken if that is not
 // answered by any answer at all.
@@ -149,9 +146,8 @@ func (s *session) conclude(command string) {
 // say sends in one write what fits one.
 func (s *session) say(text []byte) error {
 	s.extend()
-	if _, err := s.client.Text.W.Write(text); err != nil {
-		return err
-	}
+	// A writer that has failed fails again.
+	_, _ = s.client.Text.W.Write(text)
 	return s.client.Text.W.Flush()
 }
 
@@ -179,41 +175,29 @@ func (s *session) breakOff(at step, err error) error {
 // fault says what went wrong, and whether it may be otherwise in a moment.
 func (s *session) fault(at step, err error) error {
 	failed := faultWithout(s.ctx, s.secret, at, err)
-	if s.ctx.Err() == nil && passes(at, err) {
-		return &passing{failed}
-	}
+	failed.Err.(*Fault).passes = s.ctx.Err() == nil && passes(at, err)
 	return failed
 }
 
-// passing marks faults that may be over in a moment, and of which it is certain that
-// the server has not taken the message.
-type passing struct{ error }
-
-func (e *passing) Unwrap() error { return e.error }
-
 // temporary is whether it makes sense to try again.
 func temporary(err error) bool {
-	var p *passing
-	return errors.As(err, &p)
+	var f *Fault
+	return errors.As(err, &f) && f.passes
 }
 
 func passes(at step, err error) bool {
-	var (
-		lookUp *net.DNSError
-		broken = isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-			errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-	)
+	var lookUp *net.DNSError
+	var refused *proxyRefusal
+	c, _, _ := causeOf(at, err)
 	switch code := replyCode(err); {
 	case code != 0:
 		return 400 <= code && code < 500
-	case errors.Is(err, errTooMuch), at == atAnswer:
+	case c == tooMuch, at == atAnswer:
 		return false
 	case at == atConnect:
-		var refused *proxyRefusal
 		return !(errors.As(err, &lookUp) && lookUp.IsNotFound) && !errors.As(err, &refused)
-	default:
-		return broken
 	}
+	return c == brokenOff || isTimeout(err)
 }
 
 // refusal is whether the server has answered, and in the negative.
@@ -227,9 +211,8 @@ func refusal(err error) bool {
 func wire(message []byte) []byte {
 	var b bytes.Buffer
 	b.Grow(len(message) + len(message)/64 + 16)
-	w := bufio.NewWriter(&b)
 	// Writing into memory does not fail.
-	dots := textproto.NewWriter(w).DotWriter()
+	dots := textproto.NewWriter(bufio.NewWriter(&b)).DotWriter()
 	_, _ = dots.Write(message)
 	_ = dots.Close()
 	return b.Bytes()

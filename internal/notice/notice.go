@@ -4,9 +4,11 @@
 package notice
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -103,10 +105,7 @@ func (w Writer) provider(on access.Resource) string {
 }
 
 func (w Writer) instant(t time.Time) string {
-	if w.Location == nil {
-		return w.Language.Instant(t.UTC())
-	}
-	return w.Language.Instant(t.In(w.Location))
+	return w.Language.Instant(t.In(cmp.Or(w.Location, time.UTC)))
 }
 
 func (w Writer) kind(r access.Resource) string { return w.Language.TextOr("kind."+r.Kind(), r.Kind()) }
@@ -124,7 +123,7 @@ func (w Writer) review(facts *Facts, n access.Notice) {
 	facts.Notes = []string{w.text("notice.review.note")}
 	facts.Rows = append(w.who(n), w.duration(n)...)
 	if !r.Expires.IsZero() {
-		facts.Rows = append(facts.Rows, Row{Label: w.text("notice.link-until"), Value: w.instant(r.Expires)})
+		facts.Rows = append(facts.Rows, w.row("notice.link-until", w.instant(r.Expires)))
 	}
 	facts.Rows = append(facts.Rows, w.why(r)...)
 }
@@ -132,25 +131,25 @@ func (w Writer) review(facts *Facts, n access.Notice) {
 // duration says for how long access would last, before anybody has approved it.
 func (w Writer) duration(n access.Notice) []Row {
 	r := n.Request
-	long := Row{Label: w.text("notice.for"), Value: w.length(r.Duration)}
 	if !r.Fixed.IsZero() {
-		long.Value = w.length(r.Fixed.Length())
-		long.Details = []string{w.text("notice.fixed")}
-		return []Row{long,
-			{Label: w.text("notice.from"), Value: w.instant(r.Fixed.Start)},
-			{Label: w.text("notice.until"), Value: w.instant(r.Fixed.End)}}
+		return []Row{w.row("notice.for", w.length(r.Fixed.Length()), w.text("notice.fixed")),
+			w.row("notice.from", w.instant(r.Fixed.Start)), w.row("notice.until", w.instant(r.Fixed.End))}
 	}
-	label := w.text("notice.if-at-once")
-	if r.Start.IsZero() {
-		long.Details = []string{w.text("notice.begins")}
-	} else {
-		long.Details = []string{w.text("notice.begins-later", "begin", w.instant(r.Start))}
-		label = w.text("notice.if-before")
+	label, begins := "notice.if-at-once", w.text("notice.begins")
+	if !r.Start.IsZero() {
+		label, begins = "notice.if-before", w.text("notice.begins-later", "begin", w.instant(r.Start))
 	}
-	if n.Window.IsZero() {
-		return []Row{long}
+	rows := []Row{w.row("notice.for", w.length(r.Duration), begins)}
+	if !n.Window.IsZero() {
+		window := w.text("notice.window", "begin", w.instant(n.Window.Start), "end", w.instant(n.Window.End))
+		rows = append(rows, w.row(label, window))
 	}
-	return []Row{long, {Label: label, Value: w.text("notice.window", "begin", w.instant(n.Window.Start), "end", w.instant(n.Window.End))}}
+	return rows
+}
+
+// row is a fact whose label is a message.
+func (w Writer) row(label, value string, details ...string) Row {
+	return Row{Label: w.text(label), Value: value, Details: details}
 }
 
 // length rounds to minutes: windows of others may have seconds.
@@ -164,42 +163,39 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	var decided string
 	switch {
 	case approved:
-		facts.Heading, decided = w.text("notice.approved"), w.text("notice.approved-by")
+		facts.Heading, decided = w.text("notice.approved"), "notice.approved-by"
 		facts.Intro = w.text("notice.approved.intro", args...)
 		provider := w.Language.Provider(&access.Error{}, w.provider(r.Resource))
 		if refused := w.notGranted(n); refused != nil {
 			facts.Heading = w.text("notice.approved-in-part")
-			facts.Rows = append(facts.Rows, Row{Label: w.text("notice.not-granted"),
-				Value: w.text("notice.not-granted.value", "provider", provider), Details: refused})
+			facts.Rows = append(facts.Rows, w.row("notice.not-granted", w.text("notice.not-granted.value", "provider", provider), refused...))
 		}
 		facts.Notes = []string{w.text("notice.approved.note", "provider", provider)}
 	case n.Final:
-		facts.Heading, decided = w.text("notice.denied"), w.text("notice.denied-by")
+		facts.Heading, decided = w.text("notice.denied"), "notice.denied-by"
 		facts.Intro = w.text("notice.denied.intro", args...)
 	default:
-		facts.Heading, decided = w.text("notice.declined"), w.text("notice.declined-by")
+		facts.Heading, decided = w.text("notice.declined"), "notice.declined-by"
 		facts.Intro = w.text("notice.declined.intro", args...)
 		if len(r.Reviewers) > 1 {
 			facts.Intro += " " + w.text("notice.declined.others")
 		}
 	}
-	facts.Rows = append(facts.Rows, Row{Label: decided, Value: string(d.By)})
+	facts.Rows = append(facts.Rows, w.row(decided, string(d.By)))
 	if d.Comment != "" {
 		// The reason is the requester's; of a denial the comment is why.
-		label := w.text("notice.because")
+		label := "notice.because"
 		if approved {
-			label = w.text("notice.comment")
+			label = "notice.comment"
 		}
-		facts.Rows = append(facts.Rows, Row{Label: label, Value: plain(d.Comment, maxUserText)})
+		facts.Rows = append(facts.Rows, w.row(label, plain(d.Comment, maxUserText)))
 	}
 	facts.Rows = append(facts.Rows, w.who(n)...)
 	if approved {
-		facts.Rows = append(facts.Rows,
-			Row{Label: w.text("notice.from"), Value: w.instant(n.Window.Start)},
-			Row{Label: w.text("notice.until"), Value: w.instant(n.Window.End),
-				Details: []string{w.text("notice.length", "length", w.length(n.Window.Length()))}})
+		facts.Rows = append(facts.Rows, w.row("notice.from", w.instant(n.Window.Start)),
+			w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length()))))
 	} else {
-		facts.Rows = append(facts.Rows, Row{Label: w.text("notice.for"), Value: w.length(r.Duration)})
+		facts.Rows = append(facts.Rows, w.row("notice.for", w.length(r.Duration)))
 	}
 	facts.Rows = append(facts.Rows, w.why(r)...)
 }
@@ -217,10 +213,8 @@ func (w Writer) notGranted(n access.Notice) []string {
 
 // who is what a request is for: whom, where, what.
 func (w Writer) who(n access.Notice) []Row {
-	rows := []Row{
-		{Label: w.text("notice.who"), Value: string(n.Request.Principal)},
-		{Label: w.Language.TextOr("notice.kind."+n.Request.Resource.Kind(), n.Request.Resource.Kind()), Value: n.Request.Resource.Name()},
-	}
+	rows := []Row{w.row("notice.who", string(n.Request.Principal)),
+		{Label: w.Language.TextOr("notice.kind."+n.Request.Resource.Kind(), n.Request.Resource.Kind()), Value: n.Request.Resource.Name()}}
 	for i, e := range n.Request.Entitlements {
 		var info access.RoleInfo
 		if i < len(n.Roles) {
@@ -232,7 +226,7 @@ func (w Writer) who(n access.Notice) []Row {
 }
 
 func (w Writer) role(e access.EntitlementID, info access.RoleInfo) Row {
-	r := Row{Label: w.text("notice.role"), Value: string(e.Role)}
+	r := w.row("notice.role", string(e.Role))
 	if info.Title != "" {
 		r.Value = plain(info.Title, maxTitle)
 		r.Details = append(r.Details, string(e.Role))
@@ -258,6 +252,24 @@ func (w Writer) why(r access.Request) []Row {
 	for _, p := range r.Reviewers {
 		asked = append(asked, string(p))
 	}
-	return []Row{{Label: w.text("notice.asked"), Value: w.Language.Series(asked)},
-		{Label: w.text("notice.reason"), Value: plain(r.Justification, maxUserText)}}
+	return []Row{w.row("notice.asked", w.Language.Series(asked)), w.row("notice.reason", plain(r.Justification, maxUserText))}
+}
+
+// The longest texts of others that a notice shows, in characters. They leave room for
+// everything that the product itself lets through, so that nothing pushes the rest
+// off the screen.
+const (
+	maxTitle     = 200
+	maxUserText  = 500
+	maxCondition = 2000
+)
+
+// plain makes the text of others harmless to look at: on one line, every invisible
+// or direction-changing character spelled out, at most max characters.
+func plain(s string, max int) string {
+	characters := []rune(strings.ToValidUTF8(s, "\uFFFD"))
+	if len(characters) > max {
+		characters = append(characters[:max], '…')
+	}
+	return strings.TrimSpace(access.Visible(string(characters)))
 }

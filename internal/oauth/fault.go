@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -37,14 +38,11 @@ type Fault struct {
 const (
 	// CodeOtherApplication: the token was issued to another application.
 	CodeOtherApplication = "token-for-another-application"
-	// CodeOtherMailbox: the mail server has refused a token that is somebody else's.
+	// The mail server has refused a token that is somebody else's, one for another service
+	// of Microsoft's, or one of Microsoft's without the role by which an application sends.
 	CodeOtherMailbox = "token-for-another-mailbox"
-	// CodeOtherService: the mail server has refused a token that is for another service
-	// of Microsoft's.
 	CodeOtherService = "token-for-another-service"
-	// CodeMissingRole: the mail server has refused a token of Microsoft's that lacks
-	// the role by which an application may send.
-	CodeMissingRole = "token-without-role"
+	CodeMissingRole  = "token-without-role"
 )
 
 // Error is for the log.
@@ -62,19 +60,10 @@ func (f *Fault) Error() string {
 // OAuthError is what an explanation goes by.
 func (f *Fault) OAuthError() (code, description string) { return f.Code, f.Description }
 
-// failed is an error of the kind that trying again does not mend.
-func failed(err error) *access.Error {
-	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service}, Err: err}
-}
-
-// service is the endpoint's name, for people.
-const service = "mail provider's log-in"
-
 // fault is about what the endpoint did or said.
 func (s *Source) fault(kind access.Kind, status int, code, description string) *access.Error {
-	e := failed(&Fault{Code: code, Description: description, Status: status, Host: s.host})
-	e.Kind = kind
-	return e
+	return &access.Error{Kind: kind, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "mail provider's log-in"},
+		Err: &Fault{Code: code, Description: description, Status: status, Host: s.host}}
 }
 
 // late is that the time is over.
@@ -126,13 +115,14 @@ func (s *Source) unreachable(err error) string {
 		certificate *tls.CertificateVerificationError
 		record      tls.RecordHeaderError
 	)
+	why := "the connection broke"
 	switch {
 	case errors.As(err, &dns), errors.As(err, &dial), errors.As(err, &certificate):
-		return "it cannot be reached: " + s.quoted(err.Error())
+		why = s.quoted(err.Error())
 	case errors.As(err, &record):
-		return "it cannot be reached: it does not speak TLS"
+		why = "it does not speak TLS"
 	}
-	return "it cannot be reached: the connection broke"
+	return "it cannot be reached: " + why
 }
 
 var codePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
@@ -178,32 +168,20 @@ type exchange struct {
 }
 
 func (e *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
-	e.status, e.tooLong, e.failure = 0, false, nil
-	response, err := e.base.RoundTrip(r)
-	if err != nil {
-		e.failure = err
-		return nil, err
+	e.status, e.tooLong = 0, false
+	var response *http.Response
+	if response, e.failure = e.base.RoundTrip(r); e.failure != nil {
+		return nil, e.failure
 	}
 	e.status = response.StatusCode
-	response.Body = &body{response.Body, e, maxAnswer}
+	defer response.Body.Close()
+	var text []byte
+	if text, e.failure = io.ReadAll(io.LimitReader(response.Body, maxAnswer)); e.failure != nil {
+		return nil, e.failure
+	}
+	if e.tooLong = len(text) == maxAnswer; e.tooLong {
+		return nil, io.ErrUnexpectedEOF
+	}
+	response.Body = io.NopCloser(bytes.NewReader(text))
 	return response, nil
-}
-
-type body struct {
-	io.ReadCloser
-	of   *exchange
-	left int
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		b.of.tooLong = true
-		return 0, io.ErrUnexpectedEOF
-	}
-	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	if err != nil && err != io.EOF {
-		b.of.failure = err
-	}
-	return n, err
 }

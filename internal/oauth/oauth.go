@@ -21,7 +21,6 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 	"golang.org/x/sync/semaphore"
 
-	"jitaccess/internal/access"
 	"jitaccess/internal/loopback"
 )
 
@@ -108,23 +107,21 @@ type Source struct {
 	until   time.Time
 }
 
-// New makes a Source. It makes no call. Errors name every fault of the
-// configuration at once.
+// New makes a Source. It makes no call. Package config checks what an operator says; the
+// errors here are mistakes of a caller by which a secret could be sent in clear text, or
+// a token be asked for in no way or in two.
 func New(c Config) (*Source, error) {
-	var faults []error
 	u, err := url.Parse(c.TokenURL)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
-		faults = append(faults, errors.New("the token URL is none"))
-		u = &url.URL{}
-	} else if u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())) {
-		faults = append(faults, fmt.Errorf("secrets are sent over https, or to this machine, and not to %s://%s", u.Scheme, u.Host))
-	}
-	if c.Mailbox == "" {
-		faults = append(faults, errors.New("no mailbox"))
-	}
 	application, account := c.ClientID != "", c.Assertion != nil
-	if application == account || application != (c.ClientSecret != nil) || account && c.RefreshToken != nil {
-		faults = append(faults, errors.New("either an application with its secret, or an account that signs"))
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
+		return nil, errors.New("the token URL is none")
+	case u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())):
+		return nil, fmt.Errorf("secrets are sent over https, or to this machine, and not to %s://%s", u.Scheme, u.Host)
+	case c.Mailbox == "":
+		return nil, errors.New("no mailbox")
+	case application == account || application != (c.ClientSecret != nil) || account && c.RefreshToken != nil:
+		return nil, errors.New("either an application with its secret, or an account that signs")
 	}
 	if c.Transport == nil {
 		c.Transport = http.DefaultTransport
@@ -144,7 +141,7 @@ func New(c Config) (*Source, error) {
 	} else {
 		s.flow.Scopes = strings.Fields(c.Scope)
 	}
-	return s, errors.Join(faults...)
+	return s, nil
 }
 
 // Format keeps secrets out of printed values.
@@ -154,10 +151,10 @@ func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprint(f, "access tokens from
 // just refused: then it is another one, or the same one if it is as good as new, with
 // the reason if the token itself tells why it was refused.
 func (s *Source) Secret(ctx context.Context, refused string) (string, error) {
-	if err := s.acquire(ctx); err != nil {
-		return "", err
+	if s.lock.Acquire(ctx, 1) != nil {
+		return "", s.late()
 	}
-	defer s.release()
+	defer s.lock.Release(1)
 	now := s.c.Now()
 	if s.token != "" && s.token != refused && now.Before(s.keep) {
 		return s.token, nil
@@ -189,24 +186,15 @@ func (s *Source) old(now time.Time, refused string, err error) (string, error) {
 
 // Fresh fetches a token, after reading the secrets again.
 func (s *Source) Fresh(ctx context.Context) (string, error) {
-	if err := s.acquire(ctx); err != nil {
-		return "", err
+	if s.lock.Acquire(ctx, 1) != nil {
+		return "", s.late()
 	}
-	defer s.release()
+	defer s.lock.Release(1)
 	if _, err := s.readAgain(ctx); err != nil {
 		return "", err
 	}
 	return s.fetch(ctx)
 }
-
-func (s *Source) acquire(ctx context.Context) error {
-	if s.lock.Acquire(ctx, 1) != nil {
-		return s.late()
-	}
-	return nil
-}
-
-func (s *Source) release() { s.lock.Release(1) }
 
 // fetch gets a token, and once more if the secrets were refused and have changed.
 func (s *Source) fetch(ctx context.Context) (string, error) {
@@ -216,22 +204,17 @@ func (s *Source) fetch(ctx context.Context) (string, error) {
 	token, err := s.ask(within)
 	if refusesSecrets(err) && (s.reread.IsZero() || s.asked.Sub(s.reread) >= rereadInterval) {
 		s.reread = s.asked
-		changed, unread := s.readAgain(within)
-		switch {
-		case unread != nil:
+		if changed, unread := s.readAgain(within); unread != nil {
 			err = unread
-		case changed:
+		} else if changed {
 			token, err = s.ask(within)
 		}
 	}
-	if err != nil {
-		// That somebody had no time left is no news about the endpoint.
-		if ctx.Err() == nil {
-			s.failure, s.until = err, s.c.Now().Add(failureLife)
-		}
-		return "", err
+	// That somebody had no time left is no news about the endpoint.
+	if err != nil && ctx.Err() == nil {
+		s.failure, s.until = err, s.c.Now().Add(failureLife)
 	}
-	return token, nil
+	return token, err
 }
 
 // readAgain reads the secrets again, and reports whether one has changed.
@@ -248,11 +231,11 @@ func (s *Source) readAgain(ctx context.Context) (changed bool, err error) {
 
 // ask asks the endpoint for a token, and keeps it.
 func (s *Source) ask(ctx context.Context) (string, error) {
-	said := &exchange{base: s.c.Transport}
 	sent, err := s.prepare(ctx)
 	if err != nil {
 		return "", err
 	}
+	said := &exchange{base: s.c.Transport}
 	answer, err := s.flow.Token(context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: said, CheckRedirect: notFollowed}))
 	if err != nil {
 		return "", s.explain(ctx, said, err)
@@ -299,14 +282,44 @@ func (s *Source) prepare(ctx context.Context) (refresh string, err error) {
 // good for the hour that Google allows, and begins early, because clocks differ.
 func (s *Source) assertion(ctx context.Context) (string, error) {
 	issued := s.c.Now().Add(-10 * time.Second)
-	payload, err := json.Marshal(map[string]any{
+	// Texts and numbers always become JSON.
+	payload, _ := json.Marshal(map[string]any{
 		"iss": s.c.Assertion.Account, "sub": s.c.Mailbox, "scope": s.c.Scope, "aud": Google,
 		"iat": issued.Unix(), "exp": issued.Add(time.Hour).Unix(),
 	})
-	if err != nil {
-		return "", &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-	}
 	return s.c.Assertion.Sign(ctx, payload)
 }
 
 func notFollowed(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// secret is one that is kept elsewhere.
+type secret struct {
+	// read is nil for a secret that is not needed.
+	read func(context.Context) (string, error)
+	// stored is what was read, empty if nothing was yet. value is what to use: that,
+	// or what the provider has replaced it with.
+	stored, value string
+}
+
+// get returns the secret, reading it if that has not been done yet.
+func (s *secret) get(ctx context.Context) (string, error) {
+	if s.stored == "" {
+		if _, err := s.again(ctx); err != nil {
+			return "", err
+		}
+	}
+	return s.value, nil
+}
+
+// again reads the secret again, and reports whether it has been changed there.
+func (s *secret) again(ctx context.Context) (changed bool, err error) {
+	if s.read == nil {
+		return false, nil
+	}
+	stored, err := s.read(ctx)
+	if err != nil || stored == s.stored {
+		return false, err
+	}
+	s.stored, s.value = stored, stored
+	return true, nil
+}

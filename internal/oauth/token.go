@@ -41,19 +41,24 @@ func (s *Source) examine(t *oauth2.Token) (life time.Duration, err error) {
 // lifetime is what the answer says of it. The library's own reading goes by the
 // machine's clock.
 func lifetime(t *oauth2.Token) time.Duration {
-	seconds := int64(unknownLife / time.Second)
+	seconds := unknownLife.Seconds()
 	switch said := t.Extra("expires_in").(type) {
 	case float64:
-		seconds = int64(min(said, maxLife.Seconds()))
-	case int64:
 		seconds = said
+	case int64:
+		seconds = float64(said)
 	case string:
-		var err error
-		if seconds, err = strconv.ParseInt(said, 10, 64); err != nil {
-			seconds = 0
+		whole, err := strconv.Atoi(said)
+		if err != nil {
+			return 0
 		}
+		seconds = float64(whole)
 	}
-	return time.Duration(max(0, min(seconds, int64(maxLife/time.Second)))) * time.Second
+	// What is no number is not more than 0 either.
+	if !(seconds > 0) {
+		return 0
+	}
+	return time.Duration(min(seconds, maxLife.Seconds())) * time.Second
 }
 
 // unfit says why the mail server has refused a token, if the token itself tells. It
@@ -112,9 +117,8 @@ func (c claims) texts(names ...string) (found []string) {
 			found = append(found, value)
 		case []any:
 			for _, entry := range value {
-				if text, ok := entry.(string); ok {
-					found = append(found, text)
-				}
+				text, _ := entry.(string)
+				found = append(found, text)
 			}
 		}
 	}

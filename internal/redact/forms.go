@@ -28,14 +28,12 @@ func Tells(text, secret string) bool {
 	}
 	// What is repeated by one server to another is escaped twice.
 	shown := []string{text, unescaped(text), unescaped(unescaped(text)), html.UnescapeString(text)}
-	if slices.ContainsFunc(shown, func(s string) bool { return strings.Contains(s, secret) }) {
-		return true
-	}
-	for i := range shown {
-		shown[i] = core(shown[i])
-	}
-	return slices.ContainsFunc(forms(secret), func(form string) bool {
-		return len(form) >= shortest && slices.ContainsFunc(shown, func(s string) bool { return strings.Contains(s, form) })
+	all := forms(secret)
+	return slices.ContainsFunc(shown, func(s string) bool {
+		kept := core(s)
+		return strings.Contains(s, secret) || slices.ContainsFunc(all, func(form string) bool {
+			return len(form) >= shortest && strings.Contains(kept, form)
+		})
 	})
 }
 

@@ -6,6 +6,7 @@ package redact
 import (
 	"encoding/base64"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -66,10 +67,9 @@ func Credentials(text string) string {
 // ones count for nothing. Where a secret is told in another form than as it is, or in
 // a log-in, nothing remains but a Mark.
 func Answer(text string, secrets ...string) string {
+	secrets = slices.DeleteFunc(slices.Clone(secrets), func(secret string) bool { return secret == "" })
 	for _, secret := range secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, Mark)
-		}
+		text = strings.ReplaceAll(text, secret, Mark)
 	}
 	text = run.ReplaceAllStringFunc(text, func(word string) string {
 		if encodesLogIn(word, secrets) {
@@ -78,10 +78,8 @@ func Answer(text string, secrets ...string) string {
 		return word
 	})
 	text = Credentials(text)
-	for _, secret := range secrets {
-		if Tells(text, secret) {
-			return Mark
-		}
+	if slices.ContainsFunc(secrets, func(secret string) bool { return Tells(text, secret) }) {
+		return Mark
 	}
 	return text
 }
@@ -113,13 +111,8 @@ func encodesLogIn(word string, secrets []string) bool {
 		if err != nil {
 			continue
 		}
-		if logIn.Match(decoded) {
+		if logIn.Match(decoded) || slices.ContainsFunc(secrets, func(secret string) bool { return strings.Contains(string(decoded), secret) }) {
 			return true
-		}
-		for _, secret := range secrets {
-			if secret != "" && strings.Contains(string(decoded), secret) {
-				return true
-			}
 		}
 	}
 	return false

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
@@ -36,11 +37,12 @@ type apiProjects struct {
 }
 
 type apiRoles struct {
-	Warnings     []string         `json:"warnings"`
-	Entitlements []apiEntitlement `json:"entitlements"`
+	Warnings     []string      `json:"warnings"`
+	Entitlements []Entitlement `json:"entitlements"`
 }
 
-type apiEntitlement struct {
+// Entitlement is a role of an offer, and whether it is active.
+type Entitlement struct {
 	ID                string  `json:"id"`
 	Name              string  `json:"name"`
 	ResourceCondition *string `json:"resourceCondition"`
@@ -95,12 +97,6 @@ var apiStates = map[access.State]string{access.Pending: statusPending, access.Ac
 	access.Approved: statusPending, access.Failed: "FAILED",
 	access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
 
-func (s *server) apiOutdated(*http.Request) (any, error) {
-	return nil, &access.Error{Kind: access.NotFound, Code: access.CodeOutdatedPage}
-}
-
-func (s *server) apiNeedsLedger(*http.Request) (any, error) { return nil, errNeedsLedger }
-
 func (s *server) apiPolicy(r *http.Request) (any, error) {
 	terms, err := s.Broker.Defaults(callerOf(r), access.Self)
 	if err != nil {
@@ -127,36 +123,33 @@ func (s *server) apiProjects(r *http.Request) (any, error) {
 	return a, nil
 }
 
-func (s *server) apiRoles(r *http.Request) (any, error) {
-	on, err := project(r)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) apiRoles(r *http.Request, on access.Resource) (any, error) {
 	offer, err := s.Broker.Offer(r.Context(), callerOf(r), on)
 	if err != nil {
 		return nil, err
 	}
-	a := apiRoles{Warnings: s.apiWarnings(r, offer.Warnings), Entitlements: []apiEntitlement{}}
+	a := apiRoles{Warnings: s.viewWarnings(r, offer.Warnings), Entitlements: []Entitlement{}}
 	for _, o := range offer.Roles {
-		e := apiEntitlement{ID: o.Entitlement.ID.String(), Name: string(o.Entitlement.ID.Role),
-			ResourceCondition: optional(o.Entitlement.ID.Condition), ActivationType: "JIT", Status: statusInactive}
-		if o.Terms.Approvals() > 0 {
-			e.ActivationType = "MPA"
-		}
-		if o.Activation != nil {
-			until := o.Activation.Window.End.Unix()
-			e.Status, e.ValidUntil = statusActive, &until
-		}
-		a.Entitlements = append(a.Entitlements, e)
+		a.Entitlements = append(a.Entitlements, EntitlementOf(o))
 	}
 	return a, nil
 }
 
-func (s *server) apiPeers(r *http.Request) (any, error) {
-	on, err := project(r)
-	if err != nil {
-		return nil, err
+// EntitlementOf is the shape of an offered role.
+func EntitlementOf(o broker.OfferedRole) Entitlement {
+	id := o.Entitlement.ID
+	e := Entitlement{ID: id.String(), Name: string(id.Role), ResourceCondition: optional(id.Condition),
+		ActivationType: "JIT", Status: statusInactive}
+	if o.Terms.Approvals() > 0 {
+		e.ActivationType = "MPA"
 	}
+	if o.Activation != nil {
+		e.Status, e.ValidUntil = statusActive, new(o.Activation.Window.End.Unix())
+	}
+	return e
+}
+
+func (s *server) apiPeers(r *http.Request, on access.Resource) (any, error) {
 	ids, err := s.askedOf(r, on)
 	if err != nil {
 		return nil, err
@@ -165,7 +158,7 @@ func (s *server) apiPeers(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return apiPeers{Peers: apiUsers(peers), Warnings: s.apiWarnings(r, warnings)}, nil
+	return apiPeers{Peers: apiUsers(peers), Warnings: s.viewWarnings(r, warnings)}, nil
 }
 
 // askedOf reads the entitlements whose reviewers are asked for: all on one resource,
@@ -189,20 +182,16 @@ func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.Entitlem
 	}
 	for _, id := range ids {
 		if id.Resource != on {
-			return nil, otherResource(id, on)
+			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeOtherResource, Field: access.FieldEntitlement,
+				Args: access.Args{"entitlement": printable(id.String()), "resource": on.Name()}}
 		}
 	}
 	return ids, nil
 }
 
-func otherResource(id access.EntitlementID, on access.Resource) error {
-	return &access.Error{Kind: access.Invalid, Code: access.CodeOtherResource, Field: fieldEntitlement,
-		Args: access.Args{"entitlement": printable(id.String()), "resource": on.Name()}}
-}
-
-// askBody is the body of both ways to ask. Each takes the fields that the other
-// has, and those of JIT Access 1.7: names of roles where ids are now.
-type askBody struct {
+// apiBody is the body of every action, each of which ignores what it does not need.
+// Roles are of JIT Access 1.7: names of roles where ids are now.
+type apiBody struct {
 	EntitlementIDs    []string `json:"entitlementIds"`
 	EntitlementID     string   `json:"entitlementId"`
 	Roles             []string `json:"roles"`
@@ -210,20 +199,18 @@ type askBody struct {
 	Peers             []string `json:"peers"`
 	Justification     string   `json:"justification"`
 	ActivationTimeout lenient  `json:"activationTimeout"`
+	Comment           string   `json:"comment"`
+	Resource          string   `json:"resource"`
 }
 
-func (b askBody) ids() []string {
-	texts := slices.Concat(b.EntitlementIDs, b.Roles)
-	for _, text := range []string{b.EntitlementID, b.Role} {
-		if text != "" {
-			texts = append(texts, text)
-		}
-	}
-	return texts
+func (b apiBody) ids() []string {
+	single := slices.DeleteFunc([]string{b.EntitlementID, b.Role}, func(text string) bool { return text == "" })
+	return slices.Concat(b.EntitlementIDs, b.Roles, single)
 }
 
-// lenient is a whole number as JIT Access 1.x read it: 60, "60", 60.0; null is 0.
-type lenient int
+// lenient is a whole number of minutes as JIT Access 1.x read it: 60, "60", 60.0; null
+// is 0.
+type lenient time.Duration
 
 func (n *lenient) UnmarshalJSON(text []byte) error {
 	s := string(text)
@@ -242,34 +229,33 @@ func (n *lenient) UnmarshalJSON(text []byte) error {
 	if err != nil || math.IsNaN(f) {
 		return errors.New("not a whole number")
 	}
-	// Fractions are cut off. No limit is that large, so that what is cut here is
-	// refused as any other number that is too large.
-	*n = lenient(max(-math.MaxInt32, min(math.MaxInt32, f)))
+	// Fractions are cut off.
+	*n = lenient(duration(int(max(0, min(f, maxMinutes)))))
 	return nil
 }
 
-func (s *server) apiSelfActivate(r *http.Request) (any, error) { return s.apiAsk(r, access.Self) }
+func (s *server) apiSelfActivate(r *http.Request, on access.Resource) (any, error) {
+	return s.apiAsk(r, on, access.Self)
+}
 
-func (s *server) apiRequest(r *http.Request) (any, error) { return s.apiAsk(r, access.Peers) }
+func (s *server) apiRequest(r *http.Request, on access.Resource) (any, error) {
+	return s.apiAsk(r, on, access.Peers)
+}
 
 // apiAsk asks the broker. Only a request to peers has peers.
-func (s *server) apiAsk(r *http.Request, kind access.RequestKind) (any, error) {
-	on, err := project(r)
+func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.RequestKind) (any, error) {
+	body, err := readJSON(r)
 	if err != nil {
 		return nil, err
 	}
-	var body askBody
-	if err := readJSON(r, &body); err != nil {
-		return nil, err
-	}
-	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification), Origin: s.origin(r), Host: r.Host}
+	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification),
+		Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
 	if kind == access.Peers {
 		a.Reviewers = body.Peers
 	}
 	if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
 		return nil, err
 	}
-	a.Duration = minutes([]string{strconv.Itoa(int(body.ActivationTimeout))})
 	if a.ID, err = s.Broker.NewID(kind); err != nil {
 		return nil, err
 	}
@@ -304,15 +290,9 @@ func (s *server) idsOn(on access.Resource, texts []string) ([]access.Entitlement
 }
 
 // apiAddReviewers asks more people to review a pending request of the caller's.
-func (s *server) apiAddReviewers(r *http.Request) (any, error) {
-	ref, err := apiReference(r)
+func (s *server) apiAddReviewers(r *http.Request, ref string) (any, error) {
+	body, err := readJSON(r)
 	if err != nil {
-		return nil, err
-	}
-	var body struct {
-		Peers []string `json:"peers"`
-	}
-	if err := readJSON(r, &body); err != nil {
 		return nil, err
 	}
 	asked, err := s.Broker.AddReviewers(r.Context(), callerOf(r), broker.AddReviewers{
@@ -323,11 +303,7 @@ func (s *server) apiAddReviewers(r *http.Request) (any, error) {
 	return s.answerAsked(r, asked), nil
 }
 
-func (s *server) apiShow(r *http.Request) (any, error) {
-	ref, err := apiReference(r)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) apiShow(r *http.Request, ref string) (any, error) {
 	v, err := s.Broker.Show(r.Context(), callerOf(r), ref, s.origin(r))
 	if err != nil {
 		return nil, err
@@ -340,49 +316,34 @@ func (s *server) apiShow(r *http.Request) (any, error) {
 }
 
 // apiApprove ignores the body: the pages of JIT Access 1.x send none.
-func (s *server) apiApprove(r *http.Request) (any, error) {
-	return s.apiDecide(r, access.Approve, "")
+func (s *server) apiApprove(r *http.Request, ref string) (any, error) {
+	return s.apiDecide(r, broker.Decide{Ref: ref, Verdict: access.Approve})
 }
 
-func (s *server) apiDeny(r *http.Request) (any, error) {
-	var body struct {
-		Comment string `json:"comment"`
-	}
-	if err := readJSON(r, &body); err != nil {
-		return nil, err
-	}
-	return s.apiDecide(r, access.Deny, strings.TrimSpace(body.Comment))
-}
-
-func (s *server) apiDecide(r *http.Request, verdict access.Verdict, comment string) (any, error) {
-	ref, err := apiReference(r)
+func (s *server) apiDeny(r *http.Request, ref string) (any, error) {
+	body, err := readJSON(r)
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.Broker.Decide(r.Context(), callerOf(r), broker.Decide{Ref: ref, Verdict: verdict, Comment: comment, Origin: s.origin(r)})
+	return s.apiDecide(r, broker.Decide{Ref: ref, Verdict: access.Deny, Comment: strings.TrimSpace(body.Comment)})
+}
+
+func (s *server) apiDecide(r *http.Request, decide broker.Decide) (any, error) {
+	decide.Origin = s.origin(r)
+	d, err := s.Broker.Decide(r.Context(), callerOf(r), decide)
 	if err != nil {
 		return nil, aboutRequest{d.Request.ID, err}
 	}
-	window := d.Window
-	if window.IsZero() {
-		window = d.Request.WindowAt(s.Now())
-	}
 	state := apiStates[d.State]
-	if verdict == access.Deny && d.Forgets {
+	if decide.Verdict == access.Deny && d.Forgets {
 		state = "DECLINED"
 	}
-	return s.activation(r, d.Request, state, window, d.Outcomes, d.Warnings), nil
+	return s.activation(r, d.Request, state, cmp.Or(d.Window, d.Request.WindowAt(s.Now())), d.Outcomes, d.Warnings), nil
 }
 
-func (s *server) apiEnd(r *http.Request) (any, error) {
-	id, err := requestID(r)
+func (s *server) apiEnd(r *http.Request, id string) (any, error) {
+	body, err := readJSON(r)
 	if err != nil {
-		return nil, err
-	}
-	var body struct {
-		Resource string `json:"resource"`
-	}
-	if err := readJSON(r, &body); err != nil {
 		return nil, err
 	}
 	on, err := s.parseResource(body.Resource)
@@ -393,7 +354,7 @@ func (s *server) apiEnd(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	a := apiEnded{Entitlements: []apiActivationItem{}, Warnings: s.apiWarnings(r, ended.Warnings)}
+	a := apiEnded{Entitlements: []apiActivationItem{}, Warnings: s.viewWarnings(r, ended.Warnings)}
 	for _, o := range ended.Outcomes {
 		status := "ENDED"
 		if o.Result == access.Refused {
@@ -405,15 +366,6 @@ func (s *server) apiEnd(r *http.Request) (any, error) {
 	return a, nil
 }
 
-// apiReference reads the link of the query. A blank one is bad input, as in 1.x.
-func apiReference(r *http.Request) (string, error) {
-	q, err := query(r)
-	if err != nil {
-		return "", err
-	}
-	return reference(q)
-}
-
 // activation is 1.x's object. An entitlement that was refused while others were
 // granted is INACTIVE, and a warning says why.
 func (s *server) activation(r *http.Request, q access.Request, state string, w access.Window, outcomes []access.Outcome,
@@ -421,7 +373,7 @@ func (s *server) activation(r *http.Request, q access.Request, state string, w a
 	c := callerOf(r)
 	a := apiActivation{Beneficiary: apiUser{q.Principal}, Reviewers: apiUsers(q.Reviewers), IsBeneficiary: q.Principal == c.Principal,
 		IsReviewer: slices.Contains(q.Reviewers, c.Principal), Justification: q.Justification,
-		Entitlements: []apiActivationItem{}, Warnings: s.apiWarnings(r, besides(warnings, outcomes))}
+		Entitlements: []apiActivationItem{}, Warnings: s.viewWarnings(r, besides(warnings, outcomes))}
 	for _, id := range q.Entitlements {
 		status := state
 		for _, o := range outcomes {
@@ -452,13 +404,6 @@ func apiUsers(people []access.Principal) []apiUser {
 		users = append(users, apiUser{p})
 	}
 	return users
-}
-
-func (s *server) apiWarnings(r *http.Request, warnings []*access.Error) []string {
-	if texts := s.viewWarnings(r, warnings); texts != nil {
-		return texts
-	}
-	return []string{}
 }
 
 func optional(text string) *string {

@@ -16,19 +16,18 @@ import (
 // askView is the form for the chosen roles.
 type askView struct {
 	Frame
-	Resource ResourceView
+	Resource access.Resource
 	Warnings []string
 	// ID is minted with the form, so that sending it twice is one request.
 	ID    string
 	Roles []RoleView
-	// Peer: others must approve, Approvals of them.
-	Peer                       bool
-	Approvals                  int
-	Reviewers                  []choice
-	MinReviewers, MaxReviewers int
-	Justification, Hint        string
-	MaxJustification           int
-	Presets                    []preset
+	// Peer: others must approve.
+	Peer             bool
+	Terms            access.Terms
+	Reviewers        []choice
+	Justification    string
+	MaxJustification int
+	Presets          []preset
 	// Minutes is the number as typed.
 	Minutes    string
 	MaxMinutes int
@@ -36,8 +35,6 @@ type askView struct {
 	Start      string
 	// Timeout is how long reviewers have.
 	Timeout string
-	// Channel is whether anybody is told by the service, Mail whether by mail.
-	Channel, Mail bool
 }
 
 type choice struct {
@@ -85,11 +82,9 @@ func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v
 // blankForm is a form without roles and reviewers.
 func (s *server) blankForm(r *http.Request, on access.Resource, kind access.RequestKind, terms access.Terms) askView {
 	l := s.languageOf(r)
-	v := askView{Frame: s.frame(r, "ask.title"), Resource: s.viewResource(r, on, ""), Peer: kind == access.Peers,
-		Approvals: terms.Approvals(), MinReviewers: terms.MinReviewers, MaxReviewers: terms.MaxReviewers,
-		Hint: terms.Hint, MaxJustification: access.MaxJustification,
-		MaxMinutes: int(terms.MaxDuration / time.Minute), Longest: l.Hours(terms.MaxDuration),
-		Timeout: l.Hours(terms.RequestLife), Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople()}
+	v := askView{Frame: s.frame(r, "ask.title"), Resource: on, Peer: kind == access.Peers, Terms: terms,
+		MaxJustification: access.MaxJustification, MaxMinutes: int(terms.MaxDuration / time.Minute),
+		Longest: l.Hours(terms.MaxDuration), Timeout: l.Hours(terms.RequestLife)}
 	if !v.Peer {
 		v.Title = l.Text("ask.title-alone")
 	}
@@ -114,23 +109,23 @@ func (v *askView) setMinutes(text string) {
 
 // fill puts back what was typed.
 func (v *askView) fill(f url.Values) {
-	v.Justification = f.Get(fieldJustification)
-	v.Start = f.Get(fieldStart)
-	for _, m := range f[fieldMinutes] {
+	v.Justification = f.Get(access.FieldJustification)
+	v.Start = f.Get(access.FieldStart)
+	for _, m := range f[access.FieldDuration] {
 		if m != "" {
 			v.setMinutes(m)
 		}
 	}
 	for i, c := range v.Reviewers {
-		v.Reviewers[i].Checked = slices.Contains(f[fieldReviewer], c.Address)
+		v.Reviewers[i].Checked = slices.Contains(f[access.FieldReviewer], c.Address)
 	}
 }
 
 // blame shows what is wrong.
 func (v *askView) blame(p *Problem) {
-	p.only(fieldEntitlement, fieldJustification, fieldMinutes, fieldStart, fieldReviewer)
-	if p.Field == fieldReviewer && !v.Peer {
-		p.Field = ""
+	p.only(access.FieldEntitlement, access.FieldJustification, access.FieldDuration, access.FieldStart, access.FieldReviewer)
+	if p.Field == access.FieldReviewer && !v.Peer {
+		p.only()
 	}
 	v.Problem = p
 }
@@ -138,11 +133,7 @@ func (v *askView) blame(p *Problem) {
 // ask makes a request. What can be read again is redirected to, so that reloading
 // sends nothing twice; what nobody remembers, such as a mail that could not be
 // delivered, is the answer itself. The id of the form makes sending it again safe.
-func (s *server) ask(r *http.Request) (page, error) {
-	on, err := s.resourceAt(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) ask(r *http.Request, on access.Resource) (page, error) {
 	f, err := form(r)
 	if err != nil {
 		return page{}, err
@@ -151,7 +142,7 @@ func (s *server) ask(r *http.Request) (page, error) {
 	if err != nil {
 		return s.askAgain(r, on, f, err), nil
 	}
-	roles := s.viewRoles(r, asked.Request.Entitlements, nil)
+	roles := s.viewRoles(r, asked.Request.Entitlements)
 	well := s.withOutcomes(r, roles, asked.Outcomes)
 	peer := asked.Ref != ""
 	if well && len(notable(asked.Warnings)) == 0 {
@@ -161,7 +152,7 @@ func (s *server) ask(r *http.Request) (page, error) {
 		return redirect(accessPath(on, url.Values{"done": {asked.Request.ID}})), nil
 	}
 	l := s.languageOf(r)
-	v := resultView{Frame: s.frame(r, "result.granted"), Tone: "good", Resource: s.viewResource(r, on, ""), Roles: roles,
+	v := resultView{Frame: s.frame(r, "result.granted"), Tone: "good", Resource: on, Roles: roles,
 		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true,
 		Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
 	if peer {
@@ -169,8 +160,7 @@ func (s *server) ask(r *http.Request) (page, error) {
 		v.Text = l.Text("result.sent.timeout", "timeout", l.Hours(asked.Request.Expires.Sub(asked.Request.Created)))
 		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), l.Text("result.your-request"), asked.ReviewURL
 	} else {
-		end := s.moment(r, asked.Window.End)
-		v.Until = &end
+		v.Until = s.moment(r, asked.Window.End)
 		if !well {
 			v.Title, v.Tone = l.Text("result.granted-in-part"), "wait"
 		}
@@ -180,17 +170,13 @@ func (s *server) ask(r *http.Request) (page, error) {
 
 // submit reads the form and asks the broker.
 func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (broker.Asked, error) {
-	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(f.Get(fieldJustification)),
-		Reviewers: f[fieldReviewer], Origin: s.origin(r), Host: r.Host}
+	a := broker.Ask{ID: f.Get(access.FieldID), Resource: on, Justification: strings.TrimSpace(f.Get(access.FieldJustification)),
+		Reviewers: f[access.FieldReviewer], Duration: minutes(f[access.FieldDuration]), Origin: s.origin(r), Host: r.Host}
 	var err error
-	if a.ID, err = one(f, fieldID); err != nil {
+	if a.Entitlements, err = s.entitlementIDs(f[access.FieldEntitlement]); err != nil {
 		return broker.Asked{}, err
 	}
-	if a.Entitlements, err = s.entitlementIDs(f[fieldEntitlement]); err != nil {
-		return broker.Asked{}, err
-	}
-	a.Duration = minutes(f[fieldMinutes])
-	if a.Start, err = start(f.Get(fieldStart)); err != nil {
+	if a.Start, err = start(f.Get(access.FieldStart)); err != nil {
 		return broker.Asked{}, err
 	}
 	return s.Broker.Ask(r.Context(), callerOf(r), a)
@@ -199,50 +185,38 @@ func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (brok
 // askAgain shows the form as it was filled, with what is wrong. It must not fail:
 // what was typed would be lost.
 func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cause error) page {
-	problem, status := s.problem(r, cause)
-	code := access.AsError(cause).Code
-	v, again, err := s.askForm(r, on, f[fieldEntitlement])
-	switch {
-	case again != nil:
-		c := s.chooseForm(r, *again, f[fieldEntitlement])
-		c.Problem = problem
-		problem.only(fieldEntitlement)
-		return page{template: "choose", status: status, data: c}
-	case err != nil:
-		v = s.formOf(r, on, f)
-		v.blame(problem)
-		return page{template: "ask", status: status, data: v}
+	v, again, err := s.askForm(r, on, f[access.FieldEntitlement])
+	if again != nil {
+		return s.chooseAgain(r, *again, f[access.FieldEntitlement], cause)
 	}
-	v.blame(problem)
+	if err != nil {
+		v = s.formOf(r, on, f)
+	}
 	v.fill(f)
-	if id := f.Get(fieldID); id != "" && code != access.CodeBadRequestID {
+	if id := f.Get(access.FieldID); id != "" && access.AsError(cause).Code != access.CodeBadRequestID {
 		v.ID = id
 	}
+	problem, status := s.problem(r, cause)
+	v.blame(problem)
 	return page{template: "ask", status: status, data: v}
 }
 
 // formOf rebuilds the form from nothing but what was sent, for when the provider
 // cannot be asked.
 func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askView {
-	kind := access.KindOfID(f.Get(fieldID))
-	if len(f[fieldReviewer]) > 0 {
+	kind := cmp.Or(access.KindOfID(f.Get(access.FieldID)), access.Self)
+	if len(f[access.FieldReviewer]) > 0 {
 		kind = access.Peers
 	}
 	// Without terms the form is still there, with what was typed.
-	terms, _ := s.Broker.Defaults(callerOf(r), cmp.Or(kind, access.Self))
-	v := s.blankForm(r, on, cmp.Or(kind, access.Self), terms)
-	v.ID = f.Get(fieldID)
-	ids, err := s.entitlementIDs(f[fieldEntitlement])
-	if err == nil {
-		v.Roles = s.viewRoles(r, ids, nil)
-		for i := range v.Roles {
-			// Nothing could be asked, so nothing is known; that is no warning.
-			v.Roles[i].Powerful = ""
-		}
+	terms, _ := s.Broker.Defaults(callerOf(r), kind)
+	v := s.blankForm(r, on, kind, terms)
+	v.ID = f.Get(access.FieldID)
+	if ids, err := s.entitlementIDs(f[access.FieldEntitlement]); err == nil {
+		v.Roles = s.viewRoles(r, ids)
 	}
-	for _, address := range f[fieldReviewer] {
+	for _, address := range f[access.FieldReviewer] {
 		v.Reviewers = append(v.Reviewers, choice{address, true})
 	}
-	v.fill(f)
 	return v
 }

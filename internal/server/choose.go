@@ -7,13 +7,14 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/words"
 )
 
 // chooseView is the page of a resource: what is active, what will be, and what can
 // be had.
 type chooseView struct {
 	Frame
-	Resource ResourceView
+	Resource access.Resource
 	Warnings []string
 	// Done and Ended tell what became of the request that led here, as the live
 	// state shows it; nil when none did.
@@ -33,12 +34,15 @@ type chooseView struct {
 type furtherView struct {
 	RoleView
 	// Who holds it; You: the viewer.
-	Who string
+	Who access.Principal
 	You bool
 }
 
 // ineffectiveView is a part of the policies that makes nobody eligible, and why.
-type ineffectiveView struct{ Role, Node, Expression, Why, Next string }
+type ineffectiveView struct {
+	access.Ineffective
+	words.Refusal
+}
 
 // roleGroup is the roles that can be chosen together.
 type roleGroup struct {
@@ -64,26 +68,13 @@ type doneView struct {
 	Roles []RoleView
 }
 
-// Titles are those of the roles.
-func (d doneView) Titles() []string {
-	var titles []string
-	for _, role := range d.Roles {
-		titles = append(titles, role.Title)
-	}
-	return titles
-}
-
 // choose shows a resource, or the form for the roles that its address names.
-func (s *server) choose(r *http.Request) (page, error) {
-	on, err := s.resourceAt(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
 	q, err := query(r)
 	if err != nil {
 		return page{}, err
 	}
-	if texts, asked := q[fieldEntitlement]; asked {
+	if texts, asked := q[access.FieldEntitlement]; asked {
 		v, again, err := s.askForm(r, on, texts)
 		switch {
 		case again != nil:
@@ -103,17 +94,17 @@ func (s *server) choose(r *http.Request) (page, error) {
 		return s.chooseAgain(r, offer, nil, err), nil
 	}
 	v := s.chooseForm(r, offer, nil)
-	further := make([]RoleView, len(v.Further))
-	for i, f := range v.Further {
-		further[i] = f.RoleView
+	grants := slices.Concat(v.Active, v.Later)
+	v.Done = doneOf(q.Get("done"), grants)
+	for _, f := range v.Further {
+		grants = append(grants, f.RoleView)
 	}
-	v.Done = doneOf(q.Get("done"), v.Active, v.Later)
-	v.Ended = doneOf(q.Get("ended"), v.Active, v.Later, further)
+	v.Ended = doneOf(q.Get("ended"), grants)
 	return page{template: "choose", status: http.StatusOK, data: v}, nil
 }
 
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
-	v := chooseView{Frame: s.frame(r, "choose.title", "resource", offer.Resource.Name()), Resource: s.viewResource(r, offer.Resource, ""),
+	v := chooseView{Frame: s.frame(r, "choose.title", "resource", offer.Resource.Name()), Resource: offer.Resource,
 		Warnings: s.viewWarnings(r, offer.Warnings)}
 	for _, o := range offer.Roles {
 		v.MaxRoles = max(v.MaxRoles, o.Terms.MaxRoles)
@@ -129,14 +120,11 @@ func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []stri
 	}
 	slices.SortStableFunc(v.Later, func(a, b RoleView) int { return cmp.Compare(a.Begins.ISO, b.Begins.ISO) })
 	for _, a := range offer.Further {
-		v.Further = append(v.Further, furtherView{
-			RoleView: s.granted(r, viewRole(s.languageOf(r), a.Entitlement, access.RoleInfo{}), a),
-			Who:      string(a.Principal), You: a.Principal == callerOf(r).Principal,
-		})
+		role := s.granted(r, viewRole(s.languageOf(r), a.Entitlement, access.RoleInfo{}), a)
+		v.Further = append(v.Further, furtherView{role, a.Principal, a.Principal == callerOf(r).Principal})
 	}
 	for _, i := range offer.Ineffective {
-		w := s.refusal(s.languageOf(r), i.Why, offer.Resource)
-		v.Ineffective = append(v.Ineffective, ineffectiveView{i.Role, string(i.Node), i.Expression, w.Text, w.Next})
+		v.Ineffective = append(v.Ineffective, ineffectiveView{i, s.refusal(r, i.Why, offer.Resource)})
 	}
 	return v
 }
@@ -144,17 +132,17 @@ func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []stri
 func (s *server) chooseAgain(r *http.Request, offer broker.Offer, selected []string, err error) page {
 	v := s.chooseForm(r, offer, selected)
 	problem, status := s.problem(r, err)
-	problem.only(fieldEntitlement)
+	problem.only(access.FieldEntitlement)
 	v.Problem = problem
 	return page{template: "choose", status: status, data: v}
 }
 
-func doneOf(id string, grants ...[]RoleView) *doneView {
+func doneOf(id string, grants []RoleView) *doneView {
 	if !requestIDPattern.MatchString(id) {
 		return nil
 	}
 	d := &doneView{ID: id}
-	for _, role := range slices.Concat(grants...) {
+	for _, role := range grants {
 		if role.EndID == id {
 			d.Roles = append(d.Roles, role)
 		}

@@ -36,9 +36,7 @@ func (s *server) headers(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		if !s.Platform.Loopback {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
+		h.Set("Strict-Transport-Security", "max-age=31536000")
 		next.ServeHTTP(w, r)
 	})
 }
@@ -120,6 +118,19 @@ func callerOf(r *http.Request) access.Caller {
 // and POST to handlers, and HEAD as GET.
 func safe(r *http.Request) bool { return r.Method != http.MethodPost }
 
+// unless lets a request through unless check has something against it.
+func (s *server) unless(check func(*http.Request) error) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := check(r); err != nil {
+				s.refuse(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
 // paced slows down a person who asks too fast; changes, which send mail, sooner.
 func (s *server) paced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -136,44 +147,37 @@ func (s *server) paced(next http.Handler) http.Handler {
 	})
 }
 
-// fromOurPages refuses a change that another site caused. CrossOriginProtection
+// notOurPages refuses a change that another site caused. CrossOriginProtection
 // lets through what carries neither Origin nor Sec-Fetch-Site, as no browser
 // would; a form comes from a browser, so here one of them must be there.
-func (s *server) fromOurPages(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if safe(r) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		err := s.sameSite.Check(r)
-		if err == nil && r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
-			err = errors.New("neither Origin nor Sec-Fetch-Site")
-		}
-		if err != nil {
-			s.refuse(w, r, &access.Error{Kind: access.NotAllowed, Code: access.CodeCrossSite, Err: err})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+func (s *server) notOurPages(r *http.Request) error {
+	if !safe(r) && r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
+		return crossSite(errors.New("neither Origin nor Sec-Fetch-Site"))
+	}
+	return crossSite(s.sameSite.Check(r))
 }
 
-// fromScript demands the header that no other site can make a browser send.
-func (s *server) fromScript(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h := r.Header.Values("X-JITACCESS"); len(h) != 1 || h[0] != "1" {
-			s.refuse(w, r, &access.Error{Kind: access.Invalid, Code: access.CodeMissingHeader})
-			return
-		}
-		if err := s.sameSite.Check(r); err != nil {
-			s.refuse(w, r, &access.Error{Kind: access.NotAllowed, Code: access.CodeCrossSite, Err: err})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// notScript demands the header that no other site can make a browser send.
+func (s *server) notScript(r *http.Request) error {
+	if h := r.Header.Values("X-JITACCESS"); len(h) != 1 || h[0] != "1" {
+		return &access.Error{Kind: access.Invalid, Code: access.CodeMissingHeader}
+	}
+	return crossSite(s.sameSite.Check(r))
 }
 
-func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
-	s.refuse(w, r, &access.Error{Kind: access.NotFound, Code: access.CodeNotFound})
+// crossSite is the refusal for what another site caused; nil for nil.
+func crossSite(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeCrossSite, Err: err}
+}
+
+// refuses answers that there is nothing here, and why.
+func (s *server) refuses(code access.Code) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, &access.Error{Kind: access.NotFound, Code: code})
+	}
 }
 
 func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {

@@ -9,13 +9,8 @@ import (
 	"jitaccess/internal/events"
 )
 
-// readiness is what a check found. It is kept for readinessAge, and those who ask
-// meanwhile share it: anybody may ask, and a check may cost calls.
-type readiness struct {
-	status  int
-	outcome health
-}
-
+// What a check found is kept for readinessAge, and those who ask meanwhile share it:
+// anybody may ask, and a check may cost calls.
 const (
 	readinessAge     = 5 * time.Second
 	readinessTimeout = 5 * time.Second
@@ -28,7 +23,7 @@ type health struct {
 }
 
 func (s *server) alive(w http.ResponseWriter, r *http.Request) {
-	s.writeJSON(w, r, http.StatusOK, health{Healthy: true, Details: map[string]bool{}})
+	writeJSON(w, http.StatusOK, health{Healthy: true, Details: map[string]bool{}})
 }
 
 // readyz names every failing dependency, and answers 503 only when no request
@@ -41,22 +36,26 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	s.writeJSON(w, r, found.status, found.outcome)
+	status := http.StatusOK
+	if !found.Healthy {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, found)
 }
 
-func (s *server) checkReadiness(ctx context.Context, _ string) (readiness, error) {
-	found := readiness{http.StatusOK, health{Healthy: true, Details: map[string]bool{}}}
+func (s *server) checkReadiness(ctx context.Context, _ string) (health, error) {
+	found := health{Healthy: true, Details: map[string]bool{}}
 	if s.Ready == nil {
 		return found, nil
 	}
 	for name, err := range s.Ready(ctx) {
-		found.outcome.Details[name] = err == nil
+		found.Details[name] = err == nil
 		if err == nil {
 			continue
 		}
 		s.Log.WarnContext(ctx, "dependency is failing", "event", events.CheckHealth, "dependency", name, "error", err)
 		if errors.Is(err, ErrNotReady) {
-			found.status, found.outcome.Healthy = http.StatusServiceUnavailable, false
+			found.Healthy = false
 		}
 	}
 	return found, nil

@@ -15,7 +15,7 @@ const maxListed = 300
 type homeView struct {
 	Frame
 	Query    string
-	Projects []ResourceView
+	Projects []access.ResourceInfo
 	// Found is how many there are, Projects being the first of them.
 	Found int
 	Total int
@@ -32,7 +32,7 @@ func (s *server) home(r *http.Request) (page, error) {
 		return page{}, err
 	}
 	if _, ok := q["activation"]; ok {
-		ref, err := reference(q)
+		ref, err := reference(r)
 		if err != nil {
 			return page{}, err
 		}
@@ -69,12 +69,12 @@ func (s *server) find(r *http.Request, typed string) (page, error) {
 			continue
 		}
 		if v.Found++; v.Found <= maxListed {
-			v.Projects = append(v.Projects, s.viewResource(r, info.Resource, info.Title))
+			v.Projects = append(v.Projects, info)
 		}
 	}
 	switch {
 	case typed != "" && v.Found == 1:
-		return redirect("/access/" + v.Projects[0].Path), nil
+		return redirect(accessPath(v.Projects[0].Resource, nil)), nil
 	case typed != "" && v.Found == 0:
 		if on, ok := s.unlisted(r, want, err != nil); ok {
 			return redirect(accessPath(on, nil)), nil
@@ -113,8 +113,3 @@ func accessPath(on access.Resource, q url.Values) string {
 
 // reviewPath is the address of a request's page.
 func reviewPath(ref string) string { return "/review?" + url.Values{"activation": {ref}}.Encode() }
-
-// needsLedger answers for what only a service with a memory can do.
-func (s *server) needsLedger(*http.Request) (page, error) { return page{}, errNeedsLedger }
-
-var errNeedsLedger = &access.Error{Kind: access.NotFound, Code: access.CodeNeedsLedger}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -31,14 +32,29 @@ func query(r *http.Request) (url.Values, error) {
 
 // form reads the body of a form, never the address.
 func form(r *http.Request) (url.Values, error) {
-	if mediaType(r) != "application/x-www-form-urlencoded" {
-		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeMediaType,
-			Args: access.Args{"accepted": "application/x-www-form-urlencoded"}}
+	if err := accepted(r, "application/x-www-form-urlencoded"); err != nil {
+		return nil, err
 	}
 	if err := r.ParseForm(); err != nil {
 		return nil, bodyError("the form is malformed", err)
 	}
+	for _, name := range single {
+		if len(r.PostForm[name]) > 1 {
+			return nil, badInput(name+" is there twice", nil)
+		}
+	}
 	return r.PostForm, nil
+}
+
+// single are the fields that a form of ours has once.
+var single = []string{access.FieldID, access.FieldVerdict, "digest", access.FieldResource, "activation"}
+
+// accepted refuses a body of another type.
+func accepted(r *http.Request, want string) error {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != want {
+		return &access.Error{Kind: access.Invalid, Code: access.CodeMediaType, Args: access.Args{"accepted": want}}
+	}
+	return nil
 }
 
 func bodyError(reason string, err error) error {
@@ -49,27 +65,31 @@ func bodyError(reason string, err error) error {
 	return badInput(reason, err)
 }
 
-// one reads a field that may stand there once; absent is empty.
-func one(v url.Values, name string) (string, error) {
-	switch all := v[name]; len(all) {
-	case 0:
-		return "", nil
-	case 1:
-		return all[0], nil
-	}
-	return "", badInput(name+" is there twice", nil)
-}
-
-// reference reads what a link points to. Only the broker knows what it means.
-func reference(v url.Values) (string, error) {
-	ref, err := one(v, "activation")
+// reference reads what the link of the address points to. Only the broker knows what
+// it means; a blank one is bad input, as in JIT Access 1.x.
+func reference(r *http.Request) (string, error) {
+	q, err := query(r)
 	if err != nil {
 		return "", err
 	}
-	if ref == "" {
+	switch refs := q["activation"]; {
+	case len(refs) > 1:
+		return "", badInput("activation is there twice", nil)
+	case q.Get("activation") == "":
 		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadLink}
 	}
-	return ref, nil
+	return q.Get("activation"), nil
+}
+
+// with reads what an address names before the handler of what is asked of it.
+func with[A, T any](read func(*http.Request) (A, error), h func(*http.Request, A) (T, error)) func(*http.Request) (T, error) {
+	return func(r *http.Request) (none T, err error) {
+		named, err := read(r)
+		if err != nil {
+			return none, err
+		}
+		return h(r, named)
+	}
 }
 
 // resourceAt reads the resource of an address /access/RESOURCE.
@@ -86,7 +106,8 @@ func (s *server) parseResource(path string) (access.Resource, error) {
 }
 
 func badResource(text string, err error) error {
-	return &access.Error{Kind: access.Invalid, Code: access.CodeBadResource, Args: access.Args{"resource": printable(text)}, Err: err}
+	return &access.Error{Kind: access.Invalid, Code: access.CodeBadResource, Field: "projectId",
+		Args: access.Args{"resource": printable(text)}, Err: err}
 }
 
 // project reads {project} of an address of the JSON interface.
@@ -137,7 +158,7 @@ func (s *server) entitlementIDs(texts []string) ([]access.EntitlementID, error) 
 	for _, text := range texts {
 		id, err := s.Broker.ParseEntitlementID(text)
 		if err != nil {
-			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadEntitlement, Field: fieldEntitlement,
+			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadEntitlement, Field: access.FieldEntitlement,
 				Args: access.Args{"entitlement": printable(text)}, Err: err}
 		}
 		ids = append(ids, id)
@@ -163,8 +184,11 @@ func minutes(texts []string) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return time.Duration(max(0, min(n, maxMinutes))) * time.Minute
+	return duration(n)
 }
+
+// duration is n minutes, cut to what there may be; the broker refuses none and the most.
+func duration(n int) time.Duration { return time.Duration(max(0, min(n, maxMinutes))) * time.Minute }
 
 // startForms are how a start may be written: with its offset, or as browsers send
 // a local date and time, which the form declares to be UTC.
@@ -181,7 +205,7 @@ func start(text string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, &access.Error{Kind: access.Invalid, Code: access.CodeBadStart, Field: fieldStart}
+	return time.Time{}, &access.Error{Kind: access.Invalid, Code: access.CodeBadStart, Field: access.FieldStart}
 }
 
 // printable makes outside text fit to be repeated in a message.

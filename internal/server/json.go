@@ -40,27 +40,18 @@ func (s *server) api(h func(*http.Request) (any, error)) http.HandlerFunc {
 			s.writeJSONError(w, r, err, about.id)
 			return
 		}
-		s.writeJSON(w, r, http.StatusOK, body)
+		writeJSON(w, http.StatusOK, body)
 	}
 }
 
 func (s *server) writeJSONError(w http.ResponseWriter, r *http.Request, err error, id string) {
 	p, status := s.problem(r, err)
-	message := p.Text
-	if p.Next != "" {
-		message += " " + p.Next
-	}
-	s.writeJSON(w, r, status, apiError{Message: message, Code: string(access.AsError(err).Code), Incident: p.Incident,
+	writeJSON(w, status, apiError{Message: inFull(p.Refusal), Code: string(access.AsError(err).Code), Incident: p.Incident,
 		Field: p.Field, ActivationID: id})
 }
 
-func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
-	b, err := json.Marshal(body)
-	if err != nil {
-		// Our own types always marshal; a test renders each.
-		s.Log.ErrorContext(r.Context(), "answer could not be written", "error", err.Error())
-		status, b = http.StatusInternalServerError, []byte(`{"message":"Something went wrong on our side.","code":"internal","incident":""}`)
-	}
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	b, _ := json.Marshal(body) // our own types always can be; a test renders each
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	w.Write(b)
@@ -68,16 +59,16 @@ func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, b
 
 // readJSON reads one JSON object. Unknown members are ignored, as JIT Access 1.x
 // does; anything after the object is refused.
-func readJSON(r *http.Request, into any) error {
-	if mediaType(r) != "application/json" {
-		return &access.Error{Kind: access.Invalid, Code: access.CodeMediaType, Args: access.Args{"accepted": "application/json"}}
+func readJSON(r *http.Request) (body apiBody, err error) {
+	if err := accepted(r, "application/json"); err != nil {
+		return body, err
 	}
 	d := json.NewDecoder(r.Body)
-	if err := d.Decode(into); err != nil {
-		return bodyError("the body is not the JSON object that belongs here", err)
+	if err := d.Decode(&body); err != nil {
+		return body, bodyError("the body is not the JSON object that belongs here", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return bodyError("there is something after the JSON object", err)
+		return body, bodyError("there is something after the JSON object", err)
 	}
-	return nil
+	return body, nil
 }

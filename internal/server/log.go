@@ -91,12 +91,12 @@ func routeOf(r *http.Request) string {
 // aboutRoute says what a reading request is about, as far as its address is in
 // order.
 func (s *server) aboutRoute(r *http.Request, event string) []slog.Attr {
-	var on access.Resource
-	switch event {
-	case events.ListRoles, events.ListPeers:
-		if on, _ = project(r); on == "" {
-			on, _ = s.resourceAt(r)
-		}
+	if event != events.ListRoles && event != events.ListPeers {
+		return nil
+	}
+	on, err := project(r)
+	if err != nil {
+		on, _ = s.resourceAt(r)
 	}
 	attrs := labels(events.ResourceLabels(on))
 	if event == events.ListPeers && on != "" {

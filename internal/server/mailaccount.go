@@ -42,7 +42,7 @@ type mailAttemptView struct {
 	notice.Attempt
 	// What is what they were told, in words.
 	What string
-	When Moment
+	When *Moment
 	// Lasted is how long it took; empty when that was no time to speak of.
 	Lasted string
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 )
 
@@ -14,20 +15,15 @@ type moreView struct {
 	Frame
 	Warnings   []string
 	Ref        string
-	Resource   ResourceView
+	Resource   access.Resource
 	Roles      []RoleView
-	Asked      []string
+	Asked      []access.Principal
 	Candidates []choice
 	// Room is how many more may be asked.
 	Room int
-	Mail bool
 }
 
-func (s *server) more(r *http.Request) (page, error) {
-	ref, err := apiReference(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) more(r *http.Request, ref string) (page, error) {
 	v, err := s.viewMore(r, ref)
 	if err != nil {
 		return page{}, err
@@ -41,14 +37,8 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 		return moreView{}, err
 	}
 	v := moreView{Frame: s.frame(r, "more.title"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
-		Resource: s.viewResource(r, more.Request.Resource, ""), Roles: s.viewRoles(r, more.Request.Entitlements, nil),
-		Room: more.Room, Mail: s.tellsPeople()}
-	for i := range v.Roles {
-		v.Roles[i].Powerful = "" // what the roles are was said when they were asked for
-	}
-	for _, p := range more.Request.Reviewers {
-		v.Asked = append(v.Asked, string(p))
-	}
+		Resource: more.Request.Resource, Roles: s.viewRoles(r, more.Request.Entitlements),
+		Room: more.Room, Asked: more.Request.Reviewers}
 	for _, p := range more.Candidates {
 		v.Candidates = append(v.Candidates, choice{Address: string(p)})
 	}
@@ -56,17 +46,13 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 }
 
 // addReviewers adds the people chosen and leads to the request as it is then.
-func (s *server) addReviewers(r *http.Request) (page, error) {
-	ref, err := apiReference(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) addReviewers(r *http.Request, ref string) (page, error) {
 	f, err := form(r)
 	if err != nil {
 		return page{}, err
 	}
 	asked, err := s.Broker.AddReviewers(r.Context(), callerOf(r), broker.AddReviewers{
-		Ref: ref, Reviewers: f[fieldReviewer], Origin: s.origin(r), Host: r.Host})
+		Ref: ref, Reviewers: f[access.FieldReviewer], Origin: s.origin(r), Host: r.Host})
 	if err != nil {
 		return s.moreAgain(r, ref, f, err), nil
 	}
@@ -74,7 +60,7 @@ func (s *server) addReviewers(r *http.Request) (page, error) {
 		return redirect(reviewPath(asked.Ref)), nil
 	}
 	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "result.added"), Tone: "good",
-		Resource: s.viewResource(r, asked.Request.Resource, ""), Roles: s.viewRoles(r, asked.Request.Entitlements, nil),
+		Resource: asked.Request.Resource, Roles: s.viewRoles(r, asked.Request.Entitlements),
 		Warnings: s.viewWarnings(r, asked.Warnings), ReviewURL: asked.ReviewURL,
 		Link: reviewPath(asked.Ref), LinkText: s.languageOf(r).Text("result.your-request")}}, nil
 }
@@ -86,10 +72,10 @@ func (s *server) moreAgain(r *http.Request, ref string, f url.Values, cause erro
 		return s.errorPage(r, cause)
 	}
 	problem, status := s.problem(r, cause)
-	problem.only(fieldReviewer)
+	problem.only(access.FieldReviewer)
 	v.Problem = problem
 	for i, c := range v.Candidates {
-		v.Candidates[i].Checked = slices.Contains(f[fieldReviewer], c.Address)
+		v.Candidates[i].Checked = slices.Contains(f[access.FieldReviewer], c.Address)
 	}
 	return page{template: "more", status: status, data: v}
 }

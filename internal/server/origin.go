@@ -1,12 +1,9 @@
 package server
 
 import (
-	"net"
 	"net/http"
 	"regexp"
 	"strings"
-
-	"jitaccess/internal/loopback"
 )
 
 // Platform is what is known of where the service runs, to judge whether the host
@@ -20,17 +17,10 @@ type Platform struct {
 	// is ours.
 	CloudRun                                  bool
 	ProjectID, ProjectNumber, Region, Service string
-	// Loopback: hosts that lead to this machine are ours, over plain HTTP. Only
-	// for the sandbox.
-	Loopback bool
 }
 
-var (
-	// Project ids and service names as they may stand in a host name.
-	hostLabel = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-	// Port 443 may be spelled out.
-	portOfHTTPS = ":443"
-)
+// hostLabel is what project ids and service names look like in a host name.
+var hostLabel = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
 // origin is the scheme and host for links, or "" when none can be trusted.
 // X-Forwarded-* headers are never read.
@@ -44,10 +34,7 @@ func (s *server) origin(r *http.Request) string {
 // Origin is the scheme and host for links when a request names host, or "" when that
 // is not certainly ours.
 func (p Platform) Origin(host string) string {
-	if p.Loopback && isLoopback(host) {
-		return "http://" + host
-	}
-	name := strings.TrimSuffix(strings.ToLower(host), portOfHTTPS)
+	name := strings.TrimSuffix(strings.ToLower(host), ":443") // which may be spelled out
 	if label := p.appEngineLabel(); p.AppEngine && hostLabel.MatchString(p.ProjectID) && hostLabel.MatchString(label) {
 		// LABEL.appspot.com, and LABEL.REGION_ID.r.appspot.com.
 		rest, ok := strings.CutPrefix(name, label+".")
@@ -72,17 +59,4 @@ func (p Platform) appEngineLabel() string {
 		return p.ProjectID
 	}
 	return p.Service + "-dot-" + p.ProjectID
-}
-
-// isLoopback is whether a Host header leads to this machine. Strict: it becomes
-// part of links.
-func isLoopback(host string) bool {
-	name := host
-	if h, port, err := net.SplitHostPort(host); err == nil {
-		if port == "" || strings.Trim(port, "0123456789") != "" {
-			return false
-		}
-		name = h
-	}
-	return loopback.Is(name)
 }

@@ -3,12 +3,9 @@ package server
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"html/template"
-	"io"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"slices"
@@ -57,7 +54,7 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 
 // Problem is a refusal as a page shows it.
 type Problem struct {
-	Text, Next string
+	words.Refusal
 	// Field is the form field to blame; empty when it is none.
 	Field    string
 	Incident string
@@ -77,8 +74,7 @@ func (p *Problem) only(fields ...string) {
 func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	e := access.AsError(err)
 	status := statusOf(e)
-	w := s.refusal(s.languageOf(r), e, "")
-	p := &Problem{Text: w.Text, Next: w.Next, Field: w.Field, Incident: incidentOf(r)}
+	p := &Problem{Refusal: s.refusal(r, e, ""), Field: e.Field, Incident: incidentOf(r)}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		p.SwitchAccount = s.SwitchAccount
 	}
@@ -121,7 +117,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 		return
 	}
 	var b bytes.Buffer
-	if err := s.pages.render(&b, p.template, p.data); err != nil {
+	if err := s.pages[p.template].ExecuteTemplate(&b, "frame.html", p.data); err != nil {
 		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
 		http.Error(w, s.withIncident(r, problem), status)
 		return
@@ -131,26 +127,32 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	w.Write(b.Bytes())
 }
 
-// pages are the parsed templates: one set per page, so that pages cannot take each
-// other's blocks.
-type pages map[string]*template.Template
-
 // pageNames are all pages; each is a file templates/NAME.html.
 var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "error"}
 
-// parsePages reads the templates for one language. In them {{say KEY NAME VALUE…}} is
-// a message as HTML and {{message KEY}} the message itself, for a script to fill in.
-func parsePages(files fs.FS, l *words.Language) (pages, error) {
+// parsePages reads the templates: one set for each page, so that pages cannot take each
+// other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML
+// and {{message KEY}} the message itself, for a script to fill in.
+func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) {
+	l := s.Language
 	functions := template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
+		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
+		"tellsPeople": s.tellsPeople, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML { return marked(l, `<span class="address">`, names, "</span>") },
-		"strongs":   func(names []string) template.HTML { return marked(l, "<strong>", names, "</strong>") },
+		"strongs": func(roles []RoleView) template.HTML {
+			var titles []string
+			for _, role := range roles {
+				titles = append(titles, role.Title)
+			}
+			return marked(l, "<strong>", titles, "</strong>")
+		},
 	}
 	base, err := template.New("frame.html").Funcs(functions).ParseFS(files, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}
-	parsed := pages{}
+	parsed := map[string]*template.Template{}
 	for _, name := range pageNames {
 		t, err := base.Clone()
 		if err != nil {
@@ -172,14 +174,6 @@ func marked(l *words.Language, begin string, texts []string, end string) templat
 	return template.HTML(l.Series(all))
 }
 
-func (p pages) render(w io.Writer, name string, data any) error {
-	t := p[name]
-	if t == nil {
-		return fmt.Errorf("no page %q", name)
-	}
-	return t.ExecuteTemplate(w, "frame.html", data)
-}
-
 // asset is a file that pages use.
 type asset struct {
 	body              []byte
@@ -187,22 +181,21 @@ type asset struct {
 }
 
 func readAssets(files fs.FS) (map[string]asset, error) {
-	entries, err := fs.ReadDir(files, "assets")
+	names, err := fs.Glob(files, "assets/*")
 	if err != nil {
 		return nil, err
 	}
 	assets := map[string]asset{}
-	for _, e := range entries {
-		body, err := fs.ReadFile(files, path.Join("assets", e.Name()))
+	for _, name := range names {
+		body, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, err
 		}
-		contentType, ok := assetTypes[path.Ext(e.Name())]
+		contentType, ok := assetTypes[path.Ext(name)]
 		if !ok {
-			return nil, fmt.Errorf("asset %s has no known type", e.Name())
+			return nil, fmt.Errorf("%s has no known type", name)
 		}
-		sum := sha256.Sum256(body)
-		assets[e.Name()] = asset{body, contentType, `"` + hex.EncodeToString(sum[:8]) + `"`}
+		assets[path.Base(name)] = asset{body, contentType, fmt.Sprintf(`"%.8x"`, sha256.Sum256(body))}
 	}
 	return assets, nil
 }
@@ -219,20 +212,11 @@ var assetTypes = map[string]string{
 func (s *server) asset(w http.ResponseWriter, r *http.Request) {
 	a, ok := s.assets[chi.URLParam(r, "name")]
 	if !ok {
-		s.notFound(w, r)
+		s.refuses(access.CodeNotFound)(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", a.contentType)
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("ETag", a.etag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
-}
-
-// mediaType is the type of a body, without parameters.
-func mediaType(r *http.Request) string {
-	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		return ""
-	}
-	return t
 }

@@ -14,49 +14,31 @@ import (
 // reviewView is a request, shown to whom it concerns.
 type reviewView struct {
 	Frame
+	// View is the request as the broker shows it; what follows puts it into words.
+	View     broker.View
 	Warnings []string
 	// Ref opens the request again.
-	Ref           string
-	Heading       string
-	State         string
-	Tone          string
-	RequestID     string
-	Principal     string
-	Resource      ResourceView
-	Roles         []RoleView
-	Justification string
-	Duration      string
-	Made, Expires Moment
+	Ref, Heading, State, Tone string
+	Roles                     []RoleView
+	Duration                  string
+	Made, Expires             *Moment
 	// Begins and Ends are the window; Would is whether it is what approving now
-	// would give.
+	// would give, and Later that it would not begin at once.
 	Begins, Ends *Moment
-	Would        bool
-	// Later: it would not begin at once.
-	Later bool
+	Would, Later bool
 	// Fixed: JIT Access 1.x made the request, whose window stays when it is approved.
-	Fixed   bool
-	Asked   []askedView
-	Effects []access.Effect
+	Fixed bool
+	Asked []askedView
 	// Unwritable is why something of it cannot be written.
-	Unwritable string
-	Digest     string
-	Comment    string
-	Pending    bool
-	Active     bool
+	Unwritable, Comment string
+	Pending, Active     bool
 	// Approved: the viewer is among those whose approval stands in the grant.
-	Approved  bool
-	CanDecide bool
-	WhyNot    *Problem
-	CanEnd    bool
+	Approved bool
+	WhyNot   *Problem
 	// EndID ends it: that of the grant, where it bears another than the request.
-	EndID     string
-	Own       bool
-	ReviewURL string
+	EndID string
 	// Others are who was asked besides the viewer; Readers are they and the principal.
 	Others, Readers string
-	// Channel and Mail are as in askView.
-	Channel, Mail bool
-	Forgets       bool
 }
 
 // askedView is somebody who was asked, and what they said.
@@ -71,15 +53,7 @@ var tones = map[access.State]string{access.Pending: "wait", access.Active: "good
 
 // review shows a request. It changes nothing, however often a mail scanner opens
 // it.
-func (s *server) review(r *http.Request) (page, error) {
-	q, err := query(r)
-	if err != nil {
-		return page{}, err
-	}
-	ref, err := reference(q)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) review(r *http.Request, ref string) (page, error) {
 	view, err := s.Broker.Show(r.Context(), callerOf(r), ref, s.origin(r))
 	if err != nil {
 		return page{}, err
@@ -88,43 +62,18 @@ func (s *server) review(r *http.Request) (page, error) {
 }
 
 // decide approves or denies.
-func (s *server) decide(r *http.Request) (page, error) {
-	q, err := query(r)
-	if err != nil {
-		return page{}, err
-	}
-	ref, err := reference(q)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) decide(r *http.Request, ref string) (page, error) {
 	f, err := form(r)
 	if err != nil {
 		return page{}, err
 	}
-	d, err := decision(ref, f)
-	if err != nil {
-		return page{}, err
-	}
-	d.Origin = s.origin(r)
+	d := broker.Decide{Ref: ref, Verdict: access.Verdict(f.Get(access.FieldVerdict)), Digest: f.Get("digest"),
+		Comment: strings.TrimSpace(f.Get(access.FieldComment)), Origin: s.origin(r)}
 	decided, err := s.Broker.Decide(r.Context(), callerOf(r), d)
 	if err != nil {
 		return s.decideAgain(r, ref, f, err), nil
 	}
 	return s.decided(r, ref, d.Verdict, decided), nil
-}
-
-// decision reads a decision. An unknown verdict is neither.
-func decision(ref string, f url.Values) (broker.Decide, error) {
-	verdict, err := one(f, "verdict")
-	if err != nil {
-		return broker.Decide{}, err
-	}
-	d := broker.Decide{Ref: ref, Verdict: access.Verdict(verdict), Comment: strings.TrimSpace(f.Get(fieldComment))}
-	if d.Verdict != access.Approve && d.Verdict != access.Deny {
-		return d, badInput("the verdict is neither approve nor deny", nil)
-	}
-	d.Digest, err = one(f, "digest")
-	return d, err
 }
 
 // decideAgain shows the request as it is now, with what is wrong.
@@ -135,11 +84,11 @@ func (s *server) decideAgain(r *http.Request, ref string, f url.Values, cause er
 	}
 	v := s.viewRequest(r, ref, view)
 	problem, status := s.problem(r, cause)
-	problem.only(fieldComment)
-	if !v.CanDecide {
+	problem.only(access.FieldComment)
+	if !view.CanDecide {
 		problem.only()
 	}
-	v.Problem, v.Comment = problem, f.Get(fieldComment)
+	v.Problem, v.Comment = problem, f.Get(access.FieldComment)
 	return page{template: "review", status: status, data: v}
 }
 
@@ -147,13 +96,13 @@ func (s *server) decideAgain(r *http.Request, ref string, f url.Values, cause er
 // nobody remembers: a warning, or that it was declined without a ledger.
 func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d broker.Decided) page {
 	l := s.languageOf(r)
-	roles := s.viewRoles(r, d.Request.Entitlements, nil)
+	roles := s.viewRoles(r, d.Request.Entitlements)
 	well := s.withOutcomes(r, roles, d.Outcomes)
 	declined := verdict == access.Deny && d.Forgets
 	if well && !declined && len(notable(d.Warnings)) == 0 {
 		return redirect(reviewPath(ref))
 	}
-	v := resultView{Frame: s.frame(r, "result.approved"), Tone: "good", Resource: s.viewResource(r, d.Request.Resource, ""), Roles: roles,
+	v := resultView{Frame: s.frame(r, "result.approved"), Tone: "good", Resource: d.Request.Resource, Roles: roles,
 		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, besides(notable(d.Warnings), d.Outcomes)),
 		Link: reviewPath(ref), LinkText: l.Text("result.the-request")}
 	switch {
@@ -166,10 +115,7 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 		v.Text = l.Text("result.approved-others")
 	default:
 		v.Delay = true
-		if !d.Window.IsZero() {
-			end := s.moment(r, d.Window.End)
-			v.Until = &end
-		}
+		v.Until = s.moment(r, d.Window.End)
 		if !well {
 			v.Title, v.Tone = l.Text("result.approved-in-part"), "wait"
 		}
@@ -185,7 +131,7 @@ func (s *server) declined(l *words.Language, d broker.Decided, you access.Princi
 	case s.tellsPeople():
 		told := slices.DeleteFunc(append([]string{principal}, others...), func(p string) bool {
 			return slices.ContainsFunc(d.Warnings, func(w *access.Error) bool {
-				return w != nil && w.Code == access.CodeNotDelivered && w.Args["recipient"] == p
+				return w.Code == access.CodeNotDelivered && w.Args["recipient"] == p
 			})
 		})
 		if len(told) > 0 {
@@ -193,7 +139,7 @@ func (s *server) declined(l *words.Language, d broker.Decided, you access.Princi
 		}
 	case len(s.Broker.Channels()) == 0:
 		said = append(said, l.Text("declined.silent", "principal", principal))
-	case !slices.ContainsFunc(d.Warnings, func(w *access.Error) bool { return w != nil && w.Code == access.CodeNotPublished }):
+	case !slices.ContainsFunc(d.Warnings, func(w *access.Error) bool { return w.Code == access.CodeNotPublished }):
 		said = append(said, l.Text("declined.published"))
 	}
 	if len(others) == 0 {
@@ -217,24 +163,12 @@ func othersAsked(q access.Request, you access.Principal) []string {
 
 // end takes access back early. The form carries the resource, and where it stood
 // on a request's page also the link to that.
-func (s *server) end(r *http.Request) (page, error) {
-	id, err := requestID(r)
-	if err != nil {
-		return page{}, err
-	}
+func (s *server) end(r *http.Request, id string) (page, error) {
 	f, err := form(r)
 	if err != nil {
 		return page{}, err
 	}
-	path, err := one(f, "resource")
-	if err != nil {
-		return page{}, err
-	}
-	on, err := s.parseResource(path)
-	if err != nil {
-		return page{}, err
-	}
-	ref, err := one(f, "activation")
+	on, err := s.parseResource(f.Get(access.FieldResource))
 	if err != nil {
 		return page{}, err
 	}
@@ -244,19 +178,19 @@ func (s *server) end(r *http.Request) (page, error) {
 	}
 	l := s.languageOf(r)
 	link, linkText := accessPath(on, url.Values{"ended": {id}}), l.Text("result.your-access", "resource", on.Name())
-	if ref != "" {
+	if ref := f.Get("activation"); ref != "" {
 		link, linkText = reviewPath(ref), l.Text("result.the-request")
 	}
 	var ids []access.EntitlementID
 	for _, o := range ended.Outcomes {
 		ids = append(ids, o.Entitlement)
 	}
-	roles := s.viewRoles(r, ids, nil)
+	roles := s.viewRoles(r, ids)
 	if s.withOutcomes(r, roles, ended.Outcomes) && len(notable(ended.Warnings)) == 0 {
 		return redirect(link), nil
 	}
 	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "result.ended"), Tone: "over", Delay: true,
-		Resource: s.viewResource(r, on, ""), Roles: roles, Warnings: s.viewWarnings(r, ended.Warnings), Link: link, LinkText: linkText}}, nil
+		Resource: on, Roles: roles, Warnings: s.viewWarnings(r, ended.Warnings), Link: link, LinkText: linkText}}, nil
 }
 
 // resultView tells what came of a form, where that cannot be read again.
@@ -265,7 +199,7 @@ type resultView struct {
 	Tone, Text string
 	// For is whose access it is, when not the viewer's.
 	For       string
-	Resource  ResourceView
+	Resource  access.Resource
 	Roles     []RoleView
 	Until     *Moment
 	Warnings  []string
@@ -276,17 +210,21 @@ type resultView struct {
 }
 
 func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewView {
-	q, now, l := b.Request, s.Now(), s.languageOf(r)
-	v := reviewView{Frame: s.frame(r, "review.title"), Ref: ref, RequestID: q.ID, Principal: string(q.Principal),
-		Resource: s.viewResource(r, q.Resource, ""), Roles: s.viewRoles(r, q.Entitlements, b.Roles), Justification: q.Justification,
-		Duration: l.Hours(q.Duration), Made: s.moment(r, q.Created), Expires: s.moment(r, q.Expires),
-		Fixed: !q.Fixed.IsZero(), Effects: b.Effects, Digest: b.Digest, Pending: b.State == access.Pending, Active: b.State == access.Active, CanDecide: b.CanDecide,
-		CanEnd: b.CanEnd, EndID: q.ID, Own: b.IsPrincipal, Channel: len(s.Broker.Channels()) > 0, Mail: s.tellsPeople(), Forgets: b.Forgets,
+	q, l := b.Request, s.languageOf(r)
+	v := reviewView{Frame: s.frame(r, "review.title"), View: b, Ref: ref,
+		Duration: l.Hours(q.Duration), Made: s.moment(r, q.Created), Expires: s.moment(r, q.Expires), Fixed: !q.Fixed.IsZero(),
+		Pending: b.State == access.Pending, Active: b.State == access.Active, EndID: q.ID,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
+	for i, id := range q.Entitlements {
+		var info access.RoleInfo
+		if i < len(b.Roles) {
+			info = b.Roles[i]
+		}
+		v.Roles = append(v.Roles, viewRole(l, id, info))
+	}
 	if b.Unwritable != nil {
-		w := s.refusal(l, b.Unwritable, q.Resource)
-		v.Unwritable = strings.TrimSpace(w.Text + " " + w.Next)
+		v.Unwritable = inFull(s.refusal(r, b.Unwritable, q.Resource))
 	}
 	if len(b.Activations) > 0 && b.Activations[0].Derived {
 		v.EndID = b.Activations[0].RequestID
@@ -302,38 +240,34 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	granted := b.State == access.Active || b.State == access.Ended || b.State == access.Expired
 	switch {
-	case v.Own && granted:
+	case b.IsPrincipal && granted:
 		v.Heading = l.Text("review.own-access")
-	case v.Own:
+	case b.IsPrincipal:
 		v.Heading = l.Text("review.own-request")
 	case granted:
-		v.Heading = l.Text("review.access-of", "principal", v.Principal)
+		v.Heading = l.Text("review.access-of", "principal", q.Principal)
 	case v.Pending:
-		v.Heading = l.Text("review.asks", "principal", v.Principal)
+		v.Heading = l.Text("review.asks", "principal", q.Principal)
 	default:
-		v.Heading = l.Text("review.request-of", "principal", v.Principal)
+		v.Heading = l.Text("review.request-of", "principal", q.Principal)
 	}
 	if !b.Window.IsZero() {
-		begins, ends := s.moment(r, b.Window.Start), s.moment(r, b.Window.End)
-		v.Begins, v.Ends, v.Would, v.Later = &begins, &ends, v.Pending && !v.Fixed, b.Window.Start.After(now)
+		v.Begins, v.Ends = s.moment(r, b.Window.Start), s.moment(r, b.Window.End)
+		v.Would, v.Later = v.Pending && !v.Fixed, b.Window.Start.After(s.Now())
 	}
 	if v.Active && v.Later {
 		v.State, v.Tone = l.Text("state.later"), "wait"
 	}
 	// Who approved it is not told that it is already approved.
 	if b.WhyNot != nil && (!v.Approved || b.WhyNot.Code != access.CodeAlreadyApproved) {
-		w := s.refusal(l, b.WhyNot, q.Resource)
-		v.WhyNot = &Problem{Text: w.Text, Next: w.Next}
+		v.WhyNot = &Problem{Refusal: s.refusal(r, b.WhyNot, q.Resource)}
 		if statusOf(b.WhyNot) >= http.StatusInternalServerError {
 			v.WhyNot, _ = s.problem(r, b.WhyNot)
 		}
 	}
-	if v.Own && v.Pending {
-		v.ReviewURL = b.ReviewURL
-	}
 	v.Asked = whatTheySaid(l, b, you)
 	others := othersAsked(q, you)
-	v.Others, v.Readers = l.List(others), l.List(append([]string{v.Principal}, others...))
+	v.Others, v.Readers = l.List(others), l.List(append([]string{string(q.Principal)}, others...))
 	return v
 }
 

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"html/template"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -104,13 +105,13 @@ const actionTimeout = 25 * time.Second
 
 type server struct {
 	Config
-	pages    pages
+	pages    map[string]*template.Template
 	assets   map[string]asset
 	sameSite *http.CrossOriginProtection
 	reads    *pace
 	changes  *pace
 	tests    *pace
-	ready    *lookup.Cache[readiness]
+	ready    *lookup.Cache[health]
 }
 
 // New makes the handler. It fails when a template or asset cannot be read, or
@@ -130,7 +131,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 		}
 	}
 	var err error
-	if s.pages, err = parsePages(files, c.Language); err != nil {
+	if s.pages, err = s.parsePages(files); err != nil {
 		return nil, err
 	}
 	if s.assets, err = readAssets(files); err != nil {
@@ -142,6 +143,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 // routes is the whole surface, in reading order.
 func (s *server) routes() *chi.Mux {
 	r := chi.NewRouter()
+	needsLedger := s.refuses(access.CodeNeedsLedger)
 	r.Use(s.headers, s.numbered, s.recovered, s.bounded, middleware.GetHead)
 
 	// Open to everybody: nothing here knows anything.
@@ -156,53 +158,53 @@ func (s *server) routes() *chi.Mux {
 
 	// Pages.
 	r.Group(func(r chi.Router) {
-		r.Use(s.identified, s.fromOurPages, s.paced)
+		r.Use(s.identified, s.unless(s.notOurPages), s.paced)
 		r.Get("/", s.page(s.home))
 		r.Get("/index.html", s.page(s.home)) // where 1.x has it too
-		r.Get("/access/*", s.page(s.choose))
-		r.Post("/access/*", s.page(s.ask))
-		r.Get("/review", s.page(s.review))
-		r.Post("/review", s.page(s.decide))
-		r.Get("/review/reviewers", s.page(s.more))
-		r.Post("/review/reviewers", s.page(s.addReviewers))
-		r.Post("/requests/{id}/end", s.page(s.end))
+		r.Get("/access/*", s.page(with(s.resourceAt, s.choose)))
+		r.Post("/access/*", s.page(with(s.resourceAt, s.ask)))
+		r.Get("/review", s.page(with(reference, s.review)))
+		r.Post("/review", s.page(with(reference, s.decide)))
+		r.Get("/review/reviewers", s.page(with(reference, s.more)))
+		r.Post("/review/reviewers", s.page(with(reference, s.addReviewers)))
+		r.Post("/requests/{id}/end", s.page(with(requestID, s.end)))
 		r.Get("/mail", s.page(s.mailAccount))
 		r.Post("/mail", s.page(s.testMail))
 
 		// These need a ledger, and say so.
-		r.Get("/requests", s.page(s.needsLedger))
-		r.Get("/requests/{id}", s.page(s.needsLedger))
-		r.Post("/requests/{id}/withdraw", s.page(s.needsLedger))
-		r.Post("/requests/{id}/extend", s.page(s.needsLedger))
-		r.Get("/reviews", s.page(s.needsLedger))
-		r.Get("/history", s.page(s.needsLedger))
-		r.Get("/history.csv", s.page(s.needsLedger))
-		r.Get("/history.json", s.page(s.needsLedger))
+		r.Get("/requests", needsLedger)
+		r.Get("/requests/{id}", needsLedger)
+		r.Post("/requests/{id}/withdraw", needsLedger)
+		r.Post("/requests/{id}/extend", needsLedger)
+		r.Get("/reviews", needsLedger)
+		r.Get("/history", needsLedger)
+		r.Get("/history.csv", needsLedger)
+		r.Get("/history.json", needsLedger)
 	})
 
 	// JSON.
 	r.Group(func(r chi.Router) {
-		r.Use(s.identified, s.fromScript, s.paced)
-		r.Get("/api/", s.api(s.apiOutdated))
+		r.Use(s.identified, s.unless(s.notScript), s.paced)
+		r.Get("/api/", s.refuses(access.CodeOutdatedPage))
 		r.Get("/api/policy", s.api(s.apiPolicy))
 		r.Get("/api/projects", s.api(s.apiProjects))
-		r.Get("/api/projects/{project}/roles", s.api(s.apiRoles))
-		r.Get("/api/projects/{project}/peers", s.api(s.apiPeers))
-		r.Post("/api/projects/{project}/roles/self-activate", s.api(s.apiSelfActivate))
-		r.Post("/api/projects/{project}/roles/request", s.api(s.apiRequest))
-		r.Get("/api/activation-request", s.api(s.apiShow))
-		r.Post("/api/activation-request", s.api(s.apiApprove))
-		r.Post("/api/activation-request/deny", s.api(s.apiDeny))
-		r.Post("/api/activation-request/reviewers", s.api(s.apiAddReviewers))
-		r.Post("/api/requests/{id}/end", s.api(s.apiEnd))
+		r.Get("/api/projects/{project}/roles", s.api(with(project, s.apiRoles)))
+		r.Get("/api/projects/{project}/peers", s.api(with(project, s.apiPeers)))
+		r.Post("/api/projects/{project}/roles/self-activate", s.api(with(project, s.apiSelfActivate)))
+		r.Post("/api/projects/{project}/roles/request", s.api(with(project, s.apiRequest)))
+		r.Get("/api/activation-request", s.api(with(reference, s.apiShow)))
+		r.Post("/api/activation-request", s.api(with(reference, s.apiApprove)))
+		r.Post("/api/activation-request/deny", s.api(with(reference, s.apiDeny)))
+		r.Post("/api/activation-request/reviewers", s.api(with(reference, s.apiAddReviewers)))
+		r.Post("/api/requests/{id}/end", s.api(with(requestID, s.apiEnd)))
 
-		r.Get("/api/requests", s.api(s.apiNeedsLedger))
-		r.Get("/api/requests/{id}", s.api(s.apiNeedsLedger))
-		r.Post("/api/requests/{id}/withdraw", s.api(s.apiNeedsLedger))
-		r.Post("/api/requests/{id}/extend", s.api(s.apiNeedsLedger))
+		r.Get("/api/requests", needsLedger)
+		r.Get("/api/requests/{id}", needsLedger)
+		r.Post("/api/requests/{id}/withdraw", needsLedger)
+		r.Post("/api/requests/{id}/extend", needsLedger)
 	})
 
-	r.NotFound(s.identified(s.paced(http.HandlerFunc(s.notFound))).ServeHTTP)
+	r.NotFound(s.identified(s.paced(s.refuses(access.CodeNotFound))).ServeHTTP)
 	r.MethodNotAllowed(s.identified(s.paced(http.HandlerFunc(s.methodNotAllowed))).ServeHTTP)
 	return r
 }

@@ -1,12 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -19,31 +19,22 @@ import (
 // viewer's zone where there is one.
 type Moment struct{ ISO, Text, Relative string }
 
-// HTML is the instant for a message.
-func (m Moment) HTML() template.HTML {
+// HTML is the instant for a message; nothing for none.
+func (m *Moment) HTML() template.HTML {
+	if m == nil {
+		return ""
+	}
 	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time> <span class="relative">(%s)</span>`,
 		m.ISO, template.HTMLEscapeString(m.Text), template.HTMLEscapeString(m.Relative)))
 }
 
-func (s *server) moment(r *http.Request, t time.Time) Moment {
-	l := s.languageOf(r)
-	return Moment{ISO: t.UTC().Format(time.RFC3339), Text: l.Moment(t), Relative: l.Relative(t.Sub(s.Now()))}
-}
-
-// ResourceView is a resource as pages show it.
-type ResourceView struct {
-	// Path is for addresses and hidden fields; Kind and Name are for reading.
-	Path, Kind, Name, Title string
-	// Provider names the system that it is part of.
-	Provider string
-}
-
-func (s *server) viewResource(r *http.Request, on access.Resource, title string) ResourceView {
-	if title == on.Name() {
-		title = ""
+// moment is nil for the zero time.
+func (s *server) moment(r *http.Request, t time.Time) *Moment {
+	if t.IsZero() {
+		return nil
 	}
-	return ResourceView{Path: string(on), Kind: s.languageOf(r).TextOr("kind."+on.Kind(), s.Broker.ResourceKind(on).Word), Name: on.Name(), Title: title,
-		Provider: s.providerOf(on)}
+	l := s.languageOf(r)
+	return &Moment{ISO: t.UTC().Format(time.RFC3339), Text: l.Moment(t), Relative: l.Relative(t.Sub(s.Now()))}
 }
 
 // RoleView is an entitlement as pages show it.
@@ -74,10 +65,8 @@ type RoleView struct {
 }
 
 func viewRole(l *words.Language, id access.EntitlementID, info access.RoleInfo) RoleView {
-	v := RoleView{ID: id.String(), Title: info.Title, Role: string(id.Role), Description: info.Description, Condition: id.Condition}
-	if v.Title == "" {
-		v.Title = string(id.Role)
-	}
+	v := RoleView{ID: id.String(), Title: cmp.Or(info.Title, string(id.Role)), Role: string(id.Role),
+		Description: info.Description, Condition: id.Condition}
 	switch info.ChangesPermissions {
 	case access.Yes:
 		v.Powerful = l.Text("role.changes-permissions")
@@ -95,11 +84,7 @@ func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 	if v.Approvals > 0 {
 		v.Topics = topics(l, o.Entitlement.Requests)
 	}
-	v.Unconfirmed = o.Entitlement.Unconfirmed
-	if end := o.Entitlement.Until; !end.IsZero() {
-		until := s.moment(r, end)
-		v.EligibleUntil = &until
-	}
+	v.Unconfirmed, v.EligibleUntil = o.Entitlement.Unconfirmed, s.moment(r, o.Entitlement.Until)
 	if o.Activation != nil {
 		v = s.granted(r, v, *o.Activation)
 	}
@@ -108,11 +93,9 @@ func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 
 // granted adds a grant of the viewer to a role.
 func (s *server) granted(r *http.Request, v RoleView, a access.Activation) RoleView {
-	until := s.moment(r, a.Window.End)
-	v.Until, v.EndID = &until, a.RequestID
+	v.Until, v.EndID = s.moment(r, a.Window.End), a.RequestID
 	if a.Window.Start.After(s.Now()) {
-		begins := s.moment(r, a.Window.Start)
-		v.Begins = &begins
+		v.Begins = s.moment(r, a.Window.Start)
 	}
 	return v
 }
@@ -128,23 +111,23 @@ func topics(l *words.Language, ways []access.Approval) string {
 	return l.Series(names)
 }
 
-// viewRoles pairs entitlements with what is known of their roles.
-func (s *server) viewRoles(r *http.Request, ids []access.EntitlementID, infos []access.RoleInfo) []RoleView {
+// viewRoles are roles by their names. Nobody asked what they are, so nothing warns of it.
+func (s *server) viewRoles(r *http.Request, ids []access.EntitlementID) []RoleView {
 	var views []RoleView
-	for i, id := range ids {
-		var info access.RoleInfo
-		if i < len(infos) {
-			info = infos[i]
-		}
-		views = append(views, viewRole(s.languageOf(r), id, info))
+	for _, id := range ids {
+		views = append(views, viewRole(s.languageOf(r), id, access.RoleInfo{ChangesPermissions: access.No}))
 	}
 	return views
 }
 
+// outcomes are what became of a role, in words.
+var outcomes = map[access.Result]string{access.Granted: "outcome.granted", access.AlreadyGranted: "outcome.granted-earlier",
+	access.Removed: "outcome.ended", access.Refused: "outcome.not-done"}
+
 // withOutcomes adds what became of each role, and says whether all was well.
-func (s *server) withOutcomes(r *http.Request, roles []RoleView, outcomes []access.Outcome) bool {
+func (s *server) withOutcomes(r *http.Request, roles []RoleView, became []access.Outcome) bool {
 	l, well := s.languageOf(r), true
-	for _, o := range outcomes {
+	for _, o := range became {
 		if o.Result == access.Refused {
 			well = false
 		}
@@ -152,32 +135,20 @@ func (s *server) withOutcomes(r *http.Request, roles []RoleView, outcomes []acce
 		if i < 0 {
 			continue
 		}
-		switch o.Result {
-		case access.Granted:
-			roles[i].Outcome = l.Text("outcome.granted")
-		case access.AlreadyGranted:
-			roles[i].Outcome = l.Text("outcome.granted-earlier")
-		case access.Removed:
-			roles[i].Outcome = l.Text("outcome.ended")
-		case access.Refused:
-			roles[i].Outcome = l.Text("outcome.not-done")
-			if o.Err != nil {
-				w := s.refusal(l, o.Err, o.Entitlement.Resource)
-				roles[i].Outcome = l.Text("outcome.not-done-because", "why", strings.TrimSpace(w.Text+" "+w.Next))
-			}
+		roles[i].Outcome = l.Text(outcomes[o.Result])
+		if o.Result == access.Refused && o.Err != nil {
+			roles[i].Outcome = l.Text("outcome.not-done-because", "why", inFull(s.refusal(r, o.Err, o.Entitlement.Resource)))
 		}
 	}
 	return well
 }
 
-// viewWarnings puts warnings into words, each once, and their causes into the log.
+// viewWarnings puts warnings into words, each once, and their causes into the log. It
+// is never nil: scripts get a list.
 func (s *server) viewWarnings(r *http.Request, warnings []*access.Error) []string {
-	var texts []string
+	texts := []string{}
 	for _, w := range warnings {
-		if w == nil {
-			continue
-		}
-		if text := s.refusal(s.languageOf(r), w, "").Text; !slices.Contains(texts, text) {
+		if text := s.refusal(r, w, "").Text; !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 		// Who could not be told stands in the journal.
@@ -203,6 +174,6 @@ var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, a
 // notable leaves out the warnings that are told again.
 func notable(warnings []*access.Error) []*access.Error {
 	return slices.DeleteFunc(slices.Clone(warnings), func(w *access.Error) bool {
-		return w == nil || slices.Contains(retold, w.Code)
+		return slices.Contains(retold, w.Code)
 	})
 }

@@ -289,7 +289,9 @@ func stories() []story {
 		{"more", nil, "GET /review/reviewers?activation=REF", ana, 200},
 		{"more-nobody", func(c *canned) { c.more.Candidates = nil }, "GET /review/reviewers?activation=REF", ana, 200},
 		{"more-full", func(c *canned) { c.more.Room = 0 }, "GET /review/reviewers?activation=REF", ana, 200},
-		{"more-wrong", failing(access.Invalid, access.CodeNobodyAdded, nil), "POST /review/reviewers?activation=REF reviewer=carl.mendes@example.com", ana, 400},
+		{"more-wrong", func(c *canned) {
+			c.err = &access.Error{Kind: access.Invalid, Code: access.CodeNobodyAdded, Field: access.FieldReviewer}
+		}, "POST /review/reviewers?activation=REF reviewer=carl.mendes@example.com", ana, 400},
 		{"more-long-link", func(c *canned) {
 			c.asked = broker.Asked{Request: c.view.Request, Ref: "REF2", ReviewURL: "https://access.example.com/?activation=REF2",
 				Warnings: []*access.Error{warn(access.CodeLongLink, access.Args{"count": "2417", "max": "2000"})}}

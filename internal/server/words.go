@@ -1,30 +1,29 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
+	"strings"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/words"
-)
-
-// Names of form fields, as access.Error.Field and the pages use them.
-const (
-	fieldEntitlement   = access.FieldEntitlement
-	fieldReviewer      = access.FieldReviewer
-	fieldJustification = access.FieldJustification
-	fieldMinutes       = access.FieldDuration
-	fieldStart         = access.FieldStart
-	fieldID            = access.FieldID
-	fieldComment       = access.FieldComment
 )
 
 // languageOf is the language in which a request is answered.
 func (s *server) languageOf(*http.Request) *words.Language { return s.Language }
 
 // refusal puts an error about a resource into words; on is empty where there is none.
-func (s *server) refusal(l *words.Language, e *access.Error, on access.Resource) words.Refusal {
-	return l.Refusal(e, s.providerOf(on))
+func (s *server) refusal(r *http.Request, e *access.Error, on access.Resource) words.Refusal {
+	return s.languageOf(r).Refusal(e, s.providerOf(on))
+}
+
+// inFull is a refusal with what to do now.
+func inFull(w words.Refusal) string { return strings.TrimSpace(w.Text + " " + w.Next) }
+
+// kindOf is what sort of thing a resource is, in words.
+func (s *server) kindOf(l *words.Language, on access.Resource) string {
+	return l.TextOr("kind."+on.Kind(), s.Broker.ResourceKind(on).Word)
 }
 
 // providerOf is the name of the system that a resource is part of.
@@ -43,37 +42,25 @@ func (s *server) tellsPeople() bool {
 
 // statusOf is the HTTP status of a refusal.
 func statusOf(e *access.Error) int {
-	switch e.Code {
-	case access.CodeMethod:
-		return http.StatusMethodNotAllowed
-	case access.CodeTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case access.CodeMediaType:
-		return http.StatusUnsupportedMediaType
-	}
-	switch e.Kind {
-	case access.Invalid:
-		return http.StatusBadRequest
-	case access.Unauthenticated:
-		return http.StatusUnauthorized
-	case access.NotAllowed:
-		return http.StatusForbidden
-	case access.NotFound:
-		return http.StatusNotFound
-	case access.Conflict:
-		return http.StatusConflict
-	case access.Gone:
-		return http.StatusGone
-	case access.Unprocessable:
-		return http.StatusUnprocessableEntity
-	case access.TooMany:
-		return http.StatusTooManyRequests
-	case access.Upstream:
-		return http.StatusBadGateway
-	case access.Unavailable:
-		return http.StatusServiceUnavailable
-	case access.TimedOut:
-		return http.StatusGatewayTimeout
-	}
-	return http.StatusInternalServerError
+	return cmp.Or(statusOfCode[e.Code], statusOfKind[e.Kind], http.StatusInternalServerError)
+}
+
+var statusOfCode = map[access.Code]int{
+	access.CodeMethod:    http.StatusMethodNotAllowed,
+	access.CodeTooLarge:  http.StatusRequestEntityTooLarge,
+	access.CodeMediaType: http.StatusUnsupportedMediaType,
+}
+
+var statusOfKind = map[access.Kind]int{
+	access.Invalid:         http.StatusBadRequest,
+	access.Unauthenticated: http.StatusUnauthorized,
+	access.NotAllowed:      http.StatusForbidden,
+	access.NotFound:        http.StatusNotFound,
+	access.Conflict:        http.StatusConflict,
+	access.Gone:            http.StatusGone,
+	access.Unprocessable:   http.StatusUnprocessableEntity,
+	access.TooMany:         http.StatusTooManyRequests,
+	access.Upstream:        http.StatusBadGateway,
+	access.Unavailable:     http.StatusServiceUnavailable,
+	access.TimedOut:        http.StatusGatewayTimeout,
 }

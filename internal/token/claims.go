@@ -77,10 +77,7 @@ func encodeClaims(r access.Request, serviceAccount string) ([]byte, error) {
 	if len(p.Entitlements) == 1 {
 		p.Entitlement, p.Entitlements = p.Entitlements[0], nil
 	}
-	p.Start = p.IssuedAt
-	if r.Start.Unix() > p.IssuedAt {
-		p.Start = r.Start.Unix()
-	}
+	p.Start = max(p.IssuedAt, r.Start.Unix())
 	p.End = p.Start + p.Duration
 	if !r.Fixed.IsZero() {
 		p.Start, p.End, p.Purpose, p.Duration = r.Fixed.Start.Unix(), r.Fixed.End.Unix(), "", 0
@@ -96,16 +93,21 @@ func decodeClaims(c jose.Claims, serviceAccount string) (access.Request, error) 
 		return access.Request{}, errors.New("issuer or audience is not our service account")
 	}
 	r := access.Request{
-		ID:            d.requestID(),
+		ID:            d.text("jti"),
 		Kind:          access.Peers,
 		State:         access.Pending,
 		Principal:     d.principal(d.text("beneficiary")),
-		Justification: d.justification(),
+		Justification: d.text("justification"),
 		Reviewers:     d.reviewers(),
 		Created:       d.instant("iat"),
 		Expires:       d.instant("exp"),
 		Version:       1,
 	}
+	// Self-activation needs no token, so none is accepted for it.
+	if _, err := access.ParseRequestID(r.ID); err != nil || access.KindOfID(r.ID) != access.Peers {
+		d.refuse("claim jti is not the id of a request to peers")
+	}
+	d.keep("justification", access.CheckJustification(r.Justification))
 	asked := access.Window{Start: d.instant("start"), End: d.instant("end")}
 	life := access.LinkLife
 	switch {
@@ -113,11 +115,9 @@ func decodeClaims(c jose.Claims, serviceAccount string) (access.Request, error) 
 		r.Entitlements = d.entitlements([]string{d.text("entitlement")})
 		d.ours(&r, asked)
 	case c.Exactly(claimsOfMany...):
-		list := d.texts("entitlements")
-		if len(list) < 2 {
+		if r.Entitlements = d.entitlements(d.texts("entitlements")); len(r.Entitlements) < 2 {
 			d.refuse("claim entitlements has fewer than two")
 		}
-		r.Entitlements = d.entitlements(list)
 		d.ours(&r, asked)
 	case c.Exactly(claimsOf18...):
 		r.Entitlements = d.entitlements([]string{d.text("entitlement")})
@@ -185,17 +185,6 @@ func (d *decoder) instant(claim string) time.Time {
 	return time.Unix(n, 0).UTC()
 }
 
-// requestID reads an id of a request to peers. Self-activation needs no token, so
-// none is accepted for it.
-func (d *decoder) requestID() string {
-	id, err := access.ParseRequestID(d.text("jti"))
-	d.keep("jti", err)
-	if access.KindOfID(id) != access.Peers {
-		d.refuse("claim jti is not that of a request to peers")
-	}
-	return id
-}
-
 func (d *decoder) principal(address string) access.Principal {
 	p, err := access.ParsePrincipal(address)
 	d.keep("beneficiary or reviewers", err)
@@ -214,12 +203,6 @@ func (d *decoder) reviewers() []access.Principal {
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-func (d *decoder) justification() string {
-	s := d.text("justification")
-	d.keep("justification", access.CheckJustification(s))
-	return s
 }
 
 func (d *decoder) entitlements(list []string) []access.EntitlementID {

@@ -8,6 +8,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +17,6 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/jose"
 )
-
-// DefaultLifetime is how long a request can be decided when nothing else is said,
-// as in JIT Access 1.x.
-const DefaultLifetime = time.Hour
 
 // Signer signs claims as the service account.
 type Signer interface {
@@ -37,8 +34,8 @@ type Config struct {
 	Signer         Signer
 	// Keys are the public keys of the service account, and of nobody else.
 	Keys *jose.KeySet
-	// Lifetime is how long a request can be decided; 0 means DefaultLifetime, and
-	// more than access.LinkLife means that.
+	// Lifetime is how long a request can be decided; 0 means an hour, as in JIT
+	// Access 1.x, and more than access.LinkLife means that.
 	Lifetime time.Duration
 	// Now is the clock.
 	Now func() time.Time
@@ -50,10 +47,7 @@ type Store struct{ c Config }
 
 // NewStore makes a Store.
 func NewStore(c Config) *Store {
-	if c.Lifetime <= 0 {
-		c.Lifetime = DefaultLifetime
-	}
-	c.Lifetime = min(c.Lifetime, access.LinkLife)
+	c.Lifetime = min(cmp.Or(c.Lifetime, time.Hour), access.LinkLife)
 	return &Store{c}
 }
 
@@ -65,18 +59,16 @@ func (s *Store) Limits() access.Limits { return access.Limits{Forgets: true} }
 // the public keys cannot be had the error is of kind Unavailable.
 func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 	r, err := s.verify(ctx, ref)
-	if errors.Is(err, jose.ErrKeysUnavailable) {
+	now := s.c.Now()
+	if err == nil && r.Created.Sub(now) > access.LinkSkew {
+		err = errors.New("token was made in the future")
+	}
+	switch {
+	case errors.Is(err, jose.ErrKeysUnavailable):
 		return access.Request{}, &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed,
 			Args: access.Args{"service": "the key server of the service account"}, Err: err}
-	}
-	if err != nil {
+	case err != nil:
 		return access.Request{}, &access.Error{Kind: access.NotFound, Code: access.CodeBadLink, Err: err}
-	}
-	now := s.c.Now()
-	switch {
-	case r.Created.Sub(now) > access.LinkSkew:
-		return access.Request{}, &access.Error{Kind: access.NotFound, Code: access.CodeBadLink,
-			Err: errors.New("token was made in the future")}
 	case !now.Before(r.Expires):
 		return access.Request{}, &access.Error{Kind: access.Gone, Code: access.CodeLinkExpired}
 	case !r.Fixed.IsZero() && !now.Before(r.Fixed.End):
@@ -111,17 +103,13 @@ func (s *Store) verify(ctx context.Context, ref string) (access.Request, error) 
 // and earlier, as it says. Both are in whole seconds.
 func (s *Store) Commit(ctx context.Context, e access.Event, _ []access.Notice) (string, error) {
 	r := e.Request
-	switch {
-	case e.Action == access.RequestMade && r.Version != 0:
+	if e.Action != access.RequestMade && e.Action != access.ReviewersAdded {
+		return "", nil
+	}
+	if e.Action == access.RequestMade && r.Version != 0 {
 		return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict,
 			Args: access.Args{"resource": string(r.Resource)}, Err: errors.New("the request was made before")}
-	case e.Action == access.RequestMade, e.Action == access.ReviewersAdded:
-		return s.sign(ctx, r)
 	}
-	return "", nil
-}
-
-func (s *Store) sign(ctx context.Context, r access.Request) (string, error) {
 	if r.Created.IsZero() {
 		r.Created = s.c.Now()
 	}
@@ -131,12 +119,12 @@ func (s *Store) sign(ctx context.Context, r access.Request) (string, error) {
 	}
 	claims, err := encodeClaims(r, s.c.ServiceAccount)
 	if err != nil {
-		return "", internal(err)
+		return "", access.AsError(err)
 	}
 	// What the link will say is compared with what was asked before anything is
 	// signed: a request that the claims cannot carry is a fault of ours.
 	if err := s.carries(claims, r); err != nil {
-		return "", internal(err)
+		return "", access.AsError(err)
 	}
 	if (len(claims)+2)/3*4+signatureAndHeader > jose.MaxToken {
 		return "", &access.Error{Kind: access.Invalid, Code: access.CodeTooLarge,
@@ -146,14 +134,16 @@ func (s *Store) sign(ctx context.Context, r access.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// The link is about to be sent to people: it had better open. The signing service
+	// may have signed something else, or with another key than the service account's.
+	// That the keys cannot be had now does not make it a bad one.
 	ref, err := EncodeLink(token)
-	if err != nil {
-		return "", unverifiable(err)
+	if err == nil {
+		_, err = s.verify(ctx, ref)
 	}
-	// The link is about to be sent to people: it had better open. That the keys
-	// cannot be had now does not make it a bad one.
-	if _, err := s.verify(ctx, ref); err != nil && !errors.Is(err, jose.ErrKeysUnavailable) {
-		return "", unverifiable(err)
+	if err != nil && !errors.Is(err, jose.ErrKeysUnavailable) {
+		return "", &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed,
+			Args: access.Args{"service": "the signing service"}, Err: fmt.Errorf("what was signed does not verify: %w", err)}
 	}
 	return ref, nil
 }
@@ -176,15 +166,4 @@ func (s *Store) carries(claims []byte, r access.Request) error {
 		return errors.New("the claims do not carry the whole request")
 	}
 	return nil
-}
-
-func internal(err error) error {
-	return &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-}
-
-// unverifiable: the signing service signed something else, or with another key
-// than the service account's.
-func unverifiable(err error) error {
-	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed,
-		Args: access.Args{"service": "the signing service"}, Err: fmt.Errorf("what was signed does not verify: %w", err)}
 }

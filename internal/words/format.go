@@ -10,19 +10,18 @@ import (
 func (l *Language) List(names []string) string {
 	last := len(names) - 1
 	if last < 1 {
-		return strings.Join(names, "")
+		return l.Series(names)
 	}
 	return l.Text("list.and", "first", l.Series(names[:last]), "last", names[last])
 }
 
 // Series is names one after the other: “a, b, c”.
 func (l *Language) Series(names []string) string {
-	var all string
-	for i, name := range names {
-		if i == 0 {
-			all = name
-			continue
-		}
+	if len(names) == 0 {
+		return ""
+	}
+	all := names[0]
+	for _, name := range names[1:] {
 		all = l.Text("list.comma", "first", all, "next", name)
 	}
 	return all

@@ -54,7 +54,7 @@ func parseParts(text, counted string) (parts []part, rest string, err error) {
 			return nil, "", fmt.Errorf("a brace too many before %q", text)
 		default:
 			var p part
-			if p, text, err = parseArgument(text[1:]); err != nil {
+			if p, text, err = parseArgument(text); err != nil {
 				return nil, "", err
 			}
 			parts = append(parts, p)
@@ -66,21 +66,20 @@ func parseParts(text, counted string) (parts []part, rest string, err error) {
 	return parts, "", nil
 }
 
-var argumentName = regexp.MustCompile(`^[a-z]+$`)
+var (
+	argumentBegins = regexp.MustCompile(`^\{([a-z]+)(}|, plural, )`)
+	formBegins     = regexp.MustCompile(`^([a-z]+) \{`)
+)
 
-// parseArgument reads what follows an opening brace.
+// parseArgument reads what begins with an opening brace.
 func parseArgument(text string) (p part, rest string, err error) {
-	end := strings.IndexAny(text, ",}")
-	if end < 0 || !argumentName.MatchString(text[:end]) {
-		return p, "", fmt.Errorf("no argument in {%s", text)
+	begin := argumentBegins.FindStringSubmatch(text)
+	if begin == nil {
+		return p, "", fmt.Errorf("neither an argument nor a plural: %s", text)
 	}
-	p.name = text[:end]
-	if text[end] == '}' {
-		return p, text[end+1:], nil
-	}
-	text, isPlural := strings.CutPrefix(text[end:], ", plural, ")
-	if !isPlural {
-		return p, "", fmt.Errorf("%s is neither an argument nor a plural", p.name)
+	p.name, text = begin[1], text[len(begin[0]):]
+	if begin[2] == "}" {
+		return p, text, nil
 	}
 	p.forms = map[string][]part{}
 	for {
@@ -91,11 +90,11 @@ func parseArgument(text string) (p part, rest string, err error) {
 			}
 			return p, after, err
 		}
-		category, form, opens := strings.Cut(text, " {")
-		if !opens || !argumentName.MatchString(category) || p.forms[category] != nil {
+		begin := formBegins.FindStringSubmatch(text)
+		if begin == nil || p.forms[begin[1]] != nil {
 			return p, "", fmt.Errorf("the plural of %s is not understood at %q", p.name, text)
 		}
-		if p.forms[category], text, err = parseParts(form, p.name); err != nil {
+		if p.forms[begin[1]], text, err = parseParts(text[len(begin[0]):], p.name); err != nil {
 			return p, "", err
 		}
 	}
@@ -111,19 +110,19 @@ func (m message) fill(plural plural, literal func(part) string, value func(name 
 				b.WriteString(literal(p))
 				continue
 			}
-			v, ok := value(p.name)
-			switch {
+			switch v, ok := value(p.name); {
 			case !ok:
-				v = "{" + p.name + "}"
-			case p.forms != nil:
-				form := p.forms["other"]
-				if n, err := strconv.Atoi(v); err == nil && p.forms[plural(n)] != nil {
-					form = p.forms[plural(n)]
+				b.WriteString("{" + p.name + "}")
+			case p.forms == nil:
+				b.WriteString(v)
+			default:
+				n, err := strconv.Atoi(v)
+				if form := p.forms[plural(n)]; err == nil && form != nil {
+					write(form)
+				} else {
+					write(p.forms["other"])
 				}
-				write(form)
-				continue
 			}
-			b.WriteString(v)
 		}
 	}
 	write(m.parts)
@@ -133,8 +132,6 @@ func (m message) fill(plural plural, literal func(part) string, value func(name 
 func literalPart(text string) part {
 	return part{text: text, html: tags.Replace(template.HTMLEscapeString(text))}
 }
-
-func markup(p part) string { return p.html }
 
 // tags are what messages may mark text with.
 var tags = strings.NewReplacer(

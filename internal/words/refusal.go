@@ -2,42 +2,16 @@ package words
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
 )
 
 // Refusal is what people read of a refusal or a warning. Next says what to do now;
-// warnings are shown without it. Field is the form field that is to blame, empty when
-// it is none.
-type Refusal struct{ Text, Next, Field string }
-
-// fields are the form fields to blame, unless the error names one.
-var fields = map[access.Code]string{
-	access.CodeBadResource:         "projectId",
-	access.CodeBadEntitlement:      "entitlement",
-	access.CodeOtherResource:       "entitlement",
-	access.CodeNoEntitlement:       "entitlement",
-	access.CodeTooManyRoles:        "entitlement",
-	access.CodeNotEligible:         "entitlement",
-	access.CodeNeedsApproval:       "entitlement",
-	access.CodeNoJustification:     "justification",
-	access.CodeLongJustification:   "justification",
-	access.CodeUnsafeJustification: "justification",
-	access.CodeJustificationRule:   "justification",
-	access.CodeNoComment:           "comment",
-	access.CodeUnsafeComment:       "comment",
-	access.CodeBadDuration:         "minutes",
-	access.CodeBadStart:            "start",
-	access.CodeEligibilityEnds:     "start",
-	access.CodeStartsAtOnce:        "start",
-	access.CodeBadReviewer:         "reviewer",
-	access.CodeSelfReviewer:        "reviewer",
-	access.CodeFewReviewers:        "reviewer",
-	access.CodeManyReviewers:       "reviewer",
-	access.CodeNobodyAdded:         "reviewer",
-	access.CodeReviewerNotEligible: "reviewer",
-}
+// warnings are shown without it.
+type Refusal struct{ Text, Next string }
 
 // maxArgument bounds what an error brings into a text, in bytes.
 const maxArgument = 300
@@ -51,20 +25,17 @@ func (l *Language) Refusal(e *access.Error, provider string) Refusal {
 		code = access.CodeInternal
 	}
 	key := errorKey(code)
-	if l.has(key+".bare") && saysNothing(e.Args) {
+	if said := strings.Join(slices.Collect(maps.Values(e.Args)), ""); said == "" && l.has(key+".bare") {
 		key += ".bare"
 	}
 	value := func(name string) (string, bool) { return l.errorArgument(e, name, provider), true }
-	r := Refusal{Text: l.fill(key, value), Field: e.Field}
+	r := Refusal{Text: l.fill(key, value)}
 	if l.has(key + ".next") {
 		r.Next = l.fill(key+".next", value)
 	}
 	// Google may identify any refusal as one of its VPC Service Controls.
 	if e.Args["violation"] != "" && e.Kind != access.Internal {
 		r.Text += " " + l.fill("error.violation", value)
-	}
-	if r.Field == "" {
-		r.Field = fields[code]
 	}
 	return r
 }
@@ -74,15 +45,6 @@ func errorKey(c access.Code) string { return "error." + string(c) }
 func (l *Language) has(key string) bool {
 	_, ok := l.messages[key]
 	return ok
-}
-
-func saysNothing(args access.Args) bool {
-	for _, v := range args {
-		if v != "" {
-			return false
-		}
-	}
-	return true
 }
 
 // errorArgument is an argument of an error as texts show it.

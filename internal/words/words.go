@@ -2,8 +2,7 @@
 // warnings, pages, notices, dates and lengths of time. It decides nothing.
 //
 // languages/TAG.json is a language: an object of keys and messages, in the part of
-// ICU's notation that message.go describes. Language-neutral is only which form field
-// a refusal is about.
+// ICU's notation that message.go describes.
 package words
 
 import (
@@ -112,10 +111,7 @@ func (l *Language) HTML(key string, args ...any) template.HTML {
 	if !ok {
 		return template.HTML(template.HTMLEscapeString(key))
 	}
-	if len(m.parts) == 1 && m.parts[0].name == "" {
-		return template.HTML(m.parts[0].html) // as most are
-	}
-	return template.HTML(m.fill(l.plural, markup, func(name string) (string, bool) {
+	return template.HTML(m.fill(l.plural, func(p part) string { return p.html }, func(name string) (string, bool) {
 		v, ok := argument(name, args)
 		if html, safe := v.(template.HTML); safe {
 			return string(html), ok

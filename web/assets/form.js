@@ -14,14 +14,14 @@
     const minutes = parseInt(number.value || (chosen && chosen.value), 10);
     preview.hidden = !(minutes > 0 && minutes <= Number(number.max));
     if (preview.hidden) return;
-    const from = start.value ? new Date(start.value + "Z") : new Date();
+    const from = start?.value ? new Date(start.value + "Z") : new Date();
     const end = new Date(Math.max(from, Date.now()) + minutes * 60000);
     const { format, relative, say } = window.jitaccess;
     preview.textContent = say(preview.dataset.preview, { end: `${format.format(end)} (${relative(end)})` });
   };
   for (const p of presets) p.addEventListener("change", () => { number.value = ""; show(); });
   number.addEventListener("input", () => { if (number.value) for (const p of presets) p.checked = false; show(); });
-  start.addEventListener("input", show);
+  start?.addEventListener("input", show);
   setInterval(show, 30000);
   show();
 

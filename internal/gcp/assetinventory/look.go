@@ -90,7 +90,7 @@ type inventory struct {
 // allows 100 such calls a minute for the whole service.
 func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, error) {
 	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.BatchGetEffectiveIamPoliciesResponse, error) {
-		return k.assets.EffectiveIamPolicies.BatchGet(string(k.c.Scope)).Names(standing.FullName(access.Resource(resource))).Context(ctx).Do()
+		return k.assets.EffectiveIamPolicies.BatchGet(string(k.c.Scope)).Names(access.Resource(resource).FullName()).Context(ctx).Do()
 	})
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.analyzeIamPolicy",
@@ -109,7 +109,7 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		if info == nil || info.Policy == nil {
 			continue
 		}
-		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, access.FullNamePrefix))
 		if err != nil {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/parser"
 
 	"jitaccess/internal/access"
 )
@@ -37,8 +38,14 @@ func Activation(w access.Window, resource string) (string, error) {
 		return window, nil
 	}
 	text := "(" + window + ") && (" + resource + ")"
-	if err := checkCombined(text, window, resource); err != nil {
-		return "", err
+	whole, err := conjunction(careful, text, window, resource)
+	if err != nil {
+		return "", fmt.Errorf("the resource condition cannot be combined with a window: %w", err)
+	}
+	// IAM would refuse more.
+	if n := operatorsIn(whole); n > MaxOperators {
+		return "", &access.Error{Kind: access.Unprocessable, Code: access.CodeConditionTooLong,
+			Args: access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(MaxOperators)}}
 	}
 	return text, nil
 }
@@ -50,32 +57,6 @@ func windowText(w access.Window) (string, error) {
 	}
 	return fmt.Sprintf(`(request.time >= timestamp("%s") && request.time < timestamp("%s"))`,
 		start.Format(time.RFC3339), end.Format(time.RFC3339)), nil
-}
-
-// checkCombined makes sure that text is the conjunction of the two others, and
-// that IAM will take it.
-func checkCombined(text, window, resource string) error {
-	whole, err := parseWith(careful, text)
-	if err != nil {
-		return err
-	}
-	first, err := parseWith(careful, window)
-	if err != nil {
-		return err
-	}
-	second, err := parseWith(careful, resource)
-	if err != nil {
-		return err
-	}
-	and := operators.LogicalAnd
-	if !slices.EqualFunc(terms(and, whole.Expr()), append(terms(and, first.Expr()), terms(and, second.Expr())...), same) {
-		return errors.New("the resource condition cannot be combined with a window")
-	}
-	if n := operatorsIn(whole.Expr()); n > MaxOperators {
-		return &access.Error{Kind: access.Unprocessable, Code: access.CodeConditionTooLong,
-			Args: access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(MaxOperators)}}
-	}
-	return nil
 }
 
 // windowPattern is what JIT Access 1.x recognises. It is matched against a clause
@@ -91,19 +72,16 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 	if !strings.Contains(expression, "request.time") {
 		return access.Window{}, "", false, nil
 	}
-	if start, end, resource, ok := asWritten(expression); ok {
-		if w, err = parseWindow(start, end); err != nil {
-			return access.Window{}, "", true, err
-		}
+	if w, resource, ok := asWritten(expression); ok {
 		return w, resource, true, nil
 	}
 	clauses, err := split(expression)
 	if err != nil {
 		return access.Window{}, "", false, nil
 	}
-	var rest []clause
+	var rest []string
 	for _, c := range clauses {
-		match := windowPattern.FindStringSubmatch(c.text)
+		match := windowPattern.FindStringSubmatch(c)
 		if match == nil || ok {
 			rest = append(rest, c)
 			continue
@@ -116,7 +94,7 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 	if !ok || len(rest) == 0 {
 		return w, "", ok, nil
 	}
-	if !conjunction(expression, clauses) {
+	if _, err := conjunction(quick, expression, clauses...); err != nil {
 		return access.Window{}, "", false, nil
 	}
 	if resource, err = join(rest); err != nil {
@@ -125,48 +103,45 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 	return w, resource, true, nil
 }
 
-// conjunction is whether the expression means all of its clauses together. Cut at
-// its && alone, "window && a || b" would look like ours, and means "b, always".
-func conjunction(expression string, clauses []clause) bool {
-	whole, err := parse(expression)
+// conjunction parses an expression, and makes sure that it means all of its parts
+// together. Cut at its && alone, "window && a || b" would look like ours, and means
+// "b, always".
+func conjunction(p *parser.Parser, expression string, parts ...string) (*ast.AST, error) {
+	whole, err := parseWith(p, expression)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	var each []ast.Expr
-	for _, c := range clauses {
-		each = append(each, terms(operators.LogicalAnd, c.tree.Expr())...)
+	for _, part := range parts {
+		tree, err := parseWith(p, part)
+		if err != nil {
+			return nil, err
+		}
+		each = append(each, terms(operators.LogicalAnd, tree.Expr())...)
 	}
-	return slices.EqualFunc(terms(operators.LogicalAnd, whole.Expr()), each, same)
+	if !slices.EqualFunc(terms(operators.LogicalAnd, whole.Expr()), each, same) {
+		return nil, errors.New("the condition means something else than its parts together")
+	}
+	return whole, nil
 }
 
 // asWritten recognises what Activation writes, without parsing the window: a policy
 // holds hundreds. A resource condition that is canonical, and so is an expression by
 // itself, cannot reach out of the parentheses that it stands in.
-func asWritten(expression string) (start, end, resource string, ok bool) {
-	window := expression
-	if inner, found := strings.CutPrefix(expression, "(("); found {
-		if window, resource, found = strings.Cut(inner, ") && ("); !found {
-			return "", "", "", false
-		}
-		window = "(" + window
-		if resource, found = strings.CutSuffix(resource, ")"); !found {
-			return "", "", "", false
-		}
-		if text, err := Canonical(resource); err != nil || text == "" || text != resource {
-			return "", "", "", false
-		}
+func asWritten(expression string) (w access.Window, resource string, ok bool) {
+	texts := strings.SplitN(expression, `"`, 5) // two of them in quotes
+	if len(texts) < 5 {
+		return w, "", false
 	}
-	rest, ok := strings.CutPrefix(window, `(request.time >= timestamp("`)
-	if !ok {
-		return "", "", "", false
+	w, _ = parseWindow(texts[1], texts[3]) // zero, which has no text, where one is no time
+	window, err := windowText(w)
+	if err != nil || expression == window {
+		return w, "", err == nil
 	}
-	if start, rest, ok = strings.Cut(rest, `") && request.time < timestamp("`); !ok {
-		return "", "", "", false
-	}
-	if end, ok = strings.CutSuffix(rest, `"))`); !ok {
-		return "", "", "", false
-	}
-	return start, end, resource, !strings.ContainsAny(start, "\"\\\r\n") && !strings.ContainsAny(end, "\"\\\r\n")
+	resource, opened := strings.CutPrefix(expression, "("+window+") && (")
+	resource, closed := strings.CutSuffix(resource, ")")
+	canonical, err := Canonical(resource)
+	return w, resource, opened && closed && err == nil && resource != "" && canonical == resource
 }
 
 func parseWindow(start, end string) (access.Window, error) {

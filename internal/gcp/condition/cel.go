@@ -3,15 +3,12 @@ package condition
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"cel.dev/cel-go/common"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
-	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/parser"
 )
 
@@ -57,41 +54,23 @@ func parseWith(p *parser.Parser, expression string) (*ast.AST, error) {
 	return tree, nil
 }
 
-func unparse(tree *ast.AST) (string, error) {
-	text, err := parser.Unparse(tree.Expr(), tree.SourceInfo(), parser.WrapOnColumn(math.MaxInt))
-	if err != nil {
-		return "", errors.New("the condition cannot be printed")
-	}
-	return text, nil
-}
-
-// clause is one of the parts of a condition that && joins at the outermost level.
-type clause struct {
-	text string
-	tree *ast.AST
-}
-
 // split cuts a condition at every && that no bracket encloses, whatever || around
-// it binds.
-func split(expression string) ([]clause, error) {
+// it binds. The parts are CEL, as the whole is: only ?: binds less than &&.
+func split(expression string) ([]string, error) {
 	tree, err := parse(expression)
 	if err != nil {
 		return nil, err
 	}
-	texts := cut([]rune(expression), literals(tree))
-	if len(texts) == 1 {
-		return []clause{{expression, tree}}, nil
-	}
-	if root := tree.Expr(); root.Kind() == ast.CallKind && root.AsCall().FunctionName() == operators.Conditional {
-		return nil, errors.New("the condition has ?: beside &&: one of them must stand in parentheses")
-	}
-	var clauses []clause
-	for _, text := range texts {
-		part, err := parse(text)
-		if err != nil {
-			return nil, err
+	literals := map[int]int{} // where each begins and ends, in code points
+	for _, e := range ast.MatchDescendants(ast.NavigateAST(tree), ast.KindMatcher(ast.LiteralKind)) {
+		if at, ok := tree.SourceInfo().GetOffsetRange(e.ID()); ok {
+			literals[int(at.Start)] = int(at.Stop)
 		}
-		clauses = append(clauses, clause{text, part})
+	}
+	clauses := cut([]rune(expression), literals)
+	root := tree.Expr()
+	if len(clauses) > 1 && root.Kind() == ast.CallKind && root.AsCall().FunctionName() == operators.Conditional {
+		return nil, errors.New("the condition has ?: beside &&: one of them must stand in parentheses")
 	}
 	return clauses, nil
 }
@@ -125,69 +104,49 @@ func cut(source []rune, literals map[int]int) []string {
 	return append(texts, string(source[begin:]))
 }
 
-// literals maps where each literal begins to where it ends, in code points.
-func literals(tree *ast.AST) map[int]int {
-	found := map[int]int{}
-	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		if e.Kind() == ast.LiteralKind {
-			if at, ok := tree.SourceInfo().GetOffsetRange(e.ID()); ok {
-				found[int(at.Start)] = int(at.Stop)
-			}
-		}
-	}))
-	return found
-}
-
-// parenthesised is whether the clause begins with a parenthesis, white space and
-// comments aside.
-func (c clause) parenthesised() bool {
-	text := strings.TrimSpace(c.text)
-	for strings.HasPrefix(text, "//") {
-		_, text, _ = strings.Cut(text, "\n")
-		text = strings.TrimSpace(text)
-	}
-	return strings.HasPrefix(text, "(")
-}
-
 // same is whether two trees are equal but for the ids of their nodes and the
 // grouping within a run of && or of ||, which changes nothing.
 func same(a, b ast.Expr) bool {
-	if a.Kind() != b.Kind() {
-		return false
-	}
-	switch a.Kind() {
+	nameA, ofA := shape(a)
+	nameB, ofB := shape(b)
+	return a.Kind() == b.Kind() && nameA == nameB && slices.EqualFunc(ofA, ofB, same)
+}
+
+// shape is what an expression is, apart from the expressions that it is made of, and
+// these.
+func shape(e ast.Expr) (name string, of []ast.Expr) {
+	switch e.Kind() {
 	case ast.CallKind:
-		x, y := a.AsCall(), b.AsCall()
-		if x.FunctionName() != y.FunctionName() || x.IsMemberFunction() != y.IsMemberFunction() {
-			return false
+		call := e.AsCall()
+		switch op := call.FunctionName(); {
+		case op == operators.LogicalAnd || op == operators.LogicalOr:
+			return op, terms(op, e)
+		case call.IsMemberFunction():
+			return "member " + op, append([]ast.Expr{call.Target()}, call.Args()...)
 		}
-		switch op := x.FunctionName(); op {
-		case operators.LogicalAnd, operators.LogicalOr:
-			return slices.EqualFunc(terms(op, a), terms(op, b), same)
-		}
-		return (!x.IsMemberFunction() || same(x.Target(), y.Target())) && slices.EqualFunc(x.Args(), y.Args(), same)
+		return call.FunctionName(), call.Args()
 	case ast.IdentKind:
-		return a.AsIdent() == b.AsIdent()
+		return e.AsIdent(), nil
 	case ast.LiteralKind:
-		// Equal alone compares numbers across types.
-		x, y := a.AsLiteral(), b.AsLiteral()
-		return x.Type().TypeName() == y.Type().TypeName() && x.Equal(y) == types.True
+		return fmt.Sprintf("%T %#v", e.AsLiteral(), e.AsLiteral()), nil // 1 is not 1u
 	case ast.SelectKind:
-		x, y := a.AsSelect(), b.AsSelect()
-		return x.FieldName() == y.FieldName() && x.IsTestOnly() == y.IsTestOnly() && same(x.Operand(), y.Operand())
+		return e.AsSelect().FieldName(), []ast.Expr{e.AsSelect().Operand()}
 	case ast.ListKind:
-		return slices.EqualFunc(a.AsList().Elements(), b.AsList().Elements(), same)
+		return "", e.AsList().Elements()
 	case ast.MapKind:
-		return slices.EqualFunc(a.AsMap().Entries(), b.AsMap().Entries(), func(x, y ast.EntryExpr) bool {
-			return same(x.AsMapEntry().Key(), y.AsMapEntry().Key()) && same(x.AsMapEntry().Value(), y.AsMapEntry().Value())
-		})
+		for _, entry := range e.AsMap().Entries() {
+			of = append(of, entry.AsMapEntry().Key(), entry.AsMapEntry().Value())
+		}
 	case ast.StructKind:
-		return a.AsStruct().TypeName() == b.AsStruct().TypeName() &&
-			slices.EqualFunc(a.AsStruct().Fields(), b.AsStruct().Fields(), func(x, y ast.EntryExpr) bool {
-				return x.AsStructField().Name() == y.AsStructField().Name() && same(x.AsStructField().Value(), y.AsStructField().Value())
-			})
+		name = e.AsStruct().TypeName()
+		for _, field := range e.AsStruct().Fields() {
+			name += "," + field.AsStructField().Name()
+			of = append(of, field.AsStructField().Value())
+		}
+	default: // which only macros make: it equals nothing else
+		name = fmt.Sprintf("%p", e)
 	}
-	return false
+	return name, of
 }
 
 // terms are the operands of a run of one logic operator, in order.

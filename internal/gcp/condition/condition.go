@@ -9,11 +9,13 @@ package condition
 
 import (
 	"errors"
-	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/parser"
 
 	"jitaccess/internal/eligibility"
 )
@@ -26,8 +28,7 @@ const MaxOperators = 12
 // makes none.
 type Eligibility struct {
 	Kind eligibility.Kind
-	// Topic is the topic of the marker, in lower case; empty when it has none. Only
-	// PeerApproval, ExternalApproval and Reviewer can have one.
+	// Topic is the topic of the marker, in lower case; empty when it has none.
 	Topic string
 	// Resource is the canonical text of what stands beside the marker; empty when
 	// there is nothing.
@@ -57,10 +58,8 @@ func ParseEligibility(expression string) (Eligibility, error) {
 	if err != nil {
 		return Eligibility{}, err
 	}
-	var (
-		found Eligibility
-		rest  []clause
-	)
+	var found Eligibility
+	var rest []string
 	for _, clause := range clauses {
 		m, err := marker(clause)
 		if err != nil {
@@ -71,13 +70,13 @@ func ParseEligibility(expression string) (Eligibility, error) {
 			rest = append(rest, clause)
 		case found.Kind == eligibility.None || found == m:
 			found = m
-		case plain(found) && plain(m):
+		case found.Topic+m.Topic == "" && max(found.Kind, m.Kind) <= eligibility.Both: // the two of 1.x, as they stood there
 			found.Kind = eligibility.Both
 		default:
 			return Eligibility{}, errors.New("the condition has several markers: each needs a binding of its own")
 		}
 	}
-	if found.Kind == eligibility.None || len(rest) == 0 {
+	if found.Kind == eligibility.None {
 		return found, nil
 	}
 	if found.Resource, err = join(rest); err != nil {
@@ -98,17 +97,12 @@ func Canonical(expression string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return canonical(expression, tree)
-}
-
-// canonical prints the tree of expression.
-func canonical(expression string, tree *ast.AST) (string, error) {
 	if !maybeBool(tree.Expr()) {
 		return "", errors.New("the condition is not true or false")
 	}
-	text, err := unparse(tree)
+	text, err := parser.Unparse(tree.Expr(), tree.SourceInfo(), parser.WrapOnColumn(math.MaxInt))
 	if err != nil {
-		return "", err
+		return "", errors.New("the condition cannot be printed")
 	}
 	if text == expression {
 		return text, nil
@@ -135,18 +129,11 @@ func Equal(a, b string) bool {
 }
 
 // operatorsIn counts the logic operators: &&, || and !.
-func operatorsIn(root ast.Expr) int {
-	count := 0
-	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
-		if e.Kind() != ast.CallKind {
-			return
-		}
-		switch e.AsCall().FunctionName() {
-		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot:
-			count++
-		}
+func operatorsIn(tree *ast.AST) int {
+	return len(ast.MatchDescendants(ast.NavigateAST(tree), func(e ast.NavigableExpr) bool {
+		return e.Kind() == ast.CallKind &&
+			slices.Contains([]string{operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot}, e.AsCall().FunctionName())
 	}))
-	return count
 }
 
 // maybeBool is whether an expression could be true or false. It is generous: only
@@ -158,16 +145,9 @@ func maybeBool(e ast.Expr) bool {
 	case ast.ListKind, ast.MapKind, ast.StructKind:
 		return false
 	case ast.CallKind:
-		call := e.AsCall()
-		switch call.FunctionName() {
-		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot:
-			for _, arg := range call.Args() {
-				if !maybeBool(arg) {
-					return false
-				}
-			}
-		case operators.Conditional:
-			return maybeBool(call.Args()[0]) && maybeBool(call.Args()[1]) && maybeBool(call.Args()[2])
+		switch e.AsCall().FunctionName() {
+		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Conditional:
+			return !slices.ContainsFunc(e.AsCall().Args(), func(arg ast.Expr) bool { return !maybeBool(arg) })
 		case operators.Add, operators.Subtract, operators.Multiply, operators.Divide, operators.Modulo, operators.Negate:
 			return false
 		}
@@ -175,18 +155,17 @@ func maybeBool(e ast.Expr) bool {
 	return true
 }
 
-// join makes one canonical condition of clauses.
-func join(clauses []clause) (string, error) {
-	if len(clauses) == 1 {
-		return canonical(strings.TrimSpace(clauses[0].text), clauses[0].tree)
-	}
-	var b strings.Builder
+// join makes one canonical condition of clauses; of none, an empty one.
+func join(clauses []string) (string, error) {
+	texts := make([]string, len(clauses))
 	for i, c := range clauses {
-		if i > 0 {
-			b.WriteString(" && ")
+		var err error
+		if texts[i], err = Canonical(strings.TrimSpace(c)); err != nil {
+			return "", err
 		}
-		// Each has been parsed by itself. The line break ends a comment.
-		fmt.Fprintf(&b, "(%s\n)", c.text)
 	}
-	return Canonical(b.String())
+	if len(texts) < 2 {
+		return strings.Join(texts, ""), nil
+	}
+	return Canonical("(" + strings.Join(texts, ") && (") + ")")
 }

@@ -1,13 +1,13 @@
 package condition
 
 import (
-	"iter"
+	"math"
+	"regexp"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
-	"cel.dev/cel-go/parser"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/eligibility"
@@ -25,87 +25,62 @@ func Doubts(expression string, found Eligibility) []*access.Error {
 	if meant == "" {
 		return nil
 	}
-	doubt := func(code access.Code, args access.Args) *access.Error {
-		args["found"] = word
-		return &access.Error{Kind: access.Unprocessable, Code: code, Args: args}
-	}
 	var doubts []*access.Error
-	tree, err := parse(expression)
+	doubt := func(code access.Code, args access.Args) {
+		args["found"] = word
+		doubts = append(doubts, &access.Error{Kind: access.Unprocessable, Code: code, Args: args})
+	}
 	if found.Kind == eligibility.None {
-		code, proposal := access.CodeMarkerMisplaced, "has({}."+meant+")"
+		code := access.CodeMarkerMisplaced
 		if !strings.EqualFold(word, meant) {
 			code = access.CodeMarkerMisspelled
 		}
-		if err == nil {
-			proposal = propose(tree, proposal)
-		}
-		doubts = append(doubts, doubt(code, access.Args{"meant": proposal}))
+		doubt(code, access.Args{"meant": proposal(expression, word, meant)})
 	}
+	tree, err := parse(expression)
 	if err != nil {
 		return doubts
 	}
-	switch outcomes := outcomesOf(tree.Expr()); {
-	case outcomes == isTrue:
-		doubts = append(doubts, doubt(access.CodeMarkerGrants, access.Args{}))
-	case outcomes&isTrue != 0:
-		doubts = append(doubts, doubt(access.CodeMarkerGrantsParts, access.Args{}))
+	if always, _ := outcomes(tree.Expr(), false); always {
+		doubt(access.CodeMarkerGrants, access.Args{})
+	} else if ever, _ := outcomes(tree.Expr(), true); ever {
+		doubt(access.CodeMarkerGrantsParts, access.Args{})
 	}
 	return doubts
 }
 
+// names matches the names in a text, wherever they stand, and before each that is the
+// field of an empty map, that map.
+var names = regexp.MustCompile(`(\{\s*\}\s*\.\s*)?([\w\x{80}-\x{10FFFF}]{3,})`)
+
 // suspicious is the first word of an expression that is a marker or may have been meant
 // as one, and that marker; both are empty when there is none.
 func suspicious(expression string) (word, meant string) {
-	for w, onEmptyMap := range wordsOf(expression) {
-		if m := nearest(w, onEmptyMap); m != "" {
-			return w, m
+	for _, match := range names.FindAllStringSubmatch(expression, -1) {
+		if m := nearest(match[2], match[1] != ""); m != "" {
+			return match[2], m
 		}
 	}
 	return "", ""
 }
 
-// wordsOf are the names in a text, wherever they stand, and whether each is the field of
-// an empty map.
-func wordsOf(text string) iter.Seq2[string, bool] {
-	return func(yield func(string, bool) bool) {
-		for i := 0; i < len(text); i++ {
-			start := i
-			for i < len(text) && (text[i] == '_' || text[i] >= 0x80 || '0' <= text[i] && text[i] <= '9' || 'a' <= text[i]|0x20 && text[i]|0x20 <= 'z') {
-				i++
-			}
-			if i-start < shortestWord {
-				continue
-			}
-			before, dotted := strings.CutSuffix(strings.TrimRight(text[:start], " \t\r\n"), ".")
-			before, closed := strings.CutSuffix(strings.TrimRight(before, " \t\r\n"), "}")
-			onEmptyMap := dotted && closed && strings.HasSuffix(strings.TrimRight(before, " \t\r\n"), "{")
-			if !yield(text[start:i], onEmptyMap) {
-				return
-			}
-		}
-	}
-}
-
-// Bounds on what may have been meant as a marker: how short a word may be, and by how
-// many letters it may differ.
-const (
-	shortestWord = 3
-	maxSlips     = 3
-)
+// maxSlips is by how many letters a word may differ from a marker that it may have been
+// meant as.
+const maxSlips = 3
 
 // nearest is the marker that a word may have been meant as, in its usual spelling. On an
 // empty map it is the nearest of all: there is no other use of such a field.
 func nearest(word string, onEmptyMap bool) string {
 	best, slips := "", maxSlips+1
-	for name, m := range markers {
-		if !onEmptyMap && (len(word) < len(name)-maxSlips || len(word) > len(name)+2*maxSlips) {
+	if onEmptyMap {
+		slips = math.MaxInt
+	}
+	folded := strings.ReplaceAll(strings.ToLower(word), "_", "")
+	for _, m := range markers {
+		if !onEmptyMap && (len(word) < len(m.name)-maxSlips || len(word) > len(m.name)+2*maxSlips) {
 			continue
 		}
-		folded := strings.ReplaceAll(strings.ToLower(word), "_", "")
-		if onEmptyMap && best == "" {
-			slips = len(name) + len(folded)
-		}
-		if n := distance(folded, name); n < slips || n == slips && m.name < best {
+		if n := distance(folded, strings.ToLower(m.name)); n < slips {
 			best, slips = m.name, n
 		}
 	}
@@ -120,7 +95,7 @@ func distance(a, b string) int {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		diagonal := i
 		row[0] = i + 1
 		for j := range len(b) {
 			replaced := diagonal
@@ -134,165 +109,83 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// propose is the condition that was probably meant: the marker as a clause of its own,
-// and beside it the clauses that stand with what was meant as the marker. It is the
-// marker alone where those are not clear.
-func propose(tree *ast.AST, marker string) string {
-	var rest []string
-	found := false
-	for _, clause := range terms(operators.LogicalAnd, tree.Expr()) {
-		if proper, ok := properly(clause); ok && !found {
-			marker, found = proper, true
-			continue
-		}
-		text, err := parser.Unparse(clause, tree.SourceInfo())
-		if err != nil {
-			return marker
-		}
-		rest = append(rest, "("+text+")")
-	}
-	if !found {
-		return marker
-	}
-	text, err := Canonical(strings.Join(append([]string{marker}, rest...), " && "))
+// calls matches what is called with a field, of whatever.
+var calls = regexp.MustCompile(`\w+\([\w{}.]*\)`)
+
+// proposal is the condition that was probably meant: with the marker as a clause of its
+// own beside the others, or the marker alone where those are not clear.
+func proposal(expression, word, meant string) string {
+	alone := "has({}." + meant + ")"
+	text, err := Canonical(expression)
 	if err != nil {
-		return marker
+		return alone
+	}
+	text = calls.ReplaceAllStringFunc(text, func(call string) string {
+		if _, topic, found := strings.Cut(call, word); found {
+			return "has({}." + meant + topic
+		}
+		return call
+	})
+	if found, err := ParseEligibility(text); err != nil || found.Kind == eligibility.None || len(Doubts(text, found)) > 0 {
+		return alone
 	}
 	return text
 }
 
-// properly spells a clause that was meant as a marker as one.
-func properly(clause ast.Expr) (string, bool) {
-	if clause.Kind() != ast.CallKind || len(clause.AsCall().Args()) != 1 || clause.AsCall().FunctionName() == operators.LogicalNot {
-		return "", false
+// outcomes is whether an expression comes to true, and whether to false, when no
+// marker's field is there, as none ever is. unknown is assumed of everything else:
+// with it, the answer is what may be; without it, what always is. What fails comes to
+// neither: not even its negation is true.
+func outcomes(e ast.Expr, unknown bool) (isTrue, isFalse bool) {
+	if e.Kind() == ast.LiteralKind && e.AsLiteral().Type() == types.BoolType {
+		return e.AsLiteral() == types.True, e.AsLiteral() == types.False
 	}
-	var path []string
-	for e := clause.AsCall().Args()[0]; ; e = e.AsSelect().Operand() {
-		if e.Kind() != ast.SelectKind {
-			break
+	if e.Kind() != ast.CallKind || e.AsCall().IsMemberFunction() {
+		return unknown, unknown
+	}
+	op, args := e.AsCall().FunctionName(), e.AsCall().Args()
+	if strings.EqualFold(op, "has") && len(args) == 1 {
+		depth, field := 0, args[0]
+		for ; field.Kind() == ast.SelectKind; field = field.AsSelect().Operand() {
+			depth++
 		}
-		path = append([]string{e.AsSelect().FieldName()}, path...)
-	}
-	for i, name := range path {
-		meant := nearest(name, i == 0)
-		if meant == "" {
-			continue
+		if field.Kind() == ast.MapKind && field.AsMap().Size() == 0 || depth == 0 && field.Kind() == ast.CallKind {
+			return false, depth == 1 // a topic fails: there is nothing to select it from
 		}
-		if i+2 == len(path) && meant != markers["jitaccessconstraint"].name {
-			meant += "." + path[i+1]
-		}
-		return "has({}." + meant + ")", true
+		return unknown, unknown
 	}
-	return "", false
-}
-
-// outcomes is the set of what a condition may come to, depending on the request.
-type outcomes uint8
-
-const (
-	isTrue outcomes = 1 << iota
-	isFalse
-	fails // which gives nothing, but is not false: not even its negation is true
-
-	anything = isTrue | isFalse | fails
-)
-
-// outcomesOf works out what a condition may come to when no marker's field is there, as
-// none ever is.
-func outcomesOf(e ast.Expr) outcomes {
-	switch e.Kind() {
-	case ast.LiteralKind:
-		switch e.AsLiteral() {
-		case types.True:
-			return isTrue
-		case types.False:
-			return isFalse
-		}
-		return anything
-	case ast.CallKind:
-	default:
-		return anything
-	}
-	call := e.AsCall()
-	if call.IsMemberFunction() {
-		return anything
-	}
-	args := call.Args()
-	switch op := call.FunctionName(); op {
+	of := func(i int) (isTrue, isFalse bool) { return outcomes(args[i], unknown) }
+	switch op {
 	case operators.LogicalNot:
-		return outcomesOf(args[0]).not()
-	case operators.LogicalAnd, operators.LogicalOr:
-		all := isTrue
-		for _, arg := range args {
-			if o := outcomesOf(arg); op == operators.LogicalAnd {
-				all = all.and(o)
-			} else {
-				all = all.and(o.not())
-			}
+		isTrue, isFalse = of(0)
+		return isFalse, isTrue
+	case operators.LogicalAnd: // which may do without an operand that fails
+		isTrue = true
+		for i := range args {
+			t, f := of(i)
+			isTrue, isFalse = isTrue && t, isFalse || f
 		}
-		if op == operators.LogicalOr { // De Morgan
-			return all.not()
+		return isTrue, isFalse
+	case operators.LogicalOr:
+		isFalse = true
+		for i := range args {
+			t, f := of(i)
+			isTrue, isFalse = isTrue || t, isFalse && f
 		}
-		return all
+		return isTrue, isFalse
 	case operators.Conditional:
-		condition := outcomesOf(args[0])
-		found := condition & fails
-		if condition&isTrue != 0 {
-			found |= outcomesOf(args[1])
-		}
-		if condition&isFalse != 0 {
-			found |= outcomesOf(args[2])
-		}
-		return found
+		is, isNot := of(0)
+		thenTrue, thenFalse := of(1)
+		elseTrue, elseFalse := of(2)
+		return is && thenTrue || isNot && elseTrue, is && thenFalse || isNot && elseFalse
 	case operators.Equals, operators.NotEquals:
-		left, right := outcomesOf(args[0]), outcomesOf(args[1])
-		if left|right == anything {
-			return anything // perhaps of things that are neither true nor false
-		}
-		equal := (left | right) & fails
-		if left&right&(isTrue|isFalse) != 0 {
-			equal |= isTrue
-		}
-		if left&isTrue != 0 && right&isFalse != 0 || left&isFalse != 0 && right&isTrue != 0 {
-			equal |= isFalse
-		}
+		leftTrue, leftFalse := of(0)
+		rightTrue, rightFalse := of(1)
+		equal, different := leftTrue && rightTrue || leftFalse && rightFalse, leftTrue && rightFalse || leftFalse && rightTrue
 		if op == operators.NotEquals {
-			return equal.not()
+			return different, equal
 		}
-		return equal
-	default:
-		if !strings.EqualFold(op, "has") || len(args) != 1 {
-			return anything
-		}
-		switch path := selection(args[0]); {
-		case len(path) == 1:
-			return isFalse
-		case len(path) > 1 || args[0].Kind() == ast.CallKind: // a topic
-			return fails // there is nothing to select from
-		}
-		return anything
+		return equal, different
 	}
-}
-
-func (o outcomes) not() outcomes {
-	n := o & fails
-	if o&isTrue != 0 {
-		n |= isFalse
-	}
-	if o&isFalse != 0 {
-		n |= isTrue
-	}
-	return n
-}
-
-// and is false where either is, even if the other fails.
-func (o outcomes) and(other outcomes) outcomes {
-	all := (o | other) & isFalse
-	if o&isTrue != 0 && other&isTrue != 0 {
-		all |= isTrue
-	}
-	if (o|other)&fails != 0 && o&^isFalse != 0 && other&^isFalse != 0 {
-		all |= fails
-	}
-	return all
+	return unknown, unknown
 }

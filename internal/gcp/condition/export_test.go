@@ -6,5 +6,5 @@ func Operators(expression string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return operatorsIn(tree.Expr()), nil
+	return operatorsIn(tree), nil
 }

@@ -1,13 +1,14 @@
 package condition
 
 import (
-	"math/big"
-	"regexp"
 	"strings"
 	"time"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 
 	"jitaccess/internal/access"
 )
@@ -24,180 +25,108 @@ func Limits(resource string) (w access.Window, unclear bool) {
 		return w, true
 	}
 	for _, clause := range terms(operators.LogicalAnd, tree.Expr()) {
-		if !timed(clause) {
+		if !timed(tree, clause) {
 			continue
 		}
-		limit, ok := limitOf(clause, false)
-		if !ok {
+		switch bound, later, ok := limitOf(clause, false); {
+		case !ok:
 			unclear = true
-			continue
-		}
-		if limit.Start.After(w.Start) {
-			w.Start = limit.Start
-		}
-		if !limit.End.IsZero() && (w.End.IsZero() || limit.End.Before(w.End)) {
-			w.End = limit.End
+		case later && bound.After(w.Start):
+			w.Start = bound
+		case !later && (w.End.IsZero() || bound.Before(w.End)):
+			w.End = bound
 		}
 	}
 	return w, unclear
 }
 
-// timed is whether an expression uses request.time, or the request as a whole.
-func timed(root ast.Expr) bool {
-	requests, others := 0, 0
-	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
-		switch {
-		case e.Kind() == ast.IdentKind && e.AsIdent() == "request":
-			requests++
-		case e.Kind() == ast.SelectKind && e.AsSelect().Operand().Kind() == ast.IdentKind &&
-			e.AsSelect().Operand().AsIdent() == "request" && e.AsSelect().FieldName() != "time":
-			others++
-		}
-	}))
-	return requests > others
+// isRequest is whether an expression is the request, of which CEL has two spellings.
+func isRequest(e ast.Expr) bool {
+	return e.Kind() == ast.IdentKind && strings.TrimPrefix(e.AsIdent(), ".") == "request"
 }
 
-// flipped is what a comparison is when it is negated, and mirrored when its sides change
-// places.
-var (
-	flipped = map[string]string{operators.Less: operators.GreaterEquals, operators.GreaterEquals: operators.Less,
-		operators.Greater: operators.LessEquals, operators.LessEquals: operators.Greater}
-	mirrored = map[string]string{operators.Less: operators.Greater, operators.Greater: operators.Less,
-		operators.LessEquals: operators.GreaterEquals, operators.GreaterEquals: operators.LessEquals}
-)
+// isTime is whether an expression is request.time.
+func isTime(e ast.Expr) bool {
+	return e.Kind() == ast.SelectKind && e.AsSelect().FieldName() == "time" && isRequest(e.AsSelect().Operand())
+}
 
-// limitOf reads one comparison, or the negation of one.
-func limitOf(e ast.Expr, negated bool) (w access.Window, ok bool) {
+// timed is whether a part of a condition uses request.time, or the request as a whole.
+func timed(tree *ast.AST, part ast.Expr) bool {
+	return len(ast.MatchDescendants(ast.NavigateExpr(tree, part), func(e ast.NavigableExpr) bool {
+		user, used := e.Parent()
+		return isRequest(e) && !(used && user.Kind() == ast.SelectKind && !isTime(user))
+	})) > 0
+}
+
+// limitOf reads one comparison of request.time with a time, or the negation of one: it
+// holds before the bound or, if that is what is later, from it on.
+func limitOf(e ast.Expr, negated bool) (bound time.Time, later, ok bool) {
 	if e.Kind() != ast.CallKind {
-		return w, false
+		return bound, false, false
 	}
 	op, args := e.AsCall().FunctionName(), e.AsCall().Args()
-	if op == operators.LogicalNot {
+	switch op {
+	case operators.LogicalNot:
 		return limitOf(args[0], !negated)
-	}
-	if flipped[op] == "" {
-		return w, false
-	}
-	left, ok := measure(args[0])
-	if !ok {
-		return w, false
-	}
-	right, ok := measure(args[1])
-	if !ok || left.instants != right.instants {
-		return w, false
-	}
-	at := new(big.Int).Sub(right.nanos, left.nanos)
-	switch left.times - right.times {
-	case 1:
-	case -1:
-		op, at = mirrored[op], at.Neg(at)
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
 	default:
-		return w, false
+		return bound, false, false
+	}
+	later = op == operators.Greater || op == operators.GreaterEquals
+	inclusive := op == operators.LessEquals || op == operators.GreaterEquals
+	subject, other := args[0], args[1]
+	if isTime(other) {
+		subject, other, later = other, subject, !later
+	}
+	constant, ok := constantOf(other).(types.Timestamp)
+	if !ok || !isTime(subject) {
+		return bound, false, false
 	}
 	if negated {
-		op = flipped[op]
+		later, inclusive = !later, !inclusive
 	}
-	// Div rounds down for a divisor above zero.
-	seconds := new(big.Int).Div(at, big.NewInt(int64(time.Second)))
-	whole := new(big.Int).Mul(seconds, big.NewInt(int64(time.Second))).Cmp(at) == 0
-	later := op == operators.Greater || op == operators.GreaterEquals
-	if later && !(whole && op == operators.GreaterEquals) {
-		seconds.Add(seconds, big.NewInt(1))
+	bound = constant.Time.UTC().Truncate(time.Second)
+	if later && (!inclusive || bound.Before(constant.Time)) || !later && bound.IsZero() { // zero would be open
+		bound = bound.Add(time.Second)
 	}
-	if !seconds.IsInt64() || seconds.Int64() <= earliest.Unix() || seconds.Int64() >= latest.Unix() {
-		return w, false
-	}
-	bound := time.Unix(seconds.Int64(), 0).UTC()
-	if later {
-		return access.Window{Start: bound}, true
-	}
-	return access.Window{End: bound}, true
+	return bound, later, true
 }
 
-// The times that CEL knows.
-var (
-	earliest = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
-	latest   = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-)
-
-// strictTime is what CEL takes for a time; package time takes an hour of one digit too.
-var strictTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
-
-// quantity is a sum of request.time, times and durations: times × request.time + nanos
-// since 1970, which is an instant or, when instants is 0, a duration.
-type quantity struct {
-	times, instants int
-	nanos           *big.Int
-}
-
-// measure reads a quantity. What CEL could fail to compute is none, since a condition
-// that fails gives nothing.
-func measure(e ast.Expr) (quantity, bool) {
-	none := quantity{}
+// constantOf works out a time or a duration as CEL does, with what it makes of times
+// that are none; nil is anything else.
+func constantOf(e ast.Expr) ref.Val {
 	switch e.Kind() {
-	case ast.SelectKind:
-		s := e.AsSelect()
-		if s.FieldName() == "time" && s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == "request" {
-			return quantity{1, 1, new(big.Int)}, true
-		}
-		return none, false
+	case ast.LiteralKind:
+		return e.AsLiteral()
 	case ast.CallKind:
 	default:
-		return none, false
+		return nil
 	}
 	call := e.AsCall()
 	if call.IsMemberFunction() {
-		return none, false
+		return nil
 	}
-	switch args := call.Args(); call.FunctionName() {
-	case "timestamp", "duration":
-		if len(args) != 1 || args[0].Kind() != ast.LiteralKind {
-			return none, false
+	var values []ref.Val
+	for _, arg := range call.Args() {
+		v := constantOf(arg)
+		if v == nil {
+			return nil
 		}
-		text, ok := args[0].AsLiteral().Value().(string)
-		if !ok {
-			return none, false
-		}
-		if call.FunctionName() == "duration" {
-			d, err := time.ParseDuration(text)
-			return quantity{0, 0, big.NewInt(int64(d))}, err == nil && d.Abs() < century
-		}
-		t, err := time.Parse(time.RFC3339, text)
-		return quantity{0, 1, nanosOf(t)}, err == nil && strictTime.MatchString(text) && t.After(earliest) && t.Before(latest)
-	case operators.Add, operators.Subtract:
-		left, ok := measure(args[0])
-		if !ok {
-			return none, false
-		}
-		right, ok := measure(args[1])
-		if !ok {
-			return none, false
-		}
-		sum := quantity{left.times + right.times, left.instants + right.instants, new(big.Int).Add(left.nanos, right.nanos)}
-		if call.FunctionName() == operators.Subtract {
-			sum = quantity{left.times - right.times, left.instants - right.instants, new(big.Int).Sub(left.nanos, right.nanos)}
-		}
-		return sum, sum.computable()
+		values = append(values, v)
 	}
-	return none, false
-}
-
-// century bounds durations: CEL fails where one has more than 292 years.
-const century = 100 * 365 * 24 * time.Hour
-
-// computable is whether CEL can compute the sum for any time of this century and the
-// last: it is an instant or a duration, and far from the bounds of both.
-func (q quantity) computable() bool {
-	switch {
-	case q.instants == 1 && q.times == 0:
-		return q.nanos.Cmp(nanosOf(earliest)) > 0 && q.nanos.Cmp(nanosOf(latest)) < 0
-	case q.instants == 1 && q.times == 1, q.instants == 0 && max(q.times, -q.times) <= 1:
-		return new(big.Int).Abs(q.nanos).Cmp(big.NewInt(int64(century))) < 0
+	switch op := call.FunctionName(); {
+	case op == "timestamp" && len(values) == 1:
+		return values[0].ConvertToType(types.TimestampType)
+	case op == "duration" && len(values) == 1:
+		return values[0].ConvertToType(types.DurationType)
+	case op == operators.Add:
+		if sum, ok := values[0].(traits.Adder); ok {
+			return sum.Add(values[1])
+		}
+	case op == operators.Subtract:
+		if difference, ok := values[0].(traits.Subtractor); ok {
+			return difference.Subtract(values[1])
+		}
 	}
-	return false
-}
-
-func nanosOf(t time.Time) *big.Int {
-	n := new(big.Int).Mul(big.NewInt(t.Unix()), big.NewInt(int64(time.Second)))
-	return n.Add(n, big.NewInt(int64(t.Nanosecond())))
+	return nil
 }

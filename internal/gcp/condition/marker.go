@@ -3,120 +3,65 @@ package condition
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
-
-	"cel.dev/cel-go/common/ast"
-	"cel.dev/cel-go/common/operators"
 
 	"jitaccess/internal/eligibility"
 )
 
-// markers are the fields whose presence on an empty map marks an eligibility, in
-// lower case: their case does not matter. They are never there, so the binding
-// gives nothing by itself.
-var markers = map[string]struct {
-	name string // as it is usually written
+type markerName struct {
+	name string
 	kind eligibility.Kind
-}{
-	"jitaccessconstraint":          {"jitAccessConstraint", eligibility.SelfApproval},
-	"multipartyapprovalconstraint": {"multiPartyApprovalConstraint", eligibility.PeerApproval},
-	"externalapprovalconstraint":   {"externalApprovalConstraint", eligibility.ExternalApproval},
-	"reviewerprivilege":            {"reviewerPrivilege", eligibility.Reviewer},
 }
 
-// topicPattern is what a topic may be, once folded to lower case.
-var topicPattern = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+// markers are the fields whose presence on an empty map marks an eligibility, as they
+// are usually written: their case does not matter. They are never there, so the
+// binding gives nothing by itself. They are in the order of their names.
+var markers = []markerName{
+	{"externalApprovalConstraint", eligibility.ExternalApproval},
+	{"jitAccessConstraint", eligibility.SelfApproval},
+	{"multiPartyApprovalConstraint", eligibility.PeerApproval},
+	{"reviewerPrivilege", eligibility.Reviewer},
+}
+
+var (
+	// markerPattern is a clause that is a marker: {}.NAME, {}.NAME.TOPIC, or a
+	// subtraction, which is what a topic with hyphens is to CEL. It is matched against a
+	// clause that has been parsed, without its comments.
+	markerPattern = regexp.MustCompile(`(?i)^has\s*\(\s*\{\s*\}\s*\.\s*(\w+)\s*([.-][\w.\-"'\s]*)?\)$`)
+	comments      = regexp.MustCompile(`//[^\n]*`)
+	// topicPattern is what a topic may be, once folded to lower case.
+	topicPattern = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+	topicSpace   = regexp.MustCompile(`\s*([.-])\s*`)
+)
 
 // mayBearMarker is whether the expression has the name of a marker anywhere, so
 // that all other conditions need not be parsed.
 func mayBearMarker(expression string) bool {
-	for word := range wordsOf(expression) {
-		if len(word) < len("reviewerprivilege") {
-			continue
-		}
-		folded := strings.ToLower(word)
-		for name := range markers {
-			if strings.Contains(folded, name) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// plain is whether the marker is one of the two of JIT Access 1.x, as it stood
-// there. They may stand together.
-func plain(m Eligibility) bool {
-	return m.Topic == "" && (m.Kind == eligibility.SelfApproval || m.Kind == eligibility.PeerApproval || m.Kind == eligibility.Both)
+	folded := strings.ToLower(expression)
+	return slices.ContainsFunc(markers, func(m markerName) bool { return strings.Contains(folded, strings.ToLower(m.name)) })
 }
 
 // marker is what a clause marks; Kind is None when it is no marker. The error is
 // for a marker with a topic that is none.
-func marker(c clause) (Eligibility, error) {
-	if c.parenthesised() || c.tree.Expr().Kind() != ast.CallKind {
+func marker(clause string) (Eligibility, error) {
+	match := markerPattern.FindStringSubmatch(strings.TrimSpace(comments.ReplaceAllString(clause, "")))
+	if match == nil {
 		return Eligibility{}, nil
 	}
-	call := c.tree.Expr().AsCall()
-	if call.IsMemberFunction() || !strings.EqualFold(call.FunctionName(), "has") || len(call.Args()) != 1 {
+	i := slices.IndexFunc(markers, func(m markerName) bool { return strings.EqualFold(m.name, match[1]) })
+	if i < 0 {
 		return Eligibility{}, nil
 	}
-	// {}.MARKER, {}.MARKER.TOPIC, or a subtraction, which is what a topic with
-	// hyphens is to CEL.
-	field, hyphenated := c.unhyphenate(call.Args()[0])
-	path := selection(field)
-	if len(path) == 0 {
-		return Eligibility{}, nil
-	}
-	kind := markers[strings.ToLower(path[0])].kind
-	if len(path) == 1 && hyphenated == "" {
+	kind, rest := markers[i].kind, strings.ToLower(topicSpace.ReplaceAllString(match[2], "$1"))
+	switch topic := strings.TrimSpace(strings.TrimPrefix(rest, ".")); {
+	case rest == "":
 		return Eligibility{Kind: kind}, nil
-	}
-	if kind == eligibility.None || kind == eligibility.SelfApproval {
+	case kind == eligibility.SelfApproval:
 		return Eligibility{}, nil // nothing that could have a topic
-	}
-	topic := strings.ToLower(strings.Join(path[1:], ".") + hyphenated)
-	if !topicPattern.MatchString(topic) {
+	case !topicPattern.MatchString(topic):
 		return Eligibility{}, fmt.Errorf("the marker's topic %.100q is not a letter followed by letters, digits, hyphens and underscores", topic)
+	default:
+		return Eligibility{Kind: kind, Topic: topic}, nil
 	}
-	return Eligibility{Kind: kind, Topic: topic}, nil
-}
-
-// selection are the names in {}.NAME.NAME…; nil for anything else.
-func selection(e ast.Expr) []string {
-	var path []string
-	for e.Kind() == ast.SelectKind {
-		path = append([]string{e.AsSelect().FieldName()}, path...)
-		e = e.AsSelect().Operand()
-	}
-	if e.Kind() != ast.MapKind || e.AsMap().Size() != 0 {
-		return nil
-	}
-	return path
-}
-
-// unhyphenate takes "-oncall" off an expression like {}.reviewerPrivilege.dba-oncall.
-func (c clause) unhyphenate(e ast.Expr) (rest ast.Expr, hyphenated string) {
-	for e.Kind() == ast.CallKind && e.AsCall().FunctionName() == operators.Subtract {
-		args := e.AsCall().Args()
-		e, hyphenated = args[0], "-"+c.word(args[1])+hyphenated
-	}
-	return e, hyphenated
-}
-
-// word is the source text of a name or number; a minus before it is a second
-// hyphen. Of anything else it is something that stands in no topic.
-func (c clause) word(e ast.Expr) string {
-	switch e.Kind() {
-	case ast.IdentKind:
-		return e.AsIdent()
-	case ast.LiteralKind:
-		if at, ok := c.tree.SourceInfo().GetOffsetRange(e.ID()); ok {
-			return string([]rune(c.text)[at.Start:at.Stop])
-		}
-	case ast.CallKind:
-		if call := e.AsCall(); call.FunctionName() == operators.Negate {
-			return "-" + c.word(call.Args()[0])
-		}
-	}
-	return "?"
 }

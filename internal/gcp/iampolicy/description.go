@@ -18,9 +18,6 @@ const (
 // MaxDescription is the longest description of a binding, in characters.
 const MaxDescription = 256
 
-// errNoRoom: what must not be shortened is too long.
-var errNoRoom = errors.New("the addresses of the approvers are too long for the description of a grant")
-
 // Describe is the description of a grant, in printable ASCII and of at most max
 // characters. The justification is shortened where needed, the approvers and the
 // id never. Square brackets of the justification become round ones, so that it
@@ -37,7 +34,7 @@ func Describe(g access.Grant, max int) (string, error) {
 	tail := " [" + g.RequestID + "]"
 	room := max - len(head) - len(tail)
 	if room < 0 {
-		return "", errNoRoom
+		return "", errors.New("the addresses of the approvers are too long for the description of a grant")
 	}
 	return head + shorten(plain(g.Justification), room) + tail, nil
 }

@@ -22,7 +22,7 @@ import (
 // that are over are cleared.
 func (p *Policy) Grant(g access.Grant, id access.EntitlementID, now time.Time) (*Policy, access.Outcome) {
 	for _, b := range p.bindings {
-		if own := b.meaning.own; own != nil && own.id == g.RequestID && own.grants(id) && holds(b, g.Principal) {
+		if own := b.meaning.own; own != nil && own.id == g.RequestID && own.grants(id) && slices.ContainsFunc(b.Members, is(g.Principal)) {
 			return p, access.Outcome{Entitlement: id, Result: access.AlreadyGranted, Window: own.effective()}
 		}
 	}
@@ -37,56 +37,55 @@ func (p *Policy) grant(g access.Grant, id access.EntitlementID, now time.Time) (
 	if !g.Window.End.After(now) {
 		return nil, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver}
 	}
-	raw, b, err := newBinding(g, id)
+	b, err := newBinding(g, id)
 	if err != nil {
 		return nil, err
 	}
 	next := p.clear(id.Role, now).takeOut(func(o *own, text string) bool {
-		m, ok := member(text)
-		return ok && m == g.Principal && o.disposable() && o.grants(id) && o.covered(g.Window, now)
+		return is(g.Principal)(text) && o.disposable() && o.grants(id) && o.covered(g.Window, now)
 	})
 	if err := next.roomFor(g.Principal, id); err != nil {
 		return nil, err
 	}
-	return next.with(raw, b), nil
+	next = &Policy{etag: p.etag, fields: p.fields, raw: slices.Clone(next.raw), bindings: slices.Clone(next.bindings)}
+	next.append(encode(b), b)
+	return next, nil
 }
 
 // Preview is the binding that Grant would add, for reading.
 func Preview(g access.Grant, id access.EntitlementID) (string, error) {
-	raw, _, err := newBinding(g, id)
+	b, err := newBinding(g, id)
 	if err != nil {
 		return "", err
 	}
-	var b bytes.Buffer
-	if err := json.Indent(&b, raw, "", "  "); err != nil {
-		return "", err
-	}
-	return b.String(), nil
+	var text bytes.Buffer
+	err = json.Indent(&text, encode(b), "", "  ")
+	return text.String(), err
 }
 
 // newBinding makes the binding of a grant. What it returns has been read back and
 // found to say what the grant says.
-func newBinding(g access.Grant, id access.EntitlementID) (json.RawMessage, Binding, error) {
+func newBinding(g access.Grant, id access.EntitlementID) (Binding, error) {
 	if _, err := access.ParseRequestID(g.RequestID); err != nil {
-		return nil, Binding{}, err
+		return Binding{}, err
 	}
 	if p, err := access.ParsePrincipal(string(g.Principal)); err != nil || p != g.Principal {
-		return nil, Binding{}, fmt.Errorf("the principal of a grant is %.40q", string(g.Principal))
+		return Binding{}, fmt.Errorf("the principal of a grant is %.40q", string(g.Principal))
 	}
 	if !g.Window.Start.Before(g.Window.End) {
-		return nil, Binding{}, errors.New("the window of a grant is empty")
+		return Binding{}, errors.New("the window of a grant is empty")
 	}
 	if basic(string(id.Role)) {
-		return nil, Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable,
+		return Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable,
 			Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
 	}
 	expression, err := condition.Activation(g.Window, id.Condition)
 	if err != nil {
-		return nil, Binding{}, err
+		return Binding{}, err
 	}
 	text, err := Describe(g, MaxDescription)
 	if err != nil {
-		return nil, Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodePlatformRefused,
+		return Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodePlatformRefused,
 			Args: access.Args{"reason": err.Error()}, Err: err}
 	}
 	b := Binding{Role: string(id.Role), Members: []string{"user:" + string(g.Principal)},
@@ -95,10 +94,9 @@ func newBinding(g access.Grant, id access.EntitlementID) (json.RawMessage, Bindi
 	if err != nil || o == nil || o.id != g.RequestID || o.self != (len(g.Approvers) == 0) ||
 		!slices.Equal(o.approvers, g.Approvers) || !o.grants(id) ||
 		!o.window.Start.Equal(g.Window.Start.Truncate(time.Second)) || !o.window.End.Equal(g.Window.End.Truncate(time.Second)) {
-		return nil, Binding{}, errors.Join(errors.New("the binding would not say what was approved"), err)
+		return Binding{}, errors.Join(errors.New("the binding would not say what was approved"), err)
 	}
-	raw := joinObject(set(set(set(nil, "role", encode(b.Role)), "members", encode(b.Members)), "condition", encode(b.Condition)))
-	return raw, b, nil
+	return b, nil
 }
 
 // Found are the entitlements that the grant to be ended has in the policy, each
@@ -124,73 +122,51 @@ func (p *Policy) Found(e access.Ending) []access.EntitlementID {
 // only this one is touched. Bindings of ours for the same role that are over are
 // cleared.
 func (p *Policy) End(e access.Ending, id access.EntitlementID, now time.Time) (*Policy, access.Outcome) {
-	mine := func(o *own, m access.Principal) bool {
-		if m != e.Principal || !o.grants(id) {
+	mine := is(e.Principal)
+	ofGrant := func(b Binding) bool {
+		o := b.meaning.own
+		if o == nil || !o.grants(id) || !slices.ContainsFunc(b.Members, mine) {
 			return false
 		}
-		carried, _ := o.idOf(m)
+		carried, _ := o.idOf(e.Principal)
 		return carried == e.RequestID
 	}
 	outcome := access.Outcome{Entitlement: id, Result: access.Removed}
+	if i := slices.IndexFunc(p.bindings, ofGrant); i >= 0 { // it may be over, and is cleared then
+		outcome.Window = p.bindings[i].meaning.own.effective()
+	}
 	cleared := p.clear(id.Role, now)
 	next := &Policy{etag: p.etag, fields: p.fields}
 	ended := false
 	for i, b := range cleared.bindings {
 		o := b.meaning.own
-		if o == nil || !holdsAs(b, o, mine) {
+		if !ofGrant(b) {
 			next.append(cleared.raw[i], b)
 			continue
 		}
-		w := cut(o.window, e.At)
+		w := o.window.Before(e.At.UTC().Truncate(time.Second))
 		outcome.Window = w.Before(o.until)
 		if w == o.window {
 			next.append(cleared.raw[i], b)
 			continue
 		}
 		ended = true
-		shared, own := split(cleared.raw[i], b, func(text string) bool { m, ok := member(text); return ok && mine(o, m) })
-		if shared.raw != nil {
-			next.append(shared.raw, shared.binding)
+		if others := only(cleared.raw[i], b, not(mine)); others.raw != nil {
+			next.append(others.raw, others.binding)
 		}
 		if o.disposable() {
 			continue
 		}
-		tombstone, err := own.until(w, o.resource)
+		tombstone, err := only(cleared.raw[i], b, mine).until(w, o.resource)
 		if err != nil {
 			return p, access.Outcome{Entitlement: id, Result: access.Refused, Err: access.AsError(err)}
 		}
 		next.append(tombstone.raw, tombstone.binding)
 	}
 	if !ended {
-		if outcome.Window.IsZero() { // over, and cleared by now
-			outcome.Window = p.windowOf(mine)
-		}
 		return p, outcome
 	}
 	return next, outcome
-}
-
-// cut is the window ended at a time: it never gets longer, and never ends before
-// it starts.
-func cut(w access.Window, at time.Time) access.Window {
-	at = at.UTC().Truncate(time.Second)
-	if at.Before(w.Start) {
-		at = w.Start
-	}
-	if at.Before(w.End) {
-		w.End = at
-	}
-	return w
-}
-
-// windowOf is the window of the first binding of ours for which mine is true.
-func (p *Policy) windowOf(mine func(*own, access.Principal) bool) access.Window {
-	for _, b := range p.bindings {
-		if own := b.meaning.own; own != nil && holdsAs(b, own, mine) {
-			return own.effective()
-		}
-	}
-	return access.Window{}
 }
 
 // clear takes out the bindings of ours for a role that have served their purpose, of
@@ -215,7 +191,7 @@ func (p *Policy) takeOut(out func(o *own, text string) bool) *Policy {
 			next.append(p.raw[i], b)
 			continue
 		}
-		if rest, _ := split(p.raw[i], b, gone); rest.raw != nil {
+		if rest := only(p.raw[i], b, not(gone)); rest.raw != nil {
 			next.append(rest.raw, rest.binding)
 		}
 	}
@@ -225,19 +201,11 @@ func (p *Policy) takeOut(out func(o *own, text string) bool) *Policy {
 	return next
 }
 
-// with returns the policy with a binding added at the end.
-func (p *Policy) with(raw json.RawMessage, b Binding) *Policy {
-	next := &Policy{etag: p.etag, fields: p.fields, raw: slices.Clone(p.raw), bindings: slices.Clone(p.bindings)}
-	next.append(raw, b)
-	return next
+// is makes a test for a person among the members of a binding.
+func is(p access.Principal) func(text string) bool {
+	return func(text string) bool { m, ok := member(text); return ok && m == p }
 }
 
-// holds is whether the person is a member of the binding.
-func holds(b Binding, p access.Principal) bool {
-	return slices.ContainsFunc(b.Members, func(text string) bool { m, ok := member(text); return ok && m == p })
-}
-
-// holdsAs is whether which is true of any member.
-func holdsAs(b Binding, o *own, which func(*own, access.Principal) bool) bool {
-	return slices.ContainsFunc(b.Members, func(text string) bool { m, ok := member(text); return ok && which(o, m) })
+func not(test func(text string) bool) func(text string) bool {
+	return func(text string) bool { return !test(text) }
 }

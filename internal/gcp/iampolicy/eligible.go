@@ -15,48 +15,56 @@ type meaning struct {
 	// be ours cannot be understood; it is then treated as somebody else's.
 	own    *own
 	ownErr error
-	// row is what the binding makes its members eligible for, without them and without
-	// where it stands; of kind None when it is no eligibility.
-	row eligibility.Row
-	// err is why a binding that bears a marker makes nobody eligible, doubts what else is
-	// wrong with it.
-	err    *access.Error
-	doubts []*access.Error
+	// row is what the binding makes its members eligible for, or was meant to, without them
+	// and without where it stands; nil when it has nothing to do with that.
+	row *eligibility.Row
+	// wrong is why a binding that bears a marker, or seems to, makes nobody eligible, and
+	// what else is wrong with it.
+	wrong []*access.Error
 }
 
+// nothing is the meaning of most bindings.
+var nothing = &meaning{}
+
 func meaningOf(b Binding) *meaning {
-	m := &meaning{}
 	if b.Condition == nil {
-		return m
+		return nothing
 	}
+	m := &meaning{}
 	if m.own, m.ownErr = recognise(b); m.own != nil {
 		return m
 	}
 	found, err := condition.ParseEligibility(b.Condition.Expression)
 	if err != nil {
-		m.err = notUnderstood(err)
+		m.wrong = notUnderstood(err)
 		return m
 	}
-	if m.doubts = condition.Doubts(b.Condition.Expression, found); found.Kind == eligibility.None {
-		m.row.ID.Role = access.Role(b.Role) // for a text, no more
+	m.wrong = condition.Doubts(b.Condition.Expression, found)
+	if found.Kind == eligibility.None {
+		switch {
+		case m.wrong != nil:
+			m.row = &eligibility.Row{ID: access.EntitlementID{Role: access.Role(b.Role)}} // the role is for a text, no more
+		case m.ownErr == nil:
+			return nothing
+		}
 		return m
 	}
 	if basic(b.Role) {
-		m.err = &access.Error{Kind: access.Unprocessable, Code: access.CodeBasicRole}
+		m.wrong = append(m.wrong, &access.Error{Kind: access.Unprocessable, Code: access.CodeBasicRole})
 		return m
 	}
 	role, err := access.ParseRole(b.Role)
 	if err != nil {
-		m.err = notUnderstood(err)
+		m.wrong = append(m.wrong, notUnderstood(err)...)
 		return m
 	}
-	m.row = eligibility.Row{ID: access.EntitlementID{Role: role, Condition: found.Resource}, Kind: found.Kind, Topic: found.Topic}
+	m.row = &eligibility.Row{ID: access.EntitlementID{Role: role, Condition: found.Resource}, Kind: found.Kind, Topic: found.Topic}
 	m.row.Window, m.row.Unclear = condition.Limits(found.Resource)
 	return m
 }
 
-func notUnderstood(err error) *access.Error {
-	return &access.Error{Kind: access.Unprocessable, Code: access.CodeNotUnderstood, Args: access.Args{"reason": err.Error()}, Err: err}
+func notUnderstood(err error) []*access.Error {
+	return []*access.Error{{Kind: access.Unprocessable, Code: access.CodeNotUnderstood, Args: access.Args{"reason": err.Error()}, Err: err}}
 }
 
 // basic is whether a role is one of those that take no condition, so that a grant of it
@@ -74,50 +82,28 @@ func (p *Policy) Eligible(on, node access.Resource, unconfirmed bool) (rows []el
 	}
 	for _, b := range p.bindings {
 		m := b.meaning
-		wrong := func(member string, why *access.Error) {
-			i := access.Ineffective{Node: node, Role: b.Role, Member: member, Why: why}
-			if member == "" {
-				i.Expression = b.Condition.Expression
-			}
-			ineffective = append(ineffective, i)
+		for _, why := range m.wrong {
+			ineffective = append(ineffective, access.Ineffective{Node: node, Role: b.Role, Expression: b.Condition.Expression, Why: why})
 		}
-		for _, doubt := range m.doubts {
-			wrong("", doubt)
-		}
-		if m.err != nil {
-			wrong("", m.err)
-		}
-		if m.row.Kind == eligibility.None && len(m.doubts) == 0 {
+		if m.row == nil {
 			continue
 		}
-		row := m.row
+		row := *m.row
 		row.ID.Resource, row.Node, row.Unconfirmed = on, node, unconfirmed
-		var strange []*access.Error
-		row.Members, strange = countingMembers(b.Members)
-		rows = append(rows, row)
-		for _, why := range strange {
-			if row.Kind != eligibility.None {
-				wrong(why.Args["member"], why)
+		row.Members = make([]string, 0, len(b.Members))
+		for _, text := range b.Members {
+			folded := access.FoldASCII(text)
+			why := nobody(folded)
+			if why == nil {
+				row.Members = append(row.Members, folded)
+			} else if row.Kind != eligibility.None {
+				why.Args["member"] = text
+				ineffective = append(ineffective, access.Ineffective{Node: node, Role: b.Role, Member: text, Why: why})
 			}
 		}
+		rows = append(rows, row)
 	}
 	return rows, ineffective
-}
-
-// countingMembers are the members that mean people who sign in, folded, and why each of
-// the others means none.
-func countingMembers(all []string) (members []string, strange []*access.Error) {
-	members = make([]string, 0, len(all))
-	for _, m := range all {
-		folded := access.FoldASCII(m)
-		if why := nobody(folded); why != nil {
-			why.Args["member"] = m
-			strange = append(strange, why)
-			continue
-		}
-		members = append(members, folded)
-	}
-	return members, strange
 }
 
 // nobody is why a member, folded, means nobody who signs in here

@@ -18,66 +18,61 @@ type field struct {
 	key, value []byte
 }
 
-// splitObject takes a JSON object apart, in order. The text is valid JSON already
-// (see Parse), so finding where a value ends takes no more than counting brackets
-// outside of strings; a decoder that checks every byte again takes ten times as
-// long, for each binding of a policy.
+// maxFields bounds the fields of one object; Google's have less than ten.
+const maxFields = 100
+
+// splitObject takes a JSON object apart, in order. A field that stands twice, in any
+// case, is refused, and so is one that is too many.
 func splitObject(raw []byte) ([]field, error) {
-	s := scanner{raw: raw}
-	if s.next() != '{' {
+	values, ok := split(raw, '{')
+	if !ok {
 		return nil, errors.New("not a JSON object")
 	}
-	s.at++
-	fields := make([]field, 0, 4) // as many as most objects here have
-	for s.next() != '}' {
-		if raw[s.at] == ',' {
-			s.at++
-			s.next()
-		}
-		key := s.value()
+	fields := make([]field, 0, len(values)/2)
+	for ; len(values) > 0; values = values[2:] {
 		var name string
-		if err := unquote(key, &name); err != nil {
+		if err := unquote(values[0], &name); err != nil {
 			return nil, err
 		}
-		if stands(fields, name) {
+		if len(fields) >= maxFields || slices.ContainsFunc(fields, func(f field) bool { return strings.EqualFold(f.name, name) }) {
 			return nil, fmt.Errorf("the field %.40q stands twice", name)
 		}
-		s.next()
-		s.at++ // the colon
-		s.next()
-		fields = append(fields, field{name, key, s.value()})
+		fields = append(fields, field{name, values[0], values[1]})
 	}
 	return fields, nil
 }
 
-// maxFields bounds the fields of one object; Google's have less than ten.
-const maxFields = 100
-
-// stands is whether there is a field of the name already, in any case. With too
-// many fields every further one counts as standing twice.
-func stands(fields []field, name string) bool {
-	return len(fields) >= maxFields || slices.ContainsFunc(fields, func(f field) bool { return strings.EqualFold(f.name, name) })
-}
-
 // splitArray takes a JSON array apart; null is an empty one.
 func splitArray(raw []byte) ([][]byte, error) {
-	s := scanner{raw: raw}
-	if string(raw) == "null" {
-		return nil, nil
-	}
-	if s.next() != '[' {
+	elements, ok := split(raw, '[')
+	if !ok && string(raw) != "null" {
 		return nil, errors.New("not a JSON array")
 	}
-	s.at++
-	elements := make([][]byte, 0, 8)
-	for s.next() != ']' {
-		if raw[s.at] == ',' {
-			s.at++
-			s.next()
-		}
-		elements = append(elements, s.value())
-	}
 	return elements, nil
+}
+
+// split returns the values in an object or array, names and values of an object in turn;
+// ok is false when the bracket does not open it. The text is valid JSON already (see
+// Reparse), so finding where a value ends takes no more than counting brackets outside of
+// strings; a decoder that checks every byte again takes ten times as long, for each
+// binding of a policy.
+func split(raw []byte, bracket byte) (values [][]byte, ok bool) {
+	s := scanner{raw: raw}
+	if s.next() != bracket {
+		return nil, false
+	}
+	s.at++
+	values = make([][]byte, 0, 8) // as many as most have here
+	for {
+		switch s.next() {
+		case '}', ']':
+			return values, true
+		case ',', ':':
+			s.at++
+		default:
+			values = append(values, s.value())
+		}
+	}
 }
 
 // scanner walks over valid JSON.
@@ -88,62 +83,42 @@ type scanner struct {
 
 // next skips white space and returns the byte that follows.
 func (s *scanner) next() byte {
-	for {
-		switch c := s.raw[s.at]; c {
-		case ' ', '\t', '\r', '\n':
-			s.at++
-		default:
-			return c
-		}
+	for bytes.IndexByte([]byte(" \t\r\n"), s.raw[s.at]) >= 0 {
+		s.at++
 	}
+	return s.raw[s.at]
 }
 
-// value returns the value that begins here and goes past it.
+// value returns the value that begins here and goes past it, to what separates it from
+// the next or closes what it stands in.
 func (s *scanner) value() []byte {
 	start := s.at
-	for depth := 0; s.at < len(s.raw); {
+	for depth := 0; s.at < len(s.raw); s.at++ {
 		switch s.raw[s.at] {
 		case '"':
-			s.skipString()
-			if depth == 0 {
-				return s.raw[start:s.at]
+			for s.at++; s.raw[s.at] != '"'; s.at++ {
+				if s.raw[s.at] == '\\' {
+					s.at++ // the escaped byte may be a quote
+				}
 			}
-			continue
 		case '{', '[':
 			depth++
 		case '}', ']':
-			if depth--; depth < 0 { // the end of what a number or a word stands in
-				return s.raw[start:s.at]
-			}
 			if depth == 0 {
-				s.at++
 				return s.raw[start:s.at]
 			}
-		case ',', ' ', '\t', '\r', '\n':
+			depth--
+		case ',', ':', ' ', '\t', '\r', '\n':
 			if depth == 0 {
 				return s.raw[start:s.at]
 			}
 		}
-		s.at++
 	}
-	return s.raw[start:s.at]
+	return s.raw[start:]
 }
 
-// skipString goes past the string that begins here.
-func (s *scanner) skipString() {
-	for s.at++; ; s.at++ {
-		end := s.at + bytes.IndexByte(s.raw[s.at:], '"')
-		escape := bytes.IndexByte(s.raw[s.at:end], '\\')
-		if escape < 0 {
-			s.at = end + 1
-			return
-		}
-		s.at += escape + 1 // the escaped byte, which may be a quote
-	}
-}
-
-// unquote reads a JSON string. Most have no escapes, and are read without package
-// json.
+// unquote reads a JSON string; null is none. Most have no escapes, and are read without
+// package json.
 func unquote(raw []byte, v *string) error {
 	if n := len(raw) - 2; n >= 0 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
 		*v = string(raw[1 : n+1])
@@ -154,26 +129,27 @@ func unquote(raw []byte, v *string) error {
 
 // joinObject is the reverse of splitObject, without the space between.
 func joinObject(fields []field) []byte {
-	out := []byte{'{'}
+	texts := make([][]byte, len(fields))
 	for i, f := range fields {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(append(append(out, f.key...), ':'), f.value...)
+		texts[i] = slices.Concat(f.key, []byte(":"), f.value)
 	}
-	return append(out, '}')
+	return slices.Concat([]byte("{"), bytes.Join(texts, []byte(",")), []byte("}"))
 }
 
-// decode gives the value of one field to v, if there is one. One
-// that is there in another case is refused: package json would take it for the
-// field, and Google does not.
-func decode(fields []field, name string, v func(raw []byte) error) error {
+// joinArray is the reverse of splitArray.
+func joinArray(elements [][]byte) []byte {
+	return slices.Concat([]byte("["), bytes.Join(elements, []byte(",")), []byte("]"))
+}
+
+// decode gives the value of one field to read, if there is one. One that is there in
+// another case is refused: package json would take it for the field, and Google does not.
+func decode(fields []field, name string, read func(raw []byte) error) error {
 	for _, f := range fields {
 		if f.name != name && strings.EqualFold(f.name, name) {
 			return fmt.Errorf("the field %q is written %.40q", name, f.name)
 		}
 		if f.name == name {
-			if err := v(f.value); err != nil {
+			if err := read(f.value); err != nil {
 				return fmt.Errorf("the field %q: %w", name, err)
 			}
 		}
@@ -183,27 +159,17 @@ func decode(fields []field, name string, v func(raw []byte) error) error {
 
 // text and texts read a string and a list of strings.
 func text(v *string) func([]byte) error {
-	return func(raw []byte) error {
-		if string(raw) == "null" {
-			return nil
-		}
-		return unquote(raw, v)
-	}
+	return func(raw []byte) error { return unquote(raw, v) }
 }
 
 func texts(v *[]string) func([]byte) error {
 	return func(raw []byte) error {
 		elements, err := splitArray(raw)
-		if err != nil {
-			return err
-		}
 		*v = make([]string, len(elements))
 		for i, e := range elements {
-			if err := unquote(e, &(*v)[i]); err != nil {
-				return err
-			}
+			err = errors.Join(err, unquote(e, &(*v)[i]))
 		}
-		return nil
+		return err
 	}
 }
 

@@ -1,6 +1,7 @@
 package iampolicy
 
 import (
+	"slices"
 	"strconv"
 
 	"jitaccess/internal/access"
@@ -19,7 +20,7 @@ const (
 func (p *Policy) roomFor(m access.Principal, id access.EntitlementID) error {
 	same := 0
 	for _, b := range p.bindings {
-		if b.Role == string(id.Role) && holds(b, m) {
+		if b.Role == string(id.Role) && slices.ContainsFunc(b.Members, is(m)) {
 			same++
 		}
 	}
@@ -28,7 +29,7 @@ func (p *Policy) roomFor(m access.Principal, id access.EntitlementID) error {
 			"count": strconv.Itoa(same), "max": strconv.Itoa(MaxSameRole), "role": string(id.Role)}}
 	}
 	if n := members(p.bindings); n >= MaxMembers {
-		return p.full(access.Unprocessable, access.CodePolicyFull, n, id.Resource)
+		return full(access.CodePolicyFull, n, id.Resource)
 	}
 	return nil
 }
@@ -37,13 +38,13 @@ func (p *Policy) roomFor(m access.Principal, id access.EntitlementID) error {
 // hold, and nil before.
 func (p *Policy) NearlyFull(r access.Resource) *access.Error {
 	if n := members(p.bindings); n >= MaxMembers*8/10 {
-		return p.full(access.Unprocessable, access.CodePolicyNearlyFull, n, r)
+		return full(access.CodePolicyNearlyFull, n, r)
 	}
 	return nil
 }
 
-func (p *Policy) full(kind access.Kind, code access.Code, count int, r access.Resource) *access.Error {
-	return &access.Error{Kind: kind, Code: code, Args: access.Args{
+func full(code access.Code, count int, r access.Resource) *access.Error {
+	return &access.Error{Kind: access.Unprocessable, Code: code, Args: access.Args{
 		"count": strconv.Itoa(count), "max": strconv.Itoa(MaxMembers), "resource": string(r)}}
 }
 
@@ -59,12 +60,7 @@ func members(bindings []Binding) int {
 // address. IAM has been reported to refuse to add the person then
 // (github.com/hashicorp/terraform-provider-google, issues 6736 and 7896).
 func (p *Policy) Deleted(m access.Principal) bool {
-	for _, b := range p.bindings {
-		for _, text := range b.Members {
-			if deleted, ok := deletedMember(text); ok && deleted == m {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.bindings, func(b Binding) bool {
+		return slices.ContainsFunc(b.Members, func(text string) bool { d, ok := deletedMember(text); return ok && d == m })
+	})
 }

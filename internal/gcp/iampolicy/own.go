@@ -87,18 +87,10 @@ func (o *own) idOf(p access.Principal) (id string, derived bool) {
 	return access.RequestIDOf(kind, [12]byte(sum[:12])), true
 }
 
-// entitlement is what the binding grants on r.
-func (o *own) entitlement(r access.Resource) access.EntitlementID {
-	return access.EntitlementID{Resource: r, Role: o.role, Condition: o.resource}
-}
-
 // grants is whether the binding is for exactly this entitlement.
 func (o *own) grants(id access.EntitlementID) bool {
 	return o.role == id.Role && (o.resource == id.Condition || condition.Equal(o.resource, id.Condition))
 }
-
-// over is whether the window is past. IAM takes the end as exclusive.
-func (o *own) over(now time.Time) bool { return !o.window.End.After(now) }
 
 // disposable is whether no link refers to the grant, so that it needs no record in
 // the policy once it is over.
@@ -106,9 +98,9 @@ func (o *own) disposable() bool { return o.self || o.id == "" }
 
 // clearable is whether the binding has served its purpose: it is over, and no link
 // can revive it for want of its trace. By its window the trace of what JIT Access 1.x
-// approved is known too (access.Standing.OfRequest).
+// approved is known too (access.Standing.OfRequest). IAM takes the end as exclusive.
 func (o *own) clearable(now time.Time) bool {
-	return o.over(now) && (o.disposable() && len(o.approvers) == 0 || now.After(o.window.Start.Add(revivable)))
+	return !o.window.End.After(now) && (o.disposable() && len(o.approvers) == 0 || now.After(o.window.Start.Add(revivable)))
 }
 
 // covered is whether what is left of the window lies within w.
@@ -141,7 +133,7 @@ func (p *Policy) Activations(r access.Resource) ([]access.Activation, []*access.
 			}
 			id, derived := own.idOf(principal)
 			found = append(found, access.Activation{RequestID: id, Derived: derived, Principal: principal,
-				Entitlement: own.entitlement(r), Window: own.effective(), Until: own.until,
+				Entitlement: access.EntitlementID{Resource: r, Role: own.role, Condition: own.resource}, Window: own.effective(), Until: own.until,
 				Justification: own.justification, Approvers: own.approvers})
 		}
 	}

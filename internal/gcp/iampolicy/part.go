@@ -2,6 +2,7 @@ package iampolicy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -15,32 +16,23 @@ type part struct {
 	binding Binding
 }
 
-// split parts the members of a binding: those of whom out is false, and those of
-// whom it is true. Both parts keep everything else of the binding, fields that we
-// do not know too.
-func split(source []byte, b Binding, out func(text string) bool) (rest, taken part) {
+// only is a binding with those members alone of whom keep is true. It keeps everything
+// else of the binding, fields that we do not know too.
+func only(source []byte, b Binding, keep func(text string) bool) part {
 	fields := parsed(source)
-	var raw [][]byte
-	if err := decode(fields, "members", func(value []byte) (err error) { raw, err = splitArray(value); return err }); err != nil {
-		panic(err) // was read by Parse
-	}
-	rest.binding, taken.binding = b, b
-	rest.binding.Members, taken.binding.Members = nil, nil
-	var kept, gone [][]byte
-	for i, text := range b.Members {
-		if out(text) {
-			gone, taken.binding.Members = append(gone, raw[i]), append(taken.binding.Members, text)
-		} else {
-			kept, rest.binding.Members = append(kept, raw[i]), append(rest.binding.Members, text)
+	raw, _ := split(valueOf(fields, "members"), '[')
+	var kept [][]byte
+	members := b.Members
+	b.Members = nil
+	for i, text := range members {
+		if keep(text) {
+			kept, b.Members = append(kept, raw[i]), append(b.Members, text)
 		}
 	}
-	if len(kept) > 0 {
-		rest.raw = joinObject(set(fields, "members", joinArray(kept)))
+	if len(kept) == 0 {
+		return part{binding: b}
 	}
-	if len(gone) > 0 {
-		taken.raw = joinObject(set(fields, "members", joinArray(gone)))
-	}
-	return rest, taken
+	return part{joinObject(set(fields, "members", joinArray(kept))), b}
 }
 
 // until returns the binding with another window.
@@ -56,12 +48,14 @@ func (p part) until(w access.Window, resource string) (part, error) {
 		return part{}, fmt.Errorf("the shortened binding would not be read as meant: %w", err)
 	}
 	fields := parsed(p.raw)
-	var raw []byte
-	if err := decode(fields, "condition", func(value []byte) error { raw = value; return nil }); err != nil {
-		panic(err) // was read by Parse
-	}
-	p.raw = joinObject(set(fields, "condition", joinObject(set(parsed(raw), "expression", encode(expression)))))
+	written := set(parsed(valueOf(fields, "condition")), "expression", encode(expression))
+	p.raw = joinObject(set(fields, "condition", joinObject(written)))
 	return p, nil
+}
+
+// valueOf is the value of a field that Parse has read before.
+func valueOf(fields []field, name string) []byte {
+	return fields[slices.IndexFunc(fields, func(f field) bool { return f.name == name })].value
 }
 
 // parsed takes apart what Parse has read before, or what was made from it.
@@ -71,15 +65,4 @@ func parsed(raw []byte) []field {
 		panic(err)
 	}
 	return fields
-}
-
-func joinArray(items [][]byte) []byte {
-	out := []byte{'['}
-	for i, item := range items {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(out, item...)
-	}
-	return append(out, ']')
 }

@@ -30,10 +30,10 @@ type Policy struct {
 
 // Binding is one binding of a policy, for reading.
 type Binding struct {
-	Role    string
-	Members []string
+	Role    string   `json:"role"`
+	Members []string `json:"members"`
 	// Condition is nil when there is none.
-	Condition *Condition
+	Condition *Condition `json:"condition"`
 	// meaning is that of role and condition; nil in a binding that is not of a policy
 	// yet.
 	meaning *meaning
@@ -53,25 +53,12 @@ func Parse(raw []byte) (*Policy, error) { return new(Policy).Reparse(raw) }
 
 // Reparse is Parse for a later version of the policy. It is quicker, as most bindings
 // are those of before; nothing else of p is kept.
-func (p *Policy) Reparse(raw []byte) (*Policy, error) {
-	p, err := p.reparse(raw)
-	if err != nil {
-		return nil, fmt.Errorf("reading an IAM policy: %w", err)
-	}
-	return p, nil
-}
-
-// New makes a policy of bindings that come from elsewhere, perhaps from another policy,
-// for reading: it has no etag and so cannot be written.
-func New(bindings []Binding) *Policy {
-	p := &Policy{}
-	for _, b := range bindings {
-		p.append(nil, b)
-	}
-	return p
-}
-
-func (p *Policy) reparse(raw []byte) (*Policy, error) {
+func (p *Policy) Reparse(raw []byte) (parsed *Policy, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("reading an IAM policy: %w", err)
+		}
+	}()
 	if !json.Valid(raw) {
 		return nil, errors.New("not JSON")
 	}
@@ -104,6 +91,16 @@ func (p *Policy) reparse(raw []byte) (*Policy, error) {
 	return next, nil
 }
 
+// New makes a policy of bindings that come from elsewhere, perhaps from another policy,
+// for reading: it has no etag and so cannot be written.
+func New(bindings []Binding) *Policy {
+	p := &Policy{}
+	for _, b := range bindings {
+		p.append(nil, b)
+	}
+	return p
+}
+
 // parseBinding reads one binding by the exact names of its fields; package json
 // alone would take any case.
 func parseBinding(raw []byte) (Binding, error) {
@@ -120,20 +117,13 @@ func parseBinding(raw []byte) (Binding, error) {
 				return nil
 			}
 			b.Condition = &Condition{}
-			return parseCondition(raw, b.Condition)
+			fields, err := splitObject(raw)
+			return errors.Join(err,
+				decode(fields, "title", text(&b.Condition.Title)),
+				decode(fields, "description", text(&b.Condition.Description)),
+				decode(fields, "expression", text(&b.Condition.Expression)))
 		}))
 	return b, err
-}
-
-func parseCondition(raw []byte, c *Condition) error {
-	fields, err := splitObject(raw)
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		decode(fields, "title", text(&c.Title)),
-		decode(fields, "description", text(&c.Description)),
-		decode(fields, "expression", text(&c.Expression)))
 }
 
 // append adds a binding. It is for policies that nobody else has seen yet.
@@ -167,17 +157,9 @@ func (p *Policy) Body() ([]byte, error) {
 	if p.etag == "" {
 		return nil, ErrNoEtag
 	}
-	bindings := []byte{'['}
-	for i, raw := range p.raw {
-		if strings.Contains(p.bindings[i].Role, "_withcond_") {
-			return nil, ErrOldVersion
-		}
-		if i > 0 {
-			bindings = append(bindings, ',')
-		}
-		bindings = append(bindings, raw...)
+	if slices.ContainsFunc(p.bindings, func(b Binding) bool { return strings.Contains(b.Role, "_withcond_") }) {
+		return nil, ErrOldVersion
 	}
-	bindings = append(bindings, ']')
-	fields := set(set(p.fields, "bindings", bindings), "version", []byte("3"))
-	return bytes.Join([][]byte{[]byte(`{"policy":`), []byte("}")}, joinObject(fields)), nil
+	fields := set(set(p.fields, "bindings", joinArray(p.raw)), "version", []byte("3"))
+	return joinObject(set(nil, "policy", joinObject(fields))), nil
 }

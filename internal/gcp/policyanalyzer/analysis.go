@@ -71,7 +71,7 @@ func (k *Catalog) heldBy(ctx context.Context, key string) (analysis, error) {
 	resource, person, _ := strings.Cut(key, " ")
 	answer, err := k.ask(ctx, resource, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
 		c.AnalysisQueryIdentitySelectorIdentity("user:" + person).
-			AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource)))
+			AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName())
 	})
 	if refused(err) {
 		return analysis{}, nil // nobody whom Google knows
@@ -89,7 +89,7 @@ func personKey(r access.Resource, p access.Principal) string { return string(r) 
 func (k *Catalog) holdersOf(ctx context.Context, key string) (analysis, error) {
 	resource, names, _ := strings.Cut(key, " ")
 	answer, err := k.ask(ctx, resource, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
-		c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
+		c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
 			AnalysisQueryAccessSelectorRoles(strings.Fields(names)...).AnalysisQueryOptionsExpandGroups(true)
 	})
 	if err != nil {
@@ -125,7 +125,7 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 		if r == nil || r.IamBinding == nil || !about(r, project) {
 			continue
 		}
-		node, err := resourcename.Parse(strings.TrimPrefix(r.AttachedResourceFullName, standing.ResourceManager))
+		node, err := resourcename.Parse(strings.TrimPrefix(r.AttachedResourceFullName, access.FullNamePrefix))
 		if err != nil {
 			continue
 		}
@@ -173,7 +173,7 @@ func incomplete(waitingHelps bool, reason string) *access.Error {
 func about(r *cloudasset.IamPolicyAnalysisResult, project access.Resource) bool {
 	return slices.ContainsFunc(r.AccessControlLists, func(list *cloudasset.GoogleCloudAssetV1AccessControlList) bool {
 		return list != nil && slices.ContainsFunc(list.Resources, func(r *cloudasset.GoogleCloudAssetV1Resource) bool {
-			return r != nil && r.FullResourceName == standing.FullName(project)
+			return r != nil && r.FullResourceName == project.FullName()
 		})
 	})
 }
@@ -249,7 +249,7 @@ func (k *Catalog) blame(ctx context.Context, resource string, err error) error {
 // probe is whether Google takes a query about a resource that names nobody.
 func (k *Catalog) probe(ctx context.Context, resource string) (bool, error) {
 	_, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
-		c.AnalysisQueryResourceSelectorFullResourceName(standing.FullName(access.Resource(resource))).
+		c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
 			AnalysisQueryAccessSelectorPermissions("resourcemanager.projects.get")
 	})
 	if refused(err) || err != nil && access.AsError(err).Code == access.CodeUnknownResource {

@@ -131,7 +131,7 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 				if r == nil {
 					continue
 				}
-				if id, ok := strings.CutPrefix(r.FullResourceName, standing.ResourceManager+"projects/"); ok {
+				if id, ok := strings.CutPrefix(r.FullResourceName, access.FullNamePrefix+"projects/"); ok {
 					if project, err := access.Project(id); err == nil {
 						seen[project] = true
 					}

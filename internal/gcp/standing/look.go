@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -13,7 +14,6 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iampolicy"
 )
 
@@ -24,7 +24,6 @@ type look struct {
 	found Found
 	// members are the people in each group that was expanded.
 	members map[string][]access.Principal
-
 	// ineffective is what of the groups makes nobody eligible.
 	ineffective []access.Ineffective
 
@@ -36,7 +35,7 @@ type look struct {
 // in the resource's own policy.
 func (k *Catalog) look(ctx context.Context, q access.StandingQuery) (*look, error) {
 	l := &look{k: k, q: q}
-	if len(q.Principals) == 0 && len(q.ReviewersOf) == 0 {
+	if len(q.Principals) == 0 && len(q.ReviewersOf) == 0 && !q.Everybody {
 		return l, nil
 	}
 	var err error
@@ -52,7 +51,7 @@ func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 	var people sync.WaitGroup
 	if table, _ := l.table(own); l.wantsReviewers(table) {
 		people.Go(func() {
-			l.warn(l.expand(ctx, table, table.ReviewerGroups(l.q.ReviewersOf))...)
+			l.expand(ctx, table, table.ReviewerGroups(l.q.ReviewersOf))
 			for _, i := range l.ineffective {
 				l.warn(i.Why)
 			}
@@ -71,32 +70,57 @@ func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 	return err
 }
 
+// everybody makes the query one about everybody who is named in an eligible binding of
+// the resource, in person or as a direct member of a group. Groups are expanded, which
+// costs one look-up for each group and none for each person; a group that cannot be read
+// is a warning, and its people may be missing. The source must be one that reads whole
+// policies, and so expands groups (Found.Members).
+func (l *look) everybody(ctx context.Context, own *iampolicy.Policy) {
+	var groups []string
+	table, _ := l.table(own)
+	for _, member := range table.Members() {
+		kind, address, _ := strings.Cut(member, ":")
+		switch p, err := access.ParsePrincipal(address); {
+		case kind == "group":
+			groups = append(groups, address)
+		case kind == "user" && err == nil:
+			l.q.Principals = append(l.q.Principals, p)
+		}
+	}
+	l.expand(ctx, table, groups)
+	l.found.Groups = map[access.Principal][]string{}
+	for group, members := range l.members {
+		for _, p := range members {
+			l.q.Principals = append(l.q.Principals, p)
+			l.found.Groups[p] = append(l.found.Groups[p], group)
+		}
+	}
+	slices.Sort(l.q.Principals)
+	l.q.Principals = slices.Compact(l.q.Principals)
+}
+
 // expand finds the people in groups that the table names, and what else is in them. A
 // group that cannot be read is a warning.
-func (l *look) expand(ctx context.Context, table eligibility.Table, groups []string) []*access.Error {
-	members, warnings := l.found.Members(ctx, groups)
+func (l *look) expand(ctx context.Context, table eligibility.Table, groups []string) {
+	members, unreadable := l.found.Members(ctx, groups)
+	l.warn(unreadable...)
 	l.members = make(map[string][]access.Principal, len(members))
 	for _, group := range slices.Sorted(maps.Keys(members)) {
 		l.members[group] = members[group].People
-		for _, why := range besidesPeople(group, members[group]) {
-			row, _ := table.Naming("group:" + group)
-			l.ineffective = append(l.ineffective, access.Ineffective{Node: row.Node, Role: string(row.ID.Role), Member: "group:" + group, Why: why})
+		row := table.Naming("group:" + group)
+		wrong := func(code access.Code, args access.Args) {
+			args["group"] = group
+			l.ineffective = append(l.ineffective, access.Ineffective{Node: row.Node, Role: string(row.ID.Role), Member: "group:" + group,
+				Why: &access.Error{Kind: access.Unprocessable, Code: code, Args: args}})
+		}
+		// Only its direct members count.
+		if n := members[group].Groups; n > 0 {
+			wrong(access.CodeGroupsInGroup, access.Args{"count": strconv.Itoa(n), "catalog": "PolicyAnalyzer"})
+		}
+		if members[group].Everybody {
+			wrong(access.CodeEverybodyInGroup, access.Args{})
 		}
 	}
-	return warnings
-}
-
-// besidesPeople is what is in a group and means nobody: only its direct members count.
-func besidesPeople(group string, m directory.Members) []*access.Error {
-	var found []*access.Error
-	if m.Groups > 0 {
-		found = append(found, &access.Error{Kind: access.Unprocessable, Code: access.CodeGroupsInGroup,
-			Args: access.Args{"group": group, "count": strconv.Itoa(m.Groups), "catalog": "PolicyAnalyzer"}})
-	}
-	if m.Everybody {
-		found = append(found, &access.Error{Kind: access.Unprocessable, Code: access.CodeEverybodyInGroup, Args: access.Args{"group": group}})
-	}
-	return found
 }
 
 // wantsReviewers is whether groups of reviewers are to be expanded, which is expensive:
@@ -126,14 +150,12 @@ func (l *look) warn(warnings ...*access.Error) {
 func (l *look) confirm(ctx context.Context) error {
 	above := l.found.Above
 	table, _ := l.tableOf(above)
-	var matter []access.Resource
-	unasked := func(e access.Entitlement) bool { return len(l.q.Of) > 0 && !slices.Contains(l.q.Of, e.ID) }
+	matter := table.Nodes(nil, l.q.ReviewersOf)
 	for _, p := range l.q.Principals {
-		held := slices.DeleteFunc(table.Holdings(p, l.found.Groups[p]), unasked)
-		matter = append(matter, table.Nodes(held, l.q.ReviewersOf)...)
-	}
-	if len(l.q.Principals) == 0 {
-		matter = table.Nodes(nil, l.q.ReviewersOf)
+		held := slices.DeleteFunc(table.Holdings(p, l.found.Groups[p]), func(e access.Entitlement) bool {
+			return len(l.q.Of) > 0 && !slices.Contains(l.q.Of, e.ID)
+		})
+		matter = append(matter, table.Nodes(held, nil)...)
 	}
 	var g errgroup.Group
 	for i, node := range above {
@@ -225,7 +247,7 @@ func (l *look) standing(own *iampolicy.Policy) access.Standing {
 	for _, id := range l.q.ReviewersOf {
 		var requesters []access.Entitlement
 		for _, p := range l.q.Principals {
-			held, _ := s.Holding(p, id) // of who holds nothing there are no reviewers
+			held := s.Holding(p, id) // of who holds nothing there are no reviewers
 			requesters = append(requesters, held)
 		}
 		s.Reviewers[id] = table.Reviewers(id, l.members, requesters...)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"jitaccess/internal/access"
@@ -33,12 +34,6 @@ const (
 	ancestorTimeout = 20 * time.Second
 	maxAncestors    = 50
 )
-
-// ResourceManager begins the full names of projects, folders and organizations.
-const ResourceManager = access.FullNamePrefix
-
-// FullName is the full resource name.
-func FullName(r access.Resource) string { return r.FullName() }
 
 // Policies reads the live policies of resources.
 type Policies interface {
@@ -110,47 +105,40 @@ func New(c Config) Catalog {
 // is now, those above it as the source knows them, or as they are now if the query
 // is of an action (Since).
 func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
-	type read struct {
-		policy *iampolicy.Policy
-		err    error
-	}
 	if err := onlyProjects(q.Resource); err != nil {
 		return access.Standing{}, err
 	}
-	if q.Everybody {
-		return k.everybody(ctx, q)
-	}
-	live := make(chan read, 1)
-	go func() {
-		policy, err := k.c.Policies.GetIamPolicy(ctx, q.Resource, q.Began())
-		live <- read{policy, err}
-	}()
+	var own *iampolicy.Policy
+	var ownErr error
+	var live sync.WaitGroup
+	live.Go(func() { own, ownErr = k.c.Policies.GetIamPolicy(ctx, q.Resource, cmp.Or(q.Since, q.Arrived)) })
 	l, err := k.look(ctx, q)
-	own := <-live
-	if failure := gcp.Failure(own.err, k.policyCall(q.Resource)); failure != nil &&
+	live.Wait()
+	if failure := gcp.Failure(ownErr, k.policyCall(q.Resource)); failure != nil &&
 		(err == nil || access.AsError(err).Code != access.CodeUnknownResource) {
 		// Google answers 403 for the policy of a project that does not exist; that the
 		// source does not know it either is then the better answer.
 		err = failure
 	}
+	switch {
+	case err != nil:
+	case q.Everybody:
+		l.everybody(ctx, own)
+	default:
+		err = l.complete(ctx, own)
+	}
 	if err != nil {
 		return access.Standing{}, err
 	}
-	if err := l.complete(ctx, own.policy); err != nil {
-		return access.Standing{}, err
-	}
-	return l.standing(own.policy), nil
+	return l.standing(own), nil
 }
 
 // Canonical spells the resource condition of an id as every answer does: whoever means
 // the same, writes the same.
 func (k *Catalog) Canonical(id access.EntitlementID) (access.EntitlementID, error) {
-	text, err := condition.Canonical(id.Condition)
-	if err != nil {
-		return access.EntitlementID{}, err
-	}
-	id.Condition = text
-	return id, nil
+	var err error
+	id.Condition, err = condition.Canonical(id.Condition)
+	return id, err
 }
 
 // Prepare makes every look-up that a query needs except that of the resource's own

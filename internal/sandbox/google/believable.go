@@ -39,9 +39,9 @@ func Believable(now time.Time) Organization {
 			{Name: "Alice Moreau", Email: "alice@example.com", Subject: "accounts.google.com:108213000000000000017", Can: "On call for the shop: activates Cloud SQL and exports alone, and production machines with a peer's approval."},
 			{Name: "Bob Tanaka", Email: "bob@example.com", Subject: "accounts.google.com:108213000000000000024", Can: "On call for the shop too: Alice's peer, and leads payments; approves for both."},
 			{Name: "Carol Nyberg", Email: "carol@example.com", Subject: "accounts.google.com:108213000000000000031", Can: "Works with the data warehouse: edits data alone, administers it with a peer's approval."},
-			{Name: "Dan O'Brien", Email: "dan.o'brien@example.com", Subject: "accounts.google.com:108213000000000000048", Can: "Develops payments: needs approval for anything in production, and one of his roles has a broken condition."},
+			{Name: "Dan O'Brien", Email: "dan.o'brien@example.com", Subject: "accounts.google.com:108213000000000000048", Can: "Develops payments: reads logs and deploys alone, needs approval for more, and one of his roles has a broken condition."},
 			{Name: "Erin Silva", Email: "erin@example.com", Subject: "accounts.google.com:108213000000000000055", Can: "Security: may review every policy of the organization, and administers this service."},
-			{Name: "Frank Weber", Email: "frank@example.com", Subject: "accounts.google.com:108213000000000000062", Can: "Started this week: may see the shop's projects, and activate nothing yet."},
+			{Name: "Frank Weber", Email: "frank@example.com", Subject: "accounts.google.com:108213000000000000062", Can: "Started this week: activates nothing in the shop yet, and may ask for one role in the intranet."},
 		},
 		Groups: []Group{
 			{Email: "sre@example.com", Name: "Site reliability", Members: []string{"alice@example.com", "bob@example.com"}},

@@ -1,0 +1,276 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// Offer is what a caller finds on a resource.
+type Offer struct {
+	Resource access.Resource
+	// Roles are what the caller may request, sorted by id.
+	Roles []OfferedRole
+	// Further are the grants that are not over, stand beside no role, and are the
+	// caller's to end: their own, such as of a role that they may no longer request,
+	// and for an admin everybody's.
+	Further []access.Activation
+	// Ineffective is what makes nobody eligible, for an admin; empty for all others.
+	Ineffective []access.Ineffective
+	Warnings    []*access.Error
+}
+
+// OfferedRole is one entitlement of an offer.
+type OfferedRole struct {
+	Entitlement access.Entitlement
+	Terms       access.Terms
+	Role        access.RoleInfo
+	// Activation is the caller's grant of exactly this entitlement that is active
+	// now and ends last; nil when there is none.
+	Activation *access.Activation
+	// Upcoming are those that begin later, the soonest first.
+	Upcoming []access.Activation
+}
+
+// Offer returns what the caller may request on a resource; an empty offer is no
+// error. A role whose terms refuse it is a warning.
+func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource access.Resource) (Offer, error) {
+	return b.offer(ctx, caller, resource, time.Time{})
+}
+
+// offer is Offer as of since, if it is not zero.
+func (b *Broker) offer(ctx context.Context, caller access.Caller, resource access.Resource, since time.Time) (Offer, error) {
+	standing, err := b.standing(ctx, caller, access.StandingQuery{
+		Resource: resource, Principals: []access.Principal{caller.Principal}, Since: since})
+	if err != nil {
+		return Offer{}, err
+	}
+	roles, refused := b.offered(standing, caller.Principal)
+	offer := Offer{Resource: resource, Roles: roles, Ineffective: standing.Ineffective, Warnings: withNew(standing.Warnings, refused)}
+	b.further(ctx, caller, standing.Activations, &offer)
+	var ids []access.EntitlementID
+	for _, r := range offer.Roles {
+		ids = append(ids, r.Entitlement.ID)
+	}
+	for i, description := range b.describe(ctx, ids) {
+		offer.Roles[i].Role = description
+	}
+	return offer, nil
+}
+
+// offered is what p may request, by what the provider says, and why some of it is not
+// offered: its terms refuse it.
+func (b *Broker) offered(standing access.Standing, p access.Principal) (roles []OfferedRole, refused []*access.Error) {
+	for _, e := range standing.Holdings[p] {
+		if !e.MayRequest() {
+			continue
+		}
+		terms, err := b.terms(p, e.Kind(), e.ID)
+		if err != nil {
+			refused = append(refused, access.AsError(err))
+			continue
+		}
+		role := OfferedRole{Entitlement: e, Terms: terms}
+		now := b.c.Now()
+		for i, a := range standing.Activations {
+			switch w := a.Window; {
+			case a.Principal != p || a.Entitlement != e.ID:
+			case w.Start.After(now) && w.Length() > 0: // one that was ended before it began has none
+				role.Upcoming = append(role.Upcoming, a)
+			case w.Contains(now) && (role.Activation == nil || w.End.After(role.Activation.Window.End)):
+				role.Activation = &standing.Activations[i]
+			}
+		}
+		slices.SortFunc(role.Upcoming, func(a, b access.Activation) int { return a.Window.Start.Compare(b.Window.Start) })
+		roles = append(roles, role)
+	}
+	return roles, refused
+}
+
+// further adds what else the caller may end to the offer, and takes out what only an
+// admin may see. Whether they are one is asked only where that makes a difference: it
+// may cost a call.
+func (b *Broker) further(ctx context.Context, caller access.Caller, all []access.Activation, offer *Offer) {
+	for _, a := range all {
+		same := func(b access.Activation) bool {
+			return b.RequestID == a.RequestID && b.Principal == a.Principal && b.Entitlement == a.Entitlement
+		}
+		shown := slices.ContainsFunc(offer.Roles, func(r OfferedRole) bool {
+			return r.Activation != nil && same(*r.Activation) || slices.ContainsFunc(r.Upcoming, same)
+		})
+		if !shown && a.Window.Length() > 0 && b.c.Now().Before(a.Window.End) {
+			offer.Further = append(offer.Further, a)
+		}
+	}
+	another := func(a access.Activation) bool { return a.Principal != caller.Principal }
+	if !slices.ContainsFunc(offer.Further, another) && len(offer.Ineffective) == 0 {
+		return
+	}
+	admin, warnings := b.admin(ctx, caller)
+	offer.Warnings = slices.Concat(offer.Warnings, warnings)
+	if !admin {
+		offer.Ineffective = nil
+		offer.Further = slices.DeleteFunc(offer.Further, another)
+	}
+}
+
+// Choice is some roles of an offer that are requested together.
+type Choice struct {
+	// Offer is what they were chosen from. With an error it is all there is, or zero
+	// when it could not be had.
+	Offer Offer
+	Roles []OfferedRole
+	// Kind is how they are requested, Terms the strictest of theirs.
+	Kind  access.RequestKind
+	Terms access.Terms
+	// ID is minted for the form, so that sending it twice is one request.
+	ID string
+	// Reviewers are who may be asked to approve all of them; none for Self.
+	Reviewers []access.Principal
+	Warnings  []*access.Error
+}
+
+// Choose returns what a form for the entitlements takes, in the order in which they
+// come. Either all of them need approval or none does: what needs none would
+// otherwise wait for others.
+func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource access.Resource, ids ...access.EntitlementID) (Choice, error) {
+	begun := b.c.Now()
+	offer, err := b.Offer(ctx, caller, resource)
+	if err != nil {
+		return Choice{}, err
+	}
+	c, err := offer.Choose(ids...)
+	if notAllowed(err) {
+		// As look does: no refusal rests on what is remembered.
+		if offer, err = b.offer(ctx, caller, resource, begun); err != nil {
+			return Choice{}, err
+		}
+		c, err = offer.Choose(ids...)
+	}
+	if err != nil {
+		return c, err
+	}
+	if c.Kind == access.Peers {
+		var warnings []*access.Error
+		if c.Reviewers, warnings, err = b.Reviewers(ctx, caller, ids...); err != nil {
+			return Choice{}, err
+		}
+		c.Warnings = slices.Concat(c.Warnings, warnings)
+	}
+	if c.ID, err = b.NewID(c.Kind); err != nil {
+		return Choice{}, err
+	}
+	return c, nil
+}
+
+// Choose picks entitlements of the offer, each once. What takes a call is not in the
+// Choice: reviewers, and an id.
+func (o Offer) Choose(ids ...access.EntitlementID) (Choice, error) {
+	none := Choice{Offer: o}
+	c := Choice{Offer: o, Warnings: o.Warnings, Kind: access.Self}
+	var terms []access.Terms
+	for i, id := range ids {
+		if slices.Contains(ids[:i], id) {
+			continue
+		}
+		at := slices.IndexFunc(o.Roles, func(r OfferedRole) bool { return r.Entitlement.ID == id })
+		if at < 0 {
+			return none, notEligible(id)
+		}
+		c.Roles, terms = append(c.Roles, o.Roles[at]), append(terms, o.Roles[at].Terms)
+	}
+	if len(c.Roles) == 0 {
+		return none, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
+	}
+	c.Terms = access.Strictest(terms[0], terms[1:]...)
+	if err := fewEnough(c.Terms, len(c.Roles)); err != nil {
+		return none, err
+	}
+	alone := slices.ContainsFunc(terms, func(t access.Terms) bool { return t.Approvals() == 0 })
+	for _, r := range c.Roles {
+		if r.Terms.Approvals() == 0 {
+			continue
+		}
+		if c.Kind = access.Peers; alone {
+			return none, needsApproval(access.Invalid, cmp.Or(r.Role.Title, string(r.Entitlement.ID.Role)))
+		}
+	}
+	return c, nil
+}
+
+// Reviewers returns who may be asked to approve the caller's request for all of the
+// entitlements together, sorted, without the caller. They are of one resource, at
+// least one. Only somebody who may request them learns that; for everyone else it
+// is as if they did not exist.
+func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) (
+	[]access.Principal, []*access.Error, error) {
+	// What cannot be requested together need not be looked up: that takes groups, or an
+	// analysis, and only then is it known whether the caller may ask.
+	terms, err := b.terms(caller.Principal, access.Peers, ids...)
+	if err = cmp.Or(err, fewEnough(terms, len(ids))); err != nil {
+		return nil, nil, err
+	}
+	r := access.Request{Principal: caller.Principal, Resource: ids[0].Resource, Entitlements: ids}
+	return b.candidates(ctx, caller, r, func(s access.Standing) error { return holds(r.Principal, r, nil, s) })
+}
+
+// candidates may review all of the request's entitlements: sorted, without its
+// principal. They are nobody's to know whom judge refuses.
+func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.Request, judge func(access.Standing) error) (
+	[]access.Principal, []*access.Error, error) {
+	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
+		Of: r.Entitlements, ReviewersOf: r.Entitlements}
+	s, refusal, err := b.look(ctx, caller, q, judge)
+	if err = cmp.Or(err, refusal); err != nil {
+		return nil, nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(s.Reviewers[r.Entitlements[0]]), func(p access.Principal) bool {
+		lacks := func(id access.EntitlementID) bool { return !slices.Contains(s.Reviewers[id], p) }
+		return p == r.Principal || slices.ContainsFunc(r.Entitlements, lacks)
+	}), s.Warnings, nil
+}
+
+// Eligible is what people may request on a resource.
+type Eligible struct {
+	// People are who was asked about, sorted; of everybody, those whom an eligibility
+	// names.
+	People []EligiblePerson
+	// Ineffective is what makes nobody eligible.
+	Ineffective []access.Ineffective
+	Warnings    []*access.Error
+}
+
+// EligiblePerson is what one of them may request; it may be nothing.
+type EligiblePerson struct {
+	Person access.Principal
+	// Roles are sorted by id, and not described.
+	Roles []OfferedRole
+}
+
+// Eligible returns what a person may request on a resource, or everybody if person is
+// empty. It tells of others, so that only the service itself may ask, for whoever
+// operates it.
+func (b *Broker) Eligible(ctx context.Context, caller access.Caller, on access.Resource, person access.Principal) (Eligible, error) {
+	if caller.Method != access.MethodSystem {
+		return Eligible{}, &access.Error{Kind: access.NotAllowed, Code: access.CodeNotAdmin}
+	}
+	q := access.StandingQuery{Resource: on, Everybody: person == ""}
+	if person != "" {
+		q.Principals = []access.Principal{person}
+	}
+	standing, err := b.standing(ctx, caller, q)
+	if err != nil {
+		return Eligible{}, err
+	}
+	found := Eligible{Ineffective: standing.Ineffective, Warnings: standing.Warnings}
+	for _, p := range slices.Sorted(maps.Keys(standing.Holdings)) {
+		roles, refused := b.offered(standing, p)
+		found.People = append(found.People, EligiblePerson{p, roles})
+		found.Warnings = withNew(found.Warnings, refused)
+	}
+	return found, nil
+}
