@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,14 +93,12 @@ func accountOf(credentials []byte) (string, error) {
 	if err := json.Unmarshal(credentials, &file); err != nil {
 		return "", errors.New("the application default credentials are not JSON")
 	}
-	if file.Email == "" {
-		_, name, _ := strings.Cut(file.URL, "/serviceAccounts/")
-		file.Email, _, _ = strings.Cut(name, ":")
-	}
-	if file.Email == "" {
+	_, name, _ := strings.Cut(file.URL, "/serviceAccounts/")
+	impersonated, _, _ := strings.Cut(name, ":")
+	if file.Email == "" && impersonated == "" {
 		return "", errors.New("the application default credentials are not those of a service account")
 	}
-	return file.Email, nil
+	return cmp.Or(file.Email, impersonated), nil
 }
 
 // tokenSource is a function that fetches a token.

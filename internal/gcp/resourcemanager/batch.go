@@ -21,10 +21,12 @@ const maxBatch = 10
 // they hear what became of it.
 const answerReserve = 500 * time.Millisecond
 
-// submit has an edit made and waits for what becomes of it. The first edit of a
+// submit has an edit made and waits for what becomes of it, as long as ctx, which has a
+// deadline. The first edit of a
 // policy is written at once; those that come meanwhile wait and then share a write.
 func (g *Granter) submit(ctx context.Context, e *edit) ([]access.Outcome, error) {
-	e.asker = newAsker(ctx)
+	deadline, _ := ctx.Deadline()
+	e.asker = &asker{deadline: deadline, done: make(chan struct{})}
 	e.settle = e.asker.settle
 	g.mu.Lock()
 	_, busy := g.waiting[e.resource]

@@ -154,12 +154,6 @@ type asker struct {
 	inFlight bool
 }
 
-// newAsker makes an asker that waits as long as ctx, which has a deadline.
-func newAsker(ctx context.Context) *asker {
-	deadline, _ := ctx.Deadline()
-	return &asker{deadline: deadline, done: make(chan struct{})}
-}
-
 func (a *asker) settle(outcomes []access.Outcome, err error) {
 	a.outcomes, a.err = outcomes, err
 	close(a.done)

@@ -47,15 +47,15 @@ func (c *Client) setIamPolicy(ctx context.Context, r access.Resource, p *iampoli
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	answer, err := c.on(ctx, http.MethodPost, r, ":setIamPolicy", body, http.Header{"X-Goog-Request-Reason": {reason}})
-	if err == nil {
-		// The answer is the policy as written. Anything else did not come from there.
-		var p struct{ Etag string }
-		if json.Unmarshal(answer, &p) != nil || p.Etag == "" {
-			return unsure, errors.New("the answer to a write of a policy is not a policy")
-		}
-		return stands, nil
+	if err != nil {
+		return outcomeOf(err), err
 	}
-	return outcomeOf(err), err
+	// The answer is the policy as written. Anything else did not come from there.
+	var written struct{ Etag string }
+	if json.Unmarshal(answer, &written) != nil || written.Etag == "" {
+		return unsure, errors.New("the answer to a write of a policy is not a policy")
+	}
+	return stands, nil
 }
 
 // outcomeOf says what an error tells of a write.
