@@ -114,7 +114,8 @@ func (d *Directory) Members(ctx context.Context, group string) (Members, error) 
 }
 
 // pages gets page after page and has each taken, which returns the token of the next.
-func pages[A any](ctx context.Context, retry gcp.Retry, get func(ctx context.Context, page string) (*A, error), take func(*A) string) error {
+func pages[A any](ctx context.Context, retry gcp.Retry,
+	get func(ctx context.Context, page string) (*A, error), take func(*A) string) error {
 	page := ""
 	for range maxPages {
 		answer, err := gcp.Read(ctx, retry, func(ctx context.Context) (*A, error) { return get(ctx, page) })

@@ -79,7 +79,8 @@ func (k *Catalog) heldBy(ctx context.Context, key string) (analysis, error) {
 	if err != nil {
 		return analysis{}, err
 	}
-	return read(answer, access.Resource(resource), func(*cloudasset.IamPolicyAnalysisResult) []string { return []string{"user:" + person} }), nil
+	asked := func(*cloudasset.IamPolicyAnalysisResult) []string { return []string{"user:" + person} }
+	return read(answer, access.Resource(resource), asked), nil
 }
 
 func personKey(r access.Resource, p access.Principal) string { return string(r) + " " + string(p) }
@@ -119,7 +120,8 @@ func holdersKey(r access.Resource, ids ...access.EntitlementID) string {
 
 // read picks out what concerns the project: bindings on it and above it. Google
 // answers with other resources too.
-func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people func(*cloudasset.IamPolicyAnalysisResult) []string) analysis {
+func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource,
+	people func(*cloudasset.IamPolicyAnalysisResult) []string) analysis {
 	var a analysis
 	for _, r := range answer.AnalysisResults {
 		if r == nil || r.IamBinding == nil || !about(r, project) {
@@ -206,7 +208,8 @@ func (k *Catalog) analyze(ctx context.Context, query func(*cloudasset.V1AnalyzeI
 
 // ask is analyze about one resource, or none, whose failure says what Google holds
 // against the query. It stays refused when that is the identity.
-func (k *Catalog) ask(ctx context.Context, resource string, query func(*cloudasset.V1AnalyzeIamPolicyCall)) (*cloudasset.IamPolicyAnalysis, error) {
+func (k *Catalog) ask(ctx context.Context, resource string,
+	query func(*cloudasset.V1AnalyzeIamPolicyCall)) (*cloudasset.IamPolicyAnalysis, error) {
 	answer, err := k.analyze(ctx, query)
 	if refused(err) {
 		return nil, cmp.Or(k.blame(ctx, resource, err), err)

@@ -92,7 +92,8 @@ func (p *Publisher) publish(ctx context.Context, m message) (id string, err erro
 		return p.topics.Publish(p.topic, request).Context(ctx).Do()
 	})
 	if err != nil {
-		return "", gcp.Failure(err, gcp.Call{Service: service, Permission: "pubsub.topics.publish", Resource: p.topic, Account: p.platform.ServiceAccount})
+		return "", gcp.Failure(err, gcp.Call{Service: service, Permission: "pubsub.topics.publish",
+			Resource: p.topic, Account: p.platform.ServiceAccount})
 	}
 	if len(answer.MessageIds) != 1 {
 		return "", gcp.Nonsense(service, "the answer of publish holds no message id")

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iam/v1"
 
 	"jitaccess/internal/access"
@@ -79,7 +78,7 @@ func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
 	default:
 		role, err = r.service.Roles.Get(name).Context(ctx).Do()
 	}
-	if refused, ok := errors.AsType[*googleapi.Error](err); ok && (refused.Code == http.StatusForbidden || refused.Code == http.StatusNotFound) {
+	if status, _ := gcp.Answer(err); status == http.StatusForbidden || status == http.StatusNotFound {
 		// Somebody else's custom role, or one that was deleted. That is known now.
 		return access.RoleInfo{}, nil
 	}
