@@ -114,8 +114,8 @@ func (r Request) Apply(e Event) (Request, error) {
 		}
 		r.Decisions = append(slices.Clone(r.Decisions), e.Decision)
 	}
-	if to := Transitions[at].To; to == Approved || to == Active {
-		r.Window = e.Window
+	if e.Action == SelfApproved || e.Action == RequestApproved || e.Action == GrantWritten {
+		r.Window = e.Window // no other event's is what was approved or stands
 	}
 	r.State = Transitions[at].To
 	r.Version++

@@ -55,6 +55,8 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	if err != nil {
 		return Asked{}, b.refuse(ctx, caller, access.RequestMade, r, err)
 	}
+	// What is over is not answered from memory.
+	b.asked.forget(func(a Asked) bool { return !a.Window.IsZero() && !b.c.Now().Before(a.Window.End) })
 	return b.asked.do(ctx, r.FullDigest(), func() (Asked, error) {
 		if r.Kind == access.Self {
 			return b.selfApprove(ctx, caller, r, terms)

@@ -172,3 +172,16 @@ func TestMailThatFailsIsAWarning(t *testing.T) {
 		t.Errorf("journal %q, want %q", got, want)
 	}
 }
+
+// A form that is sent again after its access is over is not answered that it was granted.
+func TestAFormSentAgainAfterItsAccessIsOver(t *testing.T) {
+	w := newWorld(t)
+	b, a := w.Broker(), selfAsk()
+	a.ID, a.Duration = "jit-AAAAAAAAAAAAAAAA", time.Minute
+	if _, err := b.Ask(t.Context(), caller(ana), a); err != nil {
+		t.Fatal(err)
+	}
+	w.Clock = w.Clock.Add(10 * time.Minute)
+	_, err := b.Ask(t.Context(), caller(ana), a)
+	is(t, err, access.Gone, access.CodeAlreadyEnded)
+}

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -74,10 +75,18 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	case again && (result.State == access.Pending || result.State == access.Denied && d.Verdict == access.Deny):
 		return result, nil
 	case again && result.State == access.Approved:
-		// Recorded, and not written: the write is tried again.
+		// Recorded, and not written: the write is tried again, if it would be approved today.
+		terms, err := b.keeps(r)
+		tally := count(r, r.Decisions, terms, standing)
+		if err == nil && !tally.Complete {
+			err = cmp.Or(holds(caller.Principal, r, r.ApprovedBy(), standing), error(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused}))
+		}
+		if err != nil {
+			return refused(err)
+		}
 		ctx, cancel := detach(ctx)
 		defer cancel()
-		return b.carryOut(ctx, caller, result, q, r.ApprovedBy(),
+		return b.carryOut(ctx, caller, result, q, tally.Approvers,
 			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin))
 	}
 	terms, err := b.mayDecide(caller, r, standing, d.Verdict)
@@ -118,8 +127,21 @@ func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing acce
 	if err != nil || verdict == access.Deny {
 		return access.Terms{}, err
 	}
+	terms, err := b.keeps(r)
+	return terms, cmp.Or(err, standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
+}
+
+// keeps is whether the request keeps to its terms as they are now.
+func (b *Broker) keeps(r access.Request) (access.Terms, error) {
 	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification), standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
+	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification))
+}
+
+// count leaves out who approved before and may not do so any more.
+func count(r access.Request, decisions []access.Decision, terms access.Terms, standing access.Standing) access.Tally {
+	return access.Quorum(r.Principal, decisions, terms.Requirements, func(p access.Principal, _ access.Requirement) bool {
+		return holds(p, r, []access.Principal{p}, standing) == nil
+	})
 }
 
 // undecided is whether there is something left to decide.
@@ -177,11 +199,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	r := result.Request
 	event := b.event(caller, access.RequestApproved, r)
 	event.Decision = result.Decision
-	// Who approved before and may not do so any more does not count.
-	tally := access.Quorum(r.Principal, append(slices.Clone(r.Decisions), result.Decision), terms.Requirements,
-		func(p access.Principal, _ access.Requirement) bool {
-			return holds(p, r, []access.Principal{p}, standing) == nil
-		})
+	tally := count(r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)
 	}
@@ -213,6 +231,9 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		}
 		if err := holds(caller.Principal, r, approvers, s); err != nil {
 			return err
+		}
+		if r.Fixed.IsZero() && r.Window.Length() > r.Duration {
+			return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("the window is longer than what was asked for")}
 		}
 		return s.Lasts(r, r.Window)
 	}

@@ -37,8 +37,9 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	fresh := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(r.Reviewers, p) })
-	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(r.Reviewers)), Warnings: warnings}, nil
+	asked := b.later.with(r, nil, b.c.Now())
+	fresh := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(asked, p) })
+	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(asked)), Warnings: warnings}, nil
 }
 
 // yours is nil for the principal of the request.
@@ -86,8 +87,10 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	}
 	r.Reviewers = append(slices.Clone(r.Reviewers), added...)
 	slices.Sort(r.Reviewers)
+	everybody := r // by other links too
+	everybody.Reviewers = b.later.with(r, nil, b.c.Now())
 	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	if err = cmp.Or(err, b.within(terms, r)); err != nil {
+	if err = cmp.Or(err, b.within(terms, everybody)); err != nil {
 		return refused(err)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements}

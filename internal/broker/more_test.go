@@ -254,3 +254,26 @@ func FuzzParseEntitlementID(f *testing.F) {
 		}
 	})
 }
+
+// By whichever link, no more people are asked than may be.
+func TestPeopleOfAllLinksCount(t *testing.T) {
+	w := newWorld(t)
+	w.Holdings[dan] = w.Holdings[ben]
+	b, a := w.Broker(), ask()
+	a.Reviewers = a.Reviewers[:1]
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // sent twice it is one
+		if _, err := b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, string(cho))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, string(dan)))
+	is(t, err, access.Invalid, access.CodeManyReviewers)
+	more, err := b.MoreReviewers(t.Context(), caller(ana), asked.Ref)
+	if err != nil || more.Room != 0 || len(more.Candidates) != 1 || more.Candidates[0] != dan {
+		t.Errorf("%d of %v, %v", more.Room, more.Candidates, err)
+	}
+}

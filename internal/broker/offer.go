@@ -144,7 +144,7 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 		return Choice{}, err
 	}
 	c, err := offer.Choose(ids...)
-	if notAllowed(err) {
+	if e := access.AsError(err); e != nil && (e.Kind == access.NotAllowed || e.Code == access.CodeNeedsApproval) {
 		// As look does: no refusal rests on what is remembered.
 		if offer, err = b.offer(ctx, caller, resource, begun); err != nil {
 			return Choice{}, err
@@ -224,14 +224,25 @@ func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.
 	[]access.Principal, []*access.Error, error) {
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
 		Of: r.Entitlements, ReviewersOf: r.Entitlements}
-	s, refusal, err := b.look(ctx, caller, q, judge)
+	var all []access.Principal
+	nobody := error(&access.Error{Kind: access.NotAllowed}) // that there is nobody is looked at again as well
+	s, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
+		all = slices.DeleteFunc(slices.Clone(s.Reviewers[r.Entitlements[0]]), func(p access.Principal) bool {
+			lacks := func(id access.EntitlementID) bool { return !slices.Contains(s.Reviewers[id], p) }
+			return p == r.Principal || slices.ContainsFunc(r.Entitlements, lacks)
+		})
+		if err := judge(s); err != nil || len(all) > 0 {
+			return err
+		}
+		return nobody
+	})
+	if refusal == nobody {
+		refusal = nil
+	}
 	if err = cmp.Or(err, refusal); err != nil {
 		return nil, nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(s.Reviewers[r.Entitlements[0]]), func(p access.Principal) bool {
-		lacks := func(id access.EntitlementID) bool { return !slices.Contains(s.Reviewers[id], p) }
-		return p == r.Principal || slices.ContainsFunc(r.Entitlements, lacks)
-	}), s.Warnings, nil
+	return all, s.Warnings, nil
 }
 
 // Eligible is what people may request on a resource.

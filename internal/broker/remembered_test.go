@@ -5,6 +5,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/broker/brokertest"
 )
 
 // What everybody asks of the broker that may be refused for want of eligibility.
@@ -112,5 +113,28 @@ func TestAReviewerWhoLostEligibilityIsToldSo(t *testing.T) {
 	if err != nil || view.CanDecide || view.WhyNot == nil || view.WhyNot.Code != access.CodeReviewerLost || view.WhyNot.Args["role"] != string(admin.Role) ||
 		view.WhyNot.Args["resource"] != string(shop) {
 		t.Errorf("%+v, %v", view.WhyNot, err)
+	}
+}
+
+// The form: that roles cannot be had together does not rest on what is remembered either.
+func TestTheFormIsLookedAtAgain(t *testing.T) {
+	w := newWorld(t)
+	w.Holdings[ana] = []access.Entitlement{brokertest.Self(admin), brokertest.Self(viewer)}
+	w.Remembered = map[access.Principal][]access.Entitlement{ana: {brokertest.Peer(admin), brokertest.Self(viewer)}}
+	if _, err := w.Broker().Choose(t.Context(), caller(ana), shop, admin, viewer); err != nil {
+		t.Errorf("refused on what is not so any more: %v", err)
+	}
+}
+
+// A peer who became eligible a moment ago is among those who may be asked.
+func TestNobodyToAskIsLookedAtAgain(t *testing.T) {
+	w := newWorld(t)
+	w.Remembered = map[access.Principal][]access.Entitlement{ben: nil, cho: nil}
+	if who, _, err := w.Broker().Reviewers(t.Context(), caller(ana), admin); err != nil || len(who) != 2 {
+		t.Errorf("%v, %v", who, err)
+	}
+	w.Holdings[ben], w.Holdings[cho] = nil, nil
+	if who, _, err := w.Broker().Reviewers(t.Context(), caller(ana), admin); err != nil || len(who) != 0 {
+		t.Errorf("%v, %v", who, err)
 	}
 }

@@ -128,9 +128,10 @@ func TestAGrantThatLastedAsLongAsTheEligibilityIsExpired(t *testing.T) {
 		{"until the eligibility ended", 10 * time.Minute, 10 * time.Minute, access.Expired},
 		{"ended before that", 5 * time.Minute, 10 * time.Minute, access.Ended},
 		{"ended before it began", 0, 10 * time.Minute, access.Ended},
+		{"an eligibility that ended before it began", 0, -time.Minute, access.Ended},
 	} {
 		a := access.Activation{Window: access.Window{Start: start, End: start.Add(c.end)}}
-		if c.until > 0 {
+		if c.until != 0 {
 			a.Until = start.Add(c.until)
 		}
 		if got := r.StateWith([]access.Activation{a}, start.Add(2*time.Hour)); got != c.want {

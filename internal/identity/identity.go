@@ -74,6 +74,8 @@ func New(c Config) (*Verifier, error) {
 		return nil, errors.New("no audience is configured")
 	case len(p.Issuers) == 0 || p.Caller == nil || p.MaxLife <= 0 || len(p.Form.Algorithms) == 0 || c.Keys == nil || c.Now == nil:
 		return nil, fmt.Errorf("the identity profile %q is not complete", p.Method)
+	case p.Method == access.MethodSystem:
+		return nil, fmt.Errorf("%q is the service itself, and no identity profile", p.Method)
 	case p.Header == "" || p.Header != http.CanonicalHeaderKey(p.Header):
 		return nil, fmt.Errorf("%q is not a header in canonical form", p.Header)
 	}

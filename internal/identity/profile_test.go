@@ -180,6 +180,7 @@ func TestAProfileIsComplete(t *testing.T) {
 		"no age":               func(p *identity.Profile) { p.MaxLife = 0 },
 		"a negative age":       func(p *identity.Profile) { p.MaxLife = -1 },
 		"no algorithm":         func(p *identity.Profile) { p.Form.Algorithms = nil },
+		"the service itself":   func(p *identity.Profile) { p.Method = access.MethodSystem },
 		"no header":            func(p *identity.Profile) { p.Header = "" },
 		"a header as spelled":  func(p *identity.Profile) { p.Header = "x-front-data" },
 		"a header of no value": func(p *identity.Profile) { *p = identity.Profile{} },

@@ -197,16 +197,24 @@ func (w *World) Role(_ context.Context, _ access.Resource, r access.Role) access
 func (w *World) Preview(g access.Grant) ([]access.Effect, error) {
 	var effects []access.Effect
 	for _, id := range g.Entitlements {
-		effects = append(effects, access.Effect{Title: string(id.Role), Text: fmt.Sprint("JIT access activation of ", g.Principal, g.Window, g.Approvers)})
+		effects = append(effects, access.Effect{Title: string(id.Role),
+			Text: fmt.Sprint("JIT access activation of ", g.Principal, g.Window, g.Approvers)})
 	}
 	return effects, w.PreviewErr
 }
 
-// Grant implements broker.Granter.
-func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
-	if age := w.now().Sub(q.Since); q.Since.IsZero() || age > time.Minute {
-		w.T.Errorf("granted on what was known %v ago", age)
+// fresh fails the test when an action does not rest on what was so when it began: clocks
+// here stand still while it runs.
+func (w *World) fresh(since time.Time) {
+	if now := w.now(); !since.Equal(now) {
+		w.T.Errorf("at %v, on what was known at %v", now, since)
 	}
+}
+
+// Grant implements broker.Granter.
+func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery,
+	check func(access.Standing) error) ([]access.Outcome, error) {
+	w.fresh(q.Since)
 	w.count("grant")
 	if w.BeforeGrant != nil {
 		w.BeforeGrant()
@@ -238,6 +246,7 @@ func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery,
 // End implements broker.Granter.
 func (w *World) End(_ context.Context, e access.Ending) ([]access.Outcome, error) {
 	w.count("end")
+	w.fresh(e.Since)
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	if w.GrantErr != nil {
