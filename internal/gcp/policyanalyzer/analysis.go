@@ -79,8 +79,7 @@ func (k *Catalog) heldBy(ctx context.Context, key string) (analysis, error) {
 	if err != nil {
 		return analysis{}, err
 	}
-	asked := func(*cloudasset.IamPolicyAnalysisResult) []string { return []string{"user:" + person} }
-	return read(answer, access.Resource(resource), asked), nil
+	return read(answer, access.Resource(resource), "user:"+person), nil
 }
 
 func personKey(r access.Resource, p access.Principal) string { return string(r) + " " + string(p) }
@@ -96,17 +95,7 @@ func (k *Catalog) holdersOf(ctx context.Context, key string) (analysis, error) {
 	if err != nil {
 		return analysis{}, err
 	}
-	return read(answer, access.Resource(resource), func(r *cloudasset.IamPolicyAnalysisResult) []string {
-		var people []string
-		if r.IdentityList != nil {
-			for _, i := range r.IdentityList.Identities {
-				if i != nil && strings.HasPrefix(i.Name, "user:") {
-					people = append(people, i.Name)
-				}
-			}
-		}
-		return people
-	}), nil
+	return read(answer, access.Resource(resource)), nil
 }
 
 func holdersKey(r access.Resource, ids ...access.EntitlementID) string {
@@ -119,9 +108,8 @@ func holdersKey(r access.Resource, ids ...access.EntitlementID) string {
 }
 
 // read picks out what concerns the project: bindings on it and above it. Google
-// answers with other resources too.
-func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource,
-	people func(*cloudasset.IamPolicyAnalysisResult) []string) analysis {
+// answers with other resources too. Without people, those whom it lists are meant.
+func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people ...string) analysis {
 	var a analysis
 	for _, r := range answer.AnalysisResults {
 		if r == nil || r.IamBinding == nil || !about(r, project) {
@@ -141,7 +129,15 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource,
 		}
 		// As in a policy, so that its condition is read once.
 		b = iampolicy.New([]iampolicy.Binding{b}).Bindings()[0]
-		a.found = append(a.found, newFound(node, b, people(r)))
+		meant := slices.Clone(people)
+		if len(people) == 0 && r.IdentityList != nil {
+			for _, i := range r.IdentityList.Identities {
+				if i != nil && strings.HasPrefix(i.Name, "user:") {
+					meant = append(meant, i.Name)
+				}
+			}
+		}
+		a.found = append(a.found, newFound(node, b, meant))
 	}
 	partial := !answer.FullyExplored
 	for _, e := range answer.NonCriticalErrors {
