@@ -167,7 +167,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // build makes everything once, from the bottom to the top.
-func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, k clock, out io.Writer) (http.Handler, error) {
+func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, k clock, out io.Writer) (
+	http.Handler, error) {
 	log := journal.New(out, platform.Project)
 	logger := slog.New(log.Handler(slog.LevelInfo))
 	for _, warning := range c.Warnings {
@@ -182,9 +183,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	mailer, err := newMailer(ctx, c, platform, signer, roots, k, func(text string) {
-		logger.Warn(text, "event", events.MailWarning)
-	})
+	mailer, err := newMailer(ctx, c, platform, signer, roots, k, func(text string) { logger.Warn(text, "event", events.MailWarning) })
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,8 @@ func (r *Rooms) Canonical(id access.EntitlementID) (access.EntitlementID, error)
 
 // Standing implements broker.Catalog.
 func (r *Rooms) Standing(_ context.Context, q access.StandingQuery) (access.Standing, error) {
-	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{}, Reviewers: map[access.EntitlementID][]access.Principal{},
+	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{},
+		Reviewers:   map[access.EntitlementID][]access.Principal{},
 		Activations: slices.Clone(r.Open)}
 	for _, p := range q.Principals {
 		if s.Holdings[p] = nil; slices.Contains(r.People, p) {
@@ -60,7 +61,8 @@ func (r *Rooms) Preview(g access.Grant) ([]access.Effect, error) {
 }
 
 // Grant implements broker.Granter.
-func (r *Rooms) Grant(ctx context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
+func (r *Rooms) Grant(ctx context.Context, g access.Grant, q access.StandingQuery,
+	check func(access.Standing) error) ([]access.Outcome, error) {
 	s, _ := r.Standing(ctx, q)
 	if err := check(s); err != nil {
 		return nil, err

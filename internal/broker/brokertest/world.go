@@ -197,7 +197,8 @@ func (w *World) Role(_ context.Context, _ access.Resource, r access.Role) access
 func (w *World) Preview(g access.Grant) ([]access.Effect, error) {
 	var effects []access.Effect
 	for _, id := range g.Entitlements {
-		effects = append(effects, access.Effect{Title: string(id.Role), Text: fmt.Sprint("JIT access activation of ", g.Principal, g.Window, g.Approvers)})
+		effects = append(effects, access.Effect{Title: string(id.Role),
+			Text: fmt.Sprint("JIT access activation of ", g.Principal, g.Window, g.Approvers)})
 	}
 	return effects, w.PreviewErr
 }
@@ -211,7 +212,8 @@ func (w *World) fresh(since time.Time) {
 }
 
 // Grant implements broker.Granter.
-func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
+func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery,
+	check func(access.Standing) error) ([]access.Outcome, error) {
 	w.fresh(q.Since)
 	w.count("grant")
 	if w.BeforeGrant != nil {

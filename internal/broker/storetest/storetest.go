@@ -381,10 +381,12 @@ func wholeLife(t *testing.T, f Fixture) {
 		r     access.Request
 		steps []access.Action
 	}{
-		"alone":              {alone, []access.Action{access.SelfApproved, access.GrantWritten, access.EndAsked, access.GrantEnded}},
-		"with others":        {peers, []access.Action{access.RequestMade, access.RequestApproved, access.GrantWritten, access.EndAsked, access.GrantEnded}},
+		"alone": {alone, []access.Action{access.SelfApproved, access.GrantWritten, access.EndAsked, access.GrantEnded}},
+		"with others": {peers, []access.Action{access.RequestMade, access.RequestApproved, access.GrantWritten,
+			access.EndAsked, access.GrantEnded}},
 		"that was not to be": {f.request(3), []access.Action{access.RequestMade, access.RequestApproved, access.GrantFailed}},
-		"that nobody ends":   {f.request(4), []access.Action{access.RequestMade, access.RequestApproved, access.GrantWritten, access.EndAsked, access.EndFailed}},
+		"that nobody ends": {f.request(4), []access.Action{access.RequestMade, access.RequestApproved, access.GrantWritten,
+			access.EndAsked, access.EndFailed}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, opened := life.r, ""

@@ -44,7 +44,8 @@ func (p part) until(w access.Window, resource string) (part, error) {
 	c := *p.binding.Condition
 	c.Expression = expression
 	p.binding.Condition, p.binding.meaning = &c, nil
-	if o, err := recognise(p.binding); err != nil || o == nil || !o.window.End.Equal(w.End.Truncate(time.Second)) || !condition.Equal(o.resource, resource) {
+	if o, err := recognise(p.binding); err != nil || o == nil ||
+		!o.window.End.Equal(w.End.Truncate(time.Second)) || !condition.Equal(o.resource, resource) {
 		return part{}, fmt.Errorf("the shortened binding would not be read as meant: %w", err)
 	}
 	fields := parsed(p.raw)
