@@ -79,7 +79,8 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		terms, err := b.keeps(r)
 		tally := count(r, r.Decisions, terms, standing)
 		if err == nil && !tally.Complete {
-			err = cmp.Or(holds(caller.Principal, r, r.ApprovedBy(), standing), error(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused}))
+			err = cmp.Or(holds(caller.Principal, r, r.ApprovedBy(), standing),
+				error(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused}))
 		}
 		if err != nil {
 			return refused(err)

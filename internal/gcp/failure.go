@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,83 +24,87 @@ import (
 type Call struct {
 	// Service is the name of the API, for people.
 	Service string
-	// Permission is what the service account needs for the call.
-	Permission string
-	// Resource is what it is needed on: a resource path, a group, a service account.
-	Resource string
+	// Permission is what the service account needs for the call, Resource what it needs
+	// it on: a resource path, a group, a service account.
+	Permission, Resource string
 	// Account is the service account; empty when the caller does not know it.
 	Account string
 	// Change is whether the call was to change something that people asked for.
 	Change bool
 }
 
-// Failure says what a failed call to Google means. Google's own text goes to the
-// cause, quoted and cut short, and never to people unless Google refuses the
-// content of the call. It returns nil for nil.
-//
-//	400        Unprocessable, CodePlatformRefused for a change, else CodeCallRefused
-//	401        Upstream, CodeUpstreamFailed
-//	403        Upstream, CodeServiceNotAllowed; TooMany, CodeQuota when it is about rate
-//	404        NotFound, CodeUnknownResource
-//	409, 412   Conflict, CodeConflict
-//	429        TooMany, CodeQuota
-//	503        Unavailable, CodeUpstreamFailed
-//	408, 504   TimedOut, CodeUpstreamTimeout
-//	other      Upstream, CodeUpstreamFailed
-//	no answer  Unavailable, CodeUpstreamFailed; TimedOut, CodeUpstreamTimeout
-//	nonsense   Upstream, CodeUpstreamFailed
-//
-// A refusal by VPC Service Controls has its id as the argument "violation" too.
+// Failure says what a failed call to Google means; see meanings. No answer is
+// Unavailable, CodeUpstreamFailed, or TimedOut, CodeUpstreamTimeout; a caller who left
+// is TimedOut, CodeDeadline. Google's own text goes to the cause, quoted and cut short,
+// and never to people unless Google refuses the content of the call. A refusal by VPC
+// Service Controls has its id as the argument "violation" too. It returns nil for nil.
 func Failure(err error, c Call) *access.Error {
-	var known *access.Error
-	if err == nil || errors.As(err, &known) {
+	if known, ok := errors.AsType[*access.Error](err); ok || err == nil {
 		return known
 	}
-	service, resource := access.Args{"service": c.Service}, access.Args{"resource": c.Resource}
-	fail := func(kind access.Kind, code access.Code, args access.Args) *access.Error {
-		return &access.Error{Kind: kind, Code: code, Args: args, Err: &cause{service: c.Service, err: err}}
-	}
 	status, text := Answer(err)
+	m, ok := meanings[status]
 	switch {
 	case errors.Is(err, context.Canceled):
-		return fail(access.TimedOut, access.CodeDeadline, nil)
+		m = meaning{access.TimedOut, access.CodeDeadline}
 	case status == 0 && TimedOut(err):
-		return fail(access.TimedOut, access.CodeUpstreamTimeout, service)
+		m = meaning{access.TimedOut, access.CodeUpstreamTimeout}
 	case status == 0 && Broken(err):
-		return fail(access.Unavailable, access.CodeUpstreamFailed, service)
-	case status == http.StatusBadRequest:
-		reason := withViolation(err, access.Args{"reason": Quote(text)})
-		if c.Change {
-			return fail(access.Unprocessable, access.CodePlatformRefused, reason)
-		}
-		reason["service"] = c.Service
-		return fail(access.Unprocessable, access.CodeCallRefused, reason)
-	case status == http.StatusTooManyRequests, status == http.StatusForbidden && overRate(err):
-		return fail(access.TooMany, access.CodeQuota, service)
-	case status == http.StatusForbidden:
-		return fail(access.Upstream, access.CodeServiceNotAllowed,
-			withViolation(err, access.Args{"permission": c.Permission, "resource": c.Resource, "account": c.Account}))
-	case status == http.StatusNotFound:
-		return fail(access.NotFound, access.CodeUnknownResource, resource)
-	case status == http.StatusConflict, status == http.StatusPreconditionFailed:
-		return fail(access.Conflict, access.CodeConflict, resource)
-	case status == http.StatusServiceUnavailable:
-		return fail(access.Unavailable, access.CodeUpstreamFailed, service)
-	case status == http.StatusRequestTimeout, status == http.StatusGatewayTimeout:
-		return fail(access.TimedOut, access.CodeUpstreamTimeout, service)
+		m = meaning{access.Unavailable, access.CodeUpstreamFailed}
+	case !ok:
+		m = meaning{access.Upstream, access.CodeUpstreamFailed}
+	case status == http.StatusForbidden && overRate(err):
+		m = meanings[http.StatusTooManyRequests]
+	case status == http.StatusBadRequest && c.Change:
+		m.code = access.CodePlatformRefused
 	}
-	return fail(access.Upstream, access.CodeUpstreamFailed, service)
+	args := access.Args{"service": c.Service}
+	switch m.code {
+	case access.CodeDeadline:
+		args = nil
+	case access.CodePlatformRefused:
+		args = withViolation(err, access.Args{"reason": Quote(text)})
+	case access.CodeCallRefused:
+		args = withViolation(err, access.Args{"reason": Quote(text), "service": c.Service})
+	case access.CodeServiceNotAllowed:
+		args = withViolation(err, access.Args{"permission": c.Permission, "resource": c.Resource, "account": c.Account})
+	case access.CodeUnknownResource, access.CodeConflict:
+		args = access.Args{"resource": c.Resource}
+	}
+	return &access.Error{Kind: m.kind, Code: m.code, Args: args, Err: &cause{service: c.Service, err: err}}
+}
+
+type meaning struct {
+	kind access.Kind
+	code access.Code
+}
+
+// meanings are those of Google's answers by their HTTP status. Any other, and nonsense,
+// is Upstream, CodeUpstreamFailed.
+var meanings = map[int]meaning{
+	http.StatusBadRequest:         {access.Unprocessable, access.CodeCallRefused},  // of a change CodePlatformRefused
+	http.StatusForbidden:          {access.Upstream, access.CodeServiceNotAllowed}, // about rate as 429
+	http.StatusNotFound:           {access.NotFound, access.CodeUnknownResource},
+	http.StatusRequestTimeout:     {access.TimedOut, access.CodeUpstreamTimeout},
+	http.StatusConflict:           {access.Conflict, access.CodeConflict},
+	http.StatusPreconditionFailed: {access.Conflict, access.CodeConflict},
+	http.StatusTooManyRequests:    {access.TooMany, access.CodeQuota},
+	http.StatusServiceUnavailable: {access.Unavailable, access.CodeUpstreamFailed},
+	http.StatusGatewayTimeout:     {access.TimedOut, access.CodeUpstreamTimeout},
+}
+
+// Nonsense is the error of an answer that is of no use though the call succeeded.
+func Nonsense(service, why string) *access.Error {
+	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service}, Err: errors.New(why)}
 }
 
 // Answer finds the HTTP status and Google's text in the errors of its two
 // generations of libraries; the status is 0 when there was no answer.
 func Answer(err error) (status int, text string) {
-	var rest *googleapi.Error
-	if errors.As(err, &rest) {
+	if rest, ok := errors.AsType[*googleapi.Error](err); ok {
 		return rest.Code, cmp.Or(rest.Message, rest.Body)
 	}
-	var gax *apierror.APIError
-	if errors.As(err, &gax) && gax.HTTPCode() > 0 {
+	if gax, ok := errors.AsType[*apierror.APIError](err); ok && gax.HTTPCode() > 0 {
 		return gax.HTTPCode(), gax.Error()
 	}
 	if err == nil {
@@ -110,19 +115,19 @@ func Answer(err error) (status int, text string) {
 
 var vpcViolation = regexp.MustCompile(`(?i)vpcServiceControlsUniqueIdentifier"?\s*[:=]\s*"?([A-Za-z0-9_-]{1,128})`)
 
-// Violation is the id under which an administrator finds a refusal of VPC Service
+// violation is the id under which an administrator finds a refusal of VPC Service
 // Controls in the log; empty for other failures. It stands at the end of a long
 // text, or in the details.
-func Violation(err error) string {
+func violation(err error) string {
 	_, text := Answer(err)
-	var rest *googleapi.Error
-	if errors.As(err, &rest) {
+	rest, ok := errors.AsType[*googleapi.Error](err)
+	if ok {
 		text += " " + rest.Body[:min(len(rest.Body), 64<<10)]
 	}
 	if id := vpcViolation.FindStringSubmatch(text); id != nil {
 		return id[1]
 	}
-	if rest == nil {
+	if !ok {
 		return ""
 	}
 	for _, detail := range rest.Details {
@@ -139,7 +144,7 @@ func Violation(err error) string {
 }
 
 func withViolation(err error, args access.Args) access.Args {
-	if id := Violation(err); id != "" {
+	if id := violation(err); id != "" {
 		args["violation"] = id
 	}
 	return args
@@ -147,34 +152,23 @@ func withViolation(err error, args access.Args) access.Args {
 
 // overRate recognises the 403s with which Workspace APIs say 429.
 func overRate(err error) bool {
-	var rest *googleapi.Error
-	if !errors.As(err, &rest) {
-		return false
-	}
-	for _, item := range rest.Errors {
-		switch item.Reason {
-		case "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded":
-			return true
-		}
-	}
-	return false
+	rest, ok := errors.AsType[*googleapi.Error](err)
+	return ok && slices.ContainsFunc(rest.Errors, func(item googleapi.ErrorItem) bool {
+		return slices.Contains([]string{"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"}, item.Reason)
+	})
 }
 
 // TimedOut is whether the time for the call ended before an answer came.
 func TimedOut(err error) bool {
-	var n net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
+	n, ok := errors.AsType[net.Error](err)
+	return ok && n.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
 // Broken is whether the connection broke or could not be made.
 func Broken(err error) bool {
-	for _, cause := range []error{syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
-		if errors.Is(err, cause) {
-			return true
-		}
-	}
-	var n *net.OpError
-	return errors.As(err, &n)
+	_, broken := errors.AsType[*net.OpError](err)
+	return broken || slices.ContainsFunc([]error{syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF},
+		func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // cause keeps the error for errors.As and prints as one short line: what Google
@@ -190,7 +184,7 @@ func (c *cause) Error() string {
 	if status != 0 {
 		line = fmt.Sprintf("%s answered %d: %s", c.service, status, Quote(text))
 	}
-	if id := Violation(c.err); id != "" {
+	if id := violation(c.err); id != "" {
 		line += " (VPC Service Controls, unique identifier " + id + ")"
 	}
 	return line

@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,9 +29,13 @@ var (
 // same machine; its client library would go on asking.
 const metadataTimeout = 5 * time.Second
 
-func unknownSelf(err error) *access.Error {
+func metadataFailure(doing string, err error) *access.Error {
 	return &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "metadata server"},
-		Err: fmt.Errorf("finding out who the service is: %w", err)}
+		Err: fmt.Errorf("%s: %w", doing, err)}
+}
+
+func noToken(why string) *access.Error {
+	return metadataFailure("fetching an access token", errors.New(why))
 }
 
 // identify asks the metadata server who the service is.
@@ -88,14 +93,12 @@ func accountOf(credentials []byte) (string, error) {
 	if err := json.Unmarshal(credentials, &file); err != nil {
 		return "", errors.New("the application default credentials are not JSON")
 	}
-	if file.Email == "" {
-		_, name, _ := strings.Cut(file.URL, "/serviceAccounts/")
-		file.Email, _, _ = strings.Cut(name, ":")
-	}
-	if file.Email == "" {
+	_, name, _ := strings.Cut(file.URL, "/serviceAccounts/")
+	impersonated, _, _ := strings.Cut(name, ":")
+	if file.Email == "" && impersonated == "" {
 		return "", errors.New("the application default credentials are not those of a service account")
 	}
-	return file.Email, nil
+	return cmp.Or(file.Email, impersonated), nil
 }
 
 // tokenSource is a function that fetches a token.
@@ -112,20 +115,15 @@ func metadataTokens(server *metadata.Client, scope string) oauth2.TokenSource {
 		defer cancel()
 		body, err := server.GetWithContext(ctx, "instance/service-accounts/default/token?scopes="+scope)
 		if err != nil {
-			return nil, noToken(errors.New(Quote(err.Error())))
+			return nil, noToken(Quote(err.Error()))
 		}
 		var token oauth2.Token
 		if err := json.Unmarshal([]byte(body), &token); err != nil || token.AccessToken == "" || token.ExpiresIn <= 0 {
-			return nil, noToken(errors.New("the answer holds no token"))
+			return nil, noToken("the answer holds no token")
 		}
 		token.Expiry = time.Now().Add(time.Duration(token.ExpiresIn) * time.Second)
 		return &token, nil
 	}), 225*time.Second)
-}
-
-func noToken(err error) *access.Error {
-	return &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "metadata server"},
-		Err: fmt.Errorf("fetching an access token: %w", err)}
 }
 
 // impersonate has the service account's own token exchanged for one of another
@@ -149,7 +147,7 @@ func (p *Platform) impersonate(scope string) oauth2.TokenSource {
 		}
 		expiry, err := time.Parse(time.RFC3339, answer.ExpireTime)
 		if err != nil || answer.AccessToken == "" {
-			return nil, noToken(errors.New("the answer of generateAccessToken holds no token"))
+			return nil, noToken("the answer of generateAccessToken holds no token")
 		}
 		return &oauth2.Token{AccessToken: answer.AccessToken, TokenType: "Bearer", Expiry: expiry}, nil
 	}), 225*time.Second)

@@ -4,6 +4,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,23 +53,22 @@ type Options struct {
 
 // Platform is the connection to Google Cloud. It is safe for concurrent use.
 type Platform struct {
-	// Project is the id of the service's own project.
-	Project string
+	// Project is the id of the service's own project, ServiceAccount the e-mail address
+	// of its own account.
+	Project, ServiceAccount string
 	// ProjectNumber and Region are empty where nobody could say: with application
 	// default credentials, and Region also on an odd metadata server.
 	ProjectNumber, Region string
-	// ServiceAccount is the e-mail address of the service's own account.
-	ServiceAccount string
-	// Client is authenticated for Google Cloud.
-	Client *http.Client
-	// DirectoryClient is authenticated for the groups of Workspace and Cloud
-	// Identity.
-	DirectoryClient *http.Client
+	// Client is authenticated for Google Cloud, DirectoryClient for the groups of
+	// Workspace and Cloud Identity.
+	Client, DirectoryClient *http.Client
 	// Retry is how reads are repeated.
 	Retry Retry
 
+	// endpoint is where every call goes; empty is each service's own.
 	endpoint string
-	public   *http.Client
+	// public makes calls without credentials.
+	public *http.Client
 }
 
 // Connect finds out who the service is and prepares its clients. It makes no call
@@ -76,52 +76,46 @@ type Platform struct {
 // who it is the service can verify nobody. Errors are *access.Error, of the
 // Unavailable kind when the metadata server is to blame.
 func Connect(ctx context.Context, o Options) (*Platform, error) {
-	endpoint, err := checkEndpoint(o.Endpoint)
-	if err != nil {
-		return nil, unknownSelf(err)
-	}
-	p := &Platform{Retry: o.Retry, endpoint: endpoint}
-	base := o.transport()
-
-	var cloud, directory oauth2.TokenSource
-	server := metadata.NewWithOptions(nil)
-	if o.Hosted || os.Getenv("GCE_METADATA_HOST") != "" ||
-		os.Getenv("GOOGLE_APPLICATION_CREDENTIALS") == "" && server.OnGCEWithContext(ctx) {
-		if err := p.identify(ctx, server); err != nil {
-			return nil, unknownSelf(err)
-		}
-		cloud, directory = metadataTokens(server, scopeCloud), metadataTokens(server, scopeDirectory)
-	} else {
-		if endpoint != "" {
-			return nil, unknownSelf(errors.New("an endpoint that replaces Google needs GCE_METADATA_HOST, to say who the service is"))
-		}
-		if cloud, directory, err = p.defaultCredentials(ctx); err != nil {
-			return nil, unknownSelf(err)
-		}
-	}
-	if endpoint != "" && os.Getenv("GCE_METADATA_HOST") == "" {
-		cloud, directory = nil, nil
-	}
-
-	agent := "JIT-Access/" + o.Version
-	limit := o.limit()
-	if p.public, err = client(ctx, base, agent, nil, limit); err != nil {
-		return nil, unknownSelf(err)
-	}
-	if p.Client, err = client(ctx, base, agent, cloud, limit); err != nil {
-		return nil, unknownSelf(err)
-	}
-	if p.DirectoryClient, err = client(ctx, base, agent, directory, limit); err != nil {
-		return nil, unknownSelf(err)
-	}
-	if directory != nil {
-		impersonating, err := client(ctx, base, agent, p.impersonate(scopeDirectory), limit)
-		if err != nil {
-			return nil, unknownSelf(err)
-		}
-		p.DirectoryClient.Transport = &scoped{plain: p.DirectoryClient.Transport, impersonating: impersonating.Transport}
+	p := &Platform{Retry: o.Retry}
+	if err := p.connect(ctx, o); err != nil {
+		return nil, metadataFailure("finding out who the service is", err)
 	}
 	return p, nil
+}
+
+func (p *Platform) connect(ctx context.Context, o Options) (err error) {
+	if p.endpoint, err = checkEndpoint(o.Endpoint); err != nil {
+		return err
+	}
+	var cloud, directory oauth2.TokenSource
+	server, named := metadata.NewWithOptions(nil), os.Getenv("GCE_METADATA_HOST") != ""
+	switch {
+	case o.Hosted || named || os.Getenv("GOOGLE_APPLICATION_CREDENTIALS") == "" && server.OnGCEWithContext(ctx):
+		err = p.identify(ctx, server)
+		cloud, directory = metadataTokens(server, scopeCloud), metadataTokens(server, scopeDirectory)
+	case p.endpoint != "":
+		err = errors.New("an endpoint that replaces Google needs GCE_METADATA_HOST, to say who the service is")
+	default:
+		cloud, directory, err = p.defaultCredentials(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if p.endpoint != "" && !named {
+		cloud, directory = nil, nil
+	}
+	base := o.transport()
+	client := func(tokens oauth2.TokenSource) *http.Client {
+		c, failed := o.client(ctx, base, tokens)
+		err = errors.Join(err, failed)
+		return c
+	}
+	p.public, p.Client, p.DirectoryClient = client(nil), client(cloud), client(directory)
+	impersonating := client(p.impersonate(scopeDirectory))
+	if err == nil && directory != nil {
+		p.DirectoryClient.Transport = &scoped{plain: p.DirectoryClient.Transport, impersonating: impersonating.Transport}
+	}
+	return err
 }
 
 // defaultCredentials takes the identity from application default credentials,
@@ -135,10 +129,7 @@ func (p *Platform) defaultCredentials(ctx context.Context) (cloud, directory oau
 	if p.ServiceAccount, err = accountOf(credentials.JSON); err != nil {
 		return nil, nil, err
 	}
-	p.Project = os.Getenv("GOOGLE_CLOUD_PROJECT")
-	if p.Project == "" {
-		p.Project = credentials.ProjectID
-	}
+	p.Project = cmp.Or(os.Getenv("GOOGLE_CLOUD_PROJECT"), credentials.ProjectID)
 	if err := p.check(); err != nil {
 		return nil, nil, err
 	}
@@ -170,11 +161,9 @@ func (p *Platform) ClientOptions(service string, c *http.Client) []option.Client
 // Impersonating is a client whose token has one scope that those of the other
 // clients lack. The token is fetched when it is first needed.
 func (p *Platform) Impersonating(scope string) *http.Client {
-	return &http.Client{
-		Transport:     &oauth2.Transport{Source: p.impersonate(scope), Base: p.public.Transport},
-		Timeout:       p.public.Timeout,
-		CheckRedirect: p.public.CheckRedirect,
-	}
+	c := *p.public
+	c.Transport = &oauth2.Transport{Source: p.impersonate(scope), Base: p.public.Transport}
+	return &c
 }
 
 // checkEndpoint refuses every override that is not loopback: tokens go there.
@@ -211,14 +200,6 @@ func (o Options) transport() *http.Transport {
 	return t
 }
 
-// limit is how long a whole call may take.
-func (o Options) limit() time.Duration {
-	if o.ConnectTimeout == 0 || o.ReadTimeout == 0 || o.WriteTimeout == 0 {
-		return 0
-	}
-	return o.ConnectTimeout + o.ReadTimeout + o.WriteTimeout
-}
-
 // writeLimited bounds every write, so that a peer that stops reading cannot hold a
 // call.
 type writeLimited struct {
@@ -236,19 +217,18 @@ func (c *writeLimited) Write(b []byte) (int, error) {
 // client wraps base with Google's transport, or with its unauthenticated form when
 // tokens is nil. Redirects are not followed: Google sends none, and the transport
 // would put the token on whatever it is sent to.
-func client(ctx context.Context, base http.RoundTripper, agent string, tokens oauth2.TokenSource,
-	limit time.Duration) (*http.Client, error) {
+func (o Options) client(ctx context.Context, base http.RoundTripper, tokens oauth2.TokenSource) (*http.Client, error) {
 	credentials := option.WithoutAuthentication()
 	if tokens != nil {
 		credentials = option.WithTokenSource(tokens)
 	}
-	t, err := htransport.NewTransport(ctx, base, option.WithUserAgent(agent), credentials)
+	t, err := htransport.NewTransport(ctx, base, option.WithUserAgent("JIT-Access/"+o.Version), credentials)
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{
-		Transport:     t,
-		Timeout:       limit,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	c := &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if o.ConnectTimeout != 0 && o.ReadTimeout != 0 && o.WriteTimeout != 0 {
+		c.Timeout = o.ConnectTimeout + o.ReadTimeout + o.WriteTimeout
+	}
+	return c, nil
 }

@@ -49,11 +49,14 @@ func describe(e access.Event) line {
 	return l
 }
 
-// attempted is the name for what was tried and refused: as in JIT Access 1.x a failed
-// activation is an api.activateRole of severity ERROR.
+// attempted is the name for what was tried and refused: that of the effect, as in JIT
+// Access 1.x, where a failed activation is an api.activateRole of severity ERROR.
 func attempted(a access.Action) string {
-	if a == access.SelfApproved || a == access.RequestApproved {
+	switch a {
+	case access.SelfApproved, access.RequestApproved:
 		return events.Activate
+	case access.EndAsked:
+		return events.End
 	}
 	return cmp.Or(names[a].event, events.Refuse)
 }

@@ -5,6 +5,8 @@ package lookup
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -119,13 +121,9 @@ func (c *Cache[V]) keep(key string, a answer[V]) {
 		return
 	}
 	if !known && len(c.kept) >= c.limit {
-		oldest, first := "", true
-		for k, kept := range c.kept {
-			if first || kept.at.Before(c.kept[oldest].at) {
-				oldest, first = k, false
-			}
-		}
-		delete(c.kept, oldest)
+		delete(c.kept, slices.MinFunc(slices.Collect(maps.Keys(c.kept)), func(a, b string) int {
+			return c.kept[a].at.Compare(c.kept[b].at)
+		}))
 	}
 	c.kept[key] = a
 }

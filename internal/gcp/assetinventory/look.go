@@ -2,18 +2,27 @@ package assetinventory
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/api/cloudasset/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/directory"
+	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
 )
+
+// service is the name of the API, for people.
+const service = "Cloud Asset Inventory"
 
 // Look asks, all at once, for the inventory and for the groups of the principals.
 func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Found, error) {
@@ -21,8 +30,8 @@ func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Fo
 	var groups map[access.Principal][]string
 	var unknown []*access.Error
 	var people sync.WaitGroup
-	people.Go(func() { groups, unknown = eachOf(ctx, k.groups, q.Principals, after, directoryFailure) })
-	found, stale, err := standing.Recall(ctx, k.inventories, string(q.Resource), q, "Cloud Asset Inventory", k.c.Now)
+	people.Go(func() { groups, unknown = eachOf(ctx, k.groups, q.Principals, after, theFailure) })
+	found, stale, err := standing.Recall(ctx, k.inventories, string(q.Resource), q, service, k.c.Now)
 	if err != nil {
 		return standing.Found{}, err
 	}
@@ -35,22 +44,19 @@ func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Fo
 		Above:  slices.Clone(found.above),
 		Groups: groups,
 		Members: func(ctx context.Context, groups []string) (map[string]directory.Members, []*access.Error) {
-			return eachOf(ctx, k.members, groups, after, func(group string, err error) *access.Error {
-				return standing.Unreadable(group, gcp.Failure(err, gcp.Call{Service: "Directory API"}))
-			})
+			return eachOf(ctx, k.members, groups, after, standing.Unreadable)
 		},
 		Warnings: unknown,
 	}, nil
 }
 
-// directoryFailure is the warning of somebody whose groups cannot be found; what
-// they hold in person still stands.
-func directoryFailure(_ access.Principal, err error) *access.Error {
-	return gcp.Failure(err, gcp.Call{Service: "Directory API"})
-}
+// theFailure is the warning of somebody whose groups cannot be found; what they hold in
+// person still stands.
+func theFailure(_ access.Principal, failure *access.Error) *access.Error { return failure }
 
-// eachOf looks every key up, some at a time. What fails is a warning.
-func eachOf[K ~string, V any](ctx context.Context, c *lookup.Cache[V], keys []K, after time.Time, warn func(K, error) *access.Error) (map[K]V, []*access.Error) {
+// eachOf looks every key up in the directory, some at a time. What fails is a warning.
+func eachOf[K ~string, V any](ctx context.Context, c *lookup.Cache[V], keys []K, after time.Time,
+	warn func(K, *access.Error) *access.Error) (map[K]V, []*access.Error) {
 	var mu sync.Mutex
 	found := make(map[K]V, len(keys))
 	var warnings []*access.Error
@@ -63,11 +69,66 @@ func eachOf[K ~string, V any](ctx context.Context, c *lookup.Cache[V], keys []K,
 			defer mu.Unlock()
 			found[key] = value
 			if err != nil {
-				warnings = append(warnings, warn(key, err))
+				warnings = append(warnings, warn(key, gcp.Failure(err, gcp.Call{Service: "Directory API"})))
 			}
 			return nil
 		})
 	}
 	g.Wait()
 	return found, warnings
+}
+
+// inventory is what Asset Inventory says of one project.
+type inventory struct {
+	// own is its copy of the project's own policy; nil when there is none.
+	own *iampolicy.Policy
+	// above are the folders and the organization, nearest first, within the scope.
+	above []standing.Node
+}
+
+// batchGet asks Asset Inventory for the policies that apply to a project. Google
+// allows 100 such calls a minute for the whole service.
+func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, error) {
+	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.BatchGetEffectiveIamPoliciesResponse, error) {
+		return k.assets.EffectiveIamPolicies.BatchGet(string(k.c.Scope)).Names(access.Resource(resource).FullName()).Context(ctx).Do()
+	})
+	if err != nil {
+		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.analyzeIamPolicy",
+			Resource: string(k.c.Scope), Account: k.c.Platform.ServiceAccount})
+		if failure.Code == access.CodeUnknownResource {
+			failure.Args = access.Args{"resource": resource}
+		}
+		return inventory{}, failure
+	}
+	if answer == nil || len(answer.PolicyResults) == 0 || answer.PolicyResults[0] == nil {
+		return inventory{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": resource},
+			Err: errors.New("no entry in Cloud Asset Inventory within the scope")}
+	}
+	var found inventory
+	for _, info := range answer.PolicyResults[0].Policies {
+		if info == nil || info.Policy == nil {
+			continue
+		}
+		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, access.FullNamePrefix))
+		if err != nil {
+			continue
+		}
+		raw, err := json.Marshal(info.Policy)
+		if err != nil {
+			return inventory{}, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
+		}
+		policy, err := iampolicy.Parse(raw)
+		if err != nil {
+			return inventory{}, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed,
+				Args: access.Args{"service": service}, Err: err}
+		}
+		// Projects do not nest, so a project's policy is the project's own, whether
+		// Google names it by id or by number.
+		if node.Kind() == "projects" {
+			found.own = policy
+		} else {
+			found.above = append(found.above, standing.Node{Resource: node, Policy: policy})
+		}
+	}
+	return found, nil
 }

@@ -4,7 +4,6 @@ package directory
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	admin "google.golang.org/api/admin/directory/v1"
@@ -28,8 +27,7 @@ const maxPages = 1000
 type Directory struct {
 	service  *admin.Service
 	customer string
-	account  string
-	retry    gcp.Retry
+	platform *gcp.Platform
 }
 
 // New makes a Directory. customer is the Cloud Identity customer id. It makes no
@@ -39,7 +37,7 @@ func New(ctx context.Context, p *gcp.Platform, customer string) (*Directory, err
 	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
-	return &Directory{service: service, customer: customer, account: p.ServiceAccount, retry: p.Retry}, nil
+	return &Directory{service: service, customer: customer, platform: p}, nil
 }
 
 // Groups returns the addresses of the groups that p is a direct member of, with
@@ -51,21 +49,9 @@ func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, e
 		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}
 	}
 	var groups []string
-	page := ""
-	for range maxPages {
-		answer, err := gcp.Read(ctx, d.retry, func(ctx context.Context) (*admin.Groups, error) {
-			return d.groupsOf(p).Fields("groups(email)", "nextPageToken").MaxResults(200).PageToken(page).Context(ctx).Do()
-		})
-		if err != nil {
-			failure := d.failure(err, "customer "+d.customer, "")
-			if failure.Code == access.CodeGroupUnreadable {
-				failure.Code, failure.Args = access.CodePersonUnreadable, access.Args{"principal": string(p)}
-			}
-			return nil, failure
-		}
-		if answer == nil {
-			return nil, senseless()
-		}
+	err := pages(ctx, d.platform.Retry, func(ctx context.Context, page string) (*admin.Groups, error) {
+		return d.groupsOf(p).Fields("groups(email)", "nextPageToken").MaxResults(200).PageToken(page).Context(ctx).Do()
+	}, func(answer *admin.Groups) string {
 		for _, g := range answer.Groups {
 			if g == nil {
 				continue
@@ -74,11 +60,16 @@ func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, e
 				groups = append(groups, string(address))
 			}
 		}
-		if page = answer.NextPageToken; page == "" {
-			return groups, nil
+		return answer.NextPageToken
+	})
+	if err != nil {
+		failure := d.failure(err, "customer "+d.customer, "")
+		if failure.Code == access.CodeGroupUnreadable {
+			failure.Code, failure.Args = access.CodePersonUnreadable, access.Args{"principal": string(p)}
 		}
+		return nil, failure
 	}
-	return nil, endless()
+	return groups, nil
 }
 
 // Members are the direct members of a group.
@@ -101,32 +92,44 @@ func (d *Directory) Members(ctx context.Context, group string) (Members, error) 
 		return Members{}, &access.Error{Kind: access.NotFound, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}, Err: err}
 	}
 	var members Members
-	page := ""
-	for range maxPages {
-		answer, err := gcp.Read(ctx, d.retry, func(ctx context.Context) (*admin.Members, error) {
-			return d.service.Members.List(string(address)).Fields("members(email,type,status)", "nextPageToken").
-				MaxResults(200).PageToken(page).Context(ctx).Do()
-		})
-		if err != nil {
-			failure := d.failure(err, group, group)
-			if failure.Code == access.CodeServiceNotAllowed {
-				failure.Code, failure.Args = access.CodeGroupUnreadable, access.Args{"group": group}
-			}
-			return Members{}, failure
-		}
-		if answer == nil {
-			return Members{}, senseless()
-		}
+	err = pages(ctx, d.platform.Retry, func(ctx context.Context, page string) (*admin.Members, error) {
+		return d.service.Members.List(string(address)).Fields("members(email,type,status)", "nextPageToken").
+			MaxResults(200).PageToken(page).Context(ctx).Do()
+	}, func(answer *admin.Members) string {
 		for _, m := range answer.Members {
 			if m != nil {
 				members.add(m)
 			}
 		}
-		if page = answer.NextPageToken; page == "" {
-			return members, nil
+		return answer.NextPageToken
+	})
+	if err != nil {
+		failure := d.failure(err, group, group)
+		if failure.Code == access.CodeServiceNotAllowed {
+			failure.Code, failure.Args = access.CodeGroupUnreadable, access.Args{"group": group}
+		}
+		return Members{}, failure
+	}
+	return members, nil
+}
+
+// pages gets page after page and has each taken, which returns the token of the next.
+func pages[A any](ctx context.Context, retry gcp.Retry,
+	get func(ctx context.Context, page string) (*A, error), take func(*A) string) error {
+	page := ""
+	for range maxPages {
+		answer, err := gcp.Read(ctx, retry, func(ctx context.Context) (*A, error) { return get(ctx, page) })
+		if err != nil {
+			return err
+		}
+		if answer == nil { // JSON that says nothing
+			return gcp.Nonsense(service, "the answer is null")
+		}
+		if page = take(answer); page == "" {
+			return nil
 		}
 	}
-	return Members{}, endless()
+	return gcp.Nonsense(service, "the answer has more pages than any group")
 }
 
 // add counts a member. People of other organizations have no status; whoever has one and
@@ -151,22 +154,11 @@ func (m *Members) add(member *admin.Member) {
 // failure maps a failed call. The directory says 400 as well as 404 of an address
 // that it does not know.
 func (d *Directory) failure(err error, resource, address string) *access.Error {
-	failure := gcp.Failure(err, gcp.Call{Service: service, Permission: reader, Resource: resource, Account: d.account})
+	failure := gcp.Failure(err, gcp.Call{Service: service, Permission: reader, Resource: resource, Account: d.platform.ServiceAccount})
 	if failure.Code == access.CodeUnknownResource || failure.Code == access.CodeCallRefused {
 		failure.Kind, failure.Code, failure.Args = access.NotFound, access.CodeGroupUnreadable, access.Args{"group": address}
 	}
 	return failure
-}
-
-// senseless is the error of an answer that is JSON and says nothing, such as null.
-func senseless() *access.Error {
-	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "Directory API"},
-		Err: errors.New("the answer is null")}
-}
-
-func endless() *access.Error {
-	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
-		Err: errors.New("the answer has more pages than any group")}
 }
 
 // groupsOf asks for the groups of a person. The search by member also finds people

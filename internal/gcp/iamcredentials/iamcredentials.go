@@ -4,7 +4,6 @@ package iamcredentials
 
 import (
 	"context"
-	"errors"
 
 	"google.golang.org/api/iamcredentials/v1"
 
@@ -14,9 +13,8 @@ import (
 
 // Signer signs as the service account. Make one with New.
 type Signer struct {
-	service *iamcredentials.Service
-	account string
-	retry   gcp.Retry
+	service  *iamcredentials.Service
+	platform *gcp.Platform
 }
 
 // New makes a Signer. It makes no call.
@@ -25,7 +23,7 @@ func New(ctx context.Context, p *gcp.Platform) (*Signer, error) {
 	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
-	return &Signer{service: service, account: p.ServiceAccount, retry: p.Retry}, nil
+	return &Signer{service: service, platform: p}, nil
 }
 
 // SignJWT signs the claims in payload, a JSON object, and returns the token in its
@@ -33,16 +31,16 @@ func New(ctx context.Context, p *gcp.Platform) (*Signer, error) {
 // "exp" more than 12 hours ahead. CodeSigningNotAllowed when the account may not
 // sign as itself.
 func (s *Signer) SignJWT(ctx context.Context, payload []byte) (jwt string, err error) {
-	answer, err := gcp.Read(ctx, s.retry, func(ctx context.Context) (*iamcredentials.SignJwtResponse, error) {
-		return s.service.Projects.ServiceAccounts.SignJwt("projects/-/serviceAccounts/"+s.account,
+	answer, err := gcp.Read(ctx, s.platform.Retry, func(ctx context.Context) (*iamcredentials.SignJwtResponse, error) {
+		return s.service.Projects.ServiceAccounts.SignJwt("projects/-/serviceAccounts/"+s.platform.ServiceAccount,
 			&iamcredentials.SignJwtRequest{Payload: string(payload)}).Context(ctx).Do()
 	})
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "iam.serviceAccounts.signJwt",
-			Resource: s.account, Account: s.account})
+			Resource: s.platform.ServiceAccount, Account: s.platform.ServiceAccount})
 		switch failure.Code {
 		case access.CodeServiceNotAllowed:
-			failure.Code, failure.Args = access.CodeSigningNotAllowed, access.Args{"account": s.account}
+			failure.Code, failure.Args = access.CodeSigningNotAllowed, access.Args{"account": s.platform.ServiceAccount}
 		case access.CodeUnknownResource, access.CodeCallRefused:
 			// The account is gone, or our claims are wrong: nothing that the person
 			// who asked has named or can mend.
@@ -51,8 +49,7 @@ func (s *Signer) SignJWT(ctx context.Context, payload []byte) (jwt string, err e
 		return "", failure
 	}
 	if answer.SignedJwt == "" {
-		return "", &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
-			Err: errors.New("the answer of signJwt holds no token")}
+		return "", gcp.Nonsense(service, "the answer of signJwt holds no token")
 	}
 	return answer.SignedJwt, nil
 }

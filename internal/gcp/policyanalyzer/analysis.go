@@ -1,8 +1,9 @@
 package policyanalyzer
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -68,17 +69,17 @@ func collective(member string) bool {
 // heldBy asks what a person holds on a project; key is made by personKey.
 func (k *Catalog) heldBy(ctx context.Context, key string) (analysis, error) {
 	resource, person, _ := strings.Cut(key, " ")
-	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
-		return c.AnalysisQueryIdentitySelectorIdentity("user:" + person).
+	answer, err := k.ask(ctx, resource, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
+		c.AnalysisQueryIdentitySelectorIdentity("user:" + person).
 			AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName())
 	})
 	if refused(err) {
-		return analysis{}, k.blame(ctx, resource, err)
+		return analysis{}, nil // nobody whom Google knows
 	}
 	if err != nil {
-		return analysis{}, named(err, resource)
+		return analysis{}, err
 	}
-	return read(answer, access.Resource(resource), func(*cloudasset.IamPolicyAnalysisResult) []string { return []string{"user:" + person} }), nil
+	return read(answer, access.Resource(resource), "user:"+person), nil
 }
 
 func personKey(r access.Resource, p access.Principal) string { return string(r) + " " + string(p) }
@@ -87,29 +88,14 @@ func personKey(r access.Resource, p access.Principal) string { return string(r) 
 // first thousand of each: that is Google's limit); key is made by holdersKey.
 func (k *Catalog) holdersOf(ctx context.Context, key string) (analysis, error) {
 	resource, names, _ := strings.Cut(key, " ")
-	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
-		return c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
+	answer, err := k.ask(ctx, resource, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
+		c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
 			AnalysisQueryAccessSelectorRoles(strings.Fields(names)...).AnalysisQueryOptionsExpandGroups(true)
 	})
-	if refused(err) {
-		if cause := k.blame(ctx, resource, err); cause != nil {
-			err = cause
-		}
-	}
 	if err != nil {
-		return analysis{}, named(err, resource)
+		return analysis{}, err
 	}
-	return read(answer, access.Resource(resource), func(r *cloudasset.IamPolicyAnalysisResult) []string {
-		var people []string
-		if r.IdentityList != nil {
-			for _, i := range r.IdentityList.Identities {
-				if i != nil && strings.HasPrefix(i.Name, "user:") {
-					people = append(people, i.Name)
-				}
-			}
-		}
-		return people
-	}), nil
+	return read(answer, access.Resource(resource)), nil
 }
 
 func holdersKey(r access.Resource, ids ...access.EntitlementID) string {
@@ -122,8 +108,8 @@ func holdersKey(r access.Resource, ids ...access.EntitlementID) string {
 }
 
 // read picks out what concerns the project: bindings on it and above it. Google
-// answers with other resources too.
-func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people func(*cloudasset.IamPolicyAnalysisResult) []string) analysis {
+// answers with other resources too. Without people, those whom it lists are meant.
+func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people ...string) analysis {
 	var a analysis
 	for _, r := range answer.AnalysisResults {
 		if r == nil || r.IamBinding == nil || !about(r, project) {
@@ -143,7 +129,15 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 		}
 		// As in a policy, so that its condition is read once.
 		b = iampolicy.New([]iampolicy.Binding{b}).Bindings()[0]
-		a.found = append(a.found, newFound(node, b, people(r)))
+		meant := slices.Clone(people)
+		if len(people) == 0 && r.IdentityList != nil {
+			for _, i := range r.IdentityList.Identities {
+				if i != nil && strings.HasPrefix(i.Name, "user:") {
+					meant = append(meant, i.Name)
+				}
+			}
+		}
+		a.found = append(a.found, newFound(node, b, meant))
 	}
 	partial := !answer.FullyExplored
 	for _, e := range answer.NonCriticalErrors {
@@ -175,26 +169,24 @@ func incomplete(waitingHelps bool, reason string) *access.Error {
 
 // about is whether a result says anything of the project.
 func about(r *cloudasset.IamPolicyAnalysisResult, project access.Resource) bool {
-	for _, list := range r.AccessControlLists {
-		if list != nil && slices.ContainsFunc(list.Resources, func(r *cloudasset.GoogleCloudAssetV1Resource) bool {
+	return slices.ContainsFunc(r.AccessControlLists, func(list *cloudasset.GoogleCloudAssetV1AccessControlList) bool {
+		return list != nil && slices.ContainsFunc(list.Resources, func(r *cloudasset.GoogleCloudAssetV1Resource) bool {
 			return r != nil && r.FullResourceName == project.FullName()
-		}) {
-			return true
-		}
-	}
-	return false
+		})
+	})
 }
 
 // analyze makes one analysis. Errors are *access.Error.
-func (k *Catalog) analyze(ctx context.Context,
-	query func(*cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall) (*cloudasset.IamPolicyAnalysis, error) {
+func (k *Catalog) analyze(ctx context.Context, query func(*cloudasset.V1AnalyzeIamPolicyCall)) (*cloudasset.IamPolicyAnalysis, error) {
 	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.AnalyzeIamPolicyResponse, error) {
-		c := query(k.assets.V1.AnalyzeIamPolicy(string(k.c.Scope))).
-			AnalysisQueryConditionContextAccessTime(k.c.Now().UTC().Format(time.RFC3339Nano)).Context(ctx)
+		c := k.assets.V1.AnalyzeIamPolicy(string(k.c.Scope)).
+			AnalysisQueryConditionContextAccessTime(k.c.Now().UTC().Format(time.RFC3339Nano))
+		query(c)
 		if k.c.ExecutionTimeout > 0 {
-			c = c.ExecutionTimeout(k.executionTimeout())
+			// In the notation of protobuf.
+			c.ExecutionTimeout(fmt.Sprintf("%ds", max(1, int(k.c.ExecutionTimeout/time.Second))))
 		}
-		return c.Do()
+		return c.Context(ctx).Do()
 	})
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.analyzeIamPolicy",
@@ -205,18 +197,24 @@ func (k *Catalog) analyze(ctx context.Context,
 		return nil, failure
 	}
 	if answer == nil || answer.MainAnalysis == nil {
-		return nil, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
-			Err: errors.New("the answer holds no analysis")}
+		return nil, gcp.Nonsense(service, "the answer holds no analysis")
 	}
 	return answer.MainAnalysis, nil
 }
 
-// named makes an unknown resource the one that was asked about, not the scope.
-func named(err error, resource string) error {
-	if e := access.AsError(err); e.Code == access.CodeUnknownResource {
-		return &access.Error{Kind: e.Kind, Code: e.Code, Args: access.Args{"resource": resource}, Err: err}
+// ask is analyze about one resource, or none, whose failure says what Google holds
+// against the query. It stays refused when that is the identity.
+func (k *Catalog) ask(ctx context.Context, resource string,
+	query func(*cloudasset.V1AnalyzeIamPolicyCall)) (*cloudasset.IamPolicyAnalysis, error) {
+	answer, err := k.analyze(ctx, query)
+	if refused(err) {
+		return nil, cmp.Or(k.blame(ctx, resource, err), err)
 	}
-	return err
+	if e := access.AsError(err); e != nil && e.Code == access.CodeUnknownResource && resource != "" {
+		// It is the one that was asked about, not the scope.
+		err = &access.Error{Kind: e.Kind, Code: e.Code, Args: access.Args{"resource": resource}, Err: err}
+	}
+	return answer, err
 }
 
 // refused is whether Google called the query invalid.
@@ -249,8 +247,8 @@ func (k *Catalog) blame(ctx context.Context, resource string, err error) error {
 
 // probe is whether Google takes a query about a resource that names nobody.
 func (k *Catalog) probe(ctx context.Context, resource string) (bool, error) {
-	_, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
-		return c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
+	_, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
+		c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
 			AnalysisQueryAccessSelectorPermissions("resourcemanager.projects.get")
 	})
 	if refused(err) || err != nil && access.AsError(err).Code == access.CodeUnknownResource {

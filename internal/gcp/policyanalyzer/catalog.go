@@ -8,9 +8,8 @@
 package policyanalyzer
 
 import (
-	"cmp"
 	"context"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -97,13 +96,11 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 func (k *Catalog) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
 	if k.c.ProjectsQuery == "" {
 		found, stale, err := standing.Recall(ctx, k.lists, string(p), access.StandingQuery{}, service, k.c.Now)
-		if err != nil {
-			return nil, nil, err
-		}
+		var warnings []*access.Error
 		if stale != nil {
-			return slices.Clone(found), []*access.Error{stale}, nil
+			warnings = append(warnings, stale)
 		}
-		return slices.Clone(found), nil, nil
+		return slices.Clone(found), warnings, err
 	}
 	found, err := standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
 	return found, nil, err
@@ -111,12 +108,12 @@ func (k *Catalog) Resources(ctx context.Context, p access.Principal) ([]access.R
 
 // visible asks for the projects that a person may see.
 func (k *Catalog) visible(ctx context.Context, person string) ([]access.ResourceInfo, error) {
-	answer, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) *cloudasset.V1AnalyzeIamPolicyCall {
-		return c.AnalysisQueryIdentitySelectorIdentity("user:" + person).AnalysisQueryOptionsExpandResources(true).
+	answer, err := k.ask(ctx, "", func(c *cloudasset.V1AnalyzeIamPolicyCall) {
+		c.AnalysisQueryIdentitySelectorIdentity("user:" + person).AnalysisQueryOptionsExpandResources(true).
 			AnalysisQueryAccessSelectorPermissions("resourcemanager.projects.get")
 	})
 	if refused(err) {
-		return nil, k.blame(ctx, "", err)
+		return nil, nil // nobody whom Google knows
 	}
 	if err != nil {
 		return nil, err
@@ -143,10 +140,9 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 		}
 	}
 	found := make([]access.ResourceInfo, 0, len(seen))
-	for project := range seen {
+	for _, project := range slices.Sorted(maps.Keys(seen)) {
 		found = append(found, access.ResourceInfo{Resource: project})
 	}
-	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
 	return found, nil
 }
 
@@ -161,9 +157,4 @@ func counts(result *cloudasset.IamPolicyAnalysisResult) bool {
 	}
 	found, err := condition.ParseEligibility(result.IamBinding.Condition.Expression)
 	return err == nil && found.Kind != eligibility.None
-}
-
-// executionTimeout is in the notation of protobuf.
-func (k *Catalog) executionTimeout() string {
-	return fmt.Sprintf("%ds", max(1, int(k.c.ExecutionTimeout/time.Second)))
 }

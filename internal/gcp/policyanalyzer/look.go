@@ -83,9 +83,10 @@ func (l *look) unproven(people []access.Principal) []access.Principal {
 	var left []access.Principal
 	for _, p := range people {
 		held := table.Holdings(p, nil)
-		if slices.ContainsFunc(l.q.Of, func(id access.EntitlementID) bool {
+		lacking := func(id access.EntitlementID) bool {
 			return !slices.ContainsFunc(held, func(e access.Entitlement) bool { return e.ID == id })
-		}) || len(l.q.Of) == 0 {
+		}
+		if len(l.q.Of) == 0 || slices.ContainsFunc(l.q.Of, lacking) {
 			left = append(left, p)
 		}
 	}
@@ -141,7 +142,8 @@ func (l *look) inPerson(node access.Resource, live *iampolicy.Policy) *iampolicy
 			}
 		}
 		for _, f := range l.found {
-			if f.node == node && f.binding.Role == b.Role && f.binding.Condition != nil && f.binding.Condition.Expression == b.Condition.Expression &&
+			if f.node == node && f.binding.Role == b.Role &&
+				f.binding.Condition != nil && f.binding.Condition.Expression == b.Condition.Expression &&
 				!slices.ContainsFunc(f.collectives, func(m string) bool { return !now[m] }) {
 				people = append(people, f.indirect...)
 			}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"regexp"
 	"strings"
 	"time"
@@ -35,10 +34,9 @@ var (
 // Publisher implements broker.Notifier. Make one with New. It may be used
 // concurrently.
 type Publisher struct {
-	topics  *pubsub.ProjectsTopicsService
-	topic   string
-	account string
-	retry   gcp.Retry
+	topics   *pubsub.ProjectsTopicsService
+	topic    string
+	platform *gcp.Platform
 }
 
 // New makes a Publisher, without making a call. topic is a full name,
@@ -59,7 +57,7 @@ func New(ctx context.Context, p *gcp.Platform, topic string) (*Publisher, error)
 	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
-	return &Publisher{topics: client.Projects.Topics, topic: topic, account: p.ServiceAccount, retry: p.Retry}, nil
+	return &Publisher{topics: client.Projects.Topics, topic: topic, platform: p}, nil
 }
 
 // Channels is the topic, if there is one.
@@ -90,15 +88,15 @@ func (p *Publisher) publish(ctx context.Context, m message) (id string, err erro
 	request := &pubsub.PublishRequest{Messages: []*pubsub.PubsubMessage{{Data: base64.StdEncoding.EncodeToString(data)}}}
 	// Trying once more may publish twice. Listeners must be ready for that anyway:
 	// Pub/Sub delivers at least once.
-	answer, err := gcp.Read(ctx, p.retry, func(ctx context.Context) (*pubsub.PublishResponse, error) {
+	answer, err := gcp.Read(ctx, p.platform.Retry, func(ctx context.Context) (*pubsub.PublishResponse, error) {
 		return p.topics.Publish(p.topic, request).Context(ctx).Do()
 	})
 	if err != nil {
-		return "", gcp.Failure(err, gcp.Call{Service: service, Permission: "pubsub.topics.publish", Resource: p.topic, Account: p.account})
+		return "", gcp.Failure(err, gcp.Call{Service: service, Permission: "pubsub.topics.publish",
+			Resource: p.topic, Account: p.platform.ServiceAccount})
 	}
 	if len(answer.MessageIds) != 1 {
-		return "", &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service},
-			Err: errors.New("the answer of publish holds no message id")}
+		return "", gcp.Nonsense(service, "the answer of publish holds no message id")
 	}
 	return answer.MessageIds[0], nil
 }

@@ -2,9 +2,13 @@ package resourcemanager
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
+
+	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
@@ -13,76 +17,61 @@ import (
 // maxBatch is how many edits share a write.
 const maxBatch = 10
 
-// queue holds the edits of one policy that wait for the write before theirs.
-type queue struct{ waiting []*edit }
+// answerReserve is what is left of the askers' time when a write gives up, so that
+// they hear what became of it.
+const answerReserve = 500 * time.Millisecond
 
-// submit has an edit made and waits for what becomes of it. The first edit of a
+// submit has an edit made and waits for what becomes of it, as long as ctx, which has a
+// deadline. The first edit of a
 // policy is written at once; those that come meanwhile wait and then share a write.
 func (g *Granter) submit(ctx context.Context, e *edit) ([]access.Outcome, error) {
+	deadline, _ := ctx.Deadline()
+	e.asker = &asker{deadline: deadline, done: make(chan struct{})}
+	e.settle = e.asker.settle
 	g.mu.Lock()
-	q, busy := g.queues[e.resource]
-	if !busy {
-		q = &queue{}
-		g.queues[e.resource] = q
-	}
-	q.waiting = append(q.waiting, e)
+	_, busy := g.waiting[e.resource]
+	g.waiting[e.resource] = append(g.waiting[e.resource], e)
 	g.mu.Unlock()
 	if !busy {
 		// On its own, and not in the life of ctx: others will depend on it.
-		go g.drain(context.WithoutCancel(ctx), e.resource, q)
+		go g.drain(context.WithoutCancel(ctx), e.resource)
 	}
 	return e.asker.wait(ctx, e.resource)
 }
 
 // drain writes batch after batch until nobody waits.
-func (g *Granter) drain(ctx context.Context, r access.Resource, q *queue) {
-	for {
-		g.mu.Lock()
-		n := min(len(q.waiting), maxBatch)
-		if n == 0 {
-			delete(g.queues, r)
-			g.mu.Unlock()
-			return
-		}
-		batch := slices.Clone(q.waiting[:n])
-		q.waiting = slices.Delete(q.waiting, 0, n)
-		g.mu.Unlock()
-		ctx, cancel := context.WithDeadline(ctx, latest(batch).Add(-answerReserve))
+func (g *Granter) drain(ctx context.Context, r access.Resource) {
+	for batch := g.next(r); batch != nil; batch = g.next(r) {
+		last := slices.MaxFunc(batch, func(a, b *edit) int { return a.asker.deadline.Compare(b.asker.deadline) })
+		ctx, cancel := context.WithDeadline(ctx, last.asker.deadline.Add(-answerReserve))
 		g.write(ctx, r, batch, doubt{})
 		cancel()
 	}
 }
 
-// answerReserve is what is left of the askers' time when a write gives up, so that
-// they hear what became of it.
-const answerReserve = 500 * time.Millisecond
-
-// latest is when the last of those who ask stops waiting: at most actionTimeout
-// from when it asked.
-func latest(edits []*edit) time.Time {
-	var t time.Time
-	for _, e := range edits {
-		if e.asker.deadline.After(t) {
-			t = e.asker.deadline
-		}
+// next takes the edits of the next write of a policy; nil when nobody waits.
+func (g *Granter) next(r access.Resource) []*edit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := g.waiting[r]
+	if len(all) == 0 {
+		delete(g.waiting, r)
+		return nil
 	}
-	return t
+	n := min(len(all), maxBatch)
+	g.waiting[r] = slices.Clone(all[n:])
+	return all[:n:n]
 }
 
 // youngest is when the last of the actions began that the edits are of: no policy that
 // was read before is good for all of them. One that does not say when it began takes
 // none that was read before.
 func youngest(edits []*edit) time.Time {
-	var t time.Time
-	for _, e := range edits {
-		if e.since.IsZero() {
-			return time.Time{}
-		}
-		if e.since.After(t) {
-			t = e.since
-		}
+	order := func(a, b *edit) int { return a.since.Compare(b.since) }
+	if slices.MinFunc(edits, order).since.IsZero() {
+		return time.Time{}
 	}
-	return t
+	return slices.MaxFunc(edits, order).since
 }
 
 // write makes the edits in one read-modify-write, again from the reading on when
@@ -119,8 +108,10 @@ func (g *Granter) write(ctx context.Context, r access.Resource, edits []*edit, d
 			}
 			return
 		case not:
-			if d == (doubt{}) {
-				landed(edits)
+			for _, e := range edits {
+				if d == (doubt{}) {
+					e.landed()
+				}
 			}
 		default:
 			d = doubt{etag: read.Etag(), answered: how == unsureAnswered}
@@ -227,15 +218,13 @@ func settle(edits []*edit, err error) {
 	}
 }
 
-func landed(edits []*edit) {
-	for _, e := range edits {
-		e.landed()
-	}
-}
-
 // conflict is whether somebody else has changed the policy meanwhile. Google says
 // 409 ABORTED; 412 has been seen too.
 func conflict(err error) bool {
-	status := statusOf(err)
-	return status == http.StatusConflict || status == http.StatusPreconditionFailed || nameOf(err) == "ABORTED"
+	if status := statusOf(err); status == http.StatusConflict || status == http.StatusPreconditionFailed {
+		return true
+	}
+	var body struct{ Error struct{ Status string } }
+	rest, answered := errors.AsType[*googleapi.Error](err)
+	return answered && json.Unmarshal([]byte(rest.Body), &body) == nil && body.Error.Status == "ABORTED"
 }

@@ -42,12 +42,11 @@ const (
 // maxAnswer bounds what is read of an answer. A full policy is some 300 KB.
 const maxAnswer = 8 << 20
 
-// Config is what a Client is made of. HTTP, Endpoint, Now and
-// Sleep are required.
+// Config is what a Client is made of. HTTP, Endpoint, Now and Sleep are required.
 type Config struct {
 	// HTTP authenticates the calls. It must not retry them.
 	HTTP *http.Client
-	// Endpoint is the scheme and host.
+	// Endpoint is the scheme and host, with or without a slash at the end.
 	Endpoint string
 	// ServiceAccount is who the calls are made as, for messages.
 	ServiceAccount string
@@ -68,9 +67,6 @@ type Client struct {
 // New makes a Client. It makes no calls.
 func New(c Config) *Client {
 	c.Endpoint = strings.TrimRight(c.Endpoint, "/")
-	if c.Random == nil {
-		c.Random = func() float64 { return 0.5 }
-	}
 	return &Client{c: c}
 }
 
@@ -83,25 +79,18 @@ func New(c Config) *Client {
 // action, serves again unless we have written to it; to write what was read a moment
 // ago is safe, as the etag sees to it. Zero reads it, and for nobody else.
 func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource, since time.Time) (*iampolicy.Policy, error) {
-	// Without version 3 the conditions would be hidden
-	// (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
-	body := []byte(`{"options":{"requestedPolicyVersion":3}}`)
-	op := operation{method: "getIamPolicy", resource: r}
-	if !since.IsZero() {
-		if p := c.policies.since(r, since); p != nil {
-			return p, nil
-		}
+	if p := c.policies.since(r, since); p != nil && !since.IsZero() {
+		return p, nil
 	}
 	at, writes := c.c.Now(), c.policies.writes()
 	var p *iampolicy.Policy
-	err := c.read(ctx, op, func(ctx context.Context) error {
+	err := c.read(ctx, operation{method: "getIamPolicy", resource: r}, func(ctx context.Context) error {
+		// Without version 3 the conditions would be hidden
+		// (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
+		body := []byte(`{"options":{"requestedPolicyVersion":3}}`)
 		// Google indents what it answers unless told otherwise, which doubles a policy
 		// (https://cloud.google.com/apis/docs/system-parameters).
-		path, err := pathOf(r, ":getIamPolicy?prettyPrint=false")
-		if err != nil {
-			return err
-		}
-		answer, err := c.call(ctx, http.MethodPost, path, body, nil)
+		answer, err := c.on(ctx, http.MethodPost, r, ":getIamPolicy?prettyPrint=false", body, nil)
 		if err != nil {
 			return err
 		}
@@ -124,13 +113,9 @@ func (c *Client) explain(ctx context.Context, r access.Resource, err error) erro
 	if e := access.AsError(err); e.Code != access.CodeServiceNotAllowed || r.Kind() != "projects" {
 		return err
 	}
-	path, bad := pathOf(r, "")
-	if bad != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	_, failed := c.call(ctx, http.MethodGet, path, nil, nil)
+	_, failed := c.on(ctx, http.MethodGet, r, "", nil, nil)
 	if status := statusOf(failed); status == http.StatusForbidden || status == http.StatusNotFound {
 		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource,
 			Args: access.Args{"resource": string(r)}, Err: err}
@@ -143,7 +128,8 @@ func (c *Client) explain(ctx context.Context, r access.Resource, err error) erro
 // error is CodeQueryRefused when Google does not understand the query.
 func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error) {
 	var found []access.ResourceInfo
-	for token, seen := "", map[string]bool{}; ; {
+	op, values := operation{method: "get"}, url.Values{"query": {query}, "pageSize": {"1000"}}
+	for seen := map[string]bool{}; ; {
 		var page struct {
 			Projects []struct {
 				ProjectID   string `json:"projectId"`
@@ -152,11 +138,7 @@ func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.Res
 			} `json:"projects"`
 			NextPageToken string `json:"nextPageToken"`
 		}
-		values := url.Values{"query": {query}, "pageSize": {"1000"}}
-		if token != "" {
-			values.Set("pageToken", token)
-		}
-		err := c.read(ctx, operation{method: "get"}, func(ctx context.Context) error {
+		err := c.read(ctx, op, func(ctx context.Context) error {
 			answer, err := c.call(ctx, http.MethodGet, "/v3/projects:search?"+values.Encode(), nil, nil)
 			if err != nil {
 				return err
@@ -175,14 +157,15 @@ func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.Res
 				found = append(found, access.ResourceInfo{Resource: r, Title: p.DisplayName})
 			}
 		}
-		token = page.NextPageToken
+		token := page.NextPageToken
 		if token == "" {
 			break
 		}
 		if seen[token] { // a server that goes in circles must not hold us
-			return nil, failure(operation{method: "get"}, c.c.ServiceAccount, errors.New("the same page came twice"))
+			return nil, failure(op, c.c.ServiceAccount, errors.New("the same page came twice"))
 		}
 		seen[token] = true
+		values.Set("pageToken", token)
 	}
 	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
 	return slices.CompactFunc(found, func(a, b access.ResourceInfo) bool { return a.Resource == b.Resource }), nil
@@ -211,22 +194,24 @@ func (c *Client) read(ctx context.Context, op operation, call func(context.Conte
 // left of ctx, and when ctx ends meanwhile.
 func (c *Client) pause(ctx context.Context, attempt int, reserve time.Duration) bool {
 	d := min(100*time.Millisecond<<min(attempt, 10), 2*time.Second)
-	d = time.Duration(float64(d) * (0.5 + c.c.Random()))
+	if c.c.Random != nil {
+		d = time.Duration(float64(d) * (0.5 + c.c.Random()))
+	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d+reserve {
 		return false
 	}
 	return c.c.Sleep(ctx, d) == nil
 }
 
-// pathOf is the path of a method on a resource. The resource is checked again
-// here, where it becomes part of an address.
-func pathOf(r access.Resource, method string) (string, error) {
+// on makes one call on a resource, which is checked again here, where it becomes part
+// of an address.
+func (c *Client) on(ctx context.Context, method string, r access.Resource, custom string, body []byte, header http.Header) ([]byte, error) {
 	checked, err := resourcename.Parse(string(r))
 	if err != nil {
-		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadResource,
+		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadResource,
 			Args: access.Args{"resource": fmt.Sprintf("%.60q", string(r))}, Err: err}
 	}
-	return "/v3/" + string(checked) + method, nil
+	return c.call(ctx, method, "/v3/"+string(checked)+custom, body, header)
 }
 
 // call makes one call. An answer that is not 200 is a *googleapi.Error.

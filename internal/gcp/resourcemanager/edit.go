@@ -94,41 +94,30 @@ func (e *edit) all(p *iampolicy.Policy, now time.Time) (*iampolicy.Policy, []acc
 	return p, outcomes
 }
 
-// settledBy settles the edit if it was in a write that nobody answered for and that
-// is found in the policy.
+// settledBy settles the edit if it was in a write that nobody answered for and the
+// policy shows all that this write was to bring about. Where what stands there is not
+// what we wrote, somebody else was first.
 func (e *edit) settledBy(read *iampolicy.Policy, now time.Time) bool {
-	if !e.unsure || !e.arrived(read, now) {
-		return false
-	}
-	e.settle(e.confirmed(read, now), nil)
-	return true
-}
-
-// arrived is whether the policy shows all that the last write was to bring about.
-func (e *edit) arrived(read *iampolicy.Policy, now time.Time) bool {
-	some := false
-	for _, o := range e.last {
+	arrived := false
+	outcomes := slices.Clone(e.last)
+	for i, o := range outcomes {
 		if o.Result != access.Granted && o.Result != access.Removed {
 			continue
 		}
-		some = true
-		if after, found := e.apply(read, o.Entitlement, now); after != read || found.Result == access.Refused {
+		after, found := e.apply(read, o.Entitlement, now)
+		if after != read || found.Result == access.Refused {
 			return false
 		}
-	}
-	return some
-}
-
-// confirmed are the outcomes of a write that was found in the policy. Where what
-// stands there is not what we wrote, somebody else was first.
-func (e *edit) confirmed(read *iampolicy.Policy, now time.Time) []access.Outcome {
-	outcomes := slices.Clone(e.last)
-	for i, o := range outcomes {
-		if _, found := e.apply(read, o.Entitlement, now); o.Result == access.Granted && found.Window != o.Window {
+		arrived = true
+		if o.Result == access.Granted && found.Window != o.Window {
 			outcomes[i] = found
 		}
 	}
-	return outcomes
+	if !e.unsure || !arrived {
+		return false
+	}
+	e.settle(outcomes, nil)
+	return true
 }
 
 // landed says that the last write will not come. An asker may then leave with a
@@ -165,12 +154,6 @@ type asker struct {
 	inFlight bool
 }
 
-// newAsker makes an asker that waits as long as ctx, which has a deadline.
-func newAsker(ctx context.Context) *asker {
-	deadline, _ := ctx.Deadline()
-	return &asker{deadline: deadline, done: make(chan struct{})}
-}
-
 func (a *asker) settle(outcomes []access.Outcome, err error) {
 	a.outcomes, a.err = outcomes, err
 	close(a.done)
@@ -181,7 +164,6 @@ func (a *asker) settle(outcomes []access.Outcome, err error) {
 func (a *asker) wait(ctx context.Context, r access.Resource) ([]access.Outcome, error) {
 	select {
 	case <-a.done:
-		return a.outcomes, a.err
 	case <-ctx.Done():
 	}
 	a.mu.Lock()

@@ -1,16 +1,12 @@
 package resourcemanager
 
 import (
-	"encoding/json"
-	"errors"
+	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
-
-	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
@@ -33,20 +29,12 @@ type operation struct {
 }
 
 func (op operation) permission() string {
-	kind := op.resource.Kind()
-	if kind == "" {
-		kind = "projects"
-	}
-	return "resourcemanager." + kind + "." + op.method
+	return "resourcemanager." + cmp.Or(op.resource.Kind(), "projects") + "." + op.method
 }
 
 // failure says what a failed call means to people: as everywhere, except that a
 // refusal of the content says which part of it Google refuses.
 func failure(op operation, account string, err error) *access.Error {
-	var known *access.Error
-	if errors.As(err, &known) {
-		return known
-	}
 	e := gcp.Failure(err, gcp.Call{Service: service, Permission: op.permission(), Resource: string(op.resource), Account: account,
 		Change: op.method == "setIamPolicy"})
 	if e.Code == access.CodePlatformRefused {
@@ -124,20 +112,4 @@ func passing(err error) bool {
 func statusOf(err error) int {
 	status, _ := gcp.Answer(err)
 	return status
-}
-
-// nameOf is Google's name of the error; empty when it gave none.
-func nameOf(err error) string {
-	var rest *googleapi.Error
-	var body struct{ Error struct{ Status string } }
-	if !errors.As(err, &rest) || json.Unmarshal([]byte(rest.Body), &body) != nil {
-		return ""
-	}
-	return body.Error.Status
-}
-
-// neverSent is whether the call cannot have reached Google.
-func neverSent(err error) bool {
-	var n *net.OpError
-	return errors.As(err, &n) && n.Op == "dial"
 }

@@ -27,13 +27,14 @@ type Granter struct {
 	standings Standings
 
 	mu sync.Mutex
-	// queues has an entry for every policy that is being written.
-	queues map[access.Resource]*queue
+	// waiting has an entry for every policy that is being written: the edits that wait
+	// for the write before theirs.
+	waiting map[access.Resource][]*edit
 }
 
 // NewGranter makes a Granter. It makes no calls.
 func NewGranter(client *Client, standings Standings) *Granter {
-	return &Granter{client: client, standings: standings, queues: map[access.Resource]*queue{}}
+	return &Granter{client: client, standings: standings, waiting: map[access.Resource][]*edit{}}
 }
 
 // Preview returns the bindings that Grant would add. The error is why the first of
@@ -57,23 +58,21 @@ func (g *Granter) Preview(grant access.Grant) ([]access.Effect, error) {
 // already, and warns when the policy is nearly full.
 func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.StandingQuery,
 	check func(access.Standing) error) ([]access.Outcome, error) {
-	if err := checkGrant(grant, q); err != nil {
-		return finish(nil, err)
+	other := func(id access.EntitlementID) bool { return id.Resource != grant.Resource }
+	if len(grant.Entitlements) == 0 || slices.ContainsFunc(grant.Entitlements, other) || q.Resource != grant.Resource {
+		return nil, access.AsError(errors.New("a grant must be of entitlements of its own resource"))
 	}
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
 	standing, err := g.standings.Prepare(ctx, q)
 	if err != nil {
-		return finish(nil, err)
+		return nil, access.AsError(err)
 	}
-	asker := newAsker(ctx)
-	outcomes, err := g.submit(ctx, &edit{
-		asker:     asker,
+	return finish(g.submit(ctx, &edit{
 		resource:  grant.Resource,
 		principal: grant.Principal,
 		grants:    true,
 		since:     q.Since,
-		settle:    asker.settle,
 		describe: func(max int) string {
 			text, err := iampolicy.Describe(grant, max)
 			if err != nil { // the share is too small for the approvers' addresses
@@ -95,37 +94,23 @@ func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.Standi
 		apply: func(p *iampolicy.Policy, id access.EntitlementID, now time.Time) (*iampolicy.Policy, access.Outcome) {
 			return p.Grant(grant, id, now)
 		},
-	})
-	return finish(outcomes, err)
-}
-
-// checkGrant refuses what no caller should ask for.
-func checkGrant(grant access.Grant, q access.StandingQuery) error {
-	other := func(id access.EntitlementID) bool { return id.Resource != grant.Resource }
-	if len(grant.Entitlements) == 0 || slices.ContainsFunc(grant.Entitlements, other) || q.Resource != grant.Resource {
-		return errors.New("a grant must be of entitlements of its own resource")
-	}
-	return nil
+	}))
 }
 
 // End ends a grant; see broker.Granter for the contract. It takes 25 s at most.
 func (g *Granter) End(ctx context.Context, ending access.Ending) ([]access.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
-	asker := newAsker(ctx)
-	outcomes, err := g.submit(ctx, &edit{
-		asker:        asker,
+	return finish(g.submit(ctx, &edit{
 		resource:     ending.Resource,
 		principal:    ending.Principal,
 		since:        ending.Since,
-		settle:       asker.settle,
 		describe:     func(int) string { return iampolicy.DescribeEnding(ending) },
 		entitlements: func(p *iampolicy.Policy) []access.EntitlementID { return p.Found(ending) },
 		apply: func(p *iampolicy.Policy, id access.EntitlementID, now time.Time) (*iampolicy.Policy, access.Outcome) {
 			return p.End(ending, id, now)
 		},
-	})
-	return finish(outcomes, err)
+	}))
 }
 
 // finish makes an error of it when nothing was done, and every error an
@@ -134,13 +119,8 @@ func finish(outcomes []access.Outcome, err error) ([]access.Outcome, error) {
 	if err != nil {
 		return nil, access.AsError(err)
 	}
-	for _, o := range outcomes {
-		if o.Result != access.Refused {
-			return outcomes, nil
-		}
-	}
-	if len(outcomes) == 0 {
-		return nil, nil
+	if len(outcomes) == 0 || slices.ContainsFunc(outcomes, func(o access.Outcome) bool { return o.Result != access.Refused }) {
+		return outcomes, nil
 	}
 	return outcomes, outcomes[0].Err
 }

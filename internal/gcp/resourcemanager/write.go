@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
+	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
-	"time"
 )
 
 // written says what is known of a write after its call has returned.
@@ -33,10 +35,6 @@ func (c *Client) setIamPolicy(ctx context.Context, r access.Resource, p *iampoli
 	if err != nil {
 		return not, err
 	}
-	path, err := pathOf(r, ":setIamPolicy")
-	if err != nil {
-		return not, err
-	}
 	limit := writeTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(deadline)-writeReserve)
@@ -48,26 +46,25 @@ func (c *Client) setIamPolicy(ctx context.Context, r access.Resource, p *iampoli
 	defer c.policies.forget(r)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	answer, err := c.call(ctx, http.MethodPost, path, body, http.Header{"X-Goog-Request-Reason": {reason}})
-	if err == nil {
-		// The answer is the policy as written. Anything else did not come from there.
-		var p struct{ Etag string }
-		if json.Unmarshal(answer, &p) != nil || p.Etag == "" {
-			return unsure, errors.New("the answer to a write of a policy is not a policy")
-		}
-		return stands, nil
+	answer, err := c.on(ctx, http.MethodPost, r, ":setIamPolicy", body, http.Header{"X-Goog-Request-Reason": {reason}})
+	if err != nil {
+		return outcomeOf(err), err
 	}
-	return outcomeOf(err), err
+	// The answer is the policy as written. Anything else did not come from there.
+	var written struct{ Etag string }
+	if json.Unmarshal(answer, &written) != nil || written.Etag == "" {
+		return unsure, errors.New("the answer to a write of a policy is not a policy")
+	}
+	return stands, nil
 }
 
 // outcomeOf says what an error tells of a write.
 func outcomeOf(err error) written {
-	switch status := statusOf(err); {
-	case status == 0:
-		if neverSent(err) {
-			return not
-		}
-		return unsure
+	status := statusOf(err)
+	network, broken := errors.AsType[*net.OpError](err)
+	switch {
+	case status == 0 && broken && network.Op == "dial":
+		return not // it cannot have reached Google
 	case status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status == http.StatusRequestTimeout:
 		return unsure // said by something in between
 	case status >= 500:
@@ -94,10 +91,10 @@ func (d doubt) settled(read *iampolicy.Policy) bool { return d.answered || read.
 
 // explain is the error of giving up while in doubt: nobody could find out.
 func (d doubt) explain(r access.Resource, err error) error {
-	if d == (doubt{}) || err == nil {
-		return err
+	if d != (doubt{}) {
+		err = unknown(r, err)
 	}
-	return unknown(r, err)
+	return err
 }
 
 func unknown(r access.Resource, err error) error {
@@ -110,15 +107,12 @@ func unknown(r access.Resource, err error) error {
 func requestReason(edits []*edit) string {
 	const between = "; "
 	share := (maxReason - len(between)*(len(edits)-1)) / len(edits)
-	text := ""
-	for i, e := range edits {
-		if i > 0 {
-			text += between
-		}
-		one := e.describe(min(share, iampolicy.MaxDescription))
-		text += one[:min(len(one), share)]
+	var texts []string
+	for _, e := range edits {
+		text := e.describe(min(share, iampolicy.MaxDescription))
+		texts = append(texts, text[:min(len(text), share)])
 	}
-	return text
+	return strings.Join(texts, between)
 }
 
 // maxReason is ours: Google documents no limit.

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iam/v1"
 
 	"jitaccess/internal/access"
@@ -79,8 +78,7 @@ func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
 	default:
 		role, err = r.service.Roles.Get(name).Context(ctx).Do()
 	}
-	var refused *googleapi.Error
-	if errors.As(err, &refused) && (refused.Code == http.StatusForbidden || refused.Code == http.StatusNotFound) {
+	if status, _ := gcp.Answer(err); status == http.StatusForbidden || status == http.StatusNotFound {
 		// Somebody else's custom role, or one that was deleted. That is known now.
 		return access.RoleInfo{}, nil
 	}
@@ -102,15 +100,12 @@ func changesPermissions(permissions []string) access.Answer {
 		return access.Unknown
 	}
 	for _, p := range permissions {
-		if strings.HasSuffix(p, ".setIamPolicy") || strings.HasPrefix(p, "orgpolicy.") && !reads(p) || escalates[p] {
+		reads := strings.HasSuffix(p, ".get") || strings.HasSuffix(p, ".list")
+		if strings.HasSuffix(p, ".setIamPolicy") || strings.HasPrefix(p, "orgpolicy.") && !reads || escalates[p] {
 			return access.Yes
 		}
 	}
 	return access.No
-}
-
-func reads(permission string) bool {
-	return strings.HasSuffix(permission, ".get") || strings.HasSuffix(permission, ".list")
 }
 
 var escalates = map[string]bool{

@@ -3,7 +3,6 @@ package secretmanager
 
 import (
 	"context"
-	"errors"
 	"hash/crc32"
 	"regexp"
 	"strings"
@@ -27,9 +26,8 @@ const service = "Secret Manager"
 
 // Secrets reads secrets. Make one with New.
 type Secrets struct {
-	client  *secretmanager.Client
-	account string
-	retry   gcp.Retry
+	client   *secretmanager.Client
+	platform *gcp.Platform
 }
 
 // New makes a Secrets. It makes no call.
@@ -38,7 +36,7 @@ func New(ctx context.Context, p *gcp.Platform) (*Secrets, error) {
 	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
-	return &Secrets{client: client, account: p.ServiceAccount, retry: p.Retry}, nil
+	return &Secrets{client: client, platform: p}, nil
 }
 
 // unusable recognises a version that is there and cannot be read. Google's text is
@@ -55,7 +53,7 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer, err := gcp.Read(ctx, s.retry, func(ctx context.Context) (*secretmanagerpb.AccessSecretVersionResponse, error) {
+	answer, err := gcp.Read(ctx, s.platform.Retry, func(ctx context.Context) (*secretmanagerpb.AccessSecretVersionResponse, error) {
 		// The library's own repetition is turned off: it goes on until ctx ends, and
 		// then the cause is lost.
 		once := gax.WithRetry(func() gax.Retryer { return nil })
@@ -63,7 +61,7 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 	})
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access",
-			Resource: versionPath, Account: s.account})
+			Resource: versionPath, Account: s.platform.ServiceAccount})
 		_, text := gcp.Answer(err)
 		if state := unusable.FindStringSubmatch(text); state != nil && failure.Code == access.CodeCallRefused {
 			secret, _, _ := strings.Cut(versionPath, "/versions/")
@@ -73,14 +71,10 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 	}
 	payload := answer.GetPayload()
 	if payload == nil {
-		return nil, broken("the answer holds no secret")
+		return nil, gcp.Nonsense(service, "the answer holds no secret")
 	}
 	if payload.DataCrc32C != nil && int64(crc32.Checksum(payload.Data, crc32.MakeTable(crc32.Castagnoli))) != *payload.DataCrc32C {
-		return nil, broken("the secret was damaged on its way (CRC32C)")
+		return nil, gcp.Nonsense(service, "the secret was damaged on its way (CRC32C)")
 	}
 	return payload.Data, nil
-}
-
-func broken(why string) *access.Error {
-	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service}, Err: errors.New(why)}
 }

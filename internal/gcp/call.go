@@ -2,9 +2,13 @@ package gcp
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"google.golang.org/api/googleapi"
 )
 
 // Retry is how reads are repeated. Google's REST libraries do not repeat anything
@@ -33,10 +37,7 @@ func Read[T any](ctx context.Context, r Retry, call func(context.Context) (T, er
 		random = r.Random
 	}
 	wait := retryAfter + time.Duration(random()*float64(retryAfter))
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
-		return answer, err
-	}
-	if r.Sleep(ctx, wait) != nil {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait || r.Sleep(ctx, wait) != nil {
 		return answer, err
 	}
 	return call(ctx)
@@ -49,4 +50,27 @@ func passing(err error) bool {
 		return status == http.StatusTooManyRequests || status >= 500 || overRate(err)
 	}
 	return Broken(err) && !TimedOut(err)
+}
+
+// Exchange makes one call that no library of Google's makes for us, and returns the body
+// of the answer, which must be of at most max bytes. An answer that is not 200 is a
+// *googleapi.Error.
+func Exchange(client *http.Client, r *http.Request, max int) ([]byte, error) {
+	response, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, int64(max)+1))
+	if response.StatusCode != http.StatusOK {
+		if err := googleapi.CheckResponseWithBody(response, body); err != nil {
+			return nil, err
+		}
+		// Not an error to Google's library, such as a redirection.
+		return nil, &googleapi.Error{Code: response.StatusCode, Body: string(body), Header: response.Header}
+	}
+	if err == nil && len(body) > max {
+		err = fmt.Errorf("an answer of more than %d bytes", max)
+	}
+	return body, err
 }
