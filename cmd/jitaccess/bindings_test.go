@@ -68,7 +68,9 @@ func TestBindingsOfJITAccess1(t *testing.T) {
 		boundBy1x(sql, "Self-approved, justification: merged", "", now.Add(-time.Minute), until, "alice", "bob"),
 		boundBy1x(storage, "Self-approved, justification: narrow", where, now.Add(-time.Minute), until, "alice"),
 		boundBy1x(storage, "Self-approved, justification: over", where, now.Add(-3*time.Hour), now.Add(-2*time.Hour), "alice"),
-		boundBy1x(storage, "Approved by bob@example.com, justification: over", where, now.Add(-3*time.Hour), now.Add(-time.Hour), "alice"),
+		boundBy1x(storage, "Approved by bob@example.com, justification: over", where, now.Add(-9*time.Hour), now.Add(-8*time.Hour), "alice"),
+		// Its link may still be good: this one stays as a record.
+		boundBy1x(storage, "Approved by bob@example.com, justification: recent", where, now.Add(-3*time.Hour), now.Add(-time.Hour), "alice"),
 		boundBy1x(storage, "Self-approved, justification: another's, over", where, now.Add(-3*time.Hour), now.Add(-2*time.Hour), "carol"),
 		// Not ours: another title; and an eligible binding with ours.
 		google.Binding{Role: storage, Members: []string{"user:alice@example.com"}, Condition: &google.Condition{Title: "by hand", Description: "by hand",
@@ -121,6 +123,9 @@ func TestBindingsOfJITAccess1(t *testing.T) {
 		granted := w.api("alice", "/api/projects/"+project+"/roles/self-activate", dict{"entitlementIds": []string{id}, "justification": "longer", "activationTimeout": 60}).expect(t, 200)
 		if len(w.described(resource, "narrow")) != 0 || len(w.described(resource, "over")) != 0 {
 			t.Errorf("left: %+v %+v", w.described(resource, "narrow"), w.described(resource, "over"))
+		}
+		if len(w.described(resource, "recent")) != 1 {
+			t.Error("the record of a grant whose link may still be good is gone")
 		}
 		if active := w.activeRoles("alice", project); active[id] != granted.Entitlements[0].EndTime {
 			t.Errorf("active: %v", active)
