@@ -154,19 +154,23 @@ func (s *server) unless(check func(*http.Request) error) func(http.Handler) http
 	}
 }
 
-// paced slows down a person who asks too fast; changes, which send mail, sooner.
+// paced slows down a person who asks too fast, or for too much at once; changes, which
+// send mail, sooner. Pages and changes of one person do not wait for each other.
 func (s *server) paced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := s.changes
+		pace, turns, who := s.changes, s.changing, callerOf(r).Principal
 		if safe(r) {
-			p = s.reads
+			pace, turns = s.reads, s.reading
 		}
-		if !p.allow(callerOf(r).Principal, s.Now()) {
-			w.Header().Set("Retry-After", "5")
-			s.refuse(w, r, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast})
-			return
+		if pace.allow(who, s.Now()) {
+			if done, ok := turns.take(r.Context(), who); ok {
+				defer done()
+				next.ServeHTTP(w, r)
+				return
+			}
 		}
-		next.ServeHTTP(w, r)
+		w.Header().Set("Retry-After", "5")
+		s.refuse(w, r, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast})
 	})
 }
 
