@@ -125,7 +125,8 @@ func (s *server) identified(next http.Handler) http.Handler {
 			return
 		}
 		c.Arrived = arrived
-		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		ctx := access.WithPerson(access.WithPurpose(r.Context(), purposeOf(r)), c.Principal)
+		r = r.WithContext(context.WithValue(ctx, callerKey{}, c))
 		s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "identified")
 		next.ServeHTTP(w, r)
 	})
@@ -135,6 +136,17 @@ func (s *server) identified(next http.Handler) http.Handler {
 func callerOf(r *http.Request) access.Caller {
 	c, _ := r.Context().Value(callerKey{}).(access.Caller)
 	return c
+}
+
+// purposeOf is what a request is for, where a provider's quotas are short.
+func purposeOf(r *http.Request) access.Purpose {
+	switch {
+	case safe(r):
+		return access.ForPage
+	case strings.HasSuffix(r.URL.Path, "/end"):
+		return access.ForEnd
+	}
+	return access.ForAction
 }
 
 // safe is whether a method promises to change nothing. The router gives only GET
