@@ -74,8 +74,8 @@ func about(words string, subjects []string) bool {
 var accessItself = strings.Split(
 	"iam policy|policy binding|access polic|access level|access scope|access binding|row access|acl|authoriz|authz|"+
 		"role|rbacrole|permission|escalat|bind|"+
-		"service account|act as|impersonat|delegat|identit|idp config|users|user roles|"+
-		"token|credential|password|resetpassword|oauth|kubeconfig|ssl certs|hmac key|api key|appkeys|secret key|signed url key|"+
+		"service account|serviceaccount|act as|impersonat|delegat|identit|idp config|users|user roles|"+
+		"token|credential|password|resetpassword|oauth|kubeconfig|ssl certs|user cred|hmac key|api key|apikey|appkeys|secret key|signed url key|"+
 		"tag binding|tag value|tag key|tag hold|webhook configurations|certificate signing requests", "|")
 
 // credentials are what must not even be read, since who has them is somebody else.
@@ -139,7 +139,7 @@ cloudiot cloudjobdiscovery cloudkms cloudlocationfinder cloudmessaging cloudmigr
 cloudonefs cloudoptimization cloudprivatecatalog cloudprivatecatalogproducer cloudprofiler cloudquotas cloudscheduler
 cloudsecuritycompliance cloudsecurityscanner cloudsql cloudsupport cloudtasks cloudtestservice cloudtoolresults cloudtrace
 cloudtranslate cloudvolumesgcp-api commerceagreementpublishing commercebusinessenablement commerceoffercatalog commerceorggovernance
-commerceprice commerceproducer composer compute confidentialcomputing configdelivery connectors consumerprocurement
+commerceprice commerceproducer composer compute confidentialcomputing connectors consumerprocurement
 contactcenteraiplatform contactcenterinsights container containeranalysis containersecurity contentwarehouse databasecenter
 databaseinsights databasesconsole datacatalog dataconnectors dataflow dataform datafusion datalabeling datalineage datamigration
 datapipelines dataplex dataprep dataproc dataprocessing dataprocrm datastore datastream datastudio designcenter developerconnect
