@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -148,21 +150,41 @@ func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) 
 			return marked(l, "<strong>", titles, "</strong>")
 		},
 	}
-	base, err := template.New("frame.html").Funcs(functions).ParseFS(files, "templates/frame.html", "templates/parts.html")
-	if err != nil {
-		return nil, err
-	}
 	parsed := map[string]*template.Template{}
 	for _, name := range pageNames {
-		t, err := base.Clone()
-		if err != nil {
-			return nil, err
+		t := template.New("frame.html").Funcs(functions)
+		for _, file := range []string{"frame", "parts", name} {
+			source, err := fs.ReadFile(files, "templates/"+file+".html")
+			if err != nil {
+				return nil, err
+			}
+			if _, err := t.Parse(said.ReplaceAllStringFunc(string(source), func(asked string) string { return inPlace(l, asked) })); err != nil {
+				return nil, err
+			}
 		}
-		if parsed[name], err = t.ParseFS(files, "templates/"+name+".html"); err != nil {
-			return nil, err
-		}
+		parsed[name] = t
 	}
 	return parsed, nil
+}
+
+// said asks for a message, with arguments that the template has at hand.
+var said = regexp.MustCompile(`{{say "([^"]+)"((?: "[a-z]+" (?:[.$][\w.$]*|\([^()]*\)))*)}}`)
+
+// argument is the name of one, and what stands for its value.
+var argument = regexp.MustCompile(`"([a-z]+)" (?:([.$][\w.$]*)|\(([^()]*)\))`)
+
+// inPlace puts a message where a template asks for it, so that this is done once and
+// not for every page. The form of a number is known only then.
+func inPlace(l *words.Language, asked string) string {
+	parts := said.FindStringSubmatch(asked)
+	if strings.Contains(l.Message(parts[1]), ", plural, ") {
+		return asked
+	}
+	var args []any
+	for _, a := range argument.FindAllStringSubmatch(parts[2], -1) {
+		args = append(args, a[1], template.HTML("{{"+a[2]+a[3]+"}}"))
+	}
+	return string(l.HTML(parts[1], args...))
 }
 
 // marked is a series of texts, each within a tag.
