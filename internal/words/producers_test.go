@@ -76,7 +76,11 @@ func situations() []situation {
 			a.Entitlements = append(a.Entitlements, logs, access.EntitlementID{Resource: shop, Role: "roles/viewer.x"})
 		}), []string{"3 roles", "at most 2"}},
 		{access.CodeBadRequestID, "a form with another id",
-			asking(access.CodeBadRequestID, func(_ *brokertest.World, a *broker.Ask) { a.ID = "x" }), nil},
+			asking(access.CodeBadRequestID, func(_ *brokertest.World, a *broker.Ask) { a.Form = "x" }), nil},
+		{access.CodeOldForm, "a form of yesterday",
+			asking(access.CodeOldForm, func(w *brokertest.World, a *broker.Ask) {
+				a.Form, _ = access.NewForm(w.Random, access.Peers, ana, w.Clock.Add(-24*time.Hour))
+			}), nil},
 		{access.CodeNoJustification, "no reason",
 			asking(access.CodeNoJustification, func(_ *brokertest.World, a *broker.Ask) { a.Justification = "" }), nil},
 		{access.CodeLongJustification, "a reason of 300 letters",
@@ -170,7 +174,7 @@ func situations() []situation {
 		{access.CodeDigestMismatch, "a page of another request",
 			deciding(access.CodeDigestMismatch, func(_ *brokertest.World, d *broker.Decide, _ *access.Caller) { d.Digest = "x" }), nil},
 		{access.CodeNoGrant, "ending what is not there", func(t *testing.T) error {
-			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA")
+			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA", "")
 			return err
 		}, nil},
 		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
