@@ -70,7 +70,8 @@ var layering = []rule{
 	{of: []string{"internal/sandbox/google"}, mayImport: nil},
 
 	// Support of tests, which no product package may import.
-	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/resourcename", "internal/policy"}},
+	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/iampolicy",
+		"internal/gcp/resourcemanager", "internal/gcp/resourcename", "internal/policy"}},
 	{of: []string{"internal/sandbox/sandboxtest"}, mayImport: []string{"internal/mail/smtptest", "internal/sandbox/google"}},
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},

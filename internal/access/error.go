@@ -46,6 +46,7 @@ const (
 	FieldStart         = "start"
 	FieldReviewer      = "reviewer"
 	FieldID            = "id"
+	FieldPrincipal     = "principal"
 	FieldComment       = "comment"
 	FieldVerdict       = "verdict"
 )
@@ -121,6 +122,7 @@ const (
 	CodeNoEntitlement       Code = "no-entitlement"        //
 	CodeTooManyRoles        Code = "too-many-roles"        // count, max
 	CodeBadRequestID        Code = "bad-request-id"        //
+	CodeOldForm             Code = "old-form"              //
 	CodeNoJustification     Code = "no-justification"      // hint
 	CodeLongJustification   Code = "long-justification"    // max
 	CodeUnsafeJustification Code = "unsafe-justification"  //

@@ -63,8 +63,6 @@ var known = []fault{
 	{2, cut, controlPhase, false, "… and who waits when the process is killed gets no answer"},
 	{2, cut, hostilePhase, false, "… and who waits when the process is killed gets no answer"},
 	{4, groupsAgain, probePhase, true, "the group of administrators is looked up for every page"},
-	{7, chosenNumber, probePhase, true, "a requester chooses the number of a request"},
-	{10, revived, probePhase, true, "a self-activation's form sent again after an administrator's End"},
 }
 
 // phases of a run.
