@@ -186,6 +186,8 @@ const (
 	CodeDirectoryNotSet    Code = "directory-not-set"   //
 	CodeSigningNotAllowed  Code = "signing-not-allowed" // account
 	CodeJournalUnavailable Code = "journal-unavailable" //
+	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
+	CodeLedgerDamaged      Code = "ledger-damaged"      // id
 
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource

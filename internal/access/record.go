@@ -49,6 +49,8 @@ type Event struct {
 	Request Request
 	// Decision is set when approving, denying, and reviewing a broken glass.
 	Decision Decision
+	// Requirements are what the approvals were counted against, when approving.
+	Requirements []Requirement
 	// Window is what was or will be granted, or when refusing would have been; zero
 	// where there is none.
 	Window   Window
@@ -77,6 +79,9 @@ const (
 // Notice is something that people are to be told. Who is told is decided once, by
 // the broker.
 type Notice struct {
+	// ID names it among all notices, where a store is to keep it until it is sent; one
+	// without is not kept.
+	ID      string
 	Kind    NoticeKind
 	Request Request
 	// To is who must act or know, CC is who should; together never empty.

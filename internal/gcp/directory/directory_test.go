@@ -139,7 +139,7 @@ func TestFailures(t *testing.T) {
 		{401, "authError", access.Upstream, access.CodeUpstreamFailed, access.CodeUpstreamFailed, 1, 1},
 		{403, "forbidden", access.Upstream, access.CodeServiceNotAllowed, access.CodeGroupUnreadable, 1, 1},
 		{404, "notFound", access.NotFound, access.CodePersonUnreadable, access.CodeGroupUnreadable, 1, 1},
-		{403, "quotaExceeded", access.TooMany, access.CodeQuota, access.CodeQuota, 2, 2}, // and all others as in package gcp
+		{403, "quotaExceeded", access.TooMany, access.CodeQuota, access.CodeQuota, 1, 0}, // and all others as in package gcp
 	} {
 		t.Run(fmt.Sprint(c.status, c.reason), func(t *testing.T) {
 			d, g := open(t, gcptest.Refuse(c.status, c.reason))
