@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,12 +26,21 @@ var mutate = flag.String("mutants", "", "take out the safeguards whose names mat
 // mutant is a safeguard taken out: in one file, one text replaced by another.
 type mutant struct {
 	name, file, old, new string
-	// packages are whose tests should notice, beginning with the cheapest.
+	// packages are whose tests should notice, beginning with the cheapest; one behind
+	// which stands =REGEXP runs only those tests.
 	packages []string
 }
 
+// noticed is what a run found.
+type noticed struct {
+	mutant
+	// by is the first test that failed; empty if none did.
+	by   string
+	took time.Duration
+}
+
 // mutants reads testdata/mutants.txt. A mutant begins with a line "# name", then a
-// line "file: tests…", then the lines of the file that it replaces, each behind "-",
+// line "file: packages…", then the lines of the file that it replaces, each behind "-",
 // and those that it puts there, each behind "+".
 func mutants(t *testing.T) (all []mutant) {
 	t.Helper()
@@ -95,7 +105,8 @@ func TestMutantsApply(t *testing.T) {
 }
 
 // TestMutants takes the safeguards out one by one, two at the same time, and fails for
-// each that no test misses, or without which the code does not build.
+// each that no test misses, or without which the code does not build. When all were
+// taken out docs/testing.md gets the report.
 func TestMutants(t *testing.T) {
 	if *mutate == "" {
 		return
@@ -107,6 +118,10 @@ func TestMutants(t *testing.T) {
 	var (
 		running = make(chan struct{}, 2)
 		group   sync.WaitGroup
+		mutex   sync.Mutex
+		results []noticed
+		whole   = *mutate == "."
+		began   = time.Now()
 	)
 	for _, m := range mutants(t) {
 		if !chosen.MatchString(m.name) {
@@ -116,18 +131,87 @@ func TestMutants(t *testing.T) {
 			running <- struct{}{}
 			defer func() { <-running }()
 			began := time.Now()
-			noticed, err := m.noticed(t.TempDir())
-			switch took := time.Since(began).Round(time.Second); {
+			by, err := m.noticed(t.TempDir())
+			took := time.Since(began)
+			switch {
 			case err != nil:
 				t.Errorf("%s: %v", m.name, err)
-			case noticed == "":
-				t.Errorf("%s: no test notices (%s)", m.name, took)
+			case by == "":
+				t.Errorf("%s: no test notices (%.0f s)", m.name, took.Seconds())
 			default:
-				t.Logf("%s: %s (%s)", m.name, noticed, took)
+				t.Logf("%s: %s (%.0f s)", m.name, by, took.Seconds())
 			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			results = append(results, noticed{m, by, took})
 		})
 	}
 	group.Wait()
+	if whole {
+		reportMutants(t, results, time.Since(began))
+	}
+}
+
+// The report stands in docs/testing.md between these.
+const (
+	testingDocument = "../../docs/testing.md"
+	reportBegins    = "<!-- The report of make mutants begins. -->\n"
+	reportEnds      = "<!-- The report of make mutants ends. -->\n"
+)
+
+// reportMutants writes what was found into the document.
+func reportMutants(t *testing.T, results []noticed, took time.Duration) {
+	t.Helper()
+	document, err := os.ReadFile(testingDocument)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, begins := strings.Cut(string(document), reportBegins)
+	_, after, ends := strings.Cut(rest, reportEnds)
+	if !begins || !ends {
+		t.Fatalf("%s has no place for the report", testingDocument)
+	}
+	if err := os.WriteFile(testingDocument, []byte(before+reportBegins+mutantsReport(results, took)+reportEnds+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mutantsReport(results []noticed, took time.Duration) string {
+	slices.SortFunc(results, func(a, b noticed) int { return strings.Compare(a.name, b.name) })
+	var b strings.Builder
+	unnoticed := 0
+	for _, r := range results {
+		if r.by == "" {
+			unnoticed++
+		}
+	}
+	fmt.Fprintf(&b, "\n%d safeguards were taken out in %.0f minutes, two at a time; of %d no test noticed.\n\n", len(results), took.Minutes(), unnoticed)
+	fmt.Fprintf(&b, "| without this safeguard | fails | seconds |\n|---|---|---:|\n")
+	for _, r := range results {
+		by := "**no test**"
+		if r.by != "" {
+			by = "`" + r.by + "`"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %.0f |\n", strings.ReplaceAll(r.name, "|", `\|`), by, r.took.Seconds())
+	}
+	return b.String() + "\n"
+}
+
+func TestMutantsReport(t *testing.T) {
+	got := mutantsReport([]noticed{{mutant{name: "b: last"}, "", 2 * time.Second}, {mutant{name: "a: ?: | first"}, "TestA/b", 1400 * time.Millisecond}}, 3*time.Minute)
+	const want = "\n2 safeguards were taken out in 3 minutes, two at a time; of 1 no test noticed.\n\n" +
+		"| without this safeguard | fails | seconds |\n|---|---|---:|\n| a: ?: \\| first | `TestA/b` | 1 |\n| b: last | **no test** | 2 |\n\n"
+	if got != want {
+		t.Errorf("%s", got)
+	}
+	// There is a place for it, and there are enough.
+	document, err := os.ReadFile(testingDocument)
+	if err != nil || strings.Count(string(document), reportBegins) != 1 || strings.Count(string(document), reportEnds) != 1 {
+		t.Errorf("%s has no place for the report: %v", testingDocument, err)
+	}
+	if n := len(mutants(t)); n < 100 {
+		t.Errorf("%d safeguards, want 100", n)
+	}
 }
 
 var failedTest = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
@@ -149,7 +233,8 @@ func (m mutant) noticed(dir string) (string, error) {
 	}
 	for _, name := range m.packages {
 		// One that fails is enough; a test that hangs without the safeguard has noticed.
-		command := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-timeout", "5m", "./"+name)
+		name, run, _ := strings.Cut(name, "=")
+		command := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-timeout", "5m", "-run", run, "./"+name)
 		command.Dir = "../.."
 		output, err := command.CombinedOutput()
 		var failed *exec.ExitError
