@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -105,8 +106,8 @@ func TestMutantsApply(t *testing.T) {
 }
 
 // TestMutants takes the safeguards out one by one, two at the same time, and fails for
-// each that no test misses, or without which the code does not build. When all were
-// taken out docs/testing.md gets the report.
+// each that no test misses, or without which the code does not build. What it found goes
+// into the report in docs/testing.md, in place of what that said of the same ones.
 func TestMutants(t *testing.T) {
 	if *mutate == "" {
 		return
@@ -120,8 +121,6 @@ func TestMutants(t *testing.T) {
 		group   sync.WaitGroup
 		mutex   sync.Mutex
 		results []noticed
-		whole   = *mutate == "."
-		began   = time.Now()
 	)
 	for _, m := range mutants(t) {
 		if !chosen.MatchString(m.name) {
@@ -147,9 +146,7 @@ func TestMutants(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if whole {
-		reportMutants(t, results, time.Since(began))
-	}
+	reportMutants(t, results)
 }
 
 // The report stands in docs/testing.md between these.
@@ -159,48 +156,66 @@ const (
 	reportEnds      = "<!-- The report of make mutants ends. -->\n"
 )
 
-// reportMutants writes what was found into the document.
-func reportMutants(t *testing.T, results []noticed, took time.Duration) {
+// reportMutants writes what was found into the document. What is no longer in the list
+// goes.
+func reportMutants(t *testing.T, results []noticed) {
 	t.Helper()
 	document, err := os.ReadFile(testingDocument)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, begins := strings.Cut(string(document), reportBegins)
-	_, after, ends := strings.Cut(rest, reportEnds)
+	old, after, ends := strings.Cut(rest, reportEnds)
 	if !begins || !ends {
 		t.Fatalf("%s has no place for the report", testingDocument)
 	}
-	if err := os.WriteFile(testingDocument, []byte(before+reportBegins+mutantsReport(results, took)+reportEnds+after), 0o644); err != nil {
+	report := mutantsReport(mutants(t), old, results)
+	if err := os.WriteFile(testingDocument, []byte(before+reportBegins+report+reportEnds+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func mutantsReport(results []noticed, took time.Duration) string {
-	slices.SortFunc(results, func(a, b noticed) int { return strings.Compare(a.name, b.name) })
-	var b strings.Builder
-	unnoticed := 0
+var reportRow = regexp.MustCompile("(?m)^\\| (.+) \\| (?:\\*\\*no test\\*\\*|`(.+)`) \\| ([0-9]+) \\|$")
+
+// mutantsReport is the report of all mutants of which something is known: by the report
+// that there was, and by what was found now.
+func mutantsReport(all []mutant, old string, results []noticed) string {
+	found := map[string]noticed{}
+	for _, row := range reportRow.FindAllStringSubmatch(old, -1) {
+		seconds, _ := strconv.Atoi(row[3])
+		found[row[1]] = noticed{mutant{name: row[1]}, row[2], time.Duration(seconds) * time.Second}
+	}
 	for _, r := range results {
+		found[r.name] = r
+	}
+	var rows strings.Builder
+	known, unnoticed, took := 0, 0, time.Duration(0)
+	slices.SortFunc(all, func(a, b mutant) int { return strings.Compare(a.name, b.name) })
+	for _, m := range all {
+		r, is := found[m.name]
+		if !is {
+			continue
+		}
+		by := "`" + r.by + "`"
 		if r.by == "" {
+			by = "**no test**"
 			unnoticed++
 		}
+		known++
+		took += r.took
+		fmt.Fprintf(&rows, "| %s | %s | %.0f |\n", m.name, by, r.took.Seconds())
 	}
-	fmt.Fprintf(&b, "\n%d safeguards were taken out in %.0f minutes, two at a time; of %d no test noticed.\n\n", len(results), took.Minutes(), unnoticed)
-	fmt.Fprintf(&b, "| without this safeguard | fails | seconds |\n|---|---|---:|\n")
-	for _, r := range results {
-		by := "**no test**"
-		if r.by != "" {
-			by = "`" + r.by + "`"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %.0f |\n", strings.ReplaceAll(r.name, "|", `\|`), by, r.took.Seconds())
-	}
-	return b.String() + "\n"
+	return fmt.Sprintf("\nOf %d safeguards %d were taken out, in %.0f minutes, two at a time; of %d no test noticed.\n\n"+
+		"| without this safeguard | fails | seconds |\n|---|---|---:|\n%s\n", len(all), known, took.Minutes()/2, unnoticed, rows.String())
 }
 
 func TestMutantsReport(t *testing.T) {
-	got := mutantsReport([]noticed{{mutant{name: "b: last"}, "", 2 * time.Second}, {mutant{name: "a: ?: | first"}, "TestA/b", 1400 * time.Millisecond}}, 3*time.Minute)
-	const want = "\n2 safeguards were taken out in 3 minutes, two at a time; of 1 no test noticed.\n\n" +
-		"| without this safeguard | fails | seconds |\n|---|---|---:|\n| a: ?: \\| first | `TestA/b` | 1 |\n| b: last | **no test** | 2 |\n\n"
+	all := []mutant{{name: "b: last"}, {name: "c: nobody has looked"}, {name: "a: first"}, {name: "d: as before"}}
+	old := "\n| d: as before | `TestD` | 7 |\n| e: gone | `TestE` | 9 |\n| a: first | **no test** | 9 |\n"
+	results := []noticed{{mutant{name: "b: last"}, "", 110 * time.Second}, {mutant{name: "a: first"}, "TestA/b", 3400 * time.Millisecond}}
+	got := mutantsReport(all, old, results)
+	const want = "\nOf 4 safeguards 3 were taken out, in 1 minutes, two at a time; of 1 no test noticed.\n\n" +
+		"| without this safeguard | fails | seconds |\n|---|---|---:|\n| a: first | `TestA/b` | 3 |\n| b: last | **no test** | 110 |\n| d: as before | `TestD` | 7 |\n\n"
 	if got != want {
 		t.Errorf("%s", got)
 	}
