@@ -199,9 +199,13 @@ type Request struct {
 // granted, to whom and why. Who was asked is not in it, so that asking more people
 // leaves what others have been shown, and said, as good as it was.
 func (r Request) Digest() string {
-	return digest("jitaccess request 2", r.ID, string(r.Kind), string(r.Principal), string(r.Resource),
+	fields := []string{"jitaccess request 2", r.ID, string(r.Kind), string(r.Principal), string(r.Resource),
 		list(r.Entitlements), strconv.FormatInt(int64(r.Duration/time.Second), 10), instant(r.Start), r.Justification,
-		instant(r.Fixed.Start), instant(r.Fixed.End), r.Extends)
+		instant(r.Fixed.Start), instant(r.Fixed.End)}
+	if r.Extends != "" {
+		fields = append(fields, r.Extends)
+	}
+	return digest(fields...)
 }
 
 // FullDigest stands for everything that was sent: what is shown, and who was asked.

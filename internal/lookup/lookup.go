@@ -17,7 +17,6 @@ import (
 // dropped, whether or not anybody asks again.
 const MaxAge = 10 * time.Minute
 
-
 // Cache answers questions of one kind, each named by a key. Answers are shared and
 // not to be changed. Make one with New; it is safe for concurrent use.
 type Cache[V any] struct {

@@ -153,10 +153,10 @@ func (s *server) ask(r *http.Request, on access.Resource) (page, error) {
 	}
 	l := s.languageOf(r)
 	v := resultView{Frame: s.frame(r, "result.granted"), Tone: "good", Resource: on, Roles: roles,
-		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true,
+		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: l.Text("delay", "provider", s.providerOf(on)),
 		Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
 	if peer {
-		v.Title, v.Delay = l.Text("result.sent"), false
+		v.Title, v.Delay = l.Text("result.sent"), ""
 		v.Text = l.Text("result.sent.timeout", "timeout", l.Hours(asked.Request.Expires.Sub(asked.Request.Created)))
 		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), l.Text("result.your-request"), asked.ReviewURL
 	} else {

@@ -141,13 +141,12 @@ func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) 
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
 		"tellsPeople": s.tellsPeople, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
-		"addresses": func(names []string) template.HTML { return marked(l, `<span class="address">`, names, "</span>") },
-		"strongs": func(roles []RoleView) template.HTML {
-			var titles []string
-			for _, role := range roles {
-				titles = append(titles, role.Title)
+		"addresses": func(names []string) template.HTML {
+			var all []string
+			for _, name := range names {
+				all = append(all, `<span class="address">`+template.HTMLEscapeString(name)+"</span>")
 			}
-			return marked(l, "<strong>", titles, "</strong>")
+			return template.HTML(l.Series(all))
 		},
 	}
 	parsed := map[string]*template.Template{}
@@ -185,15 +184,6 @@ func inPlace(l *words.Language, asked string) string {
 		args = append(args, a[1], template.HTML("{{"+a[2]+a[3]+"}}"))
 	}
 	return string(l.HTML(parts[1], args...))
-}
-
-// marked is a series of texts, each within a tag.
-func marked(l *words.Language, begin string, texts []string, end string) template.HTML {
-	var all []string
-	for _, text := range texts {
-		all = append(all, begin+template.HTMLEscapeString(text)+end)
-	}
-	return template.HTML(l.Series(all))
 }
 
 // asset is a file that pages use.

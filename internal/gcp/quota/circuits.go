@@ -11,8 +11,8 @@ import (
 // what it is for: all together, and one person. What pages leave is for actions, and
 // what those leave for ending access.
 var shares = map[access.Purpose]struct{ all, person int }{
-	access.ForPage:   {75, 25},
-	access.ForAction: {90, 40},
+	access.ForPage:   {80, 20},
+	access.ForAction: {95, 40},
 	access.ForEnd:    {100, 50},
 }
 
