@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -122,10 +123,9 @@ func (m *match) judge(s *access.Subject, at time.Time) (matches answer, part str
 		return no, "hours"
 	case resource == unknown:
 		return unknown, "ancestors"
-	case requester == unknown && !s.GroupsKnown:
-		return unknown, "groups"
 	case requester == unknown:
-		return unknown, "claims"
+		at := slices.IndexFunc(m.requesters, func(w who) bool { return w.matches(s) == unknown })
+		return unknown, m.requesters[at].kind + "s"
 	}
 	return yes, ""
 }
