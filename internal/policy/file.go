@@ -72,8 +72,8 @@ type partial struct {
 // match is what a rule is about; the zero value is everything. A part that is empty
 // matches.
 type match struct {
-	resources, roles []pattern
-	requesters       []who
+	resources, roles list[pattern]
+	requesters       list[who]
 	changes          *bool
 	hours            []hours
 	dates            *dates

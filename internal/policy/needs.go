@@ -56,9 +56,9 @@ func (f *File) Faults(d Deployment) document.Faults {
 		for _, fault := range rule.terms.faults(d, rule.loosen) {
 			tell(rule.called(), fault, "%s", fault.Text)
 		}
-		for _, w := range rule.match.requesters {
+		for _, w := range slices.Concat(rule.match.requesters.in, rule.match.requesters.out) {
 			if why := d.cannotKnow(w.kind); why != "" {
-				tell(rule.called(), at, "match names %s, and %s", w.text, why)
+				tell(rule.called(), at, "match names %s, and %s", w.spelled(), why)
 			}
 		}
 	}
@@ -143,7 +143,7 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 	}
 	if s := d.Settings; s != nil {
 		if most := value(p.maxDuration, 0); most > s.MaxDuration && !loosen.maxDuration {
-			tell("max_duration", "%s is longer than ACTIVATION_TIMEOUT (%s); write loosen: [max_duration] beside terms if that is meant",
+			tell("max_duration", "max_duration of %s is longer than ACTIVATION_TIMEOUT (%s); write loosen: [max_duration] beside terms if that is meant",
 				Length(most), Length(s.MaxDuration))
 		}
 		if count > s.MaxReviewers {

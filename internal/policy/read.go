@@ -140,25 +140,26 @@ func (r *reader) entitlement(n *document.Node) Entitlement {
 }
 
 // who reads people as a list names them.
-func (r *reader) who(n *document.Node) []who {
-	var all []who
+func (r *reader) who(n *document.Node) list[who] {
+	var all list[who]
 	for _, item := range items(n) {
 		if item.Kind != document.Text {
 			continue
 		}
-		w, err := parseWho(item.Text)
+		text, out := strings.CutPrefix(item.Text, "!")
+		w, err := parseWho(text)
 		if err != nil {
 			r.faults.Add(item, "%q: %v", item.Text, err)
 			continue
 		}
-		all = append(all, w)
+		all.add(w, out)
 	}
 	return all
 }
 
 func (r *reader) spelled(n *document.Node) []string {
 	var all []string
-	for _, w := range r.who(n) {
+	for _, w := range r.who(n).in {
 		if !slices.Contains(all, w.spelled()) {
 			all = append(all, w.spelled())
 		}
@@ -191,11 +192,11 @@ func (r *reader) match(n *document.Node) match {
 	if n == nil {
 		return m
 	}
-	for _, text := range texts(n.Get("resource")) {
-		m.resources = append(m.resources, parsePattern(text))
-	}
-	for _, text := range texts(n.Get("role")) {
-		m.roles = append(m.roles, parsePattern(text))
+	for key, patterns := range map[string]*list[pattern]{"resource": &m.resources, "role": &m.roles} {
+		for _, text := range texts(n.Get(key)) {
+			text, out := strings.CutPrefix(text, "!")
+			patterns.add(parsePattern(text), out)
+		}
 	}
 	m.requesters = r.who(n.Get("requester"))
 	m.changes = flag(n.Get("changes_permissions"))

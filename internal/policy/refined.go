@@ -26,7 +26,7 @@ func (p Refined) File() *File { return p.file }
 // the rules of both moments. The error is of kind NotAllowed where a rule refuses, and
 // Unavailable where it is not known whether one matches: no rule behind it is then asked.
 func (p Refined) Terms(s access.Subject) (access.Terms, error) {
-	e := p.Explain(s)
+	e := p.decide(s, nil)
 	if e.Err != nil {
 		return access.Terms{}, e.Err
 	}
@@ -57,26 +57,34 @@ type Passed struct {
 // Explain says what Terms returns, and why. Of the zero entitlement nothing is known that
 // a rule could be about: what holds is what no rule says.
 func (p Refined) Explain(s access.Subject) Explanation {
+	return p.decide(s, func(e *Explanation, rule *Rule, part string) { e.Passed = append(e.Passed, Passed{rule, part}) })
+}
+
+// decide calls pass, if it is there, with every rule that does not match.
+func (p Refined) decide(s access.Subject, pass func(e *Explanation, rule *Rule, part string)) Explanation {
 	if s.Entitlement == (access.EntitlementID{}) {
 		terms, _ := p.base.Terms(s)
 		return Explanation{Terms: terms}
 	}
-	e := p.explain(&s, s.At)
+	q := ask(&s)
+	e := p.explain(q, s.At, pass)
 	if s.Begins.After(s.At) {
-		later := p.explain(&s, s.Begins)
+		later := p.explain(q, s.Begins, pass)
 		e.Later = &later
 		e.Terms, e.Err = access.Strictest(e.Terms, later.Terms), cmp.Or(e.Err, later.Err)
 	}
 	return e
 }
 
-func (p Refined) explain(s *access.Subject, at time.Time) Explanation {
+func (p Refined) explain(s *question, at time.Time, pass func(*Explanation, *Rule, string)) Explanation {
 	e := Explanation{}
 	for i := range p.file.Rules {
 		rule := &p.file.Rules[i]
 		matches, part := rule.match.judge(s, at)
 		if matches == no {
-			e.Passed = append(e.Passed, Passed{rule, part})
+			if pass != nil {
+				pass(&e, rule, part)
+			}
 			continue
 		}
 		e.Rule = rule
@@ -96,24 +104,24 @@ func (p Refined) explain(s *access.Subject, at time.Time) Explanation {
 			Args: access.Args{"role": string(s.Entitlement.Role), "resource": string(s.Entitlement.Resource)}}
 		return e
 	}
-	e.Terms, _ = p.base.Terms(*s)
+	e.Terms, _ = p.base.Terms(*s.Subject)
 	return e
 }
 
 // judge is whether a rule is about the subject at a time. For no, part is what says so,
 // as the file names it; for unknown, it is what is not known.
-func (m *match) judge(s *access.Subject, at time.Time) (matches answer, part string) {
-	role, resource := string(s.Entitlement.Role), answer(yes)
+func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
 	switch {
-	case among(m.roles, pattern.takesOut, func(p pattern) answer { return answerOf(p.matches(role)) }) == no:
+	case m.roles.judge(func(p *pattern) answer { return answerOf(p.matches(&q.role)) }) == no:
 		return no, "role"
-	case m.changes != nil && *m.changes != (s.ChangesPermissions != access.No):
+	case m.changes != nil && *m.changes != (q.ChangesPermissions != access.No):
 		return no, "changes_permissions"
 	}
-	if resource = among(m.resources, pattern.takesOut, func(p pattern) answer { return p.matchesResource(s) }); resource == no {
+	resource := m.resources.judge(func(p *pattern) answer { return p.matchesResource(q) })
+	if resource == no {
 		return no, "resource"
 	}
-	requester := among(m.requesters, who.takesOut, func(w who) answer { return w.matches(s) })
+	requester := m.requesters.judge(func(w *who) answer { return w.matches(q) })
 	switch {
 	case requester == no:
 		return no, "requester"
@@ -124,8 +132,9 @@ func (m *match) judge(s *access.Subject, at time.Time) (matches answer, part str
 	case resource == unknown:
 		return unknown, "ancestors"
 	case requester == unknown:
-		at := slices.IndexFunc(m.requesters, func(w who) bool { return w.matches(s) == unknown })
-		return unknown, m.requesters[at].kind + "s"
+		all := slices.Concat(m.requesters.in, m.requesters.out)
+		at := slices.IndexFunc(all, func(w who) bool { return w.matches(q) == unknown })
+		return unknown, all[at].kind + "s"
 	}
 	return yes, ""
 }
