@@ -51,8 +51,9 @@ func (l *list[T]) judge(matches func(*T) answer) answer {
 
 // pattern is a glob over paths. A star stands for any text within a segment.
 type pattern struct {
-	// below: with /** at the end, which is everything below.
+	// below: with /** at the end, which is everything below. text is without it.
 	below bool
+	text  string
 	// literal is the path itself, for a pattern without a star.
 	literal  string
 	segments []glob
@@ -70,6 +71,7 @@ func split(text string) path { return path{text, strings.Split(text, "/")} }
 func parsePattern(text string) pattern {
 	p := pattern{}
 	text, p.below = strings.CutSuffix(text, "/**")
+	p.text = text
 	if !strings.Contains(text, "*") {
 		p.literal = text
 	}
