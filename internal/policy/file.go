@@ -7,6 +7,15 @@ import (
 	"jitaccess/internal/policy/document"
 )
 
+// Fault is what is wrong at a place of a file, Faults all that is.
+type (
+	Fault  = document.Fault
+	Faults = document.Faults
+)
+
+// MaxSize is the longest file, in bytes.
+const MaxSize = document.MaxSize
+
 // File is a policy file, as ReadFile reads it. It does not change.
 type File struct {
 	// Digest is the SHA-256 of the text, in hexadecimal.
