@@ -345,6 +345,15 @@ func situations() []situation {
 		{access.CodeTermUnsupported, "a policy that demands a signature", asking(access.CodeTermUnsupported, func(w *brokertest.World, _ *broker.Ask) {
 			w.Policy = signing{policy.New(w.Settings)}
 		}), nil},
+		{access.CodeRuleRefuses, "a rule that refuses", asking(access.CodeRuleRefuses, func(w *brokertest.World, _ *broker.Ask) {
+			w.Policy = refined(w, `rules: [{name: freeze, refuse: "Production is frozen. Ask who is on call."}]`)
+		}), nil},
+		{access.CodeRuleUndecided, "a rule about groups that nobody knows", asking(access.CodeRuleUndecided, func(w *brokertest.World, _ *broker.Ask) {
+			w.Policy = refined(w, `rules: [{name: staff, match: {requester: ["claim:staff"]}, refuse: no}]`)
+		}), nil},
+		{access.CodeNoRule, "what no rule gives out", asking(access.CodeNoRule, func(w *brokertest.World, _ *broker.Ask) {
+			w.Policy = refined(w, `unmatched: refuse`)
+		}), nil},
 		{access.CodeEligibilityEnds, "access after the eligibility", asking(access.CodeEligibilityEnds, func(w *brokertest.World, a *broker.Ask) {
 			w.Holdings[ana][0].Until, a.Start = noon.Add(time.Hour), noon.Add(2*time.Hour)
 		}), nil},
@@ -540,4 +549,13 @@ func recalling(h home) func(*testing.T) error {
 		_, err := ledger.New(ledger.Config{Home: h, Now: func() time.Time { return noon }}).Open(t.Context(), "mpa-AAAAAAAAAAAAAAAA")
 		return err
 	}
+}
+
+// refined is the policy of a file.
+func refined(w *brokertest.World, text string) broker.Policy {
+	file, faults := policy.ReadFile([]byte("version: 1\n" + text + "\n"))
+	if len(faults) > 0 {
+		panic(fmt.Sprint(faults))
+	}
+	return policy.Refine(policy.New(w.Settings), file)
 }
