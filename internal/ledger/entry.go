@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -186,3 +187,6 @@ func (e Entry) erased() bool {
 	}
 	return false
 }
+
+// Base64 is how a home that keeps texts keeps bytes.
+func Base64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
