@@ -178,15 +178,8 @@ func (e Entry) open(t text) (access.Event, error) {
 	return event, nil
 }
 
-// erased is whether anything of the entry was.
-func (e Entry) erased() bool {
-	for _, p := range e.Parts {
-		if p.erased() {
-			return true
-		}
-	}
-	return false
-}
+// erased is whether the content of the entry was.
+func (e Entry) erased() bool { return len(e.Parts) == 0 || e.Parts[0].erased() }
 
 // Base64 is how a home that keeps texts keeps bytes.
 func Base64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

@@ -47,7 +47,7 @@ func (f *folded) add(ctx context.Context, id string, version int, entry Entry, s
 	f.foreign = f.foreign || foreign
 	f.head = entry.Digest()
 	f.events = append(f.events, event)
-	if f.erased = f.erased || entry.Parts[0].erased(); f.erased {
+	if f.erased = f.erased || entry.erased(); f.erased {
 		return nil
 	}
 	if brings(event.Action) {
