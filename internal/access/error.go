@@ -195,6 +195,7 @@ const (
 	CodePersonUnreadable  Code = "person-unreadable"  // principal
 	CodeTimeUnclear       Code = "time-unclear"       // role, resource
 	CodeStaleInventory    Code = "stale-inventory"    // seconds
+	CodeStaleGroups       Code = "stale-groups"       // seconds
 	CodeAnalysisPartial   Code = "analysis-partial"   // reason
 	CodeInventoryOnly     Code = "inventory-only"     // resource
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource

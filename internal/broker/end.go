@@ -24,7 +24,7 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	if err != nil {
 		return Ended{}, b.refuse(ctx, caller, access.EndAsked, r, err)
 	}
-	admin, warnings := b.admin(ctx, caller)
+	admin, warnings := b.admin(ctx, caller, begun)
 	result := Ended{Warnings: slices.Concat(standing.Warnings, warnings)}
 	var people []access.Principal
 	for _, a := range standing.Activations {

@@ -110,7 +110,7 @@ func (b *Broker) further(ctx context.Context, caller access.Caller, all []access
 	if !slices.ContainsFunc(offer.Further, another) && len(offer.Ineffective) == 0 {
 		return
 	}
-	admin, warnings := b.admin(ctx, caller)
+	admin, warnings := b.admin(ctx, caller, time.Time{})
 	offer.Warnings = slices.Concat(offer.Warnings, warnings)
 	if !admin {
 		offer.Ineffective = nil

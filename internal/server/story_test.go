@@ -165,7 +165,6 @@ func stories() []story {
 		}, "GET " + p, ben, 200},
 		{"choose-done", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-not-yet", nil, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
-		{"choose-ended", nil, "GET " + p + "?ended=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-empty", func(c *canned) { c.offer.Roles = nil }, "GET " + p, ana, 200},
 		{"choose-warnings", func(c *canned) {
 			c.offer.Roles[1].Entitlement.Unconfirmed = true
