@@ -3,6 +3,8 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -20,6 +22,8 @@ var memory = []struct {
 	name string
 	test func(*testing.T, Fixture, broker.Memory)
 }{
+	{"all that was asked is kept, terms and all", wholeRequest},
+	{"every event that may follow is remembered", everyTransition},
 	{"of a hundred who approve at the same time one is recorded", hundredApprovers},
 	{"what happened is told in its order", history},
 	{"lists choose by what they are asked for, the newest first", lists},
@@ -84,6 +88,125 @@ func hundredApprovers(t *testing.T, f Fixture, again broker.Memory) {
 	}
 	if events, err := f.memory().History(context.Background(), r.ID); err != nil || len(events) != 2 {
 		t.Errorf("%d events, %v", len(events), err)
+	}
+}
+
+// fill sets everything in v to something that is not zero.
+func fill(v reflect.Value) {
+	switch v.Interface().(type) {
+	case time.Duration:
+		v.SetInt(int64(42 * time.Minute))
+		return
+	case *regexp.Regexp:
+		v.Set(reflect.ValueOf(regexp.MustCompile(`^INC-\d+`)))
+		return
+	case time.Time:
+		v.Set(reflect.ValueOf(time.Date(2026, 3, 1, 0, 0, 0, 5000, time.UTC)))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(v.Index(0))
+		fill(v.Index(1))
+	case reflect.String:
+		v.SetString("text of " + v.Type().Name())
+	case reflect.Int:
+		v.SetInt(2)
+	case reflect.Bool:
+		v.SetBool(true)
+	default:
+		panic(v.Type())
+	}
+}
+
+var patterns = cmp.Comparer(func(a, b *regexp.Regexp) bool { return a.String() == b.String() })
+
+func wholeRequest(t *testing.T, f Fixture, again broker.Memory) {
+	r := f.request(1)
+	fill(reflect.ValueOf(&r.Terms).Elem())
+	r.Extends = "mpa-0000000000000009"
+	f.make(t, r)
+	got, err := again.Open(context.Background(), r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r, got, patterns, cmpopts.IgnoreFields(access.Request{}, "Version", "State")); diff != "" {
+		t.Errorf("(-made +opened):\n%s", diff)
+	}
+	e := f.event(got, access.RequestApproved)
+	fill(reflect.ValueOf(&e.Decision).Elem())
+	e.Decision.Verdict, e.Decision.By, e.Decision.Digest = access.Approve, r.Reviewers[0], r.Digest()
+	e.Window = access.Window{}
+	if _, err := again.Commit(context.Background(), e, nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]access.Decision{e.Decision}, f.open(t, r.ID).Decisions); diff != "" {
+		t.Errorf("(-decided +opened):\n%s", diff)
+	}
+}
+
+// everyTransition plays the shortest life that has each row of the table of states, and
+// compares what is opened with the fold of the events.
+func everyTransition(t *testing.T, f Fixture, again broker.Memory) {
+	paths := map[access.State][]access.Transition{access.Unmade: {}}
+	for range len(access.Transitions) {
+		for _, row := range access.Transitions {
+			if way, known := paths[row.From]; known && paths[row.To] == nil {
+				paths[row.To] = append(slices.Clone(way), row)
+			}
+		}
+	}
+	glass := []access.Transition{{From: access.Unmade, On: access.GlassBroken, If: access.Completes, To: access.Approved}}
+	granted := access.Transition{From: access.Approved, On: access.GrantWritten, To: access.Active}
+	withGlass := map[access.State][]access.Transition{access.Approved: glass, access.Active: append(slices.Clone(glass), granted),
+		access.Failed:  append(slices.Clone(glass), access.Transition{From: access.Approved, On: access.GrantFailed, If: access.ForGood, To: access.Failed}),
+		access.Ended:   append(slices.Clone(glass), access.Transition{From: access.Approved, On: access.GrantEnded, To: access.Ended}),
+		access.Expired: append(slices.Clone(glass), granted, access.Transition{From: access.Active, On: access.GrantExpired, To: access.Expired})}
+	for i, row := range access.Transitions {
+		t.Run(fmt.Sprintf("%s after %q, %s", row.On, row.From, row.If), func(t *testing.T) {
+			way, known := paths[row.From]
+			if row.On == access.GlassReviewed {
+				way = withGlass[row.From]
+			} else if !known {
+				t.Fatalf("nothing leads to %q", row.From)
+			}
+			way = append(slices.Clone(way), row)
+			want := f.request(i)
+			if way[0].On == access.SelfApproved || way[0].On == access.GlassBroken {
+				want.Reviewers = nil
+				want.Kind = map[access.Action]access.RequestKind{access.SelfApproved: access.Self, access.GlassBroken: access.BreakGlass}[way[0].On]
+			}
+			if slices.ContainsFunc(way, func(t access.Transition) bool { return t.If == access.Later }) {
+				want.Start = f.Now().Add(time.Hour)
+			}
+			for _, step := range way {
+				e := f.event(want, step.On)
+				switch step.If {
+				case access.Incomplete:
+					e.Window = access.Window{}
+				case access.Passing:
+					e.Err = &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed}
+				case access.ForGood:
+					e.Err = &access.Error{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable}
+				}
+				next, err := want.Apply(e)
+				if err != nil || next.State != step.To {
+					t.Fatalf("%v leads to %q, %v", step, next.State, err)
+				}
+				if _, err := again.Commit(context.Background(), e, nil); err != nil {
+					t.Fatalf("%s: %v", step.On, err)
+				}
+				want = next
+			}
+			if diff := cmp.Diff(want, f.open(t, want.ID), cmpopts.EquateEmpty(), patterns); diff != "" {
+				t.Errorf("the fold of its events (-want +opened):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -308,8 +431,8 @@ func due(t *testing.T, f Fixture, again broker.Memory) {
 		{0, 10, nil},
 		{10*time.Minute - time.Microsecond, 10, nil},
 		{10 * time.Minute, 10, []string{approved.ID}},
-		{30 * time.Minute, 10, []string{approved.ID, lapsing.ID}},
-		{45 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}},
+		{15 * time.Minute, 10, []string{approved.ID, lapsing.ID}}, // to be reminded
+		{35 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}},
 		{24 * time.Hour, 2, []string{approved.ID, lapsing.ID}},
 	} {
 		found, err := again.Due(context.Background(), began.Add(c.after), c.max)

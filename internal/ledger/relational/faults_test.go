@@ -456,3 +456,33 @@ func TestAWindowBeginsNoSoonerThanWhatItRestsOn(t *testing.T) {
 		}
 	}
 }
+
+func TestInstancesWhoseClocksDiffer(t *testing.T) {
+	c, home := newClock(), sqlite(t)
+	s := store(t, home, c)
+	if _, err := s.Commit(t.Context(), made(c, pending), nil); err != nil {
+		t.Fatal(err)
+	}
+	for i, by := range []access.Principal{"ben@example.com", "chloe@example.com"} {
+		r, err := s.Open(t.Context(), pending)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The second is a minute behind the first, which was a minute ahead.
+		at := c.Now().Add(time.Duration(1-2*i) * time.Minute)
+		e := access.Event{Action: access.RequestApproved, At: at, Request: r, Caller: access.Caller{Principal: by}, Requirements: two,
+			Decision: access.Decision{Verdict: access.Approve, By: by, At: at, Digest: r.Digest()}}
+		if i == 1 {
+			e.Window = r.WindowAt(at)
+			if !e.Window.Start.Equal(c.Now().Add(time.Minute)) {
+				t.Errorf("begins at %v, and what it rests on at %v", e.Window.Start, r.Decisions[0].At)
+			}
+		}
+		if _, err := s.Commit(t.Context(), e, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err := s.Open(t.Context(), pending); err != nil || r.State != access.Approved {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
