@@ -54,12 +54,9 @@ var presetMinutes = []int{15, 30, 60, 120, 240, 480}
 // askForm makes an empty form for the roles. When it is the choice that is wrong,
 // it returns what else can be chosen.
 func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v askView, again *broker.Offer, err error) {
-	var c broker.Choice
-	ids, err := s.entitlementIDs(texts)
-	if err == nil {
-		c, err = s.Broker.Choose(r.Context(), callerOf(r), on, ids...)
-	} else if offer, failure := s.Broker.Offer(r.Context(), callerOf(r), on); failure == nil {
-		c.Offer = offer
+	c, err := s.Broker.Choose(r.Context(), callerOf(r), on, texts...)
+	if e := access.AsError(err); e != nil && e.Code == access.CodeBadEntitlement {
+		e.Args["entitlement"] = printable(e.Args["entitlement"])
 	}
 	if err != nil && c.Offer.Resource != "" {
 		return askView{}, &c.Offer, err

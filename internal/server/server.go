@@ -36,7 +36,7 @@ type Broker interface {
 	ResourceKind(access.Resource) access.ResourceKind
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
-	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
+	Choose(context.Context, access.Caller, access.Resource, ...string) (broker.Choice, error)
 	Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error)
 	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)
 	Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error)

@@ -53,9 +53,14 @@ func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInf
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
 }
-func (c *canned) Choose(_ context.Context, caller access.Caller, _ access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
+func (c *canned) Choose(_ context.Context, caller access.Caller, _ access.Resource, texts ...string) (broker.Choice, error) {
 	if c.err != nil {
 		return broker.Choice{}, c.err
+	}
+	var ids []access.EntitlementID
+	for _, text := range texts {
+		id, _ := c.ParseEntitlementID(text)
+		ids = append(ids, id)
 	}
 	chosen, err := c.offer.Choose(ids...)
 	if err == nil {

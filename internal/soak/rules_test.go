@@ -65,7 +65,6 @@ var known = []fault{
 	{3, offsite, probePhase, true, "an image of another site looks up a project"},
 	{4, groupsAgain, probePhase, true, "the group of administrators is looked up for every page"},
 	{12, claimed, probePhase, true, "“Access ended” for any ?ended="},
-	{15, hungry, probePhase, true, "16 KB of entitlement ids are parsed before they are compared"},
 }
 
 // phases of a run.
