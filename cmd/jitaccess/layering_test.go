@@ -36,8 +36,10 @@ var layering = []rule{
 	{of: []string{"internal/gcp/condition"}, mayImport: []string{"internal/access", "internal/eligibility"}, pure: true},
 	{of: []string{"internal/gcp/resourcename"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/events"}, mayImport: []string{"internal/access"}, pure: true},
-	{of: []string{"internal/lookup"}, pure: true},
-	{of: []string{"internal/policy"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/lookup"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/gcp/quota"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/policy"}, mayImport: []string{"internal/access", "internal/policy/document"}, pure: true},
+	{of: []string{"internal/policy/document"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/jose"}, mayImport: nil},
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
@@ -50,7 +52,7 @@ var layering = []rule{
 		"internal/notice", "internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/identity", "internal/jose"}},
-	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/resourcename", "internal/loopback", "internal/redact"}},
+	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/quota", "internal/gcp/resourcename", "internal/loopback", "internal/redact"}},
 
 	// Adapters.
 	{of: []string{"internal/gcp/..."},

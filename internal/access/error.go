@@ -188,6 +188,8 @@ const (
 	CodeDirectoryNotSet    Code = "directory-not-set"   //
 	CodeSigningNotAllowed  Code = "signing-not-allowed" // account
 	CodeJournalUnavailable Code = "journal-unavailable" //
+	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
+	CodeLedgerDamaged      Code = "ledger-damaged"      // id
 
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
@@ -195,6 +197,7 @@ const (
 	CodePersonUnreadable  Code = "person-unreadable"  // principal
 	CodeTimeUnclear       Code = "time-unclear"       // role, resource
 	CodeStaleInventory    Code = "stale-inventory"    // seconds
+	CodeStaleGroups       Code = "stale-groups"       // seconds
 	CodeAnalysisPartial   Code = "analysis-partial"   // reason
 	CodeInventoryOnly     Code = "inventory-only"     // resource
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource

@@ -17,15 +17,31 @@ type Subject struct {
 	Entitlement EntitlementID
 	// Kind is how the marker that makes them eligible lets them activate it.
 	Kind RequestKind
-	At   time.Time
+	// At is the moment that is judged: when a request is made, and when it is decided.
+	// Begins is when access would begin; zero is at once. Terms hold for both moments.
+	At, Begins time.Time
+	// Ancestors are the folders and the organization above the resource, nearest first.
+	// What is not known is not the same as none: without AncestorsKnown a rule about
+	// ancestors can neither be applied nor passed over. So with Groups and Claims.
+	Ancestors      []Resource
+	AncestorsKnown bool
+	// Groups are the addresses of the groups of which the Directory says that the
+	// principal is a direct member. Claims are what a signed assertion says of them, as
+	// a rule names it without "claim:".
+	Groups, Claims           []string
+	GroupsKnown, ClaimsKnown bool
+	// ChangesPermissions is whether the role can change permissions (RoleInfo).
+	// Unknown counts as yes.
+	ChangesPermissions Answer
 }
 
 // Terms is what activating takes. The terms of several entitlements together are
 // the strictest of each (see Strictest).
 type Terms struct {
 	// Rule names the rule that they come from; empty where no rule says more than
-	// the marker and the settings.
-	Rule string
+	// the marker and the settings. Policy is the digest of the file that it stands in.
+	// Of terms together both are lists, separated by comma and space.
+	Rule, Policy string
 	// Requirements are the approvals that it takes; none is self-approval. InOrder:
 	// the second is asked when the first is filled.
 	Requirements []Requirement
@@ -39,14 +55,55 @@ type Terms struct {
 	RequestLife time.Duration
 	// StartWithin is how far ahead access may be asked for; 0 is at once alone.
 	StartWithin time.Duration
+	// MaxContinuous is how long a grant and its extensions may last together; 0 is
+	// without limit.
+	MaxContinuous time.Duration
 	// MaxRoles is how many entitlements one request may have.
 	MaxRoles int
 	// Justification must all hold of a justification; Hint tells people what one
 	// should be.
 	Justification []JustificationRule
 	Hint          string
-	// Signature: approvers sign. BreakGlass: it may be had at once, without approval.
-	Signature, BreakGlass bool
+	// ApproverAccessLevels are what the device of an approver must have, all of them.
+	// InheritedOnly: only who may review because of a folder or an organization approves.
+	ApproverAccessLevels []string
+	InheritedOnly        bool
+	// Signature: approvers sign, with keys that are as Keys demands.
+	Signature bool
+	Keys      KeyTerms
+	// RemindAfter is when those who were asked are reminded; 0 leaves it to the service.
+	// Escalations are who is told later, sorted by time.
+	RemindAfter time.Duration
+	Escalations []Escalation
+	// Notify are channels that are told as well; with NotifyOnly they are told alone.
+	Notify     []string
+	NotifyOnly bool
+	// BreakGlass: it may be had at once, without approval, as Glass says.
+	BreakGlass bool
+	Glass      GlassTerms
+}
+
+// KeyTerms is what the keys of approvers who sign must be like. Zero is any key.
+type KeyTerms struct {
+	// Age is how long ago a key must have been enrolled at least.
+	Age time.Duration
+	// DeviceBound: it cannot be copied to another device. ByAdmin: an administrator has
+	// approved its enrolment, also where the service would let people enrol alone.
+	DeviceBound, ByAdmin bool
+}
+
+// Escalation is who is told when a request has waited for some time. To is spelled as
+// Requirement.From.
+type Escalation struct {
+	After time.Duration
+	To    []string
+}
+
+// GlassTerms say who may break the glass, for how long at most, and who looks at it
+// afterwards. Who and ReviewBy are spelled as Requirement.From.
+type GlassTerms struct {
+	Who, ReviewBy []string
+	MaxDuration   time.Duration
 }
 
 // JustificationRule is found in a justification, or Message says what is missing.
@@ -65,12 +122,11 @@ func (t Terms) Approvals() int {
 }
 
 // Strictest combines terms: of each term the one that allows least. Requirements for
-// approvals from the same people are one, with the larger count.
+// approvals from the same people are one, with the larger count. The glass can be broken
+// for all together only where the same people may break it and look at it.
 func Strictest(first Terms, more ...Terms) Terms {
 	for _, t := range more {
-		if t.Rule != "" && !slices.Contains(strings.Split(first.Rule, ", "), t.Rule) {
-			first.Rule = strings.TrimPrefix(first.Rule+", "+t.Rule, ", ")
-		}
+		first.Rule, first.Policy = listed(first.Rule, t.Rule), listed(first.Policy, t.Policy)
 		first.Requirements = union(first.Requirements, t.Requirements)
 		first.InOrder = first.InOrder || t.InOrder
 		first.MinReviewers = max(first.MinReviewers, t.MinReviewers)
@@ -89,18 +145,70 @@ func Strictest(first Terms, more ...Terms) Terms {
 			}
 		}
 		first.Hint = cmp.Or(first.Hint, t.Hint)
+		first.MaxContinuous = earlier(first.MaxContinuous, t.MaxContinuous)
+		first.ApproverAccessLevels = both(first.ApproverAccessLevels, t.ApproverAccessLevels)
+		first.InheritedOnly = first.InheritedOnly || t.InheritedOnly
 		first.Signature = first.Signature || t.Signature
-		first.BreakGlass = first.BreakGlass && t.BreakGlass
+		first.Keys.Age = max(first.Keys.Age, t.Keys.Age)
+		first.Keys.DeviceBound = first.Keys.DeviceBound || t.Keys.DeviceBound
+		first.Keys.ByAdmin = first.Keys.ByAdmin || t.Keys.ByAdmin
+		first.RemindAfter = earlier(first.RemindAfter, t.RemindAfter)
+		for _, e := range t.Escalations {
+			same := func(o Escalation) bool { return o.After == e.After && sameItems(o.To, e.To) }
+			if !slices.ContainsFunc(first.Escalations, same) {
+				first.Escalations = append(slices.Clip(first.Escalations), e)
+			}
+		}
+		first.Escalations = slices.Clone(first.Escalations)
+		slices.SortStableFunc(first.Escalations, func(a, b Escalation) int { return cmp.Compare(a.After, b.After) })
+		first.Notify, first.NotifyOnly = both(first.Notify, t.Notify), first.NotifyOnly && t.NotifyOnly
+		first.BreakGlass = first.BreakGlass && t.BreakGlass && sameItems(first.Glass.Who, t.Glass.Who) &&
+			sameItems(first.Glass.ReviewBy, t.Glass.ReviewBy)
+		first.Glass.MaxDuration = min(first.Glass.MaxDuration, t.Glass.MaxDuration)
+		if !first.BreakGlass {
+			first.Glass = GlassTerms{}
+		}
 	}
 	return first
+}
+
+// listed is the list with the items of more that it does not have.
+func listed(list, more string) string {
+	for _, item := range strings.Split(more, ", ") {
+		if item != "" && !slices.Contains(strings.Split(list, ", "), item) {
+			list = strings.TrimPrefix(list+", "+item, ", ")
+		}
+	}
+	return list
+}
+
+// earlier is the shorter time of two of which 0 is none.
+func earlier(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// both are the items of two lists, each once.
+func both(a, b []string) []string {
+	for _, item := range b {
+		if !slices.Contains(a, item) {
+			a = append(slices.Clip(a), item)
+		}
+	}
+	return a
+}
+
+// sameItems is whether two lists differ in their order alone.
+func sameItems(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 func union(all, more []Requirement) []Requirement {
 	all = slices.Clone(all)
 	for _, r := range more {
-		same := func(a Requirement) bool {
-			return slices.Equal(slices.Sorted(slices.Values(a.From)), slices.Sorted(slices.Values(r.From)))
-		}
+		same := func(a Requirement) bool { return sameItems(a.From, r.From) }
 		if at := slices.IndexFunc(all, same); at < 0 {
 			all = append(all, r)
 		} else {

@@ -26,7 +26,7 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	if err != nil {
 		return Ended{}, b.refuse(ctx, caller, access.EndAsked, r, err)
 	}
-	admin, warnings := b.admin(ctx, caller)
+	admin, warnings := b.admin(ctx, caller, begun)
 	result := Ended{Warnings: slices.Concat(standing.Warnings, warnings)}
 	mine := func(a access.Activation) bool { return a.RequestID == requestID && a.Principal == caller.Principal }
 	if of == "" && slices.ContainsFunc(standing.Activations, mine) {

@@ -110,7 +110,7 @@ func (b *Broker) further(ctx context.Context, caller access.Caller, all []access
 	if !slices.ContainsFunc(offer.Further, another) && len(offer.Ineffective) == 0 {
 		return
 	}
-	admin, warnings := b.admin(ctx, caller)
+	admin, warnings := b.admin(ctx, caller, time.Time{})
 	offer.Warnings = slices.Concat(offer.Warnings, warnings)
 	if !admin {
 		offer.Ineffective = nil
@@ -134,29 +134,25 @@ type Choice struct {
 	Warnings  []*access.Error
 }
 
-// Choose returns what a form for the entitlements takes, whose ids come as text, in the
-// order in which they come. Either all of them need approval or none does: what needs
-// none would otherwise wait for others.
-func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource access.Resource, texts ...string) (Choice, error) {
+// Choose returns what a form for the entitlements takes, in the order in which they
+// come. Either all of them need approval or none does: what needs none would
+// otherwise wait for others.
+func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource access.Resource, ids ...access.EntitlementID) (Choice, error) {
 	begun := b.c.Now()
 	offer, err := b.Offer(ctx, caller, resource)
 	if err != nil {
 		return Choice{}, err
 	}
-	c, err := b.choose(offer, texts)
+	c, err := offer.Choose(ids...)
 	if e := access.AsError(err); e != nil && (e.Kind == access.NotAllowed || e.Code == access.CodeNeedsApproval) {
 		// As look does: no refusal rests on what is remembered.
 		if offer, err = b.offer(ctx, caller, resource, begun); err != nil {
 			return Choice{}, err
 		}
-		c, err = b.choose(offer, texts)
+		c, err = offer.Choose(ids...)
 	}
 	if err != nil {
 		return c, err
-	}
-	var ids []access.EntitlementID
-	for _, r := range c.Roles {
-		ids = append(ids, r.Entitlement.ID)
 	}
 	if c.Kind == access.Peers {
 		var warnings []*access.Error
@@ -169,55 +165,6 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 		return Choice{}, access.AsError(err)
 	}
 	return c, nil
-}
-
-// choose is Offer.Choose by text.
-func (b *Broker) choose(o Offer, texts []string) (Choice, error) {
-	most := 0
-	for _, r := range o.Roles {
-		most = max(most, r.Terms.MaxRoles)
-	}
-	if most > 0 {
-		if err := fewEnough(access.Terms{MaxRoles: most}, len(texts)); err != nil {
-			return Choice{Offer: o}, err
-		}
-	}
-	var ids []access.EntitlementID
-	for _, text := range texts {
-		id, err := b.offeredID(o, text)
-		if err != nil {
-			return Choice{Offer: o}, err
-		}
-		ids = append(ids, id)
-	}
-	return o.Choose(ids...)
-}
-
-// offeredID finds what a text means among the entitlements of an offer. Understanding a
-// condition is expensive: it is compared as text first, and only read where the same role
-// is offered with a condition that may be spelled like this.
-func (b *Broker) offeredID(o Offer, text string) (access.EntitlementID, error) {
-	for _, r := range o.Roles {
-		if r.Entitlement.ID.String() == text {
-			return r.Entitlement.ID, nil
-		}
-	}
-	id, err := access.ParseEntitlementID(text)
-	for _, r := range o.Roles {
-		held := r.Entitlement.ID
-		// Other quotes, escapes and spaces make a text longer, and not many times.
-		if err == nil && held.Resource == id.Resource && held.Role == id.Role && len(id.Condition) <= 4*len(held.Condition) {
-			if id, err = b.canonical(id); id == held {
-				return held, nil
-			}
-		}
-	}
-	if err != nil {
-		e := invalid(access.FieldEntitlement, access.CodeBadEntitlement, access.Args{"entitlement": text})
-		e.Err = err
-		return id, e
-	}
-	return id, notEligible(id)
 }
 
 // Choose picks entitlements of the offer, each once. What takes a call is not in the

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -124,8 +125,10 @@ type Notifier interface {
 	Notify(ctx context.Context, n access.Notice) access.Receipts
 }
 
-// Directory answers which groups people are in.
+// Directory answers who is in which groups.
 type Directory interface {
-	// Groups returns the addresses of the groups that p is a direct member of.
-	Groups(ctx context.Context, p access.Principal) ([]string, error)
+	// MemberOf is whether p is a direct member of one of the groups. since is when the
+	// action began that wants to know, and nothing that was asked before serves; zero is
+	// a page. The warning says that the answer is not of now, and how old it is.
+	MemberOf(ctx context.Context, p access.Principal, groups []string, since time.Time) (bool, *access.Error, error)
 }

@@ -39,7 +39,7 @@ var questions = map[string]struct {
 		return err
 	}, 1},
 	"the form": {[]access.Principal{ana}, func(t *testing.T, b *broker.Broker, _ string) error {
-		_, err := b.Choose(t.Context(), caller(ana), shop, admin.String())
+		_, err := b.Choose(t.Context(), caller(ana), shop, admin)
 		return err
 	}, 2},
 	"looking at the request": {[]access.Principal{ana, ben}, func(t *testing.T, b *broker.Broker, ref string) error {
@@ -121,7 +121,7 @@ func TestTheFormIsLookedAtAgain(t *testing.T) {
 	w := newWorld(t)
 	w.Holdings[ana] = []access.Entitlement{brokertest.Self(admin), brokertest.Self(viewer)}
 	w.Remembered = map[access.Principal][]access.Entitlement{ana: {brokertest.Peer(admin), brokertest.Self(viewer)}}
-	if _, err := w.Broker().Choose(t.Context(), caller(ana), shop, admin.String(), viewer.String()); err != nil {
+	if _, err := w.Broker().Choose(t.Context(), caller(ana), shop, admin, viewer); err != nil {
 		t.Errorf("refused on what is not so any more: %v", err)
 	}
 }

@@ -54,9 +54,12 @@ var presetMinutes = []int{15, 30, 60, 120, 240, 480}
 // askForm makes an empty form for the roles. When it is the choice that is wrong,
 // it returns what else can be chosen.
 func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v askView, again *broker.Offer, err error) {
-	c, err := s.Broker.Choose(r.Context(), callerOf(r), on, texts...)
-	if e := access.AsError(err); e != nil && e.Code == access.CodeBadEntitlement {
-		e.Args["entitlement"] = printable(e.Args["entitlement"])
+	var c broker.Choice
+	ids, err := s.entitlementIDs(r, on, texts)
+	if err == nil {
+		c, err = s.Broker.Choose(r.Context(), callerOf(r), on, ids...)
+	} else if offer, failure := s.Broker.Offer(r.Context(), callerOf(r), on); failure == nil {
+		c.Offer = offer
 	}
 	if err != nil && c.Offer.Resource != "" {
 		return askView{}, &c.Offer, err
@@ -150,10 +153,10 @@ func (s *server) ask(r *http.Request, on access.Resource) (page, error) {
 	}
 	l := s.languageOf(r)
 	v := resultView{Frame: s.frame(r, "result.granted"), Tone: "good", Resource: on, Roles: roles,
-		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: true,
+		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: l.Text("delay", "provider", s.providerOf(on)),
 		Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
 	if peer {
-		v.Title, v.Delay = l.Text("result.sent"), false
+		v.Title, v.Delay = l.Text("result.sent"), ""
 		v.Text = l.Text("result.sent.timeout", "timeout", l.Hours(asked.Request.Expires.Sub(asked.Request.Created)))
 		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), l.Text("result.your-request"), asked.ReviewURL
 	} else {
@@ -170,7 +173,7 @@ func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (brok
 	a := broker.Ask{Form: f.Get(access.FieldID), Resource: on, Justification: strings.TrimSpace(f.Get(access.FieldJustification)),
 		Reviewers: f[access.FieldReviewer], Duration: minutes(f[access.FieldDuration]), Origin: s.origin(r), Host: r.Host}
 	var err error
-	if a.Entitlements, err = s.entitlementIDs(f[access.FieldEntitlement]); err != nil {
+	if a.Entitlements, err = s.entitlementIDs(r, on, f[access.FieldEntitlement]); err != nil {
 		return broker.Asked{}, err
 	}
 	if a.Start, err = start(f.Get(access.FieldStart)); err != nil {
@@ -212,7 +215,7 @@ func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askVi
 	terms, _ := s.Broker.Defaults(callerOf(r), kind)
 	v := s.blankForm(r, on, kind, terms)
 	v.ID, _ = s.Broker.NewForm(callerOf(r), kind)
-	if ids, err := s.entitlementIDs(f[access.FieldEntitlement]); err == nil {
+	if ids, err := s.entitlementIDs(r, on, f[access.FieldEntitlement]); err == nil {
 		v.Roles = s.viewRoles(r, ids)
 	}
 	for _, address := range f[access.FieldReviewer] {

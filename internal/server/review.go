@@ -114,7 +114,7 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 	case d.State == access.Pending:
 		v.Text = l.Text("result.approved-others")
 	default:
-		v.Delay = true
+		v.Delay = l.Text("delay", "provider", s.providerOf(d.Request.Resource))
 		v.Until = s.moment(r, d.Window.End)
 		if !well {
 			v.Title, v.Tone = l.Text("result.approved-in-part"), "wait"
@@ -162,7 +162,9 @@ func othersAsked(q access.Request, you access.Principal) []string {
 }
 
 // end takes access back early. The form carries the resource, whose access it is where
-// that is somebody else's, and where it stood on a request's page also the link to that.
+// that is somebody else's, and where it stood on a request's page also the link to that,
+// which shows what became of it. Otherwise the answer says so itself: no address does, as
+// anybody could write one. Sending the form again changes nothing.
 func (s *server) end(r *http.Request, id string) (page, error) {
 	f, err := form(r)
 	if err != nil {
@@ -181,20 +183,22 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 		return page{}, err
 	}
 	l := s.languageOf(r)
-	link, linkText := accessPath(on, url.Values{"ended": {id}}), l.Text("result.your-access", "resource", on.Name())
-	if ref := f.Get("activation"); ref != "" {
-		link, linkText = reviewPath(ref), l.Text("result.the-request")
-	}
 	var ids []access.EntitlementID
 	for _, o := range ended.Outcomes {
 		ids = append(ids, o.Entitlement)
 	}
-	roles := s.viewRoles(r, ids)
-	if s.withOutcomes(r, roles, ended.Outcomes) && len(notable(ended.Warnings)) == 0 {
-		return redirect(link), nil
+	v := resultView{Frame: s.frame(r, "result.ended"), Tone: "over", Delay: l.Text("delay.end", "provider", s.providerOf(on)), Resource: on, Roles: s.viewRoles(r, ids),
+		Warnings: s.viewWarnings(r, ended.Warnings), Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
+	well := s.withOutcomes(r, v.Roles, ended.Outcomes)
+	if !well {
+		v.Title, v.Tone = l.Text("result.ended-in-part"), "wait"
 	}
-	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "result.ended"), Tone: "over", Delay: true,
-		Resource: on, Roles: roles, Warnings: s.viewWarnings(r, ended.Warnings), Link: link, LinkText: linkText}}, nil
+	if ref := f.Get("activation"); ref != "" {
+		if v.Link, v.LinkText = reviewPath(ref), l.Text("result.the-request"); well && len(notable(ended.Warnings)) == 0 {
+			return redirect(v.Link), nil
+		}
+	}
+	return page{template: "result", status: http.StatusOK, data: v}, nil
 }
 
 // resultView tells what came of a form, where that cannot be read again.
@@ -208,9 +212,8 @@ type resultView struct {
 	Until     *Moment
 	Warnings  []string
 	ReviewURL string
-	// Delay reminds that Google takes its time.
-	Delay          bool
-	Link, LinkText string
+	// Delay reminds that the provider takes its time.
+	Delay, Link, LinkText string
 }
 
 func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewView {

@@ -36,7 +36,7 @@ type Broker interface {
 	ResourceKind(access.Resource) access.ResourceKind
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
-	Choose(context.Context, access.Caller, access.Resource, ...string) (broker.Choice, error)
+	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
 	Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error)
 	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)
 	Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error)
@@ -111,6 +111,8 @@ type server struct {
 	reads    *pace
 	changes  *pace
 	tests    *pace
+	reading  *turns
+	changing *turns
 	ready    *lookup.Cache[health]
 }
 
@@ -122,7 +124,8 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.Language = cmp.Or(c.Language, words.English)
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
-		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce)}
+		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
+		reading: newTurns(), changing: newTurns()}
 	s.ready = lookup.New(c.Now, 1, readinessTimeout, s.checkReadiness)
 	if c.PublicURL != "" {
 		// A proxy may rewrite Host; the browser's Origin is the public one.

@@ -105,11 +105,11 @@ func (w *world) Offer(ctx context.Context, c access.Caller, on access.Resource) 
 	return w.Broker.Offer(ctx, c, on)
 }
 
-func (w *world) Choose(ctx context.Context, c access.Caller, on access.Resource, texts ...string) (broker.Choice, error) {
+func (w *world) Choose(ctx context.Context, c access.Caller, on access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
 	if err := cmp.Or(w.fails["Offer"], w.fails["Reviewers"]); err != nil {
 		return broker.Choice{}, err
 	}
-	return w.Broker.Choose(ctx, c, on, texts...)
+	return w.Broker.Choose(ctx, c, on, ids...)
 }
 
 func (w *world) Reviewers(ctx context.Context, c access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {

@@ -62,9 +62,7 @@ var known = []fault{
 	{2, memory, hostilePhase, false, "… and the more so, the more projects are opened"},
 	{2, cut, controlPhase, false, "… and who waits when the process is killed gets no answer"},
 	{2, cut, hostilePhase, false, "… and who waits when the process is killed gets no answer"},
-	{3, offsite, probePhase, true, "an image of another site looks up a project"},
 	{4, groupsAgain, probePhase, true, "the group of administrators is looked up for every page"},
-	{12, claimed, probePhase, true, "“Access ended” for any ?ended="},
 }
 
 // phases of a run.

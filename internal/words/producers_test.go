@@ -223,11 +223,11 @@ func situations() []situation {
 				return writingTo(t, g, grant(admin.Role, ""))
 			}, nil},
 		{access.CodeDirectoryNotSet, "groups without a directory", func(t *testing.T) error {
-			d, err := directory.New(t.Context(), google{}.start(t).Platform, "")
+			d, err := directory.New(t.Context(), google{}.start(t).Platform, "", time.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = d.Groups(t.Context(), ana)
+			_, _, err = d.Groups(t.Context(), ana, time.Time{})
 			return err
 		}, nil},
 		{access.CodeSigningNotAllowed, "an account that may not sign", func(t *testing.T) error {
@@ -251,11 +251,11 @@ func situations() []situation {
 			return the(access.CodeUnreadableBinding, nil, warnings)
 		}, nil},
 		{access.CodeGroupUnreadable, "a group that may not be read", func(t *testing.T) error {
-			d, err := directory.New(t.Context(), google{"/members": refusing(403, "no")}.start(t).Platform, "C1")
+			d, err := directory.New(t.Context(), google{"/members": refusing(403, "no")}.start(t).Platform, "C1", time.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = d.Members(t.Context(), "ops@example.com")
+			_, _, err = d.Members(t.Context(), "ops@example.com", time.Time{})
 			return err
 		}, nil},
 		{access.CodeStaleInventory, "a minute without quota", func(t *testing.T) error {
@@ -270,6 +270,26 @@ func situations() []situation {
 			_, warning, err := standing.Recall(t.Context(), cache, "k", q, "Asset Inventory", clock)
 			return the(access.CodeStaleInventory, err, []*access.Error{warning})
 		}, []string{"60 seconds ago"}},
+		{access.CodeStaleGroups, "a minute without quota of the directory", func(t *testing.T) error {
+			now, spent := noon, false
+			directoryOf := func(w http.ResponseWriter, r *http.Request) {
+				if spent {
+					refusing(429, "no")(w, r)
+				} else {
+					answer("{}")(w, r)
+				}
+			}
+			d, err := directory.New(t.Context(), google{"/groups": directoryOf}.start(t).Platform, "C1", func() time.Time { return now })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := d.Groups(t.Context(), ana, time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			now, spent = now.Add(time.Minute), true
+			_, warning, err := d.Groups(t.Context(), ana, time.Time{})
+			return the(access.CodeStaleGroups, err, []*access.Error{warning})
+		}, []string{"60 seconds ago"}},
 		{access.CodeAnalysisPartial, "an analysis that was not finished",
 			analyzing(answer(`{"fullyExplored":false,"mainAnalysis":{"fullyExplored":false}}`)), nil},
 		{access.CodeInventoryOnly, "a folder that may not be read", func(t *testing.T) error {
@@ -280,11 +300,11 @@ func situations() []situation {
 				"/folders/7:getIamPolicy": refusing(403, "no"), ":batchGet": answer(inherited), "/groups": answer(`{}`)}, ana)
 		}, nil},
 		{access.CodePersonUnreadable, "a person whom the directory does not know", func(t *testing.T) error {
-			d, err := directory.New(t.Context(), google{"/groups": refusing(404, "no")}.start(t).Platform, "C1")
+			d, err := directory.New(t.Context(), google{"/groups": refusing(404, "no")}.start(t).Platform, "C1", time.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = d.Groups(t.Context(), ana)
+			_, _, err = d.Groups(t.Context(), ana, time.Time{})
 			return err
 		}, nil},
 		{access.CodeTimeUnclear, "an eligibility by day only", looking(access.CodeTimeUnclear,

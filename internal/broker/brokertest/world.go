@@ -263,7 +263,7 @@ func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
 	return w.Undelivered
 }
 
-// Groups implements broker.Directory.
-func (w *World) Groups(_ context.Context, p access.Principal) ([]string, error) {
-	return w.GroupsOf[p], w.DirectoryErr
+// MemberOf implements broker.Directory.
+func (w *World) MemberOf(_ context.Context, p access.Principal, groups []string, _ time.Time) (bool, *access.Error, error) {
+	return slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(w.GroupsOf[p], g) }), nil, w.DirectoryErr
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/directory"
@@ -15,7 +16,7 @@ import (
 func open(t *testing.T, handler http.HandlerFunc) (*directory.Directory, *gcptest.Google) {
 	t.Helper()
 	g := gcptest.Start(t, handler)
-	d, err := directory.New(t.Context(), g.Platform, "C0123")
+	d, err := directory.New(t.Context(), g.Platform, "C0123", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestGroupsOfAPersonOnAllPages(t *testing.T) {
 		}
 		list(w, r)
 	})
-	got, err := d.Groups(t.Context(), "ana@example.com")
+	got, _, err := d.Groups(t.Context(), "ana@example.com", time.Time{})
 	if err != nil || len(got) != 450 || got[449] != "group449@example.com" {
 		t.Errorf("got %d, %v", len(got), err)
 	}
@@ -64,7 +65,7 @@ func TestAddressWithAnApostropheStandsInNoQuery(t *testing.T) {
 		}
 		gcptest.Answer(w, map[string]any{})
 	})
-	if _, err := d.Groups(t.Context(), "o'brien@example.com"); err != nil {
+	if _, _, err := d.Groups(t.Context(), "o'brien@example.com", time.Time{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -81,7 +82,7 @@ func TestMembersArePeopleWhoMaySignIn(t *testing.T) {
 		{"email": "\u212Aim@example.com", "type": "USER", "status": "ACTIVE"},
 		{"type": "CUSTOMER", "id": "C0123"},
 	}))
-	got, err := d.Members(t.Context(), "OPS@example.com")
+	got, _, err := d.Members(t.Context(), "OPS@example.com", time.Time{})
 	if err != nil || !slices.Equal(got.People, []access.Principal{"ana@example.com", "eve@example.com", "partner@other.test"}) ||
 		got.Groups != 1 || !got.Everybody {
 		t.Errorf("got %v, %v", got, err)
@@ -97,7 +98,7 @@ func TestGroupOfTenThousand(t *testing.T) {
 		members = append(members, map[string]any{"email": fmt.Sprintf("p%d@example.com", i), "type": "USER", "status": "ACTIVE"})
 	}
 	d, g := open(t, pages("members", 200, members))
-	got, err := d.Members(t.Context(), "all@example.com")
+	got, _, err := d.Members(t.Context(), "all@example.com", time.Time{})
 	if err != nil || len(got.People) != 10_000 || g.Calls("") != 50 {
 		t.Errorf("got %d with %d calls, %v", len(got.People), g.Calls(""), err)
 	}
@@ -107,7 +108,7 @@ func TestPagesThatNeverEnd(t *testing.T) {
 	d, g := open(t, func(w http.ResponseWriter, r *http.Request) {
 		gcptest.Answer(w, map[string]any{"nextPageToken": "again"})
 	})
-	_, err := d.Members(t.Context(), "all@example.com")
+	_, _, err := d.Members(t.Context(), "all@example.com", time.Time{})
 	if e := access.AsError(err); e == nil || e.Kind != access.Upstream || g.Calls("") != 1000 {
 		t.Errorf("got %v after %d calls", err, g.Calls(""))
 	}
@@ -122,7 +123,7 @@ func TestPageThatFailsFailsTheAnswer(t *testing.T) {
 		}
 		first(w, r)
 	})
-	if got, err := d.Members(t.Context(), "ops@example.com"); err == nil {
+	if got, _, err := d.Members(t.Context(), "ops@example.com", time.Time{}); err == nil {
 		t.Errorf("half a group passed for a whole one: %v", got)
 	}
 }
@@ -139,15 +140,15 @@ func TestFailures(t *testing.T) {
 		{401, "authError", access.Upstream, access.CodeUpstreamFailed, access.CodeUpstreamFailed, 1, 1},
 		{403, "forbidden", access.Upstream, access.CodeServiceNotAllowed, access.CodeGroupUnreadable, 1, 1},
 		{404, "notFound", access.NotFound, access.CodePersonUnreadable, access.CodeGroupUnreadable, 1, 1},
-		{403, "quotaExceeded", access.TooMany, access.CodeQuota, access.CodeQuota, 2, 2}, // and all others as in package gcp
+		{403, "quotaExceeded", access.TooMany, access.CodeQuota, access.CodeQuota, 1, 0}, // and all others as in package gcp
 	} {
 		t.Run(fmt.Sprint(c.status, c.reason), func(t *testing.T) {
 			d, g := open(t, gcptest.Refuse(c.status, c.reason))
-			_, err := d.Groups(t.Context(), "ana@example.com")
+			_, _, err := d.Groups(t.Context(), "ana@example.com", time.Time{})
 			if e := access.AsError(err); e == nil || e.Kind != c.kind || e.Code != c.groupsCode || g.Calls("") != c.groupsCalls {
 				t.Errorf("groups: %v after %d calls", err, g.Calls(""))
 			}
-			_, err = d.Members(t.Context(), "ops@example.com")
+			_, _, err = d.Members(t.Context(), "ops@example.com", time.Time{})
 			if e := access.AsError(err); e == nil || e.Kind != c.kind || e.Code != c.membersCode || g.Calls("") != c.groupsCalls+c.membersCalls {
 				t.Errorf("members: %v after %d calls", err, g.Calls(""))
 			}
@@ -158,7 +159,7 @@ func TestFailures(t *testing.T) {
 func TestAddressesThatAreNoneAreNotAskedFor(t *testing.T) {
 	d, g := open(t, func(w http.ResponseWriter, r *http.Request) { gcptest.Answer(w, map[string]any{}) })
 	for _, bad := range []string{"", "ops", "../users/x@example.com", "a@b@example.com", "ops@example.com/members/x", "ops@example.com?x=1"} {
-		if _, err := d.Members(t.Context(), bad); access.AsError(err).Code != access.CodeGroupUnreadable {
+		if _, _, err := d.Members(t.Context(), bad, time.Time{}); access.AsError(err).Code != access.CodeGroupUnreadable {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -169,11 +170,11 @@ func TestAddressesThatAreNoneAreNotAskedFor(t *testing.T) {
 
 func TestWithoutACustomerNobodyIsAsked(t *testing.T) {
 	g := gcptest.Start(t, func(w http.ResponseWriter, r *http.Request) {})
-	d, err := directory.New(t.Context(), g.Platform, "")
+	d, err := directory.New(t.Context(), g.Platform, "", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Groups(t.Context(), "ana@example.com"); access.AsError(err).Code != access.CodeDirectoryNotSet || g.Calls("") != 0 {
+	if _, _, err := d.Groups(t.Context(), "ana@example.com", time.Time{}); access.AsError(err).Code != access.CodeDirectoryNotSet || g.Calls("") != 0 {
 		t.Errorf("got %v", err)
 	}
 }
@@ -181,11 +182,11 @@ func TestWithoutACustomerNobodyIsAsked(t *testing.T) {
 func TestThreat40_AMisshapenAnswerIsAnErrorOrNothing(t *testing.T) {
 	for body, fails := range map[string]bool{"null": true, `{"groups":[null],"members":[null]}`: false, `{"groups":null,"members":null}`: false} {
 		d, _ := open(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(body)) })
-		groups, err := d.Groups(t.Context(), "ana@example.com")
+		groups, _, err := d.Groups(t.Context(), "ana@example.com", time.Time{})
 		if (err != nil) != fails || len(groups) != 0 {
 			t.Errorf("groups of %s: %v, %v", body, groups, err)
 		}
-		members, err := d.Members(t.Context(), "ops@example.com")
+		members, _, err := d.Members(t.Context(), "ops@example.com", time.Time{})
 		if (err != nil) != fails || len(members.People) != 0 {
 			t.Errorf("members of %s: %v, %v", body, members, err)
 		}

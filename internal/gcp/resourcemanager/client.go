@@ -172,7 +172,8 @@ func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.Res
 }
 
 // read makes a call that changes nothing, again and again while it fails in a way
-// that may pass and there is time. The error is an *access.Error.
+// that may pass and there is time; when a quota is spent, as gcp.AskedBack says. The
+// error is an *access.Error.
 func (c *Client) read(ctx context.Context, op operation, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
@@ -182,6 +183,10 @@ func (c *Client) read(ctx context.Context, op operation, call func(context.Conte
 		cancel()
 		if err == nil {
 			return nil
+		}
+		wait, asked := gcp.AskedBack(ctx, err)
+		if asked && attempt == 0 && c.c.Sleep(ctx, wait) == nil {
+			continue
 		}
 		if !passing(err) || !c.pause(ctx, attempt, 0) {
 			return failure(op, c.c.ServiceAccount, err)
