@@ -282,13 +282,24 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 // the grant itself remembers them.
 func whatTheySaid(l *words.Language, b broker.View, you access.Principal) []askedView {
 	var asked []askedView
-	for _, p := range b.Request.Reviewers {
+	people := slices.Clone(b.Request.Reviewers)
+	for _, d := range b.Declined { // perhaps by a link that asks more people than this one
+		if !slices.Contains(people, d.By) {
+			people = append(people, d.By)
+		}
+	}
+	for _, p := range people {
 		a := askedView{Address: string(p), Said: l.Text("review.said.nothing"), You: p == you}
 		if b.State != access.Pending || b.Forgets {
 			a.Said = ""
 		}
 		if slices.ContainsFunc(b.Activations, func(g access.Activation) bool { return slices.Contains(g.Approvers, p) }) {
 			a.Said = l.Text("review.said.approve")
+		}
+		for _, d := range b.Declined {
+			if d.By == p {
+				a.Said, a.Comment = l.Text("review.said.decline"), d.Comment
+			}
 		}
 		for _, d := range b.Request.Decisions {
 			if d.By == p {
