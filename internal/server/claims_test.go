@@ -33,7 +33,7 @@ func TestNothingIsStatedFromAnAddress(t *testing.T) {
 		"/mail":             {},
 	}
 	// Those of addresses of the JSON interface, which are no pages; and of forms.
-	elsewhere := map[string]bool{"id": true, "role": true, "digest": true, "justification": true, "verdict": true, "comment": true,
+	elsewhere := map[string]bool{"id": true, "role": true, "digest": true, "confirmed": true, "justification": true, "verdict": true, "comment": true,
 		"start": true, "resource": true}
 	known := map[string]bool{}
 	for _, names := range read {

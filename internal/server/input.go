@@ -47,7 +47,7 @@ func form(r *http.Request) (url.Values, error) {
 }
 
 // single are the fields that a form of ours has once.
-var single = []string{access.FieldID, access.FieldVerdict, "digest", access.FieldResource, "activation"}
+var single = []string{access.FieldID, access.FieldVerdict, "digest", "confirmed", access.FieldResource, "activation"}
 
 // accepted refuses a body of another type.
 func accepted(r *http.Request, want string) error {
