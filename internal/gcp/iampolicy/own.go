@@ -15,10 +15,6 @@ import (
 // that title too.
 const Title = "JIT access activation"
 
-// revivable is how long after its start a grant can be made again by the link
-// that approved it.
-const revivable = access.LinkLife + access.LinkSkew
-
 // own is what a binding of ours says.
 type own struct {
 	role   access.Role
@@ -96,6 +92,7 @@ func (o *own) grants(id access.EntitlementID) bool {
 // says is whether the binding says what the grant says of one of its entitlements.
 func (o *own) says(g access.Grant, id access.EntitlementID) bool {
 	return o.id == g.RequestID && o.self == (len(g.Approvers) == 0) && slices.Equal(o.approvers, g.Approvers) && o.grants(id) &&
+		(o.linkEnds.IsZero() || o.linkEnds.Equal(linkEnd(g))) &&
 		o.window.Start.Equal(g.Window.Start.Truncate(time.Second)) && o.window.End.Equal(g.Window.End.Truncate(time.Second))
 }
 
@@ -103,10 +100,23 @@ func (o *own) says(g access.Grant, id access.EntitlementID) bool {
 // the policy once it is over. One without id is known by its start (access.Standing.OfRequest).
 func (o *own) disposable() bool { return o.self || o.id == "" && len(o.approvers) == 0 }
 
-// clearable is whether the binding has served its purpose: it is over, and no link
-// can revive it for want of its trace. IAM takes the end as exclusive.
+// kept is until when the binding is needed: it is over then, and no link can revive the
+// grant for want of its trace. A link was good when it was approved, and is so for
+// access.LinkLife more at the longest; less where the binding says when it ends.
+func (o *own) kept() time.Time {
+	link := o.window.Start.Add(access.LinkLife)
+	if !o.linkEnds.IsZero() && o.linkEnds.Before(link) {
+		link = o.linkEnds
+	}
+	if link = link.Add(access.LinkSkew); o.disposable() || link.Before(o.window.End) {
+		return o.window.End
+	}
+	return link
+}
+
+// clearable is whether the binding has served its purpose. IAM takes its end as exclusive.
 func (o *own) clearable(now time.Time) bool {
-	return !o.window.End.After(now) && (o.disposable() || now.After(o.window.Start.Add(revivable)))
+	return !o.window.End.After(now) && (o.disposable() || now.After(o.kept()))
 }
 
 // covered is whether what is left of the window lies within w.
