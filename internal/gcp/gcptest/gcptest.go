@@ -29,6 +29,8 @@ type Metadata struct {
 	Address string
 	// Values are the answers by path. They may be changed before anybody asks.
 	Values map[string]string
+	// Token, when set, is the answer to who asks for a token.
+	Token func() string
 
 	mu    sync.Mutex
 	asked map[string]int
@@ -53,6 +55,9 @@ func StartMetadata(t testing.TB) *Metadata {
 		if !known || r.Header.Get("Metadata-Flavor") != "Google" {
 			http.NotFound(w, r)
 			return
+		}
+		if m.Token != nil && strings.HasSuffix(path, "/token") {
+			value = m.Token()
 		}
 		fmt.Fprint(w, value)
 	}))
