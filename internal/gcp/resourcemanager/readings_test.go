@@ -2,7 +2,9 @@ package resourcemanager
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"jitaccess/internal/access"
@@ -66,4 +68,26 @@ func TestABatchTakesWhatIsYoungEnoughForAll(t *testing.T) {
 	if got := youngest([]*edit{early, {}}); !got.IsZero() {
 		t.Errorf("%v for one that does not say when it began", got)
 	}
+}
+
+// What is kept is bounded in bytes, and dropped when it is too old though nobody reads
+// anything any more.
+func TestKeptPoliciesAreBoundedInBytesAndByAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var k readings
+		large := iampolicy.New([]iampolicy.Binding{{Role: "roles/x", Members: []string{strings.Repeat("a", recentBytes/4)}}})
+		for i := range 10 {
+			k.keep(access.Resource(fmt.Sprintf("projects/p%d", i)), large, time.Now(), 0)
+		}
+		if len(k.kept) != 3 {
+			t.Errorf("%d of a quarter of the bytes are kept", len(k.kept))
+		}
+		time.Sleep(2 * recentAge)
+		synctest.Wait()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if len(k.kept) != 0 || k.sweeping {
+			t.Errorf("%d are kept for ever", len(k.kept))
+		}
+	})
 }
