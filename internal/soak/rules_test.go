@@ -20,6 +20,7 @@ const (
 	unfinished    kind = "no answer in time"
 	cut           kind = "no answer from a process that ended, or begins"
 	slow          kind = "the median of the others doubles"
+	starved       kind = "the others get fewer than half as many answers"
 	// What must never be.
 	unapproved kind = "a grant that nobody approved"
 	otherGrant kind = "a grant of something else than was approved"
@@ -58,8 +59,6 @@ var known = []fault{
 	{2, memory, hostilePhase, false, "… and the more so, the more projects are opened"},
 	{2, cut, controlPhase, false, "… and who waits when the process is killed gets no answer"},
 	{2, cut, hostilePhase, false, "… and who waits when the process is killed gets no answer"},
-	{7, chosenNumber, probePhase, true, "a requester chooses the number of a request"},
-	{10, revived, probePhase, true, "a self-activation's form sent again after an administrator's End"},
 }
 
 // phases of a run.
