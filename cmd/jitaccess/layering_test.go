@@ -39,6 +39,7 @@ var layering = []rule{
 	{of: []string{"internal/lookup"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/gcp/quota"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/policy"}, mayImport: []string{"internal/access", "internal/policy/document"}, pure: true},
+	{of: []string{"internal/policy/cases"}, mayImport: []string{"internal/access", "internal/policy", "internal/policy/document"}, pure: true},
 	{of: []string{"internal/policy/document"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/jose"}, mayImport: nil},

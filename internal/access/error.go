@@ -141,6 +141,9 @@ const (
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
 	CodeTermUnsupported     Code = "term-unsupported"      // term, rule
+	CodeRuleRefuses         Code = "rule-refuses"          // rule, message
+	CodeRuleUndecided       Code = "rule-undecided"        // rule, unknown (ancestors, groups or claims)
+	CodeNoRule              Code = "no-rule"               // role, resource
 	CodeNeedsLedger         Code = "needs-ledger"          //
 	CodeNoPublicURL         Code = "no-public-url"         // host
 	CodeUnknownResource     Code = "unknown-resource"      // resource
