@@ -178,3 +178,17 @@ func TestMaximaAreNotForgotten(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Two people who decline in the same words are two, and each is told to everybody.
+func TestTwoWhoDeclineInTheSameWordsAreTwo(t *testing.T) {
+	w, b, asked := requested(t)
+	for _, p := range []access.Principal{ben, cho} {
+		d, err := b.Decide(t.Context(), caller(p), broker.Decide{Ref: asked.Ref, Verdict: access.Deny, Comment: "no"})
+		if err != nil || d.Decision.By != p {
+			t.Errorf("%s: %+v, %v", p, d.Decision, err)
+		}
+	}
+	if len(w.Told) != 2 {
+		t.Errorf("told %d times", len(w.Told))
+	}
+}
