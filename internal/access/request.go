@@ -2,13 +2,11 @@ package access
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,47 +23,6 @@ const (
 	Peers      RequestKind = "peers"       // others who were asked must approve
 	BreakGlass RequestKind = "break glass" // its principal has it at once, and others look at it afterwards
 )
-
-// idPrefixes begin the ids of requests of each kind. Nothing outside this package
-// asks an id for its kind.
-var idPrefixes = map[RequestKind]string{Self: "jit-", Peers: "mpa-"}
-
-// requestIDPattern accepts our ids and those of JIT Access 1.x, which are standard
-// Base64.
-var requestIDPattern = regexp.MustCompile(`^(jit|mpa)-[A-Za-z0-9_+/-]{16}$`)
-
-// NewRequestID mints an id. Random is a source of randomness of cryptographic
-// quality; its failure is returned.
-func NewRequestID(random io.Reader, kind RequestKind) (string, error) {
-	var b [12]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
-		return "", err
-	}
-	return RequestIDOf(kind, b), nil
-}
-
-// RequestIDOf is the id that has the given bytes in it.
-func RequestIDOf(kind RequestKind, b [12]byte) string {
-	return idPrefixes[kind] + base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// ParseRequestID checks the form of an id that came from outside.
-func ParseRequestID(id string) (string, error) {
-	if !requestIDPattern.MatchString(id) {
-		return "", errors.New("not a request id")
-	}
-	return id, nil
-}
-
-// KindOfID is the kind of request that bears the id; empty if it is none.
-func KindOfID(id string) RequestKind {
-	for kind, prefix := range idPrefixes {
-		if strings.HasPrefix(id, prefix) {
-			return kind
-		}
-	}
-	return ""
-}
 
 // MaxJustification is the longest justification, in characters. It keeps links
 // short enough for every mail program.

@@ -29,8 +29,7 @@ const pauseBefore = 250 * time.Millisecond
 
 // Read makes a call that changes nothing, and makes it once more when it fails
 // with 5xx or a broken connection, unless ctx would end before. Where a quota is spent
-// repeating keeps it so: then only what is done for an action is, and only when Google
-// says after which time (see AskedBack). The error is that of the last attempt, as the
+// repeating keeps it so: then only what is done for an action is (see AskedBack). The error is that of the last attempt, as the
 // library returned it.
 func Read[T any](ctx context.Context, r Retry, call func(context.Context) (T, error)) (T, error) {
 	answer, err := call(ctx)
@@ -45,7 +44,7 @@ func Read[T any](ctx context.Context, r Retry, call func(context.Context) (T, er
 	if r.Random != nil {
 		random = r.Random
 	}
-	wait += pauseBefore + time.Duration(random()*float64(pauseBefore))
+	wait = max(wait, pauseBefore) + time.Duration(random()*float64(pauseBefore))
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait || r.Sleep(ctx, wait) != nil {
 		return answer, err
 	}
@@ -57,21 +56,22 @@ func Read[T any](ctx context.Context, r Retry, call func(context.Context) (T, er
 const longestAskedBack = 5 * time.Second
 
 // AskedBack is whether a call that failed because a quota is spent is worth one more try
-// before ctx ends, and after which time: Google has said when, it is soon, half of the
-// time that is left remains, and nobody is only looking.
+// before ctx ends, and after which time: nobody is only looking, and when Google has said
+// how long to wait, it is soon, and half of the time that is left remains. A call that
+// was not made because of it is not.
 func AskedBack(ctx context.Context, err error) (time.Duration, bool) {
 	rest, ok := errors.AsType[*googleapi.Error](err)
-	if !ok || rest.Code != http.StatusTooManyRequests && !overRate(err) {
+	if !ok || rest.Code != http.StatusTooManyRequests && !overRate(err) || rest.Header.Get(notAsked) != "" {
 		return 0, false
 	}
 	if purpose, _ := access.PurposeOf(ctx); purpose == access.ForPage {
 		return 0, false
 	}
-	wait := retryAfter(rest.Header, time.Now())
+	wait := max(retryAfter(rest.Header, time.Now()), pauseBefore)
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < 2*wait {
 		return 0, false
 	}
-	return wait, wait > 0 && wait <= longestAskedBack
+	return wait, wait <= longestAskedBack
 }
 
 // passing is whether the same call may succeed in a moment. A time-out is not: the

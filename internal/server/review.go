@@ -161,10 +161,10 @@ func othersAsked(q access.Request, you access.Principal) []string {
 	return others
 }
 
-// end takes access back early. The form carries the resource, and where it stood on a
-// request's page also the link to that, which shows what became of it. Otherwise the
-// answer says so itself: no address does, as anybody could write one. Sending the form
-// again changes nothing.
+// end takes access back early. The form carries the resource, whose access it is where
+// that is somebody else's, and where it stood on a request's page also the link to that,
+// which shows what became of it. Otherwise the answer says so itself: no address does, as
+// anybody could write one. Sending the form again changes nothing.
 func (s *server) end(r *http.Request, id string) (page, error) {
 	f, err := form(r)
 	if err != nil {
@@ -174,7 +174,11 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id)
+	of, err := principal(f.Get(access.FieldPrincipal))
+	if err != nil {
+		return page{}, err
+	}
+	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id, of)
 	if err != nil {
 		return page{}, err
 	}
@@ -229,7 +233,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	if b.Unwritable != nil {
 		v.Unwritable = inFull(s.refusal(r, b.Unwritable, q.Resource))
 	}
-	if len(b.Activations) > 0 && b.Activations[0].Derived {
+	if len(b.Activations) > 0 { // what 1.x made of the link bears no id, or what its reason ends with
 		v.EndID = b.Activations[0].RequestID
 	}
 	if v.Fixed && q.Fixed.End.Before(q.Expires) {

@@ -53,13 +53,13 @@ func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInf
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
 }
-func (c *canned) Choose(_ context.Context, _ access.Caller, _ access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
+func (c *canned) Choose(_ context.Context, caller access.Caller, _ access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
 	if c.err != nil {
 		return broker.Choice{}, c.err
 	}
 	chosen, err := c.offer.Choose(ids...)
 	if err == nil {
-		chosen.ID, err = c.NewID(chosen.Kind)
+		chosen.Form, err = c.NewForm(caller, chosen.Kind)
 	}
 	if err == nil && chosen.Kind == access.Peers {
 		chosen.Reviewers = c.reviewers
@@ -87,7 +87,7 @@ func (c *canned) AddReviewers(context.Context, access.Caller, broker.AddReviewer
 func (c *canned) Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error) {
 	return c.decided, c.err
 }
-func (c *canned) End(context.Context, access.Caller, access.Resource, string) (broker.Ended, error) {
+func (c *canned) End(context.Context, access.Caller, access.Resource, string, access.Principal) (broker.Ended, error) {
 	return c.ended, c.err
 }
 

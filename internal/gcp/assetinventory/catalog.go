@@ -82,6 +82,5 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 // 1.x they are the same for everybody: what a person may do there is found out when
 // they choose one.
 func (k *Catalog) Resources(ctx context.Context, _ access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
-	found, err := standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
-	return found, nil, err
+	return standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
 }

@@ -106,6 +106,16 @@ func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource, since time
 	return p, nil
 }
 
+// Remembered is the last policy that was read of a resource, by GetIamPolicy with an
+// instant, and when it was asked for; nil when that is longer ago than maxAge, when we
+// have written to it since, or when it had to make room.
+func (c *Client) Remembered(r access.Resource, maxAge time.Duration) (*iampolicy.Policy, time.Time) {
+	if p, at := c.policies.last(r); p != nil && c.c.Now().Sub(at) <= maxAge {
+		return p, at
+	}
+	return nil, time.Time{}
+}
+
 // explain tells a project that is not there from one whose policy is out of reach,
 // as far as anyone can: Google answers 403 for both
 // (https://cloud.google.com/resource-manager/docs/core_errors).
