@@ -113,7 +113,9 @@ func TestLedgerIsVerifiedAndExported(t *testing.T) {
 	expect("another format", env, exitUsage, "neither jsonl nor csv", "export", "--format", "xml")
 	expect("nothing set", nothing, exitUsage, "DATABASE_URL is not set", "verify")
 	expect("no database", func(string) string { return "sqlite:" + filepath.Join(dir, "none.db") }, exitUsage, "is [redacted]", "verify")
-	expect("no database", func(name string) string { return map[string]string{"DATABASE_URL": "sqlite:" + filepath.Join(dir, "none.db")}[name] },
+	expect("no database", func(name string) string {
+		return map[string]string{"DATABASE_URL": "sqlite:" + filepath.Join(dir, "none.db")}[name]
+	},
 		exitUsage, "no such file", "verify")
 	if _, err := os.Stat(filepath.Join(dir, "none.db")); err == nil {
 		t.Error("it was made")
