@@ -62,7 +62,7 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	}
 	// What is over is not answered from memory.
 	b.asked.forget(func(a Asked) bool { return !a.Window.IsZero() && !b.c.Now().Before(a.Window.End) })
-	return b.asked.do(ctx, r.ID, func() (Asked, error) {
+	return b.asked.do(ctx, caller.Principal, r.ID, func() (Asked, error) {
 		if r.Kind == access.Self {
 			return b.selfApprove(ctx, caller, r, terms, form.Opened)
 		}
@@ -289,6 +289,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	event := b.event(caller, did, r)
 	event.Window = standing.WindowAt(r, event.At)
 	notice := b.notice(did, r, added)
+	notice.Declined = b.later.denied(r, event.At)
 	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
 	asked := Asked{Request: r, Warnings: slices.Clone(standing.Warnings)}
 	next, ref, err := b.intend(ctx, event, notice)

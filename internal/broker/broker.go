@@ -49,8 +49,8 @@ type Broker struct {
 
 // New makes a Broker.
 func New(c Config) *Broker {
-	b := &Broker{c: c, kinds: register(c.Providers), later: later{added: map[string]addition{}},
-		asked: recent[Asked]{now: c.Now, made: map[string]*made[Asked]{}}, denied: recent[Decided]{now: c.Now, made: map[string]*made[Decided]{}}}
+	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}},
+		asked: newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now)}
 	if c.Store != nil { // it is left out where nothing is asked or decided
 		b.forgets = c.Store.Limits().Forgets
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,7 +95,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 	if d.Verdict == access.Deny {
 		// Pressed again, or the page reloaded: people are told once of one reason.
-		return b.denied.do(ctx, fmt.Sprint(caller.Principal, " ", decision.Digest, " ", decision.Comment), func() (Decided, error) {
+		return b.denied.do(ctx, caller.Principal, decision.Digest+" "+decision.Comment, func() (Decided, error) {
 			return b.deny(ctx, caller, result, standing, d.Origin)
 		})
 	}
@@ -186,6 +185,7 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	result.State = access.Denied
 	if result.Forgets {
 		result.State = access.Pending
+		b.later.deny(r, result.Decision, event.At)
 	}
 	result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	return result, nil
