@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,10 +83,26 @@ func (s *Store) openLink(ctx context.Context, ref string) (access.Request, error
 	if access.AsError(err) != nil && access.AsError(err).Code == access.CodeBadLink {
 		return r, nil
 	}
-	if err == nil && stored.Digest() != r.Digest() {
+	if err != nil {
+		return stored, err
+	}
+	if plain(stored).Digest() != plain(r).Digest() {
 		return access.Request{}, &access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch}
 	}
-	return stored, err
+	if stored.State == access.Pending { // the second link of one request has more of them
+		stored.Reviewers = union(stored.Reviewers, r.Reviewers)
+	}
+	return stored, nil
+}
+
+// plain is the request without its resource conditions, which JIT Access 1.x spells in
+// other ways than what was imported.
+func plain(r access.Request) access.Request {
+	r.Entitlements = slices.Clone(r.Entitlements)
+	for i := range r.Entitlements {
+		r.Entitlements[i].Condition = ""
+	}
+	return r
 }
 
 func badLink(why error) error {
