@@ -32,10 +32,10 @@ MUTANTS ?= .
 BENCHTIME ?= 1s
 BENCHCOUNT ?= 5
 
-# gcc and the C library are for the race detector, the others for tests with real
+# gcc and the C library are for the race detector, the others for tests with a real database, real
 # mail servers, a second verifier of signatures, a real browser and a real OAuth server.
 # Where npm comes from elsewhere, Debian's would be in conflict with it.
-PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-modules postfix python3-dkim sasl2-bin \
+PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-modules postfix postgresql python3-dkim sasl2-bin \
 	$(if $(shell command -v npm),,nodejs npm)
 OAUTH_SERVER := internal/oauth/testdata
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -363,4 +364,36 @@ var approvalCalls = map[string]string{
 	"POST /v3/folders/{id}:getIamPolicy":                       "folder-reads",
 	"GET /v1/organizations/{id}/effectiveIamPolicies:batchGet": "inventory-reads",
 	"GET /admin/directory/v1/groups":                           "group-look-ups",
+}
+
+// BenchmarkForeignIDs is the page of a project asked for with an address full of
+// entitlement ids that nobody holds: many short ones, and few as long as an address
+// lets them be.
+func BenchmarkForeignIDs(b *testing.B) {
+	const path, full = "/access/projects/" + project + "?", 16<<10 - 100
+	w := measured(b, replayed)
+	for name, condition := range map[string]string{"many": `a.b%d == "x"`, "long": `a.b%d == "x"` + strings.Repeat(` || resource.name == "x"`, 35)} {
+		b.Run(name, func(b *testing.B) {
+			query := ""
+			for i := 0; ; i++ {
+				id := project + ":roles/x.y:" + base64.StdEncoding.EncodeToString(fmt.Appendf(nil, condition, i))
+				if more := "entitlement=" + url.QueryEscape(id) + "&"; len(query)+len(more) < full {
+					query += more
+					continue
+				}
+				break
+			}
+			s := samples{}
+			for i := 0; b.Loop(); i++ {
+				r, answer := w.as(colleague(i), "GET", path+query, ""), httptest.NewRecorder()
+				begin := time.Now()
+				w.service.ServeHTTP(answer, r)
+				s.since("ms-median", begin)
+				if answer.Code < 400 || answer.Code == http.StatusTooManyRequests {
+					b.Fatalf("%d\n%.500s", answer.Code, answer.Body)
+				}
+			}
+			s.report(b)
+		})
+	}
 }

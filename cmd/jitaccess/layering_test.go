@@ -36,7 +36,8 @@ var layering = []rule{
 	{of: []string{"internal/gcp/condition"}, mayImport: []string{"internal/access", "internal/eligibility"}, pure: true},
 	{of: []string{"internal/gcp/resourcename"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/events"}, mayImport: []string{"internal/access"}, pure: true},
-	{of: []string{"internal/lookup"}, pure: true},
+	{of: []string{"internal/lookup"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/gcp/quota"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/policy"}, mayImport: []string{"internal/access", "internal/policy/document"}, pure: true},
 	{of: []string{"internal/policy/cases"}, mayImport: []string{"internal/access", "internal/policy", "internal/policy/document"}, pure: true},
 	{of: []string{"internal/policy/document"}, mayImport: []string{"internal/access"}, pure: true},
@@ -52,7 +53,7 @@ var layering = []rule{
 		"internal/notice", "internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/identity", "internal/jose"}},
-	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/resourcename", "internal/loopback", "internal/redact"}},
+	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/quota", "internal/gcp/resourcename", "internal/loopback", "internal/redact"}},
 
 	// Adapters.
 	{of: []string{"internal/gcp/..."},
@@ -70,7 +71,8 @@ var layering = []rule{
 	{of: []string{"internal/sandbox/google"}, mayImport: nil},
 
 	// Support of tests, which no product package may import.
-	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/resourcename", "internal/policy"}},
+	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/iampolicy",
+		"internal/gcp/resourcemanager", "internal/gcp/resourcename", "internal/policy"}},
 	{of: []string{"internal/sandbox/sandboxtest"}, mayImport: []string{"internal/mail/smtptest", "internal/sandbox/google"}},
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},

@@ -140,7 +140,7 @@ func googleOptions(c *config.Config, k clock) gcp.Options {
 	return gcp.Options{
 		Version: version, Hosted: c.Platform != config.Host, Endpoint: c.Google.Endpoint,
 		ConnectTimeout: c.Google.ConnectTimeout, ReadTimeout: c.Google.ReadTimeout, WriteTimeout: c.Google.WriteTimeout,
-		Retry: gcp.Retry{Sleep: k.sleep, Random: mathrand.Float64},
+		Retry: gcp.Retry{Sleep: k.sleep, Random: mathrand.Float64}, Quotas: c.Google.Quotas, Now: k.now,
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"jitaccess/internal/config"
+	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
 	"jitaccess/internal/sandbox/sandboxtest"
@@ -355,13 +356,14 @@ func (w *world) described(resource, text string) []google.Binding {
 	})
 }
 
-// granted counts the bindings of the project that carry an id; live ones only those
-// that are not over.
-func (w *world) granted(id string) int {
+// granted counts the bindings of the project that carry an id.
+func (w *world) granted(id string) int { return len(w.described("projects/"+project, "["+id+"]")) }
+
+// live counts those that are not over.
+func (w *world) live(id string) (n int) {
 	w.t.Helper()
-	n := 0
-	for _, b := range w.policy("projects/" + project).Bindings {
-		if b.Condition != nil && strings.HasSuffix(b.Condition.Description, "["+id+"]") {
+	for _, b := range w.described("projects/"+project, "["+id+"]") {
+		if window, _, ok, _ := condition.ParseActivation(b.Condition.Expression); ok && window.End.After(w.now()) {
 			n++
 		}
 	}

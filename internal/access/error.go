@@ -46,6 +46,7 @@ const (
 	FieldStart         = "start"
 	FieldReviewer      = "reviewer"
 	FieldID            = "id"
+	FieldPrincipal     = "principal"
 	FieldComment       = "comment"
 	FieldVerdict       = "verdict"
 )
@@ -121,6 +122,7 @@ const (
 	CodeNoEntitlement       Code = "no-entitlement"        //
 	CodeTooManyRoles        Code = "too-many-roles"        // count, max
 	CodeBadRequestID        Code = "bad-request-id"        //
+	CodeOldForm             Code = "old-form"              //
 	CodeNoJustification     Code = "no-justification"      // hint
 	CodeLongJustification   Code = "long-justification"    // max
 	CodeUnsafeJustification Code = "unsafe-justification"  //
@@ -189,6 +191,8 @@ const (
 	CodeDirectoryNotSet    Code = "directory-not-set"   //
 	CodeSigningNotAllowed  Code = "signing-not-allowed" // account
 	CodeJournalUnavailable Code = "journal-unavailable" //
+	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
+	CodeLedgerDamaged      Code = "ledger-damaged"      // id
 
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
@@ -196,6 +200,7 @@ const (
 	CodePersonUnreadable  Code = "person-unreadable"  // principal
 	CodeTimeUnclear       Code = "time-unclear"       // role, resource
 	CodeStaleInventory    Code = "stale-inventory"    // seconds
+	CodeStaleGroups       Code = "stale-groups"       // seconds
 	CodeAnalysisPartial   Code = "analysis-partial"   // reason
 	CodeInventoryOnly     Code = "inventory-only"     // resource
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource

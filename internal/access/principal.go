@@ -67,6 +67,9 @@ func (p Principal) String() string { return string(p) }
 
 // FoldASCII lower-cases A–Z and leaves every other byte alone.
 func FoldASCII(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return 'A' <= r && r <= 'Z' }) {
+		return s
+	}
 	b := []byte(s)
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {

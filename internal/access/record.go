@@ -21,12 +21,22 @@ const (
 	EndFailed       Action = "end failed"      // it has not
 	ActionRefused   Action = "refused"         // somebody was not allowed what they tried, or it was invalid
 	NoticeFailed    Action = "notice failed"   // somebody could not be told
+
+	// These need memory.
+	RequestWithdrawn Action = "withdrawn"    // its principal, or an admin, takes it back before it is decided
+	GlassBroken      Action = "broken glass" // somebody has access at once that others would have to approve; the grant follows
+	GlassReviewed    Action = "reviewed"     // somebody has looked at a broken glass afterwards
+	Reminded         Action = "reminded"     // those who were asked, or the holder before the end, are told again
+	Escalated        Action = "escalated"    // others are told of a request that waits
+	RequestLapsed    Action = "lapsed"       // nobody decided in time
+	GrantExpired     Action = "expired"      // the window is over
 )
 
 // IsIntent is whether something is done only if the event can be recorded. The others
 // say what became of it, or that it was refused; they are facts already.
 func (a Action) IsIntent() bool {
-	return slices.Contains([]Action{RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked}, a)
+	return slices.Contains([]Action{RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked,
+		RequestWithdrawn, GlassBroken, GlassReviewed, Reminded, Escalated}, a)
 }
 
 // Event is one line of the journal and one entry of a ledger.
@@ -37,8 +47,10 @@ type Event struct {
 	// Request is what it is about. When ending or refusing, only what is known of
 	// it is set.
 	Request Request
-	// Decision is set when approving and denying.
+	// Decision is set when approving, denying, and reviewing a broken glass.
 	Decision Decision
+	// Requirements are what the approvals were counted against, when approving.
+	Requirements []Requirement
 	// Window is what was or will be granted, or when refusing would have been; zero
 	// where there is none.
 	Window   Window
@@ -67,6 +79,9 @@ const (
 // Notice is something that people are to be told. Who is told is decided once, by
 // the broker.
 type Notice struct {
+	// ID names it among all notices, where a store is to keep it until it is sent; one
+	// without is not kept.
+	ID      string
 	Kind    NoticeKind
 	Request Request
 	// To is who must act or know, CC is who should; together never empty.

@@ -2,13 +2,11 @@ package access
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,55 +15,14 @@ import (
 	"unicode/utf8"
 )
 
-// RequestKind is how a request comes to a grant. More are to come: break glass,
-// extension, application.
+// RequestKind is how a request comes to a grant.
 type RequestKind string
 
 const (
-	Self  RequestKind = "self"  // its principal activates it alone
-	Peers RequestKind = "peers" // others who were asked must approve
+	Self       RequestKind = "self"        // its principal activates it alone
+	Peers      RequestKind = "peers"       // others who were asked must approve
+	BreakGlass RequestKind = "break glass" // its principal has it at once, and others look at it afterwards
 )
-
-// idPrefixes begin the ids of requests of each kind. Nothing outside this package
-// asks an id for its kind.
-var idPrefixes = map[RequestKind]string{Self: "jit-", Peers: "mpa-"}
-
-// requestIDPattern accepts our ids and those of JIT Access 1.x, which are standard
-// Base64.
-var requestIDPattern = regexp.MustCompile(`^(jit|mpa)-[A-Za-z0-9_+/-]{16}$`)
-
-// NewRequestID mints an id. Random is a source of randomness of cryptographic
-// quality; its failure is returned.
-func NewRequestID(random io.Reader, kind RequestKind) (string, error) {
-	var b [12]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
-		return "", err
-	}
-	return RequestIDOf(kind, b), nil
-}
-
-// RequestIDOf is the id that has the given bytes in it.
-func RequestIDOf(kind RequestKind, b [12]byte) string {
-	return idPrefixes[kind] + base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// ParseRequestID checks the form of an id that came from outside.
-func ParseRequestID(id string) (string, error) {
-	if !requestIDPattern.MatchString(id) {
-		return "", errors.New("not a request id")
-	}
-	return id, nil
-}
-
-// KindOfID is the kind of request that bears the id; empty if it is none.
-func KindOfID(id string) RequestKind {
-	for kind, prefix := range idPrefixes {
-		if strings.HasPrefix(id, prefix) {
-			return kind
-		}
-	}
-	return ""
-}
 
 // MaxJustification is the longest justification, in characters. It keeps links
 // short enough for every mail program.
@@ -173,11 +130,24 @@ type Request struct {
 	// started when the request was made, and what was approved is what is granted.
 	// Zero for all others.
 	Fixed Window
+	// Extends is the id of the request whose grant this one goes on with, from its end
+	// on; empty for all others.
+	Extends string
+	// Terms are those under which it was made, where the store keeps them. Zero where the
+	// link is the record: then those of now alone hold.
+	Terms Terms
 	// State, Decisions and Window are what has become of it as far as the store
 	// remembers; see Apply. Window is what the last approval gave.
 	State     State
 	Decisions []Decision
 	Window    Window
+	// Review is what was said of a broken glass afterwards: By, At and Comment; zero
+	// until then.
+	Review Decision
+	// Reminded is when people were last told of it again; Escalated is how many of the
+	// Escalations of its Terms were told.
+	Reminded  time.Time
+	Escalated int
 	// Version counts what the store has recorded; 0 is a request not yet recorded.
 	Version int
 }
@@ -186,9 +156,13 @@ type Request struct {
 // granted, to whom and why. Who was asked is not in it, so that asking more people
 // leaves what others have been shown, and said, as good as it was.
 func (r Request) Digest() string {
-	return digest("jitaccess request 2", r.ID, string(r.Kind), string(r.Principal), string(r.Resource),
+	fields := []string{"jitaccess request 2", r.ID, string(r.Kind), string(r.Principal), string(r.Resource),
 		list(r.Entitlements), strconv.FormatInt(int64(r.Duration/time.Second), 10), instant(r.Start), r.Justification,
-		instant(r.Fixed.Start), instant(r.Fixed.End))
+		instant(r.Fixed.Start), instant(r.Fixed.End)}
+	if r.Extends != "" {
+		fields = append(fields, r.Extends)
+	}
+	return digest(fields...)
 }
 
 // FullDigest stands for everything that was sent: what is shown, and who was asked.
@@ -224,6 +198,18 @@ func instant(t time.Time) string {
 		return ""
 	}
 	return strconv.FormatInt(t.Unix(), 10)
+}
+
+// Approved is for how long the request was approved at most: what was asked, and the
+// shortest that one of those who approved allows.
+func (r Request) Approved(more ...Decision) time.Duration {
+	length := r.Duration
+	for _, d := range slices.Concat(r.Decisions, more) {
+		if d.Verdict == Approve && d.Duration > 0 {
+			length = min(length, d.Duration)
+		}
+	}
+	return length
 }
 
 // WindowAt is the window that an approval accepted now gives: it starts at the
@@ -282,4 +268,7 @@ type Decision struct {
 	Comment string
 	// Digest is Request.Digest of what was decided on.
 	Digest string
+	// Duration, in whole minutes, is for how long it was approved at most; zero is for as
+	// long as was asked.
+	Duration time.Duration
 }

@@ -25,6 +25,7 @@ func TestNotHeldTellsWhatCouldNotBeAsked(t *testing.T) {
 		{access.Unprocessable, access.CodeAnalysisPartial, false},
 		{access.Unprocessable, access.CodeUnreadableBinding, false},
 		{access.TooMany, access.CodeStaleInventory, false},
+		{access.TooMany, access.CodeStaleGroups, true},
 	} {
 		warning := &access.Error{Kind: c.kind, Code: c.code}
 		want := refusal

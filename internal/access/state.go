@@ -10,16 +10,23 @@ import (
 type State string
 
 const (
-	Unmade   State = ""         // nothing is recorded of it
-	Pending  State = "pending"  // not decided, or not by enough people
-	Approved State = "approved" // decided, and not yet known to be written
-	Failed   State = "failed"   // approved, and refused by the provider for good
-	Active   State = "active"   // granted; the window may still lie ahead
-	Ended    State = "ended"    // granted and ended early
-	Expired  State = "expired"  // granted, and the window is over
-	Denied   State = "denied"   // refused by a reviewer, for good
-	Lapsed   State = "lapsed"   // nobody decided in time
+	Unmade    State = ""          // nothing is recorded of it
+	Pending   State = "pending"   // not decided, or not by enough people
+	Approved  State = "approved"  // decided, and not yet known to be written
+	Scheduled State = "scheduled" // decided, and to be written shortly before it begins
+	Failed    State = "failed"    // approved, and refused by the provider for good
+	Active    State = "active"    // granted; the window may still lie ahead
+	Ended     State = "ended"     // granted, or scheduled, and ended early
+	Expired   State = "expired"   // granted, and the window is over
+	Denied    State = "denied"    // refused by a reviewer, for good
+	Withdrawn State = "withdrawn" // taken back by its principal, or an admin, before it was decided
+	Lapsed    State = "lapsed"    // nobody decided in time
 )
+
+// LeadTime is how long before it begins a grant is written at the earliest: who waits
+// for it must not wait for Google's propagation, and what is written cannot be checked
+// again. What begins sooner is written when it is approved.
+const LeadTime = 15 * time.Minute
 
 // Guard is what must hold of an event for a transition.
 type Guard string
@@ -27,6 +34,7 @@ type Guard string
 const (
 	Always     Guard = ""
 	Completes  Guard = "completes"  // it is the last approval needed, which comes with the window that it gives
+	Later      Guard = "later"      // so it is, and the window begins more than LeadTime after it
 	Incomplete Guard = "incomplete" // it is not
 	Passing    Guard = "passing"    // the failure may pass
 	ForGood    Guard = "for good"   // it will not
@@ -34,8 +42,10 @@ const (
 
 func (g Guard) holds(e Event) bool {
 	switch g {
-	case Completes, Incomplete:
-		return e.Window.IsZero() == (g == Incomplete)
+	case Incomplete:
+		return e.Window.IsZero()
+	case Completes, Later:
+		return !e.Window.IsZero() && e.Window.Start.After(e.At.Add(LeadTime)) == (g == Later)
 	case Passing, ForGood:
 		return AsError(e.Err).MayPass() == (g == Passing)
 	}
@@ -50,28 +60,44 @@ type Transition struct {
 	To   State
 }
 
-// Transitions is the state machine of requests, as far as events move it; Lapsed and
-// Expired come with time alone (StateAt). An event that has no row here may not
-// follow. Outcomes are facts: they may come late, twice, or after each other.
+// Transitions is the state machine of requests, as far as events move it; what time
+// alone does (StateAt) is recorded by events too, which come after it. An event that has
+// no row here may not follow. Outcomes are facts: they may come late, twice, or after
+// each other.
 var Transitions = []Transition{
 	{Unmade, RequestMade, Always, Pending},
-	{Unmade, SelfApproved, Always, Approved},
+	{Unmade, SelfApproved, Completes, Approved},
+	{Unmade, SelfApproved, Later, Scheduled},
+	{Unmade, GlassBroken, Completes, Approved},
 	{Pending, ReviewersAdded, Always, Pending},
+	{Pending, Reminded, Always, Pending},
+	{Pending, Escalated, Always, Pending},
 	{Pending, RequestApproved, Incomplete, Pending},
 	{Pending, RequestApproved, Completes, Approved},
+	{Pending, RequestApproved, Later, Scheduled},
 	{Pending, RequestDenied, Always, Denied},
+	{Pending, RequestWithdrawn, Always, Withdrawn},
+	{Pending, RequestLapsed, Always, Lapsed},
 
 	{Approved, GrantWritten, Always, Active},
 	{Approved, GrantFailed, Passing, Approved},
 	{Approved, GrantFailed, ForGood, Failed},
+	{Scheduled, GrantWritten, Always, Active},
+	{Scheduled, GrantFailed, Passing, Scheduled},
+	{Scheduled, GrantFailed, ForGood, Failed},
 	{Failed, GrantWritten, Always, Active},
 	{Failed, GrantFailed, Always, Failed},
 	{Active, GrantWritten, Always, Active},
 	{Active, GrantFailed, Always, Active},
+	{Active, Reminded, Always, Active},
+	{Active, GrantExpired, Always, Expired},
 
 	{Approved, EndAsked, Always, Approved},
 	{Approved, GrantEnded, Always, Ended},
 	{Approved, EndFailed, Always, Approved},
+	{Scheduled, EndAsked, Always, Scheduled},
+	{Scheduled, GrantEnded, Always, Ended},
+	{Scheduled, EndFailed, Always, Scheduled},
 	{Active, EndAsked, Always, Active},
 	{Active, GrantEnded, Always, Ended},
 	{Active, EndFailed, Always, Active},
@@ -80,6 +106,14 @@ var Transitions = []Transition{
 	{Ended, EndFailed, Always, Ended},
 	{Ended, GrantWritten, Always, Ended},
 	{Ended, GrantFailed, Always, Ended},
+	{Ended, GrantExpired, Always, Ended},
+
+	// A broken glass is reviewed afterwards, whatever became of it.
+	{Approved, GlassReviewed, Always, Approved},
+	{Failed, GlassReviewed, Always, Failed},
+	{Active, GlassReviewed, Always, Active},
+	{Ended, GlassReviewed, Always, Ended},
+	{Expired, GlassReviewed, Always, Expired},
 }
 
 // Apply is the request as it is after the event, a version later. A request is the
@@ -95,6 +129,7 @@ func (r Request) Apply(e Event) (Request, error) {
 	if r.State == Unmade {
 		r = e.Request
 		r.State, r.Decisions, r.Window, r.Version = Unmade, nil, Window{}, 0
+		r.Review, r.Reminded, r.Escalated = Decision{}, time.Time{}, 0
 	}
 	at := slices.IndexFunc(Transitions, func(t Transition) bool { return t.From == r.State && t.On == e.Action && t.If.holds(e) })
 	if at < 0 || e.Request.ID != r.ID {
@@ -103,6 +138,18 @@ func (r Request) Apply(e Event) (Request, error) {
 	switch e.Action {
 	case ReviewersAdded:
 		r.Reviewers = slices.Clone(e.Request.Reviewers)
+	case Reminded:
+		r.Reminded = e.At
+	case Escalated:
+		r.Escalated++
+	case GlassReviewed:
+		if r.Kind != BreakGlass || !r.Review.At.IsZero() {
+			return was, r.conflict(fmt.Errorf("%s has no broken glass to review", r.ID))
+		}
+		if e.Decision.By == r.Principal {
+			return was, &Error{Kind: NotAllowed, Code: CodeOwnRequest}
+		}
+		r.Review = e.Decision
 	case RequestApproved, RequestDenied:
 		if err := r.Involves(e.Decision.By); err != nil {
 			return was, err
@@ -114,7 +161,7 @@ func (r Request) Apply(e Event) (Request, error) {
 		}
 		r.Decisions = append(slices.Clone(r.Decisions), e.Decision)
 	}
-	if e.Action == SelfApproved || e.Action == RequestApproved || e.Action == GrantWritten {
+	if slices.Contains([]Action{SelfApproved, GlassBroken, RequestApproved, GrantWritten}, e.Action) {
 		r.Window = e.Window // no other event's is what was approved or stands
 	}
 	r.State = Transitions[at].To
@@ -167,7 +214,7 @@ func (r Request) StateAt(now time.Time) State {
 			return Lapsed
 		}
 		return Pending
-	case Approved:
+	case Approved, Scheduled:
 		if !now.Before(r.Window.End) {
 			return Failed
 		}

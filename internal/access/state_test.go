@@ -51,6 +51,24 @@ func event(r access.Request, word string) access.Event {
 		e.Action, e.Trying = access.ActionRefused, access.RequestApproved
 	case "untold":
 		e.Action = access.NoticeFailed
+	case "later": // the last approval, of what begins in an hour
+		decide(access.Principal(who+"@example.com"), access.Approve)
+		e.Window = r.WindowAt(r.Created.Add(time.Hour))
+	case "withdraws":
+		e.Action = access.RequestWithdrawn
+	case "breaks":
+		e.Action, e.Window, e.Request.Kind = access.GlassBroken, r.WindowAt(r.Created), access.BreakGlass
+	case "reviews":
+		e.Action = access.GlassReviewed
+		e.Decision = access.Decision{By: access.Principal(who + "@example.com"), At: r.Created, Comment: "was needed"}
+	case "reminded":
+		e.Action = access.Reminded
+	case "escalated":
+		e.Action = access.Escalated
+	case "lapsed":
+		e.Action = access.RequestLapsed
+	case "expired":
+		e.Action = access.GrantExpired
 	}
 	return e
 }
@@ -93,6 +111,38 @@ func TestARequestIsTheFoldOfItsEvents(t *testing.T) {
 		{"refusals and notices change nothing", ":made :refused :untold ben:completes :refused :granted :untold", access.Active, ""},
 		{"an outcome that is told late", ":made ben:completes :ends :ended :granted", access.Ended, ""},
 
+		{"withdrawn", ":made :withdraws", access.Withdrawn, ""},
+		{"withdrawn after one approval", ":made ben:approves :withdraws", access.Withdrawn, ""},
+		{"told again while it waits", ":made :reminded :escalated :escalated ben:completes", access.Approved, ""},
+		{"told again before the end", ":made ben:completes :granted :reminded", access.Active, ""},
+		{"nobody decided", ":made :reminded :lapsed", access.Lapsed, ""},
+		{"over", ":made ben:completes :granted :expired", access.Expired, ""},
+		{"begins later", ":made ben:later", access.Scheduled, ""},
+		{"began later", ":made ben:later :granted", access.Active, ""},
+		{"begins later, and cannot be written now", ":made ben:later :delayed", access.Scheduled, ""},
+		{"begins later, and is refused", ":made ben:later :failed", access.Failed, ""},
+		{"called off before it begins", ":made ben:later :ends :ended", access.Ended, ""},
+		{"a broken glass", ":breaks :granted", access.Active, ""},
+		{"and reviewed while it is active", ":breaks :granted eve:reviews :ends :ended", access.Ended, ""},
+		{"and reviewed after its end", ":breaks :granted :expired eve:reviews", access.Expired, ""},
+		{"and reviewed though it came to nothing", ":breaks :failed eve:reviews", access.Failed, ""},
+
+		{"a glass reviewed twice", ":breaks :granted eve:reviews ben:reviews", access.Active, "ben:reviews"},
+		{"a glass reviewed by who broke it", ":breaks :granted ana:reviews", access.Active, "ana:reviews"},
+		{"a review of what was approved", ":made ben:completes :granted eve:reviews", access.Active, "eve:reviews"},
+		{"a glass that is broken while others decide", ":made :breaks", access.Pending, ":breaks"},
+		{"withdrawn after the decision", ":made ben:completes :withdraws", access.Approved, ":withdraws"},
+		{"withdrawn after a denial", ":made ben:denies :withdraws", access.Denied, ":withdraws"},
+		{"approved after it was withdrawn", ":made :withdraws ben:completes", access.Withdrawn, "ben:completes"},
+		{"denied after it was withdrawn", ":made :withdraws ben:denies", access.Withdrawn, "ben:denies"},
+		{"granted after it was withdrawn", ":made ben:approves :withdraws :granted", access.Withdrawn, ":granted"},
+		{"approved after it lapsed", ":made :lapsed ben:completes", access.Lapsed, "ben:completes"},
+		{"lapsed after the decision", ":made ben:completes :lapsed", access.Approved, ":lapsed"},
+		{"told again after the decision", ":made ben:denies :reminded", access.Denied, ":reminded"},
+		{"granted after it was called off", ":made ben:later :ends :ended :granted", access.Ended, ""},
+		{"approved again while it is scheduled", ":made ben:later cho:completes", access.Scheduled, "cho:completes"},
+		{"over before it was granted", ":made ben:completes :expired", access.Approved, ":expired"},
+
 		{"made twice", ":made :made", access.Pending, ":made"},
 		{"activated twice", ":self :self", access.Approved, ":self"},
 		{"approved before it is made", "ben:approves", access.Unmade, "ben:approves"},
@@ -119,6 +169,46 @@ func TestARequestIsTheFoldOfItsEvents(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+func TestApplyRemembersWhatWasToldAndReviewed(t *testing.T) {
+	r, _, err := fold(request(), ":made :reminded :escalated :escalated")
+	if err != nil || !r.Reminded.Equal(r.Created) || r.Escalated != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	glass, _, err := fold(request(), ":breaks :granted eve:reviews")
+	if err != nil || glass.Review.By != "eve@example.com" || glass.Review.Comment != "was needed" || glass.Window.IsZero() {
+		t.Errorf("%+v, %v", glass, err)
+	}
+	made, _, err := fold(glass, ":made")
+	if err != nil || !made.Review.At.IsZero() || made.Escalated != 0 {
+		t.Errorf("%+v, %v: a new request has no past", made, err)
+	}
+}
+
+// Whoever approves may allow less than was asked, and the least of all counts.
+func TestApprovedForLess(t *testing.T) {
+	less := func(by access.Principal, verdict access.Verdict, d time.Duration) access.Decision {
+		return access.Decision{By: by, Verdict: verdict, Duration: d}
+	}
+	for _, c := range []struct {
+		rule      string
+		decisions []access.Decision
+		want      time.Duration
+	}{
+		{"as asked", nil, time.Hour},
+		{"by one of two", []access.Decision{less("b", access.Approve, 0), less("c", access.Approve, 20*time.Minute)}, 20 * time.Minute},
+		{"by both", []access.Decision{less("b", access.Approve, 10*time.Minute), less("c", access.Approve, 20*time.Minute)}, 10 * time.Minute},
+		{"never more", []access.Decision{less("b", access.Approve, 9*time.Hour)}, time.Hour},
+		{"a denial says nothing of it", []access.Decision{less("b", access.Deny, time.Minute)}, time.Hour},
+		{"less than nothing is nothing said", []access.Decision{less("b", access.Approve, -time.Minute)}, time.Hour},
+	} {
+		r := request()
+		r.Duration, r.Decisions = time.Hour, c.decisions
+		if got := r.Approved(); got != c.want {
+			t.Errorf("%s: %v, want %v", c.rule, got, c.want)
+		}
 	}
 }
 
@@ -198,7 +288,7 @@ func TestStateFollowsTheClockAndTheProvider(t *testing.T) {
 // FuzzApply plays events in any order: what is not approved is never granted, what
 // was denied stays so, and nobody counts twice.
 func FuzzApply(f *testing.F) {
-	words := strings.Fields(":made :self :added ben:approves ben:completes cho:completes ana:completes cho:denies :granted :delayed :failed :ends :ended :endfails :refused")
+	words := strings.Fields(":made :self :added ben:approves ben:completes cho:completes ana:completes cho:denies :granted :delayed :failed :ends :ended :endfails :refused ben:later :withdraws :breaks eve:reviews :reminded :lapsed :expired")
 	f.Add([]byte{0, 3, 5, 8, 11, 12})
 	f.Add([]byte{1, 9, 8, 12, 8})
 	f.Add([]byte{0, 7, 5, 8})
@@ -215,9 +305,9 @@ func FuzzApply(f *testing.F) {
 				continue
 			}
 			r = next
-			approved = approved || word == ":self" || strings.HasSuffix(word, ":completes")
-			denied = denied || word == "cho:denies"
-			if (r.State == access.Active || r.State == access.Approved || r.State == access.Ended) && (!approved || denied) {
+			approved = approved || word == ":self" || word == ":breaks" || word == "ben:later" || strings.HasSuffix(word, ":completes")
+			denied = denied || word == "cho:denies" || word == ":withdraws" || word == ":lapsed"
+			if (r.State == access.Active || r.State == access.Scheduled || r.State == access.Expired || r.State == access.Approved || r.State == access.Ended) && (!approved || denied) {
 				t.Fatalf("%v: %q", script, r.State)
 			}
 			seen := map[access.Principal]bool{}
@@ -233,11 +323,12 @@ func FuzzApply(f *testing.F) {
 
 // The table says one thing: of an event in a state no two rows hold.
 func TestTransitionsAreOneEach(t *testing.T) {
-	for _, word := range strings.Fields(":made :self :added ben:approves ben:completes cho:denies :granted :delayed :failed :ends :ended :endfails") {
+	for _, word := range strings.Fields(":made :self :added ben:approves ben:completes ben:later cho:denies :granted :delayed :failed :ends :ended :endfails :withdraws :breaks eve:reviews :reminded :escalated :lapsed :expired") {
 		seen := map[access.State]access.State{}
 		e := event(request(), word)
 		for _, row := range access.Transitions {
-			holds := map[access.Guard]bool{access.Always: true, access.Completes: !e.Window.IsZero(), access.Incomplete: e.Window.IsZero(),
+			later := e.Window.Start.After(e.At.Add(access.LeadTime))
+			holds := map[access.Guard]bool{access.Always: true, access.Completes: !e.Window.IsZero() && !later, access.Later: later, access.Incomplete: e.Window.IsZero(),
 				access.Passing: e.Err == passing, access.ForGood: e.Err == forGood}
 			if row.On != e.Action || !holds[row.If] {
 				continue

@@ -4,26 +4,27 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 )
 
 // Admin is nil for one of the admins, and says otherwise why the caller is not let
-// in: not one of them, or groups that cannot be read.
+// in: not one of them, or groups that cannot be read. For a page (access.Purpose) groups
+// may be some seconds old; for what admins do they are of after the caller arrived.
 func (b *Broker) Admin(ctx context.Context, caller access.Caller) error {
-	if b.NamedAdmin(caller) {
-		return nil
+	var since time.Time
+	if purpose, _ := access.PurposeOf(ctx); purpose != access.ForPage {
+		since = caller.Arrived
 	}
-	if slices.ContainsFunc(b.c.Admins, func(m string) bool { return strings.HasPrefix(m, "group:") }) {
-		groups, err := b.c.Directory.Groups(ctx, caller.Principal)
-		if err != nil {
-			return access.AsError(err)
-		}
-		if slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(b.c.Admins, "group:"+g) }) {
-			return nil
-		}
+	admin, warnings := b.admin(ctx, caller, since)
+	if !admin && len(warnings) > 0 {
+		return warnings[0]
 	}
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotAdmin}
+	if !admin {
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotAdmin}
+	}
+	return nil
 }
 
 // NamedAdmin is whether the admins name the caller in person, which takes no call to
@@ -33,11 +34,26 @@ func (b *Broker) NamedAdmin(caller access.Caller) bool {
 }
 
 // admin is whether the caller is one. When groups cannot be read they are not, with a
-// warning.
-func (b *Broker) admin(ctx context.Context, caller access.Caller) (bool, []*access.Error) {
-	err := access.AsError(b.Admin(ctx, caller))
-	if err != nil && err.Code != access.CodeNotAdmin {
-		return false, []*access.Error{err}
+// warning; when they are not of now, with one either way.
+func (b *Broker) admin(ctx context.Context, caller access.Caller, since time.Time) (bool, []*access.Error) {
+	if b.NamedAdmin(caller) {
+		return true, nil
 	}
-	return err == nil, nil
+	var groups []string
+	for _, m := range b.c.Admins {
+		if group, ok := strings.CutPrefix(m, "group:"); ok {
+			groups = append(groups, group)
+		}
+	}
+	if len(groups) == 0 {
+		return false, nil
+	}
+	in, stale, err := b.c.Directory.MemberOf(ctx, caller.Principal, groups, since)
+	if err != nil {
+		return false, []*access.Error{access.AsError(err)}
+	}
+	if stale != nil {
+		return in, []*access.Error{stale}
+	}
+	return in, nil
 }

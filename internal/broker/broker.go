@@ -61,7 +61,7 @@ func New(c Config) *Broker {
 // passed on by hand.
 func (b *Broker) Channels() []access.Channel { return b.c.Notifier.Channels() }
 
-// NewID mints a request id, for a form to carry.
-func (b *Broker) NewID(kind access.RequestKind) (string, error) {
-	return access.NewRequestID(b.c.Random, kind)
+// NewForm numbers a form that the caller opens.
+func (b *Broker) NewForm(caller access.Caller, kind access.RequestKind) (string, error) {
+	return access.NewForm(b.c.Random, kind, caller.Principal, b.c.Now())
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -59,10 +60,10 @@ type Granter interface {
 	// when nothing was granted; if it is CodeUnknownOutcome, nobody could find out.
 	Grant(ctx context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error)
 
-	// End takes back every grant that carries the id and belongs to the principal.
-	// A self-approved grant is removed; any other is left as a record whose window
-	// has been cut short, so that a link cannot revive it. Outcomes are those of
-	// the grants found; none is no error.
+	// End takes back every grant that carries the id and belongs to the principal. It is
+	// left as a record whose window has been cut short, for as long as its link can be
+	// opened, or a form that was opened before its end be sent (access.FormLife). Outcomes
+	// are those of the grants found; none is no error.
 	End(ctx context.Context, e access.Ending) ([]access.Outcome, error)
 }
 
@@ -124,8 +125,10 @@ type Notifier interface {
 	Notify(ctx context.Context, n access.Notice) access.Receipts
 }
 
-// Directory answers which groups people are in.
+// Directory answers who is in which groups.
 type Directory interface {
-	// Groups returns the addresses of the groups that p is a direct member of.
-	Groups(ctx context.Context, p access.Principal) ([]string, error)
+	// MemberOf is whether p is a direct member of one of the groups. since is when the
+	// action began that wants to know, and nothing that was asked before serves; zero is
+	// a page. The warning says that the answer is not of now, and how old it is.
+	MemberOf(ctx context.Context, p access.Principal, groups []string, since time.Time) (bool, *access.Error, error)
 }

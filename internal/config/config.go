@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"jitaccess/internal/addressmap"
+	"jitaccess/internal/gcp/quota"
 )
 
 // Config is the configuration of the service. It is plain data; Read makes it. Tags
@@ -147,6 +148,8 @@ type Google struct {
 	ConnectTimeout time.Duration `env:"BACKEND_CONNECT_TIMEOUT" default:"5" unit:"seconds" min:"0" max:"3600"`
 	ReadTimeout    time.Duration `env:"BACKEND_READ_TIMEOUT" default:"20" unit:"seconds" min:"0" max:"3600"`
 	WriteTimeout   time.Duration `env:"BACKEND_WRITE_TIMEOUT" default:"5" unit:"seconds" min:"0" max:"3600"`
+	// Quotas are Google's where it allows something else than it documents.
+	Quotas quota.Limits `env:"GOOGLE_QUOTAS"`
 	// Endpoint is scheme, host and port.
 	Endpoint     string `env:"JITACCESS_GOOGLE_ENDPOINT"`
 	MetadataHost string `env:"GCE_METADATA_HOST"`

@@ -15,6 +15,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/addressmap"
+	"jitaccess/internal/gcp/quota"
 	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/redact"
 )
@@ -182,6 +183,8 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 			r.faultIf(true, v.name, err.Error())
 		}
 		*field = mapping
+	case *quota.Limits:
+		ok = field.UnmarshalText([]byte(text)) == nil
 	case **time.Location:
 		*field, ok = parseZone(text)
 	case **regexp.Regexp:

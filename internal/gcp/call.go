@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"google.golang.org/api/googleapi"
+
+	"jitaccess/internal/access"
 )
 
 // Retry is how reads are repeated. Google's REST libraries do not repeat anything
@@ -20,34 +23,62 @@ type Retry struct {
 	Random func() float64
 }
 
-// retryAfter is the shortest wait before the second attempt; up to as much again
+// pauseBefore is the shortest wait before the second attempt; up to as much again
 // is added at random, so that callers that failed together do not return together.
-const retryAfter = 250 * time.Millisecond
+const pauseBefore = 250 * time.Millisecond
 
 // Read makes a call that changes nothing, and makes it once more when it fails
-// with 429, 5xx or a broken connection, unless ctx would end before. The error is
-// that of the last attempt, as the library returned it.
+// with 5xx or a broken connection, unless ctx would end before. Where a quota is spent
+// repeating keeps it so: then only what is done for an action is (see AskedBack). The error is that of the last attempt, as the
+// library returned it.
 func Read[T any](ctx context.Context, r Retry, call func(context.Context) (T, error)) (T, error) {
 	answer, err := call(ctx)
-	if err == nil || r.Sleep == nil || !passing(err) {
+	if err == nil || r.Sleep == nil {
+		return answer, err
+	}
+	wait, asked := AskedBack(ctx, err)
+	if !asked && !passing(err) {
 		return answer, err
 	}
 	random := rand.Float64
 	if r.Random != nil {
 		random = r.Random
 	}
-	wait := retryAfter + time.Duration(random()*float64(retryAfter))
+	wait = max(wait, pauseBefore) + time.Duration(random()*float64(pauseBefore))
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait || r.Sleep(ctx, wait) != nil {
 		return answer, err
 	}
 	return call(ctx)
 }
 
+// longestAskedBack is how long an action waits for a quota: its time of 25 seconds is
+// for more than that.
+const longestAskedBack = 5 * time.Second
+
+// AskedBack is whether a call that failed because a quota is spent is worth one more try
+// before ctx ends, and after which time: nobody is only looking, and when Google has said
+// how long to wait, it is soon, and half of the time that is left remains. A call that
+// was not made because of it is not.
+func AskedBack(ctx context.Context, err error) (time.Duration, bool) {
+	rest, ok := errors.AsType[*googleapi.Error](err)
+	if !ok || rest.Code != http.StatusTooManyRequests && !overRate(err) || rest.Header.Get(notAsked) != "" {
+		return 0, false
+	}
+	if purpose, _ := access.PurposeOf(ctx); purpose == access.ForPage {
+		return 0, false
+	}
+	wait := max(retryAfter(rest.Header, time.Now()), pauseBefore)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < 2*wait {
+		return 0, false
+	}
+	return wait, wait <= longestAskedBack
+}
+
 // passing is whether the same call may succeed in a moment. A time-out is not: the
 // time for it has been spent.
 func passing(err error) bool {
 	if status, _ := Answer(err); status != 0 {
-		return status == http.StatusTooManyRequests || status >= 500 || overRate(err)
+		return status >= 500
 	}
 	return Broken(err) && !TimedOut(err)
 }

@@ -181,7 +181,7 @@ type cause struct {
 func (c *cause) Error() string {
 	status, text := Answer(c.err)
 	line := c.service + ": " + Quote(text)
-	if status != 0 {
+	if rest, ok := errors.AsType[*googleapi.Error](c.err); status != 0 && !(ok && rest.Header.Get(notAsked) != "") {
 		line = fmt.Sprintf("%s answered %d: %s", c.service, status, Quote(text))
 	}
 	if id := violation(c.err); id != "" {

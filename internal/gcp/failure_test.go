@@ -116,7 +116,7 @@ func TestReadsAreMadeTwiceWhenTheFailurePasses(t *testing.T) {
 		calls int
 	}{
 		{nil, 1},
-		{answered(429, "", ""), 2}, {answered(500, "", ""), 2}, {answered(503, "", ""), 2}, {answered(403, "rateLimitExceeded", ""), 2},
+		{answered(429, "", ""), 1}, {answered(500, "", ""), 2}, {answered(503, "", ""), 2}, {answered(403, "rateLimitExceeded", ""), 1},
 		{syscall.ECONNRESET, 2}, {io.ErrUnexpectedEOF, 2}, {syscall.ECONNREFUSED, 2},
 		{answered(400, "", ""), 1}, {answered(401, "", ""), 1}, {answered(403, "forbidden", ""), 1}, {answered(404, "", ""), 1},
 		{answered(409, "", ""), 1}, {context.DeadlineExceeded, 1}, {context.Canceled, 1}, {&access.Error{}, 1},

@@ -106,11 +106,9 @@ type tokenSource func() (*oauth2.Token, error)
 
 func (f tokenSource) Token() (*oauth2.Token, error) { return f() }
 
-// metadataTokens fetches tokens of one scope from the metadata server. It renews
-// them 3 minutes and 45 seconds before they end, as Google's library does: the
-// server itself hands out a cached token until 4 minutes before.
+// metadataTokens fetches tokens of one scope from the metadata server.
 func metadataTokens(server *metadata.Client, scope string) oauth2.TokenSource {
-	return oauth2.ReuseTokenSourceWithExpiry(nil, tokenSource(func() (*oauth2.Token, error) {
+	return tokenSource(func() (*oauth2.Token, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), metadataTimeout)
 		defer cancel()
 		body, err := server.GetWithContext(ctx, "instance/service-accounts/default/token?scopes="+scope)
@@ -123,14 +121,14 @@ func metadataTokens(server *metadata.Client, scope string) oauth2.TokenSource {
 		}
 		token.Expiry = time.Now().Add(time.Duration(token.ExpiresIn) * time.Second)
 		return &token, nil
-	}), 225*time.Second)
+	})
 }
 
 // impersonate has the service account's own token exchanged for one of another
 // scope. It needs roles/iam.serviceAccountTokenCreator on itself, as JIT Access
 // 1.x did.
 func (p *Platform) impersonate(scope string) oauth2.TokenSource {
-	return oauth2.ReuseTokenSourceWithExpiry(nil, tokenSource(func() (*oauth2.Token, error) {
+	return tokenSource(func() (*oauth2.Token, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		service, err := iamcredentials.NewService(ctx, p.ClientOptions("iamcredentials", p.Client)...)
@@ -150,5 +148,5 @@ func (p *Platform) impersonate(scope string) oauth2.TokenSource {
 			return nil, noToken("the answer of generateAccessToken holds no token")
 		}
 		return &oauth2.Token{AccessToken: answer.AccessToken, TokenType: "Bearer", Expiry: expiry}, nil
-	}), 225*time.Second)
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/api/option"
 	htransport "google.golang.org/api/transport/http"
 
+	"jitaccess/internal/gcp/quota"
 	"jitaccess/internal/loopback"
 )
 
@@ -49,6 +51,10 @@ type Options struct {
 	ConnectTimeout, ReadTimeout, WriteTimeout time.Duration
 	// Retry is how reads are repeated.
 	Retry Retry
+	// Quotas are those of Google's that differ from what it documents.
+	Quotas quota.Limits
+	// Now is the clock by which quotas are spent; nil is the real one.
+	Now func() time.Time
 }
 
 // Platform is the connection to Google Cloud. It is safe for concurrent use.
@@ -69,6 +75,9 @@ type Platform struct {
 	endpoint string
 	// public makes calls without credentials.
 	public *http.Client
+	// circuits keep all clients together to the quotas.
+	circuits *quota.Circuits
+	now      func() time.Time
 }
 
 // Connect finds out who the service is and prepares its clients. It makes no call
@@ -104,18 +113,39 @@ func (p *Platform) connect(ctx context.Context, o Options) (err error) {
 	if p.endpoint != "" && !named {
 		cloud, directory = nil, nil
 	}
-	base := o.transport()
-	client := func(tokens oauth2.TokenSource) *http.Client {
-		c, failed := o.client(ctx, base, tokens)
-		err = errors.Join(err, failed)
-		return c
+	if p.now = o.Now; p.now == nil {
+		p.now = time.Now
 	}
-	p.public, p.Client, p.DirectoryClient = client(nil), client(cloud), client(directory)
-	impersonating := client(p.impersonate(scopeDirectory))
-	if err == nil && directory != nil {
-		p.DirectoryClient.Transport = &scoped{plain: p.DirectoryClient.Transport, impersonating: impersonating.Transport}
+	random := o.Retry.Random
+	if random == nil {
+		random = rand.Float64
 	}
-	return err
+	p.circuits = quota.New(o.Quotas, p.now, random)
+	if p.public, err = o.client(ctx); err != nil {
+		return err
+	}
+	p.Client = p.calling(p.authorized(cloud))
+	groups := p.authorized(directory)
+	if directory != nil {
+		groups = &scoped{plain: groups, impersonating: p.authorized(p.impersonate(scopeDirectory))}
+	}
+	p.DirectoryClient = p.calling(groups)
+	return nil
+}
+
+// authorized sends the tokens of a source; of none, nothing.
+func (p *Platform) authorized(source oauth2.TokenSource) http.RoundTripper {
+	if source == nil {
+		return p.public.Transport
+	}
+	return &authorized{base: p.public.Transport, tokens: &tokens{fetch: source, now: p.now}}
+}
+
+// calling is a client that keeps to the quotas.
+func (p *Platform) calling(t http.RoundTripper) *http.Client {
+	c := *p.public
+	c.Transport = &guarded{base: t, circuits: p.circuits, now: p.now}
+	return &c
 }
 
 // defaultCredentials takes the identity from application default credentials,
@@ -133,11 +163,21 @@ func (p *Platform) defaultCredentials(ctx context.Context) (cloud, directory oau
 	if err := p.check(); err != nil {
 		return nil, nil, err
 	}
-	withDirectory, err := google.FindDefaultCredentials(context.WithoutCancel(ctx), scopeDirectory)
-	if err != nil {
-		return nil, nil, err
-	}
-	return credentials.TokenSource, withDirectory.TokenSource, nil
+	return defaultTokens(ctx, scopeCloud), defaultTokens(ctx, scopeDirectory), nil
+}
+
+// defaultTokens fetches tokens of one scope with application default credentials. Those
+// are found anew each time: what Google's library returns for them keeps the token until
+// it ends, also when Google does not take it any more.
+func defaultTokens(ctx context.Context, scope string) oauth2.TokenSource {
+	ctx = context.WithoutCancel(ctx)
+	return tokenSource(func() (*oauth2.Token, error) {
+		credentials, err := google.FindDefaultCredentials(ctx, scope)
+		if err != nil {
+			return nil, err
+		}
+		return credentials.TokenSource.Token()
+	})
 }
 
 // Endpoint is the base URL of a Google service, without a slash at the end.
@@ -161,9 +201,7 @@ func (p *Platform) ClientOptions(service string, c *http.Client) []option.Client
 // Impersonating is a client whose token has one scope that those of the other
 // clients lack. The token is fetched when it is first needed.
 func (p *Platform) Impersonating(scope string) *http.Client {
-	c := *p.public
-	c.Transport = &oauth2.Transport{Source: p.impersonate(scope), Base: p.public.Transport}
-	return &c
+	return p.calling(p.authorized(p.impersonate(scope)))
 }
 
 // checkEndpoint refuses every override that is not loopback: tokens go there.
@@ -214,15 +252,10 @@ func (c *writeLimited) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// client wraps base with Google's transport, or with its unauthenticated form when
-// tokens is nil. Redirects are not followed: Google sends none, and the transport
-// would put the token on whatever it is sent to.
-func (o Options) client(ctx context.Context, base http.RoundTripper, tokens oauth2.TokenSource) (*http.Client, error) {
-	credentials := option.WithoutAuthentication()
-	if tokens != nil {
-		credentials = option.WithTokenSource(tokens)
-	}
-	t, err := htransport.NewTransport(ctx, base, option.WithUserAgent("JIT-Access/"+o.Version), credentials)
+// client is one without credentials, which sends what Google's libraries do. Redirects
+// are not followed: Google sends none, and a token would be put on whatever they name.
+func (o Options) client(ctx context.Context) (*http.Client, error) {
+	t, err := htransport.NewTransport(ctx, o.transport(), option.WithUserAgent("JIT-Access/"+o.Version), option.WithoutAuthentication())
 	if err != nil {
 		return nil, err
 	}

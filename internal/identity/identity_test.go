@@ -434,9 +434,19 @@ func TestKeyServerOutage(t *testing.T) {
 	if _, err := v.Identify(good); err != nil {
 		t.Errorf("with keys: %v", err)
 	}
-	up, clock = false, now.Add(time.Hour)
+	up, clock = false, now.Add(24*time.Hour-time.Second)
 	if _, err := v.Identify(good); err != nil {
 		t.Errorf("with the last good keys: %v", err)
+	}
+	if err := v.Ready(t.Context()); err == nil || errors.Is(err, jose.ErrKeysUnavailable) {
+		t.Errorf("with the last good keys, the check says %v", err)
+	}
+	// Nobody is a stranger because the key server is down: it is not the assertion that is bad.
+	clock = now.Add(24 * time.Hour)
+	caller, err = v.Identify(good)
+	wantError(t, "with keys of yesterday", caller, err, access.Unavailable, access.CodeUpstreamFailed)
+	if err := v.Ready(t.Context()); !errors.Is(err, jose.ErrKeysUnavailable) {
+		t.Errorf("with keys of yesterday, the check says %v", err)
 	}
 }
 

@@ -18,6 +18,9 @@ const (
 	// unknown key was named, or because the last attempt to renew failed. It keeps
 	// forged tokens from becoming calls to the key server.
 	pause = time.Minute
+	// keysOutlive is how long keys are used when they cannot be renewed: a day is time to
+	// notice, and what was withdrawn since must not sign for ever.
+	keysOutlive = 24 * time.Hour
 	// fetchTimeout bounds one attempt, whoever waits for it.
 	fetchTimeout = 5 * time.Second
 )
@@ -39,7 +42,8 @@ type Fetch func(ctx context.Context) ([]byte, error)
 //
 // Keys are fetched on first use and again after 15 minutes; for an unknown key id
 // at most once a minute. When that fails the last good keys stay in use, and the
-// next attempt is a minute later. Those who need keys at the same time share one
+// next attempt is a minute later, for 24 hours since they were fetched; after that there
+// are none. Those who need keys at the same time share one
 // fetch, which goes on when one of them gives up.
 type KeySet struct {
 	fetch Fetch
@@ -62,15 +66,20 @@ func NewKeySet(fetch Fetch, now func() time.Time) *KeySet {
 // Ready returns nil when there are keys and the last attempt to fetch them
 // succeeded. It fetches where that is due. The error wraps ErrKeysUnavailable when
 // there are no keys, so that nothing can be verified; any other error means that the
-// last good keys are in use.
+// last good keys are in use, and says until when.
 func (s *KeySet) Ready(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dropOld()
 	s.await(ctx, s.keys != nil)
-	if s.keys == nil {
+	switch {
+	case s.keys == nil:
 		return s.unavailable(ctx)
+	case s.failure != nil:
+		return fmt.Errorf("the keys cannot be renewed, and those of %s are used until %s: %w", s.loaded.UTC().Format(time.RFC3339),
+			s.loaded.Add(keysOutlive).UTC().Format(time.RFC3339), s.failure)
 	}
-	return s.failure
+	return nil
 }
 
 // key returns the key with the id. The error wraps ErrKeysUnavailable when the
@@ -78,6 +87,7 @@ func (s *KeySet) Ready(ctx context.Context) error {
 func (s *KeySet) key(ctx context.Context, id string) (publicKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dropOld()
 	_, known := s.keys[id]
 	s.await(ctx, known)
 	if key, ok := s.keys[id]; ok {
@@ -90,13 +100,24 @@ func (s *KeySet) key(ctx context.Context, id string) (publicKey, error) {
 	return publicKey{}, errUnknownKey
 }
 
+// dropOld forgets keys that may no longer be used. s.mu is held.
+func (s *KeySet) dropOld() {
+	if s.now().Sub(s.loaded) >= keysOutlive {
+		s.keys = nil
+	}
+}
+
 // unavailable returns why the key server could not be asked; nil when it answered.
 // s.mu is held.
 func (s *KeySet) unavailable(ctx context.Context) error {
-	if err := cmp.Or(ctx.Err(), s.failure); err != nil {
-		return fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
+	err := cmp.Or(ctx.Err(), s.failure)
+	switch {
+	case err == nil:
+		return nil
+	case s.keys == nil && !s.loaded.IsZero():
+		return fmt.Errorf("%w, and those of %s are too old: %w", ErrKeysUnavailable, s.loaded.UTC().Format(time.RFC3339), err)
 	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
 }
 
 // await starts a fetch where one is due, and waits for the one that is under way. known

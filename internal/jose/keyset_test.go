@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -201,6 +202,42 @@ func TestLastGoodKeysOutliveAnOutage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Keys that nobody could withdraw are good for a day, and not for ever.
+func TestLastGoodKeysAreGoodForADay(t *testing.T) {
+	inBubble(t, func(t *testing.T, server *keyServer, keys *jose.KeySet) {
+		good, down := server.document, errors.New("key server is down")
+		accepted(tokenOf("a", ecKey()), jose.ES256, keys)
+		server.set(nil, down)
+		time.Sleep(24*time.Hour - time.Second)
+		if !accepted(tokenOf("a", ecKey()), jose.ES256, keys) {
+			t.Error("refused within a day")
+		}
+		if err := keys.Ready(t.Context()); errors.Is(err, jose.ErrKeysUnavailable) || !errors.Is(err, down) ||
+			!strings.Contains(err.Error(), "are used until 2000-01-02T00:00:00Z") {
+			t.Errorf("before the day is over: %v", err)
+		}
+		time.Sleep(time.Second)
+		for range 2 {
+			_, err := jose.Verify(t.Context(), tokenOf("a", ecKey()), jose.ES256, keys)
+			if !errors.Is(err, jose.ErrKeysUnavailable) || !errors.Is(err, down) || !strings.Contains(err.Error(), "those of 2000-01-01T00:00:00Z are too old") {
+				t.Errorf("after a day: %v", err)
+			}
+			if err := keys.Ready(t.Context()); !errors.Is(err, jose.ErrKeysUnavailable) {
+				t.Errorf("ready after a day: %v", err)
+			}
+		}
+		server.set(good, nil)
+		if !accepted(tokenOf("a", ecKey()), jose.ES256, keys) || keys.Ready(t.Context()) != nil {
+			t.Error("the key server is back, and was not asked at once")
+		}
+		// Nobody came for days, and the key server answers.
+		time.Sleep(72 * time.Hour)
+		if !accepted(tokenOf("a", ecKey()), jose.ES256, keys) {
+			t.Error("after days without a visitor")
+		}
+	})
 }
 
 func TestNoKeysAtAllIsUnavailable(t *testing.T) {

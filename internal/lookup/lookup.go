@@ -9,7 +9,13 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"jitaccess/internal/access"
 )
+
+// MaxAge is how long an answer is kept: nothing is used that is older, and then it is
+// dropped, whether or not anybody asks again.
+const MaxAge = 10 * time.Minute
 
 // Cache answers questions of one kind, each named by a key. Answers are shared and
 // not to be changed. Make one with New; it is safe for concurrent use.
@@ -18,16 +24,31 @@ type Cache[V any] struct {
 	limit   int
 	timeout time.Duration
 	load    func(ctx context.Context, key string) (V, error)
+	// size is how large an answer is, and bytes how much all may have together; nil is
+	// that nobody counts.
+	size  func(V) int
+	bytes int
 
 	mu      sync.Mutex
 	kept    map[string]answer[V]
-	running map[string]*call[V]
+	held    int // bytes
+	running map[purposed]*call[V]
+	// sweeping: a timer is set that drops what is too old.
+	sweeping bool
 }
 
-// answer is a value and when it was asked for.
+// answer is a value, when it was asked for, and how large it is.
 type answer[V any] struct {
 	value V
 	at    time.Time
+	size  int
+}
+
+// purposed is a question and what it is asked for. A call that is made for an action may
+// be allowed what one for a page is not.
+type purposed struct {
+	key     string
+	purpose access.Purpose
 }
 
 // call is one that is under way; its answer and error stand once done is closed.
@@ -37,15 +58,22 @@ type call[V any] struct {
 	done chan struct{}
 }
 
-// New makes a Cache that keeps at most limit answers. load makes the call; it has
+// New makes a Cache that keeps at most limit answers, each for at most MaxAge. load makes the call; it has
 // timeout for it.
 func New[V any](now func() time.Time, limit int, timeout time.Duration, load func(context.Context, string) (V, error)) *Cache[V] {
-	return &Cache[V]{now: now, limit: limit, timeout: timeout, load: load, kept: map[string]answer[V]{}, running: map[string]*call[V]{}}
+	return &Cache[V]{now: now, limit: limit, timeout: timeout, load: load, kept: map[string]answer[V]{}, running: map[purposed]*call[V]{}}
+}
+
+// Within bounds what is kept in bytes too, as size counts them, and returns c. It is to
+// be called before c is used.
+func (c *Cache[V]) Within(bytes int, size func(V) int) *Cache[V] {
+	c.bytes, c.size = bytes, size
+	return c
 }
 
 // Get returns a kept answer that was asked for after an instant, or that of a call
-// that did not begin before it. A caller who gives up leaves the call to the others,
-// and to the cache.
+// that did not begin before it and that is made for as much (access.Purpose). A caller who
+// gives up leaves the call to the others, and to the cache.
 func (c *Cache[V]) Get(ctx context.Context, key string, after time.Time) (V, error) {
 	if a, ok := c.find(key, after); ok {
 		return a.value, nil
@@ -64,26 +92,29 @@ func (c *Cache[V]) Get(ctx context.Context, key string, after time.Time) (V, err
 func (c *Cache[V]) join(ctx context.Context, key string, after time.Time) *call[V] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if call, ok := c.running[key]; ok && !call.at.Before(after) {
-		return call
+	purpose, _ := access.PurposeOf(ctx)
+	for p := purpose; p <= access.ForEnd; p++ {
+		if call, ok := c.running[purposed{key, p}]; ok && !call.at.Before(after) {
+			return call
+		}
 	}
 	call := &call[V]{answer: answer[V]{at: c.now()}, done: make(chan struct{})}
-	c.running[key] = call
-	go c.run(context.WithoutCancel(ctx), key, call)
+	c.running[purposed{key, purpose}] = call
+	go c.run(context.WithoutCancel(ctx), purposed{key, purpose}, call)
 	return call
 }
 
-func (c *Cache[V]) run(ctx context.Context, key string, call *call[V]) {
+func (c *Cache[V]) run(ctx context.Context, question purposed, call *call[V]) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	call.value, call.err = c.guarded(ctx, key)
+	call.value, call.err = c.guarded(ctx, question.key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if call.err == nil {
-		c.keep(key, call.answer)
+		c.keep(question.key, call.answer)
 	}
-	if c.running[key] == call {
-		delete(c.running, key)
+	if c.running[question] == call {
+		delete(c.running, question)
 	}
 	close(call.done)
 }
@@ -120,10 +151,39 @@ func (c *Cache[V]) keep(key string, a answer[V]) {
 	if known && last.at.After(a.at) {
 		return
 	}
-	if !known && len(c.kept) >= c.limit {
-		delete(c.kept, slices.MinFunc(slices.Collect(maps.Keys(c.kept)), func(a, b string) int {
-			return c.kept[a].at.Compare(c.kept[b].at)
-		}))
+	if c.size != nil {
+		a.size = len(key) + c.size(a.value)
+	}
+	c.drop(key)
+	for len(c.kept) > 0 && (len(c.kept) >= c.limit || c.size != nil && c.held+a.size > c.bytes) {
+		c.drop(slices.MinFunc(slices.Collect(maps.Keys(c.kept)), func(a, b string) int { return c.kept[a].at.Compare(c.kept[b].at) }))
+	}
+	if c.size != nil && a.size > c.bytes {
+		return // larger than everything may be
 	}
 	c.kept[key] = a
+	c.held += a.size
+	if !c.sweeping {
+		c.sweeping = true
+		time.AfterFunc(MaxAge, c.sweep)
+	}
+}
+
+func (c *Cache[V]) drop(key string) {
+	c.held -= c.kept[key].size
+	delete(c.kept, key)
+}
+
+// sweep drops what is too old, and comes again while there is something.
+func (c *Cache[V]) sweep() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, a := range c.kept {
+		if c.now().Sub(a.at) >= MaxAge {
+			c.drop(key)
+		}
+	}
+	if c.sweeping = len(c.kept) > 0; c.sweeping {
+		time.AfterFunc(MaxAge/2, c.sweep)
+	}
 }

@@ -176,7 +176,7 @@ func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.Entitlem
 	if len(texts) == 0 {
 		texts = []string{""}
 	}
-	ids, err := s.idsOn(on, texts)
+	ids, err := s.idsOn(r, on, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +201,7 @@ type apiBody struct {
 	ActivationTimeout lenient  `json:"activationTimeout"`
 	Comment           string   `json:"comment"`
 	Resource          string   `json:"resource"`
+	Principal         string   `json:"principal"`
 }
 
 func (b apiBody) ids() []string {
@@ -248,20 +249,17 @@ func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.Request
 	if err != nil {
 		return nil, err
 	}
-	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification),
+	a := broker.Ask{Kind: kind, Resource: on, Justification: strings.TrimSpace(body.Justification),
 		Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
 	if kind == access.Peers {
 		a.Reviewers = body.Peers
 	}
-	if a.Entitlements, err = s.idsOn(on, body.ids()); err != nil {
-		return nil, err
-	}
-	if a.ID, err = s.Broker.NewID(kind); err != nil {
+	if a.Entitlements, err = s.idsOn(r, on, body.ids()); err != nil {
 		return nil, err
 	}
 	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
 	if err != nil {
-		return nil, aboutRequest{a.ID, err}
+		return nil, aboutRequest{asked.Request.ID, err}
 	}
 	return s.answerAsked(r, asked), nil
 }
@@ -279,14 +277,14 @@ func (s *server) answerAsked(r *http.Request, asked broker.Asked) apiActivation 
 
 // idsOn reads entitlement ids; the name of a role, as JIT Access 1.7 has it, is
 // that role on the project, without a resource condition.
-func (s *server) idsOn(on access.Resource, texts []string) ([]access.EntitlementID, error) {
+func (s *server) idsOn(r *http.Request, on access.Resource, texts []string) ([]access.EntitlementID, error) {
 	texts = slices.Clone(texts)
 	for i, text := range texts {
 		if role, err := access.ParseRole(text); err == nil {
 			texts[i] = access.EntitlementID{Resource: on, Role: role}.String()
 		}
 	}
-	return s.entitlementIDs(texts)
+	return s.entitlementIDs(r, on, texts)
 }
 
 // apiAddReviewers asks more people to review a pending request of the caller's.
@@ -350,7 +348,11 @@ func (s *server) apiEnd(r *http.Request, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id)
+	of, err := principal(body.Principal)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id, of)
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}

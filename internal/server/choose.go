@@ -16,9 +16,9 @@ type chooseView struct {
 	Frame
 	Resource access.Resource
 	Warnings []string
-	// Done and Ended tell what became of the request that led here, as the live
-	// state shows it; nil when none did.
-	Done, Ended *doneView
+	// Done is what the live state shows of the request that the address names; nil
+	// when it names none.
+	Done *doneView
 	// Active and Later are the viewer's grants, those that begin later by their start.
 	Active, Later []RoleView
 	// Further is what else the viewer may end.
@@ -62,11 +62,8 @@ func (v chooseView) Groups() []roleGroup {
 	return groups
 }
 
-// doneView is the live state of one request id.
-type doneView struct {
-	ID    string
-	Roles []RoleView
-}
+// doneView is the viewer's live grants of one request id.
+type doneView struct{ Roles []RoleView }
 
 // choose shows a resource, or the form for the roles that its address names.
 func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
@@ -94,12 +91,10 @@ func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
 		return s.chooseAgain(r, offer, nil, err), nil
 	}
 	v := s.chooseForm(r, offer, nil)
-	grants := slices.Concat(v.Active, v.Later)
-	v.Done = doneOf(q.Get("done"), grants)
-	for _, f := range v.Further {
-		grants = append(grants, f.RoleView)
+	if id := q.Get("done"); requestIDPattern.MatchString(id) {
+		others := func(role RoleView) bool { return role.EndID != id }
+		v.Done = &doneView{slices.DeleteFunc(slices.Concat(v.Active, v.Later), others)}
 	}
-	v.Ended = doneOf(q.Get("ended"), grants)
 	return page{template: "choose", status: http.StatusOK, data: v}, nil
 }
 
@@ -135,17 +130,4 @@ func (s *server) chooseAgain(r *http.Request, offer broker.Offer, selected []str
 	problem.only(access.FieldEntitlement)
 	v.Problem = problem
 	return page{template: "choose", status: status, data: v}
-}
-
-func doneOf(id string, grants []RoleView) *doneView {
-	if !requestIDPattern.MatchString(id) {
-		return nil
-	}
-	d := &doneView{ID: id}
-	for _, role := range grants {
-		if role.EndID == id {
-			d.Roles = append(d.Roles, role)
-		}
-	}
-	return d
 }

@@ -84,10 +84,33 @@ type (
 	strangerKey struct{}
 )
 
+// embedded refuses what a page of another site makes a browser fetch, such as an image
+// or a frame, which would cost look-ups in the name of whoever opened that page. To be
+// led here, by a link or from a sign-in page, is no such thing, unless the browser does
+// it in advance. Programs, and browsers before 2023, do not say what they fetch for
+// (https://www.w3.org/TR/fetch-metadata/); changes have guards of their own.
+func embedded(r *http.Request) error {
+	h := r.Header
+	switch h.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+		return nil
+	}
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && h.Get("Sec-Fetch-Mode") == "navigate" &&
+		h.Get("Sec-Fetch-Dest") == "document" && h.Get("Sec-Purpose") == "" {
+		return nil
+	}
+	return crossSite(errors.New("fetched by another site"))
+}
+
 // identified lets nobody through who is not identified. Who sent a request is found
-// out from that request, each time; how is the identity profile's matter.
+// out from that request, each time; how is the identity profile's matter. What another
+// site fetches is refused before that costs anything.
 func (s *server) identified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := embedded(r); err != nil {
+			s.refuse(w, r, err)
+			return
+		}
 		arrived := s.Now()
 		c, err := s.Identify(r)
 		if err == nil && c.Principal == "" {
@@ -102,7 +125,8 @@ func (s *server) identified(next http.Handler) http.Handler {
 			return
 		}
 		c.Arrived = arrived
-		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		ctx := access.WithPerson(access.WithPurpose(r.Context(), purposeOf(r)), c.Principal)
+		r = r.WithContext(context.WithValue(ctx, callerKey{}, c))
 		s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "identified")
 		next.ServeHTTP(w, r)
 	})
@@ -112,6 +136,17 @@ func (s *server) identified(next http.Handler) http.Handler {
 func callerOf(r *http.Request) access.Caller {
 	c, _ := r.Context().Value(callerKey{}).(access.Caller)
 	return c
+}
+
+// purposeOf is what a request is for, where a provider's quotas are short.
+func purposeOf(r *http.Request) access.Purpose {
+	switch {
+	case safe(r):
+		return access.ForPage
+	case strings.HasSuffix(r.URL.Path, "/end"):
+		return access.ForEnd
+	}
+	return access.ForAction
 }
 
 // safe is whether a method promises to change nothing. The router gives only GET
@@ -131,19 +166,23 @@ func (s *server) unless(check func(*http.Request) error) func(http.Handler) http
 	}
 }
 
-// paced slows down a person who asks too fast; changes, which send mail, sooner.
+// paced slows down a person who asks too fast, or for too much at once; changes, which
+// send mail, sooner. Pages and changes of one person do not wait for each other.
 func (s *server) paced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := s.changes
+		pace, turns, who := s.changes, s.changing, callerOf(r).Principal
 		if safe(r) {
-			p = s.reads
+			pace, turns = s.reads, s.reading
 		}
-		if !p.allow(callerOf(r).Principal, s.Now()) {
-			w.Header().Set("Retry-After", "5")
-			s.refuse(w, r, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast})
-			return
+		if pace.allow(who, s.Now()) {
+			if done, ok := turns.take(r.Context(), who); ok {
+				defer done()
+				next.ServeHTTP(w, r)
+				return
+			}
 		}
-		next.ServeHTTP(w, r)
+		w.Header().Set("Retry-After", "5")
+		s.refuse(w, r, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast})
 	})
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,7 +16,7 @@ const maxListed = 300
 type homeView struct {
 	Frame
 	Query    string
-	Projects []access.ResourceInfo
+	Projects []projectView
 	// Found is how many there are, Projects being the first of them.
 	Found int
 	Total int
@@ -24,6 +25,9 @@ type homeView struct {
 	// Unlisted: the list could not be had; typing an id still works.
 	Unlisted string
 }
+
+// projectView is a project by its title, and by its ID where that is another.
+type projectView struct{ Resource, Title, ID string }
 
 // home finds access. Links of JIT Access 1.x point here and are sent on.
 func (s *server) home(r *http.Request) (page, error) {
@@ -68,13 +72,18 @@ func (s *server) find(r *http.Request, typed string) (page, error) {
 		if !strings.Contains(info.Resource.Name(), want) && !strings.Contains(strings.ToLower(info.Title), want) {
 			continue
 		}
-		if v.Found++; v.Found <= maxListed {
-			v.Projects = append(v.Projects, info)
+		if v.Found++; v.Found > maxListed {
+			continue
 		}
+		listed := projectView{string(info.Resource), cmp.Or(info.Title, info.Resource.Name()), info.Resource.Name()}
+		if listed.Title == listed.ID {
+			listed.ID = ""
+		}
+		v.Projects = append(v.Projects, listed)
 	}
 	switch {
 	case typed != "" && v.Found == 1:
-		return redirect(accessPath(v.Projects[0].Resource, nil)), nil
+		return redirect(accessPath(access.Resource(v.Projects[0].Resource), nil)), nil
 	case typed != "" && v.Found == 0:
 		if on, ok := s.unlisted(r, want, err != nil); ok {
 			return redirect(accessPath(on, nil)), nil

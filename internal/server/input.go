@@ -46,8 +46,20 @@ func form(r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
+// principal reads whose access is meant; empty is nobody in particular.
+func principal(address string) (access.Principal, error) {
+	if address == "" {
+		return "", nil
+	}
+	p, err := access.ParsePrincipal(address)
+	if err != nil {
+		return "", badInput("principal is no address of a person", err)
+	}
+	return p, nil
+}
+
 // single are the fields that a form of ours has once.
-var single = []string{access.FieldID, access.FieldVerdict, "digest", access.FieldResource, "activation"}
+var single = []string{access.FieldID, access.FieldPrincipal, access.FieldVerdict, "digest", access.FieldResource, "activation"}
 
 // accepted refuses a body of another type.
 func accepted(r *http.Request, want string) error {
@@ -153,10 +165,37 @@ func segment(r *http.Request, name string) (string, error) {
 	return plain, nil
 }
 
-func (s *server) entitlementIDs(texts []string) ([]access.EntitlementID, error) {
+// maxParsedIDs bounds the ids that are read in one request, in bytes together: reading a
+// resource condition, and finding out how it is spelled properly, takes time.
+const maxParsedIDs = 4 << 10
+
+// entitlementIDs reads ids of what is to be requested on a resource. Not even looked at
+// are more than may be requested together. Long ones must be spelled as those that the
+// caller is offered.
+func (s *server) entitlementIDs(r *http.Request, on access.Resource, texts []string) ([]access.EntitlementID, error) {
+	terms, err := s.Broker.Defaults(callerOf(r), access.Self)
+	if n := len(texts); err == nil && n > terms.MaxRoles {
+		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeTooManyRoles, Field: access.FieldEntitlement,
+			Args: access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(terms.MaxRoles)}}
+	}
+	read := s.Broker.ParseEntitlementID
+	if len(strings.Join(texts, "")) > maxParsedIDs {
+		offer, err := s.Broker.Offer(r.Context(), callerOf(r), on)
+		if err != nil {
+			return nil, err
+		}
+		read = func(text string) (access.EntitlementID, error) {
+			for _, o := range offer.Roles {
+				if o.Entitlement.ID.String() == text {
+					return o.Entitlement.ID, nil
+				}
+			}
+			return access.EntitlementID{}, errors.New("long, and none of those offered")
+		}
+	}
 	var ids []access.EntitlementID
 	for _, text := range texts {
-		id, err := s.Broker.ParseEntitlementID(text)
+		id, err := read(text)
 		if err != nil {
 			return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadEntitlement, Field: access.FieldEntitlement,
 				Args: access.Args{"entitlement": printable(text)}, Err: err}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -51,4 +52,56 @@ func (p *pace) allow(who access.Principal, now time.Time) bool {
 		p.younger[who] = l
 	}
 	return l.AllowN(now, 1)
+}
+
+// turns lets each person have only so many requests in flight, per instance of the
+// service; others of theirs wait. It remembers those alone who have some.
+type turns struct {
+	mu sync.Mutex
+	of map[access.Principal]*turn
+}
+
+// turn is one person's: a place for each request that is served, and how many are
+// served or wait.
+type turn struct {
+	places   chan struct{}
+	requests int
+}
+
+// atOnce is how many requests of one person are served at a time, and patience how long
+// others wait for them. Opening a page is one; what it loads is not behind identity.
+const (
+	atOnce   = 8
+	patience = 3 * time.Second
+)
+
+func newTurns() *turns { return &turns{of: map[access.Principal]*turn{}} }
+
+// take waits until another request may be served; done must be called then. It is
+// false, and done nil, when that takes longer than patience or ctx is over.
+func (t *turns) take(ctx context.Context, who access.Principal) (done func(), ok bool) {
+	t.mu.Lock()
+	mine := t.of[who]
+	if mine == nil {
+		mine = &turn{places: make(chan struct{}, atOnce)}
+		t.of[who] = mine
+	}
+	mine.requests++
+	t.mu.Unlock()
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if mine.requests--; mine.requests == 0 {
+			delete(t.of, who)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case mine.places <- struct{}{}:
+		return func() { <-mine.places; leave() }, true
+	case <-ctx.Done():
+		leave()
+		return nil, false
+	}
 }

@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -139,39 +141,49 @@ func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) 
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
 		"tellsPeople": s.tellsPeople, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
-		"addresses": func(names []string) template.HTML { return marked(l, `<span class="address">`, names, "</span>") },
-		"strongs": func(roles []RoleView) template.HTML {
-			var titles []string
-			for _, role := range roles {
-				titles = append(titles, role.Title)
+		"addresses": func(names []string) template.HTML {
+			var all []string
+			for _, name := range names {
+				all = append(all, `<span class="address">`+template.HTMLEscapeString(name)+"</span>")
 			}
-			return marked(l, "<strong>", titles, "</strong>")
+			return template.HTML(l.Series(all))
 		},
-	}
-	base, err := template.New("frame.html").Funcs(functions).ParseFS(files, "templates/frame.html", "templates/parts.html")
-	if err != nil {
-		return nil, err
 	}
 	parsed := map[string]*template.Template{}
 	for _, name := range pageNames {
-		t, err := base.Clone()
-		if err != nil {
-			return nil, err
+		t := template.New("frame.html").Funcs(functions)
+		for _, file := range []string{"frame", "parts", name} {
+			source, err := fs.ReadFile(files, "templates/"+file+".html")
+			if err != nil {
+				return nil, err
+			}
+			if _, err := t.Parse(said.ReplaceAllStringFunc(string(source), func(asked string) string { return inPlace(l, asked) })); err != nil {
+				return nil, err
+			}
 		}
-		if parsed[name], err = t.ParseFS(files, "templates/"+name+".html"); err != nil {
-			return nil, err
-		}
+		parsed[name] = t
 	}
 	return parsed, nil
 }
 
-// marked is a series of texts, each within a tag.
-func marked(l *words.Language, begin string, texts []string, end string) template.HTML {
-	var all []string
-	for _, text := range texts {
-		all = append(all, begin+template.HTMLEscapeString(text)+end)
+// said asks for a message, with arguments that the template has at hand.
+var said = regexp.MustCompile(`{{say "([^"]+)"((?: "[a-z]+" (?:[.$][\w.$]*|\([^()]*\)))*)}}`)
+
+// argument is the name of one, and what stands for its value.
+var argument = regexp.MustCompile(`"([a-z]+)" (?:([.$][\w.$]*)|\(([^()]*)\))`)
+
+// inPlace puts a message where a template asks for it, so that this is done once and
+// not for every page. The form of a number is known only then.
+func inPlace(l *words.Language, asked string) string {
+	parts := said.FindStringSubmatch(asked)
+	if strings.Contains(l.Message(parts[1]), ", plural, ") {
+		return asked
 	}
-	return template.HTML(l.Series(all))
+	var args []any
+	for _, a := range argument.FindAllStringSubmatch(parts[2], -1) {
+		args = append(args, a[1], template.HTML("{{"+a[2]+a[3]+"}}"))
+	}
+	return string(l.HTML(parts[1], args...))
 }
 
 // asset is a file that pages use.

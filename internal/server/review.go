@@ -114,7 +114,7 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 	case d.State == access.Pending:
 		v.Text = l.Text("result.approved-others")
 	default:
-		v.Delay = true
+		v.Delay = l.Text("delay", "provider", s.providerOf(d.Request.Resource))
 		v.Until = s.moment(r, d.Window.End)
 		if !well {
 			v.Title, v.Tone = l.Text("result.approved-in-part"), "wait"
@@ -161,8 +161,10 @@ func othersAsked(q access.Request, you access.Principal) []string {
 	return others
 }
 
-// end takes access back early. The form carries the resource, and where it stood
-// on a request's page also the link to that.
+// end takes access back early. The form carries the resource, whose access it is where
+// that is somebody else's, and where it stood on a request's page also the link to that,
+// which shows what became of it. Otherwise the answer says so itself: no address does, as
+// anybody could write one. Sending the form again changes nothing.
 func (s *server) end(r *http.Request, id string) (page, error) {
 	f, err := form(r)
 	if err != nil {
@@ -172,25 +174,31 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id)
+	of, err := principal(f.Get(access.FieldPrincipal))
+	if err != nil {
+		return page{}, err
+	}
+	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id, of)
 	if err != nil {
 		return page{}, err
 	}
 	l := s.languageOf(r)
-	link, linkText := accessPath(on, url.Values{"ended": {id}}), l.Text("result.your-access", "resource", on.Name())
-	if ref := f.Get("activation"); ref != "" {
-		link, linkText = reviewPath(ref), l.Text("result.the-request")
-	}
 	var ids []access.EntitlementID
 	for _, o := range ended.Outcomes {
 		ids = append(ids, o.Entitlement)
 	}
-	roles := s.viewRoles(r, ids)
-	if s.withOutcomes(r, roles, ended.Outcomes) && len(notable(ended.Warnings)) == 0 {
-		return redirect(link), nil
+	v := resultView{Frame: s.frame(r, "result.ended"), Tone: "over", Delay: l.Text("delay.end", "provider", s.providerOf(on)), Resource: on, Roles: s.viewRoles(r, ids),
+		Warnings: s.viewWarnings(r, ended.Warnings), Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
+	well := s.withOutcomes(r, v.Roles, ended.Outcomes)
+	if !well {
+		v.Title, v.Tone = l.Text("result.ended-in-part"), "wait"
 	}
-	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, "result.ended"), Tone: "over", Delay: true,
-		Resource: on, Roles: roles, Warnings: s.viewWarnings(r, ended.Warnings), Link: link, LinkText: linkText}}, nil
+	if ref := f.Get("activation"); ref != "" {
+		if v.Link, v.LinkText = reviewPath(ref), l.Text("result.the-request"); well && len(notable(ended.Warnings)) == 0 {
+			return redirect(v.Link), nil
+		}
+	}
+	return page{template: "result", status: http.StatusOK, data: v}, nil
 }
 
 // resultView tells what came of a form, where that cannot be read again.
@@ -204,9 +212,8 @@ type resultView struct {
 	Until     *Moment
 	Warnings  []string
 	ReviewURL string
-	// Delay reminds that Google takes its time.
-	Delay          bool
-	Link, LinkText string
+	// Delay reminds that the provider takes its time.
+	Delay, Link, LinkText string
 }
 
 func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewView {
@@ -226,7 +233,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	if b.Unwritable != nil {
 		v.Unwritable = inFull(s.refusal(r, b.Unwritable, q.Resource))
 	}
-	if len(b.Activations) > 0 && b.Activations[0].Derived {
+	if len(b.Activations) > 0 { // what 1.x made of the link bears no id, or what its reason ends with
 		v.EndID = b.Activations[0].RequestID
 	}
 	if v.Fixed && q.Fixed.End.Before(q.Expires) {

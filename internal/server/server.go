@@ -43,10 +43,10 @@ type Broker interface {
 	MoreReviewers(ctx context.Context, c access.Caller, ref string) (broker.MoreReviewers, error)
 	AddReviewers(context.Context, access.Caller, broker.AddReviewers) (broker.Asked, error)
 	Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error)
-	End(ctx context.Context, c access.Caller, on access.Resource, requestID string) (broker.Ended, error)
+	End(ctx context.Context, c access.Caller, on access.Resource, requestID string, of access.Principal) (broker.Ended, error)
 	Admin(context.Context, access.Caller) error
 	NamedAdmin(access.Caller) bool
-	NewID(access.RequestKind) (string, error)
+	NewForm(access.Caller, access.RequestKind) (string, error)
 	Defaults(access.Caller, access.RequestKind) (access.Terms, error)
 	Channels() []access.Channel
 }
@@ -111,6 +111,8 @@ type server struct {
 	reads    *pace
 	changes  *pace
 	tests    *pace
+	reading  *turns
+	changing *turns
 	ready    *lookup.Cache[health]
 }
 
@@ -122,7 +124,8 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.Language = cmp.Or(c.Language, words.English)
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
-		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce)}
+		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
+		reading: newTurns(), changing: newTurns()}
 	s.ready = lookup.New(c.Now, 1, readinessTimeout, s.checkReadiness)
 	if c.PublicURL != "" {
 		// A proxy may rewrite Host; the browser's Origin is the public one.

@@ -179,8 +179,8 @@ func TestADoubleClickIsOneRequest(t *testing.T) {
 			strings.NewReader("id="+id+"&entitlement=acme-orders-prod:roles/compute.instanceAdmin.v1&justification=x&minutes=5"))
 		r.Header = request("POST", "/").Header
 		w := do(h, r)
-		if b.asked.ID != id || !strings.Contains(w.Body.String(), `name="id" value="`+id+`"`) {
-			t.Errorf("asked with %q, form has %q", b.asked.ID, id)
+		if b.asked.Form != id || !strings.Contains(w.Body.String(), `name="id" value="`+id+`"`) {
+			t.Errorf("asked with %q, form has %q", b.asked.Form, id)
 		}
 	}
 }

@@ -168,7 +168,7 @@ func besides(warnings []*access.Error, outcomes []access.Outcome) []*access.Erro
 
 // retold are the warnings that the page to which a form leads tells anyway.
 var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, access.CodeGroupUnreadable, access.CodePersonUnreadable,
-	access.CodeGroupsInGroup, access.CodeEverybodyInGroup, access.CodeTimeUnclear, access.CodeStaleInventory,
+	access.CodeGroupsInGroup, access.CodeEverybodyInGroup, access.CodeTimeUnclear, access.CodeStaleInventory, access.CodeStaleGroups,
 	access.CodeAnalysisPartial}
 
 // notable leaves out the warnings that are told again.

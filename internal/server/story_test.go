@@ -53,13 +53,13 @@ func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInf
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
 }
-func (c *canned) Choose(_ context.Context, _ access.Caller, _ access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
+func (c *canned) Choose(_ context.Context, caller access.Caller, _ access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
 	if c.err != nil {
 		return broker.Choice{}, c.err
 	}
 	chosen, err := c.offer.Choose(ids...)
 	if err == nil {
-		chosen.ID, err = c.NewID(chosen.Kind)
+		chosen.Form, err = c.NewForm(caller, chosen.Kind)
 	}
 	if err == nil && chosen.Kind == access.Peers {
 		chosen.Reviewers = c.reviewers
@@ -87,7 +87,7 @@ func (c *canned) AddReviewers(context.Context, access.Caller, broker.AddReviewer
 func (c *canned) Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error) {
 	return c.decided, c.err
 }
-func (c *canned) End(context.Context, access.Caller, access.Resource, string) (broker.Ended, error) {
+func (c *canned) End(context.Context, access.Caller, access.Resource, string, access.Principal) (broker.Ended, error) {
 	return c.ended, c.err
 }
 
@@ -165,7 +165,6 @@ func stories() []story {
 		}, "GET " + p, ben, 200},
 		{"choose-done", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-not-yet", nil, "GET " + p + "?done=jit-AQEBAQEBAQEBAQEB", ana, 200},
-		{"choose-ended", nil, "GET " + p + "?ended=jit-AQEBAQEBAQEBAQEB", ana, 200},
 		{"choose-empty", func(c *canned) { c.offer.Roles = nil }, "GET " + p, ana, 200},
 		{"choose-warnings", func(c *canned) {
 			c.offer.Roles[1].Entitlement.Unconfirmed = true

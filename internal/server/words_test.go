@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/words"
 )
 
@@ -55,6 +57,14 @@ func (idReader) ParseEntitlementID(text string) (access.EntitlementID, error) {
 	return access.ParseEntitlementID(text)
 }
 
+func (idReader) Defaults(access.Caller, access.RequestKind) (access.Terms, error) {
+	return access.Terms{MaxRoles: 10}, nil
+}
+
+func (idReader) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
+	return broker.Offer{}, nil
+}
+
 // Whatever stands in a form, reading it neither panics nor yields a duration out of
 // range.
 func FuzzForm(f *testing.F) {
@@ -76,7 +86,7 @@ func FuzzForm(f *testing.F) {
 		if at, err := start(v.Get("start")); err == nil && at.Location() != time.UTC {
 			t.Errorf("%q gives %s", v.Get("start"), at)
 		}
-		if ids, err := s.entitlementIDs(v["entitlement"]); err == nil && len(ids) != len(v["entitlement"]) {
+		if ids, err := s.entitlementIDs(r, "projects/p", v["entitlement"]); err == nil && len(ids) != len(v["entitlement"]) {
 			t.Error("lost an entitlement")
 		}
 	})

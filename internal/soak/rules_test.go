@@ -62,12 +62,7 @@ var known = []fault{
 	{2, memory, hostilePhase, false, "… and the more so, the more projects are opened"},
 	{2, cut, controlPhase, false, "… and who waits when the process is killed gets no answer"},
 	{2, cut, hostilePhase, false, "… and who waits when the process is killed gets no answer"},
-	{3, offsite, probePhase, true, "an image of another site looks up a project"},
 	{4, groupsAgain, probePhase, true, "the group of administrators is looked up for every page"},
-	{7, chosenNumber, probePhase, true, "a requester chooses the number of a request"},
-	{10, revived, probePhase, true, "a self-activation's form sent again after an administrator's End"},
-	{12, claimed, probePhase, true, "“Access ended” for any ?ended="},
-	{15, hungry, probePhase, true, "16 KB of entitlement ids are parsed before they are compared"},
 }
 
 // phases of a run.

@@ -273,6 +273,33 @@ func TestKeyServerOutage(t *testing.T) {
 	}
 }
 
+// The keys that verified a link a day ago may have been withdrawn since.
+func TestKeysOfYesterdayVerifyNoLink(t *testing.T) {
+	c, up := newClock(), true
+	keys := jose.NewKeySet(func(ctx context.Context) ([]byte, error) {
+		if !up {
+			return nil, errors.New("connection refused")
+		}
+		return signer().KeySet(ctx)
+	}, c.now)
+	store := newStore(c, func(config *token.Config) { config.Keys = keys })
+	if _, err := commitMade(store, asked(c)); err != nil {
+		t.Fatal(err)
+	}
+	up = false
+	c.advance(24*time.Hour - time.Minute)
+	ref, err := commitMade(store, asked(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(store, ref); err != nil {
+		t.Errorf("within a day: %v", err)
+	}
+	c.advance(time.Minute)
+	_, err = open(store, ref)
+	wantError(t, "after a day", err, access.Unavailable, access.CodeUpstreamFailed)
+}
+
 func TestCommitForgetsAllButRequests(t *testing.T) {
 	c := newClock()
 	store := newStore(c, func(config *token.Config) { config.Signer = signerFunc(nil) })

@@ -30,6 +30,7 @@ import (
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/lookup"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/words"
@@ -76,7 +77,11 @@ func situations() []situation {
 			a.Entitlements = append(a.Entitlements, logs, access.EntitlementID{Resource: shop, Role: "roles/viewer.x"})
 		}), []string{"3 roles", "at most 2"}},
 		{access.CodeBadRequestID, "a form with another id",
-			asking(access.CodeBadRequestID, func(_ *brokertest.World, a *broker.Ask) { a.ID = "x" }), nil},
+			asking(access.CodeBadRequestID, func(_ *brokertest.World, a *broker.Ask) { a.Form = "x" }), nil},
+		{access.CodeOldForm, "a form of yesterday",
+			asking(access.CodeOldForm, func(w *brokertest.World, a *broker.Ask) {
+				a.Form, _ = access.NewForm(w.Random, access.Peers, ana, w.Clock.Add(-24*time.Hour))
+			}), nil},
 		{access.CodeNoJustification, "no reason",
 			asking(access.CodeNoJustification, func(_ *brokertest.World, a *broker.Ask) { a.Justification = "" }), nil},
 		{access.CodeLongJustification, "a reason of 300 letters",
@@ -170,7 +175,7 @@ func situations() []situation {
 		{access.CodeDigestMismatch, "a page of another request",
 			deciding(access.CodeDigestMismatch, func(_ *brokertest.World, d *broker.Decide, _ *access.Caller) { d.Digest = "x" }), nil},
 		{access.CodeNoGrant, "ending what is not there", func(t *testing.T) error {
-			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA")
+			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA", "")
 			return err
 		}, nil},
 		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
@@ -219,11 +224,11 @@ func situations() []situation {
 				return writingTo(t, g, grant(admin.Role, ""))
 			}, nil},
 		{access.CodeDirectoryNotSet, "groups without a directory", func(t *testing.T) error {
-			d, err := directory.New(t.Context(), google{}.start(t).Platform, "")
+			d, err := directory.New(t.Context(), google{}.start(t).Platform, "", time.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = d.Groups(t.Context(), ana)
+			_, _, err = d.Groups(t.Context(), ana, time.Time{})
 			return err
 		}, nil},
 		{access.CodeSigningNotAllowed, "an account that may not sign", func(t *testing.T) error {
@@ -234,6 +239,8 @@ func situations() []situation {
 			_, err = s.SignJWT(t.Context(), []byte("{}"))
 			return err
 		}, nil},
+		{access.CodeLedgerUnavailable, "a database that is down", recalling(home{err: errors.New("connection refused")}), nil},
+		{access.CodeLedgerDamaged, "entries that nobody signed", recalling(home{entries: []ledger.Entry{{}}}), nil},
 		{access.CodeJournalUnavailable, "a log that cannot be written",
 			asking(access.CodeJournalUnavailable, func(w *brokertest.World, _ *broker.Ask) { w.JournalErr[access.RequestMade] = errors.New("closed") }), nil},
 
@@ -247,11 +254,11 @@ func situations() []situation {
 			return the(access.CodeUnreadableBinding, nil, warnings)
 		}, nil},
 		{access.CodeGroupUnreadable, "a group that may not be read", func(t *testing.T) error {
-			d, err := directory.New(t.Context(), google{"/members": refusing(403, "no")}.start(t).Platform, "C1")
+			d, err := directory.New(t.Context(), google{"/members": refusing(403, "no")}.start(t).Platform, "C1", time.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = d.Members(t.Context(), "ops@example.com")
+			_, _, err = d.Members(t.Context(), "ops@example.com", time.Time{})
 			return err
 		}, nil},
 		{access.CodeStaleInventory, "a minute without quota", func(t *testing.T) error {
@@ -266,6 +273,26 @@ func situations() []situation {
 			_, warning, err := standing.Recall(t.Context(), cache, "k", q, "Asset Inventory", clock)
 			return the(access.CodeStaleInventory, err, []*access.Error{warning})
 		}, []string{"60 seconds ago"}},
+		{access.CodeStaleGroups, "a minute without quota of the directory", func(t *testing.T) error {
+			now, spent := noon, false
+			directoryOf := func(w http.ResponseWriter, r *http.Request) {
+				if spent {
+					refusing(429, "no")(w, r)
+				} else {
+					answer("{}")(w, r)
+				}
+			}
+			d, err := directory.New(t.Context(), google{"/groups": directoryOf}.start(t).Platform, "C1", func() time.Time { return now })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := d.Groups(t.Context(), ana, time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			now, spent = now.Add(time.Minute), true
+			_, warning, err := d.Groups(t.Context(), ana, time.Time{})
+			return the(access.CodeStaleGroups, err, []*access.Error{warning})
+		}, []string{"60 seconds ago"}},
 		{access.CodeAnalysisPartial, "an analysis that was not finished",
 			analyzing(answer(`{"fullyExplored":false,"mainAnalysis":{"fullyExplored":false}}`)), nil},
 		{access.CodeInventoryOnly, "a folder that may not be read", func(t *testing.T) error {
@@ -276,11 +303,11 @@ func situations() []situation {
 				"/folders/7:getIamPolicy": refusing(403, "no"), ":batchGet": answer(inherited), "/groups": answer(`{}`)}, ana)
 		}, nil},
 		{access.CodePersonUnreadable, "a person whom the directory does not know", func(t *testing.T) error {
-			d, err := directory.New(t.Context(), google{"/groups": refusing(404, "no")}.start(t).Platform, "C1")
+			d, err := directory.New(t.Context(), google{"/groups": refusing(404, "no")}.start(t).Platform, "C1", time.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = d.Groups(t.Context(), ana)
+			_, _, err = d.Groups(t.Context(), ana, time.Time{})
 			return err
 		}, nil},
 		{access.CodeTimeUnclear, "an eligibility by day only", looking(access.CodeTimeUnclear,
@@ -514,4 +541,21 @@ func refined(w *brokertest.World, text string) broker.Policy {
 		panic(fmt.Sprint(faults))
 	}
 	return policy.Refine(policy.New(w.Settings), file)
+}
+
+// home keeps what somebody else has put there, or nothing that can be read.
+type home struct {
+	ledger.Home
+	entries []ledger.Entry
+	err     error
+}
+
+func (h home) Load(context.Context, string) ([]ledger.Entry, error) { return h.entries, h.err }
+
+// recalling opens a request that is in the ledger.
+func recalling(h home) func(*testing.T) error {
+	return func(t *testing.T) error {
+		_, err := ledger.New(ledger.Config{Home: h, Now: func() time.Time { return noon }}).Open(t.Context(), "mpa-AAAAAAAAAAAAAAAA")
+		return err
+	}
 }

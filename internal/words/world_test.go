@@ -249,7 +249,7 @@ const inventoried = `{"policyResults":[{"fullResourceName":"//cloudresourcemanag
 
 func inventory(t *testing.T, code access.Code, google google, people ...access.Principal) error {
 	g := google.start(t)
-	groups, err := directory.New(t.Context(), g.Platform, "C1")
+	groups, err := directory.New(t.Context(), g.Platform, "C1", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

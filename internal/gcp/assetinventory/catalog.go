@@ -19,21 +19,17 @@ import (
 )
 
 // How many shared answers are kept, and how long one may take. The whole of an
-// action has 25 seconds; group look-ups get less of it, since a page without them is
-// better than none.
+// action has 25 seconds.
 const (
 	inventoryTimeout = 20 * time.Second
-	groupTimeout     = 10 * time.Second
 	maxInventories   = 200
-	maxPeople        = 2000
-	maxGroups        = 100
 	parallel         = 8
 )
 
 // Directory knows groups; see package directory.
 type Directory interface {
-	Groups(ctx context.Context, p access.Principal) ([]string, error)
-	Members(ctx context.Context, group string) (directory.Members, error)
+	Groups(ctx context.Context, p access.Principal, since time.Time) ([]string, *access.Error, error)
+	Members(ctx context.Context, group string, since time.Time) (directory.Members, *access.Error, error)
 }
 
 // Config is what a Catalog is made of. Everything is required unless it says
@@ -62,8 +58,6 @@ type Catalog struct {
 
 	projects    *lookup.Cache[[]access.ResourceInfo]
 	inventories *lookup.Cache[inventory]
-	groups      *lookup.Cache[[]string]
-	members     *lookup.Cache[directory.Members]
 }
 
 // New makes a Catalog. It makes no call.
@@ -81,10 +75,6 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
 	k.projects = lookup.New(c.Now, 1, inventoryTimeout, c.SearchProjects)
 	k.inventories = lookup.New(c.Now, maxInventories, inventoryTimeout, k.batchGet)
-	k.groups = lookup.New(c.Now, maxPeople, groupTimeout, func(ctx context.Context, p string) ([]string, error) {
-		return c.Directory.Groups(ctx, access.Principal(p))
-	})
-	k.members = lookup.New(c.Now, maxGroups, groupTimeout, c.Directory.Members)
 	return k, nil
 }
 
@@ -92,6 +82,5 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 // 1.x they are the same for everybody: what a person may do there is found out when
 // they choose one.
 func (k *Catalog) Resources(ctx context.Context, _ access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
-	found, err := standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
-	return found, nil, err
+	return standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
 }

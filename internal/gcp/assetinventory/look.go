@@ -18,7 +18,6 @@ import (
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
-	"jitaccess/internal/lookup"
 )
 
 // service is the name of the API, for people.
@@ -26,11 +25,10 @@ const service = "Cloud Asset Inventory"
 
 // Look asks, all at once, for the inventory and for the groups of the principals.
 func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Found, error) {
-	after := standing.After(q, k.c.Now())
 	var groups map[access.Principal][]string
 	var unknown []*access.Error
 	var people sync.WaitGroup
-	people.Go(func() { groups, unknown = eachOf(ctx, k.groups, q.Principals, after, theFailure) })
+	people.Go(func() { groups, unknown = eachOf(ctx, k.c.Directory.Groups, q.Principals, q.Since, theFailure) })
 	found, stale, err := standing.Recall(ctx, k.inventories, string(q.Resource), q, service, k.c.Now)
 	if err != nil {
 		return standing.Found{}, err
@@ -44,7 +42,7 @@ func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Fo
 		Above:  slices.Clone(found.above),
 		Groups: groups,
 		Members: func(ctx context.Context, groups []string) (map[string]directory.Members, []*access.Error) {
-			return eachOf(ctx, k.members, groups, after, standing.Unreadable)
+			return eachOf(ctx, k.c.Directory.Members, groups, q.Since, standing.Unreadable)
 		},
 		Warnings: unknown,
 	}, nil
@@ -54,8 +52,9 @@ func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Fo
 // person still stands.
 func theFailure(_ access.Principal, failure *access.Error) *access.Error { return failure }
 
-// eachOf looks every key up in the directory, some at a time. What fails is a warning.
-func eachOf[K ~string, V any](ctx context.Context, c *lookup.Cache[V], keys []K, after time.Time,
+// eachOf looks every key up in the directory, some at a time. What fails, or is not of
+// now, is a warning.
+func eachOf[K ~string, V any](ctx context.Context, get func(context.Context, K, time.Time) (V, *access.Error, error), keys []K, since time.Time,
 	warn func(K, *access.Error) *access.Error) (map[K]V, []*access.Error) {
 	var mu sync.Mutex
 	found := make(map[K]V, len(keys))
@@ -64,12 +63,15 @@ func eachOf[K ~string, V any](ctx context.Context, c *lookup.Cache[V], keys []K,
 	g.SetLimit(parallel)
 	for _, key := range keys {
 		g.Go(func() error {
-			value, err := c.Get(ctx, string(key), after)
+			value, stale, err := get(ctx, key, since)
 			mu.Lock()
 			defer mu.Unlock()
 			found[key] = value
 			if err != nil {
 				warnings = append(warnings, warn(key, gcp.Failure(err, gcp.Call{Service: "Directory API"})))
+			}
+			if stale != nil {
+				warnings = append(warnings, stale)
 			}
 			return nil
 		})

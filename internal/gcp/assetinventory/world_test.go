@@ -53,7 +53,7 @@ func newWorld(t testing.TB) *world {
 		now:     time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), size: 200,
 	}
 	w.Google = gcptest.Start(t, w.serve)
-	d, err := directory.New(context.Background(), w.Platform, "C0123")
+	d, err := directory.New(context.Background(), w.Platform, "C0123", w.clock)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,15 +1,20 @@
 // Package directory answers questions about the groups of Google Workspace and
-// Cloud Identity. Only direct memberships count, as in JIT Access 1.x.
+// Cloud Identity. Only direct memberships count, as in JIT Access 1.x. Whoever asks, the
+// same is looked up once for all.
 package directory
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	admin "google.golang.org/api/admin/directory/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/lookup"
 )
 
 // service is the name of the API, for people; reader is the Workspace role that
@@ -23,28 +28,126 @@ const (
 // goes on for ever must not hold a request.
 const maxPages = 1000
 
-// Directory reads groups. Make one with New.
+// How many answers are kept, and how long one may take: less than an action has, since
+// a page without groups is better than none.
+const (
+	timeout   = 10 * time.Second
+	maxPeople = 2000
+	maxGroups = 200
+	maxBytes  = 4 << 20 // of each kind
+)
+
+// How old an answer may be: for a page, and while the directory cannot answer. Google
+// itself takes minutes, and sometimes hours, to apply a change of a group
+// (https://cloud.google.com/iam/docs/access-change-propagation).
+const (
+	pageAge  = 30 * time.Second
+	staleAge = 5 * time.Minute
+)
+
+// Directory reads groups. Make one with New; it is safe for concurrent use.
 type Directory struct {
 	service  *admin.Service
 	customer string
 	platform *gcp.Platform
+	now      func() time.Time
+	groups   *lookup.Cache[[]string]
+	members  *lookup.Cache[Members]
 }
 
 // New makes a Directory. customer is the Cloud Identity customer id. It makes no
 // call.
-func New(ctx context.Context, p *gcp.Platform, customer string) (*Directory, error) {
+func New(ctx context.Context, p *gcp.Platform, customer string, now func() time.Time) (*Directory, error) {
 	service, err := admin.NewService(ctx, p.ClientOptions("admin", p.DirectoryClient)...)
 	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
-	return &Directory{service: service, customer: customer, platform: p}, nil
+	d := &Directory{service: service, customer: customer, platform: p, now: now}
+	d.groups = lookup.New(now, maxPeople, timeout, d.groupsNow).Within(maxBytes, func(groups []string) (n int) {
+		for _, g := range groups {
+			n += len(g) + 16
+		}
+		return n
+	})
+	d.members = lookup.New(now, maxGroups, timeout, d.membersNow).Within(maxBytes, func(m Members) (n int) {
+		for _, p := range m.People {
+			n += len(p) + 16
+		}
+		return n
+	})
+	return d, nil
+}
+
+// MemberOf is whether p is a direct member of one of the groups. A page (since is zero)
+// asks who is in the groups, which is one question whoever asks, and only of those who
+// are not there which groups they are in. since and the warning are as for Groups.
+func (d *Directory) MemberOf(ctx context.Context, p access.Principal, groups []string, since time.Time) (bool, *access.Error, error) {
+	if since.IsZero() {
+		for _, group := range groups {
+			members, stale, err := d.Members(ctx, group, since)
+			if err == nil && slices.Contains(members.People, p) {
+				return true, stale, nil
+			}
+		}
+	}
+	all, stale, err := d.Groups(ctx, p, since)
+	return slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(all, g) }), stale, err
 }
 
 // Groups returns the addresses of the groups that p is a direct member of, with
-// A–Z folded. CodeServiceNotAllowed when the service account lacks the admin role;
-// a person or customer that the directory does not know is CodePersonUnreadable of
-// kind NotFound.
-func (d *Directory) Groups(ctx context.Context, p access.Principal) ([]string, error) {
+// A–Z folded; they are shared, and not to be changed. since is when the action began
+// that they are for: nothing that was asked before serves. Zero is a page, for which 30
+// seconds are no age.
+//
+// When the directory cannot answer, the last answer of the last five minutes serves,
+// with a warning that says how old it is; for an action only when the reason is that the
+// quota is spent. CodeServiceNotAllowed when the service account lacks the admin role;
+// a person or customer that the directory does not know is CodePersonUnreadable of kind
+// NotFound.
+func (d *Directory) Groups(ctx context.Context, p access.Principal, since time.Time) ([]string, *access.Error, error) {
+	return recall(ctx, d.groups, string(p), since, d.now)
+}
+
+// Members returns the direct members of a group; they are shared, and not to be changed.
+// since and the warning are as for Groups. CodeGroupUnreadable of kind NotFound when
+// there is no such group, of kind Upstream when the service account may not read it.
+func (d *Directory) Members(ctx context.Context, group string, since time.Time) (Members, *access.Error, error) {
+	return recall(ctx, d.members, access.FoldASCII(group), since, d.now)
+}
+
+// recall looks something up, or remembers it; see Groups.
+func recall[V any](ctx context.Context, c *lookup.Cache[V], key string, since time.Time, now func() time.Time) (V, *access.Error, error) {
+	after := since
+	if since.IsZero() {
+		after = now().Add(-pageAge)
+	}
+	found, err := c.Get(ctx, key, after)
+	if err == nil {
+		return found, nil, nil
+	}
+	failure := gcp.Failure(err, gcp.Call{Service: service})
+	if last, at, ok := c.Last(key, staleAge); ok && ctx.Err() == nil && mayRest(ctx, failure) {
+		return last, &access.Error{Kind: failure.Kind, Code: access.CodeStaleGroups, Err: failure,
+			Args: access.Args{"seconds": strconv.Itoa(int(now().Sub(at) / time.Second))}}, nil
+	}
+	return found, nil, failure
+}
+
+// mayRest is whether what is done may rest on a remembered answer when there is no other
+// for this reason (docs/decisions/6-when-a-quota-is-spent.md).
+func mayRest(ctx context.Context, failure *access.Error) bool {
+	switch purpose, _ := access.PurposeOf(ctx); failure.Code {
+	case access.CodeQuota:
+		return true
+	case access.CodeUpstreamFailed, access.CodeUpstreamTimeout:
+		return purpose == access.ForPage
+	}
+	return false
+}
+
+// groupsNow asks for the groups of a person.
+func (d *Directory) groupsNow(ctx context.Context, person string) ([]string, error) {
+	p := access.Principal(person)
 	if d.customer == "" {
 		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}
 	}
@@ -82,10 +185,8 @@ type Members struct {
 	Everybody bool
 }
 
-// Members returns the direct members of a group.
-// CodeGroupUnreadable of kind NotFound when there is no such group, of kind
-// Upstream when the service account may not read it.
-func (d *Directory) Members(ctx context.Context, group string) (Members, error) {
+// membersNow asks for the members of a group.
+func (d *Directory) membersNow(ctx context.Context, group string) (Members, error) {
 	// The address of a group has the form of a person's, and stands in a URL path.
 	address, err := access.ParsePrincipal(group)
 	if err != nil {

@@ -50,7 +50,7 @@ func TestSigningThatFails(t *testing.T) {
 		{401, 1, access.Upstream, access.CodeUpstreamFailed},
 		{403, 1, access.Upstream, access.CodeSigningNotAllowed},
 		{404, 1, access.Upstream, access.CodeUpstreamFailed},
-		{429, 2, access.TooMany, access.CodeQuota}, // and all others as in package gcp
+		{429, 1, access.TooMany, access.CodeQuota}, // and all others as in package gcp
 	} {
 		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
 			s, g := signer(t, gcptest.Refuse(c.status, "no"))

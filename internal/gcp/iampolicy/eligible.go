@@ -110,12 +110,14 @@ func (p *Policy) Eligible(on, node access.Resource, unconfirmed bool) (rows []el
 // (https://cloud.google.com/iam/docs/principal-identifiers); nil when it does.
 func nobody(member string) *access.Error {
 	kind, address, _ := strings.Cut(member, ":")
-	code, args := access.CodeMemberNobody, access.Args{}
-	switch kind {
-	case "user", "group":
+	if kind == "user" || kind == "group" {
 		if _, err := access.ParsePrincipal(address); err == nil {
 			return nil
 		}
+	}
+	code, args := access.CodeMemberNobody, access.Args{}
+	switch kind {
+	case "user", "group":
 		if !strings.HasSuffix(address, ".gserviceaccount.com") {
 			code = access.CodeMemberMisspelled
 		}

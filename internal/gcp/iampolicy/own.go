@@ -103,10 +103,20 @@ func (o *own) says(g access.Grant, id access.EntitlementID) bool {
 // the policy once it is over. One without id is known by its start (access.Standing.OfRequest).
 func (o *own) disposable() bool { return o.self || o.id == "" && len(o.approvers) == 0 }
 
-// clearable is whether the binding has served its purpose: it is over, and no link
-// can revive it for want of its trace. IAM takes the end as exclusive.
+// nameless is whether neither a link nor a form refers to the grant.
+func (o *own) nameless() bool { return o.id == "" && len(o.approvers) == 0 }
+
+// over is whether the grant gives nothing any more. IAM takes the end as exclusive.
+func (o *own) over(now time.Time) bool { return !o.window.End.After(now) }
+
+// clearable is whether the binding has served its purpose: it is over, and neither a link
+// nor a form that was opened before its end can revive it for want of its trace.
 func (o *own) clearable(now time.Time) bool {
-	return !o.window.End.After(now) && (o.disposable() || now.After(o.window.Start.Add(revivable)))
+	until := o.window.Start.Add(revivable)
+	if o.self {
+		until = o.window.End.Add(access.FormLife + access.LinkSkew)
+	}
+	return o.over(now) && (o.nameless() || now.After(until))
 }
 
 // covered is whether what is left of the window lies within w.

@@ -102,8 +102,7 @@ func (k *Catalog) Resources(ctx context.Context, p access.Principal) ([]access.R
 		}
 		return slices.Clone(found), warnings, err
 	}
-	found, err := standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
-	return found, nil, err
+	return standing.Projects(ctx, k.projects, k.c.ProjectsQuery, k.c.Now)
 }
 
 // visible asks for the projects that a person may see.

@@ -68,7 +68,7 @@ type catalog interface {
 // New makes a Google. It makes no calls.
 func New(ctx context.Context, c Config) (g *Google, err error) {
 	g = &Google{}
-	if g.Groups, err = directory.New(ctx, c.Platform, c.CustomerID); err != nil {
+	if g.Groups, err = directory.New(ctx, c.Platform, c.CustomerID, c.Now); err != nil {
 		return nil, err
 	}
 	if g.Scope, err = resourcename.Parse(cmp.Or(c.Scope, "projects/"+c.Platform.Project)); err != nil {

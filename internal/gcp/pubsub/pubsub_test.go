@@ -167,7 +167,7 @@ func TestPublishingThatFails(t *testing.T) {
 		code          access.Code
 	}{
 		{403, 1, access.CodeServiceNotAllowed},
-		{429, 2, access.CodeQuota}, // and all others as in package gcp
+		{429, 1, access.CodeQuota}, // and all others as in package gcp
 	} {
 		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
 			g := gcptest.Start(t, gcptest.Refuse(c.status, "no"))

@@ -119,7 +119,9 @@ func (g *Granter) write(ctx context.Context, r access.Resource, edits []*edit, d
 				e.unsure = true
 			}
 		}
-		if how == not && !conflict(err) && !passing(err) {
+		// What is spent may be meanwhile had again; once, as all who act share the tries.
+		spent := statusOf(err) == http.StatusTooManyRequests && attempt == 0
+		if how == not && !conflict(err) && !passing(err) && !spent {
 			g.refused(ctx, r, edits, read, d, err)
 			return
 		}

@@ -106,6 +106,16 @@ func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource, since time
 	return p, nil
 }
 
+// Remembered is the last policy that was read of a resource, by GetIamPolicy with an
+// instant, and when it was asked for; nil when that is longer ago than maxAge, when we
+// have written to it since, or when it had to make room.
+func (c *Client) Remembered(r access.Resource, maxAge time.Duration) (*iampolicy.Policy, time.Time) {
+	if p, at := c.policies.last(r); p != nil && c.c.Now().Sub(at) <= maxAge {
+		return p, at
+	}
+	return nil, time.Time{}
+}
+
 // explain tells a project that is not there from one whose policy is out of reach,
 // as far as anyone can: Google answers 403 for both
 // (https://cloud.google.com/resource-manager/docs/core_errors).
@@ -172,7 +182,8 @@ func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.Res
 }
 
 // read makes a call that changes nothing, again and again while it fails in a way
-// that may pass and there is time. The error is an *access.Error.
+// that may pass and there is time; when a quota is spent, as gcp.AskedBack says. The
+// error is an *access.Error.
 func (c *Client) read(ctx context.Context, op operation, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
@@ -182,6 +193,10 @@ func (c *Client) read(ctx context.Context, op operation, call func(context.Conte
 		cancel()
 		if err == nil {
 			return nil
+		}
+		wait, asked := gcp.AskedBack(ctx, err)
+		if asked && attempt == 0 && c.c.Sleep(ctx, wait) == nil {
+			continue
 		}
 		if !passing(err) || !c.pause(ctx, attempt, 0) {
 			return failure(op, c.c.ServiceAccount, err)

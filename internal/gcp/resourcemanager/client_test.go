@@ -230,7 +230,7 @@ func TestSearchProjects(t *testing.T) {
 		}
 		switch page++; page {
 		case 1:
-			http.Error(w, "busy", http.StatusTooManyRequests)
+			http.Error(w, "busy", http.StatusServiceUnavailable)
 		case 2:
 			fmt.Fprint(w, `{"projects":[{"projectId":"shop","displayName":"The Shop","state":"ACTIVE"},{"projectId":"gone","state":"DELETE_REQUESTED"}],"nextPageToken":"t2"}`)
 		case 3: // a short page is not the last one

@@ -100,10 +100,11 @@ func containsName(text, name string) bool {
 	return regexp.MustCompile(whole).MatchString(text)
 }
 
-// passing is whether the same call may succeed in a moment.
+// passing is whether the same call may succeed in a moment. A quota that is spent is not
+// passing: repeating keeps it so.
 func passing(err error) bool {
 	if status := statusOf(err); status != 0 {
-		return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500
+		return status == http.StatusRequestTimeout || status >= 500
 	}
 	return gcp.TimedOut(err) || gcp.Broken(err)
 }

@@ -62,7 +62,7 @@ func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.Standi
 	if len(grant.Entitlements) == 0 || slices.ContainsFunc(grant.Entitlements, other) || q.Resource != grant.Resource {
 		return nil, access.AsError(errors.New("a grant must be of entitlements of its own resource"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	ctx, cancel := context.WithTimeout(access.WithPurpose(ctx, access.ForAction), actionTimeout)
 	defer cancel()
 	standing, err := g.standings.Prepare(ctx, q)
 	if err != nil {
@@ -99,7 +99,7 @@ func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.Standi
 
 // End ends a grant; see broker.Granter for the contract. It takes 25 s at most.
 func (g *Granter) End(ctx context.Context, ending access.Ending) ([]access.Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	ctx, cancel := context.WithTimeout(access.WithPurpose(ctx, access.ForEnd), actionTimeout)
 	defer cancel()
 	return finish(g.submit(ctx, &edit{
 		resource:     ending.Resource,

@@ -83,7 +83,8 @@ func TestFailures(t *testing.T) {
 		stands      int
 	}{
 		"read: 503 twice":              {first(2, unavailable), nil, "granted", 1},
-		"read: 429 twice":              {first(2, fault{status: 429, body: problem(429, "RESOURCE_EXHAUSTED", "slow")}), nil, "granted", 1},
+		"read: 429 once":               {first(1, fault{status: 429, body: problem(429, "RESOURCE_EXHAUSTED", "slow")}), nil, "granted", 1},
+		"read: 429 twice":              {first(2, fault{status: 429, body: problem(429, "RESOURCE_EXHAUSTED", "slow")}), nil, "quota", 0},
 		"read: reset once":             {first(1, fault{reset: true}), nil, "granted", 1},
 		"read: hangs once":             {first(1, fault{hang: true}), nil, "granted", 1},
 		"read: 503 for ever":           {always(unavailable), nil, "upstream-failed", 0},

@@ -41,6 +41,14 @@ func (k *readings) since(r access.Resource, began time.Time) *iampolicy.Policy {
 	return nil
 }
 
+// last is the last policy that was read, and when it was asked for; nil when there is
+// none.
+func (k *readings) last(r access.Resource) (*iampolicy.Policy, time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.kept[r].policy, k.kept[r].at
+}
+
 // writes is to be called before reading, for keep.
 func (k *readings) writes() int {
 	k.mu.Lock()

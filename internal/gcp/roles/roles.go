@@ -91,30 +91,3 @@ func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
 	return access.RoleInfo{Role: access.Role(name), Title: access.Visible(role.Title), Description: access.Visible(role.Description),
 		ChangesPermissions: changesPermissions(role.IncludedPermissions)}, nil
 }
-
-// changesPermissions is whether a role with these permissions lets its holder give
-// access away or take on another identity
-// (https://cloud.google.com/iam/docs/setting-limits-on-granting-roles).
-func changesPermissions(permissions []string) access.Answer {
-	if len(permissions) == 0 {
-		return access.Unknown
-	}
-	for _, p := range permissions {
-		reads := strings.HasSuffix(p, ".get") || strings.HasSuffix(p, ".list")
-		if strings.HasSuffix(p, ".setIamPolicy") || strings.HasPrefix(p, "orgpolicy.") && !reads || escalates[p] {
-			return access.Yes
-		}
-	}
-	return access.No
-}
-
-var escalates = map[string]bool{
-	"iam.serviceAccounts.actAs":              true,
-	"iam.serviceAccounts.getAccessToken":     true,
-	"iam.serviceAccounts.getOpenIdToken":     true,
-	"iam.serviceAccounts.signJwt":            true,
-	"iam.serviceAccounts.signBlob":           true,
-	"iam.serviceAccounts.implicitDelegation": true,
-	"iam.serviceAccountKeys.create":          true,
-	"iam.roles.update":                       true,
-}

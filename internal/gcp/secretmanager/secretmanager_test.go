@@ -116,7 +116,7 @@ func TestSecretThatCannotBeHad(t *testing.T) {
 	}{
 		{400, 1, access.Unprocessable, access.CodeCallRefused},
 		{403, 1, access.Upstream, access.CodeServiceNotAllowed},
-		{429, 2, access.TooMany, access.CodeQuota}, // and all others as in package gcp
+		{429, 1, access.TooMany, access.CodeQuota}, // and all others as in package gcp
 	} {
 		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
 			s, g := secrets(t, gcptest.Refuse(c.status, "no"))

@@ -40,6 +40,9 @@ type Policies interface {
 	// GetIamPolicy reads a policy, unless it was asked for at an instant or later
 	// already; zero reads it in any case.
 	GetIamPolicy(ctx context.Context, resource access.Resource, since time.Time) (*iampolicy.Policy, error)
+	// Remembered is the last policy that was read and when it was asked for, if it is no
+	// older than maxAge and we have not written to it since; nil otherwise.
+	Remembered(resource access.Resource, maxAge time.Duration) (*iampolicy.Policy, time.Time)
 }
 
 // Source knows who may be eligible, apart from what live policies say.
@@ -111,9 +114,13 @@ func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.
 	var own *iampolicy.Policy
 	var ownErr error
 	var live sync.WaitGroup
-	live.Go(func() { own, ownErr = k.c.Policies.GetIamPolicy(ctx, q.Resource, cmp.Or(q.Since, q.Arrived)) })
+	var stale *access.Error
+	live.Go(func() { own, stale, ownErr = k.own(ctx, q) })
 	l, err := k.look(ctx, q)
 	live.Wait()
+	if stale != nil {
+		l.warn(stale)
+	}
 	if failure := gcp.Failure(ownErr, k.policyCall(q.Resource)); failure != nil &&
 		(err == nil || access.AsError(err).Code != access.CodeUnknownResource) {
 		// Google answers 403 for the policy of a project that does not exist; that the
@@ -131,6 +138,26 @@ func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.
 		return access.Standing{}, err
 	}
 	return l.standing(own), nil
+}
+
+// own is the resource's own policy as it is now. While Google does not say, for its quota
+// is spent, a page gets the one that is remembered, with a warning.
+func (k *Catalog) own(ctx context.Context, q access.StandingQuery) (*iampolicy.Policy, *access.Error, error) {
+	own, err := k.c.Policies.GetIamPolicy(ctx, q.Resource, cmp.Or(q.Since, q.Arrived))
+	failure := gcp.Failure(err, k.policyCall(q.Resource))
+	if failure == nil || failure.Code != access.CodeQuota || !q.Since.IsZero() {
+		return own, nil, err
+	}
+	if last, at := k.c.Policies.Remembered(q.Resource, staleAge); last != nil {
+		return last, staleSince(at, k.c.Now(), failure), nil
+	}
+	return nil, nil, err
+}
+
+// staleSince is the warning of an answer that is of an instant, because of a failure.
+func staleSince(at, now time.Time, failure *access.Error) *access.Error {
+	return &access.Error{Kind: failure.Kind, Code: access.CodeStaleInventory, Err: failure,
+		Args: access.Args{"seconds": strconv.Itoa(int(now.Sub(at) / time.Second))}}
 }
 
 // Canonical spells the resource condition of an id as every answer does: whoever means
@@ -196,24 +223,25 @@ func Recall[V any](ctx context.Context, c *lookup.Cache[V], key string, q access
 	switch failure.Code {
 	case access.CodeQuota, access.CodeAnalysisQuota, access.CodeUpstreamFailed, access.CodeUpstreamTimeout:
 		if last, at, ok := c.Last(key, staleAge); ok && ctx.Err() == nil {
-			seconds := int(now().Sub(at) / time.Second)
-			return last, &access.Error{Kind: failure.Kind, Code: access.CodeStaleInventory,
-				Args: access.Args{"seconds": strconv.Itoa(seconds)}, Err: failure}, nil
+			return last, staleSince(at, now(), failure), nil
 		}
 	}
 	return found, nil, failure
 }
 
-// Projects looks up the projects that match the operator's query, sorted.
+// Projects looks up the projects that match the operator's query, sorted, as Recall does.
 func Projects(ctx context.Context, c *lookup.Cache[[]access.ResourceInfo], query string,
-	now func() time.Time) ([]access.ResourceInfo, error) {
-	found, err := c.Get(ctx, query, now().Add(-PageAge))
+	now func() time.Time) ([]access.ResourceInfo, []*access.Error, error) {
+	found, stale, err := Recall(ctx, c, query, access.StandingQuery{}, "Resource Manager", now)
 	if err != nil {
-		return nil, gcp.Failure(err, gcp.Call{Service: "Resource Manager"})
+		return nil, nil, err
 	}
 	found = slices.Clone(found)
 	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
-	return found, nil
+	if stale != nil {
+		return found, []*access.Error{stale}, nil
+	}
+	return found, nil, nil
 }
 
 // Unreadable is the warning of a group whose members are not known.

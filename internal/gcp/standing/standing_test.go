@@ -48,9 +48,19 @@ type world struct {
 	// person.
 	groups map[string][]access.Principal
 
+	// remembered is what is remembered of any policy, a minute old.
+	remembered []iampolicy.Binding
+
 	mu    sync.Mutex
 	asked []string
 	now   time.Time
+}
+
+func (w *world) Remembered(access.Resource, time.Duration) (*iampolicy.Policy, time.Time) {
+	if w.remembered == nil {
+		return nil, time.Time{}
+	}
+	return iampolicy.New(w.remembered), w.now.Add(-time.Minute)
 }
 
 func (w *world) note(what string) {
@@ -495,6 +505,41 @@ func TestRecall(t *testing.T) {
 			}
 			if got != c.want || (told == nil) != (c.code == "") || told != nil && told.Code != c.code || warning != nil && err != nil {
 				t.Errorf("%q, %v, %v; want %q, %q", got, warning, err, c.want, c.code)
+			}
+		})
+	}
+}
+
+// TestPagesRestOnTheRememberedPolicyWhileTheQuotaIsSpent: with a warning that says how
+// old it is. Nobody acts on it, nor is anybody refused on it.
+func TestPagesRestOnTheRememberedPolicyWhileTheQuotaIsSpent(t *testing.T) {
+	mine := []iampolicy.Binding{{Role: "roles/a", Members: []string{"user:ana@example.com"}, Condition: &iampolicy.Condition{Expression: self}}}
+	for rule, c := range map[string]struct {
+		status     int
+		remembered []iampolicy.Binding
+		since      bool
+		want       access.Code
+	}{
+		"spent":                     {429, mine, false, access.CodeStaleInventory},
+		"spent, for an action":      {429, mine, true, access.CodeQuota},
+		"spent, nothing remembered": {429, nil, false, access.CodeQuota},
+		"out of reach":              {403, mine, false, access.CodeServiceNotAllowed},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			w := &world{fails: map[access.Resource]int{shop: c.status}, remembered: c.remembered}
+			catalog, q := w.catalog(), ofAna
+			if c.since {
+				q.Since = w.now
+			}
+			s, err := catalog.Standing(t.Context(), q)
+			if c.want != access.CodeStaleInventory {
+				if access.AsError(err) == nil || access.AsError(err).Code != c.want {
+					t.Errorf("%v, want %s", err, c.want)
+				}
+				return
+			}
+			if err != nil || len(s.Holdings[ana]) != 1 || len(s.Warnings) != 1 || s.Warnings[0].Code != c.want || s.Warnings[0].Args["seconds"] != "60" {
+				t.Errorf("%+v, %v", s, err)
 			}
 		})
 	}

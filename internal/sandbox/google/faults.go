@@ -214,6 +214,13 @@ func (f *Faults) FreezeInventory(frozen bool) {
 	}
 }
 
+// RevokeTokens has no access token taken any more that was given until now.
+func (f *Faults) RevokeTokens() {
+	f.cloud.mu.Lock()
+	defer f.cloud.mu.Unlock()
+	clear(f.cloud.tokens)
+}
+
 // RevokePermission takes a permission from the service account wherever it has it;
 // "Groups Reader" is its Workspace role.
 func (f *Faults) RevokePermission(permission string) {

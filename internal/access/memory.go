@@ -1,0 +1,88 @@
+package access
+
+import "time"
+
+// MaxPage is the most that one page of a list holds.
+const MaxPage = 50
+
+// Listing asks for requests that are remembered, the newest first.
+type Listing struct {
+	// Viewer and View are whose list it is and which: a cursor is good for the list that
+	// it was given out with, and for no other.
+	Viewer Principal
+	View   string
+	// Principal, Reviewer and Resource choose, where they are set: requests of somebody,
+	// requests that somebody was asked to decide, requests for a resource. States choose
+	// by what is remembered; empty is any.
+	Principal, Reviewer Principal
+	Resource            Resource
+	States              []State
+	// Role and Words choose further: requests with the role, requests whose reason has
+	// the words in it, whatever the case of ASCII letters.
+	Role  Role
+	Words string
+	// From and To bound when it was made, [From, To); zero bounds nothing.
+	From, To time.Time
+	// After is the Next of the page before; empty begins.
+	After string
+	// Max is how many are wanted; 0, and what is more than MaxPage, mean that.
+	Max int
+}
+
+// Listed is a page of a list.
+type Listed struct {
+	// Requests are what a list needs, and decide nothing: what is to be acted on is
+	// opened. Of what was erased only id, kind, state, resource and version are there.
+	Requests []Request
+	// Next asks for the page after; empty where this was the last. A page may have fewer
+	// requests than asked for, even none, and a Next all the same: the list was looked
+	// through for a while, and what was sought may still come.
+	Next string
+}
+
+// Due is a request for which something is to be done.
+type Due struct {
+	ID    string
+	State State
+	// At is when it became due.
+	At time.Time
+}
+
+// Message is something that people are to be told, kept until they have been.
+type Message struct {
+	// ID is the Notice's.
+	ID     string
+	Notice Notice
+	// Made is when it was recorded; Attempts is how often it was tried before.
+	Made     time.Time
+	Attempts int
+	// Lease is who may send it now; it goes back with Sent and Unsent.
+	Lease string
+}
+
+// Head stands for everything that had been recorded by a moment. Computed again later,
+// it is the same, or something was taken away or put in since.
+type Head struct {
+	At time.Time
+	// Requests and Events count.
+	Requests, Events int
+	Digest           string
+}
+
+// DueAt is when something is to be done about the request as it is; zero is never.
+// What was approved is to be written from the start of its window on, and what nobody
+// decided, or has run out, is to be recorded as such.
+func (r Request) DueAt() time.Time {
+	switch r.State {
+	case Pending:
+		if !r.Fixed.IsZero() && r.Fixed.End.Before(r.Expires) {
+			return r.Fixed.End
+		}
+		return r.Expires
+	case Approved:
+		return r.Window.Start
+	case Active:
+		return r.Window.End
+	}
+	return time.Time{}
+}

@@ -1,0 +1,56 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// Memory is what a store that remembers does beyond being a Store. Narrow on purpose,
+// so that a store of documents fits as well as a relational one: compare-and-swap on
+// one request with its events, personal data and messages in one transaction; listing
+// by one index; no joins; nothing is locked while anybody else is called.
+//
+// Errors are *access.Error. CodeLedgerUnavailable (Unavailable kind) when it cannot be
+// reached; CodeLedgerDamaged (Unprocessable) when what is kept of a request is not
+// what was recorded. The conformance suite is that of Store: package storetest.
+type Memory interface {
+	Store
+
+	// Import records a request that a store which forgets has opened (a token's), as its
+	// principal made it, unless one is recorded under its id, and returns what is recorded
+	// then. One of equal Digest keeps all that happened to it and gains the reviewers
+	// that it has not got, while it is undecided; another Digest is of kind Conflict.
+	Import(ctx context.Context, r access.Request) (access.Request, error)
+
+	// List returns a page, the newest request first. A cursor of another list, or that
+	// is none, is CodeBadInput.
+	List(ctx context.Context, l access.Listing) (access.Listed, error)
+
+	// Due returns what is due by a time (Request.DueAt), the longest due first, at most
+	// max. Who acts on it opens it: a list is not evidence.
+	Due(ctx context.Context, by time.Time, max int) ([]access.Due, error)
+
+	// History returns the events of a request in their order; none of what is not known.
+	// Of personal data that was erased, nothing is in them.
+	History(ctx context.Context, id string) ([]access.Event, error)
+
+	// Take leases messages that are due by a time, the oldest first, at most max; nobody
+	// else is given them for lease. What Commit keeps is leased from the start to whoever
+	// committed it, with the notice's ID as the Lease, so that the action itself sends it.
+	//
+	// A lease ends by the taker's own clock: when it has seen it unchanged for lease. So
+	// it rests on no two clocks agreeing, and what a process that died held is sent by one
+	// that has lived for that long.
+	Take(ctx context.Context, by time.Time, lease time.Duration, max int) ([]access.Message, error)
+
+	// Sent forgets a message. Unsent keeps it for another attempt, from a time on. Where
+	// the lease has gone to somebody else, they do nothing.
+	Sent(ctx context.Context, m access.Message) error
+	Unsent(ctx context.Context, m access.Message, again time.Time) error
+
+	// Head stands for all that was recorded by a moment, which lies far enough back that
+	// nothing of then is still to be recorded. It reads everything.
+	Head(ctx context.Context, asOf time.Time) (access.Head, error)
+}

@@ -1,0 +1,7 @@
+package roles
+
+// For tests.
+var (
+	ChangesPermissions = changesPermissions
+	Changes            = changes
+)

@@ -1,0 +1,303 @@
+package ledger
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// The forms in which values of package access are kept. They are a contract with what
+// was recorded: members are added, never renamed.
+
+type requestForm struct {
+	ID            string             `json:"id"`
+	Kind          access.RequestKind `json:"kind"`
+	Principal     access.Principal   `json:"principal"`
+	Resource      access.Resource    `json:"resource"`
+	Entitlements  []entitlementForm  `json:"entitlements"`
+	Justification string             `json:"justification"`
+	Seconds       int64              `json:"seconds"`
+	Start         time.Time          `json:"start,omitzero"`
+	Reviewers     []access.Principal `json:"reviewers,omitempty"`
+	Created       time.Time          `json:"created"`
+	Expires       time.Time          `json:"expires"`
+	Fixed         *windowForm        `json:"fixed,omitempty"`
+	State         access.State       `json:"state,omitempty"`
+	Decisions     []decisionForm     `json:"decisions,omitempty"`
+	Window        *windowForm        `json:"window,omitempty"`
+	Version       int                `json:"version,omitempty"`
+}
+
+type entitlementForm struct {
+	Resource  access.Resource `json:"resource"`
+	Role      access.Role     `json:"role"`
+	Condition string          `json:"condition,omitempty"`
+}
+
+type windowForm struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+type decisionForm struct {
+	Verdict access.Verdict   `json:"verdict"`
+	By      access.Principal `json:"by"`
+	At      time.Time        `json:"at"`
+	Comment string           `json:"comment,omitempty"`
+	Digest  string           `json:"digest"`
+}
+
+type callerForm struct {
+	Principal    access.Principal `json:"principal,omitempty"`
+	Subject      string           `json:"subject,omitempty"`
+	Device       string           `json:"device,omitempty"`
+	AccessLevels []string         `json:"access_levels,omitempty"`
+	Method       string           `json:"method,omitempty"`
+}
+
+type outcomeForm struct {
+	Entitlement entitlementForm `json:"entitlement"`
+	Result      access.Result   `json:"result"`
+	Window      *windowForm     `json:"window,omitempty"`
+	Err         *errorForm      `json:"error,omitempty"`
+}
+
+type errorForm struct {
+	Kind  string      `json:"kind"`
+	Code  access.Code `json:"code"`
+	Field string      `json:"field,omitempty"`
+	Args  access.Args `json:"args,omitempty"`
+	Cause string      `json:"cause,omitempty"`
+}
+
+type roleForm struct {
+	Role               access.Role   `json:"role"`
+	Title              string        `json:"title,omitempty"`
+	Description        string        `json:"description,omitempty"`
+	ChangesPermissions access.Answer `json:"changes_permissions,omitempty"`
+}
+
+type noticeForm struct {
+	ID        string             `json:"id"`
+	Kind      access.NoticeKind  `json:"kind"`
+	Request   requestForm        `json:"request"`
+	To        []access.Principal `json:"to,omitempty"`
+	CC        []access.Principal `json:"cc,omitempty"`
+	Decision  *decisionForm      `json:"decision,omitempty"`
+	Window    *windowForm        `json:"window,omitempty"`
+	Outcomes  []outcomeForm      `json:"outcomes,omitempty"`
+	Final     bool               `json:"final,omitempty"`
+	Roles     []roleForm         `json:"roles,omitempty"`
+	ReviewURL string             `json:"review_url,omitempty"`
+	BaseURL   string             `json:"base_url,omitempty"`
+}
+
+// content is the first part of an entry.
+type content struct {
+	Caller   callerForm    `json:"caller"`
+	Request  *requestForm  `json:"request,omitempty"`
+	Decision *decisionForm `json:"decision,omitempty"`
+	Outcomes []outcomeForm `json:"outcomes,omitempty"`
+	Warnings []errorForm   `json:"warnings,omitempty"`
+	Err      *errorForm    `json:"error,omitempty"`
+}
+
+// brings is whether an event of the action brings the whole request: the first one.
+func brings(a access.Action) bool { return a == access.RequestMade || a == access.SelfApproved }
+
+// encodeParts takes what names people out of an event. What was asked is kept with the
+// request's first event, who was asked with the event that asked them, a part each.
+func encodeParts(e access.Event) ([]Part, error) {
+	c := content{Caller: callerForm{e.Caller.Principal, e.Caller.Subject, e.Caller.Device, e.Caller.AccessLevels, e.Caller.Method},
+		Outcomes: outcomesTo(e.Outcomes), Err: errorTo(access.AsError(e.Err))}
+	for _, w := range e.Warnings {
+		c.Warnings = append(c.Warnings, *errorTo(w))
+	}
+	if e.Decision.Verdict != "" {
+		d := decisionTo(e.Decision)
+		c.Decision = &d
+	}
+	person := e.Caller.Principal
+	var reviewers []access.Principal
+	if brings(e.Action) {
+		asked := e.Request
+		asked.State, asked.Decisions, asked.Window, asked.Version = "", nil, access.Window{}, 0
+		asked.Reviewers, reviewers, person = nil, e.Request.Reviewers, e.Request.Principal
+		form := requestTo(asked)
+		c.Request = &form
+	} else if e.Action == access.ReviewersAdded {
+		reviewers = e.Request.Reviewers
+	}
+	data, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	parts := []Part{{Person: person, Data: data}}
+	for _, r := range reviewers {
+		parts = append(parts, Part{Person: r, Data: []byte(r)})
+	}
+	return parts, nil
+}
+
+func decodeParts(e *access.Event, parts []Part) error {
+	for _, p := range parts[1:] {
+		if !p.erased() {
+			e.Request.Reviewers = append(e.Request.Reviewers, access.Principal(p.Data))
+		}
+	}
+	if parts[0].erased() {
+		return nil
+	}
+	var c content
+	if err := json.Unmarshal(parts[0].Data, &c); err != nil {
+		return err
+	}
+	e.Caller = access.Caller{Principal: c.Caller.Principal, Subject: c.Caller.Subject, Device: c.Caller.Device, AccessLevels: c.Caller.AccessLevels,
+		Method: c.Caller.Method}
+	if c.Request != nil {
+		id, reviewers := e.Request.ID, e.Request.Reviewers
+		e.Request = requestFrom(*c.Request)
+		if e.Request.ID != id {
+			return errors.New("the content is of another request")
+		}
+		e.Request.Reviewers = reviewers
+	}
+	if c.Decision != nil {
+		if c.Decision.Verdict != e.Decision.Verdict {
+			return errors.New("the content is of another verdict")
+		}
+		e.Decision = decisionFrom(*c.Decision)
+	}
+	e.Outcomes = outcomesFrom(c.Outcomes)
+	for _, w := range c.Warnings {
+		e.Warnings = append(e.Warnings, errorFrom(&w))
+	}
+	if c.Err != nil {
+		e.Err = errorFrom(c.Err)
+	}
+	return nil
+}
+
+func requestTo(r access.Request) requestForm {
+	f := requestForm{ID: r.ID, Kind: r.Kind, Principal: r.Principal, Resource: r.Resource, Justification: r.Justification,
+		Seconds: int64(r.Duration / time.Second), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
+		Fixed: windowTo(r.Fixed), State: r.State, Window: windowTo(r.Window), Version: r.Version}
+	for _, id := range r.Entitlements {
+		f.Entitlements = append(f.Entitlements, entitlementForm(id))
+	}
+	for _, d := range r.Decisions {
+		f.Decisions = append(f.Decisions, decisionTo(d))
+	}
+	return f
+}
+
+func requestFrom(f requestForm) access.Request {
+	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource, Justification: f.Justification,
+		Duration: time.Duration(f.Seconds) * time.Second, Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
+		Fixed: windowFrom(f.Fixed), State: f.State, Window: windowFrom(f.Window), Version: f.Version}
+	for _, id := range f.Entitlements {
+		r.Entitlements = append(r.Entitlements, access.EntitlementID(id))
+	}
+	for _, d := range f.Decisions {
+		r.Decisions = append(r.Decisions, decisionFrom(d))
+	}
+	return r
+}
+
+func windowTo(w access.Window) *windowForm {
+	if w.IsZero() {
+		return nil
+	}
+	return &windowForm{w.Start.UTC(), w.End.UTC()}
+}
+
+func windowFrom(f *windowForm) access.Window {
+	if f == nil {
+		return access.Window{}
+	}
+	return access.Window{Start: f.Start, End: f.End}
+}
+
+func decisionTo(d access.Decision) decisionForm {
+	return decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest}
+}
+
+func decisionFrom(f decisionForm) access.Decision {
+	return access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest}
+}
+
+func outcomesTo(outcomes []access.Outcome) []outcomeForm {
+	var forms []outcomeForm
+	for _, o := range outcomes {
+		forms = append(forms, outcomeForm{entitlementForm(o.Entitlement), o.Result, windowTo(o.Window), errorTo(o.Err)})
+	}
+	return forms
+}
+
+func outcomesFrom(forms []outcomeForm) []access.Outcome {
+	var outcomes []access.Outcome
+	for _, f := range forms {
+		outcomes = append(outcomes, access.Outcome{Entitlement: access.EntitlementID(f.Entitlement), Result: f.Result, Window: windowFrom(f.Window),
+			Err: errorFrom(f.Err)})
+	}
+	return outcomes
+}
+
+func errorTo(e *access.Error) *errorForm {
+	if e == nil {
+		return nil
+	}
+	f := &errorForm{Kind: e.Kind.String(), Code: e.Code, Field: e.Field, Args: e.Args}
+	if e.Err != nil {
+		f.Cause = e.Err.Error()
+	}
+	return f
+}
+
+func errorFrom(f *errorForm) *access.Error {
+	if f == nil {
+		return nil
+	}
+	e := &access.Error{Code: f.Code, Field: f.Field, Args: f.Args}
+	for k := access.Internal; k <= access.TimedOut; k++ {
+		if k.String() == f.Kind {
+			e.Kind = k
+		}
+	}
+	if f.Cause != "" {
+		e.Err = errors.New(f.Cause)
+	}
+	return e
+}
+
+func encodeNotice(n access.Notice) ([]byte, error) {
+	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, Window: windowTo(n.Window),
+		Outcomes: outcomesTo(n.Outcomes), Final: n.Final, ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
+	if n.Decision.Verdict != "" {
+		d := decisionTo(n.Decision)
+		f.Decision = &d
+	}
+	for _, r := range n.Roles {
+		f.Roles = append(f.Roles, roleForm(r))
+	}
+	return json.Marshal(f)
+}
+
+func decodeNotice(data []byte) (access.Notice, error) {
+	var f noticeForm
+	if err := json.Unmarshal(data, &f); err != nil {
+		return access.Notice{}, err
+	}
+	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: requestFrom(f.Request), To: f.To, CC: f.CC, Window: windowFrom(f.Window),
+		Outcomes: outcomesFrom(f.Outcomes), Final: f.Final, ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
+	if f.Decision != nil {
+		n.Decision = decisionFrom(*f.Decision)
+	}
+	for _, r := range f.Roles {
+		n.Roles = append(n.Roles, access.RoleInfo(r))
+	}
+	return n, nil
+}

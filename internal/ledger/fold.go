@@ -1,0 +1,155 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// folded is what the entries of a request amount to.
+type folded struct {
+	request access.Request
+	events  []access.Event
+	head    string
+	// erased: personal data is missing, so that request is not whole.
+	erased bool
+	// foreign: something was signed with a key that is not ours now. It can be read, and
+	// nothing can be decided on it.
+	foreign bool
+	// signedAt is when the last signed event was; humans are the stable ids of requester
+	// and approvers.
+	signedAt  time.Time
+	requester string
+	approvers map[string]bool
+}
+
+// fold verifies the entries of a request, from the first to the last, and makes of
+// them what they say. Nothing else is asked: not the row, not what one entry says of
+// another. The error says which entry is not what was recorded.
+func fold(ctx context.Context, id string, entries []Entry, signer Signer) (folded, error) {
+	f := folded{approvers: map[string]bool{}}
+	for i, entry := range entries {
+		if err := f.add(ctx, id, i+1, entry, signer); err != nil {
+			return f, fmt.Errorf("entry %d of %s: %w", i+1, id, err)
+		}
+	}
+	return f, nil
+}
+
+func (f *folded) add(ctx context.Context, id string, version int, entry Entry, signer Signer) error {
+	t, event, foreign, err := check(ctx, id, version, f.head, entry, signer)
+	if err != nil {
+		return err
+	}
+	f.foreign = f.foreign || foreign
+	f.head = entry.Digest()
+	f.events = append(f.events, event)
+	if f.erased = f.erased || entry.Parts[0].erased(); f.erased {
+		return nil
+	}
+	if brings(event.Action) {
+		if t.Kind != event.Request.Kind {
+			return errors.New("it is of another kind")
+		}
+		f.request = access.Request{}
+	}
+	return f.apply(event)
+}
+
+// check holds one entry against its place in the chain, its signature and its parts.
+func check(ctx context.Context, id string, version int, before string, entry Entry, signer Signer) (t text, event access.Event, foreign bool, err error) {
+	if t, err = read(entry.Text); err != nil {
+		return t, event, false, err
+	}
+	if t.ID != id || t.Version != version || t.Before != before {
+		return t, event, false, errors.New("it does not follow on the one before")
+	}
+	if signed(t.Action) {
+		err = signer.Verify(ctx, entry.Text, entry.Signature)
+		if foreign = errors.Is(err, errForeignKey); foreign {
+			err = attested(entry.Text, entry.Signature)
+		}
+		if err != nil {
+			return t, event, foreign, err
+		}
+	}
+	for len(entry.Parts) < len(t.Parts) {
+		entry.Parts = append(entry.Parts, Part{}) // erased
+	}
+	if event, err = entry.open(t); err != nil {
+		return t, event, foreign, err
+	}
+	return t, event, foreign, nil
+}
+
+// apply adds an event, if it may follow, and keeps to what nobody without a key may
+// get around: who acts is who decides, people are different humans, and the window is
+// one that the request and its approvals give.
+func (f *folded) apply(e access.Event) error {
+	next, err := f.request.Apply(e)
+	if err != nil {
+		return err
+	}
+	human := e.Caller.Subject
+	if human == "" {
+		human = string(e.Caller.Principal)
+	}
+	switch e.Action {
+	case access.RequestMade, access.SelfApproved:
+		f.requester = human
+		if e.Action == access.SelfApproved && (e.Caller.Principal != next.Principal || next.Kind != access.Self) {
+			return f.refuse(access.NotAllowed, access.CodeNotInvolved, "somebody else activates it")
+		}
+	case access.RequestApproved, access.RequestDenied:
+		switch {
+		case e.Caller.Principal != e.Decision.By:
+			return f.refuse(access.NotAllowed, access.CodeNotInvolved, "somebody else decides")
+		case human == f.requester:
+			return f.refuse(access.NotAllowed, access.CodeOwnRequest, "the requester decides, by another address")
+		case e.Action == access.RequestApproved:
+			f.approvers[human] = true
+		}
+	}
+	if next.State == access.Approved && f.request.State != access.Approved {
+		if err := f.completes(next, e); err != nil {
+			return err
+		}
+	}
+	if signed(e.Action) {
+		f.signedAt = e.At
+	}
+	f.request = next
+	return nil
+}
+
+// completes is whether an event makes a request approved by right: by as many people
+// as it says that it takes, in a window that begins no sooner than what it rests on.
+func (f *folded) completes(r access.Request, e access.Event) error {
+	needed := 0
+	for _, n := range e.Requirements {
+		needed += n.Count
+	}
+	if e.Action == access.RequestApproved && len(f.approvers) < max(needed, 1) {
+		return f.refuse(access.Conflict, access.CodeConflict, fmt.Sprintf("it takes %d people, and has %d", needed, len(f.approvers)))
+	}
+	w := e.Window
+	switch {
+	case !r.Fixed.IsZero():
+		if w.Before(r.Fixed.End) != w || !w.Start.Equal(r.Fixed.Start) {
+			return f.refuse(access.Conflict, access.CodeConflict, "the window is not that of the request")
+		}
+	case w.Length() > r.Duration || w.Length() < 0 || w.Start.Before(r.Start) || w.Start.Before(f.signedAt.Truncate(time.Second)):
+		return f.refuse(access.Conflict, access.CodeConflict, "the window is not one that the request gives")
+	}
+	return nil
+}
+
+func (f *folded) refuse(kind access.Kind, code access.Code, why string) error {
+	return &access.Error{Kind: kind, Code: code, Args: access.Args{"resource": string(f.request.Resource)}, Err: errors.New(why)}
+}
+
+// decidable is whether something can still come of the request as it is recorded.
+func decidable(s access.State) bool { return s == access.Pending || s == access.Approved }

@@ -1,0 +1,115 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// Home is where entries are kept. It knows nothing of what they mean, and decides
+// nothing. All its methods may be called concurrently. Errors need not be
+// *access.Error; the two below are part of the contract.
+//
+// It asks no more than a store of documents can do: one transaction on one request,
+// with what hangs on it; equality on few fields, in the order of time; no joins.
+type Home interface {
+	// Load returns the entries of a request in their order; none when it is unknown.
+	Load(ctx context.Context, id string) ([]Entry, error)
+
+	// Put adds an entry, with all that is in w, or nothing. ErrChanged when the request
+	// is at another version than w.Before. Any other error leaves open whether it was
+	// written: the caller looks.
+	Put(ctx context.Context, w Write) error
+
+	// List returns rows, the newest first, those of one time in an order of their own
+	// that does not change.
+	List(ctx context.Context, q Query) ([]Row, error)
+
+	// Due returns rows whose Due is set and not after by, the earliest first.
+	Due(ctx context.Context, by time.Time, max int) ([]Row, error)
+
+	// Waiting returns what of the outbox is due by then, the earliest first.
+	Waiting(ctx context.Context, by time.Time, max int) ([]Kept, error)
+	// Lease changes whose a message is, if it is still that of from, and says whether.
+	Lease(ctx context.Context, id, from, to string) (bool, error)
+	// Drop removes a message, and Delay keeps it for later and counts an attempt, nobody's
+	// then; both only where it is still that of lease.
+	Drop(ctx context.Context, id, lease string) error
+	Delay(ctx context.Context, id, lease string, due time.Time) error
+
+	// Walk calls each with everything that is kept, request by request in no particular
+	// order, and stops at its error. What is written meanwhile may be in it or not.
+	Walk(ctx context.Context, each func(Record) error) error
+
+	// Erase empties the personal data of the parts of a request that are of the person,
+	// or all of them where that is empty, and replaces its row, if the row still has its
+	// version: ErrChanged otherwise. Entries stay.
+	Erase(ctx context.Context, person access.Principal, row Row) error
+
+	// Close gives everything back.
+	Close() error
+}
+
+// ErrChanged: somebody else has changed the request meanwhile.
+var ErrChanged = errors.New("the request was changed meanwhile")
+
+// Write is one entry with everything that is to be written with it.
+type Write struct {
+	// Before is the version that the request must have; 0 means that there must be none.
+	Before int
+	Entry  Entry
+	Row    Row
+	Kept   []Kept
+}
+
+// Row is what a request is found by. It is made anew with every entry, decides
+// nothing, and nobody gets access by what is in it.
+type Row struct {
+	ID      string
+	Version int
+	// Head is the Digest of the last entry.
+	Head  string
+	State access.State
+	// Principal, Reviewers and Resource are what it is listed by; empty when erased.
+	Principal access.Principal
+	Reviewers []access.Principal
+	Resource  access.Resource
+	// Made is when the request was made; Due when something is to be done about it, or
+	// zero.
+	Made, Due time.Time
+	// Summary is the request as of the last entry, for lists; JSON.
+	Summary []byte
+}
+
+// Record is all that is kept of a request. Either may be missing where somebody has
+// taken it away.
+type Record struct {
+	ID      string
+	Row     *Row
+	Entries []Entry
+}
+
+// Query chooses rows. Empty fields choose nothing. At most one of Principal, Reviewer
+// and Resource need be quick together with States.
+type Query struct {
+	Principal, Reviewer access.Principal
+	Resource            access.Resource
+	States              []access.State
+	From, To            time.Time
+	// AfterMade and AfterID are of the row after which the answer begins; AfterID is
+	// empty for the beginning.
+	AfterMade time.Time
+	AfterID   string
+	Max       int
+}
+
+// Kept is a message in the outbox.
+type Kept struct {
+	ID, Request string
+	Notice      []byte
+	Made, Due   time.Time
+	Attempts    int
+	Lease       string
+}

@@ -1,0 +1,159 @@
+// Package ledgertest has what tests of the ledger need: a real PostgreSQL.
+package ledgertest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Cluster is a PostgreSQL of its own, listening on a socket in a temporary folder and
+// nowhere else. All tests of a process share one.
+type Cluster struct {
+	dir      string
+	process  *os.Process
+	database atomic.Int64
+}
+
+// Superuser may do everything in a Cluster.
+const Superuser = "jitaccess"
+
+var (
+	start  sync.Once
+	shared *Cluster
+	failed error
+)
+
+// Main runs the tests of a package and ends the Cluster after them.
+func Main(m *testing.M) {
+	code := m.Run()
+	if shared != nil {
+		shared.stop()
+	}
+	os.Exit(code)
+}
+
+// PostgreSQL is the Cluster, started when it is first asked for. Without Debian's
+// package postgresql the test fails. The package's tests must be run by Main.
+func PostgreSQL(t testing.TB) *Cluster {
+	t.Helper()
+	start.Do(func() { shared, failed = begin() })
+	if failed != nil {
+		t.Fatalf("no PostgreSQL (Debian package postgresql): %v", failed)
+	}
+	return shared
+}
+
+func begin() (*Cluster, error) {
+	programs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(programs) == 0 {
+		return nil, fmt.Errorf("no /usr/lib/postgresql/*/bin/postgres")
+	}
+	bin := filepath.Dir(programs[len(programs)-1])
+	dir, err := os.MkdirTemp("", "jitaccess-postgres-")
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{dir: dir}
+	// It refuses to run as root; the package has made a user.
+	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	if os.Getuid() == 0 {
+		who, err := user.Lookup("postgres")
+		if err != nil {
+			return nil, err
+		}
+		uid, _ := strconv.Atoi(who.Uid)
+		gid, _ := strconv.Atoi(who.Gid)
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return nil, err
+		}
+		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	command := func(program string, args ...string) *exec.Cmd {
+		cmd := exec.Command(filepath.Join(bin, program), args...)
+		cmd.Dir, cmd.SysProcAttr, cmd.Env = dir, attributes, append(os.Environ(), "LC_ALL=C.UTF-8")
+		return cmd
+	}
+	data := filepath.Join(dir, "data")
+	if out, err := command("initdb", "-D", data, "-A", "trust", "-U", Superuser, "--no-sync", "-E", "UTF8").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	server := command("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200")
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	server.Stdout, server.Stderr = log, log
+	// Pdeathsig is about the thread that starts it: it is kept.
+	begun := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		begun <- server.Start()
+		_ = server.Wait()
+	}()
+	if err := <-begun; err != nil {
+		return nil, err
+	}
+	c.process = server.Process
+	for range 300 {
+		var conn *pgx.Conn
+		if conn, err = pgx.Connect(context.Background(), c.URL(Superuser, "postgres")); err == nil {
+			return c, conn.Close(context.Background())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return nil, err
+}
+
+func (c *Cluster) stop() {
+	_ = c.process.Signal(syscall.SIGQUIT)
+	for range 100 {
+		if c.process.Signal(syscall.Signal(0)) != nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = os.RemoveAll(c.dir)
+}
+
+// URL is that of a database, for somebody.
+func (c *Cluster) URL(who, database string) string {
+	return (&url.URL{Scheme: "postgres", User: url.User(who), Path: "/" + database, RawQuery: "host=" + url.QueryEscape(c.dir)}).String()
+}
+
+// Database makes one, a copy of template if that is given, and returns its name.
+func (c *Cluster) Database(t testing.TB, template string) string {
+	t.Helper()
+	name := fmt.Sprintf("test%d", c.database.Add(1))
+	if template == "" {
+		template = "template1"
+	}
+	c.Exec(t, "postgres", "CREATE DATABASE "+name+" TEMPLATE "+template)
+	return name
+}
+
+// Exec runs statements in a database, as its superuser.
+func (c *Cluster) Exec(t testing.TB, database, statements string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), c.URL(Superuser, database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.PgConn().Exec(t.Context(), statements).ReadAll(); err != nil {
+		t.Fatalf("%s: %v", statements, err)
+	}
+}

@@ -1,0 +1,130 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// How far one page of a list looks: what only few requests have may be far back.
+const (
+	batch    = 200
+	furthest = 2000
+)
+
+// List implements broker.Memory. The home chooses by its indexes, and what it has none
+// for is looked through here, furthest rows for a page.
+func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, error) {
+	if l.Max <= 0 || l.Max > access.MaxPage {
+		l.Max = access.MaxPage
+	}
+	q := Query{Principal: l.Principal, Reviewer: l.Reviewer, Resource: l.Resource, States: l.States, From: l.From, To: l.To, Max: l.Max + 1}
+	if l.Role != "" || l.Words != "" {
+		q.Max = batch
+	}
+	if l.After != "" {
+		var err error
+		if q.AfterMade, q.AfterID, err = parseCursor(l); err != nil {
+			return access.Listed{}, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
+				Args: access.Args{"reason": "the list has no such page"}, Err: err}
+		}
+	}
+	var listed access.Listed
+	for looked := 0; ; {
+		rows, err := s.c.Home.List(ctx, q)
+		if err != nil {
+			return listed, unavailable(err)
+		}
+		for _, row := range rows {
+			if len(listed.Requests) == l.Max || looked == furthest {
+				listed.Next = cursor(l, q.AfterMade, q.AfterID)
+				return listed, nil
+			}
+			looked++
+			q.AfterMade, q.AfterID = row.Made, row.ID
+			if r, err := summarized(row); err == nil && chosen(l, r) {
+				listed.Requests = append(listed.Requests, r)
+			}
+		}
+		if len(rows) < q.Max {
+			return listed, nil
+		}
+	}
+}
+
+// summarized is the request as its row has it; what was erased, or cannot be read, has
+// little to it.
+func summarized(row Row) (access.Request, error) {
+	r := access.Request{ID: row.ID, Kind: access.KindOfID(row.ID), State: row.State, Resource: row.Resource, Version: row.Version, Created: row.Made}
+	var form requestForm
+	if len(row.Summary) == 0 {
+		return r, nil
+	}
+	if err := json.Unmarshal(row.Summary, &form); err != nil {
+		return r, err
+	}
+	return requestFrom(form), nil
+}
+
+func chosen(l access.Listing, r access.Request) bool {
+	ofRole := func(id access.EntitlementID) bool { return id.Role == l.Role }
+	return (l.Role == "" || slices.ContainsFunc(r.Entitlements, ofRole)) &&
+		(l.Words == "" || strings.Contains(access.FoldASCII(r.Justification), access.FoldASCII(l.Words)))
+}
+
+// cursor is where a list goes on, and which list that is.
+func cursor(l access.Listing, made time.Time, id string) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(made.UnixMicro()))
+	return base64.RawURLEncoding.EncodeToString(append(append(b, binding(l)...), id...))
+}
+
+const bindingLength = 8
+
+// binding stands for whose list it is, which, and what was chosen. It keeps nothing
+// secret: what somebody may see is chosen anew for each page.
+func binding(l access.Listing) []byte {
+	l.After, l.Max = "", 0
+	d := digest("jitaccess ledger cursor 1", []byte(l.Viewer), []byte(l.View), []byte(l.Principal), []byte(l.Reviewer), []byte(l.Resource),
+		fmt.Append(nil, l.States), []byte(l.Role), []byte(l.Words), fmt.Append(nil, l.From.UnixMicro()), fmt.Append(nil, l.To.UnixMicro()))
+	return []byte(d[:bindingLength])
+}
+
+func parseCursor(l access.Listing) (made time.Time, id string, err error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(l.After)
+	if err != nil || len(b) < 8+bindingLength {
+		return made, "", errors.New("not a cursor")
+	}
+	if !bytes.Equal(b[8:8+bindingLength], binding(l)) {
+		return made, "", errors.New("a cursor of another list")
+	}
+	id, err = access.ParseRequestID(string(b[8+bindingLength:]))
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC(), id, err
+}
+
+// Due implements broker.Memory.
+func (s *Store) Due(ctx context.Context, by time.Time, max int) ([]access.Due, error) {
+	rows, err := s.c.Home.Due(ctx, by, max)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var due []access.Due
+	for _, row := range rows {
+		due = append(due, access.Due{ID: row.ID, State: row.State, At: row.Due})
+	}
+	return due, nil
+}
+
+func union(a, b []access.Principal) []access.Principal {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}

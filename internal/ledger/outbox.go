@@ -1,0 +1,85 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"maps"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// sighting is a lease as it was seen, and since when.
+type sighting struct {
+	lease string
+	at    time.Time
+}
+
+// Take implements broker.Memory.
+func (s *Store) Take(ctx context.Context, by time.Time, lease time.Duration, max int) ([]access.Message, error) {
+	// What others hold is passed over, so more is looked at than is wanted.
+	waiting, err := s.c.Home.Waiting(ctx, by, max+batch)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var taken []access.Message
+	for _, kept := range s.free(waiting, lease) {
+		if len(taken) == max {
+			break
+		}
+		mine := rand.Text()
+		ok, err := s.c.Home.Lease(ctx, kept.ID, kept.Lease, mine)
+		if err != nil {
+			if len(taken) > 0 {
+				break // those that are taken must be sent
+			}
+			return nil, unavailable(err)
+		}
+		notice, err := decodeNotice(kept.Notice)
+		if !ok || err != nil {
+			continue // somebody else has it, or nobody can send it: Waiting shows it to verify
+		}
+		taken = append(taken, access.Message{ID: kept.ID, Notice: notice, Made: kept.Made, Attempts: kept.Attempts, Lease: mine})
+	}
+	return taken, nil
+}
+
+// free are those that nobody holds, or that somebody has held, as we have seen
+// ourselves, for as long as anybody may.
+func (s *Store) free(waiting []Kept, lease time.Duration) []Kept {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.c.Now()
+	seen := maps.Clone(s.seen)
+	clear(s.seen)
+	var free []Kept
+	for _, kept := range waiting {
+		before, known := seen[kept.ID]
+		if !known || before.lease != kept.Lease {
+			before = sighting{kept.Lease, now}
+		}
+		if kept.Lease == "" || now.Sub(before.at) >= lease {
+			free = append(free, kept)
+		} else {
+			s.seen[kept.ID] = before
+		}
+	}
+	return free
+}
+
+// Sent implements broker.Memory.
+func (s *Store) Sent(ctx context.Context, m access.Message) error {
+	return unavailableOrNil(s.c.Home.Drop(ctx, m.ID, m.Lease))
+}
+
+// Unsent implements broker.Memory.
+func (s *Store) Unsent(ctx context.Context, m access.Message, again time.Time) error {
+	return unavailableOrNil(s.c.Home.Delay(ctx, m.ID, m.Lease, again))
+}
+
+func unavailableOrNil(err error) error {
+	if err == nil {
+		return nil
+	}
+	return unavailable(err)
+}

@@ -1,0 +1,382 @@
+package relational
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/ledger"
+)
+
+// rebind writes a statement in the dialect's parameters. No statement has a ? in a
+// text.
+func (d *Database) rebind(statement string) string {
+	if !d.numbered {
+		return statement
+	}
+	var b strings.Builder
+	n := 0
+	for _, part := range strings.SplitAfter(statement, "?") {
+		if text, ok := strings.CutSuffix(part, "?"); ok {
+			n++
+			fmt.Fprintf(&b, "%s$%d", text, n)
+		} else {
+			b.WriteString(part)
+		}
+	}
+	return b.String()
+}
+
+// query calls each for every row of the answer.
+func (d *Database) query(ctx context.Context, statement string, args []any, each func(scan func(...any) error) error) error {
+	rows, err := d.read.QueryContext(ctx, d.rebind(statement), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+const entryColumns = `e.request_id, e.version, e.body, e.algorithm, e.key_id, e.public_key, e.signature, p.place, p.person, p.salt, p.content
+	FROM events e LEFT JOIN parts p ON p.request_id = e.request_id AND p.version = e.version`
+
+// Load implements ledger.Home.
+func (d *Database) Load(ctx context.Context, id string) ([]ledger.Entry, error) {
+	var c chain
+	err := d.query(ctx, `SELECT `+entryColumns+` WHERE e.request_id = ? ORDER BY e.version, p.place`, []any{id}, func(scan func(...any) error) error {
+		row, err := scanEntry(scan)
+		c.add(row)
+		return err
+	})
+	return c.entries, err
+}
+
+// entryRow is an entry with one of its parts.
+type entryRow struct {
+	id      string
+	version int64
+	entry   ledger.Entry
+	place   sql.NullInt64
+	part    ledger.Part
+}
+
+func scanEntry(scan func(...any) error) (entryRow, error) {
+	var r entryRow
+	var public, signature string
+	var person, salt, content sql.NullString
+	s := &r.entry.Signature
+	err := scan(&r.id, &r.version, &r.entry.Text, &s.Algorithm, &s.Key, &public, &signature, &r.place, &person, &salt, &content)
+	s.Public, s.Bytes = unbase64(public), unbase64(signature)
+	r.part = ledger.Part{Person: access.Principal(person.String), Salt: unbase64(salt.String), Data: []byte(content.String)}
+	return r, err
+}
+
+// chain collects the entries of one request.
+type chain struct {
+	entries []ledger.Entry
+	version int64 // of the last one
+}
+
+func (c *chain) add(r entryRow) {
+	if len(c.entries) == 0 || r.version != c.version {
+		c.entries, c.version = append(c.entries, r.entry), r.version
+	}
+	if at := r.place.Int64; r.place.Valid && at >= 0 && at < maxPlace {
+		entry := &c.entries[len(c.entries)-1]
+		for int64(len(entry.Parts)) <= at {
+			entry.Parts = append(entry.Parts, ledger.Part{})
+		}
+		entry.Parts[at] = r.part
+	}
+}
+
+// maxPlace bounds what a row by hand can make of an entry.
+const maxPlace = 1000
+
+// Put implements ledger.Home.
+func (d *Database) Put(ctx context.Context, w ledger.Write) error {
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	exec := func(statement string, args ...any) (int64, error) {
+		result, err := tx.ExecContext(ctx, d.rebind(statement), args...)
+		if err != nil {
+			return 0, err
+		}
+		return result.RowsAffected()
+	}
+	r := w.Row
+	var changed int64
+	if w.Before == 0 {
+		changed, err = exec(`INSERT INTO requests (id, version, head, state, principal, resource, made, due, summary)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			r.ID, r.Version, r.Head, r.State, r.Principal, r.Resource, micros(r.Made), micros(r.Due), string(r.Summary))
+	} else {
+		changed, err = exec(`UPDATE requests SET version = ?, head = ?, state = ?, due = ?, summary = ? WHERE id = ? AND version = ?`,
+			r.Version, r.Head, r.State, micros(r.Due), string(r.Summary), r.ID, w.Before)
+	}
+	if err != nil {
+		return err
+	}
+	if changed != 1 {
+		return ledger.ErrChanged
+	}
+	if _, err = exec(`INSERT INTO events (request_id, version, body, algorithm, key_id, public_key, signature) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.Version, string(w.Entry.Text), w.Entry.Signature.Algorithm, w.Entry.Signature.Key, tobase64(w.Entry.Signature.Public),
+		tobase64(w.Entry.Signature.Bytes)); err != nil {
+		return err
+	}
+	var values []any
+	for i, p := range w.Entry.Parts {
+		values = append(values, r.ID, r.Version, i, p.Person, tobase64(p.Salt), string(p.Data))
+	}
+	if _, err = exec(`INSERT INTO parts (request_id, version, place, person, salt, content) VALUES `+tuples(len(values), 6), values...); err != nil {
+		return err
+	}
+	if w.Before > 0 {
+		if _, err = exec(`UPDATE reviewers SET state = ? WHERE request_id = ? AND state <> ?`, r.State, r.ID, r.State); err != nil {
+			return err
+		}
+	}
+	// Who is asked is in the parts behind the first.
+	if len(w.Entry.Parts) > 1 && len(r.Reviewers) > 0 {
+		values = nil
+		for _, p := range r.Reviewers {
+			values = append(values, r.ID, p, r.State, micros(r.Made))
+		}
+		if _, err = exec(`INSERT INTO reviewers (request_id, principal, state, made) VALUES `+tuples(len(values), 4)+` ON CONFLICT DO NOTHING`,
+			values...); err != nil {
+			return err
+		}
+	}
+	for _, k := range w.Kept {
+		if _, err = exec(`INSERT INTO outbox (id, request_id, notice, made, due, attempts, lease) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			k.ID, k.Request, string(k.Notice), micros(k.Made), micros(k.Due), k.Attempts, k.Lease); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// tuples are the placeholders of so many values, in rows of so many columns.
+func tuples(values, columns int) string {
+	row := "(?" + strings.Repeat(", ?", columns-1) + ")"
+	return row + strings.Repeat(", "+row, values/columns-1)
+}
+
+const rowColumns = `r.id, r.version, r.head, r.state, r.principal, r.resource, r.made, r.due, r.summary`
+
+func scanRow(scan func(...any) error) (ledger.Row, error) {
+	var r ledger.Row
+	var made, due int64
+	err := scan(&r.ID, &r.Version, &r.Head, &r.State, &r.Principal, &r.Resource, &made, &due, &r.Summary)
+	r.Made, r.Due = moment(made), moment(due)
+	return r, err
+}
+
+func (d *Database) rows(ctx context.Context, statement string, args []any) ([]ledger.Row, error) {
+	var rows []ledger.Row
+	err := d.query(ctx, statement, args, func(scan func(...any) error) error {
+		r, err := scanRow(scan)
+		rows = append(rows, r)
+		return err
+	})
+	return rows, err
+}
+
+// List implements ledger.Home.
+func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, error) {
+	from, state, made, id := "requests r", "r.state", "r.made", "r.id"
+	var where []string
+	var args []any
+	choose := func(condition string, values ...any) {
+		where, args = append(where, condition), append(args, values...)
+	}
+	if q.Reviewer != "" {
+		from, state, made, id = "reviewers v JOIN requests r ON r.id = v.request_id", "v.state", "v.made", "v.request_id"
+		choose("v.principal = ?", q.Reviewer)
+	}
+	if q.Principal != "" {
+		choose("r.principal = ?", q.Principal)
+	}
+	if q.Resource != "" {
+		choose("r.resource = ?", q.Resource)
+	}
+	if len(q.States) > 0 {
+		var values []any
+		for _, s := range q.States {
+			values = append(values, s)
+		}
+		choose(state+" IN "+tuples(len(values), len(values)), values...)
+	}
+	if !q.From.IsZero() {
+		choose(made+" >= ?", micros(q.From))
+	}
+	if !q.To.IsZero() {
+		choose(made+" < ?", micros(q.To))
+	}
+	if q.AfterID != "" {
+		choose("("+made+", "+id+") < (?, ?)", micros(q.AfterMade), q.AfterID)
+	}
+	statement := "SELECT " + rowColumns + " FROM " + from
+	if len(where) > 0 {
+		statement += " WHERE " + strings.Join(where, " AND ")
+	}
+	return d.rows(ctx, statement+" ORDER BY "+made+" DESC, "+id+" DESC LIMIT ?", append(args, q.Max))
+}
+
+// Due implements ledger.Home.
+func (d *Database) Due(ctx context.Context, by time.Time, max int) ([]ledger.Row, error) {
+	return d.rows(ctx, "SELECT "+rowColumns+" FROM requests r WHERE r.due > 0 AND r.due <= ? ORDER BY r.due LIMIT ?", []any{micros(by), max})
+}
+
+// Waiting implements ledger.Home.
+func (d *Database) Waiting(ctx context.Context, by time.Time, max int) ([]ledger.Kept, error) {
+	var all []ledger.Kept
+	err := d.query(ctx, "SELECT id, request_id, notice, made, due, attempts, lease FROM outbox WHERE due <= ? ORDER BY due, id LIMIT ?",
+		[]any{micros(by), max}, func(scan func(...any) error) error {
+			var k ledger.Kept
+			var made, due int64
+			err := scan(&k.ID, &k.Request, &k.Notice, &made, &due, &k.Attempts, &k.Lease)
+			k.Made, k.Due = moment(made), moment(due)
+			all = append(all, k)
+			return err
+		})
+	return all, err
+}
+
+// Lease implements ledger.Home.
+func (d *Database) Lease(ctx context.Context, id, from, to string) (bool, error) {
+	result, err := d.write.ExecContext(ctx, d.rebind("UPDATE outbox SET lease = ? WHERE id = ? AND lease = ?"), to, id, from)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// Drop implements ledger.Home.
+func (d *Database) Drop(ctx context.Context, id, lease string) error {
+	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM outbox WHERE id = ? AND lease = ?"), id, lease)
+	return err
+}
+
+// Delay implements ledger.Home.
+func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time) error {
+	_, err := d.write.ExecContext(ctx, d.rebind("UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1 WHERE id = ? AND lease = ?"),
+		micros(due), id, lease)
+	return err
+}
+
+// stride is how many requests Walk reads at a time; nothing is held open in between.
+const stride = 500
+
+// Walk implements ledger.Home.
+func (d *Database) Walk(ctx context.Context, each func(ledger.Record) error) error {
+	for after := ""; ; {
+		var ids []string
+		err := d.query(ctx, `SELECT id FROM (SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?) a
+			UNION SELECT id FROM (SELECT DISTINCT request_id AS id FROM events WHERE request_id > ? ORDER BY request_id LIMIT ?) b
+			ORDER BY id LIMIT ?`, []any{after, stride, after, stride, stride}, func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		between := []any{after, ids[len(ids)-1]}
+		rows, err := d.rows(ctx, "SELECT "+rowColumns+" FROM requests r WHERE r.id > ? AND r.id <= ?", between)
+		if err != nil {
+			return err
+		}
+		of, chains := map[string]*ledger.Row{}, map[string]*chain{}
+		for _, id := range ids {
+			chains[id] = &chain{}
+		}
+		for _, row := range rows {
+			of[row.ID] = &row
+		}
+		err = d.query(ctx, `SELECT `+entryColumns+` WHERE e.request_id > ? AND e.request_id <= ? ORDER BY e.request_id, e.version, p.place`, between,
+			func(scan func(...any) error) error {
+				row, err := scanEntry(scan)
+				if c := chains[row.id]; c != nil { // otherwise made since
+					c.add(row)
+				}
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := each(ledger.Record{ID: id, Row: of[id], Entries: chains[id].entries}); err != nil {
+				return err
+			}
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+// Erase implements ledger.Home.
+func (d *Database) Erase(ctx context.Context, person access.Principal, r ledger.Row) error {
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	result, err := tx.ExecContext(ctx, d.rebind("UPDATE requests SET principal = ?, resource = ?, summary = ? WHERE id = ? AND version = ?"),
+		r.Principal, r.Resource, string(r.Summary), r.ID, r.Version)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return ledger.ErrChanged
+	}
+	for table, column := range map[string]string{"parts": "person", "reviewers": "principal"} {
+		if _, err := tx.ExecContext(ctx, d.rebind("DELETE FROM "+table+" WHERE request_id = ? AND (? = '' OR "+column+" = ?)"),
+			r.ID, string(person), string(person)); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, d.rebind("DELETE FROM outbox WHERE request_id = ?"), r.ID); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func tobase64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+// unbase64 is what was encoded; of what is none, nothing, which verifies as nothing.
+func unbase64(text string) []byte {
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func moment(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
+}

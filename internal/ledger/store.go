@@ -1,0 +1,263 @@
+// Package ledger remembers requests: as chains of signed events, of which a request is
+// the fold. It is the store that has memory, over a Home, which only keeps what it is
+// given. What lies in the home is not believed: whoever may write the database, and
+// has no key, gets nobody access by it. docs/ledger.md explains it.
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// Links opens requests that were kept in their links before there was a ledger.
+type Links interface {
+	Open(ctx context.Context, ref string) (access.Request, error)
+}
+
+// Config is what a Store is made of. Everything is required unless it says otherwise.
+type Config struct {
+	Home   Home
+	Signer Signer
+	// Links may be nil: refs are ids then, and nothing else.
+	Links Links
+	// Now is the clock.
+	Now func() time.Time
+	// Random is a source of cryptographic quality.
+	Random io.Reader
+}
+
+// Store implements broker.Memory. Make one with New.
+type Store struct {
+	c Config
+	// seen is when each lease was first seen, by our own clock.
+	mu   sync.Mutex
+	seen map[string]sighting
+}
+
+// New makes a Store.
+func New(c Config) *Store { return &Store{c: c, seen: map[string]sighting{}} }
+
+// Limits implements broker.Store: it can do everything.
+func (s *Store) Limits() access.Limits { return access.Limits{} }
+
+// Open implements broker.Store. Every signature is verified, and nothing is read but
+// the entries.
+func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
+	id, err := access.ParseRequestID(ref)
+	if err != nil {
+		return s.openLink(ctx, ref)
+	}
+	f, err := s.load(ctx, id)
+	switch {
+	case err != nil:
+		return access.Request{}, err
+	case len(f.events) == 0:
+		return access.Request{}, badLink(errors.New("no such request"))
+	case f.erased:
+		return access.Request{}, &access.Error{Kind: access.Gone, Code: access.CodeLinkExpired, Err: errors.New("its personal data was erased")}
+	case f.foreign && decidable(f.request.State):
+		return access.Request{}, damaged(id, errForeignKey)
+	}
+	return f.request, nil
+}
+
+// openLink opens what may be a link from before. It is shown as it is in the ledger,
+// once it is there; Import brings it there.
+func (s *Store) openLink(ctx context.Context, ref string) (access.Request, error) {
+	if s.c.Links == nil {
+		return access.Request{}, badLink(errors.New("not a request id"))
+	}
+	r, err := s.c.Links.Open(ctx, ref)
+	if err != nil {
+		return r, err
+	}
+	stored, err := s.Open(ctx, r.ID)
+	if access.AsError(err) != nil && access.AsError(err).Code == access.CodeBadLink {
+		return r, nil
+	}
+	if err == nil && stored.Digest() != r.Digest() {
+		return access.Request{}, &access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch}
+	}
+	return stored, err
+}
+
+func badLink(why error) error {
+	return &access.Error{Kind: access.NotFound, Code: access.CodeBadLink, Err: why}
+}
+
+func damaged(id string, why error) error {
+	return &access.Error{Kind: access.Unprocessable, Code: access.CodeLedgerDamaged, Args: access.Args{"id": id}, Err: why}
+}
+
+// unavailable is for what the home says, which is about the home.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return access.AsError(err)
+	}
+	return &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: err}
+}
+
+// load folds what is kept of a request; no events when nothing is.
+func (s *Store) load(ctx context.Context, id string) (folded, error) {
+	entries, err := s.c.Home.Load(ctx, id)
+	if err != nil {
+		return folded{}, unavailable(err)
+	}
+	f, err := fold(ctx, id, entries, s.c.Signer)
+	if err != nil {
+		if e := access.AsError(err); e.Kind == access.TimedOut || e.Kind == access.Unavailable || e.Kind == access.Upstream {
+			return f, e
+		}
+		return f, damaged(id, err)
+	}
+	return f, nil
+}
+
+// Commit implements broker.Store. The returned ref is the id.
+func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Notice) (string, error) {
+	if e.Action == access.ActionRefused || e.Action == access.NoticeFailed {
+		return "", nil // the journal has them; of a request they change nothing
+	}
+	free := e.Action.IsIntent() && e.Action != access.EndAsked // something is done only if it can follow on what was opened
+	for range attempts {
+		f, err := s.load(ctx, e.Request.ID)
+		switch {
+		case err != nil:
+			return "", err
+		case !free && (len(f.events) == 0 || f.erased):
+			return "", nil
+		case free && (f.erased || f.request.Version != e.Request.Version || f.foreign && decidable(f.request.State)):
+			return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict, Args: access.Args{"resource": string(e.Request.Resource)},
+				Err: fmt.Errorf("the request is at version %d, not %d", f.request.Version, e.Request.Version)}
+		}
+		err = s.append(ctx, f, e, notices)
+		switch {
+		case errors.Is(err, errCannotFollow):
+			if free {
+				return "", errors.Unwrap(err)
+			}
+			return e.Request.ID, nil // a fact that nothing can be made of
+		case err == nil:
+			return e.Request.ID, nil
+		case !errors.Is(err, ErrChanged):
+			return "", unavailable(err)
+		case free:
+			return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict, Args: access.Args{"resource": string(e.Request.Resource)}, Err: err}
+		}
+	}
+	return "", damaged(e.Request.ID, errBehind)
+}
+
+// attempts is how often somebody else may be quicker with the same request, before it is
+// no coincidence: a row that is at another version than its entries is never at the
+// right one.
+const attempts = 200
+
+var errBehind = errors.New("its row does not follow its entries")
+
+// cannotFollow is an error of an event that may not follow.
+type cannotFollow struct{ error }
+
+var errCannotFollow = errors.New("it may not follow")
+
+func (c cannotFollow) Is(target error) bool { return target == errCannotFollow }
+func (c cannotFollow) Unwrap() error        { return c.error }
+
+// append writes one event behind those of f. What was written though the home could
+// not say so counts as written.
+func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []access.Notice) error {
+	before, head := f.request.Version, f.head
+	if err := f.apply(e); err != nil {
+		return cannotFollow{err}
+	}
+	entry, err := seal(e, f.request.Version, head, s.c.Random)
+	if err != nil {
+		return err
+	}
+	if signed(e.Action) {
+		if entry.Signature, err = s.c.Signer.Sign(ctx, entry.Text); err != nil {
+			return err
+		}
+	}
+	w := Write{Before: before, Entry: entry}
+	if w.Row, err = rowOf(f.request, entry.Digest()); err != nil {
+		return err
+	}
+	for _, n := range notices {
+		if n.ID == "" {
+			continue
+		}
+		notice, err := encodeNotice(n)
+		if err != nil {
+			return err
+		}
+		w.Kept = append(w.Kept, Kept{ID: n.ID, Request: e.Request.ID, Notice: notice, Made: e.At, Due: e.At, Lease: n.ID})
+	}
+	err = s.c.Home.Put(ctx, w)
+	if err != nil && !errors.Is(err, ErrChanged) && s.written(ctx, w) {
+		return nil
+	}
+	return err
+}
+
+// lookTime bounds looking whether something was written after all.
+const lookTime = 3 * time.Second
+
+// written is whether an entry stands that the home did not acknowledge: the answer to a
+// commit may be lost.
+func (s *Store) written(ctx context.Context, w Write) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	entries, err := s.c.Home.Load(ctx, w.Row.ID)
+	return err == nil && len(entries) > w.Before && entries[w.Before].Digest() == w.Entry.Digest()
+}
+
+// rowOf is what the request is found by.
+func rowOf(r access.Request, head string) (Row, error) {
+	summary, err := json.Marshal(requestTo(r))
+	return Row{ID: r.ID, Version: r.Version, Head: head, State: r.State, Principal: r.Principal, Reviewers: r.Reviewers, Resource: r.Resource,
+		Made: r.Created, Due: r.DueAt(), Summary: summary}, err
+}
+
+// Import implements broker.Memory.
+func (s *Store) Import(ctx context.Context, r access.Request) (access.Request, error) {
+	for range attempts {
+		f, err := s.load(ctx, r.ID)
+		if err != nil {
+			return r, err
+		}
+		e := access.Event{Action: access.RequestMade, At: s.c.Now(), Caller: access.Caller{Method: access.MethodSystem}, Request: r}
+		switch {
+		case len(f.events) == 0:
+			e.Request.Version, e.Request.State = 0, access.Unmade
+		case f.erased || f.request.Digest() != r.Digest():
+			return f.request, &access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch}
+		default:
+			e.Action, e.Request = access.ReviewersAdded, f.request
+			if e.Request.Reviewers = union(f.request.Reviewers, r.Reviewers); len(e.Request.Reviewers) == len(f.request.Reviewers) ||
+				f.request.State != access.Pending {
+				return f.request, nil
+			}
+		}
+		if err = s.append(ctx, f, e, nil); err == nil {
+			return s.Open(ctx, r.ID)
+		}
+		if !errors.Is(err, ErrChanged) {
+			return r, unavailable(err)
+		}
+	}
+	return r, damaged(r.ID, errBehind)
+}
+
+// History implements broker.Memory.
+func (s *Store) History(ctx context.Context, id string) ([]access.Event, error) {
+	f, err := s.load(ctx, id)
+	return f.events, err
+}
