@@ -213,17 +213,25 @@ func (r Request) Approved(more ...Decision) time.Duration {
 }
 
 // WindowAt is the window that an approval accepted now gives: it starts at the
-// later of now and the requested start, in whole seconds, and lasts Duration. A
-// request of JIT Access 1.x keeps its own.
+// later of now and the requested start, never before what it rests on, in whole
+// seconds, and lasts Duration. A request of JIT Access 1.x keeps its own.
 func (r Request) WindowAt(now time.Time) Window {
 	if !r.Fixed.IsZero() {
 		return r.Fixed
 	}
-	if r.Start.After(now) {
-		now = r.Start
+	for _, d := range r.Decisions { // by other instances, whose clocks may be ahead
+		now = latest(now, d.At)
 	}
+	now = latest(latest(now, r.Created), r.Start)
 	start := now.UTC().Truncate(time.Second)
 	return Window{Start: start, End: start.Add(r.Duration)}
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // Window is a half-open span of time [Start, End), in UTC and whole seconds. The

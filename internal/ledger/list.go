@@ -72,7 +72,7 @@ func summarized(row Row) (access.Request, error) {
 	if err := json.Unmarshal(row.Summary, &form); err != nil {
 		return r, err
 	}
-	return requestFrom(form), nil
+	return requestFrom(form)
 }
 
 func chosen(l access.Listing, r access.Request) bool {

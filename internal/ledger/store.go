@@ -177,7 +177,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 	if err := f.apply(e); err != nil {
 		return cannotFollow{err}
 	}
-	entry, err := seal(e, f.request.Version, head, s.c.Random)
+	entry, err := seal(e, f.request.Kind, f.request.Version, head, s.c.Random)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ const (
 	unfinished    kind = "no answer in time"
 	cut           kind = "no answer from a process that ended, or begins"
 	slow          kind = "the median of the others doubles"
+	starved       kind = "the others get fewer than half as many answers"
 	// What must never be.
 	unapproved kind = "a grant that nobody approved"
 	otherGrant kind = "a grant of something else than was approved"
@@ -58,6 +59,7 @@ var known = []fault{
 	{1, actionRefused, hostilePhase, false, "… and so are actions, which have no share of their own"},
 	{1, unfinished, hostilePhase, false, "… and what waits for a read that is repeated hangs until the service or the client gives up"},
 	{1, slow, hostilePhase, false, "… and what is answered waits"},
+	{1, starved, hostilePhase, false, "… and few are answered at all"},
 	{2, memory, controlPhase, false, "each project's copy of the policies above it is kept, for ever"},
 	{2, memory, hostilePhase, false, "… and the more so, the more projects are opened"},
 	{2, cut, controlPhase, false, "… and who waits when the process is killed gets no answer"},

@@ -214,6 +214,10 @@ const fewest = 20
 // compareMedians is what one hostile person may do to the others: no more than double
 // the median, of all answers and of those to each step.
 func (w *town) compareMedians() {
+	// Who gets no answer has no latency.
+	if a, b := len(w.pooled(controlPhase)), len(w.pooled(hostilePhase)); a < fewest || b < a/2 {
+		w.wrongs.add(hostilePhase, starved, "%d answers that were right, without the hostile one %d", b, a)
+	}
 	compare := func(what string, without, with []time.Duration) {
 		if len(without) < fewest || len(with) < fewest {
 			return
@@ -250,11 +254,7 @@ func (w *town) report(uses map[string][]google.QuotaUse, ends []string, most int
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
-	limit := "watched, under GOMEMLIMIT"
-	if w.service.confined != nil {
-		limit = fmt.Sprintf("a cgroup of %d MiB, in which the kernel killed %d processes", memoryLimit>>20, w.service.confined.killed())
-	}
-	line("the most resident memory of the service: %d MiB; %s", most>>20, limit)
+	line("the most resident memory of the service: %d MiB; %s", most>>20, w.service.limit())
 	for _, end := range ends {
 		line("  it ended by itself: %s", end)
 	}

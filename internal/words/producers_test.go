@@ -534,15 +534,6 @@ func counts(args access.Args) bool {
 	return false
 }
 
-// refined is the policy of a file.
-func refined(w *brokertest.World, text string) broker.Policy {
-	file, faults := policy.ReadFile([]byte("version: 1\n" + text + "\n"))
-	if len(faults) > 0 {
-		panic(fmt.Sprint(faults))
-	}
-	return policy.Refine(policy.New(w.Settings), file)
-}
-
 // home keeps what somebody else has put there, or nothing that can be read.
 type home struct {
 	ledger.Home
@@ -558,4 +549,13 @@ func recalling(h home) func(*testing.T) error {
 		_, err := ledger.New(ledger.Config{Home: h, Now: func() time.Time { return noon }}).Open(t.Context(), "mpa-AAAAAAAAAAAAAAAA")
 		return err
 	}
+}
+
+// refined is the policy of a file.
+func refined(w *brokertest.World, text string) broker.Policy {
+	file, faults := policy.ReadFile([]byte("version: 1\n" + text + "\n"))
+	if len(faults) > 0 {
+		panic(fmt.Sprint(faults))
+	}
+	return policy.Refine(policy.New(w.Settings), file)
 }
