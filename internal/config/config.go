@@ -82,6 +82,8 @@ type Requests struct {
 	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS".
 	Admins   []string `env:"ADMINS"`
 	Auditors []string `env:"AUDITORS"`
+	// Policy is where the policy file is kept; zero is none.
+	Policy StoredText `env:"POLICY" file:"true"`
 }
 
 // Identity is how callers are identified.
@@ -159,7 +161,6 @@ type Google struct {
 // have no effect yet. Whoever sets one expects something, so it is a fault.
 type Unavailable struct {
 	Database absent `env:"DATABASE_URL" secret:"true"`
-	Policy   absent `env:"POLICY"`
 }
 
 // absent is the type of a variable that must be unset.

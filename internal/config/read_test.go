@@ -163,7 +163,8 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=-----BEGIN PRIVATE KEY-----\nMC4C"}, "SMTP_DKIM_KEY", "is [redacted]; it must be projects/PROJECT/secrets/SECRET/versions/VERSION, or the path of a file, and not the key itself"},
 
 		{[]string{"DATABASE_URL=postgres://jit:hunter2@db.example.com/jit"}, "DATABASE_URL", "is [redacted]; it must be unset: this version has no ledger"},
-		{[]string{"POLICY=/etc/jitaccess/policy.yaml"}, "POLICY", "no policy file"},
+		{[]string{"POLICY=https://policy.example.com/p.yaml"}, "POLICY", "or the path of a file"},
+		{[]string{"POLICY=projects/p/secrets/policy"}, "POLICY", "or the path of a file"},
 		{[]string{"NOTIFICATION_TOPIC=jit/x"}, "NOTIFICATION_TOPIC", "projects/PROJECT/topics/TOPIC"},
 		{[]string{"NOTIFICATION_TOPIC=projects/p/topics/../x"}, "NOTIFICATION_TOPIC", ""},
 		{[]string{"NOTIFICATION_TOPIC=projects/p/subscriptions/jit"}, "NOTIFICATION_TOPIC", ""},
