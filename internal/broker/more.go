@@ -27,7 +27,7 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
+	terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
 	if err = cmp.Or(yours(caller, r), err); err != nil {
 		return MoreReviewers{}, err
 	}
@@ -89,7 +89,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	slices.Sort(r.Reviewers)
 	everybody := r // by other links too
 	everybody.Reviewers = b.later.with(r, nil, b.c.Now())
-	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
+	terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
 	if err = cmp.Or(err, b.within(terms, everybody)); err != nil {
 		return refused(err)
 	}
