@@ -69,6 +69,7 @@ func (r *reader) checkRequests(c *Requests, customer string) {
 			c.Timeout/time.Minute, access.LinkLife/time.Minute, access.LinkLife/time.Hour)
 		c.Timeout = access.LinkLife
 	}
+	r.faultIf(strings.Contains(c.Policy.File, "://"), "POLICY", "") // an address is no path
 	var ok bool
 	c.Admins, ok = parsePeople(c.Admins)
 	r.faultIf(!ok, "ADMINS", "")

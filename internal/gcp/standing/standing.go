@@ -68,6 +68,9 @@ type Found struct {
 	Own *iampolicy.Policy
 	// Above are the folders and the organization within the scope, nearest first.
 	Above []Node
+	// Whole: these are all, up to the organization. A scope that is smaller, or what is
+	// known only of nodes that say something of somebody, is not.
+	Whole bool
 	// Groups are those that each principal is in.
 	Groups map[access.Principal][]string
 	// Members expands groups of reviewers; one that cannot be read is a warning. It
