@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +44,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	if d.Verdict == access.Deny {
 		trying = access.RequestDenied
 	}
-	r, err := b.open(ctx, d.Ref)
+	r, err := b.openToChange(ctx, d.Ref)
 	refused := func(err error) (Decided, error) {
 		return Decided{Request: r}, b.refuse(ctx, caller, trying, r, err)
 	}
@@ -76,7 +75,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return result, nil
 	case again && result.State == access.Approved:
 		// Recorded, and not written: the write is tried again, if it would be approved today.
-		terms, err := b.keeps(ctx, caller, r, standing)
+		terms, err := b.keeps(ctx, caller, r, &standing)
 		tally := count(r, r.Decisions, terms, standing)
 		if err == nil && !tally.Complete {
 			err = cmp.Or(holds(caller.Principal, r, r.ApprovedBy(), standing),
@@ -96,7 +95,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 	if d.Verdict == access.Deny {
 		// Pressed again, or the page reloaded: people are told once of one reason.
-		return b.denied.do(ctx, fmt.Sprint(caller.Principal, " ", decision.Digest, " ", decision.Comment), func() (Decided, error) {
+		return b.denied.do(ctx, caller.Principal, decision.Digest+" "+decision.Comment, func() (Decided, error) {
 			return b.deny(ctx, caller, result, standing, d.Origin)
 		})
 	}
@@ -129,13 +128,19 @@ func (b *Broker) mayDecide(ctx context.Context, caller access.Caller, r access.R
 	if err != nil || verdict == access.Deny {
 		return access.Terms{}, err
 	}
-	terms, err := b.keeps(ctx, caller, r, standing)
+	terms, err := b.keeps(ctx, caller, r, &standing)
 	return terms, cmp.Or(err, standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
 }
 
-// keeps is whether the request keeps to its terms as they are now.
-func (b *Broker) keeps(ctx context.Context, caller access.Caller, r access.Request, standing access.Standing) (access.Terms, error) {
-	terms, err := b.terms(b.facts(ctx, caller, r.Principal, &standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+// keeps is whether the request keeps to its terms: those of now and, where the store has
+// kept those under which it was made, the stricter of both. standing is of its resource,
+// if it has been looked at already.
+func (b *Broker) keeps(ctx context.Context, caller access.Caller, r access.Request, standing *access.Standing) (access.Terms, error) {
+	terms, err := b.terms(b.facts(ctx, caller, r.Principal, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	if err == nil && r.Terms.MaxDuration > 0 {
+		terms = access.Strictest(terms, r.Terms)
+		err = b.carriesOut(terms, r.Kind)
+	}
 	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification))
 }
 
@@ -187,6 +192,7 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	result.State = access.Denied
 	if result.Forgets {
 		result.State = access.Pending
+		b.later.deny(r, result.Decision, event.At)
 	}
 	result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	return result, nil
@@ -205,8 +211,9 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)
 	}
+	event.Requirements = terms.Requirements
 	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, origin)
-	next, _, err := b.intend(ctx, event, notice)
+	next, _, err := b.intend(ctx, event)
 	if result.Request = next; err != nil {
 		return result, err
 	}
@@ -239,7 +246,7 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		}
 		return s.Lasts(r, r.Window)
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check)
+	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check, notice)
 	result.Outcomes, result.Window = outcomes, granted(outcomes, r.Window)
 	result.Warnings = withNew(result.Warnings, warnings)
 	if err != nil {
@@ -247,7 +254,7 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 	}
 	result.State = access.Active
 	notice.Window, notice.Outcomes = result.Window, outcomes
-	if anyGranted(outcomes) {
+	if tells(caller, outcomes) {
 		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return result, nil

@@ -147,3 +147,14 @@ func TestThreat20_ARoleThatNobodyKnowsMayChangePermissions(t *testing.T) {
 		}
 	}
 }
+
+// Who is asked after others have declined reads who did, and why.
+func TestDeclinesStandBeforeTheRequest(t *testing.T) {
+	n := asked()
+	n.Declined = []access.Decision{{Verdict: access.Deny, By: "cho@example.com", Comment: "use\u202e staging"}}
+	facts, err := writer("").Write(n)
+	if err != nil || len(facts.Rows) < 2 || facts.Rows[0].Label != "Declined by" || facts.Rows[0].Value != "cho@example.com" ||
+		facts.Rows[1].Value != "use[U+202E] staging" {
+		t.Errorf("%+v, %v", facts.Rows, err)
+	}
+}

@@ -447,12 +447,12 @@ func TestThreat40_SizesAreCapped(t *testing.T) {
 		"path":   func(r *http.Request) *http.Request { r.URL.Path = "/access/projects/" + large; return r },
 		"header": func(r *http.Request) *http.Request { r.Header.Set("X-Large", large); return r },
 		"declared body": func(r *http.Request) *http.Request {
-			p := httptest.NewRequest("POST", "/review?activation=x", strings.NewReader("verdict=approve&comment="+large))
+			p := httptest.NewRequest("POST", "/review?activation=x", strings.NewReader("verdict=approve&confirmed=1&comment="+large))
 			p.Header = request("POST", "/").Header
 			return p
 		},
 		"body of unknown length": func(r *http.Request) *http.Request {
-			p := httptest.NewRequest("POST", "/review?activation=x", strings.NewReader("verdict=approve&comment="+large))
+			p := httptest.NewRequest("POST", "/review?activation=x", strings.NewReader("verdict=approve&confirmed=1&comment="+large))
 			p.Header, p.ContentLength = request("POST", "/").Header, -1
 			return p
 		},

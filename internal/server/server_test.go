@@ -206,7 +206,7 @@ func TestEveryPageThatRefusesOffersAnotherAccount(t *testing.T) {
 		{"Ask", "POST", "/access/projects/acme-orders-prod", choose + "&justification=x&minutes=5&reviewer=ben.okafor@example.com"},
 		{"", "GET", "/access/projects/acme-orders-prod?entitlement=acme-orders-prod:roles/owner", ""},
 		{"Show", "GET", "/review" + link, ""},
-		{"Decide", "POST", "/review" + link, "verdict=approve"},
+		{"Decide", "POST", "/review" + link, "verdict=approve&confirmed=1"},
 		{"MoreReviewers", "GET", "/review/reviewers" + link, ""},
 		{"AddReviewers", "POST", "/review/reviewers" + link, "reviewer=carl.mendes@example.com"},
 		{"End", "POST", "/requests/jit-AQEBAQEBAQEBAQEB/end", "resource=projects/acme-orders-prod"},

@@ -226,7 +226,17 @@ func stories() []story {
 			q := c.view.Request
 			c.decided = broker.Decided{Request: q, State: access.Active, Window: q.WindowAt(noon), Outcomes: []access.Outcome{{Entitlement: security, Result: access.Granted, Window: q.WindowAt(noon)}},
 				Warnings: []*access.Error{warn(access.CodeOutcomeUnrecorded, nil)}}
+		}, "POST " + rev + " verdict=approve&confirmed=1", ben, 200},
+
+		{"review-confirm", func(c *canned) {
+			c.view.Roles = []access.RoleInfo{roleInfos[admin.Role]}
+			c.view.Request.Entitlements = []access.EntitlementID{admin}
 		}, "POST " + rev + " verdict=approve", ben, 200},
+		{"review-confirm-powerful", nil, "POST " + rev + " verdict=approve", ben, 200},
+		{"review-not-powerful", func(c *canned) {
+			c.view.Roles = []access.RoleInfo{roleInfos[admin.Role]}
+			c.view.Request.Entitlements = []access.EntitlementID{admin}
+		}, "GET " + rev, ben, 200},
 
 		{"mail", func(c *canned) { c.account = newAccount() }, "GET /mail", carl, 200},
 		{"mail-none-sent", func(c *canned) { c.account = newAccount(); c.account.recent = nil }, "GET /mail", carl, 200},

@@ -423,11 +423,14 @@ func (p *person) as(i int) *person {
 func (p *person) approve(q *request, page answer) {
 	p.may(func() { q.approvers[p.email] = true })
 	// Without scripts a second page may ask once more.
-	for range 2 {
+	for step := range 2 {
 		action, fields, found := form(page.body, "verdict=approve")
 		if !found {
 			p.wrong(missing, "%s was asked by %s and cannot approve: %s", p.email, q.person, said(page.body))
 			return
+		}
+		if step == 1 {
+			fields.Set("confirmed", "1")
 		}
 		p.think()
 		a, err := p.post(p.ctx, p.email, action, fields)
