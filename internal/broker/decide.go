@@ -207,6 +207,9 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	r := result.Request
 	event := b.event(caller, access.RequestApproved, r)
 	event.Decision = result.Decision
+	if b.forgets {
+		event.Request.Terms = b.kept(terms)
+	}
 	tally := count(r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)

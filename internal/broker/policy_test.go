@@ -126,3 +126,48 @@ func TestARefusedRoleIsNotOffered(t *testing.T) {
 		t.Errorf("%v", offer.Warnings)
 	}
 }
+
+// The journal names the rule and the file by which somebody asked and somebody decided.
+func TestTheJournalNamesTheRule(t *testing.T) {
+	w := newWorld(t)
+	p := ruled(t, w, "rules: [{name: production, terms: {max_duration: 1h}}]\n")
+	w.Policy = p
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+	if err == nil {
+		_, err = w.Broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range w.Journal {
+		if terms := e.Request.Terms; terms.Rule != "production" || terms.Policy != p.File().Digest {
+			t.Errorf("%s: rule %q, policy %q", e.Action, terms.Rule, terms.Policy)
+		}
+	}
+}
+
+// Where a request is remembered with its terms, a policy that became easier since does not
+// make it easier: the stricter of then and now holds.
+func TestTheStricterOfThenAndNowHolds(t *testing.T) {
+	for _, c := range []struct {
+		then, now string
+		state     access.State
+	}{
+		{"approvals: 1", "approvals: 1", access.Active},
+		{"approvals: 2", "approvals: 1", access.Pending},
+		{"approvals: 1", "approvals: 2", access.Pending},
+	} {
+		w := newWorld(t)
+		w.Forgets = false
+		w.Policy = ruled(t, w, "rules: [{name: r, terms: {"+c.then+"}}]\n")
+		asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Policy = ruled(t, w, "rules: [{name: r, terms: {"+c.now+"}}]\n")
+		decided, err := w.Broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+		if err != nil || decided.State != c.state {
+			t.Errorf("%s then, %s now: %s %v", c.then, c.now, decided.State, err)
+		}
+	}
+}
