@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -58,5 +60,37 @@ func TestAPolicyWithAFaultIsNotTaken(t *testing.T) {
 		if !strings.Contains(log.String(), step.logged) || step.logged == "" && strings.Contains(step.name, "said once") && log.Len() > 0 {
 			t.Errorf("%s: logged %s", step.name, log.String())
 		}
+	}
+}
+
+// The service itself, against the sandbox's Google: rules about a folder above, about
+// groups of the Directory and about what a role can do meet the people whom they are about.
+func TestPolicyOfTheService(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	write := func(rules string) {
+		if err := os.WriteFile(path, []byte("version: 1\nrules:\n"+rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("  - {name: all, match: {resource: [\"*/*\"]}, refuse: Nothing today.}\n")
+	w := newWorld(t, surroundings{environment: map[string]string{"POLICY": path}})
+	roles := func() string { return w.api("alice", "/api/projects/shop-orders-prod/roles", nil).body }
+	for _, step := range []struct{ name, rules, want string }{
+		{"everything", "", "Nothing today."},
+		{"below the organization", "  - {name: below, match: {resource: [\"organizations/*/**\"]}, refuse: Not below.}\n", "Not below."},
+		{"below another", "  - {name: below, match: {resource: [organizations/1/**]}, refuse: Not below.}\n", "activationType"},
+		{"of everybody in no group", "  - {name: people, match: {requester: [\"!group:nobody@example.com\"]}, refuse: Not you.}\n", "Not you."},
+		{"what can change permissions", "  - {name: powerful, match: {changes_permissions: true}, refuse: Too much.}\n", "Too much."},
+	} {
+		if step.rules != "" {
+			write(step.rules)
+			w.restart(nil)
+		}
+		if got := roles(); !strings.Contains(got, step.want) {
+			t.Errorf("%s: %s", step.name, got)
+		}
+	}
+	if ready := w.send("", w.request("GET", "/health/ready", nil)).body; !strings.Contains(ready, `"PolicyIsCurrent":true`) {
+		t.Error(ready)
 	}
 }
