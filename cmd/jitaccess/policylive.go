@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
@@ -27,6 +30,7 @@ type livePolicy struct {
 	deployment policy.Deployment
 	read       func(context.Context) ([]byte, error)
 	log        *slog.Logger
+	now        func() time.Time
 
 	taken atomic.Pointer[policy.Refined]
 	// looked is what the last look found: nil is that what is taken is current.
@@ -35,6 +39,27 @@ type livePolicy struct {
 
 // errPolicyFaults are the faults of a policy, one a line.
 var errPolicyFaults = errors.New("the policy has faults")
+
+// livePolicyOf is the policy of a service, and whether it is current; that is nil where
+// nothing but the environment says which terms hold. A file with faults is the error: it
+// came with this deployment. A secret may change under it, so that one with faults, like
+// anything that cannot be read, is looked at again, and nothing is given out until then.
+func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock, log *slog.Logger) (broker.Policy, func() error, error) {
+	kept := c.Requests.Policy
+	if kept.IsZero() {
+		return policyOf(c), nil, nil
+	}
+	secrets, err := secretmanager.New(ctx, platform)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: stored(secrets, kept), log: log, now: k.now}
+	if err := p.look(ctx); errors.Is(err, errPolicyFaults) && kept.File != "" {
+		return nil, nil, err
+	}
+	go p.watch(ctx, k.sleep)
+	return p, p.current, nil
+}
 
 // look reads the policy and takes it, unless something is wrong.
 func (p *livePolicy) look(ctx context.Context) error {
@@ -53,7 +78,7 @@ func (p *livePolicy) take(ctx context.Context) error {
 	}
 	file, faults := policy.ReadFile(text)
 	if len(faults) == 0 {
-		faults, _ = file.Lint(time.Now())
+		faults, _ = file.Lint(p.now())
 		faults = append(faults, file.Faults(p.deployment)...)
 	}
 	if len(faults) > 0 {
@@ -89,7 +114,7 @@ func (p *livePolicy) watch(ctx context.Context, sleep func(context.Context, time
 
 // current is nil while what is taken is what was last read. Without any policy no request
 // can succeed.
-func (p *livePolicy) current(context.Context) error {
+func (p *livePolicy) current() error {
 	looked := p.looked.Load()
 	switch {
 	case looked == nil || *looked == nil:

@@ -200,12 +200,16 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	profile := verifier.Profile()
 	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, k.now)
+	terms, current, err := livePolicyOf(ctx, c, platform, k, logger)
+	if err != nil {
+		return nil, err
+	}
 	requests := broker.New(broker.Config{
 		Providers: registered(google),
 		Store: token.NewStore(token.Config{ServiceAccount: platform.ServiceAccount, Signer: signer, Keys: ownKeys,
 			Lifetime: c.Requests.Timeout, Now: k.now}),
 		Journal: log, Notifier: notifier,
-		Directory: google.Groups, Admins: c.Requests.Admins, Policy: policyOf(c),
+		Directory: google.Groups, Admins: c.Requests.Admins, Policy: terms,
 		Now: k.now, Random: rand.Reader,
 	})
 	handler, err := server.New(server.Config{
@@ -219,7 +223,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			if errors.Is(keys, jose.ErrKeysUnavailable) {
 				keys = fmt.Errorf("%w: nobody can be identified: %w", server.ErrNotReady, keys)
 			}
-			return map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
+			checks := map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
+			if current != nil {
+				checks["PolicyIsCurrent"] = current()
+			}
+			return checks
 		},
 	})
 	if err != nil {

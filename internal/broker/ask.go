@@ -58,9 +58,7 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	if err == nil {
 		terms, err = b.read(ctx, caller, &r, a)
 	}
-	if !b.forgets {
-		r.Terms = terms
-	}
+	r.Terms = b.kept(terms)
 	if err != nil {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
 	}

@@ -75,7 +75,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return result, nil
 	case again && result.State == access.Approved:
 		// Recorded, and not written: the write is tried again, if it would be approved today.
-		terms, err := b.keeps(ctx, caller, r, standing)
+		terms, err := b.keeps(ctx, caller, r, &standing)
 		tally := count(r, r.Decisions, terms, standing)
 		if err == nil && !tally.Complete {
 			err = cmp.Or(holds(caller.Principal, r, r.ApprovedBy(), standing),
@@ -128,13 +128,19 @@ func (b *Broker) mayDecide(ctx context.Context, caller access.Caller, r access.R
 	if err != nil || verdict == access.Deny {
 		return access.Terms{}, err
 	}
-	terms, err := b.keeps(ctx, caller, r, standing)
+	terms, err := b.keeps(ctx, caller, r, &standing)
 	return terms, cmp.Or(err, standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
 }
 
-// keeps is whether the request keeps to its terms as they are now.
-func (b *Broker) keeps(ctx context.Context, caller access.Caller, r access.Request, standing access.Standing) (access.Terms, error) {
-	terms, err := b.terms(b.facts(ctx, caller, r.Principal, &standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+// keeps is whether the request keeps to its terms: those of now and, where the store has
+// kept those under which it was made, the stricter of both. standing is of its resource,
+// if it has been looked at already.
+func (b *Broker) keeps(ctx context.Context, caller access.Caller, r access.Request, standing *access.Standing) (access.Terms, error) {
+	terms, err := b.terms(b.facts(ctx, caller, r.Principal, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	if err == nil && r.Terms.MaxDuration > 0 {
+		terms = access.Strictest(terms, r.Terms)
+		err = b.carriesOut(terms, r.Kind)
+	}
 	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification))
 }
 
@@ -201,6 +207,9 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	r := result.Request
 	event := b.event(caller, access.RequestApproved, r)
 	event.Decision = result.Decision
+	if b.forgets {
+		event.Request.Terms = b.kept(terms)
+	}
 	tally := count(r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)

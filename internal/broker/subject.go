@@ -80,3 +80,12 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 	t := access.Strictest(each[0], each[1:]...)
 	return t, b.carriesOut(t, kind)
 }
+
+// kept are the terms as a request carries them: all that a store remembers, and for the
+// journal at least where they come from.
+func (b *Broker) kept(t access.Terms) access.Terms {
+	if b.forgets {
+		return access.Terms{Rule: t.Rule, Policy: t.Policy}
+	}
+	return t
+}

@@ -105,7 +105,7 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	if err != nil {
 		return err
 	}
-	terms, err := b.keeps(ctx, system, r, standing)
+	terms, err := b.keeps(ctx, system, r, &standing)
 	if err != nil {
 		return b.refuse(ctx, system, access.GrantWritten, r, err)
 	}

@@ -84,6 +84,8 @@ func requestLabels(e access.Event) map[string]string {
 	if r.Duration > 0 {
 		set("duration_minutes", minutes(r.Duration))
 	}
+	set("rule", r.Terms.Rule)
+	set("policy", r.Terms.Policy)
 	set("comment", e.Decision.Comment)
 	set("digest", e.Decision.Digest)
 	set("outcomes", joined(e.Outcomes, outcome))
