@@ -102,7 +102,7 @@ func (e *eligible) run(ctx context.Context) error {
 			return err
 		}
 		for _, w := range warnings {
-			fmt.Fprintf(e.stderr, "the list of projects: %v\n", w)
+			fmt.Fprintf(e.stderr, "the list of projects: %s\n", told(w))
 		}
 	}
 	failed := 0
@@ -112,15 +112,15 @@ func (e *eligible) run(ctx context.Context) error {
 		switch {
 		case err != nil && e.project == "" && access.AsError(err).Code == access.CodeUnknownResource:
 			// The search also finds what lies outside the scope.
-			fmt.Fprintf(e.stderr, "%s is left out: %v\n", p.Resource, err)
+			fmt.Fprintf(e.stderr, "%s is left out: %s\n", p.Resource, told(err))
 			continue
 		case err != nil:
 			failed++
-			fmt.Fprintf(e.stderr, "%s cannot be looked up: %v\n", p.Resource, err)
+			fmt.Fprintf(e.stderr, "%s cannot be looked up: %s\n", p.Resource, told(err))
 			continue
 		}
 		for _, w := range found.Warnings {
-			fmt.Fprintf(e.stderr, "%s: %v\n", p.Resource, w)
+			fmt.Fprintf(e.stderr, "%s: %s\n", p.Resource, told(w))
 		}
 		for _, person := range found.People {
 			roles := rolesOf(p.Resource, person, found.Warnings)
@@ -144,6 +144,19 @@ func (e *eligible) run(ctx context.Context) error {
 		return fmt.Errorf("%d of %d projects could not be looked up", failed, len(projects))
 	}
 	return nil
+}
+
+// told is an error in words, with what there is to do, and its cause.
+func told(err error) string {
+	e := access.AsError(err)
+	text, next := inWords(e)
+	if next != "" {
+		text += " " + next
+	}
+	if e.Err != nil {
+		text += " (" + e.Err.Error() + ")"
+	}
+	return text
 }
 
 // Asset Inventory allows 100 look-ups a minute, which a listing of everything uses
@@ -186,7 +199,8 @@ type through struct {
 func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Error) personRoles {
 	r := personRoles{Person: p.Person, Project: on.Name(), Warnings: []string{}, Entitlements: []personRole{}}
 	for _, w := range warnings {
-		r.Warnings = append(r.Warnings, w.Error())
+		text, _ := inWords(w)
+		r.Warnings = append(r.Warnings, text)
 	}
 	for _, o := range p.Roles {
 		role := personRole{server.EntitlementOf(o), []through{}}
