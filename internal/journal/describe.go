@@ -81,7 +81,7 @@ func requestLabels(e access.Event) map[string]string {
 	set("beneficiary", string(r.Principal))
 	set("justification", r.Justification)
 	set("entitlements", entitlements(r.Entitlements))
-	set("role", joined(r.Entitlements, func(id access.EntitlementID) string { return string(id.Role) }))
+	set("role", joined(r.Entitlements, ", ", func(id access.EntitlementID) string { return string(id.Role) }))
 	set("reviewers", people(r.Reviewers))
 	maps.Copy(labels, events.ResourceLabels(r.Resource))
 	if r.Duration > 0 {
@@ -89,8 +89,8 @@ func requestLabels(e access.Event) map[string]string {
 	}
 	set("comment", e.Decision.Comment)
 	set("digest", e.Decision.Digest)
-	set("outcomes", joined(e.Outcomes, outcome))
-	set("warnings", warnings(e.Warnings))
+	set("outcomes", joined(e.Outcomes, ", ", outcome))
+	set("warnings", joined(e.Warnings, "; ", func(w *access.Error) string { return scrub(w.Error()) }))
 	return labels
 }
 
@@ -163,7 +163,7 @@ func minutes(d time.Duration) string { return strconv.Itoa(int(d / time.Minute))
 
 // entitlements prints ids as JIT Access 1.x did.
 func entitlements(ids []access.EntitlementID) string {
-	return joined(ids, func(id access.EntitlementID) string {
+	return joined(ids, ", ", func(id access.EntitlementID) string {
 		text := "[iam] " + string(id.Role) + " on " + strings.TrimPrefix(string(id.Resource), "projects/")
 		if id.Condition != "" {
 			text += " (condition: " + id.Condition + ")"
@@ -173,7 +173,7 @@ func entitlements(ids []access.EntitlementID) string {
 }
 
 func people(all []access.Principal) string {
-	return joined(all, func(p access.Principal) string { return string(p) })
+	return joined(all, ", ", func(p access.Principal) string { return string(p) })
 }
 
 func outcome(o access.Outcome) string {
@@ -184,19 +184,10 @@ func outcome(o access.Outcome) string {
 	return text
 }
 
-func joined[T any](all []T, text func(T) string) string {
+func joined[T any](all []T, separator string, text func(T) string) string {
 	var texts []string
 	for _, one := range all {
 		texts = append(texts, text(one))
 	}
-	return strings.Join(texts, ", ")
-}
-
-// warnings say what could not be made sure of, and why.
-func warnings(all []*access.Error) string {
-	var texts []string
-	for _, w := range all {
-		texts = append(texts, scrub(w.Error()))
-	}
-	return strings.Join(texts, "; ")
+	return strings.Join(texts, separator)
 }
