@@ -52,24 +52,19 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		command, args = args[0], args[1:]
 	}
 	switch command {
-	case "serve":
-		return serve(ctx, args, env, stdout, stderr)
-	case "sandbox":
-		return runSandbox(ctx, args, env, stdout, stderr)
-	case "doctor":
-		return runDoctor(ctx, args, env, stdout, stderr)
-	case "eligible":
-		return runEligible(ctx, args, env, stdout, stderr)
-	case "policy":
-		return runPolicy(ctx, args, env, stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, version)
 		return exitOK
 	case "help", "--help", "-h":
 		fmt.Fprint(stdout, usage)
 		return exitOK
-	default:
+	}
+	commands := map[string]func(context.Context, []string, func(string) string, io.Writer, io.Writer) int{
+		"serve": serve, "sandbox": runSandbox, "doctor": runDoctor, "eligible": runEligible, "policy": runPolicy,
+	}
+	if commands[command] == nil {
 		fmt.Fprintf(stderr, "jitaccess: there is no command %q\n\n%s", command, usage)
 		return exitUsage
 	}
+	return commands[command](ctx, args, env, stdout, stderr)
 }
