@@ -64,7 +64,6 @@ func attempted(a access.Action) string {
 	return cmp.Or(forms[a].event, events.Refuse)
 }
 
-// requestLabels say what the event is about, as far as it is known.
 func requestLabels(e access.Event) map[string]string {
 	labels := map[string]string{}
 	set := func(name, value string) {

@@ -68,7 +68,6 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	return l, nil
 }
 
-// render writes both parts of a body.
 func render(facts notice.Facts) (text, html string, err error) {
 	var t, h bytes.Buffer
 	err = errors.Join(textLetter.Execute(&t, facts), htmlLetter.Execute(&h, facts))

@@ -252,7 +252,6 @@ func (m *Mailer) encode(ctx context.Context, l letter) ([]byte, error) {
 	return m.c.Sign(ctx, data.Bytes())
 }
 
-// message makes a message of a letter.
 func (m *Mailer) message(l letter, text, html string) *gomail.Msg {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(&mail.Address{Name: m.c.SenderName, Address: m.c.Sender})

@@ -134,7 +134,6 @@ func (m *Mailer) resolve(ctx context.Context, passed func(name, text string)) er
 	return nil
 }
 
-// reached says where the connection leads.
 func (s *session) reached() string {
 	if _, ok := s.conn.Conn.(proxied); ok {
 		return "through the proxy"

@@ -235,7 +235,6 @@ func (s *Source) readSecrets(ctx context.Context, again bool) (changed bool, err
 	return changed, nil
 }
 
-// ask asks the endpoint for a token, and keeps it.
 func (s *Source) ask(ctx context.Context) (string, error) {
 	sent, err := s.prepare(ctx)
 	if err != nil {
