@@ -133,7 +133,10 @@ func (e *eligible) run(ctx context.Context) error {
 		}
 		for _, i := range found.Ineffective {
 			if e.person == "" && i.Why.Args["catalog"] != e.catalog {
-				ineffective = append(ineffective, forNobodyOf(p.Resource, i))
+				why, _ := inWords(i.Why)
+				ineffective = append(ineffective, forNobody{
+					p.Resource.Name(), string(i.Node), i.Role, i.Member, i.Expression, string(i.Why.Code), why,
+				})
 			}
 		}
 	}
@@ -212,7 +215,6 @@ func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Err
 	return r
 }
 
-// forNobody is what makes nobody eligible on a project.
 type forNobody struct {
 	Project    string `json:"project"`
 	Node       string `json:"node"`
@@ -221,11 +223,6 @@ type forNobody struct {
 	Expression string `json:"expression,omitempty"`
 	Reason     string `json:"reason"`
 	Why        string `json:"why"`
-}
-
-func forNobodyOf(on access.Resource, i access.Ineffective) forNobody {
-	text, _ := inWords(i.Why)
-	return forNobody{on.Name(), string(i.Node), i.Role, i.Member, i.Expression, string(i.Why.Code), text}
 }
 
 // rolesWriter prints the roles of one person on one project after the other, and then
@@ -246,7 +243,6 @@ func newRolesJSON(w io.Writer) rolesJSON {
 
 func (w rolesJSON) write(r personRoles) error { return w.Encode(r) }
 
-// finish writes one object with all of it, if there is any.
 func (w rolesJSON) finish(all []forNobody) error {
 	if len(all) == 0 {
 		return nil

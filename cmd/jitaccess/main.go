@@ -39,7 +39,6 @@ const (
 	exitUsage = 2
 )
 
-// failed tells why, and returns the exit status.
 func failed(stderr io.Writer, code int, err error) int {
 	fmt.Fprintf(stderr, "jitaccess: %v\n", err)
 	return code
