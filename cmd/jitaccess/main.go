@@ -27,6 +27,7 @@ const usage = `Usage:
   jitaccess sandbox --google ADDR   that Google Cloud alone
   jitaccess doctor                  see whether a deployment has what its configuration needs
   jitaccess eligible                list who may activate what
+  jitaccess ledger                  verify, export, migrate or erase what is remembered
   jitaccess policy                  look at policy files: lint, test, diff, explain, schema
   jitaccess version
 `
@@ -39,6 +40,7 @@ const (
 	exitUsage = 2
 )
 
+// failed tells why, and returns the exit status.
 func failed(stderr io.Writer, code int, err error) int {
 	fmt.Fprintf(stderr, "jitaccess: %v\n", err)
 	return code
@@ -51,19 +53,26 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		command, args = args[0], args[1:]
 	}
 	switch command {
+	case "serve":
+		return serve(ctx, args, env, stdout, stderr)
+	case "sandbox":
+		return runSandbox(ctx, args, env, stdout, stderr)
+	case "doctor":
+		return runDoctor(ctx, args, env, stdout, stderr)
+	case "eligible":
+		return runEligible(ctx, args, env, stdout, stderr)
+	case "ledger":
+		return runLedger(ctx, args, env, os.Stdin, stdout, stderr)
+	case "policy":
+		return runPolicy(ctx, args, env, stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, version)
 		return exitOK
 	case "help", "--help", "-h":
 		fmt.Fprint(stdout, usage)
 		return exitOK
-	}
-	commands := map[string]func(context.Context, []string, func(string) string, io.Writer, io.Writer) int{
-		"serve": serve, "sandbox": runSandbox, "doctor": runDoctor, "eligible": runEligible, "policy": runPolicy,
-	}
-	if commands[command] == nil {
+	default:
 		fmt.Fprintf(stderr, "jitaccess: there is no command %q\n\n%s", command, usage)
 		return exitUsage
 	}
-	return commands[command](ctx, args, env, stdout, stderr)
 }

@@ -69,52 +69,22 @@ type Head struct {
 	Digest           string
 }
 
-// HolderTime is how long before the end of a grant its holder is told.
-const HolderTime = 10 * time.Minute
-
 // DueAt is when something is to be done about the request as it is; zero is never.
-// What waits is told again, and recorded when its time is over; what was approved is to
-// be written from the start of its window on, or LeadTime before it; who has access is
-// told before its end, which is recorded then.
+// What nobody decided, or has run out, is to be recorded as such; what was approved is to
+// be written from the start of its window on, or LeadTime before it.
 func (r Request) DueAt() time.Time {
 	switch r.State {
 	case Pending:
-		due := r.Expires
-		if !r.Fixed.IsZero() && r.Fixed.End.Before(due) {
-			due = r.Fixed.End
+		if !r.Fixed.IsZero() && r.Fixed.End.Before(r.Expires) {
+			return r.Fixed.End
 		}
-		if r.Reminded.IsZero() {
-			due = soonest(due, r.RemindAt())
-		}
-		if r.Escalated < len(r.Terms.Escalations) {
-			due = soonest(due, r.Created.Add(r.Terms.Escalations[r.Escalated].After))
-		}
-		return due
+		return r.Expires
 	case Approved:
 		return r.Window.Start
 	case Scheduled:
 		return r.Window.Start.Add(-LeadTime)
 	case Active:
-		if tell := r.Window.End.Add(-HolderTime); tell.After(r.Window.Start) && r.Reminded.Before(tell) {
-			return tell
-		}
 		return r.Window.End
 	}
 	return time.Time{}
-}
-
-// RemindAt is when those who were asked are reminded, once: as the terms say, or at half
-// of the request's life.
-func (r Request) RemindAt() time.Time {
-	if after := r.Terms.RemindAfter; after > 0 {
-		return r.Created.Add(after)
-	}
-	return r.Created.Add(r.Expires.Sub(r.Created) / 2)
-}
-
-func soonest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }

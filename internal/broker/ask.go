@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -56,6 +57,9 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	var terms access.Terms
 	if err == nil {
 		terms, err = b.read(&r, a)
+	}
+	if !b.forgets {
+		r.Terms = terms
 	}
 	if err != nil {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
@@ -159,17 +163,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	}
 	var window access.Window // of the grant, once it is known
 	check := func(s access.Standing) error {
-		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s), b.notEndedSince(opened, r, s)); err != nil {
+		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s), b.notEndedSince(opened, r, s), selfHeld(r, s)); err != nil {
 			return err
-		}
-		for _, id := range r.Entitlements {
-			switch held := s.Holding(r.Principal, id); {
-			case held.SelfApproval:
-			case held.PeerApproval:
-				return needsApproval(access.NotAllowed, string(id.Role))
-			default:
-				return s.NotHeld(notEligible(id))
-			}
 		}
 		return s.Lasts(r, cmp.Or(window, s.WindowAt(r, b.c.Now())))
 	}
@@ -185,6 +180,12 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	window = standing.WindowAt(r, event.At)
 	event.Window = window
 	next, _, err := b.intend(ctx, event)
+	if again, ok := errors.AsType[*sentAgain](err); ok {
+		next, err = again.stands, nil
+		if window = next.Window; next.StateAt(event.At) == access.Failed {
+			return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
+		}
+	}
 	if err != nil {
 		return Asked{Request: r}, err
 	}
@@ -200,6 +201,20 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return asked, nil
+}
+
+// selfHeld is nil when the requester may activate every entitlement without others.
+func selfHeld(r access.Request, s access.Standing) error {
+	for _, id := range r.Entitlements {
+		switch held := s.Holding(r.Principal, id); {
+		case held.SelfApproval:
+		case held.PeerApproval:
+			return needsApproval(access.NotAllowed, string(id.Role))
+		default:
+			return s.NotHeld(notEligible(id))
+		}
+	}
+	return nil
 }
 
 func needsApproval(kind access.Kind, role string) *access.Error {
@@ -291,8 +306,15 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	notice := b.notice(did, r, added)
 	notice.Declined = b.later.denied(r, event.At)
 	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
+	if !b.forgets { // which need not make a link first
+		notice.ReviewURL = reviewURL(origin, r.ID, r.Resource)
+	}
 	asked := Asked{Request: r, Warnings: slices.Clone(standing.Warnings)}
 	next, ref, err := b.intend(ctx, event, notice)
+	again, sent := errors.AsType[*sentAgain](err)
+	if sent {
+		next, err = again.stands, nil
+	}
 	if err != nil {
 		return asked, err
 	}
@@ -302,7 +324,9 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 		asked.Warnings = append(asked.Warnings, &access.Error{Kind: access.Invalid, Code: access.CodeLongLink,
 			Args: access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(maxLink)}})
 	}
-	asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+	if !sent {
+		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+	}
 	return asked, nil
 }
 
@@ -310,8 +334,11 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 // cut longer ones. It still works in browsers, so the request is made all the same.
 const maxLink = 2000
 
-// reviewURL is the link form of JIT Access 1.x.
+// reviewURL is the link form of JIT Access 1.x, or a short one where the ref is an id.
 func reviewURL(origin, ref string, resource access.Resource) string {
+	if _, err := access.ParseRequestID(ref); err == nil {
+		return origin + "/review?activation=" + url.QueryEscape(ref)
+	}
 	link := origin + "/?activation=" + url.QueryEscape(ref)
 	if id, ok := resource.ProjectID(); ok {
 		link += "&projectId=" + url.QueryEscape(id)

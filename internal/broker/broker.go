@@ -25,6 +25,9 @@ type Config struct {
 	// Admins may end anyone's grants: "user:ADDRESS" and "group:ADDRESS". They may
 	// not approve by it. May be empty.
 	Admins []string
+	// Origin is the scheme and host of links in what is told without anybody asking; may
+	// be empty, and then there are none.
+	Origin string
 	// Now is the clock.
 	Now func() time.Time
 	// Random is a source of cryptographic quality.

@@ -67,7 +67,7 @@ type AddReviewers struct {
 // whichever is approved first makes the grant, of which there is one by its id. The
 // same people again, within the hour, are the same result and are not told again.
 func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddReviewers) (Asked, error) {
-	r, err := b.open(ctx, a.Ref)
+	r, err := b.openToChange(ctx, a.Ref)
 	refused := func(err error) (Asked, error) {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.ReviewersAdded, r, err)
 	}

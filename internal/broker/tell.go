@@ -49,7 +49,7 @@ func (b *Broker) notice(did access.Action, r access.Request, added []access.Prin
 	h := hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })]
 	people := map[audience][]access.Principal{
 		requester: {r.Principal}, newReviewers: added, allReviewers: b.later.asked(r, b.c.Now())}
-	return access.Notice{Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
 }
 
 // tellTime bounds the telling of people, so that a mail server that hangs does not
@@ -59,15 +59,17 @@ const tellTime = 10 * time.Second
 // tell notifies people and returns who could not be told, as warnings.
 func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice) []*access.Error {
 	if len(b.c.Notifier.Channels()) == 0 {
+		warnings := b.settle(ctx, access.Message{ID: n.ID, Notice: n, Lease: n.ID}, nil)
 		if n.Kind == access.NoticeReview {
-			return []*access.Error{{Kind: access.Unavailable, Code: access.CodeNoChannel}}
+			return append(warnings, &access.Error{Kind: access.Unavailable, Code: access.CodeNoChannel})
 		}
-		return nil
+		return warnings
 	}
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
-	var warnings []*access.Error
-	for _, u := range b.c.Notifier.Notify(ctx, n).Failed() {
+	failed := b.c.Notifier.Notify(ctx, n).Failed()
+	warnings := b.settle(ctx, access.Message{ID: n.ID, Notice: n, Made: b.c.Now(), Lease: n.ID}, failed)
+	for _, u := range failed {
 		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
 			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
 		if u.To == "" {

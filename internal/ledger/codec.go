@@ -93,6 +93,7 @@ type noticeForm struct {
 	To        []access.Principal `json:"to,omitempty"`
 	CC        []access.Principal `json:"cc,omitempty"`
 	Decision  *decisionForm      `json:"decision,omitempty"`
+	Declined  []decisionForm     `json:"declined,omitempty"`
 	Window    *windowForm        `json:"window,omitempty"`
 	Outcomes  []outcomeForm      `json:"outcomes,omitempty"`
 	Final     bool               `json:"final,omitempty"`
@@ -305,6 +306,9 @@ func encodeNotice(n access.Notice) ([]byte, error) {
 		d := decisionTo(n.Decision)
 		f.Decision = &d
 	}
+	for _, d := range n.Declined {
+		f.Declined = append(f.Declined, decisionTo(d))
+	}
 	for _, r := range n.Roles {
 		f.Roles = append(f.Roles, roleForm(r))
 	}
@@ -324,6 +328,9 @@ func decodeNotice(data []byte) (access.Notice, error) {
 		Outcomes: outcomesFrom(f.Outcomes), Final: f.Final, ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)
+	}
+	for _, d := range f.Declined {
+		n.Declined = append(n.Declined, decisionFrom(d))
 	}
 	for _, r := range f.Roles {
 		n.Roles = append(n.Roles, access.RoleInfo(r))

@@ -119,7 +119,10 @@ func (f *folded) apply(e access.Event) error {
 			return err
 		}
 	}
-	if brings(e.Action) || e.Action == access.RequestApproved {
+	switch {
+	case brings(e.Action):
+		f.restsOn = next.Created
+	case e.Action == access.RequestApproved:
 		f.restsOn = latest(f.restsOn, e.At)
 	}
 	f.request = next

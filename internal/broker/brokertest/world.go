@@ -28,8 +28,10 @@ import (
 type World struct {
 	// Store forgets, as the token store does, unless a test says otherwise.
 	*Store
-	T  testing.TB
-	Mu sync.Mutex
+	// Ledger is the store in its place, where a test has one.
+	Ledger broker.Store
+	T      testing.TB
+	Mu     sync.Mutex
 	// Clock is how late it is.
 	Clock  time.Time
 	Random io.Reader
@@ -111,8 +113,9 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	if w.Policy != nil {
 		p = w.Policy
 	}
+	store := cmp.Or[broker.Store](w.Ledger, w.Store)
 	return broker.New(broker.Config{
-		Providers: providers, Store: w.Store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Policy: p, Now: w.now, Random: w.Random,
+		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Policy: p, Now: w.now, Random: w.Random,
 	})
 }
 

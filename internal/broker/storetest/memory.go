@@ -94,6 +94,9 @@ func hundredApprovers(t *testing.T, f Fixture, again broker.Memory) {
 // fill sets everything in v to something that is not zero.
 func fill(v reflect.Value) {
 	switch v.Interface().(type) {
+	case *access.Error:
+		v.Set(reflect.ValueOf(&access.Error{Kind: access.Conflict, Code: access.CodeConflict, Field: "x", Args: access.Args{"a": "b"}}))
+		return
 	case time.Duration:
 		v.SetInt(int64(42 * time.Minute))
 		return
@@ -142,11 +145,21 @@ func wholeRequest(t *testing.T, f Fixture, again broker.Memory) {
 	fill(reflect.ValueOf(&e.Decision).Elem())
 	e.Decision.Verdict, e.Decision.By, e.Decision.Digest = access.Approve, r.Reviewers[0], r.Digest()
 	e.Window = access.Window{}
-	if _, err := again.Commit(context.Background(), e, nil); err != nil {
+	var notice access.Notice
+	fill(reflect.ValueOf(&notice).Elem())
+	if _, err := again.Commit(context.Background(), e, []access.Notice{notice}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]access.Decision{e.Decision}, f.open(t, r.ID).Decisions); diff != "" {
 		t.Errorf("(-decided +opened):\n%s", diff)
+	}
+	if err := again.Unsent(context.Background(), access.Message{ID: notice.ID, Lease: notice.ID}, f.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if taken := take(t, again, f.Now()); len(taken) != 1 {
+		t.Errorf("taken %v", taken)
+	} else if diff := cmp.Diff(notice, taken[0].Notice, patterns); diff != "" {
+		t.Errorf("(-kept +taken):\n%s", diff)
 	}
 }
 
@@ -431,8 +444,8 @@ func due(t *testing.T, f Fixture, again broker.Memory) {
 		{0, 10, nil},
 		{10*time.Minute - time.Microsecond, 10, nil},
 		{10 * time.Minute, 10, []string{approved.ID}},
-		{15 * time.Minute, 10, []string{approved.ID, lapsing.ID}}, // to be reminded
-		{35 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}},
+		{30 * time.Minute, 10, []string{approved.ID, lapsing.ID}},
+		{45 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}},
 		{24 * time.Hour, 2, []string{approved.ID, lapsing.ID}},
 	} {
 		found, err := again.Due(context.Background(), began.Add(c.after), c.max)
