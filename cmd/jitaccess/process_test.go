@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"jitaccess/internal/sandbox/google"
 )
 
 // binary is what `make build` makes, and what these benchmarks measure.
