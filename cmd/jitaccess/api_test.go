@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // TestInterfaceOf1x: every route that the pages of JIT Access 1.x call, in their
@@ -63,7 +65,7 @@ func TestInterfaceOf1x(t *testing.T) {
 func TestChangesComeFromOurOwnPages(t *testing.T) {
 	w := newWorld(t, surroundings{})
 	before, _ := w.cloud.Policy("projects/" + project)
-	form := activateForm("jit-AAAAAAAAAAAAAAAA").Encode()
+	form := activateForm(w.formID(access.Self)).Encode()
 	for rule, header := range map[string]map[string]string{
 		"no origin":             {},
 		"another origin":        {"Origin": "https://evil.example"},

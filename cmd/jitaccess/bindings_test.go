@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -145,7 +146,7 @@ func TestBindingsOfJITAccess1(t *testing.T) {
 func TestAGrantThatBeginsLater(t *testing.T) {
 	w := newWorld(t, surroundings{})
 	onPage, roles := "/access/projects/"+project, "/api/projects/"+project+"/roles"
-	f := url.Values{"id": {formID("mpa")}, "entitlement": {peerID}, "justification": {"Node 7 hangs"}, "minutes": {"30"}, "reviewer": {bob},
+	f := url.Values{"id": {w.formID(access.Peers)}, "entitlement": {peerID}, "justification": {"Node 7 hangs"}, "minutes": {"30"}, "reviewer": {bob},
 		"start": {time.Now().UTC().Add(2 * time.Hour).Format("2006-01-02T15:04")}}
 	ref := func(location string) string {
 		u, err := url.Parse(location)
@@ -168,22 +169,22 @@ func TestAGrantThatBeginsLater(t *testing.T) {
 		w.form(bob, reviewPath(ref(asked.location)), url.Values{"verdict": {"approve"}}).expect(t, 303)
 	}
 	approve()
-	w.page(alice, onPage).expect(t, 200, "Begins at", "(in 1 hour ", f.Get("id")+"/end")
+	w.page(alice, onPage).expect(t, 200, "Begins at", "(in 1 hour ", number(t, f)+"/end")
 	if status() != "INACTIVE" {
 		t.Errorf("%s before it begins", status())
 	}
 	if a := w.page(bob, onPage).expect(t, 200); strings.Contains(a.body, "Begins at") {
 		t.Error("somebody else's page shows it")
 	}
-	w.form(alice, "/requests/"+f.Get("id")+"/end", url.Values{"resource": {"projects/" + project}}).expect(t, 303)
+	w.form(alice, "/requests/"+number(t, f)+"/end", url.Values{"resource": {"projects/" + project}}).expect(t, 303)
 	w.pass(time.Minute)
 	if a := w.page(alice, onPage).expect(t, 200); strings.Contains(a.body, "Begins at") {
 		t.Error("it is there after it was cancelled")
 	}
-	f.Set("id", formID("mpa"))
+	f.Set("id", w.formID(access.Peers))
 	approve()
 	w.pass(2*time.Hour + time.Minute)
-	if a := w.page(alice, onPage).expect(t, 200, f.Get("id")+"/end"); strings.Contains(a.body, "Begins at") || status() != "ACTIVE" {
+	if a := w.page(alice, onPage).expect(t, 200, number(t, f)+"/end"); strings.Contains(a.body, "Begins at") || status() != "ACTIVE" {
 		t.Errorf("%s after it began", status())
 	}
 }

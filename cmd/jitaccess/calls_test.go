@@ -220,6 +220,18 @@ each role once in 10 minutes, and is done without where it is refused.
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", a.name, a.oldPA, a.analyzer, a.oldAI, a.assets)
 	}
 	b.WriteString(`
+## Every route
+
+Of a service with AssetInventory whose administrators are a group, that remembers nothing; and when the same is sent again at once. What another
+site makes a browser fetch, such as an image of one of these addresses, is refused without a call.
+
+| route | first | again within 30 s |
+|---|---|---|
+`)
+	for _, c := range routeCalls {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.route, c.first, c.second)
+	}
+	b.WriteString(`
 A person whom an analysis of the holders of a role does not show to hold it is asked about in one more: Google expands the first thousand members of a group. When Google
 calls a query invalid, up to two more find out whether the scope, the project or the person is to blame.
 `)

@@ -1,14 +1,17 @@
 package main
 
 import (
-	"fmt"
+	"crypto/rand"
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -24,12 +27,35 @@ type action struct {
 
 func nothingStands() int { return 0 }
 
-var serial int
+// formID is the number of a form that Alice opens.
+func (w *world) formID(kind access.RequestKind) string {
+	w.t.Helper()
+	number, err := access.NewForm(rand.Reader, kind, alice, w.now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return number
+}
 
-// formID is a new number of a form.
-func formID(kind string) string {
-	serial++
-	return fmt.Sprintf("%s-%016d", kind, serial)
+// number is the id of what Alice asks for with a form.
+func number(t testing.TB, f url.Values) string {
+	t.Helper()
+	id, err := access.ParseEntitlementID(f.Get("entitlement"))
+	minutes, failed := strconv.Atoi(f["minutes"][len(f["minutes"])-1])
+	if err = errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	sent := access.Request{Kind: access.KindOfID(f.Get("id")), Principal: alice, Resource: id.Resource, Entitlements: []access.EntitlementID{id},
+		Justification: f.Get("justification"), Duration: time.Duration(minutes) * time.Minute}
+	for _, r := range f["reviewer"] {
+		sent.Reviewers = append(sent.Reviewers, access.Principal(r))
+	}
+	if f.Has("start") {
+		if sent.Start, err = time.Parse("2006-01-02T15:04", f.Get("start")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return access.NewRequestID(f.Get("id"), sent)
 }
 
 func activateForm(id string) url.Values {
@@ -49,12 +75,12 @@ var actions = []action{
 		}, nothingStands
 	}, 0},
 	{"activate", func(w *world) (func() answer, func() int) {
-		id := formID("jit")
-		return func() answer { return w.form(alice, "/access/projects/"+project, activateForm(id)) },
-			func() int { return w.granted(id) }
+		f := activateForm(w.formID(access.Self))
+		return func() answer { return w.form(alice, "/access/projects/"+project, f) },
+			func() int { return w.granted(number(w.t, f)) }
 	}, 1},
 	{"request", func(w *world) (func() answer, func() int) {
-		id, before := formID("mpa"), len(w.mail.Messages())
+		id, before := w.formID(access.Peers), len(w.mail.Messages())
 		f := url.Values{"id": {id}, "entitlement": {peerID}, "justification": {"Node 7 hangs"}, "minutes": {"30"}, "reviewer": {bob}}
 		return func() answer { return w.form(alice, "/access/projects/"+project, f) },
 			func() int { return len(w.mail.Messages()) - before }
@@ -69,11 +95,12 @@ var actions = []action{
 			func() int { return w.granted(id) }
 	}, 1},
 	{"end", func(w *world) (func() answer, func() int) {
-		id := formID("jit")
-		w.form(alice, "/access/projects/"+project, activateForm(id)).expect(w.t, 303)
+		f := activateForm(w.formID(access.Self))
+		id := number(w.t, f)
+		w.form(alice, "/access/projects/"+project, f).expect(w.t, 303)
 		return func() answer {
 			return w.form(alice, "/requests/"+id+"/end", url.Values{"resource": {"projects/" + project}})
-		}, func() int { return 1 - w.granted(id) }
+		}, func() int { return 1 - w.live(id) }
 	}, 1},
 }
 

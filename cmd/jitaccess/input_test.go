@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // TestBadInputNamesItsField: the JSON interface says which field is wrong, and does
@@ -91,8 +93,8 @@ func TestBadInputNamesItsField(t *testing.T) {
 func TestAFormKeepsWhatWasTyped(t *testing.T) {
 	w := newWorld(t, surroundings{})
 	const path = "/access/projects/" + project
-	self := url.Values{"id": {"jit-AAAAAAAAAAAAAAAA"}, "entitlement": {selfID}, "justification": {"Restore <b>&co"}, "minutes": {"", "47"}}
-	peer := url.Values{"id": {"mpa-AAAAAAAAAAAAAAAA"}, "entitlement": {peerID}, "justification": {"Node 7 & 8"}, "minutes": {"47"}, "reviewer": {bob}}
+	self := url.Values{"id": {w.formID(access.Self)}, "entitlement": {selfID}, "justification": {"Restore <b>&co"}, "minutes": {"", "47"}}
+	peer := url.Values{"id": {w.formID(access.Peers)}, "entitlement": {peerID}, "justification": {"Node 7 & 8"}, "minutes": {"47"}, "reviewer": {bob}}
 	tests := []struct {
 		rule         string
 		form         url.Values
@@ -142,14 +144,14 @@ func TestAFormKeepsWhatWasTyped(t *testing.T) {
 		}
 	}
 	// A role that cannot be had leads back to the choice, with the reason.
-	f := url.Values{"id": {"jit-AAAAAAAAAAAAAAAA"}, "entitlement": {project + ":roles/owner"}, "justification": {"x"}, "minutes": {"10"}}
+	f := url.Values{"id": {w.formID(access.Self)}, "entitlement": {project + ":roles/owner"}, "justification": {"x"}, "minutes": {"10"}}
 	w.form(alice, path, f).expect(t, 403, "not eligible for roles/owner", "roles/cloudsql.admin")
 	// Corrected, each is one request, however often it is sent.
 	for range 3 {
 		w.form(alice, path, self).expect(t, 303)
 		w.form(alice, path, peer).expect(t, 303)
 	}
-	if n := w.granted("jit-AAAAAAAAAAAAAAAA"); n != 1 {
+	if n := w.granted(number(t, self)); n != 1 {
 		t.Errorf("%d grants", n)
 	}
 	if n := len(w.mail.Messages()); n != 1 {

@@ -39,6 +39,7 @@ var layering = []rule{
 	{of: []string{"internal/lookup"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/gcp/quota"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/policy"}, mayImport: []string{"internal/access", "internal/policy/document"}, pure: true},
+	{of: []string{"internal/policy/cases"}, mayImport: []string{"internal/access", "internal/policy", "internal/policy/document"}, pure: true},
 	{of: []string{"internal/policy/document"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/jose"}, mayImport: nil},
@@ -70,7 +71,8 @@ var layering = []rule{
 	{of: []string{"internal/sandbox/google"}, mayImport: nil},
 
 	// Support of tests, which no product package may import.
-	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/resourcename", "internal/policy"}},
+	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/iampolicy",
+		"internal/gcp/resourcemanager", "internal/gcp/resourcename", "internal/policy"}},
 	{of: []string{"internal/sandbox/sandboxtest"}, mayImport: []string{"internal/mail/smtptest", "internal/sandbox/google"}},
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},

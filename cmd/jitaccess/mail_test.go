@@ -26,6 +26,7 @@ import (
 
 	"github.com/emersion/go-msgauth/dkim"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
 )
@@ -97,8 +98,8 @@ func (w *world) lastLetter() letter {
 // all the words of cause.
 func (w *world) standsWithoutMail(what string, cause ...string) {
 	w.t.Helper()
-	asked := w.form(alice, "/access/projects/"+project, url.Values{"id": {"mpa-AAAAAAAAAAAAAAAA"}, "entitlement": {peerID},
-		"justification": {"Node 7 hangs"}, "minutes": {"30"}, "reviewer": {bob}})
+	f := url.Values{"id": {w.formID(access.Peers)}, "entitlement": {peerID}, "justification": {"Node 7 hangs"}, "minutes": {"30"}, "reviewer": {bob}}
+	asked := w.form(alice, "/access/projects/"+project, f)
 	asked.expect(w.t, 200, "Request sent", bob+" could not be told by mail.", alice+" could not be told by mail.", "Copy the link and pass it on by hand.")
 	link := regexp.MustCompile(`href="/review\?activation=([^"]+)"`).FindStringSubmatch(asked.body)
 	if link == nil {
@@ -109,7 +110,7 @@ func (w *world) standsWithoutMail(what string, cause ...string) {
 		w.t.Fatal(err)
 	}
 	w.decide(bob, ref, "approve", "").expect(w.t, 200, ": Granted", alice+" could not be told by mail.")
-	if n := w.granted("mpa-AAAAAAAAAAAAAAAA"); n != 1 {
+	if n := w.granted(number(w.t, f)); n != 1 {
 		w.t.Errorf("%s: %d grants", what, n)
 	}
 	if !w.logged(append(slices.Clone(cause), `"event":"api.notify"`, `recipient=\"`+bob)...) || !w.logged(append(slices.Clone(cause), `"event":"api.notify"`, `recipient=\"`+alice)...) {

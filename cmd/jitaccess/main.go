@@ -27,6 +27,8 @@ const usage = `Usage:
   jitaccess sandbox --google ADDR   that Google Cloud alone
   jitaccess doctor                  see whether a deployment has what its configuration needs
   jitaccess eligible                list who may activate what
+  jitaccess ledger                  verify, export, migrate or erase what is remembered
+  jitaccess policy                  look at policy files: lint, test, diff, explain, schema
   jitaccess version
 `
 
@@ -59,6 +61,10 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return runDoctor(ctx, args, env, stdout, stderr)
 	case "eligible":
 		return runEligible(ctx, args, env, stdout, stderr)
+	case "ledger":
+		return runLedger(ctx, args, env, os.Stdin, stdout, stderr)
+	case "policy":
+		return runPolicy(ctx, args, env, stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, version)
 		return exitOK

@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,12 +27,21 @@ var mutate = flag.String("mutants", "", "take out the safeguards whose names mat
 // mutant is a safeguard taken out: in one file, one text replaced by another.
 type mutant struct {
 	name, file, old, new string
-	// packages are whose tests should notice, beginning with the cheapest.
+	// packages are whose tests should notice, beginning with the cheapest; one behind
+	// which stands =REGEXP runs only those tests.
 	packages []string
 }
 
+// noticed is what a run found.
+type noticed struct {
+	mutant
+	// by is the first test that failed; empty if none did.
+	by   string
+	took time.Duration
+}
+
 // mutants reads testdata/mutants.txt. A mutant begins with a line "# name", then a
-// line "file: tests…", then the lines of the file that it replaces, each behind "-",
+// line "file: packages…", then the lines of the file that it replaces, each behind "-",
 // and those that it puts there, each behind "+".
 func mutants(t *testing.T) (all []mutant) {
 	t.Helper()
@@ -95,7 +106,8 @@ func TestMutantsApply(t *testing.T) {
 }
 
 // TestMutants takes the safeguards out one by one, two at the same time, and fails for
-// each that no test misses, or without which the code does not build.
+// each that no test misses, or without which the code does not build. What it found goes
+// into the report in docs/testing.md, in place of what that said of the same ones.
 func TestMutants(t *testing.T) {
 	if *mutate == "" {
 		return
@@ -107,6 +119,8 @@ func TestMutants(t *testing.T) {
 	var (
 		running = make(chan struct{}, 2)
 		group   sync.WaitGroup
+		mutex   sync.Mutex
+		results []noticed
 	)
 	for _, m := range mutants(t) {
 		if !chosen.MatchString(m.name) {
@@ -116,18 +130,106 @@ func TestMutants(t *testing.T) {
 			running <- struct{}{}
 			defer func() { <-running }()
 			began := time.Now()
-			noticed, err := m.noticed(t.TempDir())
-			switch took := time.Since(began).Round(time.Second); {
+			by, err := m.noticed(t.TempDir())
+			took := time.Since(began)
+			switch {
 			case err != nil:
 				t.Errorf("%s: %v", m.name, err)
-			case noticed == "":
-				t.Errorf("%s: no test notices (%s)", m.name, took)
+			case by == "":
+				t.Errorf("%s: no test notices (%.0f s)", m.name, took.Seconds())
 			default:
-				t.Logf("%s: %s (%s)", m.name, noticed, took)
+				t.Logf("%s: %s (%.0f s)", m.name, by, took.Seconds())
 			}
+			if err != nil {
+				return
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			results = append(results, noticed{m, by, took})
 		})
 	}
 	group.Wait()
+	reportMutants(t, results)
+}
+
+// The report stands in docs/testing.md between these.
+const (
+	testingDocument = "../../docs/testing.md"
+	reportBegins    = "<!-- The report of make mutants begins. -->\n"
+	reportEnds      = "<!-- The report of make mutants ends. -->\n"
+)
+
+// reportMutants writes what was found into the document. What is no longer in the list
+// goes.
+func reportMutants(t *testing.T, results []noticed) {
+	t.Helper()
+	document, err := os.ReadFile(testingDocument)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, begins := strings.Cut(string(document), reportBegins)
+	old, after, ends := strings.Cut(rest, reportEnds)
+	if !begins || !ends {
+		t.Fatalf("%s has no place for the report", testingDocument)
+	}
+	report := mutantsReport(mutants(t), old, results)
+	if err := os.WriteFile(testingDocument, []byte(before+reportBegins+report+reportEnds+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var reportRow = regexp.MustCompile("(?m)^\\| (.+) \\| (?:\\*\\*no test\\*\\*|`(.+)`) \\| ([0-9]+) \\|$")
+
+// mutantsReport is the report of all mutants of which something is known: by the report
+// that there was, and by what was found now.
+func mutantsReport(all []mutant, old string, results []noticed) string {
+	found := map[string]noticed{}
+	for _, row := range reportRow.FindAllStringSubmatch(old, -1) {
+		seconds, _ := strconv.Atoi(row[3])
+		found[row[1]] = noticed{mutant{name: row[1]}, row[2], time.Duration(seconds) * time.Second}
+	}
+	for _, r := range results {
+		found[r.name] = r
+	}
+	var rows strings.Builder
+	known, unnoticed, took := 0, 0, time.Duration(0)
+	slices.SortFunc(all, func(a, b mutant) int { return strings.Compare(a.name, b.name) })
+	for _, m := range all {
+		r, is := found[m.name]
+		if !is {
+			continue
+		}
+		by := "`" + r.by + "`"
+		if r.by == "" {
+			by = "**no test**"
+			unnoticed++
+		}
+		known++
+		took += r.took
+		fmt.Fprintf(&rows, "| %s | %s | %.0f |\n", m.name, by, r.took.Seconds())
+	}
+	return fmt.Sprintf("\nOf %d safeguards %d were taken out, in %.0f minutes, two at a time; of %d no test noticed.\n\n"+
+		"| without this safeguard | fails | seconds |\n|---|---|---:|\n%s\n", len(all), known, took.Minutes()/2, unnoticed, rows.String())
+}
+
+func TestMutantsReport(t *testing.T) {
+	all := []mutant{{name: "b: last"}, {name: "c: nobody has looked"}, {name: "a: first"}, {name: "d: as before"}}
+	old := "\n| d: as before | `TestD` | 7 |\n| e: gone | `TestE` | 9 |\n| a: first | **no test** | 9 |\n"
+	results := []noticed{{mutant{name: "b: last"}, "", 110 * time.Second}, {mutant{name: "a: first"}, "TestA/b", 3400 * time.Millisecond}}
+	got := mutantsReport(all, old, results)
+	const want = "\nOf 4 safeguards 3 were taken out, in 1 minutes, two at a time; of 1 no test noticed.\n\n" +
+		"| without this safeguard | fails | seconds |\n|---|---|---:|\n| a: first | `TestA/b` | 3 |\n| b: last | **no test** | 110 |\n| d: as before | `TestD` | 7 |\n\n"
+	if got != want {
+		t.Errorf("%s", got)
+	}
+	// There is a place for it, and there are enough.
+	document, err := os.ReadFile(testingDocument)
+	if err != nil || strings.Count(string(document), reportBegins) != 1 || strings.Count(string(document), reportEnds) != 1 {
+		t.Errorf("%s has no place for the report: %v", testingDocument, err)
+	}
+	if n := len(mutants(t)); n < 100 {
+		t.Errorf("%d safeguards, want 100", n)
+	}
 }
 
 var failedTest = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
@@ -149,7 +251,8 @@ func (m mutant) noticed(dir string) (string, error) {
 	}
 	for _, name := range m.packages {
 		// One that fails is enough; a test that hangs without the safeguard has noticed.
-		command := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-timeout", "5m", "./"+name)
+		name, run, _ := strings.Cut(name, "=")
+		command := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-timeout", "5m", "-run", run, "./"+name)
 		command.Dir = "../.."
 		output, err := command.CombinedOutput()
 		var failed *exec.ExitError

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -33,16 +34,16 @@ func TestAMissingPermissionIsForTheOperator(t *testing.T) {
 	const path = "/access/projects/" + project
 	open := func(w *world, _ string) answer { return w.page(alice, path) }
 	activate := func(w *world, _ string) answer {
-		return w.form(alice, path, url.Values{"id": {"jit-AAAAAAAAAAAAAAAA"}, "entitlement": {selfID}, "justification": {"Restore & check"}, "minutes": {"30"}})
+		return w.form(alice, path, url.Values{"id": {w.formID(access.Self)}, "entitlement": {selfID}, "justification": {"Restore & check"}, "minutes": {"30"}})
 	}
 	request := func(w *world, _ string) answer {
-		return w.form(alice, path, url.Values{"id": {"mpa-AAAAAAAAAAAAAAAA"}, "entitlement": {peerID}, "justification": {"Restore & check"}, "minutes": {"30"}, "reviewer": {bob}})
+		return w.form(alice, path, url.Values{"id": {w.formID(access.Peers)}, "entitlement": {peerID}, "justification": {"Restore & check"}, "minutes": {"30"}, "reviewer": {bob}})
 	}
 	approve := func(w *world, ref string) answer {
 		return w.form(bob, reviewPath(ref), url.Values{"verdict": {"approve"}})
 	}
 	end := func(w *world, ref string) answer {
-		return w.form(alice, "/requests/jit-BBBBBBBBBBBBBBBB/end", url.Values{"resource": {"projects/" + project}})
+		return w.form(alice, "/requests/"+ref+"/end", url.Values{"resource": {"projects/" + project}})
 	}
 	tests := []struct {
 		permission string
@@ -79,7 +80,9 @@ func TestAMissingPermissionIsForTheOperator(t *testing.T) {
 			case "approve":
 				ref, _ = w.ask()
 			case "end":
-				w.form(alice, path, url.Values{"id": {"jit-BBBBBBBBBBBBBBBB"}, "entitlement": {selfID}, "justification": {"x"}, "minutes": {"30"}}).expect(t, 303)
+				f := url.Values{"id": {w.formID(access.Self)}, "entitlement": {selfID}, "justification": {"x"}, "minutes": {"30"}}
+				w.form(alice, path, f).expect(t, 303)
+				ref = number(t, f)
 			}
 			w.pass(10 * time.Minute)
 			before, _ := w.cloud.Policy("projects/" + project)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -30,7 +31,7 @@ func TestThreat08_AProjectIsKnownByItsIDOnly(t *testing.T) {
 			w.api(alice, byNumber(selfURL), selfBody(dict{"entitlementIds": []string{byNumber(selfID)}})).expect(t, http.StatusNotFound, "unknown-resource")
 			w.api(alice, byNumber(askURL), askBody(dict{"entitlementId": byNumber(peerID)})).expect(t, http.StatusNotFound, "unknown-resource")
 			w.page(alice, "/access/projects/"+number).expect(t, http.StatusNotFound)
-			w.form(alice, "/access/projects/"+number, url.Values{"id": {"jit-AAAAAAAAAAAAAAAA"}, "entitlement": {byNumber(selfID)},
+			w.form(alice, "/access/projects/"+number, url.Values{"id": {w.formID(access.Self)}, "entitlement": {byNumber(selfID)},
 				"justification": {"x"}, "minutes": {"5"}}).expect(t, http.StatusNotFound)
 			w.api(alice, "/api/requests/jit-AAAAAAAAAAAAAAAA/end", dict{"resource": "projects/" + number}).expect(t, http.StatusNotFound)
 			if after, _ := w.cloud.Policy("projects/" + project); string(after) != string(before) {

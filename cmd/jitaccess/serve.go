@@ -262,13 +262,16 @@ func inWords(e *access.Error) (text, next string) {
 }
 
 // policyOf is which terms apply.
-func policyOf(c *config.Config) policy.Instance {
+func policyOf(c *config.Config) policy.Instance { return policy.New(settingsOf(c)) }
+
+// settingsOf are the terms that the environment sets.
+func settingsOf(c *config.Config) policy.Settings {
 	r := c.Requests
-	return policy.New(policy.Settings{
+	return policy.Settings{
 		JustificationHint: r.JustificationHint, Justification: r.JustificationPattern,
 		MaxDuration: r.MaxDuration, DefaultDuration: min(time.Hour, r.MaxDuration), RequestTimeout: r.Timeout,
 		MinReviewers: r.MinReviewers, MaxReviewers: r.MaxReviewers, MaxRoles: r.MaxRoles,
-	})
+	}
 }
 
 // hosts is what is known of the service's own hosts.

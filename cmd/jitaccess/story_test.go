@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
 	"jitaccess/internal/chromiumtest"
@@ -96,10 +97,12 @@ func (b *browser) open(where string) {
 	b.picture()
 }
 
-// press presses the button with exactly this name and waits for the next page.
+// press presses the button with exactly this name as a person does, who moves the
+// pointer there when it can be pressed, and waits for the next page.
 func (b *browser) press(name string) {
 	b.t.Helper()
-	b.follow(fmt.Sprintf(`//button[normalize-space(.)=%q]`, name))
+	b.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 1, 1), chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 2, 2))
+	b.follow(fmt.Sprintf(`//button[normalize-space(.)=%q and not(@aria-disabled)]`, name))
 }
 
 // follow clicks what an XPath finds and waits for the next page.
@@ -255,6 +258,11 @@ func story(b *browser) {
 	b.be("Bob Tanaka")
 	b.open(link)
 	b.press("Approve")
+	if !b.script {
+		b.sees("Approve this?", "alice@example.com", "Node 7 hangs")
+		b.tick("I have read above")
+		b.press("Approve")
+	}
 	b.sees("alice@example.com", "Node 7 hangs")
 	b.open(policy)
 	b.sees("Approved by bob@example.com, justification: Node 7 hangs", "request.time")

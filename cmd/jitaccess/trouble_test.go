@@ -10,6 +10,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
 )
@@ -115,7 +116,7 @@ func TestMailThatFailsIsAWarning(t *testing.T) {
 			}
 			ref := u.Query().Get("activation")
 			w.page(bob, reviewPath(ref)).expect(t, 200, "Node 7 hangs")
-			w.form(alice, "/access/projects/"+project, url.Values{"id": {"mpa-AAAAAAAAAAAAAAAA"}, "entitlement": {peerID}, "justification": {"Node 8"}, "minutes": {"30"}, "reviewer": {bob}})
+			w.form(alice, "/access/projects/"+project, url.Values{"id": {w.formID(access.Peers)}, "entitlement": {peerID}, "justification": {"Node 8"}, "minutes": {"30"}, "reviewer": {bob}})
 			w.api(bob, decideURL(ref), dict{}).expect(t, 200, `"ACTIVE"`)
 			if w.granted(a.Entitlements[0].ActivationID) != 1 {
 				t.Error("not granted")

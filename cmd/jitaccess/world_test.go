@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"jitaccess/internal/config"
+	"jitaccess/internal/gcp/condition"
+	"jitaccess/internal/gcp/quota"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
 	"jitaccess/internal/sandbox/sandboxtest"
@@ -78,6 +80,16 @@ func newWorld(t testing.TB, s surroundings) *world {
 	w.url = server.URL
 	w.public = strings.Replace(w.url, "127.0.0.1", "localhost", 1)
 	w.Environment["PUBLIC_URL"] = w.public
+	if s.measured {
+		// More pages in a minute than people open.
+		var all []string
+		for _, q := range quota.All() {
+			if q.PerMinute > 0 {
+				all = append(all, q.Name+"=1000000000")
+			}
+		}
+		w.Environment["GOOGLE_QUOTAS"] = strings.Join(all, ",")
+	}
 	w.stop = func() {}
 	t.Cleanup(func() { w.stop() })
 	w.restart(s.environment)
@@ -254,12 +266,16 @@ func (w *world) api(email, path string, body any) answer {
 	return w.call(email, "POST", path, encoded(w.t, body), "X-JITACCESS", "1", "Content-Type", "application/json")
 }
 
-// page opens a page; form sends one.
+// page opens a page.
 func (w *world) page(email, path string) answer {
 	return w.send(email, w.request("GET", path, nil))
 }
 
+// form sends a form as the pages' scripts do: an approval is confirmed.
 func (w *world) form(email, path string, f url.Values) answer {
+	if f.Get("verdict") == "approve" {
+		f.Set("confirmed", "1")
+	}
 	return w.call(email, "POST", path, f.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Origin", w.public)
 }
 
@@ -355,13 +371,14 @@ func (w *world) described(resource, text string) []google.Binding {
 	})
 }
 
-// granted counts the bindings of the project that carry an id; live ones only those
-// that are not over.
-func (w *world) granted(id string) int {
+// granted counts the bindings of the project that carry an id.
+func (w *world) granted(id string) int { return len(w.described("projects/"+project, "["+id+"]")) }
+
+// live counts those that are not over.
+func (w *world) live(id string) (n int) {
 	w.t.Helper()
-	n := 0
-	for _, b := range w.policy("projects/" + project).Bindings {
-		if b.Condition != nil && strings.HasSuffix(b.Condition.Description, "["+id+"]") {
+	for _, b := range w.described("projects/"+project, "["+id+"]") {
+		if window, _, ok, _ := condition.ParseActivation(b.Condition.Expression); ok && window.End.After(w.now()) {
 			n++
 		}
 	}

@@ -212,7 +212,8 @@ func TestJustification(t *testing.T) {
 func TestRequestID(t *testing.T) {
 	random := bytes.NewReader(bytes.Repeat([]byte{0xfb, 0xef}, 12))
 	for kind, prefix := range map[access.RequestKind]string{access.Self: "jit-", access.Peers: "mpa-"} {
-		id, err := access.NewRequestID(random, kind)
+		form, err := access.NewForm(random, kind, "ana@example.com", time.Unix(1, 0))
+		id := access.NewRequestID(form, access.Request{Kind: kind})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +224,7 @@ func TestRequestID(t *testing.T) {
 			t.Errorf("%q for %v", id, kind)
 		}
 	}
-	if _, err := access.NewRequestID(strings.NewReader("short"), access.Peers); err == nil {
+	if _, err := access.NewForm(strings.NewReader("sho"), access.Peers, "ana@example.com", time.Unix(1, 0)); err == nil {
 		t.Error("no error without randomness")
 	}
 	for id, ok := range map[string]bool{

@@ -46,6 +46,7 @@ const (
 	FieldStart         = "start"
 	FieldReviewer      = "reviewer"
 	FieldID            = "id"
+	FieldPrincipal     = "principal"
 	FieldComment       = "comment"
 	FieldVerdict       = "verdict"
 )
@@ -121,6 +122,7 @@ const (
 	CodeNoEntitlement       Code = "no-entitlement"        //
 	CodeTooManyRoles        Code = "too-many-roles"        // count, max
 	CodeBadRequestID        Code = "bad-request-id"        //
+	CodeOldForm             Code = "old-form"              //
 	CodeNoJustification     Code = "no-justification"      // hint
 	CodeLongJustification   Code = "long-justification"    // max
 	CodeUnsafeJustification Code = "unsafe-justification"  //
@@ -139,6 +141,9 @@ const (
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
 	CodeTermUnsupported     Code = "term-unsupported"      // term, rule
+	CodeRuleRefuses         Code = "rule-refuses"          // rule, message
+	CodeRuleUndecided       Code = "rule-undecided"        // rule, unknown (ancestors, groups or claims)
+	CodeNoRule              Code = "no-rule"               // role, resource
 	CodeNeedsLedger         Code = "needs-ledger"          //
 	CodeNoPublicURL         Code = "no-public-url"         // host
 	CodeUnknownResource     Code = "unknown-resource"      // resource

@@ -70,8 +70,8 @@ type Head struct {
 }
 
 // DueAt is when something is to be done about the request as it is; zero is never.
-// What was approved is to be written from the start of its window on, and what nobody
-// decided, or has run out, is to be recorded as such.
+// What nobody decided, or has run out, is to be recorded as such; what was approved is to
+// be written from the start of its window on, or LeadTime before it.
 func (r Request) DueAt() time.Time {
 	switch r.State {
 	case Pending:
@@ -81,6 +81,8 @@ func (r Request) DueAt() time.Time {
 		return r.Expires
 	case Approved:
 		return r.Window.Start
+	case Scheduled:
+		return r.Window.Start.Add(-LeadTime)
 	case Active:
 		return r.Window.End
 	}

@@ -13,6 +13,9 @@ type Requirement struct {
 	From []string
 }
 
+// Same is whether both are approvals from the same people; the counts may differ.
+func (r Requirement) Same(as Requirement) bool { return sameItems(r.From, as.From) }
+
 // Tally is how far a request has come.
 type Tally struct {
 	// Filled is how many approvals each requirement has, in their order.

@@ -88,6 +88,8 @@ type Notice struct {
 	To, CC []Principal
 	// Decision is set in NoticeApproved and NoticeDenied.
 	Decision Decision
+	// Declined is who has declined before, as far as it is known, in NoticeReview.
+	Declined []Decision
 	// Window is what was granted, or would be if it were approved at once.
 	Window Window
 	// Outcomes are what became of each role, in NoticeApproved.

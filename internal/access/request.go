@@ -2,13 +2,11 @@ package access
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,47 +23,6 @@ const (
 	Peers      RequestKind = "peers"       // others who were asked must approve
 	BreakGlass RequestKind = "break glass" // its principal has it at once, and others look at it afterwards
 )
-
-// idPrefixes begin the ids of requests of each kind. Nothing outside this package
-// asks an id for its kind.
-var idPrefixes = map[RequestKind]string{Self: "jit-", Peers: "mpa-"}
-
-// requestIDPattern accepts our ids and those of JIT Access 1.x, which are standard
-// Base64.
-var requestIDPattern = regexp.MustCompile(`^(jit|mpa)-[A-Za-z0-9_+/-]{16}$`)
-
-// NewRequestID mints an id. Random is a source of randomness of cryptographic
-// quality; its failure is returned.
-func NewRequestID(random io.Reader, kind RequestKind) (string, error) {
-	var b [12]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
-		return "", err
-	}
-	return RequestIDOf(kind, b), nil
-}
-
-// RequestIDOf is the id that has the given bytes in it.
-func RequestIDOf(kind RequestKind, b [12]byte) string {
-	return idPrefixes[kind] + base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// ParseRequestID checks the form of an id that came from outside.
-func ParseRequestID(id string) (string, error) {
-	if !requestIDPattern.MatchString(id) {
-		return "", errors.New("not a request id")
-	}
-	return id, nil
-}
-
-// KindOfID is the kind of request that bears the id; empty if it is none.
-func KindOfID(id string) RequestKind {
-	for kind, prefix := range idPrefixes {
-		if strings.HasPrefix(id, prefix) {
-			return kind
-		}
-	}
-	return ""
-}
 
 // MaxJustification is the longest justification, in characters. It keeps links
 // short enough for every mail program.
@@ -256,17 +213,25 @@ func (r Request) Approved(more ...Decision) time.Duration {
 }
 
 // WindowAt is the window that an approval accepted now gives: it starts at the
-// later of now and the requested start, in whole seconds, and lasts Duration. A
-// request of JIT Access 1.x keeps its own.
+// later of now and the requested start, never before what it rests on, in whole
+// seconds, and lasts Duration. A request of JIT Access 1.x keeps its own.
 func (r Request) WindowAt(now time.Time) Window {
 	if !r.Fixed.IsZero() {
 		return r.Fixed
 	}
-	if r.Start.After(now) {
-		now = r.Start
+	for _, d := range r.Decisions { // by other instances, whose clocks may be ahead
+		now = latest(now, d.At)
 	}
+	now = latest(latest(now, r.Created), r.Start)
 	start := now.UTC().Truncate(time.Second)
 	return Window{Start: start, End: start.Add(r.Duration)}
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // Window is a half-open span of time [Start, End), in UTC and whole seconds. The

@@ -208,8 +208,7 @@ func sameItems(a, b []string) bool {
 func union(all, more []Requirement) []Requirement {
 	all = slices.Clone(all)
 	for _, r := range more {
-		same := func(a Requirement) bool { return sameItems(a.From, r.From) }
-		if at := slices.IndexFunc(all, same); at < 0 {
+		if at := slices.IndexFunc(all, r.Same); at < 0 {
 			all = append(all, r)
 		} else {
 			all[at].Count = max(all[at].Count, r.Count)

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,10 +15,11 @@ import (
 
 // Ask is a request as a person states it.
 type Ask struct {
-	// ID was minted with the form, so that sending it twice is one request; empty
-	// mints one. It must begin with jit- for activation without others and with
-	// mpa- for a request to reviewers.
-	ID            string
+	// Form is the number of the form (Choice), so that sending it twice is one request
+	// to every instance. Without a form Kind says what is asked for, and it is another
+	// request each time; empty is an activation without others if there is no reviewer.
+	Form          string
+	Kind          access.RequestKind
 	Resource      access.Resource
 	Entitlements  []access.EntitlementID
 	Justification string
@@ -47,27 +49,34 @@ type Asked struct {
 	Warnings []*access.Error
 }
 
-// Ask makes a request: an activation without others where the id begins with jit-
-// (or there is neither id nor reviewer), a request to reviewers otherwise. Sending
-// the same ask again with the same id has the same result and no further effect.
+// Ask makes a request: an activation without others, or a request to reviewers. Sending
+// the same form again has the same result and no further effect. Its id is derived from
+// what was sent (access.NewRequestID).
 func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, error) {
-	r, terms, err := b.read(caller, a)
+	r, form, err := b.identify(caller, a)
+	var terms access.Terms
+	if err == nil {
+		terms, err = b.read(&r, a)
+	}
+	if !b.forgets {
+		r.Terms = terms
+	}
 	if err != nil {
-		return Asked{}, b.refuse(ctx, caller, access.RequestMade, r, err)
+		return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
 	}
 	// What is over is not answered from memory.
 	b.asked.forget(func(a Asked) bool { return !a.Window.IsZero() && !b.c.Now().Before(a.Window.End) })
-	return b.asked.do(ctx, r.FullDigest(), func() (Asked, error) {
+	return b.asked.do(ctx, caller.Principal, r.ID, func() (Asked, error) {
 		if r.Kind == access.Self {
-			return b.selfApprove(ctx, caller, r, terms)
+			return b.selfApprove(ctx, caller, r, terms, form.Opened)
 		}
 		return b.askReviewers(ctx, caller, r, terms, a)
 	})
 }
 
-// read turns what was typed into a request and its terms, or names the field that is
-// wrong. What it returns with an error is as much of the request as was understood.
-func (b *Broker) read(caller access.Caller, a Ask) (r access.Request, terms access.Terms, err error) {
+// identify reads who asks for what, by which form, and gives the request its id. With an
+// error it returns as much as was understood.
+func (b *Broker) identify(caller access.Caller, a Ask) (r access.Request, form access.Form, err error) {
 	now := b.c.Now()
 	r = access.Request{
 		Principal:     caller.Principal,
@@ -79,57 +88,69 @@ func (b *Broker) read(caller access.Caller, a Ask) (r access.Request, terms acce
 	r.Entitlements = slices.Clone(a.Entitlements)
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
 	r.Entitlements = slices.Compact(r.Entitlements)
+	if a.Form == "" {
+		if r.Kind = cmp.Or(a.Kind, access.Self); len(a.Reviewers) > 0 {
+			r.Kind = access.Peers
+		}
+		if a.Form, err = b.NewForm(caller, r.Kind); err != nil {
+			return r, form, access.AsError(err)
+		}
+	}
+	form, err = access.ParseForm(a.Form, caller.Principal)
+	r.Kind = form.Kind
+	if err != nil || r.Kind == access.Self && len(a.Reviewers) > 0 {
+		return r, form, invalid(access.FieldID, access.CodeBadRequestID, nil)
+	}
+	r.Reviewers, err = readReviewers(caller, a.Reviewers)
+	sent := r
+	if !a.Start.IsZero() {
+		sent.Start = a.Start.UTC() // also one that has passed when it is sent again
+	}
+	r.ID = access.NewRequestID(a.Form, sent)
+	if now.Sub(form.Opened) > access.FormLife || form.Opened.Sub(now) > access.LinkSkew {
+		return r, form, oldForm()
+	}
+	return r, form, err
+}
+
+func oldForm() error { return &access.Error{Kind: access.Gone, Code: access.CodeOldForm} }
+
+// read checks what was asked for against its terms, which it returns, or names the field
+// that is wrong. It completes the request.
+func (b *Broker) read(r *access.Request, a Ask) (terms access.Terms, err error) {
 	if len(r.Entitlements) == 0 {
-		return r, terms, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
+		return terms, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
 	}
 	for _, id := range r.Entitlements {
 		if id.Resource != a.Resource {
-			return r, terms, invalid(access.FieldEntitlement, access.CodeOtherResource,
+			return terms, invalid(access.FieldEntitlement, access.CodeOtherResource,
 				access.Args{"entitlement": id.String(), "resource": string(a.Resource)})
 		}
 	}
-
-	r.Kind = access.Self
-	if len(a.Reviewers) > 0 {
-		r.Kind = access.Peers
-	}
-	if a.ID == "" {
-		if r.ID, err = b.NewID(r.Kind); err != nil {
-			return r, terms, access.AsError(err)
-		}
-	} else {
-		if r.ID, err = access.ParseRequestID(a.ID); err == nil {
-			r.Kind = access.KindOfID(r.ID)
-		}
-		if err != nil || r.Kind == access.Self && len(a.Reviewers) > 0 {
-			return r, terms, invalid(access.FieldID, access.CodeBadRequestID, nil)
-		}
-	}
-	if r.Reviewers, err = readReviewers(caller, a.Reviewers); err != nil {
-		return r, terms, err
-	}
 	if terms, err = b.terms(r.Principal, r.Kind, r.Entitlements...); err != nil {
-		return r, terms, err
+		return terms, err
 	}
 	r.Expires = r.Created.Add(terms.RequestLife)
 	if err := justified(terms, r.Justification); err != nil {
-		return r, terms, err
+		return terms, err
 	}
 	if !a.Start.IsZero() && terms.StartWithin == 0 {
-		return r, terms, invalid(access.FieldStart, access.CodeStartsAtOnce, nil)
+		return terms, invalid(access.FieldStart, access.CodeStartsAtOnce, nil)
 	}
+	now := b.c.Now()
 	if !a.Start.IsZero() && a.Start.Before(now.Add(-startGrace)) {
-		return r, terms, badStart(terms)
+		return terms, badStart(terms)
 	}
 	// A start that has passed means "as soon as possible", like none.
 	if a.Start.After(now) {
 		r.Start = a.Start.UTC().Truncate(time.Second)
 	}
-	return r, terms, nil
+	return terms, nil
 }
 
 // selfApprove activates at once.
-func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access.Request, terms access.Terms) (Asked, error) {
+func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access.Request, terms access.Terms,
+	opened time.Time) (Asked, error) {
 	refused := func(err error) (Asked, error) {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.SelfApproved, r, err)
 	}
@@ -142,17 +163,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	}
 	var window access.Window // of the grant, once it is known
 	check := func(s access.Standing) error {
-		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s)); err != nil {
+		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s), b.notEndedSince(opened, r, s), selfHeld(r, s)); err != nil {
 			return err
-		}
-		for _, id := range r.Entitlements {
-			switch held := s.Holding(r.Principal, id); {
-			case held.SelfApproval:
-			case held.PeerApproval:
-				return needsApproval(access.NotAllowed, string(id.Role))
-			default:
-				return s.NotHeld(notEligible(id))
-			}
 		}
 		return s.Lasts(r, cmp.Or(window, s.WindowAt(r, b.c.Now())))
 	}
@@ -168,6 +180,12 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	window = standing.WindowAt(r, event.At)
 	event.Window = window
 	next, _, err := b.intend(ctx, event)
+	if again, ok := errors.AsType[*sentAgain](err); ok {
+		next, err = again.stands, nil
+		if window = next.Window; next.StateAt(event.At) == access.Failed {
+			return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
+		}
+	}
 	if err != nil {
 		return Asked{Request: r}, err
 	}
@@ -183,6 +201,20 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return asked, nil
+}
+
+// selfHeld is nil when the requester may activate every entitlement without others.
+func selfHeld(r access.Request, s access.Standing) error {
+	for _, id := range r.Entitlements {
+		switch held := s.Holding(r.Principal, id); {
+		case held.SelfApproval:
+		case held.PeerApproval:
+			return needsApproval(access.NotAllowed, string(id.Role))
+		default:
+			return s.NotHeld(notEligible(id))
+		}
+	}
+	return nil
 }
 
 func needsApproval(kind access.Kind, role string) *access.Error {
@@ -207,8 +239,20 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	return b.invite(ctx, caller, access.RequestMade, r, standing, r.Reviewers, a.Origin)
 }
 
-// idIsFree refuses an id, which comes with the form, that stands for something else
-// already: another person's grant, or one of other roles.
+// notEndedSince refuses a form that was opened before access to the same ended, by which
+// form or link it ever was had: what somebody ended stays so until the person looks again.
+func (b *Broker) notEndedSince(opened time.Time, r access.Request, s access.Standing) error {
+	now := b.c.Now()
+	for _, a := range s.Activations {
+		if a.Principal == r.Principal && slices.Contains(r.Entitlements, a.Entitlement) && !now.Before(a.Window.End) && a.Window.End.After(opened) {
+			return oldForm()
+		}
+	}
+	return nil
+}
+
+// idIsFree refuses an id that stands for something else already: another person's grant,
+// or one of other roles. Whoever may edit the policy can write any id there.
 func idIsFree(r access.Request, standing access.Standing) error {
 	for _, a := range standing.Activations {
 		if a.RequestID == r.ID && (a.Principal != r.Principal || !slices.Contains(r.Entitlements, a.Entitlement)) {
@@ -260,9 +304,17 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	event := b.event(caller, did, r)
 	event.Window = standing.WindowAt(r, event.At)
 	notice := b.notice(did, r, added)
+	notice.Declined = b.later.denied(r, event.At)
 	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
+	if !b.forgets { // which need not make a link first
+		notice.ReviewURL = reviewURL(origin, r.ID, r.Resource)
+	}
 	asked := Asked{Request: r, Warnings: slices.Clone(standing.Warnings)}
 	next, ref, err := b.intend(ctx, event, notice)
+	again, sent := errors.AsType[*sentAgain](err)
+	if sent {
+		next, err = again.stands, nil
+	}
 	if err != nil {
 		return asked, err
 	}
@@ -272,7 +324,9 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 		asked.Warnings = append(asked.Warnings, &access.Error{Kind: access.Invalid, Code: access.CodeLongLink,
 			Args: access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(maxLink)}})
 	}
-	asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+	if !sent {
+		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+	}
 	return asked, nil
 }
 
@@ -280,8 +334,11 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 // cut longer ones. It still works in browsers, so the request is made all the same.
 const maxLink = 2000
 
-// reviewURL is the link form of JIT Access 1.x.
+// reviewURL is the link form of JIT Access 1.x, or a short one where the ref is an id.
 func reviewURL(origin, ref string, resource access.Resource) string {
+	if _, err := access.ParseRequestID(ref); err == nil {
+		return origin + "/review?activation=" + url.QueryEscape(ref)
+	}
 	link := origin + "/?activation=" + url.QueryEscape(ref)
 	if id, ok := resource.ProjectID(); ok {
 		link += "&projectId=" + url.QueryEscape(id)

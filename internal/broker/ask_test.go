@@ -43,9 +43,9 @@ func TestAskIsRefused(t *testing.T) {
 		{"no entitlement", func(a *broker.Ask) { a.Entitlements = nil }, access.Invalid, access.CodeNoEntitlement, "entitlement"},
 		{"more roles than allowed", func(a *broker.Ask) { a.Entitlements = []access.EntitlementID{admin, viewer, narrow} }, access.Invalid, access.CodeTooManyRoles, "entitlement"},
 		{"an entitlement of another resource", func(a *broker.Ask) { a.Resource = "projects/other" }, access.Invalid, access.CodeOtherResource, "entitlement"},
-		{"a malformed id", func(a *broker.Ask) { a.ID = "mpa-../../x" }, access.Invalid, access.CodeBadRequestID, "id"},
-		{"reviewers for an activation without others", func(a *broker.Ask) { a.ID = "jit-AAAAAAAAAAAAAAAA" }, access.Invalid, access.CodeBadRequestID, "id"},
-		{"a request to nobody", func(a *broker.Ask) { a.ID, a.Reviewers = "mpa-AAAAAAAAAAAAAAAA", nil }, access.Invalid, access.CodeFewReviewers, "reviewer"},
+		{"a malformed id", func(a *broker.Ask) { a.Form = "mpa-../../x" }, access.Invalid, access.CodeBadRequestID, "id"},
+		{"reviewers for an activation without others", func(a *broker.Ask) { a.Form = formOf(ana, access.Self) }, access.Invalid, access.CodeBadRequestID, "id"},
+		{"a request to nobody", func(a *broker.Ask) { a.Form, a.Reviewers = formOf(ana, access.Peers), nil }, access.Invalid, access.CodeFewReviewers, "reviewer"},
 		{"an activation alone of what needs approval", func(a *broker.Ask) { a.Reviewers = nil }, access.NotAllowed, access.CodeNeedsApproval, "entitlement"},
 		{"a role that is not held", func(a *broker.Ask) { a.Entitlements = []access.EntitlementID{narrow} }, access.NotAllowed, access.CodeNotEligible, "entitlement"},
 		{"a request for what is only self-approved", func(a *broker.Ask) { a.Entitlements = []access.EntitlementID{viewer} }, access.NotAllowed, access.CodeNotEligible, "entitlement"},
@@ -113,11 +113,11 @@ func TestAskThatIsSentTwiceIsOne(t *testing.T) {
 	w := newWorld(t)
 	b := w.Broker()
 	a := ask()
-	a.ID, _ = b.NewID(access.Peers)
+	a.Form, _ = b.NewForm(caller(ana), access.Peers)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if asked, err := b.Ask(t.Context(), caller(ana), a); err != nil || asked.Request.ID != a.ID {
+			if asked, err := b.Ask(t.Context(), caller(ana), a); err != nil || asked.Request.ID == a.Form {
 				t.Errorf("%+v, %v", asked, err)
 			}
 		})
@@ -136,7 +136,7 @@ func TestAskThatFailedMayBeSentAgain(t *testing.T) {
 	w := newWorld(t)
 	b := w.Broker()
 	a := ask()
-	a.ID, _ = b.NewID(access.Peers)
+	a.Form, _ = b.NewForm(caller(ana), access.Peers)
 	w.Store.Err = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
 	_, err := b.Ask(t.Context(), caller(ana), a)
 	is(t, err, access.Unavailable, access.CodeUpstreamFailed)
@@ -177,7 +177,7 @@ func TestMailThatFailsIsAWarning(t *testing.T) {
 func TestAFormSentAgainAfterItsAccessIsOver(t *testing.T) {
 	w := newWorld(t)
 	b, a := w.Broker(), selfAsk()
-	a.ID, a.Duration = "jit-AAAAAAAAAAAAAAAA", time.Minute
+	a.Form, a.Duration = formOf(ana, access.Self), time.Minute
 	if _, err := b.Ask(t.Context(), caller(ana), a); err != nil {
 		t.Fatal(err)
 	}

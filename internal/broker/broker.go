@@ -25,6 +25,9 @@ type Config struct {
 	// Admins may end anyone's grants: "user:ADDRESS" and "group:ADDRESS". They may
 	// not approve by it. May be empty.
 	Admins []string
+	// Origin is the scheme and host of links in what is told without anybody asking; may
+	// be empty, and then there are none.
+	Origin string
 	// Now is the clock.
 	Now func() time.Time
 	// Random is a source of cryptographic quality.
@@ -49,8 +52,8 @@ type Broker struct {
 
 // New makes a Broker.
 func New(c Config) *Broker {
-	b := &Broker{c: c, kinds: register(c.Providers), later: later{added: map[string]addition{}},
-		asked: recent[Asked]{now: c.Now, made: map[string]*made[Asked]{}}, denied: recent[Decided]{now: c.Now, made: map[string]*made[Decided]{}}}
+	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}},
+		asked: newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now)}
 	if c.Store != nil { // it is left out where nothing is asked or decided
 		b.forgets = c.Store.Limits().Forgets
 	}
@@ -61,7 +64,7 @@ func New(c Config) *Broker {
 // passed on by hand.
 func (b *Broker) Channels() []access.Channel { return b.c.Notifier.Channels() }
 
-// NewID mints a request id, for a form to carry.
-func (b *Broker) NewID(kind access.RequestKind) (string, error) {
-	return access.NewRequestID(b.c.Random, kind)
+// NewForm numbers a form that the caller opens.
+func (b *Broker) NewForm(caller access.Caller, kind access.RequestKind) (string, error) {
+	return access.NewForm(b.c.Random, kind, caller.Principal, b.c.Now())
 }

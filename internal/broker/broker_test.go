@@ -289,7 +289,7 @@ func TestEnd(t *testing.T) {
 			if test.change != nil {
 				test.change(w)
 			}
-			ended, err := b.End(t.Context(), caller(test.as), shop, asked.Request.ID)
+			ended, err := b.End(t.Context(), caller(test.as), shop, asked.Request.ID, "")
 			if test.want != "" {
 				is(t, err, access.NotFound, test.want)
 				if w.Calls["end"] != 0 {

@@ -129,7 +129,7 @@ func TestAStoreHearsOfEveryEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{asked.Request.ID, self.Request.ID} {
-		if _, err := b.End(t.Context(), caller(ana), shop, id); err != nil {
+		if _, err := b.End(t.Context(), caller(ana), shop, id, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestAStoreHearsThatAGrantOrAnEndFailed(t *testing.T) {
 		}
 		w.Forget()
 		w.GrantErr = c.err
-		_, err = b.End(t.Context(), caller(ana), shop, asked.Request.ID)
+		_, err = b.End(t.Context(), caller(ana), shop, asked.Request.ID, "")
 		is(t, err, c.err.Kind, c.err.Code)
 		if w.Heard() != "end asked, end failed" || w.Requests[asked.Ref].State != access.Active {
 			t.Errorf("%s, %q", w.Heard(), w.Requests[asked.Ref].State)
@@ -218,7 +218,7 @@ func TestAnOutcomeThatOneOfThemCannotTakeIsAWarning(t *testing.T) {
 				t.Errorf("%+v", decided)
 			}
 			// Access is given back though the store has no say in it.
-			ended, err := b.End(t.Context(), caller(ana), shop, asked.Request.ID)
+			ended, err := b.End(t.Context(), caller(ana), shop, asked.Request.ID, "")
 			unrecorded(ended.Warnings, err)
 			if w.Activations[0].Window.Contains(w.Clock) {
 				t.Error("not ended")
@@ -241,7 +241,7 @@ func TestAnEndThatCannotBeJournaledIsNotDone(t *testing.T) {
 	}
 	w.Forget()
 	w.JournalErr[access.EndAsked] = errDiskFull
-	_, err := b.End(t.Context(), caller(ana), shop, asked.Request.ID)
+	_, err := b.End(t.Context(), caller(ana), shop, asked.Request.ID, "")
 	is(t, err, access.Unavailable, access.CodeJournalUnavailable)
 	if w.Calls["end"] != 0 || w.Heard() != "" {
 		t.Errorf("calls %v, store %q", w.Calls, w.Heard())

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +44,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	if d.Verdict == access.Deny {
 		trying = access.RequestDenied
 	}
-	r, err := b.open(ctx, d.Ref)
+	r, err := b.openToChange(ctx, d.Ref)
 	refused := func(err error) (Decided, error) {
 		return Decided{Request: r}, b.refuse(ctx, caller, trying, r, err)
 	}
@@ -96,7 +95,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 	if d.Verdict == access.Deny {
 		// Pressed again, or the page reloaded: people are told once of one reason.
-		return b.denied.do(ctx, fmt.Sprint(caller.Principal, " ", decision.Digest, " ", decision.Comment), func() (Decided, error) {
+		return b.denied.do(ctx, caller.Principal, decision.Digest+" "+decision.Comment, func() (Decided, error) {
 			return b.deny(ctx, caller, result, standing, d.Origin)
 		})
 	}
@@ -186,6 +185,7 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	result.State = access.Denied
 	if result.Forgets {
 		result.State = access.Pending
+		b.later.deny(r, result.Decision, event.At)
 	}
 	result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	return result, nil
@@ -204,8 +204,9 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)
 	}
+	event.Requirements = terms.Requirements
 	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, origin)
-	next, _, err := b.intend(ctx, event, notice)
+	next, _, err := b.intend(ctx, event)
 	if result.Request = next; err != nil {
 		return result, err
 	}
@@ -238,7 +239,7 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		}
 		return s.Lasts(r, r.Window)
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check)
+	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check, notice)
 	result.Outcomes, result.Window = outcomes, granted(outcomes, r.Window)
 	result.Warnings = withNew(result.Warnings, warnings)
 	if err != nil {
@@ -246,7 +247,7 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 	}
 	result.State = access.Active
 	notice.Window, notice.Outcomes = result.Window, outcomes
-	if anyGranted(outcomes) {
+	if tells(caller, outcomes) {
 		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return result, nil

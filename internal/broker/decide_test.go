@@ -95,14 +95,15 @@ func TestAFormThatIsSentAgainAfterTheEndRevivesNothing(t *testing.T) {
 	w := newWorld(t)
 	b := w.Broker()
 	a := selfAsk()
-	a.ID, _ = b.NewID(access.Self)
-	if _, err := b.Ask(t.Context(), caller(ana), a); err != nil {
+	a.Form, _ = b.NewForm(caller(ana), access.Self)
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.End(t.Context(), caller(ana), shop, a.ID); err != nil {
+	if _, err := b.End(t.Context(), caller(ana), shop, asked.Request.ID, ""); err != nil {
 		t.Fatal(err)
 	}
-	_, err := b.Ask(t.Context(), caller(ana), a)
+	_, err = b.Ask(t.Context(), caller(ana), a)
 	is(t, err, access.Gone, access.CodeAlreadyEnded)
 }
 

@@ -18,9 +18,9 @@ func grantOf(r access.Request, w access.Window, approvers []access.Principal) ac
 
 // grant has it written and records what became of it. What could not be made sure of
 // at the moment of effect is a warning; when some entitlements were refused and
-// others granted, so are the refused ones.
+// others granted, so are the refused ones. The notices are kept with a grant that is new.
 func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Request, approvers []access.Principal,
-	q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, []*access.Error, error) {
+	q access.StandingQuery, check func(access.Standing) error, notices ...access.Notice) ([]access.Outcome, []*access.Error, error) {
 	// Grant may return while a check still runs.
 	var last atomic.Pointer[[]*access.Error]
 	var outcomes []access.Outcome
@@ -39,7 +39,13 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	if unsure := last.Load(); unsure != nil {
 		event.Warnings = *unsure
 	}
-	_, unrecorded, _ := b.commit(ctx, event)
+	var told []access.Notice
+	for _, n := range notices {
+		if n.Window, n.Outcomes = event.Window, outcomes; err == nil && tells(caller, outcomes) {
+			told = append(told, n)
+		}
+	}
+	_, unrecorded, _ := b.commit(ctx, event, told...)
 	warnings := slices.Concat(event.Warnings, unrecorded)
 	for _, o := range outcomes {
 		if o.Result == access.Refused && err == nil {
@@ -69,6 +75,12 @@ func granted(outcomes []access.Outcome, w access.Window) access.Window {
 		}
 	}
 	return w
+}
+
+// tells is whether people are told of a grant: once, when it is new, and when somebody
+// else may have written it whose process ended.
+func tells(caller access.Caller, outcomes []access.Outcome) bool {
+	return anyGranted(outcomes) || caller.Method == access.MethodSystem
 }
 
 // anyGranted is whether something is new, so that people are told once.

@@ -16,7 +16,7 @@ func TestWhatIsUnsureAtTheMomentOfEffectIsToldAndRecorded(t *testing.T) {
 	}
 	for range 2 { // the second time the first look knows it already
 		a := selfAsk()
-		a.ID = ""
+		a.Form = ""
 		asked, err := w.Broker().Ask(t.Context(), caller(ana), a)
 		if err != nil || len(asked.Warnings) != 1 || asked.Warnings[0] != unsure {
 			t.Errorf("%v, %v", asked.Warnings, err)

@@ -37,7 +37,7 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	asked := b.later.with(r, nil, b.c.Now())
+	asked := b.later.asked(r, b.c.Now())
 	fresh := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(asked, p) })
 	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(asked)), Warnings: warnings}, nil
 }
@@ -67,7 +67,7 @@ type AddReviewers struct {
 // whichever is approved first makes the grant, of which there is one by its id. The
 // same people again, within the hour, are the same result and are not told again.
 func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddReviewers) (Asked, error) {
-	r, err := b.open(ctx, a.Ref)
+	r, err := b.openToChange(ctx, a.Ref)
 	refused := func(err error) (Asked, error) {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.ReviewersAdded, r, err)
 	}
@@ -87,10 +87,13 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	}
 	r.Reviewers = append(slices.Clone(r.Reviewers), added...)
 	slices.Sort(r.Reviewers)
-	everybody := r // by other links too
-	everybody.Reviewers = b.later.with(r, nil, b.c.Now())
 	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
-	if err = cmp.Or(err, b.within(terms, everybody)); err != nil {
+	few := func(all []access.Principal) error { // by whichever link
+		everybody := r
+		everybody.Reviewers = all
+		return b.within(terms, everybody)
+	}
+	if err = cmp.Or(err, few(b.later.asked(r, b.c.Now()))); err != nil {
 		return refused(err)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements}
@@ -101,10 +104,14 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 		return refused(err)
 	}
 	// Sent twice it is one: the digest has everybody who is asked now, and not who is new.
-	return b.asked.do(ctx, fmt.Sprint(r.FullDigest(), " with ", added), func() (Asked, error) {
+	return b.asked.do(ctx, caller.Principal, fmt.Sprint(r.FullDigest(), " with ", added), func() (Asked, error) {
+		undo, err := b.later.add(r, added, b.c.Now(), few)
+		if err != nil {
+			return refused(err)
+		}
 		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, standing, added, a.Origin)
-		if err == nil {
-			b.later.with(r, added, b.c.Now())
+		if err != nil {
+			undo()
 		}
 		return asked, err
 	})

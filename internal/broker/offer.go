@@ -127,8 +127,8 @@ type Choice struct {
 	// Kind is how they are requested, Terms the strictest of theirs.
 	Kind  access.RequestKind
 	Terms access.Terms
-	// ID is minted for the form, so that sending it twice is one request.
-	ID string
+	// Form numbers the form, so that sending it twice is one request.
+	Form string
 	// Reviewers are who may be asked to approve all of them; none for Self.
 	Reviewers []access.Principal
 	Warnings  []*access.Error
@@ -161,14 +161,14 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 		}
 		c.Warnings = slices.Concat(c.Warnings, warnings)
 	}
-	if c.ID, err = b.NewID(c.Kind); err != nil {
-		return Choice{}, err
+	if c.Form, err = b.NewForm(caller, c.Kind); err != nil {
+		return Choice{}, access.AsError(err)
 	}
 	return c, nil
 }
 
 // Choose picks entitlements of the offer, each once. What takes a call is not in the
-// Choice: reviewers, and an id.
+// Choice: reviewers, and the number of a form.
 func (o Offer) Choose(ids ...access.EntitlementID) (Choice, error) {
 	none := Choice{Offer: o}
 	c := Choice{Offer: o, Warnings: o.Warnings, Kind: access.Self}

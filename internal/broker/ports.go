@@ -60,10 +60,10 @@ type Granter interface {
 	// when nothing was granted; if it is CodeUnknownOutcome, nobody could find out.
 	Grant(ctx context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error)
 
-	// End takes back every grant that carries the id and belongs to the principal.
-	// A self-approved grant is removed; any other is left as a record whose window
-	// has been cut short, so that a link cannot revive it. Outcomes are those of
-	// the grants found; none is no error.
+	// End takes back every grant that carries the id and belongs to the principal. It is
+	// left as a record whose window has been cut short, for as long as its link can be
+	// opened, or a form that was opened before its end be sent (access.FormLife). Outcomes
+	// are those of the grants found; none is no error.
 	End(ctx context.Context, e access.Ending) ([]access.Outcome, error)
 }
 
@@ -88,7 +88,7 @@ type Store interface {
 	// none: it may be JIT Access 1.x's. A store that forgets (Limits) cannot notice.
 	//
 	// The returned ref opens the request from now on, and every ref given out before
-	// stays good. A store that forgets returns one only for what makes a new one
+	// stays good. With a Conflict it may be returned too, and opens what stands. A store that forgets returns one only for what makes a new one
 	// necessary, which is asking, and asking more people.
 	//
 	// Notices are what people are to be told if the event is recorded; a store may keep

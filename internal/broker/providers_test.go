@@ -148,7 +148,7 @@ func wholeStory(t *testing.T, b *broker.Broker, id access.EntitlementID) {
 	if err != nil || decided.State != access.Active {
 		t.Fatalf("decides %+v, %v", decided, err)
 	}
-	ended, err := b.End(t.Context(), caller(ana), id.Resource, asked.Request.ID)
+	ended, err := b.End(t.Context(), caller(ana), id.Resource, asked.Request.ID, "")
 	if err != nil || len(ended.Outcomes) != 1 || ended.Outcomes[0].Result != access.Removed {
 		t.Fatalf("ends %+v, %v", ended, err)
 	}
@@ -219,7 +219,7 @@ func TestAResourceOfNobodyIsRefused(t *testing.T) {
 		a.Resource, a.Entitlements = on, []access.EntitlementID{{Resource: on, Role: "roles/key"}}
 		_, asked := b.Ask(t.Context(), caller(ana), a)
 		_, offered := b.Offer(t.Context(), caller(ana), on)
-		_, ended := b.End(t.Context(), caller(ana), on, "jit-AAAAAAAAAAAAAAAA")
+		_, ended := b.End(t.Context(), caller(ana), on, "jit-AAAAAAAAAAAAAAAA", "")
 		_, _, reviewers := b.Reviewers(t.Context(), caller(ana), access.EntitlementID{Resource: on, Role: "roles/key"})
 		for what, err := range map[string]error{"ask": asked, "offer": offered, "end": ended, "reviewers": reviewers} {
 			if e := access.AsError(err); e == nil || e.Kind != access.NotFound || e.Code != access.CodeUnknownResource {

@@ -84,7 +84,7 @@ func TestAFailedEndingKeepsTheWindow(t *testing.T) {
 	w.Activations = []access.Activation{{RequestID: asked.Request.ID, Principal: ana, Entitlement: viewer,
 		Window: access.Window{Start: w.Clock, End: w.Clock.AddDate(1, 0, 0)}}}
 	w.GrantErr = passing
-	if _, err := b.End(t.Context(), caller(ana), shop, asked.Request.ID); err == nil {
+	if _, err := b.End(t.Context(), caller(ana), shop, asked.Request.ID, ""); err == nil {
 		t.Fatal("it ended")
 	}
 	w.GrantErr = nil

@@ -34,8 +34,10 @@ type View struct {
 	// ReviewURL is the link, for the principal to pass on; empty when no origin can
 	// be trusted.
 	ReviewURL string
-	// Forgets is whether a denial is only a declining (see access.Limits).
+	// Forgets is whether a denial is only a declining (see access.Limits). Declined is who
+	// has declined then, as far as this instance knows.
 	Forgets  bool
+	Declined []access.Decision
 	Warnings []*access.Error
 }
 
@@ -55,6 +57,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		IsReviewer:  slices.Contains(r.Reviewers, caller.Principal),
 		Digest:      r.Digest(),
 		Forgets:     b.forgets,
+		Declined:    b.later.denied(r, b.c.Now()),
 	}
 	if !v.IsPrincipal && !v.IsReviewer {
 		return View{}, r.Involves(caller.Principal)

@@ -2,9 +2,7 @@ package broker
 
 import (
 	"context"
-	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"jitaccess/internal/access"
@@ -50,39 +48,8 @@ var hearings = []hearing{
 func (b *Broker) notice(did access.Action, r access.Request, added []access.Principal) access.Notice {
 	h := hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })]
 	people := map[audience][]access.Principal{
-		requester: {r.Principal}, newReviewers: added, allReviewers: b.later.with(r, nil, b.c.Now())}
-	return access.Notice{Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
-}
-
-// later remembers who was added to a request's reviewers after its first link was
-// given out: where the link is the record, that link does not know of them, and they
-// too are to hear how it was decided. It is of this instance only. It is not the
-// store's: a link that was opened is shown as what it says, which is what is signed.
-type later struct {
-	mu    sync.Mutex
-	added map[string]addition
-}
-
-type addition struct {
-	people []access.Principal
-	until  time.Time
-}
-
-// with is who was asked according to the link, and who was added since. More of them
-// are remembered until the request cannot be decided any more.
-func (l *later) with(r access.Request, more []access.Principal, now time.Time) []access.Principal {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	maps.DeleteFunc(l.added, func(_ string, a addition) bool { return now.After(a.until) })
-	key := r.Digest()
-	a, known := l.added[key]
-	if len(more) > 0 && (known || len(l.added) < recentCount) {
-		a = addition{slices.Concat(a.people, more), r.Expires}
-		l.added[key] = a
-	}
-	all := slices.Concat(r.Reviewers, a.people)
-	slices.Sort(all)
-	return slices.Compact(all)
+		requester: {r.Principal}, newReviewers: added, allReviewers: b.later.asked(r, b.c.Now())}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
 }
 
 // tellTime bounds the telling of people, so that a mail server that hangs does not
@@ -92,15 +59,17 @@ const tellTime = 10 * time.Second
 // tell notifies people and returns who could not be told, as warnings.
 func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice) []*access.Error {
 	if len(b.c.Notifier.Channels()) == 0 {
+		warnings := b.settle(ctx, access.Message{ID: n.ID, Notice: n, Lease: n.ID}, nil)
 		if n.Kind == access.NoticeReview {
-			return []*access.Error{{Kind: access.Unavailable, Code: access.CodeNoChannel}}
+			return append(warnings, &access.Error{Kind: access.Unavailable, Code: access.CodeNoChannel})
 		}
-		return nil
+		return warnings
 	}
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
-	var warnings []*access.Error
-	for _, u := range b.c.Notifier.Notify(ctx, n).Failed() {
+	failed := b.c.Notifier.Notify(ctx, n).Failed()
+	warnings := b.settle(ctx, access.Message{ID: n.ID, Notice: n, Made: b.c.Now(), Lease: n.ID}, failed)
+	for _, u := range failed {
 		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
 			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
 		if u.To == "" {

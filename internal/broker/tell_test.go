@@ -53,7 +53,7 @@ func TestOnlyReceiptsThatFailedAreWarnings(t *testing.T) {
 func TestAnActivationThatStandsIsNotToldAgain(t *testing.T) {
 	w := newWorld(t)
 	a := selfAsk()
-	a.ID = "jit-AAAAAAAAAAAAAAAA"
+	a.Form = formOf(ana, access.Self)
 	for range 2 {
 		// Two brokers, as two instances know nothing of each other.
 		if _, err := w.Broker().Ask(t.Context(), caller(ana), a); err != nil {
@@ -123,7 +123,7 @@ func TestWhoHearsWhat(t *testing.T) {
 				return err
 			}
 			w.Told = nil
-			_, err = b.End(t.Context(), caller(ana), shop, self.Request.ID)
+			_, err = b.End(t.Context(), caller(ana), shop, self.Request.ID, "")
 			return err
 		}, "nobody"},
 	} {

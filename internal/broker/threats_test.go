@@ -150,12 +150,15 @@ func TestThreat05_AnIDStandsForItsOwnRolesOnly(t *testing.T) {
 		"another person": {Principal: ben, Entitlement: admin, Window: live},
 	} {
 		t.Run("an id that was used for "+name+" is refused", func(t *testing.T) {
-			w := newWorld(t)
-			a.RequestID = "mpa-AAAAAAAAAAAAAAAA"
+			w, asking := newWorld(t), ask()
+			asking.Form = formOf(ana, access.Peers)
+			asked, err := newWorld(t).Broker().Ask(t.Context(), caller(ana), asking)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.RequestID = asked.Request.ID
 			w.Activations = []access.Activation{a}
-			asking := ask()
-			asking.ID = a.RequestID
-			_, err := w.Broker().Ask(t.Context(), caller(ana), asking)
+			_, err = w.Broker().Ask(t.Context(), caller(ana), asking)
 			is(t, err, access.Conflict, access.CodeBadRequestID)
 		})
 	}

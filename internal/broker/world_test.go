@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"regexp"
 	"testing"
@@ -22,7 +23,7 @@ var (
 )
 
 func newWorld(t *testing.T) *world {
-	w := brokertest.New(t, time.Date(2026, 3, 1, 10, 0, 0, 500e6, time.UTC))
+	w := brokertest.New(t, dawn)
 	w.Lasting = true
 	w.Listed = []access.ResourceInfo{{Resource: shop, Title: "Shop"}}
 	w.Holdings = map[access.Principal][]access.Entitlement{
@@ -51,6 +52,17 @@ func ask() broker.Ask {
 	return broker.Ask{Resource: shop, Entitlements: []access.EntitlementID{admin}, Justification: "case 42", Duration: time.Hour,
 		Reviewers: []string{"ben@example.com", "Cho@Example.com"}, Origin: "https://jit.example.com", Host: "jit.example.com"}
 }
+
+// formOf is a form that somebody opened when the clock of a new world began.
+func formOf(p access.Principal, kind access.RequestKind) string {
+	number, err := access.NewForm(rand.Reader, kind, p, dawn)
+	if err != nil {
+		panic(err)
+	}
+	return number
+}
+
+var dawn = time.Date(2026, 3, 1, 10, 0, 0, 500e6, time.UTC)
 
 func selfAsk() broker.Ask {
 	a := ask()

@@ -25,6 +25,7 @@ func (r *reader) platform(c *Config) {
 func (r *reader) check(c *Config) {
 	r.checkCatalog(c)
 	r.checkRequests(&c.Requests, c.Catalog.CustomerID)
+	r.checkLedger(c)
 	r.checkIdentity(c)
 	r.checkMail(c)
 	r.checkOrigins(c)

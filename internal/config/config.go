@@ -34,6 +34,7 @@ type Config struct {
 
 	Catalog     Catalog     `title:"What access is to"`
 	Requests    Requests    `title:"Requests"`
+	Ledger      Ledger      `title:"Memory"`
 	Identity    Identity    `title:"Who is who"`
 	Server      Server      `title:"Server"`
 	Mail        Mail        `title:"Mail"`
@@ -82,6 +83,14 @@ type Requests struct {
 	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS".
 	Admins   []string `env:"ADMINS"`
 	Auditors []string `env:"AUDITORS"`
+}
+
+// Ledger is where requests are remembered. There is none when Database is zero.
+type Ledger struct {
+	Database   StoredText `env:"DATABASE_URL" secret:"true"`
+	SigningKey StoredText `env:"SIGNING_KEY" secret:"true"`
+	// Retention is 0 where nothing is ever erased.
+	Retention time.Duration `env:"LEDGER_RETENTION" unit:"days" min:"1" max:"36500"`
 }
 
 // Identity is how callers are identified.
@@ -158,8 +167,7 @@ type Google struct {
 // Unavailable are variables of JIT Access 1.x, and of this service's plan, that
 // have no effect yet. Whoever sets one expects something, so it is a fault.
 type Unavailable struct {
-	Database absent `env:"DATABASE_URL" secret:"true"`
-	Policy   absent `env:"POLICY"`
+	Policy absent `env:"POLICY"`
 }
 
 // absent is the type of a variable that must be unset.

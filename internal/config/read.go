@@ -58,6 +58,20 @@ func Read(lookup func(string) string) (*Config, error) {
 	return c, nil
 }
 
+// ReadLedger reads what a Ledger is made of, and nothing else: commands that only look
+// at a database need no service around it.
+func ReadLedger(lookup func(string) string) (Ledger, error) {
+	r := &reader{lookup: lookup, variables: map[string]*variable{}}
+	c := &Config{}
+	for field, value := range reflect.ValueOf(&c.Ledger).Elem().Fields() {
+		r.field(field.Tag, value)
+	}
+	r.platform(c)
+	r.checkLedger(c)
+	r.faultIf(c.Ledger.Database.IsZero(), "DATABASE_URL", "")
+	return c.Ledger, errors.Join(r.faults...)
+}
+
 // Unknown is a warning for each variable of environ (as of os.Environ) that nobody
 // reads and that was probably meant for us: it bears our prefix, or its name is one
 // slip away from that of a variable which is read. No value is in it.
@@ -164,7 +178,7 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	case *time.Duration:
 		var n int
 		n, ok = parseInt(text, bound(tag, "min"), bound(tag, "max"))
-		*field = time.Duration(n) * map[string]time.Duration{"minutes": time.Minute, "seconds": time.Second}[tag.Get("unit")]
+		*field = time.Duration(n) * units[tag.Get("unit")]
 	case *bool:
 		*field = isTrue(text)
 		if !*field && !strings.EqualFold(text, "false") {
@@ -196,6 +210,8 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	}
 	return ok
 }
+
+var units = map[string]time.Duration{"days": 24 * time.Hour, "minutes": time.Minute, "seconds": time.Second}
 
 func (r *reader) warn(format string, args ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))

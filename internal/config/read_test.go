@@ -162,7 +162,17 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=projects/p/secrets/dkim"}, "SMTP_DKIM_KEY", "is [redacted]; it must be"},
 		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=-----BEGIN PRIVATE KEY-----\nMC4C"}, "SMTP_DKIM_KEY", "is [redacted]; it must be projects/PROJECT/secrets/SECRET/versions/VERSION, or the path of a file, and not the key itself"},
 
-		{[]string{"DATABASE_URL=postgres://jit:hunter2@db.example.com/jit"}, "DATABASE_URL", "is [redacted]; it must be unset: this version has no ledger"},
+		{[]string{"DATABASE_URL=mysql://jit:hunter2@db.example.com/jit"}, "DATABASE_URL", "is [redacted]; it must be sqlite:PATH"},
+		{[]string{"DATABASE_URL=postgres://jit:hunter2@db.example.com/jit"}, "SIGNING_KEY", "is not set"},
+		{[]string{"DATABASE_URL=sqlite:x"}, "DATABASE_URL", "the disk of App Engine is memory"},
+		{[]string{"DATABASE_URL=sqlite://x/y"}, "DATABASE_URL", "it must be sqlite:PATH"},
+		{[]string{"DATABASE_URL=firestore:jit"}, "DATABASE_URL", "it must be sqlite:PATH"},
+		{[]string{"DATABASE_URL=projects/p/secrets/s"}, "DATABASE_URL", "is [redacted]"},
+		{[]string{"DATABASE_URL=projects/p/secrets/s/versions/1"}, "SIGNING_KEY", "is not set"},
+		{[]string{"SIGNING_KEY=c2hvcnQ="}, "SIGNING_KEY", "number 1 is not 32 bytes"},
+		{[]string{"SIGNING_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=, hunter2"}, "SIGNING_KEY", "number 2 is not 32 bytes"},
+		{[]string{"SIGNING_KEY=,"}, "SIGNING_KEY", "there is none"},
+		{[]string{"LEDGER_RETENTION=0"}, "LEDGER_RETENTION", ""},
 		{[]string{"POLICY=/etc/jitaccess/policy.yaml"}, "POLICY", "no policy file"},
 		{[]string{"NOTIFICATION_TOPIC=jit/x"}, "NOTIFICATION_TOPIC", "projects/PROJECT/topics/TOPIC"},
 		{[]string{"NOTIFICATION_TOPIC=projects/p/topics/../x"}, "NOTIFICATION_TOPIC", ""},
@@ -188,7 +198,7 @@ func TestRead_AllFaultsAtOnce(t *testing.T) {
 		"RESOURCE_SCOPE": "acme", "RESOURCE_CATALOG": "Inventory", "ACTIVATION_TIMEOUT": "2h", "ACTIVATION_REQUEST_TIMEOUT": "x",
 		"JUSTIFICATION_PATTERN": "(?=b)", "ACTIVATION_REQUEST_MIN_REVIEWERS": "0", "SMTP_SENDER_ADDRESS": "jit@example.com",
 		"SMTP_ENABLE_STARTTLS": "false", "SMTP_PORT": "25", "PUBLIC_URL": "http://jit.example.com", "NOTIFICATION_TIMEZONE": "EST",
-		"DATABASE_URL": "sqlite:/tmp/x", "PORT": "eighty",
+		"DATABASE_URL": "mysql:/tmp/x", "PORT": "eighty",
 	}
 	var got []string
 	for _, fault := range faults(t, env) {

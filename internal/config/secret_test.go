@@ -56,7 +56,8 @@ func TestThreat17_SecretsNeverPrint(t *testing.T) {
 func TestThreat17_SecretsAreNotInFaults(t *testing.T) {
 	for _, entry := range []string{
 		"SMTP_SECRET=" + canary,
-		"DATABASE_URL=postgres://jit:" + canary + "@db.example.com/jit",
+		"DATABASE_URL=mysql://jit:" + canary + "@db.example.com/jit",
+		"SIGNING_KEY=" + canary,
 		"SMTP_OPTIONS=mail.smtp.port=" + canary,
 		"PUBLIC_URL=https://jit:" + canary + "@jit.example.com",
 		"JITACCESS_GOOGLE_ENDPOINT=http://jit:" + canary + "@localhost:8081",

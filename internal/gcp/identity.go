@@ -150,3 +150,13 @@ func (p *Platform) impersonate(scope string) oauth2.TokenSource {
 		return &oauth2.Token{AccessToken: answer.AccessToken, TokenType: "Bearer", Expiry: expiry}, nil
 	})
 }
+
+// DatabaseToken is with what the service account logs in to Cloud SQL, as its password.
+// https://cloud.google.com/sql/docs/postgres/iam-logins
+func (p *Platform) DatabaseToken(ctx context.Context) (string, error) {
+	token, err := p.impersonate("https://www.googleapis.com/auth/sqlservice.login").Token()
+	if err != nil {
+		return "", err
+	}
+	return token.AccessToken, ctx.Err()
+}

@@ -79,12 +79,14 @@ func (j *Journal) Record(ctx context.Context, e access.Event) error {
 // write completes a line with what the context knows and writes it, whole and in
 // one call.
 func (j *Journal) write(ctx context.Context, l line, at time.Time) error {
-	l.Message = access.Clip(l.Message, maxMessage)
-	for name, value := range l.Labels {
-		l.Labels[name] = access.Clip(value, maxLabel)
-	}
 	if id := contextText(ctx, incidentKey); id != "" && l.Severity != severityDebug && l.Severity != severityInfo {
 		l.Labels["incident"] = id
+	}
+	// People put tokens into any field. What remains of one that was cut off is recognized
+	// too, so that no more is looked through than is written.
+	l.Message = redact.Tokens(access.Clip(l.Message, maxMessage))
+	for name, value := range l.Labels {
+		l.Labels[name] = redact.Tokens(access.Clip(value, maxLabel))
 	}
 	if trace := contextText(ctx, traceKey); trace != "" && j.project != "" {
 		l.Trace = "projects/" + j.project + "/traces/" + trace
@@ -131,7 +133,8 @@ func encode(l line) ([]byte, error) {
 }
 
 // scrub takes secrets out of a text that the product did not write itself. A
-// justification is evidence and is never scrubbed. What would be cut off later is not
+// justification is evidence and is never scrubbed: of it write takes nothing but what is
+// a token by its form. What would be cut off later is not
 // looked through.
 func scrub(text string) string { return redact.Credentials(access.Clip(text, maxMessage)) }
 

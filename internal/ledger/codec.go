@@ -25,9 +25,14 @@ type requestForm struct {
 	Created       time.Time          `json:"created"`
 	Expires       time.Time          `json:"expires"`
 	Fixed         *windowForm        `json:"fixed,omitempty"`
+	Extends       string             `json:"extends,omitempty"`
+	Terms         termsForm          `json:"terms,omitzero"`
 	State         access.State       `json:"state,omitempty"`
 	Decisions     []decisionForm     `json:"decisions,omitempty"`
 	Window        *windowForm        `json:"window,omitempty"`
+	Review        *decisionForm      `json:"review,omitempty"`
+	Reminded      time.Time          `json:"reminded,omitzero"`
+	Escalated     int                `json:"escalated,omitempty"`
 	Version       int                `json:"version,omitempty"`
 }
 
@@ -48,6 +53,7 @@ type decisionForm struct {
 	At      time.Time        `json:"at"`
 	Comment string           `json:"comment,omitempty"`
 	Digest  string           `json:"digest"`
+	Seconds int64            `json:"seconds,omitempty"`
 }
 
 type callerForm struct {
@@ -87,6 +93,7 @@ type noticeForm struct {
 	To        []access.Principal `json:"to,omitempty"`
 	CC        []access.Principal `json:"cc,omitempty"`
 	Decision  *decisionForm      `json:"decision,omitempty"`
+	Declined  []decisionForm     `json:"declined,omitempty"`
 	Window    *windowForm        `json:"window,omitempty"`
 	Outcomes  []outcomeForm      `json:"outcomes,omitempty"`
 	Final     bool               `json:"final,omitempty"`
@@ -106,7 +113,9 @@ type content struct {
 }
 
 // brings is whether an event of the action brings the whole request: the first one.
-func brings(a access.Action) bool { return a == access.RequestMade || a == access.SelfApproved }
+func brings(a access.Action) bool {
+	return a == access.RequestMade || a == access.SelfApproved || a == access.GlassBroken
+}
 
 // encodeParts takes what names people out of an event. What was asked is kept with the
 // request's first event, who was asked with the event that asked them, a part each.
@@ -116,7 +125,7 @@ func encodeParts(e access.Event) ([]Part, error) {
 	for _, w := range e.Warnings {
 		c.Warnings = append(c.Warnings, *errorTo(w))
 	}
-	if e.Decision.Verdict != "" {
+	if e.Decision != (access.Decision{}) {
 		d := decisionTo(e.Decision)
 		c.Decision = &d
 	}
@@ -125,6 +134,7 @@ func encodeParts(e access.Event) ([]Part, error) {
 	if brings(e.Action) {
 		asked := e.Request
 		asked.State, asked.Decisions, asked.Window, asked.Version = "", nil, access.Window{}, 0
+		asked.Review, asked.Reminded, asked.Escalated = access.Decision{}, time.Time{}, 0
 		asked.Reviewers, reviewers, person = nil, e.Request.Reviewers, e.Request.Principal
 		form := requestTo(asked)
 		c.Request = &form
@@ -159,7 +169,10 @@ func decodeParts(e *access.Event, parts []Part) error {
 		Method: c.Caller.Method}
 	if c.Request != nil {
 		id, reviewers := e.Request.ID, e.Request.Reviewers
-		e.Request = requestFrom(*c.Request)
+		var err error
+		if e.Request, err = requestFrom(*c.Request); err != nil {
+			return err
+		}
 		if e.Request.ID != id {
 			return errors.New("the content is of another request")
 		}
@@ -183,8 +196,13 @@ func decodeParts(e *access.Event, parts []Part) error {
 
 func requestTo(r access.Request) requestForm {
 	f := requestForm{ID: r.ID, Kind: r.Kind, Principal: r.Principal, Resource: r.Resource, Justification: r.Justification,
-		Seconds: int64(r.Duration / time.Second), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
-		Fixed: windowTo(r.Fixed), State: r.State, Window: windowTo(r.Window), Version: r.Version}
+		Seconds: seconds(r.Duration), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
+		Fixed: windowTo(r.Fixed), Extends: r.Extends, Terms: termsTo(r.Terms), State: r.State, Window: windowTo(r.Window),
+		Reminded: r.Reminded.UTC(), Escalated: r.Escalated, Version: r.Version}
+	if r.Review != (access.Decision{}) {
+		d := decisionTo(r.Review)
+		f.Review = &d
+	}
 	for _, id := range r.Entitlements {
 		f.Entitlements = append(f.Entitlements, entitlementForm(id))
 	}
@@ -194,17 +212,25 @@ func requestTo(r access.Request) requestForm {
 	return f
 }
 
-func requestFrom(f requestForm) access.Request {
+func requestFrom(f requestForm) (access.Request, error) {
 	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource, Justification: f.Justification,
-		Duration: time.Duration(f.Seconds) * time.Second, Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
-		Fixed: windowFrom(f.Fixed), State: f.State, Window: windowFrom(f.Window), Version: f.Version}
+		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
+		Fixed: windowFrom(f.Fixed), Extends: f.Extends, State: f.State, Window: windowFrom(f.Window),
+		Reminded: f.Reminded, Escalated: f.Escalated, Version: f.Version}
+	var err error
+	if r.Terms, err = termsFrom(f.Terms); err != nil {
+		return r, err
+	}
+	if f.Review != nil {
+		r.Review = decisionFrom(*f.Review)
+	}
 	for _, id := range f.Entitlements {
 		r.Entitlements = append(r.Entitlements, access.EntitlementID(id))
 	}
 	for _, d := range f.Decisions {
 		r.Decisions = append(r.Decisions, decisionFrom(d))
 	}
-	return r
+	return r, nil
 }
 
 func windowTo(w access.Window) *windowForm {
@@ -222,11 +248,11 @@ func windowFrom(f *windowForm) access.Window {
 }
 
 func decisionTo(d access.Decision) decisionForm {
-	return decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest}
+	return decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest, seconds(d.Duration)}
 }
 
 func decisionFrom(f decisionForm) access.Decision {
-	return access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest}
+	return access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest, Duration: duration(f.Seconds)}
 }
 
 func outcomesTo(outcomes []access.Outcome) []outcomeForm {
@@ -280,6 +306,9 @@ func encodeNotice(n access.Notice) ([]byte, error) {
 		d := decisionTo(n.Decision)
 		f.Decision = &d
 	}
+	for _, d := range n.Declined {
+		f.Declined = append(f.Declined, decisionTo(d))
+	}
 	for _, r := range n.Roles {
 		f.Roles = append(f.Roles, roleForm(r))
 	}
@@ -291,10 +320,17 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return access.Notice{}, err
 	}
-	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: requestFrom(f.Request), To: f.To, CC: f.CC, Window: windowFrom(f.Window),
+	r, err := requestFrom(f.Request)
+	if err != nil {
+		return access.Notice{}, err
+	}
+	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, Window: windowFrom(f.Window),
 		Outcomes: outcomesFrom(f.Outcomes), Final: f.Final, ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)
+	}
+	for _, d := range f.Declined {
+		n.Declined = append(n.Declined, decisionFrom(d))
 	}
 	for _, r := range f.Roles {
 		n.Roles = append(n.Roles, access.RoleInfo(r))

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -74,19 +75,19 @@ type need struct {
 
 // signed is whether an event of the action is signed: every intent, as each of them
 // leads to a grant or keeps one from being made. Facts give nobody anything.
-func signed(a access.Action) bool { return a.IsIntent() }
+// Who is told again is left out: it comes of the time alone.
+func signed(a access.Action) bool {
+	return a.IsIntent() && a != access.Reminded && a != access.Escalated
+}
 
 // seal makes the entry that follows the one with the digest before, without signature.
-func seal(e access.Event, version int, before string, random io.Reader) (Entry, error) {
+func seal(e access.Event, kind access.RequestKind, version int, before string, random io.Reader) (Entry, error) {
 	parts, err := encodeParts(e)
 	if err != nil {
 		return Entry{}, err
 	}
-	t := text{Purpose: purpose, ID: e.Request.ID, Kind: access.KindOfID(e.Request.ID), Version: version, Action: e.Action, At: e.At.UnixMicro(),
-		Verdict: e.Decision.Verdict, Before: before}
-	for _, r := range e.Requirements {
-		t.Fills = append(t.Fills, need{r.Count, r.From})
-	}
+	t := text{Purpose: purpose, ID: e.Request.ID, Kind: kind, Version: version, Action: e.Action, At: e.At.UnixMicro(),
+		Verdict: e.Decision.Verdict, Fills: needsTo(e.Requirements), Before: before}
 	if !e.Window.IsZero() {
 		t.Start, t.End = e.Window.Start.UnixMicro(), e.Window.End.UnixMicro()
 	}
@@ -153,12 +154,9 @@ func read(encoded []byte) (text, error) {
 }
 
 // open is the event that an entry holds, with as much of it as was not erased.
-// requestDigest is that of the request as it was before, where it is not in the entry.
 func (e Entry) open(t text) (access.Event, error) {
 	event := access.Event{Action: t.Action, At: time.UnixMicro(t.At).UTC(), Request: access.Request{ID: t.ID, Kind: t.Kind}}
-	for _, n := range t.Fills {
-		event.Requirements = append(event.Requirements, access.Requirement{Count: n.Count, From: n.From})
-	}
+	event.Requirements = needsFrom(t.Fills)
 	if t.Start != 0 || t.End != 0 {
 		event.Window = access.Window{Start: time.UnixMicro(t.Start).UTC(), End: time.UnixMicro(t.End).UTC()}
 	}
@@ -177,12 +175,8 @@ func (e Entry) open(t text) (access.Event, error) {
 	return event, nil
 }
 
-// erased is whether anything of the entry was.
-func (e Entry) erased() bool {
-	for _, p := range e.Parts {
-		if p.erased() {
-			return true
-		}
-	}
-	return false
-}
+// erased is whether the content of the entry was.
+func (e Entry) erased() bool { return len(e.Parts) == 0 || e.Parts[0].erased() }
+
+// Base64 is how a home that keeps texts keeps bytes.
+func Base64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

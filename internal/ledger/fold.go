@@ -19,9 +19,9 @@ type folded struct {
 	// foreign: something was signed with a key that is not ours now. It can be read, and
 	// nothing can be decided on it.
 	foreign bool
-	// signedAt is when the last signed event was; humans are the stable ids of requester
-	// and approvers.
-	signedAt  time.Time
+	// restsOn is when the last was of the events that a grant rests on; requester and
+	// approvers are the stable ids of humans.
+	restsOn   time.Time
 	requester string
 	approvers map[string]bool
 }
@@ -47,7 +47,7 @@ func (f *folded) add(ctx context.Context, id string, version int, entry Entry, s
 	f.foreign = f.foreign || foreign
 	f.head = entry.Digest()
 	f.events = append(f.events, event)
-	if f.erased = f.erased || entry.Parts[0].erased(); f.erased {
+	if f.erased = f.erased || entry.erased(); f.erased {
 		return nil
 	}
 	if brings(event.Action) {
@@ -98,12 +98,13 @@ func (f *folded) apply(e access.Event) error {
 		human = string(e.Caller.Principal)
 	}
 	switch e.Action {
-	case access.RequestMade, access.SelfApproved:
+	case access.RequestMade, access.SelfApproved, access.GlassBroken:
 		f.requester = human
-		if e.Action == access.SelfApproved && (e.Caller.Principal != next.Principal || next.Kind != access.Self) {
+		kind := map[access.Action]access.RequestKind{access.SelfApproved: access.Self, access.GlassBroken: access.BreakGlass}[e.Action]
+		if kind != "" && (e.Caller.Principal != next.Principal || next.Kind != kind) {
 			return f.refuse(access.NotAllowed, access.CodeNotInvolved, "somebody else activates it")
 		}
-	case access.RequestApproved, access.RequestDenied:
+	case access.RequestApproved, access.RequestDenied, access.GlassReviewed:
 		switch {
 		case e.Caller.Principal != e.Decision.By:
 			return f.refuse(access.NotAllowed, access.CodeNotInvolved, "somebody else decides")
@@ -113,13 +114,16 @@ func (f *folded) apply(e access.Event) error {
 			f.approvers[human] = true
 		}
 	}
-	if next.State == access.Approved && f.request.State != access.Approved {
+	if toGrant(next.State) && !toGrant(f.request.State) {
 		if err := f.completes(next, e); err != nil {
 			return err
 		}
 	}
-	if signed(e.Action) {
-		f.signedAt = e.At
+	switch {
+	case brings(e.Action):
+		f.restsOn = next.Created
+	case e.Action == access.RequestApproved:
+		f.restsOn = latest(f.restsOn, e.At)
 	}
 	f.request = next
 	return nil
@@ -141,7 +145,7 @@ func (f *folded) completes(r access.Request, e access.Event) error {
 		if w.Before(r.Fixed.End) != w || !w.Start.Equal(r.Fixed.Start) {
 			return f.refuse(access.Conflict, access.CodeConflict, "the window is not that of the request")
 		}
-	case w.Length() > r.Duration || w.Length() < 0 || w.Start.Before(r.Start) || w.Start.Before(f.signedAt.Truncate(time.Second)):
+	case w.Length() > r.Approved() || w.Length() < 0 || w.Start.Before(r.Start) || w.Start.Before(f.restsOn.Truncate(time.Second)):
 		return f.refuse(access.Conflict, access.CodeConflict, "the window is not one that the request gives")
 	}
 	return nil
@@ -152,4 +156,14 @@ func (f *folded) refuse(kind access.Kind, code access.Code, why string) error {
 }
 
 // decidable is whether something can still come of the request as it is recorded.
-func decidable(s access.State) bool { return s == access.Pending || s == access.Approved }
+func decidable(s access.State) bool { return s == access.Pending || toGrant(s) }
+
+// toGrant is whether it is to be written.
+func toGrant(s access.State) bool { return s == access.Approved || s == access.Scheduled }
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

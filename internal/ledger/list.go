@@ -18,7 +18,7 @@ import (
 // How far one page of a list looks: what only few requests have may be far back.
 const (
 	batch    = 200
-	furthest = 2000
+	furthest = 1000
 )
 
 // List implements broker.Memory. The home chooses by its indexes, and what it has none
@@ -72,7 +72,7 @@ func summarized(row Row) (access.Request, error) {
 	if err := json.Unmarshal(row.Summary, &form); err != nil {
 		return r, err
 	}
-	return requestFrom(form), nil
+	return requestFrom(form)
 }
 
 func chosen(l access.Listing, r access.Request) bool {

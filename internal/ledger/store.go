@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,10 +83,26 @@ func (s *Store) openLink(ctx context.Context, ref string) (access.Request, error
 	if access.AsError(err) != nil && access.AsError(err).Code == access.CodeBadLink {
 		return r, nil
 	}
-	if err == nil && stored.Digest() != r.Digest() {
+	if err != nil {
+		return stored, err
+	}
+	if plain(stored).Digest() != plain(r).Digest() {
 		return access.Request{}, &access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch}
 	}
-	return stored, err
+	if stored.State == access.Pending { // the second link of one request has more of them
+		stored.Reviewers = union(stored.Reviewers, r.Reviewers)
+	}
+	return stored, nil
+}
+
+// plain is the request without its resource conditions, which JIT Access 1.x spells in
+// other ways than what was imported.
+func plain(r access.Request) access.Request {
+	r.Entitlements = slices.Clone(r.Entitlements)
+	for i := range r.Entitlements {
+		r.Entitlements[i].Condition = ""
+	}
+	return r
 }
 
 func badLink(why error) error {
@@ -134,7 +151,7 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 		case !free && (len(f.events) == 0 || f.erased):
 			return "", nil
 		case free && (f.erased || f.request.Version != e.Request.Version || f.foreign && decidable(f.request.State)):
-			return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict, Args: access.Args{"resource": string(e.Request.Resource)},
+			return e.Request.ID, &access.Error{Kind: access.Conflict, Code: access.CodeConflict, Args: access.Args{"resource": string(e.Request.Resource)},
 				Err: fmt.Errorf("the request is at version %d, not %d", f.request.Version, e.Request.Version)}
 		}
 		err = s.append(ctx, f, e, notices)
@@ -177,7 +194,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 	if err := f.apply(e); err != nil {
 		return cannotFollow{err}
 	}
-	entry, err := seal(e, f.request.Version, head, s.c.Random)
+	entry, err := seal(e, f.request.Kind, f.request.Version, head, s.c.Random)
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 func TestSharedAnswersAreBounded(t *testing.T) {
@@ -152,4 +156,82 @@ func TestThreat06_AnOlderCallIsNotJoined(t *testing.T) {
 	if v, at, ok := s.Last("x", time.Hour); v != 2 || !at.Equal(action) || !ok {
 		t.Errorf("kept is %d of %s", v, at)
 	}
+}
+
+// TestNothingIsKeptLongerThanItMayBeUsed: whether or not anybody asks again.
+func TestNothingIsKeptLongerThanItMayBeUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(time.Now, 10, time.Minute, func(_ context.Context, key string) (string, error) { return key, nil })
+		if _, err := c.Get(t.Context(), "a", time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(MaxAge / 2)
+		if _, err := c.Get(t.Context(), "b", time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(MaxAge/2 + time.Second)
+		if len(c.kept) != 1 || c.kept["b"].value != "b" {
+			t.Errorf("kept %v", c.kept)
+		}
+		time.Sleep(MaxAge)
+		if len(c.kept) != 0 || c.held != 0 || c.sweeping {
+			t.Errorf("kept %v, %d bytes, sweeping %v", c.kept, c.held, c.sweeping)
+		}
+	})
+}
+
+// TestBytesAreBounded: the oldest make room, and what is larger than all of it is not
+// kept.
+func TestBytesAreBounded(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	sizes := map[string]int{"a": 40, "b": 40, "c": 40, "d": 200}
+	c := New(func() time.Time { return now }, 10, time.Minute, func(_ context.Context, key string) (int, error) { return sizes[key], nil }).
+		Within(100, func(n int) int { return n })
+	for _, key := range []string{"a", "b", "a", "c", "d"} {
+		now = now.Add(time.Second)
+		if n, err := c.Get(t.Context(), key, now); err != nil || n != sizes[key] {
+			t.Errorf("%s: %d, %v", key, n, err)
+		}
+		total := 0
+		for k := range c.kept {
+			total += len(k) + sizes[k]
+		}
+		if total != c.held || total > 100 {
+			t.Errorf("after %s: %d bytes, counted %d", key, total, c.held)
+		}
+	}
+	if _, _, ok := c.Last("a", time.Minute); ok {
+		t.Error("kept the oldest")
+	}
+	if _, _, ok := c.Last("d", time.Minute); ok {
+		t.Error("kept what is larger than all")
+	}
+}
+
+// TestActionsDoNotJoinCallsOfPages, which may be refused what they may have; pages join
+// those of actions.
+func TestActionsDoNotJoinCallsOfPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		c := New(time.Now, 10, time.Minute, func(ctx context.Context, _ string) (access.Purpose, error) {
+			calls.Add(1)
+			time.Sleep(time.Second)
+			p, _ := access.PurposeOf(ctx)
+			return p, nil
+		})
+		began := time.Now()
+		var all sync.WaitGroup
+		for _, p := range []access.Purpose{access.ForPage, access.ForEnd, access.ForAction, access.ForPage} {
+			all.Go(func() {
+				if by, err := c.Get(access.WithPurpose(t.Context(), p), "k", began); err != nil || by < p {
+					t.Errorf("for %d by a call for %d, %v", p, by, err)
+				}
+			})
+			synctest.Wait()
+		}
+		all.Wait()
+		if calls.Load() != 2 {
+			t.Errorf("%d calls", calls.Load())
+		}
+	})
 }

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
 	"encoding/base64"
 	"errors"
@@ -58,9 +59,11 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	if n.Kind != access.NoticeReview {
 		l.subject = "Re: " + l.subject
 		l.inReplyTo = first
-		// Without a memory several reviewers may decline one request; were the ids
-		// the same, mail servers would drop all but the first.
-		l.id = fmt.Sprintf("%s.%s.%d@%s", id, n.Kind, n.Decision.At.Unix(), m.domain())
+		// Without a memory several reviewers may decline one request, also in one second;
+		// were the ids the same, mail servers would drop all but the first.
+		d := n.Decision
+		said := sha256.Sum256(fmt.Append(nil, d.At.Unix(), d.By, " ", d.Comment))
+		l.id = fmt.Sprintf("%s.%s.%x@%s", id, n.Kind, said[:5], m.domain())
 	}
 	l.subject = headerText(l.subject)
 	return l, nil

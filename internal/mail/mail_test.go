@@ -180,13 +180,13 @@ func TestMailHasTheHeadersOfThePredecessorAndThreads(t *testing.T) {
 		{
 			"To": "<ana@example.com>", "Cc": "<boris@example.com>, <chen@example.com>",
 			"Subject":     "Re: ana@example.com requests access to project shop-prod",
-			"Message-Id":  "<mpa-AAAAAAAAAAAAAAAA.approved.1772444100@example.com>",
+			"Message-Id":  "<mpa-AAAAAAAAAAAAAAAA.approved.de5f65894c@example.com>",
 			"In-Reply-To": "<mpa-AAAAAAAAAAAAAAAA.review@example.com>",
 			"References":  "<mpa-AAAAAAAAAAAAAAAA.review@example.com>",
 		},
 		{
 			"Subject":     "Re: ana@example.com requests access to project shop-prod",
-			"Message-Id":  "<mpa-AAAAAAAAAAAAAAAA.denied.1772444100@example.com>",
+			"Message-Id":  "<mpa-AAAAAAAAAAAAAAAA.denied.d7fc7f3705@example.com>",
 			"In-Reply-To": "<mpa-AAAAAAAAAAAAAAAA.review@example.com>",
 			"References":  "<mpa-AAAAAAAAAAAAAAAA.review@example.com>",
 		},
@@ -440,4 +440,28 @@ func decoded(t *testing.T, header string) string {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// Of two people who decline in one second, or of one with two reasons, each is a mail of
+// its own to every mail server; the same sent twice is one.
+func TestTwoDeclinesInOneSecondAreTwoMails(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	m := mailer(t, config(s.Host, s.Port, s.Roots))
+	first := denied()
+	other, another := first, first
+	other.Decision.By, another.Decision.Comment = "chen@example.com", "another reason"
+	ids := map[string]int{}
+	for _, n := range []access.Notice{first, other, another, first} {
+		if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
+			t.Fatal(failed)
+		}
+	}
+	for _, message := range s.Messages() {
+		_, rest, _ := strings.Cut(string(message.Data), "Message-ID:")
+		id, _, _ := strings.Cut(rest, ">")
+		ids[strings.TrimSpace(id)]++
+	}
+	if len(ids) != 3 {
+		t.Errorf("message ids: %v", ids)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,7 +122,10 @@ func (w Writer) review(facts *Facts, n access.Notice) {
 	facts.Intro = w.text("notice.review.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
 	facts.Button = w.text("notice.review.button")
 	facts.Notes = []string{w.text("notice.review.note")}
-	facts.Rows = append(w.who(n), w.duration(n)...)
+	for _, d := range n.Declined {
+		facts.Rows = append(facts.Rows, w.row("notice.declined-by", string(d.By)), w.row("notice.because", plain(d.Comment, maxUserText)))
+	}
+	facts.Rows = slices.Concat(facts.Rows, w.who(n), w.duration(n))
 	if !r.Expires.IsZero() {
 		facts.Rows = append(facts.Rows, w.row("notice.link-until", w.instant(r.Expires)))
 	}

@@ -99,3 +99,62 @@ func TestWhatMustReachNeitherHeaderNorLinkIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// What people and administrators of roles write is shown as far as it can be of use, and
+// pushes nothing else off the screen.
+func TestTextsOfOthersAreBounded(t *testing.T) {
+	n := asked()
+	long := strings.Repeat("word ", 2000)
+	n.Request.Justification = long
+	n.Roles = []access.RoleInfo{{Role: "roles/viewer", Title: long, Description: long, ChangesPermissions: access.No}}
+	facts, err := writer("Google").Write(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range facts.Rows {
+		for _, text := range append([]string{row.Value}, row.Details...) {
+			if len([]rune(text)) > 501 {
+				t.Errorf("%s has %d characters", row.Label, len([]rune(text)))
+			}
+		}
+	}
+}
+
+// A role that nobody could look at may change permissions, and is told so.
+func TestThreat20_ARoleThatNobodyKnowsMayChangePermissions(t *testing.T) {
+	for answer, want := range map[access.Answer]string{
+		access.Yes:     words.English.Text("notice.role.changes-permissions"),
+		access.Unknown: words.English.Text("notice.role.may-change-permissions"),
+		access.No:      "",
+	} {
+		n := asked()
+		n.Roles = []access.RoleInfo{{Role: "roles/viewer", Title: "Viewer", ChangesPermissions: answer}}
+		n.Request.Entitlements = n.Request.Entitlements[:1]
+		facts, err := writer("Google").Write(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, row := range facts.Rows {
+			for _, text := range row.Details {
+				if strings.Contains(text, "permissions") {
+					got = text
+				}
+			}
+		}
+		if got != want {
+			t.Errorf("%v: %q, want %q", answer, got, want)
+		}
+	}
+}
+
+// Who is asked after others have declined reads who did, and why.
+func TestDeclinesStandBeforeTheRequest(t *testing.T) {
+	n := asked()
+	n.Declined = []access.Decision{{Verdict: access.Deny, By: "cho@example.com", Comment: "use\u202e staging"}}
+	facts, err := writer("").Write(n)
+	if err != nil || len(facts.Rows) < 2 || facts.Rows[0].Label != "Declined by" || facts.Rows[0].Value != "cho@example.com" ||
+		facts.Rows[1].Value != "use[U+202E] staging" {
+		t.Errorf("%+v, %v", facts.Rows, err)
+	}
+}

@@ -22,14 +22,32 @@ var credentials = []*regexp.Regexp{
 	regexp.MustCompile(`((?i:basic)[\s:]+)[A-Za-z+/=_-]*(?:[0-9+/=_]|[a-z][A-Z])\S*`),
 	regexp.MustCompile(`(?i)((?:password|passwd|secret|access_token|refresh_token|id_token|assertion|signature|private_key|signedjwt)` +
 		`["']?\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s,;&}]+)`),
-	// Signed tokens, as they are and in the form of links.
-	regexp.MustCompile(`()\bey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9._-]*`),
-	regexp.MustCompile(`()[A-Za-z0-9_-]{8,}~~?[A-Za-z0-9_-]{8,}(?:~[A-Za-z0-9_-]*)?`),
-	// Access and refresh tokens of Google, and private keys.
-	regexp.MustCompile(`()\bya29\.[A-Za-z0-9._-]+`),
-	regexp.MustCompile(`()\b1//[A-Za-z0-9_-]{8,}`),
-	regexp.MustCompile(`()-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`),
 }
+
+// tokens are credentials by their own form, whole or cut off. The first group stays.
+var tokens = regexp.MustCompile(strings.Join([]string{
+	`((?i:\bbearer)[\s:]+)[A-Za-z0-9._~+/=-]{12,}`,
+	// Signed tokens, as they are and in the form of links; {"alg":, {"kid": and {"typ":
+	// begin them.
+	`\bey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9._-]*`,
+	`eyJ[A-Za-z0-9_-]{8,}`,
+	`J(?:hbGciOi|raWQiOi|0eXAiOi)[A-Za-z0-9._~-]*`,
+	`[A-Za-z0-9_-]{8,}~~?[A-Za-z0-9_-]{8,}(?:~[A-Za-z0-9_-]*)?`,
+	// Google's access and refresh tokens, API keys and client secrets.
+	`\bya29\.[A-Za-z0-9._-]+`,
+	`\b1//[A-Za-z0-9_-]{8,}`,
+	`\bAIza[A-Za-z0-9_-]{10,}`,
+	`\bGOCSPX-[A-Za-z0-9_-]+`,
+	// Those of GitHub, GitLab, Slack, npm, AWS and Stripe, as their documentation has them.
+	`\bgh[pousr]_[A-Za-z0-9]{10,}`,
+	`\bgithub_pat_[A-Za-z0-9_]+`,
+	`\bgl[a-z]{2,4}-[A-Za-z0-9_-]{10,}`,
+	`\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]+`,
+	`\bnpm_[A-Za-z0-9]{10,}`,
+	`\bA[KS]IA[A-Z0-9]{12,}`,
+	`\b[sr]k_(?:live|test)_[A-Za-z0-9]+`,
+	`-----BEGIN [A-Z0-9 ]+-----[^-]*(?:-----END [A-Z0-9 ]+-----)?`,
+}, "|"))
 
 var (
 	// user is who logs in, as addresses have it before their host.
@@ -45,10 +63,16 @@ var (
 	logIn = regexp.MustCompile(`^[ -~]*\x00[ -~]+\x00|^user=|auth=Bearer `)
 )
 
+// Tokens returns the text with a Mark in place of what is a credential by its own form,
+// wherever it stands. It is for what people write: of a sentence about a password nothing
+// is taken.
+func Tokens(text string) string { return tokens.ReplaceAllString(text, "${1}"+Mark) }
+
 // Credentials returns the text with a Mark in place of tokens, passwords, keys and the
-// queries of addresses.
+// queries of addresses. It is for what programs write.
 func Credentials(text string) string {
-	// First, since a password may have a question mark.
+	text = Tokens(text)
+	// Before the query, since a password may have a question mark.
 	text = user.ReplaceAllString(text, "${1}"+Mark)
 	text = query.ReplaceAllStringFunc(text, func(address string) string {
 		parts := query.FindStringSubmatch(address)

@@ -47,6 +47,71 @@ func TestThreat17_WhatIsACredentialIsTakenOut(t *testing.T) {
 	}
 }
 
+// looksLike are tokens by their form; each begins with what tells it.
+var looksLike = map[string]string{
+	"a JWT":                       "eyJhbGciOiJSUzI1NiJ9.eyJ" + canary + "." + canary,
+	"the head of one":             "eyJhbGciOiJSUzI1NiIsImtpZCI6I" + canary,
+	"its claims":                  "eyJpc3MiOiJ" + canary,
+	"a link's token":              "JhbGciOiJSUzI1NiJ9~~" + canary + "~" + canary,
+	"the head of it":              "JhbGciOiJSUzI1NiIsImtpZCI6I" + canary,
+	"… with the key first":        "JraWQiOiI" + canary,
+	"… with the type first":       "J0eXAiOiJKV1Qi" + canary,
+	"Google's access token":       "ya29." + canary,
+	"Google's refresh token":      "1//0" + canary,
+	"Google's API key":            "AIzaSy" + canary,
+	"Google's client secret":      "GOCSPX-" + canary,
+	"GitHub's personal token":     "ghp_" + canary,
+	"GitHub's server token":       "ghs_" + canary,
+	"GitHub's fine-grained token": "github_pat_" + canary + "_" + canary,
+	"GitLab's token":              "glpat-" + canary,
+	"Slack's token":               "xoxb-123-" + canary,
+	"npm's token":                 "npm_" + canary,
+	"AWS' access key":             "AKIA" + strings.ToUpper(canary),
+	"Stripe's key":                "sk_live_" + canary,
+	"what bears":                  "Bearer " + canary,
+	"a private key":               "-----BEGIN PRIVATE KEY-----\n" + canary + "\n-----END PRIVATE KEY-----",
+	"another, cut off":            "-----BEGIN OPENSSH PRIVATE KEY-----\n" + canary,
+	"any block":                   "-----BEGIN PGP MESSAGE-----\n" + canary,
+}
+
+// Threat 17: a token is one wherever it stands, and however much of it.
+func TestThreat17_WhatLooksLikeATokenIsTakenOut(t *testing.T) {
+	for name, token := range looksLike {
+		for _, text := range []string{token, "x=" + token, "please: “" + token + "” is mine", `"` + token + `"`, "two\n" + token + "\nlines", "(" + token + ")"} {
+			for cut := len(text); cut > len(text)-8; cut-- {
+				got := redact.Tokens(text[:cut])
+				if strings.Contains(strings.ToUpper(got), "CANARYC") || !strings.Contains(got, redact.Mark) {
+					t.Errorf("%s: of %q remains %q", name, text[:cut], got)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatPeopleWriteStays(t *testing.T) {
+	for _, text := range []string{
+		"", "Bug 4711", "password: reset for ana", "The bearer of bad news", "key=value", "https://x.example.com/?token=1", "secret santa",
+		"mpa-AAAAAAAAAAAAAAAA", "projects/shop-prod", "roles/compute.admin", "accessPolicies/1/accessLevels/office",
+		strings.Repeat("ab12", 16), "eye test", "hey.Jude", "Jha", "AKIA", "ghp", "glpat", "sk_", "1//", "-----",
+	} {
+		if got := redact.Tokens(text); got != text {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+}
+
+func FuzzTokens(f *testing.F) {
+	for _, token := range looksLike {
+		f.Add("before ", token, " after")
+	}
+	f.Fuzz(func(t *testing.T, before, token, after string) {
+		got := redact.Tokens(before + " " + token + " " + after)
+		if redact.Tokens(token) == redact.Mark && strings.Contains(got, token) {
+			t.Errorf("%q is in %q", token, got)
+		}
+	})
+}
+
 func TestWhatIsNoCredentialStays(t *testing.T) {
 	for _, text := range []string{
 		"",

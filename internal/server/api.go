@@ -201,6 +201,7 @@ type apiBody struct {
 	ActivationTimeout lenient  `json:"activationTimeout"`
 	Comment           string   `json:"comment"`
 	Resource          string   `json:"resource"`
+	Principal         string   `json:"principal"`
 }
 
 func (b apiBody) ids() []string {
@@ -248,7 +249,7 @@ func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.Request
 	if err != nil {
 		return nil, err
 	}
-	a := broker.Ask{Resource: on, Justification: strings.TrimSpace(body.Justification),
+	a := broker.Ask{Kind: kind, Resource: on, Justification: strings.TrimSpace(body.Justification),
 		Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
 	if kind == access.Peers {
 		a.Reviewers = body.Peers
@@ -256,12 +257,9 @@ func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.Request
 	if a.Entitlements, err = s.idsOn(r, on, body.ids()); err != nil {
 		return nil, err
 	}
-	if a.ID, err = s.Broker.NewID(kind); err != nil {
-		return nil, err
-	}
 	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
 	if err != nil {
-		return nil, aboutRequest{a.ID, err}
+		return nil, aboutRequest{asked.Request.ID, err}
 	}
 	return s.answerAsked(r, asked), nil
 }
@@ -350,7 +348,11 @@ func (s *server) apiEnd(r *http.Request, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id)
+	of, err := principal(body.Principal)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id, of)
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}

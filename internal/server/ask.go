@@ -18,7 +18,7 @@ type askView struct {
 	Frame
 	Resource access.Resource
 	Warnings []string
-	// ID is minted with the form, so that sending it twice is one request.
+	// ID is the number of the form, so that sending it twice is one request.
 	ID    string
 	Roles []RoleView
 	// Peer: others must approve.
@@ -68,7 +68,7 @@ func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v
 		return askView{}, nil, err
 	}
 	v = s.blankForm(r, on, c.Kind, c.Terms)
-	v.ID = c.ID
+	v.ID = c.Form
 	v.Warnings = s.viewWarnings(r, c.Warnings)
 	for _, o := range c.Roles {
 		v.Roles = append(v.Roles, s.viewOffered(r, o))
@@ -170,7 +170,7 @@ func (s *server) ask(r *http.Request, on access.Resource) (page, error) {
 
 // submit reads the form and asks the broker.
 func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (broker.Asked, error) {
-	a := broker.Ask{ID: f.Get(access.FieldID), Resource: on, Justification: strings.TrimSpace(f.Get(access.FieldJustification)),
+	a := broker.Ask{Form: f.Get(access.FieldID), Resource: on, Justification: strings.TrimSpace(f.Get(access.FieldJustification)),
 		Reviewers: f[access.FieldReviewer], Duration: minutes(f[access.FieldDuration]), Origin: s.origin(r), Host: r.Host}
 	var err error
 	if a.Entitlements, err = s.entitlementIDs(r, on, f[access.FieldEntitlement]); err != nil {
@@ -193,13 +193,16 @@ func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cau
 		v = s.formOf(r, on, f)
 	}
 	v.fill(f)
-	if id := f.Get(access.FieldID); id != "" && access.AsError(cause).Code != access.CodeBadRequestID {
+	if id := f.Get(access.FieldID); id != "" && !slices.Contains(spent, access.AsError(cause).Code) {
 		v.ID = id
 	}
 	problem, status := s.problem(r, cause)
 	v.blame(problem)
 	return page{template: "ask", status: status, data: v}
 }
+
+// spent are the refusals after which a form takes another number to be sent again.
+var spent = []access.Code{access.CodeBadRequestID, access.CodeOldForm, access.CodeAlreadyEnded}
 
 // formOf rebuilds the form from nothing but what was sent, for when the provider
 // cannot be asked.
@@ -211,7 +214,7 @@ func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askVi
 	// Without terms the form is still there, with what was typed.
 	terms, _ := s.Broker.Defaults(callerOf(r), kind)
 	v := s.blankForm(r, on, kind, terms)
-	v.ID = f.Get(access.FieldID)
+	v.ID, _ = s.Broker.NewForm(callerOf(r), kind)
 	if ids, err := s.entitlementIDs(r, on, f[access.FieldEntitlement]); err == nil {
 		v.Roles = s.viewRoles(r, ids)
 	}

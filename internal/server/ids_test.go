@@ -74,8 +74,12 @@ func TestIdsOfOthersAreCountedAndComparedBeforeTheyAreRead(t *testing.T) {
 					code = http.StatusForbidden
 				}
 			}
+			number, err := access.NewForm(strings.NewReader("a form that ana opened"), access.Self, ana, w.Clock)
+			if err != nil {
+				t.Fatal(err)
+			}
 			// As a page, as a form, and as JSON.
-			values := url.Values{"entitlement": c.ids, "id": {"jit-AAAAAAAAAAAAAAAA"}, "justification": {"x"}, "minutes": {"5"}}
+			values := url.Values{"entitlement": c.ids, "id": {number}, "justification": {"x"}, "minutes": {"5"}}
 			for i, r := range []*http.Request{
 				request("GET", "/access/"+string(orders)+"?"+url.Values{"entitlement": c.ids}.Encode()),
 				httptest.NewRequest("POST", "/access/"+string(orders), strings.NewReader(values.Encode())),

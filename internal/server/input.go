@@ -46,8 +46,20 @@ func form(r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
+// principal reads whose access is meant; empty is nobody in particular.
+func principal(address string) (access.Principal, error) {
+	if address == "" {
+		return "", nil
+	}
+	p, err := access.ParsePrincipal(address)
+	if err != nil {
+		return "", badInput("principal is no address of a person", err)
+	}
+	return p, nil
+}
+
 // single are the fields that a form of ours has once.
-var single = []string{access.FieldID, access.FieldVerdict, "digest", access.FieldResource, "activation"}
+var single = []string{access.FieldID, access.FieldPrincipal, access.FieldVerdict, "digest", "confirmed", access.FieldResource, "activation"}
 
 // accepted refuses a body of another type.
 func accepted(r *http.Request, want string) error {

@@ -26,6 +26,9 @@ type reviewView struct {
 	// would give, and Later that it would not begin at once.
 	Begins, Ends *Moment
 	Would, Later bool
+	// Powerful: a role can change permissions, or may; approving always takes two steps.
+	// Confirm: this is the second.
+	Powerful, Confirm bool
 	// Fixed: JIT Access 1.x made the request, whose window stays when it is approved.
 	Fixed bool
 	Asked []askedView
@@ -61,7 +64,9 @@ func (s *server) review(r *http.Request, ref string) (page, error) {
 	return page{template: "review", status: http.StatusOK, data: s.viewRequest(r, ref, view)}, nil
 }
 
-// decide approves or denies.
+// decide approves or denies. An approval that nobody has confirmed, by the page's script
+// or in a second step, is asked for once more: a press of a button may have been meant
+// for another page.
 func (s *server) decide(r *http.Request, ref string) (page, error) {
 	f, err := form(r)
 	if err != nil {
@@ -69,11 +74,34 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 	}
 	d := broker.Decide{Ref: ref, Verdict: access.Verdict(f.Get(access.FieldVerdict)), Digest: f.Get("digest"),
 		Comment: strings.TrimSpace(f.Get(access.FieldComment)), Origin: s.origin(r)}
+	if d.Verdict == access.Approve && f.Get("confirmed") == "" {
+		return s.confirm(r, ref, d.Digest)
+	}
 	decided, err := s.Broker.Decide(r.Context(), callerOf(r), d)
 	if err != nil {
 		return s.decideAgain(r, ref, f, err), nil
 	}
 	return s.decided(r, ref, d.Verdict, decided), nil
+}
+
+// confirm is the second step of an approval: all that the first showed, and the button.
+func (s *server) confirm(r *http.Request, ref, digest string) (page, error) {
+	view, err := s.Broker.Show(r.Context(), callerOf(r), ref, s.origin(r))
+	if err != nil {
+		return page{}, err
+	}
+	v, err := s.viewRequest(r, ref, view), view.Request.Involves(callerOf(r).Principal)
+	switch {
+	case err != nil:
+	case digest != "" && digest != view.Digest:
+		err = &access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch}
+	case !view.CanDecide && view.WhyNot != nil:
+		err = view.WhyNot
+	default:
+		v.Confirm = view.CanDecide
+		return page{template: "review", status: http.StatusOK, data: v}, nil
+	}
+	return s.decideAgain(r, ref, nil, err), nil
 }
 
 // decideAgain shows the request as it is now, with what is wrong.
@@ -161,10 +189,10 @@ func othersAsked(q access.Request, you access.Principal) []string {
 	return others
 }
 
-// end takes access back early. The form carries the resource, and where it stood on a
-// request's page also the link to that, which shows what became of it. Otherwise the
-// answer says so itself: no address does, as anybody could write one. Sending the form
-// again changes nothing.
+// end takes access back early. The form carries the resource, whose access it is where
+// that is somebody else's, and where it stood on a request's page also the link to that,
+// which shows what became of it. Otherwise the answer says so itself: no address does, as
+// anybody could write one. Sending the form again changes nothing.
 func (s *server) end(r *http.Request, id string) (page, error) {
 	f, err := form(r)
 	if err != nil {
@@ -174,7 +202,11 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id)
+	of, err := principal(f.Get(access.FieldPrincipal))
+	if err != nil {
+		return page{}, err
+	}
+	ended, err := s.Broker.End(r.Context(), callerOf(r), on, id, of)
 	if err != nil {
 		return page{}, err
 	}
@@ -225,11 +257,12 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 			info = b.Roles[i]
 		}
 		v.Roles = append(v.Roles, viewRole(l, id, info))
+		v.Powerful = v.Powerful || info.ChangesPermissions != access.No
 	}
 	if b.Unwritable != nil {
 		v.Unwritable = inFull(s.refusal(r, b.Unwritable, q.Resource))
 	}
-	if len(b.Activations) > 0 && b.Activations[0].Derived {
+	if len(b.Activations) > 0 { // what 1.x made of the link bears no id, or what its reason ends with
 		v.EndID = b.Activations[0].RequestID
 	}
 	if v.Fixed && q.Fixed.End.Before(q.Expires) {
@@ -278,13 +311,24 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 // the grant itself remembers them.
 func whatTheySaid(l *words.Language, b broker.View, you access.Principal) []askedView {
 	var asked []askedView
-	for _, p := range b.Request.Reviewers {
+	people := slices.Clone(b.Request.Reviewers)
+	for _, d := range b.Declined { // perhaps by a link that asks more people than this one
+		if !slices.Contains(people, d.By) {
+			people = append(people, d.By)
+		}
+	}
+	for _, p := range people {
 		a := askedView{Address: string(p), Said: l.Text("review.said.nothing"), You: p == you}
 		if b.State != access.Pending || b.Forgets {
 			a.Said = ""
 		}
 		if slices.ContainsFunc(b.Activations, func(g access.Activation) bool { return slices.Contains(g.Approvers, p) }) {
 			a.Said = l.Text("review.said.approve")
+		}
+		for _, d := range b.Declined {
+			if d.By == p {
+				a.Said, a.Comment = l.Text("review.said.decline"), d.Comment
+			}
 		}
 		for _, d := range b.Request.Decisions {
 			if d.By == p {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"html"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -93,7 +95,10 @@ func (s *script) play(r io.Reader) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		s.command(line)
+		if s.pending != nil {
+			s.send()
+		}
+		s.command(s.named(line))
 	}
 	s.send()
 	if s.answer == nil {
@@ -120,8 +125,34 @@ func (s *script) field(text string) {
 		if unquoted, err := strconv.Unquote(value); err == nil {
 			value = unquoted
 		}
-		s.pending.fields.Add(name, value)
+		if name == "id" {
+			value = aliases.ReplaceAllStringFunc(value, s.form)
+		}
+		s.pending.fields.Add(name, s.named(value))
 	}
+}
+
+// aliases are names of forms, and of the requests that are sent with them, by a letter.
+var aliases = regexp.MustCompile(`(jit|mpa)-[A-Z]{16}`)
+
+// form is the number of a form that the person has opened.
+func (s *script) form(alias string) string {
+	number, err := access.NewForm(strings.NewReader(alias[4:8]), access.KindOfID(alias), access.Principal(s.person), noon)
+	if err != nil {
+		s.fail("%v", err)
+	}
+	return number
+}
+
+// named puts the ids of requests that were made in place of their names, and the numbers
+// of forms where a field has them.
+func (s *script) named(line string) string {
+	return aliases.ReplaceAllStringFunc(line, func(alias string) string {
+		if strings.Contains(line, `value="`+alias) {
+			return s.form(alias)
+		}
+		return cmp.Or(s.world.numbers[alias[4:8]+"/"+string(access.KindOfID(alias))], alias)
+	})
 }
 
 func (s *script) command(line string) {

@@ -259,7 +259,7 @@ func TestThreat01_GetAndHeadChangeNothing(t *testing.T) {
 		c.Now = func() time.Time { now = now.Add(time.Second); return now }
 	})
 	ask := httptest.NewRequest("POST", "/access/projects/acme-orders-prod", strings.NewReader(url.Values{
-		"id": {"mpa-CCCCCCCCCCCCCCCC"}, "entitlement": {security.String()}, "reviewer": {string(ben)}, "justification": {"case 4711"}, "minutes": {"60"}}.Encode()))
+		"entitlement": {security.String()}, "reviewer": {string(ben)}, "justification": {"case 4711"}, "minutes": {"60"}}.Encode()))
 	ask.Header = request("POST", "/").Header
 	if w := do(h, ask); w.Code != http.StatusSeeOther {
 		t.Fatal(w.Code, w.Body)
@@ -386,7 +386,7 @@ func TestThreat16_OnlyACertainHostMakesLinks(t *testing.T) {
 			f := newWorld(t)
 			h, _ := serve(t, f, func(sc *server.Config) { sc.PublicURL, sc.Platform = c.publicURL, c.platform })
 			r := httptest.NewRequest("POST", "/access/projects/acme-orders-prod", strings.NewReader(url.Values{
-				"id": {"mpa-CCCCCCCCCCCCCCCC"}, "entitlement": {security.String()}, "reviewer": {string(ben)}, "justification": {"x"}, "minutes": {"60"}}.Encode()))
+				"entitlement": {security.String()}, "reviewer": {string(ben)}, "justification": {"x"}, "minutes": {"60"}}.Encode()))
 			r.Header = request("POST", "/").Header
 			r.Host = c.host
 			for _, h := range []string{"X-Forwarded-Host", "X-Original-Host", "Forwarded"} {
@@ -447,12 +447,12 @@ func TestThreat40_SizesAreCapped(t *testing.T) {
 		"path":   func(r *http.Request) *http.Request { r.URL.Path = "/access/projects/" + large; return r },
 		"header": func(r *http.Request) *http.Request { r.Header.Set("X-Large", large); return r },
 		"declared body": func(r *http.Request) *http.Request {
-			p := httptest.NewRequest("POST", "/review?activation=x", strings.NewReader("verdict=approve&comment="+large))
+			p := httptest.NewRequest("POST", "/review?activation=x", strings.NewReader("verdict=approve&confirmed=1&comment="+large))
 			p.Header = request("POST", "/").Header
 			return p
 		},
 		"body of unknown length": func(r *http.Request) *http.Request {
-			p := httptest.NewRequest("POST", "/review?activation=x", strings.NewReader("verdict=approve&comment="+large))
+			p := httptest.NewRequest("POST", "/review?activation=x", strings.NewReader("verdict=approve&confirmed=1&comment="+large))
 			p.Header, p.ContentLength = request("POST", "/").Header, -1
 			return p
 		},

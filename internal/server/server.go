@@ -43,10 +43,10 @@ type Broker interface {
 	MoreReviewers(ctx context.Context, c access.Caller, ref string) (broker.MoreReviewers, error)
 	AddReviewers(context.Context, access.Caller, broker.AddReviewers) (broker.Asked, error)
 	Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error)
-	End(ctx context.Context, c access.Caller, on access.Resource, requestID string) (broker.Ended, error)
+	End(ctx context.Context, c access.Caller, on access.Resource, requestID string, of access.Principal) (broker.Ended, error)
 	Admin(context.Context, access.Caller) error
 	NamedAdmin(access.Caller) bool
-	NewID(access.RequestKind) (string, error)
+	NewForm(access.Caller, access.RequestKind) (string, error)
 	Defaults(access.Caller, access.RequestKind) (access.Terms, error)
 	Channels() []access.Channel
 }

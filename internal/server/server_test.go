@@ -179,8 +179,8 @@ func TestADoubleClickIsOneRequest(t *testing.T) {
 			strings.NewReader("id="+id+"&entitlement=acme-orders-prod:roles/compute.instanceAdmin.v1&justification=x&minutes=5"))
 		r.Header = request("POST", "/").Header
 		w := do(h, r)
-		if b.asked.ID != id || !strings.Contains(w.Body.String(), `name="id" value="`+id+`"`) {
-			t.Errorf("asked with %q, form has %q", b.asked.ID, id)
+		if b.asked.Form != id || !strings.Contains(w.Body.String(), `name="id" value="`+id+`"`) {
+			t.Errorf("asked with %q, form has %q", b.asked.Form, id)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestEveryPageThatRefusesOffersAnotherAccount(t *testing.T) {
 		{"Ask", "POST", "/access/projects/acme-orders-prod", choose + "&justification=x&minutes=5&reviewer=ben.okafor@example.com"},
 		{"", "GET", "/access/projects/acme-orders-prod?entitlement=acme-orders-prod:roles/owner", ""},
 		{"Show", "GET", "/review" + link, ""},
-		{"Decide", "POST", "/review" + link, "verdict=approve"},
+		{"Decide", "POST", "/review" + link, "verdict=approve&confirmed=1"},
 		{"MoreReviewers", "GET", "/review/reviewers" + link, ""},
 		{"AddReviewers", "POST", "/review/reviewers" + link, "reviewer=carl.mendes@example.com"},
 		{"End", "POST", "/requests/jit-AQEBAQEBAQEBAQEB/end", "resource=projects/acme-orders-prod"},

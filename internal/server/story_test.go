@@ -53,13 +53,13 @@ func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInf
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
 }
-func (c *canned) Choose(_ context.Context, _ access.Caller, _ access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
+func (c *canned) Choose(_ context.Context, caller access.Caller, _ access.Resource, ids ...access.EntitlementID) (broker.Choice, error) {
 	if c.err != nil {
 		return broker.Choice{}, c.err
 	}
 	chosen, err := c.offer.Choose(ids...)
 	if err == nil {
-		chosen.ID, err = c.NewID(chosen.Kind)
+		chosen.Form, err = c.NewForm(caller, chosen.Kind)
 	}
 	if err == nil && chosen.Kind == access.Peers {
 		chosen.Reviewers = c.reviewers
@@ -87,7 +87,7 @@ func (c *canned) AddReviewers(context.Context, access.Caller, broker.AddReviewer
 func (c *canned) Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error) {
 	return c.decided, c.err
 }
-func (c *canned) End(context.Context, access.Caller, access.Resource, string) (broker.Ended, error) {
+func (c *canned) End(context.Context, access.Caller, access.Resource, string, access.Principal) (broker.Ended, error) {
 	return c.ended, c.err
 }
 
@@ -226,7 +226,17 @@ func stories() []story {
 			q := c.view.Request
 			c.decided = broker.Decided{Request: q, State: access.Active, Window: q.WindowAt(noon), Outcomes: []access.Outcome{{Entitlement: security, Result: access.Granted, Window: q.WindowAt(noon)}},
 				Warnings: []*access.Error{warn(access.CodeOutcomeUnrecorded, nil)}}
+		}, "POST " + rev + " verdict=approve&confirmed=1", ben, 200},
+
+		{"review-confirm", func(c *canned) {
+			c.view.Roles = []access.RoleInfo{roleInfos[admin.Role]}
+			c.view.Request.Entitlements = []access.EntitlementID{admin}
 		}, "POST " + rev + " verdict=approve", ben, 200},
+		{"review-confirm-powerful", nil, "POST " + rev + " verdict=approve", ben, 200},
+		{"review-not-powerful", func(c *canned) {
+			c.view.Roles = []access.RoleInfo{roleInfos[admin.Role]}
+			c.view.Request.Entitlements = []access.EntitlementID{admin}
+		}, "GET " + rev, ben, 200},
 
 		{"mail", func(c *canned) { c.account = newAccount() }, "GET /mail", carl, 200},
 		{"mail-none-sent", func(c *canned) { c.account = newAccount(); c.account.recent = nil }, "GET /mail", carl, 200},

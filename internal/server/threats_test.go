@@ -62,7 +62,7 @@ func TestThreat23_ApprovalsAreOneAtATimeAndPaced(t *testing.T) {
 	if f.changes != 0 {
 		t.Error("the broker was asked")
 	}
-	for path, body := range map[string]string{"/review?activation=a": "verdict=approve", "/api/activation-request?activation=a": ""} {
+	for path, body := range map[string]string{"/review?activation=a": "verdict=approve&confirmed=1", "/api/activation-request?activation=a": ""} {
 		h, _ := serve(t, newWorld(t), nil)
 		for i := range 31 {
 			got := do(h, sent(path, aForm, body)).Code

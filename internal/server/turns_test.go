@@ -33,7 +33,7 @@ func (s *stuck) Offer(ctx context.Context, c access.Caller, on access.Resource) 
 	return s.world.Offer(ctx, c, on)
 }
 
-func (s *stuck) End(context.Context, access.Caller, access.Resource, string) (broker.Ended, error) {
+func (s *stuck) End(context.Context, access.Caller, access.Resource, string, access.Principal) (broker.Ended, error) {
 	panic("the end has been reached")
 }
 

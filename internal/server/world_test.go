@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -54,10 +55,12 @@ type world struct {
 	machines bool
 	// changes counts calls that could change something.
 	changes int
+	// numbers are the ids of requests, by what was random in their forms, and their kinds.
+	numbers map[string]string
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{World: brokertest.New(t, noon), fails: map[string]error{}}
+	w := &world{World: brokertest.New(t, noon), fails: map[string]error{}, numbers: map[string]string{}}
 	w.Random = &counter{}
 	w.Listed = []access.ResourceInfo{{Resource: orders, Title: "Orders, production"}, {Resource: "projects/acme-orders-test", Title: "Orders, test"},
 		{Resource: "projects/example.com:legacy-crm"}}
@@ -121,7 +124,11 @@ func (w *world) Ask(ctx context.Context, c access.Caller, a broker.Ask) (broker.
 	if err := w.fails["Ask"]; err != nil {
 		return broker.Asked{}, err
 	}
-	return w.Broker.Ask(ctx, c, a)
+	asked, err := w.Broker.Ask(ctx, c, a)
+	if b, decoded := base64.RawURLEncoding.DecodeString(a.Form[min(4, len(a.Form)):]); decoded == nil && len(b) == 12 {
+		w.numbers[string(b[4:8])+"/"+string(access.KindOfID(a.Form))] = asked.Request.ID
+	}
+	return asked, err
 }
 
 func (w *world) Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error) {
@@ -162,12 +169,12 @@ func (w *world) Decide(ctx context.Context, c access.Caller, d broker.Decide) (b
 	return w.Broker.Decide(ctx, c, d)
 }
 
-func (w *world) End(ctx context.Context, c access.Caller, on access.Resource, id string) (broker.Ended, error) {
+func (w *world) End(ctx context.Context, c access.Caller, on access.Resource, id string, of access.Principal) (broker.Ended, error) {
 	w.changes++
 	if err := w.fails["End"]; err != nil {
 		return broker.Ended{}, err
 	}
-	return w.Broker.End(ctx, c, on, id)
+	return w.Broker.End(ctx, c, on, id, of)
 }
 
 func (w *world) Admin(ctx context.Context, c access.Caller) error {

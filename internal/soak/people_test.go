@@ -139,13 +139,8 @@ func (p *person) did(s step, a answer, err error, right ...int) bool {
 		p.wrongs.add(phase, lost(err), "%s, %s, after %v: %v", p.email, s, a.took.Round(time.Millisecond), err)
 		return false
 	}
-	p.mu.Lock()
-	if p.latencies[phase] == nil {
-		p.latencies[phase] = map[step][]time.Duration{}
-	}
-	p.latencies[phase][s] = append(p.latencies[phase][s], a.took)
-	p.mu.Unlock()
 	if slices.Contains(right, a.status) {
+		p.answered(phase, s, a.took)
 		return true
 	}
 	spent := p.quotaSpent(a.began)
@@ -163,6 +158,16 @@ func (p *person) did(s step, a answer, err error, right ...int) bool {
 		p.wrongs.add(phase, unexpected, "%s", text)
 	}
 	return false
+}
+
+// answered notes a right answer. How fast somebody is refused is no latency.
+func (w *town) answered(phase string, s step, took time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.latencies[phase] == nil {
+		w.latencies[phase] = map[step][]time.Duration{}
+	}
+	w.latencies[phase][s] = append(w.latencies[phase][s], took)
 }
 
 // lost is what it is that no answer came.
@@ -418,11 +423,14 @@ func (p *person) as(i int) *person {
 func (p *person) approve(q *request, page answer) {
 	p.may(func() { q.approvers[p.email] = true })
 	// Without scripts a second page may ask once more.
-	for range 2 {
+	for step := range 2 {
 		action, fields, found := form(page.body, "verdict=approve")
 		if !found {
 			p.wrong(missing, "%s was asked by %s and cannot approve: %s", p.email, q.person, said(page.body))
 			return
+		}
+		if step == 1 {
+			fields.Set("confirmed", "1")
 		}
 		p.think()
 		a, err := p.post(p.ctx, p.email, action, fields)

@@ -20,6 +20,7 @@ const (
 	unfinished    kind = "no answer in time"
 	cut           kind = "no answer from a process that ended, or begins"
 	slow          kind = "the median of the others doubles"
+	starved       kind = "the others get fewer than half as many answers"
 	// What must never be.
 	unapproved kind = "a grant that nobody approved"
 	otherGrant kind = "a grant of something else than was approved"
@@ -54,17 +55,10 @@ type fault struct {
 // known are the faults that are known. What is not here fails the test, and so does a
 // certain one that does not show any more: who mends a fault takes it out.
 var known = []fault{
-	{1, pageRefused, hostilePhase, false, "one person spends the quota of Asset Inventory, and pages of all others are refused"},
-	{1, actionRefused, hostilePhase, false, "… and so are actions, which have no share of their own"},
-	{1, unfinished, hostilePhase, false, "… and what waits for a read that is repeated hangs until the service or the client gives up"},
-	{1, slow, hostilePhase, false, "… and what is answered waits"},
 	{2, memory, controlPhase, false, "each project's copy of the policies above it is kept, for ever"},
 	{2, memory, hostilePhase, false, "… and the more so, the more projects are opened"},
 	{2, cut, controlPhase, false, "… and who waits when the process is killed gets no answer"},
 	{2, cut, hostilePhase, false, "… and who waits when the process is killed gets no answer"},
-	{4, groupsAgain, probePhase, true, "the group of administrators is looked up for every page"},
-	{7, chosenNumber, probePhase, true, "a requester chooses the number of a request"},
-	{10, revived, probePhase, true, "a self-activation's form sent again after an administrator's End"},
 }
 
 // phases of a run.

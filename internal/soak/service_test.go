@@ -23,8 +23,10 @@ import (
 // ends by itself, as Cloud Run does.
 type service struct {
 	origin string
-	// confined is nil where there is no cgroup; memory is then watched.
+	// confined is nil where there is no cgroup, and unconfined says why; memory is then
+	// watched.
 	confined    *confinement
+	unconfined  error
 	command     []string
 	environment []string
 	log         *os.File
@@ -76,7 +78,7 @@ func newService(t *testing.T, binary string, environment map[string]string) *ser
 	limit := asShipped(t)
 	var err error
 	if s.confined, err = confine(t); err != nil {
-		t.Logf("without a cgroup (%v): under GOMEMLIMIT, and the resident memory is watched", err)
+		s.unconfined = err
 		s.command = []string{binary, "serve"}
 		if limit == "" {
 			limit = strconv.Itoa(memoryLimit * 9 / 10)
@@ -95,6 +97,14 @@ func newService(t *testing.T, binary string, environment map[string]string) *ser
 		s.log.Close()
 	})
 	return s
+}
+
+// limit says what kept the memory of the service.
+func (s *service) limit() string {
+	if s.confined == nil {
+		return fmt.Sprintf("no cgroup was to be had (%v), so that it ran under GOMEMLIMIT and was looked at every 50 ms", s.unconfined)
+	}
+	return fmt.Sprintf("a cgroup of %d MiB, in which the kernel killed %d processes", memoryLimit>>20, s.confined.killed())
 }
 
 // asShipped is the GOMEMLIMIT of the image; empty when it sets none.

@@ -31,6 +31,7 @@ import (
 	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/lookup"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/words"
@@ -77,7 +78,11 @@ func situations() []situation {
 			a.Entitlements = append(a.Entitlements, logs, access.EntitlementID{Resource: shop, Role: "roles/viewer.x"})
 		}), []string{"3 roles", "at most 2"}},
 		{access.CodeBadRequestID, "a form with another id",
-			asking(access.CodeBadRequestID, func(_ *brokertest.World, a *broker.Ask) { a.ID = "x" }), nil},
+			asking(access.CodeBadRequestID, func(_ *brokertest.World, a *broker.Ask) { a.Form = "x" }), nil},
+		{access.CodeOldForm, "a form of yesterday",
+			asking(access.CodeOldForm, func(w *brokertest.World, a *broker.Ask) {
+				a.Form, _ = access.NewForm(w.Random, access.Peers, ana, w.Clock.Add(-24*time.Hour))
+			}), nil},
 		{access.CodeNoJustification, "no reason",
 			asking(access.CodeNoJustification, func(_ *brokertest.World, a *broker.Ask) { a.Justification = "" }), nil},
 		{access.CodeLongJustification, "a reason of 300 letters",
@@ -171,7 +176,7 @@ func situations() []situation {
 		{access.CodeDigestMismatch, "a page of another request",
 			deciding(access.CodeDigestMismatch, func(_ *brokertest.World, d *broker.Decide, _ *access.Caller) { d.Digest = "x" }), nil},
 		{access.CodeNoGrant, "ending what is not there", func(t *testing.T) error {
-			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA")
+			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA", "")
 			return err
 		}, nil},
 		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
@@ -246,6 +251,8 @@ func situations() []situation {
 			_, err = s.SignJWT(t.Context(), []byte("{}"))
 			return err
 		}, nil},
+		{access.CodeLedgerUnavailable, "a database that is down", recalling(home{err: errors.New("connection refused")}), nil},
+		{access.CodeLedgerDamaged, "entries that nobody signed", recalling(home{entries: []ledger.Entry{{}}}), nil},
 		{access.CodeJournalUnavailable, "a log that cannot be written",
 			asking(access.CodeJournalUnavailable, func(w *brokertest.World, _ *broker.Ask) { w.JournalErr[access.RequestMade] = errors.New("closed") }), nil},
 
@@ -363,6 +370,15 @@ func situations() []situation {
 
 		{access.CodeTermUnsupported, "a policy that demands a signature", asking(access.CodeTermUnsupported, func(w *brokertest.World, _ *broker.Ask) {
 			w.Policy = signing{policy.New(w.Settings)}
+		}), nil},
+		{access.CodeRuleRefuses, "a rule that refuses", asking(access.CodeRuleRefuses, func(w *brokertest.World, _ *broker.Ask) {
+			w.Policy = refined(w, `rules: [{name: freeze, refuse: "Production is frozen. Ask who is on call."}]`)
+		}), nil},
+		{access.CodeRuleUndecided, "a rule about groups that nobody knows", asking(access.CodeRuleUndecided, func(w *brokertest.World, _ *broker.Ask) {
+			w.Policy = refined(w, `rules: [{name: staff, match: {requester: ["claim:staff"]}, refuse: no}]`)
+		}), nil},
+		{access.CodeNoRule, "what no rule gives out", asking(access.CodeNoRule, func(w *brokertest.World, _ *broker.Ask) {
+			w.Policy = refined(w, `unmatched: refuse`)
 		}), nil},
 		{access.CodeEligibilityEnds, "access after the eligibility", asking(access.CodeEligibilityEnds, func(w *brokertest.World, a *broker.Ask) {
 			w.Holdings[ana][0].Until, a.Start = noon.Add(time.Hour), noon.Add(2*time.Hour)
@@ -542,4 +558,30 @@ func counts(args access.Args) bool {
 		}
 	}
 	return false
+}
+
+// home keeps what somebody else has put there, or nothing that can be read.
+type home struct {
+	ledger.Home
+	entries []ledger.Entry
+	err     error
+}
+
+func (h home) Load(context.Context, string) ([]ledger.Entry, error) { return h.entries, h.err }
+
+// recalling opens a request that is in the ledger.
+func recalling(h home) func(*testing.T) error {
+	return func(t *testing.T) error {
+		_, err := ledger.New(ledger.Config{Home: h, Now: func() time.Time { return noon }}).Open(t.Context(), "mpa-AAAAAAAAAAAAAAAA")
+		return err
+	}
+}
+
+// refined is the policy of a file.
+func refined(w *brokertest.World, text string) broker.Policy {
+	file, faults := policy.ReadFile([]byte("version: 1\n" + text + "\n"))
+	if len(faults) > 0 {
+		panic(fmt.Sprint(faults))
+	}
+	return policy.Refine(policy.New(w.Settings), file)
 }

@@ -32,7 +32,8 @@
   } catch { /* storage may be switched off */ }
 
   // Two clicks are one request in any case; this only says that it is under way.
-  form.addEventListener("submit", () => {
+  form.addEventListener("submit", (e) => {
+    if (e.defaultPrevented) return;
     const button = form.querySelector("button.primary");
     setTimeout(() => { button.disabled = true; button.setAttribute("aria-busy", "true"); });
   });

@@ -1,6 +1,7 @@
 // Package brokertest is an organization in memory behind every port of the broker,
 // for tests of whatever stands on the broker. It keeps what each port promises, and
-// fails on demand.
+// fails on demand. Grants are made and ended by the granter of Google Cloud itself, in
+// policies that are kept here.
 package brokertest
 
 import (
@@ -27,8 +28,10 @@ import (
 type World struct {
 	// Store forgets, as the token store does, unless a test says otherwise.
 	*Store
-	T  testing.TB
-	Mu sync.Mutex
+	// Ledger is the store in its place, where a test has one.
+	Ledger broker.Store
+	T      testing.TB
+	Mu     sync.Mutex
 	// Clock is how late it is.
 	Clock  time.Time
 	Random io.Reader
@@ -110,8 +113,9 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	if w.Policy != nil {
 		p = w.Policy
 	}
+	store := cmp.Or[broker.Store](w.Ledger, w.Store)
 	return broker.New(broker.Config{
-		Providers: providers, Store: w.Store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Policy: p, Now: w.now, Random: w.Random,
+		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Policy: p, Now: w.now, Random: w.Random,
 	})
 }
 
@@ -212,7 +216,7 @@ func (w *World) fresh(since time.Time) {
 }
 
 // Grant implements broker.Granter.
-func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery,
+func (w *World) Grant(ctx context.Context, g access.Grant, q access.StandingQuery,
 	check func(access.Standing) error) ([]access.Outcome, error) {
 	w.fresh(q.Since)
 	w.count("grant")
@@ -222,47 +226,17 @@ func (w *World) Grant(_ context.Context, g access.Grant, q access.StandingQuery,
 	if w.GrantErr != nil {
 		return nil, w.GrantErr
 	}
-	if err := check(w.standing(q)); err != nil {
-		return nil, err
-	}
-	w.Mu.Lock()
-	defer w.Mu.Unlock()
-	var outcomes []access.Outcome
-	for _, id := range g.Entitlements {
-		i := slices.IndexFunc(w.Activations, func(a access.Activation) bool {
-			return a.RequestID == g.RequestID && a.Principal == g.Principal && a.Entitlement == id
-		})
-		if i >= 0 {
-			outcomes = append(outcomes, access.Outcome{Entitlement: id, Result: access.AlreadyGranted, Window: w.Activations[i].Window})
-			continue
-		}
-		w.Activations = append(w.Activations, access.Activation{RequestID: g.RequestID, Principal: g.Principal, Entitlement: id,
-			Window: g.Window, Justification: g.Justification, Approvers: g.Approvers})
-		outcomes = append(outcomes, access.Outcome{Entitlement: id, Result: access.Granted, Window: g.Window})
-	}
-	return outcomes, nil
+	return w.granter().Grant(ctx, g, q, check)
 }
 
 // End implements broker.Granter.
-func (w *World) End(_ context.Context, e access.Ending) ([]access.Outcome, error) {
+func (w *World) End(ctx context.Context, e access.Ending) ([]access.Outcome, error) {
 	w.count("end")
 	w.fresh(e.Since)
-	w.Mu.Lock()
-	defer w.Mu.Unlock()
 	if w.GrantErr != nil {
 		return nil, w.GrantErr
 	}
-	var outcomes []access.Outcome
-	for i := range w.Activations {
-		if a := &w.Activations[i]; a.RequestID == e.RequestID && a.Principal == e.Principal {
-			a.Window.End = e.At
-			if a.Window.End.Before(a.Window.Start) {
-				a.Window.End = a.Window.Start
-			}
-			outcomes = append(outcomes, access.Outcome{Entitlement: a.Entitlement, Result: access.Removed, Window: a.Window})
-		}
-	}
-	return outcomes, nil
+	return w.granter().End(ctx, e)
 }
 
 // Record implements broker.Journal.

@@ -513,8 +513,11 @@ func (f Fixture) request(n int) access.Request {
 func (f Fixture) event(r access.Request, action access.Action) access.Event {
 	e := access.Event{Action: action, At: f.Now(), Caller: caller(r.Principal), Request: r}
 	switch action {
-	case access.SelfApproved, access.GrantWritten:
+	case access.SelfApproved, access.GlassBroken, access.GrantWritten:
 		e.Window = r.WindowAt(e.At)
+	case access.GlassReviewed:
+		e.Decision = access.Decision{By: "fritz@example.com", At: e.At.UTC().Truncate(time.Second), Comment: "it was needed"}
+		e.Caller = caller(e.Decision.By)
 	case access.RequestApproved, access.RequestDenied:
 		e.Decision = access.Decision{Verdict: access.Approve, By: r.Reviewers[0], At: e.At.UTC().Truncate(time.Second), Digest: r.Digest()}
 		e.Caller, e.Window = caller(e.Decision.By), r.WindowAt(e.At)

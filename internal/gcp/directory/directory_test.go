@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -190,5 +192,158 @@ func TestThreat40_AMisshapenAnswerIsAnErrorOrNothing(t *testing.T) {
 		if (err != nil) != fails || len(members.People) != 0 {
 			t.Errorf("members of %s: %v, %v", body, members, err)
 		}
+	}
+}
+
+// desk is a directory that can run out of its quota, and a clock that stands still.
+type desk struct {
+	*directory.Directory
+	google *gcptest.Google
+	now    time.Time
+	// instead answers, when set, and groups are those of everybody.
+	instead http.HandlerFunc
+	groups  []string
+	members []string
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), groups: []string{"ops@example.com"}}
+	d.google = gcptest.StartAt(t, func() time.Time { return d.now }, func(w http.ResponseWriter, r *http.Request) {
+		if d.instead != nil {
+			d.instead(w, r)
+			return
+		}
+		body := map[string]any{}
+		if strings.HasSuffix(r.URL.Path, "/members") {
+			var all []any
+			for _, m := range d.members {
+				all = append(all, map[string]any{"email": m, "type": "USER", "status": "ACTIVE"})
+			}
+			body["members"] = all
+		} else {
+			var all []any
+			for _, g := range d.groups {
+				all = append(all, map[string]any{"email": g})
+			}
+			body["groups"] = all
+		}
+		gcptest.Answer(w, body)
+	})
+	var err error
+	if d.Directory, err = directory.New(t.Context(), d.google.Platform, "C0123", func() time.Time { return d.now }); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestPagesOfAdministratorsCostOneLookUp in 30 seconds, whoever of them asks, and at the
+// same time too.
+func TestPagesOfAdministratorsCostOneLookUp(t *testing.T) {
+	d := newDesk(t)
+	for i := range 50 {
+		d.members = append(d.members, fmt.Sprintf("admin-%d@example.com", i))
+	}
+	ask := func() {
+		var all sync.WaitGroup
+		for _, who := range d.members {
+			all.Go(func() {
+				if in, stale, err := d.MemberOf(t.Context(), access.Principal(who), []string{"admins@example.com"}, time.Time{}); !in || stale != nil || err != nil {
+					t.Errorf("%s: %v, %v, %v", who, in, stale, err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	ask()
+	d.now = d.now.Add(29 * time.Second)
+	ask()
+	if n := d.google.Calls("/admin/directory/"); n != 1 {
+		t.Errorf("%d look-ups for 100 pages", n)
+	}
+	d.now = d.now.Add(time.Second)
+	ask()
+	if n := d.google.Calls("/admin/directory/"); n != 2 {
+		t.Errorf("%d look-ups after 30 seconds", n)
+	}
+}
+
+// TestMemberOf asks about the person where the group does not show them, and whoever acts
+// is asked about anew.
+func TestMemberOf(t *testing.T) {
+	d := newDesk(t)
+	for range 3 {
+		if in, _, err := d.MemberOf(t.Context(), "ana@example.com", []string{"ops@example.com"}, time.Time{}); !in || err != nil {
+			t.Error("somebody whom the list of members does not have", err)
+		}
+		if in, _, err := d.MemberOf(t.Context(), "ana@example.com", []string{"dev@example.com"}, time.Time{}); in || err != nil {
+			t.Error("a member of another group", err)
+		}
+	}
+	if n := d.google.Calls(""); n != 3 {
+		t.Errorf("%d look-ups, want one for each group and one for the person", n)
+	}
+	d.groups = nil
+	if in, _, err := d.MemberOf(t.Context(), "ana@example.com", []string{"ops@example.com"}, d.now); in || err != nil {
+		t.Error("an action of somebody who is a member no more", err)
+	}
+}
+
+// TestLastAnswerServesForMinutes: pages whenever the directory fails in a way that
+// passes, those who act only when its quota is spent; with a warning that says how old it
+// is, and for five minutes.
+func TestLastAnswerServesForMinutes(t *testing.T) {
+	for rule, c := range map[string]struct {
+		purpose access.Purpose
+		instead http.HandlerFunc
+		age     time.Duration
+		want    access.Code // of the warning; of the error when serves is false
+		serves  bool
+	}{
+		"a page, the quota is spent":               {access.ForPage, gcptest.Refuse(429, "x"), 4 * time.Minute, access.CodeStaleGroups, true},
+		"a page, the quota of Workspace is spent":  {access.ForPage, gcptest.Refuse(403, "quotaExceeded"), 4 * time.Minute, access.CodeStaleGroups, true},
+		"a page, the directory is down":            {access.ForPage, gcptest.Refuse(503, "x"), 4 * time.Minute, access.CodeStaleGroups, true},
+		"a page, it refuses":                       {access.ForPage, gcptest.Refuse(403, "forbidden"), time.Minute, access.CodeServiceNotAllowed, false},
+		"a page, nobody knows the person any more": {access.ForPage, gcptest.Refuse(404, "x"), time.Minute, access.CodePersonUnreadable, false},
+		"an action, the quota is spent":            {access.ForAction, gcptest.Refuse(429, "x"), 4 * time.Minute, access.CodeStaleGroups, true},
+		"an action, for too long":                  {access.ForAction, gcptest.Refuse(429, "x"), 5 * time.Minute, access.CodeQuota, false},
+		"an action, the directory is down":         {access.ForAction, gcptest.Refuse(503, "x"), time.Minute, access.CodeUpstreamFailed, false},
+		"an end, the quota is spent":               {access.ForEnd, gcptest.Refuse(429, "x"), time.Minute, access.CodeStaleGroups, true},
+		"an end, the directory is down":            {access.ForEnd, gcptest.Refuse(500, "x"), time.Minute, access.CodeUpstreamFailed, false},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			d := newDesk(t)
+			if _, _, err := d.Groups(t.Context(), "ana@example.com", time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			d.now = d.now.Add(c.age)
+			d.instead = c.instead
+			var since time.Time
+			if c.purpose != access.ForPage {
+				since = d.now
+			}
+			groups, stale, err := d.Groups(access.WithPurpose(t.Context(), c.purpose), "ana@example.com", since)
+			if c.serves {
+				if err != nil || stale == nil || stale.Code != c.want || stale.Args["seconds"] != fmt.Sprint(int(c.age/time.Second)) ||
+					!slices.Equal(groups, []string{"ops@example.com"}) {
+					t.Errorf("%v, %v, %v", groups, stale, err)
+				}
+			} else if e := access.AsError(err); e == nil || e.Code != c.want || stale != nil || groups != nil {
+				t.Errorf("%v, %v, %v", groups, stale, err)
+			}
+		})
+	}
+}
+
+// TestActionsAskTheDirectory, however short ago somebody looked.
+func TestActionsAskTheDirectory(t *testing.T) {
+	d := newDesk(t)
+	if _, _, err := d.Groups(t.Context(), "ana@example.com", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	d.groups, d.now = nil, d.now.Add(time.Millisecond)
+	groups, stale, err := d.Groups(access.WithPurpose(t.Context(), access.ForAction), "ana@example.com", d.now)
+	if len(groups) != 0 || stale != nil || err != nil || d.google.Calls("") != 2 {
+		t.Errorf("%v, %v, %v after %d calls", groups, stale, err, d.google.Calls(""))
 	}
 }

@@ -87,7 +87,10 @@ type Google struct {
 }
 
 // Start starts a server that ends with the test, with a metadata server beside it.
-func Start(t testing.TB, handler http.HandlerFunc) *Google {
+func Start(t testing.TB, handler http.HandlerFunc) *Google { return StartAt(t, time.Now, handler) }
+
+// StartAt is Start with the clock by which quotas are spent.
+func StartAt(t testing.TB, now func() time.Time, handler http.HandlerFunc) *Google {
 	t.Helper()
 	g := &Google{}
 	StartMetadata(t)
@@ -102,7 +105,7 @@ func Start(t testing.TB, handler http.HandlerFunc) *Google {
 		handler(w, r)
 	}))
 	t.Cleanup(server.Close)
-	p, err := gcp.Connect(context.Background(), gcp.Options{Version: "test", Hosted: true, Endpoint: server.URL, Retry: NoWait})
+	p, err := gcp.Connect(context.Background(), gcp.Options{Version: "test", Hosted: true, Endpoint: server.URL, Retry: NoWait, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,8 +42,8 @@ func (p *Policy) grant(g access.Grant, id access.EntitlementID, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	next := p.clear(id.Role, now).takeOut(func(o *own, text string) bool {
-		return is(g.Principal)(text) && o.disposable() && o.grants(id) && o.covered(g.Window, now)
+	next := p.clear(id.Role, now).latest(g.Principal, id, now).takeOut(func(o *own, text string) bool {
+		return is(g.Principal)(text) && o.disposable() && !o.over(now) && o.grants(id) && o.covered(g.Window, now)
 	})
 	if err := next.roomFor(g.Principal, id, now); err != nil {
 		return nil, err
@@ -115,8 +115,8 @@ func (p *Policy) Found(e access.Ending) []access.EntitlementID {
 // it. The policy is returned as it was, the same pointer, when it was over already
 // or cannot be ended.
 //
-// A grant to which no link refers is taken out. Any other keeps its start and ends
-// at the later of its start and e.At, so that the link that approved it finds it and
+// A grant to which neither a link nor a form refers is taken out. Any other keeps its
+// start and ends at the later of its start and e.At, so that what made it finds it and
 // cannot revive it. Where several people share a binding, only this one is touched.
 // Bindings of ours for the same role that are over are cleared.
 func (p *Policy) End(e access.Ending, id access.EntitlementID, now time.Time) (*Policy, access.Outcome) {
@@ -152,7 +152,7 @@ func (p *Policy) End(e access.Ending, id access.EntitlementID, now time.Time) (*
 		if others := only(cleared.raw[i], b, not(mine)); others.raw != nil {
 			next.append(others.raw, others.binding)
 		}
-		if o.disposable() {
+		if o.nameless() {
 			continue
 		}
 		tombstone, err := only(cleared.raw[i], b, mine).until(w, o.resource)
@@ -164,7 +164,26 @@ func (p *Policy) End(e access.Ending, id access.EntitlementID, now time.Time) (*
 	if !ended {
 		return p, outcome
 	}
-	return next, outcome
+	return next.latest(e.Principal, id, now), outcome
+}
+
+// latest takes out the self-approved grants of a person for an entitlement that are over,
+// but for the one that ended last: no form that was opened before its end can be sent.
+func (p *Policy) latest(m access.Principal, id access.EntitlementID, now time.Time) *Policy {
+	var last time.Time
+	each := func(o *own, text string) bool {
+		found := is(m)(text) && o.self && o.over(now) && o.grants(id)
+		if found && o.window.End.After(last) {
+			last = o.window.End
+		}
+		return found
+	}
+	for _, b := range p.bindings {
+		for _, text := range b.Members {
+			_ = b.meaning.own != nil && each(b.meaning.own, text)
+		}
+	}
+	return p.takeOut(func(o *own, text string) bool { return each(o, text) && o.window.End.Before(last) })
 }
 
 // clear takes out the bindings of ours for a role that have served their purpose, of

@@ -148,15 +148,22 @@ func TestGrant(t *testing.T) {
 		"of one that 1.x merged only the person is taken out": {
 			[]string{ours("roles/run.admin", self1x, at("11:30"), at("12:30"), "user:bob@example.com", "user:Alice@example.com", "group:g@example.com")},
 			[]string{ours("roles/run.admin", self1x, at("11:30"), at("12:30"), "user:bob@example.com", "group:g@example.com")}},
-		"cleared: self-approved, of anybody, as soon as it is over": {
-			[]string{ours("roles/run.admin", self, at("11:00"), at("12:00"), "user:bob@example.com")}, nil},
+		"not cleared: self-approved, as long as a form that was opened before its end can be sent": {
+			[]string{ours("roles/run.admin", self, at("10:00"), at("10:59"), "user:bob@example.com")},
+			[]string{ours("roles/run.admin", self, at("10:00"), at("10:59"), "user:bob@example.com")}},
+		"cleared: self-approved, of anybody, when none can": {
+			[]string{ours("roles/run.admin", self, at("10:00"), at("10:58"), "user:bob@example.com")}, nil},
+		"cleared: of one's own that are over, all but the last": {
+			[]string{ours("roles/run.admin", self, at("11:00"), at("11:20"), alice), ours("roles/run.admin", self, at("11:10"), at("11:30"), alice),
+				ours("roles/run.admin", self, at("11:00"), at("11:10"), alice)},
+			[]string{ours("roles/run.admin", self, at("11:10"), at("11:30"), alice)}},
 		"cleared: of 1.x, all its people": {
 			[]string{ours("roles/run.admin", self1x, at("11:00"), at("11:59"), "user:bob@example.com", "user:carol@example.com")}, nil},
 		"cleared: of 1.x, and the deleted account beside it": {
 			[]string{ours("roles/run.admin", self1x, at("11:00"), at("11:59"), "user:bob@example.com", "deleted:user:x@example.com?uid=7")}, nil},
 		"cleared: of a deleted account, but not the deleted group beside it": {
-			[]string{ours("roles/run.admin", self, at("11:00"), at("11:59"), "deleted:user:x@example.com?uid=7", "deleted:group:g@example.com?uid=7")},
-			[]string{ours("roles/run.admin", self, at("11:00"), at("11:59"), "deleted:group:g@example.com?uid=7")}},
+			[]string{ours("roles/run.admin", self, at("10:00"), at("10:58"), "deleted:user:x@example.com?uid=7", "deleted:group:g@example.com?uid=7")},
+			[]string{ours("roles/run.admin", self, at("10:00"), at("10:58"), "deleted:group:g@example.com?uid=7")}},
 		"not cleared: of a deleted account, live": {
 			[]string{ours("roles/run.admin", self, at("11:30"), at("14:00"), "deleted:user:alice@example.com?uid=7")},
 			[]string{ours("roles/run.admin", self, at("11:30"), at("14:00"), "deleted:user:alice@example.com?uid=7")}},
@@ -365,8 +372,8 @@ func TestEnd(t *testing.T) {
 		window access.Window
 		same   bool // nothing to write
 	}{
-		"self-approved: removed": {ours("roles/run.admin", self, at("11:00"), at("13:00"), alice), "jit-AAAAAAAAAAAAAAAA",
-			nil, access.Window{Start: at("11:00"), End: at("12:00")}, false},
+		"self-approved: cut short, since its form can be sent again": {ours("roles/run.admin", self, at("11:00"), at("13:00"), alice), "jit-AAAAAAAAAAAAAAAA",
+			[]string{ours("roles/run.admin", self, at("11:00"), at("12:00"), alice)}, access.Window{Start: at("11:00"), End: at("12:00")}, false},
 		"approved: cut short, everything else as it was": {ours("roles/run.admin", peer, at("11:00"), at("13:00"), alice), "mpa-BBBBBBBBBBBBBBBB",
 			[]string{ours("roles/run.admin", peer, at("11:00"), at("12:00"), alice)}, access.Window{Start: at("11:00"), End: at("12:00")}, false},
 		"approved with a resource condition": {

@@ -100,23 +100,35 @@ func (o *own) says(g access.Grant, id access.EntitlementID) bool {
 // the policy once it is over. One without id is known by its start (access.Standing.OfRequest).
 func (o *own) disposable() bool { return o.self || o.id == "" && len(o.approvers) == 0 }
 
-// kept is until when the binding is needed: it is over then, and no link can revive the
-// grant for want of its trace. A link was good when it was approved, and is so for
-// access.LinkLife more at the longest; less where the binding says when it ends.
+// nameless is whether neither a link nor a form refers to the grant.
+func (o *own) nameless() bool { return o.id == "" && len(o.approvers) == 0 }
+
+// over is whether the grant gives nothing any more. IAM takes the end as exclusive.
+func (o *own) over(now time.Time) bool { return !o.window.End.After(now) }
+
+// kept is until when the binding is needed: it is over then, and neither a link nor a
+// form that was opened before its end can revive the grant for want of its trace. A link
+// was good when it was approved, and is so for access.LinkLife more at the longest; less
+// where the binding says when it ends.
 func (o *own) kept() time.Time {
-	link := o.window.Start.Add(access.LinkLife)
-	if !o.linkEnds.IsZero() && o.linkEnds.Before(link) {
-		link = o.linkEnds
+	until := o.window.Start.Add(access.LinkLife)
+	switch {
+	case o.nameless():
+		return o.window.End
+	case o.self:
+		until = o.window.End.Add(access.FormLife)
+	case !o.linkEnds.IsZero() && o.linkEnds.Before(until):
+		until = o.linkEnds
 	}
-	if link = link.Add(access.LinkSkew); o.disposable() || link.Before(o.window.End) {
+	if until = until.Add(access.LinkSkew); until.Before(o.window.End) {
 		return o.window.End
 	}
-	return link
+	return until
 }
 
-// clearable is whether the binding has served its purpose. IAM takes its end as exclusive.
+// clearable is whether the binding has served its purpose.
 func (o *own) clearable(now time.Time) bool {
-	return !o.window.End.After(now) && (o.disposable() || now.After(o.kept()))
+	return o.over(now) && (o.nameless() || now.After(o.kept()))
 }
 
 // covered is whether what is left of the window lies within w.

@@ -56,7 +56,7 @@ func TestThreat35_StackingGivesWhatWasGrantedAndNoMore(t *testing.T) {
 				}
 				for i := range given { // what it wholly covers becomes part of it
 					if keys[i].who == k.who && keys[i].what == k.what && strings.HasPrefix(keys[i].request, "jit-") &&
-						!given[i].End.After(g.Window.End) && (given[i].Start.Before(now) && !now.Before(g.Window.Start) || !given[i].Start.Before(g.Window.Start)) {
+						given[i].End.After(now) && !given[i].End.After(g.Window.End) && (given[i].Start.Before(now) && !now.Before(g.Window.Start) || !given[i].Start.Before(g.Window.Start)) {
 						given[i] = access.Window{}
 					}
 				}

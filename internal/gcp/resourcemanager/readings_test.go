@@ -2,6 +2,8 @@ package resourcemanager
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -67,6 +69,38 @@ func TestABatchTakesWhatIsYoungEnoughForAll(t *testing.T) {
 	}
 	if got := youngest([]*edit{early, {}}); !got.IsZero() {
 		t.Errorf("%v for one that does not say when it began", got)
+	}
+}
+
+// writes sees what is known of a policy while it is written.
+type writes func() *http.Response
+
+func (w writes) RoundTrip(*http.Request) (*http.Response, error) { return w(), nil }
+
+// While a policy is written nobody is answered from before: the write may have been made.
+func TestAPolicyIsForgottenBeforeItIsWritten(t *testing.T) {
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var c *Client
+	seen := false
+	c = New(Config{Endpoint: "http://127.0.0.1:1", Now: time.Now, HTTP: &http.Client{Transport: writes(func() *http.Response {
+		seen = true
+		if c.policies.since("projects/shop", began) != nil {
+			t.Error("the policy from before is known while it is written")
+		}
+		// Read while it was being written, it may be from before.
+		c.policies.keep("projects/shop", iampolicy.New(nil), began, c.policies.writes())
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"etag":"b"}`)), Header: http.Header{}}
+	})}})
+	p, err := iampolicy.Parse([]byte(`{"version":3,"etag":"a","bindings":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.policies.keep("projects/shop", p, began, 0)
+	if done, err := c.setIamPolicy(t.Context(), "projects/shop", p, "x"); err != nil || done != stands || !seen {
+		t.Errorf("%v, %v", done, err)
+	}
+	if c.policies.since("projects/shop", began) != nil {
+		t.Error("what was read while it was written is known after")
 	}
 }
 

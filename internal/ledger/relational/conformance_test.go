@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/storetest"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/ledger/ledgertest"
@@ -103,9 +104,9 @@ func store(t testing.TB, home ledger.Home, c *clock) *ledger.Store {
 func TestEveryHomeKeepsTheContractOfTheStore(t *testing.T) {
 	for name, open := range homes {
 		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) storetest.Fixture {
-				c := newClock()
-				return storetest.Fixture{Store: store(t, open(t), c), Now: c.Now, Advance: c.Advance}
+			storetest.RunMemory(t, func(t *testing.T) (storetest.Fixture, broker.Memory) {
+				c, home := newClock(), open(t)
+				return storetest.Fixture{Store: store(t, home, c), Now: c.Now, Advance: c.Advance}, store(t, home, c)
 			})
 		})
 	}

@@ -133,13 +133,13 @@ func (d *Database) Put(ctx context.Context, w ledger.Write) error {
 		return ledger.ErrChanged
 	}
 	if _, err = exec(`INSERT INTO events (request_id, version, body, algorithm, key_id, public_key, signature) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		r.ID, r.Version, string(w.Entry.Text), w.Entry.Signature.Algorithm, w.Entry.Signature.Key, tobase64(w.Entry.Signature.Public),
-		tobase64(w.Entry.Signature.Bytes)); err != nil {
+		r.ID, r.Version, string(w.Entry.Text), w.Entry.Signature.Algorithm, w.Entry.Signature.Key, ledger.Base64(w.Entry.Signature.Public),
+		ledger.Base64(w.Entry.Signature.Bytes)); err != nil {
 		return err
 	}
 	var values []any
 	for i, p := range w.Entry.Parts {
-		values = append(values, r.ID, r.Version, i, p.Person, tobase64(p.Salt), string(p.Data))
+		values = append(values, r.ID, r.Version, i, p.Person, ledger.Base64(p.Salt), string(p.Data))
 	}
 	if _, err = exec(`INSERT INTO parts (request_id, version, place, person, salt, content) VALUES `+tuples(len(values), 6), values...); err != nil {
 		return err
@@ -355,8 +355,6 @@ func (d *Database) Erase(ctx context.Context, person access.Principal, r ledger.
 	}
 	return tx.Commit()
 }
-
-func tobase64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
 // unbase64 is what was encoded; of what is none, nothing, which verifies as nothing.
 func unbase64(text string) []byte {

@@ -159,6 +159,13 @@ func (d *Database) migrate(ctx context.Context, files fs.FS) error {
 	case has >= knows:
 		return nil
 	}
-	_, err = provider.Up(ctx)
+	if _, err = provider.Up(ctx); err == nil {
+		return nil
+	}
+	// In SQLite nothing locks between looking and changing: another may have been quicker,
+	// and then there is nothing left to do.
+	if has, _, again := provider.GetVersions(ctx); again == nil && has >= knows {
+		return nil
+	}
 	return err
 }

@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/config"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/relational"
+)
+
+// remembered is the ledger that a configuration names.
+type remembered struct {
+	home ledger.Home
+	keys *ledger.Keys
+	// beside is the file of a key that lies beside the database, where whoever writes that
+	// folder can approve; empty where the key is kept elsewhere.
+	beside string
+	// migrate brings the schema up.
+	migrate func(context.Context) error
+}
+
+// openLedger opens the database, without asking anything of it. platform is only asked
+// for where something is kept as a secret, or a token logs in.
+func openLedger(ctx context.Context, c config.Ledger, platform func() (*gcp.Platform, error)) (remembered, error) {
+	address, err := keptText(ctx, "DATABASE_URL", c.Database, platform)
+	if err != nil {
+		return remembered{}, err
+	}
+	where, err := config.ParseDatabase(address)
+	if err != nil {
+		return remembered{}, fmt.Errorf("DATABASE_URL %w", err)
+	}
+	var r remembered
+	var database *relational.Database
+	if where.SQLite != "" {
+		database, err = relational.SQLite(where.SQLite)
+	} else {
+		database, err = relational.PostgreSQL(where.PostgreSQL.Reveal(), func(ctx context.Context) (string, error) {
+			p, err := platform()
+			if err != nil {
+				return "", err
+			}
+			return p.DatabaseToken(ctx)
+		})
+	}
+	if err != nil {
+		return r, err
+	}
+	r.home, r.migrate = database, database.Migrate
+	var secrets [][]byte
+	if c.SigningKey.IsZero() && where.SQLite != "" {
+		r.beside = where.SQLite + ".key"
+		secrets, err = keyBeside(r.beside)
+	} else {
+		var text string
+		if text, err = keptText(ctx, "SIGNING_KEY", c.SigningKey, platform); err == nil {
+			secrets, err = config.ParseKeys(text)
+		}
+	}
+	if err == nil {
+		r.keys, err = ledger.NewKeys(secrets...)
+	}
+	if err != nil {
+		return r, errors.Join(fmt.Errorf("SIGNING_KEY: %w", err), database.Close())
+	}
+	return r, nil
+}
+
+func keptText(ctx context.Context, name string, text config.StoredText, platform func() (*gcp.Platform, error)) (string, error) {
+	if text.Version == "" {
+		return text.Value.Reveal(), nil
+	}
+	p, err := platform()
+	if err != nil {
+		return "", err
+	}
+	secrets, err := secretmanager.New(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	return oneLine(name, stored(secrets, text))(ctx)
+}
+
+// keyBeside reads the key that lies beside a database, and makes it with the database.
+func keyBeside(path string) ([][]byte, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		key := make([]byte, 32)
+		rand.Read(key)
+		_, err = file.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+		return [][]byte{key}, errors.Join(err, file.Sync(), file.Close())
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others (mode %o): chmod 600 it, and change the key", path, info.Mode().Perm())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return config.ParseKeys(strings.TrimSpace(string(text)))
+}
+
+const ledgerUsage = `Usage:
+  jitaccess ledger verify [--export FILE] [--fingerprints FILE] [--head FILE]
+  jitaccess ledger export [--format jsonl|csv]
+  jitaccess ledger migrate
+  jitaccess ledger erase --person ADDRESS [--yes]
+
+DATABASE_URL and SIGNING_KEY say which ledger (docs/ledger.md).
+verify exits with 0 when all is as it was recorded, with 1 when something is not, and
+with 2 when it cannot be read.
+`
+
+// runLedger is what an operator does with the ledger itself.
+func runLedger(ctx context.Context, args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, ledgerUsage)
+		return exitUsage
+	}
+	flags := flag.NewFlagSet("ledger "+args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	l := ledgerCommand{stdin: stdin, stdout: stdout, stderr: stderr}
+	var act func(context.Context) (int, error)
+	switch args[0] {
+	case "verify":
+		act = l.verify
+		flags.StringVar(&l.export, "export", "", "what was exported with --format jsonl, in place of the database")
+		flags.StringVar(&l.fingerprints, "fingerprints", "", "fingerprints of keys that are believed, one a line, in place of SIGNING_KEY")
+		flags.StringVar(&l.head, "head", "", "heads as the journal has them, one JSON object a line")
+	case "export":
+		act = l.write
+		flags.StringVar(&l.format, "format", "jsonl", "jsonl, which can be verified, or csv, for spreadsheets")
+	case "migrate":
+		act = func(ctx context.Context) (int, error) { return exitOK, l.migrate(ctx) }
+	case "erase":
+		act = l.erase
+		flags.StringVar(&l.person, "person", "", "whose personal data is erased")
+		flags.BoolVar(&l.yes, "yes", false, "do not ask")
+	default:
+		fmt.Fprintf(stderr, "jitaccess: there is no command %q\n\n%s", "ledger "+args[0], ledgerUsage)
+		return exitUsage
+	}
+	if !parsed(flags, args[1:], stderr) {
+		return exitUsage
+	}
+	code, err := l.open(ctx, env)
+	if err == nil {
+		if l.home != nil {
+			defer l.home.Close()
+		}
+		code, err = act(ctx)
+	}
+	if err != nil {
+		return failed(stderr, max(code, exitFailure), err)
+	}
+	return code
+}
+
+type ledgerCommand struct {
+	remembered
+	signer                                     ledger.Signer
+	export, fingerprints, head, format, person string
+	yes                                        bool
+	stdin                                      io.Reader
+	stdout, stderr                             io.Writer
+}
+
+func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int, error) {
+	if l.fingerprints != "" || l.export != "" {
+		known, err := fingerprintsIn(l.fingerprints)
+		if err != nil {
+			return exitUsage, err
+		}
+		l.signer = known
+	}
+	if l.export != "" {
+		file, err := os.Open(l.export)
+		if err != nil {
+			return exitUsage, err
+		}
+		defer file.Close()
+		l.home, err = ledger.ReadExport(file)
+		return exitUsage, err
+	}
+	c, err := config.ReadLedger(env)
+	if err != nil {
+		return exitUsage, fmt.Errorf("the configuration is wrong\n%w", err)
+	}
+	if c.Database.Version == "" {
+		if where, err := config.ParseDatabase(c.Database.Value.Reveal()); err == nil && where.SQLite != "" {
+			if _, err := os.Stat(where.SQLite); err != nil {
+				return exitUsage, err // only the service makes one
+			}
+		}
+	}
+	l.remembered, err = openLedger(ctx, c, func() (*gcp.Platform, error) {
+		return locate(ctx, &config.Config{Google: config.Google{Project: env("GOOGLE_CLOUD_PROJECT")}})
+	})
+	if l.signer == nil && err == nil {
+		l.signer = l.keys
+	}
+	return exitUsage, err
+}
+
+// fingerprintsIn reads a file of them; of no file there are none.
+func fingerprintsIn(path string) (ledger.Fingerprints, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	return ledger.Fingerprints(strings.Fields(string(text))), err
+}
+
+func headsIn(path string) ([]access.Head, error) {
+	if path == "" {
+		return nil, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var heads []access.Head
+	for decoder := json.NewDecoder(file); ; {
+		var h access.Head
+		if err := decoder.Decode(&h); errors.Is(err, io.EOF) {
+			return heads, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		heads = append(heads, h)
+	}
+}
+
+func (l *ledgerCommand) verify(ctx context.Context) (int, error) {
+	heads, err := headsIn(l.head)
+	if err != nil {
+		return exitUsage, err
+	}
+	report, err := ledger.Verify(ctx, l.home, l.signer, heads...)
+	if err != nil {
+		return exitUsage, fmt.Errorf("the ledger cannot be read: %w", err)
+	}
+	for _, f := range report.Findings {
+		fmt.Fprintln(l.stdout, strings.TrimPrefix(f.ID+": "+f.What, ": "))
+	}
+	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; ", report.Requests, report.Events, report.Erased)
+	switch {
+	case len(report.Findings) > 0:
+		fmt.Fprintf(l.stdout, "%d findings\n", len(report.Findings))
+		return exitFailure, nil
+	case report.SelfAttested > 0:
+		fmt.Fprintf(l.stdout, "self-attested: %d signatures are by keys that nothing here vouches for\n", report.SelfAttested)
+		return exitOK, nil
+	}
+	fmt.Fprintln(l.stdout, "fine")
+	return exitOK, nil
+}
+
+func (l *ledgerCommand) write(ctx context.Context) (int, error) {
+	switch l.format {
+	case "jsonl":
+		return exitOK, ledger.ExportLines(ctx, l.home, l.stdout)
+	case "csv":
+		return exitOK, ledger.ExportTable(ctx, l.home, l.signer, l.stdout)
+	}
+	return exitUsage, fmt.Errorf("the format %q is neither jsonl nor csv", l.format)
+}
+
+func (l *ledgerCommand) erase(ctx context.Context) (int, error) {
+	person, err := access.ParsePrincipal(l.person)
+	if err != nil {
+		return exitUsage, fmt.Errorf("--person: %w", err)
+	}
+	if !l.yes {
+		fmt.Fprintf(l.stdout, "Everything that says %s is erased, for good. Type the address again: ", person)
+		line, _ := bufio.NewReader(l.stdin).ReadString('\n')
+		if strings.TrimSpace(line) != string(person) {
+			return exitFailure, errors.New("nothing was erased")
+		}
+	}
+	done, err := ledger.ErasePerson(ctx, l.home, l.signer, person, wallClock.now())
+	if err != nil {
+		return exitFailure, err
+	}
+	fmt.Fprintf(l.stdout, "erased in %d requests; %d are not over yet and were kept\n", done.Requests, done.Kept)
+	return exitOK, nil
+}

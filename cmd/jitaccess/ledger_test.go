@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/config"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/ledger"
+)
+
+// someLedger has a few requests, and is as the service leaves it.
+func someLedger(t *testing.T) (env func(string) string, path string, keys *ledger.Keys, head access.Head) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "jitaccess.db")
+	env = func(name string) string { return map[string]string{"DATABASE_URL": "sqlite:" + path}[name] }
+	c, err := config.ReadLedger(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLedger(t.Context(), c, func() (*gcp.Platform, error) { panic("Google is asked") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.home.Close()
+	if l.beside != path+".key" {
+		t.Errorf("the key is in %q", l.beside)
+	}
+	if err := l.migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	store := ledger.New(ledger.Config{Home: l.home, Signer: l.keys, Now: time.Now, Random: rand.Reader})
+	now := time.Now().UTC().Add(-30 * 24 * time.Hour).Truncate(time.Second)
+	for i := range 3 {
+		r := access.Request{ID: fmt.Sprintf("mpa-%016d", i), Kind: access.Peers, Principal: "ana@example.com", Resource: "projects/shop",
+			Entitlements:  []access.EntitlementID{{Resource: "projects/shop", Role: "roles/viewer"}},
+			Justification: "=1+1", Duration: time.Hour, Reviewers: []access.Principal{"ben@example.com"}, Created: now, Expires: now.Add(time.Hour)}
+		if _, err := store.Commit(t.Context(), access.Event{Action: access.RequestMade, At: now, Request: r,
+			Caller: access.Caller{Principal: r.Principal, Subject: "1", Method: "iap"}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if head, err = store.Head(t.Context(), time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	return env, path, l.keys, head
+}
+
+func ledgerRun(env func(string) string, stdin string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = runLedger(context.Background(), args, env, strings.NewReader(stdin), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestLedgerIsVerifiedAndExported(t *testing.T) {
+	env, path, keys, head := someLedger(t)
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	nothing := func(string) string { return "" }
+	expect := func(what string, env func(string) string, wantCode int, want string, args ...string) string {
+		t.Helper()
+		code, out, errs := ledgerRun(env, "", args...)
+		if code != wantCode || !strings.Contains(out+errs, want) {
+			t.Errorf("%s: %d, %q, %q; want %d, %q", what, code, out, errs, wantCode, want)
+		}
+		return out
+	}
+	expect("untouched", env, exitOK, "3 requests, 3 events; 0 with erased data; fine", "verify")
+	encoded, _ := json.Marshal(head)
+	heads := write("heads", string(encoded))
+	expect("untouched, by the head", env, exitOK, "fine", "verify", "--head", heads)
+
+	// Elsewhere, without the database, the key and the service.
+	export := write("export", expect("export", env, exitOK, `"request":"mpa-0000000000000002"`, "export"))
+	expect("elsewhere", nothing, exitOK, "self-attested", "verify", "--export", export)
+	fingerprints := write("fingerprints", strings.Join(keys.Fingerprints(), "\n")+"\n")
+	expect("elsewhere, with fingerprints", nothing, exitOK, "fine", "verify", "--export", export, "--fingerprints", fingerprints, "--head", heads)
+	text, _ := os.ReadFile(export)
+	cut := write("cut", string(text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1]))
+	expect("cut", nothing, exitFailure, "something was taken away", "verify", "--export", cut, "--fingerprints", fingerprints, "--head", heads)
+	changed := write("changed", strings.ReplaceAll(string(text), `"action":"request made"`, `"action":"withdrawn"`))
+	expect("changed", nothing, exitFailure, "3 findings", "verify", "--export", changed)
+	expect("csv", env, exitOK, ",'=1+1,", "export", "--format", "csv")
+
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE requests SET state = 'approved' WHERE id = 'mpa-0000000000000001'"); err != nil {
+		t.Fatal(err)
+	}
+	expect("touched", env, exitFailure, "mpa-0000000000000001: its row says something else", "verify")
+
+	expect("no command", env, exitUsage, "Usage:")
+	expect("another command", env, exitUsage, "no command", "destroy")
+	expect("another format", env, exitUsage, "neither jsonl nor csv", "export", "--format", "xml")
+	expect("nothing set", nothing, exitUsage, "DATABASE_URL is not set", "verify")
+	expect("no database", func(string) string { return "sqlite:" + filepath.Join(dir, "none.db") }, exitUsage, "is [redacted]", "verify")
+	expect("no database", func(name string) string {
+		return map[string]string{"DATABASE_URL": "sqlite:" + filepath.Join(dir, "none.db")}[name]
+	},
+		exitUsage, "no such file", "verify")
+	if _, err := os.Stat(filepath.Join(dir, "none.db")); err == nil {
+		t.Error("it was made")
+	}
+	expect("not an export", nothing, exitUsage, "line 1", "verify", "--export", fingerprints)
+	expect("no export", nothing, exitUsage, "no such file", "verify", "--export", filepath.Join(dir, "none"))
+	expect("no heads", env, exitUsage, "invalid character", "verify", "--head", fingerprints)
+	expect("migrated", env, exitOK, "", "migrate")
+}
+
+func TestLedgerErasesAPersonWhoIsNamedTwice(t *testing.T) {
+	env, _, _, _ := someLedger(t)
+	if code, _, errs := ledgerRun(env, "yes\n", "erase", "--person", "ana@example.com"); code != exitFailure || !strings.Contains(errs, "nothing was erased") {
+		t.Errorf("%d, %s", code, errs)
+	}
+	if code, _, errs := ledgerRun(env, "", "erase", "--yes"); code != exitUsage || !strings.Contains(errs, "--person") {
+		t.Errorf("nobody: %d, %s", code, errs)
+	}
+	if code, out, errs := ledgerRun(env, "ana@example.com\n", "erase", "--person", "Ana@example.com"); code != exitOK || !strings.Contains(out, "erased in 3 requests; 0 are") {
+		t.Errorf("%d, %s%s", code, out, errs)
+	}
+	if code, out, errs := ledgerRun(env, "", "verify"); code != exitOK || !strings.Contains(out, "3 with erased data; fine") {
+		t.Errorf("%d, %s%s", code, out, errs)
+	}
+	if code, out, _ := ledgerRun(env, "", "export"); code != exitOK || strings.Contains(out, "ana@") || strings.Contains(out, "shop") {
+		t.Errorf("%d, %s", code, out)
+	}
+}
+
+func TestAKeyBesideTheDatabaseIsForTheServiceAlone(t *testing.T) {
+	env, path, _, _ := someLedger(t)
+	info, err := os.Stat(path + ".key")
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatal(info, err)
+	}
+	if err := os.Chmod(path+".key", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := ledgerRun(env, "", "verify"); code != exitUsage || !strings.Contains(errs, "chmod 600") {
+		t.Errorf("%d, %s", code, errs)
+	}
+	if err := os.Chmod(path+".key", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".key", []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := ledgerRun(env, "", "verify"); code != exitUsage || !strings.Contains(errs, "32 bytes") {
+		t.Errorf("%d, %s", code, errs)
+	}
+}

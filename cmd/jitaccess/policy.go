@@ -1,0 +1,417 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/config"
+	"jitaccess/internal/policy"
+	"jitaccess/internal/policy/cases"
+)
+
+const policyUsage = `Usage:
+  jitaccess policy lint [--env FILE] [--without-ledger] [FILE]   every fault of a policy file at once, and what its author may not mean
+  jitaccess policy test [--env FILE] FILE...                     hold policies against cases
+  jitaccess policy diff [--env FILE] [--eligible FILE] OLD NEW   what a new policy changes for those whom "jitaccess eligible" lists
+  jitaccess policy explain [--env FILE] --person P --role R --resource X [FILE]
+                                                                 which rule decides, why, and what it takes
+  jitaccess policy schema                                        the JSON Schema of policy files, for editors
+FILE may be left out where POLICY in the environment is a path. --env names a file of NAME=VALUE
+lines, the settings of a deployment.
+`
+
+// runPolicy looks at policy files; it asks nobody anything. It exits with 0 if there is no
+// fault, with 1 if there is one, and with 2 if something cannot be read.
+func runPolicy(_ context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, policyUsage)
+		return exitUsage
+	}
+	p := policyCommand{env: env, stdout: stdout, stderr: stderr, now: time.Now()}
+	commands := map[string]func([]string) (int, error){"lint": p.lint, "test": p.test, "diff": p.diff, "explain": p.explain, "schema": p.schema}
+	command := commands[args[0]]
+	if command == nil {
+		fmt.Fprintf(stderr, "jitaccess: there is no command \"policy %s\"\n\n%s", args[0], policyUsage)
+		return exitUsage
+	}
+	code, err := command(args[1:])
+	if err != nil {
+		return failed(stderr, exitUsage, err)
+	}
+	return code
+}
+
+type policyCommand struct {
+	env            func(string) string
+	stdout, stderr io.Writer
+	now            time.Time
+}
+
+// flags are those of a command, with --env.
+func (p *policyCommand) flags(name string) (flags *flag.FlagSet, envFile *string) {
+	flags = flag.NewFlagSet("policy "+name, flag.ContinueOnError)
+	flags.SetOutput(p.stderr)
+	return flags, flags.String("env", "", "a file of NAME=VALUE lines, the settings of a deployment")
+}
+
+func (p *policyCommand) schema(args []string) (int, error) {
+	if len(args) > 0 {
+		return 0, errors.New("policy schema takes no arguments")
+	}
+	_, err := p.stdout.Write(policy.Schema)
+	return exitOK, err
+}
+
+func (p *policyCommand) lint(args []string) (int, error) {
+	flags, envFile := p.flags("lint")
+	without := flags.Bool("without-ledger", false, "tell what needs a ledger")
+	if flags.Parse(args) != nil {
+		return exitUsage, nil
+	}
+	path, err := p.path(flags.Args())
+	if err != nil {
+		return exitUsage, err
+	}
+	file, faults, err := readPolicyFile(path)
+	if err != nil {
+		return exitUsage, err
+	}
+	deployment := policy.Deployment{Ledger: !*without, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: channelNames}
+	if *envFile != "" {
+		settings, err := p.settings(*envFile)
+		if err != nil {
+			return exitUsage, err
+		}
+		deployment.Settings = &settings
+	}
+	more, warnings := file.Lint(p.now)
+	if len(faults) > 0 {
+		warnings = nil // they would be about what was not read
+		more = nil
+	}
+	faults = slices.Concat(faults, more, file.Faults(deployment)).Sorted()
+	p.tell(path, "", faults)
+	p.tell(path, "warning: ", warnings)
+	if len(faults) > 0 {
+		return exitFailure, nil
+	}
+	return exitOK, nil
+}
+
+// channelNames are those that a rule can name.
+var channelNames = []string{"mail", "pubsub", "slack", "chat", "teams", "webhook"}
+
+func (p *policyCommand) tell(path, prefix string, faults policy.Faults) {
+	for _, f := range faults {
+		fmt.Fprintf(p.stdout, "%s:%d:%d: %s%s\n", path, f.Line, f.Column, prefix, f.Text)
+	}
+}
+
+// path is the file that is meant: the argument, or else POLICY.
+func (p *policyCommand) path(args []string) (string, error) {
+	switch {
+	case len(args) == 1:
+		return args[0], nil
+	case len(args) > 1:
+		return "", fmt.Errorf("one file is expected, not %q", args)
+	case p.env("POLICY") == "":
+		return "", errors.New("name a policy file, or set POLICY to its path")
+	}
+	return p.env("POLICY"), nil
+}
+
+// readPolicyFile reads a file. The error says that it cannot be read at all.
+func readPolicyFile(path string) (*policy.File, policy.Faults, error) {
+	text, err := readFile(path, policy.MaxSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	file, faults := policy.ReadFile(text)
+	return file, faults, nil
+}
+
+// readFile reads a file, and of one that is too long so much that this is seen.
+func readFile(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most+1))
+}
+
+// settings are those of a deployment, or without a file those of one that sets nothing.
+func (p *policyCommand) settings(envFile string) (policy.Settings, error) {
+	// What nothing can be read without, and no policy depends on.
+	values := map[string]string{"K_SERVICE": "jitaccess", "RESOURCE_SCOPE": "organizations/1", "RESOURCE_CUSTOMER_ID": "C0123abcd"}
+	if envFile != "" {
+		f, err := os.Open(envFile)
+		if err != nil {
+			return policy.Settings{}, err
+		}
+		defer f.Close()
+		lines := bufio.NewScanner(f)
+		for number := 1; lines.Scan(); number++ {
+			line := strings.TrimPrefix(strings.TrimSpace(lines.Text()), "export ")
+			if line == "" || strings.HasPrefix(line, "#") {
+				continue
+			}
+			name, value, ok := strings.Cut(line, "=")
+			if !ok {
+				return policy.Settings{}, fmt.Errorf("%s:%d: not of the form NAME=VALUE", envFile, number)
+			}
+			values[strings.TrimSpace(name)] = unquote(value)
+		}
+		if err := lines.Err(); err != nil {
+			return policy.Settings{}, err
+		}
+	}
+	c, err := config.Read(func(name string) string {
+		if name == "POLICY" || name == "DATABASE_URL" {
+			return "" // they say nothing of what a policy may demand
+		}
+		return values[name]
+	})
+	if err != nil {
+		return policy.Settings{}, fmt.Errorf("the settings are wrong\n%w", err)
+	}
+	return settingsOf(c), nil
+}
+
+// unquote takes quotes off that a shell would.
+func unquote(value string) string {
+	value = strings.TrimSpace(value)
+	if n := len(value); n > 1 && (value[0] == '\'' || value[0] == '"') && value[n-1] == value[0] {
+		return value[1 : n-1]
+	}
+	return value
+}
+
+// valid reads a policy for a command that needs one without faults; ok is false if it
+// has some, which are told.
+func (p *policyCommand) valid(path, envFile string) (refined policy.Refined, ok bool, err error) {
+	settings, err := p.settings(envFile)
+	if err != nil {
+		return refined, false, err
+	}
+	file, faults, err := readPolicyFile(path)
+	if err != nil {
+		return refined, false, err
+	}
+	p.tell(path, "", faults)
+	return policy.Refine(policy.New(settings), file), len(faults) == 0, nil
+}
+
+func (p *policyCommand) test(args []string) (int, error) {
+	flags, envFile := p.flags("test")
+	if flags.Parse(args) != nil {
+		return exitUsage, nil
+	}
+	if flags.NArg() == 0 {
+		return exitUsage, errors.New("name at least one file of cases")
+	}
+	code, count := exitOK, 0
+	for _, path := range flags.Args() {
+		text, err := readFile(path, policy.MaxSize)
+		if err != nil {
+			return exitUsage, err
+		}
+		file, faults := cases.Read(text)
+		if len(faults) > 0 {
+			p.tell(path, "", faults)
+			return exitUsage, nil
+		}
+		refined, ok, err := p.valid(filepath.Join(filepath.Dir(path), file.Policy), *envFile)
+		if err != nil || !ok {
+			return exitUsage, err
+		}
+		count += len(file.Cases)
+		if failures := file.Run(refined); len(failures) > 0 {
+			p.tell(path, "", failures)
+			code = exitFailure
+		}
+	}
+	if code == exitOK {
+		fmt.Fprintf(p.stdout, "%d cases are as expected\n", count)
+	}
+	return code, nil
+}
+
+func (p *policyCommand) explain(args []string) (int, error) {
+	flags, envFile := p.flags("explain")
+	person := flags.String("person", "", "the address of who asks")
+	role := flags.String("role", "", "the role")
+	resource := flags.String("resource", "", "the resource, such as projects/shop")
+	marker := flags.String("marker", "mpa", "how IAM makes them eligible: jit or mpa")
+	when := flags.String("at", "", "the moment, such as 2026-03-04T12:00:00+01:00; now when left out")
+	groups := flags.String("groups", "?", "the groups of the person, separated by commas; unknown when left out")
+	claims := flags.String("claims", "?", "the claims of the person, separated by commas; unknown when left out")
+	ancestors := flags.String("ancestors", "?", "what is above the resource, nearest first, separated by commas; unknown when left out")
+	changes := flags.String("changes-permissions", "", "whether the role can change permissions: true or false; unknown when left out")
+	if flags.Parse(args) != nil {
+		return exitUsage, nil
+	}
+	path, err := p.path(flags.Args())
+	if err != nil {
+		return exitUsage, err
+	}
+	s := access.Subject{At: p.now, Kind: access.Peers, GroupsKnown: *groups != "?", ClaimsKnown: *claims != "?", AncestorsKnown: *ancestors != "?"}
+	if s.Principal, err = access.ParsePrincipal(*person); err != nil {
+		return exitUsage, fmt.Errorf("--person: %w", err)
+	}
+	if s.Entitlement.Resource, err = access.ParseResource(*resource); err != nil {
+		return exitUsage, fmt.Errorf("--resource: %w", err)
+	}
+	if s.Entitlement.Role, err = access.ParseRole(*role); err != nil {
+		return exitUsage, fmt.Errorf("--role: %w", err)
+	}
+	if *when != "" {
+		if s.At, err = time.Parse(time.RFC3339, *when); err != nil {
+			return exitUsage, fmt.Errorf("--at %q is not a moment such as 2026-03-04T12:00:00+01:00", *when)
+		}
+	}
+	switch *marker {
+	case "mpa":
+	case "jit":
+		s.Kind = access.Self
+	default:
+		return exitUsage, fmt.Errorf("--marker %q is neither jit nor mpa", *marker)
+	}
+	s.ChangesPermissions = map[string]access.Answer{"true": access.Yes, "false": access.No}[*changes]
+	s.Groups, s.Claims = listed(*groups), listed(*claims)
+	for _, above := range listed(*ancestors) {
+		s.Ancestors = append(s.Ancestors, access.Resource(above))
+	}
+	refined, ok, err := p.valid(path, *envFile)
+	if err != nil || !ok {
+		return exitFailure, err
+	}
+	p.explained(refined.Explain(s))
+	return exitOK, nil
+}
+
+func listed(text string) []string {
+	if text == "?" || text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+// explained prints why which terms hold.
+func (p *policyCommand) explained(e policy.Explanation) {
+	for _, passed := range e.Passed {
+		fmt.Fprintf(p.stdout, "rule %q is not about this: its %s\n", passed.Rule.Name, passed.Part)
+	}
+	switch {
+	case e.Err != nil && e.Later == nil:
+		text, next := inWords(e.Err)
+		fmt.Fprintf(p.stdout, "%s\n%s\n", text, next)
+		return
+	case e.Rule == nil:
+		fmt.Fprintln(p.stdout, "no rule is about this; what the marker in IAM and the environment demand holds:")
+	default:
+		fmt.Fprintf(p.stdout, "rule %q in line %d decides:\n", e.Rule.Name, e.Rule.Line)
+	}
+	for _, line := range policy.Describe(e.Terms) {
+		fmt.Fprintf(p.stdout, "  %s\n", line)
+	}
+}
+
+// diff compares two policies over the JSON lines of "jitaccess eligible".
+func (p *policyCommand) diff(args []string) (int, error) {
+	flags, envFile := p.flags("diff")
+	listing := flags.String("eligible", "", "what \"jitaccess eligible\" printed as JSON; standard input when left out")
+	if flags.Parse(args) != nil {
+		return exitUsage, nil
+	}
+	if flags.NArg() != 2 {
+		return exitUsage, errors.New("name the old and the new policy")
+	}
+	old, ok, err := p.valid(flags.Arg(0), *envFile)
+	if err != nil || !ok {
+		return exitFailure, err
+	}
+	now, ok, err := p.valid(flags.Arg(1), *envFile)
+	if err != nil || !ok {
+		return exitFailure, err
+	}
+	var in io.Reader = os.Stdin
+	if *listing != "" {
+		f, err := os.Open(*listing)
+		if err != nil {
+			return exitUsage, err
+		}
+		defer f.Close()
+		in = f
+	}
+	subjects, err := readEligible(in, p.now)
+	if err != nil {
+		return exitUsage, err
+	}
+	counts, people := map[policy.Change]int{}, map[policy.Change]map[access.Principal]bool{}
+	for _, s := range subjects {
+		change, differs := policy.Compare(old.Explain(s), now.Explain(s))
+		counts[change]++
+		if people[change] == nil {
+			people[change] = map[access.Principal]bool{}
+		}
+		people[change][s.Principal] = true
+		if change != policy.Same {
+			fmt.Fprintf(p.stdout, "%s: %s, %s on %s: %s\n", change, s.Principal, s.Entitlement.Role, s.Entitlement.Resource, strings.Join(differs, "; "))
+		}
+	}
+	for _, change := range []policy.Change{policy.Refused, policy.Allowed, policy.Looser, policy.Tighter, policy.Different, policy.Undecided, policy.Same} {
+		fmt.Fprintf(p.stdout, "%s: roles %d, people %d\n", change, counts[change], len(people[change]))
+	}
+	return exitOK, nil
+}
+
+// readEligible reads who may activate what. Of groups and of what is above a project it
+// knows those through which people are eligible.
+func readEligible(in io.Reader, now time.Time) ([]access.Subject, error) {
+	decoder := json.NewDecoder(in)
+	var all []access.Subject
+	groups, above := map[access.Principal][]string{}, map[access.Resource][]access.Resource{}
+	for line := 1; ; line++ {
+		var r personRoles
+		if err := decoder.Decode(&r); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("entry %d of the listing is not what \"jitaccess eligible\" prints: %w", line, err)
+		}
+		for _, e := range r.Entitlements {
+			id, err := access.ParseEntitlementID(e.ID)
+			if err != nil {
+				return nil, fmt.Errorf("entry %d of the listing: %w", line, err)
+			}
+			s := access.Subject{Principal: r.Person, Entitlement: id, Kind: access.Peers, At: now, AncestorsKnown: true, GroupsKnown: true}
+			if e.ActivationType == "JIT" {
+				s.Kind = access.Self
+			}
+			for _, way := range e.Through {
+				if group, ok := strings.CutPrefix(way.Member, "group:"); ok {
+					groups[r.Person] = append(groups[r.Person], group)
+				}
+				if node := access.Resource(way.Node); node != id.Resource {
+					above[id.Resource] = append(above[id.Resource], node)
+				}
+			}
+			all = append(all, s)
+		}
+	}
+	for i := range all {
+		all[i].Groups, all[i].Ancestors = groups[all[i].Principal], above[all[i].Entitlement.Resource]
+	}
+	return all, nil
+}

@@ -1,0 +1,65 @@
+package broker
+
+import (
+	"context"
+	"encoding/base64"
+	"io"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// memory is the store as far as it remembers; nil where it forgets.
+func (b *Broker) memory() Memory {
+	m, _ := b.c.Store.(Memory)
+	return m
+}
+
+// openToChange opens a request that is about to be changed. A link from before there was
+// memory is remembered from now on; a page that is only looked at changes nothing.
+func (b *Broker) openToChange(ctx context.Context, ref string) (access.Request, error) {
+	r, err := b.open(ctx, ref)
+	if _, isID := access.ParseRequestID(ref); err != nil || b.memory() == nil || isID == nil {
+		return r, err
+	}
+	return b.memory().Import(ctx, r)
+}
+
+// noticeID names a notice that is to be kept; empty where nothing is.
+func (b *Broker) noticeID() string {
+	if b.memory() == nil {
+		return ""
+	}
+	var id [15]byte
+	if _, err := io.ReadFull(b.c.Random, id[:]); err != nil {
+		return "" // told in the action, and not again
+	}
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// How long it is tried to tell somebody, and how often: at first after a minute, later
+// after twice as long each time, at most an hour.
+const (
+	firstRetry = time.Minute
+	lastRetry  = time.Hour
+	tryTime    = 24 * time.Hour
+)
+
+// settle takes a message out of the outbox that everybody was told, and leaves one there
+// for later that somebody was not, who may get it twice then, with the same Message-ID.
+// After a day it is given up; that it failed stands in the journal.
+func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Receipts) []*access.Error {
+	if b.memory() == nil || m.ID == "" {
+		return nil
+	}
+	var err error
+	if now := b.c.Now(); len(failed) == 0 || now.Sub(m.Made) > tryTime {
+		err = b.memory().Sent(ctx, m)
+	} else {
+		err = b.memory().Unsent(ctx, m, now.Add(min(firstRetry<<min(m.Attempts, 10), lastRetry)))
+	}
+	if err != nil {
+		return []*access.Error{{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}}
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// What one sweep does at most, so that it can be a step of something else; and how long
+// what it takes to send is its own.
+const (
+	sweepCount = 20
+	sweepLease = 5 * time.Minute
+)
+
+// writeTime is how long after the start of its window what was approved is still
+// written: later, whoever waited for it has given up.
+const writeTime = 10 * time.Minute
+
+// Swept counts what a sweep did.
+type Swept struct {
+	// Finished were granted, Over were recorded as lapsed, expired or failed, Told were
+	// sent from the outbox. Left is what could not be done now.
+	Finished, Over, Told, Left int
+}
+
+// system is who sweeps.
+var system = access.Caller{Method: access.MethodSystem}
+
+// Sweep does what is due: it writes what was approved and not written, records what is
+// over, and sends what people were not told. Several may run at the same time. Where
+// nothing is remembered there is nothing to do.
+func (b *Broker) Sweep(ctx context.Context) (Swept, error) {
+	var done Swept
+	m := b.memory()
+	if m == nil {
+		return done, nil
+	}
+	due, err := m.Due(ctx, b.c.Now(), sweepCount)
+	if err != nil {
+		return done, err
+	}
+	for _, d := range due {
+		did, err := b.sweep(ctx, d.ID)
+		if err != nil {
+			done.Left++
+			continue // it stays due, and what kept it is in the journal
+		}
+		*did(&done)++
+	}
+	messages, err := m.Take(ctx, b.c.Now(), sweepLease, sweepCount)
+	if err != nil {
+		return done, err
+	}
+	for _, message := range messages {
+		failed := b.c.Notifier.Notify(ctx, message.Notice).Failed()
+		if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
+			done.Left++
+		} else {
+			done.Told++
+		}
+	}
+	return done, nil
+}
+
+// sweep does what is due about one request, as it is when it is opened.
+func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error) {
+	over := func(s *Swept) *int { return &s.Over }
+	r, err := b.open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	now := b.c.Now()
+	record := func(action access.Action, cause error) (func(*Swept) *int, error) {
+		event := b.event(system, action, r)
+		event.Err = cause
+		_, warnings, err := b.commit(ctx, event)
+		if err == nil && len(warnings) > 0 {
+			err = warnings[0]
+		}
+		return over, err
+	}
+	switch state := r.StateAt(now); {
+	case r.State == access.Pending && state == access.Lapsed:
+		return record(access.RequestLapsed, nil)
+	case r.State == access.Active && state == access.Expired:
+		return record(access.GrantExpired, nil)
+	case (r.State == access.Approved || r.State == access.Scheduled) && !now.Before(r.Window.Start.Add(writeTime)):
+		return record(access.GrantFailed, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver})
+	case r.State == access.Approved, r.State == access.Scheduled && !now.Before(r.Window.Start.Add(-access.LeadTime)):
+		return func(s *Swept) *int { return &s.Finished }, b.finish(ctx, r)
+	}
+	return func(s *Swept) *int { return &s.Left }, nil
+}
+
+// finish has written what was approved, by somebody whose process ended, if it would be
+// approved today, in the window that the approval gave.
+func (b *Broker) finish(ctx context.Context, r access.Request) error {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	terms, err := b.keeps(r)
+	if err != nil {
+		return b.refuse(ctx, system, access.GrantWritten, r, err)
+	}
+	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, r.Principal), Of: r.Entitlements, Since: b.c.Now()}
+	if r.Kind == access.Self {
+		_, _, err = b.grant(ctx, system, r, nil, q, func(s access.Standing) error {
+			return cmp.Or(idIsFree(r, s), b.notOver(r, s), selfHeld(r, s), s.Lasts(r, r.Window))
+		})
+		return err
+	}
+	standing, err := b.standing(ctx, system, q)
+	if err != nil {
+		return err
+	}
+	tally := count(r, r.Decisions, terms, standing)
+	if !tally.Complete {
+		return b.refuse(ctx, system, access.GrantWritten, r, &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
+	}
+	last := r.Decisions[len(r.Decisions)-1]
+	notice := b.outcomeNotice(ctx, access.RequestApproved, r, last, r.Window, b.c.Origin)
+	_, err = b.carryOut(ctx, system, Decided{Request: r}, q, tally.Approvers, notice)
+	return err
+}

@@ -1,0 +1,192 @@
+package broker_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/relational"
+)
+
+// withLedger is a world that remembers in a real database.
+func withLedger(t *testing.T) (*world, *ledger.Store) {
+	t.Helper()
+	home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { home.Close() })
+	keys, err := ledger.NewKeys(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := home.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	store := ledger.New(ledger.Config{Home: home, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+	w.Ledger = store
+	return w, store
+}
+
+func state(t *testing.T, s *ledger.Store, id string) access.State {
+	t.Helper()
+	r, err := s.Open(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.State
+}
+
+func swept(t *testing.T, b *broker.Broker) broker.Swept {
+	t.Helper()
+	done, err := b.Sweep(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+func TestWithALedgerTwoApproveAndADenialHolds(t *testing.T) {
+	w, store := withLedger(t)
+	twoOfTwo(w)
+	b := w.Broker()
+	asked, err := b.Ask(t.Context(), caller(ana), ask())
+	if err != nil || asked.Ref != asked.Request.ID || asked.ReviewURL != "https://jit.example.com/review?activation="+asked.Ref {
+		t.Fatalf("%+v, %v", asked, err)
+	}
+	first, err := approve(t, b, ben, asked.Ref)
+	if err != nil || first.State != access.Pending {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	// Another instance, later, which has only the database.
+	w.Clock = w.Clock.Add(10 * time.Minute)
+	second, err := approve(t, w.Broker(), cho, asked.Ref)
+	if err != nil || second.State != access.Active || state(t, store, asked.Ref) != access.Active || len(w.Activations) != 1 {
+		t.Fatalf("%+v, %v", second, err)
+	}
+	events, err := store.History(t.Context(), asked.Ref)
+	if err != nil || len(events) != 4 || len(events[2].Requirements) != 1 || events[2].Requirements[0].Count != 2 {
+		t.Errorf("%+v, %v", events, err)
+	}
+
+	a := ask()
+	a.Justification = "case 43"
+	if asked, err = b.Ask(t.Context(), caller(ana), a); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := approve(t, b, ben, asked.Ref); err != nil {
+		t.Fatal(err)
+	}
+	denied, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: asked.Ref, Verdict: access.Deny, Comment: "not now"})
+	if err != nil || denied.State != access.Denied || !w.Told[len(w.Told)-1].Final {
+		t.Fatalf("%+v, %v", denied, err)
+	}
+	_, err = approve(t, w.Broker(), ben, asked.Ref)
+	is(t, err, access.Conflict, access.CodeAlreadyDenied)
+}
+
+func TestSweepFinishesWhatWasApprovedAndNotWritten(t *testing.T) {
+	for _, lost := range []bool{false, true} { // the write, or that it was written
+		w, store := withLedger(t)
+		b := w.Broker()
+		asked, err := b.Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+		if _, err := approve(t, b, ben, asked.Ref); err == nil || state(t, store, asked.Ref) != access.Approved {
+			t.Fatalf("%v, %q", err, state(t, store, asked.Ref))
+		}
+		w.GrantErr, w.Told = nil, nil
+		r, err := store.Open(t.Context(), asked.Ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lost {
+			w.Activations = []access.Activation{{RequestID: r.ID, Principal: ana, Entitlement: admin, Window: r.Window, Approvers: []access.Principal{ben}}}
+		}
+		w.Clock = w.Clock.Add(5 * time.Minute)
+		if done := swept(t, w.Broker()); done != (broker.Swept{Finished: 1}) {
+			t.Errorf("lost %v: %+v", lost, done)
+		}
+		if state(t, store, asked.Ref) != access.Active || len(w.Activations) != 1 || w.Activations[0].Window != r.Window || len(w.Told) != 1 {
+			t.Errorf("lost %v: %q, %+v, told %d", lost, state(t, store, asked.Ref), w.Activations, len(w.Told))
+		}
+		if done := swept(t, w.Broker()); done != (broker.Swept{}) {
+			t.Errorf("again: %+v", done)
+		}
+	}
+}
+
+func TestSweepWritesNothingThatWouldNotBeApprovedToday(t *testing.T) {
+	for what, change := range map[string]func(*world){
+		"the approver may not any more": func(w *world) { delete(w.Holdings, ben) },
+		"the requester is not eligible": func(w *world) { delete(w.Holdings, ana) },
+		"it takes two now":              twoOfTwo,
+		"ten minutes have passed":       func(w *world) { w.Clock = w.Clock.Add(10 * time.Minute) },
+	} {
+		w, store := withLedger(t)
+		b := w.Broker()
+		asked, err := b.Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+		if _, err := approve(t, b, ben, asked.Ref); err == nil {
+			t.Fatal("granted")
+		}
+		w.GrantErr = nil
+		change(w)
+		_ = swept(t, w.Broker())
+		if len(w.Activations) != 0 || state(t, store, asked.Ref) == access.Active {
+			t.Errorf("%s: %+v", what, w.Activations)
+		}
+		w.Clock = w.Clock.Add(time.Hour)
+		_ = swept(t, w.Broker())
+		if got := state(t, store, asked.Ref); got != access.Failed {
+			t.Errorf("%s: an hour later %q", what, got)
+		}
+	}
+}
+
+func TestSweepRecordsWhatIsOverAndSendsWhatWasNotSent(t *testing.T) {
+	w, store := withLedger(t)
+	w.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("down")}}
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+	if err != nil || len(asked.Warnings) == 0 {
+		t.Fatalf("%+v, %v", asked, err)
+	}
+	w.Undelivered, w.Told = nil, nil
+	if done := swept(t, w.Broker()); done != (broker.Swept{}) {
+		t.Errorf("at once: %+v", done)
+	}
+	w.Clock = w.Clock.Add(time.Minute)
+	if done := swept(t, w.Broker()); done != (broker.Swept{Told: 1}) || len(w.Told) != 1 || w.Told[0].ReviewURL != asked.ReviewURL {
+		t.Errorf("%+v, %+v", done, w.Told)
+	}
+	w.Clock = w.Clock.Add(time.Hour)
+	if done := swept(t, w.Broker()); done != (broker.Swept{Over: 1}) || state(t, store, asked.Ref) != access.Lapsed {
+		t.Errorf("%+v, %q", done, state(t, store, asked.Ref))
+	}
+	// An activation without others runs out.
+	self, err := w.Broker().Ask(t.Context(), caller(ana), selfAsk())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Clock = w.Clock.Add(time.Hour)
+	if done := swept(t, w.Broker()); done != (broker.Swept{Over: 1}) || state(t, store, self.Request.ID) != access.Expired {
+		t.Errorf("%+v, %q", done, state(t, store, self.Request.ID))
+	}
+}
+
+func TestWithoutMemoryASweepDoesNothing(t *testing.T) {
+	if done := swept(t, newWorld(t).Broker()); done != (broker.Swept{}) {
+		t.Errorf("%+v", done)
+	}
+}

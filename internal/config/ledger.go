@@ -1,0 +1,83 @@
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Database is where a ledger is: one of its fields is set.
+type Database struct {
+	// SQLite is the path of a file; PostgreSQL is a URL, which may have a password in it.
+	SQLite     string
+	PostgreSQL Secret
+}
+
+const (
+	// sqliteFile is what "sqlite:" alone means.
+	sqliteFile = "jitaccess.db"
+	// leastKey is how long a key is at least, in bytes.
+	leastKey = 32
+)
+
+var errDatabase = errors.New("is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")
+
+// ParseDatabase reads DATABASE_URL, as it is given or kept. The error has nothing of it.
+func ParseDatabase(text string) (Database, error) {
+	if path, ok := strings.CutPrefix(text, "sqlite:"); ok {
+		if path = strings.TrimSpace(path); path == "" {
+			path = sqliteFile
+		}
+		if strings.HasPrefix(path, "//") || strings.ContainsRune(path, 0) {
+			return Database{}, errDatabase
+		}
+		return Database{SQLite: path}, nil
+	}
+	if strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://") {
+		return Database{PostgreSQL: NewSecret(text)}, nil
+	}
+	return Database{}, errDatabase
+}
+
+// ParseKeys reads SIGNING_KEY, as it is given or kept: the newest first. The error has
+// nothing of it.
+func ParseKeys(text string) ([][]byte, error) {
+	var keys [][]byte
+	for i, each := range parseList(text) {
+		key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(each, "="))
+		if err != nil || len(key) < leastKey {
+			return nil, fmt.Errorf("number %d is not %d bytes or more in Base64", i+1, leastKey)
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("there is none")
+	}
+	return keys, nil
+}
+
+// checkLedger checks what is given as it is; what is kept elsewhere is read later.
+func (r *reader) checkLedger(c *Config) {
+	l := c.Ledger
+	if !l.SigningKey.Value.IsZero() {
+		_, err := ParseKeys(l.SigningKey.Value.Reveal())
+		r.faultIf(err != nil, "SIGNING_KEY", text(err))
+	}
+	if !l.Database.Value.IsZero() {
+		d, err := ParseDatabase(l.Database.Value.Reveal())
+		r.faultIf(err != nil, "DATABASE_URL", "")
+		r.faultIf(d.SQLite != "" && c.Platform != Host, "DATABASE_URL", "the disk of "+c.Platform.String()+" is memory, and not shared")
+		r.faultIf(!d.PostgreSQL.IsZero() && l.SigningKey.IsZero(), "SIGNING_KEY", "DATABASE_URL is postgres")
+	}
+	r.faultIf(!l.Database.IsZero() && l.Database.Version != "" && l.SigningKey.IsZero(), "SIGNING_KEY", "DATABASE_URL is kept as a secret")
+	r.warnIf(!l.Database.IsZero() && l.Retention == 0, "LEDGER_RETENTION is not set: nothing is ever erased from the database")
+	r.warnIf(l.Database.IsZero() && l.Retention != 0, "LEDGER_RETENTION has no effect without DATABASE_URL")
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -1,0 +1,76 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// Erased counts what Erase did.
+type Erased struct {
+	// Requests are those of which something was erased; Kept those that cannot be yet, as
+	// something may still come of them.
+	Requests, Kept int
+}
+
+// Retain erases the personal data of all requests that were made before a time and of
+// which nothing can come any more. Entries, signatures and digests stay, so that the
+// ledger still verifies.
+func Retain(ctx context.Context, home Home, signer Signer, before, now time.Time) (Erased, error) {
+	return erase(ctx, home, signer, now, "", func(r access.Request, row Row) bool { return row.Made.Before(before) })
+}
+
+// ErasePerson erases one person: all of their own requests, and in those of others what
+// they decided and that they were asked.
+func ErasePerson(ctx context.Context, home Home, signer Signer, person access.Principal, now time.Time) (Erased, error) {
+	return erase(ctx, home, signer, now, person, func(r access.Request, row Row) bool { return true })
+}
+
+func erase(ctx context.Context, home Home, signer Signer, now time.Time, person access.Principal, due func(access.Request, Row) bool) (Erased, error) {
+	var done Erased
+	err := home.Walk(ctx, func(r Record) error {
+		if r.Row == nil || len(r.Entries) == 0 || !holds(r.Entries, person) {
+			return nil
+		}
+		f, err := fold(ctx, r.ID, r.Entries, signer)
+		if err != nil {
+			return damaged(r.ID, err)
+		}
+		if !due(f.request, *r.Row) {
+			return nil
+		}
+		if state := f.request.StateAt(now); !f.erased && (decidable(state) || state == access.Active) {
+			done.Kept++
+			return nil
+		}
+		row, of := *r.Row, person
+		if person == "" || f.erased || person == f.request.Principal {
+			row.Principal, row.Resource, row.Summary, of = "", "", nil, "" // all of it
+		} else {
+			f.request.Reviewers = slices.DeleteFunc(slices.Clone(f.request.Reviewers), func(p access.Principal) bool { return p == person })
+			f.request.Decisions = slices.DeleteFunc(slices.Clone(f.request.Decisions), func(d access.Decision) bool { return d.By == person })
+			if row, err = rowOf(f.request, f.head); err != nil {
+				return err
+			}
+		}
+		err = home.Erase(ctx, of, row)
+		if errors.Is(err, ErrChanged) {
+			done.Kept++
+			return nil
+		}
+		done.Requests++
+		return err
+	})
+	return done, err
+}
+
+// holds is whether there is personal data of somebody in the entries; of anybody where
+// person is empty.
+func holds(entries []Entry, person access.Principal) bool {
+	return slices.ContainsFunc(entries, func(e Entry) bool {
+		return slices.ContainsFunc(e.Parts, func(p Part) bool { return !p.erased() && (person == "" || p.Person == person) })
+	})
+}

@@ -1,0 +1,124 @@
+package ledger
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// line is an entry as Export writes it: with it, somebody who has neither the database
+// nor a key can verify the chain and the signature.
+type line struct {
+	Request   string          `json:"request"`
+	Version   int             `json:"version"`
+	Digest    string          `json:"digest"`
+	Text      json.RawMessage `json:"text"`
+	Parts     []linePart      `json:"parts"`
+	Algorithm string          `json:"algorithm,omitempty"`
+	Key       string          `json:"key,omitempty"`
+	PublicKey []byte          `json:"public_key,omitempty"`
+	Signature []byte          `json:"signature,omitempty"`
+}
+
+// linePart is a Part; one that was erased is null in both.
+type linePart struct {
+	Person  access.Principal `json:"person,omitempty"`
+	Salt    []byte           `json:"salt"`
+	Content []byte           `json:"content"`
+}
+
+// ExportLines writes every entry as a line of JSON, whatever is wrong with it. What is
+// not JSON itself is written as a string.
+func ExportLines(ctx context.Context, home Home, w io.Writer) error {
+	out := bufio.NewWriter(w)
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	err := home.Walk(ctx, func(r Record) error {
+		for i, e := range r.Entries {
+			l := line{Request: r.ID, Version: i + 1, Digest: e.Digest(), Text: e.Text, Algorithm: e.Signature.Algorithm, Key: e.Signature.Key,
+				PublicKey: e.Signature.Public, Signature: e.Signature.Bytes}
+			if !json.Valid(e.Text) {
+				l.Text, _ = json.Marshal(string(e.Text))
+			}
+			for _, p := range e.Parts {
+				l.Parts = append(l.Parts, linePart{p.Person, p.Salt, p.Data})
+			}
+			if err := encoder.Encode(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return cmp.Or(err, out.Flush())
+}
+
+var heading = []string{"request", "version", "time", "action", "by", "method", "requester", "resource", "roles", "reason", "minutes", "reviewers",
+	"comment", "start", "end", "error"}
+
+// ExportTable writes every event as a row of CSV, for spreadsheets. Fields that they
+// would take for a formula begin with an apostrophe.
+func ExportTable(ctx context.Context, home Home, signer Signer, w io.Writer) error {
+	out := csv.NewWriter(w)
+	if err := out.Write(heading); err != nil {
+		return err
+	}
+	err := home.Walk(ctx, func(r Record) error {
+		f, err := fold(ctx, r.ID, r.Entries, signer)
+		for i, e := range f.events {
+			fields := row(f.request, e, i+1)
+			for n := range fields {
+				fields[n] = Neutral(fields[n])
+			}
+			if err := out.Write(fields); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return out.Write([]string{r.ID, "", "", "", "", "", "", "", "", "", "", "", "", "", "", "damaged: " + Neutral(err.Error())})
+		}
+		return nil
+	})
+	out.Flush()
+	return cmp.Or(err, out.Error())
+}
+
+func row(r access.Request, e access.Event, version int) []string {
+	var roles, reviewers []string
+	for _, id := range r.Entitlements {
+		roles = append(roles, string(id.Role))
+	}
+	for _, p := range e.Request.Reviewers {
+		reviewers = append(reviewers, string(p))
+	}
+	failure := ""
+	if e.Err != nil {
+		failure = e.Err.Error()
+	}
+	return []string{e.Request.ID, strconv.Itoa(version), stamp(e.At), string(e.Action), string(e.Caller.Principal), e.Caller.Method, string(r.Principal),
+		string(r.Resource), strings.Join(roles, " "), r.Justification, strconv.Itoa(int(r.Duration / time.Minute)), strings.Join(reviewers, " "),
+		e.Decision.Comment, stamp(e.Window.Start), stamp(e.Window.End), failure}
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// Neutral is a field of CSV that no spreadsheet takes for a formula.
+// https://owasp.org/www-community/attacks/CSV_Injection
+func Neutral(field string) string {
+	if field != "" && strings.ContainsRune("=+-@\t\r", rune(field[0])) {
+		return "'" + field
+	}
+	return field
+}

@@ -1,0 +1,17 @@
+package relational
+
+import (
+	"context"
+)
+
+// Exec runs a statement with the rights that the database is opened with.
+func Exec(ctx context.Context, d *Database, statement string) error {
+	_, err := d.write.ExecContext(ctx, statement)
+	return err
+}
+
+// Limited makes a database of SQLite grow to so many pages and no further.
+func Limited(d *Database, pages string) (*Database, error) {
+	_, err := d.write.Exec("PRAGMA max_page_count = " + pages)
+	return d, err
+}

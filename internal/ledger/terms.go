@@ -1,0 +1,108 @@
+package ledger
+
+import (
+	"regexp"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// termsForm is how the terms are kept under which a request was made. Lengths of time
+// are in seconds.
+type termsForm struct {
+	Rule                 string           `json:"rule,omitempty"`
+	Policy               string           `json:"policy,omitempty"`
+	Requirements         []need           `json:"requirements,omitempty"`
+	InOrder              bool             `json:"in_order,omitempty"`
+	MinReviewers         int              `json:"min_reviewers,omitempty"`
+	MaxReviewers         int              `json:"max_reviewers,omitempty"`
+	MaxDuration          int64            `json:"max_duration,omitempty"`
+	DefaultDuration      int64            `json:"default_duration,omitempty"`
+	RequestLife          int64            `json:"request_life,omitempty"`
+	StartWithin          int64            `json:"start_within,omitempty"`
+	MaxContinuous        int64            `json:"max_continuous,omitempty"`
+	MaxRoles             int              `json:"max_roles,omitempty"`
+	Justification        []patternForm    `json:"justification,omitempty"`
+	Hint                 string           `json:"hint,omitempty"`
+	ApproverAccessLevels []string         `json:"approver_access_levels,omitempty"`
+	InheritedOnly        bool             `json:"inherited_only,omitempty"`
+	Signature            bool             `json:"signature,omitempty"`
+	KeyAge               int64            `json:"key_age,omitempty"`
+	KeyDeviceBound       bool             `json:"key_device_bound,omitempty"`
+	KeyByAdmin           bool             `json:"key_by_admin,omitempty"`
+	RemindAfter          int64            `json:"remind_after,omitempty"`
+	Escalations          []escalationForm `json:"escalations,omitempty"`
+	Notify               []string         `json:"notify,omitempty"`
+	NotifyOnly           bool             `json:"notify_only,omitempty"`
+	BreakGlass           bool             `json:"break_glass,omitempty"`
+	GlassWho             []string         `json:"glass_who,omitempty"`
+	GlassReviewBy        []string         `json:"glass_review_by,omitempty"`
+	GlassMaxDuration     int64            `json:"glass_max_duration,omitempty"`
+}
+
+type patternForm struct {
+	Pattern string `json:"pattern"`
+	Message string `json:"message,omitempty"`
+}
+
+type escalationForm struct {
+	After int64    `json:"after"`
+	To    []string `json:"to"`
+}
+
+func seconds(d time.Duration) int64  { return int64(d / time.Second) }
+func duration(s int64) time.Duration { return time.Duration(s) * time.Second }
+
+func termsTo(t access.Terms) termsForm {
+	f := termsForm{Rule: t.Rule, Policy: t.Policy, Requirements: needsTo(t.Requirements), InOrder: t.InOrder,
+		MinReviewers: t.MinReviewers, MaxReviewers: t.MaxReviewers, MaxDuration: seconds(t.MaxDuration), DefaultDuration: seconds(t.DefaultDuration),
+		RequestLife: seconds(t.RequestLife), StartWithin: seconds(t.StartWithin), MaxContinuous: seconds(t.MaxContinuous), MaxRoles: t.MaxRoles,
+		Hint: t.Hint, ApproverAccessLevels: t.ApproverAccessLevels, InheritedOnly: t.InheritedOnly,
+		Signature: t.Signature, KeyAge: seconds(t.Keys.Age), KeyDeviceBound: t.Keys.DeviceBound, KeyByAdmin: t.Keys.ByAdmin,
+		RemindAfter: seconds(t.RemindAfter), Notify: t.Notify, NotifyOnly: t.NotifyOnly,
+		BreakGlass: t.BreakGlass, GlassWho: t.Glass.Who, GlassReviewBy: t.Glass.ReviewBy, GlassMaxDuration: seconds(t.Glass.MaxDuration)}
+	for _, j := range t.Justification {
+		f.Justification = append(f.Justification, patternForm{j.Pattern.String(), j.Message})
+	}
+	for _, e := range t.Escalations {
+		f.Escalations = append(f.Escalations, escalationForm{seconds(e.After), e.To})
+	}
+	return f
+}
+
+func termsFrom(f termsForm) (access.Terms, error) {
+	t := access.Terms{Rule: f.Rule, Policy: f.Policy, Requirements: needsFrom(f.Requirements), InOrder: f.InOrder,
+		MinReviewers: f.MinReviewers, MaxReviewers: f.MaxReviewers, MaxDuration: duration(f.MaxDuration), DefaultDuration: duration(f.DefaultDuration),
+		RequestLife: duration(f.RequestLife), StartWithin: duration(f.StartWithin), MaxContinuous: duration(f.MaxContinuous), MaxRoles: f.MaxRoles,
+		Hint: f.Hint, ApproverAccessLevels: f.ApproverAccessLevels, InheritedOnly: f.InheritedOnly,
+		Signature: f.Signature, Keys: access.KeyTerms{Age: duration(f.KeyAge), DeviceBound: f.KeyDeviceBound, ByAdmin: f.KeyByAdmin},
+		RemindAfter: duration(f.RemindAfter), Notify: f.Notify, NotifyOnly: f.NotifyOnly,
+		BreakGlass: f.BreakGlass, Glass: access.GlassTerms{Who: f.GlassWho, ReviewBy: f.GlassReviewBy, MaxDuration: duration(f.GlassMaxDuration)}}
+	for _, j := range f.Justification {
+		pattern, err := regexp.Compile(j.Pattern)
+		if err != nil {
+			return t, err
+		}
+		t.Justification = append(t.Justification, access.JustificationRule{Pattern: pattern, Message: j.Message})
+	}
+	for _, e := range f.Escalations {
+		t.Escalations = append(t.Escalations, access.Escalation{After: duration(e.After), To: e.To})
+	}
+	return t, nil
+}
+
+func needsTo(requirements []access.Requirement) []need {
+	var needs []need
+	for _, r := range requirements {
+		needs = append(needs, need(r))
+	}
+	return needs
+}
+
+func needsFrom(needs []need) []access.Requirement {
+	var requirements []access.Requirement
+	for _, n := range needs {
+		requirements = append(requirements, access.Requirement(n))
+	}
+	return requirements
+}

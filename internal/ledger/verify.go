@@ -1,0 +1,109 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"jitaccess/internal/access"
+)
+
+// Fingerprints are of keys whose signatures are believed, as the service's journal has
+// them. It verifies where the secrets are not at hand.
+type Fingerprints []string
+
+// Sign implements Signer: nobody signs by a fingerprint.
+func (Fingerprints) Sign(context.Context, []byte) (Signature, error) {
+	return Signature{}, errors.New("nothing is signed here")
+}
+
+// Verify implements Signer.
+func (f Fingerprints) Verify(_ context.Context, text []byte, s Signature) error {
+	if !slices.Contains(f, s.Key) {
+		return errForeignKey
+	}
+	return attested(text, s)
+}
+
+// Finding is something in the ledger that is not as it was recorded.
+type Finding struct {
+	// ID is of the request; empty where it is about the whole.
+	ID   string
+	What string
+}
+
+// Report is what Verify found.
+type Report struct {
+	// Requests and Events count what was looked at; Erased counts requests of which
+	// personal data is missing, which no longer say who it was.
+	Requests, Events, Erased int
+	// SelfAttested counts signed events whose keys nobody vouches for: they are whole, and
+	// may be somebody else's.
+	SelfAttested int
+	Findings     []Finding
+}
+
+// Verify walks all chains and signatures, holds the rows against them, and computes the
+// heads again, as of their times. What it finds is in the report; the error is of not
+// being able to look.
+//
+// Of an untouched ledger it finds nothing. Lists of reviewers are not looked at: they
+// say only whose list a request is in.
+func Verify(ctx context.Context, home Home, signer Signer, heads ...access.Head) (Report, error) {
+	var report Report
+	again := make([]headAt, len(heads))
+	for i, h := range heads {
+		again[i].asOf = h.At
+	}
+	_, rowless := home.(interface{ rowless() })
+	err := home.Walk(ctx, func(r Record) error {
+		for i := range again {
+			again[i].add(r)
+		}
+		report.add(ctx, r, signer, rowless)
+		return nil
+	})
+	for i, want := range heads {
+		if got := again[i].sum(); got.Digest != want.Digest || got.Events != want.Events || got.Requests != want.Requests {
+			report.Findings = append(report.Findings, Finding{What: fmt.Sprintf("as of %s there were %d requests and %d events, and now %d and %d, "+
+				"or others: something was taken away, replaced or put in", want.At, want.Requests, want.Events, got.Requests, got.Events)})
+		}
+	}
+	return report, err
+}
+
+func (report *Report) add(ctx context.Context, r Record, signer Signer, rowless bool) {
+	report.Requests++
+	report.Events += len(r.Entries)
+	find := func(what string) { report.Findings = append(report.Findings, Finding{r.ID, what}) }
+	if len(r.Entries) == 0 {
+		find("it has a row and no entries")
+		return
+	}
+	f, err := fold(ctx, r.ID, r.Entries, signer)
+	if err != nil {
+		find(err.Error())
+		return
+	}
+	for _, entry := range r.Entries {
+		if t, err := read(entry.Text); err == nil && signed(t.Action) && errors.Is(signer.Verify(ctx, entry.Text, entry.Signature), errForeignKey) {
+			report.SelfAttested++
+		}
+	}
+	if f.erased {
+		report.Erased++
+	}
+	switch want, err := rowOf(f.request, f.head); {
+	case rowless:
+	case r.Row == nil:
+		find("it has entries and no row")
+	case r.Row.Version != len(r.Entries) || r.Row.Head != f.head:
+		find("its row does not follow its entries")
+	case f.erased || len(r.Row.Summary) == 0:
+	case err != nil || r.Row.State != want.State || r.Row.Principal != want.Principal || r.Row.Resource != want.Resource ||
+		!r.Row.Made.Equal(want.Made) || !r.Row.Due.Equal(want.Due) || !bytes.Equal(r.Row.Summary, want.Summary):
+		find("its row says something else than its entries")
+	}
+}

@@ -1,0 +1,182 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/policy/document"
+)
+
+// Without memory a request lives in its link, which is good for six hours, and access
+// begins within a day.
+const (
+	linkLife   = access.LinkLife
+	forgetsAt  = startWithin
+	dayOfHours = 24 * time.Hour
+)
+
+// Deployment is what a service can carry out. What a file demands and a deployment cannot
+// do is a fault; it is never left out.
+type Deployment struct {
+	// Settings are those of the instance; nil where they are not known, and then nothing
+	// is said of what loosens them.
+	Settings *Settings
+	// Ledger: requests are remembered. Passkeys: approvers can sign.
+	Ledger, Passkeys bool
+	// AccessLevels: who is signed in comes with access levels, as from Identity-Aware
+	// Proxy. Claims: groups are read from a claim of the assertion.
+	AccessLevels, Claims bool
+	// Groups: a directory can be asked for the groups of people.
+	Groups bool
+	// Channels are the names of what notices can go to, such as "slack".
+	Channels []string
+	// Unsupported are terms, by the names that a file has for them, that this build
+	// does not carry out yet.
+	Unsupported []string
+}
+
+// Faults are the rules that the deployment cannot carry out, and those that would loosen
+// its settings without saying so. Each names its rule.
+func (f *File) Faults(d Deployment) document.Faults {
+	var faults document.Faults
+	tell := func(of string, at document.Fault, format string, args ...any) {
+		faults = append(faults, document.Fault{Line: at.Line, Column: at.Column, Text: of + ": " + fmt.Sprintf(format, args...)})
+	}
+	if len(f.defaults.at) > 0 {
+		for _, fault := range f.defaults.faults(d, loosened{}) {
+			tell("defaults", fault, "%s", fault.Text)
+		}
+	}
+	for i := range f.Rules {
+		rule := &f.Rules[i]
+		at := document.Fault{Line: rule.Line, Column: rule.Column}
+		for _, fault := range rule.terms.faults(d, rule.loosen) {
+			tell(rule.called(), fault, "%s", fault.Text)
+		}
+		for _, w := range slices.Concat(rule.match.requesters.in, rule.match.requesters.out) {
+			if why := d.cannotKnow(w.kind); why != "" {
+				tell(rule.called(), at, "match names %s, and %s", w.spelled(), why)
+			}
+		}
+	}
+	return faults.Sorted()
+}
+
+func (r *Rule) called() string { return fmt.Sprintf("rule %q", r.Name) }
+
+// cannotKnow is why people who are named in this way cannot be told; empty if they can.
+func (d Deployment) cannotKnow(kind string) string {
+	switch {
+	case kind == "claim" && !d.Claims:
+		return "no claim is read here: set IDENTITY_GROUPS_CLAIM"
+	case kind == "group" && !d.Groups:
+		return "no directory can be asked for groups here"
+	}
+	return ""
+}
+
+// faults are those of the terms; each stands at its key.
+func (p partial) faults(d Deployment, loosen loosened) document.Faults {
+	var faults document.Faults
+	tell := func(key, format string, args ...any) {
+		at := p.at[key]
+		faults = append(faults, document.Fault{Line: at.Line, Column: at.Column, Text: fmt.Sprintf(format, args...)})
+	}
+	ledger := func(key, what string) {
+		if !d.Ledger {
+			tell(key, "%s needs a ledger, and there is none", what)
+		}
+	}
+	count := 0
+	if p.approvals != nil {
+		count = (access.Terms{Requirements: *p.approvals}).Approvals()
+	}
+	if count > 1 {
+		ledger("approvals", "more than one approval")
+	}
+	for key, length := range map[string]*time.Duration{"max_continuous": p.maxContinuous, "remind_after": p.remindAfter} {
+		if length != nil {
+			ledger(key, key)
+		}
+	}
+	if value(p.requestLife, 0) > linkLife {
+		ledger("request_life", "request_life of more than 6h")
+	}
+	if value(p.startWithin, 0) > forgetsAt {
+		ledger("start_within", "start_within of more than 24h")
+	}
+	if p.escalation != nil {
+		ledger("escalate", "escalate")
+	}
+	if p.glass != nil {
+		ledger("break_glass", "break_glass")
+	}
+	if value(p.signature, false) {
+		ledger("signature", "signature")
+		if !d.Passkeys {
+			tell("signature", "no passkeys can be used here, so that nobody could sign")
+		}
+	}
+	if len(p.accessLevels) > 0 && !d.AccessLevels {
+		tell("approver_access_level", "access levels are known only where Identity-Aware Proxy signs people in")
+	}
+	for _, channel := range p.notify {
+		if name, _, _ := strings.Cut(channel, ":"); !slices.Contains(d.Channels, name) {
+			tell("notify", "there is no channel %s here", channel)
+		}
+	}
+	for _, key := range d.Unsupported {
+		if _, said := p.at[key]; said {
+			tell(key, "%s cannot be carried out by this version", key)
+		}
+	}
+	for key, people := range p.named() {
+		for _, spelled := range people {
+			kind, _, _ := strings.Cut(spelled, ":")
+			if why := d.cannotKnow(kind); why != "" {
+				tell(key, "%s names %s, and %s", key, spelled, why)
+			}
+		}
+	}
+	if s := d.Settings; s != nil {
+		if most := value(p.maxDuration, 0); most > s.MaxDuration && !loosen.maxDuration {
+			tell("max_duration", "max_duration of %s is longer than ACTIVATION_TIMEOUT (%s); write loosen: [max_duration] beside terms if that is meant",
+				Length(most), Length(s.MaxDuration))
+		}
+		if count > s.MaxReviewers {
+			tell("approvals", "%d approvals cannot be had, since ACTIVATION_REQUEST_MAX_REVIEWERS lets a request ask %d people", count, s.MaxReviewers)
+		}
+	}
+	return faults
+}
+
+// named are the people that the terms name, by key.
+func (p partial) named() map[string][]string {
+	all := map[string][]string{}
+	if p.approvals != nil {
+		for _, r := range *p.approvals {
+			all["approvals"] = append(all["approvals"], r.From...)
+		}
+	}
+	if p.escalation != nil {
+		all["escalate"] = p.escalation.To
+	}
+	if p.glass != nil {
+		all["break_glass"] = slices.Concat(p.glass.Who, p.glass.ReviewBy)
+	}
+	return all
+}
+
+// Length is a length of time as files spell it: 90m, 4h, 3d.
+func Length(d time.Duration) string {
+	switch {
+	case d > 0 && d%dayOfHours == 0:
+		return fmt.Sprintf("%dd", d/dayOfHours)
+	case d > 0 && d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dm", d/time.Minute)
+}

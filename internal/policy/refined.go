@@ -1,0 +1,233 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// Refined is the policy of an instance with a policy file: what markers and settings
+// say, refined by the first rule that matches. Make one with Refine.
+type Refined struct {
+	base Instance
+	file *File
+}
+
+// Refine makes the policy of an instance with a file, which must be without faults (see
+// ReadFile and Faults).
+func Refine(base Instance, file *File) Refined { return Refined{base, file} }
+
+// File is the file that refines it.
+func (p Refined) File() *File { return p.file }
+
+// Terms are those of the first rule that matches; of what begins later, the strictest of
+// the rules of both moments. The error is of kind NotAllowed where a rule refuses, and
+// Unavailable where it is not known whether one matches: no rule behind it is then asked.
+func (p Refined) Terms(s access.Subject) (access.Terms, error) {
+	e := p.decide(s, nil)
+	if e.Err != nil {
+		return access.Terms{}, e.Err
+	}
+	return e.Terms, nil
+}
+
+// Explanation says why which terms hold.
+type Explanation struct {
+	// Passed are the rules that did not match, in the order of the file, up to the one
+	// that decided.
+	Passed []Passed
+	// Rule is what decided; nil where none matches.
+	Rule *Rule
+	// Terms are what it takes, or Err why it cannot be had.
+	Terms access.Terms
+	Err   *access.Error
+	// Later is the same for the moment when access begins, where that is another.
+	Later *Explanation
+}
+
+// Passed is a rule that did not match, and the part of it that said so, as the file
+// names it.
+type Passed struct {
+	Rule *Rule
+	Part string
+}
+
+// Explain says what Terms returns, and why. Of the zero entitlement nothing is known that
+// a rule could be about: what holds is what no rule says.
+func (p Refined) Explain(s access.Subject) Explanation {
+	return p.decide(s, func(e *Explanation, rule *Rule, part string) { e.Passed = append(e.Passed, Passed{rule, part}) })
+}
+
+// decide calls pass, if it is there, with every rule that does not match.
+func (p Refined) decide(s access.Subject, pass func(e *Explanation, rule *Rule, part string)) Explanation {
+	if s.Entitlement == (access.EntitlementID{}) {
+		terms, _ := p.base.Terms(s)
+		return Explanation{Terms: terms}
+	}
+	q := ask(&s)
+	e := p.explain(q, s.At, pass)
+	if s.Begins.After(s.At) {
+		later := p.explain(q, s.Begins, pass)
+		e.Later = &later
+		e.Terms, e.Err = access.Strictest(e.Terms, later.Terms), cmp.Or(e.Err, later.Err)
+	}
+	return e
+}
+
+func (p Refined) explain(s *question, at time.Time, pass func(*Explanation, *Rule, string)) Explanation {
+	e := Explanation{}
+	for i := range p.file.Rules {
+		rule := &p.file.Rules[i]
+		matches, part := rule.match.judge(s, at)
+		if matches == no {
+			if pass != nil {
+				pass(&e, rule, part)
+			}
+			continue
+		}
+		e.Rule = rule
+		switch {
+		case matches == unknown:
+			e.Err = &access.Error{Kind: access.Unavailable, Code: access.CodeRuleUndecided, Args: access.Args{"rule": rule.Name, "unknown": part}}
+		case rule.Refusal != "":
+			e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeRuleRefuses, Field: access.FieldEntitlement,
+				Args: access.Args{"rule": rule.Name, "message": rule.Refusal}}
+		default:
+			e.Terms = p.apply(rule, s.Kind)
+		}
+		return e
+	}
+	if p.file.refuses {
+		e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNoRule, Field: access.FieldEntitlement,
+			Args: access.Args{"role": string(s.Entitlement.Role), "resource": string(s.Entitlement.Resource)}}
+		return e
+	}
+	e.Terms, _ = p.base.Terms(*s.Subject)
+	return e
+}
+
+// judge is whether a rule is about the subject at a time. For no, part is what says so,
+// as the file names it; for unknown, it is what is not known.
+func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
+	switch {
+	case m.roles.judge(func(p *pattern) answer { return answerOf(p.matches(&q.role)) }) == no:
+		return no, "role"
+	case m.changes != nil && *m.changes != (q.ChangesPermissions != access.No):
+		return no, "changes_permissions"
+	}
+	resource := m.resources.judge(func(p *pattern) answer { return p.matchesResource(q) })
+	if resource == no {
+		return no, "resource"
+	}
+	requester := m.requesters.judge(func(w *who) answer { return w.matches(q) })
+	switch {
+	case requester == no:
+		return no, "requester"
+	case m.dates != nil && !m.dates.contain(at):
+		return no, "dates"
+	case len(m.hours) > 0 && !containAny(m.hours, at):
+		return no, "hours"
+	case resource == unknown:
+		return unknown, "ancestors"
+	case requester == unknown:
+		all := slices.Concat(m.requesters.in, m.requesters.out)
+		at := slices.IndexFunc(all, func(w who) bool { return w.matches(q) == unknown })
+		return unknown, all[at].kind + "s"
+	}
+	return yes, ""
+}
+
+func containAny(all []hours, t time.Time) bool {
+	for _, h := range all {
+		if h.contain(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// apply is what the marker and the settings demand, with what the rule says: stricter,
+// or less strict where it loosens.
+func (p Refined) apply(rule *Rule, kind access.RequestKind) access.Terms {
+	marker, _ := p.base.Terms(access.Subject{Kind: kind})
+	said := rule.terms.over(p.file.defaults)
+	needs := marker.Requirements
+	if said.approvals != nil && (rule.loosen.approvals || (access.Terms{Requirements: *said.approvals}).Approvals() >= marker.Approvals()) {
+		needs = *said.approvals
+	}
+	t := p.base.alone
+	if len(needs) > 0 {
+		t = p.base.peers
+		t.StartWithin = value(said.startWithin, t.StartWithin)
+	}
+	t.Rule, t.Policy, t.Requirements = rule.Name, p.file.Digest, needs
+	t.InOrder = value(said.inOrder, false)
+	if most := value(said.maxDuration, t.MaxDuration); most < t.MaxDuration || rule.loosen.maxDuration {
+		t.MaxDuration = most
+	}
+	if t.MaxContinuous = value(said.maxContinuous, 0); t.MaxContinuous > 0 {
+		t.MaxDuration = min(t.MaxDuration, t.MaxContinuous)
+	}
+	t.DefaultDuration = min(value(said.defaultLength, t.DefaultDuration), t.MaxDuration)
+	t.RequestLife = value(said.requestLife, t.RequestLife)
+	t.Justification = append(t.Justification[:len(t.Justification):len(t.Justification)], said.justification...)
+	t.Signature, t.Keys = value(said.signature, false), said.keys
+	t.ApproverAccessLevels, t.InheritedOnly = said.accessLevels, value(said.inheritedOnly, false)
+	t.RemindAfter = value(said.remindAfter, 0)
+	if said.escalation != nil {
+		t.Escalations = []access.Escalation{*said.escalation}
+	}
+	t.Notify, t.NotifyOnly = said.notify, said.notifyOnly
+	if said.glass != nil {
+		t.BreakGlass, t.Glass = true, *said.glass
+		t.Glass.MaxDuration = min(t.Glass.MaxDuration, t.MaxDuration)
+	}
+	return t
+}
+
+// value is what a pointer points to, or else what holds without it.
+func value[T any](said *T, otherwise T) T {
+	if said == nil {
+		return otherwise
+	}
+	return *said
+}
+
+// over are the terms with those of defaults where they say nothing themselves.
+func (p partial) over(defaults partial) partial {
+	return partial{
+		approvals:     cmp.Or(p.approvals, defaults.approvals),
+		inOrder:       cmp.Or(p.inOrder, defaults.inOrder),
+		maxDuration:   cmp.Or(p.maxDuration, defaults.maxDuration),
+		defaultLength: cmp.Or(p.defaultLength, defaults.defaultLength),
+		requestLife:   cmp.Or(p.requestLife, defaults.requestLife),
+		startWithin:   cmp.Or(p.startWithin, defaults.startWithin),
+		maxContinuous: cmp.Or(p.maxContinuous, defaults.maxContinuous),
+		justification: either(p.justification, defaults.justification),
+		signature:     cmp.Or(p.signature, defaults.signature),
+		keys:          p.keysOver(defaults),
+		accessLevels:  either(p.accessLevels, defaults.accessLevels),
+		inheritedOnly: cmp.Or(p.inheritedOnly, defaults.inheritedOnly),
+		remindAfter:   cmp.Or(p.remindAfter, defaults.remindAfter),
+		escalation:    cmp.Or(p.escalation, defaults.escalation),
+		notify:        either(p.notify, defaults.notify),
+		notifyOnly:    p.notifyOnly || p.notify == nil && defaults.notifyOnly,
+		glass:         cmp.Or(p.glass, defaults.glass),
+	}
+}
+
+func (p partial) keysOver(defaults partial) access.KeyTerms {
+	if p.signature == nil {
+		return defaults.keys
+	}
+	return p.keys
+}
+
+func either[T any](list, otherwise []T) []T {
+	if list == nil {
+		return otherwise
+	}
+	return list
+}

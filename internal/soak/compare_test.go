@@ -1,0 +1,62 @@
+package soak_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWhatTheHostileOneDoesToOthersIsJudged: of the medians, of each step too, and of how
+// many are answered at all.
+func TestWhatTheHostileOneDoesToOthersIsJudged(t *testing.T) {
+	const fast, doubled, slower = 10 * time.Millisecond, 20 * time.Millisecond, 21 * time.Millisecond
+	type answers map[step]time.Duration
+	for name, rule := range map[string]struct {
+		without, with       answers
+		numWithout, numWith int
+		want                []kind
+	}{
+		"as before":             {answers{openHome: fast}, answers{openHome: fast}, 100, 100, nil},
+		"doubled, and no more":  {answers{openHome: fast}, answers{openHome: doubled}, 100, 100, nil},
+		"more than doubled":     {answers{openHome: fast}, answers{openHome: slower}, 100, 100, []kind{slow}},
+		"one step of several":   {answers{openHome: fast, sendEnd: fast, sendAsk: fast}, answers{openHome: fast, sendEnd: slower, sendAsk: fast}, 100, 100, []kind{slow}},
+		"half of the answers":   {answers{openHome: fast}, answers{openHome: fast}, 100, 50, nil},
+		"fewer than half":       {answers{openHome: fast}, answers{openHome: fast}, 100, 49, []kind{starved}},
+		"none":                  {answers{openHome: fast}, nil, 100, 0, []kind{starved}},
+		"nothing to compare to": {nil, nil, 0, 0, []kind{starved}},
+	} {
+		w := &town{watched: &watched{}, latencies: map[string]map[step][]time.Duration{}}
+		for s, took := range rule.without {
+			for range rule.numWithout {
+				w.answered(controlPhase, s, took)
+			}
+		}
+		for s, took := range rule.with {
+			for range rule.numWith {
+				w.answered(hostilePhase, s, took)
+			}
+		}
+		w.compareMedians()
+		var got []kind
+		for key := range w.wrongs.seen {
+			got = append(got, key.kind)
+		}
+		if !slices.Equal(got, rule.want) {
+			t.Errorf("%s: %q, want %q", name, got, rule.want)
+		}
+	}
+}
+
+// TestTheReportSaysWhatKeptTheMemory: without a cgroup nothing was proved of one.
+func TestTheReportSaysWhatKeptTheMemory(t *testing.T) {
+	s := &service{unconfined: errors.New("read-only file system")}
+	if got := s.limit(); !strings.Contains(got, "no cgroup was to be had (read-only file system)") || !strings.Contains(got, "GOMEMLIMIT") {
+		t.Error(got)
+	}
+	s.confined = &confinement{dir: t.TempDir()}
+	if got := s.limit(); !strings.Contains(got, "a cgroup of 256 MiB") {
+		t.Error(got)
+	}
+}

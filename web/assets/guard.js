@@ -1,0 +1,44 @@
+// A press that was meant for another page grants nothing: the second half of a double
+// click there may land here. Buttons with data-guard do nothing until this page has been
+// in view and focused for a second. Then a press must be by somebody who has moved the
+// pointer, pressed a key or touched the screen; with data-guard="confirmed" another press
+// is asked once more by the server, as it is without scripts.
+(() => {
+  const buttons = [...document.querySelectorAll("button[data-guard]")];
+  if (!buttons.length) return;
+  const words = document.currentScript.dataset;
+  const status = document.getElementById("guard");
+  let here = false, ready = false, timer, last;
+  const inert = (on) => {
+    ready = !on;
+    for (const button of buttons) on ? button.setAttribute("aria-disabled", "true") : button.removeAttribute("aria-disabled");
+  };
+  const look = () => {
+    clearTimeout(timer);
+    inert(true);
+    if (document.visibilityState !== "visible" || !document.hasFocus()) return;
+    timer = setTimeout(() => { inert(false); status.textContent = ""; }, 1000);
+  };
+  for (const event of ["focus", "blur", "pageshow"]) window.addEventListener(event, look);
+  document.addEventListener("visibilitychange", look);
+  look();
+
+  // The key that presses a button, and a pointer that a page has opened under, say nothing.
+  window.addEventListener("keydown", (e) => { here ||= e.key !== "Enter" && e.key !== " "; });
+  window.addEventListener("input", () => { here = true; });
+  window.addEventListener("pointerdown", (e) => { here ||= e.pointerType === "touch"; });
+  window.addEventListener("pointermove", (e) => {
+    here ||= last !== undefined && last !== `${e.screenX} ${e.screenY}`;
+    last = `${e.screenX} ${e.screenY}`;
+  });
+
+  for (const button of buttons) button.form.addEventListener("submit", (e) => {
+    if (ready && here && button.dataset.guard) {
+      button.form.append(Object.assign(document.createElement("input"), { type: "hidden", name: button.dataset.guard, value: "1" }));
+    }
+    if (ready && (here || button.dataset.guard)) return;
+    e.preventDefault();
+    e.stopImmediatePropagation();
+    status.textContent = ready ? words.move : words.wait;
+  });
+})();
