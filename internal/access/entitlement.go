@@ -209,6 +209,10 @@ type Standing struct {
 	Activations []Activation
 	// Ineffective is what makes nobody eligible; it names others, and is for admins.
 	Ineffective []Ineffective
+	// Above are the folders and the organization that lie above the resource, nearest
+	// first, as far as the provider knows. AboveKnown: these are all.
+	Above      []Resource
+	AboveKnown bool
 	// Warnings are what could not be read or understood; the rest stands.
 	Warnings []*Error
 }

@@ -143,6 +143,7 @@ const (
 	CodeTermUnsupported     Code = "term-unsupported"      // term, rule
 	CodeRuleRefuses         Code = "rule-refuses"          // rule, message
 	CodeRuleUndecided       Code = "rule-undecided"        // rule, unknown (ancestors, groups or claims)
+	CodePolicyUnreadable    Code = "policy-unreadable"     //
 	CodeNoRule              Code = "no-rule"               // role, resource
 	CodeNeedsLedger         Code = "needs-ledger"          //
 	CodeNoPublicURL         Code = "no-public-url"         // host

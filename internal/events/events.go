@@ -41,6 +41,10 @@ const (
 	Warning = "http.warn"
 	// Startup is what there is to say of the settings, and that the service has started.
 	Startup = "runtime.startup"
+	// PolicyTaken is a policy file that holds from now on, PolicyRefused one that does not:
+	// it has faults, or cannot be read, and what was taken before goes on.
+	PolicyTaken   = "policy.taken"
+	PolicyRefused = "policy.refused"
 	// MailWarning is what an operator should know though mail works.
 	MailWarning = "mail.warn"
 )

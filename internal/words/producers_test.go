@@ -374,6 +374,9 @@ func situations() []situation {
 		{access.CodeRuleRefuses, "a rule that refuses", asking(access.CodeRuleRefuses, func(w *brokertest.World, _ *broker.Ask) {
 			w.Policy = refined(w, `rules: [{name: freeze, refuse: "Production is frozen. Ask who is on call."}]`)
 		}), nil},
+		{access.CodePolicyUnreadable, "a policy that cannot be read", asking(access.CodePolicyUnreadable, func(w *brokertest.World, _ *broker.Ask) {
+			w.Policy = unread{}
+		}), nil},
 		{access.CodeRuleUndecided, "a rule about groups that nobody knows", asking(access.CodeRuleUndecided, func(w *brokertest.World, _ *broker.Ask) {
 			w.Policy = refined(w, `rules: [{name: staff, match: {requester: ["claim:staff"]}, refuse: no}]`)
 		}), nil},
@@ -575,6 +578,13 @@ func recalling(h home) func(*testing.T) error {
 		_, err := ledger.New(ledger.Config{Home: h, Now: func() time.Time { return noon }}).Open(t.Context(), "mpa-AAAAAAAAAAAAAAAA")
 		return err
 	}
+}
+
+// unread is a policy of which no text has been read yet.
+type unread struct{}
+
+func (unread) Terms(access.Subject) (access.Terms, error) {
+	return access.Terms{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
 }
 
 // refined is the policy of a file.

@@ -60,6 +60,10 @@ type World struct {
 	Told    []access.Notice
 	Calls   map[string]int
 
+	// Above are what lies above every resource; AboveUnknown: there may be more.
+	Above        []access.Resource
+	AboveUnknown bool
+
 	// What fails.
 	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
 	// AgainErr fails looks that are of an action.
@@ -172,7 +176,8 @@ func (w *World) standing(q access.StandingQuery) access.Standing {
 		maps.Copy(holdings, w.Remembered)
 	}
 	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{},
-		Reviewers: map[access.EntitlementID][]access.Principal{}, Ineffective: w.Ineffective, Warnings: w.Warnings}
+		Reviewers: map[access.EntitlementID][]access.Principal{}, Ineffective: w.Ineffective, Warnings: w.Warnings,
+		Above: w.Above, AboveKnown: !w.AboveUnknown}
 	on := func(id access.EntitlementID) bool { return id.Resource == q.Resource }
 	for _, a := range w.Activations {
 		if on(a.Entitlement) {

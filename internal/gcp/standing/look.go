@@ -190,6 +190,10 @@ func (l *look) standing(own *iampolicy.Policy) access.Standing {
 		Reviewers:   make(map[access.EntitlementID][]access.Principal, len(l.q.ReviewersOf)),
 		Ineffective: append(ineffective, l.ineffective...),
 		Warnings:    slices.Clone(l.warnings),
+		AboveKnown:  l.found.Rooted,
+	}
+	for _, node := range l.found.Above {
+		s.Above = append(s.Above, node.Resource)
 	}
 	for _, i := range ineffective {
 		if i.Why.Code == access.CodeNotUnderstood {
