@@ -12,7 +12,6 @@ import (
 	"jitaccess/internal/loopback"
 )
 
-// platform tells where the service runs.
 func (r *reader) platform(c *Config) {
 	if service := strings.TrimSpace(r.lookup("GAE_SERVICE")); service != "" {
 		c.Platform, c.Service = AppEngine, service

@@ -215,7 +215,6 @@ func (r *reader) warn(format string, args ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
 }
 
-// warnIf warns where something is so.
 func (r *reader) warnIf(so bool, text string) {
 	if so {
 		r.warn("%s", text)

@@ -162,8 +162,6 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=projects/p/secrets/dkim"}, "SMTP_DKIM_KEY", "is [redacted]; it must be"},
 		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=-----BEGIN PRIVATE KEY-----\nMC4C"}, "SMTP_DKIM_KEY", "is [redacted]; it must be projects/PROJECT/secrets/SECRET/versions/VERSION, or the path of a file, and not the key itself"},
 
-		{[]string{"POLICY=https://policy.example.com/p.yaml"}, "POLICY", "or the path of a file"},
-		{[]string{"POLICY=projects/p/secrets/policy"}, "POLICY", "or the path of a file"},
 		{[]string{"DATABASE_URL=mysql://jit:hunter2@db.example.com/jit"}, "DATABASE_URL", "is [redacted]; it must be sqlite:PATH"},
 		{[]string{"DATABASE_URL=postgres://jit:hunter2@db.example.com/jit"}, "SIGNING_KEY", "is not set"},
 		{[]string{"DATABASE_URL=sqlite:x"}, "DATABASE_URL", "the disk of App Engine is memory"},
@@ -175,6 +173,8 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{"SIGNING_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=, hunter2"}, "SIGNING_KEY", "number 2 is not 32 bytes"},
 		{[]string{"SIGNING_KEY=,"}, "SIGNING_KEY", "there is none"},
 		{[]string{"LEDGER_RETENTION=0"}, "LEDGER_RETENTION", ""},
+		{[]string{"POLICY=https://policy.example.com/p.yaml"}, "POLICY", "or the path of a file"},
+		{[]string{"POLICY=projects/p/secrets/policy"}, "POLICY", "or the path of a file"},
 		{[]string{"NOTIFICATION_TOPIC=jit/x"}, "NOTIFICATION_TOPIC", "projects/PROJECT/topics/TOPIC"},
 		{[]string{"NOTIFICATION_TOPIC=projects/p/topics/../x"}, "NOTIFICATION_TOPIC", ""},
 		{[]string{"NOTIFICATION_TOPIC=projects/p/subscriptions/jit"}, "NOTIFICATION_TOPIC", ""},
