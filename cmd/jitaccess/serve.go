@@ -29,6 +29,7 @@ import (
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
@@ -200,14 +201,24 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	profile := verifier.Profile()
 	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, k.now)
+	var store broker.Store = token.NewStore(token.Config{ServiceAccount: platform.ServiceAccount, Signer: signer, Keys: ownKeys,
+		Lifetime: min(c.Requests.Timeout, access.LinkLife), Now: k.now})
+	var remembers *ledger.Store
+	if !c.Ledger.Database.IsZero() {
+		if remembers, err = startLedger(ctx, c, platform, store, logger, k); err != nil {
+			return nil, err
+		}
+		store = remembers
+	}
 	requests := broker.New(broker.Config{
-		Providers: registered(google),
-		Store: token.NewStore(token.Config{ServiceAccount: platform.ServiceAccount, Signer: signer, Keys: ownKeys,
-			Lifetime: c.Requests.Timeout, Now: k.now}),
+		Providers: registered(google), Store: store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
 		Directory: google.Groups, Admins: c.Requests.Admins, Policy: policyOf(c),
 		Now: k.now, Random: rand.Reader,
 	})
+	if remembers != nil {
+		go sweeping(ctx, requests, logger, k)
+	}
 	handler, err := server.New(server.Config{
 		Broker:   requests,
 		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
@@ -219,7 +230,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			if errors.Is(keys, jose.ErrKeysUnavailable) {
 				keys = fmt.Errorf("%w: nobody can be identified: %w", server.ErrNotReady, keys)
 			}
-			return map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
+			checks := map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
+			if remembers != nil {
+				_, checks["LedgerIsReachable"] = remembers.Due(ctx, k.now(), 1)
+			}
+			return checks
 		},
 	})
 	if err != nil {
@@ -228,7 +243,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	logger.Info("started", "event", events.Startup, "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
 		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
-		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", false)
+		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", remembers != nil)
 	return journal.Trace(handler), nil
 }
 

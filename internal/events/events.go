@@ -41,6 +41,9 @@ const (
 	Warning = "http.warn"
 	// Startup is what there is to say of the settings, and that the service has started.
 	Startup = "runtime.startup"
+	// Ledger is what is done about the ledger as a whole: its head, what was erased, and
+	// what the sweep could not do.
+	Ledger = "ledger.maintain"
 	// MailWarning is what an operator should know though mail works.
 	MailWarning = "mail.warn"
 )
