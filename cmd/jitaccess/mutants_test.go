@@ -140,6 +140,9 @@ func TestMutants(t *testing.T) {
 			default:
 				t.Logf("%s: %s (%.0f s)", m.name, by, took.Seconds())
 			}
+			if err != nil {
+				return
+			}
 			mutex.Lock()
 			defer mutex.Unlock()
 			results = append(results, noticed{m, by, took})

@@ -46,7 +46,7 @@ var routeCalls = []struct {
 		first: "1 batchGet, 2 groups.list, 1 getIamPolicy, 1 signJwt, 1 own keys, 1 roles.get", second: "1 getIamPolicy"},
 	{route: "POST /requests/{id}/end", who: alice, prepare: activated, form: url.Values{"resource": {"projects/" + project}},
 		first: "1 groups.list, 1 getIamPolicy, 1 setIamPolicy", second: "1 groups.list, 1 getIamPolicy"},
-	{route: "GET /mail", who: "oncall-1@example.com", first: "1 groups.list", second: "1 groups.list"},
+	{route: "GET /mail", who: "oncall-1@example.com", first: "1 members.list", second: "none"},
 	{route: "POST /mail", who: "oncall-1@example.com", form: url.Values{}, first: "1 groups.list", second: "1 groups.list"},
 
 	{route: "GET /api/", who: alice, first: "none", second: "none"},

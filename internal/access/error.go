@@ -173,11 +173,14 @@ const (
 	CodeRequesterLost      Code = "requester-lost"      // principal, role, resource
 	CodeServiceNotAllowed  Code = "service-not-allowed" // permission, resource, account
 	CodeRoleNotGrantable   Code = "role-not-grantable"  // role, resource
+	CodeBasicRoleRefused   Code = "basic-role-refused"  // role
+	CodeApproversTooLong   Code = "approvers-too-long"  // count, max
 	CodeMemberUnknown      Code = "member-unknown"      // principal
 	CodePlatformRefused    Code = "platform-refused"    // reason
 	CodeCallRefused        Code = "call-refused"        // service, reason
 	CodePolicyFull         Code = "policy-full"         // count, max, resource
 	CodeTooManyGrants      Code = "too-many-grants"     // count, max, role
+	CodeTooManyRecords     Code = "too-many-records"    // count, max, role, at
 	CodeConditionTooLong   Code = "condition-too-long"  // count, max
 	CodeConflict           Code = "conflict"            // resource
 	CodeQuota              Code = "quota"               // service

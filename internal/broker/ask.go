@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -179,6 +180,12 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	window = standing.WindowAt(r, event.At)
 	event.Window = window
 	next, _, err := b.intend(ctx, event)
+	if again, ok := errors.AsType[*sentAgain](err); ok {
+		next, err = again.stands, nil
+		if window = next.Window; next.StateAt(event.At) == access.Failed {
+			return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
+		}
+	}
 	if err != nil {
 		return Asked{Request: r}, err
 	}
@@ -304,6 +311,10 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	}
 	asked := Asked{Request: r, Warnings: slices.Clone(standing.Warnings)}
 	next, ref, err := b.intend(ctx, event, notice)
+	again, sent := errors.AsType[*sentAgain](err)
+	if sent {
+		next, err = again.stands, nil
+	}
 	if err != nil {
 		return asked, err
 	}
@@ -313,7 +324,9 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 		asked.Warnings = append(asked.Warnings, &access.Error{Kind: access.Invalid, Code: access.CodeLongLink,
 			Args: access.Args{"count": strconv.Itoa(n), "max": strconv.Itoa(maxLink)}})
 	}
-	asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+	if !sent {
+		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+	}
 	return asked, nil
 }
 

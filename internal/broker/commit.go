@@ -38,6 +38,11 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 	}
 	ref, unkept := b.c.Store.Commit(ctx, e, notices)
 	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked {
+		if ref != "" && e.Request.Version == 0 {
+			if stands, err := b.open(ctx, ref); err == nil && stands.FullDigest() == e.Request.FullDigest() {
+				return ref, nil, &sentAgain{stands}
+			}
+		}
 		return "", nil, b.refuse(ctx, e.Caller, e.Action, e.Request, unkept)
 	}
 	if lost := errors.Join(unwritten, unkept); lost != nil {
@@ -46,8 +51,14 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 	return ref, warnings, nil
 }
 
+// sentAgain is the error of making a request that the store has already: the same form
+// was sent again, and the request goes on as it stands.
+type sentAgain struct{ stands access.Request }
+
+func (s *sentAgain) Error() string { return "the request was made before" }
+
 // intend is commit for what changes a request: an intent on it as it was opened. It
-// returns the request as it is then.
+// returns the request as it is then. The error may be a *sentAgain.
 func (b *Broker) intend(ctx context.Context, e access.Event, notices ...access.Notice) (access.Request, string, error) {
 	next, err := e.Request.Apply(e)
 	if err != nil {

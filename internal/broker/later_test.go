@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,7 +30,12 @@ func crowd(t *testing.T) (*world, *broker.Broker, broker.Asked, []access.Princip
 // No more people are asked than may be, also of those who are added at the same time by
 // the first link.
 func TestPeopleAddedAtTheSameTimeCount(t *testing.T) {
-	w, b, asked, people := crowd(t)
+	w, _, asked, people := crowd(t)
+	gate := &gated{World: w}
+	gate.arrive.Add(len(people))
+	registration := w.Registration()
+	registration.Provider = gate
+	b := w.BrokerOf(registration)
 	var together sync.WaitGroup
 	for _, p := range people {
 		together.Go(func() {
@@ -42,6 +48,18 @@ func TestPeopleAddedAtTheSameTimeCount(t *testing.T) {
 	if len(w.Told) != 1 {
 		t.Errorf("%d of one more were asked", len(w.Told))
 	}
+}
+
+// gated answers nobody before all have asked.
+type gated struct {
+	*brokertest.World
+	arrive sync.WaitGroup
+}
+
+func (g *gated) Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
+	g.arrive.Done()
+	g.arrive.Wait()
+	return g.World.Standing(ctx, q)
 }
 
 // Whom it was not possible to ask does not count.
@@ -158,5 +176,19 @@ func TestMaximaAreNotForgotten(t *testing.T) {
 		Reviewers: []string{string(ben)}, Origin: "https://jit.example.com"})
 	if _, err := b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, string(people[0]))); err != nil {
 		t.Error(err)
+	}
+}
+
+// Two people who decline in the same words are two, and each is told to everybody.
+func TestTwoWhoDeclineInTheSameWordsAreTwo(t *testing.T) {
+	w, b, asked := requested(t)
+	for _, p := range []access.Principal{ben, cho} {
+		d, err := b.Decide(t.Context(), caller(p), broker.Decide{Ref: asked.Ref, Verdict: access.Deny, Comment: "no"})
+		if err != nil || d.Decision.By != p {
+			t.Errorf("%s: %+v, %v", p, d.Decision, err)
+		}
+	}
+	if len(w.Told) != 2 {
+		t.Errorf("told %d times", len(w.Told))
 	}
 }

@@ -91,7 +91,9 @@ func TestThreat17_NoPartOfTheLogHasAToken(t *testing.T) {
 			"an error of ours": func(l *slog.Logger) {
 				l.Error("x", "error", &access.Error{Kind: access.Invalid, Code: access.CodeBadStart, Err: errors.New(token)})
 			},
-			"what an error got": func(l *slog.Logger) { l.Error("x", "error", fmt.Errorf("field: %q", access.Clip(token+", "+token, 80))) },
+			"what an error got": func(l *slog.Logger) {
+				l.Error("x", "error", fmt.Errorf("field: %q", access.Clip(token+", "+token, 80)))
+			},
 		} {
 			wantNoToken(t, name+" with "+token, func(j *journal.Journal) error {
 				log(slog.New(j.Handler(nil)))

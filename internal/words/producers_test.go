@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -188,7 +189,7 @@ func situations() []situation {
 			writing(policyOf(), refusing(403, "vpcServiceControlsUniqueIdentifier: aB-3_x"), admin.Role, ""), nil},
 		{access.CodeRoleNotGrantable, "a role that Google does not take",
 			writing(policyOf(), refusing(400, "Role roles/compute.admin is not supported for this resource."), admin.Role, ""), nil},
-		{access.CodeRoleNotGrantable, "a basic role", writing(policyOf(), refusing(500, ""), "roles/owner", ""), nil},
+		{access.CodeBasicRoleRefused, "a basic role", writing(policyOf(), refusing(500, ""), "roles/owner", ""), nil},
 		{access.CodeMemberUnknown, "a person whom Google does not know",
 			writing(policyOf(), refusing(400, "User ana@example.com does not exist."), admin.Role, ""), nil},
 		{access.CodePlatformRefused, "a write that Google refuses",
@@ -202,6 +203,17 @@ func situations() []situation {
 		{access.CodeTooManyGrants, "20 grants of one role",
 			writing(policyOf(slices.Repeat([]string{binding("roles/compute.admin", 1, "user:ana@example.com", "")}, 20)...),
 				refusing(500, ""), admin.Role, ""), []string{"20 grants of", "at most 20"}},
+		{access.CodeTooManyRecords, "20 records of one role", func(t *testing.T) error {
+			record := strings.Replace(binding("roles/compute.admin", 1, "user:ana@example.com",
+				strconv.Quote(`(request.time >= timestamp("2026-03-01T11:00:00Z") && request.time < timestamp("2026-03-01T11:01:00Z"))`)),
+				`"title"`, `"description":"Approved by ben@example.com, justification: x [link 2026-03-01T12:05Z] [mpa-AAAAAAAAAAAAAAAA]","title"`, 1)
+			return writing(policyOf(slices.Repeat([]string{record}, 20)...), refusing(500, ""), admin.Role, "")(t)
+		}, []string{"20 entries of", "at most 20"}},
+		{access.CodeApproversTooLong, "twenty approvers", func(t *testing.T) error {
+			g := grant(admin.Role, "")
+			g.RequestID, g.Approvers = "mpa-AAAAAAAAAAAAAAAA", slices.Repeat([]access.Principal{"ben@example.com"}, 20)
+			return writingTo(t, google{":getIamPolicy": answer(policyOf()), ":setIamPolicy": refusing(500, "")}, g)
+		}, []string{"the 20 people", "256 characters"}},
 		{access.CodeConditionTooLong, "13 operators",
 			writing(policyOf(), refusing(500, ""), admin.Role, strings.Repeat(`resource.name == "a" || `, 11)+`resource.name == "b"`),
 			[]string{"13 of at most 12 operators"}},

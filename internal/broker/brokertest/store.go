@@ -93,7 +93,10 @@ func (s *Store) change(e access.Event) (string, error) {
 	next, err := stored.Apply(e)
 	if e.Action.IsIntent() && e.Action != access.EndAsked {
 		if stored.Version != e.Request.Version {
-			return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict}
+			if !known {
+				ref = ""
+			}
+			return ref, &access.Error{Kind: access.Conflict, Code: access.CodeConflict}
 		}
 	} else if err != nil {
 		return ref, nil // a fact that nothing can be made of

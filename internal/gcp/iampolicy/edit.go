@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"jitaccess/internal/access"
@@ -44,7 +45,7 @@ func (p *Policy) grant(g access.Grant, id access.EntitlementID, now time.Time) (
 	next := p.clear(id.Role, now).latest(g.Principal, id, now).takeOut(func(o *own, text string) bool {
 		return is(g.Principal)(text) && o.disposable() && !o.over(now) && o.grants(id) && o.covered(g.Window, now)
 	})
-	if err := next.roomFor(g.Principal, id); err != nil {
+	if err := next.roomFor(g.Principal, id, now); err != nil {
 		return nil, err
 	}
 	next = &Policy{etag: p.etag, fields: p.fields, raw: slices.Clone(next.raw), bindings: slices.Clone(next.bindings)}
@@ -76,8 +77,8 @@ func newBinding(g access.Grant, id access.EntitlementID) (Binding, error) {
 		return Binding{}, errors.New("the window of a grant is empty")
 	}
 	if basic(string(id.Role)) {
-		return Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable,
-			Args: access.Args{"role": string(id.Role), "resource": string(id.Resource)}}
+		return Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeBasicRoleRefused,
+			Args: access.Args{"role": string(id.Role)}}
 	}
 	expression, err := condition.Activation(g.Window, id.Condition)
 	if err != nil {
@@ -85,8 +86,8 @@ func newBinding(g access.Grant, id access.EntitlementID) (Binding, error) {
 	}
 	text, err := Describe(g, MaxDescription)
 	if err != nil {
-		return Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodePlatformRefused,
-			Args: access.Args{"reason": err.Error()}, Err: err}
+		return Binding{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeApproversTooLong,
+			Args: access.Args{"count": strconv.Itoa(len(g.Approvers)), "max": strconv.Itoa(MaxDescription)}, Err: err}
 	}
 	b := Binding{Role: string(id.Role), Members: []string{"user:" + string(g.Principal)},
 		Condition: &Condition{Title: Title, Description: text, Expression: expression}}

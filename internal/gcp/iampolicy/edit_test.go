@@ -287,8 +287,8 @@ func TestGrantRefuses(t *testing.T) {
 		"a group":                  {func(g *access.Grant, _ *access.EntitlementID) { g.Principal = "group:a@example.com" }, access.CodeInternal},
 		"an approver who is two":   {func(g *access.Grant, _ *access.EntitlementID) { g.Approvers[0] = "b@example.com, c@example.com" }, access.CodeInternal},
 		"an approver who is none":  {func(g *access.Grant, _ *access.EntitlementID) { g.Approvers[0] = "b, justification: x" }, access.CodeInternal},
-		"approvers who do not fit": {func(g *access.Grant, _ *access.EntitlementID) { g.Approvers = slices.Repeat(g.Approvers, 20) }, access.CodePlatformRefused},
-		"a basic role":             {func(_ *access.Grant, id *access.EntitlementID) { id.Role = "roles/editor" }, access.CodeRoleNotGrantable},
+		"approvers who do not fit": {func(g *access.Grant, _ *access.EntitlementID) { g.Approvers = slices.Repeat(g.Approvers, 20) }, access.CodeApproversTooLong},
+		"a basic role":             {func(_ *access.Grant, id *access.EntitlementID) { id.Role = "roles/editor" }, access.CodeBasicRoleRefused},
 		"a condition with more operators than IAM takes": {func(_ *access.Grant, id *access.EntitlementID) {
 			id.Condition = strings.Repeat(`resource.name == "a" || `, 12) + `resource.name == "b"`
 		}, access.CodeConditionTooLong},

@@ -83,7 +83,7 @@ type scanner struct {
 
 // next skips white space and returns the byte that follows.
 func (s *scanner) next() byte {
-	for bytes.IndexByte([]byte(" \t\r\n"), s.raw[s.at]) >= 0 {
+	for s.raw[s.at] <= ' ' { // outside of strings only white space is
 		s.at++
 	}
 	return s.raw[s.at]
@@ -96,11 +96,7 @@ func (s *scanner) value() []byte {
 	for depth := 0; s.at < len(s.raw); s.at++ {
 		switch s.raw[s.at] {
 		case '"':
-			for s.at++; s.raw[s.at] != '"'; s.at++ {
-				if s.raw[s.at] == '\\' {
-					s.at++ // the escaped byte may be a quote
-				}
-			}
+			s.string()
 		case '{', '[':
 			depth++
 		case '}', ']':
@@ -115,6 +111,17 @@ func (s *scanner) value() []byte {
 		}
 	}
 	return s.raw[start:]
+}
+
+// string goes from the quote that opens a string to the one that closes it: the first
+// before which an even number of backslashes stands, since none of those escapes it.
+func (s *scanner) string() {
+	for escapes := 1; escapes%2 == 1; {
+		s.at += 1 + bytes.IndexByte(s.raw[s.at+1:], '"')
+		for escapes = 0; s.raw[s.at-1-escapes] == '\\'; {
+			escapes++
+		}
+	}
 }
 
 // unquote reads a JSON string; null is none. Most have no escapes, and are read without

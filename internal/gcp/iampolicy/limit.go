@@ -3,6 +3,7 @@ package iampolicy
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -16,17 +17,31 @@ const (
 )
 
 // roomFor refuses a grant that IAM would refuse, with the figures that its own
-// refusal lacks.
-func (p *Policy) roomFor(m access.Principal, id access.EntitlementID) error {
+// refusal lacks. Where records of what is over are in the way, to wait for the first of
+// them helps, and to end something does not.
+func (p *Policy) roomFor(m access.Principal, id access.EntitlementID, now time.Time) error {
 	same := 0
+	var free time.Time // when the first of our bindings is needed no more
+	records := false
 	for _, b := range p.bindings {
-		if b.Role == string(id.Role) && slices.ContainsFunc(b.Members, is(m)) {
-			same++
+		if b.Role != string(id.Role) || !slices.ContainsFunc(b.Members, is(m)) {
+			continue
+		}
+		same++
+		if own := b.meaning.own; own != nil {
+			records = records || !own.window.End.After(now)
+			if kept := own.kept(); free.IsZero() || kept.Before(free) {
+				free = kept
+			}
 		}
 	}
 	if same >= MaxSameRole {
-		return &access.Error{Kind: access.Unprocessable, Code: access.CodeTooManyGrants, Args: access.Args{
+		e := &access.Error{Kind: access.Unprocessable, Code: access.CodeTooManyGrants, Args: access.Args{
 			"count": strconv.Itoa(same), "max": strconv.Itoa(MaxSameRole), "role": string(id.Role)}}
+		if records {
+			e.Code, e.Args["at"] = access.CodeTooManyRecords, free.Add(time.Second).UTC().Format(time.RFC3339)
+		}
+		return e
 	}
 	if n := members(p.bindings); n >= MaxMembers {
 		return full(access.CodePolicyFull, n, id.Resource)

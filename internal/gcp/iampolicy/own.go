@@ -15,10 +15,6 @@ import (
 // that title too.
 const Title = "JIT access activation"
 
-// revivable is how long after its start a grant can be made again by the link
-// that approved it.
-const revivable = access.LinkLife + access.LinkSkew
-
 // own is what a binding of ours says.
 type own struct {
 	role   access.Role
@@ -96,6 +92,7 @@ func (o *own) grants(id access.EntitlementID) bool {
 // says is whether the binding says what the grant says of one of its entitlements.
 func (o *own) says(g access.Grant, id access.EntitlementID) bool {
 	return o.id == g.RequestID && o.self == (len(g.Approvers) == 0) && slices.Equal(o.approvers, g.Approvers) && o.grants(id) &&
+		(o.linkEnds.IsZero() || o.linkEnds.Equal(linkEnd(g))) &&
 		o.window.Start.Equal(g.Window.Start.Truncate(time.Second)) && o.window.End.Equal(g.Window.End.Truncate(time.Second))
 }
 
@@ -109,14 +106,29 @@ func (o *own) nameless() bool { return o.id == "" && len(o.approvers) == 0 }
 // over is whether the grant gives nothing any more. IAM takes the end as exclusive.
 func (o *own) over(now time.Time) bool { return !o.window.End.After(now) }
 
-// clearable is whether the binding has served its purpose: it is over, and neither a link
-// nor a form that was opened before its end can revive it for want of its trace.
-func (o *own) clearable(now time.Time) bool {
-	until := o.window.Start.Add(revivable)
-	if o.self {
-		until = o.window.End.Add(access.FormLife + access.LinkSkew)
+// kept is until when the binding is needed: it is over then, and neither a link nor a
+// form that was opened before its end can revive the grant for want of its trace. A link
+// was good when it was approved, and is so for access.LinkLife more at the longest; less
+// where the binding says when it ends.
+func (o *own) kept() time.Time {
+	until := o.window.Start.Add(access.LinkLife)
+	switch {
+	case o.nameless():
+		return o.window.End
+	case o.self:
+		until = o.window.End.Add(access.FormLife)
+	case !o.linkEnds.IsZero() && o.linkEnds.Before(until):
+		until = o.linkEnds
 	}
-	return o.over(now) && (o.nameless() || now.After(until))
+	if until = until.Add(access.LinkSkew); until.Before(o.window.End) {
+		return o.window.End
+	}
+	return until
+}
+
+// clearable is whether the binding has served its purpose.
+func (o *own) clearable(now time.Time) bool {
+	return o.over(now) && (o.nameless() || now.After(o.kept()))
 }
 
 // covered is whether what is left of the window lies within w.

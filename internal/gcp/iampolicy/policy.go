@@ -26,6 +26,8 @@ type Policy struct {
 	// side.
 	raw      [][]byte
 	bindings []Binding
+	// source is all that was read; nil in a policy that was edited or made here.
+	source []byte
 }
 
 // Binding is one binding of a policy, for reading.
@@ -52,13 +54,17 @@ type Condition struct {
 func Parse(raw []byte) (*Policy, error) { return new(Policy).Reparse(raw) }
 
 // Reparse is Parse for a later version of the policy. It is quicker, as most bindings
-// are those of before; nothing else of p is kept.
+// are those of before; nothing else of p is kept. The same bytes are the same policy, p
+// itself. raw is kept and not to be changed.
 func (p *Policy) Reparse(raw []byte) (parsed *Policy, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("reading an IAM policy: %w", err)
 		}
 	}()
+	if p.source != nil && bytes.Equal(p.source, raw) {
+		return p, nil
+	}
 	if !json.Valid(raw) {
 		return nil, errors.New("not JSON")
 	}
@@ -66,7 +72,7 @@ func (p *Policy) Reparse(raw []byte) (parsed *Policy, err error) {
 	if err != nil {
 		return nil, err
 	}
-	next := &Policy{fields: fields}
+	next := &Policy{fields: fields, source: raw}
 	var bindings [][]byte
 	if err := errors.Join(decode(fields, "etag", text(&next.etag)), decode(fields, "bindings", func(raw []byte) (err error) {
 		bindings, err = splitArray(raw)
@@ -93,12 +99,46 @@ func (p *Policy) Reparse(raw []byte) (parsed *Policy, err error) {
 
 // New makes a policy of bindings that come from elsewhere, perhaps from another policy,
 // for reading: it has no etag and so cannot be written.
-func New(bindings []Binding) *Policy {
-	p := &Policy{}
-	for _, b := range bindings {
-		p.append(nil, b)
+func New(bindings []Binding) *Policy { return new(Policy).Renew(bindings) }
+
+// Renew is New for a later version of a policy that New made. What has not changed is kept
+// once; when nothing has, it returns p itself.
+func (p *Policy) Renew(bindings []Binding) *Policy {
+	next := &Policy{}
+	same := len(p.bindings) == len(bindings)
+	for i, b := range bindings {
+		if i < len(p.bindings) && p.bindings[i].says(b) {
+			b = p.bindings[i]
+		} else {
+			same = false
+		}
+		next.append(nil, b)
 	}
-	return p
+	if same {
+		return p
+	}
+	return next
+}
+
+// says is whether two bindings are the same.
+func (b Binding) says(o Binding) bool {
+	return b.Role == o.Role && (b.Condition == o.Condition || b.Condition != nil && o.Condition != nil && *b.Condition == *o.Condition) &&
+		slices.Equal(b.Members, o.Members)
+}
+
+// Size is about how many bytes of memory the policy takes.
+func (p *Policy) Size() int {
+	n := len(p.source)
+	for _, b := range p.bindings {
+		n += 250 + len(b.Role)
+		for _, m := range b.Members {
+			n += 16 + len(m)
+		}
+		if c := b.Condition; c != nil {
+			n += 300 + 2*len(c.Expression) + len(c.Title) + len(c.Description) // what it means, too
+		}
+	}
+	return n
 }
 
 // parseBinding reads one binding by the exact names of its fields; package json

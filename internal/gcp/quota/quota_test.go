@@ -1,6 +1,9 @@
 package quota_test
 
 import (
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -277,5 +280,24 @@ func TestWhatBeganBeforeTellsNothing(t *testing.T) {
 		t.Error("another quota is left alone too")
 	} else {
 		leave(quota.Answered, 0)
+	}
+}
+
+// TestEveryQuotaHasARow in the documents, with its name and number.
+func TestEveryQuotaHasARow(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range quota.All() {
+		row := regexp.MustCompile("(?m)^\\|.*\\| `" + regexp.QuoteMeta(q.Name) + "` \\| ([0-9,]+|bytes)").FindStringSubmatch(string(page))
+		if row == nil {
+			t.Errorf("%s has no row", q.Name)
+		} else if n, _ := strconv.Atoi(strings.ReplaceAll(row[1], ",", "")); n != q.PerMinute {
+			t.Errorf("%s: %s a minute, and it is %d", q.Name, row[1], q.PerMinute)
+		}
+		if !strings.Contains(string(page), q.Source) {
+			t.Errorf("%s: no source", q.Name)
+		}
 	}
 }

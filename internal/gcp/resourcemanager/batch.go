@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/api/googleapi"
@@ -13,6 +14,10 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
 )
+
+// maxWait is how long after the beginning of an action its first write may rest on what
+// was found out then. Who waits for the writes of others may wait longer.
+const maxWait = 2 * time.Second
 
 // maxBatch is how many edits share a write.
 const maxBatch = 10
@@ -44,7 +49,7 @@ func (g *Granter) drain(ctx context.Context, r access.Resource) {
 	for batch := g.next(r); batch != nil; batch = g.next(r) {
 		last := slices.MaxFunc(batch, func(a, b *edit) int { return a.asker.deadline.Compare(b.asker.deadline) })
 		ctx, cancel := context.WithDeadline(ctx, last.asker.deadline.Add(-answerReserve))
-		g.write(ctx, r, batch, doubt{})
+		g.write(ctx, r, batch, doubt{}, false)
 		cancel()
 	}
 }
@@ -74,17 +79,36 @@ func youngest(edits []*edit) time.Time {
 	return slices.MaxFunc(edits, order).since
 }
 
+// renew has the look-ups made again that the edits rest on, all at once.
+func renew(ctx context.Context, all *sync.WaitGroup, edits []*edit, since time.Time) {
+	for _, e := range edits {
+		if e.prepare != nil {
+			all.Go(func() { e.prepare(ctx, since) })
+		}
+	}
+}
+
 // write makes the edits in one read-modify-write, again from the reading on when
 // somebody else was faster or Google was not able to. It returns when all edits
 // have been settled, or belong to askers who have left. d is about an earlier write
-// with these edits in it.
-func (g *Granter) write(ctx context.Context, r access.Resource, edits []*edit, d doubt) {
+// with these edits in it; again says that there was one.
+//
+// What is known of who may what is as of when an action began, for its first attempt that
+// is soon made. For all others it is found out again, beside the reading.
+func (g *Granter) write(ctx context.Context, r access.Resource, edits []*edit, d doubt, again bool) {
 	for attempt := 0; ; attempt++ {
 		since := youngest(edits)
-		if attempt > 0 || d != (doubt{}) {
-			since = g.client.c.Now() // something has changed, or may have
+		now := g.client.c.Now()
+		again = again || attempt > 0
+		if again {
+			since = now // something has changed, or may have
+		}
+		var renewed sync.WaitGroup
+		if again || !since.IsZero() && now.Sub(since) > maxWait {
+			renew(ctx, &renewed, edits, now)
 		}
 		read, err := g.client.GetIamPolicy(ctx, r, since)
+		renewed.Wait()
 		if err != nil {
 			settle(edits, d.explain(r, err))
 			return
@@ -141,7 +165,7 @@ func (g *Granter) refused(ctx context.Context, r access.Resource, edits []*edit,
 	switch {
 	case answered && len(edits) > 1:
 		for _, e := range edits {
-			g.write(ctx, r, []*edit{e}, d)
+			g.write(ctx, r, []*edit{e}, d, true)
 		}
 	case status == http.StatusForbidden && len(edits[0].roles()) > 1:
 		g.roleByRole(ctx, r, edits[0], d)
@@ -187,7 +211,7 @@ func (g *Granter) roleByRole(ctx context.Context, r access.Resource, e *edit, d 
 				}
 			}
 		}
-		g.write(ctx, r, []*edit{&part}, d)
+		g.write(ctx, r, []*edit{&part}, d, true)
 	}
 	var outcomes []access.Outcome
 	for _, o := range wanted {

@@ -395,7 +395,7 @@ func TestPreviewMakesNoCallsAndSaysWhatIsWritten(t *testing.T) {
 		t.Errorf("%+v", found)
 	}
 	// What cannot be written is an error in words, not a text that stands as a binding.
-	if e := access.AsError(err); codeOf(err) != access.CodeRoleNotGrantable || e.Args["role"] != "roles/owner" {
+	if e := access.AsError(err); codeOf(err) != access.CodeBasicRoleRefused || e.Args["role"] != "roles/owner" {
 		t.Errorf("of a basic role: %v", err)
 	}
 }

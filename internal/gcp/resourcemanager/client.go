@@ -61,7 +61,6 @@ type Config struct {
 type Client struct {
 	c        Config
 	policies readings
-	parsed   parsed
 }
 
 // New makes a Client. It makes no calls.
@@ -94,16 +93,45 @@ func (c *Client) GetIamPolicy(ctx context.Context, r access.Resource, since time
 		if err != nil {
 			return err
 		}
-		p, err = c.parsed.parse(r, answer)
+		p, err = c.policies.parse(r, answer)
 		return err
 	})
 	if err != nil {
 		return nil, c.explain(ctx, r, err)
 	}
-	if !since.IsZero() {
-		c.policies.keep(r, p, at, writes)
+	if since.IsZero() {
+		at = since
 	}
+	c.policies.keep(r, p, at, writes)
 	return p, nil
+}
+
+// Parent is what a project or folder is directly in, as it is now: a folder or an
+// organization; empty when it is in none. An organization has none. The error is
+// CodeServiceNotAllowed or CodeUnknownResource when the service account may not see it.
+func (c *Client) Parent(ctx context.Context, r access.Resource) (access.Resource, error) {
+	var found struct {
+		Parent string `json:"parent"`
+	}
+	if r.Kind() == "organizations" {
+		return "", nil
+	}
+	op := operation{method: "get", resource: r}
+	err := c.read(ctx, op, func(ctx context.Context) error {
+		answer, err := c.on(ctx, http.MethodGet, r, "?fields=parent", nil, http.Header{})
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(answer, &found)
+	})
+	if err != nil || found.Parent == "" {
+		return "", err
+	}
+	parent, err := resourcename.Parse(found.Parent)
+	if err != nil {
+		return "", gcp.Nonsense(service, fmt.Sprintf("the parent of %s is %.60q", r, found.Parent))
+	}
+	return parent, nil
 }
 
 // Remembered is the last policy that was read of a resource, by GetIamPolicy with an

@@ -23,6 +23,9 @@ type edit struct {
 	since time.Time
 	// describe says in about max characters of printable ASCII what the edit is.
 	describe func(max int) string
+	// prepare makes the look-ups that check rests on, none of which may have been asked
+	// before since. It is nil when there are none.
+	prepare func(ctx context.Context, since time.Time)
 	// check refuses the edit on the policy as read. made are the entitlements that
 	// this very call has written already. It is nil when nothing can be refused.
 	check func(read *iampolicy.Policy, made []access.EntitlementID) error

@@ -64,15 +64,22 @@ func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.Standi
 	}
 	ctx, cancel := context.WithTimeout(access.WithPurpose(ctx, access.ForAction), actionTimeout)
 	defer cancel()
-	standing, err := g.standings.Prepare(ctx, q)
-	if err != nil {
-		return nil, access.AsError(err)
+	var standing func(*iampolicy.Policy) access.Standing
+	var unknown error
+	prepare := func(ctx context.Context, since time.Time) {
+		q.Since = since
+		standing, unknown = g.standings.Prepare(ctx, q)
+	}
+	since := q.Since
+	if prepare(ctx, since); unknown != nil {
+		return nil, access.AsError(unknown)
 	}
 	return finish(g.submit(ctx, &edit{
 		resource:  grant.Resource,
 		principal: grant.Principal,
 		grants:    true,
-		since:     q.Since,
+		since:     since,
+		prepare:   prepare,
 		describe: func(max int) string {
 			text, err := iampolicy.Describe(grant, max)
 			if err != nil { // the share is too small for the approvers' addresses
@@ -81,6 +88,9 @@ func (g *Granter) Grant(ctx context.Context, grant access.Grant, q access.Standi
 			return text
 		},
 		check: func(read *iampolicy.Policy, made []access.EntitlementID) error {
+			if unknown != nil {
+				return unknown
+			}
 			s := standing(read)
 			s.Activations = slices.DeleteFunc(slices.Clone(s.Activations), func(a access.Activation) bool {
 				return a.RequestID == grant.RequestID && a.Principal == grant.Principal && slices.Contains(made, a.Entitlement)

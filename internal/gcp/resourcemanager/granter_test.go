@@ -95,6 +95,7 @@ func TestFailures(t *testing.T) {
 		"read: no etag":                {always(fault{status: 200, body: `{"version":3}`}), nil, "upstream-failed", 0},
 		"read: 401":                    {always(fault{status: 401, body: "token"}), nil, "upstream-failed", 0},
 		"read: 404":                    {always(fault{status: 404}), nil, "unknown-resource", 0},
+		"write: no etag, and nothing":  {nil, first(1, fault{status: 200, body: "{}"}), "granted", 1},
 		"write: 409 three times":       {nil, first(3, fault{status: 409}), "granted", 1},
 		"write: 412 once":              {nil, first(1, fault{status: 412}), "granted", 1},
 		"write: ABORTED by the name":   {nil, first(1, fault{status: 400, body: problem(400, "ABORTED", "concurrent")}), "granted", 1},

@@ -1,7 +1,6 @@
 package resourcemanager
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 	"sync"
@@ -11,42 +10,51 @@ import (
 	"jitaccess/internal/gcp/iampolicy"
 )
 
-// maxRecent bounds how many policies are kept; what one person does is about one.
-const maxRecent = 32
+// Bounds of the policies that are kept: how many, how large they are together as
+// iampolicy.Policy.Size counts them, and how long after they were read.
+const (
+	maxRecent   = 32
+	recentBytes = 8 << 20
+	recentAge   = 5 * time.Minute
+)
 
-// readings keeps policies that were just read, for what they were read for. A policy
-// that we write to is forgotten before and after, so that whoever reads it next
-// sees what we did.
+// readings keeps the last policy of some resources: for what it was read for, and as what
+// the next reading is compared with, since pages look at the same policy again and again
+// and parsing it is most of their work. A policy that we write to serves nobody from
+// before the write on, so that whoever reads it next sees what we did.
 type readings struct {
 	mu   sync.Mutex
 	kept map[access.Resource]reading
 	// written counts our writes, of all policies.
-	written int
+	written  int
+	sweeping bool
 }
 
-// reading is a policy and when it was asked for.
+// reading is a policy and when it was asked for; zero when it serves for comparison alone.
+// stored is when it came.
 type reading struct {
-	policy *iampolicy.Policy
-	at     time.Time
+	policy     *iampolicy.Policy
+	at, stored time.Time
 }
 
 // since is a policy that was asked for at an instant or later; nil when there is
 // none.
 func (k *readings) since(r access.Resource, began time.Time) *iampolicy.Policy {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if found := k.kept[r]; !found.at.Before(began) {
-		return found.policy
+	if p, at := k.last(r); !at.Before(began) {
+		return p
 	}
 	return nil
 }
 
 // last is the last policy that was read, and when it was asked for; nil when there is
-// none.
+// none that may serve.
 func (k *readings) last(r access.Resource) (*iampolicy.Policy, time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.kept[r].policy, k.kept[r].at
+	if found := k.kept[r]; !found.at.IsZero() {
+		return found.policy, found.at
+	}
+	return nil, time.Time{}
 }
 
 // writes is to be called before reading, for keep.
@@ -56,23 +64,57 @@ func (k *readings) writes() int {
 	return k.written
 }
 
-// keep stores what was read, unless we have written meanwhile. A full store forgets
-// its oldest.
+// parse is iampolicy.Parse; of a policy that has changed it reads what is new.
+func (k *readings) parse(r access.Resource, raw []byte) (*iampolicy.Policy, error) {
+	k.mu.Lock()
+	before := k.kept[r].policy
+	k.mu.Unlock()
+	if before == nil {
+		before = new(iampolicy.Policy)
+	}
+	return before.Reparse(raw)
+}
+
+// keep stores what was read, for others too (at is not zero) unless we have written
+// meanwhile. A full store forgets its oldest.
 func (k *readings) keep(r access.Resource, p *iampolicy.Policy, at time.Time, writes int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if writes != k.written {
-		return
-	}
 	if k.kept == nil {
 		k.kept = map[access.Resource]reading{}
 	}
-	if _, known := k.kept[r]; !known && len(k.kept) >= maxRecent {
+	if writes != k.written {
+		at = time.Time{}
+	}
+	k.kept[r] = reading{p, at, time.Now()}
+	for k.full() {
 		delete(k.kept, slices.MinFunc(slices.Collect(maps.Keys(k.kept)), func(a, b access.Resource) int {
-			return k.kept[a].at.Compare(k.kept[b].at)
+			return k.kept[a].stored.Compare(k.kept[b].stored)
 		}))
 	}
-	k.kept[r] = reading{p, at}
+	if !k.sweeping {
+		k.sweeping = true
+		time.AfterFunc(recentAge, k.sweep)
+	}
+}
+
+func (k *readings) full() bool {
+	bytes := 0
+	for _, found := range k.kept {
+		bytes += found.policy.Size()
+	}
+	return len(k.kept) > maxRecent || bytes > recentBytes
+}
+
+// sweep drops what is too old, whether or not anybody asks again, and comes again while
+// there is something.
+func (k *readings) sweep() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.kept, func(_ access.Resource, found reading) bool { return time.Since(found.stored) >= recentAge })
+	if k.sweeping = len(k.kept) > 0; k.sweeping {
+		time.AfterFunc(recentAge, k.sweep)
+	}
 }
 
 // forget is to be called before and after a write.
@@ -80,48 +122,8 @@ func (k *readings) forget(r access.Resource) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.written++
-	delete(k.kept, r)
-}
-
-// maxParsed bounds the policies that are kept; the largest is some hundred
-// kilobytes.
-const maxParsed = 16
-
-// parsed keeps the last policy of some resources with the bytes that it was read
-// from. Pages look at the same policy again and again, and reading it is most of
-// their work; the same bytes say the same, and a Policy never changes.
-type parsed struct {
-	mu   sync.Mutex
-	last map[access.Resource]read
-}
-
-type read struct {
-	raw    []byte
-	policy *iampolicy.Policy
-}
-
-// parse is iampolicy.Parse; of a policy that has changed it reads what is new. raw is
-// kept and not to be changed.
-func (c *parsed) parse(r access.Resource, raw []byte) (*iampolicy.Policy, error) {
-	c.mu.Lock()
-	before, ok := c.last[r]
-	c.mu.Unlock()
-	if ok && bytes.Equal(before.raw, raw) {
-		return before.policy, nil
+	if found, known := k.kept[r]; known {
+		found.at = time.Time{}
+		k.kept[r] = found
 	}
-	p := before.policy
-	if p == nil {
-		p = new(iampolicy.Policy)
-	}
-	p, err := p.Reparse(raw)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, known := c.last[r]; c.last == nil || !known && len(c.last) >= maxParsed {
-		c.last = map[access.Resource]read{}
-	}
-	c.last[r] = read{raw, p}
-	return p, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"jitaccess/internal/access"
@@ -101,4 +102,26 @@ func TestAPolicyIsForgottenBeforeItIsWritten(t *testing.T) {
 	if c.policies.since("projects/shop", began) != nil {
 		t.Error("what was read while it was written is known after")
 	}
+}
+
+// What is kept is bounded in bytes, and dropped when it is too old though nobody reads
+// anything any more.
+func TestKeptPoliciesAreBoundedInBytesAndByAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var k readings
+		large := iampolicy.New([]iampolicy.Binding{{Role: "roles/x", Members: []string{strings.Repeat("a", recentBytes/4)}}})
+		for i := range 10 {
+			k.keep(access.Resource(fmt.Sprintf("projects/p%d", i)), large, time.Now(), 0)
+		}
+		if len(k.kept) != 3 {
+			t.Errorf("%d of a quarter of the bytes are kept", len(k.kept))
+		}
+		time.Sleep(2 * recentAge)
+		synctest.Wait()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if len(k.kept) != 0 || k.sweeping {
+			t.Errorf("%d are kept for ever", len(k.kept))
+		}
+	})
 }

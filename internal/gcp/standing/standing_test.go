@@ -544,3 +544,20 @@ func TestPagesRestOnTheRememberedPolicyWhileTheQuotaIsSpent(t *testing.T) {
 		})
 	}
 }
+
+// A project has one name: under its number nobody would know it, though Google would.
+func TestOnlyProjectsByTheirIdsAreLookedAt(t *testing.T) {
+	for _, r := range []access.Resource{"projects/123456789012", "projects/0", "folders/7", "organizations/1", ""} {
+		w := &world{}
+		_, err := w.catalog().Standing(t.Context(), acting(access.StandingQuery{Resource: r, Principals: []access.Principal{ana}}))
+		_, unprepared := w.catalog().Prepare(t.Context(), acting(access.StandingQuery{Resource: r, Principals: []access.Principal{ana}}))
+		for _, err := range []error{err, unprepared} {
+			if e := access.AsError(err); e == nil || e.Code != access.CodeUnknownResource {
+				t.Errorf("%q: %v", r, err)
+			}
+		}
+		if asked := w.questions(); asked != "" {
+			t.Errorf("%q: asked %s", r, asked)
+		}
+	}
+}
