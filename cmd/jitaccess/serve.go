@@ -213,7 +213,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	requests := broker.New(broker.Config{
 		Providers: registered(google), Store: store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
-		Directory: google.Groups, Admins: c.Requests.Admins, Policy: policyOf(c),
+		Directory: google.Groups, Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: policyOf(c),
 		Now: k.now, Random: rand.Reader,
 	})
 	if remembers != nil {

@@ -76,7 +76,7 @@ func (r *reader) checkRequests(c *Requests, customer string, remembered bool) {
 		"RESOURCE_CUSTOMER_ID", "ADMINS names a group, whose members are looked up there")
 	c.Auditors, ok = parsePeople(c.Auditors)
 	r.faultIf(!ok, "AUDITORS", "")
-	r.warnIf(len(c.Auditors) > 0, "AUDITORS has no effect: this version has no history to read")
+	r.warnIf(len(c.Auditors) > 0 && !remembered, "AUDITORS has no effect: without DATABASE_URL there is no history to read")
 }
 
 func (r *reader) checkIdentity(c *Config) {
