@@ -75,7 +75,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	if err != nil {
 		return broken("secret", err, "")
 	}
-	mailer, err := newMailer(ctx, c, platform, signer, roots, wallClock, func(text string) {
+	mailer, err := newMailer(c, platform, signer, secrets, roots, wallClock, func(text string) {
 		report(doctor.Finding{Status: doctor.Warning, Check: "mail", Text: text})
 	})
 	if err != nil {

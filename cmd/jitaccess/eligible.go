@@ -102,7 +102,7 @@ func (e *eligible) run(ctx context.Context) error {
 			return err
 		}
 		for _, w := range warnings {
-			fmt.Fprintf(e.stderr, "the list of projects: %v\n", w)
+			fmt.Fprintf(e.stderr, "the list of projects: %s\n", told(w))
 		}
 	}
 	failed := 0
@@ -112,15 +112,15 @@ func (e *eligible) run(ctx context.Context) error {
 		switch {
 		case err != nil && e.project == "" && access.AsError(err).Code == access.CodeUnknownResource:
 			// The search also finds what lies outside the scope.
-			fmt.Fprintf(e.stderr, "%s is left out: %v\n", p.Resource, err)
+			fmt.Fprintf(e.stderr, "%s is left out: %s\n", p.Resource, told(err))
 			continue
 		case err != nil:
 			failed++
-			fmt.Fprintf(e.stderr, "%s cannot be looked up: %v\n", p.Resource, err)
+			fmt.Fprintf(e.stderr, "%s cannot be looked up: %s\n", p.Resource, told(err))
 			continue
 		}
 		for _, w := range found.Warnings {
-			fmt.Fprintf(e.stderr, "%s: %v\n", p.Resource, w)
+			fmt.Fprintf(e.stderr, "%s: %s\n", p.Resource, told(w))
 		}
 		for _, person := range found.People {
 			roles := rolesOf(p.Resource, person, found.Warnings)
@@ -133,7 +133,10 @@ func (e *eligible) run(ctx context.Context) error {
 		}
 		for _, i := range found.Ineffective {
 			if e.person == "" && i.Why.Args["catalog"] != e.catalog {
-				ineffective = append(ineffective, forNobodyOf(p.Resource, i))
+				why, _ := inWords(i.Why)
+				ineffective = append(ineffective, forNobody{
+					p.Resource.Name(), string(i.Node), i.Role, i.Member, i.Expression, string(i.Why.Code), why,
+				})
 			}
 		}
 	}
@@ -144,6 +147,19 @@ func (e *eligible) run(ctx context.Context) error {
 		return fmt.Errorf("%d of %d projects could not be looked up", failed, len(projects))
 	}
 	return nil
+}
+
+// told is an error in words, with what there is to do, and its cause.
+func told(err error) string {
+	e := access.AsError(err)
+	text, next := inWords(e)
+	if next != "" {
+		text += " " + next
+	}
+	if e.Err != nil {
+		text += " (" + e.Err.Error() + ")"
+	}
+	return text
 }
 
 // Asset Inventory allows 100 look-ups a minute, which a listing of everything uses
@@ -186,7 +202,8 @@ type through struct {
 func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Error) personRoles {
 	r := personRoles{Person: p.Person, Project: on.Name(), Warnings: []string{}, Entitlements: []personRole{}}
 	for _, w := range warnings {
-		r.Warnings = append(r.Warnings, w.Error())
+		text, _ := inWords(w)
+		r.Warnings = append(r.Warnings, text)
 	}
 	for _, o := range p.Roles {
 		role := personRole{server.EntitlementOf(o), []through{}}
@@ -198,7 +215,6 @@ func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Err
 	return r
 }
 
-// forNobody is what makes nobody eligible on a project.
 type forNobody struct {
 	Project    string `json:"project"`
 	Node       string `json:"node"`
@@ -207,11 +223,6 @@ type forNobody struct {
 	Expression string `json:"expression,omitempty"`
 	Reason     string `json:"reason"`
 	Why        string `json:"why"`
-}
-
-func forNobodyOf(on access.Resource, i access.Ineffective) forNobody {
-	text, _ := inWords(i.Why)
-	return forNobody{on.Name(), string(i.Node), i.Role, i.Member, i.Expression, string(i.Why.Code), text}
 }
 
 // rolesWriter prints the roles of one person on one project after the other, and then
@@ -232,7 +243,6 @@ func newRolesJSON(w io.Writer) rolesJSON {
 
 func (w rolesJSON) write(r personRoles) error { return w.Encode(r) }
 
-// finish writes one object with all of it, if there is any.
 func (w rolesJSON) finish(all []forNobody) error {
 	if len(all) == 0 {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"reflect"
 	"regexp"
@@ -218,5 +219,49 @@ func TestEligibleOfPolicyAnalyzer(t *testing.T) {
 				t.Errorf("exit status %d: %s\n%s", code, out.String(), faults.String())
 			}
 		})
+	}
+}
+
+// TestEligibleSpeaksInWords: what could not be looked up is told as the pages tell it,
+// with the cause, and nowhere by the code of an error.
+func TestEligibleSpeaksInWords(t *testing.T) {
+	var faults, out bytes.Buffer
+	e := eligible{now: time.Now, sleep: func(context.Context, time.Duration) error { return nil }, stderr: &faults, out: newRolesJSON(&out)}
+	id := access.EntitlementID{Resource: "projects/a", Role: "roles/x"}
+	unreadable := &access.Error{Kind: access.Upstream, Code: access.CodeGroupUnreadable, Args: access.Args{"group": "sre@example.com"},
+		Err: errors.New("the directory says no")}
+	e.broker = broker.New(broker.Config{Now: time.Now, Policy: policyOf(&config.Config{Requests: config.Requests{JustificationPattern: regexp.MustCompile("")}}),
+		Providers: []broker.Registration{{Kinds: resourcename.Kinds, Provider: providerOf{
+			projects: []access.ResourceInfo{{Resource: "projects/a"}, {Resource: "projects/b"}, {Resource: "projects/c"}},
+			standing: func(on access.Resource) (access.Standing, error) {
+				switch on {
+				case "projects/b":
+					return access.Standing{}, &access.Error{Kind: access.TooMany, Code: access.CodeQuota, Args: access.Args{"service": "Cloud Asset Inventory"}}
+				case "projects/c":
+					return access.Standing{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": "projects/c"}}
+				}
+				return access.Standing{Resource: on, Warnings: []*access.Error{unreadable},
+					Holdings: map[access.Principal][]access.Entitlement{"ana@example.com": {{ID: id, PeerApproval: true}}}}, nil
+			}}}}})
+	if err := e.run(t.Context()); err == nil {
+		t.Error("nothing failed")
+	}
+	const missing = "The members of sre@example.com could not be read, so people may be missing."
+	for _, want := range []string{
+		"projects/a: " + missing + " Tell your administrator if somebody is missing. (the directory says no)\n",
+		"projects/b cannot be looked up: Cloud Asset Inventory is receiving too many calls at the moment. Try again in a minute.\n",
+		"projects/c is left out: There is no ", "Check the project ID.",
+	} {
+		if !strings.Contains(faults.String(), want) {
+			t.Errorf("does not say %q:\n%s", want, faults.String())
+		}
+	}
+	if want := `"warnings":["` + missing + `"]`; !strings.Contains(out.String(), want) {
+		t.Errorf("lacks %s: %s", want, out.String())
+	}
+	for _, code := range []access.Code{access.CodeGroupUnreadable, access.CodeQuota, access.CodeUnknownResource} {
+		if text := faults.String() + out.String(); strings.Contains(text, ": "+string(code)) {
+			t.Errorf("says the code %s:\n%s", code, text)
+		}
 	}
 }

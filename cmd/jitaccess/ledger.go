@@ -128,7 +128,8 @@ func keyBeside(path string) ([][]byte, error) {
 // startLedger opens the ledger of the service, and brings its schema up. Where the
 // database is out of reach the service starts all the same, and says so; a schema that
 // this version cannot use stops it.
-func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, links ledger.Links, log *slog.Logger, k clock) (*ledger.Store, error) {
+func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, links ledger.Links, log *slog.Logger,
+	k clock) (*ledger.Store, error) {
 	l, err := openLedger(ctx, c.Ledger, func() (*gcp.Platform, error) { return platform, nil })
 	if err != nil {
 		return nil, err

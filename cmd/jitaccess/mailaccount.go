@@ -50,14 +50,12 @@ func (a mailAccount) Settings() []notice.Setting {
 
 type mailSettings []notice.Setting
 
-// add adds a setting unless it is empty.
 func (s *mailSettings) add(name, value, variables string) {
 	if value != "" {
 		*s = append(*s, notice.Setting{Name: name, Value: value, Variables: variables})
 	}
 }
 
-// addLogIn says how the account logs in.
 func (a mailAccount) addLogIn(s *mailSettings) {
 	c, o := a.config.Mail, a.config.MailOAuth
 	login := a.config.MailLogin()

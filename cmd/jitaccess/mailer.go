@@ -19,13 +19,9 @@ import (
 
 // newMailer makes the mailer. warn is told what an operator should know though mail
 // works.
-func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, roots *x509.CertPool,
-	k clock, warn func(string)) (*mail.Mailer, error) {
+func newMailer(all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, secrets *secretmanager.Secrets,
+	roots *x509.CertPool, k clock, warn func(string)) (*mail.Mailer, error) {
 	c := all.Mail
-	secrets, err := secretmanager.New(ctx, platform)
-	if err != nil {
-		return nil, err
-	}
 	mc := mail.Config{
 		Sender: c.SenderAddress, SenderName: c.SenderName,
 		ReturnPath: c.ReturnPath, ReplyTo: c.ReplyTo, ConfirmationTo: c.ConfirmationTo,
@@ -55,9 +51,11 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 		oc := oauthConfig(all, login, platform, signer, secrets)
 		oc.Now, oc.Warn = k.now, warn
 		mc.Username, mc.Token = c.Username, true
-		if mc.Login, err = oauth.New(oc); err != nil {
+		source, err := oauth.New(oc)
+		if err != nil {
 			return nil, err
 		}
+		mc.Login = source
 	}
 	if c.DKIMSelector != "" {
 		_, domain, _ := strings.Cut(c.SenderAddress, "@")
@@ -66,7 +64,6 @@ func newMailer(ctx context.Context, all *config.Config, platform *gcp.Platform, 
 	return mail.New(mc)
 }
 
-// oauthConfig says where the tokens for a log-in come from.
 func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platform, signer *iamcredentials.Signer,
 	secrets *secretmanager.Secrets) oauth.Config {
 	c := all.MailOAuth

@@ -89,11 +89,12 @@ func (p *policyCommand) lint(args []string) (int, error) {
 	}
 	deployment := policy.Deployment{Ledger: !*without, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: channelNames}
 	if *envFile != "" {
-		settings, err := p.settings(*envFile)
+		c, err := p.config(*envFile)
 		if err != nil {
 			return exitUsage, err
 		}
-		deployment.Settings = &settings
+		deployment = enforced(c)
+		deployment.Ledger = !*without
 	}
 	more, warnings := file.Lint(p.now)
 	if len(faults) > 0 {
@@ -151,14 +152,14 @@ func readFile(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most+1))
 }
 
-// settings are those of a deployment, or without a file those of one that sets nothing.
-func (p *policyCommand) settings(envFile string) (policy.Settings, error) {
+// config is that of a deployment, or without a file that of one that sets nothing.
+func (p *policyCommand) config(envFile string) (*config.Config, error) {
 	// What nothing can be read without, and no policy depends on.
 	values := map[string]string{"K_SERVICE": "jitaccess", "RESOURCE_SCOPE": "organizations/1", "RESOURCE_CUSTOMER_ID": "C0123abcd"}
 	if envFile != "" {
 		f, err := os.Open(envFile)
 		if err != nil {
-			return policy.Settings{}, err
+			return nil, err
 		}
 		defer f.Close()
 		lines := bufio.NewScanner(f)
@@ -169,12 +170,12 @@ func (p *policyCommand) settings(envFile string) (policy.Settings, error) {
 			}
 			name, value, ok := strings.Cut(line, "=")
 			if !ok {
-				return policy.Settings{}, fmt.Errorf("%s:%d: not of the form NAME=VALUE", envFile, number)
+				return nil, fmt.Errorf("%s:%d: not of the form NAME=VALUE", envFile, number)
 			}
 			values[strings.TrimSpace(name)] = unquote(value)
 		}
 		if err := lines.Err(); err != nil {
-			return policy.Settings{}, err
+			return nil, err
 		}
 	}
 	c, err := config.Read(func(name string) string {
@@ -184,9 +185,9 @@ func (p *policyCommand) settings(envFile string) (policy.Settings, error) {
 		return values[name]
 	})
 	if err != nil {
-		return policy.Settings{}, fmt.Errorf("the settings are wrong\n%w", err)
+		return nil, fmt.Errorf("the settings are wrong\n%w", err)
 	}
-	return settingsOf(c), nil
+	return c, nil
 }
 
 // unquote takes quotes off that a shell would.
@@ -201,7 +202,7 @@ func unquote(value string) string {
 // valid reads a policy for a command that needs one without faults; ok is false if it
 // has some, which are told.
 func (p *policyCommand) valid(path, envFile string) (refined policy.Refined, ok bool, err error) {
-	settings, err := p.settings(envFile)
+	c, err := p.config(envFile)
 	if err != nil {
 		return refined, false, err
 	}
@@ -210,7 +211,7 @@ func (p *policyCommand) valid(path, envFile string) (refined policy.Refined, ok 
 		return refined, false, err
 	}
 	p.tell(path, "", faults)
-	return policy.Refine(policy.New(settings), file), len(faults) == 0, nil
+	return policy.Refine(policyOf(c), file), len(faults) == 0, nil
 }
 
 func (p *policyCommand) test(args []string) (int, error) {

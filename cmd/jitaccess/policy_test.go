@@ -157,3 +157,17 @@ func TestPolicyExamples(t *testing.T) {
 		}
 	}
 }
+
+// The policies of the guide are without a fault.
+func TestPolicyGuide(t *testing.T) {
+	blocks := strings.Split(document(t, "policy.md"), "```yaml\n")[1:]
+	if len(blocks) < 2 {
+		t.Fatalf("%d policies in the guide", len(blocks))
+	}
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		if code, stdout, stderr := policyRun(t, map[string]string{"policy.yaml": text, "env": "ACTIVATION_TIMEOUT=120\n"}, "lint", "--without-ledger", "--env", "env", "policy.yaml"); code != exitOK {
+			t.Errorf("%s\n%d %s%s", text, code, stdout, stderr)
+		}
+	}
+}

@@ -26,6 +26,7 @@ import (
 	"jitaccess/internal/gcp/provider"
 	"jitaccess/internal/gcp/pubsub"
 	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
@@ -155,7 +156,6 @@ type clock struct {
 
 var wallClock = clock{now: time.Now, sleep: sleep}
 
-// sleep waits, or returns why not.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -184,7 +184,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	mailer, err := newMailer(ctx, c, platform, signer, roots, k, func(text string) { logger.Warn(text, "event", events.MailWarning) })
+	secrets, err := secretmanager.New(ctx, platform)
+	if err != nil {
+		return nil, err
+	}
+	mailer, err := newMailer(c, platform, signer, secrets, roots, k, func(text string) { logger.Warn(text, "event", events.MailWarning) })
 	if err != nil {
 		return nil, err
 	}
@@ -210,10 +214,14 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 		store = remembers
 	}
+	terms, current, err := livePolicyOf(ctx, c, platform, k, logger)
+	if err != nil {
+		return nil, err
+	}
 	requests := broker.New(broker.Config{
 		Providers: registered(google), Store: store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
-		Directory: google.Groups, Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: policyOf(c),
+		Directory: google.Groups, Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
 		Now: k.now, Random: rand.Reader,
 	})
 	if remembers != nil {
@@ -234,6 +242,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			if remembers != nil {
 				_, checks["LedgerIsReachable"] = remembers.Due(ctx, k.now(), 1)
 			}
+			if current != nil {
+				checks["PolicyIsCurrent"] = current()
+			}
 			return checks
 		},
 	})
@@ -247,7 +258,6 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	return journal.Trace(handler), nil
 }
 
-// newGoogle makes the provider of access to Google Cloud.
 func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {
 	return provider.New(ctx, provider.Config{
 		Platform: platform, Scope: c.Catalog.Scope, CustomerID: c.Catalog.CustomerID, ProjectsQuery: c.Catalog.ProjectsQuery,
@@ -256,7 +266,6 @@ func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k 
 	})
 }
 
-// registered is Google Cloud as the broker knows it.
 func registered(google *provider.Google) []broker.Registration {
 	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: resourcename.Kinds}}
 }
@@ -276,7 +285,6 @@ func inWords(e *access.Error) (text, next string) {
 	return r.Text, r.Next
 }
 
-// policyOf is which terms apply.
 func policyOf(c *config.Config) policy.Instance { return policy.New(settingsOf(c)) }
 
 // settingsOf are the terms that the environment sets.
@@ -289,7 +297,6 @@ func settingsOf(c *config.Config) policy.Settings {
 	}
 }
 
-// hosts is what is known of the service's own hosts.
 func hosts(c *config.Config, platform *gcp.Platform) server.Platform {
 	return server.Platform{
 		AppEngine: c.Platform == config.AppEngine, CloudRun: c.Platform == config.CloudRun, Service: c.Service,
@@ -306,7 +313,6 @@ func newVerifier(c *config.Config, platform *gcp.Platform, now func() time.Time)
 	return identity.New(identity.Config{Profile: profile, Keys: jose.NewKeySet(platform.IAPKeys, now), Now: now})
 }
 
-// front is where Identity-Aware Proxy stands.
 func front(c *config.Config, platform *gcp.Platform) identity.Front {
 	return identity.Front{
 		Audiences: c.Identity.Audiences, AnyOfProject: !c.Identity.VerifyAudience, BackendService: c.Identity.BackendServiceID,

@@ -209,6 +209,10 @@ type Standing struct {
 	Activations []Activation
 	// Ineffective is what makes nobody eligible; it names others, and is for admins.
 	Ineffective []Ineffective
+	// Above are the folders and the organization that lie above the resource, nearest
+	// first, as far as the provider knows. AboveKnown: these are all.
+	Above      []Resource
+	AboveKnown bool
 	// Warnings are what could not be read or understood; the rest stands.
 	Warnings []*Error
 }
@@ -277,7 +281,8 @@ func (s Standing) Lasts(r Request, w Window) error {
 func (s Standing) NotHeld(refusal *Error) *Error {
 	for _, w := range s.Warnings {
 		switch w.Code {
-		case CodeQuota, CodeAnalysisQuota, CodeStaleGroups, CodeUpstreamFailed, CodeUpstreamTimeout, CodeDeadline, CodeServiceNotAllowed:
+		case CodeQuota, CodeAnalysisQuota, CodeStaleGroups, CodeMoved, CodeUpstreamFailed, CodeUpstreamTimeout, CodeDeadline,
+			CodeServiceNotAllowed:
 			return w
 		case CodeAnalysisPartial:
 			if w.Kind == Unavailable { // otherwise the part is missing for good, and no reason to wait

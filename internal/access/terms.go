@@ -35,6 +35,14 @@ type Subject struct {
 	ChangesPermissions Answer
 }
 
+// Looks is what a policy looks at of a Subject beside who asks for what, and when. What it
+// does not look at need not be looked up.
+type Looks struct {
+	Ancestors, ChangesPermissions bool
+	// Groups are the addresses of the groups that it names.
+	Groups []string
+}
+
 // Terms is what activating takes. The terms of several entitlements together are
 // the strictest of each (see Strictest).
 type Terms struct {

@@ -56,11 +56,9 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	r, form, err := b.identify(caller, a)
 	var terms access.Terms
 	if err == nil {
-		terms, err = b.read(&r, a)
+		terms, err = b.read(ctx, caller, &r, a)
 	}
-	if !b.forgets {
-		r.Terms = terms
-	}
+	r.Terms = b.kept(terms)
 	if err != nil {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
 	}
@@ -117,7 +115,7 @@ func oldForm() error { return &access.Error{Kind: access.Gone, Code: access.Code
 
 // read checks what was asked for against its terms, which it returns, or names the field
 // that is wrong. It completes the request.
-func (b *Broker) read(r *access.Request, a Ask) (terms access.Terms, err error) {
+func (b *Broker) read(ctx context.Context, caller access.Caller, r *access.Request, a Ask) (terms access.Terms, err error) {
 	if len(r.Entitlements) == 0 {
 		return terms, invalid(access.FieldEntitlement, access.CodeNoEntitlement, nil)
 	}
@@ -127,7 +125,7 @@ func (b *Broker) read(r *access.Request, a Ask) (terms access.Terms, err error) 
 				access.Args{"entitlement": id.String(), "resource": string(a.Resource)})
 		}
 	}
-	if terms, err = b.terms(r.Principal, r.Kind, r.Entitlements...); err != nil {
+	if terms, err = b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, a.Start, r.Entitlements...); err != nil {
 		return terms, err
 	}
 	r.Expires = r.Created.Add(terms.RequestLife)

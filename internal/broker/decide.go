@@ -75,7 +75,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return result, nil
 	case again && result.State == access.Approved:
 		// Recorded, and not written: the write is tried again, if it would be approved today.
-		terms, err := b.keeps(r)
+		terms, err := b.keeps(ctx, caller, r, &standing)
 		tally := count(r, r.Decisions, terms, standing)
 		if err == nil && !tally.Complete {
 			err = cmp.Or(holds(caller.Principal, r, r.ApprovedBy(), standing),
@@ -89,7 +89,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return b.carryOut(ctx, caller, result, q, tally.Approvers,
 			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin))
 	}
-	terms, err := b.mayDecide(caller, r, standing, d.Verdict)
+	terms, err := b.mayDecide(ctx, caller, r, standing, d.Verdict)
 	if err != nil {
 		return refused(err)
 	}
@@ -121,19 +121,26 @@ func checkDecision(d access.Decision, r access.Request) error {
 // mayDecide is the whole rule: who they are, whether there is something left to
 // decide, whether the request still keeps to the terms, and whether both still hold
 // what they must hold. The terms are those of an approval.
-func (b *Broker) mayDecide(caller access.Caller, r access.Request, standing access.Standing, verdict access.Verdict) (access.Terms, error) {
+func (b *Broker) mayDecide(ctx context.Context, caller access.Caller, r access.Request, standing access.Standing, verdict access.Verdict) (
+	access.Terms, error) {
 	p := caller.Principal
 	err := cmp.Or(r.Involves(p), b.undecided(r, standing), holds(p, r, []access.Principal{p}, standing))
 	if err != nil || verdict == access.Deny {
 		return access.Terms{}, err
 	}
-	terms, err := b.keeps(r)
+	terms, err := b.keeps(ctx, caller, r, &standing)
 	return terms, cmp.Or(err, standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
 }
 
-// keeps is whether the request keeps to its terms as they are now.
-func (b *Broker) keeps(r access.Request) (access.Terms, error) {
-	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
+// keeps is whether the request keeps to its terms: those of now and, where the store has
+// kept those under which it was made, the stricter of both. standing is of its resource,
+// if it has been looked at already.
+func (b *Broker) keeps(ctx context.Context, caller access.Caller, r access.Request, standing *access.Standing) (access.Terms, error) {
+	terms, err := b.terms(b.facts(ctx, caller, r.Principal, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	if err == nil && r.Terms.MaxDuration > 0 {
+		terms = access.Strictest(terms, r.Terms)
+		err = b.carriesOut(terms, r.Kind)
+	}
 	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification))
 }
 
@@ -202,6 +209,9 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	r := result.Request
 	event := b.event(caller, access.RequestApproved, r)
 	event.Decision = result.Decision
+	if b.forgets {
+		event.Request.Terms = b.kept(terms)
+	}
 	tally := count(r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)

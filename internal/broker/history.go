@@ -92,7 +92,8 @@ func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id string) 
 	if r.State == access.Withdrawn {
 		return r, nil
 	}
-	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements,
+	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
+		Of:    r.Entitlements,
 		Since: b.c.Now()})
 	if err == nil {
 		err = b.undecided(r, standing)

@@ -27,7 +27,7 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
+	terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
 	if err = cmp.Or(yours(caller, r), err); err != nil {
 		return MoreReviewers{}, err
 	}
@@ -87,7 +87,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	}
 	r.Reviewers = append(slices.Clone(r.Reviewers), added...)
 	slices.Sort(r.Reviewers)
-	terms, err := b.terms(r.Principal, r.Kind, r.Entitlements...)
+	terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
 	few := func(all []access.Principal) error { // by whichever link
 		everybody := r
 		everybody.Reviewers = all

@@ -49,7 +49,7 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 	if err != nil {
 		return Offer{}, err
 	}
-	roles, refused := b.offered(standing, caller.Principal)
+	roles, refused := b.offered(ctx, caller, standing, caller.Principal)
 	offer := Offer{Resource: resource, Roles: roles, Ineffective: standing.Ineffective, Warnings: withNew(standing.Warnings, refused)}
 	b.further(ctx, caller, standing.Activations, &offer)
 	var ids []access.EntitlementID
@@ -64,12 +64,18 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 
 // offered is what p may request, by what the provider says, and why some of it is not
 // offered: its terms refuse it.
-func (b *Broker) offered(standing access.Standing, p access.Principal) (roles []OfferedRole, refused []*access.Error) {
+func (b *Broker) offered(ctx context.Context, caller access.Caller, standing access.Standing, p access.Principal) (
+	roles []OfferedRole, refused []*access.Error) {
+	var ids []access.EntitlementID
+	for _, e := range standing.Holdings[p] {
+		ids = append(ids, e.ID)
+	}
+	facts := b.facts(ctx, caller, p, &standing, ids...)
 	for _, e := range standing.Holdings[p] {
 		if !e.MayRequest() {
 			continue
 		}
-		terms, err := b.terms(p, e.Kind(), e.ID)
+		terms, err := b.terms(facts, e.Kind(), time.Time{}, e.ID)
 		if err != nil {
 			refused = append(refused, access.AsError(err))
 			continue
@@ -210,7 +216,7 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 	[]access.Principal, []*access.Error, error) {
 	// What cannot be requested together need not be looked up: that takes groups, or an
 	// analysis, and only then is it known whether the caller may ask.
-	terms, err := b.terms(caller.Principal, access.Peers, ids...)
+	terms, err := b.terms(b.facts(ctx, caller, caller.Principal, nil, ids...), access.Peers, time.Time{}, ids...)
 	if err = cmp.Or(err, fewEnough(terms, len(ids))); err != nil {
 		return nil, nil, err
 	}
@@ -279,7 +285,7 @@ func (b *Broker) Eligible(ctx context.Context, caller access.Caller, on access.R
 	}
 	found := Eligible{Ineffective: standing.Ineffective, Warnings: standing.Warnings}
 	for _, p := range slices.Sorted(maps.Keys(standing.Holdings)) {
-		roles, refused := b.offered(standing, p)
+		roles, refused := b.offered(ctx, caller, standing, p)
 		found.People = append(found.People, EligiblePerson{p, roles})
 		found.Warnings = withNew(found.Warnings, refused)
 	}

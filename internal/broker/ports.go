@@ -107,6 +107,11 @@ type Policy interface {
 	Terms(s access.Subject) (access.Terms, error)
 }
 
+// Looking is a Policy that says what it looks at of a subject beside its ids, kind and
+// times. The broker looks that up before it asks for terms; for every other Policy it
+// looks nothing up.
+type Looking interface{ Looks() access.Looks }
+
 // Journal records what was decided and what became of it.
 type Journal interface {
 	// Record writes the event durably enough for the platform, or fails. An

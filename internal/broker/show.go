@@ -70,7 +70,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		if !v.IsReviewer {
 			return nil
 		}
-		_, err := b.mayDecide(caller, r, s, access.Approve)
+		_, err := b.mayDecide(ctx, caller, r, s, access.Approve)
 		return err
 	})
 	now := b.c.Now()

@@ -100,19 +100,19 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	terms, err := b.keeps(r)
+	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, r.Principal), Of: r.Entitlements, Since: b.c.Now()}
+	standing, err := b.standing(ctx, system, q)
+	if err != nil {
+		return err
+	}
+	terms, err := b.keeps(ctx, system, r, &standing)
 	if err != nil {
 		return b.refuse(ctx, system, access.GrantWritten, r, err)
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, r.Principal), Of: r.Entitlements, Since: b.c.Now()}
 	if r.Kind == access.Self {
 		_, _, err = b.grant(ctx, system, r, nil, q, func(s access.Standing) error {
 			return cmp.Or(idIsFree(r, s), b.notOver(r, s), selfHeld(r, s), s.Lasts(r, r.Window))
 		})
-		return err
-	}
-	standing, err := b.standing(ctx, system, q)
-	if err != nil {
 		return err
 	}
 	tally := count(r, r.Decisions, terms, standing)

@@ -18,18 +18,9 @@ func (b *Broker) Defaults(caller access.Caller, kind access.RequestKind) (access
 	return b.c.Policy.Terms(access.Subject{Principal: caller.Principal, Kind: kind, At: b.c.Now()})
 }
 
-// terms are the strictest of the entitlements, at least one, for a request of the
-// kind. Terms that cannot be carried out are refused, never left out.
-func (b *Broker) terms(p access.Principal, kind access.RequestKind, ids ...access.EntitlementID) (access.Terms, error) {
-	var each []access.Terms
-	for _, id := range ids {
-		t, err := b.c.Policy.Terms(access.Subject{Principal: p, Entitlement: id, Kind: kind, At: b.c.Now()})
-		if err != nil {
-			return access.Terms{}, err
-		}
-		each = append(each, t)
-	}
-	t := access.Strictest(each[0], each[1:]...)
+// carriesOut is nil for terms that can be carried out. Rules that demand others are faults
+// when a policy is taken; this keeps them from being left out all the same.
+func (b *Broker) carriesOut(t access.Terms, kind access.RequestKind) error {
 	term := "" // as a policy calls it
 	switch {
 	case t.Signature:
@@ -38,6 +29,10 @@ func (b *Broker) terms(p access.Principal, kind access.RequestKind, ids ...acces
 		term = "in_order"
 	case t.BreakGlass:
 		term = "break_glass"
+	case len(t.ApproverAccessLevels) > 0:
+		term = "approver_access_level"
+	case t.InheritedOnly:
+		term = "inherited_only"
 	case slices.ContainsFunc(t.Requirements, func(r access.Requirement) bool { return !slices.Equal(r.From, []string{access.FromPeers}) }):
 		term = "from"
 	case t.Approvals() > 1 && b.forgets:
@@ -46,9 +41,9 @@ func (b *Broker) terms(p access.Principal, kind access.RequestKind, ids ...acces
 		term = "approvals"
 	}
 	if term != "" {
-		return t, &access.Error{Kind: access.Unprocessable, Code: access.CodeTermUnsupported, Args: access.Args{"term": term, "rule": t.Rule}}
+		return &access.Error{Kind: access.Unprocessable, Code: access.CodeTermUnsupported, Args: access.Args{"term": term, "rule": t.Rule}}
 	}
-	return t, nil
+	return nil
 }
 
 // within is whether the request keeps to the terms.

@@ -12,7 +12,6 @@ import (
 	"jitaccess/internal/loopback"
 )
 
-// platform tells where the service runs.
 func (r *reader) platform(c *Config) {
 	if service := strings.TrimSpace(r.lookup("GAE_SERVICE")); service != "" {
 		c.Platform, c.Service = AppEngine, service
@@ -69,6 +68,7 @@ func (r *reader) checkRequests(c *Requests, customer string, remembered bool) {
 			c.Timeout/time.Minute, access.LinkLife/time.Minute, access.LinkLife/time.Hour)
 		c.Timeout = access.LinkLife
 	}
+	r.faultIf(strings.Contains(c.Policy.File, "://"), "POLICY", "") // an address is no path
 	var ok bool
 	c.Admins, ok = parsePeople(c.Admins)
 	r.faultIf(!ok, "ADMINS", "")

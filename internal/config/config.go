@@ -32,16 +32,15 @@ type Config struct {
 	// Warnings are for the log at start: one sentence each, without secrets.
 	Warnings []string
 
-	Catalog     Catalog     `title:"What access is to"`
-	Requests    Requests    `title:"Requests"`
-	Ledger      Ledger      `title:"Memory"`
-	Identity    Identity    `title:"Who is who"`
-	Server      Server      `title:"Server"`
-	Mail        Mail        `title:"Mail"`
-	MailOAuth   MailOAuth   `title:"Mail: logging in with OAuth 2"`
-	Messages    Messages    `title:"Messages to machines"`
-	Google      Google      `title:"Google Cloud"`
-	Unavailable Unavailable `title:"Not available in this version"`
+	Catalog   Catalog   `title:"What access is to"`
+	Requests  Requests  `title:"Requests"`
+	Ledger    Ledger    `title:"Memory"`
+	Identity  Identity  `title:"Who is who"`
+	Server    Server    `title:"Server"`
+	Mail      Mail      `title:"Mail"`
+	MailOAuth MailOAuth `title:"Mail: logging in with OAuth 2"`
+	Messages  Messages  `title:"Messages to machines"`
+	Google    Google    `title:"Google Cloud"`
 }
 
 // Platform is where the service runs.
@@ -83,6 +82,8 @@ type Requests struct {
 	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS".
 	Admins   []string `env:"ADMINS"`
 	Auditors []string `env:"AUDITORS"`
+	// Policy is where the policy file is kept; zero is none.
+	Policy StoredText `env:"POLICY" file:"true"`
 }
 
 // Ledger is where requests are remembered. There is none when Database is zero.
@@ -163,12 +164,3 @@ type Google struct {
 	Endpoint     string `env:"JITACCESS_GOOGLE_ENDPOINT"`
 	MetadataHost string `env:"GCE_METADATA_HOST"`
 }
-
-// Unavailable are variables of JIT Access 1.x, and of this service's plan, that
-// have no effect yet. Whoever sets one expects something, so it is a fault.
-type Unavailable struct {
-	Policy absent `env:"POLICY"`
-}
-
-// absent is the type of a variable that must be unset.
-type absent struct{}

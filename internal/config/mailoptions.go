@@ -28,7 +28,6 @@ type MailOptions struct {
 	implicitTLS, requireTLS, noLogin bool
 }
 
-// has is whether an option was said.
 func (o MailOptions) has(key string) bool { return slices.Contains(o.keys, key) }
 
 // ImplicitTLS is whether TLS begins with the first byte rather than by STARTTLS.
@@ -45,7 +44,6 @@ func (m Mail) AllowPlain() bool {
 	return !m.StartTLS && !m.Options.requireTLS && !m.ImplicitTLS()
 }
 
-// option is one entry of the list.
 type option struct{ key, value string }
 
 // splitOptions takes the list apart by the rules of JIT Access 1.x: at commas, and

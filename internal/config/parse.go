@@ -44,7 +44,6 @@ func parseList(text string) []string {
 	return list
 }
 
-// parsePeople makes every entry of a list canonical.
 func parsePeople(list []string) ([]string, bool) {
 	var people []string
 	for _, entry := range list {

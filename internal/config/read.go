@@ -165,8 +165,6 @@ func matches(pattern, text string) bool {
 func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, text string) bool {
 	ok := true
 	switch field := value.Addr().Interface().(type) {
-	case *absent:
-		return false
 	case *string:
 		*field, ok = text, tag.Get("pattern") == "" || matches(tag.Get("pattern"), text)
 	case *SecretPath:
@@ -217,7 +215,6 @@ func (r *reader) warn(format string, args ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
 }
 
-// warnIf warns where something is so.
 func (r *reader) warnIf(so bool, text string) {
 	if so {
 		r.warn("%s", text)

@@ -37,12 +37,10 @@ func (s Secret) Reveal() string {
 func (s Secret) IsZero() bool { return s.value == nil }
 
 func (s Secret) String() string               { return redact.Mark }
-func (s Secret) GoString() string             { return redact.Mark }
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redact.Mark), nil }
 func (s Secret) LogValue() slog.Value         { return slog.StringValue(redact.Mark) }
 
-// Format keeps the verbs that would look past String, such as %x and %d, from the
-// text.
+// Format is for every verb, also those that would look past String, such as %#v and %x.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redact.Mark) }
 
 // SecretPath is where a text is kept in Secret Manager:

@@ -47,7 +47,6 @@ func (d *doctor) secret(ctx context.Context, variable, version string) {
 	d.broken("secret", "what "+variable+" names cannot be read: "+why(err), remedy)
 }
 
-// storing is the command that adds a version to a secret.
 func storing(text, secret, project string) string {
 	return "printf %s '" + text + "' | " + command("secrets", "versions", "add", secret, "--project", project, "--data-file", "-")
 }

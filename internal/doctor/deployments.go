@@ -172,7 +172,6 @@ func (d *doctor) accountKeys(ctx context.Context) {
 	}
 }
 
-// home is the service's own project.
 func (d *doctor) home() access.Resource { return access.Resource("projects/" + d.Platform.Project) }
 
 // Locate adds to the platform what application default credentials do not tell: the
@@ -195,7 +194,6 @@ func Locate(ctx context.Context, p *gcp.Platform, service string) {
 	}
 }
 
-// maxPages bounds how much of a list is read.
 const maxPages = 50
 
 // list is the items of all pages of a list, which stand in a field of the answers.
@@ -230,7 +228,6 @@ func ofApp[T any](ctx context.Context, d *doctor, path, field string) ([]T, erro
 		url.Values{"pageSize": {"100"}}, field)
 }
 
-// maxAnswer bounds what is read of an answer.
 const maxAnswer = 8 << 20
 
 // call makes one call of a Google API, which only reads: with a body a POST, or else a

@@ -100,7 +100,6 @@ type Config struct {
 	Now    func() time.Time
 }
 
-// checkTimeout bounds one check.
 const checkTimeout = 2 * time.Minute
 
 // Run makes every check, one after the other, and reports what it finds.
@@ -209,7 +208,6 @@ func (d *doctor) remedy(err error, api, ifRefused string) string {
 	return "try again; if it stays so, see https://status.cloud.google.com and what the network lets out"
 }
 
-// grant is the command that gives the service account a role.
 func (d *doctor) grant(on access.Resource, role string) string {
 	command := []string{string(on.Kind()), "add-iam-policy-binding", on.Name(), "--member", d.member(), "--role", role, "--condition", "None"}
 	if on.Kind() == "folders" {

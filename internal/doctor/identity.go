@@ -36,7 +36,6 @@ func (d *doctor) audience(context.Context) {
 // probeTimeout bounds the look at our own address.
 const probeTimeout = 10 * time.Second
 
-// publicOrigin is whether links can be written, and lead to IAP.
 func (d *doctor) publicOrigin(ctx context.Context) {
 	const check = "public address"
 	origin := d.Settings.Server.PublicURL
@@ -64,7 +63,6 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 	d.ok(check, "links begin with %s, where IAP answers", origin)
 }
 
-// ownOrigin is whether links can be written without PUBLIC_URL.
 func (d *doctor) ownOrigin(ctx context.Context, check string) {
 	c, p := d.Settings, d.Platform
 	cloudRun := fmt.Sprintf("%s-%s.%s.run.app", c.Service, p.ProjectNumber, p.Region)
@@ -97,7 +95,6 @@ func (d *doctor) ownOrigin(ctx context.Context, check string) {
 	}
 }
 
-// set is the command that changes a setting.
 func (d *doctor) set(assignment string) string {
 	switch c, p := d.Settings, d.Platform; {
 	case c.Platform == config.CloudRun && p.Region != "":

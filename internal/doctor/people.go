@@ -10,7 +10,6 @@ import (
 	"strings"
 )
 
-// groups is whether groups can be looked up at all.
 func (d *doctor) groups(ctx context.Context) {
 	customer := d.Settings.Catalog.CustomerID
 	if customer == "" {
@@ -31,7 +30,6 @@ func (d *doctor) groups(ctx context.Context) {
 	}
 }
 
-// directory is the API of groups and their members.
 const directory = "admin.googleapis.com"
 
 // groupsReader is how the service account is let read groups.

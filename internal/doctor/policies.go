@@ -91,7 +91,6 @@ func (d *doctor) missing(ctx context.Context, api, path string, permissions ...s
 	return strings.Join(lacks, ", "), err
 }
 
-// several names the first of some resources.
 func several(resources []access.Resource) string {
 	if len(resources) == 1 {
 		return string(resources[0])

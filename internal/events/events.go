@@ -44,6 +44,10 @@ const (
 	// Ledger is what is done about the ledger as a whole: its head, what was erased, and
 	// what the sweep could not do.
 	Ledger = "ledger.maintain"
+	// PolicyTaken is a policy file that holds from now on, PolicyRefused one that does not:
+	// it has faults, or cannot be read, and what was taken before goes on.
+	PolicyTaken   = "policy.taken"
+	PolicyRefused = "policy.refused"
 	// MailWarning is what an operator should know though mail works.
 	MailWarning = "mail.warn"
 )

@@ -13,35 +13,38 @@ import (
 	"jitaccess/internal/events"
 )
 
-// names maps what an event is about to the name of its line. The intent and the
-// outcome of one grant have different names, so that an alert on api.activateRole
-// counts each activation once.
-var names = map[access.Action]struct{ event, severity string }{
-	access.RequestMade:     {events.Request, severityInfo},
-	access.ReviewersAdded:  {events.AddReviewers, severityInfo},
-	access.SelfApproved:    {events.Approve, severityInfo},
-	access.RequestApproved: {events.Approve, severityInfo},
-	access.RequestDenied:   {events.Deny, severityInfo},
-	access.GrantWritten:    {events.Activate, severityInfo},
-	access.GrantFailed:     {events.Activate, severityError},
-	access.EndAsked:        {events.AskEnd, severityInfo},
-	access.GrantEnded:      {events.End, severityInfo},
-	access.EndFailed:       {events.End, severityError},
-	access.NoticeFailed:    {events.Notify, severityWarning},
-	access.ActionRefused:   {events.Refuse, severityError},
+// forms are how events are written down, by what they are about: the name of the line, its
+// severity and its message, see message. The intent and the outcome of one grant have
+// different names, so that an alert on api.activateRole counts each activation once.
+var forms = map[access.Action]struct{ event, severity, message string }{
+	access.RequestMade:     {events.Request, severityInfo, "{actor} requested {what} for {span}, asking {asked}"},
+	access.ReviewersAdded:  {events.AddReviewers, severityInfo, "{actor} asked more people to approve {what}; asked are now {asked}"},
+	access.SelfApproved:    {events.Approve, severityInfo, "{actor} activates {what} for {span} without others"},
+	access.RequestApproved: {events.Approve, severityInfo, "{actor} approved {what} for {whose}, for {span}"},
+	access.RequestDenied:   {events.Deny, severityInfo, "{actor} denied {what} for {whose}"},
+	access.GrantWritten:    {events.Activate, severityInfo, "{actor} activated {what} for {whose}, for {span}{partly}"},
+	access.GrantFailed:     {events.Activate, severityError, "{actor} failed to activate {what} for {whose}"},
+	access.EndAsked:        {events.AskEnd, severityInfo, "{actor} ends {what} of {whose}"},
+	access.GrantEnded:      {events.End, severityInfo, "{actor} ended {what} of {whose}{partly}"},
+	access.EndFailed:       {events.End, severityError, "{actor} failed to end {what} of {whose}"},
+	access.NoticeFailed:    {events.Notify, severityWarning, "Not everybody could be told of {what} for {whose}"},
+	access.ActionRefused:   {events.Refuse, severityError, "{actor} was refused ({trying}) for {what}"},
 }
 
 // describe is the line of an event, without who did it.
 func describe(e access.Event) line {
-	name, known := names[e.Action]
+	form, known := forms[e.Action]
 	if !known {
-		name.event, name.severity = "api."+string(e.Action), severityError
+		form.event, form.severity, form.message = "api."+string(e.Action), severityError, "{actor}: "+string(e.Action)+", {what}"
 	}
 	if e.Action == access.ActionRefused {
-		name.event = attempted(e.Trying)
+		form.event = attempted(e.Trying)
 	}
-	l := line{Severity: name.severity, Message: message(e), Labels: requestLabels(e)}
-	l.Labels["event"] = name.event
+	if e.Action == access.GrantWritten && repeated(e.Outcomes) {
+		form.message = "{actor} wrote nothing: {what} for {whose} had been granted already"
+	}
+	l := line{Severity: form.severity, Message: message(form.message, e), Labels: requestLabels(e)}
+	l.Labels["event"] = form.event
 	if own := access.AsError(e.Err); own != nil {
 		l.Labels["error"], l.Labels["error_code"] = errorName(e.Action, own), string(own.Code)
 		l.Message += ": " + scrub(e.Err.Error())
@@ -58,10 +61,9 @@ func attempted(a access.Action) string {
 	case access.EndAsked:
 		return events.End
 	}
-	return cmp.Or(names[a].event, events.Refuse)
+	return cmp.Or(forms[a].event, events.Refuse)
 }
 
-// requestLabels say what the event is about, as far as it is known.
 func requestLabels(e access.Event) map[string]string {
 	labels := map[string]string{}
 	set := func(name, value string) {
@@ -78,22 +80,24 @@ func requestLabels(e access.Event) map[string]string {
 	set("beneficiary", string(r.Principal))
 	set("justification", r.Justification)
 	set("entitlements", entitlements(r.Entitlements))
-	set("role", joined(r.Entitlements, func(id access.EntitlementID) string { return string(id.Role) }))
+	set("role", joined(r.Entitlements, ", ", func(id access.EntitlementID) string { return string(id.Role) }))
 	set("reviewers", people(r.Reviewers))
 	maps.Copy(labels, events.ResourceLabels(r.Resource))
 	if r.Duration > 0 {
 		set("duration_minutes", minutes(r.Duration))
 	}
+	set("rule", r.Terms.Rule)
+	set("policy", r.Terms.Policy)
 	set("comment", e.Decision.Comment)
 	set("digest", e.Decision.Digest)
-	set("outcomes", joined(e.Outcomes, outcome))
-	set("warnings", warnings(e.Warnings))
+	set("outcomes", joined(e.Outcomes, ", ", outcome))
+	set("warnings", joined(e.Warnings, "; ", func(w *access.Error) string { return scrub(w.Error()) }))
 	return labels
 }
 
 // message says in words what happened. It holds no text of users but the names of
 // roles and resources.
-func message(e access.Event) string {
+func message(form string, e access.Event) string {
 	r := e.Request
 	actor := "User " + strconv.Quote(string(e.Caller.Principal))
 	if e.Caller.Principal == "" {
@@ -103,41 +107,12 @@ func message(e access.Event) string {
 	if len(r.Entitlements) > 0 {
 		what = strconv.Quote(entitlements(r.Entitlements))
 	}
-	span := minutes(r.Duration) + " minutes"
+	span := r.Duration
 	if !e.Window.IsZero() {
-		span = minutes(e.Window.Length()) + " minutes"
+		span = e.Window.Length()
 	}
-	whose := strconv.Quote(string(r.Principal))
-	switch e.Action {
-	case access.RequestMade:
-		return fmt.Sprintf("%s requested %s for %s, asking %s", actor, what, span, people(r.Reviewers))
-	case access.ReviewersAdded:
-		return fmt.Sprintf("%s asked more people to approve %s; asked are now %s", actor, what, people(r.Reviewers))
-	case access.SelfApproved:
-		return fmt.Sprintf("%s activates %s for %s without others", actor, what, span)
-	case access.RequestApproved:
-		return fmt.Sprintf("%s approved %s for %s, for %s", actor, what, whose, span)
-	case access.RequestDenied:
-		return fmt.Sprintf("%s denied %s for %s", actor, what, whose)
-	case access.GrantWritten:
-		if repeated(e.Outcomes) {
-			return fmt.Sprintf("%s wrote nothing: %s for %s had been granted already", actor, what, whose)
-		}
-		return fmt.Sprintf("%s activated %s for %s, for %s%s", actor, what, whose, span, partly(e.Outcomes))
-	case access.GrantFailed:
-		return fmt.Sprintf("%s failed to activate %s for %s", actor, what, whose)
-	case access.EndAsked:
-		return fmt.Sprintf("%s ends %s of %s", actor, what, whose)
-	case access.GrantEnded:
-		return fmt.Sprintf("%s ended %s of %s%s", actor, what, whose, partly(e.Outcomes))
-	case access.EndFailed:
-		return fmt.Sprintf("%s failed to end %s of %s", actor, what, whose)
-	case access.NoticeFailed:
-		return fmt.Sprintf("Not everybody could be told of %s for %s", what, whose)
-	case access.ActionRefused:
-		return fmt.Sprintf("%s was refused (%s) for %s", actor, e.Trying, what)
-	}
-	return fmt.Sprintf("%s: %s, %s", actor, e.Action, what)
+	return strings.NewReplacer("{actor}", actor, "{what}", what, "{whose}", strconv.Quote(string(r.Principal)), "{span}", minutes(span)+" minutes",
+		"{asked}", people(r.Reviewers), "{partly}", partly(e.Outcomes), "{trying}", string(e.Trying)).Replace(form)
 }
 
 // repeated is whether all of it stood before. It keeps the event of a grant, since the
@@ -189,7 +164,7 @@ func minutes(d time.Duration) string { return strconv.Itoa(int(d / time.Minute))
 
 // entitlements prints ids as JIT Access 1.x did.
 func entitlements(ids []access.EntitlementID) string {
-	return joined(ids, func(id access.EntitlementID) string {
+	return joined(ids, ", ", func(id access.EntitlementID) string {
 		text := "[iam] " + string(id.Role) + " on " + strings.TrimPrefix(string(id.Resource), "projects/")
 		if id.Condition != "" {
 			text += " (condition: " + id.Condition + ")"
@@ -199,7 +174,7 @@ func entitlements(ids []access.EntitlementID) string {
 }
 
 func people(all []access.Principal) string {
-	return joined(all, func(p access.Principal) string { return string(p) })
+	return joined(all, ", ", func(p access.Principal) string { return string(p) })
 }
 
 func outcome(o access.Outcome) string {
@@ -210,19 +185,10 @@ func outcome(o access.Outcome) string {
 	return text
 }
 
-func joined[T any](all []T, text func(T) string) string {
+func joined[T any](all []T, separator string, text func(T) string) string {
 	var texts []string
 	for _, one := range all {
 		texts = append(texts, text(one))
 	}
-	return strings.Join(texts, ", ")
-}
-
-// warnings say what could not be made sure of, and why.
-func warnings(all []*access.Error) string {
-	var texts []string
-	for _, w := range all {
-		texts = append(texts, scrub(w.Error()))
-	}
-	return strings.Join(texts, "; ")
+	return strings.Join(texts, separator)
 }

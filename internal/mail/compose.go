@@ -35,9 +35,8 @@ type letter struct {
 	// for the first mail of a request.
 	id, inReplyTo string
 	date          time.Time
-	// body is rendered when the letter is encoded; until then text and html are empty.
-	body       *notice.Facts
-	text, html string
+	// body renders both parts, when the letter is encoded.
+	body func() (text, html string, err error)
 }
 
 // compose writes the letter for a notice, without its recipients. It does no I/O. User text goes
@@ -55,7 +54,7 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	facts.Notes = append(facts.Notes, replies)
 	id := messageIDs.Replace(n.Request.ID)
 	first := id + ".review@" + m.domain()
-	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: first, body: &facts}
+	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: first, body: func() (string, string, error) { return render(facts) }}
 	if n.Kind != access.NoticeReview {
 		l.subject = "Re: " + l.subject
 		l.inReplyTo = first
@@ -69,8 +68,7 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	return l, nil
 }
 
-// render writes both parts of a body.
-func render(facts *notice.Facts) (text, html string, err error) {
+func render(facts notice.Facts) (text, html string, err error) {
 	var t, h bytes.Buffer
 	err = errors.Join(textLetter.Execute(&t, facts), htmlLetter.Execute(&h, facts))
 	return t.String(), h.String(), err

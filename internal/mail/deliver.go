@@ -126,9 +126,14 @@ func (m *Mailer) open(ctx context.Context, secret string, passed func(name, text
 		}
 	}
 	s := &session{c: m.c, ctx: ctx, secret: secret}
-	if err := s.connect(); err != nil {
-		return nil, err
+	dialling, cancel := context.WithTimeout(ctx, m.c.ConnectTimeout)
+	raw, err := m.c.Dial(dialling, "tcp", net.JoinHostPort(m.c.Host, strconv.Itoa(m.c.Port)))
+	cancel()
+	if err != nil {
+		return nil, s.fault(atConnect, err)
 	}
+	s.conn = &conn{Conn: raw, left: maxReceived}
+	s.begin(ctx)
 	passed("connect", s.reached())
 	if err := s.prepare(config, passed); err != nil {
 		s.close()
@@ -154,18 +159,6 @@ func (s *session) prepare(config *tls.Config, passed func(name, text string)) er
 		return err
 	}
 	passed("log-in", "as "+s.c.Username+" by "+s.mechanism)
-	return nil
-}
-
-func (s *session) connect() error {
-	ctx, cancel := context.WithTimeout(s.ctx, s.c.ConnectTimeout)
-	defer cancel()
-	raw, err := s.c.Dial(ctx, "tcp", net.JoinHostPort(s.c.Host, strconv.Itoa(s.c.Port)))
-	if err != nil {
-		return s.fault(atConnect, err)
-	}
-	s.conn = &conn{Conn: raw, left: maxReceived}
-	s.begin(s.ctx)
 	return nil
 }
 
@@ -246,12 +239,9 @@ func (s *session) quit() {
 // encode writes a letter as it is sent, and signs it.
 func (m *Mailer) encode(ctx context.Context, l letter) ([]byte, error) {
 	var data bytes.Buffer
-	var err error
-	if l.body != nil {
-		l.text, l.html, err = render(l.body)
-	}
+	text, html, err := l.body()
 	if err == nil {
-		_, err = m.message(l).WriteTo(&data)
+		_, err = m.message(l, text, html).WriteTo(&data)
 	}
 	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: fmt.Errorf("mail: encode: %w", err)}
@@ -262,8 +252,7 @@ func (m *Mailer) encode(ctx context.Context, l letter) ([]byte, error) {
 	return m.c.Sign(ctx, data.Bytes())
 }
 
-// message makes a message of a letter.
-func (m *Mailer) message(l letter) *gomail.Msg {
+func (m *Mailer) message(l letter, text, html string) *gomail.Msg {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(&mail.Address{Name: m.c.SenderName, Address: m.c.Sender})
 	for _, to := range l.to {
@@ -287,8 +276,8 @@ func (m *Mailer) message(l letter) *gomail.Msg {
 	}
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetBulk()
-	msg.SetBodyString(gomail.TypeTextPlain, l.text)
-	msg.AddAlternativeString(gomail.TypeTextHTML, l.html)
+	msg.SetBodyString(gomail.TypeTextPlain, text)
+	msg.AddAlternativeString(gomail.TypeTextHTML, html)
 	return msg
 }
 

@@ -34,7 +34,7 @@ var signedFields = slices.Repeat([]string{"From", "To", "Cc", "Subject", "Date",
 // receivers, by DMARC, to drop mails without a signature, and those would seem sent
 // and never arrive.
 func NewDKIM(selector, domain string, key func(context.Context) ([]byte, error)) func(context.Context, []byte) ([]byte, error) {
-	signer := kept(key, parseKey)
+	signer := parsed(key, parseKey)
 	return func(ctx context.Context, message []byte) ([]byte, error) {
 		var signed bytes.Buffer
 		key, err := signer(ctx)

@@ -15,14 +15,12 @@ type symptom struct {
 	at step
 	// cause is what happened when the server did not answer with a refusal; with
 	// one it is answered.
-	cause cause
-	// code and enhanced are the server's.
+	cause    cause
 	code     int
 	enhanced string
 	// oauth is the error code of the token endpoint, as "invalid_client".
 	oauth string
-	// text is what was said, in lower case.
-	text string
+	text  string
 }
 
 // cause is why there is no answer, or none that may be accepted.

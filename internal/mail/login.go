@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
-	"golang.org/x/sync/semaphore"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/loopback"
@@ -191,33 +190,23 @@ const rereadInterval = 5 * time.Minute
 // when a log-in fails, the latter every 5 minutes at most. read gives the password
 // and nothing else, and errors that do not hold it.
 func Password(read func(context.Context) (string, error), now func() time.Time) Login {
-	return &password{read: read, now: now, lock: semaphore.NewWeighted(1)}
+	return &password{kept: newKept(read), now: now}
 }
 
-// password keeps the password once it has been read.
 type password struct {
-	read func(context.Context) (string, error)
-	now  func() time.Time
-
-	// lock guards the rest. A semaphore, so that a caller stops waiting when its context
-	// ends.
-	lock   *semaphore.Weighted
-	known  bool
-	value  string
-	reread time.Time
+	*kept[string]
+	now    func() time.Time
+	reread time.Time // guarded by the lock of kept
 }
 
 // Format keeps the password out of printed values.
 func (p *password) Format(f fmt.State, _ rune) { fmt.Fprint(f, redact.Mark) }
 
 func (p *password) Secret(ctx context.Context, refused string) (string, error) {
-	return p.get(ctx, func() bool {
-		if !p.known || refused == "" || p.value != refused {
-			return !p.known
-		}
+	return p.get(ctx, func(known string) bool {
 		// It may have been rotated.
 		now := p.now()
-		due := p.reread.IsZero() || now.Sub(p.reread) >= rereadInterval
+		due := refused != "" && known == refused && (p.reread.IsZero() || now.Sub(p.reread) >= rereadInterval)
 		if due {
 			p.reread = now
 		}
@@ -226,21 +215,5 @@ func (p *password) Secret(ctx context.Context, refused string) (string, error) {
 }
 
 func (p *password) Fresh(ctx context.Context) (string, error) {
-	return p.get(ctx, func() bool { return true })
-}
-
-// get reads the password if due says so.
-func (p *password) get(ctx context.Context, due func() bool) (string, error) {
-	if err := p.lock.Acquire(ctx, 1); err != nil {
-		return "", err
-	}
-	defer p.lock.Release(1)
-	if !due() {
-		return p.value, nil
-	}
-	value, err := p.read(ctx)
-	if err == nil {
-		p.value, p.known = value, true
-	}
-	return value, err
+	return p.get(ctx, func(string) bool { return true })
 }

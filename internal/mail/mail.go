@@ -159,7 +159,6 @@ func New(c Config) (*Mailer, error) {
 	return m, nil
 }
 
-// setDefaults fills in what may be left out.
 func (c *Config) setDefaults() {
 	c.ReturnPath = cmp.Or(c.ReturnPath, c.Sender)
 	c.Hello = cmp.Or(c.Hello, access.Principal(c.Sender).Domain())
@@ -266,7 +265,6 @@ func (m *Mailer) notify(ctx context.Context, n access.Notice) (receipts access.R
 	return receipts
 }
 
-// addressee is a person and where they get mail.
 type addressee struct {
 	principal access.Principal
 	address   string

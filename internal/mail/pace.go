@@ -24,7 +24,6 @@ type pace struct {
 	turns []turn
 }
 
-// turn is when a message is sent, and on whose account.
 type turn struct {
 	at time.Time
 	by access.Principal

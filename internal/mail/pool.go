@@ -30,7 +30,6 @@ type pool struct {
 	closed  bool
 }
 
-// resting is a connection that nobody uses.
 type resting struct {
 	*session
 	until time.Time

@@ -68,7 +68,9 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(nam
 	now, words := m.c.Now(), m.c.Language
 	data, err := m.encode(ctx, letter{
 		to: []string{address}, subject: words.Text("notice.test"), date: now, id: fmt.Sprintf("test-%d@%s", now.UnixNano(), m.domain()),
-		text: words.Text("notice.test.text"), html: string("<p>" + words.HTML("notice.test.text") + "</p>"),
+		body: func() (text, html string, err error) {
+			return words.Text("notice.test.text"), string("<p>" + words.HTML("notice.test.text") + "</p>"), nil
+		},
 	})
 	if err != nil {
 		return err
@@ -132,7 +134,6 @@ func (m *Mailer) resolve(ctx context.Context, passed func(name, text string)) er
 	return nil
 }
 
-// reached says where the connection leads.
 func (s *session) reached() string {
 	if _, ok := s.conn.Conn.(proxied); ok {
 		return "through the proxy"

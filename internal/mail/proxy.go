@@ -70,7 +70,6 @@ func (p Proxy) Dial(ctx context.Context, network, address string) (net.Conn, err
 	return proxied{tunnel}, nil
 }
 
-// proxied is a connection through a proxy.
 type proxied struct{ net.Conn }
 
 // proxyFault marks an error as the proxy's, as net/http does.

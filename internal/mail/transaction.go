@@ -179,7 +179,6 @@ func (s *session) fault(at step, err error) error {
 	return failed
 }
 
-// temporary is whether it makes sense to try again.
 func temporary(err error) bool {
 	var f *Fault
 	return errors.As(err, &f) && f.passes

@@ -111,7 +111,6 @@ func (w Writer) instant(t time.Time) string {
 
 func (w Writer) kind(r access.Resource) string { return w.Language.TextOr("kind."+r.Kind(), r.Kind()) }
 
-// resource is a resource in words: "project shop-prod".
 func (w Writer) resource(r access.Resource) string {
 	return w.text("notice.resource", "kind", w.kind(r), "name", r.Name())
 }
@@ -204,7 +203,6 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	facts.Rows = append(facts.Rows, w.why(r)...)
 }
 
-// notGranted says which of the roles were refused, and why.
 func (w Writer) notGranted(n access.Notice) []string {
 	var lines []string
 	for _, o := range n.Outcomes {

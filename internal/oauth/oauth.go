@@ -190,7 +190,7 @@ func (s *Source) Fresh(ctx context.Context) (string, error) {
 		return "", s.late()
 	}
 	defer s.lock.Release(1)
-	if _, err := s.readAgain(ctx); err != nil {
+	if _, err := s.readSecrets(ctx, true); err != nil {
 		return "", err
 	}
 	return s.fetch(ctx)
@@ -204,7 +204,7 @@ func (s *Source) fetch(ctx context.Context) (string, error) {
 	token, err := s.ask(within)
 	if refusesSecrets(err) && (s.reread.IsZero() || s.asked.Sub(s.reread) >= rereadInterval) {
 		s.reread = s.asked
-		if changed, unread := s.readAgain(within); unread != nil {
+		if changed, unread := s.readSecrets(within, true); unread != nil {
 			err = unread
 		} else if changed {
 			token, err = s.ask(within)
@@ -217,19 +217,24 @@ func (s *Source) fetch(ctx context.Context) (string, error) {
 	return token, err
 }
 
-// readAgain reads the secrets again, and reports whether one has changed.
-func (s *Source) readAgain(ctx context.Context) (changed bool, err error) {
+// readSecrets reads the secrets that are not known yet, or all of them again, and
+// reports whether one has changed.
+func (s *Source) readSecrets(ctx context.Context, again bool) (changed bool, err error) {
 	for _, one := range []*secret{&s.clientSecret, &s.refreshToken} {
-		different, err := one.again(ctx)
+		if one.read == nil || one.stored != "" && !again {
+			continue
+		}
+		stored, err := one.read(ctx)
 		if err != nil {
 			return false, err
 		}
-		changed = changed || different
+		if stored != one.stored {
+			one.stored, one.value, changed = stored, stored, true
+		}
 	}
 	return changed, nil
 }
 
-// ask asks the endpoint for a token, and keeps it.
 func (s *Source) ask(ctx context.Context) (string, error) {
 	sent, err := s.prepare(ctx)
 	if err != nil {
@@ -267,13 +272,13 @@ func (s *Source) prepare(ctx context.Context) (refresh string, err error) {
 		s.flow.EndpointParams = url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {jwt}}
 		return "", nil
 	}
-	if s.flow.ClientSecret, err = s.clientSecret.get(ctx); err != nil || s.c.RefreshToken == nil {
+	if _, err := s.readSecrets(ctx, false); err != nil {
 		return "", err
 	}
-	if refresh, err = s.refreshToken.get(ctx); err != nil {
-		return "", err
+	s.flow.ClientSecret, refresh = s.clientSecret.value, s.refreshToken.value
+	if s.c.RefreshToken != nil {
+		s.flow.EndpointParams = url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}
 	}
-	s.flow.EndpointParams = url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}
 	return refresh, nil
 }
 
@@ -299,27 +304,4 @@ type secret struct {
 	// stored is what was read, empty if nothing was yet. value is what to use: that,
 	// or what the provider has replaced it with.
 	stored, value string
-}
-
-// get returns the secret, reading it if that has not been done yet.
-func (s *secret) get(ctx context.Context) (string, error) {
-	if s.stored == "" {
-		if _, err := s.again(ctx); err != nil {
-			return "", err
-		}
-	}
-	return s.value, nil
-}
-
-// again reads the secret again, and reports whether it has been changed there.
-func (s *secret) again(ctx context.Context) (changed bool, err error) {
-	if s.read == nil {
-		return false, nil
-	}
-	stored, err := s.read(ctx)
-	if err != nil || stored == s.stored {
-		return false, err
-	}
-	s.stored, s.value = stored, stored
-	return true, nil
 }

@@ -28,6 +28,7 @@ type File struct {
 	defaults partial
 	// refuses: where no rule matches, it is refused.
 	refuses bool
+	looks   access.Looks
 }
 
 // Entitlement is what requesters may ask for by the file alone.

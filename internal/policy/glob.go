@@ -23,6 +23,14 @@ func answerOf(b bool) answer {
 	return no
 }
 
+// found is whether something is among what was found; known is whether that is all.
+func found(in, known bool) answer {
+	if !in && !known {
+		return unknown
+	}
+	return answerOf(in)
+}
+
 // list is what a rule lists: what is meant, and with a leading ! what is not. An empty
 // list means everything, and one that only takes out all but that.
 type list[T any] struct{ in, out []T }
@@ -141,10 +149,7 @@ func (p *pattern) matchesResource(q *question) answer {
 			return yes
 		}
 	}
-	if !q.AncestorsKnown {
-		return unknown
-	}
-	return no
+	return found(false, q.AncestorsKnown)
 }
 
 // question is a subject, taken apart once for all rules.
@@ -158,10 +163,8 @@ type question struct {
 
 func ask(s *access.Subject) *question {
 	q := &question{Subject: s, role: split(string(s.Entitlement.Role)), resource: split(string(s.Entitlement.Resource)), domain: s.Principal.Domain()}
-	if s.AncestorsKnown {
-		for _, r := range s.Ancestors {
-			q.ancestors = append(q.ancestors, split(string(r)))
-		}
+	for _, r := range s.Ancestors {
+		q.ancestors = append(q.ancestors, split(string(r)))
 	}
 	for _, g := range s.Groups {
 		q.groups = append(q.groups, access.FoldASCII(g))
@@ -208,15 +211,9 @@ func (w *who) matches(s *question) answer {
 	case "domain":
 		return answerOf(s.domain == w.value)
 	case "group":
-		if !s.GroupsKnown {
-			return unknown
-		}
-		return answerOf(slices.Contains(s.groups, w.value))
+		return found(slices.Contains(s.groups, w.value), s.GroupsKnown)
 	case "claim":
-		if !s.ClaimsKnown {
-			return unknown
-		}
-		return answerOf(slices.Contains(s.Claims, w.value))
+		return found(slices.Contains(s.Claims, w.value), s.ClaimsKnown)
 	}
 	return no
 }

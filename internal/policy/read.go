@@ -59,7 +59,25 @@ func ReadFile(text []byte) (*File, document.Faults) {
 		}
 		f.Rules = append(f.Rules, rule)
 	}
+	f.looks = f.looksAt()
 	return f, r.faults.Sorted()
+}
+
+// looksAt is what the rules look at.
+func (f *File) looksAt() access.Looks {
+	looks := access.Looks{}
+	for i := range f.Rules {
+		m := &f.Rules[i].match
+		below := func(p pattern) bool { return p.below }
+		looks.Ancestors = looks.Ancestors || slices.ContainsFunc(m.resources.in, below) || slices.ContainsFunc(m.resources.out, below)
+		looks.ChangesPermissions = looks.ChangesPermissions || m.changes != nil
+		for _, w := range slices.Concat(m.requesters.in, m.requesters.out) {
+			if w.kind == "group" && !slices.Contains(looks.Groups, w.value) {
+				looks.Groups = append(looks.Groups, w.value)
+			}
+		}
+	}
+	return looks
 }
 
 // reader reads what the schema has checked. What is Broken is read as if it were not

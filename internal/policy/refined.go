@@ -33,6 +33,9 @@ func (p Refined) Terms(s access.Subject) (access.Terms, error) {
 	return e.Terms, nil
 }
 
+// Looks is what its rules look at.
+func (p Refined) Looks() access.Looks { return p.file.looks }
+
 // Explanation says why which terms hold.
 type Explanation struct {
 	// Passed are the rules that did not match, in the order of the file, up to the one

@@ -53,7 +53,10 @@ func ana() access.Subject {
 // TestWhatMatches holds each part of a match against ana: "+" it matches, "-" it does
 // not, "?" it cannot be told.
 func TestWhatMatches(t *testing.T) {
-	unknown := func(s *access.Subject) { s.AncestorsKnown, s.GroupsKnown, s.ClaimsKnown = false, false, false }
+	unknown := func(s *access.Subject) {
+		s.AncestorsKnown, s.GroupsKnown, s.ClaimsKnown = false, false, false
+		s.Ancestors, s.Groups, s.Claims = []access.Resource{"folders/4712"}, []string{"staff@example.com"}, []string{"known"}
+	}
 	changes := func(a access.Answer) func(*access.Subject) {
 		return func(s *access.Subject) { s.ChangesPermissions = a }
 	}
@@ -87,7 +90,10 @@ func TestWhatMatches(t *testing.T) {
 		{`resource: ["!folders/9/**"]`, "+", nil},
 		{`resource: [projects/*, "!folders/4711/**"]`, "-", nil},
 		{`resource: ["!projects/other"]`, "+", nil},
-		// What lies above is not known.
+		// What lies above is not all known.
+		{`resource: [folders/4712/**]`, "+", unknown},
+		{`requester: ["group:staff@example.com"]`, "+", unknown},
+		{`requester: ["claim:known"]`, "+", unknown},
 		{`resource: [folders/4711/**]`, "? ancestors", unknown},
 		{`resource: ["!folders/4711/**"]`, "? ancestors", unknown},
 		{`resource: [projects/shop-prod, folders/4711/**]`, "+", unknown},

@@ -46,7 +46,8 @@ var tokens = regexp.MustCompile(strings.Join([]string{
 	`\bnpm_[A-Za-z0-9]{10,}`,
 	`\bA[KS]IA[A-Z0-9]{12,}`,
 	`\b[sr]k_(?:live|test)_[A-Za-z0-9]+`,
-	`-----BEGIN [A-Z0-9 ]+-----[^-]*(?:-----END [A-Z0-9 ]+-----)?`,
+	// A sentence may end in how one begins.
+	`-----BEGIN [A-Z0-9 ]+-----\s*[^\s.-][^-]*(?:-----END [A-Z0-9 ]+-----)?`,
 }, "|"))
 
 var (

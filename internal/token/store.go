@@ -152,7 +152,6 @@ func (s *Store) Commit(ctx context.Context, e access.Event, _ []access.Notice) (
 // for a key of 4096 bits.
 const signatureAndHeader = 1024
 
-// carries is whether the claims say what was asked.
 func (s *Store) carries(claims []byte, r access.Request) error {
 	members, err := jose.ParseClaims(claims)
 	if err != nil {

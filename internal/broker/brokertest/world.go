@@ -60,6 +60,10 @@ type World struct {
 	Told    []access.Notice
 	Calls   map[string]int
 
+	// Above are what lies above every resource; AboveUnknown: there may be more.
+	Above        []access.Resource
+	AboveUnknown bool
+
 	// What fails.
 	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
 	// AgainErr fails looks that are of an action.
@@ -115,7 +119,8 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	}
 	store := cmp.Or[broker.Store](w.Ledger, w.Store)
 	return broker.New(broker.Config{
-		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors, Policy: p, Now: w.now, Random: w.Random,
+		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors,
+		Policy: p, Now: w.now, Random: w.Random,
 	})
 }
 
@@ -172,7 +177,8 @@ func (w *World) standing(q access.StandingQuery) access.Standing {
 		maps.Copy(holdings, w.Remembered)
 	}
 	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{},
-		Reviewers: map[access.EntitlementID][]access.Principal{}, Ineffective: w.Ineffective, Warnings: w.Warnings}
+		Reviewers: map[access.EntitlementID][]access.Principal{}, Ineffective: w.Ineffective, Warnings: w.Warnings,
+		Above: w.Above, AboveKnown: !w.AboveUnknown}
 	on := func(id access.EntitlementID) bool { return id.Resource == q.Resource }
 	for _, a := range w.Activations {
 		if on(a.Entitlement) {

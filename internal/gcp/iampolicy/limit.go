@@ -39,7 +39,7 @@ func (p *Policy) roomFor(m access.Principal, id access.EntitlementID, now time.T
 		e := &access.Error{Kind: access.Unprocessable, Code: access.CodeTooManyGrants, Args: access.Args{
 			"count": strconv.Itoa(same), "max": strconv.Itoa(MaxSameRole), "role": string(id.Role)}}
 		if records {
-			e.Code, e.Args["at"] = access.CodeTooManyRecords, free.Add(time.Second).UTC().Format(time.RFC3339)
+			e.Code, e.Args["until"] = access.CodeTooManyRecords, free.Add(time.Second).UTC().Format(time.RFC3339)
 		}
 		return e
 	}

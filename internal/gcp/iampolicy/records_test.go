@@ -30,7 +30,7 @@ func TestRecordsDoNotLockOut(t *testing.T) {
 		p, now = next, now.Add(2*time.Minute)
 	}
 	_, outcome := p.Grant(approved(20, now), runAdmin, now)
-	if e := outcome.Err; e == nil || e.Code != access.CodeTooManyRecords || e.Args["at"] != "2026-03-02T13:01:01Z" {
+	if e := outcome.Err; e == nil || e.Code != access.CodeTooManyRecords || e.Args["until"] != "2026-03-02T13:01:01Z" {
 		t.Fatalf("with twenty records: %v", e)
 	}
 	then := at("13:01").Add(time.Second)

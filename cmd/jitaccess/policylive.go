@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
+	"jitaccess/internal/events"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/policy"
+	"jitaccess/internal/server"
+)
+
+// policyInterval is how often it is looked whether a policy has changed.
+const policyInterval = time.Minute
+
+// livePolicy is the policy of a service: that of the file as it was last taken. A newer
+// text with a fault is not taken. Until one is, everything that a policy decides is
+// refused; there is never none.
+type livePolicy struct {
+	base       policy.Instance
+	deployment policy.Deployment
+	read       func(context.Context) ([]byte, error)
+	log        *slog.Logger
+	now        func() time.Time
+
+	taken atomic.Pointer[policy.Refined]
+	// looked is what the last look found: nil is that what is taken is current.
+	looked atomic.Pointer[error]
+}
+
+// errPolicyFaults are the faults of a policy, one a line.
+var errPolicyFaults = errors.New("the policy has faults")
+
+// livePolicyOf is the policy of a service, and whether it is current; that is nil where
+// nothing but the environment says which terms hold. A file with faults is the error: it
+// came with this deployment. A secret may change under it, so that one with faults, like
+// anything that cannot be read, is looked at again, and nothing is given out until then.
+func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock, log *slog.Logger) (broker.Policy, func() error, error) {
+	kept := c.Requests.Policy
+	if kept.IsZero() {
+		return policyOf(c), nil, nil
+	}
+	secrets, err := secretmanager.New(ctx, platform)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: stored(secrets, kept), log: log, now: k.now}
+	if err := p.look(ctx); errors.Is(err, errPolicyFaults) && kept.File != "" {
+		return nil, nil, err
+	}
+	go p.watch(ctx, k.sleep)
+	return p, p.current, nil
+}
+
+// look reads the policy and takes it, unless something is wrong.
+func (p *livePolicy) look(ctx context.Context) error {
+	err := p.take(ctx)
+	last := p.looked.Swap(&err)
+	if err != nil && (last == nil || *last == nil || (*last).Error() != err.Error()) {
+		p.log.ErrorContext(ctx, "the policy is not taken", "event", events.PolicyRefused, "error", err, "serving", p.digest())
+	}
+	return err
+}
+
+func (p *livePolicy) take(ctx context.Context) error {
+	text, err := p.read(ctx)
+	if err != nil {
+		return fmt.Errorf("the policy cannot be read: %w", err)
+	}
+	file, faults := policy.ReadFile(text)
+	if len(faults) == 0 {
+		faults, _ = file.Lint(p.now())
+		faults = append(faults, file.Faults(p.deployment)...)
+	}
+	if len(faults) > 0 {
+		lines := make([]string, len(faults))
+		for i, f := range faults {
+			lines[i] = fmt.Sprintf("%d:%d: %s", f.Line, f.Column, f.Text)
+		}
+		return fmt.Errorf("%w\n%s", errPolicyFaults, strings.Join(lines, "\n"))
+	}
+	if file.Digest == p.digest() {
+		return nil
+	}
+	refined := policy.Refine(p.base, file)
+	p.taken.Store(&refined)
+	p.log.InfoContext(ctx, "the policy is taken", "event", events.PolicyTaken, "policy", file.Digest, "rules", len(file.Rules))
+	return nil
+}
+
+// digest is that of the text that is taken; empty for none.
+func (p *livePolicy) digest() string {
+	if taken := p.taken.Load(); taken != nil {
+		return taken.File().Digest
+	}
+	return ""
+}
+
+// watch looks again every minute until ctx ends.
+func (p *livePolicy) watch(ctx context.Context, sleep func(context.Context, time.Duration) error) {
+	for sleep(ctx, policyInterval) == nil {
+		p.look(ctx) // it has logged what is wrong
+	}
+}
+
+// current is nil while what is taken is what was last read. Without any policy no request
+// can succeed.
+func (p *livePolicy) current() error {
+	looked := p.looked.Load()
+	switch {
+	case looked == nil || *looked == nil:
+		return nil
+	case p.taken.Load() == nil:
+		return fmt.Errorf("%w: %w", server.ErrNotReady, *looked)
+	}
+	return *looked
+}
+
+// Terms implements the broker's port.
+func (p *livePolicy) Terms(s access.Subject) (access.Terms, error) {
+	taken := p.taken.Load()
+	if taken == nil {
+		return access.Terms{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
+	}
+	return taken.Terms(s)
+}
+
+// Looks implements the broker's port Looking.
+func (p *livePolicy) Looks() access.Looks {
+	if taken := p.taken.Load(); taken != nil {
+		return taken.Looks()
+	}
+	return access.Looks{}
+}
+
+// enforced is what this version carries out of policies.
+func enforced(c *config.Config) policy.Deployment {
+	settings := settingsOf(c)
+	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "",
+		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
+}

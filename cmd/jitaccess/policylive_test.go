@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/policy"
+	"jitaccess/internal/server"
+)
+
+// A newer text with a fault is not taken; the one before serves, and is said to be old.
+// Until there is one, nothing is given out.
+func TestAPolicyWithAFaultIsNotTaken(t *testing.T) {
+	settings := policy.Settings{MaxDuration: 2 * time.Hour, MaxReviewers: 5, RequestTimeout: time.Hour, Justification: regexp.MustCompile(`.*`)}
+	var log bytes.Buffer
+	var text string
+	var unreadable error
+	p := &livePolicy{base: policy.New(settings), deployment: policy.Deployment{Settings: &settings}, now: time.Now,
+		log:  slog.New(slog.NewTextHandler(&log, nil)),
+		read: func(context.Context) ([]byte, error) { return []byte(text), unreadable }}
+	subject := access.Subject{Principal: "ana@example.com", Entitlement: access.EntitlementID{Resource: "projects/p", Role: "roles/r"}, Kind: access.Peers, At: time.Now()}
+	const first, second = "version: 1\nrules: [{name: first, terms: {max_duration: 1h}}]\n", "version: 1\nrules: [{name: second, terms: {max_duration: 1h}}]\n"
+	for _, step := range []struct {
+		name, text string
+		unreadable error
+		rule       string // empty: nothing is given out
+		current    bool
+		logged     string
+	}{
+		{"cannot be read at start", "", errors.New("no such secret"), "", false, "cannot be read: no such secret"},
+		{"still not; said once", "", errors.New("no such secret"), "", false, ""},
+		{"taken", first, nil, "first", true, "policy.taken"},
+		{"the same", first, nil, "first", true, ""},
+		{"a fault", strings.Replace(second, "1h", "0m", 1), nil, "first", false, "2:46: max_duration must be"},
+		{"what this service cannot do", strings.Replace(second, "max_duration: 1h", "max_continuous: 3h", 1), nil, "first", false, "needs a ledger"},
+		{"what lint calls a fault", first + "  - {name: b, refuse: no}\n", nil, "first", false, ""},
+		{"unreadable later", "", errors.New("denied"), "first", false, "denied"},
+		{"taken again", second, nil, "second", true, "policy.taken"},
+		{"back", first, nil, "first", true, "policy.taken"},
+	} {
+		log.Reset()
+		text, unreadable = step.text, step.unreadable
+		p.look(t.Context())
+		terms, err := p.Terms(subject)
+		if terms.Rule != step.rule || (step.rule == "") != (err != nil && access.AsError(err).Code == access.CodePolicyUnreadable) {
+			t.Errorf("%s: rule %q, %v", step.name, terms.Rule, err)
+		}
+		if current := p.current(); (current == nil) != step.current || errors.Is(current, server.ErrNotReady) != (step.rule == "") {
+			t.Errorf("%s: current: %v", step.name, current)
+		}
+		if !strings.Contains(log.String(), step.logged) || step.logged == "" && strings.Contains(step.name, "said once") && log.Len() > 0 {
+			t.Errorf("%s: logged %s", step.name, log.String())
+		}
+	}
+}
+
+// The service itself, against the sandbox's Google: rules about a folder above, about
+// groups of the Directory and about what a role can do meet the people whom they are about.
+func TestPolicyOfTheService(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	write := func(rules string) {
+		if err := os.WriteFile(path, []byte("version: 1\nrules:\n"+rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("  - {name: all, match: {resource: [\"*/*\"]}, refuse: Nothing today.}\n")
+	w := newWorld(t, surroundings{environment: map[string]string{"POLICY": path}})
+	roles := func() string { return w.api("alice", "/api/projects/shop-orders-prod/roles", nil).body }
+	for _, step := range []struct{ name, rules, want string }{
+		{"everything", "", "Nothing today."},
+		{"below the organization", "  - {name: below, match: {resource: [\"organizations/*/**\"]}, refuse: Not below.}\n", "Not below."},
+		{"below another", "  - {name: below, match: {resource: [organizations/1/**]}, refuse: Not below.}\n", "activationType"},
+		{"of everybody in no group", "  - {name: people, match: {requester: [\"!group:nobody@example.com\"]}, refuse: Not you.}\n", "Not you."},
+		{"what can change permissions", "  - {name: powerful, match: {changes_permissions: true}, refuse: Too much.}\n", "Too much."},
+	} {
+		if step.rules != "" {
+			write(step.rules)
+			w.restart(nil)
+		}
+		if got := roles(); !strings.Contains(got, step.want) {
+			t.Errorf("%s: %s", step.name, got)
+		}
+	}
+	if ready := w.send("", w.request("GET", "/health/ready", nil)).body; !strings.Contains(ready, `"PolicyIsCurrent":true`) {
+		t.Error(ready)
+	}
+}

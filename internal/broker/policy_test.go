@@ -1,0 +1,173 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/policy"
+)
+
+// ruled is the policy of a file.
+func ruled(t *testing.T, w *world, text string) policy.Refined {
+	t.Helper()
+	file, faults := policy.ReadFile([]byte("version: 1\n" + text))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	return policy.Refine(policy.New(w.Settings), file)
+}
+
+// A request meets the rule of the folder that its project is in, of the requester's
+// groups, and of what the role can do.
+func TestRulesSeeWhatTheyLookAt(t *testing.T) {
+	const refuse = `rules: [{name: r, match: {%s}, refuse: Not this.}]`
+	for _, c := range []struct {
+		name, match string
+		change      func(*world)
+		code        access.Code // empty: it is asked
+		standings   int         // looks at the resource
+	}{
+		{"nothing is looked up for a rule that looks at nothing", `role: [roles/other]`, nil, "", 1},
+		{"a folder above", `resource: [folders/1/**]`, func(w *world) { w.Above = []access.Resource{"folders/2", "folders/1"} }, access.CodeRuleRefuses, 1},
+		{"another folder", `resource: [folders/1/**]`, func(w *world) { w.Above = []access.Resource{"folders/2"} }, "", 2},
+		{"who knows what is above", `resource: [folders/1/**]`, func(w *world) { w.AboveUnknown = true }, access.CodeRuleUndecided, 1},
+		{"a group", `requester: ["group:ops@example.com"]`, func(w *world) { w.GroupsOf = map[access.Principal][]string{ana: {"ops@example.com"}} }, access.CodeRuleRefuses, 0},
+		{"somebody else's group", `requester: ["group:ops@example.com"]`, func(w *world) { w.GroupsOf = map[access.Principal][]string{ben: {"ops@example.com"}} }, "", 1},
+		{"a directory that is down", `requester: ["group:ops@example.com"]`, func(w *world) { w.DirectoryErr = errors.New("down") }, access.CodeRuleUndecided, 0},
+		{"a role of which nothing is known counts as one that changes permissions", `changes_permissions: true`, nil, access.CodeRuleRefuses, 0},
+	} {
+		w := newWorld(t)
+		if c.change != nil {
+			c.change(w)
+		}
+		w.Policy = ruled(t, w, fmt.Sprintf(refuse, c.match))
+		b := w.Broker()
+		_, err := b.Ask(t.Context(), caller(ana), ask())
+		e := access.AsError(err)
+		switch {
+		case c.code == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.code != "" && (e == nil || e.Code != c.code):
+			t.Errorf("%s: %v", c.name, err)
+		case w.Calls["standing"] != c.standings:
+			t.Errorf("%s: %d looks at the resource, want %d", c.name, w.Calls["standing"], c.standings)
+		}
+		if c.code == access.CodeRuleUndecided && c.name == "a directory that is down" && !errors.Is(err, w.DirectoryErr) {
+			t.Errorf("%s: the log does not learn why: %v", c.name, err)
+		}
+	}
+}
+
+// The policy that holds at the decision decides, in both directions, also when it has
+// changed since the request.
+func TestAPolicyThatHasChangedDecidesAnew(t *testing.T) {
+	const long, short, frozen = "rules: [{name: long, terms: {max_duration: 2h}}]\n", "rules: [{name: short, terms: {max_duration: 30m}}]\n",
+		"rules: [{name: frozen, refuse: Frozen.}]\n"
+	for _, c := range []struct {
+		name, then, now string
+		code            access.Code
+	}{
+		{"as it was", long, long, ""},
+		{"longer than now allows is refused, not shortened", long, short, access.CodeBadDuration},
+		{"refused by now", long, frozen, access.CodeRuleRefuses},
+		{"a policy where there was none", "", short, access.CodeBadDuration},
+		{"none where there was one", long, "", ""},
+	} {
+		w := newWorld(t)
+		hold := func(text string) {
+			w.Policy = nil
+			if text != "" {
+				w.Policy = ruled(t, w, text)
+			}
+		}
+		hold(c.then)
+		asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		hold(c.now)
+		_, err = w.Broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+		if e := access.AsError(err); c.code == "" && err != nil || c.code != "" && (e == nil || e.Code != c.code) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// What begins in a time when it is refused is refused when it is asked for.
+func TestRulesJudgeWhenAccessBegins(t *testing.T) {
+	w := newWorld(t)
+	day := dawn.Add(24 * time.Hour).Format(time.DateOnly)
+	w.Policy = ruled(t, w, "rules: [{name: freeze, match: {dates: {from: "+day+", zone: UTC}}, refuse: Frozen.}]\n")
+	if _, err := w.Broker().Ask(t.Context(), caller(ana), ask()); err != nil {
+		t.Error(err)
+	}
+	a := ask()
+	a.Start = dawn.Add(23 * time.Hour)
+	for a.Start.Format(time.DateOnly) < day {
+		a.Start = a.Start.Add(30 * time.Minute)
+	}
+	_, err := w.Broker().Ask(t.Context(), caller(ana), a)
+	is(t, err, access.NotAllowed, access.CodeRuleRefuses)
+}
+
+// A role that a rule refuses is not offered, and the page says why.
+func TestARefusedRoleIsNotOffered(t *testing.T) {
+	w := newWorld(t)
+	w.Policy = ruled(t, w, "rules: [{name: never, match: {role: [roles/compute.*]}, refuse: Ask for less.}, {name: rest, terms: {max_duration: 10m}}]\n")
+	offer, err := w.Broker().Offer(t.Context(), caller(ana), shop)
+	if err != nil || len(offer.Roles) != 1 || offer.Roles[0].Entitlement.ID != viewer || offer.Roles[0].Terms.MaxDuration != 10*time.Minute {
+		t.Fatalf("%+v %v", offer.Roles, err)
+	}
+	if len(offer.Warnings) != 1 || offer.Warnings[0].Code != access.CodeRuleRefuses || offer.Warnings[0].Args["message"] != "Ask for less." {
+		t.Errorf("%v", offer.Warnings)
+	}
+}
+
+// The journal names the rule and the file by which somebody asked and somebody decided.
+func TestTheJournalNamesTheRule(t *testing.T) {
+	w := newWorld(t)
+	p := ruled(t, w, "rules: [{name: production, terms: {max_duration: 1h}}]\n")
+	w.Policy = p
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+	if err == nil {
+		_, err = w.Broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range w.Journal {
+		if terms := e.Request.Terms; terms.Rule != "production" || terms.Policy != p.File().Digest {
+			t.Errorf("%s: rule %q, policy %q", e.Action, terms.Rule, terms.Policy)
+		}
+	}
+}
+
+// Where a request is remembered with its terms, a policy that became easier since does not
+// make it easier: the stricter of then and now holds.
+func TestTheStricterOfThenAndNowHolds(t *testing.T) {
+	for _, c := range []struct {
+		then, now string
+		state     access.State
+	}{
+		{"approvals: 1", "approvals: 1", access.Active},
+		{"approvals: 2", "approvals: 1", access.Pending},
+		{"approvals: 1", "approvals: 2", access.Pending},
+	} {
+		w := newWorld(t)
+		w.Forgets = false
+		w.Policy = ruled(t, w, "rules: [{name: r, terms: {"+c.then+"}}]\n")
+		asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Policy = ruled(t, w, "rules: [{name: r, terms: {"+c.now+"}}]\n")
+		decided, err := w.Broker().Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+		if err != nil || decided.State != c.state {
+			t.Errorf("%s then, %s now: %s %v", c.then, c.now, decided.State, err)
+		}
+	}
+}
