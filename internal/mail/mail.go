@@ -17,6 +17,8 @@ import (
 	"net"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"jitaccess/internal/access"
 	"jitaccess/internal/loopback"
 	"jitaccess/internal/notice"
@@ -155,7 +157,7 @@ func New(c Config) (*Mailer, error) {
 		writer:  notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
 		pace:    &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
 	}
-	m.pool = &pool{open: m.loggedIn, max: c.MaxConnections, now: c.Now, afterFunc: c.AfterFunc}
+	m.pool = &pool{open: m.loggedIn, turns: semaphore.NewWeighted(int64(c.MaxConnections)), now: c.Now, afterFunc: c.AfterFunc}
 	return m, nil
 }
 

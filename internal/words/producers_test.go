@@ -206,7 +206,7 @@ func situations() []situation {
 		{access.CodeTooManyRecords, "20 records of one role", func(t *testing.T) error {
 			record := strings.Replace(binding("roles/compute.admin", 1, "user:ana@example.com",
 				strconv.Quote(`(request.time >= timestamp("2026-03-01T11:00:00Z") && request.time < timestamp("2026-03-01T11:01:00Z"))`)),
-				`"title"`, `"description":"Approved by ben@example.com, justification: x [link 2026-03-01T12:05Z] [mpa-BBBBBBBBBBBBBBBB]","title"`, 1)
+				`"title"`, `"description":"Approved by ben@example.com, justification: x [mpa-BBBBBBBBBBBBBBBB]","title"`, 1)
 			return writing(policyOf(slices.Repeat([]string{record}, 20)...), refusing(500, ""), admin.Role, "")(t)
 		}, []string{"20 entries of", "at most 20"}},
 		{access.CodeApproversTooLong, "twenty approvers", func(t *testing.T) error {
