@@ -17,4 +17,6 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build /jitaccess /jitaccess
 USER 65532:65532
 EXPOSE 8080
+# Below the 256 MiB of the container as shipped (deploy/cloudrun.yaml): raise both together.
+ENV GOMEMLIMIT=200MiB
 ENTRYPOINT ["/jitaccess"]

@@ -32,6 +32,7 @@ var callNames = []struct{ template, name string }{
 	{"/iap/verify/public_key-jwk", "IAP's keys"},
 	{"/service_accounts/v1/metadata/jwk", "own keys"},
 	{"/roles/{role}", "roles.get"},
+	{"GET /v3/projects/{id}", "projects.get"},
 }
 
 // tally writes counted calls in the order of the table. Access tokens, which last an
@@ -139,7 +140,7 @@ var userActions = []struct {
 			w.ok(alice, "/access/projects/"+project+"?entitlement="+url.QueryEscape(peerID), nil)
 		}},
 	{"activate 3 roles", "1 analyzeIamPolicy, 3 getIamPolicy, 3 setIamPolicy", "1 batchGet, 1 groups.list, 3 getIamPolicy, 3 setIamPolicy",
-		"1 analyzeIamPolicy, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy", "1 batchGet, 1 groups.list, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy",
+		"1 analyzeIamPolicy, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy, 1 projects.get", "1 batchGet, 1 groups.list, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy, 1 projects.get",
 		func(w *world) string { return strings.Join(w.entitled(alice, "JIT"), " ") },
 		func(w *world, ids string) {
 			w.ok(alice, selfURL, selfBody(dict{"entitlementIds": strings.Fields(ids)}))
@@ -151,7 +152,7 @@ var userActions = []struct {
 		"1 analyzeIamPolicy, 1 getIamPolicy, 1 own keys, 1 roles.get", "1 batchGet, 2 groups.list, 1 getIamPolicy, 1 own keys, 1 roles.get",
 		(*world).askTen, func(w *world, path string) { w.ok(bob, path, nil) }},
 	{"approve", "2 analyzeIamPolicy, 1 getIamPolicy, 1 setIamPolicy, 1 own keys", "2 batchGet, 2 groups.list, 1 getIamPolicy, 1 setIamPolicy, 1 own keys",
-		"1 analyzeIamPolicy, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy, 1 own keys, 1 roles.get", "1 batchGet, 2 groups.list, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy, 1 own keys, 1 roles.get",
+		"1 analyzeIamPolicy, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy, 1 own keys, 1 roles.get, 1 projects.get", "1 batchGet, 2 groups.list, 1 getIamPolicy, 1 getIamPolicy above, 1 setIamPolicy, 1 own keys, 1 roles.get, 1 projects.get",
 		(*world).askTen, func(w *world, path string) { w.ok(bob, path, dict{}) }},
 	{"end access early", "–", "–",
 		"1 getIamPolicy, 1 setIamPolicy", "1 getIamPolicy, 1 setIamPolicy",
@@ -209,7 +210,7 @@ of the project before; what it has looked up in the last 30 seconds it does not 
 look-ups of several people at the same time share a call. Those of one action go out together, at most two after one another when a page is opened.
 
 The project is one of the sandbox's, with eligibilities of its own, of its folder and through groups; the role that peers approve comes from the folder, whose policy is
-read when it is granted ("above"). Not counted are access tokens (once an hour) and IAP's keys (every 15 minutes; JIT Access 1.x fetched them for every call). ` + "`roles.get`" + ` describes
+read when it is granted ("above"), and so is what the project is in (` + "`projects.get`" + `). Not counted are access tokens (once an hour) and IAP's keys (every 15 minutes; JIT Access 1.x fetched them for every call). ` + "`roles.get`" + ` describes
 each role once in 10 minutes, and is done without where it is refused.
 
 | action | 1.x, PolicyAnalyzer | PolicyAnalyzer | 1.x, AssetInventory | AssetInventory |

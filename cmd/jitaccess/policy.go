@@ -39,7 +39,8 @@ func runPolicy(_ context.Context, args []string, env func(string) string, stdout
 		return exitUsage
 	}
 	p := policyCommand{env: env, stdout: stdout, stderr: stderr, now: time.Now()}
-	commands := map[string]func([]string) (int, error){"lint": p.lint, "test": p.test, "diff": p.diff, "explain": p.explain, "schema": p.schema}
+	commands := map[string]func([]string) (int, error){"lint": p.lint, "test": p.test, "diff": p.diff,
+		"explain": p.explain, "schema": p.schema}
 	command := commands[args[0]]
 	if command == nil {
 		fmt.Fprintf(stderr, "jitaccess: there is no command \"policy %s\"\n\n%s", args[0], policyUsage)
@@ -267,7 +268,8 @@ func (p *policyCommand) explain(args []string) (int, error) {
 	if err != nil {
 		return exitUsage, err
 	}
-	s := access.Subject{At: p.now, Kind: access.Peers, GroupsKnown: *groups != "?", ClaimsKnown: *claims != "?", AncestorsKnown: *ancestors != "?"}
+	s := access.Subject{At: p.now, Kind: access.Peers, GroupsKnown: *groups != "?",
+		ClaimsKnown: *claims != "?", AncestorsKnown: *ancestors != "?"}
 	if s.Principal, err = access.ParsePrincipal(*person); err != nil {
 		return exitUsage, fmt.Errorf("--person: %w", err)
 	}
@@ -369,10 +371,12 @@ func (p *policyCommand) diff(args []string) (int, error) {
 		}
 		people[change][s.Principal] = true
 		if change != policy.Same {
-			fmt.Fprintf(p.stdout, "%s: %s, %s on %s: %s\n", change, s.Principal, s.Entitlement.Role, s.Entitlement.Resource, strings.Join(differs, "; "))
+			fmt.Fprintf(p.stdout, "%s: %s, %s on %s: %s\n",
+				change, s.Principal, s.Entitlement.Role, s.Entitlement.Resource, strings.Join(differs, "; "))
 		}
 	}
-	for _, change := range []policy.Change{policy.Refused, policy.Allowed, policy.Looser, policy.Tighter, policy.Different, policy.Undecided, policy.Same} {
+	for _, change := range []policy.Change{policy.Refused, policy.Allowed, policy.Looser, policy.Tighter,
+		policy.Different, policy.Undecided, policy.Same} {
 		fmt.Fprintf(p.stdout, "%s: roles %d, people %d\n", change, counts[change], len(people[change]))
 	}
 	return exitOK, nil

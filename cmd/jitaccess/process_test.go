@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"jitaccess/internal/sandbox/google"
 )
 
 // binary is what `make build` makes, and what these benchmarks measure.
@@ -130,4 +133,46 @@ func BenchmarkResident(b *testing.B) {
 			s.report(b)
 		})
 	}
+}
+
+// BenchmarkResidentMany is what the process has after a page of each of 1,000 projects
+// under a folder and an organization whose policies are as full as Google allows.
+func BenchmarkResidentMany(b *testing.B) {
+	const projects = 1000
+	var full []string
+	w := newWorld(b, surroundings{measured: true, options: google.Options{PageSize: 500},
+		environment: map[string]string{"SMTP_SENDER_ADDRESS": ""}, organization: func(o *google.Organization) {
+			policy := largePolicy(time.Now(), "group:"+o.Groups[0].Email)
+			o.Policy.Bindings = append(o.Policy.Bindings, policy...)
+			o.Folders[0].Policy.Bindings = append(o.Folders[0].Policy.Bindings, policy...)
+			for i := range colleagues {
+				o.People = append(o.People, google.Person{Email: colleague(i), Subject: fmt.Sprintf("accounts.google.com:%021d", i)})
+				o.Groups[0].Members = append(o.Groups[0].Members, colleague(i))
+			}
+			for i := range projects {
+				full = append(full, fmt.Sprintf("full-%04d", i))
+				o.Projects = append(o.Projects, google.Project{ID: full[i], Number: fmt.Sprint(7_000_000_000 + i), DisplayName: full[i],
+					Parent: "folders/" + o.Folders[0].ID})
+			}
+		}})
+	s := samples{}
+	for b.Loop() {
+		p := startProcess(b, w)
+		p.until(b, "/health/ready")
+		for i, id := range full {
+			answer, err := http.DefaultClient.Do(w.as(colleague(i), "GET", p.origin+"/access/projects/"+id, ""))
+			if err != nil {
+				b.Fatal(err)
+			}
+			io.Copy(io.Discard, answer.Body)
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				b.Fatal(answer.Status)
+			}
+		}
+		s.add("MB-after-1000", p.resident(b, "VmRSS"))
+		s.add("MB-most", p.resident(b, "VmHWM"))
+		p.stop(b)
+	}
+	s.report(b)
 }

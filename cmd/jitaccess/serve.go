@@ -208,10 +208,14 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
+	lifetime := c.Requests.Timeout
+	if c.Requests.Policy != (config.StoredText{}) {
+		lifetime = access.LinkLife // a rule may say as much
+	}
 	requests := broker.New(broker.Config{
 		Providers: registered(google),
 		Store: token.NewStore(token.Config{ServiceAccount: platform.ServiceAccount, Signer: signer, Keys: ownKeys,
-			Lifetime: c.Requests.Timeout, Now: k.now}),
+			Lifetime: lifetime, Now: k.now}),
 		Journal: log, Notifier: notifier,
 		Directory: google.Groups, Admins: c.Requests.Admins, Policy: terms,
 		Now: k.now, Random: rand.Reader,

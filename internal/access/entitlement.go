@@ -281,7 +281,8 @@ func (s Standing) Lasts(r Request, w Window) error {
 func (s Standing) NotHeld(refusal *Error) *Error {
 	for _, w := range s.Warnings {
 		switch w.Code {
-		case CodeQuota, CodeAnalysisQuota, CodeStaleGroups, CodeUpstreamFailed, CodeUpstreamTimeout, CodeDeadline, CodeServiceNotAllowed:
+		case CodeQuota, CodeAnalysisQuota, CodeStaleGroups, CodeMoved, CodeUpstreamFailed, CodeUpstreamTimeout, CodeDeadline,
+			CodeServiceNotAllowed:
 			return w
 		case CodeAnalysisPartial:
 			if w.Kind == Unavailable { // otherwise the part is missing for good, and no reason to wait

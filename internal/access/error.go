@@ -181,7 +181,7 @@ const (
 	CodeCallRefused        Code = "call-refused"        // service, reason
 	CodePolicyFull         Code = "policy-full"         // count, max, resource
 	CodeTooManyGrants      Code = "too-many-grants"     // count, max, role
-	CodeTooManyRecords     Code = "too-many-records"    // count, max, role, at
+	CodeTooManyRecords     Code = "too-many-records"    // count, max, role, until
 	CodeConditionTooLong   Code = "condition-too-long"  // count, max
 	CodeConflict           Code = "conflict"            // resource
 	CodeQuota              Code = "quota"               // service
@@ -207,6 +207,8 @@ const (
 	CodeStaleGroups       Code = "stale-groups"       // seconds
 	CodeAnalysisPartial   Code = "analysis-partial"   // reason
 	CodeInventoryOnly     Code = "inventory-only"     // resource
+	CodeMoved             Code = "moved"              // resource, parent
+	CodeTreeUnconfirmed   Code = "tree-unconfirmed"   // resource, parent
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource
 	CodeNotDelivered      Code = "not-delivered"      // recipient, channel
 	CodeNotPublished      Code = "not-published"      //

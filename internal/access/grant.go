@@ -14,9 +14,9 @@ type Grant struct {
 	// Approvers are who approved, in the order of their decisions; empty for
 	// self-approval.
 	Approvers []Principal
-	// LinkEnds is when the link that was approved is no longer good, if that is known: no
-	// record of the grant is needed after it. Zero is as late as any link can be.
-	LinkEnds time.Time
+	// LinkLife is for how long after a request was made a link to it is good here: a
+	// record of what was granted is needed no longer. 0 means LinkLife.
+	LinkLife time.Duration
 }
 
 // Ending tells a provider to take a grant back before its end.

@@ -142,6 +142,9 @@ func (r Receipts) Failed() Receipts {
 
 // Limits is what a store cannot do.
 type Limits struct {
+	// LinkLife is for how long after a request was made the store opens it at most; 0
+	// says nothing of it.
+	LinkLife time.Duration
 	// Forgets: decisions are not remembered. A denial is not final, there is no
 	// history, and only the provider knows what was granted.
 	Forgets bool

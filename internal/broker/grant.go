@@ -12,7 +12,7 @@ import (
 func grantOf(r access.Request, w access.Window, approvers []access.Principal) access.Grant {
 	return access.Grant{
 		RequestID: r.ID, Principal: r.Principal, Resource: r.Resource, Entitlements: r.Entitlements,
-		Window: w, Justification: r.Justification, Approvers: approvers, LinkEnds: r.Expires,
+		Window: w, Justification: r.Justification, Approvers: approvers,
 	}
 }
 
@@ -26,7 +26,9 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	var outcomes []access.Outcome
 	provider, err := b.providerOf(r.Resource)
 	if err == nil {
-		outcomes, err = provider.Grant(ctx, grantOf(r, r.Window, approvers), q, func(s access.Standing) error {
+		g := grantOf(r, r.Window, approvers)
+		g.LinkLife = b.c.Store.Limits().LinkLife
+		outcomes, err = provider.Grant(ctx, g, q, func(s access.Standing) error {
 			last.Store(&s.Warnings)
 			return check(s)
 		})

@@ -186,6 +186,18 @@ func (t Table) Reviewers(id access.EntitlementID, members map[string][]access.Pr
 	return slices.Compact(people)
 }
 
+// Carrying are the nodes on which somebody is made eligible for one of the ids, or for
+// anything when there are none.
+func (t Table) Carrying(ids []access.EntitlementID) []access.Resource {
+	var nodes []access.Resource
+	for _, row := range t.rows {
+		if row.Kind != None && (len(ids) == 0 || slices.Contains(ids, row.ID)) {
+			nodes = once(nodes, row.Node)
+		}
+	}
+	return nodes
+}
+
 // Nodes are where the entitlements that p holds and those in ids come from, the
 // one above the other as they were read.
 func (t Table) Nodes(held []access.Entitlement, ids []access.EntitlementID) []access.Resource {

@@ -169,6 +169,14 @@ func (c *Cache[V]) keep(key string, a answer[V]) {
 	}
 }
 
+// Clear forgets every answer.
+func (c *Cache[V]) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.kept)
+	c.held = 0
+}
+
 func (c *Cache[V]) drop(key string) {
 	c.held -= c.kept[key].size
 	delete(c.kept, key)

@@ -305,6 +305,29 @@ func TestThreat10_AnotherServiceAccountsTokenIsRefused(t *testing.T) {
 	}
 }
 
+// TestALinkLivesNoLongerThanTheDeploymentSays: what it granted is on record only so long,
+// whoever gave it out.
+func TestALinkLivesNoLongerThanTheDeploymentSays(t *testing.T) {
+	for shape, claims := range shapes {
+		claims := claims()
+		claims["exp"], claims["end"] = iat+int64(6*time.Hour/time.Second), iat+int64(time.Hour/time.Second)
+		if claims["duration"] != nil {
+			claims["duration"] = int64(time.Hour / time.Second)
+		}
+		link := linkOf(t, signer(), claims)
+		now := newClock()
+		half := func(c *token.Config) { c.Lifetime = 30 * time.Minute }
+		now.advance(30*time.Minute - time.Second)
+		if _, err := open(newStore(now, half), link); err != nil {
+			t.Errorf("%s: %v", shape, err)
+		}
+		now.advance(time.Second)
+		if _, err := open(newStore(now, half), link); access.AsError(err) == nil || access.AsError(err).Code != access.CodeLinkExpired {
+			t.Errorf("%s: %v", shape, err)
+		}
+	}
+}
+
 func TestThreat11_Clock(t *testing.T) {
 	for _, c := range []struct {
 		what  string
@@ -338,7 +361,8 @@ func TestThreat11_Clock(t *testing.T) {
 		}
 		now := newClock()
 		now.advance(c.after)
-		_, err := open(newStore(now), linkOf(t, signer(), claims))
+		longest := func(c *token.Config) { c.Lifetime = access.LinkLife }
+		_, err := open(newStore(now, longest), linkOf(t, signer(), claims))
 		what := c.shape + " " + c.what
 		switch c.code {
 		case "":

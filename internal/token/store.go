@@ -51,8 +51,8 @@ func NewStore(c Config) *Store {
 	return &Store{c}
 }
 
-// Limits says that nothing is remembered.
-func (s *Store) Limits() access.Limits { return access.Limits{Forgets: true} }
+// Limits says that nothing is remembered, and how long links live.
+func (s *Store) Limits() access.Limits { return access.Limits{Forgets: true, LinkLife: s.c.Lifetime} }
 
 // Open returns the request that a link carries. A request that JIT Access 1.x made
 // has a Fixed window, and is refused with CodeWindowOver once that is over. When
@@ -60,6 +60,10 @@ func (s *Store) Limits() access.Limits { return access.Limits{Forgets: true} }
 func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 	r, err := s.verify(ctx, ref)
 	now := s.c.Now()
+	// Also of a link that was to live longer: what it granted is on record only so long.
+	if latest := r.Created.Add(s.c.Lifetime); r.Expires.After(latest) {
+		r.Expires = latest
+	}
 	if err == nil && r.Created.Sub(now) > access.LinkSkew {
 		err = errors.New("token was made in the future")
 	}

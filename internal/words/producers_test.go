@@ -206,7 +206,7 @@ func situations() []situation {
 		{access.CodeTooManyRecords, "20 records of one role", func(t *testing.T) error {
 			record := strings.Replace(binding("roles/compute.admin", 1, "user:ana@example.com",
 				strconv.Quote(`(request.time >= timestamp("2026-03-01T11:00:00Z") && request.time < timestamp("2026-03-01T11:01:00Z"))`)),
-				`"title"`, `"description":"Approved by ben@example.com, justification: x [link 2026-03-01T12:05Z] [mpa-AAAAAAAAAAAAAAAA]","title"`, 1)
+				`"title"`, `"description":"Approved by ben@example.com, justification: x [mpa-BBBBBBBBBBBBBBBB]","title"`, 1)
 			return writing(policyOf(slices.Repeat([]string{record}, 20)...), refusing(500, ""), admin.Role, "")(t)
 		}, []string{"20 entries of", "at most 20"}},
 		{access.CodeApproversTooLong, "twenty approvers", func(t *testing.T) error {
@@ -313,6 +313,20 @@ func situations() []situation {
 				{"role":"roles/compute.admin","members":["user:ana@example.com"],"condition":{"expression":"has({}.jitAccessConstraint)"}}]}}]}]}`
 			return inventory(t, access.CodeInventoryOnly, google{"/projects/shop:getIamPolicy": answer(policyOf()),
 				"/folders/7:getIamPolicy": refusing(403, "no"), ":batchGet": answer(inherited), "/groups": answer(`{}`)}, ana)
+		}, nil},
+		{access.CodeMoved, "a project that has left the folder", func(t *testing.T) error {
+			const inherited = `{"policyResults":[{"fullResourceName":"//cloudresourcemanager.googleapis.com/projects/shop",
+				"policies":[{"attachedResource":"//cloudresourcemanager.googleapis.com/folders/7","policy":{"bindings":[
+				{"role":"roles/compute.admin","members":["user:ana@example.com"],"condition":{"expression":"has({}.jitAccessConstraint)"}}]}}]}]}`
+			return inventory(t, access.CodeMoved, google{"/projects/shop:getIamPolicy": answer(policyOf()),
+				"/folders/7:getIamPolicy": answer(policyOf()), "/projects/shop": answer(`{"parent":"organizations/1"}`), ":batchGet": answer(inherited), "/groups": answer(`{}`)}, ana)
+		}, nil},
+		{access.CodeTreeUnconfirmed, "a project that may not be seen", func(t *testing.T) error {
+			const inherited = `{"policyResults":[{"fullResourceName":"//cloudresourcemanager.googleapis.com/projects/shop",
+				"policies":[{"attachedResource":"//cloudresourcemanager.googleapis.com/folders/7","policy":{"bindings":[
+				{"role":"roles/compute.admin","members":["user:ana@example.com"],"condition":{"expression":"has({}.jitAccessConstraint)"}}]}}]}]}`
+			return inventory(t, access.CodeTreeUnconfirmed, google{"/projects/shop:getIamPolicy": answer(policyOf()),
+				"/folders/7:getIamPolicy": answer(policyOf()), "/projects/shop": refusing(403, "no"), ":batchGet": answer(inherited), "/groups": answer(`{}`)}, ana)
 		}, nil},
 		{access.CodePersonUnreadable, "a person whom the directory does not know", func(t *testing.T) error {
 			d, err := directory.New(t.Context(), google{"/groups": refusing(404, "no")}.start(t).Platform, "C1", time.Now)

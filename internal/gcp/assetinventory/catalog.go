@@ -22,7 +22,7 @@ import (
 // action has 25 seconds.
 const (
 	inventoryTimeout = 20 * time.Second
-	maxInventories   = 200
+	maxInventories   = 2000
 	parallel         = 8
 )
 
@@ -58,6 +58,7 @@ type Catalog struct {
 
 	projects    *lookup.Cache[[]access.ResourceInfo]
 	inventories *lookup.Cache[inventory]
+	policies    policies
 }
 
 // New makes a Catalog. It makes no call.

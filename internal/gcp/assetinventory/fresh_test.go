@@ -32,7 +32,7 @@ func TestApprovalAsksEachThingOnce(t *testing.T) {
 	}
 	// The organization carries nothing of theirs, so nobody asks it.
 	w.expect(t, map[string]int{":batchGet": 1, folder + ":getIamPolicy": 1, org + ":getIamPolicy": 0, shop + ":getIamPolicy": 0,
-		"memberKey": 2, "/members": 0, "": 4})
+		"memberKey": 2, "/members": 0, "": 5})
 }
 
 // The queries of one action share what they ask; the next action asks again.

@@ -2,7 +2,6 @@ package assetinventory
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/standing"
+	"jitaccess/internal/lookup"
 )
 
 // service is the name of the API, for people.
@@ -40,13 +40,20 @@ func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Fo
 	return standing.Found{
 		Own:    found.own,
 		Above:  slices.Clone(found.above),
-		Whole:  len(found.above) > 0 && found.above[len(found.above)-1].Resource.Kind() == "organizations",
+		Rooted: len(found.above) > 0 && found.above[len(found.above)-1].Resource.Kind() == "organizations",
+		Whole:  true,
 		Groups: groups,
 		Members: func(ctx context.Context, groups []string) (map[string]directory.Members, []*access.Error) {
 			return eachOf(ctx, k.c.Directory.Members, groups, q.Since, standing.Unreadable)
 		},
 		Warnings: unknown,
 	}, nil
+}
+
+// Known is what Asset Inventory last said of the folders and organization above.
+func (k *Catalog) Known(q access.StandingQuery) []standing.Node {
+	last, _, _ := k.inventories.Last(string(q.Resource), lookup.MaxAge)
+	return last.above
 }
 
 // theFailure is the warning of somebody whose groups cannot be found; what they hold in
@@ -112,26 +119,17 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		if info == nil || info.Policy == nil {
 			continue
 		}
-		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, access.FullNamePrefix))
-		if err != nil {
-			continue
-		}
-		raw, err := json.Marshal(info.Policy)
-		if err != nil {
-			return inventory{}, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-		}
-		policy, err := iampolicy.Parse(raw)
-		if err != nil {
-			return inventory{}, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed,
-				Args: access.Args{"service": service}, Err: err}
-		}
 		// Projects do not nest, so a project's policy is the project's own, whether
 		// Google names it by id or by number.
-		if node.Kind() == "projects" {
-			found.own = policy
-		} else {
-			found.above = append(found.above, standing.Node{Resource: node, Policy: policy})
+		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, access.FullNamePrefix))
+		if err == nil && node.Kind() == "projects" {
+			found.own = k.policies.of(node, info.Policy)
+		} else if err == nil {
+			found.above = append(found.above, standing.Node{Resource: node, Policy: k.policies.of(node, info.Policy)})
 		}
+	}
+	if k.policies.full() {
+		k.inventories.Clear()
 	}
 	return found, nil
 }

@@ -100,7 +100,9 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		w.batchGet(rw, r)
 	case gcptest.ServePolicy(rw, r, w.live):
 	case path == "/v3/"+shop:
-		gcptest.Answer(rw, map[string]any{"projectId": "shop"})
+		gcptest.Answer(rw, map[string]any{"projectId": "shop", "parent": folder})
+	case path == "/v3/"+folder:
+		gcptest.Answer(rw, map[string]any{"parent": org})
 	case path == "/admin/directory/v1/groups":
 		var found []map[string]string
 		for _, g := range w.groups[strings.TrimPrefix(r.URL.Query().Get("query"), "memberKey=")] {

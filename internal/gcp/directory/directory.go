@@ -134,7 +134,7 @@ func recall[V any](ctx context.Context, c *lookup.Cache[V], key string, since ti
 }
 
 // mayRest is whether what is done may rest on a remembered answer when there is no other
-// for this reason (docs/decisions/6-when-a-quota-is-spent.md).
+// for this reason (docs/decisions/7-when-a-quota-is-spent.md).
 func mayRest(ctx context.Context, failure *access.Error) bool {
 	switch purpose, _ := access.PurposeOf(ctx); failure.Code {
 	case access.CodeQuota:

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"jitaccess/internal/access"
 )
@@ -14,9 +13,6 @@ const (
 	selfApproved    = "Self-approved"
 	approvedBy      = "Approved by "
 	justificationIs = ", justification: "
-	// linkUntil is followed by when the link is no longer good, in linkTime, and "]".
-	linkUntil = " [link "
-	linkTime  = "2006-01-02T15:04Z"
 )
 
 // MaxDescription is the longest description of a binding, in characters.
@@ -24,9 +20,8 @@ const MaxDescription = 256
 
 // Describe is the description of a grant, in printable ASCII and of at most max
 // characters. The justification is shortened where needed, the approvers and the
-// id never; the end of the link is left out where there is no room, and where it is not
-// sooner than that of any link. Square brackets of the justification become round ones,
-// so that it cannot pass for an id, nor for such an end.
+// id never. Square brackets of the justification become round ones, so that it
+// cannot pass for an id.
 func Describe(g access.Grant, max int) (string, error) {
 	head := selfApproved + justificationIs
 	if len(g.Approvers) > 0 {
@@ -37,24 +32,11 @@ func Describe(g access.Grant, max int) (string, error) {
 		head = approvedBy + strings.Join(names, ", ") + justificationIs
 	}
 	tail := " [" + g.RequestID + "]"
-	if ends := linkEnd(g); !ends.IsZero() && len(head)+len(linkUntil)+len(linkTime)+1+len(tail) <= max {
-		tail = linkUntil + ends.Format(linkTime) + "]" + tail
-	}
 	room := max - len(head) - len(tail)
 	if room < 0 {
 		return "", errors.New("the addresses of the approvers are too long for the description of a grant")
 	}
 	return head + shorten(plain(g.Justification), room) + tail, nil
-}
-
-// linkEnd is when the link of an approved grant is no longer good, in whole minutes; zero
-// when that is not known, or no sooner than for any link.
-func linkEnd(g access.Grant) time.Time {
-	ends := g.LinkEnds.UTC().Add(time.Minute - time.Nanosecond).Truncate(time.Minute)
-	if len(g.Approvers) == 0 || g.LinkEnds.IsZero() || !ends.Before(g.Window.Start.Add(access.LinkLife)) {
-		return time.Time{}
-	}
-	return ends
 }
 
 // plain makes user text fit for a description: printable ASCII without square
@@ -94,9 +76,6 @@ type description struct {
 	justification string
 	// id is empty when there is none.
 	id string
-	// linkEnds is when the link that was approved is no longer good; zero when that is not
-	// said.
-	linkEnds time.Time
 }
 
 // parseDescription reads any text. What is not in our words is taken for a
@@ -106,11 +85,6 @@ func parseDescription(text string) description {
 	if at := strings.LastIndex(text, " ["); at >= 0 && strings.HasSuffix(text, "]") {
 		if id, err := access.ParseRequestID(text[at+2 : len(text)-1]); err == nil {
 			d.id, text = id, text[:at]
-		}
-	}
-	if at := strings.LastIndex(text, linkUntil); at >= 0 && d.id != "" {
-		if ends, err := time.Parse(linkTime+"]", text[at+len(linkUntil):]); err == nil {
-			d.linkEnds, text = ends, text[:at]
 		}
 	}
 	d.justification = text

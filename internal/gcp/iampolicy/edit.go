@@ -2,6 +2,7 @@ package iampolicy
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,10 +43,17 @@ func (p *Policy) grant(g access.Grant, id access.EntitlementID, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	next := p.clear(id.Role, now).latest(g.Principal, id, now).takeOut(func(o *own, text string) bool {
+	// Where there is room, a record stays for as long as any link may live: other
+	// deployments may have given out ones that live longer than ours.
+	cleared := p.clear(id.Role, access.LinkLife, now)
+	life := min(cmp.Or(g.LinkLife, access.LinkLife), access.LinkLife)
+	if cleared.roomFor(g.Principal, id, life, now) != nil {
+		cleared = p.clear(id.Role, life, now)
+	}
+	next := cleared.latest(g.Principal, id, now).takeOut(func(o *own, text string) bool {
 		return is(g.Principal)(text) && o.disposable() && !o.over(now) && o.grants(id) && o.covered(g.Window, now)
 	})
-	if err := next.roomFor(g.Principal, id, now); err != nil {
+	if err := next.roomFor(g.Principal, id, life, now); err != nil {
 		return nil, err
 	}
 	next = &Policy{etag: p.etag, fields: p.fields, raw: slices.Clone(next.raw), bindings: slices.Clone(next.bindings)}
@@ -133,7 +141,7 @@ func (p *Policy) End(e access.Ending, id access.EntitlementID, now time.Time) (*
 	if i := slices.IndexFunc(p.bindings, ofGrant); i >= 0 { // it may be over, and is cleared then
 		outcome.Window = p.bindings[i].meaning.own.effective()
 	}
-	cleared := p.clear(id.Role, now)
+	cleared := p.clear(id.Role, access.LinkLife, now)
 	next := &Policy{etag: p.etag, fields: p.fields}
 	ended := false
 	for i, b := range cleared.bindings {
@@ -186,13 +194,13 @@ func (p *Policy) latest(m access.Principal, id access.EntitlementID, now time.Ti
 	return p.takeOut(func(o *own, text string) bool { return each(o, text) && o.window.End.Before(last) })
 }
 
-// clear takes out the bindings of ours for a role that have served their purpose, of
-// people whose account was deleted too.
-func (p *Policy) clear(role access.Role, now time.Time) *Policy {
+// clear takes out the bindings of ours for a role that have served their purpose, where
+// a link is good for life; of people whose account was deleted too.
+func (p *Policy) clear(role access.Role, life time.Duration, now time.Time) *Policy {
 	return p.takeOut(func(o *own, text string) bool {
 		_, person := member(text)
 		_, deleted := deletedMember(text)
-		return (person || deleted) && o.role == role && o.clearable(now)
+		return (person || deleted) && o.role == role && o.clearable(life, now)
 	})
 }
 

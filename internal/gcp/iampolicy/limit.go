@@ -19,7 +19,7 @@ const (
 // roomFor refuses a grant that IAM would refuse, with the figures that its own
 // refusal lacks. Where records of what is over are in the way, to wait for the first of
 // them helps, and to end something does not.
-func (p *Policy) roomFor(m access.Principal, id access.EntitlementID, now time.Time) error {
+func (p *Policy) roomFor(m access.Principal, id access.EntitlementID, life time.Duration, now time.Time) error {
 	same := 0
 	var free time.Time // when the first of our bindings is needed no more
 	records := false
@@ -30,7 +30,7 @@ func (p *Policy) roomFor(m access.Principal, id access.EntitlementID, now time.T
 		same++
 		if own := b.meaning.own; own != nil {
 			records = records || !own.window.End.After(now)
-			if kept := own.kept(); free.IsZero() || kept.Before(free) {
+			if kept := own.kept(life); free.IsZero() || kept.Before(free) {
 				free = kept
 			}
 		}
@@ -39,7 +39,7 @@ func (p *Policy) roomFor(m access.Principal, id access.EntitlementID, now time.T
 		e := &access.Error{Kind: access.Unprocessable, Code: access.CodeTooManyGrants, Args: access.Args{
 			"count": strconv.Itoa(same), "max": strconv.Itoa(MaxSameRole), "role": string(id.Role)}}
 		if records {
-			e.Code, e.Args["at"] = access.CodeTooManyRecords, free.Add(time.Second).UTC().Format(time.RFC3339)
+			e.Code, e.Args["until"] = access.CodeTooManyRecords, free.Add(time.Second).UTC().Format(time.RFC3339)
 		}
 		return e
 	}

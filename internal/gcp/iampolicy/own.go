@@ -92,7 +92,6 @@ func (o *own) grants(id access.EntitlementID) bool {
 // says is whether the binding says what the grant says of one of its entitlements.
 func (o *own) says(g access.Grant, id access.EntitlementID) bool {
 	return o.id == g.RequestID && o.self == (len(g.Approvers) == 0) && slices.Equal(o.approvers, g.Approvers) && o.grants(id) &&
-		(o.linkEnds.IsZero() || o.linkEnds.Equal(linkEnd(g))) &&
 		o.window.Start.Equal(g.Window.Start.Truncate(time.Second)) && o.window.End.Equal(g.Window.End.Truncate(time.Second))
 }
 
@@ -106,29 +105,23 @@ func (o *own) nameless() bool { return o.id == "" && len(o.approvers) == 0 }
 // over is whether the grant gives nothing any more. IAM takes the end as exclusive.
 func (o *own) over(now time.Time) bool { return !o.window.End.After(now) }
 
-// kept is until when the binding is needed: it is over then, and neither a link nor a
-// form that was opened before its end can revive the grant for want of its trace. A link
-// was good when it was approved, and is so for access.LinkLife more at the longest; less
-// where the binding says when it ends.
-func (o *own) kept() time.Time {
-	until := o.window.Start.Add(access.LinkLife)
-	switch {
-	case o.nameless():
-		return o.window.End
-	case o.self:
-		until = o.window.End.Add(access.FormLife)
-	case !o.linkEnds.IsZero() && o.linkEnds.Before(until):
-		until = o.linkEnds
+// kept is until when the binding is needed, where a link is good for life after it was
+// approved: it is over then, and neither a link nor a form that was opened before its end
+// can revive the grant for want of its trace.
+func (o *own) kept(life time.Duration) time.Time {
+	until := o.window.Start.Add(life + access.LinkSkew)
+	if o.self {
+		until = o.window.End.Add(access.FormLife + access.LinkSkew)
 	}
-	if until = until.Add(access.LinkSkew); until.Before(o.window.End) {
+	if o.nameless() || until.Before(o.window.End) {
 		return o.window.End
 	}
 	return until
 }
 
 // clearable is whether the binding has served its purpose.
-func (o *own) clearable(now time.Time) bool {
-	return o.over(now) && (o.nameless() || now.After(o.kept()))
+func (o *own) clearable(life time.Duration, now time.Time) bool {
+	return o.over(now) && (o.nameless() || now.After(o.kept(life)))
 }
 
 // covered is whether what is left of the window lies within w.

@@ -12,6 +12,7 @@ import (
 	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/standing"
+	"jitaccess/internal/lookup"
 )
 
 // Look makes one analysis where it can. One person's holdings are one; so is
@@ -46,6 +47,20 @@ func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Fo
 		return standing.Found{}, err
 	}
 	return standing.Found{Own: l.asAnalyzed(q.Resource), Above: l.above(), InPerson: l.inPerson, Warnings: l.warnings}, nil
+}
+
+// Known are the nodes that the last analyses of the same question showed.
+func (k *Catalog) Known(q access.StandingQuery) []standing.Node {
+	l := &look{k: k, q: q}
+	if a, _, ok := k.holders.Last(holdersKey(q.Resource, slices.Concat(q.Of, q.ReviewersOf)...), lookup.MaxAge); ok {
+		l.add(a, nil)
+	}
+	for _, p := range q.Principals {
+		if a, _, ok := k.persons.Last(personKey(q.Resource, p), lookup.MaxAge); ok {
+			l.add(a, nil)
+		}
+	}
+	return l.above()
 }
 
 // look is what was found out for one query.

@@ -106,14 +106,16 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		main := object{"analysisResults": results, "nonCriticalErrors": w.errors, "fullyExplored": len(w.errors) == 0 && !w.partial}
 		gcptest.Answer(rw, object{"mainAnalysis": main})
 	case gcptest.ServePolicy(rw, r, w.live):
+	case path == "/v3/"+shop:
+		gcptest.Answer(rw, object{"parent": folder})
+	case path == "/v3/"+folder:
+		gcptest.Answer(rw, object{"parent": org})
 	case path == "/v3/projects:search":
 		page := object{"projects": []any{object{"projectId": "b", "displayName": r.URL.Query().Get("query")}}, "nextPageToken": "2"}
 		if r.URL.Query().Get("pageToken") != "" {
 			page = object{"projects": []any{object{"projectId": "a"}}}
 		}
 		gcptest.Answer(rw, page)
-	case path == "/v3/"+shop:
-		gcptest.Answer(rw, object{"projectId": "shop"})
 	default:
 		gcptest.Refuse(404, "notFound")(rw, r)
 	}

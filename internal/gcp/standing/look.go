@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/eligibility"
 	"jitaccess/internal/gcp"
@@ -29,14 +27,20 @@ type look struct {
 
 	mu       sync.Mutex
 	warnings []*access.Error
+	// live and parents are the readings that have begun, by node.
+	live    map[access.Resource]func() (*iampolicy.Policy, error)
+	parents map[access.Resource]func() (access.Resource, error)
 }
 
 // look asks the source. A query about nobody needs no source: the activations stand
 // in the resource's own policy.
 func (k *Catalog) look(ctx context.Context, q access.StandingQuery) (*look, error) {
-	l := &look{k: k, q: q}
+	l := &look{k: k, q: q, live: map[access.Resource]func() (*iampolicy.Policy, error){}, parents: map[access.Resource]func() (access.Resource, error){}}
 	if len(q.Principals) == 0 && len(q.ReviewersOf) == 0 && !q.Everybody {
 		return l, nil
+	}
+	if !q.Since.IsZero() {
+		l.ahead(ctx, k.c.Source.Known(q))
 	}
 	var err error
 	l.found, err = k.c.Source.Look(ctx, q)
@@ -143,44 +147,6 @@ func (l *look) warn(warnings ...*access.Error) {
 	l.warnings = append(l.warnings, warnings...)
 }
 
-// confirm reads the live policy of every node above from which one of the
-// principals, or a group of reviewers, has something that was asked for. A node that
-// the service account may not read keeps the source's copy and is marked; a node
-// that cannot be read just now is an error, since waiting helps.
-func (l *look) confirm(ctx context.Context) error {
-	above := l.found.Above
-	table, _ := l.tableOf(above)
-	matter := table.Nodes(nil, l.q.ReviewersOf)
-	for _, p := range l.q.Principals {
-		held := slices.DeleteFunc(table.Holdings(p, l.found.Groups[p]), func(e access.Entitlement) bool {
-			return len(l.q.Of) > 0 && !slices.Contains(l.q.Of, e.ID)
-		})
-		matter = append(matter, table.Nodes(held, nil)...)
-	}
-	var g errgroup.Group
-	for i, node := range above {
-		if !slices.Contains(matter, node.Resource) {
-			continue
-		}
-		g.Go(func() error {
-			live, err := l.k.ancestors.Get(ctx, string(node.Resource), l.q.Since)
-			if err == nil {
-				above[i].Policy = l.inPerson(node.Resource, live)
-				return nil
-			}
-			failure := gcp.Failure(err, l.k.policyCall(node.Resource))
-			if failure.Code != access.CodeServiceNotAllowed && failure.Code != access.CodeUnknownResource {
-				return failure
-			}
-			above[i].Unconfirmed = true
-			l.warn(&access.Error{Kind: failure.Kind, Code: access.CodeInventoryOnly,
-				Args: access.Args{"resource": string(node.Resource)}, Err: failure})
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
 func (l *look) inPerson(node access.Resource, live *iampolicy.Policy) *iampolicy.Policy {
 	if l.found.InPerson == nil || live == nil {
 		return live
@@ -224,7 +190,7 @@ func (l *look) standing(own *iampolicy.Policy) access.Standing {
 		Reviewers:   make(map[access.EntitlementID][]access.Principal, len(l.q.ReviewersOf)),
 		Ineffective: append(ineffective, l.ineffective...),
 		Warnings:    slices.Clone(l.warnings),
-		AboveKnown:  l.found.Whole,
+		AboveKnown:  l.found.Rooted,
 	}
 	for _, node := range l.found.Above {
 		s.Above = append(s.Above, node.Resource)

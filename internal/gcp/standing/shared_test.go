@@ -97,3 +97,7 @@ func aboveOf(policy *iampolicy.Policy) []standing.Node {
 func (c *cloud) Remembered(access.Resource, time.Duration) (*iampolicy.Policy, time.Time) {
 	return nil, time.Time{}
 }
+
+func (c *cloud) Known(access.StandingQuery) []standing.Node { return nil }
+
+func (c *cloud) Parent(context.Context, access.Resource) (access.Resource, error) { return folder, nil }

@@ -28,11 +28,14 @@ const (
 	staleAge = 5 * time.Minute
 )
 
-// Live policies of folders and organizations serve the action that read them, and
-// no other.
+// Live policies and parents of what is above a project serve the action that read them,
+// and no other. How long one may take, how many are kept, and how large policies are
+// together.
 const (
 	ancestorTimeout = 20 * time.Second
 	maxAncestors    = 50
+	ancestorBytes   = 8 << 20
+	maxParents      = 2000
 )
 
 // Policies reads the live policies of resources.
@@ -40,6 +43,8 @@ type Policies interface {
 	// GetIamPolicy reads a policy, unless it was asked for at an instant or later
 	// already; zero reads it in any case.
 	GetIamPolicy(ctx context.Context, resource access.Resource, since time.Time) (*iampolicy.Policy, error)
+	// Parent reads what a project or folder is directly in; empty when that is nothing.
+	Parent(ctx context.Context, resource access.Resource) (access.Resource, error)
 	// Remembered is the last policy that was read and when it was asked for, if it is no
 	// older than maxAge and we have not written to it since; nil otherwise.
 	Remembered(resource access.Resource, maxAge time.Duration) (*iampolicy.Policy, time.Time)
@@ -50,6 +55,10 @@ type Source interface {
 	// Look makes the look-ups that a query needs. What cannot be read in part is a
 	// warning.
 	Look(ctx context.Context, q access.StandingQuery) (Found, error)
+	// Known are the nodes above the resource as far as they are remembered of a Look that
+	// was like this one, however old: what will be needed of them is read while Look looks,
+	// and nothing else rests on it. It makes no call.
+	Known(q access.StandingQuery) []Node
 }
 
 // Node is one resource with its own policy: the project, or a folder or organization
@@ -68,8 +77,11 @@ type Found struct {
 	Own *iampolicy.Policy
 	// Above are the folders and the organization within the scope, nearest first.
 	Above []Node
-	// Whole: these are all, up to the organization. A scope that is smaller, or what is
+	// Rooted: these are all, up to the organization. A scope that is smaller, or what is
 	// known only of nodes that say something of somebody, is not.
+	Rooted bool
+	// Whole: Above has all of them that have a policy, so that a folder that is not there is
+	// news to the source.
 	Whole bool
 	// Groups are those that each principal is in.
 	Groups map[access.Principal][]string
@@ -96,6 +108,7 @@ type Config struct {
 type Catalog struct {
 	c         Config
 	ancestors *lookup.Cache[*iampolicy.Policy]
+	parents   *lookup.Cache[access.Resource]
 }
 
 // New makes a Catalog. It makes no call.
@@ -104,6 +117,9 @@ func New(c Config) Catalog {
 		ancestors: lookup.New(c.Now, maxAncestors, ancestorTimeout, func(ctx context.Context, r string) (*iampolicy.Policy, error) {
 			// Not as of when the first who asked began: others share it who began later.
 			return c.Policies.GetIamPolicy(ctx, access.Resource(r), c.Now())
+		}).Within(ancestorBytes, (*iampolicy.Policy).Size),
+		parents: lookup.New(c.Now, maxParents, ancestorTimeout, func(ctx context.Context, r string) (access.Resource, error) {
+			return c.Policies.Parent(ctx, access.Resource(r))
 		})}
 }
 

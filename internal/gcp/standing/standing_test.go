@@ -51,9 +51,14 @@ type world struct {
 	// remembered is what is remembered of any policy, a minute old.
 	remembered []iampolicy.Binding
 
-	mu    sync.Mutex
-	asked []string
-	now   time.Time
+	// tree is what everything is directly in; nil is shop in folder in org. treeFails are
+	// what of it may not be read.
+	tree      map[access.Resource]access.Resource
+	treeFails map[access.Resource]int
+	known     []standing.Node
+	mu        sync.Mutex
+	asked     []string
+	now       time.Time
 }
 
 func (w *world) Remembered(access.Resource, time.Duration) (*iampolicy.Policy, time.Time) {
@@ -79,6 +84,19 @@ func (w *world) GetIamPolicy(_ context.Context, r access.Resource, _ time.Time) 
 		return nil, &googleapi.Error{Code: 403}
 	}
 	return iampolicy.New(bindings), nil
+}
+
+func (w *world) Known(access.StandingQuery) []standing.Node { return w.known }
+
+func (w *world) Parent(_ context.Context, r access.Resource) (access.Resource, error) {
+	w.note(string(r) + "^")
+	if status := w.treeFails[r]; status != 0 {
+		return "", &googleapi.Error{Code: status}
+	}
+	if w.tree != nil {
+		return w.tree[r], nil
+	}
+	return map[access.Resource]access.Resource{shop: folder, folder: org}[r], nil
 }
 
 func (w *world) Look(context.Context, access.StandingQuery) (standing.Found, error) {
@@ -182,20 +200,20 @@ func TestWhoseWordCounts(t *testing.T) {
 		{"a page takes the source's word above", &world{above: policies{folder: anas("roles/b")}, live: policies{shop: nil}},
 			ofAna, "roles/b", "", "projects/shop source"},
 		{"an action reads what is above", &world{above: policies{folder: anas("roles/b")}, live: policies{shop: nil, folder: anas("roles/b")}},
-			acting(ofAna), "roles/b", "", "folders/7 projects/shop source"},
+			acting(ofAna), "roles/b", "", "folders/7 projects/shop projects/shop^ source"},
 		{"what was taken away above is gone", &world{above: policies{folder: anas("roles/b")}, live: policies{shop: nil, folder: nil}},
-			acting(ofAna), "", "", "folders/7 projects/shop source"},
+			acting(ofAna), "", "", "folders/7 projects/shop projects/shop^ source"},
 		{"what carries nothing of theirs is not read", &world{above: policies{folder: anas("roles/b"), org: policy(bind("roles/c", self, "user:ben@example.com"))},
-			live: policies{shop: nil, folder: anas("roles/b")}}, acting(ofAna), "roles/b", "", "folders/7 projects/shop source"},
+			live: policies{shop: nil, folder: anas("roles/b")}}, acting(ofAna), "roles/b", "", "folders/7 projects/shop projects/shop^ source"},
 		{"nor what carries nothing that was asked for", &world{above: policies{folder: anas("roles/b"), org: anas("roles/c")},
 			live: policies{shop: nil, folder: anas("roles/b")}},
-			acting(access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Of: []access.EntitlementID{roleB}}), "roles/b roles/c", "", "folders/7 projects/shop source"},
+			acting(access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Of: []access.EntitlementID{roleB}}), "roles/b roles/c", "", "folders/7 projects/shop projects/shop^ source"},
 		{"what may not be read above is marked", &world{above: policies{folder: anas("roles/b")}, live: policies{shop: nil}},
-			acting(ofAna), "roles/b?", "inventory-only", "folders/7 projects/shop source"},
+			acting(ofAna), "roles/b?", "inventory-only", "folders/7 projects/shop projects/shop^ source"},
 		{"and so is what does not exist", &world{above: policies{folder: anas("roles/b")}, live: policies{shop: nil}, fails: map[access.Resource]int{folder: 404}},
-			acting(ofAna), "roles/b?", "inventory-only", "folders/7 projects/shop source"},
+			acting(ofAna), "roles/b?", "inventory-only", "folders/7 projects/shop projects/shop^ source"},
 		{"it is sure if one live policy carries it", &world{above: policies{folder: anas("roles/b"), org: anas("roles/b")}, live: policies{shop: nil, org: anas("roles/b")}},
-			acting(ofAna), "roles/b", "inventory-only", "folders/7 organizations/1 projects/shop source"},
+			acting(ofAna), "roles/b", "inventory-only", "folders/7 folders/7^ organizations/1 projects/shop projects/shop^ source"},
 		{"a query about nobody needs no source", &world{sourceFails: errors.New("down"), live: policies{shop: nil}},
 			access.StandingQuery{Resource: shop}, "", "", "projects/shop"},
 		{"what the source could not find out is a warning", &world{source: standing.Found{Warnings: []*access.Error{{Code: access.CodeAnalysisPartial}}}, live: policies{shop: anas("roles/a")}},
@@ -542,6 +560,52 @@ func TestPagesRestOnTheRememberedPolicyWhileTheQuotaIsSpent(t *testing.T) {
 				t.Errorf("%+v, %v", s, err)
 			}
 		})
+	}
+}
+
+// TestAProjectThatHasMovedGivesNothingByTheOldFolder: where a project is, is read live at
+// the moment of effect, beside the policies. Where that may not be read, the source is
+// believed, with a warning, unless what can be read contradicts it. What was remembered
+// wrongly costs a call, and never a wrong answer.
+func TestAProjectThatHasMovedGivesNothingByTheOldFolder(t *testing.T) {
+	anas := policy(bind("roles/b", self, "user:ana@example.com"))
+	onFolder := policies{folder: anas, org: nil}
+	live := policies{shop: nil, folder: anas, org: anas}
+	type tree = map[access.Resource]access.Resource
+	type fails = map[access.Resource]int
+	for rule, c := range map[string]struct {
+		world       *world
+		held, warns string
+		asked       string
+	}{
+		"it has not moved":         {&world{above: onFolder, live: live}, "roles/b", "", "folders/7 projects/shop projects/shop^ source"},
+		"to another folder":        {&world{above: onFolder, live: live, tree: tree{shop: "folders/8", "folders/8": org}}, "", "moved", ""},
+		"out of everything":        {&world{above: onFolder, live: live, tree: tree{}}, "", "moved", ""},
+		"deeper, below it still":   {&world{above: onFolder, live: live, tree: tree{shop: "folders/9", "folders/9": folder}}, "roles/b", "", ""},
+		"the organization's holds": {&world{above: policies{org: anas}, live: live, tree: tree{shop: "folders/8", "folders/8": org}}, "roles/b", "", ""},
+		"the project is not seen":  {&world{above: onFolder, live: live, treeFails: fails{shop: 403}}, "roles/b?", "tree-unconfirmed", ""},
+		"a folder is not seen": {&world{above: policies{folder: nil, org: anas}, live: live, treeFails: fails{folder: 403}},
+			"roles/b?", "tree-unconfirmed", ""},
+		"a new folder is not seen": {&world{above: onFolder, live: live, source: standing.Found{Whole: true}, tree: tree{shop: "folders/8"},
+			treeFails: fails{"folders/8": 403}}, "", "moved", ""},
+		"what was remembered is right": {&world{above: onFolder, live: live, known: []standing.Node{{Resource: folder, Policy: iampolicy.New(anas)}}},
+			"roles/b", "", "folders/7 projects/shop projects/shop^ source"},
+		"what was remembered is wrong": {&world{above: onFolder, live: live, known: []standing.Node{{Resource: "folders/8", Policy: iampolicy.New(anas)}}},
+			"roles/b", "", "folders/7 folders/8 projects/shop projects/shop^ source"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			s, err := c.world.catalog().Standing(t.Context(), acting(ofAna))
+			if err != nil || held(s, ana) != c.held || codes(s.Warnings) != c.warns {
+				t.Errorf("holds %q, warns %q, %v", held(s, ana), codes(s.Warnings), err)
+			}
+			if c.asked != "" && rule != "what was remembered is wrong" && c.world.questions() != c.asked {
+				t.Errorf("asked %q", c.world.questions())
+			}
+		})
+	}
+	w := &world{above: onFolder, live: live, treeFails: fails{shop: 503}}
+	if _, err := w.catalog().Standing(t.Context(), acting(ofAna)); err == nil {
+		t.Error("what cannot be read just now is no reason to wait")
 	}
 }
 

@@ -1,0 +1,63 @@
+package assetinventory
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"weak"
+
+	"google.golang.org/api/cloudasset/v1"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/iampolicy"
+)
+
+// maxPolicies bounds the policies of folders and organizations that are in memory, in
+// bytes as iampolicy.Policy.Size counts them.
+const maxPolicies = 24 << 20
+
+// policies has the policy of each folder and organization once, for all the projects
+// below it. It keeps none by itself: what no inventory has any more is gone, with the next
+// collection of garbage.
+type policies struct {
+	mu   sync.Mutex
+	last map[access.Resource]weak.Pointer[iampolicy.Policy]
+	// held are the bytes of all policies that are still in memory.
+	held atomic.Int64
+}
+
+// of is the policy of a node: the one that others have already where it says the same.
+func (p *policies) of(node access.Resource, from *cloudasset.Policy) *iampolicy.Policy {
+	bindings := make([]iampolicy.Binding, 0, len(from.Bindings))
+	for _, b := range from.Bindings {
+		if b == nil {
+			continue
+		}
+		next := iampolicy.Binding{Role: b.Role, Members: b.Members}
+		if c := b.Condition; c != nil {
+			next.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
+		}
+		bindings = append(bindings, next)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.last[node].Value()
+	if before == nil {
+		before = new(iampolicy.Policy)
+	}
+	now := before.Renew(bindings)
+	if now == before && p.last[node].Value() != nil {
+		return now
+	}
+	if p.last == nil {
+		p.last = map[access.Resource]weak.Pointer[iampolicy.Policy]{}
+	}
+	p.last[node] = weak.Make(now)
+	size := int64(now.Size())
+	p.held.Add(size)
+	runtime.AddCleanup(now, func(size int64) { p.held.Add(-size) }, size)
+	return now
+}
+
+// full is whether there are more than there is room for.
+func (p *policies) full() bool { return p.held.Load() > maxPolicies }
