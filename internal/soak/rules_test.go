@@ -54,8 +54,7 @@ type fault struct {
 
 // known are the faults that are known. What is not here fails the test, and so does a
 // certain one that does not show any more: who mends a fault takes it out.
-var known = []fault{
-}
+var known = []fault{}
 
 // phases of a run.
 const (
