@@ -62,8 +62,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Verifier identifies callers by one profile. Make one with New. Its methods may
-// be called concurrently.
+// Verifier identifies callers by one profile. Make one with New; it may be shared.
 type Verifier struct{ c Config }
 
 // New makes a Verifier. It refuses to make one that would accept an assertion meant

@@ -73,8 +73,7 @@ func Verify(ctx context.Context, token string, algorithm Algorithm, keys *KeySet
 	return t.Claims, err
 }
 
-// Verify checks that the token has the form and was signed by one of the keys. It
-// checks no claim.
+// Verify checks that the token has the form and a signature by one of the keys, no claim.
 //
 // An error that wraps ErrKeysUnavailable says nothing about the token: the key
 // could not be had. Every other error means that the token is not valid.

@@ -107,8 +107,7 @@ func (s *KeySet) dropOld() {
 	}
 }
 
-// unavailable returns why the key server could not be asked; nil when it answered.
-// s.mu is held.
+// unavailable is why the key server could not be asked, or nil. s.mu is held.
 func (s *KeySet) unavailable(ctx context.Context) error {
 	err := cmp.Or(ctx.Err(), s.failure)
 	switch {
@@ -170,8 +169,7 @@ func (s *KeySet) load(ctx context.Context) {
 	s.running = nil
 }
 
-// within is whether less than d has passed since t. A clock that was set back
-// counts as time passed.
+// within is whether less than d has passed since t, and no clock was set back.
 func within(now, t time.Time, d time.Duration) bool {
 	age := now.Sub(t)
 	return age >= 0 && age < d

@@ -1,6 +1,5 @@
 // Package oauth gets the access tokens with which the service logs in to a mail
-// server (RFC 6749), keeps them while they are good, and says what is wrong when
-// there is none to be had.
+// server (RFC 6749), keeps them while they are good, and says why there is none.
 //
 // What the token endpoint is trusted for: to issue tokens, and to be told the
 // application's secret. What it answers is taken apart with care and is never
@@ -84,8 +83,7 @@ const (
 	maxToken = 12288/4*3 - 512
 )
 
-// Source has access tokens. It implements mail.Login. Make one with New; it may be
-// used concurrently.
+// Source has access tokens. It implements mail.Login, for concurrent use; see New.
 type Source struct {
 	c    Config
 	host string
@@ -261,8 +259,7 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 	return s.token, nil
 }
 
-// prepare sets the parameters of the next question. refresh is the refresh token
-// among them.
+// prepare sets the next question's parameters; refresh is the refresh token among them.
 func (s *Source) prepare(ctx context.Context) (refresh string, err error) {
 	if s.c.Assertion != nil {
 		jwt, err := s.assertion(ctx)

@@ -87,8 +87,7 @@ func nearest(word string, onEmptyMap bool) string {
 	return best
 }
 
-// distance is how many letters must be put in, taken out or replaced to make one text of
-// the other.
+// distance is how many letters to put in, take out or replace make one text the other.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
