@@ -75,8 +75,7 @@ func (r *reader) said(names ...string) []string {
 }
 
 // checkMailOAuth finds out which of the ways to get a token is meant, and whether it
-// has all that it needs. What belongs to another way is a fault if somebody could
-// rely on it.
+// has all that it needs. What belongs to another way, and is relied on, is a fault.
 func (r *reader) checkMailOAuth(all *Config) {
 	m, o := &all.Mail, &all.MailOAuth
 	if m.Auth != oauth2 {

@@ -21,8 +21,7 @@ import (
 // Algorithm is a signature algorithm by its name in the token's header.
 type Algorithm string
 
-// The algorithms that Google signs with: RS256 for service accounts, ES256 for
-// Identity-Aware Proxy.
+// Google signs with RS256 for service accounts, with ES256 for Identity-Aware Proxy.
 const (
 	RS256 Algorithm = "RS256"
 	ES256 Algorithm = "ES256"

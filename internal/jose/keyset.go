@@ -25,8 +25,7 @@ const (
 	fetchTimeout = 5 * time.Second
 )
 
-// ErrKeysUnavailable means that a key could not be had, so that nothing is known
-// about the token.
+// ErrKeysUnavailable: a key could not be had, so that nothing is known about the token.
 var ErrKeysUnavailable = errors.New("the verification keys cannot be had")
 
 // errUnknownKey means that the issuer does not publish the key named.

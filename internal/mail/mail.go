@@ -41,8 +41,7 @@ type Config struct {
 	Port int
 	// ImplicitTLS speaks TLS from the first byte (port 465) rather than STARTTLS.
 	ImplicitTLS bool
-	// MinTLS and MaxTLS are versions of crypto/tls; 0 is TLS 1.2, the least that is
-	// spoken, and the newest.
+	// MinTLS and MaxTLS are of crypto/tls; 0 is TLS 1.2, the least spoken, and the newest.
 	MinTLS, MaxTLS uint16
 	// AllowPlain permits a connection without TLS if Host is loopback and the
 	// server offers none. With any other host it is a fault.

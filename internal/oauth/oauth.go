@@ -65,11 +65,9 @@ type Assertion struct {
 const (
 	// fetchTimeout bounds getting one token, for callers that have more time than a notice.
 	fetchTimeout = 10 * time.Second
-	// margin is how long before its end a token is given up, or half its life if that
-	// is less.
+	// margin before its end a token is given up, or half its life if that is less.
 	margin = 5 * time.Minute
-	// unknownLife is of a token that does not say when it ends; maxLife bounds what
-	// one says.
+	// unknownLife is of a token that does not say when it ends; maxLife bounds the others'.
 	unknownLife = 10 * time.Minute
 	maxLife     = 24 * time.Hour
 	// refetchInterval is how often a refused token is replaced, and failureLife how

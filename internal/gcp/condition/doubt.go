@@ -64,8 +64,7 @@ func suspicious(expression string) (word, meant string) {
 	return "", ""
 }
 
-// maxSlips is by how many letters a word may differ from a marker that it may have been
-// meant as.
+// maxSlips is by how many letters a word may differ from the marker that is meant.
 const maxSlips = 3
 
 // nearest is the marker that a word may have been meant as, in its usual spelling. On an
