@@ -357,6 +357,50 @@ func BenchmarkApproval(b *testing.B) {
 	s.report(b)
 }
 
+// BenchmarkActivation is that of a role by somebody who has it from the folder, alone, with
+// the same Google.
+func BenchmarkActivation(b *testing.B) {
+	const latency = 50 * time.Millisecond
+	w := newWorld(b, surroundings{measured: true, options: google.Options{PageSize: 500},
+		environment: map[string]string{"SMTP_SENDER_ADDRESS": ""}, organization: func(o *google.Organization) {
+			for i := range colleagues {
+				o.People = append(o.People, google.Person{Email: colleague(i), Subject: fmt.Sprintf("accounts.google.com:%021d", i)})
+				o.Groups[0].Members = append(o.Groups[0].Members, colleague(i))
+			}
+			parent := o.Projects[slices.IndexFunc(o.Projects, func(p google.Project) bool { return p.ID == project })].Parent
+			for i := range o.Folders {
+				if f := &o.Folders[i]; "folders/"+f.ID == parent {
+					f.Policy.Bindings = append(f.Policy.Bindings, google.Binding{Role: "roles/pubsub.editor", Members: []string{"group:" + o.Groups[0].Email},
+						Condition: &google.Condition{Title: "Eligible", Expression: "has({}.jitAccessConstraint)"}})
+				}
+			}
+		}})
+	s := samples{}
+	activate := func(i int) {
+		b.StopTimer()
+		w.inside(w.as(colleague(i), "GET", projectURL+"/roles", ""))
+		body := encoded(b, selfBody(dict{"entitlementIds": []string{project + ":roles/pubsub.editor"}}))
+		activation := w.as(colleague(i), "POST", selfURL, body)
+		w.cloud.Calls().Reset()
+		w.cloud.Faults().Add(google.Fault{Latency: latency})
+		b.StartTimer()
+		begin := time.Now()
+		w.inside(activation)
+		s.since("ms-median", begin)
+		b.StopTimer()
+		s.add("folder-reads", float64(w.cloud.Calls().Count("POST /v3/folders/{id}:getIamPolicy")))
+		s.add("writes", float64(w.cloud.Calls().Count("POST /v3/projects/{id}:setIamPolicy")))
+		w.cloud.Faults().Reset()
+		b.StartTimer()
+	}
+	activate(0)
+	clear(s)
+	for i := 1; b.Loop(); i++ {
+		activate(i)
+	}
+	s.report(b)
+}
+
 // approvalCalls are the units in which an approval's calls are counted.
 var approvalCalls = map[string]string{
 	"POST /v3/projects/{id}:setIamPolicy":                      "writes",

@@ -92,8 +92,7 @@ func stored(secrets *secretmanager.Secrets, text config.StoredText) func(context
 			return secrets.Access(ctx, text.Version)
 		case text.File != "":
 			content, err := os.ReadFile(text.File)
-			var inPath *fs.PathError
-			if errors.As(err, &inPath) {
+			if inPath, ok := errors.AsType[*fs.PathError](err); ok {
 				err = fmt.Errorf("the file cannot be read: %w", inPath.Err)
 			}
 			return content, err

@@ -44,7 +44,8 @@ var errPolicyFaults = errors.New("the policy has faults")
 // nothing but the environment says which terms hold. A file with faults is the error: it
 // came with this deployment. A secret may change under it, so that one with faults, like
 // anything that cannot be read, is looked at again, and nothing is given out until then.
-func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock, log *slog.Logger) (broker.Policy, func() error, error) {
+func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock, log *slog.Logger) (
+	broker.Policy, func() error, error) {
 	kept := c.Requests.Policy
 	if kept.IsZero() {
 		return policyOf(c), nil, nil

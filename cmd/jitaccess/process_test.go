@@ -145,6 +145,10 @@ func BenchmarkResidentMany(b *testing.B) {
 			policy := largePolicy(time.Now(), "group:"+o.Groups[0].Email)
 			o.Policy.Bindings = append(o.Policy.Bindings, policy...)
 			o.Folders[0].Policy.Bindings = append(o.Folders[0].Policy.Bindings, policy...)
+			for i := range colleagues {
+				o.People = append(o.People, google.Person{Email: colleague(i), Subject: fmt.Sprintf("accounts.google.com:%021d", i)})
+				o.Groups[0].Members = append(o.Groups[0].Members, colleague(i))
+			}
 			for i := range projects {
 				full = append(full, fmt.Sprintf("full-%04d", i))
 				o.Projects = append(o.Projects, google.Project{ID: full[i], Number: fmt.Sprint(7_000_000_000 + i), DisplayName: full[i],
@@ -155,8 +159,8 @@ func BenchmarkResidentMany(b *testing.B) {
 	for b.Loop() {
 		p := startProcess(b, w)
 		p.until(b, "/health/ready")
-		for _, id := range full {
-			answer, err := http.DefaultClient.Do(w.as(alice, "GET", p.origin+"/access/projects/"+id, ""))
+		for i, id := range full {
+			answer, err := http.DefaultClient.Do(w.as(colleague(i), "GET", p.origin+"/access/projects/"+id, ""))
 			if err != nil {
 				b.Fatal(err)
 			}

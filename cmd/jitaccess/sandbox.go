@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/sandbox"
@@ -56,6 +57,13 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 	if err != nil {
 		return err
 	}
+	// It is Cloud Run in all else, whose disk would be memory.
+	memory, err := os.MkdirTemp("", "jitaccess-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(memory)
+	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
 	handler, err := start(ctx, c, s.MailRoots(), wallClock, log)
 	if err != nil {
 		return err

@@ -148,6 +148,27 @@ func TestEligibilityIsReadAtTheMomentOfEffect(t *testing.T) {
 			t.Error("granted")
 		}
 	})
+	t.Run("inherited from a folder that the project has left, and the inventory is stale", func(t *testing.T) {
+		w := newWorld(t, surroundings{})
+		ref, id := w.ask()
+		w.cloud.Faults().FreezeInventory(true)
+		if err := w.cloud.Faults().MoveProject(project, w.cloud.OrganizationID()); err != nil {
+			t.Fatal(err)
+		}
+		w.api(bob, decideURL(ref), dict{}).expect(t, 403, "not below")
+		if w.granted(id) != 0 {
+			t.Error("granted")
+		}
+	})
+	t.Run("inherited, and where the project is may not be read", func(t *testing.T) {
+		w := newWorld(t, surroundings{})
+		ref, id := w.ask()
+		w.cloud.Faults().RevokePermission("resourcemanager.projects.get")
+		w.api(bob, decideURL(ref), dict{}).expect(t, 200, "as of Asset Inventory")
+		if w.granted(id) != 1 || !w.logged("api.activateRole", "tree-unconfirmed") {
+			t.Errorf("the journal does not say so: %s", w.log.String())
+		}
+	})
 	t.Run("inherited from where the service may not look", func(t *testing.T) {
 		w := newWorld(t, surroundings{organization: func(o *google.Organization) {
 			o.Policy.Bindings = append(o.Policy.Bindings, google.Binding{Role: "roles/run.admin", Members: []string{"user:" + alice},

@@ -165,6 +165,7 @@ const (
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //
 	CodeAlreadyEnded    Code = "already-ended"    //
+	CodeWithdrawn       Code = "withdrawn"        //
 	CodeGrantRefused    Code = "grant-refused"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
 	CodeNoGrant         Code = "no-grant"         //

@@ -18,7 +18,8 @@ type facts struct {
 
 // facts looks up what the policy looks at, and nothing else. standing is of the resource,
 // if it has been looked at already.
-func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Principal, standing *access.Standing, ids ...access.EntitlementID) facts {
+func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Principal, standing *access.Standing,
+	ids ...access.EntitlementID) facts {
 	f := facts{subject: access.Subject{Principal: p}, changes: map[access.EntitlementID]access.Answer{}}
 	policy, ok := b.c.Policy.(Looking)
 	if !ok || len(ids) == 0 {

@@ -79,7 +79,7 @@ func (d *doctor) outsiders(ctx context.Context) {
 	clean := 0
 	for _, group := range first(d.eligible, maxGroups) {
 		members, err := list[struct{ Email string }](ctx, d, d.Platform.DirectoryClient, directory, "/admin/directory/v1/groups/"+
-			url.PathEscape(group)+"/members", url.Values{"maxResults": {"200"}, "fields": {"members(email),nextPageToken"}}, "members")
+			url.PathEscape(group)+"/members", url.Values{"maxResults": {"200"}, "fields": {"members(email),nextPageToken"}})
 		if err != nil {
 			continue // told under groups
 		}

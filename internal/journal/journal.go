@@ -189,23 +189,20 @@ func parseTrace(form *regexp.Regexp, header string) string {
 // and so cannot tear its lines. Attributes become labels; groups are joined with
 // dots. An attribute "error" that is one of package access becomes the labels that
 // events have, and its text the end of the message. A line of a level below the
-// given one is dropped; nil means Info.
-func (j *Journal) Handler(level slog.Leveler) slog.Handler {
-	if level == nil {
-		level = slog.LevelInfo
-	}
+// given one is dropped.
+func (j *Journal) Handler(level slog.Level) slog.Handler {
 	return &handler{journal: j, level: level, labels: map[string]string{}}
 }
 
 type handler struct {
 	journal *Journal
-	level   slog.Leveler
+	level   slog.Level
 	prefix  string
 	// labels are those of WithAttrs; never changed in place.
 	labels map[string]string
 }
 
-func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level.Level() }
+func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
 
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	labels := maps.Clone(h.labels)

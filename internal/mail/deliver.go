@@ -126,8 +126,12 @@ func (m *Mailer) open(ctx context.Context, secret string, passed func(name, text
 		}
 	}
 	s := &session{c: m.c, ctx: ctx, secret: secret}
+	dial := m.c.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
 	dialling, cancel := context.WithTimeout(ctx, m.c.ConnectTimeout)
-	raw, err := m.c.Dial(dialling, "tcp", net.JoinHostPort(m.c.Host, strconv.Itoa(m.c.Port)))
+	raw, err := dial(dialling, "tcp", net.JoinHostPort(m.c.Host, strconv.Itoa(m.c.Port)))
 	cancel()
 	if err != nil {
 		return nil, s.fault(atConnect, err)

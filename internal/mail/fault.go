@@ -287,8 +287,7 @@ func enhancedCode(text string) string {
 
 // replyCode is the code of the server's answer in err; 0 when it did not answer.
 func replyCode(err error) int {
-	var reply *textproto.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		return reply.Code
 	}
 	return 0

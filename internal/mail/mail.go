@@ -17,6 +17,8 @@ import (
 	"net"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"jitaccess/internal/access"
 	"jitaccess/internal/loopback"
 	"jitaccess/internal/notice"
@@ -110,10 +112,8 @@ type Config struct {
 // Mailer implements broker.Notifier. Make one with New. It may be used
 // concurrently.
 type Mailer struct {
-	c      Config
-	writer notice.Writer
-	// ownDial is whether c.Dial was given, and may know names that we do not.
-	ownDial bool
+	c       Config
+	writer  notice.Writer
 	pool    *pool
 	pace    *pace
 	history history
@@ -144,18 +144,16 @@ func New(c Config) (*Mailer, error) {
 		}
 		*address = string(checked)
 	}
-	ownDial := c.Dial != nil
 	c.setDefaults()
 	if c.AllowPlain && !loopback.Is(c.Host) || c.MinTLS < tls.VersionTLS12 || c.MaxTLS != 0 && c.MaxTLS < c.MinTLS {
 		return nil, fmt.Errorf("mail: TLS 1.2 is the least that is spoken with %q", c.Host)
 	}
 	m := &Mailer{
-		c:       c,
-		ownDial: ownDial,
-		writer:  notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
-		pace:    &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
+		c:      c,
+		writer: notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
+		pace:   &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
 	}
-	m.pool = &pool{open: m.loggedIn, max: c.MaxConnections, now: c.Now, afterFunc: c.AfterFunc}
+	m.pool = &pool{open: m.loggedIn, turns: semaphore.NewWeighted(int64(c.MaxConnections)), now: c.Now, afterFunc: c.AfterFunc}
 	return m, nil
 }
 
@@ -175,9 +173,6 @@ func (c *Config) setDefaults() {
 	}
 	c.MaxConnections = cmp.Or(c.MaxConnections, maxConnections)
 	c.PerMinute = cmp.Or(c.PerMinute, perMinute)
-	if c.Dial == nil {
-		c.Dial = new(net.Dialer).DialContext
-	}
 	if c.AfterFunc == nil {
 		c.AfterFunc = func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
 	}

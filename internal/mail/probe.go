@@ -95,8 +95,7 @@ func (m *Mailer) Test(ctx context.Context, to access.Principal) []notice.Step {
 		return steps
 	}
 	failed := notice.Step{Name: "test", Failure: failure(err)}
-	var f *Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Fault](err); ok {
 		failed.Name, failed.Failure.What = f.Step, f.Said()
 	}
 	return append(steps, failed)
@@ -107,8 +106,7 @@ func failure(err error) *notice.Failure {
 	if err == nil {
 		return nil
 	}
-	var f *Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Fault](err); ok {
 		return &notice.Failure{What: f.What(), Meaning: f.Meaning, Remedy: f.Remedy, Err: err}
 	}
 	return &notice.Failure{Meaning: "It could not be sent.", Remedy: "The log has the cause.", Err: err}
@@ -126,7 +124,7 @@ func (m *Mailer) resolve(ctx context.Context, passed func(name, text string)) er
 	switch {
 	case err == nil:
 		passed("resolve", m.c.Host+" is "+some(addresses))
-	case m.ownDial:
+	case m.c.Dial != nil:
 		passed("resolve", m.c.Host+" is not known here; the proxy may know it")
 	default:
 		return fault(ctx, atResolve, err)

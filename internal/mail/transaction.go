@@ -180,8 +180,8 @@ func (s *session) fault(at step, err error) error {
 }
 
 func temporary(err error) bool {
-	var f *Fault
-	return errors.As(err, &f) && f.passes
+	f, ok := errors.AsType[*Fault](err)
+	return ok && f.passes
 }
 
 func passes(at step, err error) bool {

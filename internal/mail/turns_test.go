@@ -3,25 +3,38 @@ package mail
 import (
 	"context"
 	"net"
-	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
+	"golang.org/x/sync/semaphore"
 )
 
-// onePool has one connection at most, to nobody.
-func onePool(t *testing.T) *pool {
-	p := &pool{max: 1, now: func() time.Time { return time.Time{} }, afterFunc: func(time.Duration, func()) func() bool { return func() bool { return true } }}
+// onePool has one connection at most, to nobody. alive is how many of those that were
+// opened have not been closed.
+func onePool(t *testing.T) (p *pool, alive func() int) {
+	p = &pool{turns: semaphore.NewWeighted(1), now: func() time.Time { return time.Time{} }, afterFunc: func(time.Duration, func()) func() bool { return func() bool { return true } }}
+	var opened []net.Conn
 	p.open = func(ctx context.Context) (*session, error) {
 		ours, theirs := net.Pipe()
 		t.Cleanup(func() { ours.Close(); theirs.Close() })
+		opened = append(opened, ours)
 		s := &session{conn: &conn{Conn: ours}}
 		s.begin(ctx)
 		return s, nil
 	}
-	return p
+	return p, func() (n int) {
+		for _, c := range opened {
+			if c.SetDeadline(time.Time{}) == nil {
+				n++
+			}
+		}
+		return n
+	}
 }
 
 func taken(t *testing.T, p *pool, ctx context.Context) *session {
@@ -33,38 +46,35 @@ func taken(t *testing.T, p *pool, ctx context.Context) *session {
 	return s
 }
 
-// counts are how many connections there are, how many rest, and how many wait.
-func (p *pool) counts() [3]int {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	return [3]int{p.count, len(p.idle), len(p.waiting)}
+// state is how many connections there are, how many rest, and whether the next who comes
+// gets one at once.
+type state struct {
+	alive, resting int
+	free           bool
 }
 
-func wantCounts(t *testing.T, p *pool, what string, want [3]int) {
+func wantState(t *testing.T, p *pool, alive func() int, what string, want state) {
 	t.Helper()
-	if got := p.counts(); got != want {
-		t.Fatalf("%s: %v connections, resting, waiting; want %v", what, got, want)
+	got := state{alive(), len(p.idle), p.turns.TryAcquire(1)}
+	if got.free {
+		p.turns.Release(1)
 	}
-}
-
-// waits returns when somebody waits for a connection.
-func waits(p *pool) {
-	for p.counts()[2] == 0 {
-		runtime.Gosched()
+	if got != want {
+		t.Fatalf("%s: %+v; want %+v", what, got, want)
 	}
 }
 
 func TestAConnectionWhoseOwnersTimeIsOverIsNotKept(t *testing.T) {
-	p := onePool(t)
+	p, alive := onePool(t)
 	ctx, over := context.WithCancel(t.Context())
 	s := taken(t, p, ctx)
 	over()
 	p.give(s)
-	wantCounts(t, p, "afterwards", [3]int{0, 0, 0})
+	wantState(t, p, alive, "afterwards", state{0, 0, true})
 }
 
 func TestWhoHasNoTimeTakesNoConnection(t *testing.T) {
-	p := onePool(t)
+	p, alive := onePool(t)
 	p.give(taken(t, p, t.Context()))
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -72,55 +82,67 @@ func TestWhoHasNoTimeTakesNoConnection(t *testing.T) {
 		p.give(s)
 		t.Error("taken")
 	}
-	wantCounts(t, p, "afterwards", [3]int{1, 1, 0})
+	wantState(t, p, alive, "afterwards", state{1, 1, true})
 }
 
 func TestNoConnectionGoesToWhoHasGivenUp(t *testing.T) {
-	p := onePool(t)
-	s := taken(t, p, t.Context())
-	ctx, giveUp := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { _, err := p.take(ctx); done <- err }()
-	waits(p)
-	giveUp()
-	if err := <-done; err == nil {
-		t.Error("taken")
-	}
-	wantCounts(t, p, "while it is used", [3]int{1, 0, 0})
-	p.give(s)
-	wantCounts(t, p, "afterwards", [3]int{1, 1, 0})
+	synctest.Test(t, func(t *testing.T) {
+		p, alive := onePool(t)
+		s := taken(t, p, t.Context())
+		ctx, giveUp := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { _, err := p.take(ctx); done <- err }()
+		synctest.Wait() // until it waits
+		giveUp()
+		if err := <-done; err == nil {
+			t.Error("taken")
+		}
+		wantState(t, p, alive, "while it is used", state{1, 0, false})
+		p.give(s)
+		wantState(t, p, alive, "afterwards", state{1, 1, true})
+	})
 }
 
 // Whoever gives up just as a connection, or leave to open one, is handed to them
 // passes it on.
 func TestWhatIsGivenToWhoGivesUpIsPassedOn(t *testing.T) {
 	for i := range 400 {
-		p := onePool(t)
-		s := taken(t, p, t.Context())
-		s.broken = i%2 == 0
-		ctx, giveUp := context.WithCancel(t.Context())
-		done := make(chan *session)
-		go func() { s, _ := p.take(ctx); done <- s }()
-		waits(p)
-		// Nobody gets on before both have happened.
-		p.mutex.Lock()
-		giveUp()
-		runtime.Gosched()
-		turn := p.waiting[0]
-		p.waiting = p.waiting[1:]
-		if s.stop(); s.broken {
-			turn <- nil
-		} else {
-			turn <- s
-		}
-		p.mutex.Unlock()
-		if s := <-done; s != nil {
-			p.give(s)
-		}
-		if got := p.counts(); got[0] != got[1] || got[2] != 0 {
-			t.Fatalf("round %d: %v connections, resting, waiting", i, got)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			p, alive := onePool(t)
+			s := taken(t, p, t.Context())
+			s.broken = i%2 == 0
+			ctx, giveUp := context.WithCancel(t.Context())
+			done := make(chan *session)
+			go func() { s, _ := p.take(ctx); done <- s }()
+			synctest.Wait() // until it waits
+			var both sync.WaitGroup
+			both.Go(giveUp)
+			both.Go(func() { p.give(s) })
+			both.Wait()
+			if s := <-done; s != nil {
+				p.give(s)
+			}
+			synctest.Wait()
+			wantState(t, p, alive, "round "+strconv.Itoa(i), state{len(p.idle), len(p.idle), true})
+		})
 	}
+}
+
+// The connection of whoever waits longest is the one that was given back: no other is
+// opened for them.
+func TestWhoWaitsGetsTheConnectionThatIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, alive := onePool(t)
+		s := taken(t, p, t.Context())
+		next := make(chan *session)
+		go func() { s, _ := p.take(t.Context()); next <- s }()
+		synctest.Wait() // until it waits
+		p.give(s)
+		if got := <-next; got != s {
+			t.Error("another connection")
+		}
+		wantState(t, p, alive, "while it is used", state{1, 0, false})
+	})
 }
 
 // Threat 29: the log-in itself looks whether anybody could listen, whatever has been

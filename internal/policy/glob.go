@@ -162,7 +162,8 @@ type question struct {
 }
 
 func ask(s *access.Subject) *question {
-	q := &question{Subject: s, role: split(string(s.Entitlement.Role)), resource: split(string(s.Entitlement.Resource)), domain: s.Principal.Domain()}
+	q := &question{Subject: s, role: split(string(s.Entitlement.Role)), resource: split(string(s.Entitlement.Resource)),
+		domain: s.Principal.Domain()}
 	for _, r := range s.Ancestors {
 		q.ancestors = append(q.ancestors, split(string(r)))
 	}

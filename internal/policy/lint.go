@@ -100,7 +100,8 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 			}
 		}
 		if people != nil && len(people) < r.Count {
-			warnings.Add(at, "%s can be satisfied by nobody: it demands %d approvals, and names %d who can give them", rule.called(), r.Count, len(people))
+			warnings.Add(at, "%s can be satisfied by nobody: it demands %d approvals, and names %d who can give them",
+				rule.called(), r.Count, len(people))
 		}
 		if requester, ok := f.onlyRequester(rule); ok && people != nil && people[requester] && len(people)-1 < r.Count {
 			warnings.Add(at, "%s can be satisfied by nobody: only %s may ask, and nobody approves their own request", rule.called(), requester)
@@ -146,7 +147,8 @@ func coversList[T any](l, other list[T], covers func(a, b T) bool) bool {
 
 func coversHours(all, others []hours) bool {
 	covers := func(a, b hours) bool {
-		return a.zone.String() == b.zone.String() && a.from <= b.from && b.to <= a.to && (a.from < a.to && b.from < b.to || a.from == b.from && a.to == b.to) &&
+		return a.zone.String() == b.zone.String() && a.from <= b.from && b.to <= a.to &&
+			(a.from < a.to && b.from < b.to || a.from == b.from && a.to == b.to) &&
 			(len(a.days) == 0 || len(b.days) > 0 && !slices.ContainsFunc(b.days, func(d time.Weekday) bool { return !slices.Contains(a.days, d) }))
 	}
 	return len(all) == 0 || len(others) > 0 && !slices.ContainsFunc(others, func(b hours) bool {

@@ -155,11 +155,13 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 	}
 	if s := d.Settings; s != nil {
 		if most := value(p.maxDuration, 0); most > s.MaxDuration && !loosen.maxDuration {
-			tell("max_duration", "max_duration of %s is longer than ACTIVATION_TIMEOUT (%s); write loosen: [max_duration] beside terms if that is meant",
+			tell("max_duration",
+				"max_duration of %s is longer than ACTIVATION_TIMEOUT (%s); write loosen: [max_duration] beside terms if that is meant",
 				Length(most), Length(s.MaxDuration))
 		}
 		if count > s.MaxReviewers {
-			tell("approvals", "%d approvals cannot be had, since ACTIVATION_REQUEST_MAX_REVIEWERS lets a request ask %d people", count, s.MaxReviewers)
+			tell("approvals", "%d approvals cannot be had, since ACTIVATION_REQUEST_MAX_REVIEWERS lets a request ask %d people",
+				count, s.MaxReviewers)
 		}
 	}
 	return faults

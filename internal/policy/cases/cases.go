@@ -90,7 +90,8 @@ func readCase(n *document.Node, faults *document.Faults) Case {
 		}
 		err = nil
 	}
-	s := access.Subject{Kind: access.Peers, At: noon, AncestorsKnown: true, GroupsKnown: true, ClaimsKnown: true, ChangesPermissions: access.No}
+	s := access.Subject{Kind: access.Peers, At: noon, AncestorsKnown: true, GroupsKnown: true, ClaimsKnown: true,
+		ChangesPermissions: access.No}
 	s.Principal, err = access.ParsePrincipal(text(n, "who"))
 	tell("who")
 	s.Entitlement.Resource, err = access.ParseResource(text(n, "what", "resource"))
@@ -108,7 +109,8 @@ func readCase(n *document.Node, faults *document.Faults) Case {
 	}
 	s.Groups, s.Claims = texts(n.Get("groups")), texts(n.Get("claims"))
 	unknown := texts(n.Get("unknown"))
-	s.AncestorsKnown, s.GroupsKnown, s.ClaimsKnown = !slices.Contains(unknown, "ancestors"), !slices.Contains(unknown, "groups"), !slices.Contains(unknown, "claims")
+	known := func(what string) bool { return !slices.Contains(unknown, what) }
+	s.AncestorsKnown, s.GroupsKnown, s.ClaimsKnown = known("ancestors"), known("groups"), known("claims")
 	if when := text(n, "when"); when != "" {
 		s.At, err = moment(when)
 		tell("when")
@@ -155,7 +157,8 @@ func (f File) Run(p policy.Refined) document.Faults {
 		found := findings(p.Explain(c.Subject))
 		for _, e := range c.Expect {
 			if got, ok := found[e.Key]; !ok {
-				faults.Add(&document.Node{Line: e.Line, Column: e.Column}, "%s: expected %s %s, and there is none: %s", c.Name, e.Key, e.Value, said(found))
+				faults.Add(&document.Node{Line: e.Line, Column: e.Column}, "%s: expected %s %s, and there is none: %s",
+					c.Name, e.Key, e.Value, said(found))
 			} else if got != e.Value {
 				faults.Add(&document.Node{Line: e.Line, Column: e.Column}, "%s: %s\n  - expected: %s\n  + is:       %s", c.Name, e.Key, e.Value, got)
 			}
@@ -211,7 +214,8 @@ func findings(e policy.Explanation) map[string]string {
 	if len(t.Escalations) > 0 {
 		found["escalate_after"] = policy.Length(t.Escalations[0].After)
 	}
-	for key, is := range map[string]bool{"in_order": t.InOrder, "signature": t.Signature, "inherited_only": t.InheritedOnly, "break_glass": t.BreakGlass} {
+	for key, is := range map[string]bool{"in_order": t.InOrder, "signature": t.Signature,
+		"inherited_only": t.InheritedOnly, "break_glass": t.BreakGlass} {
 		found[key] = fmt.Sprint(is)
 	}
 	found["justification"], found["notify"] = strings.Join(patterns, ", "), strings.Join(t.Notify, ", ")

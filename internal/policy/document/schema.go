@@ -183,7 +183,8 @@ func (s *Schema) fits(n *Node) bool {
 	switch n.Kind {
 	case Number:
 		i, err := strconv.Atoi(n.Text)
-		return err == nil && (s.Const == nil || s.Const == float64(i)) && (s.Minimum == nil || i >= *s.Minimum) && (s.Maximum == nil || i <= *s.Maximum)
+		return err == nil && (s.Const == nil || s.Const == float64(i)) &&
+			(s.Minimum == nil || i >= *s.Minimum) && (s.Maximum == nil || i <= *s.Maximum)
 	case Flag:
 		return s.Const == nil || s.Const == n.True()
 	case Text:

@@ -55,11 +55,11 @@ func (c *Cloud) effectivePolicies(k *call, scope *node) (any, error) {
 		if !strings.HasPrefix(name, "//") {
 			return nil, invalid("Invalid full resource name: %s.", name)
 		}
-		if n == nil || !n.within(scope) {
+		if n == nil || !n.listedWithin(scope) {
 			return nil, failure(http.StatusNotFound, "Resource %s is not found in scope %s.", name, scope.name)
 		}
 		policies := []any{}
-		for at := n; at != nil && at.within(scope); at = at.parent {
+		for at := n; at != nil && at.listedWithin(scope); at = at.listed {
 			policy := map[string]any{}
 			if len(at.inventory.Bindings) > 0 {
 				policy["bindings"] = at.inventory.Bindings
@@ -139,13 +139,13 @@ func (c *Cloud) analyzeIamPolicy(k *call, scope *node) (any, error) {
 		}
 	}
 	if a.resource != "" {
-		if a.selected = c.node(a.resource); a.selected == nil || !a.selected.within(scope) {
+		if a.selected = c.node(a.resource); a.selected == nil || !a.selected.listedWithin(scope) {
 			return nil, invalid("Resource %s is not found in scope %s.", a.resource, scope.name)
 		}
 	}
 	results := []any{}
 	for _, n := range c.order {
-		if !n.within(scope) || (a.selected != nil && !a.selected.within(n)) {
+		if !n.listedWithin(scope) || (a.selected != nil && !a.selected.listedWithin(n)) {
 			continue
 		}
 		for _, b := range n.inventory.Bindings {
@@ -204,7 +204,7 @@ func (a *analysis) resources(n *node) []any {
 	}
 	found := []any{}
 	for _, x := range a.cloud.order {
-		if x == n || (a.expandResources && len(found) < maxExpansion && x.within(n) && x.service == resourceManager) {
+		if x == n || (a.expandResources && len(found) < maxExpansion && x.listedWithin(n) && x.service == resourceManager) {
 			found = append(found, map[string]any{"fullResourceName": x.full()})
 		}
 	}

@@ -99,6 +99,16 @@ func (c *Cloud) controlSwitches(handle func(string, func(*http.Request) (any, er
 	handle("POST /control/permissions/revoke", word(f.RevokePermission))
 	handle("POST /control/permissions/restore", func(*http.Request) (any, error) { f.RestorePermissions(); return nil, nil })
 	handle("POST /control/eligibility/remove", word(f.RemoveEligibility))
+	handle("POST /control/projects/move", func(r *http.Request) (any, error) {
+		var b struct {
+			Project string `json:"project"`
+			Parent  string `json:"parent"`
+		}
+		if err := decode(r, &b); err != nil {
+			return nil, err
+		}
+		return nil, f.MoveProject(b.Project, b.Parent)
+	})
 	handle("POST /control/people/delete", word(f.DeletePerson))
 	handle("POST /control/reset", func(*http.Request) (any, error) { f.Reset(); return nil, nil })
 }

@@ -2,6 +2,7 @@ package google
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -209,7 +210,7 @@ func (f *Faults) FreezeInventory(frozen bool) {
 	c.frozen = frozen
 	if !frozen {
 		for _, n := range c.order {
-			n.inventory = n.policy
+			n.inventory, n.listed = n.policy, n.parent
 		}
 	}
 }
@@ -219,6 +220,22 @@ func (f *Faults) RevokeTokens() {
 	f.cloud.mu.Lock()
 	defer f.cloud.mu.Unlock()
 	clear(f.cloud.tokens)
+}
+
+// MoveProject moves a project, by its id, to a folder or organization. A frozen inventory
+// still shows it where it was.
+func (f *Faults) MoveProject(id, parent string) error {
+	c := f.cloud
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	project, to := c.nodes["projects/"+id], c.nodes[parent]
+	if project == nil || to == nil || to.project != nil {
+		return fmt.Errorf("there is no project %q, or no folder or organization %q", id, parent)
+	}
+	if project.parent = to; !c.frozen {
+		project.listed = to
+	}
+	return nil
 }
 
 // RevokePermission takes a permission from the service account wherever it has it;
@@ -328,5 +345,6 @@ func (f *Faults) Reset() {
 	c.organization.Groups, c.organization.People = c.firstGroups, c.firstPeople
 	for _, n := range c.order {
 		c.store(n, n.original)
+		n.parent, n.listed = n.first, n.first
 	}
 }

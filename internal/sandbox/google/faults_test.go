@@ -237,6 +237,7 @@ func TestControlAPI(t *testing.T) {
 		{"/control/keys/rotate", nil}, {"/control/keys/drop", nil}, {"/control/inventory/freeze", object{"on": true}}, {"/control/bindings/reorder", object{"on": true}},
 		{"/control/policies/whole", object{"on": true}}, {"/control/permissions/revoke", object{"value": "x.y.z"}}, {"/control/permissions/restore", nil},
 		{"/control/eligibility/remove", object{"value": "dan.o'brien@example.com"}}, {"/control/people/delete", object{"value": "frank@example.com"}},
+		{"/control/projects/move", object{"project": "shop-payments-prod", "parent": f.OrganizationID()}},
 	} {
 		if code, body := f.post(step.path, step.body); code != 200 {
 			t.Errorf("%s: %d %s", step.path, code, body)

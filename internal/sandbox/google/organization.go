@@ -95,8 +95,10 @@ type Group struct {
 // node is a resource that has an allow policy.
 type node struct {
 	// name is the path that people and APIs use, projects/ID.
-	name          string
-	parent        *node
+	name   string
+	parent *node
+	// listed is the parent that the inventory shows, and first the one at the start.
+	listed, first *node
 	service, kind string
 	// attribute is resource.name in conditions; empty is the full resource name.
 	attribute string
@@ -159,9 +161,18 @@ func (c *Cloud) build() error {
 	}
 	for _, n := range c.order {
 		n.original = n.policy
+		n.first, n.listed = n.parent, n.parent
 	}
 	c.firstGroups, c.firstPeople = o.Groups, o.People
 	return nil
+}
+
+// listedWithin is within as the inventory shows it.
+func (n *node) listedWithin(other *node) bool {
+	for n != nil && n != other {
+		n = n.listed
+	}
+	return n != nil
 }
 
 func (c *Cloud) add(n *node) *node {
