@@ -31,6 +31,12 @@ var screenshots = flag.String("screenshots", "", "write a picture of every page 
 // its host from the process's environment.
 func startSandbox(t *testing.T, log io.Writer) string {
 	t.Helper()
+	return startSandboxWith(t, "", log)
+}
+
+// startSandboxWith does so with a policy file; an empty path is none.
+func startSandboxWith(t *testing.T, policyFile string, log io.Writer) string {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	read, write := io.Pipe()
 	done := make(chan int, 1)
@@ -38,7 +44,7 @@ func startSandbox(t *testing.T, log io.Writer) string {
 		log = io.Discard
 	}
 	go func() {
-		err := trySandbox(ctx, "localhost:0", write, os.Stderr, log)
+		err := trySandbox(ctx, "localhost:0", policyFile, write, os.Stderr, log)
 		write.CloseWithError(fmt.Errorf("the sandbox ended: %w", err))
 		done <- 0
 	}()

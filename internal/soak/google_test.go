@@ -147,7 +147,8 @@ func without(a, b []grant) (left []grant) {
 const title = "JIT access activation"
 
 var (
-	described = regexp.MustCompile(`^(Self-approved|Approved by ([^,]+(?:, [^,]+)*)), justification: (soak-[a-z0-9-]+) \[([A-Za-z0-9_-]+)\]$`)
+	described = regexp.MustCompile(`^(Self-approved|Approved by ([^,]+(?:, [^,]+)*)), justification: (soak-[a-z0-9-]+)` +
+		`(?: \[link [0-9TZ:-]+\])? \[([A-Za-z0-9_-]+)\]$`)
 	windowed  = regexp.MustCompile(`^\(request\.time >= timestamp\("([^"]+)"\) && request\.time < timestamp\("([^"]+)"\)\)$`)
 )
 
