@@ -145,7 +145,7 @@ const (
 	CodeRuleUndecided       Code = "rule-undecided"        // rule, unknown (ancestors, groups or claims)
 	CodePolicyUnreadable    Code = "policy-unreadable"     //
 	CodeNoRule              Code = "no-rule"               // role, resource
-	CodeNeedsLedger         Code = "needs-ledger"          //
+	CodeNeedsLedger         Code = "no-ledger"             //
 	CodeNoPublicURL         Code = "no-public-url"         // host
 	CodeUnknownResource     Code = "unknown-resource"      // resource
 	CodeNotFound            Code = "not-found"             //
