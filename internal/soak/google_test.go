@@ -149,7 +149,7 @@ const title = "JIT access activation"
 var (
 	described = regexp.MustCompile(`^(Self-approved|Approved by ([^,]+(?:, [^,]+)*)), justification: (soak-[a-z0-9-]+)` +
 		`(?: \[link [0-9TZ:-]+\])? \[([A-Za-z0-9_-]+)\]$`)
-	windowed  = regexp.MustCompile(`^\(request\.time >= timestamp\("([^"]+)"\) && request\.time < timestamp\("([^"]+)"\)\)$`)
+	windowed = regexp.MustCompile(`^\(request\.time >= timestamp\("([^"]+)"\) && request\.time < timestamp\("([^"]+)"\)\)$`)
 )
 
 // window is when a grant of ours counts.

@@ -1,28 +1,11 @@
 package roles_test
 
 import (
-	"encoding/json"
-	"flag"
-	"fmt"
-	"maps"
-	"os"
-	"slices"
 	"strings"
 	"testing"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/roles"
-)
-
-var (
-	update = flag.Bool("update", false, "write the classification of permissions and roles anew")
-	// predefined is how the lists of permissions and roles get newer.
-	predefined = flag.String("predefined", "", "a JSON object of all predefined roles, each with its permissions, to take into testdata")
-)
-
-const (
-	permissionsFile = "testdata/permissions.txt"
-	rolesFile       = "testdata/roles.txt"
 )
 
 // known are permissions that change permissions, each with how.
@@ -179,126 +162,5 @@ func TestThreat20_EveryKindOfPermissionThatChangesPermissionsIsMarked(t *testing
 	}
 	if got := roles.ChangesPermissions(nil); got != access.Unknown {
 		t.Errorf("a role of no permissions: %v", got)
-	}
-}
-
-// TestPermissionsAreClassified: the file has a line for each resource of each service,
-// with its verbs; those behind "!" change permissions. What is there is what the rule
-// says today.
-func TestPermissionsAreClassified(t *testing.T) {
-	classified(t, permissionsFile, func(line string) string {
-		prefix, verbs, _ := strings.Cut(line, ": ")
-		return permissionLine(prefix, strings.Fields(strings.ReplaceAll(verbs, "!", "")))
-	}, func(all map[string][]string) (lines []string) {
-		of := map[string]map[string]bool{}
-		for p := range distinct(all) {
-			at := strings.LastIndexByte(p, '.')
-			if of[p[:at]] == nil {
-				of[p[:at]] = map[string]bool{}
-			}
-			of[p[:at]][p[at+1:]] = true
-		}
-		for prefix, verbs := range of {
-			lines = append(lines, permissionLine(prefix, slices.Sorted(maps.Keys(verbs))))
-		}
-		return lines
-	})
-}
-
-func permissionLine(prefix string, verbs []string) string {
-	var marked []string
-	for _, v := range verbs {
-		if roles.Changes(prefix + "." + v) {
-			v = "!" + v
-		}
-		marked = append(marked, v)
-	}
-	return prefix + ": " + strings.Join(marked, " ")
-}
-
-// TestPredefinedRolesAreClassified: the file has a line for each of Google's predefined
-// roles, with the answer and what it rests on: some of its permissions that change
-// permissions, or, where there are none, all that do not only read.
-func TestPredefinedRolesAreClassified(t *testing.T) {
-	counts := map[string]int{}
-	classified(t, rolesFile, func(line string) string {
-		role, rest, _ := strings.Cut(line, " ")
-		l := roleLine(role, strings.Fields(rest)[1:])
-		counts[strings.Fields(l)[1]]++
-		return l
-	}, func(all map[string][]string) (lines []string) {
-		for role, permissions := range all {
-			// Those are for Google's own agents and never for people.
-			if !strings.Contains(strings.ToLower(role), "serviceagent") {
-				lines = append(lines, roleLine(role, permissions))
-			}
-		}
-		return lines
-	})
-	if counts["yes"] < 500 || counts["no"] < 1000 {
-		t.Errorf("too few roles: %v", counts)
-	}
-	t.Logf("predefined roles that change permissions: %v", counts)
-}
-
-// enough permissions show why a role is marked.
-const enough = 3
-
-func roleLine(role string, permissions []string) string {
-	var why []string
-	answer := map[access.Answer]string{access.Yes: "yes", access.No: "no", access.Unknown: "unknown"}[roles.ChangesPermissions(permissions)]
-	for _, p := range permissions {
-		verb := p[strings.LastIndexByte(p, '.')+1:]
-		reads := strings.HasPrefix(verb, "get") || strings.HasPrefix(verb, "list") || verb == "search"
-		if answer == "no" && (!reads || p == permissions[0]) || answer == "yes" && len(why) < enough && roles.Changes(p) {
-			why = append(why, p)
-		}
-	}
-	return strings.Join(append([]string{role, answer}, why...), " ")
-}
-
-func distinct(all map[string][]string) map[string]bool {
-	d := map[string]bool{}
-	for _, permissions := range all {
-		for _, p := range permissions {
-			d[p] = true
-		}
-	}
-	return d
-}
-
-// classified compares a file of lines with what becomes of each. With -predefined the
-// lines are new ones.
-func classified(t *testing.T, file string, again func(line string) string, anew func(map[string][]string) []string) {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if *predefined != "" {
-		var all map[string][]string
-		source, err := os.ReadFile(*predefined)
-		if err == nil {
-			err = json.Unmarshal(source, &all)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines := anew(all)
-		slices.Sort(lines)
-		text = []byte(strings.Join(lines, "\n") + "\n")
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	var now strings.Builder
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		l := again(line)
-		fmt.Fprintln(&now, l)
-		if l != line && !*update {
-			t.Errorf("%.120s\nis now\n%.120s", line, l)
-		}
-	}
-	if *update || *predefined != "" {
-		if err := os.WriteFile(file, []byte(now.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
