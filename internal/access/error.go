@@ -141,11 +141,11 @@ const (
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
 	CodeTermUnsupported     Code = "term-unsupported"      // term, rule
-	CodeRuleRefuses         Code = "rule-refuses"          // rule, message
+	CodeRuleRefuses         Code = "rule-refuses"          // rule, message, role
 	CodeRuleUndecided       Code = "rule-undecided"        // rule, unknown (ancestors, groups or claims)
 	CodePolicyUnreadable    Code = "policy-unreadable"     //
 	CodeNoRule              Code = "no-rule"               // role, resource
-	CodeNeedsLedger         Code = "needs-ledger"          //
+	CodeNeedsLedger         Code = "no-ledger"             //
 	CodeNoPublicURL         Code = "no-public-url"         // host
 	CodeUnknownResource     Code = "unknown-resource"      // resource
 	CodeNotFound            Code = "not-found"             //

@@ -72,14 +72,15 @@ func (b *Broker) Timeline(ctx context.Context, caller access.Caller, id string) 
 }
 
 // Withdraw takes back a request that is not decided: the caller's own, or for an admin
-// anyone's. Withdrawn again it is the same.
-func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id string) (access.Request, error) {
+// anyone's. Withdrawn again it is the same, and tells nobody again. The warnings are of
+// who could not be told.
+func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id, origin string) (access.Request, []*access.Error, error) {
 	if _, err := b.needsMemory(); err != nil {
-		return access.Request{}, err
+		return access.Request{}, nil, err
 	}
 	r, err := b.open(ctx, id)
-	refused := func(err error) (access.Request, error) {
-		return r, b.refuse(ctx, caller, access.RequestWithdrawn, r, err)
+	refused := func(err error) (access.Request, []*access.Error, error) {
+		return r, nil, b.refuse(ctx, caller, access.RequestWithdrawn, r, err)
 	}
 	if err != nil {
 		return refused(err)
@@ -90,7 +91,7 @@ func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id string) 
 		}
 	}
 	if r.State == access.Withdrawn {
-		return r, nil
+		return r, nil, nil
 	}
 	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
 		Of:    r.Entitlements,
@@ -103,8 +104,11 @@ func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id string) 
 	}
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	r, _, err = b.intend(ctx, b.event(caller, access.RequestWithdrawn, r))
-	return r, err
+	notice := b.outcomeNotice(ctx, access.RequestWithdrawn, r, access.Decision{}, access.Window{}, origin)
+	if r, _, err = b.intend(ctx, b.event(caller, access.RequestWithdrawn, r), notice); err != nil {
+		return r, nil, err
+	}
+	return r, b.tell(ctx, caller, notice), nil
 }
 
 func (b *Broker) needsMemory() (Memory, error) {

@@ -221,10 +221,10 @@ func TestWithALedgerPeopleSeeWhatIsTheirs(t *testing.T) {
 	_, _, err = b.Timeline(t.Context(), caller("eve@example.com"), asked.Ref)
 	is(t, err, access.NotAllowed, access.CodeNotInvolved)
 
-	_, err = b.Withdraw(t.Context(), caller(ben), asked.Ref)
+	_, _, err = b.Withdraw(t.Context(), caller(ben), asked.Ref, "")
 	is(t, err, access.NotAllowed, access.CodeNotInvolved)
 	for range 2 {
-		if r, err := b.Withdraw(t.Context(), caller(ana), asked.Ref); err != nil || r.State != access.Withdrawn {
+		if r, _, err := b.Withdraw(t.Context(), caller(ana), asked.Ref, ""); err != nil || r.State != access.Withdrawn {
 			t.Errorf("%v, %v", r, err)
 		}
 	}
@@ -238,7 +238,7 @@ func TestWithALedgerPeopleSeeWhatIsTheirs(t *testing.T) {
 	if asked, err = b.Ask(t.Context(), caller(ana), a); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Withdraw(t.Context(), caller(dan), asked.Ref); err != nil {
+	if _, _, err := b.Withdraw(t.Context(), caller(dan), asked.Ref, ""); err != nil {
 		t.Errorf("an admin: %v", err)
 	}
 	_, _, err = newWorld(t).Broker().History(t.Context(), caller(ana), broker.ViewMine, access.Listing{})

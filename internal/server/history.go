@@ -39,6 +39,11 @@ type apiTimeline struct {
 	Events []apiEvent `json:"events"`
 }
 
+type apiWithdrawn struct {
+	apiRequest
+	Warnings []string `json:"warnings"`
+}
+
 type apiEvent struct {
 	Action  string `json:"action"`
 	At      string `json:"at"`
@@ -117,11 +122,11 @@ func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
 }
 
 func (s *server) apiWithdraw(r *http.Request, id string) (any, error) {
-	q, err := s.Broker.Withdraw(r.Context(), callerOf(r), id)
+	q, warnings, err := s.Broker.Withdraw(r.Context(), callerOf(r), id, s.origin(r))
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	return requestOf(q), nil
+	return apiWithdrawn{requestOf(q), s.viewWarnings(r, warnings)}, nil
 }
 
 // showRequest leads from a request's address to its page.
@@ -134,7 +139,7 @@ func (s *server) showRequest(r *http.Request, id string) (page, error) {
 
 // withdraw is the page's way of it.
 func (s *server) withdraw(r *http.Request, id string) (page, error) {
-	if _, err := s.Broker.Withdraw(r.Context(), callerOf(r), id); err != nil {
+	if _, _, err := s.Broker.Withdraw(r.Context(), callerOf(r), id, s.origin(r)); err != nil {
 		return page{}, aboutRequest{id, err}
 	}
 	return redirect(reviewPath(id)), nil

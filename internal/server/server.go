@@ -51,7 +51,7 @@ type Broker interface {
 	Channels() []access.Channel
 	History(ctx context.Context, c access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error)
 	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
-	Withdraw(ctx context.Context, c access.Caller, id string) (access.Request, error)
+	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
 }
 
 // Config is what a server is made of. Everything is required unless it says
