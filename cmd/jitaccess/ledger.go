@@ -11,11 +11,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
+	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/ledger"
@@ -119,6 +123,82 @@ func keyBeside(path string) ([][]byte, error) {
 		return nil, err
 	}
 	return config.ParseKeys(strings.TrimSpace(string(text)))
+}
+
+// startLedger opens the ledger of the service, and brings its schema up. Where the
+// database is out of reach the service starts all the same, and says so; a schema that
+// this version cannot use stops it.
+func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, links ledger.Links, log *slog.Logger,
+	k clock) (*ledger.Store, error) {
+	l, err := openLedger(ctx, c.Ledger, func() (*gcp.Platform, error) { return platform, nil })
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { l.home.Close() })
+	err = l.migrate(ctx)
+	if newer, ok := errors.AsType[relational.NewerError](err); ok {
+		return nil, newer
+	}
+	if err != nil {
+		log.Error("the ledger cannot be used now: what needs memory is refused until it can", "event", events.Startup, "error",
+			&access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: err})
+	}
+	if l.beside != "" {
+		log.Warn("SIGNING_KEY is not set: whoever can write the folder of the database can approve", "event", events.Startup)
+	}
+	// By these, verify tells our signatures from those of whoever wrote the database.
+	log.Info("the ledger's signatures are by these keys", "event", events.Startup, "fingerprints", strings.Join(l.keys.Fingerprints(), " "))
+	if c.Ledger.Retention > 0 {
+		go daily(ctx, k, func() {
+			done, err := ledger.Retain(ctx, l.home, l.keys, k.now().Add(-c.Ledger.Retention), k.now())
+			if err != nil {
+				log.Error("personal data could not be erased", "event", events.Ledger, "error", err)
+			} else if done.Requests > 0 {
+				log.Info("personal data was erased", "event", events.Ledger, "requests", done.Requests)
+			}
+		})
+	}
+	store := ledger.New(ledger.Config{Home: l.home, Signer: l.keys, Links: links, Now: k.now, Random: rand.Reader})
+	go daily(ctx, k, func() {
+		head, err := store.Head(ctx, k.now().Add(-headLag))
+		if err != nil {
+			log.Error("the head of the ledger could not be computed", "event", events.Ledger, "error", err)
+			return
+		}
+		log.Info("the head of the ledger", "event", events.Ledger, "at", head.At.UTC().Format(time.RFC3339Nano), "requests", head.Requests,
+			"events", head.Events, "digest", head.Digest)
+	})
+	return store, nil
+}
+
+// headLag is how far a head lies back: whatever is to be recorded of then, has been.
+const headLag = 10 * time.Minute
+
+// sweepEvery is how often a process that lives long sweeps.
+const sweepEvery = time.Minute
+
+func sweeping(ctx context.Context, b *broker.Broker, log *slog.Logger, k clock) {
+	every(ctx, k, sweepEvery, func() {
+		if done, err := b.Sweep(ctx); err != nil && ctx.Err() == nil {
+			log.Error("the sweep could not look at the ledger", "event", events.Ledger, "error", err)
+		} else if done.Left > 0 {
+			log.Warn("the sweep left something for later", "event", events.Ledger, "left", done.Left)
+		}
+	})
+}
+
+// daily does what reads the whole ledger: not when a process starts, since many do.
+func daily(ctx context.Context, k clock, do func()) {
+	if k.sleep(ctx, time.Hour) == nil {
+		every(ctx, k, 24*time.Hour, do)
+	}
+}
+
+// every does something now, and again after each time, until ctx ends.
+func every(ctx context.Context, k clock, after time.Duration, do func()) {
+	for do(); k.sleep(ctx, after) == nil; {
+		do()
+	}
 }
 
 const ledgerUsage = `Usage:

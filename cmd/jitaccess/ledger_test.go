@@ -122,7 +122,7 @@ func TestLedgerIsVerifiedAndExported(t *testing.T) {
 	}
 	expect("not an export", nothing, exitUsage, "line 1", "verify", "--export", fingerprints)
 	expect("no export", nothing, exitUsage, "no such file", "verify", "--export", filepath.Join(dir, "none"))
-	expect("no heads", env, exitUsage, "invalid character", "verify", "--head", fingerprints)
+	expect("no heads", env, exitUsage, fingerprints, "verify", "--head", fingerprints)
 	expect("migrated", env, exitOK, "", "migrate")
 }
 

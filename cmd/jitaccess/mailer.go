@@ -17,8 +17,7 @@ import (
 	"jitaccess/internal/oauth"
 )
 
-// newMailer makes the mailer. warn is told what an operator should know though mail
-// works.
+// newMailer makes the mailer. warn is told what an operator should know all the same.
 func newMailer(all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, secrets *secretmanager.Secrets,
 	roots *x509.CertPool, k clock, warn func(string)) (*mail.Mailer, error) {
 	c := all.Mail
@@ -92,8 +91,7 @@ func stored(secrets *secretmanager.Secrets, text config.StoredText) func(context
 			return secrets.Access(ctx, text.Version)
 		case text.File != "":
 			content, err := os.ReadFile(text.File)
-			var inPath *fs.PathError
-			if errors.As(err, &inPath) {
+			if inPath, ok := errors.AsType[*fs.PathError](err); ok {
 				err = fmt.Errorf("the file cannot be read: %w", inPath.Err)
 			}
 			return content, err

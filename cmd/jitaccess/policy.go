@@ -38,15 +38,33 @@ func runPolicy(_ context.Context, args []string, env func(string) string, stdout
 		fmt.Fprint(stderr, policyUsage)
 		return exitUsage
 	}
-	p := policyCommand{env: env, stdout: stdout, stderr: stderr, now: time.Now()}
-	commands := map[string]func([]string) (int, error){"lint": p.lint, "test": p.test, "diff": p.diff,
-		"explain": p.explain, "schema": p.schema}
-	command := commands[args[0]]
-	if command == nil {
+	flags := flag.NewFlagSet("policy "+args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	p := policyCommand{env: env, stdout: stdout, now: time.Now()}
+	flags.StringVar(&p.envFile, "env", "", "a file of NAME=VALUE lines, the settings of a deployment")
+	var act func(files []string) (int, error)
+	switch args[0] {
+	case "lint":
+		act = p.lint
+		flags.BoolVar(&p.withoutLedger, "without-ledger", false, "tell what needs a ledger")
+	case "test":
+		act = p.test
+	case "diff":
+		act = p.diff
+		flags.StringVar(&p.listing, "eligible", "", "what \"jitaccess eligible\" printed as JSON; standard input when left out")
+	case "explain":
+		act = p.explain
+		p.question.flags(flags)
+	case "schema":
+		act = p.schema
+	default:
 		fmt.Fprintf(stderr, "jitaccess: there is no command \"policy %s\"\n\n%s", args[0], policyUsage)
 		return exitUsage
 	}
-	code, err := command(args[1:])
+	if flags.Parse(args[1:]) != nil {
+		return exitUsage
+	}
+	code, err := act(flags.Args())
 	if err != nil {
 		return failed(stderr, exitUsage, err)
 	}
@@ -54,53 +72,44 @@ func runPolicy(_ context.Context, args []string, env func(string) string, stdout
 }
 
 type policyCommand struct {
-	env            func(string) string
-	stdout, stderr io.Writer
-	now            time.Time
-}
-
-// flags are those of a command, with --env.
-func (p *policyCommand) flags(name string) (flags *flag.FlagSet, envFile *string) {
-	flags = flag.NewFlagSet("policy "+name, flag.ContinueOnError)
-	flags.SetOutput(p.stderr)
-	return flags, flags.String("env", "", "a file of NAME=VALUE lines, the settings of a deployment")
+	env              func(string) string
+	envFile, listing string
+	withoutLedger    bool
+	question         question
+	stdout           io.Writer
+	now              time.Time
 }
 
 func (p *policyCommand) schema(args []string) (int, error) {
-	if len(args) > 0 {
+	if len(args) > 0 || p.envFile != "" {
 		return 0, errors.New("policy schema takes no arguments")
 	}
 	_, err := p.stdout.Write(policy.Schema)
 	return exitOK, err
 }
 
-func (p *policyCommand) lint(args []string) (int, error) {
-	flags, envFile := p.flags("lint")
-	without := flags.Bool("without-ledger", false, "tell what needs a ledger")
-	if flags.Parse(args) != nil {
-		return exitUsage, nil
-	}
-	path, err := p.path(flags.Args())
+func (p *policyCommand) lint(files []string) (int, error) {
+	path, err := p.path(files)
 	if err != nil {
 		return exitUsage, err
 	}
-	file, faults, err := readPolicyFile(path)
+	text, err := readText(path)
 	if err != nil {
 		return exitUsage, err
 	}
-	deployment := policy.Deployment{Ledger: !*without, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: channelNames}
-	if *envFile != "" {
-		c, err := p.config(*envFile)
+	file, faults := policy.ReadFile(text)
+	deployment := policy.Deployment{Ledger: !p.withoutLedger, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: channelNames}
+	if p.envFile != "" {
+		c, err := p.config()
 		if err != nil {
 			return exitUsage, err
 		}
 		deployment = enforced(c)
-		deployment.Ledger = !*without
+		deployment.Ledger = !p.withoutLedger
 	}
 	more, warnings := file.Lint(p.now)
 	if len(faults) > 0 {
-		warnings = nil // they would be about what was not read
-		more = nil
+		more, warnings = nil, nil // they would be about what was not read
 	}
 	faults = slices.Concat(faults, more, file.Faults(deployment)).Sorted()
 	p.tell(path, "", faults)
@@ -133,32 +142,22 @@ func (p *policyCommand) path(args []string) (string, error) {
 	return p.env("POLICY"), nil
 }
 
-// readPolicyFile reads a file. The error says that it cannot be read at all.
-func readPolicyFile(path string) (*policy.File, policy.Faults, error) {
-	text, err := readFile(path, policy.MaxSize)
-	if err != nil {
-		return nil, nil, err
-	}
-	file, faults := policy.ReadFile(text)
-	return file, faults, nil
-}
-
-// readFile reads a file, and of one that is too long so much that this is seen.
-func readFile(path string, most int64) ([]byte, error) {
+// readText reads a file, and of one that is too long so much that this is seen.
+func readText(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, most+1))
+	return io.ReadAll(io.LimitReader(f, policy.MaxSize+1))
 }
 
 // config is that of a deployment, or without a file that of one that sets nothing.
-func (p *policyCommand) config(envFile string) (*config.Config, error) {
+func (p *policyCommand) config() (*config.Config, error) {
 	// What nothing can be read without, and no policy depends on.
 	values := map[string]string{"K_SERVICE": "jitaccess", "RESOURCE_SCOPE": "organizations/1", "RESOURCE_CUSTOMER_ID": "C0123abcd"}
-	if envFile != "" {
-		f, err := os.Open(envFile)
+	if p.envFile != "" {
+		f, err := os.Open(p.envFile)
 		if err != nil {
 			return nil, err
 		}
@@ -171,7 +170,7 @@ func (p *policyCommand) config(envFile string) (*config.Config, error) {
 			}
 			name, value, ok := strings.Cut(line, "=")
 			if !ok {
-				return nil, fmt.Errorf("%s:%d: not of the form NAME=VALUE", envFile, number)
+				return nil, fmt.Errorf("%s:%d: not of the form NAME=VALUE", p.envFile, number)
 			}
 			values[strings.TrimSpace(name)] = unquote(value)
 		}
@@ -202,30 +201,27 @@ func unquote(value string) string {
 
 // valid reads a policy for a command that needs one without faults; ok is false if it
 // has some, which are told.
-func (p *policyCommand) valid(path, envFile string) (refined policy.Refined, ok bool, err error) {
-	c, err := p.config(envFile)
+func (p *policyCommand) valid(path string) (refined policy.Refined, ok bool, err error) {
+	c, err := p.config()
 	if err != nil {
 		return refined, false, err
 	}
-	file, faults, err := readPolicyFile(path)
+	text, err := readText(path)
 	if err != nil {
 		return refined, false, err
 	}
+	file, faults := policy.ReadFile(text)
 	p.tell(path, "", faults)
 	return policy.Refine(policyOf(c), file), len(faults) == 0, nil
 }
 
-func (p *policyCommand) test(args []string) (int, error) {
-	flags, envFile := p.flags("test")
-	if flags.Parse(args) != nil {
-		return exitUsage, nil
-	}
-	if flags.NArg() == 0 {
+func (p *policyCommand) test(files []string) (int, error) {
+	if len(files) == 0 {
 		return exitUsage, errors.New("name at least one file of cases")
 	}
 	code, count := exitOK, 0
-	for _, path := range flags.Args() {
-		text, err := readFile(path, policy.MaxSize)
+	for _, path := range files {
+		text, err := readText(path)
 		if err != nil {
 			return exitUsage, err
 		}
@@ -234,7 +230,7 @@ func (p *policyCommand) test(args []string) (int, error) {
 			p.tell(path, "", faults)
 			return exitUsage, nil
 		}
-		refined, ok, err := p.valid(filepath.Join(filepath.Dir(path), file.Policy), *envFile)
+		refined, ok, err := p.valid(filepath.Join(filepath.Dir(path), file.Policy))
 		if err != nil || !ok {
 			return exitUsage, err
 		}
@@ -250,53 +246,56 @@ func (p *policyCommand) test(args []string) (int, error) {
 	return code, nil
 }
 
-func (p *policyCommand) explain(args []string) (int, error) {
-	flags, envFile := p.flags("explain")
-	person := flags.String("person", "", "the address of who asks")
-	role := flags.String("role", "", "the role")
-	resource := flags.String("resource", "", "the resource, such as projects/shop")
-	marker := flags.String("marker", "mpa", "how IAM makes them eligible: jit or mpa")
-	when := flags.String("at", "", "the moment, such as 2026-03-04T12:00:00+01:00; now when left out")
-	groups := flags.String("groups", "?", "the groups of the person, separated by commas; unknown when left out")
-	claims := flags.String("claims", "?", "the claims of the person, separated by commas; unknown when left out")
-	ancestors := flags.String("ancestors", "?", "what is above the resource, nearest first, separated by commas; unknown when left out")
-	changes := flags.String("changes-permissions", "", "whether the role can change permissions: true or false; unknown when left out")
-	if flags.Parse(args) != nil {
-		return exitUsage, nil
-	}
-	path, err := p.path(flags.Args())
+// question is what is explained, as it was typed.
+type question struct{ person, role, resource, marker, when, groups, claims, ancestors, changes string }
+
+func (q *question) flags(flags *flag.FlagSet) {
+	flags.StringVar(&q.person, "person", "", "the address of who asks")
+	flags.StringVar(&q.role, "role", "", "the role")
+	flags.StringVar(&q.resource, "resource", "", "the resource, such as projects/shop")
+	flags.StringVar(&q.marker, "marker", "mpa", "how IAM makes them eligible: jit or mpa")
+	flags.StringVar(&q.when, "at", "", "the moment, such as 2026-03-04T12:00:00+01:00; now when left out")
+	flags.StringVar(&q.groups, "groups", "?", "the groups of the person, separated by commas; unknown when left out")
+	flags.StringVar(&q.claims, "claims", "?", "the claims of the person, separated by commas; unknown when left out")
+	flags.StringVar(&q.ancestors, "ancestors", "?", "what is above the resource, nearest first, separated by commas; unknown when left out")
+	flags.StringVar(&q.changes, "changes-permissions", "", "whether the role can change permissions: true or false; unknown when left out")
+}
+
+func (p *policyCommand) explain(files []string) (int, error) {
+	q := p.question
+	path, err := p.path(files)
 	if err != nil {
 		return exitUsage, err
 	}
-	s := access.Subject{At: p.now, Kind: access.Peers, GroupsKnown: *groups != "?",
-		ClaimsKnown: *claims != "?", AncestorsKnown: *ancestors != "?"}
-	if s.Principal, err = access.ParsePrincipal(*person); err != nil {
+	s := access.Subject{At: p.now, Kind: access.Peers, GroupsKnown: q.groups != "?",
+		ClaimsKnown: q.claims != "?", AncestorsKnown: q.ancestors != "?"}
+	if s.Principal, err = access.ParsePrincipal(q.person); err != nil {
 		return exitUsage, fmt.Errorf("--person: %w", err)
 	}
-	if s.Entitlement.Resource, err = access.ParseResource(*resource); err != nil {
+	if s.Entitlement.Resource, err = access.ParseResource(q.resource); err != nil {
 		return exitUsage, fmt.Errorf("--resource: %w", err)
 	}
-	if s.Entitlement.Role, err = access.ParseRole(*role); err != nil {
+	if s.Entitlement.Role, err = access.ParseRole(q.role); err != nil {
 		return exitUsage, fmt.Errorf("--role: %w", err)
 	}
-	if *when != "" {
-		if s.At, err = time.Parse(time.RFC3339, *when); err != nil {
-			return exitUsage, fmt.Errorf("--at %q is not a moment such as 2026-03-04T12:00:00+01:00", *when)
+	if q.when != "" {
+		if s.At, err = time.Parse(time.RFC3339, q.when); err != nil {
+			return exitUsage, fmt.Errorf("--at %q is not a moment such as 2026-03-04T12:00:00+01:00", q.when)
 		}
 	}
-	switch *marker {
+	switch q.marker {
 	case "mpa":
 	case "jit":
 		s.Kind = access.Self
 	default:
-		return exitUsage, fmt.Errorf("--marker %q is neither jit nor mpa", *marker)
+		return exitUsage, fmt.Errorf("--marker %q is neither jit nor mpa", q.marker)
 	}
-	s.ChangesPermissions = map[string]access.Answer{"true": access.Yes, "false": access.No}[*changes]
-	s.Groups, s.Claims = listed(*groups), listed(*claims)
-	for _, above := range listed(*ancestors) {
+	s.ChangesPermissions = map[string]access.Answer{"true": access.Yes, "false": access.No}[q.changes]
+	s.Groups, s.Claims = listed(q.groups), listed(q.claims)
+	for _, above := range listed(q.ancestors) {
 		s.Ancestors = append(s.Ancestors, access.Resource(above))
 	}
-	refined, ok, err := p.valid(path, *envFile)
+	refined, ok, err := p.valid(path)
 	if err != nil || !ok {
 		return exitFailure, err
 	}
@@ -332,26 +331,21 @@ func (p *policyCommand) explained(e policy.Explanation) {
 }
 
 // diff compares two policies over the JSON lines of "jitaccess eligible".
-func (p *policyCommand) diff(args []string) (int, error) {
-	flags, envFile := p.flags("diff")
-	listing := flags.String("eligible", "", "what \"jitaccess eligible\" printed as JSON; standard input when left out")
-	if flags.Parse(args) != nil {
-		return exitUsage, nil
-	}
-	if flags.NArg() != 2 {
+func (p *policyCommand) diff(files []string) (int, error) {
+	if len(files) != 2 {
 		return exitUsage, errors.New("name the old and the new policy")
 	}
-	old, ok, err := p.valid(flags.Arg(0), *envFile)
+	old, ok, err := p.valid(files[0])
 	if err != nil || !ok {
 		return exitFailure, err
 	}
-	now, ok, err := p.valid(flags.Arg(1), *envFile)
+	now, ok, err := p.valid(files[1])
 	if err != nil || !ok {
 		return exitFailure, err
 	}
 	var in io.Reader = os.Stdin
-	if *listing != "" {
-		f, err := os.Open(*listing)
+	if p.listing != "" {
+		f, err := os.Open(p.listing)
 		if err != nil {
 			return exitUsage, err
 		}
@@ -362,14 +356,10 @@ func (p *policyCommand) diff(args []string) (int, error) {
 	if err != nil {
 		return exitUsage, err
 	}
-	counts, people := map[policy.Change]int{}, map[policy.Change]map[access.Principal]bool{}
+	people := map[policy.Change][]access.Principal{} // once for each role
 	for _, s := range subjects {
 		change, differs := policy.Compare(old.Explain(s), now.Explain(s))
-		counts[change]++
-		if people[change] == nil {
-			people[change] = map[access.Principal]bool{}
-		}
-		people[change][s.Principal] = true
+		people[change] = append(people[change], s.Principal)
 		if change != policy.Same {
 			fmt.Fprintf(p.stdout, "%s: %s, %s on %s: %s\n",
 				change, s.Principal, s.Entitlement.Role, s.Entitlement.Resource, strings.Join(differs, "; "))
@@ -377,7 +367,8 @@ func (p *policyCommand) diff(args []string) (int, error) {
 	}
 	for _, change := range []policy.Change{policy.Refused, policy.Allowed, policy.Looser, policy.Tighter,
 		policy.Different, policy.Undecided, policy.Same} {
-		fmt.Fprintf(p.stdout, "%s: roles %d, people %d\n", change, counts[change], len(people[change]))
+		all := slices.Sorted(slices.Values(people[change]))
+		fmt.Fprintf(p.stdout, "%s: roles %d, people %d\n", change, len(all), len(slices.Compact(all)))
 	}
 	return exitOK, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/sandbox"
@@ -19,6 +20,7 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	flags.SetOutput(stderr)
 	address := flags.String("address", "localhost:8080", "where to listen; loopback only")
 	google := flags.String("google", "", "run the Google Cloud alone, on this loopback address")
+	policyFile := flags.String("policy", "", "a policy file that holds in it; it is looked at every minute")
 	journal := flags.Bool("log", false, "print the service's log")
 	if !parsed(flags, args, stderr) {
 		return exitUsage
@@ -31,7 +33,7 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	if *google != "" {
 		err = sandbox.ServeGoogle(ctx, *google, stdout)
 	} else {
-		err = trySandbox(ctx, *address, stdout, stderr, log)
+		err = trySandbox(ctx, *address, *policyFile, stdout, stderr, log)
 	}
 	if err != nil {
 		return failed(stderr, exitFailure, err)
@@ -39,13 +41,14 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	return exitOK
 }
 
-func trySandbox(ctx context.Context, address string, stdout, stderr, log io.Writer) error {
+func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr, log io.Writer) error {
 	s, err := sandbox.Start(ctx, sandbox.Options{Address: address, Log: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	environment := s.Environment()
+	environment["POLICY"] = policyFile
 	// Google's own metadata client reads this one from the process.
 	if err := os.Setenv("GCE_METADATA_HOST", environment["GCE_METADATA_HOST"]); err != nil {
 		return err
@@ -54,6 +57,13 @@ func trySandbox(ctx context.Context, address string, stdout, stderr, log io.Writ
 	if err != nil {
 		return err
 	}
+	// It is Cloud Run in all else, whose disk would be memory.
+	memory, err := os.MkdirTemp("", "jitaccess-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(memory)
+	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
 	handler, err := start(ctx, c, s.MailRoots(), wallClock, log)
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ import (
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
@@ -120,8 +121,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // start connects to Google Cloud, trying again until ctx ends, and builds the
-// service. roots are whom the mail server's certificate may come from; nil is the
-// system's.
+// service. roots may sign the mail server's certificate; nil is the system's.
 func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock, out io.Writer) (http.Handler, error) {
 	early := slog.New(journal.New(out, c.Google.Project).Handler(slog.LevelInfo))
 	options := googleOptions(c, k)
@@ -204,22 +204,32 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	profile := verifier.Profile()
 	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, k.now)
+	lifetime := min(c.Requests.Timeout, access.LinkLife)
+	if !c.Requests.Policy.IsZero() {
+		lifetime = access.LinkLife // a rule may say as much
+	}
+	var store broker.Store = token.NewStore(token.Config{ServiceAccount: platform.ServiceAccount, Signer: signer, Keys: ownKeys,
+		Lifetime: lifetime, Now: k.now})
+	var remembers *ledger.Store
+	if !c.Ledger.Database.IsZero() {
+		if remembers, err = startLedger(ctx, c, platform, store, logger, k); err != nil {
+			return nil, err
+		}
+		store = remembers
+	}
 	terms, current, err := livePolicyOf(ctx, c, platform, k, logger)
 	if err != nil {
 		return nil, err
 	}
-	lifetime := c.Requests.Timeout
-	if c.Requests.Policy != (config.StoredText{}) {
-		lifetime = access.LinkLife // a rule may say as much
-	}
 	requests := broker.New(broker.Config{
-		Providers: registered(google),
-		Store: token.NewStore(token.Config{ServiceAccount: platform.ServiceAccount, Signer: signer, Keys: ownKeys,
-			Lifetime: lifetime, Now: k.now}),
+		Providers: registered(google), Store: store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
-		Directory: google.Groups, Admins: c.Requests.Admins, Policy: terms,
+		Directory: google.Groups, Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
 		Now: k.now, Random: rand.Reader,
 	})
+	if remembers != nil {
+		go sweeping(ctx, requests, logger, k)
+	}
 	handler, err := server.New(server.Config{
 		Broker:   requests,
 		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
@@ -232,6 +242,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 				keys = fmt.Errorf("%w: nobody can be identified: %w", server.ErrNotReady, keys)
 			}
 			checks := map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
+			if remembers != nil {
+				_, checks["LedgerIsReachable"] = remembers.Due(ctx, k.now(), 1)
+			}
 			if current != nil {
 				checks["PolicyIsCurrent"] = current()
 			}
@@ -244,7 +257,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	logger.Info("started", "event", events.Startup, "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
 		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
-		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", false)
+		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", remembers != nil)
 	return journal.Trace(handler), nil
 }
 

@@ -13,9 +13,10 @@ var direct = []string{
 	"cel.dev/cel-go", "cloud.google.com/go/compute/metadata", "cloud.google.com/go/secretmanager", "github.com/emersion/go-msgauth", "github.com/go-chi/chi/v5",
 	"github.com/golang-jwt/jwt/v5", "github.com/googleapis/gax-go/v2", "github.com/wneessen/go-mail", "golang.org/x/net",
 	"golang.org/x/oauth2", "golang.org/x/sync", "golang.org/x/time", "google.golang.org/api", "google.golang.org/grpc",
+	"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "go.yaml.in/yaml/v4", "modernc.org/sqlite",
 	// Of tests alone.
 	"github.com/chromedp/cdproto", "github.com/chromedp/chromedp", "github.com/emersion/go-imap/v2", "github.com/emersion/go-message", "github.com/emersion/go-sasl",
-	"github.com/emersion/go-smtp", "github.com/google/go-cmp",
+	"github.com/emersion/go-smtp", "github.com/google/go-cmp", "github.com/santhosh-tekuri/jsonschema/v6",
 }
 
 // Threat 37, the supply chain: a new module is a decision, all of them are those whose

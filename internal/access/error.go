@@ -141,11 +141,11 @@ const (
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
 	CodeTermUnsupported     Code = "term-unsupported"      // term, rule
-	CodeRuleRefuses         Code = "rule-refuses"          // rule, message
+	CodeRuleRefuses         Code = "rule-refuses"          // rule, message, role
 	CodeRuleUndecided       Code = "rule-undecided"        // rule, unknown (ancestors, groups or claims)
 	CodePolicyUnreadable    Code = "policy-unreadable"     //
 	CodeNoRule              Code = "no-rule"               // role, resource
-	CodeNeedsLedger         Code = "needs-ledger"          //
+	CodeNeedsLedger         Code = "no-ledger"             //
 	CodeNoPublicURL         Code = "no-public-url"         // host
 	CodeUnknownResource     Code = "unknown-resource"      // resource
 	CodeNotFound            Code = "not-found"             //
@@ -165,6 +165,7 @@ const (
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //
 	CodeAlreadyEnded    Code = "already-ended"    //
+	CodeWithdrawn       Code = "withdrawn"        //
 	CodeGrantRefused    Code = "grant-refused"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
 	CodeNoGrant         Code = "no-grant"         //

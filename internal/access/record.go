@@ -72,6 +72,8 @@ const (
 	// NoticeApproved and NoticeDenied tell how it was decided.
 	NoticeApproved NoticeKind = "approved"
 	NoticeDenied   NoticeKind = "denied"
+	// NoticeWithdrawn tells that there is nothing left to decide.
+	NoticeWithdrawn NoticeKind = "withdrawn"
 	// NoticeSelfApproved is for machines that listen; people get no mail of it.
 	NoticeSelfApproved NoticeKind = "self-approved"
 )

@@ -25,6 +25,9 @@ type Config struct {
 	// Admins may end anyone's grants: "user:ADDRESS" and "group:ADDRESS". They may
 	// not approve by it. May be empty.
 	Admins []string
+	// Auditors read everybody's history, where there is one, named as Admins are. May be
+	// empty.
+	Auditors []string
 	// Origin is the scheme and host of links in what is told without anybody asking; may
 	// be empty, and then there are none.
 	Origin string

@@ -160,7 +160,7 @@ func (b *Broker) undecided(r access.Request, standing access.Standing) error {
 		approvers = held[0].Approvers
 	}
 	switch r.StateWith(held, now) {
-	case access.Approved, access.Active:
+	case access.Approved, access.Scheduled, access.Active:
 		return &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved, Args: access.Args{"approvers": names(approvers)}}
 	case access.Ended, access.Expired:
 		return &access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}
@@ -168,6 +168,8 @@ func (b *Broker) undecided(r access.Request, standing access.Standing) error {
 		return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused}
 	case access.Denied:
 		return &access.Error{Kind: access.Conflict, Code: access.CodeAlreadyDenied}
+	case access.Withdrawn:
+		return &access.Error{Kind: access.Gone, Code: access.CodeWithdrawn}
 	case access.Lapsed:
 		if !r.Fixed.IsZero() && !now.Before(r.Fixed.End) {
 			return &access.Error{Kind: access.Gone, Code: access.CodeWindowOver}

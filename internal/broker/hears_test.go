@@ -64,7 +64,8 @@ func TestEveryNoticeHasAnAudience(t *testing.T) {
 			t.Errorf("%s: tells %q to %s", h.did, h.kind, h.to)
 		}
 	}
-	for _, kind := range []access.NoticeKind{access.NoticeReview, access.NoticeApproved, access.NoticeDenied, access.NoticeSelfApproved} {
+	for _, kind := range []access.NoticeKind{access.NoticeReview, access.NoticeApproved, access.NoticeDenied, access.NoticeWithdrawn,
+		access.NoticeSelfApproved} {
 		if !kinds[kind] {
 			t.Errorf("nobody hears of %s", kind)
 		}

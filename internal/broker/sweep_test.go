@@ -190,3 +190,57 @@ func TestWithoutMemoryASweepDoesNothing(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 }
+
+func TestWithALedgerPeopleSeeWhatIsTheirs(t *testing.T) {
+	w, store := withLedger(t)
+	w.Auditors = []string{"user:" + string(dan)}
+	b := w.Broker()
+	asked, err := b.Ask(t.Context(), caller(ana), ask())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		who  access.Principal
+		view string
+		want int
+	}{{ana, broker.ViewMine, 1}, {ana, broker.ViewReviews, 0}, {ana, broker.ViewAll, 1}, {ben, broker.ViewMine, 0}, {ben, broker.ViewReviews, 1},
+		{ben, broker.ViewAll, 0}, {dan, broker.ViewAll, 1}, {dan, broker.ViewMine, 0}} {
+		// What they choose by cannot widen it.
+		listed, _, err := b.History(t.Context(), caller(c.who), c.view, access.Listing{Viewer: ana, Words: "case"})
+		if err != nil || len(listed.Requests) != c.want {
+			t.Errorf("%s, %s: %v, %v", c.who, c.view, listed, err)
+		}
+	}
+	_, _, err = b.History(t.Context(), caller(ana), "everything", access.Listing{})
+	is(t, err, access.Invalid, access.CodeBadInput)
+	for _, who := range []access.Principal{ana, ben, dan} {
+		if r, events, err := b.Timeline(t.Context(), caller(who), asked.Ref); err != nil || len(events) != 1 || r.State != access.Pending {
+			t.Errorf("%s: %v, %v, %v", who, r, events, err)
+		}
+	}
+	_, _, err = b.Timeline(t.Context(), caller("eve@example.com"), asked.Ref)
+	is(t, err, access.NotAllowed, access.CodeNotInvolved)
+
+	_, _, err = b.Withdraw(t.Context(), caller(ben), asked.Ref, "")
+	is(t, err, access.NotAllowed, access.CodeNotInvolved)
+	for range 2 {
+		if r, _, err := b.Withdraw(t.Context(), caller(ana), asked.Ref, ""); err != nil || r.State != access.Withdrawn {
+			t.Errorf("%v, %v", r, err)
+		}
+	}
+	_, err = approve(t, b, ben, asked.Ref)
+	is(t, err, access.Gone, access.CodeWithdrawn)
+	if state(t, store, asked.Ref) != access.Withdrawn {
+		t.Errorf("approved after all: %v", err)
+	}
+	a := ask()
+	a.Justification = "case 44"
+	if asked, err = b.Ask(t.Context(), caller(ana), a); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Withdraw(t.Context(), caller(dan), asked.Ref, ""); err != nil {
+		t.Errorf("an admin: %v", err)
+	}
+	_, _, err = newWorld(t).Broker().History(t.Context(), caller(ana), broker.ViewMine, access.Listing{})
+	is(t, err, access.NotFound, access.CodeNeedsLedger)
+}

@@ -38,6 +38,7 @@ var hearings = []hearing{
 	{access.ReviewersAdded, "the requester asks more people", access.NoticeReview, newReviewers, nobody, false},
 	{access.RequestApproved, "a reviewer approves", access.NoticeApproved, requester, allReviewers, false},
 	{access.RequestDenied, "a reviewer denies or declines", access.NoticeDenied, requester, allReviewers, false},
+	{access.RequestWithdrawn, "a request is withdrawn", access.NoticeWithdrawn, allReviewers, requester, false},
 	{access.SelfApproved, "somebody activates without others", access.NoticeSelfApproved, requester, nobody, true},
 	{access.GrantFailed, "what was approved cannot be granted", "", nobody, nobody, false},
 	{access.EndAsked, "somebody ends access early", "", nobody, nobody, false},

@@ -23,7 +23,7 @@ func (r *reader) platform(c *Config) {
 // check is for what a single tag cannot say.
 func (r *reader) check(c *Config) {
 	r.checkCatalog(c)
-	r.checkRequests(&c.Requests, c.Catalog.CustomerID)
+	r.checkRequests(&c.Requests, c.Catalog.CustomerID, !c.Ledger.Database.IsZero())
 	r.checkLedger(c)
 	r.checkIdentity(c)
 	r.checkMail(c)
@@ -54,7 +54,7 @@ func (r *reader) checkCatalog(c *Config) {
 	}
 }
 
-func (r *reader) checkRequests(c *Requests, customer string) {
+func (r *reader) checkRequests(c *Requests, customer string, remembered bool) {
 	least, most := r.variables["ACTIVATION_REQUEST_MIN_REVIEWERS"], r.variables["ACTIVATION_REQUEST_MAX_REVIEWERS"]
 	// Blame what was set; the other is a default.
 	blamed := least
@@ -63,7 +63,7 @@ func (r *reader) checkRequests(c *Requests, customer string) {
 	}
 	r.faultIf(c.MinReviewers > c.MaxReviewers && !least.bad && !most.bad, blamed.name,
 		fmt.Sprintf("at least %d reviewers and at most %d cannot both hold", c.MinReviewers, c.MaxReviewers))
-	if c.Timeout > access.LinkLife {
+	if c.Timeout > access.LinkLife && !remembered {
 		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as %d, because a signature can be verified for %d hours",
 			c.Timeout/time.Minute, access.LinkLife/time.Minute, access.LinkLife/time.Hour)
 		c.Timeout = access.LinkLife
@@ -76,7 +76,7 @@ func (r *reader) checkRequests(c *Requests, customer string) {
 		"RESOURCE_CUSTOMER_ID", "ADMINS names a group, whose members are looked up there")
 	c.Auditors, ok = parsePeople(c.Auditors)
 	r.faultIf(!ok, "AUDITORS", "")
-	r.warnIf(len(c.Auditors) > 0, "AUDITORS has no effect: this version has no history to read")
+	r.warnIf(len(c.Auditors) > 0 && !remembered, "AUDITORS has no effect: without DATABASE_URL there is no history to read")
 }
 
 func (r *reader) checkIdentity(c *Config) {

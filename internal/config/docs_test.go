@@ -82,6 +82,8 @@ in any case, is yes. Everything that is wrong with them is reported when the ser
 ` + "`GAE_SERVICE`" + ` says that the service runs on App Engine, ` + "`K_SERVICE`" + ` that it runs on Cloud Run; those platforms set them.
 
 A variable whose name is one letter away from one of these is named by a warning at start.
+
+The Go runtime reads ` + "`GOMEMLIMIT`" + `, which must be below the memory that the service has: 200MiB of the 256 MiB for which the image is made, 600MiB on App Engine.
 `)
 	for section := range reflect.TypeFor[config.Config]().Fields() {
 		title := section.Tag.Get("title")

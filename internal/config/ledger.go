@@ -40,8 +40,7 @@ func ParseDatabase(text string) (Database, error) {
 	return Database{}, errDatabase
 }
 
-// ParseKeys reads SIGNING_KEY, as it is given or kept: the newest first. The error has
-// nothing of it.
+// ParseKeys reads SIGNING_KEY, the newest first. The error has nothing of it.
 func ParseKeys(text string) ([][]byte, error) {
 	var keys [][]byte
 	for i, each := range parseList(text) {
@@ -60,9 +59,8 @@ func ParseKeys(text string) ([][]byte, error) {
 // checkLedger checks what is given as it is; what is kept elsewhere is read later.
 func (r *reader) checkLedger(c *Config) {
 	l := c.Ledger
-	if !l.SigningKey.Value.IsZero() {
-		_, err := ParseKeys(l.SigningKey.Value.Reveal())
-		r.faultIf(err != nil, "SIGNING_KEY", text(err))
+	if _, err := ParseKeys(l.SigningKey.Value.Reveal()); err != nil {
+		r.faultIf(!l.SigningKey.Value.IsZero(), "SIGNING_KEY", err.Error())
 	}
 	if !l.Database.Value.IsZero() {
 		d, err := ParseDatabase(l.Database.Value.Reveal())
@@ -73,11 +71,4 @@ func (r *reader) checkLedger(c *Config) {
 	r.faultIf(!l.Database.IsZero() && l.Database.Version != "" && l.SigningKey.IsZero(), "SIGNING_KEY", "DATABASE_URL is kept as a secret")
 	r.warnIf(!l.Database.IsZero() && l.Retention == 0, "LEDGER_RETENTION is not set: nothing is ever erased from the database")
 	r.warnIf(l.Database.IsZero() && l.Retention != 0, "LEDGER_RETENTION has no effect without DATABASE_URL")
-}
-
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
 }

@@ -81,8 +81,7 @@ func (r *reader) checkMailServer(c *Mail) {
 	}
 	if c.CA.File != "" {
 		text, err := os.ReadFile(c.CA.File)
-		var cause *fs.PathError
-		if errors.As(err, &cause) {
+		if cause, ok := errors.AsType[*fs.PathError](err); ok {
 			r.faultIf(true, "SMTP_CA", "the file cannot be read: "+cause.Err.Error())
 		}
 		r.faultIf(err != nil, "SMTP_CA", "")

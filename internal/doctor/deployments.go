@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
@@ -105,7 +106,7 @@ func (d *doctor) runServices(ctx context.Context) {
 // an address of its own, at which it grants without having any traffic.
 func (d *doctor) appVersions(ctx context.Context) {
 	const check = "other versions"
-	services, err := ofApp[struct{ ID string }](ctx, d, "/services", "services")
+	services, err := ofApp[struct{ ID string }](ctx, d, "/services")
 	if status, _ := gcp.Answer(err); status == http.StatusNotFound {
 		return // there is no application
 	}
@@ -113,7 +114,7 @@ func (d *doctor) appVersions(ctx context.Context) {
 	for _, service := range services {
 		var versions []appVersion
 		if err == nil {
-			versions, err = ofApp[appVersion](ctx, d, "/services/"+url.PathEscape(service.ID)+"/versions", "versions")
+			versions, err = ofApp[appVersion](ctx, d, "/services/"+url.PathEscape(service.ID)+"/versions")
 		}
 		for _, v := range versions {
 			found = d.oldVersion(check, service.ID, v) || found
@@ -196,36 +197,28 @@ func Locate(ctx context.Context, p *gcp.Platform, service string) {
 
 const maxPages = 50
 
-// list is the items of all pages of a list, which stand in a field of the answers.
-func list[T any](ctx context.Context, d *doctor, client *http.Client, api, path string, query url.Values, field string) ([]T, error) {
-	var items []T
+// list is the items of all pages of a list, by whichever name Google calls them.
+func list[T any](ctx context.Context, d *doctor, client *http.Client, api, path string, query url.Values) (items []T, err error) {
 	for range maxPages {
-		var page map[string]json.RawMessage
+		var page struct {
+			Services, Versions, DomainMappings, Members []T
+			NextPageToken                               string
+		}
 		if err := d.call(ctx, client, api, path+"?"+query.Encode(), nil, &page); err != nil {
 			return nil, err
 		}
-		var some []T
-		var next string
-		for name, into := range map[string]any{field: &some, "nextPageToken": &next} {
-			if raw, ok := page[name]; ok {
-				if err := json.Unmarshal(raw, into); err != nil {
-					return nil, fmt.Errorf("the answer makes no sense: %w", err)
-				}
-			}
-		}
-		items = append(items, some...)
-		if next == "" {
+		items = slices.Concat(items, page.Services, page.Versions, page.DomainMappings, page.Members)
+		if page.NextPageToken == "" {
 			break
 		}
-		query.Set("pageToken", next)
+		query.Set("pageToken", page.NextPageToken)
 	}
 	return items, nil
 }
 
 // ofApp is the items of a list of the application on App Engine.
-func ofApp[T any](ctx context.Context, d *doctor, path, field string) ([]T, error) {
-	return list[T](ctx, d, d.Platform.Client, "appengine.googleapis.com", "/v1/apps/"+d.Platform.Project+path,
-		url.Values{"pageSize": {"100"}}, field)
+func ofApp[T any](ctx context.Context, d *doctor, path string) ([]T, error) {
+	return list[T](ctx, d, d.Platform.Client, "appengine.googleapis.com", "/v1/apps/"+d.Platform.Project+path, url.Values{"pageSize": {"100"}})
 }
 
 const maxAnswer = 8 << 20

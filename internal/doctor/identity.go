@@ -76,7 +76,7 @@ func (d *doctor) ownOrigin(ctx context.Context, check string) {
 	if c.Platform == config.AppEngine {
 		// Under a domain of one's own JIT Access 1.x wrote links without being told. One
 		// on a load balancer cannot be seen from here.
-		domains, _ = ofApp[struct{ ID string }](ctx, d, "/domainMappings", "domainMappings")
+		domains, _ = ofApp[struct{ ID string }](ctx, d, "/domainMappings")
 	}
 	switch {
 	case c.Identity.BackendServiceID != "":

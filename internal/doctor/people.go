@@ -37,8 +37,7 @@ func (d *doctor) groupsReader() string {
 	return "in the Google Admin console, under Account, Admin roles, Groups Reader, assign the role to " + d.Platform.ServiceAccount
 }
 
-// maxGroups bounds how many eligible groups are looked at, maxNamed how many people
-// are named in a line.
+// maxGroups bounds the eligible groups that are looked at, maxNamed the people in a line.
 const (
 	maxGroups = 100
 	maxNamed  = 5
@@ -79,7 +78,7 @@ func (d *doctor) outsiders(ctx context.Context) {
 	clean := 0
 	for _, group := range first(d.eligible, maxGroups) {
 		members, err := list[struct{ Email string }](ctx, d, d.Platform.DirectoryClient, directory, "/admin/directory/v1/groups/"+
-			url.PathEscape(group)+"/members", url.Values{"maxResults": {"200"}, "fields": {"members(email),nextPageToken"}}, "members")
+			url.PathEscape(group)+"/members", url.Values{"maxResults": {"200"}, "fields": {"members(email),nextPageToken"}})
 		if err != nil {
 			continue // told under groups
 		}

@@ -41,6 +41,9 @@ const (
 	Warning = "http.warn"
 	// Startup is what there is to say of the settings, and that the service has started.
 	Startup = "runtime.startup"
+	// Ledger is what is done about the ledger as a whole: its head, what was erased, and
+	// what the sweep could not do.
+	Ledger = "ledger.maintain"
 	// PolicyTaken is a policy file that holds from now on, PolicyRefused one that does not:
 	// it has faults, or cannot be read, and what was taken before goes on.
 	PolicyTaken   = "policy.taken"

@@ -3,6 +3,7 @@ package gcp
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,17 @@ import (
 
 // notAsked marks the answer to a call that was not made.
 const notAsked = "X-Jitaccess-Not-Asked"
+
+// ownPart marks one that was not made since the person has spent their part of the quota.
+const ownPart = "X-Jitaccess-Own-Part"
+
+// ByOwnDoing is whether a call failed since the person for whom it was to be made had
+// spent their part of a quota. What they do then must not rest on what was known before:
+// whoever lost an eligibility could keep it in that way for as long as that is remembered.
+func ByOwnDoing(err error) bool {
+	rest, ok := errors.AsType[*googleapi.Error](err)
+	return ok && rest.Header.Get(ownPart) != ""
+}
 
 // guarded makes the calls that the quotas allow. Any other is answered at once as Google
 // answers when a quota is spent, so that it means the same to everybody.
@@ -59,10 +71,14 @@ func refused(r *http.Request, why *quota.Refusal) *http.Response {
 	if why.Kept {
 		text = fmt.Sprintf("not asked: what is left of the quota %s is kept for others; it is tried again in %d s", why.Quota.Name, wait)
 	}
+	header := http.Header{"Content-Type": {"application/json"}, notAsked: {why.Quota.Name}}
+	if why.Own {
+		header.Set(ownPart, "1")
+	}
 	body, _ := json.Marshal(map[string]any{"error": map[string]any{"code": http.StatusTooManyRequests, "message": text}})
 	return &http.Response{
 		Status: "429 Too Many Requests", StatusCode: http.StatusTooManyRequests, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header:        http.Header{"Content-Type": {"application/json"}, notAsked: {why.Quota.Name}},
+		Header:        header,
 		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)), Request: r,
 	}
 }

@@ -43,8 +43,7 @@ const (
 	maxLabels  = 50
 )
 
-// Journal writes lines to one writer. Make one with New. It may be used
-// concurrently.
+// Journal writes lines to one writer. Make one with New; it may be used concurrently.
 type Journal struct {
 	project string
 
@@ -52,8 +51,7 @@ type Journal struct {
 	w     io.Writer
 }
 
-// New makes a Journal. Project is the project whose traces the lines belong to;
-// empty leaves traces out.
+// New makes a Journal. Lines belong to traces of the project; empty leaves traces out.
 func New(w io.Writer, project string) *Journal { return &Journal{w: w, project: project} }
 
 // line is a log entry.
@@ -65,8 +63,7 @@ type line struct {
 	Trace    string            `json:"logging.googleapis.com/trace,omitempty"`
 }
 
-// Record writes one line for the event. When it returns nil the whole line has been
-// handed to the writer.
+// Record writes one line for the event. On nil all of it has been handed to the writer.
 func (j *Journal) Record(ctx context.Context, e access.Event) error {
 	l := describe(e)
 	maps.Copy(l.Labels, events.CallerLabels(e.Caller))
@@ -76,8 +73,7 @@ func (j *Journal) Record(ctx context.Context, e access.Event) error {
 	return nil
 }
 
-// write completes a line with what the context knows and writes it, whole and in
-// one call.
+// write completes a line with what the context knows and writes it in one call.
 func (j *Journal) write(ctx context.Context, l line, at time.Time) error {
 	if id := contextText(ctx, incidentKey); id != "" && l.Severity != severityDebug && l.Severity != severityInfo {
 		l.Labels["incident"] = id
@@ -189,23 +185,20 @@ func parseTrace(form *regexp.Regexp, header string) string {
 // and so cannot tear its lines. Attributes become labels; groups are joined with
 // dots. An attribute "error" that is one of package access becomes the labels that
 // events have, and its text the end of the message. A line of a level below the
-// given one is dropped; nil means Info.
-func (j *Journal) Handler(level slog.Leveler) slog.Handler {
-	if level == nil {
-		level = slog.LevelInfo
-	}
+// given one is dropped.
+func (j *Journal) Handler(level slog.Level) slog.Handler {
 	return &handler{journal: j, level: level, labels: map[string]string{}}
 }
 
 type handler struct {
 	journal *Journal
-	level   slog.Leveler
+	level   slog.Level
 	prefix  string
 	// labels are those of WithAttrs; never changed in place.
 	labels map[string]string
 }
 
-func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level.Level() }
+func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
 
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	labels := maps.Clone(h.labels)

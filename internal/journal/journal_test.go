@@ -278,7 +278,7 @@ func TestThreat17_NoSecretReachesTheLog(t *testing.T) {
 			Err: &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: err}}); e != nil {
 			t.Fatal(e)
 		}
-		logger := slog.New(j.Handler(nil)).With("before", text)
+		logger := slog.New(j.Handler(slog.LevelInfo)).With("before", text)
 		logger.Warn(text, "error", err, slog.Group("in", "side", text))
 		if strings.Contains(out.String(), canary) {
 			t.Errorf("%q is logged as\n%s", text, out.String())
@@ -344,7 +344,7 @@ func TestAnEventThatCannotBeWrittenIsAnError(t *testing.T) {
 func TestLinesOfManyAtOnceStayWhole(t *testing.T) {
 	var out bytes.Buffer
 	j := journal.New(&out, "")
-	logger := slog.New(j.Handler(nil))
+	logger := slog.New(j.Handler(slog.LevelInfo))
 	var group sync.WaitGroup
 	for range 50 {
 		group.Go(func() {
@@ -384,7 +384,7 @@ func TestOrdinaryLogLinesHaveTheSameForm(t *testing.T) {
 		}
 	}
 	out.Reset()
-	slog.New(j.Handler(nil)).Debug("not this")
+	slog.New(j.Handler(slog.LevelInfo)).Debug("not this")
 	if out.Len() != 0 {
 		t.Error("a line below the level was written")
 	}
@@ -404,7 +404,7 @@ func TestOrdinaryLogLinesNameErrorsAsEventsDo(t *testing.T) {
 		{errors.New("password=CANARY"), "password=[redacted]", "", "refused"},
 	} {
 		var out bytes.Buffer
-		slog.New(journal.New(&out, "").Handler(nil)).Error("refused", "error", test.err)
+		slog.New(journal.New(&out, "").Handler(slog.LevelInfo)).Error("refused", "error", test.err)
 		e := read(t, out.Bytes())
 		if e.Labels["error"] != test.name || e.Labels["error_code"] != test.code || e.Message != test.message {
 			t.Errorf("%v is logged as %s", test.err, out.String())

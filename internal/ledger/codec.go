@@ -165,8 +165,9 @@ func decodeParts(e *access.Event, parts []Part) error {
 	if err := json.Unmarshal(parts[0].Data, &c); err != nil {
 		return err
 	}
-	e.Caller = access.Caller{Principal: c.Caller.Principal, Subject: c.Caller.Subject, Device: c.Caller.Device, AccessLevels: c.Caller.AccessLevels,
-		Method: c.Caller.Method}
+	e.Caller = access.Caller{Principal: c.Caller.Principal, Subject: c.Caller.Subject, Device: c.Caller.Device,
+		AccessLevels: c.Caller.AccessLevels,
+		Method:       c.Caller.Method}
 	if c.Request != nil {
 		id, reviewers := e.Request.ID, e.Request.Reviewers
 		var err error
@@ -266,8 +267,9 @@ func outcomesTo(outcomes []access.Outcome) []outcomeForm {
 func outcomesFrom(forms []outcomeForm) []access.Outcome {
 	var outcomes []access.Outcome
 	for _, f := range forms {
-		outcomes = append(outcomes, access.Outcome{Entitlement: access.EntitlementID(f.Entitlement), Result: f.Result, Window: windowFrom(f.Window),
-			Err: errorFrom(f.Err)})
+		outcomes = append(outcomes, access.Outcome{Entitlement: access.EntitlementID(f.Entitlement), Result: f.Result,
+			Window: windowFrom(f.Window),
+			Err:    errorFrom(f.Err)})
 	}
 	return outcomes
 }

@@ -29,7 +29,8 @@ func ErasePerson(ctx context.Context, home Home, signer Signer, person access.Pr
 	return erase(ctx, home, signer, now, person, func(r access.Request, row Row) bool { return true })
 }
 
-func erase(ctx context.Context, home Home, signer Signer, now time.Time, person access.Principal, due func(access.Request, Row) bool) (Erased, error) {
+func erase(ctx context.Context, home Home, signer Signer, now time.Time, person access.Principal, due func(access.Request,
+	Row) bool) (Erased, error) {
 	var done Erased
 	err := home.Walk(ctx, func(r Record) error {
 		if r.Row == nil || len(r.Entries) == 0 || !holds(r.Entries, person) {

@@ -60,7 +60,8 @@ func ExportLines(ctx context.Context, home Home, w io.Writer) error {
 	return cmp.Or(err, out.Flush())
 }
 
-var heading = []string{"request", "version", "time", "action", "by", "method", "requester", "resource", "roles", "reason", "minutes", "reviewers",
+var heading = []string{"request", "version", "time", "action", "by", "method", "requester", "resource", "roles", "reason", "minutes",
+	"reviewers",
 	"comment", "start", "end", "error"}
 
 // ExportTable writes every event as a row of CSV, for spreadsheets. Fields that they
@@ -102,7 +103,8 @@ func row(r access.Request, e access.Event, version int) []string {
 	if e.Err != nil {
 		failure = e.Err.Error()
 	}
-	return []string{e.Request.ID, strconv.Itoa(version), stamp(e.At), string(e.Action), string(e.Caller.Principal), e.Caller.Method, string(r.Principal),
+	return []string{e.Request.ID, strconv.Itoa(version), stamp(e.At), string(e.Action), string(e.Caller.Principal), e.Caller.Method,
+		string(r.Principal),
 		string(r.Resource), strings.Join(roles, " "), r.Justification, strconv.Itoa(int(r.Duration / time.Minute)), strings.Join(reviewers, " "),
 		e.Decision.Comment, stamp(e.Window.Start), stamp(e.Window.End), failure}
 }

@@ -60,7 +60,8 @@ func (f *folded) add(ctx context.Context, id string, version int, entry Entry, s
 }
 
 // check holds one entry against its place in the chain, its signature and its parts.
-func check(ctx context.Context, id string, version int, before string, entry Entry, signer Signer) (t text, event access.Event, foreign bool, err error) {
+func check(ctx context.Context, id string, version int, before string, entry Entry, signer Signer) (t text, event access.Event,
+	foreign bool, err error) {
 	if t, err = read(entry.Text); err != nil {
 		return t, event, false, err
 	}

@@ -64,7 +64,8 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 // summarized is the request as its row has it; what was erased, or cannot be read, has
 // little to it.
 func summarized(row Row) (access.Request, error) {
-	r := access.Request{ID: row.ID, Kind: access.KindOfID(row.ID), State: row.State, Resource: row.Resource, Version: row.Version, Created: row.Made}
+	r := access.Request{ID: row.ID, Kind: access.KindOfID(row.ID), State: row.State, Resource: row.Resource, Version: row.Version,
+		Created: row.Made}
 	var form requestForm
 	if len(row.Summary) == 0 {
 		return r, nil

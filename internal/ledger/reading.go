@@ -36,7 +36,8 @@ func ReadExport(r io.Reader) (Home, error) {
 			record = &Record{ID: l.Request}
 			e.order, e.records[l.Request] = append(e.order, l.Request), record
 		}
-		entry := Entry{Text: slices.Clone(l.Text), Signature: Signature{Algorithm: l.Algorithm, Key: l.Key, Public: l.PublicKey, Bytes: l.Signature}}
+		entry := Entry{Text: slices.Clone(l.Text), Signature: Signature{Algorithm: l.Algorithm, Key: l.Key, Public: l.PublicKey,
+			Bytes: l.Signature}}
 		for _, p := range l.Parts {
 			entry.Parts = append(entry.Parts, Part{Person: p.Person, Salt: p.Salt, Data: p.Content})
 		}

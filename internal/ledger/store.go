@@ -151,8 +151,9 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 		case !free && (len(f.events) == 0 || f.erased):
 			return "", nil
 		case free && (f.erased || f.request.Version != e.Request.Version || f.foreign && decidable(f.request.State)):
-			return e.Request.ID, &access.Error{Kind: access.Conflict, Code: access.CodeConflict, Args: access.Args{"resource": string(e.Request.Resource)},
-				Err: fmt.Errorf("the request is at version %d, not %d", f.request.Version, e.Request.Version)}
+			return e.Request.ID, &access.Error{Kind: access.Conflict, Code: access.CodeConflict,
+				Args: access.Args{"resource": string(e.Request.Resource)},
+				Err:  fmt.Errorf("the request is at version %d, not %d", f.request.Version, e.Request.Version)}
 		}
 		err = s.append(ctx, f, e, notices)
 		switch {
@@ -166,7 +167,8 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 		case !errors.Is(err, ErrChanged):
 			return "", unavailable(err)
 		case free:
-			return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict, Args: access.Args{"resource": string(e.Request.Resource)}, Err: err}
+			return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict, Args: access.Args{"resource": string(e.Request.Resource)},
+				Err: err}
 		}
 	}
 	return "", damaged(e.Request.ID, errBehind)

@@ -55,9 +55,11 @@ func duration(s int64) time.Duration { return time.Duration(s) * time.Second }
 
 func termsTo(t access.Terms) termsForm {
 	f := termsForm{Rule: t.Rule, Policy: t.Policy, Requirements: needsTo(t.Requirements), InOrder: t.InOrder,
-		MinReviewers: t.MinReviewers, MaxReviewers: t.MaxReviewers, MaxDuration: seconds(t.MaxDuration), DefaultDuration: seconds(t.DefaultDuration),
-		RequestLife: seconds(t.RequestLife), StartWithin: seconds(t.StartWithin), MaxContinuous: seconds(t.MaxContinuous), MaxRoles: t.MaxRoles,
-		Hint: t.Hint, ApproverAccessLevels: t.ApproverAccessLevels, InheritedOnly: t.InheritedOnly,
+		MinReviewers: t.MinReviewers, MaxReviewers: t.MaxReviewers, MaxDuration: seconds(t.MaxDuration),
+		DefaultDuration: seconds(t.DefaultDuration),
+		RequestLife:     seconds(t.RequestLife), StartWithin: seconds(t.StartWithin), MaxContinuous: seconds(t.MaxContinuous),
+		MaxRoles: t.MaxRoles,
+		Hint:     t.Hint, ApproverAccessLevels: t.ApproverAccessLevels, InheritedOnly: t.InheritedOnly,
 		Signature: t.Signature, KeyAge: seconds(t.Keys.Age), KeyDeviceBound: t.Keys.DeviceBound, KeyByAdmin: t.Keys.ByAdmin,
 		RemindAfter: seconds(t.RemindAfter), Notify: t.Notify, NotifyOnly: t.NotifyOnly,
 		BreakGlass: t.BreakGlass, GlassWho: t.Glass.Who, GlassReviewBy: t.Glass.ReviewBy, GlassMaxDuration: seconds(t.Glass.MaxDuration)}
@@ -72,9 +74,11 @@ func termsTo(t access.Terms) termsForm {
 
 func termsFrom(f termsForm) (access.Terms, error) {
 	t := access.Terms{Rule: f.Rule, Policy: f.Policy, Requirements: needsFrom(f.Requirements), InOrder: f.InOrder,
-		MinReviewers: f.MinReviewers, MaxReviewers: f.MaxReviewers, MaxDuration: duration(f.MaxDuration), DefaultDuration: duration(f.DefaultDuration),
-		RequestLife: duration(f.RequestLife), StartWithin: duration(f.StartWithin), MaxContinuous: duration(f.MaxContinuous), MaxRoles: f.MaxRoles,
-		Hint: f.Hint, ApproverAccessLevels: f.ApproverAccessLevels, InheritedOnly: f.InheritedOnly,
+		MinReviewers: f.MinReviewers, MaxReviewers: f.MaxReviewers, MaxDuration: duration(f.MaxDuration),
+		DefaultDuration: duration(f.DefaultDuration),
+		RequestLife:     duration(f.RequestLife), StartWithin: duration(f.StartWithin), MaxContinuous: duration(f.MaxContinuous),
+		MaxRoles: f.MaxRoles,
+		Hint:     f.Hint, ApproverAccessLevels: f.ApproverAccessLevels, InheritedOnly: f.InheritedOnly,
 		Signature: f.Signature, Keys: access.KeyTerms{Age: duration(f.KeyAge), DeviceBound: f.KeyDeviceBound, ByAdmin: f.KeyByAdmin},
 		RemindAfter: duration(f.RemindAfter), Notify: f.Notify, NotifyOnly: f.NotifyOnly,
 		BreakGlass: f.BreakGlass, Glass: access.GlassTerms{Who: f.GlassWho, ReviewBy: f.GlassReviewBy, MaxDuration: duration(f.GlassMaxDuration)}}

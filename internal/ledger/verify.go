@@ -88,7 +88,8 @@ func (report *Report) add(ctx context.Context, r Record, signer Signer, rowless 
 		return
 	}
 	for _, entry := range r.Entries {
-		if t, err := read(entry.Text); err == nil && signed(t.Action) && errors.Is(signer.Verify(ctx, entry.Text, entry.Signature), errForeignKey) {
+		if t, err := read(entry.Text); err == nil && signed(t.Action) && errors.Is(signer.Verify(ctx, entry.Text, entry.Signature),
+			errForeignKey) {
 			report.SelfAttested++
 		}
 	}

@@ -32,10 +32,9 @@ func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(nam
 	return err
 }
 
-func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(name, text string)) error {
-	var secret string
+func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(name, text string)) (err error) {
+	var secret, address string
 	if m.c.Login != nil {
-		var err error
 		if secret, err = m.c.Login.Fresh(ctx); err != nil {
 			return m.noSecret(ctx, err)
 		}
@@ -45,9 +44,7 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(nam
 			passed("secret", "the password could be read")
 		}
 	}
-	var address string
 	if to != "" {
-		var err error
 		if address, err = m.address(to); err != nil {
 			return noAddress(err)
 		}
@@ -95,8 +92,7 @@ func (m *Mailer) Test(ctx context.Context, to access.Principal) []notice.Step {
 		return steps
 	}
 	failed := notice.Step{Name: "test", Failure: failure(err)}
-	var f *Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Fault](err); ok {
 		failed.Name, failed.Failure.What = f.Step, f.Said()
 	}
 	return append(steps, failed)
@@ -107,8 +103,7 @@ func failure(err error) *notice.Failure {
 	if err == nil {
 		return nil
 	}
-	var f *Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Fault](err); ok {
 		return &notice.Failure{What: f.What(), Meaning: f.Meaning, Remedy: f.Remedy, Err: err}
 	}
 	return &notice.Failure{Meaning: "It could not be sent.", Remedy: "The log has the cause.", Err: err}
@@ -126,7 +121,7 @@ func (m *Mailer) resolve(ctx context.Context, passed func(name, text string)) er
 	switch {
 	case err == nil:
 		passed("resolve", m.c.Host+" is "+some(addresses))
-	case m.ownDial:
+	case m.c.Dial != nil:
 		passed("resolve", m.c.Host+" is not known here; the proxy may know it")
 	default:
 		return fault(ctx, atResolve, err)

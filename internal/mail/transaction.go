@@ -23,8 +23,7 @@ func (s *session) send(data []byte, sender string, recipients []string) (refused
 			refused[to] = cmp.Or(refused[to], err)
 		}
 	}
-	// A server that says more than was asked is out of step: the next answer could be
-	// taken for another's.
+	// A server that says more than was asked is out of step with what comes next.
 	s.broken = s.broken || s.saysMore()
 	return refused, err
 }
@@ -180,8 +179,8 @@ func (s *session) fault(at step, err error) error {
 }
 
 func temporary(err error) bool {
-	var f *Fault
-	return errors.As(err, &f) && f.passes
+	f, ok := errors.AsType[*Fault](err)
+	return ok && f.passes
 }
 
 func passes(at step, err error) bool {

@@ -44,8 +44,7 @@ type Writer struct {
 	Language *words.Language
 	// Location is the time zone of times; nil means UTC.
 	Location *time.Location
-	// Provider names the system that a resource is part of; nil or an empty name is "the
-	// provider".
+	// Provider names the system of a resource; nil or an empty name is "the provider".
 	Provider func(access.Resource) string
 }
 
@@ -64,6 +63,10 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	case access.NoticeApproved, access.NoticeDenied:
 		facts.By = n.Decision.By
 		w.outcome(&facts, n)
+	case access.NoticeWithdrawn:
+		facts.Heading, facts.Button = w.text("notice.withdrawn"), w.text("notice.button")
+		facts.Intro = w.text("notice.withdrawn.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
+		facts.Rows = slices.Concat(w.who(n), w.why(r))
 	default:
 		return Facts{}, fmt.Errorf("nobody is told a notice of kind %q", n.Kind)
 	}

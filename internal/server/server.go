@@ -49,6 +49,9 @@ type Broker interface {
 	NewForm(access.Caller, access.RequestKind) (string, error)
 	Defaults(access.Caller, access.RequestKind) (access.Terms, error)
 	Channels() []access.Channel
+	History(ctx context.Context, c access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error)
+	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
+	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
 }
 
 // Config is what a server is made of. Everything is required unless it says
@@ -176,8 +179,8 @@ func (s *server) routes() *chi.Mux {
 
 		// These need a ledger, and say so.
 		r.Get("/requests", needsLedger)
-		r.Get("/requests/{id}", needsLedger)
-		r.Post("/requests/{id}/withdraw", needsLedger)
+		r.Get("/requests/{id}", s.page(with(requestID, s.showRequest)))
+		r.Post("/requests/{id}/withdraw", s.page(with(requestID, s.withdraw)))
 		r.Post("/requests/{id}/extend", needsLedger)
 		r.Get("/reviews", needsLedger)
 		r.Get("/history", needsLedger)
@@ -201,9 +204,9 @@ func (s *server) routes() *chi.Mux {
 		r.Post("/api/activation-request/reviewers", s.api(with(reference, s.apiAddReviewers)))
 		r.Post("/api/requests/{id}/end", s.api(with(requestID, s.apiEnd)))
 
-		r.Get("/api/requests", needsLedger)
-		r.Get("/api/requests/{id}", needsLedger)
-		r.Post("/api/requests/{id}/withdraw", needsLedger)
+		r.Get("/api/requests", s.api(s.apiRequests))
+		r.Get("/api/requests/{id}", s.api(with(requestID, s.apiRequestNamed)))
+		r.Post("/api/requests/{id}/withdraw", s.api(with(requestID, s.apiWithdraw)))
 		r.Post("/api/requests/{id}/extend", needsLedger)
 	})
 

@@ -46,9 +46,10 @@ func statusOf(e *access.Error) int {
 }
 
 var statusOfCode = map[access.Code]int{
-	access.CodeMethod:    http.StatusMethodNotAllowed,
-	access.CodeTooLarge:  http.StatusRequestEntityTooLarge,
-	access.CodeMediaType: http.StatusUnsupportedMediaType,
+	access.CodeMethod:      http.StatusMethodNotAllowed,
+	access.CodeTooLarge:    http.StatusRequestEntityTooLarge,
+	access.CodeMediaType:   http.StatusUnsupportedMediaType,
+	access.CodeNeedsLedger: http.StatusNotImplemented,
 }
 
 var statusOfKind = map[access.Kind]int{

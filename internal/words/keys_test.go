@@ -31,7 +31,7 @@ func families(t *testing.T) map[string][]string {
 		unsaids = append(unsaids, args...)
 	}
 	var titles []string
-	for _, status := range []int{400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504} {
+	for _, status := range []int{400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503, 504} {
 		titles = append(titles, strconv.Itoa(status))
 	}
 	kinds := []string{"projects", "folders", "organizations"}
@@ -45,7 +45,7 @@ func families(t *testing.T) map[string][]string {
 		"channel.": {"mail"}, "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), "later"},
-		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), "test"},
+		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn), "test"},
 	}
 }
 

@@ -163,6 +163,10 @@ func situations() []situation {
 			deciding(access.CodeAlreadyApproved, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				w.Activations = []access.Activation{activation(admin, "cho@example.com", time.Hour)}
 			}), nil},
+		{access.CodeWithdrawn, "what was withdrawn",
+			deciding(access.CodeWithdrawn, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				asked(w, func(r *access.Request) { r.State = access.Withdrawn })
+			}), nil},
 		{access.CodeAlreadyDenied, "what another has denied",
 			deciding(access.CodeAlreadyDenied, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				asked(w, func(r *access.Request) {

@@ -49,10 +49,10 @@ type World struct {
 	Warnings    []*access.Error
 
 	// Settings make the policy, unless there is a Policy.
-	Settings policy.Settings
-	Policy   broker.Policy
-	Admins   []string
-	GroupsOf map[access.Principal][]string
+	Settings         policy.Settings
+	Policy           broker.Policy
+	Admins, Auditors []string
+	GroupsOf         map[access.Principal][]string
 
 	// Journal is what was recorded, Told what people were, Calls how often the
 	// provider was asked what.
@@ -119,7 +119,8 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	}
 	store := cmp.Or[broker.Store](w.Ledger, w.Store)
 	return broker.New(broker.Config{
-		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Policy: p, Now: w.now, Random: w.Random,
+		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors,
+		Policy: p, Now: w.now, Random: w.Random,
 	})
 }
 

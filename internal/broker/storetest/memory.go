@@ -177,7 +177,8 @@ func everyTransition(t *testing.T, f Fixture, again broker.Memory) {
 	glass := []access.Transition{{From: access.Unmade, On: access.GlassBroken, If: access.Completes, To: access.Approved}}
 	granted := access.Transition{From: access.Approved, On: access.GrantWritten, To: access.Active}
 	withGlass := map[access.State][]access.Transition{access.Approved: glass, access.Active: append(slices.Clone(glass), granted),
-		access.Failed:  append(slices.Clone(glass), access.Transition{From: access.Approved, On: access.GrantFailed, If: access.ForGood, To: access.Failed}),
+		access.Failed: append(slices.Clone(glass), access.Transition{From: access.Approved, On: access.GrantFailed, If: access.ForGood,
+			To: access.Failed}),
 		access.Ended:   append(slices.Clone(glass), access.Transition{From: access.Approved, On: access.GrantEnded, To: access.Ended}),
 		access.Expired: append(slices.Clone(glass), granted, access.Transition{From: access.Active, On: access.GrantExpired, To: access.Expired})}
 	for i, row := range access.Transitions {
@@ -306,23 +307,31 @@ func lists(t *testing.T, f Fixture, again broker.Memory) {
 		l    access.Listing
 		want func(access.Request) bool
 	}{
-		"all":           {access.Listing{}, func(access.Request) bool { return true }},
-		"somebody's":    {access.Listing{Principal: "abel@example.com"}, func(r access.Request) bool { return r.Principal == "abel@example.com" }},
-		"nobody's":      {access.Listing{Principal: "mallory@example.com"}, func(access.Request) bool { return false }},
-		"of a reviewer": {access.Listing{Reviewer: "chloe@example.com"}, func(r access.Request) bool { return r.Involves("chloe@example.com") == nil }},
+		"all": {access.Listing{}, func(access.Request) bool { return true }},
+		"somebody's": {access.Listing{Principal: "abel@example.com"},
+			func(r access.Request) bool { return r.Principal == "abel@example.com" }},
+		"nobody's": {access.Listing{Principal: "mallory@example.com"}, func(access.Request) bool { return false }},
+		"of a reviewer": {access.Listing{Reviewer: "chloe@example.com"},
+			func(r access.Request) bool { return r.Involves("chloe@example.com") == nil }},
 		"waiting for a reviewer": {access.Listing{Reviewer: "ben@example.com", States: []access.State{access.Pending}},
 			func(r access.Request) bool { return r.Involves("ben@example.com") == nil && r.State == access.Pending }},
-		"of a resource": {access.Listing{Resource: "projects/shop-test"}, func(r access.Request) bool { return r.Resource == "projects/shop-test" }},
-		"in two states": {access.Listing{States: []access.State{access.Denied, access.Active}}, func(r access.Request) bool { return r.State == access.Denied }},
-		"of a role":     {access.Listing{Role: "roles/viewer"}, func(r access.Request) bool { return r.Entitlements[0].Role == "roles/viewer" }},
-		"with words":    {access.Listing{Words: "INCIDENT 1"}, func(r access.Request) bool { return len(r.Justification) > 10 || r.ID == f.request(1).ID }},
+		"of a resource": {access.Listing{Resource: "projects/shop-test"},
+			func(r access.Request) bool { return r.Resource == "projects/shop-test" }},
+		"in two states": {access.Listing{States: []access.State{access.Denied, access.Active}},
+			func(r access.Request) bool { return r.State == access.Denied }},
+		"of a role": {access.Listing{Role: "roles/viewer"}, func(r access.Request) bool { return r.Entitlements[0].Role == "roles/viewer" }},
+		"with words": {access.Listing{Words: "INCIDENT 1"}, func(r access.Request) bool {
+			return len(r.Justification) > 10 ||
+				r.ID == f.request(1).ID
+		}},
 		"of some time": {access.Listing{From: began.Add(2 * time.Minute), To: began.Add(5 * time.Minute)},
 			func(r access.Request) bool {
 				return !r.Created.Before(began.Add(2*time.Minute)) && r.Created.Before(began.Add(5*time.Minute))
 			}},
 		"of all kinds": {access.Listing{Principal: "ana@example.com", Reviewer: "ben@example.com", Resource: "projects/shop-prod",
 			States: []access.State{access.Denied}}, func(r access.Request) bool {
-			return r.Principal == "ana@example.com" && r.Involves("ben@example.com") == nil && r.Resource == "projects/shop-prod" && r.State == access.Denied
+			return r.Principal == "ana@example.com" && r.Involves("ben@example.com") == nil && r.Resource == "projects/shop-prod" &&
+				r.State == access.Denied
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -499,7 +508,8 @@ func notices(t *testing.T, f Fixture, again broker.Memory) {
 		t.Fatalf("%d messages", len(got))
 	}
 	for i, want := range []access.Notice{first, second} {
-		if diff := cmp.Diff(want, got[i].Notice, cmpopts.EquateEmpty()); diff != "" || got[i].ID != want.ID || got[i].Attempts != 0 || !got[i].Made.Equal(made) {
+		if diff := cmp.Diff(want, got[i].Notice, cmpopts.EquateEmpty()); diff != "" || got[i].ID != want.ID || got[i].Attempts != 0 ||
+			!got[i].Made.Equal(made) {
 			t.Errorf("%+v (-kept +taken):\n%s", got[i], diff)
 		}
 	}
@@ -574,7 +584,8 @@ func takers(t *testing.T, f Fixture, again broker.Memory) {
 	for i := range 40 {
 		id := fmt.Sprintf("n%02d", i)
 		want[id] = 1
-		if _, err := f.Store.Commit(context.Background(), f.event(f.request(i), access.RequestMade), []access.Notice{f.notice(f.request(i), id)}); err != nil {
+		if _, err := f.Store.Commit(context.Background(), f.event(f.request(i), access.RequestMade), []access.Notice{f.notice(f.request(i),
+			id)}); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.memory().Unsent(context.Background(), access.Message{ID: id, Lease: id}, f.Now()); err != nil {
@@ -610,7 +621,8 @@ func takers(t *testing.T, f Fixture, again broker.Memory) {
 }
 
 func unsent(t *testing.T, f Fixture, again broker.Memory) {
-	if _, err := f.Store.Commit(context.Background(), f.event(f.request(1), access.RequestMade), []access.Notice{f.notice(f.request(1), "n1")}); err != nil {
+	if _, err := f.Store.Commit(context.Background(), f.event(f.request(1), access.RequestMade), []access.Notice{f.notice(f.request(1),
+		"n1")}); err != nil {
 		t.Fatal(err)
 	}
 	message := access.Message{ID: "n1", Lease: "n1"}

@@ -138,7 +138,7 @@ func recall[V any](ctx context.Context, c *lookup.Cache[V], key string, since ti
 func mayRest(ctx context.Context, failure *access.Error) bool {
 	switch purpose, _ := access.PurposeOf(ctx); failure.Code {
 	case access.CodeQuota:
-		return true
+		return purpose == access.ForPage || !gcp.ByOwnDoing(failure)
 	case access.CodeUpstreamFailed, access.CodeUpstreamTimeout:
 		return purpose == access.ForPage
 	}

@@ -347,3 +347,28 @@ func TestActionsAskTheDirectory(t *testing.T) {
 		t.Errorf("%v, %v, %v after %d calls", groups, stale, err, d.google.Calls(""))
 	}
 }
+
+// TestNobodyKeepsAMembershipBySpendingTheirPart of the quota: who did is refused, and what
+// others do is looked up.
+func TestNobodyKeepsAMembershipBySpendingTheirPart(t *testing.T) {
+	d := newDesk(t)
+	act := access.WithPerson(access.WithPurpose(t.Context(), access.ForAction), "ana@example.com")
+	if _, _, err := d.Groups(act, "ana@example.com", d.now); err != nil {
+		t.Fatal(err)
+	}
+	d.groups = nil // she has left
+	for n := range 960 {
+		d.Groups(act, access.Principal(fmt.Sprintf("somebody%d@example.com", n)), d.now)
+	}
+	d.now = d.now.Add(time.Millisecond)
+	groups, stale, err := d.Groups(act, "ana@example.com", d.now)
+	if e := access.AsError(err); e == nil || e.Code != access.CodeQuota || groups != nil || stale != nil {
+		t.Errorf("her action: %v, %v, %v", groups, stale, err)
+	}
+	if groups, stale, err := d.Groups(access.WithPurpose(act, access.ForPage), "ana@example.com", time.Time{}); len(groups) == 0 && stale == nil && err == nil {
+		t.Error("her page was looked up")
+	}
+	if groups, stale, err := d.Groups(access.WithPerson(act, "ben@example.com"), "ana@example.com", d.now); len(groups) != 0 || stale != nil || err != nil {
+		t.Errorf("somebody else's action: %v, %v, %v", groups, stale, err)
+	}
+}

@@ -55,8 +55,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Catalog knows what may be activated. Make one with New. It is safe for concurrent
-// use.
+// Catalog knows what may be activated. Make one with New. It may be used concurrently.
 type Catalog struct {
 	standing.Catalog
 	*roles.Roles
@@ -130,10 +129,9 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 				if r == nil {
 					continue
 				}
-				if id, ok := strings.CutPrefix(r.FullResourceName, access.FullNamePrefix+"projects/"); ok {
-					if project, err := access.Project(id); err == nil {
-						seen[project] = true
-					}
+				id, isProject := strings.CutPrefix(r.FullResourceName, access.FullNamePrefix+"projects/")
+				if project, err := access.Project(id); isProject && err == nil {
+					seen[project] = true
 				}
 			}
 		}

@@ -1,6 +1,7 @@
 package policyanalyzer_test
 
 import (
+	"fmt"
 	"net/url"
 	"testing"
 	"time"
@@ -213,4 +214,32 @@ func code(err error) access.Code {
 		return ""
 	}
 	return access.AsError(err).Code
+}
+
+// Who has spent their own part of the quota sees what was known, and does nothing that
+// rests on it: that would be a way to keep what was lost. Others go on.
+func TestNobodyKeepsAnEligibilityBySpendingTheirPart(t *testing.T) {
+	w := newWorld(t)
+	w.live[folder] = []object{binding("roles/a", self, "group:ops@example.com")}
+	w.persons["user:ana@example.com"] = []any{result(folder, binding("roles/a", self, "group:ops@example.com"), "user:ana@example.com")}
+	act := access.WithPerson(access.WithPurpose(t.Context(), access.ForAction), ana)
+	q := access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Since: w.now}
+	if s, err := w.catalog.Standing(act, q); err != nil || held(s, ana) != "roles/a" {
+		t.Fatalf("holds %q, %v", held(s, ana), err)
+	}
+	w.persons["user:ana@example.com"] = nil // she has left the group
+	for n := range 40 {
+		w.pass(time.Millisecond)
+		q.Principals, q.Since = []access.Principal{access.Principal(fmt.Sprintf("somebody%d@example.com", n))}, w.clock()
+		w.catalog.Standing(act, q)
+	}
+	w.pass(time.Millisecond)
+	q.Principals, q.Since = []access.Principal{ana}, w.clock()
+	if s, err := w.catalog.Standing(act, q); access.AsError(err) == nil || access.AsError(err).Kind != access.TooMany {
+		t.Errorf("an action: holds %q, %v", held(s, ana), err)
+	}
+	others := access.WithPerson(act, ben)
+	if s, err := w.catalog.Standing(others, q); err != nil || held(s, ana) != "" || codes(s) != "" {
+		t.Errorf("somebody else's: holds %q, %v, %v", held(s, ana), codes(s), err)
+	}
 }

@@ -26,13 +26,9 @@ const service = "Pub/Sub"
 // A topic's name ends up in a URL path. These are Google's forms ("Naming a
 // resource", cloud.google.com/pubsub/docs/pubsub-basics) without the percent sign,
 // which a server on the way could take for an escape.
-var (
-	shortPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._~+-]{2,254}$`)
-	fullPattern  = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/[A-Za-z][A-Za-z0-9._~+-]{2,254}$`)
-)
+var topicPattern = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/[A-Za-z][A-Za-z0-9._~+-]{2,254}$`)
 
-// Publisher implements broker.Notifier. Make one with New. It may be used
-// concurrently.
+// Publisher implements broker.Notifier. Make one with New; it may be used concurrently.
 type Publisher struct {
 	topics   *pubsub.ProjectsTopicsService
 	topic    string
@@ -46,10 +42,10 @@ func New(ctx context.Context, p *gcp.Platform, topic string) (*Publisher, error)
 	if topic == "" {
 		return &Publisher{}, nil
 	}
-	if shortPattern.MatchString(topic) {
+	if !strings.Contains(topic, "/") {
 		topic = "projects/" + p.Project + "/topics/" + topic
 	}
-	if !fullPattern.MatchString(topic) {
+	if !topicPattern.MatchString(topic) {
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
 			Args: access.Args{"reason": "a topic is named projects/PROJECT/topics/TOPIC"}}
 	}
@@ -101,8 +97,7 @@ func (p *Publisher) publish(ctx context.Context, m message) (id string, err erro
 	return answer.MessageIds[0], nil
 }
 
-// message is the data of what is published. It carries neither Pub/Sub attributes
-// nor an ordering key.
+// message is the data of what is published, without attributes or an ordering key.
 type message struct {
 	Type string `json:"type"`
 	// Attributes are texts, and lists of texts.

@@ -71,6 +71,8 @@ type Refusal struct {
 	// what is left of it is kept for others.
 	Since time.Duration
 	Kept  bool
+	// Own: others may still call. It is one person's part that is spent, by nobody else.
+	Own bool
 	// Wait is when to come back, at the earliest.
 	Wait time.Duration
 }
@@ -96,8 +98,9 @@ func (c *Circuits) Enter(q *Quota, p access.Purpose, by access.Principal) (leave
 	}
 	if limit := c.limit(q); limit > 0 {
 		share := shares[p]
-		if 100*k.used.sum(now) >= share.all*limit || by != "" && 100*k.people[by] >= share.person*limit {
-			return nil, &Refusal{Quota: q, Kept: true, Wait: k.peopleSince.Add(time.Minute).Sub(now)}
+		all, own := 100*k.used.sum(now) >= share.all*limit, by != "" && 100*k.people[by] >= share.person*limit
+		if all || own {
+			return nil, &Refusal{Quota: q, Kept: true, Own: own, Wait: k.peopleSince.Add(time.Minute).Sub(now)}
 		}
 	}
 	k.used.add(now)

@@ -32,6 +32,7 @@ const answerReserve = 500 * time.Millisecond
 func (g *Granter) submit(ctx context.Context, e *edit) ([]access.Outcome, error) {
 	deadline, _ := ctx.Deadline()
 	e.asker = &asker{deadline: deadline, done: make(chan struct{})}
+	e.asker.purpose, e.asker.by = access.PurposeOf(ctx)
 	e.settle = e.asker.settle
 	g.mu.Lock()
 	_, busy := g.waiting[e.resource]
@@ -48,10 +49,24 @@ func (g *Granter) submit(ctx context.Context, e *edit) ([]access.Outcome, error)
 func (g *Granter) drain(ctx context.Context, r access.Resource) {
 	for batch := g.next(r); batch != nil; batch = g.next(r) {
 		last := slices.MaxFunc(batch, func(a, b *edit) int { return a.asker.deadline.Compare(b.asker.deadline) })
-		ctx, cancel := context.WithDeadline(ctx, last.asker.deadline.Add(-answerReserve))
+		ctx, cancel := context.WithDeadline(forAll(ctx, batch), last.asker.deadline.Add(-answerReserve))
 		g.write(ctx, r, batch, doubt{}, false)
 		cancel()
 	}
+}
+
+// forAll says what a batch is written for, and for whom: not for whoever came first. What
+// one of them may do for its purpose is done for all; what is for several people is on
+// nobody's account.
+func forAll(ctx context.Context, batch []*edit) context.Context {
+	purpose, by := batch[0].asker.purpose, batch[0].asker.by
+	for _, e := range batch[1:] {
+		purpose = max(purpose, e.asker.purpose)
+		if e.asker.by != by {
+			by = ""
+		}
+	}
+	return access.WithPerson(access.WithPurpose(ctx, purpose), by)
 }
 
 // next takes the edits of the next write of a policy; nil when nobody waits.

@@ -146,6 +146,9 @@ func (e *edit) roles() []access.Role {
 type asker struct {
 	// deadline is when it stops waiting at the latest.
 	deadline time.Time
+	// purpose is what it asks for, and by who asks, where quotas are short.
+	purpose  access.Purpose
+	by       access.Principal
 	done     chan struct{}
 	outcomes []access.Outcome
 	err      error

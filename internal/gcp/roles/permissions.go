@@ -89,6 +89,9 @@ var byName = strings.Fields(`
 resourcemanager.projects.create resourcemanager.projects.move resourcemanager.folders.create resourcemanager.folders.move
 compute.instances.setMetadata compute.projects.setCommonInstanceMetadata
 run.jobs.runWithOverrides dataproc.jobs.create dataproc.jobs.update composer.environments.executeAirflowCommand aiplatform.customJobs.create
+aiplatform.hyperparameterTuningJobs.create osconfig.osPolicyAssignments.create osconfig.osPolicyAssignments.update
+osconfig.guestPolicies.create osconfig.guestPolicies.update osconfig.policyOrchestrators.create osconfig.policyOrchestrators.update
+osconfig.patchDeployments.create osconfig.patchDeployments.update osconfig.patchJobs.exec
 container.secrets.get container.secrets.list container.pods.create container.pods.update container.pods.exec container.pods.attach
 container.jobs.create container.jobs.update container.cronJobs.create container.cronJobs.update container.deployments.create
 container.deployments.update container.daemonSets.create container.daemonSets.update container.statefulSets.create

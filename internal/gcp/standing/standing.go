@@ -231,7 +231,8 @@ func After(q access.StandingQuery, now time.Time) time.Time {
 }
 
 // Recall looks something up for a query. While the service cannot answer, the last
-// answer serves for five minutes, with a warning.
+// answer serves for five minutes, with a warning; not for an action by who has kept it
+// from answering (gcp.ByOwnDoing).
 func Recall[V any](ctx context.Context, c *lookup.Cache[V], key string, q access.StandingQuery, service string,
 	now func() time.Time) (V, *access.Error, error) {
 	found, err := c.Get(ctx, key, After(q, now()))
@@ -239,6 +240,9 @@ func Recall[V any](ctx context.Context, c *lookup.Cache[V], key string, q access
 		return found, nil, nil
 	}
 	failure := gcp.Failure(err, gcp.Call{Service: service})
+	if !q.Since.IsZero() && gcp.ByOwnDoing(err) {
+		return found, nil, failure
+	}
 	switch failure.Code {
 	case access.CodeQuota, access.CodeAnalysisQuota, access.CodeUpstreamFailed, access.CodeUpstreamTimeout:
 		if last, at, ok := c.Last(key, staleAge); ok && ctx.Err() == nil {

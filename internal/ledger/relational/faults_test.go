@@ -273,7 +273,7 @@ func TestKeysThatAreGone(t *testing.T) {
 	for _, reader := range []struct {
 		signer ledger.Signer
 		self   int
-	}{{ledger.Fingerprints(keys(t, secret).Fingerprints()), 0}, {ledger.Fingerprints(nil), 9}, {keys(t, newKey), 9}} {
+	}{{ledger.Fingerprints(keys(t, secret).Fingerprints()), 0}, {ledger.Fingerprints(nil), 10}, {keys(t, newKey), 10}} {
 		report, err := ledger.Verify(t.Context(), home, reader.signer)
 		if err != nil || len(report.Findings) > 0 || report.SelfAttested != reader.self {
 			t.Errorf("%+v, %v", report, err)

@@ -46,17 +46,19 @@ func (d *Database) query(ctx context.Context, statement string, args []any, each
 	return rows.Err()
 }
 
-const entryColumns = `e.request_id, e.version, e.body, e.algorithm, e.key_id, e.public_key, e.signature, p.place, p.person, p.salt, p.content
+const entryColumns = `e.request_id, e.version, e.body, e.algorithm, e.key_id, e.public_key, e.signature,
+	p.place, p.person, p.salt, p.content
 	FROM events e LEFT JOIN parts p ON p.request_id = e.request_id AND p.version = e.version`
 
 // Load implements ledger.Home.
 func (d *Database) Load(ctx context.Context, id string) ([]ledger.Entry, error) {
 	var c chain
-	err := d.query(ctx, `SELECT `+entryColumns+` WHERE e.request_id = ? ORDER BY e.version, p.place`, []any{id}, func(scan func(...any) error) error {
-		row, err := scanEntry(scan)
-		c.add(row)
-		return err
-	})
+	err := d.query(ctx, `SELECT `+entryColumns+` WHERE e.request_id = ? ORDER BY e.version, p.place`, []any{id},
+		func(scan func(...any) error) error {
+			row, err := scanEntry(scan)
+			c.add(row)
+			return err
+		})
 	return c.entries, err
 }
 
@@ -141,7 +143,8 @@ func (d *Database) Put(ctx context.Context, w ledger.Write) error {
 	for i, p := range w.Entry.Parts {
 		values = append(values, r.ID, r.Version, i, p.Person, ledger.Base64(p.Salt), string(p.Data))
 	}
-	if _, err = exec(`INSERT INTO parts (request_id, version, place, person, salt, content) VALUES `+tuples(len(values), 6), values...); err != nil {
+	if _, err = exec(`INSERT INTO parts (request_id, version, place, person, salt, content) VALUES `+tuples(len(values), 6),
+		values...); err != nil {
 		return err
 	}
 	if w.Before > 0 {
@@ -161,7 +164,8 @@ func (d *Database) Put(ctx context.Context, w ledger.Write) error {
 		}
 	}
 	for _, k := range w.Kept {
-		if _, err = exec(`INSERT INTO outbox (id, request_id, notice, made, due, attempts, lease) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		if _, err = exec(`INSERT INTO outbox (id, request_id, notice, made, due, attempts, lease)
+			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			k.ID, k.Request, string(k.Notice), micros(k.Made), micros(k.Due), k.Attempts, k.Lease); err != nil {
 			return err
 		}
@@ -309,7 +313,8 @@ func (d *Database) Walk(ctx context.Context, each func(ledger.Record) error) err
 		for _, row := range rows {
 			of[row.ID] = &row
 		}
-		err = d.query(ctx, `SELECT `+entryColumns+` WHERE e.request_id > ? AND e.request_id <= ? ORDER BY e.request_id, e.version, p.place`, between,
+		err = d.query(ctx, `SELECT `+entryColumns+` WHERE e.request_id > ? AND e.request_id <= ? ORDER BY e.request_id, e.version, p.place`,
+			between,
 			func(scan func(...any) error) error {
 				row, err := scanEntry(scan)
 				if c := chains[row.id]; c != nil { // otherwise made since

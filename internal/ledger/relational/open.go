@@ -121,7 +121,8 @@ var migrations embed.FS
 type NewerError struct{ Has, Knows int64 }
 
 func (e NewerError) Error() string {
-	return fmt.Sprintf("the database has schema %d, and this version of jitaccess knows up to %d: it was used by a newer version; run that one",
+	return fmt.Sprintf("the database has schema %d, and this version of jitaccess knows up to %d: "+
+		"it was used by a newer version; run that one",
 		e.Has, e.Knows)
 }
 

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Whoever writes a policy sees in the sandbox what it does to people.
+func TestSandboxWithAPolicy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(path, []byte("version: 1\nrules: [{name: frozen, refuse: Ask who is on call.}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	origin := startSandboxWith(t, path, nil)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Jar: jar}
+	form := url.Values{"email": {"alice@example.com"}, "return": {"/access/projects/" + project}}
+	signIn, err := http.NewRequestWithContext(t.Context(), "POST", origin+"/sandbox/sign-in", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signIn.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {origin}}
+	response, err := client.Do(signIn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if page, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(page), "Ask who is on call.") {
+		t.Errorf("%v: %s", err, page)
+	}
+}
+
+// One with a fault does not start it, and the fault is told with its place.
+func TestSandboxWithAPolicyThatHasAFault(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(path, []byte("version: 1\nrules: [{name: frozen}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	code := runSandbox(t.Context(), []string{"--address", "localhost:0", "--policy", path}, nil, io.Discard, &told)
+	if code != exitFailure || !strings.Contains(told.String(), "2:9: a rule needs one of terms and refuse") {
+		t.Errorf("%d: %s", code, told.String())
+	}
+}

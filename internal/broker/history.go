@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// Views of what is remembered.
+const (
+	ViewMine    = "mine"    // the caller's own requests
+	ViewReviews = "reviews" // those that wait for the caller
+	ViewAll     = "all"     // everybody's for auditors, and for others their own
+)
+
+// History lists what is remembered, as far as it is the caller's to see: their own and
+// what waits for them, or everybody's for auditors. Who asks for what is not theirs gets
+// what is.
+func (b *Broker) History(ctx context.Context, caller access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error) {
+	m, err := b.needsMemory()
+	if err != nil {
+		return access.Listed{}, nil, err
+	}
+	var warnings []*access.Error
+	l.Viewer, l.View = caller.Principal, view
+	switch view {
+	case ViewMine:
+		l.Principal = caller.Principal
+	case ViewReviews:
+		l.Reviewer, l.States = caller.Principal, []access.State{access.Pending}
+	case ViewAll:
+		var auditor bool
+		if auditor, warnings = b.among(ctx, caller, b.c.Auditors, time.Time{}); !auditor {
+			l.Principal = caller.Principal
+		}
+	default:
+		return access.Listed{}, nil, invalid("view", access.CodeBadInput, access.Args{"reason": "view must be mine, reviews or all"})
+	}
+	listed, err := m.List(ctx, l)
+	now := b.c.Now()
+	shown := listed.Requests[:0]
+	for _, r := range listed.Requests {
+		if r.State = r.StateAt(now); view == ViewReviews && (r.State != access.Pending || r.DecisionOf(caller.Principal) != nil) {
+			continue // nothing waits there for them, though the sweep has not been by
+		}
+		shown = append(shown, r)
+	}
+	listed.Requests = shown
+	return listed, warnings, err
+}
+
+// Timeline returns a request with its events to whom it concerns: its principal, who was
+// asked, and auditors.
+func (b *Broker) Timeline(ctx context.Context, caller access.Caller, id string) (access.Request, []access.Event, error) {
+	m, err := b.needsMemory()
+	if err != nil {
+		return access.Request{}, nil, err
+	}
+	r, err := b.open(ctx, id)
+	if err != nil {
+		return access.Request{}, nil, err
+	}
+	if err := r.Involves(caller.Principal); err != nil && caller.Principal != r.Principal {
+		if auditor, _ := b.among(ctx, caller, b.c.Auditors, time.Time{}); !auditor {
+			return access.Request{}, nil, err
+		}
+	}
+	r.State = r.StateAt(b.c.Now())
+	events, err := m.History(ctx, id)
+	return r, events, err
+}
+
+// Withdraw takes back a request that is not decided: the caller's own, or for an admin
+// anyone's. Withdrawn again it is the same, and tells nobody again. The warnings are of
+// who could not be told.
+func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id, origin string) (access.Request, []*access.Error, error) {
+	if _, err := b.needsMemory(); err != nil {
+		return access.Request{}, nil, err
+	}
+	r, err := b.open(ctx, id)
+	refused := func(err error) (access.Request, []*access.Error, error) {
+		return r, nil, b.refuse(ctx, caller, access.RequestWithdrawn, r, err)
+	}
+	if err != nil {
+		return refused(err)
+	}
+	if err := yours(caller, r); err != nil {
+		if admin, _ := b.admin(ctx, caller, b.c.Now()); !admin {
+			return refused(err)
+		}
+	}
+	if r.State == access.Withdrawn {
+		return r, nil, nil
+	}
+	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
+		Of:    r.Entitlements,
+		Since: b.c.Now()})
+	if err == nil {
+		err = b.undecided(r, standing)
+	}
+	if err != nil {
+		return refused(err)
+	}
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	notice := b.outcomeNotice(ctx, access.RequestWithdrawn, r, access.Decision{}, access.Window{}, origin)
+	if r, _, err = b.intend(ctx, b.event(caller, access.RequestWithdrawn, r), notice); err != nil {
+		return r, nil, err
+	}
+	return r, b.tell(ctx, caller, notice), nil
+}
+
+func (b *Broker) needsMemory() (Memory, error) {
+	if m := b.memory(); m != nil {
+		return m, nil
+	}
+	return nil, &access.Error{Kind: access.NotFound, Code: access.CodeNeedsLedger}
+}

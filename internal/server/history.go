@@ -1,0 +1,146 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// apiRequest is a request that is remembered, as lists have it.
+type apiRequest struct {
+	ActivationID  string   `json:"activationId"`
+	Kind          string   `json:"kind"`
+	State         string   `json:"state"`
+	Beneficiary   apiUser  `json:"beneficiary"`
+	Reviewers     []string `json:"reviewers"`
+	Resource      string   `json:"resource"`
+	Roles         []string `json:"roles"`
+	Justification string   `json:"justification"`
+	Minutes       int      `json:"minutes"`
+	Created       string   `json:"created"`
+	Expires       string   `json:"expires,omitempty"`
+	StartTime     string   `json:"startTime,omitempty"`
+	EndTime       string   `json:"endTime,omitempty"`
+	Rule          string   `json:"rule,omitempty"`
+}
+
+type apiRequests struct {
+	Requests []apiRequest `json:"requests"`
+	// After asks for the next page; left out on the last one.
+	After    string   `json:"after,omitempty"`
+	Warnings []string `json:"warnings"`
+}
+
+// apiTimeline is a request with what happened to it, in order.
+type apiTimeline struct {
+	apiRequest
+	Events []apiEvent `json:"events"`
+}
+
+type apiWithdrawn struct {
+	apiRequest
+	Warnings []string `json:"warnings"`
+}
+
+type apiEvent struct {
+	Action  string `json:"action"`
+	At      string `json:"at"`
+	By      string `json:"by,omitempty"`
+	Comment string `json:"comment,omitempty"`
+	Error   string `json:"error,omitempty"`
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func requestOf(q access.Request) apiRequest {
+	a := apiRequest{ActivationID: q.ID, Kind: string(q.Kind), State: string(q.State), Beneficiary: apiUser{q.Principal}, Reviewers: []string{},
+		Resource: string(q.Resource), Roles: []string{}, Justification: q.Justification, Minutes: int(q.Duration / time.Minute),
+		Created: stamp(q.Created), Expires: stamp(q.Expires), StartTime: stamp(q.Window.Start), EndTime: stamp(q.Window.End), Rule: q.Terms.Rule}
+	for _, p := range q.Reviewers {
+		a.Reviewers = append(a.Reviewers, string(p))
+	}
+	for _, id := range q.Entitlements {
+		a.Roles = append(a.Roles, string(id.Role))
+	}
+	return a
+}
+
+// apiRequests lists what is remembered: ?view=mine|reviews|all&state=&role=&resource=&q=&after=.
+func (s *server) apiRequests(r *http.Request) (any, error) {
+	q, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	l := access.Listing{After: q.Get("after"), Words: q.Get("q"), Role: access.Role(q.Get("role"))}
+	if state := q.Get("state"); state != "" {
+		if !slices.ContainsFunc(access.Transitions, func(t access.Transition) bool { return string(t.To) == state }) {
+			return nil, badInput("there is no such state", nil)
+		}
+		l.States = []access.State{access.State(state)}
+	}
+	if text := q.Get("resource"); text != "" {
+		if l.Resource, err = access.ParseResource(text); err != nil {
+			return nil, badResource(text, err)
+		}
+	}
+	view := q.Get("view")
+	if view == "" {
+		view = "mine"
+	}
+	listed, warnings, err := s.Broker.History(r.Context(), callerOf(r), view, l)
+	if err != nil {
+		return nil, err
+	}
+	a := apiRequests{Requests: []apiRequest{}, After: listed.Next, Warnings: s.viewWarnings(r, warnings)}
+	for _, each := range listed.Requests {
+		a.Requests = append(a.Requests, requestOf(each))
+	}
+	return a, nil
+}
+
+func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
+	q, events, err := s.Broker.Timeline(r.Context(), callerOf(r), id)
+	if err != nil {
+		return nil, aboutRequest{id, err}
+	}
+	a := apiTimeline{requestOf(q), []apiEvent{}}
+	for _, e := range events {
+		event := apiEvent{Action: string(e.Action), At: stamp(e.At), By: string(e.Caller.Principal), Comment: e.Decision.Comment}
+		if failure := access.AsError(e.Err); failure != nil {
+			event.Error = string(failure.Code)
+		}
+		a.Events = append(a.Events, event)
+	}
+	return a, nil
+}
+
+func (s *server) apiWithdraw(r *http.Request, id string) (any, error) {
+	q, warnings, err := s.Broker.Withdraw(r.Context(), callerOf(r), id, s.origin(r))
+	if err != nil {
+		return nil, aboutRequest{id, err}
+	}
+	return apiWithdrawn{requestOf(q), s.viewWarnings(r, warnings)}, nil
+}
+
+// showRequest leads from a request's address to its page.
+func (s *server) showRequest(r *http.Request, id string) (page, error) {
+	if _, _, err := s.Broker.Timeline(r.Context(), callerOf(r), id); err != nil {
+		return page{}, aboutRequest{id, err}
+	}
+	return redirect(reviewPath(id)), nil
+}
+
+// withdraw is the page's way of it.
+func (s *server) withdraw(r *http.Request, id string) (page, error) {
+	if _, _, err := s.Broker.Withdraw(r.Context(), callerOf(r), id, s.origin(r)); err != nil {
+		return page{}, aboutRequest{id, err}
+	}
+	return redirect(reviewPath(id)), nil
+}

@@ -1,0 +1,232 @@
+package server_test
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/relational"
+	"jitaccess/internal/server"
+)
+
+// withLedger is a world that remembers in a real database. Dora is an administrator, and
+// eve an auditor.
+func withLedger(t *testing.T) (*world, http.Handler) {
+	t.Helper()
+	home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { home.Close() })
+	if err := home.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ledger.NewKeys(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	w.Random = rand.Reader
+	w.Holdings[dora] = nil
+	w.Auditors = []string{"user:" + string(eve)}
+	w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+	w.Broker = w.World.Broker()
+	h, _ := serve(t, w, func(c *server.Config) { c.Now = func() time.Time { return w.Clock } })
+	return w, http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
+		w.Clock = w.Clock.Add(2 * time.Second) // so that nobody is too fast
+		h.ServeHTTP(answer, r)
+	})
+}
+
+const eve = access.Principal("eve.ruiz@example.com")
+
+// asAPI sends a request of the JSON interface as somebody, and returns its status and body.
+func asAPI(h http.Handler, who access.Principal, method, target, body string) (int, string) {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(personHeader, string(who))
+	r.Header.Set("X-JITACCESS", "1")
+	w := do(h, r)
+	return w.Code, w.Body.String()
+}
+
+// someRequest has ana ask ben, for a reason.
+func someRequest(t *testing.T, h http.Handler, why string) string {
+	t.Helper()
+	code, text := asAPI(h, ana, "POST", "/api/projects/acme-orders-prod/roles/request",
+		`{"role":"`+string(security.Role)+`","peers":["`+string(ben)+`"],"justification":"`+why+`","activationTimeout":30}`)
+	var answer struct {
+		Entitlements []struct{ ActivationID string }
+	}
+	if err := json.Unmarshal([]byte(text), &answer); code != 200 || err != nil {
+		t.Fatal(code, text, err)
+	}
+	return answer.Entitlements[0].ActivationID
+}
+
+func TestRequestsAreListedToWhomTheyConcern(t *testing.T) {
+	_, h := withLedger(t)
+	id := someRequest(t, h, "case 1")
+	list := func(who access.Principal, query string) (int, string) { return asAPI(h, who, "GET", "/api/requests?"+query, "") }
+	for _, c := range []struct {
+		who   access.Principal
+		query string
+		code  int
+		want  bool
+	}{
+		{ana, "", 200, true}, {ana, "view=mine", 200, true}, {ana, "view=reviews", 200, false}, {ana, "view=all", 200, true},
+		{ben, "", 200, false}, {ben, "view=reviews", 200, true}, {ben, "view=all", 200, false},
+		{carl, "view=all", 200, false}, {carl, "view=reviews", 200, false},
+		{dora, "view=all", 200, false}, // who administers does not read everybody's
+		{eve, "view=all", 200, true}, {eve, "view=mine", 200, false},
+		{ana, "state=pending", 200, true}, {ana, "state=denied", 200, false},
+		{ana, "role=roles/iam.securityAdmin", 200, true}, {ana, "role=roles/viewer", 200, false},
+		{ana, "resource=projects/acme-orders-prod", 200, true}, {ana, "resource=projects/acme-orders-test", 200, false},
+		{ana, "q=CASE", 200, true}, {ana, "q=nothing", 200, false},
+		// Bad input.
+		{ana, "view=everything", 400, false}, {ana, "state=great", 400, false}, {ana, "state=", 200, true},
+		{ana, "resource=acme", 400, false}, {ana, "resource=projects/..", 400, false},
+		{ana, "after=%00", 400, false}, {ana, "after=AAAA", 400, false}, {ana, "%zz", 400, false},
+	} {
+		code, text := list(c.who, c.query)
+		if code != c.code || strings.Contains(text, id) != c.want || code == 200 && !strings.Contains(text, `"requests":[`) {
+			t.Errorf("%s ?%s: %d %s; want %d, listed %v", c.who, c.query, code, text, c.code, c.want)
+		}
+	}
+}
+
+func TestACursorIsOfOnePersonsList(t *testing.T) {
+	_, h := withLedger(t)
+	for i := range access.MaxPage + 1 {
+		someRequest(t, h, "case "+strings.Repeat("i", i+1))
+	}
+	var page struct {
+		Requests []struct{ ActivationID string }
+		After    string
+	}
+	read := func(who access.Principal, query string) int {
+		page.Requests, page.After = nil, ""
+		code, text := asAPI(h, who, "GET", "/api/requests?"+query, "")
+		if err := json.Unmarshal([]byte(text), &page); err != nil {
+			t.Fatal(code, text)
+		}
+		return code
+	}
+	if code := read(ana, "q=case"); code != 200 || len(page.Requests) != access.MaxPage || page.After == "" {
+		t.Fatalf("%d, %d requests, after %q", code, len(page.Requests), page.After)
+	}
+	after := url.QueryEscape(page.After)
+	for what, c := range map[string]struct {
+		who   access.Principal
+		query string
+		code  int
+	}{
+		"her own":          {ana, "q=case", 200},
+		"somebody else's":  {ben, "q=case", 400},
+		"an auditor's":     {eve, "q=case&view=all", 400},
+		"of another view":  {ana, "q=case&view=all", 400},
+		"of another word":  {ana, "q=cas", 400},
+		"of another state": {ana, "q=case&state=pending", 400},
+	} {
+		if code := read(c.who, c.query+"&after="+after); code != c.code || code == 200 && (len(page.Requests) != 1 || page.After != "") {
+			t.Errorf("%s: %d, %d requests", what, code, len(page.Requests))
+		}
+	}
+}
+
+func TestARequestIsToldToWhomItConcerns(t *testing.T) {
+	_, h := withLedger(t)
+	id := someRequest(t, h, "case 1")
+	for _, c := range []struct {
+		who  access.Principal
+		id   string
+		code int
+	}{
+		{ana, id, 200}, {ben, id, 200}, {eve, id, 200}, {carl, id, 403}, {dora, id, 403},
+		{ana, "mpa-AAAAAAAAAAAAAAAA", 404}, {ana, "x", 404}, {ana, "mpa-%2e%2e", 404}, {ana, strings.ToUpper(id), 404}, {ana, "a%20b", 400},
+	} {
+		code, text := asAPI(h, c.who, "GET", "/api/requests/"+c.id, "")
+		if code != c.code || (code == 200) != strings.Contains(text, `"justification":"case 1"`) {
+			t.Errorf("%s, %s: %d %s; want %d", c.who, c.id, code, text, c.code)
+		}
+		if code == 200 && (!strings.Contains(text, `"events":[{"action":"request made"`) || !strings.Contains(text, `"by":"`+string(ana)+`"`)) {
+			t.Errorf("%s: %s", c.who, text)
+		}
+	}
+}
+
+func TestARequestIsWithdrawnByItsRequesterAndAdministrators(t *testing.T) {
+	w, h := withLedger(t)
+	for _, c := range []struct {
+		who  access.Principal
+		code int
+	}{{ben, 403}, {eve, 403}, {ana, 200}, {carl, 200}, {dora, 200}} { // carl and dora administer
+		id := someRequest(t, h, "case of "+string(c.who))
+		w.Told = nil
+		code, text := asAPI(h, c.who, "POST", "/api/requests/"+id+"/withdraw", "{}")
+		if code != c.code || (code == 200) != strings.Contains(text, `"state":"withdrawn"`) {
+			t.Errorf("%s: %d %s", c.who, code, text)
+		}
+		if code != 200 {
+			if len(w.Told) != 0 {
+				t.Errorf("%s: told %+v", c.who, w.Told)
+			}
+			continue
+		}
+		if len(w.Told) != 1 || w.Told[0].Kind != access.NoticeWithdrawn || len(w.Told[0].To) != 1 || w.Told[0].To[0] != ben ||
+			w.Told[0].CC[0] != ana || w.Told[0].BaseURL != "https://access.example.com/" {
+			t.Errorf("%s: told %+v", c.who, w.Told)
+		}
+		if code, text = asAPI(h, c.who, "POST", "/api/requests/"+id+"/withdraw", "{}"); code != 200 || len(w.Told) != 1 {
+			t.Errorf("%s, again: %d %s, told %d times", c.who, code, text, len(w.Told))
+		}
+		if code, text = asAPI(h, ben, "POST", "/api/activation-request?activation="+id, "{}"); code != 410 {
+			t.Errorf("approved after all: %d %s", code, text)
+		}
+	}
+	for what, c := range map[string]struct {
+		prepare func(id string)
+		code    int
+	}{
+		"approved": {func(id string) { asAPI(h, ben, "POST", "/api/activation-request?activation="+id, "{}") }, 409},
+		"denied": {func(id string) {
+			asAPI(h, ben, "POST", "/api/activation-request/deny?activation="+id, `{"comment":"no"}`)
+		}, 409},
+		"over": {func(string) { w.Clock = w.Clock.Add(2 * time.Hour) }, 410},
+	} {
+		id := someRequest(t, h, "what is "+what)
+		c.prepare(id)
+		if code, text := asAPI(h, ana, "POST", "/api/requests/"+id+"/withdraw", "{}"); code != c.code {
+			t.Errorf("%s: %d %s", what, code, text)
+		}
+	}
+	id := someRequest(t, h, "nobody can be told")
+	w.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("550")}}
+	if code, text := asAPI(h, ana, "POST", "/api/requests/"+id+"/withdraw", "{}"); code != 200 || strings.Contains(text, `"warnings":[]`) {
+		t.Errorf("nobody told: %d %s", code, text)
+	}
+	for target, want := range map[string]int{"mpa-AAAAAAAAAAAAAAAA": 404, "a%20b": 400} {
+		if code, text := asAPI(h, ana, "POST", "/api/requests/"+target+"/withdraw", "{}"); code != want {
+			t.Errorf("%s: %d %s", target, code, text)
+		}
+	}
+}
+
+func TestWithoutALedgerTheInterfaceSaysSo(t *testing.T) {
+	h, _ := serve(t, newWorld(t), nil)
+	for _, c := range []struct{ method, target string }{{"GET", "/api/requests"}, {"GET", "/api/requests/mpa-AAAAAAAAAAAAAAAA"},
+		{"POST", "/api/requests/mpa-AAAAAAAAAAAAAAAA/withdraw"}} {
+		if code, text := asAPI(h, ana, c.method, c.target, "{}"); code != http.StatusNotImplemented || !strings.Contains(text, `"code":"no-ledger"`) {
+			t.Errorf("%s %s: %d %s", c.method, c.target, code, text)
+		}
+	}
+}
