@@ -34,6 +34,8 @@ const (
 	maxLists        = 100
 	maxProbes       = 200
 	parallel        = 8
+	// maxBytes is what each of the memories of analyses may take, and that of lists.
+	maxBytes = 16 << 20
 )
 
 // Config is what a Catalog is made of. Everything is required unless it says
@@ -82,9 +84,9 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 	k := &Catalog{c: c, assets: assets, Roles: descriptions}
 	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
 	k.projects = lookup.New(c.Now, 1, analysisTimeout, c.SearchProjects)
-	k.lists = lookup.New(c.Now, maxLists, analysisTimeout, k.visible)
-	k.persons = lookup.New(c.Now, maxPersons, analysisTimeout, k.heldBy)
-	k.holders = lookup.New(c.Now, maxHolders, analysisTimeout, k.holdersOf)
+	k.lists = lookup.New(c.Now, maxLists, analysisTimeout, k.visible).Within(maxBytes, listBytes)
+	k.persons = lookup.New(c.Now, maxPersons, analysisTimeout, k.heldBy).Within(maxBytes, analysis.size)
+	k.holders = lookup.New(c.Now, maxHolders, analysisTimeout, k.holdersOf).Within(maxBytes, analysis.size)
 	k.probes = lookup.New(c.Now, maxProbes, analysisTimeout, k.probe)
 	return k, nil
 }
