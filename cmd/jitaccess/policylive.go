@@ -131,6 +131,14 @@ func (p *livePolicy) Terms(s access.Subject) (access.Terms, error) {
 	return taken.Terms(s)
 }
 
+// Why implements the broker's port Explaining.
+func (p *livePolicy) Why(s access.Subject) access.Explanation {
+	if taken := p.taken.Load(); taken != nil {
+		return taken.Why(s)
+	}
+	return access.Explanation{}
+}
+
 // Looks implements the broker's port Looking.
 func (p *livePolicy) Looks() access.Looks {
 	if taken := p.taken.Load(); taken != nil {

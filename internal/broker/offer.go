@@ -15,6 +15,8 @@ type Offer struct {
 	Resource access.Resource
 	// Roles are what the caller may request, sorted by id.
 	Roles []OfferedRole
+	// Refused are what the caller is eligible for and cannot be had now, sorted by id.
+	Refused []RefusedRole
 	// Further are the grants that are not over, stand beside no role, and are the
 	// caller's to end: their own, such as of a role that they may no longer request,
 	// and for an admin everybody's.
@@ -29,6 +31,8 @@ type OfferedRole struct {
 	Entitlement access.Entitlement
 	Terms       access.Terms
 	Role        access.RoleInfo
+	// Why says where the terms come from.
+	Why access.Explanation
 	// Activation is the caller's grant of exactly this entitlement that is active
 	// now and ends last; nil when there is none.
 	Activation *access.Activation
@@ -36,8 +40,17 @@ type OfferedRole struct {
 	Upcoming []access.Activation
 }
 
+// RefusedRole is an entitlement that its terms refuse, or of which it is not known
+// whether they do.
+type RefusedRole struct {
+	ID   access.EntitlementID
+	Role access.RoleInfo
+	Err  *access.Error
+	Why  access.Explanation
+}
+
 // Offer returns what the caller may request on a resource; an empty offer is no
-// error. A role whose terms refuse it is a warning.
+// error.
 func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource access.Resource) (Offer, error) {
 	return b.offer(ctx, caller, resource, time.Time{})
 }
@@ -50,14 +63,21 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 		return Offer{}, err
 	}
 	roles, refused := b.offered(ctx, caller, standing, caller.Principal)
-	offer := Offer{Resource: resource, Roles: roles, Ineffective: standing.Ineffective, Warnings: withNew(standing.Warnings, refused)}
+	offer := Offer{Resource: resource, Roles: roles, Refused: refused, Ineffective: standing.Ineffective, Warnings: standing.Warnings}
 	b.further(ctx, caller, standing.Activations, &offer)
 	var ids []access.EntitlementID
 	for _, r := range offer.Roles {
 		ids = append(ids, r.Entitlement.ID)
 	}
-	for i, description := range b.describe(ctx, ids) {
-		offer.Roles[i].Role = description
+	for _, r := range offer.Refused {
+		ids = append(ids, r.ID)
+	}
+	described := b.describe(ctx, ids)
+	for i := range offer.Roles {
+		offer.Roles[i].Role = described[i]
+	}
+	for i := range offer.Refused {
+		offer.Refused[i].Role = described[len(offer.Roles)+i]
 	}
 	return offer, nil
 }
@@ -65,7 +85,7 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 // offered is what p may request, by what the provider says, and why some of it is not
 // offered: its terms refuse it.
 func (b *Broker) offered(ctx context.Context, caller access.Caller, standing access.Standing, p access.Principal) (
-	roles []OfferedRole, refused []*access.Error) {
+	roles []OfferedRole, refused []RefusedRole) {
 	var ids []access.EntitlementID
 	for _, e := range standing.Holdings[p] {
 		ids = append(ids, e.ID)
@@ -77,10 +97,10 @@ func (b *Broker) offered(ctx context.Context, caller access.Caller, standing acc
 		}
 		terms, err := b.terms(facts, e.Kind(), time.Time{}, e.ID)
 		if err != nil {
-			refused = append(refused, access.AsError(err))
+			refused = append(refused, RefusedRole{ID: e.ID, Err: access.AsError(err), Why: b.why(facts, e.Kind(), e.ID)})
 			continue
 		}
-		role := OfferedRole{Entitlement: e, Terms: terms}
+		role := OfferedRole{Entitlement: e, Terms: terms, Why: b.why(facts, e.Kind(), e.ID)}
 		now := b.c.Now()
 		for i, a := range standing.Activations {
 			switch w := a.Window; {
@@ -184,6 +204,9 @@ func (o Offer) Choose(ids ...access.EntitlementID) (Choice, error) {
 			continue
 		}
 		at := slices.IndexFunc(o.Roles, func(r OfferedRole) bool { return r.Entitlement.ID == id })
+		if refused := slices.IndexFunc(o.Refused, func(r RefusedRole) bool { return r.ID == id }); refused >= 0 {
+			return none, o.Refused[refused].Err
+		}
 		if at < 0 {
 			return none, notEligible(id)
 		}
@@ -287,7 +310,9 @@ func (b *Broker) Eligible(ctx context.Context, caller access.Caller, on access.R
 	for _, p := range slices.Sorted(maps.Keys(standing.Holdings)) {
 		roles, refused := b.offered(ctx, caller, standing, p)
 		found.People = append(found.People, EligiblePerson{p, roles})
-		found.Warnings = withNew(found.Warnings, refused)
+		for _, r := range refused {
+			found.Warnings = withNew(found.Warnings, []*access.Error{r.Err})
+		}
 	}
 	return found, nil
 }

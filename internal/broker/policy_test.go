@@ -122,8 +122,8 @@ func TestARefusedRoleIsNotOffered(t *testing.T) {
 	if err != nil || len(offer.Roles) != 1 || offer.Roles[0].Entitlement.ID != viewer || offer.Roles[0].Terms.MaxDuration != 10*time.Minute {
 		t.Fatalf("%+v %v", offer.Roles, err)
 	}
-	if len(offer.Warnings) != 1 || offer.Warnings[0].Code != access.CodeRuleRefuses || offer.Warnings[0].Args["message"] != "Ask for less." {
-		t.Errorf("%v", offer.Warnings)
+	if len(offer.Refused) != 1 || offer.Refused[0].Err.Code != access.CodeRuleRefuses || offer.Refused[0].Err.Args["message"] != "Ask for less." {
+		t.Errorf("%v", offer.Refused)
 	}
 }
 

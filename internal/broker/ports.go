@@ -112,6 +112,11 @@ type Policy interface {
 // looks nothing up.
 type Looking interface{ Looks() access.Looks }
 
+// Explaining is a Policy that says why which terms hold, or why they refuse.
+type Explaining interface {
+	Why(s access.Subject) access.Explanation
+}
+
 // Journal records what was decided and what became of it.
 type Journal interface {
 	// Record writes the event durably enough for the platform, or fails. An

@@ -232,10 +232,10 @@ func TestATermThatCannotBeCarriedOutIsRefused(t *testing.T) {
 			}
 			refused("looking", view.WhyNot)
 			offer, err := b.Offer(t.Context(), caller(ana), shop)
-			if err != nil || len(offer.Roles) != 1 || offer.Roles[0].Entitlement.ID != viewer || len(offer.Warnings) != 1 {
+			if err != nil || len(offer.Roles) != 1 || offer.Roles[0].Entitlement.ID != viewer || len(offer.Refused) != 1 {
 				t.Fatalf("offers %+v, %v", offer, err)
 			}
-			refused("what is offered", offer.Warnings[0])
+			refused("what is offered", offer.Refused[0].Err)
 			if len(w.Activations) != 0 || len(w.Requests) != 1 {
 				t.Errorf("granted %v, requests %v", w.Activations, w.Requests)
 			}

@@ -10,7 +10,10 @@ import (
 // View is a request as shown to one of the people it concerns.
 type View struct {
 	Request access.Request
-	State   access.State
+	// Terms are those that the request carries; where the store keeps none they are those
+	// of now, as far as they are known, and zero once it is decided.
+	Terms access.Terms
+	State access.State
 	// Activations are what the provider holds of it.
 	Activations []access.Activation
 	// Roles describes the roles in the order of Request.Entitlements.
@@ -53,6 +56,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	}
 	v := View{
 		Request:     r,
+		Terms:       r.Terms,
 		IsPrincipal: caller.Principal == r.Principal,
 		IsReviewer:  slices.Contains(r.Reviewers, caller.Principal),
 		Digest:      r.Digest(),
@@ -66,19 +70,26 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, caller.Principal), Of: r.Entitlements}
+	var now access.Terms
 	standing, whyNot, err := b.look(ctx, caller, q, func(s access.Standing) error {
 		if !v.IsReviewer {
 			return nil
 		}
-		_, err := b.mayDecide(ctx, caller, r, s, access.Approve)
+		terms, err := b.mayDecide(ctx, caller, r, s, access.Approve)
+		now = terms
 		return err
 	})
-	now := b.c.Now()
+	at := b.c.Now()
 	v.Activations = standing.OfRequest(r)
-	v.State = r.StateWith(v.Activations, now)
+	v.State = r.StateWith(v.Activations, at)
+	if b.forgets && v.State == access.Pending {
+		if v.Terms = now; now.Rule == "" && !v.IsReviewer { // whoever made it decides nothing
+			v.Terms, _ = b.terms(b.facts(ctx, caller, r.Principal, &standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+		}
+	}
 	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
-	v.Window = standing.WindowAt(r, now)
+	v.Window = standing.WindowAt(r, at)
 	var approvers []access.Principal
 	if len(v.Activations) > 0 {
 		v.Window = v.Activations[0].Window
@@ -97,7 +108,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		v.Unwritable = access.AsError(err)
 	}
 	if err != nil {
-		v.State = r.StateAt(now)
+		v.State = r.StateAt(at)
 		v.WhyNot = access.AsError(err)
 		v.Warnings = append(v.Warnings, v.WhyNot)
 		return v, nil

@@ -59,15 +59,28 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 	return f
 }
 
+// why is what a policy says of its terms for an entitlement at once; zero where it does not.
+func (b *Broker) why(f facts, kind access.RequestKind, id access.EntitlementID) access.Explanation {
+	policy, ok := b.c.Policy.(Explaining)
+	if !ok {
+		return access.Explanation{}
+	}
+	return policy.Why(b.subject(f, kind, time.Time{}, id))
+}
+
+func (b *Broker) subject(f facts, kind access.RequestKind, begins time.Time, id access.EntitlementID) access.Subject {
+	s := f.subject
+	s.Entitlement, s.Kind, s.At, s.Begins, s.ChangesPermissions = id, kind, b.c.Now(), begins, f.changes[id]
+	return s
+}
+
 // terms are the strictest of the entitlements, at least one, for a request of the kind
 // that begins at a time; zero is at once. Terms that cannot be carried out are refused,
 // never left out.
 func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids ...access.EntitlementID) (access.Terms, error) {
 	var each []access.Terms
 	for _, id := range ids {
-		s := f.subject
-		s.Entitlement, s.Kind, s.At, s.Begins, s.ChangesPermissions = id, kind, b.c.Now(), begins, f.changes[id]
-		t, err := b.c.Policy.Terms(s)
+		t, err := b.c.Policy.Terms(b.subject(f, kind, begins, id))
 		if e := access.AsError(err); e != nil && e.Code == access.CodeRuleUndecided && f.cause != nil {
 			told := *e
 			told.Err = cmp.Or(e.Err, f.cause)

@@ -131,7 +131,7 @@ func (w Writer) review(facts *Facts, n access.Notice) {
 	if !r.Expires.IsZero() {
 		facts.Rows = append(facts.Rows, w.row("notice.link-until", w.instant(r.Expires)))
 	}
-	facts.Rows = append(facts.Rows, w.why(r)...)
+	facts.Rows = slices.Concat(facts.Rows, w.why(r), w.rule(r))
 }
 
 // duration says for how long access would last, before anybody has approved it.
@@ -203,7 +203,20 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	} else {
 		facts.Rows = append(facts.Rows, w.row("notice.for", w.length(r.Duration)))
 	}
-	facts.Rows = append(facts.Rows, w.why(r)...)
+	facts.Rows = slices.Concat(facts.Rows, w.why(r), w.rule(r))
+}
+
+// rule is which rule of which policy the terms come from; nothing where none decided, or
+// the request does not say.
+func (w Writer) rule(r access.Request) []Row {
+	if r.Terms.Rule == "" {
+		return nil
+	}
+	digests := strings.Split(r.Terms.Policy, ", ")
+	for i, d := range digests {
+		digests[i] = d[:min(len(d), 12)]
+	}
+	return []Row{w.row("notice.rule", plain(r.Terms.Rule, maxUserText), w.text("notice.policy", "digest", strings.Join(digests, ", ")))}
 }
 
 func (w Writer) notGranted(n access.Notice) []string {

@@ -63,6 +63,26 @@ func (p Refined) Explain(s access.Subject) Explanation {
 	return p.decide(s, func(e *Explanation, rule *Rule, part string) { e.Passed = append(e.Passed, Passed{rule, part}) })
 }
 
+// maxPassed is how many rules Why names: pages say it of every role.
+const maxPassed = 10
+
+// Why is Explain in short, for the moment at which access is asked for.
+func (p Refined) Why(s access.Subject) access.Explanation {
+	why := access.Explanation{Policy: p.file.Digest}
+	s.Begins = time.Time{}
+	e := p.decide(s, func(_ *Explanation, rule *Rule, part string) {
+		if len(why.Passed) == maxPassed {
+			why.Further++
+			return
+		}
+		why.Passed = append(why.Passed, access.PassedRule{Rule: rule.Name, Part: part})
+	})
+	if e.Rule != nil {
+		why.Rule = e.Rule.Name
+	}
+	return why
+}
+
 // decide calls pass, if it is there, with every rule that does not match.
 func (p Refined) decide(s access.Subject, pass func(e *Explanation, rule *Rule, part string)) Explanation {
 	if s.Entitlement == (access.EntitlementID{}) {

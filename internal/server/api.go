@@ -39,6 +39,8 @@ type apiProjects struct {
 type apiRoles struct {
 	Warnings     []string      `json:"warnings"`
 	Entitlements []Entitlement `json:"entitlements"`
+	// Refused is left out where nothing is: JIT Access 1.x had no such field.
+	Refused []apiRefused `json:"refused,omitempty"`
 }
 
 // Entitlement is a role of an offer, and whether it is active.
@@ -50,6 +52,8 @@ type Entitlement struct {
 	ActivationType string `json:"activationType"`
 	Status         string `json:"status"`
 	ValidUntil     *int64 `json:"validUntil"`
+	// Terms are left out where no rule decides.
+	Terms *apiTerms `json:"terms,omitempty"`
 }
 
 type apiPeers struct {
@@ -130,7 +134,22 @@ func (s *server) apiRoles(r *http.Request, on access.Resource) (any, error) {
 	}
 	a := apiRoles{Warnings: s.viewWarnings(r, offer.Warnings), Entitlements: []Entitlement{}}
 	for _, o := range offer.Roles {
-		a.Entitlements = append(a.Entitlements, EntitlementOf(o))
+		e := EntitlementOf(o)
+		e.Terms = apiTermsOf(s.languageOf(r), o.Terms)
+		a.Entitlements = append(a.Entitlements, e)
+	}
+	for _, o := range offer.Refused {
+		refused := apiRefused{ID: o.ID.String(), Name: string(o.ID.Role), Message: inFull(s.refusal(r, o.Err, on))}
+		if o.Why.Rule != "" {
+			refused.Rule = &apiRule{o.Why.Rule, o.Why.Policy}
+		}
+		a.Refused = append(a.Refused, refused)
+		// A client of JIT Access 1.x shows warnings.
+		for _, text := range s.viewWarnings(r, []*access.Error{o.Err}) {
+			if !slices.Contains(a.Warnings, text) {
+				a.Warnings = append(a.Warnings, text)
+			}
+		}
 	}
 	return a, nil
 }

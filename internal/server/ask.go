@@ -22,8 +22,16 @@ type askView struct {
 	ID    string
 	Roles []RoleView
 	// Peer: others must approve.
-	Peer             bool
-	Terms            access.Terms
+	Peer  bool
+	Terms access.Terms
+	// Needs are the approvals that it takes, in words, where they are others than of some
+	// of those who are listed. Least is how few people can be asked.
+	Needs []string
+	Least int
+	// Patterns are what is looked for in the reason.
+	Patterns []patternView
+	// Ahead is how far ahead it may begin.
+	Ahead            string
 	Reviewers        []choice
 	Justification    string
 	MaxJustification int
@@ -48,7 +56,7 @@ type preset struct {
 	Checked bool
 }
 
-// presetMinutes are offered as far as the terms allow.
+// presetMinutes are the usual lengths, offered as far as the terms allow.
 var presetMinutes = []int{15, 30, 60, 120, 240, 480}
 
 // askForm makes an empty form for the roles. When it is the choice that is wrong,
@@ -84,14 +92,17 @@ func (s *server) blankForm(r *http.Request, on access.Resource, kind access.Requ
 	l := s.languageOf(r)
 	v := askView{Frame: s.frame(r, "ask.title"), Resource: on, Peer: kind == access.Peers, Terms: terms,
 		MaxJustification: access.MaxJustification, MaxMinutes: int(terms.MaxDuration / time.Minute),
-		Longest: l.Hours(terms.MaxDuration), Timeout: l.Hours(terms.RequestLife)}
+		Longest: l.Hours(terms.MaxDuration), Timeout: l.Hours(terms.RequestLife),
+		Least: max(terms.MinReviewers, terms.Approvals()), Patterns: viewPatterns(terms), Ahead: l.Days(terms.StartWithin)}
+	fromPeers := func(n access.Requirement) bool { return slices.Equal(n.From, []string{access.FromPeers}) }
+	if len(terms.Requirements) > 1 || !slices.ContainsFunc(terms.Requirements, fromPeers) {
+		v.Needs = needsInWords(l, terms)
+	}
 	if !v.Peer {
 		v.Title = l.Text("ask.title-alone")
 	}
-	for _, m := range presetMinutes {
-		if m <= v.MaxMinutes {
-			v.Presets = append(v.Presets, preset{m, l.Hours(time.Duration(m) * time.Minute), false})
-		}
+	for _, m := range presetsOf(terms) {
+		v.Presets = append(v.Presets, preset{m, l.Hours(time.Duration(m) * time.Minute), false})
 	}
 	v.setMinutes(strconv.Itoa(int(terms.DefaultDuration / time.Minute)))
 	return v

@@ -24,6 +24,8 @@ type chooseView struct {
 	// Further is what else the viewer may end.
 	Further []furtherView
 	Roles   []RoleView
+	// Refused are the roles that a rule refuses now.
+	Refused []refusedView
 	// Ineffective is what makes nobody eligible, for admins.
 	Ineffective []ineffectiveView
 	// MaxRoles is how many can be activated together.
@@ -36,6 +38,12 @@ type furtherView struct {
 	// Who holds it; You: the viewer.
 	Who access.Principal
 	You bool
+}
+
+// refusedView is a role that cannot be had now, and why.
+type refusedView struct {
+	RoleView
+	words.Refusal
 }
 
 // ineffectiveView is a part of the policies that makes nobody eligible, and why.
@@ -117,6 +125,13 @@ func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []stri
 	for _, a := range offer.Further {
 		role := s.granted(r, viewRole(s.languageOf(r), a.Entitlement, access.RoleInfo{}), a)
 		v.Further = append(v.Further, furtherView{role, a.Principal, a.Principal == callerOf(r).Principal})
+	}
+	for _, o := range offer.Refused {
+		l := s.languageOf(r)
+		role := viewRole(l, o.ID, o.Role)
+		role.Why, role.Powerful = viewWhy(l, o.Why, nil), ""
+		v.Refused = append(v.Refused, refusedView{role, s.refusal(r, o.Err, offer.Resource)})
+		s.viewWarnings(r, []*access.Error{o.Err}) // its cause is logged
 	}
 	for _, i := range offer.Ineffective {
 		v.Ineffective = append(v.Ineffective, ineffectiveView{i, s.refusal(r, i.Why, offer.Resource)})

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"jitaccess/internal/notice"
+	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 	"jitaccess/internal/words/wordstest"
 )
@@ -86,6 +87,12 @@ func storyRequest(s story) *http.Request {
 func storyData(t *testing.T) []string {
 	t.Helper()
 	data := []string{bindingText, "JIT Access", newCanned(t).view.Request.Justification, "Use the read-only role for this."}
+	file, _ := policy.ReadFile([]byte(examplePolicy(t, "start-up.yaml")))
+	for _, rule := range file.Rules { // what its authors wrote is data
+		data = append(data, rule.Name, rule.Refusal)
+	}
+	data = append(data, "Say in ten characters or more what it is for.", "Production is frozen until 7 January. Ask who is on call.", "freeze",
+		"title of roles/owner", ".{10}", "accessPolicies/1/accessLevels/corp", "slack:#oncall", "admins")
 	for _, role := range roleInfos {
 		data = append(data, role.Title, role.Description)
 	}

@@ -32,6 +32,10 @@ type reviewView struct {
 	// Fixed: JIT Access 1.x made the request, whose window stays when it is approved.
 	Fixed bool
 	Asked []askedView
+	// Rule is the rule that the request's terms come from, and Policy the beginning of the
+	// digest of its file; empty for none. Needs are the approvals that they demand.
+	Rule, Policy string
+	Needs        []string
 	// Unwritable is why something of it cannot be written.
 	Unwritable, Comment string
 	Pending, Active     bool
@@ -251,6 +255,9 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		Pending: b.State == access.Pending, Active: b.State == access.Active, EndID: q.ID,
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
+	if v.Rule = b.Terms.Rule; v.Rule != "" {
+		v.Policy, v.Needs = shortDigest(b.Terms.Policy), needsInWords(l, b.Terms)
+	}
 	for i, id := range q.Entitlements {
 		var info access.RoleInfo
 		if i < len(b.Roles) {

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker/brokertest"
 	"jitaccess/internal/server"
 )
 
@@ -27,6 +28,7 @@ import (
 //	as PERSON                   from now on; "as nobody" is nobody
 //	given METHOD fails KIND CODE    the broker's method fails; "given METHOD works" again
 //	given mail fails | no mail | no address
+//	given policy FILE           of examples/policy holds
 //	given mail account | mail account fails | no mail account
 //	with HEADER: VALUE          for the next request
 //	GET PATH, HEAD PATH         a request, with its query
@@ -208,6 +210,9 @@ func (s *script) given(rest string) {
 		s.world.Silent = true
 	case rest == "Pub/Sub alone":
 		s.world.machines = true
+	case len(words) == 2 && words[0] == "policy":
+		s.world.Holdings[ana] = append(s.world.Holdings[ana], brokertest.Peer(owner))
+		s.world.ruled(s.t, examplePolicy(s.t, words[1]))
 	case rest == "no address":
 		s.noURL, s.handler = true, nil
 	case len(words) == 2 && words[1] == "works":

@@ -60,6 +60,8 @@ type RoleView struct {
 	// EndID ends it.
 	Begins, Until *Moment
 	EndID         string
+	// Why says where its terms come from; nil where there is no policy file.
+	Why *whyView
 	// Outcome says what became of it, on result pages.
 	Outcome string
 }
@@ -81,6 +83,7 @@ func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 	v := viewRole(l, o.Entitlement.ID, o.Role)
 	v.Approvals = o.Terms.Approvals()
 	v.Longest = l.Hours(o.Terms.MaxDuration)
+	v.Why = viewWhy(l, o.Why, &o.Terms)
 	if v.Approvals > 0 {
 		v.Topics = topics(l, o.Entitlement.Requests)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/broker/brokertest"
 	"jitaccess/internal/server"
 	"jitaccess/web"
 )
@@ -29,6 +30,7 @@ var (
 // state.
 type canned struct {
 	*world
+	t         testing.TB
 	unlisted  []*access.Error
 	resources []access.ResourceInfo
 	offer     broker.Offer
@@ -186,6 +188,26 @@ func stories() []story {
 		{"choose-topics", func(c *canned) {
 			c.offer.Roles[1].Entitlement.Requests = []access.Approval{{Topic: "dba"}, {Topic: "dba", External: true}, {Topic: "network", External: true}}
 		}, "GET " + p, ana, 200},
+		{"choose-ruled", startUp, "GET " + p, ana, 200},
+		{"choose-all-refused", func(c *canned) {
+			c.ruled(c.t, "version: 1\nrules: [{name: freeze, refuse: Production is frozen until 7 January. Ask who is on call.}]\n")
+			c.offer, _ = c.world.Offer(context.Background(), access.Caller{Principal: ana}, orders)
+		}, "GET " + p, ana, 200},
+		{"ask-ruled", startUp, "GET " + p + mpa, ana, 200},
+		{"ask-refused", startUp, "GET " + p + "?entitlement=acme-orders-prod:roles/owner", ana, 403},
+		{"ask-in-order", func(c *canned) {
+			startUp(c)
+			t := &c.offer.Roles[1].Terms
+			t.Requirements = append(t.Requirements, access.Requirement{Count: 2, From: []string{"group:dba-leads@example.com", "claim:admins", "user:eva.sand@example.com"}})
+			t.InOrder, t.Signature, t.InheritedOnly, t.BreakGlass, t.ApproverAccessLevels = true, true, true, true, []string{"accessPolicies/1/accessLevels/corp"}
+			t.Glass = access.GlassTerms{Who: []string{"group:oncall@example.com"}, MaxDuration: time.Hour}
+			t.RemindAfter, t.Escalations = 30*time.Minute, []access.Escalation{{After: time.Hour, To: []string{"group:leads@example.com"}}}
+			t.MaxContinuous, t.Notify = 12*time.Hour, []string{"slack:#oncall"}
+			c.offer.Roles[1].Why.Further = 3
+		}, "GET " + p + mpa, ana, 200},
+		{"review-ruled", in(access.Pending, func(v *broker.View) {
+			v.Terms = access.Terms{Rule: "what changes permissions", Policy: strings.Repeat("3fa9c1d2e8b0", 5), Requirements: []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}}
+		}), "GET " + rev, ben, 200},
 		{"choose-nothing-chosen", nil, "GET " + p + "?next=1", ana, 400},
 		{"choose-mixed", nil, "GET " + p + mpa + "&" + jit[1:], ana, 400},
 
@@ -319,6 +341,13 @@ func stories() []story {
 	}
 }
 
+// startUp makes the policy of a start-up hold, of examples/policy.
+func startUp(c *canned) {
+	c.Holdings[ana] = append(c.Holdings[ana], brokertest.Peer(owner))
+	c.ruled(c.t, examplePolicy(c.t, "start-up.yaml"))
+	c.offer, _ = c.world.Offer(context.Background(), access.Caller{Principal: ana}, orders)
+}
+
 func activeNow() *access.Activation {
 	return &access.Activation{RequestID: "jit-AQEBAQEBAQEBAQEB", Principal: ana, Entitlement: admin, Approvers: []access.Principal{ben},
 		Window: access.Window{Start: noon.Add(-15 * time.Minute), End: noon.Add(45 * time.Minute)}}
@@ -334,7 +363,7 @@ func later(hours time.Duration) access.Activation {
 
 // newCanned is a believable state that stories change.
 func newCanned(t testing.TB) *canned {
-	c := &canned{world: newWorld(t), reviewers: []access.Principal{ben, carl, dora}}
+	c := &canned{world: newWorld(t), t: t, reviewers: []access.Principal{ben, carl, dora}}
 	caller := access.Caller{Principal: ana}
 	c.resources, _, _ = c.world.Resources(context.Background(), caller)
 	c.offer, _ = c.world.Offer(context.Background(), caller, orders)

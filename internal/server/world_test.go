@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/brokertest"
+	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
 
@@ -75,6 +77,30 @@ func newWorld(t testing.TB) *world {
 	w.Broker = w.World.Broker()
 	return w
 }
+
+// examplePolicy is the text of a policy of examples/policy.
+func examplePolicy(t testing.TB, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/policy/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// ruled makes a policy file hold.
+func (w *world) ruled(t testing.TB, text string) {
+	t.Helper()
+	file, faults := policy.ReadFile([]byte(text))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	w.Policy = policy.Refine(policy.New(w.Settings), file)
+	w.Broker = w.World.Broker()
+}
+
+// owner is a role that the start-up of examples/policy refuses to everybody.
+var owner = access.EntitlementID{Resource: orders, Role: "roles/owner"}
 
 // counter is a source of request ids that can be told: 1, 1, 1, …, then 2, 2, 2, …
 type counter struct{ n byte }

@@ -45,7 +45,8 @@ func families(t *testing.T) map[string][]string {
 		"channel.": {"mail"}, "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), "later"},
-		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn), "test"},
+		"terms.passed.": {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
+		"mail.kind.":    {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn), "test"},
 	}
 }
 

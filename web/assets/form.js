@@ -25,11 +25,26 @@
   setInterval(show, 30000);
   show();
 
+  // What a rule looks for in the reason. A pattern that is none here is the service's alone.
+  const patterns = [...form.querySelectorAll("[data-pattern]")].flatMap((item) => {
+    try { return [[item, new RegExp(item.dataset.pattern, "u")]]; } catch { return []; }
+  });
+  const judge = () => {
+    const text = reason.value.trim();
+    for (const [item, pattern] of patterns) item.className = text && (pattern.test(text) ? "met" : "unmet");
+  };
+  const unmet = form.querySelector("[data-unmet]");
+  reason.addEventListener("input", judge);
+  reason.addEventListener("change", () => {
+    if (unmet) unmet.textContent = patterns.filter(([item]) => item.className === "unmet").map(([item]) => item.textContent).join(" ");
+  });
+
   const key = "reason " + form.dataset.keep;
   try {
     if (!reason.value) reason.value = sessionStorage.getItem(key) || "";
     reason.addEventListener("input", () => sessionStorage.setItem(key, reason.value));
   } catch { /* storage may be switched off */ }
+  judge();
 
   // Two clicks are one request in any case; this only says that it is under way.
   form.addEventListener("submit", (e) => {

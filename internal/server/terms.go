@@ -1,0 +1,222 @@
+package server
+
+import (
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/words"
+)
+
+// whyView says which rule of a policy file decides, why those before it do not, and what
+// the terms are.
+type whyView struct {
+	// Rule is empty where no rule is about it.
+	Rule, Policy string
+	Passed       []string
+	Terms        []string
+}
+
+// viewWhy is nil where there is no policy file. terms is nil for what is refused.
+func viewWhy(l *words.Language, why access.Explanation, terms *access.Terms) *whyView {
+	if why.Policy == "" {
+		return nil
+	}
+	v := &whyView{Rule: why.Rule, Policy: shortDigest(why.Policy)}
+	for _, p := range why.Passed {
+		v.Passed = append(v.Passed, l.Text("terms.passed."+p.Part, "rule", p.Rule))
+	}
+	if why.Further > 0 {
+		v.Passed = append(v.Passed, l.Text("terms.passed-more", "count", why.Further))
+	}
+	if terms != nil {
+		v.Terms = termsInWords(l, *terms)
+	}
+	return v
+}
+
+// shortDigest is the beginning of a digest, or of each in a list.
+func shortDigest(list string) string {
+	digests := strings.Split(list, ", ")
+	for i, d := range digests {
+		digests[i] = d[:min(len(d), 12)]
+	}
+	return strings.Join(digests, ", ")
+}
+
+// termsInWords are the terms, a sentence each.
+func termsInWords(l *words.Language, t access.Terms) []string {
+	said := needsInWords(l, t)
+	say := func(when bool, key string, args ...any) {
+		if when {
+			said = append(said, l.Text(key, args...))
+		}
+	}
+	say(len(said) == 0, "terms.alone")
+	say(true, "terms.longest", "longest", l.Days(t.MaxDuration), "offered", l.Days(t.DefaultDuration))
+	say(t.MaxContinuous > 0, "terms.continuous", "longest", l.Days(t.MaxContinuous))
+	say(t.Approvals() > 0, "terms.life", "life", l.Days(t.RequestLife))
+	say(t.StartWithin > 0, "terms.start", "ahead", l.Days(t.StartWithin))
+	for _, rule := range t.Justification {
+		say(demands(t, rule), "terms.reason", "message", rule.Message, "pattern", rule.Pattern)
+	}
+	say(len(t.ApproverAccessLevels) > 0, "terms.levels", "levels", l.List(t.ApproverAccessLevels))
+	say(t.InheritedOnly, "terms.inherited")
+	say(t.Signature, "terms.signature")
+	say(t.RemindAfter > 0, "terms.remind", "after", l.Days(t.RemindAfter))
+	for _, e := range t.Escalations {
+		say(true, "terms.escalate", "after", l.Days(e.After), "people", peopleInWords(l, e.To))
+	}
+	say(len(t.Notify) > 0, "terms.notify", "channels", l.List(t.Notify))
+	say(t.BreakGlass, "terms.glass", "people", peopleInWords(l, t.Glass.Who), "longest", l.Days(t.Glass.MaxDuration))
+	return said
+}
+
+// demands is whether a pattern is more than the hint of the service, which is shown anyway.
+func demands(t access.Terms, rule access.JustificationRule) bool {
+	return rule.Message != t.Hint || !rule.Pattern.MatchString("")
+}
+
+// needsInWords are the approvals that it takes, one sentence for each requirement, and
+// whether their order matters.
+func needsInWords(l *words.Language, t access.Terms) []string {
+	var said []string
+	for _, r := range t.Requirements {
+		if r.Count > 0 {
+			said = append(said, l.Text("terms.approvals", "count", r.Count, "people", peopleInWords(l, r.From)))
+		}
+	}
+	if len(said) > 1 {
+		order := "terms.any-order"
+		if t.InOrder {
+			order = "terms.in-order"
+		}
+		said = append(said, l.Text(order))
+	}
+	return said
+}
+
+// peopleInWords are people as a policy file spells them.
+func peopleInWords(l *words.Language, spelled []string) string {
+	var people []string
+	for _, text := range spelled {
+		kind, name, named := strings.Cut(text, ":")
+		switch {
+		case text == access.FromPeers:
+			text = l.Text("terms.peers")
+		case named && kind == "group":
+			text = l.Text("terms.group", "name", name)
+		case named && kind == "claim":
+			text = l.Text("terms.claim", "name", name)
+		case named && kind == "user":
+			text = name
+		}
+		people = append(people, text)
+	}
+	return l.Series(people)
+}
+
+// patternView is a rule for reasons. Script is the pattern for browsers; empty where only
+// the service judges it.
+type patternView struct{ Message, Script string }
+
+func viewPatterns(t access.Terms) []patternView {
+	var views []patternView
+	for _, rule := range t.Justification {
+		if !demands(t, rule) {
+			continue
+		}
+		v := patternView{Message: rule.Message}
+		if quick(rule.Pattern.String()) {
+			v.Script = rule.Pattern.String()
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+// quick is whether a backtracking matcher, as browsers have, finds a pattern in a reason in
+// little time: nothing that repeats stands in a repetition, and few things repeat.
+func quick(pattern string) bool {
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return false
+	}
+	repetitions := 0
+	var walk func(e *syntax.Regexp) bool
+	walk = func(e *syntax.Regexp) bool {
+		switch e.Op {
+		case syntax.OpStar, syntax.OpPlus, syntax.OpRepeat:
+			repetitions++
+			if slices.ContainsFunc(e.Sub, func(sub *syntax.Regexp) bool { return len(sub.Sub) > 0 }) {
+				return false
+			}
+		}
+		return !slices.ContainsFunc(e.Sub, func(sub *syntax.Regexp) bool { return !walk(sub) })
+	}
+	return walk(parsed) && repetitions <= 3
+}
+
+// presetsOf are the lengths that a form offers, in minutes: the usual ones that the terms
+// allow, the one that they offer first, and the longest.
+func presetsOf(t access.Terms) []int {
+	longest := int(t.MaxDuration / time.Minute)
+	all := append(slices.Clone(presetMinutes), longest, int(t.DefaultDuration/time.Minute))
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(m int) bool { return m < 1 || m > longest })
+}
+
+// apiTerms are the terms of an entitlement where a rule decides.
+type apiTerms struct {
+	Approvals      []apiApproval      `json:"approvals"`
+	InOrder        bool               `json:"inOrder"`
+	MaxMinutes     int                `json:"maxMinutes"`
+	DefaultMinutes int                `json:"defaultMinutes"`
+	Justification  []apiJustification `json:"justification"`
+	Signature      bool               `json:"signature"`
+	Rule           apiRule            `json:"rule"`
+	// Words are the terms as people read them.
+	Words []string `json:"words"`
+}
+
+type apiApproval struct {
+	Count int      `json:"count"`
+	From  []string `json:"from"`
+}
+
+type apiJustification struct {
+	Pattern string `json:"pattern"`
+	Message string `json:"message"`
+}
+
+type apiRule struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+}
+
+// apiRefused is an entitlement that cannot be had now.
+type apiRefused struct {
+	ID      string   `json:"id"`
+	Name    string   `json:"name"`
+	Message string   `json:"message"`
+	Rule    *apiRule `json:"rule,omitempty"`
+}
+
+// apiTermsOf is nil where no rule decides.
+func apiTermsOf(l *words.Language, t access.Terms) *apiTerms {
+	if t.Rule == "" {
+		return nil
+	}
+	a := &apiTerms{Approvals: []apiApproval{}, InOrder: t.InOrder, MaxMinutes: int(t.MaxDuration / time.Minute),
+		DefaultMinutes: int(t.DefaultDuration / time.Minute), Justification: []apiJustification{}, Signature: t.Signature,
+		Rule: apiRule{t.Rule, t.Policy}, Words: termsInWords(l, t)}
+	for _, r := range t.Requirements {
+		a.Approvals = append(a.Approvals, apiApproval{r.Count, r.From})
+	}
+	for _, r := range t.Justification {
+		a.Justification = append(a.Justification, apiJustification{r.Pattern.String(), r.Message})
+	}
+	return a
+}
