@@ -76,7 +76,9 @@ func someRequest(t *testing.T, h http.Handler, why string) string {
 func TestRequestsAreListedToWhomTheyConcern(t *testing.T) {
 	_, h := withLedger(t)
 	id := someRequest(t, h, "case 1")
-	list := func(who access.Principal, query string) (int, string) { return asAPI(h, who, "GET", "/api/requests?"+query, "") }
+	list := func(who access.Principal, query string) (int, string) {
+		return asAPI(h, who, "GET", "/api/requests?"+query, "")
+	}
 	for _, c := range []struct {
 		who   access.Principal
 		query string
