@@ -10,13 +10,11 @@ import (
 	"jitaccess/internal/words"
 )
 
-// mailAccount shows the mail account to its administrators. It implements
-// server.MailAccount.
+// mailAccount shows administrators the mail account. It implements server.MailAccount.
 type mailAccount struct {
 	*mail.Mailer
 	config *config.Config
-	// account is the service account, which acts for the mailbox under domain-wide
-	// delegation.
+	// account is the service account, which may act for the mailbox.
 	account string
 }
 

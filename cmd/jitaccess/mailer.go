@@ -17,8 +17,7 @@ import (
 	"jitaccess/internal/oauth"
 )
 
-// newMailer makes the mailer. warn is told what an operator should know though mail
-// works.
+// newMailer makes the mailer. warn is told what an operator should know all the same.
 func newMailer(all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, secrets *secretmanager.Secrets,
 	roots *x509.CertPool, k clock, warn func(string)) (*mail.Mailer, error) {
 	c := all.Mail

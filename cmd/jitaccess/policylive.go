@@ -58,7 +58,11 @@ func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform,
 	if err := p.look(ctx); errors.Is(err, errPolicyFaults) && kept.File != "" {
 		return nil, nil, err
 	}
-	go p.watch(ctx, k.sleep)
+	go func() {
+		for k.sleep(ctx, policyInterval) == nil {
+			p.look(ctx) // it has logged what is wrong
+		}
+	}()
 	return p, p.current, nil
 }
 
@@ -106,15 +110,7 @@ func (p *livePolicy) digest() string {
 	return ""
 }
 
-// watch looks again every minute until ctx ends.
-func (p *livePolicy) watch(ctx context.Context, sleep func(context.Context, time.Duration) error) {
-	for sleep(ctx, policyInterval) == nil {
-		p.look(ctx) // it has logged what is wrong
-	}
-}
-
-// current is nil while what is taken is what was last read. Without any policy no request
-// can succeed.
+// current is nil while what is taken is what was read. Without a policy nothing can succeed.
 func (p *livePolicy) current() error {
 	looked := p.looked.Load()
 	switch {

@@ -121,8 +121,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // start connects to Google Cloud, trying again until ctx ends, and builds the
-// service. roots are whom the mail server's certificate may come from; nil is the
-// system's.
+// service. roots may sign the mail server's certificate; nil is the system's.
 func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock, out io.Writer) (http.Handler, error) {
 	early := slog.New(journal.New(out, c.Google.Project).Handler(slog.LevelInfo))
 	options := googleOptions(c, k)

@@ -141,7 +141,7 @@ const (
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
 	CodeTermUnsupported     Code = "term-unsupported"      // term, rule
-	CodeRuleRefuses         Code = "rule-refuses"          // rule, message
+	CodeRuleRefuses         Code = "rule-refuses"          // rule, message, role
 	CodeRuleUndecided       Code = "rule-undecided"        // rule, unknown (ancestors, groups or claims)
 	CodePolicyUnreadable    Code = "policy-unreadable"     //
 	CodeNoRule              Code = "no-rule"               // role, resource

@@ -245,7 +245,8 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 func (b *Broker) notEndedSince(opened time.Time, r access.Request, s access.Standing) error {
 	now := b.c.Now()
 	for _, a := range s.Activations {
-		if a.Principal == r.Principal && slices.Contains(r.Entitlements, a.Entitlement) && !now.Before(a.Window.End) && a.Window.End.After(opened) {
+		if a.Principal == r.Principal && slices.Contains(r.Entitlements, a.Entitlement) &&
+			!now.Before(a.Window.End) && a.Window.End.After(opened) {
 			return oldForm()
 		}
 	}

@@ -1,6 +1,5 @@
 // Package config reads the environment. Everything that can be wrong with the text
-// is found at once, so that an operator corrects it in one go; nothing is asked of
-// anybody else.
+// is found at once, so that an operator corrects it in one go; nobody else is asked.
 //
 // The variables are those of JIT Access 1.x, read by its rules: values are trimmed,
 // blank is unset, "true" in any case is true and all else is false. Each is a field
@@ -62,8 +61,7 @@ const (
 
 // Catalog is where entitlements are looked up.
 type Catalog struct {
-	// Scope is empty when it is the project in which the service runs and no
-	// variable names that.
+	// Scope is empty when it is the service's own project and no variable names that.
 	Scope         string `env:"RESOURCE_SCOPE"`
 	Kind          string `env:"RESOURCE_CATALOG" default:"PolicyAnalyzer"`
 	CustomerID    string `env:"RESOURCE_CUSTOMER_ID" pattern:"C[0-9A-Za-z]+"`

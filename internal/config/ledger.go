@@ -40,8 +40,7 @@ func ParseDatabase(text string) (Database, error) {
 	return Database{}, errDatabase
 }
 
-// ParseKeys reads SIGNING_KEY, as it is given or kept: the newest first. The error has
-// nothing of it.
+// ParseKeys reads SIGNING_KEY, the newest first. The error has nothing of it.
 func ParseKeys(text string) ([][]byte, error) {
 	var keys [][]byte
 	for i, each := range parseList(text) {

@@ -64,8 +64,7 @@ const (
 // googleHosts are the mail servers that take tokens of Google's.
 var googleHosts = []string{"smtp.gmail.com", "smtp-relay.gmail.com"}
 
-// isGoogles is whether a mail server takes tokens of Google's. One on loopback may
-// stand for it.
+// isGoogles is whether a server takes tokens of Google's; one on loopback may stand for it.
 func isGoogles(host string) bool {
 	return slices.Contains(googleHosts, strings.ToLower(host)) || loopback.Is(host)
 }
@@ -76,8 +75,7 @@ func (r *reader) said(names ...string) []string {
 }
 
 // checkMailOAuth finds out which of the ways to get a token is meant, and whether it
-// has all that it needs. What belongs to another way is a fault if somebody could
-// rely on it.
+// has all that it needs. What belongs to another way, and is relied on, is a fault.
 func (r *reader) checkMailOAuth(all *Config) {
 	m, o := &all.Mail, &all.MailOAuth
 	if m.Auth != oauth2 {
@@ -123,8 +121,7 @@ func (r *reader) checkMicrosoft(m *Mail, o *MailOAuth) {
 	o.Scope = cmp.Or(o.Scope, microsoftScope)
 }
 
-// checkDelegation is for the service account that signs for itself: at Google, and
-// with nothing but that.
+// checkDelegation is for the service account that signs for itself, at Google alone.
 func (r *reader) checkDelegation(m *Mail, o *MailOAuth) {
 	set := r.said("SMTP_OAUTH_TENANT", "SMTP_OAUTH_CLIENT_SECRET", "SMTP_OAUTH_REFRESH_TOKEN", "SMTP_OAUTH_TOKEN_URL")
 	r.faultIf(len(set) > 0, "SMTP_OAUTH_CLIENT_ID", strings.Join(set, " and ")+" without it has no meaning")

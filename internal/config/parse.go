@@ -57,8 +57,7 @@ func parsePeople(list []string) ([]string, bool) {
 	return people, true
 }
 
-// The forms of Java's ZoneId: an offset, an offset behind UTC, GMT or UT, or a
-// region.
+// The forms of Java's ZoneId: an offset, one behind UTC, GMT or UT, or a region.
 var (
 	offsetPattern = regexp.MustCompile(`^(?:UTC|GMT|UT)?([+-].*)$`)
 	regionPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9~/._+-]+$`)
@@ -106,8 +105,7 @@ func parseOffset(name, text string) (*time.Location, bool) {
 // maxPattern bounds the program that a pattern becomes; RE2 keeps matching linear.
 const maxPattern = 1000
 
-// misread are constructs of Java's regular expressions that RE2 accepts and takes
-// for something else.
+// misread is what of Java's regular expressions RE2 takes for something else.
 var misread = []struct {
 	construct *regexp.Regexp
 	name      string
@@ -166,8 +164,7 @@ func parseStoredText(text string, file bool) (s StoredText, ok bool) {
 	return s, true
 }
 
-// parseURL reads an address to which secrets may be sent: by HTTPS, or by plain HTTP to
-// a loopback host.
+// parseURL reads where secrets may be sent: by HTTPS, or by plain HTTP to loopback.
 func parseURL(text string) (u *url.URL, host string, ok bool) {
 	u, err := url.Parse(text)
 	if err != nil || u.User != nil || u.Opaque != "" || u.Fragment != "" || strings.HasSuffix(text, "#") {

@@ -12,8 +12,7 @@ import (
 // Secret is a text that never prints: not with any verb of fmt, not as JSON or
 // text, not in a log. The zero value is no secret.
 type Secret struct {
-	// A pointer, because fmt prints the unexported fields of others without
-	// calling any method.
+	// A pointer, because fmt prints unexported fields of others without their methods.
 	value *string
 }
 

@@ -10,8 +10,7 @@ import (
 )
 
 // secrets is whether what the mail account needs can be read from Secret Manager. A
-// conversation with the mail server would not tell of all: it signs nothing unless
-// it sends.
+// conversation with the mail server would not tell of all: it only signs what it sends.
 func (d *doctor) secrets(ctx context.Context) {
 	if !d.Mailer.Enabled() {
 		return
@@ -86,8 +85,7 @@ func (d *doctor) topic(ctx context.Context) {
 	}
 }
 
-// mail goes through a conversation with the mail server, and sends a mail if it was
-// told to whom.
+// mail goes through a conversation with the mail server, and sends a mail to SendTo.
 func (d *doctor) mail(ctx context.Context) {
 	if !d.Mailer.Enabled() {
 		if d.SendTo != "" {

@@ -131,8 +131,7 @@ type doctor struct {
 	// nodes are where bindings make people eligible, eligible the groups among those.
 	nodes    map[access.Resource]bool
 	eligible map[string]bool
-	// unreadable is why a group's members cannot be read, and said what is ineffective;
-	// see there.
+	// unreadable is why a group's members cannot be read, said what is ineffective.
 	unreadable map[string]*access.Error
 	said       map[[4]string]bool
 }
@@ -227,8 +226,7 @@ func (d *doctor) member() string { return "serviceAccount:" + d.Platform.Service
 
 func gcloud(args ...string) string { return "run: " + command(args...) }
 
-// command is one of gcloud's. Arguments may come from Google's answers, and a command
-// is copied into a shell.
+// command is one of gcloud's, to be copied into a shell. Arguments may be Google's text.
 func command(args ...string) string {
 	line := "gcloud"
 	for _, a := range args {

@@ -37,8 +37,7 @@ func (d *doctor) groupsReader() string {
 	return "in the Google Admin console, under Account, Admin roles, Groups Reader, assign the role to " + d.Platform.ServiceAccount
 }
 
-// maxGroups bounds how many eligible groups are looked at, maxNamed how many people
-// are named in a line.
+// maxGroups bounds the eligible groups that are looked at, maxNamed the people in a line.
 const (
 	maxGroups = 100
 	maxNamed  = 5

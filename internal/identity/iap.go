@@ -19,8 +19,7 @@ type Front struct {
 	// Audiences are what the operator says; then nothing is derived.
 	Audiences []string
 	// AnyOfProject accepts any audience of the project. This is weaker: whoever runs
-	// another protected service in the project can pass on the assertions of its
-	// visitors.
+	// another protected service in the project can pass on its visitors' assertions.
 	AnyOfProject bool
 	// ProjectNumber and Project are the project in which the service runs.
 	ProjectNumber, Project string

@@ -45,8 +45,7 @@ type Profile struct {
 
 	// Event is what the log calls somebody's being let in or not.
 	Event string
-	// Check names the keys among the dependencies of /health/ready, and Service the
-	// key server in an error.
+	// Check names the keys in /health/ready, and Service the key server in an error.
 	Check, Service string
 	// SwitchAccount is the address, at the service's own host, where one signs in as
 	// somebody else; empty where the front has none.
@@ -62,8 +61,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Verifier identifies callers by one profile. Make one with New. Its methods may
-// be called concurrently.
+// Verifier identifies callers by one profile. Make one with New; it may be shared.
 type Verifier struct{ c Config }
 
 // New makes a Verifier. It refuses to make one that would accept an assertion meant

@@ -110,8 +110,7 @@ func (c Claims) Strings(name string) ([]string, error) {
 	return list, nil
 }
 
-// Int64 returns a member that must be a whole number, written without a fraction
-// or an exponent.
+// Int64 returns a member that must be a whole number, without a fraction or an exponent.
 func (c Claims) Int64(name string) (int64, error) {
 	n, err := strconv.ParseInt(string(c[name]), 10, 64)
 	if err != nil {

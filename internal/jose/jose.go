@@ -21,8 +21,7 @@ import (
 // Algorithm is a signature algorithm by its name in the token's header.
 type Algorithm string
 
-// The algorithms that Google signs with: RS256 for service accounts, ES256 for
-// Identity-Aware Proxy.
+// Google signs with RS256 for service accounts, with ES256 for Identity-Aware Proxy.
 const (
 	RS256 Algorithm = "RS256"
 	ES256 Algorithm = "ES256"
@@ -73,8 +72,7 @@ func Verify(ctx context.Context, token string, algorithm Algorithm, keys *KeySet
 	return t.Claims, err
 }
 
-// Verify checks that the token has the form and was signed by one of the keys. It
-// checks no claim.
+// Verify checks that the token has the form and a signature by one of the keys, no claim.
 //
 // An error that wraps ErrKeysUnavailable says nothing about the token: the key
 // could not be had. Every other error means that the token is not valid.

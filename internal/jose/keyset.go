@@ -25,8 +25,7 @@ const (
 	fetchTimeout = 5 * time.Second
 )
 
-// ErrKeysUnavailable means that a key could not be had, so that nothing is known
-// about the token.
+// ErrKeysUnavailable: a key could not be had, so that nothing is known about the token.
 var ErrKeysUnavailable = errors.New("the verification keys cannot be had")
 
 // errUnknownKey means that the issuer does not publish the key named.
@@ -107,8 +106,7 @@ func (s *KeySet) dropOld() {
 	}
 }
 
-// unavailable returns why the key server could not be asked; nil when it answered.
-// s.mu is held.
+// unavailable is why the key server could not be asked, or nil. s.mu is held.
 func (s *KeySet) unavailable(ctx context.Context) error {
 	err := cmp.Or(ctx.Err(), s.failure)
 	switch {
@@ -170,8 +168,7 @@ func (s *KeySet) load(ctx context.Context) {
 	s.running = nil
 }
 
-// within is whether less than d has passed since t. A clock that was set back
-// counts as time passed.
+// within is whether less than d has passed since t, and no clock was set back.
 func within(now, t time.Time, d time.Duration) bool {
 	age := now.Sub(t)
 	return age >= 0 && age < d

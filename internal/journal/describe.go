@@ -95,8 +95,7 @@ func requestLabels(e access.Event) map[string]string {
 	return labels
 }
 
-// message says in words what happened. It holds no text of users but the names of
-// roles and resources.
+// message says in words what happened. Of users it holds names of roles and resources.
 func message(form string, e access.Event) string {
 	r := e.Request
 	actor := "User " + strconv.Quote(string(e.Caller.Principal))

@@ -43,8 +43,7 @@ const (
 	maxLabels  = 50
 )
 
-// Journal writes lines to one writer. Make one with New. It may be used
-// concurrently.
+// Journal writes lines to one writer. Make one with New; it may be used concurrently.
 type Journal struct {
 	project string
 
@@ -52,8 +51,7 @@ type Journal struct {
 	w     io.Writer
 }
 
-// New makes a Journal. Project is the project whose traces the lines belong to;
-// empty leaves traces out.
+// New makes a Journal. Lines belong to traces of the project; empty leaves traces out.
 func New(w io.Writer, project string) *Journal { return &Journal{w: w, project: project} }
 
 // line is a log entry.
@@ -65,8 +63,7 @@ type line struct {
 	Trace    string            `json:"logging.googleapis.com/trace,omitempty"`
 }
 
-// Record writes one line for the event. When it returns nil the whole line has been
-// handed to the writer.
+// Record writes one line for the event. On nil all of it has been handed to the writer.
 func (j *Journal) Record(ctx context.Context, e access.Event) error {
 	l := describe(e)
 	maps.Copy(l.Labels, events.CallerLabels(e.Caller))
@@ -76,8 +73,7 @@ func (j *Journal) Record(ctx context.Context, e access.Event) error {
 	return nil
 }
 
-// write completes a line with what the context knows and writes it, whole and in
-// one call.
+// write completes a line with what the context knows and writes it in one call.
 func (j *Journal) write(ctx context.Context, l line, at time.Time) error {
 	if id := contextText(ctx, incidentKey); id != "" && l.Severity != severityDebug && l.Severity != severityInfo {
 		l.Labels["incident"] = id

@@ -170,10 +170,16 @@ func TestNothingIsKeptLongerThanItMayBeUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(MaxAge/2 + time.Second)
+		synctest.Wait()
+		c.mu.Lock()
 		if len(c.kept) != 1 || c.kept["b"].value != "b" {
 			t.Errorf("kept %v", c.kept)
 		}
+		c.mu.Unlock()
 		time.Sleep(MaxAge)
+		synctest.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if len(c.kept) != 0 || c.held != 0 || c.sweeping {
 			t.Errorf("kept %v, %d bytes, sweeping %v", c.kept, c.held, c.sweeping)
 		}

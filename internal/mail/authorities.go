@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Authorities makes a Config.CA of certificates as PEM, which are read when they are
-// first needed, and kept.
+// Authorities makes a Config.CA of PEM, which is read when it is first needed, and kept.
 func Authorities(read func(context.Context) ([]byte, error)) func(context.Context) (*x509.CertPool, error) {
 	return parsed(read, func(text []byte) (*x509.CertPool, error) {
 		pool := x509.NewCertPool()

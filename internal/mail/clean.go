@@ -25,8 +25,7 @@ func cleaned(text, secret string) string {
 	return clipped(redact.Words(redact.Answer(oneLine(text), secret)), maxReply)
 }
 
-// oneLine joins the lines of an answer, without the codes at their beginnings and what
-// is invisible.
+// oneLine joins the lines of an answer, without their codes and what is invisible.
 func oneLine(text string) string {
 	text = status.ReplaceAllString(strings.ReplaceAll(text, "\r", "\n"), "")
 	return strings.Join(strings.Fields(printable(text)), " ")

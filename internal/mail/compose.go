@@ -74,8 +74,7 @@ func render(facts notice.Facts) (text, html string, err error) {
 	return t.String(), h.String(), err
 }
 
-// messageIDs encodes what ids of JIT Access 1.x may contain and mail programs stumble
-// over in a Message-ID.
+// messageIDs encodes what ids of 1.x may contain and Message-IDs had better not.
 var messageIDs = strings.NewReplacer("+", "%2B", "/", "%2F")
 
 // headerText keeps readers from decoding a subject that was never encoded: an

@@ -166,8 +166,7 @@ func (s *session) prepare(config *tls.Config, passed func(name, text string)) er
 	return nil
 }
 
-// begin makes the session that of ctx: when ctx is over the connection is closed,
-// whatever it waits for.
+// begin makes the session that of ctx, at whose end the connection is closed.
 func (s *session) begin(ctx context.Context) {
 	s.ctx = ctx
 	s.stop = context.AfterFunc(ctx, func() { s.conn.Close() })
@@ -220,8 +219,7 @@ func (s *session) encrypt(config *tls.Config) error {
 	return nil
 }
 
-// extend gives the next exchange its time. The context's deadline needs none: it
-// closes the connection.
+// extend gives the next exchange its time. The end of the context closes the connection.
 func (s *session) extend() {
 	now := time.Now()
 	_ = s.conn.SetReadDeadline(now.Add(s.c.ReadTimeout))

@@ -27,8 +27,7 @@ var signedFields = slices.Repeat([]string{"From", "To", "Cc", "Subject", "Date",
 
 // NewDKIM makes a Config.Sign that puts a DKIM signature (RFC 6376) for the domain
 // in front of messages. key reads the private key, as PEM: PKCS #8, or PKCS #1 for
-// RSA. It is called when the first message is to be signed, and again only as long
-// as it gives no key.
+// RSA. It is called when a message is to be signed, until it has given a key.
 //
 // Without a key nothing is sent: an operator who sets one up has usually told
 // receivers, by DMARC, to drop mails without a signature, and those would seem sent

@@ -13,8 +13,7 @@ import (
 // explanations asks for it.
 type symptom struct {
 	at step
-	// cause is what happened when the server did not answer with a refusal; with
-	// one it is answered.
+	// cause is what happened; answered, when the server answered with a refusal.
 	cause    cause
 	code     int
 	enhanced string
@@ -111,8 +110,7 @@ var steps = map[string][]step{
 
 var textName = regexp.MustCompile(`\{[A-Za-z]+\}`)
 
-// parseExplanations reads the table. It panics on a step or a field that does not
-// exist, at every start.
+// parseExplanations reads the table. It panics on a step or a field that is none.
 func parseExplanations(table string) (rows []explanation) {
 	texts := map[string]string{}
 	x := explanation{cause: answered}

@@ -210,7 +210,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{atGreeting, io.EOF, "at once", "465"},
 		{atSender, os.NewSyscallError("read", syscall.ECONNRESET), "closed the connection", "log"},
 		{atHello, errors.New("short response: hello"), "went wrong", "SMTP_HOST"},
-		{atRecipient, ownFault(atRecipient, badAddress, errors.New("x")), "no address", "SMTP_ADDRESS_MAPPING"},
+		{atRecipient, noAddress(errors.New("x")).Err.(*Fault), "no address", "SMTP_ADDRESS_MAPPING"},
 
 		{atTurn, errors.New("at most 30 mails a minute are sent"), "SMTP_MESSAGES_PER_MINUTE", "Raise"},
 		{atAuthorities, &access.Error{Kind: access.NotAllowed, Code: access.CodeServiceNotAllowed, Err: errors.New("403")}, "cannot be read", "SMTP_CA"},

@@ -44,12 +44,10 @@ const (
 type Fault struct {
 	// Step is where it went wrong.
 	Step string
-	// Code and Enhanced are of the server's answer, as 535 and "5.7.8"; zero where it
-	// gave none.
+	// Code and Enhanced are of the server's answer, as 535 and "5.7.8"; zero for none.
 	Code     int
 	Enhanced string
-	// Reply is what the server, the token endpoint or the system said, cleaned. It may
-	// be empty.
+	// Reply is what the server, the token endpoint or the system said, cleaned; or empty.
 	Reply string
 	// Meaning is one sentence for an operator, Remedy which setting or page of which
 	// console puts it right.
@@ -115,8 +113,7 @@ type refusedToken interface {
 // our own are wrapped. Its Err is a *Fault.
 func fault(ctx context.Context, at step, err error) error { return faultWithout(ctx, "", at, err) }
 
-// faultWithout does not tell the secret that was sent to the server, should the
-// server repeat it.
+// faultWithout does not tell the secret, should the server repeat it.
 func faultWithout(ctx context.Context, secret string, at step, err error) *access.Error {
 	s, f := symptomsOf(ctx, secret, at, err)
 	x := explain(s)
@@ -135,20 +132,14 @@ func faultWithout(ctx context.Context, secret string, at step, err error) *acces
 	return e
 }
 
-// outOfReach are the causes by which a mail server cannot be had now, rather than
-// does what is wrong.
+// outOfReach are the causes by which a mail server cannot be had now.
 var outOfReach = []cause{noSuchHost, noResolver, portClosed, noRoute, proxyFailed, brokenOff, otherwise, overPace}
 
 // noAddress says that there is nowhere to send a person's mail.
-func noAddress(err error) error {
+func noAddress(err error) *access.Error {
+	x := explain(symptom{at: atRecipient, cause: badAddress})
 	return &access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": "address"},
-		Err: ownFault(atRecipient, badAddress, err)}
-}
-
-// ownFault explains what we have found out ourselves; err is fit for the log.
-func ownFault(at step, c cause, err error) *Fault {
-	x := explain(symptom{at: at, cause: c})
-	return &Fault{Step: string(at), Meaning: x.meaning, Remedy: x.remedy, own: err}
+		Err: &Fault{Step: string(atRecipient), Meaning: x.meaning, Remedy: x.remedy, own: err}}
 }
 
 // symptomsOf finds out what can be known.
@@ -276,8 +267,7 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// enhancedCode is the status at the beginning of an answer, like 5.7.8 (RFC 3463);
-// empty if there is none.
+// enhancedCode is the status at the beginning of an answer, like 5.7.8 (RFC 3463), or "".
 func enhancedCode(text string) string {
 	if at := status.FindStringIndex(text); at != nil && at[0] == 0 {
 		return strings.TrimSpace(text[:at[1]])

@@ -25,8 +25,7 @@ type Login interface {
 	// server has just refused: then it is another one, or the same one when there is
 	// no other and trying again is useless, or the reason if that is known.
 	Secret(ctx context.Context, refused string) (string, error)
-	// Fresh asks for the secret anew, whatever has been kept, so that what is tried is
-	// what is configured.
+	// Fresh asks for the secret anew, so that what is tried is what is configured.
 	Fresh(ctx context.Context) (string, error)
 }
 

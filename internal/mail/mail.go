@@ -41,14 +41,12 @@ type Config struct {
 	Port int
 	// ImplicitTLS speaks TLS from the first byte (port 465) rather than STARTTLS.
 	ImplicitTLS bool
-	// MinTLS and MaxTLS are versions of crypto/tls; 0 is TLS 1.2, the least that is
-	// spoken, and the newest.
+	// MinTLS and MaxTLS are of crypto/tls; 0 is TLS 1.2, the least spoken, and the newest.
 	MinTLS, MaxTLS uint16
 	// AllowPlain permits a connection without TLS if Host is loopback and the
 	// server offers none. With any other host it is a fault.
 	AllowPlain bool
-	// Roots are the authorities that may sign the server's certificate; nil means the
-	// system's.
+	// Roots are the authorities that may sign the server's certificate; nil, the system's.
 	Roots *x509.CertPool
 	// CA, unless it is nil, returns those authorities instead of Roots, and is called for
 	// each connection. See Authorities.
@@ -74,8 +72,7 @@ type Config struct {
 	// Token is whether that is an access token rather than a password: the log-in is
 	// by XOAUTH2 then, and by nothing else.
 	Token bool
-	// Mechanisms are how to log in with a password, the best first: "PLAIN" and
-	// "LOGIN". nil means both.
+	// Mechanisms are how to log in with a password, the best first; nil is PLAIN, LOGIN.
 	Mechanisms []string
 
 	// Sign makes a signed message of one that is ready to be sent; see NewDKIM. nil
@@ -83,13 +80,11 @@ type Config struct {
 	Sign func(context.Context, []byte) ([]byte, error)
 
 	// Language is that of mails; nil means English. Location is the time zone of the
-	// times in them; nil means UTC. Provider names the system that a resource is part of,
-	// as notice.Writer has it.
+	// times in them; nil means UTC. Provider is as in notice.Writer.
 	Language *words.Language
 	Location *time.Location
 	Provider func(access.Resource) string
-	// Address says where a person gets mail; nil means at the principal's own
-	// address.
+	// Address says where a person gets mail; nil means at the principal's address.
 	Address func(access.Principal) (string, error)
 	// ConnectTimeout, ReadTimeout and WriteTimeout cap connecting, waiting for each
 	// answer of the server and sending to it, besides the deadline of the context; 0
@@ -103,14 +98,12 @@ type Config struct {
 	// context's error when that ends first. Both are needed.
 	Now   func() time.Time
 	Sleep func(context.Context, time.Duration) error
-	// AfterFunc calls later, unless stopped; Random is from 0 up to 1. nil means those of
-	// the system.
+	// AfterFunc calls later, unless stopped; Random is in [0, 1). nil is the system's.
 	AfterFunc func(time.Duration, func()) (stop func() bool)
 	Random    func() float64
 }
 
-// Mailer implements broker.Notifier. Make one with New. It may be used
-// concurrently.
+// Mailer implements broker.Notifier. Make one with New; it may be used concurrently.
 type Mailer struct {
 	c       Config
 	writer  notice.Writer
@@ -220,8 +213,7 @@ func (m *Mailer) Notify(ctx context.Context, n access.Notice) access.Receipts {
 func (m *Mailer) notify(ctx context.Context, n access.Notice) (receipts access.Receipts) {
 	var told []addressee
 	seen := map[string]bool{}
-	// collect returns the addresses of people that are new: a mailbox that several share
-	// gets one mail.
+	// collect returns addresses that are new: a mailbox that several share gets one mail.
 	collect := func(people []access.Principal) (addresses []string) {
 		for _, p := range people {
 			address, err := m.address(p)

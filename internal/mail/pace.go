@@ -19,8 +19,7 @@ type pace struct {
 	sleep     func(context.Context, time.Duration) error
 
 	mutex sync.Mutex
-	// turns are those that messages of the last minute had, and that those will have
-	// which wait, in order.
+	// turns are those of the messages of the last minute and of those that wait, in order.
 	turns []turn
 }
 

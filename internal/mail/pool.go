@@ -15,8 +15,7 @@ import (
 const idleTime = 10 * time.Second
 
 // pool keeps connections to the mail server, logged in. A burst of messages goes over
-// connections that are open already, and whoever comes when all are busy gets the next
-// that is given back.
+// connections that are open already, and who comes when all are busy waits for the next.
 type pool struct {
 	open      func(context.Context) (*session, error)
 	now       func() time.Time

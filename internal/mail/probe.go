@@ -32,10 +32,9 @@ func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(nam
 	return err
 }
 
-func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(name, text string)) error {
-	var secret string
+func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(name, text string)) (err error) {
+	var secret, address string
 	if m.c.Login != nil {
-		var err error
 		if secret, err = m.c.Login.Fresh(ctx); err != nil {
 			return m.noSecret(ctx, err)
 		}
@@ -45,9 +44,7 @@ func (m *Mailer) probe(ctx context.Context, to access.Principal, passed func(nam
 			passed("secret", "the password could be read")
 		}
 	}
-	var address string
 	if to != "" {
-		var err error
 		if address, err = m.address(to); err != nil {
 			return noAddress(err)
 		}

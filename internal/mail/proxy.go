@@ -22,13 +22,11 @@ import (
 // bytes on and for nothing else: the TLS of the conversation ends at the mail
 // server. Its Dial is a Config.Dial.
 type Proxy struct {
-	// URL is http or https, for CONNECT, or socks5, and may hold a user and a password.
-	// Errors never show it.
+	// URL is http or https, for CONNECT, or socks5. Errors never show its password.
 	URL *url.URL
 	// Except is what is reached directly, as in NO_PROXY. Loopback always is.
 	Except string
-	// Roots are the authorities that may sign the certificate of a proxy by https; nil
-	// means the system's.
+	// Roots may sign the certificate of a proxy by https; nil means the system's.
 	Roots *x509.CertPool
 }
 

@@ -23,8 +23,7 @@ func (s *session) send(data []byte, sender string, recipients []string) (refused
 			refused[to] = cmp.Or(refused[to], err)
 		}
 	}
-	// A server that says more than was asked is out of step: the next answer could be
-	// taken for another's.
+	// A server that says more than was asked is out of step with what comes next.
 	s.broken = s.broken || s.saysMore()
 	return refused, err
 }

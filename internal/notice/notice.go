@@ -44,8 +44,7 @@ type Writer struct {
 	Language *words.Language
 	// Location is the time zone of times; nil means UTC.
 	Location *time.Location
-	// Provider names the system that a resource is part of; nil or an empty name is "the
-	// provider".
+	// Provider names the system of a resource; nil or an empty name is "the provider".
 	Provider func(access.Resource) string
 }
 

@@ -156,8 +156,7 @@ func (s *Source) sent() (all []string) {
 // maxAnswer bounds what the endpoint may say. A token has a few kilobytes.
 const maxAnswer = 64 << 10
 
-// exchange remembers of a question what the library does not tell, and bounds the
-// answer.
+// exchange bounds an answer, and remembers of it what the library does not tell.
 type exchange struct {
 	base http.RoundTripper
 

@@ -1,6 +1,5 @@
 // Package oauth gets the access tokens with which the service logs in to a mail
-// server (RFC 6749), keeps them while they are good, and says what is wrong when
-// there is none to be had.
+// server (RFC 6749), keeps them while they are good, and says why there is none.
 //
 // What the token endpoint is trusted for: to issue tokens, and to be told the
 // application's secret. What it answers is taken apart with care and is never
@@ -66,11 +65,9 @@ type Assertion struct {
 const (
 	// fetchTimeout bounds getting one token, for callers that have more time than a notice.
 	fetchTimeout = 10 * time.Second
-	// margin is how long before its end a token is given up, or half its life if that
-	// is less.
+	// margin before its end a token is given up, or half its life if that is less.
 	margin = 5 * time.Minute
-	// unknownLife is of a token that does not say when it ends; maxLife bounds what
-	// one says.
+	// unknownLife is of a token that does not say when it ends; maxLife bounds the others'.
 	unknownLife = 10 * time.Minute
 	maxLife     = 24 * time.Hour
 	// refetchInterval is how often a refused token is replaced, and failureLife how
@@ -84,8 +81,7 @@ const (
 	maxToken = 12288/4*3 - 512
 )
 
-// Source has access tokens. It implements mail.Login. Make one with New; it may be
-// used concurrently.
+// Source has access tokens. It implements mail.Login, for concurrent use; see New.
 type Source struct {
 	c    Config
 	host string
@@ -261,8 +257,7 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 	return s.token, nil
 }
 
-// prepare sets the parameters of the next question. refresh is the refresh token
-// among them.
+// prepare sets the next question's parameters; refresh is the refresh token among them.
 func (s *Source) prepare(ctx context.Context) (refresh string, err error) {
 	if s.c.Assertion != nil {
 		jwt, err := s.assertion(ctx)

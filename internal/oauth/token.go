@@ -14,8 +14,7 @@ import (
 	"jitaccess/internal/access"
 )
 
-// examine looks whether an answer holds what was asked for, and for how long it is
-// good.
+// examine looks whether an answer holds what was asked for, and how long it is good.
 func (s *Source) examine(t *oauth2.Token) (life time.Duration, err error) {
 	no := func(code, why string) (time.Duration, error) { return 0, s.fault(access.Upstream, 0, code, why) }
 	if !strings.EqualFold(t.Type(), "Bearer") {
@@ -38,8 +37,7 @@ func (s *Source) examine(t *oauth2.Token) (life time.Duration, err error) {
 	return life, nil
 }
 
-// lifetime is what the answer says of it. The library's own reading goes by the
-// machine's clock.
+// lifetime is what the answer says. The library's reading goes by the machine's clock.
 func lifetime(t *oauth2.Token) time.Duration {
 	seconds := unknownLife.Seconds()
 	switch said := t.Extra("expires_in").(type) {
@@ -91,8 +89,7 @@ var graph = []string{"https://graph.microsoft.com", "00000003-0000-0000-c000-000
 // (learn.microsoft.com, "Authenticate an IMAP, POP or SMTP connection using OAuth").
 const sendAsApp = "SMTP.SendAsApp"
 
-// claims are what a token says of itself. Nobody has verified it; it serves to find
-// mistakes.
+// claims are what a token says of itself, unverified. They serve to find mistakes.
 type claims map[string]any
 
 // claimsOf reads a token if it is a JWT. Many are not, and say nothing.

@@ -96,7 +96,7 @@ func (p Refined) explain(s *question, at time.Time, pass func(*Explanation, *Rul
 			e.Err = &access.Error{Kind: access.Unavailable, Code: access.CodeRuleUndecided, Args: access.Args{"rule": rule.Name, "unknown": part}}
 		case rule.Refusal != "":
 			e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeRuleRefuses, Field: access.FieldEntitlement,
-				Args: access.Args{"rule": rule.Name, "message": rule.Refusal}}
+				Args: access.Args{"rule": rule.Name, "message": rule.Refusal, "role": string(s.Entitlement.Role)}}
 		default:
 			e.Terms = p.apply(rule, s.Kind)
 		}

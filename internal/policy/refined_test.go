@@ -345,7 +345,7 @@ rules:
 		t.Errorf("for Saturday: %v", err)
 	}
 	s.At, s.Begins = s.Begins, time.Time{}
-	if _, err := p.Terms(s); access.AsError(err).Args["message"] != "Not on Saturdays." {
+	if _, err := p.Terms(s); access.AsError(err).Args["message"] != "Not on Saturdays." || access.AsError(err).Args["role"] != string(s.Entitlement.Role) {
 		t.Errorf("on Saturday: %v", err)
 	}
 }

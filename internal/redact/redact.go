@@ -123,8 +123,7 @@ func Words(text string) string {
 	})
 }
 
-// encodesLogIn is whether a word is base64 of a log-in, or of a secret with anything
-// around it.
+// encodesLogIn is whether a word is base64 of a log-in, or of what has a secret in it.
 func encodesLogIn(word string, secrets []string) bool {
 	word = strings.NewReplacer("-", "+", "_", "/", "=", "", "~", "").Replace(word)
 	for shift := range min(4, len(word)) {

@@ -147,9 +147,8 @@ func without(a, b []grant) (left []grant) {
 const title = "JIT access activation"
 
 var (
-	described = regexp.MustCompile(`^(Self-approved|Approved by ([^,]+(?:, [^,]+)*)), justification: (soak-[a-z0-9-]+)` +
-		`(?: \[link [0-9TZ:-]+\])? \[([A-Za-z0-9_-]+)\]$`)
-	windowed  = regexp.MustCompile(`^\(request\.time >= timestamp\("([^"]+)"\) && request\.time < timestamp\("([^"]+)"\)\)$`)
+	described = regexp.MustCompile(`^(Self-approved|Approved by ([^,]+(?:, [^,]+)*)), justification: (soak-[a-z0-9-]+) \[([A-Za-z0-9_-]+)\]$`)
+	windowed = regexp.MustCompile(`^\(request\.time >= timestamp\("([^"]+)"\) && request\.time < timestamp\("([^"]+)"\)\)$`)
 )
 
 // window is when a grant of ours counts.

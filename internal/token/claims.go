@@ -21,8 +21,7 @@ const (
 	// maxSignedLife is the longest that the signing service lets a token say.
 	// https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt
 	maxSignedLife = 12 * time.Hour
-	// maxDuration bounds what arithmetic is done with; what may be granted is the
-	// broker's to say.
+	// maxDuration bounds arithmetic; what may be granted is the broker's to say.
 	maxDuration = 366 * 24 * time.Hour
 	// maxEpoch is the end of the year 9999.
 	maxEpoch = 253402300799
@@ -216,10 +215,8 @@ func (d *decoder) entitlements(list []string) []access.EntitlementID {
 	if len(slices.Compact(slices.Clone(ids))) != len(ids) {
 		d.refuse("an entitlement stands twice")
 	}
-	for _, id := range ids {
-		if id.Resource != ids[0].Resource {
-			d.refuse("entitlements of different resources")
-		}
+	if slices.ContainsFunc(ids, func(id access.EntitlementID) bool { return id.Resource != ids[0].Resource }) {
+		d.refuse("entitlements of different resources")
 	}
 	return ids
 }

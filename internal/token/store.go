@@ -28,8 +28,7 @@ type Signer interface {
 // Config is what a Store is made of. Everything is required unless it says
 // otherwise.
 type Config struct {
-	// ServiceAccount is the address of the account that signs. Tokens are issued
-	// by it and to it.
+	// ServiceAccount is the account that signs: tokens are issued by it and to it.
 	ServiceAccount string
 	Signer         Signer
 	// Keys are the public keys of the service account, and of nobody else.
@@ -152,8 +151,7 @@ func (s *Store) Commit(ctx context.Context, e access.Event, _ []access.Notice) (
 	return ref, nil
 }
 
-// signatureAndHeader is what a token needs beside its claims, with room to spare
-// for a key of 4096 bits.
+// signatureAndHeader is the room beside the claims, for a key of 4096 bits and more.
 const signatureAndHeader = 1024
 
 func (s *Store) carries(claims []byte, r access.Request) error {

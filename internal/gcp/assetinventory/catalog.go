@@ -48,8 +48,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Catalog knows what may be activated. Make one with New. It is safe for
-// concurrent use.
+// Catalog knows what may be activated. Make one with New. It may be used concurrently.
 type Catalog struct {
 	standing.Catalog
 	*roles.Roles

@@ -56,12 +56,10 @@ func (k *Catalog) Known(q access.StandingQuery) []standing.Node {
 	return last.above
 }
 
-// theFailure is the warning of somebody whose groups cannot be found; what they hold in
-// person still stands.
+// theFailure is the warning of whose groups cannot be found; what they hold still stands.
 func theFailure(_ access.Principal, failure *access.Error) *access.Error { return failure }
 
-// eachOf looks every key up in the directory, some at a time. What fails, or is not of
-// now, is a warning.
+// eachOf looks every key up, some at a time. What fails, or is not of now, is a warning.
 func eachOf[K ~string, V any](ctx context.Context, get func(context.Context, K, time.Time) (V, *access.Error, error), keys []K, since time.Time,
 	warn func(K, *access.Error) *access.Error) (map[K]V, []*access.Error) {
 	var mu sync.Mutex

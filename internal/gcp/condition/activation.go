@@ -18,8 +18,7 @@ import (
 
 // Activation is the condition of a grant: the window and, if it is not empty, the
 // resource condition, in exactly the text that JIT Access 1.x writes. Fractions of
-// a second are dropped. The window may be empty (a grant that was ended before it
-// began), not reversed.
+// a second are dropped. The window may be empty (ended before it began), not reversed.
 //
 // A resource condition cannot reach out of its parentheses: the result is parsed
 // again, by another parser, and must be the window and the resource condition and
@@ -104,8 +103,7 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 }
 
 // conjunction parses an expression, and makes sure that it means all of its parts
-// together. Cut at its && alone, "window && a || b" would look like ours, and means
-// "b, always".
+// together. Cut at its && alone, "window && a || b" would look like ours: "b, always".
 func conjunction(p *parser.Parser, expression string, parts ...string) (*ast.AST, error) {
 	whole, err := parseWith(p, expression)
 	if err != nil {

@@ -112,8 +112,7 @@ func same(a, b ast.Expr) bool {
 	return a.Kind() == b.Kind() && nameA == nameB && slices.EqualFunc(ofA, ofB, same)
 }
 
-// shape is what an expression is, apart from the expressions that it is made of, and
-// these.
+// shape is what an expression is apart from those that it is made of, and these.
 func shape(e ast.Expr) (name string, of []ast.Expr) {
 	switch e.Kind() {
 	case ast.CallKind:

@@ -24,14 +24,12 @@ import (
 // (https://cloud.google.com/iam/quotas).
 const MaxOperators = 12
 
-// Eligibility is what a condition says about a binding. The zero value is that it
-// makes none.
+// Eligibility is what a condition says about a binding; the zero value, that it makes none.
 type Eligibility struct {
 	Kind eligibility.Kind
 	// Topic is the topic of the marker, in lower case; empty when it has none.
 	Topic string
-	// Resource is the canonical text of what stands beside the marker; empty when
-	// there is nothing.
+	// Resource is the canonical text of what stands beside the marker; empty for nothing.
 	Resource string
 }
 
@@ -107,8 +105,7 @@ func Canonical(expression string) (string, error) {
 	if text == expression {
 		return text, nil
 	}
-	// The printer of cel-go drops parentheses that matter in rare places, such as
-	// (-a).f().
+	// The printer of cel-go drops parentheses that matter in rare places: (-a).f().
 	again, err := parse(text)
 	if err != nil || !same(tree.Expr(), again.Expr()) {
 		return "", errors.New("the condition cannot be printed unambiguously")

@@ -64,8 +64,7 @@ func suspicious(expression string) (word, meant string) {
 	return "", ""
 }
 
-// maxSlips is by how many letters a word may differ from a marker that it may have been
-// meant as.
+// maxSlips is by how many letters a word may differ from the marker that is meant.
 const maxSlips = 3
 
 // nearest is the marker that a word may have been meant as, in its usual spelling. On an
@@ -87,8 +86,7 @@ func nearest(word string, onEmptyMap bool) string {
 	return best
 }
 
-// distance is how many letters must be put in, taken out or replaced to make one text of
-// the other.
+// distance is how many letters to put in, take out or replace make one text the other.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -35,8 +35,7 @@ type found struct {
 	// binding has no members.
 	binding iampolicy.Binding
 	// people are those whom it concerns, as members: "user:…". indirect are those
-	// among them whom it does not name, but means through one of the collectives, its
-	// groups and domains.
+	// among them whom it means through one of the collectives, its groups and domains.
 	people, indirect, collectives []string
 }
 

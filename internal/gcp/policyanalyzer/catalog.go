@@ -34,6 +34,8 @@ const (
 	maxLists        = 100
 	maxProbes       = 200
 	parallel        = 8
+	// maxBytes is what each of the memories of analyses may take, and that of lists.
+	maxBytes = 16 << 20
 )
 
 // Config is what a Catalog is made of. Everything is required unless it says
@@ -55,8 +57,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Catalog knows what may be activated. Make one with New. It is safe for concurrent
-// use.
+// Catalog knows what may be activated. Make one with New. It may be used concurrently.
 type Catalog struct {
 	standing.Catalog
 	*roles.Roles
@@ -83,9 +84,9 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 	k := &Catalog{c: c, assets: assets, Roles: descriptions}
 	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
 	k.projects = lookup.New(c.Now, 1, analysisTimeout, c.SearchProjects)
-	k.lists = lookup.New(c.Now, maxLists, analysisTimeout, k.visible)
-	k.persons = lookup.New(c.Now, maxPersons, analysisTimeout, k.heldBy)
-	k.holders = lookup.New(c.Now, maxHolders, analysisTimeout, k.holdersOf)
+	k.lists = lookup.New(c.Now, maxLists, analysisTimeout, k.visible).Within(maxBytes, listBytes)
+	k.persons = lookup.New(c.Now, maxPersons, analysisTimeout, k.heldBy).Within(maxBytes, analysis.size)
+	k.holders = lookup.New(c.Now, maxHolders, analysisTimeout, k.holdersOf).Within(maxBytes, analysis.size)
 	k.probes = lookup.New(c.Now, maxProbes, analysisTimeout, k.probe)
 	return k, nil
 }
@@ -130,10 +131,9 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 				if r == nil {
 					continue
 				}
-				if id, ok := strings.CutPrefix(r.FullResourceName, access.FullNamePrefix+"projects/"); ok {
-					if project, err := access.Project(id); err == nil {
-						seen[project] = true
-					}
+				id, isProject := strings.CutPrefix(r.FullResourceName, access.FullNamePrefix+"projects/")
+				if project, err := access.Project(id); isProject && err == nil {
+					seen[project] = true
 				}
 			}
 		}

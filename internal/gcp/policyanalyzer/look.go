@@ -95,17 +95,12 @@ func (l *look) unproven(people []access.Principal) []access.Principal {
 		rows = append(rows, more...)
 	}
 	table, _ := eligibility.New(rows, l.k.c.Now())
-	var left []access.Principal
-	for _, p := range people {
+	return slices.DeleteFunc(slices.Clone(people), func(p access.Principal) bool {
 		held := table.Holdings(p, nil)
-		lacking := func(id access.EntitlementID) bool {
+		return len(l.q.Of) > 0 && !slices.ContainsFunc(l.q.Of, func(id access.EntitlementID) bool {
 			return !slices.ContainsFunc(held, func(e access.Entitlement) bool { return e.ID == id })
-		}
-		if len(l.q.Of) == 0 || slices.ContainsFunc(l.q.Of, lacking) {
-			left = append(left, p)
-		}
-	}
-	return left
+		})
+	})
 }
 
 // above are the nodes above the project that carry anything.
@@ -136,8 +131,7 @@ func (l *look) asAnalyzed(node access.Resource) *iampolicy.Policy {
 // inPerson makes of a live policy one that names everybody in person. Who is named
 // in the live one counts, if Google has shown the project to be within the scope at
 // all. Who is meant through a group counts while the live binding still has every
-// group in which the analysis may have found them: which of several it was is not
-// known.
+// group in which the analysis may have found them: in which of several is not known.
 func (l *look) inPerson(node access.Resource, live *iampolicy.Policy) *iampolicy.Policy {
 	if len(l.found) == 0 {
 		return iampolicy.New(nil)

@@ -28,8 +28,7 @@ const service = "Pub/Sub"
 // which a server on the way could take for an escape.
 var topicPattern = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/[A-Za-z][A-Za-z0-9._~+-]{2,254}$`)
 
-// Publisher implements broker.Notifier. Make one with New. It may be used
-// concurrently.
+// Publisher implements broker.Notifier. Make one with New; it may be used concurrently.
 type Publisher struct {
 	topics   *pubsub.ProjectsTopicsService
 	topic    string
@@ -98,8 +97,7 @@ func (p *Publisher) publish(ctx context.Context, m message) (id string, err erro
 	return answer.MessageIds[0], nil
 }
 
-// message is the data of what is published. It carries neither Pub/Sub attributes
-// nor an ordering key.
+// message is the data of what is published, without attributes or an ordering key.
 type message struct {
 	Type string `json:"type"`
 	// Attributes are texts, and lists of texts.

@@ -102,7 +102,8 @@ bigquery.datasets.update spanner.databases.updateDdl servicemanagement.services.
 // harmless are called like what gives access, and give none: kubeconfigs without a
 // credential, marks of consistency, and whether there is a token.
 var harmless = strings.Fields(`
-gkehub.gateway.generateCredentials bigtable.tables.generateConsistencyToken dataform.repositories.computeAccessTokenStatus`)
+gkehub.gateway.generateCredentials bigtable.tables.generateConsistencyToken dataform.repositories.computeAccessTokenStatus
+iap.webServiceVersions.accessViaIAP iap.tunnelInstances.accessViaIAP iap.tunnelDestGroups.accessViaIAP`)
 
 // readingVerbs are the first words of verbs that change nothing.
 var readingVerbs = strings.Fields(`

@@ -1,28 +1,11 @@
 package roles_test
 
 import (
-	"encoding/json"
-	"flag"
-	"fmt"
-	"maps"
-	"os"
-	"slices"
 	"strings"
 	"testing"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/roles"
-)
-
-var (
-	update = flag.Bool("update", false, "write the classification of permissions and roles anew")
-	// predefined is how the lists of permissions and roles get newer.
-	predefined = flag.String("predefined", "", "a JSON object of all predefined roles, each with its permissions, to take into testdata")
-)
-
-const (
-	permissionsFile = "testdata/permissions.txt"
-	rolesFile       = "testdata/roles.txt"
 )
 
 // known are permissions that change permissions, each with how.
@@ -182,123 +165,146 @@ func TestThreat20_EveryKindOfPermissionThatChangesPermissionsIsMarked(t *testing
 	}
 }
 
-// TestPermissionsAreClassified: the file has a line for each resource of each service,
-// with its verbs; those behind "!" change permissions. What is there is what the rule
-// says today.
-func TestPermissionsAreClassified(t *testing.T) {
-	classified(t, permissionsFile, func(line string) string {
-		prefix, verbs, _ := strings.Cut(line, ": ")
-		return permissionLine(prefix, strings.Fields(strings.ReplaceAll(verbs, "!", "")))
-	}, func(all map[string][]string) (lines []string) {
-		of := map[string]map[string]bool{}
-		for p := range distinct(all) {
-			at := strings.LastIndexByte(p, '.')
-			if of[p[:at]] == nil {
-				of[p[:at]] = map[string]bool{}
-			}
-			of[p[:at]][p[at+1:]] = true
-		}
-		for prefix, verbs := range of {
-			lines = append(lines, permissionLine(prefix, slices.Sorted(maps.Keys(verbs))))
-		}
-		return lines
-	})
-}
+// predefinedRoles are roles of Google's over all kinds of the rule, each with some of the
+// permissions by which it is known
+// (https://cloud.google.com/iam/docs/roles-permissions); not all that it has.
+const predefinedRoles = `
+yes owner resourcemanager.projects.setIamPolicy resourcemanager.projects.delete
+yes editor iam.serviceAccounts.actAs deploymentmanager.deployments.create
+no  viewer resourcemanager.projects.get compute.instances.list
+no  browser resourcemanager.projects.get resourcemanager.folders.list
+yes accesscontextmanager.policyAdmin accesscontextmanager.policies.update accesscontextmanager.accessLevels.create
+no  accesscontextmanager.policyReader accesscontextmanager.policies.get accesscontextmanager.accessLevels.list
+yes artifactregistry.admin artifactregistry.repositories.setIamPolicy artifactregistry.repositories.delete
+no  artifactregistry.reader artifactregistry.repositories.downloadArtifacts
+no  artifactregistry.writer artifactregistry.repositories.uploadArtifacts
+yes bigquery.admin bigquery.datasets.setIamPolicy bigquery.jobs.create
+yes bigquery.dataOwner bigquery.datasets.setIamPolicy bigquery.tables.delete
+no  bigquery.dataViewer bigquery.tables.getData bigquery.datasets.get
+no  bigquery.jobUser bigquery.jobs.create
+no  bigquery.readSessionUser bigquery.readsessions.create bigquery.readsessions.getData
+no  bigtable.reader bigtable.tables.readRows
+no  bigtable.user bigtable.tables.readRows bigtable.tables.mutateRows
+yes bigtable.admin bigtable.instances.setIamPolicy bigtable.tables.create
+no  billing.viewer billing.accounts.get billing.budgets.list
+yes billing.admin billing.accounts.setIamPolicy billing.accounts.close
+yes binaryauthorization.policyAdmin binaryauthorization.policy.setIamPolicy
+yes cloudbuild.builds.editor cloudbuild.builds.create
+no  cloudbuild.builds.viewer cloudbuild.builds.get cloudbuild.builds.list
+yes cloudfunctions.admin cloudfunctions.functions.setIamPolicy cloudfunctions.functions.create
+no  cloudfunctions.invoker cloudfunctions.functions.invoke
+no  cloudfunctions.viewer cloudfunctions.functions.get
+yes cloudkms.admin cloudkms.cryptoKeys.setIamPolicy cloudkms.cryptoKeyVersions.destroy
+no  cloudkms.viewer cloudkms.cryptoKeys.get cloudkms.keyRings.list
+yes cloudscheduler.admin iam.serviceAccounts.actAs cloudscheduler.jobs.create
+no  cloudscheduler.viewer cloudscheduler.jobs.get
+no  cloudsql.client cloudsql.instances.connect cloudsql.instances.get
+no  cloudsql.viewer cloudsql.instances.get cloudsql.databases.list
+no  cloudtrace.user cloudtrace.traces.list
+yes compute.admin compute.instances.setIamPolicy compute.instances.create
+yes compute.instanceAdmin.v1 compute.instances.setMetadata compute.instances.start
+no  compute.viewer compute.instances.get compute.disks.list
+no  compute.networkViewer compute.networks.get compute.subnetworks.list
+no  compute.networkUser compute.networks.use compute.subnetworks.use
+yes container.admin container.clusterRoleBindings.create container.clusters.delete
+yes container.developer container.secrets.get container.pods.create
+no  container.clusterViewer container.clusters.get container.clusters.list
+no  dataflow.viewer dataflow.jobs.get
+yes dataproc.editor dataproc.jobs.create dataproc.clusters.create
+no  dataproc.viewer dataproc.jobs.get dataproc.clusters.list
+no  datastore.viewer datastore.entities.get
+no  datastore.user datastore.entities.create datastore.entities.get
+yes deploymentmanager.editor deploymentmanager.deployments.create
+no  deploymentmanager.viewer deploymentmanager.deployments.get
+no  dns.reader dns.managedZones.get dns.resourceRecordSets.list
+no  errorreporting.user errorreporting.groups.list errorreporting.groupMetadata.update
+no  errorreporting.writer errorreporting.errorEvents.create
+yes iam.denyAdmin iam.denypolicies.create iam.denypolicies.delete
+no  iam.denyReviewer iam.denypolicies.get iam.denypolicies.list
+yes iam.organizationRoleAdmin iam.roles.create iam.roles.update
+yes iam.roleAdmin iam.roles.create iam.roles.delete
+no  iam.roleViewer iam.roles.get iam.roles.list
+yes iam.securityAdmin resourcemanager.projects.setIamPolicy iam.roles.get
+no  iam.securityReviewer resourcemanager.projects.getIamPolicy iam.serviceAccounts.list
+yes iam.serviceAccountAdmin iam.serviceAccounts.setIamPolicy iam.serviceAccounts.create
+yes iam.serviceAccountKeyAdmin iam.serviceAccountKeys.create
+yes iam.serviceAccountOpenIdTokenCreator iam.serviceAccounts.getOpenIdToken
+yes iam.serviceAccountTokenCreator iam.serviceAccounts.getAccessToken iam.serviceAccounts.signJwt
+yes iam.serviceAccountUser iam.serviceAccounts.actAs iam.serviceAccounts.get
+no  iam.serviceAccountViewer iam.serviceAccounts.get iam.serviceAccountKeys.list
+yes iam.workforcePoolAdmin iam.workforcePools.create iam.workforcePoolProviders.update
+yes iam.workloadIdentityPoolAdmin iam.workloadIdentityPoolProviders.create
+no  iam.workloadIdentityPoolViewer iam.workloadIdentityPoolProviders.get
+yes iam.workloadIdentityUser iam.serviceAccounts.getAccessToken iam.serviceAccounts.getOpenIdToken
+yes iap.admin iap.tunnel.setIamPolicy iap.web.setIamPolicy
+no  iap.httpsResourceAccessor iap.webServiceVersions.accessViaIAP
+no  iap.tunnelResourceAccessor iap.tunnelInstances.accessViaIAP
+yes logging.admin logging.views.setIamPolicy logging.sinks.create
+no  logging.logWriter logging.logEntries.create
+no  logging.privateLogViewer logging.privateLogEntries.list logging.logEntries.list
+no  logging.viewer logging.logEntries.list logging.logs.list
+no  monitoring.alertPolicyViewer monitoring.alertPolicies.get
+no  monitoring.metricWriter monitoring.timeSeries.create
+no  monitoring.viewer monitoring.timeSeries.list monitoring.dashboards.get
+yes orgpolicy.policyAdmin orgpolicy.policies.update orgpolicy.policy.set
+no  orgpolicy.policyViewer orgpolicy.policies.list orgpolicy.policy.get
+yes osconfig.osPolicyAssignmentAdmin osconfig.osPolicyAssignments.create
+no  osconfig.osPolicyAssignmentViewer osconfig.osPolicyAssignments.get
+yes privilegedaccessmanager.admin privilegedaccessmanager.entitlements.create
+no  privilegedaccessmanager.viewer privilegedaccessmanager.entitlements.get
+yes pubsub.admin pubsub.topics.setIamPolicy pubsub.topics.create
+no  pubsub.publisher pubsub.topics.publish
+no  pubsub.subscriber pubsub.subscriptions.consume
+no  pubsub.viewer pubsub.topics.get pubsub.subscriptions.list
+yes resourcemanager.folderAdmin resourcemanager.folders.setIamPolicy resourcemanager.folders.create
+yes resourcemanager.folderIamAdmin resourcemanager.folders.setIamPolicy
+yes resourcemanager.folderMover resourcemanager.folders.move resourcemanager.projects.move
+no  resourcemanager.folderViewer resourcemanager.folders.get resourcemanager.projects.list
+yes resourcemanager.organizationAdmin resourcemanager.organizations.setIamPolicy
+no  resourcemanager.organizationViewer resourcemanager.organizations.get
+yes resourcemanager.projectCreator resourcemanager.projects.create
+yes resourcemanager.projectIamAdmin resourcemanager.projects.setIamPolicy
+yes resourcemanager.projectMover resourcemanager.projects.move
+yes resourcemanager.tagAdmin resourcemanager.tagKeys.setIamPolicy resourcemanager.tagValues.create
+yes resourcemanager.tagUser resourcemanager.tagValueBindings.create
+no  resourcemanager.tagViewer resourcemanager.tagKeys.get resourcemanager.tagValues.list
+yes run.admin run.services.setIamPolicy run.services.create
+no  run.invoker run.routes.invoke run.jobs.run
+no  run.viewer run.services.get run.jobs.list
+yes secretmanager.admin secretmanager.secrets.setIamPolicy secretmanager.versions.access
+no  secretmanager.secretAccessor secretmanager.versions.access
+no  secretmanager.secretVersionAdder secretmanager.versions.add
+no  secretmanager.viewer secretmanager.secrets.get secretmanager.versions.list
+yes serviceusage.apiKeysAdmin apikeys.keys.create
+no  serviceusage.serviceUsageConsumer serviceusage.services.use
+no  serviceusage.serviceUsageViewer serviceusage.services.list
+no  source.reader source.repos.get
+yes spanner.admin spanner.databases.setIamPolicy spanner.instances.create
+no  spanner.databaseReader spanner.databases.select spanner.sessions.create
+no  spanner.databaseUser spanner.databases.write spanner.sessions.create
+yes storage.admin storage.buckets.setIamPolicy storage.objects.delete
+yes storage.hmacKeyAdmin storage.hmacKeys.create
+yes storage.legacyBucketOwner storage.buckets.setIamPolicy storage.objects.list
+yes storage.objectAdmin storage.objects.setIamPolicy storage.objects.create
+no  storage.objectCreator storage.objects.create
+no  storage.objectUser storage.objects.create storage.objects.delete storage.objects.get
+no  storage.objectViewer storage.objects.get storage.objects.list
+`
 
-func permissionLine(prefix string, verbs []string) string {
-	var marked []string
-	for _, v := range verbs {
-		if roles.Changes(prefix + "." + v) {
-			v = "!" + v
-		}
-		marked = append(marked, v)
-	}
-	return prefix + ": " + strings.Join(marked, " ")
-}
-
-// TestPredefinedRolesAreClassified: the file has a line for each of Google's predefined
-// roles, with the answer and what it rests on: some of its permissions that change
-// permissions, or, where there are none, all that do not only read.
+// TestPredefinedRolesAreClassified: the answer for each is what a reader of its
+// documentation would say.
 func TestPredefinedRolesAreClassified(t *testing.T) {
+	answers := map[string]access.Answer{"yes": access.Yes, "no": access.No}
 	counts := map[string]int{}
-	classified(t, rolesFile, func(line string) string {
-		role, rest, _ := strings.Cut(line, " ")
-		l := roleLine(role, strings.Fields(rest)[1:])
-		counts[strings.Fields(l)[1]]++
-		return l
-	}, func(all map[string][]string) (lines []string) {
-		for role, permissions := range all {
-			// Those are for Google's own agents and never for people.
-			if !strings.Contains(strings.ToLower(role), "serviceagent") {
-				lines = append(lines, roleLine(role, permissions))
-			}
+	for line := range strings.Lines(strings.TrimSpace(predefinedRoles)) {
+		fields := strings.Fields(line)
+		want, role, permissions := answers[fields[0]], fields[1], fields[2:]
+		if got := roles.ChangesPermissions(permissions); got != want || want == access.Unknown {
+			t.Errorf("roles/%s: %v, want %v: %v", role, got, want, permissions)
 		}
-		return lines
-	})
-	if counts["yes"] < 500 || counts["no"] < 1000 {
+		counts[fields[0]]++
+	}
+	if counts["yes"] < 50 || counts["no"] < 50 {
 		t.Errorf("too few roles: %v", counts)
-	}
-	t.Logf("predefined roles that change permissions: %v", counts)
-}
-
-// enough permissions show why a role is marked.
-const enough = 3
-
-func roleLine(role string, permissions []string) string {
-	var why []string
-	answer := map[access.Answer]string{access.Yes: "yes", access.No: "no", access.Unknown: "unknown"}[roles.ChangesPermissions(permissions)]
-	for _, p := range permissions {
-		verb := p[strings.LastIndexByte(p, '.')+1:]
-		reads := strings.HasPrefix(verb, "get") || strings.HasPrefix(verb, "list") || verb == "search"
-		if answer == "no" && (!reads || p == permissions[0]) || answer == "yes" && len(why) < enough && roles.Changes(p) {
-			why = append(why, p)
-		}
-	}
-	return strings.Join(append([]string{role, answer}, why...), " ")
-}
-
-func distinct(all map[string][]string) map[string]bool {
-	d := map[string]bool{}
-	for _, permissions := range all {
-		for _, p := range permissions {
-			d[p] = true
-		}
-	}
-	return d
-}
-
-// classified compares a file of lines with what becomes of each. With -predefined the
-// lines are new ones.
-func classified(t *testing.T, file string, again func(line string) string, anew func(map[string][]string) []string) {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if *predefined != "" {
-		var all map[string][]string
-		source, err := os.ReadFile(*predefined)
-		if err == nil {
-			err = json.Unmarshal(source, &all)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines := anew(all)
-		slices.Sort(lines)
-		text = []byte(strings.Join(lines, "\n") + "\n")
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	var now strings.Builder
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		l := again(line)
-		fmt.Fprintln(&now, l)
-		if l != line && !*update {
-			t.Errorf("%.120s\nis now\n%.120s", line, l)
-		}
-	}
-	if *update || *predefined != "" {
-		if err := os.WriteFile(file, []byte(now.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

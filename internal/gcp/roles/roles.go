@@ -23,6 +23,10 @@ const (
 	timeout  = 3 * time.Second
 	quietFor = time.Minute
 	maxRoles = 1000
+	// maxBytes bounds all descriptions together.
+	maxBytes = 1 << 20
+	// entryBytes is what an entry takes beside its texts.
+	entryBytes = 200
 )
 
 // Roles describes roles. Make one with New; it is safe for concurrent use.
@@ -41,7 +45,9 @@ func New(ctx context.Context, p *gcp.Platform, now func() time.Time) (*Roles, er
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
 	r := &Roles{now: now, service: service}
-	r.known = lookup.New(now, maxRoles, timeout, r.get)
+	r.known = lookup.New(now, maxRoles, timeout, r.get).Within(maxBytes, func(i access.RoleInfo) int {
+		return entryBytes + len(i.Role) + len(i.Title) + len(i.Description)
+	})
 	return r, nil
 }
 

@@ -54,8 +54,7 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	answer, err := gcp.Read(ctx, s.platform.Retry, func(ctx context.Context) (*secretmanagerpb.AccessSecretVersionResponse, error) {
-		// The library's own repetition is turned off: it goes on until ctx ends, and
-		// then the cause is lost.
+		// The library's own repetition goes on until ctx ends, and then the cause is lost.
 		once := gax.WithRetry(func() gax.Retryer { return nil })
 		return s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: versionPath}, once)
 	})

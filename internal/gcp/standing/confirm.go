@@ -37,7 +37,8 @@ func (l *look) parentOf(ctx context.Context, node access.Resource) func() (acces
 	return begin(&l.mu, l.parents, node, func() (access.Resource, error) { return l.k.parents.Get(ctx, string(node), l.q.Since) })
 }
 
-func begin[V any](mu *sync.Mutex, begun map[access.Resource]func() (V, error), node access.Resource, read func() (V, error)) func() (V, error) {
+func begin[V any](mu *sync.Mutex, begun map[access.Resource]func() (V, error), node access.Resource,
+	read func() (V, error)) func() (V, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	if begun[node] == nil {

@@ -35,7 +35,8 @@ type look struct {
 // look asks the source. A query about nobody needs no source: the activations stand
 // in the resource's own policy.
 func (k *Catalog) look(ctx context.Context, q access.StandingQuery) (*look, error) {
-	l := &look{k: k, q: q, live: map[access.Resource]func() (*iampolicy.Policy, error){}, parents: map[access.Resource]func() (access.Resource, error){}}
+	l := &look{k: k, q: q, live: map[access.Resource]func() (*iampolicy.Policy, error){},
+		parents: map[access.Resource]func() (access.Resource, error){}}
 	if len(q.Principals) == 0 && len(q.ReviewersOf) == 0 && !q.Everybody {
 		return l, nil
 	}
