@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
@@ -173,19 +172,6 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 
 // headLag is how far a head lies back: whatever is to be recorded of then, has been.
 const headLag = 10 * time.Minute
-
-// sweepEvery is how often a process that lives long sweeps.
-const sweepEvery = time.Minute
-
-func sweeping(ctx context.Context, b *broker.Broker, log *slog.Logger, k clock) {
-	every(ctx, k, sweepEvery, func() {
-		if done, err := b.Sweep(ctx); err != nil && ctx.Err() == nil {
-			log.Error("the sweep could not look at the ledger", "event", events.Ledger, "error", err)
-		} else if done.Left > 0 {
-			log.Warn("the sweep left something for later", "event", events.Ledger, "left", done.Left)
-		}
-	})
-}
 
 // daily does what reads the whole ledger: not when a process starts, since many do.
 func daily(ctx context.Context, k clock, do func()) {

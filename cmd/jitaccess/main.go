@@ -28,6 +28,7 @@ const usage = `Usage:
   jitaccess doctor                  see whether a deployment has what its configuration needs
   jitaccess eligible                list who may activate what
   jitaccess ledger                  verify, export, migrate or erase what is remembered
+  jitaccess sweep                   do what is due in the ledger, once: for a scheduled job
   jitaccess policy                  look at policy files: lint, test, diff, explain, schema
   jitaccess version
 `
@@ -63,6 +64,8 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return runEligible(ctx, args, env, stdout, stderr)
 	case "ledger":
 		return runLedger(ctx, args, env, os.Stdin, stdout, stderr)
+	case "sweep":
+		return runSweep(ctx, args, env, stdout, stderr)
 	case "policy":
 		return runPolicy(ctx, args, env, stdout, stderr)
 	case "version", "--version":

@@ -98,7 +98,8 @@ func (p *policyCommand) lint(files []string) (int, error) {
 		return exitUsage, err
 	}
 	file, faults := policy.ReadFile(text)
-	deployment := policy.Deployment{Ledger: !p.withoutLedger, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: channelNames}
+	deployment := policy.Deployment{Ledger: !p.withoutLedger, Passkeys: true, AccessLevels: true, Claims: true, Groups: true,
+		Channels: channelNames}
 	if p.envFile != "" {
 		c, err := p.config()
 		if err != nil {

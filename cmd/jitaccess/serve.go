@@ -128,7 +128,12 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		platform, err := gcp.Connect(ctx, options)
 		if err == nil {
-			return build(ctx, c, platform, roots, k, out)
+			s, err := build(ctx, c, platform, roots, k, out)
+			if err != nil {
+				return nil, err
+			}
+			go s.sweeper.run(ctx)
+			return s.handler, nil
 		}
 		early.Error("cannot find out which project and service account this is; trying again", "event", events.Startup, "error", err)
 		if k.sleep(ctx, wait) != nil {
@@ -166,9 +171,15 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// service is all that was made: what answers, and what sweeps beside it.
+type service struct {
+	handler http.Handler
+	sweeper *sweeper
+}
+
 // build makes everything once, from the bottom to the top.
 func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, k clock, out io.Writer) (
-	http.Handler, error) {
+	*service, error) {
 	log := journal.New(out, platform.Project)
 	logger := slog.New(log.Handler(slog.LevelInfo))
 	for _, warning := range c.Warnings {
@@ -227,9 +238,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Directory: google.Groups, Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
 		Now: k.now, Random: rand.Reader,
 	})
-	if remembers != nil {
-		go sweeping(ctx, requests, logger, k)
-	}
+	sweeps := &sweeper{broker: requests, ledger: remembers, log: logger, clock: k, platform: c.Platform}
 	handler, err := server.New(server.Config{
 		Broker:   requests,
 		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
@@ -243,7 +252,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			}
 			checks := map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
 			if remembers != nil {
-				_, checks["LedgerIsReachable"] = remembers.Due(ctx, k.now(), 1)
+				sweeps.check(ctx, checks)
 			}
 			if current != nil {
 				checks["PolicyIsCurrent"] = current()
@@ -258,7 +267,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
 		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
 		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", remembers != nil)
-	return journal.Trace(handler), nil
+	return &service{journal.Trace(sweeps.beside(handler)), sweeps}, nil
 }
 
 func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {

@@ -19,7 +19,8 @@ type Ended struct {
 // caller's, or for an admin anyone's. A grant that is not there, or not theirs to end, is
 // not found. of may be empty where only one person has a grant of that number which the
 // caller may end, or the caller has.
-func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.Resource, requestID string, of access.Principal) (Ended, error) {
+func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.Resource, requestID string,
+	of access.Principal) (Ended, error) {
 	begun := b.c.Now()
 	r := access.Request{ID: requestID, Resource: resource, Principal: of}
 	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: resource, Since: begun})

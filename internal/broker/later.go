@@ -58,7 +58,8 @@ func (l *later) denied(r access.Request, now time.Time) []access.Decision {
 
 // add counts people in who are about to be asked, unless keeps, which gets everybody who
 // then is, says that those are too many. The function that it returns takes them back.
-func (l *later) add(r access.Request, more []access.Principal, now time.Time, keeps func([]access.Principal) error) (undo func(), err error) {
+func (l *later) add(r access.Request, more []access.Principal, now time.Time,
+	keeps func([]access.Principal) error) (undo func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := l.known(r, now)

@@ -88,8 +88,8 @@ type Store interface {
 	// none: it may be JIT Access 1.x's. A store that forgets (Limits) cannot notice.
 	//
 	// The returned ref opens the request from now on, and every ref given out before
-	// stays good. With a Conflict it may be returned too, and opens what stands. A store that forgets returns one only for what makes a new one
-	// necessary, which is asking, and asking more people.
+	// stays good. With a Conflict it may be returned too, and opens what stands. A store that
+	// forgets returns one only for what makes a new one necessary, which is asking, and asking more people.
 	//
 	// Notices are what people are to be told if the event is recorded; a store may keep
 	// them so that none is lost, and never sends them.

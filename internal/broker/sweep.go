@@ -8,10 +8,12 @@ import (
 	"jitaccess/internal/access"
 )
 
-// What one sweep does at most, so that it can be a step of something else; and how long
-// what it takes to send is its own.
+// SweepCount is what one sweep does of each kind at most, and StepCount one that is a
+// step of something else, for which somebody waits. What it takes to send is its own for
+// sweepLease.
 const (
-	sweepCount = 20
+	SweepCount = 20
+	StepCount  = 2
 	sweepLease = 5 * time.Minute
 )
 
@@ -29,16 +31,16 @@ type Swept struct {
 // system is who sweeps.
 var system = access.Caller{Method: access.MethodSystem}
 
-// Sweep does what is due: it writes what was approved and not written, records what is
+// Sweep does what is due, at most so much of each kind: it writes what was approved and not written, records what is
 // over, and sends what people were not told. Several may run at the same time. Where
 // nothing is remembered there is nothing to do.
-func (b *Broker) Sweep(ctx context.Context) (Swept, error) {
+func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 	var done Swept
 	m := b.memory()
 	if m == nil {
 		return done, nil
 	}
-	due, err := m.Due(ctx, b.c.Now(), sweepCount)
+	due, err := m.Due(ctx, b.c.Now(), most)
 	if err != nil {
 		return done, err
 	}
@@ -50,7 +52,7 @@ func (b *Broker) Sweep(ctx context.Context) (Swept, error) {
 		}
 		*did(&done)++
 	}
-	messages, err := m.Take(ctx, b.c.Now(), sweepLease, sweepCount)
+	messages, err := m.Take(ctx, b.c.Now(), sweepLease, most)
 	if err != nil {
 		return done, err
 	}

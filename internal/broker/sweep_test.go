@@ -45,7 +45,7 @@ func state(t *testing.T, s *ledger.Store, id string) access.State {
 
 func swept(t *testing.T, b *broker.Broker) broker.Swept {
 	t.Helper()
-	done, err := b.Sweep(t.Context())
+	done, err := b.Sweep(t.Context(), broker.SweepCount)
 	if err != nil {
 		t.Fatal(err)
 	}

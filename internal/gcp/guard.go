@@ -67,7 +67,8 @@ func (g *guarded) RoundTrip(r *http.Request) (*http.Response, error) {
 // refused is the answer to a call that is not made.
 func refused(r *http.Request, why *quota.Refusal) *http.Response {
 	wait := int((why.Wait + time.Second - 1) / time.Second)
-	text := fmt.Sprintf("not asked: the quota %s was spent %d s ago; it is tried again in %d s", why.Quota.Name, int(why.Since/time.Second), wait)
+	text := fmt.Sprintf("not asked: the quota %s was spent %d s ago; it is tried again in %d s",
+		why.Quota.Name, int(why.Since/time.Second), wait)
 	if why.Kept {
 		text = fmt.Sprintf("not asked: what is left of the quota %s is kept for others; it is tried again in %d s", why.Quota.Name, wait)
 	}

@@ -110,7 +110,8 @@ func message(form string, e access.Event) string {
 	if !e.Window.IsZero() {
 		span = e.Window.Length()
 	}
-	return strings.NewReplacer("{actor}", actor, "{what}", what, "{whose}", strconv.Quote(string(r.Principal)), "{span}", minutes(span)+" minutes",
+	return strings.NewReplacer("{actor}", actor, "{what}", what, "{whose}", strconv.Quote(string(r.Principal)),
+		"{span}", minutes(span)+" minutes",
 		"{asked}", people(r.Reviewers), "{partly}", partly(e.Outcomes), "{trying}", string(e.Trying)).Replace(form)
 }
 

@@ -67,6 +67,20 @@ func (s *Store) free(waiting []Kept, lease time.Duration) []Kept {
 	return free
 }
 
+// Overdue is whether a request, or a message, was due by then and is still: nobody sweeps,
+// or what is swept cannot be done.
+func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages bool, err error) {
+	rows, err := s.c.Home.Due(ctx, by, 1)
+	if err != nil {
+		return false, false, unavailable(err)
+	}
+	waiting, err := s.c.Home.Waiting(ctx, by, 1)
+	if err != nil {
+		return false, false, unavailable(err)
+	}
+	return len(rows) > 0, len(waiting) > 0, nil
+}
+
 // Sent implements broker.Memory.
 func (s *Store) Sent(ctx context.Context, m access.Message) error {
 	return unavailableOrNil(s.c.Home.Drop(ctx, m.ID, m.Lease))

@@ -54,7 +54,8 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	facts.Notes = append(facts.Notes, replies)
 	id := messageIDs.Replace(n.Request.ID)
 	first := id + ".review@" + m.domain()
-	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: first, body: func() (string, string, error) { return render(facts) }}
+	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: first,
+		body: func() (string, string, error) { return render(facts) }}
 	if n.Kind != access.NoticeReview {
 		l.subject = "Re: " + l.subject
 		l.inReplyTo = first

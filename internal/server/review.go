@@ -219,7 +219,8 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 	for _, o := range ended.Outcomes {
 		ids = append(ids, o.Entitlement)
 	}
-	v := resultView{Frame: s.frame(r, "result.ended"), Tone: "over", Delay: l.Text("delay.end", "provider", s.providerOf(on)), Resource: on, Roles: s.viewRoles(r, ids),
+	v := resultView{Frame: s.frame(r, "result.ended"), Tone: "over",
+		Delay: l.Text("delay.end", "provider", s.providerOf(on)), Resource: on, Roles: s.viewRoles(r, ids),
 		Warnings: s.viewWarnings(r, ended.Warnings), Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
 	well := s.withOutcomes(r, v.Roles, ended.Outcomes)
 	if !well {

@@ -148,7 +148,7 @@ const title = "JIT access activation"
 
 var (
 	described = regexp.MustCompile(`^(Self-approved|Approved by ([^,]+(?:, [^,]+)*)), justification: (soak-[a-z0-9-]+) \[([A-Za-z0-9_-]+)\]$`)
-	windowed = regexp.MustCompile(`^\(request\.time >= timestamp\("([^"]+)"\) && request\.time < timestamp\("([^"]+)"\)\)$`)
+	windowed  = regexp.MustCompile(`^\(request\.time >= timestamp\("([^"]+)"\) && request\.time < timestamp\("([^"]+)"\)\)$`)
 )
 
 // window is when a grant of ours counts.

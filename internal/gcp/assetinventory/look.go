@@ -60,7 +60,8 @@ func (k *Catalog) Known(q access.StandingQuery) []standing.Node {
 func theFailure(_ access.Principal, failure *access.Error) *access.Error { return failure }
 
 // eachOf looks every key up, some at a time. What fails, or is not of now, is a warning.
-func eachOf[K ~string, V any](ctx context.Context, get func(context.Context, K, time.Time) (V, *access.Error, error), keys []K, since time.Time,
+func eachOf[K ~string, V any](ctx context.Context,
+	get func(context.Context, K, time.Time) (V, *access.Error, error), keys []K, since time.Time,
 	warn func(K, *access.Error) *access.Error) (map[K]V, []*access.Error) {
 	var mu sync.Mutex
 	found := make(map[K]V, len(keys))

@@ -51,9 +51,10 @@ var all = []*Quota{
 	{"policyanalyzer.analyses", "Policy Analyzer", 100, assetLimits, func(_, path string) bool {
 		return ends(path, ":analyzeIamPolicy")
 	}},
-	{"directory.queries", "Directory API", 2400, "https://developers.google.com/workspace/admin/directory/v1/limits", func(_, path string) bool {
-		return strings.HasPrefix(path, "/admin/directory/v1/")
-	}},
+	{"directory.queries", "Directory API", 2400,
+		"https://developers.google.com/workspace/admin/directory/v1/limits", func(_, path string) bool {
+			return strings.HasPrefix(path, "/admin/directory/v1/")
+		}},
 	{"iamcredentials.sign", "IAM Credentials", 60_000, iamLimits, func(_, path string) bool { return ends(path, ":signJwt", ":signBlob") }},
 	{"iamcredentials.generate", "IAM Credentials", 60_000, iamLimits, func(_, path string) bool { return ends(path, ":generateAccessToken") }},
 	{"secretmanager.access", "Secret Manager", 90_000, "https://cloud.google.com/secret-manager/quotas", func(_, path string) bool {
@@ -64,8 +65,9 @@ var all = []*Quota{
 		return strings.Contains(path, "/topics/") && ends(path, ":publish")
 	}},
 	{"iam.read", "IAM", 6000, iamLimits, func(method, path string) bool {
-		return strings.HasPrefix(path, "/v1/") && (method == "GET" && (strings.Contains(path, "/roles/") || strings.Contains(path, "/serviceAccounts/")) ||
-			ends(path, "/roles:queryGrantableRoles"))
+		return strings.HasPrefix(path, "/v1/") &&
+			(method == "GET" && (strings.Contains(path, "/roles/") || strings.Contains(path, "/serviceAccounts/")) ||
+				ends(path, "/roles:queryGrantableRoles"))
 	}},
 }
 

@@ -1,12 +1,18 @@
 package relational
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/ledger"
@@ -104,73 +110,120 @@ func (c *chain) add(r entryRow) {
 // maxPlace bounds what a row by hand can make of an entry.
 const maxPlace = 1000
 
+// statement is one of a transaction.
+type statement struct {
+	text string
+	args []any
+}
+
 // Put implements ledger.Home.
 func (d *Database) Put(ctx context.Context, w ledger.Write) error {
+	all := d.writing(w)
+	if d.numbered {
+		return d.pipelined(ctx, all)
+	}
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	exec := func(statement string, args ...any) (int64, error) {
-		result, err := tx.ExecContext(ctx, d.rebind(statement), args...)
+	for i, s := range all {
+		result, err := tx.ExecContext(ctx, s.text, s.args...)
 		if err != nil {
-			return 0, err
-		}
-		return result.RowsAffected()
-	}
-	r := w.Row
-	var changed int64
-	if w.Before == 0 {
-		changed, err = exec(`INSERT INTO requests (id, version, head, state, principal, resource, made, due, summary)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			r.ID, r.Version, r.Head, r.State, r.Principal, r.Resource, micros(r.Made), micros(r.Due), string(r.Summary))
-	} else {
-		changed, err = exec(`UPDATE requests SET version = ?, head = ?, state = ?, due = ?, summary = ? WHERE id = ? AND version = ?`,
-			r.Version, r.Head, r.State, micros(r.Due), string(r.Summary), r.ID, w.Before)
-	}
-	if err != nil {
-		return err
-	}
-	if changed != 1 {
-		return ledger.ErrChanged
-	}
-	if _, err = exec(`INSERT INTO events (request_id, version, body, algorithm, key_id, public_key, signature) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		r.ID, r.Version, string(w.Entry.Text), w.Entry.Signature.Algorithm, w.Entry.Signature.Key, ledger.Base64(w.Entry.Signature.Public),
-		ledger.Base64(w.Entry.Signature.Bytes)); err != nil {
-		return err
-	}
-	var values []any
-	for i, p := range w.Entry.Parts {
-		values = append(values, r.ID, r.Version, i, p.Person, ledger.Base64(p.Salt), string(p.Data))
-	}
-	if _, err = exec(`INSERT INTO parts (request_id, version, place, person, salt, content) VALUES `+tuples(len(values), 6),
-		values...); err != nil {
-		return err
-	}
-	if w.Before > 0 {
-		if _, err = exec(`UPDATE reviewers SET state = ? WHERE request_id = ? AND state <> ?`, r.State, r.ID, r.State); err != nil {
 			return err
 		}
+		if n, err := result.RowsAffected(); i == 0 && (err != nil || n != 1) {
+			return cmp.Or(err, ledger.ErrChanged)
+		}
+	}
+	return tx.Commit()
+}
+
+// writing are the statements that write w. The first one changes one row if the request
+// is at the version that it must have, and none otherwise.
+func (d *Database) writing(w ledger.Write) (all []statement) {
+	exec := func(text string, args ...any) { all = append(all, statement{d.rebind(text), args}) }
+	r := w.Row
+	if w.Before == 0 {
+		exec(`INSERT INTO requests (id, version, head, state, principal, resource, made, due, summary)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			r.ID, r.Version, r.Head, string(r.State), string(r.Principal), string(r.Resource), micros(r.Made), micros(r.Due), string(r.Summary))
+	} else {
+		exec(`UPDATE requests SET version = ?, head = ?, state = ?, due = ?, summary = ? WHERE id = ? AND version = ?`,
+			r.Version, r.Head, string(r.State), micros(r.Due), string(r.Summary), r.ID, w.Before)
+	}
+	exec(`INSERT INTO events (request_id, version, body, algorithm, key_id, public_key, signature) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.Version, string(w.Entry.Text), w.Entry.Signature.Algorithm, w.Entry.Signature.Key, ledger.Base64(w.Entry.Signature.Public),
+		ledger.Base64(w.Entry.Signature.Bytes))
+	var values []any
+	for i, p := range w.Entry.Parts {
+		values = append(values, r.ID, r.Version, i, string(p.Person), ledger.Base64(p.Salt), string(p.Data))
+	}
+	exec(`INSERT INTO parts (request_id, version, place, person, salt, content) VALUES `+tuples(len(values), 6), values...)
+	if w.Before > 0 {
+		exec(`UPDATE reviewers SET state = ? WHERE request_id = ? AND state <> ?`, string(r.State), r.ID, string(r.State))
 	}
 	// Who is asked is in the parts behind the first.
 	if len(w.Entry.Parts) > 1 && len(r.Reviewers) > 0 {
 		values = nil
 		for _, p := range r.Reviewers {
-			values = append(values, r.ID, p, r.State, micros(r.Made))
+			values = append(values, r.ID, string(p), string(r.State), micros(r.Made))
 		}
-		if _, err = exec(`INSERT INTO reviewers (request_id, principal, state, made) VALUES `+tuples(len(values), 4)+` ON CONFLICT DO NOTHING`,
-			values...); err != nil {
-			return err
-		}
+		exec(`INSERT INTO reviewers (request_id, principal, state, made) VALUES `+tuples(len(values), 4)+` ON CONFLICT DO NOTHING`, values...)
 	}
 	for _, k := range w.Kept {
-		if _, err = exec(`INSERT INTO outbox (id, request_id, notice, made, due, attempts, lease)
+		exec(`INSERT INTO outbox (id, request_id, notice, made, due, attempts, lease)
 			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			k.ID, k.Request, string(k.Notice), micros(k.Made), micros(k.Due), k.Attempts, k.Lease); err != nil {
-			return err
-		}
+			k.ID, k.Request, string(k.Notice), micros(k.Made), micros(k.Due), k.Attempts, k.Lease)
 	}
-	return tx.Commit()
+	return all
+}
+
+// pipelined runs a transaction in two round trips: all statements at once, and what
+// becomes of them. What is written behind a first statement that changed nothing is
+// rolled back.
+func (d *Database) pipelined(ctx context.Context, all []statement) error {
+	connection, err := d.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	return connection.Raw(func(driver any) error {
+		c := driver.(*stdlib.Conn).Conn()
+		var batch pgx.Batch
+		batch.Queue("BEGIN")
+		for _, s := range all {
+			batch.Queue(s.text, s.args...)
+		}
+		results := c.SendBatch(ctx, &batch)
+		_, err := results.Exec()
+		for i := range all {
+			if err != nil {
+				break
+			}
+			var tag pgconn.CommandTag
+			if tag, err = results.Exec(); err == nil && i == 0 && tag.RowsAffected() != 1 {
+				err = ledger.ErrChanged
+			}
+		}
+		if closing := results.Close(); err == nil {
+			err = closing
+		}
+		if err == nil {
+			var tag pgconn.CommandTag
+			// Of a transaction that failed meanwhile COMMIT is a ROLLBACK.
+			if tag, err = c.Exec(ctx, "COMMIT"); err == nil && tag.String() != "COMMIT" {
+				err = errors.New("the transaction was rolled back")
+			}
+			if err == nil {
+				return nil
+			}
+		}
+		if _, rolling := c.Exec(ctx, "ROLLBACK"); rolling != nil {
+			_ = c.Close(context.WithoutCancel(ctx)) // nobody is to go on in it
+		}
+		return err
+	})
 }
 
 // tuples are the placeholders of so many values, in rows of so many columns.

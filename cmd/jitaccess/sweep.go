@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
+	"jitaccess/internal/events"
+	"jitaccess/internal/ledger"
+)
+
+// sweepEvery is how often an instance sweeps; overdueAfter is how long something may have
+// been due before it is a sign that nobody does.
+const (
+	sweepEvery   = time.Minute
+	overdueAfter = 15 * time.Minute
+)
+
+// stepTime bounds the step of a sweep for which somebody waits.
+const stepTime = 5 * time.Second
+
+// sweeper has done what is due in the ledger: every minute in a process that may run
+// between requests, and otherwise when App Engine's cron or a request comes.
+type sweeper struct {
+	broker interface {
+		Sweep(ctx context.Context, most int) (broker.Swept, error)
+	}
+	ledger   *ledger.Store // nil where nothing is remembered
+	log      *slog.Logger
+	clock    clock
+	platform config.Platform
+
+	mu    sync.Mutex
+	swept time.Time // when this instance last began to
+}
+
+// run sweeps until ctx ends.
+func (s *sweeper) run(ctx context.Context) {
+	if s.ledger != nil {
+		every(ctx, s.clock, sweepEvery, func() { _, _ = s.sweep(ctx, broker.SweepCount) })
+	}
+}
+
+// sweep sweeps once, and says in the log what could not be done.
+func (s *sweeper) sweep(ctx context.Context, most int) (broker.Swept, error) {
+	s.mu.Lock()
+	s.swept = s.clock.now()
+	s.mu.Unlock()
+	done, err := s.broker.Sweep(ctx, most)
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("the sweep could not look at the ledger", "event", events.Ledger, "error", err)
+	} else if done.Left > 0 {
+		s.log.Warn("the sweep left something for later", "event", events.Ledger, "left", done.Left)
+	}
+	return done, err
+}
+
+// cronPath is where App Engine's cron asks for a sweep.
+const cronPath = "/internal/sweep"
+
+// beside answers App Engine's cron, and does a step of the sweep after what changes
+// something, where this instance has not swept for a minute: on Cloud Run and App Engine
+// a process may stand still between requests. A page that is only looked at changes
+// nothing.
+func (s *sweeper) beside(next http.Handler) http.Handler {
+	if s.ledger == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == cronPath && s.isCron(r) {
+			ctx, cancel := context.WithTimeout(r.Context(), sweepEvery)
+			defer cancel()
+			if _, err := s.sweep(ctx, broker.SweepCount); err != nil {
+				w.WriteHeader(http.StatusServiceUnavailable) // cron shows it, and tries again
+			}
+			return
+		}
+		next.ServeHTTP(w, r)
+		if r.Method == http.MethodPost && s.stands() {
+			_ = http.NewResponseController(w).Flush() // the answer does not wait for it
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), stepTime)
+			defer cancel()
+			_, _ = s.sweep(ctx, broker.StepCount)
+		}
+	})
+}
+
+// isCron is whether App Engine's cron asks. App Engine takes the header from requests of
+// everybody else (https://cloud.google.com/appengine/docs/standard/scheduling-jobs-with-cron-yaml);
+// no other platform does.
+func (s *sweeper) isCron(r *http.Request) bool {
+	header := r.Header.Values("X-Appengine-Cron")
+	return s.platform == config.AppEngine && r.Method == http.MethodGet && len(header) == 1 && header[0] == "true"
+}
+
+// stands is whether nothing has swept here for twice as long as it should, and if so
+// makes it the caller's to do.
+func (s *sweeper) stands() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.now()
+	if now.Sub(s.swept) < 2*sweepEvery {
+		return false
+	}
+	s.swept = now
+	return true
+}
+
+// check adds what the ledger says of itself to the details of health: whether it can be
+// reached, and whether anybody sweeps it, which shows by what is overdue.
+func (s *sweeper) check(ctx context.Context, checks map[string]error) {
+	requests, messages, err := s.ledger.Overdue(ctx, s.clock.now().Add(-overdueAfter))
+	checks["LedgerIsReachable"], checks["SweepIsCurrent"], checks["OutboxIsCurrent"] = err, err, err
+	if requests {
+		checks["SweepIsCurrent"] = fmt.Errorf("a request has been due for more than %v", overdueAfter)
+	}
+	if messages {
+		checks["OutboxIsCurrent"] = fmt.Errorf("a message has been due for more than %v", overdueAfter)
+	}
+}
+
+// runSweep does what is due, once: a job for where no process runs all the time.
+func runSweep(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("sweep", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	name := serviceFlag(flags)
+	if !parsed(flags, args, stderr) {
+		return exitUsage
+	}
+	c, err := config.Read(asService(env, *name))
+	if err == nil && c.Ledger.Database.IsZero() {
+		err = errors.New("DATABASE_URL is not set: nothing is remembered that could be due")
+	}
+	if err != nil {
+		return failed(stderr, exitUsage, fmt.Errorf("the configuration is wrong\n%w", err))
+	}
+	platform, err := locate(ctx, c)
+	if err != nil {
+		return failed(stderr, exitFailure, err)
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	s, err := build(ctx, c, platform, nil, wallClock, stdout)
+	if err != nil {
+		return failed(stderr, exitFailure, err)
+	}
+	if err := s.sweeper.all(ctx, stdout); err != nil {
+		return failed(stderr, exitFailure, err)
+	}
+	return exitOK
+}
+
+// all sweeps until nothing more can be done now.
+func (s *sweeper) all(ctx context.Context, out io.Writer) error {
+	var sum broker.Swept
+	for {
+		done, err := s.sweep(ctx, broker.SweepCount)
+		if err != nil {
+			return err
+		}
+		sum.Finished, sum.Over, sum.Told, sum.Left = sum.Finished+done.Finished, sum.Over+done.Over, sum.Told+done.Told, done.Left
+		if done.Finished+done.Over+done.Told == 0 {
+			break
+		}
+	}
+	fmt.Fprintf(out, "finished %d, over %d, told %d; left %d\n", sum.Finished, sum.Over, sum.Told, sum.Left)
+	return nil
+}

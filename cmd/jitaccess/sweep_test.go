@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
+	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/relational"
+)
+
+// sweeps counts what is asked of it.
+type sweeps struct {
+	most []int
+	err  error
+	left []broker.Swept
+}
+
+func (s *sweeps) Sweep(_ context.Context, most int) (broker.Swept, error) {
+	s.most = append(s.most, most)
+	var done broker.Swept
+	if len(s.left) > 0 {
+		done, s.left = s.left[0], s.left[1:]
+	}
+	return done, s.err
+}
+
+func newSweeper(s *sweeps, platform config.Platform, now *time.Time) *sweeper {
+	return &sweeper{broker: s, ledger: &ledger.Store{}, log: slog.New(slog.DiscardHandler), platform: platform,
+		clock: clock{now: func() time.Time { return *now }}, swept: *now}
+}
+
+func TestOnlyAppEnginesCronSweeps(t *testing.T) {
+	now := time.Now()
+	cron := http.Header{"X-Appengine-Cron": {"true"}}
+	for what, c := range map[string]struct {
+		platform config.Platform
+		method   string
+		path     string
+		header   http.Header
+		swept    bool
+	}{
+		"cron":            {config.AppEngine, "GET", cronPath, cron, true},
+		"on Cloud Run":    {config.CloudRun, "GET", cronPath, cron, false},
+		"elsewhere":       {config.Host, "GET", cronPath, cron, false},
+		"nobody":          {config.AppEngine, "GET", cronPath, nil, false},
+		"another value":   {config.AppEngine, "GET", cronPath, http.Header{"X-Appengine-Cron": {"false"}}, false},
+		"two values":      {config.AppEngine, "GET", cronPath, http.Header{"X-Appengine-Cron": {"true", "true"}}, false},
+		"another method":  {config.AppEngine, "POST", cronPath, cron, false},
+		"another address": {config.AppEngine, "GET", "/internal/sweep/", cron, false},
+	} {
+		var s sweeps
+		next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+		r := httptest.NewRequest(c.method, c.path, nil)
+		r.Header = c.header
+		w := httptest.NewRecorder()
+		newSweeper(&s, c.platform, &now).beside(next).ServeHTTP(w, r)
+		if (len(s.most) == 1) != c.swept || (w.Code == 200) != c.swept {
+			t.Errorf("%s: swept %v, status %d", what, s.most, w.Code)
+		}
+		s = sweeps{err: errors.New("down")}
+		w = httptest.NewRecorder()
+		if newSweeper(&s, c.platform, &now).beside(next).ServeHTTP(w, r); c.swept && w.Code != http.StatusServiceUnavailable {
+			t.Errorf("%s, and it fails: status %d", what, w.Code)
+		}
+	}
+}
+
+func TestWhatChangesSomethingDoesAStepWhereNobodySweeps(t *testing.T) {
+	now := time.Now()
+	var s sweeps
+	sweeper := newSweeper(&s, config.CloudRun, &now)
+	h := sweeper.beside(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if len(s.most) > 1 {
+			t.Error("the answer waited for the sweep")
+		}
+		_, _ = io.WriteString(w, "done")
+	}))
+	send := func(method string) {
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, httptest.NewRequest(method, "/", nil)); w.Body.String() != "done" {
+			t.Errorf("answered %q", w.Body)
+		}
+	}
+	if send("POST"); len(s.most) != 0 {
+		t.Errorf("though the process sweeps: %v", s.most)
+	}
+	now = now.Add(2 * sweepEvery)
+	if send("GET"); len(s.most) != 0 {
+		t.Errorf("a page that was looked at: %v", s.most)
+	}
+	send("POST")
+	if send("POST"); len(s.most) != 1 || s.most[0] != broker.StepCount {
+		t.Errorf("swept %v", s.most)
+	}
+}
+
+func TestHealthSaysWhatIsOverdue(t *testing.T) {
+	home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := home.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ledger.NewKeys(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	var s sweeps
+	sweeper := newSweeper(&s, config.Host, &now)
+	sweeper.ledger = ledger.New(ledger.Config{Home: home, Signer: keys, Now: sweeper.clock.now, Random: rand.Reader})
+	r := access.Request{ID: "mpa-0000000000000001", Kind: access.Peers, Principal: "ana@example.com", Resource: "projects/shop",
+		Entitlements: []access.EntitlementID{{Resource: "projects/shop", Role: "roles/viewer"}}, Justification: "case 1", Duration: time.Hour,
+		Reviewers: []access.Principal{"ben@example.com"}, Created: now, Expires: now.Add(time.Hour)}
+	if _, err := sweeper.ledger.Commit(t.Context(), access.Event{Action: access.RequestMade, At: now, Request: r,
+		Caller: access.Caller{Principal: r.Principal}}, []access.Notice{{ID: "n", Kind: access.NoticeReview, Request: r}}); err != nil {
+		t.Fatal(err)
+	}
+	want := func(what, want string) {
+		t.Helper()
+		checks := map[string]error{}
+		sweeper.check(t.Context(), checks)
+		var bad []string
+		for _, name := range []string{"LedgerIsReachable", "OutboxIsCurrent", "SweepIsCurrent"} {
+			if err, ok := checks[name]; err != nil || !ok {
+				bad = append(bad, name)
+			}
+		}
+		if got := strings.Join(bad, " "); got != want {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	want("at once", "")
+	now = now.Add(overdueAfter)
+	want("a message lies there", "OutboxIsCurrent")
+	now = now.Add(time.Hour)
+	want("it has lapsed, and nobody has recorded it", "OutboxIsCurrent SweepIsCurrent")
+	home.Close()
+	want("it is out of reach", "LedgerIsReachable OutboxIsCurrent SweepIsCurrent")
+}
+
+func TestTheJobSweepsUntilNothingMoreCanBeDone(t *testing.T) {
+	now := time.Now()
+	s := sweeps{left: []broker.Swept{{Finished: 20, Left: 1}, {Told: 3, Left: 1}, {Left: 1}}}
+	var out bytes.Buffer
+	if err := newSweeper(&s, config.Host, &now).all(t.Context(), &out); err != nil || len(s.most) != 3 ||
+		out.String() != "finished 20, over 0, told 3; left 1\n" {
+		t.Errorf("%v, %v, %q", err, s.most, out.String())
+	}
+	s = sweeps{err: errors.New("down")}
+	if err := newSweeper(&s, config.Host, &now).all(t.Context(), &out); err == nil {
+		t.Error("that it failed is not told")
+	}
+	var stderr bytes.Buffer
+	if code := runSweep(t.Context(), []string{"now"}, func(string) string { return "" }, io.Discard, &stderr); code != exitUsage {
+		t.Errorf("an argument: %d", code)
+	}
+	if code := runSweep(t.Context(), nil, func(string) string { return "" }, io.Discard, &stderr); code != exitUsage {
+		t.Errorf("no settings: %d", code)
+	}
+}
