@@ -113,9 +113,12 @@ func TestKeptPoliciesAreBoundedInBytesAndByAge(t *testing.T) {
 		for i := range 10 {
 			k.keep(access.Resource(fmt.Sprintf("projects/p%d", i)), large, time.Now(), 0)
 		}
+		synctest.Wait()
+		k.mu.Lock()
 		if len(k.kept) != 3 {
 			t.Errorf("%d of a quarter of the bytes are kept", len(k.kept))
 		}
+		k.mu.Unlock()
 		time.Sleep(2 * recentAge)
 		synctest.Wait()
 		k.mu.Lock()
