@@ -228,7 +228,7 @@ func serve(t testing.TB, b server.Broker, change func(*server.Config)) (http.Han
 	log := &logBuffer{}
 	c := server.Config{Broker: b, Identify: identify, AuthenticateEvent: "iap.authenticate", SwitchAccount: "/?gcp-iap-mode=CLEAR_LOGIN_COOKIE",
 		PublicURL: "https://access.example.com", Version: "2.0.0", Provider: func(access.Resource) string { return "Google" },
-		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: func() time.Time { return noon }, Random: rand.NewChaCha8([32]byte{1})}
+		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: func() time.Time { return noon }, Random: &shared{source: rand.NewChaCha8([32]byte{1})}}
 	if change != nil {
 		change(&c)
 	}
@@ -258,3 +258,15 @@ func (l *logBuffer) String() string {
 }
 
 var _ io.Writer = (*logBuffer)(nil)
+
+// shared is a source of randomness that several requests may read at once.
+type shared struct {
+	mu     sync.Mutex
+	source io.Reader
+}
+
+func (s *shared) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.source.Read(b)
+}
