@@ -164,6 +164,11 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s), b.notEndedSince(opened, r, s), selfHeld(r, s)); err != nil {
 			return err
 		}
+		if !window.IsZero() { // it is about to be written
+			if err := b.stillKeeps(ctx, caller, r, nil, s); err != nil {
+				return err
+			}
+		}
 		return s.Lasts(r, cmp.Or(window, s.WindowAt(r, b.c.Now())))
 	}
 	// As of now at once, so that the write needs no second look.

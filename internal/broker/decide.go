@@ -144,6 +144,25 @@ func (b *Broker) keeps(ctx context.Context, caller access.Caller, r access.Reque
 	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification))
 }
 
+// stillKeeps is keeps at the moment of effect, where a policy may say something else than
+// when it was decided: the request keeps to the terms of then, and those who approved are
+// enough. Nothing is shortened to fit.
+func (b *Broker) stillKeeps(ctx context.Context, caller access.Caller, r access.Request, approvers []access.Principal,
+	standing access.Standing) error {
+	terms, err := b.keeps(ctx, caller, r, &standing)
+	if err != nil {
+		return err
+	}
+	var approvals []access.Decision
+	for _, p := range approvers {
+		approvals = append(approvals, access.Decision{By: p, Verdict: access.Approve})
+	}
+	if !count(r, approvals, terms, standing).Complete {
+		return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("the policy demands more approvals than there are")}
+	}
+	return nil
+}
+
 // count leaves out who approved before and may not do so any more.
 func count(r access.Request, decisions []access.Decision, terms access.Terms, standing access.Standing) access.Tally {
 	return access.Quorum(r.Principal, decisions, terms.Requirements, func(p access.Principal, _ access.Requirement) bool {
@@ -243,7 +262,7 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		if held := s.OfRequest(r); len(held) > 0 && held[0].RequestID != r.ID {
 			return b.undecided(r, s)
 		}
-		if err := holds(caller.Principal, r, approvers, s); err != nil {
+		if err := cmp.Or(holds(caller.Principal, r, approvers, s), b.stillKeeps(ctx, caller, r, approvers, s)); err != nil {
 			return err
 		}
 		if r.Fixed.IsZero() && r.Window.Length() > r.Duration {
