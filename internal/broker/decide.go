@@ -262,7 +262,10 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		if held := s.OfRequest(r); len(held) > 0 && held[0].RequestID != r.ID {
 			return b.undecided(r, s)
 		}
-		if err := cmp.Or(holds(caller.Principal, r, approvers, s), b.stillKeeps(ctx, caller, r, approvers, s)); err != nil {
+		if err := holds(caller.Principal, r, approvers, s); err != nil {
+			return err
+		}
+		if err := b.stillKeeps(ctx, caller, r, approvers, s); err != nil {
 			return err
 		}
 		if r.Fixed.IsZero() && r.Window.Length() > r.Duration {

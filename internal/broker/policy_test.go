@@ -253,3 +253,25 @@ func TestMoreApprovalsAreDemandedBeforeTheWrite(t *testing.T) {
 		t.Errorf("granted %v", w.Activations)
 	}
 }
+
+// What a sweep finishes is held against the policy of the moment in which it is written.
+func TestAPolicyThatChangesBeforeTheSweepWrites(t *testing.T) {
+	for _, now := range []string{"terms: {max_duration: 30m}", "refuse: Frozen."} {
+		w, store := withLedger(t)
+		p := &changing{ruled(t, w, "rules: [{name: r, terms: {max_duration: 2h}}]\n")}
+		w.Policy = p
+		b := w.Broker()
+		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+		asked, err := b.Ask(t.Context(), caller(ana), selfAsk())
+		if err == nil || state(t, store, asked.Request.ID) != access.Approved {
+			t.Fatalf("%v, %q", err, state(t, store, asked.Request.ID))
+		}
+		w.GrantErr = nil
+		w.BeforeGrant = func() { p.Refined = ruled(t, w, "rules: [{name: r, "+now+"}]\n") }
+		w.Clock = w.Clock.Add(time.Minute)
+		swept(t, b)
+		if w.Calls["grant"] != 2 || len(w.Activations) > 0 {
+			t.Errorf("%s: %d tries, granted %v", now, w.Calls["grant"], w.Activations)
+		}
+	}
+}
