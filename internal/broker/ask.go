@@ -99,7 +99,7 @@ func (b *Broker) identify(caller access.Caller, a Ask) (r access.Request, form a
 	if err != nil || r.Kind == access.Self && len(a.Reviewers) > 0 {
 		return r, form, invalid(access.FieldID, access.CodeBadRequestID, nil)
 	}
-	r.Reviewers, err = readReviewers(caller, a.Reviewers)
+	r.Reviewers, err = b.readReviewers(caller, a.Reviewers)
 	sent := r
 	if !a.Start.IsZero() {
 		sent.Start = a.Start.UTC() // also one that has passed when it is sent again

@@ -117,7 +117,7 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 		})
 		return err
 	}
-	tally := count(r, r.Decisions, terms, standing)
+	tally := b.count(r, r.Decisions, terms, standing)
 	if !tally.Complete {
 		return b.refuse(ctx, system, access.GrantWritten, r, &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
 	}
