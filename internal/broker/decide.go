@@ -166,14 +166,15 @@ func (b *Broker) stillKeeps(ctx context.Context, caller access.Caller, r access.
 		approvals = append(approvals, access.Decision{By: p, Verdict: access.Approve})
 	}
 	if !b.count(r, approvals, terms, standing).Complete {
-		return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("the policy demands more approvals than there are")}
+		return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("more approvals are demanded now")}
 	}
 	return nil
 }
 
 // count leaves out who approved before and may not do so any more. One human counts once,
 // by however many addresses they approve, and never for their own request.
-func (b *Broker) count(r access.Request, decisions []access.Decision, terms access.Terms, standing access.Standing) access.Tally {
+func (b *Broker) count(r access.Request, decisions []access.Decision, terms access.Terms,
+	standing access.Standing) access.Tally {
 	may := func(p access.Principal) bool { return holds(p, r, []access.Principal{p}, standing) == nil }
 	counted := []access.Principal{b.human(r.Principal)}
 	decisions = slices.DeleteFunc(slices.Clone(decisions), func(d access.Decision) bool {
