@@ -147,6 +147,14 @@ func (p *livePolicy) Looks() access.Looks {
 	return access.Looks{}
 }
 
+// Human implements the broker's port Naming.
+func (p *livePolicy) Human(of access.Principal) access.Principal {
+	if taken := p.taken.Load(); taken != nil {
+		return taken.Human(of)
+	}
+	return of
+}
+
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)

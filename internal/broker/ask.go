@@ -99,7 +99,7 @@ func (b *Broker) identify(caller access.Caller, a Ask) (r access.Request, form a
 	if err != nil || r.Kind == access.Self && len(a.Reviewers) > 0 {
 		return r, form, invalid(access.FieldID, access.CodeBadRequestID, nil)
 	}
-	r.Reviewers, err = readReviewers(caller, a.Reviewers)
+	r.Reviewers, err = b.readReviewers(caller, a.Reviewers)
 	sent := r
 	if !a.Start.IsZero() {
 		sent.Start = a.Start.UTC() // also one that has passed when it is sent again
@@ -163,6 +163,11 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	check := func(s access.Standing) error {
 		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s), b.notEndedSince(opened, r, s), selfHeld(r, s)); err != nil {
 			return err
+		}
+		if !window.IsZero() { // it is about to be written
+			if err := b.stillKeeps(ctx, caller, r, nil, s); err != nil {
+				return err
+			}
 		}
 		return s.Lasts(r, cmp.Or(window, s.WindowAt(r, b.c.Now())))
 	}

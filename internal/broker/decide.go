@@ -76,7 +76,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	case again && result.State == access.Approved:
 		// Recorded, and not written: the write is tried again, if it would be approved today.
 		terms, err := b.keeps(ctx, caller, r, &standing)
-		tally := count(r, r.Decisions, terms, standing)
+		tally := b.count(r, r.Decisions, terms, standing)
 		if err == nil && !tally.Complete {
 			err = cmp.Or(holds(caller.Principal, r, r.ApprovedBy(), standing),
 				error(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused}))
@@ -124,12 +124,20 @@ func checkDecision(d access.Decision, r access.Request) error {
 func (b *Broker) mayDecide(ctx context.Context, caller access.Caller, r access.Request, standing access.Standing, verdict access.Verdict) (
 	access.Terms, error) {
 	p := caller.Principal
-	err := cmp.Or(r.Involves(p), b.undecided(r, standing), holds(p, r, []access.Principal{p}, standing))
+	err := cmp.Or(r.Involves(p), b.another(r, p), b.undecided(r, standing), holds(p, r, []access.Principal{p}, standing))
 	if err != nil || verdict == access.Deny {
 		return access.Terms{}, err
 	}
 	terms, err := b.keeps(ctx, caller, r, &standing)
 	return terms, cmp.Or(err, standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
+}
+
+// another is nil for who is another human than the request's principal.
+func (b *Broker) another(r access.Request, p access.Principal) error {
+	if b.human(p) == b.human(r.Principal) {
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodeOwnRequest}
+	}
+	return nil
 }
 
 // keeps is whether the request keeps to its terms: those of now and, where the store has
@@ -144,10 +152,44 @@ func (b *Broker) keeps(ctx context.Context, caller access.Caller, r access.Reque
 	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification))
 }
 
-// count leaves out who approved before and may not do so any more.
-func count(r access.Request, decisions []access.Decision, terms access.Terms, standing access.Standing) access.Tally {
+// stillKeeps is keeps at the moment of effect, where a policy may say something else than
+// when it was decided: the request keeps to the terms of then, and those who approved are
+// enough. Nothing is shortened to fit.
+func (b *Broker) stillKeeps(ctx context.Context, caller access.Caller, r access.Request, approvers []access.Principal,
+	standing access.Standing) error {
+	terms, err := b.keeps(ctx, caller, r, &standing)
+	if err != nil {
+		return err
+	}
+	var approvals []access.Decision
+	for _, p := range approvers {
+		approvals = append(approvals, access.Decision{By: p, Verdict: access.Approve})
+	}
+	if !b.count(r, approvals, terms, standing).Complete {
+		return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("more approvals are demanded now")}
+	}
+	return nil
+}
+
+// count leaves out who approved before and may not do so any more. One human counts once,
+// by however many addresses they approve, and never for their own request.
+func (b *Broker) count(r access.Request, decisions []access.Decision, terms access.Terms,
+	standing access.Standing) access.Tally {
+	may := func(p access.Principal) bool { return holds(p, r, []access.Principal{p}, standing) == nil }
+	counted := []access.Principal{b.human(r.Principal)}
+	decisions = slices.DeleteFunc(slices.Clone(decisions), func(d access.Decision) bool {
+		human := b.human(d.By)
+		if d.Verdict != access.Approve {
+			return false
+		}
+		if slices.Contains(counted, human) || !may(d.By) {
+			return true
+		}
+		counted = append(counted, human)
+		return false
+	})
 	return access.Quorum(r.Principal, decisions, terms.Requirements, func(p access.Principal, _ access.Requirement) bool {
-		return holds(p, r, []access.Principal{p}, standing) == nil
+		return may(p)
 	})
 }
 
@@ -212,7 +254,7 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	if b.forgets {
 		event.Request.Terms = b.kept(terms)
 	}
-	tally := count(r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
+	tally := b.count(r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
 	if tally.Complete {
 		event.Window = standing.WindowAt(r, event.At)
 	}
@@ -244,6 +286,9 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 			return b.undecided(r, s)
 		}
 		if err := holds(caller.Principal, r, approvers, s); err != nil {
+			return err
+		}
+		if err := b.stillKeeps(ctx, caller, r, approvers, s); err != nil {
 			return err
 		}
 		if r.Fixed.IsZero() && r.Window.Length() > r.Duration {

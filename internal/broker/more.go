@@ -77,7 +77,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	if err := cmp.Or(yours(caller, r), linkable(a.Origin, a.Host)); err != nil {
 		return refused(err)
 	}
-	all, err := readReviewers(caller, a.Reviewers)
+	all, err := b.readReviewers(caller, a.Reviewers)
 	if err != nil {
 		return refused(err)
 	}
@@ -117,15 +117,15 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	})
 }
 
-// readReviewers reads addresses as typed: sorted, each once, never the caller's.
-func readReviewers(caller access.Caller, typed []string) ([]access.Principal, error) {
+// readReviewers reads addresses as typed: sorted, each once, never one of the caller's.
+func (b *Broker) readReviewers(caller access.Caller, typed []string) ([]access.Principal, error) {
 	var reviewers []access.Principal
 	for _, text := range typed {
 		p, err := access.ParsePrincipal(strings.TrimSpace(text))
 		if err != nil {
 			return nil, invalid(access.FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": text})
 		}
-		if p == caller.Principal {
+		if b.human(p) == b.human(caller.Principal) {
 			return nil, invalid(access.FieldReviewer, access.CodeSelfReviewer, nil)
 		}
 		reviewers = append(reviewers, p)

@@ -258,7 +258,7 @@ func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.
 	s, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
 		all = slices.DeleteFunc(slices.Clone(s.Reviewers[r.Entitlements[0]]), func(p access.Principal) bool {
 			lacks := func(id access.EntitlementID) bool { return !slices.Contains(s.Reviewers[id], p) }
-			return p == r.Principal || slices.ContainsFunc(r.Entitlements, lacks)
+			return b.another(r, p) != nil || slices.ContainsFunc(r.Entitlements, lacks)
 		})
 		if err := judge(s); err != nil || len(all) > 0 {
 			return err

@@ -171,3 +171,107 @@ func TestTheStricterOfThenAndNowHolds(t *testing.T) {
 		}
 	}
 }
+
+// changing is a policy whose file may change while the broker works.
+type changing struct{ policy.Refined }
+
+// A policy that changes between the decision and the write holds for the write: it is
+// refused, never shortened, and a policy that became easier changes nothing.
+func TestAPolicyThatChangesBeforeTheWrite(t *testing.T) {
+	rule := func(text string) string { return "rules: [{name: r, " + text + "}]\n" }
+	selfApproval := func(b *broker.Broker, _ string) error {
+		a := selfAsk()
+		a.Duration = time.Hour
+		_, err := b.Ask(t.Context(), caller(ana), a)
+		return err
+	}
+	approval := func(b *broker.Broker, ref string) error {
+		_, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: ref, Verdict: access.Approve})
+		return err
+	}
+	for _, way := range []struct {
+		name    string
+		forgets bool
+		act     func(*broker.Broker, string) error
+	}{{"alone", true, selfApproval}, {"alone, remembered", false, selfApproval}, {"approved", true, approval}, {"approved, remembered", false, approval}} {
+		for _, c := range []struct {
+			name, now string
+			change    func(*world)
+			code      access.Code
+		}{
+			{"as it was", rule("terms: {max_duration: 2h}"), nil, ""},
+			{"easier", rule("terms: {max_duration: 2h, start_within: 2h}"), nil, ""},
+			{"shorter", rule("terms: {max_duration: 30m}"), nil, access.CodeBadDuration},
+			{"refused", rule("refuse: Frozen."), nil, access.CodeRuleRefuses},
+			{"another reason", rule(`terms: {justification: [{pattern: "^INC", message: Begin with the ticket.}]}`), nil, access.CodeJustificationRule},
+			{"nobody knows who is in the group", rule(`match: {requester: ["group:ops@example.com"]}, refuse: Not you.`),
+				func(w *world) { w.DirectoryErr = errors.New("down") }, access.CodeRuleUndecided},
+			{"a signature, which nobody can give", rule("terms: {signature: true}"), nil, access.CodeTermUnsupported},
+		} {
+			w := newWorld(t)
+			w.Forgets = way.forgets
+			p := &changing{ruled(t, w, rule("terms: {max_duration: 2h}"))}
+			w.Policy = p
+			b := w.Broker()
+			asked, err := b.Ask(t.Context(), caller(ana), ask())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.BeforeGrant = func() {
+				p.Refined = ruled(t, w, c.now)
+				if c.change != nil {
+					c.change(w)
+				}
+			}
+			err = way.act(b, asked.Ref)
+			if e := access.AsError(err); c.code == "" && err != nil || c.code != "" && (e == nil || e.Code != c.code) {
+				t.Errorf("%s, %s: %v, want %q", way.name, c.name, err, c.code)
+			}
+			if granted := len(w.Activations) > 0; granted != (c.code == "") {
+				t.Errorf("%s, %s: granted %v", way.name, c.name, w.Activations)
+			}
+		}
+	}
+}
+
+// Where more approvals are demanded than have been given, what was approved is not written.
+func TestMoreApprovalsAreDemandedBeforeTheWrite(t *testing.T) {
+	w := newWorld(t)
+	w.Forgets = false
+	one, two := "rules: [{name: r, terms: {approvals: 1}}]\n", "rules: [{name: r, terms: {approvals: 2}}]\n"
+	p := &changing{ruled(t, w, one)}
+	w.Policy = p
+	b := w.Broker()
+	asked, err := b.Ask(t.Context(), caller(ana), ask())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.BeforeGrant = func() { p.Refined = ruled(t, w, two) }
+	_, err = approve(t, b, ben, asked.Ref)
+	is(t, err, access.Gone, access.CodeGrantRefused)
+	if len(w.Activations) > 0 {
+		t.Errorf("granted %v", w.Activations)
+	}
+}
+
+// What a sweep finishes is held against the policy of the moment in which it is written.
+func TestAPolicyThatChangesBeforeTheSweepWrites(t *testing.T) {
+	for _, now := range []string{"terms: {max_duration: 30m}", "refuse: Frozen."} {
+		w, store := withLedger(t)
+		p := &changing{ruled(t, w, "rules: [{name: r, terms: {max_duration: 2h}}]\n")}
+		w.Policy = p
+		b := w.Broker()
+		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+		asked, err := b.Ask(t.Context(), caller(ana), selfAsk())
+		if err == nil || state(t, store, asked.Request.ID) != access.Approved {
+			t.Fatalf("%v, %q", err, state(t, store, asked.Request.ID))
+		}
+		w.GrantErr = nil
+		w.BeforeGrant = func() { p.Refined = ruled(t, w, "rules: [{name: r, "+now+"}]\n") }
+		w.Clock = w.Clock.Add(time.Minute)
+		swept(t, b)
+		if w.Calls["grant"] != 2 || len(w.Activations) > 0 {
+			t.Errorf("%s: %d tries, granted %v", now, w.Calls["grant"], w.Activations)
+		}
+	}
+}

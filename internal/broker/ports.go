@@ -112,6 +112,12 @@ type Policy interface {
 // looks nothing up.
 type Looking interface{ Looks() access.Looks }
 
+// Naming is a Policy that knows of several addresses of one human. Human returns the one
+// that stands for all of them: that of the person themselves where it knows of no others.
+type Naming interface {
+	Human(p access.Principal) access.Principal
+}
+
 // Explaining is a Policy that says why which terms hold, or why they refuse.
 type Explaining interface {
 	Why(s access.Subject) access.Explanation

@@ -59,6 +59,14 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 	return f
 }
 
+// human is the address that stands for all of a person's, as far as the policy knows them.
+func (b *Broker) human(p access.Principal) access.Principal {
+	if policy, ok := b.c.Policy.(Naming); ok {
+		return policy.Human(p)
+	}
+	return p
+}
+
 // why is what a policy says of its terms for an entitlement at once; zero where it does not.
 func (b *Broker) why(f facts, kind access.RequestKind, id access.EntitlementID) access.Explanation {
 	policy, ok := b.c.Policy.(Explaining)

@@ -60,13 +60,22 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 	if r.Kind == access.Self {
 		return nil
 	}
-	if least := max(t.MinReviewers, t.Approvals()); len(r.Reviewers) < least {
+	if least := max(t.MinReviewers, t.Approvals()); b.humans(r.Reviewers) < least {
 		return invalid(access.FieldReviewer, access.CodeFewReviewers, access.Args{"min": strconv.Itoa(least)})
 	}
 	if len(r.Reviewers) > t.MaxReviewers {
 		return invalid(access.FieldReviewer, access.CodeManyReviewers, access.Args{"max": strconv.Itoa(t.MaxReviewers)})
 	}
 	return nil
+}
+
+// humans is how many different ones the addresses are of.
+func (b *Broker) humans(all []access.Principal) int {
+	different := map[access.Principal]bool{}
+	for _, p := range all {
+		different[b.human(p)] = true
+	}
+	return len(different)
 }
 
 // fewEnough is whether one request may have so many entitlements.

@@ -1,0 +1,98 @@
+package broker_test
+
+import (
+	"slices"
+	"testing"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/broker/brokertest"
+)
+
+const (
+	unnamed  = "rules: [{name: r, terms: {approvals: 1}}]\n"
+	benIsAna = "people: [[ana@example.com, ben@example.com]]\n" + unnamed
+	two      = "rules: [{name: r, terms: {approvals: 2}}]\n"
+	benIsCho = "people: [[ben@example.com, cho@example.com]]\n" + two
+)
+
+// Nobody asks themselves by another address, at once or later, or is offered for it.
+func TestOneHumanIsNotAskedForTheirOwn(t *testing.T) {
+	w := newWorld(t)
+	w.Policy = ruled(t, w, benIsAna)
+	b := w.Broker()
+	_, err := b.Ask(t.Context(), caller(ana), ask())
+	is(t, err, access.Invalid, access.CodeSelfReviewer)
+	a := ask()
+	a.Reviewers = []string{"cho@example.com"}
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.AddReviewers(t.Context(), caller(ana), broker.AddReviewers{Ref: asked.Ref, Reviewers: []string{"ben@example.com"}, Origin: a.Origin, Host: a.Host})
+	is(t, err, access.Invalid, access.CodeSelfReviewer)
+	if all, _, err := b.Reviewers(t.Context(), caller(ana), admin); err != nil || !slices.Equal(all, []access.Principal{cho}) {
+		t.Errorf("offered %v, %v", all, err)
+	}
+}
+
+// Who turns out to be the requester after they were asked decides nothing.
+func TestOneHumanDoesNotDecideTheirOwn(t *testing.T) {
+	for _, verdict := range []access.Verdict{access.Approve, access.Deny} {
+		w := newWorld(t)
+		p := &changing{ruled(t, w, unnamed)}
+		w.Policy = p
+		b := w.Broker()
+		asked, err := b.Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Refined = ruled(t, w, benIsAna)
+		_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: verdict, Comment: "so"})
+		is(t, err, access.NotAllowed, access.CodeOwnRequest)
+	}
+}
+
+// And one who turns out so between the decision and the write has approved nothing.
+func TestOneHumanBeforeTheWrite(t *testing.T) {
+	w := newWorld(t)
+	p := &changing{ruled(t, w, unnamed)}
+	w.Policy = p
+	b := w.Broker()
+	asked, err := b.Ask(t.Context(), caller(ana), ask())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.BeforeGrant = func() { p.Refined = ruled(t, w, benIsAna) }
+	_, err = approve(t, b, ben, asked.Ref)
+	is(t, err, access.Gone, access.CodeGrantRefused)
+	if len(w.Activations) > 0 {
+		t.Errorf("granted %v", w.Activations)
+	}
+}
+
+// One human with two addresses is one approval, and one of those asked.
+func TestOneHumanCountsOnce(t *testing.T) {
+	w := newWorld(t)
+	w.Forgets = false
+	w.Holdings[dan] = []access.Entitlement{brokertest.Peer(admin)}
+	w.Settings.MaxReviewers = 3
+	w.Policy = ruled(t, w, benIsCho)
+	b := w.Broker()
+	_, err := b.Ask(t.Context(), caller(ana), ask())
+	is(t, err, access.Invalid, access.CodeFewReviewers)
+	a := ask()
+	a.Reviewers = append(a.Reviewers, "dan@example.com")
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		by    access.Principal
+		state access.State
+	}{{cho, access.Pending}, {ben, access.Pending}, {dan, access.Active}} {
+		if decided, err := approve(t, b, c.by, asked.Ref); err != nil || decided.State != c.state {
+			t.Errorf("%s: %s %v", c.by, decided.State, err)
+		}
+	}
+}
