@@ -73,7 +73,7 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return result, nil
 	case again && (result.State == access.Pending || result.State == access.Denied && d.Verdict == access.Deny):
 		return result, nil
-	case again && result.State == access.Approved:
+	case again && (result.State == access.Approved || result.State == access.Scheduled):
 		// Recorded, and not written: the write is tried again, if it would be approved today.
 		terms, err := b.keeps(ctx, caller, r, &standing)
 		tally := b.count(r, r.Decisions, terms, standing)

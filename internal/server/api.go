@@ -99,7 +99,8 @@ const (
 
 var apiStates = map[access.State]string{access.Pending: statusPending, access.Active: statusActive,
 	access.Approved: statusPending, access.Failed: "FAILED",
-	access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED"}
+	access.Ended: "ENDED", access.Expired: "EXPIRED", access.Denied: "DENIED", access.Lapsed: "LAPSED",
+	access.Withdrawn: "WITHDRAWN", access.Scheduled: statusPending}
 
 func (s *server) apiPolicy(r *http.Request) (any, error) {
 	terms, err := s.Broker.Defaults(callerOf(r), access.Self)

@@ -56,7 +56,8 @@ type askedView struct {
 
 // tones are how states look.
 var tones = map[access.State]string{access.Pending: "wait", access.Active: "good", access.Ended: "over", access.Expired: "over",
-	access.Denied: "bad", access.Lapsed: "over", access.Approved: "wait", access.Failed: "bad"}
+	access.Denied: "bad", access.Lapsed: "over", access.Approved: "wait", access.Failed: "bad",
+	access.Withdrawn: "over", access.Scheduled: "wait"}
 
 // review shows a request. It changes nothing, however often a mail scanner opens
 // it.
