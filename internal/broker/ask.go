@@ -26,6 +26,9 @@ type Ask struct {
 	Duration      time.Duration
 	// Start is when access is wanted from; zero is at once.
 	Start time.Time
+	// Extends is the id of a request of the caller's, whose grant this one goes on with from
+	// its end on; empty for all others. Start is zero then.
+	Extends string
 	// Reviewers are addresses as typed. They must be empty for activation without
 	// others.
 	Reviewers []string

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -20,6 +21,9 @@ type Decide struct {
 	// Digest is that of the View decided on; empty when the caller saw none (the
 	// JSON interface of JIT Access 1.x).
 	Digest string
+	// Duration, in whole minutes, is for how long it is approved at most; zero is for as
+	// long as was asked. It is nothing of a denial.
+	Duration time.Duration
 	// Origin is as in Ask. Without one a decision still works; mails carry no link.
 	Origin string
 }

@@ -155,6 +155,11 @@ type Choice struct {
 	Terms access.Terms
 	// Form numbers the form, so that sending it twice is one request.
 	Form string
+	// GlassForm numbers the form with which the caller has them at once, without approval,
+	// and others look at it afterwards; empty where that is not for them.
+	GlassForm string
+	// Extends is the request whose grant this one would go on with; zero for all others.
+	Extends access.Request
 	// Reviewers are who may be asked to approve all of them; none for Self.
 	Reviewers []access.Principal
 	Warnings  []*access.Error

@@ -30,8 +30,14 @@ type View struct {
 	// they are a reviewer, WhyNot says why.
 	CanDecide bool
 	WhyNot    *access.Error
-	// CanEnd is whether the caller may end the grant.
-	CanEnd bool
+	// CanEnd is whether the caller may end the grant, CanWithdraw whether they may take the
+	// request back, CanExtend whether they may ask for more time, and CanReview whether the
+	// glass was broken and they may say what they think of it.
+	CanEnd, CanWithdraw, CanExtend, CanReview bool
+	// Tally is how far it has come, requirement by requirement of Terms.
+	Tally access.Tally
+	// Events are what happened to it, in order, where that is remembered.
+	Events []access.Event
 	// IsPrincipal and IsReviewer are what the caller is to the request.
 	IsPrincipal, IsReviewer bool
 	// ReviewURL is the link, for the principal to pass on; empty when no origin can
