@@ -94,6 +94,9 @@ type Config struct {
 	// Secret reads a version of a secret.
 	Secret func(ctx context.Context, version string) ([]byte, error)
 	Mailer Mailer
+	// PolicyFile reads the policy file, and is an error that says what is wrong with it; nil
+	// where there is none.
+	PolicyFile func(ctx context.Context) error
 
 	// SendTo gets a test mail; empty sends none.
 	SendTo access.Principal
@@ -109,7 +112,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) {
 	for _, check := range []func(context.Context){
 		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
 		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
-		d.secrets, d.mail, d.topic,
+		d.policyFile, d.secrets, d.mail, d.topic,
 		d.runServices, d.appVersions, d.accountKeys,
 	} {
 		if ctx.Err() != nil {
