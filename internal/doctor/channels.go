@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
@@ -79,6 +81,12 @@ func (d *doctor) policyFile(ctx context.Context) {
 		d.broken(check, "what POLICY names cannot be read: "+why(err), remedy)
 	default:
 		d.broken(check, "what POLICY names cannot be read: "+why(err), d.readable(err, "POLICY", version))
+	}
+	for _, project := range slices.Sorted(maps.Keys(d.above)) {
+		err := d.above[project]
+		d.warn(check, "what lies above "+string(project)+" cannot be read, so that rules about folders or the organization refuse what they may be about: "+
+			why(err), d.remedy(err, resourceManager, d.grant(d.Scope, "roles/browser")))
+		break // the others are the same to mend
 	}
 }
 

@@ -108,7 +108,7 @@ const checkTimeout = 2 * time.Minute
 // Run makes every check, one after the other, and reports what it finds.
 func Run(ctx context.Context, c Config, report func(Finding)) {
 	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
-		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}}
+		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}, above: map[access.Resource]*access.Error{}}
 	for _, check := range []func(context.Context){
 		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
 		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
@@ -137,6 +137,8 @@ type doctor struct {
 	// unreadable is why a group's members cannot be read, said what is ineffective.
 	unreadable map[string]*access.Error
 	said       map[[4]string]bool
+	// above is why it is not known what lies above a project.
+	above map[access.Resource]*access.Error
 }
 
 func (d *doctor) ok(check, format string, args ...any) {

@@ -277,6 +277,10 @@ func TestEveryFaultIsFound(t *testing.T) {
 			"warning  settings: SMTP_SENDER_ADDRESS is not set", "broken   mail: no mail can be sent…SMTP_SENDER_ADDRESS="}},
 
 		{"a policy file that can be taken", world{change: policyAt("projects/example-jitaccess/secrets/smtp-password/versions/1")}, nil},
+		{"a policy file, and folders that may not be read", world{change: policyAt("projects/example-jitaccess/secrets/smtp-password/versions/1"),
+			faults: revoke("resourcemanager.folders.get")}, []string{
+			"warning  policy file: what lies above projects/…cannot be read, so that rules about folders or the organization refuse…" +
+				onOrganization + "roles/browser --condition None"}},
 		{"a policy file with a fault", world{change: func(c *doctor.Config) {
 			c.PolicyFile = func(context.Context) error {
 				return errors.New("the policy has faults\n3:5: a rule needs the key \"name\"")
