@@ -60,9 +60,9 @@ type World struct {
 	Told    []access.Notice
 	Calls   map[string]int
 
-	// Above are what lies above every resource; AboveUnknown: there may be more.
-	Above        []access.Resource
-	AboveUnknown bool
+	// Above are what lies above every resource; AboveErr: there may be more.
+	Above    []access.Resource
+	AboveErr *access.Error
 
 	// What fails.
 	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
@@ -178,7 +178,11 @@ func (w *World) standing(q access.StandingQuery) access.Standing {
 	}
 	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{},
 		Reviewers: map[access.EntitlementID][]access.Principal{}, Ineffective: w.Ineffective, Warnings: w.Warnings,
-		Above: w.Above, AboveKnown: !w.AboveUnknown}
+	}
+	if q.Above {
+		s.Above, s.AboveKnown = w.Above, w.AboveErr == nil
+		s.AboveErr = w.AboveErr
+	}
 	on := func(id access.EntitlementID) bool { return id.Resource == q.Resource }
 	for _, a := range w.Activations {
 		if on(a.Entitlement) {
