@@ -15,6 +15,7 @@ import (
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
@@ -158,6 +159,10 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
-	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "",
+	var last time.Duration
+	if c.Ledger.ByAccount() {
+		last = ledger.AccountLife
+	}
+	return policy.Deployment{Settings: &settings, SignaturesLast: last, Groups: c.Catalog.CustomerID != "",
 		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
 }
