@@ -17,6 +17,7 @@ import (
 	"jitaccess/internal/gcp/parametermanager"
 	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
@@ -172,6 +173,10 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
-	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "",
+	var last time.Duration
+	if c.Ledger.ByAccount() {
+		last = ledger.AccountLife
+	}
+	return policy.Deployment{Settings: &settings, SignaturesLast: last, Groups: c.Catalog.CustomerID != "",
 		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
 }
