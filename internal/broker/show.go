@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"slices"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -69,9 +70,11 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		Forgets:     b.forgets,
 		Declined:    b.later.denied(r, b.c.Now()),
 	}
-	if !v.IsPrincipal && !v.IsReviewer {
+	watches := b.mayReview(ctx, caller, r, time.Time{}) == nil
+	if !v.IsPrincipal && !v.IsReviewer && !watches {
 		return View{}, r.Involves(caller.Principal)
 	}
+	v.CanReview = watches && r.Unreviewed()
 	if origin != "" {
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
@@ -129,7 +132,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 // spells some differently. One that cannot be understood stays as it is, and is
 // then nothing that anybody holds.
 func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
-	r, err := b.c.Store.Open(ctx, ref)
+	r, err := timed(b, ctx, func(ctx context.Context) (access.Request, error) { return b.c.Store.Open(ctx, ref) })
 	if err != nil {
 		return r, err
 	}
