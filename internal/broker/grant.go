@@ -12,7 +12,7 @@ import (
 func grantOf(r access.Request, w access.Window, approvers []access.Principal) access.Grant {
 	return access.Grant{
 		RequestID: r.ID, Principal: r.Principal, Resource: r.Resource, Entitlements: r.Entitlements,
-		Window: w, Justification: r.Justification, Approvers: approvers,
+		Window: w, Justification: r.Justification, Approvers: approvers, BreakGlass: r.Kind == access.BreakGlass,
 	}
 }
 

@@ -273,7 +273,14 @@ func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	w.Told = append(w.Told, n)
-	return w.Undelivered
+	if w.Undelivered != nil || n.Kind == access.NoticeSelfApproved {
+		return w.Undelivered
+	}
+	var delivered access.Receipts
+	for _, p := range slices.Concat(n.To, n.CC) {
+		delivered = append(delivered, access.Receipt{To: p, Channel: "mail", Ref: "delivered"})
+	}
+	return delivered
 }
 
 // MemberOf implements broker.Directory.
