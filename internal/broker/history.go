@@ -61,7 +61,7 @@ func (b *Broker) Timeline(ctx context.Context, caller access.Caller, id string) 
 	if err != nil {
 		return access.Request{}, nil, err
 	}
-	if err := r.Involves(caller.Principal); err != nil && caller.Principal != r.Principal {
+	if err := b.involves(ctx, caller, r); err != nil && caller.Principal != r.Principal {
 		if auditor, _ := b.among(ctx, caller, b.c.Auditors, time.Time{}); !auditor {
 			return access.Request{}, nil, err
 		}

@@ -64,14 +64,14 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		Request:     r,
 		Terms:       r.Terms,
 		IsPrincipal: caller.Principal == r.Principal,
-		IsReviewer:  slices.Contains(r.Reviewers, caller.Principal),
 		Digest:      r.Digest(),
 		Forgets:     b.forgets,
 		Declined:    b.later.denied(r, b.c.Now()),
 	}
-	if !v.IsPrincipal && !v.IsReviewer {
-		return View{}, r.Involves(caller.Principal)
+	if err := b.involves(ctx, caller, r); err != nil && !v.IsPrincipal {
+		return View{}, err
 	}
+	v.IsReviewer = !v.IsPrincipal
 	if origin != "" {
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
@@ -81,7 +81,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		if !v.IsReviewer {
 			return nil
 		}
-		terms, err := b.mayDecide(ctx, caller, r, s, access.Approve)
+		terms, _, err := b.mayDecide(ctx, caller, r, s, access.Approve)
 		now = terms
 		return err
 	})
