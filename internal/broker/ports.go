@@ -22,8 +22,9 @@ type Provider interface {
 // when the platform fails. One unreadable binding or group is a warning in the
 // answer, never an error.
 type Catalog interface {
-	// Resources returns the resources that the principal may choose from, sorted. What
-	// could not be listed in part is a warning. It keeps to ctx's deadline, or is left
+	// Resources returns the resources that the principal may choose from, sorted; all that
+	// there are, as far as the service may see, when it is empty. What could not be listed
+	// in part is a warning. It keeps to ctx's deadline, or is left
 	// out.
 	Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error)
 

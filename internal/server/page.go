@@ -43,6 +43,8 @@ type Frame struct {
 	SwitchAccount string
 	// MailAccount is whether to lead to the page of that name.
 	MailAccount bool
+	// Cautions are what administrators are to know on every page.
+	Cautions []string
 	// Problem is what was wrong with what was sent; nil when nothing was.
 	Problem *Problem
 }
@@ -50,7 +52,13 @@ type Frame struct {
 // frame surrounds a page whose title is a message.
 func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	caller := callerOf(r)
-	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
+	var cautions []string
+	if caller.Principal != "" {
+		for _, e := range s.Broker.Cautions(r.Context(), caller) {
+			cautions = append(cautions, inFull(s.refusal(r, e, "")))
+		}
+	}
+	return Frame{Cautions: cautions, Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
 		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller)}
 }
 

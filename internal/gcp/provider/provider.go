@@ -113,6 +113,15 @@ func New(ctx context.Context, c Config) (g *Google, err error) {
 	return g, nil
 }
 
+// Resources asks the catalog. For nobody in particular it is all that the service account
+// may see, which Policy Analyzer does not list.
+func (g *Google) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
+	if p == "" {
+		return g.inventory.Resources(ctx, p)
+	}
+	return g.catalog.Resources(ctx, p)
+}
+
 // Standing asks the catalog. Everybody is listed from whole policies and the directory,
 // which Policy Analyzer has not.
 func (g *Google) Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
