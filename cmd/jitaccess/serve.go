@@ -228,7 +228,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 		store = remembers
 	}
-	terms, current, err := livePolicyOf(ctx, c, platform, k, logger)
+	var keeper policyKeeper
+	if remembers != nil {
+		keeper = remembers
+	}
+	terms, current, err := livePolicyOf(ctx, c, platform, keeper, k, logger)
 	if err != nil {
 		return nil, err
 	}

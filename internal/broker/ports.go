@@ -113,6 +113,13 @@ type Policy interface {
 // looks nothing up.
 type Looking interface{ Looks() access.Looks }
 
+// Renewing is a Policy that may have been replaced since it was read. Renew is called
+// before something is decided by it, or written; the error, an *access.Error, says that it
+// decides nothing now.
+type Renewing interface {
+	Renew(ctx context.Context) error
+}
+
 // Naming is a Policy that knows of several addresses of one human. Human returns the one
 // that stands for all of them: that of the person themselves where it knows of no others.
 type Naming interface {
