@@ -68,6 +68,12 @@ type Granter interface {
 	End(ctx context.Context, e access.Ending) ([]access.Outcome, error)
 }
 
+// Inspecting is a Provider that can tell what looks like grants of ours and is not as we
+// write them. It makes its own look. Errors are as those of a Catalog.
+type Inspecting interface {
+	Inspect(ctx context.Context, on access.Resource) (access.Inspection, error)
+}
+
 // Store keeps a request between asking and deciding. There is one conformance
 // suite for all of them: package storetest.
 type Store interface {

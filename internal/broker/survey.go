@@ -111,7 +111,7 @@ func (b *Broker) surveyOf(ctx context.Context, m Memory, on access.Resource, bef
 	if err != nil {
 		return err
 	}
-	for _, r := range found(standing, b.c.Now()) {
+	for _, r := range liveGrants(standing, b.c.Now()) {
 		key := grantKey{r.ID, r.Principal, on, r.Window.End, len(r.Entitlements)}
 		if _, known := b.survey.known[key]; known {
 			continue
@@ -172,9 +172,9 @@ func codeOf(err error) access.Code {
 	return access.AsError(err).Code
 }
 
-// found are the live grants of a resource as requests: what their bindings say, and no
+// liveGrants are the live grants of a resource as requests: what their bindings say, and no
 // more. Nobody is called an approver of them, nor was anybody asked.
-func found(s access.Standing, now time.Time) []access.Request {
+func liveGrants(s access.Standing, now time.Time) []access.Request {
 	var all []access.Request
 	for _, a := range s.Activations {
 		if a.Window.Length() <= 0 || !now.Before(a.Window.End) {
