@@ -32,7 +32,7 @@ var meanings = map[broker.DifferenceKind]struct{ what, next string }{
 	edited(access.Imitated): {"a binding has the title of a grant and is none",
 		"take it out, or give it another title: people take it for a grant that ends"},
 	edited(access.Untitled):  {"a binding has the text of a grant and another title", "take it out: nobody ends or clears it"},
-	edited(access.Uncleared): {"a grant is over, and nobody has cleared it", "nothing: the next grant of the role clears it"},
+	edited(access.Uncleared): {"a grant is over, and nobody has cleared it", "the next grant of the role clears it; take it out if there is none"},
 }
 
 func edited(k access.OddityKind) broker.DifferenceKind { return broker.DifferenceKind(k) }

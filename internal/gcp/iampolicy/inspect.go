@@ -55,9 +55,10 @@ func (b Binding) odd(now time.Time) (kind access.OddityKind, id, why string) {
 	case kind == access.Peers && len(o.approvers) == 0, kind == access.Self && !o.self, o.id == "" && !o.self && len(o.approvers) == 0:
 		return access.Edited, id, "its description does not say who approved it, or that nobody had to"
 	}
-	if _, ok := member(b.Members[0]); !ok {
-		if _, deleted := deletedMember(b.Members[0]); !deleted {
-			return access.Edited, id, "its member is no person"
+	for _, m := range b.Members {
+		_, person := member(m)
+		if _, deleted := deletedMember(m); !person && !deleted {
+			return access.Edited, id, "a member is no person"
 		}
 	}
 	if o.clearable(access.LinkLife, now) {
