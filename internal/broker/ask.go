@@ -59,6 +59,9 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	r, form, err := b.identify(caller, a)
 	var terms access.Terms
 	if err == nil {
+		err = b.renew(ctx)
+	}
+	if err == nil {
 		terms, err = b.read(ctx, caller, &r, a)
 	}
 	r.Terms = b.kept(terms)

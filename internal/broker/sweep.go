@@ -102,6 +102,9 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
+	if err := b.renew(ctx); err != nil {
+		return b.refuse(ctx, system, access.GrantWritten, r, err)
+	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, r.Principal), Of: r.Entitlements, Since: b.c.Now()}
 	standing, err := b.standing(ctx, system, q)
 	if err != nil {
