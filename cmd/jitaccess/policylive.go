@@ -172,6 +172,14 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
-	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "",
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
+	var channels []string
+	if c.Mail.SenderAddress != "" {
+		channels = append(channels, "mail")
+	}
+	if c.Messages.Topic != "" {
+		channels = append(channels, "pubsub")
+	}
+	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), Groups: c.Catalog.CustomerID != "", Channels: channels,
+		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "max_continuous", "remind_after", "escalate", "break_glass"},
+		PeersOnly:   true}
 }
