@@ -316,3 +316,21 @@ func TestARuleNamesTheChannelsOfEveryNotice(t *testing.T) {
 		t.Errorf("by mail alone: %v, %v", asked.Warnings, err)
 	}
 }
+
+// What lies above is known also when access is written.
+func TestRulesAboutAncestorsHoldForTheWrite(t *testing.T) {
+	w := newWorld(t)
+	w.Above = []access.Resource{"folders/2", "organizations/1"}
+	w.Policy = ruled(t, w, "rules: [{name: r, match: {resource: [folders/1/**]}, refuse: Not this.}]\n")
+	b := w.Broker()
+	asked, err := b.Ask(t.Context(), caller(ana), ask())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := approve(t, b, ben, asked.Ref); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Ask(t.Context(), caller(ana), selfAsk()); err != nil {
+		t.Error(err)
+	}
+}
