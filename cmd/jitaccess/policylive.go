@@ -158,6 +158,6 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
-	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "",
+	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "", Ledger: !c.Ledger.Database.IsZero(),
 		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
 }
