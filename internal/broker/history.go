@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -37,6 +38,14 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 	default:
 		return access.Listed{}, nil, invalid("view", access.CodeBadInput, access.Args{"reason": "view must be mine, reviews or all"})
 	}
+	var glasses []access.Request
+	if view == ViewReviews && l.After == "" { // few at any time, so that they stand on the first page
+		some := l
+		some.Reviewer, some.States = "", nil
+		if glasses, warnings, err = b.toReview(ctx, caller, some); err != nil {
+			return access.Listed{}, nil, err
+		}
+	}
 	listed, err := m.List(ctx, l)
 	now := b.c.Now()
 	shown := listed.Requests[:0]
@@ -46,7 +55,10 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 		}
 		shown = append(shown, r)
 	}
-	listed.Requests = shown
+	for i := range glasses {
+		glasses[i].State = glasses[i].StateAt(now)
+	}
+	listed.Requests = slices.Concat(glasses, shown)
 	return listed, warnings, err
 }
 
@@ -60,11 +72,12 @@ func (b *Broker) Auditor(ctx context.Context, caller access.Caller) bool {
 	return auditor
 }
 
-// concerned is nil for whom a request concerns: its principal, who was asked and, where
-// it is remembered, auditors.
+// concerned is nil for whom a request concerns: its principal, who was asked, who may
+// review it when the glass was broken and, where it is remembered, auditors.
 func (b *Broker) concerned(ctx context.Context, caller access.Caller, r access.Request) error {
 	err := r.Involves(caller.Principal)
-	if err == nil || caller.Principal == r.Principal || b.memory() != nil && b.Auditor(ctx, caller) {
+	if err == nil || caller.Principal == r.Principal || b.memory() != nil && b.Auditor(ctx, caller) ||
+		b.mayReview(ctx, caller, r, time.Time{}) == nil {
 		return nil
 	}
 	return err

@@ -79,6 +79,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 			return View{}, err
 		}
 	}
+	v.CanReview = r.Unreviewed() && b.mayReview(ctx, caller, r, time.Time{}) == nil
 	if origin != "" {
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
@@ -157,7 +158,7 @@ func (b *Broker) tally(r access.Request, state access.State, terms access.Terms,
 // spells some differently. One that cannot be understood stays as it is, and is
 // then nothing that anybody holds.
 func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
-	r, err := b.c.Store.Open(ctx, ref)
+	r, err := timed(b, ctx, func(ctx context.Context) (access.Request, error) { return b.c.Store.Open(ctx, ref) })
 	if err != nil {
 		return r, err
 	}
