@@ -159,5 +159,6 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
 	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "",
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
+		Ledger: !c.Ledger.Database.IsZero(), PeersOnly: true,
+		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify", "max_continuous", "remind_after", "escalate"}}
 }

@@ -74,6 +74,7 @@ var routeCalls = []struct {
 	{route: "GET /requests", who: alice, first: "none", second: "none"},
 	{route: "GET /requests/{id}", who: alice, first: "none", second: "none"},
 	{route: "POST /requests/{id}/withdraw", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /requests/{id}/review", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "POST /requests/{id}/extend", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "GET /reviews", who: alice, first: "none", second: "none"},
 	{route: "GET /history", who: alice, first: "none", second: "none"},
@@ -82,6 +83,7 @@ var routeCalls = []struct {
 	{route: "GET /api/requests", who: alice, first: "none", second: "none"},
 	{route: "GET /api/requests/{id}", who: alice, first: "none", second: "none"},
 	{route: "POST /api/requests/{id}/withdraw", who: alice, body: dict{}, first: "none", second: "none"},
+	{route: "POST /api/requests/{id}/review", who: alice, body: dict{}, first: "none", second: "none"},
 	{route: "POST /api/requests/{id}/extend", who: alice, body: dict{}, first: "none", second: "none"},
 }
 

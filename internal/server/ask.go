@@ -19,8 +19,12 @@ type askView struct {
 	Resource access.Resource
 	Warnings []string
 	// ID is the number of the form, so that sending it twice is one request.
-	ID    string
-	Roles []RoleView
+	ID string
+	// GlassID is the number of the form that has them at once, without approval, for
+	// GlassMinutes at most; empty where that is not for the viewer.
+	GlassID      string
+	GlassMinutes int
+	Roles        []RoleView
 	// Peer: others must approve.
 	Peer  bool
 	Terms access.Terms
@@ -76,7 +80,10 @@ func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v
 		return askView{}, nil, err
 	}
 	v = s.blankForm(r, on, c.Kind, c.Terms)
-	v.ID = c.Form
+	v.ID, v.GlassID = c.Form, c.GlassForm
+	if v.GlassID != "" {
+		v.GlassMinutes = int(min(c.Terms.MaxDuration, c.Terms.Glass.MaxDuration) / time.Minute)
+	}
 	v.Warnings = s.viewWarnings(r, c.Warnings)
 	for _, o := range c.Roles {
 		v.Roles = append(v.Roles, s.viewOffered(r, o))
@@ -183,6 +190,9 @@ func (s *server) ask(r *http.Request, on access.Resource) (page, error) {
 func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (broker.Asked, error) {
 	a := broker.Ask{Form: f.Get(access.FieldID), Resource: on, Justification: strings.TrimSpace(f.Get(access.FieldJustification)),
 		Reviewers: f[access.FieldReviewer], Duration: minutes(f[access.FieldDuration]), Origin: s.origin(r), Host: r.Host}
+	if glass := glassOf(f); glass != "" {
+		a.Form, a.Reviewers = glass, nil
+	}
 	var err error
 	if a.Entitlements, err = s.entitlementIDs(r, on, f[access.FieldEntitlement]); err != nil {
 		return broker.Asked{}, err
@@ -204,8 +214,11 @@ func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cau
 		v = s.formOf(r, on, f)
 	}
 	v.fill(f)
-	if id := f.Get(access.FieldID); id != "" && !slices.Contains(spent, access.AsError(cause).Code) {
+	if id := f.Get(access.FieldID); id != "" && !slices.Contains(spent, access.AsError(cause).Code) && access.KindOfID(id) != access.BreakGlass {
 		v.ID = id
+	}
+	if glass := glassOf(f); glass != "" && !slices.Contains(spent, access.AsError(cause).Code) {
+		v.GlassID = glass
 	}
 	problem, status := s.problem(r, cause)
 	v.blame(problem)
@@ -219,7 +232,7 @@ var spent = []access.Code{access.CodeBadRequestID, access.CodeOldForm, access.Co
 // cannot be asked.
 func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askView {
 	kind := cmp.Or(access.KindOfID(f.Get(access.FieldID)), access.Self)
-	if len(f[access.FieldReviewer]) > 0 {
+	if len(f[access.FieldReviewer]) > 0 || glassOf(f) != "" {
 		kind = access.Peers
 	}
 	// Without terms the form is still there, with what was typed.

@@ -52,6 +52,7 @@ type Broker interface {
 	History(ctx context.Context, c access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error)
 	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
+	ReviewGlass(ctx context.Context, c access.Caller, id, comment, origin string) (access.Request, []*access.Error, error)
 }
 
 // Config is what a server is made of. Everything is required unless it says
@@ -181,6 +182,7 @@ func (s *server) routes() *chi.Mux {
 		r.Get("/requests", needsLedger)
 		r.Get("/requests/{id}", s.page(with(requestID, s.showRequest)))
 		r.Post("/requests/{id}/withdraw", s.page(with(requestID, s.withdraw)))
+		r.Post("/requests/{id}/review", s.page(with(requestID, s.reviewGlass)))
 		r.Post("/requests/{id}/extend", needsLedger)
 		r.Get("/reviews", needsLedger)
 		r.Get("/history", needsLedger)
@@ -207,6 +209,7 @@ func (s *server) routes() *chi.Mux {
 		r.Get("/api/requests", s.api(s.apiRequests))
 		r.Get("/api/requests/{id}", s.api(with(requestID, s.apiRequestNamed)))
 		r.Post("/api/requests/{id}/withdraw", s.api(with(requestID, s.apiWithdraw)))
+		r.Post("/api/requests/{id}/review", s.api(with(requestID, s.apiReviewGlass)))
 		r.Post("/api/requests/{id}/extend", needsLedger)
 	})
 
