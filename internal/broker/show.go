@@ -51,8 +51,9 @@ type View struct {
 	Warnings []*access.Error
 }
 
-// Show returns a request to one of the people whom it concerns: its principal or a
-// reviewer. It changes nothing. origin is as in Ask.
+// Show returns a request to one of the people whom it concerns: its principal, a
+// reviewer and, where requests are remembered, an auditor, who decides nothing. It changes
+// nothing. origin is as in Ask.
 //
 // When the provider cannot be asked the request is still shown, undecidable, with
 // the reason.
@@ -70,11 +71,15 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		Forgets:     b.forgets,
 		Declined:    b.later.denied(r, b.c.Now()),
 	}
-	watches := b.mayReview(ctx, caller, r, time.Time{}) == nil
-	if !v.IsPrincipal && !v.IsReviewer && !watches {
-		return View{}, r.Involves(caller.Principal)
+	if err := b.concerned(ctx, caller, r); err != nil {
+		return View{}, err
 	}
-	v.CanReview = watches && r.Unreviewed()
+	if m := b.memory(); m != nil {
+		if v.Events, err = m.History(ctx, r.ID); err != nil {
+			return View{}, err
+		}
+	}
+	v.CanReview = r.Unreviewed() && b.mayReview(ctx, caller, r, time.Time{}) == nil
 	if origin != "" {
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
@@ -116,16 +121,37 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		}
 		v.Unwritable = access.AsError(err)
 	}
+	v.CanWithdraw = b.memory() != nil && v.State == access.Pending && b.mayWithdraw(ctx, caller, r, time.Time{}) == nil
 	if err != nil {
 		v.State = r.StateAt(at)
 		v.WhyNot = access.AsError(err)
 		v.Warnings = append(v.Warnings, v.WhyNot)
 		return v, nil
 	}
+	v.Tally = b.tally(r, v.State, v.Terms, standing)
 	v.CanEnd = v.IsPrincipal && v.State == access.Active
 	v.WhyNot = access.AsError(whyNot)
 	v.CanDecide = v.IsReviewer && v.WhyNot == nil
 	return v, nil
+}
+
+// tally is how far a request has come: while it can be decided by what those who approved
+// hold now, and once it was approved, all of it.
+func (b *Broker) tally(r access.Request, state access.State, terms access.Terms, standing access.Standing) access.Tally {
+	if r.Kind != access.Peers || b.forgets {
+		return access.Tally{}
+	}
+	switch {
+	case state == access.Pending:
+		return b.count(r, r.Decisions, terms, standing)
+	case r.Window.IsZero():
+		return access.Tally{}
+	}
+	tally := access.Tally{Complete: true, Approvers: r.ApprovedBy()}
+	for _, need := range terms.Requirements {
+		tally.Filled = append(tally.Filled, need.Count)
+	}
+	return tally
 }
 
 // open opens a request and spells its resource conditions as we do: JIT Access 1.x

@@ -113,8 +113,12 @@ func damaged(id string, why error) error {
 	return &access.Error{Kind: access.Unprocessable, Code: access.CodeLedgerDamaged, Args: access.Args{"id": id}, Err: why}
 }
 
-// unavailable is for what the home says, which is about the home.
+// unavailable is for what the home says, which is about the home; what signs says itself
+// what is wrong with it.
 func unavailable(err error) error {
+	if own, ok := errors.AsType[*access.Error](err); ok {
+		return own
+	}
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return access.AsError(err)
 	}
