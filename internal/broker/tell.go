@@ -53,7 +53,17 @@ func (b *Broker) notice(did access.Action, r access.Request, added []access.Prin
 	h := hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })]
 	people := map[audience][]access.Principal{
 		requester: {r.Principal}, newReviewers: added, watchers: added, allReviewers: b.later.asked(r, b.c.Now())}
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
+}
+
+// addresses are where people and groups get mail.
+func addresses(people []access.Principal) []access.Principal {
+	to := make([]access.Principal, 0, len(people))
+	for _, p := range people {
+		to = append(to, p.Address())
+	}
+	slices.Sort(to)
+	return slices.Compact(to)
 }
 
 // tellTime bounds the telling of people, so that a mail server that hangs does not
@@ -82,6 +92,10 @@ func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Notice, receipts access.Receipts) []*access.Error {
 	failed := receipts.Failed()
 	warnings := b.settle(ctx, access.Message{ID: n.ID, Notice: n, Made: b.c.Now(), Lease: n.ID}, failed)
+	if n.Kind == access.NoticeReview && n.Request.Terms.NotifyOnly && !slices.ContainsFunc(b.c.Notifier.Channels(),
+		func(c access.Channel) bool { return c.People && n.Request.Terms.Tells(c) }) {
+		warnings = append(warnings, &access.Error{Kind: access.Unavailable, Code: access.CodeNoChannel})
+	}
 	for _, u := range failed {
 		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
 			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
