@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -89,12 +90,52 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 		return record(access.RequestLapsed, nil)
 	case r.State == access.Active && state == access.Expired:
 		return record(access.GrantExpired, nil)
-	case (r.State == access.Approved || r.State == access.Scheduled) && !now.Before(r.Window.Start.Add(writeTime)):
-		return record(access.GrantFailed, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver})
 	case r.State == access.Approved, r.State == access.Scheduled && !now.Before(r.Window.Start.Add(-access.LeadTime)):
-		return func(s *Swept) *int { return &s.Finished }, b.finish(ctx, r)
+		stands, err := b.stood(ctx, r)
+		late := !now.Before(r.Window.Start.Add(writeTime))
+		switch {
+		case late && !stands && (err == nil || !access.AsError(err).MayPass()):
+			return record(access.GrantFailed, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver})
+		case err == nil && !stands:
+			err = b.finish(ctx, r)
+		}
+		return func(s *Swept) *int { return &s.Finished }, err
 	}
 	return func(s *Swept) *int { return &s.Left }, nil
+}
+
+// stood is whether the grant stands that was approved, as that of somebody whose process
+// ended before it was recorded; it is recorded then, whatever the terms are now, and
+// people are told.
+func (b *Broker) stood(ctx context.Context, r access.Request) (bool, error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	standing, err := b.standing(ctx, system, access.StandingQuery{Resource: r.Resource, Since: b.c.Now()})
+	if err != nil {
+		return false, err
+	}
+	event := b.event(system, access.GrantWritten, r)
+	event.Outcomes = stand(r, standing.OfRequest(r))
+	if slices.ContainsFunc(event.Outcomes, func(o access.Outcome) bool { return o.Result == access.Refused }) {
+		return false, nil // what is missing may still be written
+	}
+	event.Window = granted(event.Outcomes, r.Window)
+	var notices []access.Notice
+	if r.Kind == access.Peers {
+		notice := b.outcomeNotice(ctx, access.RequestApproved, r, r.Decisions[len(r.Decisions)-1], event.Window, b.c.Origin)
+		notice.Outcomes = event.Outcomes
+		notices = append(notices, notice)
+	}
+	_, warnings, err := b.commit(ctx, event, notices...)
+	if err == nil && len(warnings) > 0 {
+		err = warnings[0]
+	}
+	for _, notice := range notices {
+		if err == nil {
+			b.tell(ctx, system, notice) // what fails is in the journal, and in the outbox
+		}
+	}
+	return true, err
 }
 
 // finish has written what was approved, by somebody whose process ended, if it would be
