@@ -158,6 +158,6 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
-	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "",
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
+	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), Groups: c.Catalog.CustomerID != "",
+		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify", "max_continuous", "break_glass"}, PeersOnly: true}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
@@ -60,6 +61,22 @@ func TestAPolicyWithAFaultIsNotTaken(t *testing.T) {
 		if !strings.Contains(log.String(), step.logged) || step.logged == "" && strings.Contains(step.name, "said once") && log.Len() > 0 {
 			t.Errorf("%s: logged %s", step.name, log.String())
 		}
+	}
+}
+
+// Reminders and escalations are carried out where requests are remembered, and nowhere else.
+func TestRemindersNeedALedger(t *testing.T) {
+	file, faults := policy.ReadFile([]byte("version: 1\nrules: [{name: r, terms: {remind_after: 30m, escalate: {after: 1h, to: [\"user:a@example.com\"]}}}]\n"))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	var c config.Config
+	if got := file.Faults(enforced(&c)); len(got) != 2 || !strings.Contains(got[0].Text, "needs a ledger") {
+		t.Errorf("without: %v", got)
+	}
+	c.Ledger.Database.File = "jitaccess.db"
+	if got := file.Faults(enforced(&c)); len(got) != 0 || c.Ledger.Database.IsZero() {
+		t.Errorf("with one: %v", got)
 	}
 }
 

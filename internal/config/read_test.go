@@ -363,6 +363,7 @@ func TestRead_Warnings(t *testing.T) {
 		{[]string{"SMTP_SENDER_ADDRESS=", "NOTIFICATION_TOPIC=jit"}, "SMTP_SENDER_ADDRESS is not set: no mail is sent; who listens"},
 		{[]string{"ELEVATION_DURATION=45", "ACTIVATION_TIMEOUT=30"}, "ACTIVATION_TIMEOUT is ignored, because ELEVATION_DURATION is set"},
 		{[]string{"ACTIVATION_REQUEST_TIMEOUT=361"}, "ACTIVATION_REQUEST_TIMEOUT is 361 minutes and counts as 360"},
+		{[]string{"DATABASE_URL=postgres://jit@db.example.com/jit", "SIGNING_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "LEDGER_RETENTION=30"}, "DATABASE_URL is set and PUBLIC_URL is not"},
 		{[]string{"IAP_BACKEND_SERVICE_ID=123"}, "IAP_BACKEND_SERVICE_ID is set and PUBLIC_URL is not"},
 		{[]string{"IAP_VERIFY_AUDIENCE=false"}, "IAP_VERIFY_AUDIENCE is false"},
 		{[]string{"IAP_VERIFY_AUDIENCE=false", "IAP_AUDIENCE=/projects/1/apps/a"}, "IAP_VERIFY_AUDIENCE is ignored"},
