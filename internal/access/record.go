@@ -80,6 +80,11 @@ const (
 	NoticeEscalated NoticeKind = "escalated"
 	// NoticeEnding tells the holder of a grant that it ends soon.
 	NoticeEnding NoticeKind = "ending"
+	// NoticeGlass tells those who would have been asked, and those who look at it
+	// afterwards, that somebody breaks the glass; NoticeGlassReviewed tells them who did
+	// that what was said of it.
+	NoticeGlass         NoticeKind = "broken-glass"
+	NoticeGlassReviewed NoticeKind = "glass-reviewed"
 	// NoticeSelfApproved is for machines that listen; people get no mail of it.
 	NoticeSelfApproved NoticeKind = "self-approved"
 )
@@ -94,7 +99,7 @@ type Notice struct {
 	Request Request
 	// To is who must act or know, CC is who should; together never empty.
 	To, CC []Principal
-	// Decision is set in NoticeApproved and NoticeDenied.
+	// Decision is set in NoticeApproved, NoticeDenied and NoticeGlassReviewed.
 	Decision Decision
 	// Declined is who has declined before, as far as it is known, in NoticeReview.
 	Declined []Decision

@@ -18,6 +18,7 @@ const (
 	allReviewers audience = "every reviewer"
 	waitedFor    audience = "every reviewer who has not decided"
 	escalated    audience = "whom the rule names"
+	watchers     audience = "who would have been asked, who may review it, auditors"
 )
 
 // hearing is a row of the table of who hears what.
@@ -45,19 +46,21 @@ var hearings = []hearing{
 	{access.Escalated, "it has waited for as long as its rule says", access.NoticeEscalated, escalated, nobody, false},
 	{access.Reminded, "access is about to end", access.NoticeEnding, requester, nobody, false},
 	{access.SelfApproved, "somebody activates without others", access.NoticeSelfApproved, requester, nobody, true},
+	{access.GlassBroken, "somebody breaks the glass", access.NoticeGlass, watchers, nobody, false},
+	{access.GlassReviewed, "a broken glass is reviewed", access.NoticeGlassReviewed, requester, nobody, false},
 	{access.GrantFailed, "what was approved cannot be granted", "", nobody, nobody, false},
 	{access.EndAsked, "somebody ends access early", "", nobody, nobody, false},
 }
 
 // notice begins what people are told of what was done to a request. added are the
-// reviewers who are new to it.
+// reviewers who are new to it, or the watchers.
 func (b *Broker) notice(did access.Action, r access.Request, added []access.Principal) access.Notice {
 	return b.noticeOf(hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })], r, added)
 }
 
 func (b *Broker) noticeOf(h hearing, r access.Request, added []access.Principal) access.Notice {
 	people := map[audience][]access.Principal{
-		requester: {r.Principal}, newReviewers: added, allReviewers: b.later.asked(r, b.c.Now()),
+		requester: {r.Principal}, newReviewers: added, watchers: added, allReviewers: b.later.asked(r, b.c.Now()),
 		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
 	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
 }
@@ -75,9 +78,18 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 		}
 		return warnings
 	}
+	return b.reckon(ctx, caller, n, b.notify(ctx, n))
+}
+
+func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
-	failed := b.c.Notifier.Notify(ctx, n).Failed()
+	return b.c.Notifier.Notify(ctx, n)
+}
+
+// reckon records who could not be told, and returns them as warnings.
+func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Notice, receipts access.Receipts) []*access.Error {
+	failed := receipts.Failed()
 	warnings := b.settle(ctx, access.Message{ID: n.ID, Notice: n, Made: b.c.Now(), Lease: n.ID}, failed)
 	for _, u := range failed {
 		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
