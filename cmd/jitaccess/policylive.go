@@ -158,6 +158,7 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
-	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "",
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
+	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
+	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "", AccessLevels: true, Ledger: !c.Ledger.Database.IsZero(),
+		Unsupported: []string{"max_continuous", "remind_after", "escalate", "break_glass", "notify"}}
 }

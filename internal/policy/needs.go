@@ -33,9 +33,6 @@ type Deployment struct {
 	Groups bool
 	// Channels are the names of what notices can go to, such as "slack".
 	Channels []string
-	// PeersOnly: approvals count only from peers, as many as the marker demands or more,
-	// and none where it demands one is not possible.
-	PeersOnly bool
 	// Unsupported are terms, by the names that a file has for them, that this build
 	// does not carry out yet.
 	Unsupported []string
@@ -129,15 +126,6 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 	for _, channel := range p.notify {
 		if name, _, _ := strings.Cut(channel, ":"); !slices.Contains(d.Channels, name) {
 			tell("notify", "there is no channel %s here", channel)
-		}
-	}
-	if d.PeersOnly && p.approvals != nil {
-		peers := func(r access.Requirement) bool { return slices.Equal(r.From, []string{access.FromPeers}) }
-		switch {
-		case count == 0:
-			tell("approvals", "no approval where the marker demands one cannot be carried out by this version")
-		case len(*p.approvals) > 1 || !peers((*p.approvals)[0]):
-			tell("approvals", "approvals from others than peers cannot be carried out by this version")
 		}
 	}
 	for _, key := range d.Unsupported {

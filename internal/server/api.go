@@ -423,7 +423,7 @@ func item(requestID string, id access.EntitlementID, status string, w access.Win
 func apiUsers(people []access.Principal) []apiUser {
 	users := []apiUser{}
 	for _, p := range people {
-		users = append(users, apiUser{p})
+		users = append(users, apiUser{p.Address()})
 	}
 	return users
 }
