@@ -83,14 +83,17 @@ func (l *Language) Provider(e *access.Error, provider string) string {
 func (l *Language) People(spelled []string) string {
 	var people []string
 	for _, text := range spelled {
-		kind, name, named := strings.Cut(text, ":")
-		switch {
-		case text == access.FromPeers:
+		switch kind, name, _ := strings.Cut(text, ":"); kind {
+		case access.FromPeers:
 			text = l.Text("terms.peers")
-		case named && kind == "user":
+		case "user":
 			text = name
-		case named && l.has("terms."+kind):
-			text = l.Text("terms."+kind, "name", name)
+		case "group":
+			text = l.Text("terms.group", "name", name)
+		case "claim":
+			text = l.Text("terms.claim", "name", name)
+		case "domain":
+			text = l.Text("terms.domain", "name", name)
 		}
 		people = append(people, text)
 	}
