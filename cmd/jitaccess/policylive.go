@@ -14,7 +14,10 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/parametermanager"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
@@ -50,11 +53,11 @@ func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform,
 	if kept.IsZero() {
 		return policyOf(c), nil, nil
 	}
-	secrets, err := secretmanager.New(ctx, platform)
+	read, err := policyText(ctx, platform, kept)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: stored(secrets, kept), log: log, now: k.now}
+	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: read, log: log, now: k.now}
 	if err := p.look(ctx); errors.Is(err, errPolicyFaults) && kept.File != "" {
 		return nil, nil, err
 	}
@@ -64,6 +67,18 @@ func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform,
 		}
 	}()
 	return p, p.current, nil
+}
+
+// policyText reads the text of a policy, wherever it is kept.
+func policyText(ctx context.Context, platform *gcp.Platform, kept config.StoredText) (func(context.Context) ([]byte, error), error) {
+	if resourcename.IsParameterVersion(kept.Version) {
+		return func(ctx context.Context) ([]byte, error) { return parametermanager.Get(ctx, platform, kept.Version) }, nil
+	}
+	secrets, err := secretmanager.New(ctx, platform)
+	if err != nil {
+		return nil, err
+	}
+	return stored(secrets, kept), nil
 }
 
 // look reads the policy and takes it, unless something is wrong.
@@ -158,7 +173,11 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
+	var last time.Duration
+	if c.Ledger.ByAccount() {
+		last = ledger.AccountLife
+	}
 	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
-	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "", AccessLevels: true, Ledger: !c.Ledger.Database.IsZero(),
-		Unsupported: []string{"max_continuous", "remind_after", "escalate", "break_glass", "notify"}}
+	return policy.Deployment{Settings: &settings, SignaturesLast: last, Groups: c.Catalog.CustomerID != "", AccessLevels: true,
+		Ledger: !c.Ledger.Database.IsZero(), Unsupported: []string{"max_continuous", "remind_after", "escalate", "notify"}}
 }

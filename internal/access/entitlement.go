@@ -205,6 +205,8 @@ type StandingQuery struct {
 	// binding, in person or as a direct member of a group. It costs one look-up for each
 	// group.
 	Everybody bool
+	// Above wants to know what lies above the resource.
+	Above bool
 }
 
 // Standing is what the policies of one resource say at one moment.
@@ -222,9 +224,11 @@ type Standing struct {
 	// Ineffective is what makes nobody eligible; it names others, and is for admins.
 	Ineffective []Ineffective
 	// Above are the folders and the organization that lie above the resource, nearest
-	// first, as far as the provider knows. AboveKnown: these are all.
+	// first, as far as the provider knows, where the query wants them. AboveKnown: these are
+	// all; if not, AboveErr is why.
 	Above      []Resource
 	AboveKnown bool
+	AboveErr   *Error
 	// Warnings are what could not be read or understood; the rest stands.
 	Warnings []*Error
 }

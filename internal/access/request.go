@@ -105,7 +105,7 @@ const (
 
 // Request is one principal asking for entitlements of one resource.
 type Request struct {
-	// ID is jit-… or mpa-…; see NewRequestID.
+	// ID is jit-…, mpa-… or brk-…, by its Kind; see NewRequestID.
 	ID   string
 	Kind RequestKind
 	// Principal is who asks and who gets the access.
@@ -210,6 +210,12 @@ func (r Request) Approved(more ...Decision) time.Duration {
 		}
 	}
 	return length
+}
+
+// Unreviewed is whether the glass was broken, and nobody has said yet what they think of
+// that. What came to nothing needs no review.
+func (r Request) Unreviewed() bool {
+	return r.Kind == BreakGlass && r.Review.At.IsZero() && r.State != Unmade && r.State != Failed
 }
 
 // WindowAt is the window that an approval accepted now gives: it starts at the

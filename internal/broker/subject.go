@@ -26,11 +26,10 @@ type facts struct {
 func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Principal, standing *access.Standing,
 	ids ...access.EntitlementID) facts {
 	f := facts{subject: access.Subject{Principal: p}, changes: map[access.EntitlementID]access.Answer{}}
-	policy, ok := b.c.Policy.(Looking)
-	if !ok || len(ids) == 0 {
+	if _, ok := b.c.Policy.(Looking); !ok || len(ids) == 0 {
 		return f
 	}
-	looks := policy.Looks()
+	looks := b.looks()
 	if looks.Ancestors || looks.Approvals {
 		if standing == nil {
 			q := access.StandingQuery{Resource: ids[0].Resource, Principals: []access.Principal{p}, Of: ids}
@@ -46,6 +45,9 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 		f.held = standing.Holdings[p]
 		if looks.Ancestors {
 			f.subject.Ancestors, f.subject.AncestorsKnown = standing.Above, standing.AboveKnown
+			if standing.AboveErr != nil {
+				f.cause = standing.AboveErr
+			}
 		}
 	}
 	f.subject.GroupsKnown = true
@@ -65,6 +67,14 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 		}
 	}
 	return f
+}
+
+// looks is what the policy looks at.
+func (b *Broker) looks() access.Looks {
+	if policy, ok := b.c.Policy.(Looking); ok {
+		return policy.Looks()
+	}
+	return access.Looks{}
 }
 
 // human is the address that stands for all of a person's, as far as the policy knows them.
@@ -100,12 +110,6 @@ func (f facts) marker(id access.EntitlementID, kind access.RequestKind) access.R
 	return kind
 }
 
-// ruled is whether rules say how many approvals it takes, so that the marker alone does not.
-func (b *Broker) ruled() bool {
-	policy, ok := b.c.Policy.(Looking)
-	return ok && policy.Looks().Approvals
-}
-
 // terms are the strictest of the entitlements, at least one, for a request of the kind
 // that begins at a time; zero is at once. Terms that cannot be carried out are refused,
 // never left out.
@@ -114,6 +118,10 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 		return access.Terms{}, f.unheld
 	}
 	var each []access.Terms
+	glass := kind == access.BreakGlass
+	if glass { // of what others would have to approve
+		kind = access.Peers
+	}
 	for _, id := range ids {
 		t, err := b.c.Policy.Terms(b.subject(f, kind, begins, id))
 		if e := access.AsError(err); e != nil && e.Code == access.CodeRuleUndecided && f.cause != nil {
@@ -129,6 +137,9 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 	t := access.Strictest(each[0], each[1:]...)
 	if err := b.carriesOut(t); err != nil {
 		return access.Terms{}, err
+	}
+	if glass {
+		return brokenGlass(t, string(ids[0].Role))
 	}
 	return t, nil
 }

@@ -30,7 +30,7 @@ func (b *Broker) carriesOut(t access.Terms) error {
 	switch {
 	case t.Signature:
 		term = "signature"
-	case t.BreakGlass:
+	case t.BreakGlass && b.forgets:
 		term = "break_glass"
 	case slices.ContainsFunc(t.Requirements, nobody):
 		term = "from"
@@ -62,7 +62,7 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {
 		return invalid(access.FieldDuration, access.CodeBadDuration, access.Args{"max": strconv.Itoa(int(t.MaxDuration / time.Minute))})
 	}
-	if r.Kind == access.Self {
+	if r.Kind != access.Peers {
 		return nil
 	}
 	if err := agrees(t, r.Kind); err != nil {

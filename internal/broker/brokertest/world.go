@@ -62,9 +62,9 @@ type World struct {
 	Told    []access.Notice
 	Calls   map[string]int
 
-	// Above are what lies above every resource; AboveUnknown: there may be more.
-	Above        []access.Resource
-	AboveUnknown bool
+	// Above are what lies above every resource; AboveErr: there may be more.
+	Above    []access.Resource
+	AboveErr *access.Error
 
 	// What fails.
 	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
@@ -188,7 +188,11 @@ func (w *World) standing(q access.StandingQuery) access.Standing {
 	}
 	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{},
 		Reviewers: map[access.EntitlementID][]access.Principal{}, Ineffective: w.Ineffective, Warnings: w.Warnings,
-		Above: w.Above, AboveKnown: !w.AboveUnknown}
+	}
+	if q.Above {
+		s.Above, s.AboveKnown = w.Above, w.AboveErr == nil
+		s.AboveErr = w.AboveErr
+	}
 	on := func(id access.EntitlementID) bool { return id.Resource == q.Resource }
 	for _, a := range w.Activations {
 		if on(a.Entitlement) {
@@ -279,7 +283,14 @@ func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	w.Told = append(w.Told, n)
-	return w.Undelivered
+	if w.Undelivered != nil || n.Kind == access.NoticeSelfApproved {
+		return w.Undelivered
+	}
+	var delivered access.Receipts
+	for _, p := range slices.Concat(n.To, n.CC) {
+		delivered = append(delivered, access.Receipt{To: p, Channel: "mail", Ref: "delivered"})
+	}
+	return delivered
 }
 
 // PeopleIn implements broker.Directory. A group that nobody is in is Empty, or there is none.
