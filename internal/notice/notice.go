@@ -268,7 +268,7 @@ func (w Writer) role(e access.EntitlementID, info access.RoleInfo) Row {
 func (w Writer) why(r access.Request) []Row {
 	var asked []string
 	for _, p := range r.Reviewers {
-		asked = append(asked, string(p))
+		asked = append(asked, string(p.Address()))
 	}
 	return []Row{w.row("notice.asked", w.Language.Series(asked)), w.row("notice.reason", plain(r.Justification, maxUserText))}
 }

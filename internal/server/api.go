@@ -327,6 +327,7 @@ func (s *server) apiShow(r *http.Request, ref string) (any, error) {
 		return nil, err
 	}
 	a := s.activation(r, v.Request, apiStates[v.State], v.Window, nil, v.Warnings)
+	a.IsReviewer = v.IsReviewer // also as one of a group
 	if v.IsPrincipal {
 		a.ReviewURL = v.ReviewURL
 	}

@@ -129,7 +129,7 @@ func compose(n access.Notice) (message, bool) {
 	if n.Kind != access.NoticeSelfApproved {
 		reviewers := []string{}
 		for _, p := range r.Reviewers {
-			reviewers = append(reviewers, string(p))
+			reviewers = append(reviewers, string(p.Address()))
 		}
 		attributes["resource_condition"] = join(r.Entitlements, func(id access.EntitlementID) string { return id.Condition })
 		attributes["reviewers"] = reviewers
