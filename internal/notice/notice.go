@@ -318,7 +318,7 @@ func (w Writer) why(r access.Request) []Row {
 	if len(r.Reviewers) > 0 {
 		var asked []string
 		for _, p := range r.Reviewers {
-			asked = append(asked, string(p))
+			asked = append(asked, string(p.Address()))
 		}
 		rows = append(rows, w.row("notice.asked", w.Language.Series(asked)))
 	}
