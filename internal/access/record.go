@@ -74,6 +74,8 @@ const (
 	NoticeDenied   NoticeKind = "denied"
 	// NoticeWithdrawn tells that there is nothing left to decide.
 	NoticeWithdrawn NoticeKind = "withdrawn"
+	// NoticeEnded tells that somebody else than its holder has ended access early.
+	NoticeEnded NoticeKind = "ended"
 	// NoticeSelfApproved is for machines that listen; people get no mail of it.
 	NoticeSelfApproved NoticeKind = "self-approved"
 )
@@ -90,6 +92,8 @@ type Notice struct {
 	To, CC []Principal
 	// Decision is set in NoticeApproved and NoticeDenied.
 	Decision Decision
+	// By is who did what it tells of, in NoticeEnded.
+	By Principal
 	// Declined is who has declined before, as far as it is known, in NoticeReview.
 	Declined []Decision
 	// Window is what was granted, or would be if it were approved at once.

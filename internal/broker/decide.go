@@ -33,7 +33,8 @@ type Decided struct {
 	Request  access.Request
 	State    access.State
 	Decision access.Decision
-	// Window and Outcomes are set when it led to a grant, now or earlier.
+	// Window and Outcomes are set when it led to a grant, now or earlier; Window alone where
+	// that is written later.
 	Window   access.Window
 	Outcomes []access.Outcome
 	// Forgets is as in View.
@@ -57,7 +58,10 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 	decision := access.Decision{Verdict: d.Verdict, By: caller.Principal, At: b.c.Now(),
 		Comment: strings.TrimSpace(d.Comment), Digest: cmp.Or(d.Digest, r.Digest())}
-	if err := cmp.Or(r.Involves(caller.Principal), checkDecision(decision, r)); err != nil {
+	if d.Verdict == access.Approve {
+		decision.Duration = d.Duration
+	}
+	if err := cmp.Or(r.Involves(caller.Principal), checkDecision(decision, r), b.shortens(decision, r)); err != nil {
 		return refused(err)
 	}
 
@@ -71,6 +75,9 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	byCaller := func(a access.Activation) bool { return slices.Contains(a.Approvers, caller.Principal) }
 	said := r.DecisionOf(caller.Principal)
 	switch again := said != nil && said.Verdict == d.Verdict; {
+	case again && decision.Duration > 0 && decision.Duration != said.Duration:
+		return refused(&access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved,
+			Args: access.Args{"approvers": names(r.ApprovedBy())}})
 	// The same person again has the same result, and is no second voice.
 	case d.Verdict == access.Approve && result.State == access.Active && slices.ContainsFunc(held, byCaller):
 		result.Window, result.Outcomes = held[0].Window, stand(r, held)
@@ -90,8 +97,14 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		}
 		ctx, cancel := detach(ctx)
 		defer cancel()
-		return b.carryOut(ctx, caller, result, q, tally.Approvers,
-			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin))
+		if result.Window = r.Window; result.State == access.Scheduled {
+			left, err := b.leftToSweep(ctx, access.Event{At: decision.At, Window: r.Window})
+			if err != nil || left {
+				return result, err
+			}
+		}
+		return b.written(b.carryOut(ctx, caller, result, q, tally.Approvers,
+			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin)))
 	}
 	terms, err := b.mayDecide(ctx, caller, r, standing, d.Verdict)
 	if err != nil {
@@ -104,6 +117,23 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		})
 	}
 	return b.approve(ctx, caller, result, terms, standing, q, d.Origin)
+}
+
+// shortens is nil for an approval for as long as was asked, or for less in whole minutes.
+// It takes memory: where the grant alone says what became of a request, one that was
+// shortened would look like one that was ended early.
+func (b *Broker) shortens(d access.Decision, r access.Request) error {
+	switch {
+	case d.Duration == 0:
+		return nil
+	case b.forgets:
+		return &access.Error{Kind: access.NotFound, Code: access.CodeNeedsLedger, Field: access.FieldDuration}
+	case !r.Fixed.IsZero():
+		return invalid(access.FieldDuration, access.CodeFixedWindow, nil)
+	case d.Duration < time.Minute || d.Duration > r.Duration || d.Duration%time.Minute != 0:
+		return invalid(access.FieldDuration, access.CodeBadDuration, access.Args{"max": strconv.Itoa(int(r.Duration / time.Minute))})
+	}
+	return nil
 }
 
 // checkDecision refuses a decision on something else than the request, a verdict that is
@@ -172,7 +202,7 @@ func (b *Broker) stillKeeps(ctx context.Context, caller access.Caller, r access.
 	if !b.count(r, approvals, terms, standing).Complete {
 		return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("more approvals are demanded now")}
 	}
-	return nil
+	return b.unbroken(ctx, terms, r, r.Window)
 }
 
 // count leaves out who approved before and may not do so any more. One human counts once,
@@ -259,12 +289,28 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 		event.Request.Terms = b.kept(terms)
 	}
 	tally := b.count(r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
-	if tally.Complete {
-		event.Window = standing.WindowAt(r, event.At)
+	event.Window = standing.WindowAt(r, event.At, result.Decision)
+	err := b.unbroken(ctx, terms, r, event.Window)
+	if err == nil && r.Extends != "" {
+		err = b.onlyExtension(ctx, r.Extends, r, granting...)
+	}
+	var left bool
+	if err == nil && tally.Complete {
+		left, err = b.leftToSweep(ctx, event)
+	}
+	if err != nil {
+		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
+	}
+	if !tally.Complete {
+		event.Window = access.Window{}
 	}
 	event.Requirements = terms.Requirements
 	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, origin)
-	next, _, err := b.intend(ctx, event)
+	var kept []access.Notice
+	if begins(event) { // people are told now, and not when it is written
+		kept = append(kept, notice)
+	}
+	next, _, err := b.intend(ctx, event, kept...)
 	if result.Request = next; err != nil {
 		return result, err
 	}
@@ -272,7 +318,62 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 		result.State = access.Pending
 		return result, nil
 	}
-	return b.carryOut(ctx, caller, result, q, tally.Approvers, notice)
+	if result.State, result.Window = next.State, next.Window; left {
+		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
+		return result, nil
+	}
+	return b.written(b.carryOut(ctx, caller, result, q, tally.Approvers, notice))
+}
+
+// begins is whether what an event approves begins so late that it may be written later.
+func begins(e access.Event) bool {
+	return !e.Window.IsZero() && e.Window.Start.After(e.At.Add(access.LeadTime))
+}
+
+// sweepCurrent is how long ago a periodic sweep may have been for another to be expected;
+// unswept is how far ahead something is written at most where none is.
+const (
+	sweepCurrent = 15 * time.Minute
+	unswept      = 24 * time.Hour
+)
+
+// leftToSweep is whether what is being approved is left for a sweep to write, shortly before
+// it begins. The error says that it begins too late to be written now, and nobody sweeps.
+func (b *Broker) leftToSweep(ctx context.Context, e access.Event) (bool, error) {
+	m := b.memory()
+	if m == nil || !begins(e) {
+		return false, nil
+	}
+	last, err := m.LastSweep(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case !last.Before(e.At.Add(-sweepCurrent)):
+		return true, nil
+	case e.Window.Start.After(e.At.Add(unswept)):
+		return false, &access.Error{Kind: access.Unavailable, Code: access.CodeNoSweep,
+			Args: access.Args{"hours": strconv.Itoa(int(unswept / time.Hour))}}
+	}
+	return false, nil
+}
+
+// written is what becomes of a decision that was carried out. What is recorded is no
+// failure: where the platform is down, a sweep writes it.
+func (b *Broker) written(d Decided, err error) (Decided, error) {
+	if b.waits(err) {
+		d.Warnings, err = append(d.Warnings, notYetGranted(err)...), nil
+	}
+	return d, err
+}
+
+// waits is whether a grant that failed is tried again by a sweep.
+func (b *Broker) waits(err error) bool {
+	e := access.AsError(err)
+	return b.memory() != nil && e.MayPass() && (e.Kind != access.Conflict || e.Code == access.CodeConflict)
+}
+
+func notYetGranted(why error) []*access.Error {
+	return []*access.Error{{Kind: access.Unavailable, Code: access.CodeNotYetGranted}, access.AsError(why)}
 }
 
 // carryOut has what was approved granted, in the window that the last approval gave,
@@ -295,12 +396,16 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		if err := b.stillKeeps(ctx, caller, r, approvers, s); err != nil {
 			return err
 		}
-		if r.Fixed.IsZero() && r.Window.Length() > r.Duration {
+		if r.Fixed.IsZero() && r.Window.Length() > r.Approved() {
 			return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("the window is longer than what was asked for")}
 		}
 		return s.Lasts(r, r.Window)
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check, notice)
+	var kept []access.Notice
+	if r.State != access.Scheduled { // otherwise it was kept when that was approved
+		kept = append(kept, notice)
+	}
+	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check, kept...)
 	result.Outcomes, result.Window = outcomes, granted(outcomes, r.Window)
 	result.Warnings = withNew(result.Warnings, warnings)
 	if err != nil {
@@ -308,7 +413,8 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 	}
 	result.State = access.Active
 	notice.Window, notice.Outcomes = result.Window, outcomes
-	if tells(caller, outcomes) {
+	told := r.State == access.Scheduled && caller.Method == access.MethodSystem && len(warnings) == 0
+	if tells(caller, outcomes) && !told {
 		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return result, nil

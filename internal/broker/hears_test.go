@@ -65,7 +65,7 @@ func TestEveryNoticeHasAnAudience(t *testing.T) {
 		}
 	}
 	for _, kind := range []access.NoticeKind{access.NoticeReview, access.NoticeApproved, access.NoticeDenied, access.NoticeWithdrawn,
-		access.NoticeSelfApproved} {
+		access.NoticeEnded, access.NoticeSelfApproved} {
 		if !kinds[kind] {
 			t.Errorf("nobody hears of %s", kind)
 		}

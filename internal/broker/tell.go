@@ -16,6 +16,7 @@ const (
 	requester    audience = "the requester"
 	newReviewers audience = "the new reviewers"
 	allReviewers audience = "every reviewer"
+	approvers    audience = "who approved"
 )
 
 // hearing is a row of the table of who hears what.
@@ -42,14 +43,16 @@ var hearings = []hearing{
 	{access.SelfApproved, "somebody activates without others", access.NoticeSelfApproved, requester, nobody, true},
 	{access.GrantFailed, "what was approved cannot be granted", "", nobody, nobody, false},
 	{access.EndAsked, "somebody ends access early", "", nobody, nobody, false},
+	{access.GrantEnded, "it was somebody else than its holder", access.NoticeEnded, requester, approvers, false},
 }
 
-// notice begins what people are told of what was done to a request. added are the
-// reviewers who are new to it.
-func (b *Broker) notice(did access.Action, r access.Request, added []access.Principal) access.Notice {
+// notice begins what people are told of what was done to a request. some are the
+// reviewers who are new to it, or who approved it.
+func (b *Broker) notice(did access.Action, r access.Request, some []access.Principal) access.Notice {
 	h := hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })]
 	people := map[audience][]access.Principal{
-		requester: {r.Principal}, newReviewers: added, allReviewers: b.later.asked(r, b.c.Now())}
+		requester: {r.Principal}, newReviewers: some, approvers: some,
+		allReviewers: b.later.asked(r, b.c.Now())}
 	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
 }
 

@@ -39,6 +39,11 @@ type Home interface {
 	Drop(ctx context.Context, id, lease string) error
 	Delay(ctx context.Context, id, lease string, due time.Time) error
 
+	// Swept keeps when the last periodic sweep began, LastSweep is what was kept last; zero
+	// for nothing.
+	Swept(ctx context.Context, at time.Time) error
+	LastSweep(ctx context.Context) (time.Time, error)
+
 	// Walk calls each with everything that is kept, request by request in no particular
 	// order, and stops at its error. What is written meanwhile may be in it or not.
 	Walk(ctx context.Context, each func(Record) error) error
