@@ -67,6 +67,9 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		facts.Heading, facts.Button = w.text("notice.withdrawn"), w.text("notice.button")
 		facts.Intro = w.text("notice.withdrawn.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
 		facts.Rows = slices.Concat(w.who(n), w.why(r))
+	case access.NoticeEnded:
+		facts.By = n.By
+		w.ended(&facts, n)
 	default:
 		return Facts{}, fmt.Errorf("nobody is told a notice of kind %q", n.Kind)
 	}
@@ -198,12 +201,29 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	}
 	facts.Rows = append(facts.Rows, w.who(n)...)
 	if approved {
+		length := w.text("notice.length", "length", w.length(n.Window.Length()))
+		if less := r.Approved(d); less < r.Duration {
+			length = w.text("notice.shortened", "length", w.length(less), "asked", w.length(r.Duration))
+		}
 		facts.Rows = append(facts.Rows, w.row("notice.from", w.instant(n.Window.Start)),
-			w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length()))))
+			w.row("notice.until", w.instant(n.Window.End), length))
 	} else {
 		facts.Rows = append(facts.Rows, w.row("notice.for", w.length(r.Duration)))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.why(r), w.rule(r))
+}
+
+// ended tells of an end by somebody else than the holder.
+func (w Writer) ended(facts *Facts, n access.Notice) {
+	r := n.Request
+	facts.Heading, facts.Button = w.text("notice.ended"), w.text("notice.button")
+	facts.Intro = w.text("notice.ended.intro", "by", n.By, "principal", r.Principal, "resource", w.resource(r.Resource))
+	facts.Rows = append([]Row{w.row("notice.ended-by", string(n.By))}, w.who(n)...)
+	if !n.Window.IsZero() {
+		facts.Rows = append(facts.Rows, w.row("notice.was-until", w.instant(n.Window.End)))
+	}
+	facts.Rows = append(facts.Rows, w.row("notice.reason", plain(r.Justification, maxUserText)))
+	facts.Notes = []string{w.text("notice.ended.note", "provider", w.Language.Provider(&access.Error{}, w.provider(r.Resource)))}
 }
 
 // rule is which rule of which policy the terms come from; nothing where none decided, or
