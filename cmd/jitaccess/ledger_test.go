@@ -28,18 +28,24 @@ func someLedger(t *testing.T) (env func(string) string, path string, keys *ledge
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLedger(t.Context(), c, func() (*gcp.Platform, error) { panic("Google is asked") })
+	google := func() (*gcp.Platform, error) { panic("Google is asked") }
+	l, err := openLedger(t.Context(), c, google)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.home.Close()
-	if l.beside != path+".key" {
-		t.Errorf("the key is in %q", l.beside)
+	s, err := openSigning(t.Context(), c, l.file, google, func() (*ledger.Account, error) { panic("the account signs") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys = s.Signer.(*ledger.Keys)
+	if s.beside != path+".key" {
+		t.Errorf("the key is in %q", s.beside)
 	}
 	if err := l.migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	store := ledger.New(ledger.Config{Home: l.home, Signer: l.keys, Now: time.Now, Random: rand.Reader})
+	store := ledger.New(ledger.Config{Home: l.home, Signer: keys, Now: time.Now, Random: rand.Reader})
 	now := time.Now().UTC().Add(-30 * 24 * time.Hour).Truncate(time.Second)
 	for i := range 3 {
 		r := access.Request{ID: fmt.Sprintf("mpa-%016d", i), Kind: access.Peers, Principal: "ana@example.com", Resource: "projects/shop",
@@ -53,7 +59,7 @@ func someLedger(t *testing.T) (env func(string) string, path string, keys *ledge
 	if head, err = store.Head(t.Context(), time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	return env, path, l.keys, head
+	return env, path, keys, head
 }
 
 func ledgerRun(env func(string) string, stdin string, args ...string) (code int, stdout, stderr string) {

@@ -14,7 +14,10 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/parametermanager"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
@@ -50,11 +53,11 @@ func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform,
 	if kept.IsZero() {
 		return policyOf(c), nil, nil
 	}
-	secrets, err := secretmanager.New(ctx, platform)
+	read, err := policyText(ctx, platform, kept)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: stored(secrets, kept), log: log, now: k.now}
+	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: read, log: log, now: k.now}
 	if err := p.look(ctx); errors.Is(err, errPolicyFaults) && kept.File != "" {
 		return nil, nil, err
 	}
@@ -64,6 +67,18 @@ func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform,
 		}
 	}()
 	return p, p.current, nil
+}
+
+// policyText reads the text of a policy, wherever it is kept.
+func policyText(ctx context.Context, platform *gcp.Platform, kept config.StoredText) (func(context.Context) ([]byte, error), error) {
+	if resourcename.IsParameterVersion(kept.Version) {
+		return func(ctx context.Context) ([]byte, error) { return parametermanager.Get(ctx, platform, kept.Version) }, nil
+	}
+	secrets, err := secretmanager.New(ctx, platform)
+	if err != nil {
+		return nil, err
+	}
+	return stored(secrets, kept), nil
 }
 
 // look reads the policy and takes it, unless something is wrong.
@@ -166,6 +181,10 @@ func (p *livePolicy) Addresses(of access.Principal) []access.Principal {
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
-	return policy.Deployment{Settings: &settings, Groups: c.Catalog.CustomerID != "",
+	var last time.Duration
+	if c.Ledger.ByAccount() {
+		last = ledger.AccountLife
+	}
+	return policy.Deployment{Settings: &settings, SignaturesLast: last, Groups: c.Catalog.CustomerID != "",
 		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
 }

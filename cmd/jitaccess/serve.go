@@ -223,7 +223,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Lifetime: lifetime, Now: k.now})
 	var remembers *ledger.Store
 	if !c.Ledger.Database.IsZero() {
-		if remembers, err = startLedger(ctx, c, platform, store, logger, k); err != nil {
+		if remembers, err = startLedger(ctx, c, platform, signer, ownKeys, store, logger, k); err != nil {
 			return nil, err
 		}
 		store = remembers
@@ -244,7 +244,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform),
 		Provider: providerName, MailAccount: mailAccount{mailer, c, platform.ServiceAccount}, Version: version,
-		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader,
+		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			keys := verifier.Ready(ctx)
 			if errors.Is(keys, jose.ErrKeysUnavailable) {
@@ -302,7 +302,12 @@ func policyOf(c *config.Config) policy.Instance { return policy.New(settingsOf(c
 // settingsOf are the terms that the environment sets.
 func settingsOf(c *config.Config) policy.Settings {
 	r := c.Requests
+	var startWithin time.Duration
+	if c.Ledger.ByAccount() {
+		startWithin = ledger.AccountLife
+	}
 	return policy.Settings{
+		StartWithin:       startWithin,
 		JustificationHint: r.JustificationHint, Justification: r.JustificationPattern,
 		MaxDuration: r.MaxDuration, DefaultDuration: min(time.Hour, r.MaxDuration), RequestTimeout: r.Timeout,
 		MinReviewers: r.MinReviewers, MaxReviewers: r.MaxReviewers, MaxRoles: r.MaxRoles,

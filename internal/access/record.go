@@ -76,6 +76,11 @@ const (
 	NoticeWithdrawn NoticeKind = "withdrawn"
 	// NoticeEnded tells that somebody else than its holder has ended access early.
 	NoticeEnded NoticeKind = "ended"
+	// NoticeGlass tells those who would have been asked, and those who look at it
+	// afterwards, that somebody breaks the glass; NoticeGlassReviewed tells them who did
+	// that what was said of it.
+	NoticeGlass         NoticeKind = "broken-glass"
+	NoticeGlassReviewed NoticeKind = "glass-reviewed"
 	// NoticeSelfApproved is for machines that listen; people get no mail of it.
 	NoticeSelfApproved NoticeKind = "self-approved"
 )
@@ -90,7 +95,7 @@ type Notice struct {
 	Request Request
 	// To is who must act or know, CC is who should; together never empty.
 	To, CC []Principal
-	// Decision is set in NoticeApproved and NoticeDenied.
+	// Decision is set in NoticeApproved, NoticeDenied and NoticeGlassReviewed.
 	Decision Decision
 	// By is who did what it tells of, in NoticeEnded.
 	By Principal

@@ -121,7 +121,7 @@ func (b *Broker) remembered(ctx context.Context, p access.Principal, on access.R
 	var found []access.Request
 	l := access.Listing{Viewer: p, View: ViewMine, Principal: p, Resource: on, States: states}
 	for {
-		listed, err := m.List(ctx, l)
+		listed, err := timed(b, ctx, func(ctx context.Context) (access.Listed, error) { return m.List(ctx, l) })
 		if err != nil {
 			return nil, err
 		}
@@ -148,6 +148,9 @@ func (b *Broker) remembered(ctx context.Context, p access.Principal, on access.R
 // extend makes r a request that begins where the grant ends that it extends. One that was
 // made by the same form already begins where it did.
 func (b *Broker) extend(ctx context.Context, caller access.Caller, r *access.Request, extended access.Request) error {
+	if r.Kind == access.BreakGlass {
+		return invalid(access.FieldID, access.CodeBadRequestID, nil)
+	}
 	made, err := b.open(ctx, r.ID)
 	if err == nil && made.Extends == extended.ID {
 		r.Start = made.Start
@@ -212,7 +215,7 @@ func (b *Broker) left(ctx context.Context, t access.Terms, r access.Request, w a
 
 // until is the window of what was ended early, as far as it gave access.
 func (b *Broker) until(ctx context.Context, r access.Request) (access.Window, error) {
-	events, err := b.memory().History(ctx, r.ID)
+	events, err := timed(b, ctx, func(ctx context.Context) ([]access.Event, error) { return b.memory().History(ctx, r.ID) })
 	for _, e := range events {
 		refused := func(o access.Outcome) bool { return o.Result == access.Refused }
 		if e.Action == access.GrantEnded && !slices.ContainsFunc(e.Outcomes, refused) {

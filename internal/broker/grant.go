@@ -14,7 +14,7 @@ import (
 func grantOf(r access.Request, w access.Window, approvers []access.Principal) access.Grant {
 	return access.Grant{
 		RequestID: r.ID, Principal: r.Principal, Resource: r.Resource, Entitlements: r.Entitlements,
-		Window: w, Justification: r.Justification, Approvers: approvers,
+		Window: w, Justification: r.Justification, Approvers: approvers, BreakGlass: r.Kind == access.BreakGlass,
 	}
 }
 
@@ -29,6 +29,7 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	provider, err := b.providerOf(r.Resource)
 	if err == nil {
 		g := grantOf(r, r.Window, approvers)
+		q.Above = b.looks().Ancestors
 		g.LinkLife = b.c.Store.Limits().LinkLife
 		outcomes, err = provider.Grant(ctx, g, q, func(s access.Standing) error {
 			last.Store(&s.Warnings)
@@ -51,7 +52,7 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	}
 	_, unrecorded, _ := b.commit(ctx, event, told...)
 	warnings := slices.Concat(event.Warnings, unrecorded)
-	if err == nil && b.calledOff(ctx, r) {
+	if err == nil && len(unrecorded) == 0 && b.calledOff(ctx, r) {
 		_, err := b.takeBack(ctx, caller, provider, r)
 		return nil, warnings, cmp.Or(err, error(&access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}))
 	}
