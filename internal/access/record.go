@@ -30,13 +30,16 @@ const (
 	Escalated        Action = "escalated"    // others are told of a request that waits
 	RequestLapsed    Action = "lapsed"       // nobody decided in time
 	GrantExpired     Action = "expired"      // the window is over
+	// GrantTakenIn is the first event of a request that nobody made here: its grant was
+	// found. It is no approval, and no grant comes of it.
+	GrantTakenIn Action = "taken in"
 )
 
 // IsIntent is whether something is done only if the event can be recorded. The others
 // say what became of it, or that it was refused; they are facts already.
 func (a Action) IsIntent() bool {
 	return slices.Contains([]Action{RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked,
-		RequestWithdrawn, GlassBroken, GlassReviewed, Reminded, Escalated}, a)
+		RequestWithdrawn, GlassBroken, GlassReviewed, Reminded, Escalated, GrantTakenIn}, a)
 }
 
 // Event is one line of the journal and one entry of a ledger.

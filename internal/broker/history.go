@@ -75,7 +75,7 @@ func (b *Broker) Auditor(ctx context.Context, caller access.Caller) bool {
 // concerned is nil for whom a request concerns: its principal, who was asked, who may
 // review it when the glass was broken and, where it is remembered, auditors.
 func (b *Broker) concerned(ctx context.Context, caller access.Caller, r access.Request) error {
-	err := r.Involves(caller.Principal)
+	err := b.involves(ctx, caller, r)
 	if err == nil || caller.Principal == r.Principal || b.memory() != nil && b.Auditor(ctx, caller) ||
 		b.mayReview(ctx, caller, r, time.Time{}) == nil {
 		return nil

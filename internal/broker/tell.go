@@ -55,7 +55,17 @@ func (b *Broker) notice(did access.Action, r access.Request, some []access.Princ
 	h := hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })]
 	people := map[audience][]access.Principal{requester: {r.Principal}, newReviewers: some, approvers: some, watchers: some,
 		allReviewers: b.later.asked(r, b.c.Now())}
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addressesOf(people[h.to]), CC: addressesOf(people[h.cc])}
+}
+
+// addressesOf are where people and groups get mail.
+func addressesOf(people []access.Principal) []access.Principal {
+	to := make([]access.Principal, 0, len(people))
+	for _, p := range people {
+		to = append(to, p.Address())
+	}
+	slices.Sort(to)
+	return slices.Compact(to)
 }
 
 // tellTime bounds the telling of people, so that a mail server that hangs does not

@@ -24,6 +24,8 @@ const (
 	ReviewGlass = "api.reviewGlass"
 	// AddReviewers is not Request, so that each request is counted once.
 	AddReviewers = "api.addReviewers"
+	// UnknownGrant is a grant that stands and that nobody here has made.
+	UnknownGrant = "grant.unknown"
 )
 
 // What only reads: ordinary lines, of which JIT Access 1.x had the first five. The event
