@@ -292,6 +292,15 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Ledger.ByAccount() {
 		last = ledger.AccountLife
 	}
-	return policy.Deployment{Settings: &settings, SignaturesLast: last, Groups: c.Catalog.CustomerID != "",
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
+	var channels []string
+	if c.Mail.SenderAddress != "" {
+		channels = append(channels, "mail")
+	}
+	if c.Messages.Topic != "" {
+		channels = append(channels, "pubsub")
+	}
+	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
+		Groups: c.Catalog.CustomerID != "", Channels: channels,
+		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "max_continuous", "remind_after", "escalate"},
+		PeersOnly:   true}
 }

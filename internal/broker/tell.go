@@ -94,6 +94,10 @@ func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Notice, receipts access.Receipts) []*access.Error {
 	failed := receipts.Failed()
 	warnings := b.settle(ctx, access.Message{ID: n.ID, Notice: n, Made: b.c.Now(), Lease: n.ID}, failed)
+	if n.Kind == access.NoticeReview && n.Request.Terms.NotifyOnly && !slices.ContainsFunc(b.c.Notifier.Channels(),
+		func(c access.Channel) bool { return c.People && n.Request.Terms.Tells(c) }) {
+		warnings = append(warnings, &access.Error{Kind: access.Unavailable, Code: access.CodeNoChannel})
+	}
 	for _, u := range failed {
 		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
 			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,7 +35,8 @@ type Deployment struct {
 	AccessLevels, Claims bool
 	// Groups: a directory can be asked for the groups of people.
 	Groups bool
-	// Channels are the names of what notices can go to, such as "slack".
+	// Channels are what notices can go to, as rules name them; one with a colon at the end
+	// takes something behind it: "mail", "slack:".
 	Channels []string
 	// PeersOnly: approvals count only from peers, as many as the marker demands or more,
 	// and none where it demands one is not possible.
@@ -136,8 +138,12 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 		tell("approver_access_level", "access levels are known only where Identity-Aware Proxy signs people in")
 	}
 	for _, channel := range p.notify {
-		if name, _, _ := strings.Cut(channel, ":"); !slices.Contains(d.Channels, name) {
-			tell("notify", "there is no channel %s here", channel)
+		if name, behind, _ := strings.Cut(channel, ":"); !slices.Contains(d.Channels, channel[:len(channel)-len(behind)]) {
+			here := strings.Join(d.Channels, ", ")
+			if slices.Contains(d.Channels, name) {
+				here = name + ", with nothing behind it"
+			}
+			tell("notify", "there is no channel %s here; there is %s", channel, cmp.Or(here, "none"))
 		}
 	}
 	if d.PeersOnly && p.approvals != nil {
