@@ -277,6 +277,14 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 	return of
 }
 
+// Addresses implements the broker's port Naming.
+func (p *livePolicy) Addresses(of access.Principal) []access.Principal {
+	if taken := p.taken.Load(); taken != nil {
+		return taken.Addresses(of)
+	}
+	return []access.Principal{of}
+}
+
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
