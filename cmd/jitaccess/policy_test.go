@@ -43,7 +43,7 @@ func TestPolicyLintTellsEveryFault(t *testing.T) {
 		{"lint --env env good.yaml", exitFailure, "good.yaml:4:26: rule \"rest\": max_duration of 8h is longer than ACTIVATION_TIMEOUT (1h); " +
 			"write loosen: [max_duration] beside terms if that is meant\n"},
 		{"lint faulty.yaml", exitFailure, "faulty.yaml:3:37: max_duration must be a length of time such as 90m, 4h or 3d, not \"0m\"\n" +
-			"faulty.yaml:3:42: a rule has no key \"loose\"; it may have loosen, match, name, refuse, terms\n" +
+			"faulty.yaml:3:42: a rule has no key \"loose\"; \"loosen\" is probably meant\n" +
 			"faulty.yaml:4:12: there is another rule \"a\" in line 3; a name is used once\n"},
 		{"lint late.yaml", exitFailure, "late.yaml:4:5: rule \"b\" refuses nothing: rule \"a\" stands before it and takes all that it is about; move it up\n"},
 		{"lint none.yaml", exitUsage, ""},

@@ -89,6 +89,16 @@ type match struct {
 	dates            *dates
 }
 
+// Gives is the entitlement of the file with the id; nil for none.
+func (f *File) Gives(id access.EntitlementID) *Entitlement {
+	for i := range f.Entitlements {
+		if f.Entitlements[i].ID == id {
+			return &f.Entitlements[i]
+		}
+	}
+	return nil
+}
+
 // Human is the one person behind an address: the first of the addresses that the file
 // has for them, and the address itself where it says nothing.
 func (f *File) Human(p access.Principal) access.Principal {

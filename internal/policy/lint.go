@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -85,6 +86,7 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 		return
 	}
 	var outside []string
+	named, needed := map[access.Principal]bool{}, 0 // by all requirements that name people alone
 	for _, r := range *said.approvals {
 		people := map[access.Principal]bool{}
 		for _, spelled := range r.From {
@@ -106,6 +108,14 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 		if requester, ok := f.onlyRequester(rule); ok && people != nil && people[requester] && len(people)-1 < r.Count {
 			warnings.Add(at, "%s can be satisfied by nobody: only %s may ask, and nobody approves their own request", rule.called(), requester)
 		}
+		if people != nil {
+			maps.Copy(named, people)
+			needed += r.Count
+		}
+	}
+	if needed > len(named) && len(*said.approvals) > 1 {
+		warnings.Add(at, "%s can be satisfied by nobody: its approvals need %d people, and name %d; one person gives one of them",
+			rule.called(), needed, len(named))
 	}
 	if len(outside) > 0 {
 		warnings.Add(at, "%s lets people approve by this file alone, whatever IAM says of them: %s", rule.called(), strings.Join(outside, ", "))

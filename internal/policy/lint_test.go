@@ -55,6 +55,11 @@ func TestLint(t *testing.T) {
 				"3:3: rule \"a\" lets people approve by this file alone, whatever IAM says of them: user:ana@example.com, user:ana.admin@example.com\n" +
 				"4:3: rule \"b\" can be satisfied by nobody: only ana@example.com may ask, and nobody approves their own request\n" +
 				"4:3: rule \"b\" lets people approve by this file alone, whatever IAM says of them: user:ana@example.com"},
+		{"two approvals from the same person", `
+- {name: a, match: {role: [roles/a]}, terms: {approvals: [{count: 1, from: ["user:ana@example.com"]}, {count: 1, from: ["user:ben@example.com", "user:ana@example.com"]}, {count: 1, from: ["user:ben@example.com"]}]}}
+- {name: rest, terms: {max_duration: 1h}}`,
+			"3:3: rule \"a\" can be satisfied by nobody: its approvals need 3 people, and name 2; one person gives one of them\n" +
+				"3:3: rule \"a\" lets people approve by this file alone, whatever IAM says of them: user:ana@example.com, user:ben@example.com"},
 		{"who leaves a rule and meets no other", `
 - {name: a, match: {resource: [projects/*-prod], requester: ["!group:contractors@example.com"]}, terms: {approvals: 2}}
 - {name: b, match: {role: [roles/b], hours: {from: "07:00", to: "19:00", zone: UTC}}, terms: {approvals: 2}}`,

@@ -38,7 +38,11 @@ func ReadFile(text []byte) (*File, document.Faults) {
 	f := &File{Digest: hex.EncodeToString(digest[:]), people: map[access.Principal]access.Principal{}}
 	r.people(root.Get("people"), f.people)
 	for _, item := range items(root.Get("entitlements")) {
-		f.Entitlements = append(f.Entitlements, r.entitlement(item))
+		e := r.entitlement(item)
+		if first := f.Gives(e.ID); first != nil && e.ID.Resource != "" && e.ID.Role != "" {
+			r.faults.Add(item, "%s on %s is there twice, first in line %d; write one entry with all requesters", e.ID.Role, e.ID.Resource, first.Line)
+		}
+		f.Entitlements = append(f.Entitlements, e)
 	}
 	f.defaults = r.terms(root.Get("defaults"))
 	r.mayBeLess(f.defaults, loosened{})

@@ -428,6 +428,39 @@ rules:
 	}
 }
 
+// What a file gives itself needs a provider that asks the file; it is never Google's.
+func TestEntitlementsNeedAProviderWithoutAList(t *testing.T) {
+	text := `version: 1
+entitlements:
+  - {resource: pomerium/jit-example, role: roles/access, requesters: ["domain:example.com"]}
+  - {resource: apps/wiki, role: roles/access, requesters: ["domain:example.com"]}
+`
+	f := file(t, text)
+	for _, c := range []struct {
+		kinds []string
+		want  string
+	}{
+		{nil, "3:5: entitlement pomerium/jit-example: there is no provider for pomerium/… here; leave it out\n" +
+			"4:5: entitlement apps/wiki: there is no provider for apps/… here; leave it out\n"},
+		{[]string{"pomerium"}, "4:5: entitlement apps/wiki: there is no provider for apps/… here; leave it out\n"},
+		{[]string{"apps", "pomerium"}, ""},
+	} {
+		got := ""
+		for _, fault := range f.Faults(policy.Deployment{Kinds: c.kinds}) {
+			got += fmt.Sprintf("%d:%d: %s\n", fault.Line, fault.Column, fault.Text)
+		}
+		if got != c.want {
+			t.Errorf("%v:\n%s", c.kinds, got)
+		}
+	}
+	// What cannot be parsed as another provider's is no entitlement of Google's either.
+	for _, google := range []string{"projects/p", "folders/1", "organizations/1"} {
+		if _, faults := policy.ReadFile([]byte(strings.Replace(text, "apps/wiki", google, 1))); len(faults) != 1 || !strings.Contains(faults[0].Text, "IAM says who is eligible") {
+			t.Errorf("%s: %v", google, faults)
+		}
+	}
+}
+
 // 1,000 rules: the terms of an entitlement in under 100 µs.
 func BenchmarkTermsOf1000Rules(b *testing.B) {
 	var text strings.Builder
