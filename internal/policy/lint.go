@@ -36,6 +36,50 @@ func (f *File) Lint(now time.Time) (faults, warnings document.Faults) {
 	return faults.Sorted(), warnings.Sorted()
 }
 
+// Unknown are warnings of people and groups whom knows does not know; its kinds are "user"
+// and "group". Each is asked for once. The error is knows's.
+func (f *File) Unknown(knows func(kind string, address access.Principal) (bool, error)) (Faults, error) {
+	var warnings Faults
+	asked := map[string]bool{}
+	tell := func(of string, line, column int, people ...string) error {
+		for _, spelled := range people {
+			kind, address, _ := strings.Cut(spelled, ":")
+			if kind != "user" && kind != "group" || asked[spelled] {
+				continue
+			}
+			asked[spelled] = true
+			known, err := knows(kind, access.Principal(address))
+			if err != nil {
+				return err
+			}
+			if !known {
+				warnings = append(warnings, Fault{Line: line, Column: column, Text: fmt.Sprintf("%s names %s, whom the Directory does not know", of, spelled)})
+			}
+		}
+		return nil
+	}
+	for _, e := range f.Entitlements {
+		if err := tell("entitlement "+string(e.ID.Resource), e.Line, e.Column, e.Requesters...); err != nil {
+			return nil, err
+		}
+	}
+	for i := range f.Rules {
+		rule := &f.Rules[i]
+		var all []string
+		for _, w := range slices.Concat(rule.match.requesters.in, rule.match.requesters.out) {
+			all = append(all, w.spelled())
+		}
+		for _, people := range rule.terms.over(f.defaults).named() {
+			all = append(all, people...)
+		}
+		slices.Sort(all)
+		if err := tell(rule.called(), rule.Line, rule.Column, all...); err != nil {
+			return nil, err
+		}
+	}
+	return warnings.Sorted(), nil
+}
+
 func (f *File) lintMatch(rule *Rule, now time.Time, at *document.Node, warnings *document.Faults) {
 	m := &rule.match
 	nothing := func(key string, empty bool) {

@@ -1,10 +1,13 @@
 package policy_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // TestLint: each file, and what is told of it; "fault:" goes before what must be mended.
@@ -83,5 +86,29 @@ func TestLint(t *testing.T) {
 		if strings.Join(got, "\n") != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, strings.Join(got, "\n"), c.want)
 		}
+	}
+}
+
+// Who is named is asked for once, wherever; a directory that cannot be asked is no answer.
+func TestPeopleWhomNoDirectoryKnows(t *testing.T) {
+	f := file(t, `version: 1
+defaults: {escalate: {after: 1h, to: ["group:leads@example.com"]}}
+entitlements: [{resource: pomerium/x, role: roles/access, requesters: ["group:gone@example.com", "domain:example.com"]}]
+rules:
+  - {name: a, match: {requester: ["!group:gone@example.com", "claim:x"]}, refuse: no}
+  - {name: b, terms: {approvals: [{count: 1, from: [peers, "user:ana@example.com", "user:zoe@example.com"]}]}}
+`)
+	asked := map[string]int{}
+	warnings, err := f.Unknown(func(kind string, p access.Principal) (bool, error) {
+		asked[kind+":"+string(p)]++
+		return p != "gone@example.com" && p != "zoe@example.com", nil
+	})
+	want := "[{3 16 entitlement pomerium/x names group:gone@example.com, whom the Directory does not know} {6 5 rule \"b\" names user:zoe@example.com, whom the Directory does not know}]"
+	if fmt.Sprint(warnings) != want || err != nil || len(asked) != 4 || asked["group:gone@example.com"] != 1 || asked["group:leads@example.com"] != 1 {
+		t.Errorf("%v, %v, %v", warnings, err, asked)
+	}
+	down := errors.New("down")
+	if _, err := f.Unknown(func(string, access.Principal) (bool, error) { return false, down }); err != down {
+		t.Error(err)
 	}
 }
