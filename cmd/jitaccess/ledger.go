@@ -20,7 +20,9 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/secretmanager"
+	"jitaccess/internal/jose"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/ledger/relational"
 )
@@ -28,12 +30,20 @@ import (
 // remembered is the ledger that a configuration names.
 type remembered struct {
 	home ledger.Home
-	keys *ledger.Keys
+	// migrate brings the schema up.
+	migrate func(context.Context) error
+	// file is that of a database in SQLite.
+	file string
+}
+
+// signing is what the entries of a ledger are signed with.
+type signing struct {
+	ledger.Signer
 	// beside is the file of a key that lies beside the database, where whoever writes that
 	// folder can approve; empty where the key is kept elsewhere.
 	beside string
-	// migrate brings the schema up.
-	migrate func(context.Context) error
+	// fingerprints are those of keys of one's own; none where the service account signs.
+	fingerprints []string
 }
 
 // openLedger opens the database, without asking anything of it. platform is only asked
@@ -63,24 +73,37 @@ func openLedger(ctx context.Context, c config.Ledger, platform func() (*gcp.Plat
 	if err != nil {
 		return r, err
 	}
-	r.home, r.migrate = database, database.Migrate
+	r.home, r.migrate, r.file = database, database.Migrate, where.SQLite
+	return r, nil
+}
+
+// openSigning reads the keys that sign, or has the service account sign. file is that of a
+// database in SQLite, or empty.
+func openSigning(ctx context.Context, c config.Ledger, file string, platform func() (*gcp.Platform, error),
+	account func() (*ledger.Account, error)) (s signing, err error) {
 	var secrets [][]byte
-	if c.SigningKey.IsZero() && where.SQLite != "" {
-		r.beside = where.SQLite + ".key"
-		secrets, err = keyBeside(r.beside)
-	} else {
+	switch {
+	case c.ByAccount():
+		s.Signer, err = account()
+		return s, err
+	case c.SigningKey.IsZero():
+		s.beside = file + ".key"
+		secrets, err = keyBeside(s.beside)
+	default:
 		var text string
 		if text, err = keptText(ctx, "SIGNING_KEY", c.SigningKey, platform); err == nil {
 			secrets, err = config.ParseKeys(text)
 		}
 	}
+	var keys *ledger.Keys
 	if err == nil {
-		r.keys, err = ledger.NewKeys(secrets...)
+		keys, err = ledger.NewKeys(secrets...)
 	}
 	if err != nil {
-		return r, errors.Join(fmt.Errorf("SIGNING_KEY: %w", err), database.Close())
+		return s, fmt.Errorf("SIGNING_KEY: %w", err)
 	}
-	return r, nil
+	s.Signer, s.fingerprints = keys, keys.Fingerprints()
+	return s, nil
 }
 
 func keptText(ctx context.Context, name string, text config.StoredText, platform func() (*gcp.Platform, error)) (string, error) {
@@ -127,13 +150,23 @@ func keyBeside(path string) ([][]byte, error) {
 // startLedger opens the ledger of the service, and brings its schema up. Where the
 // database is out of reach the service starts all the same, and says so; a schema that
 // this version cannot use stops it.
-func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, links ledger.Links, log *slog.Logger,
-	k clock) (*ledger.Store, error) {
-	l, err := openLedger(ctx, c.Ledger, func() (*gcp.Platform, error) { return platform, nil })
+func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, jwts ledger.JWTSigner, published *jose.KeySet,
+	links ledger.Links, log *slog.Logger, k clock) (*ledger.Store, error) {
+	here := func() (*gcp.Platform, error) { return platform, nil }
+	l, err := openLedger(ctx, c.Ledger, here)
 	if err != nil {
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { l.home.Close() })
+	keys, err := openSigning(ctx, c.Ledger, l.file, here, func() (*ledger.Account, error) {
+		return ledger.NewAccount(ledger.AccountConfig{ServiceAccount: platform.ServiceAccount, Signer: jwts, Keys: published, Now: k.now,
+			FirstUsed: func(fingerprint string) {
+				log.Info("the service account signs for the ledger with this key", "event", events.Ledger, "fingerprints", fingerprint)
+			}}), nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	err = l.migrate(ctx)
 	if newer, ok := errors.AsType[relational.NewerError](err); ok {
 		return nil, newer
@@ -142,14 +175,19 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 		log.Error("the ledger cannot be used now: what needs memory is refused until it can", "event", events.Startup, "error",
 			&access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: err})
 	}
-	if l.beside != "" {
+	if keys.beside != "" {
 		log.Warn("SIGNING_KEY is not set: whoever can write the folder of the database can approve", "event", events.Startup)
 	}
 	// By these, verify tells our signatures from those of whoever wrote the database.
-	log.Info("the ledger's signatures are by these keys", "event", events.Startup, "fingerprints", strings.Join(l.keys.Fingerprints(), " "))
+	if len(keys.fingerprints) > 0 {
+		log.Info("the ledger's signatures are by these keys", "event", events.Startup, "fingerprints", strings.Join(keys.fingerprints, " "))
+	} else {
+		log.Warn("SIGNING_KEY is not set: the service account signs for the ledger, and what it has signed is good for six hours",
+			"event", events.Startup)
+	}
 	if c.Ledger.Retention > 0 {
 		go daily(ctx, k, func() {
-			done, err := ledger.Retain(ctx, l.home, l.keys, k.now().Add(-c.Ledger.Retention), k.now())
+			done, err := ledger.Retain(ctx, l.home, keys, k.now().Add(-c.Ledger.Retention), k.now())
 			if err != nil {
 				log.Error("personal data could not be erased", "event", events.Ledger, "error", err)
 			} else if done.Requests > 0 {
@@ -157,7 +195,7 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 			}
 		})
 	}
-	store := ledger.New(ledger.Config{Home: l.home, Signer: l.keys, Links: links, Now: k.now, Random: rand.Reader})
+	store := ledger.New(ledger.Config{Home: l.home, Signer: keys, Links: links, Now: k.now, Random: rand.Reader})
 	go daily(ctx, k, func() {
 		head, err := store.Head(ctx, k.now().Add(-headLag))
 		if err != nil {
@@ -219,6 +257,7 @@ func runLedger(ctx context.Context, args []string, env func(string) string, stdi
 		flags.StringVar(&l.format, "format", "jsonl", "jsonl, which can be verified, or csv, for spreadsheets")
 	case "migrate":
 		act = func(ctx context.Context) (int, error) { return exitOK, l.migrate(ctx) }
+		l.unsigned = true
 	case "erase":
 		act = l.erase
 		flags.StringVar(&l.person, "person", "", "whose personal data is erased")
@@ -247,9 +286,10 @@ type ledgerCommand struct {
 	remembered
 	signer                                     ledger.Signer
 	export, fingerprints, head, format, person string
-	yes                                        bool
-	stdin                                      io.Reader
-	stdout, stderr                             io.Writer
+	// unsigned: no signature is made or verified.
+	yes, unsigned  bool
+	stdin          io.Reader
+	stdout, stderr io.Writer
 }
 
 func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int, error) {
@@ -280,13 +320,28 @@ func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int,
 			}
 		}
 	}
-	l.remembered, err = openLedger(ctx, c, func() (*gcp.Platform, error) {
+	here := func() (*gcp.Platform, error) {
 		return locate(ctx, &config.Config{Google: config.Google{Project: env("GOOGLE_CLOUD_PROJECT")}})
-	})
-	if l.signer == nil && err == nil {
-		l.signer = l.keys
+	}
+	l.remembered, err = openLedger(ctx, c, here)
+	if l.signer == nil && err == nil && !l.unsigned {
+		l.signer, err = openSigning(ctx, c, l.file, here, func() (*ledger.Account, error) { return accountOf(ctx, here) })
 	}
 	return exitUsage, err
+}
+
+// accountOf has the service's account sign, for whoever acts as it.
+func accountOf(ctx context.Context, here func() (*gcp.Platform, error)) (*ledger.Account, error) {
+	platform, err := here()
+	if err != nil {
+		return nil, err
+	}
+	jwts, err := iamcredentials.New(ctx, platform)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.NewAccount(ledger.AccountConfig{ServiceAccount: platform.ServiceAccount, Signer: jwts, Now: wallClock.now,
+		Keys: jose.NewKeySet(platform.ServiceAccountKeys, wallClock.now)}), nil
 }
 
 // fingerprintsIn reads a file of them; of no file there are none.
@@ -331,7 +386,8 @@ func (l *ledgerCommand) verify(ctx context.Context) (int, error) {
 	for _, f := range report.Findings {
 		fmt.Fprintln(l.stdout, strings.TrimPrefix(f.ID+": "+f.What, ": "))
 	}
-	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; ", report.Requests, report.Events, report.Erased)
+	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; %d policies; ", report.Requests, report.Events, report.Erased,
+		report.Policies)
 	switch {
 	case len(report.Findings) > 0:
 		fmt.Fprintf(l.stdout, "%d findings\n", len(report.Findings))

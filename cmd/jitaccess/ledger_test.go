@@ -28,18 +28,24 @@ func someLedger(t *testing.T) (env func(string) string, path string, keys *ledge
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLedger(t.Context(), c, func() (*gcp.Platform, error) { panic("Google is asked") })
+	google := func() (*gcp.Platform, error) { panic("Google is asked") }
+	l, err := openLedger(t.Context(), c, google)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.home.Close()
-	if l.beside != path+".key" {
-		t.Errorf("the key is in %q", l.beside)
+	s, err := openSigning(t.Context(), c, l.file, google, func() (*ledger.Account, error) { panic("the account signs") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys = s.Signer.(*ledger.Keys)
+	if s.beside != path+".key" {
+		t.Errorf("the key is in %q", s.beside)
 	}
 	if err := l.migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	store := ledger.New(ledger.Config{Home: l.home, Signer: l.keys, Now: time.Now, Random: rand.Reader})
+	store := ledger.New(ledger.Config{Home: l.home, Signer: keys, Now: time.Now, Random: rand.Reader})
 	now := time.Now().UTC().Add(-30 * 24 * time.Hour).Truncate(time.Second)
 	for i := range 3 {
 		r := access.Request{ID: fmt.Sprintf("mpa-%016d", i), Kind: access.Peers, Principal: "ana@example.com", Resource: "projects/shop",
@@ -53,7 +59,7 @@ func someLedger(t *testing.T) (env func(string) string, path string, keys *ledge
 	if head, err = store.Head(t.Context(), time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	return env, path, l.keys, head
+	return env, path, keys, head
 }
 
 func ledgerRun(env func(string) string, stdin string, args ...string) (code int, stdout, stderr string) {
@@ -81,7 +87,7 @@ func TestLedgerIsVerifiedAndExported(t *testing.T) {
 		}
 		return out
 	}
-	expect("untouched", env, exitOK, "3 requests, 3 events; 0 with erased data; fine", "verify")
+	expect("untouched", env, exitOK, "3 requests, 3 events; 0 with erased data; 0 policies; fine", "verify")
 	encoded, _ := json.Marshal(head)
 	heads := write("heads", string(encoded))
 	expect("untouched, by the head", env, exitOK, "fine", "verify", "--head", heads)
@@ -137,7 +143,7 @@ func TestLedgerErasesAPersonWhoIsNamedTwice(t *testing.T) {
 	if code, out, errs := ledgerRun(env, "ana@example.com\n", "erase", "--person", "Ana@example.com"); code != exitOK || !strings.Contains(out, "erased in 3 requests; 0 are") {
 		t.Errorf("%d, %s%s", code, out, errs)
 	}
-	if code, out, errs := ledgerRun(env, "", "verify"); code != exitOK || !strings.Contains(out, "3 with erased data; fine") {
+	if code, out, errs := ledgerRun(env, "", "verify"); code != exitOK || !strings.Contains(out, "3 with erased data; 0 policies; fine") {
 		t.Errorf("%d, %s%s", code, out, errs)
 	}
 	if code, out, _ := ledgerRun(env, "", "export"); code != exitOK || strings.Contains(out, "ana@") || strings.Contains(out, "shop") {

@@ -175,6 +175,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 type service struct {
 	handler http.Handler
 	sweeper *sweeper
+	broker  *broker.Broker
 }
 
 // build makes everything once, from the bottom to the top.
@@ -223,12 +224,16 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Lifetime: lifetime, Now: k.now})
 	var remembers *ledger.Store
 	if !c.Ledger.Database.IsZero() {
-		if remembers, err = startLedger(ctx, c, platform, store, logger, k); err != nil {
+		if remembers, err = startLedger(ctx, c, platform, signer, ownKeys, store, logger, k); err != nil {
 			return nil, err
 		}
 		store = remembers
 	}
-	terms, current, err := livePolicyOf(ctx, c, platform, k, logger)
+	var keeper policyKeeper
+	if remembers != nil {
+		keeper = remembers
+	}
+	terms, current, err := livePolicyOf(ctx, c, platform, keeper, k, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +249,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform),
 		Provider: providerName, MailAccount: mailAccount{mailer, c, platform.ServiceAccount}, Version: version,
-		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader,
+		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			keys := verifier.Ready(ctx)
 			if errors.Is(keys, jose.ErrKeysUnavailable) {
@@ -267,7 +272,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
 		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
 		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", remembers != nil)
-	return &service{journal.Trace(sweeps.beside(handler)), sweeps}, nil
+	return &service{journal.Trace(sweeps.beside(handler)), sweeps, requests}, nil
 }
 
 func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {
@@ -302,7 +307,12 @@ func policyOf(c *config.Config) policy.Instance { return policy.New(settingsOf(c
 // settingsOf are the terms that the environment sets.
 func settingsOf(c *config.Config) policy.Settings {
 	r := c.Requests
+	var startWithin time.Duration
+	if c.Ledger.ByAccount() {
+		startWithin = ledger.AccountLife
+	}
 	return policy.Settings{
+		StartWithin:       startWithin,
 		JustificationHint: r.JustificationHint, Justification: r.JustificationPattern,
 		MaxDuration: r.MaxDuration, DefaultDuration: min(time.Hour, r.MaxDuration), RequestTimeout: r.Timeout,
 		MinReviewers: r.MinReviewers, MaxReviewers: r.MaxReviewers, MaxRoles: r.MaxRoles,

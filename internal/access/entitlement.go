@@ -98,6 +98,9 @@ type Entitlement struct {
 	// in which MayReview does, sorted, each once. Empty is the plain one alone: by
 	// peers, without a topic.
 	Requests, Reviews []Approval
+	// Inherited are the ways of Reviews that a folder or the organization gives, above the
+	// resource.
+	Inherited []Approval
 	// Sources are the nodes whose policies carry the eligibility.
 	Sources []Resource
 	// Ways are the bindings behind it, one for each node and member, in the order of
@@ -141,6 +144,12 @@ func (e Entitlement) MayReviewFor(requested Entitlement) bool {
 	return e.MayReview && requested.PeerApproval && slices.ContainsFunc(orPlain(requested.Requests), func(request Approval) bool {
 		return slices.ContainsFunc(orPlain(e.Reviews), func(review Approval) bool { return review.Reviews(request) })
 	})
+}
+
+// OnlyInherited is e without what the resource's own policy gives for reviewing.
+func (e Entitlement) OnlyInherited() Entitlement {
+	e.Reviews, e.MayReview = e.Inherited, len(e.Inherited) > 0
+	return e
 }
 
 func orPlain(ways []Approval) []Approval {
@@ -189,6 +198,9 @@ type StandingQuery struct {
 	// Arrived is when the page was asked for (Caller.Arrived): the resource's own policy
 	// is read once for it. When both are zero it is read each time.
 	Arrived time.Time
+	// Ruled: a rule says how many approvals it takes, whatever the marker says: who may
+	// activate alone may also ask others, and approve for those who do.
+	Ruled bool
 	// Everybody asks, in place of Principals, for everybody who is named in an eligible
 	// binding, in person or as a direct member of a group. It costs one look-up for each
 	// group.

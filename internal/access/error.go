@@ -137,6 +137,9 @@ const (
 	CodeFewReviewers        Code = "few-reviewers"         // min
 	CodeManyReviewers       Code = "many-reviewers"        // max
 	CodeNobodyAdded         Code = "nobody-added"          //
+	CodeNobodyFor           Code = "nobody-for"            // people, count
+	CodeNobodyInGroup       Code = "nobody-in-group"       // group
+	CodeNoApprovalNeeded    Code = "no-approval-needed"    //
 	CodeReviewerNotEligible Code = "reviewer-not-eligible" // reviewer, role, resource
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
@@ -162,6 +165,10 @@ const (
 	CodeNotInvolved     Code = "not-involved"     //
 	CodeOwnRequest      Code = "own-request"      //
 	CodeReviewerLost    Code = "reviewer-lost"    // role, resource
+	CodeNotInherited    Code = "not-inherited"    // reviewer, role, resource
+	CodeNotYourTurn     Code = "not-your-turn"    // people
+	CodeSignInAgain     Code = "sign-in-again"    //
+	CodeAccessLevel     Code = "access-level"     // level
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //
 	CodeAlreadyEnded    Code = "already-ended"    //
@@ -170,6 +177,11 @@ const (
 	CodeDigestMismatch  Code = "digest-mismatch"  //
 	CodeNoGrant         Code = "no-grant"         //
 	CodeNotAdmin        Code = "not-admin"        //
+	CodeNoBreakGlass    Code = "no-break-glass"   // role
+	CodeGlassUnreviewed Code = "glass-unreviewed" // id, role
+	CodeGlassUntold     Code = "glass-untold"     //
+	CodeNoReview        Code = "no-review"        //
+	CodeReviewed        Code = "already-reviewed" // by
 
 	// What the platform says.
 	CodeRequesterLost      Code = "requester-lost"      // principal, role, resource
@@ -198,6 +210,7 @@ const (
 	CodeJournalUnavailable Code = "journal-unavailable" //
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
+	CodeLedgerOld          Code = "ledger-old"          //
 
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
@@ -211,11 +224,13 @@ const (
 	CodeMoved             Code = "moved"              // resource, parent
 	CodeTreeUnconfirmed   Code = "tree-unconfirmed"   // resource, parent
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource
+	CodeGrantUnknown      Code = "grant-unknown"      // id, principal, resource
 	CodeNotDelivered      Code = "not-delivered"      // recipient, channel
 	CodeNotPublished      Code = "not-published"      //
 	CodeNoChannel         Code = "no-channel"         //
 	CodeNotGranted        Code = "not-granted"        // role
 	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //
+	CodeRecordedLater     Code = "recorded-later"     //
 	CodeLongLink          Code = "long-link"          // count, max
 
 	// What makes nobody eligible (Ineffective).

@@ -30,13 +30,16 @@ const (
 	Escalated        Action = "escalated"    // others are told of a request that waits
 	RequestLapsed    Action = "lapsed"       // nobody decided in time
 	GrantExpired     Action = "expired"      // the window is over
+	// GrantTakenIn is the first event of a request that nobody made here: its grant was
+	// found. It is no approval, and no grant comes of it.
+	GrantTakenIn Action = "taken in"
 )
 
 // IsIntent is whether something is done only if the event can be recorded. The others
 // say what became of it, or that it was refused; they are facts already.
 func (a Action) IsIntent() bool {
 	return slices.Contains([]Action{RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked,
-		RequestWithdrawn, GlassBroken, GlassReviewed, Reminded, Escalated}, a)
+		RequestWithdrawn, GlassBroken, GlassReviewed, Reminded, Escalated, GrantTakenIn}, a)
 }
 
 // Event is one line of the journal and one entry of a ledger.
@@ -74,6 +77,11 @@ const (
 	NoticeDenied   NoticeKind = "denied"
 	// NoticeWithdrawn tells that there is nothing left to decide.
 	NoticeWithdrawn NoticeKind = "withdrawn"
+	// NoticeGlass tells those who would have been asked, and those who look at it
+	// afterwards, that somebody breaks the glass; NoticeGlassReviewed tells them who did
+	// that what was said of it.
+	NoticeGlass         NoticeKind = "broken-glass"
+	NoticeGlassReviewed NoticeKind = "glass-reviewed"
 	// NoticeSelfApproved is for machines that listen; people get no mail of it.
 	NoticeSelfApproved NoticeKind = "self-approved"
 )
@@ -88,7 +96,7 @@ type Notice struct {
 	Request Request
 	// To is who must act or know, CC is who should; together never empty.
 	To, CC []Principal
-	// Decision is set in NoticeApproved and NoticeDenied.
+	// Decision is set in NoticeApproved, NoticeDenied and NoticeGlassReviewed.
 	Decision Decision
 	// Declined is who has declined before, as far as it is known, in NoticeReview.
 	Declined []Decision

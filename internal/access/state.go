@@ -69,6 +69,7 @@ var Transitions = []Transition{
 	{Unmade, SelfApproved, Completes, Approved},
 	{Unmade, SelfApproved, Later, Scheduled},
 	{Unmade, GlassBroken, Completes, Approved},
+	{Unmade, GrantTakenIn, Always, Active},
 	{Pending, ReviewersAdded, Always, Pending},
 	{Pending, Reminded, Always, Pending},
 	{Pending, Escalated, Always, Pending},
@@ -129,7 +130,7 @@ func (r Request) Apply(e Event) (Request, error) {
 	if r.State == Unmade {
 		r = e.Request
 		r.State, r.Decisions, r.Window, r.Version = Unmade, nil, Window{}, 0
-		r.Review, r.Reminded, r.Escalated = Decision{}, time.Time{}, 0
+		r.Review, r.Reminded, r.Escalated, r.TakenIn = Decision{}, time.Time{}, 0, time.Time{}
 	}
 	at := slices.IndexFunc(Transitions, func(t Transition) bool { return t.From == r.State && t.On == e.Action && t.If.holds(e) })
 	if at < 0 || e.Request.ID != r.ID {
@@ -142,6 +143,8 @@ func (r Request) Apply(e Event) (Request, error) {
 		r.Reminded = e.At
 	case Escalated:
 		r.Escalated++
+	case GrantTakenIn:
+		r.TakenIn = e.At
 	case GlassReviewed:
 		if r.Kind != BreakGlass || !r.Review.At.IsZero() {
 			return was, r.conflict(fmt.Errorf("%s has no broken glass to review", r.ID))
@@ -151,7 +154,7 @@ func (r Request) Apply(e Event) (Request, error) {
 		}
 		r.Review = e.Decision
 	case RequestApproved, RequestDenied:
-		if err := r.Involves(e.Decision.By); err != nil {
+		if err := r.Involves(e.Decision.By, e.Decision.As...); err != nil {
 			return was, err
 		}
 		// Who has approved may still think better of it, and that is all.
@@ -161,7 +164,7 @@ func (r Request) Apply(e Event) (Request, error) {
 		}
 		r.Decisions = append(slices.Clone(r.Decisions), e.Decision)
 	}
-	if slices.Contains([]Action{SelfApproved, GlassBroken, RequestApproved, GrantWritten}, e.Action) {
+	if slices.Contains([]Action{SelfApproved, GlassBroken, RequestApproved, GrantWritten, GrantTakenIn}, e.Action) {
 		r.Window = e.Window // no other event's is what was approved or stands
 	}
 	r.State = Transitions[at].To
@@ -174,12 +177,17 @@ func (r Request) conflict(cause error) *Error {
 }
 
 // Involves is nil for whoever has a say in the request, by who they are: somebody
-// who was asked, and never its principal.
-func (r Request) Involves(p Principal) error {
+// who was asked, in person or as one of a group, and never its principal. as are the
+// groups that they are in, spelled as Decision.As.
+func (r Request) Involves(p Principal, as ...string) error {
+	asked := func(who Principal) bool {
+		_, group := who.Group()
+		return who == p || group && slices.Contains(as, string(who))
+	}
 	switch {
 	case p == r.Principal:
 		return &Error{Kind: NotAllowed, Code: CodeOwnRequest}
-	case !slices.Contains(r.Reviewers, p):
+	case !slices.ContainsFunc(r.Reviewers, asked):
 		return &Error{Kind: NotAllowed, Code: CodeNotInvolved}
 	}
 	return nil

@@ -102,6 +102,9 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
+	if err := b.renew(ctx); err != nil {
+		return b.refuse(ctx, system, access.GrantWritten, r, err)
+	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, r.Principal), Of: r.Entitlements, Since: b.c.Now()}
 	standing, err := b.standing(ctx, system, q)
 	if err != nil {
@@ -113,11 +116,22 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	}
 	if r.Kind == access.Self {
 		_, _, err = b.grant(ctx, system, r, nil, q, func(s access.Standing) error {
-			return cmp.Or(idIsFree(r, s), b.notOver(r, s), selfHeld(r, s), b.stillKeeps(ctx, system, r, nil, s), s.Lasts(r, r.Window))
+			return cmp.Or(idIsFree(r, s), b.notOver(r, s), b.selfHeld(ctx, system, r, s), b.stillKeeps(ctx, system, r, nil, s), s.Lasts(r, r.Window))
 		})
 		return err
 	}
-	tally := b.count(r, r.Decisions, terms, standing)
+	if r.Kind == access.BreakGlass {
+		if err := b.mayBreak(ctx, r.Principal, terms, r.Entitlements[0].Role, q.Since); err != nil {
+			return b.refuse(ctx, system, access.GrantWritten, r, err)
+		}
+		check := b.glassCheck(ctx, system, r, q.Since)
+		_, _, err = b.grant(ctx, system, r, nil, q, func(s access.Standing) error { return cmp.Or(check(s), s.Lasts(r, r.Window)) })
+		return err
+	}
+	tally, err := b.count(ctx, system, r, r.Decisions, terms, standing)
+	if err != nil {
+		return b.refuse(ctx, system, access.GrantWritten, r, err)
+	}
 	if !tally.Complete {
 		return b.refuse(ctx, system, access.GrantWritten, r, &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
 	}

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"jitaccess/internal/access"
 )
 
 // Database is where a ledger is: one of its fields is set.
@@ -56,6 +59,13 @@ func ParseKeys(text string) ([][]byte, error) {
 	return keys, nil
 }
 
+// ByAccount is whether there is no key of one's own, so that the service account signs
+// what is remembered. Beside a database in SQLite a key is made.
+func (l Ledger) ByAccount() bool {
+	d, err := ParseDatabase(l.Database.Value.Reveal())
+	return !l.Database.IsZero() && l.SigningKey.IsZero() && (err != nil || d.SQLite == "")
+}
+
 // checkLedger checks what is given as it is; what is kept elsewhere is read later.
 func (r *reader) checkLedger(c *Config) {
 	l := c.Ledger
@@ -66,9 +76,12 @@ func (r *reader) checkLedger(c *Config) {
 		d, err := ParseDatabase(l.Database.Value.Reveal())
 		r.faultIf(err != nil, "DATABASE_URL", "")
 		r.faultIf(d.SQLite != "" && c.Platform != Host, "DATABASE_URL", "the disk of "+c.Platform.String()+" is memory, and not shared")
-		r.faultIf(!d.PostgreSQL.IsZero() && l.SigningKey.IsZero(), "SIGNING_KEY", "DATABASE_URL is postgres")
 	}
-	r.faultIf(!l.Database.IsZero() && l.Database.Version != "" && l.SigningKey.IsZero(), "SIGNING_KEY", "DATABASE_URL is kept as a secret")
+	if l.ByAccount() && c.Requests.Timeout > access.LinkLife {
+		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as %d, because without SIGNING_KEY a signature can be verified for %d hours",
+			c.Requests.Timeout/time.Minute, access.LinkLife/time.Minute, access.LinkLife/time.Hour)
+		c.Requests.Timeout = access.LinkLife
+	}
 	r.warnIf(!l.Database.IsZero() && l.Retention == 0, "LEDGER_RETENTION is not set: nothing is ever erased from the database")
 	r.warnIf(l.Database.IsZero() && l.Retention != 0, "LEDGER_RETENTION has no effect without DATABASE_URL")
 }

@@ -10,8 +10,13 @@ package jose
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"encoding/base64"
 	"errors"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -63,7 +68,11 @@ type Form struct {
 }
 
 // Token is what was signed.
-type Token struct{ Header, Claims Claims }
+type Token struct {
+	Header, Claims Claims
+	// Key is what it was verified with: an *rsa.PublicKey or an *ecdsa.PublicKey.
+	Key crypto.PublicKey
+}
 
 // Verify checks that the token was signed with the algorithm by one of the keys,
 // and returns its claims. See Form.Verify.
@@ -75,8 +84,33 @@ func Verify(ctx context.Context, token string, algorithm Algorithm, keys *KeySet
 // Verify checks that the token has the form and a signature by one of the keys, no claim.
 //
 // An error that wraps ErrKeysUnavailable says nothing about the token: the key
-// could not be had. Every other error means that the token is not valid.
+// could not be had. Every other error means that the token is not valid; ErrUnknownKey
+// that it may have been, while the issuer published its key.
 func (f Form) Verify(ctx context.Context, token string, keys *KeySet) (Token, error) {
+	return f.verify(token, func(id string) (publicKey, error) { return keys.key(ctx, id) })
+}
+
+// VerifyWith is Verify by one key, whatever its id: an *rsa.PublicKey of a size that is
+// used (RS256), or an *ecdsa.PublicKey on P-256 (ES256). Whose it is, is for the caller
+// to know.
+func (f Form) VerifyWith(token string, public crypto.PublicKey) (Token, error) {
+	key := publicKey{public: public}
+	switch k := public.(type) {
+	case *rsa.PublicKey:
+		if !usableRSA(k.N, big.NewInt(int64(k.E))) {
+			return Token{}, errKeyType
+		}
+		key.algorithm = RS256
+	case *ecdsa.PublicKey:
+		if k.Curve != elliptic.P256() {
+			return Token{}, errKeyType
+		}
+		key.algorithm = ES256
+	}
+	return f.verify(token, func(string) (publicKey, error) { return key, nil })
+}
+
+func (f Form) verify(token string, keyOf func(id string) (publicKey, error)) (Token, error) {
 	// Nothing is split or decoded before the size and the number of segments are
 	// known, so that hostile input costs nothing (CVE-2025-30204).
 	if len(token) > MaxToken {
@@ -101,7 +135,7 @@ func (f Form) Verify(ctx context.Context, token string, keys *KeySet) (Token, er
 	if err != nil {
 		return Token{}, err
 	}
-	key, err := keys.key(ctx, keyID)
+	key, err := keyOf(keyID)
 	switch {
 	case err != nil:
 		return Token{}, err
@@ -114,7 +148,7 @@ func (f Form) Verify(ctx context.Context, token string, keys *KeySet) (Token, er
 	if err != nil {
 		return Token{}, err
 	}
-	return Token{header, claims}, nil
+	return Token{header, claims, key.public}, nil
 }
 
 // checkHeader takes a header that says exactly what it may.

@@ -72,15 +72,18 @@ func parseKey(jwk Claims) (key publicKey, usable bool) {
 
 func parseRSA(jwk Claims) (*rsa.PublicKey, bool) {
 	modulus, exponent := new(big.Int).SetBytes(keyBytes(jwk, "n")), new(big.Int).SetBytes(keyBytes(jwk, "e"))
-	if bits := modulus.BitLen(); bits < minRSA || bits > maxRSA {
-		return nil, false
-	}
-	// The exponent is 65537 wherever Google makes the key; small and even ones
-	// are unsafe, and the standard library takes none above 31 bits.
-	if exponent.BitLen() < 17 || exponent.BitLen() > 31 || exponent.Bit(0) == 0 {
+	if !usableRSA(modulus, exponent) {
 		return nil, false
 	}
 	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, true
+}
+
+// usableRSA is whether a key is of a size that is used. The exponent is 65537 wherever
+// Google makes the key; small and even ones are unsafe, and the standard library takes
+// none above 31 bits.
+func usableRSA(modulus, exponent *big.Int) bool {
+	bits := modulus.BitLen()
+	return bits >= minRSA && bits <= maxRSA && exponent.BitLen() >= 17 && exponent.BitLen() <= 31 && exponent.Bit(0) == 1
 }
 
 func parseEC(jwk Claims) (*ecdsa.PublicKey, bool) {

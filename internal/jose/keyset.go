@@ -28,8 +28,8 @@ const (
 // ErrKeysUnavailable: a key could not be had, so that nothing is known about the token.
 var ErrKeysUnavailable = errors.New("the verification keys cannot be had")
 
-// errUnknownKey means that the issuer does not publish the key named.
-var errUnknownKey = errors.New("no key of the issuer has this kid")
+// ErrUnknownKey means that the issuer does not publish the key named, now.
+var ErrUnknownKey = errors.New("no key of the issuer has this kid")
 
 // Fetch gets the key set of one issuer as a JWKS document (RFC 7517). It must
 // return when ctx is done.
@@ -96,7 +96,7 @@ func (s *KeySet) key(ctx context.Context, id string) (publicKey, error) {
 	if err := s.unavailable(ctx); err != nil {
 		return publicKey{}, err
 	}
-	return publicKey{}, errUnknownKey
+	return publicKey{}, ErrUnknownKey
 }
 
 // dropOld forgets keys that may no longer be used. s.mu is held.

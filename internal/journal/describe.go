@@ -22,11 +22,14 @@ var forms = map[access.Action]struct{ event, severity, message string }{
 	access.SelfApproved:    {events.Approve, severityInfo, "{actor} activates {what} for {span} without others"},
 	access.RequestApproved: {events.Approve, severityInfo, "{actor} approved {what} for {whose}, for {span}"},
 	access.RequestDenied:   {events.Deny, severityInfo, "{actor} denied {what} for {whose}"},
+	access.GlassBroken:     {events.BreakGlass, severityAlert, "{actor} breaks the glass: {what} for {span} without approval"},
+	access.GlassReviewed:   {events.ReviewGlass, severityInfo, "{actor} reviewed that {whose} broke the glass for {what}"},
 	access.GrantWritten:    {events.Activate, severityInfo, "{actor} activated {what} for {whose}, for {span}{partly}"},
 	access.GrantFailed:     {events.Activate, severityError, "{actor} failed to activate {what} for {whose}"},
 	access.EndAsked:        {events.AskEnd, severityInfo, "{actor} ends {what} of {whose}"},
 	access.GrantEnded:      {events.End, severityInfo, "{actor} ended {what} of {whose}{partly}"},
 	access.EndFailed:       {events.End, severityError, "{actor} failed to end {what} of {whose}"},
+	access.GrantTakenIn:    {events.UnknownGrant, severityError, "A grant stands that nobody made here: {what} for {whose}, for {span}"},
 	access.NoticeFailed:    {events.Notify, severityWarning, "Not everybody could be told of {what} for {whose}"},
 	access.ActionRefused:   {events.Refuse, severityError, "{actor} was refused ({trying}) for {what}"},
 }
@@ -42,6 +45,9 @@ func describe(e access.Event) line {
 	}
 	if e.Action == access.GrantWritten && repeated(e.Outcomes) {
 		form.message = "{actor} wrote nothing: {what} for {whose} had been granted already"
+	}
+	if e.Action == access.GrantTakenIn && e.Err != nil { // why a rule would not have let it be made
+		form.severity = severityAlert
 	}
 	l := line{Severity: form.severity, Message: message(form.message, e), Labels: requestLabels(e)}
 	l.Labels["event"] = form.event

@@ -33,6 +33,7 @@ const (
 	severityWarning  = "WARNING"
 	severityError    = "ERROR"
 	severityCritical = "CRITICAL"
+	severityAlert    = "ALERT"
 )
 
 // The longest texts, in bytes. What the product itself lets through is shorter;

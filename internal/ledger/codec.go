@@ -33,6 +33,7 @@ type requestForm struct {
 	Review        *decisionForm      `json:"review,omitempty"`
 	Reminded      time.Time          `json:"reminded,omitzero"`
 	Escalated     int                `json:"escalated,omitempty"`
+	TakenIn       time.Time          `json:"taken_in,omitzero"`
 	Version       int                `json:"version,omitempty"`
 }
 
@@ -54,6 +55,8 @@ type decisionForm struct {
 	Comment string           `json:"comment,omitempty"`
 	Digest  string           `json:"digest"`
 	Seconds int64            `json:"seconds,omitempty"`
+	As      []string         `json:"as,omitempty"`
+	Levels  []string         `json:"access_levels,omitempty"`
 }
 
 type callerForm struct {
@@ -114,7 +117,7 @@ type content struct {
 
 // brings is whether an event of the action brings the whole request: the first one.
 func brings(a access.Action) bool {
-	return a == access.RequestMade || a == access.SelfApproved || a == access.GlassBroken
+	return a == access.RequestMade || a == access.SelfApproved || a == access.GlassBroken || a == access.GrantTakenIn
 }
 
 // encodeParts takes what names people out of an event. What was asked is kept with the
@@ -125,7 +128,7 @@ func encodeParts(e access.Event) ([]Part, error) {
 	for _, w := range e.Warnings {
 		c.Warnings = append(c.Warnings, *errorTo(w))
 	}
-	if e.Decision != (access.Decision{}) {
+	if e.Decision.By != "" || e.Decision.Verdict != "" {
 		d := decisionTo(e.Decision)
 		c.Decision = &d
 	}
@@ -134,7 +137,7 @@ func encodeParts(e access.Event) ([]Part, error) {
 	if brings(e.Action) {
 		asked := e.Request
 		asked.State, asked.Decisions, asked.Window, asked.Version = "", nil, access.Window{}, 0
-		asked.Review, asked.Reminded, asked.Escalated = access.Decision{}, time.Time{}, 0
+		asked.Review, asked.Reminded, asked.Escalated, asked.TakenIn = access.Decision{}, time.Time{}, 0, time.Time{}
 		asked.Reviewers, reviewers, person = nil, e.Request.Reviewers, e.Request.Principal
 		form := requestTo(asked)
 		c.Request = &form
@@ -199,8 +202,8 @@ func requestTo(r access.Request) requestForm {
 	f := requestForm{ID: r.ID, Kind: r.Kind, Principal: r.Principal, Resource: r.Resource, Justification: r.Justification,
 		Seconds: seconds(r.Duration), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
 		Fixed: windowTo(r.Fixed), Extends: r.Extends, Terms: termsTo(r.Terms), State: r.State, Window: windowTo(r.Window),
-		Reminded: r.Reminded.UTC(), Escalated: r.Escalated, Version: r.Version}
-	if r.Review != (access.Decision{}) {
+		Reminded: r.Reminded.UTC(), Escalated: r.Escalated, TakenIn: r.TakenIn.UTC(), Version: r.Version}
+	if r.Review.By != "" || !r.Review.At.IsZero() {
 		d := decisionTo(r.Review)
 		f.Review = &d
 	}
@@ -217,7 +220,7 @@ func requestFrom(f requestForm) (access.Request, error) {
 	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource, Justification: f.Justification,
 		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
 		Fixed: windowFrom(f.Fixed), Extends: f.Extends, State: f.State, Window: windowFrom(f.Window),
-		Reminded: f.Reminded, Escalated: f.Escalated, Version: f.Version}
+		Reminded: f.Reminded, Escalated: f.Escalated, TakenIn: f.TakenIn, Version: f.Version}
 	var err error
 	if r.Terms, err = termsFrom(f.Terms); err != nil {
 		return r, err
@@ -249,11 +252,12 @@ func windowFrom(f *windowForm) access.Window {
 }
 
 func decisionTo(d access.Decision) decisionForm {
-	return decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest, seconds(d.Duration)}
+	return decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest, seconds(d.Duration), d.As, d.AccessLevels}
 }
 
 func decisionFrom(f decisionForm) access.Decision {
-	return access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest, Duration: duration(f.Seconds)}
+	return access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest, Duration: duration(f.Seconds),
+		As: f.As, AccessLevels: f.Levels}
 }
 
 func outcomesTo(outcomes []access.Outcome) []outcomeForm {

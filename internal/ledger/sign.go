@@ -12,11 +12,13 @@ import (
 
 // Signature is over the Text of an entry.
 type Signature struct {
-	// Algorithm says how Bytes came to be: "Ed25519", over Text itself.
+	// Algorithm says how Bytes came to be: "Ed25519", over Text itself, or "RS256 JWT", a
+	// token with a digest of Text.
 	Algorithm string
 	// Key is the fingerprint of the public key: SHA-256 of Public, in hexadecimal.
 	Key string
-	// Public is the key, for those who only read. It is never trusted to grant.
+	// Public is the key, for those who only read. It is never trusted to grant. Of RS256 it
+	// is in the form PKIX.
 	Public []byte
 	Bytes  []byte
 }
@@ -24,10 +26,11 @@ type Signature struct {
 // Signer signs entries, and says whose signatures are ours. It may be called
 // concurrently.
 type Signer interface {
-	// Sign signs a text.
+	// Sign signs a text. Errors may be *access.Error: what signs may be out of reach.
 	Sign(ctx context.Context, text []byte) (Signature, error)
 	// Verify is nil for a signature that one of our own keys made. The error is
-	// errForeignKey where another key is named.
+	// errForeignKey where another key is named, or the key is not ours any more; it is an
+	// *access.Error where that cannot be found out now.
 	Verify(ctx context.Context, text []byte, s Signature) error
 }
 
@@ -96,6 +99,8 @@ func fingerprint(public []byte) string { return fmt.Sprintf("%x", sha256.Sum256(
 // verify holds a signature against a key.
 func verify(text []byte, s Signature, public []byte) error {
 	switch {
+	case s.Algorithm == tokenAlgorithm:
+		return tokenVerified(text, s, public)
 	case s.Algorithm != algorithm || len(public) != ed25519.PublicKeySize:
 		return fmt.Errorf("signed with %q, which is not known", s.Algorithm)
 	case !ed25519.Verify(public, text, s.Bytes):

@@ -27,6 +27,9 @@ type Deployment struct {
 	Settings *Settings
 	// Ledger: requests are remembered. Passkeys: approvers can sign.
 	Ledger, Passkeys bool
+	// SignaturesLast is for how long it can be verified what was asked and approved; 0 is
+	// for ever.
+	SignaturesLast time.Duration
 	// AccessLevels: who is signed in comes with access levels, as from Identity-Aware
 	// Proxy. Claims: groups are read from a claim of the assertion.
 	AccessLevels, Claims bool
@@ -110,6 +113,12 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 	}
 	if count > 1 {
 		ledger("approvals", "more than one approval")
+	}
+	for key, length := range map[string]*time.Duration{"request_life": p.requestLife, "start_within": p.startWithin,
+		"max_continuous": p.maxContinuous} {
+		if d.SignaturesLast > 0 && value(length, 0) > d.SignaturesLast {
+			tell(key, "%s of more than %s needs SIGNING_KEY: what the service account signs is good for so long", key, Length(d.SignaturesLast))
+		}
 	}
 	for key, length := range map[string]*time.Duration{"max_continuous": p.maxContinuous, "remind_after": p.remindAfter} {
 		if length != nil {

@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"cmp"
 	"regexp"
 	"time"
 
@@ -30,6 +31,8 @@ type Settings struct {
 	MaxRoles int
 	// RequestTimeout is how long a request can be decided.
 	RequestTimeout time.Duration
+	// StartWithin is how far ahead access may be asked for; 0 is a day.
+	StartWithin time.Duration
 }
 
 // Instance is the policy that an operator's settings make. Make one with New.
@@ -49,7 +52,7 @@ func New(s Settings) Instance {
 	}
 	peers := alone
 	peers.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}
-	peers.MinReviewers, peers.MaxReviewers, peers.StartWithin = s.MinReviewers, s.MaxReviewers, startWithin
+	peers.MinReviewers, peers.MaxReviewers, peers.StartWithin = s.MinReviewers, s.MaxReviewers, cmp.Or(s.StartWithin, startWithin)
 	return Instance{alone, peers}
 }
 

@@ -391,6 +391,14 @@ rules:
 	if got := told(able); got != "" {
 		t.Errorf("who can do everything:\n%s", got)
 	}
+	brief := able
+	brief.SignaturesLast = 6 * time.Hour
+	if got, want := told(brief), strings.TrimSpace(`
+2:12: defaults: request_life of more than 6h needs SIGNING_KEY: what the service account signs is good for so long
+9:7: rule "all of it": start_within of more than 6h needs SIGNING_KEY: what the service account signs is good for so long
+17:46: rule "little": start_within of more than 6h needs SIGNING_KEY: what the service account signs is good for so long`); got != want {
+		t.Errorf("where signatures are good for six hours:\n%s\nwant\n%s", got, want)
+	}
 	able.Settings = &settings
 	if got, want := told(able), `8:7: rule "all of it": max_duration of 4h is longer than ACTIVATION_TIMEOUT (2h); write loosen: [max_duration] beside terms if that is meant`; got != want {
 		t.Errorf("with settings:\n%s", got)

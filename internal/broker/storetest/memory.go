@@ -36,6 +36,8 @@ var memory = []struct {
 	{"of those who take at the same time each gets others", takers},
 	{"what could not be sent is sent later", unsent},
 	{"a link from before is imported once", imports},
+	{"what stands and was not made here is taken in once", takenIn},
+	{"a doubt stands until it is taken back", doubts},
 	{"the head changes with whatever is recorded", heads},
 	{"who gives up waiting changes nothing", givenUp},
 }
@@ -221,6 +223,54 @@ func everyTransition(t *testing.T, f Fixture, again broker.Memory) {
 				t.Errorf("the fold of its events (-want +opened):\n%s", diff)
 			}
 		})
+	}
+}
+
+func takenIn(t *testing.T, f Fixture, again broker.Memory) {
+	r := f.request(1)
+	r.Reviewers = nil
+	e := f.event(r, access.GrantTakenIn)
+	e.Caller = access.Caller{Method: access.MethodSystem}
+	e.Window = access.Window{Start: f.Now().Add(-time.Hour), End: f.Now().Add(time.Hour)}
+	e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Args: access.Args{"role": "x"}}
+	if _, err := f.Store.Commit(context.Background(), e, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := again.Commit(context.Background(), e, nil)
+	wantKind(t, err, access.Conflict)
+	got := f.open(t, r.ID)
+	if got.State != access.Active || got.Window != e.Window || !got.TakenIn.Equal(e.At) || len(got.Decisions) != 0 || got.Version != 1 {
+		t.Errorf("%+v", got)
+	}
+	listed, err := again.List(context.Background(), access.Listing{States: []access.State{access.Active}})
+	if err != nil || len(listed.Requests) != 1 || !listed.Requests[0].TakenIn.Equal(e.At) {
+		t.Errorf("%+v, %v", listed, err)
+	}
+	// Nothing that leads to a grant follows on it.
+	for _, action := range []access.Action{access.RequestMade, access.SelfApproved, access.RequestApproved, access.GlassBroken, access.GrantTakenIn} {
+		next := e
+		next.Action, next.Request, next.Err = action, got, nil
+		next.Caller = access.Caller{Principal: "ben@example.com"}
+		next.Decision = access.Decision{Verdict: access.Approve, By: "ben@example.com", At: f.Now(), Digest: got.Digest()}
+		_, err := again.Commit(context.Background(), next, nil)
+		if err == nil {
+			t.Errorf("%s was recorded", action)
+		}
+	}
+	if events, err := again.History(context.Background(), r.ID); err != nil || len(events) != 1 || events[0].Err == nil {
+		t.Errorf("%+v, %v", events, err)
+	}
+}
+
+func doubts(t *testing.T, f Fixture, again broker.Memory) {
+	for _, why := range []string{"", "one", "two", "", "three"} {
+		if err := f.memory().Doubt(context.Background(), why); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := again.Doubted(context.Background()); err != nil || got != why {
+			t.Errorf("%q, %v; want %q", got, err, why)
+		}
+		f.Advance(time.Second)
 	}
 }
 

@@ -20,27 +20,27 @@ func TestWhatLiesAbove(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		world world
+		world *world
 		want  []access.Resource
 		code  access.Code // why there may be more
 	}{
-		{"two nodes", world{}, []access.Resource{folder, org}, ""},
-		{"a folder without a policy, which the source does not list", world{above: policies{org: nil},
+		{"two nodes", &world{}, []access.Resource{folder, org}, ""},
+		{"a folder without a policy, which the source does not list", &world{above: policies{org: nil},
 			tree: map[access.Resource]access.Resource{shop: sub, sub: folder, folder: org}}, []access.Resource{sub, folder, org}, ""},
-		{"what has moved since the source looked", world{above: policies{folder: nil, org: nil},
+		{"what has moved since the source looked", &world{above: policies{folder: nil, org: nil},
 			tree: map[access.Resource]access.Resource{shop: sub, sub: org}}, []access.Resource{sub, org}, ""},
-		{"in no organization", world{tree: map[access.Resource]access.Resource{}}, nil, ""},
-		{"a folder that may not be read", world{above: policies{org: nil}, treeFails: map[access.Resource]int{folder: 403}},
+		{"in no organization", &world{tree: map[access.Resource]access.Resource{}}, nil, ""},
+		{"a folder that may not be read", &world{above: policies{org: nil}, treeFails: map[access.Resource]int{folder: 403}},
 			[]access.Resource{folder, org}, access.CodeServiceNotAllowed},
-		{"a project that may not be read", world{above: policies{folder: nil, org: nil}, treeFails: map[access.Resource]int{shop: 403}},
+		{"a project that may not be read", &world{above: policies{folder: nil, org: nil}, treeFails: map[access.Resource]int{shop: 403}},
 			[]access.Resource{folder, org}, access.CodeServiceNotAllowed},
-		{"a failure that passes", world{treeFails: map[access.Resource]int{shop: 503}}, nil, access.CodeUpstreamFailed},
-		{"a spent quota", world{treeFails: map[access.Resource]int{folder: 429}}, []access.Resource{folder}, access.CodeQuota},
-		{"folders that never end", world{tree: deep}, nil, access.CodeUpstreamFailed},
-		{"a folder in itself", world{tree: map[access.Resource]access.Resource{shop: folder, folder: folder}}, nil, access.CodeUpstreamFailed},
+		{"a failure that passes", &world{treeFails: map[access.Resource]int{shop: 503}}, nil, access.CodeUpstreamFailed},
+		{"a spent quota", &world{treeFails: map[access.Resource]int{folder: 429}}, []access.Resource{folder}, access.CodeQuota},
+		{"folders that never end", &world{tree: deep}, nil, access.CodeUpstreamFailed},
+		{"a folder in itself", &world{tree: map[access.Resource]access.Resource{shop: folder, folder: folder}}, nil, access.CodeUpstreamFailed},
 	} {
 		for _, since := range []time.Time{{}, time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)} {
-			w := &c.world
+			w := c.world
 			w.live = policies{shop: nil}
 			q := access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}, Above: true, Since: since}
 			s, err := w.catalog().Standing(t.Context(), q)

@@ -193,6 +193,9 @@ func (l *look) tableOf(nodes []Node) (eligibility.Table, []access.Ineffective) {
 		rows, ineffective = append(rows, more...), append(ineffective, wrong...)
 	}
 	table, over := eligibility.New(rows, l.k.c.Now())
+	if l.q.Ruled {
+		table = table.Ruled()
+	}
 	return table, append(ineffective, over...)
 }
 

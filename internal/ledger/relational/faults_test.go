@@ -185,17 +185,17 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	for name, open := range riggedHomes {
 		t.Run(name, func(t *testing.T) {
 			home := open(t)
-			for newer, usable := range map[int]bool{2: true, 3: false} {
+			for newer, usable := range map[int]bool{3: true, 4: false} {
 				home.exec(t, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true)", newer))
 				err := home.Migrate(t.Context())
 				var want relational.NewerError
-				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 3 || !strings.Contains(err.Error(), "newer version")) {
+				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 4 || !strings.Contains(err.Error(), "newer version")) {
 					t.Errorf("schema %d: %v", newer, err)
 				}
 				if !usable {
 					break
 				}
-				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 3")
+				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 4")
 			}
 		})
 	}
@@ -273,7 +273,7 @@ func TestKeysThatAreGone(t *testing.T) {
 	for _, reader := range []struct {
 		signer ledger.Signer
 		self   int
-	}{{ledger.Fingerprints(keys(t, secret).Fingerprints()), 0}, {ledger.Fingerprints(nil), 10}, {keys(t, newKey), 10}} {
+	}{{ledger.Fingerprints(keys(t, secret).Fingerprints()), 0}, {ledger.Fingerprints(nil), 11}, {keys(t, newKey), 11}} {
 		report, err := ledger.Verify(t.Context(), home, reader.signer)
 		if err != nil || len(report.Findings) > 0 || report.SelfAttested != reader.self {
 			t.Errorf("%+v, %v", report, err)
@@ -327,10 +327,10 @@ func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
 			if done, err = ledger.Retain(t.Context(), home, keys(t, secret), c.Now().Add(-365*24*time.Hour), c.Now()); err != nil || done != (ledger.Erased{}) {
 				t.Errorf("too young: %+v, %v", done, err)
 			}
-			if done, err = ledger.Retain(t.Context(), home, keys(t, secret), c.Now().Add(-24*time.Hour), c.Now()); err != nil || done.Requests != 4 || done.Kept != 0 {
+			if done, err = ledger.Retain(t.Context(), home, keys(t, secret), c.Now().Add(-24*time.Hour), c.Now()); err != nil || done.Requests != 5 || done.Kept != 0 {
 				t.Errorf("%+v, %v", done, err)
 			}
-			verify(4)
+			verify(5)
 			if done, err = ledger.Retain(t.Context(), home, keys(t, secret), c.Now(), c.Now()); err != nil || done != (ledger.Erased{}) {
 				t.Errorf("again: %+v, %v", done, err)
 			}
@@ -363,7 +363,7 @@ func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
 					t.Errorf("%+v, %v", events, err)
 				}
 			}
-			if list, err := s.List(t.Context(), access.Listing{}); err != nil || len(list.Requests) != 4 {
+			if list, err := s.List(t.Context(), access.Listing{}); err != nil || len(list.Requests) != 5 {
 				t.Errorf("%+v, %v", list, err)
 			}
 			// What becomes of them is no concern any more, and fails nothing.

@@ -160,11 +160,13 @@ func (d *Database) writing(w ledger.Write) (all []statement) {
 		values = append(values, r.ID, r.Version, i, string(p.Person), ledger.Base64(p.Salt), string(p.Data))
 	}
 	exec(`INSERT INTO parts (request_id, version, place, person, salt, content) VALUES `+tuples(len(values), 6), values...)
-	if w.Before > 0 {
+	switch {
+	case w.Before > 0 && w.Relisted:
+		exec(`DELETE FROM reviewers WHERE request_id = ?`, r.ID)
+	case w.Before > 0:
 		exec(`UPDATE reviewers SET state = ? WHERE request_id = ? AND state <> ?`, string(r.State), r.ID, string(r.State))
 	}
-	// Who is asked is in the parts behind the first.
-	if len(w.Entry.Parts) > 1 && len(r.Reviewers) > 0 {
+	if w.Relisted && len(r.Reviewers) > 0 {
 		values = nil
 		for _, p := range r.Reviewers {
 			values = append(values, r.ID, string(p), string(r.State), micros(r.Made))
@@ -334,6 +336,30 @@ func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time) e
 	_, err := d.write.ExecContext(ctx, d.rebind("UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1 WHERE id = ? AND lease = ?"),
 		micros(due), id, lease)
 	return err
+}
+
+// Keep implements ledger.Home.
+func (d *Database) Keep(ctx context.Context, n ledger.Note) error {
+	_, err := d.write.ExecContext(ctx, d.rebind(`INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`), n.Kind, n.ID, micros(n.Made), ledger.Base64(n.Body), n.Signature.Algorithm,
+		n.Signature.Key, ledger.Base64(n.Signature.Public), ledger.Base64(n.Signature.Bytes))
+	return err
+}
+
+// Notes implements ledger.Home.
+func (d *Database) Notes(ctx context.Context, kind string, max int) ([]ledger.Note, error) {
+	var all []ledger.Note
+	err := d.query(ctx, `SELECT id, made, body, algorithm, key_id, public_key, signature FROM notes WHERE kind = ?
+		ORDER BY made DESC, id DESC LIMIT ?`, []any{kind, max}, func(scan func(...any) error) error {
+		n := ledger.Note{Kind: kind}
+		var made int64
+		var body, public, signature string
+		err := scan(&n.ID, &made, &body, &n.Signature.Algorithm, &n.Signature.Key, &public, &signature)
+		n.Made, n.Body, n.Signature.Public, n.Signature.Bytes = moment(made), unbase64(body), unbase64(public), unbase64(signature)
+		all = append(all, n)
+		return err
+	})
+	return all, err
 }
 
 // stride is how many requests Walk reads at a time; nothing is held open in between.

@@ -1,0 +1,38 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"jitaccess/internal/config"
+)
+
+// Where there is no key of one's own the service account signs, but beside SQLite.
+func TestWhoSignsWhatIsRemembered(t *testing.T) {
+	const key = "SIGNING_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+	for _, c := range []struct {
+		env  []string
+		want bool
+	}{
+		{nil, false},
+		{[]string{key}, false},
+		{[]string{"DATABASE_URL=postgres://jit@db.example.com/jit"}, true},
+		{[]string{"DATABASE_URL=postgres://jit@db.example.com/jit", key}, false},
+		{[]string{"DATABASE_URL=projects/p/secrets/s/versions/1"}, true},
+		{[]string{"DATABASE_URL=projects/p/secrets/s/versions/1", "SIGNING_KEY=projects/p/secrets/k/versions/1"}, false},
+		{[]string{"DATABASE_URL=sqlite:jit.db"}, false},
+	} {
+		values := map[string]string{}
+		for _, e := range c.env {
+			name, value, _ := strings.Cut(e, "=")
+			values[name] = value
+		}
+		l, err := config.ReadLedger(func(name string) string { return values[name] })
+		if err != nil && c.env != nil && values["DATABASE_URL"] != "" {
+			t.Fatal(c.env, err)
+		}
+		if got := l.ByAccount(); got != c.want {
+			t.Errorf("%v: %v", c.env, got)
+		}
+	}
+}
