@@ -29,6 +29,8 @@ type File struct {
 	// refuses: where no rule matches, it is refused.
 	refuses bool
 	looks   access.Looks
+	// roleLists is how many different lists of roles its rules have.
+	roleLists int
 }
 
 // Entitlement is what requesters may ask for by the file alone.
@@ -83,6 +85,7 @@ type partial struct {
 // matches.
 type match struct {
 	resources, roles list[pattern]
+	sameRoles        int // names the list of roles; others have the same
 	requesters       list[who]
 	changes          *bool
 	hours            []hours

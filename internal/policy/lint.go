@@ -273,8 +273,8 @@ func (m *match) example() (access.Subject, bool) {
 		s.ChangesPermissions = access.No
 	}
 	q := ask(&s)
-	return s, m.roles.judge(func(p *pattern) answer { return answerOf(p.matches(&q.role)) }) == yes &&
-		m.resources.judge(func(p *pattern) answer { return p.matchesResource(q) }) == yes
+	return s, q.judgeRoles(m) == yes &&
+		m.resources.judge(q, (*pattern).matchesResource) == yes
 }
 
 // people are those whom the rule names, and somebody whom no file names.

@@ -47,7 +47,7 @@ func ReadFile(text []byte) (*File, document.Faults) {
 	f.defaults = r.terms(root.Get("defaults"))
 	r.mayBeLess(f.defaults, loosened{})
 	f.refuses = textOf(root.Get("unmatched")) == "refuse"
-	lines := map[string]int{}
+	lines, roleLists := map[string]int{}, map[string]int{}
 	for _, item := range items(root.Get("rules")) {
 		if item.Kind != document.Object {
 			continue
@@ -61,8 +61,14 @@ func ReadFile(text []byte) (*File, document.Faults) {
 		default:
 			lines[rule.Name] = name.Line
 		}
+		list := strings.Join(texts(item.Get("match").Get("role")), " ")
+		if _, known := roleLists[list]; !known {
+			roleLists[list] = len(roleLists)
+		}
+		rule.match.sameRoles = roleLists[list]
 		f.Rules = append(f.Rules, rule)
 	}
+	f.roleLists = len(roleLists)
 	f.looks = f.looksAt()
 	return f, r.faults.Sorted()
 }
