@@ -214,8 +214,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	}
 	if anyGranted(outcomes) {
 		notice := b.notice(access.SelfApproved, r, nil)
-		notice.Window = asked.Window
-		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+		notice.ID, notice.Window = "", asked.Window // no store keeps it
+		asked.Warnings = withNew(asked.Warnings, b.tell(ctx, caller, notice))
 	}
 	return asked, nil
 }

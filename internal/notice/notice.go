@@ -67,6 +67,9 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		facts.Heading, facts.Button = w.text("notice.withdrawn"), w.text("notice.button")
 		facts.Intro = w.text("notice.withdrawn.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
 		facts.Rows = slices.Concat(w.who(n), w.why(r))
+	case access.NoticeGlass, access.NoticeGlassReviewed:
+		facts.Subject = w.text("notice.glass.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())
+		w.glass(&facts, n)
 	default:
 		return Facts{}, fmt.Errorf("nobody is told a notice of kind %q", n.Kind)
 	}
@@ -132,6 +135,24 @@ func (w Writer) review(facts *Facts, n access.Notice) {
 		facts.Rows = append(facts.Rows, w.row("notice.link-until", w.instant(r.Expires)))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.why(r), w.rule(r))
+}
+
+// glass tells of a broken glass, and of what was said of it afterwards.
+func (w Writer) glass(facts *Facts, n access.Notice) {
+	r, d := n.Request, n.Decision
+	on := w.resource(r.Resource)
+	if n.Kind == access.NoticeGlass {
+		facts.Heading, facts.Button = w.text("notice.glass"), w.text("notice.glass.button")
+		facts.Intro = w.text("notice.glass.intro", "principal", r.Principal, "resource", on)
+		facts.Notes = []string{w.text("notice.glass.note")}
+	} else {
+		facts.By, facts.Heading, facts.Button = d.By, w.text("notice.glass-reviewed"), w.text("notice.button")
+		facts.Intro = w.text("notice.glass-reviewed.intro", "by", d.By, "principal", r.Principal, "resource", on)
+		facts.Rows = []Row{w.row("notice.reviewed-by", string(d.By)), w.row("notice.comment", plain(d.Comment, maxUserText))}
+	}
+	facts.Rows = slices.Concat(facts.Rows, w.who(n), []Row{w.row("notice.from", w.instant(n.Window.Start)),
+		w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length()))),
+		w.reason(r)}, w.rule(r))
 }
 
 // duration says for how long access would last, before anybody has approved it.
@@ -270,7 +291,11 @@ func (w Writer) why(r access.Request) []Row {
 	for _, p := range r.Reviewers {
 		asked = append(asked, string(p))
 	}
-	return []Row{w.row("notice.asked", w.Language.Series(asked)), w.row("notice.reason", plain(r.Justification, maxUserText))}
+	return []Row{w.row("notice.asked", w.Language.Series(asked)), w.reason(r)}
+}
+
+func (w Writer) reason(r access.Request) Row {
+	return w.row("notice.reason", plain(r.Justification, maxUserText))
 }
 
 // The longest texts of others that a notice shows, in characters. They leave room for

@@ -185,6 +185,28 @@ func situations() []situation {
 			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA", "")
 			return err
 		}, nil},
+		{access.CodeNoBreakGlass, "an emergency of somebody whom no rule lets", breaking(access.CodeNoBreakGlass, func(w *brokertest.World) {
+			w.Policy = policy.New(w.Settings)
+		}, nil), nil},
+		{access.CodeGlassUnreviewed, "a second emergency before the first was reviewed", breaking(access.CodeGlassUnreviewed, nil,
+			func(t *testing.T, w *brokertest.World, _ broker.Asked) error {
+				_, err := w.Broker().Ask(t.Context(), access.Caller{Principal: ana}, emergency())
+				return err
+			}), nil},
+		{access.CodeGlassUntold, "an emergency of which nobody can be told", breaking(access.CodeGlassUntold, func(w *brokertest.World) {
+			w.Silent = true
+		}, nil), nil},
+		{access.CodeNoReview, "a review by somebody whom no rule names", breaking(access.CodeNoReview, nil,
+			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
+				return reviewing(t, w, asked, "eve@example.com")
+			}), nil},
+		{access.CodeReviewed, "a second review", breaking(access.CodeReviewed, nil,
+			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
+				if err := reviewing(t, w, asked, ben); err != nil {
+					t.Fatal(err)
+				}
+				return reviewing(t, w, asked, "cho@example.com")
+			}), nil},
 		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
 
 		{access.CodeRequesterLost, "a requester who lost the role",
@@ -370,6 +392,9 @@ func situations() []situation {
 			deciding(access.CodeOutcomeUnrecorded, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				w.JournalErr[access.GrantWritten] = errors.New("closed")
 			}), nil},
+		{access.CodeRecordedLater, "an emergency while the database is down", breaking(access.CodeRecordedLater, func(w *brokertest.World) {
+			w.Ledger = &brokertest.Unreachable{Memory: w.Ledger.(broker.Memory), Down: true}
+		}, nil), nil},
 		{access.CodeLongLink, "a link of 3,000 characters",
 			asking(access.CodeLongLink, func(_ *brokertest.World, a *broker.Ask) {
 				a.Origin = "https://" + strings.Repeat("a", 3000) + ".example.com"

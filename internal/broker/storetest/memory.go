@@ -28,6 +28,7 @@ var memory = []struct {
 	{"what happened is told in its order", history},
 	{"lists choose by what they are asked for, the newest first", lists},
 	{"pages hold every request once", pages},
+	{"broken glasses are listed until they are reviewed", glasses},
 	{"a list is looked through for what is rare", rare},
 	{"a cursor is good for its list alone", foreignCursors},
 	{"what is due is told, the longest due first", due},

@@ -1,5 +1,5 @@
 // Package pubsub tells machines: it publishes what happened to a topic, as the
-// three messages of JIT Access 1.x. Its listeners are chat bots, ticket systems and
+// three messages of JIT Access 1.x and one more. Its listeners are chat bots, ticket systems and
 // the like; they get the link of a request, which is a pointer and lets nobody in.
 package pubsub
 
@@ -109,6 +109,7 @@ var types = map[access.NoticeKind]string{
 	access.NoticeReview:       "RequestActivation",
 	access.NoticeApproved:     "ActivationApproved",
 	access.NoticeSelfApproved: "ActivationSelfApproved",
+	access.NoticeGlass:        "ActivationGlassBroken", // new since 1.x
 }
 
 // compose says a notice as JIT Access 1.x did; false if it had no message for it.
@@ -136,6 +137,8 @@ func compose(n access.Notice) (message, bool) {
 		attributes["base_url"] = n.BaseURL
 	}
 	switch n.Kind {
+	case access.NoticeGlass:
+		attributes["action_url"] = n.ReviewURL
 	case access.NoticeReview:
 		attributes["request_expiry_time"] = instant(r.Expires)
 		attributes["action_url"] = n.ReviewURL
