@@ -353,11 +353,11 @@ func TestOneUnreviewedGlassForARole(t *testing.T) {
 // human knows that dan is ana.
 type human struct{ broker.Policy }
 
-func (human) Human(p access.Principal) access.Principal {
-	if p == dan {
-		return ana
+func (human) Accounts(p access.Principal) []access.Principal {
+	if p == dan || p == ana {
+		return []access.Principal{ana, dan}
 	}
-	return p
+	return []access.Principal{p}
 }
 
 // meanwhile is a ledger to which something else happens before the first event.

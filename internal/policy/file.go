@@ -24,7 +24,7 @@ type File struct {
 	Entitlements []Entitlement
 	Rules        []Rule
 
-	people   map[access.Principal]access.Principal
+	people   map[access.Principal][]access.Principal
 	defaults partial
 	// refuses: where no rule matches, it is refused.
 	refuses bool
@@ -102,11 +102,14 @@ func (f *File) Gives(id access.EntitlementID) *Entitlement {
 	return nil
 }
 
-// Human is the one person behind an address: the first of the addresses that the file
-// has for them, and the address itself where it says nothing.
-func (f *File) Human(p access.Principal) access.Principal {
-	if human, ok := f.people[p]; ok {
-		return human
+// Accounts are all addresses of a human, in the order of the file; the address itself
+// alone where the file says nothing.
+func (f *File) Accounts(of access.Principal) []access.Principal {
+	if all, ok := f.people[of]; ok {
+		return all
 	}
-	return p
+	return []access.Principal{of}
 }
+
+// Human is the first of the addresses of a human.
+func (f *File) Human(of access.Principal) access.Principal { return f.Accounts(of)[0] }

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
@@ -35,7 +34,7 @@ func ReadFile(text []byte) (*File, document.Faults) {
 	shape.Check(root, &faults)
 	r := reader{faults: faults}
 	digest := sha256.Sum256(text)
-	f := &File{Digest: hex.EncodeToString(digest[:]), people: map[access.Principal]access.Principal{}}
+	f := &File{Digest: hex.EncodeToString(digest[:]), people: map[access.Principal][]access.Principal{}}
 	r.people(root.Get("people"), f.people)
 	for _, item := range items(root.Get("entitlements")) {
 		e := r.entitlement(item)
@@ -133,20 +132,22 @@ func texts(n *document.Node) []string {
 	return all
 }
 
-func (r *reader) people(n *document.Node, humans map[access.Principal]access.Principal) {
+func (r *reader) people(n *document.Node, humans map[access.Principal][]access.Principal) {
 	for _, entry := range items(n) {
-		var human access.Principal
+		var accounts []access.Principal
 		for _, item := range items(entry) {
 			p, ok := r.principal(item)
 			if !ok {
 				continue
 			}
-			human = cmp.Or(human, p)
-			if _, twice := humans[p]; twice {
+			if _, twice := humans[p]; twice || slices.Contains(accounts, p) {
 				r.faults.Add(item, "%s is in people already; an address belongs to one human", p)
 				continue
 			}
-			humans[p] = human
+			accounts = append(accounts, p)
+		}
+		for _, p := range accounts {
+			humans[p] = accounts
 		}
 	}
 }

@@ -36,8 +36,8 @@ func (p Refined) Terms(s access.Subject) (access.Terms, error) {
 // Looks is what its rules look at.
 func (p Refined) Looks() access.Looks { return p.file.looks }
 
-// Human is the address that stands for all of a person's, by what the file says of people.
-func (p Refined) Human(of access.Principal) access.Principal { return p.file.Human(of) }
+// Accounts are all addresses of a human, by what the file says of people.
+func (p Refined) Accounts(of access.Principal) []access.Principal { return p.file.Accounts(of) }
 
 // Explanation says why which terms hold.
 type Explanation struct {
