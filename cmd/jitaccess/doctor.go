@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -86,6 +87,14 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		Policy: google.Policies.GetIamPolicy, Projects: google.Policies.SearchProjects, Standing: google.Standing,
 		Sign: signer.SignJWT, Secret: secrets.Access, Mailer: mailer,
 		Words: inWords, SendTo: to, Now: time.Now, Origin: hosts(c, platform).Origin,
+	}
+	if kept := c.Requests.Policy; !kept.IsZero() {
+		read, err := policyText(ctx, platform, kept)
+		if err != nil {
+			return broken("policy file", err, "")
+		}
+		p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: read, log: slog.New(slog.DiscardHandler), now: time.Now}
+		dc.PolicyFile = p.take
 	}
 	dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
 	doctor.Run(ctx, dc, report)

@@ -16,6 +16,8 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/parametermanager"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/policy"
@@ -74,11 +76,11 @@ func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform,
 	if kept.IsZero() {
 		return policyOf(c), nil, nil
 	}
-	secrets, err := secretmanager.New(ctx, platform)
+	read, err := policyText(ctx, platform, kept)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: stored(secrets, kept), pinned: !strings.HasSuffix(kept.Version, "/latest"),
+	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: read, pinned: !strings.HasSuffix(kept.Version, "/latest"),
 		keeper: keeper, log: log, now: k.now}
 	if err := p.look(ctx); errors.Is(err, errPolicyFaults) && kept.File != "" {
 		return nil, nil, err
@@ -89,6 +91,18 @@ func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform,
 		}
 	}()
 	return p, p.current, nil
+}
+
+// policyText reads the text of a policy, wherever it is kept.
+func policyText(ctx context.Context, platform *gcp.Platform, kept config.StoredText) (func(context.Context) ([]byte, error), error) {
+	if resourcename.IsParameterVersion(kept.Version) {
+		return func(ctx context.Context) ([]byte, error) { return parametermanager.Get(ctx, platform, kept.Version) }, nil
+	}
+	secrets, err := secretmanager.New(ctx, platform)
+	if err != nil {
+		return nil, err
+	}
+	return stored(secrets, kept), nil
 }
 
 // look reads the policy and takes it, unless something is wrong.

@@ -90,6 +90,12 @@ func TestPolicyOfTheService(t *testing.T) {
 			t.Errorf("%s: %s", step.name, got)
 		}
 	}
+	// The same from Parameter Manager.
+	version := w.cloud.AddParameter("policy", "v1", []byte("version: 1\nrules: [{name: all, refuse: As a parameter says.}]\n"))
+	w.restart(map[string]string{"POLICY": version})
+	if got := roles(); !strings.Contains(got, "As a parameter says.") {
+		t.Error(got)
+	}
 	if ready := w.send("", w.request("GET", "/health/ready", nil)).body; !strings.Contains(ready, `"PolicyIsCurrent":true`) {
 		t.Error(ready)
 	}

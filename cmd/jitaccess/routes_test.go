@@ -75,14 +75,18 @@ var routeCalls = []struct {
 	{route: "GET /requests/{id}", who: alice, first: "none", second: "none"},
 	{route: "POST /requests/{id}/withdraw", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "POST /requests/{id}/extend", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "GET /requests/{id}/extend", who: alice, first: "none", second: "none"},
+	{route: "POST /requests/{id}/review", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "GET /reviews", who: alice, first: "none", second: "none"},
 	{route: "GET /history", who: alice, first: "none", second: "none"},
+	{route: "GET /history/month", who: alice, first: "none", second: "none"},
 	{route: "GET /history.csv", who: alice, first: "none", second: "none"},
 	{route: "GET /history.json", who: alice, first: "none", second: "none"},
 	{route: "GET /api/requests", who: alice, first: "none", second: "none"},
 	{route: "GET /api/requests/{id}", who: alice, first: "none", second: "none"},
 	{route: "POST /api/requests/{id}/withdraw", who: alice, body: dict{}, first: "none", second: "none"},
 	{route: "POST /api/requests/{id}/extend", who: alice, body: dict{}, first: "none", second: "none"},
+	{route: "POST /api/requests/{id}/review", who: alice, body: dict{}, first: "none", second: "none"},
 }
 
 // asked is the link of Alice's request to Bob.

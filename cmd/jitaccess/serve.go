@@ -249,7 +249,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform),
 		Provider: providerName, MailAccount: mailAccount{mailer, c, platform.ServiceAccount}, Version: version,
-		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader,
+		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			keys := verifier.Ready(ctx)
 			if errors.Is(keys, jose.ErrKeysUnavailable) {

@@ -98,6 +98,9 @@ type Entitlement struct {
 	// in which MayReview does, sorted, each once. Empty is the plain one alone: by
 	// peers, without a topic.
 	Requests, Reviews []Approval
+	// Inherited are the ways of Reviews that a folder or the organization gives, above the
+	// resource.
+	Inherited []Approval
 	// Sources are the nodes whose policies carry the eligibility.
 	Sources []Resource
 	// Ways are the bindings behind it, one for each node and member, in the order of
@@ -141,6 +144,12 @@ func (e Entitlement) MayReviewFor(requested Entitlement) bool {
 	return e.MayReview && requested.PeerApproval && slices.ContainsFunc(orPlain(requested.Requests), func(request Approval) bool {
 		return slices.ContainsFunc(orPlain(e.Reviews), func(review Approval) bool { return review.Reviews(request) })
 	})
+}
+
+// OnlyInherited is e without what the resource's own policy gives for reviewing.
+func (e Entitlement) OnlyInherited() Entitlement {
+	e.Reviews, e.MayReview = e.Inherited, len(e.Inherited) > 0
+	return e
 }
 
 func orPlain(ways []Approval) []Approval {
@@ -189,10 +198,15 @@ type StandingQuery struct {
 	// Arrived is when the page was asked for (Caller.Arrived): the resource's own policy
 	// is read once for it. When both are zero it is read each time.
 	Arrived time.Time
+	// Ruled: a rule says how many approvals it takes, whatever the marker says: who may
+	// activate alone may also ask others, and approve for those who do.
+	Ruled bool
 	// Everybody asks, in place of Principals, for everybody who is named in an eligible
 	// binding, in person or as a direct member of a group. It costs one look-up for each
 	// group.
 	Everybody bool
+	// Above wants to know what lies above the resource.
+	Above bool
 }
 
 // Standing is what the policies of one resource say at one moment.
@@ -210,9 +224,11 @@ type Standing struct {
 	// Ineffective is what makes nobody eligible; it names others, and is for admins.
 	Ineffective []Ineffective
 	// Above are the folders and the organization that lie above the resource, nearest
-	// first, as far as the provider knows. AboveKnown: these are all.
+	// first, as far as the provider knows, where the query wants them. AboveKnown: these are
+	// all; if not, AboveErr is why.
 	Above      []Resource
 	AboveKnown bool
+	AboveErr   *Error
 	// Warnings are what could not be read or understood; the rest stands.
 	Warnings []*Error
 }

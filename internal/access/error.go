@@ -170,6 +170,11 @@ const (
 	CodeDigestMismatch  Code = "digest-mismatch"  //
 	CodeNoGrant         Code = "no-grant"         //
 	CodeNotAdmin        Code = "not-admin"        //
+	CodeNoBreakGlass    Code = "no-break-glass"   // role
+	CodeGlassUnreviewed Code = "glass-unreviewed" // id, role
+	CodeGlassUntold     Code = "glass-untold"     //
+	CodeNoReview        Code = "no-review"        //
+	CodeReviewed        Code = "already-reviewed" // by
 
 	// What the platform says.
 	CodeRequesterLost      Code = "requester-lost"      // principal, role, resource
@@ -218,6 +223,7 @@ const (
 	CodeNoChannel         Code = "no-channel"         //
 	CodeNotGranted        Code = "not-granted"        // role
 	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //
+	CodeRecordedLater     Code = "recorded-later"     //
 	CodeLongLink          Code = "long-link"          // count, max
 
 	// What makes nobody eligible (Ineffective).

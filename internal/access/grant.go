@@ -12,8 +12,10 @@ type Grant struct {
 	Window        Window
 	Justification string
 	// Approvers are who approved, in the order of their decisions; empty for
-	// self-approval.
+	// self-approval and for a broken glass.
 	Approvers []Principal
+	// BreakGlass: nobody approved what others would have had to, and it says so.
+	BreakGlass bool
 	// LinkLife is for how long after a request was made a link to it is good here: a
 	// record of what was granted is needed no longer. 0 means LinkLife.
 	LinkLife time.Duration
@@ -66,8 +68,10 @@ type Activation struct {
 	// Until is when the eligibility that it was made of ends; zero is never.
 	Until         time.Time
 	Justification string
-	// Approvers are empty for self-approval.
+	// Approvers are empty for self-approval and for a broken glass.
 	Approvers []Principal
+	// BreakGlass: it says that the glass was broken for it.
+	BreakGlass bool
 }
 
 // Whole is whether the activation was not ended early: it lasts as long as was asked

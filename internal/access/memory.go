@@ -17,6 +17,9 @@ type Listing struct {
 	Principal, Reviewer Principal
 	Resource            Resource
 	States              []State
+	// Unreviewed chooses broken glasses that nobody has reviewed (Request.Unreviewed).
+	// Reviewer is empty then.
+	Unreviewed bool
 	// Role and Words choose further: requests with the role, requests whose reason has
 	// the words in it, whatever the case of ASCII letters.
 	Role  Role

@@ -13,11 +13,11 @@ import (
 
 // idPrefixes begin the ids of requests of each kind, and the numbers of their forms.
 // Nothing outside this file asks an id for its kind.
-var idPrefixes = map[RequestKind]string{Self: "jit-", Peers: "mpa-"}
+var idPrefixes = map[RequestKind]string{Self: "jit-", Peers: "mpa-", BreakGlass: "brk-"}
 
 // requestIDPattern accepts our ids and those of JIT Access 1.x, which are standard
 // Base64.
-var requestIDPattern = regexp.MustCompile(`^(jit|mpa)-[A-Za-z0-9_+/-]{16}$`)
+var requestIDPattern = regexp.MustCompile(`^(jit|mpa|brk)-[A-Za-z0-9_+/-]{16}$`)
 
 // RequestIDOf is the id that has the given bytes in it.
 func RequestIDOf(kind RequestKind, b [12]byte) string {

@@ -65,6 +65,27 @@ func (p Principal) Domain() string {
 
 func (p Principal) String() string { return string(p) }
 
+// GroupPrefix begins a group, as policy files spell it.
+const GroupPrefix = "group:"
+
+// Group is the address of a group that was asked, which stands among the reviewers of a
+// request as "group:ADDRESS"; false for a person. No caller is ever spelled so: an address
+// has no colon.
+func (p Principal) Group() (address string, ok bool) { return strings.CutPrefix(string(p), GroupPrefix) }
+
+// Address is where p gets mail: that of the group where it is one.
+func (p Principal) Address() Principal { return Principal(strings.TrimPrefix(string(p), GroupPrefix)) }
+
+// ParseReviewer reads somebody who is asked: a person, or a group as "group:ADDRESS".
+func ParseReviewer(text string) (Principal, error) {
+	address, group := strings.CutPrefix(text, GroupPrefix)
+	p, err := ParsePrincipal(address)
+	if err == nil && group {
+		p = GroupPrefix + p
+	}
+	return p, err
+}
+
 // FoldASCII lower-cases A–Z and leaves every other byte alone.
 func FoldASCII(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return 'A' <= r && r <= 'Z' }) {
@@ -94,6 +115,8 @@ type Caller struct {
 	// both may be empty.
 	Device       string
 	AccessLevels []string
+	// Asserted is when the identity provider said so; zero where it does not say.
+	Asserted time.Time
 	// Method says how the caller was identified: "iap", or MethodSystem.
 	Method string
 	// Arrived is when the request arrived that the caller sent. What was read for it

@@ -1,6 +1,9 @@
 package access
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // Purpose is what a provider is called for. Where its quotas are short, those who end
 // access come first, then those who act, then pages.
@@ -40,4 +43,21 @@ func WithPerson(ctx context.Context, by Principal) context.Context {
 func PurposeOf(ctx context.Context) (Purpose, Principal) {
 	found, _ := ctx.Value(purposeKey{}).(purposed)
 	return found.purpose, found.by
+}
+
+type ownPartKey struct{}
+
+// WatchOwnPart returns a context, and whether something that was to be done in it was not
+// since the person for whom it is done had spent their part of a quota (SpentOwnPart): who
+// shares what another person does is not to be refused for them.
+func WatchOwnPart(ctx context.Context) (context.Context, func() bool) {
+	var spent atomic.Bool
+	return context.WithValue(ctx, ownPartKey{}, &spent), spent.Load
+}
+
+// SpentOwnPart says so to whoever watches the context, if anybody does.
+func SpentOwnPart(ctx context.Context) {
+	if spent, ok := ctx.Value(ownPartKey{}).(*atomic.Bool); ok {
+		spent.Store(true)
+	}
 }

@@ -28,6 +28,16 @@ type Tally struct {
 	Denied bool
 }
 
+// Open is the first of needs that is not filled; false where all are.
+func (t Tally) Open(needs []Requirement) (Requirement, bool) {
+	for i, need := range needs {
+		if t.Filled[i] < need.Count {
+			return need, true
+		}
+	}
+	return Requirement{}, false
+}
+
 // Quorum counts what was decided on a request of the requester. A person counts
 // once, however often they approve, and fills one requirement; who fills which is
 // chosen so that as much as possible is filled. The requester never counts. may says

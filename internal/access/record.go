@@ -77,6 +77,11 @@ const (
 	NoticeDenied   NoticeKind = "denied"
 	// NoticeWithdrawn tells that there is nothing left to decide.
 	NoticeWithdrawn NoticeKind = "withdrawn"
+	// NoticeGlass tells those who would have been asked, and those who look at it
+	// afterwards, that somebody breaks the glass; NoticeGlassReviewed tells them who did
+	// that what was said of it.
+	NoticeGlass         NoticeKind = "broken-glass"
+	NoticeGlassReviewed NoticeKind = "glass-reviewed"
 	// NoticeSelfApproved is for machines that listen; people get no mail of it.
 	NoticeSelfApproved NoticeKind = "self-approved"
 )
@@ -91,7 +96,7 @@ type Notice struct {
 	Request Request
 	// To is who must act or know, CC is who should; together never empty.
 	To, CC []Principal
-	// Decision is set in NoticeApproved and NoticeDenied.
+	// Decision is set in NoticeApproved, NoticeDenied and NoticeGlassReviewed.
 	Decision Decision
 	// Declined is who has declined before, as far as it is known, in NoticeReview.
 	Declined []Decision

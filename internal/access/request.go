@@ -105,7 +105,7 @@ const (
 
 // Request is one principal asking for entitlements of one resource.
 type Request struct {
-	// ID is jit-… or mpa-…; see NewRequestID.
+	// ID is jit-…, mpa-… or brk-…, by its Kind; see NewRequestID.
 	ID   string
 	Kind RequestKind
 	// Principal is who asks and who gets the access.
@@ -120,8 +120,8 @@ type Request struct {
 	// Start is when the access begins at the earliest; zero is "as soon as it is
 	// approved".
 	Start time.Time
-	// Reviewers are who was asked, sorted, each once, never the principal. Empty
-	// for self-approval.
+	// Reviewers are who was asked, people and groups (Principal.Group), sorted, each
+	// once, never the principal. Empty for self-approval.
 	Reviewers []Principal
 	// Created is when the request was made; Expires is when it can no longer be
 	// decided.
@@ -215,6 +215,12 @@ func (r Request) Approved(more ...Decision) time.Duration {
 	return length
 }
 
+// Unreviewed is whether the glass was broken, and nobody has said yet what they think of
+// that. What came to nothing needs no review.
+func (r Request) Unreviewed() bool {
+	return r.Kind == BreakGlass && r.Review.At.IsZero() && r.State != Unmade && r.State != Failed
+}
+
 // WindowAt is the window that an approval accepted now gives: it starts at the
 // later of now and the requested start, never before what it rests on, in whole
 // seconds, and lasts Duration. A request of JIT Access 1.x keeps its own.
@@ -270,6 +276,9 @@ const (
 	Deny    Verdict = "deny"
 )
 
+// AssertionLife is how old an assertion may be for its access levels to count in a decision.
+const AssertionLife = 15 * time.Minute
+
 // Decision is one reviewer's verdict on a request.
 type Decision struct {
 	Verdict Verdict
@@ -279,7 +288,21 @@ type Decision struct {
 	Comment string
 	// Digest is Request.Digest of what was decided on.
 	Digest string
+	// As is what the person was when they decided, of all that the requirements name and
+	// of the groups that were asked, spelled as Requirement.From. Empty is FromPeers: so
+	// it was before others could approve.
+	As []string
+	// AccessLevels are those of a fresh assertion (AssertionLife) with which they decided.
+	AccessLevels []string
 	// Duration, in whole minutes, is for how long it was approved at most; zero is for as
 	// long as was asked.
 	Duration time.Duration
+}
+
+// Was is whether the person was among those who may fill the requirement.
+func (d Decision) Was(r Requirement) bool {
+	if len(d.As) == 0 {
+		return slices.Contains(r.From, FromPeers)
+	}
+	return slices.ContainsFunc(d.As, func(as string) bool { return slices.Contains(r.From, as) })
 }

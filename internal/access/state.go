@@ -154,7 +154,7 @@ func (r Request) Apply(e Event) (Request, error) {
 		}
 		r.Review = e.Decision
 	case RequestApproved, RequestDenied:
-		if err := r.Involves(e.Decision.By); err != nil {
+		if err := r.Involves(e.Decision.By, e.Decision.As...); err != nil {
 			return was, err
 		}
 		// Who has approved may still think better of it, and that is all.
@@ -177,12 +177,17 @@ func (r Request) conflict(cause error) *Error {
 }
 
 // Involves is nil for whoever has a say in the request, by who they are: somebody
-// who was asked, and never its principal.
-func (r Request) Involves(p Principal) error {
+// who was asked, in person or as one of a group, and never its principal. as are the
+// groups that they are in, spelled as Decision.As.
+func (r Request) Involves(p Principal, as ...string) error {
+	asked := func(who Principal) bool {
+		_, group := who.Group()
+		return who == p || group && slices.Contains(as, string(who))
+	}
 	switch {
 	case p == r.Principal:
 		return &Error{Kind: NotAllowed, Code: CodeOwnRequest}
-	case !slices.Contains(r.Reviewers, p):
+	case !slices.ContainsFunc(r.Reviewers, asked):
 		return &Error{Kind: NotAllowed, Code: CodeNotInvolved}
 	}
 	return nil

@@ -39,8 +39,12 @@ type Subject struct {
 // does not look at need not be looked up.
 type Looks struct {
 	Ancestors, ChangesPermissions bool
-	// Groups are the addresses of the groups that it names.
-	Groups []string
+	// Groups are the addresses of the groups that it names of those who ask, Approvers
+	// those of the groups whose members may approve.
+	Groups, Approvers []string
+	// Approvals: how many it takes is not the marker's alone to say, so that the marker
+	// that somebody holds must be known (StandingQuery.Ruled).
+	Approvals bool
 }
 
 // Terms is what activating takes. The terms of several entitlements together are
@@ -73,7 +77,7 @@ type Terms struct {
 	Justification []JustificationRule
 	Hint          string
 	// ApproverAccessLevels are what the device of an approver must have, all of them.
-	// InheritedOnly: only who may review because of a folder or an organization approves.
+	// InheritedOnly: only who may review because of a folder or the organization approves.
 	ApproverAccessLevels []string
 	InheritedOnly        bool
 	// Signature: approvers sign, with keys that are as Keys demands.

@@ -42,7 +42,7 @@ func (b *Broker) admin(ctx context.Context, caller access.Caller, since time.Tim
 // among is whether the caller is one of people, in person or through a group, as admin
 // says it.
 func (b *Broker) among(ctx context.Context, caller access.Caller, people []string, since time.Time) (bool, []*access.Error) {
-	if slices.Contains(people, "user:"+string(caller.Principal)) {
+	if slices.Contains(people, "user:"+string(caller.Principal)) || slices.Contains(people, "domain:"+caller.Principal.Domain()) {
 		return true, nil
 	}
 	var groups []string
@@ -53,6 +53,9 @@ func (b *Broker) among(ctx context.Context, caller access.Caller, people []strin
 	}
 	if len(groups) == 0 {
 		return false, nil
+	}
+	if b.c.Directory == nil {
+		return false, []*access.Error{{Kind: access.Unprocessable, Code: access.CodeDirectoryNotSet}}
 	}
 	in, stale, err := b.c.Directory.MemberOf(ctx, caller.Principal, groups, since)
 	if err != nil {

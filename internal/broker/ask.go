@@ -66,13 +66,20 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	}
 	r.Terms = b.kept(terms)
 	if err != nil {
-		return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
+		trying := access.RequestMade
+		if r.Kind == access.BreakGlass {
+			trying = access.GlassBroken
+		}
+		return Asked{Request: r}, b.refuse(ctx, caller, trying, r, err)
 	}
 	// What is over is not answered from memory.
 	b.asked.forget(func(a Asked) bool { return !a.Window.IsZero() && !b.c.Now().Before(a.Window.End) })
 	return b.asked.do(ctx, caller.Principal, r.ID, func() (Asked, error) {
-		if r.Kind == access.Self {
+		switch r.Kind {
+		case access.Self:
 			return b.selfApprove(ctx, caller, r, terms, form.Opened)
+		case access.BreakGlass:
+			return b.breakGlass(ctx, caller, r, terms, form.Opened, a.Origin)
 		}
 		return b.askReviewers(ctx, caller, r, terms, a)
 	})
@@ -102,7 +109,7 @@ func (b *Broker) identify(caller access.Caller, a Ask) (r access.Request, form a
 	}
 	form, err = access.ParseForm(a.Form, caller.Principal)
 	r.Kind = form.Kind
-	if err != nil || r.Kind == access.Self && len(a.Reviewers) > 0 {
+	if err != nil || r.Kind != access.Peers && len(a.Reviewers) > 0 {
 		return r, form, invalid(access.FieldID, access.CodeBadRequestID, nil)
 	}
 	r.Reviewers, err = b.readReviewers(caller, a.Reviewers)
@@ -192,18 +199,16 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	event := b.event(caller, access.SelfApproved, r)
 	window = standing.WindowAt(r, event.At)
 	event.Window = window
-	next, _, err := b.intend(ctx, event)
-	if again, ok := errors.AsType[*sentAgain](err); ok {
-		next, err = again.stands, nil
-		if window = next.Window; next.StateAt(event.At) == access.Failed {
-			return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
-		}
-	}
+	next, _, unkept, err := b.activate(ctx, event)
 	if err != nil {
 		return Asked{Request: r}, err
 	}
+	if window = next.Window; next.StateAt(event.At) == access.Failed {
+		return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
+	}
 	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, check)
-	asked := Asked{Request: next, Outcomes: outcomes, Window: granted(outcomes, next.Window), Warnings: withNew(standing.Warnings, warnings)}
+	asked := Asked{Request: next, Outcomes: outcomes, Window: granted(outcomes, next.Window),
+		Warnings: withNew(slices.Concat(standing.Warnings, unkept), warnings)}
 	if err != nil {
 		return asked, err
 	}

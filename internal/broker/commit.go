@@ -30,14 +30,17 @@ func (b *Broker) event(caller access.Caller, action access.Action, r access.Requ
 // the store, with what people are to be told of it. An intent that cannot be recorded
 // is not to be carried out: that is the error, and where the store is at fault, the
 // refusal stands in the journal too. Of a fact it is a warning. So it is of an ending
-// that the store does not take: giving access back needs no memory.
+// that the store does not take: giving access back needs no memory. And so it is of what
+// somebody may do without others, while a store that remembers is out of reach: the journal
+// has it, and the store takes it in later.
 func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.Notice) (ref string, warnings []*access.Error, err error) {
 	unwritten := b.c.Journal.Record(ctx, e)
 	if unwritten != nil && e.Action.IsIntent() {
 		return "", nil, &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: unwritten}
 	}
-	ref, unkept := b.c.Store.Commit(ctx, e, notices)
-	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked {
+	ref, unkept := timed(b, ctx, func(ctx context.Context) (string, error) { return b.c.Store.Commit(ctx, e, notices) })
+	needless := e.Action == access.SelfApproved || e.Action == access.GlassBroken
+	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked && !(needless && outOfReach(unkept)) {
 		if ref != "" && e.Request.Version == 0 {
 			if stands, err := b.open(ctx, ref); err == nil && stands.FullDigest() == e.Request.FullDigest() {
 				return ref, nil, &sentAgain{stands}
@@ -45,10 +48,54 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 		}
 		return "", nil, b.refuse(ctx, e.Caller, e.Action, e.Request, unkept)
 	}
-	if lost := errors.Join(unwritten, unkept); lost != nil {
-		warnings = []*access.Error{{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: lost}}
+	lost := &access.Error{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: errors.Join(unwritten, unkept)}
+	switch {
+	case lost.Err == nil:
+		return ref, nil, nil
+	case unwritten == nil && outOfReach(unkept) && (needless || e.Action == access.GrantWritten):
+		lost.Code = access.CodeRecordedLater
 	}
-	return ref, warnings, nil
+	return ref, []*access.Error{lost}, nil
+}
+
+// memoryTime bounds one call of a store that remembers: a database that hangs must leave
+// time for what needs none.
+const memoryTime = 5 * time.Second
+
+// timed calls the store within memoryTime, if it remembers. That it took longer is that
+// it is out of reach.
+func timed[T any](b *Broker, ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	if b.forgets {
+		return call(ctx)
+	}
+	bounded, cancel := context.WithTimeout(ctx, memoryTime)
+	defer cancel()
+	result, err := call(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: err}
+	}
+	return result, err
+}
+
+// outOfReach is whether a store that remembers cannot be asked now.
+func outOfReach(err error) bool {
+	e := access.AsError(err)
+	return e != nil && e.Code == access.CodeLedgerUnavailable
+}
+
+// activate is intend for access that its principal has at once. sent is whether the same
+// form was sent before; the request is then as it stands. The warnings say that the store
+// will hear of it later.
+func (b *Broker) activate(ctx context.Context, e access.Event, notices ...access.Notice) (next access.Request, sent bool,
+	warnings []*access.Error, err error) {
+	if next, err = e.Request.Apply(e); err != nil {
+		return next, false, nil, b.refuse(ctx, e.Caller, e.Action, e.Request, err)
+	}
+	_, warnings, err = b.commit(ctx, e, notices...)
+	if again, ok := errors.AsType[*sentAgain](err); ok {
+		return again.stands, true, nil, nil
+	}
+	return next, false, warnings, err
 }
 
 // sentAgain is the error of making a request that the store has already: the same form

@@ -117,9 +117,13 @@ func checkDecision(d access.Decision, r access.Request) error {
 	case d.Comment == "" && d.Verdict == access.Deny:
 		return invalid(access.FieldComment, access.CodeNoComment, nil)
 	case d.Comment != "" && access.CheckJustification(d.Comment) != nil:
-		return invalid(access.FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
+		return unsafeComment()
 	}
 	return nil
+}
+
+func unsafeComment() error {
+	return invalid(access.FieldComment, access.CodeUnsafeComment, access.Args{"max": strconv.Itoa(access.MaxJustification)})
 }
 
 // mayDecide is the whole rule: who they are, whether there is something left to

@@ -1,14 +1,304 @@
 package broker
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 )
 
-// ReviewGlass records what the caller thinks of a broken glass, once. The warnings are of
-// who could not be told.
+// brokenGlass are the terms of having access at once, where the terms of asking for it
+// allow that: for as long as they say, for any reason. Their approvals are those that are
+// skipped.
+func brokenGlass(t access.Terms, role string) (access.Terms, error) {
+	if !t.BreakGlass || t.Approvals() == 0 {
+		return t, noBreakGlass(role)
+	}
+	t.MaxDuration = min(t.MaxDuration, t.Glass.MaxDuration)
+	t.DefaultDuration = min(t.DefaultDuration, t.MaxDuration)
+	t.StartWithin, t.Justification = 0, nil
+	return t, nil
+}
+
+func noBreakGlass(role string) error {
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoBreakGlass, Field: access.FieldEntitlement, Args: access.Args{"role": role}}
+}
+
+// mayBreak is nil for one of those whom the terms name, as the Directory has it since
+// then. What it cannot say now is no yes.
+func (b *Broker) mayBreak(ctx context.Context, p access.Principal, t access.Terms, role access.Role, since time.Time) error {
+	in, warnings := b.among(ctx, access.Caller{Principal: p}, t.Glass.Who, since)
+	switch {
+	case len(warnings) > 0:
+		return warnings[0]
+	case !in:
+		return noBreakGlass(string(role))
+	}
+	return nil
+}
+
+// breakGlass has access granted at once that others would have to approve, and tells them,
+// and those who look at it afterwards. It is told before it is granted: what nobody hears
+// of is not done.
+func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.Request, terms access.Terms, opened time.Time,
+	origin string) (Asked, error) {
+	refused := func(err error) (Asked, error) {
+		return Asked{Request: r}, b.refuse(ctx, caller, access.GlassBroken, r, err)
+	}
+	begun := b.c.Now()
+	if err := b.within(terms, r); err != nil {
+		return refused(err)
+	}
+	if len(b.c.Notifier.Channels()) == 0 {
+		return refused(untold(nil))
+	}
+	if err := cmp.Or(b.mayBreak(ctx, caller.Principal, terms, r.Entitlements[0].Role, begun), b.allReviewed(ctx, r)); err != nil {
+		return refused(err)
+	}
+	check := b.glassCheck(ctx, caller, r, opened)
+	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements, Since: begun}
+	standing, err := b.standing(ctx, caller, q)
+	if err == nil {
+		err = check(standing)
+	}
+	if err != nil {
+		return refused(err)
+	}
+	peers, unknown := b.peers(ctx, caller, r, terms)
+
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	event := b.event(caller, access.GlassBroken, r)
+	event.Window = standing.WindowAt(r, event.At)
+	notice := b.notice(access.GlassBroken, r, b.watchers(r, peers))
+	notice.Window, notice.Roles = event.Window, b.describe(ctx, r.Entitlements)
+	if origin != "" {
+		notice.BaseURL, notice.ReviewURL = origin+"/", reviewURL(origin, r.ID, r.Resource)
+	}
+	next, sent, warnings, err := b.activate(ctx, event, notice)
+	if err != nil {
+		return Asked{Request: r}, err
+	}
+	asked := Asked{Request: next, Warnings: slices.Concat(standing.Warnings, unknown, warnings)}
+	if next.StateAt(event.At) == access.Failed {
+		return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
+	}
+	if !sent {
+		// Two that were sent at the same time find each other here at the latest.
+		err := b.allReviewed(ctx, next)
+		receipts := access.Receipts{}
+		if err == nil {
+			receipts = b.notify(ctx, notice)
+			err = heardOf(receipts)
+		}
+		if err != nil {
+			b.settle(ctx, access.Message{ID: notice.ID, Notice: notice, Lease: notice.ID}, nil)
+			failed := b.event(caller, access.GrantFailed, next)
+			failed.Err = err
+			_, _, _ = b.commit(ctx, failed)
+			return asked, err
+		}
+		asked.Warnings = withNew(asked.Warnings, b.reckon(ctx, caller, notice, receipts))
+	}
+	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, func(s access.Standing) error {
+		return cmp.Or(check(s), s.Lasts(next, next.Window))
+	})
+	asked.Outcomes, asked.Window = outcomes, granted(outcomes, next.Window)
+	asked.Warnings = withNew(asked.Warnings, warnings)
+	return asked, err
+}
+
+// glassCheck is what must hold when the glass is broken, and when the grant is written:
+// its principal is eligible, though not alone, and the terms still let them.
+func (b *Broker) glassCheck(ctx context.Context, caller access.Caller, r access.Request, opened time.Time) func(access.Standing) error {
+	return func(s access.Standing) error {
+		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s), b.notEndedSince(opened, r, s), holds(r.Principal, r, nil, s)); err != nil {
+			return err
+		}
+		terms, err := b.keeps(ctx, caller, r, &s)
+		if err == nil && !terms.BreakGlass {
+			err = noBreakGlass(string(r.Entitlements[0].Role))
+		}
+		return cmp.Or(err, s.Lasts(r, s.WindowAt(r, b.c.Now())))
+	}
+}
+
+// allReviewed refuses another broken glass for a role of which the same human has one that
+// nobody has reviewed. Where it cannot be asked the emergency goes first: what was not
+// reviewed is found later.
+func (b *Broker) allReviewed(ctx context.Context, r access.Request) error {
+	unreviewed, err := b.unreviewed(ctx, access.Listing{Resource: r.Resource})
+	if outOfReach(err) {
+		return nil
+	}
+	for _, before := range unreviewed {
+		if before.ID == r.ID || b.human(before.Principal) != b.human(r.Principal) {
+			continue
+		}
+		for _, id := range before.Entitlements {
+			if slices.ContainsFunc(r.Entitlements, func(other access.EntitlementID) bool { return other.Role == id.Role }) {
+				return &access.Error{Kind: access.Conflict, Code: access.CodeGlassUnreviewed,
+					Args: access.Args{"id": before.ID, "role": string(id.Role)}}
+			}
+		}
+	}
+	return err
+}
+
+// unreviewed are the broken glasses of a list that nobody has reviewed, and that gave
+// access; the newest first.
+func (b *Broker) unreviewed(ctx context.Context, l access.Listing) ([]access.Request, error) {
+	m, err := b.needsMemory()
+	if err != nil {
+		return nil, err
+	}
+	var found []access.Request
+	l.Unreviewed, l.Max = true, access.MaxPage
+	for {
+		listed, err := timed(b, ctx, func(ctx context.Context) (access.Listed, error) { return m.List(ctx, l) })
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range listed.Requests {
+			if r.Unreviewed() && r.StateAt(b.c.Now()) != access.Failed {
+				found = append(found, r)
+			}
+		}
+		if l.After = listed.Next; l.After == "" {
+			return found, nil
+		}
+	}
+}
+
+// heardOf is nil where somebody who is not the requester was told, or a machine.
+func heardOf(receipts access.Receipts) error {
+	var causes []error
+	for _, r := range receipts {
+		if r.Err == nil {
+			return nil
+		}
+		causes = append(causes, r.Err)
+	}
+	return untold(errors.Join(causes...))
+}
+
+// untold ends a request for good: nobody is told later of what was not done.
+func untold(cause error) error {
+	return &access.Error{Kind: access.Unprocessable, Code: access.CodeGlassUntold, Err: cause}
+}
+
+// peers are those who could have been asked to approve as holders of the same roles. That
+// they are not known keeps nobody from breaking the glass: it is a warning.
+func (b *Broker) peers(ctx context.Context, caller access.Caller, r access.Request, t access.Terms) ([]access.Principal, []*access.Error) {
+	if !slices.ContainsFunc(t.Requirements, func(n access.Requirement) bool { return slices.Contains(n.From, access.FromPeers) }) {
+		return nil, nil
+	}
+	all, warnings, err := b.candidates(ctx, caller, r, func(access.Standing) error { return nil })
+	if err != nil {
+		warnings = append(warnings, access.AsError(err))
+	}
+	return all, warnings
+}
+
+// watchers are who hears of a broken glass: who would have been asked, who may review it,
+// and auditors; nobody who is the same human as its principal. Of a group, its address.
+func (b *Broker) watchers(r access.Request, peers []access.Principal) []access.Principal {
+	all := slices.Clone(peers)
+	named := slices.Concat(r.Terms.Glass.ReviewBy, b.c.Auditors)
+	for _, n := range r.Terms.Requirements {
+		named = append(named, n.From...)
+	}
+	for _, text := range named {
+		kind, address, _ := strings.Cut(text, ":")
+		if p, err := access.ParsePrincipal(address); err == nil && (kind == "user" || kind == "group") {
+			all = append(all, p)
+		}
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(p access.Principal) bool { return b.another(r, p) != nil })
+}
+
+// mayReview is nil for who may review a broken glass: those whom the terms named when it
+// was broken, but for the human who broke it. Of a page groups may be some seconds old.
+func (b *Broker) mayReview(ctx context.Context, caller access.Caller, r access.Request, since time.Time) error {
+	if r.Kind != access.BreakGlass {
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoReview}
+	}
+	if err := b.another(r, caller.Principal); err != nil {
+		return err
+	}
+	in, warnings := b.among(ctx, caller, r.Terms.Glass.ReviewBy, since)
+	if !in && len(warnings) > 0 {
+		return warnings[0]
+	}
+	if !in {
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoReview}
+	}
+	return nil
+}
+
+// toReview are the broken glasses of a list that wait for the caller to review them. The
+// warnings are of groups that cannot be read.
+func (b *Broker) toReview(ctx context.Context, caller access.Caller, l access.Listing) ([]access.Request, []*access.Error, error) {
+	all, err := b.unreviewed(ctx, l)
+	var warnings []*access.Error
+	known := map[string]bool{} // one question for all that the same people may review
+	return slices.DeleteFunc(all, func(r access.Request) bool {
+		by := strings.Join(r.Terms.Glass.ReviewBy, " ")
+		may, asked := known[by]
+		switch {
+		case b.another(r, caller.Principal) != nil:
+			return true
+		case !asked:
+			err := b.mayReview(ctx, caller, r, time.Time{})
+			if may = err == nil; !may && access.AsError(err).Code != access.CodeNoReview {
+				warnings = append(warnings, access.AsError(err))
+			}
+			known[by] = may
+		}
+		return !may
+	}), warnings, err
+}
+
+// ReviewGlass records what the caller thinks of a broken glass, once; said again by the
+// same person it is the same. The comment is required. The warnings are of who could not be
+// told.
 func (b *Broker) ReviewGlass(ctx context.Context, caller access.Caller, id, comment, origin string) (access.Request, []*access.Error, error) {
-	_, err := b.needsMemory()
-	return access.Request{}, nil, err
+	if _, err := b.needsMemory(); err != nil {
+		return access.Request{}, nil, err
+	}
+	r, err := b.open(ctx, id)
+	refused := func(err error) (access.Request, []*access.Error, error) {
+		return r, nil, b.refuse(ctx, caller, access.GlassReviewed, r, err)
+	}
+	if err != nil {
+		return refused(err)
+	}
+	decision := access.Decision{By: caller.Principal, At: b.c.Now(), Comment: strings.TrimSpace(comment), Digest: r.Digest()}
+	if err := b.mayReview(ctx, caller, r, decision.At); err != nil {
+		return refused(err)
+	}
+	switch {
+	case r.Review.By == caller.Principal:
+		return r, nil, nil
+	case !r.Review.At.IsZero():
+		return refused(&access.Error{Kind: access.Conflict, Code: access.CodeReviewed, Args: access.Args{"by": string(r.Review.By)}})
+	case decision.Comment == "":
+		return refused(invalid(access.FieldComment, access.CodeNoComment, nil))
+	case access.CheckJustification(decision.Comment) != nil:
+		return refused(unsafeComment())
+	}
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	event := b.event(caller, access.GlassReviewed, r)
+	event.Decision = decision
+	notice := b.outcomeNotice(ctx, access.GlassReviewed, r, decision, r.Window, origin)
+	if r, _, err = b.intend(ctx, event, notice); err != nil {
+		return r, nil, err
+	}
+	return r, b.tell(ctx, caller, notice), nil
 }

@@ -12,7 +12,7 @@ import (
 func grantOf(r access.Request, w access.Window, approvers []access.Principal) access.Grant {
 	return access.Grant{
 		RequestID: r.ID, Principal: r.Principal, Resource: r.Resource, Entitlements: r.Entitlements,
-		Window: w, Justification: r.Justification, Approvers: approvers,
+		Window: w, Justification: r.Justification, Approvers: approvers, BreakGlass: r.Kind == access.BreakGlass,
 	}
 }
 
@@ -27,6 +27,7 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	provider, err := b.providerOf(r.Resource)
 	if err == nil {
 		g := grantOf(r, r.Window, approvers)
+		q.Above = b.looks().Ancestors
 		g.LinkLife = b.c.Store.Limits().LinkLife
 		outcomes, err = provider.Grant(ctx, g, q, func(s access.Standing) error {
 			last.Store(&s.Warnings)

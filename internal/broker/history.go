@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -37,6 +38,14 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 	default:
 		return access.Listed{}, nil, invalid("view", access.CodeBadInput, access.Args{"reason": "view must be mine, reviews or all"})
 	}
+	var glasses []access.Request
+	if view == ViewReviews && l.After == "" { // few at any time, so that they stand on the first page
+		some := l
+		some.Reviewer, some.States = "", nil
+		if glasses, warnings, err = b.toReview(ctx, caller, some); err != nil {
+			return access.Listed{}, nil, err
+		}
+	}
 	listed, err := m.List(ctx, l)
 	now := b.c.Now()
 	shown := listed.Requests[:0]
@@ -46,12 +55,36 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 		}
 		shown = append(shown, r)
 	}
-	listed.Requests = shown
+	for i := range glasses {
+		glasses[i].State = glasses[i].StateAt(now)
+	}
+	listed.Requests = slices.Concat(glasses, shown)
 	return listed, warnings, err
 }
 
-// Timeline returns a request with its events to whom it concerns: its principal, who was
-// asked, and auditors.
+// Remembers is whether there are lists and histories here.
+func (b *Broker) Remembers() bool { return b.memory() != nil }
+
+// Auditor is whether the caller may read everybody's history. When groups cannot be read,
+// they are not.
+func (b *Broker) Auditor(ctx context.Context, caller access.Caller) bool {
+	auditor, _ := b.among(ctx, caller, b.c.Auditors, time.Time{})
+	return auditor
+}
+
+// concerned is nil for whom a request concerns: its principal, who was asked, who may
+// review it when the glass was broken and, where it is remembered, auditors.
+func (b *Broker) concerned(ctx context.Context, caller access.Caller, r access.Request) error {
+	err := r.Involves(caller.Principal)
+	if err == nil || caller.Principal == r.Principal || b.memory() != nil && b.Auditor(ctx, caller) ||
+		b.mayReview(ctx, caller, r, time.Time{}) == nil {
+		return nil
+	}
+	return err
+}
+
+// Timeline returns a request with its events to whom it concerns. It asks the ledger alone,
+// so that a page may ask again and again.
 func (b *Broker) Timeline(ctx context.Context, caller access.Caller, id string) (access.Request, []access.Event, error) {
 	m, err := b.needsMemory()
 	if err != nil {
@@ -61,10 +94,8 @@ func (b *Broker) Timeline(ctx context.Context, caller access.Caller, id string) 
 	if err != nil {
 		return access.Request{}, nil, err
 	}
-	if err := r.Involves(caller.Principal); err != nil && caller.Principal != r.Principal {
-		if auditor, _ := b.among(ctx, caller, b.c.Auditors, time.Time{}); !auditor {
-			return access.Request{}, nil, err
-		}
+	if err := b.concerned(ctx, caller, r); err != nil {
+		return access.Request{}, nil, err
 	}
 	r.State = r.StateAt(b.c.Now())
 	events, err := m.History(ctx, id)
@@ -85,10 +116,8 @@ func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id, origin 
 	if err != nil {
 		return refused(err)
 	}
-	if err := yours(caller, r); err != nil {
-		if admin, _ := b.admin(ctx, caller, b.c.Now()); !admin {
-			return refused(err)
-		}
+	if err := b.mayWithdraw(ctx, caller, r, b.c.Now()); err != nil {
+		return refused(err)
 	}
 	if r.State == access.Withdrawn {
 		return r, nil, nil
@@ -109,6 +138,17 @@ func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id, origin 
 		return r, nil, err
 	}
 	return r, b.tell(ctx, caller, notice), nil
+}
+
+// mayWithdraw is nil for the principal of a request, and for admins.
+func (b *Broker) mayWithdraw(ctx context.Context, caller access.Caller, r access.Request, since time.Time) error {
+	err := yours(caller, r)
+	if err != nil {
+		if admin, _ := b.admin(ctx, caller, since); admin {
+			return nil
+		}
+	}
+	return err
 }
 
 func (b *Broker) needsMemory() (Memory, error) {

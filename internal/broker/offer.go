@@ -195,6 +195,16 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 	if c.Form, err = b.NewForm(caller, c.Kind); err != nil {
 		return Choice{}, access.AsError(err)
 	}
+	if c.Kind == access.Peers && c.Terms.BreakGlass {
+		switch err := b.mayBreak(ctx, caller.Principal, c.Terms, ids[0].Role, time.Time{}); {
+		case err == nil:
+			if c.GlassForm, err = b.NewForm(caller, access.BreakGlass); err != nil {
+				return Choice{}, access.AsError(err)
+			}
+		case access.AsError(err).Code != access.CodeNoBreakGlass: // it is not known whether they may
+			c.Warnings = slices.Concat(c.Warnings, []*access.Error{access.AsError(err)})
+		}
+	}
 	return c, nil
 }
 

@@ -34,7 +34,8 @@ func TestRulesSeeWhatTheyLookAt(t *testing.T) {
 		{"nothing is looked up for a rule that looks at nothing", `role: [roles/other]`, nil, "", 1},
 		{"a folder above", `resource: [folders/1/**]`, func(w *world) { w.Above = []access.Resource{"folders/2", "folders/1"} }, access.CodeRuleRefuses, 1},
 		{"another folder", `resource: [folders/1/**]`, func(w *world) { w.Above = []access.Resource{"folders/2"} }, "", 2},
-		{"who knows what is above", `resource: [folders/1/**]`, func(w *world) { w.AboveUnknown = true }, access.CodeRuleUndecided, 1},
+		{"who knows what is above", `resource: [folders/1/**]`, func(w *world) { w.AboveErr = &access.Error{Kind: access.Upstream, Code: access.CodeServiceNotAllowed} },
+			access.CodeRuleUndecided, 1},
 		{"a group", `requester: ["group:ops@example.com"]`, func(w *world) { w.GroupsOf = map[access.Principal][]string{ana: {"ops@example.com"}} }, access.CodeRuleRefuses, 0},
 		{"somebody else's group", `requester: ["group:ops@example.com"]`, func(w *world) { w.GroupsOf = map[access.Principal][]string{ben: {"ops@example.com"}} }, "", 1},
 		{"a directory that is down", `requester: ["group:ops@example.com"]`, func(w *world) { w.DirectoryErr = errors.New("down") }, access.CodeRuleUndecided, 0},
@@ -55,6 +56,9 @@ func TestRulesSeeWhatTheyLookAt(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		case w.Calls["standing"] != c.standings:
 			t.Errorf("%s: %d looks at the resource, want %d", c.name, w.Calls["standing"], c.standings)
+		}
+		if w.AboveErr != nil && (e == nil || e.Kind != access.Unavailable || !errors.Is(err, w.AboveErr)) {
+			t.Errorf("%s: %v; the log does not learn why", c.name, err)
 		}
 		if c.code == access.CodeRuleUndecided && c.name == "a directory that is down" && !errors.Is(err, w.DirectoryErr) {
 			t.Errorf("%s: the log does not learn why: %v", c.name, err)

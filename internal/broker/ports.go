@@ -161,4 +161,9 @@ type Directory interface {
 	// action began that wants to know, and nothing that was asked before serves; zero is
 	// a page. The warning says that the answer is not of now, and how old it is.
 	MemberOf(ctx context.Context, p access.Principal, groups []string, since time.Time) (bool, *access.Error, error)
+
+	// PeopleIn are the direct members of a group who can sign in, sorted or not. since and
+	// the warning are as for MemberOf. CodeGroupUnreadable of kind NotFound when there is
+	// no such group.
+	PeopleIn(ctx context.Context, group string, since time.Time) ([]access.Principal, *access.Error, error)
 }

@@ -99,6 +99,7 @@ func (b *Broker) standing(ctx context.Context, caller access.Caller, q access.St
 		return access.Standing{}, err
 	}
 	q.Arrived = caller.Arrived
+	q.Above = b.looks().Ancestors && (len(q.Principals) > 0 || q.Everybody)
 	return provider.Standing(ctx, q)
 }
 

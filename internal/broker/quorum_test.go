@@ -187,7 +187,7 @@ func TestATermThatCannotBeCarriedOutIsRefused(t *testing.T) {
 	}{
 		{"approvers sign", false, func(t *access.Terms) { t.Signature = true }, "signature"},
 		{"one after the other", false, func(t *access.Terms) { t.InOrder = true }, "in_order"},
-		{"break glass", false, func(t *access.Terms) { t.BreakGlass = true }, "break_glass"},
+		{"break glass without memory", true, func(t *access.Terms) { t.BreakGlass = true }, "break_glass"},
 		{"approvals of a group", false, func(t *access.Terms) { t.Requirements = from("group:leads@example.com") }, "from"},
 		{"of peers or a group", false, func(t *access.Terms) { t.Requirements = from("group:leads@example.com", access.FromPeers) }, "from"},
 		{"of nobody in particular", false, func(t *access.Terms) { t.Requirements = from() }, "from"},

@@ -75,7 +75,11 @@ func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Rec
 		err = b.memory().Unsent(ctx, m, now.Add(min(firstRetry<<min(m.Attempts, 10), lastRetry)))
 	}
 	if err != nil {
-		return []*access.Error{{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}}
+		lost := &access.Error{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}
+		if outOfReach(err) && (m.Notice.Kind == access.NoticeGlass || m.Notice.Kind == access.NoticeSelfApproved) {
+			lost.Code = access.CodeRecordedLater
+		}
+		return []*access.Error{lost}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"slices"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -50,8 +51,9 @@ type View struct {
 	Warnings []*access.Error
 }
 
-// Show returns a request to one of the people whom it concerns: its principal or a
-// reviewer. It changes nothing. origin is as in Ask.
+// Show returns a request to one of the people whom it concerns: its principal, a
+// reviewer and, where requests are remembered, an auditor, who decides nothing. It changes
+// nothing. origin is as in Ask.
 //
 // When the provider cannot be asked the request is still shown, undecidable, with
 // the reason.
@@ -69,9 +71,15 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		Forgets:     b.forgets,
 		Declined:    b.later.denied(r, b.c.Now()),
 	}
-	if !v.IsPrincipal && !v.IsReviewer {
-		return View{}, r.Involves(caller.Principal)
+	if err := b.concerned(ctx, caller, r); err != nil {
+		return View{}, err
 	}
+	if m := b.memory(); m != nil {
+		if v.Events, err = m.History(ctx, r.ID); err != nil {
+			return View{}, err
+		}
+	}
+	v.CanReview = r.Unreviewed() && b.mayReview(ctx, caller, r, time.Time{}) == nil
 	if origin != "" {
 		v.ReviewURL = reviewURL(origin, ref, r.Resource)
 	}
@@ -113,23 +121,44 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		}
 		v.Unwritable = access.AsError(err)
 	}
+	v.CanWithdraw = b.memory() != nil && v.State == access.Pending && b.mayWithdraw(ctx, caller, r, time.Time{}) == nil
 	if err != nil {
 		v.State = r.StateAt(at)
 		v.WhyNot = access.AsError(err)
 		v.Warnings = append(v.Warnings, v.WhyNot)
 		return v, nil
 	}
+	v.Tally = b.tally(r, v.State, v.Terms, standing)
 	v.CanEnd = v.IsPrincipal && v.State == access.Active
 	v.WhyNot = access.AsError(whyNot)
 	v.CanDecide = v.IsReviewer && v.WhyNot == nil
 	return v, nil
 }
 
+// tally is how far a request has come: while it can be decided by what those who approved
+// hold now, and once it was approved, all of it.
+func (b *Broker) tally(r access.Request, state access.State, terms access.Terms, standing access.Standing) access.Tally {
+	if r.Kind != access.Peers || b.forgets {
+		return access.Tally{}
+	}
+	switch {
+	case state == access.Pending:
+		return b.count(r, r.Decisions, terms, standing)
+	case r.Window.IsZero():
+		return access.Tally{}
+	}
+	tally := access.Tally{Complete: true, Approvers: r.ApprovedBy()}
+	for _, need := range terms.Requirements {
+		tally.Filled = append(tally.Filled, need.Count)
+	}
+	return tally
+}
+
 // open opens a request and spells its resource conditions as we do: JIT Access 1.x
 // spells some differently. One that cannot be understood stays as it is, and is
 // then nothing that anybody holds.
 func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
-	r, err := b.c.Store.Open(ctx, ref)
+	r, err := timed(b, ctx, func(ctx context.Context) (access.Request, error) { return b.c.Store.Open(ctx, ref) })
 	if err != nil {
 		return r, err
 	}

@@ -21,17 +21,19 @@ type facts struct {
 func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Principal, standing *access.Standing,
 	ids ...access.EntitlementID) facts {
 	f := facts{subject: access.Subject{Principal: p}, changes: map[access.EntitlementID]access.Answer{}}
-	policy, ok := b.c.Policy.(Looking)
-	if !ok || len(ids) == 0 {
+	if _, ok := b.c.Policy.(Looking); !ok || len(ids) == 0 {
 		return f
 	}
-	looks := policy.Looks()
+	looks := b.looks()
 	if looks.Ancestors {
 		if standing == nil {
 			s, err := b.standing(ctx, caller, access.StandingQuery{Resource: ids[0].Resource, Principals: []access.Principal{p}, Of: ids})
 			standing, f.cause = &s, err
 		}
 		f.subject.Ancestors, f.subject.AncestorsKnown = standing.Above, standing.AboveKnown
+		if standing.AboveErr != nil {
+			f.cause = standing.AboveErr
+		}
 	}
 	var since time.Time
 	if purpose, _ := access.PurposeOf(ctx); purpose != access.ForPage {
@@ -57,6 +59,14 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 		}
 	}
 	return f
+}
+
+// looks is what the policy looks at.
+func (b *Broker) looks() access.Looks {
+	if policy, ok := b.c.Policy.(Looking); ok {
+		return policy.Looks()
+	}
+	return access.Looks{}
 }
 
 // human is the address that stands for all of a person's, as far as the policy knows them.
@@ -87,6 +97,10 @@ func (b *Broker) subject(f facts, kind access.RequestKind, begins time.Time, id 
 // never left out.
 func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids ...access.EntitlementID) (access.Terms, error) {
 	var each []access.Terms
+	glass := kind == access.BreakGlass
+	if glass { // of what others would have to approve
+		kind = access.Peers
+	}
 	for _, id := range ids {
 		t, err := b.c.Policy.Terms(b.subject(f, kind, begins, id))
 		if e := access.AsError(err); e != nil && e.Code == access.CodeRuleUndecided && f.cause != nil {
@@ -100,7 +114,10 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 		each = append(each, t)
 	}
 	t := access.Strictest(each[0], each[1:]...)
-	return t, b.carriesOut(t, kind)
+	if err := b.carriesOut(t, kind); err != nil || !glass {
+		return t, err
+	}
+	return brokenGlass(t, string(ids[0].Role))
 }
 
 // kept are the terms as a request carries them: all that a store remembers, and for the

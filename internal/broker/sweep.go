@@ -120,6 +120,14 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 		})
 		return err
 	}
+	if r.Kind == access.BreakGlass {
+		if err := b.mayBreak(ctx, r.Principal, terms, r.Entitlements[0].Role, q.Since); err != nil {
+			return b.refuse(ctx, system, access.GrantWritten, r, err)
+		}
+		check := b.glassCheck(ctx, system, r, q.Since)
+		_, _, err = b.grant(ctx, system, r, nil, q, func(s access.Standing) error { return cmp.Or(check(s), s.Lasts(r, r.Window)) })
+		return err
+	}
 	tally := b.count(r, r.Decisions, terms, standing)
 	if !tally.Complete {
 		return b.refuse(ctx, system, access.GrantWritten, r, &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})

@@ -16,22 +16,33 @@ import (
 // withLedger is a world that remembers in a real database.
 func withLedger(t *testing.T) (*world, *ledger.Store) {
 	t.Helper()
+	w, _ := withHome(t)
+	return w, w.Ledger.(*ledger.Store)
+}
+
+// withHome is withLedger, with where it is kept.
+func withHome(t *testing.T) (*world, ledger.Home) {
+	t.Helper()
 	home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { home.Close() })
-	keys, err := ledger.NewKeys(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := home.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	store := ledger.New(ledger.Config{Home: home, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
-	w.Ledger = store
-	return w, store
+	w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys(t), Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+	return w, home
+}
+
+func keys(t *testing.T) *ledger.Keys {
+	t.Helper()
+	keys, err := ledger.NewKeys(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 func state(t *testing.T, s *ledger.Store, id string) access.State {

@@ -16,6 +16,7 @@ const (
 	requester    audience = "the requester"
 	newReviewers audience = "the new reviewers"
 	allReviewers audience = "every reviewer"
+	watchers     audience = "who would have been asked, who may review it, auditors"
 )
 
 // hearing is a row of the table of who hears what.
@@ -40,16 +41,18 @@ var hearings = []hearing{
 	{access.RequestDenied, "a reviewer denies or declines", access.NoticeDenied, requester, allReviewers, false},
 	{access.RequestWithdrawn, "a request is withdrawn", access.NoticeWithdrawn, allReviewers, requester, false},
 	{access.SelfApproved, "somebody activates without others", access.NoticeSelfApproved, requester, nobody, true},
+	{access.GlassBroken, "somebody breaks the glass", access.NoticeGlass, watchers, nobody, false},
+	{access.GlassReviewed, "a broken glass is reviewed", access.NoticeGlassReviewed, requester, nobody, false},
 	{access.GrantFailed, "what was approved cannot be granted", "", nobody, nobody, false},
 	{access.EndAsked, "somebody ends access early", "", nobody, nobody, false},
 }
 
 // notice begins what people are told of what was done to a request. added are the
-// reviewers who are new to it.
+// reviewers who are new to it, or the watchers.
 func (b *Broker) notice(did access.Action, r access.Request, added []access.Principal) access.Notice {
 	h := hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })]
 	people := map[audience][]access.Principal{
-		requester: {r.Principal}, newReviewers: added, allReviewers: b.later.asked(r, b.c.Now())}
+		requester: {r.Principal}, newReviewers: added, watchers: added, allReviewers: b.later.asked(r, b.c.Now())}
 	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
 }
 
@@ -66,9 +69,18 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 		}
 		return warnings
 	}
+	return b.reckon(ctx, caller, n, b.notify(ctx, n))
+}
+
+func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
-	failed := b.c.Notifier.Notify(ctx, n).Failed()
+	return b.c.Notifier.Notify(ctx, n)
+}
+
+// reckon records who could not be told, and returns them as warnings.
+func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Notice, receipts access.Receipts) []*access.Error {
+	failed := receipts.Failed()
 	warnings := b.settle(ctx, access.Message{ID: n.ID, Notice: n, Made: b.c.Now(), Lease: n.ID}, failed)
 	for _, u := range failed {
 		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,

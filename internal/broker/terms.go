@@ -27,7 +27,7 @@ func (b *Broker) carriesOut(t access.Terms, kind access.RequestKind) error {
 		term = "signature"
 	case t.InOrder:
 		term = "in_order"
-	case t.BreakGlass:
+	case t.BreakGlass && b.forgets:
 		term = "break_glass"
 	case len(t.ApproverAccessLevels) > 0:
 		term = "approver_access_level"
@@ -57,7 +57,7 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {
 		return invalid(access.FieldDuration, access.CodeBadDuration, access.Args{"max": strconv.Itoa(int(t.MaxDuration / time.Minute))})
 	}
-	if r.Kind == access.Self {
+	if r.Kind != access.Peers {
 		return nil
 	}
 	if least := max(t.MinReviewers, t.Approvals()); b.humans(r.Reviewers) < least {

@@ -12,6 +12,7 @@
 //	pattern  what a text must match in full, or the name of such a pattern
 //	secret   "true" keeps what was read out of faults
 //	file     "true": what is not the version of a secret is the path of a file
+//	parameter "true": it may also be the version of a parameter in Parameter Manager
 package config
 
 import (
@@ -81,7 +82,7 @@ type Requests struct {
 	Admins   []string `env:"ADMINS"`
 	Auditors []string `env:"AUDITORS"`
 	// Policy is where the policy file is kept; zero is none.
-	Policy StoredText `env:"POLICY" file:"true"`
+	Policy StoredText `env:"POLICY" file:"true" parameter:"true"`
 }
 
 // Ledger is where requests are remembered. There is none when Database is zero.

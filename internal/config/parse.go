@@ -150,9 +150,9 @@ func parsePattern(text string) (pattern *regexp.Regexp, why string) {
 
 // parseStoredText reads where a text is kept, or the text itself. What begins like
 // the version of a secret and is none is a slip, not a secret.
-func parseStoredText(text string, file bool) (s StoredText, ok bool) {
+func parseStoredText(text string, file, parameter bool) (s StoredText, ok bool) {
 	switch {
-	case resourcename.IsSecretVersion(text):
+	case resourcename.IsSecretVersion(text), parameter && resourcename.IsParameterVersion(text):
 		s.Version = text
 	case strings.HasPrefix(text, "projects/"):
 		return s, false

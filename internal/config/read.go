@@ -185,7 +185,7 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	case *[]string:
 		*field = parseList(text)
 	case *StoredText:
-		*field, ok = parseStoredText(text, tag.Get("file") != "")
+		*field, ok = parseStoredText(text, tag.Get("file") != "", tag.Get("parameter") != "")
 	case *MailOptions:
 		// Understood only when mail is sent; see mailOptions.
 		field.text = NewSecret(text)

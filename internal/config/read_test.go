@@ -173,6 +173,8 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{"LEDGER_RETENTION=0"}, "LEDGER_RETENTION", ""},
 		{[]string{"POLICY=https://policy.example.com/p.yaml"}, "POLICY", "or the path of a file"},
 		{[]string{"POLICY=projects/p/secrets/policy"}, "POLICY", "or the path of a file"},
+		{[]string{"POLICY=projects/p/locations/global/parameters/policy"}, "POLICY", "/parameters/PARAMETER/versions/VERSION"},
+		{[]string{"SMTP_CA=projects/p/locations/global/parameters/ca/versions/1"}, "SMTP_CA", "/secrets/SECRET/versions/VERSION"},
 		{[]string{"NOTIFICATION_TOPIC=jit/x"}, "NOTIFICATION_TOPIC", "projects/PROJECT/topics/TOPIC"},
 		{[]string{"NOTIFICATION_TOPIC=projects/p/topics/../x"}, "NOTIFICATION_TOPIC", ""},
 		{[]string{"NOTIFICATION_TOPIC=projects/p/subscriptions/jit"}, "NOTIFICATION_TOPIC", ""},

@@ -47,8 +47,8 @@ func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redact.Mark) }
 type SecretPath string
 
 // StoredText is a text that is given as it is, or by where it is kept: in a version
-// of a secret in Secret Manager or, where a variable says so, in a file. At most
-// one of its fields is set.
+// of a secret in Secret Manager or, where a variable says so, of a parameter in Parameter
+// Manager or in a file. At most one of its fields is set.
 type StoredText struct {
 	Version, File string
 	Value         Secret

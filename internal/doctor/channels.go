@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
@@ -33,6 +35,12 @@ func (d *doctor) secret(ctx context.Context, variable, version string) {
 		d.ok("secret", "what %s names can be read: secret %s of project %s", variable, name, project)
 		return
 	}
+	d.broken("secret", "what "+variable+" names cannot be read: "+why(err), d.readable(err, variable, version))
+}
+
+// readable is what makes a version of a secret readable.
+func (d *doctor) readable(err error, variable, version string) string {
+	project, name := secretOf(version)
 	remedy := d.remedy(err, "secretmanager.googleapis.com", "if "+variable+" names the right secret, "+
 		gcloud("secrets", "add-iam-policy-binding", name, "--project", project,
 			"--member", d.member(), "--role", "roles/secretmanager.secretAccessor"))
@@ -43,7 +51,43 @@ func (d *doctor) secret(ctx context.Context, variable, version string) {
 		remedy = "add a version, or enable one, and let " + variable + " name it; run: " + storing("THE SECRET", name, project) +
 			", or " + command("secrets", "versions", "enable", "VERSION", "--secret", name, "--project", project)
 	}
-	d.broken("secret", "what "+variable+" names cannot be read: "+why(err), remedy)
+	return remedy
+}
+
+// policyFile is whether the policy file can be read, and has nothing that the service
+// would not take.
+func (d *doctor) policyFile(ctx context.Context) {
+	if d.PolicyFile == nil {
+		return
+	}
+	const check = "policy file"
+	version := d.Settings.Requests.Policy.Version
+	err := d.PolicyFile(ctx)
+	var refused *access.Error
+	switch {
+	case err == nil:
+		d.ok(check, "what POLICY names is taken by the service")
+	case !errors.As(err, &refused):
+		d.broken(check, why(err), "correct it; jitaccess policy lint --env FILE finds the same without a service")
+	case strings.Contains(version, "/parameters/"):
+		parts := strings.Split(version, "/") // projects/P/locations/L/parameters/N/versions/V
+		project, location, name := parts[1], parts[3], parts[5]
+		list := command("parametermanager", "parameters", "versions", "list", "--parameter", name, "--location", location, "--project", project)
+		remedy := d.remedy(err, "parametermanager.googleapis.com", "if POLICY names the right parameter, "+
+			gcloud("projects", "add-iam-policy-binding", project, "--member", d.member(), "--role", "roles/parametermanager.parameterViewer", "--condition", "None"))
+		if refused.Code == access.CodeUnknownResource || refused.Code == access.CodeSecretUnusable {
+			remedy = "let POLICY name a version that is there and enabled; run: " + list
+		}
+		d.broken(check, "what POLICY names cannot be read: "+why(err), remedy)
+	default:
+		d.broken(check, "what POLICY names cannot be read: "+why(err), d.readable(err, "POLICY", version))
+	}
+	for _, project := range slices.Sorted(maps.Keys(d.above)) {
+		err := d.above[project]
+		d.warn(check, "what lies above "+string(project)+" cannot be read, so that rules about folders or the organization refuse what they may be about: "+
+			why(err), d.remedy(err, resourceManager, d.grant(d.Scope, "roles/browser")))
+		break // the others are the same to mend
+	}
 }
 
 func storing(text, secret, project string) string {

@@ -94,6 +94,9 @@ type Config struct {
 	// Secret reads a version of a secret.
 	Secret func(ctx context.Context, version string) ([]byte, error)
 	Mailer Mailer
+	// PolicyFile reads the policy file, and is an error that says what is wrong with it; nil
+	// where there is none.
+	PolicyFile func(ctx context.Context) error
 
 	// SendTo gets a test mail; empty sends none.
 	SendTo access.Principal
@@ -105,11 +108,11 @@ const checkTimeout = 2 * time.Minute
 // Run makes every check, one after the other, and reports what it finds.
 func Run(ctx context.Context, c Config, report func(Finding)) {
 	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
-		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}}
+		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}, above: map[access.Resource]*access.Error{}}
 	for _, check := range []func(context.Context){
 		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
 		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
-		d.secrets, d.mail, d.topic,
+		d.policyFile, d.secrets, d.mail, d.topic,
 		d.runServices, d.appVersions, d.accountKeys,
 	} {
 		if ctx.Err() != nil {
@@ -134,6 +137,8 @@ type doctor struct {
 	// unreadable is why a group's members cannot be read, said what is ineffective.
 	unreadable map[string]*access.Error
 	said       map[[4]string]bool
+	// above is why it is not known what lies above a project.
+	above map[access.Resource]*access.Error
 }
 
 func (d *doctor) ok(check, format string, args ...any) {

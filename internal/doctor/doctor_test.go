@@ -11,6 +11,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/doctor"
+	"jitaccess/internal/gcp/parametermanager"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
 )
@@ -33,6 +34,22 @@ const onOrganization = "gcloud organizations add-iam-policy-binding " + org + " 
 
 const tokenCreator = "run: gcloud iam service-accounts add-iam-policy-binding " + account + " --member " + member +
 	" --role roles/iam.serviceAccountTokenCreator --project example-jitaccess"
+
+// policyAt lets POLICY name a version, which is read as the service reads it.
+func policyAt(version string) func(*doctor.Config) {
+	return func(c *doctor.Config) {
+		c.Settings.Requests.Policy.Version = version
+		secret := c.Secret
+		c.PolicyFile = func(ctx context.Context) (err error) {
+			if _, _, ok := strings.Cut(version, "/parameters/"); ok {
+				_, err = parametermanager.Get(ctx, c.Platform, version)
+			} else {
+				_, err = secret(ctx, version)
+			}
+			return err
+		}
+	}
+}
 
 // canary is the mail password, which must never be shown.
 const canary = "canary-4711"
@@ -258,6 +275,25 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"no mail", world{settings: map[string]string{"SMTP_SENDER_ADDRESS": ""}}, []string{"warning  settings: SMTP_SENDER_ADDRESS is not set"}},
 		{"no mail, and one to send", world{settings: map[string]string{"SMTP_SENDER_ADDRESS": ""}, change: func(c *doctor.Config) { c.SendTo = "bob@example.com" }}, []string{
 			"warning  settings: SMTP_SENDER_ADDRESS is not set", "broken   mail: no mail can be sent…SMTP_SENDER_ADDRESS="}},
+
+		{"a policy file that can be taken", world{change: policyAt("projects/example-jitaccess/secrets/smtp-password/versions/1")}, nil},
+		{"a policy file, and folders that may not be read", world{change: policyAt("projects/example-jitaccess/secrets/smtp-password/versions/1"),
+			faults: revoke("resourcemanager.folders.get")}, []string{
+			"warning  policy file: what lies above projects/…cannot be read, so that rules about folders or the organization refuse…" +
+				onOrganization + "roles/browser --condition None"}},
+		{"a policy file with a fault", world{change: func(c *doctor.Config) {
+			c.PolicyFile = func(context.Context) error {
+				return errors.New("the policy has faults\n3:5: a rule needs the key \"name\"")
+			}
+		}}, []string{"broken   policy file: the policy has faults 3:5: a rule needs the key \"name\"; correct it; jitaccess policy lint"}},
+		{"a policy in a secret that cannot be read", world{change: policyAt("projects/example-jitaccess/secrets/policy/versions/1")}, []string{
+			"broken   policy file: what POLICY names cannot be read: …run: gcloud secrets add-iam-policy-binding policy --project example-jitaccess"}},
+		{"a policy in a parameter that cannot be read", world{change: policyAt("projects/example-jitaccess/locations/global/parameters/policy/versions/v1")}, []string{
+			"broken   policy file: …403…if POLICY names the right parameter, run: gcloud projects add-iam-policy-binding example-jitaccess --member " + member +
+				" --role roles/parametermanager.parameterViewer --condition None"}},
+		{"a policy in a parameter that is not there", world{change: policyAt("projects/example-jitaccess/locations/global/parameters/policy/versions/v1"),
+			faults: fail(google.Fault{Path: "/v1/projects/example-jitaccess/locations/", Status: 404, Message: "was not found"})}, []string{
+			"broken   policy file: …let POLICY name a version that is there and enabled; run: gcloud parametermanager parameters versions list --parameter policy --location global --project example-jitaccess"}},
 
 		{"a topic", world{settings: map[string]string{"NOTIFICATION_TOPIC": "jitaccess-notifications"}}, nil},
 		{"a topic by its full name", world{settings: map[string]string{"NOTIFICATION_TOPIC": "projects/example-jitaccess/topics/jitaccess-notifications"}}, nil},

@@ -196,7 +196,7 @@ func (d *doctor) inventory(ctx context.Context) {
 	inside := 0
 	people := map[access.Principal]bool{}
 	for _, project := range d.read {
-		s, err := d.Standing(ctx, access.StandingQuery{Resource: project, Everybody: true})
+		s, err := d.Standing(ctx, access.StandingQuery{Resource: project, Everybody: true, Above: d.PolicyFile != nil})
 		if err != nil && access.AsError(err).Code == access.CodeUnknownResource {
 			continue
 		}
@@ -206,6 +206,9 @@ func (d *doctor) inventory(ctx context.Context) {
 			return
 		}
 		inside++
+		if s.AboveErr != nil {
+			d.above[project] = s.AboveErr
+		}
 		for _, w := range s.Warnings {
 			if group := w.Args["group"]; w.Code == access.CodeGroupUnreadable {
 				d.unreadable[group] = cmp.Or(d.unreadable[group], w)

@@ -62,6 +62,12 @@ func (r Row) peersOr(external Kind) (way access.Approval, ok bool) {
 	return access.Approval{Topic: r.Topic, External: r.Kind == external}, r.Kind == PeerApproval || r.Kind == Both || r.Kind == external
 }
 
+// inherited is whether a folder or the organization above the resource says so.
+func (r Row) inherited() bool {
+	kind := r.Node.Kind()
+	return r.Node != r.ID.Resource && (kind == "folders" || kind == "organizations")
+}
+
 // at says why the row does not hold at a time; nil when it does.
 func (r Row) at(now time.Time) *access.Error {
 	switch {

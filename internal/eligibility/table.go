@@ -59,6 +59,9 @@ func (t Table) Holdings(p access.Principal, groups []string) []access.Entitlemen
 		if way, ok := row.reviews(); ok {
 			e.MayReview = true
 			e.Reviews = once(e.Reviews, way)
+			if row.inherited() {
+				e.Inherited = once(e.Inherited, way)
+			}
 		}
 		e.Unconfirmed = e.Unconfirmed && row.Unconfirmed
 		e.Sources = once(e.Sources, row.Node)
@@ -72,6 +75,18 @@ func (t Table) Holdings(p access.Principal, groups []string) []access.Entitlemen
 	}
 	slices.SortFunc(held, func(a, b access.Entitlement) int { return access.CompareEntitlementIDs(a.ID, b.ID) })
 	return held
+}
+
+// Ruled is the table where a rule demands approvals of whoever IAM lets activate alone:
+// they may ask for them as well, and approve for each other.
+func (t Table) Ruled() Table {
+	rows := slices.Clone(t.rows)
+	for i := range rows {
+		if rows[i].Kind == SelfApproval {
+			rows[i].Kind = Both
+		}
+	}
+	return Table{rows}
 }
 
 // Missed are the rows that were meant to make p eligible, as far as can be told, and

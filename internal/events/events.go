@@ -12,14 +12,16 @@ import (
 // What changes something or tries to: the events of the journal. The first two are
 // those of JIT Access 1.x for the same things; the others follow its style.
 const (
-	Request  = "api.requestRole"
-	Activate = "api.activateRole"
-	Approve  = "api.approveRequest"
-	Deny     = "api.denyRequest"
-	AskEnd   = "api.requestEnd"
-	End      = "api.endActivation"
-	Notify   = "api.notify"
-	Refuse   = "api.refuse"
+	Request     = "api.requestRole"
+	Activate    = "api.activateRole"
+	Approve     = "api.approveRequest"
+	Deny        = "api.denyRequest"
+	AskEnd      = "api.requestEnd"
+	End         = "api.endActivation"
+	Notify      = "api.notify"
+	Refuse      = "api.refuse"
+	BreakGlass  = "api.breakGlass"
+	ReviewGlass = "api.reviewGlass"
 	// AddReviewers is not Request, so that each request is counted once.
 	AddReviewers = "api.addReviewers"
 	// UnknownGrant is a grant that stands and that nobody here has made.

@@ -74,6 +74,7 @@ func refused(r *http.Request, why *quota.Refusal) *http.Response {
 	}
 	header := http.Header{"Content-Type": {"application/json"}, notAsked: {why.Quota.Name}}
 	if why.Own {
+		access.SpentOwnPart(r.Context())
 		header.Set(ownPart, "1")
 	}
 	body, _ := json.Marshal(map[string]any{"error": map[string]any{"code": http.StatusTooManyRequests, "message": text}})

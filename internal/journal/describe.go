@@ -22,6 +22,8 @@ var forms = map[access.Action]struct{ event, severity, message string }{
 	access.SelfApproved:    {events.Approve, severityInfo, "{actor} activates {what} for {span} without others"},
 	access.RequestApproved: {events.Approve, severityInfo, "{actor} approved {what} for {whose}, for {span}"},
 	access.RequestDenied:   {events.Deny, severityInfo, "{actor} denied {what} for {whose}"},
+	access.GlassBroken:     {events.BreakGlass, severityAlert, "{actor} breaks the glass: {what} for {span} without approval"},
+	access.GlassReviewed:   {events.ReviewGlass, severityInfo, "{actor} reviewed that {whose} broke the glass for {what}"},
 	access.GrantWritten:    {events.Activate, severityInfo, "{actor} activated {what} for {whose}, for {span}{partly}"},
 	access.GrantFailed:     {events.Activate, severityError, "{actor} failed to activate {what} for {whose}"},
 	access.EndAsked:        {events.AskEnd, severityInfo, "{actor} ends {what} of {whose}"},

@@ -55,6 +55,8 @@ type decisionForm struct {
 	Comment string           `json:"comment,omitempty"`
 	Digest  string           `json:"digest"`
 	Seconds int64            `json:"seconds,omitempty"`
+	As      []string         `json:"as,omitempty"`
+	Levels  []string         `json:"access_levels,omitempty"`
 }
 
 type callerForm struct {
@@ -126,7 +128,7 @@ func encodeParts(e access.Event) ([]Part, error) {
 	for _, w := range e.Warnings {
 		c.Warnings = append(c.Warnings, *errorTo(w))
 	}
-	if e.Decision != (access.Decision{}) {
+	if e.Decision.By != "" || e.Decision.Verdict != "" {
 		d := decisionTo(e.Decision)
 		c.Decision = &d
 	}
@@ -201,7 +203,7 @@ func requestTo(r access.Request) requestForm {
 		Seconds: seconds(r.Duration), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
 		Fixed: windowTo(r.Fixed), Extends: r.Extends, Terms: termsTo(r.Terms), State: r.State, Window: windowTo(r.Window),
 		Reminded: r.Reminded.UTC(), Escalated: r.Escalated, TakenIn: r.TakenIn.UTC(), Version: r.Version}
-	if r.Review != (access.Decision{}) {
+	if r.Review.By != "" || !r.Review.At.IsZero() {
 		d := decisionTo(r.Review)
 		f.Review = &d
 	}
@@ -250,11 +252,12 @@ func windowFrom(f *windowForm) access.Window {
 }
 
 func decisionTo(d access.Decision) decisionForm {
-	return decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest, seconds(d.Duration)}
+	return decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest, seconds(d.Duration), d.As, d.AccessLevels}
 }
 
 func decisionFrom(f decisionForm) access.Decision {
-	return access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest, Duration: duration(f.Seconds)}
+	return access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest, Duration: duration(f.Seconds),
+		As: f.As, AccessLevels: f.Levels}
 }
 
 func outcomesTo(outcomes []access.Outcome) []outcomeForm {

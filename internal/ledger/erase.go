@@ -43,7 +43,7 @@ func erase(ctx context.Context, home Home, signer Signer, now time.Time, person 
 		if !due(f.request, *r.Row) {
 			return nil
 		}
-		if state := f.request.StateAt(now); !f.erased && (decidable(state) || state == access.Active) {
+		if state := f.request.StateAt(now); !f.erased && (decidable(state) || state == access.Active || f.request.Unreviewed()) {
 			done.Kept++
 			return nil
 		}

@@ -66,7 +66,9 @@ type Write struct {
 	Before int
 	Entry  Entry
 	Row    Row
-	Kept   []Kept
+	// Relisted: Row.Reviewers are others than those of the row before.
+	Relisted bool
+	Kept     []Kept
 }
 
 // Row is what a request is found by. It is made anew with every entry, decides
@@ -77,7 +79,8 @@ type Row struct {
 	// Head is the Digest of the last entry.
 	Head  string
 	State access.State
-	// Principal, Reviewers and Resource are what it is listed by; empty when erased.
+	// Principal, Reviewers and Resource are what it is listed by; empty when erased. A
+	// broken glass that nobody has reviewed has one Reviewer, who is nobody (unreviewed).
 	Principal access.Principal
 	Reviewers []access.Principal
 	Resource  access.Resource

@@ -28,6 +28,9 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 		l.Max = access.MaxPage
 	}
 	q := Query{Principal: l.Principal, Reviewer: l.Reviewer, Resource: l.Resource, States: l.States, From: l.From, To: l.To, Max: l.Max + 1}
+	if l.Unreviewed {
+		q.Reviewer = unreviewed
+	}
 	if l.Role != "" || l.Words != "" {
 		q.Max = batch
 	}
@@ -95,7 +98,7 @@ const bindingLength = 8
 func binding(l access.Listing) []byte {
 	l.After, l.Max = "", 0
 	d := digest("jitaccess ledger cursor 1", []byte(l.Viewer), []byte(l.View), []byte(l.Principal), []byte(l.Reviewer), []byte(l.Resource),
-		fmt.Append(nil, l.States), []byte(l.Role), []byte(l.Words), fmt.Append(nil, l.From.UnixMicro()), fmt.Append(nil, l.To.UnixMicro()))
+		fmt.Append(nil, l.States, l.Unreviewed), []byte(l.Role), []byte(l.Words), fmt.Append(nil, l.From.UnixMicro()), fmt.Append(nil, l.To.UnixMicro()))
 	return []byte(d[:bindingLength])
 }
 

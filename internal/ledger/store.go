@@ -196,7 +196,7 @@ func (c cannotFollow) Unwrap() error        { return c.error }
 // append writes one event behind those of f. What was written though the home could
 // not say so counts as written.
 func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []access.Notice) error {
-	before, head := f.request.Version, f.head
+	before, head, listed := f.request.Version, f.head, listedFor(f.request)
 	if err := f.apply(e); err != nil {
 		return cannotFollow{err}
 	}
@@ -209,7 +209,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 			return err
 		}
 	}
-	w := Write{Before: before, Entry: entry}
+	w := Write{Before: before, Entry: entry, Relisted: !slices.Equal(listed, listedFor(f.request))}
 	if w.Row, err = rowOf(f.request, entry.Digest()); err != nil {
 		return err
 	}
@@ -242,10 +242,22 @@ func (s *Store) written(ctx context.Context, w Write) bool {
 	return err == nil && len(entries) > w.Before && entries[w.Before].Digest() == w.Entry.Digest()
 }
 
+// unreviewed stands among reviewers, as whom nobody can sign in, for broken glasses that
+// nobody has reviewed: a list of them needs no index of its own.
+const unreviewed access.Principal = "unreviewed"
+
+// listedFor is in whose lists of what was asked of them the request is.
+func listedFor(r access.Request) []access.Principal {
+	if r.Unreviewed() {
+		return []access.Principal{unreviewed}
+	}
+	return r.Reviewers
+}
+
 // rowOf is what the request is found by.
 func rowOf(r access.Request, head string) (Row, error) {
 	summary, err := json.Marshal(requestTo(r))
-	return Row{ID: r.ID, Version: r.Version, Head: head, State: r.State, Principal: r.Principal, Reviewers: r.Reviewers, Resource: r.Resource,
+	return Row{ID: r.ID, Version: r.Version, Head: head, State: r.State, Principal: r.Principal, Reviewers: listedFor(r), Resource: r.Resource,
 		Made: r.Created, Due: r.DueAt(), Summary: summary}, err
 }
 

@@ -51,10 +51,13 @@ type purposed struct {
 	purpose access.Purpose
 }
 
-// call is one that is under way; its answer and error stand once done is closed.
+// call is one that is under way, by the person who began it; its answer and error stand
+// once done is closed. own is whether it failed since they had spent their part of a quota.
 type call[V any] struct {
 	answer[V]
+	by   access.Principal
 	err  error
+	own  bool
 	done chan struct{}
 }
 
@@ -73,32 +76,45 @@ func (c *Cache[V]) Within(bytes int, size func(V) int) *Cache[V] {
 
 // Get returns a kept answer that was asked for after an instant, or that of a call
 // that did not begin before it and that is made for as much (access.Purpose). A caller who
-// gives up leaves the call to the others, and to the cache.
+// gives up leaves the call to the others, and to the cache. Nobody is refused since somebody
+// else has spent their part of a quota: they ask again in their own name.
 func (c *Cache[V]) Get(ctx context.Context, key string, after time.Time) (V, error) {
 	if a, ok := c.find(key, after); ok {
 		return a.value, nil
 	}
-	call := c.join(ctx, key, after)
-	select {
-	case <-ctx.Done():
-		var none V
-		return none, ctx.Err()
-	case <-call.done:
-		return call.value, call.err
+	_, by := access.PurposeOf(ctx)
+	var spent []access.Principal
+	for {
+		call := c.join(ctx, key, after, spent)
+		select {
+		case <-ctx.Done():
+			var none V
+			return none, ctx.Err()
+		case <-call.done:
+		}
+		switch {
+		case !call.own:
+			return call.value, call.err
+		case call.by == by:
+			access.SpentOwnPart(ctx) // of what this is a part of, too
+			return call.value, call.err
+		}
+		spent = append(spent, call.by)
 	}
 }
 
-// join returns the call that is under way, or begins one if that would be too old.
-func (c *Cache[V]) join(ctx context.Context, key string, after time.Time) *call[V] {
+// join returns the call that is under way, or begins one if that would be too old, or is
+// one of those who have spent their part.
+func (c *Cache[V]) join(ctx context.Context, key string, after time.Time, spent []access.Principal) *call[V] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	purpose, _ := access.PurposeOf(ctx)
+	purpose, by := access.PurposeOf(ctx)
 	for p := purpose; p <= access.ForEnd; p++ {
-		if call, ok := c.running[purposed{key, p}]; ok && !call.at.Before(after) {
+		if call, ok := c.running[purposed{key, p}]; ok && !call.at.Before(after) && !slices.Contains(spent, call.by) {
 			return call
 		}
 	}
-	call := &call[V]{answer: answer[V]{at: c.now()}, done: make(chan struct{})}
+	call := &call[V]{answer: answer[V]{at: c.now()}, by: by, done: make(chan struct{})}
 	c.running[purposed{key, purpose}] = call
 	go c.run(context.WithoutCancel(ctx), purposed{key, purpose}, call)
 	return call
@@ -107,7 +123,9 @@ func (c *Cache[V]) join(ctx context.Context, key string, after time.Time) *call[
 func (c *Cache[V]) run(ctx context.Context, question purposed, call *call[V]) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	ctx, ownPart := access.WatchOwnPart(ctx)
 	call.value, call.err = c.guarded(ctx, question.key)
+	call.own = call.err != nil && ownPart()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if call.err == nil {

@@ -241,3 +241,40 @@ func TestActionsDoNotJoinCallsOfPages(t *testing.T) {
 		}
 	})
 }
+
+// One person who has spent their part of a quota is refused; those who wait for the same
+// answer ask in their own name, all with one call.
+func TestNobodyIsRefusedForTheOneWhoAskedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		inner := New(time.Now, 3, time.Minute, func(ctx context.Context, key string) (access.Principal, error) {
+			calls.Add(1)
+			time.Sleep(time.Second)
+			_, by := access.PurposeOf(ctx)
+			if by == "spent@example.com" {
+				access.SpentOwnPart(ctx)
+				return "", errors.New("not asked")
+			}
+			return by, nil
+		})
+		// One look-up is often part of another.
+		s := New(time.Now, 3, time.Minute, func(ctx context.Context, key string) (access.Principal, error) {
+			return inner.Get(ctx, key, time.Now())
+		})
+		got := make([]access.Principal, 4)
+		errs := make([]error, 4)
+		var wg sync.WaitGroup
+		for i, p := range []access.Principal{"spent@example.com", "a@example.com", "b@example.com", "spent@example.com"} {
+			began := time.Now()
+			wg.Go(func() { got[i], errs[i] = s.Get(access.WithPerson(t.Context(), p), "k", began.Add(-time.Nanosecond)) })
+			synctest.Wait()
+		}
+		wg.Wait()
+		if errs[0] == nil || errs[3] == nil {
+			t.Errorf("who has spent their part gets %q, %v and %q, %v", got[0], errs[0], got[3], errs[3])
+		}
+		if errs[1] != nil || errs[2] != nil || got[1] != got[2] || calls.Load() != 2 {
+			t.Errorf("the others get %q, %v and %q, %v, with %d calls", got[1], errs[1], got[2], errs[2], calls.Load())
+		}
+	})
+}

@@ -77,6 +77,20 @@ func (f *File) looksAt() access.Looks {
 			}
 		}
 	}
+	for i := range f.Rules {
+		said := f.Rules[i].terms.over(f.defaults)
+		if said.approvals == nil {
+			continue
+		}
+		looks.Approvals = true
+		for _, need := range *said.approvals {
+			for _, spelled := range need.From {
+				if group, ok := strings.CutPrefix(spelled, access.GroupPrefix); ok && !slices.Contains(looks.Approvers, group) {
+					looks.Approvers = append(looks.Approvers, group)
+				}
+			}
+		}
+	}
 	return looks
 }
 

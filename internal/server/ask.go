@@ -17,6 +17,14 @@ import (
 type askView struct {
 	Frame
 	Resource access.Resource
+	// Action is where the form is sent.
+	Action string
+	// Extends is the address of the request whose grant this one goes on with, and
+	// ExtendsEnd when that ends; empty for all others.
+	Extends    string
+	ExtendsEnd *Moment
+	// Glass is nil where the glass is not to be broken.
+	Glass    *glassView
 	Warnings []string
 	// ID is the number of the form, so that sending it twice is one request.
 	ID    string
@@ -75,8 +83,13 @@ func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v
 	if err != nil {
 		return askView{}, nil, err
 	}
-	v = s.blankForm(r, on, c.Kind, c.Terms)
-	v.ID = c.Form
+	return s.viewChoice(r, on, c), nil, nil
+}
+
+// viewChoice is an empty form for what was chosen.
+func (s *server) viewChoice(r *http.Request, on access.Resource, c broker.Choice) askView {
+	v := s.blankForm(r, on, c.Kind, c.Terms)
+	v.ID, v.Glass = c.Form, s.glassOf(r, c)
 	v.Warnings = s.viewWarnings(r, c.Warnings)
 	for _, o := range c.Roles {
 		v.Roles = append(v.Roles, s.viewOffered(r, o))
@@ -84,13 +97,13 @@ func (s *server) askForm(r *http.Request, on access.Resource, texts []string) (v
 	for i, p := range c.Reviewers {
 		v.Reviewers = append(v.Reviewers, choice{string(p), i < c.Terms.MaxReviewers})
 	}
-	return v, nil, nil
+	return v
 }
 
 // blankForm is a form without roles and reviewers.
 func (s *server) blankForm(r *http.Request, on access.Resource, kind access.RequestKind, terms access.Terms) askView {
 	l := s.languageOf(r)
-	v := askView{Frame: s.frame(r, "ask.title"), Resource: on, Peer: kind == access.Peers, Terms: terms,
+	v := askView{Frame: s.frame(r, "ask.title"), Resource: on, Action: accessPath(on, nil), Peer: kind == access.Peers, Terms: terms,
 		MaxJustification: access.MaxJustification, MaxMinutes: int(terms.MaxDuration / time.Minute),
 		Longest: l.Hours(terms.MaxDuration), Timeout: l.Hours(terms.RequestLife),
 		Least: max(terms.MinReviewers, terms.Approvals()), Patterns: viewPatterns(terms), Ahead: l.Days(terms.StartWithin)}
@@ -104,9 +117,11 @@ func (s *server) blankForm(r *http.Request, on access.Resource, kind access.Requ
 	for _, m := range presetsOf(terms) {
 		v.Presets = append(v.Presets, preset{m, l.Hours(time.Duration(m) * time.Minute), false})
 	}
-	v.setMinutes(strconv.Itoa(int(terms.DefaultDuration / time.Minute)))
+	v.setMinutes(minutesText(terms.DefaultDuration))
 	return v
 }
+
+func minutesText(d time.Duration) string { return strconv.Itoa(int(d / time.Minute)) }
 
 // setMinutes checks the preset that fits, or fills the number.
 func (v *askView) setMinutes(text string) {
@@ -120,6 +135,10 @@ func (v *askView) setMinutes(text string) {
 
 // fill puts back what was typed.
 func (v *askView) fill(f url.Values) {
+	if v.Glass != nil && f.Has(fieldGlass) {
+		v.Glass.Justification, v.Glass.Minutes = f.Get(access.FieldJustification), f.Get(access.FieldDuration)
+		return
+	}
 	v.Justification = f.Get(access.FieldJustification)
 	v.Start = f.Get(access.FieldStart)
 	for _, m := range f[access.FieldDuration] {
@@ -141,6 +160,18 @@ func (v *askView) blame(p *Problem) {
 	v.Problem = p
 }
 
+// fieldGlass marks the form with which the glass is broken.
+const fieldGlass = "glass"
+
+// blameGlass shows what is wrong with the form with which the glass is broken.
+func (v *askView) blameGlass(p *Problem) {
+	p.only(access.FieldJustification, access.FieldDuration)
+	if p.Field != "" {
+		p.Field = fieldGlass + "-" + p.Field
+	}
+	v.Problem = p
+}
+
 // ask makes a request. What can be read again is redirected to, so that reloading
 // sends nothing twice; what nobody remembers, such as a mail that could not be
 // delivered, is the answer itself. The id of the form makes sending it again safe.
@@ -153,14 +184,22 @@ func (s *server) ask(r *http.Request, on access.Resource) (page, error) {
 	if err != nil {
 		return s.askAgain(r, on, f, err), nil
 	}
+	return s.asked(r, on, asked), nil
+}
+
+// asked says what became of a request that was made.
+func (s *server) asked(r *http.Request, on access.Resource, asked broker.Asked) page {
 	roles := s.viewRoles(r, asked.Request.Entitlements)
 	well := s.withOutcomes(r, roles, asked.Outcomes)
 	peer := asked.Ref != ""
 	if well && len(notable(asked.Warnings)) == 0 {
-		if peer {
-			return redirect(reviewPath(asked.Ref)), nil
+		switch {
+		case peer:
+			return redirect(reviewPath(asked.Ref))
+		case s.remembers && (asked.Request.Kind == access.BreakGlass || asked.Request.Extends != ""):
+			return redirect(requestPath(asked.Request.ID))
 		}
-		return redirect(accessPath(on, url.Values{"done": {asked.Request.ID}})), nil
+		return redirect(accessPath(on, url.Values{"done": {asked.Request.ID}}))
 	}
 	l := s.languageOf(r)
 	v := resultView{Frame: s.frame(r, "result.granted"), Tone: "good", Resource: on, Roles: roles,
@@ -176,7 +215,7 @@ func (s *server) ask(r *http.Request, on access.Resource) (page, error) {
 			v.Title, v.Tone = l.Text("result.granted-in-part"), "wait"
 		}
 	}
-	return page{template: "result", status: http.StatusOK, data: v}, nil
+	return page{template: "result", status: http.StatusOK, data: v}
 }
 
 // submit reads the form and asks the broker.
@@ -204,10 +243,12 @@ func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cau
 		v = s.formOf(r, on, f)
 	}
 	v.fill(f)
-	if id := f.Get(access.FieldID); id != "" && !slices.Contains(spent, access.AsError(cause).Code) {
-		v.ID = id
-	}
 	problem, status := s.problem(r, cause)
+	if v.Glass != nil && f.Has(fieldGlass) {
+		v.blameGlass(problem)
+		return page{template: "ask", status: status, data: v}
+	}
+	v.numbered(f, cause)
 	v.blame(problem)
 	return page{template: "ask", status: status, data: v}
 }

@@ -21,7 +21,7 @@ const (
 	maxHeaders = 64 << 10
 )
 
-const contentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
+const contentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // headers sets what every answer carries, errors included.
@@ -174,6 +174,9 @@ func (s *server) paced(next http.Handler) http.Handler {
 		if safe(r) {
 			pace, turns = s.reads, s.reading
 		}
+		if waits(r) {
+			turns = s.waiting
+		}
 		if pace.allow(who, s.Now()) {
 			if done, ok := turns.take(r.Context(), who); ok {
 				defer done()
@@ -210,6 +213,14 @@ func crossSite(err error) error {
 		return nil
 	}
 	return &access.Error{Kind: access.NotAllowed, Code: access.CodeCrossSite, Err: err}
+}
+
+// forgetful refuses what needs a memory where there is none.
+func (s *server) forgetful(*http.Request) error {
+	if s.remembers {
+		return nil
+	}
+	return &access.Error{Kind: access.NotFound, Code: access.CodeNeedsLedger}
 }
 
 // refuses answers that there is nothing here, and why.

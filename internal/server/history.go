@@ -2,7 +2,7 @@ package server
 
 import (
 	"net/http"
-	"slices"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -36,7 +36,9 @@ type apiRequests struct {
 // apiTimeline is a request with what happened to it, in order.
 type apiTimeline struct {
 	apiRequest
-	Events []apiEvent `json:"events"`
+	// Version is what ?wait= waits to see changed.
+	Version int        `json:"version"`
+	Events  []apiEvent `json:"events"`
 }
 
 type apiWithdrawn struct {
@@ -72,23 +74,16 @@ func requestOf(q access.Request) apiRequest {
 	return a
 }
 
-// apiRequests lists what is remembered: ?view=mine|reviews|all&state=&role=&resource=&q=&after=.
+// apiRequests lists what is remembered:
+// ?view=mine|reviews|all&state=&role=&resource=&person=&q=&from=&to=&after=.
 func (s *server) apiRequests(r *http.Request) (any, error) {
 	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
-	l := access.Listing{After: q.Get("after"), Words: q.Get("q"), Role: access.Role(q.Get("role"))}
-	if state := q.Get("state"); state != "" {
-		if !slices.ContainsFunc(access.Transitions, func(t access.Transition) bool { return string(t.To) == state }) {
-			return nil, badInput("there is no such state", nil)
-		}
-		l.States = []access.State{access.State(state)}
-	}
-	if text := q.Get("resource"); text != "" {
-		if l.Resource, err = access.ParseResource(text); err != nil {
-			return nil, badResource(text, err)
-		}
+	l, err := listing(q)
+	if err != nil {
+		return nil, err
 	}
 	view := q.Get("view")
 	if view == "" {
@@ -105,12 +100,24 @@ func (s *server) apiRequests(r *http.Request) (any, error) {
 	return a, nil
 }
 
+// apiRequestNamed tells of a request; with ?wait=VERSION when it is at another, or after a
+// while as it is.
 func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
-	q, events, err := s.Broker.Timeline(r.Context(), callerOf(r), id)
+	version, err := waited(r)
+	if err != nil {
+		return nil, err
+	}
+	var q access.Request
+	var events []access.Event
+	if waits(r) {
+		q, events, _, err = s.await(r, id, version)
+	} else {
+		q, events, err = s.Broker.Timeline(r.Context(), callerOf(r), id)
+	}
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	a := apiTimeline{requestOf(q), []apiEvent{}}
+	a := apiTimeline{requestOf(q), q.Version, []apiEvent{}}
 	for _, e := range events {
 		event := apiEvent{Action: string(e.Action), At: stamp(e.At), By: string(e.Caller.Principal), Comment: e.Decision.Comment}
 		if failure := access.AsError(e.Err); failure != nil {
@@ -129,18 +136,46 @@ func (s *server) apiWithdraw(r *http.Request, id string) (any, error) {
 	return apiWithdrawn{requestOf(q), s.viewWarnings(r, warnings)}, nil
 }
 
-// showRequest leads from a request's address to its page.
-func (s *server) showRequest(r *http.Request, id string) (page, error) {
-	if _, _, err := s.Broker.Timeline(r.Context(), callerOf(r), id); err != nil {
-		return page{}, aboutRequest{id, err}
-	}
-	return redirect(reviewPath(id)), nil
-}
-
 // withdraw is the page's way of it.
 func (s *server) withdraw(r *http.Request, id string) (page, error) {
-	if _, _, err := s.Broker.Withdraw(r.Context(), callerOf(r), id, s.origin(r)); err != nil {
+	q, warnings, err := s.Broker.Withdraw(r.Context(), callerOf(r), id, s.origin(r))
+	if err != nil {
 		return page{}, aboutRequest{id, err}
 	}
-	return redirect(reviewPath(id)), nil
+	return s.afterwards(r, q, "result.withdrawn", warnings), nil
+}
+
+// reviewGlass records what somebody thinks of a broken glass.
+func (s *server) reviewGlass(r *http.Request, id string) (page, error) {
+	f, err := form(r)
+	if err != nil {
+		return page{}, err
+	}
+	q, warnings, err := s.Broker.ReviewGlass(r.Context(), callerOf(r), id, strings.TrimSpace(f.Get(access.FieldComment)), s.origin(r))
+	if err != nil {
+		return page{}, aboutRequest{id, err}
+	}
+	return s.afterwards(r, q, "result.reviewed", warnings), nil
+}
+
+// afterwards leads to the request, unless there is a warning, which nobody remembers.
+func (s *server) afterwards(r *http.Request, q access.Request, title string, warnings []*access.Error) page {
+	if len(notable(warnings)) == 0 {
+		return redirect(requestPath(q.ID))
+	}
+	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, title), Tone: "over", Resource: q.Resource,
+		Roles: s.viewRoles(r, q.Entitlements), Warnings: s.viewWarnings(r, warnings), Link: requestPath(q.ID),
+		LinkText: s.languageOf(r).Text("result.the-request")}}
+}
+
+func (s *server) apiReviewGlass(r *http.Request, id string) (any, error) {
+	body, err := readJSON(r)
+	if err != nil {
+		return nil, err
+	}
+	q, warnings, err := s.Broker.ReviewGlass(r.Context(), callerOf(r), id, strings.TrimSpace(body.Comment), s.origin(r))
+	if err != nil {
+		return nil, aboutRequest{id, err}
+	}
+	return apiWithdrawn{requestOf(q), s.viewWarnings(r, warnings)}, nil
 }

@@ -24,6 +24,8 @@ type homeView struct {
 	Warnings []string
 	// Unlisted: the list could not be had; typing an id still works.
 	Unlisted string
+	// Lists is nil where nothing is remembered.
+	Lists *homeLists
 }
 
 // projectView is a project by its title, and by its ID where that is another.
@@ -89,6 +91,7 @@ func (s *server) find(r *http.Request, typed string) (page, error) {
 			return redirect(accessPath(on, nil)), nil
 		}
 	}
+	v.Lists = s.homeListsOf(r)
 	return page{template: "home", status: http.StatusOK, data: v}, nil
 }
 

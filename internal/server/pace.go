@@ -57,8 +57,9 @@ func (p *pace) allow(who access.Principal, now time.Time) bool {
 // turns lets each person have only so many requests in flight, per instance of the
 // service; others of theirs wait. It remembers those alone who have some.
 type turns struct {
-	mu sync.Mutex
-	of map[access.Principal]*turn
+	atOnce int
+	mu     sync.Mutex
+	of     map[access.Principal]*turn
 }
 
 // turn is one person's: a place for each request that is served, and how many are
@@ -70,12 +71,15 @@ type turn struct {
 
 // atOnce is how many requests of one person are served at a time, and patience how long
 // others wait for them. Opening a page is one; what it loads is not behind identity.
+// waitingAtOnce is how many of one person's pages may wait for what happens next, which
+// takes none of the places of the others.
 const (
-	atOnce   = 8
-	patience = 3 * time.Second
+	atOnce        = 8
+	waitingAtOnce = 6
+	patience      = 3 * time.Second
 )
 
-func newTurns() *turns { return &turns{of: map[access.Principal]*turn{}} }
+func newTurns(atOnce int) *turns { return &turns{atOnce: atOnce, of: map[access.Principal]*turn{}} }
 
 // take waits until another request may be served; done must be called then. It is
 // false, and done nil, when that takes longer than patience or ctx is over.
@@ -83,7 +87,7 @@ func (t *turns) take(ctx context.Context, who access.Principal) (done func(), ok
 	t.mu.Lock()
 	mine := t.of[who]
 	if mine == nil {
-		mine = &turn{places: make(chan struct{}, atOnce)}
+		mine = &turn{places: make(chan struct{}, t.atOnce)}
 		t.of[who] = mine
 	}
 	mine.requests++

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"html/template"
@@ -20,13 +21,15 @@ import (
 	"jitaccess/internal/words"
 )
 
-// page is an answer to be written: a redirect to one of our own paths, or a
-// template with its data.
+// page is an answer to be written: a redirect to one of our own paths, a template with
+// its data, or neither, which is no content.
 type page struct {
 	location string
 	template string
-	status   int
-	data     any
+	// block is the part of the template that is the answer; empty is a whole page.
+	block  string
+	status int
+	data   any
 }
 
 // redirect answers a form or an old address. To is always built here, never taken
@@ -41,8 +44,9 @@ type Frame struct {
 	Version string
 	// SwitchAccount is where to sign in as somebody else; empty for nowhere.
 	SwitchAccount string
-	// MailAccount is whether to lead to the page of that name.
-	MailAccount bool
+	// MailAccount is whether to lead to the page of that name, and Lists to those of
+	// requests.
+	MailAccount, Lists bool
 	// Cautions are what administrators are to know on every page.
 	Cautions []string
 	// Problem is what was wrong with what was sent; nil when nothing was.
@@ -58,8 +62,8 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 			cautions = append(cautions, inFull(s.refusal(r, e, "")))
 		}
 	}
-	return Frame{Cautions: cautions, Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
-		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller)}
+	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
+		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller), Lists: s.remembers && caller.Principal != "", Cautions: cautions}
 }
 
 // Problem is a refusal as a page shows it.
@@ -126,8 +130,12 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 		http.Redirect(w, r, p.location, p.status)
 		return
 	}
+	if p.template == "" {
+		w.WriteHeader(p.status)
+		return
+	}
 	var b bytes.Buffer
-	if err := s.pages[p.template].ExecuteTemplate(&b, "frame.html", p.data); err != nil {
+	if err := s.pages[p.template].ExecuteTemplate(&b, cmp.Or(p.block, "frame.html"), p.data); err != nil {
 		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
 		http.Error(w, s.withIncident(r, problem), status)
 		return
@@ -138,7 +146,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "error"}
+var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "list", "month", "error"}
 
 // parsePages reads the templates: one set for each page, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML

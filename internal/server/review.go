@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -46,6 +48,22 @@ type reviewView struct {
 	EndID string
 	// Others are who was asked besides the viewer; Readers are they and the principal.
 	Others, Readers string
+	// Timeline is empty where nothing is remembered.
+	Timeline timelineView
+	// Voted: the viewer has approved it, and others are still needed.
+	Voted bool
+	// Lesser are the shorter lengths for which it may be approved, and Minutes is the one
+	// that was chosen, to be confirmed; LesserText says it.
+	Lesser              []preset
+	Minutes, LesserText string
+	// Extends is the address of the request that it goes on with.
+	Extends string
+	// Glass: it was taken without approval. Reviewed is who has looked at it since.
+	Glass      bool
+	Reviewed   access.Decision
+	ReviewedAt *Moment
+	// EndOf is whose grant ends, where it is not the viewer's own.
+	EndOf access.Principal
 }
 
 // askedView is somebody who was asked, and what they said.
@@ -79,8 +97,11 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 	}
 	d := broker.Decide{Ref: ref, Verdict: access.Verdict(f.Get(access.FieldVerdict)), Digest: f.Get("digest"),
 		Comment: strings.TrimSpace(f.Get(access.FieldComment)), Origin: s.origin(r)}
+	if d.Duration, err = lesser(f.Get(access.FieldDuration)); err != nil {
+		return s.decideAgain(r, ref, f, err), nil
+	}
 	if d.Verdict == access.Approve && f.Get("confirmed") == "" {
-		return s.confirm(r, ref, d.Digest)
+		return s.confirm(r, ref, d.Digest, d.Duration)
 	}
 	decided, err := s.Broker.Decide(r.Context(), callerOf(r), d)
 	if err != nil {
@@ -89,8 +110,21 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 	return s.decided(r, ref, d.Verdict, decided), nil
 }
 
+// lesser reads for how many minutes something is approved at most; empty is for as long
+// as was asked. What is no number must not be taken for that.
+func lesser(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, badInput("minutes is the number of minutes for which it is approved at most", err)
+	}
+	return duration(n), nil
+}
+
 // confirm is the second step of an approval: all that the first showed, and the button.
-func (s *server) confirm(r *http.Request, ref, digest string) (page, error) {
+func (s *server) confirm(r *http.Request, ref, digest string, atMost time.Duration) (page, error) {
 	view, err := s.Broker.Show(r.Context(), callerOf(r), ref, s.origin(r))
 	if err != nil {
 		return page{}, err
@@ -104,6 +138,9 @@ func (s *server) confirm(r *http.Request, ref, digest string) (page, error) {
 		err = view.WhyNot
 	default:
 		v.Confirm = view.CanDecide
+		if atMost > 0 {
+			v.Minutes, v.LesserText = minutesText(atMost), s.languageOf(r).Days(min(atMost, view.Request.Duration))
+		}
 		return page{template: "review", status: http.StatusOK, data: v}, nil
 	}
 	return s.decideAgain(r, ref, nil, err), nil
@@ -258,8 +295,10 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		// Why the viewer cannot decide is said on its own.
 		Warnings: s.viewWarnings(r, slices.DeleteFunc(slices.Clone(b.Warnings), func(w *access.Error) bool { return w == b.WhyNot }))}
 	if v.Rule = b.Terms.Rule; v.Rule != "" {
-		v.Policy, v.Needs = shortDigest(b.Terms.Policy), needsInWords(l, b.Terms)
+		v.Policy = shortDigest(b.Terms.Policy)
 	}
+	v.Needs = needsOf(l, b)
+	v.viewRemembered(s, r)
 	for i, id := range q.Entitlements {
 		var info access.RoleInfo
 		if i < len(b.Roles) {
@@ -316,6 +355,49 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	return v
 }
 
+// needsOf are the approvals that a request takes, and how many of each there are as far
+// as that is known; none where there is little to say.
+func needsOf(l *words.Language, b broker.View) []string {
+	said := needsInWords(l, b.Terms)
+	if len(b.Tally.Filled) != len(b.Terms.Requirements) || b.Terms.Approvals() == 0 || b.Terms.Approvals() == 1 && b.Terms.Rule == "" {
+		if b.Terms.Rule == "" {
+			return nil
+		}
+		return said
+	}
+	at := 0
+	for i, need := range b.Terms.Requirements {
+		if need.Count > 0 {
+			said[at] = l.Text("review.filled", "need", said[at], "filled", b.Tally.Filled[i], "count", need.Count)
+			at++
+		}
+	}
+	return said
+}
+
+// viewRemembered adds what is only known where requests are remembered.
+func (v *reviewView) viewRemembered(s *server, r *http.Request) {
+	b, you := v.View, callerOf(r).Principal
+	v.Timeline = s.timeline(r, b.Request, b.State, b.Events)
+	said := b.Request.DecisionOf(you)
+	v.Voted = b.State == access.Pending && said != nil && said.Verdict == access.Approve
+	if !b.Forgets && b.CanDecide && !v.Fixed {
+		for _, m := range presetMinutes {
+			if length := time.Duration(m) * time.Minute; length < b.Request.Approved() {
+				v.Lesser = append(v.Lesser, preset{Minutes: m, Label: s.languageOf(r).Hours(length)})
+			}
+		}
+	}
+	if b.Request.Extends != "" {
+		v.Extends = requestPath(b.Request.Extends)
+	}
+	v.Glass = b.Request.Kind == access.BreakGlass
+	v.Reviewed, v.ReviewedAt = b.Request.Review, s.moment(r, b.Request.Review.At)
+	if !b.IsPrincipal {
+		v.EndOf = b.Request.Principal
+	}
+}
+
 // whatTheySaid pairs the people asked with their decisions, as far as the store or
 // the grant itself remembers them.
 func whatTheySaid(l *words.Language, b broker.View, you access.Principal) []askedView {
@@ -342,6 +424,9 @@ func whatTheySaid(l *words.Language, b broker.View, you access.Principal) []aske
 		for _, d := range b.Request.Decisions {
 			if d.By == p {
 				a.Said, a.Comment = l.Text("review.said."+string(d.Verdict)), d.Comment
+				if d.Verdict == access.Approve && d.Duration > 0 {
+					a.Said = l.Text("review.said.approve-less", "length", l.Days(d.Duration))
+				}
 			}
 		}
 		asked = append(asked, a)

@@ -50,6 +50,10 @@ type Broker interface {
 	NewForm(access.Caller, access.RequestKind) (string, error)
 	Defaults(access.Caller, access.RequestKind) (access.Terms, error)
 	Channels() []access.Channel
+	Remembers() bool
+	Auditor(context.Context, access.Caller) bool
+	Extension(ctx context.Context, c access.Caller, id string) (broker.Choice, error)
+	ReviewGlass(ctx context.Context, c access.Caller, id, comment, origin string) (access.Request, []*access.Error, error)
 	History(ctx context.Context, c access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error)
 	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
@@ -94,6 +98,11 @@ type Config struct {
 	Now func() time.Time
 	// Random makes incident ids.
 	Random io.Reader
+	// After is time.After, which nil means, or what a test puts in its place.
+	After func(time.Duration) <-chan time.Time
+	// Stopping is closed when the process is about to end, so that nobody goes on waiting.
+	// May be nil.
+	Stopping <-chan struct{}
 	// Ready checks dependencies for /health/ready, by name; nil errors are good
 	// ones. An error that is ErrNotReady says that no request could succeed; any
 	// other is shown and leaves the service ready. May be nil.
@@ -117,7 +126,12 @@ type server struct {
 	tests    *pace
 	reading  *turns
 	changing *turns
-	ready    *lookup.Cache[health]
+	waiting  *turns
+	// places are for those who wait for a request to change.
+	places chan struct{}
+	// remembers is whether there are lists of requests.
+	remembers bool
+	ready     *lookup.Cache[health]
 }
 
 // New makes the handler. It fails when a template or asset cannot be read, or
@@ -129,7 +143,11 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
-		reading: newTurns(), changing: newTurns()}
+		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: make(chan struct{}, maxWaiting),
+		remembers: c.Broker != nil && c.Broker.Remembers()}
+	if s.After == nil {
+		s.After = time.After
+	}
 	s.ready = lookup.New(c.Now, 1, readinessTimeout, s.checkReadiness)
 	if c.PublicURL != "" {
 		// A proxy may rewrite Host; the browser's Origin is the public one.
@@ -150,7 +168,6 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 // routes is the whole surface, in reading order.
 func (s *server) routes() *chi.Mux {
 	r := chi.NewRouter()
-	needsLedger := s.refuses(access.CodeNeedsLedger)
 	r.Use(s.headers, s.numbered, s.recovered, s.bounded, middleware.GetHead)
 
 	// Open to everybody: nothing here knows anything.
@@ -178,15 +195,20 @@ func (s *server) routes() *chi.Mux {
 		r.Get("/mail", s.page(s.mailAccount))
 		r.Post("/mail", s.page(s.testMail))
 
-		// These need a ledger, and say so.
-		r.Get("/requests", needsLedger)
-		r.Get("/requests/{id}", s.page(with(requestID, s.showRequest)))
-		r.Post("/requests/{id}/withdraw", s.page(with(requestID, s.withdraw)))
-		r.Post("/requests/{id}/extend", needsLedger)
-		r.Get("/reviews", needsLedger)
-		r.Get("/history", needsLedger)
-		r.Get("/history.csv", needsLedger)
-		r.Get("/history.json", needsLedger)
+		r.Group(func(r chi.Router) {
+			r.Use(s.unless(s.forgetful))
+			r.Get("/requests", s.page(s.requests))
+			r.Get("/requests/{id}", s.page(with(requestID, s.showRequest)))
+			r.Get("/requests/{id}/extend", s.page(with(requestID, s.extendForm)))
+			r.Post("/requests/{id}/extend", s.page(with(requestID, s.extend)))
+			r.Post("/requests/{id}/withdraw", s.page(with(requestID, s.withdraw)))
+			r.Post("/requests/{id}/review", s.page(with(requestID, s.reviewGlass)))
+			r.Get("/reviews", s.page(s.reviews))
+			r.Get("/history", s.page(s.history))
+			r.Get("/history/month", s.page(s.month))
+			r.Get("/history.csv", s.historyCSV)
+			r.Get("/history.json", s.historyJSON)
+		})
 	})
 
 	// JSON.
@@ -208,7 +230,8 @@ func (s *server) routes() *chi.Mux {
 		r.Get("/api/requests", s.api(s.apiRequests))
 		r.Get("/api/requests/{id}", s.api(with(requestID, s.apiRequestNamed)))
 		r.Post("/api/requests/{id}/withdraw", s.api(with(requestID, s.apiWithdraw)))
-		r.Post("/api/requests/{id}/extend", needsLedger)
+		r.Post("/api/requests/{id}/extend", s.api(with(requestID, s.apiExtend)))
+		r.Post("/api/requests/{id}/review", s.api(with(requestID, s.apiReviewGlass)))
 	})
 
 	r.NotFound(s.identified(s.paced(s.refuses(access.CodeNotFound))).ServeHTTP)

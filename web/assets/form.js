@@ -10,6 +10,7 @@
   const presets = [...form.querySelectorAll("input[type=radio][name=minutes]")];
 
   const show = () => {
+    if (!preview) return;
     const chosen = presets.find((p) => p.checked);
     const minutes = parseInt(number.value || (chosen && chosen.value), 10);
     preview.hidden = !(minutes > 0 && minutes <= Number(number.max));

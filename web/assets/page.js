@@ -39,7 +39,7 @@
   };
   show();
   setInterval(show, 30000);
-  window.jitaccess = { format, relative, say };
+  window.jitaccess = { format, relative, say, show };
 
   // The reason that form.js keeps is of no use once it has led somewhere.
   if (document.querySelector("#done, .facts, .note.good")) {

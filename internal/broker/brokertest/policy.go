@@ -84,8 +84,8 @@ func (w policies) bindings(on access.Resource) []any {
 		if a.Entitlement.Resource != on {
 			continue
 		}
-		text, err := iampolicy.Describe(access.Grant{RequestID: a.RequestID, Justification: a.Justification, Approvers: a.Approvers},
-			iampolicy.MaxDescription)
+		text, err := iampolicy.Describe(access.Grant{RequestID: a.RequestID, Justification: a.Justification, Approvers: a.Approvers,
+			BreakGlass: a.BreakGlass}, iampolicy.MaxDescription)
 		if a.Derived {
 			text = strings.TrimSuffix(text, " ["+a.RequestID+"]")
 		}

@@ -53,6 +53,8 @@ type World struct {
 	Policy           broker.Policy
 	Admins, Auditors []string
 	GroupsOf         map[access.Principal][]string
+	// Empty are groups that nobody is in.
+	Empty []string
 
 	// Journal is what was recorded, Told what people were, Calls how often the
 	// provider was asked what.
@@ -60,9 +62,9 @@ type World struct {
 	Told    []access.Notice
 	Calls   map[string]int
 
-	// Above are what lies above every resource; AboveUnknown: there may be more.
-	Above        []access.Resource
-	AboveUnknown bool
+	// Above are what lies above every resource; AboveErr: there may be more.
+	Above    []access.Resource
+	AboveErr *access.Error
 
 	// What fails.
 	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
@@ -176,9 +178,21 @@ func (w *World) standing(q access.StandingQuery) access.Standing {
 	if q.Since.IsZero() {
 		maps.Copy(holdings, w.Remembered)
 	}
+	if q.Ruled {
+		for p, held := range holdings {
+			holdings[p] = slices.Clone(held)
+			for i, e := range held {
+				holdings[p][i].PeerApproval, holdings[p][i].MayReview = e.PeerApproval || e.SelfApproval, e.MayReview || e.SelfApproval
+			}
+		}
+	}
 	s := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{},
 		Reviewers: map[access.EntitlementID][]access.Principal{}, Ineffective: w.Ineffective, Warnings: w.Warnings,
-		Above: w.Above, AboveKnown: !w.AboveUnknown}
+	}
+	if q.Above {
+		s.Above, s.AboveKnown = w.Above, w.AboveErr == nil
+		s.AboveErr = w.AboveErr
+	}
 	on := func(id access.EntitlementID) bool { return id.Resource == q.Resource }
 	for _, a := range w.Activations {
 		if on(a.Entitlement) {
@@ -269,10 +283,39 @@ func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	w.Told = append(w.Told, n)
-	return w.Undelivered
+	if w.Undelivered != nil || n.Kind == access.NoticeSelfApproved {
+		return w.Undelivered
+	}
+	var delivered access.Receipts
+	for _, p := range slices.Concat(n.To, n.CC) {
+		delivered = append(delivered, access.Receipt{To: p, Channel: "mail", Ref: "delivered"})
+	}
+	return delivered
+}
+
+// PeopleIn implements broker.Directory. A group that nobody is in is Empty, or there is none.
+func (w *World) PeopleIn(_ context.Context, group string, _ time.Time) ([]access.Principal, *access.Error, error) {
+	w.count("people in a group")
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	if w.DirectoryErr != nil {
+		return nil, nil, w.DirectoryErr
+	}
+	var people []access.Principal
+	for p, groups := range w.GroupsOf {
+		if slices.Contains(groups, group) {
+			people = append(people, p)
+		}
+	}
+	if slices.Sort(people); people == nil && !slices.Contains(w.Empty, group) {
+		return nil, nil, &access.Error{Kind: access.NotFound, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}}
+	}
+	return people, nil, nil
 }
 
 // MemberOf implements broker.Directory.
 func (w *World) MemberOf(_ context.Context, p access.Principal, groups []string, _ time.Time) (bool, *access.Error, error) {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
 	return slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(w.GroupsOf[p], g) }), nil, w.DirectoryErr
 }

@@ -40,7 +40,6 @@ func (k *Catalog) Look(ctx context.Context, q access.StandingQuery) (standing.Fo
 	return standing.Found{
 		Own:    found.own,
 		Above:  slices.Clone(found.above),
-		Rooted: len(found.above) > 0 && found.above[len(found.above)-1].Resource.Kind() == "organizations",
 		Whole:  true,
 		Groups: groups,
 		Members: func(ctx context.Context, groups []string) (map[string]directory.Members, []*access.Error) {

@@ -115,6 +115,12 @@ func (d *Directory) Members(ctx context.Context, group string, since time.Time) 
 	return recall(ctx, d.members, access.FoldASCII(group), since, d.now)
 }
 
+// PeopleIn are the people among the Members of a group.
+func (d *Directory) PeopleIn(ctx context.Context, group string, since time.Time) ([]access.Principal, *access.Error, error) {
+	members, stale, err := d.Members(ctx, group, since)
+	return members.People, stale, err
+}
+
 // recall looks something up, or remembers it; see Groups.
 func recall[V any](ctx context.Context, c *lookup.Cache[V], key string, since time.Time, now func() time.Time) (V, *access.Error, error) {
 	after := since

@@ -8,9 +8,11 @@ import (
 	"jitaccess/internal/access"
 )
 
-// Texts of the description, as in JIT Access 1.x; the id at the end is new.
+// Texts of the description, as in JIT Access 1.x; the id at the end is new, and so is that
+// of a broken glass.
 const (
 	selfApproved    = "Self-approved"
+	brokenGlass     = "Break glass"
 	approvedBy      = "Approved by "
 	justificationIs = ", justification: "
 )
@@ -24,7 +26,10 @@ const MaxDescription = 256
 // cannot pass for an id.
 func Describe(g access.Grant, max int) (string, error) {
 	head := selfApproved + justificationIs
-	if len(g.Approvers) > 0 {
+	switch {
+	case g.BreakGlass:
+		head = brokenGlass + justificationIs
+	case len(g.Approvers) > 0:
 		var names []string
 		for _, a := range g.Approvers {
 			names = append(names, string(a))
@@ -69,9 +74,9 @@ func shorten(text string, n int) string {
 
 // description is what a description says. JIT Access 1.x wrote no id.
 type description struct {
-	// self is whether it says that the grant was self-approved. A text that is not
-	// in our words is neither that nor approved by anybody.
-	self          bool
+	// self is whether it says that the grant was self-approved, glass that the glass was
+	// broken for it. A text that is not in our words is neither, nor approved by anybody.
+	self, glass   bool
 	approvers     []access.Principal
 	justification string
 	// id is empty when there is none.
@@ -91,8 +96,8 @@ func parseDescription(text string) description {
 	// In 1.x what looks like an id may be all of the justification.
 	head, justification, found := strings.Cut(text+" ", justificationIs)
 	justification = strings.TrimSuffix(justification, " ")
-	if head == selfApproved {
-		d.self, d.justification = true, justification
+	if head == selfApproved || head == brokenGlass {
+		d.self, d.glass, d.justification = head == selfApproved, head == brokenGlass, justification
 		return d
 	}
 	names, approved := strings.CutPrefix(head, approvedBy)

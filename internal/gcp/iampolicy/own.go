@@ -78,7 +78,10 @@ func (o *own) idOf(p access.Principal) (id string, derived bool) {
 	}
 	sum := sha256.Sum256([]byte(strings.Join([]string{"binding without id", string(p), string(o.role), o.expression}, "\x00")))
 	kind := access.Self
-	if len(o.approvers) > 0 {
+	switch {
+	case o.glass:
+		kind = access.BreakGlass
+	case len(o.approvers) > 0:
 		kind = access.Peers
 	}
 	return access.RequestIDOf(kind, [12]byte(sum[:12])), true
@@ -91,7 +94,7 @@ func (o *own) grants(id access.EntitlementID) bool {
 
 // says is whether the binding says what the grant says of one of its entitlements.
 func (o *own) says(g access.Grant, id access.EntitlementID) bool {
-	return o.id == g.RequestID && o.self == (len(g.Approvers) == 0) && slices.Equal(o.approvers, g.Approvers) && o.grants(id) &&
+	return o.id == g.RequestID && o.glass == g.BreakGlass && o.self == (len(g.Approvers) == 0 && !g.BreakGlass) && slices.Equal(o.approvers, g.Approvers) && o.grants(id) &&
 		o.window.Start.Equal(g.Window.Start.Truncate(time.Second)) && o.window.End.Equal(g.Window.End.Truncate(time.Second))
 }
 
@@ -110,8 +113,11 @@ func (o *own) over(now time.Time) bool { return !o.window.End.After(now) }
 // can revive the grant for want of its trace.
 func (o *own) kept(life time.Duration) time.Time {
 	until := o.window.Start.Add(life + access.LinkSkew)
-	if o.self {
-		until = o.window.End.Add(access.FormLife + access.LinkSkew)
+	switch form := o.window.End.Add(access.FormLife + access.LinkSkew); {
+	case o.self:
+		until = form
+	case o.glass && until.Before(form): // a form refers to it, and a ledger may have to learn of it yet
+		until = form
 	}
 	if o.nameless() || until.Before(o.window.End) {
 		return o.window.End
@@ -155,7 +161,7 @@ func (p *Policy) Activations(r access.Resource) ([]access.Activation, []*access.
 			id, derived := own.idOf(principal)
 			found = append(found, access.Activation{RequestID: id, Derived: derived, Principal: principal,
 				Entitlement: access.EntitlementID{Resource: r, Role: own.role, Condition: own.resource}, Window: own.effective(), Until: own.until,
-				Justification: own.justification, Approvers: own.approvers})
+				Justification: own.justification, Approvers: own.approvers, BreakGlass: own.glass})
 		}
 	}
 	return found, warnings

@@ -39,3 +39,14 @@ var secretVersion = regexp.MustCompile(`^projects/` + access.ProjectExpression +
 func IsSecretVersion(path string) bool {
 	return secretVersion.MatchString(path) && !strings.Contains(path, "..")
 }
+
+// The parts that people choose have letters, digits, "_" and "-", and at most 63 of them
+// (https://cloud.google.com/secret-manager/parameter-manager/docs/reference/rest/v1/projects.locations.parameters/create).
+var parameterVersion = regexp.MustCompile(`^projects/` + access.ProjectExpression +
+	`/locations/[a-z0-9-]{1,63}/parameters/[A-Za-z0-9_-]{1,63}/versions/[A-Za-z0-9_-]{1,63}$`)
+
+// IsParameterVersion is whether a path names a version of a parameter:
+// projects/PROJECT/locations/LOCATION/parameters/PARAMETER/versions/VERSION.
+func IsParameterVersion(path string) bool {
+	return parameterVersion.MatchString(path) && !strings.Contains(path, "..")
+}

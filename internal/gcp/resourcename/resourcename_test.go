@@ -53,3 +53,24 @@ func TestIsSecretVersion(t *testing.T) {
 		}
 	}
 }
+
+func TestIsParameterVersion(t *testing.T) {
+	for path, want := range map[string]bool{
+		"projects/p/locations/global/parameters/policy/versions/v7":                         true,
+		"projects/123/locations/europe-west3/parameters/Policy_1/versions/7":                true,
+		"projects/example.com:p/locations/global/parameters/p/versions/v":                   true,
+		"projects/p/locations/global/parameters/p/versions/":                                false,
+		"projects/p/locations/global/parameters/p":                                          false,
+		"projects/p/locations/evil.example#/parameters/p/versions/v":                        false,
+		"projects/p/locations/a.b/parameters/p/versions/v":                                  false,
+		"projects/..:p/locations/global/parameters/p/versions/v":                            false,
+		"projects/p/locations/global/parameters/p/versions/v\n":                             false,
+		"projects/p/locations/global/parameters/p/versions/v:render":                        false,
+		"projects/p/locations/global/parameters/" + strings.Repeat("p", 64) + "/versions/v": false,
+		"projects/p/secrets/s/versions/1":                                                   false,
+	} {
+		if got := resourcename.IsParameterVersion(path); got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+}

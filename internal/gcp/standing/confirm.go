@@ -34,7 +34,28 @@ func (l *look) policyOf(ctx context.Context, node access.Resource) func() (*iamp
 }
 
 func (l *look) parentOf(ctx context.Context, node access.Resource) func() (access.Resource, error) {
-	return begin(&l.mu, l.parents, node, func() (access.Resource, error) { return l.k.parents.Get(ctx, string(node), l.q.Since) })
+	return begin(&l.mu, l.parents, node, func() (access.Resource, error) { return l.k.parents.Get(ctx, string(node), After(l.q, l.k.c.Now())) })
+}
+
+// parent is what a node is directly in, or why that is not known.
+func (l *look) parent(ctx context.Context, node access.Resource) (access.Resource, *access.Error) {
+	parent, err := l.parentOf(ctx, node)()
+	return parent, gcp.Failure(err, gcp.Call{Service: "Resource Manager", Permission: "resourcemanager." + node.Kind() + ".get",
+		Resource: string(node), Account: l.k.c.ServiceAccount})
+}
+
+// ancestry is all that lies above the resource, nearest first; or as much of it as the
+// parents tell, and why that is not all. The policies alone do not tell: a folder that has
+// none is not among them.
+func (l *look) ancestry(ctx context.Context) (above []access.Resource, err *access.Error) {
+	for at := l.q.Resource; len(above) <= maxDepth; at = above[len(above)-1] {
+		parent, err := l.parent(ctx, at)
+		if err != nil || parent == "" {
+			return above, err
+		}
+		above = append(above, parent)
+	}
+	return above, gcp.Nonsense("Resource Manager", "more lies above "+string(l.q.Resource)+" than can")
 }
 
 func begin[V any](mu *sync.Mutex, begun map[access.Resource]func() (V, error), node access.Resource,
@@ -146,10 +167,8 @@ func outOfReach(failure *access.Error) bool {
 func (l *look) around(ctx context.Context, matter []access.Resource) (around []access.Resource, end *access.Error, err error) {
 	missing := func(node access.Resource) bool { return !slices.Contains(around, node) }
 	for at := l.q.Resource; len(around) < maxDepth && slices.ContainsFunc(matter, missing); {
-		parent, err := l.parentOf(ctx, at)()
-		if err != nil {
-			failure := gcp.Failure(err, gcp.Call{Service: "Resource Manager", Permission: "resourcemanager." + at.Kind() + ".get",
-				Resource: string(at), Account: l.k.c.ServiceAccount})
+		parent, failure := l.parent(ctx, at)
+		if failure != nil {
 			if !outOfReach(failure) {
 				return nil, nil, failure
 			}

@@ -30,6 +30,9 @@ type look struct {
 	// live and parents are the readings that have begun, by node.
 	live    map[access.Resource]func() (*iampolicy.Policy, error)
 	parents map[access.Resource]func() (access.Resource, error)
+	// above is what lies above the resource, aboveErr why that is not all.
+	above    []access.Resource
+	aboveErr *access.Error
 }
 
 // look asks the source. A query about nobody needs no source: the activations stand
@@ -43,8 +46,20 @@ func (k *Catalog) look(ctx context.Context, q access.StandingQuery) (*look, erro
 	if !q.Since.IsZero() {
 		l.ahead(ctx, k.c.Source.Known(q))
 	}
+	var tree sync.WaitGroup
+	if q.Above {
+		tree.Go(func() { l.above, l.aboveErr = l.ancestry(ctx) })
+	}
 	var err error
 	l.found, err = k.c.Source.Look(ctx, q)
+	tree.Wait()
+	if l.aboveErr != nil {
+		for _, node := range l.found.Above {
+			if !slices.Contains(l.above, node.Resource) {
+				l.above = append(l.above, node.Resource)
+			}
+		}
+	}
 	l.warnings = l.found.Warnings
 	return l, err
 }
@@ -178,6 +193,9 @@ func (l *look) tableOf(nodes []Node) (eligibility.Table, []access.Ineffective) {
 		rows, ineffective = append(rows, more...), append(ineffective, wrong...)
 	}
 	table, over := eligibility.New(rows, l.k.c.Now())
+	if l.q.Ruled {
+		table = table.Ruled()
+	}
 	return table, append(ineffective, over...)
 }
 
@@ -191,10 +209,7 @@ func (l *look) standing(own *iampolicy.Policy) access.Standing {
 		Reviewers:   make(map[access.EntitlementID][]access.Principal, len(l.q.ReviewersOf)),
 		Ineffective: append(ineffective, l.ineffective...),
 		Warnings:    slices.Clone(l.warnings),
-		AboveKnown:  l.found.Rooted,
-	}
-	for _, node := range l.found.Above {
-		s.Above = append(s.Above, node.Resource)
+		Above:       l.above, AboveKnown: l.q.Above && l.aboveErr == nil, AboveErr: l.aboveErr,
 	}
 	for _, i := range ineffective {
 		if i.Why.Code == access.CodeNotUnderstood {

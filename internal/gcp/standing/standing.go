@@ -77,9 +77,6 @@ type Found struct {
 	Own *iampolicy.Policy
 	// Above are the folders and the organization within the scope, nearest first.
 	Above []Node
-	// Rooted: these are all, up to the organization. A scope that is smaller, or what is
-	// known only of nodes that say something of somebody, is not.
-	Rooted bool
 	// Whole: Above has all of them that have a policy, so that a folder that is not there is
 	// news to the source.
 	Whole bool

@@ -160,11 +160,13 @@ func (d *Database) writing(w ledger.Write) (all []statement) {
 		values = append(values, r.ID, r.Version, i, string(p.Person), ledger.Base64(p.Salt), string(p.Data))
 	}
 	exec(`INSERT INTO parts (request_id, version, place, person, salt, content) VALUES `+tuples(len(values), 6), values...)
-	if w.Before > 0 {
+	switch {
+	case w.Before > 0 && w.Relisted:
+		exec(`DELETE FROM reviewers WHERE request_id = ?`, r.ID)
+	case w.Before > 0:
 		exec(`UPDATE reviewers SET state = ? WHERE request_id = ? AND state <> ?`, string(r.State), r.ID, string(r.State))
 	}
-	// Who is asked is in the parts behind the first.
-	if len(w.Entry.Parts) > 1 && len(r.Reviewers) > 0 {
+	if w.Relisted && len(r.Reviewers) > 0 {
 		values = nil
 		for _, p := range r.Reviewers {
 			values = append(values, r.ID, string(p), string(r.State), micros(r.Made))

@@ -64,6 +64,7 @@ type Cloud struct {
 	accountKeys  []signingKey
 	iapKeys      []signingKey
 	secrets      map[string][][]byte
+	parameters   map[string][]byte // by the paths of their versions
 	published    map[string][]Message
 	revoked      map[string]bool
 	reorder      bool
@@ -98,7 +99,7 @@ func New(o Options) (*Cloud, error) {
 		now: o.Now, random: o.Random, pageSize: o.PageSize, metadataScopes: o.MetadataScopes,
 		withoutCredentials: o.WithoutCredentials,
 		conditions:         conditions, calls: &Calls{}, organization: o.Organization,
-		tokens: map[string]identity{}, secrets: map[string][][]byte{}, published: map[string][]Message{}, revoked: map[string]bool{},
+		tokens: map[string]identity{}, secrets: map[string][][]byte{}, parameters: map[string][]byte{}, published: map[string][]Message{}, revoked: map[string]bool{},
 	}
 	c.faults, c.quotas, c.latency = &Faults{cloud: c}, &Quotas{cloud: c, first: o.Quotas}, o.Latency
 	c.quotas.Set(o.Quotas...)
@@ -196,17 +197,35 @@ func (c *Cloud) SetPolicy(resource string, p Policy) error {
 func (c *Cloud) AddSecret(name string, value []byte) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	project := "projects/" + c.organization.ServiceProject
-	path := project + "/secrets/" + name
-	if c.nodes[path] == nil {
-		n := c.add(&node{name: path, parent: c.nodes[project], service: "secretmanager.googleapis.com", kind: "Secret",
-			attribute: "projects/" + c.projectNumber + "/secrets/" + name})
-		c.store(n, Policy{Bindings: []Binding{{
-			Role: "roles/secretmanager.secretAccessor", Members: []string{"serviceAccount:" + c.organization.ServiceAccount}}}})
-		n.original = n.policy
-	}
+	path := c.readable("/secrets/"+name, "secretmanager.googleapis.com", "Secret", "roles/secretmanager.secretAccessor")
 	c.secrets[path] = append(c.secrets[path], bytes.Clone(value))
 	return fmt.Sprintf("%s/versions/%d", path, len(c.secrets[path]))
+}
+
+// AddParameter adds a version to a parameter of the service's project in the location
+// "global", making the parameter if there is none, and lets the service account read it.
+// It returns the version's path, projects/ID/locations/global/parameters/NAME/versions/VERSION.
+func (c *Cloud) AddParameter(name, version string, value []byte) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	path := c.readable("/locations/global/parameters/"+name, "parametermanager.googleapis.com", "Parameter",
+		"roles/parametermanager.parameterViewer") + "/versions/" + version
+	c.parameters[path] = bytes.Clone(value)
+	return path
+}
+
+// readable is the path of something in the service's project, which is made if there is
+// none so that the service account has a role on it.
+func (c *Cloud) readable(under, service, kind, role string) string {
+	project := "projects/" + c.organization.ServiceProject
+	path := project + under
+	if c.nodes[path] == nil {
+		n := c.add(&node{name: path, parent: c.nodes[project], service: service, kind: kind,
+			attribute: "projects/" + c.projectNumber + under})
+		c.store(n, Policy{Bindings: []Binding{{Role: role, Members: []string{"serviceAccount:" + c.organization.ServiceAccount}}}})
+		n.original = n.policy
+	}
+	return path
 }
 
 // encode writes JSON as Google does: without HTML escapes, indented on demand.

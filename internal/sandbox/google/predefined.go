@@ -54,6 +54,8 @@ var predefined = []Role{
 		Permissions: []string{"logging.logEntries.list", "logging.privateLogEntries.list", "resourcemanager.projects.get"}},
 	{Name: "roles/logging.viewer", Title: "Logs Viewer", Description: "Provides access to view logs.",
 		Permissions: []string{"logging.logEntries.list", "resourcemanager.projects.get"}},
+	{Name: "roles/parametermanager.parameterViewer", Title: "Parameter Manager Parameter Viewer", Description: "Allows viewing parameters and their versions.",
+		Permissions: []string{"parametermanager.parameterVersions.get", "parametermanager.parameterVersions.list", "parametermanager.parameters.get", "parametermanager.parameters.list", "resourcemanager.projects.get"}},
 	{Name: "roles/pubsub.editor", Title: "Pub/Sub Editor", Description: "Modify topics and subscriptions, publish and consume messages.",
 		Permissions: []string{"pubsub.subscriptions.consume", "pubsub.topics.create", "pubsub.topics.publish", "resourcemanager.projects.get"}},
 	{Name: "roles/pubsub.publisher", Title: "Pub/Sub Publisher", Description: "Publish messages to a topic.",

@@ -15,17 +15,11 @@ var secretRoutes = []route{
 }
 
 func (c *Cloud) accessSecret(k *call) (any, error) {
-	const permission = "secretmanager.versions.access"
 	asked := "projects/" + k.vars["project"] + "/secrets/" + k.vars["secret"]
-	path := asked
-	if project := c.node("projects/" + k.vars["project"]); project != nil {
-		path = project.name + "/secrets/" + k.vars["secret"]
-	}
 	version := k.vars["version"]
-	if !c.allowed(k.caller.member, permission, path, c.now(), nil) {
-		e := failure(http.StatusForbidden, "Permission '%s' denied for resource '%s/versions/%s' (or it may not exist).", permission, asked, version)
-		e.info = errorInfo("IAM_PERMISSION_DENIED", "iam.googleapis.com", map[string]any{"permission": permission, "resource": asked + "/versions/" + version})
-		return nil, e
+	path, err := c.mayRead(k, asked, version, "secretmanager.versions.access")
+	if err != nil {
+		return nil, err
 	}
 	values := c.secrets[path]
 	if len(values) == 0 {
@@ -50,4 +44,19 @@ func (c *Cloud) accessSecret(k *call) (any, error) {
 		// A 64-bit integer is a string in JSON.
 		"payload": map[string]any{"data": base64.StdEncoding.EncodeToString(value), "dataCrc32c": strconv.FormatUint(uint64(crc), 10)},
 	}, nil
+}
+
+// mayRead is the path of what was asked for as projects/ID/…, if the caller has the
+// permission on it.
+func (c *Cloud) mayRead(k *call, asked, version, permission string) (string, error) {
+	path := asked
+	if project := c.node("projects/" + k.vars["project"]); project != nil {
+		path = project.name + strings.TrimPrefix(asked, "projects/"+k.vars["project"])
+	}
+	if !c.allowed(k.caller.member, permission, path, c.now(), nil) {
+		e := failure(http.StatusForbidden, "Permission '%s' denied for resource '%s/versions/%s' (or it may not exist).", permission, asked, version)
+		e.info = errorInfo("IAM_PERMISSION_DENIED", "iam.googleapis.com", map[string]any{"permission": permission, "resource": asked + "/versions/" + version})
+		return "", e
+	}
+	return path, nil
 }

@@ -52,7 +52,7 @@ func compile(template string) *regexp.Regexp {
 func routes() []route {
 	var all []route
 	for _, api := range [][]route{
-		metadataRoutes, iapRoutes, credentialRoutes, tokenRoutes, secretRoutes, topicRoutes, assetRoutes,
+		metadataRoutes, iapRoutes, credentialRoutes, tokenRoutes, secretRoutes, parameterRoutes, topicRoutes, assetRoutes,
 		directoryRoutes, roleRoutes, resourceRoutes, accountRoutes, deploymentRoutes,
 	} {
 		for _, r := range api {

@@ -3,13 +3,16 @@ package google_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"hash/crc32"
 	"strings"
 	"testing"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iam/v1"
+	"google.golang.org/api/parametermanager/v1"
 	"google.golang.org/api/pubsub/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -149,4 +152,33 @@ func TestRoles(t *testing.T) {
 	}
 	_, err = s.Roles.QueryGrantableRoles(&iam.QueryGrantableRolesRequest{FullResourceName: "projects/x"}).Do()
 	refused(t, err, 400, "Invalid or nonexistent resource")
+}
+
+func TestGetParameterVersion(t *testing.T) {
+	f := newFixture(t)
+	path := f.AddParameter("policy", "v1", []byte("version: 1\n"))
+	client, err := parametermanager.NewService(t.Context(), f.service()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := client.Projects.Locations.Parameters.Versions.Get
+	got, err := get(path).Do()
+	if err != nil || got.Payload.Data != base64.StdEncoding.EncodeToString([]byte("version: 1\n")) ||
+		got.Payload.DataCrc32c != int64(crc32.Checksum([]byte("version: 1\n"), crc32.MakeTable(crc32.Castagnoli))) {
+		t.Fatalf("%+v %v", got, err)
+	}
+	for name, want := range map[string]int{
+		strings.Replace(path, "v1", "v2", 1):         404,
+		strings.Replace(path, "policy", "other", 1):  403,
+		strings.Replace(path, "global", "europe", 1): 403,
+	} {
+		_, err := get(name).Do()
+		if e, ok := errors.AsType[*googleapi.Error](err); !ok || e.Code != want {
+			t.Errorf("%s: %v, want %d", name, err, want)
+		}
+	}
+	f.Faults().RevokePermission("parametermanager.parameterVersions.get")
+	if _, err := get(path).Do(); err == nil || !strings.Contains(err.Error(), "parametermanager.parameterVersions.get") {
+		t.Errorf("revoked: %v", err)
+	}
 }

@@ -1,0 +1,112 @@
+package server
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// extendView is the form for more time: that of a request, of what the grant has.
+func (s *server) extendView(r *http.Request, id string) (askView, broker.Choice, error) {
+	c, err := s.Broker.Extension(r.Context(), callerOf(r), id)
+	if err != nil {
+		return askView{}, c, aboutRequest{id, err}
+	}
+	before := c.Extends
+	v := s.viewChoice(r, before.Resource, c)
+	v.Title, v.Action, v.Extends = s.languageOf(r).Text("extend.title"), requestPath(id)+"/extend", requestPath(id)
+	v.ExtendsEnd = s.moment(r, before.Window.End)
+	v.Justification, v.Ahead, v.Terms.StartWithin, v.Glass = before.Justification, "", 0, nil
+	return v, c, nil
+}
+
+func (s *server) extendForm(r *http.Request, id string) (page, error) {
+	v, _, err := s.extendView(r, id)
+	if err != nil {
+		return page{}, err
+	}
+	return page{template: "ask", status: http.StatusOK, data: v}, nil
+}
+
+// extend asks for more time, and shows the form as it was filled where something is wrong.
+func (s *server) extend(r *http.Request, id string) (page, error) {
+	f, err := form(r)
+	if err != nil {
+		return page{}, err
+	}
+	v, c, err := s.extendView(r, id)
+	if err != nil {
+		return page{}, err
+	}
+	a := s.extension(r, c, broker.Ask{Form: f.Get(access.FieldID), Justification: f.Get(access.FieldJustification),
+		Reviewers: f[access.FieldReviewer], Duration: minutes(f[access.FieldDuration])})
+	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
+	if err == nil {
+		return s.asked(r, a.Resource, asked), nil
+	}
+	v.fill(f)
+	v.numbered(f, err)
+	problem, status := s.problem(r, err)
+	v.blame(problem)
+	return page{template: "ask", status: status, data: v}, nil
+}
+
+// extension completes what somebody asks for with what the grant has that it goes on with.
+func (s *server) extension(r *http.Request, c broker.Choice, a broker.Ask) broker.Ask {
+	a.Kind, a.Extends, a.Resource, a.Entitlements = c.Kind, c.Extends.ID, c.Extends.Resource, c.Extends.Entitlements
+	a.Justification, a.Origin, a.Host = strings.TrimSpace(a.Justification), s.origin(r), r.Host
+	return a
+}
+
+func (s *server) apiExtend(r *http.Request, id string) (any, error) {
+	c, err := s.Broker.Extension(r.Context(), callerOf(r), id)
+	if err != nil {
+		return nil, aboutRequest{id, err}
+	}
+	body, err := readJSON(r)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := s.Broker.Ask(r.Context(), callerOf(r), s.extension(r, c, broker.Ask{Reviewers: body.Peers,
+		Justification: cmp.Or(body.Justification, c.Extends.Justification), Duration: time.Duration(body.ActivationTimeout)}))
+	if err != nil {
+		return nil, aboutRequest{cmp.Or(asked.Request.ID, id), err}
+	}
+	return s.answerAsked(r, asked), nil
+}
+
+// glassView is the form with which somebody has access at once that others would have to
+// approve.
+type glassView struct {
+	ID            string
+	Justification string
+	Minutes       string
+	MaxMinutes    int
+	Longest       string
+	// Reviewers are who is to look at it afterwards, in words.
+	Reviewers string
+	Confirmed bool
+}
+
+// glassOf is nil where the glass is not to be broken.
+func (s *server) glassOf(r *http.Request, c broker.Choice) *glassView {
+	if c.GlassForm == "" {
+		return nil
+	}
+	l, longest := s.languageOf(r), c.Terms.Glass.MaxDuration
+	return &glassView{ID: c.GlassForm, MaxMinutes: int(longest / time.Minute), Longest: l.Days(longest),
+		Minutes: minutesText(min(longest, c.Terms.DefaultDuration)), Reviewers: peopleInWords(l, c.Terms.Glass.ReviewBy)}
+}
+
+// numbered puts back the number of a form that was sent, unless it is spent.
+func (v *askView) numbered(f url.Values, cause error) {
+	if id := f.Get(access.FieldID); id != "" && !slices.Contains(spent, access.AsError(cause).Code) {
+		v.ID = id
+	}
+}

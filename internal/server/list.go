@@ -1,0 +1,267 @@
+package server
+
+import (
+	"cmp"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// listView is a page of a list of requests.
+type listView struct {
+	Frame
+	// View is one of those of the broker. Everybody: it is of everybody's requests.
+	View      string
+	Everybody bool
+	Warnings  []string
+	Rows      []rowView
+	Filter    filterView
+	// Next and First are addresses of other pages of the list; empty where there is none.
+	Next, First string
+	// CSV, JSON and Month are addresses of the same in other forms.
+	CSV, JSON, Month string
+}
+
+// rowView is a request in a list.
+type rowView struct {
+	ID                        string
+	Roles, Reason, On, Length string
+	Resource                  access.Resource
+	Principal                 access.Principal
+	State, Tone               string
+	Made                      *Moment
+	// When is when the access ends, and when it begins if that is to come; empty where
+	// there is none.
+	When template.HTML
+	// Ending and Extending are whether buttons for them belong beside it.
+	Ending, Extending bool
+	// Glass is whether the glass was broken.
+	Glass bool
+}
+
+// filterView is what was chosen, as it was typed.
+type filterView struct {
+	State, Role, Resource, Person, Words, From, To string
+	States                                         []option
+	// Chosen is whether anything was.
+	Chosen bool
+}
+
+type option struct {
+	Value, Text string
+	Selected    bool
+}
+
+// rowOf is a request as lists have it. Of what was erased little is left.
+func (s *server) rowOf(r *http.Request, q access.Request) rowView {
+	l := s.languageOf(r)
+	v := rowView{ID: q.ID, Reason: q.Justification, On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
+		Length: l.Hours(q.Approved()), State: l.Text("state." + string(q.State)), Tone: tones[q.State],
+		Made: s.moment(r, q.Created), Glass: q.Kind == access.BreakGlass}
+	var roles []string
+	for _, id := range q.Entitlements {
+		roles = append(roles, string(id.Role))
+	}
+	v.Roles = cmp.Or(l.Series(roles), q.ID)
+	v.Ending = slices.Contains([]access.State{access.Active, access.Scheduled, access.Approved}, q.State)
+	v.Extending = q.State == access.Active
+	begin, end := s.moment(r, q.Window.Start), s.moment(r, q.Window.End)
+	switch {
+	case end == nil:
+	case q.Window.Start.After(s.Now()):
+		v.When = l.HTML("choose.from-until", "begin", begin.HTML(), "end", end.HTML())
+	default:
+		v.When = l.HTML("choose.until", "end", end.HTML())
+	}
+	return v
+}
+
+func (s *server) rowsOf(r *http.Request, requests []access.Request) []rowView {
+	var rows []rowView
+	for _, q := range requests {
+		rows = append(rows, s.rowOf(r, q))
+	}
+	return rows
+}
+
+// states are all in which a request can be, each once.
+var states = func() (all []access.State) {
+	for _, t := range access.Transitions {
+		if !slices.Contains(all, t.To) {
+			all = append(all, t.To)
+		}
+	}
+	return all
+}()
+
+// listing reads what is asked of a list.
+func listing(q url.Values) (access.Listing, error) {
+	l := access.Listing{After: q.Get("after"), Words: strings.TrimSpace(q.Get("q")), Role: access.Role(strings.TrimSpace(q.Get("role")))}
+	if state := access.State(q.Get("state")); state != "" {
+		if !slices.Contains(states, state) {
+			return l, badInput("there is no such state", nil)
+		}
+		l.States = []access.State{state}
+	}
+	var err error
+	if text := strings.TrimSpace(q.Get("resource")); text != "" {
+		if l.Resource, err = access.ParseResource(text); err != nil {
+			return l, badResource(text, err)
+		}
+	}
+	if l.Principal, err = principal(strings.TrimSpace(q.Get("person"))); err != nil {
+		return l, err
+	}
+	if l.From, err = day(q.Get("from")); err != nil {
+		return l, err
+	}
+	if l.To, err = day(q.Get("to")); err == nil && !l.To.IsZero() {
+		l.To = l.To.AddDate(0, 0, 1) // that day is in it
+	}
+	return l, err
+}
+
+// day reads a date, which is one in UTC; empty is the zero time.
+func day(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.DateOnly, text)
+	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}, badInput("a date is written as 2006-01-02", err)
+	}
+	return t, nil
+}
+
+// filtered reads the filter of a page, where a project is named by its id alone too.
+func (s *server) filtered(r *http.Request) (access.Listing, filterView, url.Values, error) {
+	q, err := query(r)
+	if err != nil {
+		return access.Listing{}, filterView{}, nil, err
+	}
+	f := filterView{State: q.Get("state"), Role: q.Get("role"), Resource: q.Get("resource"), Person: q.Get("person"), Words: q.Get("q"),
+		From: q.Get("from"), To: q.Get("to")}
+	l := s.languageOf(r)
+	for _, state := range states {
+		f.States = append(f.States, option{string(state), l.Text("state." + string(state)), string(state) == f.State})
+	}
+	if f.Resource != "" && !strings.Contains(f.Resource, "/") {
+		q.Set("resource", "projects/"+strings.TrimSpace(f.Resource))
+	}
+	wanted, err := listing(q)
+	f.Chosen = sameList("", q) != ""
+	return wanted, f, q, err
+}
+
+// choices are the names of what can be chosen of a list.
+var choices = []string{"state", "role", "resource", "person", "q", "from", "to"}
+
+// sameList is an address of the list of which q is, with other values for some names.
+func sameList(path string, q url.Values, set ...string) string {
+	same := url.Values{}
+	for _, name := range choices {
+		same.Set(name, q.Get(name))
+	}
+	for i := 0; i < len(set); i += 2 {
+		same.Set(set[i], set[i+1])
+	}
+	for name, values := range same {
+		if values[0] == "" {
+			delete(same, name)
+		}
+	}
+	if len(same) == 0 {
+		return path
+	}
+	return path + "?" + same.Encode()
+}
+
+// listPage shows a page of a list.
+func (s *server) listPage(r *http.Request, view, path, title string) (page, error) {
+	wanted, f, q, err := s.filtered(r)
+	if err != nil {
+		return page{}, err
+	}
+	listed, warnings, err := s.Broker.History(r.Context(), callerOf(r), view, wanted)
+	if err != nil {
+		return page{}, err
+	}
+	v := listView{Frame: s.frame(r, title), View: view, Rows: s.rowsOf(r, listed.Requests), Filter: f,
+		Warnings: s.viewWarnings(r, warnings)}
+	if listed.Next != "" {
+		v.Next = sameList(path, q, "after", listed.Next)
+	}
+	if wanted.After != "" {
+		v.First = sameList(path, q)
+	}
+	if view == broker.ViewAll {
+		v.Everybody = s.Broker.Auditor(r.Context(), callerOf(r))
+		v.CSV, v.JSON, v.Month = sameList(path+".csv", q), sameList(path+".json", q), sameList(path+"/month", q, "from", "", "to", "")
+	}
+	return page{template: "list", status: http.StatusOK, data: v}, nil
+}
+
+func (s *server) requests(r *http.Request) (page, error) {
+	return s.listPage(r, broker.ViewMine, "/requests", "list.mine")
+}
+
+func (s *server) reviews(r *http.Request) (page, error) {
+	return s.listPage(r, broker.ViewReviews, "/reviews", "list.reviews")
+}
+
+func (s *server) history(r *http.Request) (page, error) {
+	return s.listPage(r, broker.ViewAll, "/history", "list.history")
+}
+
+// homeLists are what the start page says of requests: what somebody has, what waits for
+// them, and what they wait for. It is read from the ledger alone.
+type homeLists struct {
+	Mine, Reviews, Pending []rowView
+	// Unread is why they cannot be had.
+	Unread string
+}
+
+// maxHome is how many requests of each kind the start page shows; the lists have all.
+const maxHome = 10
+
+// homeListsOf is nil where nothing is remembered.
+func (s *server) homeListsOf(r *http.Request) *homeLists {
+	if !s.remembers {
+		return nil
+	}
+	var v homeLists
+	for _, part := range []struct {
+		rows *[]rowView
+		view string
+		in   []access.State
+	}{
+		{&v.Mine, broker.ViewMine, []access.State{access.Active, access.Scheduled, access.Approved}},
+		{&v.Reviews, broker.ViewReviews, nil},
+		{&v.Pending, broker.ViewMine, []access.State{access.Pending}},
+	} {
+		listed, _, err := s.Broker.History(r.Context(), callerOf(r), part.view, access.Listing{States: part.in, Max: maxHome})
+		if err != nil {
+			p, _ := s.problem(r, err)
+			v.Unread = s.withIncident(r, p)
+			break
+		}
+		for _, q := range listed.Requests {
+			if part.in == nil || slices.Contains(part.in, q.State) { // time may have moved it on
+				*part.rows = append(*part.rows, s.rowOf(r, q))
+			}
+		}
+	}
+	return &v
+}
+
+// requestPath is the address of a request that is remembered.
+func requestPath(id string) string { return "/requests/" + url.PathEscape(id) }
+
+// Path is the address of the request.
+func (v rowView) Path() string { return requestPath(v.ID) }

@@ -1,0 +1,171 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// monthView is a month at a glance: how many requests were made on each day, and what
+// became of them. Nobody is named and nobody ranked.
+type monthView struct {
+	Frame
+	Name      string
+	Everybody bool
+	Warnings  []string
+	Days      []dayView
+	Lines     []lineView
+	Totals    [3]int
+	// Width and Height are of the picture.
+	Width, Height int
+	// Cut: there were more requests than are drawn, and the first days lack some.
+	Cut      bool
+	MaxDrawn int
+	// Before and After are addresses of the months beside it; After is empty for the month
+	// that is.
+	Before, After, List string
+	Filter              filterView
+}
+
+// dayView is a column. Counts are as in became.
+type dayView struct {
+	Date, Text string
+	Number     int
+	Counts     [3]int
+	Bars       []barView
+	X, Middle  int
+	Link       string
+}
+
+type barView struct {
+	Class         string
+	X, Y          int
+	Width, Height int
+}
+
+// lineView is a line at a number of requests.
+type lineView struct{ Y, Label, Count int }
+
+// What became of requests, as the picture has it.
+const (
+	becameAccess = iota
+	becameRefused
+	becameOther
+)
+
+var barClasses = [3]string{"granted", "refused", "else"}
+
+func became(state access.State) int {
+	switch state {
+	case access.Active, access.Ended, access.Expired, access.Approved, access.Scheduled:
+		return becameAccess
+	case access.Denied, access.Failed:
+		return becameRefused
+	}
+	return becameOther
+}
+
+// maxDrawn is how many requests of a month are looked at.
+const maxDrawn = 1000
+
+// The picture, in its own units.
+const (
+	pictureLeft, pictureTop = 34, 8
+	columnWidth, barWidth   = 22, 16
+	plotHeight              = 160
+)
+
+func (s *server) month(r *http.Request) (page, error) {
+	wanted, f, q, err := s.filtered(r)
+	if err != nil {
+		return page{}, err
+	}
+	now := s.Now().UTC()
+	first := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	if text := q.Get("month"); text != "" {
+		if first, err = time.Parse("2006-01", text); err != nil || first.Year() < 1970 {
+			return page{}, badInput("a month is written as 2006-01", err)
+		}
+	}
+	wanted.From, wanted.To, wanted.After = first, first.AddDate(0, 1, 0), ""
+	counts := make([][3]int, 31)
+	v := monthView{Frame: s.frame(r, "list.month"), MaxDrawn: maxDrawn, Filter: f, Everybody: s.Broker.Auditor(r.Context(), callerOf(r))}
+	for looked := 0; ; {
+		listed, warnings, err := s.Broker.History(r.Context(), callerOf(r), broker.ViewAll, wanted)
+		if err != nil {
+			return page{}, err
+		}
+		v.Warnings = s.viewWarnings(r, warnings)
+		for _, request := range listed.Requests {
+			b := became(request.State)
+			counts[request.Created.UTC().Day()-1][b]++
+			v.Totals[b]++
+		}
+		looked += access.MaxPage
+		if wanted.After = listed.Next; wanted.After == "" {
+			break
+		}
+		if looked >= maxDrawn {
+			v.Cut = true
+			break
+		}
+	}
+	v.draw(counts[:wanted.To.AddDate(0, 0, -1).Day()])
+	l := s.languageOf(r)
+	months := strings.Fields(l.Text("date.months"))
+	v.Name = l.Text("month.name", "month", months[first.Month()-1], "year", first.Format("2006"))
+	for i := range v.Days {
+		d := &v.Days[i]
+		d.Date = first.AddDate(0, 0, i).Format(time.DateOnly)
+		d.Link = sameList("/history", q, "from", d.Date, "to", d.Date)
+		d.Text = l.Text("month.day", "day", d.Number, "month", v.Name, "granted", d.Counts[becameAccess], "refused", d.Counts[becameRefused],
+			"other", d.Counts[becameOther])
+	}
+	monthOf := func(later int) string {
+		return sameList("/history/month", q, "from", "", "to", "", "month", first.AddDate(0, later, 0).Format("2006-01"))
+	}
+	v.Before = monthOf(-1)
+	if !wanted.To.After(now) {
+		v.After = monthOf(1)
+	}
+	v.List = sameList("/history", q, "from", first.Format(time.DateOnly), "to", wanted.To.AddDate(0, 0, -1).Format(time.DateOnly))
+	return page{template: "month", status: http.StatusOK, data: v}, nil
+}
+
+// draw lays the columns out.
+func (v *monthView) draw(counts [][3]int) {
+	most := 1
+	for _, c := range counts {
+		most = max(most, c[0]+c[1]+c[2])
+	}
+	step := 1
+	for _, s := range []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000} {
+		if step = s; most <= 5*s {
+			break
+		}
+	}
+	top := (most + step - 1) / step * step
+	height := func(n int) int { return n * plotHeight / top }
+	bottom := pictureTop + plotHeight
+	v.Width, v.Height = pictureLeft+len(counts)*columnWidth, bottom+20
+	for n := 0; n <= top; n += step {
+		v.Lines = append(v.Lines, lineView{Y: bottom - height(n), Label: bottom - height(n) + 4, Count: n})
+	}
+	for i, c := range counts {
+		d := dayView{Number: i + 1, Counts: c, X: pictureLeft + i*columnWidth}
+		d.Middle = d.X + columnWidth/2
+		below := 0
+		for b, n := range c {
+			if n == 0 {
+				continue
+			}
+			y, under := bottom-height(below+n), bottom-height(below)
+			d.Bars = append(d.Bars, barView{barClasses[b], d.X + (columnWidth-barWidth)/2, y, barWidth, under - y})
+			below += n
+		}
+		v.Days = append(v.Days, d)
+	}
+}

@@ -1,0 +1,196 @@
+package server
+
+import (
+	"context"
+	"html/template"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/words"
+)
+
+// timelineView is what happened to a request, in order.
+type timelineView struct {
+	Events []eventView
+	// Wait is where to ask for what happens next; empty where nothing will.
+	Wait string
+	// State is where the request stands: pages compare it with where it stood.
+	State access.State
+}
+
+// eventView is something that happened.
+type eventView struct {
+	// Text is it in words.
+	Text    template.HTML
+	Comment string
+	At      *Moment
+	Tone    string
+	// Because are why something of it was not done.
+	Because []string
+}
+
+// eventWords are what happened, in words.
+var eventWords = map[access.Action]struct{ key, tone string }{
+	access.RequestMade:      {"event.made", "wait"},
+	access.ReviewersAdded:   {"event.added", ""},
+	access.SelfApproved:     {"event.self", "good"},
+	access.RequestApproved:  {"event.approved", "good"},
+	access.RequestDenied:    {"event.denied", "bad"},
+	access.RequestWithdrawn: {"event.withdrawn", "over"},
+	access.RequestLapsed:    {"event.lapsed", "over"},
+	access.GrantWritten:     {"event.granted", "good"},
+	access.GrantFailed:      {"event.failed", "bad"},
+	access.GrantExpired:     {"event.expired", "over"},
+	access.EndAsked:         {"event.end-asked", ""},
+	access.GrantEnded:       {"event.ended", "over"},
+	access.EndFailed:        {"event.end-failed", "bad"},
+	access.GlassBroken:      {"event.glass", "bad"},
+	access.GlassReviewed:    {"event.reviewed", ""},
+	access.Reminded:         {"event.reminded", ""},
+	access.Escalated:        {"event.escalated", ""},
+}
+
+// lively are the states in which something may happen that whoever looks waits for.
+var lively = []access.State{access.Pending, access.Approved, access.Scheduled, access.Active}
+
+func (s *server) timeline(r *http.Request, q access.Request, state access.State, events []access.Event) timelineView {
+	v := timelineView{State: state}
+	for _, e := range events {
+		v.Events = append(v.Events, s.viewEvent(r, q, e))
+	}
+	if slices.Contains(lively, state) && len(events) > 0 {
+		v.Wait = requestPath(q.ID) + "?wait=" + strconv.Itoa(q.Version)
+	}
+	return v
+}
+
+func (s *server) viewEvent(r *http.Request, q access.Request, e access.Event) eventView {
+	l, how := s.languageOf(r), eventWords[e.Action]
+	v := eventView{At: s.moment(r, e.At), Comment: e.Decision.Comment, Tone: how.tone}
+	until := s.moment(r, e.Window.End)
+	switch who := whoDid(l, e.Caller); {
+	case e.Action == access.RequestApproved && e.Decision.Duration > 0:
+		v.Text = l.HTML("event.approved-less", "who", who, "length", l.Days(e.Decision.Duration))
+	case e.Action == access.GrantWritten && until != nil:
+		v.Text = l.HTML("event.granted-until", "end", until.HTML())
+	default:
+		v.Text = l.HTML(how.key, "who", who)
+	}
+	if failure := access.AsError(e.Err); failure != nil {
+		v.Because = append(v.Because, inFull(s.refusal(r, failure, q.Resource)))
+	}
+	for _, o := range e.Outcomes {
+		if o.Result == access.Refused && o.Err != nil {
+			v.Because = append(v.Because, l.Text("outcome.refused-because", "role", o.Entitlement.Role, "why", inFull(s.refusal(r, o.Err, q.Resource))))
+		}
+	}
+	return v
+}
+
+// whoDid is who did something: somebody, the service itself, or somebody whose data were
+// erased.
+func whoDid(l *words.Language, c access.Caller) string {
+	switch {
+	case c.Principal != "":
+		return string(c.Principal)
+	case c.Method == access.MethodSystem:
+		return l.Text("event.service")
+	}
+	return l.Text("event.erased")
+}
+
+// liveView is what of a request's page follows it without the page being loaded again.
+type liveView struct {
+	State, Tone string
+	Asked       []askedView
+	Timeline    timelineView
+}
+
+// showRequest shows a request to whom it concerns. With ?wait=VERSION it answers when the
+// request is at another version, with what of the page has changed, or after a while with
+// nothing. Waiting reads the ledger alone.
+func (s *server) showRequest(r *http.Request, id string) (page, error) {
+	if _, waits := r.URL.Query()["wait"]; !waits {
+		return s.review(r, id)
+	}
+	version, err := waited(r)
+	if err != nil {
+		return page{}, err
+	}
+	q, events, changed, err := s.await(r, id, version)
+	switch {
+	case err != nil:
+		return page{}, aboutRequest{id, err}
+	case !changed:
+		return page{status: http.StatusNoContent}, nil
+	}
+	l := s.languageOf(r)
+	view := broker.View{Request: q, State: q.State}
+	return page{template: "review", block: "live", status: http.StatusOK, data: liveView{State: l.Text("state." + string(q.State)),
+		Tone: tones[q.State], Asked: whatTheySaid(l, view, callerOf(r).Principal), Timeline: s.timeline(r, q, q.State, events)}}, nil
+}
+
+// waited reads for which version to wait; 0 is for none.
+func waited(r *http.Request) (int, error) {
+	q, err := query(r)
+	if err != nil {
+		return 0, err
+	}
+	text := q.Get("wait")
+	if text == "" {
+		return 0, nil
+	}
+	version, err := strconv.Atoi(text)
+	if err != nil || version < 0 {
+		return 0, badInput("wait is the number of a version", err)
+	}
+	return version, nil
+}
+
+// A page that waits asks the ledger every lookEvery, looks times; then it is told that
+// nothing has changed, and asks again. So long a request may take before proxies break it
+// off. maxWaiting may wait at a time.
+const (
+	lookEvery  = time.Second
+	looks      = 20
+	maxWaiting = 200
+)
+
+// await returns a request and its events when it is at another version than that, or
+// after a while as it is. Where too many wait already it does not wait.
+func (s *server) await(r *http.Request, id string, version int) (q access.Request, events []access.Event, changed bool, err error) {
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	default:
+		return q, nil, false, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast}
+	}
+	for look := range looks {
+		q, events, err = s.Broker.Timeline(r.Context(), callerOf(r), id)
+		if changed = q.Version != version; err != nil || changed || look == looks-1 {
+			break
+		}
+		if !s.pause(r.Context()) {
+			break
+		}
+	}
+	return q, events, changed, err
+}
+
+// pause waits for lookEvery, and says whether to go on.
+func (s *server) pause(ctx context.Context) bool {
+	select {
+	case <-s.After(lookEvery):
+		return true
+	case <-ctx.Done():
+	case <-s.Stopping:
+	}
+	return false
+}
+
+// waits is whether a request asks to wait.
+func waits(r *http.Request) bool { return safe(r) && r.URL.Query().Has("wait") }

@@ -1,0 +1,44 @@
+// A request's page follows the request: it asks the service to answer when something has
+// happened, and puts what it is told in place. Without it, the page is loaded again by hand.
+(() => {
+  const live = document.getElementById("live");
+  const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+  // Nobody looks at a page in the background.
+  const seen = () => new Promise((done) => {
+    if (document.visibilityState === "visible") return done();
+    document.addEventListener("visibilitychange", function look() {
+      if (document.visibilityState !== "visible") return;
+      document.removeEventListener("visibilitychange", look);
+      done();
+    });
+  });
+  const show = (text) => {
+    for (const part of [...new DOMParser().parseFromString(text, "text/html").body.children]) {
+      document.getElementById(part.id)?.replaceWith(part);
+    }
+    window.jitaccess.show();
+    const timeline = document.getElementById("timeline");
+    live.textContent = timeline.querySelector(".events > li:last-child > p")?.textContent ?? "";
+    // What may be done now may be something else, and how many approvals count.
+    for (const part of document.querySelectorAll("[data-count]")) part.hidden = true;
+    for (const part of document.querySelectorAll("[data-while]")) part.hidden = timeline.dataset.state !== part.dataset.while;
+    document.getElementById("changed").hidden = false;
+  };
+  const follow = async () => {
+    for (let failures = 0; failures < 5;) {
+      await seen();
+      const where = document.getElementById("timeline").dataset.wait;
+      if (!where) return;
+      try {
+        const answer = await fetch(where, { headers: { Accept: "text/html" } });
+        if (answer.status === 200) show(await answer.text());
+        failures = answer.status === 200 || answer.status === 204 ? 0 : failures + 1;
+        if (answer.status !== 200) await sleep(failures ? 15 * failures : 1);
+      } catch {
+        failures++;
+        await sleep(15 * failures);
+      }
+    }
+  };
+  follow();
+})();
