@@ -219,4 +219,6 @@ var errDown = &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUna
 
 func (down) Open(context.Context, string) (access.Request, error) { return access.Request{}, errDown }
 
-func (down) Commit(context.Context, access.Event, []access.Notice) (string, error) { return "", errDown }
+func (down) Commit(context.Context, access.Event, []access.Notice) (string, error) {
+	return "", errDown
+}
