@@ -413,6 +413,17 @@ func TestWhatWasOpenedIsNotWrittenOver(t *testing.T) {
 			if report, err := ledger.Verify(t.Context(), home, keys(t, secret)); err != nil || len(report.Findings) > 0 {
 				t.Errorf("%+v, %v", report, err)
 			}
+			// A row by hand, at another version than its entries, is gone on from by nobody.
+			home.exec(t, "UPDATE requests SET version = 7 WHERE id = ?", granted)
+			before := home.text(t, "SELECT COUNT(*) FROM events")
+			written.Request.ID = granted
+			if _, err := s.Commit(t.Context(), written, nil); access.AsError(err) == nil || access.AsError(err).Code != access.CodeLedgerDamaged {
+				t.Errorf("a row at another version: %v", err)
+			}
+			if after := home.text(t, "SELECT COUNT(*) FROM events"); after != before {
+				t.Errorf("%s events, and then %s", before, after)
+			}
+			home.exec(t, "UPDATE requests SET version = 4 WHERE id = ?", granted)
 			// What was erased stays so.
 			if _, err := s.Open(t.Context(), denied); err != nil {
 				t.Fatal(err)
@@ -429,6 +440,9 @@ func TestWhatWasOpenedIsNotWrittenOver(t *testing.T) {
 				if _, err := s.Commit(t.Context(), written, nil); err != nil {
 					t.Error(err)
 				}
+			}
+			if n := home.text(t, "SELECT COUNT(*) FROM parts WHERE content LIKE '%ana@%' AND request_id IN ('"+denied+"', '"+approved+"')"); n != "0" {
+				t.Errorf("ana is back, in %s parts", n)
 			}
 			if text := home.text(t, "SELECT MAX(summary) FROM requests WHERE id IN ('"+denied+"', '"+approved+"')"); strings.Contains(text, "ana@") {
 				t.Errorf("ana is back: %s", text)
