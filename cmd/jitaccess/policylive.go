@@ -284,6 +284,15 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Ledger.ByAccount() {
 		last = ledger.AccountLife
 	}
-	return policy.Deployment{Settings: &settings, SignaturesLast: last, Groups: c.Catalog.CustomerID != "",
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "notify"}, PeersOnly: true}
+	var channels []string
+	if c.Mail.SenderAddress != "" {
+		channels = append(channels, "mail")
+	}
+	if c.Messages.Topic != "" {
+		channels = append(channels, "pubsub")
+	}
+	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
+	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
+		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels,
+		Unsupported: []string{"max_continuous"}}
 }

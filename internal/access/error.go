@@ -137,6 +137,9 @@ const (
 	CodeFewReviewers        Code = "few-reviewers"         // min
 	CodeManyReviewers       Code = "many-reviewers"        // max
 	CodeNobodyAdded         Code = "nobody-added"          //
+	CodeNobodyFor           Code = "nobody-for"            // people, count
+	CodeNobodyInGroup       Code = "nobody-in-group"       // group
+	CodeNoApprovalNeeded    Code = "no-approval-needed"    //
 	CodeReviewerNotEligible Code = "reviewer-not-eligible" // reviewer, role, resource
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
@@ -162,6 +165,10 @@ const (
 	CodeNotInvolved     Code = "not-involved"     //
 	CodeOwnRequest      Code = "own-request"      //
 	CodeReviewerLost    Code = "reviewer-lost"    // role, resource
+	CodeNotInherited    Code = "not-inherited"    // reviewer, role, resource
+	CodeNotYourTurn     Code = "not-your-turn"    // people
+	CodeSignInAgain     Code = "sign-in-again"    //
+	CodeAccessLevel     Code = "access-level"     // level
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //
 	CodeAlreadyEnded    Code = "already-ended"    //

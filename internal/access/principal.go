@@ -71,7 +71,9 @@ const GroupPrefix = "group:"
 // Group is the address of a group that was asked, which stands among the reviewers of a
 // request as "group:ADDRESS"; false for a person. No caller is ever spelled so: an address
 // has no colon.
-func (p Principal) Group() (address string, ok bool) { return strings.CutPrefix(string(p), GroupPrefix) }
+func (p Principal) Group() (address string, ok bool) {
+	return strings.CutPrefix(string(p), GroupPrefix)
+}
 
 // Address is where p gets mail: that of the group where it is one.
 func (p Principal) Address() Principal { return Principal(strings.TrimPrefix(string(p), GroupPrefix)) }

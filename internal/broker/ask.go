@@ -174,7 +174,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	}
 	var window access.Window // of the grant, once it is known
 	check := func(s access.Standing) error {
-		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s), b.notEndedSince(opened, r, s), selfHeld(r, s)); err != nil {
+		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s), b.notEndedSince(opened, r, s), b.selfHeld(ctx, caller, r, s)); err != nil {
 			return err
 		}
 		if !window.IsZero() { // it is about to be written
@@ -214,17 +214,23 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	}
 	if anyGranted(outcomes) {
 		notice := b.notice(access.SelfApproved, r, nil)
-		notice.Window = asked.Window
-		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+		notice.ID, notice.Window = "", asked.Window // no store keeps it
+		asked.Warnings = withNew(asked.Warnings, b.tell(ctx, caller, notice))
 	}
 	return asked, nil
 }
 
-// selfHeld is nil when the requester may activate every entitlement without others.
-func selfHeld(r access.Request, s access.Standing) error {
+// selfHeld is nil when the requester may activate every entitlement without others: by
+// its marker, or because a rule demands no approval all the same.
+func (b *Broker) selfHeld(ctx context.Context, caller access.Caller, r access.Request, s access.Standing) error {
 	for _, id := range r.Entitlements {
 		switch held := s.Holding(r.Principal, id); {
 		case held.SelfApproval:
+		case held.PeerApproval && b.looks().Approvals:
+			terms, err := b.terms(b.facts(ctx, caller, r.Principal, &s, id), r.Kind, r.Start, id)
+			if err != nil || terms.Approvals() > 0 {
+				return cmp.Or(err, error(needsApproval(access.NotAllowed, string(id.Role))))
+			}
 		case held.PeerApproval:
 			return needsApproval(access.NotAllowed, string(id.Role))
 		default:
@@ -246,14 +252,23 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	if err := cmp.Or(b.within(terms, r), linkable(a.Origin, a.Host)); err != nil {
 		return refused(err)
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, r.Reviewers...), Of: r.Entitlements}
+	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(r.Reviewers)...), Of: r.Entitlements}
+	var asked []invitee
 	standing, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
-		return cmp.Or(idIsFree(r, s), holds(r.Principal, r, r.Reviewers, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))
+		err := cmp.Or(idIsFree(r, s), holds(r.Principal, r, nil, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))
+		if err == nil {
+			asked, err = b.invitees(ctx, caller, r, r.Reviewers, terms, s)
+		}
+		return err
 	})
-	if err = cmp.Or(err, refusal); err != nil {
+	if err = cmp.Or(err, refusal); err == nil {
+		err = b.enough(r, terms, asked)
+	}
+	if err != nil {
 		return refused(err)
 	}
-	return b.invite(ctx, caller, access.RequestMade, r, standing, r.Reviewers, a.Origin)
+	r.Reviewers = whoAreAsked(asked)
+	return b.invite(ctx, caller, access.RequestMade, r, standing, whoseTurn(terms, access.Tally{}, asked), a.Origin)
 }
 
 // notEndedSince refuses a form that was opened before access to the same ended, by which
@@ -313,20 +328,15 @@ func notEligible(id access.EntitlementID) *access.Error {
 }
 
 // invite records what was done to the request, which makes the link that opens it
-// as it is now, and sends that to whom it concerns. added are the reviewers who are
-// new to it.
+// as it is now, and sends that to whom it concerns. tell are the reviewers who are to
+// decide now and were not told before.
 func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Action, r access.Request, standing access.Standing,
-	added []access.Principal, origin string) (Asked, error) {
+	tell []access.Principal, origin string) (Asked, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	event := b.event(caller, did, r)
 	event.Window = standing.WindowAt(r, event.At)
-	notice := b.notice(did, r, added)
-	notice.Declined = b.later.denied(r, event.At)
-	notice.Window, notice.Roles, notice.BaseURL = event.Window, b.describe(ctx, r.Entitlements), origin+"/"
-	if !b.forgets { // which need not make a link first
-		notice.ReviewURL = reviewURL(origin, r.ID, r.Resource)
-	}
+	notice := b.reviewNotice(ctx, did, r, tell, event.Window, origin)
 	asked := Asked{Request: r, Warnings: slices.Clone(standing.Warnings)}
 	next, ref, err := b.intend(ctx, event, notice)
 	again, sent := errors.AsType[*sentAgain](err)
@@ -346,6 +356,19 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return asked, nil
+}
+
+// reviewNotice asks people for a decision. Its link is there where none has to be made first.
+func (b *Broker) reviewNotice(ctx context.Context, did access.Action, r access.Request, to []access.Principal, w access.Window,
+	origin string) access.Notice {
+	n := b.notice(did, r, to)
+	n.To = addresses(to) // of every reviewer those whose turn it is
+	n.Declined = b.later.denied(r, b.c.Now())
+	n.Window, n.Roles, n.BaseURL = w, b.describe(ctx, r.Entitlements), origin+"/"
+	if !b.forgets {
+		n.ReviewURL = reviewURL(origin, r.ID, r.Resource)
+	}
+	return n
 }
 
 // maxLink is how long a link may be without a warning: some mail programs and chats

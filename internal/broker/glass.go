@@ -88,8 +88,12 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 		return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
 	}
 	if !sent {
-		// Two that were sent at the same time find each other here at the latest.
-		err := b.allReviewed(ctx, next)
+		if len(warnings) > 0 {
+			notice.ID = "" // it is not kept
+		} else {
+			// Two that were sent at the same time find each other here at the latest.
+			err = b.allReviewed(ctx, next)
+		}
 		receipts := access.Receipts{}
 		if err == nil {
 			receipts = b.notify(ctx, notice)
@@ -194,10 +198,7 @@ func untold(cause error) error {
 // peers are those who could have been asked to approve as holders of the same roles. That
 // they are not known keeps nobody from breaking the glass: it is a warning.
 func (b *Broker) peers(ctx context.Context, caller access.Caller, r access.Request, t access.Terms) ([]access.Principal, []*access.Error) {
-	if !slices.ContainsFunc(t.Requirements, func(n access.Requirement) bool { return slices.Contains(n.From, access.FromPeers) }) {
-		return nil, nil
-	}
-	all, warnings, err := b.candidates(ctx, caller, r, func(access.Standing) error { return nil })
+	all, warnings, err := b.candidates(ctx, caller, r, t, func(access.Standing) error { return nil })
 	if err != nil {
 		warnings = append(warnings, access.AsError(err))
 	}

@@ -101,7 +101,7 @@ func TestTheGlassHolds(t *testing.T) {
 		{"one of who, and not eligible", func(w *world, _ *broker.Ask) { w.Holdings[ana] = nil }, access.NotAllowed, access.CodeNotEligible},
 		{"the Directory does not answer", func(w *world, _ *broker.Ask) { w.DirectoryErr = down }, access.Unavailable, access.CodeGroupUnreadable},
 		{"the rule lets nobody", terms(func(t *access.Terms) { t.BreakGlass = false }), access.NotAllowed, access.CodeNoBreakGlass},
-		{"no approval is skipped", terms(func(t *access.Terms) { t.Requirements = nil }), access.Unprocessable, access.CodeTermUnsupported},
+		{"no approval is skipped", terms(func(t *access.Terms) { t.Requirements = nil }), access.NotAllowed, access.CodeNoBreakGlass},
 		{"for longer than the glass", func(_ *world, a *broker.Ask) { a.Duration = 61 * time.Minute }, access.Invalid, access.CodeBadDuration},
 		{"for later", func(w *world, a *broker.Ask) { a.Start = w.Clock.Add(time.Hour) }, access.Invalid, access.CodeStartsAtOnce},
 		{"without a reason", func(_ *world, a *broker.Ask) { a.Justification = " " }, access.Invalid, access.CodeNoJustification},

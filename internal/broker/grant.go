@@ -27,7 +27,7 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	provider, err := b.providerOf(r.Resource)
 	if err == nil {
 		g := grantOf(r, r.Window, approvers)
-		q.Above = b.looks().Ancestors
+		q.Above, q.Ruled = b.looks().Ancestors, b.looks().Approvals
 		g.LinkLife = b.c.Store.Limits().LinkLife
 		outcomes, err = provider.Grant(ctx, g, q, func(s access.Standing) error {
 			last.Store(&s.Warnings)

@@ -222,6 +222,8 @@ type apiBody struct {
 	Comment           string   `json:"comment"`
 	Resource          string   `json:"resource"`
 	Principal         string   `json:"principal"`
+	// BreakGlass activates at once what others would have to approve.
+	BreakGlass bool `json:"breakGlass"`
 }
 
 func (b apiBody) ids() []string {
@@ -271,8 +273,11 @@ func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.Request
 	}
 	a := broker.Ask{Kind: kind, Resource: on, Justification: strings.TrimSpace(body.Justification),
 		Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
-	if kind == access.Peers {
+	switch {
+	case kind == access.Peers:
 		a.Reviewers = body.Peers
+	case body.BreakGlass:
+		a.Kind = access.BreakGlass
 	}
 	if a.Entitlements, err = s.idsOn(r, on, body.ids()); err != nil {
 		return nil, err
@@ -327,6 +332,7 @@ func (s *server) apiShow(r *http.Request, ref string) (any, error) {
 		return nil, err
 	}
 	a := s.activation(r, v.Request, apiStates[v.State], v.Window, nil, v.Warnings)
+	a.IsReviewer = v.IsReviewer // also as one of a group
 	if v.IsPrincipal {
 		a.ReviewURL = v.ReviewURL
 	}
@@ -423,7 +429,7 @@ func item(requestID string, id access.EntitlementID, status string, w access.Win
 func apiUsers(people []access.Principal) []apiUser {
 	users := []apiUser{}
 	for _, p := range people {
-		users = append(users, apiUser{p})
+		users = append(users, apiUser{p.Address()})
 	}
 	return users
 }
