@@ -291,8 +291,8 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Messages.Topic != "" {
 		channels = append(channels, "pubsub")
 	}
+	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
-		Groups: c.Catalog.CustomerID != "", Channels: channels,
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "max_continuous", "remind_after", "escalate"},
-		PeersOnly:   true}
+		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels,
+		Unsupported: []string{"max_continuous"}}
 }

@@ -362,6 +362,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 func (b *Broker) reviewNotice(ctx context.Context, did access.Action, r access.Request, to []access.Principal, w access.Window,
 	origin string) access.Notice {
 	n := b.notice(did, r, to)
+	n.To = addresses(to) // of every reviewer those whose turn it is
 	n.Declined = b.later.denied(r, b.c.Now())
 	n.Window, n.Roles, n.BaseURL = w, b.describe(ctx, r.Entitlements), origin+"/"
 	if !b.forgets {

@@ -166,7 +166,9 @@ func TestTheGlassOverTheInterface(t *testing.T) {
 		}
 	}
 	code, text := reads(ana, "/api/requests/"+id)
-	var read struct{ Review struct{ By, At, Comment string } }
+	var read struct {
+		Review struct{ By, At, Comment string }
+	}
 	if err := json.Unmarshal([]byte(text), &read); code != 200 || err != nil || read.Review.By != string(carl) || read.Review.Comment != "fine" || read.Review.At == "" {
 		t.Errorf("%d %s, %v", code, text, err)
 	}

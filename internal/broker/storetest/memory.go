@@ -525,8 +525,10 @@ func due(t *testing.T, f Fixture, again broker.Memory) {
 		{0, 10, nil},
 		{10*time.Minute - time.Microsecond, 10, nil},
 		{10 * time.Minute, 10, []string{approved.ID}},
-		{30 * time.Minute, 10, []string{approved.ID, lapsing.ID}},
-		{45 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}},
+		{15*time.Minute - time.Microsecond, 10, []string{approved.ID}},
+		{15 * time.Minute, 10, []string{approved.ID, lapsing.ID}}, // who was asked is to be reminded
+		{35*time.Minute - time.Microsecond, 10, []string{approved.ID, lapsing.ID}},
+		{35 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}}, // its holder is to be told
 		{24 * time.Hour, 2, []string{approved.ID, lapsing.ID}},
 	} {
 		found, err := again.Due(context.Background(), began.Add(c.after), c.max)
