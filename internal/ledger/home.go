@@ -124,6 +124,8 @@ type Query struct {
 	AfterMade time.Time
 	AfterID   string
 	Max       int
+	// Brief rows need no Summary.
+	Brief bool
 }
 
 // Kept is a message in the outbox.

@@ -288,7 +288,11 @@ func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, erro
 	case !q.To.IsZero():
 		choose(made+" < ?", micros(q.To))
 	}
-	statement := "SELECT " + rowColumns + " FROM " + from
+	columns := rowColumns
+	if q.Brief {
+		columns = strings.Replace(columns, "r.summary", "''", 1)
+	}
+	statement := "SELECT " + columns + " FROM " + from
 	if len(where) > 0 {
 		statement += " WHERE " + strings.Join(where, " AND ")
 	}
