@@ -432,7 +432,8 @@ func (p *policyCommand) explained(s access.Subject, e policy.Explanation) {
 	tell(server.InWords(words.English, why, &e.Terms)...)
 	for _, r := range e.Terms.Requirements {
 		if slices.Contains(r.From, access.FromPeers) {
-			tell(fmt.Sprintf("Who that is: jitaccess eligible --project %s lists who holds %s.", s.Entitlement.Resource.Name(), s.Entitlement.Role))
+			tell(fmt.Sprintf("Who that is: jitaccess eligible --project %s lists who holds %s.",
+				s.Entitlement.Resource.Name(), s.Entitlement.Role))
 			break
 		}
 	}
@@ -465,7 +466,8 @@ func (p *policyCommand) diff(files []string) (int, error) {
 		return exitUsage, err
 	}
 	if len(subjects) == 0 {
-		return exitUsage, errors.New("the listing names nobody, so that nothing is compared; give what \"jitaccess eligible\" prints to --eligible or to standard input")
+		return exitUsage, errors.New("the listing names nobody, so that nothing is compared; " +
+			"give what \"jitaccess eligible\" prints to --eligible or to standard input")
 	}
 	people := map[policy.Change][]access.Principal{} // once for each role
 	for _, s := range subjects {

@@ -199,3 +199,24 @@ func TestPolicyHelp(t *testing.T) {
 		}
 	}
 }
+
+// The commands of the guide do what it says with the first of its policies.
+func TestPolicyGuideCommands(t *testing.T) {
+	guide := document(t, "policy.md")
+	_, rest, _ := strings.Cut(guide, "```yaml\n")
+	text, _, _ := strings.Cut(rest, "```")
+	ran := 0
+	for line := range strings.Lines(guide) {
+		args, ok := strings.CutPrefix(strings.TrimSpace(line), "jitaccess policy ")
+		if !ok || !strings.HasPrefix(args, "lint") && !strings.HasPrefix(args, "explain") {
+			continue
+		}
+		ran++
+		if code, stdout, stderr := policyRun(t, map[string]string{"policy.yaml": text}, strings.Fields(args)...); code != exitOK || stderr != "" {
+			t.Errorf("%s: %d\n%s%s", args, code, stdout, stderr)
+		}
+	}
+	if ran < 2 {
+		t.Errorf("%d commands in the guide", ran)
+	}
+}

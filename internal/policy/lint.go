@@ -53,7 +53,8 @@ func (f *File) Unknown(knows func(kind string, address access.Principal) (bool, 
 				return err
 			}
 			if !known {
-				warnings = append(warnings, Fault{Line: line, Column: column, Text: fmt.Sprintf("%s names %s, whom the Directory does not know", of, spelled)})
+				warnings = append(warnings, Fault{Line: line, Column: column,
+					Text: fmt.Sprintf("%s names %s, whom the Directory does not know", of, spelled)})
 			}
 		}
 		return nil
