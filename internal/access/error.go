@@ -137,6 +137,9 @@ const (
 	CodeFewReviewers        Code = "few-reviewers"         // min
 	CodeManyReviewers       Code = "many-reviewers"        // max
 	CodeNobodyAdded         Code = "nobody-added"          //
+	CodeNobodyFor           Code = "nobody-for"            // people, count
+	CodeNobodyInGroup       Code = "nobody-in-group"       // group
+	CodeNoApprovalNeeded    Code = "no-approval-needed"    //
 	CodeReviewerNotEligible Code = "reviewer-not-eligible" // reviewer, role, resource
 	CodeNotEligible         Code = "not-eligible"          // role, resource
 	CodeNeedsApproval       Code = "needs-approval"        // role
@@ -146,6 +149,11 @@ const (
 	CodePolicyUnreadable    Code = "policy-unreadable"     //
 	CodeNoRule              Code = "no-rule"               // role, resource
 	CodeNeedsLedger         Code = "no-ledger"             //
+	CodeTooContinuous       Code = "too-continuous"        // max, left (minutes)
+	CodeNotExtendable       Code = "not-extendable"        //
+	CodeAlreadyExtended     Code = "already-extended"      // id
+	CodeFixedWindow         Code = "fixed-window"          //
+	CodeNoSweep             Code = "no-sweep"              // hours
 	CodeNoPublicURL         Code = "no-public-url"         // host
 	CodeUnknownResource     Code = "unknown-resource"      // resource
 	CodeNotFound            Code = "not-found"             //
@@ -162,6 +170,10 @@ const (
 	CodeNotInvolved     Code = "not-involved"     //
 	CodeOwnRequest      Code = "own-request"      //
 	CodeReviewerLost    Code = "reviewer-lost"    // role, resource
+	CodeNotInherited    Code = "not-inherited"    // reviewer, role, resource
+	CodeNotYourTurn     Code = "not-your-turn"    // people
+	CodeSignInAgain     Code = "sign-in-again"    //
+	CodeAccessLevel     Code = "access-level"     // level
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //
 	CodeAlreadyEnded    Code = "already-ended"    //
@@ -203,6 +215,7 @@ const (
 	CodeJournalUnavailable Code = "journal-unavailable" //
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
+	CodeLedgerOld          Code = "ledger-old"          //
 
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
@@ -216,6 +229,7 @@ const (
 	CodeMoved             Code = "moved"              // resource, parent
 	CodeTreeUnconfirmed   Code = "tree-unconfirmed"   // resource, parent
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource
+	CodeGrantUnknown      Code = "grant-unknown"      // id, principal, resource
 	CodeNotDelivered      Code = "not-delivered"      // recipient, channel
 	CodeNotPublished      Code = "not-published"      //
 	CodeNoChannel         Code = "no-channel"         //
@@ -223,6 +237,7 @@ const (
 	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //
 	CodeRecordedLater     Code = "recorded-later"     //
 	CodeLongLink          Code = "long-link"          // count, max
+	CodeNotYetGranted     Code = "not-yet-granted"    //
 
 	// What makes nobody eligible (Ineffective).
 	CodeNotUnderstood     Code = "not-understood"      // reason

@@ -28,10 +28,11 @@ type Tally struct {
 	Denied bool
 }
 
-// Open is the first of needs that is not filled; false where all are.
+// Open is the first of needs that is not filled; false where all are. Of the zero Tally it is
+// the first.
 func (t Tally) Open(needs []Requirement) (Requirement, bool) {
 	for i, need := range needs {
-		if t.Filled[i] < need.Count {
+		if i >= len(t.Filled) || t.Filled[i] < need.Count {
 			return need, true
 		}
 	}

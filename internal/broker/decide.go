@@ -33,7 +33,8 @@ type Decided struct {
 	Request  access.Request
 	State    access.State
 	Decision access.Decision
-	// Window and Outcomes are set when it led to a grant, now or earlier.
+	// Window and Outcomes are set when it led to a grant, now or earlier; Window alone where
+	// that is written later.
 	Window   access.Window
 	Outcomes []access.Outcome
 	// Forgets is as in View.
@@ -57,7 +58,10 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 	decision := access.Decision{Verdict: d.Verdict, By: caller.Principal, At: b.c.Now(),
 		Comment: strings.TrimSpace(d.Comment), Digest: cmp.Or(d.Digest, r.Digest())}
-	if err := cmp.Or(r.Involves(caller.Principal), checkDecision(decision, r)); err != nil {
+	if d.Verdict == access.Approve {
+		decision.Duration = d.Duration
+	}
+	if err := cmp.Or(b.involves(ctx, caller, r), checkDecision(decision, r), b.shortens(decision, r)); err != nil {
 		return refused(err)
 	}
 
@@ -71,6 +75,9 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	byCaller := func(a access.Activation) bool { return slices.Contains(a.Approvers, caller.Principal) }
 	said := r.DecisionOf(caller.Principal)
 	switch again := said != nil && said.Verdict == d.Verdict; {
+	case again && decision.Duration > 0 && decision.Duration != said.Duration:
+		return refused(&access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved,
+			Args: access.Args{"approvers": names(r.ApprovedBy())}})
 	// The same person again has the same result, and is no second voice.
 	case d.Verdict == access.Approve && result.State == access.Active && slices.ContainsFunc(held, byCaller):
 		result.Window, result.Outcomes = held[0].Window, stand(r, held)
@@ -80,9 +87,12 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	case again && (result.State == access.Approved || result.State == access.Scheduled):
 		// Recorded, and not written: the write is tried again, if it would be approved today.
 		terms, err := b.keeps(ctx, caller, r, &standing)
-		tally := b.count(r, r.Decisions, terms, standing)
+		var tally access.Tally
+		if err == nil {
+			tally, err = b.count(ctx, caller, r, r.Decisions, terms, standing)
+		}
 		if err == nil && !tally.Complete {
-			err = cmp.Or(holds(caller.Principal, r, r.ApprovedBy(), standing),
+			err = cmp.Or(b.allMay(ctx, caller, r, r.ApprovedBy(), terms, standing),
 				error(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused}))
 		}
 		if err != nil {
@@ -90,13 +100,24 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		}
 		ctx, cancel := detach(ctx)
 		defer cancel()
-		return b.carryOut(ctx, caller, result, q, tally.Approvers,
-			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin))
+		if result.Window = r.Window; result.State == access.Scheduled {
+			left, err := b.leftToSweep(ctx, access.Event{At: decision.At, Window: r.Window})
+			if err != nil || left {
+				return result, err
+			}
+		}
+		return b.written(b.carryOut(ctx, caller, result, q, tally.Approvers,
+			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin)))
 	}
-	terms, err := b.mayDecide(ctx, caller, r, standing, d.Verdict)
+	terms, as, err := b.mayDecide(ctx, caller, r, standing, d.Verdict)
 	if err != nil {
 		return refused(err)
 	}
+	decision.As = as
+	if decision.AccessLevels, err = b.levels(caller, terms); err != nil {
+		return refused(err)
+	}
+	result.Decision = decision
 	if d.Verdict == access.Deny {
 		// Pressed again, or the page reloaded: people are told once of one reason.
 		return b.denied.do(ctx, caller.Principal, decision.Digest+" "+decision.Comment, func() (Decided, error) {
@@ -127,17 +148,43 @@ func unsafeComment() error {
 }
 
 // mayDecide is the whole rule: who they are, whether there is something left to
-// decide, whether the request still keeps to the terms, and whether both still hold
-// what they must hold. The terms are those of an approval.
+// decide, whether the request still keeps to the terms, whether both still hold what they
+// must hold, whether it is the caller's turn, and whether they are signed in as they must
+// be. as is what they are of those who may approve it. The terms are those of an approval:
+// what is refused anyhow needs to keep to none.
 func (b *Broker) mayDecide(ctx context.Context, caller access.Caller, r access.Request, standing access.Standing, verdict access.Verdict) (
-	access.Terms, error) {
+	terms access.Terms, as []string, err error) {
 	p := caller.Principal
-	err := cmp.Or(r.Involves(p), b.another(r, p), b.undecided(r, standing), holds(p, r, []access.Principal{p}, standing))
-	if err != nil || verdict == access.Deny {
-		return access.Terms{}, err
+	if err := cmp.Or(b.involves(ctx, caller, r), b.another(r, p), b.undecided(r, standing), holds(p, r, nil, standing)); err != nil {
+		return terms, nil, err
 	}
-	terms, err := b.keeps(ctx, caller, r, &standing)
-	return terms, cmp.Or(err, standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
+	terms, kept := b.keeps(ctx, caller, r, &standing)
+	if verdict == access.Approve && kept != nil && len(terms.Requirements) == 0 {
+		return terms, nil, kept
+	}
+	if len(terms.Requirements) == 0 { // refused by now, or it is not known what holds
+		terms.Requirements = r.Terms.Requirements
+	}
+	if len(terms.Requirements) == 0 {
+		terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}
+	}
+	if as, err = b.as(ctx, caller, p, r, terms, standing); err != nil {
+		return terms, nil, err
+	}
+	if verdict == access.Approve && kept != nil {
+		return terms, nil, kept
+	}
+	if terms.InOrder {
+		tally, err := b.count(ctx, caller, r, r.Decisions, terms, standing)
+		if err = cmp.Or(err, turn(terms, tally, as)); err != nil {
+			return terms, nil, err
+		}
+	}
+	if verdict == access.Deny {
+		return access.Terms{}, as, nil
+	}
+	_, err = b.levels(caller, terms)
+	return terms, as, cmp.Or(err, standing.Lasts(r, standing.WindowAt(r, b.c.Now())))
 }
 
 // another is nil for who is another human than the request's principal.
@@ -155,7 +202,9 @@ func (b *Broker) keeps(ctx context.Context, caller access.Caller, r access.Reque
 	terms, err := b.terms(b.facts(ctx, caller, r.Principal, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
 	if err == nil && r.Terms.MaxDuration > 0 {
 		terms = access.Strictest(terms, r.Terms)
-		err = b.carriesOut(terms, r.Kind)
+		if err = b.carriesOut(terms); err != nil {
+			terms = access.Terms{}
+		}
 	}
 	return terms, cmp.Or(err, b.within(terms, r), justified(terms, r.Justification))
 }
@@ -169,36 +218,27 @@ func (b *Broker) stillKeeps(ctx context.Context, caller access.Caller, r access.
 	if err != nil {
 		return err
 	}
-	var approvals []access.Decision
-	for _, p := range approvers {
-		approvals = append(approvals, access.Decision{By: p, Verdict: access.Approve})
+	decisions := slices.DeleteFunc(slices.Clone(r.Decisions), func(d access.Decision) bool { return !slices.Contains(approvers, d.By) })
+	tally, err := b.count(ctx, caller, r, decisions, terms, standing)
+	if err = cmp.Or(b.allMay(ctx, caller, r, approvers, terms, standing), err); err != nil {
+		return err
 	}
-	if !b.count(r, approvals, terms, standing).Complete {
-		return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("more approvals are demanded now")}
+	if tally.Complete {
+		return b.unbroken(ctx, terms, r, r.Window)
 	}
-	return nil
+	return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errMoreApprovals}
 }
 
-// count leaves out who approved before and may not do so any more. One human counts once,
-// by however many addresses they approve, and never for their own request.
-func (b *Broker) count(r access.Request, decisions []access.Decision, terms access.Terms,
-	standing access.Standing) access.Tally {
-	may := func(p access.Principal) bool { return holds(p, r, []access.Principal{p}, standing) == nil }
-	counted := []access.Principal{b.human(r.Principal)}
-	decisions = slices.DeleteFunc(slices.Clone(decisions), func(d access.Decision) bool {
-		human := b.human(d.By)
-		if d.Verdict != access.Approve {
-			return false
+// allMay is nil while all of people may approve the request; of who turned out to be its
+// principal by another address it says nothing.
+func (b *Broker) allMay(ctx context.Context, caller access.Caller, r access.Request, people []access.Principal, terms access.Terms,
+	standing access.Standing) error {
+	for _, p := range people {
+		if _, err := b.as(ctx, caller, p, r, terms, standing); err != nil && b.another(r, p) == nil {
+			return err
 		}
-		if slices.Contains(counted, human) || !may(d.By) {
-			return true
-		}
-		counted = append(counted, human)
-		return false
-	})
-	return access.Quorum(r.Principal, decisions, terms.Requirements, func(p access.Principal, _ access.Requirement) bool {
-		return may(p)
-	})
+	}
+	return nil
 }
 
 // undecided is whether there is something left to decide.
@@ -235,6 +275,11 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
+	if b.forgets { // what holds now says which channels tell of it
+		if terms, err := b.terms(b.facts(ctx, caller, r.Principal, &standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...); err == nil {
+			r.Terms = b.kept(terms)
+		}
+	}
 	event := b.event(caller, access.RequestDenied, r)
 	event.Decision = result.Decision
 	notice := b.outcomeNotice(ctx, access.RequestDenied, r, result.Decision, standing.WindowAt(r, event.At), origin)
@@ -257,26 +302,50 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
+	if b.forgets {
+		r.Terms = b.kept(terms)
+	}
 	event := b.event(caller, access.RequestApproved, r)
 	event.Decision = result.Decision
-	if b.forgets {
-		event.Request.Terms = b.kept(terms)
+	before, err := b.count(ctx, caller, r, r.Decisions, terms, standing)
+	tally, uncounted := b.count(ctx, caller, r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
+	event.Window = standing.WindowAt(r, event.At, result.Decision)
+	var left bool
+	if err = cmp.Or(err, uncounted); err == nil {
+		left, err = b.mayBegin(ctx, r, terms, event, tally.Complete)
 	}
-	tally := b.count(r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
-	if tally.Complete {
-		event.Window = standing.WindowAt(r, event.At)
+	if err != nil {
+		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
+	}
+	if !tally.Complete {
+		event.Window = access.Window{}
 	}
 	event.Requirements = terms.Requirements
 	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, origin)
-	next, _, err := b.intend(ctx, event)
+	var others []access.Notice
+	if waiting := b.nextInTurn(ctx, caller, r, terms, before, tally); len(waiting) > 0 {
+		others = append(others, b.reviewNotice(ctx, access.ReviewersAdded, r, waiting, event.Window, origin))
+	}
+	kept := others
+	if begins(event) { // people are told now, and not when it is written
+		kept = append(kept, notice)
+	}
+	next, _, err := b.intend(ctx, event, kept...)
 	if result.Request = next; err != nil {
 		return result, err
 	}
 	if !tally.Complete {
 		result.State = access.Pending
+		for _, n := range others {
+			result.Warnings = append(result.Warnings, b.tell(ctx, caller, n)...)
+		}
 		return result, nil
 	}
-	return b.carryOut(ctx, caller, result, q, tally.Approvers, notice)
+	if result.State, result.Window = next.State, next.Window; left {
+		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
+		return result, nil
+	}
+	return b.written(b.carryOut(ctx, caller, result, q, tally.Approvers, notice))
 }
 
 // carryOut has what was approved granted, in the window that the last approval gave,
@@ -293,18 +362,22 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		if held := s.OfRequest(r); len(held) > 0 && held[0].RequestID != r.ID {
 			return b.undecided(r, s)
 		}
-		if err := holds(caller.Principal, r, approvers, s); err != nil {
+		if err := holds(caller.Principal, r, nil, s); err != nil {
 			return err
 		}
 		if err := b.stillKeeps(ctx, caller, r, approvers, s); err != nil {
 			return err
 		}
-		if r.Fixed.IsZero() && r.Window.Length() > r.Duration {
+		if r.Fixed.IsZero() && r.Window.Length() > r.Approved() {
 			return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("the window is longer than what was asked for")}
 		}
 		return s.Lasts(r, r.Window)
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check, notice)
+	var kept []access.Notice
+	if r.State != access.Scheduled { // otherwise it was kept when that was approved
+		kept = append(kept, notice)
+	}
+	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check, kept...)
 	result.Outcomes, result.Window = outcomes, granted(outcomes, r.Window)
 	result.Warnings = withNew(result.Warnings, warnings)
 	if err != nil {
@@ -312,7 +385,8 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 	}
 	result.State = access.Active
 	notice.Window, notice.Outcomes = result.Window, outcomes
-	if tells(caller, outcomes) {
+	told := r.State == access.Scheduled && caller.Method == access.MethodSystem && len(warnings) == 0
+	if tells(caller, outcomes) && !told {
 		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return result, nil
@@ -365,4 +439,29 @@ func names(ps []access.Principal) string {
 		s = append(s, string(p))
 	}
 	return strings.Join(s, ", ")
+}
+
+// nextInTurn are those among asked whose turn it has become: what they can give is the next
+// in order, and was not before. Where that cannot be told, it is everybody who has not
+// decided, so that nobody waits in silence.
+func (b *Broker) nextInTurn(ctx context.Context, caller access.Caller, r access.Request, terms access.Terms,
+	before, now access.Tally) []access.Principal {
+	was, _ := before.Open(terms.Requirements)
+	open, waits := now.Open(terms.Requirements)
+	if !terms.InOrder || !waits || open.Same(was) {
+		return nil
+	}
+	silent := slices.DeleteFunc(slices.Clone(r.Reviewers), func(p access.Principal) bool { return r.DecisionOf(p) != nil || p == caller.Principal })
+	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(silent)...), Of: r.Entitlements}
+	s, err := b.standing(ctx, caller, q)
+	if err != nil {
+		return silent
+	}
+	return slices.DeleteFunc(slices.Clone(silent), func(p access.Principal) bool {
+		if _, group := p.Group(); group {
+			return !fills(mightBe(p, terms), open)
+		}
+		as, err := b.as(ctx, caller, p, r, terms, s)
+		return notAllowed(err) || err == nil && !fills(as, open)
+	})
 }

@@ -32,6 +32,11 @@ type Memory interface {
 	// max. Who acts on it opens it: a list is not evidence.
 	Due(ctx context.Context, by time.Time, max int) ([]access.Due, error)
 
+	// Swept records that a periodic sweep began; LastSweep is when the last did, on
+	// whichever instance, and zero before the first. It is a hint: nobody gets access by it.
+	Swept(ctx context.Context, at time.Time) error
+	LastSweep(ctx context.Context) (time.Time, error)
+
 	// History returns the events of a request in their order; none of what is not known.
 	// Of personal data that was erased, nothing is in them.
 	History(ctx context.Context, id string) ([]access.Event, error)
@@ -49,6 +54,12 @@ type Memory interface {
 	// the lease has gone to somebody else, they do nothing.
 	Sent(ctx context.Context, m access.Message) error
 	Unsent(ctx context.Context, m access.Message, again time.Time) error
+
+	// Doubt records why this may be an older copy of what was remembered; empty, that
+	// somebody has looked (reconcile) and it is in order. Doubted is the last one that
+	// was recorded since.
+	Doubt(ctx context.Context, why string) error
+	Doubted(ctx context.Context) (why string, err error)
 
 	// Head stands for all that was recorded by a moment, which lies far enough back that
 	// nothing of then is still to be recorded. It reads everything.

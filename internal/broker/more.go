@@ -16,7 +16,10 @@ type MoreReviewers struct {
 	// Candidates may review it and have not been asked, sorted.
 	Candidates []access.Principal
 	// Room is how many of them may be asked.
-	Room     int
+	Room int
+	// Terms say who may approve; Typed is as in Choice.
+	Terms    access.Terms
+	Typed    bool
 	Warnings []*access.Error
 }
 
@@ -27,11 +30,11 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err != nil {
 		return MoreReviewers{}, err
 	}
-	terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	terms, err := b.demanded(ctx, caller, r)
 	if err = cmp.Or(yours(caller, r), err); err != nil {
 		return MoreReviewers{}, err
 	}
-	all, warnings, err := b.candidates(ctx, caller, r, func(s access.Standing) error {
+	all, warnings, err := b.candidates(ctx, caller, r, terms, func(s access.Standing) error {
 		return cmp.Or(b.undecided(r, s), holds(r.Principal, r, nil, s))
 	})
 	if err != nil {
@@ -39,7 +42,18 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	}
 	asked := b.later.asked(r, b.c.Now())
 	fresh := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(asked, p) })
-	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(asked)), Warnings: warnings}, nil
+	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(asked)), Warnings: warnings,
+		Terms: terms, Typed: typed(terms)}, nil
+}
+
+// demanded are the terms that hold for a request of others' approval now, before it is
+// looked who holds what.
+func (b *Broker) demanded(ctx context.Context, caller access.Caller, r access.Request) (access.Terms, error) {
+	terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	if err == nil && r.Terms.MaxDuration > 0 {
+		terms = access.Strictest(terms, r.Terms)
+	}
+	return terms, cmp.Or(err, agrees(terms, r.Kind))
 }
 
 // yours is nil for the principal of the request.
@@ -87,7 +101,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	}
 	r.Reviewers = append(slices.Clone(r.Reviewers), added...)
 	slices.Sort(r.Reviewers)
-	terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	terms, err := b.demanded(ctx, caller, r)
 	few := func(all []access.Principal) error { // by whichever link
 		everybody := r
 		everybody.Reviewers = all
@@ -96,20 +110,37 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	if err = cmp.Or(err, few(b.later.asked(r, b.c.Now()))); err != nil {
 		return refused(err)
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, added...), Of: r.Entitlements}
+	q := access.StandingQuery{Resource: r.Resource, Principals: slices.Concat(people(r, r.Principal), persons(added)), Of: r.Entitlements}
+	var invited []invitee
+	var tally access.Tally
 	standing, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
-		return cmp.Or(b.undecided(r, s), holds(r.Principal, r, added, s))
+		err := cmp.Or(b.undecided(r, s), holds(r.Principal, r, nil, s))
+		if err == nil {
+			invited, err = b.invitees(ctx, caller, r, added, terms, s)
+		}
+		if err == nil && terms.InOrder {
+			tally, err = b.count(ctx, caller, r, r.Decisions, terms, s)
+		}
+		return err
 	})
 	if err = cmp.Or(err, refusal); err != nil {
 		return refused(err)
 	}
+	before := slices.DeleteFunc(slices.Clone(r.Reviewers), func(p access.Principal) bool { return slices.Contains(added, p) })
+	added = slices.DeleteFunc(whoAreAsked(invited), func(p access.Principal) bool { return slices.Contains(before, p) })
+	if len(added) == 0 {
+		return refused(invalid(access.FieldReviewer, access.CodeNobodyAdded, nil))
+	}
+	r.Reviewers = append(before, added...)
+	slices.Sort(r.Reviewers)
+	tell := whoseTurn(terms, tally, invited)
 	// Sent twice it is one: the digest has everybody who is asked now, and not who is new.
 	return b.asked.do(ctx, caller.Principal, fmt.Sprint(r.FullDigest(), " with ", added), func() (Asked, error) {
 		undo, err := b.later.add(r, added, b.c.Now(), few)
 		if err != nil {
 			return refused(err)
 		}
-		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, standing, added, a.Origin)
+		asked, err := b.invite(ctx, caller, access.ReviewersAdded, r, standing, tell, a.Origin)
 		if err != nil {
 			undo()
 		}
@@ -121,7 +152,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 func (b *Broker) readReviewers(caller access.Caller, typed []string) ([]access.Principal, error) {
 	var reviewers []access.Principal
 	for _, text := range typed {
-		p, err := access.ParsePrincipal(strings.TrimSpace(text))
+		p, err := access.ParseReviewer(strings.TrimSpace(text))
 		if err != nil {
 			return nil, invalid(access.FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": text})
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -160,8 +161,11 @@ type Choice struct {
 	GlassForm string
 	// Extends is the request whose grant this one would go on with; zero for all others.
 	Extends access.Request
-	// Reviewers are who may be asked to approve all of them; none for Self.
+	// Reviewers are who may be asked to approve all of them, people and groups
+	// (access.Principal.Group); none for Self. Typed: there are others, of whom there is no
+	// list, so that their addresses are typed.
 	Reviewers []access.Principal
+	Typed     bool
 	Warnings  []*access.Error
 }
 
@@ -190,7 +194,7 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 		if c.Reviewers, warnings, err = b.Reviewers(ctx, caller, ids...); err != nil {
 			return Choice{}, err
 		}
-		c.Warnings = slices.Concat(c.Warnings, warnings)
+		c.Warnings, c.Typed = slices.Concat(c.Warnings, warnings), typed(c.Terms)
 	}
 	if c.Form, err = b.NewForm(caller, c.Kind); err != nil {
 		return Choice{}, access.AsError(err)
@@ -247,7 +251,7 @@ func (o Offer) Choose(ids ...access.EntitlementID) (Choice, error) {
 }
 
 // Reviewers returns who may be asked to approve the caller's request for all of the
-// entitlements together, sorted, without the caller. They are of one resource, at
+// entitlements together, people and groups, sorted, without the caller. They are of one resource, at
 // least one. Only somebody who may request them learns that; for everyone else it
 // is as if they did not exist.
 func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) (
@@ -255,19 +259,40 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 	// What cannot be requested together need not be looked up: that takes groups, or an
 	// analysis, and only then is it known whether the caller may ask.
 	terms, err := b.terms(b.facts(ctx, caller, caller.Principal, nil, ids...), access.Peers, time.Time{}, ids...)
-	if err = cmp.Or(err, fewEnough(terms, len(ids))); err != nil {
+	if err = cmp.Or(err, fewEnough(terms, len(ids)), agrees(terms, access.Peers)); err != nil {
 		return nil, nil, err
 	}
 	r := access.Request{Principal: caller.Principal, Resource: ids[0].Resource, Entitlements: ids}
-	return b.candidates(ctx, caller, r, func(s access.Standing) error { return holds(r.Principal, r, nil, s) })
+	return b.candidates(ctx, caller, r, terms, func(s access.Standing) error { return holds(r.Principal, r, nil, s) })
 }
 
-// candidates may review all of the request's entitlements: sorted, without its
-// principal. They are nobody's to know whom judge refuses.
-func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.Request, judge func(access.Standing) error) (
-	[]access.Principal, []*access.Error, error) {
-	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal},
-		Of: r.Entitlements, ReviewersOf: r.Entitlements}
+// typed is whether there are people among those who may approve of whom there is no list.
+func typed(t access.Terms) bool {
+	return slices.ContainsFunc(t.Requirements, func(need access.Requirement) bool {
+		return slices.ContainsFunc(need.From, func(from string) bool { return strings.HasPrefix(from, "domain:") })
+	})
+}
+
+// candidates may approve the request by its terms: sorted, without its principal. They are
+// nobody's to know whom judge refuses. Groups are named and not looked into; peers are
+// looked for where the terms name them, which is expensive.
+func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.Request, terms access.Terms,
+	judge func(access.Standing) error) ([]access.Principal, []*access.Error, error) {
+	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements}
+	var named []access.Principal
+	for _, need := range terms.Requirements {
+		for _, from := range need.From {
+			address, user := strings.CutPrefix(from, "user:")
+			switch {
+			case from == access.FromPeers:
+				q.ReviewersOf = r.Entitlements
+			case user && b.another(r, access.Principal(address)) == nil:
+				named = append(named, access.Principal(address))
+			case strings.HasPrefix(from, access.GroupPrefix):
+				named = append(named, access.Principal(from))
+			}
+		}
+	}
 	var all []access.Principal
 	nobody := error(&access.Error{Kind: access.NotAllowed}) // that there is nobody is looked at again as well
 	s, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
@@ -275,6 +300,7 @@ func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.
 			lacks := func(id access.EntitlementID) bool { return !slices.Contains(s.Reviewers[id], p) }
 			return b.another(r, p) != nil || slices.ContainsFunc(r.Entitlements, lacks)
 		})
+		all = append(all, named...)
 		if err := judge(s); err != nil || len(all) > 0 {
 			return err
 		}
@@ -286,7 +312,23 @@ func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.
 	if err = cmp.Or(err, refusal); err != nil {
 		return nil, nil, err
 	}
-	return all, s.Warnings, nil
+	if terms.InheritedOnly {
+		all, err = b.inheriting(ctx, caller, r, all)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), s.Warnings, err
+}
+
+// inheriting are the people, and all groups, that a folder or the organization lets review
+// the request.
+func (b *Broker) inheriting(ctx context.Context, caller access.Caller, r access.Request, all []access.Principal) (
+	[]access.Principal, error) {
+	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(all)...), Of: r.Entitlements}
+	s, err := b.standing(ctx, caller, q)
+	return slices.DeleteFunc(all, func(p access.Principal) bool {
+		_, group := p.Group()
+		return !group && inherits(caller.Principal, r, p, s) != nil
+	}), err
 }
 
 // Eligible is what people may request on a resource.

@@ -98,7 +98,7 @@ func (b *Broker) standing(ctx context.Context, caller access.Caller, q access.St
 	if err != nil {
 		return access.Standing{}, err
 	}
-	q.Arrived = caller.Arrived
+	q.Arrived, q.Ruled = caller.Arrived, b.looks().Approvals
 	q.Above = b.looks().Ancestors && (len(q.Principals) > 0 || q.Everybody)
 	return provider.Standing(ctx, q)
 }

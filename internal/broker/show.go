@@ -66,7 +66,6 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		Request:     r,
 		Terms:       r.Terms,
 		IsPrincipal: caller.Principal == r.Principal,
-		IsReviewer:  slices.Contains(r.Reviewers, caller.Principal),
 		Digest:      r.Digest(),
 		Forgets:     b.forgets,
 		Declined:    b.later.denied(r, b.c.Now()),
@@ -74,6 +73,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	if err := b.concerned(ctx, caller, r); err != nil {
 		return View{}, err
 	}
+	v.IsReviewer = !v.IsPrincipal && b.involves(ctx, caller, r) == nil
 	if m := b.memory(); m != nil {
 		if v.Events, err = m.History(ctx, r.ID); err != nil {
 			return View{}, err
@@ -89,7 +89,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		if !v.IsReviewer {
 			return nil
 		}
-		terms, err := b.mayDecide(ctx, caller, r, s, access.Approve)
+		terms, _, err := b.mayDecide(ctx, caller, r, s, access.Approve)
 		now = terms
 		return err
 	})
@@ -103,7 +103,9 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	}
 	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
-	v.Window = standing.WindowAt(r, at)
+	if v.Window = r.Window; v.Window.IsZero() {
+		v.Window = standing.WindowAt(r, at)
+	}
 	var approvers []access.Principal
 	if len(v.Activations) > 0 {
 		v.Window = v.Activations[0].Window
@@ -128,8 +130,9 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		v.Warnings = append(v.Warnings, v.WhyNot)
 		return v, nil
 	}
-	v.Tally = b.tally(r, v.State, v.Terms, standing)
-	v.CanEnd = v.IsPrincipal && v.State == access.Active
+	v.Tally = b.tally(ctx, caller, r, v.State, v.Terms, standing)
+	v.CanEnd = b.canEnd(ctx, caller, r, v)
+	v.CanExtend = v.IsPrincipal && b.canExtend(ctx, r, v.Activations)
 	v.WhyNot = access.AsError(whyNot)
 	v.CanDecide = v.IsReviewer && v.WhyNot == nil
 	return v, nil
@@ -137,13 +140,14 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 
 // tally is how far a request has come: while it can be decided by what those who approved
 // hold now, and once it was approved, all of it.
-func (b *Broker) tally(r access.Request, state access.State, terms access.Terms, standing access.Standing) access.Tally {
+func (b *Broker) tally(ctx context.Context, caller access.Caller, r access.Request, state access.State, terms access.Terms, standing access.Standing) access.Tally {
 	if r.Kind != access.Peers || b.forgets {
 		return access.Tally{}
 	}
 	switch {
 	case state == access.Pending:
-		return b.count(r, r.Decisions, terms, standing)
+		tally, _ := b.count(ctx, caller, r, r.Decisions, terms, standing) // groups that are not known fill nothing
+		return tally
 	case r.Window.IsZero():
 		return access.Tally{}
 	}

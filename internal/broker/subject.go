@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -14,6 +15,10 @@ type facts struct {
 	subject access.Subject // without entitlement, kind and times
 	changes map[access.EntitlementID]access.Answer
 	cause   error
+	// held is what they hold, where a policy has to know the marker; unheld is why that is
+	// not known.
+	held   []access.Entitlement
+	unheld error
 }
 
 // facts looks up what the policy looks at, and nothing else. standing is of the resource,
@@ -25,26 +30,29 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 		return f
 	}
 	looks := b.looks()
-	if looks.Ancestors {
+	if looks.Ancestors || looks.Approvals {
 		if standing == nil {
-			s, err := b.standing(ctx, caller, access.StandingQuery{Resource: ids[0].Resource, Principals: []access.Principal{p}, Of: ids})
+			q := access.StandingQuery{Resource: ids[0].Resource, Principals: []access.Principal{p}, Of: ids}
+			if purpose, _ := access.PurposeOf(ctx); looks.Approvals && purpose != access.ForPage {
+				q.Since = b.c.Now() // nobody is refused for a marker of a moment ago
+			}
+			s, err := b.standing(ctx, caller, q)
 			standing, f.cause = &s, err
+			if looks.Approvals {
+				f.unheld = err
+			}
 		}
-		f.subject.Ancestors, f.subject.AncestorsKnown = standing.Above, standing.AboveKnown
-		if standing.AboveErr != nil {
-			f.cause = standing.AboveErr
+		f.held = standing.Holdings[p]
+		if looks.Ancestors {
+			f.subject.Ancestors, f.subject.AncestorsKnown = standing.Above, standing.AboveKnown
+			if standing.AboveErr != nil {
+				f.cause = standing.AboveErr
+			}
 		}
-	}
-	var since time.Time
-	if purpose, _ := access.PurposeOf(ctx); purpose != access.ForPage {
-		since = caller.Arrived
 	}
 	f.subject.GroupsKnown = true
 	for _, group := range looks.Groups {
-		in, stale, err := b.c.Directory.MemberOf(ctx, p, []string{group}, since)
-		if stale != nil && err == nil && !since.IsZero() {
-			err = stale // of a moment ago is not of now
-		}
+		in, err := b.memberOf(ctx, caller, p, group)
 		if err != nil {
 			f.subject.GroupsKnown, f.cause = false, err
 			break
@@ -77,6 +85,14 @@ func (b *Broker) human(p access.Principal) access.Principal {
 	return p
 }
 
+// addresses are all of a person's, as far as the policy knows them.
+func (b *Broker) addresses(p access.Principal) []access.Principal {
+	if policy, ok := b.c.Policy.(Naming); ok {
+		return policy.Addresses(p)
+	}
+	return []access.Principal{p}
+}
+
 // why is what a policy says of its terms for an entitlement at once; zero where it does not.
 func (b *Broker) why(f facts, kind access.RequestKind, id access.EntitlementID) access.Explanation {
 	policy, ok := b.c.Policy.(Explaining)
@@ -88,14 +104,27 @@ func (b *Broker) why(f facts, kind access.RequestKind, id access.EntitlementID) 
 
 func (b *Broker) subject(f facts, kind access.RequestKind, begins time.Time, id access.EntitlementID) access.Subject {
 	s := f.subject
-	s.Entitlement, s.Kind, s.At, s.Begins, s.ChangesPermissions = id, kind, b.c.Now(), begins, f.changes[id]
+	s.Entitlement, s.Kind, s.At, s.Begins, s.ChangesPermissions = id, f.marker(id, kind), b.c.Now(), begins, f.changes[id]
 	return s
+}
+
+// marker is how the marker that they hold lets them activate it, for a request of the kind.
+// That somebody asks alone, by a rule that lets them, makes no other marker of theirs.
+func (f facts) marker(id access.EntitlementID, kind access.RequestKind) access.RequestKind {
+	at := slices.IndexFunc(f.held, func(e access.Entitlement) bool { return e.ID == id })
+	if at >= 0 && kind == access.Self && f.held[at].MayRequest() {
+		return f.held[at].Kind()
+	}
+	return kind
 }
 
 // terms are the strictest of the entitlements, at least one, for a request of the kind
 // that begins at a time; zero is at once. Terms that cannot be carried out are refused,
 // never left out.
 func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids ...access.EntitlementID) (access.Terms, error) {
+	if f.unheld != nil {
+		return access.Terms{}, f.unheld
+	}
 	var each []access.Terms
 	glass := kind == access.BreakGlass
 	if glass { // of what others would have to approve
@@ -114,17 +143,20 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 		each = append(each, t)
 	}
 	t := access.Strictest(each[0], each[1:]...)
-	if err := b.carriesOut(t, kind); err != nil || !glass {
-		return t, err
+	if err := b.carriesOut(t); err != nil {
+		return access.Terms{}, err
 	}
-	return brokenGlass(t, string(ids[0].Role))
+	if glass {
+		return brokenGlass(t, string(ids[0].Role))
+	}
+	return t, nil
 }
 
-// kept are the terms as a request carries them: all that a store remembers, and for the
-// journal at least where they come from.
+// kept are the terms as a request carries them: all that a store remembers, and at least
+// where they come from, for the journal, and which channels tell of it.
 func (b *Broker) kept(t access.Terms) access.Terms {
 	if b.forgets {
-		return access.Terms{Rule: t.Rule, Policy: t.Policy}
+		return access.Terms{Rule: t.Rule, Policy: t.Policy, Notify: t.Notify, NotifyOnly: t.NotifyOnly}
 	}
 	return t
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -41,6 +42,11 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 	m := b.memory()
 	if m == nil {
 		return done, nil
+	}
+	if most >= SweepCount {
+		if err := m.Swept(ctx, b.c.Now()); err != nil {
+			return done, err
+		}
 	}
 	due, err := m.Due(ctx, b.c.Now(), most)
 	if err != nil {
@@ -107,12 +113,51 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 		}
 		return func(s *Swept) *int { return &s.Told }, err
 	case access.GrantWritten:
-		if !now.Before(r.Window.Start.Add(writeTime)) {
+		stands, err := b.stood(ctx, r)
+		late := !now.Before(r.Window.Start.Add(writeTime))
+		switch {
+		case late && !stands && (err == nil || !access.AsError(err).MayPass()):
 			return record(access.GrantFailed, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver})
+		case err == nil && !stands:
+			err = b.finish(ctx, r)
 		}
-		return func(s *Swept) *int { return &s.Finished }, b.finish(ctx, r)
+		return func(s *Swept) *int { return &s.Finished }, err
 	}
 	return func(s *Swept) *int { return &s.Left }, nil
+}
+
+// stood is whether the grant stands that was approved, as that of somebody whose process
+// ended before it was recorded; it is recorded then, whatever the terms are now, and
+// people are told.
+func (b *Broker) stood(ctx context.Context, r access.Request) (bool, error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	standing, err := b.standing(ctx, system, access.StandingQuery{Resource: r.Resource, Since: b.c.Now()})
+	if err != nil {
+		return false, err
+	}
+	event := b.event(system, access.GrantWritten, r)
+	event.Outcomes = stand(r, standing.OfRequest(r))
+	if slices.ContainsFunc(event.Outcomes, func(o access.Outcome) bool { return o.Result == access.Refused }) {
+		return false, nil // what is missing may still be written
+	}
+	event.Window = granted(event.Outcomes, r.Window)
+	var notices []access.Notice
+	if r.Kind == access.Peers {
+		notice := b.outcomeNotice(ctx, access.RequestApproved, r, r.Decisions[len(r.Decisions)-1], event.Window, b.c.Origin)
+		notice.Outcomes = event.Outcomes
+		notices = append(notices, notice)
+	}
+	_, warnings, err := b.commit(ctx, event, notices...)
+	if err == nil && len(warnings) > 0 {
+		err = warnings[0]
+	}
+	for _, notice := range notices {
+		if err == nil {
+			b.tell(ctx, system, notice) // what fails is in the journal, and in the outbox
+		}
+	}
+	return true, err
 }
 
 // finish has written what was approved, by somebody whose process ended, if it would be
@@ -120,6 +165,9 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
+	if err := b.renew(ctx); err != nil {
+		return b.refuse(ctx, system, access.GrantWritten, r, err)
+	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, r.Principal), Of: r.Entitlements, Since: b.c.Now()}
 	standing, err := b.standing(ctx, system, q)
 	if err != nil {
@@ -131,7 +179,7 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	}
 	if r.Kind == access.Self {
 		_, _, err = b.grant(ctx, system, r, nil, q, func(s access.Standing) error {
-			return cmp.Or(idIsFree(r, s), b.notOver(r, s), selfHeld(r, s), b.stillKeeps(ctx, system, r, nil, s), s.Lasts(r, r.Window))
+			return cmp.Or(idIsFree(r, s), b.notOver(r, s), b.selfHeld(ctx, system, r, s), b.stillKeeps(ctx, system, r, nil, s), s.Lasts(r, r.Window))
 		})
 		return err
 	}
@@ -143,7 +191,10 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 		_, _, err = b.grant(ctx, system, r, nil, q, func(s access.Standing) error { return cmp.Or(check(s), s.Lasts(r, r.Window)) })
 		return err
 	}
-	tally := b.count(r, r.Decisions, terms, standing)
+	tally, err := b.count(ctx, system, r, r.Decisions, terms, standing)
+	if err != nil {
+		return b.refuse(ctx, system, access.GrantWritten, r, err)
+	}
 	if !tally.Complete {
 		return b.refuse(ctx, system, access.GrantWritten, r, &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
 	}

@@ -18,6 +18,7 @@ const (
 	allReviewers audience = "every reviewer"
 	waitedFor    audience = "every reviewer who has not decided"
 	escalated    audience = "whom the rule names"
+	approvers    audience = "who approved"
 	watchers     audience = "who would have been asked, who may review it, auditors"
 )
 
@@ -50,19 +51,30 @@ var hearings = []hearing{
 	{access.GlassReviewed, "a broken glass is reviewed", access.NoticeGlassReviewed, requester, nobody, false},
 	{access.GrantFailed, "what was approved cannot be granted", "", nobody, nobody, false},
 	{access.EndAsked, "somebody ends access early", "", nobody, nobody, false},
+	{access.GrantEnded, "it was somebody else than its holder", access.NoticeEnded, requester, approvers, false},
 }
 
-// notice begins what people are told of what was done to a request. added are the
-// reviewers who are new to it, or the watchers.
-func (b *Broker) notice(did access.Action, r access.Request, added []access.Principal) access.Notice {
-	return b.noticeOf(hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })], r, added)
+// notice begins what people are told of what was done to a request. some are the
+// reviewers who are new to it, who approved it, or the watchers.
+func (b *Broker) notice(did access.Action, r access.Request, some []access.Principal) access.Notice {
+	return b.noticeOf(hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })], r, some)
 }
 
-func (b *Broker) noticeOf(h hearing, r access.Request, added []access.Principal) access.Notice {
+func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) access.Notice {
 	people := map[audience][]access.Principal{
-		requester: {r.Principal}, newReviewers: added, watchers: added, allReviewers: b.later.asked(r, b.c.Now()),
+		requester: {r.Principal}, newReviewers: some, approvers: some, watchers: some, allReviewers: b.later.asked(r, b.c.Now()),
 		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: people[h.to], CC: people[h.cc]}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addressesOf(people[h.to]), CC: addressesOf(people[h.cc])}
+}
+
+// addressesOf are where people and groups get mail.
+func addressesOf(people []access.Principal) []access.Principal {
+	to := make([]access.Principal, 0, len(people))
+	for _, p := range people {
+		to = append(to, p.Address())
+	}
+	slices.Sort(to)
+	return slices.Compact(to)
 }
 
 // tellTime bounds the telling of people, so that a mail server that hangs does not
@@ -91,6 +103,10 @@ func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Notice, receipts access.Receipts) []*access.Error {
 	failed := receipts.Failed()
 	warnings := b.settle(ctx, access.Message{ID: n.ID, Notice: n, Made: b.c.Now(), Lease: n.ID}, failed)
+	if n.Kind == access.NoticeReview && n.Request.Terms.NotifyOnly && !slices.ContainsFunc(b.c.Notifier.Channels(),
+		func(c access.Channel) bool { return c.People && n.Request.Terms.Tells(c) }) {
+		warnings = append(warnings, &access.Error{Kind: access.Unavailable, Code: access.CodeNoChannel})
+	}
 	for _, u := range failed {
 		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
 			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}

@@ -3,6 +3,7 @@ package broker
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -20,28 +21,34 @@ func (b *Broker) Defaults(caller access.Caller, kind access.RequestKind) (access
 
 // carriesOut is nil for terms that can be carried out. Rules that demand others are faults
 // when a policy is taken; this keeps them from being left out all the same.
-func (b *Broker) carriesOut(t access.Terms, kind access.RequestKind) error {
+func (b *Broker) carriesOut(t access.Terms) error {
+	// Nobody reads claims, so that nobody could be one of those who have it.
+	nobody := func(r access.Requirement) bool {
+		return len(r.From) == 0 || slices.ContainsFunc(r.From, func(from string) bool { return strings.HasPrefix(from, "claim:") })
+	}
 	term := "" // as a policy calls it
 	switch {
 	case t.Signature:
 		term = "signature"
-	case t.InOrder:
-		term = "in_order"
 	case t.BreakGlass && b.forgets:
 		term = "break_glass"
-	case len(t.ApproverAccessLevels) > 0:
-		term = "approver_access_level"
-	case t.InheritedOnly:
-		term = "inherited_only"
-	case slices.ContainsFunc(t.Requirements, func(r access.Requirement) bool { return !slices.Equal(r.From, []string{access.FromPeers}) }):
+	case slices.ContainsFunc(t.Requirements, nobody):
 		term = "from"
 	case t.Approvals() > 1 && b.forgets:
 		term = "approvals"
-	case t.Approvals() < 1 && kind == access.Peers:
-		term = "approvals"
+	case t.MaxContinuous > 0 && b.memory() == nil:
+		term = "max_continuous"
 	}
 	if term != "" {
 		return &access.Error{Kind: access.Unprocessable, Code: access.CodeTermUnsupported, Args: access.Args{"term": term, "rule": t.Rule}}
+	}
+	return nil
+}
+
+// agrees is whether a request of the kind is what the terms want: approvals, or none.
+func agrees(t access.Terms, kind access.RequestKind) error {
+	if kind == access.Peers && t.Approvals() == 0 {
+		return invalid(access.FieldReviewer, access.CodeNoApprovalNeeded, nil)
 	}
 	return nil
 }
@@ -51,7 +58,7 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 	if err := fewEnough(t, len(r.Entitlements)); err != nil {
 		return err
 	}
-	if now := b.c.Now(); r.WindowAt(now).Start.After(now.Add(t.StartWithin)) {
+	if now := b.c.Now(); r.Extends == "" && r.WindowAt(now).Start.After(now.Add(t.StartWithin)) {
 		return badStart(t)
 	}
 	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {
@@ -60,7 +67,12 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 	if r.Kind != access.Peers {
 		return nil
 	}
-	if least := max(t.MinReviewers, t.Approvals()); b.humans(r.Reviewers) < least {
+	if err := agrees(t, r.Kind); err != nil {
+		return err
+	}
+	// How many there are in groups was looked at when they were asked.
+	group := func(p access.Principal) bool { _, ok := p.Group(); return ok }
+	if least := max(t.MinReviewers, t.Approvals()); b.humans(r.Reviewers) < least && !slices.ContainsFunc(r.Reviewers, group) {
 		return invalid(access.FieldReviewer, access.CodeFewReviewers, access.Args{"min": strconv.Itoa(least)})
 	}
 	if len(r.Reviewers) > t.MaxReviewers {

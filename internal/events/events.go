@@ -24,6 +24,8 @@ const (
 	ReviewGlass = "api.reviewGlass"
 	// AddReviewers is not Request, so that each request is counted once.
 	AddReviewers = "api.addReviewers"
+	// UnknownGrant is a grant that stands and that nobody here has made.
+	UnknownGrant = "grant.unknown"
 	// These need a ledger. The last four are what time brings about.
 	Withdraw = "api.withdrawRequest"
 	Remind   = "api.remind"

@@ -29,6 +29,7 @@ var forms = map[access.Action]struct{ event, severity, message string }{
 	access.EndAsked:         {events.AskEnd, severityInfo, "{actor} ends {what} of {whose}"},
 	access.GrantEnded:       {events.End, severityInfo, "{actor} ended {what} of {whose}{partly}"},
 	access.EndFailed:        {events.End, severityError, "{actor} failed to end {what} of {whose}"},
+	access.GrantTakenIn:     {events.UnknownGrant, severityError, "A grant stands that nobody made here: {what} for {whose}, for {span}"},
 	access.NoticeFailed:     {events.Notify, severityWarning, "Not everybody could be told of {what} for {whose}"},
 	access.RequestWithdrawn: {events.Withdraw, severityInfo, "{actor} withdrew {what} for {whose}"},
 	access.Reminded:         {events.Remind, severityInfo, "{actor} reminds people of {what} for {whose}"},
@@ -49,6 +50,9 @@ func describe(e access.Event) line {
 	}
 	if e.Action == access.GrantWritten && repeated(e.Outcomes) {
 		form.message = "{actor} wrote nothing: {what} for {whose} had been granted already"
+	}
+	if e.Action == access.GrantTakenIn && e.Err != nil { // why a rule would not have let it be made
+		form.severity = severityAlert
 	}
 	l := line{Severity: form.severity, Message: message(form.message, e), Labels: requestLabels(e)}
 	l.Labels["event"] = form.event

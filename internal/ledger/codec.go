@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -33,6 +34,7 @@ type requestForm struct {
 	Review        *decisionForm      `json:"review,omitempty"`
 	Reminded      time.Time          `json:"reminded,omitzero"`
 	Escalated     int                `json:"escalated,omitempty"`
+	TakenIn       time.Time          `json:"taken_in,omitzero"`
 	Version       int                `json:"version,omitempty"`
 }
 
@@ -94,6 +96,7 @@ type noticeForm struct {
 	Request   requestForm        `json:"request"`
 	To        []access.Principal `json:"to,omitempty"`
 	CC        []access.Principal `json:"cc,omitempty"`
+	By        access.Principal   `json:"by,omitempty"`
 	Decision  *decisionForm      `json:"decision,omitempty"`
 	Declined  []decisionForm     `json:"declined,omitempty"`
 	Window    *windowForm        `json:"window,omitempty"`
@@ -109,6 +112,8 @@ type content struct {
 	Caller   callerForm    `json:"caller"`
 	Request  *requestForm  `json:"request,omitempty"`
 	Decision *decisionForm `json:"decision,omitempty"`
+	// Fills are there where they name people.
+	Fills    []need        `json:"fills,omitempty"`
 	Outcomes []outcomeForm `json:"outcomes,omitempty"`
 	Warnings []errorForm   `json:"warnings,omitempty"`
 	Err      *errorForm    `json:"error,omitempty"`
@@ -116,7 +121,7 @@ type content struct {
 
 // brings is whether an event of the action brings the whole request: the first one.
 func brings(a access.Action) bool {
-	return a == access.RequestMade || a == access.SelfApproved || a == access.GlassBroken
+	return a == access.RequestMade || a == access.SelfApproved || a == access.GlassBroken || a == access.GrantTakenIn
 }
 
 // encodeParts takes what names people out of an event. What was asked is kept with the
@@ -131,12 +136,15 @@ func encodeParts(e access.Event) ([]Part, error) {
 		d := decisionTo(e.Decision)
 		c.Decision = &d
 	}
+	if fills := needsTo(e.Requirements); slices.ContainsFunc(e.Requirements, namesPeople) {
+		c.Fills = fills
+	}
 	person := e.Caller.Principal
 	var reviewers []access.Principal
 	if brings(e.Action) {
 		asked := e.Request
 		asked.State, asked.Decisions, asked.Window, asked.Version = "", nil, access.Window{}, 0
-		asked.Review, asked.Reminded, asked.Escalated = access.Decision{}, time.Time{}, 0
+		asked.Review, asked.Reminded, asked.Escalated, asked.TakenIn = access.Decision{}, time.Time{}, 0, time.Time{}
 		asked.Reviewers, reviewers, person = nil, e.Request.Reviewers, e.Request.Principal
 		form := requestTo(asked)
 		c.Request = &form
@@ -152,6 +160,11 @@ func encodeParts(e access.Event) ([]Part, error) {
 		parts = append(parts, Part{Person: r, Data: []byte(r)})
 	}
 	return parts, nil
+}
+
+// namesPeople is whether a requirement does.
+func namesPeople(r access.Requirement) bool {
+	return slices.ContainsFunc(r.From, func(from string) bool { return strings.HasPrefix(from, "user:") })
 }
 
 func decodeParts(e *access.Event, parts []Part) error {
@@ -187,6 +200,9 @@ func decodeParts(e *access.Event, parts []Part) error {
 		}
 		e.Decision = decisionFrom(*c.Decision)
 	}
+	if c.Fills != nil {
+		e.Requirements = needsFrom(c.Fills)
+	}
 	e.Outcomes = outcomesFrom(c.Outcomes)
 	for _, w := range c.Warnings {
 		e.Warnings = append(e.Warnings, errorFrom(&w))
@@ -201,7 +217,7 @@ func requestTo(r access.Request) requestForm {
 	f := requestForm{ID: r.ID, Kind: r.Kind, Principal: r.Principal, Resource: r.Resource, Justification: r.Justification,
 		Seconds: seconds(r.Duration), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
 		Fixed: windowTo(r.Fixed), Extends: r.Extends, Terms: termsTo(r.Terms), State: r.State, Window: windowTo(r.Window),
-		Reminded: r.Reminded.UTC(), Escalated: r.Escalated, Version: r.Version}
+		Reminded: r.Reminded.UTC(), Escalated: r.Escalated, TakenIn: r.TakenIn.UTC(), Version: r.Version}
 	if r.Review.By != "" || !r.Review.At.IsZero() {
 		d := decisionTo(r.Review)
 		f.Review = &d
@@ -219,7 +235,7 @@ func requestFrom(f requestForm) (access.Request, error) {
 	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource, Justification: f.Justification,
 		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
 		Fixed: windowFrom(f.Fixed), Extends: f.Extends, State: f.State, Window: windowFrom(f.Window),
-		Reminded: f.Reminded, Escalated: f.Escalated, Version: f.Version}
+		Reminded: f.Reminded, Escalated: f.Escalated, TakenIn: f.TakenIn, Version: f.Version}
 	var err error
 	if r.Terms, err = termsFrom(f.Terms); err != nil {
 		return r, err
@@ -305,7 +321,7 @@ func errorFrom(f *errorForm) *access.Error {
 }
 
 func encodeNotice(n access.Notice) ([]byte, error) {
-	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, Window: windowTo(n.Window),
+	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, By: n.By, Window: windowTo(n.Window),
 		Outcomes: outcomesTo(n.Outcomes), Final: n.Final, ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
 		d := decisionTo(n.Decision)
@@ -329,7 +345,7 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err != nil {
 		return access.Notice{}, err
 	}
-	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, Window: windowFrom(f.Window),
+	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, By: f.By, Window: windowFrom(f.Window),
 		Outcomes: outcomesFrom(f.Outcomes), Final: f.Final, ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)

@@ -56,7 +56,7 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	first := id + ".review@" + m.domain()
 	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: first,
 		body: func() (string, string, error) { return render(facts) }}
-	if n.Kind != access.NoticeReview {
+	if n.Kind != access.NoticeReview && n.Kind != access.NoticeGlass { // which come first of a request
 		if n.Kind != access.NoticeEnding { // of what was activated without others there is no first mail
 			l.subject, l.inReplyTo = "Re: "+l.subject, first
 		}

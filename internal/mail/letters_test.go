@@ -30,6 +30,13 @@ func letters() map[string]access.Notice {
 		"approved": approved(),
 		"denied":   change(denied(), func(n *access.Notice) { n.Final = true }),
 		"declined": denied(),
+		"broken-glass": change(glass(), func(n *access.Notice) {
+			n.To, n.CC = []access.Principal{boris, "security@example.com"}, nil
+		}),
+		"glass-reviewed": change(glass(), func(n *access.Notice) {
+			n.Kind, n.To, n.CC = access.NoticeGlassReviewed, []access.Principal{ana}, nil
+			n.Decision = access.Decision{By: "eve@example.com", At: now.Add(time.Hour), Comment: "It was needed: see INC-4711."}
+		}),
 		"declined-nobody-else": change(denied(), func(n *access.Notice) {
 			n.Request.Reviewers, n.CC = n.Request.Reviewers[:1], n.CC[:1]
 		}),

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,11 +35,9 @@ type Deployment struct {
 	AccessLevels, Claims bool
 	// Groups: a directory can be asked for the groups of people.
 	Groups bool
-	// Channels are the names of what notices can go to, such as "slack".
+	// Channels are what notices can go to, as rules name them; one with a colon at the end
+	// takes something behind it: "mail", "slack:".
 	Channels []string
-	// PeersOnly: approvals count only from peers, as many as the marker demands or more,
-	// and none where it demands one is not possible.
-	PeersOnly bool
 	// Unsupported are terms, by the names that a file has for them, that this build
 	// does not carry out yet.
 	Unsupported []string
@@ -141,17 +140,12 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 		tell("approver_access_level", "access levels are known only where Identity-Aware Proxy signs people in")
 	}
 	for _, channel := range p.notify {
-		if name, _, _ := strings.Cut(channel, ":"); !slices.Contains(d.Channels, name) {
-			tell("notify", "there is no channel %s here", channel)
-		}
-	}
-	if d.PeersOnly && p.approvals != nil {
-		peers := func(r access.Requirement) bool { return slices.Equal(r.From, []string{access.FromPeers}) }
-		switch {
-		case count == 0:
-			tell("approvals", "no approval where the marker demands one cannot be carried out by this version")
-		case len(*p.approvals) > 1 || !peers((*p.approvals)[0]):
-			tell("approvals", "approvals from others than peers cannot be carried out by this version")
+		if name, behind, _ := strings.Cut(channel, ":"); !slices.Contains(d.Channels, channel[:len(channel)-len(behind)]) {
+			here := strings.Join(d.Channels, ", ")
+			if slices.Contains(d.Channels, name) {
+				here = name + ", with nothing behind it"
+			}
+			tell("notify", "there is no channel %s here; there is %s", channel, cmp.Or(here, "none"))
 		}
 	}
 	for _, key := range d.Unsupported {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -357,6 +358,16 @@ func TestOneHumanHasSeveralAddresses(t *testing.T) {
 		if got := f.Human(p); got != want {
 			t.Errorf("%s is %s, want %s", p, got, want)
 		}
+		for _, address := range f.Addresses(p) {
+			if f.Human(address) != want {
+				t.Errorf("%s is %s by %s", p, f.Human(address), address)
+			}
+		}
+	}
+	for p, want := range map[access.Principal]int{"ana@example.com": 2, "ana.admin@example.com": 2, "cleo@example.com": 1} {
+		if got := f.Addresses(p); len(got) != want || !slices.Contains(got, p) {
+			t.Errorf("%s has %v", p, got)
+		}
 	}
 }
 
@@ -387,7 +398,7 @@ rules:
 		}
 		return strings.Join(lines, "\n")
 	}
-	able := policy.Deployment{Ledger: true, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: []string{"mail", "slack", "webhook"}}
+	able := policy.Deployment{Ledger: true, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: []string{"mail", "slack:", "webhook"}}
 	if got := told(able); got != "" {
 		t.Errorf("who can do everything:\n%s", got)
 	}
@@ -427,8 +438,8 @@ rules:
 13:7: rule "all of it": remind_after needs a ledger, and there is none
 14:7: rule "all of it": escalate needs a ledger, and there is none
 14:7: rule "all of it": escalate names group:g@example.com, and no directory can be asked for groups here
-15:7: rule "all of it": there is no channel slack:#x here
-15:7: rule "all of it": there is no channel webhook here
+15:7: rule "all of it": there is no channel slack:#x here; there is mail
+15:7: rule "all of it": there is no channel webhook here; there is mail
 16:7: rule "all of it": break_glass needs a ledger, and there is none
 16:7: rule "all of it": break_glass names group:g@example.com, and no directory can be asked for groups here`)
 	if got := told(policy.Deployment{Channels: []string{"mail"}}); got != want {

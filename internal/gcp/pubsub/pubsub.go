@@ -110,6 +110,7 @@ var types = map[access.NoticeKind]string{
 	access.NoticeReview:       "RequestActivation",
 	access.NoticeApproved:     "ActivationApproved",
 	access.NoticeSelfApproved: "ActivationSelfApproved",
+	access.NoticeGlass:        "ActivationGlassBroken", // new since 1.x
 	access.NoticeReminder:     "RequestReminder",
 	access.NoticeEscalated:    "RequestEscalated",
 	access.NoticeEnding:       "ActivationEnding",
@@ -138,7 +139,7 @@ func compose(n access.Notice) (message, bool) {
 		attributes["base_url"] = n.BaseURL
 	}
 	switch n.Kind {
-	case access.NoticeEnding:
+	case access.NoticeGlass, access.NoticeEnding:
 		attributes["action_url"] = n.ReviewURL
 	case access.NoticeEscalated:
 		attributes["request_expiry_time"], attributes["escalated_to"] = instant(r.Expires), texts(n.To)
@@ -154,7 +155,7 @@ func compose(n access.Notice) (message, bool) {
 func texts(people []access.Principal) []string {
 	all := []string{}
 	for _, p := range people {
-		all = append(all, string(p))
+		all = append(all, string(p.Address()))
 	}
 	return all
 }

@@ -98,6 +98,15 @@ func TestMessagesAreThoseOfThePredecessor(t *testing.T) {
 			"start_time": "2024-08-22T01:40:00Z", "end_time": "2024-08-22T02:40:00Z", "justification": justification,
 			"reviewers": []any{"boris@example.com", "chen@example.com"}, "base_url": "https://jit.example.com/", "approver": "boris@example.com",
 		}}},
+		{"a broken glass, which is new", func() access.Notice {
+			n := notice(access.NoticeGlass)
+			n.Request.Reviewers = nil
+			return n
+		}(), map[string]any{"type": "ActivationGlassBroken", "attributes": map[string]any{
+			"beneficiary": "ana@example.com", "project_id": "shop-prod", "role": "roles/compute.admin", "resource_condition": `resource.name == "a"`,
+			"start_time": "2024-08-22T01:40:00Z", "end_time": "2024-08-22T02:40:00Z", "justification": justification,
+			"reviewers": []any{}, "base_url": "https://jit.example.com/", "action_url": "https://jit.example.com/?activation=A~~B~C&projectId=shop-prod",
+		}}},
 		{"an activation without others, of several roles", notice(access.NoticeSelfApproved,
 			access.EntitlementID{Resource: "projects/shop-prod", Role: "roles/a"}, access.EntitlementID{Resource: "projects/shop-prod", Role: "roles/b", Condition: "c"}),
 			map[string]any{"type": "ActivationSelfApproved", "attributes": map[string]any{
