@@ -469,3 +469,53 @@ func TestWhoIsOffered(t *testing.T) {
 		}
 	}
 }
+
+// A ledger that is given an approval by people who are not those that it takes refuses it,
+// whatever made it.
+func TestTheLedgerKnowsWhoHadToApprove(t *testing.T) {
+	for _, c := range []struct {
+		as []string
+		ok bool
+	}{{nil, false}, {[]string{"peers"}, false}, {[]string{"group:" + ops}, false}, {[]string{"peers", "group:" + dba}, true}} {
+		w, store := withLedger(t)
+		asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := store.Open(t.Context(), asked.Request.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = store.Commit(t.Context(), access.Event{Action: access.RequestApproved, At: w.Clock, Caller: caller(ben), Request: r,
+			Decision:     access.Decision{Verdict: access.Approve, By: ben, At: w.Clock, Digest: r.Digest(), As: c.as},
+			Requirements: []access.Requirement{{Count: 1, From: []string{"group:" + dba}}}, Window: r.WindowAt(w.Clock)}, nil)
+		if (err == nil) != c.ok {
+			t.Errorf("as %q: %v", c.as, err)
+		}
+	}
+}
+
+// What is signed stays for ever, and so names nobody.
+func TestWhatIsSignedNamesNobodyWhomARuleNames(t *testing.T) {
+	w, home := withHome(t)
+	w.Policy = ruled(t, w, `rules: [{name: r, terms: {approvals: [{count: 1, from: ["user:eve@example.com"]}]}}]`+"\n")
+	b := w.Broker()
+	a := ask()
+	a.Reviewers = []string{"eve@example.com"}
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err == nil {
+		_, err = approve(t, b, eve, asked.Ref)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := home.Load(t.Context(), asked.Request.ID)
+	if err != nil || len(entries) < 2 {
+		t.Fatal(entries, err)
+	}
+	for _, e := range entries {
+		if strings.Contains(string(e.Text), "@") {
+			t.Errorf("%s", e.Text)
+		}
+	}
+}
