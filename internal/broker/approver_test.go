@@ -519,3 +519,44 @@ func TestWhatIsSignedNamesNobodyWhomARuleNames(t *testing.T) {
 		}
 	}
 }
+
+// Where some rule says how many approvals it takes, one that says nothing of them leaves it
+// to the marker.
+func TestARuleThatSaysNothingOfApprovalsTakesNoneAway(t *testing.T) {
+	w := newWorld(t)
+	w.Policy = ruled(t, w, "rules: [{name: a, match: {role: [roles/other]}, terms: {approvals: 1}}, {name: b, terms: {max_duration: 1h}}]\n")
+	a := ask()
+	a.Kind, a.Reviewers = access.Self, nil
+	_, err := w.Broker().Ask(t.Context(), caller(ana), a)
+	is(t, err, access.NotAllowed, access.CodeNeedsApproval)
+	if len(w.Activations) > 0 {
+		t.Errorf("granted %v", w.Activations)
+	}
+}
+
+// An access level that is demanded since the first approved must have been there then.
+func TestALevelThatIsDemandedSince(t *testing.T) {
+	const two, level = "rules: [{name: r, terms: {approvals: 2%s}}]\n", ", approver_access_level: [accessPolicies/1/accessLevels/corp]"
+	for _, had := range []bool{true, false} {
+		w, _ := withLedger(t)
+		p := &changing{ruled(t, w, strings.Replace(two, "%s", "", 1))}
+		w.Policy = p
+		b := w.Broker()
+		asked, err := b.Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, second := caller(ben), caller(cho)
+		if managed(0, "accessPolicies/1/accessLevels/corp")(&second); had {
+			managed(0, "accessPolicies/1/accessLevels/corp")(&first)
+		}
+		if _, err := b.Decide(t.Context(), first, broker.Decide{Ref: asked.Ref, Verdict: access.Approve}); err != nil {
+			t.Fatal(err)
+		}
+		p.Refined = ruled(t, w, strings.Replace(two, "%s", level, 1))
+		decided, err := b.Decide(t.Context(), second, broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+		if err != nil || (decided.State == access.Active) != had {
+			t.Errorf("had it %v: %s, %v", had, decided.State, err)
+		}
+	}
+}

@@ -107,6 +107,13 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 			warnings.Add(at, "%s can be satisfied by nobody: only %s may ask, and nobody approves their own request", rule.called(), requester)
 		}
 	}
+	if value(said.inOrder, false) && len(*said.approvals) < 2 {
+		warnings.Add(at, "%s: in_order says nothing, since it demands approvals of one kind", rule.called())
+	}
+	if len(outside) > 0 && value(said.inheritedOnly, false) {
+		warnings.Add(at, "%s lets of %s only those approve who are eligible themselves, because of a folder or the organization (inherited_only)",
+			rule.called(), strings.Join(outside, ", "))
+	}
 	if len(outside) > 0 {
 		warnings.Add(at, "%s lets people approve by this file alone, whatever IAM says of them: %s", rule.called(), strings.Join(outside, ", "))
 	}
