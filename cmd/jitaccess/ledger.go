@@ -386,7 +386,8 @@ func (l *ledgerCommand) verify(ctx context.Context) (int, error) {
 	for _, f := range report.Findings {
 		fmt.Fprintln(l.stdout, strings.TrimPrefix(f.ID+": "+f.What, ": "))
 	}
-	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; ", report.Requests, report.Events, report.Erased)
+	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; %d policies; ", report.Requests, report.Events, report.Erased,
+		report.Policies)
 	switch {
 	case len(report.Findings) > 0:
 		fmt.Fprintf(l.stdout, "%d findings\n", len(report.Findings))

@@ -87,7 +87,7 @@ func TestLedgerIsVerifiedAndExported(t *testing.T) {
 		}
 		return out
 	}
-	expect("untouched", env, exitOK, "3 requests, 3 events; 0 with erased data; fine", "verify")
+	expect("untouched", env, exitOK, "3 requests, 3 events; 0 with erased data; 0 policies; fine", "verify")
 	encoded, _ := json.Marshal(head)
 	heads := write("heads", string(encoded))
 	expect("untouched, by the head", env, exitOK, "fine", "verify", "--head", heads)
@@ -143,7 +143,7 @@ func TestLedgerErasesAPersonWhoIsNamedTwice(t *testing.T) {
 	if code, out, errs := ledgerRun(env, "ana@example.com\n", "erase", "--person", "Ana@example.com"); code != exitOK || !strings.Contains(out, "erased in 3 requests; 0 are") {
 		t.Errorf("%d, %s%s", code, out, errs)
 	}
-	if code, out, errs := ledgerRun(env, "", "verify"); code != exitOK || !strings.Contains(out, "3 with erased data; fine") {
+	if code, out, errs := ledgerRun(env, "", "verify"); code != exitOK || !strings.Contains(out, "3 with erased data; 0 policies; fine") {
 		t.Errorf("%d, %s%s", code, out, errs)
 	}
 	if code, out, _ := ledgerRun(env, "", "export"); code != exitOK || strings.Contains(out, "ana@") || strings.Contains(out, "shop") {

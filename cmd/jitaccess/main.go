@@ -29,6 +29,7 @@ const usage = `Usage:
   jitaccess eligible                list who may activate what
   jitaccess ledger                  verify, export, migrate or erase what is remembered
   jitaccess sweep                   do what is due in the ledger, once: for a scheduled job
+  jitaccess reconcile               hold the grants that stand against what is remembered and what may stand
   jitaccess policy                  look at policy files: lint, test, diff, explain, schema
   jitaccess version
 `
@@ -66,6 +67,8 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return runLedger(ctx, args, env, os.Stdin, stdout, stderr)
 	case "sweep":
 		return runSweep(ctx, args, env, stdout, stderr)
+	case "reconcile":
+		return runReconcile(ctx, args, env, stdout, stderr)
 	case "policy":
 		return runPolicy(ctx, args, env, stdout, stderr)
 	case "version", "--version":

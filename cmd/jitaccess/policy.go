@@ -121,8 +121,8 @@ func (p *policyCommand) lint(files []string) (int, error) {
 	return exitOK, nil
 }
 
-// channelNames are those that a rule can name.
-var channelNames = []string{"mail", "pubsub", "slack", "chat", "teams", "webhook"}
+// channelNames are those that there are in this version.
+var channelNames = []string{"mail", "pubsub"}
 
 func (p *policyCommand) tell(path, prefix string, faults policy.Faults) {
 	for _, f := range faults {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,12 +34,30 @@ type livePolicy struct {
 	base       policy.Instance
 	deployment policy.Deployment
 	read       func(context.Context) ([]byte, error)
-	log        *slog.Logger
-	now        func() time.Time
+	// pinned: what is read stays as it was deployed, whatever others read.
+	pinned bool
+	// keeper keeps each text that is taken; nil where nothing is remembered.
+	keeper policyKeeper
+	log    *slog.Logger
+	now    func() time.Time
 
 	taken atomic.Pointer[policy.Refined]
+	// looking is held while it is read and taken. kept is the last one that is known to be
+	// kept, text what was taken.
+	looking sync.Mutex
+	kept    string
+	text    []byte
 	// looked is what the last look found: nil is that what is taken is current.
 	looked atomic.Pointer[error]
+}
+
+// keeperTime bounds each call to it: what was taken holds without.
+const keeperTime = 3 * time.Second
+
+// policyKeeper is what of the ledger keeps policies.
+type policyKeeper interface {
+	KeepPolicy(ctx context.Context, policy []byte) (ledger.KeptPolicy, error)
+	NewestPolicy(ctx context.Context) (newest ledger.KeptPolicy, found bool, err error)
 }
 
 // errPolicyFaults are the faults of a policy, one a line.
@@ -47,7 +67,10 @@ var errPolicyFaults = errors.New("the policy has faults")
 // nothing but the environment says which terms hold. A file with faults is the error: it
 // came with this deployment. A secret may change under it, so that one with faults, like
 // anything that cannot be read, is looked at again, and nothing is given out until then.
-func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock, log *slog.Logger) (
+//
+// Where requests are remembered, each text that is taken is kept there; what could not be
+// read when a process starts is then the one that was kept last.
+func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform, keeper policyKeeper, k clock, log *slog.Logger) (
 	broker.Policy, func() error, error) {
 	kept := c.Requests.Policy
 	if kept.IsZero() {
@@ -57,7 +80,8 @@ func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform,
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: read, log: log, now: k.now}
+	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: read, pinned: !strings.HasSuffix(kept.Version, "/latest"),
+		keeper: keeper, log: log, now: k.now}
 	if err := p.look(ctx); errors.Is(err, errPolicyFaults) && kept.File != "" {
 		return nil, nil, err
 	}
@@ -83,7 +107,19 @@ func policyText(ctx context.Context, platform *gcp.Platform, kept config.StoredT
 
 // look reads the policy and takes it, unless something is wrong.
 func (p *livePolicy) look(ctx context.Context) error {
+	p.looking.Lock()
+	defer p.looking.Unlock()
+	return p.lookAgain(ctx)
+}
+
+// lookAgain is look while p.looking is held.
+func (p *livePolicy) lookAgain(ctx context.Context) error {
 	err := p.take(ctx)
+	if err != nil && p.taken.Load() == nil {
+		p.restore(ctx)
+	} else if err == nil {
+		p.keep(ctx)
+	}
 	last := p.looked.Swap(&err)
 	if err != nil && (last == nil || *last == nil || (*last).Error() != err.Error()) {
 		p.log.ErrorContext(ctx, "the policy is not taken", "event", events.PolicyRefused, "error", err, "serving", p.digest())
@@ -91,11 +127,81 @@ func (p *livePolicy) look(ctx context.Context) error {
 	return err
 }
 
+// keep keeps what was taken. That it cannot be kept now changes nothing of what holds; it
+// is tried again at the next look.
+func (p *livePolicy) keep(ctx context.Context) {
+	if p.keeper == nil || p.pinned && p.kept != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, keeperTime)
+	defer cancel()
+	kept, err := p.keeper.KeepPolicy(ctx, p.text)
+	if err != nil {
+		p.log.WarnContext(ctx, "the text of the policy could not be kept", "event", events.Ledger, "error", err)
+		return
+	}
+	p.kept = kept.ID
+}
+
+// restore takes the policy that was kept last, while no other can be read.
+func (p *livePolicy) restore(ctx context.Context) {
+	if p.keeper == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, keeperTime)
+	defer cancel()
+	newest, found, err := p.keeper.NewestPolicy(ctx)
+	if err == nil && found {
+		err = p.accept(ctx, newest.Text)
+	}
+	if err != nil {
+		p.log.ErrorContext(ctx, "the policy that was kept cannot be taken", "event", events.PolicyRefused, "error", err)
+	} else if found {
+		p.kept = newest.ID
+		p.log.ErrorContext(ctx, "the policy that was taken last serves, since it cannot be read", "event", events.PolicyRefused,
+			"policy", p.digest(), "taken", newest.Made.UTC().Format(time.RFC3339))
+	}
+}
+
+// Renew implements the broker's port Renewing: where another instance has taken another
+// policy since, it is read again. A text that stays as it was deployed is then the older
+// one, and decides nothing any more. While the ledger is out of reach what was taken holds.
+func (p *livePolicy) Renew(ctx context.Context) error {
+	if p.keeper == nil || p.taken.Load() == nil {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, keeperTime)
+	defer cancel()
+	newest, found, err := p.keeper.NewestPolicy(asking)
+	if err != nil || !found {
+		return nil
+	}
+	p.looking.Lock()
+	defer p.looking.Unlock()
+	if newest.ID == p.kept || bytes.Equal(newest.Text, p.text) {
+		p.kept = newest.ID
+		return nil
+	}
+	err = p.lookAgain(ctx)
+	if err == nil && p.pinned && !bytes.Equal(newest.Text, p.text) {
+		err = errors.New("another instance has taken a newer policy than the one that came with this one")
+	}
+	if err != nil {
+		return &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable, Err: err}
+	}
+	return nil
+}
+
 func (p *livePolicy) take(ctx context.Context) error {
 	text, err := p.read(ctx)
 	if err != nil {
 		return fmt.Errorf("the policy cannot be read: %w", err)
 	}
+	return p.accept(ctx, text)
+}
+
+// accept takes a text, unless it has faults.
+func (p *livePolicy) accept(ctx context.Context, text []byte) error {
 	file, faults := policy.ReadFile(text)
 	if len(faults) == 0 {
 		faults, _ = file.Lint(p.now())
@@ -113,6 +219,7 @@ func (p *livePolicy) take(ctx context.Context) error {
 	}
 	refined := policy.Refine(p.base, file)
 	p.taken.Store(&refined)
+	p.text, p.kept = text, ""
 	p.log.InfoContext(ctx, "the policy is taken", "event", events.PolicyTaken, "policy", file.Digest, "rules", len(file.Rules))
 	return nil
 }
@@ -177,7 +284,15 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Ledger.ByAccount() {
 		last = ledger.AccountLife
 	}
+	var channels []string
+	if c.Mail.SenderAddress != "" {
+		channels = append(channels, "mail")
+	}
+	if c.Messages.Topic != "" {
+		channels = append(channels, "pubsub")
+	}
 	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
-	return policy.Deployment{Settings: &settings, SignaturesLast: last, Groups: c.Catalog.CustomerID != "", AccessLevels: true,
-		Ledger: !c.Ledger.Database.IsZero(), Unsupported: []string{"max_continuous", "remind_after", "escalate", "notify"}}
+	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
+		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels,
+		Unsupported: []string{"max_continuous"}}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,6 +66,22 @@ func TestAPolicyWithAFaultIsNotTaken(t *testing.T) {
 	}
 }
 
+// Reminders and escalations are carried out where requests are remembered, and nowhere else.
+func TestRemindersNeedALedger(t *testing.T) {
+	file, faults := policy.ReadFile([]byte("version: 1\nrules: [{name: r, terms: {remind_after: 30m, escalate: {after: 1h, to: [\"user:a@example.com\"]}}}]\n"))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	var c config.Config
+	if got := file.Faults(enforced(&c)); len(got) != 2 || !strings.Contains(got[0].Text, "needs a ledger") {
+		t.Errorf("without: %v", got)
+	}
+	c.Ledger.Database.File = "jitaccess.db"
+	if got := file.Faults(enforced(&c)); len(got) != 0 || c.Ledger.Database.IsZero() {
+		t.Errorf("with one: %v", got)
+	}
+}
+
 // The service itself, against the sandbox's Google: rules about a folder above, about
 // groups of the Directory and about what a role can do meet the people whom they are about.
 func TestPolicyOfTheService(t *testing.T) {
@@ -100,6 +117,40 @@ func TestPolicyOfTheService(t *testing.T) {
 	}
 	if ready := w.send("", w.request("GET", "/health/ready", nil)).body; !strings.Contains(ready, `"PolicyIsCurrent":true`) {
 		t.Error(ready)
+	}
+}
+
+// A rule that names a channel which this service does not have is a fault that names the
+// rule; so is one that names what this version cannot carry out.
+func TestARuleNamesAChannelThatIsNotThere(t *testing.T) {
+	for _, c := range []struct {
+		settings map[string]string
+		notify   string
+		want     string // of the fault; empty for none
+	}{
+		{map[string]string{"SMTP_SENDER_ADDRESS": "jit@example.com"}, "mail", ""},
+		{map[string]string{"NOTIFICATION_TOPIC": "topic"}, "pubsub", ""},
+		{map[string]string{"NOTIFICATION_TOPIC": "topic"}, "mail", `rule "r": there is no channel mail here; there is pubsub`},
+		{map[string]string{"SMTP_SENDER_ADDRESS": "jit@example.com"}, "pubsub", `rule "r": there is no channel pubsub here; there is mail`},
+		{map[string]string{"SMTP_SENDER_ADDRESS": "jit@example.com", "NOTIFICATION_TOPIC": "topic"}, "slack:#oncall",
+			`rule "r": there is no channel slack:#oncall here; there is mail, pubsub`},
+		{map[string]string{"SMTP_SENDER_ADDRESS": "jit@example.com"}, "mail:boss@example.com",
+			`rule "r": there is no channel mail:boss@example.com here; there is mail, with nothing behind it`},
+		{nil, "webhook", `rule "r": there is no channel webhook here; there is none`},
+	} {
+		values := map[string]string{"K_SERVICE": "x", "RESOURCE_SCOPE": "organizations/1"}
+		maps.Copy(values, c.settings)
+		settings, err := config.Read(func(name string) string { return values[name] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, faults := policy.ReadFile([]byte("version: 1\nrules: [{name: r, terms: {notify: [\"" + c.notify + "\"]}}]\n"))
+		faults = append(faults, file.Faults(enforced(settings))...)
+		if len(faults) != min(1, len(c.want)) {
+			t.Errorf("%s %s: %v", c.settings, c.notify, faults)
+		} else if len(faults) > 0 && faults[0].Text != c.want {
+			t.Errorf("%s", faults[0].Text)
+		}
 	}
 }
 

@@ -175,6 +175,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 type service struct {
 	handler http.Handler
 	sweeper *sweeper
+	broker  *broker.Broker
 }
 
 // build makes everything once, from the bottom to the top.
@@ -228,7 +229,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 		store = remembers
 	}
-	terms, current, err := livePolicyOf(ctx, c, platform, k, logger)
+	var keeper policyKeeper
+	if remembers != nil {
+		keeper = remembers
+	}
+	terms, current, err := livePolicyOf(ctx, c, platform, keeper, k, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +272,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
 		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
 		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", remembers != nil)
-	return &service{journal.Trace(sweeps.beside(handler)), sweeps}, nil
+	return &service{journal.Trace(sweeps.beside(handler)), sweeps, requests}, nil
 }
 
 func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {

@@ -32,6 +32,7 @@ const stepTime = 5 * time.Second
 type sweeper struct {
 	broker interface {
 		Sweep(ctx context.Context, most int) (broker.Swept, error)
+		Survey(ctx context.Context, most int) (broker.Surveyed, error)
 	}
 	ledger   *ledger.Store // nil where nothing is remembered
 	log      *slog.Logger
@@ -45,7 +46,10 @@ type sweeper struct {
 // run sweeps until ctx ends.
 func (s *sweeper) run(ctx context.Context) {
 	if s.ledger != nil {
-		every(ctx, s.clock, sweepEvery, func() { _, _ = s.sweep(ctx, broker.SweepCount) })
+		every(ctx, s.clock, sweepEvery, func() {
+			_, _ = s.sweep(ctx, broker.SweepCount)
+			_, _ = s.survey(ctx)
+		})
 	}
 }
 
@@ -59,6 +63,22 @@ func (s *sweeper) sweep(ctx context.Context, most int) (broker.Swept, error) {
 		s.log.Error("the sweep could not look at the ledger", "event", events.Ledger, "error", err)
 	} else if done.Left > 0 {
 		s.log.Warn("the sweep left something for later", "event", events.Ledger, "left", done.Left)
+	}
+	return done, err
+}
+
+// survey looks at some of the grants that stand, and says in the log what is wrong with
+// the ledger as a whole.
+func (s *sweeper) survey(ctx context.Context) (broker.Surveyed, error) {
+	done, err := s.broker.Survey(ctx, broker.SurveyCount)
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("the grants that stand could not be held against the ledger", "event", events.Ledger, "error", err)
+	}
+	if done.Unread > 0 {
+		s.log.Warn("the grants on some projects could not be held against the ledger", "event", events.Ledger, "projects", done.Unread)
+	}
+	for _, why := range done.Doubts {
+		s.log.Error("the ledger may be an older copy: run jitaccess reconcile", "event", events.Ledger, "error", why)
 	}
 	return done, err
 }
@@ -81,6 +101,7 @@ func (s *sweeper) beside(next http.Handler) http.Handler {
 			if _, err := s.sweep(ctx, broker.SweepCount); err != nil {
 				w.WriteHeader(http.StatusServiceUnavailable) // cron shows it, and tries again
 			}
+			_, _ = s.survey(ctx)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -119,6 +140,10 @@ func (s *sweeper) stands() bool {
 func (s *sweeper) check(ctx context.Context, checks map[string]error) {
 	requests, messages, err := s.ledger.Overdue(ctx, s.clock.now().Add(-overdueAfter))
 	checks["LedgerIsReachable"], checks["SweepIsCurrent"], checks["OutboxIsCurrent"] = err, err, err
+	doubt, err := s.ledger.Doubted(ctx)
+	if checks["LedgerIsCurrent"] = err; doubt != "" {
+		checks["LedgerIsCurrent"] = fmt.Errorf("it may be an older copy (%s): run jitaccess reconcile", doubt)
+	}
 	if requests {
 		checks["SweepIsCurrent"] = fmt.Errorf("a request has been due for more than %v", overdueAfter)
 	}
@@ -172,5 +197,12 @@ func (s *sweeper) all(ctx context.Context, out io.Writer) error {
 		}
 	}
 	fmt.Fprintf(out, "finished %d, over %d, told %d; left %d\n", sum.Finished, sum.Over, sum.Told, sum.Left)
-	return nil
+	for taken := 0; ; {
+		done, err := s.survey(ctx)
+		taken += done.TakenIn
+		if err != nil || done.Left == 0 || ctx.Err() != nil {
+			fmt.Fprintf(out, "grants that were taken in: %d\n", taken)
+			return err
+		}
+	}
 }

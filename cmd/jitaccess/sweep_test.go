@@ -26,6 +26,8 @@ type sweeps struct {
 	most []int
 	err  error
 	left []broker.Swept
+	// surveys counts those.
+	surveys int
 }
 
 func (s *sweeps) Sweep(_ context.Context, most int) (broker.Swept, error) {
@@ -35,6 +37,14 @@ func (s *sweeps) Sweep(_ context.Context, most int) (broker.Swept, error) {
 		done, s.left = s.left[0], s.left[1:]
 	}
 	return done, s.err
+}
+
+func (s *sweeps) Survey(context.Context, int) (broker.Surveyed, error) {
+	s.surveys++
+	if s.surveys < 3 {
+		return broker.Surveyed{TakenIn: 1, Left: 1}, s.err
+	}
+	return broker.Surveyed{}, s.err
 }
 
 func newSweeper(s *sweeps, platform config.Platform, now *time.Time) *sweeper {
@@ -135,7 +145,7 @@ func TestHealthSaysWhatIsOverdue(t *testing.T) {
 		checks := map[string]error{}
 		sweeper.check(t.Context(), checks)
 		var bad []string
-		for _, name := range []string{"LedgerIsReachable", "OutboxIsCurrent", "SweepIsCurrent"} {
+		for _, name := range []string{"LedgerIsCurrent", "LedgerIsReachable", "OutboxIsCurrent", "SweepIsCurrent"} {
 			if err, ok := checks[name]; err != nil || !ok {
 				bad = append(bad, name)
 			}
@@ -149,8 +159,17 @@ func TestHealthSaysWhatIsOverdue(t *testing.T) {
 	want("a message lies there", "OutboxIsCurrent")
 	now = now.Add(time.Hour)
 	want("it has lapsed, and nobody has recorded it", "OutboxIsCurrent SweepIsCurrent")
+	if err := sweeper.ledger.Doubt(t.Context(), "a grant is newer"); err != nil {
+		t.Fatal(err)
+	}
+	want("it may be an older copy", "LedgerIsCurrent OutboxIsCurrent SweepIsCurrent")
+	now = now.Add(time.Second)
+	if err := sweeper.ledger.Doubt(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	want("somebody has looked", "OutboxIsCurrent SweepIsCurrent")
 	home.Close()
-	want("it is out of reach", "LedgerIsReachable OutboxIsCurrent SweepIsCurrent")
+	want("it is out of reach", "LedgerIsCurrent LedgerIsReachable OutboxIsCurrent SweepIsCurrent")
 }
 
 func TestTheJobSweepsUntilNothingMoreCanBeDone(t *testing.T) {
@@ -158,7 +177,7 @@ func TestTheJobSweepsUntilNothingMoreCanBeDone(t *testing.T) {
 	s := sweeps{left: []broker.Swept{{Finished: 20, Left: 1}, {Told: 3, Left: 1}, {Left: 1}}}
 	var out bytes.Buffer
 	if err := newSweeper(&s, config.Host, &now).all(t.Context(), &out); err != nil || len(s.most) != 3 ||
-		out.String() != "finished 20, over 0, told 3; left 1\n" {
+		out.String() != "finished 20, over 0, told 3; left 1\ngrants that were taken in: 2\n" {
 		t.Errorf("%v, %v, %q", err, s.most, out.String())
 	}
 	s = sweeps{err: errors.New("down")}

@@ -210,6 +210,7 @@ const (
 	CodeJournalUnavailable Code = "journal-unavailable" //
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
+	CodeLedgerOld          Code = "ledger-old"          //
 
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
@@ -223,6 +224,7 @@ const (
 	CodeMoved             Code = "moved"              // resource, parent
 	CodeTreeUnconfirmed   Code = "tree-unconfirmed"   // resource, parent
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource
+	CodeGrantUnknown      Code = "grant-unknown"      // id, principal, resource
 	CodeNotDelivered      Code = "not-delivered"      // recipient, channel
 	CodeNotPublished      Code = "not-published"      //
 	CodeNoChannel         Code = "no-channel"         //

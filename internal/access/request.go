@@ -148,6 +148,9 @@ type Request struct {
 	// Escalations of its Terms were told.
 	Reminded  time.Time
 	Escalated int
+	// TakenIn is when its grant was found, where nobody had made the request here: who
+	// approved it, if anybody did, is not known. Zero for all others.
+	TakenIn time.Time
 	// Version counts what the store has recorded; 0 is a request not yet recorded.
 	Version int
 }

@@ -69,6 +69,7 @@ var Transitions = []Transition{
 	{Unmade, SelfApproved, Completes, Approved},
 	{Unmade, SelfApproved, Later, Scheduled},
 	{Unmade, GlassBroken, Completes, Approved},
+	{Unmade, GrantTakenIn, Always, Active},
 	{Pending, ReviewersAdded, Always, Pending},
 	{Pending, Reminded, Always, Pending},
 	{Pending, Escalated, Always, Pending},
@@ -129,7 +130,7 @@ func (r Request) Apply(e Event) (Request, error) {
 	if r.State == Unmade {
 		r = e.Request
 		r.State, r.Decisions, r.Window, r.Version = Unmade, nil, Window{}, 0
-		r.Review, r.Reminded, r.Escalated = Decision{}, time.Time{}, 0
+		r.Review, r.Reminded, r.Escalated, r.TakenIn = Decision{}, time.Time{}, 0, time.Time{}
 	}
 	at := slices.IndexFunc(Transitions, func(t Transition) bool { return t.From == r.State && t.On == e.Action && t.If.holds(e) })
 	if at < 0 || e.Request.ID != r.ID {
@@ -142,6 +143,8 @@ func (r Request) Apply(e Event) (Request, error) {
 		r.Reminded = e.At
 	case Escalated:
 		r.Escalated++
+	case GrantTakenIn:
+		r.TakenIn = e.At
 	case GlassReviewed:
 		if r.Kind != BreakGlass || !r.Review.At.IsZero() {
 			return was, r.conflict(fmt.Errorf("%s has no broken glass to review", r.ID))
@@ -161,7 +164,7 @@ func (r Request) Apply(e Event) (Request, error) {
 		}
 		r.Decisions = append(slices.Clone(r.Decisions), e.Decision)
 	}
-	if slices.Contains([]Action{SelfApproved, GlassBroken, RequestApproved, GrantWritten}, e.Action) {
+	if slices.Contains([]Action{SelfApproved, GlassBroken, RequestApproved, GrantWritten, GrantTakenIn}, e.Action) {
 		r.Window = e.Window // no other event's is what was approved or stands
 	}
 	r.State = Transitions[at].To

@@ -133,6 +133,9 @@ func (t Terms) Approvals() int {
 	return n
 }
 
+// Tells is whether a channel tells of a request with these terms.
+func (t Terms) Tells(c Channel) bool { return !t.NotifyOnly || slices.Contains(t.Notify, c.Name) }
+
 // Strictest combines terms: of each term the one that allows least. Requirements for
 // approvals from the same people are one, with the larger count. The glass can be broken
 // for all together only where the same people may break it and look at it.

@@ -178,7 +178,7 @@ func TestWhoMayApprove(t *testing.T) {
 			a := ask()
 			a.Reviewers = strings.Fields(c.asks)
 			asked, err := b.Ask(t.Context(), caller(ana), a)
-			if got := codeOf(err); got != c.asking {
+			if got := codeOf(err); string(got) != c.asking {
 				t.Fatalf("asking: %q, %v; want %q", got, err, c.asking)
 			}
 			for i, s := range c.steps {
@@ -194,7 +194,7 @@ func TestWhoMayApprove(t *testing.T) {
 					d.Verdict, d.Comment = access.Deny, "not now"
 				}
 				decided, err := b.Decide(t.Context(), by, d)
-				got := codeOf(err)
+				got := string(codeOf(err))
 				if err == nil {
 					got = string(decided.State)
 				}
@@ -211,13 +211,6 @@ func TestWhoMayApprove(t *testing.T) {
 			}
 		})
 	}
-}
-
-func codeOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	return string(access.AsError(err).Code)
 }
 
 // How many approvals it takes is the rule's to say for every marker, and who holds the
@@ -313,7 +306,7 @@ func TestTheMarkerIsThatOfTheWrite(t *testing.T) {
 			w.BeforeGrant = func() { c.change(w, p) }
 		}
 		_, err := b.Ask(t.Context(), caller(ana), a)
-		if codeOf(err) != string(c.code) || (len(w.Activations) > 0) != (c.code == "") {
+		if codeOf(err) != c.code || (len(w.Activations) > 0) != (c.code == "") {
 			t.Errorf("%s: %v, granted %v", c.name, err, w.Activations)
 		}
 	}

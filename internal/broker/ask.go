@@ -59,6 +59,9 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	r, form, err := b.identify(caller, a)
 	var terms access.Terms
 	if err == nil {
+		err = b.renew(ctx)
+	}
+	if err == nil {
 		terms, err = b.read(ctx, caller, &r, a)
 	}
 	r.Terms = b.kept(terms)
@@ -211,8 +214,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	}
 	if anyGranted(outcomes) {
 		notice := b.notice(access.SelfApproved, r, nil)
-		notice.Window = asked.Window
-		asked.Warnings = append(asked.Warnings, b.tell(ctx, caller, notice)...)
+		notice.ID, notice.Window = "", asked.Window // no store keeps it
+		asked.Warnings = withNew(asked.Warnings, b.tell(ctx, caller, notice))
 	}
 	return asked, nil
 }

@@ -47,10 +47,12 @@ type Broker struct {
 	// kinds are by the first segment of the paths.
 	kinds map[string]owned
 	// forgets is whether the store does; nothing else asks.
-	forgets bool
-	asked   recent[Asked]
-	denied  recent[Decided]
-	later   later
+	forgets  bool
+	asked    recent[Asked]
+	denied   recent[Decided]
+	later    later
+	survey   survey
+	cautions cautions
 }
 
 // New makes a Broker.

@@ -259,6 +259,11 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
+	if b.forgets { // what holds now says which channels tell of it
+		if terms, err := b.terms(b.facts(ctx, caller, r.Principal, &standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...); err == nil {
+			r.Terms = b.kept(terms)
+		}
+	}
 	event := b.event(caller, access.RequestDenied, r)
 	event.Decision = result.Decision
 	notice := b.outcomeNotice(ctx, access.RequestDenied, r, result.Decision, standing.WindowAt(r, event.At), origin)
@@ -281,11 +286,11 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	r := result.Request
+	if b.forgets {
+		r.Terms = b.kept(terms)
+	}
 	event := b.event(caller, access.RequestApproved, r)
 	event.Decision = result.Decision
-	if b.forgets {
-		event.Request.Terms = b.kept(terms)
-	}
 	before, err := b.count(ctx, caller, r, r.Decisions, terms, standing)
 	tally, uncounted := b.count(ctx, caller, r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
 	if err = cmp.Or(err, uncounted); err != nil {

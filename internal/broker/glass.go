@@ -88,8 +88,12 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 		return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
 	}
 	if !sent {
-		// Two that were sent at the same time find each other here at the latest.
-		err := b.allReviewed(ctx, next)
+		if len(warnings) > 0 {
+			notice.ID = "" // it is not kept
+		} else {
+			// Two that were sent at the same time find each other here at the latest.
+			err = b.allReviewed(ctx, next)
+		}
 		receipts := access.Receipts{}
 		if err == nil {
 			receipts = b.notify(ctx, notice)

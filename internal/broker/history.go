@@ -47,6 +47,9 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 		}
 	}
 	listed, err := m.List(ctx, l)
+	if l.Brief {
+		return listed, warnings, err
+	}
 	if view == ViewReviews && l.After == "" && err == nil {
 		var more []access.Request
 		var unknown []*access.Error

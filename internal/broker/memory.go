@@ -50,6 +50,12 @@ type Memory interface {
 	Sent(ctx context.Context, m access.Message) error
 	Unsent(ctx context.Context, m access.Message, again time.Time) error
 
+	// Doubt records why this may be an older copy of what was remembered; empty, that
+	// somebody has looked (reconcile) and it is in order. Doubted is the last one that
+	// was recorded since.
+	Doubt(ctx context.Context, why string) error
+	Doubted(ctx context.Context) (why string, err error)
+
 	// Head stands for all that was recorded by a moment, which lies far enough back that
 	// nothing of then is still to be recorded. It reads everything.
 	Head(ctx context.Context, asOf time.Time) (access.Head, error)

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -277,5 +278,59 @@ func TestAPolicyThatChangesBeforeTheSweepWrites(t *testing.T) {
 		if w.Calls["grant"] != 2 || len(w.Activations) > 0 {
 			t.Errorf("%s: %d tries, granted %v", now, w.Calls["grant"], w.Activations)
 		}
+	}
+}
+
+// What a rule says of channels goes with every notice of the request, with and without
+// memory; who asks people whom no channel reaches is told to pass the link on.
+func TestARuleNamesTheChannelsOfEveryNotice(t *testing.T) {
+	for _, forgets := range []bool{true, false} {
+		for _, verdict := range []access.Verdict{access.Approve, access.Deny} {
+			w := newWorld(t)
+			w.Forgets = forgets
+			w.Policy = ruled(t, w, "rules: [{name: r, terms: {max_duration: 1h, notify: {only: [pubsub]}}}]\n")
+			b := w.Broker()
+			asked, err := b.Ask(t.Context(), caller(ana), ask())
+			if err != nil || len(asked.Warnings) != 1 || asked.Warnings[0].Code != access.CodeNoChannel {
+				t.Fatalf("%v, %v", asked.Warnings, err)
+			}
+			if _, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: verdict, Comment: "no"}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Ask(t.Context(), caller(ana), selfAsk()); err != nil {
+				t.Fatal(err)
+			}
+			if len(w.Told) != 3 {
+				t.Fatalf("%d notices", len(w.Told))
+			}
+			for _, n := range w.Told {
+				if !n.Request.Terms.NotifyOnly || !slices.Equal(n.Request.Terms.Notify, []string{"pubsub"}) {
+					t.Errorf("%s: %+v", n.Kind, n.Request.Terms)
+				}
+			}
+		}
+	}
+	w := newWorld(t)
+	w.Policy = ruled(t, w, "rules: [{name: r, terms: {max_duration: 1h, notify: {only: [mail]}}}]\n")
+	if asked, err := w.Broker().Ask(t.Context(), caller(ana), ask()); err != nil || len(asked.Warnings) > 0 {
+		t.Errorf("by mail alone: %v, %v", asked.Warnings, err)
+	}
+}
+
+// What lies above is known also when access is written.
+func TestRulesAboutAncestorsHoldForTheWrite(t *testing.T) {
+	w := newWorld(t)
+	w.Above = []access.Resource{"folders/2", "organizations/1"}
+	w.Policy = ruled(t, w, "rules: [{name: r, match: {resource: [folders/1/**]}, refuse: Not this.}]\n")
+	b := w.Broker()
+	asked, err := b.Ask(t.Context(), caller(ana), ask())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := approve(t, b, ben, asked.Ref); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Ask(t.Context(), caller(ana), selfAsk()); err != nil {
+		t.Error(err)
 	}
 }

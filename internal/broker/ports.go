@@ -22,8 +22,9 @@ type Provider interface {
 // when the platform fails. One unreadable binding or group is a warning in the
 // answer, never an error.
 type Catalog interface {
-	// Resources returns the resources that the principal may choose from, sorted. What
-	// could not be listed in part is a warning. It keeps to ctx's deadline, or is left
+	// Resources returns the resources that the principal may choose from, sorted; all that
+	// there are, as far as the service may see, when it is empty. What could not be listed
+	// in part is a warning. It keeps to ctx's deadline, or is left
 	// out.
 	Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error)
 
@@ -65,6 +66,12 @@ type Granter interface {
 	// opened, or a form that was opened before its end be sent (access.FormLife). Outcomes
 	// are those of the grants found; none is no error.
 	End(ctx context.Context, e access.Ending) ([]access.Outcome, error)
+}
+
+// Inspecting is a Provider that can tell what looks like grants of ours and is not as we
+// write them. It makes its own look. Errors are as those of a Catalog.
+type Inspecting interface {
+	Inspect(ctx context.Context, on access.Resource) (access.Inspection, error)
 }
 
 // Store keeps a request between asking and deciding. There is one conformance
@@ -111,6 +118,13 @@ type Policy interface {
 // times. The broker looks that up before it asks for terms; for every other Policy it
 // looks nothing up.
 type Looking interface{ Looks() access.Looks }
+
+// Renewing is a Policy that may have been replaced since it was read. Renew is called
+// before something is decided by it, or written; the error, an *access.Error, says that it
+// decides nothing now.
+type Renewing interface {
+	Renew(ctx context.Context) error
+}
 
 // Naming is a Policy that knows of several addresses of one human. Human returns the one
 // that stands for all of them: that of the person themselves where it knows of no others.

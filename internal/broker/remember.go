@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"io"
@@ -17,12 +18,27 @@ func (b *Broker) memory() Memory {
 
 // openToChange opens a request that is about to be changed. A link from before there was
 // memory is remembered from now on; a page that is only looked at changes nothing.
+//
+// What decides it is looked at meanwhile (renew).
 func (b *Broker) openToChange(ctx context.Context, ref string) (access.Request, error) {
+	renewed := make(chan error, 1)
+	go func() { renewed <- b.renew(ctx) }()
 	r, err := b.open(ctx, ref)
+	if err = cmp.Or(err, <-renewed); err != nil {
+		return r, err
+	}
 	if _, isID := access.ParseRequestID(ref); err != nil || b.memory() == nil || isID == nil {
 		return r, err
 	}
 	return b.memory().Import(ctx, r)
+}
+
+// renew is nil where what the policy says now is what was taken last, by any instance.
+func (b *Broker) renew(ctx context.Context) error {
+	if p, ok := b.c.Policy.(Renewing); ok {
+		return p.Renew(ctx)
+	}
+	return nil
 }
 
 // noticeID names a notice that is to be kept; empty where nothing is.
@@ -52,18 +68,15 @@ func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Rec
 	if b.memory() == nil || m.ID == "" {
 		return nil
 	}
-	var err error
-	if now := b.c.Now(); len(failed) == 0 || now.Sub(m.Made) > tryTime {
-		err = b.memory().Sent(ctx, m)
-	} else {
-		err = b.memory().Unsent(ctx, m, now.Add(min(firstRetry<<min(m.Attempts, 10), lastRetry)))
-	}
-	if err != nil {
-		lost := &access.Error{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}
-		if outOfReach(err) && (m.Notice.Kind == access.NoticeGlass || m.Notice.Kind == access.NoticeSelfApproved) {
-			lost.Code = access.CodeRecordedLater
+	_, err := timed(b, ctx, func(ctx context.Context) (struct{}, error) {
+		now := b.c.Now()
+		if len(failed) == 0 || now.Sub(m.Made) > tryTime {
+			return struct{}{}, b.memory().Sent(ctx, m)
 		}
-		return []*access.Error{lost}
+		return struct{}{}, b.memory().Unsent(ctx, m, now.Add(min(firstRetry<<min(m.Attempts, 10), lastRetry)))
+	})
+	if err != nil {
+		return []*access.Error{{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}}
 	}
 	return nil
 }

@@ -144,11 +144,11 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 	return t, nil
 }
 
-// kept are the terms as a request carries them: all that a store remembers, and for the
-// journal at least where they come from.
+// kept are the terms as a request carries them: all that a store remembers, and at least
+// where they come from, for the journal, and which channels tell of it.
 func (b *Broker) kept(t access.Terms) access.Terms {
 	if b.forgets {
-		return access.Terms{Rule: t.Rule, Policy: t.Policy}
+		return access.Terms{Rule: t.Rule, Policy: t.Policy, Notify: t.Notify, NotifyOnly: t.NotifyOnly}
 	}
 	return t
 }

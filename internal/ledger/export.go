@@ -17,15 +17,20 @@ import (
 // line is an entry as Export writes it: with it, somebody who has neither the database
 // nor a key can verify the chain and the signature.
 type line struct {
-	Request   string          `json:"request"`
-	Version   int             `json:"version"`
-	Digest    string          `json:"digest"`
-	Text      json.RawMessage `json:"text"`
-	Parts     []linePart      `json:"parts"`
-	Algorithm string          `json:"algorithm,omitempty"`
-	Key       string          `json:"key,omitempty"`
-	PublicKey []byte          `json:"public_key,omitempty"`
-	Signature []byte          `json:"signature,omitempty"`
+	Request string          `json:"request"`
+	Version int             `json:"version"`
+	Digest  string          `json:"digest"`
+	Text    json.RawMessage `json:"text"`
+	Parts   []linePart      `json:"parts"`
+	// Of a policy there are these instead, and Digest is that of its text, by which the
+	// terms of requests name it.
+	Policy    string     `json:"policy,omitempty"`
+	At        *time.Time `json:"at,omitempty"`
+	Body      []byte     `json:"body,omitempty"`
+	Algorithm string     `json:"algorithm,omitempty"`
+	Key       string     `json:"key,omitempty"`
+	PublicKey []byte     `json:"public_key,omitempty"`
+	Signature []byte     `json:"signature,omitempty"`
 }
 
 // linePart is a Part; one that was erased is null in both.
@@ -35,13 +40,24 @@ type linePart struct {
 	Content []byte           `json:"content"`
 }
 
-// ExportLines writes every entry as a line of JSON, whatever is wrong with it. What is
+// ExportLines writes every policy that was taken, and then every entry, as a line of JSON, whatever is wrong with it. What is
 // not JSON itself is written as a string.
 func ExportLines(ctx context.Context, home Home, w io.Writer) error {
 	out := bufio.NewWriter(w)
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
-	err := home.Walk(ctx, func(r Record) error {
+	policies, err := home.Notes(ctx, kindPolicy, maxNotes)
+	if err != nil {
+		return err
+	}
+	for _, n := range policies {
+		s := n.Signature
+		if err := encoder.Encode(line{Policy: n.ID, At: &n.Made, Body: n.Body, Digest: textDigest(n.Body), Text: n.text(), Algorithm: s.Algorithm,
+			Key: s.Key, PublicKey: s.Public, Signature: s.Bytes}); err != nil {
+			return err
+		}
+	}
+	err = home.Walk(ctx, func(r Record) error {
 		for i, e := range r.Entries {
 			l := line{Request: r.ID, Version: i + 1, Digest: e.Digest(), Text: e.Text, Algorithm: e.Signature.Algorithm, Key: e.Signature.Key,
 				PublicKey: e.Signature.Public, Signature: e.Signature.Bytes}

@@ -99,7 +99,7 @@ func (f *folded) apply(e access.Event) error {
 		human = string(e.Caller.Principal)
 	}
 	switch e.Action {
-	case access.RequestMade, access.SelfApproved, access.GlassBroken:
+	case access.RequestMade, access.SelfApproved, access.GlassBroken, access.GrantTakenIn:
 		f.requester = human
 		kind := map[access.Action]access.RequestKind{access.SelfApproved: access.Self, access.GlassBroken: access.BreakGlass}[e.Action]
 		if kind != "" && (e.Caller.Principal != next.Principal || next.Kind != kind) {

@@ -39,6 +39,11 @@ type Home interface {
 	Drop(ctx context.Context, id, lease string) error
 	Delay(ctx context.Context, id, lease string, due time.Time) error
 
+	// Keep keeps a note. One of the same kind and ID stays as it is.
+	Keep(ctx context.Context, n Note) error
+	// Notes returns those of a kind, the newest first, at most max.
+	Notes(ctx context.Context, kind string, max int) ([]Note, error)
+
 	// Walk calls each with everything that is kept, request by request in no particular
 	// order, and stops at its error. What is written meanwhile may be in it or not.
 	Walk(ctx context.Context, each func(Record) error) error
@@ -92,6 +97,14 @@ type Record struct {
 	ID      string
 	Row     *Row
 	Entries []Entry
+}
+
+// Note is something that is kept beside requests, and never changed: see notes.go.
+type Note struct {
+	Kind, ID  string
+	Made      time.Time
+	Body      []byte
+	Signature Signature
 }
 
 // Query chooses rows. Empty fields choose nothing. At most one of Principal, Reviewer

@@ -17,6 +17,7 @@ const maxLine = 16 << 20
 type exported struct {
 	Home
 	order   []string
+	notes   []Note
 	records map[string]*Record
 }
 
@@ -31,13 +32,17 @@ func ReadExport(r io.Reader) (Home, error) {
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
+		signature := Signature{Algorithm: l.Algorithm, Key: l.Key, Public: l.PublicKey, Bytes: l.Signature}
+		if l.Policy != "" && l.At != nil {
+			e.notes = append(e.notes, Note{Kind: kindPolicy, ID: l.Policy, Made: *l.At, Body: l.Body, Signature: signature})
+			continue
+		}
 		record := e.records[l.Request]
 		if record == nil {
 			record = &Record{ID: l.Request}
 			e.order, e.records[l.Request] = append(e.order, l.Request), record
 		}
-		entry := Entry{Text: slices.Clone(l.Text), Signature: Signature{Algorithm: l.Algorithm, Key: l.Key, Public: l.PublicKey,
-			Bytes: l.Signature}}
+		entry := Entry{Text: slices.Clone(l.Text), Signature: signature}
 		for _, p := range l.Parts {
 			entry.Parts = append(entry.Parts, Part{Person: p.Person, Salt: p.Salt, Data: p.Content})
 		}
@@ -46,7 +51,7 @@ func ReadExport(r io.Reader) (Home, error) {
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
-	if len(e.order) == 0 {
+	if len(e.order)+len(e.notes) == 0 {
 		return nil, errors.New("there is nothing in it")
 	}
 	return e, nil
@@ -61,6 +66,9 @@ func (e *exported) Walk(ctx context.Context, each func(Record) error) error {
 	}
 	return ctx.Err()
 }
+
+// Notes implements Home.
+func (e *exported) Notes(context.Context, string, int) ([]Note, error) { return e.notes, nil }
 
 // Close implements Home.
 func (*exported) Close() error { return nil }

@@ -39,6 +39,8 @@ type Report struct {
 	// Requests and Events count what was looked at; Erased counts requests of which
 	// personal data is missing, which no longer say who it was.
 	Requests, Events, Erased int
+	// Policies counts the texts of policies that are kept.
+	Policies int
 	// SelfAttested counts signed events whose keys nobody vouches for: they are whole, and
 	// may be somebody else's.
 	SelfAttested int
@@ -65,6 +67,9 @@ func Verify(ctx context.Context, home Home, signer Signer, heads ...access.Head)
 		report.add(ctx, r, signer, rowless)
 		return nil
 	})
+	if err == nil {
+		err = report.addNotes(ctx, home, signer)
+	}
 	for i, want := range heads {
 		if got := again[i].sum(); got.Digest != want.Digest || got.Events != want.Events || got.Requests != want.Requests {
 			report.Findings = append(report.Findings, Finding{What: fmt.Sprintf("as of %s there were %d requests and %d events, and now %d and %d, "+

@@ -39,12 +39,13 @@ func (c Channels) String() string {
 }
 
 // Notify tells through all at the same time, so that one that hangs takes nothing
-// from the others, and returns when the last has. What has no channel is not asked.
+// from the others, and returns when the last has. What has no channel is not asked, and
+// neither is one that the terms of the request leave out.
 func (c Channels) Notify(ctx context.Context, n access.Notice) access.Receipts {
 	receipts := make([]access.Receipts, len(c))
 	var wg sync.WaitGroup
 	for i, each := range c {
-		if len(each.Channels()) > 0 {
+		if slices.ContainsFunc(each.Channels(), n.Request.Terms.Tells) {
 			wg.Go(func() { receipts[i] = each.Notify(ctx, n) })
 		}
 	}

@@ -104,3 +104,23 @@ func (e ender) Notify(context.Context, access.Notice) access.Receipts {
 	e.over()
 	return nil
 }
+
+// A rule that names the channels that alone tell is heeded; one that names some as well
+// takes none away.
+func TestARuleNamesItsChannels(t *testing.T) {
+	for _, c := range []struct {
+		notify       []string
+		only         bool
+		mail, pubsub int
+	}{
+		{nil, false, 1, 1}, {[]string{"pubsub"}, false, 1, 1}, {[]string{"pubsub"}, true, 0, 1},
+		{[]string{"mail"}, true, 1, 0}, {[]string{"mail", "pubsub"}, true, 1, 1}, {[]string{"slack:#x"}, true, 0, 0},
+	} {
+		mail, pubsub := notifier{name: "mail"}, notifier{name: "pubsub"}
+		n := access.Notice{Request: access.Request{Terms: access.Terms{Notify: c.notify, NotifyOnly: c.only}}}
+		notice.Channels{&mail, &pubsub}.Notify(t.Context(), n)
+		if mail.told != c.mail || pubsub.told != c.pubsub {
+			t.Errorf("%v, only %v: mail %d, Pub/Sub %d", c.notify, c.only, mail.told, pubsub.told)
+		}
+	}
+}

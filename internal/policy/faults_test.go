@@ -50,6 +50,9 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got.String(), want)
 		}
 		root, _ := document.Read([]byte(text))
+		if strings.Contains(got.String(), "cannot be read as YAML") {
+			continue // nobody can judge what is missing
+		}
 		if err := schema.Validate(plain(root)); (err != nil) != visible {
 			t.Errorf("%s: the schema says %v, the reader\n%s", name, err, got.String())
 		}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,7 +35,8 @@ type Deployment struct {
 	AccessLevels, Claims bool
 	// Groups: a directory can be asked for the groups of people.
 	Groups bool
-	// Channels are the names of what notices can go to, such as "slack".
+	// Channels are what notices can go to, as rules name them; one with a colon at the end
+	// takes something behind it: "mail", "slack:".
 	Channels []string
 	// Unsupported are terms, by the names that a file has for them, that this build
 	// does not carry out yet.
@@ -119,6 +121,11 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 	}
 	if p.escalation != nil {
 		ledger("escalate", "escalate")
+		for _, spelled := range p.escalation.To {
+			if kind, _, _ := strings.Cut(spelled, ":"); kind == "claim" || kind == "domain" {
+				tell("escalate", "escalate names %s, who have no address; name user: or group:", spelled)
+			}
+		}
 	}
 	if p.glass != nil {
 		ledger("break_glass", "break_glass")
@@ -133,8 +140,12 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 		tell("approver_access_level", "access levels are known only where Identity-Aware Proxy signs people in")
 	}
 	for _, channel := range p.notify {
-		if name, _, _ := strings.Cut(channel, ":"); !slices.Contains(d.Channels, name) {
-			tell("notify", "there is no channel %s here", channel)
+		if name, behind, _ := strings.Cut(channel, ":"); !slices.Contains(d.Channels, channel[:len(channel)-len(behind)]) {
+			here := strings.Join(d.Channels, ", ")
+			if slices.Contains(d.Channels, name) {
+				here = name + ", with nothing behind it"
+			}
+			tell("notify", "there is no channel %s here; there is %s", channel, cmp.Or(here, "none"))
 		}
 	}
 	for _, key := range d.Unsupported {

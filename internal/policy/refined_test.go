@@ -387,7 +387,7 @@ rules:
 		}
 		return strings.Join(lines, "\n")
 	}
-	able := policy.Deployment{Ledger: true, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: []string{"mail", "slack", "webhook"}}
+	able := policy.Deployment{Ledger: true, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: []string{"mail", "slack:", "webhook"}}
 	if got := told(able); got != "" {
 		t.Errorf("who can do everything:\n%s", got)
 	}
@@ -427,12 +427,28 @@ rules:
 13:7: rule "all of it": remind_after needs a ledger, and there is none
 14:7: rule "all of it": escalate needs a ledger, and there is none
 14:7: rule "all of it": escalate names group:g@example.com, and no directory can be asked for groups here
-15:7: rule "all of it": there is no channel slack:#x here
-15:7: rule "all of it": there is no channel webhook here
+15:7: rule "all of it": there is no channel slack:#x here; there is mail
+15:7: rule "all of it": there is no channel webhook here; there is mail
 16:7: rule "all of it": break_glass needs a ledger, and there is none
 16:7: rule "all of it": break_glass names group:g@example.com, and no directory can be asked for groups here`)
 	if got := told(policy.Deployment{Channels: []string{"mail"}}); got != want {
 		t.Errorf("who can do nothing:\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Who is told without being asked anything must have an address.
+func TestEscalationsAreToPeopleWithAnAddress(t *testing.T) {
+	for to, want := range map[string]string{
+		"user:a@example.com":  "",
+		"group:g@example.com": "",
+		"claim:x":             `escalate names claim:x, who have no address; name user: or group:`,
+		"domain:example.com":  `escalate names domain:example.com, who have no address; name user: or group:`,
+	} {
+		f := file(t, fmt.Sprintf(`{version: 1, rules: [{name: r, terms: {escalate: {after: 1h, to: ["%s"]}}}]}`, to))
+		faults := f.Faults(policy.Deployment{Ledger: true, Groups: true, Claims: true})
+		if (len(faults) == 0) != (want == "") || want != "" && faults[0].Text != `rule "r": `+want {
+			t.Errorf("%s: %v", to, faults)
+		}
 	}
 }
 

@@ -222,6 +222,8 @@ type apiBody struct {
 	Comment           string   `json:"comment"`
 	Resource          string   `json:"resource"`
 	Principal         string   `json:"principal"`
+	// BreakGlass activates at once what others would have to approve.
+	BreakGlass bool `json:"breakGlass"`
 }
 
 func (b apiBody) ids() []string {
@@ -271,8 +273,11 @@ func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.Request
 	}
 	a := broker.Ask{Kind: kind, Resource: on, Justification: strings.TrimSpace(body.Justification),
 		Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
-	if kind == access.Peers {
+	switch {
+	case kind == access.Peers:
 		a.Reviewers = body.Peers
+	case body.BreakGlass:
+		a.Kind = access.BreakGlass
 	}
 	if a.Entitlements, err = s.idsOn(r, on, body.ids()); err != nil {
 		return nil, err

@@ -264,11 +264,11 @@ func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cau
 	}
 	v.fill(f)
 	problem, status := s.problem(r, cause)
+	v.numbered(f, cause)
 	if v.Glass != nil && f.Has(fieldGlass) {
 		v.blameGlass(problem)
 		return page{template: "ask", status: status, data: v}
 	}
-	v.numbered(f, cause)
 	v.blame(problem)
 	return page{template: "ask", status: status, data: v}
 }
@@ -280,7 +280,7 @@ var spent = []access.Code{access.CodeBadRequestID, access.CodeOldForm, access.Co
 // cannot be asked.
 func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askView {
 	kind := cmp.Or(access.KindOfID(f.Get(access.FieldID)), access.Self)
-	if len(f[access.FieldReviewer]) > 0 {
+	if len(f[access.FieldReviewer]) > 0 || kind == access.BreakGlass { // of which nothing is offered now
 		kind = access.Peers
 	}
 	// Without terms the form is still there, with what was typed.

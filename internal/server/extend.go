@@ -104,9 +104,15 @@ func (s *server) glassOf(r *http.Request, c broker.Choice) *glassView {
 		Minutes: minutesText(min(longest, c.Terms.DefaultDuration)), Reviewers: l.People(c.Terms.Glass.ReviewBy)}
 }
 
-// numbered puts back the number of a form that was sent, unless it is spent.
+// numbered puts back the number of a form that was sent, unless it is spent. That of a
+// broken glass stands in no other form.
 func (v *askView) numbered(f url.Values, cause error) {
-	if id := f.Get(access.FieldID); id != "" && !slices.Contains(spent, access.AsError(cause).Code) {
+	id := f.Get(access.FieldID)
+	switch glass := access.KindOfID(id) == access.BreakGlass; {
+	case id == "" || slices.Contains(spent, access.AsError(cause).Code):
+	case !glass:
 		v.ID = id
+	case v.Glass != nil:
+		v.Glass.ID = id
 	}
 }

@@ -47,6 +47,8 @@ type Frame struct {
 	// MailAccount is whether to lead to the page of that name, and Lists to those of
 	// requests.
 	MailAccount, Lists bool
+	// Cautions are what administrators are to know on every page.
+	Cautions []string
 	// Problem is what was wrong with what was sent; nil when nothing was.
 	Problem *Problem
 }
@@ -54,8 +56,14 @@ type Frame struct {
 // frame surrounds a page whose title is a message.
 func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	caller := callerOf(r)
+	var cautions []string
+	if caller.Principal != "" {
+		for _, e := range s.Broker.Cautions(r.Context(), caller) {
+			cautions = append(cautions, inFull(s.refusal(r, e, "")))
+		}
+	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
-		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller), Lists: s.remembers && caller.Principal != ""}
+		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller), Lists: s.remembers && caller.Principal != "", Cautions: cautions}
 }
 
 // Problem is a refusal as a page shows it.

@@ -46,6 +46,7 @@ type Broker interface {
 	End(ctx context.Context, c access.Caller, on access.Resource, requestID string, of access.Principal) (broker.Ended, error)
 	Admin(context.Context, access.Caller) error
 	NamedAdmin(access.Caller) bool
+	Cautions(context.Context, access.Caller) []*access.Error
 	NewForm(access.Caller, access.RequestKind) (string, error)
 	Defaults(access.Caller, access.RequestKind) (access.Terms, error)
 	Channels() []access.Channel

@@ -2,6 +2,7 @@ package words_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,6 +33,7 @@ import (
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/relational"
 	"jitaccess/internal/lookup"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/words"
@@ -213,6 +215,28 @@ func situations() []situation {
 			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA", "")
 			return err
 		}, nil},
+		{access.CodeNoBreakGlass, "an emergency of somebody whom no rule lets", breaking(access.CodeNoBreakGlass, func(w *brokertest.World) {
+			w.Policy = policy.New(w.Settings)
+		}, nil), nil},
+		{access.CodeGlassUnreviewed, "a second emergency before the first was reviewed", breaking(access.CodeGlassUnreviewed, nil,
+			func(t *testing.T, w *brokertest.World, _ broker.Asked) error {
+				_, err := w.Broker().Ask(t.Context(), access.Caller{Principal: ana}, emergency())
+				return err
+			}), nil},
+		{access.CodeGlassUntold, "an emergency of which nobody can be told", breaking(access.CodeGlassUntold, func(w *brokertest.World) {
+			w.Silent = true
+		}, nil), nil},
+		{access.CodeNoReview, "a review by somebody whom no rule names", breaking(access.CodeNoReview, nil,
+			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
+				return reviewing(t, w, asked, "eve@example.com")
+			}), nil},
+		{access.CodeReviewed, "a second review", breaking(access.CodeReviewed, nil,
+			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
+				if err := reviewing(t, w, asked, ben); err != nil {
+					t.Fatal(err)
+				}
+				return reviewing(t, w, asked, "cho@example.com")
+			}), nil},
 		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
 
 		{access.CodeRequesterLost, "a requester who lost the role",
@@ -287,6 +311,8 @@ func situations() []situation {
 		}, nil},
 		{access.CodeLedgerUnavailable, "a database that is down", recalling(home{err: errors.New("connection refused")}), nil},
 		{access.CodeLedgerDamaged, "entries that nobody signed", recalling(home{entries: []ledger.Entry{{}}}), nil},
+		{access.CodeLedgerOld, "a database that was put back from an older copy", cautioned(0), nil},
+		{access.CodeGrantUnknown, "a grant by a service that keeps no database", cautioned(1), nil},
 		{access.CodeJournalUnavailable, "a log that cannot be written",
 			asking(access.CodeJournalUnavailable, func(w *brokertest.World, _ *broker.Ask) { w.JournalErr[access.RequestMade] = errors.New("closed") }), nil},
 
@@ -396,6 +422,9 @@ func situations() []situation {
 			deciding(access.CodeOutcomeUnrecorded, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				w.JournalErr[access.GrantWritten] = errors.New("closed")
 			}), nil},
+		{access.CodeRecordedLater, "an emergency while the database is down", breaking(access.CodeRecordedLater, func(w *brokertest.World) {
+			w.Ledger = &brokertest.Unreachable{Memory: w.Ledger.(broker.Memory), Down: true}
+		}, nil), nil},
 		{access.CodeLongLink, "a link of 3,000 characters",
 			asking(access.CodeLongLink, func(_ *brokertest.World, a *broker.Ask) {
 				a.Origin = "https://" + strings.Repeat("a", 3000) + ".example.com"
@@ -611,6 +640,37 @@ func recalling(h home) func(*testing.T) error {
 	return func(t *testing.T) error {
 		_, err := ledger.New(ledger.Config{Home: h, Now: func() time.Time { return noon }}).Open(t.Context(), "mpa-AAAAAAAAAAAAAAAA")
 		return err
+	}
+}
+
+// cautioned is what an administrator is told of a grant that is newer than all that is
+// remembered.
+func cautioned(which int) func(*testing.T) error {
+	return func(t *testing.T) error {
+		home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
+		if err == nil {
+			err = home.Migrate(t.Context())
+		}
+		keys, failed := ledger.NewKeys(make([]byte, 32))
+		if err = errors.Join(err, failed); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { home.Close() })
+		w := newWorld(t)
+		w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+		w.Listed, w.Admins = []access.ResourceInfo{{Resource: shop}}, []string{"user:" + string(ben)}
+		b := w.Broker()
+		if _, err := b.Ask(t.Context(), access.Caller{Principal: ana}, broker.Ask{Resource: shop, Entitlements: []access.EntitlementID{admin},
+			Reviewers: []string{string(ben)}, Justification: "case 4711", Duration: time.Hour, Origin: "https://jit.example.com"}); err != nil {
+			t.Fatal(err)
+		}
+		w.Clock = noon.Add(time.Hour)
+		w.Activations = []access.Activation{{RequestID: "mpa-BBBBBBBBBBBBBBBB", Principal: ana, Entitlement: admin,
+			Window: access.Window{Start: w.Clock, End: w.Clock.Add(time.Hour)}}}
+		if _, err := b.Survey(t.Context(), broker.SurveyCount); err != nil {
+			t.Fatal(err)
+		}
+		return b.Cautions(t.Context(), access.Caller{Principal: ben})[which]
 	}
 }
 

@@ -28,6 +28,7 @@ var memory = []struct {
 	{"what happened is told in its order", history},
 	{"lists choose by what they are asked for, the newest first", lists},
 	{"pages hold every request once", pages},
+	{"broken glasses are listed until they are reviewed", glasses},
 	{"a list is looked through for what is rare", rare},
 	{"a cursor is good for its list alone", foreignCursors},
 	{"what is due is told, the longest due first", due},
@@ -36,6 +37,8 @@ var memory = []struct {
 	{"of those who take at the same time each gets others", takers},
 	{"what could not be sent is sent later", unsent},
 	{"a link from before is imported once", imports},
+	{"what stands and was not made here is taken in once", takenIn},
+	{"a doubt stands until it is taken back", doubts},
 	{"the head changes with whatever is recorded", heads},
 	{"who gives up waiting changes nothing", givenUp},
 }
@@ -224,6 +227,54 @@ func everyTransition(t *testing.T, f Fixture, again broker.Memory) {
 	}
 }
 
+func takenIn(t *testing.T, f Fixture, again broker.Memory) {
+	r := f.request(1)
+	r.Reviewers = nil
+	e := f.event(r, access.GrantTakenIn)
+	e.Caller = access.Caller{Method: access.MethodSystem}
+	e.Window = access.Window{Start: f.Now().Add(-time.Hour), End: f.Now().Add(time.Hour)}
+	e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible, Args: access.Args{"role": "x"}}
+	if _, err := f.Store.Commit(context.Background(), e, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := again.Commit(context.Background(), e, nil)
+	wantKind(t, err, access.Conflict)
+	got := f.open(t, r.ID)
+	if got.State != access.Active || got.Window != e.Window || !got.TakenIn.Equal(e.At) || len(got.Decisions) != 0 || got.Version != 1 {
+		t.Errorf("%+v", got)
+	}
+	listed, err := again.List(context.Background(), access.Listing{States: []access.State{access.Active}})
+	if err != nil || len(listed.Requests) != 1 || !listed.Requests[0].TakenIn.Equal(e.At) {
+		t.Errorf("%+v, %v", listed, err)
+	}
+	// Nothing that leads to a grant follows on it.
+	for _, action := range []access.Action{access.RequestMade, access.SelfApproved, access.RequestApproved, access.GlassBroken, access.GrantTakenIn} {
+		next := e
+		next.Action, next.Request, next.Err = action, got, nil
+		next.Caller = access.Caller{Principal: "ben@example.com"}
+		next.Decision = access.Decision{Verdict: access.Approve, By: "ben@example.com", At: f.Now(), Digest: got.Digest()}
+		_, err := again.Commit(context.Background(), next, nil)
+		if err == nil {
+			t.Errorf("%s was recorded", action)
+		}
+	}
+	if events, err := again.History(context.Background(), r.ID); err != nil || len(events) != 1 || events[0].Err == nil {
+		t.Errorf("%+v, %v", events, err)
+	}
+}
+
+func doubts(t *testing.T, f Fixture, again broker.Memory) {
+	for _, why := range []string{"", "one", "two", "", "three"} {
+		if err := f.memory().Doubt(context.Background(), why); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := again.Doubted(context.Background()); err != nil || got != why {
+			t.Errorf("%q, %v; want %q", got, err, why)
+		}
+		f.Advance(time.Second)
+	}
+}
+
 func history(t *testing.T, f Fixture, again broker.Memory) {
 	r := f.request(1)
 	want := []access.Event{f.event(r, access.RequestMade)}
@@ -372,6 +423,27 @@ func pages(t *testing.T, f Fixture, again broker.Memory) {
 			t.Errorf("in pages of %d: %v", size, got)
 		}
 	}
+	// Bounded in time, pages go on within the bounds.
+	to, earlier := f.Now(), want[:51] // the other two were made at this very moment
+	for _, size := range []int{7, 50} {
+		got := f.list(t, again, access.Listing{Max: size, To: to})
+		slices.Sort(got)
+		if !slices.Equal(got, earlier) {
+			t.Errorf("until %v, in pages of %d: %v; want %v", to, size, got, earlier)
+		}
+	}
+	// A brief page holds more, and little of each.
+	brief, err := again.List(context.Background(), access.Listing{Brief: true})
+	if err != nil || len(brief.Requests) != len(want) || brief.Next != "" {
+		t.Errorf("a brief list has %d, %v", len(brief.Requests), err)
+	}
+	for _, r := range brief.Requests {
+		little := access.Request{ID: r.ID, Kind: access.Peers, State: access.Pending, Resource: f.request(0).Resource, Version: 1, Created: r.Created}
+		if diff := cmp.Diff(little, r, cmpopts.EquateEmpty()); diff != "" || r.Created.IsZero() {
+			t.Errorf("of a brief list (-want +listed):\n%s", diff)
+			break
+		}
+	}
 	// What is made while somebody reads is not on later pages, and takes nothing off them.
 	page, _ := again.List(context.Background(), access.Listing{Max: 50})
 	f.Advance(time.Minute)
@@ -453,8 +525,10 @@ func due(t *testing.T, f Fixture, again broker.Memory) {
 		{0, 10, nil},
 		{10*time.Minute - time.Microsecond, 10, nil},
 		{10 * time.Minute, 10, []string{approved.ID}},
-		{30 * time.Minute, 10, []string{approved.ID, lapsing.ID}},
-		{45 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}},
+		{15*time.Minute - time.Microsecond, 10, []string{approved.ID}},
+		{15 * time.Minute, 10, []string{approved.ID, lapsing.ID}}, // who was asked is to be reminded
+		{35*time.Minute - time.Microsecond, 10, []string{approved.ID, lapsing.ID}},
+		{35 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}}, // its holder is to be told
 		{24 * time.Hour, 2, []string{approved.ID, lapsing.ID}},
 	} {
 		found, err := again.Due(context.Background(), began.Add(c.after), c.max)

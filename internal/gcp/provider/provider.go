@@ -53,6 +53,7 @@ type Google struct {
 
 	// inventory can list everybody, whichever catalog there is.
 	inventory catalog
+	now       func() time.Time
 }
 
 // catalog is what both catalogs are: what the broker asks, and what is asked once more
@@ -67,7 +68,7 @@ type catalog interface {
 
 // New makes a Google. It makes no calls.
 func New(ctx context.Context, c Config) (g *Google, err error) {
-	g = &Google{}
+	g = &Google{now: c.Now}
 	if g.Groups, err = directory.New(ctx, c.Platform, c.CustomerID, c.Now); err != nil {
 		return nil, err
 	}
@@ -111,6 +112,24 @@ func New(ctx context.Context, c Config) (g *Google, err error) {
 	}
 	g.Granter = resourcemanager.NewGranter(g.Policies, g.catalog)
 	return g, nil
+}
+
+// Resources asks the catalog. For nobody in particular it is all that the service account
+// may see, which Policy Analyzer does not list.
+func (g *Google) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
+	if p == "" {
+		return g.inventory.Resources(ctx, p)
+	}
+	return g.catalog.Resources(ctx, p)
+}
+
+// Inspect reads the resource's own policy.
+func (g *Google) Inspect(ctx context.Context, on access.Resource) (access.Inspection, error) {
+	p, err := g.Policies.GetIamPolicy(ctx, on, time.Time{})
+	if err != nil {
+		return access.Inspection{}, err
+	}
+	return p.Inspect(g.now()), nil
 }
 
 // Standing asks the catalog. Everybody is listed from whole policies and the directory,

@@ -282,11 +282,11 @@ func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, erro
 	if !q.From.IsZero() {
 		choose(made+" >= ?", micros(q.From))
 	}
-	if !q.To.IsZero() {
-		choose(made+" < ?", micros(q.To))
-	}
-	if q.AfterID != "" {
+	switch { // what comes after is before To; with both, SQLite goes through all that is
+	case q.AfterID != "":
 		choose("("+made+", "+id+") < (?, ?)", micros(q.AfterMade), q.AfterID)
+	case !q.To.IsZero():
+		choose(made+" < ?", micros(q.To))
 	}
 	statement := "SELECT " + rowColumns + " FROM " + from
 	if len(where) > 0 {
@@ -336,6 +336,30 @@ func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time) e
 	_, err := d.write.ExecContext(ctx, d.rebind("UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1 WHERE id = ? AND lease = ?"),
 		micros(due), id, lease)
 	return err
+}
+
+// Keep implements ledger.Home.
+func (d *Database) Keep(ctx context.Context, n ledger.Note) error {
+	_, err := d.write.ExecContext(ctx, d.rebind(`INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`), n.Kind, n.ID, micros(n.Made), ledger.Base64(n.Body), n.Signature.Algorithm,
+		n.Signature.Key, ledger.Base64(n.Signature.Public), ledger.Base64(n.Signature.Bytes))
+	return err
+}
+
+// Notes implements ledger.Home.
+func (d *Database) Notes(ctx context.Context, kind string, max int) ([]ledger.Note, error) {
+	var all []ledger.Note
+	err := d.query(ctx, `SELECT id, made, body, algorithm, key_id, public_key, signature FROM notes WHERE kind = ?
+		ORDER BY made DESC, id DESC LIMIT ?`, []any{kind, max}, func(scan func(...any) error) error {
+		n := ledger.Note{Kind: kind}
+		var made int64
+		var body, public, signature string
+		err := scan(&n.ID, &made, &body, &n.Signature.Algorithm, &n.Signature.Key, &public, &signature)
+		n.Made, n.Body, n.Signature.Public, n.Signature.Bytes = moment(made), unbase64(body), unbase64(public), unbase64(signature)
+		all = append(all, n)
+		return err
+	})
+	return all, err
 }
 
 // stride is how many requests Walk reads at a time; nothing is held open in between.

@@ -160,13 +160,19 @@ func (d *Database) migrate(ctx context.Context, files fs.FS) error {
 	case has >= knows:
 		return nil
 	}
-	if _, err = provider.Up(ctx); err == nil {
-		return nil
+	for {
+		if _, err = provider.Up(ctx); err == nil {
+			return nil
+		}
+		// In SQLite nothing locks between looking and changing: another may have been quicker,
+		// and then the rest is left to do, or nothing.
+		now, _, again := provider.GetVersions(ctx)
+		if again == nil && now >= knows {
+			return nil
+		}
+		if again != nil || now == has {
+			return err
+		}
+		has = now
 	}
-	// In SQLite nothing locks between looking and changing: another may have been quicker,
-	// and then there is nothing left to do.
-	if has, _, again := provider.GetVersions(ctx); again == nil && has >= knows {
-		return nil
-	}
-	return err
 }

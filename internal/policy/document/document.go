@@ -58,6 +58,8 @@ type Node struct {
 	// is there twice.
 	Items []*Node
 	Pairs []Pair
+	// torn: some of it could not be read, so that nobody knows what is missing in it.
+	torn bool
 }
 
 // Pair is an entry of an object. Key is of kind Text.
@@ -126,21 +128,33 @@ func Read(text []byte) (*Node, Faults) {
 	}
 	lines := r.clean(text)
 	for range maxBlanked {
-		root, at := r.parse(lines)
-		if at == 0 {
+		root, fault := r.parse(lines)
+		if fault == nil {
 			if root == nil {
 				return nothing, r.faults
 			}
-			return r.node(root, 1), r.faults
+			n := r.node(root, 1)
+			n.torn = r.torn
+			return n, r.faults
 		}
-		if !blank(lines, at) {
+		begin, end := blockAround(lines, fault.Line)
+		// A tab or a byte that has been told of is the better reason.
+		if !slices.ContainsFunc(r.faults, func(f Fault) bool { return begin < f.Line && f.Line <= end }) {
+			r.faults.add(fault.Line, fault.Column, "%s", fault.Text)
+		}
+		if !blank(lines[begin:end]) {
 			break
 		}
+		r.torn = true
 	}
 	return nothing, r.faults
 }
 
-type reader struct{ faults Faults }
+type reader struct {
+	faults Faults
+	// torn: some lines could not be read, and were left out.
+	torn bool
+}
 
 // clean is the text in lines, with what no line may have told and replaced.
 func (r *reader) clean(text []byte) []string {
@@ -172,67 +186,87 @@ func (r *reader) clean(text []byte) []string {
 	return lines
 }
 
-// parse returns the document, nil when it is empty, or the line at which the text is no
-// YAML.
-func (r *reader) parse(lines []string) (root *yaml.Node, at int) {
+// parse returns the document, nil when it is empty, or where the text is no YAML.
+func (r *reader) parse(lines []string) (*yaml.Node, *Fault) {
 	loader, err := yaml.NewLoader(strings.NewReader(strings.Join(lines, "\n")))
 	if err != nil {
-		return nil, r.syntax(err)
+		return nil, syntax(err)
 	}
 	var document, second yaml.Node
-	if err := loader.Load(&document); err == io.EOF {
-		return nil, r.nothing()
-	} else if err != nil {
-		return nil, r.syntax(err)
+	if err := loader.Load(&document); err != nil && err != io.EOF {
+		return nil, syntax(err)
 	}
 	switch err := loader.Load(&second); {
 	case err == nil:
 		r.faults.add(max(second.Line, 1), max(second.Column, 1), "a second document begins here; a file has one")
 	case err != io.EOF:
-		return nil, r.syntax(err)
+		return nil, syntax(err)
 	}
-	if document.Kind == yaml.DocumentNode {
-		if len(document.Content) == 0 {
-			return nil, r.nothing()
-		}
-		return document.Content[0], 0
+	if document.Kind == yaml.DocumentNode && len(document.Content) > 0 {
+		return document.Content[0], nil
 	}
-	return &document, 0
-}
-
-// nothing tells that there is nothing, unless that is our doing.
-func (r *reader) nothing() int {
-	if len(r.faults) == 0 {
+	if len(r.faults) == 0 { // or else it is our doing
 		r.faults.add(1, 1, "the file is empty")
 	}
-	return 0
+	return nil, nil
 }
 
-// syntax tells of what is no YAML, and returns its line.
-func (r *reader) syntax(err error) int {
-	line, column, text := 1, 1, err.Error()
+// remedies are what to do about what the parser says, by a part of it.
+var remedies = []struct{ said, do string }{
+	{"mapping values are not allowed", `put the text in quotes if a colon belongs to it, and else begin a new line`},
+	{"cannot start any token", "put the text in quotes"},
+	{"did not find expected key", "begin in the same column as the lines that it belongs to, and put text with quotes or brackets in quotes"},
+	{"did not find expected '-'", "begin in the same column as the entries that it belongs to"},
+	{"did not find expected ','", "close the bracket, or put a comma between the entries"},
+	{"did not find expected node content", "close the bracket, or write what is missing behind the comma"},
+	{"unexpected end of stream", "close the quote"},
+	{"could not find expected ':'", "write a colon and a space behind the key, and put text of several lines in quotes"},
+}
+
+// syntax tells of what is no YAML.
+func syntax(err error) *Fault {
+	f := &Fault{Line: 1, Column: 1, Text: err.Error()}
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
-		line, column, text = max(e.Mark.Line, 1), max(e.Mark.Column, 1), e.Message
+		mark := e.Mark
+		if strings.Contains(e.Message, "end of stream") && e.ContextMark.Line > 0 {
+			mark = e.ContextMark // where it was opened
+		}
+		*f = Fault{max(mark.Line, 1), max(mark.Column, 1), e.Message}
 	}
-	r.faults.add(line, column, "this cannot be read as YAML: %s", text)
-	return line
+	f.Text = "this cannot be read as YAML: " + f.Text
+	for _, r := range remedies {
+		if strings.Contains(f.Text, r.said) {
+			f.Text += "; " + r.do
+			break
+		}
+	}
+	return f
 }
 
 // blockStart is where what stands before ends for certain: a key at the margin, or an
 // entry of the list under it.
 var blockStart = regexp.MustCompile(`^( {0,4}- |[A-Za-z_]+:)`)
 
-// blank empties the block around a line, so that what lies behind it is read all the
-// same; false when there is nothing left to empty. The fault may be told one line behind
-// the block, where the parser noticed it.
-func blank(lines []string, line int) bool {
-	begin := min(line, len(lines)) - 1
+// blockAround is the block of lines around one, from begin to before end. The fault may be
+// told one line behind it, where the parser noticed it.
+func blockAround(lines []string, line int) (begin, end int) {
+	begin = min(line, len(lines)) - 1
 	for begin > 0 && (strings.TrimSpace(lines[begin]) == "" || !blockStart.MatchString(lines[begin])) {
 		begin--
 	}
+	end = begin + 1
+	for end < len(lines) && !blockStart.MatchString(lines[end]) {
+		end++
+	}
+	return begin, end
+}
+
+// blank empties lines, so that what lies behind them is read all the same; false when
+// there is nothing to empty.
+func blank(lines []string) bool {
 	empty := true
-	for i := begin; i < len(lines) && (i == begin || !blockStart.MatchString(lines[i])); i++ {
-		empty = empty && strings.TrimSpace(lines[i]) == ""
+	for i, line := range lines {
+		empty = empty && strings.TrimSpace(line) == ""
 		lines[i] = ""
 	}
 	return !empty
@@ -286,6 +320,9 @@ func (r *reader) node(y *yaml.Node, depth int) *Node {
 		n.Kind = Text
 		if y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
 			n.Kind = plain(y.Value)
+		}
+		if r.torn && n.Kind == Null && y.Value == "" {
+			n.Kind = Broken // what stood there could not be read
 		}
 	}
 	return n

@@ -33,7 +33,7 @@ func TestEveryFaultIsToldWithItsPlace(t *testing.T) {
 		{"", "1:1: the file is empty"},
 		{"# nothing\n", "1:1: the file is empty"},
 		{"a: 1\n---\nb: 2\n", "2:1: a second document begins here; a file has one"},
-		{"a: b: c\n", "1:5: this cannot be read as YAML: mapping values are not allowed in this context"},
+		{"a: b: c\n", "1:5: this cannot be read as YAML: mapping values are not allowed in this context; put the text in quotes if a colon belongs to it, and else begin a new line"},
 	} {
 		if _, got := told(c.text); got != c.want {
 			t.Errorf("%q:\n%s\nwant\n%s", c.text, got, c.want)

@@ -119,16 +119,23 @@ func (s *Schema) check(n *Node, name string, faults *Faults) {
 }
 
 func (s *Schema) checkObject(n *Node, name string, faults *Faults) {
+	keys := slices.Sorted(maps.Keys(s.Properties))
+	meant := map[string]bool{} // that were misspelt
 	known := slices.DeleteFunc(slices.Clone(n.Pairs), func(p Pair) bool {
-		property := s.Properties[p.Key.Text]
-		if property == nil {
-			faults.Add(p.Key, "%s has no key %q; it may have %s", s.Title, p.Key.Text, strings.Join(slices.Sorted(maps.Keys(s.Properties)), ", "))
-			return true
+		key := p.Key.Text
+		if property := s.Properties[key]; property != nil {
+			property.check(p.Value, key, faults)
+			return false
 		}
-		property.check(p.Value, p.Key.Text, faults)
-		return false
+		if near := nearest(key, keys); near != "" && n.Get(near) == nil {
+			faults.Add(p.Key, "%s has no key %q; %q is probably meant", s.Title, key, near)
+			meant[near] = true
+		} else {
+			faults.Add(p.Key, "%s has no key %q; it may have %s", s.Title, key, strings.Join(keys, ", "))
+		}
+		return true
 	})
-	has := func(key string) bool { return n.Get(key) != nil }
+	has := func(key string) bool { return n.Get(key) != nil || meant[key] || n.torn }
 	for _, key := range s.Required {
 		if !has(key) {
 			faults.Add(n, "%s needs the key %q", s.Title, key)
@@ -150,14 +157,56 @@ func (s *Schema) checkObject(n *Node, name string, faults *Faults) {
 				count++
 			}
 		}
-		if count != 1 {
+		if count != 1 && !n.torn {
 			faults.Add(n, "%s needs one of %s, and has %d", s.Title, strings.Join(keys, " and "), count)
 		}
 	}
-	if len(n.Pairs) < s.MinProperties && len(s.Required) < s.MinProperties {
+	if len(n.Pairs) < s.MinProperties && !n.torn && len(s.Required) < s.MinProperties {
 		faults.Add(n, "%s says nothing; add to it, or leave it out", name)
 	}
 	n.Pairs = known
+}
+
+// nearest is the key that is meant by a misspelt one: two letters or fewer are wrong in it,
+// and fewer than in any other. Empty is none.
+func nearest(text string, keys []string) string {
+	least, found := 3, ""
+	for _, key := range keys {
+		switch wrong := edits(text, key); {
+		case wrong < least && wrong < len(key)-1:
+			least, found = wrong, key
+		case wrong == least:
+			found = ""
+		}
+	}
+	return found
+}
+
+// edits is how many letters must be put in, taken out, changed or swapped with the next
+// one to make one text of the other.
+func edits(a, b string) int {
+	if max(len(a), len(b)) > 40 {
+		return 40
+	}
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		for j := range rows[i] {
+			if i == 0 || j == 0 {
+				rows[i][j] = i + j
+				continue
+			}
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
 }
 
 // kind is the sort of value that the schema is about.

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
+)
+
+// meanings say in words what each difference is, and what there is to do.
+var meanings = map[broker.DifferenceKind]struct{ what, next string }{
+	broker.NotRemembered: {"a grant stands that the ledger does not know",
+		"find out who made it (Google's audit log has SetIamPolicy); end it, or let the sweep take it in"},
+	broker.NotDecided: {"a grant stands of a request that was not approved",
+		"end it; if the ledger was put back from an older copy, its approval is missing"},
+	broker.LiveAgain:      {"a grant stands that was ended, or was over", "end it, and find out who wrote it again"},
+	broker.NotStanding:    {"the ledger has a grant as active that does not stand", "somebody took it out by hand: ask for it again if it is needed"},
+	broker.OtherWindow:    {"a grant stands for another time than was approved", "end it, and find out who edited it"},
+	broker.OtherGrant:     {"a grant stands for somebody, or a role, whom its request was not for", "take the binding out: its id was copied"},
+	broker.Damaged:        {"what is kept of the request of a grant is not what was recorded", "run jitaccess ledger verify"},
+	broker.TooLong:        {"a grant is longer than anybody may have it", "end it, and find out who edited it"},
+	broker.Pointless:      {"somebody is eligible for what they hold all the time", "take the binding without a condition out"},
+	edited(access.Edited): {"a grant was edited by hand", "end it, and ask again if it is needed"},
+	edited(access.Imitated): {"a binding has the title of a grant and is none",
+		"take it out, or give it another title: people take it for a grant that ends"},
+	edited(access.Untitled):  {"a binding has the text of a grant and another title", "take it out: nobody ends or clears it"},
+	edited(access.Uncleared): {"a grant is over, and nobody has cleared it", "the next grant of the role clears it; take it out if there is none"},
+}
+
+func edited(k access.OddityKind) broker.DifferenceKind { return broker.DifferenceKind(k) }
+
+// runReconcile holds what stands against what is remembered and what may stand. It exits
+// with 0 when all is fine, with 1 when something is not, and with 2 when something cannot
+// be read.
+func runReconcile(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("reconcile", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	name := serviceFlag(flags)
+	project := flags.String("project", "", "the id of a project; all that the service account may see when left out")
+	asJSON := flags.Bool("json", false, "print one JSON object in place of a table")
+	if !parsed(flags, args, stderr) {
+		return exitUsage
+	}
+	c, err := config.Read(asService(env, *name))
+	if err != nil {
+		return failed(stderr, exitUsage, fmt.Errorf("the configuration is wrong\n%w", err))
+	}
+	r := reconciliation{stderr: stderr, sleep: sleep}
+	if *project != "" {
+		if r.project, err = access.Project(*project); err != nil {
+			return failed(stderr, exitUsage, err)
+		}
+	}
+	platform, err := locate(ctx, c)
+	if err != nil {
+		return failed(stderr, exitUsage, err)
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	s, err := build(ctx, c, platform, nil, wallClock, stderr)
+	if err != nil {
+		return failed(stderr, exitUsage, err)
+	}
+	r.broker = s.broker
+	report := r.run(ctx)
+	if *asJSON {
+		err = report.json(stdout)
+	} else {
+		err = report.table(stdout)
+	}
+	switch {
+	case err != nil:
+		return failed(stderr, exitUsage, err)
+	case len(report.Unread) > 0:
+		return exitUsage
+	case len(report.Differences) > 0:
+		return exitFailure
+	}
+	return exitOK
+}
+
+// reconciliation is one run. The zero project is all.
+type reconciliation struct {
+	broker interface {
+		Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
+		Reconcile(context.Context, access.Caller, access.Resource) (broker.Reconciled, error)
+		NotStanding(context.Context, access.Caller, map[access.Resource]broker.Reconciled) ([]broker.Difference, error)
+		HasReconciled(context.Context, access.Caller) error
+	}
+	project access.Resource
+	stderr  io.Writer
+	sleep   func(context.Context, time.Duration) error
+}
+
+// reconciled is what a run found.
+type reconciled struct {
+	Projects    int          `json:"projects"`
+	Differences []difference `json:"differences"`
+	// Unread are what could not be read, and why.
+	Unread []string `json:"unread"`
+}
+
+type difference struct {
+	Kind    broker.DifferenceKind `json:"kind"`
+	ID      string                `json:"id,omitempty"`
+	Project string                `json:"project"`
+	Person  access.Principal      `json:"person,omitempty"`
+	Roles   []string              `json:"roles,omitempty"`
+	What    string                `json:"what"`
+	Why     string                `json:"why,omitempty"`
+	Next    string                `json:"next"`
+}
+
+// run looks at all projects. What cannot be read never hides the rest. Only what was
+// looked at whole takes a doubt back.
+func (r *reconciliation) run(ctx context.Context) reconciled {
+	report := reconciled{Differences: []difference{}, Unread: []string{}}
+	unread := func(what string, err error) { report.Unread = append(report.Unread, what+": "+told(err)) }
+	projects := []access.ResourceInfo{{Resource: r.project}}
+	if r.project == "" {
+		var warnings []*access.Error
+		var err error
+		if projects, warnings, err = r.broker.Resources(ctx, operator); err != nil {
+			unread("the list of projects", err)
+		}
+		for _, w := range warnings {
+			unread("the list of projects", w)
+		}
+	}
+	looked := map[access.Resource]broker.Reconciled{}
+	for _, p := range projects {
+		found, err := r.on(ctx, p.Resource)
+		for _, w := range found.Warnings {
+			fmt.Fprintf(r.stderr, "%s: %s\n", p.Resource, told(w))
+		}
+		if report.add(found.Differences); err != nil {
+			unread(string(p.Resource), err)
+			continue
+		}
+		report.Projects++
+		looked[p.Resource] = found
+	}
+	if r.project != "" {
+		return report
+	}
+	missing, err := r.broker.NotStanding(ctx, operator, looked)
+	if report.add(missing); err != nil {
+		unread("the ledger", err)
+	}
+	if len(report.Unread) == 0 {
+		if err := r.broker.HasReconciled(ctx, operator); err != nil {
+			unread("the ledger", err)
+		}
+	}
+	return report
+}
+
+// on waits where the quota is spent, as a listing of everything does.
+func (r *reconciliation) on(ctx context.Context, on access.Resource) (found broker.Reconciled, err error) {
+	for range quotaAttempts {
+		found, err = r.broker.Reconcile(ctx, operator, on)
+		if err == nil || access.AsError(err).Code != access.CodeQuota || r.sleep(ctx, quotaWait) != nil {
+			break
+		}
+	}
+	return found, err
+}
+
+func (r *reconciled) add(all []broker.Difference) {
+	for _, d := range all {
+		m := meanings[d.Kind]
+		r.Differences = append(r.Differences, difference{d.Kind, d.ID, d.Resource.Name(), d.Principal, d.Roles, m.what, d.Why, m.next})
+	}
+}
+
+func (r reconciled) json(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(r)
+}
+
+// table is for reading: a line for each difference, and under each what there is to do.
+// Others wrote some of what is in it.
+func (r reconciled) table(w io.Writer) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, d := range r.Differences {
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", d.Kind, orNone(d.ID), d.Project, orNone(access.Visible(string(d.Person))),
+			access.Visible(strings.Join(d.Roles, ", ")))
+		fmt.Fprintf(out, "\t%s; next: %s\n", access.Visible(strings.TrimSuffix(d.What+" ("+d.Why+")", " ()")), d.Next)
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	for _, text := range r.Unread {
+		fmt.Fprintf(w, "could not be read: %s\n", access.Visible(text))
+	}
+	_, err := fmt.Fprintf(w, "%d projects; %d differences; %d could not be read\n", r.Projects, len(r.Differences), len(r.Unread))
+	return err
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

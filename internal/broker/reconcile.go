@@ -1,0 +1,259 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// DifferenceKind is how what stands, what is remembered, and what should be differ.
+type DifferenceKind string
+
+const (
+	NotRemembered DifferenceKind = "not-remembered" // it stands, and the ledger does not know it
+	NotDecided    DifferenceKind = "not-decided"    // it stands, and its request was never approved, or was refused
+	LiveAgain     DifferenceKind = "live-again"     // it stands, and was ended, or is over
+	NotStanding   DifferenceKind = "not-standing"   // the ledger has it as active, and it does not stand
+	OtherWindow   DifferenceKind = "other-window"   // it stands for another time
+	OtherGrant    DifferenceKind = "other-grant"    // it stands for somebody else, or for another role
+	Damaged       DifferenceKind = "damaged"        // what is kept of it is not what was recorded
+	TooLong       DifferenceKind = "too-long"       // it is longer than anybody may have it
+	Pointless     DifferenceKind = "pointless"      // somebody is eligible for what they hold all the time
+)
+
+// Difference is something that stands in one place and not in another.
+type Difference struct {
+	Kind DifferenceKind
+	// ID is the request's; empty where it is about none.
+	ID        string
+	Resource  access.Resource
+	Principal access.Principal
+	Roles     []string
+	// Why says more, for an operator.
+	Why string
+}
+
+// Reconciled is what was found on one resource.
+type Reconciled struct {
+	Differences []Difference
+	Warnings    []*access.Error
+	// live are the requests of the grants that stand.
+	live []access.Request
+}
+
+// Reconcile holds what stands on a resource against what is remembered of it, as far as
+// there is memory, and against what may stand there at all. It changes nothing. Only the
+// service itself may ask, for whoever operates it.
+func (b *Broker) Reconcile(ctx context.Context, caller access.Caller, on access.Resource) (Reconciled, error) {
+	var found Reconciled
+	if caller.Method != access.MethodSystem {
+		return found, &access.Error{Kind: access.NotAllowed, Code: access.CodeNotAdmin}
+	}
+	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: on, Everybody: true})
+	if codeOf(err) != "" && codeOf(err) != access.CodeUnknownResource && codeOf(err) != access.CodeQuota {
+		// Who is eligible cannot be listed; what stands can be read all the same.
+		found.Warnings = append(found.Warnings, access.AsError(err))
+		standing, err = b.standing(ctx, caller, access.StandingQuery{Resource: on})
+	}
+	if err != nil {
+		return found, err
+	}
+	found.Warnings = withNew(found.Warnings, standing.Warnings)
+	for _, r := range liveGrants(standing, b.c.Now()) {
+		found.live = append(found.live, r)
+		if why := b.tooLong(ctx, caller, r, standing); why != "" {
+			found.add(TooLong, r, why)
+		}
+		if m := b.memory(); m != nil {
+			if err := found.hold(ctx, m, r, standing, b.c.Now()); err != nil {
+				return found, err
+			}
+		}
+	}
+	return found, b.inspect(ctx, on, standing, &found)
+}
+
+func (f *Reconciled) add(kind DifferenceKind, r access.Request, why string) {
+	var roles []string
+	for _, id := range r.Entitlements {
+		roles = append(roles, string(id.Role))
+	}
+	f.Differences = append(f.Differences, Difference{kind, r.ID, r.Resource, r.Principal, roles, why})
+}
+
+// hold holds one live grant against the ledger. The error is that it cannot be asked.
+func (f *Reconciled) hold(ctx context.Context, m Memory, r access.Request, s access.Standing, now time.Time) error {
+	stored, err := m.Open(ctx, r.ID)
+	switch code := codeOf(err); {
+	case code == access.CodeLedgerUnavailable:
+		return err
+	case code == access.CodeBadLink:
+		f.add(NotRemembered, r, "until "+stamp(r.Window.End))
+		return nil
+	case code == access.CodeLedgerDamaged:
+		f.add(Damaged, r, err.Error())
+		return nil
+	case err != nil: // its personal data was erased
+		f.add(LiveAgain, r, err.Error())
+		return nil
+	case !of(stored, r):
+		other := r
+		other.ID = copyOf(r)
+		if _, err := m.Open(ctx, other.ID); err == nil {
+			return nil // taken in as what it is
+		}
+		f.add(OtherGrant, r, fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, roleNames(stored)))
+		return nil
+	}
+	switch state := stored.StateAt(now); state {
+	case access.Active, access.Approved, access.Scheduled:
+		for _, a := range s.OfRequest(stored) {
+			if !stored.Window.IsZero() && a.Window.Length() > 0 && !sameWindow(a.Window, stored.Window.Before(a.Until)) {
+				f.add(OtherWindow, r, fmt.Sprintf("it stands from %s to %s, and the ledger has %s to %s", stamp(a.Window.Start), stamp(a.Window.End),
+					stamp(stored.Window.Start), stamp(stored.Window.End)))
+				break
+			}
+		}
+	case access.Ended, access.Expired, access.Failed:
+		f.add(LiveAgain, r, "it is "+string(state)+" in the ledger, and stands until "+stamp(r.Window.End))
+	default:
+		f.add(NotDecided, r, "it is "+string(state)+" in the ledger")
+	}
+	return nil
+}
+
+func sameWindow(a, b access.Window) bool {
+	return a.Start.Truncate(time.Second).Equal(b.Start.Truncate(time.Second)) && a.End.Truncate(time.Second).Equal(b.End.Truncate(time.Second))
+}
+
+func roleNames(r access.Request) string {
+	var roles []string
+	for _, id := range r.Entitlements {
+		roles = append(roles, string(id.Role))
+	}
+	return strings.Join(roles, ", ")
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// tooLong is why nobody could have got the grant for as long; empty where they could. By
+// its kind alone, where the rules cannot say.
+func (b *Broker) tooLong(ctx context.Context, caller access.Caller, r access.Request, s access.Standing) string {
+	terms, err := b.terms(b.facts(ctx, caller, r.Principal, &s, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
+	if err != nil {
+		if terms, err = b.Defaults(access.Caller{Principal: r.Principal}, r.Kind); err != nil {
+			return ""
+		}
+	}
+	if most := max(terms.MaxDuration, terms.MaxContinuous); most > 0 && r.Duration > most {
+		return fmt.Sprintf("it lasts %v, and may last %v", r.Duration, most)
+	}
+	return ""
+}
+
+// inspect adds what looks like grants of ours and is not, and who is eligible for what
+// they hold all the time.
+func (b *Broker) inspect(ctx context.Context, on access.Resource, s access.Standing, found *Reconciled) error {
+	provider, err := b.providerOf(on)
+	if err != nil {
+		return err
+	}
+	inspecting, ok := provider.(Inspecting)
+	if !ok {
+		return nil
+	}
+	inspection, err := inspecting.Inspect(ctx, on)
+	if err != nil {
+		return err
+	}
+	for _, o := range inspection.Oddities {
+		d := Difference{Kind: DifferenceKind(o.Kind), ID: o.ID, Resource: on, Roles: []string{o.Role}, Why: o.Why + ": " + strings.Join(o.Members, ", ")}
+		if len(o.Members) == 1 {
+			d.Principal = access.Principal(strings.TrimPrefix(o.Members[0], "user:"))
+		}
+		found.Differences = append(found.Differences, d)
+	}
+	for p, holdings := range s.Holdings {
+		for _, e := range holdings {
+			if member := permanently(inspection.Permanent, p, e); e.MayRequest() && member != "" {
+				found.Differences = append(found.Differences, Difference{Kind: Pointless, Resource: on, Principal: p,
+					Roles: []string{string(e.ID.Role)}, Why: member + " has the role without a condition"})
+			}
+		}
+	}
+	slices.SortStableFunc(found.Differences, func(a, b Difference) int {
+		return strings.Compare(string(a.Kind)+" "+string(a.Principal)+" "+a.ID, string(b.Kind)+" "+string(b.Principal)+" "+b.ID)
+	})
+	return nil
+}
+
+// permanently is the member by which somebody holds all the time what they are eligible
+// for: they, or a group through which they are; empty for none.
+func permanently(all []access.Permanent, p access.Principal, e access.Entitlement) string {
+	members := []string{"user:" + string(p)}
+	for _, w := range e.Ways {
+		members = append(members, w.Member)
+	}
+	for _, permanent := range all {
+		for _, m := range permanent.Members {
+			if permanent.Role == e.ID.Role && slices.Contains(members, m) {
+				return m
+			}
+		}
+	}
+	return ""
+}
+
+// NotStanding are the requests that the ledger has as active now and that do not stand on
+// any of the resources that were looked at; nothing where nothing is remembered. What is on
+// other resources is one too: it cannot be seen.
+func (b *Broker) NotStanding(ctx context.Context, caller access.Caller, looked map[access.Resource]Reconciled) ([]Difference, error) {
+	m := b.memory()
+	if caller.Method != access.MethodSystem {
+		return nil, &access.Error{Kind: access.NotAllowed, Code: access.CodeNotAdmin}
+	}
+	if m == nil {
+		return nil, nil
+	}
+	var missing Reconciled
+	l := access.Listing{States: []access.State{access.Active}}
+	for {
+		page, err := m.List(ctx, l)
+		if err != nil {
+			return missing.Differences, err
+		}
+		for _, r := range page.Requests {
+			on, seen := looked[r.Resource]
+			stands := slices.ContainsFunc(on.live, func(live access.Request) bool { return live.ID == r.ID && live.Principal == r.Principal })
+			switch {
+			case r.StateAt(b.c.Now()) != access.Active || stands || len(r.Entitlements) == 0:
+			case !r.TakenIn.IsZero() && slices.ContainsFunc(on.live, func(live access.Request) bool { return copyOf(live) == r.ID }):
+			case !seen:
+				missing.add(NotStanding, r, "the project cannot be seen")
+			default:
+				missing.add(NotStanding, r, "until "+stamp(r.Window.End))
+			}
+		}
+		if l.After = page.Next; l.After == "" {
+			return missing.Differences, nil
+		}
+	}
+}
+
+// HasReconciled takes back every doubt that the ledger is an older copy of itself: an
+// operator has held it against what stands.
+func (b *Broker) HasReconciled(ctx context.Context, caller access.Caller) error {
+	m := b.memory()
+	if caller.Method != access.MethodSystem || m == nil {
+		return nil
+	}
+	why, err := m.Doubted(ctx)
+	if err != nil || why == "" {
+		return err
+	}
+	return m.Doubt(ctx, "")
+}
