@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -172,6 +173,42 @@ func TestEntitlementsOfAFileNeverServeGoogle(t *testing.T) {
 			}}
 		if err := p.take(t.Context()); !errors.Is(err, errPolicyFaults) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", resource, err)
+		}
+	}
+}
+
+// What this service carries out of policies, and what is a fault that names the rule.
+func TestWhatIsCarriedOut(t *testing.T) {
+	const leads = `approvals: [{count: 1, from: ["group:leads@example.com"]}]`
+	for _, c := range []struct {
+		terms, customer, database string
+		fault                     string
+	}{
+		{"approvals: 1", "", "", ""},
+		{"approvals: 2", "", "", "needs a ledger"},
+		{"approvals: 2", "", "sqlite:x.db", ""},
+		{leads, "C0123", "", ""},
+		{leads, "", "", "group:leads@example.com"},
+		{`approvals: [{count: 1, from: ["claim:leads"]}]`, "C0123", "sqlite:x.db", "claim:leads"},
+		{`approvals: [{count: 1, from: ["user:ana@example.com", "domain:example.com"]}]`, "", "", ""},
+		{"in_order: true, approvals: [{count: 1, from: [peers]}, {count: 1, from: [domain:example.com]}]", "", "sqlite:x.db", ""},
+		{"inherited_only: true", "", "", ""},
+		{"approver_access_level: [accessPolicies/1/accessLevels/corp]", "", "", ""},
+		{"signature: true", "", "sqlite:x.db", "no passkeys"},
+	} {
+		var deployed config.Config
+		deployed.Requests.MaxReviewers = 5
+		deployed.Catalog.CustomerID = c.customer
+		if c.database != "" {
+			deployed.Ledger.Database.Value = config.NewSecret(c.database)
+		}
+		file, faults := policy.ReadFile([]byte("version: 1\nrules: [{name: r, terms: {" + c.terms + "}}]\n"))
+		if len(faults) == 0 {
+			faults = file.Faults(enforced(&deployed))
+		}
+		text := fmt.Sprint(faults)
+		if c.fault == "" && len(faults) > 0 || !strings.Contains(text, c.fault) || c.fault != "" && !strings.Contains(text, `rule "r"`) {
+			t.Errorf("%s: %s, want %q", c.terms, text, c.fault)
 		}
 	}
 }

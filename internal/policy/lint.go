@@ -162,6 +162,13 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 		warnings.Add(at, "%s can be satisfied by nobody: its approvals need %d people, and name %d; one person gives one of them",
 			rule.called(), needed, len(named))
 	}
+	if value(said.inOrder, false) && len(*said.approvals) < 2 {
+		warnings.Add(at, "%s: in_order says nothing, since it demands approvals of one kind", rule.called())
+	}
+	if len(outside) > 0 && value(said.inheritedOnly, false) {
+		warnings.Add(at, "%s lets of %s only those approve who are eligible themselves, because of a folder or the organization (inherited_only)",
+			rule.called(), strings.Join(outside, ", "))
+	}
 	if len(outside) > 0 {
 		warnings.Add(at, "%s lets people approve by this file alone, whatever IAM says of them: %s", rule.called(), strings.Join(outside, ", "))
 	}

@@ -63,6 +63,12 @@ func TestLint(t *testing.T) {
 - {name: rest, terms: {max_duration: 1h}}`,
 			"3:3: rule \"a\" can be satisfied by nobody: its approvals need 3 people, and name 2; one person gives one of them\n" +
 				"3:3: rule \"a\" lets people approve by this file alone, whatever IAM says of them: user:ana@example.com, user:ben@example.com"},
+		{"what says nothing, or more than it seems", `
+- {name: a, match: {role: [roles/a]}, terms: {approvals: 2, in_order: true}}
+- {name: b, match: {role: [roles/b]}, terms: {approvals: [{count: 1, from: ["group:g@example.com"]}], inherited_only: true}}`,
+			"3:3: rule \"a\": in_order says nothing, since it demands approvals of one kind\n" +
+				"4:3: rule \"b\" lets of group:g@example.com only those approve who are eligible themselves, because of a folder or the organization (inherited_only)\n" +
+				"4:3: rule \"b\" lets people approve by this file alone, whatever IAM says of them: group:g@example.com"},
 		{"who leaves a rule and meets no other", `
 - {name: a, match: {resource: [projects/*-prod], requester: ["!group:contractors@example.com"]}, terms: {approvals: 2}}
 - {name: b, match: {role: [roles/b], hours: {from: "07:00", to: "19:00", zone: UTC}}, terms: {approvals: 2}}`,
