@@ -277,6 +277,8 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 	return of
 }
 
+var _ broker.Naming = (*livePolicy)(nil)
+
 // Addresses implements the broker's port Naming.
 func (p *livePolicy) Addresses(of access.Principal) []access.Principal {
 	if taken := p.taken.Load(); taken != nil {
@@ -299,8 +301,8 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Messages.Topic != "" {
 		channels = append(channels, "pubsub")
 	}
+	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
-		Groups: c.Catalog.CustomerID != "", Channels: channels,
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "max_continuous", "remind_after", "escalate"},
-		PeersOnly:   true}
+		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels,
+		Unsupported: []string{"max_continuous"}}
 }

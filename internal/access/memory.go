@@ -77,23 +77,3 @@ type Head struct {
 	Requests, Events int
 	Digest           string
 }
-
-// DueAt is when something is to be done about the request as it is; zero is never.
-// What nobody decided, or has run out, is to be recorded as such; what was approved is to
-// be written from the start of its window on, or LeadTime before it.
-func (r Request) DueAt() time.Time {
-	switch r.State {
-	case Pending:
-		if !r.Fixed.IsZero() && r.Fixed.End.Before(r.Expires) {
-			return r.Fixed.End
-		}
-		return r.Expires
-	case Approved:
-		return r.Window.Start
-	case Scheduled:
-		return r.Window.Start.Add(-LeadTime)
-	case Active:
-		return r.Window.End
-	}
-	return time.Time{}
-}

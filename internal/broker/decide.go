@@ -459,7 +459,7 @@ func (b *Broker) nextInTurn(ctx context.Context, caller access.Caller, r access.
 	}
 	return slices.DeleteFunc(slices.Clone(silent), func(p access.Principal) bool {
 		if _, group := p.Group(); group {
-			return !mightFill(p, open)
+			return !fills(mightBe(p, terms), open)
 		}
 		as, err := b.as(ctx, caller, p, r, terms, s)
 		return notAllowed(err) || err == nil && !fills(as, open)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -111,6 +112,8 @@ type content struct {
 	Caller   callerForm    `json:"caller"`
 	Request  *requestForm  `json:"request,omitempty"`
 	Decision *decisionForm `json:"decision,omitempty"`
+	// Fills are there where they name people.
+	Fills    []need        `json:"fills,omitempty"`
 	Outcomes []outcomeForm `json:"outcomes,omitempty"`
 	Warnings []errorForm   `json:"warnings,omitempty"`
 	Err      *errorForm    `json:"error,omitempty"`
@@ -133,6 +136,9 @@ func encodeParts(e access.Event) ([]Part, error) {
 		d := decisionTo(e.Decision)
 		c.Decision = &d
 	}
+	if fills := needsTo(e.Requirements); slices.ContainsFunc(e.Requirements, namesPeople) {
+		c.Fills = fills
+	}
 	person := e.Caller.Principal
 	var reviewers []access.Principal
 	if brings(e.Action) {
@@ -154,6 +160,11 @@ func encodeParts(e access.Event) ([]Part, error) {
 		parts = append(parts, Part{Person: r, Data: []byte(r)})
 	}
 	return parts, nil
+}
+
+// namesPeople is whether a requirement does.
+func namesPeople(r access.Requirement) bool {
+	return slices.ContainsFunc(r.From, func(from string) bool { return strings.HasPrefix(from, "user:") })
 }
 
 func decodeParts(e *access.Event, parts []Part) error {
@@ -188,6 +199,9 @@ func decodeParts(e *access.Event, parts []Part) error {
 			return errors.New("the content is of another verdict")
 		}
 		e.Decision = decisionFrom(*c.Decision)
+	}
+	if c.Fills != nil {
+		e.Requirements = needsFrom(c.Fills)
 	}
 	e.Outcomes = outcomesFrom(c.Outcomes)
 	for _, w := range c.Warnings {

@@ -339,6 +339,7 @@ func (s *server) apiShow(r *http.Request, ref string) (any, error) {
 		return nil, err
 	}
 	a := s.activation(r, v.Request, apiStates[v.State], v.Window, nil, v.Warnings)
+	a.IsReviewer = v.IsReviewer // also as one of a group
 	if v.IsPrincipal {
 		a.ReviewURL = v.ReviewURL
 	}
@@ -458,7 +459,7 @@ func item(requestID string, id access.EntitlementID, status string, w access.Win
 func apiUsers(people []access.Principal) []apiUser {
 	users := []apiUser{}
 	for _, p := range people {
-		users = append(users, apiUser{p})
+		users = append(users, apiUser{p.Address()})
 	}
 	return users
 }

@@ -113,7 +113,7 @@ func (s *server) glassOf(r *http.Request, c broker.Choice) *glassView {
 	}
 	l, longest := s.languageOf(r), c.Terms.Glass.MaxDuration
 	return &glassView{ID: c.GlassForm, MaxMinutes: int(longest / time.Minute), Longest: l.Days(longest),
-		Minutes: minutesText(min(longest, c.Terms.DefaultDuration)), Reviewers: peopleInWords(l, c.Terms.Glass.ReviewBy)}
+		Minutes: minutesText(min(longest, c.Terms.DefaultDuration)), Reviewers: l.People(c.Terms.Glass.ReviewBy)}
 }
 
 // numbered puts back the number of a form that was sent, unless it is spent. That of a

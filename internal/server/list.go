@@ -98,15 +98,9 @@ func (s *server) rowsOf(r *http.Request, requests []access.Request, own bool) []
 	return rows
 }
 
-// states are all in which a request can be, each once.
-var states = func() (all []access.State) {
-	for _, t := range access.Transitions {
-		if !slices.Contains(all, t.To) {
-			all = append(all, t.To)
-		}
-	}
-	return all
-}()
+// states are all in which a request can be, in the order of its life.
+var states = []access.State{access.Pending, access.Approved, access.Scheduled, access.Active, access.Ended, access.Expired, access.Failed,
+	access.Denied, access.Withdrawn, access.Lapsed}
 
 // listing reads what is asked of a list.
 func listing(q url.Values) (access.Listing, error) {

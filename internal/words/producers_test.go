@@ -175,6 +175,18 @@ func situations() []situation {
 				Duration: time.Hour})
 			return the(access.CodeNotYetGranted, err, done.Warnings)
 		}), nil},
+		{access.CodeNobodyFor, "nobody of the group that has to approve", asking(access.CodeNobodyFor, func(w *brokertest.World, a *broker.Ask) {
+			w.Policy = refined(w, `rules: [{name: r, terms: {approvals: [{count: 1, from: [peers]}, {count: 1, from: ["group:leads@example.com"]}]}}]`)
+			w.Forgets, w.Holdings["cho@example.com"] = false, w.Holdings[ben]
+			a.Reviewers = []string{string(ben), "cho@example.com"}
+		}), []string{"1 approval of members of leads@example.com"}},
+		{access.CodeNobodyInGroup, "a group that there is not", asking(access.CodeNobodyInGroup, func(_ *brokertest.World, a *broker.Ask) {
+			a.Reviewers = []string{"group:nobody@example.com"}
+		}), nil},
+		{access.CodeNoApprovalNeeded, "asking for what a rule gives without", asking(access.CodeNoApprovalNeeded,
+			func(w *brokertest.World, _ *broker.Ask) {
+				w.Policy = refined(w, `rules: [{name: r, terms: {approvals: 0}, loosen: [approvals]}]`)
+			}), nil},
 		{access.CodeNeedsLedger, "history", visiting("GET /history", ""), nil},
 		{access.CodeNoPublicURL, "asking without an address of our own",
 			asking(access.CodeNoPublicURL, func(_ *brokertest.World, a *broker.Ask) { a.Origin = "" }), nil},
@@ -203,6 +215,24 @@ func situations() []situation {
 			deciding(access.CodeOwnRequest, func(_ *brokertest.World, _ *broker.Decide, c *access.Caller) { c.Principal = ana }), nil},
 		{access.CodeReviewerLost, "who was asked and lost the role",
 			deciding(access.CodeReviewerLost, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) { w.Holdings[ben] = nil }), nil},
+		{access.CodeNotInherited, "who holds it of the project alone", deciding(access.CodeNotInherited,
+			func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				w.Policy = refined(w, `rules: [{name: r, terms: {inherited_only: true}}]`)
+			}), nil},
+		{access.CodeNotYourTurn, "who is asked second decides first", deciding(access.CodeNotYourTurn,
+			func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				w.Policy = refined(w, `rules: [{name: r, terms: {in_order: true, approvals: [{count: 1, from: ["group:leads@example.com"]}, {count: 1, from: [peers]}]}}]`)
+				asked(w, func(r *access.Request) { r.Reviewers = append(r.Reviewers, "cho@example.com") })
+				w.Forgets = false
+			}), nil},
+		{access.CodeSignInAgain, "an assertion of an hour ago", deciding(access.CodeSignInAgain,
+			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
+				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon.Add(-time.Hour)
+			}), nil},
+		{access.CodeAccessLevel, "a device that is not managed", deciding(access.CodeAccessLevel,
+			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
+				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon
+			}), nil},
 		{access.CodeAlreadyApproved, "what another has approved",
 			deciding(access.CodeAlreadyApproved, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				w.Activations = []access.Activation{activation(admin, "cho@example.com", time.Hour)}
