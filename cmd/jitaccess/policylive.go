@@ -293,6 +293,5 @@ func enforced(c *config.Config) policy.Deployment {
 	}
 	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
-		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels,
-		Unsupported: []string{"max_continuous"}}
+		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels}
 }
