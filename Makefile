@@ -3,6 +3,7 @@
 # make check   format, imports, length of lines, vet, staticcheck, layering, go.mod, generated documents
 # make bench   the benchmarks; writes docs/performance.md
 # make soak    an hour of an organization's traffic, one person of it hostile, in SOAKTIME
+# make model   the model of a request, and that it finds the fault without each safeguard
 # make fuzz    every fuzz target for FUZZTIME
 # make mutants every safeguard taken out in turn, and which test notices; MUTANTS chooses by name
 # make build   bin/jitaccess, static
@@ -11,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak fuzz mutants build image clean
+.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak model fuzz mutants build image clean
 
 # Go where its installer puts it counts, also when it is not in the path.
 export PATH := $(PATH):/usr/local/go/bin
@@ -32,10 +33,10 @@ MUTANTS ?= .
 BENCHTIME ?= 1s
 BENCHCOUNT ?= 5
 
-# gcc and the C library are for the race detector, the others for tests with a real database, real
+# gcc and the C library are for the race detector and the model's checker, spin is for the model, the others for tests with a real database, real
 # mail servers, a second verifier of signatures, a real browser and a real OAuth server.
 # Where npm comes from elsewhere, Debian's would be in conflict with it.
-PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-modules postfix postgresql python3-dkim sasl2-bin \
+PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-modules postfix postgresql python3-dkim sasl2-bin spin \
 	$(if $(shell command -v npm),,nodejs npm)
 OAUTH_SERVER := internal/oauth/testdata
 
@@ -92,6 +93,11 @@ bench: build
 # The short form of it, half a minute, is among the tests.
 soak:
 	go test -count=1 -v -timeout 60m -run '^TestSoak$$' ./internal/soak -soak $(SOAKTIME)
+
+# It is among the tests too.
+model:
+	.ci/packages spin gcc libc6-dev
+	go test -count=1 -v ./internal/model
 
 # A target may spend no more than a moment on making an input of interest shorter; by
 # default that is a minute each, which can be the whole of FUZZTIME. One that fails

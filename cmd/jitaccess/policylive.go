@@ -293,6 +293,6 @@ func enforced(c *config.Config) policy.Deployment {
 	}
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
 		Groups: c.Catalog.CustomerID != "", Channels: channels,
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "max_continuous", "remind_after", "escalate"},
+		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "max_continuous"},
 		PeersOnly:   true}
 }

@@ -47,6 +47,9 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 		}
 	}
 	listed, err := m.List(ctx, l)
+	if l.Brief {
+		return listed, warnings, err
+	}
 	now := b.c.Now()
 	shown := listed.Requests[:0]
 	for _, r := range listed.Requests {

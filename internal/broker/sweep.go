@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -23,8 +24,9 @@ const writeTime = 10 * time.Minute
 
 // Swept counts what a sweep did.
 type Swept struct {
-	// Finished were granted, Over were recorded as lapsed, expired or failed, Told were
-	// sent from the outbox. Left is what could not be done now.
+	// Finished were granted, Over were recorded as lapsed, expired or failed, Told are
+	// reminders, and what was sent from the outbox. Left is what
+	// could not be done now.
 	Finished, Over, Told, Left int
 }
 
@@ -32,7 +34,8 @@ type Swept struct {
 var system = access.Caller{Method: access.MethodSystem}
 
 // Sweep does what is due, at most so much of each kind: it writes what was approved and not written, records what is
-// over, and sends what people were not told. Several may run at the same time. Where
+// over, tells people again of what waits for them or ends soon, and sends what they were
+// not told. Several may run at the same time. Where
 // nothing is remembered there is nothing to do.
 func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 	var done Swept
@@ -50,13 +53,24 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 			done.Left++
 			continue // it stays due, and what kept it is in the journal
 		}
-		*did(&done)++
+		if did != nil { // else another instance did
+			*did(&done)++
+		}
 	}
 	messages, err := m.Take(ctx, b.c.Now(), sweepLease, most)
 	if err != nil {
 		return done, err
 	}
 	for _, message := range messages {
+		stale, err := b.stale(ctx, message.Notice)
+		if err != nil {
+			done.Left++
+			continue // the lease ends
+		}
+		if stale {
+			b.settle(ctx, message, nil)
+			continue
+		}
 		failed := b.c.Notifier.Notify(ctx, message.Notice).Failed()
 		if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
 			done.Left++
@@ -84,17 +98,61 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 		}
 		return over, err
 	}
-	switch state := r.StateAt(now); {
-	case r.State == access.Pending && state == access.Lapsed:
-		return record(access.RequestLapsed, nil)
-	case r.State == access.Active && state == access.Expired:
-		return record(access.GrantExpired, nil)
-	case (r.State == access.Approved || r.State == access.Scheduled) && !now.Before(r.Window.Start.Add(writeTime)):
-		return record(access.GrantFailed, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver})
-	case r.State == access.Approved, r.State == access.Scheduled && !now.Before(r.Window.Start.Add(-access.LeadTime)):
-		return func(s *Swept) *int { return &s.Finished }, b.finish(ctx, r)
+	switch did := r.DueBy(now); did {
+	case access.RequestLapsed, access.GrantExpired:
+		return record(did, nil)
+	case access.Reminded, access.Escalated:
+		err := b.remind(ctx, did, r)
+		if e := access.AsError(err); e != nil && e.Kind == access.Conflict {
+			return nil, nil
+		}
+		return func(s *Swept) *int { return &s.Told }, err
+	case access.GrantWritten:
+		stands, err := b.stood(ctx, r)
+		late := !now.Before(r.Window.Start.Add(writeTime))
+		switch {
+		case late && !stands && (err == nil || !access.AsError(err).MayPass()):
+			return record(access.GrantFailed, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver})
+		case err == nil && !stands:
+			err = b.finish(ctx, r)
+		}
+		return func(s *Swept) *int { return &s.Finished }, err
 	}
 	return func(s *Swept) *int { return &s.Left }, nil
+}
+
+// stood is whether the grant stands that was approved, as that of somebody whose process
+// ended before it was recorded; it is recorded then, whatever the terms are now, and
+// people are told.
+func (b *Broker) stood(ctx context.Context, r access.Request) (bool, error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	standing, err := b.standing(ctx, system, access.StandingQuery{Resource: r.Resource, Since: b.c.Now()})
+	if err != nil {
+		return false, err
+	}
+	event := b.event(system, access.GrantWritten, r)
+	event.Outcomes = stand(r, standing.OfRequest(r))
+	if slices.ContainsFunc(event.Outcomes, func(o access.Outcome) bool { return o.Result == access.Refused }) {
+		return false, nil // what is missing may still be written
+	}
+	event.Window = granted(event.Outcomes, r.Window)
+	var notices []access.Notice
+	if r.Kind == access.Peers {
+		notice := b.outcomeNotice(ctx, access.RequestApproved, r, r.Decisions[len(r.Decisions)-1], event.Window, b.c.Origin)
+		notice.Outcomes = event.Outcomes
+		notices = append(notices, notice)
+	}
+	_, warnings, err := b.commit(ctx, event, notices...)
+	if err == nil && len(warnings) > 0 {
+		err = warnings[0]
+	}
+	for _, notice := range notices {
+		if err == nil {
+			b.tell(ctx, system, notice) // what fails is in the journal, and in the outbox
+		}
+	}
+	return true, err
 }
 
 // finish has written what was approved, by somebody whose process ended, if it would be

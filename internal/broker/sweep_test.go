@@ -255,3 +255,57 @@ func TestWithALedgerPeopleSeeWhatIsTheirs(t *testing.T) {
 	_, _, err = newWorld(t).Broker().History(t.Context(), caller(ana), broker.ViewMine, access.Listing{})
 	is(t, err, access.NotFound, access.CodeNeedsLedger)
 }
+
+func TestSweepDoesNotCallFailedWhatStands(t *testing.T) {
+	for what, change := range map[string]func(*world){
+		"nobody swept for ten minutes":  func(w *world) { w.Clock = w.Clock.Add(11 * time.Minute) },
+		"the approver may not any more": func(w *world) { delete(w.Holdings, ben) },
+		"it takes two now":              twoOfTwo,
+	} {
+		w, store := withLedger(t)
+		b := w.Broker()
+		asked, err := b.Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+		if _, err := approve(t, b, ben, asked.Ref); err == nil {
+			t.Fatal("granted")
+		}
+		r, err := store.Open(t.Context(), asked.Ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// It was written, and the process ended before it could say so.
+		w.Activations = []access.Activation{{RequestID: r.ID, Principal: ana, Entitlement: admin, Window: r.Window, Approvers: []access.Principal{ben}}}
+		w.GrantErr, w.Told = nil, nil
+		change(w)
+		if done := swept(t, w.Broker()); done != (broker.Swept{Finished: 1}) {
+			t.Errorf("%s: %+v", what, done)
+		}
+		if state(t, store, asked.Ref) != access.Active || len(w.Activations) != 1 || len(w.Told) != 1 {
+			t.Errorf("%s: %q, %+v, told %d", what, state(t, store, asked.Ref), w.Activations, len(w.Told))
+		}
+	}
+}
+
+func TestWhetherItStandsIsNotGuessed(t *testing.T) {
+	w, store := withLedger(t)
+	asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+	if _, err := approve(t, w.Broker(), ben, asked.Ref); err == nil {
+		t.Fatal("granted")
+	}
+	w.Clock = w.Clock.Add(time.Hour)
+	w.AgainErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+	if done := swept(t, w.Broker()); done != (broker.Swept{Left: 1}) || state(t, store, asked.Ref) != access.Approved {
+		t.Errorf("%+v, %q", done, state(t, store, asked.Ref))
+	}
+	w.AgainErr = &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource}
+	if done := swept(t, w.Broker()); done != (broker.Swept{Over: 1}) || state(t, store, asked.Ref) != access.Failed {
+		t.Errorf("the project is gone: %+v, %q", done, state(t, store, asked.Ref))
+	}
+}

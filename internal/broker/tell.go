@@ -16,6 +16,8 @@ const (
 	requester    audience = "the requester"
 	newReviewers audience = "the new reviewers"
 	allReviewers audience = "every reviewer"
+	waitedFor    audience = "every reviewer who has not decided"
+	escalated    audience = "whom the rule names"
 	watchers     audience = "who would have been asked, who may review it, auditors"
 )
 
@@ -40,6 +42,9 @@ var hearings = []hearing{
 	{access.RequestApproved, "a reviewer approves", access.NoticeApproved, requester, allReviewers, false},
 	{access.RequestDenied, "a reviewer denies or declines", access.NoticeDenied, requester, allReviewers, false},
 	{access.RequestWithdrawn, "a request is withdrawn", access.NoticeWithdrawn, allReviewers, requester, false},
+	{access.Reminded, "a request has waited for some time", access.NoticeReminder, waitedFor, nobody, false},
+	{access.Escalated, "it has waited for as long as its rule says", access.NoticeEscalated, escalated, nobody, false},
+	{access.Reminded, "access is about to end", access.NoticeEnding, requester, nobody, false},
 	{access.SelfApproved, "somebody activates without others", access.NoticeSelfApproved, requester, nobody, true},
 	{access.GlassBroken, "somebody breaks the glass", access.NoticeGlass, watchers, nobody, false},
 	{access.GlassReviewed, "a broken glass is reviewed", access.NoticeGlassReviewed, requester, nobody, false},
@@ -50,9 +55,13 @@ var hearings = []hearing{
 // notice begins what people are told of what was done to a request. added are the
 // reviewers who are new to it, or the watchers.
 func (b *Broker) notice(did access.Action, r access.Request, added []access.Principal) access.Notice {
-	h := hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })]
+	return b.noticeOf(hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })], r, added)
+}
+
+func (b *Broker) noticeOf(h hearing, r access.Request, added []access.Principal) access.Notice {
 	people := map[audience][]access.Principal{
-		requester: {r.Principal}, newReviewers: added, watchers: added, allReviewers: b.later.asked(r, b.c.Now())}
+		requester: {r.Principal}, newReviewers: added, watchers: added, allReviewers: b.later.asked(r, b.c.Now()),
+		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
 	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
 }
 

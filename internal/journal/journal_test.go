@@ -224,10 +224,33 @@ func TestTheDocumentNamesEveryEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, action := range []access.Action{access.RequestMade, access.ReviewersAdded, access.SelfApproved, access.RequestApproved, access.RequestDenied, access.GrantWritten,
-		access.GrantFailed, access.EndAsked, access.GrantEnded, access.EndFailed, access.ActionRefused, access.NoticeFailed} {
-		event := record(t, access.Event{Action: action}).Labels["event"]
+		access.GrantFailed, access.EndAsked, access.GrantEnded, access.EndFailed, access.ActionRefused, access.NoticeFailed,
+		access.RequestWithdrawn, access.Reminded, access.Escalated, access.RequestLapsed, access.GrantExpired} {
+		line := record(t, access.Event{Action: action})
+		event := line.Labels["event"]
+		if event == "api."+string(action) && line.Severity == "ERROR" {
+			t.Errorf("%q has no line of its own", action)
+		}
 		if !strings.Contains(string(document), "`"+event+"`") {
 			t.Errorf("docs/log.md does not name %q, the event of %q", event, action)
+		}
+	}
+}
+
+// What time brings about is no error, and says who was told.
+func TestLinesOfWhatTimeBringsAbout(t *testing.T) {
+	r := request()
+	r.Terms.Escalations = []access.Escalation{{To: []string{"user:a@example.com"}}, {To: []string{"group:leads@example.com", "user:b@example.com"}}}
+	r.Escalated = 1
+	system := access.Caller{Method: access.MethodSystem}
+	e := record(t, access.Event{Action: access.Escalated, At: at, Caller: system, Request: r})
+	if e.Severity != "INFO" || e.Labels["event"] != "api.escalate" || e.Labels["escalated_to"] != "group:leads@example.com, user:b@example.com" ||
+		!strings.HasPrefix(e.Message, "The service tells others that ") {
+		t.Errorf("%+v", e)
+	}
+	for _, action := range []access.Action{access.Reminded, access.RequestLapsed, access.GrantExpired} {
+		if e := record(t, access.Event{Action: action, At: at, Caller: system, Request: r}); e.Severity != "INFO" || e.Labels["escalated_to"] != "" {
+			t.Errorf("%+v", e)
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 type Facts struct {
 	// By is who did what it tells of.
 	By access.Principal
-	// Subject is the same for all that is told of one request.
+	// Subject is the same for all that is told of one request, but for its end.
 	Subject, Heading, Intro string
 	Rows                    []Row
 	// URL opens the request and Button says so; without a URL there is no button.
@@ -70,6 +70,21 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	case access.NoticeGlass, access.NoticeGlassReviewed:
 		facts.Subject = w.text("notice.glass.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())
 		w.glass(&facts, n)
+	case access.NoticeReminder:
+		w.review(&facts, n)
+		facts.Heading = w.text("notice.reminder")
+		facts.Intro = w.text("notice.reminder.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "made", w.instant(r.Created))
+	case access.NoticeEscalated:
+		w.review(&facts, n)
+		facts.Heading, facts.Button = w.text("notice.escalated"), ""
+		facts.Intro = w.text("notice.escalated.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "made", w.instant(r.Created))
+		facts.Notes = []string{w.text("notice.escalated.note")}
+	case access.NoticeEnding:
+		facts.Heading, facts.Button = w.text("notice.ending"), w.text("notice.ending.button")
+		facts.Subject = w.text("notice.ending.subject", "kind", w.kind(r.Resource), "name", r.Resource.Name())
+		facts.Intro = w.text("notice.ending.intro", "resource", w.resource(r.Resource), "end", w.instant(n.Window.End))
+		facts.Notes = []string{w.text("notice.ending.note")}
+		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window), w.why(r))
 	default:
 		return Facts{}, fmt.Errorf("nobody is told a notice of kind %q", n.Kind)
 	}
@@ -127,12 +142,19 @@ func (w Writer) review(facts *Facts, n access.Notice) {
 	facts.Intro = w.text("notice.review.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
 	facts.Button = w.text("notice.review.button")
 	facts.Notes = []string{w.text("notice.review.note")}
+	for _, p := range r.ApprovedBy() {
+		facts.Rows = append(facts.Rows, w.row("notice.approved-by", string(p)))
+	}
 	for _, d := range n.Declined {
 		facts.Rows = append(facts.Rows, w.row("notice.declined-by", string(d.By)), w.row("notice.because", plain(d.Comment, maxUserText)))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.who(n), w.duration(n))
 	if !r.Expires.IsZero() {
-		facts.Rows = append(facts.Rows, w.row("notice.link-until", w.instant(r.Expires)))
+		until := "notice.link-until"
+		if n.Kind == access.NoticeEscalated { // it has no link
+			until = "notice.decidable-until"
+		}
+		facts.Rows = append(facts.Rows, w.row(until, w.instant(r.Expires)))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.why(r), w.rule(r))
 }
@@ -219,12 +241,17 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	}
 	facts.Rows = append(facts.Rows, w.who(n)...)
 	if approved {
-		facts.Rows = append(facts.Rows, w.row("notice.from", w.instant(n.Window.Start)),
-			w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length()))))
+		facts.Rows = append(facts.Rows, w.stands(n.Window)...)
 	} else {
 		facts.Rows = append(facts.Rows, w.row("notice.for", w.length(r.Duration)))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.why(r), w.rule(r))
+}
+
+// stands is the window of a grant.
+func (w Writer) stands(granted access.Window) []Row {
+	return []Row{w.row("notice.from", w.instant(granted.Start)),
+		w.row("notice.until", w.instant(granted.End), w.text("notice.length", "length", w.length(granted.Length())))}
 }
 
 // rule is which rule of which policy the terms come from; nothing where none decided, or
@@ -285,13 +312,17 @@ func (w Writer) role(e access.EntitlementID, info access.RoleInfo) Row {
 	return r
 }
 
-// why is who was asked, and the reason that they were given.
+// why is who was asked, if anybody was, and the reason that they were given.
 func (w Writer) why(r access.Request) []Row {
-	var asked []string
-	for _, p := range r.Reviewers {
-		asked = append(asked, string(p))
+	var rows []Row
+	if len(r.Reviewers) > 0 {
+		var asked []string
+		for _, p := range r.Reviewers {
+			asked = append(asked, string(p))
+		}
+		rows = append(rows, w.row("notice.asked", w.Language.Series(asked)))
 	}
-	return []Row{w.row("notice.asked", w.Language.Series(asked)), w.reason(r)}
+	return append(rows, w.reason(r))
 }
 
 func (w Writer) reason(r access.Request) Row {

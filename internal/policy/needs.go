@@ -124,6 +124,11 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 	}
 	if p.escalation != nil {
 		ledger("escalate", "escalate")
+		for _, spelled := range p.escalation.To {
+			if kind, _, _ := strings.Cut(spelled, ":"); kind == "claim" || kind == "domain" {
+				tell("escalate", "escalate names %s, who have no address; name user: or group:", spelled)
+			}
+		}
 	}
 	if p.glass != nil {
 		ledger("break_glass", "break_glass")

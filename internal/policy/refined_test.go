@@ -436,6 +436,22 @@ rules:
 	}
 }
 
+// Who is told without being asked anything must have an address.
+func TestEscalationsAreToPeopleWithAnAddress(t *testing.T) {
+	for to, want := range map[string]string{
+		"user:a@example.com":  "",
+		"group:g@example.com": "",
+		"claim:x":             `escalate names claim:x, who have no address; name user: or group:`,
+		"domain:example.com":  `escalate names domain:example.com, who have no address; name user: or group:`,
+	} {
+		f := file(t, fmt.Sprintf(`{version: 1, rules: [{name: r, terms: {escalate: {after: 1h, to: ["%s"]}}}]}`, to))
+		faults := f.Faults(policy.Deployment{Ledger: true, Groups: true, Claims: true})
+		if (len(faults) == 0) != (want == "") || want != "" && faults[0].Text != `rule "r": `+want {
+			t.Errorf("%s: %v", to, faults)
+		}
+	}
+}
+
 // 1,000 rules: the terms of an entitlement in under 100 µs.
 func BenchmarkTermsOf1000Rules(b *testing.B) {
 	var text strings.Builder

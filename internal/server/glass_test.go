@@ -39,10 +39,8 @@ func asForm(h http.Handler, who access.Principal, target string, fields url.Valu
 	return do(h, r)
 }
 
-func asPage(h http.Handler, who access.Principal, target string) (int, string) {
-	r := httptest.NewRequest("GET", target, nil)
-	r.Header.Set(personHeader, string(who))
-	w := do(h, r)
+func readPage(h http.Handler, who access.Principal, target string) (int, string) {
+	w := asPage(h, who, target, nil)
 	return w.Code, html.UnescapeString(w.Body.String())
 }
 
@@ -52,10 +50,10 @@ var glassNumber = regexp.MustCompile(`name="id" value="(brk-[^"]+)"`)
 func TestTheGlassIsBrokenFromThePage(t *testing.T) {
 	w, h := withGlass(t)
 	form := "/access/" + string(orders) + "?entitlement=" + url.QueryEscape(security.String())
-	if code, page := asPage(h, ben, form); code != 200 || glassNumber.MatchString(page) {
+	if code, page := readPage(h, ben, form); code != 200 || glassNumber.MatchString(page) {
 		t.Errorf("ben is offered it: %d", code)
 	}
-	code, page := asPage(h, ana, form)
+	code, page := readPage(h, ana, form)
 	number := glassNumber.FindStringSubmatch(page)
 	if code != 200 || number == nil {
 		t.Fatal(code, page)
@@ -78,22 +76,22 @@ func TestTheGlassIsBrokenFromThePage(t *testing.T) {
 	}
 	where := "/requests/" + w.Activations[0].RequestID
 	for who, want := range map[access.Principal]int{ana: 200, carl: 200, eve: 200, ben: 403, dora: 403} {
-		if code, _ := asPage(h, who, where); code != want {
+		if code, _ := readPage(h, who, where); code != want {
 			t.Errorf("%s sees it: %d, want %d", who, code, want)
 		}
 	}
 	for who, want := range map[access.Principal]bool{ana: false, carl: true, eve: false} {
-		if _, page := asPage(h, who, where); strings.Contains(page, where+"/review") != want {
+		if _, page := readPage(h, who, where); strings.Contains(page, where+"/review") != want {
 			t.Errorf("%s may review it: %v, want %v", who, !want, want)
 		}
 	}
-	if code, page := asPage(h, carl, "/reviews"); code != 200 || !strings.Contains(page, where) {
+	if code, page := readPage(h, carl, "/reviews"); code != 200 || !strings.Contains(page, where) {
 		t.Errorf("it waits for carl: %d", code)
 	}
 	if done := asForm(h, carl, where+"/review", url.Values{"comment": {"It was needed."}}); done.Code != 303 {
 		t.Errorf("%d %s", done.Code, done.Body)
 	}
-	if code, page := asPage(h, ana, where); code != 200 || !strings.Contains(page, "It was needed.") {
+	if code, page := readPage(h, ana, where); code != 200 || !strings.Contains(page, "It was needed.") {
 		t.Errorf("ana reads the review: %d", code)
 	}
 }
@@ -101,7 +99,7 @@ func TestTheGlassIsBrokenFromThePage(t *testing.T) {
 // What was typed for a broken glass is never sent as one by the button of another form.
 func TestAnotherFormDoesNotBreakTheGlass(t *testing.T) {
 	w, h := withGlass(t)
-	code, page := asPage(h, ana, "/access/"+string(orders)+"?entitlement="+url.QueryEscape(security.String()))
+	code, page := readPage(h, ana, "/access/"+string(orders)+"?entitlement="+url.QueryEscape(security.String()))
 	number := glassNumber.FindStringSubmatch(page)
 	if code != 200 || number == nil {
 		t.Fatal(code)

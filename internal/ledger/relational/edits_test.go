@@ -78,8 +78,8 @@ const (
 	denied   = "mpa-0000000000000002"
 	approved = "mpa-0000000000000003" // by one, and not yet written
 	granted  = "mpa-0000000000000004"
-	broken   = "brk-0000000000000005" // and not yet written
 	found    = "mpa-0000000000000005" // stands, and nobody made it
+	broken   = "brk-0000000000000006" // and not yet written
 )
 
 var two = []access.Requirement{{Count: 2, From: []string{access.FromPeers}}}
@@ -129,10 +129,10 @@ func scene(t testing.TB, home rigged, s *ledger.Store, c *clock) {
 	commit(granted, access.RequestApproved, "ben@example.com", window)
 	commit(granted, access.GrantWritten, "ben@example.com", window)
 	commit(granted, access.EndAsked, "ana@example.com", nil)
-	commit(broken, access.GlassBroken, "ana@example.com", window)
 	commit(found, access.GrantTakenIn, "", func(e *access.Event) {
 		e.Request.Reviewers, e.Window = nil, access.Window{Start: e.At.Add(-time.Minute), End: e.At.Add(29 * time.Minute)}
 	})
+	commit(broken, access.GlassBroken, "ana@example.com", window)
 }
 
 // edit is something that somebody tries who may write everything in the database. No

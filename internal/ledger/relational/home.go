@@ -282,11 +282,11 @@ func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, erro
 	if !q.From.IsZero() {
 		choose(made+" >= ?", micros(q.From))
 	}
-	if !q.To.IsZero() {
-		choose(made+" < ?", micros(q.To))
-	}
-	if q.AfterID != "" {
+	switch { // what comes after is before To; with both, SQLite goes through all that is
+	case q.AfterID != "":
 		choose("("+made+", "+id+") < (?, ?)", micros(q.AfterMade), q.AfterID)
+	case !q.To.IsZero():
+		choose(made+" < ?", micros(q.To))
 	}
 	statement := "SELECT " + rowColumns + " FROM " + from
 	if len(where) > 0 {
