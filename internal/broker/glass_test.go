@@ -569,6 +569,13 @@ func TestABrokenGlassThatWasEndedStaysSo(t *testing.T) {
 			t.Error("it is there again")
 		}
 	}
+	if _, _, err := b.ReviewGlass(t.Context(), caller(eve), asked.Request.ID, "fine", ""); err != nil {
+		t.Fatal(err)
+	}
+	other := emergency()
+	other.Form = formOf(ana, access.BreakGlass) // opened at dawn, as the first
+	_, err = b.Ask(t.Context(), caller(ana), other)
+	is(t, err, access.Gone, access.CodeOldForm)
 	if len(w.Activations) != 1 || w.Activations[0].Window.Contains(w.Clock) {
 		t.Errorf("stands %+v", w.Activations)
 	}
