@@ -25,7 +25,8 @@ func brokenGlass(t access.Terms, role string) (access.Terms, error) {
 }
 
 func noBreakGlass(role string) error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoBreakGlass, Field: access.FieldEntitlement, Args: access.Args{"role": role}}
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoBreakGlass, Field: access.FieldEntitlement,
+		Args: access.Args{"role": role}}
 }
 
 // mayBreak is nil for one of those whom the terms name, as the Directory has it since
@@ -265,7 +266,8 @@ func (b *Broker) toReview(ctx context.Context, caller access.Caller, l access.Li
 			return true
 		case !asked || by == "": // of one without its terms those of now are asked
 			err := b.mayReview(ctx, caller, r, time.Time{})
-			if may = err == nil; !may && !slices.Contains([]access.Code{access.CodeNoReview, access.CodeNoBreakGlass}, access.AsError(err).Code) {
+			no := []access.Code{access.CodeNoReview, access.CodeNoBreakGlass}
+			if may = err == nil; !may && !slices.Contains(no, access.AsError(err).Code) {
 				warnings = append(warnings, access.AsError(err))
 			}
 			known[by] = may
