@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -356,6 +357,16 @@ func TestOneHumanHasSeveralAddresses(t *testing.T) {
 		"ben@other.example": "ben@example.com", "cleo@example.com": "cleo@example.com"} {
 		if got := f.Human(p); got != want {
 			t.Errorf("%s is %s, want %s", p, got, want)
+		}
+		for _, address := range f.Addresses(p) {
+			if f.Human(address) != want {
+				t.Errorf("%s is %s by %s", p, f.Human(address), address)
+			}
+		}
+	}
+	for p, want := range map[access.Principal]int{"ana@example.com": 2, "ana.admin@example.com": 2, "cleo@example.com": 1} {
+		if got := f.Addresses(p); len(got) != want || !slices.Contains(got, p) {
+			t.Errorf("%s has %v", p, got)
 		}
 	}
 }

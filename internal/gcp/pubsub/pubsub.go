@@ -155,7 +155,7 @@ func compose(n access.Notice) (message, bool) {
 func texts(people []access.Principal) []string {
 	all := []string{}
 	for _, p := range people {
-		all = append(all, string(p))
+		all = append(all, string(p.Address()))
 	}
 	return all
 }

@@ -338,6 +338,20 @@ func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time) e
 	return err
 }
 
+// Swept implements ledger.Home.
+func (d *Database) Swept(ctx context.Context, at time.Time) error {
+	_, err := d.write.ExecContext(ctx, d.rebind("INSERT INTO sweeps (id, began) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET began = excluded.began"),
+		micros(at))
+	return err
+}
+
+// LastSweep implements ledger.Home.
+func (d *Database) LastSweep(ctx context.Context) (time.Time, error) {
+	var began int64
+	err := d.query(ctx, "SELECT began FROM sweeps", nil, func(scan func(...any) error) error { return scan(&began) })
+	return moment(began), err
+}
+
 // Keep implements ledger.Home.
 func (d *Database) Keep(ctx context.Context, n ledger.Note) error {
 	_, err := d.write.ExecContext(ctx, d.rebind(`INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)
