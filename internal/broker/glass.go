@@ -281,7 +281,8 @@ func (b *Broker) toReview(ctx context.Context, caller access.Caller, l access.Li
 // ReviewGlass records what the caller thinks of a broken glass, once; said again by the
 // same person it is the same. The comment is required. The warnings are of who could not be
 // told.
-func (b *Broker) ReviewGlass(ctx context.Context, caller access.Caller, id, comment, origin string) (access.Request, []*access.Error, error) {
+func (b *Broker) ReviewGlass(ctx context.Context, caller access.Caller, id, comment, origin string) (
+	access.Request, []*access.Error, error) {
 	if _, err := b.needsMemory(); err != nil {
 		return access.Request{}, nil, err
 	}
