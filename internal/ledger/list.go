@@ -113,7 +113,8 @@ const bindingLength = 8
 func binding(l access.Listing) []byte {
 	l.After, l.Max = "", 0
 	d := digest("jitaccess ledger cursor 1", []byte(l.Viewer), []byte(l.View), []byte(l.Principal), []byte(l.Reviewer), []byte(l.Resource),
-		fmt.Append(nil, l.States, l.Unreviewed), []byte(l.Role), []byte(l.Words), fmt.Append(nil, l.From.UnixMicro()), fmt.Append(nil, l.To.UnixMicro()))
+		fmt.Append(nil, l.States, l.Unreviewed), []byte(l.Role), []byte(l.Words),
+		fmt.Append(nil, l.From.UnixMicro()), fmt.Append(nil, l.To.UnixMicro()))
 	return []byte(d[:bindingLength])
 }
 
