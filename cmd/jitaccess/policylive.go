@@ -277,6 +277,14 @@ func (p *livePolicy) Human(of access.Principal) access.Principal {
 	return of
 }
 
+// Addresses implements the broker's port Naming.
+func (p *livePolicy) Addresses(of access.Principal) []access.Principal {
+	if taken := p.taken.Load(); taken != nil {
+		return taken.Addresses(of)
+	}
+	return []access.Principal{of}
+}
+
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
@@ -291,8 +299,8 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Messages.Topic != "" {
 		channels = append(channels, "pubsub")
 	}
+	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
-		Groups: c.Catalog.CustomerID != "", Channels: channels,
-		Unsupported: []string{"in_order", "approver_access_level", "inherited_only", "max_continuous", "remind_after", "escalate", "break_glass"},
-		PeersOnly:   true}
+		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels,
+		Unsupported: []string{"max_continuous"}}
 }

@@ -65,6 +65,22 @@ func TestAPolicyWithAFaultIsNotTaken(t *testing.T) {
 	}
 }
 
+// Reminders and escalations are carried out where requests are remembered, and nowhere else.
+func TestRemindersNeedALedger(t *testing.T) {
+	file, faults := policy.ReadFile([]byte("version: 1\nrules: [{name: r, terms: {remind_after: 30m, escalate: {after: 1h, to: [\"user:a@example.com\"]}}}]\n"))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	var c config.Config
+	if got := file.Faults(enforced(&c)); len(got) != 2 || !strings.Contains(got[0].Text, "needs a ledger") {
+		t.Errorf("without: %v", got)
+	}
+	c.Ledger.Database.File = "jitaccess.db"
+	if got := file.Faults(enforced(&c)); len(got) != 0 || c.Ledger.Database.IsZero() {
+		t.Errorf("with one: %v", got)
+	}
+}
+
 // The service itself, against the sandbox's Google: rules about a folder above, about
 // groups of the Directory and about what a role can do meet the people whom they are about.
 func TestPolicyOfTheService(t *testing.T) {

@@ -20,7 +20,7 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	flags.SetOutput(stderr)
 	address := flags.String("address", "localhost:8080", "where to listen; loopback only")
 	google := flags.String("google", "", "run the Google Cloud alone, on this loopback address")
-	policyFile := flags.String("policy", "", "a policy file that holds in it; it is looked at every minute")
+	policyFile := flags.String("policy", "", "a policy file that holds in it, instead of its own; it is looked at every minute")
 	journal := flags.Bool("log", false, "print the service's log")
 	if !parsed(flags, args, stderr) {
 		return exitUsage
@@ -47,6 +47,18 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		return err
 	}
 	defer s.Close()
+	// It is Cloud Run in all else, whose disk would be memory.
+	memory, err := os.MkdirTemp("", "jitaccess-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(memory)
+	if policyFile == "" {
+		policyFile = filepath.Join(memory, "policy.yaml")
+		if err := os.WriteFile(policyFile, sandbox.Terms, 0o600); err != nil {
+			return err
+		}
+	}
 	environment := s.Environment()
 	environment["POLICY"] = policyFile
 	// Google's own metadata client reads this one from the process.
@@ -57,12 +69,6 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 	if err != nil {
 		return err
 	}
-	// It is Cloud Run in all else, whose disk would be memory.
-	memory, err := os.MkdirTemp("", "jitaccess-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(memory)
 	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
 	handler, err := start(ctx, c, s.MailRoots(), wallClock, log)
 	if err != nil {

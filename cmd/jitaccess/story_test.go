@@ -201,6 +201,7 @@ func TestStory(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			b := openBrowser(t, startSandbox(t, nil), way.script)
 			story(b)
+			storyWithMemory(b)
 		})
 	}
 }
@@ -286,6 +287,95 @@ func story(b *browser) {
 	b.open(link)
 	if found := b.value(`String([...document.querySelectorAll("button")].filter(b => b.textContent.trim() == "Approve").length)`); found != "0" {
 		b.t.Fatal("a grant that was ended can be approved again")
+	}
+}
+
+// storyWithMemory is the part of the story that needs a memory: two approvals, the first of
+// which shows on the page of whoever waits, a denial that holds, and the history.
+func storyWithMemory(b *browser) {
+	const warehouse = "data-warehouse-prod"
+	b.be("Alice Moreau")
+	b.open("/access/projects/" + warehouse)
+	b.tick("roles/bigquery.admin")
+	b.press("Continue")
+	b.fill("justification", "INC-77: the orders table is locked")
+	b.press("Request access")
+	b.sees("Waiting for approval", "2 approvals of: others who hold the same access. 0 of 2 so far.", "alice@example.com asked", "Withdraw")
+	request := b.value(`new URL(document.location).searchParams.get("activation")`)
+	b.approves("carol@example.com", request)
+	if b.script { // nobody loads the page again
+		b.do(chromedp.WaitVisible(`#changed`))
+		b.sees("carol@example.com approved", "carol@example.com Approved", "Something has happened")
+		if said := b.value(`document.getElementById("live").textContent`); said != "carol@example.com approved" {
+			b.t.Errorf("a screen reader is told %q", said)
+		}
+		b.follow(`//a[.="Show the request as it is now"]`)
+	} else {
+		b.open("/requests/" + request)
+	}
+	b.sees("1 of 2 so far", "carol@example.com approved")
+
+	b.be("Dan O'Brien")
+	b.sees("Waiting for you", "INC-77: the orders table is locked")
+	b.open("/reviews")
+	b.follow(`//a[contains(@href, "/requests/")]`)
+	b.sees("alice@example.com asks for access", "1 of 2 so far", "What happened")
+	b.press("Approve")
+	b.tick("I have read above")
+	b.press("Approve")
+	b.sees("You approved this", "Active", "The access was granted until")
+	b.be("Alice Moreau")
+	b.sees("Your access", "My access now", "roles/bigquery.admin", "Extend", "End now")
+
+	// A denial is the last word.
+	b.open("/access/projects/" + project)
+	b.tick("roles/compute.instanceAdmin.v1")
+	b.press("Continue")
+	b.fill("justification", "Node 8 hangs")
+	b.press("Request access")
+	denied := b.value("document.location.href")
+	b.be("Bob Tanaka")
+	b.open(denied)
+	b.fill("comment", "Drain it first")
+	b.press("Deny")
+	b.sees("Denied", "bob@example.com denied", "Drain it first")
+	if found := b.value(`String([...document.querySelectorAll("button")].filter(b => b.textContent.trim() == "Approve").length)`); found != "0" {
+		b.t.Fatal("what was denied can be approved")
+	}
+
+	// Auditors see everybody's history, everybody else their own.
+	b.open("/history")
+	b.seesNot("INC-77")
+	b.be("Erin Silva")
+	b.open("/history")
+	b.sees("Everybody’s requests", "INC-77: the orders table is locked", "Node 8 hangs", "Denied")
+	b.follow(`//a[.="The month at a glance"]`)
+	if found := b.value(`String(document.querySelectorAll("svg rect.granted").length)`); found != "1" {
+		b.t.Errorf("the month has %s days on which access was given", found)
+	}
+	b.open("/history?q=node+8")
+	b.sees("Node 8 hangs")
+	b.seesNot("INC-77")
+	b.follow(`//a[contains(@href, "/requests/")]`)
+	b.sees("Request of alice@example.com", "Drain it first")
+}
+
+// approves approves a request as somebody who is not at the browser.
+func (b *browser) approves(who, request string) {
+	b.t.Helper()
+	r, err := http.NewRequest("POST", b.origin+"/api/activation-request?activation="+url.QueryEscape(request), strings.NewReader("{}"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header = http.Header{"X-Jitaccess": {"1"}, "Content-Type": {"application/json"}, "Cookie": {"sandbox_person=" + who}}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(answer.Body)
+		b.t.Fatalf("%s: %s", answer.Status, text)
 	}
 }
 

@@ -211,7 +211,7 @@ func TestJustification(t *testing.T) {
 
 func TestRequestID(t *testing.T) {
 	random := bytes.NewReader(bytes.Repeat([]byte{0xfb, 0xef}, 12))
-	for kind, prefix := range map[access.RequestKind]string{access.Self: "jit-", access.Peers: "mpa-"} {
+	for kind, prefix := range map[access.RequestKind]string{access.Self: "jit-", access.Peers: "mpa-", access.BreakGlass: "brk-"} {
 		form, err := access.NewForm(random, kind, "ana@example.com", time.Unix(1, 0))
 		id := access.NewRequestID(form, access.Request{Kind: kind})
 		if err != nil {
@@ -229,6 +229,7 @@ func TestRequestID(t *testing.T) {
 	}
 	for id, ok := range map[string]bool{
 		"jit-AAAAAAAAAAAAAAAA": true, "mpa-ab+/ab+/ab+/ab+/": true, "mpa-ab-_ab-_ab-_ab-_": true,
+		"brk-AAAAAAAAAAAAAAAA": true, "brkAAAAAAAAAAAAAAAAA": false, "brk-AAAAAAAAAAAAAAA": false,
 		"": false, "xyz-AAAAAAAAAAAAAAAA": false, "jit-AAAAAAAAAAAAAAA": false, "jit-AAAAAAAAAAAAAAAAA": false, "jit-AAAAAAAAAAAAAAA]": false, "jit-AAAAAAAAAAAAAAAA\n": false,
 	} {
 		if _, err := access.ParseRequestID(id); (err == nil) != ok {

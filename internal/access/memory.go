@@ -2,8 +2,11 @@ package access
 
 import "time"
 
-// MaxPage is the most that one page of a list holds.
-const MaxPage = 50
+// MaxPage is the most that one page of a list holds, and MaxBrief that of a brief one.
+const (
+	MaxPage  = 50
+	MaxBrief = 1000
+)
 
 // Listing asks for requests that are remembered, the newest first.
 type Listing struct {
@@ -28,8 +31,11 @@ type Listing struct {
 	From, To time.Time
 	// After is the Next of the page before; empty begins.
 	After string
-	// Max is how many are wanted; 0, and what is more than MaxPage, mean that.
-	Max int
+	// Max is how many are wanted; 0, and what is more than MaxPage, mean that. A Brief list
+	// is for counting: of each request only ID, Kind, State as it was recorded, Resource,
+	// Version and Created are there, and MaxBrief is its MaxPage.
+	Max   int
+	Brief bool
 }
 
 // Listed is a page of a list.
@@ -70,24 +76,4 @@ type Head struct {
 	// Requests and Events count.
 	Requests, Events int
 	Digest           string
-}
-
-// DueAt is when something is to be done about the request as it is; zero is never.
-// What nobody decided, or has run out, is to be recorded as such; what was approved is to
-// be written from the start of its window on, or LeadTime before it.
-func (r Request) DueAt() time.Time {
-	switch r.State {
-	case Pending:
-		if !r.Fixed.IsZero() && r.Fixed.End.Before(r.Expires) {
-			return r.Fixed.End
-		}
-		return r.Expires
-	case Approved:
-		return r.Window.Start
-	case Scheduled:
-		return r.Window.Start.Add(-LeadTime)
-	case Active:
-		return r.Window.End
-	}
-	return time.Time{}
 }

@@ -397,3 +397,21 @@ func TestWhatJITAccess1ApprovedIsOfTheRequest(t *testing.T) {
 		})
 	}
 }
+
+// A broken glass waits for its review from when it is broken, whatever becomes of it, but
+// for what came to nothing.
+func TestWhatWaitsForAReview(t *testing.T) {
+	for events, want := range map[string]bool{
+		":made": false, ":made ben:completes :granted": false, ":self :granted": false,
+		":breaks": true, ":breaks :granted": true, ":breaks :granted :expired": true, ":breaks :granted :ends :ended": true, ":breaks :delayed": true,
+		":breaks :failed": false, ":breaks :failed :granted": true, ":breaks :granted eve:reviews": false, ":breaks eve:reviews :granted": false,
+	} {
+		r, stopped, err := fold(request(), events)
+		if err != nil || r.Unreviewed() != want {
+			t.Errorf("%s: %v, want %v (%s, %v)", events, r.Unreviewed(), want, stopped, err)
+		}
+	}
+	if (access.Request{Kind: access.BreakGlass}).Unreviewed() {
+		t.Error("what was not made waits for a review")
+	}
+}

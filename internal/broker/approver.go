@@ -258,7 +258,7 @@ func (b *Broker) invitees(ctx context.Context, caller access.Caller, r access.Re
 // decide; what is certain now is that there is somebody besides the requester.
 func (b *Broker) invitedGroup(ctx context.Context, caller access.Caller, r access.Request, address string, terms access.Terms) (
 	invitee, error) {
-	group := invitee{who: access.Principal(access.GroupPrefix + address), as: []string{access.GroupPrefix + address}}
+	group := invitee{who: access.Principal(access.GroupPrefix + address)}
 	if b.c.Directory == nil {
 		return group, &access.Error{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}
 	}
@@ -271,23 +271,27 @@ func (b *Broker) invitedGroup(ctx context.Context, caller access.Caller, r acces
 		return group, &access.Error{Kind: access.Invalid, Code: access.CodeNobodyInGroup, Field: access.FieldReviewer,
 			Args: access.Args{"group": address}, Err: err}
 	}
-	for _, need := range terms.Requirements {
-		if mightFill(group.who, need) {
-			group.as = append(group.as, need.From...)
-		}
-	}
-	if len(group.as) == 1 {
+	if group.as = mightBe(group.who, terms); len(group.as) == 0 {
 		return group, mayNotApprove(caller.Principal, group.who, r.Entitlements[0])
 	}
 	return group, nil
 }
 
-// mightFill is whether members of a group may be among those who can give an approval: the
-// group is named there, or others than groups are.
-func mightFill(group access.Principal, need access.Requirement) bool {
-	return slices.ContainsFunc(need.From, func(from string) bool {
-		return from == string(group) || !strings.HasPrefix(from, access.GroupPrefix)
-	})
+// mightBe is what members of a group may approve as: the group, where the terms name it, and
+// otherwise whatever its members may be that is no group.
+func mightBe(group access.Principal, terms access.Terms) []string {
+	var as []string
+	for _, need := range terms.Requirements {
+		for _, from := range need.From {
+			if from == string(group) {
+				return []string{from}
+			}
+			if !strings.HasPrefix(from, access.GroupPrefix) {
+				as = append(as, from)
+			}
+		}
+	}
+	return as
 }
 
 // enough is nil where those who are asked could give all the approvals that it takes.

@@ -46,6 +46,9 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 				return ref, nil, &sentAgain{stands}
 			}
 		}
+		if e.Caller.Method == access.MethodSystem && access.AsError(unkept).Kind == access.Conflict {
+			return "", nil, unkept // another instance was quicker, and nobody tried anything
+		}
 		return "", nil, b.refuse(ctx, e.Caller, e.Action, e.Request, unkept)
 	}
 	lost := &access.Error{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: errors.Join(unwritten, unkept)}

@@ -79,17 +79,21 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 	if origin != "" {
 		notice.BaseURL, notice.ReviewURL = origin+"/", reviewURL(origin, r.ID, r.Resource)
 	}
-	next, sent, warnings, err := b.activate(ctx, event, notice)
+	next, sent, recordedLater, err := b.activate(ctx, event, notice)
 	if err != nil {
 		return Asked{Request: r}, err
 	}
-	asked := Asked{Request: next, Warnings: slices.Concat(standing.Warnings, unknown, warnings)}
+	asked := Asked{Request: next, Window: next.Window, Warnings: slices.Concat(standing.Warnings, unknown, recordedLater)}
 	if next.StateAt(event.At) == access.Failed {
 		return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
 	}
 	if !sent {
-		// Two that were sent at the same time find each other here at the latest.
-		err := b.allReviewed(ctx, next)
+		if len(recordedLater) > 0 {
+			notice.ID = "" // it is not kept
+		} else {
+			// Two that were sent at the same time find each other here at the latest.
+			err = b.allReviewed(ctx, next)
+		}
 		receipts := access.Receipts{}
 		if err == nil {
 			receipts = b.notify(ctx, notice)
@@ -108,7 +112,9 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 		return cmp.Or(check(s), s.Lasts(next, next.Window))
 	})
 	asked.Outcomes, asked.Window = outcomes, granted(outcomes, next.Window)
-	asked.Warnings = withNew(asked.Warnings, warnings)
+	if asked.Warnings = withNew(asked.Warnings, warnings); len(recordedLater) == 0 && b.waits(err) {
+		asked.Warnings, err = append(asked.Warnings, notYetGranted(err)...), nil
+	}
 	return asked, err
 }
 

@@ -47,19 +47,58 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 		}
 	}
 	listed, err := m.List(ctx, l)
+	if l.Brief {
+		return listed, warnings, err
+	}
+	if view == ViewReviews && l.After == "" && err == nil {
+		var more []access.Request
+		var unknown []*access.Error
+		more, unknown, err = b.askedOfGroups(ctx, caller, l)
+		listed.Requests, warnings = append(more, listed.Requests...), withNew(warnings, unknown)
+	}
 	now := b.c.Now()
-	shown := listed.Requests[:0]
+	shown := listed.Requests[:0:0]
 	for _, r := range listed.Requests {
 		if r.State = r.StateAt(now); view == ViewReviews && (r.State != access.Pending || r.DecisionOf(caller.Principal) != nil) {
 			continue // nothing waits there for them, though the sweep has not been by
 		}
-		shown = append(shown, r)
+		if !slices.ContainsFunc(shown, func(other access.Request) bool { return other.ID == r.ID }) {
+			shown = append(shown, r)
+		}
 	}
 	for i := range glasses {
 		glasses[i].State = glasses[i].StateAt(now)
 	}
 	listed.Requests = slices.Concat(glasses, shown)
 	return listed, warnings, err
+}
+
+// askedOfGroups are the requests that wait for groups of which the caller is one, as far as
+// the policy names them: the newest of each. They are no request of the caller's own. The
+// warnings are of groups that cannot be read.
+func (b *Broker) askedOfGroups(ctx context.Context, caller access.Caller, l access.Listing) ([]access.Request, []*access.Error, error) {
+	policy, ok := b.c.Policy.(Looking)
+	if !ok {
+		return nil, nil, nil
+	}
+	var found []access.Request
+	var warnings []*access.Error
+	for _, group := range policy.Looks().Approvers {
+		in, err := b.memberOf(ctx, caller, caller.Principal, group)
+		if err != nil {
+			warnings = withNew(warnings, []*access.Error{access.AsError(err)})
+		}
+		if !in {
+			continue
+		}
+		l.Reviewer, l.After = access.Principal(access.GroupPrefix+group), ""
+		listed, err := b.memory().List(ctx, l)
+		if err != nil {
+			return nil, warnings, err
+		}
+		found = append(found, slices.DeleteFunc(listed.Requests, func(r access.Request) bool { return b.another(r, caller.Principal) != nil })...)
+	}
+	return found, warnings, nil
 }
 
 // Remembers is whether there are lists and histories here.

@@ -16,7 +16,10 @@ type MoreReviewers struct {
 	// Candidates may review it and have not been asked, sorted.
 	Candidates []access.Principal
 	// Room is how many of them may be asked.
-	Room     int
+	Room int
+	// Terms say who may approve; Typed is as in Choice.
+	Terms    access.Terms
+	Typed    bool
 	Warnings []*access.Error
 }
 
@@ -39,7 +42,8 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	}
 	asked := b.later.asked(r, b.c.Now())
 	fresh := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(asked, p) })
-	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(asked)), Warnings: warnings}, nil
+	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(asked)), Warnings: warnings,
+		Terms: terms, Typed: typed(terms)}, nil
 }
 
 // demanded are the terms that hold for a request of others' approval now, before it is

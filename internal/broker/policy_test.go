@@ -268,7 +268,7 @@ func TestAPolicyThatChangesBeforeTheSweepWrites(t *testing.T) {
 		b := w.Broker()
 		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
 		asked, err := b.Ask(t.Context(), caller(ana), selfAsk())
-		if err == nil || state(t, store, asked.Request.ID) != access.Approved {
+		if err != nil || state(t, store, asked.Request.ID) != access.Approved {
 			t.Fatalf("%v, %q", err, state(t, store, asked.Request.ID))
 		}
 		w.GrantErr = nil

@@ -68,18 +68,15 @@ func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Rec
 	if b.memory() == nil || m.ID == "" {
 		return nil
 	}
-	var err error
-	if now := b.c.Now(); len(failed) == 0 || now.Sub(m.Made) > tryTime {
-		err = b.memory().Sent(ctx, m)
-	} else {
-		err = b.memory().Unsent(ctx, m, now.Add(min(firstRetry<<min(m.Attempts, 10), lastRetry)))
-	}
-	if err != nil {
-		lost := &access.Error{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}
-		if outOfReach(err) && (m.Notice.Kind == access.NoticeGlass || m.Notice.Kind == access.NoticeSelfApproved) {
-			lost.Code = access.CodeRecordedLater
+	_, err := timed(b, ctx, func(ctx context.Context) (struct{}, error) {
+		now := b.c.Now()
+		if len(failed) == 0 || now.Sub(m.Made) > tryTime {
+			return struct{}{}, b.memory().Sent(ctx, m)
 		}
-		return []*access.Error{lost}
+		return struct{}{}, b.memory().Unsent(ctx, m, now.Add(min(firstRetry<<min(m.Attempts, 10), lastRetry)))
+	})
+	if err != nil {
+		return []*access.Error{{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}}
 	}
 	return nil
 }

@@ -85,6 +85,14 @@ func (b *Broker) human(p access.Principal) access.Principal {
 	return p
 }
 
+// addresses are all of a person's, as far as the policy knows them.
+func (b *Broker) addresses(p access.Principal) []access.Principal {
+	if policy, ok := b.c.Policy.(Naming); ok {
+		return policy.Addresses(p)
+	}
+	return []access.Principal{p}
+}
+
 // why is what a policy says of its terms for an entitlement at once; zero where it does not.
 func (b *Broker) why(f facts, kind access.RequestKind, id access.EntitlementID) access.Explanation {
 	policy, ok := b.c.Policy.(Explaining)

@@ -24,8 +24,9 @@ const writeTime = 10 * time.Minute
 
 // Swept counts what a sweep did.
 type Swept struct {
-	// Finished were granted, Over were recorded as lapsed, expired or failed, Told were
-	// sent from the outbox. Left is what could not be done now.
+	// Finished were granted, Over were recorded as lapsed, expired or failed, Told are
+	// reminders, and what was sent from the outbox. Left is what
+	// could not be done now.
 	Finished, Over, Told, Left int
 }
 
@@ -33,13 +34,19 @@ type Swept struct {
 var system = access.Caller{Method: access.MethodSystem}
 
 // Sweep does what is due, at most so much of each kind: it writes what was approved and not written, records what is
-// over, and sends what people were not told. Several may run at the same time. Where
+// over, tells people again of what waits for them or ends soon, and sends what they were
+// not told. Several may run at the same time. Where
 // nothing is remembered there is nothing to do.
 func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 	var done Swept
 	m := b.memory()
 	if m == nil {
 		return done, nil
+	}
+	if most >= SweepCount {
+		if err := m.Swept(ctx, b.c.Now()); err != nil {
+			return done, err
+		}
 	}
 	due, err := m.Due(ctx, b.c.Now(), most)
 	if err != nil {
@@ -51,13 +58,24 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 			done.Left++
 			continue // it stays due, and what kept it is in the journal
 		}
-		*did(&done)++
+		if did != nil { // else another instance did
+			*did(&done)++
+		}
 	}
 	messages, err := m.Take(ctx, b.c.Now(), sweepLease, most)
 	if err != nil {
 		return done, err
 	}
 	for _, message := range messages {
+		stale, err := b.stale(ctx, message.Notice)
+		if err != nil {
+			done.Left++
+			continue // the lease ends
+		}
+		if stale {
+			b.settle(ctx, message, nil)
+			continue
+		}
 		failed := b.c.Notifier.Notify(ctx, message.Notice).Failed()
 		if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
 			done.Left++
@@ -85,12 +103,16 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 		}
 		return over, err
 	}
-	switch state := r.StateAt(now); {
-	case r.State == access.Pending && state == access.Lapsed:
-		return record(access.RequestLapsed, nil)
-	case r.State == access.Active && state == access.Expired:
-		return record(access.GrantExpired, nil)
-	case r.State == access.Approved, r.State == access.Scheduled && !now.Before(r.Window.Start.Add(-access.LeadTime)):
+	switch did := r.DueBy(now); did {
+	case access.RequestLapsed, access.GrantExpired:
+		return record(did, nil)
+	case access.Reminded, access.Escalated:
+		err := b.remind(ctx, did, r)
+		if e := access.AsError(err); e != nil && e.Kind == access.Conflict {
+			return nil, nil
+		}
+		return func(s *Swept) *int { return &s.Told }, err
+	case access.GrantWritten:
 		stands, err := b.stood(ctx, r)
 		late := !now.Before(r.Window.Start.Add(writeTime))
 		switch {

@@ -36,6 +36,8 @@ func (b *Broker) carriesOut(t access.Terms) error {
 		term = "from"
 	case t.Approvals() > 1 && b.forgets:
 		term = "approvals"
+	case t.MaxContinuous > 0 && b.memory() == nil:
+		term = "max_continuous"
 	}
 	if term != "" {
 		return &access.Error{Kind: access.Unprocessable, Code: access.CodeTermUnsupported, Args: access.Args{"term": term, "rule": t.Rule}}
@@ -56,7 +58,7 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 	if err := fewEnough(t, len(r.Entitlements)); err != nil {
 		return err
 	}
-	if now := b.c.Now(); r.WindowAt(now).Start.After(now.Add(t.StartWithin)) {
+	if now := b.c.Now(); r.Extends == "" && r.WindowAt(now).Start.After(now.Add(t.StartWithin)) {
 		return badStart(t)
 	}
 	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {

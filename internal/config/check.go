@@ -91,6 +91,8 @@ func (r *reader) checkIdentity(c *Config) {
 	}
 	r.warnIf(!c.Identity.VerifyAudience,
 		"IAP_VERIFY_AUDIENCE is false: an assertion for any other service of this project is accepted; set IAP_AUDIENCE instead")
+	r.warnIf(!c.Ledger.Database.IsZero() && c.Server.PublicURL == "",
+		"DATABASE_URL is set and PUBLIC_URL is not: reminders and what else is told without anybody asking carry no link")
 	r.warnIf(c.Identity.BackendServiceID != "" && c.Server.PublicURL == "",
 		"IAP_BACKEND_SERVICE_ID is set and PUBLIC_URL is not: behind a load balancer no link can be written without it")
 }

@@ -26,6 +26,12 @@ const (
 	AddReviewers = "api.addReviewers"
 	// UnknownGrant is a grant that stands and that nobody here has made.
 	UnknownGrant = "grant.unknown"
+	// These need a ledger. The last four are what time brings about.
+	Withdraw = "api.withdrawRequest"
+	Remind   = "api.remind"
+	Escalate = "api.escalate"
+	Lapse    = "api.lapse"
+	Expire   = "api.expire"
 )
 
 // What only reads: ordinary lines, of which JIT Access 1.x had the first five. The event

@@ -115,6 +115,10 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 		return access.Caller{}, v.bad(err)
 	}
 	caller.Method = v.c.Profile.Method
+	// check has read it, if it has to be there.
+	if issued, err := token.Claims.Int64("iat"); err == nil && token.Claims["iat"] != nil {
+		caller.Asserted = time.Unix(issued, 0).UTC()
+	}
 	return caller, nil
 }
 

@@ -145,9 +145,10 @@ func wantBad(t *testing.T, what string, v *identity.Verifier, r *http.Request) {
 }
 
 func TestAssertionNamesTheCaller(t *testing.T) {
+	asserted := time.Unix(goodClaims()["iat"].(int64), 0).UTC()
 	ana := access.Caller{Principal: "ana@example.com", Subject: "accounts.google.com:1108", Device: "device-1",
-		AccessLevels: []string{"accessPolicies/1/accessLevels/corp"}, Method: "iap"}
-	plain := access.Caller{Principal: "ana@example.com", Subject: "accounts.google.com:1108", Method: "iap"}
+		AccessLevels: []string{"accessPolicies/1/accessLevels/corp"}, Method: "iap", Asserted: asserted}
+	plain := access.Caller{Principal: "ana@example.com", Subject: "accounts.google.com:1108", Method: "iap", Asserted: asserted}
 	for what, test := range map[string]struct {
 		claims claims
 		want   access.Caller

@@ -17,21 +17,26 @@ import (
 // severity and its message, see message. The intent and the outcome of one grant have
 // different names, so that an alert on api.activateRole counts each activation once.
 var forms = map[access.Action]struct{ event, severity, message string }{
-	access.RequestMade:     {events.Request, severityInfo, "{actor} requested {what} for {span}, asking {asked}"},
-	access.ReviewersAdded:  {events.AddReviewers, severityInfo, "{actor} asked more people to approve {what}; asked are now {asked}"},
-	access.SelfApproved:    {events.Approve, severityInfo, "{actor} activates {what} for {span} without others"},
-	access.RequestApproved: {events.Approve, severityInfo, "{actor} approved {what} for {whose}, for {span}"},
-	access.RequestDenied:   {events.Deny, severityInfo, "{actor} denied {what} for {whose}"},
-	access.GlassBroken:     {events.BreakGlass, severityAlert, "{actor} breaks the glass: {what} for {span} without approval"},
-	access.GlassReviewed:   {events.ReviewGlass, severityInfo, "{actor} reviewed that {whose} broke the glass for {what}"},
-	access.GrantWritten:    {events.Activate, severityInfo, "{actor} activated {what} for {whose}, for {span}{partly}"},
-	access.GrantFailed:     {events.Activate, severityError, "{actor} failed to activate {what} for {whose}"},
-	access.EndAsked:        {events.AskEnd, severityInfo, "{actor} ends {what} of {whose}"},
-	access.GrantEnded:      {events.End, severityInfo, "{actor} ended {what} of {whose}{partly}"},
-	access.EndFailed:       {events.End, severityError, "{actor} failed to end {what} of {whose}"},
-	access.GrantTakenIn:    {events.UnknownGrant, severityError, "A grant stands that nobody made here: {what} for {whose}, for {span}"},
-	access.NoticeFailed:    {events.Notify, severityWarning, "Not everybody could be told of {what} for {whose}"},
-	access.ActionRefused:   {events.Refuse, severityError, "{actor} was refused ({trying}) for {what}"},
+	access.RequestMade:      {events.Request, severityInfo, "{actor} requested {what} for {span}, asking {asked}"},
+	access.ReviewersAdded:   {events.AddReviewers, severityInfo, "{actor} asked more people to approve {what}; asked are now {asked}"},
+	access.SelfApproved:     {events.Approve, severityInfo, "{actor} activates {what} for {span} without others"},
+	access.RequestApproved:  {events.Approve, severityInfo, "{actor} approved {what} for {whose}, for {span}"},
+	access.RequestDenied:    {events.Deny, severityInfo, "{actor} denied {what} for {whose}"},
+	access.GlassBroken:      {events.BreakGlass, severityAlert, "{actor} breaks the glass: {what} for {span} without approval"},
+	access.GlassReviewed:    {events.ReviewGlass, severityInfo, "{actor} reviewed that {whose} broke the glass for {what}"},
+	access.GrantWritten:     {events.Activate, severityInfo, "{actor} activated {what} for {whose}, for {span}{partly}"},
+	access.GrantFailed:      {events.Activate, severityError, "{actor} failed to activate {what} for {whose}"},
+	access.EndAsked:         {events.AskEnd, severityInfo, "{actor} ends {what} of {whose}"},
+	access.GrantEnded:       {events.End, severityInfo, "{actor} ended {what} of {whose}{partly}"},
+	access.EndFailed:        {events.End, severityError, "{actor} failed to end {what} of {whose}"},
+	access.GrantTakenIn:     {events.UnknownGrant, severityError, "A grant stands that nobody made here: {what} for {whose}, for {span}"},
+	access.NoticeFailed:     {events.Notify, severityWarning, "Not everybody could be told of {what} for {whose}"},
+	access.RequestWithdrawn: {events.Withdraw, severityInfo, "{actor} withdrew {what} for {whose}"},
+	access.Reminded:         {events.Remind, severityInfo, "{actor} reminds people of {what} for {whose}"},
+	access.Escalated:        {events.Escalate, severityInfo, "{actor} tells others that {what} for {whose} is not decided"},
+	access.RequestLapsed:    {events.Lapse, severityInfo, "Nobody decided {what} for {whose} in time"},
+	access.GrantExpired:     {events.Expire, severityInfo, "The time for {what} of {whose} is over"},
+	access.ActionRefused:    {events.Refuse, severityError, "{actor} was refused ({trying}) for {what}"},
 }
 
 // describe is the line of an event, without who did it.
@@ -91,6 +96,9 @@ func requestLabels(e access.Event) map[string]string {
 	maps.Copy(labels, events.ResourceLabels(r.Resource))
 	if r.Duration > 0 {
 		set("duration_minutes", minutes(r.Duration))
+	}
+	if at := r.Escalated; e.Action == access.Escalated && at < len(r.Terms.Escalations) {
+		set("escalated_to", strings.Join(r.Terms.Escalations[at].To, ", "))
 	}
 	set("rule", r.Terms.Rule)
 	set("policy", r.Terms.Policy)

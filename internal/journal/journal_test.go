@@ -69,6 +69,8 @@ func TestEveryEventHasItsLine(t *testing.T) {
 	}
 	self := request()
 	self.ID, self.Reviewers = "jit-AAAAAAAAAAAAAAAA", nil
+	glass := self
+	glass.ID, glass.Kind = "brk-AAAAAAAAAAAAAAAA", access.BreakGlass
 	for _, test := range []struct {
 		name  string
 		event access.Event
@@ -95,6 +97,30 @@ func TestEveryEventHasItsLine(t *testing.T) {
 				`"logging.googleapis.com/labels":{"activation_end":"2024-08-22T02:40:05Z","activation_id":"jit-AAAAAAAAAAAAAAAA","activation_start":"2024-08-22T01:40Z",` +
 				`"beneficiary":"ana@example.com",` + byAna + `"duration_minutes":"60",` + roles +
 				`"event":"api.approveRequest","justification":"Bug 4711","method":"iap",` + place + `"role":"roles/compute.admin, roles/storage.admin",` + userAna,
+		},
+		{
+			"somebody breaks the glass",
+			access.Event{Action: access.GlassBroken, At: at, Caller: ana, Request: glass, Window: window},
+			`{"severity":"ALERT","message":"User \"ana@example.com\" breaks the glass: ` + quoted + ` for 60 minutes without approval",` + timeAt +
+				`"logging.googleapis.com/labels":{"activation_end":"2024-08-22T02:40:05Z","activation_id":"brk-AAAAAAAAAAAAAAAA","activation_start":"2024-08-22T01:40Z",` +
+				`"beneficiary":"ana@example.com",` + byAna + `"duration_minutes":"60",` + roles +
+				`"event":"api.breakGlass","justification":"Bug 4711","method":"iap",` + place + `"role":"roles/compute.admin, roles/storage.admin",` + userAna,
+		},
+		{
+			"a broken glass is reviewed",
+			access.Event{Action: access.GlassReviewed, At: at, Caller: boris, Request: glass,
+				Decision: access.Decision{By: "boris@example.com", Comment: "it was needed", Digest: "d1"}},
+			`{"severity":"INFO","message":"User \"boris@example.com\" reviewed that \"ana@example.com\" broke the glass for ` + quoted + `",` + timeAt +
+				`"logging.googleapis.com/labels":{"activation_id":"brk-AAAAAAAAAAAAAAAA","beneficiary":"ana@example.com","comment":"it was needed",` + byBoris +
+				`"digest":"d1","duration_minutes":"60",` + roles + `"event":"api.reviewGlass","justification":"Bug 4711","method":"iap",` + place +
+				`"role":"roles/compute.admin, roles/storage.admin",` + userB,
+		},
+		{
+			"breaking the glass is refused",
+			access.Event{Action: access.ActionRefused, Trying: access.GlassBroken, At: at, Caller: ana, Request: access.Request{Resource: "projects/shop-prod"},
+				Err: &access.Error{Kind: access.NotAllowed, Code: access.CodeNoBreakGlass}},
+			`{"severity":"ERROR","message":"User \"ana@example.com\" was refused (broken glass) for request \"\": not allowed: no-break-glass",` + timeAt +
+				`"logging.googleapis.com/labels":{` + byAna + `"error":"AccessDeniedException","error_code":"no-break-glass","event":"api.breakGlass","method":"iap",` + place + userAna,
 		},
 		{
 			"a reviewer approves",
@@ -198,10 +224,33 @@ func TestTheDocumentNamesEveryEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, action := range []access.Action{access.RequestMade, access.ReviewersAdded, access.SelfApproved, access.RequestApproved, access.RequestDenied, access.GrantWritten,
-		access.GrantFailed, access.EndAsked, access.GrantEnded, access.EndFailed, access.ActionRefused, access.NoticeFailed} {
-		event := record(t, access.Event{Action: action}).Labels["event"]
+		access.GrantFailed, access.EndAsked, access.GrantEnded, access.EndFailed, access.ActionRefused, access.NoticeFailed,
+		access.RequestWithdrawn, access.Reminded, access.Escalated, access.RequestLapsed, access.GrantExpired} {
+		line := record(t, access.Event{Action: action})
+		event := line.Labels["event"]
+		if event == "api."+string(action) && line.Severity == "ERROR" {
+			t.Errorf("%q has no line of its own", action)
+		}
 		if !strings.Contains(string(document), "`"+event+"`") {
 			t.Errorf("docs/log.md does not name %q, the event of %q", event, action)
+		}
+	}
+}
+
+// What time brings about is no error, and says who was told.
+func TestLinesOfWhatTimeBringsAbout(t *testing.T) {
+	r := request()
+	r.Terms.Escalations = []access.Escalation{{To: []string{"user:a@example.com"}}, {To: []string{"group:leads@example.com", "user:b@example.com"}}}
+	r.Escalated = 1
+	system := access.Caller{Method: access.MethodSystem}
+	e := record(t, access.Event{Action: access.Escalated, At: at, Caller: system, Request: r})
+	if e.Severity != "INFO" || e.Labels["event"] != "api.escalate" || e.Labels["escalated_to"] != "group:leads@example.com, user:b@example.com" ||
+		!strings.HasPrefix(e.Message, "The service tells others that ") {
+		t.Errorf("%+v", e)
+	}
+	for _, action := range []access.Action{access.Reminded, access.RequestLapsed, access.GrantExpired} {
+		if e := record(t, access.Event{Action: action, At: at, Caller: system, Request: r}); e.Severity != "INFO" || e.Labels["escalated_to"] != "" {
+			t.Errorf("%+v", e)
 		}
 	}
 }

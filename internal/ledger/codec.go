@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -95,6 +96,7 @@ type noticeForm struct {
 	Request   requestForm        `json:"request"`
 	To        []access.Principal `json:"to,omitempty"`
 	CC        []access.Principal `json:"cc,omitempty"`
+	By        access.Principal   `json:"by,omitempty"`
 	Decision  *decisionForm      `json:"decision,omitempty"`
 	Declined  []decisionForm     `json:"declined,omitempty"`
 	Window    *windowForm        `json:"window,omitempty"`
@@ -110,6 +112,8 @@ type content struct {
 	Caller   callerForm    `json:"caller"`
 	Request  *requestForm  `json:"request,omitempty"`
 	Decision *decisionForm `json:"decision,omitempty"`
+	// Fills are there where they name people.
+	Fills    []need        `json:"fills,omitempty"`
 	Outcomes []outcomeForm `json:"outcomes,omitempty"`
 	Warnings []errorForm   `json:"warnings,omitempty"`
 	Err      *errorForm    `json:"error,omitempty"`
@@ -132,6 +136,9 @@ func encodeParts(e access.Event) ([]Part, error) {
 		d := decisionTo(e.Decision)
 		c.Decision = &d
 	}
+	if fills := needsTo(e.Requirements); slices.ContainsFunc(e.Requirements, namesPeople) {
+		c.Fills = fills
+	}
 	person := e.Caller.Principal
 	var reviewers []access.Principal
 	if brings(e.Action) {
@@ -153,6 +160,11 @@ func encodeParts(e access.Event) ([]Part, error) {
 		parts = append(parts, Part{Person: r, Data: []byte(r)})
 	}
 	return parts, nil
+}
+
+// namesPeople is whether a requirement does.
+func namesPeople(r access.Requirement) bool {
+	return slices.ContainsFunc(r.From, func(from string) bool { return strings.HasPrefix(from, "user:") })
 }
 
 func decodeParts(e *access.Event, parts []Part) error {
@@ -187,6 +199,9 @@ func decodeParts(e *access.Event, parts []Part) error {
 			return errors.New("the content is of another verdict")
 		}
 		e.Decision = decisionFrom(*c.Decision)
+	}
+	if c.Fills != nil {
+		e.Requirements = needsFrom(c.Fills)
 	}
 	e.Outcomes = outcomesFrom(c.Outcomes)
 	for _, w := range c.Warnings {
@@ -306,7 +321,7 @@ func errorFrom(f *errorForm) *access.Error {
 }
 
 func encodeNotice(n access.Notice) ([]byte, error) {
-	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, Window: windowTo(n.Window),
+	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, By: n.By, Window: windowTo(n.Window),
 		Outcomes: outcomesTo(n.Outcomes), Final: n.Final, ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
 		d := decisionTo(n.Decision)
@@ -330,7 +345,7 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err != nil {
 		return access.Notice{}, err
 	}
-	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, Window: windowFrom(f.Window),
+	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, By: f.By, Window: windowFrom(f.Window),
 		Outcomes: outcomesFrom(f.Outcomes), Final: f.Final, ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)

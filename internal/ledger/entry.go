@@ -9,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -58,7 +61,8 @@ type text struct {
 	Actor   string `json:"actor,omitempty"`
 	Human   string `json:"human,omitempty"`
 	// Verdict and Fills are of a decision: what it says, and the requirements against
-	// which approvals were counted. Start and End are the window.
+	// which approvals were counted. People whom those name are digests with the salt of the
+	// first part, which has their names. Start and End are the window.
 	Verdict access.Verdict `json:"verdict,omitempty"`
 	Fills   []need         `json:"fills,omitempty"`
 	Start   int64          `json:"start,omitempty"`
@@ -87,7 +91,7 @@ func seal(e access.Event, kind access.RequestKind, version int, before string, r
 		return Entry{}, err
 	}
 	t := text{Purpose: purpose, ID: e.Request.ID, Kind: kind, Version: version, Action: e.Action, At: e.At.UnixMicro(),
-		Verdict: e.Decision.Verdict, Fills: needsTo(e.Requirements), Before: before}
+		Verdict: e.Decision.Verdict, Before: before}
 	if !e.Window.IsZero() {
 		t.Start, t.End = e.Window.Start.UnixMicro(), e.Window.End.UnixMicro()
 	}
@@ -103,9 +107,24 @@ func seal(e access.Event, kind access.RequestKind, version int, before string, r
 	return Entry{Text: encoded, Parts: parts}, err
 }
 
+// nameless are requirements without the names of people.
+func nameless(needs []need, salt []byte) (without []need) {
+	for _, n := range needs {
+		n.From = slices.Clone(n.From)
+		for i, from := range n.From {
+			if name, ok := strings.CutPrefix(from, "user:"); ok {
+				n.From[i] = "user:" + digest("jitaccess ledger user 1", salt, []byte(name))
+			}
+		}
+		without = append(without, n)
+	}
+	return without
+}
+
 // salted sets the members by which the text can be held against a name.
 func salted(t *text, salt []byte, e access.Event) {
 	t.Request, t.Actor, t.Human = "", "", ""
+	t.Fills = nameless(needsTo(e.Requirements), salt)
 	if signed(e.Action) && e.Action != access.EndAsked {
 		t.Request = digest("jitaccess ledger request 1", salt, []byte(e.Request.Digest()))
 	}
@@ -171,6 +190,9 @@ func (e Entry) open(t text) (access.Event, error) {
 	}
 	if err := decodeParts(&event, e.Parts); err != nil {
 		return event, err
+	}
+	if fills := nameless(needsTo(event.Requirements), e.Parts[0].Salt); !e.erased() && !reflect.DeepEqual(fills, t.Fills) {
+		return event, errors.New("the content is of other requirements")
 	}
 	return event, nil
 }

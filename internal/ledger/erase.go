@@ -43,7 +43,9 @@ func erase(ctx context.Context, home Home, signer Signer, now time.Time, person 
 		if !due(f.request, *r.Row) {
 			return nil
 		}
-		if state := f.request.StateAt(now); !f.erased && (decidable(state) || state == access.Active || f.request.Unreviewed()) {
+		state := f.request.StateAt(now)
+		unreviewed := f.request.Unreviewed() && state != access.Failed
+		if !f.erased && (decidable(state) || state == access.Active || unreviewed) {
 			done.Kept++
 			return nil
 		}
@@ -52,6 +54,9 @@ func erase(ctx context.Context, home Home, signer Signer, now time.Time, person 
 			row.Principal, row.Resource, row.Summary, of = "", "", nil, "" // all of it
 		} else {
 			f.request.Reviewers = slices.DeleteFunc(slices.Clone(f.request.Reviewers), func(p access.Principal) bool { return p == person })
+			if f.request.Review.By == person { // that it was reviewed, and when, stays
+				f.request.Review.By, f.request.Review.Comment = "", ""
+			}
 			f.request.Decisions = slices.DeleteFunc(slices.Clone(f.request.Decisions), func(d access.Decision) bool { return d.By == person })
 			if row, err = rowOf(f.request, f.head); err != nil {
 				return err

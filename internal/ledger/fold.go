@@ -140,6 +140,13 @@ func (f *folded) completes(r access.Request, e access.Event) error {
 	if e.Action == access.RequestApproved && len(f.approvers) < max(needed, 1) {
 		return f.refuse(access.Conflict, access.CodeConflict, fmt.Sprintf("it takes %d people, and has %d", needed, len(f.approvers)))
 	}
+	was := func(p access.Principal, need access.Requirement) bool {
+		d := r.DecisionOf(p)
+		return d != nil && d.Was(need)
+	}
+	if e.Action == access.RequestApproved && !access.Quorum(r.Principal, r.Decisions, e.Requirements, was).Complete {
+		return f.refuse(access.Conflict, access.CodeConflict, "those who approved were not those who had to")
+	}
 	w := e.Window
 	switch {
 	case !r.Fixed.IsZero():

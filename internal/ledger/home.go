@@ -39,6 +39,11 @@ type Home interface {
 	Drop(ctx context.Context, id, lease string) error
 	Delay(ctx context.Context, id, lease string, due time.Time) error
 
+	// Swept keeps when the last periodic sweep began, LastSweep is what was kept last; zero
+	// for nothing.
+	Swept(ctx context.Context, at time.Time) error
+	LastSweep(ctx context.Context) (time.Time, error)
+
 	// Keep keeps a note. One of the same kind and ID stays as it is.
 	Keep(ctx context.Context, n Note) error
 	// Notes returns those of a kind, the newest first, at most max.

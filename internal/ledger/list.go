@@ -24,8 +24,12 @@ const (
 // List implements broker.Memory. The home chooses by its indexes, and what it has none
 // for is looked through here, furthest rows for a page.
 func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, error) {
-	if l.Max <= 0 || l.Max > access.MaxPage {
-		l.Max = access.MaxPage
+	most := access.MaxPage
+	if l.Brief {
+		most = access.MaxBrief
+	}
+	if l.Max <= 0 || l.Max > most {
+		l.Max = most
 	}
 	q := Query{Principal: l.Principal, Reviewer: l.Reviewer, Resource: l.Resource, States: l.States, From: l.From, To: l.To, Max: l.Max + 1}
 	if l.Unreviewed {
@@ -54,7 +58,12 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 			}
 			looked++
 			q.AfterMade, q.AfterID = row.Made, row.ID
-			if r, err := summarized(row); err == nil && chosen(l, r) {
+			if l.Brief && l.Role == "" && l.Words == "" {
+				listed.Requests = append(listed.Requests, brief(row))
+			} else if r, err := summarized(row); err == nil && chosen(l, r) {
+				if l.Brief {
+					r = brief(row)
+				}
 				listed.Requests = append(listed.Requests, r)
 			}
 		}
@@ -67,16 +76,20 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 // summarized is the request as its row has it; what was erased, or cannot be read, has
 // little to it.
 func summarized(row Row) (access.Request, error) {
-	r := access.Request{ID: row.ID, Kind: access.KindOfID(row.ID), State: row.State, Resource: row.Resource, Version: row.Version,
-		Created: row.Made}
 	var form requestForm
 	if len(row.Summary) == 0 {
-		return r, nil
+		return brief(row), nil
 	}
 	if err := json.Unmarshal(row.Summary, &form); err != nil {
-		return r, err
+		return brief(row), err
 	}
 	return requestFrom(form)
+}
+
+// brief is what a row has of its request without reading what was asked.
+func brief(row Row) access.Request {
+	return access.Request{ID: row.ID, Kind: access.KindOfID(row.ID), State: row.State, Resource: row.Resource, Version: row.Version,
+		Created: row.Made}
 }
 
 func chosen(l access.Listing, r access.Request) bool {

@@ -56,13 +56,18 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	first := id + ".review@" + m.domain()
 	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: first,
 		body: func() (string, string, error) { return render(facts) }}
-	if n.Kind != access.NoticeReview {
-		l.subject = "Re: " + l.subject
-		l.inReplyTo = first
+	if n.Kind != access.NoticeReview && n.Kind != access.NoticeGlass { // which come first of a request
+		if n.Kind != access.NoticeEnding { // of what was activated without others there is no first mail
+			l.subject, l.inReplyTo = "Re: "+l.subject, first
+		}
 		// Without a memory several reviewers may decline one request, also in one second;
 		// were the ids the same, mail servers would drop all but the first.
+		// What tells of no decision is told apart by its own id, which stays when it is sent again.
 		d := n.Decision
 		said := sha256.Sum256(fmt.Append(nil, d.At.Unix(), d.By, " ", d.Comment))
+		if d.At.IsZero() {
+			said = sha256.Sum256([]byte(n.ID))
+		}
 		l.id = fmt.Sprintf("%s.%s.%x@%s", id, n.Kind, said[:5], m.domain())
 	}
 	l.subject = headerText(l.subject)

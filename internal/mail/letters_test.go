@@ -30,6 +30,13 @@ func letters() map[string]access.Notice {
 		"approved": approved(),
 		"denied":   change(denied(), func(n *access.Notice) { n.Final = true }),
 		"declined": denied(),
+		"broken-glass": change(glass(), func(n *access.Notice) {
+			n.To, n.CC = []access.Principal{boris, "security@example.com"}, nil
+		}),
+		"glass-reviewed": change(glass(), func(n *access.Notice) {
+			n.Kind, n.To, n.CC = access.NoticeGlassReviewed, []access.Principal{ana}, nil
+			n.Decision = access.Decision{By: "eve@example.com", At: now.Add(time.Hour), Comment: "It was needed: see INC-4711."}
+		}),
 		"declined-nobody-else": change(denied(), func(n *access.Notice) {
 			n.Request.Reviewers, n.CC = n.Request.Reviewers[:1], n.CC[:1]
 		}),
@@ -66,6 +73,19 @@ func letters() map[string]access.Notice {
 				refused("roles/browser", access.CodePlatformRefused, access.Args{"reason": "\"<script>\"", "violation": "AAbbCC11"}),
 			}
 		}),
+		"reminder": again(access.NoticeReminder),
+		"escalated": change(again(access.NoticeEscalated), func(n *access.Notice) {
+			n.To, n.ReviewURL = []access.Principal{"leads@example.com"}, ""
+			n.Request.Decisions = []access.Decision{{Verdict: access.Approve, By: boris}}
+		}),
+		"ending": change(again(access.NoticeEnding), func(n *access.Notice) {
+			n.Request.ID, n.Request.Kind, n.Request.Reviewers = "jit-AAAAAAAAAAAAAAAA", access.Self, nil
+			n.To, n.Window = []access.Principal{ana}, access.Window{Start: now, End: now.Add(90 * time.Minute)}
+		}),
+		"ending-without-link": change(again(access.NoticeEnding), func(n *access.Notice) {
+			n.To, n.Window = []access.Principal{ana}, access.Window{Start: now, End: now.Add(90 * time.Minute)}
+			n.ReviewURL, n.BaseURL = "", ""
+		}),
 		"review-unicode": change(review(), func(n *access.Notice) {
 			n.Request.Justification = "Störung №4711: サーバー再起動 — «срочно» שלום 😀"
 		}),
@@ -74,6 +94,29 @@ func letters() map[string]access.Notice {
 			n.Roles[0].Title, n.Roles[0].Description = hostile, strings.Repeat("very long ", 500)
 			n.Request.Entitlements[0].Condition = hostile
 		}),
+	}
+}
+
+// again is a notice of what time brings about: nobody has decided, and no window is known.
+func again(kind access.NoticeKind) access.Notice {
+	n := review()
+	n.ID, n.Kind, n.Window, n.CC = "a stable id", kind, access.Window{}, nil
+	return n
+}
+
+// Two escalations of one request are two mails, and one that is sent again is the same.
+func TestMailsOfOneRequestAreToldApart(t *testing.T) {
+	s := smtptest.Start(t, withUser(smtptest.Options{}))
+	m := mailer(t, config(s.Host, s.Port, s.Roots))
+	first, second := again(access.NoticeEscalated), again(access.NoticeEscalated)
+	second.ID = "another"
+	var ids []string
+	for _, n := range []access.Notice{first, second, first} {
+		receipts := m.Notify(t.Context(), n)
+		ids = append(ids, receipts[0].Ref)
+	}
+	if ids[0] == ids[1] || ids[0] != ids[2] || ids[0] == "" {
+		t.Errorf("%q", ids)
 	}
 }
 

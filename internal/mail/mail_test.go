@@ -71,6 +71,15 @@ func approved() access.Notice {
 	return n
 }
 
+// glass is the notice that ana breaks the glass.
+func glass() access.Notice {
+	n := review()
+	n.Kind, n.Request.ID, n.Request.Kind, n.Request.Reviewers = access.NoticeGlass, "brk-AAAAAAAAAAAAAAAA", access.BreakGlass, nil
+	n.Request.Terms = access.Terms{Rule: "production", Policy: "0123456789abcdef"}
+	n.Request.Justification = "Everything is down"
+	return n
+}
+
 // denied is the notice of boris's denial.
 func denied() access.Notice {
 	n := approved()

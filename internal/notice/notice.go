@@ -22,7 +22,7 @@ import (
 type Facts struct {
 	// By is who did what it tells of.
 	By access.Principal
-	// Subject is the same for all that is told of one request.
+	// Subject is the same for all that is told of one request, but for its end.
 	Subject, Heading, Intro string
 	Rows                    []Row
 	// URL opens the request and Button says so; without a URL there is no button.
@@ -67,6 +67,27 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		facts.Heading, facts.Button = w.text("notice.withdrawn"), w.text("notice.button")
 		facts.Intro = w.text("notice.withdrawn.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
 		facts.Rows = slices.Concat(w.who(n), w.why(r))
+	case access.NoticeEnded:
+		facts.By = n.By
+		w.ended(&facts, n)
+	case access.NoticeGlass, access.NoticeGlassReviewed:
+		facts.Subject = w.text("notice.glass.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())
+		w.glass(&facts, n)
+	case access.NoticeReminder:
+		w.review(&facts, n)
+		facts.Heading = w.text("notice.reminder")
+		facts.Intro = w.text("notice.reminder.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "made", w.instant(r.Created))
+	case access.NoticeEscalated:
+		w.review(&facts, n)
+		facts.Heading, facts.Button = w.text("notice.escalated"), ""
+		facts.Intro = w.text("notice.escalated.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "made", w.instant(r.Created))
+		facts.Notes = []string{w.text("notice.escalated.note")}
+	case access.NoticeEnding:
+		facts.Heading, facts.Button = w.text("notice.ending"), w.text("notice.ending.button")
+		facts.Subject = w.text("notice.ending.subject", "kind", w.kind(r.Resource), "name", r.Resource.Name())
+		facts.Intro = w.text("notice.ending.intro", "resource", w.resource(r.Resource), "end", w.instant(n.Window.End))
+		facts.Notes = []string{w.text("notice.ending.note")}
+		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window, w.text("notice.length", "length", w.length(n.Window.Length()))), w.why(r))
 	default:
 		return Facts{}, fmt.Errorf("nobody is told a notice of kind %q", n.Kind)
 	}
@@ -124,14 +145,39 @@ func (w Writer) review(facts *Facts, n access.Notice) {
 	facts.Intro = w.text("notice.review.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
 	facts.Button = w.text("notice.review.button")
 	facts.Notes = []string{w.text("notice.review.note")}
+	for _, p := range r.ApprovedBy() {
+		facts.Rows = append(facts.Rows, w.row("notice.approved-by", string(p)))
+	}
 	for _, d := range n.Declined {
 		facts.Rows = append(facts.Rows, w.row("notice.declined-by", string(d.By)), w.row("notice.because", plain(d.Comment, maxUserText)))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.who(n), w.duration(n))
 	if !r.Expires.IsZero() {
-		facts.Rows = append(facts.Rows, w.row("notice.link-until", w.instant(r.Expires)))
+		until := "notice.link-until"
+		if n.Kind == access.NoticeEscalated { // it has no link
+			until = "notice.decidable-until"
+		}
+		facts.Rows = append(facts.Rows, w.row(until, w.instant(r.Expires)))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.why(r), w.rule(r))
+}
+
+// glass tells of a broken glass, and of what was said of it afterwards.
+func (w Writer) glass(facts *Facts, n access.Notice) {
+	r, d := n.Request, n.Decision
+	on := w.resource(r.Resource)
+	if n.Kind == access.NoticeGlass {
+		facts.Heading, facts.Button = w.text("notice.glass"), w.text("notice.glass.button")
+		facts.Intro = w.text("notice.glass.intro", "principal", r.Principal, "resource", on)
+		facts.Notes = []string{w.text("notice.glass.note")}
+	} else {
+		facts.By, facts.Heading, facts.Button = d.By, w.text("notice.glass-reviewed"), w.text("notice.button")
+		facts.Intro = w.text("notice.glass-reviewed.intro", "by", d.By, "principal", r.Principal, "resource", on)
+		facts.Rows = []Row{w.row("notice.reviewed-by", string(d.By)), w.row("notice.comment", plain(d.Comment, maxUserText))}
+	}
+	facts.Rows = slices.Concat(facts.Rows, w.who(n), []Row{w.row("notice.from", w.instant(n.Window.Start)),
+		w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length()))),
+		w.reason(r)}, w.rule(r))
 }
 
 // duration says for how long access would last, before anybody has approved it.
@@ -198,12 +244,33 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	}
 	facts.Rows = append(facts.Rows, w.who(n)...)
 	if approved {
-		facts.Rows = append(facts.Rows, w.row("notice.from", w.instant(n.Window.Start)),
-			w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length()))))
+		length := w.text("notice.length", "length", w.length(n.Window.Length()))
+		if less := r.Approved(d); less < r.Duration {
+			length = w.text("notice.shortened", "length", w.length(less), "asked", w.length(r.Duration))
+		}
+		facts.Rows = append(facts.Rows, w.stands(n.Window, length)...)
 	} else {
 		facts.Rows = append(facts.Rows, w.row("notice.for", w.length(r.Duration)))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.why(r), w.rule(r))
+}
+
+// stands is the window of a grant, and how long it is.
+func (w Writer) stands(granted access.Window, length string) []Row {
+	return []Row{w.row("notice.from", w.instant(granted.Start)), w.row("notice.until", w.instant(granted.End), length)}
+}
+
+// ended tells of an end by somebody else than the holder.
+func (w Writer) ended(facts *Facts, n access.Notice) {
+	r := n.Request
+	facts.Heading, facts.Button = w.text("notice.ended"), w.text("notice.button")
+	facts.Intro = w.text("notice.ended.intro", "by", n.By, "principal", r.Principal, "resource", w.resource(r.Resource))
+	facts.Rows = append([]Row{w.row("notice.ended-by", string(n.By))}, w.who(n)...)
+	if !n.Window.IsZero() {
+		facts.Rows = append(facts.Rows, w.row("notice.was-until", w.instant(n.Window.End)))
+	}
+	facts.Rows = append(facts.Rows, w.reason(r))
+	facts.Notes = []string{w.text("notice.ended.note", "provider", w.Language.Provider(&access.Error{}, w.provider(r.Resource)))}
 }
 
 // rule is which rule of which policy the terms come from; nothing where none decided, or
@@ -264,13 +331,21 @@ func (w Writer) role(e access.EntitlementID, info access.RoleInfo) Row {
 	return r
 }
 
-// why is who was asked, and the reason that they were given.
+// why is who was asked, if anybody was, and the reason that they were given.
 func (w Writer) why(r access.Request) []Row {
-	var asked []string
-	for _, p := range r.Reviewers {
-		asked = append(asked, string(p))
+	var rows []Row
+	if len(r.Reviewers) > 0 {
+		var asked []string
+		for _, p := range r.Reviewers {
+			asked = append(asked, string(p.Address()))
+		}
+		rows = append(rows, w.row("notice.asked", w.Language.Series(asked)))
 	}
-	return []Row{w.row("notice.asked", w.Language.Series(asked)), w.row("notice.reason", plain(r.Justification, maxUserText))}
+	return append(rows, w.reason(r))
+}
+
+func (w Writer) reason(r access.Request) Row {
+	return w.row("notice.reason", plain(r.Justification, maxUserText))
 }
 
 // The longest texts of others that a notice shows, in characters. They leave room for

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -87,6 +88,18 @@ type match struct {
 	changes          *bool
 	hours            []hours
 	dates            *dates
+}
+
+// Addresses are all of the person behind an address, sorted, that one among them.
+func (f *File) Addresses(p access.Principal) []access.Principal {
+	all := []access.Principal{p}
+	for address, human := range f.people {
+		if human == f.Human(p) && address != p {
+			all = append(all, address)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // Human is the one person behind an address: the first of the addresses that the file

@@ -38,9 +38,6 @@ type Deployment struct {
 	// Channels are what notices can go to, as rules name them; one with a colon at the end
 	// takes something behind it: "mail", "slack:".
 	Channels []string
-	// PeersOnly: approvals count only from peers, as many as the marker demands or more,
-	// and none where it demands one is not possible.
-	PeersOnly bool
 	// Unsupported are terms, by the names that a file has for them, that this build
 	// does not carry out yet.
 	Unsupported []string
@@ -124,6 +121,11 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 	}
 	if p.escalation != nil {
 		ledger("escalate", "escalate")
+		for _, spelled := range p.escalation.To {
+			if kind, _, _ := strings.Cut(spelled, ":"); kind == "claim" || kind == "domain" {
+				tell("escalate", "escalate names %s, who have no address; name user: or group:", spelled)
+			}
+		}
 	}
 	if p.glass != nil {
 		ledger("break_glass", "break_glass")
@@ -144,15 +146,6 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 				here = name + ", with nothing behind it"
 			}
 			tell("notify", "there is no channel %s here; there is %s", channel, cmp.Or(here, "none"))
-		}
-	}
-	if d.PeersOnly && p.approvals != nil {
-		peers := func(r access.Requirement) bool { return slices.Equal(r.From, []string{access.FromPeers}) }
-		switch {
-		case count == 0:
-			tell("approvals", "no approval where the marker demands one cannot be carried out by this version")
-		case len(*p.approvals) > 1 || !peers((*p.approvals)[0]):
-			tell("approvals", "approvals from others than peers cannot be carried out by this version")
 		}
 	}
 	for _, key := range d.Unsupported {

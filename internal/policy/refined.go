@@ -39,6 +39,9 @@ func (p Refined) Looks() access.Looks { return p.file.looks }
 // Human is the address that stands for all of a person's, by what the file says of people.
 func (p Refined) Human(of access.Principal) access.Principal { return p.file.Human(of) }
 
+// Addresses are all of a person's, by what the file says of people.
+func (p Refined) Addresses(of access.Principal) []access.Principal { return p.file.Addresses(of) }
+
 // Explanation says why which terms hold.
 type Explanation struct {
 	// Passed are the rules that did not match, in the order of the file, up to the one

@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -357,6 +358,16 @@ func TestOneHumanHasSeveralAddresses(t *testing.T) {
 		if got := f.Human(p); got != want {
 			t.Errorf("%s is %s, want %s", p, got, want)
 		}
+		for _, address := range f.Addresses(p) {
+			if f.Human(address) != want {
+				t.Errorf("%s is %s by %s", p, f.Human(address), address)
+			}
+		}
+	}
+	for p, want := range map[access.Principal]int{"ana@example.com": 2, "ana.admin@example.com": 2, "cleo@example.com": 1} {
+		if got := f.Addresses(p); len(got) != want || !slices.Contains(got, p) {
+			t.Errorf("%s has %v", p, got)
+		}
 	}
 }
 
@@ -433,6 +444,22 @@ rules:
 16:7: rule "all of it": break_glass names group:g@example.com, and no directory can be asked for groups here`)
 	if got := told(policy.Deployment{Channels: []string{"mail"}}); got != want {
 		t.Errorf("who can do nothing:\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Who is told without being asked anything must have an address.
+func TestEscalationsAreToPeopleWithAnAddress(t *testing.T) {
+	for to, want := range map[string]string{
+		"user:a@example.com":  "",
+		"group:g@example.com": "",
+		"claim:x":             `escalate names claim:x, who have no address; name user: or group:`,
+		"domain:example.com":  `escalate names domain:example.com, who have no address; name user: or group:`,
+	} {
+		f := file(t, fmt.Sprintf(`{version: 1, rules: [{name: r, terms: {escalate: {after: 1h, to: ["%s"]}}}]}`, to))
+		faults := f.Faults(policy.Deployment{Ledger: true, Groups: true, Claims: true})
+		if (len(faults) == 0) != (want == "") || want != "" && faults[0].Text != `rule "r": `+want {
+			t.Errorf("%s: %v", to, faults)
+		}
 	}
 }
 

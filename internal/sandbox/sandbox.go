@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	_ "embed"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -17,6 +18,11 @@ import (
 
 	"jitaccess/internal/sandbox/google"
 )
+
+// Terms is the policy file of the service in the sandbox.
+//
+//go:embed terms.yaml
+var Terms []byte
 
 // What the service is deployed as in the sandbox: on Cloud Run, with IAP switched
 // on for the service itself.
@@ -173,6 +179,7 @@ func (s *Sandbox) Environment() map[string]string {
 	}
 	if s.organization.Administrator != "" {
 		environment["ADMINS"] = "user:" + s.organization.Administrator
+		environment["AUDITORS"] = environment["ADMINS"]
 	}
 	return environment
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -39,8 +40,12 @@ type askView struct {
 	// Patterns are what is looked for in the reason.
 	Patterns []patternView
 	// Ahead is how far ahead it may begin.
-	Ahead            string
-	Reviewers        []choice
+	Ahead     string
+	Reviewers []choice
+	// Typing: there are more people who may approve than a list can show; Typed is what was
+	// typed of them.
+	Typing           bool
+	Typed            string
 	Justification    string
 	MaxJustification int
 	Presets          []preset
@@ -53,9 +58,16 @@ type askView struct {
 	Timeout string
 }
 
+// choice is somebody who may be asked: Value is what is sent, Address what is read.
 type choice struct {
-	Address string
-	Checked bool
+	Value, Address string
+	Group          bool
+	Checked        bool
+}
+
+func choiceOf(p access.Principal, checked bool) choice {
+	_, group := p.Group()
+	return choice{string(p), string(p.Address()), group, checked}
 }
 
 type preset struct {
@@ -95,8 +107,9 @@ func (s *server) viewChoice(r *http.Request, on access.Resource, c broker.Choice
 		v.Roles = append(v.Roles, s.viewOffered(r, o))
 	}
 	for i, p := range c.Reviewers {
-		v.Reviewers = append(v.Reviewers, choice{string(p), i < c.Terms.MaxReviewers})
+		v.Reviewers = append(v.Reviewers, choiceOf(p, i < c.Terms.MaxReviewers))
 	}
+	v.Typing = c.Typed
 	return v
 }
 
@@ -107,10 +120,7 @@ func (s *server) blankForm(r *http.Request, on access.Resource, kind access.Requ
 		MaxJustification: access.MaxJustification, MaxMinutes: int(terms.MaxDuration / time.Minute),
 		Longest: l.Hours(terms.MaxDuration), Timeout: l.Hours(terms.RequestLife),
 		Least: max(terms.MinReviewers, terms.Approvals()), Patterns: viewPatterns(terms), Ahead: l.Days(terms.StartWithin)}
-	fromPeers := func(n access.Requirement) bool { return slices.Equal(n.From, []string{access.FromPeers}) }
-	if len(terms.Requirements) > 1 || !slices.ContainsFunc(terms.Requirements, fromPeers) {
-		v.Needs = needsInWords(l, terms)
-	}
+	v.Needs = unlikeListed(l, terms)
 	if !v.Peer {
 		v.Title = l.Text("ask.title-alone")
 	}
@@ -147,8 +157,18 @@ func (v *askView) fill(f url.Values) {
 		}
 	}
 	for i, c := range v.Reviewers {
-		v.Reviewers[i].Checked = slices.Contains(f[access.FieldReviewer], c.Address)
+		v.Reviewers[i].Checked = slices.Contains(f[access.FieldReviewer], c.Value)
 	}
+	v.Typed = f.Get(fieldTyped)
+}
+
+// fieldTyped has the addresses of reviewers of whom there is no list.
+const fieldTyped = "reviewers"
+
+// reviewers are who was chosen, and who was typed.
+func reviewers(f url.Values) []string {
+	typed := strings.FieldsFunc(f.Get(fieldTyped), func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
+	return append(slices.Clone(f[access.FieldReviewer]), typed...)
 }
 
 // blame shows what is wrong.
@@ -211,8 +231,12 @@ func (s *server) asked(r *http.Request, on access.Resource, asked broker.Asked) 
 		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), l.Text("result.your-request"), asked.ReviewURL
 	} else {
 		v.Until = s.moment(r, asked.Window.End)
-		if !well {
+		switch {
+		case !well:
 			v.Title, v.Tone = l.Text("result.granted-in-part"), "wait"
+		case len(asked.Outcomes) == 0: // what is recorded, and written later
+			v.Title, v.Tone, v.Delay, v.Until = l.Text("result.waiting"), "wait", "", nil
+			v.Link, v.LinkText = requestPath(asked.Request.ID), l.Text("result.your-request")
 		}
 	}
 	return page{template: "result", status: http.StatusOK, data: v}
@@ -221,7 +245,7 @@ func (s *server) asked(r *http.Request, on access.Resource, asked broker.Asked) 
 // submit reads the form and asks the broker.
 func (s *server) submit(r *http.Request, on access.Resource, f url.Values) (broker.Asked, error) {
 	a := broker.Ask{Form: f.Get(access.FieldID), Resource: on, Justification: strings.TrimSpace(f.Get(access.FieldJustification)),
-		Reviewers: f[access.FieldReviewer], Duration: minutes(f[access.FieldDuration]), Origin: s.origin(r), Host: r.Host}
+		Reviewers: reviewers(f), Duration: minutes(f[access.FieldDuration]), Origin: s.origin(r), Host: r.Host}
 	var err error
 	if a.Entitlements, err = s.entitlementIDs(r, on, f[access.FieldEntitlement]); err != nil {
 		return broker.Asked{}, err
@@ -244,11 +268,11 @@ func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cau
 	}
 	v.fill(f)
 	problem, status := s.problem(r, cause)
+	v.numbered(f, cause)
 	if v.Glass != nil && f.Has(fieldGlass) {
 		v.blameGlass(problem)
 		return page{template: "ask", status: status, data: v}
 	}
-	v.numbered(f, cause)
 	v.blame(problem)
 	return page{template: "ask", status: status, data: v}
 }
@@ -260,7 +284,7 @@ var spent = []access.Code{access.CodeBadRequestID, access.CodeOldForm, access.Co
 // cannot be asked.
 func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askView {
 	kind := cmp.Or(access.KindOfID(f.Get(access.FieldID)), access.Self)
-	if len(f[access.FieldReviewer]) > 0 {
+	if len(f[access.FieldReviewer]) > 0 || kind == access.BreakGlass { // of which nothing is offered now
 		kind = access.Peers
 	}
 	// Without terms the form is still there, with what was typed.
@@ -271,7 +295,7 @@ func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askVi
 		v.Roles = s.viewRoles(r, ids)
 	}
 	for _, address := range f[access.FieldReviewer] {
-		v.Reviewers = append(v.Reviewers, choice{address, true})
+		v.Reviewers = append(v.Reviewers, choiceOf(access.Principal(address), true))
 	}
 	return v
 }

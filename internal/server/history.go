@@ -24,6 +24,15 @@ type apiRequest struct {
 	StartTime     string   `json:"startTime,omitempty"`
 	EndTime       string   `json:"endTime,omitempty"`
 	Rule          string   `json:"rule,omitempty"`
+	// Review is what was said of a broken glass afterwards; null until then, and for all
+	// others.
+	Review *apiReview `json:"review"`
+}
+
+type apiReview struct {
+	By      access.Principal `json:"by"`
+	At      string           `json:"at"`
+	Comment string           `json:"comment"`
 }
 
 type apiRequests struct {
@@ -41,7 +50,8 @@ type apiTimeline struct {
 	Events  []apiEvent `json:"events"`
 }
 
-type apiWithdrawn struct {
+// apiChanged is a request after somebody has changed it.
+type apiChanged struct {
 	apiRequest
 	Warnings []string `json:"warnings"`
 }
@@ -65,6 +75,9 @@ func requestOf(q access.Request) apiRequest {
 	a := apiRequest{ActivationID: q.ID, Kind: string(q.Kind), State: string(q.State), Beneficiary: apiUser{q.Principal}, Reviewers: []string{},
 		Resource: string(q.Resource), Roles: []string{}, Justification: q.Justification, Minutes: int(q.Duration / time.Minute),
 		Created: stamp(q.Created), Expires: stamp(q.Expires), StartTime: stamp(q.Window.Start), EndTime: stamp(q.Window.End), Rule: q.Terms.Rule}
+	if !q.Review.At.IsZero() {
+		a.Review = &apiReview{q.Review.By, stamp(q.Review.At), q.Review.Comment}
+	}
 	for _, p := range q.Reviewers {
 		a.Reviewers = append(a.Reviewers, string(p))
 	}
@@ -133,7 +146,7 @@ func (s *server) apiWithdraw(r *http.Request, id string) (any, error) {
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	return apiWithdrawn{requestOf(q), s.viewWarnings(r, warnings)}, nil
+	return apiChanged{requestOf(q), s.viewWarnings(r, warnings)}, nil
 }
 
 // withdraw is the page's way of it.
@@ -177,5 +190,5 @@ func (s *server) apiReviewGlass(r *http.Request, id string) (any, error) {
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	return apiWithdrawn{requestOf(q), s.viewWarnings(r, warnings)}, nil
+	return apiChanged{requestOf(q), s.viewWarnings(r, warnings)}, nil
 }

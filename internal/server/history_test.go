@@ -20,7 +20,7 @@ import (
 
 // withLedger is a world that remembers in a real database. Dora is an administrator, and
 // eve an auditor.
-func withLedger(t *testing.T) (*world, http.Handler) {
+func withLedger(t testing.TB, changes ...func(*server.Config)) (*world, http.Handler) {
 	t.Helper()
 	home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
 	if err != nil {
@@ -38,11 +38,26 @@ func withLedger(t *testing.T) (*world, http.Handler) {
 	w.Random = rand.Reader
 	w.Holdings[dora] = nil
 	w.Auditors = []string{"user:" + string(eve)}
-	w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+	w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys, Now: func() time.Time {
+		w.Mu.Lock()
+		defer w.Mu.Unlock()
+		return w.Clock
+	}, Random: rand.Reader})
 	w.Broker = w.World.Broker()
-	h, _ := serve(t, w, func(c *server.Config) { c.Now = func() time.Time { return w.Clock } })
+	h, _ := serve(t, w, func(c *server.Config) {
+		c.Now = func() time.Time {
+			w.Mu.Lock()
+			defer w.Mu.Unlock()
+			return w.Clock
+		}
+		for _, change := range changes {
+			change(c)
+		}
+	})
 	return w, http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
+		w.Mu.Lock()
 		w.Clock = w.Clock.Add(2 * time.Second) // so that nobody is too fast
+		w.Mu.Unlock()
 		h.ServeHTTP(answer, r)
 	})
 }
@@ -60,7 +75,7 @@ func asAPI(h http.Handler, who access.Principal, method, target, body string) (i
 }
 
 // someRequest has ana ask ben, for a reason.
-func someRequest(t *testing.T, h http.Handler, why string) string {
+func someRequest(t testing.TB, h http.Handler, why string) string {
 	t.Helper()
 	code, text := asAPI(h, ana, "POST", "/api/projects/acme-orders-prod/roles/request",
 		`{"role":"`+string(security.Role)+`","peers":["`+string(ben)+`"],"justification":"`+why+`","activationTimeout":30}`)

@@ -86,7 +86,7 @@ func storyRequest(s story) *http.Request {
 // English.
 func storyData(t *testing.T) []string {
 	t.Helper()
-	data := []string{bindingText, "JIT Access", newCanned(t).view.Request.Justification, "Use the read-only role for this."}
+	data := []string{bindingText, "JIT Access", "CSV", "JSON", "mpa-BQUFBQUFBQUFBQUF", newCanned(t).view.Request.Justification, "Use the read-only role for this."}
 	file, _ := policy.ReadFile([]byte(examplePolicy(t, "start-up.yaml")))
 	for _, rule := range file.Rules { // what its authors wrote is data
 		data = append(data, rule.Name, rule.Refusal)

@@ -62,8 +62,11 @@ type option struct {
 func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	l := s.languageOf(r)
 	v := rowView{ID: q.ID, Reason: q.Justification, On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
-		Length: l.Hours(q.Approved()), State: l.Text("state." + string(q.State)), Tone: tones[q.State],
+		State: l.Text("state." + string(q.State)), Tone: tones[q.State],
 		Made: s.moment(r, q.Created), Glass: q.Kind == access.BreakGlass}
+	if length := q.Approved(); length > 0 {
+		v.Length = l.Hours(length)
+	}
 	var roles []string
 	for _, id := range q.Entitlements {
 		roles = append(roles, string(id.Role))
@@ -82,23 +85,22 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	return v
 }
 
-func (s *server) rowsOf(r *http.Request, requests []access.Request) []rowView {
+// rowsOf are requests as lists have them. Where all are the viewer's own, that is not said.
+func (s *server) rowsOf(r *http.Request, requests []access.Request, own bool) []rowView {
 	var rows []rowView
 	for _, q := range requests {
-		rows = append(rows, s.rowOf(r, q))
+		row := s.rowOf(r, q)
+		if own {
+			row.Principal = ""
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }
 
-// states are all in which a request can be, each once.
-var states = func() (all []access.State) {
-	for _, t := range access.Transitions {
-		if !slices.Contains(all, t.To) {
-			all = append(all, t.To)
-		}
-	}
-	return all
-}()
+// states are all in which a request can be, in the order of its life.
+var states = []access.State{access.Pending, access.Approved, access.Scheduled, access.Active, access.Ended, access.Expired, access.Failed,
+	access.Denied, access.Withdrawn, access.Lapsed}
 
 // listing reads what is asked of a list.
 func listing(q url.Values) (access.Listing, error) {
@@ -192,8 +194,7 @@ func (s *server) listPage(r *http.Request, view, path, title string) (page, erro
 	if err != nil {
 		return page{}, err
 	}
-	v := listView{Frame: s.frame(r, title), View: view, Rows: s.rowsOf(r, listed.Requests), Filter: f,
-		Warnings: s.viewWarnings(r, warnings)}
+	v := listView{Frame: s.frame(r, title), View: view, Filter: f, Warnings: s.viewWarnings(r, warnings)}
 	if listed.Next != "" {
 		v.Next = sameList(path, q, "after", listed.Next)
 	}
@@ -204,6 +205,7 @@ func (s *server) listPage(r *http.Request, view, path, title string) (page, erro
 		v.Everybody = s.Broker.Auditor(r.Context(), callerOf(r))
 		v.CSV, v.JSON, v.Month = sameList(path+".csv", q), sameList(path+".json", q), sameList(path+"/month", q, "from", "", "to", "")
 	}
+	v.Rows = s.rowsOf(r, listed.Requests, view != broker.ViewReviews && !v.Everybody)
 	return page{template: "list", status: http.StatusOK, data: v}, nil
 }
 
@@ -225,6 +227,11 @@ type homeLists struct {
 	Mine, Reviews, Pending []rowView
 	// Unread is why they cannot be had.
 	Unread string
+}
+
+// Any is whether there is anything to show before access is searched for.
+func (v *homeLists) Any() bool {
+	return v != nil && len(v.Mine)+len(v.Reviews)+len(v.Pending) > 0
 }
 
 // maxHome is how many requests of each kind the start page shows; the lists have all.
@@ -251,11 +258,10 @@ func (s *server) homeListsOf(r *http.Request) *homeLists {
 			v.Unread = s.withIncident(r, p)
 			break
 		}
-		for _, q := range listed.Requests {
-			if part.in == nil || slices.Contains(part.in, q.State) { // time may have moved it on
-				*part.rows = append(*part.rows, s.rowOf(r, q))
-			}
-		}
+		still := slices.DeleteFunc(listed.Requests, func(q access.Request) bool { // time may have moved it on
+			return part.in != nil && !slices.Contains(part.in, q.State)
+		})
+		*part.rows = s.rowsOf(r, still, part.view == broker.ViewMine)
 	}
 	return &v
 }

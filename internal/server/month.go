@@ -69,7 +69,7 @@ func became(state access.State) int {
 }
 
 // maxDrawn is how many requests of a month are looked at.
-const maxDrawn = 1000
+const maxDrawn = 5000
 
 // The picture, in its own units.
 const (
@@ -91,6 +91,7 @@ func (s *server) month(r *http.Request) (page, error) {
 		}
 	}
 	wanted.From, wanted.To, wanted.After = first, first.AddDate(0, 1, 0), ""
+	wanted.Brief = true
 	counts := make([][3]int, 31)
 	v := monthView{Frame: s.frame(r, "list.month"), MaxDrawn: maxDrawn, Filter: f, Everybody: s.Broker.Auditor(r.Context(), callerOf(r))}
 	for looked := 0; ; {
@@ -104,7 +105,7 @@ func (s *server) month(r *http.Request) (page, error) {
 			counts[request.Created.UTC().Day()-1][b]++
 			v.Totals[b]++
 		}
-		looked += access.MaxPage
+		looked += access.MaxBrief
 		if wanted.After = listed.Next; wanted.After == "" {
 			break
 		}

@@ -19,6 +19,10 @@ type moreView struct {
 	Roles      []RoleView
 	Asked      []access.Principal
 	Candidates []choice
+	// Needs are the approvals that it takes, in words; Typing and Typed are as in askView.
+	Needs  []string
+	Typing bool
+	Typed  string
 	// Room is how many more may be asked.
 	Room int
 }
@@ -38,10 +42,11 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 	}
 	v := moreView{Frame: s.frame(r, "more.title"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
 		Resource: more.Request.Resource, Roles: s.viewRoles(r, more.Request.Entitlements),
-		Room: more.Room, Asked: more.Request.Reviewers}
+		Room: more.Room, Asked: addressesOf(more.Request.Reviewers)}
 	for _, p := range more.Candidates {
-		v.Candidates = append(v.Candidates, choice{Address: string(p)})
+		v.Candidates = append(v.Candidates, choiceOf(p, false))
 	}
+	v.Needs, v.Typing = unlikeListed(s.languageOf(r), more.Terms), more.Typed
 	return v, nil
 }
 
@@ -52,7 +57,7 @@ func (s *server) addReviewers(r *http.Request, ref string) (page, error) {
 		return page{}, err
 	}
 	asked, err := s.Broker.AddReviewers(r.Context(), callerOf(r), broker.AddReviewers{
-		Ref: ref, Reviewers: f[access.FieldReviewer], Origin: s.origin(r), Host: r.Host})
+		Ref: ref, Reviewers: reviewers(f), Origin: s.origin(r), Host: r.Host})
 	if err != nil {
 		return s.moreAgain(r, ref, f, err), nil
 	}
@@ -75,7 +80,8 @@ func (s *server) moreAgain(r *http.Request, ref string, f url.Values, cause erro
 	problem.only(access.FieldReviewer)
 	v.Problem = problem
 	for i, c := range v.Candidates {
-		v.Candidates[i].Checked = slices.Contains(f[access.FieldReviewer], c.Address)
+		v.Candidates[i].Checked = slices.Contains(f[access.FieldReviewer], c.Value)
 	}
+	v.Typed = f.Get(fieldTyped)
 	return page{template: "more", status: status, data: v}
 }

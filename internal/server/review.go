@@ -129,9 +129,10 @@ func (s *server) confirm(r *http.Request, ref, digest string, atMost time.Durati
 	if err != nil {
 		return page{}, err
 	}
-	v, err := s.viewRequest(r, ref, view), view.Request.Involves(callerOf(r).Principal)
+	v, err := s.viewRequest(r, ref, view), error(nil)
 	switch {
-	case err != nil:
+	case view.IsPrincipal:
+		err = view.Request.Involves(callerOf(r).Principal)
 	case digest != "" && digest != view.Digest:
 		err = &access.Error{Kind: access.Conflict, Code: access.CodeDigestMismatch}
 	case !view.CanDecide && view.WhyNot != nil:
@@ -183,6 +184,8 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 		v.Title, v.Tone, v.Roles = l.Text("result.denied"), "over", nil
 	case d.State == access.Pending:
 		v.Text = l.Text("result.approved-others")
+	case len(d.Outcomes) == 0: // what is recorded, and written later
+		v.Title, v.Tone = l.Text("result.waiting"), "wait"
 	default:
 		v.Delay = l.Text("delay", "provider", s.providerOf(d.Request.Resource))
 		v.Until = s.moment(r, d.Window.End)
@@ -225,7 +228,7 @@ func othersAsked(q access.Request, you access.Principal) []string {
 	var others []string
 	for _, p := range q.Reviewers {
 		if p != you {
-			others = append(others, string(p))
+			others = append(others, string(p.Address()))
 		}
 	}
 	return others
@@ -409,7 +412,7 @@ func whatTheySaid(l *words.Language, b broker.View, you access.Principal) []aske
 		}
 	}
 	for _, p := range people {
-		a := askedView{Address: string(p), Said: l.Text("review.said.nothing"), You: p == you}
+		a := askedView{Address: string(p.Address()), Said: l.Text("review.said.nothing"), You: p == you}
 		if b.State != access.Pending || b.Forgets {
 			a.Said = ""
 		}

@@ -169,10 +169,10 @@ func besides(warnings []*access.Error, outcomes []access.Outcome) []*access.Erro
 	})
 }
 
-// retold are the warnings that the page to which a form leads tells anyway.
+// retold are the warnings that the page to which a form leads tells anyway. That an action
+// rested on what was remembered is not among them: that page looks anew.
 var retold = []access.Code{access.CodeNoChannel, access.CodeUnreadableBinding, access.CodeGroupUnreadable, access.CodePersonUnreadable,
-	access.CodeGroupsInGroup, access.CodeEverybodyInGroup, access.CodeTimeUnclear, access.CodeStaleInventory, access.CodeStaleGroups,
-	access.CodeAnalysisPartial}
+	access.CodeGroupsInGroup, access.CodeEverybodyInGroup, access.CodeTimeUnclear, access.CodeAnalysisPartial}
 
 // notable leaves out the warnings that are told again.
 func notable(warnings []*access.Error) []*access.Error {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,12 @@ type canned struct {
 	decided   broker.Decided
 	ended     broker.Ended
 	more      broker.MoreReviewers
+	// remembers is whether there is a ledger; what follows is of it.
+	remembers, auditor bool
+	listed             map[string][]access.Request
+	next               string
+	extension          broker.Choice
+	glass              string
 	// needed are terms with approval.
 	needed access.Terms
 	err    error
@@ -64,7 +71,7 @@ func (c *canned) Choose(_ context.Context, caller access.Caller, _ access.Resour
 		chosen.Form, err = c.NewForm(caller, chosen.Kind)
 	}
 	if err == nil && chosen.Kind == access.Peers {
-		chosen.Reviewers = c.reviewers
+		chosen.Reviewers, chosen.GlassForm = c.reviewers, c.glass
 	}
 	return chosen, err
 }
@@ -91,6 +98,21 @@ func (c *canned) Decide(context.Context, access.Caller, broker.Decide) (broker.D
 }
 func (c *canned) End(context.Context, access.Caller, access.Resource, string, access.Principal) (broker.Ended, error) {
 	return c.ended, c.err
+}
+
+func (c *canned) Remembers() bool                             { return c.remembers }
+func (c *canned) Auditor(context.Context, access.Caller) bool { return c.auditor }
+func (c *canned) History(_ context.Context, _ access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error) {
+	listed := access.Listed{Next: c.next}
+	for _, q := range c.listed[view] {
+		if len(l.States) == 0 || slices.Contains(l.States, q.State) {
+			listed.Requests = append(listed.Requests, q)
+		}
+	}
+	return listed, nil, c.err
+}
+func (c *canned) Extension(context.Context, access.Caller, string) (broker.Choice, error) {
+	return c.extension, c.err
 }
 
 // story is one page in one state.
@@ -328,6 +350,63 @@ func stories() []story {
 				Warnings: []*access.Error{warn(access.CodeLongLink, access.Args{"count": "2417", "max": "2000"})}}
 		}, "POST /review/reviewers?activation=REF reviewer=carl.mendes@example.com", ana, 200},
 
+		{"home-lists", ledgered, "GET /", ana, 200},
+		{"home-lists-unread", func(c *canned) {
+			ledgered(c)
+			c.err = &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable}
+		}, "GET /", ana, 200},
+		{"list-mine", ledgered, "GET /requests", ana, 200},
+		{"list-mine-none", func(c *canned) { c.remembers = true }, "GET /requests", ana, 200},
+		{"list-reviews", ledgered, "GET /reviews", ben, 200},
+		{"list-reviews-none", func(c *canned) { c.remembers = true }, "GET /reviews", ben, 200},
+		{"list-history", func(c *canned) { ledgered(c); c.auditor, c.next = true, "NEXT" }, "GET /history", eve, 200},
+		{"list-history-own", ledgered, "GET /history?after=NEXT", ana, 200},
+		{"list-history-search", func(c *canned) { c.remembers, c.auditor, c.next = true, true, "NEXT" },
+			"GET /history?q=nothing&state=denied&person=ana.ito@example.com&from=2026-11-01&to=2026-11-30&role=roles/viewer&resource=acme-orders-prod", eve, 200},
+		{"month", func(c *canned) { ledgered(c); c.auditor = true }, "GET /history/month?month=2026-11", eve, 200},
+		{"month-own-cut", func(c *canned) { ledgered(c); c.next = "NEXT" }, "GET /history/month?month=2026-10&state=denied", ana, 200},
+		{"request-own", func(c *canned) { ledgered(c); own(&c.view) }, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ana, 200},
+		{"request-review", ledgered, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
+		{"request-confirm-less", ledgered, "POST /review?activation=mpa-AQEBAQEBAQEBAQEB verdict=approve&minutes=15", ben, 200},
+		{"request-voted", func(c *canned) {
+			ledgered(c)
+			c.view.Request.Decisions[0].By = ben
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
+		{"request-auditor", func(c *canned) { ledgered(c); c.view.IsReviewer, c.view.CanDecide = false, false }, "GET /requests/mpa-AQEBAQEBAQEBAQEB", eve, 200},
+		{"request-active", func(c *canned) {
+			ledgered(c)
+			own(&c.view)
+			c.view.State, c.view.CanWithdraw, c.view.CanEnd, c.view.CanExtend = access.Active, false, true, true
+			c.view.Request.Extends, c.view.Activations = "mpa-AgICAgICAgICAgIC", []access.Activation{*activeNow()}
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ana, 200},
+		{"request-ended-by-approver", func(c *canned) {
+			ledgered(c)
+			c.view.State, c.view.CanDecide, c.view.CanEnd = access.Active, false, true
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
+		{"request-glass", func(c *canned) {
+			ledgered(c)
+			c.view.Request.Kind, c.view.State, c.view.CanDecide, c.view.CanReview = access.BreakGlass, access.Active, false, true
+			c.view.Events = []access.Event{happened(access.GlassBroken, ana, 0), happened(access.GrantWritten, ana, time.Minute)}
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", carl, 200},
+		{"request-glass-reviewed", func(c *canned) {
+			ledgered(c)
+			c.view.Request.Kind, c.view.State, c.view.CanDecide = access.BreakGlass, access.Expired, false
+			c.view.Request.Review = access.Decision{By: carl, At: noon.Add(-time.Minute), Comment: "Use the read-only role for this."}
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ana, 200},
+		{"request-everything", func(c *canned) {
+			ledgered(c)
+			c.view.State, c.view.CanDecide, c.view.Events = access.Failed, false, everythingThatHappens()
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", eve, 200},
+		{"extend", ledgered, "GET /requests/mpa-AQEBAQEBAQEBAQEB/extend", ana, 200},
+		{"extend-wrong", func(c *canned) {
+			ledgered(c)
+			c.refused = &access.Error{Kind: access.Invalid, Code: access.CodeBadDuration, Field: "minutes", Args: access.Args{"max": "120"}}
+		}, "POST /requests/mpa-AQEBAQEBAQEBAQEB/extend justification=case+4712&minutes=999&reviewer=ben.okafor@example.com", ana, 400},
+		{"ask-glass", glazed, "GET " + p + mpa, ana, 200},
+		{"ask-glass-wrong", func(c *canned) {
+			glazed(c)
+			c.refused = &access.Error{Kind: access.Invalid, Code: access.CodeNoJustification, Field: "justification", Args: access.Args{"hint": "Bug or case number"}}
+		}, "POST " + p + " glass=1&minutes=20&justification=&entitlement=acme-orders-prod:roles/iam.securityAdmin&id=mpa-AQEBAQEBAQEBAQEB", ana, 400},
 		{"error-401", nil, "GET /", "", 401},
 		{"error-403", failing(access.NotAllowed, access.CodeNotInvolved, nil), "GET " + rev, dora, 403},
 		{"error-vpc", failing(access.Upstream, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com",
@@ -346,6 +425,82 @@ func startUp(c *canned) {
 	c.Holdings[ana] = append(c.Holdings[ana], brokertest.Peer(owner))
 	c.ruled(c.t, examplePolicy(c.t, "start-up.yaml"))
 	c.offer, _ = c.world.Offer(context.Background(), access.Caller{Principal: ana}, orders)
+}
+
+// happened is something that somebody did, so long after the request was made.
+func happened(what access.Action, who access.Principal, after time.Duration) access.Event {
+	return access.Event{Action: what, At: noon.Add(after - 4*time.Minute), Caller: access.Caller{Principal: who}}
+}
+
+// everythingThatHappens is one event of each action, as nothing has it.
+func everythingThatHappens() []access.Event {
+	var actions []access.Action
+	for _, t := range access.Transitions {
+		actions = append(actions, t.On)
+	}
+	slices.Sort(actions)
+	var events []access.Event
+	for i, action := range slices.Compact(actions) {
+		events = append(events, happened(action, ben, time.Duration(i)*time.Second))
+	}
+	refused := warn(access.CodeRoleNotGrantable, access.Args{"role": "roles/owner", "resource": "acme-orders-prod"})
+	for i := range events {
+		switch events[i].Action {
+		case access.RequestDenied:
+			events[i].Decision.Comment = "Use the read-only role for this."
+		case access.RequestApproved:
+			events[i].Decision.Duration = 15 * time.Minute
+		case access.GrantFailed:
+			events[i].Err = refused
+		case access.GrantWritten:
+			events[i].Window = access.Window{Start: noon, End: noon.Add(time.Hour)}
+			events[i].Outcomes = []access.Outcome{{Entitlement: admin, Result: access.Refused, Err: refused}}
+		case access.RequestLapsed, access.GrantExpired, access.Reminded:
+			events[i].Caller = access.Caller{Method: access.MethodSystem}
+		case access.RequestMade:
+			events[i].Caller = access.Caller{}
+		}
+	}
+	return events
+}
+
+// ledgered is a service that remembers, and a request that takes two approvals and has one.
+func ledgered(c *canned) {
+	c.remembers, c.view.Forgets, c.view.CanDecide, c.view.CanWithdraw = true, false, true, true
+	q := &c.view.Request
+	q.State, q.Version = access.Pending, 2
+	q.Terms = access.Terms{Rule: "what changes permissions", Policy: strings.Repeat("3fa9c1d2e8b0", 5),
+		Requirements: []access.Requirement{{Count: 2, From: []string{access.FromPeers}}}}
+	q.Decisions = []access.Decision{{Verdict: access.Approve, By: carl, At: noon.Add(-time.Minute), Digest: q.Digest(), Duration: 30 * time.Minute}}
+	c.view.Terms, c.view.Tally = q.Terms, access.Tally{Filled: []int{1}, Approvers: []access.Principal{carl}}
+	c.view.Events = []access.Event{happened(access.RequestMade, ana, 0), happened(access.RequestApproved, carl, 3*time.Minute)}
+	c.view.Events[1].Decision = q.Decisions[0]
+	at := func(id string, state access.State, begin, length time.Duration) access.Request {
+		r := *q
+		r.ID, r.State, r.Window = id, state, access.Window{Start: noon.Add(begin), End: noon.Add(begin + length)}
+		return r
+	}
+	pending, erased := *q, access.Request{ID: "mpa-BQUFBQUFBQUFBQUF", Kind: access.Peers, State: access.Expired, Created: noon.AddDate(0, 0, -9)}
+	later := at("mpa-AwMDAwMDAwMDAwMD", access.Scheduled, 3*time.Hour, time.Hour)
+	glass := at("mpa-BgYGBgYGBgYGBgYG", access.Expired, -3*time.Hour, time.Hour)
+	glass.Kind, glass.Created = access.BreakGlass, noon.AddDate(0, 0, -1)
+	denied := at("mpa-BAQEBAQEBAQEBAQE", access.Denied, 0, 0)
+	denied.Window, denied.Created = access.Window{}, noon.AddDate(0, 0, -1)
+	active := at("mpa-AgICAgICAgICAgIC", access.Active, -15*time.Minute, time.Hour)
+	mine := []access.Request{pending, active, later, glass, denied, erased}
+	c.listed = map[string][]access.Request{broker.ViewMine: mine, broker.ViewReviews: {pending}, broker.ViewAll: mine}
+	c.extension = broker.Choice{Roles: []broker.OfferedRole{c.offer.Roles[1]}, Kind: access.Peers, Terms: c.needed, Form: "mpa-FORM", Extends: active,
+		Reviewers: c.reviewers}
+}
+
+// glazed is a service where ana may break the glass.
+func glazed(c *canned) {
+	ledgered(c)
+	c.glass = "mpa-GLASS"
+	for i := range c.offer.Roles {
+		t := &c.offer.Roles[i].Terms
+		t.BreakGlass, t.Glass = true, access.GlassTerms{MaxDuration: 30 * time.Minute, ReviewBy: []string{"group:security@example.com"}}
+	}
 }
 
 func activeNow() *access.Activation {
@@ -399,7 +554,7 @@ func TestStorybook(t *testing.T) {
 				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
 			}
 			checkMarkup(t, w.Body.String())
-			checkFrame(t, w.Body.String(), s.person, c.account != nil)
+			checkFrame(t, w.Body.String(), s.person, c.account != nil, c.remembers)
 			compare(t, filepath.Join("testdata", "story", s.name+".html"), ownPart(t, w.Body.String()))
 			if s.name == "home" {
 				compare(t, filepath.Join("testdata", "story", "frame.html"), w.Body.Bytes())
@@ -439,7 +594,7 @@ func between(t *testing.T, text, begin, end string) (found, rest string) {
 
 // checkFrame checks what of the frame differs between people: who is signed in, and
 // the way to the mail account, where there is one for them.
-func checkFrame(t *testing.T, page string, person access.Principal, account bool) {
+func checkFrame(t *testing.T, page string, person access.Principal, account, remembers bool) {
 	t.Helper()
 	who := `<p class="who quiet">Not signed in</p>`
 	if person != "" {
@@ -447,6 +602,9 @@ func checkFrame(t *testing.T, page string, person access.Principal, account bool
 	}
 	if !strings.Contains(page, who) {
 		t.Errorf("lacks %s", who)
+	}
+	if leads := strings.Contains(page, `<a href="/history">History</a></nav>`); leads != remembers {
+		t.Errorf("leads to the history: %t", leads)
 	}
 	if leads := strings.Contains(page, ` · <a href="/mail">Mail account</a>`); leads != account {
 		t.Errorf("leads to the mail account: %t", leads)

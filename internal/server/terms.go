@@ -67,10 +67,10 @@ func termsInWords(l *words.Language, t access.Terms) []string {
 	say(t.Signature, "terms.signature")
 	say(t.RemindAfter > 0, "terms.remind", "after", l.Days(t.RemindAfter))
 	for _, e := range t.Escalations {
-		say(true, "terms.escalate", "after", l.Days(e.After), "people", peopleInWords(l, e.To))
+		say(true, "terms.escalate", "after", l.Days(e.After), "people", l.People(e.To))
 	}
 	say(len(t.Notify) > 0, "terms.notify", "channels", l.List(t.Notify))
-	say(t.BreakGlass, "terms.glass", "people", peopleInWords(l, t.Glass.Who), "longest", l.Days(t.Glass.MaxDuration))
+	say(t.BreakGlass, "terms.glass", "people", l.People(t.Glass.Who), "longest", l.Days(t.Glass.MaxDuration))
 	return said
 }
 
@@ -85,7 +85,7 @@ func needsInWords(l *words.Language, t access.Terms) []string {
 	var said []string
 	for _, r := range t.Requirements {
 		if r.Count > 0 {
-			said = append(said, l.Text("terms.approvals", "count", r.Count, "people", peopleInWords(l, r.From)))
+			said = append(said, l.Text("terms.approvals", "count", r.Count, "people", l.People(r.From)))
 		}
 	}
 	if len(said) > 1 {
@@ -98,24 +98,23 @@ func needsInWords(l *words.Language, t access.Terms) []string {
 	return said
 }
 
-// peopleInWords are people as a policy file spells them.
-func peopleInWords(l *words.Language, spelled []string) string {
-	var people []string
-	for _, text := range spelled {
-		kind, name, named := strings.Cut(text, ":")
-		switch {
-		case text == access.FromPeers:
-			text = l.Text("terms.peers")
-		case named && kind == "group":
-			text = l.Text("terms.group", "name", name)
-		case named && kind == "claim":
-			text = l.Text("terms.claim", "name", name)
-		case named && kind == "user":
-			text = name
-		}
-		people = append(people, text)
+// unlikeListed are the approvals in words where they are others than of some of those who
+// are listed.
+func unlikeListed(l *words.Language, t access.Terms) []string {
+	fromPeers := func(n access.Requirement) bool { return slices.Equal(n.From, []string{access.FromPeers}) }
+	if len(t.Requirements) > 1 || !slices.ContainsFunc(t.Requirements, fromPeers) {
+		return needsInWords(l, t)
 	}
-	return l.Series(people)
+	return nil
+}
+
+// addressesOf are people and groups by their addresses.
+func addressesOf(people []access.Principal) []access.Principal {
+	var addresses []access.Principal
+	for _, p := range people {
+		addresses = append(addresses, p.Address())
+	}
+	return addresses
 }
 
 // patternView is a rule for reasons. Script is the pattern for browsers; empty where only

@@ -44,6 +44,7 @@ var eventWords = map[access.Action]struct{ key, tone string }{
 	access.RequestLapsed:    {"event.lapsed", "over"},
 	access.GrantWritten:     {"event.granted", "good"},
 	access.GrantFailed:      {"event.failed", "bad"},
+	access.GrantTakenIn:     {"event.taken-in", "wait"},
 	access.GrantExpired:     {"event.expired", "over"},
 	access.EndAsked:         {"event.end-asked", ""},
 	access.GrantEnded:       {"event.ended", "over"},

@@ -50,6 +50,7 @@ var statusOfCode = map[access.Code]int{
 	access.CodeTooLarge:    http.StatusRequestEntityTooLarge,
 	access.CodeMediaType:   http.StatusUnsupportedMediaType,
 	access.CodeNeedsLedger: http.StatusNotImplemented,
+	access.CodeGlassUntold: http.StatusServiceUnavailable,
 }
 
 var statusOfKind = map[access.Kind]int{

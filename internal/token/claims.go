@@ -186,16 +186,18 @@ func (d *decoder) instant(claim string) time.Time {
 
 func (d *decoder) principal(address string) access.Principal {
 	p, err := access.ParsePrincipal(address)
-	d.keep("beneficiary or reviewers", err)
+	d.keep("beneficiary", err)
 	return p
 }
 
 // reviewers may include the beneficiary in what 1.x signed; that nobody decides on
-// their own request is the broker's to enforce.
+// their own request is the broker's to enforce. A group among them is nobody to 1.x.
 func (d *decoder) reviewers() []access.Principal {
 	var list []access.Principal
-	for _, address := range d.texts("reviewers") {
-		list = append(list, d.principal(address))
+	for _, text := range d.texts("reviewers") {
+		p, err := access.ParseReviewer(text)
+		d.keep("reviewers", err)
+		list = append(list, p)
 	}
 	if len(list) == 0 {
 		d.refuse("claim reviewers is empty")

@@ -133,6 +133,60 @@ func situations() []situation {
 			asking(access.CodeNotEligible, func(w *brokertest.World, _ *broker.Ask) { w.Holdings[ana] = nil }), nil},
 		{access.CodeNeedsApproval, "activating what others approve",
 			asking(access.CodeNeedsApproval, func(_ *brokertest.World, a *broker.Ask) { a.Reviewers = nil }), nil},
+		{access.CodeNobodyFor, "nobody of the group that has to approve", asking(access.CodeNobodyFor, func(w *brokertest.World, a *broker.Ask) {
+			w.Policy = refined(w, `rules: [{name: r, terms: {approvals: [{count: 1, from: [peers]}, {count: 1, from: ["group:leads@example.com"]}]}}]`)
+			w.Forgets, w.Holdings["cho@example.com"] = false, w.Holdings[ben]
+			a.Reviewers = []string{string(ben), "cho@example.com"}
+		}), []string{"1 approval of members of leads@example.com"}},
+		{access.CodeNobodyInGroup, "a group that there is not", asking(access.CodeNobodyInGroup, func(_ *brokertest.World, a *broker.Ask) {
+			a.Reviewers = []string{"group:nobody@example.com"}
+		}), nil},
+		{access.CodeNoApprovalNeeded, "asking for what a rule gives without", asking(access.CodeNoApprovalNeeded,
+			func(w *brokertest.World, _ *broker.Ask) {
+				w.Policy = refined(w, `rules: [{name: r, terms: {approvals: 0}, loosen: [approvals]}]`)
+			}), nil},
+		{access.CodeTooContinuous, "more time than a rule lets anybody have without a break", remembering(func(t *testing.T, w *brokertest.World) error {
+			w.Policy = refined(w, twoHours)
+			id := active(t, w)
+			_, err := w.Broker().Ask(t.Context(), person(ana), broker.Ask{Extends: id, Kind: access.Self, Justification: "case 4711", Duration: 90 * time.Minute})
+			return err
+		}), []string{"120 minutes", "60 minutes"}},
+		{access.CodeNotExtendable, "more time after the end", remembering(func(t *testing.T, w *brokertest.World) error {
+			id := active(t, w)
+			w.Clock = w.Clock.Add(2 * time.Hour)
+			_, err := w.Broker().Extension(t.Context(), person(ana), id)
+			return err
+		}), nil},
+		{access.CodeAlreadyExtended, "more time for the second time", remembering(func(t *testing.T, w *brokertest.World) error {
+			id := active(t, w)
+			more := broker.Ask{Extends: id, Kind: access.Self, Justification: "case 4711", Duration: time.Hour}
+			if _, err := w.Broker().Ask(t.Context(), person(ana), more); err != nil {
+				return err
+			}
+			_, err := w.Broker().Ask(t.Context(), person(ana), more)
+			return err
+		}), nil},
+		{access.CodeFixedWindow, "approving for less what 1.x made",
+			deciding(access.CodeFixedWindow, func(w *brokertest.World, d *broker.Decide, _ *access.Caller) {
+				w.Forgets, d.Duration = false, time.Minute
+				asked(w, func(r *access.Request) { r.Fixed = access.Window{Start: noon, End: noon.Add(time.Hour)} })
+			}), nil},
+		{access.CodeNoSweep, "what begins in two days, where nobody sweeps", remembering(func(t *testing.T, w *brokertest.World) error {
+			w.Policy = refined(w, threeDays)
+			r, err := w.Broker().Ask(t.Context(), person(ana), broker.Ask{Resource: shop, Entitlements: []access.EntitlementID{admin}, Reviewers: []string{string(ben)},
+				Justification: "case 4711", Duration: time.Hour, Start: noon.Add(48 * time.Hour), Origin: "https://jit.example.com"})
+			if err != nil {
+				return err
+			}
+			_, err = w.Broker().Decide(t.Context(), person(ben), broker.Decide{Ref: r.Ref, Verdict: access.Approve})
+			return err
+		}), nil},
+		{access.CodeNotYetGranted, "activating while Google is down", remembering(func(t *testing.T, w *brokertest.World) error {
+			w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+			done, err := w.Broker().Ask(t.Context(), person(ana), broker.Ask{Resource: shop, Entitlements: []access.EntitlementID{logs}, Justification: "case 4711",
+				Duration: time.Hour})
+			return the(access.CodeNotYetGranted, err, done.Warnings)
+		}), nil},
 		{access.CodeNeedsLedger, "history", visiting("GET /history", ""), nil},
 		{access.CodeNoPublicURL, "asking without an address of our own",
 			asking(access.CodeNoPublicURL, func(_ *brokertest.World, a *broker.Ask) { a.Origin = "" }), nil},
@@ -161,6 +215,24 @@ func situations() []situation {
 			deciding(access.CodeOwnRequest, func(_ *brokertest.World, _ *broker.Decide, c *access.Caller) { c.Principal = ana }), nil},
 		{access.CodeReviewerLost, "who was asked and lost the role",
 			deciding(access.CodeReviewerLost, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) { w.Holdings[ben] = nil }), nil},
+		{access.CodeNotInherited, "who holds it of the project alone", deciding(access.CodeNotInherited,
+			func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				w.Policy = refined(w, `rules: [{name: r, terms: {inherited_only: true}}]`)
+			}), nil},
+		{access.CodeNotYourTurn, "who is asked second decides first", deciding(access.CodeNotYourTurn,
+			func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
+				w.Policy = refined(w, `rules: [{name: r, terms: {in_order: true, approvals: [{count: 1, from: ["group:leads@example.com"]}, {count: 1, from: [peers]}]}}]`)
+				asked(w, func(r *access.Request) { r.Reviewers = append(r.Reviewers, "cho@example.com") })
+				w.Forgets = false
+			}), nil},
+		{access.CodeSignInAgain, "an assertion of an hour ago", deciding(access.CodeSignInAgain,
+			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
+				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon.Add(-time.Hour)
+			}), nil},
+		{access.CodeAccessLevel, "a device that is not managed", deciding(access.CodeAccessLevel,
+			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
+				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon
+			}), nil},
 		{access.CodeAlreadyApproved, "what another has approved",
 			deciding(access.CodeAlreadyApproved, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				w.Activations = []access.Activation{activation(admin, "cho@example.com", time.Hour)}
@@ -185,6 +257,28 @@ func situations() []situation {
 			_, err := newWorld(t).Broker().End(t.Context(), access.Caller{Principal: ana}, shop, "jit-AAAAAAAAAAAAAAAA", "")
 			return err
 		}, nil},
+		{access.CodeNoBreakGlass, "an emergency of somebody whom no rule lets", breaking(access.CodeNoBreakGlass, func(w *brokertest.World) {
+			w.Policy = policy.New(w.Settings)
+		}, nil), nil},
+		{access.CodeGlassUnreviewed, "a second emergency before the first was reviewed", breaking(access.CodeGlassUnreviewed, nil,
+			func(t *testing.T, w *brokertest.World, _ broker.Asked) error {
+				_, err := w.Broker().Ask(t.Context(), access.Caller{Principal: ana}, emergency())
+				return err
+			}), nil},
+		{access.CodeGlassUntold, "an emergency of which nobody can be told", breaking(access.CodeGlassUntold, func(w *brokertest.World) {
+			w.Silent = true
+		}, nil), nil},
+		{access.CodeNoReview, "a review by somebody whom no rule names", breaking(access.CodeNoReview, nil,
+			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
+				return reviewing(t, w, asked, "eve@example.com")
+			}), nil},
+		{access.CodeReviewed, "a second review", breaking(access.CodeReviewed, nil,
+			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
+				if err := reviewing(t, w, asked, ben); err != nil {
+					t.Fatal(err)
+				}
+				return reviewing(t, w, asked, "cho@example.com")
+			}), nil},
 		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
 
 		{access.CodeRequesterLost, "a requester who lost the role",
@@ -370,6 +464,9 @@ func situations() []situation {
 			deciding(access.CodeOutcomeUnrecorded, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				w.JournalErr[access.GrantWritten] = errors.New("closed")
 			}), nil},
+		{access.CodeRecordedLater, "an emergency while the database is down", breaking(access.CodeRecordedLater, func(w *brokertest.World) {
+			w.Ledger = &brokertest.Unreachable{Memory: w.Ledger.(broker.Memory), Down: true}
+		}, nil), nil},
 		{access.CodeLongLink, "a link of 3,000 characters",
 			asking(access.CodeLongLink, func(_ *brokertest.World, a *broker.Ask) {
 				a.Origin = "https://" + strings.Repeat("a", 3000) + ".example.com"

@@ -55,6 +55,8 @@ func (l *Language) errorArgument(e *access.Error, name, provider string) string 
 		v = l.Provider(e, provider)
 	case v == "":
 		return l.Text("unsaid." + name)
+	case name == "people":
+		v = l.People(strings.Split(v, ", "))
 	case name == "resource":
 		v = strings.TrimPrefix(v, "projects/")
 	case name == "channel" && l.has("channel."+v):
@@ -75,4 +77,25 @@ func (l *Language) Refused(o access.Outcome, provider string) string {
 // the one given.
 func (l *Language) Provider(e *access.Error, provider string) string {
 	return cmp.Or(e.Args["provider"], provider, l.Text("unsaid.provider"))
+}
+
+// People are people as a policy file spells them (access.Requirement.From), in words.
+func (l *Language) People(spelled []string) string {
+	var people []string
+	for _, text := range spelled {
+		switch kind, name, _ := strings.Cut(text, ":"); kind {
+		case access.FromPeers:
+			text = l.Text("terms.peers")
+		case "user":
+			text = name
+		case "group":
+			text = l.Text("terms.group", "name", name)
+		case "claim":
+			text = l.Text("terms.claim", "name", name)
+		case "domain":
+			text = l.Text("terms.domain", "name", name)
+		}
+		people = append(people, text)
+	}
+	return l.Series(people)
 }

@@ -48,6 +48,9 @@ type World struct {
 	Ineffective []access.Ineffective
 	Warnings    []*access.Error
 
+	// Origin is that of links in what is told without anybody asking.
+	Origin string
+
 	// Settings make the policy, unless there is a Policy.
 	Settings         policy.Settings
 	Policy           broker.Policy
@@ -122,7 +125,7 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	store := cmp.Or[broker.Store](w.Ledger, w.Store)
 	return broker.New(broker.Config{
 		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors,
-		Policy: p, Now: w.now, Random: w.Random,
+		Policy: p, Origin: w.Origin, Now: w.now, Random: w.Random,
 	})
 }
 

@@ -28,6 +28,7 @@ var memory = []struct {
 	{"what happened is told in its order", history},
 	{"lists choose by what they are asked for, the newest first", lists},
 	{"pages hold every request once", pages},
+	{"broken glasses are listed until they are reviewed", glasses},
 	{"a list is looked through for what is rare", rare},
 	{"a cursor is good for its list alone", foreignCursors},
 	{"what is due is told, the longest due first", due},
@@ -35,6 +36,7 @@ var memory = []struct {
 	{"the action itself sends first, and others what it could not", leases},
 	{"of those who take at the same time each gets others", takers},
 	{"what could not be sent is sent later", unsent},
+	{"when the last sweep began is known to all", sweeps},
 	{"a link from before is imported once", imports},
 	{"what stands and was not made here is taken in once", takenIn},
 	{"a doubt stands until it is taken back", doubts},
@@ -58,6 +60,25 @@ func RunMemory(t *testing.T, New func(t *testing.T) (f Fixture, again broker.Mem
 }
 
 func (f Fixture) memory() broker.Memory { return f.Store.(broker.Memory) }
+
+func sweeps(t *testing.T, f Fixture, again broker.Memory) {
+	ctx := context.Background()
+	for _, m := range []broker.Memory{f.memory(), again} {
+		if last, err := m.LastSweep(ctx); err != nil || !last.IsZero() {
+			t.Errorf("before the first: %v, %v", last, err)
+		}
+	}
+	for range 2 {
+		f.Advance(time.Minute)
+		now := f.Now().UTC().Truncate(time.Second)
+		if err := f.memory().Swept(ctx, now); err != nil {
+			t.Fatal(err)
+		}
+		if last, err := again.LastSweep(ctx); err != nil || !last.Equal(now) {
+			t.Errorf("%v, %v; want %v", last, err, now)
+		}
+	}
+}
 
 func hundredApprovers(t *testing.T, f Fixture, again broker.Memory) {
 	r := f.request(1)
@@ -422,6 +443,27 @@ func pages(t *testing.T, f Fixture, again broker.Memory) {
 			t.Errorf("in pages of %d: %v", size, got)
 		}
 	}
+	// Bounded in time, pages go on within the bounds.
+	to, earlier := f.Now(), want[:51] // the other two were made at this very moment
+	for _, size := range []int{7, 50} {
+		got := f.list(t, again, access.Listing{Max: size, To: to})
+		slices.Sort(got)
+		if !slices.Equal(got, earlier) {
+			t.Errorf("until %v, in pages of %d: %v; want %v", to, size, got, earlier)
+		}
+	}
+	// A brief page holds more, and little of each.
+	brief, err := again.List(context.Background(), access.Listing{Brief: true})
+	if err != nil || len(brief.Requests) != len(want) || brief.Next != "" {
+		t.Errorf("a brief list has %d, %v", len(brief.Requests), err)
+	}
+	for _, r := range brief.Requests {
+		little := access.Request{ID: r.ID, Kind: access.Peers, State: access.Pending, Resource: f.request(0).Resource, Version: 1, Created: r.Created}
+		if diff := cmp.Diff(little, r, cmpopts.EquateEmpty()); diff != "" || r.Created.IsZero() {
+			t.Errorf("of a brief list (-want +listed):\n%s", diff)
+			break
+		}
+	}
 	// What is made while somebody reads is not on later pages, and takes nothing off them.
 	page, _ := again.List(context.Background(), access.Listing{Max: 50})
 	f.Advance(time.Minute)
@@ -503,8 +545,10 @@ func due(t *testing.T, f Fixture, again broker.Memory) {
 		{0, 10, nil},
 		{10*time.Minute - time.Microsecond, 10, nil},
 		{10 * time.Minute, 10, []string{approved.ID}},
-		{30 * time.Minute, 10, []string{approved.ID, lapsing.ID}},
-		{45 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}},
+		{15*time.Minute - time.Microsecond, 10, []string{approved.ID}},
+		{15 * time.Minute, 10, []string{approved.ID, lapsing.ID}}, // who was asked is to be reminded
+		{35*time.Minute - time.Microsecond, 10, []string{approved.ID, lapsing.ID}},
+		{35 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}}, // its holder is to be told
 		{24 * time.Hour, 2, []string{approved.ID, lapsing.ID}},
 	} {
 		found, err := again.Due(context.Background(), began.Add(c.after), c.max)

@@ -130,6 +130,7 @@ func roundTrip(t *testing.T, f Fixture) {
 				r.Reviewers = append(r.Reviewers, access.Principal(fmt.Sprintf("reviewer-%d@example.com", i)))
 			}
 		},
+		"with a group among the reviewers":  func(r *access.Request) { r.Reviewers = append(r.Reviewers, "group:leads@example.com") },
 		"with an apostrophe in the address": func(r *access.Request) { r.Principal = "pat.o'hara+oncall@example.com" },
 		"with a reason in another script":   func(r *access.Request) { r.Justification = `障害対応 "№ 4711" \u0041 <b>&amp;</b> 🚒 b/42` },
 		"with a reason like another's id":   func(r *access.Request) { r.Justification = "see [mpa-AAAAAAAAAAAAAAAA]" },

@@ -84,6 +84,8 @@ func TestActivationReadsTheDescription(t *testing.T) {
 		"approved by one":               {"Approved by b@example.com, justification: a [mpa-0123456789abcdef]", "mpa-0123456789abcdef", []access.Principal{"b@example.com"}, "a"},
 		"approved by two":               {"Approved by b@example.com, c@example.com, justification: a [mpa-0123456789abcdef]", "mpa-0123456789abcdef", []access.Principal{"b@example.com", "c@example.com"}, "a"},
 		"an id of standard Base64":      {"Self-approved, justification: a [jit-0123456789ab+/cd]", "jit-0123456789ab+/cd", nil, "a"},
+		"a broken glass":                {"Break glass, justification: a [brk-0123456789abcdef]", "brk-0123456789abcdef", nil, "a"},
+		"words like those":              {"Break glass by b@example.com, justification: a [brk-0123456789abcdef]", "brk-0123456789abcdef", nil, "Break glass by b@example.com, justification: a"},
 		"1.x: no id":                    {"Self-approved, justification: a", "", nil, "a"},
 		"1.x: approved, no id":          {"Approved by b@example.com, justification: a", "", []access.Principal{"b@example.com"}, "a"},
 		"the words again in the reason": {"Self-approved, justification: Approved by b@example.com, justification: a [jit-0123456789abcdef]", "jit-0123456789abcdef", nil, "Approved by b@example.com, justification: a"},
@@ -97,6 +99,9 @@ func TestActivationReadsTheDescription(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := find(t, tt.text)
+			if got.BreakGlass != (name == "a broken glass") {
+				t.Errorf("a broken glass: %v", got.BreakGlass)
+			}
 			if got.Derived != (tt.id == "") || !got.Derived && got.RequestID != tt.id {
 				t.Errorf("id %q, derived %v", got.RequestID, got.Derived)
 			}

@@ -113,10 +113,8 @@ func (o *own) over(now time.Time) bool { return !o.window.End.After(now) }
 // can revive the grant for want of its trace.
 func (o *own) kept(life time.Duration) time.Time {
 	until := o.window.Start.Add(life + access.LinkSkew)
-	switch form := o.window.End.Add(access.FormLife + access.LinkSkew); {
-	case o.self:
-		until = form
-	case o.glass && until.Before(form): // a form refers to it, and a ledger may have to learn of it yet
+	form := o.window.End.Add(access.FormLife + access.LinkSkew)
+	if o.self || o.glass && until.Before(form) { // a ledger may have to learn of a broken glass yet
 		until = form
 	}
 	if o.nameless() || until.Before(o.window.End) {

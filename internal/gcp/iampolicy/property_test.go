@@ -38,9 +38,9 @@ func (w *world) window() access.Window {
 
 func (w *world) description() string {
 	w.count++
-	id := fmt.Sprintf("%s-%016d", pick(w, "jit", "mpa"), w.count)
+	id := fmt.Sprintf("%s-%016d", pick(w, "jit", "mpa", "brk"), w.count)
 	w.ids = append(w.ids, id)
-	return pick(w, "Self-approved, justification: x", "Approved by bob@example.com, justification: x", "by hand", "") + pick(w, "", " ["+id+"]", " ["+id+"]")
+	return pick(w, "Self-approved, justification: x", "Approved by bob@example.com, justification: x", "Break glass, justification: x", "by hand", "") + pick(w, "", " ["+id+"]", " ["+id+"]")
 }
 
 // binding is a raw binding of a random sort, with odd spaces and unknown fields.
@@ -148,7 +148,10 @@ func (w *world) edit(t *testing.T, p *iampolicy.Policy, who access.Principal, no
 	}
 	g := access.Grant{RequestID: fmt.Sprintf("jit-%016d", w.IntN(1e9)), Principal: who, Resource: shop, Justification: "x",
 		Window: access.Window{Start: now, End: now.Add(time.Duration(1+w.IntN(90)) * time.Minute)}}
-	if w.IntN(2) == 0 {
+	switch w.IntN(4) {
+	case 0:
+		g.RequestID, g.BreakGlass = "brk"+g.RequestID[3:], true
+	case 1, 2:
 		g.RequestID, g.Approvers = "mpa"+g.RequestID[3:], []access.Principal{"carol@example.com"}
 	}
 	if len(w.ids) > 0 && w.IntN(4) == 0 {

@@ -1,6 +1,7 @@
-// Package pubsub tells machines: it publishes what happened to a topic, as the
-// three messages of JIT Access 1.x. Its listeners are chat bots, ticket systems and
-// the like; they get the link of a request, which is a pointer and lets nobody in.
+// Package pubsub tells machines: it publishes what happened to a topic, as the three
+// messages of JIT Access 1.x and others in their manner. Its listeners are chat bots,
+// ticket systems and the like; they get the link of a request, which is a pointer and lets
+// nobody in.
 package pubsub
 
 import (
@@ -109,9 +110,14 @@ var types = map[access.NoticeKind]string{
 	access.NoticeReview:       "RequestActivation",
 	access.NoticeApproved:     "ActivationApproved",
 	access.NoticeSelfApproved: "ActivationSelfApproved",
+	access.NoticeGlass:        "ActivationGlassBroken", // new since 1.x
+	access.NoticeReminder:     "RequestReminder",
+	access.NoticeEscalated:    "RequestEscalated",
+	access.NoticeEnding:       "ActivationEnding",
 }
 
-// compose says a notice as JIT Access 1.x did; false if it had no message for it.
+// compose says a notice as JIT Access 1.x did, and in its manner what it had no message
+// for; false if nothing is published of it.
 func compose(n access.Notice) (message, bool) {
 	name, known := types[n.Kind]
 	if !known {
@@ -122,27 +128,36 @@ func compose(n access.Notice) (message, bool) {
 		"beneficiary":   string(r.Principal),
 		"project_id":    r.Resource.Name(),
 		"role":          join(r.Entitlements, func(id access.EntitlementID) string { return string(id.Role) }),
-		"start_time":    instant(n.Window.Start),
-		"end_time":      instant(n.Window.End),
 		"justification": r.Justification,
 	}
+	if !n.Window.IsZero() {
+		attributes["start_time"], attributes["end_time"] = instant(n.Window.Start), instant(n.Window.End)
+	}
 	if n.Kind != access.NoticeSelfApproved {
-		reviewers := []string{}
-		for _, p := range r.Reviewers {
-			reviewers = append(reviewers, string(p))
-		}
 		attributes["resource_condition"] = join(r.Entitlements, func(id access.EntitlementID) string { return id.Condition })
-		attributes["reviewers"] = reviewers
+		attributes["reviewers"] = texts(r.Reviewers)
 		attributes["base_url"] = n.BaseURL
 	}
 	switch n.Kind {
-	case access.NoticeReview:
+	case access.NoticeGlass, access.NoticeEnding:
+		attributes["action_url"] = n.ReviewURL
+	case access.NoticeEscalated:
+		attributes["request_expiry_time"], attributes["escalated_to"] = instant(r.Expires), texts(n.To)
+	case access.NoticeReminder, access.NoticeReview:
 		attributes["request_expiry_time"] = instant(r.Expires)
 		attributes["action_url"] = n.ReviewURL
 	case access.NoticeApproved:
 		attributes["approver"] = string(n.Decision.By)
 	}
 	return message{name, attributes}, true
+}
+
+func texts(people []access.Principal) []string {
+	all := []string{}
+	for _, p := range people {
+		all = append(all, string(p.Address()))
+	}
+	return all
 }
 
 // join prints what there is of each entitlement. JIT Access 1.x requested one at a

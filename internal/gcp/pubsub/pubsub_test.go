@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -97,6 +98,15 @@ func TestMessagesAreThoseOfThePredecessor(t *testing.T) {
 			"start_time": "2024-08-22T01:40:00Z", "end_time": "2024-08-22T02:40:00Z", "justification": justification,
 			"reviewers": []any{"boris@example.com", "chen@example.com"}, "base_url": "https://jit.example.com/", "approver": "boris@example.com",
 		}}},
+		{"a broken glass, which is new", func() access.Notice {
+			n := notice(access.NoticeGlass)
+			n.Request.Reviewers = nil
+			return n
+		}(), map[string]any{"type": "ActivationGlassBroken", "attributes": map[string]any{
+			"beneficiary": "ana@example.com", "project_id": "shop-prod", "role": "roles/compute.admin", "resource_condition": `resource.name == "a"`,
+			"start_time": "2024-08-22T01:40:00Z", "end_time": "2024-08-22T02:40:00Z", "justification": justification,
+			"reviewers": []any{}, "base_url": "https://jit.example.com/", "action_url": "https://jit.example.com/?activation=A~~B~C&projectId=shop-prod",
+		}}},
 		{"an activation without others, of several roles", notice(access.NoticeSelfApproved,
 			access.EntitlementID{Resource: "projects/shop-prod", Role: "roles/a"}, access.EntitlementID{Resource: "projects/shop-prod", Role: "roles/b", Condition: "c"}),
 			map[string]any{"type": "ActivationSelfApproved", "attributes": map[string]any{
@@ -119,6 +129,39 @@ func TestMessagesAreThoseOfThePredecessor(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// What time brings about: no window that nobody has looked up, and no link for who may not
+// open the request.
+func TestRemindersArePublished(t *testing.T) {
+	const link = "https://jit.example.com/?activation=A~~B~C&projectId=shop-prod"
+	attributes := func(more map[string]any) map[string]any {
+		all := map[string]any{"beneficiary": "ana@example.com", "project_id": "shop-prod", "role": "roles/compute.admin",
+			"resource_condition": `resource.name == "a"`, "justification": "Bug <4711> \"ü\" & 😀",
+			"reviewers": []any{"boris@example.com", "chen@example.com"}, "base_url": "https://jit.example.com/"}
+		maps.Copy(all, more)
+		return all
+	}
+	for kind, want := range map[access.NoticeKind]map[string]any{
+		access.NoticeReminder: {"type": "RequestReminder", "attributes": attributes(map[string]any{
+			"request_expiry_time": "2024-08-22T02:10:00Z", "action_url": link})},
+		access.NoticeEscalated: {"type": "RequestEscalated", "attributes": attributes(map[string]any{
+			"request_expiry_time": "2024-08-22T02:10:00Z", "escalated_to": []any{"leads@example.com"}})},
+		access.NoticeEnding: {"type": "ActivationEnding", "attributes": attributes(map[string]any{
+			"start_time": "2024-08-22T01:40:00Z", "end_time": "2024-08-22T02:40:00Z", "action_url": link})},
+	} {
+		n := notice(kind)
+		if kind == access.NoticeEscalated {
+			n.To = []access.Principal{"leads@example.com"}
+		}
+		if kind != access.NoticeEnding {
+			n.Window = access.Window{}
+		}
+		_, got := published(t, "jit", n)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", kind, diff)
+		}
 	}
 }
 

@@ -79,6 +79,7 @@ const (
 	approved = "mpa-0000000000000003" // by one, and not yet written
 	granted  = "mpa-0000000000000004"
 	found    = "mpa-0000000000000005" // stands, and nobody made it
+	broken   = "brk-0000000000000006" // and not yet written
 )
 
 var two = []access.Requirement{{Count: 2, From: []string{access.FromPeers}}}
@@ -94,7 +95,9 @@ func scene(t testing.TB, home rigged, s *ledger.Store, c *clock) {
 			Entitlements:  []access.EntitlementID{{Resource: "projects/shop-prod", Role: "roles/compute.admin"}},
 			Justification: "incident", Duration: 30 * time.Minute, Reviewers: []access.Principal{"ben@example.com", "chloe@example.com", "dora@example.com"},
 			Created: now, Expires: now.Add(24 * time.Hour)}
-		if action != access.RequestMade && action != access.GrantTakenIn {
+		if action == access.GlassBroken {
+			r.Kind, r.Reviewers = access.BreakGlass, nil
+		} else if action != access.RequestMade && action != access.GrantTakenIn {
 			var err error
 			if r, err = s.Open(t.Context(), id); err != nil {
 				t.Fatal(err)
@@ -129,6 +132,7 @@ func scene(t testing.TB, home rigged, s *ledger.Store, c *clock) {
 	commit(found, access.GrantTakenIn, "", func(e *access.Event) {
 		e.Request.Reviewers, e.Window = nil, access.Window{Start: e.At.Add(-time.Minute), End: e.At.Add(29 * time.Minute)}
 	})
+	commit(broken, access.GlassBroken, "ana@example.com", window)
 }
 
 // edit is something that somebody tries who may write everything in the database. No
@@ -303,6 +307,24 @@ func edits() []edit {
 		{"a grant that was found was for longer", found, body(found, 1, `"end":`, `"end":9`), true, "", true, false},
 		{"a grant was for longer, in the middle", granted, body(granted, 3, `"end":`, `"end":9`), true, "", true, false},
 		{"the request digest is another", approved, body(approved, 2, `"request":"`, `"request":"0`), true, "", true, false},
+		{"a request becomes a broken glass", pending, both(statement("DELETE FROM events WHERE request_id = ? AND version = 2", pending),
+			body(pending, 1, `"action":"request made"`, fmt.Sprintf(`"action":"broken glass","start":%d,"end":%d`, end-1e6, end))), true, "", true, false},
+		{"a request becomes a broken glass, with a key of one's own", pending, both(
+			statement("DELETE FROM events WHERE request_id = ? AND version = 2", pending),
+			body(pending, 1, `"action":"request made"`, `"action":"broken glass"`), signedBy(pending, 1)), true, "", true, false},
+		{"a glass is broken for longer", broken, body(broken, 1, `"end":`, `"end":9`), true, "", true, false},
+		{"a glass is broken by somebody else", broken,
+			statement("UPDATE parts SET content = REPLACE(content, 'ana@', 'mal@') WHERE request_id = ?", broken), true, "", true, false},
+		{"a broken glass is signed with a key of one's own", broken, signedBy(broken, 1), true, "", true, false},
+		{"a broken glass is brought in under another number", "brk-0000000000000099", func(t *testing.T, r rigged) {
+			r.exec(t, "INSERT INTO events ("+columns+") SELECT 'brk-0000000000000099', 1, body, algorithm, key_id, public_key, signature FROM events WHERE request_id = ?",
+				broken)
+		}, true, "", true, false},
+		{"a broken glass is reviewed by nobody", broken, inserted(broken, 2, func(t *testing.T, r rigged, text map[string]any) {
+			text["action"] = "reviewed"
+			delete(text, "start")
+			delete(text, "end")
+		}), true, "", true, false},
 		{"an entry is not in the canonical form", approved, body(approved, 2, `,"version"`, `, "version"`), true, "", true, false},
 		{"an entry says a thing twice", approved, body(approved, 2, `,"version":2`, `,"version":2,"version":2`), true, "", true, false},
 		{"an entry is no entry", approved, body(approved, 2, `{`, `[`), true, "", true, false},

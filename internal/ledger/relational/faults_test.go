@@ -185,17 +185,17 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	for name, open := range riggedHomes {
 		t.Run(name, func(t *testing.T) {
 			home := open(t)
-			for newer, usable := range map[int]bool{3: true, 4: false} {
+			for newer, usable := range map[int]bool{5: true, 6: false} {
 				home.exec(t, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true)", newer))
 				err := home.Migrate(t.Context())
 				var want relational.NewerError
-				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 4 || !strings.Contains(err.Error(), "newer version")) {
+				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 6 || !strings.Contains(err.Error(), "newer version")) {
 					t.Errorf("schema %d: %v", newer, err)
 				}
 				if !usable {
 					break
 				}
-				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 4")
+				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 6")
 			}
 		})
 	}
@@ -354,7 +354,7 @@ func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
 					t.Errorf("%q is still there", personal)
 				}
 			}
-			for _, id := range []string{pending, denied, approved, granted} {
+			for _, id := range []string{pending, denied, approved, granted, broken} {
 				_, err := s.Open(t.Context(), id)
 				if e := access.AsError(err); e == nil || e.Kind != access.Gone {
 					t.Errorf("%s: %v", id, err)
@@ -484,5 +484,55 @@ func TestInstancesWhoseClocksDiffer(t *testing.T) {
 	}
 	if r, err := s.Open(t.Context(), pending); err != nil || r.State != access.Approved {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Of who reviewed a broken glass nothing stays but that somebody did, and of who broke it
+// nothing goes before.
+func TestWhoReviewedABrokenGlassIsErased(t *testing.T) {
+	for name, open := range riggedHomes {
+		t.Run(name, func(t *testing.T) {
+			c, home := newClock(), open(t)
+			s := store(t, home, c)
+			commit := func(action access.Action, by access.Principal, change func(*access.Event)) {
+				t.Helper()
+				e := access.Event{Action: action, At: c.Now(), Caller: access.Caller{Principal: by, Subject: "subject of " + string(by)}}
+				if action == access.GlassBroken {
+					e.Request = access.Request{ID: broken, Kind: access.BreakGlass, Principal: by, Resource: "projects/shop-prod", Duration: time.Hour,
+						Entitlements: []access.EntitlementID{{Resource: "projects/shop-prod", Role: "roles/compute.admin"}}, Created: c.Now()}
+				} else if r, err := s.Open(t.Context(), broken); err != nil {
+					t.Fatal(err)
+				} else {
+					e.Request = r
+				}
+				change(&e)
+				if _, err := s.Commit(t.Context(), e, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			window := func(e *access.Event) { e.Window = e.Request.WindowAt(e.At) }
+			commit(access.GlassBroken, "ana@example.com", window)
+			commit(access.GrantWritten, "ana@example.com", window)
+			c.Advance(12 * time.Hour)
+			if done, err := ledger.ErasePerson(t.Context(), home, keys(t, secret), "ana@example.com", c.Now()); err != nil || done != (ledger.Erased{Kept: 1}) {
+				t.Errorf("before it was reviewed: %+v, %v", done, err)
+			}
+			commit(access.GlassReviewed, "chloe@example.com", func(e *access.Event) {
+				e.Decision = access.Decision{By: "chloe@example.com", At: c.Now(), Comment: "chloe was here"}
+			})
+			if done, err := ledger.ErasePerson(t.Context(), home, keys(t, secret), "chloe@example.com", c.Now()); err != nil || done.Requests != 1 {
+				t.Errorf("%+v, %v", done, err)
+			}
+			row := home.text(t, "SELECT summary FROM requests WHERE id = ?", broken)
+			if strings.Contains(row, "chloe") || home.text(t, "SELECT COUNT(*) FROM parts WHERE content LIKE '%chloe%'") != "0" {
+				t.Errorf("still there: %s", row)
+			}
+			if report, err := ledger.Verify(t.Context(), home, keys(t, secret)); err != nil || len(report.Findings) > 0 || report.Erased != 1 {
+				t.Errorf("%+v, %v", report, err)
+			}
+			if list, err := s.List(t.Context(), access.Listing{Unreviewed: true}); err != nil || len(list.Requests) != 0 {
+				t.Errorf("it waits again: %+v, %v", list, err)
+			}
+		})
 	}
 }

@@ -282,11 +282,11 @@ func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, erro
 	if !q.From.IsZero() {
 		choose(made+" >= ?", micros(q.From))
 	}
-	if !q.To.IsZero() {
-		choose(made+" < ?", micros(q.To))
-	}
-	if q.AfterID != "" {
+	switch { // what comes after is before To; with both, SQLite goes through all that is
+	case q.AfterID != "":
 		choose("("+made+", "+id+") < (?, ?)", micros(q.AfterMade), q.AfterID)
+	case !q.To.IsZero():
+		choose(made+" < ?", micros(q.To))
 	}
 	statement := "SELECT " + rowColumns + " FROM " + from
 	if len(where) > 0 {
@@ -336,6 +336,20 @@ func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time) e
 	_, err := d.write.ExecContext(ctx, d.rebind("UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1 WHERE id = ? AND lease = ?"),
 		micros(due), id, lease)
 	return err
+}
+
+// Swept implements ledger.Home.
+func (d *Database) Swept(ctx context.Context, at time.Time) error {
+	_, err := d.write.ExecContext(ctx, d.rebind("INSERT INTO sweeps (id, began) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET began = excluded.began"),
+		micros(at))
+	return err
+}
+
+// LastSweep implements ledger.Home.
+func (d *Database) LastSweep(ctx context.Context) (time.Time, error) {
+	var began int64
+	err := d.query(ctx, "SELECT began FROM sweeps", nil, func(scan func(...any) error) error { return scan(&began) })
+	return moment(began), err
 }
 
 // Keep implements ledger.Home.

@@ -1,0 +1,102 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"jitaccess/internal/access"
+)
+
+// remind tells people of a request again, once: those who have not decided, others who are
+// to know that it waits, or the holder of a grant that it ends. Of several instances the
+// one tells that records it; for the others that is a Conflict. What could not be told is
+// in the outbox, and the error.
+func (b *Broker) remind(ctx context.Context, did access.Action, r access.Request) error {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	n, err := b.reminder(ctx, did, r)
+	if err != nil {
+		return err
+	}
+	var notices []access.Notice
+	if len(n.To) > 0 {
+		notices = append(notices, n)
+	}
+	if _, _, err := b.intend(ctx, b.event(system, did, r), notices...); err != nil {
+		return err
+	}
+	for _, n := range notices {
+		if warnings := b.tell(ctx, system, n); len(warnings) > 0 {
+			return warnings[0]
+		}
+	}
+	return nil
+}
+
+// reminder is what people are told again. It is to nobody where nobody needs it any more.
+func (b *Broker) reminder(ctx context.Context, did access.Action, r access.Request) (access.Notice, error) {
+	kind := access.NoticeReminder
+	switch {
+	case did == access.Escalated:
+		kind = access.NoticeEscalated
+	case r.State == access.Active:
+		kind = access.NoticeEnding
+	}
+	n := b.noticeOf(hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.kind == kind })], r, nil)
+	n.Roles = b.describe(ctx, r.Entitlements)
+	if b.c.Origin != "" {
+		n.BaseURL = b.c.Origin + "/"
+		if kind != access.NoticeEscalated { // nobody of those may open it
+			n.ReviewURL = reviewURL(b.c.Origin, r.ID, r.Resource)
+		}
+	}
+	if kind == access.NoticeEnding {
+		n.Window = r.Window
+		next, err := b.extensions(ctx, r.ID, r.Principal, r.Resource, granting...)
+		if len(next) > 0 { // access does not end with it
+			n.To = nil
+		}
+		return n, err
+	}
+	return n, nil
+}
+
+// waitedFor are those who were asked and have not decided, by any of their addresses.
+func (b *Broker) waitedFor(r access.Request) []access.Principal {
+	decided := map[access.Principal]bool{}
+	for _, d := range r.Decisions {
+		decided[b.human(d.By)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(r.Reviewers), func(p access.Principal) bool { return decided[b.human(p)] })
+}
+
+// escalatedTo is whom the next escalation of a request names: people, and groups, which
+// have an address too. A policy that names others is not taken.
+func escalatedTo(r access.Request) []access.Principal {
+	if r.Escalated >= len(r.Terms.Escalations) {
+		return nil
+	}
+	var all []access.Principal
+	for _, spelled := range r.Terms.Escalations[r.Escalated].To {
+		if kind, address, _ := strings.Cut(spelled, ":"); kind == "user" || kind == "group" {
+			all = append(all, access.Principal(address))
+		}
+	}
+	return all
+}
+
+// stale is whether a notice from the outbox has nothing to say any more: a reminder of what
+// was decided since, or is over.
+func (b *Broker) stale(ctx context.Context, n access.Notice) (bool, error) {
+	waits := access.Pending
+	switch n.Kind {
+	case access.NoticeEnding:
+		waits = access.Active
+	case access.NoticeReminder, access.NoticeEscalated:
+	default:
+		return false, nil
+	}
+	r, err := b.open(ctx, n.Request.ID)
+	return r.StateAt(b.c.Now()) != waits, err
+}
