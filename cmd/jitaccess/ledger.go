@@ -197,7 +197,7 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 			}
 		})
 	}
-	store := ledger.New(ledger.Config{Home: l.home, Signer: keys, Links: links, Now: k.now, Random: rand.Reader})
+	store := ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader})
 	go daily(ctx, k, func() {
 		head, err := store.Head(ctx, k.now().Add(-headLag))
 		if err != nil {

@@ -237,12 +237,12 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	requests := broker.New(broker.Config{
+	requests := broker.New(durablePorts(broker.Config{
 		Providers: registered(google), Store: store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
 		Directory: google.Groups, Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
 		Now: k.now, Random: rand.Reader,
-	})
+	}))
 	sweeps := &sweeper{skew: platform.Skew, broker: requests, ledger: remembers, log: logger, clock: k, platform: c.Platform}
 	handler, err := server.New(server.Config{
 		Broker:   requests,
