@@ -269,18 +269,10 @@ func (p *livePolicy) Looks() access.Looks {
 	return access.Looks{}
 }
 
-// Human implements the broker's port Naming.
-func (p *livePolicy) Human(of access.Principal) access.Principal {
+// Accounts implements the broker's port Naming.
+func (p *livePolicy) Accounts(of access.Principal) []access.Principal {
 	if taken := p.taken.Load(); taken != nil {
-		return taken.Human(of)
-	}
-	return of
-}
-
-// Addresses implements the broker's port Naming.
-func (p *livePolicy) Addresses(of access.Principal) []access.Principal {
-	if taken := p.taken.Load(); taken != nil {
-		return taken.Addresses(of)
+		return taken.Accounts(of)
 	}
 	return []access.Principal{of}
 }

@@ -142,7 +142,7 @@ func (b *Broker) allReviewed(ctx context.Context, r access.Request) error {
 		return nil
 	}
 	for _, before := range unreviewed {
-		if before.ID == r.ID || b.human(before.Principal) != b.human(r.Principal) {
+		if before.ID == r.ID || b.human(before.Principal, before.Terms.People...) != b.human(r.Principal, before.Terms.People...) {
 			continue
 		}
 		for _, id := range before.Entitlements {

@@ -353,15 +353,8 @@ func TestOneUnreviewedGlassForARole(t *testing.T) {
 // human knows that dan is ana.
 type human struct{ broker.Policy }
 
-func (human) Human(p access.Principal) access.Principal {
-	if p == dan {
-		return ana
-	}
-	return p
-}
-
-func (h human) Addresses(p access.Principal) []access.Principal {
-	if h.Human(p) == ana {
+func (human) Accounts(p access.Principal) []access.Principal {
+	if p == dan || p == ana {
 		return []access.Principal{ana, dan}
 	}
 	return []access.Principal{p}
