@@ -67,12 +67,13 @@ func (b *Broker) noticeOf(h hearing, r access.Request, added []access.Principal)
 
 // addresses are where people and groups get mail.
 func addresses(people []access.Principal) []access.Principal {
-	to := make([]access.Principal, 0, len(people))
+	var to []access.Principal
 	for _, p := range people {
-		to = append(to, p.Address())
+		if !slices.Contains(to, p.Address()) {
+			to = append(to, p.Address())
+		}
 	}
-	slices.Sort(to)
-	return slices.Compact(to)
+	return to
 }
 
 // tellTime bounds the telling of people, so that a mail server that hangs does not
