@@ -269,12 +269,12 @@ func (p *livePolicy) Looks() access.Looks {
 	return access.Looks{}
 }
 
-// Human implements the broker's port Naming.
-func (p *livePolicy) Human(of access.Principal) access.Principal {
+// Accounts implements the broker's port Naming.
+func (p *livePolicy) Accounts(of access.Principal) []access.Principal {
 	if taken := p.taken.Load(); taken != nil {
-		return taken.Human(of)
+		return taken.Accounts(of)
 	}
-	return of
+	return []access.Principal{of}
 }
 
 // enforced is what this version carries out of policies.

@@ -154,6 +154,29 @@ func TestARuleNamesAChannelThatIsNotThere(t *testing.T) {
 	}
 }
 
+// What a file gives by itself opens nothing in Google Cloud, and such a file is not taken
+// where no provider holds no list of its own.
+func TestEntitlementsOfAFileNeverServeGoogle(t *testing.T) {
+	settings, err := config.Read(func(name string) string {
+		return map[string]string{"K_SERVICE": "x", "RESOURCE_SCOPE": "organizations/1"}[name]
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for resource, want := range map[string]string{
+		"projects/shop": "IAM says who is eligible", "folders/1": "IAM says who is eligible", "organizations/1": "IAM says who is eligible",
+		"pomerium/tools": "entitlement pomerium/tools: there is no provider for pomerium/", "nothing/x": "entitlement nothing/x: there is no provider",
+	} {
+		p := &livePolicy{base: policyOf(settings), deployment: enforced(settings), now: time.Now, log: slog.New(slog.DiscardHandler),
+			read: func(context.Context) ([]byte, error) {
+				return []byte("version: 1\nentitlements: [{resource: " + resource + ", role: roles/access, requesters: [\"domain:example.com\"]}]\n"), nil
+			}}
+		if err := p.take(t.Context()); !errors.Is(err, errPolicyFaults) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", resource, err)
+		}
+	}
+}
+
 // What this service carries out of policies, and what is a fault that names the rule.
 func TestWhatIsCarriedOut(t *testing.T) {
 	const leads = `approvals: [{count: 1, from: ["group:leads@example.com"]}]`

@@ -254,8 +254,8 @@ func (i Ineffective) Warning() *Error {
 // WindowAt is the window that an approval accepted now gives (see Request.WindowAt),
 // as far as the requester is eligible. It has no length where their eligibility ends
 // before access would begin.
-func (s Standing) WindowAt(r Request, now time.Time) Window {
-	w := r.WindowAt(now)
+func (s Standing) WindowAt(r Request, now time.Time, more ...Decision) Window {
+	w := r.WindowAt(now, more...)
 	for _, id := range r.Entitlements {
 		w = w.Before(s.Holding(r.Principal, id).Until)
 	}

@@ -149,6 +149,11 @@ const (
 	CodePolicyUnreadable    Code = "policy-unreadable"     //
 	CodeNoRule              Code = "no-rule"               // role, resource
 	CodeNeedsLedger         Code = "no-ledger"             //
+	CodeTooContinuous       Code = "too-continuous"        // max, left (minutes)
+	CodeNotExtendable       Code = "not-extendable"        //
+	CodeAlreadyExtended     Code = "already-extended"      // id
+	CodeFixedWindow         Code = "fixed-window"          //
+	CodeNoSweep             Code = "no-sweep"              // hours
 	CodeNoPublicURL         Code = "no-public-url"         // host
 	CodeUnknownResource     Code = "unknown-resource"      // resource
 	CodeNotFound            Code = "not-found"             //
@@ -232,6 +237,7 @@ const (
 	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //
 	CodeRecordedLater     Code = "recorded-later"     //
 	CodeLongLink          Code = "long-link"          // count, max
+	CodeNotYetGranted     Code = "not-yet-granted"    //
 
 	// What makes nobody eligible (Ineffective).
 	CodeNotUnderstood     Code = "not-understood"      // reason

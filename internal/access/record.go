@@ -83,6 +83,8 @@ const (
 	NoticeEscalated NoticeKind = "escalated"
 	// NoticeEnding tells the holder of a grant that it ends soon.
 	NoticeEnding NoticeKind = "ending"
+	// NoticeEnded tells that somebody else than its holder has ended access early.
+	NoticeEnded NoticeKind = "ended"
 	// NoticeGlass tells those who would have been asked, and those who look at it
 	// afterwards, that somebody breaks the glass; NoticeGlassReviewed tells them who did
 	// that what was said of it.
@@ -104,6 +106,8 @@ type Notice struct {
 	To, CC []Principal
 	// Decision is set in NoticeApproved, NoticeDenied and NoticeGlassReviewed.
 	Decision Decision
+	// By is who did what it tells of, in NoticeEnded.
+	By Principal
 	// Declined is who has declined before, as far as it is known, in NoticeReview.
 	Declined []Decision
 	// Window is what was granted, or would be if it were approved at once; zero where that

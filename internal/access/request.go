@@ -223,8 +223,9 @@ func (r Request) Unreviewed() bool {
 
 // WindowAt is the window that an approval accepted now gives: it starts at the
 // later of now and the requested start, never before what it rests on, in whole
-// seconds, and lasts Duration. A request of JIT Access 1.x keeps its own.
-func (r Request) WindowAt(now time.Time) Window {
+// seconds, and lasts as long as Approved says, also by more decisions. A request of JIT
+// Access 1.x keeps its own.
+func (r Request) WindowAt(now time.Time, more ...Decision) Window {
 	if !r.Fixed.IsZero() {
 		return r.Fixed
 	}
@@ -233,7 +234,7 @@ func (r Request) WindowAt(now time.Time) Window {
 	}
 	now = latest(latest(now, r.Created), r.Start)
 	start := now.UTC().Truncate(time.Second)
-	return Window{Start: start, End: start.Add(r.Duration)}
+	return Window{Start: start, End: start.Add(r.Approved(more...))}
 }
 
 func latest(a, b time.Time) time.Time {
@@ -249,6 +250,9 @@ type Window struct{ Start, End time.Time }
 
 // Contains is whether t lies in the window.
 func (w Window) Contains(t time.Time) bool { return !t.Before(w.Start) && t.Before(w.End) }
+
+// Touches is whether there is no break between the two windows.
+func (w Window) Touches(o Window) bool { return !w.Start.After(o.End) && !o.Start.After(w.End) }
 
 // Before is the part of the window before a time, all of it when that is zero. It has
 // no length, and the same start, when there is no such part.

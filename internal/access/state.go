@@ -242,7 +242,7 @@ func (r Request) StateWith(held []Activation, now time.Time) State {
 		switch {
 		case now.Before(a.Window.End) && a.Window.Length() > 0:
 			return Active
-		case a.Whole(r.Duration):
+		case a.Whole(r.Approved()):
 			state = Expired
 		}
 	}

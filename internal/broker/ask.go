@@ -27,7 +27,8 @@ type Ask struct {
 	// Start is when access is wanted from; zero is at once.
 	Start time.Time
 	// Extends is the id of a request of the caller's, whose grant this one goes on with from
-	// its end on; empty for all others. Start is zero then.
+	// its end on; empty for all others. Resource and Entitlements are those of that one
+	// then, whatever is here, and Start is the end of its grant.
 	Extends string
 	// Reviewers are addresses as typed. They must be empty for activation without
 	// others.
@@ -45,7 +46,8 @@ type Asked struct {
 	Ref string
 	// ReviewURL is the link for reviewers; empty for self-approval.
 	ReviewURL string
-	// Outcomes and Window are set for self-approval.
+	// Outcomes and Window are set for self-approval; without Outcomes it is recorded, and
+	// written later.
 	Outcomes []access.Outcome
 	Window   access.Window
 	// Warnings are troubles that came after what was recorded or granted.
@@ -56,7 +58,20 @@ type Asked struct {
 // the same form again has the same result and no further effect. Its id is derived from
 // what was sent (access.NewRequestID).
 func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, error) {
+	var extended access.Request
+	if a.Extends != "" {
+		var err error
+		if extended, err = b.extended(ctx, caller, a.Extends); err != nil {
+			r := access.Request{Principal: caller.Principal, Extends: a.Extends}
+			return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
+		}
+		a.Resource, a.Entitlements, a.Start = extended.Resource, extended.Entitlements, time.Time{}
+	}
 	r, form, err := b.identify(caller, a)
+	if err == nil && a.Extends != "" {
+		err = b.extend(ctx, caller, &r, extended)
+		a.Start = r.Start
+	}
 	var terms access.Terms
 	if err == nil {
 		err = b.renew(ctx)
@@ -65,6 +80,11 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 		terms, err = b.read(ctx, caller, &r, a)
 	}
 	r.Terms = b.kept(terms)
+	for _, p := range append([]access.Principal{r.Principal}, r.Reviewers...) {
+		if accounts := b.accounts(p); len(accounts) > 1 && !b.forgets {
+			r.Terms.People = append(r.Terms.People, accounts)
+		}
+	}
 	if err != nil {
 		trying := access.RequestMade
 		if r.Kind == access.BreakGlass {
@@ -94,6 +114,7 @@ func (b *Broker) identify(caller access.Caller, a Ask) (r access.Request, form a
 		Resource:      a.Resource,
 		Justification: strings.TrimSpace(a.Justification),
 		Duration:      a.Duration,
+		Extends:       a.Extends,
 		Created:       now.UTC().Truncate(time.Second),
 	}
 	r.Entitlements = slices.Clone(a.Entitlements)
@@ -145,6 +166,9 @@ func (b *Broker) read(ctx context.Context, caller access.Caller, r *access.Reque
 	if err := justified(terms, r.Justification); err != nil {
 		return terms, err
 	}
+	if r.Extends != "" { // it begins where the other ends, and r says so
+		return terms, nil
+	}
 	if !a.Start.IsZero() && terms.StartWithin == 0 {
 		return terms, invalid(access.FieldStart, access.CodeStartsAtOnce, nil)
 	}
@@ -177,10 +201,13 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		if err := cmp.Or(idIsFree(r, s), b.notOver(r, s), b.notEndedSince(opened, r, s), b.selfHeld(ctx, caller, r, s)); err != nil {
 			return err
 		}
-		if !window.IsZero() { // it is about to be written
-			if err := b.stillKeeps(ctx, caller, r, nil, s); err != nil {
-				return err
-			}
+		w := cmp.Or(window, s.WindowAt(r, b.c.Now()))
+		if window.IsZero() {
+			return cmp.Or(b.unbroken(ctx, terms, r, w), s.Lasts(r, w))
+		}
+		// It is about to be written.
+		if err := b.stillKeeps(ctx, caller, r, nil, s); err != nil {
+			return err
 		}
 		return s.Lasts(r, cmp.Or(window, s.WindowAt(r, b.c.Now())))
 	}
@@ -199,6 +226,10 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	event := b.event(caller, access.SelfApproved, r)
 	window = standing.WindowAt(r, event.At)
 	event.Window = window
+	left, err := b.leftToSweep(ctx, event)
+	if err != nil {
+		return refused(err)
+	}
 	next, _, unkept, err := b.activate(ctx, event)
 	if err != nil {
 		return Asked{Request: r}, err
@@ -206,9 +237,16 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	if window = next.Window; next.StateAt(event.At) == access.Failed {
 		return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
 	}
+	asked := Asked{Request: next, Window: next.Window, Warnings: slices.Concat(standing.Warnings, unkept)}
+	if r = next; left && next.State == access.Scheduled {
+		return asked, nil
+	}
 	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, check)
-	asked := Asked{Request: next, Outcomes: outcomes, Window: granted(outcomes, next.Window),
-		Warnings: withNew(slices.Concat(standing.Warnings, unkept), warnings)}
+	asked.Outcomes, asked.Window, asked.Warnings = outcomes, granted(outcomes, next.Window), withNew(asked.Warnings, warnings)
+	if len(unkept) == 0 && b.waits(err) {
+		asked.Warnings = append(asked.Warnings, notYetGranted(err)...)
+		return asked, nil
+	}
 	if err != nil {
 		return asked, err
 	}
@@ -262,7 +300,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 		return err
 	})
 	if err = cmp.Or(err, refusal); err == nil {
-		err = b.enough(r, terms, asked)
+		err = cmp.Or(b.enough(r, terms, asked), b.unbroken(ctx, terms, r, standing.WindowAt(r, b.c.Now())))
 	}
 	if err != nil {
 		return refused(err)
@@ -362,7 +400,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 func (b *Broker) reviewNotice(ctx context.Context, did access.Action, r access.Request, to []access.Principal, w access.Window,
 	origin string) access.Notice {
 	n := b.notice(did, r, to)
-	n.To = addresses(to) // of every reviewer those whose turn it is
+	n.To = addressesOf(to) // of every reviewer those whose turn it is
 	n.Declined = b.later.denied(r, b.c.Now())
 	n.Window, n.Roles, n.BaseURL = w, b.describe(ctx, r.Entitlements), origin+"/"
 	if !b.forgets {

@@ -33,7 +33,8 @@ type Decided struct {
 	Request  access.Request
 	State    access.State
 	Decision access.Decision
-	// Window and Outcomes are set when it led to a grant, now or earlier.
+	// Window and Outcomes are set when it led to a grant, now or earlier; Window alone where
+	// that is written later.
 	Window   access.Window
 	Outcomes []access.Outcome
 	// Forgets is as in View.
@@ -57,7 +58,10 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	}
 	decision := access.Decision{Verdict: d.Verdict, By: caller.Principal, At: b.c.Now(),
 		Comment: strings.TrimSpace(d.Comment), Digest: cmp.Or(d.Digest, r.Digest())}
-	if err := cmp.Or(b.involves(ctx, caller, r), checkDecision(decision, r)); err != nil {
+	if d.Verdict == access.Approve {
+		decision.Duration = d.Duration
+	}
+	if err := cmp.Or(b.involves(ctx, caller, r), checkDecision(decision, r), b.shortens(decision, r)); err != nil {
 		return refused(err)
 	}
 
@@ -71,6 +75,9 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	byCaller := func(a access.Activation) bool { return slices.Contains(a.Approvers, caller.Principal) }
 	said := r.DecisionOf(caller.Principal)
 	switch again := said != nil && said.Verdict == d.Verdict; {
+	case again && decision.Duration > 0 && decision.Duration != said.Duration:
+		return refused(&access.Error{Kind: access.Conflict, Code: access.CodeAlreadyApproved,
+			Args: access.Args{"approvers": names(r.ApprovedBy())}})
 	// The same person again has the same result, and is no second voice.
 	case d.Verdict == access.Approve && result.State == access.Active && slices.ContainsFunc(held, byCaller):
 		result.Window, result.Outcomes = held[0].Window, stand(r, held)
@@ -93,8 +100,14 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		}
 		ctx, cancel := detach(ctx)
 		defer cancel()
-		return b.carryOut(ctx, caller, result, q, tally.Approvers,
-			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin))
+		if result.Window = r.Window; result.State == access.Scheduled {
+			left, err := b.leftToSweep(ctx, access.Event{At: decision.At, Window: r.Window})
+			if err != nil || left {
+				return result, err
+			}
+		}
+		return b.written(b.carryOut(ctx, caller, result, q, tally.Approvers,
+			b.outcomeNotice(ctx, access.RequestApproved, r, *said, r.Window, d.Origin)))
 	}
 	terms, as, err := b.mayDecide(ctx, caller, r, standing, d.Verdict)
 	if err != nil {
@@ -176,7 +189,7 @@ func (b *Broker) mayDecide(ctx context.Context, caller access.Caller, r access.R
 
 // another is nil for who is another human than the request's principal.
 func (b *Broker) another(r access.Request, p access.Principal) error {
-	if b.human(p) == b.human(r.Principal) {
+	if b.human(p, r.Terms.People...) == b.human(r.Principal, r.Terms.People...) {
 		return &access.Error{Kind: access.NotAllowed, Code: access.CodeOwnRequest}
 	}
 	return nil
@@ -207,8 +220,11 @@ func (b *Broker) stillKeeps(ctx context.Context, caller access.Caller, r access.
 	}
 	decisions := slices.DeleteFunc(slices.Clone(r.Decisions), func(d access.Decision) bool { return !slices.Contains(approvers, d.By) })
 	tally, err := b.count(ctx, caller, r, decisions, terms, standing)
-	if err = cmp.Or(b.allMay(ctx, caller, r, approvers, terms, standing), err); err != nil || tally.Complete {
+	if err = cmp.Or(b.allMay(ctx, caller, r, approvers, terms, standing), err); err != nil {
 		return err
+	}
+	if tally.Complete {
+		return b.unbroken(ctx, terms, r, r.Window)
 	}
 	return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errMoreApprovals}
 }
@@ -293,11 +309,16 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	event.Decision = result.Decision
 	before, err := b.count(ctx, caller, r, r.Decisions, terms, standing)
 	tally, uncounted := b.count(ctx, caller, r, append(slices.Clone(r.Decisions), result.Decision), terms, standing)
-	if err = cmp.Or(err, uncounted); err != nil {
+	event.Window = standing.WindowAt(r, event.At, result.Decision)
+	var left bool
+	if err = cmp.Or(err, uncounted); err == nil {
+		left, err = b.mayBegin(ctx, r, terms, event, tally.Complete)
+	}
+	if err != nil {
 		return result, b.refuse(ctx, caller, access.RequestApproved, r, err)
 	}
-	if tally.Complete {
-		event.Window = standing.WindowAt(r, event.At)
+	if !tally.Complete {
+		event.Window = access.Window{}
 	}
 	event.Requirements = terms.Requirements
 	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, origin)
@@ -305,7 +326,11 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	if waiting := b.nextInTurn(ctx, caller, r, terms, before, tally); len(waiting) > 0 {
 		others = append(others, b.reviewNotice(ctx, access.ReviewersAdded, r, waiting, event.Window, origin))
 	}
-	next, _, err := b.intend(ctx, event, others...)
+	kept := others
+	if begins(event) { // people are told now, and not when it is written
+		kept = append(kept, notice)
+	}
+	next, _, err := b.intend(ctx, event, kept...)
 	if result.Request = next; err != nil {
 		return result, err
 	}
@@ -316,7 +341,11 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 		}
 		return result, nil
 	}
-	return b.carryOut(ctx, caller, result, q, tally.Approvers, notice)
+	if result.State, result.Window = next.State, next.Window; left {
+		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
+		return result, nil
+	}
+	return b.written(b.carryOut(ctx, caller, result, q, tally.Approvers, notice))
 }
 
 // carryOut has what was approved granted, in the window that the last approval gave,
@@ -339,12 +368,16 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 		if err := b.stillKeeps(ctx, caller, r, approvers, s); err != nil {
 			return err
 		}
-		if r.Fixed.IsZero() && r.Window.Length() > r.Duration {
+		if r.Fixed.IsZero() && r.Window.Length() > r.Approved() {
 			return &access.Error{Kind: access.Gone, Code: access.CodeGrantRefused, Err: errors.New("the window is longer than what was asked for")}
 		}
 		return s.Lasts(r, r.Window)
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check, notice)
+	var kept []access.Notice
+	if r.State != access.Scheduled { // otherwise it was kept when that was approved
+		kept = append(kept, notice)
+	}
+	outcomes, warnings, err := b.grant(ctx, caller, r, approvers, q, check, kept...)
 	result.Outcomes, result.Window = outcomes, granted(outcomes, r.Window)
 	result.Warnings = withNew(result.Warnings, warnings)
 	if err != nil {
@@ -352,7 +385,8 @@ func (b *Broker) carryOut(ctx context.Context, caller access.Caller, result Deci
 	}
 	result.State = access.Active
 	notice.Window, notice.Outcomes = result.Window, outcomes
-	if tells(caller, outcomes) {
+	told := r.State == access.Scheduled && caller.Method == access.MethodSystem && len(warnings) == 0
+	if tells(caller, outcomes) && !told {
 		result.Warnings = append(result.Warnings, b.tell(ctx, caller, notice)...)
 	}
 	return result, nil

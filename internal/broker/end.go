@@ -15,70 +15,254 @@ type Ended struct {
 	Warnings    []*access.Error
 }
 
-// End takes back the grant of a person that bears the number, before its end: the
-// caller's, or for an admin anyone's. A grant that is not there, or not theirs to end, is
-// not found. of may be empty where only one person has a grant of that number which the
-// caller may end, or the caller has.
+// End takes back the grant of a person that bears the number, before its end, or calls off
+// what is approved and not written yet: the caller's, what they approved where that is
+// remembered, or for an admin anyone's; and with it what extends it. A grant that is not
+// there, or not theirs to end, is not found. of may be empty where only one person has a
+// grant of that number which the caller may end, or the caller has. Ended again it is the
+// same. Where the store cannot be reached, what the provider holds is ended all the same.
 func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.Resource, requestID string,
 	of access.Principal) (Ended, error) {
 	begun := b.c.Now()
 	r := access.Request{ID: requestID, Resource: resource, Principal: of}
+	kept, unknown := b.keptToEnd(ctx, r)
 	standing, err := b.standing(ctx, caller, access.StandingQuery{Resource: resource, Since: begun})
-	if err != nil {
+	if err != nil && kept.ID == "" {
 		return Ended{}, b.refuse(ctx, caller, access.EndAsked, r, err)
 	}
 	admin, warnings := b.admin(ctx, caller, begun)
 	result := Ended{Warnings: slices.Concat(standing.Warnings, warnings)}
+	if unknown != nil {
+		result.Warnings = append(result.Warnings, unknown)
+	}
+	mayEnd := func(p access.Principal, approvers []access.Principal) bool {
+		return p == caller.Principal || admin || b.approved(caller, approvers)
+	}
 	mine := func(a access.Activation) bool { return a.RequestID == requestID && a.Principal == caller.Principal }
 	if of == "" && slices.ContainsFunc(standing.Activations, mine) {
 		of = caller.Principal
 	}
 	for _, a := range standing.Activations {
-		if a.RequestID == requestID && (a.Principal == caller.Principal || admin) && (of == "" || a.Principal == of) {
+		if a.RequestID == requestID && mayEnd(a.Principal, a.Approvers) && (of == "" || a.Principal == of) {
 			result.Activations = append(result.Activations, a)
 		}
 	}
-	if len(result.Activations) == 0 {
-		return result, b.refuse(ctx, caller, access.EndAsked, r, &access.Error{Kind: access.NotFound, Code: access.CodeNoGrant})
+	if kept.ID != "" && (of != "" && kept.Principal != of || !mayEnd(kept.Principal, kept.ApprovedBy())) {
+		kept = access.Request{}
 	}
-	of = result.Activations[0].Principal
-	if slices.ContainsFunc(result.Activations, func(a access.Activation) bool { return a.Principal != of }) {
-		return result, b.refuse(ctx, caller, access.EndAsked, r, &access.Error{Kind: access.Conflict, Code: access.CodeBadRequestID})
+	switch {
+	case len(result.Activations) > 0:
+		of = result.Activations[0].Principal
+		if slices.ContainsFunc(result.Activations, func(a access.Activation) bool { return a.Principal != of }) {
+			return result, b.refuse(ctx, caller, access.EndAsked, r, &access.Error{Kind: access.Conflict, Code: access.CodeBadRequestID})
+		}
+	case kept.State == access.Ended:
+		return result, nil
+	case err != nil && kept.State == access.Active: // it stands, and cannot be reached
+		return result, b.refuse(ctx, caller, access.EndAsked, r, err)
+	case slices.Contains([]access.State{access.Approved, access.Scheduled}, kept.State):
+		of = kept.Principal
+	case unknown != nil:
+		return result, b.refuse(ctx, caller, access.EndAsked, r, unknown)
+	default:
+		return result, b.refuse(ctx, caller, access.EndAsked, r, &access.Error{Kind: access.NotFound, Code: access.CodeNoGrant})
 	}
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	// The form that made it may be sent again, and must not be answered from memory.
-	b.asked.forget(func(a Asked) bool { return a.Request.ID == requestID && a.Request.Principal == of })
-	outcomes, warnings, err := b.end(ctx, caller, result.Activations, access.Ending{
-		RequestID: requestID, Principal: of, Resource: resource, At: b.c.Now().UTC().Truncate(time.Second), Since: begun,
-	})
-	result.Outcomes, result.Warnings = outcomes, append(result.Warnings, warnings...)
-	return result, err
+	first := ending{of: access.Ending{RequestID: requestID, Principal: of, Resource: resource, At: begun.UTC().Truncate(time.Second), Since: begun},
+		found: result.Activations}
+	if kept.Principal == of {
+		first.kept = kept
+	}
+	all, lost := b.extending(ctx, first, standing)
+	if lost != nil {
+		result.Warnings = append(result.Warnings, access.AsError(lost))
+	}
+	for i, e := range append([]ending{first}, all...) {
+		outcomes, warnings, err := b.end(ctx, caller, e)
+		if err != nil && i == 0 {
+			return result, err
+		}
+		if err != nil {
+			warnings = append(warnings, access.AsError(err))
+		}
+		result.Outcomes, result.Warnings = append(result.Outcomes, outcomes...), withNew(result.Warnings, warnings)
+	}
+	return result, nil
 }
 
-func (b *Broker) end(ctx context.Context, caller access.Caller, found []access.Activation, e access.Ending) (
-	[]access.Outcome, []*access.Error, error) {
-	r := access.Request{ID: e.RequestID, Resource: e.Resource, Principal: e.Principal}
+// canEnd is whether the caller may end, or call off, what is shown.
+func (b *Broker) canEnd(ctx context.Context, caller access.Caller, r access.Request, v View) bool {
+	if v.State != access.Active && (b.memory() == nil || v.State != access.Approved && v.State != access.Scheduled) {
+		return false
+	}
+	approvers := r.ApprovedBy()
+	for _, a := range v.Activations {
+		approvers = append(approvers, a.Approvers...)
+	}
+	if v.IsPrincipal || b.approved(caller, approvers) {
+		return true
+	}
+	admin, _ := b.admin(ctx, caller, time.Time{})
+	return admin
+}
+
+// keptToEnd is the request of that number as it is remembered; zero where it is not, and the
+// error where that cannot be found out.
+func (b *Broker) keptToEnd(ctx context.Context, r access.Request) (access.Request, *access.Error) {
+	if _, err := access.ParseRequestID(r.ID); b.memory() == nil || err != nil {
+		return access.Request{}, nil
+	}
+	kept, err := b.open(ctx, r.ID)
+	if e := access.AsError(err); e != nil {
+		if e.Kind == access.NotFound || e.Kind == access.Gone {
+			e = nil
+		}
+		return access.Request{}, e
+	}
+	if kept.Resource != r.Resource {
+		return access.Request{}, nil
+	}
+	return kept, nil
+}
+
+// approved is whether the caller is among those who approved, by any address. Where nothing
+// is remembered they are known by what the provider holds alone, and may not end it.
+func (b *Broker) approved(caller access.Caller, approvers []access.Principal) bool {
+	return !b.forgets && slices.ContainsFunc(approvers, func(p access.Principal) bool { return b.human(p) == b.human(caller.Principal) })
+}
+
+// ending is one grant that is to be ended: what the provider holds of it, which may be
+// nothing, and the request as far as it is remembered.
+type ending struct {
+	of    access.Ending
+	found []access.Activation
+	kept  access.Request
+}
+
+// extending are the grants that extend one, and those that extend these. Where that cannot
+// be looked up they are what the provider holds of the same roles from its end on.
+func (b *Broker) extending(ctx context.Context, e ending, s access.Standing) (all []ending, lost error) {
+	add := func(id string, kept access.Request, of func(access.Activation) bool) {
+		next := ending{of: e.of, kept: kept}
+		next.of.RequestID = id
+		for _, a := range s.Activations {
+			if a.RequestID == id && a.Principal == e.of.Principal && of(a) {
+				next.found = append(next.found, a)
+			}
+		}
+		further, err := b.extending(ctx, next, s)
+		all = append(append(all, next), further...)
+		if err != nil {
+			lost = err
+		}
+	}
+	every := func(access.Activation) bool { return true }
+	if e.kept.ID != "" {
+		extensions, err := b.extensions(ctx, e.kept.ID, e.kept.Principal, e.kept.Resource, granting...)
+		for _, r := range extensions {
+			add(r.ID, r, every)
+		}
+		if err == nil {
+			return all, lost
+		}
+		lost = err
+	}
+	if b.forgets {
+		return nil, nil
+	}
+	for _, had := range e.found {
+		follows := func(a access.Activation) bool {
+			return a.Entitlement == had.Entitlement && a.Window.Start.Equal(had.Window.End) && a.Window.Length() > 0 && a.Window.Start.After(b.c.Now())
+		}
+		for _, a := range s.Activations {
+			again := func(n ending) bool { return n.of.RequestID == a.RequestID }
+			if a.Principal == e.of.Principal && a.RequestID != e.of.RequestID && follows(a) && !slices.ContainsFunc(all, again) {
+				add(a.RequestID, access.Request{}, every)
+			}
+		}
+	}
+	return all, lost
+}
+
+func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]access.Outcome, []*access.Error, error) {
+	// The form that made it may be sent again, and must not be answered from memory.
+	b.asked.forget(func(a Asked) bool { return a.Request.ID == e.of.RequestID && a.Request.Principal == e.of.Principal })
+	now := b.c.Now()
+	r, approvers := access.Request{ID: e.of.RequestID, Resource: e.of.Resource, Principal: e.of.Principal}, e.kept.ApprovedBy()
 	event := b.event(caller, access.EndAsked, r)
-	for _, a := range found {
+	gave := e.kept.State == access.Approved || e.kept.State == access.Scheduled
+	if gave && len(e.found) == 0 {
+		event.Request.Entitlements, event.Request.Justification, event.Window = e.kept.Entitlements, e.kept.Justification, e.kept.Window
+	}
+	for _, a := range e.found {
 		event.Request.Entitlements = append(event.Request.Entitlements, a.Entitlement)
 		event.Request.Justification = a.Justification
 		event.Window = a.Window
+		gave = gave || a.Window.Length() > 0 && now.Before(a.Window.End)
+		if e.kept.ID == "" {
+			approvers = a.Approvers
+		}
 	}
 	_, warnings, err := b.commit(ctx, event)
 	if err != nil {
 		return nil, nil, err
 	}
+	notice := b.endedNotice(ctx, caller, event.Request, e.kept, approvers, event.Window)
+	var kept []access.Notice
+	if gave && caller.Principal != r.Principal {
+		kept = append(kept, notice)
+	}
+	// What is not written is called off first: who writes it meanwhile looks afterwards
+	// (calledOff), and then one of both ends it.
+	off := (e.kept.State == access.Approved || e.kept.State == access.Scheduled) && len(e.found) == 0
+	if off {
+		event.Action, event.At = access.GrantEnded, b.c.Now()
+		_, unrecorded, _ := b.commit(ctx, event, kept...)
+		if len(unrecorded) > 0 { // then it may be written all the same
+			return nil, nil, unrecorded[0]
+		}
+	}
 	var outcomes []access.Outcome
-	provider, err := b.providerOf(e.Resource)
+	provider, err := b.providerOf(e.of.Resource)
 	if err == nil {
-		outcomes, err = provider.End(ctx, e)
+		outcomes, err = provider.End(ctx, e.of)
 	}
 	event.Action, event.At, event.Outcomes, event.Err = access.GrantEnded, b.c.Now(), outcomes, err
 	if err != nil {
 		event.Action = access.EndFailed
 	}
-	_, unrecorded, _ := b.commit(ctx, event)
-	return outcomes, withNew(warnings, unrecorded), err
+	if !off || len(outcomes) > 0 {
+		if off || err != nil {
+			kept = nil
+		}
+		_, unrecorded, _ := b.commit(ctx, event, kept...)
+		warnings = withNew(warnings, unrecorded)
+	}
+	if off && err != nil { // nothing is known to stand, and nothing will be written
+		warnings, err = append(warnings, access.AsError(err)), nil
+	}
+	if err == nil && gave && caller.Principal != r.Principal {
+		warnings = append(warnings, b.tell(ctx, caller, notice)...)
+	}
+	return outcomes, warnings, err
+}
+
+// endedNotice is what people hear of an end by somebody else: its holder and who approved
+// it, but not who ended it.
+func (b *Broker) endedNotice(ctx context.Context, caller access.Caller, r, kept access.Request, approvers []access.Principal,
+	w access.Window) access.Notice {
+	if kept.ID != "" {
+		r = kept
+	}
+	n := b.notice(access.GrantEnded, r, slices.DeleteFunc(slices.Clone(approvers), func(p access.Principal) bool { return p == caller.Principal }))
+	n.By, n.Window, n.Roles = caller.Principal, w, b.describe(ctx, r.Entitlements)
+	if b.c.Origin != "" {
+		n.BaseURL = b.c.Origin + "/"
+		if kept.ID != "" {
+			n.ReviewURL = reviewURL(b.c.Origin, r.ID, r.Resource)
+		}
+	}
+	return n
 }

@@ -79,16 +79,16 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 	if origin != "" {
 		notice.BaseURL, notice.ReviewURL = origin+"/", reviewURL(origin, r.ID, r.Resource)
 	}
-	next, sent, warnings, err := b.activate(ctx, event, notice)
+	next, sent, recordedLater, err := b.activate(ctx, event, notice)
 	if err != nil {
 		return Asked{Request: r}, err
 	}
-	asked := Asked{Request: next, Warnings: slices.Concat(standing.Warnings, unknown, warnings)}
+	asked := Asked{Request: next, Window: next.Window, Warnings: slices.Concat(standing.Warnings, unknown, recordedLater)}
 	if next.StateAt(event.At) == access.Failed {
 		return refused(&access.Error{Kind: access.Gone, Code: access.CodeGrantRefused})
 	}
 	if !sent {
-		if len(warnings) > 0 {
+		if len(recordedLater) > 0 {
 			notice.ID = "" // it is not kept
 		} else {
 			// Two that were sent at the same time find each other here at the latest.
@@ -112,7 +112,9 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 		return cmp.Or(check(s), s.Lasts(next, next.Window))
 	})
 	asked.Outcomes, asked.Window = outcomes, granted(outcomes, next.Window)
-	asked.Warnings = withNew(asked.Warnings, warnings)
+	if asked.Warnings = withNew(asked.Warnings, warnings); len(recordedLater) == 0 && b.waits(err) {
+		asked.Warnings, err = append(asked.Warnings, notYetGranted(err)...), nil
+	}
 	return asked, err
 }
 
@@ -140,7 +142,7 @@ func (b *Broker) allReviewed(ctx context.Context, r access.Request) error {
 		return nil
 	}
 	for _, before := range unreviewed {
-		if before.ID == r.ID || b.human(before.Principal) != b.human(r.Principal) {
+		if before.ID == r.ID || b.human(before.Principal, before.Terms.People...) != b.human(r.Principal, before.Terms.People...) {
 			continue
 		}
 		for _, id := range before.Entitlements {

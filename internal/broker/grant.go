@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -50,12 +52,40 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	}
 	_, unrecorded, _ := b.commit(ctx, event, told...)
 	warnings := slices.Concat(event.Warnings, unrecorded)
+	if err == nil && len(unrecorded) == 0 && b.calledOff(ctx, r) {
+		_, err := b.takeBack(ctx, caller, provider, r)
+		return nil, warnings, cmp.Or(err, error(&access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}))
+	}
 	for _, o := range outcomes {
 		if o.Result == access.Refused && err == nil {
 			warnings = append(warnings, o.Err)
 		}
 	}
 	return outcomes, warnings, err
+}
+
+// calledOff is whether somebody has ended what was being written meanwhile. Whoever does
+// records that before they look what there is to end, so that one of both finds the other.
+func (b *Broker) calledOff(ctx context.Context, r access.Request) bool {
+	if b.memory() == nil {
+		return false
+	}
+	now, err := b.open(ctx, r.ID)
+	return err == nil && now.State == access.Ended
+}
+
+// takeBack has a grant ended, whatever stands of it, and records that.
+func (b *Broker) takeBack(ctx context.Context, caller access.Caller, provider Provider, r access.Request) ([]access.Outcome, error) {
+	now := b.c.Now()
+	outcomes, err := provider.End(ctx, access.Ending{RequestID: r.ID, Principal: r.Principal, Resource: r.Resource,
+		At: now.UTC().Truncate(time.Second), Since: now})
+	event := b.event(caller, access.GrantEnded, r)
+	event.Window, event.Outcomes, event.Err = r.Window, outcomes, err
+	if err != nil {
+		event.Action = access.EndFailed
+	}
+	_, _, _ = b.commit(ctx, event)
+	return outcomes, err
 }
 
 // withNew adds the warnings that say something else than those that are there.

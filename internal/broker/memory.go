@@ -32,6 +32,11 @@ type Memory interface {
 	// max. Who acts on it opens it: a list is not evidence.
 	Due(ctx context.Context, by time.Time, max int) ([]access.Due, error)
 
+	// Swept records that a periodic sweep began; LastSweep is when the last did, on
+	// whichever instance, and zero before the first. It is a hint: nobody gets access by it.
+	Swept(ctx context.Context, at time.Time) error
+	LastSweep(ctx context.Context) (time.Time, error)
+
 	// History returns the events of a request in their order; none of what is not known.
 	// Of personal data that was erased, nothing is in them.
 	History(ctx context.Context, id string) ([]access.Event, error)

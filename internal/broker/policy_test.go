@@ -268,7 +268,7 @@ func TestAPolicyThatChangesBeforeTheSweepWrites(t *testing.T) {
 		b := w.Broker()
 		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
 		asked, err := b.Ask(t.Context(), caller(ana), selfAsk())
-		if err == nil || state(t, store, asked.Request.ID) != access.Approved {
+		if err != nil || state(t, store, asked.Request.ID) != access.Approved {
 			t.Fatalf("%v, %q", err, state(t, store, asked.Request.ID))
 		}
 		w.GrantErr = nil
@@ -332,5 +332,17 @@ func TestRulesAboutAncestorsHoldForTheWrite(t *testing.T) {
 	}
 	if _, err := b.Ask(t.Context(), caller(ana), selfAsk()); err != nil {
 		t.Error(err)
+	}
+}
+
+// All that is missing in a reason is said at once, each as a sentence.
+func TestEveryPatternThatIsMissedIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.Policy = ruled(t, w, `rules: [{name: r, terms: {justification: [{pattern: "^INC-", message: Begin with the ticket.}, {pattern: "because", message: Say why},`+
+		` {pattern: ".", message: Say something.}]}}]`)
+	_, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+	is(t, err, access.Invalid, access.CodeJustificationRule)
+	if got, want := access.AsError(err).Args["hint"], "Begin with the ticket. Say why."; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

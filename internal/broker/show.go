@@ -103,7 +103,9 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	}
 	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
-	v.Window = standing.WindowAt(r, at)
+	if v.Window = r.Window; v.Window.IsZero() {
+		v.Window = standing.WindowAt(r, at)
+	}
 	var approvers []access.Principal
 	if len(v.Activations) > 0 {
 		v.Window = v.Activations[0].Window
@@ -129,7 +131,8 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		return v, nil
 	}
 	v.Tally = b.tally(ctx, caller, r, v.State, v.Terms, standing)
-	v.CanEnd = v.IsPrincipal && v.State == access.Active
+	v.CanEnd = b.canEnd(ctx, caller, r, v)
+	v.CanExtend = v.IsPrincipal && b.canExtend(ctx, r, v.Activations)
 	v.WhyNot = access.AsError(whyNot)
 	v.CanDecide = v.IsReviewer && v.WhyNot == nil
 	return v, nil

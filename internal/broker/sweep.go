@@ -43,6 +43,11 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 	if m == nil {
 		return done, nil
 	}
+	if most >= SweepCount {
+		if err := m.Swept(ctx, b.c.Now()); err != nil {
+			return done, err
+		}
+	}
 	due, err := m.Due(ctx, b.c.Now(), most)
 	if err != nil {
 		return done, err

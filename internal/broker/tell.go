@@ -18,6 +18,7 @@ const (
 	allReviewers audience = "every reviewer"
 	waitedFor    audience = "every reviewer who has not decided"
 	escalated    audience = "whom the rule names"
+	approvers    audience = "who approved"
 	watchers     audience = "who would have been asked, who may review it, auditors"
 )
 
@@ -50,23 +51,24 @@ var hearings = []hearing{
 	{access.GlassReviewed, "a broken glass is reviewed", access.NoticeGlassReviewed, requester, nobody, false},
 	{access.GrantFailed, "what was approved cannot be granted", "", nobody, nobody, false},
 	{access.EndAsked, "somebody ends access early", "", nobody, nobody, false},
+	{access.GrantEnded, "it was somebody else than its holder", access.NoticeEnded, requester, approvers, false},
 }
 
-// notice begins what people are told of what was done to a request. added are the
-// reviewers who are new to it, or the watchers.
-func (b *Broker) notice(did access.Action, r access.Request, added []access.Principal) access.Notice {
-	return b.noticeOf(hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })], r, added)
+// notice begins what people are told of what was done to a request. some are the
+// reviewers who are new to it, who approved it, or the watchers.
+func (b *Broker) notice(did access.Action, r access.Request, some []access.Principal) access.Notice {
+	return b.noticeOf(hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })], r, some)
 }
 
-func (b *Broker) noticeOf(h hearing, r access.Request, added []access.Principal) access.Notice {
+func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) access.Notice {
 	people := map[audience][]access.Principal{
-		requester: {r.Principal}, newReviewers: added, watchers: added, allReviewers: b.later.asked(r, b.c.Now()),
+		requester: {r.Principal}, newReviewers: some, approvers: some, watchers: some, allReviewers: b.later.asked(r, b.c.Now()),
 		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addressesOf(people[h.to]), CC: addressesOf(people[h.cc])}
 }
 
-// addresses are where people and groups get mail.
-func addresses(people []access.Principal) []access.Principal {
+// addressesOf are where people and groups get mail, in their order, each once.
+func addressesOf(people []access.Principal) []access.Principal {
 	var to []access.Principal
 	for _, p := range people {
 		if !slices.Contains(to, p.Address()) {

@@ -36,6 +36,8 @@ func (b *Broker) carriesOut(t access.Terms) error {
 		term = "from"
 	case t.Approvals() > 1 && b.forgets:
 		term = "approvals"
+	case t.MaxContinuous > 0 && b.memory() == nil:
+		term = "max_continuous"
 	}
 	if term != "" {
 		return &access.Error{Kind: access.Unprocessable, Code: access.CodeTermUnsupported, Args: access.Args{"term": term, "rule": t.Rule}}
@@ -56,7 +58,7 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 	if err := fewEnough(t, len(r.Entitlements)); err != nil {
 		return err
 	}
-	if now := b.c.Now(); r.WindowAt(now).Start.After(now.Add(t.StartWithin)) {
+	if now := b.c.Now(); r.Extends == "" && r.WindowAt(now).Start.After(now.Add(t.StartWithin)) {
 		return badStart(t)
 	}
 	if r.Duration < time.Minute || r.Duration > t.MaxDuration || r.Duration%time.Minute != 0 {
@@ -111,10 +113,22 @@ func justified(t access.Terms, text string) error {
 	default:
 		return invalid(access.FieldJustification, access.CodeUnsafeJustification, nil)
 	}
+	var missed []string
 	for _, rule := range t.Justification {
 		if !rule.Pattern.MatchString(text) {
-			return invalid(access.FieldJustification, access.CodeJustificationRule, access.Args{"hint": rule.Message})
+			missed = append(missed, sentence(rule.Message))
 		}
 	}
+	if len(missed) > 0 {
+		return invalid(access.FieldJustification, access.CodeJustificationRule, access.Args{"hint": strings.Join(missed, " ")})
+	}
 	return nil
+}
+
+// sentence ends a text as one, unless it does.
+func sentence(text string) string {
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?:") {
+		return text
+	}
+	return text + "."
 }

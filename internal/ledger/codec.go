@@ -96,6 +96,7 @@ type noticeForm struct {
 	Request   requestForm        `json:"request"`
 	To        []access.Principal `json:"to,omitempty"`
 	CC        []access.Principal `json:"cc,omitempty"`
+	By        access.Principal   `json:"by,omitempty"`
 	Decision  *decisionForm      `json:"decision,omitempty"`
 	Declined  []decisionForm     `json:"declined,omitempty"`
 	Window    *windowForm        `json:"window,omitempty"`
@@ -320,7 +321,7 @@ func errorFrom(f *errorForm) *access.Error {
 }
 
 func encodeNotice(n access.Notice) ([]byte, error) {
-	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, Window: windowTo(n.Window),
+	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, By: n.By, Window: windowTo(n.Window),
 		Outcomes: outcomesTo(n.Outcomes), Final: n.Final, ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
 		d := decisionTo(n.Decision)
@@ -344,7 +345,7 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err != nil {
 		return access.Notice{}, err
 	}
-	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, Window: windowFrom(f.Window),
+	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, By: f.By, Window: windowFrom(f.Window),
 		Outcomes: outcomesFrom(f.Outcomes), Final: f.Final, ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)

@@ -19,7 +19,7 @@ type Home interface {
 	Load(ctx context.Context, id string) ([]Entry, error)
 
 	// Put adds an entry, with all that is in w, or nothing. ErrChanged when the request
-	// is at another version than w.Before. Any other error leaves open whether it was
+	// is at another version than w.Before, or its personal data was erased. Any other error leaves open whether it was
 	// written: the caller looks.
 	Put(ctx context.Context, w Write) error
 
@@ -38,6 +38,11 @@ type Home interface {
 	// then; both only where it is still that of lease.
 	Drop(ctx context.Context, id, lease string) error
 	Delay(ctx context.Context, id, lease string, due time.Time) error
+
+	// Swept keeps when the last periodic sweep began, LastSweep is what was kept last; zero
+	// for nothing.
+	Swept(ctx context.Context, at time.Time) error
+	LastSweep(ctx context.Context) (time.Time, error)
 
 	// Keep keeps a note. One of the same kind and ID stays as it is.
 	Keep(ctx context.Context, n Note) error
@@ -119,6 +124,8 @@ type Query struct {
 	AfterMade time.Time
 	AfterID   string
 	Max       int
+	// Brief rows need no Summary.
+	Brief bool
 }
 
 // Kept is a message in the outbox.

@@ -37,6 +37,8 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 	}
 	if l.Role != "" || l.Words != "" {
 		q.Max = batch
+	} else {
+		q.Brief = l.Brief
 	}
 	if l.After != "" {
 		var err error
@@ -58,7 +60,7 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 			}
 			looked++
 			q.AfterMade, q.AfterID = row.Made, row.ID
-			if l.Brief && l.Role == "" && l.Words == "" {
+			if q.Brief {
 				listed.Requests = append(listed.Requests, brief(row))
 			} else if r, err := summarized(row); err == nil && chosen(l, r) {
 				if l.Brief {

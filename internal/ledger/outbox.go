@@ -81,6 +81,17 @@ func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages b
 	return len(rows) > 0, len(waiting) > 0, nil
 }
 
+// Swept implements broker.Memory.
+func (s *Store) Swept(ctx context.Context, at time.Time) error {
+	return unavailableOrNil(s.c.Home.Swept(ctx, at))
+}
+
+// LastSweep implements broker.Memory.
+func (s *Store) LastSweep(ctx context.Context) (time.Time, error) {
+	at, err := s.c.Home.LastSweep(ctx)
+	return at, unavailableOrNil(err)
+}
+
 // Sent implements broker.Memory.
 func (s *Store) Sent(ctx context.Context, m access.Message) error {
 	return unavailableOrNil(s.c.Home.Drop(ctx, m.ID, m.Lease))

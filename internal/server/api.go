@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"net/http"
 	"slices"
@@ -224,6 +225,10 @@ type apiBody struct {
 	Principal         string   `json:"principal"`
 	// BreakGlass activates at once what others would have to approve.
 	BreakGlass bool `json:"breakGlass"`
+	// ID is the number of a form, and Minutes another name of ActivationTimeout, for
+	// extensions.
+	ID      string  `json:"id"`
+	Minutes lenient `json:"minutes"`
 }
 
 func (b apiBody) ids() []string {
@@ -294,6 +299,8 @@ func (s *server) answerAsked(r *http.Request, asked broker.Asked) apiActivation 
 	window, state := asked.Window, statusActive
 	if asked.Ref != "" {
 		window, state = asked.Request.WindowAt(s.Now()), statusPending
+	} else if len(asked.Outcomes) == 0 { // recorded, and written later
+		state = statusPending
 	}
 	answer := s.activation(r, asked.Request, state, window, asked.Outcomes, asked.Warnings)
 	answer.ReviewURL = asked.ReviewURL
@@ -339,9 +346,32 @@ func (s *server) apiShow(r *http.Request, ref string) (any, error) {
 	return a, nil
 }
 
-// apiApprove ignores the body: the pages of JIT Access 1.x send none.
+// apiApprove takes a body only where the request is approved for less: the pages of JIT
+// Access 1.x send none that matters.
 func (s *server) apiApprove(r *http.Request, ref string) (any, error) {
-	return s.apiDecide(r, broker.Decide{Ref: ref, Verdict: access.Approve})
+	atMost, err := approvedFor(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.apiDecide(r, broker.Decide{Ref: ref, Verdict: access.Approve, Duration: atMost})
+}
+
+// approvedFor is for how long the body approves at most: its whole number of minutes; 0
+// where it has none. What is no such number must not be taken for none.
+func approvedFor(r *http.Request) (time.Duration, error) {
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return 0, bodyError("the body cannot be read", err)
+	}
+	var body struct{ Minutes json.RawMessage }
+	if err := json.Unmarshal(text, &body); err != nil || len(body.Minutes) == 0 || string(body.Minutes) == "null" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(string(body.Minutes))
+	if err != nil || n < 1 {
+		return 0, badInput("minutes is the whole number of minutes for which it is approved at most", err)
+	}
+	return duration(n), nil
 }
 
 func (s *server) apiDeny(r *http.Request, ref string) (any, error) {

@@ -231,8 +231,12 @@ func (s *server) asked(r *http.Request, on access.Resource, asked broker.Asked) 
 		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), l.Text("result.your-request"), asked.ReviewURL
 	} else {
 		v.Until = s.moment(r, asked.Window.End)
-		if !well {
+		switch {
+		case !well:
 			v.Title, v.Tone = l.Text("result.granted-in-part"), "wait"
+		case len(asked.Outcomes) == 0: // what is recorded, and written later
+			v.Title, v.Tone, v.Delay, v.Until = l.Text("result.waiting"), "wait", "", nil
+			v.Link, v.LinkText = requestPath(asked.Request.ID), l.Text("result.your-request")
 		}
 	}
 	return page{template: "result", status: http.StatusOK, data: v}

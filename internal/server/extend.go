@@ -40,15 +40,15 @@ func (s *server) extend(r *http.Request, id string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	v, c, err := s.extendView(r, id)
-	if err != nil {
-		return page{}, err
-	}
-	a := s.extension(r, c, broker.Ask{Form: f.Get(access.FieldID), Justification: f.Get(access.FieldJustification),
-		Reviewers: f[access.FieldReviewer], Duration: minutes(f[access.FieldDuration])})
-	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
+	// Sent twice it is one, though there is an extension when it comes again.
+	asked, err := s.Broker.Ask(r.Context(), callerOf(r), s.extension(r, id, broker.Ask{Form: f.Get(access.FieldID),
+		Justification: f.Get(access.FieldJustification), Reviewers: f[access.FieldReviewer], Duration: minutes(f[access.FieldDuration])}))
 	if err == nil {
-		return s.asked(r, a.Resource, asked), nil
+		return s.asked(r, asked.Request.Resource, asked), nil
+	}
+	v, _, again := s.extendView(r, id)
+	if again != nil {
+		return page{}, aboutRequest{id, err}
 	}
 	v.fill(f)
 	v.numbered(f, err)
@@ -57,24 +57,36 @@ func (s *server) extend(r *http.Request, id string) (page, error) {
 	return page{template: "ask", status: status, data: v}, nil
 }
 
-// extension completes what somebody asks for with what the grant has that it goes on with.
-func (s *server) extension(r *http.Request, c broker.Choice, a broker.Ask) broker.Ask {
-	a.Kind, a.Extends, a.Resource, a.Entitlements = c.Kind, c.Extends.ID, c.Extends.Resource, c.Extends.Entitlements
+// extension completes what somebody asks for, to go on with the grant of a request.
+func (s *server) extension(r *http.Request, id string, a broker.Ask) broker.Ask {
+	a.Extends = id
 	a.Justification, a.Origin, a.Host = strings.TrimSpace(a.Justification), s.origin(r), r.Host
 	return a
 }
 
+// apiExtend asks for more time: of those who were asked before, unless the body says
+// whom, and for the same reason, unless it has another. With the number of a form it can
+// be sent twice.
 func (s *server) apiExtend(r *http.Request, id string) (any, error) {
-	c, err := s.Broker.Extension(r.Context(), callerOf(r), id)
-	if err != nil {
-		return nil, aboutRequest{id, err}
-	}
 	body, err := readJSON(r)
 	if err != nil {
 		return nil, err
 	}
-	asked, err := s.Broker.Ask(r.Context(), callerOf(r), s.extension(r, c, broker.Ask{Reviewers: body.Peers,
-		Justification: cmp.Or(body.Justification, c.Extends.Justification), Duration: time.Duration(body.ActivationTimeout)}))
+	a := broker.Ask{Form: body.ID, Reviewers: body.Peers, Justification: body.Justification,
+		Duration: time.Duration(cmp.Or(body.Minutes, body.ActivationTimeout))}
+	if a.Form == "" {
+		c, err := s.Broker.Extension(r.Context(), callerOf(r), id)
+		if err != nil {
+			return nil, aboutRequest{id, err}
+		}
+		a.Kind, a.Justification = c.Kind, cmp.Or(a.Justification, c.Extends.Justification)
+		for _, p := range c.Extends.Reviewers {
+			if len(body.Peers) == 0 && slices.Contains(c.Reviewers, p) {
+				a.Reviewers = append(a.Reviewers, string(p))
+			}
+		}
+	}
+	asked, err := s.Broker.Ask(r.Context(), callerOf(r), s.extension(r, id, a))
 	if err != nil {
 		return nil, aboutRequest{cmp.Or(asked.Request.ID, id), err}
 	}

@@ -184,6 +184,8 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 		v.Title, v.Tone, v.Roles = l.Text("result.denied"), "over", nil
 	case d.State == access.Pending:
 		v.Text = l.Text("result.approved-others")
+	case len(d.Outcomes) == 0: // what is recorded, and written later
+		v.Title, v.Tone = l.Text("result.waiting"), "wait"
 	default:
 		v.Delay = l.Text("delay", "provider", s.providerOf(d.Request.Resource))
 		v.Until = s.moment(r, d.Window.End)

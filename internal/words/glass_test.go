@@ -14,26 +14,32 @@ import (
 	"jitaccess/internal/ledger/relational"
 )
 
+// ledgered is a world that remembers in a database.
+func ledgered(t *testing.T) *brokertest.World {
+	store, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	keys, err := ledger.NewKeys(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	w.Random = mathrand.NewChaCha8([32]byte{}) // the golden file has a number
+	now := func() time.Time { return w.Clock }
+	w.Ledger = ledger.New(ledger.Config{Home: store, Signer: keys, Now: now, Random: rand.Reader})
+	return w
+}
+
 // breaking has ana break the glass under a rule that lets her, where requests are
 // remembered, changed by what is wrong; then happens what is to happen.
 func breaking(code access.Code, change func(*brokertest.World), then func(*testing.T, *brokertest.World, broker.Asked) error) func(*testing.T) error {
 	return func(t *testing.T) error {
-		store, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { store.Close() })
-		keys, err := ledger.NewKeys(make([]byte, 32))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := store.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w := newWorld(t)
-		w.Random = mathrand.NewChaCha8([32]byte{}) // the golden file has a number
-		now := func() time.Time { return w.Clock }
-		w.Ledger = ledger.New(ledger.Config{Home: store, Signer: keys, Now: now, Random: rand.Reader})
+		w := ledgered(t)
 		w.Policy = refined(w, `rules: [{name: production, terms: {break_glass:
   {who: ["user:ana@example.com"], max_duration: 1h, review_by: ["user:ben@example.com", "user:cho@example.com"]}}}]`)
 		if change != nil {

@@ -145,6 +145,48 @@ func situations() []situation {
 			func(w *brokertest.World, _ *broker.Ask) {
 				w.Policy = refined(w, `rules: [{name: r, terms: {approvals: 0}, loosen: [approvals]}]`)
 			}), nil},
+		{access.CodeTooContinuous, "more time than a rule lets anybody have without a break", remembering(func(t *testing.T, w *brokertest.World) error {
+			w.Policy = refined(w, twoHours)
+			id := active(t, w)
+			_, err := w.Broker().Ask(t.Context(), person(ana), broker.Ask{Extends: id, Kind: access.Self, Justification: "case 4711", Duration: 90 * time.Minute})
+			return err
+		}), []string{"120 minutes", "60 minutes"}},
+		{access.CodeNotExtendable, "more time after the end", remembering(func(t *testing.T, w *brokertest.World) error {
+			id := active(t, w)
+			w.Clock = w.Clock.Add(2 * time.Hour)
+			_, err := w.Broker().Extension(t.Context(), person(ana), id)
+			return err
+		}), nil},
+		{access.CodeAlreadyExtended, "more time for the second time", remembering(func(t *testing.T, w *brokertest.World) error {
+			id := active(t, w)
+			more := broker.Ask{Extends: id, Kind: access.Self, Justification: "case 4711", Duration: time.Hour}
+			if _, err := w.Broker().Ask(t.Context(), person(ana), more); err != nil {
+				return err
+			}
+			_, err := w.Broker().Ask(t.Context(), person(ana), more)
+			return err
+		}), nil},
+		{access.CodeFixedWindow, "approving for less what 1.x made",
+			deciding(access.CodeFixedWindow, func(w *brokertest.World, d *broker.Decide, _ *access.Caller) {
+				w.Forgets, d.Duration = false, time.Minute
+				asked(w, func(r *access.Request) { r.Fixed = access.Window{Start: noon, End: noon.Add(time.Hour)} })
+			}), nil},
+		{access.CodeNoSweep, "what begins in two days, where nobody sweeps", remembering(func(t *testing.T, w *brokertest.World) error {
+			w.Policy = refined(w, threeDays)
+			r, err := w.Broker().Ask(t.Context(), person(ana), broker.Ask{Resource: shop, Entitlements: []access.EntitlementID{admin}, Reviewers: []string{string(ben)},
+				Justification: "case 4711", Duration: time.Hour, Start: noon.Add(48 * time.Hour), Origin: "https://jit.example.com"})
+			if err != nil {
+				return err
+			}
+			_, err = w.Broker().Decide(t.Context(), person(ben), broker.Decide{Ref: r.Ref, Verdict: access.Approve})
+			return err
+		}), nil},
+		{access.CodeNotYetGranted, "activating while Google is down", remembering(func(t *testing.T, w *brokertest.World) error {
+			w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+			done, err := w.Broker().Ask(t.Context(), person(ana), broker.Ask{Resource: shop, Entitlements: []access.EntitlementID{logs}, Justification: "case 4711",
+				Duration: time.Hour})
+			return the(access.CodeNotYetGranted, err, done.Warnings)
+		}), nil},
 		{access.CodeNeedsLedger, "history", visiting("GET /history", ""), nil},
 		{access.CodeNoPublicURL, "asking without an address of our own",
 			asking(access.CodeNoPublicURL, func(_ *brokertest.World, a *broker.Ask) { a.Origin = "" }), nil},

@@ -36,6 +36,7 @@ var memory = []struct {
 	{"the action itself sends first, and others what it could not", leases},
 	{"of those who take at the same time each gets others", takers},
 	{"what could not be sent is sent later", unsent},
+	{"when the last sweep began is known to all", sweeps},
 	{"a link from before is imported once", imports},
 	{"what stands and was not made here is taken in once", takenIn},
 	{"a doubt stands until it is taken back", doubts},
@@ -59,6 +60,25 @@ func RunMemory(t *testing.T, New func(t *testing.T) (f Fixture, again broker.Mem
 }
 
 func (f Fixture) memory() broker.Memory { return f.Store.(broker.Memory) }
+
+func sweeps(t *testing.T, f Fixture, again broker.Memory) {
+	ctx := context.Background()
+	for _, m := range []broker.Memory{f.memory(), again} {
+		if last, err := m.LastSweep(ctx); err != nil || !last.IsZero() {
+			t.Errorf("before the first: %v, %v", last, err)
+		}
+	}
+	for range 2 {
+		f.Advance(time.Minute)
+		now := f.Now().UTC().Truncate(time.Second)
+		if err := f.memory().Swept(ctx, now); err != nil {
+			t.Fatal(err)
+		}
+		if last, err := again.LastSweep(ctx); err != nil || !last.Equal(now) {
+			t.Errorf("%v, %v; want %v", last, err, now)
+		}
+	}
+}
 
 func hundredApprovers(t *testing.T, f Fixture, again broker.Memory) {
 	r := f.request(1)
