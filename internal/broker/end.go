@@ -70,8 +70,8 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	first := ending{of: access.Ending{RequestID: requestID, Principal: of, Resource: resource, At: begun.UTC().Truncate(time.Second), Since: begun},
-		found: result.Activations}
+	first := ending{found: result.Activations, of: access.Ending{RequestID: requestID, Principal: of, Resource: resource,
+		At: begun.UTC().Truncate(time.Second), Since: begun}}
 	if kept.Principal == of {
 		first.kept = kept
 	}
@@ -174,7 +174,8 @@ func (b *Broker) extending(ctx context.Context, e ending, s access.Standing) (al
 	}
 	for _, had := range e.found {
 		follows := func(a access.Activation) bool {
-			return a.Entitlement == had.Entitlement && a.Window.Start.Equal(had.Window.End) && a.Window.Length() > 0 && a.Window.Start.After(b.c.Now())
+			return a.Entitlement == had.Entitlement && a.Window.Start.Equal(had.Window.End) && a.Window.Length() > 0 &&
+				a.Window.Start.After(b.c.Now())
 		}
 		for _, a := range s.Activations {
 			again := func(n ending) bool { return n.of.RequestID == a.RequestID }
@@ -256,7 +257,8 @@ func (b *Broker) endedNotice(ctx context.Context, caller access.Caller, r, kept 
 	if kept.ID != "" {
 		r = kept
 	}
-	n := b.notice(access.GrantEnded, r, slices.DeleteFunc(slices.Clone(approvers), func(p access.Principal) bool { return p == caller.Principal }))
+	others := slices.DeleteFunc(slices.Clone(approvers), func(p access.Principal) bool { return p == caller.Principal })
+	n := b.notice(access.GrantEnded, r, others)
 	n.By, n.Window, n.Roles = caller.Principal, w, b.describe(ctx, r.Entitlements)
 	if b.c.Origin != "" {
 		n.BaseURL = b.c.Origin + "/"
