@@ -77,14 +77,14 @@ const (
 	NoticeDenied   NoticeKind = "denied"
 	// NoticeWithdrawn tells that there is nothing left to decide.
 	NoticeWithdrawn NoticeKind = "withdrawn"
-	// NoticeEnded tells that somebody else than its holder has ended access early.
-	NoticeEnded NoticeKind = "ended"
 	// NoticeReminder asks again those who have not decided; NoticeEscalated tells others that
 	// a request waits, who decide nothing by it.
 	NoticeReminder  NoticeKind = "reminder"
 	NoticeEscalated NoticeKind = "escalated"
 	// NoticeEnding tells the holder of a grant that it ends soon.
 	NoticeEnding NoticeKind = "ending"
+	// NoticeEnded tells that somebody else than its holder has ended access early.
+	NoticeEnded NoticeKind = "ended"
 	// NoticeGlass tells those who would have been asked, and those who look at it
 	// afterwards, that somebody breaks the glass; NoticeGlassReviewed tells them who did
 	// that what was said of it.

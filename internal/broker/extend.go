@@ -193,7 +193,7 @@ func (b *Broker) left(ctx context.Context, t access.Terms, r access.Request, w a
 			return slices.ContainsFunc(r.Entitlements, func(mine access.EntitlementID) bool { return mine.Role == id.Role })
 		})
 	}
-	for _, p := range b.addresses(r.Principal) {
+	for _, p := range b.accounts(r.Principal) {
 		some, err := b.remembered(ctx, p, r.Resource, gave, shared)
 		if err != nil {
 			return 0, err

@@ -21,7 +21,7 @@ func outOfReach(t *testing.T) (*world, *brokertest.Unreachable, *broker.Broker) 
 }
 
 // later is that the answer says, once, that history will hear of it.
-func later(t *testing.T, asked broker.Asked, err error) {
+func recordedLater(t *testing.T, asked broker.Asked, err error) {
 	t.Helper()
 	if err != nil || len(asked.Warnings) != 1 || asked.Warnings[0].Code != access.CodeRecordedLater {
 		t.Fatalf("%v, %v", asked.Warnings, err)
@@ -42,7 +42,7 @@ func TestWhatNeedsNoMemoryWorksWithoutTheLedger(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			w, down, b := outOfReach(t)
 			asked, err := b.Ask(t.Context(), caller(ana), c.ask)
-			later(t, asked, err)
+			recordedLater(t, asked, err)
 			if len(w.Activations) != 1 || w.Activations[0].RequestID != asked.Request.ID || len(asked.Outcomes) != 1 ||
 				w.Activations[0].BreakGlass != (c.ask.Kind == access.BreakGlass) {
 				t.Errorf("granted %+v, %+v", w.Activations, asked)
@@ -65,7 +65,7 @@ func TestAFormIsOneGrantWithoutTheLedger(t *testing.T) {
 		a.Form = formOf(ana, kind)
 		for _, b := range []*broker.Broker{b, b, w.Broker(), w.Broker()} {
 			asked, err := b.Ask(t.Context(), caller(ana), a)
-			later(t, asked, err)
+			recordedLater(t, asked, err)
 		}
 		down.Down = false // and it is the same when it is there again
 		if _, err := w.Broker().Ask(t.Context(), caller(ana), a); err != nil {
@@ -145,7 +145,7 @@ func TestWhatNeedsMemoryIsRefusedWithoutTheLedger(t *testing.T) {
 func TestAccessEndsWithoutTheLedger(t *testing.T) {
 	w, _, b := outOfReach(t)
 	asked, err := b.Ask(t.Context(), caller(ana), emergency())
-	later(t, asked, err)
+	recordedLater(t, asked, err)
 	ended, err := b.End(t.Context(), caller(ana), shop, asked.Request.ID, "")
 	if err != nil || w.Activations[0].Window.Contains(w.Clock) {
 		t.Errorf("%+v, %v; stands %+v", ended, err, w.Activations)
@@ -208,7 +208,7 @@ func TestALedgerThatHangsIsOutOfReach(t *testing.T) {
 				}
 			}
 			asked, err := b.Ask(t.Context(), caller(ana), a)
-			later(t, asked, err)
+			recordedLater(t, asked, err)
 			if took := time.Since(begun); took > 15*time.Second {
 				t.Errorf("took %s", took)
 			}

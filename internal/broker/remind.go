@@ -53,8 +53,8 @@ func (b *Broker) reminder(ctx context.Context, did access.Action, r access.Reque
 	}
 	if kind == access.NoticeEnding {
 		n.Window = r.Window
-		extended, err := b.extended(ctx, r)
-		if extended {
+		next, err := b.extensions(ctx, r.ID, r.Principal, r.Resource, granting...)
+		if len(next) > 0 { // access does not end with it
 			n.To = nil
 		}
 		return n, err
@@ -66,9 +66,9 @@ func (b *Broker) reminder(ctx context.Context, did access.Action, r access.Reque
 func (b *Broker) waitedFor(r access.Request) []access.Principal {
 	decided := map[access.Principal]bool{}
 	for _, d := range r.Decisions {
-		decided[b.human(d.By)] = true
+		decided[b.human(d.By, r.Terms.People...)] = true
 	}
-	return slices.DeleteFunc(slices.Clone(r.Reviewers), func(p access.Principal) bool { return decided[b.human(p)] })
+	return slices.DeleteFunc(slices.Clone(r.Reviewers), func(p access.Principal) bool { return decided[b.human(p, r.Terms.People...)] })
 }
 
 // escalatedTo is whom the next escalation of a request names: people, and groups, which
@@ -84,13 +84,6 @@ func escalatedTo(r access.Request) []access.Principal {
 		}
 	}
 	return all
-}
-
-// extended is whether a grant is followed by another that was approved, so that access
-// does not end with it.
-func (b *Broker) extended(ctx context.Context, r access.Request) (bool, error) {
-	next, err := b.extensions(ctx, r.ID, r.Principal, r.Resource, granting...)
-	return len(next) > 0, err
 }
 
 // stale is whether a notice from the outbox has nothing to say any more: a reminder of what

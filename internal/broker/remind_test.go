@@ -118,15 +118,8 @@ type oneHuman struct {
 	other, human access.Principal
 }
 
-func (o oneHuman) Human(p access.Principal) access.Principal {
-	if p == o.other {
-		return o.human
-	}
-	return p
-}
-
-func (o oneHuman) Addresses(p access.Principal) []access.Principal {
-	if o.Human(p) == o.human {
+func (o oneHuman) Accounts(p access.Principal) []access.Principal {
+	if p == o.other || p == o.human {
 		return []access.Principal{o.human, o.other}
 	}
 	return []access.Principal{p}

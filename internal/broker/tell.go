@@ -16,9 +16,9 @@ const (
 	requester    audience = "the requester"
 	newReviewers audience = "the new reviewers"
 	allReviewers audience = "every reviewer"
-	approvers    audience = "who approved"
 	waitedFor    audience = "every reviewer who has not decided"
 	escalated    audience = "whom the rule names"
+	approvers    audience = "who approved"
 	watchers     audience = "who would have been asked, who may review it, auditors"
 )
 

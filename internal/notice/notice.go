@@ -87,7 +87,7 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		facts.Subject = w.text("notice.ending.subject", "kind", w.kind(r.Resource), "name", r.Resource.Name())
 		facts.Intro = w.text("notice.ending.intro", "resource", w.resource(r.Resource), "end", w.instant(n.Window.End))
 		facts.Notes = []string{w.text("notice.ending.note")}
-		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window), w.why(r))
+		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window, w.text("notice.length", "length", w.length(n.Window.Length()))), w.why(r))
 	default:
 		return Facts{}, fmt.Errorf("nobody is told a notice of kind %q", n.Kind)
 	}
@@ -244,15 +244,20 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	}
 	facts.Rows = append(facts.Rows, w.who(n)...)
 	if approved {
-		facts.Rows = append(facts.Rows, w.stands(n.Window)...)
+		length := w.text("notice.length", "length", w.length(n.Window.Length()))
 		if less := r.Approved(d); less < r.Duration {
-			last := &facts.Rows[len(facts.Rows)-1]
-			last.Details = []string{w.text("notice.shortened", "length", w.length(less), "asked", w.length(r.Duration))}
+			length = w.text("notice.shortened", "length", w.length(less), "asked", w.length(r.Duration))
 		}
+		facts.Rows = append(facts.Rows, w.stands(n.Window, length)...)
 	} else {
 		facts.Rows = append(facts.Rows, w.row("notice.for", w.length(r.Duration)))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.why(r), w.rule(r))
+}
+
+// stands is the window of a grant, and how long it is.
+func (w Writer) stands(granted access.Window, length string) []Row {
+	return []Row{w.row("notice.from", w.instant(granted.Start)), w.row("notice.until", w.instant(granted.End), length)}
 }
 
 // ended tells of an end by somebody else than the holder.
@@ -264,14 +269,8 @@ func (w Writer) ended(facts *Facts, n access.Notice) {
 	if !n.Window.IsZero() {
 		facts.Rows = append(facts.Rows, w.row("notice.was-until", w.instant(n.Window.End)))
 	}
-	facts.Rows = append(facts.Rows, w.row("notice.reason", plain(r.Justification, maxUserText)))
+	facts.Rows = append(facts.Rows, w.reason(r))
 	facts.Notes = []string{w.text("notice.ended.note", "provider", w.Language.Provider(&access.Error{}, w.provider(r.Resource)))}
-}
-
-// stands is the window of a grant.
-func (w Writer) stands(granted access.Window) []Row {
-	return []Row{w.row("notice.from", w.instant(granted.Start)),
-		w.row("notice.until", w.instant(granted.End), w.text("notice.length", "length", w.length(granted.Length())))}
 }
 
 // rule is which rule of which policy the terms come from; nothing where none decided, or

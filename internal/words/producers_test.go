@@ -133,6 +133,18 @@ func situations() []situation {
 			asking(access.CodeNotEligible, func(w *brokertest.World, _ *broker.Ask) { w.Holdings[ana] = nil }), nil},
 		{access.CodeNeedsApproval, "activating what others approve",
 			asking(access.CodeNeedsApproval, func(_ *brokertest.World, a *broker.Ask) { a.Reviewers = nil }), nil},
+		{access.CodeNobodyFor, "nobody of the group that has to approve", asking(access.CodeNobodyFor, func(w *brokertest.World, a *broker.Ask) {
+			w.Policy = refined(w, `rules: [{name: r, terms: {approvals: [{count: 1, from: [peers]}, {count: 1, from: ["group:leads@example.com"]}]}}]`)
+			w.Forgets, w.Holdings["cho@example.com"] = false, w.Holdings[ben]
+			a.Reviewers = []string{string(ben), "cho@example.com"}
+		}), []string{"1 approval of members of leads@example.com"}},
+		{access.CodeNobodyInGroup, "a group that there is not", asking(access.CodeNobodyInGroup, func(_ *brokertest.World, a *broker.Ask) {
+			a.Reviewers = []string{"group:nobody@example.com"}
+		}), nil},
+		{access.CodeNoApprovalNeeded, "asking for what a rule gives without", asking(access.CodeNoApprovalNeeded,
+			func(w *brokertest.World, _ *broker.Ask) {
+				w.Policy = refined(w, `rules: [{name: r, terms: {approvals: 0}, loosen: [approvals]}]`)
+			}), nil},
 		{access.CodeTooContinuous, "more time than a rule lets anybody have without a break", remembering(func(t *testing.T, w *brokertest.World) error {
 			w.Policy = refined(w, twoHours)
 			id := active(t, w)
@@ -175,18 +187,6 @@ func situations() []situation {
 				Duration: time.Hour})
 			return the(access.CodeNotYetGranted, err, done.Warnings)
 		}), nil},
-		{access.CodeNobodyFor, "nobody of the group that has to approve", asking(access.CodeNobodyFor, func(w *brokertest.World, a *broker.Ask) {
-			w.Policy = refined(w, `rules: [{name: r, terms: {approvals: [{count: 1, from: [peers]}, {count: 1, from: ["group:leads@example.com"]}]}}]`)
-			w.Forgets, w.Holdings["cho@example.com"] = false, w.Holdings[ben]
-			a.Reviewers = []string{string(ben), "cho@example.com"}
-		}), []string{"1 approval of members of leads@example.com"}},
-		{access.CodeNobodyInGroup, "a group that there is not", asking(access.CodeNobodyInGroup, func(_ *brokertest.World, a *broker.Ask) {
-			a.Reviewers = []string{"group:nobody@example.com"}
-		}), nil},
-		{access.CodeNoApprovalNeeded, "asking for what a rule gives without", asking(access.CodeNoApprovalNeeded,
-			func(w *brokertest.World, _ *broker.Ask) {
-				w.Policy = refined(w, `rules: [{name: r, terms: {approvals: 0}, loosen: [approvals]}]`)
-			}), nil},
 		{access.CodeNeedsLedger, "history", visiting("GET /history", ""), nil},
 		{access.CodeNoPublicURL, "asking without an address of our own",
 			asking(access.CodeNoPublicURL, func(_ *brokertest.World, a *broker.Ask) { a.Origin = "" }), nil},
