@@ -210,11 +210,11 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]acc
 	if err != nil {
 		return nil, nil, err
 	}
-	notice := b.endedNotice(ctx, caller, event.Request, e.kept, approvers, event.Window)
-	var kept []access.Notice
+	var told []access.Notice // of an end by somebody else
 	if gave && caller.Principal != r.Principal {
-		kept = append(kept, notice)
+		told = append(told, b.endedNotice(ctx, caller, event.Request, e.kept, approvers, event.Window))
 	}
+	kept := told
 	// What is not written is called off first: who writes it meanwhile looks afterwards
 	// (calledOff), and then one of both ends it.
 	off := (e.kept.State == access.Approved || e.kept.State == access.Scheduled) && len(e.found) == 0
@@ -244,8 +244,10 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]acc
 	if off && err != nil { // nothing is known to stand, and nothing will be written
 		warnings, err = append(warnings, access.AsError(err)), nil
 	}
-	if err == nil && gave && caller.Principal != r.Principal {
-		warnings = append(warnings, b.tell(ctx, caller, notice)...)
+	for _, n := range told {
+		if err == nil {
+			warnings = append(warnings, b.tell(ctx, caller, n)...)
+		}
 	}
 	return outcomes, warnings, err
 }
