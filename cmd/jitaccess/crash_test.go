@@ -28,10 +28,10 @@ import (
 var writeReliability = flag.Bool("write-reliability", false, "write the tables of docs/reliability.md")
 
 // durable are the methods of the ports that do something which lasts; the others only
-// read. A new method of a port must be put into one of the two.
+// read, or say no more than that a sweep has run. A new method of a port must be put into one of the two.
 var durable = map[reflect.Type]struct{ lasts, reads []string }{
 	reflect.TypeFor[ledger.Home](): {[]string{"Delay", "Drop", "Erase", "Keep", "Lease", "Put"},
-		[]string{"Close", "Due", "List", "Load", "Notes", "Waiting", "Walk"}},
+		[]string{"Close", "Due", "LastSweep", "List", "Load", "Notes", "Swept", "Waiting", "Walk"}},
 	reflect.TypeFor[broker.Provider](): {[]string{"End", "Grant"}, []string{"Canonical", "Preview", "Resources", "Role", "Standing"}},
 	reflect.TypeFor[broker.Journal]():  {[]string{"Record"}, nil},
 	reflect.TypeFor[broker.Notifier](): {[]string{"Notify"}, []string{"Channels"}},

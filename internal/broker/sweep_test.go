@@ -274,8 +274,8 @@ func TestSweepDoesNotCallFailedWhatStands(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
-		if _, err := approve(t, b, ben, asked.Ref); err == nil {
-			t.Fatal("granted")
+		if _, err := approve(t, b, ben, asked.Ref); state(t, store, asked.Ref) != access.Approved {
+			t.Fatalf("%q, %v", state(t, store, asked.Ref), err)
 		}
 		r, err := store.Open(t.Context(), asked.Ref)
 		if err != nil {
@@ -301,8 +301,8 @@ func TestWhetherItStandsIsNotGuessed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
-	if _, err := approve(t, w.Broker(), ben, asked.Ref); err == nil {
-		t.Fatal("granted")
+	if _, err := approve(t, w.Broker(), ben, asked.Ref); state(t, store, asked.Ref) != access.Approved {
+		t.Fatalf("%q, %v", state(t, store, asked.Ref), err)
 	}
 	w.Clock = w.Clock.Add(time.Hour)
 	w.AgainErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
@@ -312,5 +312,24 @@ func TestWhetherItStandsIsNotGuessed(t *testing.T) {
 	w.AgainErr = &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource}
 	if done := swept(t, w.Broker()); done != (broker.Swept{Over: 1}) || state(t, store, asked.Ref) != access.Failed {
 		t.Errorf("the project is gone: %+v, %q", done, state(t, store, asked.Ref))
+	}
+}
+
+func TestWhoListensHearsOfWhatTheSweepFinds(t *testing.T) {
+	for _, written := range []bool{false, true} {
+		w, store := withLedger(t)
+		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+		asked, _ := w.Broker().Ask(t.Context(), caller(ana), selfAsk())
+		r, err := store.Open(t.Context(), asked.Request.ID)
+		if err != nil || r.State != access.Approved {
+			t.Fatalf("%q, %v", r.State, err)
+		}
+		w.GrantErr, w.Told = nil, nil
+		if written {
+			w.Activations = []access.Activation{{RequestID: r.ID, Principal: ana, Entitlement: r.Entitlements[0], Window: r.Window}}
+		}
+		if done := swept(t, w.Broker()); done != (broker.Swept{Finished: 1}) || len(w.Told) != 1 || w.Told[0].Kind != access.NoticeSelfApproved {
+			t.Errorf("written %v: %+v, told %+v", written, done, w.Told)
+		}
 	}
 }
