@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,34 +18,49 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/policy/cases"
+	"jitaccess/internal/server"
+	"jitaccess/internal/words"
 )
 
 const policyUsage = `Usage:
-  jitaccess policy lint [--env FILE] [--without-ledger] [FILE]   every fault of a policy file at once, and what its author may not mean
+  jitaccess policy lint [--env FILE] [--without-ledger] [--directory] [FILE]
+                                                                 every fault of a policy file at once, and what its author may not mean
   jitaccess policy test [--env FILE] FILE...                     hold policies against cases
   jitaccess policy diff [--env FILE] [--eligible FILE] OLD NEW   what a new policy changes for those whom "jitaccess eligible" lists
   jitaccess policy explain [--env FILE] --person P --role R --resource X [FILE]
                                                                  which rule decides, why, and what it takes
   jitaccess policy schema                                        the JSON Schema of policy files, for editors
 FILE may be left out where POLICY in the environment is a path. --env names a file of NAME=VALUE
-lines, the settings of a deployment.
+lines, the settings of a deployment. It ends with 0, with 1 for faults or what is not as expected,
+and with 2 for what cannot be read. "jitaccess policy COMMAND --help" says more.
 `
 
-// runPolicy looks at policy files; it asks nobody anything. It exits with 0 if there is no
-// fault, with 1 if there is one, and with 2 if something cannot be read.
-func runPolicy(_ context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+// runPolicy looks at policy files; it asks nobody anything, except the Directory with
+// --directory. It exits with 0 if there is no fault, with 1 if there is one, and with 2 if
+// something cannot be read.
+func runPolicy(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, policyUsage)
 		return exitUsage
+	}
+	if slices.Contains([]string{"help", "--help", "-help", "-h"}, args[0]) {
+		fmt.Fprint(stdout, policyUsage)
+		return exitOK
 	}
 	flags := flag.NewFlagSet("policy "+args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	p := policyCommand{env: env, stdout: stdout, now: time.Now()}
 	flags.StringVar(&p.envFile, "env", "", "a file of NAME=VALUE lines, the settings of a deployment")
 	var act func(files []string) (int, error)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), policyUsage, "Options of ", flags.Name(), ":\n")
+		flags.PrintDefaults()
+	}
 	switch args[0] {
 	case "lint":
-		act = p.lint
+		act = func(files []string) (int, error) { return p.lint(ctx, files) }
+		flags.BoolVar(&p.directory, "directory", false, "ask the Directory for the groups and people that are named, with the settings of --env "+
+			"or of the environment and the credentials that gcloud has made for the service account")
 		flags.BoolVar(&p.withoutLedger, "without-ledger", false, "tell what needs a ledger")
 	case "test":
 		act = p.test
@@ -61,20 +76,45 @@ func runPolicy(_ context.Context, args []string, env func(string) string, stdout
 		fmt.Fprintf(stderr, "jitaccess: there is no command \"policy %s\"\n\n%s", args[0], policyUsage)
 		return exitUsage
 	}
-	if flags.Parse(args[1:]) != nil {
+	if asksForHelp(args[1:]) {
+		flags.SetOutput(stdout)
+		flags.Usage()
+		return exitOK
+	}
+	files, err := parsedAnywhere(flags, args[1:])
+	if err != nil {
 		return exitUsage
 	}
-	code, err := act(flags.Args())
+	code, err := act(files)
 	if err != nil {
 		return failed(stderr, exitUsage, err)
 	}
 	return code
 }
 
+func asksForHelp(args []string) bool {
+	return slices.ContainsFunc(args, func(a string) bool { return slices.Contains([]string{"--help", "-help", "-h"}, a) })
+}
+
+// parsedAnywhere reads options before, between and behind the other arguments, which it
+// returns.
+func parsedAnywhere(flags *flag.FlagSet, args []string) (others []string, err error) {
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		if args = flags.Args(); len(args) == 0 {
+			return others, nil
+		}
+		others, args = append(others, args[0]), args[1:]
+	}
+}
+
 type policyCommand struct {
 	env              func(string) string
 	envFile, listing string
 	withoutLedger    bool
+	directory        bool
 	question         question
 	stdout           io.Writer
 	now              time.Time
@@ -88,7 +128,7 @@ func (p *policyCommand) schema(args []string) (int, error) {
 	return exitOK, err
 }
 
-func (p *policyCommand) lint(files []string) (int, error) {
+func (p *policyCommand) lint(ctx context.Context, files []string) (int, error) {
 	path, err := p.path(files)
 	if err != nil {
 		return exitUsage, err
@@ -112,6 +152,13 @@ func (p *policyCommand) lint(files []string) (int, error) {
 	if len(faults) > 0 {
 		more, warnings = nil, nil // they would be about what was not read
 	}
+	if p.directory {
+		unknown, err := p.unknown(ctx, file)
+		if err != nil {
+			return exitUsage, err
+		}
+		warnings = append(warnings, unknown...).Sorted()
+	}
 	faults = slices.Concat(faults, more, file.Faults(deployment)).Sorted()
 	p.tell(path, "", faults)
 	p.tell(path, "warning: ", warnings)
@@ -119,6 +166,44 @@ func (p *policyCommand) lint(files []string) (int, error) {
 		return exitFailure, nil
 	}
 	return exitOK, nil
+}
+
+// unknown are warnings of groups and people whom the Directory does not know.
+func (p *policyCommand) unknown(ctx context.Context, file *policy.File) (policy.Faults, error) {
+	read := p.env
+	if p.envFile != "" {
+		values, err := settingsIn(p.envFile)
+		if err != nil {
+			return nil, err
+		}
+		read = func(name string) string { return values[name] }
+	}
+	c, err := config.Read(read)
+	if err != nil {
+		return nil, fmt.Errorf("--directory needs the settings of a deployment\n%w", err)
+	}
+	platform, err := locate(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	google, err := newGoogle(ctx, c, platform, wallClock)
+	if err != nil {
+		return nil, err
+	}
+	return file.Unknown(func(kind string, address access.Principal) (bool, error) {
+		if kind == "group" {
+			_, _, err = google.Groups.Members(ctx, string(address), time.Time{})
+		} else {
+			_, _, err = google.Groups.Groups(ctx, address, time.Time{})
+		}
+		if e := access.AsError(err); e != nil && e.Kind == access.NotFound {
+			return false, nil
+		}
+		if err != nil {
+			err = fmt.Errorf("the Directory does not say who %s is: %w", address, err)
+		}
+		return err == nil, err
+	})
 }
 
 // channelNames are those that there are in this version.
@@ -158,26 +243,11 @@ func (p *policyCommand) config() (*config.Config, error) {
 	// What nothing can be read without, and no policy depends on.
 	values := map[string]string{"K_SERVICE": "jitaccess", "RESOURCE_SCOPE": "organizations/1", "RESOURCE_CUSTOMER_ID": "C0123abcd"}
 	if p.envFile != "" {
-		f, err := os.Open(p.envFile)
+		read, err := settingsIn(p.envFile)
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
-		lines := bufio.NewScanner(f)
-		for number := 1; lines.Scan(); number++ {
-			line := strings.TrimPrefix(strings.TrimSpace(lines.Text()), "export ")
-			if line == "" || strings.HasPrefix(line, "#") {
-				continue
-			}
-			name, value, ok := strings.Cut(line, "=")
-			if !ok {
-				return nil, fmt.Errorf("%s:%d: not of the form NAME=VALUE", p.envFile, number)
-			}
-			values[strings.TrimSpace(name)] = unquote(value)
-		}
-		if err := lines.Err(); err != nil {
-			return nil, err
-		}
+		maps.Copy(values, read)
 	}
 	c, err := config.Read(func(name string) string {
 		if name == "POLICY" || name == "DATABASE_URL" {
@@ -189,6 +259,27 @@ func (p *policyCommand) config() (*config.Config, error) {
 		return nil, fmt.Errorf("the settings are wrong\n%w", err)
 	}
 	return c, nil
+}
+
+// settingsIn reads NAME=VALUE lines.
+func settingsIn(path string) (map[string]string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for number, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if !ok {
+			return nil, fmt.Errorf("%s:%d: not of the form NAME=VALUE", path, number+1)
+		}
+		values[strings.TrimSpace(name)] = unquote(value)
+	}
+	return values, nil
 }
 
 // unquote takes quotes off that a shell would.
@@ -300,7 +391,10 @@ func (p *policyCommand) explain(files []string) (int, error) {
 	if err != nil || !ok {
 		return exitFailure, err
 	}
-	p.explained(refined.Explain(s))
+	if e := refined.File().Gives(s.Entitlement); e != nil {
+		fmt.Fprintf(p.stdout, "The file itself gives it, in line %d, to %s.\n", e.Line, strings.Join(e.Requesters, ", "))
+	}
+	p.explained(s, refined.Explain(s))
 	return exitOK, nil
 }
 
@@ -311,23 +405,37 @@ func listed(text string) []string {
 	return strings.Split(text, ",")
 }
 
-// explained prints why which terms hold.
-func (p *policyCommand) explained(e policy.Explanation) {
+// explained prints why which terms hold, what they are, and who would be asked.
+func (p *policyCommand) explained(s access.Subject, e policy.Explanation) {
+	why := access.Explanation{}
 	for _, passed := range e.Passed {
-		fmt.Fprintf(p.stdout, "rule %q is not about this: its %s\n", passed.Rule.Name, passed.Part)
+		why.Passed = append(why.Passed, access.PassedRule{Rule: passed.Rule.Name, Part: passed.Part})
 	}
-	switch {
-	case e.Err != nil && e.Later == nil:
+	if e.Rule != nil {
+		why.Rule = e.Rule.Name
+	}
+	tell := func(lines ...string) {
+		for _, line := range lines {
+			fmt.Fprintln(p.stdout, line)
+		}
+	}
+	if e.Err != nil {
+		lines := server.InWords(words.English, why, nil)
 		text, next := inWords(e.Err)
-		fmt.Fprintf(p.stdout, "%s\n%s\n", text, next)
+		if unknown := e.Err.Args["unknown"]; e.Err.Code == access.CodeRuleUndecided {
+			lines = lines[:len(lines)-1] // nothing decides
+			next = "Say what they are with --" + unknown + " A,B, or that there are none with --" + unknown + " ''."
+		}
+		tell(append(lines, text, next)...)
 		return
-	case e.Rule == nil:
-		fmt.Fprintln(p.stdout, "no rule is about this; what the marker in IAM and the environment demand holds:")
-	default:
-		fmt.Fprintf(p.stdout, "rule %q in line %d decides:\n", e.Rule.Name, e.Rule.Line)
 	}
-	for _, line := range policy.Describe(e.Terms) {
-		fmt.Fprintf(p.stdout, "  %s\n", line)
+	tell(server.InWords(words.English, why, &e.Terms)...)
+	for _, r := range e.Terms.Requirements {
+		if slices.Contains(r.From, access.FromPeers) {
+			tell(fmt.Sprintf("Who that is: jitaccess eligible --project %s lists who holds %s.",
+				s.Entitlement.Resource.Name(), s.Entitlement.Role))
+			break
+		}
 	}
 }
 
@@ -356,6 +464,10 @@ func (p *policyCommand) diff(files []string) (int, error) {
 	subjects, err := readEligible(in, p.now)
 	if err != nil {
 		return exitUsage, err
+	}
+	if len(subjects) == 0 {
+		return exitUsage, errors.New("the listing names nobody, so that nothing is compared; " +
+			"give what \"jitaccess eligible\" prints to --eligible or to standard input")
 	}
 	people := map[policy.Change][]access.Principal{} // once for each role
 	for _, s := range subjects {

@@ -43,13 +43,16 @@ func TestPolicyLintTellsEveryFault(t *testing.T) {
 		{"lint --env env good.yaml", exitFailure, "good.yaml:4:26: rule \"rest\": max_duration of 8h is longer than ACTIVATION_TIMEOUT (1h); " +
 			"write loosen: [max_duration] beside terms if that is meant\n"},
 		{"lint faulty.yaml", exitFailure, "faulty.yaml:3:37: max_duration must be a length of time such as 90m, 4h or 3d, not \"0m\"\n" +
-			"faulty.yaml:3:42: a rule has no key \"loose\"; it may have loosen, match, name, refuse, terms\n" +
+			"faulty.yaml:3:42: a rule has no key \"loose\"; \"loosen\" is probably meant\n" +
 			"faulty.yaml:4:12: there is another rule \"a\" in line 3; a name is used once\n"},
 		{"lint late.yaml", exitFailure, "late.yaml:4:5: rule \"b\" refuses nothing: rule \"a\" stands before it and takes all that it is about; move it up\n"},
 		{"lint none.yaml", exitUsage, ""},
 		{"lint --env none good.yaml", exitUsage, ""},
 		{"lint", exitUsage, ""},
 		{"lint good.yaml late.yaml", exitUsage, ""},
+		{"lint good.yaml --without-ledger", exitFailure, "good.yaml:4:44: rule \"rest\": more than one approval needs a ledger, and there is none\n"},
+		{"lint good.yaml --nothing", exitUsage, ""},
+		{"lint --directory good.yaml", exitUsage, ""}, // no settings of a deployment
 		{"", exitUsage, ""},
 		{"tidy", exitUsage, ""},
 	} {
@@ -106,6 +109,12 @@ func TestPolicyDiffCountsWhatChanges(t *testing.T) {
 	if code != exitOK || t.Failed() {
 		t.Errorf("%d\n%s%s", code, stdout, stderr)
 	}
+	for _, empty := range []string{"", "{\"forNobody\":[]}\n"} {
+		code, stdout, stderr := policyRun(t, map[string]string{"eligible.json": empty, "p.yaml": twoRules}, "diff", "p.yaml", "p.yaml", "--eligible", "eligible.json")
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "the listing names nobody") {
+			t.Errorf("an empty listing: %d\n%s%s", code, stdout, stderr)
+		}
+	}
 	if code, _, _ := policyRun(t, map[string]string{"eligible.json": "person,project\n", "p.yaml": twoRules}, "diff", "--eligible", "eligible.json", "p.yaml", "p.yaml"); code != exitUsage {
 		t.Errorf("a listing of another form: %d", code)
 	}
@@ -117,13 +126,22 @@ func TestPolicyExplainSaysWhichRuleDecides(t *testing.T) {
 		return code, stdout + stderr
 	}
 	code, out := ask("--resource", "projects/shop")
-	for _, want := range []string{`rule "freeze" is not about this: its resource`, `rule "rest" in line 4 decides:`, "approvals: 2 from peers", "max_duration: 2h"} {
+	for _, want := range []string{"“freeze” is about other resources.\n", "Rule “rest” decides.\n", "2 approvals of: others who hold the same access.\n", "For 2 hours at most",
+		"jitaccess eligible --project shop lists who holds roles/viewer"} {
 		if code != exitOK || !strings.Contains(out, want) {
 			t.Errorf("%d, does not say %q:\n%s", code, want, out)
 		}
 	}
 	if code, out = ask("--resource", "projects/shop-prod"); code != exitOK || !strings.Contains(out, "Frozen. Ask who is on call.") {
 		t.Errorf("%d\n%s", code, out)
+	}
+	// What a rule looks at and nobody has said is asked for.
+	code, stdout, stderr := policyRun(t, map[string]string{"p.yaml": "version: 1\nentitlements: [{resource: pomerium/x, role: roles/access, requesters: [\"domain:example.com\"]}]\n" +
+		"rules: [{name: below, match: {resource: [folders/1/**]}, refuse: no}]\n"}, "explain", "p.yaml", "--person", "ana@example.com", "--role", "roles/access", "--resource", "pomerium/x")
+	for _, want := range []string{"The file itself gives it, in line 2, to domain:example.com.\n", "--ancestors A,B"} {
+		if code != exitOK || !strings.Contains(stdout, want) || strings.Contains(stdout, "decides.") {
+			t.Errorf("%d, does not say %q:\n%s%s", code, want, stdout, stderr)
+		}
 	}
 	for _, wrong := range [][]string{{}, {"--resource", "shop"}, {"--resource", "projects/p", "--marker", "x"}, {"--resource", "projects/p", "--at", "noon"}} {
 		if code, out := ask(wrong...); code != exitUsage {
@@ -169,5 +187,36 @@ func TestPolicyGuide(t *testing.T) {
 		if code, stdout, stderr := policyRun(t, map[string]string{"policy.yaml": text, "env": "ACTIVATION_TIMEOUT=120\n"}, "lint", "--without-ledger", "--env", "env", "policy.yaml"); code != exitOK {
 			t.Errorf("%s\n%d %s%s", text, code, stdout, stderr)
 		}
+	}
+}
+
+func TestPolicyHelp(t *testing.T) {
+	for args, want := range map[string]string{"--help": "jitaccess policy lint", "-h": "jitaccess policy lint", "help": "jitaccess policy lint", "lint --help": "-without-ledger",
+		"diff OLD --help": "-eligible", "explain -h": "-changes-permissions", "test --help": "-env", "schema --help": "jitaccess policy schema"} {
+		code, stdout, stderr := policyRun(t, nil, strings.Fields(args)...)
+		if code != exitOK || stderr != "" || !strings.Contains(stdout, want) {
+			t.Errorf("%s: %d\n%s%s", args, code, stdout, stderr)
+		}
+	}
+}
+
+// The commands of the guide do what it says with the first of its policies.
+func TestPolicyGuideCommands(t *testing.T) {
+	guide := document(t, "policy.md")
+	_, rest, _ := strings.Cut(guide, "```yaml\n")
+	text, _, _ := strings.Cut(rest, "```")
+	ran := 0
+	for line := range strings.Lines(guide) {
+		args, ok := strings.CutPrefix(strings.TrimSpace(line), "jitaccess policy ")
+		if !ok || !strings.HasPrefix(args, "lint") && !strings.HasPrefix(args, "explain") {
+			continue
+		}
+		ran++
+		if code, stdout, stderr := policyRun(t, map[string]string{"policy.yaml": text}, strings.Fields(args)...); code != exitOK || stderr != "" {
+			t.Errorf("%s: %d\n%s%s", args, code, stdout, stderr)
+		}
+	}
+	if ran < 2 {
+		t.Errorf("%d commands in the guide", ran)
 	}
 }

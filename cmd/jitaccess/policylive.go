@@ -269,18 +269,10 @@ func (p *livePolicy) Looks() access.Looks {
 	return access.Looks{}
 }
 
-// Human implements the broker's port Naming.
-func (p *livePolicy) Human(of access.Principal) access.Principal {
+// Accounts implements the broker's port Naming.
+func (p *livePolicy) Accounts(of access.Principal) []access.Principal {
 	if taken := p.taken.Load(); taken != nil {
-		return taken.Human(of)
-	}
-	return of
-}
-
-// Addresses implements the broker's port Naming.
-func (p *livePolicy) Addresses(of access.Principal) []access.Principal {
-	if taken := p.taken.Load(); taken != nil {
-		return taken.Addresses(of)
+		return taken.Accounts(of)
 	}
 	return []access.Principal{of}
 }
@@ -301,6 +293,5 @@ func enforced(c *config.Config) policy.Deployment {
 	}
 	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
-		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels,
-		Unsupported: []string{"max_continuous"}}
+		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -149,6 +150,65 @@ func TestARuleNamesAChannelThatIsNotThere(t *testing.T) {
 			t.Errorf("%s %s: %v", c.settings, c.notify, faults)
 		} else if len(faults) > 0 && faults[0].Text != c.want {
 			t.Errorf("%s", faults[0].Text)
+		}
+	}
+}
+
+// What a file gives by itself opens nothing in Google Cloud, and such a file is not taken
+// where no provider holds no list of its own.
+func TestEntitlementsOfAFileNeverServeGoogle(t *testing.T) {
+	settings, err := config.Read(func(name string) string {
+		return map[string]string{"K_SERVICE": "x", "RESOURCE_SCOPE": "organizations/1"}[name]
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for resource, want := range map[string]string{
+		"projects/shop": "IAM says who is eligible", "folders/1": "IAM says who is eligible", "organizations/1": "IAM says who is eligible",
+		"pomerium/tools": "entitlement pomerium/tools: there is no provider for pomerium/", "nothing/x": "entitlement nothing/x: there is no provider",
+	} {
+		p := &livePolicy{base: policyOf(settings), deployment: enforced(settings), now: time.Now, log: slog.New(slog.DiscardHandler),
+			read: func(context.Context) ([]byte, error) {
+				return []byte("version: 1\nentitlements: [{resource: " + resource + ", role: roles/access, requesters: [\"domain:example.com\"]}]\n"), nil
+			}}
+		if err := p.take(t.Context()); !errors.Is(err, errPolicyFaults) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", resource, err)
+		}
+	}
+}
+
+// What this service carries out of policies, and what is a fault that names the rule.
+func TestWhatIsCarriedOut(t *testing.T) {
+	const leads = `approvals: [{count: 1, from: ["group:leads@example.com"]}]`
+	for _, c := range []struct {
+		terms, customer, database string
+		fault                     string
+	}{
+		{"approvals: 1", "", "", ""},
+		{"approvals: 2", "", "", "needs a ledger"},
+		{"approvals: 2", "", "sqlite:x.db", ""},
+		{leads, "C0123", "", ""},
+		{leads, "", "", "group:leads@example.com"},
+		{`approvals: [{count: 1, from: ["claim:leads"]}]`, "C0123", "sqlite:x.db", "claim:leads"},
+		{`approvals: [{count: 1, from: ["user:ana@example.com", "domain:example.com"]}]`, "", "", ""},
+		{"in_order: true, approvals: [{count: 1, from: [peers]}, {count: 1, from: [domain:example.com]}]", "", "sqlite:x.db", ""},
+		{"inherited_only: true", "", "", ""},
+		{"approver_access_level: [accessPolicies/1/accessLevels/corp]", "", "", ""},
+		{"signature: true", "", "sqlite:x.db", "no passkeys"},
+	} {
+		var deployed config.Config
+		deployed.Requests.MaxReviewers = 5
+		deployed.Catalog.CustomerID = c.customer
+		if c.database != "" {
+			deployed.Ledger.Database.Value = config.NewSecret(c.database)
+		}
+		file, faults := policy.ReadFile([]byte("version: 1\nrules: [{name: r, terms: {" + c.terms + "}}]\n"))
+		if len(faults) == 0 {
+			faults = file.Faults(enforced(&deployed))
+		}
+		text := fmt.Sprint(faults)
+		if c.fault == "" && len(faults) > 0 || !strings.Contains(text, c.fault) || c.fault != "" && !strings.Contains(text, `rule "r"`) {
+			t.Errorf("%s: %s, want %q", c.terms, text, c.fault)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,4 +80,28 @@ func TestSpentQuotaOfTheDirectoryLeavesApproving(t *testing.T) {
 			}
 		}
 	}
+}
+
+// BenchmarkSpentQuotaPage is the page of a project with a large policy while Google refuses
+// to read policies: it shows what is remembered.
+func BenchmarkSpentQuotaPage(b *testing.B) {
+	const path = "/access/projects/" + largeProject
+	w := measured(b, nil)
+	for i := range colleagues {
+		w.inside(w.as(colleague(i), "GET", path, ""))
+	}
+	w.spend("ReadRequestsPerMinutePerProject")
+	s := samples{}
+	for i := 0; b.Loop(); i++ {
+		r, before := w.as(colleague(i), "GET", path, ""), w.lookUps()
+		begin := time.Now()
+		page := w.inside(r)
+		s.since("ms-median", begin)
+		if s.add("calls", float64(w.lookUps()-before)); !bytes.Contains(page, []byte("is busy; this is what it said")) {
+			b.Fatalf("%.500s", page)
+		}
+	}
+	b.ReportMetric(slices.Max(s["ms-median"]), "ms-most")
+	b.ReportMetric(slices.Max(s["calls"]), "calls-most")
+	s.report(b)
 }

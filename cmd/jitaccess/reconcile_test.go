@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -113,5 +116,63 @@ func TestReconcile(t *testing.T) {
 	}
 	if code := run(context.Background(), []string{"reconcile"}, func(string) string { return "" }, &stderr, &stderr); code != exitUsage {
 		t.Errorf("no settings: %d", code)
+	}
+}
+
+// someReconciling is a broker that finds something, or cannot.
+type someReconciling struct {
+	unread map[access.Resource]error
+	unseen error
+	done   int
+}
+
+func (s *someReconciling) Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
+	return []access.ResourceInfo{{Resource: "projects/a"}, {Resource: "projects/b"}}, nil, nil
+}
+
+func (s *someReconciling) Reconcile(_ context.Context, _ access.Caller, on access.Resource) (broker.Reconciled, error) {
+	return broker.Reconciled{Differences: []broker.Difference{{Kind: broker.TooLong, ID: "mpa-1", Resource: on}}}, s.unread[on]
+}
+
+func (s *someReconciling) NotStanding(context.Context, access.Caller, map[access.Resource]broker.Reconciled) ([]broker.Difference, error) {
+	return []broker.Difference{{Kind: broker.NotStanding, ID: "mpa-2", Resource: "projects/a"}}, s.unseen
+}
+
+func (s *someReconciling) HasReconciled(context.Context, access.Caller) error {
+	s.done++
+	return nil
+}
+
+// Only who has read everything takes a doubt back; where the quota is spent it waits.
+func TestARunOfReconcileTakesADoubtBackWhenItHasReadEverything(t *testing.T) {
+	down := &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+	for what, c := range map[string]struct {
+		broker      someReconciling
+		project     access.Resource
+		differences int
+		unread      int
+		done        int
+	}{
+		"all":                    {someReconciling{}, "", 3, 0, 1},
+		"one project":            {someReconciling{}, "projects/a", 1, 0, 0},
+		"a project":              {someReconciling{unread: map[access.Resource]error{"projects/b": down}}, "", 3, 1, 0},
+		"the ledger":             {someReconciling{unseen: down}, "", 3, 1, 0},
+		"the quota, for a while": {someReconciling{unread: map[access.Resource]error{"projects/a": &access.Error{Kind: access.TooMany, Code: access.CodeQuota}}}, "", 3, 1, 0},
+	} {
+		waits := 0
+		r := reconciliation{broker: &c.broker, project: c.project, stderr: io.Discard,
+			sleep: func(context.Context, time.Duration) error { waits++; return nil }}
+		report := r.run(t.Context())
+		if len(report.Differences) != c.differences || len(report.Unread) != c.unread || c.broker.done != c.done {
+			t.Errorf("%s: %+v, taken back %d", what, report, c.broker.done)
+		}
+		if (waits > 0) != strings.Contains(what, "quota") {
+			t.Errorf("%s: waited %d times", what, waits)
+		}
+	}
+	for kind, m := range meanings {
+		if m.what == "" || m.next == "" {
+			t.Errorf("%s has no words", kind)
+		}
 	}
 }

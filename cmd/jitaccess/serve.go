@@ -243,7 +243,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Directory: google.Groups, Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
 		Now: k.now, Random: rand.Reader,
 	}))
-	sweeps := &sweeper{broker: requests, ledger: remembers, log: logger, clock: k, platform: c.Platform}
+	sweeps := &sweeper{skew: platform.Skew, broker: requests, ledger: remembers, log: logger, clock: k, platform: c.Platform}
 	handler, err := server.New(server.Config{
 		Broker:   requests,
 		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,

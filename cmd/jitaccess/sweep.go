@@ -39,8 +39,14 @@ type sweeper struct {
 	clock    clock
 	platform config.Platform
 
+	// skew is how far the clock is ahead of Google's, and whether that is too far; nil is
+	// not looked at.
+	skew func() (time.Duration, bool)
+
 	mu    sync.Mutex
 	swept time.Time // when this instance last began to
+
+	skewed bool // that it was said; of the ticker alone
 }
 
 // run sweeps until ctx ends.
@@ -49,6 +55,7 @@ func (s *sweeper) run(ctx context.Context) {
 		every(ctx, s.clock, sweepEvery, func() {
 			_, _ = s.sweep(ctx, broker.SweepCount)
 			_, _ = s.survey(ctx)
+			s.watchClock()
 		})
 	}
 }
@@ -65,6 +72,18 @@ func (s *sweeper) sweep(ctx context.Context, most int) (broker.Swept, error) {
 		s.log.Warn("the sweep left something for later", "event", events.Ledger, "left", done.Left)
 	}
 	return done, err
+}
+
+// watchClock says once when the clock begins to differ from Google's.
+func (s *sweeper) watchClock() {
+	if s.skew == nil {
+		return
+	}
+	ahead, skewed := s.skew()
+	if skewed && !s.skewed {
+		s.log.Warn("the clock here differs from Google's: set it by NTP", "event", events.Ledger, "ahead", ahead.String())
+	}
+	s.skewed = skewed
 }
 
 // survey looks at some of the grants that stand, and says in the log what is wrong with

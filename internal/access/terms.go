@@ -90,6 +90,9 @@ type Terms struct {
 	// Notify are channels that are told as well; with NotifyOnly they are told alone.
 	Notify     []string
 	NotifyOnly bool
+	// People are the addresses of each human among who asks and who is asked that had more
+	// than one when the request was made.
+	People [][]Principal
 	// BreakGlass: it may be had at once, without approval, as Glass says.
 	BreakGlass bool
 	Glass      GlassTerms

@@ -186,11 +186,11 @@ func spelled(from []string) string { return strings.Join(from, ", ") }
 // request. The error is that it is not known of somebody.
 func (b *Broker) count(ctx context.Context, caller access.Caller, r access.Request, decisions []access.Decision, terms access.Terms,
 	standing access.Standing) (access.Tally, error) {
-	counted := []access.Principal{b.human(r.Principal)}
+	var counted []access.Principal
 	still := map[access.Principal][]string{}
 	var counts []access.Decision
 	for _, d := range decisions {
-		human := b.human(d.By)
+		human := b.human(d.By, r.Terms.People...)
 		switch {
 		case d.Verdict != access.Approve:
 			counts = append(counts, d)

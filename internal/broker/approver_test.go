@@ -462,3 +462,94 @@ func TestWhoIsOffered(t *testing.T) {
 		}
 	}
 }
+
+// A ledger that is given an approval by people who are not those that it takes refuses it,
+// whatever made it.
+func TestTheLedgerKnowsWhoHadToApprove(t *testing.T) {
+	for _, c := range []struct {
+		as []string
+		ok bool
+	}{{nil, false}, {[]string{"peers"}, false}, {[]string{"group:" + ops}, false}, {[]string{"peers", "group:" + dba}, true}} {
+		w, store := withLedger(t)
+		asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := store.Open(t.Context(), asked.Request.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = store.Commit(t.Context(), access.Event{Action: access.RequestApproved, At: w.Clock, Caller: caller(ben), Request: r,
+			Decision:     access.Decision{Verdict: access.Approve, By: ben, At: w.Clock, Digest: r.Digest(), As: c.as},
+			Requirements: []access.Requirement{{Count: 1, From: []string{"group:" + dba}}}, Window: r.WindowAt(w.Clock)}, nil)
+		if (err == nil) != c.ok {
+			t.Errorf("as %q: %v", c.as, err)
+		}
+	}
+}
+
+// What is signed stays for ever, and so names nobody.
+func TestWhatIsSignedNamesNobodyWhomARuleNames(t *testing.T) {
+	w, home := withHome(t)
+	w.Policy = ruled(t, w, `rules: [{name: r, terms: {approvals: [{count: 1, from: ["user:eve@example.com"]}]}}]`+"\n")
+	b := w.Broker()
+	a := ask()
+	a.Reviewers = []string{"eve@example.com"}
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err == nil {
+		_, err = approve(t, b, eve, asked.Ref)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := home.Load(t.Context(), asked.Request.ID)
+	if err != nil || len(entries) < 2 {
+		t.Fatal(entries, err)
+	}
+	for _, e := range entries {
+		if strings.Contains(string(e.Text), "@") {
+			t.Errorf("%s", e.Text)
+		}
+	}
+}
+
+// Where some rule says how many approvals it takes, one that says nothing of them leaves it
+// to the marker.
+func TestARuleThatSaysNothingOfApprovalsTakesNoneAway(t *testing.T) {
+	w := newWorld(t)
+	w.Policy = ruled(t, w, "rules: [{name: a, match: {role: [roles/other]}, terms: {approvals: 1}}, {name: b, terms: {max_duration: 1h}}]\n")
+	a := ask()
+	a.Kind, a.Reviewers = access.Self, nil
+	_, err := w.Broker().Ask(t.Context(), caller(ana), a)
+	is(t, err, access.NotAllowed, access.CodeNeedsApproval)
+	if len(w.Activations) > 0 {
+		t.Errorf("granted %v", w.Activations)
+	}
+}
+
+// An access level that is demanded since the first approved must have been there then.
+func TestALevelThatIsDemandedSince(t *testing.T) {
+	const two, level = "rules: [{name: r, terms: {approvals: 2%s}}]\n", ", approver_access_level: [accessPolicies/1/accessLevels/corp]"
+	for _, had := range []bool{true, false} {
+		w, _ := withLedger(t)
+		p := &changing{ruled(t, w, strings.Replace(two, "%s", "", 1))}
+		w.Policy = p
+		b := w.Broker()
+		asked, err := b.Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, second := caller(ben), caller(cho)
+		if managed(0, "accessPolicies/1/accessLevels/corp")(&second); had {
+			managed(0, "accessPolicies/1/accessLevels/corp")(&first)
+		}
+		if _, err := b.Decide(t.Context(), first, broker.Decide{Ref: asked.Ref, Verdict: access.Approve}); err != nil {
+			t.Fatal(err)
+		}
+		p.Refined = ruled(t, w, strings.Replace(two, "%s", level, 1))
+		decided, err := b.Decide(t.Context(), second, broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+		if err != nil || (decided.State == access.Active) != had {
+			t.Errorf("had it %v: %s, %v", had, decided.State, err)
+		}
+	}
+}

@@ -61,7 +61,7 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	var extended access.Request
 	if a.Extends != "" {
 		var err error
-		if extended, err = b.extended(ctx, caller, a.Extends); err != nil {
+		if extended, err = b.toExtend(ctx, caller, a.Extends); err != nil {
 			r := access.Request{Principal: caller.Principal, Extends: a.Extends}
 			return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
 		}
@@ -80,6 +80,11 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 		terms, err = b.read(ctx, caller, &r, a)
 	}
 	r.Terms = b.kept(terms)
+	for _, p := range append([]access.Principal{r.Principal}, r.Reviewers...) {
+		if accounts := b.accounts(p); len(accounts) > 1 && !b.forgets {
+			r.Terms.People = append(r.Terms.People, accounts)
+		}
+	}
 	if err != nil {
 		trying := access.RequestMade
 		if r.Kind == access.BreakGlass {
@@ -395,7 +400,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 func (b *Broker) reviewNotice(ctx context.Context, did access.Action, r access.Request, to []access.Principal, w access.Window,
 	origin string) access.Notice {
 	n := b.notice(did, r, to)
-	n.To = addressesOf(to) // of every reviewer those whose turn it is
+	n.To = addresses(to) // of every reviewer those whose turn it is
 	n.Declined = b.later.denied(r, b.c.Now())
 	n.Window, n.Roles, n.BaseURL = w, b.describe(ctx, r.Entitlements), origin+"/"
 	if !b.forgets {

@@ -102,8 +102,8 @@ func TestApprovingForLessAgain(t *testing.T) {
 	}
 }
 
-// later asks for the role that peers approve, from then on.
-func later(w *world, ahead time.Duration) broker.Ask {
+// startsIn asks for the role that peers approve, from then on.
+func startsIn(w *world, ahead time.Duration) broker.Ask {
 	a := ask()
 	a.Start = w.Clock.Add(ahead)
 	return a
@@ -134,7 +134,7 @@ func TestALaterStart(t *testing.T) {
 			w, store := withLedger(t)
 			w.Policy = changed(w, func(t *access.Terms) { t.StartWithin, t.RequestLife = 72*time.Hour, 72*time.Hour })
 			b := w.Broker()
-			asked := mustAsk(t, b, later(w, c.ahead))
+			asked := mustAsk(t, b, startsIn(w, c.ahead))
 			if c.swept != 0 {
 				if err := store.Swept(t.Context(), w.Clock.Add(-c.swept)); err != nil {
 					t.Fatal(err)
@@ -184,7 +184,7 @@ func TestALaterStart(t *testing.T) {
 func TestALaterStartIsCheckedBeforeItIsWritten(t *testing.T) {
 	w, store := withLedger(t)
 	b := w.Broker()
-	asked := mustAsk(t, b, later(w, time.Hour))
+	asked := mustAsk(t, b, startsIn(w, time.Hour))
 	swept(t, b)
 	if decided, err := approve(t, b, ben, asked.Ref); err != nil || decided.State != access.Scheduled {
 		t.Fatalf("%+v, %v", decided, err)
@@ -210,7 +210,7 @@ func TestCallingOff(t *testing.T) {
 				b := w.Broker()
 				a := ask()
 				if st == access.Scheduled {
-					a = later(w, time.Hour)
+					a = startsIn(w, time.Hour)
 				} else {
 					w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
 				}

@@ -189,7 +189,7 @@ func (b *Broker) mayDecide(ctx context.Context, caller access.Caller, r access.R
 
 // another is nil for who is another human than the request's principal.
 func (b *Broker) another(r access.Request, p access.Principal) error {
-	if b.human(p) == b.human(r.Principal) {
+	if b.human(p, r.Terms.People...) == b.human(r.Principal, r.Terms.People...) {
 		return &access.Error{Kind: access.NotAllowed, Code: access.CodeOwnRequest}
 	}
 	return nil

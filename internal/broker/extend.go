@@ -14,7 +14,7 @@ import (
 // theirs, the request's whose id it is, from its end on (Ask.Extends). What
 // Terms.MaxContinuous leaves bounds its Terms.MaxDuration. It changes nothing.
 func (b *Broker) Extension(ctx context.Context, caller access.Caller, id string) (Choice, error) {
-	r, err := b.extended(ctx, caller, id)
+	r, err := b.toExtend(ctx, caller, id)
 	if err != nil {
 		return Choice{}, err
 	}
@@ -42,8 +42,8 @@ func (b *Broker) Extension(ctx context.Context, caller access.Caller, id string)
 	return c, nil
 }
 
-// extended opens a request of the caller's own whose grant they would go on with.
-func (b *Broker) extended(ctx context.Context, caller access.Caller, id string) (access.Request, error) {
+// toExtend opens a request of the caller's own whose grant they would go on with.
+func (b *Broker) toExtend(ctx context.Context, caller access.Caller, id string) (access.Request, error) {
 	if _, err := b.needsMemory(); err != nil {
 		return access.Request{}, err
 	}
@@ -192,7 +192,7 @@ func (b *Broker) left(ctx context.Context, t access.Terms, r access.Request, w a
 			return slices.ContainsFunc(r.Entitlements, func(mine access.EntitlementID) bool { return mine.Role == id.Role })
 		})
 	}
-	for _, p := range b.addresses(r.Principal) {
+	for _, p := range b.accounts(r.Principal) {
 		some, err := b.remembered(ctx, p, r.Resource, gave, shared)
 		if err != nil {
 			return 0, err

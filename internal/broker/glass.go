@@ -25,7 +25,8 @@ func brokenGlass(t access.Terms, role string) (access.Terms, error) {
 }
 
 func noBreakGlass(role string) error {
-	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoBreakGlass, Field: access.FieldEntitlement, Args: access.Args{"role": role}}
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoBreakGlass, Field: access.FieldEntitlement,
+		Args: access.Args{"role": role}}
 }
 
 // mayBreak is nil for one of those whom the terms name, as the Directory has it since
@@ -142,7 +143,7 @@ func (b *Broker) allReviewed(ctx context.Context, r access.Request) error {
 		return nil
 	}
 	for _, before := range unreviewed {
-		if before.ID == r.ID || b.human(before.Principal) != b.human(r.Principal) {
+		if before.ID == r.ID || b.human(before.Principal, before.Terms.People...) != b.human(r.Principal, before.Terms.People...) {
 			continue
 		}
 		for _, id := range before.Entitlements {
@@ -208,7 +209,7 @@ func (b *Broker) peers(ctx context.Context, caller access.Caller, r access.Reque
 }
 
 // watchers are who hears of a broken glass: who would have been asked, who may review it,
-// and auditors; nobody who is the same human as its principal. Of a group, its address.
+// and auditors; nobody who is the same human as its principal.
 func (b *Broker) watchers(r access.Request, peers []access.Principal) []access.Principal {
 	all := slices.Clone(peers)
 	named := slices.Concat(r.Terms.Glass.ReviewBy, b.c.Auditors)
@@ -226,7 +227,8 @@ func (b *Broker) watchers(r access.Request, peers []access.Principal) []access.P
 }
 
 // mayReview is nil for who may review a broken glass: those whom the terms named when it
-// was broken, but for the human who broke it. Of a page groups may be some seconds old.
+// was broken, but for the human who broke it; of one that was found without its terms,
+// those whom they name now. Of a page groups may be some seconds old.
 func (b *Broker) mayReview(ctx context.Context, caller access.Caller, r access.Request, since time.Time) error {
 	if r.Kind != access.BreakGlass {
 		return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoReview}
@@ -234,7 +236,15 @@ func (b *Broker) mayReview(ctx context.Context, caller access.Caller, r access.R
 	if err := b.another(r, caller.Principal); err != nil {
 		return err
 	}
-	in, warnings := b.among(ctx, caller, r.Terms.Glass.ReviewBy, since)
+	by := r.Terms.Glass.ReviewBy
+	if len(by) == 0 {
+		terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
+		if err != nil {
+			return err
+		}
+		by = terms.Glass.ReviewBy
+	}
+	in, warnings := b.among(ctx, caller, by, since)
 	if !in && len(warnings) > 0 {
 		return warnings[0]
 	}
@@ -256,9 +266,10 @@ func (b *Broker) toReview(ctx context.Context, caller access.Caller, l access.Li
 		switch {
 		case b.another(r, caller.Principal) != nil:
 			return true
-		case !asked:
+		case !asked || by == "": // of one without its terms those of now are asked
 			err := b.mayReview(ctx, caller, r, time.Time{})
-			if may = err == nil; !may && access.AsError(err).Code != access.CodeNoReview {
+			no := []access.Code{access.CodeNoReview, access.CodeNoBreakGlass}
+			if may = err == nil; !may && !slices.Contains(no, access.AsError(err).Code) {
 				warnings = append(warnings, access.AsError(err))
 			}
 			known[by] = may
@@ -270,7 +281,8 @@ func (b *Broker) toReview(ctx context.Context, caller access.Caller, l access.Li
 // ReviewGlass records what the caller thinks of a broken glass, once; said again by the
 // same person it is the same. The comment is required. The warnings are of who could not be
 // told.
-func (b *Broker) ReviewGlass(ctx context.Context, caller access.Caller, id, comment, origin string) (access.Request, []*access.Error, error) {
+func (b *Broker) ReviewGlass(ctx context.Context, caller access.Caller, id, comment, origin string) (
+	access.Request, []*access.Error, error) {
 	if _, err := b.needsMemory(); err != nil {
 		return access.Request{}, nil, err
 	}

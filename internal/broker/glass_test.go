@@ -353,15 +353,8 @@ func TestOneUnreviewedGlassForARole(t *testing.T) {
 // human knows that dan is ana.
 type human struct{ broker.Policy }
 
-func (human) Human(p access.Principal) access.Principal {
-	if p == dan {
-		return ana
-	}
-	return p
-}
-
-func (h human) Addresses(p access.Principal) []access.Principal {
-	if h.Human(p) == ana {
+func (human) Accounts(p access.Principal) []access.Principal {
+	if p == dan || p == ana {
 		return []access.Principal{ana, dan}
 	}
 	return []access.Principal{p}
@@ -530,6 +523,31 @@ func TestABrokenGlassWaitsForItsReviewers(t *testing.T) {
 	}
 }
 
+// One that was found later, without its terms, is reviewed by whom the terms name now, and
+// counts as unreviewed until then.
+func TestABrokenGlassThatWasTakenInIsReviewed(t *testing.T) {
+	w, _, b := withGlass(t)
+	found := access.Request{ID: "brk-0000000000000001", Kind: access.BreakGlass, Principal: ana, Resource: shop,
+		Entitlements: []access.EntitlementID{admin}, Justification: "down", Duration: time.Hour, Created: w.Clock.Add(-time.Minute), Expires: w.Clock.Add(time.Hour)}
+	e := access.Event{Action: access.GrantTakenIn, At: w.Clock, Caller: access.Caller{Method: access.MethodSystem}, Request: found,
+		Window: access.Window{Start: found.Created, End: found.Created.Add(time.Hour)}}
+	if _, err := w.Ledger.Commit(t.Context(), e, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Ask(t.Context(), caller(ana), emergency())
+	is(t, err, access.Conflict, access.CodeGlassUnreviewed)
+	for p, waits := range map[access.Principal]int{eve: 1, ben: 0, ana: 0} {
+		if listed, warnings, err := b.History(t.Context(), caller(p), broker.ViewReviews, access.Listing{}); err != nil || len(warnings) != 0 || len(listed.Requests) != waits {
+			t.Errorf("for %s: %+v, %v, %v", p, listed, warnings, err)
+		}
+	}
+	_, _, err = b.ReviewGlass(t.Context(), caller(ben), found.ID, "fine", "")
+	is(t, err, access.NotAllowed, access.CodeNoReview)
+	if r, _, err := b.ReviewGlass(t.Context(), caller(eve), found.ID, "fine", ""); err != nil || r.Unreviewed() {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // Ended early it stays so: by its form and by any that was opened before.
 func TestABrokenGlassThatWasEndedStaysSo(t *testing.T) {
 	w, _, b := withGlass(t)
@@ -551,6 +569,13 @@ func TestABrokenGlassThatWasEndedStaysSo(t *testing.T) {
 			t.Error("it is there again")
 		}
 	}
+	if _, _, err := b.ReviewGlass(t.Context(), caller(eve), asked.Request.ID, "fine", ""); err != nil {
+		t.Fatal(err)
+	}
+	other := emergency()
+	other.Form = formOf(ana, access.BreakGlass) // opened at dawn, as the first
+	_, err = b.Ask(t.Context(), caller(ana), other)
+	is(t, err, access.Gone, access.CodeOldForm)
 	if len(w.Activations) != 1 || w.Activations[0].Window.Contains(w.Clock) {
 		t.Errorf("stands %+v", w.Activations)
 	}

@@ -96,3 +96,53 @@ func TestOneHumanCountsOnce(t *testing.T) {
 		}
 	}
 }
+
+// Whose addresses they are by the mapping of when the request was made and by that of now:
+// both hold, also together.
+func TestTheMappingsOfThenAndOfNowBothHold(t *testing.T) {
+	for _, c := range []struct {
+		name, then, now string
+		code            access.Code
+	}{
+		{"one human now", "", "people: [[ana@example.com, ben@example.com]]\n", access.CodeOwnRequest},
+		{"by way of an address of then", "people: [[ana@example.com, dan@example.com]]\n", "people: [[ben@example.com, dan@example.com]]\n", access.CodeOwnRequest},
+		{"others", "people: [[ana@example.com, dan@example.com]]\n", "people: [[ben@example.com, cho@example.com]]\n", ""},
+	} {
+		w := newWorld(t)
+		w.Forgets = false
+		p := &changing{ruled(t, w, c.then+unnamed)}
+		w.Policy = p
+		b := w.Broker()
+		asked, err := b.Ask(t.Context(), caller(ana), ask())
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		p.Refined = ruled(t, w, c.now+unnamed)
+		_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+		if e := access.AsError(err); c.code == "" && err != nil || c.code != "" && (e == nil || e.Code != c.code) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.code)
+		}
+	}
+	// Who were one approver then are not two now.
+	w := newWorld(t)
+	w.Forgets = false
+	p := &changing{ruled(t, w, "people: [[ben@example.com, cho@example.com]]\n"+unnamed)}
+	w.Policy = p
+	b := w.Broker()
+	a := ask()
+	a.Reviewers = []string{"ben@example.com", "cho@example.com"}
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Refined = ruled(t, w, two)
+	for _, by := range []access.Principal{ben, cho} {
+		decided, err := b.Decide(t.Context(), caller(by), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
+		if err == nil && decided.State != access.Pending {
+			t.Errorf("%s: %s", by, decided.State)
+		}
+	}
+	if len(w.Activations) > 0 {
+		t.Errorf("granted %v", w.Activations)
+	}
+}

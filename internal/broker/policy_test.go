@@ -334,3 +334,15 @@ func TestRulesAboutAncestorsHoldForTheWrite(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// All that is missing in a reason is said at once, each as a sentence.
+func TestEveryPatternThatIsMissedIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.Policy = ruled(t, w, `rules: [{name: r, terms: {justification: [{pattern: "^INC-", message: Begin with the ticket.}, {pattern: "because", message: Say why},`+
+		` {pattern: ".", message: Say something.}]}}]`)
+	_, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+	is(t, err, access.Invalid, access.CodeJustificationRule)
+	if got, want := access.AsError(err).Args["hint"], "Begin with the ticket. Say why."; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

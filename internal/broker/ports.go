@@ -126,12 +126,10 @@ type Renewing interface {
 	Renew(ctx context.Context) error
 }
 
-// Naming is a Policy that knows of several addresses of one human. Human returns the one
-// that stands for all of them: that of the person themselves where it knows of no others.
-// Addresses returns all of them, p among them.
+// Naming is a Policy that knows of several addresses of one human. Accounts returns all of
+// them: that of the person alone where it knows of no others.
 type Naming interface {
-	Human(p access.Principal) access.Principal
-	Addresses(p access.Principal) []access.Principal
+	Accounts(p access.Principal) []access.Principal
 }
 
 // Explaining is a Policy that says why which terms hold, or why they refuse.

@@ -218,3 +218,7 @@ type down struct{ broker.Memory }
 var errDown = &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable}
 
 func (down) Open(context.Context, string) (access.Request, error) { return access.Request{}, errDown }
+
+func (down) Commit(context.Context, access.Event, []access.Notice) (string, error) {
+	return "", errDown
+}

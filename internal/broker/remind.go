@@ -66,9 +66,9 @@ func (b *Broker) reminder(ctx context.Context, did access.Action, r access.Reque
 func (b *Broker) waitedFor(r access.Request) []access.Principal {
 	decided := map[access.Principal]bool{}
 	for _, d := range r.Decisions {
-		decided[b.human(d.By)] = true
+		decided[b.human(d.By, r.Terms.People...)] = true
 	}
-	return slices.DeleteFunc(slices.Clone(r.Reviewers), func(p access.Principal) bool { return decided[b.human(p)] })
+	return slices.DeleteFunc(slices.Clone(r.Reviewers), func(p access.Principal) bool { return decided[b.human(p, r.Terms.People...)] })
 }
 
 // escalatedTo is whom the next escalation of a request names: people, and groups, which

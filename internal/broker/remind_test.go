@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,11 +119,11 @@ type oneHuman struct {
 	other, human access.Principal
 }
 
-func (o oneHuman) Human(p access.Principal) access.Principal {
-	if p == o.other {
-		return o.human
+func (o oneHuman) Accounts(p access.Principal) []access.Principal {
+	if p == o.other || p == o.human {
+		return []access.Principal{o.human, o.other}
 	}
-	return p
+	return []access.Principal{p}
 }
 
 func TestEscalationsAreToldOnceEachAndLetNobodyDecide(t *testing.T) {

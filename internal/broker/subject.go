@@ -77,20 +77,28 @@ func (b *Broker) looks() access.Looks {
 	return access.Looks{}
 }
 
-// human is the address that stands for all of a person's, as far as the policy knows them.
-func (b *Broker) human(p access.Principal) access.Principal {
+// accounts are all addresses of a human, as far as the policy knows them now.
+func (b *Broker) accounts(p access.Principal) []access.Principal {
 	if policy, ok := b.c.Policy.(Naming); ok {
-		return policy.Human(p)
-	}
-	return p
-}
-
-// addresses are all of a person's, as far as the policy knows them.
-func (b *Broker) addresses(p access.Principal) []access.Principal {
-	if policy, ok := b.c.Policy.(Naming); ok {
-		return policy.Addresses(p)
+		return policy.Accounts(p)
 	}
 	return []access.Principal{p}
+}
+
+// human is the address that stands for all of a person's. What the policy says now of whose
+// they are holds, and so does what it said when a request was made (Terms.People).
+func (b *Broker) human(p access.Principal, then ...[]access.Principal) access.Principal {
+	all := []access.Principal{p}
+	for i := 0; i < len(all); i++ {
+		for _, accounts := range append([][]access.Principal{b.accounts(all[i])}, then...) {
+			for _, account := range accounts {
+				if slices.Contains(accounts, all[i]) && !slices.Contains(all, account) {
+					all = append(all, account)
+				}
+			}
+		}
+	}
+	return slices.Min(all)
 }
 
 // why is what a policy says of its terms for an entitlement at once; zero where it does not.

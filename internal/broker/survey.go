@@ -207,7 +207,7 @@ func liveGrants(s access.Standing, now time.Time) []access.Request {
 func (b *Broker) takeIn(ctx context.Context, r access.Request) error {
 	event := b.event(system, access.GrantTakenIn, r)
 	event.Window = r.Window
-	event.Err = b.unruly(ctx, r)
+	event.Request.Terms, event.Err = b.unruly(ctx, r)
 	_, _, err := b.intend(ctx, event)
 	if _, again := errors.AsType[*sentAgain](err); again {
 		return nil // by another instance
@@ -216,17 +216,19 @@ func (b *Broker) takeIn(ctx context.Context, r access.Request) error {
 }
 
 // unruly is why the request would not have led to this grant: its principal may not have
-// it, or not alone. What cannot be found out is no reason.
-func (b *Broker) unruly(ctx context.Context, r access.Request) error {
+// it, or not alone. What cannot be found out is no reason. The terms are those of now, by
+// which it is known who may review a broken glass; zero where they are not known.
+func (b *Broker) unruly(ctx context.Context, r access.Request) (access.Terms, error) {
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements}
 	standing, err := b.standing(ctx, system, q)
 	if err != nil {
-		return nil
+		return access.Terms{}, nil
 	}
 	terms, err := b.terms(b.facts(ctx, system, r.Principal, &standing, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
 	if err != nil {
-		return err
+		return access.Terms{}, err
 	}
+	terms = b.kept(terms)
 	var approvers []access.Principal
 	for _, a := range standing.OfRequest(r) {
 		approvers = a.Approvers
@@ -235,18 +237,18 @@ func (b *Broker) unruly(ctx context.Context, r access.Request) error {
 		held := standing.Holding(r.Principal, id)
 		switch {
 		case !held.MayRequest():
-			return standing.NotHeld(access.AsError(notEligible(id)))
+			return terms, standing.NotHeld(access.AsError(notEligible(id)))
 		case r.Kind == access.Self && !held.SelfApproval:
-			return needsApproval(access.NotAllowed, string(id.Role))
+			return terms, needsApproval(access.NotAllowed, string(id.Role))
 		}
 	}
-	if more := terms.Approvals(); more > len(approvers) {
-		return needsApproval(access.NotAllowed, string(r.Entitlements[0].Role))
+	if r.Kind != access.BreakGlass && terms.Approvals() > len(approvers) {
+		return terms, needsApproval(access.NotAllowed, string(r.Entitlements[0].Role))
 	}
 	if r.Duration > terms.MaxDuration {
-		return b.within(terms, r)
+		return terms, b.within(terms, r)
 	}
-	return nil
+	return terms, nil
 }
 
 // older is when the ledger's newest request was made, and records a doubt where this

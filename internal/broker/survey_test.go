@@ -266,3 +266,46 @@ func TestASurveyGoesOnWhereItEnded(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 }
+
+// What people had at once while the ledger was out of reach is remembered when it is
+// back: an activation as one, and a broken glass as one that nobody has reviewed.
+func TestWhatWasMadeWhileTheLedgerWasAwayIsTakenIn(t *testing.T) {
+	w, store, _ := withGlass(t)
+	w.Ledger = down{store}
+	away := w.Broker()
+	alone := selfAsk()
+	glass, err := away.Ask(t.Context(), caller(ana), emergency())
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := away.Ask(t.Context(), caller(ana), alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Ledger = store
+	w.Clock = w.Clock.Add(time.Minute)
+	w.Forget()
+	b := w.Broker()
+	if done := surveyed(t, b); done.TakenIn != 2 || len(done.Doubts) != 0 {
+		t.Errorf("%+v", done)
+	}
+	for _, e := range w.Journal {
+		if e.Err != nil {
+			t.Errorf("%s: a rule lets it: %v", e.Request.ID, e.Err)
+		}
+	}
+	for id, kind := range map[string]access.RequestKind{glass.Request.ID: access.BreakGlass, self.Request.ID: access.Self} {
+		r, err := store.Open(t.Context(), id)
+		if err != nil || r.State != access.Active || r.Kind != kind || r.Unreviewed() != (kind == access.BreakGlass) {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	if r, _, err := b.ReviewGlass(t.Context(), caller(eve), glass.Request.ID, "was right", ""); err != nil || r.Unreviewed() {
+		t.Errorf("%+v, %v", r, err)
+	}
+	// Pressed again, nothing is granted a second time.
+	writes := w.Calls["grant"]
+	if again, err := b.Ask(t.Context(), caller(ana), alone); err == nil && again.Request.ID == self.Request.ID && w.Calls["grant"] != writes {
+		t.Errorf("granted again: %+v", again)
+	}
+}

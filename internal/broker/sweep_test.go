@@ -274,8 +274,8 @@ func TestSweepDoesNotCallFailedWhatStands(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
-		if _, err := approve(t, b, ben, asked.Ref); state(t, store, asked.Ref) != access.Approved {
-			t.Fatalf("%q, %v", state(t, store, asked.Ref), err)
+		if waiting, err := approve(t, b, ben, asked.Ref); err != nil || waiting.State != access.Approved {
+			t.Fatalf("%+v, %v", waiting, err)
 		}
 		r, err := store.Open(t.Context(), asked.Ref)
 		if err != nil {
@@ -301,8 +301,8 @@ func TestWhetherItStandsIsNotGuessed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
-	if _, err := approve(t, w.Broker(), ben, asked.Ref); state(t, store, asked.Ref) != access.Approved {
-		t.Fatalf("%q, %v", state(t, store, asked.Ref), err)
+	if waiting, err := approve(t, w.Broker(), ben, asked.Ref); err != nil || waiting.State != access.Approved {
+		t.Fatalf("%+v, %v", waiting, err)
 	}
 	w.Clock = w.Clock.Add(time.Hour)
 	w.AgainErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}

@@ -64,11 +64,11 @@ func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) 
 	people := map[audience][]access.Principal{
 		requester: {r.Principal}, newReviewers: some, approvers: some, watchers: some, allReviewers: b.later.asked(r, b.c.Now()),
 		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addressesOf(people[h.to]), CC: addressesOf(people[h.cc])}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
 }
 
-// addressesOf are where people and groups get mail.
-func addressesOf(people []access.Principal) []access.Principal {
+// addresses are where people and groups get mail.
+func addresses(people []access.Principal) []access.Principal {
 	to := make([]access.Principal, 0, len(people))
 	for _, p := range people {
 		to = append(to, p.Address())

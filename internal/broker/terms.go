@@ -113,10 +113,22 @@ func justified(t access.Terms, text string) error {
 	default:
 		return invalid(access.FieldJustification, access.CodeUnsafeJustification, nil)
 	}
+	var missed []string
 	for _, rule := range t.Justification {
 		if !rule.Pattern.MatchString(text) {
-			return invalid(access.FieldJustification, access.CodeJustificationRule, access.Args{"hint": rule.Message})
+			missed = append(missed, sentence(rule.Message))
 		}
 	}
+	if len(missed) > 0 {
+		return invalid(access.FieldJustification, access.CodeJustificationRule, access.Args{"hint": strings.Join(missed, " ")})
+	}
 	return nil
+}
+
+// sentence ends a text as one, unless it does.
+func sentence(text string) string {
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?:") {
+		return text
+	}
+	return text + "."
 }

@@ -72,9 +72,11 @@ func (d *doctor) policyFile(ctx context.Context) {
 	case strings.Contains(version, "/parameters/"):
 		parts := strings.Split(version, "/") // projects/P/locations/L/parameters/N/versions/V
 		project, location, name := parts[1], parts[3], parts[5]
-		list := command("parametermanager", "parameters", "versions", "list", "--parameter", name, "--location", location, "--project", project)
+		list := command("parametermanager", "parameters", "versions", "list", "--parameter", name,
+			"--location", location, "--project", project)
 		remedy := d.remedy(err, "parametermanager.googleapis.com", "if POLICY names the right parameter, "+
-			gcloud("projects", "add-iam-policy-binding", project, "--member", d.member(), "--role", "roles/parametermanager.parameterViewer", "--condition", "None"))
+			gcloud("projects", "add-iam-policy-binding", project, "--member", d.member(),
+				"--role", "roles/parametermanager.parameterViewer", "--condition", "None"))
 		if refused.Code == access.CodeUnknownResource || refused.Code == access.CodeSecretUnusable {
 			remedy = "let POLICY name a version that is there and enabled; run: " + list
 		}
@@ -84,8 +86,8 @@ func (d *doctor) policyFile(ctx context.Context) {
 	}
 	for _, project := range slices.Sorted(maps.Keys(d.above)) {
 		err := d.above[project]
-		d.warn(check, "what lies above "+string(project)+" cannot be read, so that rules about folders or the organization refuse what they may be about: "+
-			why(err), d.remedy(err, resourceManager, d.grant(d.Scope, "roles/browser")))
+		d.warn(check, "what lies above "+string(project)+" cannot be read, so that rules about folders or the organization "+
+			"refuse what they may be about: "+why(err), d.remedy(err, resourceManager, d.grant(d.Scope, "roles/browser")))
 		break // the others are the same to mend
 	}
 }

@@ -248,3 +248,11 @@ func (d *doctor) call(ctx context.Context, client *http.Client, api, path string
 	}
 	return nil
 }
+
+// clock says when ours and Google's differ; it is nothing to see that they do not.
+func (d *doctor) clock(context.Context) {
+	if ahead, skewed := d.Platform.Skew(); skewed {
+		d.report(Finding{Warning, "clock", fmt.Sprintf("the clock here is %v ahead of Google's", ahead),
+			"set it by NTP: access begins and ends by Google's"})
+	}
+}

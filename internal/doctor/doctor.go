@@ -113,7 +113,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) {
 		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
 		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
 		d.policyFile, d.secrets, d.mail, d.topic,
-		d.runServices, d.appVersions, d.accountKeys,
+		d.runServices, d.appVersions, d.accountKeys, d.clock,
 	} {
 		if ctx.Err() != nil {
 			return

@@ -380,3 +380,29 @@ func BenchmarkRolesPageEligibilityAlone(b *testing.B) {
 		readNodes(node{Resource: shop, Policy: p}).Holdings(ana, []string{"ops@example.com"})
 	}
 }
+
+// What a folder or the organization above the resource gives for reviewing is inherited;
+// where a rule demands approvals, who may activate alone reviews too.
+func TestWhatIsInherited(t *testing.T) {
+	id := access.EntitlementID{Resource: "projects/p", Role: "roles/r"}
+	for node, want := range map[access.Resource]bool{"projects/p": false, "folders/1": true, "organizations/1": true} {
+		for _, kind := range []eligibility.Kind{eligibility.PeerApproval, eligibility.Reviewer, eligibility.SelfApproval} {
+			table, _ := eligibility.New([]eligibility.Row{{ID: id, Kind: kind, Members: []string{"user:ana@example.com"}, Node: node}}, time.Now())
+			alone := kind == eligibility.SelfApproval
+			held := table.Holdings("ana@example.com", nil)
+			if len(held) != 1 || (len(held[0].Inherited) > 0) != (want && !alone) || held[0].MayReview == alone {
+				t.Errorf("%s: %+v", node, held)
+			}
+			held = table.Ruled().Holdings("ana@example.com", nil)
+			if len(held) != 1 || (len(held[0].Inherited) > 0) != want || !held[0].MayReview || held[0].SelfApproval != alone ||
+				held[0].PeerApproval != (kind != eligibility.Reviewer) {
+				t.Errorf("%s, ruled: %+v", node, held)
+			}
+		}
+	}
+	folder := access.EntitlementID{Resource: "folders/1", Role: "roles/r"}
+	table, _ := eligibility.New([]eligibility.Row{{ID: folder, Kind: eligibility.PeerApproval, Members: []string{"user:ana@example.com"}, Node: "folders/1"}}, time.Now())
+	if held := table.Holdings("ana@example.com", nil); len(held) != 1 || len(held[0].Inherited) > 0 {
+		t.Errorf("of the folder itself: %+v", held)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/compute/metadata"
@@ -78,6 +79,8 @@ type Platform struct {
 	// circuits keep all clients together to the quotas.
 	circuits *quota.Circuits
 	now      func() time.Time
+	// skew is that of Skew, in nanoseconds; nil where nothing is called.
+	skew *atomic.Int64
 }
 
 // Connect finds out who the service is and prepares its clients. It makes no call
@@ -120,6 +123,7 @@ func (p *Platform) connect(ctx context.Context, o Options) (err error) {
 	if random == nil {
 		random = rand.Float64
 	}
+	p.skew = new(atomic.Int64)
 	p.circuits = quota.New(o.Quotas, p.now, random)
 	if p.public, err = o.client(ctx); err != nil {
 		return err
@@ -138,7 +142,7 @@ func (p *Platform) authorized(source oauth2.TokenSource) http.RoundTripper {
 	if source == nil {
 		return p.public.Transport
 	}
-	return &authorized{base: p.public.Transport, tokens: &tokens{fetch: source, now: p.now}}
+	return &authorized{base: p.public.Transport, tokens: &tokens{fetch: source, now: p.now}, answered: p.hear}
 }
 
 // calling is a client that keeps to the quotas.

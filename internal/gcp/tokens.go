@@ -79,6 +79,8 @@ func (t *tokens) next() (*oauth2.Token, error) {
 type authorized struct {
 	base   http.RoundTripper
 	tokens *tokens
+	// answered is told the head of each answer; it may be nil.
+	answered func(http.Header)
 }
 
 func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -116,7 +118,11 @@ func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 func (a *authorized) send(r *http.Request, token *oauth2.Token) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	token.SetAuthHeader(r)
-	return a.base.RoundTrip(r)
+	response, err := a.base.RoundTrip(r)
+	if err == nil && a.answered != nil {
+		a.answered(response.Header)
+	}
+	return response, err
 }
 
 // maxReplayed is the largest body that is kept for a second sending; a policy of the

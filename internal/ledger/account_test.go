@@ -81,6 +81,14 @@ func TestTheAccountSignsADigestOfTheText(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	// What the signing service signs is verified: it may have signed something else.
+	g.sign = func([]byte) (string, error) {
+		return g.Signer.SignJWT(t.Context(), []byte(`{"iss":"`+account+`","iat":1,"purpose":"ledger","digest":"`+ledger.TextDigest([]byte("other"))+`"}`))
+	}
+	if _, err := a.Sign(t.Context(), text); access.AsError(err) == nil || access.AsError(err).Kind != access.Unavailable {
+		t.Errorf("something else was signed: %v", err)
+	}
+	g.sign = nil
 	// A token for anything else, by the same account, approves nothing.
 	for what, claims := range map[string]map[string]any{
 		"an activation token": {"iss": account, "iat": g.now.Unix(), "purpose": "activation", "digest": ledger.TextDigest(text)},

@@ -19,7 +19,7 @@ type Home interface {
 	Load(ctx context.Context, id string) ([]Entry, error)
 
 	// Put adds an entry, with all that is in w, or nothing. ErrChanged when the request
-	// is at another version than w.Before. Any other error leaves open whether it was
+	// is at another version than w.Before, or its personal data was erased. Any other error leaves open whether it was
 	// written: the caller looks.
 	Put(ctx context.Context, w Write) error
 
@@ -124,6 +124,8 @@ type Query struct {
 	AfterMade time.Time
 	AfterID   string
 	Max       int
+	// Brief rows need no Summary.
+	Brief bool
 }
 
 // Kept is a message in the outbox.

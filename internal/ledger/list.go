@@ -37,6 +37,8 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 	}
 	if l.Role != "" || l.Words != "" {
 		q.Max = batch
+	} else {
+		q.Brief = l.Brief
 	}
 	if l.After != "" {
 		var err error
@@ -58,7 +60,7 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 			}
 			looked++
 			q.AfterMade, q.AfterID = row.Made, row.ID
-			if l.Brief && l.Role == "" && l.Words == "" {
+			if q.Brief {
 				listed.Requests = append(listed.Requests, brief(row))
 			} else if r, err := summarized(row); err == nil && chosen(l, r) {
 				if l.Brief {
@@ -111,7 +113,8 @@ const bindingLength = 8
 func binding(l access.Listing) []byte {
 	l.After, l.Max = "", 0
 	d := digest("jitaccess ledger cursor 1", []byte(l.Viewer), []byte(l.View), []byte(l.Principal), []byte(l.Reviewer), []byte(l.Resource),
-		fmt.Append(nil, l.States, l.Unreviewed), []byte(l.Role), []byte(l.Words), fmt.Append(nil, l.From.UnixMicro()), fmt.Append(nil, l.To.UnixMicro()))
+		fmt.Append(nil, l.States, l.Unreviewed), []byte(l.Role), []byte(l.Words),
+		fmt.Append(nil, l.From.UnixMicro()), fmt.Append(nil, l.To.UnixMicro()))
 	return []byte(d[:bindingLength])
 }
 

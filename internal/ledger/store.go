@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -38,12 +39,15 @@ type Config struct {
 type Store struct {
 	c Config
 	// seen is when each lease was first seen, by our own clock.
-	mu   sync.Mutex
-	seen map[string]sighting
+	mu     sync.Mutex
+	seen   map[string]sighting
+	recent map[string]recent
 }
 
 // New makes a Store.
-func New(c Config) *Store { return &Store{c: c, seen: map[string]sighting{}} }
+func New(c Config) *Store {
+	return &Store{c: c, seen: map[string]sighting{}, recent: map[string]recent{}}
+}
 
 // Limits implements broker.Store: it can do everything.
 func (s *Store) Limits() access.Limits { return access.Limits{} }
@@ -66,6 +70,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 	case f.foreign && decidable(f.request.State):
 		return access.Request{}, damaged(id, errForeignKey)
 	}
+	s.remember(id, f)
 	return f.request, nil
 }
 
@@ -147,8 +152,13 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 		return "", nil // the journal has them; of a request they change nothing
 	}
 	free := e.Action.IsIntent() && e.Action != access.EndAsked // something is done only if it can follow on what was opened
-	for range attempts {
-		f, err := s.load(ctx, e.Request.ID)
+	for attempt := range attempts {
+		// What was opened a moment ago need not be read again: Put sees whether it has changed.
+		f, known := s.recall(e.Request, free)
+		var err error
+		if known = known && attempt == 0; !known {
+			f, err = s.load(ctx, e.Request.ID)
+		}
 		switch {
 		case err != nil:
 			return "", err
@@ -161,6 +171,7 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 		}
 		err = s.append(ctx, f, e, notices)
 		switch {
+		case errors.Is(err, ErrChanged) && known:
 		case errors.Is(err, errCannotFollow):
 			if free {
 				return "", errors.Unwrap(err)
@@ -192,6 +203,49 @@ var errCannotFollow = errors.New("it may not follow")
 
 func (c cannotFollow) Is(target error) bool { return target == errCannotFollow }
 func (c cannotFollow) Unwrap() error        { return c.error }
+
+// recent is a request as it was opened, or written, a moment ago.
+type recent struct {
+	f  folded
+	at time.Time
+}
+
+// How long and of how many requests it is known how they were: for the action that opened
+// one.
+const (
+	recentTime  = 30 * time.Second
+	recentCount = 64
+)
+
+// remember keeps what an action may go on from.
+func (s *Store) remember(id string, f folded) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.recent, id); f.foreign || f.erased {
+		return
+	}
+	if len(s.recent) >= recentCount {
+		clear(s.recent)
+	}
+	s.recent[id] = recent{f, s.c.Now()}
+}
+
+// recall is what an event of the request follows on, as far as that is known: nothing at
+// all, where the request is to be made, or what was opened. It belongs to the caller.
+func (s *Store) recall(r access.Request, free bool) (folded, bool) {
+	if free && r.Version == 0 {
+		return folded{approvers: map[string]bool{}}, true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.recent[r.ID]
+	if age := s.c.Now().Sub(known.at); !ok || age < 0 || age >= recentTime {
+		return folded{}, false
+	}
+	f := known.f
+	f.events, f.approvers = slices.Clip(f.events), maps.Clone(f.approvers)
+	return f, true
+}
 
 // append writes one event behind those of f. What was written though the home could
 // not say so counts as written.
@@ -225,7 +279,13 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 	}
 	err = s.c.Home.Put(ctx, w)
 	if err != nil && !errors.Is(err, ErrChanged) && s.written(ctx, w) {
-		return nil
+		err = nil
+	}
+	if err == nil {
+		f.head, f.events = entry.Digest(), append(f.events, e)
+		s.remember(e.Request.ID, f)
+	} else {
+		s.remember(e.Request.ID, folded{erased: true})
 	}
 	return err
 }

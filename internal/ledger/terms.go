@@ -10,34 +10,35 @@ import (
 // termsForm is how the terms are kept under which a request was made. Lengths of time
 // are in seconds.
 type termsForm struct {
-	Rule                 string           `json:"rule,omitempty"`
-	Policy               string           `json:"policy,omitempty"`
-	Requirements         []need           `json:"requirements,omitempty"`
-	InOrder              bool             `json:"in_order,omitempty"`
-	MinReviewers         int              `json:"min_reviewers,omitempty"`
-	MaxReviewers         int              `json:"max_reviewers,omitempty"`
-	MaxDuration          int64            `json:"max_duration,omitempty"`
-	DefaultDuration      int64            `json:"default_duration,omitempty"`
-	RequestLife          int64            `json:"request_life,omitempty"`
-	StartWithin          int64            `json:"start_within,omitempty"`
-	MaxContinuous        int64            `json:"max_continuous,omitempty"`
-	MaxRoles             int              `json:"max_roles,omitempty"`
-	Justification        []patternForm    `json:"justification,omitempty"`
-	Hint                 string           `json:"hint,omitempty"`
-	ApproverAccessLevels []string         `json:"approver_access_levels,omitempty"`
-	InheritedOnly        bool             `json:"inherited_only,omitempty"`
-	Signature            bool             `json:"signature,omitempty"`
-	KeyAge               int64            `json:"key_age,omitempty"`
-	KeyDeviceBound       bool             `json:"key_device_bound,omitempty"`
-	KeyByAdmin           bool             `json:"key_by_admin,omitempty"`
-	RemindAfter          int64            `json:"remind_after,omitempty"`
-	Escalations          []escalationForm `json:"escalations,omitempty"`
-	Notify               []string         `json:"notify,omitempty"`
-	NotifyOnly           bool             `json:"notify_only,omitempty"`
-	BreakGlass           bool             `json:"break_glass,omitempty"`
-	GlassWho             []string         `json:"glass_who,omitempty"`
-	GlassReviewBy        []string         `json:"glass_review_by,omitempty"`
-	GlassMaxDuration     int64            `json:"glass_max_duration,omitempty"`
+	Rule                 string               `json:"rule,omitempty"`
+	Policy               string               `json:"policy,omitempty"`
+	Requirements         []need               `json:"requirements,omitempty"`
+	InOrder              bool                 `json:"in_order,omitempty"`
+	MinReviewers         int                  `json:"min_reviewers,omitempty"`
+	MaxReviewers         int                  `json:"max_reviewers,omitempty"`
+	MaxDuration          int64                `json:"max_duration,omitempty"`
+	DefaultDuration      int64                `json:"default_duration,omitempty"`
+	RequestLife          int64                `json:"request_life,omitempty"`
+	StartWithin          int64                `json:"start_within,omitempty"`
+	MaxContinuous        int64                `json:"max_continuous,omitempty"`
+	MaxRoles             int                  `json:"max_roles,omitempty"`
+	Justification        []patternForm        `json:"justification,omitempty"`
+	Hint                 string               `json:"hint,omitempty"`
+	ApproverAccessLevels []string             `json:"approver_access_levels,omitempty"`
+	InheritedOnly        bool                 `json:"inherited_only,omitempty"`
+	Signature            bool                 `json:"signature,omitempty"`
+	KeyAge               int64                `json:"key_age,omitempty"`
+	KeyDeviceBound       bool                 `json:"key_device_bound,omitempty"`
+	KeyByAdmin           bool                 `json:"key_by_admin,omitempty"`
+	RemindAfter          int64                `json:"remind_after,omitempty"`
+	Escalations          []escalationForm     `json:"escalations,omitempty"`
+	Notify               []string             `json:"notify,omitempty"`
+	NotifyOnly           bool                 `json:"notify_only,omitempty"`
+	People               [][]access.Principal `json:"people,omitempty"`
+	BreakGlass           bool                 `json:"break_glass,omitempty"`
+	GlassWho             []string             `json:"glass_who,omitempty"`
+	GlassReviewBy        []string             `json:"glass_review_by,omitempty"`
+	GlassMaxDuration     int64                `json:"glass_max_duration,omitempty"`
 }
 
 type patternForm struct {
@@ -61,7 +62,7 @@ func termsTo(t access.Terms) termsForm {
 		MaxRoles: t.MaxRoles,
 		Hint:     t.Hint, ApproverAccessLevels: t.ApproverAccessLevels, InheritedOnly: t.InheritedOnly,
 		Signature: t.Signature, KeyAge: seconds(t.Keys.Age), KeyDeviceBound: t.Keys.DeviceBound, KeyByAdmin: t.Keys.ByAdmin,
-		RemindAfter: seconds(t.RemindAfter), Notify: t.Notify, NotifyOnly: t.NotifyOnly,
+		RemindAfter: seconds(t.RemindAfter), Notify: t.Notify, NotifyOnly: t.NotifyOnly, People: t.People,
 		BreakGlass: t.BreakGlass, GlassWho: t.Glass.Who, GlassReviewBy: t.Glass.ReviewBy, GlassMaxDuration: seconds(t.Glass.MaxDuration)}
 	for _, j := range t.Justification {
 		f.Justification = append(f.Justification, patternForm{j.Pattern.String(), j.Message})
@@ -80,7 +81,7 @@ func termsFrom(f termsForm) (access.Terms, error) {
 		MaxRoles: f.MaxRoles,
 		Hint:     f.Hint, ApproverAccessLevels: f.ApproverAccessLevels, InheritedOnly: f.InheritedOnly,
 		Signature: f.Signature, Keys: access.KeyTerms{Age: duration(f.KeyAge), DeviceBound: f.KeyDeviceBound, ByAdmin: f.KeyByAdmin},
-		RemindAfter: duration(f.RemindAfter), Notify: f.Notify, NotifyOnly: f.NotifyOnly,
+		RemindAfter: duration(f.RemindAfter), Notify: f.Notify, NotifyOnly: f.NotifyOnly, People: f.People,
 		BreakGlass: f.BreakGlass, Glass: access.GlassTerms{Who: f.GlassWho, ReviewBy: f.GlassReviewBy, MaxDuration: duration(f.GlassMaxDuration)}}
 	for _, j := range f.Justification {
 		pattern, err := regexp.Compile(j.Pattern)

@@ -30,6 +30,13 @@ func letters() map[string]access.Notice {
 		"approved": approved(),
 		"denied":   change(denied(), func(n *access.Notice) { n.Final = true }),
 		"declined": denied(),
+		"ended": change(approved(), func(n *access.Notice) {
+			n.Kind, n.By, n.Decision, n.CC = access.NoticeEnded, "dora@example.com", access.Decision{}, []access.Principal{boris}
+		}),
+		"approved-for-less": change(approved(), func(n *access.Notice) {
+			n.Decision.Duration = n.Request.Duration / 2
+			n.Window.End = n.Window.Start.Add(n.Decision.Duration)
+		}),
 		"broken-glass": change(glass(), func(n *access.Notice) {
 			n.To, n.CC = []access.Principal{boris, "security@example.com"}, nil
 		}),

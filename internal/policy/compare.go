@@ -85,6 +85,10 @@ func canonical(t access.Terms) []string {
 	for _, r := range t.Requirements {
 		approvals = append(approvals, fmt.Sprintf("%d from %s", r.Count, sorted(r.From)))
 	}
+	needs := strings.Join(approvals, ", then ")
+	if !t.InOrder {
+		needs = sorted(approvals)
+	}
 	for _, r := range t.Justification {
 		patterns = append(patterns, r.Pattern.String())
 	}
@@ -101,7 +105,7 @@ func canonical(t access.Terms) []string {
 	if t.BreakGlass {
 		glass = fmt.Sprintf("%s for %s, reviewed by %s", sorted(t.Glass.Who), Length(t.Glass.MaxDuration), sorted(t.Glass.ReviewBy))
 	}
-	return []string{sorted(approvals), fmt.Sprint(t.InOrder), Length(t.MaxDuration), Length(t.RequestLife), Length(t.StartWithin),
+	return []string{needs, fmt.Sprint(t.InOrder), Length(t.MaxDuration), Length(t.RequestLife), Length(t.StartWithin),
 		Length(t.MaxContinuous), sorted(patterns), sorted(t.ApproverAccessLevels), fmt.Sprint(t.InheritedOnly), signature,
 		Length(t.RemindAfter), sorted(escalations), notify, glass}
 }

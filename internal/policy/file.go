@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -25,11 +24,13 @@ type File struct {
 	Entitlements []Entitlement
 	Rules        []Rule
 
-	people   map[access.Principal]access.Principal
+	people   map[access.Principal][]access.Principal
 	defaults partial
 	// refuses: where no rule matches, it is refused.
 	refuses bool
 	looks   access.Looks
+	// roleLists is how many different lists of roles its rules have.
+	roleLists int
 }
 
 // Entitlement is what requesters may ask for by the file alone.
@@ -84,29 +85,31 @@ type partial struct {
 // matches.
 type match struct {
 	resources, roles list[pattern]
+	sameRoles        int // names the list of roles; others have the same
 	requesters       list[who]
 	changes          *bool
 	hours            []hours
 	dates            *dates
 }
 
-// Addresses are all of the person behind an address, sorted, that one among them.
-func (f *File) Addresses(p access.Principal) []access.Principal {
-	all := []access.Principal{p}
-	for address, human := range f.people {
-		if human == f.Human(p) && address != p {
-			all = append(all, address)
+// Gives is the entitlement of the file with the id; nil for none.
+func (f *File) Gives(id access.EntitlementID) *Entitlement {
+	for i := range f.Entitlements {
+		if f.Entitlements[i].ID == id {
+			return &f.Entitlements[i]
 		}
 	}
-	slices.Sort(all)
-	return all
+	return nil
 }
 
-// Human is the one person behind an address: the first of the addresses that the file
-// has for them, and the address itself where it says nothing.
-func (f *File) Human(p access.Principal) access.Principal {
-	if human, ok := f.people[p]; ok {
-		return human
+// Accounts are all addresses of a human, in the order of the file; the address itself
+// alone where the file says nothing.
+func (f *File) Accounts(of access.Principal) []access.Principal {
+	if all, ok := f.people[of]; ok {
+		return all
 	}
-	return p
+	return []access.Principal{of}
 }
+
+// Human is the first of the addresses of a human.
+func (f *File) Human(of access.Principal) access.Principal { return f.Accounts(of)[0] }

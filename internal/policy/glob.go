@@ -44,15 +44,15 @@ func (l *list[T]) add(item T, out bool) {
 }
 
 // judge is whether something is meant. What takes it out always wins.
-func (l *list[T]) judge(matches func(*T) answer) answer {
+func (l *list[T]) judge(q *question, matches func(*T, *question) answer) answer {
 	in := answerOf(len(l.in) == 0)
 	for i := range l.in {
-		if in = max(in, matches(&l.in[i])); in == yes {
+		if in = max(in, matches(&l.in[i], q)); in == yes {
 			break
 		}
 	}
 	for i := 0; in != no && i < len(l.out); i++ {
-		in = min(in, yes-matches(&l.out[i]))
+		in = min(in, yes-matches(&l.out[i], q))
 	}
 	return in
 }
@@ -91,8 +91,11 @@ func parsePattern(text string) pattern {
 
 // matches is whether the whole path is meant.
 func (p *pattern) matches(of *path) bool {
-	if p.literal != "" || len(of.segments) != len(p.segments) {
+	if p.literal != "" {
 		return p.literal == of.text
+	}
+	if len(of.segments) != len(p.segments) {
+		return false
 	}
 	for i := len(of.segments) - 1; i >= 0; i-- { // names differ more often than kinds
 		if !p.segments[i].matches(of.segments[i]) {
@@ -139,6 +142,8 @@ func (g *glob) matches(text string) bool {
 	return true
 }
 
+func (p *pattern) matchesRole(q *question) answer { return answerOf(p.matches(&q.role)) }
+
 // matchesResource is whether a resource is meant: itself, or because of what lies above.
 func (p *pattern) matchesResource(q *question) answer {
 	if !p.below {
@@ -159,6 +164,26 @@ type question struct {
 	ancestors      []path
 	groups         []string
 	domain         string
+	// roles are what lists of roles have been judged to be, by match.sameRoles: most rules
+	// share theirs with others.
+	roles []judged
+}
+
+type judged struct {
+	known  bool
+	answer answer
+}
+
+// judgeRoles is whether a rule is about the role.
+func (q *question) judgeRoles(m *match) answer {
+	if q.roles == nil {
+		return m.roles.judge(q, (*pattern).matchesRole)
+	}
+	memo := &q.roles[m.sameRoles]
+	if !memo.known {
+		*memo = judged{true, m.roles.judge(q, (*pattern).matchesRole)}
+	}
+	return memo.answer
 }
 
 func ask(s *access.Subject) *question {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,51 @@ func (f *File) Lint(now time.Time) (faults, warnings document.Faults) {
 		f.lintTerms(rule, at, &warnings)
 	}
 	return faults.Sorted(), warnings.Sorted()
+}
+
+// Unknown are warnings of people and groups whom knows does not know; its kinds are "user"
+// and "group". Each is asked for once. The error is knows's.
+func (f *File) Unknown(knows func(kind string, address access.Principal) (bool, error)) (Faults, error) {
+	var warnings Faults
+	asked := map[string]bool{}
+	tell := func(of string, line, column int, people ...string) error {
+		for _, spelled := range people {
+			kind, address, _ := strings.Cut(spelled, ":")
+			if kind != "user" && kind != "group" || asked[spelled] {
+				continue
+			}
+			asked[spelled] = true
+			known, err := knows(kind, access.Principal(address))
+			if err != nil {
+				return err
+			}
+			if !known {
+				warnings = append(warnings, Fault{Line: line, Column: column,
+					Text: fmt.Sprintf("%s names %s, whom the Directory does not know", of, spelled)})
+			}
+		}
+		return nil
+	}
+	for _, e := range f.Entitlements {
+		if err := tell("entitlement "+string(e.ID.Resource), e.Line, e.Column, e.Requesters...); err != nil {
+			return nil, err
+		}
+	}
+	for i := range f.Rules {
+		rule := &f.Rules[i]
+		var all []string
+		for _, w := range slices.Concat(rule.match.requesters.in, rule.match.requesters.out) {
+			all = append(all, w.spelled())
+		}
+		for _, people := range rule.terms.over(f.defaults).named() {
+			all = append(all, people...)
+		}
+		slices.Sort(all)
+		if err := tell(rule.called(), rule.Line, rule.Column, all...); err != nil {
+			return nil, err
+		}
+	}
+	return warnings.Sorted(), nil
 }
 
 func (f *File) lintMatch(rule *Rule, now time.Time, at *document.Node, warnings *document.Faults) {
@@ -85,6 +131,7 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 		return
 	}
 	var outside []string
+	named, needed := map[access.Principal]bool{}, 0 // by all requirements that name people alone
 	for _, r := range *said.approvals {
 		people := map[access.Principal]bool{}
 		for _, spelled := range r.From {
@@ -106,6 +153,21 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 		if requester, ok := f.onlyRequester(rule); ok && people != nil && people[requester] && len(people)-1 < r.Count {
 			warnings.Add(at, "%s can be satisfied by nobody: only %s may ask, and nobody approves their own request", rule.called(), requester)
 		}
+		if people != nil {
+			maps.Copy(named, people)
+			needed += r.Count
+		}
+	}
+	if needed > len(named) && len(*said.approvals) > 1 {
+		warnings.Add(at, "%s can be satisfied by nobody: its approvals need %d people, and name %d; one person gives one of them",
+			rule.called(), needed, len(named))
+	}
+	if value(said.inOrder, false) && len(*said.approvals) < 2 {
+		warnings.Add(at, "%s: in_order says nothing, since it demands approvals of one kind", rule.called())
+	}
+	if len(outside) > 0 && value(said.inheritedOnly, false) {
+		warnings.Add(at, "%s lets of %s only those approve who are eligible themselves, because of a folder or the organization (inherited_only)",
+			rule.called(), strings.Join(outside, ", "))
 	}
 	if len(outside) > 0 {
 		warnings.Add(at, "%s lets people approve by this file alone, whatever IAM says of them: %s", rule.called(), strings.Join(outside, ", "))
@@ -219,8 +281,8 @@ func (m *match) example() (access.Subject, bool) {
 		s.ChangesPermissions = access.No
 	}
 	q := ask(&s)
-	return s, m.roles.judge(func(p *pattern) answer { return answerOf(p.matches(&q.role)) }) == yes &&
-		m.resources.judge(func(p *pattern) answer { return p.matchesResource(q) }) == yes
+	return s, q.judgeRoles(m) == yes &&
+		m.resources.judge(q, (*pattern).matchesResource) == yes
 }
 
 // people are those whom the rule names, and somebody whom no file names.

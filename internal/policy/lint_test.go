@@ -1,10 +1,13 @@
 package policy_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // TestLint: each file, and what is told of it; "fault:" goes before what must be mended.
@@ -55,6 +58,17 @@ func TestLint(t *testing.T) {
 				"3:3: rule \"a\" lets people approve by this file alone, whatever IAM says of them: user:ana@example.com, user:ana.admin@example.com\n" +
 				"4:3: rule \"b\" can be satisfied by nobody: only ana@example.com may ask, and nobody approves their own request\n" +
 				"4:3: rule \"b\" lets people approve by this file alone, whatever IAM says of them: user:ana@example.com"},
+		{"two approvals from the same person", `
+- {name: a, match: {role: [roles/a]}, terms: {approvals: [{count: 1, from: ["user:ana@example.com"]}, {count: 1, from: ["user:ben@example.com", "user:ana@example.com"]}, {count: 1, from: ["user:ben@example.com"]}]}}
+- {name: rest, terms: {max_duration: 1h}}`,
+			"3:3: rule \"a\" can be satisfied by nobody: its approvals need 3 people, and name 2; one person gives one of them\n" +
+				"3:3: rule \"a\" lets people approve by this file alone, whatever IAM says of them: user:ana@example.com, user:ben@example.com"},
+		{"what says nothing, or more than it seems", `
+- {name: a, match: {role: [roles/a]}, terms: {approvals: 2, in_order: true}}
+- {name: b, match: {role: [roles/b]}, terms: {approvals: [{count: 1, from: ["group:g@example.com"]}], inherited_only: true}}`,
+			"3:3: rule \"a\": in_order says nothing, since it demands approvals of one kind\n" +
+				"4:3: rule \"b\" lets of group:g@example.com only those approve who are eligible themselves, because of a folder or the organization (inherited_only)\n" +
+				"4:3: rule \"b\" lets people approve by this file alone, whatever IAM says of them: group:g@example.com"},
 		{"who leaves a rule and meets no other", `
 - {name: a, match: {resource: [projects/*-prod], requester: ["!group:contractors@example.com"]}, terms: {approvals: 2}}
 - {name: b, match: {role: [roles/b], hours: {from: "07:00", to: "19:00", zone: UTC}}, terms: {approvals: 2}}`,
@@ -78,5 +92,29 @@ func TestLint(t *testing.T) {
 		if strings.Join(got, "\n") != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, strings.Join(got, "\n"), c.want)
 		}
+	}
+}
+
+// Who is named is asked for once, wherever; a directory that cannot be asked is no answer.
+func TestPeopleWhomNoDirectoryKnows(t *testing.T) {
+	f := file(t, `version: 1
+defaults: {escalate: {after: 1h, to: ["group:leads@example.com"]}}
+entitlements: [{resource: pomerium/x, role: roles/access, requesters: ["group:gone@example.com", "domain:example.com"]}]
+rules:
+  - {name: a, match: {requester: ["!group:gone@example.com", "claim:x"]}, refuse: no}
+  - {name: b, terms: {approvals: [{count: 1, from: [peers, "user:ana@example.com", "user:zoe@example.com"]}]}}
+`)
+	asked := map[string]int{}
+	warnings, err := f.Unknown(func(kind string, p access.Principal) (bool, error) {
+		asked[kind+":"+string(p)]++
+		return p != "gone@example.com" && p != "zoe@example.com", nil
+	})
+	want := "[{3 16 entitlement pomerium/x names group:gone@example.com, whom the Directory does not know} {6 5 rule \"b\" names user:zoe@example.com, whom the Directory does not know}]"
+	if fmt.Sprint(warnings) != want || err != nil || len(asked) != 4 || asked["group:gone@example.com"] != 1 || asked["group:leads@example.com"] != 1 {
+		t.Errorf("%v, %v, %v", warnings, err, asked)
+	}
+	down := errors.New("down")
+	if _, err := f.Unknown(func(string, access.Principal) (bool, error) { return false, down }); err != down {
+		t.Error(err)
 	}
 }

@@ -38,6 +38,9 @@ type Deployment struct {
 	// Channels are what notices can go to, as rules name them; one with a colon at the end
 	// takes something behind it: "mail", "slack:".
 	Channels []string
+	// Kinds are the kinds of resources whose provider holds no list of its own, so that
+	// entitlements of the file serve it, such as "pomerium".
+	Kinds []string
 	// Unsupported are terms, by the names that a file has for them, that this build
 	// does not carry out yet.
 	Unsupported []string
@@ -49,6 +52,12 @@ func (f *File) Faults(d Deployment) document.Faults {
 	var faults document.Faults
 	tell := func(of string, at document.Fault, format string, args ...any) {
 		faults = append(faults, document.Fault{Line: at.Line, Column: at.Column, Text: of + ": " + fmt.Sprintf(format, args...)})
+	}
+	for _, e := range f.Entitlements {
+		if kind := e.ID.Resource.Kind(); kind != "" && !slices.Contains(d.Kinds, kind) {
+			tell("entitlement "+string(e.ID.Resource), document.Fault{Line: e.Line, Column: e.Column},
+				"there is no provider for %s/… here; leave it out", kind)
+		}
 	}
 	if len(f.defaults.at) > 0 {
 		for _, fault := range f.defaults.faults(d, loosened{}) {

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
@@ -35,15 +34,19 @@ func ReadFile(text []byte) (*File, document.Faults) {
 	shape.Check(root, &faults)
 	r := reader{faults: faults}
 	digest := sha256.Sum256(text)
-	f := &File{Digest: hex.EncodeToString(digest[:]), people: map[access.Principal]access.Principal{}}
+	f := &File{Digest: hex.EncodeToString(digest[:]), people: map[access.Principal][]access.Principal{}}
 	r.people(root.Get("people"), f.people)
 	for _, item := range items(root.Get("entitlements")) {
-		f.Entitlements = append(f.Entitlements, r.entitlement(item))
+		e := r.entitlement(item)
+		if first := f.Gives(e.ID); first != nil && e.ID.Resource != "" && e.ID.Role != "" {
+			r.faults.Add(item, "%s on %s is there twice, first in line %d; write one entry with all requesters", e.ID.Role, e.ID.Resource, first.Line)
+		}
+		f.Entitlements = append(f.Entitlements, e)
 	}
 	f.defaults = r.terms(root.Get("defaults"))
 	r.mayBeLess(f.defaults, loosened{})
 	f.refuses = textOf(root.Get("unmatched")) == "refuse"
-	lines := map[string]int{}
+	lines, roleLists := map[string]int{}, map[string]int{}
 	for _, item := range items(root.Get("rules")) {
 		if item.Kind != document.Object {
 			continue
@@ -57,8 +60,14 @@ func ReadFile(text []byte) (*File, document.Faults) {
 		default:
 			lines[rule.Name] = name.Line
 		}
+		list := strings.Join(texts(item.Get("match").Get("role")), " ")
+		if _, known := roleLists[list]; !known {
+			roleLists[list] = len(roleLists)
+		}
+		rule.match.sameRoles = roleLists[list]
 		f.Rules = append(f.Rules, rule)
 	}
+	f.roleLists = len(roleLists)
 	f.looks = f.looksAt()
 	return f, r.faults.Sorted()
 }
@@ -123,20 +132,22 @@ func texts(n *document.Node) []string {
 	return all
 }
 
-func (r *reader) people(n *document.Node, humans map[access.Principal]access.Principal) {
+func (r *reader) people(n *document.Node, humans map[access.Principal][]access.Principal) {
 	for _, entry := range items(n) {
-		var human access.Principal
+		var accounts []access.Principal
 		for _, item := range items(entry) {
 			p, ok := r.principal(item)
 			if !ok {
 				continue
 			}
-			human = cmp.Or(human, p)
-			if _, twice := humans[p]; twice {
+			if _, twice := humans[p]; twice || slices.Contains(accounts, p) {
 				r.faults.Add(item, "%s is in people already; an address belongs to one human", p)
 				continue
 			}
-			humans[p] = human
+			accounts = append(accounts, p)
+		}
+		for _, p := range accounts {
+			humans[p] = accounts
 		}
 	}
 }

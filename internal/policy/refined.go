@@ -36,11 +36,8 @@ func (p Refined) Terms(s access.Subject) (access.Terms, error) {
 // Looks is what its rules look at.
 func (p Refined) Looks() access.Looks { return p.file.looks }
 
-// Human is the address that stands for all of a person's, by what the file says of people.
-func (p Refined) Human(of access.Principal) access.Principal { return p.file.Human(of) }
-
-// Addresses are all of a person's, by what the file says of people.
-func (p Refined) Addresses(of access.Principal) []access.Principal { return p.file.Addresses(of) }
+// Accounts are all addresses of a human, by what the file says of people.
+func (p Refined) Accounts(of access.Principal) []access.Principal { return p.file.Accounts(of) }
 
 // Explanation says why which terms hold.
 type Explanation struct {
@@ -96,6 +93,7 @@ func (p Refined) decide(s access.Subject, pass func(e *Explanation, rule *Rule, 
 		return Explanation{Terms: terms}
 	}
 	q := ask(&s)
+	q.roles = make([]judged, p.file.roleLists)
 	e := p.explain(q, s.At, pass)
 	if s.Begins.After(s.At) {
 		later := p.explain(q, s.Begins, pass)
@@ -141,16 +139,16 @@ func (p Refined) explain(s *question, at time.Time, pass func(*Explanation, *Rul
 // as the file names it; for unknown, it is what is not known.
 func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
 	switch {
-	case m.roles.judge(func(p *pattern) answer { return answerOf(p.matches(&q.role)) }) == no:
+	case q.judgeRoles(m) == no:
 		return no, "role"
 	case m.changes != nil && *m.changes != (q.ChangesPermissions != access.No):
 		return no, "changes_permissions"
 	}
-	resource := m.resources.judge(func(p *pattern) answer { return p.matchesResource(q) })
+	resource := m.resources.judge(q, (*pattern).matchesResource)
 	if resource == no {
 		return no, "resource"
 	}
-	requester := m.requesters.judge(func(w *who) answer { return w.matches(q) })
+	requester := m.requesters.judge(q, (*who).matches)
 	switch {
 	case requester == no:
 		return no, "requester"

@@ -358,14 +358,14 @@ func TestOneHumanHasSeveralAddresses(t *testing.T) {
 		if got := f.Human(p); got != want {
 			t.Errorf("%s is %s, want %s", p, got, want)
 		}
-		for _, address := range f.Addresses(p) {
+		for _, address := range f.Accounts(p) {
 			if f.Human(address) != want {
 				t.Errorf("%s is %s by %s", p, f.Human(address), address)
 			}
 		}
 	}
 	for p, want := range map[access.Principal]int{"ana@example.com": 2, "ana.admin@example.com": 2, "cleo@example.com": 1} {
-		if got := f.Addresses(p); len(got) != want || !slices.Contains(got, p) {
+		if got := f.Accounts(p); len(got) != want || !slices.Contains(got, p) {
 			t.Errorf("%s has %v", p, got)
 		}
 	}
@@ -444,6 +444,39 @@ rules:
 16:7: rule "all of it": break_glass names group:g@example.com, and no directory can be asked for groups here`)
 	if got := told(policy.Deployment{Channels: []string{"mail"}}); got != want {
 		t.Errorf("who can do nothing:\n%s\nwant\n%s", got, want)
+	}
+}
+
+// What a file gives itself needs a provider that asks the file; it is never Google's.
+func TestEntitlementsNeedAProviderWithoutAList(t *testing.T) {
+	text := `version: 1
+entitlements:
+  - {resource: pomerium/jit-example, role: roles/access, requesters: ["domain:example.com"]}
+  - {resource: apps/wiki, role: roles/access, requesters: ["domain:example.com"]}
+`
+	f := file(t, text)
+	for _, c := range []struct {
+		kinds []string
+		want  string
+	}{
+		{nil, "3:5: entitlement pomerium/jit-example: there is no provider for pomerium/… here; leave it out\n" +
+			"4:5: entitlement apps/wiki: there is no provider for apps/… here; leave it out\n"},
+		{[]string{"pomerium"}, "4:5: entitlement apps/wiki: there is no provider for apps/… here; leave it out\n"},
+		{[]string{"apps", "pomerium"}, ""},
+	} {
+		got := ""
+		for _, fault := range f.Faults(policy.Deployment{Kinds: c.kinds}) {
+			got += fmt.Sprintf("%d:%d: %s\n", fault.Line, fault.Column, fault.Text)
+		}
+		if got != c.want {
+			t.Errorf("%v:\n%s", c.kinds, got)
+		}
+	}
+	// What cannot be parsed as another provider's is no entitlement of Google's either.
+	for _, google := range []string{"projects/p", "folders/1", "organizations/1"} {
+		if _, faults := policy.ReadFile([]byte(strings.Replace(text, "apps/wiki", google, 1))); len(faults) != 1 || !strings.Contains(faults[0].Text, "IAM says who is eligible") {
+			t.Errorf("%s: %v", google, faults)
+		}
 	}
 }
 

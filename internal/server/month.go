@@ -69,7 +69,7 @@ func became(state access.State) int {
 }
 
 // maxDrawn is how many requests of a month are looked at.
-const maxDrawn = 5000
+const maxDrawn = 2000
 
 // The picture, in its own units.
 const (

@@ -176,16 +176,18 @@ func TestWaitingIsBounded(t *testing.T) {
 			t.Errorf("%s, %s: %d, want %d", c.who, c.query, answer.Code, c.code)
 		}
 	}
-	for range 6 {
+	for range 9 {
 		go wait(ana)
+	}
+	for range 6 {
 		<-clock.asked
 	}
-	// All of ana's places to wait are taken, and none of her others.
+	// All of ana's places to wait are taken, by more than there are others, and none of those.
 	if answer := asPage(h, ana, "/requests", nil); answer.Code != 200 {
 		t.Errorf("another page: %d", answer.Code)
 	}
 	close(stop)
-	for range 6 {
+	for range 9 {
 		if answer := <-answers; answer.Code != http.StatusNoContent {
 			t.Errorf("when the process ends: %d", answer.Code)
 		}

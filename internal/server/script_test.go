@@ -28,13 +28,16 @@ import (
 //	as PERSON                   from now on; "as nobody" is nobody
 //	given METHOD fails KIND CODE    the broker's method fails; "given METHOD works" again
 //	given mail fails | no mail | no address
-//	given policy FILE           of examples/policy holds
+//	given policy FILE           of examples/policy holds; "given policy guide" is that of docs/policy.md
+//	given rules RULES           are those of the policy, in a line
+//	given memory                the store remembers
+//	given PERSON in GROUP
 //	given mail account | mail account fails | no mail account
 //	with HEADER: VALUE          for the next request
 //	GET PATH, HEAD PATH         a request, with its query
 //	POST PATH                   a form; its fields follow, indented, as NAME=VALUE
 //	API METHOD PATH             the JSON interface; the body follows, indented
-//	follow                      GET where the last answer redirected to
+//	follow                      GET where the last answer redirected to; "again" is the same once more
 //	code == STATUS
 //	header NAME == VALUE, header NAME contains TEXT
 //	body contains TEXT, body !contains TEXT
@@ -74,6 +77,7 @@ type script struct {
 	raw, body string
 	noURL     bool
 	account   *account
+	followed  string
 }
 
 type pendingRequest struct {
@@ -169,7 +173,11 @@ func (s *script) command(line string) {
 		s.pending = &pendingRequest{method: method, path: path, api: true}
 	case "follow":
 		s.send()
-		s.pending = &pendingRequest{method: "GET", path: s.answer.Header.Get("Location"), fields: url.Values{}}
+		s.followed = s.answer.Header.Get("Location")
+		s.pending = &pendingRequest{method: "GET", path: s.followed, fields: url.Values{}}
+	case "again":
+		s.send()
+		s.pending = &pendingRequest{method: "GET", path: s.followed, fields: url.Values{}}
 	case "as":
 		s.send()
 		if s.person = rest; rest == "nobody" {
@@ -210,6 +218,21 @@ func (s *script) given(rest string) {
 		s.world.Silent = true
 	case rest == "Pub/Sub alone":
 		s.world.machines = true
+	case rest == "policy guide":
+		text, err := os.ReadFile("../../docs/policy.md")
+		_, first, _ := strings.Cut(string(text), "```yaml\n")
+		first, _, found := strings.Cut(first, "```")
+		if err != nil || !found {
+			s.fail("the guide has no policy: %v", err)
+		}
+		s.world.ruled(s.t, first)
+	case words[0] == "rules":
+		s.world.ruled(s.t, "version: 1\nrules: "+strings.TrimPrefix(rest, "rules "))
+	case rest == "memory":
+		s.world.Forgets, s.world.Settings.MaxReviewers = false, 5
+	case len(words) == 3 && words[1] == "in":
+		p := access.Principal(words[0])
+		s.world.GroupsOf[p] = append(s.world.GroupsOf[p], words[2])
 	case len(words) == 2 && words[0] == "policy":
 		s.world.Holdings[ana] = append(s.world.Holdings[ana], brokertest.Peer(owner))
 		s.world.ruled(s.t, examplePolicy(s.t, words[1]))

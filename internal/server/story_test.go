@@ -406,7 +406,7 @@ func stories() []story {
 		{"ask-glass-wrong", func(c *canned) {
 			glazed(c)
 			c.refused = &access.Error{Kind: access.Invalid, Code: access.CodeNoJustification, Field: "justification", Args: access.Args{"hint": "Bug or case number"}}
-		}, "POST " + p + " glass=1&minutes=20&justification=&entitlement=acme-orders-prod:roles/iam.securityAdmin&id=mpa-AQEBAQEBAQEBAQEB", ana, 400},
+		}, "POST " + p + " glass=1&minutes=20&justification=&entitlement=acme-orders-prod:roles/iam.securityAdmin&id=brk-AQEBAQEBAQEBAQEB", ana, 400},
 		{"error-401", nil, "GET /", "", 401},
 		{"error-403", failing(access.NotAllowed, access.CodeNotInvolved, nil), "GET " + rev, dora, 403},
 		{"error-vpc", failing(access.Upstream, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com",
@@ -496,7 +496,7 @@ func ledgered(c *canned) {
 // glazed is a service where ana may break the glass.
 func glazed(c *canned) {
 	ledgered(c)
-	c.glass = "mpa-GLASS"
+	c.glass = "brk-GLASS"
 	for i := range c.offer.Roles {
 		t := &c.offer.Roles[i].Terms
 		t.BreakGlass, t.Glass = true, access.GlassTerms{MaxDuration: 30 * time.Minute, ReviewBy: []string{"group:security@example.com"}}

@@ -37,6 +37,17 @@ func viewWhy(l *words.Language, why access.Explanation, terms *access.Terms) *wh
 	return v
 }
 
+// InWords says which rule decides, why those before it do not, and what the terms are, a
+// line each; terms is nil for what is refused.
+func InWords(l *words.Language, why access.Explanation, terms *access.Terms) []string {
+	why.Policy = "shown" // what there is to say of the file, its reader knows
+	v := viewWhy(l, why, terms)
+	if v.Rule == "" {
+		return slices.Concat(v.Passed, []string{l.Text("terms.no-rule")}, v.Terms)
+	}
+	return slices.Concat(v.Passed, []string{l.Text("terms.rule", "rule", v.Rule)}, v.Terms)
+}
+
 // shortDigest is the beginning of a digest, or of each in a list.
 func shortDigest(list string) string {
 	digests := strings.Split(list, ", ")

@@ -73,7 +73,7 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 	c.ProjectsQuery = cmp.Or(c.ProjectsQuery, "state:ACTIVE")
 	k := &Catalog{c: c, assets: assets, Roles: descriptions}
 	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
-	k.projects = lookup.New(c.Now, 1, inventoryTimeout, c.SearchProjects)
+	k.projects = lookup.New(c.Now, 1, inventoryTimeout, c.SearchProjects).Within(standing.ProjectsBytes, standing.ListBytes)
 	k.inventories = lookup.New(c.Now, maxInventories, inventoryTimeout, k.batchGet)
 	return k, nil
 }

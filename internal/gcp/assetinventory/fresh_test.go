@@ -230,3 +230,25 @@ func TestThreat40_AMisshapenAnswerIsAnError(t *testing.T) {
 		})
 	}
 }
+
+// Where the policies above projects take more than there is room for, what is remembered
+// of projects goes, and they with it.
+func TestTooManyPoliciesAreForgotten(t *testing.T) {
+	const mall = "projects/mall"
+	for full, want := range map[bool]int{false: 2, true: 3} {
+		w := newWorld(t)
+		w.live[mall] = nil
+		w.instead["projects%2Fmall"] = func(rw http.ResponseWriter, _ *http.Request) {
+			gcptest.Answer(rw, map[string]any{"policyResults": []any{map[string]any{}}})
+		}
+		w.standing(t, onlyAna)
+		if full {
+			w.catalog.FillPolicies()
+		}
+		if _, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: mall, Principals: []access.Principal{ana}}); err != nil {
+			t.Fatal(err)
+		}
+		w.standing(t, onlyAna)
+		w.expect(t, map[string]int{":batchGet": want})
+	}
+}

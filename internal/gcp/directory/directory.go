@@ -34,7 +34,9 @@ const (
 	timeout   = 10 * time.Second
 	maxPeople = 2000
 	maxGroups = 200
-	maxBytes  = 4 << 20 // of each kind
+	maxBytes  = 4 << 20 // of people's groups
+	// memberBytes is of members of groups, and enough for the largest group that is followed.
+	memberBytes = 12 << 20
 )
 
 // How old an answer may be: for a page, and while the directory cannot answer. Google
@@ -69,7 +71,7 @@ func New(ctx context.Context, p *gcp.Platform, customer string, now func() time.
 		}
 		return n
 	})
-	d.members = lookup.New(now, maxGroups, timeout, d.membersNow).Within(maxBytes, func(m Members) (n int) {
+	d.members = lookup.New(now, maxGroups, timeout, d.membersNow).Within(memberBytes, func(m Members) (n int) {
 		for _, p := range m.People {
 			n += len(p) + 16
 		}

@@ -34,9 +34,11 @@ const (
 	maxLists        = 100
 	maxProbes       = 200
 	parallel        = 8
-	// maxBytes is what each of the memories of analyses may take, and that of lists.
-	maxBytes = 16 << 20
 )
+
+// maxBytes is what each of the memories of analyses may take, and that of lists. Tests make
+// it less.
+var maxBytes = 16 << 20
 
 // Config is what a Catalog is made of. Everything is required unless it says
 // otherwise.
@@ -83,8 +85,8 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 	}
 	k := &Catalog{c: c, assets: assets, Roles: descriptions}
 	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
-	k.projects = lookup.New(c.Now, 1, analysisTimeout, c.SearchProjects)
-	k.lists = lookup.New(c.Now, maxLists, analysisTimeout, k.visible).Within(maxBytes, listBytes)
+	k.projects = lookup.New(c.Now, 1, analysisTimeout, c.SearchProjects).Within(standing.ProjectsBytes, standing.ListBytes)
+	k.lists = lookup.New(c.Now, maxLists, analysisTimeout, k.visible).Within(maxBytes, standing.ListBytes)
 	k.persons = lookup.New(c.Now, maxPersons, analysisTimeout, k.heldBy).Within(maxBytes, analysis.size)
 	k.holders = lookup.New(c.Now, maxHolders, analysisTimeout, k.holdersOf).Within(maxBytes, analysis.size)
 	k.probes = lookup.New(c.Now, maxProbes, analysisTimeout, k.probe)

@@ -1,7 +1,5 @@
 package policyanalyzer
 
-import "jitaccess/internal/access"
-
 // What an element takes in memory beside its texts, roughly.
 const (
 	textBytes    = 16
@@ -22,14 +20,6 @@ func (a analysis) size() int {
 				n += textBytes + len(t)
 			}
 		}
-	}
-	return n
-}
-
-// listBytes is what a list of projects takes in memory, in bytes.
-func listBytes(list []access.ResourceInfo) (n int) {
-	for _, r := range list {
-		n += 2*textBytes + len(r.Resource) + len(r.Title)
 	}
 	return n
 }

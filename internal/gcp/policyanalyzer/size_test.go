@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp/standing"
 	"jitaccess/internal/lookup"
 )
 
@@ -19,7 +20,7 @@ func TestAnalysesAreBoundedInBytes(t *testing.T) {
 	}).Within(maxBytes, analysis.size)
 	lists := lookup.New(time.Now, 100, time.Minute, func(context.Context, string) ([]access.ResourceInfo, error) {
 		return []access.ResourceInfo{{Title: long}}, nil
-	}).Within(maxBytes, listBytes)
+	}).Within(maxBytes, standing.ListBytes)
 	for _, key := range []string{"a", "b", "c", "d"} {
 		analyses.Get(t.Context(), key, time.Now())
 		lists.Get(t.Context(), key, time.Now())

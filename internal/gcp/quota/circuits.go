@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ const (
 )
 
 // tries are how many calls go to Google while a quota is spent, each time that this is
-// found: those that end access may make all of them, other actions fewer, pages none.
+// found: those that end access may make all of them, other actions fewer, pages none. One
+// person may make half of them.
 var tries = map[access.Purpose]int{access.ForAction: 6, access.ForEnd: 10}
 
 // Circuits keeps to the quotas: one circuit for each. It is safe for concurrent use.
@@ -43,9 +45,10 @@ type Circuits struct {
 // circuit is what is known of one quota.
 type circuit struct {
 	used minute
-	// people are what each person has spent since an instant, for at most a minute.
-	people      map[access.Principal]int
-	peopleSince time.Time
+	// people are what each person has spent in the last minute; who has spent nothing since
+	// is forgotten, looked for at an instant.
+	people map[access.Principal]*minute
+	looked time.Time
 
 	// refused is when Google last called it spent; zero is not at all, or it has
 	// answered since. refusals are those one after the other.
@@ -54,8 +57,9 @@ type circuit struct {
 	// until is when one call may find out how it is, and trying that one is under way.
 	until  time.Time
 	trying bool
-	// tried are the calls of actions since it was refused.
-	tried int
+	// tried are the calls of actions since it was refused, triedBy those of each person.
+	tried   int
+	triedBy map[access.Principal]int
 }
 
 // New makes Circuits. limits are those that differ from what Google documents; random
@@ -86,33 +90,32 @@ func (c *Circuits) Enter(q *Quota, p access.Purpose, by access.Principal) (leave
 	now := c.now()
 	k := c.circuits[q]
 	if k == nil {
-		k = &circuit{people: map[access.Principal]int{}}
+		k = &circuit{people: map[access.Principal]*minute{}, triedBy: map[access.Principal]int{}}
 		c.circuits[q] = k
 	}
-	if r := k.spent(q, p, now); r != nil {
+	if r := k.spent(q, p, by, now); r != nil {
 		return nil, r
 	}
-	if now.Sub(k.peopleSince) >= time.Minute {
-		clear(k.people)
-		k.peopleSince = now
-	}
+	mine := k.of(by, now)
 	if limit := c.limit(q); limit > 0 {
 		share := shares[p]
-		all, own := 100*k.used.sum(now) >= share.all*limit, by != "" && 100*k.people[by] >= share.person*limit
-		if all || own {
-			return nil, &Refusal{Quota: q, Kept: true, Own: own, Wait: k.peopleSince.Add(time.Minute).Sub(now)}
+		all, own := 100*k.used.sum(now) >= share.all*limit, by != "" && 100*mine.sum(now) >= share.person*limit
+		if own {
+			return nil, &Refusal{Quota: q, Kept: true, Own: true, Wait: mine.wait(now)}
+		}
+		if all {
+			return nil, &Refusal{Quota: q, Kept: true, Wait: k.used.wait(now)}
 		}
 	}
 	k.used.add(now)
-	if by != "" {
-		k.people[by]++
-	}
+	mine.add(now)
 	switch {
 	case k.refused.IsZero():
 	case !now.Before(k.until):
 		k.trying = true
 	default:
 		k.tried++
+		k.triedBy[by]++
 	}
 	refused := k.refused
 	return func(o Outcome, after time.Duration) {
@@ -122,9 +125,26 @@ func (c *Circuits) Enter(q *Quota, p access.Purpose, by access.Principal) (leave
 	}, nil
 }
 
+// of is what one person has spent; of nobody in particular it is not kept.
+func (k *circuit) of(by access.Principal, now time.Time) *minute {
+	if now.Sub(k.looked) >= time.Minute {
+		k.looked = now
+		maps.DeleteFunc(k.people, func(_ access.Principal, m *minute) bool { return m.sum(now) == 0 })
+	}
+	mine := k.people[by]
+	if mine == nil {
+		mine = new(minute)
+		if by != "" {
+			k.people[by] = mine
+		}
+	}
+	return mine
+}
+
 // spent is the refusal while Google calls the quota spent.
-func (k *circuit) spent(q *Quota, p access.Purpose, now time.Time) *Refusal {
-	if k.refused.IsZero() || !now.Before(k.until) && !k.trying || k.tried < tries[p] {
+func (k *circuit) spent(q *Quota, p access.Purpose, by access.Principal, now time.Time) *Refusal {
+	most := tries[p]
+	if k.refused.IsZero() || !now.Before(k.until) && !k.trying || k.tried < most && (by == "" || k.triedBy[by] < most/2) {
 		return nil
 	}
 	return &Refusal{Quota: q, Since: now.Sub(k.refused), Wait: max(k.until.Sub(now), time.Second)}
@@ -159,12 +179,14 @@ func (c *Circuits) leave(k *circuit, o Outcome, after time.Duration, refused tim
 			k.until = now.Add(wait + time.Duration(c.random()*float64(wait)/2))
 			k.refusals++
 			k.tried = 0
+			clear(k.triedBy)
 		}
 		k.refused, k.trying = now, false
 	case !k.refused.Equal(refused):
 		// It began before, and tells nothing of now.
 	case o == Answered:
 		k.refused, k.refusals, k.trying, k.tried = time.Time{}, 0, false, 0
+		clear(k.triedBy)
 	default:
 		k.trying = false
 	}
@@ -173,7 +195,7 @@ func (c *Circuits) leave(k *circuit, o Outcome, after time.Duration, refused tim
 // minute counts what happened in the last minute, by seconds; one more than sixty, so
 // that no minute has more than is counted.
 type minute struct {
-	seconds [61]int
+	seconds [61]int32
 	last    int64
 }
 
@@ -191,7 +213,19 @@ func (m *minute) add(now time.Time) { m.seconds[m.advance(now)]++ }
 func (m *minute) sum(now time.Time) (n int) {
 	m.advance(now)
 	for _, count := range m.seconds {
-		n += count
+		n += int(count)
 	}
 	return n
+}
+
+// wait is how long it takes until less is counted, at least a second.
+func (m *minute) wait(now time.Time) time.Duration {
+	m.advance(now)
+	size := int64(len(m.seconds))
+	for ago := size - 1; ago > 0; ago-- {
+		if at := m.last - ago; at >= 0 && m.seconds[at%size] > 0 {
+			return time.Duration(size-ago) * time.Second
+		}
+	}
+	return time.Minute
 }

@@ -163,6 +163,29 @@ func TestNoMinuteHasMore(t *testing.T) {
 	}
 }
 
+// Nor does one person have twice their part around the turn of a minute.
+func TestNoMinuteOfAPersonHasMore(t *testing.T) {
+	d := newDesk(nil, 0)
+	d.many(1, access.ForPage, "ana@example.com")
+	d.now = d.now.Add(55 * time.Second)
+	made := d.many(500, access.ForPage, "mallory@example.com")
+	for range 11 {
+		d.now = d.now.Add(5 * time.Second)
+		made += d.many(500, access.ForPage, "mallory@example.com")
+	}
+	if made != 20 {
+		t.Errorf("%d calls in 55 seconds", made)
+	}
+	_, refusal := d.Enter(policies, access.ForPage, "mallory@example.com")
+	if refusal == nil || !refusal.Own || refusal.Wait != 6*time.Second {
+		t.Errorf("%+v", refusal)
+	}
+	d.now = d.now.Add(6 * time.Second)
+	if d.many(1, access.ForPage, "mallory@example.com") != 1 {
+		t.Error("not when it was said")
+	}
+}
+
 func TestRaisedQuotas(t *testing.T) {
 	if n := newDesk(quota.Limits{"assetinventory.policies": 1000}, 0).many(5000, access.ForPage, ""); n != 800 {
 		t.Errorf("%d", n)
@@ -258,6 +281,32 @@ func TestActionsGoOnWhileAQuotaIsSpent(t *testing.T) {
 	d.call(access.ForPage, "", quota.Spent, 0)
 	if !d.call(access.ForEnd, "", quota.Answered, 0) || !d.call(access.ForPage, "", quota.Answered, 0) {
 		t.Error("pages wait though Google answers")
+	}
+}
+
+// One person who tries again and again leaves tries to the others.
+func TestOnePersonDoesNotMakeAllTries(t *testing.T) {
+	d := newDesk(nil, 0)
+	d.call(access.ForPage, "", quota.Spent, 0)
+	tries := func(by access.Principal, p access.Purpose) (made int) {
+		for range 50 {
+			if d.call(p, by, quota.Spent, 0) {
+				made++
+			}
+		}
+		return made
+	}
+	if n := tries("mallory@example.com", access.ForAction); n != 3 {
+		t.Errorf("one person: %d", n)
+	}
+	if n := tries("ana@example.com", access.ForAction); n != 3 {
+		t.Errorf("another: %d", n)
+	}
+	if n := tries("mallory@example.com", access.ForEnd); n != 2 {
+		t.Errorf("to end: %d more", n)
+	}
+	if n := tries("ben@example.com", access.ForEnd); n != 2 {
+		t.Errorf("others to end: %d more", n)
 	}
 }
 

@@ -2,6 +2,7 @@ package roles_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,4 +119,17 @@ func TestWhileIAMDoesNotAnswerNobodyAsks(t *testing.T) {
 	if got := w.roles.Role(t.Context(), "projects/p", "roles/b"); got.Title == "" {
 		t.Error("never asked again")
 	}
+}
+
+// Descriptions are bounded in bytes: the oldest is asked for again, the newest is not.
+func TestDescriptionsAreBoundedInBytes(t *testing.T) {
+	w := newWorld(t, func(rw http.ResponseWriter, _ *http.Request) {
+		gcptest.Answer(rw, map[string]any{"name": "any", "title": "Admin", "description": strings.Repeat("x", 400<<10)})
+	})
+	for _, role := range []access.Role{"roles/a", "roles/b", "roles/c", "roles/c", "roles/a"} {
+		w.roles.Role(t.Context(), "projects/p", role)
+		w.now = w.now.Add(time.Second)
+	}
+	w.expect(t, "GET /v1/roles/c?", 1)
+	w.expect(t, "GET /v1/roles/a?", 2)
 }

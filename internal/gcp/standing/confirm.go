@@ -151,7 +151,7 @@ func (l *look) confirm(ctx context.Context) error {
 	}
 	for i, node := range above {
 		if slices.Contains(matter, node.Resource) && !slices.Contains(around, node.Resource) {
-			l.unseen(&above[i], around, end)
+			l.unseen(ctx, &above[i], around, end)
 		}
 	}
 	return nil
@@ -183,16 +183,21 @@ func (l *look) around(ctx context.Context, matter []access.Resource) (around []a
 }
 
 // unseen deals with a node that matters and was not seen around the resource: where all
-// were seen, or one of which the source knows nothing, the resource has moved, and the node
-// makes nobody eligible. Where the tree may not be read, the source is believed, and that
-// is said.
-func (l *look) unseen(node *Node, around []access.Resource, end *access.Error) {
-	isNew := func(seen access.Resource) bool {
-		return !slices.ContainsFunc(l.found.Above, func(n Node) bool { return n.Resource == seen })
+// were seen, or one whose policy the source does not know though there is one, the resource
+// has moved, and the node makes nobody eligible. Where the tree may not be read, the source
+// is believed, and that is said: a folder that the source does not name may merely have no
+// policy.
+func (l *look) unseen(ctx context.Context, node *Node, around []access.Resource, end *access.Error) {
+	isNews := func(seen access.Resource) bool {
+		if slices.ContainsFunc(l.found.Above, func(n Node) bool { return n.Resource == seen }) {
+			return false
+		}
+		live, err := l.policyOf(ctx, seen)()
+		return err == nil && len(live.Bindings()) > 0
 	}
 	e := &access.Error{Kind: access.NotAllowed, Code: access.CodeMoved,
 		Args: access.Args{"resource": string(l.q.Resource), "parent": string(node.Resource)}}
-	if end == nil || l.found.Whole && slices.ContainsFunc(around, isNew) {
+	if end == nil || l.found.Whole && slices.ContainsFunc(around, isNews) {
 		node.Policy = iampolicy.New(nil)
 	} else {
 		node.Unconfirmed = true

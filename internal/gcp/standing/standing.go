@@ -264,6 +264,19 @@ func Projects(ctx context.Context, c *lookup.Cache[[]access.ResourceInfo], query
 	return found, nil, nil
 }
 
+// ProjectsBytes is what a list of all projects may take in memory: that of more than a
+// hundred thousand. A longer one is looked up each time.
+const ProjectsBytes = 16 << 20
+
+// ListBytes is about what a list of projects takes in memory, in bytes.
+func ListBytes(list []access.ResourceInfo) (n int) {
+	const texts = 32 // beside their bytes
+	for _, r := range list {
+		n += texts + len(r.Resource) + len(r.Title)
+	}
+	return n
+}
+
 // Unreadable is the warning of a group whose members are not known.
 func Unreadable(group string, cause *access.Error) *access.Error {
 	e := &access.Error{Kind: access.Upstream, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}}

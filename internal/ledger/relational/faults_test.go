@@ -374,6 +374,83 @@ func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
 	}
 }
 
+// An action that opened a request goes on from what it opened, unless that has changed: an
+// approval of somebody else, or that its personal data was erased.
+func TestWhatWasOpenedIsNotWrittenOver(t *testing.T) {
+	for name, open := range riggedHomes {
+		t.Run(name, func(t *testing.T) {
+			c, home := newClock(), open(t)
+			s, other := store(t, home, c), store(t, home, c)
+			scene(t, home, s, c)
+			approval := func(r access.Request, by access.Principal) access.Event {
+				return access.Event{Action: access.RequestApproved, At: c.Now(), Request: r, Caller: access.Caller{Principal: by}, Requirements: two,
+					Decision: access.Decision{Verdict: access.Approve, By: by, At: c.Now(), Digest: r.Digest()}, Window: r.WindowAt(c.Now())}
+			}
+			r, err := s.Open(t.Context(), pending)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := other.Commit(t.Context(), approval(r, "chloe@example.com"), nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Commit(t.Context(), approval(r, "dora@example.com"), nil); access.AsError(err) == nil || access.AsError(err).Kind != access.Conflict {
+				t.Errorf("on what was opened before: %v", err)
+			}
+			// A fact is recorded behind what came since.
+			written := access.Event{Action: access.GrantWritten, At: c.Now(), Request: r, Window: r.WindowAt(c.Now())}
+			if _, err := s.Open(t.Context(), approved); err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range []*ledger.Store{other, s} {
+				written.Request.ID = approved
+				if _, err := one.Commit(t.Context(), written, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if events, err := other.History(t.Context(), approved); err != nil || len(events) != 4 {
+				t.Errorf("%d events, %v", len(events), err)
+			}
+			if report, err := ledger.Verify(t.Context(), home, keys(t, secret)); err != nil || len(report.Findings) > 0 {
+				t.Errorf("%+v, %v", report, err)
+			}
+			// A row by hand, at another version than its entries, is gone on from by nobody.
+			home.exec(t, "UPDATE requests SET version = 7 WHERE id = ?", granted)
+			before := home.text(t, "SELECT COUNT(*) FROM events")
+			written.Request.ID = granted
+			if _, err := s.Commit(t.Context(), written, nil); access.AsError(err) == nil || access.AsError(err).Code != access.CodeLedgerDamaged {
+				t.Errorf("a row at another version: %v", err)
+			}
+			if after := home.text(t, "SELECT COUNT(*) FROM events"); after != before {
+				t.Errorf("%s events, and then %s", before, after)
+			}
+			home.exec(t, "UPDATE requests SET version = 4 WHERE id = ?", granted)
+			// What was erased stays so.
+			if _, err := s.Open(t.Context(), denied); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := ledger.ErasePerson(t.Context(), home, keys(t, secret), "ana@example.com", c.Now().Add(100*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			ended := access.Event{Action: access.EndAsked, At: c.Now(), Request: access.Request{ID: denied}, Caller: access.Caller{Principal: "ana@example.com"}}
+			if _, err := s.Commit(t.Context(), ended, nil); err != nil {
+				t.Error(err)
+			}
+			for _, id := range []string{denied, approved} {
+				written.Request.ID = id
+				if _, err := s.Commit(t.Context(), written, nil); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := home.text(t, "SELECT COUNT(*) FROM parts WHERE content LIKE '%ana@%' AND request_id IN ('"+denied+"', '"+approved+"')"); n != "0" {
+				t.Errorf("ana is back, in %s parts", n)
+			}
+			if text := home.text(t, "SELECT MAX(summary) FROM requests WHERE id IN ('"+denied+"', '"+approved+"')"); strings.Contains(text, "ana@") {
+				t.Errorf("ana is back: %s", text)
+			}
+		})
+	}
+}
+
 func TestTheTableForSpreadsheetsHasNoFormulas(t *testing.T) {
 	c, home := newClock(), sqlite(t)
 	if _, err := store(t, home, c).Commit(t.Context(), made(c, pending), nil); err != nil {

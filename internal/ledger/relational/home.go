@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/ledger"
@@ -129,6 +131,9 @@ func (d *Database) Put(ctx context.Context, w ledger.Write) error {
 	defer tx.Rollback()
 	for i, s := range all {
 		result, err := tx.ExecContext(ctx, s.text, s.args...)
+		if isDuplicate(err) {
+			return ledger.ErrChanged
+		}
 		if err != nil {
 			return err
 		}
@@ -137,6 +142,12 @@ func (d *Database) Put(ctx context.Context, w ledger.Write) error {
 		}
 	}
 	return tx.Commit()
+}
+
+// isDuplicate is whether an entry is there already: somebody else was quicker.
+func isDuplicate(err error) bool {
+	own, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (own.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || own.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE)
 }
 
 // writing are the statements that write w. The first one changes one row if the request
@@ -149,8 +160,12 @@ func (d *Database) writing(w ledger.Write) (all []statement) {
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			r.ID, r.Version, r.Head, string(r.State), string(r.Principal), string(r.Resource), micros(r.Made), micros(r.Due), string(r.Summary))
 	} else {
-		exec(`UPDATE requests SET version = ?, head = ?, state = ?, due = ?, summary = ? WHERE id = ? AND version = ?`,
+		exec(`UPDATE requests SET version = ?, head = ?, state = ?, due = ?, summary = ? WHERE id = ? AND version = ? AND summary <> ''`,
 			r.Version, r.Head, string(r.State), micros(r.Due), string(r.Summary), r.ID, w.Before)
+	}
+	if d.numbered {
+		// Where the first one has changed nothing, all of it fails here.
+		exec(guard, r.ID, r.Version, r.Head)
 	}
 	exec(`INSERT INTO events (request_id, version, body, algorithm, key_id, public_key, signature) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		r.ID, r.Version, string(w.Entry.Text), w.Entry.Signature.Algorithm, w.Entry.Signature.Key, ledger.Base64(w.Entry.Signature.Public),
@@ -181,51 +196,36 @@ func (d *Database) writing(w ledger.Write) (all []statement) {
 	return all
 }
 
-// pipelined runs a transaction in two round trips: all statements at once, and what
-// becomes of them. What is written behind a first statement that changed nothing is
-// rolled back.
+// guard divides by zero, unless the row of a request is as it was just written.
+const guard = `SELECT 1 / COUNT(*) FROM requests WHERE id = ? AND version = ? AND head = ?`
+
+// Errors of PostgreSQL (https://www.postgresql.org/docs/current/errcodes-appendix.html):
+// what guard says, and that an entry is there already.
+const (
+	divisionByZero  = "22012"
+	uniqueViolation = "23505"
+)
+
+// pipelined runs a transaction in one round trip: statements that are sent together are
+// one (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELINING),
+// of which all or nothing is written.
 func (d *Database) pipelined(ctx context.Context, all []statement) error {
 	connection, err := d.write.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
-	return connection.Raw(func(driver any) error {
-		c := driver.(*stdlib.Conn).Conn()
+	err = connection.Raw(func(driver any) error {
 		var batch pgx.Batch
-		batch.Queue("BEGIN")
 		for _, s := range all {
 			batch.Queue(s.text, s.args...)
 		}
-		results := c.SendBatch(ctx, &batch)
-		_, err := results.Exec()
-		for i := range all {
-			if err != nil {
-				break
-			}
-			var tag pgconn.CommandTag
-			if tag, err = results.Exec(); err == nil && i == 0 && tag.RowsAffected() != 1 {
-				err = ledger.ErrChanged
-			}
-		}
-		if closing := results.Close(); err == nil {
-			err = closing
-		}
-		if err == nil {
-			var tag pgconn.CommandTag
-			// Of a transaction that failed meanwhile COMMIT is a ROLLBACK.
-			if tag, err = c.Exec(ctx, "COMMIT"); err == nil && tag.String() != "COMMIT" {
-				err = errors.New("the transaction was rolled back")
-			}
-			if err == nil {
-				return nil
-			}
-		}
-		if _, rolling := c.Exec(ctx, "ROLLBACK"); rolling != nil {
-			_ = c.Close(context.WithoutCancel(ctx)) // nobody is to go on in it
-		}
-		return err
+		return driver.(*stdlib.Conn).Conn().SendBatch(ctx, &batch).Close()
 	})
+	if own, ok := errors.AsType[*pgconn.PgError](err); ok && (own.Code == divisionByZero || own.Code == uniqueViolation) {
+		return ledger.ErrChanged
+	}
+	return err
 }
 
 // tuples are the placeholders of so many values, in rows of so many columns.
@@ -288,7 +288,11 @@ func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, erro
 	case !q.To.IsZero():
 		choose(made+" < ?", micros(q.To))
 	}
-	statement := "SELECT " + rowColumns + " FROM " + from
+	columns := rowColumns
+	if q.Brief {
+		columns = strings.Replace(columns, "r.summary", "''", 1)
+	}
+	statement := "SELECT " + columns + " FROM " + from
 	if len(where) > 0 {
 		statement += " WHERE " + strings.Join(where, " AND ")
 	}

@@ -1,0 +1,174 @@
+package server_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// approved has ana's request approved by ben, for so many minutes at most; 0 says nothing.
+func approvedRequest(t *testing.T, h http.Handler, why, body string) string {
+	t.Helper()
+	id := someRequest(t, h, why)
+	if code, text := asAPI(h, ben, "POST", "/api/activation-request?activation="+id, body); code != 200 {
+		t.Fatal(code, text)
+	}
+	return id
+}
+
+func TestMoreTimeIsAskedForByTheInterface(t *testing.T) {
+	w, h := withLedger(t)
+	id := approvedRequest(t, h, "case 1", "{}")
+	extend := func(who access.Principal, id, body string) (int, string) {
+		return asAPI(h, who, "POST", "/api/requests/"+id+"/extend", body)
+	}
+	for what, c := range map[string]struct {
+		who  access.Principal
+		id   string
+		body string
+		code int
+		text string
+	}{
+		"who approved it":            {ben, id, `{"minutes":15}`, 403, `"code":"not-involved"`},
+		"an administrator":           {carl, id, `{"minutes":15}`, 403, `"code":"not-involved"`},
+		"no body":                    {ana, id, ``, 400, ``},
+		"another number":             {ana, "mpa-AAAAAAAAAAAAAAAA", `{"minutes":15}`, 404, `"code":"bad-link"`},
+		"no number":                  {ana, "x", `{"minutes":15}`, 404, `"code":"bad-link"`},
+		"for no time":                {ana, id, `{"minutes":0}`, 400, `"code":"bad-duration"`},
+		"for too long":               {ana, id, `{"minutes":100000}`, 400, `"field":"minutes"`},
+		"of somebody who may not":    {ana, id, `{"minutes":15,"peers":["eve.ruiz@example.com"]}`, 403, `"code":"reviewer-not-eligible"`},
+		"by a form that is not hers": {ana, id, `{"minutes":15,"id":"mpa-AAAAAAAAAAAAAAAA"}`, 400, `"code":"bad-request-id"`},
+	} {
+		if code, text := extend(c.who, c.id, c.body); code != c.code || !strings.Contains(text, c.text) {
+			t.Errorf("%s: %d %s; want %d %s", what, code, text, c.code, c.text)
+		}
+	}
+	code, text := extend(ana, id, `{"minutes":15}`)
+	var answer struct {
+		Justification string
+		Reviewers     []struct{ Email string }
+		Entitlements  []struct {
+			ActivationID, Status string
+			StartTime, EndTime   int64
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &answer); err != nil || code != 200 || answer.Justification != "case 1" || len(answer.Reviewers) != 1 ||
+		answer.Reviewers[0].Email != string(ben) || answer.Entitlements[0].Status != "ACTIVATION_PENDING" ||
+		answer.Entitlements[0].EndTime-answer.Entitlements[0].StartTime != 15*60 || answer.Entitlements[0].StartTime != w.Activations[0].Window.End.Unix() {
+		t.Fatal(code, text, err)
+	}
+	if code, text := extend(ana, id, `{"minutes":15}`); code != 409 || !strings.Contains(text, `"code":"already-extended"`) {
+		t.Errorf("a second one: %d %s", code, text)
+	}
+	if code, text := asAPI(h, ben, "POST", "/api/activation-request?activation="+answer.Entitlements[0].ActivationID, "{}"); code != 200 || len(w.Activations) != 2 ||
+		!w.Activations[1].Window.Start.Equal(w.Activations[0].Window.End) {
+		t.Errorf("%d %s, %v", code, text, w.Activations)
+	}
+}
+
+// sendForm sends a form of ours as somebody.
+func sendForm(h http.Handler, who access.Principal, target string, fields url.Values) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("POST", target, strings.NewReader(fields.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set(personHeader, string(who))
+	return do(h, r)
+}
+
+// The form pressed twice is one request; and what is wrong is shown with what was typed.
+func TestMoreTimeIsAskedForByAForm(t *testing.T) {
+	w, h := withLedger(t)
+	id := approvedRequest(t, h, "case 1", "{}")
+	number, err := access.NewForm(w.Random, access.Peers, ana, w.Clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := url.Values{"id": {number}, "minutes": {"15"}, "justification": {"it goes on"}, "reviewer": {string(ben)}}
+	wrong := url.Values{"id": {number}, "minutes": {"9999"}, "justification": {"it goes on"}, "reviewer": {string(ben)}}
+	if page := sendForm(h, ana, "/requests/"+id+"/extend", wrong); page.Code != 400 || !strings.Contains(page.Body.String(), "it goes on") || !strings.Contains(page.Body.String(), number) {
+		t.Errorf("%d %s", page.Code, page.Body)
+	}
+	var where string
+	for range 2 {
+		page := sendForm(h, ana, "/requests/"+id+"/extend", fields)
+		if to := page.Header().Get("Location"); page.Code != http.StatusSeeOther || to == "" || where != "" && to != where {
+			t.Fatalf("%d %q, before %q: %s", page.Code, to, where, page.Body)
+		}
+		where = page.Header().Get("Location")
+	}
+	if code, text := asAPI(h, ana, "GET", "/api/requests?view=mine&state=pending", ""); code != 200 || strings.Count(text, `"activationId"`) != 1 {
+		t.Errorf("%d %s", code, text)
+	}
+	if page := sendForm(h, ben, "/requests/"+id+"/extend", fields); page.Code != 403 {
+		t.Errorf("somebody else: %d", page.Code)
+	}
+}
+
+func TestApprovingForLessByInterfaceAndForm(t *testing.T) {
+	w, h := withLedger(t)
+	for body, c := range map[string]struct {
+		code    int
+		minutes int
+	}{
+		``: {200, 30}, `{}`: {200, 30}, `{"minutes":null}`: {200, 30}, `not JSON, as 1.x may send`: {200, 30},
+		`{"minutes":10}`: {200, 10}, `{"minutes":30}`: {200, 30}, `{"minutes":1}`: {200, 1},
+		`{"minutes":31}`: {400, 0}, `{"minutes":0}`: {400, 0}, `{"minutes":-5}`: {400, 0}, `{"minutes":1.5}`: {400, 0}, `{"minutes":"ten"}`: {400, 0},
+		`{"minutes":1e9}`: {400, 0}, `{"minutes":[10]}`: {400, 0}, `{"minutes":99999999999999999999}`: {400, 0},
+	} {
+		w.Activations = nil
+		id := someRequest(t, h, "case "+strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+				return r
+			}
+			return 'x'
+		}, body))
+		code, text := asAPI(h, ben, "POST", "/api/activation-request?activation="+id, body)
+		if code != c.code || (len(w.Activations) == 1) != (c.minutes > 0) || c.minutes > 0 && w.Activations[0].Window.Length() != time.Duration(c.minutes)*time.Minute {
+			t.Errorf("%s: %d %s, granted %v", body, code, text, w.Activations)
+		}
+	}
+	w.Activations = nil
+	id := someRequest(t, h, "by a form")
+	if page := sendForm(h, ben, "/review?activation="+id, url.Values{"verdict": {"approve"}, "confirmed": {"1"}, "minutes": {"15"}}); page.Code != http.StatusSeeOther ||
+		len(w.Activations) != 1 || w.Activations[0].Window.Length() != 15*time.Minute {
+		t.Errorf("%d %s, granted %v", page.Code, page.Body, w.Activations)
+	}
+}
+
+// What is recorded and not written yet is no failure, on the page and by the interface.
+func TestWhatWaitsForThePlatformSaysSo(t *testing.T) {
+	w, h := withLedger(t)
+	w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed, Args: access.Args{"service": "Google Cloud"}}
+	id := someRequest(t, h, "case 1")
+	if code, text := asAPI(h, ben, "POST", "/api/activation-request?activation="+id, "{}"); code != 200 || !strings.Contains(text, `"status":"ACTIVATION_PENDING"`) ||
+		!strings.Contains(text, "not granted yet") {
+		t.Errorf("%d %s", code, text)
+	}
+	second := someRequest(t, h, "case 2")
+	if page := sendForm(h, ben, "/review?activation="+second, url.Values{"verdict": {"approve"}, "confirmed": {"1"}}); page.Code != 200 ||
+		!strings.Contains(page.Body.String(), "Recorded, and not granted yet") {
+		t.Errorf("%d %s", page.Code, page.Body)
+	}
+	code, text := asAPI(h, ana, "POST", "/api/projects/acme-orders-prod/roles/self-activate",
+		`{"role":"`+string(admin.Role)+`","justification":"case 3","activationTimeout":30}`)
+	if code != 200 || !strings.Contains(text, `"status":"ACTIVATION_PENDING"`) || !strings.Contains(text, "not granted yet") {
+		t.Errorf("%d %s", code, text)
+	}
+	// Who approved it calls it off, twice.
+	for range 2 {
+		if code, text := asAPI(h, ben, "POST", "/api/requests/"+id+"/end", `{"resource":"projects/acme-orders-prod"}`); code != 200 {
+			t.Errorf("%d %s", code, text)
+		}
+	}
+	w.GrantErr = &access.Error{Kind: access.Unprocessable, Code: access.CodeRoleNotGrantable, Args: access.Args{"role": string(security.Role)}}
+	third := someRequest(t, h, "case 4")
+	if code, text := asAPI(h, ben, "POST", "/api/activation-request?activation="+third, "{}"); code != 422 || !strings.Contains(text, string(security.Role)) {
+		t.Errorf("refused for good: %d %s", code, text)
+	}
+}
