@@ -124,14 +124,14 @@ func newFaulty(t *testing.T, mail smtptest.Options) *faulty {
 	f.crashes.clock = filepath.Join(t.TempDir(), "clock")
 	environment := onDisk(f.world, filepath.Join(t.TempDir(), "jitaccess.db"))
 	environment["SIGNING_KEY"], environment["NOTIFICATION_TOPIC"] = crashKey, topicName
-	environment["SMTP_OPTIONS"] = "mail.smtp.timeout=500"
+	environment["SMTP_OPTIONS"], environment["GOOGLE_QUOTAS"] = "mail.smtp.timeout=500", unlimited()
 	maps.Copy(f.Environment, environment)
 	c, err := config.Read(f.Env(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Google.ReadTimeout = f.setup.patience
-	k := clock{now: f.now, sleep: func(ctx context.Context, d time.Duration) error { return sleep(ctx, d/50) }}
+	k := clock{now: f.now, sleep: func(ctx context.Context, d time.Duration) error { return sleep(ctx, d/5) }}
 	platform, err := gcp.Connect(t.Context(), googleOptions(c, k))
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,12 @@ func newFaulty(t *testing.T, mail smtptest.Options) *faulty {
 		t.Fatal(err)
 	}
 	f.world.stop() // the one without a ledger
-	f.service.open(s.handler)
+	// Whoever waits does so for a fraction of what they would, and calls are not counted.
+	f.service.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 7*time.Second)
+		defer cancel()
+		s.handler.ServeHTTP(w, r.WithContext(ctx))
+	}))
 	f.sweeper = s.sweeper
 	f.page(frank, "/access/projects/"+project).expect(t, 200)
 	return f
@@ -210,6 +215,8 @@ func (f *faulty) fails(deed string, arm, disarm func()) string {
 		cell = "recorded, done by the sweep"
 	case now:
 		cell = fmt.Sprintf("%d, and done", a.status)
+	case a.status >= 502:
+		cell = "refused" // 502, 503 or 504, by when it is that the time is up
 	default:
 		cell = fmt.Sprintf("%d", a.status)
 	}
