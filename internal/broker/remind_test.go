@@ -144,7 +144,7 @@ func TestEscalationsAreToldOnceEachAndLetNobodyDecide(t *testing.T) {
 		told string
 	}{
 		{19 * time.Minute, ""},
-		{20 * time.Minute, "escalated to [eve@example.com leads@example.com] []; "},
+		{20 * time.Minute, "escalated to [leads@example.com eve@example.com] []; "},
 		// After a standstill all that is due is told, in its order.
 		{41 * time.Minute, "reminder to [ben@example.com cho@example.com] []; escalated to [board@example.com] []; "},
 		{59 * time.Minute, ""},
