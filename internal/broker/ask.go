@@ -290,7 +290,8 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	if err := cmp.Or(b.within(terms, r), linkable(a.Origin, a.Host)); err != nil {
 		return refused(err)
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(r.Reviewers)...), Of: r.Entitlements}
+	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(r.Reviewers)...),
+		Of: r.Entitlements}
 	var asked []invitee
 	standing, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
 		err := cmp.Or(idIsFree(r, s), holds(r.Principal, r, nil, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))
