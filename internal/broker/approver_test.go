@@ -553,3 +553,20 @@ func TestALevelThatIsDemandedSince(t *testing.T) {
 		}
 	}
 }
+
+// Who has lost the role asks nobody more, whoever may approve.
+func TestNobodyMoreIsAskedByWhoLostTheRole(t *testing.T) {
+	w := newWorld(t)
+	w.GroupsOf = map[access.Principal][]string{eve: {dba}, fay: {dba}}
+	w.Policy = ruled(t, w, `rules: [{name: r, terms: {approvals: [{count: 1, from: ["group:`+dba+`"]}]}}]`+"\n")
+	b := w.Broker()
+	a := ask()
+	a.Reviewers = []string{"eve@example.com"}
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Holdings[ana] = nil
+	_, err = b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, "fay@example.com"))
+	is(t, err, access.NotAllowed, access.CodeNotEligible)
+}

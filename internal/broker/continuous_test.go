@@ -114,10 +114,10 @@ func TestContinuousTimeOfWhatWasEnded(t *testing.T) {
 // A chain counts together, though an extension was approved late; and an approver may
 // approve for less to keep within it.
 func TestContinuousTimeWhenItIsDecided(t *testing.T) {
-	w, b := continuously(t)
+	w, _ := continuously(t)
 	w.Settings.MaxDuration = 4 * time.Hour
 	w.Policy = ruled(t, w, anaTwice+"rules: [{name: r, terms: {max_duration: 2h, max_continuous: 3h}}]\n")
-	b = w.Broker()
+	b := w.Broker()
 	first := granted(t, w, b, access.Peers) // an hour
 	w.Clock = w.Clock.Add(50 * time.Minute)
 	a := more(t, w, first.ID, access.Peers)

@@ -70,8 +70,8 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	first := ending{of: access.Ending{RequestID: requestID, Principal: of, Resource: resource, At: begun.UTC().Truncate(time.Second), Since: begun},
-		found: result.Activations}
+	first := ending{found: result.Activations, of: access.Ending{RequestID: requestID, Principal: of, Resource: resource,
+		At: begun.UTC().Truncate(time.Second), Since: begun}}
 	if kept.Principal == of {
 		first.kept = kept
 	}
@@ -174,7 +174,8 @@ func (b *Broker) extending(ctx context.Context, e ending, s access.Standing) (al
 	}
 	for _, had := range e.found {
 		follows := func(a access.Activation) bool {
-			return a.Entitlement == had.Entitlement && a.Window.Start.Equal(had.Window.End) && a.Window.Length() > 0 && a.Window.Start.After(b.c.Now())
+			return a.Entitlement == had.Entitlement && a.Window.Start.Equal(had.Window.End) && a.Window.Length() > 0 &&
+				a.Window.Start.After(b.c.Now())
 		}
 		for _, a := range s.Activations {
 			again := func(n ending) bool { return n.of.RequestID == a.RequestID }
@@ -209,11 +210,11 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]acc
 	if err != nil {
 		return nil, nil, err
 	}
-	notice := b.endedNotice(ctx, caller, event.Request, e.kept, approvers, event.Window)
-	var kept []access.Notice
+	var told []access.Notice // of an end by somebody else
 	if gave && caller.Principal != r.Principal {
-		kept = append(kept, notice)
+		told = append(told, b.endedNotice(ctx, caller, event.Request, e.kept, approvers, event.Window))
 	}
+	kept := told
 	// What is not written is called off first: who writes it meanwhile looks afterwards
 	// (calledOff), and then one of both ends it.
 	off := (e.kept.State == access.Approved || e.kept.State == access.Scheduled) && len(e.found) == 0
@@ -243,8 +244,10 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]acc
 	if off && err != nil { // nothing is known to stand, and nothing will be written
 		warnings, err = append(warnings, access.AsError(err)), nil
 	}
-	if err == nil && gave && caller.Principal != r.Principal {
-		warnings = append(warnings, b.tell(ctx, caller, notice)...)
+	for _, n := range told {
+		if err == nil {
+			warnings = append(warnings, b.tell(ctx, caller, n)...)
+		}
 	}
 	return outcomes, warnings, err
 }
@@ -256,7 +259,8 @@ func (b *Broker) endedNotice(ctx context.Context, caller access.Caller, r, kept 
 	if kept.ID != "" {
 		r = kept
 	}
-	n := b.notice(access.GrantEnded, r, slices.DeleteFunc(slices.Clone(approvers), func(p access.Principal) bool { return p == caller.Principal }))
+	others := slices.DeleteFunc(slices.Clone(approvers), func(p access.Principal) bool { return p == caller.Principal })
+	n := b.notice(access.GrantEnded, r, others)
 	n.By, n.Window, n.Roles = caller.Principal, w, b.describe(ctx, r.Entitlements)
 	if b.c.Origin != "" {
 		n.BaseURL = b.c.Origin + "/"

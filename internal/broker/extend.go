@@ -106,7 +106,8 @@ func (b *Broker) onlyExtension(ctx context.Context, id string, r access.Request,
 }
 
 // extensions are the requests that extend the one of that id, in one of the states now.
-func (b *Broker) extensions(ctx context.Context, id string, p access.Principal, on access.Resource, states ...access.State) ([]access.Request, error) {
+func (b *Broker) extensions(ctx context.Context, id string, p access.Principal, on access.Resource,
+	states ...access.State) ([]access.Request, error) {
 	return b.remembered(ctx, p, on, states, func(r access.Request) bool { return r.Extends == id })
 }
 

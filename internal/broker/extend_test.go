@@ -366,3 +366,24 @@ func (unreachable) List(context.Context, access.Listing) (access.Listed, error) 
 }
 
 func (unreachable) Sent(context.Context, access.Message) error { return errUnreachable }
+
+// What has not begun is not extended, nor by breaking the glass.
+func TestAnExtensionOfWhatHasNotBegun(t *testing.T) {
+	w, _ := withLedger(t)
+	b := w.Broker()
+	first := granted(t, w, b, access.Self)
+	w.Clock = w.Clock.Add(50 * time.Minute)
+	second := mustAsk(t, b, more(t, w, first.ID, access.Self))
+	_, err := b.Ask(t.Context(), caller(ana), more(t, w, second.Request.ID, access.Self))
+	is(t, err, access.Conflict, access.CodeNotExtendable)
+
+	w, _, _ = withGlass(t)
+	b = w.Broker()
+	peers := granted(t, w, b, access.Peers)
+	a := more(t, w, peers.ID, access.BreakGlass)
+	_, err = b.Ask(t.Context(), caller(ana), a)
+	is(t, err, access.Invalid, access.CodeBadRequestID)
+	if len(w.Activations) != 1 {
+		t.Errorf("granted %v", w.Activations)
+	}
+}

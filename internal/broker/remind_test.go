@@ -126,6 +126,13 @@ func (o oneHuman) Accounts(p access.Principal) []access.Principal {
 	return []access.Principal{p}
 }
 
+func (o oneHuman) Addresses(p access.Principal) []access.Principal {
+	if p == o.other || p == o.human {
+		return []access.Principal{o.human, o.other}
+	}
+	return []access.Principal{p}
+}
+
 func TestEscalationsAreToldOnceEachAndLetNobodyDecide(t *testing.T) {
 	w, store, asked := waiting(t, func(t *access.Terms) {
 		t.RemindAfter = 25 * time.Minute
@@ -137,7 +144,7 @@ func TestEscalationsAreToldOnceEachAndLetNobodyDecide(t *testing.T) {
 		told string
 	}{
 		{19 * time.Minute, ""},
-		{20 * time.Minute, "escalated to [leads@example.com eve@example.com] []; "},
+		{20 * time.Minute, "escalated to [eve@example.com leads@example.com] []; "},
 		// After a standstill all that is due is told, in its order.
 		{41 * time.Minute, "reminder to [ben@example.com cho@example.com] []; escalated to [board@example.com] []; "},
 		{59 * time.Minute, ""},

@@ -32,8 +32,8 @@ func TestThePolicyIsLookedAtBeforeSomethingIsDecided(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
-	if _, err := approve(t, b, ben, asked.Ref); err == nil {
-		t.Fatal("granted")
+	if waiting, err := approve(t, b, ben, asked.Ref); err != nil || waiting.State != access.Approved {
+		t.Fatalf("%+v, %v", waiting, err)
 	}
 	w.GrantErr = nil
 	another := ask()

@@ -67,14 +67,15 @@ func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) 
 	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
 }
 
-// addresses are where people and groups get mail.
+// addresses are where people and groups get mail, in their order, each once.
 func addresses(people []access.Principal) []access.Principal {
-	to := make([]access.Principal, 0, len(people))
+	var to []access.Principal
 	for _, p := range people {
-		to = append(to, p.Address())
+		if !slices.Contains(to, p.Address()) {
+			to = append(to, p.Address())
+		}
 	}
-	slices.Sort(to)
-	return slices.Compact(to)
+	return to
 }
 
 // tellTime bounds the telling of people, so that a mail server that hangs does not

@@ -173,7 +173,7 @@ func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
 	}
 	base := review()
 	data := []string{base.ReviewURL, base.BaseURL, base.Roles[0].Description, base.Request.Justification, "Compute Admin", "Storage Admin",
-		"Störung №4711: サーバー再起動", denied().Decision.Comment, "Viel Erfolg!", "organizations/7/roles/oncall", "shop-prod",
+		"Störung №4711: サーバー再起動", denied().Decision.Comment, "Viel Erfolg!", "organizations/7/roles/oncall", "shop-prod", "Everything is down", "It was needed: see INC-4711.", "production",
 		`resource.name.startsWith("projects/_/buckets/invoices")`, "Re:"}
 	role := regexp.MustCompile(`roles/[a-z.]+|[a-z]+@example.com`)
 	for _, message := range s.Messages() {

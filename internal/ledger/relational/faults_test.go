@@ -273,7 +273,7 @@ func TestKeysThatAreGone(t *testing.T) {
 	for _, reader := range []struct {
 		signer ledger.Signer
 		self   int
-	}{{ledger.Fingerprints(keys(t, secret).Fingerprints()), 0}, {ledger.Fingerprints(nil), 11}, {keys(t, newKey), 11}} {
+	}{{ledger.Fingerprints(keys(t, secret).Fingerprints()), 0}, {ledger.Fingerprints(nil), 12}, {keys(t, newKey), 12}} {
 		report, err := ledger.Verify(t.Context(), home, reader.signer)
 		if err != nil || len(report.Findings) > 0 || report.SelfAttested != reader.self {
 			t.Errorf("%+v, %v", report, err)
@@ -327,10 +327,10 @@ func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
 			if done, err = ledger.Retain(t.Context(), home, keys(t, secret), c.Now().Add(-365*24*time.Hour), c.Now()); err != nil || done != (ledger.Erased{}) {
 				t.Errorf("too young: %+v, %v", done, err)
 			}
-			if done, err = ledger.Retain(t.Context(), home, keys(t, secret), c.Now().Add(-24*time.Hour), c.Now()); err != nil || done.Requests != 5 || done.Kept != 0 {
+			if done, err = ledger.Retain(t.Context(), home, keys(t, secret), c.Now().Add(-24*time.Hour), c.Now()); err != nil || done.Requests != 6 || done.Kept != 0 {
 				t.Errorf("%+v, %v", done, err)
 			}
-			verify(5)
+			verify(6)
 			if done, err = ledger.Retain(t.Context(), home, keys(t, secret), c.Now(), c.Now()); err != nil || done != (ledger.Erased{}) {
 				t.Errorf("again: %+v, %v", done, err)
 			}
@@ -354,7 +354,7 @@ func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
 					t.Errorf("%q is still there", personal)
 				}
 			}
-			for _, id := range []string{pending, denied, approved, granted, broken} {
+			for _, id := range []string{pending, denied, approved, granted, broken, found} {
 				_, err := s.Open(t.Context(), id)
 				if e := access.AsError(err); e == nil || e.Kind != access.Gone {
 					t.Errorf("%s: %v", id, err)
@@ -363,7 +363,7 @@ func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
 					t.Errorf("%+v, %v", events, err)
 				}
 			}
-			if list, err := s.List(t.Context(), access.Listing{}); err != nil || len(list.Requests) != 5 {
+			if list, err := s.List(t.Context(), access.Listing{}); err != nil || len(list.Requests) != 6 {
 				t.Errorf("%+v, %v", list, err)
 			}
 			// What becomes of them is no concern any more, and fails nothing.

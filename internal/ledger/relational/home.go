@@ -344,8 +344,8 @@ func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time) e
 
 // Swept implements ledger.Home.
 func (d *Database) Swept(ctx context.Context, at time.Time) error {
-	_, err := d.write.ExecContext(ctx, d.rebind("INSERT INTO sweeps (id, began) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET began = excluded.began"),
-		micros(at))
+	_, err := d.write.ExecContext(ctx, d.rebind(`INSERT INTO sweeps (id, began) VALUES (1, ?)
+		ON CONFLICT (id) DO UPDATE SET began = excluded.began`), micros(at))
 	return err
 }
 
