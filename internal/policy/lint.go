@@ -240,17 +240,16 @@ func (f *File) leaves(rule *Rule, now time.Time) (who, example string) {
 	if !ok {
 		return "", ""
 	}
-	p := Refine(Instance{}, f)
-	when := ""
+	others := f.about(ask(&s))
 	for _, person := range m.people() {
 		person.fill(&s)
+		q, when := ask(&s), ""
 		for _, t := range m.moments(now) {
-			matches, part := m.judge(ask(&s), t)
+			matches, part := m.judge(q, t)
 			if matches != no || part != "requester" && part != "hours" && part != "dates" {
 				continue
 			}
-			s.At = t
-			if e := p.Explain(s); e.Rule != nil {
+			if slices.ContainsFunc(others, func(other *Rule) bool { matches, _ := other.match.judge(q, t); return matches != no }) {
 				continue
 			}
 			if part != "requester" {
@@ -260,6 +259,16 @@ func (f *File) leaves(rule *Rule, now time.Time) (who, example string) {
 		}
 	}
 	return "", ""
+}
+
+// about are the rules that are about what is asked for, whoever asks and when.
+func (f *File) about(q *question) (rules []*Rule) {
+	for i := range f.Rules {
+		if matches, _ := f.Rules[i].match.judgeEntitlement(q); matches != no {
+			rules = append(rules, &f.Rules[i])
+		}
+	}
+	return rules
 }
 
 // example is something that the rule is about, as far as resource and role go.
@@ -282,7 +291,7 @@ func (m *match) example() (access.Subject, bool) {
 	}
 	q := ask(&s)
 	return s, q.judgeRoles(m) == yes &&
-		m.resources.judge(q, (*pattern).matchesResource) == yes
+		q.judgeResources(m) == yes
 }
 
 // people are those whom the rule names, and somebody whom no file names.

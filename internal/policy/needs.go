@@ -41,9 +41,6 @@ type Deployment struct {
 	// Kinds are the kinds of resources whose provider holds no list of its own, so that
 	// entitlements of the file serve it, such as "pomerium".
 	Kinds []string
-	// Unsupported are terms, by the names that a file has for them, that this build
-	// does not carry out yet.
-	Unsupported []string
 }
 
 // Faults are the rules that the deployment cannot carry out, and those that would loosen
@@ -155,11 +152,6 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 				here = name + ", with nothing behind it"
 			}
 			tell("notify", "there is no channel %s here; there is %s", channel, cmp.Or(here, "none"))
-		}
-	}
-	for _, key := range d.Unsupported {
-		if _, said := p.at[key]; said {
-			tell(key, "%s cannot be carried out by this version", key)
 		}
 	}
 	for key, people := range p.named() {
