@@ -76,7 +76,6 @@ type partial struct {
 	justification []access.JustificationRule
 	signature     *bool
 	keys          access.KeyTerms
-	enrolledBy    string
 	accessLevels  []string
 	inheritedOnly *bool
 	remindAfter   *time.Duration

@@ -424,6 +424,5 @@ func (r *reader) signature(n *document.Node, p *partial) {
 	}
 	bound := flag(n.Get("device_bound"))
 	p.keys.DeviceBound = bound != nil && *bound
-	p.enrolledBy = textOf(n.Get("enrolment"))
-	p.keys.ByAdmin = p.enrolledBy == "admin"
+	p.keys.ByAdmin = textOf(n.Get("enrolment")) == "admin"
 }

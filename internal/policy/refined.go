@@ -165,7 +165,7 @@ func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
 		return no, "requester"
 	case m.dates != nil && !m.dates.contain(at):
 		return no, "dates"
-	case len(m.hours) > 0 && !containAny(m.hours, at):
+	case len(m.hours) > 0 && !slices.ContainsFunc(m.hours, func(h hours) bool { return h.contain(at) }):
 		return no, "hours"
 	case entitlement == unknown:
 		return unknown, part
@@ -175,15 +175,6 @@ func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
 		return unknown, all[at].kind + "s"
 	}
 	return yes, ""
-}
-
-func containAny(all []hours, t time.Time) bool {
-	for _, h := range all {
-		if h.contain(t) {
-			return true
-		}
-	}
-	return false
 }
 
 // apply is what the marker and the settings demand, with what the rule says: stricter,
