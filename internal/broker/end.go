@@ -80,6 +80,10 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 		result.Warnings = append(result.Warnings, access.AsError(lost))
 	}
 	for i, e := range append([]ending{first}, all...) {
+		if e.over(begun) {
+			result.Outcomes = append(result.Outcomes, e.removed()...)
+			continue
+		}
 		outcomes, warnings, err := b.end(ctx, caller, e)
 		if err != nil && i == 0 {
 			return result, err
@@ -139,6 +143,24 @@ type ending struct {
 	of    access.Ending
 	found []access.Activation
 	kept  access.Request
+}
+
+// over is whether it was ended, and nothing of it stands. To end that again records nothing:
+// whoever presses the button without end would make the history of a request, which is read
+// whole each time that it is opened, as long as they like.
+func (e ending) over(now time.Time) bool {
+	return e.kept.State == access.Ended && !slices.ContainsFunc(e.found, func(a access.Activation) bool {
+		return a.Window.Length() > 0 && now.Before(a.Window.End)
+	})
+}
+
+// removed is what became of what is over.
+func (e ending) removed() []access.Outcome {
+	var outcomes []access.Outcome
+	for _, a := range e.found {
+		outcomes = append(outcomes, access.Outcome{Entitlement: a.Entitlement, Result: access.Removed, Window: a.Window})
+	}
+	return outcomes
 }
 
 // extending are the grants that extend one, and those that extend these. Where that cannot
