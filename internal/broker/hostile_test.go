@@ -1,0 +1,110 @@
+package broker_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// A request is read whole each time that it is opened. Nobody makes its history longer by
+// ending again what is over.
+func TestEndingAgainRecordsNothing(t *testing.T) {
+	w, store := withLedger(t)
+	b := w.Broker()
+	first := granted(t, w, b, access.Self)
+	var recorded, journalled int
+	for again := range 3 {
+		w.Clock = w.Clock.Add(time.Second)
+		for _, who := range []access.Principal{ana, dan} {
+			ended, err := b.End(t.Context(), caller(who), shop, first.ID, ana)
+			if err != nil || len(ended.Outcomes) != 1 || ended.Outcomes[0].Result != access.Removed ||
+				!ended.Outcomes[0].Window.End.Before(w.Clock.Add(time.Second)) {
+				t.Fatalf("%+v, %v", ended, err)
+			}
+		}
+		events, err := store.History(t.Context(), first.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again == 0 {
+			recorded, journalled = len(events), len(w.Journal)
+		}
+		if len(events) != recorded || len(w.Journal) != journalled || w.Calls["end"] != 1 {
+			t.Errorf("the %d. time: %d events, %d lines, were %d and %d; %d calls", again+1, len(events), len(w.Journal), recorded, journalled,
+				w.Calls["end"])
+		}
+	}
+}
+
+// What stands again though it was ended is ended.
+func TestEndingEndsWhatStandsAgain(t *testing.T) {
+	w, store := withLedger(t)
+	b := w.Broker()
+	first := granted(t, w, b, access.Self)
+	stands := w.Activations[0]
+	w.Clock = w.Clock.Add(time.Minute)
+	if _, err := b.End(t.Context(), caller(ana), shop, first.ID, ana); err != nil {
+		t.Fatal(err)
+	}
+	w.Activations[0] = stands
+	w.Clock = w.Clock.Add(time.Minute)
+	if _, err := b.End(t.Context(), caller(ana), shop, first.ID, ana); err != nil || w.Activations[0].Window.End.After(w.Clock) {
+		t.Errorf("%v, %+v", err, w.Activations)
+	}
+	if got := state(t, store, first.ID); got != access.Ended {
+		t.Error(got)
+	}
+}
+
+// mute is a store that answers no list.
+type mute struct {
+	broker.Memory
+	asked chan context.Context
+}
+
+func (h mute) Doubted(ctx context.Context) (string, error) {
+	h.asked <- ctx
+	<-ctx.Done()
+	return "", ctx.Err()
+}
+
+// One page at a time asks what administrators are to know, with a bound of its own, and
+// whoever turns away does not keep others from it: a database that hangs keeps no page.
+func TestCautionsKeepNoPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		asked := make(chan context.Context, 10)
+		w.Ledger = mute{asked: asked}
+		b := w.Broker()
+		ctx, leave := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { b.Cautions(ctx, caller(ben)); close(done) }()
+		first := <-asked
+		deadline, bounded := first.Deadline()
+		if !bounded || time.Until(deadline) > 6*time.Second {
+			t.Errorf("until %v", deadline)
+		}
+		for range 5 {
+			b.Cautions(t.Context(), caller(ben)) // while the first one asks
+		}
+		if len(asked) > 0 {
+			t.Error("others ask too")
+		}
+		leave()
+		if first.Err() != nil {
+			t.Error("whoever turned away ended it")
+		}
+		<-done
+		w.Clock = w.Clock.Add(29 * time.Second)
+		b.Cautions(t.Context(), caller(ben))
+		if len(asked) > 0 {
+			t.Error("asked again at once")
+		}
+	})
+}
+
+func (mute) Limits() access.Limits { return access.Limits{} }
