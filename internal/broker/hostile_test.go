@@ -108,3 +108,19 @@ func TestCautionsKeepNoPage(t *testing.T) {
 }
 
 func (mute) Limits() access.Limits { return access.Limits{} }
+
+// What a rule lets people have alone is no grant that none would have let be made.
+func TestWhatARuleLetsPeopleHaveAloneIsInOrder(t *testing.T) {
+	for text, want := range map[string]access.Code{
+		"rules: [{name: r, terms: {approvals: 0}, loosen: [approvals]}]\n": "",
+		"rules: [{name: r, terms: {approvals: 1}}]\n":                      access.CodeNeedsApproval,
+	} {
+		w, _ := withLedger(t)
+		w.Listed = []access.ResourceInfo{{Resource: shop}}
+		w.Policy = ruled(t, w, text)
+		w.Activations = []access.Activation{standingGrant(w, "jit-0000000000000004", ana, admin)}
+		if done := surveyed(t, w.Broker()); done.TakenIn != 1 || codeOf(w.Journal[0].Err) != want {
+			t.Errorf("%s: %+v, %v", text, done, w.Journal)
+		}
+	}
+}

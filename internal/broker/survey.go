@@ -238,8 +238,11 @@ func (b *Broker) unruly(ctx context.Context, r access.Request) (access.Terms, er
 		switch {
 		case !held.MayRequest():
 			return terms, standing.NotHeld(access.AsError(notEligible(id)))
-		case r.Kind == access.Self && !held.SelfApproval:
-			return terms, needsApproval(access.NotAllowed, string(id.Role))
+		}
+	}
+	if r.Kind == access.Self {
+		if err := b.selfHeld(ctx, system, r, standing); err != nil {
+			return terms, err
 		}
 	}
 	if r.Kind != access.BreakGlass && terms.Approvals() > len(approvers) {
