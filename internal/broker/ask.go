@@ -241,7 +241,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	if r = next; left && next.State == access.Scheduled {
 		return asked, nil
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, check)
+	notice := b.notice(access.SelfApproved, r, nil)
+	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, check, notice)
 	asked.Outcomes, asked.Window, asked.Warnings = outcomes, granted(outcomes, next.Window), withNew(asked.Warnings, warnings)
 	if len(unkept) == 0 && b.waits(err) {
 		asked.Warnings = append(asked.Warnings, notYetGranted(err)...)
@@ -251,8 +252,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return asked, err
 	}
 	if anyGranted(outcomes) {
-		notice := b.notice(access.SelfApproved, r, nil)
-		notice.ID, notice.Window = "", asked.Window // no store keeps it
+		notice.Window = asked.Window
 		asked.Warnings = withNew(asked.Warnings, b.tell(ctx, caller, notice))
 	}
 	return asked, nil
