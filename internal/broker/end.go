@@ -17,10 +17,11 @@ type Ended struct {
 
 // End takes back the grant of a person that bears the number, before its end, or calls off
 // what is approved and not written yet: the caller's, what they approved where that is
-// remembered, or for an admin anyone's; and with it what extends it. A grant that is not
-// there, or not theirs to end, is not found. of may be empty where only one person has a
-// grant of that number which the caller may end, or the caller has. Ended again it is the
-// same. Where the store cannot be reached, what the provider holds is ended all the same.
+// remembered, or for an admin anyone's; and with it what extends it. With what an admin ends
+// of somebody's go their activations without others of the same roles that are yet to
+// begin. A grant that is not there, or not theirs to end, is not found. of may be empty
+// where only one person has a grant of that number which the caller may end, or the caller
+// has. Ended again it is the same. Where the store cannot be reached, what the provider holds is ended all the same.
 func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.Resource, requestID string,
 	of access.Principal) (Ended, error) {
 	begun := b.c.Now()
@@ -78,6 +79,17 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	all, lost := b.extending(ctx, first, standing)
 	if lost != nil {
 		result.Warnings = append(result.Warnings, access.AsError(lost))
+	}
+	if admin && of != caller.Principal {
+		ahead, unread := b.ahead(ctx, first, standing)
+		if unread != nil && lost == nil {
+			result.Warnings = append(result.Warnings, access.AsError(unread))
+		}
+		for _, e := range ahead {
+			if !slices.ContainsFunc(all, func(other ending) bool { return other.of.RequestID == e.of.RequestID }) {
+				all = append(all, e)
+			}
+		}
 	}
 	for i, e := range append([]ending{first}, all...) {
 		if e.over(begun) {
@@ -207,6 +219,46 @@ func (b *Broker) extending(ctx context.Context, e ending, s access.Standing) (al
 		}
 	}
 	return all, lost
+}
+
+// ahead is what would give its principal the same roles again later with nobody deciding
+// it: their activations without others that have not begun. Whoever an admin takes access
+// from has none by what they asked for before.
+func (b *Broker) ahead(ctx context.Context, e ending, s access.Standing) (all []ending, err error) {
+	now, ids := b.c.Now(), slices.Clone(e.kept.Entitlements)
+	for _, a := range e.found {
+		ids = append(ids, a.Entitlement)
+	}
+	same := func(id access.EntitlementID) bool { return slices.Contains(ids, id) }
+	add := func(id string, kept access.Request) {
+		if id == e.of.RequestID || slices.ContainsFunc(all, func(other ending) bool { return other.of.RequestID == id }) {
+			return
+		}
+		next := ending{of: e.of, kept: kept}
+		next.of.RequestID = id
+		for _, a := range s.Activations {
+			if a.RequestID == id && a.Principal == e.of.Principal {
+				next.found = append(next.found, a)
+			}
+		}
+		all = append(all, next)
+	}
+	if b.memory() != nil {
+		var kept []access.Request
+		kept, err = b.remembered(ctx, e.of.Principal, e.of.Resource, granting, func(r access.Request) bool {
+			return r.Kind == access.Self && r.Window.Start.After(now) && slices.ContainsFunc(r.Entitlements, same)
+		})
+		for _, r := range kept {
+			add(r.ID, r)
+		}
+	}
+	for _, a := range s.Activations {
+		if a.Principal == e.of.Principal && access.KindOfID(a.RequestID) == access.Self && same(a.Entitlement) &&
+			a.Window.Start.After(now) && a.Window.Length() > 0 {
+			add(a.RequestID, access.Request{})
+		}
+	}
+	return all, err
 }
 
 func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]access.Outcome, []*access.Error, error) {

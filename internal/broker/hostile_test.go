@@ -8,6 +8,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/broker/brokertest"
 )
 
 // A request is read whole each time that it is opened. Nobody makes its history longer by
@@ -121,6 +122,55 @@ func TestWhatARuleLetsPeopleHaveAloneIsInOrder(t *testing.T) {
 		w.Activations = []access.Activation{standingGrant(w, "jit-0000000000000004", ana, admin)}
 		if done := surveyed(t, w.Broker()); done.TakenIn != 1 || codeOf(w.Journal[0].Err) != want {
 			t.Errorf("%s: %+v, %v", text, done, w.Journal)
+		}
+	}
+}
+
+// Whoever an administrator takes access from does not have it again by what they have
+// scheduled, which nobody decides: neither by what a sweep would write, nor by what is
+// written already. Somebody who ends their own keeps it.
+func TestWhatWasTakenBackDoesNotBeginAgain(t *testing.T) {
+	for _, swept := range []bool{true, false} {
+		for _, down := range []bool{false, true} {
+			for who, want := range map[access.Principal]int{dan: 0, ana: 1} {
+				w, store := withLedger(t)
+				w.Policy = changed(w, func(terms *access.Terms) { terms.StartWithin = 4 * time.Hour })
+				b := w.Broker()
+				if swept {
+					if err := store.Swept(t.Context(), w.Clock); err != nil {
+						t.Fatal(err)
+					}
+				}
+				first := granted(t, w, b, access.Self)
+				a := selfAsk()
+				a.Start = w.Clock.Add(2 * time.Hour)
+				mustAsk(t, b, a)
+				w.Clock = w.Clock.Add(time.Minute)
+				if down {
+					if swept {
+						continue // what is not written is not known
+					}
+					w.Ledger = &brokertest.Unreachable{Memory: store, Down: true}
+					b = w.Broker()
+				}
+				if ended, err := b.End(t.Context(), caller(who), shop, first.ID, ana); err != nil || down != (len(ended.Warnings) > 0) {
+					t.Fatalf("%+v, %v", ended, err)
+				}
+				w.Ledger = store
+				w.Clock = w.Clock.Add(110 * time.Minute)
+				if _, err := w.Broker().Sweep(t.Context(), broker.SweepCount); err != nil {
+					t.Fatal(err)
+				}
+				stand := 0
+				for _, held := range w.Activations {
+					if held.Window.Length() > 0 && held.Window.End.After(w.Clock) {
+						stand++
+					}
+				}
+				if stand != want {
+					t.Errorf("swept %v, down %v, ended by %s: %d stand, want %d: %+v", swept, down, who, stand, want, w.Activations)
+				}
+			}
 		}
 	}
 }
