@@ -402,7 +402,8 @@ func (p *policyCommand) explain(files []string) (int, error) {
 		fmt.Fprintf(p.stdout, "The file itself gives it, in line %d, to %s.\n", e.Line, strings.Join(e.Requesters, ", "))
 	}
 	if q.marker == "" {
-		fmt.Fprintln(p.stdout, "This is as if IAM lets them have the role with an approval; --marker jit tells of a role that it lets them activate alone.")
+		fmt.Fprintln(p.stdout, "This is as if IAM lets them have the role with an approval; "+
+			"--marker jit tells of a role that it lets them activate alone.")
 	}
 	p.explained(s, refined.Explain(s))
 	return exitOK, nil
