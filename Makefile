@@ -41,7 +41,7 @@ PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-module
 OAUTH_SERVER := internal/oauth/testdata
 
 run:
-	go run ./cmd/jitaccess sandbox $(if $(POLICY),--policy $(POLICY))
+	go run ./cmd/jitaccess sandbox $(if $(ADDRESS),--address $(ADDRESS)) $(if $(POLICY),--policy $(POLICY))
 
 # The seeds of the fuzz targets run as tests.
 test: packages $(OAUTH_SERVER)/node_modules/.package-lock.json check

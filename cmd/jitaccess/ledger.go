@@ -319,7 +319,8 @@ func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int,
 	if c.Database.Version == "" {
 		if where, err := config.ParseDatabase(c.Database.Value.Reveal()); err == nil && where.SQLite != "" {
 			if _, err := os.Stat(where.SQLite); err != nil {
-				return exitUsage, err // only the service makes one
+				// Only the service makes one.
+				return exitUsage, fmt.Errorf("there is no database where DATABASE_URL says; the service makes it when it starts: %w", err)
 			}
 		}
 	}
@@ -394,6 +395,9 @@ func (l *ledgerCommand) verify(ctx context.Context) (int, error) {
 	switch {
 	case len(report.Findings) > 0:
 		fmt.Fprintf(l.stdout, "%d findings\n", len(report.Findings))
+		return exitFailure, nil
+	case report.SelfAttested > 0 && l.fingerprints != "":
+		fmt.Fprintf(l.stdout, "%d signatures are by keys whose fingerprints are not in %s\n", report.SelfAttested, l.fingerprints)
 		return exitFailure, nil
 	case report.SelfAttested > 0:
 		fmt.Fprintf(l.stdout, "self-attested: %d signatures are by keys that nothing here vouches for\n", report.SelfAttested)

@@ -97,6 +97,9 @@ func TestLedgerIsVerifiedAndExported(t *testing.T) {
 	expect("elsewhere", nothing, exitOK, "self-attested", "verify", "--export", export)
 	fingerprints := write("fingerprints", strings.Join(keys.Fingerprints(), "\n")+"\n")
 	expect("elsewhere, with fingerprints", nothing, exitOK, "fine", "verify", "--export", export, "--fingerprints", fingerprints, "--head", heads)
+	strange, empty := write("strange", strings.Repeat("0", 64)+"\n"), write("empty", "")
+	expect("elsewhere, by keys of others", nothing, exitFailure, "whose fingerprints are not in "+strange, "verify", "--export", export, "--fingerprints", strange)
+	expect("elsewhere, with no fingerprint", nothing, exitFailure, "whose fingerprints are not in "+empty, "verify", "--export", export, "--fingerprints", empty)
 	text, _ := os.ReadFile(export)
 	cut := write("cut", string(text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1]))
 	expect("cut", nothing, exitFailure, "something was taken away", "verify", "--export", cut, "--fingerprints", fingerprints, "--head", heads)
@@ -122,7 +125,7 @@ func TestLedgerIsVerifiedAndExported(t *testing.T) {
 	expect("no database", func(name string) string {
 		return map[string]string{"DATABASE_URL": "sqlite:" + filepath.Join(dir, "none.db")}[name]
 	},
-		exitUsage, "no such file", "verify")
+		exitUsage, "the service makes it when it starts", "verify")
 	if _, err := os.Stat(filepath.Join(dir, "none.db")); err == nil {
 		t.Error("it was made")
 	}

@@ -165,6 +165,7 @@ func (p *policyCommand) lint(ctx context.Context, files []string) (int, error) {
 	if len(faults) > 0 {
 		return exitFailure, nil
 	}
+	fmt.Fprintf(p.stdout, "%s: no fault; rules %d, warnings %d\n", path, len(file.Rules), len(warnings))
 	return exitOK, nil
 }
 
@@ -345,7 +346,7 @@ func (q *question) flags(flags *flag.FlagSet) {
 	flags.StringVar(&q.person, "person", "", "the address of who asks")
 	flags.StringVar(&q.role, "role", "", "the role")
 	flags.StringVar(&q.resource, "resource", "", "the resource, such as projects/shop")
-	flags.StringVar(&q.marker, "marker", "mpa", "how IAM makes them eligible: jit or mpa")
+	flags.StringVar(&q.marker, "marker", "", "how IAM makes them eligible: jit (alone) or mpa (with an approval); mpa when left out")
 	flags.StringVar(&q.when, "at", "", "the moment, such as 2026-03-04T12:00:00+01:00; now when left out")
 	flags.StringVar(&q.groups, "groups", "?", "the groups of the person, separated by commas; unknown when left out")
 	flags.StringVar(&q.claims, "claims", "?", "the claims of the person, separated by commas; unknown when left out")
@@ -376,16 +377,22 @@ func (p *policyCommand) explain(files []string) (int, error) {
 		}
 	}
 	switch q.marker {
-	case "mpa":
+	case "", "mpa":
 	case "jit":
 		s.Kind = access.Self
 	default:
 		return exitUsage, fmt.Errorf("--marker %q is neither jit nor mpa", q.marker)
 	}
-	s.ChangesPermissions = map[string]access.Answer{"true": access.Yes, "false": access.No}[q.changes]
+	if s.ChangesPermissions, err = answered(q.changes); err != nil {
+		return exitUsage, err
+	}
 	s.Groups, s.Claims = listed(q.groups), listed(q.claims)
 	for _, above := range listed(q.ancestors) {
-		s.Ancestors = append(s.Ancestors, access.Resource(above))
+		node, err := access.ParseResource(above)
+		if err != nil {
+			return exitUsage, fmt.Errorf("--ancestors %q: %w", above, err)
+		}
+		s.Ancestors = append(s.Ancestors, node)
 	}
 	refined, ok, err := p.valid(path)
 	if err != nil || !ok {
@@ -394,8 +401,25 @@ func (p *policyCommand) explain(files []string) (int, error) {
 	if e := refined.File().Gives(s.Entitlement); e != nil {
 		fmt.Fprintf(p.stdout, "The file itself gives it, in line %d, to %s.\n", e.Line, strings.Join(e.Requesters, ", "))
 	}
+	if q.marker == "" {
+		fmt.Fprintln(p.stdout, "This is as if IAM lets them have the role with an approval; "+
+			"--marker jit tells of a role that it lets them activate alone.")
+	}
 	p.explained(s, refined.Explain(s))
 	return exitOK, nil
+}
+
+// answered reads true, false, or nothing, which is unknown.
+func answered(text string) (access.Answer, error) {
+	switch text {
+	case "true":
+		return access.Yes, nil
+	case "false":
+		return access.No, nil
+	case "":
+		return access.Unknown, nil
+	}
+	return access.Unknown, fmt.Errorf("--changes-permissions %q is neither true nor false", text)
 }
 
 func listed(text string) []string {

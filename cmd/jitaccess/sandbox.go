@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/sandbox"
@@ -34,6 +36,10 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 		err = sandbox.ServeGoogle(ctx, *google, stdout)
 	} else {
 		err = trySandbox(ctx, *address, *policyFile, stdout, stderr, log)
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w; something else listens there, so take another port: --address localhost:8090 (make run ADDRESS=localhost:8090), "+
+			"or for Google alone --google 127.0.0.1:9091", err)
 	}
 	if err != nil {
 		return failed(stderr, exitFailure, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -49,5 +50,23 @@ func TestSandboxWithAPolicyThatHasAFault(t *testing.T) {
 	code := runSandbox(t.Context(), []string{"--address", "localhost:0", "--policy", path}, nil, io.Discard, &told)
 	if code != exitFailure || !strings.Contains(told.String(), "2:9: a rule needs one of terms and refuse") {
 		t.Errorf("%d: %s", code, told.String())
+	}
+}
+
+// A port that is taken is said to be, with what to do.
+func TestSandboxWhereThePortIsTaken(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	for _, c := range []struct{ option, address, next string }{
+		{"--address", "localhost:" + port, "--address localhost:"}, {"--address", "127.0.0.1:" + port, "make run ADDRESS="}, {"--google", "127.0.0.1:" + port, "--google 127.0.0.1:"},
+	} {
+		var told strings.Builder
+		if code := runSandbox(t.Context(), []string{c.option, c.address}, nil, io.Discard, &told); code != exitFailure || !strings.Contains(told.String(), c.next) {
+			t.Errorf("%s %s: %d: %s", c.option, c.address, code, told.String())
+		}
 	}
 }

@@ -19,8 +19,9 @@ type View struct {
 	Activations []access.Activation
 	// Roles describes the roles in the order of Request.Entitlements.
 	Roles []access.RoleInfo
-	// Effects are what approving now would write, or what was written; Unwritable is why
-	// something of it cannot be.
+	// Effects are what approving now would write while it can be decided, and afterwards
+	// what stands of what was written; none where nothing does. Unwritable is why something
+	// of it cannot be.
 	Effects    []access.Effect
 	Unwritable *access.Error
 	// Window is what was granted, or what approving now would grant.
@@ -110,7 +111,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	if len(v.Activations) > 0 {
 		v.Window = v.Activations[0].Window
 		approvers = v.Activations[0].Approvers
-	} else if v.IsReviewer {
+	} else if v.IsReviewer && v.State == access.Pending {
 		approvers = r.ApprovedBy()
 		if !slices.Contains(approvers, caller.Principal) {
 			approvers = append(approvers, caller.Principal)

@@ -89,6 +89,9 @@ func TestMoreTimeIsAskedForByAForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if home := asPage(h, ana, "/", nil).Body.String(); !strings.Contains(home, "/requests/"+id+"/extend\"") {
+		t.Errorf("%s", said(home))
+	}
 	fields := url.Values{"id": {number}, "minutes": {"15"}, "justification": {"it goes on"}, "reviewer": {string(ben)}}
 	wrong := url.Values{"id": {number}, "minutes": {"9999"}, "justification": {"it goes on"}, "reviewer": {string(ben)}}
 	if page := sendForm(h, ana, "/requests/"+id+"/extend", wrong); page.Code != 400 || !strings.Contains(page.Body.String(), "it goes on") || !strings.Contains(page.Body.String(), number) {
@@ -107,6 +110,10 @@ func TestMoreTimeIsAskedForByAForm(t *testing.T) {
 	}
 	if page := sendForm(h, ben, "/requests/"+id+"/extend", fields); page.Code != 403 {
 		t.Errorf("somebody else: %d", page.Code)
+	}
+	// The start page offers no second extension, which would be refused.
+	if home := asPage(h, ana, "/", nil).Body.String(); strings.Contains(home, "/extend\"") || !strings.Contains(home, "/requests/"+id) {
+		t.Errorf("%s", said(home))
 	}
 }
 

@@ -76,7 +76,8 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	v.Extending = q.State == access.Active
 	begin, end := s.moment(r, q.Window.Start), s.moment(r, q.Window.End)
 	switch {
-	case end == nil:
+	// Of what was ended early a list knows when it was to end, not when it did.
+	case end == nil || slices.Contains(fruitless, q.State) || q.State == access.Ended:
 	case q.Window.Start.After(s.Now()):
 		v.When = l.HTML("choose.from-until", "begin", begin.HTML(), "end", end.HTML())
 	default:
@@ -243,6 +244,7 @@ func (s *server) homeListsOf(r *http.Request) *homeLists {
 		return nil
 	}
 	var v homeLists
+	var extended []string
 	for _, part := range []struct {
 		rows *[]rowView
 		view string
@@ -262,6 +264,12 @@ func (s *server) homeListsOf(r *http.Request) *homeLists {
 			return part.in != nil && !slices.Contains(part.in, q.State)
 		})
 		*part.rows = s.rowsOf(r, still, part.view == broker.ViewMine)
+		for _, q := range still {
+			extended = append(extended, q.Extends)
+		}
+	}
+	for i := range v.Mine { // one extension at a time
+		v.Mine[i].Extending = v.Mine[i].Extending && !slices.Contains(extended, v.Mine[i].ID)
 	}
 	return &v
 }

@@ -229,6 +229,36 @@ func TestPagesOfListsShowWhatIsSomebodys(t *testing.T) {
 	}
 }
 
+// What came to nothing wrote nothing and gives no access at any time, and no page says that
+// it did; nor does a list give what was ended early until when it was to last.
+func TestNoPageTellsOfAccessThatNobodyHad(t *testing.T) {
+	_, h := withLedger(t)
+	denied, withdrawn, ended := someRequest(t, h, "case 1"), someRequest(t, h, "case 2"), approvedRequest(t, h, "case 3", "{}")
+	for _, c := range []struct {
+		who            access.Principal
+		target, fields string
+	}{
+		{ben, "/review?activation=" + denied, "verdict=deny&comment=no"}, {ana, "/requests/" + withdrawn + "/withdraw", ""},
+		{ana, "/requests/" + ended + "/end", "resource=projects/acme-orders-prod&activation=" + ended},
+	} {
+		fields, _ := url.ParseQuery(c.fields)
+		if answer := asPage(h, c.who, c.target, fields); answer.Code >= 400 {
+			t.Fatalf("%s: %d\n%s", c.target, answer.Code, said(answer.Body.String()))
+		}
+	}
+	for _, id := range []string{denied, withdrawn} {
+		for _, who := range []access.Principal{ana, ben} {
+			page := asPage(h, who, "/requests/"+id, nil).Body.String()
+			if !strings.Contains(page, id) || strings.Contains(page, "JIT access activation") || strings.Contains(page, "What was written") || strings.Contains(page, "<br>until") {
+				t.Errorf("%s for %s:\n%s", id, who, page)
+			}
+		}
+	}
+	if list := asPage(h, ana, "/requests?state=ended", nil).Body.String(); !strings.Contains(list, ended) || strings.Contains(list, ">Until ") {
+		t.Errorf("%s", list)
+	}
+}
+
 // Lists go on where they ended, for the person and the choice that they are of.
 func TestPagesOfListsGoOn(t *testing.T) {
 	_, h := withLedger(t)

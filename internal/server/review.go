@@ -290,6 +290,9 @@ type resultView struct {
 	Delay, Link, LinkText string
 }
 
+// fruitless are states in which no access came of a request: it has no window to show.
+var fruitless = []access.State{access.Denied, access.Withdrawn, access.Lapsed, access.Failed}
+
 func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewView {
 	q, l := b.Request, s.languageOf(r)
 	v := reviewView{Frame: s.frame(r, "review.title"), View: b, Ref: ref,
@@ -338,7 +341,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	default:
 		v.Heading = l.Text("review.request-of", "principal", q.Principal)
 	}
-	if !b.Window.IsZero() {
+	if !b.Window.IsZero() && !slices.Contains(fruitless, b.State) {
 		v.Begins, v.Ends = s.moment(r, b.Window.Start), s.moment(r, b.Window.End)
 		v.Would, v.Later = v.Pending && !v.Fixed, b.Window.Start.After(s.Now())
 	}
