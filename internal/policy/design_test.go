@@ -281,3 +281,12 @@ func TestPatternsHoldBesideThatOfTheEnvironment(t *testing.T) {
 		t.Errorf("%v", got.Justification)
 	}
 }
+
+// A file with a fault is not used; by one that is all the same, no rule demands less than the
+// marker.
+func TestNoApprovalIsLostToAFileWithAFault(t *testing.T) {
+	f, faults := policy.ReadFile([]byte("version: 1\nrules: [{name: a, terms: {approvals: 0}}]\n"))
+	if terms, err := policy.Refine(policy.New(settings), f).Terms(ana()); len(faults) != 1 || err != nil || terms.Approvals() != 1 {
+		t.Errorf("%v, %v, %d approvals", faults, err, terms.Approvals())
+	}
+}

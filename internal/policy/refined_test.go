@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -546,20 +547,24 @@ func TestWhatIsRememberedOfAResourceIsOfItAlone(t *testing.T) {
 	moved.Ancestors = []access.Resource{"organizations/1"}
 	elsewhere.Entitlement.Resource, elsewhere.Ancestors = "projects/other", moved.Ancestors
 	unknown.Ancestors, unknown.AncestorsKnown = moved.Ancestors, false
-	for range 2 {
-		for _, c := range []struct {
-			name    string
-			subject access.Subject
-			rule    string
-			code    access.Code
-		}{
-			{"below the folder", ana(), "", access.CodeRuleRefuses}, {"moved away", moved, "shop", ""},
-			{"another resource", elsewhere, "", ""}, {"moved away again", moved, "shop", ""}, {"nobody knows", unknown, "", access.CodeRuleUndecided},
-		} {
-			terms, err := p.Terms(c.subject)
-			if terms.Rule != c.rule || (err != nil) != (c.code != "") || err != nil && access.AsError(err).Code != c.code {
-				t.Errorf("%s: %q %v", c.name, terms.Rule, err)
+	var all sync.WaitGroup
+	for range 4 { // pages of several people, at the same time
+		all.Go(func() {
+			for _, c := range []struct {
+				name    string
+				subject access.Subject
+				rule    string
+				code    access.Code
+			}{
+				{"below the folder", ana(), "", access.CodeRuleRefuses}, {"moved away", moved, "shop", ""},
+				{"another resource", elsewhere, "", ""}, {"moved away again", moved, "shop", ""}, {"nobody knows", unknown, "", access.CodeRuleUndecided},
+			} {
+				terms, err := p.Terms(c.subject)
+				if terms.Rule != c.rule || (err != nil) != (c.code != "") || err != nil && access.AsError(err).Code != c.code {
+					t.Errorf("%s: %q %v", c.name, terms.Rule, err)
+				}
 			}
-		}
+		})
 	}
+	all.Wait()
 }
