@@ -67,7 +67,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 		return access.Request{}, badLink(errors.New("no such request"))
 	case f.erased:
 		return access.Request{}, &access.Error{Kind: access.Gone, Code: access.CodeLinkExpired, Err: errors.New("its personal data was erased")}
-	case f.foreign && decidable(f.request.State):
+	case f.foreign && decidable(f.request.StateAt(s.c.Now())): // of what is over nothing comes any more
 		return access.Request{}, damaged(id, errForeignKey)
 	}
 	s.remember(id, f)
@@ -256,7 +256,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 	}
 	entry, err := seal(e, f.request.Kind, f.request.Version, head, s.c.Random)
 	if err != nil {
-		return err
+		return access.AsError(err) // it is not the home's fault
 	}
 	if signed(e.Action) {
 		if entry.Signature, err = s.c.Signer.Sign(ctx, entry.Text); err != nil {
@@ -265,7 +265,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 	}
 	w := Write{Before: before, Entry: entry, Relisted: !slices.Equal(listed, listedFor(f.request))}
 	if w.Row, err = rowOf(f.request, entry.Digest()); err != nil {
-		return err
+		return access.AsError(err)
 	}
 	for _, n := range notices {
 		if n.ID == "" {
@@ -273,7 +273,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 		}
 		notice, err := encodeNotice(n)
 		if err != nil {
-			return err
+			return access.AsError(err)
 		}
 		w.Kept = append(w.Kept, Kept{ID: n.ID, Request: e.Request.ID, Notice: notice, Made: e.At, Due: e.At, Lease: n.ID})
 	}

@@ -1,0 +1,199 @@
+package broker_test
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/relational"
+)
+
+// withDatabase is a world with a ledger, of which each call makes another instance, and somebody who may write everything in the database.
+func withDatabase(t *testing.T) (*world, func() *ledger.Store, func(statement string, args ...any)) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "jitaccess.db")
+	home, err := relational.SQLite(path)
+	if err == nil {
+		err = home.Migrate(t.Context())
+	}
+	raw, failed := sql.Open("sqlite", path)
+	if err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
+	t.Cleanup(func() { home.Close(); raw.Close() })
+	w := newWorld(t)
+	instance := func() *ledger.Store {
+		s := ledger.New(ledger.Config{Home: home, Signer: keys(t), Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+		w.Ledger = s
+		return s
+	}
+	instance()
+	return w, instance, func(statement string, args ...any) {
+		t.Helper()
+		if _, err := raw.Exec(statement, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A glass that was broken, and ended, while the database was away waits for its review too.
+func TestABrokenGlassThatIsOverIsTakenIn(t *testing.T) {
+	for what, change := range map[string]func(*world, *access.Activation){
+		"over":        func(w *world, a *access.Activation) { a.Window.End = w.Clock.Add(-time.Minute) },
+		"ended early": func(w *world, a *access.Activation) { a.Window.End = a.Window.Start.Add(time.Minute) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w, store, b := withGlass(t)
+			w.Listed = []access.ResourceInfo{{Resource: shop}}
+			found := standingGrant(w, "brk-0000000000000001", ana, admin)
+			found.BreakGlass = true
+			change(w, &found)
+			other := found // of another kind it is nothing
+			other.RequestID, other.BreakGlass = "mpa-0000000000000002", false
+			w.Activations = []access.Activation{found, other}
+			for _, again := range []int{1, 0} {
+				if done := surveyed(t, w.Broker()); done.TakenIn != again || len(done.Doubts) != 0 {
+					t.Errorf("%+v", done)
+				}
+			}
+			if r, err := store.Open(t.Context(), found.RequestID); err != nil || !r.Unreviewed() || r.StateAt(w.Clock) != access.Expired {
+				t.Errorf("%+v, %v", r, err)
+			}
+			if swept(t, b); state(t, store, found.RequestID) != access.Expired {
+				t.Errorf("swept, it is %s", state(t, store, found.RequestID))
+			}
+			listed, _, err := b.History(t.Context(), caller(eve), broker.ViewReviews, access.Listing{})
+			if err != nil || len(listed.Requests) != 1 {
+				t.Errorf("%+v, %v", listed, err)
+			}
+			w.Activations = nil
+			_, err = b.Ask(t.Context(), caller(ana), emergency())
+			is(t, err, access.Conflict, access.CodeGlassUnreviewed)
+		})
+	}
+}
+
+// What was had in an emergency is not gone on with: whoever needs more asks for it.
+func TestABrokenGlassIsNotExtended(t *testing.T) {
+	w, _, b := withGlass(t)
+	asked, err := b.Ask(t.Context(), caller(ana), emergency())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Clock = w.Clock.Add(time.Minute)
+	id := asked.Request.ID
+	_, err = b.Extension(t.Context(), caller(ana), id)
+	is(t, err, access.Conflict, access.CodeNotExtendable)
+	_, err = b.Ask(t.Context(), caller(ana), more(t, w, id, access.Peers))
+	is(t, err, access.Conflict, access.CodeNotExtendable)
+	if v, err := b.Show(t.Context(), caller(ana), id, ""); err != nil || v.CanExtend {
+		t.Errorf("%v, %v", v.CanExtend, err)
+	}
+}
+
+// Who may write the database cuts off what came after an approval, and an approver says
+// yes again, long after an administrator ended it: what the policy keeps of it is gone by then.
+func TestWhatWasEndedIsNotApprovedAgainAfterARollback(t *testing.T) {
+	w, instance, exec := withDatabase(t)
+	w.Settings.MaxDuration = 24 * time.Hour
+	b := w.Broker()
+	a := ask()
+	a.Duration = 12 * time.Hour
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err == nil {
+		_, err = approve(t, b, ben, asked.Ref)
+	}
+	if err == nil {
+		w.Clock = w.Clock.Add(time.Minute)
+		_, err = b.End(t.Context(), caller(dan), shop, asked.Ref, ana)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec("DELETE FROM events WHERE request_id = ? AND version > 2", asked.Ref)
+	w.Clock, w.Activations = w.Clock.Add(8*time.Hour), nil
+	// Another instance, which has only the database.
+	store := instance()
+	if got := state(t, store, asked.Ref); got != access.Approved {
+		t.Fatalf("rolled back it is %s", got)
+	}
+	if _, err := approve(t, w.Broker(), ben, asked.Ref); err == nil || len(w.Activations) != 0 {
+		t.Errorf("%v, %+v", err, w.Activations)
+	}
+}
+
+// withoutOne is a ledger that does not take in one grant.
+type withoutOne struct {
+	broker.Memory
+	id string
+}
+
+func (r withoutOne) Commit(ctx context.Context, e access.Event, notices []access.Notice) (string, error) {
+	if e.Request.ID == r.id {
+		return "", &access.Error{Kind: access.Internal, Code: access.CodeInternal}
+	}
+	return r.Memory.Commit(ctx, e, notices)
+}
+
+// Somebody who may write the policy of one project: one binding of theirs hides no other,
+// and keeps no other project from being looked at.
+func TestOneGrantThatCannotBeTakenInHidesNoOther(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		w, store := withLedger(t)
+		w.Listed = []access.ResourceInfo{{Resource: shop}}
+		odd := standingGrant(w, "jit-0000000000000001", ana, admin)
+		odd.Window.End = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) // which JSON cannot say
+		w.Activations = []access.Activation{odd, standingGrant(w, "jit-0000000000000002", "mallory@example.com", admin)}
+		want := broker.Surveyed{Looked: 1, TakenIn: 2}
+		if refused {
+			w.Ledger, want = withoutOne{store, odd.RequestID}, broker.Surveyed{Looked: 1, TakenIn: 1, Unread: 1}
+		}
+		if done := surveyed(t, w.Broker()); !reflect.DeepEqual(done, want) {
+			t.Errorf("refused %v: %+v", refused, done)
+		}
+	}
+}
+
+// A binding that begins in a thousand years does not make the ledger look new for ever.
+func TestAGrantOfTheFutureIsNotTheNewestRequest(t *testing.T) {
+	w, store := withLedger(t)
+	w.Listed = []access.ResourceInfo{{Resource: shop}}
+	odd := standingGrant(w, "jit-0000000000000001", ana, admin)
+	odd.Window.Start, odd.Window.End = w.Clock.AddDate(1000, 0, 0), w.Clock.AddDate(1000, 0, 1)
+	w.Activations = []access.Activation{odd}
+	surveyed(t, w.Broker())
+	if r, err := store.Open(t.Context(), odd.RequestID); err != nil || r.Created.After(w.Clock) || r.Window != odd.Window {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Who may write the database says that a grant failed which stands: it is told of, and
+// waits for its review, as one that was found.
+func TestAGrantThatStandsHasNotFailed(t *testing.T) {
+	w, store, b := withGlass(t)
+	w.Listed = []access.ResourceInfo{{Resource: shop}}
+	w.GrantErr = &access.Error{Kind: access.Unprocessable, Code: access.CodeNotGranted}
+	asked, err := b.Ask(t.Context(), caller(ana), emergency())
+	if err == nil || state(t, store, asked.Request.ID) != access.Failed {
+		t.Fatalf("%+v, %v", asked, err)
+	}
+	r := asked.Request
+	w.Activations = []access.Activation{{RequestID: r.ID, Principal: ana, Entitlement: admin, Window: r.Window, BreakGlass: true}}
+	w.Clock, w.GrantErr = w.Clock.Add(time.Minute), nil
+	for _, want := range []int{1, 0} {
+		if done := surveyed(t, w.Broker()); done.TakenIn != want {
+			t.Errorf("%+v", done)
+		}
+	}
+	listed, _, err := b.History(t.Context(), caller(eve), broker.ViewReviews, access.Listing{})
+	if err != nil || len(listed.Requests) != 1 || listed.Requests[0].TakenIn.IsZero() || listed.Requests[0].ID == r.ID {
+		t.Errorf("%+v, %v", listed, err)
+	}
+}
