@@ -197,3 +197,48 @@ func TestAGrantThatStandsHasNotFailed(t *testing.T) {
 		t.Errorf("%+v, %v", listed, err)
 	}
 }
+
+// What cannot be opened, or is due by its row alone, keeps nobody else waiting.
+func TestWhatCannotBeSweptHoldsNothingUp(t *testing.T) {
+	for what, spoil := range map[string]func(exec func(string, ...any), id string){
+		"damaged": func(exec func(string, ...any), id string) { exec("DELETE FROM parts WHERE request_id = ?", id) },
+		"due by its row alone": func(exec func(string, ...any), id string) {
+			exec("UPDATE requests SET due = 1 WHERE id = ?", id)
+		},
+		"a row of nothing": func(exec func(string, ...any), id string) {
+			exec("DELETE FROM events WHERE request_id = ?", id)
+		},
+		"never written": func(exec func(string, ...any), id string) {
+			exec("UPDATE requests SET version = 9 WHERE id = ?", id)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w, instance, exec := withDatabase(t)
+			b := w.Broker()
+			for range 2*broker.SweepCount + 1 {
+				asked, err := b.Ask(t.Context(), caller(ana), ask())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if what == "due by its row alone" { // otherwise it is due
+					if _, _, err := b.Withdraw(t.Context(), caller(ana), asked.Ref, ""); err != nil {
+						t.Fatal(err)
+					}
+				}
+				spoil(exec, asked.Ref)
+			}
+			w.Clock = w.Clock.Add(time.Minute)
+			good, err := b.Ask(t.Context(), caller(ana), ask())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Clock = w.Clock.Add(2 * time.Hour)
+			for range 3 {
+				swept(t, b)
+			}
+			if got := state(t, instance(), good.Ref); got != access.Lapsed {
+				t.Errorf("%s", got)
+			}
+		})
+	}
+}

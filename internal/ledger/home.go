@@ -27,8 +27,10 @@ type Home interface {
 	// that does not change.
 	List(ctx context.Context, q Query) ([]Row, error)
 
-	// Due returns rows whose Due is set and not after by, the earliest first.
-	Due(ctx context.Context, by time.Time, max int) ([]Row, error)
+	// Due returns rows whose Due is set and not after by, the earliest first, those of one
+	// time by their IDs; of those only what comes after a time and an ID, which are zero for
+	// the beginning.
+	Due(ctx context.Context, by, after time.Time, afterID string, max int) ([]Row, error)
 
 	// Waiting returns what of the outbox is due by then, the earliest first.
 	Waiting(ctx context.Context, by time.Time, max int) ([]Kept, error)

@@ -67,7 +67,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 		return access.Request{}, badLink(errors.New("no such request"))
 	case f.erased:
 		return access.Request{}, &access.Error{Kind: access.Gone, Code: access.CodeLinkExpired, Err: errors.New("its personal data was erased")}
-	case f.foreign && decidable(f.request.StateAt(s.c.Now())): // of what is over nothing comes any more
+	case f.foreign && decidable(f.request.State) && f.request.StateAt(s.c.Now()) != access.Lapsed:
 		return access.Request{}, damaged(id, errForeignKey)
 	}
 	s.remember(id, f)
@@ -152,16 +152,22 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 		return "", nil // the journal has them; of a request they change nothing
 	}
 	free := e.Action.IsIntent() && e.Action != access.EndAsked // something is done only if it can follow on what was opened
-	for attempt := range attempts {
+	stuck := 0
+	for attempt, version := 0, -1; attempt < attempts; attempt++ {
 		// What was opened a moment ago need not be read again: Put sees whether it has changed.
 		f, known := s.recall(e.Request, free)
 		var err error
 		if known = known && attempt == 0; !known {
 			f, err = s.load(ctx, e.Request.ID)
 		}
+		if stuck++; f.request.Version != version {
+			stuck, version = 0, f.request.Version
+		}
 		switch {
 		case err != nil:
 			return "", err
+		case stuck == stuckAttempts: // nobody was quicker
+			return "", damaged(e.Request.ID, errBehind)
 		case !free && (len(f.events) == 0 || f.erased):
 			return "", nil
 		case free && (f.erased || f.request.Version != e.Request.Version || f.foreign && decidable(f.request.State)):
@@ -190,9 +196,12 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 }
 
 // attempts is how often somebody else may be quicker with the same request, before it is
-// no coincidence: a row that is at another version than its entries is never at the
-// right one.
-const attempts = 200
+// no coincidence. A row that is at another version than its entries is never at the right
+// one: nobody was quicker, and then it is tried a few times.
+const (
+	attempts      = 200
+	stuckAttempts = 3
+)
 
 var errBehind = errors.New("its row does not follow its entries")
 
