@@ -99,7 +99,7 @@ func ExportTable(ctx context.Context, home Home, signer Signer, w io.Writer) err
 			}
 		}
 		if err != nil {
-			return out.Write([]string{r.ID, "", "", "", "", "", "", "", "", "", "", "", "", "", "", "damaged: " + Neutral(err.Error())})
+			return out.Write([]string{Neutral(r.ID), "", "", "", "", "", "", "", "", "", "", "", "", "", "", "damaged: " + err.Error()})
 		}
 		return nil
 	})

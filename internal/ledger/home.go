@@ -52,7 +52,8 @@ type Home interface {
 	Notes(ctx context.Context, kind string, max int) ([]Note, error)
 
 	// Walk calls each with everything that is kept, request by request in no particular
-	// order, and stops at its error. What is written meanwhile may be in it or not.
+	// order, and stops at its error. What is written meanwhile may be in it or not; of one
+	// request all is of one moment.
 	Walk(ctx context.Context, each func(Record) error) error
 
 	// Erase empties the personal data of the parts of a request that are of the person,
@@ -88,6 +89,7 @@ type Row struct {
 	State access.State
 	// Principal, Reviewers and Resource are what it is listed by; empty when erased. A
 	// broken glass that nobody has reviewed has one Reviewer, who is nobody (unreviewed).
+	// Reviewers are read by Walk alone: those in whose lists it is, in any order.
 	Principal access.Principal
 	Reviewers []access.Principal
 	Resource  access.Resource
