@@ -70,7 +70,7 @@ func init() {
 
 type steppingHome struct{ ledger.Home }
 
-func durableHome(home ledger.Home) ledger.Home { return steppingHome{home} }
+var durableHome = func(home ledger.Home) ledger.Home { return steppingHome{home} }
 
 func (h steppingHome) Put(ctx context.Context, w ledger.Write) error {
 	step(fmt.Sprintf("ledger: %s, version %d", w.Row.State, w.Row.Version))

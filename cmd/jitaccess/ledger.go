@@ -185,7 +185,8 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 		log.Warn("SIGNING_KEY is not set: the service account signs for the ledger, and what it has signed is good for six hours",
 			"event", events.Startup)
 	}
-	log.Info("what is remembered binds instances with this database alone: one without it, or JIT Access 1.x, with the same account is a way around",
+	log.Info("what is remembered binds instances with this database alone: one without it, or JIT Access "+
+		"1.x, with the same account is a way around",
 		"event", events.Startup)
 	if c.Ledger.Retention > 0 {
 		go daily(ctx, k, func() {

@@ -21,8 +21,9 @@ var meanings = map[broker.DifferenceKind]struct{ what, next string }{
 		"find out who made it (Google's audit log has SetIamPolicy); end it, or let the sweep take it in"},
 	broker.NotDecided: {"a grant stands of a request that was not approved",
 		"end it; if the ledger was put back from an older copy, its approval is missing"},
-	broker.LiveAgain:      {"a grant stands that was ended, or was over", "end it, and find out who wrote it again"},
-	broker.NotStanding:    {"the ledger has a grant as active that does not stand", "somebody took it out by hand: ask for it again if it is needed"},
+	broker.LiveAgain: {"a grant stands that was ended, or was over", "end it, and find out who wrote it again"},
+	broker.NotStanding: {"the ledger has a grant as active that does not stand",
+		"somebody took it out by hand: ask for it again if it is needed"},
 	broker.OtherWindow:    {"a grant stands for another time than was approved", "end it, and find out who edited it"},
 	broker.OtherGrant:     {"a grant stands for somebody, or a role, whom its request was not for", "take the binding out: its id was copied"},
 	broker.Damaged:        {"what is kept of the request of a grant is not what was recorded", "run jitaccess ledger verify"},
@@ -31,8 +32,9 @@ var meanings = map[broker.DifferenceKind]struct{ what, next string }{
 	edited(access.Edited): {"a grant was edited by hand", "end it, and ask again if it is needed"},
 	edited(access.Imitated): {"a binding has the title of a grant and is none",
 		"take it out, or give it another title: people take it for a grant that ends"},
-	edited(access.Untitled):  {"a binding has the text of a grant and another title", "take it out: nobody ends or clears it"},
-	edited(access.Uncleared): {"a grant is over, and nobody has cleared it", "the next grant of the role clears it; take it out if there is none"},
+	edited(access.Untitled): {"a binding has the text of a grant and another title", "take it out: nobody ends or clears it"},
+	edited(access.Uncleared): {"a grant is over, and nobody has cleared it",
+		"the next grant of the role clears it; take it out if there is none"},
 }
 
 func edited(k access.OddityKind) broker.DifferenceKind { return broker.DifferenceKind(k) }

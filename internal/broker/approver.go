@@ -254,11 +254,15 @@ func (b *Broker) invitees(ctx context.Context, caller access.Caller, r access.Re
 	return all, nil
 }
 
-// invitedGroup is a group that is to be asked. Each of its members is looked at when they
+// invitedGroup is a group that is to be asked, which takes a policy file: without one only
+// people are, as in JIT Access 1.x. Each of its members is looked at when they
 // decide; what is certain now is that there is somebody besides the requester.
 func (b *Broker) invitedGroup(ctx context.Context, caller access.Caller, r access.Request, address string, terms access.Terms) (
 	invitee, error) {
 	group := invitee{who: access.Principal(access.GroupPrefix + address)}
+	if _, ok := b.c.Policy.(Looking); !ok {
+		return group, invalid(access.FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": string(group.who)})
+	}
 	if b.c.Directory == nil {
 		return group, &access.Error{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}
 	}

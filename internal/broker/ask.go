@@ -241,7 +241,8 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	if r = next; left && next.State == access.Scheduled {
 		return asked, nil
 	}
-	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, check)
+	notice := b.notice(access.SelfApproved, r, nil)
+	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, check, notice)
 	asked.Outcomes, asked.Window, asked.Warnings = outcomes, granted(outcomes, next.Window), withNew(asked.Warnings, warnings)
 	if len(unkept) == 0 && b.waits(err) {
 		asked.Warnings = append(asked.Warnings, notYetGranted(err)...)
@@ -251,8 +252,7 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return asked, err
 	}
 	if anyGranted(outcomes) {
-		notice := b.notice(access.SelfApproved, r, nil)
-		notice.ID, notice.Window = "", asked.Window // no store keeps it
+		notice.Window = asked.Window
 		asked.Warnings = withNew(asked.Warnings, b.tell(ctx, caller, notice))
 	}
 	return asked, nil
@@ -290,7 +290,8 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	if err := cmp.Or(b.within(terms, r), linkable(a.Origin, a.Host)); err != nil {
 		return refused(err)
 	}
-	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(r.Reviewers)...), Of: r.Entitlements}
+	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(r.Reviewers)...),
+		Of: r.Entitlements}
 	var asked []invitee
 	standing, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {
 		err := cmp.Or(idIsFree(r, s), holds(r.Principal, r, nil, s), s.Lasts(r, s.WindowAt(r, b.c.Now())))

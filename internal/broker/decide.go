@@ -283,7 +283,8 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	defer cancel()
 	r := result.Request
 	if b.forgets { // what holds now says which channels tell of it
-		if terms, err := b.terms(b.facts(ctx, caller, r.Principal, &standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...); err == nil {
+		if terms, err := b.terms(b.facts(ctx, caller, r.Principal, &standing, r.Entitlements...), r.Kind, r.Start,
+			r.Entitlements...); err == nil {
 			r.Terms = b.kept(terms)
 		}
 	}
@@ -458,8 +459,12 @@ func (b *Broker) nextInTurn(ctx context.Context, caller access.Caller, r access.
 	if !terms.InOrder || !waits || open.Same(was) {
 		return nil
 	}
-	silent := slices.DeleteFunc(slices.Clone(r.Reviewers), func(p access.Principal) bool { return r.DecisionOf(p) != nil || p == caller.Principal })
-	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(silent)...), Of: r.Entitlements}
+	silent := slices.DeleteFunc(slices.Clone(r.Reviewers), func(p access.Principal) bool {
+		return r.DecisionOf(p) != nil ||
+			p == caller.Principal
+	})
+	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(silent)...),
+		Of: r.Entitlements}
 	s, err := b.standing(ctx, caller, q)
 	if err != nil {
 		return silent

@@ -171,7 +171,8 @@ func (b *Broker) inspect(ctx context.Context, on access.Resource, s access.Stand
 		return err
 	}
 	for _, o := range inspection.Oddities {
-		d := Difference{Kind: DifferenceKind(o.Kind), ID: o.ID, Resource: on, Roles: []string{o.Role}, Why: o.Why + ": " + strings.Join(o.Members, ", ")}
+		d := Difference{Kind: DifferenceKind(o.Kind), ID: o.ID, Resource: on, Roles: []string{o.Role},
+			Why: o.Why + ": " + strings.Join(o.Members, ", ")}
 		if len(o.Members) == 1 {
 			d.Principal = access.Principal(strings.TrimPrefix(o.Members[0], "user:"))
 		}

@@ -75,7 +75,7 @@ func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Rec
 		}
 		return struct{}{}, b.memory().Unsent(ctx, m, now.Add(min(firstRetry<<min(m.Attempts, 10), lastRetry)))
 	})
-	if err != nil {
+	if err != nil && !outOfReach(err) { // out of reach nothing was kept, or it is told once more
 		return []*access.Error{{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}}
 	}
 	return nil

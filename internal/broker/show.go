@@ -140,7 +140,8 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 
 // tally is how far a request has come: while it can be decided by what those who approved
 // hold now, and once it was approved, all of it.
-func (b *Broker) tally(ctx context.Context, caller access.Caller, r access.Request, state access.State, terms access.Terms, standing access.Standing) access.Tally {
+func (b *Broker) tally(ctx context.Context, caller access.Caller, r access.Request, state access.State, terms access.Terms,
+	standing access.Standing) access.Tally {
 	if r.Kind != access.Peers || b.forgets {
 		return access.Tally{}
 	}

@@ -190,10 +190,13 @@ func (b *Broker) stood(ctx context.Context, r access.Request) (bool, error) {
 	}
 	event.Window = granted(event.Outcomes, r.Window)
 	var notices []access.Notice
-	if r.Kind == access.Peers {
-		notice := b.outcomeNotice(ctx, access.RequestApproved, r, r.Decisions[len(r.Decisions)-1], event.Window, b.c.Origin)
-		notice.Outcomes = event.Outcomes
-		notices = append(notices, notice)
+	switch r.Kind {
+	case access.Peers:
+		notices = append(notices, b.outcomeNotice(ctx, access.RequestApproved, r, r.Decisions[len(r.Decisions)-1], event.Window, b.c.Origin))
+		notices[0].Outcomes = event.Outcomes
+	case access.Self:
+		notices = append(notices, b.notice(access.SelfApproved, r, nil))
+		notices[0].Window = event.Window
 	}
 	_, warnings, err := b.commit(ctx, event, notices...)
 	if err == nil && len(warnings) > 0 {
@@ -225,9 +228,14 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 		return b.refuse(ctx, system, access.GrantWritten, r, err)
 	}
 	if r.Kind == access.Self {
-		_, _, err = b.grant(ctx, system, r, nil, q, func(s access.Standing) error {
+		notice := b.notice(access.SelfApproved, r, nil)
+		outcomes, _, err := b.grant(ctx, system, r, nil, q, func(s access.Standing) error {
 			return cmp.Or(idIsFree(r, s), b.notOver(r, s), b.selfHeld(ctx, system, r, s), b.stillKeeps(ctx, system, r, nil, s), s.Lasts(r, r.Window))
-		})
+		}, notice)
+		if err == nil {
+			notice.Window = granted(outcomes, r.Window)
+			b.tell(ctx, system, notice) // what fails is in the journal, and in the outbox
+		}
 		return err
 	}
 	if r.Kind == access.BreakGlass {

@@ -314,3 +314,22 @@ func TestWhetherItStandsIsNotGuessed(t *testing.T) {
 		t.Errorf("the project is gone: %+v, %q", done, state(t, store, asked.Ref))
 	}
 }
+
+func TestWhoListensHearsOfWhatTheSweepFinds(t *testing.T) {
+	for _, written := range []bool{false, true} {
+		w, store := withLedger(t)
+		w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
+		asked, _ := w.Broker().Ask(t.Context(), caller(ana), selfAsk())
+		r, err := store.Open(t.Context(), asked.Request.ID)
+		if err != nil || r.State != access.Approved {
+			t.Fatalf("%q, %v", r.State, err)
+		}
+		w.GrantErr, w.Told = nil, nil
+		if written {
+			w.Activations = []access.Activation{{RequestID: r.ID, Principal: ana, Entitlement: r.Entitlements[0], Window: r.Window}}
+		}
+		if done := swept(t, w.Broker()); done != (broker.Swept{Finished: 1}) || len(w.Told) != 1 || w.Told[0].Kind != access.NoticeSelfApproved {
+			t.Errorf("written %v: %+v, told %+v", written, done, w.Told)
+		}
+	}
+}

@@ -47,6 +47,9 @@ func TestDovecot(t *testing.T) {
 	arrived, pages := map[string]string{}, map[string]string{}
 	all := renderedLetters()
 	for name, n := range all {
+		if !slices.Contains(slices.Concat(n.To, n.CC), boris) { // whose mailbox is read
+			n.CC = append(slices.Clone(n.CC), boris)
+		}
 		// Nobody there is called Chen.
 		failed := mailer(t, c).Notify(t.Context(), n).Failed()
 		if slices.ContainsFunc(failed, func(u access.Receipt) bool { return u.To == ana || u.To == boris }) {
@@ -57,8 +60,18 @@ func TestDovecot(t *testing.T) {
 		raw := string(got.BodySection[0].Bytes)
 		arrived[name] = raw
 		header, parts := parse(t, raw)
-		subject := string(n.Request.Principal) + " requests access to " + strings.TrimSuffix(n.Request.Resource.Kind(), "s") + " " + n.Request.Resource.Name()
-		if n.Kind != access.NoticeReview {
+		kind, begins := strings.TrimSuffix(n.Request.Resource.Kind(), "s")+" "+n.Request.Resource.Name(), false
+		subject := string(n.Request.Principal) + " requests access to " + kind
+		switch n.Kind {
+		case access.NoticeReview:
+			begins = true
+		case access.NoticeEnding: // of what was activated without others it is the only mail
+			subject = "Your access to " + kind + " ends soon"
+		case access.NoticeGlass, access.NoticeGlassReviewed:
+			subject, begins = string(n.Request.Principal)+" breaks the glass for "+kind, n.Kind == access.NoticeGlass
+		}
+		answers := !begins && n.Kind != access.NoticeEnding
+		if answers {
 			subject = "Re: " + subject
 		}
 		e := got.Envelope
@@ -67,8 +80,9 @@ func TestDovecot(t *testing.T) {
 		}
 		// Mail programs thread by these, and servers sort out-of-office replies by those.
 		first := strings.NewReplacer("+", "%2B", "/", "%2F").Replace(n.Request.ID) + ".review@example.com"
-		if n.Kind == access.NoticeReview && (e.MessageID != first || e.InReplyTo != nil || header.Get("References") != "") ||
-			n.Kind != access.NoticeReview && (!strings.HasSuffix(e.MessageID, "@example.com") || !slices.Equal(e.InReplyTo, []string{first}) || header.Get("References") != "<"+first+">") {
+		if begins != (e.MessageID == first) || !strings.HasSuffix(e.MessageID, "@example.com") ||
+			!answers && (e.InReplyTo != nil || header.Get("References") != "") ||
+			answers && (!slices.Equal(e.InReplyTo, []string{first}) || header.Get("References") != "<"+first+">") {
 			t.Errorf("%s: message %q answers %q, after %q", name, e.MessageID, e.InReplyTo, header.Get("References"))
 		}
 		for field, want := range map[string]string{"Auto-Submitted": "auto-generated", "Precedence": "bulk", "Return-Path": "<jit@example.com>"} {

@@ -39,7 +39,8 @@ func ReadFile(text []byte) (*File, document.Faults) {
 	for _, item := range items(root.Get("entitlements")) {
 		e := r.entitlement(item)
 		if first := f.Gives(e.ID); first != nil && e.ID.Resource != "" && e.ID.Role != "" {
-			r.faults.Add(item, "%s on %s is there twice, first in line %d; write one entry with all requesters", e.ID.Role, e.ID.Resource, first.Line)
+			r.faults.Add(item, "%s on %s is there twice, first in line %d; write one entry with all requesters", e.ID.Role, e.ID.Resource,
+				first.Line)
 		}
 		f.Entitlements = append(f.Entitlements, e)
 	}

@@ -48,9 +48,7 @@ func TestColoursAreLegibleInBothSchemes(t *testing.T) {
 		for _, found := range regexp.MustCompile(`--([a-z-]+): (#[0-9a-f]{6});`).FindAllStringSubmatch(text, -1) {
 			colours[found[1]] = found[2]
 		}
-		for _, soft := range []string{"good-soft", "wait-soft", "bad-soft"} { // notes have text of all kinds
-			pairs["ink"] = append(pairs["ink"], soft)
-		}
+		pairs["ink"] = append(pairs["ink"], "good-soft", "wait-soft", "bad-soft") // notes have text of all kinds
 		check := func(pairs map[string][]string, least float64) {
 			for front, backs := range pairs {
 				for _, back := range backs {

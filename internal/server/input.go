@@ -59,7 +59,8 @@ func principal(address string) (access.Principal, error) {
 }
 
 // single are the fields that a form of ours has once.
-var single = []string{access.FieldID, access.FieldPrincipal, access.FieldVerdict, "digest", "confirmed", access.FieldResource, "activation", fieldGlass}
+var single = []string{access.FieldID, access.FieldPrincipal, access.FieldVerdict, "digest", "confirmed", access.FieldResource,
+	"activation", fieldGlass}
 
 // accepted refuses a body of another type.
 func accepted(r *http.Request, want string) error {

@@ -86,7 +86,8 @@ func (s *server) viewEvent(r *http.Request, q access.Request, e access.Event) ev
 	}
 	for _, o := range e.Outcomes {
 		if o.Result == access.Refused && o.Err != nil {
-			v.Because = append(v.Because, l.Text("outcome.refused-because", "role", o.Entitlement.Role, "why", inFull(s.refusal(r, o.Err, q.Resource))))
+			v.Because = append(v.Because, l.Text("outcome.refused-because", "role", o.Entitlement.Role, "why",
+				inFull(s.refusal(r, o.Err, q.Resource))))
 		}
 	}
 	return v

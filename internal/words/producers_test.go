@@ -138,7 +138,8 @@ func situations() []situation {
 			w.Forgets, w.Holdings["cho@example.com"] = false, w.Holdings[ben]
 			a.Reviewers = []string{string(ben), "cho@example.com"}
 		}), []string{"1 approval of members of leads@example.com"}},
-		{access.CodeNobodyInGroup, "a group that there is not", asking(access.CodeNobodyInGroup, func(_ *brokertest.World, a *broker.Ask) {
+		{access.CodeNobodyInGroup, "a group that there is not", asking(access.CodeNobodyInGroup, func(w *brokertest.World, a *broker.Ask) {
+			w.Policy = refined(w, `rules: [{name: r, terms: {approvals: 1}}]`)
 			a.Reviewers = []string{"group:nobody@example.com"}
 		}), nil},
 		{access.CodeNoApprovalNeeded, "asking for what a rule gives without", asking(access.CodeNoApprovalNeeded,

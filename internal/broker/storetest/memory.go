@@ -268,7 +268,8 @@ func takenIn(t *testing.T, f Fixture, again broker.Memory) {
 		t.Errorf("%+v, %v", listed, err)
 	}
 	// Nothing that leads to a grant follows on it.
-	for _, action := range []access.Action{access.RequestMade, access.SelfApproved, access.RequestApproved, access.GlassBroken, access.GrantTakenIn} {
+	for _, action := range []access.Action{access.RequestMade, access.SelfApproved, access.RequestApproved, access.GlassBroken,
+		access.GrantTakenIn} {
 		next := e
 		next.Action, next.Request, next.Err = action, got, nil
 		next.Caller = access.Caller{Principal: "ben@example.com"}
@@ -458,7 +459,8 @@ func pages(t *testing.T, f Fixture, again broker.Memory) {
 		t.Errorf("a brief list has %d, %v", len(brief.Requests), err)
 	}
 	for _, r := range brief.Requests {
-		little := access.Request{ID: r.ID, Kind: access.Peers, State: access.Pending, Resource: f.request(0).Resource, Version: 1, Created: r.Created}
+		little := access.Request{ID: r.ID, Kind: access.Peers, State: access.Pending, Resource: f.request(0).Resource, Version: 1,
+			Created: r.Created}
 		if diff := cmp.Diff(little, r, cmpopts.EquateEmpty()); diff != "" || r.Created.IsZero() {
 			t.Errorf("of a brief list (-want +listed):\n%s", diff)
 			break

@@ -94,7 +94,8 @@ func (o *own) grants(id access.EntitlementID) bool {
 
 // says is whether the binding says what the grant says of one of its entitlements.
 func (o *own) says(g access.Grant, id access.EntitlementID) bool {
-	return o.id == g.RequestID && o.glass == g.BreakGlass && o.self == (len(g.Approvers) == 0 && !g.BreakGlass) && slices.Equal(o.approvers, g.Approvers) && o.grants(id) &&
+	return o.id == g.RequestID && o.glass == g.BreakGlass && o.self == (len(g.Approvers) == 0 && !g.BreakGlass) &&
+		slices.Equal(o.approvers, g.Approvers) && o.grants(id) &&
 		o.window.Start.Equal(g.Window.Start.Truncate(time.Second)) && o.window.End.Equal(g.Window.End.Truncate(time.Second))
 }
 

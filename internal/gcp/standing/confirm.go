@@ -34,7 +34,10 @@ func (l *look) policyOf(ctx context.Context, node access.Resource) func() (*iamp
 }
 
 func (l *look) parentOf(ctx context.Context, node access.Resource) func() (access.Resource, error) {
-	return begin(&l.mu, l.parents, node, func() (access.Resource, error) { return l.k.parents.Get(ctx, string(node), After(l.q, l.k.c.Now())) })
+	return begin(&l.mu, l.parents, node, func() (access.Resource,
+		error) {
+		return l.k.parents.Get(ctx, string(node), After(l.q, l.k.c.Now()))
+	})
 }
 
 // parent is what a node is directly in, or why that is not known.
