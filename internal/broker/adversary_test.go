@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -238,6 +239,45 @@ func TestWhatCannotBeSweptHoldsNothingUp(t *testing.T) {
 			}
 			if got := state(t, instance(), good.Ref); got != access.Lapsed {
 				t.Errorf("%s", got)
+			}
+		})
+	}
+}
+
+// Who may write the database writes to nobody in the name of the service.
+func TestWhatIsInTheOutboxIsOfARequest(t *testing.T) {
+	for what, c := range map[string]struct {
+		spoil string
+		told  int
+	}{
+		"as it was":          {"UPDATE outbox SET due = 1", 1},
+		"another reason":     {"UPDATE outbox SET notice = REPLACE(notice, 'case 42', 'log in at evil.example')", 0},
+		"of another person":  {"UPDATE outbox SET notice = REPLACE(notice, 'ana@', 'ceo@')", 0},
+		"of another role":    {"UPDATE outbox SET notice = REPLACE(notice, 'compute.admin', 'owner')", 0},
+		"another link":       {"UPDATE outbox SET notice = REPLACE(notice, 'jit.example.com', 'evil.example')", 1},
+		"of no request":      {"UPDATE outbox SET notice = REPLACE(notice, 'mpa-', 'jit-')", 0},
+		"of what is damaged": {"UPDATE events SET body = 'x'", 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w, _, exec := withDatabase(t)
+			w.Origin, w.Undelivered = "https://jit.example.com", access.Receipts{{To: ben, Channel: "mail", Err: errors.New("down")}}
+			asked, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Undelivered, w.Told = nil, nil
+			exec(c.spoil)
+			w.Clock = w.Clock.Add(2 * time.Minute)
+			swept(t, w.Broker())
+			if len(w.Told) != c.told || c.told > 0 && (w.Told[0].ReviewURL != asked.ReviewURL || w.Told[0].BaseURL != "https://jit.example.com/") {
+				t.Errorf("told %+v", w.Told)
+			}
+			w.Told, w.Clock = nil, w.Clock.Add(20*time.Minute)
+			swept(t, w.Broker())
+			for _, n := range w.Told {
+				if n.Kind == access.NoticeReview {
+					t.Error("told again")
+				}
 			}
 		})
 	}

@@ -23,6 +23,9 @@ const (
 // passCount is how much of which nothing can be made one sweep passes over at most.
 const passCount = 1000
 
+// spoiled are why a request cannot be opened, now or later: damaged, unknown, erased.
+var spoiled = []access.Code{access.CodeLedgerDamaged, access.CodeBadLink, access.CodeLinkExpired}
+
 // sweeping is where this instance goes on that could not do all that is due, so that what
 // cannot be done keeps nothing else waiting.
 type sweeping struct {
@@ -79,7 +82,7 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 			b.settle(ctx, message, nil)
 			continue
 		}
-		failed := b.c.Notifier.Notify(ctx, message.Notice).Failed()
+		failed := b.c.Notifier.Notify(ctx, b.homeward(message.Notice)).Failed()
 		if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
 			done.Left++
 		} else {
@@ -112,7 +115,7 @@ func (b *Broker) sweepDue(ctx context.Context, m Memory, most int, done *Swept) 
 			case did != nil: // else another instance did
 				*did(done)++
 			}
-			if after = d; slices.Contains([]access.Code{access.CodeLedgerDamaged, access.CodeBadLink, access.CodeLinkExpired}, codeOf(err)) {
+			if after = d; slices.Contains(spoiled, codeOf(err)) {
 				passed++
 			} else {
 				acted++
