@@ -92,7 +92,10 @@ var (
 // canExtend is whether the holder of what stands may ask to go on with it.
 func (b *Broker) canExtend(ctx context.Context, r access.Request, held []access.Activation) bool {
 	live := func(a access.Activation) bool { return a.Window.Contains(b.c.Now()) }
-	return b.memory() != nil && r.Kind != access.BreakGlass && slices.ContainsFunc(held, live) && slices.Contains(granting, r.StateAt(b.c.Now())) &&
+	if b.memory() == nil || r.Kind == access.BreakGlass {
+		return false
+	}
+	return slices.ContainsFunc(held, live) && slices.Contains(granting, r.StateAt(b.c.Now())) &&
 		b.onlyExtension(ctx, r.ID, access.Request{Principal: r.Principal, Resource: r.Resource}, unsettled...) == nil
 }
 

@@ -2,6 +2,7 @@ package relational_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -333,6 +334,15 @@ func edits() []edit {
 			r.exec(t, "INSERT INTO events ("+columns+") SELECT 'brk-0000000000000099', 1, body, algorithm, key_id, public_key, signature FROM events WHERE request_id = ?",
 				broken)
 		}, true, "", true, false},
+		// By somebody with a service of their own; dated later than the last head nothing finds it.
+		{"a broken glass is said to have failed", broken, func(t *testing.T, r rigged) {
+			s := ledger.New(ledger.Config{Home: r, Signer: keys(t, slices.Repeat([]byte{66}, 32)), Now: time.Now, Random: rand.Reader})
+			e := access.Event{Action: access.GrantFailed, At: time.Unix(1, 0), Request: access.Request{ID: broken},
+				Err: &access.Error{Kind: access.Unprocessable, Code: access.CodeNotGranted}}
+			if _, err := s.Commit(t.Context(), e, nil); err != nil {
+				t.Fatal(err)
+			}
+		}, false, access.Failed, true, true},
 		{"a broken glass is reviewed by nobody", broken, inserted(broken, 2, func(t *testing.T, r rigged, text map[string]any) {
 			text["action"] = "reviewed"
 			delete(text, "start")
