@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -212,6 +214,26 @@ func BenchmarkRolesPage(b *testing.B) {
 		google.rewritten = nil
 		google.mu.Unlock()
 	})
+	// Under as many rules as a file may have, of which the last decides.
+	b.Run("ruled", func(b *testing.B) {
+		policy := filepath.Join(b.TempDir(), "policy.yaml")
+		if err := os.WriteFile(policy, []byte(thousandRules()), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		w.restart(map[string]string{"POLICY": policy})
+		s := samples{}
+		for i := 0; b.Loop(); i++ {
+			r := w.as(colleague(i), "GET", path, "")
+			begin := time.Now()
+			page := w.inside(r)
+			s.since("ms-median", begin)
+			if n := bytes.Count(page, []byte(`“rest”`)); n < 30 {
+				b.Fatalf("%d roles\n%.500s", n, page)
+			}
+		}
+		s.report(b)
+		w.restart(map[string]string{"POLICY": ""})
+	})
 	// The first page after a start fetches keys, tokens, inventory and roles, too.
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {
@@ -225,6 +247,18 @@ func BenchmarkRolesPage(b *testing.B) {
 		}
 		s.report(b)
 	})
+}
+
+// thousandRules are rules of teams, folders, groups and hours, none of which is about the
+// large project but the last.
+func thousandRules() string {
+	text := "version: 1\nrules:\n"
+	for i := range 999 {
+		text += fmt.Sprintf("  - {name: team %d, match: {resource: [projects/team-%d-*, folders/%d/**], role: [roles/*.admin, \"!roles/owner\"], "+
+			"requester: [\"!group:team-%d@example.com\"], hours: {days: [mon-fri], from: \"07:00\", to: \"19:00\", zone: Europe/Berlin}}, "+
+			"terms: {max_duration: 1h}}\n", i, i, i+1, i)
+	}
+	return text + "  - {name: rest, terms: {max_duration: 1h}}\n"
 }
 
 // latencies are how long Google takes for each call. The faster it is, the fewer

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -290,19 +289,11 @@ func (w rolesCSV) finish(all []forNobody) error {
 	return w.w.Error()
 }
 
-// line writes one; its error is the writer's.
+// line writes one, of conditions and addresses that are other people's to write; its error
+// is the writer's.
 func (w rolesCSV) line(cells ...string) {
 	for i := range cells {
-		cells[i] = cell(cells[i])
+		cells[i] = access.Cell(cells[i])
 	}
 	w.w.Write(cells)
-}
-
-// cell keeps a spreadsheet from taking text for a formula: conditions and addresses
-// are other people's to write.
-func cell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }

@@ -270,8 +270,8 @@ func TestFaultMatrix(t *testing.T) {
 			calls = slices.Sorted(maps.Keys(f.cloud.Calls().All()))
 		})
 		for _, call := range calls {
-			if strings.HasSuffix(strings.ToLower(call), "token") || strings.Contains(call, "/secrets/") {
-				continue // kept, for an hour and while it works
+			if strings.HasSuffix(strings.ToLower(call), "token") || strings.Contains(call, "/secrets/") || strings.Contains(call, "/roles/") {
+				continue // kept: for an hour, while it works, and for whoever looked last; the last costs a title
 			}
 			method, path, _ := strings.Cut(call, " ")
 			row(deed, "`"+call+"`", func(kind string) (cell string) {

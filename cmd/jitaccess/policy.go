@@ -444,13 +444,13 @@ func (p *policyCommand) diff(files []string) (int, error) {
 	if len(files) != 2 {
 		return exitUsage, errors.New("name the old and the new policy")
 	}
-	old, ok, err := p.valid(files[0])
-	if err != nil || !ok {
-		return exitFailure, err
-	}
-	now, ok, err := p.valid(files[1])
-	if err != nil || !ok {
-		return exitFailure, err
+	var policies [2]policy.Refined // the old and the new one
+	for i, path := range files {
+		refined, ok, err := p.valid(path)
+		if err != nil || !ok {
+			return exitFailure, err
+		}
+		policies[i] = refined
 	}
 	var in io.Reader = os.Stdin
 	if p.listing != "" {
@@ -471,7 +471,7 @@ func (p *policyCommand) diff(files []string) (int, error) {
 	}
 	people := map[policy.Change][]access.Principal{} // once for each role
 	for _, s := range subjects {
-		change, differs := policy.Compare(old.Explain(s), now.Explain(s))
+		change, differs := policy.Compare(policies[0].Explain(s), policies[1].Explain(s))
 		people[change] = append(people[change], s.Principal)
 		if change != policy.Same {
 			fmt.Fprintf(p.stdout, "%s: %s, %s on %s: %s\n",

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -200,23 +201,32 @@ func TestPolicyHelp(t *testing.T) {
 	}
 }
 
-// The commands of the guide do what it says with the first of its policies.
+// guideCommand is a command of the guide, in a block or within a sentence.
+var guideCommand = regexp.MustCompile("(?m)(?:^ *|`)jitaccess policy ((?:lint|test|diff|explain|schema)[^`\n]*)")
+
+// The commands of the guide do what it says, each of them, with the first of its policies, a
+// case for it, and a change of it.
 func TestPolicyGuideCommands(t *testing.T) {
 	guide := document(t, "policy.md")
 	_, rest, _ := strings.Cut(guide, "```yaml\n")
 	text, _, _ := strings.Cut(rest, "```")
-	ran := 0
-	for line := range strings.Lines(guide) {
-		args, ok := strings.CutPrefix(strings.TrimSpace(line), "jitaccess policy ")
-		if !ok || !strings.HasPrefix(args, "lint") && !strings.HasPrefix(args, "explain") {
-			continue
-		}
-		ran++
-		if code, stdout, stderr := policyRun(t, map[string]string{"policy.yaml": text}, strings.Fields(args)...); code != exitOK || stderr != "" {
-			t.Errorf("%s: %d\n%s%s", args, code, stdout, stderr)
+	files := map[string]string{"policy.yaml": text, "old.yaml": text, "new.yaml": strings.Replace(text, "max_duration: 1h", "max_duration: 30m", 1),
+		"FILE": "ACTIVATION_TIMEOUT=120\n",
+		"cases.yaml": "policy: policy.yaml\ncases:\n  - {name: production, who: ana@example.com, what: {resource: projects/shop-prod, role: roles/run.admin, marker: mpa}," +
+			" expect: {rule: production, approvals: 1, max_duration: 1h}}\n",
+		"eligible.json": `{"person":"ana@example.com","project":"shop-prod","entitlements":[{"id":"shop-prod:roles/run.admin","activationType":"MPA","through":[]}]}` + "\n"}
+	prints := map[string]string{"lint": "", "test": "1 cases are as expected\n", "explain": "“production” decides.", "schema": `"$schema"`,
+		"diff": "tighter: ana@example.com, roles/run.admin on projects/shop-prod: max_duration: 1h → 30m\n"}
+	ran := map[string]bool{}
+	for _, found := range guideCommand.FindAllStringSubmatch(guide, -1) {
+		args := strings.Fields(found[1])
+		ran[args[0]] = true
+		code, stdout, stderr := policyRun(t, files, args...)
+		if code != exitOK || stderr != "" || !strings.Contains(stdout, prints[args[0]]) || prints[args[0]] == "" && stdout != "" {
+			t.Errorf("%s: %d\n%s%s", found[1], code, stdout, stderr)
 		}
 	}
-	if ran < 2 {
-		t.Errorf("%d commands in the guide", ran)
+	if len(ran) != len(prints) {
+		t.Errorf("the guide has only %v", ran)
 	}
 }

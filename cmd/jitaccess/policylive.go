@@ -200,8 +200,11 @@ func (p *livePolicy) take(ctx context.Context) error {
 	return p.accept(ctx, text)
 }
 
-// accept takes a text, unless it has faults.
+// accept takes a text, unless it has faults. One that is taken already is not read again.
 func (p *livePolicy) accept(ctx context.Context, text []byte) error {
+	if p.taken.Load() != nil && bytes.Equal(text, p.text) {
+		return nil
+	}
 	file, faults := policy.ReadFile(text)
 	if len(faults) == 0 {
 		faults, _ = file.Lint(p.now())
@@ -213,9 +216,6 @@ func (p *livePolicy) accept(ctx context.Context, text []byte) error {
 			lines[i] = fmt.Sprintf("%d:%d: %s", f.Line, f.Column, f.Text)
 		}
 		return fmt.Errorf("%w\n%s", errPolicyFaults, strings.Join(lines, "\n"))
-	}
-	if file.Digest == p.digest() {
-		return nil
 	}
 	refined := policy.Refine(p.base, file)
 	p.taken.Store(&refined)

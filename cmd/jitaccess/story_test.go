@@ -298,6 +298,25 @@ func storyWithMemory(b *browser) {
 	b.open("/access/projects/" + warehouse)
 	b.tick("roles/bigquery.admin")
 	b.press("Continue")
+	b.sees("Begin with the ticket, such as INC-77.")
+	if b.script { // what the rule looks for is judged while it is typed
+		pattern := func(text, want string) {
+			b.value(`document.getElementById("justification").value = ""`)
+			b.fill("justification", text)
+			if got := b.value(`document.querySelector("[data-pattern]").className`); got != want {
+				b.t.Errorf("with %q typed the pattern is %q, want %q", text, got, want)
+			}
+		}
+		pattern("the orders", "unmet")
+		pattern("INC-7", "met")
+		pattern("see INC-7", "unmet")
+		b.value(`document.getElementById("justification").value = ""`)
+	} else { // without script the service says it, once it was sent
+		b.fill("justification", "the orders table is locked")
+		b.press("Request access")
+		b.sees("The reason does not have the form that is required here.", "Begin with the ticket, such as INC-77.")
+		b.value(`document.getElementById("justification").value = ""`)
+	}
 	b.fill("justification", "INC-77: the orders table is locked")
 	b.press("Request access")
 	b.sees("Waiting for approval", "2 approvals of: others who hold the same access. 0 of 2 so far.", "alice@example.com asked", "Withdraw")

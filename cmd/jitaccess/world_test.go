@@ -319,11 +319,17 @@ func (w *world) ask() (ref, id string) {
 	if a.status != 200 || a.ReviewURL == "" {
 		w.t.Fatalf("request: %d %s", a.status, a.body)
 	}
-	u, err := url.Parse(a.ReviewURL)
+	return refOf(w.t, a), a.Entitlements[0].ActivationID
+}
+
+// refOf is the reference of a request in the link to it.
+func refOf(t testing.TB, asked answer) string {
+	t.Helper()
+	u, err := url.Parse(asked.ReviewURL)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return u.Query().Get("activation"), a.Entitlements[0].ActivationID
+	return u.Query().Get("activation")
 }
 
 func reviewPath(ref string) string { return "/review?activation=" + url.QueryEscape(ref) }

@@ -407,3 +407,16 @@ func TestEntitlementIDsAreOrderedByTheirText(t *testing.T) {
 		}
 	}
 }
+
+func TestACellIsNoFormula(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "a": "a", "a=1": "a=1", "2026-01-01": "2026-01-01", "a, b; c": "a, b; c", " =1": " =1",
+		"=1": "'=1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\t=1": "'\t=1", "\r=1": "'\r=1", "＝1": "'＝1", "＋1": "'＋1", "－1": "'－1", "＠x": "'＠x",
+		"a;=1": "a;'=1", ";;-1": ";;'-1", `a;"=1"`: `a;'"=1"`, "a\n=1": "a\n'=1", "a\r\n+1": "a\r\n'+1", "a\t@x": "a\t'@x", "=1;=2": "'=1;'=2",
+		"\xff=1": "\uFFFD=1",
+	} {
+		if got := access.Cell(text); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+}

@@ -80,6 +80,25 @@ func Visible(text string) string {
 	return b.String()
 }
 
+// Cell is a text of others as a field of CSV that no spreadsheet takes for a formula
+// (https://owasp.org/www-community/attacks/CSV_Injection): one that would begin like one has
+// an apostrophe before it. So has what comes after a semicolon, a tab or a line break, where
+// fields end for the spreadsheets of half of Europe, whatever quotes are around them.
+func Cell(text string) string {
+	var b strings.Builder
+	begins := true
+	for i, r := range text {
+		next, _ := utf8.DecodeRuneInString(strings.TrimLeft(text[i:], `"`))
+		formula := begins && strings.ContainsRune("=+-@\t\r＝＋－＠", next)
+		if formula {
+			b.WriteByte('\'')
+		}
+		b.WriteRune(r)
+		begins = !formula && strings.ContainsRune(";\t\r\n", r)
+	}
+	return b.String()
+}
+
 // Clip returns text if it has at most max bytes, and otherwise as much of it as fits
 // in max bytes without cutting a character in two, with an ellipsis behind that says
 // so. Text that is not valid UTF-8 is cut as well; max is not negative.

@@ -242,6 +242,9 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 		return asked, nil
 	}
 	notice := b.notice(access.SelfApproved, r, nil)
+	if len(unkept) > 0 {
+		notice.ID = "" // no store keeps it
+	}
 	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, check, notice)
 	asked.Outcomes, asked.Window, asked.Warnings = outcomes, granted(outcomes, next.Window), withNew(asked.Warnings, warnings)
 	if len(unkept) == 0 && b.waits(err) {

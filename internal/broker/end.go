@@ -17,10 +17,11 @@ type Ended struct {
 
 // End takes back the grant of a person that bears the number, before its end, or calls off
 // what is approved and not written yet: the caller's, what they approved where that is
-// remembered, or for an admin anyone's; and with it what extends it. A grant that is not
-// there, or not theirs to end, is not found. of may be empty where only one person has a
-// grant of that number which the caller may end, or the caller has. Ended again it is the
-// same. Where the store cannot be reached, what the provider holds is ended all the same.
+// remembered, or for an admin anyone's; and with it what extends it. With what an admin ends
+// of somebody's go their activations without others of the same roles that are yet to
+// begin. A grant that is not there, or not theirs to end, is not found. of may be empty
+// where only one person has a grant of that number which the caller may end, or the caller
+// has. Ended again it is the same. Where the store cannot be reached, what the provider holds is ended all the same.
 func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.Resource, requestID string,
 	of access.Principal) (Ended, error) {
 	begun := b.c.Now()
@@ -79,7 +80,22 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	if lost != nil {
 		result.Warnings = append(result.Warnings, access.AsError(lost))
 	}
+	if admin && of != caller.Principal {
+		ahead, unread := b.ahead(ctx, first, standing)
+		if unread != nil && lost == nil {
+			result.Warnings = append(result.Warnings, access.AsError(unread))
+		}
+		for _, e := range ahead {
+			if !slices.ContainsFunc(all, func(other ending) bool { return other.of.RequestID == e.of.RequestID }) {
+				all = append(all, e)
+			}
+		}
+	}
 	for i, e := range append([]ending{first}, all...) {
+		if e.over(begun) {
+			result.Outcomes = append(result.Outcomes, e.removed()...)
+			continue
+		}
 		outcomes, warnings, err := b.end(ctx, caller, e)
 		if err != nil && i == 0 {
 			return result, err
@@ -141,6 +157,24 @@ type ending struct {
 	kept  access.Request
 }
 
+// over is whether it was ended, and nothing of it stands. To end that again records nothing:
+// whoever presses the button without end would make the history of a request, which is read
+// whole each time that it is opened, as long as they like.
+func (e ending) over(now time.Time) bool {
+	return e.kept.State == access.Ended && !slices.ContainsFunc(e.found, func(a access.Activation) bool {
+		return a.Window.Length() > 0 && now.Before(a.Window.End)
+	})
+}
+
+// removed is what became of what is over.
+func (e ending) removed() []access.Outcome {
+	var outcomes []access.Outcome
+	for _, a := range e.found {
+		outcomes = append(outcomes, access.Outcome{Entitlement: a.Entitlement, Result: access.Removed, Window: a.Window})
+	}
+	return outcomes
+}
+
 // extending are the grants that extend one, and those that extend these. Where that cannot
 // be looked up they are what the provider holds of the same roles from its end on.
 func (b *Broker) extending(ctx context.Context, e ending, s access.Standing) (all []ending, lost error) {
@@ -185,6 +219,46 @@ func (b *Broker) extending(ctx context.Context, e ending, s access.Standing) (al
 		}
 	}
 	return all, lost
+}
+
+// ahead is what would give its principal the same roles again later with nobody deciding
+// it: their activations without others that have not begun. Whoever an admin takes access
+// from has none by what they asked for before.
+func (b *Broker) ahead(ctx context.Context, e ending, s access.Standing) (all []ending, err error) {
+	now, ids := b.c.Now(), slices.Clone(e.kept.Entitlements)
+	for _, a := range e.found {
+		ids = append(ids, a.Entitlement)
+	}
+	same := func(id access.EntitlementID) bool { return slices.Contains(ids, id) }
+	add := func(id string, kept access.Request) {
+		if id == e.of.RequestID || slices.ContainsFunc(all, func(other ending) bool { return other.of.RequestID == id }) {
+			return
+		}
+		next := ending{of: e.of, kept: kept}
+		next.of.RequestID = id
+		for _, a := range s.Activations {
+			if a.RequestID == id && a.Principal == e.of.Principal {
+				next.found = append(next.found, a)
+			}
+		}
+		all = append(all, next)
+	}
+	if b.memory() != nil {
+		var kept []access.Request
+		kept, err = b.remembered(ctx, e.of.Principal, e.of.Resource, granting, func(r access.Request) bool {
+			return r.Kind == access.Self && r.Window.Start.After(now) && slices.ContainsFunc(r.Entitlements, same)
+		})
+		for _, r := range kept {
+			add(r.ID, r)
+		}
+	}
+	for _, a := range s.Activations {
+		if a.Principal == e.of.Principal && access.KindOfID(a.RequestID) == access.Self && same(a.Entitlement) &&
+			a.Window.Start.After(now) && a.Window.Length() > 0 {
+			add(a.RequestID, access.Request{})
+		}
+	}
+	return all, err
 }
 
 func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]access.Outcome, []*access.Error, error) {

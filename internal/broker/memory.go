@@ -48,7 +48,8 @@ type Memory interface {
 	//
 	// A lease ends by the taker's own clock: when it has seen it unchanged for lease. So
 	// it rests on no two clocks agreeing, and what a process that died held is sent by one
-	// that has lived for that long.
+	// that has lived for that long. After an hour anybody may take it, by the time that the
+	// lease says: where sweeps are jobs, none lives for long.
 	Take(ctx context.Context, by time.Time, lease time.Duration, max int) ([]access.Message, error)
 
 	// Sent forgets a message. Unsent keeps it for another attempt, from a time on. Where

@@ -263,8 +263,11 @@ func (b *Broker) unruly(ctx context.Context, r access.Request) (access.Terms, er
 		switch {
 		case !held.MayRequest():
 			return terms, standing.NotHeld(access.AsError(notEligible(id)))
-		case r.Kind == access.Self && !held.SelfApproval:
-			return terms, needsApproval(access.NotAllowed, string(id.Role))
+		}
+	}
+	if r.Kind == access.Self {
+		if err := b.selfHeld(ctx, system, r, standing); err != nil {
+			return terms, err
 		}
 	}
 	if r.Kind != access.BreakGlass && terms.Approvals() > len(approvers) {
@@ -308,7 +311,7 @@ func (b *Broker) doubt(ctx context.Context, m Memory, done *Surveyed, why string
 // cautionAge is how old what Cautions says may be.
 const cautionAge = 30 * time.Second
 
-// cautions are the last ones, and when they were looked up.
+// cautions are the last ones, and when that was last tried.
 type cautions struct {
 	mu   sync.Mutex
 	at   time.Time
@@ -323,20 +326,40 @@ func (b *Broker) Cautions(ctx context.Context, caller access.Caller) []*access.E
 	if m == nil {
 		return nil
 	}
-	b.cautions.mu.Lock()
-	defer b.cautions.mu.Unlock()
-	if now := b.c.Now(); b.cautions.at.IsZero() || now.Sub(b.cautions.at) >= cautionAge {
-		if found, err := b.caution(ctx, m); err == nil {
-			b.cautions.at, b.cautions.last = now, found
-		}
-	}
-	if len(b.cautions.last) == 0 {
+	last := b.cautions.current(b.c.Now(), func() ([]*access.Error, error) {
+		// Whoever turns away must not keep it from others.
+		return timed(b, context.WithoutCancel(ctx), func(ctx context.Context) ([]*access.Error, error) { return b.caution(ctx, m) })
+	})
+	if len(last) == 0 {
 		return nil
 	}
 	if admin, _ := b.admin(ctx, caller, time.Time{}); !admin {
 		return nil
 	}
-	return b.cautions.last
+	return last
+}
+
+// current are the last ones, looked up if they are too old. One page at a time does that,
+// at most every cautionAge whether it can or not: no page waits for another's, and each is
+// shown without while a database hangs.
+func (c *cautions) current(now time.Time, look func() ([]*access.Error, error)) []*access.Error {
+	c.mu.Lock()
+	last, due := c.last, c.at.IsZero() || now.Sub(c.at) >= cautionAge
+	if due {
+		c.at = now
+	}
+	c.mu.Unlock()
+	if !due {
+		return last
+	}
+	found, err := look()
+	if err != nil {
+		return last
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = found
+	return found
 }
 
 func (b *Broker) caution(ctx context.Context, m Memory) ([]*access.Error, error) {

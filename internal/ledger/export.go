@@ -92,14 +92,14 @@ func ExportTable(ctx context.Context, home Home, signer Signer, w io.Writer) err
 		for i, e := range f.events {
 			fields := row(f.request, e, i+1)
 			for n := range fields {
-				fields[n] = Neutral(fields[n])
+				fields[n] = access.Cell(fields[n])
 			}
 			if err := out.Write(fields); err != nil {
 				return err
 			}
 		}
 		if err != nil {
-			return out.Write([]string{Neutral(r.ID), "", "", "", "", "", "", "", "", "", "", "", "", "", "", "damaged: " + err.Error()})
+			return out.Write([]string{access.Cell(r.ID), "", "", "", "", "", "", "", "", "", "", "", "", "", "", "damaged: " + access.Cell(err.Error())})
 		}
 		return nil
 	})
@@ -130,13 +130,4 @@ func stamp(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-// Neutral is a field of CSV that no spreadsheet takes for a formula.
-// https://owasp.org/www-community/attacks/CSV_Injection
-func Neutral(field string) string {
-	if field != "" && strings.ContainsRune("=+-@\t\r", rune(field[0])) {
-		return "'" + field
-	}
-	return field
 }

@@ -3,7 +3,10 @@ package ledger
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
+	"strconv"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -13,6 +16,23 @@ import (
 type sighting struct {
 	lease string
 	at    time.Time
+}
+
+// longestLease is after what time nobody holds a message any more by what a lease says of
+// itself: processes that live for moments never see one for as long as others do. So much
+// may two clocks differ without a message being sent twice.
+const longestLease = time.Hour
+
+// newLease says when it was taken.
+func newLease(now time.Time) string { return fmt.Sprintf("%d %s", now.UnixMicro(), rand.Text()) }
+
+// leased is when a message was taken; what whoever committed it holds, since it was made.
+func leased(k Kept) time.Time {
+	text, _, _ := strings.Cut(k.Lease, " ")
+	if at, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.UnixMicro(at)
+	}
+	return k.Made
 }
 
 // Take implements broker.Memory.
@@ -27,7 +47,7 @@ func (s *Store) Take(ctx context.Context, by time.Time, lease time.Duration, max
 		if len(taken) == max {
 			break
 		}
-		mine := rand.Text()
+		mine := newLease(s.c.Now())
 		ok, err := s.c.Home.Lease(ctx, kept.ID, kept.Lease, mine)
 		if err != nil {
 			if len(taken) > 0 {
@@ -58,7 +78,7 @@ func (s *Store) free(waiting []Kept, lease time.Duration) []Kept {
 		if !known || before.lease != kept.Lease {
 			before = sighting{kept.Lease, now}
 		}
-		if kept.Lease == "" || now.Sub(before.at) >= lease {
+		if kept.Lease == "" || now.Sub(before.at) >= lease || now.Sub(leased(kept)) >= longestLease {
 			free = append(free, kept)
 		} else {
 			s.seen[kept.ID] = before

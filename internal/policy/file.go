@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"sync/atomic"
 	"time"
 
 	"jitaccess/internal/access"
@@ -16,7 +17,7 @@ type (
 // MaxSize is the longest file, in bytes.
 const MaxSize = document.MaxSize
 
-// File is a policy file, as ReadFile reads it. It does not change.
+// File is a policy file, as ReadFile reads it. What it says does not change.
 type File struct {
 	// Digest is the SHA-256 of the text, in hexadecimal.
 	Digest string
@@ -29,8 +30,12 @@ type File struct {
 	// refuses: where no rule matches, it is refused.
 	refuses bool
 	looks   access.Looks
-	// roleLists is how many different lists of roles its rules have.
-	roleLists int
+	// roleLists is how many different lists of roles its rules have, resourceLists the
+	// different lists of resources.
+	roleLists     int
+	resourceLists []*list[pattern]
+	// place is the one that was asked about last: a page asks for all roles of one.
+	place atomic.Pointer[place]
 }
 
 // Entitlement is what requesters may ask for by the file alone.
@@ -71,7 +76,6 @@ type partial struct {
 	justification []access.JustificationRule
 	signature     *bool
 	keys          access.KeyTerms
-	enrolledBy    string
 	accessLevels  []string
 	inheritedOnly *bool
 	remindAfter   *time.Duration
@@ -85,11 +89,12 @@ type partial struct {
 // matches.
 type match struct {
 	resources, roles list[pattern]
-	sameRoles        int // names the list of roles; others have the same
-	requesters       list[who]
-	changes          *bool
-	hours            []hours
-	dates            *dates
+	// sameRoles names the list of roles, sameResources that of resources; others have the same.
+	sameRoles, sameResources int
+	requesters               list[who]
+	changes                  *bool
+	hours                    []hours
+	dates                    *dates
 }
 
 // Gives is the entitlement of the file with the id; nil for none.

@@ -167,6 +167,8 @@ type question struct {
 	// roles are what lists of roles have been judged to be, by match.sameRoles: most rules
 	// share theirs with others.
 	roles []judged
+	// resources are what lists of resources are judged to be, by match.sameResources.
+	resources []answer
 }
 
 type judged struct {
@@ -184,6 +186,40 @@ func (q *question) judgeRoles(m *match) answer {
 		*memo = judged{true, m.roles.judge(q, (*pattern).matchesRole)}
 	}
 	return memo.answer
+}
+
+// judgeResources is whether a rule is about the resource.
+func (q *question) judgeResources(m *match) answer {
+	if q.resources == nil {
+		return m.resources.judge(q, (*pattern).matchesResource)
+	}
+	return q.resources[m.sameResources]
+}
+
+// place is a resource, what is known of what lies above it, and which lists of a file are
+// about it.
+type place struct {
+	resource       access.Resource
+	ancestors      []access.Resource
+	ancestorsKnown bool
+	answers        []answer
+}
+
+// ask is ask of a file, which remembers what it has judged.
+func (f *File) ask(s *access.Subject) *question {
+	q := ask(s)
+	q.roles = make([]judged, f.roleLists)
+	last := f.place.Load()
+	if last == nil || last.resource != s.Entitlement.Resource || last.ancestorsKnown != s.AncestorsKnown ||
+		!slices.Equal(last.ancestors, s.Ancestors) {
+		last = &place{s.Entitlement.Resource, slices.Clone(s.Ancestors), s.AncestorsKnown, make([]answer, len(f.resourceLists))}
+		for i, l := range f.resourceLists {
+			last.answers[i] = l.judge(q, (*pattern).matchesResource)
+		}
+		f.place.Store(last)
+	}
+	q.resources = last.answers
+	return q
 }
 
 func ask(s *access.Subject) *question {

@@ -83,14 +83,17 @@ func (f *File) Unknown(knows func(kind string, address access.Principal) (bool, 
 
 func (f *File) lintMatch(rule *Rule, now time.Time, at *document.Node, warnings *document.Faults) {
 	m := &rule.match
-	nothing := func(key string, empty bool) {
-		if empty {
-			warnings.Add(at, "%s matches nothing: all that its %s names is taken out again", rule.called(), key)
+	for _, part := range []struct {
+		key     string
+		nothing bool
+	}{
+		{"resource", m.resources.takesOutAll(pattern.covers)}, {"role", m.roles.takesOutAll(pattern.covers)},
+		{"requester", m.requesters.takesOutAll(who.covers)},
+	} {
+		if part.nothing {
+			warnings.Add(at, "%s matches nothing: all that its %s names is taken out again", rule.called(), part.key)
 		}
 	}
-	nothing("resource", patternsEmpty(m.resources))
-	nothing("role", patternsEmpty(m.roles))
-	nothing("requester", whoEmpty(m.requesters))
 	if m.dates != nil && m.dates.to != "" && m.dates.to < now.In(m.dates.zone).Format(dayFormat) {
 		warnings.Add(at, "%s is over since %s; take it out", rule.called(), m.dates.to)
 	}
@@ -103,15 +106,15 @@ func (f *File) lintMatch(rule *Rule, now time.Time, at *document.Node, warnings 
 	}
 }
 
-func patternsEmpty(l list[pattern]) bool {
-	return len(l.in) > 0 && !slices.ContainsFunc(l.in, func(p pattern) bool {
-		return !slices.ContainsFunc(l.out, func(out pattern) bool { return out.covers(&p) })
-	})
+// takesOutAll is whether nothing is left of what the list names.
+func (l list[T]) takesOutAll(covers func(a, b T) bool) bool {
+	return len(l.in) > 0 && coverAll(l.out, l.in, covers)
 }
 
-func whoEmpty(l list[who]) bool {
-	return len(l.in) > 0 && !slices.ContainsFunc(l.in, func(w who) bool {
-		return !slices.ContainsFunc(l.out, func(out who) bool { return out.covers(w) })
+// coverAll is whether each of the others is covered by one of all.
+func coverAll[T any](all, others []T, covers func(a, b T) bool) bool {
+	return !slices.ContainsFunc(others, func(other T) bool {
+		return !slices.ContainsFunc(all, func(one T) bool { return covers(one, other) })
 	})
 }
 
@@ -176,19 +179,21 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 
 // onlyRequester is the one human who may ask by the rule, if there is only one.
 func (f *File) onlyRequester(rule *Rule) (access.Principal, bool) {
-	in := rule.match.requesters.in
-	if len(in) == 0 || slices.ContainsFunc(in, func(w who) bool {
-		return w.kind != "user" || f.Human(access.Principal(w.value)) != f.Human(access.Principal(in[0].value))
-	}) {
-		return "", false
+	var only access.Principal
+	for _, w := range rule.match.requesters.in {
+		human := f.Human(access.Principal(w.value))
+		if w.kind != "user" || only != "" && only != human {
+			return "", false
+		}
+		only = human
 	}
-	return f.Human(access.Principal(in[0].value)), true
+	return only, only != ""
 }
 
 // covers is whether whatever the other is about, this is about too.
 func (m *match) covers(other *match) bool {
-	return coversList(m.resources, other.resources, func(a, b pattern) bool { return a.covers(&b) }) &&
-		coversList(m.roles, other.roles, func(a, b pattern) bool { return a.covers(&b) }) &&
+	return coversList(m.resources, other.resources, pattern.covers) &&
+		coversList(m.roles, other.roles, pattern.covers) &&
 		coversList(m.requesters, other.requesters, who.covers) &&
 		(m.changes == nil || other.changes != nil && *m.changes == *other.changes) &&
 		coversHours(m.hours, other.hours) &&
@@ -199,12 +204,7 @@ func (m *match) covers(other *match) bool {
 // coversList: all that the other names is named, and all that is taken out the other
 // takes out too.
 func coversList[T any](l, other list[T], covers func(a, b T) bool) bool {
-	all := func(items, by []T) bool {
-		return !slices.ContainsFunc(items, func(item T) bool {
-			return !slices.ContainsFunc(by, func(b T) bool { return covers(b, item) })
-		})
-	}
-	return (len(l.in) == 0 || len(other.in) > 0 && all(other.in, l.in)) && all(l.out, other.out)
+	return (len(l.in) == 0 || len(other.in) > 0 && coverAll(l.in, other.in, covers)) && coverAll(other.out, l.out, covers)
 }
 
 func coversHours(all, others []hours) bool {
@@ -213,13 +213,11 @@ func coversHours(all, others []hours) bool {
 			(a.from < a.to && b.from < b.to || a.from == b.from && a.to == b.to) &&
 			(len(a.days) == 0 || len(b.days) > 0 && !slices.ContainsFunc(b.days, func(d time.Weekday) bool { return !slices.Contains(a.days, d) }))
 	}
-	return len(all) == 0 || len(others) > 0 && !slices.ContainsFunc(others, func(b hours) bool {
-		return !slices.ContainsFunc(all, func(a hours) bool { return covers(a, b) })
-	})
+	return len(all) == 0 || len(others) > 0 && coverAll(all, others, covers)
 }
 
 // covers: a star of the other is a character that only a star matches.
-func (p *pattern) covers(other *pattern) bool {
+func (p pattern) covers(other pattern) bool {
 	path := split(other.text)
 	return p.below == other.below && (p.text == other.text || p.matches(&path))
 }
@@ -240,17 +238,16 @@ func (f *File) leaves(rule *Rule, now time.Time) (who, example string) {
 	if !ok {
 		return "", ""
 	}
-	p := Refine(Instance{}, f)
-	when := ""
+	others := f.about(ask(&s))
 	for _, person := range m.people() {
 		person.fill(&s)
+		q, when := ask(&s), ""
 		for _, t := range m.moments(now) {
-			matches, part := m.judge(ask(&s), t)
+			matches, part := m.judge(q, t)
 			if matches != no || part != "requester" && part != "hours" && part != "dates" {
 				continue
 			}
-			s.At = t
-			if e := p.Explain(s); e.Rule != nil {
+			if slices.ContainsFunc(others, func(other *Rule) bool { matches, _ := other.match.judge(q, t); return matches != no }) {
 				continue
 			}
 			if part != "requester" {
@@ -260,6 +257,16 @@ func (f *File) leaves(rule *Rule, now time.Time) (who, example string) {
 		}
 	}
 	return "", ""
+}
+
+// about are the rules that are about what is asked for, whoever asks and when.
+func (f *File) about(q *question) (rules []*Rule) {
+	for i := range f.Rules {
+		if matches, _ := f.Rules[i].match.judgeEntitlement(q); matches != no {
+			rules = append(rules, &f.Rules[i])
+		}
+	}
+	return rules
 }
 
 // example is something that the rule is about, as far as resource and role go.
@@ -282,7 +289,7 @@ func (m *match) example() (access.Subject, bool) {
 	}
 	q := ask(&s)
 	return s, q.judgeRoles(m) == yes &&
-		m.resources.judge(q, (*pattern).matchesResource) == yes
+		q.judgeResources(m) == yes
 }
 
 // people are those whom the rule names, and somebody whom no file names.

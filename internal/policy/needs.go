@@ -11,14 +11,6 @@ import (
 	"jitaccess/internal/policy/document"
 )
 
-// Without memory a request lives in its link, which is good for six hours, and access
-// begins within a day.
-const (
-	linkLife   = access.LinkLife
-	forgetsAt  = startWithin
-	dayOfHours = 24 * time.Hour
-)
-
 // Deployment is what a service can carry out. What a file demands and a deployment cannot
 // do is a fault; it is never left out.
 type Deployment struct {
@@ -41,9 +33,6 @@ type Deployment struct {
 	// Kinds are the kinds of resources whose provider holds no list of its own, so that
 	// entitlements of the file serve it, such as "pomerium".
 	Kinds []string
-	// Unsupported are terms, by the names that a file has for them, that this build
-	// does not carry out yet.
-	Unsupported []string
 }
 
 // Faults are the rules that the deployment cannot carry out, and those that would loosen
@@ -122,10 +111,10 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 			ledger(key, key)
 		}
 	}
-	if value(p.requestLife, 0) > linkLife {
+	if value(p.requestLife, 0) > access.LinkLife { // without memory it lives in its link
 		ledger("request_life", "request_life of more than 6h")
 	}
-	if value(p.startWithin, 0) > forgetsAt {
+	if value(p.startWithin, 0) > startWithin {
 		ledger("start_within", "start_within of more than 24h")
 	}
 	if p.escalation != nil {
@@ -155,11 +144,6 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 				here = name + ", with nothing behind it"
 			}
 			tell("notify", "there is no channel %s here; there is %s", channel, cmp.Or(here, "none"))
-		}
-	}
-	for _, key := range d.Unsupported {
-		if _, said := p.at[key]; said {
-			tell(key, "%s cannot be carried out by this version", key)
 		}
 	}
 	for key, people := range p.named() {
@@ -204,8 +188,8 @@ func (p partial) named() map[string][]string {
 // Length is a length of time as files spell it: 90m, 4h, 3d.
 func Length(d time.Duration) string {
 	switch {
-	case d > 0 && d%dayOfHours == 0:
-		return fmt.Sprintf("%dd", d/dayOfHours)
+	case d > 0 && d%(24*time.Hour) == 0:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
 	case d > 0 && d%time.Hour == 0:
 		return fmt.Sprintf("%dh", d/time.Hour)
 	}

@@ -47,7 +47,7 @@ func ReadFile(text []byte) (*File, document.Faults) {
 	f.defaults = r.terms(root.Get("defaults"))
 	r.mayBeLess(f.defaults, loosened{})
 	f.refuses = textOf(root.Get("unmatched")) == "refuse"
-	lines, roleLists := map[string]int{}, map[string]int{}
+	lines, roleLists, resourceLists := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, item := range items(root.Get("rules")) {
 		if item.Kind != document.Object {
 			continue
@@ -61,16 +61,27 @@ func ReadFile(text []byte) (*File, document.Faults) {
 		default:
 			lines[rule.Name] = name.Line
 		}
-		list := strings.Join(texts(item.Get("match").Get("role")), " ")
-		if _, known := roleLists[list]; !known {
-			roleLists[list] = len(roleLists)
+		rule.match.sameRoles, _ = numbered(roleLists, item.Get("match").Get("role"))
+		number, isNew := numbered(resourceLists, item.Get("match").Get("resource"))
+		if rule.match.sameResources = number; isNew {
+			f.resourceLists = append(f.resourceLists, &rule.match.resources)
 		}
-		rule.match.sameRoles = roleLists[list]
 		f.Rules = append(f.Rules, rule)
 	}
 	f.roleLists = len(roleLists)
 	f.looks = f.looksAt()
 	return f, r.faults.Sorted()
+}
+
+// numbered is the number of a list among those that there are; equal lists share theirs.
+func numbered(lists map[string]int, n *document.Node) (number int, isNew bool) {
+	text := strings.Join(texts(n), " ")
+	number, known := lists[text]
+	if !known {
+		number = len(lists)
+		lists[text] = number
+	}
+	return number, !known
 }
 
 // looksAt is what the rules look at.
@@ -414,6 +425,5 @@ func (r *reader) signature(n *document.Node, p *partial) {
 	}
 	bound := flag(n.Get("device_bound"))
 	p.keys.DeviceBound = bound != nil && *bound
-	p.enrolledBy = textOf(n.Get("enrolment"))
-	p.keys.ByAdmin = p.enrolledBy == "admin"
+	p.keys.ByAdmin = textOf(n.Get("enrolment")) == "admin"
 }

@@ -92,8 +92,7 @@ func (p Refined) decide(s access.Subject, pass func(e *Explanation, rule *Rule, 
 		terms, _ := p.base.Terms(s)
 		return Explanation{Terms: terms}
 	}
-	q := ask(&s)
-	q.roles = make([]judged, p.file.roleLists)
+	q := p.file.ask(&s)
 	e := p.explain(q, s.At, pass)
 	if s.Begins.After(s.At) {
 		later := p.explain(q, s.Begins, pass)
@@ -135,18 +134,30 @@ func (p Refined) explain(s *question, at time.Time, pass func(*Explanation, *Rul
 	return e
 }
 
-// judge is whether a rule is about the subject at a time. For no, part is what says so,
-// as the file names it; for unknown, it is what is not known.
-func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
+// judgeEntitlement is whether a rule is about what is asked for, whoever asks and when. part
+// is as for judge.
+func (m *match) judgeEntitlement(q *question) (matches answer, part string) {
 	switch {
 	case q.judgeRoles(m) == no:
 		return no, "role"
 	case m.changes != nil && *m.changes != (q.ChangesPermissions != access.No):
 		return no, "changes_permissions"
 	}
-	resource := m.resources.judge(q, (*pattern).matchesResource)
-	if resource == no {
-		return no, "resource"
+	switch matches = q.judgeResources(m); matches {
+	case no:
+		part = "resource"
+	case unknown:
+		part = "ancestors"
+	}
+	return matches, part
+}
+
+// judge is whether a rule is about the subject at a time. For no, part is what says so,
+// as the file names it; for unknown, it is what is not known.
+func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
+	entitlement, part := m.judgeEntitlement(q)
+	if entitlement == no {
+		return no, part
 	}
 	requester := m.requesters.judge(q, (*who).matches)
 	switch {
@@ -154,25 +165,16 @@ func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
 		return no, "requester"
 	case m.dates != nil && !m.dates.contain(at):
 		return no, "dates"
-	case len(m.hours) > 0 && !containAny(m.hours, at):
+	case len(m.hours) > 0 && !slices.ContainsFunc(m.hours, func(h hours) bool { return h.contain(at) }):
 		return no, "hours"
-	case resource == unknown:
-		return unknown, "ancestors"
+	case entitlement == unknown:
+		return unknown, part
 	case requester == unknown:
 		all := slices.Concat(m.requesters.in, m.requesters.out)
 		at := slices.IndexFunc(all, func(w who) bool { return w.matches(q) == unknown })
 		return unknown, all[at].kind + "s"
 	}
 	return yes, ""
-}
-
-func containAny(all []hours, t time.Time) bool {
-	for _, h := range all {
-		if h.contain(t) {
-			return true
-		}
-	}
-	return false
 }
 
 // apply is what the marker and the settings demand, with what the rule says: stricter,

@@ -420,10 +420,6 @@ rules:
 	if got, want := told(able), `7:7: rule "all of it": 3 approvals cannot be had, since ACTIVATION_REQUEST_MAX_REVIEWERS lets a request ask 2 people`; got != want {
 		t.Errorf("who may ask few:\n%s", got)
 	}
-	able.Settings, able.Unsupported = nil, []string{"inherited_only", "max_continuous"}
-	if got, want := told(able), `10:7: rule "all of it": max_continuous cannot be carried out by this version`; got != want {
-		t.Errorf("a build that cannot:\n%s", got)
-	}
 	want := strings.TrimSpace(`
 2:12: defaults: request_life of more than 6h needs a ledger, and there is none
 4:5: rule "all of it": match names claim:x, and no claim is read here: set IDENTITY_GROUPS_CLAIM
@@ -540,4 +536,30 @@ func FuzzReadFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is remembered of a resource is not told of another one, nor of the same one when
+// other things lie above it or when that is not known.
+func TestWhatIsRememberedOfAResourceIsOfItAlone(t *testing.T) {
+	p := refined(t, `rules: [{name: below, match: {resource: [folders/4711/**]}, refuse: no}, {name: shop, match: {resource: ["projects/shop*"]}, terms: {max_duration: 1h}}]`)
+	moved, elsewhere, unknown := ana(), ana(), ana()
+	moved.Ancestors = []access.Resource{"organizations/1"}
+	elsewhere.Entitlement.Resource, elsewhere.Ancestors = "projects/other", moved.Ancestors
+	unknown.Ancestors, unknown.AncestorsKnown = moved.Ancestors, false
+	for range 2 {
+		for _, c := range []struct {
+			name    string
+			subject access.Subject
+			rule    string
+			code    access.Code
+		}{
+			{"below the folder", ana(), "", access.CodeRuleRefuses}, {"moved away", moved, "shop", ""},
+			{"another resource", elsewhere, "", ""}, {"moved away again", moved, "shop", ""}, {"nobody knows", unknown, "", access.CodeRuleUndecided},
+		} {
+			terms, err := p.Terms(c.subject)
+			if terms.Rule != c.rule || (err != nil) != (c.code != "") || err != nil && access.AsError(err).Code != c.code {
+				t.Errorf("%s: %q %v", c.name, terms.Rule, err)
+			}
+		}
+	}
 }

@@ -74,22 +74,13 @@ func spaced(people []access.Principal) string {
 	return strings.Join(texts, " ")
 }
 
-// neutral keeps a spreadsheet from taking what somebody wrote for a formula
-// (https://owasp.org/www-community/attacks/CSV_Injection).
-func neutral(field string) string {
-	if field != "" && strings.ContainsRune("=+-@\t\r", rune(field[0])) {
-		return "'" + field
-	}
-	return field
-}
-
 // historyCSV streams what matches, a line for each request.
 func (s *server) historyCSV(w http.ResponseWriter, r *http.Request) {
 	var lines *csv.Writer
 	write := func(record func(i int) string) error {
 		fields := make([]string, len(columns))
 		for i := range columns {
-			fields[i] = neutral(record(i))
+			fields[i] = access.Cell(record(i))
 		}
 		return lines.Write(fields)
 	}

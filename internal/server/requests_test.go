@@ -261,7 +261,8 @@ func TestPagesOfListsGoOn(t *testing.T) {
 // What somebody wrote is no formula, no markup and no other field.
 func TestExportsNeutraliseWhatPeopleWrote(t *testing.T) {
 	_, h := withLedger(t)
-	hostile := []string{`=cmd|'/c calc'!A1`, "+1+1", "-2", "@SUM(A1)", `a,"b"`, "<script>alert(1)</script>", "fine"}
+	hostile := []string{`=cmd|'/c calc'!A1`, "+1+1", "-2", "@SUM(A1)", `a,"b"`, "<script>alert(1)</script>",
+		"x;=1+1", "x; -2;+3", `x;"=1+1"`, "＝1+1", "x;＠SUM(A1)", "fine"}
 	for _, text := range hostile {
 		fields, _ := json.Marshal(text)
 		someRequest(t, h, string(fields[1:len(fields)-1]))
@@ -275,8 +276,12 @@ func TestExportsNeutraliseWhatPeopleWrote(t *testing.T) {
 	at := slices.Index(lines[0], "justification")
 	for i, text := range hostile {
 		want := text
-		if strings.ContainsAny(text[:1], "=+-@") {
+		if strings.ContainsAny(text[:1], "=+-@") || strings.HasPrefix(text, "\uff1d") {
 			want = "'" + text
+		}
+		// Where a comma is for decimals, spreadsheets take semicolons for the ends of fields.
+		for _, cell := range regexp.MustCompile(`;"?[=+@\x{ff20}-]`).FindAllString(text, -1) {
+			want = strings.Replace(want, cell, ";'"+cell[1:], 1)
 		}
 		if got := lines[len(hostile)-i][at]; got != want {
 			t.Errorf("%q is %q", text, got)

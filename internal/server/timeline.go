@@ -6,7 +6,10 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -194,5 +197,9 @@ func (s *server) pause(ctx context.Context) bool {
 	return false
 }
 
-// waits is whether a request asks to wait.
-func waits(r *http.Request) bool { return safe(r) && r.URL.Query().Has("wait") }
+// waits is whether a request asks to wait, where that can be asked for: nobody has places
+// for other pages by saying so.
+func waits(r *http.Request) bool {
+	route := chi.RouteContext(r.Context())
+	return route != nil && strings.HasSuffix(route.RoutePattern(), "/requests/{id}") && safe(r) && r.URL.Query().Has("wait")
+}

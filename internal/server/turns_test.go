@@ -118,6 +118,22 @@ func TestOnePersonHoldsAFewRequestsInFlight(t *testing.T) {
 	})
 }
 
+// The places of pages that wait are for these alone.
+func TestOtherPagesDoNotWaitForChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &stuck{world: newWorld(t), served: map[access.Principal]int{}, release: make(chan struct{})}
+		h, _ := serve(t, b, nil)
+		for i := range 40 {
+			go do(h, request("GET", "/access/projects/acme-orders-prod"+[]string{"", "?wait=1"}[i%2]))
+		}
+		synctest.Wait()
+		if b.served[ana] != 8 {
+			t.Errorf("%d are served at once", b.served[ana])
+		}
+		close(b.release)
+	})
+}
+
 func TestARequestThatFailsGivesItsPlaceBack(t *testing.T) {
 	h, _ := serve(t, &stuck{world: newWorld(t)}, nil)
 	for i := range 10 {

@@ -695,6 +695,18 @@ func leases(t *testing.T, f Fixture, again broker.Memory) {
 		}
 		f.Advance(lease)
 	}
+	// Who lives for moments takes what has been held for an hour at first sight.
+	keep("n3")
+	f.Advance(time.Hour)
+	if got = take(t, again, f.Now()); len(got) != 1 || got[0].ID != "n3" {
+		t.Fatalf("not taken over after an hour: %+v", got)
+	}
+	if taken := take(t, f.memory(), f.Now()); len(taken) != 0 {
+		t.Errorf("taken from who has just taken it: %+v", taken)
+	}
+	if err := again.Sent(context.Background(), got[0]); err != nil {
+		t.Error(err)
+	}
 }
 
 func takers(t *testing.T, f Fixture, again broker.Memory) {

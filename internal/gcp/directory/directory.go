@@ -82,9 +82,10 @@ func New(ctx context.Context, p *gcp.Platform, customer string, now func() time.
 
 // MemberOf is whether p is a direct member of one of the groups. A page (since is zero)
 // asks who is in the groups, which is one question whoever asks, and only of those who
-// are not there which groups they are in. since and the warning are as for Groups.
+// are not there which groups they are in; once that is known, no group is asked for, so
+// that a policy may name many. since and the warning are as for Groups.
 func (d *Directory) MemberOf(ctx context.Context, p access.Principal, groups []string, since time.Time) (bool, *access.Error, error) {
-	if since.IsZero() {
+	if _, _, known := d.groups.Last(string(p), pageAge); since.IsZero() && !known {
 		for _, group := range groups {
 			members, stale, err := d.Members(ctx, group, since)
 			if err == nil && slices.Contains(members.People, p) {

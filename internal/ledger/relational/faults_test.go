@@ -465,7 +465,7 @@ func TestTheTableForSpreadsheetsHasNoFormulas(t *testing.T) {
 		t.Errorf("%v, %v", rows, err)
 	}
 	for field, want := range map[string]string{"": "", "a": "a", "=1": "'=1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\t=1": "'\t=1", "\r=1": "'\r=1", " =1": " =1"} {
-		if got := ledger.Neutral(field); got != want {
+		if got := access.Cell(field); got != want {
 			t.Errorf("%q is %q, want %q", field, got, want)
 		}
 	}
