@@ -314,7 +314,8 @@ func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, erro
 
 // Due implements ledger.Home.
 func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string, max int) ([]ledger.Row, error) {
-	return d.rows(ctx, "SELECT "+rowColumns+" FROM requests r WHERE r.due > 0 AND r.due <= ? AND (r.due, r.id) > (?, ?) ORDER BY r.due, r.id LIMIT ?",
+	return d.rows(ctx, "SELECT "+rowColumns+` FROM requests r WHERE r.due > 0 AND r.due <= ? AND (r.due, r.id) > (?, ?)
+		ORDER BY r.due, r.id LIMIT ?`,
 		[]any{micros(by), micros(after), afterID, max})
 }
 
