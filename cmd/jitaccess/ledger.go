@@ -388,7 +388,7 @@ func (l *ledgerCommand) verify(ctx context.Context) (int, error) {
 		return exitUsage, fmt.Errorf("the ledger cannot be read: %w", err)
 	}
 	for _, f := range report.Findings {
-		fmt.Fprintln(l.stdout, strings.TrimPrefix(f.ID+": "+f.What, ": "))
+		fmt.Fprintln(l.stdout, access.Visible(strings.TrimPrefix(f.ID+": "+f.What, ": "))) // who wrote the database wrote some of it
 	}
 	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; %d policies; ", report.Requests, report.Events, report.Erased,
 		report.Policies)
@@ -430,9 +430,9 @@ func (l *ledgerCommand) erase(ctx context.Context) (int, error) {
 		}
 	}
 	done, err := ledger.ErasePerson(ctx, l.home, l.signer, person, wallClock.now())
-	if err != nil {
-		return exitFailure, err
-	}
 	fmt.Fprintf(l.stdout, "erased in %d requests; %d are not over yet and were kept\n", done.Requests, done.Kept)
+	if err != nil {
+		return exitFailure, fmt.Errorf("not everything was erased: %w", err)
+	}
 	return exitOK, nil
 }

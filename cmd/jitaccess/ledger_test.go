@@ -176,3 +176,23 @@ func TestAKeyBesideTheDatabaseIsForTheServiceAlone(t *testing.T) {
 		t.Errorf("%d, %s", code, errs)
 	}
 }
+
+// Who may write the database writes no line of what verify says, and no formula.
+func TestAnIDFromTheDatabaseIsShownAsItIs(t *testing.T) {
+	env, path, _, _ := someLedger(t)
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("INSERT INTO events VALUES (?, 1, 'x', '', '', '', '')", "=1+1\n\x1b[2J3 requests; fine"); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := ledgerRun(env, "", "verify")
+	if code != exitFailure || strings.ContainsRune(out, '\x1b') || strings.Count(out, "\n") != 2 {
+		t.Errorf("%d, %q", code, out)
+	}
+	if _, out, _ := ledgerRun(env, "", "export", "--format", "csv"); !strings.Contains(out, "\n\"'=1+1") {
+		t.Errorf("%q", out)
+	}
+}

@@ -211,7 +211,7 @@ func (s *sweeper) all(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		sum.Finished, sum.Over, sum.Told, sum.Left = sum.Finished+done.Finished, sum.Over+done.Over, sum.Told+done.Told, done.Left
-		if done.Finished+done.Over+done.Told == 0 {
+		if done.Finished+done.Over+done.Told == 0 && !done.More {
 			break
 		}
 	}

@@ -53,6 +53,7 @@ type Broker struct {
 	later    later
 	survey   survey
 	cautions cautions
+	sweeping sweeping
 }
 
 // New makes a Broker.

@@ -86,6 +86,13 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		return result, nil
 	case again && (result.State == access.Approved || result.State == access.Scheduled):
 		// Recorded, and not written: the write is tried again, if it would be approved today.
+		since := r.Decisions[len(r.Decisions)-1].At
+		if r.Window.Start.After(since) {
+			since = r.Window.Start
+		}
+		if !decision.At.Before(since.Add(writeTime)) { // it may have been written, and ended, where that is remembered no more
+			return refused(&access.Error{Kind: access.Gone, Code: access.CodeWindowOver})
+		}
 		terms, err := b.keeps(ctx, caller, r, &standing)
 		var tally access.Tally
 		if err == nil {

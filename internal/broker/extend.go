@@ -51,7 +51,14 @@ func (b *Broker) toExtend(ctx context.Context, caller access.Caller, id string) 
 		return access.Request{}, &access.Error{Kind: access.NotFound, Code: access.CodeBadLink, Err: err}
 	}
 	r, err := b.open(ctx, id)
-	return r, cmp.Or(err, yours(caller, r))
+	if err = cmp.Or(err, yours(caller, r)); err == nil && r.Kind == access.BreakGlass {
+		err = notExtendable() // what others had no say in is not gone on with
+	}
+	return r, err
+}
+
+func notExtendable() error {
+	return &access.Error{Kind: access.Conflict, Code: access.CodeNotExtendable}
 }
 
 // extendable is when the grant of the request ends that is to be extended: of several
@@ -69,7 +76,7 @@ func (b *Broker) extendable(ctx context.Context, caller access.Caller, r access.
 		}
 	}
 	if end.IsZero() || !slices.Contains(granting, r.StateAt(now)) {
-		return end, &access.Error{Kind: access.Conflict, Code: access.CodeNotExtendable}
+		return end, notExtendable()
 	}
 	return end, b.onlyExtension(ctx, r.ID, access.Request{Principal: r.Principal, Resource: r.Resource}, unsettled...)
 }
@@ -85,7 +92,10 @@ var (
 // canExtend is whether the holder of what stands may ask to go on with it.
 func (b *Broker) canExtend(ctx context.Context, r access.Request, held []access.Activation) bool {
 	live := func(a access.Activation) bool { return a.Window.Contains(b.c.Now()) }
-	return b.memory() != nil && slices.ContainsFunc(held, live) && slices.Contains(granting, r.StateAt(b.c.Now())) &&
+	if b.memory() == nil || r.Kind == access.BreakGlass {
+		return false
+	}
+	return slices.ContainsFunc(held, live) && slices.Contains(granting, r.StateAt(b.c.Now())) &&
 		b.onlyExtension(ctx, r.ID, access.Request{Principal: r.Principal, Resource: r.Resource}, unsettled...) == nil
 }
 

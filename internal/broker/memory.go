@@ -29,8 +29,9 @@ type Memory interface {
 	List(ctx context.Context, l access.Listing) (access.Listed, error)
 
 	// Due returns what is due by a time (Request.DueAt), the longest due first, at most
-	// max. Who acts on it opens it: a list is not evidence.
-	Due(ctx context.Context, by time.Time, max int) ([]access.Due, error)
+	// max, of what comes after one that was returned before; zero begins. Who acts on it
+	// opens it: a list is not evidence.
+	Due(ctx context.Context, by time.Time, after access.Due, max int) ([]access.Due, error)
 
 	// Swept records that a periodic sweep began; LastSweep is when the last did, on
 	// whichever instance, and zero before the first. It is a hint: nobody gets access by it.

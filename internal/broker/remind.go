@@ -87,8 +87,16 @@ func escalatedTo(r access.Request) []access.Principal {
 }
 
 // stale is whether a notice from the outbox has nothing to say any more: a reminder of what
-// was decided since, or is over.
+// was decided since, or is over; and what is not of a request as it is remembered. Whoever
+// may write the database tells nobody in our name what was never asked.
 func (b *Broker) stale(ctx context.Context, n access.Notice) (bool, error) {
+	r, err := b.open(ctx, n.Request.ID)
+	if slices.Contains(spoiled, codeOf(err)) {
+		return true, nil
+	}
+	if err != nil || !sameAsked(n.Request, r) {
+		return err == nil, err
+	}
 	waits := access.Pending
 	switch n.Kind {
 	case access.NoticeEnding:
@@ -97,6 +105,26 @@ func (b *Broker) stale(ctx context.Context, n access.Notice) (bool, error) {
 	default:
 		return false, nil
 	}
-	r, err := b.open(ctx, n.Request.ID)
-	return r.StateAt(b.c.Now()) != waits, err
+	return r.StateAt(b.c.Now()) != waits, nil
+}
+
+// sameAsked is whether two say the same of who asked for what, for how long and why, however
+// JIT Access 1.x spells conditions.
+func sameAsked(a, b access.Request) bool {
+	return a.Principal == b.Principal && a.Resource == b.Resource && a.Justification == b.Justification && a.Duration == b.Duration &&
+		roleNames(a) == roleNames(b)
+}
+
+// homeward is the notice with its links to where this service is, as far as that is known.
+func (b *Broker) homeward(n access.Notice) access.Notice {
+	if b.c.Origin == "" {
+		return n
+	}
+	if n.BaseURL != "" {
+		n.BaseURL = b.c.Origin + "/"
+	}
+	if n.ReviewURL != "" {
+		n.ReviewURL = reviewURL(b.c.Origin, n.Request.ID, n.Request.Resource)
+	}
+	return n
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -111,22 +112,31 @@ func (b *Broker) surveyOf(ctx context.Context, m Memory, on access.Resource, bef
 	if err != nil {
 		return err
 	}
-	for _, r := range liveGrants(standing, b.c.Now()) {
+	now := b.c.Now()
+	var failed error
+	for _, r := range grants(standing, func(a access.Activation) bool {
+		// A broken glass that is over waits for its review all the same.
+		return now.Before(a.Window.End) || access.KindOfID(a.RequestID) == access.BreakGlass
+	}) {
 		key := grantKey{r.ID, r.Principal, on, r.Window.End, len(r.Entitlements)}
 		if _, known := b.survey.known[key]; known {
 			continue
 		}
-		if err := b.surveyGrant(ctx, m, r, before, done); err != nil {
+		err := b.surveyGrant(ctx, m, r, before, done)
+		if codeOf(err) == access.CodeLedgerUnavailable {
 			return err
+		}
+		if err != nil { // whoever wrote this one hides no other
+			failed = cmp.Or(failed, err)
+			continue
 		}
 		if b.survey.known == nil {
 			b.survey.known = map[grantKey]time.Time{}
 		}
 		b.survey.known[key] = r.Window.End
 	}
-	now := b.c.Now()
-	maps.DeleteFunc(b.survey.known, func(_ grantKey, end time.Time) bool { return now.After(end) })
-	return nil
+	maps.DeleteFunc(b.survey.known, func(_ grantKey, end time.Time) bool { return now.After(end.Add(access.LinkLife)) })
+	return failed
 }
 
 // surveyGrant takes in one grant, unless it is of a request that the ledger knows.
@@ -143,8 +153,8 @@ func (b *Broker) surveyGrant(ctx context.Context, m Memory, r access.Request, be
 			return b.doubt(ctx, m, done, "grant "+r.ID+" is newer than all that is remembered")
 		}
 	case err != nil: // erased, or damaged: it is known
-	case !of(stored, r):
-		// Somebody has written the id of one grant into another.
+	case !of(stored, r) || stored.State == access.Failed:
+		// Somebody has written the id of one grant into another, or of what came to nothing.
 		r.ID = copyOf(r)
 		return b.surveyGrant(ctx, m, r, time.Time{}, done)
 	case slices.Contains([]access.State{access.Pending, access.Denied, access.Withdrawn, access.Lapsed}, stored.State):
@@ -172,12 +182,24 @@ func codeOf(err error) access.Code {
 	return access.AsError(err).Code
 }
 
-// liveGrants are the live grants of a resource as requests: what their bindings say, and no
-// more. Nobody is called an approver of them, nor was anybody asked.
+// liveGrants are the grants of a resource that give access now, or are to.
 func liveGrants(s access.Standing, now time.Time) []access.Request {
+	return grants(s, func(a access.Activation) bool { return now.Before(a.Window.End) })
+}
+
+// lastMoment is the last second that JSON can say, and so that can be recorded.
+var lastMoment = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
+// grants are those of a resource that give access at some time, as requests: what their
+// bindings say, and no more. Nobody is called an approver of them, nor was anybody asked.
+// want chooses.
+func grants(s access.Standing, want func(access.Activation) bool) []access.Request {
 	var all []access.Request
 	for _, a := range s.Activations {
-		if a.Window.Length() <= 0 || !now.Before(a.Window.End) {
+		if a.Window.End.After(lastMoment) { // somebody has written it by hand
+			a.Window.End = lastMoment
+		}
+		if a.Window.Length() <= 0 || !want(a) {
 			continue
 		}
 		at := slices.IndexFunc(all, func(r access.Request) bool { return r.ID == a.RequestID && r.Principal == a.Principal })
@@ -205,6 +227,9 @@ func liveGrants(s access.Standing, now time.Time) []access.Request {
 // takeIn records a grant that nobody here had made. Why a rule would not have let it be
 // made stands in the event.
 func (b *Broker) takeIn(ctx context.Context, r access.Request) error {
+	if now := b.c.Now(); r.Created.After(now) { // what is to begin was not made then
+		r.Created = now
+	}
 	event := b.event(system, access.GrantTakenIn, r)
 	event.Window = r.Window
 	event.Request.Terms, event.Err = b.unruly(ctx, r)

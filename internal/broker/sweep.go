@@ -3,7 +3,9 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"jitaccess/internal/access"
@@ -18,6 +20,19 @@ const (
 	sweepLease = 5 * time.Minute
 )
 
+// passCount is how much of which nothing can be made one sweep passes over at most.
+const passCount = 1000
+
+// spoiled are why a request cannot be opened, now or later: damaged, unknown, erased.
+var spoiled = []access.Code{access.CodeLedgerDamaged, access.CodeBadLink, access.CodeLinkExpired}
+
+// sweeping is where this instance goes on that could not do all that is due, so that what
+// cannot be done keeps nothing else waiting.
+type sweeping struct {
+	mu    sync.Mutex
+	after access.Due
+}
+
 // writeTime is how long after the start of its window what was approved is still
 // written: later, whoever waited for it has given up.
 const writeTime = 10 * time.Minute
@@ -28,6 +43,8 @@ type Swept struct {
 	// reminders, and what was sent from the outbox. Left is what
 	// could not be done now.
 	Finished, Over, Told, Left int
+	// More is whether there was more, with which the next one goes on.
+	More bool
 }
 
 // system is who sweeps.
@@ -48,19 +65,8 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 			return done, err
 		}
 	}
-	due, err := m.Due(ctx, b.c.Now(), most)
-	if err != nil {
+	if err := b.sweepDue(ctx, m, most, &done); err != nil {
 		return done, err
-	}
-	for _, d := range due {
-		did, err := b.sweep(ctx, d.ID)
-		if err != nil {
-			done.Left++
-			continue // it stays due, and what kept it is in the journal
-		}
-		if did != nil { // else another instance did
-			*did(&done)++
-		}
 	}
 	messages, err := m.Take(ctx, b.c.Now(), sweepLease, most)
 	if err != nil {
@@ -76,7 +82,7 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 			b.settle(ctx, message, nil)
 			continue
 		}
-		failed := b.c.Notifier.Notify(ctx, message.Notice).Failed()
+		failed := b.c.Notifier.Notify(ctx, b.homeward(message.Notice)).Failed()
 		if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
 			done.Left++
 		} else {
@@ -86,7 +92,50 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 	return done, nil
 }
 
-// sweep does what is due about one request, as it is when it is opened.
+// sweepDue does what is due about requests, at most so much. What cannot be opened, or is
+// not due as it is recorded, is passed over.
+func (b *Broker) sweepDue(ctx context.Context, m Memory, most int, done *Swept) error {
+	b.sweeping.mu.Lock()
+	after := b.sweeping.after
+	b.sweeping.mu.Unlock()
+	page := max(most, SweepCount)
+	for acted, passed := 0, 0; ; {
+		due, err := m.Due(ctx, b.c.Now(), after, page)
+		if err != nil {
+			return err
+		}
+		for _, d := range due {
+			if done.More = acted >= most || passed >= passCount || ctx.Err() != nil; done.More {
+				break
+			}
+			did, err := b.sweep(ctx, d.ID)
+			switch {
+			case err != nil:
+				done.Left++ // it stays due, and what kept it is in the journal
+			case did != nil: // else another instance did
+				*did(done)++
+			}
+			if after = d; slices.Contains(spoiled, codeOf(err)) {
+				passed++
+			} else {
+				acted++
+			}
+		}
+		if done.More || len(due) < page {
+			break
+		}
+	}
+	if done.Left == 0 || !done.More {
+		after = access.Due{} // the longest due first
+	}
+	b.sweeping.mu.Lock()
+	defer b.sweeping.mu.Unlock()
+	b.sweeping.after = after
+	return nil
+}
+
+// sweep does what is due about one request, as it is when it is opened. One that is not due
+// is damaged: its row says something else.
 func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error) {
 	over := func(s *Swept) *int { return &s.Over }
 	r, err := b.open(ctx, id)
@@ -123,7 +172,8 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 		}
 		return func(s *Swept) *int { return &s.Finished }, err
 	}
-	return func(s *Swept) *int { return &s.Left }, nil
+	return nil, &access.Error{Kind: access.Unprocessable, Code: access.CodeLedgerDamaged, Args: access.Args{"id": id},
+		Err: errors.New("its row says that it is due")}
 }
 
 // stood is whether the grant stands that was approved, as that of somebody whose process

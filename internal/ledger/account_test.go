@@ -189,6 +189,27 @@ func TestALedgerThatTheAccountSigns(t *testing.T) {
 	if r, err := store().Open(t.Context(), r.ID); err != nil || r.State != access.Approved {
 		t.Fatalf("%+v, %v", r, err)
 	}
+	// Another that nobody decided lapses when its signature does, and that is recorded.
+	undecided := r
+	undecided.ID, undecided.Version, undecided.State, undecided.Expires = "mpa-0000000000000002", 0, access.Unmade, g.now.Add(ledger.AccountLife)
+	undecided.Created, undecided.Decisions = g.now, nil
+	asked := access.Event{Action: access.RequestMade, At: g.now, Request: undecided, Caller: access.Caller{Principal: r.Principal}}
+	if _, err := store().Commit(t.Context(), asked, nil); err != nil {
+		t.Fatal(err)
+	}
+	later := g.now
+	g.now = later.Add(ledger.AccountLife)
+	if undecided, err = store().Open(t.Context(), undecided.ID); err != nil || undecided.StateAt(g.now) != access.Lapsed {
+		t.Fatalf("%+v, %v", undecided, err)
+	}
+	lapsed := access.Event{Action: access.RequestLapsed, At: g.now, Request: undecided, Caller: access.Caller{Method: access.MethodSystem}}
+	if _, err := store().Commit(t.Context(), lapsed, nil); err != nil {
+		t.Error(err)
+	}
+	if r, err := store().Open(t.Context(), undecided.ID); err != nil || r.State != access.Lapsed {
+		t.Errorf("%+v, %v", r, err)
+	}
+	g.now = later
 	// The request is six hours old, the approval five: nothing is written any more.
 	g.now = g.now.Add(5 * time.Hour)
 	if _, err := store().Open(t.Context(), r.ID); access.AsError(err) == nil || access.AsError(err).Code != access.CodeLedgerDamaged {
@@ -207,8 +228,8 @@ func TestALedgerThatTheAccountSigns(t *testing.T) {
 		self, findings int
 	}{
 		"fine":          {text, g.used, 0, 0},
-		"self-attested": {text, nil, 2, 0},
-		"by another":    {text, []string{strings.Repeat("0", 64)}, 2, 0},
+		"self-attested": {text, nil, 3, 0},
+		"by another":    {text, []string{strings.Repeat("0", 64)}, 3, 0},
 		"changed":       {strings.Replace(text, `"action":"approved"`, `"action":"denied"`, 1), g.used, 0, 1},
 	} {
 		elsewhere, err := ledger.ReadExport(strings.NewReader(c.text))

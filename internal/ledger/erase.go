@@ -18,7 +18,8 @@ type Erased struct {
 
 // Retain erases the personal data of all requests that were made before a time and of
 // which nothing can come any more. Entries, signatures and digests stay, so that the
-// ledger still verifies.
+// ledger still verifies. Of what is damaged nothing is erased: that is the error, after
+// all others.
 func Retain(ctx context.Context, home Home, signer Signer, before, now time.Time) (Erased, error) {
 	return erase(ctx, home, signer, now, "", func(r access.Request, row Row) bool { return row.Made.Before(before) })
 }
@@ -32,13 +33,15 @@ func ErasePerson(ctx context.Context, home Home, signer Signer, person access.Pr
 func erase(ctx context.Context, home Home, signer Signer, now time.Time, person access.Principal, due func(access.Request,
 	Row) bool) (Erased, error) {
 	var done Erased
+	var damages []error
 	err := home.Walk(ctx, func(r Record) error {
 		if r.Row == nil || len(r.Entries) == 0 || !holds(r.Entries, person) {
 			return nil
 		}
 		f, err := fold(ctx, r.ID, r.Entries, signer)
 		if err != nil {
-			return damaged(r.ID, err)
+			damages = append(damages, damaged(r.ID, err)) // it keeps the data of nobody else
+			return nil
 		}
 		if !due(f.request, *r.Row) {
 			return nil
@@ -70,7 +73,7 @@ func erase(ctx context.Context, home Home, signer Signer, now time.Time, person 
 		done.Requests++
 		return err
 	})
-	return done, err
+	return done, errors.Join(err, errors.Join(damages...))
 }
 
 // holds is whether there is personal data of somebody in the entries; of anybody where

@@ -99,7 +99,8 @@ func ExportTable(ctx context.Context, home Home, signer Signer, w io.Writer) err
 			}
 		}
 		if err != nil {
-			return out.Write([]string{r.ID, "", "", "", "", "", "", "", "", "", "", "", "", "", "", "damaged: " + access.Cell(err.Error())})
+			return out.Write([]string{access.Cell(r.ID), "", "", "", "", "", "", "", "", "", "", "", "", "", "",
+				"damaged: " + access.Cell(err.Error())})
 		}
 		return nil
 	})

@@ -27,8 +27,10 @@ type Home interface {
 	// that does not change.
 	List(ctx context.Context, q Query) ([]Row, error)
 
-	// Due returns rows whose Due is set and not after by, the earliest first.
-	Due(ctx context.Context, by time.Time, max int) ([]Row, error)
+	// Due returns rows whose Due is set and not after by, the earliest first, those of one
+	// time by their IDs; of those only what comes after a time and an ID, which are zero for
+	// the beginning.
+	Due(ctx context.Context, by, after time.Time, afterID string, max int) ([]Row, error)
 
 	// Waiting returns what of the outbox is due by then, the earliest first.
 	Waiting(ctx context.Context, by time.Time, max int) ([]Kept, error)
@@ -50,7 +52,8 @@ type Home interface {
 	Notes(ctx context.Context, kind string, max int) ([]Note, error)
 
 	// Walk calls each with everything that is kept, request by request in no particular
-	// order, and stops at its error. What is written meanwhile may be in it or not.
+	// order, and stops at its error. What is written meanwhile may be in it or not; of one
+	// request all is of one moment.
 	Walk(ctx context.Context, each func(Record) error) error
 
 	// Erase empties the personal data of the parts of a request that are of the person,
@@ -86,6 +89,7 @@ type Row struct {
 	State access.State
 	// Principal, Reviewers and Resource are what it is listed by; empty when erased. A
 	// broken glass that nobody has reviewed has one Reviewer, who is nobody (unreviewed).
+	// Reviewers are read by Walk alone: those in whose lists it is, in any order.
 	Principal access.Principal
 	Reviewers []access.Principal
 	Resource  access.Resource

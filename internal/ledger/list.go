@@ -131,8 +131,8 @@ func parseCursor(l access.Listing) (made time.Time, id string, err error) {
 }
 
 // Due implements broker.Memory.
-func (s *Store) Due(ctx context.Context, by time.Time, max int) ([]access.Due, error) {
-	rows, err := s.c.Home.Due(ctx, by, max)
+func (s *Store) Due(ctx context.Context, by time.Time, after access.Due, max int) ([]access.Due, error) {
+	rows, err := s.c.Home.Due(ctx, by, after.At, after.ID, max)
 	if err != nil {
 		return nil, unavailable(err)
 	}

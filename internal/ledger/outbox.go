@@ -90,7 +90,7 @@ func (s *Store) free(waiting []Kept, lease time.Duration) []Kept {
 // Overdue is whether a request, or a message, was due by then and is still: nobody sweeps,
 // or what is swept cannot be done.
 func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages bool, err error) {
-	rows, err := s.c.Home.Due(ctx, by, 1)
+	rows, err := s.c.Home.Due(ctx, by, time.Time{}, "", 1)
 	if err != nil {
 		return false, false, unavailable(err)
 	}

@@ -67,7 +67,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 		return access.Request{}, badLink(errors.New("no such request"))
 	case f.erased:
 		return access.Request{}, &access.Error{Kind: access.Gone, Code: access.CodeLinkExpired, Err: errors.New("its personal data was erased")}
-	case f.foreign && decidable(f.request.State):
+	case f.foreign && decidable(f.request.State) && f.request.StateAt(s.c.Now()) != access.Lapsed:
 		return access.Request{}, damaged(id, errForeignKey)
 	}
 	s.remember(id, f)
@@ -152,16 +152,22 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 		return "", nil // the journal has them; of a request they change nothing
 	}
 	free := e.Action.IsIntent() && e.Action != access.EndAsked // something is done only if it can follow on what was opened
-	for attempt := range attempts {
+	stuck := 0
+	for attempt, version := 0, -1; attempt < attempts; attempt++ {
 		// What was opened a moment ago need not be read again: Put sees whether it has changed.
 		f, known := s.recall(e.Request, free)
 		var err error
 		if known = known && attempt == 0; !known {
 			f, err = s.load(ctx, e.Request.ID)
 		}
+		if stuck++; f.request.Version != version {
+			stuck, version = 0, f.request.Version
+		}
 		switch {
 		case err != nil:
 			return "", err
+		case stuck == stuckAttempts: // nobody was quicker
+			return "", damaged(e.Request.ID, errBehind)
 		case !free && (len(f.events) == 0 || f.erased):
 			return "", nil
 		case free && (f.erased || f.request.Version != e.Request.Version || f.foreign && decidable(f.request.State)):
@@ -190,9 +196,12 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 }
 
 // attempts is how often somebody else may be quicker with the same request, before it is
-// no coincidence: a row that is at another version than its entries is never at the
-// right one.
-const attempts = 200
+// no coincidence. A row that is at another version than its entries is never at the right
+// one: nobody was quicker, and then it is tried a few times.
+const (
+	attempts      = 200
+	stuckAttempts = 3
+)
 
 var errBehind = errors.New("its row does not follow its entries")
 
@@ -256,7 +265,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 	}
 	entry, err := seal(e, f.request.Kind, f.request.Version, head, s.c.Random)
 	if err != nil {
-		return err
+		return access.AsError(err) // it is not the home's fault
 	}
 	if signed(e.Action) {
 		if entry.Signature, err = s.c.Signer.Sign(ctx, entry.Text); err != nil {
@@ -265,7 +274,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 	}
 	w := Write{Before: before, Entry: entry, Relisted: !slices.Equal(listed, listedFor(f.request))}
 	if w.Row, err = rowOf(f.request, entry.Digest()); err != nil {
-		return err
+		return access.AsError(err)
 	}
 	for _, n := range notices {
 		if n.ID == "" {
@@ -273,7 +282,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 		}
 		notice, err := encodeNotice(n)
 		if err != nil {
-			return err
+			return access.AsError(err)
 		}
 		w.Kept = append(w.Kept, Kept{ID: n.ID, Request: e.Request.ID, Notice: notice, Made: e.At, Due: e.At, Lease: n.ID})
 	}

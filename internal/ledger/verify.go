@@ -51,8 +51,7 @@ type Report struct {
 // heads again, as of their times. What it finds is in the report; the error is of not
 // being able to look.
 //
-// Of an untouched ledger it finds nothing. Lists of reviewers are not looked at: they
-// say only whose list a request is in.
+// Of an untouched ledger it finds nothing.
 func Verify(ctx context.Context, home Home, signer Signer, heads ...access.Head) (Report, error) {
 	var report Report
 	again := make([]headAt, len(heads))
@@ -111,5 +110,7 @@ func (report *Report) add(ctx context.Context, r Record, signer Signer, rowless 
 	case err != nil || r.Row.State != want.State || r.Row.Principal != want.Principal || r.Row.Resource != want.Resource ||
 		!r.Row.Made.Equal(want.Made) || !r.Row.Due.Equal(want.Due) || !bytes.Equal(r.Row.Summary, want.Summary):
 		find("its row says something else than its entries")
+	case !slices.Equal(slices.Sorted(slices.Values(r.Row.Reviewers)), slices.Compact(slices.Sorted(slices.Values(want.Reviewers)))):
+		find("it is in other lists of reviewers than its entries say")
 	}
 }

@@ -55,8 +55,8 @@ func (u *Unreachable) List(ctx context.Context, l access.Listing) (access.Listed
 }
 
 // Due implements broker.Memory.
-func (u *Unreachable) Due(ctx context.Context, by time.Time, max int) ([]access.Due, error) {
-	return reached(u, func() ([]access.Due, error) { return u.Memory.Due(ctx, by, max) })
+func (u *Unreachable) Due(ctx context.Context, by time.Time, after access.Due, max int) ([]access.Due, error) {
+	return reached(u, func() ([]access.Due, error) { return u.Memory.Due(ctx, by, after, max) })
 }
 
 // History implements broker.Memory.

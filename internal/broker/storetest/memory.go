@@ -553,7 +553,7 @@ func due(t *testing.T, f Fixture, again broker.Memory) {
 		{35 * time.Minute, 10, []string{approved.ID, lapsing.ID, active.ID}}, // its holder is to be told
 		{24 * time.Hour, 2, []string{approved.ID, lapsing.ID}},
 	} {
-		found, err := again.Due(context.Background(), began.Add(c.after), c.max)
+		found, err := again.Due(context.Background(), began.Add(c.after), access.Due{}, c.max)
 		var got []string
 		for _, d := range found {
 			got = append(got, d.ID)
@@ -564,6 +564,28 @@ func due(t *testing.T, f Fixture, again broker.Memory) {
 		if err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("due after %v: %v, %v; want %v", c.after, got, err, c.want)
 		}
+	}
+	// Page by page, also where several are due at one time.
+	same := []string{f.request(5).ID, f.request(6).ID, f.request(7).ID}
+	for n := range same {
+		f.make(t, f.request(5+n))
+	}
+	var paged []string
+	for after := (access.Due{}); ; {
+		page, err := again.Due(context.Background(), began.Add(24*time.Hour), after, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range page {
+			paged, after = append(paged, d.ID), d
+		}
+		if len(page) < 2 {
+			break
+		}
+	}
+	if want := []string{approved.ID, lapsing.ID, same[0], same[1], same[2], active.ID}; len(paged) != len(want) ||
+		!slices.Equal(slices.Sorted(slices.Values(paged)), slices.Sorted(slices.Values(want))) {
+		t.Errorf("page by page %v", paged)
 	}
 }
 

@@ -75,7 +75,7 @@ func BenchmarkLedger(b *testing.B) {
 			}
 			b.Run("due", func(b *testing.B) {
 				for b.Loop() {
-					if _, err := s.Due(b.Context(), c.Now(), 50); err != nil {
+					if _, err := s.Due(b.Context(), c.Now(), access.Due{}, 50); err != nil {
 						b.Fatal(err)
 					}
 				}

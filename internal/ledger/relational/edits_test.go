@@ -2,6 +2,7 @@ package relational_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -172,10 +173,12 @@ func both(all ...func(*testing.T, rigged)) func(*testing.T, rigged) {
 	}
 }
 
-// follow puts the row of a request back to what it was at a version.
+// follow puts the row of a request, and the lists that it is in, back to what they were at
+// a version.
 func follow(id string, version int) func(*testing.T, rigged) {
 	return both(statement("DELETE FROM requests WHERE id = ?", id),
-		statement("INSERT INTO requests SELECT * FROM copies WHERE id = ? AND version = ?", id, version))
+		statement("INSERT INTO requests SELECT * FROM copies WHERE id = ? AND version = ?", id, version),
+		statement("UPDATE reviewers SET state = (SELECT state FROM requests WHERE id = request_id) WHERE request_id = ?", id))
 }
 
 const columns = "request_id, version, body, algorithm, key_id, public_key, signature"
@@ -312,6 +315,17 @@ func edits() []edit {
 		{"a request becomes a broken glass, with a key of one's own", pending, both(
 			statement("DELETE FROM events WHERE request_id = ? AND version = 2", pending),
 			body(pending, 1, `"action":"request made"`, `"action":"broken glass"`), signedBy(pending, 1)), true, "", true, false},
+		{"a broken glass is taken from those that wait for a review", broken,
+			statement("DELETE FROM reviewers WHERE request_id = ?", broken), false, access.Approved, true, false},
+		{"a broken glass waits for a review of long ago", broken,
+			statement("UPDATE reviewers SET made = 1 WHERE request_id = ?", broken), false, access.Approved, true, false},
+		{"somebody is taken from those who were asked", pending,
+			statement("DELETE FROM reviewers WHERE request_id = ? AND principal = 'dora@example.com'", pending), false, access.Pending, true, false},
+		{"somebody has it in their list who was not asked", pending,
+			statement("INSERT INTO reviewers SELECT request_id, 'mal@example.com', state, made FROM reviewers WHERE request_id = ? AND principal = 'dora@example.com'",
+				pending), false, access.Pending, true, false},
+		{"a list says that it is decided", pending,
+			statement("UPDATE reviewers SET state = 'denied' WHERE request_id = ?", pending), false, access.Pending, true, false},
 		{"a glass is broken for longer", broken, body(broken, 1, `"end":`, `"end":9`), true, "", true, false},
 		{"a glass is broken by somebody else", broken,
 			statement("UPDATE parts SET content = REPLACE(content, 'ana@', 'mal@') WHERE request_id = ?", broken), true, "", true, false},
@@ -320,6 +334,15 @@ func edits() []edit {
 			r.exec(t, "INSERT INTO events ("+columns+") SELECT 'brk-0000000000000099', 1, body, algorithm, key_id, public_key, signature FROM events WHERE request_id = ?",
 				broken)
 		}, true, "", true, false},
+		// By somebody with a service of their own; dated later than the last head nothing finds it.
+		{"a broken glass is said to have failed", broken, func(t *testing.T, r rigged) {
+			s := ledger.New(ledger.Config{Home: r, Signer: keys(t, slices.Repeat([]byte{66}, 32)), Now: time.Now, Random: rand.Reader})
+			e := access.Event{Action: access.GrantFailed, At: time.Unix(1, 0), Request: access.Request{ID: broken},
+				Err: &access.Error{Kind: access.Unprocessable, Code: access.CodeNotGranted}}
+			if _, err := s.Commit(t.Context(), e, nil); err != nil {
+				t.Fatal(err)
+			}
+		}, false, access.Failed, true, true},
 		{"a broken glass is reviewed by nobody", broken, inserted(broken, 2, func(t *testing.T, r rigged, text map[string]any) {
 			text["action"] = "reviewed"
 			delete(text, "start")
@@ -376,6 +399,45 @@ func TestNobodyWithTheDatabaseAloneGetsAccess(t *testing.T) {
 						t.Error("nobody says so")
 					}
 				})
+			}
+		})
+	}
+}
+
+// What is written meanwhile is no finding.
+func TestVerifyBesideTheServiceFindsNothing(t *testing.T) {
+	for name, open := range riggedHomes {
+		t.Run(name, func(t *testing.T) {
+			c, home := newClock(), open(t)
+			s := store(t, home, c)
+			scene(t, home, s, c)
+			r, err := s.Open(t.Context(), approved)
+			if err != nil {
+				t.Fatal(err)
+			}
+			written := make(chan error, 1)
+			go func() {
+				for range 100 {
+					e := access.Event{Action: access.GrantFailed, At: c.Now(), Request: r, Caller: access.Caller{Method: access.MethodSystem},
+						Err: &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}}
+					if _, err := s.Commit(t.Context(), e, nil); err != nil {
+						written <- err
+						return
+					}
+				}
+				written <- nil
+			}()
+			for done := false; !done; {
+				select {
+				case err := <-written:
+					if done = true; err != nil {
+						t.Error(err)
+					}
+				default:
+				}
+				if report, err := ledger.Verify(t.Context(), home, keys(t, secret)); err != nil || len(report.Findings) > 0 {
+					t.Fatalf("%+v, %v", report.Findings, err)
+				}
 			}
 		})
 	}

@@ -613,3 +613,24 @@ func TestWhoReviewedABrokenGlassIsErased(t *testing.T) {
 		})
 	}
 }
+
+// One request that is damaged keeps the data of nobody else.
+func TestWhatIsDamagedKeepsNothingElseFromBeingErased(t *testing.T) {
+	for name, open := range riggedHomes {
+		t.Run(name, func(t *testing.T) {
+			c, home := newClock(), open(t)
+			scene(t, home, store(t, home, c), c)
+			home.exec(t, "UPDATE events SET body = 'x' WHERE request_id = ?", pending)
+			c.Advance(1000 * time.Hour)
+			done, err := ledger.Retain(t.Context(), home, keys(t, secret), c.Now(), c.Now())
+			if want := (ledger.Erased{Requests: 5}); err == nil || done != want {
+				t.Errorf("%+v, %v", done, err)
+			}
+			for _, word := range []string{denied, pending} {
+				if n := home.text(t, "SELECT COUNT(*) FROM parts WHERE request_id = ?", word); (n == "0") != (word == denied) {
+					t.Errorf("%s has %s parts", word, n)
+				}
+			}
+		})
+	}
+}

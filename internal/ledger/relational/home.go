@@ -41,7 +41,16 @@ func (d *Database) rebind(statement string) string {
 
 // query calls each for every row of the answer.
 func (d *Database) query(ctx context.Context, statement string, args []any, each func(scan func(...any) error) error) error {
-	rows, err := d.read.QueryContext(ctx, d.rebind(statement), args...)
+	return d.queryIn(ctx, d.read, statement, args, each)
+}
+
+// queryer is a pool of connections, or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, statement string, args ...any) (*sql.Rows, error)
+}
+
+func (d *Database) queryIn(ctx context.Context, q queryer, statement string, args []any, each func(scan func(...any) error) error) error {
+	rows, err := q.QueryContext(ctx, d.rebind(statement), args...)
 	if err != nil {
 		return err
 	}
@@ -245,8 +254,12 @@ func scanRow(scan func(...any) error) (ledger.Row, error) {
 }
 
 func (d *Database) rows(ctx context.Context, statement string, args []any) ([]ledger.Row, error) {
+	return d.rowsIn(ctx, d.read, statement, args)
+}
+
+func (d *Database) rowsIn(ctx context.Context, q queryer, statement string, args []any) ([]ledger.Row, error) {
 	var rows []ledger.Row
-	err := d.query(ctx, statement, args, func(scan func(...any) error) error {
+	err := d.queryIn(ctx, q, statement, args, func(scan func(...any) error) error {
 		r, err := scanRow(scan)
 		rows = append(rows, r)
 		return err
@@ -300,8 +313,10 @@ func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, erro
 }
 
 // Due implements ledger.Home.
-func (d *Database) Due(ctx context.Context, by time.Time, max int) ([]ledger.Row, error) {
-	return d.rows(ctx, "SELECT "+rowColumns+" FROM requests r WHERE r.due > 0 AND r.due <= ? ORDER BY r.due LIMIT ?", []any{micros(by), max})
+func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string, max int) ([]ledger.Row, error) {
+	return d.rows(ctx, "SELECT "+rowColumns+` FROM requests r WHERE r.due > 0 AND r.due <= ? AND (r.due, r.id) > (?, ?)
+		ORDER BY r.due, r.id LIMIT ?`,
+		[]any{micros(by), micros(after), afterID, max})
 }
 
 // Waiting implements ledger.Home.
@@ -386,49 +401,81 @@ const stride = 500
 // Walk implements ledger.Home.
 func (d *Database) Walk(ctx context.Context, each func(ledger.Record) error) error {
 	for after := ""; ; {
-		var ids []string
-		err := d.query(ctx, `SELECT id FROM (SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?) a
-			UNION SELECT id FROM (SELECT DISTINCT request_id AS id FROM events WHERE request_id > ? ORDER BY request_id LIMIT ?) b
-			ORDER BY id LIMIT ?`, []any{after, stride, after, stride, stride}, func(scan func(...any) error) error {
-			var id string
-			err := scan(&id)
-			ids = append(ids, id)
-			return err
-		})
-		if err != nil || len(ids) == 0 {
+		records, err := d.stretch(ctx, after)
+		if err != nil || len(records) == 0 {
 			return err
 		}
-		between := []any{after, ids[len(ids)-1]}
-		rows, err := d.rows(ctx, "SELECT "+rowColumns+" FROM requests r WHERE r.id > ? AND r.id <= ?", between)
-		if err != nil {
-			return err
-		}
-		of, chains := map[string]*ledger.Row{}, map[string]*chain{}
-		for _, id := range ids {
-			chains[id] = &chain{}
-		}
-		for _, row := range rows {
-			of[row.ID] = &row
-		}
-		err = d.query(ctx, `SELECT `+entryColumns+` WHERE e.request_id > ? AND e.request_id <= ? ORDER BY e.request_id, e.version, p.place`,
-			between,
-			func(scan func(...any) error) error {
-				row, err := scanEntry(scan)
-				if c := chains[row.id]; c != nil { // otherwise made since
-					c.add(row)
-				}
-				return err
-			})
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			if err := each(ledger.Record{ID: id, Row: of[id], Entries: chains[id].entries}); err != nil {
+		for _, r := range records {
+			if err := each(r); err != nil {
 				return err
 			}
 		}
-		after = ids[len(ids)-1]
+		after = records[len(records)-1].ID
 	}
+}
+
+// stretch are the records of the requests after one, as they were at one moment.
+func (d *Database) stretch(ctx context.Context, after string) ([]ledger.Record, error) {
+	options := &sql.TxOptions{ReadOnly: true}
+	if d.numbered { // in SQLite every transaction sees one moment
+		options.Isolation = sql.LevelRepeatableRead
+	}
+	tx, err := d.read.BeginTx(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	var ids []string
+	err = d.queryIn(ctx, tx, `SELECT id FROM (SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?) a
+		UNION SELECT id FROM (SELECT DISTINCT request_id AS id FROM events WHERE request_id > ? ORDER BY request_id LIMIT ?) b
+		ORDER BY id LIMIT ?`, []any{after, stride, after, stride, stride}, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	between := []any{after, ids[len(ids)-1]}
+	rows, err := d.rowsIn(ctx, tx, "SELECT "+rowColumns+" FROM requests r WHERE r.id > ? AND r.id <= ?", between)
+	if err != nil {
+		return nil, err
+	}
+	of, chains := map[string]*ledger.Row{}, map[string]*chain{}
+	for _, row := range rows {
+		of[row.ID] = &row
+	}
+	for _, id := range ids {
+		chains[id] = &chain{}
+	}
+	// A list is of its row where it says the same of it.
+	err = d.queryIn(ctx, tx, `SELECT v.request_id, v.principal FROM reviewers v JOIN requests r ON r.id = v.request_id
+		AND r.state = v.state AND r.made = v.made WHERE v.request_id > ? AND v.request_id <= ?`, between, func(scan func(...any) error) error {
+		var id string
+		var p access.Principal
+		err := scan(&id, &p)
+		if row := of[id]; row != nil {
+			row.Reviewers = append(row.Reviewers, p)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = d.queryIn(ctx, tx, `SELECT `+entryColumns+` WHERE e.request_id > ? AND e.request_id <= ? ORDER BY e.request_id, e.version, p.place`,
+		between, func(scan func(...any) error) error {
+			row, err := scanEntry(scan)
+			if c := chains[row.id]; c != nil {
+				c.add(row)
+			}
+			return err
+		})
+	var records []ledger.Record
+	for _, id := range ids {
+		records = append(records, ledger.Record{ID: id, Row: of[id], Entries: chains[id].entries})
+	}
+	return records, err
 }
 
 // Erase implements ledger.Home.
