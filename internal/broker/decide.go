@@ -206,7 +206,7 @@ func (b *Broker) another(r access.Request, p access.Principal) error {
 // kept those under which it was made, the stricter of both. standing is of its resource,
 // if it has been looked at already.
 func (b *Broker) keeps(ctx context.Context, caller access.Caller, r access.Request, standing *access.Standing) (access.Terms, error) {
-	terms, err := b.terms(b.facts(ctx, caller, r.Principal, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	terms, err := b.termsOf(ctx, caller, r, standing)
 	if err == nil && r.Terms.MaxDuration > 0 {
 		terms = access.Strictest(terms, r.Terms)
 		if err = b.carriesOut(terms); err != nil {
@@ -283,8 +283,7 @@ func (b *Broker) deny(ctx context.Context, caller access.Caller, result Decided,
 	defer cancel()
 	r := result.Request
 	if b.forgets { // what holds now says which channels tell of it
-		if terms, err := b.terms(b.facts(ctx, caller, r.Principal, &standing, r.Entitlements...), r.Kind, r.Start,
-			r.Entitlements...); err == nil {
+		if terms, err := b.termsOf(ctx, caller, r, &standing); err == nil {
 			r.Terms = b.kept(terms)
 		}
 	}

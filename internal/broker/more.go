@@ -49,7 +49,7 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 // demanded are the terms that hold for a request of others' approval now, before it is
 // looked who holds what.
 func (b *Broker) demanded(ctx context.Context, caller access.Caller, r access.Request) (access.Terms, error) {
-	terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	terms, err := b.termsOf(ctx, caller, r, nil)
 	if err == nil && r.Terms.MaxDuration > 0 {
 		terms = access.Strictest(terms, r.Terms)
 	}

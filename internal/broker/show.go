@@ -99,7 +99,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	v.State = r.StateWith(v.Activations, at)
 	if b.forgets && v.State == access.Pending {
 		if v.Terms = now; now.Rule == "" && !v.IsReviewer { // whoever made it decides nothing
-			v.Terms, _ = b.terms(b.facts(ctx, caller, r.Principal, &standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+			v.Terms, _ = b.termsOf(ctx, caller, r, &standing)
 		}
 	}
 	v.Roles = b.describe(ctx, r.Entitlements)

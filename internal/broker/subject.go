@@ -160,6 +160,12 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 	return t, nil
 }
 
+// termsOf are the terms of now for a request. standing is of its resource, if it has been
+// looked at already.
+func (b *Broker) termsOf(ctx context.Context, caller access.Caller, r access.Request, standing *access.Standing) (access.Terms, error) {
+	return b.terms(b.facts(ctx, caller, r.Principal, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+}
+
 // kept are the terms as a request carries them: all that a store remembers, and at least
 // where they come from, for the journal, and which channels tell of it.
 func (b *Broker) kept(t access.Terms) access.Terms {
