@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/policyanalyzer"
@@ -54,6 +55,7 @@ func TestMemoriesOfTheCatalogAreBoundedInBytes(t *testing.T) {
 			w := newWorld(t)
 			people := []access.Principal{"p@a.example", "p@b.example", "p@c.example"}
 			for _, p := range people {
+				w.now = w.now.Add(time.Millisecond) // the oldest is one
 				look.prepare(w, p)
 				look.ask(w, p)
 			}
