@@ -168,6 +168,7 @@ const (
 	CodeEligibilityEnds Code = "eligibility-ends" // role, until
 	CodeWindowOver      Code = "window-over"      //
 	CodeNotInvolved     Code = "not-involved"     //
+	CodeDecideAtAdmin   Code = "decide-at-admin"  //
 	CodeOwnRequest      Code = "own-request"      //
 	CodeReviewerLost    Code = "reviewer-lost"    // role, resource
 	CodeNotInherited    Code = "not-inherited"    // reviewer, role, resource
