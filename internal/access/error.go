@@ -168,6 +168,7 @@ const (
 	CodeEligibilityEnds Code = "eligibility-ends" // role, until
 	CodeWindowOver      Code = "window-over"      //
 	CodeNotInvolved     Code = "not-involved"     //
+	CodeDecideAtAdmin   Code = "decide-at-admin"  //
 	CodeOwnRequest      Code = "own-request"      //
 	CodeReviewerLost    Code = "reviewer-lost"    // role, resource
 	CodeNotInherited    Code = "not-inherited"    // reviewer, role, resource
@@ -218,6 +219,7 @@ const (
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
 	CodeLedgerOld          Code = "ledger-old"          //
+	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource

@@ -148,7 +148,7 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 		if err != nil {
 			return access.Terms{}, err
 		}
-		each = append(each, t)
+		each = append(each, b.named(id.Resource, t))
 	}
 	t := access.Strictest(each[0], each[1:]...)
 	if err := b.carriesOut(t); err != nil {

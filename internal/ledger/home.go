@@ -46,6 +46,13 @@ type Home interface {
 	Swept(ctx context.Context, at time.Time) error
 	LastSweep(ctx context.Context) (time.Time, error)
 
+	// Hold gives the name to the holder for a life that begins now, by the home's own
+	// clock, unless it is another's whose life is not over, and says whether. Who holds it
+	// already begins a new life.
+	Hold(ctx context.Context, name, holder string, life time.Duration) (bool, error)
+	// Release gives the name up, if it is still the holder's.
+	Release(ctx context.Context, name, holder string) error
+
 	// Keep keeps a note. One of the same kind and ID stays as it is.
 	Keep(ctx context.Context, n Note) error
 	// Notes returns those of a kind, the newest first, at most max.

@@ -60,6 +60,27 @@ func TestAnAnswerThatWasLostAfterTheCommitCountsAsRecorded(t *testing.T) {
 	}
 }
 
+// losing is a home of which the answer to taking a lease is lost.
+type losing struct{ ledger.Home }
+
+func (l losing) Hold(ctx context.Context, name, holder string, life time.Duration) (bool, error) {
+	_, _ = l.Home.Hold(ctx, name, holder, life)
+	return false, errors.New("connection reset")
+}
+
+func TestALeaseOfWhichTheAnswerWasLostHoldsNobodyUp(t *testing.T) {
+	c, home := newClock(), sqlite(t)
+	_, err := store(t, losing{home}, c).Lease(t.Context(), "cluster", time.Hour)
+	if e := access.AsError(err); err == nil || e.Kind != access.Unavailable || e.Code != access.CodeLedgerUnavailable {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := store(t, home, c).Lease(ctx, "cluster", time.Hour); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEveryStatementThatFailsLeavesNothingBehind(t *testing.T) {
 	for _, table := range []string{"events", "parts", "reviewers", "outbox"} {
 		t.Run(table, func(t *testing.T) {
@@ -185,17 +206,17 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	for name, open := range riggedHomes {
 		t.Run(name, func(t *testing.T) {
 			home := open(t)
-			for newer, usable := range map[int]bool{5: true, 6: false} {
+			for newer, usable := range map[int]bool{6: true, 7: false} {
 				home.exec(t, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true)", newer))
 				err := home.Migrate(t.Context())
 				var want relational.NewerError
-				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 6 || !strings.Contains(err.Error(), "newer version")) {
+				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 7 || !strings.Contains(err.Error(), "newer version")) {
 					t.Errorf("schema %d: %v", newer, err)
 				}
 				if !usable {
 					break
 				}
-				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 6")
+				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 7")
 			}
 		})
 	}

@@ -371,6 +371,28 @@ func (d *Database) LastSweep(ctx context.Context) (time.Time, error) {
 	return moment(began), err
 }
 
+// Hold implements ledger.Home.
+func (d *Database) Hold(ctx context.Context, name, holder string, life time.Duration) (bool, error) {
+	now := "CAST(unixepoch('subsec') * 1000000 AS BIGINT)"
+	if d.numbered {
+		now = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+	}
+	result, err := d.write.ExecContext(ctx, d.rebind("INSERT INTO leases (name, holder, until) VALUES (?, ?, "+now+` + ?)
+		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+		WHERE leases.holder = excluded.holder OR leases.until <= `+now), name, holder, life.Microseconds())
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// Release implements ledger.Home.
+func (d *Database) Release(ctx context.Context, name, holder string) error {
+	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM leases WHERE name = ? AND holder = ?"), name, holder)
+	return err
+}
+
 // Keep implements ledger.Home.
 func (d *Database) Keep(ctx context.Context, n ledger.Note) error {
 	_, err := d.write.ExecContext(ctx, d.rebind(`INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)
