@@ -306,6 +306,8 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]acc
 		outcomes, err = provider.End(ctx, e.of)
 	}
 	event.Action, event.At, event.Outcomes, event.Err = access.GrantEnded, b.c.Now(), outcomes, err
+	event.Warnings = waits(outcomes)
+	warnings = withNew(warnings, event.Warnings)
 	if err != nil {
 		event.Action = access.EndFailed
 	}
