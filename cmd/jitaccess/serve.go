@@ -237,8 +237,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	requests := broker.New(durablePorts(broker.Config{
 		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
-		Directory: google.directory(), Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
-		Now: k.now, Random: rand.Reader,
+		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
+		Policy: terms,
+		Now:    k.now, Random: rand.Reader,
 	}))
 	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform}
 	account := ""

@@ -45,6 +45,8 @@ func (b *Broker) as(ctx context.Context, caller access.Caller, p access.Principa
 				is = name == p.Domain()
 			case kind == "group":
 				is, unknown[from] = b.memberOf(ctx, caller, p, name)
+			case kind == "claim":
+				is, unknown[from] = claimed(caller, p, r, from)
 			}
 			if is {
 				as = append(as, from)
@@ -247,6 +249,7 @@ func (b *Broker) invitees(ctx context.Context, caller access.Caller, r access.Re
 		asked := r
 		asked.Reviewers = []access.Principal{p}
 		as, err := b.as(ctx, caller, p, asked, terms, s)
+		as, err = perhaps(as, err, terms)
 		if notAllowed(err) {
 			if group, none := b.invitedGroup(ctx, caller, r, string(p), terms); none == nil {
 				all = append(all, group)

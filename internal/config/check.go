@@ -25,6 +25,10 @@ func (r *reader) check(c *Config) {
 	r.checkProviders(c)
 	r.checkCatalog(c)
 	r.checkRequests(&c.Requests, c.Catalog.CustomerID, !c.Ledger.Database.IsZero())
+	for name, people := range map[string][]string{"ADMINS": c.Requests.Admins, "AUDITORS": c.Requests.Auditors} {
+		claims := slices.ContainsFunc(people, func(m string) bool { return strings.HasPrefix(m, "claim:") })
+		r.faultIf(claims && c.Identity.GroupsClaim == "", "IDENTITY_GROUPS_CLAIM", name+" names a claim")
+	}
 	r.checkLedger(c)
 	r.checkOrigins(c)
 	r.checkIdentity(c)

@@ -32,12 +32,14 @@ type Home interface {
 	// the beginning.
 	Due(ctx context.Context, by, after time.Time, afterID string, max int) ([]Row, error)
 
-	// Waiting returns what of the outbox is due by then, the earliest first.
+	// Waiting returns what of the outbox is due by then, the earliest first; nothing that is
+	// put aside, which Aside returns, the oldest first.
 	Waiting(ctx context.Context, by time.Time, max int) ([]Kept, error)
+	Aside(ctx context.Context, max int) ([]Kept, error)
 	// Lease changes whose a message is, if it is still that of from, and says whether.
 	Lease(ctx context.Context, id, from, to string) (bool, error)
 	// Drop removes a message, and Delay keeps it for later and counts an attempt, nobody's
-	// then; both only where it is still that of lease.
+	// then; both only where it is still that of lease. Without a time it is put aside.
 	Drop(ctx context.Context, id, lease string) error
 	Delay(ctx context.Context, id, lease string, due time.Time) error
 
@@ -139,7 +141,7 @@ type Query struct {
 	Brief bool
 }
 
-// Kept is a message in the outbox.
+// Kept is a message in the outbox. One that is put aside has no Due.
 type Kept struct {
 	ID, Request string
 	Notice      []byte

@@ -81,6 +81,68 @@ func TestALeaseOfWhichTheAnswerWasLostHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// Whoever may write the database, or a newer version, may leave messages that nobody can
+// read. They keep no other waiting, and can be had again.
+func TestMessagesThatNobodyCanReadArePutAside(t *testing.T) {
+	for name, open := range riggedHomes {
+		t.Run(name, func(t *testing.T) {
+			const many = 220
+			c, home := newClock(), open(t)
+			e := made(c, pending)
+			if _, err := store(t, home, c).Commit(t.Context(), e, []access.Notice{{ID: "good", Request: e.Request}}); err != nil {
+				t.Fatal(err)
+			}
+			home.exec(t, "UPDATE outbox SET lease = ''")
+			var rows []string
+			for i := range many {
+				rows = append(rows, fmt.Sprintf("('bad%03d', '%s', 'not a notice', 1, 1, 0, '')", i, pending))
+			}
+			home.exec(t, "INSERT INTO outbox VALUES "+strings.Join(rows, ", "))
+			var told []string
+			s := ledger.New(ledger.Config{Home: home, Signer: keys(t, secret), Now: c.Now, Random: rand.Reader,
+				PutAside: func(m ledger.Unreadable) {
+					if m.Err == nil || m.Request != pending || m.Made.IsZero() {
+						t.Errorf("%+v", m)
+					}
+					told = append(told, m.ID)
+				}})
+			var taken []access.Message
+			for range 2 { // as two sweeps
+				some, err := s.Take(t.Context(), c.Now(), 5*time.Minute, 20)
+				if err != nil {
+					t.Fatal(err)
+				}
+				taken = append(taken, some...)
+			}
+			if len(taken) != 1 || taken[0].ID != "good" || len(told) != many {
+				t.Fatalf("%d were taken, and %d put aside", len(taken), len(told))
+			}
+			if err := s.Sent(t.Context(), taken[0]); err != nil {
+				t.Fatal(err)
+			}
+			c.Advance(24 * time.Hour)
+			if more, err := s.Take(t.Context(), c.Now(), 5*time.Minute, many); err != nil || len(more) != 0 || len(told) != many {
+				t.Errorf("taken again: %d, %v; put aside %d", len(more), err, len(told))
+			}
+			if _, late, aside, err := s.Overdue(t.Context(), c.Now()); late || aside != many || err != nil {
+				t.Errorf("late %v, aside %d, %v", late, aside, err)
+			}
+			// A version that can read it sends it, once an operator says so.
+			home.exec(t, "UPDATE outbox SET notice = '{}' WHERE id = 'bad007'")
+			all, err := ledger.Aside(t.Context(), home)
+			if err != nil || len(all) != many || all[7].ID != "bad007" || all[7].Err != nil || all[8].Err == nil {
+				t.Fatalf("%d, %+v, %v", len(all), all[7], err)
+			}
+			if err := home.Delay(t.Context(), "bad007", "", c.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := s.Take(t.Context(), c.Now(), 5*time.Minute, 20); err != nil || len(got) != 1 || got[0].ID != "bad007" {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestEveryStatementThatFailsLeavesNothingBehind(t *testing.T) {
 	for _, table := range []string{"events", "parts", "reviewers", "outbox"} {
 		t.Run(table, func(t *testing.T) {

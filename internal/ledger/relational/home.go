@@ -321,9 +321,18 @@ func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string,
 
 // Waiting implements ledger.Home.
 func (d *Database) Waiting(ctx context.Context, by time.Time, max int) ([]ledger.Kept, error) {
+	return d.kept(ctx, "due > 0 AND due <= ? ORDER BY due, id LIMIT ?", micros(by), max)
+}
+
+// Aside implements ledger.Home.
+func (d *Database) Aside(ctx context.Context, max int) ([]ledger.Kept, error) {
+	return d.kept(ctx, "due = 0 ORDER BY made, id LIMIT ?", max)
+}
+
+func (d *Database) kept(ctx context.Context, where string, args ...any) ([]ledger.Kept, error) {
 	var all []ledger.Kept
-	err := d.query(ctx, "SELECT id, request_id, notice, made, due, attempts, lease FROM outbox WHERE due <= ? ORDER BY due, id LIMIT ?",
-		[]any{micros(by), max}, func(scan func(...any) error) error {
+	err := d.query(ctx, "SELECT id, request_id, notice, made, due, attempts, lease FROM outbox WHERE "+where, args,
+		func(scan func(...any) error) error {
 			var k ledger.Kept
 			var made, due int64
 			err := scan(&k.ID, &k.Request, &k.Notice, &made, &due, &k.Attempts, &k.Lease)
