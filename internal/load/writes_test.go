@@ -270,7 +270,7 @@ func TestNoWriteOfAPolicyIsLost(t *testing.T) {
 		}
 	}
 	took := time.Since(began)
-	t.Logf("%d writes that were answered in %v, %.0f a second, in %d policies that were written; %d were refused as conflicts and made again",
+	t.Logf("%d changes that were answered in %v, %.0f a second, by %d writes; %d more were refused as conflicts and made again",
 		answers, took.Round(time.Second/10), float64(answers)/took.Seconds(), written, refused)
 	if refused == 0 {
 		t.Error("nothing was in conflict")
