@@ -33,6 +33,8 @@ type Config struct {
 	Now func() time.Time
 	// Random is a source of cryptographic quality.
 	Random io.Reader
+	// Unready is why the home cannot be used yet, for health; nil once it can. May be nil.
+	Unready func() *access.Error
 	// PutAside is called once for each message that is put aside; it may be nil.
 	PutAside func(Unreadable)
 }
@@ -262,6 +264,7 @@ func (s *Store) recall(r access.Request, free bool) (folded, bool) {
 // not say so counts as written.
 func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []access.Notice) error {
 	before, head, listed := f.request.Version, f.head, listedFor(f.request)
+	e.At = e.At.Truncate(time.Microsecond) // as it is kept
 	if err := f.apply(e); err != nil {
 		return cannotFollow{err}
 	}
