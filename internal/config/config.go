@@ -93,13 +93,6 @@ type Ledger struct {
 	Retention time.Duration `env:"LEDGER_RETENTION" unit:"days" min:"1" max:"36500"`
 }
 
-// Identity is how callers are identified.
-type Identity struct {
-	BackendServiceID string   `env:"IAP_BACKEND_SERVICE_ID" pattern:"[0-9]{1,32}"`
-	Audiences        []string `env:"IAP_AUDIENCE"`
-	VerifyAudience   bool     `env:"IAP_VERIFY_AUDIENCE" default:"true"`
-}
-
 // Server is the HTTP interface.
 type Server struct {
 	Port int `env:"PORT" default:"8080" min:"1" max:"65535"`
