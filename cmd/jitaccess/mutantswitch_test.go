@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,16 +24,40 @@ import (
 const takeOut = "TAKE_OUT_MUTANT"
 
 // prepare compiles the tests of all packages once, with all mutants that change the body
-// of a function, and returns where they are, by package.
+// of a function, and returns where they are, by package. One that does not build is left
+// for being compiled alone.
 func prepare(t *testing.T, all []mutant) map[string]string {
 	t.Helper()
-	files, err := switched(all)
+	alone := map[int]bool{}
+	for {
+		suites, output, err := compile(t, all, alone)
+		if err == nil {
+			return suites
+		}
+		known := len(alone)
+		for _, line := range faultyCopy.FindAllSubmatch(output, -1) {
+			number, _ := strconv.Atoi(string(line[1]))
+			alone[number] = true
+		}
+		if len(alone) == known {
+			t.Fatalf("%v\n%s", err, output)
+		}
+	}
+}
+
+// faultyCopy is where the compiler finds fault with the copy of a function, which has the
+// number of its mutant.
+var faultyCopy = regexp.MustCompile(`without([0-9]+)\.go:[0-9]+`)
+
+func compile(t *testing.T, all []mutant, alone map[int]bool) (map[string]string, []byte, error) {
+	t.Helper()
+	files, err := switched(all, alone)
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	flags, err := overlay(t, files)
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	suites := map[string]string{}
 	for _, m := range all {
@@ -43,11 +68,11 @@ func prepare(t *testing.T, all []mutant) map[string]string {
 			}
 			suites[name] = filepath.Join(t.TempDir(), "tests")
 			if output, err := build(name, suites[name], flags); err != nil {
-				t.Fatalf("the tests of %s do not build with all mutants (make mutants takes one alone too): %v\n%s", name, err, output)
+				return nil, output, fmt.Errorf("the tests of %s do not build: %w", name, err)
 			}
 		}
 	}
-	return suites
+	return suites, nil, nil
 }
 
 func build(name, to string, flags []string) ([]byte, error) {
@@ -98,9 +123,13 @@ func edited(source []byte, edits []edit) []byte {
 }
 
 // switched returns the files of all mutants with every one of them in it, and what these
-// need, and marks those. A mutant has the number of its place, from 1 on.
-func switched(all []mutant) (map[string][]byte, error) {
+// need, and marks those. A mutant has the number of its place, from 1 on; those that are to
+// stay alone are not in it.
+func switched(all []mutant, alone map[int]bool) (map[string][]byte, error) {
 	files := map[string][]byte{}
+	for i := range all {
+		all[i].together = false
+	}
 	for i := range all {
 		file := all[i].file
 		if files[file] != nil || !strings.HasSuffix(file, ".go") {
@@ -110,7 +139,7 @@ func switched(all []mutant) (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		content, name, err := switchedFile(file, source, all)
+		content, name, err := switchedFile(file, source, all, alone)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
@@ -121,7 +150,7 @@ func switched(all []mutant) (map[string][]byte, error) {
 	return files, nil
 }
 
-func switchedFile(file string, source []byte, all []mutant) ([]byte, string, error) {
+func switchedFile(file string, source []byte, all []mutant, alone map[int]bool) ([]byte, string, error) {
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, source, parser.SkipObjectResolution)
 	if err != nil {
 		return nil, "", err
@@ -141,7 +170,7 @@ func switchedFile(file string, source []byte, all []mutant) ([]byte, string, err
 		for i := range all {
 			m := &all[i]
 			where := bytes.Index(source, []byte(m.old))
-			if m.file != file || where <= body || where+len(m.old) > end {
+			if m.file != file || alone[i+1] || where <= body || where+len(m.old) > end {
 				continue
 			}
 			m.together = true
@@ -160,7 +189,7 @@ func switchedFile(file string, source []byte, all []mutant) ([]byte, string, err
 				changes[j].begin -= begin
 				changes[j].end -= begin
 			}
-			fmt.Fprintf(&copies, "\n%s\n", edited(source[begin:end+1], changes))
+			fmt.Fprintf(&copies, "\n//line without%d.go:1\n%s\n", i+1, edited(source[begin:end+1], changes))
 		}
 	}
 	return append(edited(source, edits), copies.Bytes()...), parsed.Name.Name, nil
@@ -232,6 +261,7 @@ func alone() bool { return guard() }
 		{file: "p.go", old: "\tguard(names)\n\twork()\n", new: "\twork()\n"},
 		{file: "p.go", old: "\treturn check(v)\n", new: "\treturn v, nil\n"},
 		{file: "p.go", old: "func alone() bool { return guard() }\n", new: "func alone() bool { return true }\n"},
+		{file: "p.go", old: "\tguard(names)\n", new: "\tunknown()\n"},
 		{file: "q.go", old: "\twork()\n", new: "\n"},
 	}
 	const want = `package p
@@ -248,24 +278,29 @@ func double[V any](v V) (V, error) { if mutantSwitch == "3" { return without3dou
 
 func alone() bool { return guard() }
 
+//line without1.go:1
 func (parameter1 *T[V]) without1method(parameter2 int, names ...string) {
 
 	work()
 }
 
+//line without2.go:1
 func (parameter1 *T[V]) without2method(parameter2 int, names ...string) {
 	work()
 }
 
+//line without3.go:1
 func without3double[V any](v V) (V, error) {
 	return v, nil
 }
 `
-	got, name, err := switchedFile("p.go", []byte(source), all)
+	got, name, err := switchedFile("p.go", []byte(source), all, map[int]bool{5: true})
 	if err != nil || name != "p" || string(got) != want {
 		t.Errorf("%s: %v\n%s", name, err, got)
 	}
-	if alone := slices.IndexFunc(all, func(m mutant) bool { return !m.together }); alone != 3 {
-		t.Errorf("%d is compiled alone", alone)
+	for i, m := range all {
+		if together := i < 3; m.together != together {
+			t.Errorf("that mutant %d is compiled with the others is %v", i+1, m.together)
+		}
 	}
 }
