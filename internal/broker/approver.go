@@ -32,6 +32,7 @@ func (b *Broker) as(ctx context.Context, caller access.Caller, p access.Principa
 		}
 	}
 	unknown := map[string]error{}
+	var unclaimed error // concerns only who is nothing else: a sign-in may leave claims open for good
 	for _, need := range terms.Requirements {
 		for _, from := range need.From {
 			is := false
@@ -46,7 +47,9 @@ func (b *Broker) as(ctx context.Context, caller access.Caller, p access.Principa
 			case kind == "group":
 				is, unknown[from] = b.memberOf(ctx, caller, p, name)
 			case kind == "claim":
-				is, unknown[from] = claimed(caller, p, r, from)
+				var err error
+				is, err = claimed(caller, p, r, from)
+				unclaimed = cmp.Or(unclaimed, err)
 			}
 			if is {
 				as = append(as, from)
@@ -61,7 +64,7 @@ func (b *Broker) as(ctx context.Context, caller access.Caller, p access.Principa
 		}
 	}
 	if !slices.ContainsFunc(terms.Requirements, func(need access.Requirement) bool { return fills(as, need) }) {
-		return nil, cmp.Or(notPeer, error(mayNotApprove(caller.Principal, p, r.Entitlements[0])))
+		return nil, cmp.Or(unclaimed, notPeer, error(mayNotApprove(caller.Principal, p, r.Entitlements[0])))
 	}
 	return as, nil
 }

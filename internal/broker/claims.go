@@ -39,7 +39,7 @@ func perhaps(as []string, err error, terms access.Terms) ([]string, error) {
 	for _, need := range terms.Requirements {
 		claims = append(claims, slices.DeleteFunc(slices.Clone(need.From), func(from string) bool { return !isClaim(from) })...)
 	}
-	if e := access.AsError(err); len(claims) == 0 || e != nil && e.Code != access.CodeReviewerNotEligible {
+	if e := access.AsError(err); len(claims) == 0 || e != nil && (terms.InheritedOnly || e.Code != access.CodeReviewerNotEligible) {
 		return as, err
 	}
 	return append(as, claims...), nil
