@@ -330,3 +330,31 @@ func TestPomerium_NobodyElseIsCalled(t *testing.T) {
 		}
 	}
 }
+
+// What Pomerium's example left is taken over: who waits is shown and can be decided, with a
+// reason and by a link of its own, who has access keeps it and can lose it, and what others
+// wrote stays.
+func TestPomerium_TakesOverFromTheExample(t *testing.T) {
+	p := newCluster(t, nil)
+	const foreign = `{"allow":{"and":[{"domain":{"is":"partner.example"}}]}}`
+	_, err := p.zero.AddPolicy("jit-example", `[`+foreign+`,{"allow":{"and":[{"email":"ana.weber@example.com"},{"reject":true}]}},`+
+		`{"allow":{"and":[{"email":"ben.okafor@example.com"},{"date":{"before":"`+p.now().Add(50*time.Minute).UTC().Format(time.RFC3339)+`"}}]}}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := p.as(carla, "GET", "/admin", nil).expect(t, 200, "ana.weber@example.com", "takes no reason", "ben.okafor@example.com")
+	id := regexp.MustCompile(`/admin/requests/(mpa-[A-Za-z0-9_-]+)"`).FindStringSubmatch(page.body)[1]
+	p.as(carla, "GET", "/admin/review?activation="+id, nil).expect(t, 200, "Approve", "1 hour")
+	p.approve(ben, "", id).expect(t, 403)
+	p.approve(carla, "/admin", id).expect(t, 303)
+	if !p.passes(ana) || !p.passes(ben) || !strings.Contains(p.zero.PPL("jit-example"), foreign) {
+		t.Fatal(p.zero.PPL("jit-example"))
+	}
+	page = p.as(carla, "GET", "/admin", nil).expect(t, 200, "Nothing waits for you")
+	for _, grant := range regexp.MustCompile(`action="/admin/requests/([^"/]+)/end">\s*<input[^>]*><input[^>]*value="(ben[^"]*)"`).FindAllStringSubmatch(page.body, -1) {
+		p.as(deniz, "POST", "/admin/requests/"+grant[1]+"/end", url.Values{"resource": {"pomerium/jit-example"}, "principal": {grant[2]}}).expect(t, 200)
+	}
+	if !p.passes(ana) || p.passes(ben) || !strings.Contains(p.zero.PPL("jit-example"), foreign) {
+		t.Fatal(p.zero.PPL("jit-example"))
+	}
+}
