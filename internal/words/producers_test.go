@@ -284,6 +284,12 @@ func situations() []situation {
 				}
 				return reviewing(t, w, asked, "cho@example.com")
 			}), nil},
+		{access.CodeDecideAtAdmin, "access that is ended elsewhere than on the administration page", func(t *testing.T) error {
+			w := brokertest.New(t, noon)
+			b := w.BrokerOf(broker.Registration{Provider: &brokertest.Rooms{}, Kinds: brokertest.RoomKinds, Unnamed: func() bool { return true }})
+			_, err := b.End(t.Context(), access.Caller{Principal: ana}, brokertest.Lab.Resource, "mpa-x", ben)
+			return err
+		}, nil},
 		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
 
 		{access.CodeRequesterLost, "a requester who lost the role",
