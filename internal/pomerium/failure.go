@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"jitaccess/internal/access"
@@ -97,7 +100,8 @@ func timedOut(err error) bool {
 
 func broken(err error) bool {
 	_, network := errors.AsType[*net.OpError](err)
-	return network
+	return network || slices.ContainsFunc([]error{syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF, errCut},
+		func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // unmade is whether a write that failed so was not made, and will not be.
@@ -115,7 +119,7 @@ func passing(err error) bool {
 		return refused.status >= 500 || refused.status == http.StatusRequestTimeout || refused.status == http.StatusTooManyRequests ||
 			refused.status == http.StatusConflict
 	}
-	return broken(err) || timedOut(err) || errors.Is(err, errCut)
+	return broken(err) || timedOut(err)
 }
 
 // errCut is an answer that ended before its end: nobody knows what it was to say.

@@ -95,11 +95,11 @@ func (p *Provider) End(ctx context.Context, e access.Ending) ([]access.Outcome, 
 	waits, err := p.change(ctx, e.Resource, false, func(ctx context.Context, d *document) (*document, error) {
 		remembered, unknown := p.remembered(ctx, e.Resource)
 		ended, gone := p.ending(d, e, remembered)
-		if len(ended) == 0 && unknown != nil {
-			return nil, unknown // it may be one of which we do not know
-		}
-		if len(ended) > 0 {
+		if outcomes == nil {
 			outcomes = ended
+		}
+		if outcomes == nil && unknown != nil {
+			return nil, unknown // one that stands may be it
 		}
 		return d.without(gone, p.c.Now()), nil
 	})
@@ -221,27 +221,27 @@ func formed(on access.Resource, err error) error {
 func (p *Provider) settle(ctx context.Context, on access.Resource) *access.Error {
 	pending, err := p.client.pending(ctx)
 	if err == nil && p.c.ApplyChangesets && len(pending) > 0 {
+		var failed error
 		for _, c := range pending {
-			err = errors.Join(err, p.client.apply(ctx, c))
+			failed = errors.Join(failed, p.client.apply(ctx, c))
 		}
-		var left []changeset
-		if left, _ = p.client.pending(ctx); len(left) == 0 && err == nil {
-			return nil
+		// What still waits tells, whatever the answers were.
+		if pending, err = p.client.pending(ctx); len(pending) > 0 {
+			err = failed
 		}
-		pending = left
 	}
-	if err == nil && len(pending) == 0 {
-		return nil
-	}
-	var ids []string
-	for _, c := range pending {
-		ids = append(ids, c.ID)
-	}
-	if len(ids) == 0 {
+	switch {
+	case len(pending) > 0:
+		var ids []string
+		for _, c := range pending {
+			ids = append(ids, c.ID)
+		}
+		return &access.Error{Kind: access.Conflict, Code: access.CodeChangesetPending,
+			Args: access.Args{"resource": string(on), "changesets": strings.Join(ids, ", ")}, Err: err}
+	case err != nil:
 		return &access.Error{Kind: access.Upstream, Code: access.CodeChangesetUnknown, Args: access.Args{"resource": string(on)}, Err: err}
 	}
-	return &access.Error{Kind: access.Conflict, Code: access.CodeChangesetPending,
-		Args: access.Args{"resource": string(on), "changesets": strings.Join(ids, ", ")}, Err: err}
+	return nil
 }
 
 // read is the policy of a name as it is now. One that is not there is made, if it is to be;

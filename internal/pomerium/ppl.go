@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -116,81 +116,82 @@ func textOf(rules []rule) json.RawMessage {
 // maxOwn bounds in bytes what is looked at: an address and two times fit in many times over.
 const maxOwn = 4 << 10
 
-// What comes before the address, between it and the criterion after it, and at the end.
-var (
-	opening  = []json.Token{json.Delim('{'), "allow", json.Delim('{'), "and", json.Delim('['), json.Delim('{'), "email"}
-	dated    = []json.Token{json.Delim('}'), json.Delim('{'), "date", json.Delim('{')}
-	rejected = []json.Token{json.Delim('}'), json.Delim('{'), "reject", true, json.Delim('}'), json.Delim(']'), json.Delim('}'), json.Delim('}')}
-	closing  = []json.Token{json.Delim('}'), json.Delim('}'), json.Delim(']'), json.Delim('}'), json.Delim('}')}
+// What stands before the address, and what may follow it, without space between tokens.
+const (
+	opening  = `{"allow":{"and":[{"email":"`
+	rejected = `},{"reject":true}]}}`
+	dated    = `},{"date":{`
+	closing  = `}}]}}`
 )
 
-// parseOwn reads a rule of our shape; nil when it is any other. The shape is that of the
-// tokens: one more field, or one twice, and it is somebody else's.
+// parseOwn reads a rule of our shape; nil when it is any other. One more field, one twice or
+// another order, and it is somebody else's; space between tokens is of no matter.
 func parseOwn(raw json.RawMessage) *own {
 	if len(raw) > maxOwn || !bytes.Contains(raw, []byte(`"email"`)) {
 		return nil
 	}
-	tokens := tokensOf(raw)
-	rest, ok := cutTokens(tokens, opening)
-	if !ok || len(rest) == 0 {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
 		return nil
 	}
-	address, _ := rest[0].(string)
+	rest, ok := strings.CutPrefix(b.String(), opening)
+	if !ok {
+		return nil
+	}
+	address, rest, ok := cutText(rest)
+	if !ok {
+		return nil
+	}
 	principal, err := access.ParsePrincipal(address)
 	if err != nil {
 		return nil
 	}
-	if slices.Equal(rest[1:], rejected) {
-		return &own{principal: principal}
+	o := own{principal: principal}
+	if rest == rejected {
+		return &o
 	}
-	rest, ok = cutTokens(rest[1:], dated)
-	if !ok || len(rest) <= len(closing) || !slices.Equal(rest[len(rest)-len(closing):], closing) {
+	rest, dates := strings.CutPrefix(rest, dated)
+	rest, closed := strings.CutSuffix(rest, closing)
+	if !dates || !closed {
 		return nil
 	}
-	o := own{principal: principal}
-	bounds := rest[:len(rest)-len(closing)]
-	for i := 0; i+1 < len(bounds); i += 2 {
-		text, _ := bounds[i+1].(string)
+	for more := true; more; rest, more = strings.CutPrefix(rest, ",") {
+		bound := &o.before
+		if after, ok := strings.CutPrefix(rest, `"after":"`); ok {
+			bound, rest = &o.after, after
+		} else if rest, ok = strings.CutPrefix(rest, `"before":"`); !ok {
+			return nil
+		}
+		var text string
+		if text, rest, ok = cutText(rest); !ok || !bound.IsZero() {
+			return nil
+		}
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil || at.IsZero() {
 			return nil
 		}
-		switch {
-		case bounds[i] == "before" && o.before.IsZero():
-			o.before = at.UTC()
-		case bounds[i] == "after" && o.after.IsZero():
-			o.after = at.UTC()
-		default:
-			return nil
-		}
+		*bound = at.UTC()
 	}
-	if len(bounds)%2 != 0 || o.before.IsZero() {
+	if rest != "" || o.before.IsZero() {
 		return nil
 	}
 	return &o
 }
 
-// tokensOf are the tokens of a JSON text; nil when it has more than one value.
-func tokensOf(raw []byte) []json.Token {
-	var tokens []json.Token
-	d := json.NewDecoder(bytes.NewReader(raw))
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			return tokens
+// cutText is the text whose opening quote was cut off, and what comes behind its closing one.
+func cutText(rest string) (text, after string, ok bool) {
+	end := 0
+	for end < len(rest) && rest[end] != '"' {
+		if rest[end] == '\\' {
+			end++
 		}
-		if err != nil {
-			return nil
-		}
-		tokens = append(tokens, token)
+		end++
 	}
-}
-
-func cutTokens(tokens, prefix []json.Token) (rest []json.Token, ok bool) {
-	if len(tokens) < len(prefix) || !slices.Equal(tokens[:len(prefix)], prefix) {
-		return nil, false
+	if end >= len(rest) {
+		return "", "", false
 	}
-	return tokens[len(prefix):], true
+	err := json.Unmarshal([]byte(`"`+rest[:end+1]), &text)
+	return text, rest[end+1:], err == nil
 }
 
 // document is a policy as the API has it.

@@ -334,6 +334,10 @@ func situations() []situation {
 		{access.CodeScopeRefused, "a scope that is none", analyzing(refusing(400, "The scope is invalid.")), nil},
 		{access.CodeUpstreamFailed, "Google answers with 500", failed(&googleapi.Error{Code: 500}), nil},
 		{access.CodeUpstreamTimeout, "Google does not answer", failed(context.DeadlineExceeded), nil},
+		{access.CodePolicyAmbiguous, "two policies of Pomerium have one name", byPomerium(twoPolicies), nil},
+		{access.CodePolicyForm, "a policy of Pomerium is a text", byPomerium(aPolicyInYAML), nil},
+		{access.CodeChangesetPending, "a change of Pomerium's waits", byPomerium(byHand), nil},
+		{access.CodeChangesetUnknown, "Pomerium does not say what waits", byPomerium(changesetsUnseen), nil},
 		{access.CodeUnknownOutcome, "a write whose answer is lost, and a policy that cannot be read",
 			func(t *testing.T) error {
 				lost := false

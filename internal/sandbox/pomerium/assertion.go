@@ -2,6 +2,7 @@ package pomerium
 
 import (
 	"crypto/ecdsa"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -54,7 +55,7 @@ func (z *Zero) Assertion(who Person, host string, edits ...func(claims map[strin
 		parts = base64URL.AppendEncode(parts, text)
 	}
 	digest := sha256.Sum256(parts)
-	r, s, err := ecdsa.Sign(z.random, last.key, digest[:])
+	r, s, err := ecdsa.Sign(rand.Reader, last.key, digest[:])
 	if err != nil {
 		return "", err
 	}

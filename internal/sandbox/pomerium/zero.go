@@ -30,8 +30,7 @@ type Person struct {
 
 // Options are what a Zero is made of. The zero value is good.
 type Options struct {
-	// Now is the clock; nil is time.Now. Random is of cryptographic quality; nil is
-	// crypto/rand.
+	// Now is the clock; nil is time.Now. Random is what ids are made of; nil is crypto/rand.
 	Now    func() time.Time
 	Random io.Reader
 	// Manual: changes wait in a changeset until somebody applies it.
@@ -127,7 +126,7 @@ func (z *Zero) id() (string, error) {
 
 // RotateKeys makes a new key with which assertions are signed; those before stay published.
 func (z *Zero) RotateKeys() error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), z.random)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
