@@ -177,6 +177,40 @@ func TestAKeyBesideTheDatabaseIsForTheServiceAlone(t *testing.T) {
 	}
 }
 
+func TestMessagesThatWerePutAsideAreListedTriedAgainAndDropped(t *testing.T) {
+	env, path, _, _ := someLedger(t)
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	expect := func(wantCode int, want string, due int, args ...string) {
+		t.Helper()
+		code, out, errs := ledgerRun(env, "", append([]string{"outbox"}, args...)...)
+		var n int
+		if err := db.QueryRow("SELECT COUNT(*) FROM outbox WHERE due > 0").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if code != wantCode || !strings.Contains(out+errs, want) || n != due || strings.ContainsRune(out, '\x1b') {
+			t.Errorf("%v: %d, %q, %q; due %d; want %d, %q", args, code, out, errs, n, wantCode, want)
+		}
+	}
+	expect(exitOK, "0 messages", 0)
+	if _, err := db.Exec("INSERT INTO outbox VALUES ('n1', ?, '{', 1, 0, 3, ''), ('n2', 'mpa-1', '{}', 2, 0, 0, '')", "mpa-\x1b[2J"); err != nil {
+		t.Fatal(err)
+	}
+	expect(exitFailure, "n1: put aside: a message of request mpa-[U+001B][2J, of 1970-01-01T00:00:00Z: unexpected end of JSON input\n", 0)
+	expect(exitFailure, "n2: put aside: a message of request mpa-1, of 1970-01-01T00:00:00Z: it can be read now\n2 messages\n", 0)
+	expect(exitUsage, "at once", 0, "--again", "--drop")
+	expect(exitOK, "n2: tried again", 2, "--again")
+	expect(exitOK, "0 messages", 2, "--drop")
+	if _, err := db.Exec("UPDATE outbox SET due = 0 WHERE id = 'n1'"); err != nil {
+		t.Fatal(err)
+	}
+	expect(exitOK, "n1: dropped", 1, "--drop")
+	expect(exitOK, "0 messages", 1)
+}
+
 // Who may write the database writes no line of what verify says, and no formula.
 func TestAnIDFromTheDatabaseIsShownAsItIs(t *testing.T) {
 	env, path, _, _ := someLedger(t)

@@ -216,6 +216,7 @@ const (
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
 	CodeLedgerOld          Code = "ledger-old"          //
+	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource

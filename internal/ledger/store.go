@@ -33,6 +33,8 @@ type Config struct {
 	Now func() time.Time
 	// Random is a source of cryptographic quality.
 	Random io.Reader
+	// PutAside is called once for each message that is put aside; it may be nil.
+	PutAside func(Unreadable)
 }
 
 // Store implements broker.Memory. Make one with New.

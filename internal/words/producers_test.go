@@ -353,6 +353,12 @@ func situations() []situation {
 			return err
 		}, nil},
 		{access.CodeLedgerUnavailable, "a database that is down", recalling(home{err: errors.New("connection refused")}), nil},
+		{access.CodeLeaseHeld, "somebody else's change that takes longer", func(t *testing.T) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, err := ledger.New(ledger.Config{Home: home{}}).Lease(ctx, "changes", time.Minute)
+			return err
+		}, nil},
 		{access.CodeLedgerDamaged, "entries that nobody signed", recalling(home{entries: []ledger.Entry{{}}}), nil},
 		{access.CodeLedgerOld, "a database that was put back from an older copy", cautioned(0), nil},
 		{access.CodeGrantUnknown, "a grant by a service that keeps no database", cautioned(1), nil},
@@ -677,6 +683,8 @@ type home struct {
 }
 
 func (h home) Load(context.Context, string) ([]ledger.Entry, error) { return h.entries, h.err }
+
+func (h home) Hold(context.Context, string, string, time.Duration) (bool, error) { return false, h.err }
 
 // recalling opens a request that is in the ledger.
 func recalling(h home) func(*testing.T) error {
