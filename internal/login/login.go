@@ -227,12 +227,10 @@ func (l *Login) Finish(h http.Header, r *http.Request) (to string, caller access
 	return ownPath(b.To), s.caller(), nil
 }
 
-// ownPath is a path of ours with its query, or / for whatever a browser could take for an
-// address elsewhere: "//host", "/\host".
+// ownPath is a path of ours with its query, as URL.RequestURI gives it, which escapes what is
+// not in order; or / for one that browsers take for an address elsewhere, as //host.
 func ownPath(to string) string {
-	u, err := url.Parse(to)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" || !strings.HasPrefix(to, "/") ||
-		strings.HasPrefix(to, "//") || strings.HasPrefix(to, `/\`) || strings.HasPrefix(u.Path, CallbackPath) {
+	if !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") {
 		return "/"
 	}
 	return to

@@ -38,8 +38,10 @@ var algorithms = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.P
 // provider is what is known of the provider.
 type provider struct {
 	flow oauth2.Config
-	oidc *oidc.Provider
-	keys oidc.KeySet
+	// styles are the ways in which a client may say its secret.
+	styles []oauth2.AuthStyle
+	oidc   *oidc.Provider
+	keys   oidc.KeySet
 	// namesItself: its answers at the callback say by whom they are (RFC 9207).
 	namesItself bool
 	endSession  *url.URL // nil for none
@@ -81,14 +83,17 @@ func (l *Login) discover(ctx context.Context, _ string) (*provider, error) {
 			return nil, fmt.Errorf("discovery: %s is no https URL", clip(address))
 		}
 	}
-	if len(said.Methods) > 0 && !slices.Contains(said.Methods, "client_secret_basic") {
-		endpoint.AuthStyle = oauth2.AuthStyleInParams
-	}
 	p := &provider{oidc: found, namesItself: said.NamesItself,
 		// Not ctx, which ends with this call.
 		keys: oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), l.client), said.JWKS),
 		flow: oauth2.Config{ClientID: l.c.ClientID, ClientSecret: secret, Endpoint: endpoint,
 			RedirectURL: strings.TrimSuffix(l.c.Origin, "/") + CallbackPath, Scopes: []string{oidc.ScopeOpenID, "email", "profile"}}}
+	if len(said.Methods) == 0 || slices.Contains(said.Methods, "client_secret_basic") {
+		p.styles = append(p.styles, oauth2.AuthStyleInHeader)
+	}
+	if slices.Contains(said.Methods, "client_secret_post") {
+		p.styles = append(p.styles, oauth2.AuthStyleInParams)
+	}
 	// Providers refuse scopes that they do not know.
 	if l.c.GroupsClaim != "" && slices.Contains(said.Scopes, "groups") {
 		p.flow.Scopes = append(p.flow.Scopes, "groups")
@@ -115,7 +120,7 @@ func (p *provider) endAddress(clientID string) string {
 // exchange has the provider say who the code stands for.
 func (l *Login) exchange(ctx context.Context, p *provider, code string, b begun) (access.Caller, error) {
 	ctx = oidc.ClientContext(ctx, l.client)
-	token, err := p.flow.Exchange(ctx, code, oauth2.VerifierOption(b.Verifier))
+	token, err := p.redeem(ctx, code, b.Verifier)
 	if err != nil {
 		return access.Caller{}, refusedCode(err)
 	}
@@ -149,6 +154,21 @@ func (l *Login) exchange(ctx context.Context, p *provider, code string, b begun)
 		}
 	}
 	return l.callerOf(claims)
+}
+
+// redeem gets tokens for a code. A client is registered for one way to say its secret, and only
+// one that is refused for it is told in another; the code is not used up by that.
+func (p *provider) redeem(ctx context.Context, code, verifier string) (token *oauth2.Token, err error) {
+	err = errors.New("the provider takes no client secret")
+	for _, style := range p.styles {
+		flow := p.flow
+		flow.Endpoint.AuthStyle = style
+		token, err = flow.Exchange(ctx, code, oauth2.VerifierOption(verifier))
+		if refused, ok := errors.AsType[*oauth2.RetrieveError](err); !ok || refused.ErrorCode != "invalid_client" {
+			break
+		}
+	}
+	return token, err
 }
 
 // observed remembers why a signature was not verified: go-oidc says that as a text alone.
