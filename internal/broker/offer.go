@@ -87,21 +87,23 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 // offered: its terms refuse it.
 func (b *Broker) offered(ctx context.Context, caller access.Caller, standing access.Standing, p access.Principal) (
 	roles []OfferedRole, refused []RefusedRole) {
-	var ids []access.EntitlementID
-	for _, e := range standing.Holdings[p] {
-		ids = append(ids, e.ID)
+	held := standing.Holdings[p]
+	ids := make([]access.EntitlementID, len(held))
+	for i, e := range held {
+		ids[i] = e.ID
 	}
 	facts := b.facts(ctx, caller, p, &standing, ids...)
-	for _, e := range standing.Holdings[p] {
+	roles = make([]OfferedRole, 0, len(held))
+	for _, e := range held {
 		if !e.MayRequest() {
 			continue
 		}
-		terms, err := b.terms(facts, e.Kind(), time.Time{}, e.ID)
-		if err != nil {
-			refused = append(refused, RefusedRole{ID: e.ID, Err: access.AsError(err), Why: b.why(facts, e.Kind(), e.ID)})
+		terms, why, err := b.explained(facts, e.Kind(), time.Time{}, e.ID)
+		if err = cmp.Or(err, b.carriesOut(terms)); err != nil {
+			refused = append(refused, RefusedRole{ID: e.ID, Err: access.AsError(err), Why: why})
 			continue
 		}
-		role := OfferedRole{Entitlement: e, Terms: terms, Why: b.why(facts, e.Kind(), e.ID)}
+		role := OfferedRole{Entitlement: e, Terms: terms, Why: why}
 		now := b.c.Now()
 		for i, a := range standing.Activations {
 			switch w := a.Window; {

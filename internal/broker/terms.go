@@ -16,7 +16,8 @@ const startGrace = 5 * time.Minute
 // Defaults are the terms that hold for the caller where nothing is said of an
 // entitlement in particular.
 func (b *Broker) Defaults(caller access.Caller, kind access.RequestKind) (access.Terms, error) {
-	return b.c.Policy.Terms(access.Subject{Principal: caller.Principal, Kind: kind, At: b.c.Now()})
+	terms, _, err := b.c.Policy.Terms(access.Subject{Principal: caller.Principal, Kind: kind, At: b.c.Now()})
+	return terms, err
 }
 
 // carriesOut is nil for terms that can be carried out. Rules that demand others are faults

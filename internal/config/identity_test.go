@@ -136,7 +136,7 @@ func TestIdentity_Faults(t *testing.T) {
 func TestIdentity_KeysAreFetchedByHTTPS(t *testing.T) {
 	const path = "/.well-known/pomerium/jwks.json"
 	for read, want := range map[string][2]string{ // address, origin
-		jwksText: {"https://jit-example.curious-cat-9999.pomerium.app" + path, "https://jit-example.curious-cat-9999.pomerium.app"},
+		jwksText:                                {"https://jit-example.curious-cat-9999.pomerium.app" + path, "https://jit-example.curious-cat-9999.pomerium.app"},
 		"https://JIT.example.com" + path:        {"https://JIT.example.com" + path, "https://jit.example.com"},
 		"https://jit.example.com:8443" + path:   {"https://jit.example.com:8443" + path, "https://jit.example.com:8443"},
 		"http://127.0.0.1:8000" + path:          {"http://127.0.0.1:8000" + path, "http://127.0.0.1:8000"},

@@ -68,7 +68,9 @@ func (f *File) Faults(d Deployment) document.Faults {
 	return faults.Sorted()
 }
 
-func (r *Rule) called() string { return fmt.Sprintf("rule %q", r.Name) }
+func (r *Rule) called() string { return called(r.Name) }
+
+func called(rule string) string { return fmt.Sprintf("rule %q", rule) }
 
 // cannotKnow is why people who are named in this way cannot be told; empty if they can.
 func (d Deployment) cannotKnow(kind string) string {

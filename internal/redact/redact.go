@@ -73,6 +73,9 @@ func Tokens(text string) string { return tokens.ReplaceAllString(text, "${1}"+Ma
 // queries of addresses. It is for what programs write.
 func Credentials(text string) string {
 	text = Tokens(text)
+	if !strings.ContainsAny(text, " \t\n\f\r:=") {
+		return text // every expression below needs one of them; most of what is logged has none
+	}
 	// Before the query, since a password may have a question mark.
 	text = user.ReplaceAllString(text, "${1}"+Mark)
 	text = query.ReplaceAllStringFunc(text, func(address string) string {

@@ -733,8 +733,8 @@ func cautioned(which int) func(*testing.T) error {
 // unread is a policy of which no text has been read yet.
 type unread struct{}
 
-func (unread) Terms(access.Subject) (access.Terms, error) {
-	return access.Terms{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
+func (unread) Terms(access.Subject) (access.Terms, access.Explanation, error) {
+	return access.Terms{}, access.Explanation{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
 }
 
 // refined is the policy of a file.
