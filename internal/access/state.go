@@ -133,7 +133,7 @@ func (r Request) Apply(e Event) (Request, error) {
 	if r.State == Unmade {
 		r = e.Request
 		r.State, r.Decisions, r.Window, r.Version = Unmade, nil, Window{}, 0
-		r.Review, r.Reminded, r.Escalated, r.TakenIn = Decision{}, time.Time{}, 0, time.Time{}
+		r.Review, r.Reminded, r.Escalated, r.TakenIn, r.Ending = Decision{}, time.Time{}, 0, time.Time{}, time.Time{}
 	}
 	at := slices.IndexFunc(Transitions, func(t Transition) bool { return t.From == r.State && t.On == e.Action && t.If.holds(e) })
 	if at < 0 || e.Request.ID != r.ID {
@@ -148,6 +148,10 @@ func (r Request) Apply(e Event) (Request, error) {
 		r.Escalated++
 	case GrantTakenIn:
 		r.TakenIn = e.At
+	case EndAsked:
+		r.Ending = e.At
+	case GrantEnded, EndFailed, GrantExpired:
+		r.Ending = time.Time{}
 	case GlassReviewed:
 		if r.Kind != BreakGlass || !r.Review.At.IsZero() {
 			return was, r.conflict(fmt.Errorf("%s has no broken glass to review", r.ID))
@@ -180,8 +184,9 @@ func (r Request) conflict(cause error) *Error {
 }
 
 // Involves is nil for whoever has a say in the request, by who they are: somebody
-// who was asked, in person or as one of a group, and never its principal. as are the
-// groups that they are in, spelled as Decision.As.
+// who was asked, in person or as one of a group, or is at the administration page where
+// nobody was, and never its principal. as are the groups that they are in, or FromAdminPage,
+// spelled as Decision.As.
 func (r Request) Involves(p Principal, as ...string) error {
 	asked := func(who Principal) bool {
 		_, group := who.Group()
@@ -190,6 +195,10 @@ func (r Request) Involves(p Principal, as ...string) error {
 	switch {
 	case p == r.Principal:
 		return &Error{Kind: NotAllowed, Code: CodeOwnRequest}
+	case r.Terms.AtAdminPage() && slices.Contains(as, FromAdminPage):
+		return nil
+	case !slices.ContainsFunc(r.Reviewers, asked) && r.Terms.AtAdminPage():
+		return &Error{Kind: NotAllowed, Code: CodeDecideAtAdmin}
 	case !slices.ContainsFunc(r.Reviewers, asked):
 		return &Error{Kind: NotAllowed, Code: CodeNotInvolved}
 	}
