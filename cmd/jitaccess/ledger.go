@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"jitaccess/internal/access"
@@ -148,8 +149,8 @@ func keyBeside(path string) ([][]byte, error) {
 }
 
 // startLedger opens the ledger of the service, and brings its schema up. Where the
-// database is out of reach the service starts all the same, and says so; a schema that
-// this version cannot use stops it.
+// database is out of reach the service starts all the same, says so, and tries again; a
+// schema that this version cannot use stops it.
 func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, jwts ledger.JWTSigner, published *jose.KeySet,
 	links ledger.Links, log *slog.Logger, k clock) (*ledger.Store, error) {
 	here := func() (*gcp.Platform, error) { return platform, nil }
@@ -167,13 +168,14 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 	if err != nil {
 		return nil, err
 	}
-	err = l.migrate(ctx)
-	if newer, ok := errors.AsType[relational.NewerError](err); ok {
-		return nil, newer
-	}
-	if err != nil {
-		log.Error("the ledger cannot be used now: what needs memory is refused until it can", "event", events.Startup, "error",
-			&access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: err})
+	var unready atomic.Pointer[access.Error]
+	if err = l.migrate(ctx); err != nil {
+		if _, newer := errors.AsType[relational.NewerError](err); newer {
+			return nil, err
+		}
+		unready.Store(unmigrated(err))
+		log.Error("the ledger cannot be used now: what needs memory is refused until it can", "event", events.Startup, "error", unready.Load())
+		go migrateLater(ctx, l, &unready, log, k)
 	}
 	if keys.beside != "" {
 		log.Warn("SIGNING_KEY is not set: whoever can write the folder of the database can approve", "event", events.Startup)
@@ -198,7 +200,7 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 			}
 		})
 	}
-	store := ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader,
+	store := ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader, Unready: unready.Load,
 		PutAside: func(m ledger.Unreadable) {
 			log.Error("a message cannot be read, and nobody was told: tell those of the request, then run jitaccess ledger outbox",
 				"event", events.Ledger, "message", m.ID, "request", m.Request, "error", m.Err)
@@ -213,6 +215,29 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 			"events", head.Events, "digest", head.Digest)
 	})
 	return store, nil
+}
+
+func unmigrated(err error) *access.Error {
+	return &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: fmt.Errorf("its schema could not be brought up: %w", err)}
+}
+
+// migrateLater brings the schema up once the database can be reached, and says in unready
+// why it is not yet. A schema of a newer version is left alone: that instance has to go.
+func migrateLater(ctx context.Context, l remembered, unready *atomic.Pointer[access.Error], log *slog.Logger, k clock) {
+	for wait := time.Second; k.sleep(ctx, wait) == nil; wait = min(2*wait, time.Minute) {
+		err := l.migrate(ctx)
+		if err == nil {
+			unready.Store(nil)
+			log.Info("the ledger can be used now", "event", events.Ledger)
+			return
+		}
+		unready.Store(unmigrated(err))
+		if _, newer := errors.AsType[relational.NewerError](err); newer {
+			log.Error("the ledger cannot be used by this version", "event", events.Ledger, "error", err)
+			l.home.Close()
+			return
+		}
+	}
 }
 
 // headLag is how far a head lies back: whatever is to be recorded of then, has been.

@@ -174,6 +174,9 @@ type Request struct {
 	// TakenIn is when its grant was found, where nobody had made the request here: who
 	// approved it, if anybody did, is not known. Zero for all others.
 	TakenIn time.Time
+	// Ending is since when somebody has been ending its grant, and nothing was recorded of
+	// what became of that; zero otherwise.
+	Ending time.Time
 	// Version counts what the store has recorded; 0 is a request not yet recorded.
 	Version int
 }

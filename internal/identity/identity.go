@@ -68,7 +68,10 @@ type Config struct {
 }
 
 // Verifier identifies callers by one profile. Make one with New; it may be shared.
-type Verifier struct{ c Config }
+type Verifier struct {
+	c      Config
+	tokens *jose.Verifier
+}
 
 // New makes a Verifier. It refuses to make one that would accept an assertion meant
 // for anybody, of any age, or without a signature.
@@ -84,7 +87,7 @@ func New(c Config) (*Verifier, error) {
 		return nil, fmt.Errorf("%q is not a header in canonical form", p.Header)
 	}
 	c.Profile.MaxAge = cmp.Or(c.Profile.MaxAge, c.Profile.MaxLife)
-	return &Verifier{c}, nil
+	return &Verifier{c, jose.NewVerifier(c.Profile.Form, c.Keys)}, nil
 }
 
 // Profile is the one that the Verifier identifies by.
@@ -106,7 +109,7 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 		return access.Caller{}, &access.Error{Kind: access.Unauthenticated, Code: access.CodeNoIdentity,
 			Err: fmt.Errorf("no %s header; is the proxy in front of the service, and on?", v.c.Profile.Header)}
 	}
-	token, err := v.c.Profile.Form.Verify(r.Context(), assertion, v.c.Keys)
+	token, err := v.tokens.Verify(r.Context(), assertion)
 	if errors.Is(err, jose.ErrKeysUnavailable) {
 		return access.Caller{}, &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed,
 			Args: access.Args{"service": v.c.Profile.Service}, Err: err}

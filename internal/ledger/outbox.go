@@ -119,6 +119,11 @@ func (s *Store) free(waiting []Kept, lease time.Duration) []Kept {
 // Overdue is whether a request, or a message, was due by then and is still: nobody sweeps,
 // or what is swept cannot be done; and how many messages were put aside.
 func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages bool, aside int, err error) {
+	if s.c.Unready != nil {
+		if why := s.c.Unready(); why != nil {
+			return false, false, 0, why
+		}
+	}
 	rows, err := s.c.Home.Due(ctx, by, time.Time{}, "", 1)
 	var waiting, unread []Kept
 	if err == nil {
