@@ -209,11 +209,6 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		return nil, err
 	}
 	notifier := notice.Channels{mailer, publisher}
-	verifier, err := newVerifier(c, platform, k.now)
-	if err != nil {
-		return nil, err
-	}
-	profile := verifier.Profile()
 	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, k.now)
 	lifetime := min(c.Requests.Timeout, access.LinkLife)
 	if !c.Requests.Policy.IsZero() {
@@ -227,6 +222,10 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			return nil, err
 		}
 		store = remembers
+	}
+	in, err := newDoor(ctx, c, platform, remembers, k, logger)
+	if err != nil {
+		return nil, err
 	}
 	var keeper policyKeeper
 	if remembers != nil {
@@ -245,16 +244,12 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	sweeps := &sweeper{skew: platform.Skew, broker: requests, ledger: remembers, log: logger, clock: k, platform: c.Platform}
 	handler, err := server.New(server.Config{
 		Broker:   requests,
-		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
+		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform),
 		Provider: providerName, MailAccount: mailAccount{mailer, c, platform.ServiceAccount}, Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
-			keys := verifier.Ready(ctx)
-			if errors.Is(keys, jose.ErrKeysUnavailable) {
-				keys = fmt.Errorf("%w: nobody can be identified: %w", server.ErrNotReady, keys)
-			}
-			checks := map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
+			checks := map[string]error{in.check: in.ready(ctx), "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
 			if remembers != nil {
 				sweeps.check(ctx, checks)
 			}
@@ -269,7 +264,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	logger.Info("started", "event", events.Startup, "version", version,
 		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
-		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
+		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", in.method,
 		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", remembers != nil)
 	return &service{journal.Trace(sweeps.beside(handler)), sweeps, requests}, nil
 }

@@ -112,6 +112,9 @@ func (s *server) identified(next http.Handler) http.Handler {
 			return
 		}
 		arrived := s.Now()
+		if s.Login != nil {
+			s.Login.Renew(w.Header(), r)
+		}
 		c, err := s.Identify(r)
 		if err == nil && c.Principal == "" {
 			err = errors.New("identified as nobody")
@@ -121,12 +124,11 @@ func (s *server) identified(next http.Handler) http.Handler {
 			if !errors.As(err, &e) {
 				e = &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadIdentity, Err: err}
 			}
-			s.refuse(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, true)), e)
+			s.stranger(w, r, e)
 			return
 		}
 		c.Arrived = arrived
-		ctx := access.WithPerson(access.WithPurpose(r.Context(), purposeOf(r)), c.Principal)
-		r = r.WithContext(context.WithValue(ctx, callerKey{}, c))
+		r = withCaller(r.WithContext(access.WithPerson(access.WithPurpose(r.Context(), purposeOf(r)), c.Principal)), c)
 		s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "identified")
 		next.ServeHTTP(w, r)
 	})

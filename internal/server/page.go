@@ -45,6 +45,8 @@ type Frame struct {
 	Version string
 	// SwitchAccount is where to sign in as somebody else; empty for nowhere.
 	SwitchAccount string
+	// LogOut is whether to offer that.
+	LogOut bool
 	// MailAccount is whether to lead to the page of that name, and Lists to those of
 	// requests.
 	MailAccount, Lists bool
@@ -64,7 +66,7 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 		}
 	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
-		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller), Lists: s.remembers && caller.Principal != "", Cautions: cautions}
+		LogOut: s.Login != nil && caller.Principal != "", MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller), Lists: s.remembers && caller.Principal != "", Cautions: cautions}
 }
 
 // Problem is a refusal as a page shows it.
@@ -153,7 +155,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "list", "month", "error"}
+var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "list", "month", "again", "loggedout", "error"}
 
 // parsePages reads the templates: one set for each page, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML

@@ -67,6 +67,8 @@ type Config struct {
 	// Unauthenticated when nobody could be identified; any other error is treated
 	// as that kind too.
 	Identify func(*http.Request) (access.Caller, error)
+	// Login is nil where a proxy in front signs people in.
+	Login Login
 	// AuthenticateEvent is what the log calls a person's being identified or not.
 	AuthenticateEvent string
 	// SwitchAccount is the address where one signs in as somebody else. Empty: pages
@@ -179,6 +181,11 @@ func (s *server) routes() *chi.Mux {
 	// By the time that they are routed everything has been built.
 	r.Get("/_ah/start", s.alive)
 	r.Get("/_ah/warmup", s.alive)
+
+	if s.Login != nil {
+		r.With(s.unless(embedded)).Get("/oidc/callback", s.loggedIn)
+		r.With(s.unless(s.notOurPages)).Post("/oidc/logout", s.logOut)
+	}
 
 	// Pages.
 	r.Group(func(r chi.Router) {
