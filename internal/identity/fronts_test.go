@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -287,7 +288,11 @@ func TestThreat26_ForgedAndBrokenAssertionsOfEveryFront(t *testing.T) {
 			}
 			for what, a := range rows {
 				caller, err := v.Identify(f.request(a))
-				wantError(t, what, caller, err, access.Unauthenticated, access.CodeBadIdentity)
+				code := access.CodeBadIdentity
+				if strings.HasPrefix(what, "an e-mail that is not verified") || what == "an e-mail of which it is not said" {
+					code = access.CodeUnverifiedAddress
+				}
+				wantError(t, what, caller, err, access.Unauthenticated, code)
 				if err != nil && (f.profile.Method != "iap" && strings.Contains(strings.ToLower(err.Error()), "iap") || strings.Contains(err.Error(), "\n")) {
 					t.Errorf("%s: %v", what, err)
 				}
@@ -461,6 +466,24 @@ func TestGroupsOfAnAssertion(t *testing.T) {
 		caller, err := f.verifier(t).Identify(f.request(f.edit(claims{"groups": []string{"dba"}})))
 		if err != nil || caller.Claims != nil || caller.ClaimsUnknown {
 			t.Errorf("%s: %+v, %v", f.name, caller, err)
+		}
+	}
+}
+
+// Whether keys can be had is known without anybody's assertion.
+func TestReach(t *testing.T) {
+	for _, f := range fronts(t) {
+		if err := f.verifier(t).Reach(t.Context()); err != nil {
+			t.Errorf("%s: %v", f.name, err)
+		}
+		v := f.verifier(t, func(c *identity.Config) {
+			c.Keys = jose.NewKeySet(identity.FetchKeys("http://127.0.0.1:1"), clock)
+			if f.name == "alb" {
+				c.Keys = identity.ALBKeys(arn, "http://127.0.0.1:1", clock)
+			}
+		})
+		if err := v.Reach(t.Context()); !errors.Is(err, jose.ErrKeysUnavailable) {
+			t.Errorf("%s, out of reach: %v", f.name, err)
 		}
 	}
 }
