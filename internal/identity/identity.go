@@ -147,7 +147,7 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 	}
 	caller.Method = v.c.Profile.Method
 	if v.c.GroupsClaim != "" {
-		caller.Claims, caller.ClaimsUnknown = groups(token.Claims, v.c.GroupsClaim)
+		caller.Claims, caller.ClaimsUnknown = Groups(token.Claims, v.c.GroupsClaim)
 	}
 	// check has read it, if it has to be there.
 	if issued, err := token.Claims.Int64("iat"); err == nil && token.Claims["iat"] != nil {
@@ -291,10 +291,10 @@ func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, erro
 	return access.Caller{Principal: principal, Subject: subject}, nil
 }
 
-// groups are those that a claim names. They are unknown where it is missing or cannot be read,
+// Groups are those that a claim names. They are unknown where it is missing or cannot be read,
 // and where the provider left them out because they are too many: so Entra ID marks it, see
 // https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference#groups-overage-claim
-func groups(c jose.Claims, name string) (list []string, unknown bool) {
+func Groups(c jose.Claims, name string) (list []string, unknown bool) {
 	list, err := c.Strings(name)
 	elsewhere, _ := c.Object("_claim_names")
 	if err != nil || elsewhere[name] != nil || string(c["hasgroups"]) == "true" {

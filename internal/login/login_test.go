@@ -486,7 +486,7 @@ func TestGroups(t *testing.T) {
 	}{
 		"some":               {"groups", []string{"a", "b"}, nil, 2, false},
 		"none":               {"groups", []string{}, nil, 0, false},
-		"no claim":           {"groups", nil, nil, 0, false},
+		"no claim":           {"groups", nil, nil, 0, true},
 		"nobody asks":        {"", []string{"a"}, nil, 0, false},
 		"too many":           {"groups", nil, map[string]any{"_claim_names": map[string]any{"groups": "s"}, "_claim_sources": map[string]any{"s": map[string]any{"endpoint": "https://graph.example.com"}}}, 0, true},
 		"more than a cookie": {"groups", many, nil, 0, true},

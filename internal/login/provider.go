@@ -245,22 +245,9 @@ func (l *Login) callerOf(claims jose.Claims) (access.Caller, error) {
 		caller.Asserted = time.Unix(at, 0).UTC()
 	}
 	if l.c.GroupsClaim != "" {
-		caller.Claims, caller.ClaimsUnknown = groups(claims, l.c.GroupsClaim)
+		caller.Claims, caller.ClaimsUnknown = identity.Groups(claims, l.c.GroupsClaim)
 	}
 	return caller, nil
-}
-
-// groups are those of a claim. They are not known where there are too many for the provider to
-// name, and it says where to ask instead.
-func groups(c jose.Claims, claim string) (names []string, unknown bool) {
-	if elsewhere, err := c.Object("_claim_names"); err == nil && elsewhere[claim] != nil {
-		return nil, true
-	}
-	if c[claim] == nil {
-		return nil, false
-	}
-	names, err := c.Strings(claim)
-	return names, err != nil
 }
 
 // refusedCode is why the provider gave nothing for a code.
