@@ -15,7 +15,6 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/identity"
 )
 
 // runDoctor looks whether a deployment has what it needs. It exits with 1 if
@@ -86,9 +85,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 			now: time.Now}
 		dc.PolicyFile = p.take
 	}
-	if c.Identity.Profile == config.IAP {
-		dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
-	}
+	dc.Identity, dc.IdentityKeys, dc.IdentityFault = examinedIdentity(c, platform, time.Now)
 	doctor.Run(ctx, dc, report)
 	return code
 }

@@ -75,9 +75,11 @@ type Config struct {
 	Platform *gcp.Platform
 	// Scope is the one that the service uses.
 	Scope access.Resource
-	// Identity is how people are identified; IdentityFault is why nobody can be.
+	// Identity is how people are identified; IdentityFault is why nobody can be. IdentityKeys
+	// returns why the keys cannot be had; nil for those of Identity-Aware Proxy.
 	Identity      identity.Profile
 	IdentityFault error
+	IdentityKeys  func(ctx context.Context) error
 	// Origin is the origin of links under a host, or "" when none can be written.
 	Origin func(host string) string
 
@@ -110,7 +112,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) {
 	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
 		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}, above: map[access.Resource]*access.Error{}}
 	for _, check := range []func(context.Context){
-		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
+		d.settings, d.identity, d.audience, d.publicOrigin, d.identityKeys, d.keys, d.signing,
 		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
 		d.policyFile, d.secrets, d.mail, d.topic,
 		d.runServices, d.appVersions, d.accountKeys, d.clock,
