@@ -17,7 +17,6 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iamcredentials"
 	"jitaccess/internal/gcp/secretmanager"
-	"jitaccess/internal/identity"
 )
 
 // runDoctor looks whether a deployment has what it needs. It exits with 1 if
@@ -96,7 +95,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: read, log: slog.New(slog.DiscardHandler), now: time.Now}
 		dc.PolicyFile = p.take
 	}
-	dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
+	dc.Identity, dc.IdentityKeys, dc.IdentityFault = examinedIdentity(c, platform, time.Now)
 	doctor.Run(ctx, dc, report)
 	return code
 }

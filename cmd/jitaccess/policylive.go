@@ -283,7 +283,7 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Messages.Topic != "" {
 		channels = append(channels, "pubsub")
 	}
-	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
-		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels}
+		Groups: c.Catalog.CustomerID != "", AccessLevels: c.Identity.Profile == config.IAP, Claims: c.Identity.GroupsClaim != "",
+		Channels: channels}
 }

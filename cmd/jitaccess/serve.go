@@ -238,7 +238,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	requests := broker.New(durablePorts(broker.Config{
 		Providers: registered(google), Store: store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
-		Directory: google.Groups, Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
+		Directory: google.Groups, Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
 		Now: k.now, Random: rand.Reader,
 	}))
 	sweeps := &sweeper{skew: platform.Skew, broker: requests, ledger: remembers, log: logger, clock: k, platform: c.Platform}

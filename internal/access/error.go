@@ -179,6 +179,7 @@ const (
 	CodeNotInherited    Code = "not-inherited"    // reviewer, role, resource
 	CodeNotYourTurn     Code = "not-your-turn"    // people
 	CodeSignInAgain     Code = "sign-in-again"    //
+	CodeClaimsUnknown   Code = "claims-unknown"   //
 	CodeAccessLevel     Code = "access-level"     // level
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //

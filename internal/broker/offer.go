@@ -202,7 +202,7 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 		return Choice{}, access.AsError(err)
 	}
 	if c.Kind == access.Peers && c.Terms.BreakGlass {
-		switch err := b.mayBreak(ctx, caller.Principal, c.Terms, ids[0].Role, time.Time{}); {
+		switch err := b.mayBreak(ctx, caller, c.Terms, ids[0].Role, time.Time{}); {
 		case err == nil:
 			if c.GlassForm, err = b.NewForm(caller, access.BreakGlass); err != nil {
 				return Choice{}, access.AsError(err)
@@ -271,7 +271,7 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 // typed is whether there are people among those who may approve of whom there is no list.
 func typed(t access.Terms) bool {
 	return slices.ContainsFunc(t.Requirements, func(need access.Requirement) bool {
-		return slices.ContainsFunc(need.From, func(from string) bool { return strings.HasPrefix(from, "domain:") })
+		return slices.ContainsFunc(need.From, func(from string) bool { return isClaim(from) || strings.HasPrefix(from, "domain:") })
 	})
 }
 

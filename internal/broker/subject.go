@@ -50,6 +50,9 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 			}
 		}
 	}
+	if p == caller.Principal {
+		f.subject.Claims, f.subject.ClaimsKnown = caller.Claims, b.c.Claims && !caller.ClaimsUnknown
+	}
 	f.subject.GroupsKnown = true
 	for _, group := range looks.Groups {
 		in, err := b.memberOf(ctx, caller, p, group)
@@ -65,6 +68,17 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 		for i, role := range b.describe(ctx, ids) {
 			f.changes[ids[i]] = role.ChangesPermissions
 		}
+	}
+	return f
+}
+
+// factsOf are facts of the principal of a request. While they are not here, it counts what
+// their assertion named when they asked, where that is remembered.
+func (b *Broker) factsOf(ctx context.Context, caller access.Caller, r access.Request, standing *access.Standing,
+	ids ...access.EntitlementID) facts {
+	f := b.facts(ctx, caller, r.Principal, standing, ids...)
+	if r.Principal != caller.Principal {
+		f.subject.Claims, f.subject.ClaimsKnown = r.Claims, r.ClaimsKnown
 	}
 	return f
 }
@@ -161,7 +175,7 @@ func (b *Broker) explained(f facts, kind access.RequestKind, begins time.Time, i
 // termsOf are the terms of now for a request. standing is of its resource, if it has been
 // looked at already.
 func (b *Broker) termsOf(ctx context.Context, caller access.Caller, r access.Request, standing *access.Standing) (access.Terms, error) {
-	return b.terms(b.facts(ctx, caller, r.Principal, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	return b.terms(b.factsOf(ctx, caller, r, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
 }
 
 // kept are the terms as a request carries them: all that a store remembers, and at least

@@ -24,6 +24,10 @@ func (r *reader) platform(c *Config) {
 func (r *reader) check(c *Config) {
 	r.checkCatalog(c)
 	r.checkRequests(&c.Requests, c.Catalog.CustomerID, !c.Ledger.Database.IsZero())
+	for name, people := range map[string][]string{"ADMINS": c.Requests.Admins, "AUDITORS": c.Requests.Auditors} {
+		claims := slices.ContainsFunc(people, func(m string) bool { return strings.HasPrefix(m, "claim:") })
+		r.faultIf(claims && c.Identity.GroupsClaim == "", "IDENTITY_GROUPS_CLAIM", name+" names a claim")
+	}
 	r.checkLedger(c)
 	r.checkOrigins(c)
 	r.checkIdentity(c)

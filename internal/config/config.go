@@ -78,7 +78,7 @@ type Requests struct {
 	MaxRoles             int            `env:"ACTIVATION_REQUEST_MAX_ROLES" default:"10" min:"1" max:"1000"`
 	JustificationPattern *regexp.Regexp `env:"JUSTIFICATION_PATTERN" default:".*"`
 	JustificationHint    string         `env:"JUSTIFICATION_HINT" default:"Bug or case number"`
-	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS".
+	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS", "claim:NAME".
 	Admins   []string `env:"ADMINS"`
 	Auditors []string `env:"AUDITORS"`
 	// Policy is where the policy file is kept; zero is none.

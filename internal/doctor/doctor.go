@@ -75,9 +75,11 @@ type Config struct {
 	Platform *gcp.Platform
 	// Scope is the one that the service uses.
 	Scope access.Resource
-	// Identity is how people are identified; IdentityFault is why nobody can be.
+	// Identity is how people are identified; IdentityFault is why nobody can be. IdentityKeys
+	// returns why the keys cannot be had; nil for those of Identity-Aware Proxy.
 	Identity      identity.Profile
 	IdentityFault error
+	IdentityKeys  func(ctx context.Context) error
 	// Origin is the origin of links under a host, or "" when none can be written.
 	Origin func(host string) string
 

@@ -62,6 +62,9 @@ func (f *File) Faults(d Deployment) document.Faults {
 		for _, w := range slices.Concat(rule.match.requesters.in, rule.match.requesters.out) {
 			if why := d.cannotKnow(w.kind); why != "" {
 				tell(rule.called(), at, "match names %s, and %s", w.spelled(), why)
+			} else if w.kind == "claim" && !d.Ledger {
+				// Whoever approves is here, and who asked is not.
+				tell(rule.called(), at, "match names %s, and what the sign-in of somebody said when they asked is kept in a ledger only", w.spelled())
 			}
 		}
 	}

@@ -235,6 +235,10 @@ func situations() []situation {
 			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
 				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon.Add(-time.Hour)
 			}), nil},
+		{access.CodeClaimsUnknown, "a sign-in that does not name groups", deciding(access.CodeClaimsUnknown,
+			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
+				w.Policy, w.Claims, c.ClaimsUnknown = refined(w, `rules: [{name: r, terms: {approvals: [{count: 1, from: ["claim:leads"]}]}}]`), true, true
+			}), nil},
 		{access.CodeAccessLevel, "a device that is not managed", deciding(access.CodeAccessLevel,
 			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
 				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon
