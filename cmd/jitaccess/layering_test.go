@@ -58,6 +58,7 @@ var layering = []rule{
 	// Adapters.
 	{of: []string{"internal/gcp/..."},
 		mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/loopback", "internal/gcp/..."}},
+	{of: []string{"internal/pomerium"}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup"}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
@@ -70,6 +71,7 @@ var layering = []rule{
 	// The sandbox knows nothing of the product, so that it can judge it.
 	{of: []string{"internal/sandbox"}, mayImport: []string{"internal/sandbox/..."}},
 	{of: []string{"internal/sandbox/google"}, mayImport: nil},
+	{of: []string{"internal/sandbox/pomerium"}, mayImport: nil},
 
 	// Support of tests, which no product package may import.
 	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/iampolicy",

@@ -9,7 +9,6 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/config"
-	"jitaccess/internal/gcp"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/login"
@@ -26,18 +25,18 @@ type door struct {
 	method, event, check, switchAccount string
 }
 
-// newDoor makes the one that is configured. remembers may be nil, and platform but for
+// newDoor makes the one that is configured. remembers may be nil, and google but for
 // Identity-Aware Proxy.
-func newDoor(ctx context.Context, c *config.Config, platform *gcp.Platform, remembers *ledger.Store, k clock, log *slog.Logger) (door, error) {
+func newDoor(ctx context.Context, c *config.Config, google *cloud, remembers *ledger.Store, k clock, log *slog.Logger) (door, error) {
 	if c.Identity.Profile == config.OIDC {
-		own, err := newLogin(ctx, c, platform, remembers, k, log)
+		own, err := newLogin(ctx, c, google, remembers, k, log)
 		if err != nil {
 			return door{}, err
 		}
 		return door{identify: own.Identify, login: own, ready: own.Ready, method: login.Method, event: login.Event,
 			check: "IdentityProviderIsAvailable"}, nil
 	}
-	verifier, err := newVerifier(c, platform, k.now)
+	verifier, err := newVerifier(c, google.platform(), k.now)
 	if err != nil {
 		return door{}, err
 	}
@@ -52,10 +51,10 @@ func newDoor(ctx context.Context, c *config.Config, platform *gcp.Platform, reme
 	return door{identify: verifier.Identify, ready: ready, method: p.Method, event: p.Event, check: p.Check, switchAccount: p.SwitchAccount}, nil
 }
 
-func newLogin(ctx context.Context, c *config.Config, platform *gcp.Platform, remembers *ledger.Store, k clock, log *slog.Logger) (
+func newLogin(ctx context.Context, c *config.Config, google *cloud, remembers *ledger.Store, k clock, log *slog.Logger) (
 	*login.Login, error) {
-	i, google := c.Identity, func() (*gcp.Platform, error) { return platform, nil }
-	text, err := keptText(ctx, "SESSION_KEY", i.SessionKey, google)
+	i := c.Identity
+	text, err := keptText(ctx, "SESSION_KEY", i.SessionKey, google.here)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +64,7 @@ func newLogin(ctx context.Context, c *config.Config, platform *gcp.Platform, rem
 	}
 	l := login.Config{Issuer: i.OIDCIssuer, ClientID: i.OIDCClientID, Origin: c.Server.PublicURL, Keys: keys, MaxAge: i.OIDCMaxAge,
 		ClientSecret: func(ctx context.Context) (string, error) {
-			return keptText(ctx, "OIDC_CLIENT_SECRET", i.OIDCClientSecret, google)
+			return keptText(ctx, "OIDC_CLIENT_SECRET", i.OIDCClientSecret, google.here)
 		},
 		GroupsClaim: i.GroupsClaim, AssumeVerified: i.OIDCEmailVerified == "assumed", Now: k.now,
 		Warn: func(err error) { log.Warn(err.Error(), "event", login.Event) },

@@ -174,6 +174,7 @@ const (
 	CodeEligibilityEnds Code = "eligibility-ends" // role, until
 	CodeWindowOver      Code = "window-over"      //
 	CodeNotInvolved     Code = "not-involved"     //
+	CodeDecideAtAdmin   Code = "decide-at-admin"  //
 	CodeOwnRequest      Code = "own-request"      //
 	CodeReviewerLost    Code = "reviewer-lost"    // role, resource
 	CodeNotInherited    Code = "not-inherited"    // reviewer, role, resource
@@ -217,6 +218,8 @@ const (
 	CodeUpstreamFailed     Code = "upstream-failed"     // service
 	CodeUpstreamTimeout    Code = "upstream-timeout"    // service
 	CodeUnknownOutcome     Code = "unknown-outcome"     // resource
+	CodePolicyAmbiguous    Code = "policy-ambiguous"    // resource, ids
+	CodePolicyForm         Code = "policy-form"         // resource
 	CodeDirectoryNotSet    Code = "directory-not-set"   //
 	CodeSigningNotAllowed  Code = "signing-not-allowed" // account
 	CodeJournalUnavailable Code = "journal-unavailable" //
@@ -246,6 +249,8 @@ const (
 	CodeRecordedLater     Code = "recorded-later"     //
 	CodeLongLink          Code = "long-link"          // count, max
 	CodeNotYetGranted     Code = "not-yet-granted"    //
+	CodeChangesetPending  Code = "changeset-pending"  // resource, changesets
+	CodeChangesetUnknown  Code = "changeset-unknown"  // resource
 
 	// What makes nobody eligible (Ineffective).
 	CodeNotUnderstood     Code = "not-understood"      // reason

@@ -157,7 +157,8 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 	return t, nil
 }
 
-// explained are the terms of one entitlement, as the policy has them, and why.
+// explained are the terms of one entitlement, as the policy has them with those who approve
+// where that says nothing of them, and why.
 func (b *Broker) explained(f facts, kind access.RequestKind, begins time.Time, id access.EntitlementID) (
 	access.Terms, access.Explanation, error) {
 	if f.unheld != nil {
@@ -169,7 +170,7 @@ func (b *Broker) explained(f facts, kind access.RequestKind, begins time.Time, i
 		told.Err = cmp.Or(e.Err, f.cause)
 		err = &told
 	}
-	return t, why, err
+	return b.named(id.Resource, t), why, err
 }
 
 // termsOf are the terms of now for a request. standing is of its resource, if it has been

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 )
 
 // What is read before anything is parsed is bounded.
@@ -127,7 +128,7 @@ func (s *server) identified(next http.Handler) http.Handler {
 			s.stranger(w, r, e)
 			return
 		}
-		c.Arrived = arrived
+		c.Arrived, c.AtAdmin = arrived, s.AdminDoor && atAdminPage(r.RequestURI)
 		r = withCaller(r.WithContext(access.WithPerson(access.WithPurpose(r.Context(), purposeOf(r)), c.Principal)), c)
 		s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "identified")
 		next.ServeHTTP(w, r)
@@ -253,5 +254,6 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func forScripts(r *http.Request) bool {
-	return r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/health/")
+	below := strings.TrimPrefix(r.URL.Path, broker.AdminPath)
+	return below == "/api" || strings.HasPrefix(below, "/api/") || strings.HasPrefix(r.URL.Path, "/health/")
 }
