@@ -112,7 +112,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) {
 	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
 		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}, above: map[access.Resource]*access.Error{}}
 	for _, check := range []func(context.Context){
-		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
+		d.settings, d.identity, d.audience, d.publicOrigin, d.identityKeys, d.keys, d.signing,
 		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
 		d.policyFile, d.secrets, d.mail, d.topic,
 		d.runServices, d.appVersions, d.accountKeys, d.clock,

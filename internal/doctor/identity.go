@@ -130,7 +130,8 @@ func (d *doctor) set(assignment string) string {
 	return "set " + assignment
 }
 
-func (d *doctor) keys(ctx context.Context) {
+// identityKeys are those by which people are identified.
+func (d *doctor) identityKeys(ctx context.Context) {
 	switch {
 	case d.behindIAP():
 		d.keySet(ctx, "IAP", "www.gstatic.com", d.Platform.IAPKeys)
@@ -142,6 +143,9 @@ func (d *doctor) keys(ctx context.Context) {
 			d.ok("keys", "the keys of %s can be had", d.Identity.Method)
 		}
 	}
+}
+
+func (d *doctor) keys(ctx context.Context) {
 	d.keySet(ctx, "the service account", "www.googleapis.com", d.Platform.ServiceAccountKeys)
 }
 
