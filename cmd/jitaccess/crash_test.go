@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"flag"
 	"fmt"
 	"net/url"
@@ -30,8 +31,8 @@ var writeReliability = flag.Bool("write-reliability", false, "write the tables o
 // durable are the methods of the ports that do something which lasts; the others only
 // read, or say no more than that a sweep has run. A new method of a port must be put into one of the two.
 var durable = map[reflect.Type]struct{ lasts, reads []string }{
-	reflect.TypeFor[ledger.Home](): {[]string{"Delay", "Drop", "Erase", "Keep", "Lease", "Put"},
-		[]string{"Close", "Due", "LastSweep", "List", "Load", "Notes", "Swept", "Waiting", "Walk"}},
+	reflect.TypeFor[ledger.Home](): {[]string{"Delay", "Drop", "Erase", "Hold", "Keep", "Lease", "Put", "Release"},
+		[]string{"Aside", "Close", "Due", "LastSweep", "List", "Load", "Notes", "Swept", "Waiting", "Walk"}},
 	reflect.TypeFor[broker.Provider](): {[]string{"End", "Grant"}, []string{"Canonical", "Preview", "Resources", "Role", "Standing"}},
 	reflect.TypeFor[broker.Journal]():  {[]string{"Record"}, nil},
 	reflect.TypeFor[broker.Notifier](): {[]string{"Notify"}, []string{"Channels"}},
@@ -224,10 +225,12 @@ func (c *crashes) told(s errands, kind string) (n int) {
 func (c *crashes) quiet() bool {
 	rows, err := c.home.List(context.Background(), ledger.Query{States: []access.State{access.Approved, access.Scheduled}, Max: 1})
 	waiting, failed := c.home.Waiting(context.Background(), time.Now().Add(1000*time.Hour), 1)
-	if err != nil || failed != nil {
-		c.t.Fatal(err, failed)
+	active, unread := c.store.List(context.Background(), access.Listing{States: []access.State{access.Active}})
+	if err = errors.Join(err, failed, unread); err != nil {
+		c.t.Fatal(err)
 	}
-	return len(rows)+len(waiting) == 0
+	ending := slices.ContainsFunc(active.Requests, func(r access.Request) bool { return !r.Ending.IsZero() })
+	return len(rows)+len(waiting) == 0 && !ending
 }
 
 // crash ends the process before a step of a story, starts it again, and holds what

@@ -92,6 +92,16 @@ func (h steppingHome) Delay(ctx context.Context, id, lease string, due time.Time
 	return h.Home.Delay(ctx, id, lease, due)
 }
 
+func (h steppingHome) Hold(ctx context.Context, name, holder string, life time.Duration) (bool, error) {
+	step("lease: hold")
+	return h.Home.Hold(ctx, name, holder, life)
+}
+
+func (h steppingHome) Release(ctx context.Context, name, holder string) error {
+	step("lease: release")
+	return h.Home.Release(ctx, name, holder)
+}
+
 func (h steppingHome) Keep(ctx context.Context, n ledger.Note) error {
 	step("ledger: note")
 	return h.Home.Keep(ctx, n)

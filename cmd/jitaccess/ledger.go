@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"jitaccess/internal/access"
@@ -148,8 +149,8 @@ func keyBeside(path string) ([][]byte, error) {
 }
 
 // startLedger opens the ledger of the service, and brings its schema up. Where the
-// database is out of reach the service starts all the same, and says so; a schema that
-// this version cannot use stops it.
+// database is out of reach the service starts all the same, says so, and tries again; a
+// schema that this version cannot use stops it.
 func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, jwts ledger.JWTSigner, published *jose.KeySet,
 	links ledger.Links, log *slog.Logger, k clock) (*ledger.Store, error) {
 	here := func() (*gcp.Platform, error) { return platform, nil }
@@ -167,13 +168,14 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 	if err != nil {
 		return nil, err
 	}
-	err = l.migrate(ctx)
-	if newer, ok := errors.AsType[relational.NewerError](err); ok {
-		return nil, newer
-	}
-	if err != nil {
-		log.Error("the ledger cannot be used now: what needs memory is refused until it can", "event", events.Startup, "error",
-			&access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: err})
+	var unready atomic.Pointer[access.Error]
+	if err = l.migrate(ctx); err != nil {
+		if _, newer := errors.AsType[relational.NewerError](err); newer {
+			return nil, err
+		}
+		unready.Store(unmigrated(err))
+		log.Error("the ledger cannot be used now: what needs memory is refused until it can", "event", events.Startup, "error", unready.Load())
+		go migrateLater(ctx, l, &unready, log, k)
 	}
 	if keys.beside != "" {
 		log.Warn("SIGNING_KEY is not set: whoever can write the folder of the database can approve", "event", events.Startup)
@@ -198,7 +200,11 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 			}
 		})
 	}
-	store := ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader})
+	store := ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader, Unready: unready.Load,
+		PutAside: func(m ledger.Unreadable) {
+			log.Error("a message cannot be read, and nobody was told: tell those of the request, then run jitaccess ledger outbox",
+				"event", events.Ledger, "message", m.ID, "request", m.Request, "error", m.Err)
+		}})
 	go daily(ctx, k, func() {
 		head, err := store.Head(ctx, k.now().Add(-headLag))
 		if err != nil {
@@ -209,6 +215,29 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 			"events", head.Events, "digest", head.Digest)
 	})
 	return store, nil
+}
+
+func unmigrated(err error) *access.Error {
+	return &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: fmt.Errorf("its schema could not be brought up: %w", err)}
+}
+
+// migrateLater brings the schema up once the database can be reached, and says in unready
+// why it is not yet. A schema of a newer version is left alone: that instance has to go.
+func migrateLater(ctx context.Context, l remembered, unready *atomic.Pointer[access.Error], log *slog.Logger, k clock) {
+	for wait := time.Second; k.sleep(ctx, wait) == nil; wait = min(2*wait, time.Minute) {
+		err := l.migrate(ctx)
+		if err == nil {
+			unready.Store(nil)
+			log.Info("the ledger can be used now", "event", events.Ledger)
+			return
+		}
+		unready.Store(unmigrated(err))
+		if _, newer := errors.AsType[relational.NewerError](err); newer {
+			log.Error("the ledger cannot be used by this version", "event", events.Ledger, "error", err)
+			l.home.Close()
+			return
+		}
+	}
 }
 
 // headLag is how far a head lies back: whatever is to be recorded of then, has been.
@@ -232,11 +261,13 @@ const ledgerUsage = `Usage:
   jitaccess ledger verify [--export FILE] [--fingerprints FILE] [--head FILE]
   jitaccess ledger export [--format jsonl|csv]
   jitaccess ledger migrate
+  jitaccess ledger outbox [--again | --drop]
   jitaccess ledger erase --person ADDRESS [--yes]
 
 DATABASE_URL and SIGNING_KEY say which ledger (docs/ledger.md).
 verify exits with 0 when all is as it was recorded, with 1 when something is not, and
-with 2 when it cannot be read.
+with 2 when it cannot be read. outbox lists the messages that could not be read and were
+put aside, and exits with 1 when there are any.
 `
 
 // runLedger is what an operator does with the ledger itself.
@@ -260,6 +291,11 @@ func runLedger(ctx context.Context, args []string, env func(string) string, stdi
 		flags.StringVar(&l.format, "format", "jsonl", "jsonl, which can be verified, or csv, for spreadsheets")
 	case "migrate":
 		act = func(ctx context.Context) (int, error) { return exitOK, l.migrate(ctx) }
+		l.unsigned = true
+	case "outbox":
+		act = l.outbox
+		flags.BoolVar(&l.again, "again", false, "have what was put aside tried again, once a version runs that can read it")
+		flags.BoolVar(&l.drop, "drop", false, "forget what was put aside, once its people were told otherwise")
 		l.unsigned = true
 	case "erase":
 		act = l.erase
@@ -290,9 +326,9 @@ type ledgerCommand struct {
 	signer                                     ledger.Signer
 	export, fingerprints, head, format, person string
 	// unsigned: no signature is made or verified.
-	yes, unsigned  bool
-	stdin          io.Reader
-	stdout, stderr io.Writer
+	yes, again, drop, unsigned bool
+	stdin                      io.Reader
+	stdout, stderr             io.Writer
 }
 
 func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int, error) {
@@ -415,6 +451,34 @@ func (l *ledgerCommand) write(ctx context.Context) (int, error) {
 		return exitOK, ledger.ExportTable(ctx, l.home, l.signer, l.stdout)
 	}
 	return exitUsage, fmt.Errorf("the format %q is neither jsonl nor csv", l.format)
+}
+
+// outbox lists the messages that were put aside, and does with them what is asked for.
+func (l *ledgerCommand) outbox(ctx context.Context) (int, error) {
+	if l.again && l.drop {
+		return exitUsage, errors.New("--again and --drop at once")
+	}
+	aside, err := ledger.Aside(ctx, l.home)
+	for _, m := range aside {
+		what := "put aside"
+		switch {
+		case l.drop:
+			what, err = "dropped", errors.Join(err, l.home.Drop(ctx, m.ID, ""))
+		case l.again:
+			what, err = "tried again", errors.Join(err, l.home.Delay(ctx, m.ID, "", wallClock.now()))
+		}
+		why := "it can be read now"
+		if m.Err != nil {
+			why = m.Err.Error()
+		}
+		fmt.Fprintf(l.stdout, "%s: %s: a message of request %s, of %s: %s\n", access.Visible(m.ID), what, access.Visible(m.Request),
+			m.Made.UTC().Format(time.RFC3339), access.Visible(why))
+	}
+	fmt.Fprintf(l.stdout, "%d messages\n", len(aside))
+	if len(aside) > 0 && !l.again && !l.drop {
+		return exitFailure, err
+	}
+	return exitOK, err
 }
 
 func (l *ledgerCommand) erase(ctx context.Context) (int, error) {

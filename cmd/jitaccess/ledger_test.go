@@ -7,8 +7,11 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/ledgertest"
 )
 
 // someLedger has a few requests, and is as the service leaves it.
@@ -60,6 +64,76 @@ func someLedger(t *testing.T) (env func(string) string, path string, keys *ledge
 		t.Fatal(err)
 	}
 	return env, path, keys, head
+}
+
+// A database that is down when the service starts is brought up once it is there, however
+// often that takes; meanwhile health says why what needs memory is refused.
+func TestTheSchemaIsBroughtUpOnceTheDatabaseIsThere(t *testing.T) {
+	const tries = 3
+	for _, newer := range []bool{false, true} {
+		cluster := ledgertest.PostgreSQL(t)
+		name := fmt.Sprintf("later_%v", newer)
+		c := &config.Config{}
+		var err error
+		c.Ledger, err = config.ReadLedger(func(key string) string {
+			return map[string]string{"DATABASE_URL": cluster.URL(ledgertest.Superuser, name), "SIGNING_KEY": crashKey}[key]
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var store *ledger.Store
+		var waits []time.Duration
+		started, done := make(chan struct{}), make(chan struct{})
+		k := clock{now: time.Now, sleep: func(ctx context.Context, d time.Duration) error {
+			if d >= time.Hour {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			<-started
+			if _, _, _, err := store.Overdue(ctx, time.Now()); access.AsError(err) == nil || access.AsError(err).Code != access.CodeLedgerUnavailable ||
+				!strings.Contains(err.Error(), "schema could not be brought up") {
+				t.Errorf("health says: %v", err)
+			}
+			if waits = append(waits, d); len(waits) == tries {
+				cluster.Exec(t, "postgres", "CREATE DATABASE "+name)
+				if newer {
+					cluster.Exec(t, name, `CREATE TABLE goose_db_version (id serial, version_id bigint NOT NULL, is_applied boolean NOT NULL, tstamp timestamp DEFAULT now());
+						INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true), (99, true)`)
+				}
+			}
+			return nil
+		}}
+		log := &lockedBuffer{}
+		logger := slog.New(slog.NewTextHandler(io.MultiWriter(log, onLine{"can be used now", done}, onLine{"by this version", done}), nil))
+		if store, err = startLedger(t.Context(), c, &gcp.Platform{}, nil, nil, nil, logger, k); err != nil {
+			t.Fatal(err)
+		}
+		close(started)
+		<-done
+		if want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}; !slices.Equal(waits, want) {
+			t.Errorf("waited %v, want %v", waits, want)
+		}
+		_, _, _, err = store.Overdue(t.Context(), time.Now())
+		if newer != (err != nil) || newer && !strings.Contains(err.Error(), "newer version") {
+			t.Errorf("newer %v: %v", newer, err)
+		}
+		if _, err := store.History(t.Context(), "mpa-0000000000000001"); newer != (err != nil) {
+			t.Errorf("newer %v: %v", newer, err)
+		}
+	}
+}
+
+// onLine closes a channel when a text is written.
+type onLine struct {
+	text string
+	then chan struct{}
+}
+
+func (o onLine) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte(o.text)) {
+		close(o.then)
+	}
+	return len(b), nil
 }
 
 func ledgerRun(env func(string) string, stdin string, args ...string) (code int, stdout, stderr string) {
@@ -175,6 +249,40 @@ func TestAKeyBesideTheDatabaseIsForTheServiceAlone(t *testing.T) {
 	if code, _, errs := ledgerRun(env, "", "verify"); code != exitUsage || !strings.Contains(errs, "32 bytes") {
 		t.Errorf("%d, %s", code, errs)
 	}
+}
+
+func TestMessagesThatWerePutAsideAreListedTriedAgainAndDropped(t *testing.T) {
+	env, path, _, _ := someLedger(t)
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	expect := func(wantCode int, want string, due int, args ...string) {
+		t.Helper()
+		code, out, errs := ledgerRun(env, "", append([]string{"outbox"}, args...)...)
+		var n int
+		if err := db.QueryRow("SELECT COUNT(*) FROM outbox WHERE due > 0").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if code != wantCode || !strings.Contains(out+errs, want) || n != due || strings.ContainsRune(out, '\x1b') {
+			t.Errorf("%v: %d, %q, %q; due %d; want %d, %q", args, code, out, errs, n, wantCode, want)
+		}
+	}
+	expect(exitOK, "0 messages", 0)
+	if _, err := db.Exec("INSERT INTO outbox VALUES ('n1', ?, '{', 1, 0, 3, ''), ('n2', 'mpa-1', '{}', 2, 0, 0, '')", "mpa-\x1b[2J"); err != nil {
+		t.Fatal(err)
+	}
+	expect(exitFailure, "n1: put aside: a message of request mpa-[U+001B][2J, of 1970-01-01T00:00:00Z: unexpected end of JSON input\n", 0)
+	expect(exitFailure, "n2: put aside: a message of request mpa-1, of 1970-01-01T00:00:00Z: it can be read now\n2 messages\n", 0)
+	expect(exitUsage, "at once", 0, "--again", "--drop")
+	expect(exitOK, "n2: tried again", 2, "--again")
+	expect(exitOK, "0 messages", 2, "--drop")
+	if _, err := db.Exec("UPDATE outbox SET due = 0 WHERE id = 'n1'"); err != nil {
+		t.Fatal(err)
+	}
+	expect(exitOK, "n1: dropped", 1, "--drop")
+	expect(exitOK, "0 messages", 1)
 }
 
 // Who may write the database writes no line of what verify says, and no formula.

@@ -245,20 +245,12 @@ func (p *livePolicy) current() error {
 }
 
 // Terms implements the broker's port.
-func (p *livePolicy) Terms(s access.Subject) (access.Terms, error) {
+func (p *livePolicy) Terms(s access.Subject) (access.Terms, access.Explanation, error) {
 	taken := p.taken.Load()
 	if taken == nil {
-		return access.Terms{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
+		return access.Terms{}, access.Explanation{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
 	}
 	return taken.Terms(s)
-}
-
-// Why implements the broker's port Explaining.
-func (p *livePolicy) Why(s access.Subject) access.Explanation {
-	if taken := p.taken.Load(); taken != nil {
-		return taken.Why(s)
-	}
-	return access.Explanation{}
 }
 
 // Looks implements the broker's port Looking.
@@ -291,7 +283,7 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Messages.Topic != "" {
 		channels = append(channels, "pubsub")
 	}
-	// Identity-Aware Proxy is the only front there is, and its assertions have access levels.
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
-		Groups: c.Catalog.CustomerID != "", AccessLevels: true, Channels: channels}
+		Groups: c.Catalog.CustomerID != "", AccessLevels: c.Identity.Profile == config.IAP, Claims: c.Identity.GroupsClaim != "",
+		Channels: channels}
 }

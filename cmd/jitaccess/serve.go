@@ -27,7 +27,6 @@ import (
 	"jitaccess/internal/gcp/pubsub"
 	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/secretmanager"
-	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
@@ -240,7 +239,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	requests := broker.New(durablePorts(broker.Config{
 		Providers: registered(google), Store: store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
-		Directory: google.Groups, Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
+		Directory: google.Groups, Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
 		Now: k.now, Random: rand.Reader,
 	}))
 	sweeps := &sweeper{skew: platform.Skew, broker: requests, ledger: remembers, log: logger, clock: k, platform: c.Platform}
@@ -324,29 +323,4 @@ func hosts(c *config.Config, platform *gcp.Platform) server.Platform {
 		AppEngine: c.Platform == config.AppEngine, CloudRun: c.Platform == config.CloudRun, Service: c.Service,
 		ProjectID: platform.Project, ProjectNumber: platform.ProjectNumber, Region: platform.Region,
 	}
-}
-
-// newVerifier verifies what Identity-Aware Proxy says of people.
-func newVerifier(c *config.Config, platform *gcp.Platform, now func() time.Time) (*identity.Verifier, error) {
-	profile, err := identity.IAP(front(c, platform))
-	if err != nil {
-		return nil, err
-	}
-	return identity.New(identity.Config{Profile: profile, Keys: jose.NewKeySet(platform.IAPKeys, now), Now: now})
-}
-
-func front(c *config.Config, platform *gcp.Platform) identity.Front {
-	return identity.Front{
-		Audiences: c.Identity.Audiences, AnyOfProject: !c.Identity.VerifyAudience, BackendService: c.Identity.BackendServiceID,
-		ProjectNumber: platform.ProjectNumber, Project: platform.Project, Region: platform.Region,
-		AppEngine: c.Platform == config.AppEngine, CloudRunService: cloudRunService(c),
-	}
-}
-
-// cloudRunService is empty elsewhere than on Cloud Run.
-func cloudRunService(c *config.Config) string {
-	if c.Platform != config.CloudRun {
-		return ""
-	}
-	return c.Service
 }

@@ -157,7 +157,7 @@ func (s *sweeper) stands() bool {
 // check adds what the ledger says of itself to the details of health: whether it can be
 // reached, and whether anybody sweeps it, which shows by what is overdue.
 func (s *sweeper) check(ctx context.Context, checks map[string]error) {
-	requests, messages, err := s.ledger.Overdue(ctx, s.clock.now().Add(-overdueAfter))
+	requests, messages, aside, err := s.ledger.Overdue(ctx, s.clock.now().Add(-overdueAfter))
 	checks["LedgerIsReachable"], checks["SweepIsCurrent"], checks["OutboxIsCurrent"] = err, err, err
 	doubt, err := s.ledger.Doubted(ctx)
 	if checks["LedgerIsCurrent"] = err; doubt != "" {
@@ -166,8 +166,11 @@ func (s *sweeper) check(ctx context.Context, checks map[string]error) {
 	if requests {
 		checks["SweepIsCurrent"] = fmt.Errorf("a request has been due for more than %v", overdueAfter)
 	}
-	if messages {
+	switch {
+	case messages:
 		checks["OutboxIsCurrent"] = fmt.Errorf("a message has been due for more than %v", overdueAfter)
+	case aside > 0:
+		checks["OutboxIsCurrent"] = fmt.Errorf("%d messages cannot be read and were put aside: run jitaccess ledger outbox", aside)
 	}
 }
 

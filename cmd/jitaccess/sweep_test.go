@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"io"
 	"log/slog"
@@ -118,7 +119,8 @@ func TestWhatChangesSomethingDoesAStepWhereNobodySweeps(t *testing.T) {
 }
 
 func TestHealthSaysWhatIsOverdue(t *testing.T) {
-	home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
+	path := filepath.Join(t.TempDir(), "jitaccess.db")
+	home, err := relational.SQLite(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,6 +170,22 @@ func TestHealthSaysWhatIsOverdue(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("somebody has looked", "OutboxIsCurrent SweepIsCurrent")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE outbox SET notice = 'spoilt', lease = ''"); err != nil {
+		t.Fatal(err)
+	}
+	if taken, err := sweeper.ledger.Take(t.Context(), now, time.Minute, 1); len(taken) > 0 || err != nil {
+		t.Fatal(taken, err)
+	}
+	checks := map[string]error{}
+	if sweeper.check(t.Context(), checks); checks["OutboxIsCurrent"] == nil ||
+		!strings.Contains(checks["OutboxIsCurrent"].Error(), "1 messages cannot be read and were put aside: run jitaccess ledger outbox") {
+		t.Errorf("it is put aside: %v", checks["OutboxIsCurrent"])
+	}
 	home.Close()
 	want("it is out of reach", "LedgerIsCurrent LedgerIsReachable OutboxIsCurrent SweepIsCurrent")
 }

@@ -1,10 +1,17 @@
 package access
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // EndingNotice is how long before the end of a grant its holder is told of it. Grants of
 // at most twice that are not told of: who had one for so short a time knows.
 const EndingNotice = 10 * time.Minute
+
+// endingTime is after what time an end that was asked for is carried out by somebody else:
+// whoever did has given up, or is gone.
+const endingTime = time.Minute
 
 // errand is something that time alone brings about.
 type errand struct {
@@ -16,6 +23,9 @@ type errand struct {
 // state in which it is, and the others come before that or not at all.
 func (r Request) errands() []errand {
 	var all []errand
+	if !r.Ending.IsZero() && slices.Contains([]State{Approved, Scheduled, Active}, r.State) {
+		return []errand{{GrantEnded, r.Ending.Add(endingTime)}}
+	}
 	switch r.State {
 	case Pending:
 		over := r.Expires
@@ -49,8 +59,9 @@ func (r Request) errands() []errand {
 
 // DueAt is when something is to be done about the request as it is; zero is never.
 // What nobody decided, or has run out, is to be recorded as such; what was approved is to
-// be written from the start of its window on, or LeadTime before it; and people are to be
-// told again of what waits for them, or ends soon.
+// be written from the start of its window on, or LeadTime before it; an end that was asked
+// for and of which nothing was heard is to be carried out; and people are to be told again
+// of what waits for them, or ends soon.
 func (r Request) DueAt() time.Time {
 	var first time.Time
 	for i, e := range r.errands() {

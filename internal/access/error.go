@@ -173,6 +173,7 @@ const (
 	CodeNotInherited    Code = "not-inherited"    // reviewer, role, resource
 	CodeNotYourTurn     Code = "not-your-turn"    // people
 	CodeSignInAgain     Code = "sign-in-again"    //
+	CodeClaimsUnknown   Code = "claims-unknown"   //
 	CodeAccessLevel     Code = "access-level"     // level
 	CodeAlreadyApproved Code = "already-approved" // approvers
 	CodeAlreadyDenied   Code = "already-denied"   //
@@ -216,6 +217,7 @@ const (
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
 	CodeLedgerOld          Code = "ledger-old"          //
+	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource

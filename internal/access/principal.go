@@ -117,9 +117,15 @@ type Caller struct {
 	// both may be empty.
 	Device       string
 	AccessLevels []string
+	// Claims are the groups that the assertion names, as they stand there. ClaimsUnknown is
+	// that it leaves open which they are, so that nobody knows of any whether they are in it;
+	// then there are none.
+	Claims        []string
+	ClaimsUnknown bool
 	// Asserted is when the identity provider said so; zero where it does not say.
 	Asserted time.Time
-	// Method says how the caller was identified: "iap", or MethodSystem.
+	// Method says how the caller was identified: an identity profile, such as "iap", or
+	// MethodSystem.
 	Method string
 	// Arrived is when the request arrived that the caller sent. What was read for it
 	// after that moment need not be read a second time. Zero shares nothing.

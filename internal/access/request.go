@@ -155,6 +155,10 @@ type Request struct {
 	// Terms are those under which it was made, where the store keeps them. Zero where the
 	// link is the record: then those of now alone hold.
 	Terms Terms
+	// Claims are the groups that the principal's assertion named when it was made, where
+	// ClaimsKnown: it named them, and the store keeps them.
+	Claims      []string
+	ClaimsKnown bool
 	// State, Decisions and Window are what has become of it as far as the store
 	// remembers; see Apply. Window is what the last approval gave.
 	State     State
@@ -170,6 +174,9 @@ type Request struct {
 	// TakenIn is when its grant was found, where nobody had made the request here: who
 	// approved it, if anybody did, is not known. Zero for all others.
 	TakenIn time.Time
+	// Ending is since when somebody has been ending its grant, and nothing was recorded of
+	// what became of that; zero otherwise.
+	Ending time.Time
 	// Version counts what the store has recorded; 0 is a request not yet recorded.
 	Version int
 }

@@ -130,7 +130,7 @@ func (r Request) Apply(e Event) (Request, error) {
 	if r.State == Unmade {
 		r = e.Request
 		r.State, r.Decisions, r.Window, r.Version = Unmade, nil, Window{}, 0
-		r.Review, r.Reminded, r.Escalated, r.TakenIn = Decision{}, time.Time{}, 0, time.Time{}
+		r.Review, r.Reminded, r.Escalated, r.TakenIn, r.Ending = Decision{}, time.Time{}, 0, time.Time{}, time.Time{}
 	}
 	at := slices.IndexFunc(Transitions, func(t Transition) bool { return t.From == r.State && t.On == e.Action && t.If.holds(e) })
 	if at < 0 || e.Request.ID != r.ID {
@@ -145,6 +145,10 @@ func (r Request) Apply(e Event) (Request, error) {
 		r.Escalated++
 	case GrantTakenIn:
 		r.TakenIn = e.At
+	case EndAsked:
+		r.Ending = e.At
+	case GrantEnded, EndFailed, GrantExpired:
+		r.Ending = time.Time{}
 	case GlassReviewed:
 		if r.Kind != BreakGlass || !r.Review.At.IsZero() {
 			return was, r.conflict(fmt.Errorf("%s has no broken glass to review", r.ID))

@@ -29,6 +29,7 @@ func (b *Broker) as(ctx context.Context, caller access.Caller, p access.Principa
 		}
 	}
 	unknown := map[string]error{}
+	var unclaimed error // concerns only who is nothing else: a sign-in may leave claims open for good
 	for _, need := range terms.Requirements {
 		for _, from := range need.From {
 			is := false
@@ -42,6 +43,10 @@ func (b *Broker) as(ctx context.Context, caller access.Caller, p access.Principa
 				is = name == p.Domain()
 			case kind == "group":
 				is, unknown[from] = b.memberOf(ctx, caller, p, name)
+			case kind == "claim":
+				var err error
+				is, err = claimed(caller, p, r, from)
+				unclaimed = cmp.Or(unclaimed, err)
 			}
 			if is {
 				as = append(as, from)
@@ -56,7 +61,7 @@ func (b *Broker) as(ctx context.Context, caller access.Caller, p access.Principa
 		}
 	}
 	if !slices.ContainsFunc(terms.Requirements, func(need access.Requirement) bool { return fills(as, need) }) {
-		return nil, cmp.Or(notPeer, error(mayNotApprove(caller.Principal, p, r.Entitlements[0])))
+		return nil, cmp.Or(unclaimed, notPeer, error(mayNotApprove(caller.Principal, p, r.Entitlements[0])))
 	}
 	return as, nil
 }
@@ -240,6 +245,7 @@ func (b *Broker) invitees(ctx context.Context, caller access.Caller, r access.Re
 		asked := r
 		asked.Reviewers = []access.Principal{p}
 		as, err := b.as(ctx, caller, p, asked, terms, s)
+		as, err = perhaps(as, err, terms)
 		if notAllowed(err) {
 			if group, none := b.invitedGroup(ctx, caller, r, string(p), terms); none == nil {
 				all = append(all, group)

@@ -117,6 +117,9 @@ func (b *Broker) identify(caller access.Caller, a Ask) (r access.Request, form a
 		Extends:       a.Extends,
 		Created:       now.UTC().Truncate(time.Second),
 	}
+	if b.c.Claims && !b.forgets && !caller.ClaimsUnknown {
+		r.Claims, r.ClaimsKnown = caller.Claims, true
+	}
 	r.Entitlements = slices.Clone(a.Entitlements)
 	slices.SortFunc(r.Entitlements, access.CompareEntitlementIDs)
 	r.Entitlements = slices.Compact(r.Entitlements)
@@ -268,7 +271,7 @@ func (b *Broker) selfHeld(ctx context.Context, caller access.Caller, r access.Re
 		switch held := s.Holding(r.Principal, id); {
 		case held.SelfApproval:
 		case held.PeerApproval && b.looks().Approvals:
-			terms, err := b.terms(b.facts(ctx, caller, r.Principal, &s, id), r.Kind, r.Start, id)
+			terms, err := b.terms(b.factsOf(ctx, caller, r, &s, id), r.Kind, r.Start, id)
 			if err != nil || terms.Approvals() > 0 {
 				return cmp.Or(err, error(needsApproval(access.NotAllowed, string(id.Role))))
 			}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -96,7 +97,7 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 			result.Outcomes = append(result.Outcomes, e.removed()...)
 			continue
 		}
-		outcomes, warnings, err := b.end(ctx, caller, e)
+		outcomes, warnings, err := b.end(ctx, caller, caller.Principal, e)
 		if err != nil && i == 0 {
 			return result, err
 		}
@@ -162,7 +163,7 @@ type ending struct {
 // whole each time that it is opened, as long as they like.
 func (e ending) over(now time.Time) bool {
 	return e.kept.State == access.Ended && !slices.ContainsFunc(e.found, func(a access.Activation) bool {
-		return a.Window.Length() > 0 && now.Before(a.Window.End)
+		return gives(a, now)
 	})
 }
 
@@ -261,37 +262,60 @@ func (b *Broker) ahead(ctx context.Context, e ending, s access.Standing) (all []
 	return all, err
 }
 
-func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]access.Outcome, []*access.Error, error) {
+// end has one grant ended, or called off, which is recorded first, and tells people. by is
+// who wants it.
+func (b *Broker) end(ctx context.Context, caller access.Caller, by access.Principal, e ending) (
+	[]access.Outcome, []*access.Error, error) {
 	// The form that made it may be sent again, and must not be answered from memory.
 	b.asked.forget(func(a Asked) bool { return a.Request.ID == e.of.RequestID && a.Request.Principal == e.of.Principal })
 	now := b.c.Now()
-	r, approvers := access.Request{ID: e.of.RequestID, Resource: e.of.Resource, Principal: e.of.Principal}, e.kept.ApprovedBy()
-	event := b.event(caller, access.EndAsked, r)
-	gave := e.kept.State == access.Approved || e.kept.State == access.Scheduled
-	if gave && len(e.found) == 0 {
-		event.Request.Entitlements, event.Request.Justification, event.Window = e.kept.Entitlements, e.kept.Justification, e.kept.Window
-	}
-	for _, a := range e.found {
-		event.Request.Entitlements = append(event.Request.Entitlements, a.Entitlement)
-		event.Request.Justification = a.Justification
-		event.Window = a.Window
-		gave = gave || a.Window.Length() > 0 && now.Before(a.Window.End)
-		if e.kept.ID == "" {
-			approvers = a.Approvers
-		}
-	}
+	event, approvers := e.event(b.event(caller, access.EndAsked, access.Request{}))
 	_, warnings, err := b.commit(ctx, event)
 	if err != nil {
 		return nil, nil, err
 	}
 	var told []access.Notice // of an end by somebody else
-	if gave && caller.Principal != r.Principal {
-		told = append(told, b.endedNotice(ctx, caller, event.Request, e.kept, approvers, event.Window))
+	if by != e.of.Principal && (e.calledOff() || slices.ContainsFunc(e.found, func(a access.Activation) bool { return gives(a, now) })) {
+		told = append(told, b.endedNotice(ctx, by, event, e.kept, approvers))
 	}
-	kept := told
+	outcomes, more, err := b.carryOutEnd(ctx, event, e, told)
+	return outcomes, withNew(warnings, more), err
+}
+
+// gives is whether an activation gives access then, or later.
+func gives(a access.Activation, now time.Time) bool {
+	return a.Window.Length() > 0 && now.Before(a.Window.End)
+}
+
+// calledOff is whether it is approved, and nothing of it was written.
+func (e ending) calledOff() bool {
+	return (e.kept.State == access.Approved || e.kept.State == access.Scheduled) && len(e.found) == 0
+}
+
+// event is what is recorded of an ending: an event completed by what is known of the grant,
+// and of who approved it.
+func (e ending) event(event access.Event) (access.Event, []access.Principal) {
+	r, approvers := access.Request{ID: e.of.RequestID, Resource: e.of.Resource, Principal: e.of.Principal}, e.kept.ApprovedBy()
+	if e.calledOff() {
+		r.Entitlements, r.Justification, event.Window = e.kept.Entitlements, e.kept.Justification, e.kept.Window
+	}
+	for _, a := range e.found {
+		r.Entitlements, r.Justification, event.Window = append(r.Entitlements, a.Entitlement), a.Justification, a.Window
+		if e.kept.ID == "" {
+			approvers = a.Approvers
+		}
+	}
+	event.Request = r
+	return event, approvers
+}
+
+// carryOutEnd ends what the event asks for, and records what became of it. told is who hears
+// of it.
+func (b *Broker) carryOutEnd(ctx context.Context, event access.Event, e ending, told []access.Notice) (
+	outcomes []access.Outcome, warnings []*access.Error, err error) {
 	// What is not written is called off first: who writes it meanwhile looks afterwards
 	// (calledOff), and then one of both ends it.
-	off := (e.kept.State == access.Approved || e.kept.State == access.Scheduled) && len(e.found) == 0
+	kept, off := told, e.calledOff()
 	if off {
 		event.Action, event.At = access.GrantEnded, b.c.Now()
 		_, unrecorded, _ := b.commit(ctx, event, kept...)
@@ -299,10 +323,12 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]acc
 			return nil, nil, unrecorded[0]
 		}
 	}
-	var outcomes []access.Outcome
 	provider, err := b.providerOf(e.of.Resource)
 	if err == nil {
 		outcomes, err = provider.End(ctx, e.of)
+	}
+	if event.Caller.Method == access.MethodSystem && access.AsError(err).MayPass() && !off {
+		return nil, nil, err // it stays due, and is recorded once it is known
 	}
 	event.Action, event.At, event.Outcomes, event.Err = access.GrantEnded, b.c.Now(), outcomes, err
 	if err != nil {
@@ -312,30 +338,74 @@ func (b *Broker) end(ctx context.Context, caller access.Caller, e ending) ([]acc
 		if off || err != nil {
 			kept = nil
 		}
-		_, unrecorded, _ := b.commit(ctx, event, kept...)
-		warnings = withNew(warnings, unrecorded)
+		_, warnings, _ = b.commit(ctx, event, kept...)
 	}
 	if off && err != nil { // nothing is known to stand, and nothing will be written
 		warnings, err = append(warnings, access.AsError(err)), nil
 	}
 	for _, n := range told {
 		if err == nil {
-			warnings = append(warnings, b.tell(ctx, caller, n)...)
+			warnings = append(warnings, b.tell(ctx, event.Caller, n)...)
 		}
 	}
 	return outcomes, warnings, err
 }
 
+// finishEnd carries out an end that somebody asked for whose process died: by what stands,
+// it was ended, or is now, with what extends it. Access that ran its time meanwhile has
+// expired.
+func (b *Broker) finishEnd(ctx context.Context, r access.Request) error {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	events, err := timed(b, ctx, func(ctx context.Context) ([]access.Event, error) { return b.memory().History(ctx, r.ID) })
+	if err != nil {
+		return err
+	}
+	var by access.Principal
+	for _, e := range events {
+		if e.Action == access.EndAsked {
+			by = e.Caller.Principal
+		}
+	}
+	now := b.c.Now()
+	standing, err := b.standing(ctx, system, access.StandingQuery{Resource: r.Resource, Since: now})
+	if err != nil {
+		return err
+	}
+	held := standing.OfRequest(r)
+	if r.State == access.Active && r.StateWith(held, now) == access.Expired {
+		_, warnings, err := b.commit(ctx, b.event(system, access.GrantExpired, r))
+		return cmp.Or(err, first(warnings))
+	}
+	e := ending{found: held, kept: r, of: access.Ending{RequestID: r.ID, Principal: r.Principal, Resource: r.Resource,
+		At: now.UTC().Truncate(time.Second), Since: now}}
+	event, approvers := e.event(b.event(system, access.GrantEnded, r))
+	var told []access.Notice
+	if by != r.Principal {
+		told = append(told, b.endedNotice(ctx, by, event, r, approvers))
+	}
+	_, warnings, err := b.carryOutEnd(ctx, event, e, told)
+	further, lost := b.extending(ctx, e, standing)
+	for _, next := range further {
+		if !next.over(now) {
+			_, more, failed := b.end(ctx, system, by, next)
+			err, warnings = cmp.Or(err, failed), append(warnings, more...)
+		}
+	}
+	return cmp.Or(err, lost, first(warnings))
+}
+
 // endedNotice is what people hear of an end by somebody else: its holder and who approved
 // it, but not who ended it.
-func (b *Broker) endedNotice(ctx context.Context, caller access.Caller, r, kept access.Request, approvers []access.Principal,
-	w access.Window) access.Notice {
+func (b *Broker) endedNotice(ctx context.Context, by access.Principal, event access.Event, kept access.Request,
+	approvers []access.Principal) access.Notice {
+	r := event.Request
 	if kept.ID != "" {
 		r = kept
 	}
-	others := slices.DeleteFunc(slices.Clone(approvers), func(p access.Principal) bool { return p == caller.Principal })
+	others := slices.DeleteFunc(slices.Clone(approvers), func(p access.Principal) bool { return p == by })
 	n := b.notice(access.GrantEnded, r, others)
-	n.By, n.Window, n.Roles = caller.Principal, w, b.describe(ctx, r.Entitlements)
+	n.By, n.Window, n.Roles = by, event.Window, b.describe(ctx, r.Entitlements)
 	if b.c.Origin != "" {
 		n.BaseURL = b.c.Origin + "/"
 		if kept.ID != "" {

@@ -27,8 +27,8 @@ func (b *Broker) remind(ctx context.Context, did access.Action, r access.Request
 		return err
 	}
 	for _, n := range notices {
-		if warnings := b.tell(ctx, system, n); len(warnings) > 0 {
-			return warnings[0]
+		if err := first(b.tell(ctx, system, n)); err != nil {
+			return err
 		}
 	}
 	return nil

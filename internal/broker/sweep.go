@@ -147,14 +147,13 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 		event := b.event(system, action, r)
 		event.Err = cause
 		_, warnings, err := b.commit(ctx, event)
-		if err == nil && len(warnings) > 0 {
-			err = warnings[0]
-		}
-		return over, err
+		return over, cmp.Or(err, first(warnings))
 	}
 	switch did := r.DueBy(now); did {
 	case access.RequestLapsed, access.GrantExpired:
 		return record(did, nil)
+	case access.GrantEnded:
+		return over, b.finishEnd(ctx, r)
 	case access.Reminded, access.Escalated:
 		err := b.remind(ctx, did, r)
 		if e := access.AsError(err); e != nil && e.Kind == access.Conflict {
@@ -174,6 +173,15 @@ func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error
 	}
 	return nil, &access.Error{Kind: access.Unprocessable, Code: access.CodeLedgerDamaged, Args: access.Args{"id": id},
 		Err: errors.New("its row says that it is due")}
+}
+
+// first is what could not be recorded, or told, as the error of what nobody waits for; nil
+// for none.
+func first(warnings []*access.Error) error {
+	if len(warnings) == 0 {
+		return nil
+	}
+	return warnings[0]
 }
 
 // stood is whether the grant stands that was approved, as that of somebody whose process
@@ -202,9 +210,7 @@ func (b *Broker) stood(ctx context.Context, r access.Request) (bool, error) {
 		notices[0].Window = event.Window
 	}
 	_, warnings, err := b.commit(ctx, event, notices...)
-	if err == nil && len(warnings) > 0 {
-		err = warnings[0]
-	}
+	err = cmp.Or(err, first(warnings))
 	for _, notice := range notices {
 		if err == nil {
 			b.tell(ctx, system, notice) // what fails is in the journal, and in the outbox
@@ -242,7 +248,8 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 		return err
 	}
 	if r.Kind == access.BreakGlass {
-		if err := b.mayBreak(ctx, r.Principal, terms, r.Entitlements[0].Role, q.Since); err != nil {
+		who := access.Caller{Principal: r.Principal, Claims: r.Claims, ClaimsUnknown: !r.ClaimsKnown}
+		if err := b.mayBreak(ctx, who, terms, r.Entitlements[0].Role, q.Since); err != nil {
 			return b.refuse(ctx, system, access.GrantWritten, r, err)
 		}
 		check := b.glassCheck(ctx, system, r, q.Since)

@@ -16,15 +16,16 @@ const startGrace = 5 * time.Minute
 // Defaults are the terms that hold for the caller where nothing is said of an
 // entitlement in particular.
 func (b *Broker) Defaults(caller access.Caller, kind access.RequestKind) (access.Terms, error) {
-	return b.c.Policy.Terms(access.Subject{Principal: caller.Principal, Kind: kind, At: b.c.Now()})
+	terms, _, err := b.c.Policy.Terms(access.Subject{Principal: caller.Principal, Kind: kind, At: b.c.Now()})
+	return terms, err
 }
 
 // carriesOut is nil for terms that can be carried out. Rules that demand others are faults
 // when a policy is taken; this keeps them from being left out all the same.
 func (b *Broker) carriesOut(t access.Terms) error {
-	// Nobody reads claims, so that nobody could be one of those who have it.
+	// Where nobody reads claims nobody could be one of those who have it.
 	nobody := func(r access.Requirement) bool {
-		return len(r.From) == 0 || slices.ContainsFunc(r.From, func(from string) bool { return strings.HasPrefix(from, "claim:") })
+		return len(r.From) == 0 || !b.c.Claims && slices.ContainsFunc(r.From, isClaim)
 	}
 	term := "" // as a policy calls it
 	switch {

@@ -78,7 +78,7 @@ type Requests struct {
 	MaxRoles             int            `env:"ACTIVATION_REQUEST_MAX_ROLES" default:"10" min:"1" max:"1000"`
 	JustificationPattern *regexp.Regexp `env:"JUSTIFICATION_PATTERN" default:".*"`
 	JustificationHint    string         `env:"JUSTIFICATION_HINT" default:"Bug or case number"`
-	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS".
+	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS", "claim:NAME".
 	Admins   []string `env:"ADMINS"`
 	Auditors []string `env:"AUDITORS"`
 	// Policy is where the policy file is kept; zero is none.
@@ -91,13 +91,6 @@ type Ledger struct {
 	SigningKey StoredText `env:"SIGNING_KEY" secret:"true"`
 	// Retention is 0 where nothing is ever erased.
 	Retention time.Duration `env:"LEDGER_RETENTION" unit:"days" min:"1" max:"36500"`
-}
-
-// Identity is how callers are identified.
-type Identity struct {
-	BackendServiceID string   `env:"IAP_BACKEND_SERVICE_ID" pattern:"[0-9]{1,32}"`
-	Audiences        []string `env:"IAP_AUDIENCE"`
-	VerifyAudience   bool     `env:"IAP_VERIFY_AUDIENCE" default:"true"`
 }
 
 // Server is the HTTP interface.

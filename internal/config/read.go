@@ -149,9 +149,10 @@ func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
 // patterns are those that are called by a name. A selector of DKIM is one label or more
 // of a host name, and hello the name that we give ourselves.
 var patterns = map[string]string{
-	"selector":  label + `(\.` + label + `)*`,
-	"mail host": `[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]+\]?`,
-	"hello":     `[A-Za-z0-9._-]{1,253}|\[[0-9A-Za-z:.]{1,60}\]`,
+	"selector":      label + `(\.` + label + `)*`,
+	"mail host":     `[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]+\]?`,
+	"load balancer": loadBalancer,
+	"hello":         `[A-Za-z0-9._-]{1,253}|\[[0-9A-Za-z:.]{1,60}\]`,
 }
 
 const label = `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`

@@ -32,12 +32,14 @@ type Home interface {
 	// the beginning.
 	Due(ctx context.Context, by, after time.Time, afterID string, max int) ([]Row, error)
 
-	// Waiting returns what of the outbox is due by then, the earliest first.
+	// Waiting returns what of the outbox is due by then, the earliest first; nothing that is
+	// put aside, which Aside returns, the oldest first.
 	Waiting(ctx context.Context, by time.Time, max int) ([]Kept, error)
+	Aside(ctx context.Context, max int) ([]Kept, error)
 	// Lease changes whose a message is, if it is still that of from, and says whether.
 	Lease(ctx context.Context, id, from, to string) (bool, error)
 	// Drop removes a message, and Delay keeps it for later and counts an attempt, nobody's
-	// then; both only where it is still that of lease.
+	// then; both only where it is still that of lease. Without a time it is put aside.
 	Drop(ctx context.Context, id, lease string) error
 	Delay(ctx context.Context, id, lease string, due time.Time) error
 
@@ -45,6 +47,13 @@ type Home interface {
 	// for nothing.
 	Swept(ctx context.Context, at time.Time) error
 	LastSweep(ctx context.Context) (time.Time, error)
+
+	// Hold gives the name to the holder for a life that begins now, by the home's own
+	// clock, unless it is another's whose life is not over, and says whether. Who holds it
+	// already begins a new life.
+	Hold(ctx context.Context, name, holder string, life time.Duration) (bool, error)
+	// Release gives the name up, if it is still the holder's.
+	Release(ctx context.Context, name, holder string) error
 
 	// Keep keeps a note. One of the same kind and ID stays as it is.
 	Keep(ctx context.Context, n Note) error
@@ -132,7 +141,7 @@ type Query struct {
 	Brief bool
 }
 
-// Kept is a message in the outbox.
+// Kept is a message in the outbox. One that is put aside has no Due.
 type Kept struct {
 	ID, Request string
 	Notice      []byte

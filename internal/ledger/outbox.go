@@ -55,13 +55,42 @@ func (s *Store) Take(ctx context.Context, by time.Time, lease time.Duration, max
 			}
 			return nil, unavailable(err)
 		}
+		if !ok {
+			continue // somebody else has it
+		}
 		notice, err := decodeNotice(kept.Notice)
-		if !ok || err != nil {
-			continue // somebody else has it, or nobody can send it: Waiting shows it to verify
+		if err != nil { // nobody can send it, and it must keep no other waiting
+			if s.c.Home.Delay(ctx, kept.ID, mine, time.Time{}) == nil && s.c.PutAside != nil {
+				s.c.PutAside(Unreadable{kept.ID, kept.Request, kept.Made, err})
+			}
+			continue
 		}
 		taken = append(taken, access.Message{ID: kept.ID, Notice: notice, Made: kept.Made, Attempts: kept.Attempts, Lease: mine})
 	}
 	return taken, nil
+}
+
+// Unreadable is a message that was put aside, since it says nothing to this version: somebody
+// has changed it, or a newer version has made it. Err is nil where it can be read now.
+type Unreadable struct {
+	ID, Request string
+	Made        time.Time
+	Err         error
+}
+
+// asideCount bounds how many messages that were put aside are looked at.
+const asideCount = 1000
+
+// Aside are the messages that were put aside, the oldest first, at most a thousand. Who has
+// seen to one drops it, or has it tried again (Home.Drop and Home.Delay, without a lease).
+func Aside(ctx context.Context, home Home) ([]Unreadable, error) {
+	kept, err := home.Aside(ctx, asideCount)
+	var all []Unreadable
+	for _, k := range kept {
+		_, unread := decodeNotice(k.Notice)
+		all = append(all, Unreadable{k.ID, k.Request, k.Made, unread})
+	}
+	return all, err
 }
 
 // free are those that nobody holds, or that somebody has held, as we have seen
@@ -88,17 +117,22 @@ func (s *Store) free(waiting []Kept, lease time.Duration) []Kept {
 }
 
 // Overdue is whether a request, or a message, was due by then and is still: nobody sweeps,
-// or what is swept cannot be done.
-func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages bool, err error) {
+// or what is swept cannot be done; and how many messages were put aside.
+func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages bool, aside int, err error) {
+	if s.c.Unready != nil {
+		if why := s.c.Unready(); why != nil {
+			return false, false, 0, why
+		}
+	}
 	rows, err := s.c.Home.Due(ctx, by, time.Time{}, "", 1)
-	if err != nil {
-		return false, false, unavailable(err)
+	var waiting, unread []Kept
+	if err == nil {
+		waiting, err = s.c.Home.Waiting(ctx, by, 1)
 	}
-	waiting, err := s.c.Home.Waiting(ctx, by, 1)
-	if err != nil {
-		return false, false, unavailable(err)
+	if err == nil {
+		unread, err = s.c.Home.Aside(ctx, asideCount)
 	}
-	return len(rows) > 0, len(waiting) > 0, nil
+	return len(rows) > 0, len(waiting) > 0, len(unread), unavailableOrNil(err)
 }
 
 // Swept implements broker.Memory.

@@ -33,6 +33,10 @@ type Config struct {
 	Now func() time.Time
 	// Random is a source of cryptographic quality.
 	Random io.Reader
+	// Unready is why the home cannot be used yet, for health; nil once it can. May be nil.
+	Unready func() *access.Error
+	// PutAside is called once for each message that is put aside; it may be nil.
+	PutAside func(Unreadable)
 }
 
 // Store implements broker.Memory. Make one with New.

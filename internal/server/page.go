@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -123,6 +124,10 @@ func (s *server) page(h func(*http.Request) (page, error)) http.HandlerFunc {
 	}
 }
 
+// buffers are those of pages that were written. Without them a page of many roles would
+// grow its own again and again.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // write renders into a buffer first, so that a template that fails half-way is a
 // clean refusal.
 func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
@@ -134,8 +139,10 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 		w.WriteHeader(p.status)
 		return
 	}
-	var b bytes.Buffer
-	if err := s.pages[p.template].ExecuteTemplate(&b, cmp.Or(p.block, "frame.html"), p.data); err != nil {
+	b := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(b)
+	b.Reset()
+	if err := s.pages[p.template].ExecuteTemplate(b, cmp.Or(p.block, "frame.html"), p.data); err != nil {
 		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
 		http.Error(w, s.withIncident(r, problem), status)
 		return

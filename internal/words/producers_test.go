@@ -230,6 +230,10 @@ func situations() []situation {
 			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
 				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon.Add(-time.Hour)
 			}), nil},
+		{access.CodeClaimsUnknown, "a sign-in that does not name groups", deciding(access.CodeClaimsUnknown,
+			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
+				w.Policy, w.Claims, c.ClaimsUnknown = refined(w, `rules: [{name: r, terms: {approvals: [{count: 1, from: ["claim:leads"]}]}}]`), true, true
+			}), nil},
 		{access.CodeAccessLevel, "a device that is not managed", deciding(access.CodeAccessLevel,
 			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
 				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon
@@ -353,6 +357,12 @@ func situations() []situation {
 			return err
 		}, nil},
 		{access.CodeLedgerUnavailable, "a database that is down", recalling(home{err: errors.New("connection refused")}), nil},
+		{access.CodeLeaseHeld, "somebody else's change that takes longer", func(t *testing.T) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, err := ledger.New(ledger.Config{Home: home{}}).Lease(ctx, "changes", time.Minute)
+			return err
+		}, nil},
 		{access.CodeLedgerDamaged, "entries that nobody signed", recalling(home{entries: []ledger.Entry{{}}}), nil},
 		{access.CodeLedgerOld, "a database that was put back from an older copy", cautioned(0), nil},
 		{access.CodeGrantUnknown, "a grant by a service that keeps no database", cautioned(1), nil},
@@ -678,6 +688,8 @@ type home struct {
 
 func (h home) Load(context.Context, string) ([]ledger.Entry, error) { return h.entries, h.err }
 
+func (h home) Hold(context.Context, string, string, time.Duration) (bool, error) { return false, h.err }
+
 // recalling opens a request that is in the ledger.
 func recalling(h home) func(*testing.T) error {
 	return func(t *testing.T) error {
@@ -720,8 +732,8 @@ func cautioned(which int) func(*testing.T) error {
 // unread is a policy of which no text has been read yet.
 type unread struct{}
 
-func (unread) Terms(access.Subject) (access.Terms, error) {
-	return access.Terms{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
+func (unread) Terms(access.Subject) (access.Terms, access.Explanation, error) {
+	return access.Terms{}, access.Explanation{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
 }
 
 // refined is the policy of a file.

@@ -111,3 +111,16 @@ func TestEveryHomeKeepsTheContractOfTheStore(t *testing.T) {
 		})
 	}
 }
+
+// The clocks of the two instances are a minute apart.
+func TestEveryHomeKeepsTheContractOfLeases(t *testing.T) {
+	for name, open := range homes {
+		t.Run(name, func(t *testing.T) {
+			storetest.RunLease(t, func(t *testing.T) (one, again storetest.Leasing) {
+				home, ahead := open(t), newClock()
+				ahead.Advance(time.Minute)
+				return store(t, home, newClock()), store(t, home, ahead)
+			})
+		})
+	}
+}

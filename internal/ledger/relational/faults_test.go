@@ -60,6 +60,110 @@ func TestAnAnswerThatWasLostAfterTheCommitCountsAsRecorded(t *testing.T) {
 	}
 }
 
+// losing is a home of which the answer to taking a lease is lost.
+type losing struct{ ledger.Home }
+
+func (l losing) Hold(ctx context.Context, name, holder string, life time.Duration) (bool, error) {
+	_, _ = l.Home.Hold(ctx, name, holder, life)
+	return false, errors.New("connection reset")
+}
+
+func TestALeaseOfWhichTheAnswerWasLostHoldsNobodyUp(t *testing.T) {
+	c, home := newClock(), sqlite(t)
+	_, err := store(t, losing{home}, c).Lease(t.Context(), "cluster", time.Hour)
+	if e := access.AsError(err); err == nil || e.Kind != access.Unavailable || e.Code != access.CodeLedgerUnavailable {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := store(t, home, c).Lease(ctx, "cluster", time.Hour); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever may write the database, or a newer version, may leave messages that nobody can
+// read. They keep no other waiting, and can be had again.
+func TestMessagesThatNobodyCanReadArePutAside(t *testing.T) {
+	for name, open := range riggedHomes {
+		t.Run(name, func(t *testing.T) {
+			const many = 220
+			c, home := newClock(), open(t)
+			e := made(c, pending)
+			if _, err := store(t, home, c).Commit(t.Context(), e, []access.Notice{{ID: "good", Request: e.Request}}); err != nil {
+				t.Fatal(err)
+			}
+			home.exec(t, "UPDATE outbox SET lease = ''")
+			var rows []string
+			for i := range many {
+				rows = append(rows, fmt.Sprintf("('bad%03d', '%s', 'not a notice', 1, 1, 0, '')", i, pending))
+			}
+			home.exec(t, "INSERT INTO outbox VALUES "+strings.Join(rows, ", "))
+			var told []string
+			s := ledger.New(ledger.Config{Home: home, Signer: keys(t, secret), Now: c.Now, Random: rand.Reader,
+				PutAside: func(m ledger.Unreadable) {
+					if m.Err == nil || m.Request != pending || m.Made.IsZero() {
+						t.Errorf("%+v", m)
+					}
+					told = append(told, m.ID)
+				}})
+			var taken []access.Message
+			for range 2 { // as two sweeps
+				some, err := s.Take(t.Context(), c.Now(), 5*time.Minute, 20)
+				if err != nil {
+					t.Fatal(err)
+				}
+				taken = append(taken, some...)
+			}
+			if len(taken) != 1 || taken[0].ID != "good" || len(told) != many {
+				t.Fatalf("%d were taken, and %d put aside", len(taken), len(told))
+			}
+			if err := s.Sent(t.Context(), taken[0]); err != nil {
+				t.Fatal(err)
+			}
+			c.Advance(24 * time.Hour)
+			if more, err := s.Take(t.Context(), c.Now(), 5*time.Minute, many); err != nil || len(more) != 0 || len(told) != many {
+				t.Errorf("taken again: %d, %v; put aside %d", len(more), err, len(told))
+			}
+			if _, late, aside, err := s.Overdue(t.Context(), c.Now()); late || aside != many || err != nil {
+				t.Errorf("late %v, aside %d, %v", late, aside, err)
+			}
+			// A version that can read it sends it, once an operator says so.
+			home.exec(t, "UPDATE outbox SET notice = '{}' WHERE id = 'bad007'")
+			all, err := ledger.Aside(t.Context(), home)
+			if err != nil || len(all) != many || all[7].ID != "bad007" || all[7].Err != nil || all[8].Err == nil {
+				t.Fatalf("%d, %+v, %v", len(all), all[7], err)
+			}
+			if err := home.Delay(t.Context(), "bad007", "", c.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := s.Take(t.Context(), c.Now(), 5*time.Minute, 20); err != nil || len(got) != 1 || got[0].ID != "bad007" {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// What a row says is what its entries fold to, also where a clock is finer than what is kept.
+func TestTimesAreKeptAsTheyAreFolded(t *testing.T) {
+	c, home := newClock(), sqlite(t)
+	s := store(t, home, c)
+	e := made(c, pending)
+	c.Advance(1234567 * time.Nanosecond)
+	for _, action := range []access.Action{access.RequestMade, access.Reminded} {
+		e.Action, e.At = action, c.Now()
+		if _, err := s.Commit(t.Context(), e, nil); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if e.Request, err = s.Open(t.Context(), pending); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if report, err := ledger.Verify(t.Context(), home, keys(t, secret)); err != nil || len(report.Findings) > 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
 func TestEveryStatementThatFailsLeavesNothingBehind(t *testing.T) {
 	for _, table := range []string{"events", "parts", "reviewers", "outbox"} {
 		t.Run(table, func(t *testing.T) {
@@ -185,17 +289,17 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	for name, open := range riggedHomes {
 		t.Run(name, func(t *testing.T) {
 			home := open(t)
-			for newer, usable := range map[int]bool{5: true, 6: false} {
+			for newer, usable := range map[int]bool{6: true, 7: false} {
 				home.exec(t, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true)", newer))
 				err := home.Migrate(t.Context())
 				var want relational.NewerError
-				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 6 || !strings.Contains(err.Error(), "newer version")) {
+				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 7 || !strings.Contains(err.Error(), "newer version")) {
 					t.Errorf("schema %d: %v", newer, err)
 				}
 				if !usable {
 					break
 				}
-				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 6")
+				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 7")
 			}
 		})
 	}

@@ -321,9 +321,18 @@ func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string,
 
 // Waiting implements ledger.Home.
 func (d *Database) Waiting(ctx context.Context, by time.Time, max int) ([]ledger.Kept, error) {
+	return d.kept(ctx, "due > 0 AND due <= ? ORDER BY due, id LIMIT ?", micros(by), max)
+}
+
+// Aside implements ledger.Home.
+func (d *Database) Aside(ctx context.Context, max int) ([]ledger.Kept, error) {
+	return d.kept(ctx, "due = 0 ORDER BY made, id LIMIT ?", max)
+}
+
+func (d *Database) kept(ctx context.Context, where string, args ...any) ([]ledger.Kept, error) {
 	var all []ledger.Kept
-	err := d.query(ctx, "SELECT id, request_id, notice, made, due, attempts, lease FROM outbox WHERE due <= ? ORDER BY due, id LIMIT ?",
-		[]any{micros(by), max}, func(scan func(...any) error) error {
+	err := d.query(ctx, "SELECT id, request_id, notice, made, due, attempts, lease FROM outbox WHERE "+where, args,
+		func(scan func(...any) error) error {
 			var k ledger.Kept
 			var made, due int64
 			err := scan(&k.ID, &k.Request, &k.Notice, &made, &due, &k.Attempts, &k.Lease)
@@ -369,6 +378,28 @@ func (d *Database) LastSweep(ctx context.Context) (time.Time, error) {
 	var began int64
 	err := d.query(ctx, "SELECT began FROM sweeps", nil, func(scan func(...any) error) error { return scan(&began) })
 	return moment(began), err
+}
+
+// Hold implements ledger.Home.
+func (d *Database) Hold(ctx context.Context, name, holder string, life time.Duration) (bool, error) {
+	now := "CAST(unixepoch('subsec') * 1000000 AS BIGINT)"
+	if d.numbered {
+		now = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+	}
+	result, err := d.write.ExecContext(ctx, d.rebind("INSERT INTO leases (name, holder, until) VALUES (?, ?, "+now+` + ?)
+		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+		WHERE leases.holder = excluded.holder OR leases.until <= `+now), name, holder, life.Microseconds())
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// Release implements ledger.Home.
+func (d *Database) Release(ctx context.Context, name, holder string) error {
+	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM leases WHERE name = ? AND holder = ?"), name, holder)
+	return err
 }
 
 // Keep implements ledger.Home.
