@@ -80,11 +80,7 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 		terms, err = b.read(ctx, caller, &r, a)
 	}
 	r.Terms = b.kept(terms)
-	for _, p := range append([]access.Principal{r.Principal}, r.Reviewers...) {
-		if accounts := b.accounts(p); len(accounts) > 1 && !b.forgets {
-			r.Terms.People = append(r.Terms.People, accounts)
-		}
-	}
+	r.Terms.People = append(r.Terms.People, b.peopleOf(append([]access.Principal{r.Principal}, r.Reviewers...))...)
 	if err != nil {
 		trying := access.RequestMade
 		if r.Kind == access.BreakGlass {
