@@ -358,3 +358,86 @@ func TestPomerium_TakesOverFromTheExample(t *testing.T) {
 		t.Fatal(p.zero.PPL("jit-example"))
 	}
 }
+
+// doctor sees whether the deployment has what it needs, and changes nothing.
+func TestPomerium_Doctor(t *testing.T) {
+	p := newCluster(t, nil)
+	examined := func(change map[string]string) (string, int) {
+		var out strings.Builder
+		environment := maps.Clone(p.environment)
+		maps.Copy(environment, change)
+		code := examine(t.Context(), func(name string) string { return environment[name] }, "", nil, &out)
+		return out.String(), code
+	}
+	expect := func(what, got string, texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			if !strings.Contains(got, text) {
+				t.Errorf("%s: no %q in\n%s", what, text, got)
+			}
+		}
+	}
+	got, code := examined(nil)
+	expect("fine", got, "ok       pomerium: the API answers", "jit-example is not there yet", "no change waits", "warning  administration: nobody is named",
+		"ok       ledger: ", "jitaccess.db.key", "warning  ledger: SIGNING_KEY is not set")
+	if code != exitOK || p.zero.PPL("jit-example") != "" {
+		t.Errorf("exits with %d, and wrote %s", code, p.zero.PPL("jit-example"))
+	}
+	p.zero.ApplyByHand(true)
+	if _, err := p.zero.AddPolicy("jit-example", "[]"); err != nil {
+		t.Fatal(err)
+	}
+	got, _ = examined(map[string]string{"ADMINS": "user:deniz.kaya@example.com"})
+	expect("attached to nothing", got, "warning  pomerium: the policy jit-example is attached to no route", "warning  pomerium: changes wait to be applied",
+		"POMERIUM_APPLY_CHANGESETS=true", "ok       administration: ADMINS")
+	if _, err := p.zero.AddPolicy("jit-example", "[]"); err != nil {
+		t.Fatal(err)
+	}
+	got, code = examined(nil)
+	expect("two of one name", got, "broken   pomerium: 2 policies are called jit-example")
+	if code != exitFailure {
+		t.Error("what is broken does not count")
+	}
+	got, code = examined(map[string]string{"API_USER_TOKEN": "hunter2"})
+	expect("another token", got, "broken   pomerium: ", "Make a new API user token")
+	if code != exitFailure || strings.Contains(got, "hunter2") {
+		t.Error(got)
+	}
+	got, _ = examined(map[string]string{"DATABASE_URL": "sqlite:" + filepath.Join(p.folder, "other.db")})
+	expect("no database yet", got, "other.db is not there yet")
+	if _, err := os.Stat(filepath.Join(p.folder, "other.db")); err == nil {
+		t.Error("doctor makes a database")
+	}
+	got, code = examined(map[string]string{"DATABASE_URL": "postgres://127.0.0.1:1/x", "SIGNING_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="})
+	expect("no database", got, "broken   ledger: requests cannot be remembered")
+	if err := os.Chmod(filepath.Join(p.folder, "jitaccess.db.key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, _ = examined(nil)
+	expect("a key that others can read", got, "broken   ledger: ", "can be read by others")
+	got, _ = examined(map[string]string{"CLUSTER_ID": ""})
+	expect("a fault of the settings", got, "broken   settings: CLUSTER_ID is not set")
+}
+
+// What needs Google Cloud says so, and nothing panics.
+func TestPomerium_CommandsThatNeedGoogle(t *testing.T) {
+	p := newCluster(t, nil)
+	p.stop()
+	env := func(name string) string { return p.environment[name] }
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"eligible"}, exitFailure, "needs Google Cloud"},
+		{[]string{"sweep"}, exitOK, "finished 0"},
+		{[]string{"reconcile"}, exitOK, "0 differences"},
+		{[]string{"ledger", "verify"}, exitUsage, "DATABASE_URL"},
+	} {
+		var out, wrong strings.Builder
+		code := run(t.Context(), c.args, env, &out, &wrong)
+		if code != c.code || !strings.Contains(out.String()+wrong.String(), c.says) {
+			t.Errorf("%v: %d, %s%s", c.args, code, out.String(), wrong.String())
+		}
+	}
+}

@@ -83,6 +83,8 @@ type Problem struct {
 	Incident string
 	// SwitchAccount is where to sign in as somebody else, if that helps; else empty.
 	SwitchAccount string
+	// OpenAgain is whether that helps: what signs people in asks for it then.
+	OpenAgain bool
 }
 
 // only forgets a field that the page does not have.
@@ -101,6 +103,7 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		p.SwitchAccount = s.SwitchAccount
 	}
+	p.OpenAgain = status == http.StatusUnauthorized && r.Method == http.MethodGet
 	s.logRefusal(r, e, status)
 	return p, status
 }

@@ -55,6 +55,7 @@ type Broker interface {
 	Extension(ctx context.Context, c access.Caller, id string) (broker.Choice, error)
 	ReviewGlass(ctx context.Context, c access.Caller, id, comment, origin string) (access.Request, []*access.Error, error)
 	History(ctx context.Context, c access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error)
+	Counts(ctx context.Context, c access.Caller, l access.Listing) (counts []access.Count, whole bool, warnings []*access.Error, err error)
 	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
 	Administration(context.Context, access.Caller) (broker.Administration, error)
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
