@@ -83,6 +83,8 @@ type Problem struct {
 	Incident string
 	// SwitchAccount is where to sign in as somebody else, if that helps; else empty.
 	SwitchAccount string
+	// Request is the address of the request that stands in the way; empty for none.
+	Request string
 }
 
 // only forgets a field that the page does not have.
@@ -100,6 +102,9 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	p := &Problem{Refusal: s.refusal(r, e, ""), Field: e.Field, Incident: incidentOf(r)}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		p.SwitchAccount = s.SwitchAccount
+	}
+	if e.Kind == access.Conflict && e.Args["id"] != "" {
+		p.Request = requestPath(e.Args["id"])
 	}
 	s.logRefusal(r, e, status)
 	return p, status
