@@ -85,7 +85,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 			now: time.Now}
 		dc.PolicyFile = p.take
 	}
-	dc.Identity, dc.IdentityKeys, dc.IdentityFault = examinedIdentity(c, platform, time.Now)
+	examineIdentity(&dc, c, platform)
 	doctor.Run(ctx, dc, report)
 	return code
 }

@@ -11,6 +11,7 @@ import (
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 )
 
@@ -141,6 +142,10 @@ func (d *doctor) identityKeys(ctx context.Context) {
 				"let the service reach them; docs/identity.md says where they are")
 		} else {
 			d.ok("keys", "the keys of %s can be had", d.Identity.Method)
+		}
+		if ahead, known := d.IdentityClock(ctx); known && ahead.Abs() > identity.Skew {
+			d.warn("clock", fmt.Sprintf("the clock here is %v ahead of that of the key server of %s", ahead, d.Identity.Method),
+				"set it by NTP: assertions are refused as expired or as of the future")
 		}
 	}
 }
