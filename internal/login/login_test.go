@@ -117,6 +117,7 @@ func TestBadCallbacks(t *testing.T) {
 		{name: "an address that is verified as a number", before: claims("email_verified", 1), code: access.CodeUnverifiedAddress},
 
 		signed("signed with the client's secret", jwt.SigningMethodHS256, []byte(secret)),
+		signed("signed with a key that both sides have", jwt.SigningMethodHS256, key("shared")),
 		signed("not signed", jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType),
 		signed("signed with another key", jwt.SigningMethodES256, strangersKey()),
 		{name: "no token at all", before: func(w *world, _ *browser, _ *visit) { w.provider.raw = "x" }, code: access.CodeBadIdentity},

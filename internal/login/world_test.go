@@ -93,7 +93,7 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 		answer["keys"] = []any{map[string]any{"kty": "RSA", "kid": "first", "use": "sig", "alg": "RS256",
 			"n": base64.RawURLEncoding.EncodeToString(p.key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(p.key.E)).Bytes())},
 			// A key that both sides have is none, though it be published.
-			map[string]any{"kty": "oct", "kid": "first", "k": base64.RawURLEncoding.EncodeToString([]byte(secret))}}
+			map[string]any{"kty": "oct", "kid": "first", "k": base64.RawURLEncoding.EncodeToString(key("shared"))}}
 	case "/token":
 		id, password, _ := r.BasicAuth()
 		if p.inForm {
