@@ -27,7 +27,7 @@ func TestThreat10_TheAudienceIsThatOfTheFront(t *testing.T) {
 		{"a region that nobody knows", config.Config{Platform: config.CloudRun, Service: "jit"}, gcp.Platform{Project: "p", ProjectNumber: "123"}, ""},
 	}
 	for _, test := range tests {
-		test.config.Identity.VerifyAudience = true
+		test.config.Identity.VerifyAudience, test.config.Identity.Profile = true, config.IAP
 		v, err := newVerifier(&test.config, &test.platform, wallClock.now)
 		if (err == nil) != (test.want != "") || err == nil && v.Profile().Expected != test.want {
 			t.Errorf("%s: %v, %v; want %q", test.front, v, err, test.want)
@@ -35,7 +35,7 @@ func TestThreat10_TheAudienceIsThatOfTheFront(t *testing.T) {
 	}
 	// Without verification it is still an audience of this project, and without a
 	// project number nobody gets in.
-	if _, err := newVerifier(&config.Config{Platform: config.AppEngine}, &gcp.Platform{Project: "p"}, wallClock.now); err == nil {
+	if _, err := newVerifier(&config.Config{Platform: config.AppEngine, Identity: config.Identity{Profile: config.IAP}}, &gcp.Platform{Project: "p"}, wallClock.now); err == nil {
 		t.Error("any audience is accepted where the project is not known")
 	}
 }

@@ -475,3 +475,42 @@ func BenchmarkForeignIDs(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRefused is a request of somebody who asks too fast, through everything that
+// a request goes through in this process: by the page, by the interface for scripts, and
+// by a browser that loads what another site embeds.
+func BenchmarkRefused(b *testing.B) {
+	w := measured(b, replayed)
+	for name, how := range map[string]struct {
+		path   string
+		status int
+		header []string
+	}{
+		"page":     {"/access/projects/" + project, http.StatusTooManyRequests, []string{"Sec-Fetch-Site", "same-origin"}},
+		"script":   {projectURL + "/roles", http.StatusTooManyRequests, nil},
+		"embedded": {"/access/projects/" + project, http.StatusForbidden, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image"}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			s, assertion := samples{}, w.assertion(colleague(0))
+			for b.Loop() {
+				r, answer := httptest.NewRequest("GET", how.path, nil), httptest.NewRecorder()
+				r.Header.Set("X-Goog-Iap-Jwt-Assertion", assertion)
+				r.Header.Set("X-JITACCESS", "1")
+				for i := 0; i < len(how.header); i += 2 {
+					r.Header.Set(how.header[i], how.header[i+1])
+				}
+				begin := time.Now()
+				w.service.ServeHTTP(answer, r)
+				// Until the burst is used up, and for 20 in a second then, there is an answer.
+				if answer.Code == how.status {
+					s.add("us-median", float64(time.Since(begin))/float64(time.Microsecond))
+				} else if answer.Code != http.StatusOK {
+					b.Fatalf("%d\n%.500s", answer.Code, answer.Body)
+				}
+			}
+			b.ReportMetric(slices.Min(s["us-median"]), "us-least")
+			s.report(b)
+		})
+	}
+}

@@ -15,8 +15,6 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/iamcredentials"
-	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/identity"
 )
 
@@ -64,46 +62,43 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		return broken("identity", err, "run this where the service runs, or with the credentials that this makes: "+
 			"gcloud auth application-default login --impersonate-service-account SERVICE_ACCOUNT")
 	}
-	google, err := newGoogle(ctx, c, platform, wallClock)
+	google, err := newCloud(ctx, c, platform, wallClock)
 	if err != nil {
 		return broken("settings", err, "")
 	}
-	signer, err := iamcredentials.New(ctx, platform)
-	if err != nil {
-		return broken("signing", err, "")
-	}
-	secrets, err := secretmanager.New(ctx, platform)
-	if err != nil {
-		return broken("secret", err, "")
-	}
-	mailer, err := newMailer(c, platform, signer, secrets, roots, wallClock, func(text string) {
+	mailer, err := newMailer(c, google, roots, wallClock, func(text string) {
 		report(doctor.Finding{Status: doctor.Warning, Check: "mail", Text: text})
 	})
 	if err != nil {
 		return broken("mail", err, "")
 	}
 	dc := doctor.Config{
-		Settings: c, Platform: platform, Scope: google.Scope,
-		Policy: google.Policies.GetIamPolicy, Projects: google.Policies.SearchProjects, Standing: google.Standing,
-		Sign: signer.SignJWT, Secret: secrets.Access, Mailer: mailer,
+		Settings: c, Secret: google.secret, Mailer: mailer,
 		Words: inWords, SendTo: to, Now: time.Now, Origin: hosts(c, platform).Origin,
 	}
+	if google != nil {
+		dc.Platform, dc.Scope, dc.Sign = platform, google.provider.Scope, google.signer.SignJWT
+		dc.Policy, dc.Projects = google.provider.Policies.GetIamPolicy, google.provider.Policies.SearchProjects
+		dc.Standing = google.provider.Standing
+	}
 	if kept := c.Requests.Policy; !kept.IsZero() {
-		read, err := policyText(ctx, platform, kept)
-		if err != nil {
-			return broken("policy file", err, "")
-		}
-		p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: read, log: slog.New(slog.DiscardHandler), now: time.Now}
+		p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: policyText(google, kept), log: slog.New(slog.DiscardHandler),
+			now: time.Now}
 		dc.PolicyFile = p.take
 	}
-	dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
+	if c.Identity.Profile == config.IAP {
+		dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
+	}
 	doctor.Run(ctx, dc, report)
 	return code
 }
 
-// locate connects once. Where there is no metadata server, on the machine of an
+// locate connects once; there is none where Google Cloud is not used. Where there is no metadata server, on the machine of an
 // operator, application default credentials of the service account do.
 func locate(ctx context.Context, c *config.Config) (*gcp.Platform, error) {
+	if !c.Google.Used {
+		return nil, nil
+	}
 	options := googleOptions(c, wallClock)
 	options.Hosted = false
 	platform, err := gcp.Connect(ctx, options)

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,15 +12,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // mutate has TestMutants take out every safeguard whose name it matches, and run the
-// tests that should notice: make mutants.
+// tests that should notice: make mutants. Behind "new:" only those count of which the
+// report says nothing.
 var mutate = flag.String("mutants", "", "take out the safeguards whose names match, and see which tests notice")
 
 // mutant is a safeguard taken out: in one file, one text replaced by another.
@@ -30,14 +28,15 @@ type mutant struct {
 	// packages are whose tests should notice, beginning with the cheapest; one behind
 	// which stands =REGEXP runs only those tests.
 	packages []string
+	// together is whether it is compiled in with others, and chosen when the tests run.
+	together bool
 }
 
 // noticed is what a run found.
 type noticed struct {
 	mutant
 	// by is the first test that failed; empty if none did.
-	by   string
-	took time.Duration
+	by string
 }
 
 // mutants reads testdata/mutants.txt. A mutant begins with a line "# name", then a
@@ -112,44 +111,46 @@ func TestMutants(t *testing.T) {
 	if *mutate == "" {
 		return
 	}
-	chosen, err := regexp.Compile(*mutate)
+	expression, untaken := strings.CutPrefix(*mutate, "new:")
+	chosen, err := regexp.Compile(expression)
 	if err != nil {
 		t.Fatal(err)
 	}
+	document, err := os.ReadFile(testingDocument)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := reported(string(document))
+	all := slices.DeleteFunc(mutants(t), func(m mutant) bool {
+		_, is := before[m.name]
+		return !chosen.MatchString(m.name) || untaken && is
+	})
+	suites := prepare(t, all)
 	var (
 		running = make(chan struct{}, 2)
 		group   sync.WaitGroup
 		mutex   sync.Mutex
-		results []noticed
 	)
-	for _, m := range mutants(t) {
-		if !chosen.MatchString(m.name) {
-			continue
-		}
+	for i, m := range all {
 		group.Go(func() {
 			running <- struct{}{}
 			defer func() { <-running }()
-			began := time.Now()
-			by, err := m.noticed(t.TempDir())
-			took := time.Since(began)
+			by, err := m.noticed(t, suites, i+1, before[m.name])
 			switch {
 			case err != nil:
 				t.Errorf("%s: %v", m.name, err)
-			case by == "":
-				t.Errorf("%s: no test notices (%.0f s)", m.name, took.Seconds())
-			default:
-				t.Logf("%s: %s (%.0f s)", m.name, by, took.Seconds())
-			}
-			if err != nil {
 				return
+			case by == "":
+				t.Errorf("%s: no test notices", m.name)
+			default:
+				t.Logf("%s: %s", m.name, by)
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
-			results = append(results, noticed{m, by, took})
+			reportMutants(t, noticed{m, by})
 		})
 	}
 	group.Wait()
-	reportMutants(t, results)
 }
 
 // The report stands in docs/testing.md between these.
@@ -161,64 +162,72 @@ const (
 
 // reportMutants writes what was found into the document. What is no longer in the list
 // goes.
-func reportMutants(t *testing.T, results []noticed) {
+func reportMutants(t *testing.T, results ...noticed) {
 	t.Helper()
 	document, err := os.ReadFile(testingDocument)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return
 	}
 	before, rest, begins := strings.Cut(string(document), reportBegins)
 	old, after, ends := strings.Cut(rest, reportEnds)
 	if !begins || !ends {
-		t.Fatalf("%s has no place for the report", testingDocument)
+		t.Errorf("%s has no place for the report", testingDocument)
+		return
 	}
 	report := mutantsReport(mutants(t), old, results)
 	if err := os.WriteFile(testingDocument, []byte(before+reportBegins+report+reportEnds+after), 0o644); err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 }
 
-var reportRow = regexp.MustCompile("(?m)^\\| (.+) \\| (?:\\*\\*no test\\*\\*|`(.+)`) \\| ([0-9]+) \\|$")
+// A row of the report; rows of fuzz targets have four columns.
+var reportRow = regexp.MustCompile("(?m)^\\| ([^|]+: .+) \\| (?:\\*\\*no test\\*\\*|`(.+)`) \\|$")
+
+// reported is which test a report says that noticed, by the name of the safeguard; empty
+// if none did.
+func reported(report string) map[string]string {
+	by := map[string]string{}
+	for _, row := range reportRow.FindAllStringSubmatch(report, -1) {
+		by[row[1]] = row[2]
+	}
+	return by
+}
 
 // mutantsReport is the report of all mutants of which something is known: by the report
 // that there was, and by what was found now.
 func mutantsReport(all []mutant, old string, results []noticed) string {
-	found := map[string]noticed{}
-	for _, row := range reportRow.FindAllStringSubmatch(old, -1) {
-		seconds, _ := strconv.Atoi(row[3])
-		found[row[1]] = noticed{mutant{name: row[1]}, row[2], time.Duration(seconds) * time.Second}
-	}
+	found := reported(old)
 	for _, r := range results {
-		found[r.name] = r
+		found[r.name] = r.by
 	}
 	var rows strings.Builder
-	known, unnoticed, took := 0, 0, time.Duration(0)
+	known, unnoticed := 0, 0
 	slices.SortFunc(all, func(a, b mutant) int { return strings.Compare(a.name, b.name) })
 	for _, m := range all {
-		r, is := found[m.name]
+		by, is := found[m.name]
 		if !is {
 			continue
 		}
-		by := "`" + r.by + "`"
-		if r.by == "" {
-			by = "**no test**"
-			unnoticed++
-		}
 		known++
-		took += r.took
-		fmt.Fprintf(&rows, "| %s | %s | %.0f |\n", m.name, by, r.took.Seconds())
+		if by == "" {
+			unnoticed++
+			fmt.Fprintf(&rows, "| %s | **no test** |\n", m.name)
+		} else {
+			fmt.Fprintf(&rows, "| %s | `%s` |\n", m.name, by)
+		}
 	}
-	return fmt.Sprintf("\nOf %d safeguards %d were taken out, in %.0f minutes, two at a time; of %d no test noticed.\n\n"+
-		"| without this safeguard | fails | seconds |\n|---|---|---:|\n%s\n", len(all), known, took.Minutes()/2, unnoticed, rows.String())
+	return fmt.Sprintf("\nOf %d safeguards %d were taken out; of %d no test noticed.\n\n"+
+		"| without this safeguard | fails |\n|---|---|\n%s\n", len(all), known, unnoticed, rows.String())
 }
 
 func TestMutantsReport(t *testing.T) {
 	all := []mutant{{name: "b: last"}, {name: "c: nobody has looked"}, {name: "a: first"}, {name: "d: as before"}}
-	old := "\n| d: as before | `TestD` | 7 |\n| e: gone | `TestE` | 9 |\n| a: first | **no test** | 9 |\n"
-	results := []noticed{{mutant{name: "b: last"}, "", 110 * time.Second}, {mutant{name: "a: first"}, "TestA/b", 3400 * time.Millisecond}}
+	old := "\n| d: as before | `TestD` |\n| e: gone | `TestE` |\n| a: first | **no test** |\n"
+	results := []noticed{{mutant{name: "b: last"}, ""}, {mutant{name: "a: first"}, "TestA/b"}}
 	got := mutantsReport(all, old, results)
-	const want = "\nOf 4 safeguards 3 were taken out, in 1 minutes, two at a time; of 1 no test noticed.\n\n" +
-		"| without this safeguard | fails | seconds |\n|---|---|---:|\n| a: first | `TestA/b` | 3 |\n| b: last | **no test** | 110 |\n| d: as before | `TestD` | 7 |\n\n"
+	const want = "\nOf 4 safeguards 3 were taken out; of 1 no test noticed.\n\n" +
+		"| without this safeguard | fails |\n|---|---|\n| a: first | `TestA/b` |\n| b: last | **no test** |\n| d: as before | `TestD` |\n\n"
 	if got != want {
 		t.Errorf("%s", got)
 	}
@@ -234,39 +243,54 @@ func TestMutantsReport(t *testing.T) {
 
 var failedTest = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
 
-// noticed is the first test that fails without the safeguard; empty if none does.
-func (m mutant) noticed(dir string) (string, error) {
-	changed, err := m.apply()
-	if err != nil {
-		return "", err
+// noticed is the first test that fails without the safeguard; empty if none does. The one
+// that failed before is asked first.
+func (m mutant) noticed(t *testing.T, suites map[string]string, number int, before string) (string, error) {
+	var flags []string
+	if !m.together {
+		var err error
+		changed, err := m.apply()
+		if err != nil {
+			return "", err
+		}
+		if flags, err = overlay(t, map[string][]byte{m.file: changed}); err != nil {
+			return "", err
+		}
 	}
-	path, err := filepath.Abs(filepath.Join("../..", m.file))
-	if err != nil {
-		return "", err
+	runs := m.packages
+	if test, _, _ := strings.Cut(before, "/"); regexp.MustCompile(`^\w+$`).MatchString(test) {
+		for i := range m.packages {
+			name, _, _ := strings.Cut(m.packages[i], "=")
+			runs = slices.Insert(slices.Clone(runs), i, name+"=^"+test+"$")
+		}
 	}
-	replacement, overlay := filepath.Join(dir, "changed"), filepath.Join(dir, "overlay.json")
-	mapping, err := json.Marshal(map[string]map[string]string{"Replace": {path: replacement}})
-	if err = errors.Join(err, os.WriteFile(replacement, changed, 0o600), os.WriteFile(overlay, mapping, 0o600)); err != nil {
-		return "", err
-	}
-	for _, name := range m.packages {
+	for _, name := range runs {
 		// One that fails is enough; a test that hangs without the safeguard has noticed.
 		name, run, _ := strings.Cut(name, "=")
-		command := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-timeout", "5m", "-run", run, "./"+name)
-		command.Dir = "../.."
-		output, err := command.CombinedOutput()
+		suite := suites[name]
+		if !m.together {
+			suite = filepath.Join(t.TempDir(), "tests")
+			if output, err := build(name, suite, flags); err != nil {
+				return "", fmt.Errorf("does not build: %w\n%s", err, output)
+			}
+		}
+		output, err := runSuite(suite, name, run, number)
 		var failed *exec.ExitError
 		switch {
 		case err == nil:
 		case !errors.As(err, &failed):
 			return "", err
-		case bytes.Contains(output, []byte("[build failed]")) || bytes.Contains(output, []byte("[setup failed]")):
-			return "", fmt.Errorf("does not build:\n%s", output)
 		default:
-			if found := failedTest.FindSubmatch(output); found != nil {
-				return string(found[1]), nil
+			found := failedTest.FindSubmatch(output)
+			if found == nil {
+				return "the tests of " + name + " do not end well", nil
 			}
-			return "the tests of " + name + " do not end well", nil
+			// What fails without a reason has noticed nothing.
+			test, _, _ := strings.Cut(string(found[1]), "/")
+			if output, err := runSuite(suite, name, "^"+test+"$", 0); m.together && err != nil {
+				return "", fmt.Errorf("%s fails before anything is taken out: %w\n%s", test, err, output)
+			}
+			return string(found[1]), nil
 		}
 	}
 	return "", nil

@@ -187,6 +187,9 @@ func (p *policyCommand) unknown(ctx context.Context, file *policy.File) (policy.
 	if err != nil {
 		return nil, err
 	}
+	if platform == nil {
+		return nil, fmt.Errorf("--directory: %w", errNeedsGoogle)
+	}
 	google, err := newGoogle(ctx, c, platform, wallClock)
 	if err != nil {
 		return nil, err
@@ -431,20 +434,13 @@ func listed(text string) []string {
 
 // explained prints why which terms hold, what they are, and who would be asked.
 func (p *policyCommand) explained(s access.Subject, e policy.Explanation) {
-	why := access.Explanation{}
-	for _, passed := range e.Passed {
-		why.Passed = append(why.Passed, access.PassedRule{Rule: passed.Rule.Name, Part: passed.Part})
-	}
-	if e.Rule != nil {
-		why.Rule = e.Rule.Name
-	}
 	tell := func(lines ...string) {
 		for _, line := range lines {
 			fmt.Fprintln(p.stdout, line)
 		}
 	}
 	if e.Err != nil {
-		lines := server.InWords(words.English, why, nil)
+		lines := server.InWords(words.English, e.Explanation, nil)
 		text, next := inWords(e.Err)
 		if unknown := e.Err.Args["unknown"]; e.Err.Code == access.CodeRuleUndecided {
 			lines = lines[:len(lines)-1] // nothing decides
@@ -453,7 +449,7 @@ func (p *policyCommand) explained(s access.Subject, e policy.Explanation) {
 		tell(append(lines, text, next)...)
 		return
 	}
-	tell(server.InWords(words.English, why, &e.Terms)...)
+	tell(server.InWords(words.English, e.Explanation, &e.Terms)...)
 	for _, r := range e.Terms.Requirements {
 		if slices.Contains(r.From, access.FromPeers) {
 			tell(fmt.Sprintf("Who that is: jitaccess eligible --project %s lists who holds %s.",

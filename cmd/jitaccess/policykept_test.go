@@ -28,7 +28,7 @@ type instance struct {
 }
 
 func (i *instance) rule(t *testing.T) string {
-	terms, err := i.Terms(access.Subject{Principal: "ana@example.com", Entitlement: access.EntitlementID{Resource: "projects/p", Role: "roles/r"},
+	terms, _, err := i.Terms(access.Subject{Principal: "ana@example.com", Entitlement: access.EntitlementID{Resource: "projects/p", Role: "roles/r"},
 		Kind: access.Peers, At: time.Now()})
 	if err != nil && access.AsError(err).Code != access.CodePolicyUnreadable {
 		t.Fatal(err)

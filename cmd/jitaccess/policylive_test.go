@@ -53,7 +53,7 @@ func TestAPolicyWithAFaultIsNotTaken(t *testing.T) {
 		log.Reset()
 		text, unreadable = step.text, step.unreadable
 		p.look(t.Context())
-		terms, err := p.Terms(subject)
+		terms, _, err := p.Terms(subject)
 		if terms.Rule != step.rule || (step.rule == "") != (err != nil && access.AsError(err).Code == access.CodePolicyUnreadable) {
 			t.Errorf("%s: rule %q, %v", step.name, terms.Rule, err)
 		}

@@ -117,10 +117,20 @@ type Caller struct {
 	// both may be empty.
 	Device       string
 	AccessLevels []string
+	// Claims are the groups that the assertion names, as they stand there. ClaimsUnknown is
+	// that it leaves open which they are, so that nobody knows of any whether they are in it;
+	// then there are none.
+	Claims        []string
+	ClaimsUnknown bool
 	// Asserted is when the identity provider said so; zero where it does not say.
 	Asserted time.Time
-	// Method says how the caller was identified: "iap", or MethodSystem.
+	// Method says how the caller was identified: an identity profile, such as "iap", or
+	// MethodSystem.
 	Method string
+	// AtAdmin: the request came to the administration page, by the address as it was sent
+	// and not by what that could be read as, and whoever gets there has been let there by
+	// the proxy before the service. The server alone says so.
+	AtAdmin bool
 	// Arrived is when the request arrived that the caller sent. What was read for it
 	// after that moment need not be read a second time. Zero shares nothing.
 	Arrived time.Time

@@ -155,6 +155,10 @@ type Request struct {
 	// Terms are those under which it was made, where the store keeps them. Zero where the
 	// link is the record: then those of now alone hold.
 	Terms Terms
+	// Claims are the groups that the principal's assertion named when it was made, where
+	// ClaimsKnown: it named them, and the store keeps them.
+	Claims      []string
+	ClaimsKnown bool
 	// State, Decisions and Window are what has become of it as far as the store
 	// remembers; see Apply. Window is what the last approval gave.
 	State     State

@@ -187,8 +187,9 @@ func (r Request) conflict(cause error) *Error {
 }
 
 // Involves is nil for whoever has a say in the request, by who they are: somebody
-// who was asked, in person or as one of a group, and never its principal. as are the
-// groups that they are in, spelled as Decision.As.
+// who was asked, in person or as one of a group, or is at the administration page where
+// nobody was, and never its principal. as are the groups that they are in, or FromAdminPage,
+// spelled as Decision.As.
 func (r Request) Involves(p Principal, as ...string) error {
 	asked := func(who Principal) bool {
 		_, group := who.Group()
@@ -197,6 +198,10 @@ func (r Request) Involves(p Principal, as ...string) error {
 	switch {
 	case p == r.Principal:
 		return &Error{Kind: NotAllowed, Code: CodeOwnRequest}
+	case r.Terms.AtAdminPage() && slices.Contains(as, FromAdminPage):
+		return nil
+	case !slices.ContainsFunc(r.Reviewers, asked) && r.Terms.AtAdminPage():
+		return &Error{Kind: NotAllowed, Code: CodeDecideAtAdmin}
 	case !slices.ContainsFunc(r.Reviewers, asked):
 		return &Error{Kind: NotAllowed, Code: CodeNotInvolved}
 	}

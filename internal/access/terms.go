@@ -136,6 +136,21 @@ func (t Terms) Approvals() int {
 	return n
 }
 
+// AtAdminPage is whether some of the approvals come from the administration page.
+func (t Terms) AtAdminPage() bool { return t.Asked() < t.Approvals() }
+
+// Asked is how many approvals those give who are asked: all but what comes from the
+// administration page, where nobody is.
+func (t Terms) Asked() int {
+	n := 0
+	for _, r := range t.Requirements {
+		if !slices.Contains(r.From, FromAdminPage) {
+			n += r.Count
+		}
+	}
+	return n
+}
+
 // Tells is whether a channel tells of a request with these terms.
 func (t Terms) Tells(c Channel) bool { return !t.NotifyOnly || slices.Contains(t.Notify, c.Name) }
 

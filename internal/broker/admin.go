@@ -27,10 +27,10 @@ func (b *Broker) Admin(ctx context.Context, caller access.Caller) error {
 	return nil
 }
 
-// NamedAdmin is whether the admins name the caller in person, which takes no call to
-// find out. Who is one through a group is not.
+// NamedAdmin is whether the admins name the caller in person or by a claim, which takes no
+// call to find out. Who is one through a group of the Directory is not.
 func (b *Broker) NamedAdmin(caller access.Caller) bool {
-	return slices.Contains(b.c.Admins, "user:"+string(caller.Principal))
+	return named(caller, b.c.Admins)
 }
 
 // admin is whether the caller is one. When groups cannot be read they are not, with a
@@ -42,8 +42,12 @@ func (b *Broker) admin(ctx context.Context, caller access.Caller, since time.Tim
 // among is whether the caller is one of people, in person or through a group, as admin
 // says it.
 func (b *Broker) among(ctx context.Context, caller access.Caller, people []string, since time.Time) (bool, []*access.Error) {
-	if slices.Contains(people, "user:"+string(caller.Principal)) || slices.Contains(people, "domain:"+caller.Principal.Domain()) {
+	if named(caller, people) {
 		return true, nil
+	}
+	var warnings []*access.Error
+	if caller.ClaimsUnknown && slices.ContainsFunc(people, isClaim) {
+		warnings = append(warnings, claimsUnknown())
 	}
 	var groups []string
 	for _, m := range people {
@@ -52,17 +56,35 @@ func (b *Broker) among(ctx context.Context, caller access.Caller, people []strin
 		}
 	}
 	if len(groups) == 0 {
-		return false, nil
+		return false, warnings
 	}
 	if b.c.Directory == nil {
-		return false, []*access.Error{{Kind: access.Unprocessable, Code: access.CodeDirectoryNotSet}}
+		return false, append(warnings, &access.Error{Kind: access.Unprocessable, Code: access.CodeDirectoryNotSet})
 	}
 	in, stale, err := b.c.Directory.MemberOf(ctx, caller.Principal, groups, since)
 	if err != nil {
-		return false, []*access.Error{access.AsError(err)}
+		return false, append(warnings, access.AsError(err))
 	}
 	if stale != nil {
-		return in, []*access.Error{stale}
+		warnings = append(warnings, stale)
 	}
-	return in, nil
+	if in && stale == nil {
+		return true, nil
+	}
+	return in, warnings
+}
+
+// named is whether people name the caller in a way that takes no call to find out.
+func named(caller access.Caller, people []string) bool {
+	return slices.ContainsFunc(people, func(who string) bool {
+		switch kind, name, _ := strings.Cut(who, ":"); kind {
+		case "user":
+			return name == string(caller.Principal)
+		case "domain":
+			return name == caller.Principal.Domain()
+		case "claim":
+			return slices.Contains(caller.Claims, name)
+		}
+		return false
+	})
 }

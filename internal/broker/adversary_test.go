@@ -234,7 +234,11 @@ func TestWhatCannotBeSweptHoldsNothingUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.Clock = w.Clock.Add(2 * time.Hour)
-			for range 3 {
+			sweeps := 1
+			if what == "never written" { // which may pass
+				sweeps = 3
+			}
+			for range sweeps {
 				swept(t, b)
 			}
 			if got := state(t, instance(), good.Ref); got != access.Lapsed {

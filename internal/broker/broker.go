@@ -22,8 +22,11 @@ type Config struct {
 	Notifier  Notifier
 	// Directory may be nil when Admins names no group.
 	Directory Directory
-	// Admins may end anyone's grants: "user:ADDRESS" and "group:ADDRESS". They may
-	// not approve by it. May be empty.
+	// Claims is whether assertions name groups (Caller.Claims). Without it nobody is
+	// "claim:NAME", and terms that name it are refused.
+	Claims bool
+	// Admins may end anyone's grants: "user:ADDRESS", "group:ADDRESS" and "claim:NAME". They
+	// may not approve by it. May be empty.
 	Admins []string
 	// Auditors read everybody's history, where there is one, named as Admins are. May be
 	// empty.

@@ -18,7 +18,7 @@ type Ended struct {
 
 // End takes back the grant of a person that bears the number, before its end, or calls off
 // what is approved and not written yet: the caller's, what they approved where that is
-// remembered, or for an admin anyone's; and with it what extends it. With what an admin ends
+// remembered, or for whoever administers the resource anyone's; and with it what extends it. With what an admin ends
 // of somebody's go their activations without others of the same roles that are yet to
 // begin. A grant that is not there, or not theirs to end, is not found. of may be empty
 // where only one person has a grant of that number which the caller may end, or the caller
@@ -32,13 +32,13 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	if err != nil && kept.ID == "" {
 		return Ended{}, b.refuse(ctx, caller, access.EndAsked, r, err)
 	}
-	admin, warnings := b.admin(ctx, caller, begun)
+	admin, warnings := b.administers(ctx, caller, resource, begun)
 	result := Ended{Warnings: slices.Concat(standing.Warnings, warnings)}
 	if unknown != nil {
 		result.Warnings = append(result.Warnings, unknown)
 	}
 	mayEnd := func(p access.Principal, approvers []access.Principal) bool {
-		return p == caller.Principal || admin || b.approved(caller, approvers)
+		return p == caller.Principal || admin || !b.guarded(resource) && b.approved(caller, approvers)
 	}
 	mine := func(a access.Activation) bool { return a.RequestID == requestID && a.Principal == caller.Principal }
 	if of == "" && slices.ContainsFunc(standing.Activations, mine) {
@@ -67,7 +67,8 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	case unknown != nil:
 		return result, b.refuse(ctx, caller, access.EndAsked, r, unknown)
 	default:
-		return result, b.refuse(ctx, caller, access.EndAsked, r, &access.Error{Kind: access.NotFound, Code: access.CodeNoGrant})
+		none := &access.Error{Kind: access.NotFound, Code: access.CodeNoGrant}
+		return result, b.refuse(ctx, caller, access.EndAsked, r, b.notAtPage(caller, resource, none))
 	}
 
 	ctx, cancel := detach(ctx)
@@ -117,10 +118,10 @@ func (b *Broker) canEnd(ctx context.Context, caller access.Caller, r access.Requ
 	for _, a := range v.Activations {
 		approvers = append(approvers, a.Approvers...)
 	}
-	if v.IsPrincipal || b.approved(caller, approvers) {
+	if v.IsPrincipal || !b.guarded(r.Resource) && b.approved(caller, approvers) {
 		return true
 	}
-	admin, _ := b.admin(ctx, caller, time.Time{})
+	admin, _ := b.administers(ctx, caller, r.Resource, time.Time{})
 	return admin
 }
 
@@ -315,6 +316,8 @@ func (b *Broker) carryOutEnd(ctx context.Context, event access.Event, e ending, 
 		return nil, nil, err // it stays due, and is recorded once it is known
 	}
 	event.Action, event.At, event.Outcomes, event.Err = access.GrantEnded, b.c.Now(), outcomes, err
+	event.Warnings = waits(outcomes)
+	warnings = withNew(warnings, event.Warnings)
 	if err != nil {
 		event.Action = access.EndFailed
 	}
@@ -394,7 +397,7 @@ func (b *Broker) endedNotice(ctx context.Context, by access.Principal, event acc
 	if b.c.Origin != "" {
 		n.BaseURL = b.c.Origin + "/"
 		if kept.ID != "" {
-			n.ReviewURL = reviewURL(b.c.Origin, r.ID, r.Resource)
+			n.ReviewURL = reviewURL(b.c.Origin, r.ID, r)
 		}
 	}
 	return n

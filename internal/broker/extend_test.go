@@ -284,7 +284,11 @@ func TestAnExtensionOfWhatWasEnded(t *testing.T) {
 
 // Ending a grant ends what extends it, approved or written, and what extends that.
 func TestEndingEndsTheExtensionToo(t *testing.T) {
-	for _, swept := range []bool{false, true} { // it is left to the sweep, or written at once
+	for _, c := range []struct {
+		swept bool             // it is left to the sweep, or written at once
+		by    access.Principal // its holder, or an admin
+	}{{false, ana}, {false, dan}, {true, ana}, {true, dan}} {
+		swept := c.swept
 		w, store := withLedger(t)
 		b := w.Broker()
 		if swept {
@@ -299,12 +303,12 @@ func TestEndingEndsTheExtensionToo(t *testing.T) {
 			t.Fatalf("swept %v: %q", swept, got)
 		}
 		w.Clock = w.Clock.Add(time.Minute)
-		if _, err := b.End(t.Context(), caller(dan), shop, first.ID, ana); err != nil {
+		if _, err := b.End(t.Context(), caller(c.by), shop, first.ID, ana); err != nil {
 			t.Fatal(err)
 		}
 		for _, id := range []string{first.ID, asked.Request.ID} {
 			if got := state(t, store, id); got != access.Ended {
-				t.Errorf("swept %v: %s is %q", swept, id, got)
+				t.Errorf("swept %v, by %s: %s is %q", swept, c.by, id, got)
 			}
 		}
 		w.Clock = w.Clock.Add(50 * time.Minute)

@@ -29,10 +29,10 @@ func noBreakGlass(role string) error {
 		Args: access.Args{"role": role}}
 }
 
-// mayBreak is nil for one of those whom the terms name, as the Directory has it since
-// then. What it cannot say now is no yes.
-func (b *Broker) mayBreak(ctx context.Context, p access.Principal, t access.Terms, role access.Role, since time.Time) error {
-	in, warnings := b.among(ctx, access.Caller{Principal: p}, t.Glass.Who, since)
+// mayBreak is nil for one of those whom the terms name, as the Directory has it since then
+// and an assertion of theirs. What it cannot say now is no yes.
+func (b *Broker) mayBreak(ctx context.Context, who access.Caller, t access.Terms, role access.Role, since time.Time) error {
+	in, warnings := b.among(ctx, who, t.Glass.Who, since)
 	switch {
 	case len(warnings) > 0:
 		return warnings[0]
@@ -57,7 +57,7 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 	if len(b.c.Notifier.Channels()) == 0 {
 		return refused(untold(nil))
 	}
-	if err := cmp.Or(b.mayBreak(ctx, caller.Principal, terms, r.Entitlements[0].Role, begun), b.allReviewed(ctx, r)); err != nil {
+	if err := cmp.Or(b.mayBreak(ctx, caller, terms, r.Entitlements[0].Role, begun), b.allReviewed(ctx, r)); err != nil {
 		return refused(err)
 	}
 	check := b.glassCheck(ctx, caller, r, opened)
@@ -78,7 +78,7 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 	notice := b.notice(access.GlassBroken, r, b.watchers(r, peers))
 	notice.Window, notice.Roles = event.Window, b.describe(ctx, r.Entitlements)
 	if origin != "" {
-		notice.BaseURL, notice.ReviewURL = origin+"/", reviewURL(origin, r.ID, r.Resource)
+		notice.BaseURL, notice.ReviewURL = origin+"/", reviewURL(origin, r.ID, r)
 	}
 	next, sent, recordedLater, err := b.activate(ctx, event, notice)
 	if err != nil {
@@ -238,7 +238,7 @@ func (b *Broker) mayReview(ctx context.Context, caller access.Caller, r access.R
 	}
 	by := r.Terms.Glass.ReviewBy
 	if len(by) == 0 {
-		terms, err := b.terms(b.facts(ctx, caller, r.Principal, nil, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
+		terms, err := b.terms(b.factsOf(ctx, caller, r, nil, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
 		if err != nil {
 			return err
 		}

@@ -85,7 +85,7 @@ func TestTheGlassHolds(t *testing.T) {
 		return func(w *world, _ *broker.Ask) {
 			before := w.Policy
 			w.Policy = rules(func(s access.Subject) (access.Terms, error) {
-				t, err := before.Terms(s)
+				t, _, err := before.Terms(s)
 				change(&t)
 				return t, err
 			})
@@ -174,7 +174,7 @@ func TestWhoMayBreakTheGlass(t *testing.T) {
 		w, _, _ := withGlass(t)
 		before := w.Policy
 		w.Policy = rules(func(s access.Subject) (access.Terms, error) {
-			t, err := before.Terms(s)
+			t, _, err := before.Terms(s)
 			t.Glass.Who = []string{who}
 			return t, err
 		})

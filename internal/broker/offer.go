@@ -87,21 +87,23 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 // offered: its terms refuse it.
 func (b *Broker) offered(ctx context.Context, caller access.Caller, standing access.Standing, p access.Principal) (
 	roles []OfferedRole, refused []RefusedRole) {
-	var ids []access.EntitlementID
-	for _, e := range standing.Holdings[p] {
-		ids = append(ids, e.ID)
+	held := standing.Holdings[p]
+	ids := make([]access.EntitlementID, len(held))
+	for i, e := range held {
+		ids[i] = e.ID
 	}
 	facts := b.facts(ctx, caller, p, &standing, ids...)
-	for _, e := range standing.Holdings[p] {
+	roles = make([]OfferedRole, 0, len(held))
+	for _, e := range held {
 		if !e.MayRequest() {
 			continue
 		}
-		terms, err := b.terms(facts, e.Kind(), time.Time{}, e.ID)
-		if err != nil {
-			refused = append(refused, RefusedRole{ID: e.ID, Err: access.AsError(err), Why: b.why(facts, e.Kind(), e.ID)})
+		terms, why, err := b.explained(facts, e.Kind(), time.Time{}, e.ID)
+		if err = cmp.Or(err, b.carriesOut(terms)); err != nil {
+			refused = append(refused, RefusedRole{ID: e.ID, Err: access.AsError(err), Why: why})
 			continue
 		}
-		role := OfferedRole{Entitlement: e, Terms: terms, Why: b.why(facts, e.Kind(), e.ID)}
+		role := OfferedRole{Entitlement: e, Terms: terms, Why: why}
 		now := b.c.Now()
 		for i, a := range standing.Activations {
 			switch w := a.Window; {
@@ -189,7 +191,7 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 	if err != nil {
 		return c, err
 	}
-	if c.Kind == access.Peers {
+	if c.Kind == access.Peers && c.Terms.Asked() > 0 {
 		var warnings []*access.Error
 		if c.Reviewers, warnings, err = b.Reviewers(ctx, caller, ids...); err != nil {
 			return Choice{}, err
@@ -200,7 +202,7 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 		return Choice{}, access.AsError(err)
 	}
 	if c.Kind == access.Peers && c.Terms.BreakGlass {
-		switch err := b.mayBreak(ctx, caller.Principal, c.Terms, ids[0].Role, time.Time{}); {
+		switch err := b.mayBreak(ctx, caller, c.Terms, ids[0].Role, time.Time{}); {
 		case err == nil:
 			if c.GlassForm, err = b.NewForm(caller, access.BreakGlass); err != nil {
 				return Choice{}, access.AsError(err)
@@ -269,7 +271,7 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 // typed is whether there are people among those who may approve of whom there is no list.
 func typed(t access.Terms) bool {
 	return slices.ContainsFunc(t.Requirements, func(need access.Requirement) bool {
-		return slices.ContainsFunc(need.From, func(from string) bool { return strings.HasPrefix(from, "domain:") })
+		return slices.ContainsFunc(need.From, func(from string) bool { return isClaim(from) || strings.HasPrefix(from, "domain:") })
 	})
 }
 

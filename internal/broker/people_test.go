@@ -97,6 +97,19 @@ func TestOneHumanCountsOnce(t *testing.T) {
 	}
 }
 
+// Nor are they two of those who have to be asked, where fewer have to approve.
+func TestTwoAddressesOfOneHumanAreOneWhoIsAsked(t *testing.T) {
+	for people, code := range map[string]access.Code{"": "", "people: [[ben@example.com, cho@example.com]]\n": access.CodeFewReviewers} {
+		w := newWorld(t)
+		w.Settings.MinReviewers = 2
+		w.Policy = ruled(t, w, people+unnamed)
+		_, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+		if e := access.AsError(err); code == "" && err != nil || code != "" && (e == nil || e.Code != code) {
+			t.Errorf("%q: %v, want %q", people, err, code)
+		}
+	}
+}
+
 // Whose addresses they are by the mapping of when the request was made and by that of now:
 // both hold, also together.
 func TestTheMappingsOfThenAndOfNowBothHold(t *testing.T) {

@@ -108,10 +108,11 @@ type Store interface {
 
 // Policy says which terms hold. It makes no calls, and may be called concurrently.
 type Policy interface {
-	// Terms returns what activating an entitlement takes. The error is an
-	// *access.Error: the policy refuses it, or what decides is not known now. Terms
-	// that the broker cannot carry out it refuses.
-	Terms(s access.Subject) (access.Terms, error)
+	// Terms returns what activating an entitlement takes, and why that holds at the moment
+	// at which it is asked for; the zero Explanation where the policy does not say why. The
+	// error is an *access.Error: the policy refuses it, or what decides is not known now.
+	// Terms that the broker cannot carry out it refuses.
+	Terms(s access.Subject) (access.Terms, access.Explanation, error)
 }
 
 // Looking is a Policy that says what it looks at of a subject beside its ids, kind and
@@ -130,11 +131,6 @@ type Renewing interface {
 // them: that of the person alone where it knows of no others.
 type Naming interface {
 	Accounts(p access.Principal) []access.Principal
-}
-
-// Explaining is a Policy that says why which terms hold, or why they refuse.
-type Explaining interface {
-	Why(s access.Subject) access.Explanation
 }
 
 // Journal records what was decided and what became of it.

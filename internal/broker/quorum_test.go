@@ -14,12 +14,15 @@ import (
 // rules is a policy that a test writes.
 type rules func(access.Subject) (access.Terms, error)
 
-func (r rules) Terms(s access.Subject) (access.Terms, error) { return r(s) }
+func (r rules) Terms(s access.Subject) (access.Terms, access.Explanation, error) {
+	terms, err := r(s)
+	return terms, access.Explanation{}, err
+}
 
 // changed is the instance's policy with its terms changed.
 func changed(w *world, change func(*access.Terms)) rules {
 	return func(s access.Subject) (access.Terms, error) {
-		terms, err := policy.New(w.Settings).Terms(s)
+		terms, _, err := policy.New(w.Settings).Terms(s)
 		change(&terms)
 		return terms, err
 	}
@@ -249,7 +252,7 @@ func TestAPolicyMayRefuse(t *testing.T) {
 		if s.Entitlement == admin {
 			return access.Terms{}, frozen
 		}
-		terms, err := policy.New(w.Settings).Terms(s)
+		terms, _, err := policy.New(w.Settings).Terms(s)
 		terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}
 		return terms, err
 	})
@@ -275,7 +278,7 @@ func TestThePolicyIsAskedForEachEntitlement(t *testing.T) {
 		mu.Lock()
 		seen = append(seen, s)
 		mu.Unlock()
-		terms, err := policy.New(w.Settings).Terms(s)
+		terms, _, err := policy.New(w.Settings).Terms(s)
 		if s.Entitlement == narrow {
 			terms.MaxDuration = 30 * 60e9
 		}

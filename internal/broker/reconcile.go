@@ -143,7 +143,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // tooLong is why nobody could have got the grant for as long; empty where they could. By
 // its kind alone, where the rules cannot say.
 func (b *Broker) tooLong(ctx context.Context, caller access.Caller, r access.Request, s access.Standing) string {
-	terms, err := b.terms(b.facts(ctx, caller, r.Principal, &s, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
+	terms, err := b.terms(b.factsOf(ctx, caller, r, &s, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
 	if err != nil {
 		if terms, err = b.Defaults(access.Caller{Principal: r.Principal}, r.Kind); err != nil {
 			return ""

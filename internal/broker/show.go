@@ -82,7 +82,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	}
 	v.CanReview = r.Unreviewed() && b.mayReview(ctx, caller, r, time.Time{}) == nil
 	if origin != "" {
-		v.ReviewURL = reviewURL(origin, ref, r.Resource)
+		v.ReviewURL = reviewURL(origin, ref, r)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, caller.Principal), Of: r.Entitlements}
 	var now access.Terms

@@ -50,6 +50,9 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 			}
 		}
 	}
+	if p == caller.Principal {
+		f.subject.Claims, f.subject.ClaimsKnown = caller.Claims, b.c.Claims && !caller.ClaimsUnknown
+	}
 	f.subject.GroupsKnown = true
 	for _, group := range looks.Groups {
 		in, err := b.memberOf(ctx, caller, p, group)
@@ -65,6 +68,17 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 		for i, role := range b.describe(ctx, ids) {
 			f.changes[ids[i]] = role.ChangesPermissions
 		}
+	}
+	return f
+}
+
+// factsOf are facts of the principal of a request. While they are not here, it counts what
+// their assertion named when they asked, where that is remembered.
+func (b *Broker) factsOf(ctx context.Context, caller access.Caller, r access.Request, standing *access.Standing,
+	ids ...access.EntitlementID) facts {
+	f := b.facts(ctx, caller, r.Principal, standing, ids...)
+	if r.Principal != caller.Principal {
+		f.subject.Claims, f.subject.ClaimsKnown = r.Claims, r.ClaimsKnown
 	}
 	return f
 }
@@ -112,15 +126,6 @@ func (b *Broker) human(p access.Principal, then ...[]access.Principal) access.Pr
 	return slices.Min(all)
 }
 
-// why is what a policy says of its terms for an entitlement at once; zero where it does not.
-func (b *Broker) why(f facts, kind access.RequestKind, id access.EntitlementID) access.Explanation {
-	policy, ok := b.c.Policy.(Explaining)
-	if !ok {
-		return access.Explanation{}
-	}
-	return policy.Why(b.subject(f, kind, time.Time{}, id))
-}
-
 func (b *Broker) subject(f facts, kind access.RequestKind, begins time.Time, id access.EntitlementID) access.Subject {
 	s := f.subject
 	s.Entitlement, s.Kind, s.At, s.Begins, s.ChangesPermissions = id, f.marker(id, kind), b.c.Now(), begins, f.changes[id]
@@ -141,21 +146,13 @@ func (f facts) marker(id access.EntitlementID, kind access.RequestKind) access.R
 // that begins at a time; zero is at once. Terms that cannot be carried out are refused,
 // never left out.
 func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids ...access.EntitlementID) (access.Terms, error) {
-	if f.unheld != nil {
-		return access.Terms{}, f.unheld
-	}
 	var each []access.Terms
 	glass := kind == access.BreakGlass
 	if glass { // of what others would have to approve
 		kind = access.Peers
 	}
 	for _, id := range ids {
-		t, err := b.c.Policy.Terms(b.subject(f, kind, begins, id))
-		if e := access.AsError(err); e != nil && e.Code == access.CodeRuleUndecided && f.cause != nil {
-			told := *e
-			told.Err = cmp.Or(e.Err, f.cause)
-			err = &told
-		}
+		t, _, err := b.explained(f, kind, begins, id)
 		if err != nil {
 			return access.Terms{}, err
 		}
@@ -171,10 +168,26 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 	return t, nil
 }
 
+// explained are the terms of one entitlement, as the policy has them with those who approve
+// where that says nothing of them, and why.
+func (b *Broker) explained(f facts, kind access.RequestKind, begins time.Time, id access.EntitlementID) (
+	access.Terms, access.Explanation, error) {
+	if f.unheld != nil {
+		return access.Terms{}, access.Explanation{}, f.unheld
+	}
+	t, why, err := b.c.Policy.Terms(b.subject(f, kind, begins, id))
+	if e := access.AsError(err); e != nil && e.Code == access.CodeRuleUndecided && f.cause != nil {
+		told := *e
+		told.Err = cmp.Or(e.Err, f.cause)
+		err = &told
+	}
+	return b.named(id.Resource, t), why, err
+}
+
 // termsOf are the terms of now for a request. standing is of its resource, if it has been
 // looked at already.
 func (b *Broker) termsOf(ctx context.Context, caller access.Caller, r access.Request, standing *access.Standing) (access.Terms, error) {
-	return b.terms(b.facts(ctx, caller, r.Principal, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
+	return b.terms(b.factsOf(ctx, caller, r, standing, r.Entitlements...), r.Kind, r.Start, r.Entitlements...)
 }
 
 // kept are the terms as a request carries them: all that a store remembers, and at least

@@ -249,7 +249,7 @@ func (b *Broker) unruly(ctx context.Context, r access.Request) (access.Terms, er
 	if err != nil {
 		return access.Terms{}, nil
 	}
-	terms, err := b.terms(b.facts(ctx, system, r.Principal, &standing, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
+	terms, err := b.terms(b.factsOf(ctx, system, r, &standing, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
 	if err != nil {
 		return access.Terms{}, err
 	}

@@ -248,7 +248,8 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 		return err
 	}
 	if r.Kind == access.BreakGlass {
-		if err := b.mayBreak(ctx, r.Principal, terms, r.Entitlements[0].Role, q.Since); err != nil {
+		who := access.Caller{Principal: r.Principal, Claims: r.Claims, ClaimsUnknown: !r.ClaimsKnown}
+		if err := b.mayBreak(ctx, who, terms, r.Entitlements[0].Role, q.Since); err != nil {
 			return b.refuse(ctx, system, access.GrantWritten, r, err)
 		}
 		check := b.glassCheck(ctx, system, r, q.Since)

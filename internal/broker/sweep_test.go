@@ -159,6 +159,7 @@ func TestSweepWritesNothingThatWouldNotBeApprovedToday(t *testing.T) {
 		}
 		w.GrantErr = nil
 		change(w)
+		w.BeforeGrant = func() { t.Errorf("%s: the provider is asked to write", what) }
 		_ = swept(t, w.Broker())
 		if len(w.Activations) != 0 || state(t, store, asked.Ref) == access.Active {
 			t.Errorf("%s: %+v", what, w.Activations)

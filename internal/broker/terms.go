@@ -16,15 +16,16 @@ const startGrace = 5 * time.Minute
 // Defaults are the terms that hold for the caller where nothing is said of an
 // entitlement in particular.
 func (b *Broker) Defaults(caller access.Caller, kind access.RequestKind) (access.Terms, error) {
-	return b.c.Policy.Terms(access.Subject{Principal: caller.Principal, Kind: kind, At: b.c.Now()})
+	terms, _, err := b.c.Policy.Terms(access.Subject{Principal: caller.Principal, Kind: kind, At: b.c.Now()})
+	return terms, err
 }
 
 // carriesOut is nil for terms that can be carried out. Rules that demand others are faults
 // when a policy is taken; this keeps them from being left out all the same.
 func (b *Broker) carriesOut(t access.Terms) error {
-	// Nobody reads claims, so that nobody could be one of those who have it.
+	// Where nobody reads claims nobody could be one of those who have it.
 	nobody := func(r access.Requirement) bool {
-		return len(r.From) == 0 || slices.ContainsFunc(r.From, func(from string) bool { return strings.HasPrefix(from, "claim:") })
+		return len(r.From) == 0 || !b.c.Claims && slices.ContainsFunc(r.From, isClaim)
 	}
 	term := "" // as a policy calls it
 	switch {
@@ -72,7 +73,7 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 	}
 	// How many there are in groups was looked at when they were asked.
 	group := func(p access.Principal) bool { _, ok := p.Group(); return ok }
-	if least := max(t.MinReviewers, t.Approvals()); b.humans(r.Reviewers) < least && !slices.ContainsFunc(r.Reviewers, group) {
+	if least := max(t.MinReviewers, t.Asked()); b.humans(r.Reviewers) < least && !slices.ContainsFunc(r.Reviewers, group) {
 		return invalid(access.FieldReviewer, access.CodeFewReviewers, access.Args{"min": strconv.Itoa(least)})
 	}
 	if len(r.Reviewers) > t.MaxReviewers {

@@ -22,12 +22,18 @@ func (r *reader) platform(c *Config) {
 
 // check is for what a single tag cannot say.
 func (r *reader) check(c *Config) {
+	r.checkProviders(c)
 	r.checkCatalog(c)
 	r.checkRequests(&c.Requests, c.Catalog.CustomerID, !c.Ledger.Database.IsZero())
+	for name, people := range map[string][]string{"ADMINS": c.Requests.Admins, "AUDITORS": c.Requests.Auditors} {
+		claims := slices.ContainsFunc(people, func(m string) bool { return strings.HasPrefix(m, "claim:") })
+		r.faultIf(claims && c.Identity.GroupsClaim == "", "IDENTITY_GROUPS_CLAIM", name+" names a claim")
+	}
 	r.checkLedger(c)
-	r.checkIdentity(c)
-	r.checkMail(c)
 	r.checkOrigins(c)
+	r.checkIdentity(c)
+	r.checkApprovers(c)
+	r.checkMail(c)
 }
 
 func (r *reader) checkCatalog(c *Config) {
@@ -72,29 +78,11 @@ func (r *reader) checkRequests(c *Requests, customer string, remembered bool) {
 	var ok bool
 	c.Admins, ok = parsePeople(c.Admins)
 	r.faultIf(!ok, "ADMINS", "")
-	r.faultIf(customer == "" && slices.ContainsFunc(c.Admins, func(m string) bool { return strings.HasPrefix(m, "group:") }),
+	r.faultIf(customer == "" && !r.variables["ADMINS"].bad && slices.ContainsFunc(c.Admins, func(m string) bool { return strings.HasPrefix(m, "group:") }),
 		"RESOURCE_CUSTOMER_ID", "ADMINS names a group, whose members are looked up there")
 	c.Auditors, ok = parsePeople(c.Auditors)
 	r.faultIf(!ok, "AUDITORS", "")
 	r.warnIf(len(c.Auditors) > 0 && !remembered, "AUDITORS has no effect: without DATABASE_URL there is no history to read")
-}
-
-func (r *reader) checkIdentity(c *Config) {
-	for _, audience := range c.Identity.Audiences {
-		r.faultIf(!strings.HasPrefix(audience, "/projects/") || strings.ContainsAny(audience, " \t\r\n"), "IAP_AUDIENCE", "")
-	}
-	r.faultIf(c.Platform == Host && len(c.Identity.Audiences) == 0,
-		"IAP_AUDIENCE", "neither GAE_SERVICE nor K_SERVICE is set, so it cannot be derived")
-	if !c.Identity.VerifyAudience && len(c.Identity.Audiences) > 0 {
-		r.warn("IAP_VERIFY_AUDIENCE is ignored, because IAP_AUDIENCE is set")
-		c.Identity.VerifyAudience = true
-	}
-	r.warnIf(!c.Identity.VerifyAudience,
-		"IAP_VERIFY_AUDIENCE is false: an assertion for any other service of this project is accepted; set IAP_AUDIENCE instead")
-	r.warnIf(!c.Ledger.Database.IsZero() && c.Server.PublicURL == "",
-		"DATABASE_URL is set and PUBLIC_URL is not: reminders and what else is told without anybody asking carry no link")
-	r.warnIf(c.Identity.BackendServiceID != "" && c.Server.PublicURL == "",
-		"IAP_BACKEND_SERVICE_ID is set and PUBLIC_URL is not: behind a load balancer no link can be written without it")
 }
 
 func (r *reader) checkOrigins(c *Config) {
@@ -103,9 +91,15 @@ func (r *reader) checkOrigins(c *Config) {
 		r.faultIf(!ok, "PUBLIC_URL", "")
 		c.Server.PublicURL = origin
 	}
-	if text := c.Google.Endpoint; text != "" {
-		origin, host, ok := parseOrigin(text)
-		r.faultIf(!ok || !loopback.Is(host), "JITACCESS_GOOGLE_ENDPOINT", "")
-		c.Google.Endpoint = origin
+	r.standIn("JITACCESS_GOOGLE_ENDPOINT", &c.Google.Endpoint)
+}
+
+// standIn reads the origin of a server on this machine that stands in for somebody else's.
+func (r *reader) standIn(name string, endpoint *string) {
+	if *endpoint == "" {
+		return
 	}
+	origin, host, ok := parseOrigin(*endpoint)
+	r.faultIf(!ok || !loopback.Is(host), name, "")
+	*endpoint = origin
 }

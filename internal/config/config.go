@@ -32,15 +32,16 @@ type Config struct {
 	// Warnings are for the log at start: one sentence each, without secrets.
 	Warnings []string
 
-	Catalog   Catalog   `title:"What access is to"`
-	Requests  Requests  `title:"Requests"`
-	Ledger    Ledger    `title:"Memory"`
-	Identity  Identity  `title:"Who is who"`
-	Server    Server    `title:"Server"`
-	Mail      Mail      `title:"Mail"`
-	MailOAuth MailOAuth `title:"Mail: logging in with OAuth 2"`
-	Messages  Messages  `title:"Messages to machines"`
-	Google    Google    `title:"Google Cloud"`
+	Catalog   Catalog      `title:"What access is to"`
+	Pomerium  PomeriumZero `title:"What access is to: Pomerium Zero"`
+	Requests  Requests     `title:"Requests"`
+	Ledger    Ledger       `title:"Memory"`
+	Identity  Identity     `title:"Who is who"`
+	Server    Server       `title:"Server"`
+	Mail      Mail         `title:"Mail"`
+	MailOAuth MailOAuth    `title:"Mail: logging in with OAuth 2"`
+	Messages  Messages     `title:"Messages to machines"`
+	Google    Google       `title:"Google Cloud"`
 }
 
 // Platform is where the service runs.
@@ -78,7 +79,7 @@ type Requests struct {
 	MaxRoles             int            `env:"ACTIVATION_REQUEST_MAX_ROLES" default:"10" min:"1" max:"1000"`
 	JustificationPattern *regexp.Regexp `env:"JUSTIFICATION_PATTERN" default:".*"`
 	JustificationHint    string         `env:"JUSTIFICATION_HINT" default:"Bug or case number"`
-	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS".
+	// Admins and Auditors are canonical: "user:ADDRESS", "group:ADDRESS", "claim:NAME".
 	Admins   []string `env:"ADMINS"`
 	Auditors []string `env:"AUDITORS"`
 	// Policy is where the policy file is kept; zero is none.
@@ -91,13 +92,6 @@ type Ledger struct {
 	SigningKey StoredText `env:"SIGNING_KEY" secret:"true"`
 	// Retention is 0 where nothing is ever erased.
 	Retention time.Duration `env:"LEDGER_RETENTION" unit:"days" min:"1" max:"36500"`
-}
-
-// Identity is how callers are identified.
-type Identity struct {
-	BackendServiceID string   `env:"IAP_BACKEND_SERVICE_ID" pattern:"[0-9]{1,32}"`
-	Audiences        []string `env:"IAP_AUDIENCE"`
-	VerifyAudience   bool     `env:"IAP_VERIFY_AUDIENCE" default:"true"`
 }
 
 // Server is the HTTP interface.
@@ -151,6 +145,8 @@ type Messages struct {
 
 // Google is how Google Cloud is reached.
 type Google struct {
+	// Used is whether it is used at all; see checkProviders.
+	Used bool
 	// Project is empty when only the metadata server knows.
 	Project string `env:"GOOGLE_CLOUD_PROJECT"`
 	// ConnectTimeout, ReadTimeout and WriteTimeout are 0 for none of our own.

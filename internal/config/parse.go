@@ -48,6 +48,10 @@ func parsePeople(list []string) ([]string, bool) {
 	var people []string
 	for _, entry := range list {
 		kind, address, _ := strings.Cut(entry, ":")
+		if kind == "claim" && address != "" && strings.TrimSpace(address) == address {
+			people = append(people, entry)
+			continue
+		}
 		principal, err := access.ParsePrincipal(address)
 		if err != nil || kind != "user" && kind != "group" {
 			return nil, false

@@ -40,7 +40,7 @@ func IAP(f Front) (Profile, error) {
 		Method:        "iap",
 		Header:        "X-Goog-Iap-Jwt-Assertion",
 		Form:          jose.Form{Algorithms: []jose.Algorithm{jose.ES256}},
-		Issuers:       []string{"https://cloud.google.com/iap"},
+		Issuer:        IssuedBy("https://cloud.google.com/iap"),
 		MaxLife:       10 * time.Minute,
 		Caller:        iapCaller,
 		Event:         "iap.authenticate",

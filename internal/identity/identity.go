@@ -26,19 +26,23 @@ const skew = 30 * time.Second
 type Profile struct {
 	// Method names the profile in the journal.
 	Method string
-	// Header carries the assertion, in canonical form.
-	Header string
+	// Header carries the assertion, in canonical form, and Scheme is the word before it, if
+	// there is one.
+	Header, Scheme string
 	// Form is what its signature and its JOSE header must be.
 	Form jose.Form
-	// Issuers are the exact iss claims accepted.
-	Issuers []string
+	// Issuer returns why a signed assertion is not by the front. See IssuedBy.
+	Issuer func(jose.Token) error
 	// Audience returns why a signed assertion is not for us; Expected says in words
 	// for whom it has to be.
 	Audience func(jose.Token) error
 	Expected string
 	// MaxLife is the longest time from iat to exp, without skew.
 	MaxLife time.Duration
-	// Undated is whether assertions have no iat; MaxLife then counts from now.
+	// MaxAge is the longest time since iat; zero is MaxLife.
+	MaxAge time.Duration
+	// Undated is whether assertions have no iat. MaxAge is then the longest that one may still
+	// be valid for, so that no later sight of it is longer after the first.
 	Undated bool
 	// Caller reads the person from an assertion that holds. Method is filled in.
 	Caller func(jose.Token) (access.Caller, error)
@@ -52,17 +56,22 @@ type Profile struct {
 	SwitchAccount string
 }
 
-// Config is what a Verifier is made of. Everything is required.
+// Config is what a Verifier is made of. All but GroupsClaim is required.
 type Config struct {
 	Profile Profile
 	// Keys are the keys of the profile's issuer, and of nobody else.
-	Keys *jose.KeySet
+	Keys jose.Keys
+	// GroupsClaim is the claim that has the caller's groups. Empty: they are in none.
+	GroupsClaim string
 	// Now is the clock.
 	Now func() time.Time
 }
 
 // Verifier identifies callers by one profile. Make one with New; it may be shared.
-type Verifier struct{ c Config }
+type Verifier struct {
+	c      Config
+	tokens *jose.Verifier
+}
 
 // New makes a Verifier. It refuses to make one that would accept an assertion meant
 // for anybody, of any age, or without a signature.
@@ -70,14 +79,15 @@ func New(c Config) (*Verifier, error) {
 	switch p := c.Profile; {
 	case p.Audience == nil || p.Expected == "":
 		return nil, errors.New("no audience is configured")
-	case len(p.Issuers) == 0 || p.Caller == nil || p.MaxLife <= 0 || len(p.Form.Algorithms) == 0 || c.Keys == nil || c.Now == nil:
+	case p.Issuer == nil || p.Caller == nil || p.MaxLife <= 0 || p.MaxAge < 0 || len(p.Form.Algorithms) == 0 || c.Keys == nil || c.Now == nil:
 		return nil, fmt.Errorf("the identity profile %q is not complete", p.Method)
 	case p.Method == access.MethodSystem:
 		return nil, fmt.Errorf("%q is the service itself, and no identity profile", p.Method)
 	case p.Header == "" || p.Header != http.CanonicalHeaderKey(p.Header):
 		return nil, fmt.Errorf("%q is not a header in canonical form", p.Header)
 	}
-	return &Verifier{c}, nil
+	c.Profile.MaxAge = cmp.Or(c.Profile.MaxAge, c.Profile.MaxLife)
+	return &Verifier{c, jose.NewVerifier(c.Profile.Form, c.Keys)}, nil
 }
 
 // Profile is the one that the Verifier identifies by.
@@ -99,7 +109,7 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 		return access.Caller{}, &access.Error{Kind: access.Unauthenticated, Code: access.CodeNoIdentity,
 			Err: fmt.Errorf("no %s header; is the proxy in front of the service, and on?", v.c.Profile.Header)}
 	}
-	token, err := v.c.Profile.Form.Verify(r.Context(), assertion, v.c.Keys)
+	token, err := v.tokens.Verify(r.Context(), assertion)
 	if errors.Is(err, jose.ErrKeysUnavailable) {
 		return access.Caller{}, &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed,
 			Args: access.Args{"service": v.c.Profile.Service}, Err: err}
@@ -115,6 +125,9 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 		return access.Caller{}, v.bad(err)
 	}
 	caller.Method = v.c.Profile.Method
+	if v.c.GroupsClaim != "" {
+		caller.Claims, caller.ClaimsUnknown = Groups(token.Claims, v.c.GroupsClaim)
+	}
 	// check has read it, if it has to be there.
 	if issued, err := token.Claims.Int64("iat"); err == nil && token.Claims["iat"] != nil {
 		caller.Asserted = time.Unix(issued, 0).UTC()
@@ -135,47 +148,105 @@ func (v *Verifier) assertion(h http.Header) (string, error) {
 	case 0:
 		return "", nil
 	case 1:
-		return values[0], nil
+		return v.behindScheme(values[0])
 	}
 	return "", errors.New("the assertion stands twice")
 }
 
+// behindScheme is what follows the scheme, where there is one (RFC 9110, 11.4).
+func (v *Verifier) behindScheme(value string) (string, error) {
+	if v.c.Profile.Scheme == "" {
+		return value, nil
+	}
+	scheme, assertion, _ := strings.Cut(value, " ")
+	if !strings.EqualFold(scheme, v.c.Profile.Scheme) {
+		return "", fmt.Errorf("%s does not begin with %s", v.c.Profile.Header, v.c.Profile.Scheme)
+	}
+	return assertion, nil
+}
+
+// slack is the skew in seconds.
+const slack = int64(skew / time.Second)
+
 // check checks that the assertion is by the front, for us, and for now.
 func (v *Verifier) check(t jose.Token) error {
-	p := v.c.Profile
-	if issuer, err := t.Claims.String("iss"); err != nil || !slices.Contains(p.Issuers, issuer) {
-		return fmt.Errorf("the issuer is not %s", strings.Join(p.Issuers, " or "))
-	}
-	if err := p.Audience(t); err != nil {
+	if err := cmp.Or(v.c.Profile.Issuer(t), v.c.Profile.Audience(t)); err != nil {
 		return err
 	}
 	now := v.c.Now().Unix()
-	expires, err := t.Claims.Int64("exp")
-	if err != nil {
-		return err
-	}
-	issuedAt := min(now, expires-1)
-	if !p.Undated || t.Claims["iat"] != nil {
-		if issuedAt, err = t.Claims.Int64("iat"); err != nil {
-			return err
+	if t.Header["exp"] != nil {
+		if err := unexpired(t.Header, now); err != nil {
+			return fmt.Errorf("of the header: %w", err)
 		}
 	}
-	slack := int64(skew / time.Second)
+	if t.Claims["nbf"] != nil {
+		if from, err := t.Claims.Int64("nbf"); err != nil || from > now+slack {
+			return errors.New("it is not valid yet")
+		}
+	}
+	return cmp.Or(unexpired(t.Claims, now), v.age(t.Claims, now))
+}
+
+func unexpired(c jose.Claims, now int64) error {
+	expires, err := c.Int64("exp")
+	if err == nil && expires <= now-slack {
+		err = errors.New("it has expired")
+	}
+	return err
+}
+
+// age checks how old an assertion is, which has an exp, and how old it may become.
+func (v *Verifier) age(c jose.Claims, now int64) error {
+	p := v.c.Profile
+	maxLife, maxAge := int64(p.MaxLife/time.Second), int64(p.MaxAge/time.Second)
+	expires, _ := c.Int64("exp")
+	if p.Undated && c["iat"] == nil {
+		if expires > now+maxAge+2*slack {
+			return fmt.Errorf("it is valid for longer than %s", p.MaxAge)
+		}
+		return nil
+	}
+	issuedAt, err := c.Int64("iat")
 	switch {
+	case err != nil:
+		return err
 	case issuedAt <= 0 || expires <= issuedAt:
 		return errors.New("exp is not after iat")
-	case expires-issuedAt > int64(p.MaxLife/time.Second)+2*slack:
+	case expires-issuedAt > maxLife+2*slack:
 		// Google: ten minutes and twice the skew, at the most.
 		return fmt.Errorf("it is valid for longer than %s", p.MaxLife)
 	case issuedAt > now+slack:
 		return errors.New("it was issued in the future; is the clock right?")
-	case expires <= now-slack:
-		return errors.New("it has expired")
+	case issuedAt < now-maxAge-slack:
+		return fmt.Errorf("it is older than %s", p.MaxAge)
 	}
 	return nil
 }
 
-// Person reads who somebody is from two claims that must be there.
+// IssuedBy accepts exactly these iss claims.
+func IssuedBy(issuers ...string) func(jose.Token) error {
+	return func(t jose.Token) error {
+		if issuer, err := t.Claims.String("iss"); err != nil || !slices.Contains(issuers, issuer) {
+			return fmt.Errorf("the issuer is not %s", strings.Join(issuers, " or "))
+		}
+		return nil
+	}
+}
+
+// madeFor accepts an aud claim that is the audience, or where list is true a list with it in it.
+func madeFor(audience string, list bool) func(jose.Token) error {
+	return func(t jose.Token) error {
+		one, err := t.Claims.String("aud")
+		several, none := t.Claims.Strings("aud")
+		if err == nil && one == audience || list && none == nil && slices.Contains(several, audience) {
+			return nil
+		}
+		return fmt.Errorf("the assertion is for the audience %.200s", t.Claims["aud"])
+	}
+}
+
+// Person reads who somebody is from two claims that must be there. An address of which the
+// front says that it was not verified is nobody's.
 func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, error) {
 	subject, err := c.String(subjectClaim)
 	email, noEmail := c.String(emailClaim)
@@ -185,11 +256,27 @@ func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, erro
 	if subject == "" {
 		return access.Caller{}, fmt.Errorf("claim %s is empty", subjectClaim)
 	}
+	// Some write it as a text (https://docs.aws.amazon.com/cognito/latest/developerguide/userinfo-endpoint.html).
+	if verified := string(c["email_verified"]); verified != "" && verified != "true" && verified != `"true"` {
+		return access.Caller{}, errors.New("claim email_verified is not true")
+	}
 	principal, err := access.ParsePrincipal(email)
 	if err != nil {
 		return access.Caller{}, fmt.Errorf("claim %s: %w", emailClaim, err)
 	}
 	return access.Caller{Principal: principal, Subject: subject}, nil
+}
+
+// Groups are those that a claim names. They are unknown where it is missing or cannot be read,
+// and where the provider left them out because they are too many: so Entra ID marks it, see
+// https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference#groups-overage-claim
+func Groups(c jose.Claims, name string) (list []string, unknown bool) {
+	list, err := c.Strings(name)
+	elsewhere, _ := c.Object("_claim_names")
+	if err != nil || elsewhere[name] != nil || string(c["hasgroups"]) == "true" {
+		return nil, true
+	}
+	return list, false
 }
 
 // bad says for the log why an assertion was refused and what was expected.

@@ -31,10 +31,10 @@ const (
 
 func otherProfile() identity.Profile {
 	return identity.Profile{
-		Method:  "other",
-		Header:  "X-Front-Data",
-		Form:    jose.Form{Algorithms: []jose.Algorithm{jose.RS256, jose.ES256}, Header: []string{"signer"}, Padded: true},
-		Issuers: []string{"login.example.com", frontURL},
+		Method: "other",
+		Header: "X-Front-Data",
+		Form:   jose.Form{Algorithms: []jose.Algorithm{jose.RS256, jose.ES256}, Header: []string{"signer"}, Padded: true},
+		Issuer: identity.IssuedBy("login.example.com", frontURL),
 		Audience: func(t jose.Token) error {
 			if signer, err := t.Header.String("signer"); err != nil || signer != balancer {
 				return errors.New("another balancer signed")
@@ -175,7 +175,7 @@ func TestAProfileIsComplete(t *testing.T) {
 	for what, change := range map[string]func(*identity.Profile){
 		"no audience":          func(p *identity.Profile) { p.Audience = nil },
 		"no word on it":        func(p *identity.Profile) { p.Expected = "" },
-		"no issuer":            func(p *identity.Profile) { p.Issuers = nil },
+		"no issuer":            func(p *identity.Profile) { p.Issuer = nil },
 		"nobody":               func(p *identity.Profile) { p.Caller = nil },
 		"no age":               func(p *identity.Profile) { p.MaxLife = 0 },
 		"a negative age":       func(p *identity.Profile) { p.MaxLife = -1 },

@@ -76,7 +76,7 @@ type Token struct {
 
 // Verify checks that the token was signed with the algorithm by one of the keys,
 // and returns its claims. See Form.Verify.
-func Verify(ctx context.Context, token string, algorithm Algorithm, keys *KeySet) (Claims, error) {
+func Verify(ctx context.Context, token string, algorithm Algorithm, keys Keys) (Claims, error) {
 	t, err := Form{Algorithms: []Algorithm{algorithm}}.Verify(ctx, token, keys)
 	return t.Claims, err
 }
@@ -86,7 +86,7 @@ func Verify(ctx context.Context, token string, algorithm Algorithm, keys *KeySet
 // An error that wraps ErrKeysUnavailable says nothing about the token: the key
 // could not be had. Every other error means that the token is not valid; ErrUnknownKey
 // that it may have been, while the issuer published its key.
-func (f Form) Verify(ctx context.Context, token string, keys *KeySet) (Token, error) {
+func (f Form) Verify(ctx context.Context, token string, keys Keys) (Token, error) {
 	return f.verify(token, func(id string) (publicKey, error) { return keys.key(ctx, id) })
 }
 

@@ -35,6 +35,15 @@ var ErrUnknownKey = errors.New("no key of the issuer has this kid")
 // return when ctx is done.
 type Fetch func(ctx context.Context) ([]byte, error)
 
+// Keys are the public keys of one issuer: a KeySet, or KeysByID.
+type Keys interface {
+	// Ready returns nil while keys can be had; else see KeySet.Ready.
+	Ready(ctx context.Context) error
+	// key returns the key with the id. The error wraps ErrKeysUnavailable when it could not
+	// be had, and is ErrUnknownKey when there is none.
+	key(ctx context.Context, id string) (publicKey, error)
+}
+
 // KeySet holds the public keys of one issuer. Every issuer needs a KeySet of its
 // own: key ids are unique within an issuer only (CVE-2026-49998). Its methods may
 // be called concurrently.
@@ -46,6 +55,7 @@ type Fetch func(ctx context.Context) ([]byte, error)
 // fetch, which goes on when one of them gives up.
 type KeySet struct {
 	fetch Fetch
+	parse func(document []byte) (map[string]publicKey, error)
 	now   func() time.Time
 
 	mu      sync.Mutex
@@ -59,7 +69,7 @@ type KeySet struct {
 
 // NewKeySet makes a KeySet. Nothing is fetched yet. now is the clock.
 func NewKeySet(fetch Fetch, now func() time.Time) *KeySet {
-	return &KeySet{fetch: fetch, now: now}
+	return &KeySet{fetch: fetch, parse: parseKeys, now: now}
 }
 
 // Ready returns nil when there are keys and the last attempt to fetch them
@@ -156,12 +166,15 @@ func (s *KeySet) load(ctx context.Context) {
 	document, err := s.fetch(ctx)
 	var keys map[string]publicKey
 	if err == nil {
-		keys, err = parseKeys(document)
+		keys, err = s.parse(document)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
 		s.keys, s.loaded = keys, s.now()
+	}
+	if errors.Is(err, ErrUnknownKey) {
+		s.keys = nil // it was withdrawn
 	}
 	s.failure = err
 	close(s.running)

@@ -113,16 +113,18 @@ func encode(l line) ([]byte, error) {
 	if err := encoder.Encode(l); err != nil {
 		return nil, err
 	}
-	var text bytes.Buffer
+	text := bytes.NewBuffer(make([]byte, 0, buffer.Len()))
 	for _, r := range strings.TrimSuffix(buffer.String(), "\n") {
 		switch {
+		case ' ' <= r && r <= '~':
+			text.WriteByte(byte(r))
 		case !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co):
 			text.WriteRune(r)
 		case r > 0xFFFF:
 			r -= 0x10000
-			fmt.Fprintf(&text, `\u%04x\u%04x`, 0xD800+r>>10, 0xDC00+r&0x3FF)
+			fmt.Fprintf(text, `\u%04x\u%04x`, 0xD800+r>>10, 0xDC00+r&0x3FF)
 		default:
-			fmt.Fprintf(&text, `\u%04x`, r)
+			fmt.Fprintf(text, `\u%04x`, r)
 		}
 	}
 	text.WriteByte('\n')

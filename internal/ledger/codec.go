@@ -27,6 +27,8 @@ type requestForm struct {
 	Expires       time.Time          `json:"expires"`
 	Fixed         *windowForm        `json:"fixed,omitempty"`
 	Extends       string             `json:"extends,omitempty"`
+	Claims        []string           `json:"claims,omitempty"`
+	ClaimsKnown   bool               `json:"claims_known,omitempty"`
 	Terms         termsForm          `json:"terms,omitzero"`
 	State         access.State       `json:"state,omitempty"`
 	Decisions     []decisionForm     `json:"decisions,omitempty"`
@@ -223,8 +225,8 @@ func decodeParts(e *access.Event, parts []Part) error {
 func requestTo(r access.Request) requestForm {
 	f := requestForm{ID: r.ID, Kind: r.Kind, Principal: r.Principal, Resource: r.Resource, Justification: r.Justification,
 		Seconds: seconds(r.Duration), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
-		Fixed: windowTo(r.Fixed), Extends: r.Extends, Terms: termsTo(r.Terms), State: r.State, Window: windowTo(r.Window),
-		Reminded: r.Reminded.UTC(), Escalated: r.Escalated, TakenIn: r.TakenIn.UTC(), Ending: r.Ending.UTC(),
+		Fixed: windowTo(r.Fixed), Extends: r.Extends, Claims: r.Claims, ClaimsKnown: r.ClaimsKnown, Terms: termsTo(r.Terms), State: r.State,
+		Window: windowTo(r.Window), Reminded: r.Reminded.UTC(), Escalated: r.Escalated, TakenIn: r.TakenIn.UTC(), Ending: r.Ending.UTC(),
 		Version: r.Version}
 	if r.Review.By != "" || !r.Review.At.IsZero() {
 		d := decisionTo(r.Review)
@@ -242,7 +244,7 @@ func requestTo(r access.Request) requestForm {
 func requestFrom(f requestForm) (access.Request, error) {
 	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource, Justification: f.Justification,
 		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
-		Fixed: windowFrom(f.Fixed), Extends: f.Extends, State: f.State, Window: windowFrom(f.Window),
+		Fixed: windowFrom(f.Fixed), Extends: f.Extends, Claims: f.Claims, ClaimsKnown: f.ClaimsKnown, State: f.State, Window: windowFrom(f.Window),
 		Reminded: f.Reminded, Escalated: f.Escalated, TakenIn: f.TakenIn, Ending: f.Ending, Version: f.Version}
 	var err error
 	if r.Terms, err = termsFrom(f.Terms); err != nil {

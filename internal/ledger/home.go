@@ -55,6 +55,11 @@ type Home interface {
 	// Release gives the name up, if it is still the holder's.
 	Release(ctx context.Context, name, holder string) error
 
+	// EndSession keeps that a session was ended, and forgets those of which the until that
+	// was kept is before now. SessionEnded is whether that is kept.
+	EndSession(ctx context.Context, id string, until, now time.Time) error
+	SessionEnded(ctx context.Context, id string) (bool, error)
+
 	// Keep keeps a note. One of the same kind and ID stays as it is.
 	Keep(ctx context.Context, n Note) error
 	// Notes returns those of a kind, the newest first, at most max.

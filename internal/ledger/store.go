@@ -159,9 +159,10 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 	stuck := 0
 	for attempt, version := 0, -1; attempt < attempts; attempt++ {
 		// What was opened a moment ago need not be read again: Put sees whether it has changed.
+		// Somebody else may have opened it before, and been slower: that is not what was opened.
 		f, known := s.recall(e.Request, free)
 		var err error
-		if known = known && attempt == 0; !known {
+		if known = known && attempt == 0 && (!free || f.request.Version == e.Request.Version); !known {
 			f, err = s.load(ctx, e.Request.ID)
 		}
 		if stuck++; f.request.Version != version {
@@ -181,7 +182,7 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 		}
 		err = s.append(ctx, f, e, notices)
 		switch {
-		case errors.Is(err, ErrChanged) && known:
+		case known && (errors.Is(err, ErrChanged) || errors.Is(err, errCannotFollow)): // perhaps it has been changed since
 		case errors.Is(err, errCannotFollow):
 			if free {
 				return "", errors.Unwrap(err)
@@ -264,7 +265,7 @@ func (s *Store) recall(r access.Request, free bool) (folded, bool) {
 // not say so counts as written.
 func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []access.Notice) error {
 	before, head, listed := f.request.Version, f.head, listedFor(f.request)
-	e.At = e.At.Truncate(time.Microsecond) // as it is kept
+	e.At = e.At.UTC().Truncate(time.Microsecond) // as it will be read again
 	if err := f.apply(e); err != nil {
 		return cannotFollow{err}
 	}

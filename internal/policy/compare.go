@@ -57,10 +57,10 @@ func Compare(old, now Explanation) (c Change, differs []string) {
 }
 
 func ruleOf(e Explanation) string {
-	if e.Rule == nil {
+	if e.Rule == "" {
 		return "no rule"
 	}
-	return e.Rule.called()
+	return called(e.Rule)
 }
 
 func orNone(text string) string {

@@ -35,7 +35,7 @@ func outcome(text string, d policy.Deployment, s access.Subject) string {
 	if len(faults) > 0 {
 		return strings.Join(said, "\n")
 	}
-	terms, err := policy.Refine(policy.New(*d.Settings), f).Terms(s)
+	terms, _, err := policy.Refine(policy.New(*d.Settings), f).Terms(s)
 	if e := access.AsError(err); e != nil {
 		said = append(said, fmt.Sprintf("%s, %s: %s%s", e.Kind, e.Code, e.Args["message"], e.Args["unknown"]))
 	} else {
@@ -252,7 +252,7 @@ type row struct {
 // give them, and of equal ones the larger count holds.
 func TestTheStrictestOfSeveralEntitlements(t *testing.T) {
 	terms := func(text string) access.Terms {
-		got, err := refined(t, "rules: [{name: a, terms: {"+text+"}}]\n").Terms(ana())
+		got, _, err := refined(t, "rules: [{name: a, terms: {"+text+"}}]\n").Terms(ana())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +272,7 @@ func TestTheStrictestOfSeveralEntitlements(t *testing.T) {
 // a full match, holds as well.
 func TestPatternsHoldBesideThatOfTheEnvironment(t *testing.T) {
 	p := refined(t, "rules: [{name: a, terms: {justification: [{pattern: 'INC-[0-9]+', message: Name the ticket.}, {pattern: '^Because', message: Say why.}]}}]\n")
-	got, err := p.Terms(ana())
+	got, _, err := p.Terms(ana())
 	if err != nil || len(got.Justification) != 3 || got.Justification[0].Pattern.String() != "^(?:.*)$" {
 		t.Fatalf("%+v %v", got.Justification, err)
 	}
@@ -286,7 +286,7 @@ func TestPatternsHoldBesideThatOfTheEnvironment(t *testing.T) {
 // marker.
 func TestNoApprovalIsLostToAFileWithAFault(t *testing.T) {
 	f, faults := policy.ReadFile([]byte("version: 1\nrules: [{name: a, terms: {approvals: 0}}]\n"))
-	if terms, err := policy.Refine(policy.New(settings), f).Terms(ana()); len(faults) != 1 || err != nil || terms.Approvals() != 1 {
+	if terms, _, err := policy.Refine(policy.New(settings), f).Terms(ana()); len(faults) != 1 || err != nil || terms.Approvals() != 1 {
 		t.Errorf("%v, %v, %d approvals", faults, err, terms.Approvals())
 	}
 }

@@ -30,10 +30,6 @@ type File struct {
 	// refuses: where no rule matches, it is refused.
 	refuses bool
 	looks   access.Looks
-	// roleLists is how many different lists of roles its rules have, resourceLists the
-	// different lists of resources.
-	roleLists     int
-	resourceLists []*list[pattern]
 	// place is the one that was asked about last: a page asks for all roles of one.
 	place atomic.Pointer[place]
 }
@@ -89,12 +85,10 @@ type partial struct {
 // matches.
 type match struct {
 	resources, roles list[pattern]
-	// sameRoles names the list of roles, sameResources that of resources; others have the same.
-	sameRoles, sameResources int
-	requesters               list[who]
-	changes                  *bool
-	hours                    []hours
-	dates                    *dates
+	requesters       list[who]
+	changes          *bool
+	hours            []hours
+	dates            *dates
 }
 
 // Gives is the entitlement of the file with the id; nil for none.

@@ -154,84 +154,67 @@ func (p *pattern) matchesResource(q *question) answer {
 			return yes
 		}
 	}
-	return found(false, q.AncestorsKnown)
+	return found(false, q.known)
 }
 
 // question is a subject, taken apart once for all rules.
 type question struct {
 	*access.Subject
-	role, resource path
-	ancestors      []path
-	groups         []string
-	domain         string
-	// roles are what lists of roles have been judged to be, by match.sameRoles: most rules
-	// share theirs with others.
-	roles []judged
-	// resources are what lists of resources are judged to be, by match.sameResources.
-	resources []answer
+	*place
+	role   path
+	groups []string
+	domain string
 }
 
-type judged struct {
-	known  bool
-	answer answer
-}
-
-// judgeRoles is whether a rule is about the role.
-func (q *question) judgeRoles(m *match) answer {
-	if q.roles == nil {
-		return m.roles.judge(q, (*pattern).matchesRole)
-	}
-	memo := &q.roles[m.sameRoles]
-	if !memo.known {
-		*memo = judged{true, m.roles.judge(q, (*pattern).matchesRole)}
-	}
-	return memo.answer
-}
-
-// judgeResources is whether a rule is about the resource.
-func (q *question) judgeResources(m *match) answer {
-	if q.resources == nil {
-		return m.resources.judge(q, (*pattern).matchesResource)
-	}
-	return q.resources[m.sameResources]
-}
-
-// place is a resource, what is known of what lies above it, and which lists of a file are
-// about it.
-type place struct {
-	resource       access.Resource
-	ancestors      []access.Resource
-	ancestorsKnown bool
-	answers        []answer
-}
-
-// ask is ask of a file, which remembers what it has judged.
-func (f *File) ask(s *access.Subject) *question {
-	q := ask(s)
-	q.roles = make([]judged, f.roleLists)
-	last := f.place.Load()
-	if last == nil || last.resource != s.Entitlement.Resource || last.ancestorsKnown != s.AncestorsKnown ||
-		!slices.Equal(last.ancestors, s.Ancestors) {
-		last = &place{s.Entitlement.Resource, slices.Clone(s.Ancestors), s.AncestorsKnown, make([]answer, len(f.resourceLists))}
-		for i, l := range f.resourceLists {
-			last.answers[i] = l.judge(q, (*pattern).matchesResource)
-		}
-		f.place.Store(last)
-	}
-	q.resources = last.answers
-	return q
-}
-
-func ask(s *access.Subject) *question {
-	q := &question{Subject: s, role: split(string(s.Entitlement.Role)), resource: split(string(s.Entitlement.Resource)),
-		domain: s.Principal.Domain()}
-	for _, r := range s.Ancestors {
-		q.ancestors = append(q.ancestors, split(string(r)))
-	}
+func ask(s *access.Subject, at *place) *question {
+	q := &question{Subject: s, place: at, role: split(string(s.Entitlement.Role)), domain: s.Principal.Domain()}
 	for _, g := range s.Groups {
 		q.groups = append(q.groups, access.FoldASCII(g))
 	}
 	return q
+}
+
+// place is where what is asked for lies.
+type place struct {
+	resource  path
+	ancestors []path
+	// known is whether those are all ancestors.
+	known bool
+	// about is which rules of a file are about the resource, in its order.
+	about []answer
+}
+
+func placeOf(s *access.Subject) *place {
+	p := &place{resource: split(string(s.Entitlement.Resource)), known: s.AncestorsKnown}
+	for _, r := range s.Ancestors {
+		p.ancestors = append(p.ancestors, split(string(r)))
+	}
+	return p
+}
+
+func (p *place) is(s *access.Subject) bool {
+	return p.resource.text == string(s.Entitlement.Resource) && p.known == s.AncestorsKnown &&
+		slices.EqualFunc(p.ancestors, s.Ancestors, func(a path, b access.Resource) bool { return a.text == string(b) })
+}
+
+// judge is whether what a list names is here.
+func (p *place) judge(resources *list[pattern]) answer {
+	return resources.judge(&question{place: p}, (*pattern).matchesResource)
+}
+
+// ask takes a subject apart for the rules of the file. What they say of its place is
+// remembered: a page asks of many roles of one.
+func (f *File) ask(s *access.Subject) *question {
+	at := f.place.Load()
+	if at == nil || !at.is(s) {
+		at = placeOf(s)
+		at.about = make([]answer, len(f.Rules))
+		for i := range f.Rules {
+			at.about[i] = at.judge(&f.Rules[i].match.resources)
+		}
+		f.place.Store(at)
+	}
+	return ask(s, at)
 }
 
 // who is people as a rule names them.

@@ -238,16 +238,18 @@ func (f *File) leaves(rule *Rule, now time.Time) (who, example string) {
 	if !ok {
 		return "", ""
 	}
-	others := f.about(ask(&s))
+	at := placeOf(&s)
+	here := at.judge(&m.resources)
+	others := f.about(ask(&s, at))
 	for _, person := range m.people() {
 		person.fill(&s)
-		q, when := ask(&s), ""
+		q, when := ask(&s, at), ""
 		for _, t := range m.moments(now) {
-			matches, part := m.judge(q, t)
+			matches, part := m.judge(q, here, t)
 			if matches != no || part != "requester" && part != "hours" && part != "dates" {
 				continue
 			}
-			if slices.ContainsFunc(others, func(other *Rule) bool { matches, _ := other.match.judge(q, t); return matches != no }) {
+			if slices.ContainsFunc(others, func(other *Rule) bool { matches, _ := other.match.judge(q, yes, t); return matches != no }) {
 				continue
 			}
 			if part != "requester" {
@@ -262,7 +264,7 @@ func (f *File) leaves(rule *Rule, now time.Time) (who, example string) {
 // about are the rules that are about what is asked for, whoever asks and when.
 func (f *File) about(q *question) (rules []*Rule) {
 	for i := range f.Rules {
-		if matches, _ := f.Rules[i].match.judgeEntitlement(q); matches != no {
+		if m := &f.Rules[i].match; m.excludes(q, q.judge(&m.resources)) == "" {
 			rules = append(rules, &f.Rules[i])
 		}
 	}
@@ -287,9 +289,8 @@ func (m *match) example() (access.Subject, bool) {
 	if m.changes != nil && !*m.changes {
 		s.ChangesPermissions = access.No
 	}
-	q := ask(&s)
-	return s, q.judgeRoles(m) == yes &&
-		q.judgeResources(m) == yes
+	q := ask(&s, placeOf(&s))
+	return s, m.roles.judge(q, (*pattern).matchesRole) == yes && q.judge(&m.resources) == yes
 }
 
 // people are those whom the rule names, and somebody whom no file names.

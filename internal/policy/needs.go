@@ -62,13 +62,18 @@ func (f *File) Faults(d Deployment) document.Faults {
 		for _, w := range slices.Concat(rule.match.requesters.in, rule.match.requesters.out) {
 			if why := d.cannotKnow(w.kind); why != "" {
 				tell(rule.called(), at, "match names %s, and %s", w.spelled(), why)
+			} else if w.kind == "claim" && !d.Ledger {
+				// Whoever approves is here, and who asked is not.
+				tell(rule.called(), at, "match names %s, and what the sign-in of somebody said when they asked is kept in a ledger only", w.spelled())
 			}
 		}
 	}
 	return faults.Sorted()
 }
 
-func (r *Rule) called() string { return fmt.Sprintf("rule %q", r.Name) }
+func (r *Rule) called() string { return called(r.Name) }
+
+func called(rule string) string { return fmt.Sprintf("rule %q", rule) }
 
 // cannotKnow is why people who are named in this way cannot be told; empty if they can.
 func (d Deployment) cannotKnow(kind string) string {

@@ -57,9 +57,14 @@ func New(s Settings) Instance {
 }
 
 // Terms follow the marker alone. It never fails.
-func (i Instance) Terms(s access.Subject) (access.Terms, error) {
-	if s.Kind == access.Self {
-		return i.alone, nil
+func (i Instance) Terms(s access.Subject) (access.Terms, access.Explanation, error) {
+	return i.of(s.Kind), access.Explanation{}, nil
+}
+
+// of are the terms of a kind of marker.
+func (i Instance) of(kind access.RequestKind) access.Terms {
+	if kind == access.Self {
+		return i.alone
 	}
-	return i.peers, nil
+	return i.peers
 }

@@ -14,7 +14,7 @@ func TestTermsFollowTheMarker(t *testing.T) {
 	i := policy.New(policy.Settings{MaxDuration: time.Hour, DefaultDuration: 2 * time.Hour, MinReviewers: 2, MaxReviewers: 5, MaxRoles: 7,
 		RequestTimeout: 3 * time.Hour, Justification: regexp.MustCompile(`.*`), JustificationHint: "a ticket"})
 	terms := func(kind access.RequestKind) access.Terms {
-		got, err := i.Terms(access.Subject{Entitlement: access.EntitlementID{Resource: "projects/p", Role: "roles/r"}, Kind: kind})
+		got, _, err := i.Terms(access.Subject{Entitlement: access.EntitlementID{Resource: "projects/p", Role: "roles/r"}, Kind: kind})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestJustificationMatchesAsAWhole(t *testing.T) {
 	for _, test := range tests {
 		i := policy.New(policy.Settings{Justification: regexp.MustCompile(test.pattern), JustificationHint: "a number"})
 		for _, kind := range []access.RequestKind{access.Self, access.Peers} {
-			terms, _ := i.Terms(access.Subject{Kind: kind})
+			terms, _, _ := i.Terms(access.Subject{Kind: kind})
 			if rule := terms.Justification[0]; rule.Pattern.MatchString(test.text) != test.want || rule.Message != "a number" {
 				t.Errorf("%s on %q, want accepted: %v, else %q", test.pattern, test.text, test.want, rule.Message)
 			}

@@ -47,7 +47,7 @@ func ReadFile(text []byte) (*File, document.Faults) {
 	f.defaults = r.terms(root.Get("defaults"))
 	r.mayBeLess(f.defaults, loosened{})
 	f.refuses = textOf(root.Get("unmatched")) == "refuse"
-	lines, roleLists, resourceLists := map[string]int{}, map[string]int{}, map[string]int{}
+	lines := map[string]int{}
 	for _, item := range items(root.Get("rules")) {
 		if item.Kind != document.Object {
 			continue
@@ -61,27 +61,10 @@ func ReadFile(text []byte) (*File, document.Faults) {
 		default:
 			lines[rule.Name] = name.Line
 		}
-		rule.match.sameRoles, _ = numbered(roleLists, item.Get("match").Get("role"))
-		number, isNew := numbered(resourceLists, item.Get("match").Get("resource"))
-		if rule.match.sameResources = number; isNew {
-			f.resourceLists = append(f.resourceLists, &rule.match.resources)
-		}
 		f.Rules = append(f.Rules, rule)
 	}
-	f.roleLists = len(roleLists)
 	f.looks = f.looksAt()
 	return f, r.faults.Sorted()
-}
-
-// numbered is the number of a list among those that there are; equal lists share theirs.
-func numbered(lists map[string]int, n *document.Node) (number int, isNew bool) {
-	text := strings.Join(texts(n), " ")
-	number, known := lists[text]
-	if !known {
-		number = len(lists)
-		lists[text] = number
-	}
-	return number, !known
 }
 
 // looksAt is what the rules look at.

@@ -22,15 +22,18 @@ func Refine(base Instance, file *File) Refined { return Refined{base, file} }
 // File is the file that refines it.
 func (p Refined) File() *File { return p.file }
 
+// maxPassed is how many rules Terms names of those that it passes: pages say it of every role.
+const maxPassed = 10
+
 // Terms are those of the first rule that matches; of what begins later, the strictest of
 // the rules of both moments. The error is of kind NotAllowed where a rule refuses, and
 // Unavailable where it is not known whether one matches: no rule behind it is then asked.
-func (p Refined) Terms(s access.Subject) (access.Terms, error) {
-	e := p.decide(s, nil)
+func (p Refined) Terms(s access.Subject) (access.Terms, access.Explanation, error) {
+	e := p.decide(s, maxPassed)
 	if e.Err != nil {
-		return access.Terms{}, e.Err
+		return access.Terms{}, e.Explanation, e.Err
 	}
-	return e.Terms, nil
+	return e.Terms, e.Explanation, nil
 }
 
 // Looks is what its rules look at.
@@ -41,11 +44,7 @@ func (p Refined) Accounts(of access.Principal) []access.Principal { return p.fil
 
 // Explanation says why which terms hold.
 type Explanation struct {
-	// Passed are the rules that did not match, in the order of the file, up to the one
-	// that decided.
-	Passed []Passed
-	// Rule is what decided; nil where none matches.
-	Rule *Rule
+	access.Explanation
 	// Terms are what it takes, or Err why it cannot be had.
 	Terms access.Terms
 	Err   *access.Error
@@ -53,110 +52,81 @@ type Explanation struct {
 	Later *Explanation
 }
 
-// Passed is a rule that did not match, and the part of it that said so, as the file
-// names it.
-type Passed struct {
-	Rule *Rule
-	Part string
-}
+// Explain says what Terms returns, and names every rule that does not match before the one
+// that decides. Of the zero entitlement nothing is known that a rule could be about: what
+// holds is what no rule says.
+func (p Refined) Explain(s access.Subject) Explanation { return p.decide(s, len(p.file.Rules)) }
 
-// Explain says what Terms returns, and why. Of the zero entitlement nothing is known that
-// a rule could be about: what holds is what no rule says.
-func (p Refined) Explain(s access.Subject) Explanation {
-	return p.decide(s, func(e *Explanation, rule *Rule, part string) { e.Passed = append(e.Passed, Passed{rule, part}) })
-}
-
-// maxPassed is how many rules Why names: pages say it of every role.
-const maxPassed = 10
-
-// Why is Explain in short, for the moment at which access is asked for.
-func (p Refined) Why(s access.Subject) access.Explanation {
-	why := access.Explanation{Policy: p.file.Digest}
-	s.Begins = time.Time{}
-	e := p.decide(s, func(_ *Explanation, rule *Rule, part string) {
-		if len(why.Passed) == maxPassed {
-			why.Further++
-			return
-		}
-		why.Passed = append(why.Passed, access.PassedRule{Rule: rule.Name, Part: part})
-	})
-	if e.Rule != nil {
-		why.Rule = e.Rule.Name
-	}
-	return why
-}
-
-// decide calls pass, if it is there, with every rule that does not match.
-func (p Refined) decide(s access.Subject, pass func(e *Explanation, rule *Rule, part string)) Explanation {
+// decide explains, and names so many of the rules that do not match.
+func (p Refined) decide(s access.Subject, named int) Explanation {
 	if s.Entitlement == (access.EntitlementID{}) {
-		terms, _ := p.base.Terms(s)
-		return Explanation{Terms: terms}
+		return Explanation{Terms: p.base.of(s.Kind)}
 	}
 	q := p.file.ask(&s)
-	e := p.explain(q, s.At, pass)
+	e := p.explain(q, s.At, named)
 	if s.Begins.After(s.At) {
-		later := p.explain(q, s.Begins, pass)
+		later := p.explain(q, s.Begins, named)
 		e.Later = &later
 		e.Terms, e.Err = access.Strictest(e.Terms, later.Terms), cmp.Or(e.Err, later.Err)
 	}
 	return e
 }
 
-func (p Refined) explain(s *question, at time.Time, pass func(*Explanation, *Rule, string)) Explanation {
-	e := Explanation{}
+func (p Refined) explain(q *question, at time.Time, named int) Explanation {
+	e := Explanation{Explanation: access.Explanation{Policy: p.file.Digest}}
 	for i := range p.file.Rules {
-		rule := &p.file.Rules[i]
-		matches, part := rule.match.judge(s, at)
-		if matches == no {
-			if pass != nil {
-				pass(&e, rule, part)
-			}
+		if len(e.Passed) == named && q.about[i] == no { // a page asks this of many roles
+			e.Further++
 			continue
 		}
-		e.Rule = rule
+		rule := &p.file.Rules[i]
+		matches, part := rule.match.judge(q, q.about[i], at)
 		switch {
+		case matches == no && len(e.Passed) == named:
+			e.Further++
+			continue
+		case matches == no:
+			e.Passed = append(e.Passed, access.PassedRule{Rule: rule.Name, Part: part})
+			continue
 		case matches == unknown:
 			e.Err = &access.Error{Kind: access.Unavailable, Code: access.CodeRuleUndecided, Args: access.Args{"rule": rule.Name, "unknown": part}}
 		case rule.Refusal != "":
 			e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeRuleRefuses, Field: access.FieldEntitlement,
-				Args: access.Args{"rule": rule.Name, "message": rule.Refusal, "role": string(s.Entitlement.Role)}}
+				Args: access.Args{"rule": rule.Name, "message": rule.Refusal, "role": string(q.Entitlement.Role)}}
 		default:
-			e.Terms = p.apply(rule, s.Kind)
+			e.Terms = p.apply(rule, q.Kind)
 		}
+		e.Rule = rule.Name
 		return e
 	}
 	if p.file.refuses {
 		e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNoRule, Field: access.FieldEntitlement,
-			Args: access.Args{"role": string(s.Entitlement.Role), "resource": string(s.Entitlement.Resource)}}
+			Args: access.Args{"role": string(q.Entitlement.Role), "resource": string(q.Entitlement.Resource)}}
 		return e
 	}
-	e.Terms, _ = p.base.Terms(*s.Subject)
+	e.Terms = p.base.of(q.Kind)
 	return e
 }
 
-// judgeEntitlement is whether a rule is about what is asked for, whoever asks and when. part
-// is as for judge.
-func (m *match) judgeEntitlement(q *question) (matches answer, part string) {
+// excludes is the part of a rule that says that it is not about the entitlement, whoever
+// asks and when, as the file names it; empty where none does. resource is whether it is
+// about the resource.
+func (m *match) excludes(q *question, resource answer) (part string) {
 	switch {
-	case q.judgeRoles(m) == no:
-		return no, "role"
+	case m.roles.judge(q, (*pattern).matchesRole) == no:
+		return "role"
 	case m.changes != nil && *m.changes != (q.ChangesPermissions != access.No):
-		return no, "changes_permissions"
+		return "changes_permissions"
+	case resource == no:
+		return "resource"
 	}
-	switch matches = q.judgeResources(m); matches {
-	case no:
-		part = "resource"
-	case unknown:
-		part = "ancestors"
-	}
-	return matches, part
+	return ""
 }
 
-// judge is whether a rule is about the subject at a time. For no, part is what says so,
-// as the file names it; for unknown, it is what is not known.
-func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
-	entitlement, part := m.judgeEntitlement(q)
-	if entitlement == no {
+// judge is whether a rule is about the subject at a time; resource is as for excludes. For
+// no, part is what says so; for unknown, it is what is not known.
+func (m *match) judge(q *question, resource answer, at time.Time) (matches answer, part string) {
+	if part := m.excludes(q, resource); part != "" {
 		return no, part
 	}
 	requester := m.requesters.judge(q, (*who).matches)
@@ -167,8 +137,8 @@ func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
 		return no, "dates"
 	case len(m.hours) > 0 && !slices.ContainsFunc(m.hours, func(h hours) bool { return h.contain(at) }):
 		return no, "hours"
-	case entitlement == unknown:
-		return unknown, part
+	case resource == unknown:
+		return unknown, "ancestors"
 	case requester == unknown:
 		all := slices.Concat(m.requesters.in, m.requesters.out)
 		at := slices.IndexFunc(all, func(w who) bool { return w.matches(q) == unknown })
@@ -180,7 +150,7 @@ func (m *match) judge(q *question, at time.Time) (matches answer, part string) {
 // apply is what the marker and the settings demand, with what the rule says: stricter,
 // or less strict where it loosens.
 func (p Refined) apply(rule *Rule, kind access.RequestKind) access.Terms {
-	marker, _ := p.base.Terms(access.Subject{Kind: kind})
+	marker := p.base.of(kind)
 	said := rule.terms.over(p.file.defaults)
 	needs := marker.Requirements
 	if said.approvals != nil && (rule.loosen.approvals || (access.Terms{Requirements: *said.approvals}).Approvals() >= marker.Approvals()) {

@@ -189,7 +189,7 @@ func TestWhatMatches(t *testing.T) {
 		if c.subject != nil {
 			c.subject(&s)
 		}
-		_, err := policy.Refine(policy.New(settings), f).Terms(s)
+		_, _, err := policy.Refine(policy.New(settings), f).Terms(s)
 		got := "-"
 		switch e := access.AsError(err); {
 		case e == nil:
@@ -211,37 +211,37 @@ rules:
   - {name: first, match: {resource: [projects/*]}, terms: {max_duration: 30m}}
   - {name: second, terms: {max_duration: 10m, approvals: 3}}
 `)
-	terms, err := p.Terms(ana())
+	terms, _, err := p.Terms(ana())
 	if err != nil || terms.Rule != "first" || terms.MaxDuration != 30*time.Minute || terms.Approvals() != 1 || terms.Policy != p.File().Digest || len(terms.Policy) != 64 {
 		t.Errorf("%+v %v", terms, err)
 	}
 	e := p.Explain(ana())
-	if len(e.Passed) != 1 || e.Passed[0].Rule.Name != "other" || e.Passed[0].Part != "role" || e.Rule.Name != "first" {
+	if len(e.Passed) != 1 || e.Passed[0].Rule != "other" || e.Passed[0].Part != "role" || e.Rule != "first" {
 		t.Errorf("%+v", e)
 	}
 	// What is unknown of an earlier rule is not passed on to the next.
 	p = refined(t, "rules: [{name: a, match: {requester: [\"group:x@example.com\"]}, refuse: no}, {name: b, terms: {max_duration: 1h}}]\n")
 	s := ana()
 	s.GroupsKnown = false
-	if _, err := p.Terms(s); access.AsError(err).Kind != access.Unavailable {
+	if _, _, err := p.Terms(s); access.AsError(err).Kind != access.Unavailable {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestWhatHoldsWhereNoRuleMatches(t *testing.T) {
 	none := "rules: [{name: a, match: {role: [roles/viewer]}, refuse: no}]\n"
-	base, _ := policy.New(settings).Terms(ana())
+	base, _, _ := policy.New(settings).Terms(ana())
 	for _, text := range []string{none, "unmatched: marker\n" + none, "defaults: {max_duration: 5m}\n" + none} {
-		if got, err := refined(t, text).Terms(ana()); err != nil || !reflect.DeepEqual(got, base) {
+		if got, _, err := refined(t, text).Terms(ana()); err != nil || !reflect.DeepEqual(got, base) {
 			t.Errorf("%s: %+v %v", text, got, err)
 		}
 	}
-	_, err := refined(t, "unmatched: refuse\n"+none).Terms(ana())
+	_, _, err := refined(t, "unmatched: refuse\n"+none).Terms(ana())
 	if e := access.AsError(err); e == nil || e.Code != access.CodeNoRule {
 		t.Errorf("%v", err)
 	}
 	// Of nothing in particular the settings are all there is to say.
-	if got, err := refined(t, "unmatched: refuse\n").Terms(access.Subject{Kind: access.Peers}); err != nil || !reflect.DeepEqual(got, base) {
+	if got, _, err := refined(t, "unmatched: refuse\n").Terms(access.Subject{Kind: access.Peers}); err != nil || !reflect.DeepEqual(got, base) {
 		t.Errorf("%+v %v", got, err)
 	}
 }
@@ -316,7 +316,7 @@ func TestTerms(t *testing.T) {
 		}
 		s := ana()
 		s.Kind = c.marker
-		terms, err := refined(t, text).Terms(s)
+		terms, _, err := refined(t, text).Terms(s)
 		if got := c.of(terms); err != nil || got != c.want {
 			t.Errorf("%s %s: %s %v, want %s", c.defaults, c.rule, got, err, c.want)
 		}
@@ -332,22 +332,22 @@ rules:
   - {name: day, terms: {max_duration: 1h}}
 `)
 	s := ana()
-	if terms, err := p.Terms(s); err != nil || terms.Rule != "day" || terms.MaxDuration != time.Hour {
+	if terms, _, err := p.Terms(s); err != nil || terms.Rule != "day" || terms.MaxDuration != time.Hour {
 		t.Errorf("at noon: %+v %v", terms, err)
 	}
 	s.Begins = s.At.Add(10 * time.Hour)
-	if terms, err := p.Terms(s); err != nil || terms.Rule != "day, night" || terms.MaxDuration != 30*time.Minute || terms.Approvals() != 2 {
+	if terms, _, err := p.Terms(s); err != nil || terms.Rule != "day, night" || terms.MaxDuration != 30*time.Minute || terms.Approvals() != 2 {
 		t.Errorf("at noon for the night: %+v %v", terms, err)
 	}
-	if e := p.Explain(s); e.Later == nil || e.Later.Rule.Name != "night" {
+	if e := p.Explain(s); e.Later == nil || e.Later.Rule != "night" {
 		t.Errorf("%+v", e)
 	}
 	s.Begins = s.At.Add(72 * time.Hour)
-	if _, err := p.Terms(s); access.AsError(err).Code != access.CodeRuleRefuses {
+	if _, _, err := p.Terms(s); access.AsError(err).Code != access.CodeRuleRefuses {
 		t.Errorf("for Saturday: %v", err)
 	}
 	s.At, s.Begins = s.Begins, time.Time{}
-	if _, err := p.Terms(s); access.AsError(err).Args["message"] != "Not on Saturdays." || access.AsError(err).Args["role"] != string(s.Entitlement.Role) {
+	if _, _, err := p.Terms(s); access.AsError(err).Args["message"] != "Not on Saturdays." || access.AsError(err).Args["role"] != string(s.Entitlement.Role) {
 		t.Errorf("on Saturday: %v", err)
 	}
 }
@@ -493,6 +493,25 @@ func TestEscalationsAreToPeopleWithAnAddress(t *testing.T) {
 	}
 }
 
+// Terms name the first rules that are passed, as Explain names all, and count the others,
+// whatever it is that says that they are not about it.
+func TestTermsNameAFewRulesThatArePassed(t *testing.T) {
+	text := "rules:\n"
+	for i := range 30 {
+		match := []string{"role: [roles/viewer]", "resource: [projects/elsewhere]", "requester: [\"user:zoe@example.com\"]"}[i%3]
+		text += fmt.Sprintf("  - {name: r%02d, match: {%s}, terms: {max_duration: 1h}}\n", i, match)
+	}
+	p := refined(t, text+"  - {name: last, terms: {max_duration: 1h}}\n")
+	all := p.Explain(ana())
+	if len(all.Passed) != 30 || all.Further != 0 || all.Rule != "last" || all.Passed[1] != (access.PassedRule{Rule: "r01", Part: "resource"}) {
+		t.Errorf("%+v", all)
+	}
+	_, few, err := p.Terms(ana())
+	if err != nil || !slices.Equal(few.Passed, all.Passed[:10]) || few.Further != 20 || few.Rule != "last" || few.Policy != p.File().Digest {
+		t.Errorf("%+v %v", few, err)
+	}
+}
+
 // 1,000 rules: the terms of an entitlement in under 100 µs.
 func BenchmarkTermsOf1000Rules(b *testing.B) {
 	var text strings.Builder
@@ -506,7 +525,7 @@ func BenchmarkTermsOf1000Rules(b *testing.B) {
 	s := ana()
 	s.Ancestors = []access.Resource{"folders/90001", "folders/90002", "folders/90003", "organizations/1"}
 	for b.Loop() {
-		if terms, err := p.Terms(s); err != nil || terms.Rule != "last" {
+		if terms, _, err := p.Terms(s); err != nil || terms.Rule != "last" {
 			b.Fatal(terms.Rule, err)
 		}
 	}
@@ -531,7 +550,7 @@ func FuzzReadFile(f *testing.F) {
 		}
 		if len(faults) == 0 {
 			// What was read decides, one way or the other, and never loosens unasked.
-			terms, err := policy.Refine(policy.New(settings), read).Terms(ana())
+			terms, _, err := policy.Refine(policy.New(settings), read).Terms(ana())
 			if err == nil && (terms.MaxDuration <= 0 || terms.RequestLife <= 0) {
 				t.Errorf("%+v", terms)
 			}
@@ -559,7 +578,7 @@ func TestWhatIsRememberedOfAResourceIsOfItAlone(t *testing.T) {
 				{"below the folder", ana(), "", access.CodeRuleRefuses}, {"moved away", moved, "shop", ""},
 				{"another resource", elsewhere, "", ""}, {"moved away again", moved, "shop", ""}, {"nobody knows", unknown, "", access.CodeRuleUndecided},
 			} {
-				terms, err := p.Terms(c.subject)
+				terms, _, err := p.Terms(c.subject)
 				if terms.Rule != c.rule || (err != nil) != (c.code != "") || err != nil && access.AsError(err).Code != c.code {
 					t.Errorf("%s: %q %v", c.name, terms.Rule, err)
 				}

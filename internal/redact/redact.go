@@ -13,42 +13,104 @@ import (
 // Mark stands where something was that nobody may read.
 const Mark = "[redacted]"
 
-// credentials are what is a credential by its form or by what precedes it, whoever's
-// it is. The first group stays.
-var credentials = []*regexp.Regexp{
-	regexp.MustCompile(`([?&](?:activation|token|code|key)=)[^\s"'<>&]+`),
-	regexp.MustCompile(`(?i)((?:bearer|auth[ =]+(?:plain|login|xoauth2|oauthbearer))[\s:]+)\S+`),
-	// And not "Basic authentication", which Exchange Online speaks of.
-	regexp.MustCompile(`((?i:basic)[\s:]+)[A-Za-z+/=_-]*(?:[0-9+/=_]|[a-z][A-Z])\S*`),
-	regexp.MustCompile(`(?i)((?:password|passwd|secret|access_token|refresh_token|id_token|assertion|signature|private_key|signedjwt)` +
-		`["']?\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s,;&}]+)`),
+// form is what credentials look like. Where none of its signs stands, in small letters,
+// there is none: the log looks through many short texts, and expressions are costly.
+type form struct {
+	// signs of a whole word stand at its beginning.
+	word       bool
+	signs      []string
+	expression string
 }
 
+// in is whether a text, in small letters, has one of the signs.
+func (f form) in(small string) bool {
+	return slices.ContainsFunc(f.signs, func(sign string) bool {
+		for at := 0; ; at++ {
+			next := strings.Index(small[at:], sign)
+			if at += next; next < 0 || !f.word || at == 0 || !isWord(small[at-1]) {
+				return next >= 0
+			}
+		}
+	})
+}
+
+// isWord is what \w stands for, but for capitals.
+func isWord(c byte) bool { return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' }
+
+// inSmall is the text with small letters in place of A to Z. Nothing else may become one of
+// these: what others take for the same letter is none to an expression either, except an
+// s and a k, of which no sign has one where case does not count.
+func inSmall(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, text)
+}
+
+// credentials are what is a credential by its form or by what precedes it, whoever's
+// it is. The first group stays.
+var credentials = compiled([]form{
+	{false, []string{"activation=", "token=", "code=", "key="}, `([?&](?:activation|token|code|key)=)[^\s"'<>&]+`},
+	{false, []string{"bearer", "auth=", "auth "}, `(?i)((?:bearer|auth[ =]+(?:plain|login|xoauth2|oauthbearer))[\s:]+)\S+`},
+	// And not "Basic authentication", which Exchange Online speaks of.
+	{false, []string{"ba"}, `((?i:basic)[\s:]+)[A-Za-z+/=_-]*(?:[0-9+/=_]|[a-z][A-Z])\S*`},
+	{false, []string{"pa", "ecret", "_to", "ertion", "ignature", "private_", "ignedjwt"}, `(?i)((?:password|passwd|secret|` +
+		`access_token|refresh_token|id_token|assertion|signature|private_key|signedjwt)["']?\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s,;&}]+)`},
+})
+
 // tokens are credentials by their own form, whole or cut off. The first group stays.
-var tokens = regexp.MustCompile(strings.Join([]string{
-	`((?i:\bbearer)[\s:]+)[A-Za-z0-9._~+/=-]{12,}`,
+var tokens = []form{
+	{true, []string{"bearer"}, `((?i:bearer)[\s:]+)[A-Za-z0-9._~+/=-]{12,}`},
 	// Signed tokens, as they are and in the form of links; {"alg":, {"kid": and {"typ":
 	// begin them.
-	`\bey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9._-]*`,
-	`eyJ[A-Za-z0-9_-]{8,}`,
-	`J(?:hbGciOi|raWQiOi|0eXAiOi)[A-Za-z0-9._~-]*`,
-	`[A-Za-z0-9_-]{8,}~~?[A-Za-z0-9_-]{8,}(?:~[A-Za-z0-9_-]*)?`,
+	{true, []string{"ey"}, `ey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9._-]*`},
+	{false, []string{"eyj"}, `eyJ[A-Za-z0-9_-]{8,}`},
+	{false, []string{"jhbgcioi", "jrawqioi", "j0exaioi"}, `J(?:hbGciOi|raWQiOi|0eXAiOi)[A-Za-z0-9._~-]*`},
+	{false, []string{"~"}, `[A-Za-z0-9_-]{8,}~~?[A-Za-z0-9_-]{8,}(?:~[A-Za-z0-9_-]*)?`},
 	// Google's access and refresh tokens, API keys and client secrets.
-	`\bya29\.[A-Za-z0-9._-]+`,
-	`\b1//[A-Za-z0-9_-]{8,}`,
-	`\bAIza[A-Za-z0-9_-]{10,}`,
-	`\bGOCSPX-[A-Za-z0-9_-]+`,
+	{true, []string{"ya29."}, `ya29\.[A-Za-z0-9._-]+`},
+	{true, []string{"1//"}, `1//[A-Za-z0-9_-]{8,}`},
+	{true, []string{"aiza"}, `AIza[A-Za-z0-9_-]{10,}`},
+	{true, []string{"gocspx-"}, `GOCSPX-[A-Za-z0-9_-]+`},
 	// Those of GitHub, GitLab, Slack, npm, AWS and Stripe, as their documentation has them.
-	`\bgh[pousr]_[A-Za-z0-9]{10,}`,
-	`\bgithub_pat_[A-Za-z0-9_]+`,
-	`\bgl[a-z]{2,4}-[A-Za-z0-9_-]{10,}`,
-	`\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]+`,
-	`\bnpm_[A-Za-z0-9]{10,}`,
-	`\bA[KS]IA[A-Z0-9]{12,}`,
-	`\b[sr]k_(?:live|test)_[A-Za-z0-9]+`,
+	{true, []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_"}, `gh[pousr]_[A-Za-z0-9]{10,}`},
+	{true, []string{"github_pat_"}, `github_pat_[A-Za-z0-9_]+`},
+	{true, []string{"gl"}, `gl[a-z]{2,4}-[A-Za-z0-9_-]{10,}`},
+	{true, []string{"xox", "xapp-"}, `(?:xox[a-z]|xapp)-[A-Za-z0-9-]+`},
+	{true, []string{"npm_"}, `npm_[A-Za-z0-9]{10,}`},
+	{true, []string{"akia", "asia"}, `A[KS]IA[A-Z0-9]{12,}`},
+	{true, []string{"sk_", "rk_"}, `[sr]k_(?:live|test)_[A-Za-z0-9]+`},
 	// A sentence may end in how one begins.
-	`-----BEGIN [A-Z0-9 ]+-----\s*[^\s.-][^-]*(?:-----END [A-Z0-9 ]+-----)?`,
-}, "|"))
+	{false, []string{"-----begin "}, `-----BEGIN [A-Z0-9 ]+-----\s*[^\s.-][^-]*(?:-----END [A-Z0-9 ]+-----)?`},
+}
+
+// token is all of tokens: the first in the text counts.
+var token = anyOf(tokens)
+
+func anyOf(forms []form) *regexp.Regexp {
+	var all []string
+	for _, f := range forms {
+		if f.word {
+			f.expression = `\b(?:` + f.expression + `)`
+		}
+		all = append(all, f.expression)
+	}
+	return regexp.MustCompile(strings.Join(all, "|"))
+}
+
+type compiledForm struct {
+	form
+	*regexp.Regexp
+}
+
+func compiled(forms []form) (all []compiledForm) {
+	for _, f := range forms {
+		all = append(all, compiledForm{f, regexp.MustCompile(f.expression)})
+	}
+	return all
+}
 
 var (
 	// user is who logs in, as addresses have it before their host.
@@ -67,23 +129,36 @@ var (
 // Tokens returns the text with a Mark in place of what is a credential by its own form,
 // wherever it stands. It is for what people write: of a sentence about a password nothing
 // is taken.
-func Tokens(text string) string { return tokens.ReplaceAllString(text, "${1}"+Mark) }
+func Tokens(text string) string { return withoutTokens(text, inSmall(text)) }
+
+func withoutTokens(text, small string) string {
+	if !slices.ContainsFunc(tokens, func(f form) bool { return f.in(small) }) {
+		return text
+	}
+	return token.ReplaceAllString(text, "${1}"+Mark)
+}
 
 // Credentials returns the text with a Mark in place of tokens, passwords, keys and the
 // queries of addresses. It is for what programs write.
 func Credentials(text string) string {
-	text = Tokens(text)
-	// Before the query, since a password may have a question mark.
-	text = user.ReplaceAllString(text, "${1}"+Mark)
-	text = query.ReplaceAllStringFunc(text, func(address string) string {
-		parts := query.FindStringSubmatch(address)
-		if helpPage.MatchString(parts[2]) {
-			return address
-		}
-		return parts[1] + parts[2][:1] + Mark
-	})
+	// A Mark is no sign, and makes none of what stands beside it.
+	small := inSmall(text)
+	text = withoutTokens(text, small)
+	if strings.Contains(text, "://") {
+		// Before the query, since a password may have a question mark.
+		text = user.ReplaceAllString(text, "${1}"+Mark)
+		text = query.ReplaceAllStringFunc(text, func(address string) string {
+			parts := query.FindStringSubmatch(address)
+			if helpPage.MatchString(parts[2]) {
+				return address
+			}
+			return parts[1] + parts[2][:1] + Mark
+		})
+	}
 	for _, credential := range credentials {
-		text = credential.ReplaceAllString(text, "${1}"+Mark)
+		if credential.in(small) {
+			text = credential.ReplaceAllString(text, "${1}"+Mark)
+		}
 	}
 	return text
 }

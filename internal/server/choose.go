@@ -108,7 +108,7 @@ func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
 
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
 	v := chooseView{Frame: s.frame(r, "choose.title", "resource", offer.Resource.Name()), Resource: offer.Resource,
-		Warnings: s.viewWarnings(r, offer.Warnings)}
+		Warnings: s.viewWarnings(r, offer.Warnings), Roles: make([]RoleView, 0, len(offer.Roles))}
 	for _, o := range offer.Roles {
 		v.MaxRoles = max(v.MaxRoles, o.Terms.MaxRoles)
 		role := s.viewOffered(r, o)

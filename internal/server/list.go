@@ -30,6 +30,8 @@ type listView struct {
 
 // rowView is a request in a list.
 type rowView struct {
+	// Door is as in Frame.
+	Door                      string
 	ID                        string
 	Roles, Reason, On, Length string
 	Resource                  access.Resource
@@ -278,4 +280,4 @@ func (s *server) homeListsOf(r *http.Request) *homeLists {
 func requestPath(id string) string { return "/requests/" + url.PathEscape(id) }
 
 // Path is the address of the request.
-func (v rowView) Path() string { return requestPath(v.ID) }
+func (v rowView) Path() string { return v.Door + requestPath(v.ID) }

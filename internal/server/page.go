@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -44,9 +45,15 @@ type Frame struct {
 	Version string
 	// SwitchAccount is where to sign in as somebody else; empty for nowhere.
 	SwitchAccount string
+	// LogOut is whether to offer that.
+	LogOut bool
 	// MailAccount is whether to lead to the page of that name, and Lists to those of
 	// requests.
 	MailAccount, Lists bool
+	// Door comes before the addresses of what is decided here; empty but on the
+	// administration page and below. Administration is whether to lead there.
+	Door           string
+	Administration bool
 	// Cautions are what administrators are to know on every page.
 	Cautions []string
 	// Problem is what was wrong with what was sent; nil when nothing was.
@@ -63,7 +70,9 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 		}
 	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
-		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller), Lists: s.remembers && caller.Principal != "", Cautions: cautions}
+		LogOut: s.Login != nil && caller.Principal != "", MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller),
+		Lists: s.remembers && caller.Principal != "", Cautions: cautions,
+		Door: doorOf(r), Administration: s.AdminPage && (doorOf(r) != "" || s.Broker.NamedAdmin(caller))}
 }
 
 // Problem is a refusal as a page shows it.
@@ -123,6 +132,10 @@ func (s *server) page(h func(*http.Request) (page, error)) http.HandlerFunc {
 	}
 }
 
+// buffers are those of pages that were written. Without them a page of many roles would
+// grow its own again and again.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // write renders into a buffer first, so that a template that fails half-way is a
 // clean refusal.
 func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
@@ -134,8 +147,10 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 		w.WriteHeader(p.status)
 		return
 	}
-	var b bytes.Buffer
-	if err := s.pages[p.template].ExecuteTemplate(&b, cmp.Or(p.block, "frame.html"), p.data); err != nil {
+	b := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(b)
+	b.Reset()
+	if err := s.pages[p.template].ExecuteTemplate(b, cmp.Or(p.block, "frame.html"), p.data); err != nil {
 		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
 		http.Error(w, s.withIncident(r, problem), status)
 		return
@@ -146,7 +161,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "list", "month", "error"}
+var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "admin", "list", "month", "again", "loggedout", "error"}
 
 // parsePages reads the templates: one set for each page, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML

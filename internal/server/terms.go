@@ -1,6 +1,7 @@
 package server
 
 import (
+	"html/template"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -14,9 +15,23 @@ import (
 // the terms are.
 type whyView struct {
 	// Rule is empty where no rule is about it.
-	Rule, Policy string
-	Passed       []string
-	Terms        []string
+	Rule, Policy  string
+	Passed, Terms lines
+}
+
+// lines are sentences that follow one another.
+type lines []string
+
+// Items are the lines as those of a list. A page of many roles has hundreds, each of which
+// would take a template as long as all of them take together here.
+func (l lines) Items() template.HTML {
+	var b strings.Builder
+	for _, line := range l {
+		b.WriteString("<li>")
+		b.WriteString(template.HTMLEscapeString(line))
+		b.WriteString("</li>")
+	}
+	return template.HTML(b.String())
 }
 
 // viewWhy is nil where there is no policy file. terms is nil for what is refused.

@@ -49,6 +49,43 @@ func TestWhatTheHostileOneDoesToOthersIsJudged(t *testing.T) {
 	}
 }
 
+// TestLikeIsComparedWithLike: that people come to slower steps is not slower, and that they
+// come to faster ones hides nothing.
+func TestLikeIsComparedWithLike(t *testing.T) {
+	const page, action = 10 * time.Millisecond, 50 * time.Millisecond
+	type count map[step]struct {
+		n    int
+		took time.Duration
+	}
+	for name, rule := range map[string]struct {
+		without, with count
+		want          time.Duration
+	}{
+		"the same":                  {count{openHome: {60, page}, sendAsk: {40, action}}, count{openHome: {60, page}, sendAsk: {40, action}}, page},
+		"more of the slow ones":     {count{openHome: {60, page}, sendAsk: {40, action}}, count{openHome: {20, page}, sendAsk: {80, action}}, page},
+		"more of the fast ones":     {count{openHome: {40, page}, sendAsk: {60, action}}, count{openHome: {90, page}, sendAsk: {10, 5 * action}}, 5 * action},
+		"one for many":              {count{openHome: {60, page}, sendAsk: {40, action}}, count{openHome: {1, 3 * page}, sendAsk: {80, action}}, 3 * page},
+		"nobody gets there":         {count{openHome: {60, page}, sendAsk: {40, action}}, count{sendAsk: {80, action}}, never},
+		"few do not get there":      {count{openHome: {90, page}, sendAsk: {10, action}}, count{openHome: {90, page}}, page},
+		"what was not there before": {count{openHome: {90, page}}, count{openHome: {9, page}, sendAsk: {900, action}}, page},
+		"of two the later":          {count{openHome: {1, page}, sendAsk: {1, action}}, count{openHome: {1, page}, sendAsk: {1, action}}, action},
+		"none":                      {nil, nil, never},
+	} {
+		phases := [2]map[step][]time.Duration{{}, {}}
+		for i, counts := range []count{rule.without, rule.with} {
+			for s, of := range counts {
+				phases[i][s] = slices.Repeat([]time.Duration{of.took}, of.n)
+			}
+		}
+		if got := medianInMix(phases[0], phases[1]); got != rule.want {
+			t.Errorf("%s: %v, want %v", name, got, rule.want)
+		}
+		if same := medianInMix(phases[0], phases[0]); len(rule.without) > 0 && same != median((&town{latencies: map[string]map[step][]time.Duration{"": phases[0]}}).pooled("")) {
+			t.Errorf("%s: the median of the same is %v", name, same)
+		}
+	}
+}
+
 // TestTheReportSaysWhatKeptTheMemory: without a cgroup nothing was proved of one.
 func TestTheReportSaysWhatKeptTheMemory(t *testing.T) {
 	s := &service{unconfined: errors.New("read-only file system")}

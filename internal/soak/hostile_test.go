@@ -12,19 +12,30 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"jitaccess/internal/sandbox/google"
 )
+
+// hostileASecond is how many requests the hostile one sends in a second at the most, as
+// often as the service answered one in a second before it refused cheaply. They are sent
+// by a client on the machine of the service, whose processor time the others lack too.
+const hostileASecond = 500
 
 // hostile is what one colleague does until ctx ends, and what a web page does that
 // another one opens.
 func (w *town) hostile(ctx context.Context) {
 	const burst, images, copies = 110, 60, 10
+	pace := rate.NewLimiter(hostileASecond, burst)
 	attacker, visitor := google.GeneratedPerson(hostilePerson), google.GeneratedPerson(visitingPerson)
 	var opened atomic.Int64
 	all := func(n int, each func(i int) (answer, error)) {
 		var group sync.WaitGroup
 		for i := range n {
 			group.Go(func() {
+				if pace.Wait(ctx) != nil {
+					return
+				}
 				a, err := each(i)
 				if ctx.Err() == nil {
 					w.count(*w.phase.Load(), "the hostile one", a, err)

@@ -102,7 +102,11 @@ func parseArgument(text string) (p part, rest string, err error) {
 
 // fill writes the message with its arguments.
 func (m message) fill(plural plural, literal func(part) string, value func(name string) (string, bool)) string {
+	if len(m.parts) == 1 && m.parts[0].name == "" {
+		return literal(m.parts[0])
+	}
 	var b strings.Builder
+	b.Grow(2 * len(m.source))
 	var write func([]part)
 	write = func(parts []part) {
 		for _, p := range parts {

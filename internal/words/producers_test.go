@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,6 +62,10 @@ func situations() []situation {
 		{access.CodeNoIdentity, "no assertion", visitingAs(verifier, nil, "GET /", ""), nil},
 		{access.CodeBadIdentity, "an assertion that is none",
 			visitingAs(verifier, nil, "GET /", "", "X-Goog-Iap-Jwt-Assertion: a.b.c"), nil},
+		{access.CodeLoginLapsed, "a log-in that another browser has begun", loggingIn(true, func(q url.Values) { q.Set("state", "x") }), nil},
+		{access.CodeLoginRefused, "a provider that lets nobody in", loggingIn(true, func(q url.Values) { q.Set("error", "access_denied") }), nil},
+		{access.CodeUnverifiedAddress, "an address that is not verified", loggingIn(false, nil), nil},
+		{access.CodeCopiesLast, "a log-out while nothing can be remembered", loggingIn(true, nil), nil},
 		{access.CodeCrossSite, "a form of another site",
 			visiting("POST /access/projects/shop", "a=b", "Sec-Fetch-Site: cross-site"), nil},
 		{access.CodeMissingHeader, "a call without the header", visiting("GET /api/policy", "", "X-JITACCESS: "), nil},
@@ -230,6 +235,10 @@ func situations() []situation {
 			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
 				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon.Add(-time.Hour)
 			}), nil},
+		{access.CodeClaimsUnknown, "a sign-in that does not name groups", deciding(access.CodeClaimsUnknown,
+			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
+				w.Policy, w.Claims, c.ClaimsUnknown = refined(w, `rules: [{name: r, terms: {approvals: [{count: 1, from: ["claim:leads"]}]}}]`), true, true
+			}), nil},
 		{access.CodeAccessLevel, "a device that is not managed", deciding(access.CodeAccessLevel,
 			func(w *brokertest.World, _ *broker.Decide, c *access.Caller) {
 				w.Policy, c.Asserted = refined(w, `rules: [{name: r, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]`), noon
@@ -280,6 +289,12 @@ func situations() []situation {
 				}
 				return reviewing(t, w, asked, "cho@example.com")
 			}), nil},
+		{access.CodeDecideAtAdmin, "access that is ended elsewhere than on the administration page", func(t *testing.T) error {
+			w := brokertest.New(t, noon)
+			b := w.BrokerOf(broker.Registration{Provider: &brokertest.Rooms{}, Kinds: brokertest.RoomKinds, Unnamed: func() bool { return true }})
+			_, err := b.End(t.Context(), access.Caller{Principal: ana}, brokertest.Lab.Resource, "mpa-x", ben)
+			return err
+		}, nil},
 		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
 
 		{access.CodeRequesterLost, "a requester who lost the role",
@@ -324,6 +339,10 @@ func situations() []situation {
 		{access.CodeScopeRefused, "a scope that is none", analyzing(refusing(400, "The scope is invalid.")), nil},
 		{access.CodeUpstreamFailed, "Google answers with 500", failed(&googleapi.Error{Code: 500}), nil},
 		{access.CodeUpstreamTimeout, "Google does not answer", failed(context.DeadlineExceeded), nil},
+		{access.CodePolicyAmbiguous, "two policies of Pomerium have one name", byPomerium(twoPolicies), nil},
+		{access.CodePolicyForm, "a policy of Pomerium is a text", byPomerium(aPolicyInYAML), nil},
+		{access.CodeChangesetPending, "a change of Pomerium's waits", byPomerium(byHand), nil},
+		{access.CodeChangesetUnknown, "Pomerium does not say what waits", byPomerium(changesetsUnseen), nil},
 		{access.CodeUnknownOutcome, "a write whose answer is lost, and a policy that cannot be read",
 			func(t *testing.T) error {
 				lost := false
@@ -728,8 +747,8 @@ func cautioned(which int) func(*testing.T) error {
 // unread is a policy of which no text has been read yet.
 type unread struct{}
 
-func (unread) Terms(access.Subject) (access.Terms, error) {
-	return access.Terms{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
+func (unread) Terms(access.Subject) (access.Terms, access.Explanation, error) {
+	return access.Terms{}, access.Explanation{}, &access.Error{Kind: access.Unavailable, Code: access.CodePolicyUnreadable}
 }
 
 // refined is the policy of a file.

@@ -92,7 +92,7 @@ func (l *Language) Tag() string { return l.tag }
 func (l *Language) Text(key string, args ...any) string {
 	return l.fill(key, func(name string) (string, bool) {
 		v, ok := argument(name, args)
-		return fmt.Sprint(v), ok
+		return text(v), ok
 	})
 }
 
@@ -116,7 +116,7 @@ func (l *Language) HTML(key string, args ...any) template.HTML {
 		if html, safe := v.(template.HTML); safe {
 			return string(html), ok
 		}
-		return template.HTMLEscapeString(fmt.Sprint(v)), ok
+		return template.HTMLEscapeString(text(v)), ok
 	}))
 }
 
@@ -129,6 +129,13 @@ func (l *Language) fill(key string, value func(name string) (string, bool)) stri
 		return key
 	}
 	return m.fill(l.plural, func(p part) string { return p.text }, value)
+}
+
+func text(argument any) string {
+	if text, ok := argument.(string); ok { // most are; this takes no memory
+		return text
+	}
+	return fmt.Sprint(argument)
 }
 
 func argument(name string, args []any) (any, bool) {

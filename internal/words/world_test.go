@@ -275,8 +275,8 @@ func marked(role access.Role, member, condition string) string {
 // signing is a policy whose every term demands a signature.
 type signing struct{ broker.Policy }
 
-func (s signing) Terms(of access.Subject) (access.Terms, error) {
-	t, err := s.Policy.Terms(of)
+func (s signing) Terms(of access.Subject) (access.Terms, access.Explanation, error) {
+	t, why, err := s.Policy.Terms(of)
 	t.Signature, t.Rule = true, "Rule “production”"
-	return t, err
+	return t, why, err
 }

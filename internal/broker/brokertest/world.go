@@ -55,7 +55,9 @@ type World struct {
 	Settings         policy.Settings
 	Policy           broker.Policy
 	Admins, Auditors []string
-	GroupsOf         map[access.Principal][]string
+	// Claims: assertions name groups.
+	Claims   bool
+	GroupsOf map[access.Principal][]string
 	// Empty are groups that nobody is in.
 	Empty []string
 
@@ -124,7 +126,7 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	}
 	store := cmp.Or[broker.Store](w.Ledger, w.Store)
 	return broker.New(broker.Config{
-		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors,
+		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors, Claims: w.Claims,
 		Policy: p, Origin: w.Origin, Now: w.now, Random: w.Random,
 	})
 }

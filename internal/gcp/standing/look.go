@@ -69,13 +69,15 @@ func (k *Catalog) look(ctx context.Context, q access.StandingQuery) (*look, erro
 // project's policy, or the nearest thing to it.
 func (l *look) complete(ctx context.Context, own *iampolicy.Policy) error {
 	var people sync.WaitGroup
-	if table, _ := l.table(own); l.wantsReviewers(table) {
-		people.Go(func() {
-			l.expand(ctx, table, table.ReviewerGroups(l.q.ReviewersOf))
-			for _, i := range l.ineffective {
-				l.warn(i.Why)
-			}
-		})
+	if len(l.q.ReviewersOf) > 0 {
+		if table, _ := l.table(own); l.wantsReviewers(table) {
+			people.Go(func() {
+				l.expand(ctx, table, table.ReviewerGroups(l.q.ReviewersOf))
+				for _, i := range l.ineffective {
+					l.warn(i.Why)
+				}
+			})
+		}
 	}
 	var err error
 	if !l.q.Since.IsZero() {

@@ -21,11 +21,14 @@ import (
 )
 
 // Cluster is a PostgreSQL of its own, listening on a socket in a temporary folder and
-// nowhere else. All tests of a process share one.
+// nowhere else. All tests of a process share one, unless they Start their own.
 type Cluster struct {
-	dir      string
-	process  *os.Process
-	database atomic.Int64
+	dir        string
+	process    *os.Process
+	ended      chan struct{}
+	programs   string
+	attributes *syscall.SysProcAttr
+	database   atomic.Int64
 }
 
 // Superuser may do everything in a Cluster.
@@ -57,19 +60,30 @@ func PostgreSQL(t testing.TB) *Cluster {
 	return shared
 }
 
-func begin() (*Cluster, error) {
+func begin(settings ...string) (*Cluster, error) {
+	c, err := folder()
+	if err != nil {
+		return nil, err
+	}
+	if out, err := c.command("initdb", "-D", c.data(), "-A", "trust", "-U", Superuser, "--no-sync", "-E", "UTF8").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	return c, c.serve(append([]string{"fsync=off"}, settings...)...)
+}
+
+// folder is where there is nothing yet.
+func folder() (*Cluster, error) {
 	programs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(programs) == 0 {
 		return nil, fmt.Errorf("no /usr/lib/postgresql/*/bin/postgres")
 	}
-	bin := filepath.Dir(programs[len(programs)-1])
 	dir, err := os.MkdirTemp("", "jitaccess-postgres-")
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir}
+	c := &Cluster{dir: dir, programs: filepath.Dir(programs[len(programs)-1]), ended: make(chan struct{})}
 	// It refuses to run as root; the package has made a user.
-	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	c.attributes = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
 	if os.Getuid() == 0 {
 		who, err := user.Lookup("postgres")
 		if err != nil {
@@ -80,21 +94,29 @@ func begin() (*Cluster, error) {
 		if err := os.Chown(dir, uid, gid); err != nil {
 			return nil, err
 		}
-		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		c.attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
-	command := func(program string, args ...string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(bin, program), args...)
-		cmd.Dir, cmd.SysProcAttr, cmd.Env = dir, attributes, append(os.Environ(), "LC_ALL=C.UTF-8")
-		return cmd
+	return c, nil
+}
+
+func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
+
+func (c *Cluster) command(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(c.programs, program), args...)
+	cmd.Dir, cmd.SysProcAttr, cmd.Env = c.dir, c.attributes, append(os.Environ(), "LC_ALL=C.UTF-8")
+	return cmd
+}
+
+// serve starts the server, and returns when it answers.
+func (c *Cluster) serve(settings ...string) error {
+	args := []string{"-D", c.data(), "-k", c.dir}
+	for _, s := range append([]string{"listen_addresses=", "max_connections=200"}, settings...) {
+		args = append(args, "-c", s)
 	}
-	data := filepath.Join(dir, "data")
-	if out, err := command("initdb", "-D", data, "-A", "trust", "-U", Superuser, "--no-sync", "-E", "UTF8").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
-	}
-	server := command("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200")
-	log, err := os.Create(filepath.Join(dir, "log"))
+	server := c.command("postgres", args...)
+	log, err := os.Create(filepath.Join(c.dir, "log"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	server.Stdout, server.Stderr = log, log
 	// Pdeathsig is about the thread that starts it: it is kept.
@@ -103,28 +125,27 @@ func begin() (*Cluster, error) {
 		runtime.LockOSThread()
 		begun <- server.Start()
 		_ = server.Wait()
+		close(c.ended)
 	}()
 	if err := <-begun; err != nil {
-		return nil, err
+		return err
 	}
 	c.process = server.Process
 	for range 300 {
 		var conn *pgx.Conn
 		if conn, err = pgx.Connect(context.Background(), c.URL(Superuser, "postgres")); err == nil {
-			return c, conn.Close(context.Background())
+			return conn.Close(context.Background())
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return nil, err
+	return err
 }
 
 func (c *Cluster) stop() {
 	_ = c.process.Signal(syscall.SIGQUIT)
-	for range 100 {
-		if c.process.Signal(syscall.Signal(0)) != nil {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
+	select {
+	case <-c.ended:
+	case <-time.After(2 * time.Second):
 	}
 	_ = os.RemoveAll(c.dir)
 }

@@ -402,6 +402,24 @@ func (d *Database) Release(ctx context.Context, name, holder string) error {
 	return err
 }
 
+// EndSession implements ledger.Home.
+func (d *Database) EndSession(ctx context.Context, id string, until, now time.Time) error {
+	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM ended_sessions WHERE until < ?"), micros(now))
+	if err == nil {
+		_, err = d.write.ExecContext(ctx, d.rebind("INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING"), id, micros(until))
+	}
+	return err
+}
+
+// SessionEnded implements ledger.Home.
+func (d *Database) SessionEnded(ctx context.Context, id string) (ended bool, err error) {
+	err = d.query(ctx, "SELECT id FROM ended_sessions WHERE id = ?", []any{id}, func(scan func(...any) error) error {
+		ended = true
+		return scan(&id)
+	})
+	return ended, err
+}
+
 // Keep implements ledger.Home.
 func (d *Database) Keep(ctx context.Context, n ledger.Note) error {
 	_, err := d.write.ExecContext(ctx, d.rebind(`INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)

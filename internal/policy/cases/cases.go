@@ -180,8 +180,8 @@ func said(found map[string]string) string {
 // findings are what an explanation says, by the names that cases have for it.
 func findings(e policy.Explanation) map[string]string {
 	found := map[string]string{}
-	if e.Rule != nil {
-		found["rule"] = e.Rule.Name
+	if e.Rule != "" {
+		found["rule"] = e.Rule
 	}
 	switch {
 	case e.Err != nil && e.Err.Code == access.CodeRuleUndecided:
@@ -190,7 +190,7 @@ func findings(e policy.Explanation) map[string]string {
 	case e.Err != nil:
 		found["refuse"] = e.Err.Args["message"]
 		return found
-	case e.Rule == nil:
+	case e.Rule == "":
 		found["unmatched"] = "true"
 	}
 	t := e.Terms

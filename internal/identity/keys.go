@@ -1,0 +1,74 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"jitaccess/internal/jose"
+	"jitaccess/internal/loopback"
+)
+
+// maxDocument is the longest key set, key or description of a provider that is read, in bytes.
+const maxDocument = 256 << 10
+
+// client goes where the operator says and nowhere else: whoever could send it on could name
+// keys of their own.
+var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
+// FetchKeys fetches the key set at an address.
+func FetchKeys(address string) jose.Fetch {
+	return func(ctx context.Context) ([]byte, error) {
+		document, _, err := get(ctx, address)
+		return document, err
+	}
+}
+
+// FetchKeysOf fetches the key set that an issuer says is its own.
+// https://openid.net/specs/openid-connect-discovery-1_0.html
+func FetchKeysOf(issuer string) jose.Fetch {
+	return func(ctx context.Context) ([]byte, error) {
+		document, _, err := get(ctx, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
+		if err != nil {
+			return nil, err
+		}
+		described, err := jose.ParseClaims(document)
+		if err != nil {
+			return nil, fmt.Errorf("the configuration of %s: %w", issuer, err)
+		}
+		if is, _ := described.String("issuer"); is != issuer {
+			return nil, fmt.Errorf("the configuration of %s is that of the issuer %q", issuer, is)
+		}
+		address, _ := described.String("jwks_uri")
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" || u.Scheme != "https" && !loopback.Is(u.Hostname()) {
+			return nil, fmt.Errorf("the configuration of %s names no https address of keys", issuer)
+		}
+		document, _, err = get(ctx, address)
+		return document, err
+	}
+}
+
+// get fetches a public document. The status is 0 where there was no answer.
+func get(ctx context.Context, address string) (document []byte, status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, response.StatusCode, fmt.Errorf("%s answers %d", address, response.StatusCode)
+	}
+	document, err = io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
+	if err == nil && len(document) > maxDocument {
+		err = fmt.Errorf("the answer of %s is longer than %d KiB", address, maxDocument>>10)
+	}
+	return document, response.StatusCode, err
+}

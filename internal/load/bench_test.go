@@ -1,0 +1,53 @@
+package load_test
+
+import (
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/ledger/ledgertest"
+)
+
+// BenchmarkDecisions is how many approvals a second three instances take on one PostgreSQL,
+// each of which is the whole of it: the request is read and verified, the approval signed
+// and recorded with what people are to be told, the grant written by a platform that takes
+// no time, recorded, and people told. None may be lost.
+func BenchmarkDecisions(b *testing.B) {
+	for name, settings := range map[string][]string{"disk=flushed": {"fsync=on", "synchronous_commit=on"}, "disk=not-waited-for": nil} {
+		b.Run(name, func(b *testing.B) {
+			p := newPlatform()
+			var three []instance
+			databases, drop := on(b, ledgertest.Start(b, settings...), 3)
+			defer drop()
+			for _, d := range databases {
+				three = append(three, p.instance(store(b, d)))
+			}
+			ids := make([]string, b.N)
+			err := inParallel(b.N, 12, func(i int) (err error) {
+				ids[i], err = asked(b.Context(), three[i%3], i, ofOne)
+				return err
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ResetTimer()
+			began := time.Now()
+			err = inParallel(b.N, 12, func(i int) error {
+				// Another instance than the one that was asked.
+				_, err := three[(i+1)%3].Decide(b.Context(), caller(approvers[i%3]), approval(ids[i]))
+				return err
+			})
+			took := time.Since(began)
+			b.StopTimer()
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(b.N)/took.Seconds(), "decisions/s")
+			for i, id := range ids {
+				if r, err := three[i%3].store.Open(b.Context(), id); err != nil || r.State != access.Active || p.written(id) != 1 {
+					b.Fatalf("%s is %v, written %d times, %v", id, r.State, p.written(id), err)
+				}
+			}
+		})
+	}
+}
