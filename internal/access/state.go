@@ -142,6 +142,12 @@ func (r Request) Apply(e Event) (Request, error) {
 	switch e.Action {
 	case ReviewersAdded:
 		r.Reviewers = slices.Clone(e.Request.Reviewers)
+		r.Terms.People = slices.Clone(r.Terms.People)
+		for _, accounts := range e.Request.Terms.People {
+			if !slices.ContainsFunc(r.Terms.People, func(known []Principal) bool { return slices.Equal(known, accounts) }) {
+				r.Terms.People = append(r.Terms.People, accounts)
+			}
+		}
 	case Reminded:
 		r.Reminded = e.At
 	case Escalated:

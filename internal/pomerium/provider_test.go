@@ -516,6 +516,15 @@ func TestALeaseThatCannotBeHadIsNoWrite(t *testing.T) {
 	if sent := w.zero.Sent(); len(sent) > 0 {
 		t.Errorf("sent %+v", sent)
 	}
+	// What ends is not kept from ending by that.
+	g := w.approved(ben, 3, w.now(), time.Hour)
+	if _, err := w.zero.AddPolicy("jit-example", "["+rule(ben, g.Window.End)+"]"); err != nil {
+		t.Fatal(err)
+	}
+	if outcomes, err := w.end(p, g); err != nil || len(outcomes) != 1 {
+		t.Error(outcomes, err)
+	}
+	w.wants()
 	// The lock within the process is free again.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

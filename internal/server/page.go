@@ -85,6 +85,8 @@ type Problem struct {
 	SwitchAccount string
 	// Request is the address of the request that stands in the way; empty for none.
 	Request string
+	// OpenAgain is whether that helps: what signs people in asks for it then.
+	OpenAgain bool
 }
 
 // only forgets a field that the page does not have.
@@ -106,6 +108,7 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	if e.Kind == access.Conflict && e.Args["id"] != "" {
 		p.Request = requestPath(e.Args["id"])
 	}
+	p.OpenAgain = status == http.StatusUnauthorized && r.Method == http.MethodGet
 	s.logRefusal(r, e, status)
 	return p, status
 }
