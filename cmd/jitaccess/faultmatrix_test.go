@@ -23,6 +23,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/ledgertest"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
 )
@@ -318,10 +319,12 @@ func (f *faulty) callFails(t *testing.T, deed, call, kind string) (cell string) 
 
 // TestFaultMatrixOfAProcessThatBegins is of what a process asks for once and keeps: keys,
 // tokens, secrets and what roles are called. So that signatures are asked for too, the
-// service has no key of its own.
+// service has no key of its own, and its ledger lies in PostgreSQL.
 func TestFaultMatrixOfAProcessThatBegins(t *testing.T) {
 	table, row := matrix(faultKinds)
-	f := newFaulty(t, smtptest.Options{}, map[string]string{"SIGNING_KEY": ""})
+	cluster := ledgertest.PostgreSQL(t)
+	f := newFaulty(t, smtptest.Options{}, map[string]string{"SIGNING_KEY": "",
+		"DATABASE_URL": cluster.URL(ledgertest.Superuser, cluster.Database(t, ""))})
 	f.fresh = true
 	for _, deed := range deeds {
 		f.calls(deed)
