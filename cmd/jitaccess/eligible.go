@@ -61,6 +61,9 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 			"this listing is by direct membership, as with AssetInventory.\n")
 	}
 	platform, err := locate(ctx, c)
+	if err == nil && platform == nil {
+		err = errNeedsGoogle
+	}
 	if err == nil {
 		e.catalog = c.Catalog.Kind
 		c.Catalog.Kind = config.AssetInventory // which can say through which members people are eligible

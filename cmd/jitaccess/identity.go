@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"time"
 
@@ -49,6 +50,23 @@ func profileOf(c *config.Config, platform *gcp.Platform, now func() time.Time) (
 			EmailClaim: i.EmailClaim, SubjectClaim: i.SubjectClaim}), jose.NewKeySet(fetch, now), nil
 	}
 	return identity.Profile{}, nil, fmt.Errorf("there is no identity profile %q", i.Profile)
+}
+
+// examinedIdentity is how people are identified, and whether the keys for it can be had.
+func examinedIdentity(c *config.Config, platform *gcp.Platform, now func() time.Time) (
+	identity.Profile, func(context.Context) error, error) {
+	if i := c.Identity; i.Profile == config.OIDC {
+		fetch := identity.FetchKeysOf(i.OIDCIssuer)
+		return identity.Profile{Method: config.OIDC, Expected: i.OIDCClientID}, func(ctx context.Context) error {
+			_, err := fetch(ctx)
+			return err
+		}, nil
+	}
+	verifier, err := newVerifier(c, platform, now)
+	if err != nil {
+		return identity.Profile{}, nil, err
+	}
+	return verifier.Profile(), verifier.Reach, nil
 }
 
 func front(c *config.Config, platform *gcp.Platform) identity.Front {

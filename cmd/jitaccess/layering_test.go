@@ -58,6 +58,7 @@ var layering = []rule{
 	// Adapters.
 	{of: []string{"internal/gcp/..."},
 		mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/loopback", "internal/gcp/..."}},
+	{of: []string{"internal/pomerium"}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup"}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
@@ -65,10 +66,12 @@ var layering = []rule{
 	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/notice", "internal/redact", "internal/words"}},
 	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/loopback", "internal/redact"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose", "internal/loopback"}},
+	{of: []string{"internal/login"}, mayImport: []string{"internal/access", "internal/identity", "internal/jose", "internal/loopback", "internal/lookup"}},
 
 	// The sandbox knows nothing of the product, so that it can judge it.
 	{of: []string{"internal/sandbox"}, mayImport: []string{"internal/sandbox/..."}},
 	{of: []string{"internal/sandbox/google"}, mayImport: nil},
+	{of: []string{"internal/sandbox/pomerium"}, mayImport: nil},
 
 	// Support of tests, which no product package may import.
 	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/iampolicy",

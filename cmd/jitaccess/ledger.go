@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
@@ -26,6 +27,7 @@ import (
 	"jitaccess/internal/jose"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/ledger/relational"
+	"jitaccess/internal/token"
 )
 
 // remembered is the ledger that a configuration names.
@@ -45,6 +47,17 @@ type signing struct {
 	beside string
 	// fingerprints are those of keys of one's own; none where the service account signs.
 	fingerprints []string
+}
+
+// inWords says what signs.
+func (s signing) inWords() string {
+	switch {
+	case s.beside != "":
+		return "made beside the database: " + s.beside
+	case len(s.fingerprints) > 0:
+		return "SIGNING_KEY"
+	}
+	return "the service account"
 }
 
 // openLedger opens the database, without asking anything of it. platform is only asked
@@ -119,7 +132,7 @@ func keptText(ctx context.Context, name string, text config.StoredText, platform
 	if err != nil {
 		return "", err
 	}
-	return oneLine(name, stored(secrets, text))(ctx)
+	return oneLine(name, stored(secrets.Access, text))(ctx)
 }
 
 // keyBeside reads the key that lies beside a database, and makes it with the database.
@@ -148,30 +161,68 @@ func keyBeside(path string) ([][]byte, error) {
 	return config.ParseKeys(strings.TrimSpace(string(text)))
 }
 
+// memories are what requests are kept in.
+type memories struct {
+	store broker.Store
+	// ledger is nil where nothing is remembered.
+	ledger *ledger.Store
+	// key says in words what signs what is remembered.
+	key string
+}
+
+// keeper keeps policies; nil where nothing does.
+func (m memories) keeper() policyKeeper {
+	if m.ledger == nil {
+		return nil
+	}
+	return m.ledger
+}
+
+// remember opens what requests are kept in: the ledger, or with Google Cloud their links.
+func remember(ctx context.Context, c *config.Config, google *cloud, log *slog.Logger, k clock) (m memories, err error) {
+	m.key = "none"
+	var links ledger.Links
+	if google != nil {
+		lifetime := min(c.Requests.Timeout, access.LinkLife)
+		if !c.Requests.Policy.IsZero() {
+			lifetime = access.LinkLife // a rule may say as much
+		}
+		tokens := token.NewStore(token.Config{ServiceAccount: google.ServiceAccount, Signer: google.signer, Keys: google.keys,
+			Lifetime: lifetime, Now: k.now})
+		m.store, links = tokens, tokens
+	}
+	if !c.Ledger.Database.IsZero() {
+		if m.ledger, m.key, err = startLedger(ctx, c, google, links, log, k); err != nil {
+			return m, err
+		}
+		m.store = m.ledger
+	}
+	return m, nil
+}
+
 // startLedger opens the ledger of the service, and brings its schema up. Where the
 // database is out of reach the service starts all the same, says so, and tries again; a
 // schema that this version cannot use stops it.
-func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, jwts ledger.JWTSigner, published *jose.KeySet,
-	links ledger.Links, log *slog.Logger, k clock) (*ledger.Store, error) {
-	here := func() (*gcp.Platform, error) { return platform, nil }
-	l, err := openLedger(ctx, c.Ledger, here)
+func startLedger(ctx context.Context, c *config.Config, google *cloud, links ledger.Links, log *slog.Logger, k clock) (
+	store *ledger.Store, signs string, err error) {
+	l, err := openLedger(ctx, c.Ledger, google.here)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	context.AfterFunc(ctx, func() { l.home.Close() })
-	keys, err := openSigning(ctx, c.Ledger, l.file, here, func() (*ledger.Account, error) {
-		return ledger.NewAccount(ledger.AccountConfig{ServiceAccount: platform.ServiceAccount, Signer: jwts, Keys: published, Now: k.now,
+	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) {
+		return ledger.NewAccount(ledger.AccountConfig{ServiceAccount: google.ServiceAccount, Signer: google.signer, Keys: google.keys, Now: k.now,
 			FirstUsed: func(fingerprint string) {
 				log.Info("the service account signs for the ledger with this key", "event", events.Ledger, "fingerprints", fingerprint)
 			}}), nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var unready atomic.Pointer[access.Error]
 	if err = l.migrate(ctx); err != nil {
 		if _, newer := errors.AsType[relational.NewerError](err); newer {
-			return nil, err
+			return nil, "", err
 		}
 		unready.Store(unmigrated(err))
 		log.Error("the ledger cannot be used now: what needs memory is refused until it can", "event", events.Startup, "error", unready.Load())
@@ -187,9 +238,11 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 		log.Warn("SIGNING_KEY is not set: the service account signs for the ledger, and what it has signed is good for six hours",
 			"event", events.Startup)
 	}
-	log.Info("what is remembered binds instances with this database alone: one without it, or JIT Access "+
-		"1.x, with the same account is a way around",
-		"event", events.Startup)
+	if google != nil {
+		log.Info("what is remembered binds instances with this database alone: one without it, or JIT Access "+
+			"1.x, with the same account is a way around",
+			"event", events.Startup)
+	}
 	if c.Ledger.Retention > 0 {
 		go daily(ctx, k, func() {
 			done, err := ledger.Retain(ctx, l.home, keys, k.now().Add(-c.Ledger.Retention), k.now())
@@ -200,7 +253,7 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 			}
 		})
 	}
-	store := ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader, Unready: unready.Load,
+	store = ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader, Unready: unready.Load,
 		PutAside: func(m ledger.Unreadable) {
 			log.Error("a message cannot be read, and nobody was told: tell those of the request, then run jitaccess ledger outbox",
 				"event", events.Ledger, "message", m.ID, "request", m.Request, "error", m.Err)
@@ -214,7 +267,7 @@ func startLedger(ctx context.Context, c *config.Config, platform *gcp.Platform, 
 		log.Info("the head of the ledger", "event", events.Ledger, "at", head.At.UTC().Format(time.RFC3339Nano), "requests", head.Requests,
 			"events", head.Events, "digest", head.Digest)
 	})
-	return store, nil
+	return store, keys.inWords(), nil
 }
 
 func unmigrated(err error) *access.Error {
@@ -361,7 +414,7 @@ func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int,
 		}
 	}
 	here := func() (*gcp.Platform, error) {
-		return locate(ctx, &config.Config{Google: config.Google{Project: env("GOOGLE_CLOUD_PROJECT")}})
+		return locate(ctx, &config.Config{Google: config.Google{Used: true, Project: env("GOOGLE_CLOUD_PROJECT")}})
 	}
 	l.remembered, err = openLedger(ctx, c, here)
 	if l.signer == nil && err == nil && !l.unsigned {

@@ -10,21 +10,17 @@ import (
 	"strings"
 
 	"jitaccess/internal/config"
-	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/iamcredentials"
-	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/mail"
 	"jitaccess/internal/oauth"
 )
 
 // newMailer makes the mailer. warn is told what an operator should know all the same.
-func newMailer(all *config.Config, platform *gcp.Platform, signer *iamcredentials.Signer, secrets *secretmanager.Secrets,
-	roots *x509.CertPool, k clock, warn func(string)) (*mail.Mailer, error) {
-	c := all.Mail
+func newMailer(all *config.Config, google *cloud, roots *x509.CertPool, k clock, warn func(string)) (*mail.Mailer, error) {
+	c, secrets := all.Mail, google.secret
 	mc := mail.Config{
 		Sender: c.SenderAddress, SenderName: c.SenderName,
 		ReturnPath: c.ReturnPath, ReplyTo: c.ReplyTo, ConfirmationTo: c.ConfirmationTo,
-		Location: c.TimeZone, Provider: providerName,
+		Location: c.TimeZone, Provider: providersOf(all),
 
 		Host: c.Host, Port: c.Port, Hello: c.Options.Hello, Mechanisms: c.Options.Mechanisms,
 		ImplicitTLS: c.ImplicitTLS(), AllowPlain: c.AllowPlain(), Roots: roots,
@@ -47,7 +43,7 @@ func newMailer(all *config.Config, platform *gcp.Platform, signer *iamcredential
 	case config.PasswordLogin:
 		mc.Username, mc.Login = c.Username, mail.Password(oneLine("SMTP password", stored(secrets, c.StoredPassword())), k.now)
 	default:
-		oc := oauthConfig(all, login, platform, signer, secrets)
+		oc := oauthConfig(all, login, google)
 		oc.Now, oc.Warn = k.now, warn
 		mc.Username, mc.Token = c.Username, true
 		source, err := oauth.New(oc)
@@ -63,16 +59,21 @@ func newMailer(all *config.Config, platform *gcp.Platform, signer *iamcredential
 	return mail.New(mc)
 }
 
-func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platform, signer *iamcredentials.Signer,
-	secrets *secretmanager.Secrets) oauth.Config {
-	c := all.MailOAuth
+// googleTokens is where Google issues tokens for mailboxes.
+// https://developers.google.com/identity/protocols/oauth2/web-server
+const googleTokens = "https://oauth2.googleapis.com/token"
+
+func oauthConfig(all *config.Config, login config.MailLogin, google *cloud) oauth.Config {
+	c, secrets := all.MailOAuth, google.secret
 	oc := oauth.Config{TokenURL: c.TokenURL, Scope: c.Scope, Mailbox: all.Mail.Username}
 	if oc.TokenURL == "" {
-		// Google's, wherever Google is.
-		oc.TokenURL = platform.Endpoint("oauth2") + "/token"
+		oc.TokenURL = googleTokens
+		if google != nil { // wherever Google is
+			oc.TokenURL = google.Endpoint("oauth2") + "/token"
+		}
 	}
 	if login == config.Delegation {
-		oc.Assertion = &oauth.Assertion{Account: platform.ServiceAccount, Sign: signer.SignJWT}
+		oc.Assertion = &oauth.Assertion{Account: google.ServiceAccount, Sign: google.signer.SignJWT}
 		return oc
 	}
 	oc.ClientID, oc.ClientSecret = c.ClientID, oneLine("client secret", stored(secrets, c.ClientSecret))
@@ -84,11 +85,11 @@ func oauthConfig(all *config.Config, login config.MailLogin, platform *gcp.Platf
 
 // stored reads a text from where it is kept. Errors name no file: a key that was
 // pasted where its path belongs must not get into the log.
-func stored(secrets *secretmanager.Secrets, text config.StoredText) func(context.Context) ([]byte, error) {
+func stored(secret func(ctx context.Context, version string) ([]byte, error), text config.StoredText) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		switch {
 		case text.Version != "":
-			return secrets.Access(ctx, text.Version)
+			return secret(ctx, text.Version)
 		case text.File != "":
 			content, err := os.ReadFile(text.File)
 			if inPath, ok := errors.AsType[*fs.PathError](err); ok {

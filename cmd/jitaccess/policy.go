@@ -187,6 +187,9 @@ func (p *policyCommand) unknown(ctx context.Context, file *policy.File) (policy.
 	if err != nil {
 		return nil, err
 	}
+	if platform == nil {
+		return nil, fmt.Errorf("--directory: %w", errNeedsGoogle)
+	}
 	google, err := newGoogle(ctx, c, platform, wallClock)
 	if err != nil {
 		return nil, err

@@ -15,12 +15,11 @@ import (
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
-	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/parametermanager"
 	"jitaccess/internal/gcp/resourcename"
-	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/policy"
+	"jitaccess/internal/pomerium"
 	"jitaccess/internal/server"
 )
 
@@ -70,16 +69,13 @@ var errPolicyFaults = errors.New("the policy has faults")
 //
 // Where requests are remembered, each text that is taken is kept there; what could not be
 // read when a process starts is then the one that was kept last.
-func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform, keeper policyKeeper, k clock, log *slog.Logger) (
+func livePolicyOf(ctx context.Context, c *config.Config, google *cloud, keeper policyKeeper, k clock, log *slog.Logger) (
 	broker.Policy, func() error, error) {
 	kept := c.Requests.Policy
 	if kept.IsZero() {
 		return policyOf(c), nil, nil
 	}
-	read, err := policyText(ctx, platform, kept)
-	if err != nil {
-		return nil, nil, err
-	}
+	read := policyText(google, kept)
 	p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: read, pinned: !strings.HasSuffix(kept.Version, "/latest"),
 		keeper: keeper, log: log, now: k.now}
 	if err := p.look(ctx); errors.Is(err, errPolicyFaults) && kept.File != "" {
@@ -94,15 +90,13 @@ func livePolicyOf(ctx context.Context, c *config.Config, platform *gcp.Platform,
 }
 
 // policyText reads the text of a policy, wherever it is kept.
-func policyText(ctx context.Context, platform *gcp.Platform, kept config.StoredText) (func(context.Context) ([]byte, error), error) {
-	if resourcename.IsParameterVersion(kept.Version) {
-		return func(ctx context.Context) ([]byte, error) { return parametermanager.Get(ctx, platform, kept.Version) }, nil
+func policyText(google *cloud, kept config.StoredText) func(context.Context) ([]byte, error) {
+	if google != nil && resourcename.IsParameterVersion(kept.Version) {
+		return func(ctx context.Context) ([]byte, error) {
+			return parametermanager.Get(ctx, google.Platform, kept.Version)
+		}
 	}
-	secrets, err := secretmanager.New(ctx, platform)
-	if err != nil {
-		return nil, err
-	}
-	return stored(secrets, kept), nil
+	return stored(google.secret, kept)
 }
 
 // look reads the policy and takes it, unless something is wrong.
@@ -269,6 +263,22 @@ func (p *livePolicy) Accounts(of access.Principal) []access.Principal {
 	return []access.Principal{of}
 }
 
+// entitlements are those that the file itself gives, as it was last taken.
+func (p *livePolicy) entitlements() []policy.Entitlement {
+	if taken := p.taken.Load(); taken != nil {
+		return taken.File().Entitlements
+	}
+	return nil
+}
+
+// entitlementsOf are those of a policy that has a file; of any other there are none.
+func entitlementsOf(p broker.Policy) func() []policy.Entitlement {
+	if live, ok := p.(*livePolicy); ok {
+		return live.entitlements
+	}
+	return func() []policy.Entitlement { return nil }
+}
+
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)
@@ -283,7 +293,13 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Messages.Topic != "" {
 		channels = append(channels, "pubsub")
 	}
+	var kinds []string
+	if c.Pomerium.Used() {
+		for _, kind := range pomerium.Kinds {
+			kinds = append(kinds, kind.Segment)
+		}
+	}
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
 		Groups: c.Catalog.CustomerID != "", AccessLevels: c.Identity.Profile == config.IAP, Claims: c.Identity.GroupsClaim != "",
-		Channels: channels}
+		Channels: channels, Kinds: kinds}
 }

@@ -20,7 +20,8 @@ import (
 func runSandbox(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	address := flags.String("address", "localhost:8080", "where to listen; loopback only")
+	address := flags.String("address", "", "where to listen, localhost:8080 or with --pomerium localhost:8000 unless it is said; loopback only")
+	pomerium := flags.Bool("pomerium", false, "run it behind a Pomerium, with the settings of Pomerium's JIT example and no Google Cloud")
 	google := flags.String("google", "", "run the Google Cloud alone, on this loopback address")
 	policyFile := flags.String("policy", "", "a policy file that holds in it, instead of its own; it is looked at every minute")
 	journal := flags.Bool("log", false, "print the service's log")
@@ -32,9 +33,12 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 		log = stdout
 	}
 	var err error
-	if *google != "" {
+	switch {
+	case *google != "":
 		err = sandbox.ServeGoogle(ctx, *google, stdout)
-	} else {
+	case *pomerium:
+		err = tryPomerium(ctx, *address, *policyFile, stdout, stderr, log)
+	default:
 		err = trySandbox(ctx, *address, *policyFile, stdout, stderr, log)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {

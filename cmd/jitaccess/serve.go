@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -22,18 +21,13 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/gcp/iamcredentials"
-	"jitaccess/internal/gcp/provider"
 	"jitaccess/internal/gcp/pubsub"
-	"jitaccess/internal/gcp/resourcename"
-	"jitaccess/internal/gcp/secretmanager"
-	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
+	"jitaccess/internal/pomerium"
 	"jitaccess/internal/server"
-	"jitaccess/internal/token"
 	"jitaccess/internal/words"
 )
 
@@ -119,13 +113,17 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, `{"message":"The service is starting. Try again in a few seconds.","code":"starting"}`)
 }
 
-// start connects to Google Cloud, trying again until ctx ends, and builds the
-// service. roots may sign the mail server's certificate; nil is the system's.
+// start connects to Google Cloud where that is used, trying again until ctx ends, and builds
+// the service. roots may sign the mail server's certificate; nil is the system's.
 func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock, out io.Writer) (http.Handler, error) {
 	early := slog.New(journal.New(out, c.Google.Project).Handler(slog.LevelInfo))
 	options := googleOptions(c, k)
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		platform, err := gcp.Connect(ctx, options)
+		var platform *gcp.Platform
+		var err error
+		if c.Google.Used {
+			platform, err = gcp.Connect(ctx, options)
+		}
 		if err == nil {
 			s, err := build(ctx, c, platform, roots, k, out)
 			if err != nil {
@@ -177,85 +175,87 @@ type service struct {
 	broker  *broker.Broker
 }
 
-// build makes everything once, from the bottom to the top.
+// build makes everything once, from the bottom to the top. platform is nil where Google Cloud
+// is not used.
 func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, k clock, out io.Writer) (
 	*service, error) {
-	log := journal.New(out, platform.Project)
+	google, err := newCloud(ctx, c, platform, k)
+	if err != nil {
+		return nil, err
+	}
+	log := journal.New(out, c.Google.Project)
+	if google != nil {
+		log = journal.New(out, google.Project)
+	}
 	logger := slog.New(log.Handler(slog.LevelInfo))
 	for _, warning := range c.Warnings {
 		logger.Warn(warning, "event", events.Startup)
 	}
 
-	google, err := newGoogle(ctx, c, platform, k)
-	if err != nil {
-		return nil, err
-	}
-	signer, err := iamcredentials.New(ctx, platform)
-	if err != nil {
-		return nil, err
-	}
-	secrets, err := secretmanager.New(ctx, platform)
-	if err != nil {
-		return nil, err
-	}
-	mailer, err := newMailer(c, platform, signer, secrets, roots, k, func(text string) { logger.Warn(text, "event", events.MailWarning) })
+	mailer, err := newMailer(c, google, roots, k, func(text string) { logger.Warn(text, "event", events.MailWarning) })
 	if err != nil {
 		return nil, err
 	}
 	// Who still sends then ends the connection with the mail.
 	context.AfterFunc(ctx, mailer.Close)
-	publisher, err := pubsub.New(ctx, platform, c.Messages.Topic)
-	if err != nil {
-		return nil, err
-	}
-	notifier := notice.Channels{mailer, publisher}
-	verifier, err := newVerifier(c, platform, k.now)
-	if err != nil {
-		return nil, err
-	}
-	profile := verifier.Profile()
-	ownKeys := jose.NewKeySet(platform.ServiceAccountKeys, k.now)
-	lifetime := min(c.Requests.Timeout, access.LinkLife)
-	if !c.Requests.Policy.IsZero() {
-		lifetime = access.LinkLife // a rule may say as much
-	}
-	var store broker.Store = token.NewStore(token.Config{ServiceAccount: platform.ServiceAccount, Signer: signer, Keys: ownKeys,
-		Lifetime: lifetime, Now: k.now})
-	var remembers *ledger.Store
-	if !c.Ledger.Database.IsZero() {
-		if remembers, err = startLedger(ctx, c, platform, signer, ownKeys, store, logger, k); err != nil {
+	notifier := notice.Channels{mailer}
+	if google != nil {
+		publisher, err := pubsub.New(ctx, google.Platform, c.Messages.Topic)
+		if err != nil {
 			return nil, err
 		}
-		store = remembers
+		notifier = append(notifier, publisher)
 	}
-	var keeper policyKeeper
-	if remembers != nil {
-		keeper = remembers
-	}
-	terms, current, err := livePolicyOf(ctx, c, platform, keeper, k, logger)
+	memory, err := remember(ctx, c, google, logger, k)
 	if err != nil {
 		return nil, err
 	}
+	in, err := newDoor(ctx, c, google, memory.ledger, k, logger)
+	if err != nil {
+		return nil, err
+	}
+	terms, current, err := livePolicyOf(ctx, c, google, memory.keeper(), k, logger)
+	if err != nil {
+		return nil, err
+	}
+	var providers []broker.Registration
+	if google != nil {
+		providers = append(providers, registered(google.provider)...)
+	}
+	if c.Pomerium.Used() {
+		p, err := newPomerium(c, google, memory.ledger, entitlementsOf(terms), k)
+		if err != nil {
+			return nil, err
+		}
+		providers = append(providers, broker.Registration{Provider: p, Name: pomerium.Name, Kinds: pomerium.Kinds, Unnamed: unnamed(terms)})
+	}
+	if c.Guarded() && unnamed(terms)() {
+		logger.Warn("nobody is named who approves: "+adminAssumptions, "event", events.Startup)
+	}
 	requests := broker.New(durablePorts(broker.Config{
-		Providers: registered(google), Store: store, Origin: c.Server.PublicURL,
+		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
-		Directory: google.Groups, Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors, Policy: terms,
-		Now: k.now, Random: rand.Reader,
+		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
+		Policy: terms,
+		Now:    k.now, Random: rand.Reader,
 	}))
-	sweeps := &sweeper{skew: platform.Skew, broker: requests, ledger: remembers, log: logger, clock: k, platform: c.Platform}
+	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform}
+	account := ""
+	if google != nil {
+		sweeps.skew, account = google.Skew, google.ServiceAccount
+	}
 	handler, err := server.New(server.Config{
 		Broker:   requests,
-		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
-		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform),
-		Provider: providerName, MailAccount: mailAccount{mailer, c, platform.ServiceAccount}, Version: version,
+		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
+		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
+		Provider: providersOf(c), MailAccount: mailAccount{mailer, c, account}, Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
-			keys := verifier.Ready(ctx)
-			if errors.Is(keys, jose.ErrKeysUnavailable) {
-				keys = fmt.Errorf("%w: nobody can be identified: %w", server.ErrNotReady, keys)
+			checks := map[string]error{in.check: in.ready(ctx)}
+			if google != nil {
+				checks["ServiceAccountKeysAreAvailable"] = google.keys.Ready(ctx)
 			}
-			checks := map[string]error{profile.Check: keys, "ServiceAccountKeysAreAvailable": ownKeys.Ready(ctx)}
-			if remembers != nil {
+			if memory.ledger != nil {
 				sweeps.check(ctx, checks)
 			}
 			if current != nil {
@@ -267,37 +267,29 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	logger.Info("started", "event", events.Startup, "version", version,
-		"project", platform.Project, "project_number", platform.ProjectNumber, "service_account", platform.ServiceAccount,
-		"platform", c.Platform.String(), "catalog", c.Catalog.Kind, "scope", string(google.Scope), "identity", profile.Method,
-		"channels", notifier.String(), "mail_login", c.MailLogin().String(), "ledger", remembers != nil)
+	started := []any{"event", events.Startup, "version", version, "providers", providerNames(providers)}
+	if google != nil {
+		started = append(started, "project", google.Project, "project_number", google.ProjectNumber, "service_account", google.ServiceAccount,
+			"catalog", c.Catalog.Kind, "scope", string(google.provider.Scope))
+	}
+	logger.Info("started", append(started, "platform", c.Platform.String(), "identity", in.method, "channels", notifier.String(),
+		"mail_login", c.MailLogin().String(), "ledger", memory.ledger != nil, "ledger_key", memory.key, "url", c.Server.PublicURL)...)
 	return &service{journal.Trace(sweeps.beside(handler)), sweeps, requests}, nil
 }
 
-func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {
-	return provider.New(ctx, provider.Config{
-		Platform: platform, Scope: c.Catalog.Scope, CustomerID: c.Catalog.CustomerID, ProjectsQuery: c.Catalog.ProjectsQuery,
-		PolicyAnalyzer: c.Catalog.Kind == config.PolicyAnalyzer, ExecutionTimeout: c.Google.ReadTimeout,
-		Now: k.now, Sleep: k.sleep,
-	})
-}
+// adminAssumptions are what holds where nobody is named who approves.
+const adminAssumptions = "whoever the proxy lets reach /admin approves and ends access; that path must be a route of its own with a policy " +
+	"of its own, and nobody may reach this port but through the proxy; or set ADMINS, or a policy file with entitlements"
 
-func registered(google *provider.Google) []broker.Registration {
-	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: resourcename.Kinds}}
-}
-
-// providerName is what sentences call the system that a resource is part of; of no
-// resource, the one that all of them are part of.
-func providerName(on access.Resource) string {
-	if on == "" || slices.ContainsFunc(resourcename.Kinds, func(k access.ResourceKind) bool { return k.Has(on) }) {
-		return "Google"
-	}
-	return ""
+// adminDoor is whether the path of the administration page is guarded by a route of its own:
+// only Pomerium's routes say who gets to which path.
+func adminDoor(c *config.Config) bool {
+	return c.Pomerium.Used() && c.Identity.Profile == config.Pomerium
 }
 
 // inWords is what an operator reads of an error, and what there is to do.
 func inWords(e *access.Error) (text, next string) {
-	r := words.English.Refusal(e, providerName(""))
+	r := words.English.Refusal(e, "Google")
 	return r.Text, r.Next
 }
 
@@ -319,6 +311,9 @@ func settingsOf(c *config.Config) policy.Settings {
 }
 
 func hosts(c *config.Config, platform *gcp.Platform) server.Platform {
+	if platform == nil {
+		return server.Platform{}
+	}
 	return server.Platform{
 		AppEngine: c.Platform == config.AppEngine, CloudRun: c.Platform == config.CloudRun, Service: c.Service,
 		ProjectID: platform.Project, ProjectNumber: platform.ProjectNumber, Region: platform.Region,

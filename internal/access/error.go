@@ -108,11 +108,17 @@ const (
 	CodeDeadline Code = "deadline"
 
 	// Who asks.
-	CodeNoIdentity    Code = "no-identity"
-	CodeBadIdentity   Code = "bad-identity"
-	CodeCrossSite     Code = "cross-site"
-	CodeMissingHeader Code = "missing-header"
-	CodeTooFast       Code = "too-fast"
+	CodeNoIdentity  Code = "no-identity"
+	CodeBadIdentity Code = "bad-identity"
+	// CodeLoginLapsed is a log-in that this browser has not begun, or not lately, or has
+	// finished already; CodeLoginRefused that the provider lets nobody in.
+	CodeLoginLapsed       Code = "login-lapsed"
+	CodeLoginRefused      Code = "login-refused"
+	CodeUnverifiedAddress Code = "unverified-address"
+	CodeCopiesLast        Code = "copies-last"
+	CodeCrossSite         Code = "cross-site"
+	CodeMissingHeader     Code = "missing-header"
+	CodeTooFast           Code = "too-fast"
 
 	// What they ask for.
 	CodeBadInput            Code = "bad-input"             // reason
@@ -168,6 +174,7 @@ const (
 	CodeEligibilityEnds Code = "eligibility-ends" // role, until
 	CodeWindowOver      Code = "window-over"      //
 	CodeNotInvolved     Code = "not-involved"     //
+	CodeDecideAtAdmin   Code = "decide-at-admin"  //
 	CodeOwnRequest      Code = "own-request"      //
 	CodeReviewerLost    Code = "reviewer-lost"    // role, resource
 	CodeNotInherited    Code = "not-inherited"    // reviewer, role, resource
@@ -211,6 +218,8 @@ const (
 	CodeUpstreamFailed     Code = "upstream-failed"     // service
 	CodeUpstreamTimeout    Code = "upstream-timeout"    // service
 	CodeUnknownOutcome     Code = "unknown-outcome"     // resource
+	CodePolicyAmbiguous    Code = "policy-ambiguous"    // resource, ids
+	CodePolicyForm         Code = "policy-form"         // resource
 	CodeDirectoryNotSet    Code = "directory-not-set"   //
 	CodeSigningNotAllowed  Code = "signing-not-allowed" // account
 	CodeJournalUnavailable Code = "journal-unavailable" //
@@ -240,6 +249,8 @@ const (
 	CodeRecordedLater     Code = "recorded-later"     //
 	CodeLongLink          Code = "long-link"          // count, max
 	CodeNotYetGranted     Code = "not-yet-granted"    //
+	CodeChangesetPending  Code = "changeset-pending"  // resource, changesets
+	CodeChangesetUnknown  Code = "changeset-unknown"  // resource
 
 	// What makes nobody eligible (Ineffective).
 	CodeNotUnderstood     Code = "not-understood"      // reason

@@ -53,6 +53,9 @@ type Outcome struct {
 	Window Window
 	// Err is set if and only if Result is Refused.
 	Err *Error
+	// Waits, where it is set, is a warning: what was written does not hold yet, and what it
+	// takes until it does.
+	Waits *Error
 }
 
 // Activation is a grant of ours as found in the provider.

@@ -127,6 +127,10 @@ type Caller struct {
 	// Method says how the caller was identified: an identity profile, such as "iap", or
 	// MethodSystem.
 	Method string
+	// AtAdmin: the request came to the administration page, by the address as it was sent
+	// and not by what that could be read as, and whoever gets there has been let there by
+	// the proxy before the service. The server alone says so.
+	AtAdmin bool
 	// Arrived is when the request arrived that the caller sent. What was read for it
 	// after that moment need not be read a second time. Zero shares nothing.
 	Arrived time.Time

@@ -5,6 +5,11 @@ import "slices"
 // FromPeers, in a Requirement, is everybody else who may review the entitlement.
 const FromPeers = "peers"
 
+// FromAdminPage, in a Requirement, is everybody whom the proxy before the service lets to
+// the administration page (Caller.AtAdmin), where nobody is named who approves. No policy
+// file can spell it.
+const FromAdminPage = "admin page"
+
 // Requirement is a number of approvals that a request takes.
 type Requirement struct {
 	// Count is how many different people must give them.

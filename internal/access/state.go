@@ -23,6 +23,9 @@ const (
 	Lapsed    State = "lapsed"    // nobody decided in time
 )
 
+// States are all in which what is recorded can be, in the order of its life.
+var States = []State{Pending, Approved, Scheduled, Active, Ended, Expired, Failed, Denied, Withdrawn, Lapsed}
+
 // LeadTime is how long before it begins a grant is written at the earliest: who waits
 // for it must not wait for Google's propagation, and what is written cannot be checked
 // again. What begins sooner is written when it is approved.
@@ -139,6 +142,12 @@ func (r Request) Apply(e Event) (Request, error) {
 	switch e.Action {
 	case ReviewersAdded:
 		r.Reviewers = slices.Clone(e.Request.Reviewers)
+		r.Terms.People = slices.Clone(r.Terms.People)
+		for _, accounts := range e.Request.Terms.People {
+			if !slices.ContainsFunc(r.Terms.People, func(known []Principal) bool { return slices.Equal(known, accounts) }) {
+				r.Terms.People = append(r.Terms.People, accounts)
+			}
+		}
 	case Reminded:
 		r.Reminded = e.At
 	case Escalated:
@@ -181,8 +190,9 @@ func (r Request) conflict(cause error) *Error {
 }
 
 // Involves is nil for whoever has a say in the request, by who they are: somebody
-// who was asked, in person or as one of a group, and never its principal. as are the
-// groups that they are in, spelled as Decision.As.
+// who was asked, in person or as one of a group, or is at the administration page where
+// nobody was, and never its principal. as are the groups that they are in, or FromAdminPage,
+// spelled as Decision.As.
 func (r Request) Involves(p Principal, as ...string) error {
 	asked := func(who Principal) bool {
 		_, group := who.Group()
@@ -191,6 +201,10 @@ func (r Request) Involves(p Principal, as ...string) error {
 	switch {
 	case p == r.Principal:
 		return &Error{Kind: NotAllowed, Code: CodeOwnRequest}
+	case r.Terms.AtAdminPage() && slices.Contains(as, FromAdminPage):
+		return nil
+	case !slices.ContainsFunc(r.Reviewers, asked) && r.Terms.AtAdminPage():
+		return &Error{Kind: NotAllowed, Code: CodeDecideAtAdmin}
 	case !slices.ContainsFunc(r.Reviewers, asked):
 		return &Error{Kind: NotAllowed, Code: CodeNotInvolved}
 	}

@@ -91,7 +91,7 @@ type Terms struct {
 	Notify     []string
 	NotifyOnly bool
 	// People are the addresses of each human among who asks and who is asked that had more
-	// than one when the request was made.
+	// than one when the request was made, or when they were asked.
 	People [][]Principal
 	// BreakGlass: it may be had at once, without approval, as Glass says.
 	BreakGlass bool
@@ -132,6 +132,21 @@ func (t Terms) Approvals() int {
 	n := 0
 	for _, r := range t.Requirements {
 		n += r.Count
+	}
+	return n
+}
+
+// AtAdminPage is whether some of the approvals come from the administration page.
+func (t Terms) AtAdminPage() bool { return t.Asked() < t.Approvals() }
+
+// Asked is how many approvals those give who are asked: all but what comes from the
+// administration page, where nobody is.
+func (t Terms) Asked() int {
+	n := 0
+	for _, r := range t.Requirements {
+		if !slices.Contains(r.From, FromAdminPage) {
+			n += r.Count
+		}
 	}
 	return n
 }

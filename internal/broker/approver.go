@@ -19,6 +19,9 @@ import (
 func (b *Broker) as(ctx context.Context, caller access.Caller, p access.Principal, r access.Request, terms access.Terms,
 	s access.Standing) ([]string, error) {
 	as, err := b.askedThrough(ctx, caller, p, r)
+	if decidesAtPage(caller, p, r) {
+		as = append(as, access.FromAdminPage)
+	}
 	if err = cmp.Or(err, r.Involves(p, as...), b.another(r, p)); err != nil {
 		return nil, err
 	}
@@ -91,9 +94,13 @@ func (b *Broker) askedThrough(ctx context.Context, caller access.Caller, p acces
 	return through, nil
 }
 
-// involves is nil for who has a say in the request, in person or as one of a group.
+// involves is nil for who has a say in the request, in person, as one of a group, or at the
+// administration page.
 func (b *Broker) involves(ctx context.Context, caller access.Caller, r access.Request) error {
 	through, err := b.askedThrough(ctx, caller, caller.Principal, r)
+	if caller.AtAdmin && r.Terms.AtAdminPage() {
+		through = append(through, access.FromAdminPage)
+	}
 	return cmp.Or(err, r.Involves(caller.Principal, through...))
 }
 
@@ -287,6 +294,28 @@ func (b *Broker) invitedGroup(ctx context.Context, caller access.Caller, r acces
 	return group, nil
 }
 
+// everybodyNamed are the people and groups that the terms name, sorted, when they name nobody
+// else: of peers, and of everybody of a domain, nobody is asked by naming none.
+func (b *Broker) everybodyNamed(r access.Request, terms access.Terms) []access.Principal {
+	var named []access.Principal
+	for _, need := range terms.Requirements {
+		for _, from := range need.From {
+			address, user := strings.CutPrefix(from, "user:")
+			switch {
+			case user && b.another(r, access.Principal(address)) == nil:
+				named = append(named, access.Principal(address))
+			case user:
+			case strings.HasPrefix(from, access.GroupPrefix):
+				named = append(named, access.Principal(from))
+			default:
+				return nil
+			}
+		}
+	}
+	slices.Sort(named)
+	return slices.Compact(named)
+}
+
 // mightBe is what members of a group may approve as: the group, where the terms name it, and
 // otherwise whatever its members may be that is no group.
 func mightBe(group access.Principal, terms access.Terms) []string {
@@ -304,8 +333,11 @@ func mightBe(group access.Principal, terms access.Terms) []string {
 	return as
 }
 
-// enough is nil where those who are asked could give all the approvals that it takes.
+// enough is nil where those who are asked could give all the approvals that it takes of them.
 func (b *Broker) enough(r access.Request, terms access.Terms, asked []invitee) error {
+	terms.Requirements = slices.DeleteFunc(slices.Clone(terms.Requirements), func(need access.Requirement) bool {
+		return slices.Contains(need.From, access.FromAdminPage)
+	})
 	could := map[access.Principal][]string{}
 	var decisions []access.Decision
 	for _, i := range asked {

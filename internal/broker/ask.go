@@ -31,7 +31,8 @@ type Ask struct {
 	// then, whatever is here, and Start is the end of its grant.
 	Extends string
 	// Reviewers are addresses as typed. They must be empty for activation without
-	// others.
+	// others, and for what is decided at the administration page. Where the terms name
+	// people and groups alone, none means all of those.
 	Reviewers []string
 	// Origin is the scheme and host for links; empty when none can be trusted, in
 	// which case only what writes no link works. Host is the host that the request
@@ -80,11 +81,10 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 		terms, err = b.read(ctx, caller, &r, a)
 	}
 	r.Terms = b.kept(terms)
-	for _, p := range append([]access.Principal{r.Principal}, r.Reviewers...) {
-		if accounts := b.accounts(p); len(accounts) > 1 && !b.forgets {
-			r.Terms.People = append(r.Terms.People, accounts)
-		}
+	if err == nil && r.Kind == access.Peers && len(r.Reviewers) == 0 {
+		r.Reviewers = b.everybodyNamed(r, terms)
 	}
+	r.Terms.People = append(r.Terms.People, b.peopleOf(append([]access.Principal{r.Principal}, r.Reviewers...))...)
 	if err != nil {
 		trying := access.RequestMade
 		if r.Kind == access.BreakGlass {
@@ -391,7 +391,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	if err != nil {
 		return asked, err
 	}
-	notice.ReviewURL = reviewURL(origin, ref, r.Resource)
+	notice.ReviewURL = reviewURL(origin, ref, r)
 	asked.Request, asked.Ref, asked.ReviewURL = next, ref, notice.ReviewURL
 	if n := len(asked.ReviewURL); n > maxLink {
 		asked.Warnings = append(asked.Warnings, &access.Error{Kind: access.Invalid, Code: access.CodeLongLink,
@@ -411,7 +411,7 @@ func (b *Broker) reviewNotice(ctx context.Context, did access.Action, r access.R
 	n.Declined = b.later.denied(r, b.c.Now())
 	n.Window, n.Roles, n.BaseURL = w, b.describe(ctx, r.Entitlements), origin+"/"
 	if !b.forgets {
-		n.ReviewURL = reviewURL(origin, r.ID, r.Resource)
+		n.ReviewURL = reviewURL(origin, r.ID, r)
 	}
 	return n
 }
@@ -420,13 +420,17 @@ func (b *Broker) reviewNotice(ctx context.Context, did access.Action, r access.R
 // cut longer ones. It still works in browsers, so the request is made all the same.
 const maxLink = 2000
 
-// reviewURL is the link form of JIT Access 1.x, or a short one where the ref is an id.
-func reviewURL(origin, ref string, resource access.Resource) string {
+// reviewURL is the link form of JIT Access 1.x, or a short one where the ref is an id; to the
+// administration page where the request is decided there.
+func reviewURL(origin, ref string, r access.Request) string {
+	if r.Terms.AtAdminPage() {
+		origin += AdminPath
+	}
 	if _, err := access.ParseRequestID(ref); err == nil {
 		return origin + "/review?activation=" + url.QueryEscape(ref)
 	}
 	link := origin + "/?activation=" + url.QueryEscape(ref)
-	if id, ok := resource.ProjectID(); ok {
+	if id, ok := r.Resource.ProjectID(); ok {
 		link += "&projectId=" + url.QueryEscape(id)
 	}
 	return link

@@ -78,7 +78,7 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 	notice := b.notice(access.GlassBroken, r, b.watchers(r, peers))
 	notice.Window, notice.Roles = event.Window, b.describe(ctx, r.Entitlements)
 	if origin != "" {
-		notice.BaseURL, notice.ReviewURL = origin+"/", reviewURL(origin, r.ID, r.Resource)
+		notice.BaseURL, notice.ReviewURL = origin+"/", reviewURL(origin, r.ID, r)
 	}
 	next, sent, recordedLater, err := b.activate(ctx, event, notice)
 	if err != nil {

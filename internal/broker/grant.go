@@ -44,6 +44,7 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	if unsure := last.Load(); unsure != nil {
 		event.Warnings = *unsure
 	}
+	event.Warnings = withNew(event.Warnings, waits(outcomes))
 	var told []access.Notice
 	for _, n := range notices {
 		if n.Window, n.Outcomes = event.Window, outcomes; err == nil && tells(caller, outcomes) {
@@ -71,6 +72,10 @@ func (b *Broker) calledOff(ctx context.Context, r access.Request) bool {
 		return false
 	}
 	now, err := b.open(ctx, r.ID)
+	if err == nil && now.State != access.Ended && r.Kind == access.Self && r.Extends != "" {
+		// Nobody else has decided it: it goes with what it extends.
+		now, err = b.open(ctx, r.Extends)
+	}
 	return err == nil && now.State == access.Ended
 }
 
@@ -86,6 +91,17 @@ func (b *Broker) takeBack(ctx context.Context, caller access.Caller, provider Pr
 	}
 	_, _, _ = b.commit(ctx, event)
 	return outcomes, err
+}
+
+// waits are the warnings that what was written does not hold yet.
+func waits(outcomes []access.Outcome) []*access.Error {
+	var warnings []*access.Error
+	for _, o := range outcomes {
+		if o.Waits != nil {
+			warnings = append(warnings, o.Waits)
+		}
+	}
+	return warnings
 }
 
 // withNew adds the warnings that say something else than those that are there.

@@ -191,7 +191,7 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 	if err != nil {
 		return c, err
 	}
-	if c.Kind == access.Peers {
+	if c.Kind == access.Peers && c.Terms.Asked() > 0 {
 		var warnings []*access.Error
 		if c.Reviewers, warnings, err = b.Reviewers(ctx, caller, ids...); err != nil {
 			return Choice{}, err

@@ -19,12 +19,17 @@ type Registration struct {
 	Name string
 	// Kinds are the kinds of resources that are this provider's and nobody else's.
 	Kinds []access.ResourceKind
+	// Unnamed is whether nothing names who approves on its resources, as no policy file may:
+	// then the admins do and, without any, whoever is let to the administration page. It may
+	// change. nil where the provider itself knows who approves.
+	Unnamed func() bool
 }
 
 // owned is a kind of resource and whose it is.
 type owned struct {
 	access.ResourceKind
 	provider Provider
+	unnamed  func() bool
 }
 
 // register sorts providers by the first segment of the paths that are theirs. Two for
@@ -36,7 +41,7 @@ func register(all []Registration) map[string]owned {
 			if _, taken := kinds[k.Segment]; taken {
 				panic(fmt.Sprintf("two providers of %s", k.Segment))
 			}
-			kinds[k.Segment] = owned{k, r.Provider}
+			kinds[k.Segment] = owned{k, r.Provider, r.Unnamed}
 		}
 	}
 	return kinds

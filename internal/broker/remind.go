@@ -48,7 +48,7 @@ func (b *Broker) reminder(ctx context.Context, did access.Action, r access.Reque
 	if b.c.Origin != "" {
 		n.BaseURL = b.c.Origin + "/"
 		if kind != access.NoticeEscalated { // nobody of those may open it
-			n.ReviewURL = reviewURL(b.c.Origin, r.ID, r.Resource)
+			n.ReviewURL = reviewURL(b.c.Origin, r.ID, r)
 		}
 	}
 	if kind == access.NoticeEnding {
@@ -124,7 +124,7 @@ func (b *Broker) homeward(n access.Notice) access.Notice {
 		n.BaseURL = b.c.Origin + "/"
 	}
 	if n.ReviewURL != "" {
-		n.ReviewURL = reviewURL(b.c.Origin, n.Request.ID, n.Request.Resource)
+		n.ReviewURL = reviewURL(b.c.Origin, n.Request.ID, n.Request)
 	}
 	return n
 }

@@ -82,7 +82,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	}
 	v.CanReview = r.Unreviewed() && b.mayReview(ctx, caller, r, time.Time{}) == nil
 	if origin != "" {
-		v.ReviewURL = reviewURL(origin, ref, r.Resource)
+		v.ReviewURL = reviewURL(origin, ref, r)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: people(r, caller.Principal), Of: r.Entitlements}
 	var now access.Terms
@@ -165,6 +165,11 @@ func (b *Broker) tally(ctx context.Context, caller access.Caller, r access.Reque
 // then nothing that anybody holds.
 func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
 	r, err := timed(b, ctx, func(ctx context.Context) (access.Request, error) { return b.c.Store.Open(ctx, ref) })
+	if codeOf(err) == access.CodeBadLink {
+		if q := b.foreignNamed(ctx, ref); q.ID != "" {
+			r, err = q, nil
+		}
+	}
 	if err != nil {
 		return r, err
 	}

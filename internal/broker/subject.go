@@ -99,6 +99,17 @@ func (b *Broker) accounts(p access.Principal) []access.Principal {
 	return []access.Principal{p}
 }
 
+// peopleOf are the addresses of those among people who have more than one, for a request to
+// carry (Terms.People), where that is kept.
+func (b *Broker) peopleOf(people []access.Principal) (all [][]access.Principal) {
+	for _, p := range people {
+		if accounts := b.accounts(p); len(accounts) > 1 && !b.forgets {
+			all = append(all, accounts)
+		}
+	}
+	return all
+}
+
 // human is the address that stands for all of a person's. What the policy says now of whose
 // they are holds, and so does what it said when a request was made (Terms.People).
 func (b *Broker) human(p access.Principal, then ...[]access.Principal) access.Principal {
@@ -157,7 +168,8 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 	return t, nil
 }
 
-// explained are the terms of one entitlement, as the policy has them, and why.
+// explained are the terms of one entitlement, as the policy has them with those who approve
+// where that says nothing of them, and why.
 func (b *Broker) explained(f facts, kind access.RequestKind, begins time.Time, id access.EntitlementID) (
 	access.Terms, access.Explanation, error) {
 	if f.unheld != nil {
@@ -169,7 +181,7 @@ func (b *Broker) explained(f facts, kind access.RequestKind, begins time.Time, i
 		told.Err = cmp.Or(e.Err, f.cause)
 		err = &told
 	}
-	return t, why, err
+	return b.named(id.Resource, t), why, err
 }
 
 // termsOf are the terms of now for a request. standing is of its resource, if it has been

@@ -73,7 +73,7 @@ func (b *Broker) within(t access.Terms, r access.Request) error {
 	}
 	// How many there are in groups was looked at when they were asked.
 	group := func(p access.Principal) bool { _, ok := p.Group(); return ok }
-	if least := max(t.MinReviewers, t.Approvals()); b.humans(r.Reviewers) < least && !slices.ContainsFunc(r.Reviewers, group) {
+	if least := max(t.MinReviewers, t.Asked()); b.humans(r.Reviewers) < least && !slices.ContainsFunc(r.Reviewers, group) {
 		return invalid(access.FieldReviewer, access.CodeFewReviewers, access.Args{"min": strconv.Itoa(least)})
 	}
 	if len(r.Reviewers) > t.MaxReviewers {

@@ -22,6 +22,7 @@ func (r *reader) platform(c *Config) {
 
 // check is for what a single tag cannot say.
 func (r *reader) check(c *Config) {
+	r.checkProviders(c)
 	r.checkCatalog(c)
 	r.checkRequests(&c.Requests, c.Catalog.CustomerID, !c.Ledger.Database.IsZero())
 	for name, people := range map[string][]string{"ADMINS": c.Requests.Admins, "AUDITORS": c.Requests.Auditors} {
@@ -31,6 +32,7 @@ func (r *reader) check(c *Config) {
 	r.checkLedger(c)
 	r.checkOrigins(c)
 	r.checkIdentity(c)
+	r.checkApprovers(c)
 	r.checkMail(c)
 }
 
@@ -76,7 +78,7 @@ func (r *reader) checkRequests(c *Requests, customer string, remembered bool) {
 	var ok bool
 	c.Admins, ok = parsePeople(c.Admins)
 	r.faultIf(!ok, "ADMINS", "")
-	r.faultIf(customer == "" && slices.ContainsFunc(c.Admins, func(m string) bool { return strings.HasPrefix(m, "group:") }),
+	r.faultIf(customer == "" && !r.variables["ADMINS"].bad && slices.ContainsFunc(c.Admins, func(m string) bool { return strings.HasPrefix(m, "group:") }),
 		"RESOURCE_CUSTOMER_ID", "ADMINS names a group, whose members are looked up there")
 	c.Auditors, ok = parsePeople(c.Auditors)
 	r.faultIf(!ok, "AUDITORS", "")

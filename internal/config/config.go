@@ -32,15 +32,16 @@ type Config struct {
 	// Warnings are for the log at start: one sentence each, without secrets.
 	Warnings []string
 
-	Catalog   Catalog   `title:"What access is to"`
-	Requests  Requests  `title:"Requests"`
-	Ledger    Ledger    `title:"Memory"`
-	Identity  Identity  `title:"Who is who"`
-	Server    Server    `title:"Server"`
-	Mail      Mail      `title:"Mail"`
-	MailOAuth MailOAuth `title:"Mail: logging in with OAuth 2"`
-	Messages  Messages  `title:"Messages to machines"`
-	Google    Google    `title:"Google Cloud"`
+	Catalog   Catalog      `title:"What access is to"`
+	Pomerium  PomeriumZero `title:"What access is to: Pomerium Zero"`
+	Requests  Requests     `title:"Requests"`
+	Ledger    Ledger       `title:"Memory"`
+	Identity  Identity     `title:"Who is who"`
+	Server    Server       `title:"Server"`
+	Mail      Mail         `title:"Mail"`
+	MailOAuth MailOAuth    `title:"Mail: logging in with OAuth 2"`
+	Messages  Messages     `title:"Messages to machines"`
+	Google    Google       `title:"Google Cloud"`
 }
 
 // Platform is where the service runs.
@@ -144,6 +145,8 @@ type Messages struct {
 
 // Google is how Google Cloud is reached.
 type Google struct {
+	// Used is whether it is used at all; see checkProviders.
+	Used bool
 	// Project is empty when only the metadata server knows.
 	Project string `env:"GOOGLE_CLOUD_PROJECT"`
 	// ConnectTimeout, ReadTimeout and WriteTimeout are 0 for none of our own.

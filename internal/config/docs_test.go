@@ -42,6 +42,9 @@ func TestEveryVariableIsDocumentedOnce(t *testing.T) {
 			continue
 		}
 		for field := range section.Type.Fields() {
+			if field.Name == "Used" {
+				continue // found out, and not read
+			}
 			for name := range strings.SplitSeq(field.Tag.Get("env"), ",") {
 				if name == "" || seen[name] {
 					t.Errorf("%s: no variable, or one that is read twice: %q", field.Name, name)
@@ -81,6 +84,12 @@ in any case, is yes. Everything that is wrong with them is reported when the ser
 
 ` + "`GAE_SERVICE`" + ` says that the service runs on App Engine, ` + "`K_SERVICE`" + ` that it runs on Cloud Run; those platforms set them.
 
+Google Cloud is used on its platforms. On any other machine it is used when a variable asks for it: RESOURCE_SCOPE, any other of the sections
+*What access is to* and *Google Cloud* but GOOGLE_CLOUD_PROJECT and GCE_METADATA_HOST, one of IAP_…, or IDENTITY=iap. It is used too when none of
+Pomerium's does: API_USER_TOKEN, ORGANIZATION_ID, CLUSTER_ID, JWKS_ENDPOINT. Without it nothing of Google's is called, there is always a database
+(DATABASE_URL=sqlite: when unset), and what needs Google is reported when the service starts: secrets and parameters that are kept there, Pub/Sub,
+groups of its directory.
+
 A variable whose name is one letter away from one of these is named by a warning at start.
 
 The Go runtime reads ` + "`GOMEMLIMIT`" + `, which must be below the memory that the service has: 200MiB of the 256 MiB for which the image is made, 600MiB on App Engine.
@@ -93,6 +102,9 @@ The Go runtime reads ` + "`GOMEMLIMIT`" + `, which must be below the memory that
 		fmt.Fprintf(&b, "\n## %s\n\n| variable | must be | when unset | what it does |\n|---|---|---|---|\n", title)
 		for field := range section.Type.Fields() {
 			tag := field.Tag
+			if tag.Get("env") == "" {
+				continue
+			}
 			name := "`" + strings.ReplaceAll(tag.Get("env"), ",", "`, else `") + "`"
 			unset := tag.Get("default")
 			if unset != "" {

@@ -46,7 +46,9 @@ func Read(lookup func(string) string) (*Config, error) {
 			continue
 		}
 		for field, value := range fields.Fields() {
-			r.field(field.Tag, value)
+			if field.Tag.Get("env") != "" {
+				r.field(field.Tag, value)
+			}
 		}
 	}
 	r.platform(c)
@@ -122,11 +124,13 @@ type reader struct {
 
 // variable is what was read for one field.
 type variable struct {
-	name   string // the one that was set, else the last
-	text   string // trimmed; empty when unset
-	bad    bool   // a fault has been found
-	accept string
-	secret bool
+	name string // the one that was set, else the last
+	text string // trimmed; empty when unset
+	bad  bool   // a fault has been found
+	// elsewhere: it is where in Google Cloud the value is kept.
+	elsewhere bool
+	accept    string
+	secret    bool
 }
 
 func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
@@ -152,6 +156,7 @@ var patterns = map[string]string{
 	"selector":      label + `(\.` + label + `)*`,
 	"mail host":     `[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]+\]?`,
 	"load balancer": loadBalancer,
+	"visible":       `[!-~]+`,
 	"hello":         `[A-Za-z0-9._-]{1,253}|\[[0-9A-Za-z:.]{1,60}\]`,
 }
 
@@ -169,9 +174,9 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	case *string:
 		*field, ok = text, tag.Get("pattern") == "" || matches(tag.Get("pattern"), text)
 	case *SecretPath:
-		*field, ok = SecretPath(text), resourcename.IsSecretVersion(text)
+		*field, ok, v.elsewhere = SecretPath(text), resourcename.IsSecretVersion(text), true
 	case *Secret:
-		*field = NewSecret(text)
+		*field, ok = NewSecret(text), tag.Get("pattern") == "" || matches(tag.Get("pattern"), text)
 	case *int:
 		*field, ok = parseInt(text, bound(tag, "min"), bound(tag, "max"))
 	case *time.Duration:
@@ -187,6 +192,7 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 		*field = parseList(text)
 	case *StoredText:
 		*field, ok = parseStoredText(text, tag.Get("file") != "", tag.Get("parameter") != "")
+		v.elsewhere = field.Version != ""
 	case *MailOptions:
 		// Understood only when mail is sent; see mailOptions.
 		field.text = NewSecret(text)

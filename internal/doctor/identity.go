@@ -23,14 +23,21 @@ func (d *doctor) identity(context.Context) {
 func (d *doctor) audience(context.Context) {
 	s := d.Settings.Identity
 	switch {
+	case d.IdentityFault != nil && !d.behindIAP():
+		d.broken("audience", "nobody can be identified: "+d.IdentityFault.Error(), "docs/identity.md has what IDENTITY="+s.Profile+" needs")
 	case d.IdentityFault != nil:
 		d.broken("audience", "nobody can be identified: "+d.IdentityFault.Error(),
 			"set IAP_AUDIENCE; https://cloud.google.com/iap/docs/signed-headers-howto has its form")
-	case !s.VerifyAudience:
+	case d.behindIAP() && !s.VerifyAudience:
 		d.warn("audience", "assertions for any service of this project are accepted", "set IAP_AUDIENCE instead of IAP_VERIFY_AUDIENCE=false")
 	default:
-		d.ok("audience", "assertions are accepted for %s", d.Identity.Expected)
+		d.ok("audience", "people are identified by %s; assertions are accepted for %s", cmp.Or(d.Identity.Method, "iap"), d.Identity.Expected)
 	}
+}
+
+// behindIAP is whether Identity-Aware Proxy stands in front.
+func (d *doctor) behindIAP() bool {
+	return d.Settings.Identity.Profile == config.IAP
 }
 
 // probeTimeout bounds the look at our own address.
@@ -53,6 +60,10 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 		return
 	}
 	response.Body.Close()
+	if !d.behindIAP() {
+		d.front(check, origin, response.StatusCode)
+		return
+	}
 	// IAP marks what it answers itself
 	// (https://cloud.google.com/iap/docs/faq#how_can_i_tell_if_a_response_was_generated_by_iap).
 	if response.Header.Get("X-Goog-IAP-Generated-Response") != "true" {
@@ -61,6 +72,20 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 		return
 	}
 	d.ok(check, "links begin with %s, where IAP answers", origin)
+}
+
+// front says what the answer to somebody who is not signed in tells of another front.
+func (d *doctor) front(check, origin string, status int) {
+	if own := d.Settings.Identity.Profile == config.OIDC; own != (status == http.StatusOK) {
+		text, remedy := fmt.Sprintf("%s answers %d without a sign-in: links may lead around the front", origin, status),
+			"open it in a private window: it has to ask for a sign-in"
+		if own {
+			text, remedy = fmt.Sprintf("%s answers %d to /health/alive: it may not be this service", origin, status), "open it in a browser"
+		}
+		d.warn(check, text, remedy)
+		return
+	}
+	d.ok(check, "links begin with %s, which answers %d to whoever is not signed in", origin, status)
 }
 
 func (d *doctor) ownOrigin(ctx context.Context, check string) {
@@ -105,8 +130,22 @@ func (d *doctor) set(assignment string) string {
 	return "set " + assignment
 }
 
+// identityKeys are those by which people are identified.
+func (d *doctor) identityKeys(ctx context.Context) {
+	switch {
+	case d.behindIAP():
+		d.keySet(ctx, "IAP", "www.gstatic.com", d.Platform.IAPKeys)
+	case d.IdentityKeys != nil:
+		if err := d.IdentityKeys(ctx); err != nil {
+			d.broken("keys", "nobody can be identified: the keys of "+d.Identity.Method+" cannot be had: "+why(err),
+				"let the service reach them; docs/identity.md says where they are")
+		} else {
+			d.ok("keys", "the keys of %s can be had", d.Identity.Method)
+		}
+	}
+}
+
 func (d *doctor) keys(ctx context.Context) {
-	d.keySet(ctx, "IAP", "www.gstatic.com", d.Platform.IAPKeys)
 	d.keySet(ctx, "the service account", "www.googleapis.com", d.Platform.ServiceAccountKeys)
 }
 

@@ -115,6 +115,8 @@ type content struct {
 	Caller   callerForm    `json:"caller"`
 	Request  *requestForm  `json:"request,omitempty"`
 	Decision *decisionForm `json:"decision,omitempty"`
+	// People are those of Terms that came with who was asked later.
+	People [][]access.Principal `json:"people,omitempty"`
 	// Fills are there where they name people.
 	Fills    []need        `json:"fills,omitempty"`
 	Outcomes []outcomeForm `json:"outcomes,omitempty"`
@@ -153,7 +155,7 @@ func encodeParts(e access.Event) ([]Part, error) {
 		form := requestTo(asked)
 		c.Request = &form
 	} else if e.Action == access.ReviewersAdded {
-		reviewers = e.Request.Reviewers
+		reviewers, c.People = e.Request.Reviewers, e.Request.Terms.People
 	}
 	data, err := json.Marshal(c)
 	if err != nil {
@@ -203,6 +205,9 @@ func decodeParts(e *access.Event, parts []Part) error {
 			return errors.New("the content is of another verdict")
 		}
 		e.Decision = decisionFrom(*c.Decision)
+	}
+	if e.Action == access.ReviewersAdded {
+		e.Request.Terms.People = c.People
 	}
 	if c.Fills != nil {
 		e.Requirements = needsFrom(c.Fills)

@@ -44,7 +44,9 @@ type askView struct {
 	Reviewers []choice
 	// Typing: there are more people who may approve than a list can show; Typed is what was
 	// typed of them.
-	Typing           bool
+	Typing bool
+	// Unasked: whoever administers decides, and nobody is asked by name.
+	Unasked          bool
 	Typed            string
 	Justification    string
 	MaxJustification int
@@ -119,8 +121,8 @@ func (s *server) blankForm(r *http.Request, on access.Resource, kind access.Requ
 	v := askView{Frame: s.frame(r, "ask.title"), Resource: on, Action: accessPath(on, nil), Peer: kind == access.Peers, Terms: terms,
 		MaxJustification: access.MaxJustification, MaxMinutes: int(terms.MaxDuration / time.Minute),
 		Longest: l.Hours(terms.MaxDuration), Timeout: l.Hours(terms.RequestLife),
-		Least: max(terms.MinReviewers, terms.Approvals()), Patterns: viewPatterns(terms), Ahead: l.Days(terms.StartWithin)}
-	v.Needs = unlikeListed(l, terms)
+		Least: max(terms.MinReviewers, terms.Asked()), Patterns: viewPatterns(terms), Ahead: l.Days(terms.StartWithin)}
+	v.Needs, v.Unasked = unlikeListed(l, terms), v.Peer && terms.Asked() == 0
 	if !v.Peer {
 		v.Title = l.Text("ask.title-alone")
 	}

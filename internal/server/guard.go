@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 )
 
 // What is read before anything is parsed is bounded.
@@ -112,6 +113,9 @@ func (s *server) identified(next http.Handler) http.Handler {
 			return
 		}
 		arrived := s.Now()
+		if s.Login != nil {
+			s.Login.Renew(w.Header(), r)
+		}
 		c, err := s.Identify(r)
 		if err == nil && c.Principal == "" {
 			err = errors.New("identified as nobody")
@@ -121,12 +125,11 @@ func (s *server) identified(next http.Handler) http.Handler {
 			if !errors.As(err, &e) {
 				e = &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadIdentity, Err: err}
 			}
-			s.refuse(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, true)), e)
+			s.stranger(w, r, e)
 			return
 		}
-		c.Arrived = arrived
-		ctx := access.WithPerson(access.WithPurpose(r.Context(), purposeOf(r)), c.Principal)
-		r = r.WithContext(context.WithValue(ctx, callerKey{}, c))
+		c.Arrived, c.AtAdmin = arrived, s.AdminDoor && atAdminPage(r.RequestURI)
+		r = withCaller(r.WithContext(access.WithPerson(access.WithPurpose(r.Context(), purposeOf(r)), c.Principal)), c)
 		s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "identified")
 		next.ServeHTTP(w, r)
 	})
@@ -251,5 +254,6 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func forScripts(r *http.Request) bool {
-	return r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/health/")
+	below := strings.TrimPrefix(r.URL.Path, broker.AdminPath)
+	return below == "/api" || strings.HasPrefix(below, "/api/") || strings.HasPrefix(r.URL.Path, "/health/")
 }

@@ -45,9 +45,15 @@ type Frame struct {
 	Version string
 	// SwitchAccount is where to sign in as somebody else; empty for nowhere.
 	SwitchAccount string
+	// LogOut is whether to offer that.
+	LogOut bool
 	// MailAccount is whether to lead to the page of that name, and Lists to those of
 	// requests.
 	MailAccount, Lists bool
+	// Door comes before the addresses of what is decided here; empty but on the
+	// administration page and below. Administration is whether to lead there.
+	Door           string
+	Administration bool
 	// Cautions are what administrators are to know on every page.
 	Cautions []string
 	// Problem is what was wrong with what was sent; nil when nothing was.
@@ -64,7 +70,9 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 		}
 	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
-		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller), Lists: s.remembers && caller.Principal != "", Cautions: cautions}
+		LogOut: s.Login != nil && caller.Principal != "", MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller),
+		Lists: s.remembers && caller.Principal != "", Cautions: cautions,
+		Door: doorOf(r), Administration: s.AdminPage && (doorOf(r) != "" || s.Broker.NamedAdmin(caller))}
 }
 
 // Problem is a refusal as a page shows it.
@@ -75,6 +83,8 @@ type Problem struct {
 	Incident string
 	// SwitchAccount is where to sign in as somebody else, if that helps; else empty.
 	SwitchAccount string
+	// OpenAgain is whether that helps: what signs people in asks for it then.
+	OpenAgain bool
 }
 
 // only forgets a field that the page does not have.
@@ -93,6 +103,7 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		p.SwitchAccount = s.SwitchAccount
 	}
+	p.OpenAgain = status == http.StatusUnauthorized && r.Method == http.MethodGet
 	s.logRefusal(r, e, status)
 	return p, status
 }
@@ -153,7 +164,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "list", "month", "error"}
+var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "admin", "list", "month", "again", "loggedout", "error"}
 
 // parsePages reads the templates: one set for each page, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML

@@ -171,11 +171,11 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 	well := s.withOutcomes(r, roles, d.Outcomes)
 	declined := verdict == access.Deny && d.Forgets
 	if well && !declined && len(notable(d.Warnings)) == 0 {
-		return redirect(reviewPath(ref))
+		return redirect(doorOf(r) + reviewPath(ref))
 	}
 	v := resultView{Frame: s.frame(r, "result.approved"), Tone: "good", Resource: d.Request.Resource, Roles: roles,
 		For: string(d.Request.Principal), Warnings: s.viewWarnings(r, besides(notable(d.Warnings), d.Outcomes)),
-		Link: reviewPath(ref), LinkText: l.Text("result.the-request")}
+		Link: doorOf(r) + reviewPath(ref), LinkText: l.Text("result.the-request")}
 	switch {
 	case declined:
 		v.Title, v.Tone, v.Roles = l.Text("result.declined"), "over", nil
@@ -263,12 +263,15 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 	v := resultView{Frame: s.frame(r, "result.ended"), Tone: "over",
 		Delay: l.Text("delay.end", "provider", s.providerOf(on)), Resource: on, Roles: s.viewRoles(r, ids),
 		Warnings: s.viewWarnings(r, ended.Warnings), Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
+	if doorOf(r) != "" {
+		v.Link, v.LinkText = broker.AdminPath, l.Text("admin.title")
+	}
 	well := s.withOutcomes(r, v.Roles, ended.Outcomes)
 	if !well {
 		v.Title, v.Tone = l.Text("result.ended-in-part"), "wait"
 	}
 	if ref := f.Get("activation"); ref != "" {
-		if v.Link, v.LinkText = reviewPath(ref), l.Text("result.the-request"); well && len(notable(ended.Warnings)) == 0 {
+		if v.Link, v.LinkText = doorOf(r)+reviewPath(ref), l.Text("result.the-request"); well && len(notable(ended.Warnings)) == 0 {
 			return redirect(v.Link), nil
 		}
 	}

@@ -55,7 +55,9 @@ type Broker interface {
 	Extension(ctx context.Context, c access.Caller, id string) (broker.Choice, error)
 	ReviewGlass(ctx context.Context, c access.Caller, id, comment, origin string) (access.Request, []*access.Error, error)
 	History(ctx context.Context, c access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error)
+	Counts(ctx context.Context, c access.Caller, l access.Listing) (counts []access.Count, whole bool, warnings []*access.Error, err error)
 	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
+	Administration(context.Context, access.Caller) (broker.Administration, error)
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
 }
 
@@ -67,8 +69,14 @@ type Config struct {
 	// Unauthenticated when nobody could be identified; any other error is treated
 	// as that kind too.
 	Identify func(*http.Request) (access.Caller, error)
+	// Login is nil where a proxy in front signs people in.
+	Login Login
 	// AuthenticateEvent is what the log calls a person's being identified or not.
 	AuthenticateEvent string
+	// AdminPage is whether there is an administration page, for providers that have no list of
+	// who approves. AdminDoor is whether the proxy before the service lets to its address
+	// only whom it should, so that being there counts (access.Caller.AtAdmin).
+	AdminPage, AdminDoor bool
 	// SwitchAccount is the address where one signs in as somebody else. Empty: pages
 	// offer none.
 	SwitchAccount string
@@ -180,6 +188,11 @@ func (s *server) routes() *chi.Mux {
 	r.Get("/_ah/start", s.alive)
 	r.Get("/_ah/warmup", s.alive)
 
+	if s.Login != nil {
+		r.With(s.unless(embedded)).Get("/oidc/callback", s.loggedIn)
+		r.With(s.unless(s.notOurPages)).Post("/oidc/logout", s.logOut)
+	}
+
 	// Pages.
 	r.Group(func(r chi.Router) {
 		r.Use(s.identified, s.unless(s.notOurPages), s.paced)
@@ -192,6 +205,13 @@ func (s *server) routes() *chi.Mux {
 		r.Get("/review/reviewers", s.page(with(reference, s.more)))
 		r.Post("/review/reviewers", s.page(with(reference, s.addReviewers)))
 		r.Post("/requests/{id}/end", s.page(with(requestID, s.end)))
+		if s.AdminPage {
+			r.Get(broker.AdminPath, s.page(s.administration))
+			r.Get(broker.AdminPath+"/review", s.page(with(reference, s.review)))
+			r.Post(broker.AdminPath+"/review", s.page(with(reference, s.decide)))
+			r.Get(broker.AdminPath+"/requests/{id}", s.page(with(requestID, s.showRequest)))
+			r.Post(broker.AdminPath+"/requests/{id}/end", s.page(with(requestID, s.end)))
+		}
 		r.Get("/mail", s.page(s.mailAccount))
 		r.Post("/mail", s.page(s.testMail))
 
@@ -214,27 +234,35 @@ func (s *server) routes() *chi.Mux {
 	// JSON.
 	r.Group(func(r chi.Router) {
 		r.Use(s.identified, s.unless(s.notScript), s.paced)
-		r.Get("/api/", s.refuses(access.CodeOutdatedPage))
-		r.Get("/api/policy", s.api(s.apiPolicy))
-		r.Get("/api/projects", s.api(s.apiProjects))
-		r.Get("/api/projects/{project}/roles", s.api(with(project, s.apiRoles)))
-		r.Get("/api/projects/{project}/peers", s.api(with(project, s.apiPeers)))
-		r.Post("/api/projects/{project}/roles/self-activate", s.api(with(project, s.apiSelfActivate)))
-		r.Post("/api/projects/{project}/roles/request", s.api(with(project, s.apiRequest)))
-		r.Get("/api/activation-request", s.api(with(reference, s.apiShow)))
-		r.Post("/api/activation-request", s.api(with(reference, s.apiApprove)))
-		r.Post("/api/activation-request/deny", s.api(with(reference, s.apiDeny)))
-		r.Post("/api/activation-request/reviewers", s.api(with(reference, s.apiAddReviewers)))
-		r.Post("/api/requests/{id}/end", s.api(with(requestID, s.apiEnd)))
-
-		r.Get("/api/requests", s.api(s.apiRequests))
-		r.Get("/api/requests/{id}", s.api(with(requestID, s.apiRequestNamed)))
-		r.Post("/api/requests/{id}/withdraw", s.api(with(requestID, s.apiWithdraw)))
-		r.Post("/api/requests/{id}/extend", s.api(with(requestID, s.apiExtend)))
-		r.Post("/api/requests/{id}/review", s.api(with(requestID, s.apiReviewGlass)))
+		s.scripts(r, "")
+		if s.AdminPage {
+			s.scripts(r, broker.AdminPath)
+		}
 	})
 
 	r.NotFound(s.identified(s.paced(s.refuses(access.CodeNotFound))).ServeHTTP)
 	r.MethodNotAllowed(s.identified(s.paced(http.HandlerFunc(s.methodNotAllowed))).ServeHTTP)
 	return r
+}
+
+// scripts is the JSON interface, below a door.
+func (s *server) scripts(r chi.Router, door string) {
+	r.Get(door+"/api/", s.refuses(access.CodeOutdatedPage))
+	r.Get(door+"/api/policy", s.api(s.apiPolicy))
+	r.Get(door+"/api/projects", s.api(s.apiProjects))
+	r.Get(door+"/api/projects/{project}/roles", s.api(with(project, s.apiRoles)))
+	r.Get(door+"/api/projects/{project}/peers", s.api(with(project, s.apiPeers)))
+	r.Post(door+"/api/projects/{project}/roles/self-activate", s.api(with(project, s.apiSelfActivate)))
+	r.Post(door+"/api/projects/{project}/roles/request", s.api(with(project, s.apiRequest)))
+	r.Get(door+"/api/activation-request", s.api(with(reference, s.apiShow)))
+	r.Post(door+"/api/activation-request", s.api(with(reference, s.apiApprove)))
+	r.Post(door+"/api/activation-request/deny", s.api(with(reference, s.apiDeny)))
+	r.Post(door+"/api/activation-request/reviewers", s.api(with(reference, s.apiAddReviewers)))
+	r.Post(door+"/api/requests/{id}/end", s.api(with(requestID, s.apiEnd)))
+
+	r.Get(door+"/api/requests", s.api(s.apiRequests))
+	r.Get(door+"/api/requests/{id}", s.api(with(requestID, s.apiRequestNamed)))
+	r.Post(door+"/api/requests/{id}/withdraw", s.api(with(requestID, s.apiWithdraw)))
+	r.Post(door+"/api/requests/{id}/extend", s.api(with(requestID, s.apiExtend)))
+	r.Post(door+"/api/requests/{id}/review", s.api(with(requestID, s.apiReviewGlass)))
 }

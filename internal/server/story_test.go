@@ -111,6 +111,14 @@ func (c *canned) History(_ context.Context, _ access.Caller, view string, l acce
 	}
 	return listed, nil, c.err
 }
+func (c *canned) Counts(ctx context.Context, p access.Caller, l access.Listing) ([]access.Count, bool, []*access.Error, error) {
+	listed, warnings, err := c.History(ctx, p, broker.ViewAll, l)
+	var counts []access.Count
+	for _, q := range listed.Requests {
+		counts = append(counts, access.Count{Day: q.Created.UTC().Truncate(24 * time.Hour), State: q.State, Requests: 1})
+	}
+	return counts, listed.Next == "", warnings, err
+}
 func (c *canned) Extension(context.Context, access.Caller, string) (broker.Choice, error) {
 	return c.extension, c.err
 }

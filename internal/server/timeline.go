@@ -67,7 +67,7 @@ func (s *server) timeline(r *http.Request, q access.Request, state access.State,
 		v.Events = append(v.Events, s.viewEvent(r, q, e))
 	}
 	if slices.Contains(lively, state) && len(events) > 0 {
-		v.Wait = requestPath(q.ID) + "?wait=" + strconv.Itoa(q.Version)
+		v.Wait = doorOf(r) + requestPath(q.ID) + "?wait=" + strconv.Itoa(q.Version)
 	}
 	return v
 }

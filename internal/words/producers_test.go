@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,6 +62,10 @@ func situations() []situation {
 		{access.CodeNoIdentity, "no assertion", visitingAs(verifier, nil, "GET /", ""), nil},
 		{access.CodeBadIdentity, "an assertion that is none",
 			visitingAs(verifier, nil, "GET /", "", "X-Goog-Iap-Jwt-Assertion: a.b.c"), nil},
+		{access.CodeLoginLapsed, "a log-in that another browser has begun", loggingIn(true, func(q url.Values) { q.Set("state", "x") }), nil},
+		{access.CodeLoginRefused, "a provider that lets nobody in", loggingIn(true, func(q url.Values) { q.Set("error", "access_denied") }), nil},
+		{access.CodeUnverifiedAddress, "an address that is not verified", loggingIn(false, nil), nil},
+		{access.CodeCopiesLast, "a log-out while nothing can be remembered", loggingIn(true, nil), nil},
 		{access.CodeCrossSite, "a form of another site",
 			visiting("POST /access/projects/shop", "a=b", "Sec-Fetch-Site: cross-site"), nil},
 		{access.CodeMissingHeader, "a call without the header", visiting("GET /api/policy", "", "X-JITACCESS: "), nil},
@@ -284,6 +289,12 @@ func situations() []situation {
 				}
 				return reviewing(t, w, asked, "cho@example.com")
 			}), nil},
+		{access.CodeDecideAtAdmin, "access that is ended elsewhere than on the administration page", func(t *testing.T) error {
+			w := brokertest.New(t, noon)
+			b := w.BrokerOf(broker.Registration{Provider: &brokertest.Rooms{}, Kinds: brokertest.RoomKinds, Unnamed: func() bool { return true }})
+			_, err := b.End(t.Context(), access.Caller{Principal: ana}, brokertest.Lab.Resource, "mpa-x", ben)
+			return err
+		}, nil},
 		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
 
 		{access.CodeRequesterLost, "a requester who lost the role",
@@ -328,6 +339,10 @@ func situations() []situation {
 		{access.CodeScopeRefused, "a scope that is none", analyzing(refusing(400, "The scope is invalid.")), nil},
 		{access.CodeUpstreamFailed, "Google answers with 500", failed(&googleapi.Error{Code: 500}), nil},
 		{access.CodeUpstreamTimeout, "Google does not answer", failed(context.DeadlineExceeded), nil},
+		{access.CodePolicyAmbiguous, "two policies of Pomerium have one name", byPomerium(twoPolicies), nil},
+		{access.CodePolicyForm, "a policy of Pomerium is a text", byPomerium(aPolicyInYAML), nil},
+		{access.CodeChangesetPending, "a change of Pomerium's waits", byPomerium(byHand), nil},
+		{access.CodeChangesetUnknown, "Pomerium does not say what waits", byPomerium(changesetsUnseen), nil},
 		{access.CodeUnknownOutcome, "a write whose answer is lost, and a policy that cannot be read",
 			func(t *testing.T) error {
 				lost := false

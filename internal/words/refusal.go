@@ -86,6 +86,8 @@ func (l *Language) People(spelled []string) string {
 		switch kind, name, _ := strings.Cut(text, ":"); kind {
 		case access.FromPeers:
 			text = l.Text("terms.peers")
+		case access.FromAdminPage:
+			text = l.Text("terms.admin-page")
 		case "user":
 			text = name
 		case "group":
