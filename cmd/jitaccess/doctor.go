@@ -2,20 +2,24 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/identity"
+	"jitaccess/internal/ledger"
 )
 
 // runDoctor looks whether a deployment has what it needs. It exits with 1 if
@@ -81,16 +85,82 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		dc.Policy, dc.Projects = google.provider.Policies.GetIamPolicy, google.provider.Policies.SearchProjects
 		dc.Standing = google.provider.Standing
 	}
+	var live *livePolicy
 	if kept := c.Requests.Policy; !kept.IsZero() {
-		p := &livePolicy{base: policyOf(c), deployment: enforced(c), read: policyText(google, kept), log: slog.New(slog.DiscardHandler),
+		live = &livePolicy{base: policyOf(c), deployment: enforced(c), read: policyText(google, kept), log: slog.New(slog.DiscardHandler),
 			now: time.Now}
-		dc.PolicyFile = p.take
+		dc.PolicyFile = live.take
 	}
-	if c.Identity.Profile == config.IAP {
-		dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
+	examineIdentity(&dc, c, platform)
+	if !c.Ledger.Database.IsZero() {
+		dc.Ledger = func(ctx context.Context) (doctor.Memory, error) { return examineLedger(ctx, c, google) }
+	}
+	if c.Pomerium.Used() {
+		terms := broker.Policy(policyOf(c))
+		if live != nil {
+			terms = live
+		}
+		p, err := newPomerium(c, google, nothingKept{}, entitlementsOf(terms), wallClock)
+		if err != nil {
+			return broken("pomerium", err, "")
+		}
+		dc.Guarded = func() bool { return c.Guarded() && unnamed(terms)() }
+		dc.Pomerium = func(ctx context.Context) (policies []doctor.PomeriumPolicy, waiting []string, err error) {
+			all, waiting, err := p.Examine(ctx)
+			for _, each := range all {
+				policies = append(policies, doctor.PomeriumPolicy(each))
+			}
+			return policies, waiting, err
+		}
 	}
 	doctor.Run(ctx, dc, report)
 	return code
+}
+
+// examineLedger looks at the database and at the key, and makes neither.
+func examineLedger(ctx context.Context, c *config.Config, google *cloud) (m doctor.Memory, err error) {
+	where, err := config.ParseDatabase(c.Ledger.Database.Value.Reveal())
+	m.Where = "the PostgreSQL database"
+	if err == nil && where.SQLite != "" {
+		m.Where, m.Beside = where.SQLite, c.Ledger.SigningKey.IsZero()
+		if _, err := os.Stat(where.SQLite); errors.Is(err, fs.ErrNotExist) {
+			m.Unmade = true
+			return m, nil
+		}
+	}
+	here := func() (*gcp.Platform, error) {
+		if google == nil {
+			return nil, errNeedsGoogle
+		}
+		return google.Platform, nil
+	}
+	l, err := openLedger(ctx, c.Ledger, here)
+	if err != nil {
+		return m, err
+	}
+	defer l.home.Close()
+	if m.Beside {
+		if _, err := os.Stat(l.file + ".key"); err != nil {
+			return m, fmt.Errorf("the key that lay beside it is gone: %w", err)
+		}
+	}
+	keys, err := openSigning(ctx, c.Ledger, l.file, here, func() (*ledger.Account, error) { return accountOf(ctx, here) })
+	if err != nil {
+		return m, err
+	}
+	m.Key = keys.inWords()
+	_, _, _, err = ledger.New(ledger.Config{Home: l.home, Signer: keys, Now: wallClock.now, Random: rand.Reader}).Overdue(ctx, wallClock.now())
+	return m, err
+}
+
+// nothingKept is a ledger in which nothing is, for looking at Pomerium without one.
+type nothingKept struct{}
+
+func (nothingKept) List(context.Context, access.Listing) (access.Listed, error) {
+	return access.Listed{}, nil
+}
+func (nothingKept) Lease(context.Context, string, time.Duration) (func(context.Context) error, error) {
+	return nil, errors.New("nothing is written here")
 }
 
 // locate connects once; there is none where Google Cloud is not used. Where there is no metadata server, on the machine of an

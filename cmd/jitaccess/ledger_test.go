@@ -105,7 +105,7 @@ func TestTheSchemaIsBroughtUpOnceTheDatabaseIsThere(t *testing.T) {
 		}}
 		log := &lockedBuffer{}
 		logger := slog.New(slog.NewTextHandler(io.MultiWriter(log, onLine{"can be used now", done}, onLine{"by this version", done}), nil))
-		if store, _, err = startLedger(t.Context(), c, &cloud{Platform: &gcp.Platform{}}, nil, logger, k); err != nil {
+		if store, _, err = startLedger(t.Context(), c, nil, nil, logger, k); err != nil {
 			t.Fatal(err)
 		}
 		close(started)

@@ -17,7 +17,6 @@ import (
 	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/jose"
-	"jitaccess/internal/ledger"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/pomerium"
 )
@@ -95,9 +94,15 @@ func registered(google *provider.Google) []broker.Registration {
 	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: resourcename.Kinds}}
 }
 
+// leasing is what Pomerium's provider needs of the ledger.
+type leasing interface {
+	List(ctx context.Context, l access.Listing) (access.Listed, error)
+	Lease(ctx context.Context, name string, life time.Duration) (release func(context.Context) error, err error)
+}
+
 // newPomerium makes the provider of Pomerium's policies. given are the entitlements of the
 // policy file. It makes no calls.
-func newPomerium(c *config.Config, g *cloud, remembers *ledger.Store, given func() []policy.Entitlement, k clock) (*pomerium.Provider, error) {
+func newPomerium(c *config.Config, g *cloud, remembers leasing, given func() []policy.Entitlement, k clock) (*pomerium.Provider, error) {
 	p := c.Pomerium
 	var groups pomerium.Directory
 	if directory := g.directory(); directory != nil {
@@ -105,7 +110,7 @@ func newPomerium(c *config.Config, g *cloud, remembers *ledger.Store, given func
 	}
 	return pomerium.New(pomerium.Config{
 		HTTP: plainClient(), Endpoint: p.Endpoint, RefreshToken: p.APIUserToken.Reveal(), Organization: p.OrganizationID, Cluster: p.ClusterID,
-		ApplyChangesets: p.ApplyChangesets, Directory: groups, List: remembers.List, Lease: remembers.Lease, Now: k.now, Sleep: k.sleep,
+		ApplyChangesets: p.ApplyChangesets, PolicyIDs: p.PolicyIDs(), Directory: groups, List: remembers.List, Lease: remembers.Lease, Now: k.now, Sleep: k.sleep,
 		Entitlements: func() []pomerium.Entitlement {
 			var all []pomerium.Entitlement
 			for _, e := range given() {

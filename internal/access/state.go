@@ -23,6 +23,9 @@ const (
 	Lapsed    State = "lapsed"    // nobody decided in time
 )
 
+// States are all in which what is recorded can be, in the order of its life.
+var States = []State{Pending, Approved, Scheduled, Active, Ended, Expired, Failed, Denied, Withdrawn, Lapsed}
+
 // LeadTime is how long before it begins a grant is written at the earliest: who waits
 // for it must not wait for Google's propagation, and what is written cannot be checked
 // again. What begins sooner is written when it is approved.

@@ -95,6 +95,14 @@ func (b *Broker) Administration(ctx context.Context, caller access.Caller) (Admi
 		if r.Unnamed == nil {
 			continue
 		}
+		waiting, unread := b.foreign(ctx, r)
+		found.Warnings = withNew(found.Warnings, unread)
+		for _, q := range waiting {
+			kept, err := b.c.Store.Open(ctx, q.ID)
+			if codeOf(err) == access.CodeBadLink && kept.ID == "" && b.involves(ctx, caller, q) == nil {
+				found.Waiting = append(found.Waiting, q) // what is recorded is among the others
+			}
+		}
 		l := listOf(ctx, r, caller.Principal)
 		found.Warnings = withNew(found.Warnings, l.warnings)
 		if l.err != nil {

@@ -316,16 +316,16 @@ func (b *Broker) carryOutEnd(ctx context.Context, event access.Event, e ending, 
 		return nil, nil, err // it stays due, and is recorded once it is known
 	}
 	event.Action, event.At, event.Outcomes, event.Err = access.GrantEnded, b.c.Now(), outcomes, err
-	event.Warnings = waits(outcomes)
-	warnings = withNew(warnings, event.Warnings)
-	if err != nil {
+	if event.Warnings = waits(outcomes); err != nil {
 		event.Action = access.EndFailed
 	}
+	warnings = event.Warnings
 	if !off || len(outcomes) > 0 {
 		if off || err != nil {
 			kept = nil
 		}
-		_, warnings, _ = b.commit(ctx, event, kept...)
+		_, unrecorded, _ := b.commit(ctx, event, kept...)
+		warnings = withNew(warnings, unrecorded)
 	}
 	if off && err != nil { // nothing is known to stand, and nothing will be written
 		warnings, err = append(warnings, access.AsError(err)), nil

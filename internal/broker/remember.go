@@ -17,7 +17,7 @@ func (b *Broker) memory() Memory {
 }
 
 // openToChange opens a request that is about to be changed. A link from before there was
-// memory is remembered from now on; a page that is only looked at changes nothing.
+// memory, and what was asked without this service (Foreign), is remembered from now on; a page that is only looked at changes nothing.
 //
 // What decides it is looked at meanwhile (renew).
 func (b *Broker) openToChange(ctx context.Context, ref string) (access.Request, error) {
@@ -27,7 +27,7 @@ func (b *Broker) openToChange(ctx context.Context, ref string) (access.Request, 
 	if err = cmp.Or(err, <-renewed); err != nil {
 		return r, err
 	}
-	if _, isID := access.ParseRequestID(ref); err != nil || b.memory() == nil || isID == nil {
+	if _, isID := access.ParseRequestID(ref); err != nil || b.memory() == nil || isID == nil && r.Version > 0 {
 		return r, err
 	}
 	return b.memory().Import(ctx, r)

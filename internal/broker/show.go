@@ -165,6 +165,11 @@ func (b *Broker) tally(ctx context.Context, caller access.Caller, r access.Reque
 // then nothing that anybody holds.
 func (b *Broker) open(ctx context.Context, ref string) (access.Request, error) {
 	r, err := timed(b, ctx, func(ctx context.Context) (access.Request, error) { return b.c.Store.Open(ctx, ref) })
+	if codeOf(err) == access.CodeBadLink {
+		if q := b.foreignNamed(ctx, ref); q.ID != "" {
+			r, err = q, nil
+		}
+	}
 	if err != nil {
 		return r, err
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -15,6 +16,8 @@ type PomeriumZero struct {
 	ClusterID      string `env:"CLUSTER_ID" pattern:"[A-Za-z0-9_-]{1,100}"`
 	// ApplyChangesets: where the cluster does not apply changes by itself, grants apply theirs.
 	ApplyChangesets bool `env:"POMERIUM_APPLY_CHANGESETS" default:"false"`
+	// Policies are NAME=ID: policies that are not looked for by their names.
+	Policies []string `env:"POMERIUM_POLICY_IDS"`
 	// Endpoint is scheme, host and port.
 	Endpoint string `env:"JITACCESS_POMERIUM_ENDPOINT"`
 }
@@ -23,6 +26,18 @@ type PomeriumZero struct {
 func (p PomeriumZero) Used() bool {
 	return !p.APIUserToken.IsZero() || p.OrganizationID != "" || p.ClusterID != ""
 }
+
+// PolicyIDs are the ids of policies that are known, by name.
+func (p PomeriumZero) PolicyIDs() map[string]string {
+	ids := map[string]string{}
+	for _, pair := range p.Policies {
+		name, id, _ := strings.Cut(pair, "=")
+		ids[name] = id
+	}
+	return ids
+}
+
+var namedPolicy = regexp.MustCompile(`^[a-z0-9-][a-z0-9._-]{0,62}=[A-Za-z0-9_-]{1,128}$`)
 
 // Guarded is whether nobody is named who approves on Pomerium's resources, unless the policy
 // file names them: then whoever Pomerium lets to the administration page does.
@@ -43,6 +58,10 @@ func (r *reader) checkProviders(c *Config) {
 	c.Google.Used = c.Platform != Host || len(r.said(slices.Clone(googleSettings)...)) > 0 || strings.EqualFold(c.Identity.Profile, IAP) ||
 		!p.Used() && c.Identity.JWKSEndpoint == ""
 	r.standIn("JITACCESS_POMERIUM_ENDPOINT", &p.Endpoint)
+	for _, pair := range p.Policies {
+		r.faultIf(!namedPolicy.MatchString(pair), "POMERIUM_POLICY_IDS", "")
+	}
+	r.faultIf(len(p.PolicyIDs()) < len(p.Policies), "POMERIUM_POLICY_IDS", "a policy has one id")
 	for _, name := range []string{"API_USER_TOKEN", "ORGANIZATION_ID", "CLUSTER_ID"} {
 		missing := r.variables[name].text == ""
 		r.faultIf(missing && p.Used(), name, "Pomerium needs API_USER_TOKEN, ORGANIZATION_ID and CLUSTER_ID")

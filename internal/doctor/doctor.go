@@ -72,12 +72,19 @@ type Mailer interface {
 // Config is what is looked at. Everything is required unless it says otherwise.
 type Config struct {
 	Settings *config.Config
+	// Platform is nil where Google Cloud is not used, and then what is of Google's is not
+	// looked at.
 	Platform *gcp.Platform
 	// Scope is the one that the service uses.
 	Scope access.Resource
-	// Identity is how people are identified; IdentityFault is why nobody can be.
+	// Identity is how people are identified; IdentityFault is why nobody can be. IdentityKeys
+	// returns why the keys cannot be had. It is not needed behind Identity-Aware Proxy.
 	Identity      identity.Profile
 	IdentityFault error
+	IdentityKeys  func(ctx context.Context) error
+	// IdentityClock is by how much the clock here is ahead of that of the key server, where
+	// that says; not needed either.
+	IdentityClock func(ctx context.Context) (ahead time.Duration, known bool)
 	// Origin is the origin of links under a host, or "" when none can be written.
 	Origin func(host string) string
 
@@ -98,6 +105,14 @@ type Config struct {
 	// where there is none.
 	PolicyFile func(ctx context.Context) error
 
+	// Pomerium looks at the policies of Pomerium Zero, and at the changes that wait to be
+	// applied there; nil where it is not used.
+	Pomerium func(ctx context.Context) (policies []PomeriumPolicy, waiting []string, err error)
+	// Guarded: nobody is named who approves on its resources, by the policy file as it is.
+	Guarded func() bool
+	// Ledger looks at the database in which requests are remembered; nil where there is none.
+	Ledger func(ctx context.Context) (Memory, error)
+
 	// SendTo gets a test mail; empty sends none.
 	SendTo access.Principal
 	Now    func() time.Time
@@ -109,12 +124,16 @@ const checkTimeout = 2 * time.Minute
 func Run(ctx context.Context, c Config, report func(Finding)) {
 	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
 		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}, above: map[access.Resource]*access.Error{}}
-	for _, check := range []func(context.Context){
-		d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
-		d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
-		d.policyFile, d.secrets, d.mail, d.topic,
-		d.runServices, d.appVersions, d.accountKeys, d.clock,
-	} {
+	checks := []func(context.Context){d.settings, d.publicAddress, d.audience, d.identityKeys, d.policyFile, d.mail}
+	if c.Platform != nil {
+		checks = []func(context.Context){
+			d.settings, d.identity, d.audience, d.publicOrigin, d.identityKeys, d.keys, d.signing,
+			d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
+			d.policyFile, d.secrets, d.mail, d.topic,
+			d.runServices, d.appVersions, d.accountKeys, d.clock,
+		}
+	}
+	for _, check := range append(checks, d.ledger, d.pomerium, d.administration) {
 		if ctx.Err() != nil {
 			return
 		}

@@ -27,6 +27,9 @@ type Home interface {
 	// that does not change.
 	List(ctx context.Context, q Query) ([]Row, error)
 
+	// Count counts the rows, whatever the AfterID and Max of the query.
+	Count(ctx context.Context, q Query) ([]access.Count, error)
+
 	// Due returns rows whose Due is set and not after by, the earliest first, those of one
 	// time by their IDs; of those only what comes after a time and an ID, which are zero for
 	// the beginning.
@@ -142,8 +145,6 @@ type Query struct {
 	AfterMade time.Time
 	AfterID   string
 	Max       int
-	// Brief rows need no Summary.
-	Brief bool
 }
 
 // Kept is a message in the outbox. One that is put aside has no Due.

@@ -130,9 +130,7 @@ func (p *Provider) ending(d *document, e access.Ending, remembered []access.Requ
 		for _, id := range ids {
 			ended = append(ended, access.Outcome{Entitlement: id, Result: access.Removed, Window: w.Before(e.At.UTC().Truncate(time.Second))})
 		}
-		others := func(r access.Request) bool {
-			return r.ID != e.RequestID && r.State != access.Ended && r.State != access.Failed
-		}
+		others := func(r access.Request) bool { return r.ID != e.RequestID && !over(r) }
 		if !slices.ContainsFunc(requests, others) {
 			gone = append(gone, *r.own)
 		}
@@ -149,7 +147,7 @@ func (p *Provider) ending(d *document, e access.Ending, remembered []access.Requ
 // stands does not hold yet.
 func (p *Provider) change(ctx context.Context, on access.Resource, create bool,
 	edit func(context.Context, *document) (*document, error)) (waits *access.Error, err error) {
-	release, err := p.hold(ctx, on)
+	release, err := p.hold(ctx, on, create)
 	if err != nil {
 		return nil, err
 	}
@@ -302,8 +300,9 @@ func (p *Provider) keep(name, id string) {
 }
 
 // hold waits until nobody else writes the policy, in this process and, where there is a
-// lease, in any.
-func (p *Provider) hold(ctx context.Context, on access.Resource) (release func(), err error) {
+// lease, in any. Where it cannot be asked for a lease, what grants is not written, and what
+// ends is: what is lost to it is written again by whoever has the lease.
+func (p *Provider) hold(ctx context.Context, on access.Resource, grants bool) (release func(), err error) {
 	unlock, err := p.writing.lock(ctx, string(on))
 	if err != nil {
 		return nil, access.AsError(err)
@@ -312,9 +311,12 @@ func (p *Provider) hold(ctx context.Context, on access.Resource) (release func()
 		return unlock, nil
 	}
 	end, err := p.c.Lease(ctx, string(on), leaseLife)
-	if err != nil {
+	switch e := access.AsError(err); {
+	case e != nil && e.Code == access.CodeLedgerUnavailable && !grants:
+		return unlock, nil
+	case e != nil:
 		unlock()
-		return nil, access.AsError(err)
+		return nil, e
 	}
 	return func() {
 		defer unlock()

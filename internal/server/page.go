@@ -83,6 +83,10 @@ type Problem struct {
 	Incident string
 	// SwitchAccount is where to sign in as somebody else, if that helps; else empty.
 	SwitchAccount string
+	// OpenAgain is whether that helps: what signs people in asks for it then.
+	OpenAgain bool
+	// Request is the address of the request that stands in the way; empty for none.
+	Request string
 }
 
 // only forgets a field that the page does not have.
@@ -100,6 +104,10 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	p := &Problem{Refusal: s.refusal(r, e, ""), Field: e.Field, Incident: incidentOf(r)}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		p.SwitchAccount = s.SwitchAccount
+	}
+	p.OpenAgain = status == http.StatusUnauthorized && r.Method == http.MethodGet
+	if e.Kind == access.Conflict && e.Args["id"] != "" {
+		p.Request = requestPath(e.Args["id"])
 	}
 	s.logRefusal(r, e, status)
 	return p, status

@@ -55,6 +55,7 @@ type Broker interface {
 	Extension(ctx context.Context, c access.Caller, id string) (broker.Choice, error)
 	ReviewGlass(ctx context.Context, c access.Caller, id, comment, origin string) (access.Request, []*access.Error, error)
 	History(ctx context.Context, c access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error)
+	Counts(ctx context.Context, c access.Caller, l access.Listing) (counts []access.Count, whole bool, warnings []*access.Error, err error)
 	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
 	Administration(context.Context, access.Caller) (broker.Administration, error)
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
@@ -233,9 +234,9 @@ func (s *server) routes() *chi.Mux {
 	// JSON.
 	r.Group(func(r chi.Router) {
 		r.Use(s.identified, s.unless(s.notScript), s.paced)
-		s.scripts(r)
+		s.scripts(r, "")
 		if s.AdminPage {
-			r.Route(broker.AdminPath, s.scripts)
+			s.scripts(r, broker.AdminPath)
 		}
 	})
 
@@ -244,24 +245,24 @@ func (s *server) routes() *chi.Mux {
 	return r
 }
 
-// scripts is the JSON interface.
-func (s *server) scripts(r chi.Router) {
-	r.Get("/api/", s.refuses(access.CodeOutdatedPage))
-	r.Get("/api/policy", s.api(s.apiPolicy))
-	r.Get("/api/projects", s.api(s.apiProjects))
-	r.Get("/api/projects/{project}/roles", s.api(with(project, s.apiRoles)))
-	r.Get("/api/projects/{project}/peers", s.api(with(project, s.apiPeers)))
-	r.Post("/api/projects/{project}/roles/self-activate", s.api(with(project, s.apiSelfActivate)))
-	r.Post("/api/projects/{project}/roles/request", s.api(with(project, s.apiRequest)))
-	r.Get("/api/activation-request", s.api(with(reference, s.apiShow)))
-	r.Post("/api/activation-request", s.api(with(reference, s.apiApprove)))
-	r.Post("/api/activation-request/deny", s.api(with(reference, s.apiDeny)))
-	r.Post("/api/activation-request/reviewers", s.api(with(reference, s.apiAddReviewers)))
-	r.Post("/api/requests/{id}/end", s.api(with(requestID, s.apiEnd)))
+// scripts is the JSON interface, below a door.
+func (s *server) scripts(r chi.Router, door string) {
+	r.Get(door+"/api/", s.refuses(access.CodeOutdatedPage))
+	r.Get(door+"/api/policy", s.api(s.apiPolicy))
+	r.Get(door+"/api/projects", s.api(s.apiProjects))
+	r.Get(door+"/api/projects/{project}/roles", s.api(with(project, s.apiRoles)))
+	r.Get(door+"/api/projects/{project}/peers", s.api(with(project, s.apiPeers)))
+	r.Post(door+"/api/projects/{project}/roles/self-activate", s.api(with(project, s.apiSelfActivate)))
+	r.Post(door+"/api/projects/{project}/roles/request", s.api(with(project, s.apiRequest)))
+	r.Get(door+"/api/activation-request", s.api(with(reference, s.apiShow)))
+	r.Post(door+"/api/activation-request", s.api(with(reference, s.apiApprove)))
+	r.Post(door+"/api/activation-request/deny", s.api(with(reference, s.apiDeny)))
+	r.Post(door+"/api/activation-request/reviewers", s.api(with(reference, s.apiAddReviewers)))
+	r.Post(door+"/api/requests/{id}/end", s.api(with(requestID, s.apiEnd)))
 
-	r.Get("/api/requests", s.api(s.apiRequests))
-	r.Get("/api/requests/{id}", s.api(with(requestID, s.apiRequestNamed)))
-	r.Post("/api/requests/{id}/withdraw", s.api(with(requestID, s.apiWithdraw)))
-	r.Post("/api/requests/{id}/extend", s.api(with(requestID, s.apiExtend)))
-	r.Post("/api/requests/{id}/review", s.api(with(requestID, s.apiReviewGlass)))
+	r.Get(door+"/api/requests", s.api(s.apiRequests))
+	r.Get(door+"/api/requests/{id}", s.api(with(requestID, s.apiRequestNamed)))
+	r.Post(door+"/api/requests/{id}/withdraw", s.api(with(requestID, s.apiWithdraw)))
+	r.Post(door+"/api/requests/{id}/extend", s.api(with(requestID, s.apiExtend)))
+	r.Post(door+"/api/requests/{id}/review", s.api(with(requestID, s.apiReviewGlass)))
 }

@@ -1,0 +1,142 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/config"
+)
+
+// PomeriumPolicy is a policy of Pomerium that access is given through.
+type PomeriumPolicy struct {
+	Name string
+	// Count is how many of the cluster bear the name, Routes to which routes they are attached.
+	Count  int
+	Routes []string
+	// Unread: its text is none that can be written.
+	Unread bool
+}
+
+func (d *doctor) pomerium(ctx context.Context) {
+	if d.Pomerium == nil {
+		return
+	}
+	const check = "pomerium"
+	policies, waiting, err := d.Pomerium(ctx)
+	if err != nil {
+		text, next := d.Words(access.AsError(err))
+		d.broken(check, text+" "+why(err), next+" Make a new API user token at https://console.pomerium.app/app/management/api-tokens "+
+			"if this one is refused; compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters if there is no such thing")
+		return
+	}
+	d.ok(check, "the API answers, and takes API_USER_TOKEN")
+	for _, p := range policies {
+		switch {
+		case p.Count == 0:
+			d.ok(check, "the policy %s is not there yet: the first grant makes it", p.Name)
+		case p.Count > 1:
+			d.broken(check, fmt.Sprintf("%d policies are called %s, and which is meant nobody knows", p.Count, p.Name), "rename or delete all but one in the console")
+		case p.Unread:
+			d.broken(check, "the text of the policy "+p.Name+" is no list of rules, so that nothing can be written to it", "correct it in the console")
+		case len(p.Routes) == 0:
+			d.warn(check, "the policy "+p.Name+" is attached to no route: whom it lets in gets nowhere", "attach it to a route in the console")
+		default:
+			d.ok(check, "the policy %s is attached to %s", p.Name, strings.Join(p.Routes, ", "))
+		}
+	}
+	switch {
+	case len(waiting) == 0:
+		d.ok(check, "no change waits to be applied")
+	case d.Settings.Pomerium.ApplyChangesets:
+		d.warn(check, fmt.Sprintf("changes wait to be applied: %s; the next grant applies them all", strings.Join(waiting, ", ")), "")
+	default:
+		d.warn(check, fmt.Sprintf("changes wait to be applied: %s; grants among them are not live", strings.Join(waiting, ", ")),
+			"apply them in the console, let the cluster apply changes by itself, or "+"set POMERIUM_APPLY_CHANGESETS=true")
+	}
+}
+
+// administration says who approves where no policy file does.
+func (d *doctor) administration(context.Context) {
+	if d.Pomerium == nil {
+		return
+	}
+	const check = "administration"
+	switch admins := d.Settings.Requests.Admins; {
+	case d.Guarded():
+		d.warn(check, "nobody is named who approves: whoever the proxy lets reach /admin does. That path must be a route of its own with a policy of its "+
+			"own, and nobody may reach the port of this service but through the proxy", "or set ADMINS, or a policy file with entitlements of pomerium/…")
+	case len(admins) > 0:
+		d.ok(check, "ADMINS end access, and approve what no policy file says who approves: %s", strings.Join(admins, ", "))
+	default:
+		d.ok(check, "the policy file says who approves")
+	}
+}
+
+// publicAddress is publicOrigin behind another proxy than Google's, where one that lets
+// strangers through to the service is none, and with a login of the service's own.
+func (d *doctor) publicAddress(ctx context.Context) {
+	const check = "public address"
+	origin := d.Settings.Server.PublicURL
+	if origin == "" {
+		d.broken(check, "PUBLIC_URL is not set: no link can be written", "set PUBLIC_URL=https://YOUR-HOST")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil) // config has parsed it
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		d.warn(check, "links begin with "+origin+", which does not answer from here: "+err.Error(), "open it in a browser")
+		return
+	}
+	defer response.Body.Close()
+	var ours struct{ Healthy bool }
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	json.Unmarshal(text, &ours) // what is no answer of ours is no JSON
+	switch own := d.Settings.Identity.Profile == config.OIDC; {
+	case own && !ours.Healthy:
+		d.warn(check, fmt.Sprintf("links begin with %s, where something else answers, with %d", origin, response.StatusCode), "open it in a browser")
+	case own:
+		d.ok(check, "links begin with %s, where the service answers", origin)
+	case ours.Healthy:
+		d.warn(check, origin+" answers whoever asks, without a sign-in: links may lead around the proxy",
+			"open it in a private window: it has to ask for a sign-in, unless the proxy lets /health through on purpose")
+	default:
+		d.ok(check, "links begin with %s, where the service does not answer strangers", origin)
+	}
+}
+
+// Memory is where requests are remembered.
+type Memory struct {
+	// Where says which database it is, Key what signs; neither is a secret.
+	Where, Key string
+	// Beside: the key lies beside the database. Unmade: there is no database yet.
+	Beside, Unmade bool
+}
+
+func (d *doctor) ledger(ctx context.Context) {
+	if d.Ledger == nil {
+		return
+	}
+	const check = "ledger"
+	m, err := d.Ledger(ctx)
+	if err != nil {
+		d.broken(check, "requests cannot be remembered: "+why(err), "correct DATABASE_URL and SIGNING_KEY; docs/ledger.md")
+		return
+	}
+	if m.Unmade {
+		d.ok(check, "%s is not there yet: the service makes it when it starts", m.Where)
+	} else {
+		d.ok(check, "%s can be read; what is remembered is signed with %s", m.Where, m.Key)
+	}
+	if m.Beside {
+		d.warn(check, "SIGNING_KEY is not set: the key lies beside the database, and whoever can write that folder can approve",
+			"set SIGNING_KEY, or let nobody else write there")
+	}
+}
