@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+	"golang.org/x/sync/semaphore"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/lookup"
@@ -42,6 +43,9 @@ const (
 	begunLife = 10 * time.Minute
 	// skew is how far another clock may be from ours: the provider's or another instance's.
 	skew = 30 * time.Second
+	// atOnce is how many codes are redeemed at the same time. Whoever can begin a log-in, which
+	// is everybody, can have the provider asked.
+	atOnce = 16
 	// maxBegun is how many logins one browser may have begun; each has a cookie, and
 	// browsers send all of them.
 	maxBegun = 8
@@ -86,6 +90,7 @@ type Login struct {
 	client    *http.Client
 	providers *lookup.Cache[*provider]
 	endings   *endings
+	turns     *semaphore.Weighted
 }
 
 // New makes a Login. It asks the provider nothing: one that cannot be reached keeps people
@@ -108,7 +113,7 @@ func New(c Config) (*Login, error) {
 	if c.Warn == nil {
 		c.Warn = func(error) {}
 	}
-	l := &Login{c: c, client: newClient(c.Transport), endings: newEndings(c)}
+	l := &Login{c: c, client: newClient(c.Transport), endings: newEndings(c), turns: semaphore.NewWeighted(atOnce)}
 	// A session of another provider, or of another client there, is none here.
 	if l.cookies, err = newCookies(c.Keys, origin.Scheme == "https", c.Issuer+" "+c.ClientID); err != nil {
 		return nil, err
@@ -212,12 +217,16 @@ func (l *Login) Finish(h http.Header, r *http.Request) (to string, caller access
 			Err: fmt.Errorf("the provider answered %s", clip(reason))}
 	}
 	now := l.c.Now()
+	if err := l.turns.Acquire(r.Context(), 1); err != nil {
+		return "", access.Caller{}, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast, Err: err}
+	}
+	defer l.turns.Release(1)
 	who, err := l.exchange(r.Context(), p, q["code"], b)
 	if err != nil {
 		return "", access.Caller{}, err
 	}
-	s := sessionOf(who, now, l.c.MaxAge)
-	if !s.Ends.After(now) {
+	s := sessionOf(who, now)
+	if !s.ends(l.c.MaxAge).After(now) {
 		return "", access.Caller{}, bad(fmt.Errorf("they were authenticated at %s, which is longer ago than OIDC_MAX_AGE; is the clock right?",
 			who.Asserted.Format(time.RFC3339)))
 	}

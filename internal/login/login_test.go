@@ -1,11 +1,13 @@
 package login_test
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,6 +117,7 @@ func TestBadCallbacks(t *testing.T) {
 		{name: "an address that is verified as a number", before: claims("email_verified", 1), code: access.CodeUnverifiedAddress},
 
 		signed("signed with the client's secret", jwt.SigningMethodHS256, []byte(secret)),
+		signed("signed with a key that both sides have", jwt.SigningMethodHS256, key("shared")),
 		signed("not signed", jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType),
 		signed("signed with another key", jwt.SigningMethodES256, strangersKey()),
 		{name: "no token at all", before: func(w *world, _ *browser, _ *visit) { w.provider.raw = "x" }, code: access.CodeBadIdentity},
@@ -530,6 +533,46 @@ func TestAssumedToBeVerified(t *testing.T) {
 			t.Errorf("%v: %v", value, err)
 		}
 	}
+}
+
+// Whoever begins log-ins by the thousand has the provider asked a few at a time, and while it
+// does not answer others wait no longer than their request lasts.
+func TestFewCodesAreRedeemedAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	arrived, release := make(chan bool, 100), make(chan bool)
+	w.again(func(c *login.Config) { c.Transport = holding{arrived, release} })
+	var all sync.WaitGroup
+	for range 16 {
+		b := w.browser()
+		v := b.start("/")
+		all.Go(func() { b.finish(v, nil) })
+	}
+	for range 16 {
+		<-arrived
+	}
+	b := w.browser()
+	v := b.start("/")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := w.login.Finish(http.Header{}, b.request(v.query(nil)).WithContext(ctx)); err == nil || access.AsError(err).Kind != access.TooMany {
+		t.Errorf("%v", err)
+	}
+	close(release)
+	all.Wait()
+	if len(arrived) != 0 {
+		t.Errorf("%d more were asked", len(arrived))
+	}
+}
+
+// holding holds requests to the token endpoint up.
+type holding struct{ arrived, release chan bool }
+
+func (h holding) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/token" {
+		h.arrived <- true
+		<-h.release
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 func TestATimeOutAtTheCallback(t *testing.T) {

@@ -22,25 +22,26 @@ type session struct {
 	Principal access.Principal
 	Subject   string
 	// Asserted is when they were authenticated; zero where the provider does not say.
-	Asserted   time.Time `json:",omitzero"`
-	Made, Ends time.Time
+	Asserted time.Time `json:",omitzero"`
+	Made     time.Time
 	// Claims are their groups. ClaimsUnknown is that the provider has not named all of them,
 	// or that a cookie cannot hold them.
 	Claims        []string `json:",omitempty"`
 	ClaimsUnknown bool     `json:",omitempty"`
 }
 
-// sessionOf begins a session. It ends MaxAge after the authentication, or after now where
-// the provider does not say when that was.
-func sessionOf(who access.Caller, now time.Time, maxAge time.Duration) session {
-	s := session{ID: rand.Text(), Principal: who.Principal, Subject: who.Subject, Asserted: who.Asserted,
+func sessionOf(who access.Caller, now time.Time) session {
+	return session{ID: rand.Text(), Principal: who.Principal, Subject: who.Subject, Asserted: who.Asserted,
 		Claims: who.Claims, ClaimsUnknown: who.ClaimsUnknown, Made: now.UTC().Truncate(time.Second)}
-	from := s.Made
-	if !s.Asserted.IsZero() && s.Asserted.Before(from) {
-		from = s.Asserted
+}
+
+// ends is when it is over: MaxAge after the authentication, or after the log-in where the
+// provider does not say when that was.
+func (s session) ends(maxAge time.Duration) time.Time {
+	if !s.Asserted.IsZero() && s.Asserted.Before(s.Made) {
+		return s.Asserted.Add(maxAge)
 	}
-	s.Ends = from.Add(maxAge)
-	return s
+	return s.Made.Add(maxAge)
 }
 
 func (s session) caller() access.Caller {
@@ -51,7 +52,7 @@ func (s session) caller() access.Caller {
 // setSession seals a session into its cookie. Who is in more groups than a cookie can hold
 // is in groups that are not known: never in some of them.
 func (l *Login) setSession(h http.Header, s session) error {
-	life := s.Ends.Sub(l.c.Now())
+	life := s.ends(l.c.MaxAge).Sub(l.c.Now())
 	err := l.cookies.set(h, cookieOfSession, s, life)
 	if err != nil && len(s.Claims) > 0 {
 		s.Claims, s.ClaimsUnknown = nil, true
@@ -87,7 +88,7 @@ func (l *Login) session(r *http.Request) (s session, older bool, err error) {
 		return session{}, false, bad(err)
 	case s.Made.After(now.Add(skew)):
 		return session{}, false, bad(errors.New("the session begins in the future; is the clock right?"))
-	case !s.Ends.After(now) || now.Sub(s.Made) >= maxLife:
+	case !s.ends(l.c.MaxAge).After(now):
 		return session{}, false, none(errors.New("the session is over"))
 	case l.endings.ended(r.Context(), s.ID):
 		return session{}, false, none(errors.New("they have logged out"))
@@ -112,7 +113,7 @@ func (l *Login) End(h http.Header, r *http.Request) (address string, err error) 
 	s, _, none := l.session(r)
 	l.cookies.write(h, cookieOfSession, loggedOut, maxLife)
 	if none == nil {
-		if failed := l.endings.end(r.Context(), s.ID, s.Ends); failed != nil {
+		if failed := l.endings.end(r.Context(), s.ID, s.ends(l.c.MaxAge)); failed != nil {
 			err = &access.Error{Kind: access.Unavailable, Code: access.CodeCopiesLast, Err: failed}
 		}
 	}

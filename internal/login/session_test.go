@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,6 +98,17 @@ func TestASessionEnds(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
+}
+
+// Who is in is held to a shorter time from when it is set.
+func TestASessionEndsByWhatIsSetNow(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.browser()
+	b.logIn()
+	w.pass(time.Hour)
+	b.is(ana, "")
+	w.again(func(c *login.Config) { c.MaxAge = time.Hour })
+	b.is("", access.CodeNoIdentity)
 }
 
 // The provider is asked for an authentication that is newer than what ends a session, so that
@@ -291,21 +301,5 @@ func TestClocks(t *testing.T) {
 		if _, _, err := b.finish(v, nil); err != nil {
 			t.Errorf("%d seconds: %v", seconds, err)
 		}
-	}
-}
-
-// Many sessions are ended, and what is kept of them is bounded.
-func TestWhatIsKeptOfEndedSessionsIsBounded(t *testing.T) {
-	w := newWorld(t, nil)
-	var all []*browser
-	for range 3 {
-		b := w.browser()
-		b.logIn()
-		all = append(all, b)
-	}
-	for _, b := range slices.Backward(all) {
-		c := b.copied()
-		b.logOut()
-		c.is("", access.CodeNoIdentity)
 	}
 }

@@ -76,9 +76,11 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 	defer p.mu.Unlock()
 	p.calls[r.URL.Path]++
 	if status := p.down[r.URL.Path]; status != 0 {
+		w.Header().Set("Location", p.URL+"/moved"+r.URL.Path)
 		w.WriteHeader(status)
 		return
 	}
+	r.URL.Path = strings.TrimPrefix(r.URL.Path, "/moved")
 	answer := map[string]any{}
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
@@ -89,7 +91,9 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	case "/jwks":
 		answer["keys"] = []any{map[string]any{"kty": "RSA", "kid": "first", "use": "sig", "alg": "RS256",
-			"n": base64.RawURLEncoding.EncodeToString(p.key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(p.key.E)).Bytes())}}
+			"n": base64.RawURLEncoding.EncodeToString(p.key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(p.key.E)).Bytes())},
+			// A key that both sides have is none, though it be published.
+			map[string]any{"kty": "oct", "kid": "first", "k": base64.RawURLEncoding.EncodeToString(key("shared"))}}
 	case "/token":
 		id, password, _ := r.BasicAuth()
 		if p.inForm {

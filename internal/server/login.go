@@ -94,7 +94,9 @@ func (s *server) loggedIn(w http.ResponseWriter, r *http.Request) {
 	}
 	to, c, err := s.Login.Finish(w.Header(), r)
 	if err != nil {
-		s.refuse(w, strange(r), err)
+		p := s.errorPage(strange(r), err)
+		p.data.(errorView).Problem.OpenAgain = false // this address serves once
+		s.write(w, r, p)
 		return
 	}
 	s.logEvent(withCaller(r, c), slog.LevelInfo, s.AuthenticateEvent, "logged in")

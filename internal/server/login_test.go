@@ -172,7 +172,7 @@ func TestComingBackFromTheProvider(t *testing.T) {
 	} {
 		l.finish = &access.Error{Kind: access.Unauthenticated, Code: code, Err: errors.New("why")}
 		w := visit(h, "GET", "/oidc/callback?state=x", "", navigated...)
-		if w.Code != 401 || !strings.Contains(w.Body.String(), says) || w.Header().Get("Set-Cookie") != "" || !strings.Contains(log.String(), `"event":"oidc.authenticate","`) {
+		if w.Code != 401 || !strings.Contains(w.Body.String(), says) || strings.Contains(w.Body.String(), "Open this page again") || w.Header().Get("Set-Cookie") != "" || !strings.Contains(log.String(), `"event":"oidc.authenticate","`) {
 			t.Errorf("%s: %d %s", code, w.Code, w.Body)
 		}
 	}
