@@ -91,7 +91,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 			now: time.Now}
 		dc.PolicyFile = live.take
 	}
-	dc.Identity, dc.IdentityKeys, dc.IdentityFault = examinedIdentity(c, platform, time.Now)
+	examineIdentity(&dc, c, platform)
 	if !c.Ledger.Database.IsZero() {
 		dc.Ledger = func(ctx context.Context) (doctor.Memory, error) { return examineLedger(ctx, c, google) }
 	}

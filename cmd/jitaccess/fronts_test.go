@@ -140,7 +140,7 @@ func TestTheServiceBehindOtherFronts(t *testing.T) {
 			var out bytes.Buffer
 			examine(context.Background(), w.env(nil), "", w.mail.Roots, &out)
 			for _, line := range []string{"ok       audience: people are identified by " + test.method + "; assertions are accepted for " + test.audience,
-				"ok       keys: the keys of " + test.method + " can be had", "answers 200 without a sign-in: links may lead around the front"} {
+				"ok       keys: the keys of " + test.method + " can be had", "answers whoever asks, without a sign-in: links may lead around the proxy"} {
 				if !strings.Contains(out.String(), line) {
 					t.Errorf("doctor does not say %q:\n%s", line, out.String())
 				}

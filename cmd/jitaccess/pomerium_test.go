@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"jitaccess/internal/config"
+	"jitaccess/internal/sandbox/google"
 	"jitaccess/internal/sandbox/pomerium"
 )
 
@@ -439,5 +440,86 @@ func TestPomerium_CommandsThatNeedGoogle(t *testing.T) {
 		if code != c.code || !strings.Contains(out.String()+wrong.String(), c.says) {
 			t.Errorf("%v: %d, %s%s", c.args, code, out.String(), wrong.String())
 		}
+	}
+}
+
+// Google Cloud and Pomerium in one service: each works while the other is down, and says so;
+// Google's peers decide at every door, and Pomerium's approvers are its own.
+func TestPomerium_BesideGoogle(t *testing.T) {
+	zero, err := pomerium.New(pomerium.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := httptest.NewServer(zero.API())
+	t.Cleanup(api.Close)
+	w := newWorld(t, surroundings{})
+	environment := onDisk(w, filepath.Join(t.TempDir(), "jitaccess.db"))
+	maps.Copy(environment, map[string]string{"API_USER_TOKEN": zero.RefreshToken(), "CLUSTER_ID": zero.Cluster(), "ORGANIZATION_ID": zero.Organization(),
+		"JITACCESS_POMERIUM_ENDPOINT": api.URL, "ADMINS": "user:" + bob})
+	w.restart(environment)
+	const toPomerium = "pomerium/jit-example:roles/access"
+	w.page(alice, "/").expect(t, 200, "jit-example", project)
+	ask := func(on, entitlement string, reviewers ...string) string {
+		t.Helper()
+		form := w.page(alice, "/access/"+on+"?entitlement="+url.QueryEscape(entitlement)).expect(t, 200)
+		asked := w.form(alice, "/access/"+on, url.Values{"id": {regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(form.body)[1]}, "entitlement": {entitlement}, "justification": {"case 42"},
+			"minutes": {"60"}, "reviewer": reviewers})
+		return regexp.MustCompile(`activation=(mpa-[A-Za-z0-9_-]+)`).FindStringSubmatch(asked.location + asked.body)[1]
+	}
+	approve := func(by, id string) answer {
+		return w.form(by, "/review?activation="+id, url.Values{"verdict": {"approve"}})
+	}
+
+	w.cloud.Faults().Add(google.Fault{Status: 503})
+	w.pass(time.Minute)
+	w.page(alice, "/").expect(t, 200, "jit-example", "Please note")
+	id := ask("pomerium/jit-example", toPomerium)
+	approve(carol, id).expect(t, 403)
+	approve(bob, id).expect(t, 200, "could not be told by mail") // the password of the mail account is kept at Google
+	if !strings.Contains(zero.PPL("jit-example"), alice) {
+		t.Fatal(zero.PPL("jit-example"))
+	}
+	w.page(bob, "/admin").expect(t, 200, alice, "Revoke")
+	w.reset()
+
+	zero.Fail(pomerium.Fault{Status: 503})
+	w.page(alice, "/").expect(t, 200, project)
+	w.page(alice, examplePage).expect(t, 503)
+	w.page(bob, "/admin").expect(t, 200, "Please note")
+	id = ask("projects/"+project, peerID, bob)
+	approve(bob, id).expect(t, 303)
+	if w.live(id) != 1 {
+		t.Error("Google's peer approved, and nothing was granted")
+	}
+	zero.Mend()
+	w.page(carol, "/admin").expect(t, 200, "Nobody has access that you could end")
+	w.api(carol, "/health/ready", nil).expect(t, 200)
+}
+
+// All that is wrong is told at once, on lines of their own, and nothing is started.
+func TestPomerium_StartFaultsAtOnce(t *testing.T) {
+	environment := map[string]string{"API_USER_TOKEN": "hunter2", "ORGANIZATION_ID": "a/b", "JWKS_ENDPOINT": "ftp://x", "NOTIFICATION_TOPIC": "jit",
+		"ADMINS": "group:ops@example.com", "POLICY": "projects/p/secrets/s/versions/1", "PORT": "x"}
+	var out, wrong strings.Builder
+	code := run(t.Context(), nil, func(name string) string { return environment[name] }, &out, &wrong)
+	if code != exitUsage || strings.Contains(wrong.String(), "hunter2") {
+		t.Errorf("%d: %s", code, wrong.String())
+	}
+	for _, name := range []string{"CLUSTER_ID", "ORGANIZATION_ID", "JWKS_ENDPOINT", "NOTIFICATION_TOPIC", "ADMINS", "POLICY", "PORT"} {
+		if !strings.Contains(wrong.String(), "\n"+name+" is ") {
+			t.Errorf("nothing of %s in\n%s", name, wrong.String())
+		}
+	}
+}
+
+// While a policy file cannot be read nobody knows whom it names: nobody decides, and the page
+// is no door.
+func TestPomerium_APolicyThatCannotBeReadLeavesNobodyToThePage(t *testing.T) {
+	live := &livePolicy{}
+	if unnamed(live)() {
+		t.Error("it names nobody before it was read")
+	}
+	if !unnamed(policyOf(&config.Config{Requests: config.Requests{JustificationPattern: regexp.MustCompile("")}}))() {
+		t.Error("without a file somebody is named")
 	}
 }

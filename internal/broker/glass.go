@@ -69,13 +69,13 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 	if err != nil {
 		return refused(err)
 	}
-	peers, unknown := b.peers(ctx, caller, r, terms)
+	watching, unknown := b.watchers(ctx, caller, r, terms)
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	event := b.event(caller, access.GlassBroken, r)
 	event.Window = standing.WindowAt(r, event.At)
-	notice := b.notice(access.GlassBroken, r, b.watchers(r, peers))
+	notice := b.notice(access.GlassBroken, r, watching)
 	notice.Window, notice.Roles = event.Window, b.describe(ctx, r.Entitlements)
 	if origin != "" {
 		notice.BaseURL, notice.ReviewURL = origin+"/", reviewURL(origin, r.ID, r)
@@ -138,7 +138,7 @@ func (b *Broker) glassCheck(ctx context.Context, caller access.Caller, r access.
 // nobody has reviewed. Where it cannot be asked the emergency goes first: what was not
 // reviewed is found later.
 func (b *Broker) allReviewed(ctx context.Context, r access.Request) error {
-	unreviewed, err := b.unreviewed(ctx, access.Listing{Resource: r.Resource})
+	unreviewed, err := b.unreviewed(ctx, access.Listing{Resource: r.Resource}, nil)
 	if outOfReach(err) {
 		return nil
 	}
@@ -156,26 +156,35 @@ func (b *Broker) allReviewed(ctx context.Context, r access.Request) error {
 	return err
 }
 
+// glancePages is through how many pages of broken glasses is looked for a few of them.
+const glancePages = 10
+
 // unreviewed are the broken glasses of a list that nobody has reviewed, and that gave
-// access; the newest first.
-func (b *Broker) unreviewed(ctx context.Context, l access.Listing) ([]access.Request, error) {
+// access, without those to be left out; the newest first. Where the list has a Max, they
+// are as many of them at most, of the newest.
+func (b *Broker) unreviewed(ctx context.Context, l access.Listing, without func(access.Request) bool) ([]access.Request, error) {
 	m, err := b.needsMemory()
 	if err != nil {
 		return nil, err
 	}
 	var found []access.Request
+	most := l.Max
 	l.Unreviewed, l.Max = true, access.MaxPage
-	for {
+	for pages := 1; ; pages++ {
 		listed, err := timed(b, ctx, func(ctx context.Context) (access.Listed, error) { return m.List(ctx, l) })
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range listed.Requests {
-			if r.Unreviewed() && r.StateAt(b.c.Now()) != access.Failed {
+			if r.Unreviewed() && r.StateAt(b.c.Now()) != access.Failed && (without == nil || !without(r)) {
 				found = append(found, r)
 			}
 		}
-		if l.After = listed.Next; l.After == "" {
+		l.After = listed.Next
+		switch {
+		case most > 0 && len(found) >= most:
+			return found[:most], nil
+		case l.After == "", most > 0 && pages == glancePages:
 			return found, nil
 		}
 	}
@@ -198,32 +207,16 @@ func untold(cause error) error {
 	return &access.Error{Kind: access.Unprocessable, Code: access.CodeGlassUntold, Err: cause}
 }
 
-// peers are those who could have been asked to approve as holders of the same roles. That
-// they are not known keeps nobody from breaking the glass: it is a warning.
-func (b *Broker) peers(ctx context.Context, caller access.Caller, r access.Request, t access.Terms) ([]access.Principal, []*access.Error) {
-	all, warnings, err := b.candidates(ctx, caller, r, t, func(access.Standing) error { return nil })
-	if err != nil {
-		warnings = append(warnings, access.AsError(err))
-	}
-	return all, warnings
-}
-
 // watchers are who hears of a broken glass: who would have been asked, who may review it,
-// and auditors; nobody who is the same human as its principal.
-func (b *Broker) watchers(r access.Request, peers []access.Principal) []access.Principal {
-	all := slices.Clone(peers)
-	named := slices.Concat(r.Terms.Glass.ReviewBy, b.c.Auditors)
-	for _, n := range r.Terms.Requirements {
-		named = append(named, n.From...)
-	}
-	for _, text := range named {
-		kind, address, _ := strings.Cut(text, ":")
-		if p, err := access.ParsePrincipal(address); err == nil && (kind == "user" || kind == "group") {
-			all = append(all, p)
-		}
-	}
+// and auditors; nobody who is the same human as its principal. That some of them are not
+// known keeps nobody from breaking the glass: it is a warning.
+func (b *Broker) watchers(ctx context.Context, caller access.Caller, r access.Request, t access.Terms) (
+	[]access.Principal, []*access.Error) {
+	peers, warnings, err := b.candidates(ctx, caller, r, t, func(access.Standing) error { return nil })
+	named, _ := spelledOut(slices.Concat(r.Terms.Glass.ReviewBy, b.c.Auditors, spelledIn(r.Terms)))
+	all := addresses(append(peers, named...))
 	slices.Sort(all)
-	return slices.DeleteFunc(slices.Compact(all), func(p access.Principal) bool { return b.another(r, p) != nil })
+	return slices.DeleteFunc(all, func(p access.Principal) bool { return b.another(r, p) != nil }), append(warnings, warningOf(err)...)
 }
 
 // mayReview is nil for who may review a broken glass: those whom the terms named when it
@@ -238,7 +231,7 @@ func (b *Broker) mayReview(ctx context.Context, caller access.Caller, r access.R
 	}
 	by := r.Terms.Glass.ReviewBy
 	if len(by) == 0 {
-		terms, err := b.terms(b.factsOf(ctx, caller, r, nil, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
+		terms, err := b.termsOf(ctx, caller, r, nil)
 		if err != nil {
 			return err
 		}
@@ -257,10 +250,9 @@ func (b *Broker) mayReview(ctx context.Context, caller access.Caller, r access.R
 // toReview are the broken glasses of a list that wait for the caller to review them. The
 // warnings are of groups that cannot be read.
 func (b *Broker) toReview(ctx context.Context, caller access.Caller, l access.Listing) ([]access.Request, []*access.Error, error) {
-	all, err := b.unreviewed(ctx, l)
 	var warnings []*access.Error
 	known := map[string]bool{} // one question for all that the same people may review
-	return slices.DeleteFunc(all, func(r access.Request) bool {
+	found, err := b.unreviewed(ctx, l, func(r access.Request) bool {
 		by := strings.Join(r.Terms.Glass.ReviewBy, " ")
 		may, asked := known[by]
 		switch {
@@ -275,7 +267,8 @@ func (b *Broker) toReview(ctx context.Context, caller access.Caller, l access.Li
 			known[by] = may
 		}
 		return !may
-	}), warnings, err
+	})
+	return found, warnings, err
 }
 
 // ReviewGlass records what the caller thinks of a broken glass, once; said again by the

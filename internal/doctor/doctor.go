@@ -78,10 +78,13 @@ type Config struct {
 	// Scope is the one that the service uses.
 	Scope access.Resource
 	// Identity is how people are identified; IdentityFault is why nobody can be. IdentityKeys
-	// returns why the keys cannot be had; nil for those of Identity-Aware Proxy.
+	// returns why the keys cannot be had. It is not needed behind Identity-Aware Proxy.
 	Identity      identity.Profile
 	IdentityFault error
 	IdentityKeys  func(ctx context.Context) error
+	// IdentityClock is by how much the clock here is ahead of that of the key server, where
+	// that says; not needed either.
+	IdentityClock func(ctx context.Context) (ahead time.Duration, known bool)
 	// Origin is the origin of links under a host, or "" when none can be written.
 	Origin func(host string) string
 

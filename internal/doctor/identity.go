@@ -11,6 +11,7 @@ import (
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 )
 
@@ -50,6 +51,10 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 		d.ownOrigin(ctx, check)
 		return
 	}
+	if !d.behindIAP() {
+		d.publicAddress(ctx)
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil) // config has parsed it
@@ -60,10 +65,6 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 		return
 	}
 	response.Body.Close()
-	if !d.behindIAP() {
-		d.front(check, origin, response.StatusCode)
-		return
-	}
 	// IAP marks what it answers itself
 	// (https://cloud.google.com/iap/docs/faq#how_can_i_tell_if_a_response_was_generated_by_iap).
 	if response.Header.Get("X-Goog-IAP-Generated-Response") != "true" {
@@ -72,20 +73,6 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 		return
 	}
 	d.ok(check, "links begin with %s, where IAP answers", origin)
-}
-
-// front says what the answer to somebody who is not signed in tells of another front.
-func (d *doctor) front(check, origin string, status int) {
-	if own := d.Settings.Identity.Profile == config.OIDC; own != (status == http.StatusOK) {
-		text, remedy := fmt.Sprintf("%s answers %d without a sign-in: links may lead around the front", origin, status),
-			"open it in a private window: it has to ask for a sign-in"
-		if own {
-			text, remedy = fmt.Sprintf("%s answers %d to /health/alive: it may not be this service", origin, status), "open it in a browser"
-		}
-		d.warn(check, text, remedy)
-		return
-	}
-	d.ok(check, "links begin with %s, which answers %d to whoever is not signed in", origin, status)
 }
 
 func (d *doctor) ownOrigin(ctx context.Context, check string) {
@@ -141,6 +128,10 @@ func (d *doctor) identityKeys(ctx context.Context) {
 				"let the service reach them; docs/identity.md says where they are")
 		} else {
 			d.ok("keys", "the keys of %s can be had", d.Identity.Method)
+		}
+		if ahead, known := d.IdentityClock(ctx); known && ahead.Abs() > identity.Skew {
+			d.warn("clock", fmt.Sprintf("the clock here is %v ahead of that of the key server of %s", ahead, d.Identity.Method),
+				"set it by NTP: assertions are refused as expired or as of the future")
 		}
 	}
 }

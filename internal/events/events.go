@@ -4,6 +4,7 @@
 package events
 
 import (
+	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
@@ -82,9 +83,18 @@ func ResourceLabels(r access.Resource) map[string]string {
 	if r == "" {
 		return nil
 	}
-	labels := map[string]string{"resource": r.FullName()}
+	labels := map[string]string{"resource": string(r)}
+	if OfGoogle(r) {
+		labels["resource"] = r.FullName()
+	}
 	if id, ok := r.ProjectID(); ok {
 		labels["project"], labels["project_id"] = id, id
 	}
 	return labels
+}
+
+// OfGoogle is whether a resource is one of Google Cloud's, which the log names as JIT Access
+// 1.x did.
+func OfGoogle(r access.Resource) bool {
+	return slices.Contains([]string{"projects", "folders", "organizations"}, r.Kind())
 }

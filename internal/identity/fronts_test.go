@@ -107,7 +107,7 @@ func fronts(t testing.TB) []front {
 		{"cloudflare", identity.Cloudflare("acme", tag), set(identity.CloudflareCerts), "Cf-Access-Jwt-Assertion", "", jose.RS256, "rsa-1", false, nil,
 			times(claims{"aud": []string{tag}, "email": "ana@example.com", "nbf": now.Unix(), "iss": "https://acme.cloudflareaccess.com", "type": "app",
 				"identity_nonce": "6ei69kawdKzMIAPF", "sub": "7335d417", "country": "DE"}, 24*time.Hour), ana("cloudflare", "7335d417"), 31 * 24 * time.Hour, false},
-		{"alb", identity.ALB(arn, "client-1"), identity.ALBKeys(arn, server.URL, clock), "X-Amzn-Oidc-Data", "", jose.ES256, albKey, true,
+		{"alb", identity.ALB(arn, "client-1"), identity.ALBKeys(server.URL, clock), "X-Amzn-Oidc-Data", "", jose.ES256, albKey, true,
 			claims{"signer": arn, "iss": issuer, "client": "client-1", "exp": now.Add(2 * time.Minute).Unix()},
 			claims{"sub": "a1b2", "name": "Ana", "email": "ana@example.com", "email_verified": "true", "exp": now.Add(2 * time.Minute).Unix(), "iss": issuer},
 			undated, 10 * time.Minute, true},
@@ -479,7 +479,7 @@ func TestReach(t *testing.T) {
 		v := f.verifier(t, func(c *identity.Config) {
 			c.Keys = jose.NewKeySet(identity.FetchKeys("http://127.0.0.1:1"), clock)
 			if f.name == "alb" {
-				c.Keys = identity.ALBKeys(arn, "http://127.0.0.1:1", clock)
+				c.Keys = identity.ALBKeys("http://127.0.0.1:1", clock)
 			}
 		})
 		if err := v.Reach(t.Context()); !errors.Is(err, jose.ErrKeysUnavailable) {

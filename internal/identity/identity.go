@@ -19,9 +19,9 @@ import (
 	"jitaccess/internal/jose"
 )
 
-// skew is how far the front's clock may be from ours, either way, as Google advises
+// Skew is how far the front's clock may be from ours, either way, as Google advises
 // for its own (https://cloud.google.com/iap/docs/signed-headers-howto).
-const skew = 30 * time.Second
+const Skew = 30 * time.Second
 
 // Profile is how one kind of front says who somebody is. Everything is required
 // unless it says otherwise.
@@ -186,8 +186,8 @@ func (v *Verifier) behindScheme(value string) (string, error) {
 	return assertion, nil
 }
 
-// slack is the skew in seconds.
-const slack = int64(skew / time.Second)
+// slack is Skew in seconds.
+const slack = int64(Skew / time.Second)
 
 // check checks that the assertion is by the front, for us, and for now.
 func (v *Verifier) check(t jose.Token) error {

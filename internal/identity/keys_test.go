@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/identity"
@@ -58,8 +59,25 @@ func TestThreat25_KeysComeFromTheIssuer(t *testing.T) {
 		"an error with a document":    {identity.FetchKeys(server.URL + "/broken"), false},
 		"nobody there":                {identity.FetchKeys("http://127.0.0.1:1/keys"), false},
 	} {
-		if document, err := test.fetch(t.Context()); (err == nil) != test.ok {
+		document, err := test.fetch(t.Context())
+		if (err == nil) != test.ok || strings.HasPrefix(name, "keys ") && !strings.Contains(err.Error(), "names no https address") {
 			t.Errorf("%s: %.80s, %v", name, document, err)
+		}
+	}
+}
+
+func TestAhead(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", map[string]string{"/": now.UTC().Format(http.TimeFormat), "/text": "noon"}[r.URL.Path])
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(server.Close)
+	if ahead, known := identity.Ahead(t.Context(), server.URL+"/", func() time.Time { return now.Add(90 * time.Second) }); ahead != 90*time.Second || !known {
+		t.Errorf("%v, %t", ahead, known)
+	}
+	for _, address := range []string{server.URL + "/text", "http://127.0.0.1:1/", "", ":"} {
+		if ahead, known := identity.Ahead(t.Context(), address, clock); known {
+			t.Errorf("%s: %v", address, ahead)
 		}
 	}
 }
@@ -80,7 +98,7 @@ func TestKeysOfLoadBalancers(t *testing.T) {
 	t.Cleanup(server.Close)
 	alb := fronts(t)[2]
 	for s, code := range map[int32]access.Code{403: access.CodeBadIdentity, 404: access.CodeBadIdentity, 500: access.CodeUpstreamFailed, 429: access.CodeUpstreamFailed} {
-		alb.keys = identity.ALBKeys(arn, server.URL, clock)
+		alb.keys = identity.ALBKeys(server.URL, clock)
 		status.Store(s)
 		_, err := alb.verifier(t).Identify(alb.request(alb.edit(nil)))
 		if e := access.AsError(err); e == nil || e.Code != code {
@@ -89,7 +107,7 @@ func TestKeysOfLoadBalancers(t *testing.T) {
 	}
 	status.Store(0)
 	asked.Store(0)
-	alb.keys = identity.ALBKeys(arn, server.URL, clock)
+	alb.keys = identity.ALBKeys(server.URL, clock)
 	v := alb.verifier(t)
 	for _, kid := range []string{"../keys", albKey + "/", strings.ToUpper("abcdef12") + albKey[8:], "", albKey + "\n", "%2e%2e/" + albKey} {
 		if _, err := v.Identify(alb.request(alb.sign(alb.head(claims{"kid": kid}), text(alb.claims)))); err == nil || asked.Load() != 0 {
@@ -109,7 +127,7 @@ func TestKeysOfLoadBalancers(t *testing.T) {
 		"eu-central-1":  "public-keys.auth.elb.eu-central-1.amazonaws.com/" + albKey,
 		"us-gov-west-1": "s3-us-gov-west-1.amazonaws.com/aws-elb-public-keys-prod-us-gov-west-1/" + albKey,
 	} {
-		if got := identity.ALBKeyAddress(strings.Replace(arn, "eu-central-1", region, 1), albKey); got != "https://"+want {
+		if got := identity.ALBKeyServer(strings.Replace(arn, "eu-central-1", region, 1)); got+"/"+albKey != "https://"+want {
 			t.Errorf("%s: %s", region, got)
 		}
 	}

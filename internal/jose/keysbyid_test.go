@@ -135,6 +135,19 @@ func TestThreat40_ForgedKeyIDsAreNotAskedFor(t *testing.T) {
 				}
 			}
 		}
+		// Nor do they while the key server is down, so that nobody knows that they are none.
+		for minute := range 5 {
+			for i := range 8 {
+				id := fmt.Sprintf("d%dx%d", minute, i)
+				servers[id] = &keyServer{err: errors.New("refused")}
+				verify(keys, tokenOf(id, ecKey()))
+				if err := verify(keys, good); err != nil {
+					t.Fatalf("beside forged ones in an outage: %v", err)
+				}
+			}
+			servers["a"].set(nil, errors.New("refused"))
+			time.Sleep(time.Minute)
+		}
 		// The same one again is no cheaper way.
 		before := calls()
 		for range 100 {

@@ -126,7 +126,7 @@ func message(form string, e access.Event) string {
 	}
 	return strings.NewReplacer("{actor}", actor, "{what}", what, "{whose}", strconv.Quote(string(r.Principal)),
 		"{span}", minutes(span)+" minutes",
-		"{asked}", people(r.Reviewers), "{partly}", partly(e.Outcomes), "{trying}", string(e.Trying)).Replace(form)
+		"{asked}", cmp.Or(people(r.Reviewers), "nobody by name"), "{partly}", partly(e.Outcomes), "{trying}", string(e.Trying)).Replace(form)
 }
 
 // repeated is whether all of it stood before. It keeps the event of a grant, since the
@@ -179,7 +179,10 @@ func minutes(d time.Duration) string { return strconv.Itoa(int(d / time.Minute))
 // entitlements prints ids as JIT Access 1.x did.
 func entitlements(ids []access.EntitlementID) string {
 	return joined(ids, ", ", func(id access.EntitlementID) string {
-		text := "[iam] " + string(id.Role) + " on " + strings.TrimPrefix(string(id.Resource), "projects/")
+		text := string(id.Role) + " on " + strings.TrimPrefix(string(id.Resource), "projects/")
+		if events.OfGoogle(id.Resource) {
+			text = "[iam] " + text
+		}
 		if id.Condition != "" {
 			text += " (condition: " + id.Condition + ")"
 		}

@@ -545,3 +545,15 @@ func FuzzTraceHeader(f *testing.F) {
 		}
 	})
 }
+
+// What is no resource of Google Cloud's is not named as if it were, and where nobody is asked
+// by name the line says so.
+func TestARequestElsewhereThanAtGoogle(t *testing.T) {
+	e := record(t, access.Event{Action: access.RequestMade, Caller: access.Caller{Principal: "ana@example.com", Method: "pomerium"},
+		Request: access.Request{ID: "mpa-AAAAAAAAAAAAAAAA", Kind: access.Peers, Principal: "ana@example.com", Resource: "pomerium/jit-example",
+			Entitlements: []access.EntitlementID{{Resource: "pomerium/jit-example", Role: "roles/access"}}, Duration: time.Hour}})
+	if e.Labels["resource"] != "pomerium/jit-example" || e.Labels["entitlements"] != "roles/access on pomerium/jit-example" ||
+		!strings.Contains(e.Message, "asking nobody by name") {
+		t.Errorf("%+v", e)
+	}
+}

@@ -244,7 +244,8 @@ func requestTo(r access.Request) requestForm {
 func requestFrom(f requestForm) (access.Request, error) {
 	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource, Justification: f.Justification,
 		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
-		Fixed: windowFrom(f.Fixed), Extends: f.Extends, Claims: f.Claims, ClaimsKnown: f.ClaimsKnown, State: f.State, Window: windowFrom(f.Window),
+		Fixed: windowFrom(f.Fixed), Extends: f.Extends, Claims: f.Claims, ClaimsKnown: f.ClaimsKnown,
+		State: f.State, Window: windowFrom(f.Window),
 		Reminded: f.Reminded, Escalated: f.Escalated, TakenIn: f.TakenIn, Ending: f.Ending, Version: f.Version}
 	var err error
 	if r.Terms, err = termsFrom(f.Terms); err != nil {

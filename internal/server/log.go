@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/events"
 )
 
@@ -36,7 +38,7 @@ var guards = []access.Code{access.CodeMissingHeader, access.CodeCrossSite, acces
 func (s *server) logRefusal(r *http.Request, e *access.Error, status int) {
 	route := routeOf(r)
 	event, level := events.Refusal, slog.LevelInfo
-	switch read := readEvents[route]; {
+	switch read := readEvents[strings.Replace(route, " "+broker.AdminPath+"/", " /", 1)]; {
 	case r.Context().Value(strangerKey{}) != nil:
 		event, level = s.AuthenticateEvent, slog.LevelError
 	case read != "" && !slices.Contains(guards, e.Code):

@@ -85,6 +85,8 @@ type Problem struct {
 	SwitchAccount string
 	// OpenAgain is whether that helps: what signs people in asks for it then.
 	OpenAgain bool
+	// Request is the address of the request that stands in the way; empty for none.
+	Request string
 }
 
 // only forgets a field that the page does not have.
@@ -104,6 +106,9 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 		p.SwitchAccount = s.SwitchAccount
 	}
 	p.OpenAgain = status == http.StatusUnauthorized && r.Method == http.MethodGet
+	if e.Kind == access.Conflict && e.Args["id"] != "" {
+		p.Request = requestPath(e.Args["id"])
+	}
 	s.logRefusal(r, e, status)
 	return p, status
 }

@@ -242,7 +242,7 @@ func TestThreat03_EveryAnswerCarriesTheHeaders(t *testing.T) {
 	check("unknown", do(h, request("GET", "/nowhere")))
 	check("method", do(h, request("DELETE", "/review")))
 	check("OPTIONS", do(h, request("OPTIONS", "/review")))
-	broken, _ := serve(t, nil, nil)
+	broken, _ := serve(t, nil, func(c *server.Config) { c.AdminPage = false })
 	w := do(broken, request("GET", "/"))
 	check("panic", w)
 	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "nil pointer") {

@@ -227,7 +227,7 @@ func serve(t testing.TB, b server.Broker, change func(*server.Config)) (http.Han
 	t.Helper()
 	log := &logBuffer{}
 	c := server.Config{Broker: b, Identify: identify, AuthenticateEvent: "iap.authenticate", SwitchAccount: "/?gcp-iap-mode=CLEAR_LOGIN_COOKIE",
-		PublicURL: "https://access.example.com", Version: "2.0.0", Provider: func(access.Resource) string { return "Google" },
+		PublicURL: "https://access.example.com", Version: "2.0.0", AdminPage: true, Provider: func(access.Resource) string { return "Google" },
 		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: func() time.Time { return noon }, Random: &shared{source: rand.NewChaCha8([32]byte{1})}}
 	if change != nil {
 		change(&c)

@@ -1,0 +1,224 @@
+package server_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/server"
+)
+
+// administered is a broker that has an administration page, and notes at which door people
+// stand.
+type administered struct {
+	*canned
+	found broker.Administration
+	at    map[string]bool
+}
+
+func (a *administered) note(what string, c access.Caller) { a.at[what] = c.AtAdmin }
+
+func (a *administered) Administration(_ context.Context, c access.Caller) (broker.Administration, error) {
+	a.note("list", c)
+	return a.found, a.err
+}
+
+func (a *administered) Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error) {
+	a.note("show", c)
+	return a.canned.Show(ctx, c, ref, origin)
+}
+
+func (a *administered) Decide(ctx context.Context, c access.Caller, d broker.Decide) (broker.Decided, error) {
+	a.note("decide", c)
+	return a.canned.Decide(ctx, c, d)
+}
+
+func (a *administered) End(ctx context.Context, c access.Caller, on access.Resource, id string, of access.Principal) (broker.Ended, error) {
+	a.note("end", c)
+	return a.canned.End(ctx, c, on, id, of)
+}
+
+// administer makes a server with an administration page. door is whether a proxy guards it.
+func administer(t *testing.T, door bool) (*administered, http.Handler) {
+	t.Helper()
+	a := &administered{canned: newCanned(t), at: map[string]bool{}}
+	ledgered(a.canned)
+	h, _ := serve(t, a, func(c *server.Config) { c.AdminDoor = door })
+	return a, h
+}
+
+// sent is a request whose address is as it is, with what a browser or a script sends.
+func sent(method, target, body string) *http.Request {
+	r := httptest.NewRequest(method, "/", strings.NewReader(body))
+	r.RequestURI = target
+	path, query, _ := strings.Cut(target, "?")
+	r.URL.RawQuery = query
+	if u, err := r.URL.Parse(path); err == nil && !strings.HasPrefix(path, "//") {
+		r.URL.Path, r.URL.RawPath = u.Path, u.RawPath
+	} else {
+		r.URL.Path = path
+	}
+	if strings.Contains(path, "..") || strings.Contains(path, "/./") { // Parse resolves them, and a server does not
+		r.URL.Path = path
+	}
+	r.Header.Set(personHeader, string(ben))
+	if strings.Contains(target, "/api/") {
+		r.Header.Set("X-JITACCESS", "1")
+		r.Header.Set("Content-Type", "application/json")
+	} else {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	return r
+}
+
+// Only the address as it was sent makes somebody be at the administration page, and only where
+// a proxy guards it; whatever else could be read as it is another place, or no place at all.
+func TestOnlyTheRawPathIsTheAdministrationPage(t *testing.T) {
+	const ref, verdict = "?activation=mpa-AQEBAQEBAQEBAQEB", "verdict=deny&comment=no"
+	for _, c := range []struct {
+		target, body, does string
+		at                 bool
+	}{
+		{"/admin", "", "list", true},
+		{"/admin?x=/../", "", "list", true},
+		{"/admin/review" + ref, "", "show", true},
+		{"/admin/review" + ref, verdict, "decide", true},
+		{"/admin/requests/mpa-x/end", "resource=projects/acme-orders-prod", "end", true},
+		{"/admin/api/activation-request" + ref, "{}", "decide", true},
+		{"/admin/api/activation-request/deny" + ref, `{"comment":"no"}`, "decide", true},
+		{"/admin/api/requests/mpa-x/end", `{"resource":"projects/acme-orders-prod"}`, "end", true},
+		{"/review" + ref, verdict, "decide", false},
+		{"/review" + ref + "&x=/admin/review", verdict, "decide", false},
+		{"/api/activation-request" + ref, "{}", "decide", false},
+		{"/requests/mpa-x/end", "resource=projects/acme-orders-prod", "end", false},
+
+		{"/%61dmin", "", "", false},
+		{"/%61dmin/review" + ref, verdict, "", false},
+		{"/admin%2Freview" + ref, verdict, "", false},
+		{"/admin/%72eview" + ref, verdict, "", false},
+		{"/admin/requests/mpa%2Dx/end", "resource=projects/acme-orders-prod", "end", false},
+		{"//admin/review" + ref, verdict, "", false},
+		{"/admin//review" + ref, verdict, "", false},
+		{"/admin/../review" + ref, verdict, "", false},
+		{"/admin/./review" + ref, verdict, "", false},
+		{"/./admin/review" + ref, verdict, "", false},
+		{"/x/../admin/review" + ref, verdict, "", false},
+		{"/admin/", "", "", false},
+		{"/Admin", "", "", false},
+		{"/administration", "", "", false},
+		{"/admin;x=y/review" + ref, verdict, "", false},
+		{"/admin/review;x" + ref, verdict, "", false},
+		{`/admin\review` + ref, verdict, "", false},
+		{"http://access.example.com/admin/review" + ref, verdict, "decide", false},
+	} {
+		method := http.MethodPost
+		if c.body == "" {
+			method = http.MethodGet
+		}
+		for _, door := range []bool{true, false} {
+			a, h := administer(t, door)
+			a.at = map[string]bool{}
+			w := do(h, sent(method, c.target, c.body))
+			at, did := a.at[c.does]
+			switch {
+			case c.does == "" && (len(a.at) > 0 || w.Code < 400):
+				t.Errorf("%s: does %v, %d", c.target, a.at, w.Code)
+			case c.does != "" && (!did || at != (c.at && door)):
+				t.Errorf("%s: %d, does %v; want %s at the page: %t", c.target, w.Code, a.at, c.does, c.at && door)
+			}
+		}
+	}
+}
+
+// A header that says where a request went counts for nothing.
+func TestNoHeaderIsTheAdministrationPage(t *testing.T) {
+	for _, name := range []string{"X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Uri", "X-Envoy-Original-Path"} {
+		a, h := administer(t, true)
+		r := sent("POST", "/review?activation=mpa-AQEBAQEBAQEBAQEB", "verdict=deny&comment=no")
+		r.Header.Set(name, "/admin/review")
+		do(h, r)
+		if at, did := a.at["decide"]; at || !did {
+			t.Errorf("%s: %v", name, a.at)
+		}
+	}
+}
+
+// Without a provider that needs it there is no such page.
+func TestNoAdministrationPageWithoutNeed(t *testing.T) {
+	c := newCanned(t)
+	h, _ := serve(t, c, func(c *server.Config) { c.AdminPage = false })
+	for _, target := range []string{"/admin", "/admin/review?activation=x", "/admin/api/policy"} {
+		if w := do(h, sent("GET", target, "")); w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", target, w.Code)
+		}
+	}
+}
+
+func TestStorybookOfTheAdministrationPage(t *testing.T) {
+	grant := *activeNow()
+	for name, s := range map[string]struct {
+		set     func(*administered)
+		request string
+		code    int
+	}{
+		"admin": {func(a *administered) {
+			a.found = broker.Administration{Guarded: true, Waiting: []access.Request{a.view.Request}, Active: []access.Activation{grant, later(3)}}
+		}, "GET /admin", 200},
+		"admin-named": {func(a *administered) {
+			a.found = broker.Administration{Warnings: []*access.Error{warn(access.CodeUpstreamFailed, access.Args{"service": "Pomerium Zero"})}}
+		}, "GET /admin", 200},
+		"admin-review": {func(a *administered) {
+			a.view.Request.Reviewers, a.view.Request.Decisions, a.view.Events = nil, nil, a.view.Events[:1]
+			a.view.Request.Terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}
+			a.view.Terms, a.view.Tally, a.view.CanWithdraw = a.view.Request.Terms, access.Tally{Filled: []int{0}}, false
+		}, "GET /admin/review?activation=mpa-AQEBAQEBAQEBAQEB", 200},
+		"admin-review-own": {func(a *administered) {
+			own(&a.view)
+			a.view.Request.Reviewers, a.view.Request.Decisions, a.view.Events = nil, nil, a.view.Events[:1]
+			a.view.Request.Terms = access.Terms{Requirements: []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}}
+			a.view.Terms, a.view.Tally = a.view.Request.Terms, access.Tally{Filled: []int{0}}
+			a.view.ReviewURL = "https://access.example.com/admin/review?activation=mpa-AQEBAQEBAQEBAQEB"
+		}, "GET /review?activation=mpa-AQEBAQEBAQEBAQEB", 200},
+		"admin-ask": {func(a *administered) {
+			needApproval(a.canned)
+			for i := range a.offer.Roles {
+				a.offer.Roles[i].Terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}
+				a.offer.Roles[i].Terms.MinReviewers = 0
+			}
+			a.reviewers = nil
+		}, "GET /access/projects/acme-orders-prod?entitlement=acme-orders-prod:roles/iam.securityAdmin", 200},
+		"admin-ended": {func(a *administered) {
+			a.ended = broker.Ended{Outcomes: []access.Outcome{{Entitlement: grant.Entitlement, Result: access.Removed,
+				Window: access.Window{Start: noon.Add(-15 * time.Minute), End: noon}}}}
+		}, "POST /admin/requests/jit-AQEBAQEBAQEBAQEB/end resource=projects/acme-orders-prod&principal=ana.ito@example.com", 200},
+		"error-decide-at-admin": {func(a *administered) { a.err = &access.Error{Kind: access.NotAllowed, Code: access.CodeDecideAtAdmin} },
+			"GET /review?activation=mpa-AQEBAQEBAQEBAQEB", 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, h := administer(t, true)
+			s.set(a)
+			method, rest, _ := strings.Cut(s.request, " ")
+			target, body, _ := strings.Cut(rest, " ")
+			w := do(h, sent(method, target, body))
+			if w.Code != s.code {
+				t.Fatalf("%d: %s", w.Code, w.Body)
+			}
+			checkMarkup(t, w.Body.String())
+			if leads := strings.Contains(w.Body.String(), `<a href="/admin">Administration</a></nav>`); leads != strings.HasPrefix(target, "/admin") {
+				t.Errorf("leads to the page: %t", leads)
+			}
+			compare(t, filepath.Join("testdata", "story", name+".html"), ownPart(t, w.Body.String()))
+			if *storybook != "" {
+				page := strings.NewReplacer(`"/assets/`, `"assets/`).Replace(w.Body.String())
+				writeFile(t, filepath.Join(*storybook, name+".html"), []byte(page))
+			}
+		})
+	}
+}
