@@ -34,9 +34,9 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 5
 
 # gcc and the C library are for the race detector and the model's checker, spin is for the model, the others for tests with a real database, real
-# mail servers, a second verifier of signatures, a real browser and a real OAuth server.
+# mail servers, a real proxy, a second verifier of signatures, a real browser and a real OAuth server.
 # Where npm comes from elsewhere, Debian's would be in conflict with it.
-PACKAGES := ca-certificates chromium dovecot-imapd gcc libc6-dev libsasl2-modules postfix postgresql python3-dkim sasl2-bin spin \
+PACKAGES := apache2 ca-certificates chromium dovecot-imapd gcc libapache2-mod-auth-openidc libc6-dev libsasl2-modules postfix postgresql python3-dkim sasl2-bin spin \
 	$(if $(shell command -v npm),,nodejs npm)
 OAUTH_SERVER := internal/oauth/testdata
 

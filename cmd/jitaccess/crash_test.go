@@ -31,8 +31,8 @@ var writeReliability = flag.Bool("write-reliability", false, "write the tables o
 // durable are the methods of the ports that do something which lasts; the others only
 // read, or say no more than that a sweep has run. A new method of a port must be put into one of the two.
 var durable = map[reflect.Type]struct{ lasts, reads []string }{
-	reflect.TypeFor[ledger.Home](): {[]string{"Delay", "Drop", "Erase", "Hold", "Keep", "Lease", "Put", "Release"},
-		[]string{"Aside", "Close", "Due", "LastSweep", "List", "Load", "Notes", "Swept", "Waiting", "Walk"}},
+	reflect.TypeFor[ledger.Home](): {[]string{"Delay", "Drop", "EndSession", "Erase", "Hold", "Keep", "Lease", "Put", "Release"},
+		[]string{"Aside", "Close", "Due", "LastSweep", "List", "Load", "Notes", "SessionEnded", "Swept", "Waiting", "Walk"}},
 	reflect.TypeFor[broker.Provider](): {[]string{"End", "Grant"}, []string{"Canonical", "Preview", "Resources", "Role", "Standing"}},
 	reflect.TypeFor[broker.Journal]():  {[]string{"Record"}, nil},
 	reflect.TypeFor[broker.Notifier](): {[]string{"Notify"}, []string{"Channels"}},

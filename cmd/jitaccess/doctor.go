@@ -19,7 +19,6 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
-	"jitaccess/internal/identity"
 	"jitaccess/internal/ledger"
 )
 
@@ -92,9 +91,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 			now: time.Now}
 		dc.PolicyFile = live.take
 	}
-	if c.Identity.Profile == config.IAP {
-		dc.Identity, dc.IdentityFault = identity.IAP(front(c, platform))
-	}
+	examineIdentity(&dc, c, platform)
 	if !c.Ledger.Database.IsZero() {
 		dc.Ledger = func(ctx context.Context) (doctor.Memory, error) { return examineLedger(ctx, c, google) }
 	}

@@ -92,6 +92,11 @@ func (h steppingHome) Delay(ctx context.Context, id, lease string, due time.Time
 	return h.Home.Delay(ctx, id, lease, due)
 }
 
+func (h steppingHome) EndSession(ctx context.Context, id string, until, now time.Time) error {
+	step("session: end")
+	return h.Home.EndSession(ctx, id, until, now)
+}
+
 func (h steppingHome) Hold(ctx context.Context, name, holder string, life time.Duration) (bool, error) {
 	step("lease: hold")
 	return h.Home.Hold(ctx, name, holder, life)

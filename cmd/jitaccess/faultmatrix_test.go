@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,7 +132,7 @@ func newFaulty(t *testing.T, mail smtptest.Options) *faulty {
 		t.Fatal(err)
 	}
 	c.Google.ReadTimeout = f.setup.patience
-	k := clock{now: f.now, sleep: func(ctx context.Context, d time.Duration) error { return sleep(ctx, d/5) }}
+	k := clock{now: f.now, sleep: waits}
 	platform, err := gcp.Connect(t.Context(), googleOptions(c, k))
 	if err != nil {
 		t.Fatal(err)
@@ -145,13 +146,26 @@ func newFaulty(t *testing.T, mail smtptest.Options) *faulty {
 	f.world.stop() // the one without a ledger
 	// Whoever waits does so for a fraction of what they would, and calls are not counted.
 	f.service.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 7*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), waitedKey{}, new(atomic.Int64)), 7*time.Second)
 		defer cancel()
 		s.handler.ServeHTTP(w, r.WithContext(ctx))
 	}))
 	f.sweeper = s.sweeper
 	f.page(frank, "/access/projects/"+project).expect(t, 200)
 	return f
+}
+
+// waitedKey is where a request keeps how long it would have waited before calls were tried
+// again.
+type waitedKey struct{}
+
+// waits waits for a fraction of the time; but for as long as an action takes at the most
+// nobody waits in all.
+func waits(ctx context.Context, d time.Duration) error {
+	if waited, is := ctx.Value(waitedKey{}).(*atomic.Int64); is && time.Duration(waited.Add(int64(d))) > 25*time.Second {
+		return context.DeadlineExceeded
+	}
+	return sleep(ctx, d/50)
 }
 
 // of has t's failures be those of f, until the function that it returns is called.

@@ -205,18 +205,12 @@ func remember(ctx context.Context, c *config.Config, google *cloud, log *slog.Lo
 // schema that this version cannot use stops it.
 func startLedger(ctx context.Context, c *config.Config, google *cloud, links ledger.Links, log *slog.Logger, k clock) (
 	store *ledger.Store, signs string, err error) {
-	here := func() (*gcp.Platform, error) {
-		if google == nil {
-			return nil, errNeedsGoogle
-		}
-		return google.Platform, nil
-	}
-	l, err := openLedger(ctx, c.Ledger, here)
+	l, err := openLedger(ctx, c.Ledger, google.here)
 	if err != nil {
 		return nil, "", err
 	}
 	context.AfterFunc(ctx, func() { l.home.Close() })
-	keys, err := openSigning(ctx, c.Ledger, l.file, here, func() (*ledger.Account, error) {
+	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) {
 		return ledger.NewAccount(ledger.AccountConfig{ServiceAccount: google.ServiceAccount, Signer: google.signer, Keys: google.keys, Now: k.now,
 			FirstUsed: func(fingerprint string) {
 				log.Info("the service account signs for the ledger with this key", "event", events.Ledger, "fingerprints", fingerprint)

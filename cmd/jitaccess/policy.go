@@ -149,6 +149,16 @@ func (p *policyCommand) lint(ctx context.Context, files []string) (int, error) {
 		deployment.Ledger = !p.withoutLedger
 	}
 	more, warnings := file.Lint(p.now)
+	unable := file.Faults(deployment)
+	if p.envFile == "" {
+		deployment.Passkeys = false // no deployment of this version has them
+		for _, fault := range file.Faults(deployment) {
+			if !slices.Contains(unable, fault) {
+				warnings = append(warnings, fault)
+			}
+		}
+		warnings = warnings.Sorted()
+	}
 	if len(faults) > 0 {
 		more, warnings = nil, nil // they would be about what was not read
 	}
@@ -159,7 +169,7 @@ func (p *policyCommand) lint(ctx context.Context, files []string) (int, error) {
 		}
 		warnings = append(warnings, unknown...).Sorted()
 	}
-	faults = slices.Concat(faults, more, file.Faults(deployment)).Sorted()
+	faults = slices.Concat(faults, more, unable).Sorted()
 	p.tell(path, "", faults)
 	p.tell(path, "warning: ", warnings)
 	if len(faults) > 0 {

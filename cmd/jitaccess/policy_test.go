@@ -33,6 +33,7 @@ rules:
 func TestPolicyLintTellsEveryFault(t *testing.T) {
 	files := map[string]string{"good.yaml": twoRules, "env": "# settings\nexport ACTIVATION_TIMEOUT='60'\nPOLICY=good.yaml\n",
 		"faulty.yaml": "version: 1\nrules:\n  - {name: a, terms: {max_duration: 0m}, loose: true}\n  - {name: a, refuse: no}\n",
+		"signed.yaml": "version: 1\nrules:\n  - {name: a, terms: {signature: true}}\n",
 		"late.yaml":   "version: 1\nrules:\n  - {name: a, terms: {max_duration: 1h}}\n  - {name: b, refuse: no}\n"}
 	for _, c := range []struct {
 		args string
@@ -41,6 +42,8 @@ func TestPolicyLintTellsEveryFault(t *testing.T) {
 	}{
 		{"lint good.yaml", exitOK, "good.yaml: no fault; rules 2, warnings 0\n"},
 		{"lint --without-ledger good.yaml", exitFailure, "good.yaml:4:44: rule \"rest\": more than one approval needs a ledger, and there is none\n"},
+		{"lint signed.yaml", exitOK, "signed.yaml:3:23: warning: rule \"a\": no passkeys can be used here, so that nobody could sign\n" +
+			"signed.yaml: no fault; rules 1, warnings 1\n"},
 		{"lint --env env good.yaml", exitFailure, "good.yaml:4:26: rule \"rest\": max_duration of 8h is longer than ACTIVATION_TIMEOUT (1h); " +
 			"write loosen: [max_duration] beside terms if that is meant\n"},
 		{"lint faulty.yaml", exitFailure, "faulty.yaml:3:37: max_duration must be a length of time such as 90m, 4h or 3d, not \"0m\"\n" +
@@ -109,6 +112,13 @@ func TestPolicyDiffCountsWhatChanges(t *testing.T) {
 	}
 	if code != exitOK || t.Failed() {
 		t.Errorf("%d\n%s%s", code, stdout, stderr)
+	}
+	// Patterns are told as they are spelled.
+	_, stdout, _ = policyRun(t, map[string]string{"eligible.json": listing, "old.yaml": "version: 1\nrules: [{name: a, terms: {approvals: 1}}]\n",
+		"new.yaml": "version: 1\nrules: [{name: a, terms: {approvals: 1, justification: [{pattern: '^INC-', message: Name it.}]}}]\n"},
+		"diff", "--eligible", "eligible.json", "old.yaml", "new.yaml")
+	if !strings.Contains(stdout, "justification: .* → .*, ^INC-\n") {
+		t.Errorf("patterns: %s", stdout)
 	}
 	for _, empty := range []string{"", "{\"forNobody\":[]}\n"} {
 		code, stdout, stderr := policyRun(t, map[string]string{"eligible.json": empty, "p.yaml": twoRules}, "diff", "p.yaml", "p.yaml", "--eligible", "eligible.json")

@@ -58,6 +58,14 @@ func (g *cloud) platform() *gcp.Platform {
 	return g.Platform
 }
 
+// here is the platform, or why there is none.
+func (g *cloud) here() (*gcp.Platform, error) {
+	if g == nil {
+		return nil, errNeedsGoogle
+	}
+	return g.Platform, nil
+}
+
 // secret reads a version of a secret.
 func (g *cloud) secret(ctx context.Context, version string) ([]byte, error) {
 	if g == nil {

@@ -22,7 +22,6 @@ import (
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/pubsub"
-	"jitaccess/internal/jose"
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/notice"
@@ -207,12 +206,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 		notifier = append(notifier, publisher)
 	}
-	verifier, err := newVerifier(c, platform, k.now)
+	memory, err := remember(ctx, c, google, logger, k)
 	if err != nil {
 		return nil, err
 	}
-	profile := verifier.Profile()
-	memory, err := remember(ctx, c, google, logger, k)
+	in, err := newDoor(ctx, c, google, memory.ledger, k, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -248,16 +246,12 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	handler, err := server.New(server.Config{
 		Broker:   requests,
-		Identify: verifier.Identify, AuthenticateEvent: profile.Event, SwitchAccount: profile.SwitchAccount,
+		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Provider: providersOf(c), MailAccount: mailAccount{mailer, c, account}, Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
-			keys := verifier.Ready(ctx)
-			if errors.Is(keys, jose.ErrKeysUnavailable) {
-				keys = fmt.Errorf("%w: nobody can be identified: %w", server.ErrNotReady, keys)
-			}
-			checks := map[string]error{profile.Check: keys}
+			checks := map[string]error{in.check: in.ready(ctx)}
 			if google != nil {
 				checks["ServiceAccountKeysAreAvailable"] = google.keys.Ready(ctx)
 			}
@@ -278,7 +272,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		started = append(started, "project", google.Project, "project_number", google.ProjectNumber, "service_account", google.ServiceAccount,
 			"catalog", c.Catalog.Kind, "scope", string(google.provider.Scope))
 	}
-	logger.Info("started", append(started, "platform", c.Platform.String(), "identity", profile.Method, "channels", notifier.String(),
+	logger.Info("started", append(started, "platform", c.Platform.String(), "identity", in.method, "channels", notifier.String(),
 		"mail_login", c.MailLogin().String(), "ledger", memory.ledger != nil, "ledger_key", memory.key, "url", c.Server.PublicURL)...)
 	return &service{journal.Trace(sweeps.beside(handler)), sweeps, requests}, nil
 }

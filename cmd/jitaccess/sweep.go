@@ -33,7 +33,6 @@ type sweeper struct {
 	broker interface {
 		Sweep(ctx context.Context, most int) (broker.Swept, error)
 		Survey(ctx context.Context, most int) (broker.Surveyed, error)
-		TakeOver(ctx context.Context) (taken int, err error)
 	}
 	ledger   *ledger.Store // nil where nothing is remembered
 	log      *slog.Logger
@@ -96,13 +95,6 @@ func (s *sweeper) survey(ctx context.Context) (broker.Surveyed, error) {
 	}
 	if done.Unread > 0 {
 		s.log.Warn("the grants on some projects could not be held against the ledger", "event", events.Ledger, "projects", done.Unread)
-	}
-	taken, failed := s.broker.TakeOver(ctx)
-	if failed != nil && ctx.Err() == nil {
-		s.log.Warn("it could not be looked for requests that wait elsewhere", "event", events.Ledger, "error", failed)
-	}
-	if taken > 0 {
-		s.log.Info("requests that waited elsewhere were taken over", "event", events.Ledger, "count", taken)
 	}
 	for _, why := range done.Doubts {
 		s.log.Error("the ledger may be an older copy: run jitaccess reconcile", "event", events.Ledger, "error", why)

@@ -40,8 +40,6 @@ func (s *sweeps) Sweep(_ context.Context, most int) (broker.Swept, error) {
 	return done, s.err
 }
 
-func (s *sweeps) TakeOver(context.Context) (int, error) { return 0, nil }
-
 func (s *sweeps) Survey(context.Context, int) (broker.Surveyed, error) {
 	s.surveys++
 	if s.surveys < 3 {

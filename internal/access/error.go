@@ -108,11 +108,17 @@ const (
 	CodeDeadline Code = "deadline"
 
 	// Who asks.
-	CodeNoIdentity    Code = "no-identity"
-	CodeBadIdentity   Code = "bad-identity"
-	CodeCrossSite     Code = "cross-site"
-	CodeMissingHeader Code = "missing-header"
-	CodeTooFast       Code = "too-fast"
+	CodeNoIdentity  Code = "no-identity"
+	CodeBadIdentity Code = "bad-identity"
+	// CodeLoginLapsed is a log-in that this browser has not begun, or not lately, or has
+	// finished already; CodeLoginRefused that the provider lets nobody in.
+	CodeLoginLapsed       Code = "login-lapsed"
+	CodeLoginRefused      Code = "login-refused"
+	CodeUnverifiedAddress Code = "unverified-address"
+	CodeCopiesLast        Code = "copies-last"
+	CodeCrossSite         Code = "cross-site"
+	CodeMissingHeader     Code = "missing-header"
+	CodeTooFast           Code = "too-fast"
 
 	// What they ask for.
 	CodeBadInput            Code = "bad-input"             // reason

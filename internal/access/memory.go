@@ -2,11 +2,8 @@ package access
 
 import "time"
 
-// MaxPage is the most that one page of a list holds, and MaxBrief that of a brief one.
-const (
-	MaxPage  = 50
-	MaxBrief = 1000
-)
+// MaxPage is the most that one page of a list holds.
+const MaxPage = 50
 
 // Listing asks for requests that are remembered, the newest first.
 type Listing struct {
@@ -31,11 +28,8 @@ type Listing struct {
 	From, To time.Time
 	// After is the Next of the page before; empty begins.
 	After string
-	// Max is how many are wanted; 0, and what is more than MaxPage, mean that. A Brief list
-	// is for counting: of each request only ID, Kind, State as it was recorded, Resource,
-	// Version and Created are there, and MaxBrief is its MaxPage.
-	Max   int
-	Brief bool
+	// Max is how many are wanted; 0, and what is more than MaxPage, mean that.
+	Max int
 }
 
 // Listed is a page of a list.
@@ -47,6 +41,14 @@ type Listed struct {
 	// requests than asked for, even none, and a Next all the same: the list was looked
 	// through for a while, and what was sought may still come.
 	Next string
+}
+
+// Count is how many requests of a list were made on a day, which begins at Day in UTC, and
+// are in a state, as it was recorded.
+type Count struct {
+	Day      time.Time
+	State    State
+	Requests int
 }
 
 // Due is a request for which something is to be done.

@@ -277,9 +277,6 @@ type Window struct{ Start, End time.Time }
 // Contains is whether t lies in the window.
 func (w Window) Contains(t time.Time) bool { return !t.Before(w.Start) && t.Before(w.End) }
 
-// Touches is whether there is no break between the two windows.
-func (w Window) Touches(o Window) bool { return !w.Start.After(o.End) && !o.Start.After(w.End) }
-
 // Before is the part of the window before a time, all of it when that is zero. It has
 // no length, and the same start, when there is no such part.
 func (w Window) Before(t time.Time) Window {

@@ -23,6 +23,9 @@ const (
 	Lapsed    State = "lapsed"    // nobody decided in time
 )
 
+// States are all in which what is recorded can be, in the order of its life.
+var States = []State{Pending, Approved, Scheduled, Active, Ended, Expired, Failed, Denied, Withdrawn, Lapsed}
+
 // LeadTime is how long before it begins a grant is written at the earliest: who waits
 // for it must not wait for Google's propagation, and what is written cannot be checked
 // again. What begins sooner is written when it is approved.
@@ -139,6 +142,12 @@ func (r Request) Apply(e Event) (Request, error) {
 	switch e.Action {
 	case ReviewersAdded:
 		r.Reviewers = slices.Clone(e.Request.Reviewers)
+		r.Terms.People = slices.Clone(r.Terms.People)
+		for _, accounts := range e.Request.Terms.People {
+			if !slices.ContainsFunc(r.Terms.People, func(known []Principal) bool { return slices.Equal(known, accounts) }) {
+				r.Terms.People = append(r.Terms.People, accounts)
+			}
+		}
 	case Reminded:
 		r.Reminded = e.At
 	case Escalated:

@@ -91,7 +91,7 @@ type Terms struct {
 	Notify     []string
 	NotifyOnly bool
 	// People are the addresses of each human among who asks and who is asked that had more
-	// than one when the request was made.
+	// than one when the request was made, or when they were asked.
 	People [][]Principal
 	// BreakGlass: it may be had at once, without approval, as Glass says.
 	BreakGlass bool

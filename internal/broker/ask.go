@@ -84,11 +84,7 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	if err == nil && r.Kind == access.Peers && len(r.Reviewers) == 0 {
 		r.Reviewers = b.everybodyNamed(r, terms)
 	}
-	for _, p := range append([]access.Principal{r.Principal}, r.Reviewers...) {
-		if accounts := b.accounts(p); len(accounts) > 1 && !b.forgets {
-			r.Terms.People = append(r.Terms.People, accounts)
-		}
-	}
+	r.Terms.People = append(r.Terms.People, b.peopleOf(append([]access.Principal{r.Principal}, r.Reviewers...))...)
 	if err != nil {
 		trying := access.RequestMade
 		if r.Kind == access.BreakGlass {

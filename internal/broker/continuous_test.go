@@ -69,8 +69,13 @@ func TestContinuousTimeIsLimited(t *testing.T) {
 	if _, err = alone(w, b, t, dan, 10*time.Minute); err != nil {
 		t.Errorf("within: %v", err)
 	}
-	// After a break it begins anew.
-	w.Clock = second.Window.End.Add(time.Second)
+	// After a break it begins anew. A shorter one is none.
+	for _, soon := range []time.Duration{time.Second, 5*time.Minute - time.Second} {
+		w.Clock = second.Window.End.Add(soon)
+		_, err = alone(w, b, t, ana, time.Minute)
+		is(t, err, access.Invalid, access.CodeTooContinuous)
+	}
+	w.Clock = second.Window.End.Add(5 * time.Minute)
 	if _, err = alone(w, b, t, ana, 2*time.Hour); err != nil {
 		t.Errorf("after a break: %v", err)
 	}
@@ -106,6 +111,12 @@ func TestContinuousTimeOfWhatWasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Clock = w.Clock.Add(time.Minute)
+	_, err = alone(w, b, t, ana, 2*time.Hour)
+	is(t, err, access.Invalid, access.CodeTooContinuous)
+	if left := access.AsError(err).Args["left"]; left != "109" { // ten minutes and the one since, which is no break
+		t.Errorf("%s left", left)
+	}
+	w.Clock = w.Clock.Add(4*time.Minute + time.Second)
 	if _, err = alone(w, b, t, ana, 2*time.Hour); err != nil {
 		t.Errorf("after what was ended: %v", err)
 	}

@@ -78,36 +78,35 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	if kept.Principal == of {
 		first.kept = kept
 	}
-	all, lost := b.extending(ctx, first, standing)
-	if lost != nil {
-		result.Warnings = append(result.Warnings, access.AsError(lost))
-	}
+	queue := []ending{first}
 	if admin && of != caller.Principal {
 		ahead, unread := b.ahead(ctx, first, standing)
-		if unread != nil && lost == nil {
-			result.Warnings = append(result.Warnings, access.AsError(unread))
-		}
-		for _, e := range ahead {
-			if !slices.ContainsFunc(all, func(other ending) bool { return other.of.RequestID == e.of.RequestID }) {
-				all = append(all, e)
-			}
-		}
+		queue, result.Warnings = append(queue, ahead...), append(result.Warnings, warningOf(unread)...)
 	}
-	for i, e := range append([]ending{first}, all...) {
+	for i := 0; i < len(queue); i++ {
+		e := queue[i]
 		if e.over(begun) {
 			result.Outcomes = append(result.Outcomes, e.removed()...)
-			continue
+		} else {
+			outcomes, warnings, err := b.end(ctx, caller, caller.Principal, e)
+			if err != nil && i == 0 {
+				return result, err
+			}
+			result.Outcomes, result.Warnings = append(result.Outcomes, outcomes...), withNew(result.Warnings, append(warnings, warningOf(err)...))
 		}
-		outcomes, warnings, err := b.end(ctx, caller, caller.Principal, e)
-		if err != nil && i == 0 {
-			return result, err
-		}
-		if err != nil {
-			warnings = append(warnings, access.AsError(err))
-		}
-		result.Outcomes, result.Warnings = append(result.Outcomes, outcomes...), withNew(result.Warnings, warnings)
+		var lost error
+		queue, lost = b.extending(ctx, queue, e, standing)
+		result.Warnings = withNew(result.Warnings, warningOf(lost))
 	}
 	return result, nil
+}
+
+// warningOf is an error as what is told beside a result; none for nil.
+func warningOf(err error) []*access.Error {
+	if err == nil {
+		return nil
+	}
+	return []*access.Error{access.AsError(err)}
 }
 
 // canEnd is whether the caller may end, or call off, what is shown.
@@ -177,50 +176,48 @@ func (e ending) removed() []access.Outcome {
 	return outcomes
 }
 
-// extending are the grants that extend one, and those that extend these. Where that cannot
-// be looked up they are what the provider holds of the same roles from its end on.
-func (b *Broker) extending(ctx context.Context, e ending, s access.Standing) (all []ending, lost error) {
-	add := func(id string, kept access.Request, of func(access.Activation) bool) {
-		next := ending{of: e.of, kept: kept}
-		next.of.RequestID = id
-		for _, a := range s.Activations {
-			if a.RequestID == id && a.Principal == e.of.Principal && of(a) {
-				next.found = append(next.found, a)
-			}
-		}
-		further, err := b.extending(ctx, next, s)
-		all = append(append(all, next), further...)
-		if err != nil {
-			lost = err
+// and adds to a queue what ends another grant of the same person, unless it is there.
+func (e ending) and(queue []ending, s access.Standing, id string, kept access.Request) []ending {
+	if slices.ContainsFunc(queue, func(other ending) bool { return other.of.RequestID == id }) {
+		return queue
+	}
+	next := ending{of: e.of, kept: kept}
+	next.of.RequestID = id
+	for _, a := range s.Activations {
+		if a.RequestID == id && a.Principal == e.of.Principal {
+			next.found = append(next.found, a)
 		}
 	}
-	every := func(access.Activation) bool { return true }
+	return append(queue, next)
+}
+
+// extending adds to a queue the grants that extend one. It is asked once that is ended, so
+// that none is missed that was approved meanwhile: what is approved later was so in the
+// knowledge of the end. Where that cannot be looked up they are what the provider holds of
+// the same roles from its end on.
+func (b *Broker) extending(ctx context.Context, queue []ending, e ending, s access.Standing) (_ []ending, lost error) {
 	if e.kept.ID != "" {
-		extensions, err := b.extensions(ctx, e.kept.ID, e.kept.Principal, e.kept.Resource, granting...)
+		var extensions []access.Request
+		extensions, lost = b.extensions(ctx, e.kept.ID, e.kept.Principal, e.kept.Resource, granting...)
 		for _, r := range extensions {
-			add(r.ID, r, every)
+			queue = e.and(queue, s, r.ID, r)
 		}
-		if err == nil {
-			return all, lost
+		if lost == nil {
+			return queue, nil
 		}
-		lost = err
 	}
 	if b.forgets {
-		return nil, nil
+		return queue, nil
 	}
 	for _, had := range e.found {
-		follows := func(a access.Activation) bool {
-			return a.Entitlement == had.Entitlement && a.Window.Start.Equal(had.Window.End) && a.Window.Length() > 0 &&
-				a.Window.Start.After(b.c.Now())
-		}
 		for _, a := range s.Activations {
-			again := func(n ending) bool { return n.of.RequestID == a.RequestID }
-			if a.Principal == e.of.Principal && a.RequestID != e.of.RequestID && follows(a) && !slices.ContainsFunc(all, again) {
-				add(a.RequestID, access.Request{}, every)
+			if a.Principal == e.of.Principal && a.Entitlement == had.Entitlement && a.Window.Start.Equal(had.Window.End) &&
+				a.Window.Length() > 0 && a.Window.Start.After(b.c.Now()) {
+				queue = e.and(queue, s, a.RequestID, access.Request{})
 			}
 		}
 	}
-	return all, lost
+	return queue, lost
 }
 
 // ahead is what would give its principal the same roles again later with nobody deciding
@@ -232,35 +229,22 @@ func (b *Broker) ahead(ctx context.Context, e ending, s access.Standing) (all []
 		ids = append(ids, a.Entitlement)
 	}
 	same := func(id access.EntitlementID) bool { return slices.Contains(ids, id) }
-	add := func(id string, kept access.Request) {
-		if id == e.of.RequestID || slices.ContainsFunc(all, func(other ending) bool { return other.of.RequestID == id }) {
-			return
-		}
-		next := ending{of: e.of, kept: kept}
-		next.of.RequestID = id
-		for _, a := range s.Activations {
-			if a.RequestID == id && a.Principal == e.of.Principal {
-				next.found = append(next.found, a)
-			}
-		}
-		all = append(all, next)
-	}
 	if b.memory() != nil {
 		var kept []access.Request
 		kept, err = b.remembered(ctx, e.of.Principal, e.of.Resource, granting, func(r access.Request) bool {
 			return r.Kind == access.Self && r.Window.Start.After(now) && slices.ContainsFunc(r.Entitlements, same)
 		})
 		for _, r := range kept {
-			add(r.ID, r)
+			all = e.and(all, s, r.ID, r)
 		}
 	}
 	for _, a := range s.Activations {
 		if a.Principal == e.of.Principal && access.KindOfID(a.RequestID) == access.Self && same(a.Entitlement) &&
 			a.Window.Start.After(now) && a.Window.Length() > 0 {
-			add(a.RequestID, access.Request{})
+			all = e.and(all, s, a.RequestID, access.Request{})
 		}
 	}
-	return all, err
+	return slices.DeleteFunc(all, func(other ending) bool { return other.of.RequestID == e.of.RequestID }), err
 }
 
 // end has one grant ended, or called off, which is recorded first, and tells people. by is
@@ -332,16 +316,16 @@ func (b *Broker) carryOutEnd(ctx context.Context, event access.Event, e ending, 
 		return nil, nil, err // it stays due, and is recorded once it is known
 	}
 	event.Action, event.At, event.Outcomes, event.Err = access.GrantEnded, b.c.Now(), outcomes, err
-	event.Warnings = waits(outcomes)
-	warnings = withNew(warnings, event.Warnings)
-	if err != nil {
+	if event.Warnings = waits(outcomes); err != nil {
 		event.Action = access.EndFailed
 	}
+	warnings = event.Warnings
 	if !off || len(outcomes) > 0 {
 		if off || err != nil {
 			kept = nil
 		}
-		_, warnings, _ = b.commit(ctx, event, kept...)
+		_, unrecorded, _ := b.commit(ctx, event, kept...)
+		warnings = withNew(warnings, unrecorded)
 	}
 	if off && err != nil { // nothing is known to stand, and nothing will be written
 		warnings, err = append(warnings, access.AsError(err)), nil
@@ -388,12 +372,13 @@ func (b *Broker) finishEnd(ctx context.Context, r access.Request) error {
 		told = append(told, b.endedNotice(ctx, by, event, r, approvers))
 	}
 	_, warnings, err := b.carryOutEnd(ctx, event, e, told)
-	further, lost := b.extending(ctx, e, standing)
-	for _, next := range further {
-		if !next.over(now) {
-			_, more, failed := b.end(ctx, system, by, next)
-			err, warnings = cmp.Or(err, failed), append(warnings, more...)
-		}
+	queue, lost := b.extending(ctx, []ending{e}, e, standing)
+	for i := 1; i < len(queue); i++ {
+		_, more, failed := b.end(ctx, system, by, queue[i])
+		warnings = append(warnings, more...)
+		var further error
+		queue, further = b.extending(ctx, queue, queue[i], standing)
+		err = cmp.Or(err, failed, further)
 	}
 	return cmp.Or(err, lost, first(warnings))
 }

@@ -1,11 +1,13 @@
 package broker_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/broker/brokertest"
 )
 
 // endAsked records that somebody ends a grant, as a process did that died then.
@@ -127,5 +129,86 @@ func TestAnEndWhoseProcessDiedCallsOffAndEndsExtensions(t *testing.T) {
 	}
 	if _, err := b.Sweep(t.Context(), broker.SweepCount); err != nil {
 		t.Error(err)
+	}
+}
+
+// interrupted does something just before a grant is ended.
+type interrupted struct {
+	*brokertest.World
+	then func()
+}
+
+func (i *interrupted) End(ctx context.Context, e access.Ending) ([]access.Outcome, error) {
+	if then := i.then; then != nil {
+		i.then = nil
+		then()
+	}
+	return i.World.End(ctx, e)
+}
+
+// late does something just before an activation is recorded.
+type late struct {
+	broker.Memory
+	then func()
+}
+
+func (l *late) Commit(ctx context.Context, e access.Event, notices []access.Notice) (string, error) {
+	if then := l.then; then != nil && e.Action == access.SelfApproved {
+		l.then = nil
+		then()
+	}
+	return l.Memory.Commit(ctx, e, notices)
+}
+
+// What extends a grant goes with it, also if it is decided in the very moment of the end,
+// before that is recorded or after.
+func TestAnExtensionInTheMomentOfTheEnd(t *testing.T) {
+	const alone = "alone, recorded after the end"
+	for name, meanwhile := range map[string]func(t *testing.T, w *world, provider *interrupted, first access.Request) string{
+		"approved before the end is recorded": func(t *testing.T, w *world, provider *interrupted, first access.Request) string {
+			asked := mustAsk(t, w.Broker(), more(t, w, first.ID, access.Peers))
+			provider.then = func() {
+				if _, err := approve(t, w.Broker(), ben, asked.Ref); err != nil {
+					t.Error(err)
+				}
+			}
+			return asked.Ref
+		},
+		alone: func(t *testing.T, w *world, provider *interrupted, first access.Request) string {
+			memory := w.Ledger.(broker.Memory)
+			w.Ledger = &late{memory, func() {
+				w.Ledger = memory
+				if _, err := w.Broker().End(t.Context(), caller(dan), shop, first.ID, ana); err != nil {
+					t.Error(err)
+				}
+			}}
+			asked, err := w.Broker().Ask(t.Context(), caller(ana), more(t, w, first.ID, access.Self))
+			is(t, err, access.Gone, access.CodeAlreadyEnded)
+			return asked.Request.ID
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, store := withLedger(t)
+			provider := &interrupted{World: w}
+			registration := w.Registration()
+			registration.Provider = provider
+			kind := map[bool]access.RequestKind{true: access.Self, false: access.Peers}[name == alone]
+			first := granted(t, w, w.Broker(), kind)
+			w.Clock = w.Clock.Add(time.Minute)
+			id := meanwhile(t, w, provider, first)
+			if _, err := w.BrokerOf(registration).End(t.Context(), caller(dan), shop, first.ID, ana); err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range []string{first.ID, id} {
+				if got := state(t, store, one); got != access.Ended {
+					t.Errorf("%s is %q", one, got)
+				}
+			}
+			for _, a := range w.Activations {
+				if a.Window.End.After(w.Clock) && a.Window.Length() > 0 {
+					t.Errorf("still there: %+v", a)
+				}
+			}
+		})
 	}
 }

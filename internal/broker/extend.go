@@ -236,6 +236,10 @@ func (b *Broker) until(ctx context.Context, r access.Request) (access.Window, er
 	return r.Window, err
 }
 
+// breakTime is how long somebody is without access for that to be a break. What is shorter
+// counts as access.
+const breakTime = 5 * time.Minute
+
 // continuous is how long access to an entitlement lasts outside of a window without a
 // break around it, and in the grants that the request extends.
 func continuous(id access.EntitlementID, r access.Request, w access.Window, all []access.Request) time.Duration {
@@ -253,7 +257,9 @@ func continuous(id access.EntitlementID, r access.Request, w access.Window, all 
 	stretch := []access.Window{w}
 	for at := 0; at >= 0; {
 		at = slices.IndexFunc(all, func(o access.Request) bool {
-			return slices.Contains(chain, o.ID) || slices.ContainsFunc(stretch, o.Window.Touches)
+			return slices.Contains(chain, o.ID) || slices.ContainsFunc(stretch, func(s access.Window) bool {
+				return o.Window.Start.Before(s.End.Add(breakTime)) && s.Start.Before(o.Window.End.Add(breakTime))
+			})
 		})
 		if at >= 0 {
 			stretch, all = append(stretch, all[at].Window), slices.Delete(all, at, at+1)
@@ -263,7 +269,7 @@ func continuous(id access.EntitlementID, r access.Request, w access.Window, all 
 	var total time.Duration
 	var until time.Time
 	for _, s := range stretch {
-		if s.Start.Before(until) {
+		if !until.IsZero() && s.Start.Before(until.Add(breakTime)) {
 			s.Start = until
 		}
 		if s.Length() > 0 {

@@ -138,7 +138,7 @@ func (b *Broker) glassCheck(ctx context.Context, caller access.Caller, r access.
 // nobody has reviewed. Where it cannot be asked the emergency goes first: what was not
 // reviewed is found later.
 func (b *Broker) allReviewed(ctx context.Context, r access.Request) error {
-	unreviewed, err := b.unreviewed(ctx, access.Listing{Resource: r.Resource})
+	unreviewed, err := b.unreviewed(ctx, access.Listing{Resource: r.Resource}, nil)
 	if outOfReach(err) {
 		return nil
 	}
@@ -156,26 +156,35 @@ func (b *Broker) allReviewed(ctx context.Context, r access.Request) error {
 	return err
 }
 
+// glancePages is through how many pages of broken glasses is looked for a few of them.
+const glancePages = 10
+
 // unreviewed are the broken glasses of a list that nobody has reviewed, and that gave
-// access; the newest first.
-func (b *Broker) unreviewed(ctx context.Context, l access.Listing) ([]access.Request, error) {
+// access, without those to be left out; the newest first. Where the list has a Max, they
+// are as many of them at most, of the newest.
+func (b *Broker) unreviewed(ctx context.Context, l access.Listing, without func(access.Request) bool) ([]access.Request, error) {
 	m, err := b.needsMemory()
 	if err != nil {
 		return nil, err
 	}
 	var found []access.Request
+	most := l.Max
 	l.Unreviewed, l.Max = true, access.MaxPage
-	for {
+	for pages := 1; ; pages++ {
 		listed, err := timed(b, ctx, func(ctx context.Context) (access.Listed, error) { return m.List(ctx, l) })
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range listed.Requests {
-			if r.Unreviewed() && r.StateAt(b.c.Now()) != access.Failed {
+			if r.Unreviewed() && r.StateAt(b.c.Now()) != access.Failed && (without == nil || !without(r)) {
 				found = append(found, r)
 			}
 		}
-		if l.After = listed.Next; l.After == "" {
+		l.After = listed.Next
+		switch {
+		case most > 0 && len(found) >= most:
+			return found[:most], nil
+		case l.After == "", most > 0 && pages == glancePages:
 			return found, nil
 		}
 	}
@@ -257,10 +266,9 @@ func (b *Broker) mayReview(ctx context.Context, caller access.Caller, r access.R
 // toReview are the broken glasses of a list that wait for the caller to review them. The
 // warnings are of groups that cannot be read.
 func (b *Broker) toReview(ctx context.Context, caller access.Caller, l access.Listing) ([]access.Request, []*access.Error, error) {
-	all, err := b.unreviewed(ctx, l)
 	var warnings []*access.Error
 	known := map[string]bool{} // one question for all that the same people may review
-	return slices.DeleteFunc(all, func(r access.Request) bool {
+	found, err := b.unreviewed(ctx, l, func(r access.Request) bool {
 		by := strings.Join(r.Terms.Glass.ReviewBy, " ")
 		may, asked := known[by]
 		switch {
@@ -275,7 +283,8 @@ func (b *Broker) toReview(ctx context.Context, caller access.Caller, l access.Li
 			known[by] = may
 		}
 		return !may
-	}), warnings, err
+	})
+	return found, warnings, err
 }
 
 // ReviewGlass records what the caller thinks of a broken glass, once; said again by the

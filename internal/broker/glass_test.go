@@ -463,6 +463,39 @@ func TestReviewsNeedALedger(t *testing.T) {
 	is(t, err, access.NotFound, access.CodeNeedsLedger)
 }
 
+// endless is a ledger with a broken glass on every page of those that wait, without end.
+type endless struct {
+	broker.Memory
+	glass access.Request
+	lists int
+}
+
+func (e *endless) List(ctx context.Context, l access.Listing) (access.Listed, error) {
+	if !l.Unreviewed {
+		return e.Memory.List(ctx, l)
+	}
+	e.lists++
+	return access.Listed{Requests: []access.Request{e.glass, e.glass}, Next: "more"}, nil
+}
+
+// Who wants a few of what waits has the newest, and not all that was ever left is read.
+func TestAFewBrokenGlassesAreFoundWithoutReadingAll(t *testing.T) {
+	w, b, id := broken(t)
+	glass, _, err := b.Timeline(t.Context(), caller(eve), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range map[access.Principal]struct{ glasses, lists int }{eve: {3, 2}, ben: {0, 10}} {
+		ledger := &endless{Memory: w.Ledger.(broker.Memory), glass: glass}
+		w.Ledger = ledger
+		listed, _, err := w.Broker().History(t.Context(), caller(p), broker.ViewReviews, access.Listing{Max: 3})
+		if err != nil || len(listed.Requests) != want.glasses || ledger.lists != want.lists {
+			t.Errorf("%s: %d, after %d lists, %v", p, len(listed.Requests), ledger.lists, err)
+		}
+		w.Ledger = ledger.Memory
+	}
+}
+
 // It waits for those who may review it, and for nobody else, until somebody has; and they
 // and auditors see it.
 func TestABrokenGlassWaitsForItsReviewers(t *testing.T) {

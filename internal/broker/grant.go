@@ -72,6 +72,10 @@ func (b *Broker) calledOff(ctx context.Context, r access.Request) bool {
 		return false
 	}
 	now, err := b.open(ctx, r.ID)
+	if err == nil && now.State != access.Ended && r.Kind == access.Self && r.Extends != "" {
+		// Nobody else has decided it: it goes with what it extends.
+		now, err = b.open(ctx, r.Extends)
+	}
 	return err == nil && now.State == access.Ended
 }
 

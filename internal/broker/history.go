@@ -31,10 +31,7 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 	case ViewReviews:
 		l.Reviewer, l.States = caller.Principal, []access.State{access.Pending}
 	case ViewAll:
-		var auditor bool
-		if auditor, warnings = b.among(ctx, caller, b.c.Auditors, time.Time{}); !auditor {
-			l.Principal = caller.Principal
-		}
+		warnings = b.ownUnlessAuditor(ctx, caller, &l)
 	default:
 		return access.Listed{}, nil, invalid("view", access.CodeBadInput, access.Args{"reason": "view must be mine, reviews or all"})
 	}
@@ -47,9 +44,6 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 		}
 	}
 	listed, err := m.List(ctx, l)
-	if l.Brief {
-		return listed, warnings, err
-	}
 	if view == ViewReviews && l.After == "" && err == nil {
 		var more []access.Request
 		var unknown []*access.Error
@@ -71,6 +65,28 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 	}
 	listed.Requests = slices.Concat(glasses, shown)
 	return listed, warnings, err
+}
+
+// ownUnlessAuditor leaves of a list what the caller may see.
+func (b *Broker) ownUnlessAuditor(ctx context.Context, caller access.Caller, l *access.Listing) (warnings []*access.Error) {
+	auditor, warnings := b.among(ctx, caller, b.c.Auditors, time.Time{})
+	if !auditor {
+		l.Principal = caller.Principal
+	}
+	return warnings
+}
+
+// Counts counts the requests of ViewAll, as Memory.Count does.
+func (b *Broker) Counts(ctx context.Context, caller access.Caller, l access.Listing) (
+	counts []access.Count, whole bool, warnings []*access.Error, err error) {
+	m, err := b.needsMemory()
+	if err != nil {
+		return nil, false, nil, err
+	}
+	l.Viewer, l.View = caller.Principal, ViewAll
+	warnings = b.ownUnlessAuditor(ctx, caller, &l)
+	counts, whole, err = m.Count(ctx, l)
+	return counts, whole, warnings, err
 }
 
 // askedOfGroups are the requests that wait for groups of which the caller is one, as far as

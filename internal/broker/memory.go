@@ -28,6 +28,11 @@ type Memory interface {
 	// is none, is CodeBadInput.
 	List(ctx context.Context, l access.Listing) (access.Listed, error)
 
+	// Count counts what is on all pages of a list, in no order. Where the list is of a role or
+	// of words, each request has to be looked at: then of the newest, and whole is whether
+	// those are all.
+	Count(ctx context.Context, l access.Listing) (counts []access.Count, whole bool, err error)
+
 	// Due returns what is due by a time (Request.DueAt), the longest due first, at most
 	// max, of what comes after one that was returned before; zero begins. Who acts on it
 	// opens it: a list is not evidence.

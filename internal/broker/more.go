@@ -99,6 +99,7 @@ func (b *Broker) AddReviewers(ctx context.Context, caller access.Caller, a AddRe
 	if len(added) == 0 {
 		return refused(invalid(access.FieldReviewer, access.CodeNobodyAdded, nil))
 	}
+	r.Terms.People = append(slices.Clone(r.Terms.People), b.peopleOf(added)...)
 	r.Reviewers = append(slices.Clone(r.Reviewers), added...)
 	slices.Sort(r.Reviewers)
 	terms, err := b.demanded(ctx, caller, r)

@@ -159,3 +159,35 @@ func TestTheMappingsOfThenAndOfNowBothHold(t *testing.T) {
 		t.Errorf("granted %v", w.Activations)
 	}
 }
+
+// So it is of who was asked later: by the mapping of when they were.
+func TestTheMappingOfWhenSomebodyWasAddedHolds(t *testing.T) {
+	w, store := withLedger(t)
+	w.Settings.MaxReviewers = 3
+	w.Holdings[dan] = []access.Entitlement{brokertest.Peer(admin)}
+	p := &changing{ruled(t, w, two)}
+	w.Policy = p
+	b := w.Broker()
+	a := ask()
+	a.Reviewers = []string{"ben@example.com", "cho@example.com"}
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Refined = ruled(t, w, "people: [[dan@example.com, ben@example.com]]\n"+two)
+	if _, err := b.AddReviewers(t.Context(), caller(ana), addTo(asked.Ref, string(dan))); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := store.Open(t.Context(), asked.Ref); err != nil || len(r.Terms.People) != 1 || len(r.Terms.People[0]) != 2 {
+		t.Errorf("%v, %v", r.Terms.People, err)
+	}
+	p.Refined = ruled(t, w, two)
+	for _, c := range []struct {
+		by   access.Principal
+		want access.State
+	}{{ben, access.Pending}, {dan, access.Pending}, {cho, access.Active}} {
+		if decided, err := approve(t, w.Broker(), c.by, asked.Ref); err != nil || decided.State != c.want {
+			t.Errorf("%s: %q, want %q, %v", c.by, decided.State, c.want, err)
+		}
+	}
+}

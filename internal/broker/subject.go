@@ -99,6 +99,17 @@ func (b *Broker) accounts(p access.Principal) []access.Principal {
 	return []access.Principal{p}
 }
 
+// peopleOf are the addresses of those among people who have more than one, for a request to
+// carry (Terms.People), where that is kept.
+func (b *Broker) peopleOf(people []access.Principal) (all [][]access.Principal) {
+	for _, p := range people {
+		if accounts := b.accounts(p); len(accounts) > 1 && !b.forgets {
+			all = append(all, accounts)
+		}
+	}
+	return all
+}
+
 // human is the address that stands for all of a person's. What the policy says now of whose
 // they are holds, and so does what it said when a request was made (Terms.People).
 func (b *Broker) human(p access.Principal, then ...[]access.Principal) access.Principal {

@@ -64,7 +64,8 @@ type Identity struct {
 
 // loadBalancer is the ARN of an Application Load Balancer; other kinds sign nobody in.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
-const loadBalancer = `arn:aws(-us-gov)?:elasticloadbalancing:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:loadbalancer/app/[A-Za-z0-9-]{1,32}/[0-9a-f]{16}`
+const loadBalancer = `arn:aws(-us-gov)?:elasticloadbalancing:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:` +
+	`loadbalancer/app/[A-Za-z0-9-]{1,32}/[0-9a-f]{16}`
 
 // algorithms are those with which assertions may be signed: with the private half of a
 // pair of keys, so that who can verify one cannot make one.
@@ -167,7 +168,8 @@ func (r *reader) checkPomerium(c *Config) {
 	}
 	i.Audience = strings.ToLower(i.Audience)
 	bad := r.variables["JWKS_ENDPOINT"].bad || r.variables["PUBLIC_URL"].bad
-	r.faultIf(!bad && !hostPattern.MatchString(i.Audience), "IDENTITY_AUDIENCE", "IDENTITY=pomerium needs the host of the route, or PUBLIC_URL")
+	r.faultIf(!bad && !hostPattern.MatchString(i.Audience), "IDENTITY_AUDIENCE",
+		"IDENTITY=pomerium needs the host of the route, or PUBLIC_URL")
 }
 
 func (r *reader) checkJWT(i *Identity) {

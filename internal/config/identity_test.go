@@ -126,6 +126,20 @@ func TestIdentity_Faults(t *testing.T) {
 			}
 		})
 	}
+	// What names a group of an assertion takes one that is read.
+	for _, name := range []string{"ADMINS", "AUDITORS"} {
+		people := name + "=claim:db admins, user:Ana@example.com,claim:/ops"
+		if found := faults(t, with(people)); len(found) != 1 || found[0].Variable != "IDENTITY_GROUPS_CLAIM" {
+			t.Errorf("%s: %v", people, found)
+		}
+		if found := faults(t, with(name+"=claim:", "IDENTITY_GROUPS_CLAIM=groups")); len(found) != 1 || found[0].Variable != name {
+			t.Errorf("a claim of no name: %v", found)
+		}
+		c := mustRead(t, people, "IDENTITY_GROUPS_CLAIM=groups")
+		if got := strings.Join(append(c.Requests.Admins, c.Requests.Auditors...), "+"); got != "claim:db admins+user:ana@example.com+claim:/ops" {
+			t.Errorf("%s: %s", people, got)
+		}
+	}
 	// All that a profile lacks is said at once.
 	if found := faults(t, with("IDENTITY=oidc")); len(found) != 5 {
 		t.Errorf("%d faults: %v", len(found), found)

@@ -77,9 +77,14 @@ type Config struct {
 	Platform *gcp.Platform
 	// Scope is the one that the service uses.
 	Scope access.Resource
-	// Identity is how people are identified; IdentityFault is why nobody can be.
+	// Identity is how people are identified; IdentityFault is why nobody can be. IdentityKeys
+	// returns why the keys cannot be had. It is not needed behind Identity-Aware Proxy.
 	Identity      identity.Profile
 	IdentityFault error
+	IdentityKeys  func(ctx context.Context) error
+	// IdentityClock is by how much the clock here is ahead of that of the key server, where
+	// that says; not needed either.
+	IdentityClock func(ctx context.Context) (ahead time.Duration, known bool)
 	// Origin is the origin of links under a host, or "" when none can be written.
 	Origin func(host string) string
 
@@ -119,10 +124,10 @@ const checkTimeout = 2 * time.Minute
 func Run(ctx context.Context, c Config, report func(Finding)) {
 	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
 		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}, above: map[access.Resource]*access.Error{}}
-	checks := []func(context.Context){d.settings, d.publicAddress, d.policyFile, d.mail}
+	checks := []func(context.Context){d.settings, d.publicAddress, d.audience, d.identityKeys, d.policyFile, d.mail}
 	if c.Platform != nil {
 		checks = []func(context.Context){
-			d.settings, d.identity, d.audience, d.publicOrigin, d.keys, d.signing,
+			d.settings, d.identity, d.audience, d.publicOrigin, d.identityKeys, d.keys, d.signing,
 			d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
 			d.policyFile, d.secrets, d.mail, d.topic,
 			d.runServices, d.appVersions, d.accountKeys, d.clock,

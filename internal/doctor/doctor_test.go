@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-smtp"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp/parametermanager"
 	"jitaccess/internal/mail/smtptest"
@@ -61,6 +63,15 @@ const analyze = "/v1/organizations/{id}:analyzeIamPolicy"
 
 const eligibleCondition = "has({}.jitAccessConstraint)"
 
+// behindPomerium is a service behind another front than Identity-Aware Proxy.
+func behindPomerium(keys error, ahead time.Duration) func(*doctor.Config) {
+	return func(c *doctor.Config) {
+		c.Settings.Identity.Profile, c.Identity.Method = config.Pomerium, "pomerium"
+		c.IdentityKeys = func(context.Context) error { return keys }
+		c.IdentityClock = func(context.Context) (time.Duration, bool) { return ahead, true }
+	}
+}
+
 // TestEveryFaultIsFound (point 12) switches one fault on after the other. Every line that is
 // not ok must be expected, in order, by all the parts that its entry separates by
 // an ellipsis.
@@ -95,6 +106,14 @@ func TestEveryFaultIsFound(t *testing.T) {
 			"warning  public address: links begin with http://127.0.0.1:1, which does not answer"}},
 		{"an address around IAP", world{around: true}, []string{"warning  public address: …answers 200, and not through IAP"}},
 
+		{"another front", world{change: behindPomerium(nil, 29*time.Second)}, nil},
+		{"its keys out of reach", world{change: behindPomerium(errors.New("connection refused"), 0)}, []string{
+			"broken   keys: nobody can be identified: the keys of pomerium cannot be had: connection refused; let the service reach them"}},
+		{"its clock", world{change: behindPomerium(nil, -31*time.Second)}, []string{"warning  clock: the clock here is -31s ahead of that of the key server of pomerium"}},
+		{"what it needs is not there", world{change: func(c *doctor.Config) {
+			behindPomerium(nil, 0)(c)
+			c.IdentityFault = errors.New("no host")
+		}}, []string{"broken   audience: nobody can be identified: no host; docs/identity.md"}},
 		{"IAP's keys out of reach", world{faults: fail(google.Fault{Path: "/iap/verify/public_key-jwk", Status: 503})}, []string{
 			"broken   keys: the public keys of IAP cannot be had…https://www.gstatic.com"}},
 		{"an account that is gone", world{faults: fail(google.Fault{Path: "/service_accounts/v1/metadata/jwk/", Status: 404})}, []string{

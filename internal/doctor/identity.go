@@ -11,6 +11,7 @@ import (
 
 	"jitaccess/internal/config"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 )
 
@@ -23,14 +24,21 @@ func (d *doctor) identity(context.Context) {
 func (d *doctor) audience(context.Context) {
 	s := d.Settings.Identity
 	switch {
+	case d.IdentityFault != nil && !d.behindIAP():
+		d.broken("audience", "nobody can be identified: "+d.IdentityFault.Error(), "docs/identity.md has what IDENTITY="+s.Profile+" needs")
 	case d.IdentityFault != nil:
 		d.broken("audience", "nobody can be identified: "+d.IdentityFault.Error(),
 			"set IAP_AUDIENCE; https://cloud.google.com/iap/docs/signed-headers-howto has its form")
-	case !s.VerifyAudience:
+	case d.behindIAP() && !s.VerifyAudience:
 		d.warn("audience", "assertions for any service of this project are accepted", "set IAP_AUDIENCE instead of IAP_VERIFY_AUDIENCE=false")
 	default:
-		d.ok("audience", "assertions are accepted for %s", d.Identity.Expected)
+		d.ok("audience", "people are identified by %s; assertions are accepted for %s", cmp.Or(d.Identity.Method, "iap"), d.Identity.Expected)
 	}
+}
+
+// behindIAP is whether Identity-Aware Proxy stands in front.
+func (d *doctor) behindIAP() bool {
+	return d.Settings.Identity.Profile == config.IAP
 }
 
 // probeTimeout bounds the look at our own address.
@@ -41,6 +49,10 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 	origin := d.Settings.Server.PublicURL
 	if origin == "" {
 		d.ownOrigin(ctx, check)
+		return
+	}
+	if !d.behindIAP() {
+		d.publicAddress(ctx)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -105,8 +117,26 @@ func (d *doctor) set(assignment string) string {
 	return "set " + assignment
 }
 
+// identityKeys are those by which people are identified.
+func (d *doctor) identityKeys(ctx context.Context) {
+	switch {
+	case d.behindIAP():
+		d.keySet(ctx, "IAP", "www.gstatic.com", d.Platform.IAPKeys)
+	case d.IdentityKeys != nil:
+		if err := d.IdentityKeys(ctx); err != nil {
+			d.broken("keys", "nobody can be identified: the keys of "+d.Identity.Method+" cannot be had: "+why(err),
+				"let the service reach them; docs/identity.md says where they are")
+		} else {
+			d.ok("keys", "the keys of %s can be had", d.Identity.Method)
+		}
+		if ahead, known := d.IdentityClock(ctx); known && ahead.Abs() > identity.Skew {
+			d.warn("clock", fmt.Sprintf("the clock here is %v ahead of that of the key server of %s", ahead, d.Identity.Method),
+				"set it by NTP: assertions are refused as expired or as of the future")
+		}
+	}
+}
+
 func (d *doctor) keys(ctx context.Context) {
-	d.keySet(ctx, "IAP", "www.gstatic.com", d.Platform.IAPKeys)
 	d.keySet(ctx, "the service account", "www.googleapis.com", d.Platform.ServiceAccountKeys)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/config"
 )
 
 // PomeriumPolicy is a policy of Pomerium that access is given through.
@@ -76,8 +77,8 @@ func (d *doctor) administration(context.Context) {
 	}
 }
 
-// publicAddress is publicOrigin behind another proxy than Google's: one that lets strangers
-// through to the service is none.
+// publicAddress is publicOrigin behind another proxy than Google's, where one that lets
+// strangers through to the service is none, and with a login of the service's own.
 func (d *doctor) publicAddress(ctx context.Context) {
 	const check = "public address"
 	origin := d.Settings.Server.PublicURL
@@ -97,12 +98,18 @@ func (d *doctor) publicAddress(ctx context.Context) {
 	defer response.Body.Close()
 	var ours struct{ Healthy bool }
 	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
-	if json.Unmarshal(text, &ours) == nil && ours.Healthy {
+	json.Unmarshal(text, &ours) // what is no answer of ours is no JSON
+	switch own := d.Settings.Identity.Profile == config.OIDC; {
+	case own && !ours.Healthy:
+		d.warn(check, fmt.Sprintf("links begin with %s, where something else answers, with %d", origin, response.StatusCode), "open it in a browser")
+	case own:
+		d.ok(check, "links begin with %s, where the service answers", origin)
+	case ours.Healthy:
 		d.warn(check, origin+" answers whoever asks, without a sign-in: links may lead around the proxy",
 			"open it in a private window: it has to ask for a sign-in, unless the proxy lets /health through on purpose")
-		return
+	default:
+		d.ok(check, "links begin with %s, where the service does not answer strangers", origin)
 	}
-	d.ok(check, "links begin with %s, where the service does not answer strangers", origin)
 }
 
 // Memory is where requests are remembered.

@@ -54,13 +54,8 @@ func ALB(arn, client string) Profile {
 // albKeyID is what a load balancer calls a key, which becomes a part of a path.
 const albKeyID = `[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`
 
-// ALBKeys are the keys of the load balancers in the region of the one with the ARN. endpoint
-// takes the place of their server; empty is AWS's. now is the clock.
-func ALBKeys(arn, endpoint string, now func() time.Time) *jose.KeysByID {
-	server := endpoint
-	if server == "" {
-		server = albKeyServer(arn)
-	}
+// ALBKeys are the keys of load balancers that a server has; see ALBKeyServer. now is the clock.
+func ALBKeys(server string, now func() time.Time) *jose.KeysByID {
 	return jose.NewKeysByID(func(ctx context.Context, id string) ([]byte, error) {
 		key, status, err := get(ctx, server+"/"+id)
 		if status == http.StatusNotFound || status == http.StatusForbidden {
@@ -70,8 +65,9 @@ func ALBKeys(arn, endpoint string, now func() time.Time) *jose.KeysByID {
 	}, albKeyID, now)
 }
 
-// albKeyServer is the address under which the region has its keys.
-func albKeyServer(arn string) string {
+// ALBKeyServer is the address under which the load balancers have their keys that are in the
+// region of the one with the ARN.
+func ALBKeyServer(arn string) string {
 	region := strings.Split(arn+":::", ":")[3]
 	if strings.HasPrefix(region, "us-gov-") {
 		return "https://s3-" + region + ".amazonaws.com/aws-elb-public-keys-prod-" + region

@@ -6,6 +6,8 @@ package identity
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,9 +19,9 @@ import (
 	"jitaccess/internal/jose"
 )
 
-// skew is how far the front's clock may be from ours, either way, as Google advises
+// Skew is how far the front's clock may be from ours, either way, as Google advises
 // for its own (https://cloud.google.com/iap/docs/signed-headers-howto).
-const skew = 30 * time.Second
+const Skew = 30 * time.Second
 
 // Profile is how one kind of front says who somebody is. Everything is required
 // unless it says otherwise.
@@ -97,9 +99,28 @@ func (v *Verifier) Profile() Profile { return v.c.Profile }
 // or why only the last good keys are there to do it; nil when all is well.
 func (v *Verifier) Ready(ctx context.Context) error { return v.c.Keys.Ready(ctx) }
 
+// Reach asks for a key that nobody has, and returns why the key server could not answer,
+// which wraps jose.ErrKeysUnavailable; nil where it did.
+func (v *Verifier) Reach(ctx context.Context) error {
+	header := map[string]any{"alg": v.c.Profile.Form.Algorithms[0], "kid": "00000000-0000-0000-0000-000000000000"}
+	for _, member := range v.c.Profile.Form.Header {
+		header[member] = ""
+	}
+	text, _ := json.Marshal(header) // texts, so that it cannot fail
+	encoding := base64.RawURLEncoding
+	if v.c.Profile.Form.Padded {
+		encoding = base64.URLEncoding
+	}
+	if _, err := v.c.Profile.Form.Verify(ctx, encoding.EncodeToString(text)+"..", v.c.Keys); errors.Is(err, jose.ErrKeysUnavailable) {
+		return err
+	}
+	return nil
+}
+
 // Identify returns who made the request. The error is CodeNoIdentity when there is
-// no assertion, CodeBadIdentity when there is one that does not hold, and of kind
-// Unavailable when the keys to check it cannot be had.
+// no assertion, CodeBadIdentity when there is one that does not hold, CodeUnverifiedAddress
+// when it leaves open whose address it has, and of kind Unavailable when the keys to check it
+// cannot be had.
 func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 	assertion, err := v.assertion(r.Header)
 	if err != nil {
@@ -126,7 +147,7 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 	}
 	caller.Method = v.c.Profile.Method
 	if v.c.GroupsClaim != "" {
-		caller.Claims, caller.ClaimsUnknown = groups(token.Claims, v.c.GroupsClaim)
+		caller.Claims, caller.ClaimsUnknown = Groups(token.Claims, v.c.GroupsClaim)
 	}
 	// check has read it, if it has to be there.
 	if issued, err := token.Claims.Int64("iat"); err == nil && token.Claims["iat"] != nil {
@@ -165,8 +186,8 @@ func (v *Verifier) behindScheme(value string) (string, error) {
 	return assertion, nil
 }
 
-// slack is the skew in seconds.
-const slack = int64(skew / time.Second)
+// slack is Skew in seconds.
+const slack = int64(Skew / time.Second)
 
 // check checks that the assertion is by the front, for us, and for now.
 func (v *Verifier) check(t jose.Token) error {
@@ -245,6 +266,9 @@ func madeFor(audience string, list bool) func(jose.Token) error {
 	}
 }
 
+// errUnverified: somebody may have given themselves the address of another.
+var errUnverified = errors.New("claim email_verified is not true")
+
 // Person reads who somebody is from two claims that must be there. An address of which the
 // front says that it was not verified is nobody's.
 func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, error) {
@@ -258,7 +282,7 @@ func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, erro
 	}
 	// Some write it as a text (https://docs.aws.amazon.com/cognito/latest/developerguide/userinfo-endpoint.html).
 	if verified := string(c["email_verified"]); verified != "" && verified != "true" && verified != `"true"` {
-		return access.Caller{}, errors.New("claim email_verified is not true")
+		return access.Caller{}, errUnverified
 	}
 	principal, err := access.ParsePrincipal(email)
 	if err != nil {
@@ -267,10 +291,10 @@ func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, erro
 	return access.Caller{Principal: principal, Subject: subject}, nil
 }
 
-// groups are those that a claim names. They are unknown where it is missing or cannot be read,
+// Groups are those that a claim names. They are unknown where it is missing or cannot be read,
 // and where the provider left them out because they are too many: so Entra ID marks it, see
 // https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference#groups-overage-claim
-func groups(c jose.Claims, name string) (list []string, unknown bool) {
+func Groups(c jose.Claims, name string) (list []string, unknown bool) {
 	list, err := c.Strings(name)
 	elsewhere, _ := c.Object("_claim_names")
 	if err != nil || elsewhere[name] != nil || string(c["hasgroups"]) == "true" {
@@ -281,8 +305,11 @@ func groups(c jose.Claims, name string) (list []string, unknown bool) {
 
 // bad says for the log why an assertion was refused and what was expected.
 func (v *Verifier) bad(err error) error {
-	p := v.c.Profile
-	return &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadIdentity,
+	p, code := v.c.Profile, access.CodeBadIdentity
+	if errors.Is(err, errUnverified) {
+		code = access.CodeUnverifiedAddress
+	}
+	return &access.Error{Kind: access.Unauthenticated, Code: code,
 		// The journal takes what follows "assertion:" for a secret.
 		Err: fmt.Errorf("the %s assertion is refused: %w; expected audience: %s", p.Method, err, p.Expected)}
 }

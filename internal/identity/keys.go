@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"jitaccess/internal/jose"
 	"jitaccess/internal/loopback"
@@ -27,11 +28,16 @@ func FetchKeys(address string) jose.Fetch {
 	}
 }
 
+// Discovery is where an issuer describes itself.
+func Discovery(issuer string) string {
+	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+}
+
 // FetchKeysOf fetches the key set that an issuer says is its own.
 // https://openid.net/specs/openid-connect-discovery-1_0.html
 func FetchKeysOf(issuer string) jose.Fetch {
 	return func(ctx context.Context) ([]byte, error) {
-		document, _, err := get(ctx, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
+		document, _, err := get(ctx, Discovery(issuer))
 		if err != nil {
 			return nil, err
 		}
@@ -50,6 +56,22 @@ func FetchKeysOf(issuer string) jose.Fetch {
 		document, _, err = get(ctx, address)
 		return document, err
 	}
+}
+
+// Ahead is by how much the clock here is ahead of that of the server at an address, to some
+// seconds; known is false where it does not say. now is the clock here.
+func Ahead(ctx context.Context, address string, now func() time.Time) (ahead time.Duration, known bool) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
+	if err != nil {
+		return 0, false
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, false
+	}
+	response.Body.Close()
+	there, err := http.ParseTime(response.Header.Get("Date"))
+	return now().Sub(there).Truncate(time.Second), err == nil
 }
 
 // get fetches a public document. The status is 0 where there was no answer.

@@ -115,6 +115,8 @@ type content struct {
 	Caller   callerForm    `json:"caller"`
 	Request  *requestForm  `json:"request,omitempty"`
 	Decision *decisionForm `json:"decision,omitempty"`
+	// People are those of Terms that came with who was asked later.
+	People [][]access.Principal `json:"people,omitempty"`
 	// Fills are there where they name people.
 	Fills    []need        `json:"fills,omitempty"`
 	Outcomes []outcomeForm `json:"outcomes,omitempty"`
@@ -153,7 +155,7 @@ func encodeParts(e access.Event) ([]Part, error) {
 		form := requestTo(asked)
 		c.Request = &form
 	} else if e.Action == access.ReviewersAdded {
-		reviewers = e.Request.Reviewers
+		reviewers, c.People = e.Request.Reviewers, e.Request.Terms.People
 	}
 	data, err := json.Marshal(c)
 	if err != nil {
@@ -204,6 +206,9 @@ func decodeParts(e *access.Event, parts []Part) error {
 		}
 		e.Decision = decisionFrom(*c.Decision)
 	}
+	if e.Action == access.ReviewersAdded {
+		e.Request.Terms.People = c.People
+	}
 	if c.Fills != nil {
 		e.Requirements = needsFrom(c.Fills)
 	}
@@ -239,7 +244,8 @@ func requestTo(r access.Request) requestForm {
 func requestFrom(f requestForm) (access.Request, error) {
 	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource, Justification: f.Justification,
 		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
-		Fixed: windowFrom(f.Fixed), Extends: f.Extends, Claims: f.Claims, ClaimsKnown: f.ClaimsKnown, State: f.State, Window: windowFrom(f.Window),
+		Fixed: windowFrom(f.Fixed), Extends: f.Extends, Claims: f.Claims, ClaimsKnown: f.ClaimsKnown,
+		State: f.State, Window: windowFrom(f.Window),
 		Reminded: f.Reminded, Escalated: f.Escalated, TakenIn: f.TakenIn, Ending: f.Ending, Version: f.Version}
 	var err error
 	if r.Terms, err = termsFrom(f.Terms); err != nil {

@@ -27,6 +27,9 @@ type Home interface {
 	// that does not change.
 	List(ctx context.Context, q Query) ([]Row, error)
 
+	// Count counts the rows, whatever the AfterID and Max of the query.
+	Count(ctx context.Context, q Query) ([]access.Count, error)
+
 	// Due returns rows whose Due is set and not after by, the earliest first, those of one
 	// time by their IDs; of those only what comes after a time and an ID, which are zero for
 	// the beginning.
@@ -54,6 +57,11 @@ type Home interface {
 	Hold(ctx context.Context, name, holder string, life time.Duration) (bool, error)
 	// Release gives the name up, if it is still the holder's.
 	Release(ctx context.Context, name, holder string) error
+
+	// EndSession keeps that a session was ended, and forgets those of which the until that
+	// was kept is before now. SessionEnded is whether that is kept.
+	EndSession(ctx context.Context, id string, until, now time.Time) error
+	SessionEnded(ctx context.Context, id string) (bool, error)
 
 	// Keep keeps a note. One of the same kind and ID stays as it is.
 	Keep(ctx context.Context, n Note) error
@@ -137,8 +145,6 @@ type Query struct {
 	AfterMade time.Time
 	AfterID   string
 	Max       int
-	// Brief rows need no Summary.
-	Brief bool
 }
 
 // Kept is a message in the outbox. One that is put aside has no Due.

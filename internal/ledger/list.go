@@ -24,21 +24,26 @@ const (
 // List implements broker.Memory. The home chooses by its indexes, and what it has none
 // for is looked through here, furthest rows for a page.
 func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, error) {
-	most := access.MaxPage
-	if l.Brief {
-		most = access.MaxBrief
+	if l.Max <= 0 || l.Max > access.MaxPage {
+		l.Max = access.MaxPage
 	}
-	if l.Max <= 0 || l.Max > most {
-		l.Max = most
-	}
+	return s.list(ctx, l)
+}
+
+// queryOf is what the home chooses of a list.
+func queryOf(l access.Listing) Query {
 	q := Query{Principal: l.Principal, Reviewer: l.Reviewer, Resource: l.Resource, States: l.States, From: l.From, To: l.To, Max: l.Max + 1}
 	if l.Unreviewed {
 		q.Reviewer = unreviewed
 	}
+	return q
+}
+
+// list is List with Max as it is.
+func (s *Store) list(ctx context.Context, l access.Listing) (access.Listed, error) {
+	q := queryOf(l)
 	if l.Role != "" || l.Words != "" {
 		q.Max = batch
-	} else {
-		q.Brief = l.Brief
 	}
 	if l.After != "" {
 		var err error
@@ -60,12 +65,7 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 			}
 			looked++
 			q.AfterMade, q.AfterID = row.Made, row.ID
-			if q.Brief {
-				listed.Requests = append(listed.Requests, brief(row))
-			} else if r, err := summarized(row); err == nil && chosen(l, r) {
-				if l.Brief {
-					r = brief(row)
-				}
+			if r, err := summarized(row); err == nil && chosen(l, r) {
 				listed.Requests = append(listed.Requests, r)
 			}
 		}
@@ -73,6 +73,31 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 			return listed, nil
 		}
 	}
+}
+
+// countedPages is how many pages of furthest rows Count looks through.
+const countedPages = 2
+
+// Count implements broker.Memory.
+func (s *Store) Count(ctx context.Context, l access.Listing) (counts []access.Count, whole bool, err error) {
+	if l.Role == "" && l.Words == "" {
+		counts, err = s.c.Home.Count(ctx, queryOf(l))
+		return counts, true, unavailableOrNil(err)
+	}
+	l.Max = furthest
+	for range countedPages {
+		listed, err := s.list(ctx, l)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, r := range listed.Requests {
+			counts = append(counts, access.Count{Day: r.Created.UTC().Truncate(24 * time.Hour), State: r.State, Requests: 1})
+		}
+		if l.After = listed.Next; l.After == "" {
+			return counts, true, nil
+		}
+	}
+	return counts, false, nil
 }
 
 // summarized is the request as its row has it; what was erased, or cannot be read, has

@@ -135,13 +135,13 @@ func (p *platform) Notify(_ context.Context, n access.Notice) (delivered access.
 }
 
 // Terms implements broker.Policy.
-func (p *platform) Terms(s access.Subject) (access.Terms, error) {
-	terms, err := policy.New(policy.Settings{Justification: regexp.MustCompile(`.*`), MaxDuration: 2 * time.Hour, DefaultDuration: time.Hour,
+func (p *platform) Terms(s access.Subject) (access.Terms, access.Explanation, error) {
+	terms, why, err := policy.New(policy.Settings{Justification: regexp.MustCompile(`.*`), MaxDuration: 2 * time.Hour, DefaultDuration: time.Hour,
 		MinReviewers: 1, MaxReviewers: len(approvers), MaxRoles: 1, RequestTimeout: time.Hour}).Terms(s)
 	if s.Entitlement.Role == ofTwo {
 		terms.Requirements = []access.Requirement{{Count: 2, From: []string{access.FromPeers}}}
 	}
-	return terms, err
+	return terms, why, err
 }
 
 // instance is one of the service.

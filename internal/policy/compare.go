@@ -90,7 +90,7 @@ func canonical(t access.Terms) []string {
 		needs = sorted(approvals)
 	}
 	for _, r := range t.Justification {
-		patterns = append(patterns, r.Pattern.String())
+		patterns = append(patterns, spelled(r.Pattern))
 	}
 	for _, e := range t.Escalations {
 		escalations = append(escalations, fmt.Sprintf("after %s to %s", Length(e.After), sorted(e.To)))
@@ -123,7 +123,7 @@ func Describe(t access.Terms) []string {
 		}
 	}
 	for _, r := range t.Justification {
-		lines = append(lines, fmt.Sprintf("justification: %s (%s)", r.Pattern, r.Message))
+		lines = append(lines, fmt.Sprintf("justification: %s (%s)", spelled(r.Pattern), r.Message))
 	}
 	return lines
 }

@@ -150,6 +150,8 @@ func TestTheFileKeepsWhatItsDesignSays(t *testing.T) {
 			{"rules: [{name: a, terms: {signature: true}}]", forgetful, nil, `rule "a": no passkeys can be used here`},
 			{"rules: [{name: a, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]", forgetful, nil, `rule "a": access levels are known only where Identity-Aware Proxy signs people in`},
 			{`rules: [{name: a, match: {requester: ["claim:x"]}, refuse: no}]`, forgetful, nil, `rule "a": match names claim:x, and no claim is read here`},
+			{`rules: [{name: a, match: {requester: ["!claim:x"]}, refuse: no}]`, policy.Deployment{Settings: &settings, Claims: true}, nil,
+				`rule "a": match names claim:x, and what the sign-in of somebody said when they asked is kept in a ledger only`},
 			{`rules: [{name: a, terms: {approvals: [{count: 1, from: ["claim:x"]}]}}]`, forgetful, nil, `rule "a": approvals names claim:x, and no claim is read here`},
 			{`rules: [{name: a, terms: {notify: [slack:#oncall]}}]`, forgetful, nil, `rule "a": there is no channel slack:#oncall here`},
 			{`rules: [{name: a, match: {requester: ["group:x@example.com"]}, refuse: no}]`, policy.Deployment{Settings: &settings}, nil, `rule "a": match names group:x@example.com, and no directory`},

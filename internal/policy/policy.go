@@ -5,6 +5,7 @@ package policy
 import (
 	"cmp"
 	"regexp"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -35,6 +36,19 @@ type Settings struct {
 	StartWithin time.Duration
 }
 
+// What stands around a pattern of the settings, so that it matches as a whole.
+const wholeBegins, wholeEnds = `^(?:`, `)$`
+
+// spelled is a pattern as its author spelled it: the settings may come with the same around
+// it already.
+func spelled(pattern *regexp.Regexp) string {
+	text := pattern.String()
+	for strings.HasPrefix(text, wholeBegins) && strings.HasSuffix(text, wholeEnds) {
+		text = text[len(wholeBegins) : len(text)-len(wholeEnds)]
+	}
+	return text
+}
+
 // Instance is the policy that an operator's settings make. Make one with New.
 type Instance struct {
 	// alone and peers are the terms of each kind of marker.
@@ -48,7 +62,7 @@ func New(s Settings) Instance {
 		RequestLife: s.RequestTimeout, MaxRoles: s.MaxRoles, Hint: s.JustificationHint,
 		// What compiles alone compiles in a group.
 		Justification: []access.JustificationRule{{
-			Pattern: regexp.MustCompile(`^(?:` + s.Justification.String() + `)$`), Message: s.JustificationHint}},
+			Pattern: regexp.MustCompile(wholeBegins + s.Justification.String() + wholeEnds), Message: s.JustificationHint}},
 	}
 	peers := alone
 	peers.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}

@@ -66,6 +66,11 @@ func TestMoreTimeIsAskedForByTheInterface(t *testing.T) {
 	if code, text := extend(ana, id, `{"minutes":15}`); code != 409 || !strings.Contains(text, `"code":"already-extended"`) {
 		t.Errorf("a second one: %d %s", code, text)
 	}
+	// The page of that leads to the one that there is.
+	page := asPage(h, ana, "/requests/"+id+"/extend", nil)
+	if link := `href="/requests/` + answer.Entitlements[0].ActivationID + `"`; page.Code != 409 || !strings.Contains(page.Body.String(), link) {
+		t.Errorf("%d, without %s: %s", page.Code, link, said(page.Body.String()))
+	}
 	if code, text := asAPI(h, ben, "POST", "/api/activation-request?activation="+answer.Entitlements[0].ActivationID, "{}"); code != 200 || len(w.Activations) != 2 ||
 		!w.Activations[1].Window.Start.Equal(w.Activations[0].Window.End) {
 		t.Errorf("%d %s, %v", code, text, w.Activations)

@@ -113,6 +113,9 @@ func (s *server) identified(next http.Handler) http.Handler {
 			return
 		}
 		arrived := s.Now()
+		if s.Login != nil {
+			s.Login.Renew(w.Header(), r)
+		}
 		c, err := s.Identify(r)
 		if err == nil && c.Principal == "" {
 			err = errors.New("identified as nobody")
@@ -122,12 +125,11 @@ func (s *server) identified(next http.Handler) http.Handler {
 			if !errors.As(err, &e) {
 				e = &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadIdentity, Err: err}
 			}
-			s.refuse(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, true)), e)
+			s.stranger(w, r, e)
 			return
 		}
 		c.Arrived, c.AtAdmin = arrived, s.AdminDoor && atAdminPage(r.RequestURI)
-		ctx := access.WithPerson(access.WithPurpose(r.Context(), purposeOf(r)), c.Principal)
-		r = r.WithContext(context.WithValue(ctx, callerKey{}, c))
+		r = withCaller(r.WithContext(access.WithPerson(access.WithPurpose(r.Context(), purposeOf(r)), c.Principal)), c)
 		s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "identified")
 		next.ServeHTTP(w, r)
 	})

@@ -38,6 +38,9 @@ func TestPagesHaveNoWordsOfTheirOwn(t *testing.T) {
 				if c.account != nil {
 					sc.MailAccount = c.account
 				}
+				if c.login != nil {
+					withLogin(c.login)(sc)
+				}
 			})
 			w := do(h, storyRequest(s))
 			if w.Code != s.code {

@@ -101,15 +101,11 @@ func (s *server) rowsOf(r *http.Request, requests []access.Request, own bool) []
 	return rows
 }
 
-// states are all in which a request can be, in the order of its life.
-var states = []access.State{access.Pending, access.Approved, access.Scheduled, access.Active, access.Ended, access.Expired, access.Failed,
-	access.Denied, access.Withdrawn, access.Lapsed}
-
 // listing reads what is asked of a list.
 func listing(q url.Values) (access.Listing, error) {
 	l := access.Listing{After: q.Get("after"), Words: strings.TrimSpace(q.Get("q")), Role: access.Role(strings.TrimSpace(q.Get("role")))}
 	if state := access.State(q.Get("state")); state != "" {
-		if !slices.Contains(states, state) {
+		if !slices.Contains(access.States, state) {
 			return l, badInput("there is no such state", nil)
 		}
 		l.States = []access.State{state}
@@ -153,7 +149,7 @@ func (s *server) filtered(r *http.Request) (access.Listing, filterView, url.Valu
 	f := filterView{State: q.Get("state"), Role: q.Get("role"), Resource: q.Get("resource"), Person: q.Get("person"), Words: q.Get("q"),
 		From: q.Get("from"), To: q.Get("to")}
 	l := s.languageOf(r)
-	for _, state := range states {
+	for _, state := range access.States {
 		f.States = append(f.States, option{string(state), l.Text("state." + string(state)), string(state) == f.State})
 	}
 	if f.Resource != "" && !strings.Contains(f.Resource, "/") {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/broker"
 )
 
 // monthView is a month at a glance: how many requests were made on each day, and what
@@ -21,9 +20,8 @@ type monthView struct {
 	Totals    [3]int
 	// Width and Height are of the picture.
 	Width, Height int
-	// Cut: there were more requests than are drawn, and the first days lack some.
-	Cut      bool
-	MaxDrawn int
+	// Cut: not all requests were looked through, and the first days may lack some.
+	Cut bool
 	// Before and After are addresses of the months beside it; After is empty for the month
 	// that is.
 	Before, After, List string
@@ -68,9 +66,6 @@ func became(state access.State) int {
 	return becameOther
 }
 
-// maxDrawn is how many requests of a month are looked at.
-const maxDrawn = 2000
-
 // The picture, in its own units.
 const (
 	pictureLeft, pictureTop = 34, 8
@@ -91,30 +86,19 @@ func (s *server) month(r *http.Request) (page, error) {
 		}
 	}
 	wanted.From, wanted.To, wanted.After = first, first.AddDate(0, 1, 0), ""
-	wanted.Brief = true
-	counts := make([][3]int, 31)
-	v := monthView{Frame: s.frame(r, "list.month"), MaxDrawn: maxDrawn, Filter: f, Everybody: s.Broker.Auditor(r.Context(), callerOf(r))}
-	for looked := 0; ; {
-		listed, warnings, err := s.Broker.History(r.Context(), callerOf(r), broker.ViewAll, wanted)
-		if err != nil {
-			return page{}, err
-		}
-		v.Warnings = s.viewWarnings(r, warnings)
-		for _, request := range listed.Requests {
-			b := became(request.State)
-			counts[request.Created.UTC().Day()-1][b]++
-			v.Totals[b]++
-		}
-		looked += access.MaxBrief
-		if wanted.After = listed.Next; wanted.After == "" {
-			break
-		}
-		if looked >= maxDrawn {
-			v.Cut = true
-			break
-		}
+	counts, whole, warnings, err := s.Broker.Counts(r.Context(), callerOf(r), wanted)
+	if err != nil {
+		return page{}, err
 	}
-	v.draw(counts[:wanted.To.AddDate(0, 0, -1).Day()])
+	v := monthView{Frame: s.frame(r, "list.month"), Filter: f, Everybody: s.Broker.Auditor(r.Context(), callerOf(r)),
+		Warnings: s.viewWarnings(r, warnings), Cut: !whole}
+	days := make([][3]int, wanted.To.AddDate(0, 0, -1).Day())
+	for _, c := range counts {
+		b := became(c.State)
+		days[c.Day.Day()-1][b] += c.Requests
+		v.Totals[b] += c.Requests
+	}
+	v.draw(days)
 	l := s.languageOf(r)
 	months := strings.Fields(l.Text("date.months"))
 	v.Name = l.Text("month.name", "month", months[first.Month()-1], "year", first.Format("2006"))
@@ -143,7 +127,7 @@ func (v *monthView) draw(counts [][3]int) {
 		most = max(most, c[0]+c[1]+c[2])
 	}
 	step := 1
-	for _, s := range []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000} {
+	for _, s := range []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000} {
 		if step = s; most <= 5*s {
 			break
 		}

@@ -45,6 +45,8 @@ type Frame struct {
 	Version string
 	// SwitchAccount is where to sign in as somebody else; empty for nowhere.
 	SwitchAccount string
+	// LogOut is whether to offer that.
+	LogOut bool
 	// MailAccount is whether to lead to the page of that name, and Lists to those of
 	// requests.
 	MailAccount, Lists bool
@@ -68,7 +70,8 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 		}
 	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
-		MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller), Lists: s.remembers && caller.Principal != "", Cautions: cautions,
+		LogOut: s.Login != nil && caller.Principal != "", MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller),
+		Lists: s.remembers && caller.Principal != "", Cautions: cautions,
 		Door: doorOf(r), Administration: s.AdminPage && (doorOf(r) != "" || s.Broker.NamedAdmin(caller))}
 }
 
@@ -80,6 +83,10 @@ type Problem struct {
 	Incident string
 	// SwitchAccount is where to sign in as somebody else, if that helps; else empty.
 	SwitchAccount string
+	// OpenAgain is whether that helps: what signs people in asks for it then.
+	OpenAgain bool
+	// Request is the address of the request that stands in the way; empty for none.
+	Request string
 }
 
 // only forgets a field that the page does not have.
@@ -97,6 +104,10 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	p := &Problem{Refusal: s.refusal(r, e, ""), Field: e.Field, Incident: incidentOf(r)}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		p.SwitchAccount = s.SwitchAccount
+	}
+	p.OpenAgain = status == http.StatusUnauthorized && r.Method == http.MethodGet
+	if e.Kind == access.Conflict && e.Args["id"] != "" {
+		p.Request = requestPath(e.Args["id"])
 	}
 	s.logRefusal(r, e, status)
 	return p, status
@@ -158,7 +169,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "admin", "list", "month", "error"}
+var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "admin", "list", "month", "again", "loggedout", "error"}
 
 // parsePages reads the templates: one set for each page, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML

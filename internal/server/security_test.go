@@ -46,7 +46,7 @@ func TestTheDocumentNamesEveryRoute(t *testing.T) {
 	for _, found := range regexp.MustCompile("`((?:GET|POST) /[^`]*)`").FindAllStringSubmatch(string(document), -1) {
 		named[found[1]] = true
 	}
-	h, _ := serve(t, newWorld(t), nil)
+	h, _ := serve(t, newWorld(t), withLogin(&login{}))
 	routes(t, h, func(method, route, _ string) {
 		if name := method + " " + route; !named[name] {
 			t.Errorf("docs/security.md lacks %s", name)

@@ -55,6 +55,7 @@ type Broker interface {
 	Extension(ctx context.Context, c access.Caller, id string) (broker.Choice, error)
 	ReviewGlass(ctx context.Context, c access.Caller, id, comment, origin string) (access.Request, []*access.Error, error)
 	History(ctx context.Context, c access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error)
+	Counts(ctx context.Context, c access.Caller, l access.Listing) (counts []access.Count, whole bool, warnings []*access.Error, err error)
 	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
 	Administration(context.Context, access.Caller) (broker.Administration, error)
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
@@ -68,6 +69,8 @@ type Config struct {
 	// Unauthenticated when nobody could be identified; any other error is treated
 	// as that kind too.
 	Identify func(*http.Request) (access.Caller, error)
+	// Login is nil where a proxy in front signs people in.
+	Login Login
 	// AuthenticateEvent is what the log calls a person's being identified or not.
 	AuthenticateEvent string
 	// AdminPage is whether there is an administration page, for providers that have no list of
@@ -184,6 +187,11 @@ func (s *server) routes() *chi.Mux {
 	// By the time that they are routed everything has been built.
 	r.Get("/_ah/start", s.alive)
 	r.Get("/_ah/warmup", s.alive)
+
+	if s.Login != nil {
+		r.With(s.unless(embedded)).Get("/oidc/callback", s.loggedIn)
+		r.With(s.unless(s.notOurPages)).Post("/oidc/logout", s.logOut)
+	}
 
 	// Pages.
 	r.Group(func(r chi.Router) {

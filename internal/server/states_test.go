@@ -12,7 +12,7 @@ import (
 // JSON interface.
 func TestEveryStateIsShown(t *testing.T) {
 	for _, row := range access.Transitions {
-		if !slices.Contains(states, row.To) {
+		if !slices.Contains(access.States, row.To) {
 			t.Errorf("%q cannot be searched for", row.To)
 		}
 		if eventWords[row.On].key == "" {

@@ -54,6 +54,8 @@ type canned struct {
 	refused error
 	// account is nil where the page does not matter.
 	account *account
+	// login is nil where a proxy signs people in.
+	login *login
 }
 
 func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
@@ -110,6 +112,14 @@ func (c *canned) History(_ context.Context, _ access.Caller, view string, l acce
 		}
 	}
 	return listed, nil, c.err
+}
+func (c *canned) Counts(ctx context.Context, p access.Caller, l access.Listing) ([]access.Count, bool, []*access.Error, error) {
+	listed, warnings, err := c.History(ctx, p, broker.ViewAll, l)
+	var counts []access.Count
+	for _, q := range listed.Requests {
+		counts = append(counts, access.Count{Day: q.Created.UTC().Truncate(24 * time.Hour), State: q.State, Requests: 1})
+	}
+	return counts, listed.Next == "", warnings, err
 }
 func (c *canned) Extension(context.Context, access.Caller, string) (broker.Choice, error) {
 	return c.extension, c.err
@@ -411,6 +421,14 @@ func stories() []story {
 		{"error-403", failing(access.NotAllowed, access.CodeNotInvolved, nil), "GET " + rev, dora, 403},
 		{"error-vpc", failing(access.Upstream, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com",
 			"permission": "resourcemanager.projects.getIamPolicy", "violation": "AAbbCC11-ddEE"}), "GET " + p, ana, 502},
+		{"login-kept", func(c *canned) { c.login = &login{} }, "POST /access/projects/acme-orders-prod entitlement=x&justification=Node+7%3A+%3Cb%3E+%26+%22hangs%22%0D%0Ateam+B&minutes=&minutes=30", "", 401},
+		{"login-lapsed", func(c *canned) {
+			c.login = &login{finish: &access.Error{Kind: access.Unauthenticated, Code: access.CodeLoginLapsed}}
+		}, "GET /oidc/callback?state=x", "", 401},
+		{"login-out", func(c *canned) { c.login = &login{} }, "POST /oidc/logout x=y", "", 200},
+		{"login-copies", func(c *canned) {
+			c.login = &login{end: &access.Error{Kind: access.Unavailable, Code: access.CodeCopiesLast}}
+		}, "POST /oidc/logout x=y", "", 200},
 		{"error-404", nil, "GET /nowhere", ana, 404},
 		{"error-not-admin", nil, "GET /mail", ana, 403},
 		{"error-410", failing(access.Gone, access.CodeLinkExpired, nil), "GET " + rev, ben, 410},
@@ -547,6 +565,9 @@ func TestStorybook(t *testing.T) {
 			h, _ := serve(t, c, func(sc *server.Config) {
 				if c.account != nil {
 					sc.MailAccount = c.account
+				}
+				if c.login != nil {
+					withLogin(c.login)(sc)
 				}
 			})
 			w := do(h, storyRequest(s))

@@ -29,6 +29,7 @@ type town struct {
 	client  *http.Client
 	phase   atomic.Pointer[string]
 	wrongs  wrongs
+	began   time.Time
 
 	assertions sync.Map
 	reasons    atomic.Int64

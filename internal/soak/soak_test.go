@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,10 +62,13 @@ func TestSoak(t *testing.T) {
 	}
 	plan := newPlan(w.size)
 	uses := map[string][]google.QuotaUse{}
+	spent := map[string]spending{}
 	for i, phase := range []string{controlPhase, hostilePhase} {
 		w.begin(phase)
+		before := w.spending()
 		w.run(ctx, half, rate, plan, rand.New(rand.NewPCG(20260302, uint64(i))), phase == hostilePhase)
 		uses[phase] = w.Quotas().Uses()
+		spent[phase] = w.spending().since(before)
 		w.restarts(phase)
 	}
 	ends, most := w.service.died()
@@ -85,12 +89,12 @@ func TestSoak(t *testing.T) {
 		w.compareMedians()
 	}
 	judged := w.wrongs.judge(t)
-	t.Logf("\n%s\n%s", w.report(uses, ends, most), judged)
+	t.Logf("\n%s\n%s", w.report(uses, spent, ends, most), judged)
 }
 
 func newTown(t *testing.T) *town {
 	size := google.Size{People: 500, Projects: 2000, PolicyMembers: 1500}
-	w := &town{latencies: map[string]map[step][]time.Duration{}, answers: map[string]map[string]int{}}
+	w := &town{began: time.Now(), latencies: map[string]map[step][]time.Duration{}, answers: map[string]map[string]int{}}
 	w.phase.Store(new(string))
 	w.watched = startGoogle(t, size, googleTakes, &w.phase, &w.wrongs)
 	w.client = &http.Client{
@@ -229,6 +233,22 @@ func (w *town) restarts(phase string) {
 	}
 }
 
+// spending is the processor time of the service and of this process, which is everybody
+// else and Google, until a moment.
+type spending struct{ service, load, at time.Duration }
+
+func (w *town) spending() spending {
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
+		panic(err) // it cannot fail for oneself
+	}
+	return spending{w.service.processorTime(), time.Duration(own.Utime.Nano() + own.Stime.Nano()), time.Since(w.began)}
+}
+
+func (s spending) since(before spending) spending {
+	return spending{s.service - before.service, s.load - before.load, s.at - before.at}
+}
+
 // fewest is how many answers a median is taken of.
 const fewest = 20
 
@@ -307,13 +327,17 @@ func quantile(all []time.Duration, q float64) time.Duration {
 }
 
 // report tells what was measured.
-func (w *town) report(uses map[string][]google.QuotaUse, ends []string, most int) string {
+func (w *town) report(uses map[string][]google.QuotaUse, spent map[string]spending, ends []string, most int) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 	line("the most resident memory of the service: %d MiB; %s", most>>20, w.service.limit())
 	for _, end := range ends {
 		line("  it ended by itself: %s", end)
+	}
+	for _, phase := range []string{controlPhase, hostilePhase} {
+		line("processor time, %s: the service %v, people and Google %v, in %v", phase, spent[phase].service.Round(10*time.Millisecond),
+			spent[phase].load.Round(10*time.Millisecond), spent[phase].at.Round(time.Second))
 	}
 	line("| answers to the others | number | median | p95 |")
 	for _, phase := range []string{controlPhase, hostilePhase} {

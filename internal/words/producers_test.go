@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,6 +62,10 @@ func situations() []situation {
 		{access.CodeNoIdentity, "no assertion", visitingAs(verifier, nil, "GET /", ""), nil},
 		{access.CodeBadIdentity, "an assertion that is none",
 			visitingAs(verifier, nil, "GET /", "", "X-Goog-Iap-Jwt-Assertion: a.b.c"), nil},
+		{access.CodeLoginLapsed, "a log-in that another browser has begun", loggingIn(true, func(q url.Values) { q.Set("state", "x") }), nil},
+		{access.CodeLoginRefused, "a provider that lets nobody in", loggingIn(true, func(q url.Values) { q.Set("error", "access_denied") }), nil},
+		{access.CodeUnverifiedAddress, "an address that is not verified", loggingIn(false, nil), nil},
+		{access.CodeCopiesLast, "a log-out while nothing can be remembered", loggingIn(true, nil), nil},
 		{access.CodeCrossSite, "a form of another site",
 			visiting("POST /access/projects/shop", "a=b", "Sec-Fetch-Site: cross-site"), nil},
 		{access.CodeMissingHeader, "a call without the header", visiting("GET /api/policy", "", "X-JITACCESS: "), nil},

@@ -15,7 +15,8 @@
     const minutes = parseInt(number.value || (chosen && chosen.value), 10);
     preview.hidden = !(minutes > 0 && minutes <= Number(number.max));
     if (preview.hidden) return;
-    const from = start?.value ? new Date(start.value + "Z") : new Date();
+    // An extension begins when the access that there is ends.
+    const from = start?.value ? new Date(start.value + "Z") : new Date(preview.dataset.from ?? Date.now());
     const end = new Date(Math.max(from, Date.now()) + minutes * 60000);
     const { format, relative, say } = window.jitaccess;
     preview.textContent = say(preview.dataset.preview, { end: `${format.format(end)} (${relative(end)})` });

@@ -28,6 +28,7 @@ var memory = []struct {
 	{"what happened is told in its order", history},
 	{"lists choose by what they are asked for, the newest first", lists},
 	{"pages hold every request once", pages},
+	{"counts are of what lists have", counted},
 	{"broken glasses are listed until they are reviewed", glasses},
 	{"a list is looked through for what is rare", rare},
 	{"a cursor is good for its list alone", foreignCursors},
@@ -453,19 +454,6 @@ func pages(t *testing.T, f Fixture, again broker.Memory) {
 			t.Errorf("until %v, in pages of %d: %v; want %v", to, size, got, earlier)
 		}
 	}
-	// A brief page holds more, and little of each.
-	brief, err := again.List(context.Background(), access.Listing{Brief: true})
-	if err != nil || len(brief.Requests) != len(want) || brief.Next != "" {
-		t.Errorf("a brief list has %d, %v", len(brief.Requests), err)
-	}
-	for _, r := range brief.Requests {
-		little := access.Request{ID: r.ID, Kind: access.Peers, State: access.Pending, Resource: f.request(0).Resource, Version: 1,
-			Created: r.Created}
-		if diff := cmp.Diff(little, r, cmpopts.EquateEmpty()); diff != "" || r.Created.IsZero() {
-			t.Errorf("of a brief list (-want +listed):\n%s", diff)
-			break
-		}
-	}
 	// What is made while somebody reads is not on later pages, and takes nothing off them.
 	page, _ := again.List(context.Background(), access.Listing{Max: 50})
 	f.Advance(time.Minute)
@@ -473,6 +461,45 @@ func pages(t *testing.T, f Fixture, again broker.Memory) {
 	rest, err := again.List(context.Background(), access.Listing{Max: 50, After: page.Next})
 	if err != nil || len(rest.Requests) != 3 || rest.Next != "" {
 		t.Errorf("%d on the second page, %v", len(rest.Requests), err)
+	}
+}
+
+// counted: what is counted of a list are the requests on all its pages, by day and state.
+func counted(t *testing.T, f Fixture, again broker.Memory) {
+	all := crowd(t, f)
+	f.Advance(30 * time.Hour)
+	late := f.request(99)
+	late.Created = f.Now()
+	f.make(t, late)
+	for name, l := range map[string]access.Listing{
+		"everybody's": {}, "somebody's": {Principal: "ana@example.com"}, "what somebody was asked": {Reviewer: "ben@example.com"},
+		"of a resource and a state":       {Resource: "projects/shop-prod", States: []access.State{access.Denied}},
+		"of a time":                       {From: all[5].Created, To: all[1].Created},
+		"of words":                        {Words: late.Justification},
+		"of a role":                       {Role: late.Entitlements[0].Role},
+		"of a role that nobody asked for": {Role: "roles/nobody.asks"},
+	} {
+		want := map[access.Count]int{}
+		for l.After = ""; ; {
+			page, err := again.List(context.Background(), l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range page.Requests {
+				want[access.Count{Day: r.Created.UTC().Truncate(24 * time.Hour), State: r.State}]++
+			}
+			if l.After = page.Next; l.After == "" {
+				break
+			}
+		}
+		counts, whole, err := again.Count(context.Background(), l)
+		got := map[access.Count]int{}
+		for _, c := range counts {
+			got[access.Count{Day: c.Day, State: c.State}] += c.Requests
+		}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil || !whole {
+			t.Errorf("%s: whole %v, %v (-listed +counted):\n%s", name, whole, err, diff)
+		}
 	}
 }
 

@@ -1,9 +1,13 @@
 package ledgertest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +76,31 @@ func (c *Cluster) Kill() {
 func (c *Cluster) Promote(t testing.TB) {
 	t.Helper()
 	c.Exec(t, "postgres", "SELECT pg_promote()")
+}
+
+// CPU is how much time of processors the server's processes that there are now have used.
+func (c *Cluster) CPU(t testing.TB) time.Duration {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ticks int64
+	for _, file := range all {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		// Behind the name in parentheses; see proc(5).
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(fields) > 12 && (fields[1] == strconv.Itoa(c.process.Pid) || filepath.Dir(file) == fmt.Sprint("/proc/", c.process.Pid)) {
+			for _, f := range fields[11:13] {
+				n, _ := strconv.ParseInt(f, 10, 64)
+				ticks += n
+			}
+		}
+	}
+	return time.Duration(ticks) * time.Second / 100
 }
 
 // Await waits until a query says true.

@@ -124,3 +124,37 @@ func TestEveryHomeKeepsTheContractOfLeases(t *testing.T) {
 		})
 	}
 }
+
+// A session that one instance has ended is ended for all, until nobody can have it any more.
+func TestEveryHomeKeepsWhichSessionsWereEnded(t *testing.T) {
+	for name, open := range homes {
+		t.Run(name, func(t *testing.T) {
+			home, c := open(t), newClock()
+			one, again := store(t, home, c), store(t, home, c)
+			is := func(id string, want bool) {
+				t.Helper()
+				if ended, err := again.SessionEnded(t.Context(), id); err != nil || ended != want {
+					t.Errorf("session %s: ended %v, %v", id, ended, err)
+				}
+			}
+			end := func(id string) {
+				t.Helper()
+				if err := one.EndSession(t.Context(), id, c.Now().Add(time.Hour)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			is("first", false)
+			end("first")
+			end("first")
+			is("first", true)
+			is("second", false)
+			c.Advance(time.Hour)
+			end("second")
+			is("first", true)
+			c.Advance(time.Second)
+			end("third")
+			is("first", false)
+			is("second", true)
+		})
+	}
+}

@@ -289,17 +289,17 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	for name, open := range riggedHomes {
 		t.Run(name, func(t *testing.T) {
 			home := open(t)
-			for newer, usable := range map[int]bool{6: true, 7: false} {
+			for newer, usable := range map[int]bool{7: true, 8: false} {
 				home.exec(t, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true)", newer))
 				err := home.Migrate(t.Context())
 				var want relational.NewerError
-				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 7 || !strings.Contains(err.Error(), "newer version")) {
+				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 8 || !strings.Contains(err.Error(), "newer version")) {
 					t.Errorf("schema %d: %v", newer, err)
 				}
 				if !usable {
 					break
 				}
-				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 7")
+				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 8")
 			}
 		})
 	}

@@ -269,14 +269,52 @@ func (d *Database) rowsIn(ctx context.Context, q queryer, statement string, args
 
 // List implements ledger.Home.
 func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, error) {
-	from, state, made, id := "requests r", "r.state", "r.made", "r.id"
-	var where []string
+	from, of, args := chosen(q)
+	return d.rows(ctx, "SELECT "+rowColumns+from+" ORDER BY "+of.made+" DESC, "+of.id+" DESC LIMIT ?", append(args, q.Max))
+}
+
+// aDay is in microseconds, as times are.
+const aDay = int64(24 * time.Hour / time.Microsecond)
+
+// Count implements ledger.Home.
+func (d *Database) Count(ctx context.Context, q ledger.Query) ([]access.Count, error) {
+	q.AfterID = ""
+	states := q.States
+	if len(states) == 0 {
+		states = access.States
+	}
+	var each []string
 	var args []any
+	for _, state := range states { // one by one, there is an index that has all that is wanted, whatever else is chosen
+		q.States = []access.State{state}
+		from, of, values := chosen(q)
+		each = append(each, fmt.Sprintf("SELECT %s / %d, '%s', COUNT(*)%s GROUP BY 1", of.made, aDay, state, from))
+		args = append(args, values...)
+	}
+	var counts []access.Count
+	err := d.query(ctx, strings.Join(each, " UNION ALL "), args, func(scan func(...any) error) error {
+		var c access.Count
+		var day int64
+		err := scan(&day, &c.State, &c.Requests)
+		c.Day = moment(day * aDay)
+		counts = append(counts, c)
+		return err
+	})
+	return counts, err
+}
+
+// columns are where it stands what lists go by.
+type columns struct{ state, made, id string }
+
+// chosen is the part of a statement that chooses, from FROM on, with its arguments.
+func chosen(q ledger.Query) (from string, of columns, args []any) {
+	from, of = " FROM requests r", columns{"r.state", "r.made", "r.id"}
+	var where []string
 	choose := func(condition string, values ...any) {
 		where, args = append(where, condition), append(args, values...)
 	}
 	if q.Reviewer != "" {
-		from, state, made, id = "reviewers v JOIN requests r ON r.id = v.request_id", "v.state", "v.made", "v.request_id"
+		from, of = " FROM reviewers v JOIN requests r ON r.id = v.request_id", columns{"v.state", "v.made", "v.request_id"}
 		choose("v.principal = ?", q.Reviewer)
 	}
 	if q.Principal != "" {
@@ -290,26 +328,21 @@ func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, erro
 		for _, s := range q.States {
 			values = append(values, s)
 		}
-		choose(state+" IN "+tuples(len(values), len(values)), values...)
+		choose(of.state+" IN "+tuples(len(values), len(values)), values...)
 	}
 	if !q.From.IsZero() {
-		choose(made+" >= ?", micros(q.From))
+		choose(of.made+" >= ?", micros(q.From))
 	}
 	switch { // what comes after is before To; with both, SQLite goes through all that is
 	case q.AfterID != "":
-		choose("("+made+", "+id+") < (?, ?)", micros(q.AfterMade), q.AfterID)
+		choose("("+of.made+", "+of.id+") < (?, ?)", micros(q.AfterMade), q.AfterID)
 	case !q.To.IsZero():
-		choose(made+" < ?", micros(q.To))
+		choose(of.made+" < ?", micros(q.To))
 	}
-	columns := rowColumns
-	if q.Brief {
-		columns = strings.Replace(columns, "r.summary", "''", 1)
-	}
-	statement := "SELECT " + columns + " FROM " + from
 	if len(where) > 0 {
-		statement += " WHERE " + strings.Join(where, " AND ")
+		from += " WHERE " + strings.Join(where, " AND ")
 	}
-	return d.rows(ctx, statement+" ORDER BY "+made+" DESC, "+id+" DESC LIMIT ?", append(args, q.Max))
+	return from, of, args
 }
 
 // Due implements ledger.Home.
@@ -400,6 +433,24 @@ func (d *Database) Hold(ctx context.Context, name, holder string, life time.Dura
 func (d *Database) Release(ctx context.Context, name, holder string) error {
 	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM leases WHERE name = ? AND holder = ?"), name, holder)
 	return err
+}
+
+// EndSession implements ledger.Home.
+func (d *Database) EndSession(ctx context.Context, id string, until, now time.Time) error {
+	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM ended_sessions WHERE until < ?"), micros(now))
+	if err == nil {
+		_, err = d.write.ExecContext(ctx, d.rebind("INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING"), id, micros(until))
+	}
+	return err
+}
+
+// SessionEnded implements ledger.Home.
+func (d *Database) SessionEnded(ctx context.Context, id string) (ended bool, err error) {
+	err = d.query(ctx, "SELECT id FROM ended_sessions WHERE id = ?", []any{id}, func(scan func(...any) error) error {
+		ended = true
+		return scan(&id)
+	})
+	return ended, err
 }
 
 // Keep implements ledger.Home.

@@ -53,12 +53,37 @@ type Server struct {
 // there.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	s := &Server{}
+	run(t, s, "server.mjs", Mailbox, Secret)
+	return s
+}
+
+// Client is the one application of an OpenID provider; its secret is Secret.
+const Client = "jitaccess"
+
+// StartOpenID starts an OpenID provider that ends with the test, and returns its issuer. There
+// anybody logs in under the address that they type; that of nobody whose address begins with
+// "unverified" is verified. With thin ID tokens other claims are at the UserInfo endpoint only.
+func StartOpenID(t testing.TB, thin bool, redirectURIs ...string) (issuer string) {
+	t.Helper()
+	tokens := "whole"
+	if thin {
+		tokens = "thin"
+	}
+	s := &Server{}
+	run(t, s, "openid.mjs", append([]string{Secret, tokens}, redirectURIs...)...)
+	return s.Issuer
+}
+
+// run runs a program of testdata until the test ends, and reads the line that it says first.
+func run(t testing.TB, into any, program string, arguments ...string) {
+	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	directory := filepath.Join(filepath.Dir(file), "..", "testdata")
 	if _, err := os.Stat(filepath.Join(directory, "node_modules", "oidc-provider")); err != nil {
 		t.Fatalf("the OAuth server is not installed; make test does that: %v", err)
 	}
-	command := exec.Command("node", "server.mjs", Mailbox, Secret)
+	command := exec.Command("node", append([]string{program}, arguments...)...)
 	command.Dir = directory
 	var said strings.Builder
 	command.Stderr = &said
@@ -73,18 +98,18 @@ func Start(t testing.TB) *Server {
 	if err := command.Start(); err != nil {
 		t.Fatalf("node: %v", err)
 	}
+	lines := bufio.NewReader(output)
 	t.Cleanup(func() {
 		input.Close()
 		if err := command.Wait(); err != nil {
-			t.Errorf("the OAuth server: %v\n%s", err, said.String())
+			t.Errorf("%s: %v\n%s", program, err, said.String())
 		}
 	})
-	line, err := bufio.NewReader(output).ReadBytes('\n')
-	s := &Server{}
-	if err != nil || json.Unmarshal(line, s) != nil {
-		t.Fatalf("the OAuth server did not start: %q, %v", line, err)
+	line, err := lines.ReadBytes('\n')
+	if err != nil || json.Unmarshal(line, into) != nil {
+		t.Fatalf("%s did not start: %q, %v", program, line, err)
 	}
-	return s
+	go io.Copy(io.Discard, lines) // it may say more
 }
 
 // TokenURL is where it issues tokens.
