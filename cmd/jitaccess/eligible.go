@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -151,12 +152,15 @@ func (e *eligible) run(ctx context.Context) error {
 	return nil
 }
 
-// told is an error in words, with what there is to do, and its cause.
+// told is an error in words, with what there is to do, and its cause. Who reads it is the
+// administrator whom people are sent to.
 func told(err error) string {
 	e := access.AsError(err)
 	text, next := inWords(e)
-	if next != "" {
-		text += " " + next
+	for sentence := range strings.SplitSeq(strings.TrimSuffix(next, "."), ". ") {
+		if sentence != "" && !strings.Contains(sentence, "ell your administrator") {
+			text += " " + sentence + "."
+		}
 	}
 	if e.Err != nil {
 		text += " (" + e.Err.Error() + ")"

@@ -297,23 +297,36 @@ func (b *Broker) invitedGroup(ctx context.Context, caller access.Caller, r acces
 // everybodyNamed are the people and groups that the terms name, sorted, when they name nobody
 // else: of peers, and of everybody of a domain, nobody is asked by naming none.
 func (b *Broker) everybodyNamed(r access.Request, terms access.Terms) []access.Principal {
-	var named []access.Principal
+	all, others := spelledOut(spelledIn(terms))
+	if others {
+		return nil
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(p access.Principal) bool { return b.another(r, p) != nil })
+}
+
+// spelledIn are all whom terms name for approving.
+func spelledIn(terms access.Terms) (all []string) {
 	for _, need := range terms.Requirements {
-		for _, from := range need.From {
-			address, user := strings.CutPrefix(from, "user:")
-			switch {
-			case user && b.another(r, access.Principal(address)) == nil:
-				named = append(named, access.Principal(address))
-			case user:
-			case strings.HasPrefix(from, access.GroupPrefix):
-				named = append(named, access.Principal(from))
-			default:
-				return nil
-			}
+		all = append(all, need.From...)
+	}
+	return all
+}
+
+// spelledOut are the people and groups among those whom a policy or a setting names; others is whether there are more, who are known by what they are.
+func spelledOut(spelled []string) (all []access.Principal, others bool) {
+	for _, one := range spelled {
+		address, user := strings.CutPrefix(one, "user:")
+		switch {
+		case user:
+			all = append(all, access.Principal(address))
+		case strings.HasPrefix(one, access.GroupPrefix):
+			all = append(all, access.Principal(one))
+		default:
+			others = true
 		}
 	}
-	slices.Sort(named)
-	return slices.Compact(named)
+	return all, others
 }
 
 // mightBe is what members of a group may approve as: the group, where the terms name it, and

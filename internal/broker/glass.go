@@ -69,13 +69,13 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 	if err != nil {
 		return refused(err)
 	}
-	peers, unknown := b.peers(ctx, caller, r, terms)
+	watching, unknown := b.watchers(ctx, caller, r, terms)
 
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	event := b.event(caller, access.GlassBroken, r)
 	event.Window = standing.WindowAt(r, event.At)
-	notice := b.notice(access.GlassBroken, r, b.watchers(r, peers))
+	notice := b.notice(access.GlassBroken, r, watching)
 	notice.Window, notice.Roles = event.Window, b.describe(ctx, r.Entitlements)
 	if origin != "" {
 		notice.BaseURL, notice.ReviewURL = origin+"/", reviewURL(origin, r.ID, r)
@@ -207,32 +207,16 @@ func untold(cause error) error {
 	return &access.Error{Kind: access.Unprocessable, Code: access.CodeGlassUntold, Err: cause}
 }
 
-// peers are those who could have been asked to approve as holders of the same roles. That
-// they are not known keeps nobody from breaking the glass: it is a warning.
-func (b *Broker) peers(ctx context.Context, caller access.Caller, r access.Request, t access.Terms) ([]access.Principal, []*access.Error) {
-	all, warnings, err := b.candidates(ctx, caller, r, t, func(access.Standing) error { return nil })
-	if err != nil {
-		warnings = append(warnings, access.AsError(err))
-	}
-	return all, warnings
-}
-
 // watchers are who hears of a broken glass: who would have been asked, who may review it,
-// and auditors; nobody who is the same human as its principal.
-func (b *Broker) watchers(r access.Request, peers []access.Principal) []access.Principal {
-	all := slices.Clone(peers)
-	named := slices.Concat(r.Terms.Glass.ReviewBy, b.c.Auditors)
-	for _, n := range r.Terms.Requirements {
-		named = append(named, n.From...)
-	}
-	for _, text := range named {
-		kind, address, _ := strings.Cut(text, ":")
-		if p, err := access.ParsePrincipal(address); err == nil && (kind == "user" || kind == "group") {
-			all = append(all, p)
-		}
-	}
+// and auditors; nobody who is the same human as its principal. That some of them are not
+// known keeps nobody from breaking the glass: it is a warning.
+func (b *Broker) watchers(ctx context.Context, caller access.Caller, r access.Request, t access.Terms) (
+	[]access.Principal, []*access.Error) {
+	peers, warnings, err := b.candidates(ctx, caller, r, t, func(access.Standing) error { return nil })
+	named, _ := spelledOut(slices.Concat(r.Terms.Glass.ReviewBy, b.c.Auditors, spelledIn(r.Terms)))
+	all := addresses(append(peers, named...))
 	slices.Sort(all)
-	return slices.DeleteFunc(slices.Compact(all), func(p access.Principal) bool { return b.another(r, p) != nil })
+	return slices.DeleteFunc(all, func(p access.Principal) bool { return b.another(r, p) != nil }), append(warnings, warningOf(err)...)
 }
 
 // mayReview is nil for who may review a broken glass: those whom the terms named when it
@@ -247,7 +231,7 @@ func (b *Broker) mayReview(ctx context.Context, caller access.Caller, r access.R
 	}
 	by := r.Terms.Glass.ReviewBy
 	if len(by) == 0 {
-		terms, err := b.terms(b.factsOf(ctx, caller, r, nil, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
+		terms, err := b.termsOf(ctx, caller, r, nil)
 		if err != nil {
 			return err
 		}

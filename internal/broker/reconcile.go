@@ -69,8 +69,12 @@ func (b *Broker) Reconcile(ctx context.Context, caller access.Caller, on access.
 			found.add(TooLong, r, why)
 		}
 		if m := b.memory(); m != nil {
-			if err := found.hold(ctx, m, r, standing, b.c.Now()); err != nil {
+			kind, why, _, err := b.hold(ctx, m, r, standing)
+			if err != nil {
 				return found, err
+			}
+			if kind != "" {
+				found.add(kind, r, why)
 			}
 		}
 	}
@@ -85,45 +89,40 @@ func (f *Reconciled) add(kind DifferenceKind, r access.Request, why string) {
 	f.Differences = append(f.Differences, Difference{kind, r.ID, r.Resource, r.Principal, roles, why})
 }
 
-// hold holds one live grant against the ledger. The error is that it cannot be asked.
-func (f *Reconciled) hold(ctx context.Context, m Memory, r access.Request, s access.Standing, now time.Time) error {
-	stored, err := m.Open(ctx, r.ID)
+// hold says how a grant that stands differs from what is remembered of its request, which it
+// returns; nothing where it is as recorded. The error is that the ledger cannot be asked.
+func (b *Broker) hold(ctx context.Context, m Memory, r access.Request, s access.Standing) (
+	kind DifferenceKind, why string, stored access.Request, err error) {
+	stored, err = m.Open(ctx, r.ID)
 	switch code := codeOf(err); {
 	case code == access.CodeLedgerUnavailable:
-		return err
+		return "", "", stored, err
 	case code == access.CodeBadLink:
-		f.add(NotRemembered, r, "until "+stamp(r.Window.End))
-		return nil
+		return NotRemembered, "until " + stamp(r.Window.End), stored, nil
 	case code == access.CodeLedgerDamaged:
-		f.add(Damaged, r, err.Error())
-		return nil
+		return Damaged, err.Error(), stored, nil
 	case err != nil: // its personal data was erased
-		f.add(LiveAgain, r, err.Error())
-		return nil
+		return LiveAgain, err.Error(), stored, nil
 	case !of(stored, r):
-		other := r
-		other.ID = copyOf(r)
-		if _, err := m.Open(ctx, other.ID); err == nil {
-			return nil // taken in as what it is
+		if _, err := m.Open(ctx, copyOf(r)); err == nil {
+			return "", "", stored, nil // taken in as what it is
 		}
-		f.add(OtherGrant, r, fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, roleNames(stored)))
-		return nil
+		return OtherGrant, fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, roleNames(stored)), stored, nil
 	}
-	switch state := stored.StateAt(now); state {
+	switch state := stored.StateAt(b.c.Now()); state {
 	case access.Active, access.Approved, access.Scheduled:
 		for _, a := range s.OfRequest(stored) {
 			if !stored.Window.IsZero() && a.Window.Length() > 0 && !sameWindow(a.Window, stored.Window.Before(a.Until)) {
-				f.add(OtherWindow, r, fmt.Sprintf("it stands from %s to %s, and the ledger has %s to %s", stamp(a.Window.Start), stamp(a.Window.End),
-					stamp(stored.Window.Start), stamp(stored.Window.End)))
-				break
+				return OtherWindow, fmt.Sprintf("it stands from %s to %s, and the ledger has %s to %s", stamp(a.Window.Start), stamp(a.Window.End),
+					stamp(stored.Window.Start), stamp(stored.Window.End)), stored, nil
 			}
 		}
+		return "", "", stored, nil
 	case access.Ended, access.Expired, access.Failed:
-		f.add(LiveAgain, r, "it is "+string(state)+" in the ledger, and stands until "+stamp(r.Window.End))
+		return LiveAgain, "it is " + string(state) + " in the ledger, and stands until " + stamp(r.Window.End), stored, nil
 	default:
-		f.add(NotDecided, r, "it is "+string(state)+" in the ledger")
+		return NotDecided, "it is " + string(state) + " in the ledger", stored, nil
 	}
-	return nil
 }
 
 func sameWindow(a, b access.Window) bool {
@@ -143,7 +142,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // tooLong is why nobody could have got the grant for as long; empty where they could. By
 // its kind alone, where the rules cannot say.
 func (b *Broker) tooLong(ctx context.Context, caller access.Caller, r access.Request, s access.Standing) string {
-	terms, err := b.terms(b.factsOf(ctx, caller, r, &s, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
+	terms, err := b.termsOf(ctx, caller, r, &s)
 	if err != nil {
 		if terms, err = b.Defaults(access.Caller{Principal: r.Principal}, r.Kind); err != nil {
 			return ""

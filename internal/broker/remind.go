@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"jitaccess/internal/access"
 )
@@ -77,12 +76,7 @@ func escalatedTo(r access.Request) []access.Principal {
 	if r.Escalated >= len(r.Terms.Escalations) {
 		return nil
 	}
-	var all []access.Principal
-	for _, spelled := range r.Terms.Escalations[r.Escalated].To {
-		if kind, address, _ := strings.Cut(spelled, ":"); kind == "user" || kind == "group" {
-			all = append(all, access.Principal(address))
-		}
-	}
+	all, _ := spelledOut(r.Terms.Escalations[r.Escalated].To)
 	return all
 }
 

@@ -122,7 +122,7 @@ func (b *Broker) surveyOf(ctx context.Context, m Memory, on access.Resource, bef
 		if _, known := b.survey.known[key]; known {
 			continue
 		}
-		err := b.surveyGrant(ctx, m, r, before, done)
+		err := b.surveyGrant(ctx, m, r, standing, before, done)
 		if codeOf(err) == access.CodeLedgerUnavailable {
 			return err
 		}
@@ -140,27 +140,26 @@ func (b *Broker) surveyOf(ctx context.Context, m Memory, on access.Resource, bef
 }
 
 // surveyGrant takes in one grant, unless it is of a request that the ledger knows.
-func (b *Broker) surveyGrant(ctx context.Context, m Memory, r access.Request, before time.Time, done *Surveyed) error {
-	stored, err := m.Open(ctx, r.ID)
-	switch code := codeOf(err); {
-	case code == access.CodeLedgerUnavailable:
+func (b *Broker) surveyGrant(ctx context.Context, m Memory, r access.Request, s access.Standing, before time.Time, done *Surveyed) error {
+	kind, _, stored, err := b.hold(ctx, m, r, s)
+	switch {
+	case err != nil:
 		return err
-	case code == access.CodeBadLink:
+	case kind == OtherGrant, kind == LiveAgain && stored.State == access.Failed:
+		// Somebody has written the id of one grant into another, or of what came to nothing.
+		r.ID = copyOf(r)
+		return b.surveyGrant(ctx, m, r, s, time.Time{}, done)
+	case kind == NotRemembered:
 		if err := b.takeIn(ctx, r); err != nil {
 			return err
 		}
 		if done.TakenIn++; !before.IsZero() && r.Window.Start.After(before) {
 			return b.doubt(ctx, m, done, "grant "+r.ID+" is newer than all that is remembered")
 		}
-	case err != nil: // erased, or damaged: it is known
-	case !of(stored, r) || stored.State == access.Failed:
-		// Somebody has written the id of one grant into another, or of what came to nothing.
-		r.ID = copyOf(r)
-		return b.surveyGrant(ctx, m, r, time.Time{}, done)
-	case slices.Contains([]access.State{access.Pending, access.Denied, access.Withdrawn, access.Lapsed}, stored.State):
+	case kind == NotDecided:
 		return b.doubt(ctx, m, done, "grant "+r.ID+" stands, and its request is "+string(stored.State))
 	}
-	return nil
+	return nil // it is known, damaged or not
 }
 
 // of is whether a grant is one of a request that is remembered.
@@ -249,7 +248,7 @@ func (b *Broker) unruly(ctx context.Context, r access.Request) (access.Terms, er
 	if err != nil {
 		return access.Terms{}, nil
 	}
-	terms, err := b.terms(b.factsOf(ctx, system, r, &standing, r.Entitlements...), r.Kind, time.Time{}, r.Entitlements...)
+	terms, err := b.termsOf(ctx, system, r, &standing)
 	if err != nil {
 		return access.Terms{}, err
 	}

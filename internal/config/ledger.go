@@ -75,7 +75,8 @@ func (r *reader) checkLedger(c *Config) {
 	if !l.Database.Value.IsZero() {
 		d, err := ParseDatabase(l.Database.Value.Reveal())
 		r.faultIf(err != nil, "DATABASE_URL", "")
-		r.faultIf(d.SQLite != "" && c.Platform != Host, "DATABASE_URL", "the disk of "+c.Platform.String()+" is memory, and not shared")
+		r.faultIf(d.SQLite != "" && c.Platform != Host, "DATABASE_URL", "the disk of "+c.Platform.String()+" is memory, and not shared: "+
+			"use PostgreSQL, such as postgres://USER@/DATABASE?host=/cloudsql/PROJECT:REGION:INSTANCE")
 	}
 	if l.ByAccount() && c.Requests.Timeout > access.LinkLife {
 		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as %d, because without SIGNING_KEY a signature can be verified for %d hours",

@@ -163,7 +163,7 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=-----BEGIN PRIVATE KEY-----\nMC4C"}, "SMTP_DKIM_KEY", "is [redacted]; it must be projects/PROJECT/secrets/SECRET/versions/VERSION, or the path of a file, and not the key itself"},
 
 		{[]string{"DATABASE_URL=mysql://jit:hunter2@db.example.com/jit"}, "DATABASE_URL", "is [redacted]; it must be sqlite:PATH"},
-		{[]string{"DATABASE_URL=sqlite:x"}, "DATABASE_URL", "the disk of App Engine is memory"},
+		{[]string{"DATABASE_URL=sqlite:x"}, "DATABASE_URL", "the disk of App Engine is memory, and not shared: use PostgreSQL, such as postgres://"},
 		{[]string{"DATABASE_URL=sqlite://x/y"}, "DATABASE_URL", "it must be sqlite:PATH"},
 		{[]string{"DATABASE_URL=firestore:jit"}, "DATABASE_URL", "it must be sqlite:PATH"},
 		{[]string{"DATABASE_URL=projects/p/secrets/s"}, "DATABASE_URL", "is [redacted]"},

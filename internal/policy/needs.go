@@ -47,6 +47,12 @@ func (f *File) Faults(d Deployment) document.Faults {
 			tell("entitlement "+string(e.ID.Resource), document.Fault{Line: e.Line, Column: e.Column},
 				"there is no provider for %s/… here; leave it out", kind)
 		}
+		for _, spelled := range e.Requesters {
+			kind, _, _ := strings.Cut(spelled, ":")
+			if why := d.cannotKnow(kind); why != "" {
+				tell("entitlement "+string(e.ID.Resource), document.Fault{Line: e.Line, Column: e.Column}, "requesters name %s, and %s", spelled, why)
+			}
+		}
 	}
 	if len(f.defaults.at) > 0 {
 		for _, fault := range f.defaults.faults(d, loosened{}) {

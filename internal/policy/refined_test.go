@@ -444,6 +444,19 @@ rules:
 	}
 }
 
+// Groups of those who may ask need somebody who knows them.
+func TestRequestersThatNobodyKnowsAreAFault(t *testing.T) {
+	f := file(t, `version: 1
+entitlements:
+  - {resource: pomerium/wiki, role: roles/access, requesters: ["group:writers@example.com", "domain:example.com"]}
+`)
+	for groups, want := range map[bool]int{true: 0, false: 1} {
+		if faults := f.Faults(policy.Deployment{Kinds: []string{"pomerium"}, Groups: groups}); len(faults) != want {
+			t.Errorf("groups are known: %v: %v", groups, faults)
+		}
+	}
+}
+
 // What a file gives itself needs a provider that asks the file; it is never Google's.
 func TestEntitlementsNeedAProviderWithoutAList(t *testing.T) {
 	text := `version: 1

@@ -130,9 +130,7 @@ func (p *Provider) ending(d *document, e access.Ending, remembered []access.Requ
 		for _, id := range ids {
 			ended = append(ended, access.Outcome{Entitlement: id, Result: access.Removed, Window: w.Before(e.At.UTC().Truncate(time.Second))})
 		}
-		others := func(r access.Request) bool {
-			return r.ID != e.RequestID && r.State != access.Ended && r.State != access.Failed
-		}
+		others := func(r access.Request) bool { return r.ID != e.RequestID && !over(r) }
 		if !slices.ContainsFunc(requests, others) {
 			gone = append(gone, *r.own)
 		}

@@ -504,6 +504,39 @@ func TestConcurrentWritesLoseNothing(t *testing.T) {
 	}
 }
 
+// Within a process it takes no lease.
+func TestConcurrentWritesOfOneProcessLoseNothing(t *testing.T) {
+	w := newWorld(t)
+	p := w.provider()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		g := w.approved(access.Principal(fmt.Sprintf("p%d@example.com", i)), byte(i+1), w.now(), time.Hour)
+		wg.Go(func() {
+			if _, err := p.Grant(t.Context(), g, query(g.Principal), agree); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if sent := w.zero.Sent(); len(w.rules("jit-example")) != 8 || count(sent, "PUT", "") != 8 || count(sent, "POST", "/policies") != 1 {
+		t.Errorf("%d rules, %d writes", len(w.rules("jit-example")), count(sent, "PUT", ""))
+	}
+}
+
+// The number alone ends nothing: it is anybody's to send.
+func TestAnEndIsOfThePersonsAlone(t *testing.T) {
+	w := newWorld(t)
+	p := w.provider()
+	g := w.approved(ana, 1, w.now(), time.Hour)
+	w.grant(p, g)
+	other := g
+	other.Principal = ben
+	if outcomes, err := w.end(p, other); err != nil || len(outcomes) > 0 {
+		t.Errorf("%v, %v", outcomes, err)
+	}
+	w.wants(rule(ana, g.Window.End))
+}
+
 func TestALeaseThatCannotBeHadIsNoWrite(t *testing.T) {
 	w := newWorld(t)
 	w.config.Lease = func(context.Context, string, time.Duration) (func(context.Context) error, error) {

@@ -64,6 +64,9 @@ func (o own) gives(who access.Principal, w access.Window, now time.Time) bool {
 	return !o.after.IsZero() && w.Start.Unix() == o.after.Unix() || o.after.IsZero() && !w.Start.After(now)
 }
 
+// over is whether a request is to give no access any more.
+func over(r access.Request) bool { return r.State == access.Ended || r.State == access.Failed }
+
 // holders are the requests whose grant a rule is: those that give access, and only where there
 // are none those that should not. A rule without a beginning is not that of a request for
 // which one with it stands.
@@ -74,7 +77,7 @@ func holders(d *document, o own, remembered []access.Request, now time.Time) []a
 		if !o.gives(r.Principal, r.Window, now) || o.after.IsZero() && d.has(exact) {
 			continue
 		}
-		if r.State == access.Ended || r.State == access.Failed {
+		if over(r) {
 			other = append(other, r)
 		} else {
 			live = append(live, r)

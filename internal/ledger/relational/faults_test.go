@@ -143,27 +143,6 @@ func TestMessagesThatNobodyCanReadArePutAside(t *testing.T) {
 	}
 }
 
-// What a row says is what its entries fold to, also where a clock is finer than what is kept.
-func TestTimesAreKeptAsTheyAreFolded(t *testing.T) {
-	c, home := newClock(), sqlite(t)
-	s := store(t, home, c)
-	e := made(c, pending)
-	c.Advance(1234567 * time.Nanosecond)
-	for _, action := range []access.Action{access.RequestMade, access.Reminded} {
-		e.Action, e.At = action, c.Now()
-		if _, err := s.Commit(t.Context(), e, nil); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if e.Request, err = s.Open(t.Context(), pending); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if report, err := ledger.Verify(t.Context(), home, keys(t, secret)); err != nil || len(report.Findings) > 0 {
-		t.Errorf("%+v, %v", report, err)
-	}
-}
-
 func TestEveryStatementThatFailsLeavesNothingBehind(t *testing.T) {
 	for _, table := range []string{"events", "parts", "reviewers", "outbox"} {
 		t.Run(table, func(t *testing.T) {

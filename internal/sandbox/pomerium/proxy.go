@@ -40,6 +40,7 @@ func (z *Zero) Proxy(service http.Handler, host string) http.Handler {
 	p := &proxy{Zero: z, service: service, host: host}
 	own := http.NewServeMux()
 	own.HandleFunc("GET "+ownRoot, p.showPeople)
+	own.HandleFunc("GET "+ownRoot+"sign_out", p.signOut)
 	own.HandleFunc("POST "+ownRoot+"sign-in", p.signIn)
 	own.HandleFunc("POST "+ownRoot+"changesets", p.postChangesets)
 	own.HandleFunc("GET "+ownRoot+"assets/{name}", serveAsset)
@@ -180,6 +181,12 @@ func (p *proxy) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	http.SetCookie(w, &http.Cookie{Name: personCookie, Value: who.Email, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	http.Redirect(w, r, localPath(r.PostFormValue("return")), http.StatusSeeOther)
+}
+
+// signOut is at the address that Pomerium has it at.
+func (p *proxy) signOut(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, &http.Cookie{Name: personCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.Redirect(w, r, ownRoot, http.StatusSeeOther)
 }
 
 // postChangesets applies what waits, and says whether changes are to wait from now on.

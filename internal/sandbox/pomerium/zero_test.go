@@ -364,6 +364,9 @@ func TestOneChoosesWhoOneIs(t *testing.T) {
 	if w := visit(z, echo, "POST", "/.pomerium/sign-in", "", url.Values{"email": {"eve@example.com"}}, here); w.Code != 400 {
 		t.Errorf("nobody: %d", w.Code)
 	}
+	if w := visit(z, echo, "GET", "/.pomerium/sign_out", anas, nil, nil); w.Code != 303 || !strings.Contains(w.Header().Get("Set-Cookie"), "Max-Age=0") {
+		t.Errorf("signed out: %d %v", w.Code, w.Header())
+	}
 	elsewhere := http.Header{"Origin": {"https://evil.test"}, "Sec-Fetch-Site": {"cross-site"}}
 	if w := visit(z, echo, "POST", "/.pomerium/sign-in", "", url.Values{"email": {anas}}, elsewhere); w.Code != 403 {
 		t.Errorf("from elsewhere: %d", w.Code)
