@@ -74,87 +74,74 @@ func spaced(people []access.Principal) string {
 	return strings.Join(texts, " ")
 }
 
-// historyCSV streams what matches, a line for each request.
-func (s *server) historyCSV(w http.ResponseWriter, r *http.Request) {
-	var lines *csv.Writer
-	write := func(record func(i int) string) error {
-		fields := make([]string, len(columns))
-		for i := range columns {
-			fields[i] = access.Cell(record(i))
-		}
-		return lines.Write(fields)
-	}
-	s.export(w, r, "text/csv; charset=utf-8", "csv", func(out io.Writer) error {
-		lines = csv.NewWriter(out)
-		return write(func(i int) string { return columns[i].name })
-	}, func(e exportedRequest) error {
-		return write(func(i int) string { return columns[i].of(e) })
-	}, func() error {
-		lines.Flush()
-		return lines.Error()
-	})
+// file is a form of the history: what it begins and ends with, what stands between
+// requests, and a request.
+type file struct {
+	contentType, extension string
+	begin, between, end    string
+	request                func(exportedRequest) string
 }
 
-// historyJSON streams what matches, as one object.
-func (s *server) historyJSON(w http.ResponseWriter, r *http.Request) {
-	var out io.Writer
-	before := `{"requests":[`
-	s.export(w, r, "application/json; charset=utf-8", "json", func(to io.Writer) error {
-		out = to
-		return nil
-	}, func(e exportedRequest) error {
-		text, err := json.Marshal(e)
-		if err == nil {
-			_, err = out.Write(append([]byte(before), text...))
-			before = ",\n"
-		}
-		return err
-	}, func() error {
-		if before != ",\n" {
-			before += "]}\n"
-		} else {
-			before = "]}\n"
-		}
-		_, err := io.WriteString(out, before)
-		return err
-	})
+// csvFile has a line for each request, jsonFile is one object.
+var (
+	csvFile = file{contentType: "text/csv; charset=utf-8", extension: "csv", begin: csvLine(func(i int) string { return columns[i].name }),
+		request: func(e exportedRequest) string { return csvLine(func(i int) string { return columns[i].of(e) }) }}
+	jsonFile = file{contentType: "application/json; charset=utf-8", extension: "json", begin: `{"requests":[`, between: ",\n", end: "]}\n",
+		request: func(e exportedRequest) string {
+			text, _ := json.Marshal(e) // as in writeJSON
+			return string(text)
+		}}
+)
+
+func csvLine(of func(column int) string) string {
+	var b strings.Builder
+	fields := make([]string, len(columns))
+	for i := range columns {
+		fields[i] = access.Cell(of(i))
+	}
+	w := csv.NewWriter(&b)
+	w.Write(fields) // a Builder takes all
+	w.Flush()
+	return b.String()
 }
 
 // export streams a file, a page of the list at a time. What fails before anything was
 // sent is a refusal. What fails later breaks the connection off, so that nobody takes a
 // part for the whole.
-func (s *server) export(w http.ResponseWriter, r *http.Request, contentType, extension string, begin func(io.Writer) error,
-	each func(exportedRequest) error, end func() error) {
-	wanted, _, _, err := s.filtered(r)
-	wanted.After = ""
-	begun := false
-	for err == nil {
-		var listed access.Listed
-		if listed, _, err = s.Broker.History(r.Context(), callerOf(r), broker.ViewAll, wanted); err != nil {
-			break
-		}
-		if !begun {
-			w.Header().Set("Content-Type", contentType)
-			w.Header().Set("Content-Disposition", `attachment; filename="history.`+extension+`"`)
-			begun = true
-			err = begin(w)
-		}
-		for _, q := range listed.Requests {
+func (s *server) export(f file) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		wanted, _, _, err := s.filtered(r)
+		wanted.After = ""
+		between := ""
+		for begun := false; ; begun = true {
+			var listed access.Listed
 			if err == nil {
-				err = each(exported(q))
+				listed, _, err = s.Broker.History(r.Context(), callerOf(r), broker.ViewAll, wanted)
 			}
+			switch {
+			case err == nil:
+			case begun:
+				s.logEvent(r, slog.LevelWarn, events.Warning, "the export was broken off", slog.Any("error", err))
+				panic(http.ErrAbortHandler)
+			default:
+				s.refuse(w, r, err)
+				return
+			}
+			var text strings.Builder
+			if !begun {
+				w.Header().Set("Content-Type", f.contentType)
+				w.Header().Set("Content-Disposition", `attachment; filename="history.`+f.extension+`"`)
+				text.WriteString(f.begin)
+			}
+			for _, q := range listed.Requests {
+				text.WriteString(between + f.request(exported(q)))
+				between = f.between
+			}
+			if wanted.After = listed.Next; wanted.After == "" {
+				io.WriteString(w, text.String()+f.end) // who has gone meanwhile learns nothing
+				return
+			}
+			_, err = io.WriteString(w, text.String())
 		}
-		if wanted.After = listed.Next; err == nil && wanted.After == "" {
-			err = end()
-			break
-		}
-	}
-	switch {
-	case err == nil:
-	case begun:
-		s.logEvent(r, slog.LevelWarn, events.Warning, "the export was broken off", slog.Any("error", err))
-		panic(http.ErrAbortHandler)
-	default:
-		s.refuse(w, r, err)
 	}
 }

@@ -141,54 +141,53 @@ func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
 	return a, nil
 }
 
-func (s *server) apiWithdraw(r *http.Request, id string) (any, error) {
-	q, warnings, err := s.Broker.Withdraw(r.Context(), callerOf(r), id, s.origin(r))
-	if err != nil {
-		return nil, aboutRequest{id, err}
-	}
-	return apiChanged{requestOf(q), s.viewWarnings(r, warnings)}, nil
-}
+// change does something to a request, whose warnings are of who could not be told.
+type change func(r *http.Request, id string) (access.Request, []*access.Error, error)
 
-// withdraw is the page's way of it.
-func (s *server) withdraw(r *http.Request, id string) (page, error) {
-	q, warnings, err := s.Broker.Withdraw(r.Context(), callerOf(r), id, s.origin(r))
-	if err != nil {
-		return page{}, aboutRequest{id, err}
-	}
-	return s.afterwards(r, q, "result.withdrawn", warnings), nil
+func (s *server) withdraw(r *http.Request, id string) (access.Request, []*access.Error, error) {
+	return s.Broker.Withdraw(r.Context(), callerOf(r), id, s.origin(r))
 }
 
 // reviewGlass records what somebody thinks of a broken glass.
-func (s *server) reviewGlass(r *http.Request, id string) (page, error) {
+func (s *server) reviewGlass(r *http.Request, id string) (access.Request, []*access.Error, error) {
 	f, err := form(r)
 	if err != nil {
-		return page{}, err
+		return access.Request{}, nil, err
 	}
-	q, warnings, err := s.Broker.ReviewGlass(r.Context(), callerOf(r), id, strings.TrimSpace(f.Get(access.FieldComment)), s.origin(r))
+	return s.Broker.ReviewGlass(r.Context(), callerOf(r), id, strings.TrimSpace(f.Get(access.FieldComment)), s.origin(r))
+}
+
+func (s *server) apiReviewGlass(r *http.Request, id string) (access.Request, []*access.Error, error) {
+	body, err := readJSON(r)
 	if err != nil {
-		return page{}, aboutRequest{id, err}
+		return access.Request{}, nil, err
 	}
-	return s.afterwards(r, q, "result.reviewed", warnings), nil
+	return s.Broker.ReviewGlass(r.Context(), callerOf(r), id, strings.TrimSpace(body.Comment), s.origin(r))
+}
+
+// changed answers with the request as it is then.
+func (s *server) changed(do change) func(*http.Request, string) (any, error) {
+	return func(r *http.Request, id string) (any, error) {
+		q, warnings, err := do(r, id)
+		if err != nil {
+			return nil, aboutRequest{id, err}
+		}
+		return apiChanged{requestOf(q), s.viewWarnings(r, warnings)}, nil
+	}
 }
 
 // afterwards leads to the request, unless there is a warning, which nobody remembers.
-func (s *server) afterwards(r *http.Request, q access.Request, title string, warnings []*access.Error) page {
-	if len(notable(warnings)) == 0 {
-		return redirect(requestPath(q.ID))
+func (s *server) afterwards(title string, do change) func(*http.Request, string) (page, error) {
+	return func(r *http.Request, id string) (page, error) {
+		q, warnings, err := do(r, id)
+		switch {
+		case err != nil:
+			return page{}, err
+		case len(notable(warnings)) == 0:
+			return redirect(requestPath(q.ID)), nil
+		}
+		return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, title), Tone: "over", Resource: q.Resource,
+			Roles: s.viewRoles(r, q.Entitlements), Warnings: s.viewWarnings(r, warnings), Link: requestPath(q.ID),
+			LinkText: s.languageOf(r).Text("result.the-request")}}, nil
 	}
-	return page{template: "result", status: http.StatusOK, data: resultView{Frame: s.frame(r, title), Tone: "over", Resource: q.Resource,
-		Roles: s.viewRoles(r, q.Entitlements), Warnings: s.viewWarnings(r, warnings), Link: requestPath(q.ID),
-		LinkText: s.languageOf(r).Text("result.the-request")}}
-}
-
-func (s *server) apiReviewGlass(r *http.Request, id string) (any, error) {
-	body, err := readJSON(r)
-	if err != nil {
-		return nil, err
-	}
-	q, warnings, err := s.Broker.ReviewGlass(r.Context(), callerOf(r), id, strings.TrimSpace(body.Comment), s.origin(r))
-	if err != nil {
-		return nil, aboutRequest{id, err}
-	}
-	return apiChanged{requestOf(q), s.viewWarnings(r, warnings)}, nil
 }

@@ -183,41 +183,31 @@ func sameList(path string, q url.Values, set ...string) string {
 	return path + "?" + same.Encode()
 }
 
-// listPage shows a page of a list.
-func (s *server) listPage(r *http.Request, view, path, title string) (page, error) {
-	wanted, f, q, err := s.filtered(r)
-	if err != nil {
-		return page{}, err
+// list shows a page of a list.
+func (s *server) list(view, path, title string) func(*http.Request) (page, error) {
+	return func(r *http.Request) (page, error) {
+		wanted, f, q, err := s.filtered(r)
+		if err != nil {
+			return page{}, err
+		}
+		listed, warnings, err := s.Broker.History(r.Context(), callerOf(r), view, wanted)
+		if err != nil {
+			return page{}, err
+		}
+		v := listView{Frame: s.frame(r, title), View: view, Filter: f, Warnings: s.viewWarnings(r, warnings)}
+		if listed.Next != "" {
+			v.Next = sameList(path, q, "after", listed.Next)
+		}
+		if wanted.After != "" {
+			v.First = sameList(path, q)
+		}
+		if view == broker.ViewAll {
+			v.Everybody = s.Broker.Auditor(r.Context(), callerOf(r))
+			v.CSV, v.JSON, v.Month = sameList(path+".csv", q), sameList(path+".json", q), sameList(path+"/month", q, "from", "", "to", "")
+		}
+		v.Rows = s.rowsOf(r, listed.Requests, view != broker.ViewReviews && !v.Everybody)
+		return page{template: "list", status: http.StatusOK, data: v}, nil
 	}
-	listed, warnings, err := s.Broker.History(r.Context(), callerOf(r), view, wanted)
-	if err != nil {
-		return page{}, err
-	}
-	v := listView{Frame: s.frame(r, title), View: view, Filter: f, Warnings: s.viewWarnings(r, warnings)}
-	if listed.Next != "" {
-		v.Next = sameList(path, q, "after", listed.Next)
-	}
-	if wanted.After != "" {
-		v.First = sameList(path, q)
-	}
-	if view == broker.ViewAll {
-		v.Everybody = s.Broker.Auditor(r.Context(), callerOf(r))
-		v.CSV, v.JSON, v.Month = sameList(path+".csv", q), sameList(path+".json", q), sameList(path+"/month", q, "from", "", "to", "")
-	}
-	v.Rows = s.rowsOf(r, listed.Requests, view != broker.ViewReviews && !v.Everybody)
-	return page{template: "list", status: http.StatusOK, data: v}, nil
-}
-
-func (s *server) requests(r *http.Request) (page, error) {
-	return s.listPage(r, broker.ViewMine, "/requests", "list.mine")
-}
-
-func (s *server) reviews(r *http.Request) (page, error) {
-	return s.listPage(r, broker.ViewReviews, "/reviews", "list.reviews")
-}
-
-func (s *server) history(r *http.Request) (page, error) {
-	return s.listPage(r, broker.ViewAll, "/history", "list.history")
 }
 
 // homeLists are what the start page says of requests: what somebody has, what waits for

@@ -136,7 +136,7 @@ type server struct {
 	changing *turns
 	waiting  *turns
 	// places are for those who wait for a request to change.
-	places chan struct{}
+	places *places
 	// remembers is whether there are lists of requests.
 	remembers bool
 	ready     *lookup.Cache[health]
@@ -151,7 +151,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
-		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: make(chan struct{}, maxWaiting),
+		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: newPlaces(maxWaiting),
 		remembers: c.Broker != nil && c.Broker.Remembers()}
 	if s.After == nil {
 		s.After = time.After
@@ -217,17 +217,17 @@ func (s *server) routes() *chi.Mux {
 
 		r.Group(func(r chi.Router) {
 			r.Use(s.unless(s.forgetful))
-			r.Get("/requests", s.page(s.requests))
+			r.Get("/requests", s.page(s.list(broker.ViewMine, "/requests", "list.mine")))
 			r.Get("/requests/{id}", s.page(with(requestID, s.showRequest)))
 			r.Get("/requests/{id}/extend", s.page(with(requestID, s.extendForm)))
 			r.Post("/requests/{id}/extend", s.page(with(requestID, s.extend)))
-			r.Post("/requests/{id}/withdraw", s.page(with(requestID, s.withdraw)))
-			r.Post("/requests/{id}/review", s.page(with(requestID, s.reviewGlass)))
-			r.Get("/reviews", s.page(s.reviews))
-			r.Get("/history", s.page(s.history))
+			r.Post("/requests/{id}/withdraw", s.page(with(requestID, s.afterwards("result.withdrawn", s.withdraw))))
+			r.Post("/requests/{id}/review", s.page(with(requestID, s.afterwards("result.reviewed", s.reviewGlass))))
+			r.Get("/reviews", s.page(s.list(broker.ViewReviews, "/reviews", "list.reviews")))
+			r.Get("/history", s.page(s.list(broker.ViewAll, "/history", "list.history")))
 			r.Get("/history/month", s.page(s.month))
-			r.Get("/history.csv", s.historyCSV)
-			r.Get("/history.json", s.historyJSON)
+			r.Get("/history.csv", s.export(csvFile))
+			r.Get("/history.json", s.export(jsonFile))
 		})
 	})
 
@@ -262,7 +262,7 @@ func (s *server) scripts(r chi.Router, door string) {
 
 	r.Get(door+"/api/requests", s.api(s.apiRequests))
 	r.Get(door+"/api/requests/{id}", s.api(with(requestID, s.apiRequestNamed)))
-	r.Post(door+"/api/requests/{id}/withdraw", s.api(with(requestID, s.apiWithdraw)))
+	r.Post(door+"/api/requests/{id}/withdraw", s.api(with(requestID, s.changed(s.withdraw))))
 	r.Post(door+"/api/requests/{id}/extend", s.api(with(requestID, s.apiExtend)))
-	r.Post(door+"/api/requests/{id}/review", s.api(with(requestID, s.apiReviewGlass)))
+	r.Post(door+"/api/requests/{id}/review", s.api(with(requestID, s.changed(s.apiReviewGlass))))
 }
