@@ -114,10 +114,10 @@ func New(c Config) (*Provider, error) {
 		c.Endpoint = DefaultEndpoint
 	}
 	if c.RefreshToken == "" {
-		return nil, errors.New("an API user token is missing, which Pomerium Zero needs")
+		return nil, errors.New("an API user token is needed for Pomerium Zero")
 	}
 	if c.List == nil {
-		return nil, errors.New("a ledger is missing, which Pomerium Zero needs: its policies have no room for the ids of requests")
+		return nil, errors.New("a ledger is needed for Pomerium Zero: its policies have no room for the ids of requests")
 	}
 	ids := []string{c.Organization, c.Cluster}
 	for _, id := range c.PolicyIDs {
@@ -177,7 +177,7 @@ func (p *Provider) Resources(_ context.Context, who access.Principal) ([]access.
 // Canonical is the id as it came: there are no conditions here.
 func (p *Provider) Canonical(id access.EntitlementID) (access.EntitlementID, error) {
 	if id.Condition != "" {
-		return id, errors.New("there are no resource conditions in Pomerium Zero")
+		return id, errors.New("there are no resource conditions at Pomerium Zero")
 	}
 	return id, nil
 }
