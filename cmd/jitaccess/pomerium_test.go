@@ -197,6 +197,32 @@ func TestPomerium_TheExampleWithItsFourVariables(t *testing.T) {
 	}
 }
 
+// What holds of Google Cloud alone is not said of Pomerium: that a change takes minutes, that a
+// policy shows reasons to whoever reads it, that what there is are projects.
+func TestPomerium_PagesSayNothingOfGoogle(t *testing.T) {
+	p := newCluster(t, nil)
+	look := func(email, path string) {
+		t.Helper()
+		text := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(p.as(email, "GET", path, nil).expect(t, 200).body, "")
+		for _, foreign := range []string{"roject", "to seven minutes", "can read the policy", "shown as ?", "Google", "Identity-Aware"} {
+			if strings.Contains(text, foreign) {
+				t.Errorf("%s says %q", path, foreign)
+			}
+		}
+	}
+	look(ana, "/?q=nothing")
+	look(ana, examplePage+"?entitlement=pomerium/jit-example:roles/access")
+	id := p.ask(ana)
+	look(carla, "/admin/requests/"+id)
+	p.approve(carla, "/admin", id).expect(t, 303)
+	look(ana, examplePage)
+	look(ana, "/requests/"+id)
+	ended := p.as(ana, "POST", "/requests/"+id+"/end", url.Values{"resource": {"pomerium/jit-example"}}).expect(t, 200)
+	if strings.Contains(ended.body, "seven minutes") {
+		t.Error("after the end the page speaks of minutes")
+	}
+}
+
 // What decides is refused everywhere but at the page, whatever the address could be read as;
 // pages and interface alike, and never for the requester.
 func TestPomerium_ThePathIsTheGuard(t *testing.T) {

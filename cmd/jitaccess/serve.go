@@ -132,11 +132,19 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 			go s.sweeper.run(ctx)
 			return s.handler, nil
 		}
-		early.Error("cannot find out which project and service account this is; trying again", "event", events.Startup, "error", err)
+		early.Error("cannot find out which project and service account this is; trying again"+withoutGoogle(c), "event", events.Startup, "error", err)
 		if k.sleep(ctx, wait) != nil {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// withoutGoogle says how to do without Google Cloud, to whom may not know that it is used.
+func withoutGoogle(c *config.Config) string {
+	if c.Platform != config.Host || c.Pomerium.Used() {
+		return ""
+	}
+	return "; where there is no Google Cloud set API_USER_TOKEN, ORGANIZATION_ID and CLUSTER_ID, for Pomerium (docs/pomerium.md)"
 }
 
 func googleOptions(c *config.Config, k clock) gcp.Options {

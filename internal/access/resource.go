@@ -43,6 +43,9 @@ type ResourceKind struct {
 	Name *regexp.Regexp
 	// Word is one resource of the kind in words: "project".
 	Word string
+	// AppliedLater is whether minutes pass before what was written holds. ReasonShown is
+	// whether it bears the reason, for whoever can read it there.
+	AppliedLater, ReasonShown bool
 }
 
 // Has is whether a resource, as ParseResource or Project made it, is of the kind.

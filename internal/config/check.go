@@ -24,7 +24,7 @@ func (r *reader) platform(c *Config) {
 func (r *reader) check(c *Config) {
 	r.checkProviders(c)
 	r.checkCatalog(c)
-	r.checkRequests(&c.Requests, c.Catalog.CustomerID, !c.Ledger.Database.IsZero())
+	r.checkRequests(&c.Requests, !c.Google.Used || c.Catalog.CustomerID != "", !c.Ledger.Database.IsZero())
 	for name, people := range map[string][]string{"ADMINS": c.Requests.Admins, "AUDITORS": c.Requests.Auditors} {
 		claims := slices.ContainsFunc(people, func(m string) bool { return strings.HasPrefix(m, "claim:") })
 		r.faultIf(claims && c.Identity.GroupsClaim == "", "IDENTITY_GROUPS_CLAIM", name+" names a claim")
@@ -60,7 +60,7 @@ func (r *reader) checkCatalog(c *Config) {
 	}
 }
 
-func (r *reader) checkRequests(c *Requests, customer string, remembered bool) {
+func (r *reader) checkRequests(c *Requests, customer, remembered bool) {
 	least, most := r.variables["ACTIVATION_REQUEST_MIN_REVIEWERS"], r.variables["ACTIVATION_REQUEST_MAX_REVIEWERS"]
 	// Blame what was set; the other is a default.
 	blamed := least
@@ -78,7 +78,7 @@ func (r *reader) checkRequests(c *Requests, customer string, remembered bool) {
 	var ok bool
 	c.Admins, ok = parsePeople(c.Admins)
 	r.faultIf(!ok, "ADMINS", "")
-	r.faultIf(customer == "" && !r.variables["ADMINS"].bad && slices.ContainsFunc(c.Admins, isGroup),
+	r.faultIf(!customer && !r.variables["ADMINS"].bad && slices.ContainsFunc(c.Admins, isGroup),
 		"RESOURCE_CUSTOMER_ID", "ADMINS names a group, whose members are looked up there")
 	c.Auditors, ok = parsePeople(c.Auditors)
 	r.faultIf(!ok, "AUDITORS", "")

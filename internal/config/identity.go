@@ -140,8 +140,12 @@ func (r *reader) checkIAP(c *Config) {
 	for _, audience := range i.Audiences {
 		r.faultIf(!strings.HasPrefix(audience, "/projects/") || strings.ContainsAny(audience, " \t\r\n"), "IAP_AUDIENCE", "")
 	}
-	r.faultIf(c.Platform == Host && len(i.Audiences) == 0, "IAP_AUDIENCE",
+	missing := c.Platform == Host && len(i.Audiences) == 0
+	asked := len(r.said(append(slices.Clone(googleSettings), "IDENTITY")...)) > 0
+	r.faultIf(missing && asked, "IAP_AUDIENCE",
 		"neither GAE_SERVICE nor K_SERVICE is set, so it cannot be derived; behind anything but Identity-Aware Proxy set IDENTITY")
+	r.faultIf(missing && !asked, "IDENTITY", "nothing says who signs people in; behind Pomerium JWKS_ENDPOINT alone is enough; "+
+		"to try the service without any settings: jitaccess sandbox")
 	if !i.VerifyAudience && len(i.Audiences) > 0 {
 		r.warn("IAP_VERIFY_AUDIENCE is ignored, because IAP_AUDIENCE is set")
 		i.VerifyAudience = true

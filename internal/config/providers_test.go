@@ -107,6 +107,28 @@ func TestProviders_Faults(t *testing.T) {
 	}
 }
 
+// Where nothing of Google's is set, no fault sends anybody to a variable of Google's.
+func TestProviders_NoFaultLeadsToGoogleWhereThereIsNone(t *testing.T) {
+	for what, env := range map[string]map[string]string{
+		"nothing at all":      {},
+		"no front":            example("JWKS_ENDPOINT="),
+		"a directory's group": example("ADMINS=group:ops@example.com"),
+	} {
+		found := faults(t, env)
+		if len(found) == 0 {
+			t.Errorf("%s: no fault", what)
+		}
+		for _, f := range found {
+			if strings.HasPrefix(f.Variable, "IAP_") || f.Variable == "RESOURCE_CUSTOMER_ID" {
+				t.Errorf("%s: %v", what, f)
+			}
+		}
+	}
+	if found := faults(t, example("JWKS_ENDPOINT=")); found[0].Variable != "IDENTITY" || !strings.Contains(found[0].Error(), "behind Pomerium JWKS_ENDPOINT") {
+		t.Errorf("no front: %v", found)
+	}
+}
+
 // With neither system to give access to, it is said what to set, for both.
 func TestProviders_NeitherIsAFault(t *testing.T) {
 	found := faults(t, map[string]string{"JWKS_ENDPOINT": jwksText})

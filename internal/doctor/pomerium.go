@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 
-	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 )
 
@@ -29,10 +28,9 @@ func (d *doctor) pomerium(ctx context.Context) {
 	const check = "pomerium"
 	policies, waiting, err := d.Pomerium(ctx)
 	if err != nil {
-		text, next := d.Words(access.AsError(err))
-		d.broken(check, text+" "+why(err), next+" Make a new API user token at https://console.pomerium.app/app/management/api-tokens "+
-			"if this one is refused; compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters "+
-			"if there is no such thing")
+		d.broken(check, "Pomerium Zero does not do what it was asked: "+why(err), "see that this machine reaches it. "+
+			"Make a new API user token at https://console.pomerium.app/app/management/api-tokens if this one is refused; "+
+			"compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters if there is no such thing")
 		return
 	}
 	d.ok(check, "the API answers, and takes API_USER_TOKEN")
@@ -138,7 +136,7 @@ func (d *doctor) ledger(ctx context.Context) {
 	if m.Unmade {
 		d.ok(check, "%s is not there yet: the service makes it when it starts", m.Where)
 	} else {
-		d.ok(check, "%s can be read; what is remembered is signed with %s", m.Where, m.Key)
+		d.ok(check, "%s can be read; the key that signs what is remembered: %s", m.Where, m.Key)
 	}
 	if m.Beside {
 		d.warn(check, "SIGNING_KEY is not set: the key lies beside the database, and whoever can write that folder can approve",

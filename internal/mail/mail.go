@@ -80,10 +80,11 @@ type Config struct {
 	Sign func(context.Context, []byte) ([]byte, error)
 
 	// Language is that of mails; nil means English. Location is the time zone of the
-	// times in them; nil means UTC. Provider is as in notice.Writer.
-	Language *words.Language
-	Location *time.Location
-	Provider func(access.Resource) string
+	// times in them; nil means UTC. Provider and Immediate are as in notice.Writer.
+	Language  *words.Language
+	Location  *time.Location
+	Provider  func(access.Resource) string
+	Immediate func(access.Resource) bool
 	// Address says where a person gets mail; nil means at the principal's address.
 	Address func(access.Principal) (string, error)
 	// ConnectTimeout, ReadTimeout and WriteTimeout cap connecting, waiting for each
@@ -143,7 +144,7 @@ func New(c Config) (*Mailer, error) {
 	}
 	m := &Mailer{
 		c:      c,
-		writer: notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider},
+		writer: notice.Writer{Language: c.Language, Location: c.Location, Provider: c.Provider, Immediate: c.Immediate},
 		pace:   &pace{perMinute: c.PerMinute, now: c.Now, sleep: c.Sleep},
 	}
 	m.pool = &pool{open: m.loggedIn, turns: semaphore.NewWeighted(int64(c.MaxConnections)), now: c.Now, afterFunc: c.AfterFunc}

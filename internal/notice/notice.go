@@ -46,6 +46,8 @@ type Writer struct {
 	Location *time.Location
 	// Provider names the system of a resource; nil or an empty name is "the provider".
 	Provider func(access.Resource) string
+	// Immediate is whether what is written for a resource holds at once; nil is: of none.
+	Immediate func(access.Resource) bool
 }
 
 // Write puts a notice into words. It refuses what must reach neither a header nor a
@@ -222,7 +224,7 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 			facts.Heading = w.text("notice.approved-in-part")
 			facts.Rows = append(facts.Rows, w.row("notice.not-granted", w.text("notice.not-granted.value", "provider", provider), refused...))
 		}
-		facts.Notes = []string{w.text("notice.approved.note", "provider", provider)}
+		facts.Notes = []string{strings.TrimSpace(w.delay(r.Resource) + " " + w.text("notice.approved.note"))}
 	case n.Final:
 		facts.Heading, decided = w.text("notice.denied"), "notice.denied-by"
 		facts.Intro = w.text("notice.denied.intro", args...)
@@ -270,7 +272,17 @@ func (w Writer) ended(facts *Facts, n access.Notice) {
 		facts.Rows = append(facts.Rows, w.row("notice.was-until", w.instant(n.Window.End)))
 	}
 	facts.Rows = append(facts.Rows, w.reason(r))
-	facts.Notes = []string{w.text("notice.ended.note", "provider", w.Language.Provider(&access.Error{}, w.provider(r.Resource)))}
+	if delay := w.delay(r.Resource); delay != "" {
+		facts.Notes = []string{delay}
+	}
+}
+
+// delay is how long what was written takes to hold; empty where it holds at once.
+func (w Writer) delay(on access.Resource) string {
+	if w.Immediate != nil && w.Immediate(on) {
+		return ""
+	}
+	return w.text("notice.delay", "provider", w.Language.Provider(&access.Error{}, w.provider(on)))
 }
 
 // rule is which rule of which policy the terms come from; nothing where none decided, or

@@ -38,6 +38,21 @@ func writer(provider string) notice.Writer {
 	return notice.Writer{Language: words.English, Provider: func(access.Resource) string { return provider }}
 }
 
+// Nobody is told to wait for what holds at once.
+func TestNoDelayIsToldWhereThereIsNone(t *testing.T) {
+	w := writer("Pomerium")
+	w.Immediate = func(on access.Resource) bool { return on == "projects/shop" }
+	facts, err := w.Write(approvedInPart())
+	if err != nil || len(facts.Notes) != 1 || facts.Notes[0] != "The access ends by itself." {
+		t.Errorf("%q, %v", facts.Notes, err)
+	}
+	ended := approvedInPart()
+	ended.Kind, ended.By = access.NoticeEnded, "erin@example.com"
+	if facts, err = w.Write(ended); err != nil || len(facts.Notes) != 0 {
+		t.Errorf("%q, %v", facts.Notes, err)
+	}
+}
+
 // A role that could not be granted is told in the words of a refusal anywhere else, and
 // the provider by its name.
 func TestWhatWasNotGrantedIsToldInTheSameWordsAsAnywhere(t *testing.T) {

@@ -225,7 +225,7 @@ func (s *server) asked(r *http.Request, on access.Resource, asked broker.Asked) 
 	}
 	l := s.languageOf(r)
 	v := resultView{Frame: s.frame(r, "result.granted"), Tone: "good", Resource: on, Roles: roles,
-		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: l.Text("delay", "provider", s.providerOf(on)),
+		Warnings: s.viewWarnings(r, besides(asked.Warnings, asked.Outcomes)), Delay: s.delay(l, "delay", on),
 		Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
 	if peer {
 		v.Title, v.Delay = l.Text("result.sent"), ""

@@ -24,6 +24,8 @@ type homeView struct {
 	Warnings []string
 	// Unlisted: the list could not be had; typing an id still works.
 	Unlisted string
+	// Projected is whether there are projects among what can be chosen.
+	Projected bool
 	// Lists is nil where nothing is remembered.
 	Lists *homeLists
 }
@@ -57,7 +59,7 @@ func (s *server) home(r *http.Request) (page, error) {
 // find lists the projects that match what was typed, and goes straight to the one
 // that is meant.
 func (s *server) find(r *http.Request, typed string) (page, error) {
-	v := homeView{Frame: s.frame(r, "find-access"), Query: typed}
+	v := homeView{Frame: s.frame(r, "find-access"), Query: typed, Projected: s.Broker.ResourceKind("projects/").Word != ""}
 	resources, warnings, err := s.Broker.Resources(r.Context(), callerOf(r))
 	if err != nil {
 		p, _ := s.problem(r, err)

@@ -187,7 +187,7 @@ func (s *server) decided(r *http.Request, ref string, verdict access.Verdict, d 
 	case len(d.Outcomes) == 0: // what is recorded, and written later
 		v.Title, v.Tone = l.Text("result.waiting"), "wait"
 	default:
-		v.Delay = l.Text("delay", "provider", s.providerOf(d.Request.Resource))
+		v.Delay = s.delay(l, "delay", d.Request.Resource)
 		v.Until = s.moment(r, d.Window.End)
 		if !well {
 			v.Title, v.Tone = l.Text("result.approved-in-part"), "wait"
@@ -261,7 +261,7 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 		ids = append(ids, o.Entitlement)
 	}
 	v := resultView{Frame: s.frame(r, "result.ended"), Tone: "over",
-		Delay: l.Text("delay.end", "provider", s.providerOf(on)), Resource: on, Roles: s.viewRoles(r, ids),
+		Delay: s.delay(l, "delay.end", on), Resource: on, Roles: s.viewRoles(r, ids),
 		Warnings: s.viewWarnings(r, ended.Warnings), Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
 	if doorOf(r) != "" {
 		v.Link, v.LinkText = broker.AdminPath, l.Text("admin.title")

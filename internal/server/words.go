@@ -34,6 +34,20 @@ func (s *server) providerOf(on access.Resource) string {
 	return s.Provider(on)
 }
 
+// appliedLater is whether people wait for what was written there to hold.
+func (s *server) appliedLater(on access.Resource) bool { return s.Broker.ResourceKind(on).AppliedLater }
+
+// reasonShown is whether others read the reason there.
+func (s *server) reasonShown(on access.Resource) bool { return s.Broker.ResourceKind(on).ReasonShown }
+
+// delay is a text about that wait, none where there is no wait.
+func (s *server) delay(l *words.Language, key string, on access.Resource) string {
+	if !s.appliedLater(on) {
+		return ""
+	}
+	return l.Text(key, "provider", s.providerOf(on))
+}
+
 // tellsPeople is whether a channel reaches people. That there is one is not enough: it
 // may be one for machines.
 func (s *server) tellsPeople() bool {

@@ -14,11 +14,13 @@ import (
 var number = regexp.MustCompile(`^[0-9]{1,32}$`)
 
 // Kinds are the kinds of resources of Google Cloud that have IAM policies which this
-// service reads.
+// service reads. A change of a policy takes minutes to hold
+// (https://cloud.google.com/iam/docs/access-change-propagation), and a binding's condition
+// is described by the reason.
 var Kinds = []access.ResourceKind{
-	{Segment: "projects", Name: regexp.MustCompile(`^` + access.ProjectExpression + `$`), Word: "project"},
-	{Segment: "folders", Name: number, Word: "folder"},
-	{Segment: "organizations", Name: number, Word: "organization"},
+	{Segment: "projects", Name: regexp.MustCompile(`^` + access.ProjectExpression + `$`), Word: "project", AppliedLater: true, ReasonShown: true},
+	{Segment: "folders", Name: number, Word: "folder", AppliedLater: true, ReasonShown: true},
+	{Segment: "organizations", Name: number, Word: "organization", AppliedLater: true, ReasonShown: true},
 }
 
 // Parse reads the path of a project, folder or organization.
