@@ -27,6 +27,10 @@ IMAGE ?= jitaccess
 FUZZTIME ?= 30s
 # How long the soak test runs; half of it without the hostile one. See docs/testing.md.
 SOAKTIME ?= 10m
+# How many pairs of approvals at the same time and how many writes of policies it makes; see
+# docs/reliability.md.
+PAIRS ?= 100000
+WRITES ?= 1000000
 # Which safeguards make mutants takes out, as a regular expression over their names.
 MUTANTS ?= .
 # How long a benchmark runs, and how often; see docs/performance.md.
@@ -90,9 +94,10 @@ bench: build
 	go test -timeout 30m -run '^$$' -bench . -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -benchmem ./... | tee bin/benchmarks.txt
 	go test -run '^TestPerformanceDocument$$' ./cmd/jitaccess -benchmarks '$(CURDIR)/bin/benchmarks.txt'
 
-# The short form of it, half a minute, is among the tests.
+# The short form of it, half a minute, is among the tests; so is a thousandth of PAIRS and WRITES.
 soak:
 	go test -count=1 -v -timeout 60m -run '^TestSoak$$' ./internal/soak -soak $(SOAKTIME)
+	go test -count=1 -v -timeout 180m ./internal/load -pairs $(PAIRS) -writes $(WRITES) -histories 5000 -failover 300
 
 # It is among the tests too.
 model:

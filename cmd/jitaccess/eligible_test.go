@@ -248,7 +248,7 @@ func TestEligibleSpeaksInWords(t *testing.T) {
 	}
 	const missing = "The members of sre@example.com could not be read, so people may be missing."
 	for _, want := range []string{
-		"projects/a: " + missing + " Tell your administrator if somebody is missing. (the directory says no)\n",
+		"projects/a: " + missing + " (the directory says no)\n",
 		"projects/b cannot be looked up: Cloud Asset Inventory is receiving too many calls at the moment. Try again in a minute.\n",
 		"projects/c is left out: There is no ", "Check the project ID.",
 	} {

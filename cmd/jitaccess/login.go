@@ -48,7 +48,8 @@ func newDoor(ctx context.Context, c *config.Config, google *cloud, remembers *le
 		}
 		return err
 	}
-	return door{identify: verifier.Identify, ready: ready, method: p.Method, event: p.Event, check: p.Check, switchAccount: p.SwitchAccount}, nil
+	return door{identify: verifier.Identify, ready: ready, method: p.Method, event: p.Event, check: p.Check,
+		switchAccount: p.SwitchAccount}, nil
 }
 
 func newLogin(ctx context.Context, c *config.Config, google *cloud, remembers *ledger.Store, k clock, log *slog.Logger) (

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"jitaccess/internal/login"
 	"jitaccess/internal/oauth/oauthtest"
 )
@@ -262,4 +264,39 @@ func TestGroupsAndKeysOfALogin(t *testing.T) {
 	w.restart(map[string]string{"OIDC_ISSUER": issuer})
 	admin.visit("/mail", nil).expect(t, 200)
 	w.call("", "GET", "/health/ready", "").expect(t, 200, `"IdentityProviderIsAvailable":true`)
+}
+
+// In a browser: its rules for cookies and for forms that lead elsewhere are what no program has.
+func TestLoginInABrowser(t *testing.T) {
+	w := newLoginWorld(t, false, nil)
+	b := openBrowser(t, w.public, true)
+	b.open("/access/projects/" + project)
+	b.do(chromedp.SendKeys(`input[name=login]`, alice), chromedp.SendKeys(`input[name=password]`, "any"))
+	b.press("Sign-in")
+	b.press("Continue")
+	b.sees("Signed in as "+alice, "Log out")
+	b.tick("roles/cloudsql.admin")
+	b.press("Continue")
+	b.fill("justification", "Restoring what outlived a session")
+
+	// The session ends while she types: all of them do.
+	w.restart(map[string]string{"SESSION_KEY": secondKey})
+	b.press("Activate now")
+	b.sees("Log in, then send it again", "Nothing was done")
+	tab, done := chromedp.NewContext(b.ctx)
+	defer done()
+	// The provider still knows her.
+	if err := chromedp.Do(tab, chromedp.Navigate(w.public+"/"), chromedp.WaitVisible(`//button[normalize-space(.)="Log out"]`)); err != nil {
+		t.Fatal(err)
+	}
+	b.press("Send it again")
+	b.sees("Access granted")
+	if n := len(w.described("projects/"+project, "Restoring what outlived a session")); n != 1 {
+		t.Errorf("%d grants", n)
+	}
+
+	b.press("Log out")
+	b.sees("You are logged out", "Log out at the provider too")
+	b.follow(`//a[normalize-space(.)="Log in"]`)
+	b.do(chromedp.WaitVisible(`input[name=login]`)) // it asks who she is
 }

@@ -64,10 +64,13 @@ func NewAccount(c AccountConfig) *Account { return &Account{c: c, used: map[stri
 
 var accountForm = jose.Form{Algorithms: []jose.Algorithm{jose.RS256}}
 
-// tokenClaims are exactly those of a signature. Issued is in seconds since 1970.
+// tokenClaims are exactly those of a signature. Issued and Expires are in seconds since
+// 1970, AccountLife apart: where a payload says nothing of its end, the signing service adds
+// one (https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt).
 type tokenClaims struct {
 	Issuer  string `json:"iss"`
 	Issued  int64  `json:"iat"`
+	Expires int64  `json:"exp"`
 	Purpose string `json:"purpose"`
 	Digest  string `json:"digest"`
 }
@@ -76,7 +79,8 @@ type tokenClaims struct {
 // signing service may have signed something else, or with another key. The error is of
 // kind Unavailable when those keys cannot be had.
 func (a *Account) Sign(ctx context.Context, text []byte) (Signature, error) {
-	claims, err := json.Marshal(tokenClaims{a.c.ServiceAccount, a.c.Now().Unix(), tokenPurpose, textDigest(text)})
+	now := a.c.Now()
+	claims, err := json.Marshal(tokenClaims{a.c.ServiceAccount, now.Unix(), now.Add(AccountLife).Unix(), tokenPurpose, textDigest(text)})
 	if err != nil {
 		return Signature{}, err
 	}
@@ -161,8 +165,10 @@ func readToken(c jose.Claims, text []byte) (issuer string, issued time.Time, err
 	purpose, _ := c.String("purpose")
 	digest, _ := c.String("digest")
 	seconds, err := c.Int64("iat")
+	end, endless := c.Int64("exp")
 	switch {
-	case err != nil || !c.Exactly("iss", "iat", "purpose", "digest") || purpose != tokenPurpose:
+	case err != nil || endless != nil || !c.Exactly("iss", "iat", "exp", "purpose", "digest") || purpose != tokenPurpose ||
+		end-seconds != int64(AccountLife/time.Second):
 		return "", time.Time{}, errors.New("signed for another purpose")
 	case digest != textDigest(text):
 		return "", time.Time{}, errors.New("the signature is not of this text")

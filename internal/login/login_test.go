@@ -59,14 +59,7 @@ func TestSomebodyLogsIn(t *testing.T) {
 // Each is one fault of a callback; nobody is logged in by it, and a login that was begun
 // cannot be finished a second time.
 func TestBadCallbacks(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		// before edits the world when the login has been begun; edit what the provider sends back.
-		before func(*world, *browser, *visit)
-		edit   func(url.Values)
-		code   access.Code
-		kind   access.Kind
-	}{
+	for _, test := range []badCallback{
 		{name: "no state", edit: func(q url.Values) { q.Del("state") }, code: access.CodeLoginLapsed},
 		{name: "another state", edit: func(q url.Values) { q.Set("state", "x"+q.Get("state")) }, code: access.CodeLoginLapsed},
 		{name: "the state longer", edit: func(q url.Values) { q.Set("state", q.Get("state")+"x") }, code: access.CodeLoginLapsed},
@@ -171,8 +164,9 @@ func claims(name string, value any) func(*world, *browser, *visit) {
 	}
 }
 
-type badCallback = struct {
-	name   string
+type badCallback struct {
+	name string
+	// before edits the world when the login has been begun; edit what the provider sends back.
 	before func(*world, *browser, *visit)
 	edit   func(url.Values)
 	code   access.Code
@@ -260,7 +254,6 @@ func TestNobodyFixesASession(t *testing.T) {
 	thief.logIn()
 	before := thief.cookies["__Host-session"]
 	victim.cookies["__Host-session"] = before
-	w.provider.claims = nil
 	if _, _, err := victim.finish(victim.start("/"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +261,7 @@ func TestNobodyFixesASession(t *testing.T) {
 		t.Error("the session is the one that was planted")
 	}
 	// A cookie of one kind is none of another.
-	v = victim.start("/")
+	victim.start("/")
 	for name, value := range victim.cookies {
 		if strings.Contains(name, "login-") {
 			victim.cookies["__Host-session"] = value

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,5 +108,56 @@ func (t *turns) take(ctx context.Context, who access.Principal) (done func(), ok
 	case <-ctx.Done():
 		leave()
 		return nil, false
+	}
+}
+
+// places are for pages that wait, per instance of the service. When all are taken, a person
+// who holds fewer than somebody else gets one of theirs, so that few people cannot keep all.
+type places struct {
+	most  int
+	mu    sync.Mutex
+	taken int
+	of    map[access.Principal][]chan struct{}
+}
+
+func newPlaces(most int) *places {
+	return &places{most: most, of: map[access.Principal][]chan struct{}{}}
+}
+
+// take returns what is closed when the place goes to somebody else; leave must be called
+// in any case. It is nil where there is no place: nobody holds two more than who asks.
+func (p *places) take(who access.Principal) (gone <-chan struct{}, leave func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken >= p.most {
+		var richest access.Principal
+		for other, held := range p.of {
+			if len(held) > len(p.of[richest]) {
+				richest = other
+			}
+		}
+		if len(p.of[richest]) < len(p.of[who])+2 {
+			return nil, nil
+		}
+		oldest := p.of[richest][0]
+		p.give(richest, oldest)
+		close(oldest)
+	}
+	mine := make(chan struct{})
+	p.of[who] = append(p.of[who], mine)
+	p.taken++
+	return mine, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.give(who, mine)
+	}
+}
+
+// give gives a place back, if it is still held.
+func (p *places) give(who access.Principal, place chan struct{}) {
+	held := slices.DeleteFunc(slices.Clone(p.of[who]), func(c chan struct{}) bool { return c == place })
+	p.taken -= len(p.of[who]) - len(held)
+	if p.of[who] = held; len(held) == 0 {
+		delete(p.of, who)
 	}
 }

@@ -136,7 +136,7 @@ type server struct {
 	changing *turns
 	waiting  *turns
 	// places are for those who wait for a request to change.
-	places chan struct{}
+	places *places
 	// remembers is whether there are lists of requests.
 	remembers bool
 	ready     *lookup.Cache[health]
@@ -151,7 +151,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
-		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: make(chan struct{}, maxWaiting),
+		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: newPlaces(maxWaiting),
 		remembers: c.Broker != nil && c.Broker.Remembers()}
 	if s.After == nil {
 		s.After = time.After

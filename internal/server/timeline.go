@@ -158,7 +158,7 @@ func waited(r *http.Request) (int, error) {
 
 // A page that waits asks the ledger every lookEvery, looks times; then it is told that
 // nothing has changed, and asks again. So long a request may take before proxies break it
-// off. maxWaiting may wait at a time.
+// off. maxWaiting may wait at a time; see places.
 const (
 	lookEvery  = time.Second
 	looks      = 20
@@ -166,20 +166,20 @@ const (
 )
 
 // await returns a request and its events when it is at another version than that, or
-// after a while as it is. Where too many wait already it does not wait.
+// after a while as it is. Where too many wait already, each of whom holds no more places, it
+// does not wait.
 func (s *server) await(r *http.Request, id string, version int) (q access.Request, events []access.Event, changed bool, err error) {
-	select {
-	case s.places <- struct{}{}:
-		defer func() { <-s.places }()
-	default:
+	gone, leave := s.places.take(callerOf(r).Principal)
+	if gone == nil {
 		return q, nil, false, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast}
 	}
+	defer leave()
 	for look := range looks {
 		q, events, err = s.Broker.Timeline(r.Context(), callerOf(r), id)
 		if changed = q.Version != version; err != nil || changed || look == looks-1 {
 			break
 		}
-		if !s.pause(r.Context()) {
+		if !s.pause(r.Context(), gone) {
 			break
 		}
 	}
@@ -187,10 +187,11 @@ func (s *server) await(r *http.Request, id string, version int) (q access.Reques
 }
 
 // pause waits for lookEvery, and says whether to go on.
-func (s *server) pause(ctx context.Context) bool {
+func (s *server) pause(ctx context.Context, gone <-chan struct{}) bool {
 	select {
 	case <-s.After(lookEvery):
 		return true
+	case <-gone:
 	case <-ctx.Done():
 	case <-s.Stopping:
 	}

@@ -150,6 +150,9 @@ func (c *Cluster) stop() {
 	_ = os.RemoveAll(c.dir)
 }
 
+// Folder is where its socket is.
+func (c *Cluster) Folder() string { return c.dir }
+
 // URL is that of a database, for somebody.
 func (c *Cluster) URL(who, database string) string {
 	return (&url.URL{Scheme: "postgres", User: url.User(who), Path: "/" + database, RawQuery: "host=" + url.QueryEscape(c.dir)}).String()
