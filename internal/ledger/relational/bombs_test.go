@@ -2,7 +2,10 @@ package relational_test
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -18,8 +21,12 @@ func TestShortTextsThatBecomeLargeAreNotRead(t *testing.T) {
 	scene(t, home, s, c)
 	pattern := `{"pattern":"` + strings.Repeat("(?:x{1000})", 300) + `"}`
 	for what, put := range map[string]func(m map[string]json.RawMessage){
-		"patterns": func(m map[string]json.RawMessage) { m["terms"] = json.RawMessage(`{"justification":[` + pattern + `]}`) },
-		"lists":    func(m map[string]json.RawMessage) { m["decisions"] = json.RawMessage("[" + strings.Repeat("{},", 2000) + "{}]") },
+		"patterns": func(m map[string]json.RawMessage) {
+			m["terms"] = json.RawMessage(`{"justification":[` + pattern + `]}`)
+		},
+		"lists": func(m map[string]json.RawMessage) {
+			m["decisions"] = json.RawMessage("[" + strings.Repeat("{},", 2000) + "{}]")
+		},
 	} {
 		var m map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(home.text(t, "SELECT summary FROM requests WHERE id = ?", denied)), &m); err != nil {
@@ -76,8 +83,17 @@ func reseal(t *testing.T, home rigged, id, content string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var text map[string]any
+	if err := json.Unmarshal(entries[0].Text, &text); err != nil {
+		t.Fatal(err)
+	}
+	h := sha256.New()
+	for _, field := range [][]byte{[]byte("jitaccess ledger part 1"), entries[0].Parts[0].Salt, []byte(content)} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
+		h.Write(field)
+	}
 	home.exec(t, "UPDATE parts SET content = ? WHERE request_id = ? AND version = 1 AND place = 0", content, id)
 	home.exec(t, "UPDATE events SET body = REPLACE(body, ?, ?) WHERE request_id = ? AND version = 1",
-		ledger.PartDigest(entries[0].Parts[0]), ledger.PartDigest(ledger.Part{Salt: entries[0].Parts[0].Salt, Data: []byte(content)}), id)
+		text["parts"].([]any)[0], fmt.Sprintf("%x", h.Sum(nil)), id)
 	signedBy(id, 1)(t, home)
 }
