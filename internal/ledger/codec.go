@@ -308,8 +308,7 @@ func outcomesFrom(forms []outcomeForm) []access.Outcome {
 	var outcomes []access.Outcome
 	for _, f := range forms {
 		outcomes = append(outcomes, access.Outcome{Entitlement: access.EntitlementID(f.Entitlement), Result: f.Result,
-			Window: windowFrom(f.Window),
-			Err:    errorFrom(f.Err), Waits: errorFrom(f.Waits)})
+			Window: windowFrom(f.Window), Err: errorFrom(f.Err), Waits: errorFrom(f.Waits)})
 	}
 	return outcomes
 }
