@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -53,11 +54,23 @@ type sweeper struct {
 func (s *sweeper) run(ctx context.Context) {
 	if s.ledger != nil {
 		every(ctx, s.clock, sweepEvery, func() {
-			_, _ = s.sweep(ctx, broker.SweepCount)
-			_, _ = s.survey(ctx)
+			s.surviving(func() { _, _ = s.sweep(ctx, broker.SweepCount) })
+			s.surviving(func() { _, _ = s.survey(ctx) })
 			s.watchClock()
 		})
 	}
+}
+
+// surviving does something of which nobody waits for the end. What breaks it, such as a row
+// that somebody has written by hand, must not end the process: people need it for what
+// works without the ledger.
+func (s *sweeper) surviving(do func()) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.log.Error("what is done every minute broke off", "event", events.Ledger, "error", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		}
+	}()
+	do()
 }
 
 // sweep sweeps once, and says in the log what could not be done.

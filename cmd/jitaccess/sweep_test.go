@@ -210,3 +210,34 @@ func TestTheJobSweepsUntilNothingMoreCanBeDone(t *testing.T) {
 		t.Errorf("no settings: %d", code)
 	}
 }
+
+// breaking is a broker that breaks, as by a row that somebody has written by hand.
+type breaking struct{ sweeps }
+
+func (b *breaking) Sweep(ctx context.Context, most int) (broker.Swept, error) {
+	_, _ = b.sweeps.Sweep(ctx, most)
+	panic("negative shift amount")
+}
+
+func (b *breaking) Survey(ctx context.Context, most int) (broker.Surveyed, error) {
+	_, _ = b.sweeps.Survey(ctx, most)
+	panic("index out of range")
+}
+
+func TestWhatBreaksASweepEndsNoProcess(t *testing.T) {
+	now := time.Now()
+	var b breaking
+	var log bytes.Buffer
+	sweeper := newSweeper(&b.sweeps, config.Host, &now)
+	sweeper.broker, sweeper.log = &b, slog.New(slog.NewJSONHandler(&log, nil))
+	sweeper.clock.sleep = func(context.Context, time.Duration) error {
+		if len(b.most) == 2 {
+			return context.Canceled
+		}
+		return nil
+	}
+	sweeper.run(t.Context())
+	if len(b.most) != 2 || b.surveys != 2 || strings.Count(log.String(), `"level":"ERROR"`) != 4 || !strings.Contains(log.String(), "negative shift amount") {
+		t.Errorf("swept %v, surveyed %d times: %s", b.most, b.surveys, &log)
+	}
+}

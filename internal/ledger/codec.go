@@ -242,7 +242,16 @@ func requestTo(r access.Request) requestForm {
 	return f
 }
 
+// maxItems bounds each list in what is read. A short text of an empty one for each item
+// would be much memory; a request that was asked for has some tens.
+const maxItems = 1000
+
+var errTooMany = errors.New("there is more in it than in anything that was recorded")
+
 func requestFrom(f requestForm) (access.Request, error) {
+	if max(len(f.Entitlements), len(f.Reviewers), len(f.Decisions), len(f.Claims)) > maxItems {
+		return access.Request{}, errTooMany
+	}
 	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource, Justification: f.Justification,
 		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
 		Fixed: windowFrom(f.Fixed), Extends: f.Extends, Claims: f.Claims, ClaimsKnown: f.ClaimsKnown,
@@ -351,6 +360,9 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	var f noticeForm
 	if err := json.Unmarshal(data, &f); err != nil {
 		return access.Notice{}, err
+	}
+	if max(len(f.To), len(f.CC), len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems {
+		return access.Notice{}, errTooMany
 	}
 	r, err := requestFrom(f.Request)
 	if err != nil {

@@ -19,6 +19,8 @@ type folded struct {
 	// foreign: something was signed with a key that is not ours now. It can be read, and
 	// nothing can be decided on it.
 	foreign bool
+	// foreignEnd: the end that was asked for last was so by such a key.
+	foreignEnd bool
 	// restsOn is when the last was of the events that a grant rests on; requester and
 	// approvers are the stable ids of humans.
 	restsOn   time.Time
@@ -45,6 +47,9 @@ func (f *folded) add(ctx context.Context, id string, version int, entry Entry, s
 		return err
 	}
 	f.foreign = f.foreign || foreign
+	if event.Action == access.EndAsked {
+		f.foreignEnd = foreign
+	}
 	f.head = entry.Digest()
 	f.events = append(f.events, event)
 	if f.erased = f.erased || entry.erased(); f.erased {

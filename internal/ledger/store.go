@@ -75,6 +75,9 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 		return access.Request{}, damaged(id, errForeignKey)
 	}
 	s.remember(id, f)
+	if f.foreignEnd { // nothing is ended because somebody without a key says so
+		f.request.Ending = time.Time{}
+	}
 	return f.request, nil
 }
 

@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"errors"
 	"regexp"
+	"regexp/syntax"
 	"time"
 
 	"jitaccess/internal/access"
@@ -83,7 +85,15 @@ func termsFrom(f termsForm) (access.Terms, error) {
 		Signature: f.Signature, Keys: access.KeyTerms{Age: duration(f.KeyAge), DeviceBound: f.KeyDeviceBound, ByAdmin: f.KeyByAdmin},
 		RemindAfter: duration(f.RemindAfter), Notify: f.Notify, NotifyOnly: f.NotifyOnly, People: f.People,
 		BreakGlass: f.BreakGlass, Glass: access.GlassTerms{Who: f.GlassWho, ReviewBy: f.GlassReviewBy, MaxDuration: duration(f.GlassMaxDuration)}}
+	size := 0
 	for _, j := range f.Justification {
+		parsed, err := syntax.Parse(j.Pattern, syntax.Perl)
+		if err != nil {
+			return t, err
+		}
+		if size += programSize(parsed); size > maxPrograms {
+			return t, errors.New("its patterns are too large")
+		}
 		pattern, err := regexp.Compile(j.Pattern)
 		if err != nil {
 			return t, err
@@ -94,6 +104,27 @@ func termsFrom(f termsForm) (access.Terms, error) {
 		t.Escalations = append(t.Escalations, access.Escalation{After: duration(e.After), To: e.To})
 	}
 	return t, nil
+}
+
+// maxPrograms bounds how large the patterns of one request are together, as programs: in
+// instructions, of some 40 bytes. A pattern of the settings has 1,000 characters, and makes
+// 142,000 at the very most.
+const maxPrograms = 200_000
+
+// programSize is about how many instructions a pattern becomes. What is repeated is so in
+// the program; the parser bounds what one pattern becomes.
+func programSize(re *syntax.Regexp) int {
+	size := 1
+	if re.Op == syntax.OpLiteral {
+		size = len(re.Rune)
+	}
+	for _, sub := range re.Sub {
+		size += programSize(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		size *= max(re.Min, re.Max, 1)
+	}
+	return size
 }
 
 func needsTo(requirements []access.Requirement) []need {

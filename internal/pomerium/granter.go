@@ -13,10 +13,12 @@ import (
 )
 
 // How long one action takes at most; how long the lease lasts with which it writes, so that
-// nobody writes who has lost it; and how often a policy is written before it is given up.
+// nobody writes who has lost it; how long what ends access waits for the lease; and how
+// often a policy is written before it is given up.
 const (
 	actionTimeout = 25 * time.Second
 	leaseLife     = 40 * time.Second
+	leasePatience = 10 * time.Second
 	maxWrites     = 4
 )
 
@@ -302,7 +304,8 @@ func (p *Provider) keep(name, id string) {
 
 // hold waits until nobody else writes the policy, in this process and, where there is a
 // lease, in any. Where it cannot be asked for a lease, what grants is not written, and what
-// ends is: what is lost to it is written again by whoever has the lease.
+// ends is: what is lost to it is written again by whoever has the lease. So it is where
+// somebody else holds the lease for long: a row by hand keeps nobody's access from ending.
 func (p *Provider) hold(ctx context.Context, on access.Resource, grants bool) (release func(), err error) {
 	unlock, err := p.writing.lock(ctx, string(on))
 	if err != nil {
@@ -311,9 +314,15 @@ func (p *Provider) hold(ctx context.Context, on access.Resource, grants bool) (r
 	if p.c.Lease == nil {
 		return unlock, nil
 	}
-	end, err := p.c.Lease(ctx, string(on), leaseLife)
+	patient := ctx
+	if !grants {
+		var cancel context.CancelFunc
+		patient, cancel = context.WithTimeout(ctx, leasePatience)
+		defer cancel()
+	}
+	end, err := p.c.Lease(patient, string(on), leaseLife)
 	switch e := access.AsError(err); {
-	case e != nil && e.Code == access.CodeLedgerUnavailable && !grants:
+	case e != nil && !grants && ctx.Err() == nil && (e.Code == access.CodeLedgerUnavailable || e.Code == access.CodeLeaseHeld):
 		return unlock, nil
 	case e != nil:
 		unlock()

@@ -94,3 +94,34 @@ func TestWhoHasNoTimeForTheLeaseWritesNothing(t *testing.T) {
 	}
 	w.grant(p, g)
 }
+
+// A lease that is held without end, as by a row that somebody has written by hand, keeps
+// nothing from ending. What grants waits, and is not written.
+func TestALeaseThatIsNeverFreeKeepsNothingFromEnding(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	whole, _ := ctx.Deadline()
+	var patience []bool
+	w.config.Lease = func(ctx context.Context, _ string, _ time.Duration) (func(context.Context) error, error) {
+		until, _ := ctx.Deadline()
+		patience = append(patience, time.Until(until) > 11*time.Second && !until.After(whole))
+		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeLeaseHeld}
+	}
+	p := w.provider()
+	g := w.approved(ana, 1, w.now(), time.Hour)
+	if _, err := p.Grant(ctx, g, query(ana), agree); codeOf(err) != access.CodeLeaseHeld || len(w.zero.Sent()) > 0 {
+		t.Error(err)
+	}
+	if _, err := w.zero.AddPolicy("jit-example", "["+rule(ana, g.Window.End)+"]"); err != nil {
+		t.Fatal(err)
+	}
+	ending := access.Ending{RequestID: g.RequestID, Principal: ana, Resource: example, At: w.now()}
+	if outcomes, err := p.End(ctx, ending); err != nil || len(outcomes) != 1 {
+		t.Error(outcomes, err)
+	}
+	w.wants()
+	if !slices.Equal(patience, []bool{true, false}) {
+		t.Errorf("waited for long: %v", patience)
+	}
+}

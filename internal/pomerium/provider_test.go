@@ -565,3 +565,29 @@ func TestALeaseThatCannotBeHadIsNoWrite(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever opens an id that is none has looked what waits, of all policies: on pages that is
+// what was read a moment ago, and one person does not spend the calls of others.
+func TestWhatWaitsIsNotReadAnewForEachPage(t *testing.T) {
+	for purpose, anew := range map[access.Purpose]bool{access.ForPage: false, access.ForAction: true} {
+		w := newWorld(t)
+		p := w.provider()
+		if _, err := w.zero.AddPolicy("jit-example", `[{"allow":{"and":[{"email":"ben@example.com"},{"reject":true}]}}]`); err != nil {
+			t.Fatal(err)
+		}
+		ctx := access.WithPurpose(t.Context(), purpose)
+		if waiting, warnings := p.Waiting(ctx); len(waiting) != 1 || len(warnings) > 0 {
+			t.Fatalf("%+v, %v", waiting, warnings)
+		}
+		w.zero.Sent()
+		for range 10 {
+			w.pass(time.Second)
+			if waiting, _ := p.Waiting(ctx); len(waiting) != 1 {
+				t.Errorf("%+v", waiting)
+			}
+		}
+		if reads := len(w.zero.Sent()); (reads >= 10) != anew || !anew && reads > 0 {
+			t.Errorf("purpose %v: %d calls", purpose, reads)
+		}
+	}
+}

@@ -155,13 +155,17 @@ func (p *Provider) Waiting(ctx context.Context) ([]access.Request, []*access.Err
 	var warnings []*access.Error
 	var seen []access.Resource
 	now := p.c.Now().UTC().Truncate(time.Second)
+	after := now
+	if purpose, _ := access.PurposeOf(ctx); purpose == access.ForPage {
+		after = time.Time{} // anybody who opens an id that is none comes here
+	}
 	for _, e := range p.entitlements() {
 		on := e.ID.Resource
 		if slices.Contains(seen, on) {
 			continue
 		}
 		seen = append(seen, on)
-		d, err := p.policies.Get(ctx, on.Name(), now)
+		d, err := p.policies.Get(ctx, on.Name(), after)
 		if err != nil {
 			warnings = append(warnings, failure(err, on, false))
 			continue

@@ -63,8 +63,8 @@ func (d *Database) queryIn(ctx context.Context, q queryer, statement string, arg
 	return rows.Err()
 }
 
-const entryColumns = `e.request_id, e.version, e.body, e.algorithm, e.key_id, e.public_key, e.signature,
-	p.place, p.person, p.salt, p.content
+var entryColumns = `e.request_id, e.version, ` + bounded("e.body", maxText) + `, e.algorithm, e.key_id, e.public_key, e.signature,
+	p.place, p.person, p.salt, ` + bounded("p.content", maxText) + `
 	FROM events e LEFT JOIN parts p ON p.request_id = e.request_id AND p.version = e.version`
 
 // Load implements ledger.Home.
@@ -84,7 +84,7 @@ type entryRow struct {
 	id      string
 	version int64
 	entry   ledger.Entry
-	place   sql.NullInt64
+	place   any // an int64, or nothing
 	part    ledger.Part
 }
 
@@ -93,7 +93,7 @@ func scanEntry(scan func(...any) error) (entryRow, error) {
 	var public, signature string
 	var person, salt, content sql.NullString
 	s := &r.entry.Signature
-	err := scan(&r.id, &r.version, &r.entry.Text, &s.Algorithm, &s.Key, &public, &signature, &r.place, &person, &salt, &content)
+	err := scan(&r.id, (*number)(&r.version), &r.entry.Text, &s.Algorithm, &s.Key, &public, &signature, &r.place, &person, &salt, &content)
 	s.Public, s.Bytes = unbase64(public), unbase64(signature)
 	r.part = ledger.Part{Person: access.Principal(person.String), Salt: unbase64(salt.String), Data: []byte(content.String)}
 	return r, err
@@ -109,7 +109,7 @@ func (c *chain) add(r entryRow) {
 	if len(c.entries) == 0 || r.version != c.version {
 		c.entries, c.version = append(c.entries, r.entry), r.version
 	}
-	if at := r.place.Int64; r.place.Valid && at >= 0 && at < maxPlace {
+	if at, ok := r.place.(int64); ok && at >= 0 && at < maxPlace {
 		entry := &c.entries[len(c.entries)-1]
 		for int64(len(entry.Parts)) <= at {
 			entry.Parts = append(entry.Parts, ledger.Part{})
@@ -243,13 +243,47 @@ func tuples(values, columns int) string {
 	return row + strings.Repeat(", "+row, values/columns-1)
 }
 
-const rowColumns = `r.id, r.version, r.head, r.state, r.principal, r.resource, r.made, r.due, r.summary`
+// number and text are columns as they are read: SQLite lets a row have anything in any of
+// them, and null in a primary key. What is no number is 0, and null is nothing, so that one
+// row keeps no other from being read.
+type (
+	number int64
+	text   string
+)
+
+// Scan implements sql.Scanner.
+func (n *number) Scan(value any) error {
+	i, _ := value.(int64)
+	*n = number(i)
+	return nil
+}
+
+// Scan implements sql.Scanner.
+func (t *text) Scan(value any) error {
+	s, _ := value.(string)
+	*t = text(s)
+	return nil
+}
+
+// The longest texts that are read, in bytes: of a row or a message, and of a part or a
+// policy. What is longer reads as nothing, which is what nobody can read.
+const (
+	maxRow  = 256 << 10
+	maxText = 2 << 20
+)
+
+// bounded is a column that is not fetched where it is longer.
+func bounded(column string, bytes int) string {
+	return fmt.Sprintf("CASE WHEN octet_length(%s) <= %d THEN %s ELSE '' END", column, bytes, column)
+}
+
+var rowColumns = `r.id, r.version, r.head, r.state, r.principal, r.resource, r.made, r.due, ` + bounded("r.summary", maxRow)
 
 func scanRow(scan func(...any) error) (ledger.Row, error) {
 	var r ledger.Row
-	var made, due int64
-	err := scan(&r.ID, &r.Version, &r.Head, &r.State, &r.Principal, &r.Resource, &made, &due, &r.Summary)
-	r.Made, r.Due = moment(made), moment(due)
+	var version, made, due number
+	err := scan((*text)(&r.ID), &version, &r.Head, &r.State, &r.Principal, &r.Resource, &made, &due, &r.Summary)
+	r.Version, r.Made, r.Due = int(version), moment(int64(made)), moment(int64(due))
 	return r, err
 }
 
@@ -294,9 +328,9 @@ func (d *Database) Count(ctx context.Context, q ledger.Query) ([]access.Count, e
 	var counts []access.Count
 	err := d.query(ctx, strings.Join(each, " UNION ALL "), args, func(scan func(...any) error) error {
 		var c access.Count
-		var day int64
+		var day number
 		err := scan(&day, &c.State, &c.Requests)
-		c.Day = moment(day * aDay)
+		c.Day = moment(int64(day) * aDay)
 		counts = append(counts, c)
 		return err
 	})
@@ -364,12 +398,12 @@ func (d *Database) Aside(ctx context.Context, max int) ([]ledger.Kept, error) {
 
 func (d *Database) kept(ctx context.Context, where string, args ...any) ([]ledger.Kept, error) {
 	var all []ledger.Kept
-	err := d.query(ctx, "SELECT id, request_id, notice, made, due, attempts, lease FROM outbox WHERE "+where, args,
+	err := d.query(ctx, "SELECT id, request_id, "+bounded("notice", maxRow)+", made, due, attempts, lease FROM outbox WHERE "+where, args,
 		func(scan func(...any) error) error {
 			var k ledger.Kept
-			var made, due int64
-			err := scan(&k.ID, &k.Request, &k.Notice, &made, &due, &k.Attempts, &k.Lease)
-			k.Made, k.Due = moment(made), moment(due)
+			var made, due, attempts number
+			err := scan((*text)(&k.ID), &k.Request, &k.Notice, &made, &due, &attempts, &k.Lease)
+			k.Made, k.Due, k.Attempts = moment(int64(made)), moment(int64(due)), int(attempts)
 			all = append(all, k)
 			return err
 		})
@@ -408,9 +442,9 @@ func (d *Database) Swept(ctx context.Context, at time.Time) error {
 
 // LastSweep implements ledger.Home.
 func (d *Database) LastSweep(ctx context.Context) (time.Time, error) {
-	var began int64
-	err := d.query(ctx, "SELECT began FROM sweeps", nil, func(scan func(...any) error) error { return scan(&began) })
-	return moment(began), err
+	var began number
+	err := d.query(ctx, "SELECT began FROM sweeps WHERE id = 1", nil, func(scan func(...any) error) error { return scan(&began) })
+	return moment(int64(began)), err
 }
 
 // Hold implements ledger.Home.
@@ -465,13 +499,13 @@ func (d *Database) Keep(ctx context.Context, n ledger.Note) error {
 // Notes implements ledger.Home.
 func (d *Database) Notes(ctx context.Context, kind string, max int) ([]ledger.Note, error) {
 	var all []ledger.Note
-	err := d.query(ctx, `SELECT id, made, body, algorithm, key_id, public_key, signature FROM notes WHERE kind = ?
+	err := d.query(ctx, `SELECT id, made, `+bounded("body", maxText)+`, algorithm, key_id, public_key, signature FROM notes WHERE kind = ?
 		ORDER BY made DESC, id DESC LIMIT ?`, []any{kind, max}, func(scan func(...any) error) error {
 		n := ledger.Note{Kind: kind}
-		var made int64
+		var made number
 		var body, public, signature string
 		err := scan(&n.ID, &made, &body, &n.Signature.Algorithm, &n.Signature.Key, &public, &signature)
-		n.Made, n.Body, n.Signature.Public, n.Signature.Bytes = moment(made), unbase64(body), unbase64(public), unbase64(signature)
+		n.Made, n.Body, n.Signature.Public, n.Signature.Bytes = moment(int64(made)), unbase64(body), unbase64(public), unbase64(signature)
 		all = append(all, n)
 		return err
 	})
@@ -512,9 +546,9 @@ func (d *Database) stretch(ctx context.Context, after string) ([]ledger.Record, 
 	err = d.queryIn(ctx, tx, `SELECT id FROM (SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?) a
 		UNION SELECT id FROM (SELECT DISTINCT request_id AS id FROM events WHERE request_id > ? ORDER BY request_id LIMIT ?) b
 		ORDER BY id LIMIT ?`, []any{after, stride, after, stride, stride}, func(scan func(...any) error) error {
-		var id string
+		var id text
 		err := scan(&id)
-		ids = append(ids, id)
+		ids = append(ids, string(id))
 		return err
 	})
 	if err != nil || len(ids) == 0 {
