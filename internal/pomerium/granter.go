@@ -278,6 +278,7 @@ func (p *Provider) find(ctx context.Context, name string) (*document, error) {
 		p.keep(name, "")
 	}
 	found, err := p.client.list(ctx, name)
+	found = slices.DeleteFunc(found, func(d *document) bool { return p.pinned[d.id] })
 	switch {
 	case err != nil || len(found) == 0:
 		return nil, err
