@@ -451,6 +451,17 @@ func TestClaimsOfTheUserInfoEndpoint(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, caller, err)
 		}
 	}
+	// That an address is verified which the ID token does not name is nothing about another.
+	for _, says := range []map[string]any{{"sub": "1234", "email": ana, "email_verified": false}, {"sub": "1234", "email": ana}} {
+		b := w.browser()
+		v := b.start("/")
+		delete(w.provider.claims, "email")
+		w.provider.claims["email_verified"] = true
+		w.provider.userinfo = says
+		if _, caller, err := b.finish(v, nil); err == nil || access.AsError(err).Code != access.CodeUnverifiedAddress {
+			t.Errorf("%v: %+v, %v", says, caller, err)
+		}
+	}
 	// A claim that is signed counts, whatever is said beside it.
 	b := w.browser()
 	v := b.start("/")
