@@ -240,6 +240,16 @@ func TestAPolicyThatIsNamedByItsIDIsNoOther(t *testing.T) {
 			t.Errorf("the other policy was written: %s", sent.Body)
 		}
 	}
+	// Whoever examines them sees each once, whatever it is called.
+	w.config.Entitlements = func() []pomerium.Entitlement {
+		return []pomerium.Entitlement{{ID: id}, {ID: access.EntitlementID{Resource: "pomerium/production", Role: pomerium.RoleAccess}},
+			{ID: access.EntitlementID{Resource: "pomerium/gone", Role: pomerium.RoleAccess}}}
+	}
+	w.config.PolicyIDs["gone"] = "gone-1"
+	policies, _, err := w.provider().Examine(t.Context())
+	if err != nil || len(policies) != 3 || policies[0].Count != 1 || policies[1].Count != 1 || policies[2].Count != 0 {
+		t.Errorf("%+v, %v", policies, err)
+	}
 	w.config.PolicyIDs = map[string]string{"production": production, "staging": production}
 	if _, err := pomerium.New(w.config); err == nil {
 		t.Error("one policy under two names")
