@@ -409,7 +409,7 @@ func TestPomerium_Doctor(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(p.folder, "other.db")); err == nil {
 		t.Error("doctor makes a database")
 	}
-	got, code = examined(map[string]string{"DATABASE_URL": "postgres://127.0.0.1:1/x", "SIGNING_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="})
+	got, _ = examined(map[string]string{"DATABASE_URL": "postgres://127.0.0.1:1/x", "SIGNING_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="})
 	expect("no database", got, "broken   ledger: requests cannot be remembered")
 	if err := os.Chmod(filepath.Join(p.folder, "jitaccess.db.key"), 0o644); err != nil {
 		t.Fatal(err)

@@ -313,7 +313,8 @@ func spelledIn(terms access.Terms) (all []string) {
 	return all
 }
 
-// spelledOut are the people and groups among those whom a policy or a setting names; others is whether there are more, who are known by what they are.
+// spelledOut are the people and groups among those whom a policy or a setting names; others is
+// whether there are more, who are known by what they are.
 func spelledOut(spelled []string) (all []access.Principal, others bool) {
 	for _, one := range spelled {
 		address, user := strings.CutPrefix(one, "user:")

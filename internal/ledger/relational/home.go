@@ -439,7 +439,8 @@ func (d *Database) Release(ctx context.Context, name, holder string) error {
 func (d *Database) EndSession(ctx context.Context, id string, until, now time.Time) error {
 	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM ended_sessions WHERE until < ?"), micros(now))
 	if err == nil {
-		_, err = d.write.ExecContext(ctx, d.rebind("INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING"), id, micros(until))
+		_, err = d.write.ExecContext(ctx, d.rebind("INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING"),
+			id, micros(until))
 	}
 	return err
 }
