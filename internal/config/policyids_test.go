@@ -13,7 +13,7 @@ func TestPolicyIDs(t *testing.T) {
 	if err != nil || !maps.Equal(c.Pomerium.PolicyIDs(), want) {
 		t.Errorf("%v, %v", c.Pomerium.PolicyIDs(), err)
 	}
-	for _, text := range []string{"jit-example", "=x", "jit-example=", "Jit=x", "a/b=x", "a=../x", "a=x=y", "a=1,a=2"} {
+	for _, text := range []string{"jit-example", "=x", "jit-example=", "Jit=x", "a/b=x", "a=../x", "a=x=y", "a=1,a=2", "a=1,b=1"} {
 		if _, err := read(example("POMERIUM_POLICY_IDS=" + text)); err == nil || !strings.Contains(err.Error(), "POMERIUM_POLICY_IDS") {
 			t.Errorf("%s: %v", text, err)
 		}

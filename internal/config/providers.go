@@ -62,6 +62,8 @@ func (r *reader) checkProviders(c *Config) {
 		r.faultIf(!namedPolicy.MatchString(pair), "POMERIUM_POLICY_IDS", "")
 	}
 	r.faultIf(len(p.PolicyIDs()) < len(p.Policies), "POMERIUM_POLICY_IDS", "a policy has one id")
+	ids := slices.Sorted(maps.Values(p.PolicyIDs()))
+	r.faultIf(len(slices.Compact(ids)) < len(p.PolicyIDs()), "POMERIUM_POLICY_IDS", "an id is that of one policy")
 	for _, name := range []string{"API_USER_TOKEN", "ORGANIZATION_ID", "CLUSTER_ID"} {
 		missing := r.variables[name].text == ""
 		r.faultIf(missing && p.Used(), name, "Pomerium needs API_USER_TOKEN, ORGANIZATION_ID and CLUSTER_ID")

@@ -18,29 +18,28 @@ import (
 // person is what the provider's userinfo endpoint did.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html
 func ALB(arn, client string) Profile {
+	ours := func(header jose.Claims) error {
+		if signer, _ := header.String("signer"); signer != arn {
+			return errors.New("another load balancer has signed it")
+		}
+		if is, _ := header.String("client"); is != client {
+			return fmt.Errorf("it is for the client %q", access.Clip(is, 200))
+		}
+		return nil
+	}
 	return Profile{
 		Method: "alb",
 		Header: "X-Amzn-Oidc-Data",
 		Form: jose.Form{Algorithms: []jose.Algorithm{jose.ES256}, Header: []string{"signer", "iss", "client", "exp"},
-			Padded: true},
+			Ours: ours, Padded: true},
 		Issuer: func(t jose.Token) error {
-			signer, _ := t.Header.String("signer")
 			above, _ := t.Header.String("iss")
-			within, err := t.Claims.String("iss")
-			switch {
-			case signer != arn:
-				return errors.New("another load balancer has signed it")
-			case err != nil || above != within:
+			if within, err := t.Claims.String("iss"); err != nil || above != within {
 				return errors.New("header and claims name different issuers")
 			}
 			return nil
 		},
-		Audience: func(t jose.Token) error {
-			if is, _ := t.Header.String("client"); is != client {
-				return fmt.Errorf("it is for the client %q", is)
-			}
-			return nil
-		},
+		Audience: func(t jose.Token) error { return ours(t.Header) },
 		Expected: "the client " + client + " of " + arn,
 		MaxLife:  10 * time.Minute,
 		Undated:  true,

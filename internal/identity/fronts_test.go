@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -201,6 +202,48 @@ func (f front) request(assertions ...string) *http.Request {
 		r.Header.Add(f.header, f.prefix+a)
 	}
 	return r
+}
+
+// Threat 40: what does not even say that it is ours costs no call to the key server, and so
+// keeps nobody out whose key is new.
+func TestThreat40_StrangersOfAFrontKeepNobodyOut(t *testing.T) {
+	alb := fronts(t)[2]
+	server := httptest.NewServer(alb.asked(t))
+	t.Cleanup(server.Close)
+	alb.keys = identity.ALBKeys(server.URL, clock)
+	v := alb.verifier(t)
+	for i := range 100 {
+		kid := fmt.Sprintf("%08d-1234-1234-1234-123456789013", i)
+		for _, as := range []claims{{"kid": kid, "signer": strings.Replace(arn, "123456789012", "210987654321", 1)}, {"kid": kid, "client": "client-2"}} {
+			caller, err := v.Identify(alb.request(alb.sign(alb.head(as), text(alb.claims))))
+			wantError(t, text(as), caller, err, access.Unauthenticated, access.CodeBadIdentity)
+		}
+	}
+	if _, err := v.Identify(alb.request(alb.edit(nil))); err != nil {
+		t.Errorf("who comes after them: %v", err)
+	}
+	if err := v.Reach(t.Context()); err != nil {
+		t.Error(err)
+	}
+	server.Close()
+	if err := v.Reach(t.Context()); !errors.Is(err, jose.ErrKeysUnavailable) {
+		t.Errorf("a key server that is gone: %v", err)
+	}
+}
+
+// asked has the key of a load balancer, and wants to be asked for no other.
+func (f front) asked(t *testing.T) http.Handler {
+	public, err := x509.MarshalPKIXPublicKey(ecFront().Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if kid := r.URL.Path[1:]; kid == f.kid {
+			w.Write(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
+		} else if w.WriteHeader(http.StatusNotFound); strings.HasSuffix(kid, "13") {
+			t.Errorf("asked for %s", kid)
+		}
+	})
 }
 
 // Every front: its assertion names the person, and each of these names nobody.
@@ -395,6 +438,9 @@ func TestThreat10_AssertionsThatAreNotForUs(t *testing.T) {
 
 		{token, "our client among several", token.edit(claims{"aud": []string{"a", "jit"}}), true},
 		{token, "another client", token.edit(claims{"aud": "jit2"}), false},
+		{token, "made for us, and us among several", token.edit(claims{"aud": []string{"a", "jit"}, "azp": "jit"}), true},
+		{token, "made for another, and us among several", token.edit(claims{"aud": []string{"a", "jit"}, "azp": "a"}), false},
+		{token, "made for nobody knows whom", token.edit(claims{"aud": []string{"a", "jit"}, "azp": []string{"jit"}}), false},
 		{token, "the other e-mail claim", token.edit(claims{"upn": nil, "email": "ana@example.com"}), false},
 		{token, "of an hour ago", token.edit(claims{"iat": now.Add(-time.Hour).Unix(), "exp": now.Add(time.Hour).Unix()}), true},
 		{token, "of longer ago", token.edit(claims{"iat": now.Add(-time.Hour - 31*time.Second).Unix(), "exp": now.Add(time.Hour).Unix()}), false},
@@ -455,6 +501,7 @@ func TestGroupsOfAnAssertion(t *testing.T) {
 			"too many, says Entra":   {claims{"_claim_names": claims{"https://acme.example/roles": "src1"}, "_claim_sources": claims{"src1": claims{}}}, nil},
 			"too many beside some":   {claims{"https://acme.example/roles": []string{"dba"}, "_claim_names": claims{"https://acme.example/roles": "src1"}}, nil},
 			"too many, in one word":  {claims{"https://acme.example/roles": []string{"dba"}, "hasgroups": true}, nil},
+			"too many, as a text":    {claims{"https://acme.example/roles": []string{"dba"}, "hasgroups": "true"}, nil},
 			"too many of other ones": {claims{"https://acme.example/roles": []string{"dba"}, "_claim_names": claims{"groups": "src1"}}, []string{"dba"}},
 		} {
 			caller, err := v.Identify(f.request(f.edit(test.changes)))

@@ -102,16 +102,18 @@ func (v *Verifier) Ready(ctx context.Context) error { return v.c.Keys.Ready(ctx)
 // Reach asks for a key that nobody has, and returns why the key server could not answer,
 // which wraps jose.ErrKeysUnavailable; nil where it did.
 func (v *Verifier) Reach(ctx context.Context) error {
-	header := map[string]any{"alg": v.c.Profile.Form.Algorithms[0], "kid": "00000000-0000-0000-0000-000000000000"}
-	for _, member := range v.c.Profile.Form.Header {
+	form := v.c.Profile.Form
+	form.Ours = nil // it is nobody's
+	header := map[string]any{"alg": form.Algorithms[0], "kid": "00000000-0000-0000-0000-000000000000"}
+	for _, member := range form.Header {
 		header[member] = ""
 	}
 	text, _ := json.Marshal(header) // texts, so that it cannot fail
 	encoding := base64.RawURLEncoding
-	if v.c.Profile.Form.Padded {
+	if form.Padded {
 		encoding = base64.URLEncoding
 	}
-	if _, err := v.c.Profile.Form.Verify(ctx, encoding.EncodeToString(text)+"..", v.c.Keys); errors.Is(err, jose.ErrKeysUnavailable) {
+	if _, err := form.Verify(ctx, encoding.EncodeToString(text)+"..", v.c.Keys); errors.Is(err, jose.ErrKeysUnavailable) {
 		return err
 	}
 	return nil
@@ -280,8 +282,7 @@ func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, erro
 	if subject == "" {
 		return access.Caller{}, fmt.Errorf("claim %s is empty", subjectClaim)
 	}
-	// Some write it as a text (https://docs.aws.amazon.com/cognito/latest/developerguide/userinfo-endpoint.html).
-	if verified := string(c["email_verified"]); verified != "" && verified != "true" && verified != `"true"` {
+	if verified := c["email_verified"]; verified != nil && !saysTrue(verified) {
 		return access.Caller{}, errUnverified
 	}
 	principal, err := access.ParsePrincipal(email)
@@ -291,13 +292,19 @@ func Person(c jose.Claims, subjectClaim, emailClaim string) (access.Caller, erro
 	return access.Caller{Principal: principal, Subject: subject}, nil
 }
 
+// saysTrue is whether a claim is true, which some write as a text
+// (https://docs.aws.amazon.com/cognito/latest/developerguide/userinfo-endpoint.html).
+func saysTrue(claim json.RawMessage) bool {
+	return string(claim) == "true" || string(claim) == `"true"`
+}
+
 // Groups are those that a claim names. They are unknown where it is missing or cannot be read,
 // and where the provider left them out because they are too many: so Entra ID marks it, see
 // https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference#groups-overage-claim
 func Groups(c jose.Claims, name string) (list []string, unknown bool) {
 	list, err := c.Strings(name)
 	elsewhere, _ := c.Object("_claim_names")
-	if err != nil || elsewhere[name] != nil || string(c["hasgroups"]) == "true" {
+	if err != nil || elsewhere[name] != nil || saysTrue(c["hasgroups"]) {
 		return nil, true
 	}
 	return list, false

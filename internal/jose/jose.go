@@ -63,6 +63,10 @@ type Form struct {
 	// how a token is to be read (crit, b64, zip) or name a key of the sender's choice
 	// (jku, jwk, x5u, x5c) do not belong here.
 	Header []string
+	// Ours returns why a header does not say that the token is for the caller; nil is that
+	// none has to. It is asked before a key is looked for, so that a token that does not even
+	// claim to be theirs costs no call to the key server.
+	Ours func(header Claims) error
 	// Padded is for an issuer that ends segments with "=", and signs it with the rest.
 	Padded bool
 }
@@ -165,6 +169,8 @@ func (f Form) checkHeader(header Claims) (algorithm Algorithm, keyID string, err
 		err = errType
 	case keyID == "" || len(keyID) > maxKeyID:
 		err = errKeyID
+	case f.Ours != nil:
+		err = f.Ours(header)
 	}
 	return algorithm, keyID, err
 }

@@ -47,8 +47,11 @@ const (
 	// is everybody, can have the provider asked.
 	atOnce = 16
 	// maxBegun is how many logins one browser may have begun; each has a cookie, and
-	// browsers send all of them.
-	maxBegun = 8
+	// browsers send all of them. begunBytes is how long these may be together before another
+	// is begun: with that and a session it is less than 16 KiB, which is as long a header as
+	// many a server on the way takes.
+	maxBegun   = 8
+	begunBytes = 6 << 10
 )
 
 // Config is what a Login is made of. Everything is required unless it says otherwise.
@@ -167,15 +170,16 @@ func (l *Login) Start(h http.Header, r *http.Request) (address string, err error
 // another. It is less than MaxAge, so that the session that follows is not over at once.
 func (l *Login) askedAge() time.Duration { return l.c.MaxAge - min(5*time.Minute, l.c.MaxAge/2) }
 
-// forgetBegun drops the logins that a browser has begun and not finished, if they are many.
+// forgetBegun drops the logins that a browser has begun and not finished, if they are many or long.
 func (l *Login) forgetBegun(h http.Header, r *http.Request) {
 	var names []string
+	size := 0
 	for _, c := range r.Cookies() {
 		if name, ours := strings.CutPrefix(c.Name, l.cookies.prefix); ours && strings.HasPrefix(name, cookieOfBegun) {
-			names = append(names, name)
+			names, size = append(names, name), size+len(c.Name)+len(c.Value)
 		}
 	}
-	if len(names) >= maxBegun {
+	if len(names) >= maxBegun || size >= begunBytes {
 		for _, name := range names {
 			l.cookies.drop(h, name)
 		}

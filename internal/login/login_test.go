@@ -295,6 +295,28 @@ func TestTwoTabsLogInAtOnce(t *testing.T) {
 	}
 }
 
+// Another site can lead a browser to long addresses. What it keeps of them must not make its
+// requests longer than servers on the way take, or whoever it is could open nothing for a while.
+func TestLongAddressesDoNotPileUp(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.browser()
+	for range 10 {
+		b.start("/requests?x=" + strings.Repeat("x", 2600))
+		if n := len(b.request("/").Header.Get("Cookie")); n > 10<<10 {
+			t.Fatalf("cookies of %d bytes", n)
+		}
+	}
+	// Two links of a usual length are open at once.
+	b = w.browser()
+	one := b.start("/?activation=" + strings.Repeat("x", 1900))
+	claims := w.provider.claims
+	b.start("/?activation=" + strings.Repeat("y", 1900))
+	w.provider.claims = claims
+	if _, _, err := b.finish(one, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 // A login leads to a page of ours only, and never in a circle.
 func TestALoginLeadsToOurOwnPagesOnly(t *testing.T) {
 	w := newWorld(t, nil)
@@ -449,6 +471,17 @@ func TestClaimsOfTheUserInfoEndpoint(t *testing.T) {
 		_, caller, err := b.finish(v, nil)
 		if test.code == "" && (err != nil || caller.Principal != ana || len(caller.Claims) != 1) || test.code != "" && (err == nil || access.AsError(err).Code != test.code) {
 			t.Errorf("%s: %+v, %v", name, caller, err)
+		}
+	}
+	// That an address is verified which the ID token does not name is nothing about another.
+	for _, says := range []map[string]any{{"sub": "1234", "email": ana, "email_verified": false}, {"sub": "1234", "email": ana}} {
+		b := w.browser()
+		v := b.start("/")
+		delete(w.provider.claims, "email")
+		w.provider.claims["email_verified"] = true
+		w.provider.userinfo = says
+		if _, caller, err := b.finish(v, nil); err == nil || access.AsError(err).Code != access.CodeUnverifiedAddress {
+			t.Errorf("%v: %+v, %v", says, caller, err)
 		}
 	}
 	// A claim that is signed counts, whatever is said beside it.

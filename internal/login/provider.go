@@ -214,6 +214,10 @@ func (l *Login) addUserInfo(ctx context.Context, p *provider, token *oauth2.Toke
 	if info.Subject != id.Subject {
 		return bad(errors.New("the UserInfo endpoint speaks of somebody else"))
 	}
+	// That it is verified is said of an address that the ID token does not name.
+	if string(claims["email_verified"]) != "false" {
+		delete(claims, "email_verified")
+	}
 	for name, value := range more {
 		if claims[name] == nil {
 			claims[name] = value

@@ -11,7 +11,7 @@ import (
 // Examined is what an operator is to know of a policy that access is given through.
 type Examined struct {
 	Name string
-	// Count is how many policies of the cluster bear the name, and Routes the names of the
+	// Count is how many policies of the cluster may be meant by it, and Routes the names of the
 	// routes to which they are attached.
 	Count  int
 	Routes []string
@@ -29,7 +29,7 @@ func (p *Provider) Examine(ctx context.Context) (policies []Examined, waiting []
 			continue
 		}
 		seen = append(seen, on)
-		all, err := p.client.list(ctx, on.Name())
+		all, err := p.called(ctx, on.Name())
 		if err != nil {
 			return nil, nil, failure(err, on, false)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/pomerium"
 	sandbox "jitaccess/internal/sandbox/pomerium"
 )
 
@@ -217,6 +218,41 @@ func TestTwoPoliciesOfOneName(t *testing.T) {
 	w.zero.Delete("jit-example")
 	if _, err := w.provider().Grant(t.Context(), g, query(ana), agree); codeOf(err) != access.CodeUnknownResource {
 		t.Error(err)
+	}
+}
+
+// A policy that is named by its id is that of no other resource: who may ask for the one, by its
+// name, must not get the other.
+func TestAPolicyThatIsNamedByItsIDIsNoOther(t *testing.T) {
+	w := newWorld(t)
+	production, err := w.zero.AddPolicy("jit-example", "["+rule(ben, w.now().Add(time.Hour))+"]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.config.PolicyIDs = map[string]string{"production": production}
+	p := w.provider()
+	if s := w.standing(p, query(ben)); len(s.Activations) > 0 {
+		t.Errorf("stands on the other: %+v", s.Activations)
+	}
+	w.grant(p, w.approved(ana, 1, w.now(), time.Hour))
+	for _, sent := range w.zero.Sent() {
+		if sent.Method == http.MethodPut && strings.HasSuffix(sent.Target, "/"+production) {
+			t.Errorf("the other policy was written: %s", sent.Body)
+		}
+	}
+	// Whoever examines them sees each once, whatever it is called.
+	w.config.Entitlements = func() []pomerium.Entitlement {
+		return []pomerium.Entitlement{{ID: id}, {ID: access.EntitlementID{Resource: "pomerium/production", Role: pomerium.RoleAccess}},
+			{ID: access.EntitlementID{Resource: "pomerium/gone", Role: pomerium.RoleAccess}}}
+	}
+	w.config.PolicyIDs["gone"] = "gone-1"
+	policies, _, err := w.provider().Examine(t.Context())
+	if err != nil || len(policies) != 3 || policies[0].Count != 1 || policies[1].Count != 1 || policies[2].Count != 0 {
+		t.Errorf("%+v, %v", policies, err)
+	}
+	w.config.PolicyIDs = map[string]string{"production": production, "staging": production}
+	if _, err := pomerium.New(w.config); err == nil {
+		t.Error("one policy under two names")
 	}
 }
 

@@ -280,7 +280,7 @@ func (p *Provider) find(ctx context.Context, name string) (*document, error) {
 		}
 		p.keep(name, "")
 	}
-	found, err := p.client.list(ctx, name)
+	found, err := p.called(ctx, name)
 	switch {
 	case err != nil || len(found) == 0:
 		return nil, err
@@ -294,6 +294,25 @@ func (p *Provider) find(ctx context.Context, name string) (*document, error) {
 	}
 	p.keep(name, found[0].id)
 	return p.client.get(ctx, found[0].id)
+}
+
+// called are the policies that may be meant by a name: the one whose id is set, or those that
+// bear it and are not another resource's.
+func (p *Provider) called(ctx context.Context, name string) ([]*document, error) {
+	id := p.c.PolicyIDs[name]
+	if id == "" {
+		all, err := p.client.list(ctx, name)
+		return slices.DeleteFunc(all, func(d *document) bool { return p.pinned[d.id] }), err
+	}
+	d, err := p.client.get(ctx, id)
+	refused, ok := errors.AsType[*refusal](err)
+	switch {
+	case ok && refused.status == http.StatusNotFound:
+		return nil, nil
+	case err != nil && !errors.Is(err, errForm):
+		return nil, err
+	}
+	return []*document{d}, nil
 }
 
 func (p *Provider) keep(name, id string) {

@@ -72,7 +72,9 @@ type Config struct {
 	// others with them.
 	ApplyChangesets bool
 	// PolicyIDs are ids of policies by their names, for those that are not to be looked for
-	// by name; may be nil.
+	// by name; may be nil. Each is the policy of its name alone, whatever it is called in Pomerium:
+	// a policy of two names would be given by the weaker rules of the two, and written by two at
+	// a time.
 	PolicyIDs map[string]string
 	// Entitlements are those of the policy file for this provider, as of now; while there are
 	// none everybody may ask for the example's policy. May be nil.
@@ -95,6 +97,8 @@ type Provider struct {
 	// policies are those that pages are shown.
 	policies *lookup.Cache[*document]
 	writing  locks
+	// pinned are the ids of Config.PolicyIDs.
+	pinned map[string]bool
 
 	mu sync.Mutex
 	// ids are those of the policies by name, once they are known.
@@ -131,9 +135,12 @@ func New(c Config) (*Provider, error) {
 	if c.Entitlements == nil {
 		c.Entitlements = func() []Entitlement { return nil }
 	}
-	p := &Provider{c: c, client: newClient(c), ids: map[string]string{}}
+	p := &Provider{c: c, client: newClient(c), ids: map[string]string{}, pinned: map[string]bool{}}
 	for name, id := range c.PolicyIDs {
-		p.ids[name] = id
+		if p.pinned[id] {
+			return nil, fmt.Errorf("the policy %s has two names", id)
+		}
+		p.ids[name], p.pinned[id] = id, true
 	}
 	p.policies = lookup.New(c.Now, maxKept, lookTime, p.find).Within(keptBytes, func(d *document) int {
 		if d == nil {

@@ -58,6 +58,8 @@ var credentials = compiled([]form{
 	{false, []string{"ba"}, `((?i:basic)[\s:]+)[A-Za-z+/=_-]*(?:[0-9+/=_]|[a-z][A-Z])\S*`},
 	{false, []string{"pa", "ecret", "_to", "ertion", "ignature", "private_", "ignedjwt"}, `(?i)((?:password|passwd|secret|` +
 		`access_token|refresh_token|id_token|assertion|signature|private_key|signedjwt)["']?\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s,;&}]+)`},
+	// As Pomerium's API has them.
+	{false, []string{"token"}, `((?:access|refresh|id)Token["']?\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s,;&}]+)`},
 })
 
 // tokens are credentials by their own form, whole or cut off. The first group stays.

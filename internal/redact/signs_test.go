@@ -12,7 +12,7 @@ var signed = []string{
 	"xya29.a ya29.a", "K1//abcdefgh", "1//abcdefgh", "AIza0123456789", "GOCSPX-a", "ghp_0123456789", "gho_0123456789", "ghu_0123456789", "ghs_0123456789", "ghr_0123456789",
 	"github_pat_a", "single glpat-0123456789", "google gl-ab", "xoxb-1", "xapp-1", "npm_0123456789", "AKIA012345678901", "ASIA012345678901", "rk_live_a", "sk_test_a",
 	"-----BEGIN A-----\nb", "?activation=a&token=b", "&code=a&key=b", "auth plain x", "AUTH==LOGIN: x", "ba\u017fic Zm9v", "Basic Zm9v", "BASIC:Zm9v",
-	"pa\u017f\u017fword = x", "acce\u017f\u017f_to\u212aen:'x", `"private_key": "x`, "ſecret=x", "\u212aya29.a", "\xffya29.a", "I\u0307 ya29.a", "", "plain words",
+	"pa\u017f\u017fword = x", "acce\u017f\u017f_to\u212aen:'x", `"private_key": "x`, `{"idToken":"x`, "ſecret=x", "\u212aya29.a", "\xffya29.a", "I\u0307 ya29.a", "", "plain words",
 }
 
 // A text that is not looked through has nothing that is taken out.
