@@ -76,6 +76,7 @@ type outcomeForm struct {
 	Result      access.Result   `json:"result"`
 	Window      *windowForm     `json:"window,omitempty"`
 	Err         *errorForm      `json:"error,omitempty"`
+	Waits       *errorForm      `json:"waits,omitempty"`
 }
 
 type errorForm struct {
@@ -124,14 +125,6 @@ type content struct {
 	Err      *errorForm    `json:"error,omitempty"`
 }
 
-// each is all in another form; nil for none.
-func each[A, B any](all []A, of func(A) B) (others []B) {
-	for _, one := range all {
-		others = append(others, of(one))
-	}
-	return others
-}
-
 // brings is whether an event of the action brings the whole request: the first one.
 func brings(a access.Action) bool {
 	return a == access.RequestMade || a == access.SelfApproved || a == access.GlassBroken || a == access.GrantTakenIn
@@ -141,13 +134,13 @@ func brings(a access.Action) bool {
 // request's first event, who was asked with the event that asked them, a part each.
 func encodeParts(e access.Event) ([]Part, error) {
 	c := content{Caller: callerForm{e.Caller.Principal, e.Caller.Subject, e.Caller.Device, e.Caller.AccessLevels, e.Caller.Method},
-		Outcomes: each(e.Outcomes, outcomeTo), Err: errorTo(access.AsError(e.Err))}
-	c.Warnings = each(e.Warnings, func(w *access.Error) errorForm { return *errorTo(w) })
+		Outcomes: access.Each(e.Outcomes, outcomeTo), Err: errorTo(access.AsError(e.Err))}
+	c.Warnings = access.Each(e.Warnings, func(w *access.Error) errorForm { return *errorTo(w) })
 	if e.Decision.By != "" || e.Decision.Verdict != "" {
 		c.Decision = new(decisionTo(e.Decision))
 	}
 	if slices.ContainsFunc(e.Requirements, namesPeople) {
-		c.Fills = each(e.Requirements, needTo)
+		c.Fills = access.Each(e.Requirements, needTo)
 	}
 	person := e.Caller.Principal
 	var reviewers []access.Principal
@@ -213,10 +206,10 @@ func decodeParts(e *access.Event, parts []Part) error {
 		e.Request.Terms.People = c.People
 	}
 	if c.Fills != nil {
-		e.Requirements = each(c.Fills, needFrom)
+		e.Requirements = access.Each(c.Fills, needFrom)
 	}
-	e.Outcomes = each(c.Outcomes, outcomeFrom)
-	e.Warnings = each(c.Warnings, func(w errorForm) *access.Error { return errorFrom(&w) })
+	e.Outcomes = access.Each(c.Outcomes, outcomeFrom)
+	e.Warnings = access.Each(c.Warnings, func(w errorForm) *access.Error { return errorFrom(&w) })
 	if c.Err != nil {
 		e.Err = errorFrom(c.Err)
 	}
@@ -225,10 +218,10 @@ func decodeParts(e *access.Event, parts []Part) error {
 
 func requestTo(r access.Request) requestForm {
 	f := requestForm{ID: r.ID, Kind: r.Kind, Principal: r.Principal, Resource: r.Resource,
-		Entitlements: each(r.Entitlements, entitlementTo), Justification: r.Justification,
+		Entitlements: access.Each(r.Entitlements, entitlementTo), Justification: r.Justification,
 		Seconds: seconds(r.Duration), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
 		Fixed: windowTo(r.Fixed), Extends: r.Extends, Claims: r.Claims, ClaimsKnown: r.ClaimsKnown, Terms: termsTo(r.Terms), State: r.State,
-		Decisions: each(r.Decisions, decisionTo), Window: windowTo(r.Window), Reminded: r.Reminded.UTC(), Escalated: r.Escalated,
+		Decisions: access.Each(r.Decisions, decisionTo), Window: windowTo(r.Window), Reminded: r.Reminded.UTC(), Escalated: r.Escalated,
 		TakenIn: r.TakenIn.UTC(), Ending: r.Ending.UTC(), Version: r.Version}
 	if r.Review.By != "" || !r.Review.At.IsZero() {
 		f.Review = new(decisionTo(r.Review))
@@ -238,10 +231,10 @@ func requestTo(r access.Request) requestForm {
 
 func requestFrom(f requestForm) (access.Request, error) {
 	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource,
-		Entitlements: each(f.Entitlements, entitlementFrom), Justification: f.Justification,
+		Entitlements: access.Each(f.Entitlements, entitlementFrom), Justification: f.Justification,
 		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
 		Fixed: windowFrom(f.Fixed), Extends: f.Extends, Claims: f.Claims, ClaimsKnown: f.ClaimsKnown,
-		State: f.State, Decisions: each(f.Decisions, decisionFrom), Window: windowFrom(f.Window),
+		State: f.State, Decisions: access.Each(f.Decisions, decisionFrom), Window: windowFrom(f.Window),
 		Reminded: f.Reminded, Escalated: f.Escalated, TakenIn: f.TakenIn, Ending: f.Ending, Version: f.Version}
 	var err error
 	if r.Terms, err = termsFrom(f.Terms); err != nil {
@@ -280,11 +273,12 @@ func decisionFrom(f decisionForm) access.Decision {
 }
 
 func outcomeTo(o access.Outcome) outcomeForm {
-	return outcomeForm{entitlementForm(o.Entitlement), o.Result, windowTo(o.Window), errorTo(o.Err)}
+	return outcomeForm{entitlementForm(o.Entitlement), o.Result, windowTo(o.Window), errorTo(o.Err), errorTo(o.Waits)}
 }
 
 func outcomeFrom(f outcomeForm) access.Outcome {
-	return access.Outcome{Entitlement: access.EntitlementID(f.Entitlement), Result: f.Result, Window: windowFrom(f.Window), Err: errorFrom(f.Err)}
+	return access.Outcome{Entitlement: access.EntitlementID(f.Entitlement), Result: f.Result, Window: windowFrom(f.Window),
+		Err: errorFrom(f.Err), Waits: errorFrom(f.Waits)}
 }
 
 func errorTo(e *access.Error) *errorForm {
@@ -316,8 +310,8 @@ func errorFrom(f *errorForm) *access.Error {
 
 func encodeNotice(n access.Notice) ([]byte, error) {
 	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, By: n.By, Window: windowTo(n.Window),
-		Declined: each(n.Declined, decisionTo), Outcomes: each(n.Outcomes, outcomeTo), Final: n.Final,
-		Roles: each(n.Roles, func(r access.RoleInfo) roleForm { return roleForm(r) }), ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
+		Declined: access.Each(n.Declined, decisionTo), Outcomes: access.Each(n.Outcomes, outcomeTo), Final: n.Final,
+		Roles: access.Each(n.Roles, func(r access.RoleInfo) roleForm { return roleForm(r) }), ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
 		f.Decision = new(decisionTo(n.Decision))
 	}
@@ -334,8 +328,8 @@ func decodeNotice(data []byte) (access.Notice, error) {
 		return access.Notice{}, err
 	}
 	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, By: f.By, Window: windowFrom(f.Window),
-		Declined: each(f.Declined, decisionFrom), Outcomes: each(f.Outcomes, outcomeFrom), Final: f.Final,
-		Roles: each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
+		Declined: access.Each(f.Declined, decisionFrom), Outcomes: access.Each(f.Outcomes, outcomeFrom), Final: f.Final,
+		Roles: access.Each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)
 	}

@@ -50,5 +50,6 @@ func (s *Store) Lease(ctx context.Context, name string, life time.Duration) (rel
 }
 
 func leaseHeld(ctx context.Context) error {
-	return &access.Error{Kind: access.Unavailable, Code: access.CodeLeaseHeld, Err: errors.Join(errors.New("another holds the lease"), ctx.Err())}
+	return &access.Error{Kind: access.Unavailable, Code: access.CodeLeaseHeld,
+		Err: errors.Join(errors.New("another holds the lease"), ctx.Err())}
 }

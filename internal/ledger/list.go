@@ -161,7 +161,7 @@ func (s *Store) Due(ctx context.Context, by time.Time, after access.Due, max int
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return each(rows, func(row Row) access.Due { return access.Due{ID: row.ID, State: row.State, At: row.Due} }), nil
+	return access.Each(rows, func(row Row) access.Due { return access.Due{ID: row.ID, State: row.State, At: row.Due} }), nil
 }
 
 func union(a, b []access.Principal) []access.Principal {

@@ -55,22 +55,24 @@ func seconds(d time.Duration) int64  { return int64(d / time.Second) }
 func duration(s int64) time.Duration { return time.Duration(s) * time.Second }
 
 func termsTo(t access.Terms) termsForm {
-	return termsForm{Rule: t.Rule, Policy: t.Policy, Requirements: each(t.Requirements, needTo), InOrder: t.InOrder,
+	return termsForm{Rule: t.Rule, Policy: t.Policy, Requirements: access.Each(t.Requirements, needTo), InOrder: t.InOrder,
 		MinReviewers: t.MinReviewers, MaxReviewers: t.MaxReviewers, MaxDuration: seconds(t.MaxDuration),
 		DefaultDuration: seconds(t.DefaultDuration),
 		RequestLife:     seconds(t.RequestLife), StartWithin: seconds(t.StartWithin), MaxContinuous: seconds(t.MaxContinuous),
-		MaxRoles:      t.MaxRoles,
-		Justification: each(t.Justification, func(j access.JustificationRule) patternForm { return patternForm{j.Pattern.String(), j.Message} }),
-		Hint:          t.Hint, ApproverAccessLevels: t.ApproverAccessLevels, InheritedOnly: t.InheritedOnly,
+		MaxRoles: t.MaxRoles,
+		Justification: access.Each(t.Justification, func(j access.JustificationRule) patternForm {
+			return patternForm{j.Pattern.String(), j.Message}
+		}),
+		Hint: t.Hint, ApproverAccessLevels: t.ApproverAccessLevels, InheritedOnly: t.InheritedOnly,
 		Signature: t.Signature, KeyAge: seconds(t.Keys.Age), KeyDeviceBound: t.Keys.DeviceBound, KeyByAdmin: t.Keys.ByAdmin,
 		RemindAfter: seconds(t.RemindAfter),
-		Escalations: each(t.Escalations, func(e access.Escalation) escalationForm { return escalationForm{seconds(e.After), e.To} }),
+		Escalations: access.Each(t.Escalations, func(e access.Escalation) escalationForm { return escalationForm{seconds(e.After), e.To} }),
 		Notify:      t.Notify, NotifyOnly: t.NotifyOnly, People: t.People,
 		BreakGlass: t.BreakGlass, GlassWho: t.Glass.Who, GlassReviewBy: t.Glass.ReviewBy, GlassMaxDuration: seconds(t.Glass.MaxDuration)}
 }
 
 func termsFrom(f termsForm) (access.Terms, error) {
-	t := access.Terms{Rule: f.Rule, Policy: f.Policy, Requirements: each(f.Requirements, needFrom), InOrder: f.InOrder,
+	t := access.Terms{Rule: f.Rule, Policy: f.Policy, Requirements: access.Each(f.Requirements, needFrom), InOrder: f.InOrder,
 		MinReviewers: f.MinReviewers, MaxReviewers: f.MaxReviewers, MaxDuration: duration(f.MaxDuration),
 		DefaultDuration: duration(f.DefaultDuration),
 		RequestLife:     duration(f.RequestLife), StartWithin: duration(f.StartWithin), MaxContinuous: duration(f.MaxContinuous),
@@ -78,8 +80,10 @@ func termsFrom(f termsForm) (access.Terms, error) {
 		Hint:     f.Hint, ApproverAccessLevels: f.ApproverAccessLevels, InheritedOnly: f.InheritedOnly,
 		Signature: f.Signature, Keys: access.KeyTerms{Age: duration(f.KeyAge), DeviceBound: f.KeyDeviceBound, ByAdmin: f.KeyByAdmin},
 		RemindAfter: duration(f.RemindAfter),
-		Escalations: each(f.Escalations, func(e escalationForm) access.Escalation { return access.Escalation{After: duration(e.After), To: e.To} }),
-		Notify:      f.Notify, NotifyOnly: f.NotifyOnly, People: f.People,
+		Escalations: access.Each(f.Escalations, func(e escalationForm) access.Escalation {
+			return access.Escalation{After: duration(e.After), To: e.To}
+		}),
+		Notify: f.Notify, NotifyOnly: f.NotifyOnly, People: f.People,
 		BreakGlass: f.BreakGlass, Glass: access.GlassTerms{Who: f.GlassWho, ReviewBy: f.GlassReviewBy, MaxDuration: duration(f.GlassMaxDuration)}}
 	for _, j := range f.Justification {
 		pattern, err := regexp.Compile(j.Pattern)

@@ -383,7 +383,8 @@ func (d *Database) Drop(ctx context.Context, id, lease string) error {
 
 // Delay implements ledger.Home.
 func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time) error {
-	_, err := d.change(ctx, "UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1 WHERE id = ? AND lease = ?", micros(due), id, lease)
+	_, err := d.change(ctx, "UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1 WHERE id = ? AND lease = ?",
+		micros(due), id, lease)
 	return err
 }
 
