@@ -224,6 +224,8 @@ each role once in 10 minutes, and is done without where it is refused.
 
 Of a service with AssetInventory whose administrators are a group, that remembers nothing; and when the same is sent again at once. What another
 site makes a browser fetch, such as an image of one of these addresses, is refused without a call.
+The administration page comes with Pomerium and asks Google nothing here; what is below
+it asks what the same asks without ` + "`/admin`" + `.
 
 | route | first | again within 30 s |
 |---|---|---|

@@ -252,7 +252,8 @@ func startLedger(ctx context.Context, c *config.Config, google *cloud, links led
 			}
 		})
 	}
-	store = ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader, Unready: unready.Load,
+	store = ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader,
+		Unready: unready.Load,
 		PutAside: func(m ledger.Unreadable) {
 			log.Error("a message cannot be read, and nobody was told: tell those of the request, then run jitaccess ledger outbox",
 				"event", events.Ledger, "message", m.ID, "request", m.Request, "error", m.Err)
@@ -270,7 +271,8 @@ func startLedger(ctx context.Context, c *config.Config, google *cloud, links led
 }
 
 func unmigrated(err error) *access.Error {
-	return &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: fmt.Errorf("its schema could not be brought up: %w", err)}
+	return &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable,
+		Err: fmt.Errorf("its schema could not be brought up: %w", err)}
 }
 
 // migrateLater brings the schema up once the database can be reached, and says in unready

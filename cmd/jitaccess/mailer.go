@@ -85,7 +85,8 @@ func oauthConfig(all *config.Config, login config.MailLogin, google *cloud) oaut
 
 // stored reads a text from where it is kept. Errors name no file: a key that was
 // pasted where its path belongs must not get into the log.
-func stored(secret func(ctx context.Context, version string) ([]byte, error), text config.StoredText) func(context.Context) ([]byte, error) {
+func stored(secret func(ctx context.Context, version string) ([]byte, error),
+	text config.StoredText) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		switch {
 		case text.Version != "":

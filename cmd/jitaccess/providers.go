@@ -110,7 +110,8 @@ func newPomerium(c *config.Config, g *cloud, remembers leasing, given func() []p
 	}
 	return pomerium.New(pomerium.Config{
 		HTTP: plainClient(), Endpoint: p.Endpoint, RefreshToken: p.APIUserToken.Reveal(), Organization: p.OrganizationID, Cluster: p.ClusterID,
-		ApplyChangesets: p.ApplyChangesets, PolicyIDs: p.PolicyIDs(), Directory: groups, List: remembers.List, Lease: remembers.Lease, Now: k.now, Sleep: k.sleep,
+		ApplyChangesets: p.ApplyChangesets, PolicyIDs: p.PolicyIDs(), Directory: groups,
+		List: remembers.List, Lease: remembers.Lease, Now: k.now, Sleep: k.sleep,
 		Entitlements: func() []pomerium.Entitlement {
 			var all []pomerium.Entitlement
 			for _, e := range given() {

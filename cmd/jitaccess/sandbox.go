@@ -20,7 +20,7 @@ import (
 func runSandbox(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	address := flags.String("address", "", "where to listen, localhost:8080 or with --pomerium localhost:8000 unless it is said; loopback only")
+	address := flags.String("address", "", "where to listen; localhost:8080, or localhost:8000 with --pomerium; loopback only")
 	pomerium := flags.Bool("pomerium", false, "run it behind a Pomerium, with the settings of Pomerium's JIT example and no Google Cloud")
 	google := flags.String("google", "", "run the Google Cloud alone, on this loopback address")
 	policyFile := flags.String("policy", "", "a policy file that holds in it, instead of its own; it is looked at every minute")

@@ -278,8 +278,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 }
 
 // adminAssumptions are what holds where nobody is named who approves.
-const adminAssumptions = "whoever the proxy lets reach /admin approves and ends access; that path must be a route of its own with a policy " +
-	"of its own, and nobody may reach this port but through the proxy; or set ADMINS, or a policy file with entitlements"
+const adminAssumptions = "whoever the proxy lets reach /admin approves and ends access; that path must be a route of its own " +
+	"with a policy of its own, and nobody may reach this port but through the proxy; or set ADMINS, or a policy file with entitlements"
 
 // adminDoor is whether the path of the administration page is guarded by a route of its own:
 // only Pomerium's routes say who gets to which path.

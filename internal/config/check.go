@@ -78,7 +78,7 @@ func (r *reader) checkRequests(c *Requests, customer string, remembered bool) {
 	var ok bool
 	c.Admins, ok = parsePeople(c.Admins)
 	r.faultIf(!ok, "ADMINS", "")
-	r.faultIf(customer == "" && !r.variables["ADMINS"].bad && slices.ContainsFunc(c.Admins, func(m string) bool { return strings.HasPrefix(m, "group:") }),
+	r.faultIf(customer == "" && !r.variables["ADMINS"].bad && slices.ContainsFunc(c.Admins, isGroup),
 		"RESOURCE_CUSTOMER_ID", "ADMINS names a group, whose members are looked up there")
 	c.Auditors, ok = parsePeople(c.Auditors)
 	r.faultIf(!ok, "AUDITORS", "")

@@ -29,7 +29,8 @@ func (d *doctor) pomerium(ctx context.Context) {
 	if err != nil {
 		text, next := d.Words(access.AsError(err))
 		d.broken(check, text+" "+why(err), next+" Make a new API user token at https://console.pomerium.app/app/management/api-tokens "+
-			"if this one is refused; compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters if there is no such thing")
+			"if this one is refused; compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters "+
+			"if there is no such thing")
 		return
 	}
 	d.ok(check, "the API answers, and takes API_USER_TOKEN")
@@ -38,9 +39,11 @@ func (d *doctor) pomerium(ctx context.Context) {
 		case p.Count == 0:
 			d.ok(check, "the policy %s is not there yet: the first grant makes it", p.Name)
 		case p.Count > 1:
-			d.broken(check, fmt.Sprintf("%d policies are called %s, and which is meant nobody knows", p.Count, p.Name), "rename or delete all but one in the console")
+			d.broken(check, fmt.Sprintf("%d policies are called %s, and which is meant nobody knows", p.Count, p.Name),
+				"rename or delete all but one in the console")
 		case p.Unread:
-			d.broken(check, "the text of the policy "+p.Name+" is no list of rules, so that nothing can be written to it", "correct it in the console")
+			d.broken(check, "the text of the policy "+p.Name+" is no list of rules, so that nothing can be written to it",
+				"correct it in the console")
 		case len(p.Routes) == 0:
 			d.warn(check, "the policy "+p.Name+" is attached to no route: whom it lets in gets nowhere", "attach it to a route in the console")
 		default:
@@ -66,8 +69,9 @@ func (d *doctor) administration(context.Context) {
 	const check = "administration"
 	switch admins := d.Settings.Requests.Admins; {
 	case d.Guarded():
-		d.warn(check, "nobody is named who approves: whoever the proxy lets reach /admin does. That path must be a route of its own with a policy of its "+
-			"own, and nobody may reach the port of this service but through the proxy", "or set ADMINS, or a policy file with entitlements of pomerium/…")
+		d.warn(check, "nobody is named who approves: whoever the proxy lets reach /admin does. That path must be a route of its own "+
+			"with a policy of its own, and nobody may reach the port of this service but through the proxy",
+			"or set ADMINS, or a policy file with entitlements of pomerium/…")
 	case len(admins) > 0:
 		d.ok(check, "ADMINS end access, and approve what no policy file says who approves: %s", strings.Join(admins, ", "))
 	default:
@@ -92,7 +96,8 @@ func (d *doctor) publicAddress(ctx context.Context) {
 	json.Unmarshal(text, &ours) // what is no answer of ours is no JSON
 	switch own := d.Settings.Identity.Profile == config.OIDC; {
 	case own && !ours.Healthy:
-		d.warn(check, fmt.Sprintf("links begin with %s, where something else answers, with %d", origin, response.StatusCode), "open it in a browser")
+		d.warn(check, fmt.Sprintf("links begin with %s, where something else answers, with %d", origin, response.StatusCode),
+			"open it in a browser")
 	case own:
 		d.ok(check, "links begin with %s, where the service answers", origin)
 	case ours.Healthy:

@@ -98,13 +98,14 @@ func TestATextThatWasVerifiedIsRemembered(t *testing.T) {
 func TestWhatIsRememberedIsAsGoodAsTheKey(t *testing.T) {
 	private, other := newKey(t), newKey(t)
 	token, down := signedBy(t, private, "a", "x"), fmt.Errorf("%w: down", ErrKeysUnavailable)
+	again := private.PublicKey
 	for name, change := range map[string]struct {
 		of   map[string]publicKey
 		err  error
 		want error
 	}{
 		"as before":                        {map[string]publicKey{"a": {ES256, &private.PublicKey}}, nil, nil},
-		"read again":                       {map[string]publicKey{"a": {ES256, &ecdsa.PublicKey{Curve: private.Curve, X: private.X, Y: private.Y}}}, nil, nil},
+		"read again":                       {map[string]publicKey{"a": {ES256, &again}}, nil, nil},
 		"withdrawn":                        {map[string]publicKey{"b": {ES256, &private.PublicKey}}, nil, ErrUnknownKey},
 		"another key with the same id":     {map[string]publicKey{"a": {ES256, &other.PublicKey}}, nil, errSignature},
 		"for another algorithm":            {map[string]publicKey{"a": {RS256, &private.PublicKey}}, nil, errKeyType},

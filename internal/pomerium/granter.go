@@ -41,7 +41,8 @@ func (p *Provider) ruleOf(g access.Grant) own {
 
 // Grant writes the grant; see broker.Granter for the contract. It takes 25 s at most. No rule
 // of anybody else is changed, and none of the person is taken away that is not over.
-func (p *Provider) Grant(ctx context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
+func (p *Provider) Grant(ctx context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) (
+	[]access.Outcome, error) {
 	other := func(id access.EntitlementID) bool { return id.Resource != g.Resource }
 	if len(g.Entitlements) == 0 || slices.ContainsFunc(g.Entitlements, other) || q.Resource != g.Resource || !Kinds[0].Has(g.Resource) {
 		return nil, access.AsError(errors.New("a grant must be of entitlements of its own resource"))

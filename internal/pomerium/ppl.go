@@ -207,7 +207,8 @@ type document struct {
 // written are the fields of a policy that are written, in the order in which Pomerium's JIT
 // example writes them, each with what stands for it where the API leaves it out.
 var written = []struct{ name, missing string }{
-	{"description", `""`}, {"enforced", "false"}, {"explanation", `""`}, {"name", `""`}, {"namespaceId", `""`}, {"ppl", "{}"}, {"remediation", `""`},
+	{"description", `""`}, {"enforced", "false"}, {"explanation", `""`}, {"name", `""`}, {"namespaceId", `""`}, {"ppl", "{}"},
+	{"remediation", `""`},
 }
 
 // parseDocument reads a policy. The error is errForm, or says that it is none.

@@ -114,10 +114,10 @@ func New(c Config) (*Provider, error) {
 		c.Endpoint = DefaultEndpoint
 	}
 	if c.RefreshToken == "" {
-		return nil, errors.New("Pomerium Zero needs an API user token")
+		return nil, errors.New("an API user token is needed for Pomerium Zero")
 	}
 	if c.List == nil {
-		return nil, errors.New("Pomerium Zero needs a ledger: its policies have no room for the ids of requests")
+		return nil, errors.New("a ledger is needed for Pomerium Zero: its policies have no room for the ids of requests")
 	}
 	ids := []string{c.Organization, c.Cluster}
 	for _, id := range c.PolicyIDs {
@@ -177,7 +177,7 @@ func (p *Provider) Resources(_ context.Context, who access.Principal) ([]access.
 // Canonical is the id as it came: there are no conditions here.
 func (p *Provider) Canonical(id access.EntitlementID) (access.EntitlementID, error) {
 	if id.Condition != "" {
-		return id, errors.New("Pomerium Zero has no resource conditions")
+		return id, errors.New("there are no resource conditions at Pomerium Zero")
 	}
 	return id, nil
 }
@@ -317,7 +317,8 @@ func (p *Provider) eligible(ctx context.Context, q access.StandingQuery) (access
 
 // groupsOf are those of some groups that somebody is in. What cannot be found out is a
 // warning.
-func (p *Provider) groupsOf(ctx context.Context, who access.Principal, groups []string, since time.Time) (in []string, warnings []*access.Error) {
+func (p *Provider) groupsOf(ctx context.Context, who access.Principal, groups []string, since time.Time) (
+	in []string, warnings []*access.Error) {
 	for _, g := range groups {
 		if p.c.Directory == nil {
 			return nil, []*access.Error{{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}}

@@ -14,7 +14,8 @@ import (
 // other is not: anything escaped, segments of dots, empty ones, parameters.
 func atAdminPage(sent string) bool {
 	raw, _, _ := strings.Cut(sent, "?")
-	return (raw == broker.AdminPath || strings.HasPrefix(raw, broker.AdminPath+"/")) && !strings.ContainsAny(raw, `%\;`) && path.Clean(raw) == raw
+	return (raw == broker.AdminPath || strings.HasPrefix(raw, broker.AdminPath+"/")) &&
+		!strings.ContainsAny(raw, `%\;`) && path.Clean(raw) == raw
 }
 
 // doorOf is what comes before the addresses of what is decided: those of the administration

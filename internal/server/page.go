@@ -174,7 +174,8 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "admin", "list", "month", "again", "loggedout", "error"}
+var pageNames = []string{"home", "choose", "ask", "review", "more", "result", "mail", "admin", "list", "month",
+	"again", "loggedout", "error"}
 
 // parsePages reads the templates: one set for each page, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML

@@ -65,7 +65,8 @@ func begin(settings ...string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if out, err := c.command("initdb", "-D", c.data(), "-A", "trust", "-U", Superuser, "--no-sync", "-E", "UTF8").CombinedOutput(); err != nil {
+	out, err := c.command("initdb", "-D", c.data(), "-A", "trust", "-U", Superuser, "--no-sync", "-E", "UTF8").CombinedOutput()
+	if err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	return c, c.serve(append([]string{"fsync=off"}, settings...)...)

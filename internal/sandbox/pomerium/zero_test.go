@@ -344,7 +344,10 @@ func verified(t *testing.T, z *Zero, assertion string) (header, claims map[strin
 		t.Fatalf("%v is not among %v", header["kid"], set.Keys)
 	}
 	number := func(b []byte) *big.Int { return new(big.Int).SetBytes(b) }
-	key := &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(decode(set.Keys[at]["x"])), Y: number(decode(set.Keys[at]["y"]))}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, decode(set.Keys[at]["x"]), decode(set.Keys[at]["y"])))
+	if err != nil {
+		t.Fatal(err)
+	}
 	digest, signature := sha256.Sum256([]byte(parts[0]+"."+parts[1])), decode(parts[2])
 	if !ecdsa.Verify(key, digest[:], number(signature[:32]), number(signature[32:])) {
 		t.Error("the signature is not of the key")
