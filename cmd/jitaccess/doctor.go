@@ -25,8 +25,7 @@ import (
 // runDoctor looks whether a deployment has what it needs. It exits with 1 if
 // anything is broken; warnings do not count.
 func runDoctor(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("doctor", stderr)
 	service := serviceFlag(flags)
 	var to access.Principal
 	flags.Func("send-test-mail", "send a mail to this `address`, and report each step", func(address string) (err error) {
@@ -128,13 +127,7 @@ func examineLedger(ctx context.Context, c *config.Config, google *cloud) (m doct
 			return m, nil
 		}
 	}
-	here := func() (*gcp.Platform, error) {
-		if google == nil {
-			return nil, errNeedsGoogle
-		}
-		return google.Platform, nil
-	}
-	l, err := openLedger(ctx, c.Ledger, here)
+	l, err := openLedger(ctx, c.Ledger, google.here)
 	if err != nil {
 		return m, err
 	}
@@ -144,7 +137,7 @@ func examineLedger(ctx context.Context, c *config.Config, google *cloud) (m doct
 			return m, fmt.Errorf("the key that lay beside it is gone: %w", err)
 		}
 	}
-	keys, err := openSigning(ctx, c.Ledger, l.file, here, func() (*ledger.Account, error) { return accountOf(ctx, here) })
+	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) { return accountOf(ctx, google.here) })
 	if err != nil {
 		return m, err
 	}
@@ -163,8 +156,8 @@ func (nothingKept) Lease(context.Context, string, time.Duration) (func(context.C
 	return nil, errors.New("nothing is written here")
 }
 
-// locate connects once; there is none where Google Cloud is not used. Where there is no metadata server, on the machine of an
-// operator, application default credentials of the service account do.
+// locate connects once; there is none where Google Cloud is not used. Where there is no metadata
+// server, on the machine of an operator, application default credentials of the service account do.
 func locate(ctx context.Context, c *config.Config) (*gcp.Platform, error) {
 	if !c.Google.Used {
 		return nil, nil
@@ -192,6 +185,23 @@ func asService(env func(string) string, service string) func(string) string {
 		}
 		return env(name)
 	}
+}
+
+// newFlags are the options of a command.
+func newFlags(name string, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	return flags
+}
+
+// assemble makes the service as settings have it, for a command that does one thing and ends.
+// What it started ends with ctx.
+func assemble(ctx context.Context, c *config.Config, log io.Writer) (*service, error) {
+	platform, err := locate(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return build(ctx, c, platform, nil, wallClock, log)
 }
 
 // parsed reads a command line that has flags only.

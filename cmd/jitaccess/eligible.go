@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -21,8 +20,7 @@ import (
 // runEligible prints what people may activate, and why. It exits with 1 if some of
 // it could not be looked up; the rest is printed all the same.
 func runEligible(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("eligible", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("eligible", stderr)
 	service := serviceFlag(flags)
 	person := flags.String("person", "", "the address of a person; everybody when left out")
 	project := flags.String("project", "", "the id of a project; all that people may choose from when left out")
@@ -175,11 +173,16 @@ const (
 	quotaAttempts = 12
 )
 
-func (e *eligible) on(ctx context.Context, on access.Resource) (found broker.Eligible, err error) {
+func (e *eligible) on(ctx context.Context, on access.Resource) (broker.Eligible, error) {
+	return patiently(ctx, e.sleep, func() (broker.Eligible, error) { return e.broker.Eligible(ctx, operator, on, e.person) })
+}
+
+// patiently looks up again what the quota kept from being looked up.
+func patiently[T any](ctx context.Context, sleep func(context.Context, time.Duration) error, look func() (T, error)) (found T, err error) {
 	for range quotaAttempts {
-		found, err = e.broker.Eligible(ctx, operator, on, e.person)
-		if err == nil || access.AsError(err).Code != access.CodeQuota || e.sleep(ctx, quotaWait) != nil {
-			return found, err
+		found, err = look()
+		if err == nil || access.AsError(err).Code != access.CodeQuota || sleep(ctx, quotaWait) != nil {
+			break
 		}
 	}
 	return found, err
@@ -212,11 +215,8 @@ func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Err
 		r.Warnings = append(r.Warnings, text)
 	}
 	for _, o := range p.Roles {
-		role := personRole{server.EntitlementOf(o), []through{}}
-		for _, w := range o.Entitlement.Ways {
-			role.Through = append(role.Through, through{string(w.Node), w.Member})
-		}
-		r.Entitlements = append(r.Entitlements, role)
+		ways := access.Each(o.Entitlement.Ways, func(w access.Way) through { return through{string(w.Node), w.Member} })
+		r.Entitlements = append(r.Entitlements, personRole{server.EntitlementOf(o), append([]through{}, ways...)})
 	}
 	return r
 }

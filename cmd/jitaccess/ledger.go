@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -331,8 +330,7 @@ func runLedger(ctx context.Context, args []string, env func(string) string, stdi
 		fmt.Fprint(stderr, ledgerUsage)
 		return exitUsage
 	}
-	flags := flag.NewFlagSet("ledger "+args[0], flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("ledger "+args[0], stderr)
 	l := ledgerCommand{stdin: stdin, stdout: stdout, stderr: stderr}
 	var act func(context.Context) (int, error)
 	switch args[0] {

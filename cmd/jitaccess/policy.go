@@ -43,12 +43,11 @@ func runPolicy(ctx context.Context, args []string, env func(string) string, stdo
 		fmt.Fprint(stderr, policyUsage)
 		return exitUsage
 	}
-	if slices.Contains([]string{"help", "--help", "-help", "-h"}, args[0]) {
+	if args[0] == "help" || asksForHelp(args[:1]) {
 		fmt.Fprint(stdout, policyUsage)
 		return exitOK
 	}
-	flags := flag.NewFlagSet("policy "+args[0], flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("policy "+args[0], stderr)
 	p := policyCommand{env: env, stdout: stdout, now: time.Now()}
 	flags.StringVar(&p.envFile, "env", "", "a file of NAME=VALUE lines, the settings of a deployment")
 	var act func(files []string) (int, error)
@@ -460,12 +459,9 @@ func (p *policyCommand) explained(s access.Subject, e policy.Explanation) {
 		return
 	}
 	tell(server.InWords(words.English, e.Explanation, &e.Terms)...)
-	for _, r := range e.Terms.Requirements {
-		if slices.Contains(r.From, access.FromPeers) {
-			tell(fmt.Sprintf("Who that is: jitaccess eligible --project %s lists who holds %s.",
-				s.Entitlement.Resource.Name(), s.Entitlement.Role))
-			break
-		}
+	if slices.ContainsFunc(e.Terms.Requirements, func(r access.Requirement) bool { return slices.Contains(r.From, access.FromPeers) }) {
+		tell(fmt.Sprintf("Who that is: jitaccess eligible --project %s lists who holds %s.",
+			s.Entitlement.Resource.Name(), s.Entitlement.Role))
 	}
 }
 

@@ -295,9 +295,7 @@ func enforced(c *config.Config) policy.Deployment {
 	}
 	var kinds []string
 	if c.Pomerium.Used() {
-		for _, kind := range pomerium.Kinds {
-			kinds = append(kinds, kind.Segment)
-		}
+		kinds = access.Each(pomerium.Kinds, func(k access.ResourceKind) string { return k.Segment })
 	}
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
 		Groups: c.Catalog.CustomerID != "", AccessLevels: c.Identity.Profile == config.IAP, Claims: c.Identity.GroupsClaim != "",

@@ -164,9 +164,5 @@ func providersOf(c *config.Config) func(access.Resource) string {
 
 // providerNames are the systems in which access is given, for the log.
 func providerNames(all []broker.Registration) string {
-	var names []string
-	for _, r := range all {
-		names = append(names, r.Name)
-	}
-	return strings.Join(names, ", ")
+	return strings.Join(access.Each(all, func(r broker.Registration) string { return r.Name }), ", ")
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -43,8 +43,7 @@ func edited(k access.OddityKind) broker.DifferenceKind { return broker.Differenc
 // with 0 when all is fine, with 1 when something is not, and with 2 when something cannot
 // be read.
 func runReconcile(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("reconcile", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("reconcile", stderr)
 	name := serviceFlag(flags)
 	project := flags.String("project", "", "the id of a project; all that the service account may see when left out")
 	asJSON := flags.Bool("json", false, "print one JSON object in place of a table")
@@ -61,13 +60,9 @@ func runReconcile(ctx context.Context, args []string, env func(string) string, s
 			return failed(stderr, exitUsage, err)
 		}
 	}
-	platform, err := locate(ctx, c)
-	if err != nil {
-		return failed(stderr, exitUsage, err)
-	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	s, err := build(ctx, c, platform, nil, wallClock, stderr)
+	s, err := assemble(ctx, c, stderr)
 	if err != nil {
 		return failed(stderr, exitUsage, err)
 	}
@@ -166,14 +161,8 @@ func (r *reconciliation) run(ctx context.Context) reconciled {
 }
 
 // on waits where the quota is spent, as a listing of everything does.
-func (r *reconciliation) on(ctx context.Context, on access.Resource) (found broker.Reconciled, err error) {
-	for range quotaAttempts {
-		found, err = r.broker.Reconcile(ctx, operator, on)
-		if err == nil || access.AsError(err).Code != access.CodeQuota || r.sleep(ctx, quotaWait) != nil {
-			break
-		}
-	}
-	return found, err
+func (r *reconciliation) on(ctx context.Context, on access.Resource) (broker.Reconciled, error) {
+	return patiently(ctx, r.sleep, func() (broker.Reconciled, error) { return r.broker.Reconcile(ctx, operator, on) })
 }
 
 func (r *reconciled) add(all []broker.Difference) {
@@ -208,9 +197,4 @@ func (r reconciled) table(w io.Writer) error {
 	return err
 }
 
-func orNone(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
-}
+func orNone(text string) string { return cmp.Or(text, "-") }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -189,8 +188,7 @@ func (s *sweeper) check(ctx context.Context, checks map[string]error) {
 
 // runSweep does what is due, once: a job for where no process runs all the time.
 func runSweep(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("sweep", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("sweep", stderr)
 	name := serviceFlag(flags)
 	if !parsed(flags, args, stderr) {
 		return exitUsage
@@ -202,17 +200,13 @@ func runSweep(ctx context.Context, args []string, env func(string) string, stdou
 	if err != nil {
 		return failed(stderr, exitUsage, fmt.Errorf("the configuration is wrong\n%w", err))
 	}
-	platform, err := locate(ctx, c)
-	if err != nil {
-		return failed(stderr, exitFailure, err)
-	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	s, err := build(ctx, c, platform, nil, wallClock, stdout)
-	if err != nil {
-		return failed(stderr, exitFailure, err)
+	s, err := assemble(ctx, c, stdout)
+	if err == nil {
+		err = s.sweeper.all(ctx, stdout)
 	}
-	if err := s.sweeper.all(ctx, stdout); err != nil {
+	if err != nil {
 		return failed(stderr, exitFailure, err)
 	}
 	return exitOK

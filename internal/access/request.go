@@ -214,10 +214,7 @@ func digest(fields ...string) string {
 
 // list stands for a set of items in a digest.
 func list[T fmt.Stringer](items []T) string {
-	var texts []string
-	for _, item := range items {
-		texts = append(texts, item.String())
-	}
+	texts := Each(items, T.String)
 	slices.Sort(texts)
 	return digest(texts...)
 }

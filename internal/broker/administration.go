@@ -88,8 +88,8 @@ type Administration struct {
 // other. Who may decide and end nothing finds nothing.
 func (b *Broker) Administration(ctx context.Context, caller access.Caller) (Administration, error) {
 	var found Administration
-	if b.memory() == nil {
-		return found, &access.Error{Kind: access.NotFound, Code: access.CodeNeedsLedger}
+	if _, err := b.needsMemory(); err != nil {
+		return found, err
 	}
 	for _, r := range b.c.Providers {
 		if r.Unnamed == nil {
@@ -104,14 +104,10 @@ func (b *Broker) Administration(ctx context.Context, caller access.Caller) (Admi
 			}
 		}
 		l := listOf(ctx, r, caller.Principal)
-		found.Warnings = withNew(found.Warnings, l.warnings)
-		if l.err != nil {
-			found.Warnings = withNew(found.Warnings, []*access.Error{access.AsError(l.err)})
-		}
+		found.Warnings = withNew(found.Warnings, append(l.warnings, warningOf(l.err)...))
 		for _, info := range l.infos {
-			if err := b.administration(ctx, caller, info.Resource, &found); err != nil {
-				found.Warnings = withNew(found.Warnings, []*access.Error{access.AsError(err)})
-			}
+			err := b.administration(ctx, caller, info.Resource, &found)
+			found.Warnings = withNew(found.Warnings, warningOf(err))
 		}
 	}
 	slices.SortStableFunc(found.Waiting, func(a, b access.Request) int { return b.Created.Compare(a.Created) })

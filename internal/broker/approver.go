@@ -297,12 +297,19 @@ func (b *Broker) invitedGroup(ctx context.Context, caller access.Caller, r acces
 // everybodyNamed are the people and groups that the terms name, sorted, when they name nobody
 // else: of peers, and of everybody of a domain, nobody is asked by naming none.
 func (b *Broker) everybodyNamed(r access.Request, terms access.Terms) []access.Principal {
-	all, others := spelledOut(spelledIn(terms))
+	all, others := b.namedIn(r, terms)
 	if others {
 		return nil
 	}
+	return all
+}
+
+// namedIn are the people and groups that the terms name, sorted, without the principal of the
+// request; others is whether the terms name more, who are known by what they are.
+func (b *Broker) namedIn(r access.Request, terms access.Terms) (all []access.Principal, others bool) {
+	all, others = spelledOut(spelledIn(terms))
 	slices.Sort(all)
-	return slices.DeleteFunc(slices.Compact(all), func(p access.Principal) bool { return b.another(r, p) != nil })
+	return slices.DeleteFunc(slices.Compact(all), func(p access.Principal) bool { return b.another(r, p) != nil }), others
 }
 
 // spelledIn are all whom terms name for approving.
@@ -398,10 +405,7 @@ func persons(all []access.Principal) []access.Principal {
 
 // whoAreAsked are invitees as their principals.
 func whoAreAsked(asked []invitee) []access.Principal {
-	var people []access.Principal
-	for _, i := range asked {
-		people = append(people, i.who)
-	}
+	people := access.Each(asked, func(i invitee) access.Principal { return i.who })
 	slices.Sort(people)
 	return slices.Compact(people)
 }

@@ -35,10 +35,7 @@ func claimed(caller access.Caller, p access.Principal, r access.Request, who str
 // name: of somebody who is not here nobody knows more before they decide. err is why they
 // could approve as nothing else.
 func perhaps(as []string, err error, terms access.Terms) ([]string, error) {
-	var claims []string
-	for _, need := range terms.Requirements {
-		claims = append(claims, slices.DeleteFunc(slices.Clone(need.From), func(from string) bool { return !isClaim(from) })...)
-	}
+	claims := slices.DeleteFunc(spelledIn(terms), func(from string) bool { return !isClaim(from) })
 	if e := access.AsError(err); len(claims) == 0 || e != nil && (terms.InheritedOnly || e.Code != access.CodeReviewerNotEligible) {
 		return as, err
 	}

@@ -440,13 +440,7 @@ func people(r access.Request, p access.Principal) []access.Principal {
 	return slices.Compact(all)
 }
 
-func names(ps []access.Principal) string {
-	var s []string
-	for _, p := range ps {
-		s = append(s, string(p))
-	}
-	return strings.Join(s, ", ")
-}
+func names(people []access.Principal) string { return strings.Join(access.Texts(people), ", ") }
 
 // nextInTurn are those among asked whose turn it has become: what they can give is the next
 // in order, and was not before. Where that cannot be told, it is everybody who has not

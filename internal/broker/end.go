@@ -169,11 +169,9 @@ func (e ending) over(now time.Time) bool {
 
 // removed is what became of what is over.
 func (e ending) removed() []access.Outcome {
-	var outcomes []access.Outcome
-	for _, a := range e.found {
-		outcomes = append(outcomes, access.Outcome{Entitlement: a.Entitlement, Result: access.Removed, Window: a.Window})
-	}
-	return outcomes
+	return access.Each(e.found, func(a access.Activation) access.Outcome {
+		return access.Outcome{Entitlement: a.Entitlement, Result: access.Removed, Window: a.Window}
+	})
 }
 
 // and adds to a queue what ends another grant of the same person, unless it is there.

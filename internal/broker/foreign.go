@@ -23,7 +23,7 @@ func (b *Broker) foreign(ctx context.Context, r Registration) (waiting []access.
 	for _, q := range all {
 		terms, err := b.termsOf(ctx, system, q, nil)
 		if err != nil {
-			warnings = withNew(warnings, []*access.Error{access.AsError(err)})
+			warnings = withNew(warnings, warningOf(err))
 			continue
 		}
 		q.Terms, q.Reviewers = b.kept(terms), b.everybodyNamed(q, terms)

@@ -101,10 +101,7 @@ func (b *Broker) askedOfGroups(ctx context.Context, caller access.Caller, l acce
 	var warnings []*access.Error
 	for _, group := range policy.Looks().Approvers {
 		in, err := b.memberOf(ctx, caller, caller.Principal, group)
-		if err != nil {
-			warnings = withNew(warnings, []*access.Error{access.AsError(err)})
-		}
-		if !in {
+		if warnings = withNew(warnings, warningOf(err)); !in {
 			continue
 		}
 		l.Reviewer, l.After = access.Principal(access.GroupPrefix+group), ""

@@ -66,14 +66,8 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 	roles, refused := b.offered(ctx, caller, standing, caller.Principal)
 	offer := Offer{Resource: resource, Roles: roles, Refused: refused, Ineffective: standing.Ineffective, Warnings: standing.Warnings}
 	b.further(ctx, caller, standing.Activations, &offer)
-	var ids []access.EntitlementID
-	for _, r := range offer.Roles {
-		ids = append(ids, r.Entitlement.ID)
-	}
-	for _, r := range offer.Refused {
-		ids = append(ids, r.ID)
-	}
-	described := b.describe(ctx, ids)
+	described := b.describe(ctx, slices.Concat(access.Each(offer.Roles, func(r OfferedRole) access.EntitlementID { return r.Entitlement.ID }),
+		access.Each(offer.Refused, func(r RefusedRole) access.EntitlementID { return r.ID })))
 	for i := range offer.Roles {
 		offer.Roles[i].Role = described[i]
 	}
@@ -88,11 +82,7 @@ func (b *Broker) offer(ctx context.Context, caller access.Caller, resource acces
 func (b *Broker) offered(ctx context.Context, caller access.Caller, standing access.Standing, p access.Principal) (
 	roles []OfferedRole, refused []RefusedRole) {
 	held := standing.Holdings[p]
-	ids := make([]access.EntitlementID, len(held))
-	for i, e := range held {
-		ids[i] = e.ID
-	}
-	facts := b.facts(ctx, caller, p, &standing, ids...)
+	facts := b.facts(ctx, caller, p, &standing, access.Each(held, func(e access.Entitlement) access.EntitlementID { return e.ID })...)
 	roles = make([]OfferedRole, 0, len(held))
 	for _, e := range held {
 		if !e.MayRequest() {
@@ -208,7 +198,7 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 				return Choice{}, access.AsError(err)
 			}
 		case access.AsError(err).Code != access.CodeNoBreakGlass: // it is not known whether they may
-			c.Warnings = slices.Concat(c.Warnings, []*access.Error{access.AsError(err)})
+			c.Warnings = slices.Concat(c.Warnings, warningOf(err))
 		}
 	}
 	return c, nil
@@ -270,9 +260,7 @@ func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...acc
 
 // typed is whether there are people among those who may approve of whom there is no list.
 func typed(t access.Terms) bool {
-	return slices.ContainsFunc(t.Requirements, func(need access.Requirement) bool {
-		return slices.ContainsFunc(need.From, func(from string) bool { return isClaim(from) || strings.HasPrefix(from, "domain:") })
-	})
+	return slices.ContainsFunc(spelledIn(t), func(from string) bool { return isClaim(from) || strings.HasPrefix(from, "domain:") })
 }
 
 // candidates may approve the request by its terms: sorted, without its principal. They are
@@ -281,20 +269,10 @@ func typed(t access.Terms) bool {
 func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.Request, terms access.Terms,
 	judge func(access.Standing) error) ([]access.Principal, []*access.Error, error) {
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements}
-	var named []access.Principal
-	for _, need := range terms.Requirements {
-		for _, from := range need.From {
-			address, user := strings.CutPrefix(from, "user:")
-			switch {
-			case from == access.FromPeers:
-				q.ReviewersOf = r.Entitlements
-			case user && b.another(r, access.Principal(address)) == nil:
-				named = append(named, access.Principal(address))
-			case strings.HasPrefix(from, access.GroupPrefix):
-				named = append(named, access.Principal(from))
-			}
-		}
+	if slices.Contains(spelledIn(terms), access.FromPeers) {
+		q.ReviewersOf = r.Entitlements
 	}
+	named, _ := b.namedIn(r, terms)
 	var all []access.Principal
 	nobody := error(&access.Error{Kind: access.NotAllowed}) // that there is nobody is looked at again as well
 	s, refusal, err := b.look(ctx, caller, q, func(s access.Standing) error {

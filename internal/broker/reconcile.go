@@ -82,11 +82,7 @@ func (b *Broker) Reconcile(ctx context.Context, caller access.Caller, on access.
 }
 
 func (f *Reconciled) add(kind DifferenceKind, r access.Request, why string) {
-	var roles []string
-	for _, id := range r.Entitlements {
-		roles = append(roles, string(id.Role))
-	}
-	f.Differences = append(f.Differences, Difference{kind, r.ID, r.Resource, r.Principal, roles, why})
+	f.Differences = append(f.Differences, Difference{kind, r.ID, r.Resource, r.Principal, r.RoleNames(), why})
 }
 
 // hold says how a grant that stands differs from what is remembered of its request, which it
@@ -107,7 +103,7 @@ func (b *Broker) hold(ctx context.Context, m Memory, r access.Request, s access.
 		if _, err := m.Open(ctx, copyOf(r)); err == nil {
 			return "", "", stored, nil // taken in as what it is
 		}
-		return OtherGrant, fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, roleNames(stored)), stored, nil
+		return OtherGrant, fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, strings.Join(stored.RoleNames(), ", ")), stored, nil
 	}
 	switch state := stored.StateAt(b.c.Now()); state {
 	case access.Active, access.Approved, access.Scheduled:
@@ -127,14 +123,6 @@ func (b *Broker) hold(ctx context.Context, m Memory, r access.Request, s access.
 
 func sameWindow(a, b access.Window) bool {
 	return a.Start.Truncate(time.Second).Equal(b.Start.Truncate(time.Second)) && a.End.Truncate(time.Second).Equal(b.End.Truncate(time.Second))
-}
-
-func roleNames(r access.Request) string {
-	var roles []string
-	for _, id := range r.Entitlements {
-		roles = append(roles, string(id.Role))
-	}
-	return strings.Join(roles, ", ")
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -106,7 +106,7 @@ func (b *Broker) stale(ctx context.Context, n access.Notice) (bool, error) {
 // JIT Access 1.x spells conditions.
 func sameAsked(a, b access.Request) bool {
 	return a.Principal == b.Principal && a.Resource == b.Resource && a.Justification == b.Justification && a.Duration == b.Duration &&
-		roleNames(a) == roleNames(b)
+		slices.Equal(a.RoleNames(), b.RoleNames())
 }
 
 // homeward is the notice with its links to where this service is, as far as that is known.

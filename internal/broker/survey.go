@@ -98,11 +98,7 @@ func (b *Broker) everyResource(ctx context.Context) ([]access.Resource, error) {
 		return nil, err
 	}
 	at := (int(first[0])<<8 | int(first[1])) % len(infos)
-	var all []access.Resource
-	for _, info := range slices.Concat(infos[at:], infos[:at]) {
-		all = append(all, info.Resource)
-	}
-	return all, nil
+	return access.Each(slices.Concat(infos[at:], infos[:at]), func(i access.ResourceInfo) access.Resource { return i.Resource }), nil
 }
 
 // surveyOf takes in the grants of one resource that the ledger does not know. before is
@@ -258,9 +254,7 @@ func (b *Broker) unruly(ctx context.Context, r access.Request) (access.Terms, er
 		approvers = a.Approvers
 	}
 	for _, id := range r.Entitlements {
-		held := standing.Holding(r.Principal, id)
-		switch {
-		case !held.MayRequest():
+		if !standing.Holding(r.Principal, id).MayRequest() {
 			return terms, standing.NotHeld(access.AsError(notEligible(id)))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -55,16 +56,10 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 		d.publicAddress(ctx)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil) // config has parsed it
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.Do(request)
-	if err != nil {
-		d.warn(check, "links begin with "+origin+", which does not answer from here: "+err.Error(), "open it in a browser")
+	response, _ := d.ownAnswer(ctx, check, origin)
+	if response == nil {
 		return
 	}
-	response.Body.Close()
 	// IAP marks what it answers itself
 	// (https://cloud.google.com/iap/docs/faq#how_can_i_tell_if_a_response_was_generated_by_iap).
 	if response.Header.Get("X-Goog-IAP-Generated-Response") != "true" {
@@ -73,6 +68,23 @@ func (d *doctor) publicOrigin(ctx context.Context) {
 		return
 	}
 	d.ok(check, "links begin with %s, where IAP answers", origin)
+}
+
+// ownAnswer is what answers at the address of links, and the beginning of what it says; nil, and
+// a warning, for nothing.
+func (d *doctor) ownAnswer(ctx context.Context, check, origin string) (*http.Response, []byte) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil) // config has parsed it
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		d.warn(check, "links begin with "+origin+", which does not answer from here: "+err.Error(), "open it in a browser")
+		return nil, nil
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	return response, text
 }
 
 func (d *doctor) ownOrigin(ctx context.Context, check string) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 
 	"jitaccess/internal/config"
@@ -88,18 +86,11 @@ func (d *doctor) publicAddress(ctx context.Context) {
 		d.broken(check, "PUBLIC_URL is not set: no link can be written", "set PUBLIC_URL=https://YOUR-HOST")
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil) // config has parsed it
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.Do(request)
-	if err != nil {
-		d.warn(check, "links begin with "+origin+", which does not answer from here: "+err.Error(), "open it in a browser")
+	response, text := d.ownAnswer(ctx, check, origin)
+	if response == nil {
 		return
 	}
-	defer response.Body.Close()
 	var ours struct{ Healthy bool }
-	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
 	json.Unmarshal(text, &ours) // what is no answer of ours is no JSON
 	switch own := d.Settings.Identity.Profile == config.OIDC; {
 	case own && !ours.Healthy:

@@ -203,9 +203,5 @@ func outcome(o access.Outcome) string {
 }
 
 func joined[T any](all []T, separator string, text func(T) string) string {
-	var texts []string
-	for _, one := range all {
-		texts = append(texts, text(one))
-	}
-	return strings.Join(texts, separator)
+	return strings.Join(access.Each(all, text), separator)
 }

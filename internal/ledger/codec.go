@@ -134,16 +134,13 @@ func brings(a access.Action) bool {
 // request's first event, who was asked with the event that asked them, a part each.
 func encodeParts(e access.Event) ([]Part, error) {
 	c := content{Caller: callerForm{e.Caller.Principal, e.Caller.Subject, e.Caller.Device, e.Caller.AccessLevels, e.Caller.Method},
-		Outcomes: outcomesTo(e.Outcomes), Err: errorTo(access.AsError(e.Err))}
-	for _, w := range e.Warnings {
-		c.Warnings = append(c.Warnings, *errorTo(w))
-	}
+		Outcomes: access.Each(e.Outcomes, outcomeTo), Err: errorTo(access.AsError(e.Err))}
+	c.Warnings = access.Each(e.Warnings, func(w *access.Error) errorForm { return *errorTo(w) })
 	if e.Decision.By != "" || e.Decision.Verdict != "" {
-		d := decisionTo(e.Decision)
-		c.Decision = &d
+		c.Decision = new(decisionTo(e.Decision))
 	}
-	if fills := needsTo(e.Requirements); slices.ContainsFunc(e.Requirements, namesPeople) {
-		c.Fills = fills
+	if slices.ContainsFunc(e.Requirements, namesPeople) {
+		c.Fills = access.Each(e.Requirements, needTo)
 	}
 	person := e.Caller.Principal
 	var reviewers []access.Principal
@@ -153,8 +150,7 @@ func encodeParts(e access.Event) ([]Part, error) {
 		asked.Review, asked.Reminded, asked.Escalated = access.Decision{}, time.Time{}, 0
 		asked.TakenIn, asked.Ending = time.Time{}, time.Time{}
 		asked.Reviewers, reviewers, person = nil, e.Request.Reviewers, e.Request.Principal
-		form := requestTo(asked)
-		c.Request = &form
+		c.Request = new(requestTo(asked))
 	} else if e.Action == access.ReviewersAdded {
 		reviewers, c.People = e.Request.Reviewers, e.Request.Terms.People
 	}
@@ -188,8 +184,7 @@ func decodeParts(e *access.Event, parts []Part) error {
 		return err
 	}
 	e.Caller = access.Caller{Principal: c.Caller.Principal, Subject: c.Caller.Subject, Device: c.Caller.Device,
-		AccessLevels: c.Caller.AccessLevels,
-		Method:       c.Caller.Method}
+		AccessLevels: c.Caller.AccessLevels, Method: c.Caller.Method}
 	if c.Request != nil {
 		id, reviewers := e.Request.ID, e.Request.Reviewers
 		var err error
@@ -211,12 +206,10 @@ func decodeParts(e *access.Event, parts []Part) error {
 		e.Request.Terms.People = c.People
 	}
 	if c.Fills != nil {
-		e.Requirements = needsFrom(c.Fills)
+		e.Requirements = access.Each(c.Fills, needFrom)
 	}
-	e.Outcomes = outcomesFrom(c.Outcomes)
-	for _, w := range c.Warnings {
-		e.Warnings = append(e.Warnings, errorFrom(&w))
-	}
+	e.Outcomes = access.Each(c.Outcomes, outcomeFrom)
+	e.Warnings = access.Each(c.Warnings, func(w errorForm) *access.Error { return errorFrom(&w) })
 	if c.Err != nil {
 		e.Err = errorFrom(c.Err)
 	}
@@ -224,20 +217,14 @@ func decodeParts(e *access.Event, parts []Part) error {
 }
 
 func requestTo(r access.Request) requestForm {
-	f := requestForm{ID: r.ID, Kind: r.Kind, Principal: r.Principal, Resource: r.Resource, Justification: r.Justification,
+	f := requestForm{ID: r.ID, Kind: r.Kind, Principal: r.Principal, Resource: r.Resource,
+		Entitlements: access.Each(r.Entitlements, entitlementTo), Justification: r.Justification,
 		Seconds: seconds(r.Duration), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
 		Fixed: windowTo(r.Fixed), Extends: r.Extends, Claims: r.Claims, ClaimsKnown: r.ClaimsKnown, Terms: termsTo(r.Terms), State: r.State,
-		Window: windowTo(r.Window), Reminded: r.Reminded.UTC(), Escalated: r.Escalated, TakenIn: r.TakenIn.UTC(), Ending: r.Ending.UTC(),
-		Version: r.Version}
+		Decisions: access.Each(r.Decisions, decisionTo), Window: windowTo(r.Window), Reminded: r.Reminded.UTC(), Escalated: r.Escalated,
+		TakenIn: r.TakenIn.UTC(), Ending: r.Ending.UTC(), Version: r.Version}
 	if r.Review.By != "" || !r.Review.At.IsZero() {
-		d := decisionTo(r.Review)
-		f.Review = &d
-	}
-	for _, id := range r.Entitlements {
-		f.Entitlements = append(f.Entitlements, entitlementForm(id))
-	}
-	for _, d := range r.Decisions {
-		f.Decisions = append(f.Decisions, decisionTo(d))
+		f.Review = new(decisionTo(r.Review))
 	}
 	return f
 }
@@ -252,10 +239,11 @@ func requestFrom(f requestForm) (access.Request, error) {
 	if max(len(f.Entitlements), len(f.Reviewers), len(f.Decisions), len(f.Claims)) > maxItems {
 		return access.Request{}, errTooMany
 	}
-	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource, Justification: f.Justification,
+	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource,
+		Entitlements: access.Each(f.Entitlements, entitlementFrom), Justification: f.Justification,
 		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
 		Fixed: windowFrom(f.Fixed), Extends: f.Extends, Claims: f.Claims, ClaimsKnown: f.ClaimsKnown,
-		State: f.State, Window: windowFrom(f.Window),
+		State: f.State, Decisions: access.Each(f.Decisions, decisionFrom), Window: windowFrom(f.Window),
 		Reminded: f.Reminded, Escalated: f.Escalated, TakenIn: f.TakenIn, Ending: f.Ending, Version: f.Version}
 	var err error
 	if r.Terms, err = termsFrom(f.Terms); err != nil {
@@ -264,14 +252,11 @@ func requestFrom(f requestForm) (access.Request, error) {
 	if f.Review != nil {
 		r.Review = decisionFrom(*f.Review)
 	}
-	for _, id := range f.Entitlements {
-		r.Entitlements = append(r.Entitlements, access.EntitlementID(id))
-	}
-	for _, d := range f.Decisions {
-		r.Decisions = append(r.Decisions, decisionFrom(d))
-	}
 	return r, nil
 }
+
+func entitlementTo(id access.EntitlementID) entitlementForm  { return entitlementForm(id) }
+func entitlementFrom(f entitlementForm) access.EntitlementID { return access.EntitlementID(f) }
 
 func windowTo(w access.Window) *windowForm {
 	if w.IsZero() {
@@ -296,21 +281,13 @@ func decisionFrom(f decisionForm) access.Decision {
 		As: f.As, AccessLevels: f.Levels}
 }
 
-func outcomesTo(outcomes []access.Outcome) []outcomeForm {
-	var forms []outcomeForm
-	for _, o := range outcomes {
-		forms = append(forms, outcomeForm{entitlementForm(o.Entitlement), o.Result, windowTo(o.Window), errorTo(o.Err), errorTo(o.Waits)})
-	}
-	return forms
+func outcomeTo(o access.Outcome) outcomeForm {
+	return outcomeForm{entitlementForm(o.Entitlement), o.Result, windowTo(o.Window), errorTo(o.Err), errorTo(o.Waits)}
 }
 
-func outcomesFrom(forms []outcomeForm) []access.Outcome {
-	var outcomes []access.Outcome
-	for _, f := range forms {
-		outcomes = append(outcomes, access.Outcome{Entitlement: access.EntitlementID(f.Entitlement), Result: f.Result,
-			Window: windowFrom(f.Window), Err: errorFrom(f.Err), Waits: errorFrom(f.Waits)})
-	}
-	return outcomes
+func outcomeFrom(f outcomeForm) access.Outcome {
+	return access.Outcome{Entitlement: access.EntitlementID(f.Entitlement), Result: f.Result, Window: windowFrom(f.Window),
+		Err: errorFrom(f.Err), Waits: errorFrom(f.Waits)}
 }
 
 func errorTo(e *access.Error) *errorForm {
@@ -342,16 +319,10 @@ func errorFrom(f *errorForm) *access.Error {
 
 func encodeNotice(n access.Notice) ([]byte, error) {
 	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, By: n.By, Window: windowTo(n.Window),
-		Outcomes: outcomesTo(n.Outcomes), Final: n.Final, ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
+		Declined: access.Each(n.Declined, decisionTo), Outcomes: access.Each(n.Outcomes, outcomeTo), Final: n.Final,
+		Roles: access.Each(n.Roles, func(r access.RoleInfo) roleForm { return roleForm(r) }), ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
-		d := decisionTo(n.Decision)
-		f.Decision = &d
-	}
-	for _, d := range n.Declined {
-		f.Declined = append(f.Declined, decisionTo(d))
-	}
-	for _, r := range n.Roles {
-		f.Roles = append(f.Roles, roleForm(r))
+		f.Decision = new(decisionTo(n.Decision))
 	}
 	return json.Marshal(f)
 }
@@ -369,15 +340,10 @@ func decodeNotice(data []byte) (access.Notice, error) {
 		return access.Notice{}, err
 	}
 	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, By: f.By, Window: windowFrom(f.Window),
-		Outcomes: outcomesFrom(f.Outcomes), Final: f.Final, ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
+		Declined: access.Each(f.Declined, decisionFrom), Outcomes: access.Each(f.Outcomes, outcomeFrom), Final: f.Final,
+		Roles: access.Each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)
-	}
-	for _, d := range f.Declined {
-		n.Declined = append(n.Declined, decisionFrom(d))
-	}
-	for _, r := range f.Roles {
-		n.Roles = append(n.Roles, access.RoleInfo(r))
 	}
 	return n, nil
 }

@@ -124,7 +124,7 @@ func nameless(needs []need, salt []byte) (without []need) {
 // salted sets the members by which the text can be held against a name.
 func salted(t *text, salt []byte, e access.Event) {
 	t.Request, t.Actor, t.Human = "", "", ""
-	t.Fills = nameless(needsTo(e.Requirements), salt)
+	t.Fills = nameless(access.Each(e.Requirements, needTo), salt)
 	if signed(e.Action) && e.Action != access.EndAsked {
 		t.Request = digest("jitaccess ledger request 1", salt, []byte(e.Request.Digest()))
 	}
@@ -175,7 +175,7 @@ func read(encoded []byte) (text, error) {
 // open is the event that an entry holds, with as much of it as was not erased.
 func (e Entry) open(t text) (access.Event, error) {
 	event := access.Event{Action: t.Action, At: time.UnixMicro(t.At).UTC(), Request: access.Request{ID: t.ID, Kind: t.Kind}}
-	event.Requirements = needsFrom(t.Fills)
+	event.Requirements = access.Each(t.Fills, needFrom)
 	if t.Start != 0 || t.End != 0 {
 		event.Window = access.Window{Start: time.UnixMicro(t.Start).UTC(), End: time.UnixMicro(t.End).UTC()}
 	}
@@ -191,7 +191,7 @@ func (e Entry) open(t text) (access.Event, error) {
 	if err := decodeParts(&event, e.Parts); err != nil {
 		return event, err
 	}
-	if fills := nameless(needsTo(event.Requirements), e.Parts[0].Salt); !e.erased() && !reflect.DeepEqual(fills, t.Fills) {
+	if fills := nameless(access.Each(event.Requirements, needTo), e.Parts[0].Salt); !e.erased() && !reflect.DeepEqual(fills, t.Fills) {
 		return event, errors.New("the content is of other requirements")
 	}
 	return event, nil

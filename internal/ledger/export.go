@@ -64,9 +64,7 @@ func ExportLines(ctx context.Context, home Home, w io.Writer) error {
 			if !json.Valid(e.Text) {
 				l.Text, _ = json.Marshal(string(e.Text))
 			}
-			for _, p := range e.Parts {
-				l.Parts = append(l.Parts, linePart{p.Person, p.Salt, p.Data})
-			}
+			l.Parts = access.Each(e.Parts, func(p Part) linePart { return linePart{p.Person, p.Salt, p.Data} })
 			if err := encoder.Encode(l); err != nil {
 				return err
 			}
@@ -109,21 +107,13 @@ func ExportTable(ctx context.Context, home Home, signer Signer, w io.Writer) err
 }
 
 func row(r access.Request, e access.Event, version int) []string {
-	var roles, reviewers []string
-	for _, id := range r.Entitlements {
-		roles = append(roles, string(id.Role))
-	}
-	for _, p := range e.Request.Reviewers {
-		reviewers = append(reviewers, string(p))
-	}
 	failure := ""
 	if e.Err != nil {
 		failure = e.Err.Error()
 	}
 	return []string{e.Request.ID, strconv.Itoa(version), stamp(e.At), string(e.Action), string(e.Caller.Principal), e.Caller.Method,
-		string(r.Principal),
-		string(r.Resource), strings.Join(roles, " "), r.Justification, strconv.Itoa(int(r.Duration / time.Minute)), strings.Join(reviewers, " "),
-		e.Decision.Comment, stamp(e.Window.Start), stamp(e.Window.End), failure}
+		string(r.Principal), string(r.Resource), strings.Join(r.RoleNames(), " "), r.Justification, strconv.Itoa(int(r.Duration / time.Minute)),
+		strings.Join(access.Texts(e.Request.Reviewers), " "), e.Decision.Comment, stamp(e.Window.Start), stamp(e.Window.End), failure}
 }
 
 func stamp(t time.Time) string {

@@ -25,7 +25,7 @@ const leasePoll = 100 * time.Millisecond
 // That of release is the latter, and then the lease ends by itself.
 func (s *Store) Lease(ctx context.Context, name string, life time.Duration) (release func(context.Context) error, err error) {
 	holder := rand.Text()
-	release = func(ctx context.Context) error { return unavailableOrNil(s.c.Home.Release(ctx, name, holder)) }
+	release = func(ctx context.Context) error { return unavailable(s.c.Home.Release(ctx, name, holder)) }
 	for seen := false; ; seen = true {
 		held, err := s.c.Home.Hold(ctx, name, holder, life)
 		switch {

@@ -82,7 +82,7 @@ const countedPages = 2
 func (s *Store) Count(ctx context.Context, l access.Listing) (counts []access.Count, whole bool, err error) {
 	if l.Role == "" && l.Words == "" {
 		counts, err = s.c.Home.Count(ctx, queryOf(l))
-		return counts, true, unavailableOrNil(err)
+		return counts, true, unavailable(err)
 	}
 	l.Max = furthest
 	for range countedPages {
@@ -162,11 +162,7 @@ func (s *Store) Due(ctx context.Context, by time.Time, after access.Due, max int
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	var due []access.Due
-	for _, row := range rows {
-		due = append(due, access.Due{ID: row.ID, State: row.State, At: row.Due})
-	}
-	return due, nil
+	return access.Each(rows, func(row Row) access.Due { return access.Due{ID: row.ID, State: row.State, At: row.Due} }), nil
 }
 
 func union(a, b []access.Principal) []access.Principal {

@@ -64,7 +64,7 @@ func (s *Store) KeepPolicy(ctx context.Context, policy []byte) (KeptPolicy, erro
 	if n.Signature, err = s.c.Signer.Sign(ctx, n.text()); err != nil {
 		return KeptPolicy{}, unavailable(err)
 	}
-	return KeptPolicy{n.ID, n.Body, n.Made}, unavailableOrNil(s.c.Home.Keep(ctx, n))
+	return KeptPolicy{n.ID, n.Body, n.Made}, unavailable(s.c.Home.Keep(ctx, n))
 }
 
 // NewestPolicy is the policy that was taken last by any instance, of those that one of our
@@ -84,14 +84,14 @@ func (s *Store) NewestPolicy(ctx context.Context) (newest KeptPolicy, found bool
 
 // Doubt implements broker.Memory.
 func (s *Store) Doubt(ctx context.Context, why string) error {
-	return unavailableOrNil(s.c.Home.Keep(ctx, Note{Kind: kindDoubt, ID: rand.Text(), Made: s.c.Now(), Body: []byte(why)}))
+	return unavailable(s.c.Home.Keep(ctx, Note{Kind: kindDoubt, ID: rand.Text(), Made: s.c.Now(), Body: []byte(why)}))
 }
 
 // Doubted implements broker.Memory.
 func (s *Store) Doubted(ctx context.Context) (string, error) {
 	notes, err := s.c.Home.Notes(ctx, kindDoubt, 1)
 	if err != nil || len(notes) == 0 {
-		return "", unavailableOrNil(err)
+		return "", unavailable(err)
 	}
 	return string(notes[0].Body), nil
 }

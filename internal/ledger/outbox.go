@@ -132,33 +132,26 @@ func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages b
 	if err == nil {
 		unread, err = s.c.Home.Aside(ctx, asideCount)
 	}
-	return len(rows) > 0, len(waiting) > 0, len(unread), unavailableOrNil(err)
+	return len(rows) > 0, len(waiting) > 0, len(unread), unavailable(err)
 }
 
 // Swept implements broker.Memory.
 func (s *Store) Swept(ctx context.Context, at time.Time) error {
-	return unavailableOrNil(s.c.Home.Swept(ctx, at))
+	return unavailable(s.c.Home.Swept(ctx, at))
 }
 
 // LastSweep implements broker.Memory.
 func (s *Store) LastSweep(ctx context.Context) (time.Time, error) {
 	at, err := s.c.Home.LastSweep(ctx)
-	return at, unavailableOrNil(err)
+	return at, unavailable(err)
 }
 
 // Sent implements broker.Memory.
 func (s *Store) Sent(ctx context.Context, m access.Message) error {
-	return unavailableOrNil(s.c.Home.Drop(ctx, m.ID, m.Lease))
+	return unavailable(s.c.Home.Drop(ctx, m.ID, m.Lease))
 }
 
 // Unsent implements broker.Memory.
 func (s *Store) Unsent(ctx context.Context, m access.Message, again time.Time) error {
-	return unavailableOrNil(s.c.Home.Delay(ctx, m.ID, m.Lease, again))
-}
-
-func unavailableOrNil(err error) error {
-	if err == nil {
-		return nil
-	}
-	return unavailable(err)
+	return unavailable(s.c.Home.Delay(ctx, m.ID, m.Lease, again))
 }

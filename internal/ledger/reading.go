@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"jitaccess/internal/access"
 )
 
 // maxLine bounds a line of an export.
@@ -42,11 +44,8 @@ func ReadExport(r io.Reader) (Home, error) {
 			record = &Record{ID: l.Request}
 			e.order, e.records[l.Request] = append(e.order, l.Request), record
 		}
-		entry := Entry{Text: slices.Clone(l.Text), Signature: signature}
-		for _, p := range l.Parts {
-			entry.Parts = append(entry.Parts, Part{Person: p.Person, Salt: p.Salt, Data: p.Content})
-		}
-		record.Entries = append(record.Entries, entry)
+		record.Entries = append(record.Entries, Entry{Text: slices.Clone(l.Text), Signature: signature,
+			Parts: access.Each(l.Parts, func(p linePart) Part { return Part{Person: p.Person, Salt: p.Salt, Data: p.Content} })})
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err

@@ -9,11 +9,11 @@ import (
 // on, when it would have been over anyway, that may be forgotten. The error is of kind
 // Unavailable. Nobody is let in by what is kept here, and it names nobody.
 func (s *Store) EndSession(ctx context.Context, id string, until time.Time) error {
-	return unavailableOrNil(s.c.Home.EndSession(ctx, id, until, s.c.Now()))
+	return unavailable(s.c.Home.EndSession(ctx, id, until, s.c.Now()))
 }
 
 // SessionEnded is whether that is kept.
 func (s *Store) SessionEnded(ctx context.Context, id string) (bool, error) {
 	ended, err := s.c.Home.SessionEnded(ctx, id)
-	return ended, unavailableOrNil(err)
+	return ended, unavailable(err)
 }

@@ -126,12 +126,15 @@ func damaged(id string, why error) error {
 }
 
 // unavailable is for what the home says, which is about the home; what signs says itself
-// what is wrong with it.
+// what is wrong with it. nil stays nil.
 func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
 	if own, ok := errors.AsType[*access.Error](err); ok {
 		return own
 	}
-	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return access.AsError(err)
 	}
 	return &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: err}

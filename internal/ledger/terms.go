@@ -57,33 +57,35 @@ func seconds(d time.Duration) int64  { return int64(d / time.Second) }
 func duration(s int64) time.Duration { return time.Duration(s) * time.Second }
 
 func termsTo(t access.Terms) termsForm {
-	f := termsForm{Rule: t.Rule, Policy: t.Policy, Requirements: needsTo(t.Requirements), InOrder: t.InOrder,
+	return termsForm{Rule: t.Rule, Policy: t.Policy, Requirements: access.Each(t.Requirements, needTo), InOrder: t.InOrder,
 		MinReviewers: t.MinReviewers, MaxReviewers: t.MaxReviewers, MaxDuration: seconds(t.MaxDuration),
 		DefaultDuration: seconds(t.DefaultDuration),
 		RequestLife:     seconds(t.RequestLife), StartWithin: seconds(t.StartWithin), MaxContinuous: seconds(t.MaxContinuous),
 		MaxRoles: t.MaxRoles,
-		Hint:     t.Hint, ApproverAccessLevels: t.ApproverAccessLevels, InheritedOnly: t.InheritedOnly,
+		Justification: access.Each(t.Justification, func(j access.JustificationRule) patternForm {
+			return patternForm{j.Pattern.String(), j.Message}
+		}),
+		Hint: t.Hint, ApproverAccessLevels: t.ApproverAccessLevels, InheritedOnly: t.InheritedOnly,
 		Signature: t.Signature, KeyAge: seconds(t.Keys.Age), KeyDeviceBound: t.Keys.DeviceBound, KeyByAdmin: t.Keys.ByAdmin,
-		RemindAfter: seconds(t.RemindAfter), Notify: t.Notify, NotifyOnly: t.NotifyOnly, People: t.People,
+		RemindAfter: seconds(t.RemindAfter),
+		Escalations: access.Each(t.Escalations, func(e access.Escalation) escalationForm { return escalationForm{seconds(e.After), e.To} }),
+		Notify:      t.Notify, NotifyOnly: t.NotifyOnly, People: t.People,
 		BreakGlass: t.BreakGlass, GlassWho: t.Glass.Who, GlassReviewBy: t.Glass.ReviewBy, GlassMaxDuration: seconds(t.Glass.MaxDuration)}
-	for _, j := range t.Justification {
-		f.Justification = append(f.Justification, patternForm{j.Pattern.String(), j.Message})
-	}
-	for _, e := range t.Escalations {
-		f.Escalations = append(f.Escalations, escalationForm{seconds(e.After), e.To})
-	}
-	return f
 }
 
 func termsFrom(f termsForm) (access.Terms, error) {
-	t := access.Terms{Rule: f.Rule, Policy: f.Policy, Requirements: needsFrom(f.Requirements), InOrder: f.InOrder,
+	t := access.Terms{Rule: f.Rule, Policy: f.Policy, Requirements: access.Each(f.Requirements, needFrom), InOrder: f.InOrder,
 		MinReviewers: f.MinReviewers, MaxReviewers: f.MaxReviewers, MaxDuration: duration(f.MaxDuration),
 		DefaultDuration: duration(f.DefaultDuration),
 		RequestLife:     duration(f.RequestLife), StartWithin: duration(f.StartWithin), MaxContinuous: duration(f.MaxContinuous),
 		MaxRoles: f.MaxRoles,
 		Hint:     f.Hint, ApproverAccessLevels: f.ApproverAccessLevels, InheritedOnly: f.InheritedOnly,
 		Signature: f.Signature, Keys: access.KeyTerms{Age: duration(f.KeyAge), DeviceBound: f.KeyDeviceBound, ByAdmin: f.KeyByAdmin},
-		RemindAfter: duration(f.RemindAfter), Notify: f.Notify, NotifyOnly: f.NotifyOnly, People: f.People,
+		RemindAfter: duration(f.RemindAfter),
+		Escalations: access.Each(f.Escalations, func(e escalationForm) access.Escalation {
+			return access.Escalation{After: duration(e.After), To: e.To}
+		}),
+		Notify: f.Notify, NotifyOnly: f.NotifyOnly, People: f.People,
 		BreakGlass: f.BreakGlass, Glass: access.GlassTerms{Who: f.GlassWho, ReviewBy: f.GlassReviewBy, MaxDuration: duration(f.GlassMaxDuration)}}
 	size := 0
 	for _, j := range f.Justification {
@@ -99,9 +101,6 @@ func termsFrom(f termsForm) (access.Terms, error) {
 			return t, err
 		}
 		t.Justification = append(t.Justification, access.JustificationRule{Pattern: pattern, Message: j.Message})
-	}
-	for _, e := range f.Escalations {
-		t.Escalations = append(t.Escalations, access.Escalation{After: duration(e.After), To: e.To})
 	}
 	return t, nil
 }
@@ -127,18 +126,5 @@ func programSize(re *syntax.Regexp) int {
 	return size
 }
 
-func needsTo(requirements []access.Requirement) []need {
-	var needs []need
-	for _, r := range requirements {
-		needs = append(needs, need(r))
-	}
-	return needs
-}
-
-func needsFrom(needs []need) []access.Requirement {
-	var requirements []access.Requirement
-	for _, n := range needs {
-		requirements = append(requirements, access.Requirement(n))
-	}
-	return requirements
-}
+func needTo(r access.Requirement) need   { return need(r) }
+func needFrom(n need) access.Requirement { return access.Requirement(n) }

@@ -262,36 +262,30 @@ func (n *lenient) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func (s *server) apiSelfActivate(r *http.Request, on access.Resource) (any, error) {
-	return s.apiAsk(r, on, access.Self)
-}
-
-func (s *server) apiRequest(r *http.Request, on access.Resource) (any, error) {
-	return s.apiAsk(r, on, access.Peers)
-}
-
 // apiAsk asks the broker. Only a request to peers has peers.
-func (s *server) apiAsk(r *http.Request, on access.Resource, kind access.RequestKind) (any, error) {
-	body, err := readJSON(r)
-	if err != nil {
-		return nil, err
+func (s *server) apiAsk(kind access.RequestKind) func(*http.Request, access.Resource) (any, error) {
+	return func(r *http.Request, on access.Resource) (any, error) {
+		body, err := readJSON(r)
+		if err != nil {
+			return nil, err
+		}
+		a := broker.Ask{Kind: kind, Resource: on, Justification: strings.TrimSpace(body.Justification),
+			Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
+		switch {
+		case kind == access.Peers:
+			a.Reviewers = body.Peers
+		case body.BreakGlass:
+			a.Kind = access.BreakGlass
+		}
+		if a.Entitlements, err = s.idsOn(r, on, body.ids()); err != nil {
+			return nil, err
+		}
+		asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
+		if err != nil {
+			return nil, aboutRequest{asked.Request.ID, err}
+		}
+		return s.answerAsked(r, asked), nil
 	}
-	a := broker.Ask{Kind: kind, Resource: on, Justification: strings.TrimSpace(body.Justification),
-		Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
-	switch {
-	case kind == access.Peers:
-		a.Reviewers = body.Peers
-	case body.BreakGlass:
-		a.Kind = access.BreakGlass
-	}
-	if a.Entitlements, err = s.idsOn(r, on, body.ids()); err != nil {
-		return nil, err
-	}
-	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
-	if err != nil {
-		return nil, aboutRequest{asked.Request.ID, err}
-	}
-	return s.answerAsked(r, asked), nil
 }
 
 // answerAsked is 1.x's answer to an ask.
@@ -457,11 +451,7 @@ func item(requestID string, id access.EntitlementID, status string, w access.Win
 }
 
 func apiUsers(people []access.Principal) []apiUser {
-	users := []apiUser{}
-	for _, p := range people {
-		users = append(users, apiUser{p.Address()})
-	}
-	return users
+	return append([]apiUser{}, access.Each(people, func(p access.Principal) apiUser { return apiUser{p.Address()} })...)
 }
 
 func optional(text string) *string {

@@ -105,9 +105,7 @@ func (s *server) viewChoice(r *http.Request, on access.Resource, c broker.Choice
 	v := s.blankForm(r, on, c.Kind, c.Terms)
 	v.ID, v.Glass = c.Form, s.glassOf(r, c)
 	v.Warnings = s.viewWarnings(r, c.Warnings)
-	for _, o := range c.Roles {
-		v.Roles = append(v.Roles, s.viewOffered(r, o))
-	}
+	v.Roles = access.Each(c.Roles, func(o broker.OfferedRole) RoleView { return s.viewOffered(r, o) })
 	for i, p := range c.Reviewers {
 		v.Reviewers = append(v.Reviewers, choiceOf(p, i < c.Terms.MaxReviewers))
 	}
@@ -126,9 +124,7 @@ func (s *server) blankForm(r *http.Request, on access.Resource, kind access.Requ
 	if !v.Peer {
 		v.Title = l.Text("ask.title-alone")
 	}
-	for _, m := range presetsOf(terms) {
-		v.Presets = append(v.Presets, preset{m, l.Hours(time.Duration(m) * time.Minute), false})
-	}
+	v.Presets = access.Each(presetsOf(terms), func(m int) preset { return preset{m, l.Hours(time.Duration(m) * time.Minute), false} })
 	v.setMinutes(minutesText(terms.DefaultDuration))
 	return v
 }
@@ -158,10 +154,15 @@ func (v *askView) fill(f url.Values) {
 			v.setMinutes(m)
 		}
 	}
-	for i, c := range v.Reviewers {
-		v.Reviewers[i].Checked = slices.Contains(f[access.FieldReviewer], c.Value)
-	}
+	check(v.Reviewers, f)
 	v.Typed = f.Get(fieldTyped)
+}
+
+// check marks who was chosen in a form that was sent.
+func check(choices []choice, f url.Values) {
+	for i, c := range choices {
+		choices[i].Checked = slices.Contains(f[access.FieldReviewer], c.Value)
+	}
 }
 
 // fieldTyped has the addresses of reviewers of whom there is no list.
@@ -273,9 +274,9 @@ func (s *server) askAgain(r *http.Request, on access.Resource, f url.Values, cau
 	v.numbered(f, cause)
 	if v.Glass != nil && f.Has(fieldGlass) {
 		v.blameGlass(problem)
-		return page{template: "ask", status: status, data: v}
+	} else {
+		v.blame(problem)
 	}
-	v.blame(problem)
 	return page{template: "ask", status: status, data: v}
 }
 
@@ -296,8 +297,6 @@ func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askVi
 	if ids, err := s.entitlementIDs(r, on, f[access.FieldEntitlement]); err == nil {
 		v.Roles = s.viewRoles(r, ids)
 	}
-	for _, address := range f[access.FieldReviewer] {
-		v.Reviewers = append(v.Reviewers, choiceOf(access.Principal(address), true))
-	}
+	v.Reviewers = access.Each(f[access.FieldReviewer], func(address string) choice { return choiceOf(access.Principal(address), true) })
 	return v
 }

@@ -141,8 +141,6 @@ func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []stri
 
 func (s *server) chooseAgain(r *http.Request, offer broker.Offer, selected []string, err error) page {
 	v := s.chooseForm(r, offer, selected)
-	problem, status := s.problem(r, err)
-	problem.only(access.FieldEntitlement)
-	v.Problem = problem
+	status := s.blame(r, &v.Frame, err, access.FieldEntitlement)
 	return page{template: "choose", status: status, data: v}
 }

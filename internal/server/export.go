@@ -26,9 +26,8 @@ type exportedRequest struct {
 }
 
 func exported(q access.Request) exportedRequest {
-	e := exportedRequest{apiRequest: requestOf(q), Approved: []access.Principal{}, Denied: []access.Principal{}, Condition: []string{},
-		Policy: q.Terms.Policy, Extends: q.Extends, Reviewed: stamp(q.Review.At)}
-	e.Approved = append(e.Approved, q.ApprovedBy()...)
+	e := exportedRequest{apiRequest: requestOf(q), Approved: append([]access.Principal{}, q.ApprovedBy()...), Denied: []access.Principal{},
+		Condition: []string{}, Policy: q.Terms.Policy, Extends: q.Extends, Reviewed: stamp(q.Review.At)}
 	for _, d := range q.Decisions {
 		if d.Verdict == access.Deny {
 			e.Denied = append(e.Denied, d.By)
@@ -66,13 +65,7 @@ var columns = []struct {
 	{"reviewed", func(e exportedRequest) string { return e.Reviewed }},
 }
 
-func spaced(people []access.Principal) string {
-	var texts []string
-	for _, p := range people {
-		texts = append(texts, string(p))
-	}
-	return strings.Join(texts, " ")
-}
+func spaced(people []access.Principal) string { return strings.Join(access.Texts(people), " ") }
 
 // file is a form of the history: what it begins and ends with, what stands between
 // requests, and a request.

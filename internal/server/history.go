@@ -1,11 +1,13 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 )
 
 // apiRequest is a request that is remembered, as lists have it.
@@ -72,17 +74,12 @@ func stamp(t time.Time) string {
 }
 
 func requestOf(q access.Request) apiRequest {
-	a := apiRequest{ActivationID: q.ID, Kind: string(q.Kind), State: string(q.State), Beneficiary: apiUser{q.Principal}, Reviewers: []string{},
-		Resource: string(q.Resource), Roles: []string{}, Justification: q.Justification, Minutes: int(q.Duration / time.Minute),
+	a := apiRequest{ActivationID: q.ID, Kind: string(q.Kind), State: string(q.State), Beneficiary: apiUser{q.Principal},
+		Reviewers: append([]string{}, access.Texts(q.Reviewers)...), Resource: string(q.Resource), Roles: append([]string{}, q.RoleNames()...),
+		Justification: q.Justification, Minutes: int(q.Duration / time.Minute),
 		Created: stamp(q.Created), Expires: stamp(q.Expires), StartTime: stamp(q.Window.Start), EndTime: stamp(q.Window.End), Rule: q.Terms.Rule}
 	if !q.Review.At.IsZero() {
 		a.Review = &apiReview{q.Review.By, stamp(q.Review.At), q.Review.Comment}
-	}
-	for _, p := range q.Reviewers {
-		a.Reviewers = append(a.Reviewers, string(p))
-	}
-	for _, id := range q.Entitlements {
-		a.Roles = append(a.Roles, string(id.Role))
 	}
 	return a
 }
@@ -98,19 +95,12 @@ func (s *server) apiRequests(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := q.Get("view")
-	if view == "" {
-		view = "mine"
-	}
-	listed, warnings, err := s.Broker.History(r.Context(), callerOf(r), view, l)
+	listed, warnings, err := s.Broker.History(r.Context(), callerOf(r), cmp.Or(q.Get("view"), broker.ViewMine), l)
 	if err != nil {
 		return nil, err
 	}
-	a := apiRequests{Requests: []apiRequest{}, After: listed.Next, Warnings: s.viewWarnings(r, warnings)}
-	for _, each := range listed.Requests {
-		a.Requests = append(a.Requests, requestOf(each))
-	}
-	return a, nil
+	return apiRequests{Requests: append([]apiRequest{}, access.Each(listed.Requests, requestOf)...), After: listed.Next,
+		Warnings: s.viewWarnings(r, warnings)}, nil
 }
 
 // apiRequestNamed tells of a request; with ?wait=VERSION when it is at another, or after a

@@ -69,11 +69,7 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	if length := q.Approved(); length > 0 {
 		v.Length = l.Hours(length)
 	}
-	var roles []string
-	for _, id := range q.Entitlements {
-		roles = append(roles, string(id.Role))
-	}
-	v.Roles = cmp.Or(l.Series(roles), q.ID)
+	v.Roles = cmp.Or(l.Series(q.RoleNames()), q.ID)
 	v.Ending = slices.Contains([]access.State{access.Active, access.Scheduled, access.Approved}, q.State)
 	v.Extending = q.State == access.Active
 	begin, end := s.moment(r, q.Window.Start), s.moment(r, q.Window.End)

@@ -3,7 +3,6 @@ package server
 import (
 	"net/http"
 	"net/url"
-	"slices"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -42,10 +41,8 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 	}
 	v := moreView{Frame: s.frame(r, "more.title"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
 		Resource: more.Request.Resource, Roles: s.viewRoles(r, more.Request.Entitlements),
-		Room: more.Room, Asked: addressesOf(more.Request.Reviewers)}
-	for _, p := range more.Candidates {
-		v.Candidates = append(v.Candidates, choiceOf(p, false))
-	}
+		Room: more.Room, Asked: access.Each(more.Request.Reviewers, access.Principal.Address)}
+	v.Candidates = access.Each(more.Candidates, func(p access.Principal) choice { return choiceOf(p, false) })
 	v.Needs, v.Typing = unlikeListed(s.languageOf(r), more.Terms), more.Typed
 	return v, nil
 }
@@ -76,12 +73,8 @@ func (s *server) moreAgain(r *http.Request, ref string, f url.Values, cause erro
 	if err != nil {
 		return s.errorPage(r, cause)
 	}
-	problem, status := s.problem(r, cause)
-	problem.only(access.FieldReviewer)
-	v.Problem = problem
-	for i, c := range v.Candidates {
-		v.Candidates[i].Checked = slices.Contains(f[access.FieldReviewer], c.Value)
-	}
+	status := s.blame(r, &v.Frame, cause, access.FieldReviewer)
+	check(v.Candidates, f)
 	v.Typed = f.Get(fieldTyped)
 	return page{template: "more", status: status, data: v}
 }

@@ -65,9 +65,7 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	caller := callerOf(r)
 	var cautions []string
 	if caller.Principal != "" {
-		for _, e := range s.Broker.Cautions(r.Context(), caller) {
-			cautions = append(cautions, inFull(s.refusal(r, e, "")))
-		}
+		cautions = access.Each(s.Broker.Cautions(r.Context(), caller), func(e *access.Error) string { return inFull(s.refusal(r, e, "")) })
 	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
 		LogOut: s.Login != nil && caller.Principal != "", MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller),
@@ -111,6 +109,13 @@ func (s *server) problem(r *http.Request, err error) (*Problem, int) {
 	}
 	s.logRefusal(r, e, status)
 	return p, status
+}
+
+// blame shows what is wrong on a page that has those fields, and returns the status of the answer.
+func (s *server) blame(r *http.Request, on *Frame, cause error, fields ...string) (status int) {
+	on.Problem, status = s.problem(r, cause)
+	on.Problem.only(fields...)
+	return status
 }
 
 // withIncident is a refusal and its incident id in one line.
@@ -183,11 +188,9 @@ func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) 
 		"appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML {
-			var all []string
-			for _, name := range names {
-				all = append(all, `<span class="address">`+template.HTMLEscapeString(name)+"</span>")
-			}
-			return template.HTML(l.Series(all))
+			return template.HTML(l.Series(access.Each(names, func(name string) string {
+				return `<span class="address">` + template.HTMLEscapeString(name) + "</span>"
+			})))
 		},
 	}
 	parsed := map[string]*template.Template{}

@@ -154,12 +154,11 @@ func (s *server) decideAgain(r *http.Request, ref string, f url.Values, cause er
 		return s.errorPage(r, cause)
 	}
 	v := s.viewRequest(r, ref, view)
-	problem, status := s.problem(r, cause)
-	problem.only(access.FieldComment)
+	status := s.blame(r, &v.Frame, cause, access.FieldComment)
 	if !view.CanDecide {
-		problem.only()
+		v.Problem.only()
 	}
-	v.Problem, v.Comment = problem, f.Get(access.FieldComment)
+	v.Comment = f.Get(access.FieldComment)
 	return page{template: "review", status: status, data: v}
 }
 
@@ -256,10 +255,7 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 		return page{}, err
 	}
 	l := s.languageOf(r)
-	var ids []access.EntitlementID
-	for _, o := range ended.Outcomes {
-		ids = append(ids, o.Entitlement)
-	}
+	ids := access.Each(ended.Outcomes, func(o access.Outcome) access.EntitlementID { return o.Entitlement })
 	v := resultView{Frame: s.frame(r, "result.ended"), Tone: "over",
 		Delay: s.delay(l, "delay.end", on), Resource: on, Roles: s.viewRoles(r, ids),
 		Warnings: s.viewWarnings(r, ended.Warnings), Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}

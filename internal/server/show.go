@@ -116,11 +116,9 @@ func topics(l *words.Language, ways []access.Approval) string {
 
 // viewRoles are roles by their names. Nobody asked what they are, so nothing warns of it.
 func (s *server) viewRoles(r *http.Request, ids []access.EntitlementID) []RoleView {
-	var views []RoleView
-	for _, id := range ids {
-		views = append(views, viewRole(s.languageOf(r), id, access.RoleInfo{ChangesPermissions: access.No}))
-	}
-	return views
+	return access.Each(ids, func(id access.EntitlementID) RoleView {
+		return viewRole(s.languageOf(r), id, access.RoleInfo{ChangesPermissions: access.No})
+	})
 }
 
 // outcomes are what became of a role, in words.

@@ -40,9 +40,7 @@ func viewWhy(l *words.Language, why access.Explanation, terms *access.Terms) *wh
 		return nil
 	}
 	v := &whyView{Rule: why.Rule, Policy: shortDigest(why.Policy)}
-	for _, p := range why.Passed {
-		v.Passed = append(v.Passed, l.Text("terms.passed."+p.Part, "rule", p.Rule))
-	}
+	v.Passed = access.Each(why.Passed, func(p access.PassedRule) string { return l.Text("terms.passed."+p.Part, "rule", p.Rule) })
 	if why.Further > 0 {
 		v.Passed = append(v.Passed, l.Text("terms.passed-more", "count", why.Further))
 	}
@@ -132,15 +130,6 @@ func unlikeListed(l *words.Language, t access.Terms) []string {
 		return needsInWords(l, t)
 	}
 	return nil
-}
-
-// addressesOf are people and groups by their addresses.
-func addressesOf(people []access.Principal) []access.Principal {
-	var addresses []access.Principal
-	for _, p := range people {
-		addresses = append(addresses, p.Address())
-	}
-	return addresses
 }
 
 // patternView is a rule for reasons. Script is the pattern for browsers; empty where only

@@ -62,10 +62,7 @@ var eventWords = map[access.Action]struct{ key, tone string }{
 var lively = []access.State{access.Pending, access.Approved, access.Scheduled, access.Active}
 
 func (s *server) timeline(r *http.Request, q access.Request, state access.State, events []access.Event) timelineView {
-	v := timelineView{State: state}
-	for _, e := range events {
-		v.Events = append(v.Events, s.viewEvent(r, q, e))
-	}
+	v := timelineView{State: state, Events: access.Each(events, func(e access.Event) eventView { return s.viewEvent(r, q, e) })}
 	if slices.Contains(lively, state) && len(events) > 0 {
 		v.Wait = doorOf(r) + requestPath(q.ID) + "?wait=" + strconv.Itoa(q.Version)
 	}

@@ -39,17 +39,13 @@ func (d *Database) rebind(statement string) string {
 	return b.String()
 }
 
-// query calls each for every row of the answer.
-func (d *Database) query(ctx context.Context, statement string, args []any, each func(scan func(...any) error) error) error {
-	return d.queryIn(ctx, d.read, statement, args, each)
-}
-
 // queryer is a pool of connections, or a transaction.
 type queryer interface {
 	QueryContext(ctx context.Context, statement string, args ...any) (*sql.Rows, error)
 }
 
-func (d *Database) queryIn(ctx context.Context, q queryer, statement string, args []any, each func(scan func(...any) error) error) error {
+// query calls each for every row of the answer.
+func (d *Database) query(ctx context.Context, q queryer, statement string, args []any, each func(scan func(...any) error) error) error {
 	rows, err := q.QueryContext(ctx, d.rebind(statement), args...)
 	if err != nil {
 		return err
@@ -63,6 +59,27 @@ func (d *Database) queryIn(ctx context.Context, q queryer, statement string, arg
 	return rows.Err()
 }
 
+// all are the rows of the answer.
+func all[T any](ctx context.Context, d *Database, q queryer, statement string, args []any, read func(scan func(...any) error) (T, error)) (
+	rows []T, err error) {
+	err = d.query(ctx, q, statement, args, func(scan func(...any) error) error {
+		row, err := read(scan)
+		rows = append(rows, row)
+		return err
+	})
+	return rows, err
+}
+
+// change runs a statement by itself, and says whether it has changed a row.
+func (d *Database) change(ctx context.Context, statement string, args ...any) (bool, error) {
+	result, err := d.write.ExecContext(ctx, d.rebind(statement), args...)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
+
 var entryColumns = `e.request_id, e.version, ` + bounded("e.body", maxText) + `, e.algorithm, e.key_id, e.public_key, e.signature,
 	p.place, p.person, p.salt, ` + bounded("p.content", maxText) + `
 	FROM events e LEFT JOIN parts p ON p.request_id = e.request_id AND p.version = e.version`
@@ -70,7 +87,7 @@ var entryColumns = `e.request_id, e.version, ` + bounded("e.body", maxText) + `,
 // Load implements ledger.Home.
 func (d *Database) Load(ctx context.Context, id string) ([]ledger.Entry, error) {
 	var c chain
-	err := d.query(ctx, `SELECT `+entryColumns+` WHERE e.request_id = ? ORDER BY e.version, p.place`, []any{id},
+	err := d.query(ctx, d.read, `SELECT `+entryColumns+` WHERE e.request_id = ? ORDER BY e.version, p.place`, []any{id},
 		func(scan func(...any) error) error {
 			row, err := scanEntry(scan)
 			c.add(row)
@@ -287,24 +304,10 @@ func scanRow(scan func(...any) error) (ledger.Row, error) {
 	return r, err
 }
 
-func (d *Database) rows(ctx context.Context, statement string, args []any) ([]ledger.Row, error) {
-	return d.rowsIn(ctx, d.read, statement, args)
-}
-
-func (d *Database) rowsIn(ctx context.Context, q queryer, statement string, args []any) ([]ledger.Row, error) {
-	var rows []ledger.Row
-	err := d.queryIn(ctx, q, statement, args, func(scan func(...any) error) error {
-		r, err := scanRow(scan)
-		rows = append(rows, r)
-		return err
-	})
-	return rows, err
-}
-
 // List implements ledger.Home.
 func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, error) {
 	from, of, args := chosen(q)
-	return d.rows(ctx, "SELECT "+rowColumns+from+" ORDER BY "+of.made+" DESC, "+of.id+" DESC LIMIT ?", append(args, q.Max))
+	return all(ctx, d, d.read, "SELECT "+rowColumns+from+" ORDER BY "+of.made+" DESC, "+of.id+" DESC LIMIT ?", append(args, q.Max), scanRow)
 }
 
 // aDay is in microseconds, as times are.
@@ -325,16 +328,12 @@ func (d *Database) Count(ctx context.Context, q ledger.Query) ([]access.Count, e
 		each = append(each, fmt.Sprintf("SELECT %s / %d, '%s', COUNT(*)%s GROUP BY 1", of.made, aDay, state, from))
 		args = append(args, values...)
 	}
-	var counts []access.Count
-	err := d.query(ctx, strings.Join(each, " UNION ALL "), args, func(scan func(...any) error) error {
-		var c access.Count
+	return all(ctx, d, d.read, strings.Join(each, " UNION ALL "), args, func(scan func(...any) error) (c access.Count, err error) {
 		var day number
-		err := scan(&day, &c.State, &c.Requests)
+		err = scan(&day, &c.State, &c.Requests)
 		c.Day = moment(int64(day) * aDay)
-		counts = append(counts, c)
-		return err
+		return c, err
 	})
-	return counts, err
 }
 
 // columns are where it stands what lists go by.
@@ -381,9 +380,8 @@ func chosen(q ledger.Query) (from string, of columns, args []any) {
 
 // Due implements ledger.Home.
 func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string, max int) ([]ledger.Row, error) {
-	return d.rows(ctx, "SELECT "+rowColumns+` FROM requests r WHERE r.due > 0 AND r.due <= ? AND (r.due, r.id) > (?, ?)
-		ORDER BY r.due, r.id LIMIT ?`,
-		[]any{micros(by), micros(after), afterID, max})
+	return all(ctx, d, d.read, "SELECT "+rowColumns+` FROM requests r WHERE r.due > 0 AND r.due <= ? AND (r.due, r.id) > (?, ?)
+		ORDER BY r.due, r.id LIMIT ?`, []any{micros(by), micros(after), afterID, max}, scanRow)
 }
 
 // Waiting implements ledger.Home.
@@ -397,53 +395,45 @@ func (d *Database) Aside(ctx context.Context, max int) ([]ledger.Kept, error) {
 }
 
 func (d *Database) kept(ctx context.Context, where string, args ...any) ([]ledger.Kept, error) {
-	var all []ledger.Kept
-	err := d.query(ctx, "SELECT id, request_id, "+bounded("notice", maxRow)+", made, due, attempts, lease FROM outbox WHERE "+where, args,
-		func(scan func(...any) error) error {
-			var k ledger.Kept
+	return all(ctx, d, d.read,
+		"SELECT id, request_id, "+bounded("notice", maxRow)+", made, due, attempts, lease FROM outbox WHERE "+where, args,
+		func(scan func(...any) error) (k ledger.Kept, err error) {
 			var made, due, attempts number
-			err := scan((*text)(&k.ID), &k.Request, &k.Notice, &made, &due, &attempts, &k.Lease)
+			err = scan((*text)(&k.ID), &k.Request, &k.Notice, &made, &due, &attempts, &k.Lease)
 			k.Made, k.Due, k.Attempts = moment(int64(made)), moment(int64(due)), int(attempts)
-			all = append(all, k)
-			return err
+			return k, err
 		})
-	return all, err
 }
 
 // Lease implements ledger.Home.
 func (d *Database) Lease(ctx context.Context, id, from, to string) (bool, error) {
-	result, err := d.write.ExecContext(ctx, d.rebind("UPDATE outbox SET lease = ? WHERE id = ? AND lease = ?"), to, id, from)
-	if err != nil {
-		return false, err
-	}
-	n, err := result.RowsAffected()
-	return n == 1, err
+	return d.change(ctx, "UPDATE outbox SET lease = ? WHERE id = ? AND lease = ?", to, id, from)
 }
 
 // Drop implements ledger.Home.
 func (d *Database) Drop(ctx context.Context, id, lease string) error {
-	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM outbox WHERE id = ? AND lease = ?"), id, lease)
+	_, err := d.change(ctx, "DELETE FROM outbox WHERE id = ? AND lease = ?", id, lease)
 	return err
 }
 
 // Delay implements ledger.Home.
 func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time) error {
-	_, err := d.write.ExecContext(ctx, d.rebind("UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1 WHERE id = ? AND lease = ?"),
+	_, err := d.change(ctx, "UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1 WHERE id = ? AND lease = ?",
 		micros(due), id, lease)
 	return err
 }
 
 // Swept implements ledger.Home.
 func (d *Database) Swept(ctx context.Context, at time.Time) error {
-	_, err := d.write.ExecContext(ctx, d.rebind(`INSERT INTO sweeps (id, began) VALUES (1, ?)
-		ON CONFLICT (id) DO UPDATE SET began = excluded.began`), micros(at))
+	_, err := d.change(ctx, `INSERT INTO sweeps (id, began) VALUES (1, ?)
+		ON CONFLICT (id) DO UPDATE SET began = excluded.began`, micros(at))
 	return err
 }
 
 // LastSweep implements ledger.Home.
 func (d *Database) LastSweep(ctx context.Context) (time.Time, error) {
 	var began number
-	err := d.query(ctx, "SELECT began FROM sweeps WHERE id = 1", nil, func(scan func(...any) error) error { return scan(&began) })
+	err := d.query(ctx, d.read, "SELECT began FROM sweeps WHERE id = 1", nil, func(scan func(...any) error) error { return scan(&began) })
 	return moment(int64(began)), err
 }
 
@@ -453,35 +443,29 @@ func (d *Database) Hold(ctx context.Context, name, holder string, life time.Dura
 	if d.numbered {
 		now = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
 	}
-	result, err := d.write.ExecContext(ctx, d.rebind("INSERT INTO leases (name, holder, until) VALUES (?, ?, "+now+` + ?)
+	return d.change(ctx, "INSERT INTO leases (name, holder, until) VALUES (?, ?, "+now+` + ?)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-		WHERE leases.holder = excluded.holder OR leases.until <= `+now), name, holder, life.Microseconds())
-	if err != nil {
-		return false, err
-	}
-	n, err := result.RowsAffected()
-	return n == 1, err
+		WHERE leases.holder = excluded.holder OR leases.until <= `+now, name, holder, life.Microseconds())
 }
 
 // Release implements ledger.Home.
 func (d *Database) Release(ctx context.Context, name, holder string) error {
-	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM leases WHERE name = ? AND holder = ?"), name, holder)
+	_, err := d.change(ctx, "DELETE FROM leases WHERE name = ? AND holder = ?", name, holder)
 	return err
 }
 
 // EndSession implements ledger.Home.
 func (d *Database) EndSession(ctx context.Context, id string, until, now time.Time) error {
-	_, err := d.write.ExecContext(ctx, d.rebind("DELETE FROM ended_sessions WHERE until < ?"), micros(now))
+	_, err := d.change(ctx, "DELETE FROM ended_sessions WHERE until < ?", micros(now))
 	if err == nil {
-		_, err = d.write.ExecContext(ctx, d.rebind("INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING"),
-			id, micros(until))
+		_, err = d.change(ctx, "INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING", id, micros(until))
 	}
 	return err
 }
 
 // SessionEnded implements ledger.Home.
 func (d *Database) SessionEnded(ctx context.Context, id string) (ended bool, err error) {
-	err = d.query(ctx, "SELECT id FROM ended_sessions WHERE id = ?", []any{id}, func(scan func(...any) error) error {
+	err = d.query(ctx, d.read, "SELECT id FROM ended_sessions WHERE id = ?", []any{id}, func(scan func(...any) error) error {
 		ended = true
 		return scan(&id)
 	})
@@ -490,26 +474,23 @@ func (d *Database) SessionEnded(ctx context.Context, id string) (ended bool, err
 
 // Keep implements ledger.Home.
 func (d *Database) Keep(ctx context.Context, n ledger.Note) error {
-	_, err := d.write.ExecContext(ctx, d.rebind(`INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`), n.Kind, n.ID, micros(n.Made), ledger.Base64(n.Body), n.Signature.Algorithm,
+	_, err := d.change(ctx, `INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, n.Kind, n.ID, micros(n.Made), ledger.Base64(n.Body), n.Signature.Algorithm,
 		n.Signature.Key, ledger.Base64(n.Signature.Public), ledger.Base64(n.Signature.Bytes))
 	return err
 }
 
 // Notes implements ledger.Home.
 func (d *Database) Notes(ctx context.Context, kind string, max int) ([]ledger.Note, error) {
-	var all []ledger.Note
-	err := d.query(ctx, `SELECT id, made, `+bounded("body", maxText)+`, algorithm, key_id, public_key, signature FROM notes WHERE kind = ?
-		ORDER BY made DESC, id DESC LIMIT ?`, []any{kind, max}, func(scan func(...any) error) error {
+	return all(ctx, d, d.read, `SELECT id, made, `+bounded("body", maxText)+`, algorithm, key_id, public_key, signature FROM notes WHERE kind = ?
+		ORDER BY made DESC, id DESC LIMIT ?`, []any{kind, max}, func(scan func(...any) error) (ledger.Note, error) {
 		n := ledger.Note{Kind: kind}
 		var made number
 		var body, public, signature string
 		err := scan(&n.ID, &made, &body, &n.Signature.Algorithm, &n.Signature.Key, &public, &signature)
 		n.Made, n.Body, n.Signature.Public, n.Signature.Bytes = moment(int64(made)), unbase64(body), unbase64(public), unbase64(signature)
-		all = append(all, n)
-		return err
+		return n, err
 	})
-	return all, err
 }
 
 // stride is how many requests Walk reads at a time; nothing is held open in between.
@@ -542,20 +523,18 @@ func (d *Database) stretch(ctx context.Context, after string) ([]ledger.Record, 
 		return nil, err
 	}
 	defer tx.Rollback()
-	var ids []string
-	err = d.queryIn(ctx, tx, `SELECT id FROM (SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?) a
+	ids, err := all(ctx, d, tx, `SELECT id FROM (SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?) a
 		UNION SELECT id FROM (SELECT DISTINCT request_id AS id FROM events WHERE request_id > ? ORDER BY request_id LIMIT ?) b
-		ORDER BY id LIMIT ?`, []any{after, stride, after, stride, stride}, func(scan func(...any) error) error {
+		ORDER BY id LIMIT ?`, []any{after, stride, after, stride, stride}, func(scan func(...any) error) (string, error) {
 		var id text
 		err := scan(&id)
-		ids = append(ids, string(id))
-		return err
+		return string(id), err
 	})
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
 	between := []any{after, ids[len(ids)-1]}
-	rows, err := d.rowsIn(ctx, tx, "SELECT "+rowColumns+" FROM requests r WHERE r.id > ? AND r.id <= ?", between)
+	rows, err := all(ctx, d, tx, "SELECT "+rowColumns+" FROM requests r WHERE r.id > ? AND r.id <= ?", between, scanRow)
 	if err != nil {
 		return nil, err
 	}
@@ -567,7 +546,7 @@ func (d *Database) stretch(ctx context.Context, after string) ([]ledger.Record, 
 		chains[id] = &chain{}
 	}
 	// A list is of its row where it says the same of it.
-	err = d.queryIn(ctx, tx, `SELECT v.request_id, v.principal FROM reviewers v JOIN requests r ON r.id = v.request_id
+	err = d.query(ctx, tx, `SELECT v.request_id, v.principal FROM reviewers v JOIN requests r ON r.id = v.request_id
 		AND r.state = v.state AND r.made = v.made WHERE v.request_id > ? AND v.request_id <= ?`, between, func(scan func(...any) error) error {
 		var id string
 		var p access.Principal
@@ -580,7 +559,7 @@ func (d *Database) stretch(ctx context.Context, after string) ([]ledger.Record, 
 	if err != nil {
 		return nil, err
 	}
-	err = d.queryIn(ctx, tx, `SELECT `+entryColumns+` WHERE e.request_id > ? AND e.request_id <= ? ORDER BY e.request_id, e.version, p.place`,
+	err = d.query(ctx, tx, `SELECT `+entryColumns+` WHERE e.request_id > ? AND e.request_id <= ? ORDER BY e.request_id, e.version, p.place`,
 		between, func(scan func(...any) error) error {
 			row, err := scanEntry(scan)
 			if c := chains[row.id]; c != nil {
