@@ -345,6 +345,8 @@ func storyWithMemory(b *browser) {
 	b.sees("You approved this", "Active", "The access was granted until")
 	b.be("Alice Moreau")
 	b.sees("Your access", "My access now", "roles/bigquery.admin", "Extend", "End now")
+	extend(b)
+	breakGlass(b)
 
 	// A denial is the last word.
 	b.open("/access/projects/" + project)
@@ -377,6 +379,58 @@ func storyWithMemory(b *browser) {
 	b.seesNot("INC-77")
 	b.follow(`//a[contains(@href, "/requests/")]`)
 	b.sees("Request of alice@example.com", "Drain it first")
+}
+
+// extend goes on with the access to the warehouse: the page of what was asked for first says
+// until when it lasts, that of the extension that it begins then and ends later.
+func extend(b *browser) {
+	b.follow(`//a[.="Extend"]`)
+	b.sees("Extend access to data-warehouse-prod", "begins when the access that you have ends")
+	form, end := b.value(`document.location.pathname`), b.value(`document.querySelector(".note time").dateTime`)
+	b.press("Request access")
+	b.sees("Waiting for approval", "The access of an earlier request", "0 of 2 so far")
+	extension := b.value(`new URL(document.location).searchParams.get("activation")`)
+	for _, who := range []string{"carol@example.com", "dan.o'brien@example.com"} {
+		b.approves(who, extension)
+	}
+	b.open("/requests/" + extension)
+	b.sees("Approved, and granted shortly before it begins", "2 of 2 so far")
+	window := b.value(`[...document.querySelectorAll("dd strong ~ .small time")].map(t => t.dateTime).join()`)
+	begins, ends, _ := strings.Cut(window, ",")
+	if begins != end || ends <= end {
+		b.t.Errorf("the extension of what ends at %s is %s to %s", end, begins, ends)
+	}
+	b.open("/")
+	b.sees("granted shortly before it begins")
+	if found := b.value(fmt.Sprintf(`String(document.querySelectorAll('a[href=%q]').length)`, form)); found != "0" {
+		b.t.Errorf("what was extended can be extended again:\n%s", b.text())
+	}
+}
+
+// breakGlass takes access without approval, which whom the rule names reviews.
+func breakGlass(b *browser) {
+	b.open("/access/projects/" + project)
+	b.tick("roles/compute.instanceAdmin.v1")
+	b.press("Continue")
+	b.fill("glass-justification", "All nodes hang")
+	b.tick("It cannot wait for approval.")
+	b.press("Break glass")
+	b.sees("The glass was broken", "Nobody has reviewed it yet", "Active", "All nodes hang")
+	broken := b.value(`document.location.href`)
+	b.press("End now")
+
+	b.be("Erin Silva")
+	b.open("/reviews")
+	b.sees("Glass broken")
+	b.follow(`//a[contains(@href, "/requests/brk-")]`)
+	b.sees("All nodes hang", "alice@example.com broke the glass")
+	b.fill("comment", "The nodes did hang")
+	b.press("Record review")
+	b.open("/reviews")
+	b.seesNot("Glass broken")
+	b.be("Alice Moreau")
+	b.open(broken)
+	b.sees("erin@example.com reviewed it", "The nodes did hang")
 }
 
 // approves approves a request as somebody who is not at the browser.

@@ -415,3 +415,32 @@ func TestWhatWaitsForAReview(t *testing.T) {
 		t.Error("what was not made waits for a review")
 	}
 }
+
+// Being at the administration page counts where it approves, and where others are named it
+// does not.
+func TestWhoIsAtTheAdministrationPageIsInvolved(t *testing.T) {
+	page := access.Requirement{Count: 1, From: []string{access.FromAdminPage}}
+	people := access.Requirement{Count: 1, From: []string{access.FromPeers}}
+	for name, c := range map[string]struct {
+		requirements []access.Requirement
+		who          access.Principal
+		as           []string
+		want         access.Code
+	}{
+		"at the page, which approves":           {[]access.Requirement{page}, "eve@example.com", []string{access.FromAdminPage}, ""},
+		"at the page, and it is their own":      {[]access.Requirement{page}, "ana@example.com", []string{access.FromAdminPage}, access.CodeOwnRequest},
+		"elsewhere, where the page approves":    {[]access.Requirement{page}, "eve@example.com", nil, access.CodeDecideAtAdmin},
+		"at the page, where others are named":   {[]access.Requirement{people}, "eve@example.com", []string{access.FromAdminPage}, access.CodeNotInvolved},
+		"at the page, and named as one of them": {[]access.Requirement{people}, "ben@example.com", []string{access.FromAdminPage}, ""},
+	} {
+		r := access.Request{Principal: "ana@example.com", Reviewers: []access.Principal{"ben@example.com"}, Terms: access.Terms{Requirements: c.requirements}}
+		err := r.Involves(c.who, c.as...)
+		var code access.Code
+		if err != nil {
+			code = access.AsError(err).Code
+		}
+		if code != c.want {
+			t.Errorf("%s: %q, want %q", name, code, c.want)
+		}
+	}
+}

@@ -312,6 +312,16 @@ func TestTheMarkerIsThatOfTheWrite(t *testing.T) {
 	}
 }
 
+// Who asks others for what a rule gives without approval is told so, and nobody is asked.
+func TestWhatNeedsNoApprovalIsAskedOfNobody(t *testing.T) {
+	w := newWorld(t)
+	w.Policy = ruled(t, w, "rules: [{name: r, terms: {approvals: 0}, loosen: [approvals]}]\n")
+	_, err := w.Broker().Ask(t.Context(), caller(ana), ask())
+	if codeOf(err) != access.CodeNoApprovalNeeded || len(w.Activations) > 0 {
+		t.Errorf("%v, granted %v", err, w.Activations)
+	}
+}
+
 // What an approver was, and with which access levels, stands in their decision and in what
 // the ledger signed.
 func TestWhatAnApproverWasIsRecorded(t *testing.T) {

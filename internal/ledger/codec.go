@@ -76,6 +76,7 @@ type outcomeForm struct {
 	Result      access.Result   `json:"result"`
 	Window      *windowForm     `json:"window,omitempty"`
 	Err         *errorForm      `json:"error,omitempty"`
+	Waits       *errorForm      `json:"waits,omitempty"`
 }
 
 type errorForm struct {
@@ -289,7 +290,7 @@ func decisionFrom(f decisionForm) access.Decision {
 func outcomesTo(outcomes []access.Outcome) []outcomeForm {
 	var forms []outcomeForm
 	for _, o := range outcomes {
-		forms = append(forms, outcomeForm{entitlementForm(o.Entitlement), o.Result, windowTo(o.Window), errorTo(o.Err)})
+		forms = append(forms, outcomeForm{entitlementForm(o.Entitlement), o.Result, windowTo(o.Window), errorTo(o.Err), errorTo(o.Waits)})
 	}
 	return forms
 }
@@ -298,8 +299,7 @@ func outcomesFrom(forms []outcomeForm) []access.Outcome {
 	var outcomes []access.Outcome
 	for _, f := range forms {
 		outcomes = append(outcomes, access.Outcome{Entitlement: access.EntitlementID(f.Entitlement), Result: f.Result,
-			Window: windowFrom(f.Window),
-			Err:    errorFrom(f.Err)})
+			Window: windowFrom(f.Window), Err: errorFrom(f.Err), Waits: errorFrom(f.Waits)})
 	}
 	return outcomes
 }
