@@ -49,7 +49,7 @@ run:
 
 # The seeds of the fuzz targets run as tests.
 test: packages $(OAUTH_SERVER)/node_modules/.package-lock.json check
-	go test -race -v -timeout 20m ./... 2>&1 | awk -f .ci/report.awk
+	go test -race -v -timeout 40m ./... 2>&1 | awk -f .ci/report.awk
 
 packages:
 	.ci/packages $(PACKAGES)

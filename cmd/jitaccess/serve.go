@@ -132,7 +132,8 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 			go s.sweeper.run(ctx)
 			return s.handler, nil
 		}
-		early.Error("cannot find out which project and service account this is; trying again"+withoutGoogle(c), "event", events.Startup, "error", err)
+		early.Error("cannot find out which project and service account this is; trying again"+withoutGoogle(c),
+			"event", events.Startup, "error", err)
 		if k.sleep(ctx, wait) != nil {
 			return nil, ctx.Err()
 		}

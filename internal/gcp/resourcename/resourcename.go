@@ -18,7 +18,8 @@ var number = regexp.MustCompile(`^[0-9]{1,32}$`)
 // (https://cloud.google.com/iam/docs/access-change-propagation), and a binding's condition
 // is described by the reason.
 var Kinds = []access.ResourceKind{
-	{Segment: "projects", Name: regexp.MustCompile(`^` + access.ProjectExpression + `$`), Word: "project", AppliedLater: true, ReasonShown: true},
+	{Segment: "projects", Name: regexp.MustCompile(`^` + access.ProjectExpression + `$`), Word: "project",
+		AppliedLater: true, ReasonShown: true},
 	{Segment: "folders", Name: number, Word: "folder", AppliedLater: true, ReasonShown: true},
 	{Segment: "organizations", Name: number, Word: "organization", AppliedLater: true, ReasonShown: true},
 }

@@ -482,8 +482,8 @@ func (d *Database) Keep(ctx context.Context, n ledger.Note) error {
 
 // Notes implements ledger.Home.
 func (d *Database) Notes(ctx context.Context, kind string, max int) ([]ledger.Note, error) {
-	return all(ctx, d, d.read, `SELECT id, made, `+bounded("body", maxText)+`, algorithm, key_id, public_key, signature FROM notes WHERE kind = ?
-		ORDER BY made DESC, id DESC LIMIT ?`, []any{kind, max}, func(scan func(...any) error) (ledger.Note, error) {
+	return all(ctx, d, d.read, `SELECT id, made, `+bounded("body", maxText)+`, algorithm, key_id, public_key, signature FROM notes
+		WHERE kind = ? ORDER BY made DESC, id DESC LIMIT ?`, []any{kind, max}, func(scan func(...any) error) (ledger.Note, error) {
 		n := ledger.Note{Kind: kind}
 		var made number
 		var body, public, signature string
