@@ -198,6 +198,7 @@ func TestWhatIsCarriedOut(t *testing.T) {
 	} {
 		var deployed config.Config
 		deployed.Requests.MaxReviewers = 5
+		deployed.Identity.Profile = config.IAP
 		deployed.Catalog.CustomerID = c.customer
 		if c.database != "" {
 			deployed.Ledger.Database.Value = config.NewSecret(c.database)
