@@ -319,6 +319,55 @@ rules:
 	}
 }
 
+// Several policies of the cluster have each their requesters, approvers and longest time by
+// the policy file, and two have to approve where it says so.
+func TestPomerium_SeveralPoliciesByThePolicyFile(t *testing.T) {
+	p := newCluster(t, nil)
+	file := filepath.Join(p.folder, "policy.yaml")
+	if err := os.WriteFile(file, []byte(`version: 1
+entitlements:
+  - {resource: pomerium/jit-example, role: roles/access, title: The demonstration, requesters: ["domain:example.com"]}
+  - {resource: pomerium/production, role: roles/access, title: Production, requesters: ["user:ana.weber@example.com"]}
+rules:
+  - name: two leads
+    match: {resource: ["pomerium/jit-example"]}
+    terms: {approvals: [{count: 2, from: ["user:carla.rossi@example.com", "user:deniz.kaya@example.com"]}], max_duration: 60m}
+  - name: the owner
+    match: {resource: ["pomerium/production"]}
+    terms: {approvals: [{count: 1, from: ["user:deniz.kaya@example.com"]}], max_duration: 30m}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.restart(map[string]string{"POLICY": file})
+	id := p.ask(ana)
+	p.approve(ben, "/admin", id).expect(t, 403)
+	p.approve(carla, "", id).expect(t, 303)
+	if p.passes(ana) {
+		t.Fatal("one approval of two, and ana passes")
+	}
+	p.approve(deniz, "/admin", id).expect(t, 303)
+	if !p.passes(ana) {
+		t.Fatal("two have approved, and ana does not pass")
+	}
+
+	const production = "/access/pomerium/production"
+	ask := func(minutes string) answer {
+		page := p.as(ana, "GET", production+"?entitlement=pomerium/production:roles/access", nil).expect(t, 200, "Production")
+		number := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(page.body)
+		return p.as(ana, "POST", production, url.Values{"id": {number[1]}, "entitlement": {"pomerium/production:roles/access"},
+			"justification": {"case 43"}, "minutes": {minutes}})
+	}
+	ask("60").expect(t, 400)
+	p.as(ben, "GET", production+"?entitlement=pomerium/production:roles/access", nil).expect(t, 403)
+	asked := ask("30").expect(t, 303)
+	id = strings.TrimPrefix(asked.location, "/review?activation=")
+	p.approve(carla, "/admin", id).expect(t, 403)
+	p.approve(deniz, "", id).expect(t, 303)
+	if rules := p.zero.PPL("production"); !strings.Contains(rules, "ana.weber@example.com") || strings.Contains(rules, "ben") {
+		t.Errorf("production: %s", rules)
+	}
+}
+
 // Nothing but Pomerium is called: not the metadata server, not one of Google's hosts.
 func TestPomerium_NobodyElseIsCalled(t *testing.T) {
 	var mu sync.Mutex
