@@ -182,9 +182,12 @@ func TestWaitingIsBounded(t *testing.T) {
 	for range 6 {
 		<-clock.asked
 	}
-	// All of ana's places to wait are taken, by more than there are others, and none of those.
-	if answer := asPage(h, ana, "/requests", nil); answer.Code != 200 {
-		t.Errorf("another page: %d", answer.Code)
+	// All of ana's places to wait are taken, by more than there are others, and none of those,
+	// also once the last of them has come.
+	for range 10 {
+		if answer := asPage(h, ana, "/requests", nil); answer.Code != 200 {
+			t.Fatalf("another page: %d", answer.Code)
+		}
 	}
 	close(stop)
 	for range 9 {
