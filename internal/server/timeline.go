@@ -171,9 +171,9 @@ func (s *server) await(r *http.Request, id string, version int) (q access.Reques
 		return q, nil, false, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast}
 	}
 	defer leave()
-	for look := range looks {
+	for look := 1; ; look++ {
 		q, events, err = s.Broker.Timeline(r.Context(), callerOf(r), id)
-		if changed = q.Version != version; err != nil || changed || look == looks-1 {
+		if changed = q.Version != version; err != nil || changed || look == looks {
 			break
 		}
 		if !s.pause(r.Context(), gone) {
