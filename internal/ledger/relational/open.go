@@ -13,12 +13,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Database is a ledger.Home. Make one with SQLite or PostgreSQL, and bring its schema up
@@ -138,6 +140,12 @@ func (d *Database) Migrate(ctx context.Context) error {
 	return d.migrate(ctx, files)
 }
 
+// busy reports that another has the lock on an SQLite file.
+func busy(err error) bool {
+	locked, ok := errors.AsType[*sqlite.Error](err)
+	return ok && locked.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
 func (d *Database) migrate(ctx context.Context, files fs.FS) error {
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
 	if d.dialect == goose.DialectPostgres {
@@ -152,6 +160,16 @@ func (d *Database) migrate(ctx context.Context, files fs.FS) error {
 		return err
 	}
 	has, knows, err := provider.GetVersions(ctx)
+	// A new file becomes one with a write-ahead log under a lock that SQLite does not wait
+	// for, whatever its timeout: another is doing it, and is done in milliseconds.
+	// https://sqlite.org/c3ref/busy_handler.html
+	for busy(err) && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+			has, knows, err = provider.GetVersions(ctx)
+		}
+	}
 	switch {
 	case err != nil:
 		return err
