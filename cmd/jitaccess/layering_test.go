@@ -83,7 +83,7 @@ var layering = []rule{
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},
 	{of: []string{"internal/oauth/oauthtest"}, mayImport: nil},
-	{of: []string{"internal/chromiumtest"}, mayImport: nil},
+	{of: []string{"internal/chromiumtest", "internal/porttest"}, mayImport: nil},
 
 	{of: []string{"web"}, mayImport: nil},
 	{of: []string{"cmd/..."}, mayImport: []string{"internal/...", "web"}},
