@@ -52,21 +52,24 @@ var layering = []rule{
 	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/events", "internal/lookup",
 		"internal/notice", "internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
-	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy", "internal/identity", "internal/jose"}},
+	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy",
+		"internal/identity", "internal/jose", "internal/outbound"}},
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/quota", "internal/gcp/resourcename", "internal/loopback", "internal/redact"}},
 
 	// Adapters.
 	{of: []string{"internal/gcp/..."},
-		mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/loopback", "internal/gcp/..."}},
-	{of: []string{"internal/pomerium"}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup"}},
+		mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/loopback", "internal/outbound", "internal/gcp/..."}},
+	{of: []string{"internal/pomerium"}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/outbound"}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
+	{of: []string{"internal/outbound"}, mayImport: nil},
 	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/notice", "internal/redact", "internal/words"}},
-	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/loopback", "internal/redact"}},
-	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose", "internal/loopback"}},
-	{of: []string{"internal/login"}, mayImport: []string{"internal/access", "internal/identity", "internal/jose", "internal/loopback", "internal/lookup"}},
+	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/loopback", "internal/outbound", "internal/redact"}},
+	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose", "internal/loopback", "internal/outbound"}},
+	{of: []string{"internal/login"}, mayImport: []string{"internal/access", "internal/identity", "internal/jose", "internal/loopback", "internal/lookup",
+		"internal/outbound"}},
 
 	// The sandbox knows nothing of the product, so that it can judge it.
 	{of: []string{"internal/sandbox"}, mayImport: []string{"internal/sandbox/..."}},
