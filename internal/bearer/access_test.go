@@ -14,7 +14,7 @@ import (
 	"jitaccess/internal/jose"
 )
 
-var access = bearer.Access{Issuer: "https://access.example.com", Audience: "https://deploy.example.com", Subject: "ana", Client: "deployer",
+var granted = bearer.Access{Issuer: "https://access.example.com", Audience: "https://deploy.example.com", Subject: "ana", Client: "deployer",
 	Scope: "production-deploy", ID: "mpa-1", IssuedAt: noon.Unix(), NotBefore: noon.Unix() - 60, Expires: noon.Unix() + 1800,
 	Approval: bearer.Approval{Approvers: []string{"bob@example.com"}, Signed: true, DataDigest: "d"}}
 
@@ -30,7 +30,7 @@ func signer(t testing.TB, secrets ...[]byte) *bearer.Signer {
 // Whoever has the key set alone verifies an access token, and reads what RFC 9068 demands.
 func TestAnAccessTokenByTheKeySetAlone(t *testing.T) {
 	s := signer(t, key)
-	text, err := s.Sign(access)
+	text, err := s.Sign(granted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestAnAccessTokenByTheKeySetAlone(t *testing.T) {
 	if !token.Claims.Exactly("iss", "aud", "sub", "client_id", "scope", "jti", "iat", "nbf", "exp", "approval") || string(token.Header["typ"]) != `"at+jwt"` {
 		t.Errorf("%s %s", token.Header, token.Claims)
 	}
-	if got, err := s.Verify(text); err != nil || got.ID != access.ID || got.Expires != access.Expires || !got.Approval.Signed || got.Approval.Approvers[0] != "bob@example.com" {
+	if got, err := s.Verify(text); err != nil || got.ID != granted.ID || got.Expires != granted.Expires || !got.Approval.Signed || got.Approval.Approvers[0] != "bob@example.com" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -50,7 +50,7 @@ func TestAnAccessTokenByTheKeySetAlone(t *testing.T) {
 // The newest key signs; what the one before it has signed verifies, what an older one has does not.
 func TestKeysThatFollowOneAnother(t *testing.T) {
 	third := bytes.Repeat([]byte{5}, 32)
-	old, _ := signer(t, key).Sign(access)
+	old, _ := signer(t, key).Sign(granted)
 	all := signer(t, third, next, key)
 	if _, err := all.Verify(old); err == nil {
 		t.Error("the third key verifies")
@@ -59,7 +59,7 @@ func TestKeysThatFollowOneAnother(t *testing.T) {
 	if _, err := now.Verify(old); err != nil {
 		t.Error(err)
 	}
-	later, _ := now.Sign(access)
+	later, _ := now.Sign(granted)
 	if _, err := signer(t, key).Verify(later); err == nil {
 		t.Error("the old key verifies what the new one has signed")
 	}
@@ -91,8 +91,8 @@ func TestWhatIsNoSigner(t *testing.T) {
 
 func TestWhatIsNoAccessTokenOfOurs(t *testing.T) {
 	s := signer(t, key)
-	good, _ := s.Sign(access)
-	other, _ := signer(t, next).Sign(access)
+	good, _ := s.Sign(granted)
+	other, _ := signer(t, next).Sign(granted)
 	none, err := jwt.NewWithClaims(jwt.SigningMethodNone, jwt.MapClaims{"jti": "mpa-1"}).SignedString(jwt.UnsafeAllowNoneSignatureType)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 func BenchmarkSign(b *testing.B) {
 	s := signer(b, key)
 	for b.Loop() {
-		if _, err := s.Sign(access); err != nil {
+		if _, err := s.Sign(granted); err != nil {
 			b.Fatal(err)
 		}
 	}

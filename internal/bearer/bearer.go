@@ -6,6 +6,7 @@ package bearer
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"jitaccess/internal/application"
 	"jitaccess/internal/jose"
 )
 
@@ -31,20 +33,10 @@ const maxInstant = 1 << 40
 // maxName is how long a subject or the id of a token may be, in bytes.
 const maxName = 255
 
-// Issuer is an application that may make authentication tokens.
-type Issuer struct {
-	Name string
-	// URI is what its tokens call it in iss, in full or by its host.
-	URI string
-	// Secrets are those that make its tokens: one, or two while it is changed. Secrets that
-	// are shorter than jose.MinSecret count for nothing.
-	Secrets [][]byte
-}
-
 // Authentication is what an authentication token says.
 type Authentication struct {
-	// Application is the name of who made it.
-	Application string
+	// Application is the name of who made it, and URI what tokens call it.
+	Application, URI string
 	// Subject is the person, as the application calls them.
 	Subject string
 	// ID tells it from other tokens of the application: "jti:" and its jti, or "digest:" and
@@ -59,6 +51,7 @@ var registered = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
 
 // Why a token is refused, besides what package jose refuses. The texts carry nothing of it.
 var (
+	errInactive = errors.New("its application is not active")
 	errAudience = errors.New("its aud is not the one text that names this service")
 	errSubject  = errors.New("it has no sub, or one that is too long")
 	errID       = errors.New("its jti is no text, or too long")
@@ -68,27 +61,41 @@ var (
 	errFar      = fmt.Errorf("it lives longer than %v", MaxLife)
 )
 
-// Authenticate verifies an authentication token: one of the issuers has made it, for one of
-// the audiences, which are origins, and it is good now. Errors are for the log: who sent the
-// token must not learn which part of it was wrong.
-func Authenticate(token string, audiences []string, issuers []Issuer, now time.Time) (Authentication, error) {
-	var makers []Issuer // of each secret
+// Authenticate verifies an authentication token: one of the applications has made it, for one
+// of the audiences, which are origins, and it is good now. An application is called by its URI
+// in iss, or by its host.
+//
+// An *access.Error says nothing about the token: the keys of the application that it names are
+// not known now. Every other error is for the log: who sent the token must not learn which part
+// of it was wrong.
+func Authenticate(token string, audiences []string, all []application.Application, now time.Time) (Authentication, error) {
+	var makers []application.Application // of each secret
+	var unknown error
 	claims, by, err := jose.VerifyShared(token, func(said jose.Claims) (secrets [][]byte) {
-		iss, _ := said.String("iss")
-		for _, i := range issuers {
-			for _, secret := range i.Secrets {
-				if named(i.URI, iss) {
-					makers, secrets = append(makers, i), append(secrets, secret)
-				}
+		for _, a := range all {
+			if iss, _ := said.String("iss"); !named(a.URI, iss) {
+				continue
+			}
+			unknown = cmp.Or(unknown, a.KeysErr)
+			for _, key := range a.Keys {
+				makers, secrets = append(makers, a), append(secrets, key.Secret)
 			}
 		}
 		return secrets
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case unknown != nil:
+		return Authentication{}, unknown
+	default:
 		return Authentication{}, err
 	}
-	a := Authentication{Application: makers[by].Name, Claims: map[string]any{}}
-	if aud, _ := claims.String("aud"); !slices.ContainsFunc(audiences, func(origin string) bool { return named(origin, aud) }) {
+	maker := makers[by]
+	a := Authentication{Application: maker.Name, URI: maker.URI, Claims: map[string]any{}}
+	switch aud, _ := claims.String("aud"); {
+	case !maker.Active:
+		return Authentication{}, errInactive
+	case !slices.ContainsFunc(audiences, func(origin string) bool { return named(origin, aud) }):
 		return Authentication{}, errAudience
 	}
 	if a.Subject, _ = claims.String("sub"); a.Subject == "" || len(a.Subject) > maxName {

@@ -3,6 +3,7 @@ package bearer_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"math"
 	"strings"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"jitaccess/internal/access"
+	"jitaccess/internal/application"
 	"jitaccess/internal/bearer"
 )
 
@@ -21,10 +24,14 @@ var (
 	theirs = bytes.Repeat([]byte{3}, 32)
 	short  = bytes.Repeat([]byte{4}, 31)
 
-	issuers = []bearer.Issuer{
-		{Name: "deployer", URI: "https://deploy.example.com", Secrets: [][]byte{next, key}},
-		{Name: "console", URI: "https://console.example.com:8443/app", Secrets: [][]byte{theirs, short}},
-		{Name: "empty", URI: "", Secrets: [][]byte{theirs}},
+	down = &access.Error{Kind: access.Unavailable, Code: access.CodeSecretUnusable}
+
+	issuers = []application.Application{
+		{Name: "deployer", URI: "https://deploy.example.com", Keys: []application.Key{{Secret: next}, {Secret: key}}, Active: true},
+		{Name: "console", URI: "https://console.example.com:8443/app", Keys: []application.Key{{Secret: theirs}, {Secret: short}}, Active: true},
+		{Name: "empty", URI: "", Keys: []application.Key{{Secret: theirs}}, Active: true},
+		{Name: "retired", URI: "https://retired.example.com", Keys: []application.Key{{Secret: key}}},
+		{Name: "sealed", URI: "https://sealed.example.com", KeysErr: down, Active: true},
 	}
 	origins = []string{"https://access.example.com", "https://machines.example.com:8443"}
 )
@@ -120,6 +127,7 @@ func TestWhatATokenMayNotSay(t *testing.T) {
 		"another's key and name": signed(t, good(map[string]any{"iss": "https://console.example.com:8443/app"}), key),
 		"a short key":            signed(t, good(map[string]any{"iss": "console.example.com:8443"}), short),
 		"one without a name":     signed(t, good(map[string]any{"iss": ""}), theirs),
+		"one that is not active": signed(t, good(map[string]any{"iss": "retired.example.com"}), key),
 		"an unknown key":         signed(t, good(nil), bytes.Repeat([]byte{9}, 32)),
 	} {
 		if a, err := bearer.Authenticate(token, origins, issuers, noon); err == nil {
@@ -128,10 +136,20 @@ func TestWhatATokenMayNotSay(t *testing.T) {
 	}
 }
 
+// Whose keys are not known now, nobody is told that they are wrong.
+func TestKeysThatAreNotKnownNow(t *testing.T) {
+	for iss, want := range map[string]error{"sealed.example.com": down, "deploy.example.com": nil} {
+		_, err := bearer.Authenticate(signed(t, good(map[string]any{"iss": iss}), theirs), origins, issuers, noon)
+		if err == nil || want != nil && err != want || want == nil && errors.Is(err, down) {
+			t.Errorf("%s: %v", iss, err)
+		}
+	}
+}
+
 // An access token is no authentication token, nor the other way round, whoever made it.
 func TestTokensAreOfOneKind(t *testing.T) {
 	s := signer(t, key)
-	text, err := s.Sign(access)
+	text, err := s.Sign(granted)
 	if err != nil {
 		t.Fatal(err)
 	}
