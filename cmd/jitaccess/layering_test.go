@@ -26,7 +26,7 @@ type rule struct {
 // Imports point down:
 //
 //	cmd → server → broker → {policy, token} → access
-//	token, identity, ledger → jose
+//	token, bearer, identity, ledger → jose
 //	adapters → access, never one another, never broker or server
 //
 // A new package needs a line here.
@@ -38,11 +38,13 @@ var layering = []rule{
 	{of: []string{"internal/events"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/lookup"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/gcp/quota"}, mayImport: []string{"internal/access"}, pure: true},
-	{of: []string{"internal/policy"}, mayImport: []string{"internal/access", "internal/policy/document"}, pure: true},
+	{of: []string{"internal/application"}, mayImport: []string{"internal/access", "internal/loopback"}, pure: true},
+	{of: []string{"internal/policy"}, mayImport: []string{"internal/access", "internal/application", "internal/policy/document"}, pure: true},
 	{of: []string{"internal/policy/cases"}, mayImport: []string{"internal/access", "internal/policy", "internal/policy/document"}, pure: true},
 	{of: []string{"internal/policy/document"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/jose"}, mayImport: nil},
+	{of: []string{"internal/bearer"}, mayImport: []string{"internal/application", "internal/jose"}, pure: true},
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
 	{of: []string{"internal/broker"}, mayImport: []string{"internal/access"}, pure: true},
