@@ -262,7 +262,7 @@ func TestWhatWasEndedDoesNotBeginAgainWheneverTheProcessDies(t *testing.T) {
 			_, _ = at(lives).End(t.Context(), caller(dan), shop, first.ID, ana)
 			for range 2 {
 				w.Clock = w.Clock.Add(2 * time.Minute)
-				_, _ = at(lives / 2).Sweep(t.Context(), broker.SweepCount)
+				_, _ = at(lives/2).Sweep(t.Context(), broker.SweepCount)
 			}
 			for range 2 {
 				w.Clock = w.Clock.Add(2 * time.Minute)
