@@ -194,6 +194,7 @@ func (s *server) routes() *chi.Mux {
 	if s.Login != nil {
 		r.With(s.unless(embedded)).Get("/oidc/callback", s.loggedIn)
 		r.With(s.unless(s.notOurPages)).Post("/oidc/logout", s.logOut)
+		r.Post("/oidc/backchannel-logout", s.loggedOutElsewhere)
 	}
 
 	// Pages.
