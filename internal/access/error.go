@@ -179,9 +179,9 @@ const (
 	CodeUnsafeDatum         Code = "unsafe-datum"         // name, max
 	CodeBadDatum            Code = "bad-datum"            // name, pattern
 	CodeLongTitle           Code = "long-title"           // max
-	CodeBadCallback         Code = "bad-callback"         // hosts
+	CodeBadCallback         Code = "bad-callback"         //
 	CodeKeyReused           Code = "key-reused"           //
-	CodeNoApprovers         Code = "no-approvers"         // application, template, count
+	CodeNoApprovers         Code = "no-approvers"         // application, template
 	CodeTemplateLost        Code = "template-lost"        // application, template
 
 	// Links and decisions.
