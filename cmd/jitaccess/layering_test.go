@@ -26,7 +26,7 @@ type rule struct {
 // Imports point down:
 //
 //	cmd → server → broker → {policy, token} → access
-//	token, identity, ledger → jose
+//	token, bearer, identity, ledger → jose
 //	adapters → access, never one another, never broker or server
 //
 // A new package needs a line here.
@@ -45,6 +45,7 @@ var layering = []rule{
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/jose"}, mayImport: nil},
 	{of: []string{"internal/passkey"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/bearer"}, mayImport: []string{"internal/application", "internal/jose"}, pure: true},
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
 	{of: []string{"internal/broker"}, mayImport: []string{"internal/access", "internal/passkey"}, pure: true},
