@@ -297,7 +297,14 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Pomerium.Used() {
 		kinds = access.Each(pomerium.Kinds, func(k access.ResourceKind) string { return k.Segment })
 	}
-	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
+	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), Passkeys: signsHere(c), SignaturesLast: last,
 		Groups: c.Catalog.CustomerID != "", AccessLevels: c.Identity.Profile == config.IAP, Claims: c.Identity.GroupsClaim != "",
 		Channels: channels, Kinds: kinds}
+}
+
+// signsHere is whether people can enrol passkeys and sign with them: that takes a ledger, a
+// key of the service's own, since what the service account signs does not last, and the
+// address for which passkeys are made.
+func signsHere(c *config.Config) bool {
+	return !c.Ledger.Database.IsZero() && !c.Ledger.ByAccount() && c.Server.PublicURL != ""
 }
