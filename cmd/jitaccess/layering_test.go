@@ -44,7 +44,7 @@ var layering = []rule{
 	{of: []string{"internal/policy/document"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/jose"}, mayImport: nil},
-	{of: []string{"internal/bearer"}, mayImport: []string{"internal/application", "internal/jose"}, pure: true},
+	{of: []string{"internal/bearer"}, mayImport: []string{"internal/access", "internal/application", "internal/jose"}, pure: true},
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
 	{of: []string{"internal/broker"}, mayImport: []string{"internal/access"}, pure: true},
