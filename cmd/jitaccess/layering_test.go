@@ -67,6 +67,7 @@ var layering = []rule{
 	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/loopback", "internal/redact"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose", "internal/loopback"}},
 	{of: []string{"internal/login"}, mayImport: []string{"internal/access", "internal/identity", "internal/jose", "internal/loopback", "internal/lookup", "internal/seal"}},
+	{of: []string{"internal/application"}, mayImport: []string{"internal/access", "internal/loopback"}, pure: true},
 	{of: []string{"internal/seal"}, mayImport: nil, pure: true},
 
 	// The sandbox knows nothing of the product, so that it can judge it.
