@@ -25,6 +25,7 @@ import (
 
 	"jitaccess/internal/gcp/quota"
 	"jitaccess/internal/loopback"
+	"jitaccess/internal/outbound"
 )
 
 // Scopes of the two clients. Google's "cloud-platform" does not cover the
@@ -263,7 +264,7 @@ func (o Options) client(ctx context.Context) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := outbound.Client(t)
 	if o.ConnectTimeout != 0 && o.ReadTimeout != 0 && o.WriteTimeout != 0 {
 		c.Timeout = o.ConnectTimeout + o.ReadTimeout + o.WriteTimeout
 	}
