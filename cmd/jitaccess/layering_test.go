@@ -71,6 +71,7 @@ var layering = []rule{
 	{of: []string{"internal/login"}, mayImport: []string{"internal/access", "internal/identity", "internal/jose", "internal/loopback", "internal/lookup",
 		"internal/outbound", "internal/seal"}},
 	{of: []string{"internal/application"}, mayImport: []string{"internal/access", "internal/loopback"}, pure: true},
+	{of: []string{"internal/application/managed"}, mayImport: []string{"internal/access", "internal/application", "internal/lookup", "internal/seal"}, pure: true},
 	{of: []string{"internal/callback"}, mayImport: []string{"internal/access", "internal/application", "internal/outbound"}},
 	{of: []string{"internal/seal"}, mayImport: nil, pure: true},
 
