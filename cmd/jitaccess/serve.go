@@ -236,7 +236,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		if err != nil {
 			return nil, err
 		}
-		providers = append(providers, broker.Registration{Provider: p, Name: pomerium.Name, Kinds: pomerium.Kinds, Unnamed: unnamed(terms)})
+		providers = append(providers, broker.Registration{Provider: p, Name: pomerium.Name, Kinds: pomerium.Kinds, Unnamed: unnamed(terms),
+			Title: p.Title})
 	}
 	if c.Guarded() && unnamed(terms)() {
 		logger.Warn("nobody is named who approves: "+adminAssumptions, "event", events.Startup)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,8 +26,8 @@ type Asking struct {
 	// wants to hear of what becomes of it; may be empty.
 	Metadata map[string]string
 	Callback string
-	// Sent stands for all that the application sent (Sent), by which the same sent again is
-	// told from something else.
+	// Sent is Sent.Digest of what the application sent, by which the same sent again is told
+	// from something else.
 	Sent string
 }
 
@@ -82,3 +83,33 @@ func Spelled(application, subject string) Principal {
 // IsSpelled is whether p stands for somebody of an application. Nobody signs in as one, and
 // nobody is told anything there.
 func (p Principal) IsSpelled() bool { return strings.HasSuffix(string(p), unlinkedDomain) }
+
+// Sent is what an application sends, before anything of it is checked.
+type Sent struct {
+	// Application is its name, Template the key of one of its templates, Subject whom it asks
+	// for.
+	Application, Template, Subject string
+	// Data and Claims are by their names; Claims are all those of its token.
+	Data   map[string]string
+	Claims map[string]any
+	// Reason may be empty; Minutes is 0 for the default. Callback may be empty.
+	Reason   string
+	Minutes  int
+	Callback string
+}
+
+// Digest stands for what was sent, without the claims: another token may say the same again.
+func (s Sent) Digest() string {
+	var data []string
+	for _, name := range slices.Sorted(maps.Keys(s.Data)) {
+		data = append(data, name, s.Data[name])
+	}
+	return digest("jitaccess sent 1", s.Application, s.Template, s.Subject, digest(data...), s.Reason, strconv.Itoa(s.Minutes), s.Callback)
+}
+
+// AskedID is the id of what an application asks for under a key of its own: the same key is
+// the same request, to every instance.
+func AskedID(application, key string) string {
+	sum := sha256.Sum256([]byte("jitaccess asked id " + digest(application, key)))
+	return RequestIDOf(Peers, [12]byte(sum[:12]))
+}

@@ -168,6 +168,22 @@ const (
 	CodeMediaType           Code = "media-type"            // accepted
 	CodeOutdatedPage        Code = "outdated-page"         //
 
+	// What applications ask for.
+	CodeUnknownApplication  Code = "unknown-application"  // application
+	CodeApplicationsUnknown Code = "applications-unknown" //
+	CodeUnknownTemplate     Code = "unknown-template"     // application, template
+	CodeBadSubject          Code = "bad-subject"          //
+	CodeUnlinkedSubject     Code = "unlinked-subject"     // application, subject
+	CodeMissingDatum        Code = "missing-datum"        // name
+	CodeUnknownDatum        Code = "unknown-datum"        // name
+	CodeUnsafeDatum         Code = "unsafe-datum"         // name, max
+	CodeBadDatum            Code = "bad-datum"            // name, pattern
+	CodeLongTitle           Code = "long-title"           // max
+	CodeBadCallback         Code = "bad-callback"         // hosts
+	CodeKeyReused           Code = "key-reused"           //
+	CodeNoApprovers         Code = "no-approvers"         // application, template, count
+	CodeTemplateLost        Code = "template-lost"        // application, template
+
 	// Links and decisions.
 	CodeBadLink         Code = "bad-link"         //
 	CodeLinkExpired     Code = "link-expired"     //

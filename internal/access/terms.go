@@ -17,6 +17,9 @@ type Subject struct {
 	Entitlement EntitlementID
 	// Kind is how the marker that makes them eligible lets them activate it.
 	Kind RequestKind
+	// Base is what activating it takes before any rule, where its provider says so; nil where
+	// the marker and the settings do.
+	Base *Terms
 	// At is the moment that is judged: when a request is made, and when it is decided.
 	// Begins is when access would begin; zero is at once. Terms hold for both moments.
 	At, Begins time.Time

@@ -273,7 +273,7 @@ func (b *Broker) invitees(ctx context.Context, caller access.Caller, r access.Re
 func (b *Broker) invitedGroup(ctx context.Context, caller access.Caller, r access.Request, address string, terms access.Terms) (
 	invitee, error) {
 	group := invitee{who: access.Principal(access.GroupPrefix + address)}
-	if _, ok := b.c.Policy.(Looking); !ok {
+	if _, ok := b.c.Policy.(Looking); !ok && r.Asking.IsZero() {
 		return group, invalid(access.FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": string(group.who)})
 	}
 	if b.c.Directory == nil {

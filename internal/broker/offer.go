@@ -58,6 +58,9 @@ func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource acces
 
 // offer is Offer as of since, if it is not zero.
 func (b *Broker) offer(ctx context.Context, caller access.Caller, resource access.Resource, since time.Time) (Offer, error) {
+	if err := b.byHand(resource); err != nil {
+		return Offer{}, err
+	}
 	standing, err := b.standing(ctx, caller, access.StandingQuery{
 		Resource: resource, Principals: []access.Principal{caller.Principal}, Since: since})
 	if err != nil {

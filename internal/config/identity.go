@@ -94,6 +94,7 @@ var needed = map[string][]string{
 func (r *reader) checkIdentity(c *Config) {
 	i := &c.Identity
 	r.chooseProfile(c)
+	r.acceptOf("IDENTITY_AUDIENCE", i.Profile)
 	for _, name := range needed[i.Profile] {
 		r.faultIf(r.variables[name].text == "", name, "IDENTITY="+i.Profile+" needs it")
 	}
@@ -119,6 +120,15 @@ func (r *reader) checkIdentity(c *Config) {
 	}
 	r.warnIf(!c.Ledger.Database.IsZero() && c.Server.PublicURL == "",
 		"DATABASE_URL is set and PUBLIC_URL is not: reminders and what else is told without anybody asking carry no link")
+}
+
+// acceptOf leaves of what a variable may be what it may be with one profile.
+func (r *reader) acceptOf(name, profile string) {
+	for each := range strings.SplitSeq(r.variables[name].accept, "; ") {
+		if accept, of := strings.CutPrefix(each, profile+": "); of {
+			r.variables[name].accept = accept
+		}
+	}
 }
 
 // chooseProfile is for when IDENTITY does not say it. Where two would do, neither is guessed.

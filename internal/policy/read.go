@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/application"
 	"jitaccess/internal/policy/document"
 )
 
@@ -151,7 +153,18 @@ func (r *reader) principal(n *document.Node) (access.Principal, bool) {
 	if n.Kind != document.Text {
 		return "", false
 	}
+	if named, ok := strings.CutPrefix(n.Text, "app:"); ok {
+		name, subject, ok := strings.Cut(named, "/")
+		if !ok || application.CheckName(name) != nil || !application.CanBeSubject(subject) {
+			r.faults.Add(n, "%q: somebody of an application is app:NAME/SUB, SUB as its tokens have it", n.Text)
+			return "", false
+		}
+		return access.Spelled(name, subject), true
+	}
 	p, err := access.ParsePrincipal(n.Text)
+	if err == nil && p.IsSpelled() {
+		err = errors.New("nobody has an address there; write app:NAME/SUB")
+	}
 	if err != nil {
 		r.faults.Add(n, "%q: %v", n.Text, err)
 	}

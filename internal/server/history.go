@@ -91,7 +91,7 @@ func (s *server) apiRequests(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := listing(q)
+	l, err := s.listing(q)
 	if err != nil {
 		return nil, err
 	}

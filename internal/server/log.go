@@ -96,7 +96,7 @@ func (s *server) aboutRoute(r *http.Request, event string) []slog.Attr {
 	if event != events.ListRoles && event != events.ListPeers {
 		return nil
 	}
-	on, err := project(r)
+	on, err := s.project(r)
 	if err != nil {
 		on, _ = s.resourceAt(r)
 	}

@@ -309,7 +309,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		if i < len(b.Roles) {
 			info = b.Roles[i]
 		}
-		v.Roles = append(v.Roles, viewRole(l, id, info))
+		v.Roles = append(v.Roles, s.viewRole(r, id, info))
 		v.Powerful = v.Powerful || info.ChangesPermissions != access.No
 	}
 	if b.Unwritable != nil {

@@ -34,6 +34,8 @@ type Broker interface {
 	ParseResource(path string) (access.Resource, error)
 	ParseEntitlementID(text string) (access.EntitlementID, error)
 	ResourceKind(access.Resource) access.ResourceKind
+	ResourceKindNamed(name string) access.ResourceKind
+	Title(access.EntitlementID) string
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
 	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
@@ -58,6 +60,7 @@ type Broker interface {
 	Counts(ctx context.Context, c access.Caller, l access.Listing) (counts []access.Count, whole bool, warnings []*access.Error, err error)
 	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
 	Administration(context.Context, access.Caller) (broker.Administration, error)
+	DecidedAtPage() bool
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
 }
 
@@ -250,10 +253,10 @@ func (s *server) scripts(r chi.Router, door string) {
 	r.Get(door+"/api/", s.refuses(access.CodeOutdatedPage))
 	r.Get(door+"/api/policy", s.api(s.apiPolicy))
 	r.Get(door+"/api/projects", s.api(s.apiProjects))
-	r.Get(door+"/api/projects/{project}/roles", s.api(with(project, s.apiRoles)))
-	r.Get(door+"/api/projects/{project}/peers", s.api(with(project, s.apiPeers)))
-	r.Post(door+"/api/projects/{project}/roles/self-activate", s.api(with(project, s.apiAsk(access.Self))))
-	r.Post(door+"/api/projects/{project}/roles/request", s.api(with(project, s.apiAsk(access.Peers))))
+	r.Get(door+"/api/projects/{project}/roles", s.api(with(s.project, s.apiRoles)))
+	r.Get(door+"/api/projects/{project}/peers", s.api(with(s.project, s.apiPeers)))
+	r.Post(door+"/api/projects/{project}/roles/self-activate", s.api(with(s.project, s.apiAsk(access.Self))))
+	r.Post(door+"/api/projects/{project}/roles/request", s.api(with(s.project, s.apiAsk(access.Peers))))
 	r.Get(door+"/api/activation-request", s.api(with(reference, s.apiShow)))
 	r.Post(door+"/api/activation-request", s.api(with(reference, s.apiApprove)))
 	r.Post(door+"/api/activation-request/deny", s.api(with(reference, s.apiDeny)))
