@@ -242,6 +242,8 @@ const (
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
 	CodeLedgerOld          Code = "ledger-old"          //
+	CodeDeedsDamaged       Code = "deeds-damaged"       // of
+	CodeChangedMeanwhile   Code = "changed-meanwhile"   // of
 	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.

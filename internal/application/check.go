@@ -1,128 +1,170 @@
 package application
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
 )
 
-// Bounds of what an application is made of.
+// DefaultDuration is for how long access is where neither the template nor the application says.
+const DefaultDuration = 30 * time.Minute
+
+// What there may be at most of each.
 const (
-	maxText      = 200 // characters of a name, title or label
-	maxPattern   = 500 // characters
-	maxEach      = 50  // of templates, fields, claims, approvers, hosts, metadata
-	maxApprovals = 10
-	longest      = 7 * 24 * time.Hour
+	MaxTemplates = 100
+	maxFields    = 20
+	maxClaims    = 20
+	maxMetadata  = 20
+	maxApprovers = 100
+	maxApprovals = 20
+	maxLength    = 365 * 24 * time.Hour
 )
+
+// Fault is what is wrong with an application. At is where: keys, as policy files have them, and
+// numbers of entries, from the outside in.
+type Fault struct {
+	At   []string
+	Text string
+}
 
 var (
-	// NamePattern is what applications are called: also a label of a host.
-	NamePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-	// KeyPattern is what templates are called by, which is a role's name after roles/.
-	KeyPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?$`)
-	// WordPattern is what fields, claims and metadata are called.
-	WordPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.:/-]{0,99}$`)
-	titleField  = regexp.MustCompile(`\{[^{}]*\}`)
-	hostPattern = regexp.MustCompile(`^(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)(:[1-9][0-9]{0,4})?$`)
+	keyPattern   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	fieldPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,39}$`)
 )
 
-// Check is nil for an application that people may have made: its keys are not looked at. The
-// error has words for them.
-func (a Application) Check() error {
-	if !NamePattern.MatchString(a.Name) {
-		return errors.New("the name of an application has small letters, digits and hyphens, at most 40")
+// Faults are all that is wrong with the application as its author wrote it; its keys are not
+// looked at. What has any must not be used.
+func (a Application) Faults() []Fault {
+	var faults []Fault
+	tell := func(text string, at ...string) { faults = append(faults, Fault{at, text}) }
+	if err := CheckName(a.Name); err != nil {
+		tell(err.Error(), "name")
 	}
-	if u, err := url.Parse(a.URI); err != nil || a.URI == "" || len(a.URI) > maxText || strings.ContainsFunc(a.URI, access.Unseen) ||
-		strings.ContainsAny(a.URI, " \"\\") || u.User != nil {
-		return errors.New("the URI of an application is an address like https://deploy.example.com, or its host")
+	if text := checkURI(a.URI); text != "" {
+		tell(text, "uri")
 	}
-	if len(a.CallbackHosts) > maxEach {
-		return fmt.Errorf("there are more than %d hosts", maxEach)
-	}
-	for _, host := range a.CallbackHosts {
-		if len(host) > 260 || !hostPattern.MatchString(host) {
-			return fmt.Errorf("%q is no host, or host and port, in small letters", access.Visible(host))
+	for i, host := range a.CallbackHosts {
+		if !callbackHost.MatchString(host) || len(host) > 260 {
+			tell(fmt.Sprintf("%q is not a host, or a host with a port", host), "callback_hosts", strconv.Itoa(i))
 		}
 	}
-	if len(a.Templates) > maxEach {
-		return fmt.Errorf("there are more than %d templates", maxEach)
+	if len(a.Templates) > MaxTemplates {
+		tell(fmt.Sprintf("there are %d templates, and may be %d", len(a.Templates), MaxTemplates), "templates")
 	}
 	for i, t := range a.Templates {
-		if err := t.Check(); err != nil {
-			return err
+		at := []string{"templates", strconv.Itoa(i)}
+		if first := slices.IndexFunc(a.Templates, func(o Template) bool { return o.Key == t.Key }); first < i {
+			tell(fmt.Sprintf("there is another template %q; a key is used once", t.Key), append(at, "key")...)
 		}
-		if slices.ContainsFunc(a.Templates[:i], func(other Template) bool { return strings.EqualFold(other.Key, t.Key) }) {
-			return fmt.Errorf("there are two templates with the key %s", t.Key)
+		for _, fault := range t.faults() {
+			tell(fault.Text, slices.Concat(at, fault.At)...)
 		}
 	}
-	return nil
+	return faults
 }
 
-// Check is nil for a template that people may have made. The error has words for them.
-func (t Template) Check() error {
-	if !KeyPattern.MatchString(t.Key) {
-		return errors.New("the key of a template has letters, digits, hyphens, dots and underscores, at most 64")
+// checkURI says what is wrong with the issuer of tokens; empty is nothing.
+func checkURI(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" || len(text) > 300 || !visible(text):
+		return fmt.Sprintf("%q is not a URI such as https://deploy.example.com", access.Clip(access.Visible(text), 100))
+	case u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())):
+		return "the URI must begin with https://"
 	}
-	fault := func(format string, args ...any) error { return fmt.Errorf("template "+t.Key+": "+format, args...) }
-	if !text(t.Name) || !text(t.Title) {
-		return fault("it needs a name and a title of at most %d characters, on one line", maxText)
+	return ""
+}
+
+// faults are all that is wrong with the template, in it.
+func (t Template) faults() []Fault {
+	var faults []Fault
+	tell := func(text string, at ...string) { faults = append(faults, Fault{at, text}) }
+	if !keyPattern.MatchString(t.Key) {
+		tell("a key has lower-case letters, digits and hyphens between them, at most 63", "key")
 	}
-	if max(len(t.Data), len(t.Claims), len(t.Approvers), len(t.Metadata)) > maxEach {
-		return fault("there are more than %d of something", maxEach)
+	if strings.TrimSpace(t.Name) != t.Name || t.Name == "" || utf8.RuneCountInString(t.Name) > 100 || !visible(t.Name) {
+		tell("a name has 1 to 100 characters that can be seen, without space around it", "name")
 	}
-	var names []string
-	for _, f := range t.Data {
-		if !WordPattern.MatchString(f.Name) || slices.Contains(names, f.Name) || f.Label != "" && !text(f.Label) {
-			return fault("%q is no name of a field, or is there twice, or its label is too long", access.Visible(f.Name))
+	if access.CheckJustification(t.Title) != nil {
+		tell(fmt.Sprintf("a title has 1 to %d characters that can be seen, on one line", access.MaxJustification), "title")
+	}
+	for _, at := range placeholder.FindAllString(t.Title, -1) {
+		if name := strings.Trim(at, "{}"); !slices.ContainsFunc(t.Data, func(f Field) bool { return f.Name == name }) {
+			tell(fmt.Sprintf("the title names %s, and there is no such data", at), "title")
 		}
-		if f.Pattern != nil && len(f.Pattern.String()) > maxPattern {
-			return fault("the pattern of %s is longer than %d", f.Name, maxPattern)
-		}
-		names = append(names, f.Name)
 	}
-	for _, at := range titleField.FindAllString(t.Title, -1) {
-		if !slices.Contains(names, strings.Trim(at, "{}")) {
-			return fault("the title has %s, which is no field of its data", access.Visible(at))
-		}
-	}
+	t.fieldFaults(tell)
 	for i, claim := range t.Claims {
-		if !WordPattern.MatchString(claim) || slices.Contains(t.Claims[:i], claim) {
-			return fault("%q is no name of a claim, or is there twice", access.Visible(claim))
+		if strings.TrimSpace(claim) != claim || claim == "" || len(claim) > 100 || !visible(claim) || slices.Index(t.Claims, claim) < i {
+			tell("a claim has 1 to 100 characters, and stands there once", "claims", strconv.Itoa(i))
 		}
 	}
-	if len(t.Approvers) == 0 {
-		return fault("nobody is named who approves")
+	t.approverFaults(tell)
+	switch {
+	case t.MaxDuration < time.Minute || t.MaxDuration > maxLength || t.MaxDuration%time.Minute != 0:
+		tell("max_duration is from a minute to a year, in whole minutes", "max_duration")
+	case t.DefaultDuration < time.Minute || t.DefaultDuration > t.MaxDuration || t.DefaultDuration%time.Minute != 0:
+		tell("default_duration is from a minute to max_duration, in whole minutes", "default_duration")
 	}
-	for _, who := range t.Approvers {
-		kind, address, _ := strings.Cut(who, ":")
-		p, err := access.ParsePrincipal(address)
-		if err != nil || p.String() != address || kind != "user" && kind != "group" {
-			return fault("%q is neither user:ADDRESS nor group:ADDRESS", access.Visible(who))
+	if t.RequestLife < time.Minute || t.RequestLife > maxLength {
+		tell("request_life is from a minute to a year", "request_life")
+	}
+	size := 0
+	for key, text := range t.Metadata {
+		if size++; size > maxMetadata || key == "" || len(key) > 100 || utf8.RuneCountInString(text) > 200 || !utf8.ValidString(key+text) {
+			tell(fmt.Sprintf("metadata is at most %d texts of 200 characters", maxMetadata), "metadata")
+			break
 		}
 	}
-	if t.Approvals < 1 || t.Approvals > maxApprovals {
-		return fault("it takes 1 to %d approvals", maxApprovals)
-	}
-	if t.MaxDuration < time.Minute || t.MaxDuration > longest || t.DefaultDuration < time.Minute || t.DefaultDuration > t.MaxDuration ||
-		t.RequestLife < time.Minute || t.RequestLife > longest {
-		return fault("access and requests last one minute to seven days, and the default is not longer than the longest")
-	}
-	for name, value := range t.Metadata {
-		if !WordPattern.MatchString(name) || utf8.RuneCountInString(value) > maxPattern || !utf8.ValidString(value) {
-			return fault("%q is no name of metadata, or its value is too long", access.Visible(name))
-		}
-	}
-	return nil
+	return faults
 }
 
-// text is whether a text can be shown to people on one line.
-func text(s string) bool {
-	return strings.TrimSpace(s) != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= maxText && !strings.ContainsFunc(s, access.Unseen)
+func (t Template) fieldFaults(tell func(text string, at ...string)) {
+	if len(t.Data) > maxFields || len(t.Claims) > maxClaims {
+		tell(fmt.Sprintf("there are at most %d data and %d claims", maxFields, maxClaims), "data")
+	}
+	for i, f := range t.Data {
+		at := strconv.Itoa(i)
+		switch {
+		case !fieldPattern.MatchString(f.Name):
+			tell("a name of data has letters, digits and underscores, at most 40", "data", at, "name")
+		case slices.ContainsFunc(t.Data[:i], func(o Field) bool { return o.Name == f.Name }):
+			tell(fmt.Sprintf("there is other data %q; a name is used once", f.Name), "data", at, "name")
+		}
+		if utf8.RuneCountInString(f.Label) > 60 || !visible(f.Label) {
+			tell("a label has at most 60 characters that can be seen", "data", at, "label")
+		}
+	}
+}
+
+func (t Template) approverFaults(tell func(text string, at ...string)) {
+	if t.Approvals < 1 || t.Approvals > maxApprovals {
+		tell(fmt.Sprintf("approvals is a number from 1 to %d", maxApprovals), "approvals")
+	}
+	if len(t.Approvers) == 0 || len(t.Approvers) > maxApprovers {
+		tell(fmt.Sprintf("there are 1 to %d approvers", maxApprovers), "approvers")
+	}
+	groups := false
+	for i, spelled := range t.Approvers {
+		kind, address, _ := strings.Cut(spelled, ":")
+		p, err := access.ParsePrincipal(address)
+		switch {
+		case kind != "user" && kind != "group" || err != nil || string(p) != address || p.IsSpelled():
+			tell(fmt.Sprintf("%q is not user:ADDRESS or group:ADDRESS", access.Clip(access.Visible(spelled), 100)), "approvers", strconv.Itoa(i))
+		case slices.Index(t.Approvers, spelled) < i:
+			tell(fmt.Sprintf("%s stands there twice", spelled), "approvers", strconv.Itoa(i))
+		}
+		groups = groups || kind == "group"
+	}
+	if !groups && len(t.Approvers) > 0 && t.Approvals > len(t.Approvers) {
+		tell(fmt.Sprintf("it takes %d approvals, and names %d people who can give them", t.Approvals, len(t.Approvers)), "approvals")
+	}
 }

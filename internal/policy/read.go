@@ -46,6 +46,7 @@ func ReadFile(text []byte) (*File, document.Faults) {
 		}
 		f.Entitlements = append(f.Entitlements, e)
 	}
+	f.Applications = r.applications(root.Get("applications"))
 	f.defaults = r.terms(root.Get("defaults"))
 	r.mayBeLess(f.defaults, loosened{})
 	f.refuses = textOf(root.Get("unmatched")) == "refuse"

@@ -59,6 +59,10 @@ func (p Refined) Explain(s access.Subject) Explanation { return p.decide(s, len(
 
 // decide explains, and names so many of the rules that do not match.
 func (p Refined) decide(s access.Subject, named int) Explanation {
+	if t := p.file.Template(s.Entitlement); s.Base == nil && t != nil {
+		terms := t.Terms()
+		s.Base = &terms
+	}
 	if s.Entitlement == (access.EntitlementID{}) {
 		return Explanation{Terms: p.base.of(s)}
 	}

@@ -136,7 +136,10 @@ func (d definition) application(name string) (application.Application, error) {
 		}
 		app.Templates = append(app.Templates, t)
 	}
-	return app, app.Check()
+	for _, fault := range app.Faults() {
+		return app, fmt.Errorf("%s: %s", strings.Join(fault.At, " "), fault.Text)
+	}
+	return app, nil
 }
 
 // keyContext binds a key to its application and id, neither of which has a NUL.

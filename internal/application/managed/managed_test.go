@@ -261,10 +261,12 @@ func TestWhatWaitsForASecondAdministrator(t *testing.T) {
 		edit  func(*managed.Change)
 		waits bool
 	}{
-		"its type":                  {template(func(t *application.Template) { t.Sign = true }), true},
-		"approvers":                 {template(func(t *application.Template) { t.Approvers = []string{"user:eve@example.com"} }), true},
-		"fewer approvers":           {template(func(t *application.Template) { t.Approvers = append(t.Approvers, "group:leads@example.com") }), true},
-		"approvals":                 {template(func(t *application.Template) { t.Approvals = 2 }), true},
+		"its type":        {template(func(t *application.Template) { t.Sign = true }), true},
+		"approvers":       {template(func(t *application.Template) { t.Approvers = []string{"user:eve@example.com"} }), true},
+		"fewer approvers": {template(func(t *application.Template) { t.Approvers = append(t.Approvers, "group:leads@example.com") }), true},
+		"approvals": {template(func(t *application.Template) {
+			t.Approvals, t.Approvers = 2, append(t.Approvers, "user:eve@example.com")
+		}), true},
 		"longer access":             {template(func(t *application.Template) { t.MaxDuration = 3 * time.Hour }), true},
 		"a title":                   {template(func(t *application.Template) { t.Title = "Nothing to see" }), true},
 		"a label":                   {template(func(t *application.Template) { t.Data = []application.Field{{Name: "version"}, {Name: "cluster"}} }), true},
@@ -539,10 +541,10 @@ func TestWhatCannotBeAnApplication(t *testing.T) {
 		"everybody":                func(t *application.Template) { t.Approvers = []string{"domain:example.com"} },
 		"no approvals":             func(t *application.Template) { t.Approvals = 0 },
 		"fewer than none":          func(t *application.Template) { t.Approvals = -1 },
-		"endless access":           func(t *application.Template) { t.MaxDuration = 365 * 24 * time.Hour },
+		"endless access":           func(t *application.Template) { t.MaxDuration = 366 * 24 * time.Hour },
 		"no access":                func(t *application.Template) { t.MaxDuration = 0 },
 		"a default that is longer": func(t *application.Template) { t.DefaultDuration = 3 * time.Hour },
-		"an endless request":       func(t *application.Template) { t.RequestLife = 365 * 24 * time.Hour },
+		"an endless request":       func(t *application.Template) { t.RequestLife = 366 * 24 * time.Hour },
 	} {
 		if _, err := w.changing(ana, func(c *managed.Change) { edit(&c.Templates[0]) }); kindOf(err) != access.Invalid {
 			t.Errorf("%s: %v", what, err)
