@@ -219,7 +219,7 @@ func (r *Registry) Show(ctx context.Context, caller access.Caller, name string) 
 func unknown() error { return &access.Error{Kind: access.NotFound, Code: access.CodeNotFound} }
 
 func damaged(err error) error {
-	return &access.Error{Kind: access.Unprocessable, Code: access.CodeLedgerDamaged, Args: access.Args{"id": "applications"}, Err: err}
+	return &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged, Args: access.Args{"of": "applications"}, Err: err}
 }
 
 func (s *state) view() (View, error) {
@@ -286,7 +286,7 @@ func (r *Registry) Create(ctx context.Context, caller access.Caller, name, uri s
 		return Changed{}, err
 	}
 	if all[name] != nil {
-		return Changed{}, conflict()
+		return Changed{}, changedMeanwhile(name)
 	}
 	if err := free(all, name, uri); err != nil {
 		return Changed{}, err
@@ -391,7 +391,7 @@ func (r *Registry) change(ctx context.Context, caller access.Caller, name string
 	case s == nil:
 		return Changed{}, unknown()
 	case s.number != number:
-		return Changed{}, conflict()
+		return Changed{}, changedMeanwhile(name)
 	}
 	next := s.app
 	next.Keys, next.Templates = slices.Clone(s.app.Keys), slices.Clone(s.app.Templates)
@@ -413,7 +413,7 @@ func (r *Registry) change(ctx context.Context, caller access.Caller, name string
 	case less || alone:
 		body.Do = didSet
 	case s.pending != nil:
-		return Changed{}, conflict()
+		return Changed{}, &access.Error{Kind: access.Conflict, Code: access.CodeChangeWaits, Args: access.Args{"application": name}}
 	}
 	if err := r.append(ctx, caller, name, number+1, body, what, alone && !less); err != nil {
 		return Changed{}, err
@@ -445,7 +445,7 @@ func (r *Registry) answer(ctx context.Context, caller access.Caller, name string
 	case s == nil:
 		return unknown()
 	case s.pending == nil || s.pending.number != of:
-		return conflict()
+		return changedMeanwhile(name)
 	case do == didAgree:
 		if err := r.c.Authority.SecondAdmin(ctx, caller, s.pending.by); err != nil {
 			return err
@@ -472,9 +472,8 @@ func (r *Registry) append(ctx context.Context, caller access.Caller, name string
 	return nil
 }
 
-func conflict() error {
-	return &access.Error{Kind: access.Conflict, Code: access.CodeConflict, Args: access.Args{"resource": "applications"},
-		Err: errors.New("the application was changed meanwhile, or a change of it waits")}
+func changedMeanwhile(name string) error {
+	return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": name}}
 }
 
 func invalid(err error) error {
