@@ -26,7 +26,7 @@ type rule struct {
 // Imports point down:
 //
 //	cmd → server → broker → {policy, token} → access
-//	token, identity, ledger → jose
+//	token, bearer, identity, ledger → jose
 //	adapters → access, never one another, never broker or server
 //
 // A new package needs a line here.
@@ -44,14 +44,16 @@ var layering = []rule{
 	{of: []string{"internal/policy/document"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/jose"}, mayImport: nil},
+	{of: []string{"internal/passkey"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/bearer"}, mayImport: []string{"internal/application", "internal/jose"}, pure: true},
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
-	{of: []string{"internal/broker"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/broker"}, mayImport: []string{"internal/access", "internal/passkey"}, pure: true},
 	{of: []string{"internal/words"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/words/wordstest"}, mayImport: []string{"internal/words"}},
 	{of: []string{"internal/notice"}, mayImport: []string{"internal/access", "internal/loopback", "internal/words"}, pure: true},
 	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/events", "internal/lookup",
-		"internal/notice", "internal/words", "web"}},
+		"internal/notice", "internal/passkey", "internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy",
 		"internal/identity", "internal/jose", "internal/outbound"}},
@@ -61,7 +63,7 @@ var layering = []rule{
 	{of: []string{"internal/gcp/..."},
 		mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/loopback", "internal/outbound", "internal/gcp/..."}},
 	{of: []string{"internal/pomerium"}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/outbound"}},
-	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/ledger/..."}},
+	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/passkey", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
@@ -88,7 +90,7 @@ var layering = []rule{
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},
 	{of: []string{"internal/oauth/oauthtest"}, mayImport: nil},
-	{of: []string{"internal/chromiumtest"}, mayImport: nil},
+	{of: []string{"internal/chromiumtest", "internal/porttest"}, mayImport: nil},
 
 	{of: []string{"web"}, mayImport: nil},
 	{of: []string{"cmd/..."}, mayImport: []string{"internal/...", "web"}},

@@ -152,7 +152,7 @@ func (a *Application) mayCall(callback string) error {
 		return nil
 	}
 	if _, err := ParseCallback(callback, a.CallbackHosts, true); err != nil {
-		refused := invalid(FieldCallback, access.CodeBadCallback, access.Args{"hosts": strings.Join(a.CallbackHosts, ", ")})
+		refused := invalid(FieldCallback, access.CodeBadCallback, nil)
 		refused.Err = err
 		return refused
 	}

@@ -59,6 +59,9 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	r := n.Request
 	facts := Facts{By: r.Principal, URL: n.ReviewURL, Home: n.BaseURL,
 		Subject: w.text("notice.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())}
+	if a := r.Asking; !a.IsZero() { // nothing that it sends gets into a header
+		facts.Subject = w.text("notice.asking.subject-line", "application", a.Application, "template", a.Template, "principal", r.Principal)
+	}
 	switch n.Kind {
 	case access.NoticeReview:
 		w.review(&facts, n)
@@ -67,7 +70,7 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		w.outcome(&facts, n)
 	case access.NoticeWithdrawn:
 		facts.Heading, facts.Button = w.text("notice.withdrawn"), w.text("notice.button")
-		facts.Intro = w.text("notice.withdrawn.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
+		facts.Intro = w.said(r, "notice.withdrawn.intro", "notice.asking.withdrawn.intro")
 		facts.Rows = slices.Concat(w.who(n), w.why(r))
 	case access.NoticeEnded:
 		facts.By = n.By
@@ -78,11 +81,11 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	case access.NoticeReminder:
 		w.review(&facts, n)
 		facts.Heading = w.text("notice.reminder")
-		facts.Intro = w.text("notice.reminder.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "made", w.instant(r.Created))
+		facts.Intro = w.said(r, "notice.reminder.intro", "notice.asking.reminder.intro", "made", w.instant(r.Created))
 	case access.NoticeEscalated:
 		w.review(&facts, n)
 		facts.Heading, facts.Button = w.text("notice.escalated"), ""
-		facts.Intro = w.text("notice.escalated.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "made", w.instant(r.Created))
+		facts.Intro = w.said(r, "notice.escalated.intro", "notice.asking.escalated.intro", "made", w.instant(r.Created))
 		facts.Notes = []string{w.text("notice.escalated.note")}
 	case access.NoticeEnding:
 		facts.Heading, facts.Button = w.text("notice.ending"), w.text("notice.ending.button")
@@ -144,7 +147,7 @@ func (w Writer) resource(r access.Resource) string {
 func (w Writer) review(facts *Facts, n access.Notice) {
 	r := n.Request
 	facts.Heading = w.text("notice.review")
-	facts.Intro = w.text("notice.review.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
+	facts.Intro = w.said(r, "notice.review.intro", "notice.asking.review.intro")
 	facts.Button = w.text("notice.review.button")
 	facts.Notes = []string{w.text("notice.review.note")}
 	for _, p := range r.ApprovedBy() {
@@ -213,12 +216,11 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	r, d := n.Request, n.Decision
 	approved := n.Kind == access.NoticeApproved
 	facts.Button = w.text("notice.button")
-	args := []any{"by", d.By, "principal", r.Principal, "resource", w.resource(r.Resource)}
 	var decided string
 	switch {
 	case approved:
 		facts.Heading, decided = w.text("notice.approved"), "notice.approved-by"
-		facts.Intro = w.text("notice.approved.intro", args...)
+		facts.Intro = w.said(r, "notice.approved.intro", "notice.asking.approved.intro", "by", d.By)
 		provider := w.Language.Provider(&access.Error{}, w.provider(r.Resource))
 		if refused := w.notGranted(n); refused != nil {
 			facts.Heading = w.text("notice.approved-in-part")
@@ -227,10 +229,10 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 		facts.Notes = []string{strings.TrimSpace(w.delay(r.Resource) + " " + w.text("notice.approved.note"))}
 	case n.Final:
 		facts.Heading, decided = w.text("notice.denied"), "notice.denied-by"
-		facts.Intro = w.text("notice.denied.intro", args...)
+		facts.Intro = w.said(r, "notice.denied.intro", "notice.asking.denied.intro", "by", d.By)
 	default:
 		facts.Heading, decided = w.text("notice.declined"), "notice.declined-by"
-		facts.Intro = w.text("notice.declined.intro", args...)
+		facts.Intro = w.said(r, "notice.declined.intro", "notice.asking.denied.intro", "by", d.By)
 		if len(r.Reviewers) > 1 {
 			facts.Intro += " " + w.text("notice.declined.others")
 		}
@@ -266,8 +268,8 @@ func (w Writer) stands(granted access.Window, length string) []Row {
 func (w Writer) ended(facts *Facts, n access.Notice) {
 	r := n.Request
 	facts.Heading, facts.Button = w.text("notice.ended"), w.text("notice.button")
-	facts.Intro = w.text("notice.ended.intro", "by", n.By, "principal", r.Principal, "resource", w.resource(r.Resource))
-	facts.Rows = append([]Row{w.row("notice.ended-by", string(n.By))}, w.who(n)...)
+	facts.Intro = w.said(r, "notice.ended.intro", "notice.asking.ended.intro", "by", n.By)
+	facts.Rows = append([]Row{w.row("notice.ended-by", cmp.Or(string(n.By), r.Asking.Application))}, w.who(n)...)
 	if !n.Window.IsZero() {
 		facts.Rows = append(facts.Rows, w.row("notice.was-until", w.instant(n.Window.End)))
 	}
@@ -310,6 +312,9 @@ func (w Writer) notGranted(n access.Notice) []string {
 
 // who is what a request is for: whom, where, what.
 func (w Writer) who(n access.Notice) []Row {
+	if !n.Request.Asking.IsZero() {
+		return w.asking(n)
+	}
 	rows := []Row{w.row("notice.who", string(n.Request.Principal)),
 		{Label: w.Language.TextOr("notice.kind."+n.Request.Resource.Kind(), n.Request.Resource.Kind()), Value: n.Request.Resource.Name()}}
 	for i, e := range n.Request.Entitlements {
@@ -352,6 +357,9 @@ func (w Writer) why(r access.Request) []Row {
 			asked = append(asked, string(p.Address()))
 		}
 		rows = append(rows, w.row("notice.asked", w.Language.Series(asked)))
+	}
+	if r.Justification == r.Asking.Title { // which stands above
+		return rows
 	}
 	return append(rows, w.reason(r))
 }
