@@ -59,7 +59,10 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	r := n.Request
 	facts := Facts{By: r.Principal, URL: n.ReviewURL, Home: n.BaseURL,
 		Subject: w.text("notice.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())}
-	if a := r.Asking; !a.IsZero() { // nothing that it sends gets into a header
+	switch a := r.Asking; { // of which nothing that was sent gets into a header
+	case a.Unlinked:
+		facts.Subject = w.text("notice.asking.subject-unlinked", "application", a.Application, "template", a.Template)
+	case !a.IsZero():
 		facts.Subject = w.text("notice.asking.subject-line", "application", a.Application, "template", a.Template, "principal", r.Principal)
 	}
 	switch n.Kind {
@@ -181,8 +184,8 @@ func (w Writer) glass(facts *Facts, n access.Notice) {
 		facts.Rows = []Row{w.row("notice.reviewed-by", string(d.By)), w.row("notice.comment", plain(d.Comment, maxUserText))}
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.who(n), []Row{w.row("notice.from", w.instant(n.Window.Start)),
-		w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length()))),
-		w.reason(r)}, w.rule(r))
+		w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length())))},
+		w.reason(r), w.rule(r))
 }
 
 // duration says for how long access would last, before anybody has approved it.
@@ -273,7 +276,7 @@ func (w Writer) ended(facts *Facts, n access.Notice) {
 	if !n.Window.IsZero() {
 		facts.Rows = append(facts.Rows, w.row("notice.was-until", w.instant(n.Window.End)))
 	}
-	facts.Rows = append(facts.Rows, w.reason(r))
+	facts.Rows = append(facts.Rows, w.reason(r)...)
 	if delay := w.delay(r.Resource); delay != "" {
 		facts.Notes = []string{delay}
 	}
@@ -358,14 +361,15 @@ func (w Writer) why(r access.Request) []Row {
 		}
 		rows = append(rows, w.row("notice.asked", w.Language.Series(asked)))
 	}
-	if r.Justification == r.Asking.Title { // which stands above
-		return rows
-	}
-	return append(rows, w.reason(r))
+	return append(rows, w.reason(r)...)
 }
 
-func (w Writer) reason(r access.Request) Row {
-	return w.row("notice.reason", plain(r.Justification, maxUserText))
+// reason is left out where it is the title, which stands above it.
+func (w Writer) reason(r access.Request) []Row {
+	if r.Justification == r.Asking.Title {
+		return nil
+	}
+	return []Row{w.row("notice.reason", plain(r.Justification, maxUserText))}
 }
 
 // The longest texts of others that a notice shows, in characters. They leave room for
