@@ -52,7 +52,7 @@ var layering = []rule{
 	{of: []string{"internal/words"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/words/wordstest"}, mayImport: []string{"internal/words"}},
 	{of: []string{"internal/notice"}, mayImport: []string{"internal/access", "internal/loopback", "internal/words"}, pure: true},
-	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/events", "internal/lookup",
+	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/application", "internal/application/managed", "internal/broker", "internal/events", "internal/lookup",
 		"internal/notice", "internal/passkey", "internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy",

@@ -14,6 +14,7 @@ import (
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/seal"
+	"jitaccess/internal/server"
 )
 
 // administrators are those of the broker, which is made after what they manage.
@@ -46,6 +47,15 @@ func newManaged(ctx context.Context, c *config.Config, google *cloud, kept *ledg
 			}
 			log.Log(ctx, level, text, "event", events.Application, "application", name, "change", what, "user", string(caller.Principal))
 		}}), nil
+}
+
+// appPages are what the pages of applications show; nil without a ledger, where there are none.
+func appPages(c *config.Config, all *applications, byPage *managed.Registry, requests *broker.Broker) *server.Apps {
+	if c.Ledger.Database.IsZero() {
+		return nil
+	}
+	return &server.Apps{Registry: all, Managed: byPage, AsCode: all.AsCode, Unsealed: !c.Ledger.ByAccount() && c.Apps.SealKey.IsZero(),
+		Ask: requests.AskFor, Origin: c.Server.PublicURL}
 }
 
 // applicationDeeds are the ledger's deeds of applications.
