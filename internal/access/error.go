@@ -190,6 +190,11 @@ const (
 	CodeNoApprovers         Code = "no-approvers"         // application, template
 	CodeTemplateLost        Code = "template-lost"        // application, template
 
+	// Who manages applications.
+	CodeOwnChange   Code = "own-change"   //
+	CodeNotManaged  Code = "not-managed"  //
+	CodeChangeWaits Code = "change-waits" // application
+
 	// Links and decisions.
 	CodeBadLink         Code = "bad-link"         //
 	CodeLinkExpired     Code = "link-expired"     //

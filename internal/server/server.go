@@ -109,6 +109,8 @@ type Config struct {
 	// MailAccount is what administrators see of the account that mail is sent from.
 	// May be nil, like one that is not set up.
 	MailAccount MailAccount
+	// Apps are the applications at /apps; nil where there can be none, and no such pages.
+	Apps *Apps
 	// Version is shown in the pages' foot and by /api/policy.
 	Version string
 	// Log takes a line for every refusal and for what only reads, in the events of
@@ -257,6 +259,15 @@ func (s *server) routes() *chi.Mux {
 		r.Post("/passkeys/{id}/remove", s.page(s.passkeyAction(s.removePasskey)))
 		r.Get("/mail", s.page(s.mailAccount))
 		r.Post("/mail", s.page(s.testMail))
+		if s.Apps != nil {
+			r.Get("/apps", s.page(s.apps))
+			r.Post("/apps", s.page(s.createApp))
+			r.Get("/apps/{app}", s.page(with(appName, s.app)))
+			r.Post("/apps/{app}", s.page(with(appName, s.changeApp)))
+			r.Get("/apps/{app}/template", s.page(with(appName, s.appTemplate)))
+			r.Post("/apps/{app}/template", s.page(with(appName, s.saveTemplate)))
+			r.Post("/apps/{app}/trial", s.page(with(appName, s.tryApp)))
+		}
 
 		r.Group(func(r chi.Router) {
 			r.Use(s.unless(s.forgetful))
