@@ -134,6 +134,9 @@ func (a *applications) keyAt(ctx context.Context, place string) (application.Key
 	return read.key, read.err
 }
 
+// immediate is whether what is granted on a resource holds at once.
+func immediate(on access.Resource) bool { return isPomeriums(on) || hasKind(application.Kinds, on) }
+
 // registeredApplications are applications as a provider.
 func registeredApplications(all application.Registry, k clock) broker.Registration {
 	return broker.Registration{Provider: application.NewProvider(all, k.now), Name: application.ProviderName, Kinds: application.Kinds}
