@@ -229,6 +229,7 @@ const (
 	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.
+	CodeUnattested        Code = "unattested"         // id
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
 	CodeGroupUnreadable   Code = "group-unreadable"   // group
 	CodePersonUnreadable  Code = "person-unreadable"  // principal

@@ -50,6 +50,8 @@ type apiTimeline struct {
 	// Version is what ?wait= waits to see changed.
 	Version int        `json:"version"`
 	Events  []apiEvent `json:"events"`
+	// Unattested: it is signed with a key that is not the service's now.
+	Unattested bool `json:"unattested,omitempty"`
 }
 
 // apiChanged is a request after somebody has changed it.
@@ -120,7 +122,7 @@ func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	a := apiTimeline{requestOf(q), q.Version, []apiEvent{}}
+	a := apiTimeline{requestOf(q), q.Version, []apiEvent{}, q.Unattested}
 	for _, e := range events {
 		event := apiEvent{Action: string(e.Action), At: stamp(e.At), By: string(e.Caller.Principal), Comment: e.Decision.Comment}
 		if failure := access.AsError(e.Err); failure != nil {
