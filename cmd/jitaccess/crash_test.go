@@ -22,6 +22,7 @@ import (
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/ledger/ledgertest"
 	"jitaccess/internal/ledger/relational"
+	"jitaccess/internal/porttest"
 )
 
 var writeReliability = flag.Bool("write-reliability", false, "write the tables of docs/reliability.md")
@@ -113,7 +114,7 @@ func (c *crashes) open(address string, home *relational.Database, err error) {
 // otherwise what it waits for comes soon.
 func (c *crashes) start(at string) {
 	c.t.Helper()
-	port := freePort(c.t)
+	port := porttest.Free(c.t)
 	c.url = "http://127.0.0.1:" + port
 	c.log, c.at = &lockedBuffer{}, at
 	c.running = exec.Command(c.binary)

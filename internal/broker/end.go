@@ -32,13 +32,16 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	if err != nil && kept.ID == "" {
 		return Ended{}, b.refuse(ctx, caller, access.EndAsked, r, err)
 	}
+	if standing.Remembered {
+		standing.Activations = standing.OfRequest(kept)
+	}
 	admin, warnings := b.administers(ctx, caller, resource, begun)
 	result := Ended{Warnings: slices.Concat(standing.Warnings, warnings)}
 	if unknown != nil {
 		result.Warnings = append(result.Warnings, unknown)
 	}
 	mayEnd := func(p access.Principal, approvers []access.Principal) bool {
-		return p == caller.Principal || admin || !b.guarded(resource) && b.approved(caller, approvers)
+		return p == caller.Principal || askedBy(caller, kept) || admin || !b.guarded(resource) && b.approved(caller, approvers)
 	}
 	mine := func(a access.Activation) bool { return a.RequestID == requestID && a.Principal == caller.Principal }
 	if of == "" && slices.ContainsFunc(standing.Activations, mine) {
@@ -330,6 +333,7 @@ func (b *Broker) carryOutEnd(ctx context.Context, event access.Event, e ending, 
 	}
 	provider, err := b.providerOf(e.of.Resource)
 	if err == nil {
+		e.of.Stands = e.found
 		outcomes, err = provider.End(ctx, e.of)
 	}
 	if event.Caller.Method == access.MethodSystem && access.AsError(err).MayPass() && !off {

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +124,10 @@ func TestIdentity_Faults(t *testing.T) {
 			found := faults(t, behind(test.profile, test.env...))
 			if len(found) != 1 || found[0].Variable != test.variable || strings.Contains(found[0].Error(), "hunter2") {
 				t.Errorf("got %v, want one fault of %s", found, test.variable)
+			}
+			// What other fronts take would lead astray.
+			if says := fmt.Sprint(found); test.variable == "IDENTITY_AUDIENCE" && strings.Contains(says, ": the") {
+				t.Errorf("it speaks of other fronts: %s", says)
 			}
 		})
 	}

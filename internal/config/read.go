@@ -193,6 +193,9 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	case *StoredText:
 		*field, ok = parseStoredText(text, tag.Get("file") != "", tag.Get("parameter") != "")
 		v.elsewhere = field.Version != ""
+		if !ok && strings.HasPrefix(text, "projects/") {
+			r.faultIf(true, v.name, misspelledPath)
+		}
 	case *MailOptions:
 		// Understood only when mail is sent; see mailOptions.
 		field.text = NewSecret(text)
@@ -215,6 +218,10 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	}
 	return ok
 }
+
+// misspelledPath is for what begins like where in Google Cloud something is kept.
+const misspelledPath = "it begins with projects/, so that it is taken for where that is kept, and is spelled as no such path; " +
+	"what is kept there needs Google Cloud, and without it is given itself"
 
 var units = map[string]time.Duration{"days": 24 * time.Hour, "minutes": time.Minute, "seconds": time.Second}
 

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,16 @@ type administered struct {
 	*canned
 	found broker.Administration
 	at    map[string]bool
+	// titles are those of roles that are known without asking; atPage is that nobody is named.
+	titles map[access.Role]string
+	atPage bool
 }
+
+func (a *administered) Title(id access.EntitlementID) string {
+	return cmp.Or(a.titles[id.Role], a.canned.Title(id))
+}
+
+func (a *administered) DecidedAtPage() bool { return a.atPage }
 
 func (a *administered) note(what string, c access.Caller) { a.at[what] = c.AtAdmin }
 
@@ -161,6 +171,52 @@ func TestNoAdministrationPageWithoutNeed(t *testing.T) {
 	}
 }
 
+// Lists, pages and refusals call an entitlement what its provider calls it, wherever that is
+// known without asking; the name of its role stands in for that, and nowhere beside it.
+func TestEntitlementsAreCalledByTheirTitles(t *testing.T) {
+	for _, c := range []struct{ request, shown string }{
+		{"GET /requests", "Shop permissions"},
+		{"GET /reviews", "Shop permissions"},
+		{"GET /history", "Shop permissions"},
+		{"GET /", "Shop permissions"},
+		{"GET /admin", "Shop permissions"},
+		{"POST /requests/jit-AQEBAQEBAQEBAQEB/end resource=projects/acme-orders-prod", "You are not eligible for Shop permissions on"},
+	} {
+		a, h := administer(t, true)
+		a.titles = map[access.Role]string{security.Role: "Shop permissions", admin.Role: "Shop consoles"}
+		q := a.view.Request
+		q.Entitlements = []access.EntitlementID{security}
+		a.found.Waiting = []access.Request{q}
+		for _, view := range []string{broker.ViewMine, broker.ViewReviews, broker.ViewAll} {
+			a.listed[view] = []access.Request{q}
+		}
+		method, rest, _ := strings.Cut(c.request, " ")
+		target, body, _ := strings.Cut(rest, " ")
+		if method == http.MethodPost {
+			a.err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible,
+				Args: access.Args{"role": string(security.Role), "resource": string(orders)}}
+		}
+		text := do(h, sent(method, target, body)).Body.String()
+		if !strings.Contains(text, c.shown) || strings.Contains(text, string(security.Role)) {
+			t.Errorf("%s: %s", c.request, text)
+		}
+	}
+}
+
+// Where nobody is named, whoever looks for what waits for them is led to the page where it does.
+func TestReviewsLeadToTheAdministrationPage(t *testing.T) {
+	for _, atPage := range []bool{true, false} {
+		a, h := administer(t, true)
+		a.atPage = atPage
+		if leads := strings.Contains(do(h, sent("GET", "/reviews", "")).Body.String(), `href="/admin"`); leads != atPage {
+			t.Errorf("nobody is named: %t; it leads there: %t", atPage, leads)
+		}
+		if strings.Contains(do(h, sent("GET", "/requests", "")).Body.String(), `href="/admin"`) {
+			t.Error("one's own requests lead there")
+		}
+	}
+}
+
 func TestStorybookOfTheAdministrationPage(t *testing.T) {
 	grant := *activeNow()
 	for name, s := range map[string]struct {
@@ -174,6 +230,12 @@ func TestStorybookOfTheAdministrationPage(t *testing.T) {
 		"admin-named": {func(a *administered) {
 			a.found = broker.Administration{Warnings: []*access.Error{warn(access.CodeUpstreamFailed, access.Args{"service": "Pomerium Zero"})}}
 		}, "GET /admin", 200},
+		"admin-own": {func(a *administered) {
+			a.view.Request.Principal = ben
+			a.titles = map[access.Role]string{grant.Entitlement.Role: "Shop consoles", security.Role: "Shop permissions"}
+			a.found = broker.Administration{Guarded: true, Waiting: []access.Request{a.view.Request}, Active: []access.Activation{grant}}
+		}, "GET /admin", 200},
+		"reviews-at-page": {func(a *administered) { a.atPage = true }, "GET /reviews", 200},
 		"admin-review": {func(a *administered) {
 			a.view.Request.Reviewers, a.view.Request.Decisions, a.view.Events = nil, nil, a.view.Events[:1]
 			a.view.Request.Terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}
