@@ -271,6 +271,7 @@ const (
 	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.
+	CodeUnattested        Code = "unattested"         //
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
 	CodeGroupUnreadable   Code = "group-unreadable"   // group
 	CodePersonUnreadable  Code = "person-unreadable"  // principal
