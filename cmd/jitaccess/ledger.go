@@ -258,6 +258,16 @@ func startLedger(ctx context.Context, c *config.Config, google *cloud, links led
 			log.Error("a message cannot be read, and nobody was told: tell those of the request, then run jitaccess ledger outbox",
 				"event", events.Ledger, "message", m.ID, "request", m.Request, "error", m.Err)
 		}})
+	if len(keys.fingerprints) > 0 {
+		go every(ctx, k, 24*time.Hour, func() {
+			if n, err := store.RenewDeeds(ctx); err != nil {
+				log.Error("what was signed with another key could not all be signed anew: leave that key in SIGNING_KEY", "event", events.Ledger,
+					"error", err)
+			} else if n > 0 {
+				log.Info("what was signed with another key was signed anew", "event", events.Ledger, "chains", n)
+			}
+		})
+	}
 	go daily(ctx, k, func() {
 		head, err := store.Head(ctx, k.now().Add(-headLag))
 		if err != nil {
@@ -481,6 +491,9 @@ func (l *ledgerCommand) verify(ctx context.Context) (int, error) {
 	}
 	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; %d policies; ", report.Requests, report.Events, report.Erased,
 		report.Policies)
+	if report.Deeds > 0 {
+		fmt.Fprintf(l.stdout, "%d deeds; ", report.Deeds)
+	}
 	switch {
 	case len(report.Findings) > 0:
 		fmt.Fprintf(l.stdout, "%d findings\n", len(report.Findings))

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -109,7 +108,7 @@ func newPomerium(c *config.Config, g *cloud, remembers leasing, given func() []p
 		groups = directory
 	}
 	return pomerium.New(pomerium.Config{
-		HTTP: plainClient(), Endpoint: p.Endpoint, RefreshToken: p.APIUserToken.Reveal(), Organization: p.OrganizationID, Cluster: p.ClusterID,
+		Endpoint: p.Endpoint, RefreshToken: p.APIUserToken.Reveal(), Organization: p.OrganizationID, Cluster: p.ClusterID,
 		ApplyChangesets: p.ApplyChangesets, PolicyIDs: p.PolicyIDs(), Directory: groups,
 		List: remembers.List, Lease: remembers.Lease, Now: k.now, Sleep: k.sleep,
 		Entitlements: func() []pomerium.Entitlement {
@@ -122,13 +121,6 @@ func newPomerium(c *config.Config, g *cloud, remembers leasing, given func() []p
 			return all
 		},
 	})
-}
-
-// plainClient calls who is no part of Google Cloud. It follows nothing: a token would be put on
-// whatever an answer names.
-func plainClient() *http.Client {
-	return &http.Client{Timeout: 30 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone(),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // unnamed is whether nothing says who approves on Pomerium's resources: no policy file has

@@ -239,6 +239,10 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		providers = append(providers, broker.Registration{Provider: p, Name: pomerium.Name, Kinds: pomerium.Kinds, Unnamed: unnamed(terms),
 			Title: p.Title})
 	}
+	apps := newApplications(terms, google, nil, k)
+	if memory.ledger != nil { // what they ask for is nowhere but there
+		providers = append(providers, registeredApplications(apps, k))
+	}
 	if c.Guarded() && unnamed(terms)() {
 		logger.Warn("nobody is named who approves: "+adminAssumptions, "event", events.Startup)
 	}

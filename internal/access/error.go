@@ -49,6 +49,7 @@ const (
 	FieldPrincipal     = "principal"
 	FieldComment       = "comment"
 	FieldVerdict       = "verdict"
+	FieldName          = "name"
 )
 
 // Error is a refusal or failure with a code. The words for people stand in one
@@ -168,6 +169,22 @@ const (
 	CodeMediaType           Code = "media-type"            // accepted
 	CodeOutdatedPage        Code = "outdated-page"         //
 
+	// What applications ask for.
+	CodeUnknownApplication  Code = "unknown-application"  // application
+	CodeApplicationsUnknown Code = "applications-unknown" //
+	CodeUnknownTemplate     Code = "unknown-template"     // application, template
+	CodeBadSubject          Code = "bad-subject"          //
+	CodeUnlinkedSubject     Code = "unlinked-subject"     // application, subject
+	CodeMissingDatum        Code = "missing-datum"        // name
+	CodeUnknownDatum        Code = "unknown-datum"        // name
+	CodeUnsafeDatum         Code = "unsafe-datum"         // name, max
+	CodeBadDatum            Code = "bad-datum"            // name, pattern
+	CodeLongTitle           Code = "long-title"           // max
+	CodeBadCallback         Code = "bad-callback"         //
+	CodeKeyReused           Code = "key-reused"           //
+	CodeNoApprovers         Code = "no-approvers"         // application, template
+	CodeTemplateLost        Code = "template-lost"        // application, template
+
 	// Links and decisions.
 	CodeBadLink         Code = "bad-link"         //
 	CodeLinkExpired     Code = "link-expired"     //
@@ -196,6 +213,19 @@ const (
 	CodeGlassUntold     Code = "glass-untold"     //
 	CodeNoReview        Code = "no-review"        //
 	CodeReviewed        Code = "already-reviewed" // by
+
+	// Passkeys.
+	CodeNoPasskeys        Code = "no-passkeys"        //
+	CodeUnknownPasskey    Code = "unknown-passkey"    //
+	CodePasskeyKnown      Code = "passkey-known"      //
+	CodePasskeyName       Code = "passkey-name"       //
+	CodeOwnPasskey        Code = "own-passkey"        //
+	CodeNoPasskey         Code = "no-passkey"         //
+	CodePasskeyUnapproved Code = "passkey-unapproved" //
+	CodePasskeyYoung      Code = "passkey-young"      // until
+	CodePasskeySynced     Code = "passkey-synced"     //
+	CodeSignatureMissing  Code = "signature-missing"  //
+	CodeSignatureInvalid  Code = "signature-invalid"  //
 
 	// What the platform says.
 	CodeRequesterLost      Code = "requester-lost"      // principal, role, resource
@@ -227,6 +257,8 @@ const (
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
 	CodeLedgerOld          Code = "ledger-old"          //
+	CodeDeedsDamaged       Code = "deeds-damaged"       // of
+	CodeChangedMeanwhile   Code = "changed-meanwhile"   // of
 	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.

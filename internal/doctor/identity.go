@@ -14,6 +14,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
+	"jitaccess/internal/outbound"
 )
 
 func (d *doctor) identity(context.Context) {
@@ -76,14 +77,13 @@ func (d *doctor) ownAnswer(ctx context.Context, check, origin string) (*http.Res
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil) // config has parsed it
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.Do(request)
+	response, err := outbound.Client(nil).Do(request)
 	if err != nil {
 		d.warn(check, "links begin with "+origin+", which does not answer from here: "+err.Error(), "open it in a browser")
 		return nil, nil
 	}
 	defer response.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	text, _ := io.ReadAll(outbound.Bound(response.Body, 1<<16))
 	return response, text
 }
 

@@ -77,6 +77,7 @@ func (w world) deploy(t *testing.T) (doctor.Config, *google.Cloud) {
 	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if !w.around {
 			rw.Header().Set("X-Goog-IAP-Generated-Response", "true")
+			rw.Header().Set("Location", "http://127.0.0.1:1/sign-in")
 			rw.WriteHeader(http.StatusFound)
 		}
 	}))

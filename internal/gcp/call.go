@@ -3,7 +3,6 @@ package gcp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/outbound"
 )
 
 // Retry is how reads are repeated. Google's REST libraries do not repeat anything
@@ -92,16 +92,13 @@ func Exchange(client *http.Client, r *http.Request, max int) ([]byte, error) {
 		return nil, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, int64(max)+1))
+	body, err := io.ReadAll(outbound.Bound(response.Body, max))
 	if response.StatusCode != http.StatusOK {
 		if err := googleapi.CheckResponseWithBody(response, body); err != nil {
 			return nil, err
 		}
 		// Not an error to Google's library, such as a redirection.
 		return nil, &googleapi.Error{Code: response.StatusCode, Body: string(body), Header: response.Header}
-	}
-	if err == nil && len(body) > max {
-		err = fmt.Errorf("an answer of more than %d bytes", max)
 	}
 	return body, err
 }

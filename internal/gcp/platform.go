@@ -25,6 +25,7 @@ import (
 
 	"jitaccess/internal/gcp/quota"
 	"jitaccess/internal/loopback"
+	"jitaccess/internal/outbound"
 )
 
 // Scopes of the two clients. Google's "cloud-platform" does not cover the
@@ -104,7 +105,11 @@ func (p *Platform) connect(ctx context.Context, o Options) (err error) {
 	switch {
 	case o.Hosted || named || os.Getenv("GOOGLE_APPLICATION_CREDENTIALS") == "" && server.OnGCEWithContext(ctx):
 		err = p.identify(ctx, server)
-		cloud, directory = metadataTokens(server, scopeCloud), metadataTokens(server, scopeDirectory)
+		within := metadataTimeout
+		if o.ReadTimeout > 0 {
+			within = min(within, o.ReadTimeout)
+		}
+		cloud, directory = metadataTokens(server, scopeCloud, within), metadataTokens(server, scopeDirectory, within)
 	case p.endpoint != "":
 		err = errors.New("an endpoint that replaces Google needs GCE_METADATA_HOST, to say who the service is")
 	default:
@@ -263,7 +268,7 @@ func (o Options) client(ctx context.Context) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := outbound.Client(t)
 	if o.ConnectTimeout != 0 && o.ReadTimeout != 0 && o.WriteTimeout != 0 {
 		c.Timeout = o.ConnectTimeout + o.ReadTimeout + o.WriteTimeout
 	}

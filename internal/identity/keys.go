@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,14 +12,13 @@ import (
 
 	"jitaccess/internal/jose"
 	"jitaccess/internal/loopback"
+	"jitaccess/internal/outbound"
 )
 
 // maxDocument is the longest key set, key or description of a provider that is read, in bytes.
 const maxDocument = 256 << 10
 
-// client goes where the operator says and nowhere else: whoever could send it on could name
-// keys of their own.
-var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var client = outbound.Client(nil)
 
 // FetchKeys fetches the key set at an address.
 func FetchKeys(address string) jose.Fetch {
@@ -88,8 +88,8 @@ func get(ctx context.Context, address string) (document []byte, status int, err 
 	if response.StatusCode != http.StatusOK {
 		return nil, response.StatusCode, fmt.Errorf("%s answers %d", address, response.StatusCode)
 	}
-	document, err = io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
-	if err == nil && len(document) > maxDocument {
+	document, err = io.ReadAll(outbound.Bound(response.Body, maxDocument))
+	if errors.Is(err, outbound.TooLong{Max: maxDocument}) {
 		err = fmt.Errorf("the answer of %s is longer than %d KiB", address, maxDocument>>10)
 	}
 	return document, response.StatusCode, err

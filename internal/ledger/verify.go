@@ -39,8 +39,9 @@ type Report struct {
 	// Requests and Events count what was looked at; Erased counts requests of which
 	// personal data is missing, which no longer say who it was.
 	Requests, Events, Erased int
-	// Policies counts the texts of policies that are kept.
-	Policies int
+	// Policies counts the texts of policies that are kept, Deeds what happened to what is no
+	// request.
+	Policies, Deeds int
 	// SelfAttested counts signed events whose keys nobody vouches for: they are whole, and
 	// may be somebody else's.
 	SelfAttested int
@@ -68,6 +69,14 @@ func Verify(ctx context.Context, home Home, signer Signer, heads ...access.Head)
 	})
 	if err == nil {
 		err = report.addNotes(ctx, home, signer)
+	}
+	if err == nil {
+		err = eachDeeds(ctx, home, func(kind string, notes []Note) {
+			report.addDeeds(ctx, kind, notes, signer)
+			for i := range again {
+				again[i].addDeeds(notes)
+			}
+		})
 	}
 	for i, want := range heads {
 		if got := again[i].sum(); got.Digest != want.Digest || got.Events != want.Events || got.Requests != want.Requests {

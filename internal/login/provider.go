@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/lookup"
+	"jitaccess/internal/outbound"
 )
 
 const (
@@ -325,13 +325,14 @@ func unreachable(err error) bool {
 	return ok || errors.Is(err, context.DeadlineExceeded)
 }
 
-// newClient reaches the provider. It follows nothing, and reads no more than it should.
+// newClient reaches the provider.
 func newClient(transport http.RoundTripper) *http.Client {
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
-	return &http.Client{Transport: bounded{transport}, Timeout: callTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := outbound.Client(bounded{transport})
+	client.Timeout = callTimeout
+	return client
 }
 
 // bounded cuts long answers off, and makes errors of those that a server in trouble gives.
@@ -346,9 +347,6 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		response.Body.Close()
 		return nil, fmt.Errorf("%s answered %s", r.URL.Host, response.Status)
 	}
-	response.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(response.Body, maxAnswer), response.Body}
+	response.Body = outbound.Bound(response.Body, maxAnswer)
 	return response, nil
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/outbound"
 	"jitaccess/internal/redact"
 )
 
@@ -90,7 +91,7 @@ func (s *Source) explain(ctx context.Context, said *exchange, err error) *access
 	switch {
 	case ctx.Err() != nil:
 		return s.late()
-	case said.tooLong:
+	case errors.Is(said.failure, outbound.TooLong{Max: maxAnswer}):
 		return s.fault(kind, said.status, "", fmt.Sprintf("the answer has %d bytes or more; is the token URL right?", maxAnswer))
 	case errors.As(err, &refusal) && refusal.ErrorCode != "":
 		return s.fault(kind, said.status, s.code(refusal.ErrorCode), s.quoted(refusal.ErrorDescription))
@@ -163,11 +164,10 @@ type exchange struct {
 	// status is of the answer, 0 if there was none, and failure why it ended early.
 	status  int
 	failure error
-	tooLong bool
 }
 
 func (e *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
-	e.status, e.tooLong = 0, false
+	e.status = 0
 	var response *http.Response
 	if response, e.failure = e.base.RoundTrip(r); e.failure != nil {
 		return nil, e.failure
@@ -175,11 +175,8 @@ func (e *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.status = response.StatusCode
 	defer response.Body.Close()
 	var text []byte
-	if text, e.failure = io.ReadAll(io.LimitReader(response.Body, maxAnswer)); e.failure != nil {
+	if text, e.failure = io.ReadAll(outbound.Bound(response.Body, maxAnswer)); e.failure != nil {
 		return nil, e.failure
-	}
-	if e.tooLong = len(text) == maxAnswer; e.tooLong {
-		return nil, io.ErrUnexpectedEOF
 	}
 	response.Body = io.NopCloser(bytes.NewReader(text))
 	return response, nil

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"jitaccess/internal/loopback"
+	"jitaccess/internal/outbound"
 )
 
 // Google is where Google issues tokens, and what it wants an assertion to be for.
@@ -237,7 +238,7 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 		return "", err
 	}
 	said := &exchange{base: s.c.Transport}
-	answer, err := s.flow.Token(context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: said, CheckRedirect: notFollowed}))
+	answer, err := s.flow.Token(context.WithValue(ctx, oauth2.HTTPClient, outbound.Client(said)))
 	if err != nil {
 		return "", s.explain(ctx, said, err)
 	}
@@ -289,8 +290,6 @@ func (s *Source) assertion(ctx context.Context) (string, error) {
 	})
 	return s.c.Assertion.Sign(ctx, payload)
 }
-
-func notFollowed(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // secret is one that is kept elsewhere.
 type secret struct {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/outbound"
 )
 
 // idPattern is what is taken for an id, where it becomes part of an address.
@@ -48,10 +49,8 @@ type client struct {
 }
 
 func newClient(c Config) *client {
-	// A token is for the host that it was sent to.
-	h := *c.HTTP
-	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	k := &client{http: &h, base: strings.TrimSuffix(c.Endpoint, "/") + "/api/v0", organization: c.Organization, cluster: c.Cluster,
+	k := &client{http: outbound.Client(nil), base: strings.TrimSuffix(c.Endpoint, "/") + "/api/v0",
+		organization: c.Organization, cluster: c.Cluster,
 		refreshToken: c.RefreshToken, now: c.Now, sleep: c.Sleep}
 	k.tokens = tokens{now: c.Now, fetch: k.fetchToken}
 	return k
@@ -115,14 +114,14 @@ func (k *client) send(ctx context.Context, method, path string, body []byte, tok
 		return nil, withoutAddress(err)
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	text, err := io.ReadAll(outbound.Bound(answer.Body, maxAnswer))
 	switch {
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
 		return nil, k.refused(answer, text)
+	case errors.Is(err, outbound.TooLong{Max: maxAnswer}):
+		return nil, nonsense(err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %v", errCut, err)
-	case len(text) > maxAnswer:
-		return nil, nonsense(fmt.Errorf("an answer of more than %d bytes", maxAnswer))
 	}
 	return text, nil
 }

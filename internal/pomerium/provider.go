@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -63,7 +62,6 @@ type Directory interface {
 
 // Config is what a Provider is made of. Everything is required unless it says otherwise.
 type Config struct {
-	HTTP *http.Client
 	// Endpoint is where the API is, without /api; empty is DefaultEndpoint.
 	Endpoint string
 	// RefreshToken is the API user token, Organization and Cluster are ids.

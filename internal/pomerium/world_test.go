@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	w.api = httptest.NewServer(w.zero.API())
 	w.api.Config.ErrorLog = nil
 	t.Cleanup(w.api.Close)
-	w.config = pomerium.Config{HTTP: w.api.Client(), Endpoint: w.api.URL, RefreshToken: w.zero.RefreshToken(), Organization: w.zero.Organization(),
+	w.config = pomerium.Config{Endpoint: w.api.URL, RefreshToken: w.zero.RefreshToken(), Organization: w.zero.Organization(),
 		Cluster: w.zero.Cluster(), List: w.list, Now: w.now, Sleep: w.sleep}
 	return w
 }

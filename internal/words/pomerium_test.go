@@ -27,7 +27,7 @@ func byPomerium(trouble func(*sandbox.Zero) error) func(*testing.T) error {
 		if err := trouble(zero); err != nil {
 			t.Fatal(err)
 		}
-		p, err := pomerium.New(pomerium.Config{HTTP: api.Client(), Endpoint: api.URL, RefreshToken: zero.RefreshToken(), Organization: zero.Organization(),
+		p, err := pomerium.New(pomerium.Config{Endpoint: api.URL, RefreshToken: zero.RefreshToken(), Organization: zero.Organization(),
 			Cluster: zero.Cluster(), Now: clock, Sleep: func(context.Context, time.Duration) error { return nil },
 			List: func(context.Context, access.Listing) (access.Listed, error) { return access.Listed{}, nil }})
 		if err != nil {

@@ -381,6 +381,15 @@ func situations() []situation {
 			return err
 		}, nil},
 		{access.CodeLedgerDamaged, "entries that nobody signed", recalling(home{entries: []ledger.Entry{{}}}), nil},
+		{access.CodeDeedsDamaged, "passkeys that somebody has put into the database", func(t *testing.T) error {
+			_, err := ledger.New(ledger.Config{Home: home{notes: []ledger.Note{{Kind: "deed passkeys", ID: string(ben) + "/1", Body: []byte("{}")}}},
+				Signer: ledger.Fingerprints{}}).Deeds(t.Context(), ledger.DeedPasskeys, string(ben))
+			return err
+		}, nil},
+		{access.CodeChangedMeanwhile, "two passkeys of one person that are enrolled at once", func(t *testing.T) error {
+			return ledger.New(ledger.Config{Home: home{}}).Append(t.Context(),
+				ledger.Deed{Kind: ledger.DeedPasskeys, Of: string(ben), Number: 2, Body: []byte("{}")})
+		}, nil},
 		{access.CodeLedgerOld, "a database that was put back from an older copy", cautioned(0), nil},
 		{access.CodeGrantUnknown, "a grant by a service that keeps no database", cautioned(1), nil},
 		{access.CodeJournalUnavailable, "a log that cannot be written",
@@ -625,7 +634,7 @@ func TestTextsFitTheErrorsThatTheProductMakes(t *testing.T) {
 	codes := words.Codes(t)
 	produced := map[access.Code]bool{}
 	var said strings.Builder
-	for _, s := range situations() {
+	for _, s := range slices.Concat(situations(), applicationSituations()) {
 		produced[s.code] = true
 		t.Run(strings.ReplaceAll(string(s.code)+" "+s.what, " ", "-"), func(t *testing.T) {
 			err := s.happens(t)
@@ -700,8 +709,11 @@ func counts(args access.Args) bool {
 type home struct {
 	ledger.Home
 	entries []ledger.Entry
+	notes   []ledger.Note
 	err     error
 }
+
+func (h home) Notes(context.Context, string, int) ([]ledger.Note, error) { return h.notes, h.err }
 
 func (h home) Load(context.Context, string) ([]ledger.Entry, error) { return h.entries, h.err }
 

@@ -140,6 +140,12 @@ func fill(v reflect.Value) {
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		fill(v.Index(0))
 		fill(v.Index(1))
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key)
+		fill(value)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
 	case reflect.String:
 		v.SetString("text of " + v.Type().Name())
 	case reflect.Int:
@@ -156,6 +162,7 @@ var patterns = cmp.Comparer(func(a, b *regexp.Regexp) bool { return a.String() =
 func wholeRequest(t *testing.T, f Fixture, again broker.Memory) {
 	r := f.request(1)
 	fill(reflect.ValueOf(&r.Terms).Elem())
+	fill(reflect.ValueOf(&r.Asking).Elem())
 	r.Extends = "mpa-0000000000000009"
 	f.make(t, r)
 	got, err := again.Open(context.Background(), r.ID)
