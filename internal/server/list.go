@@ -92,9 +92,9 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	return v
 }
 
-// unsaid is the name of a resource, unless a title says it already.
+// unsaid is the name of a resource, unless a title ends with it.
 func unsaid(title, name string) string {
-	if strings.Contains(title, name) {
+	if strings.HasSuffix(title, " "+name) {
 		return ""
 	}
 	return name
