@@ -215,6 +215,7 @@ const (
 	CodeWithdrawn       Code = "withdrawn"        //
 	CodeGrantRefused    Code = "grant-refused"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
+	CodeOtherAccount    Code = "other-account"    // the form of a decision was shown to somebody else
 	CodeNoGrant         Code = "no-grant"         //
 	CodeNotAdmin        Code = "not-admin"        //
 	CodeNoBreakGlass    Code = "no-break-glass"   // role

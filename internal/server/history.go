@@ -152,6 +152,9 @@ func (s *server) reviewGlass(r *http.Request, id string) (access.Request, []*acc
 	if err != nil {
 		return access.Request{}, nil, err
 	}
+	if err := filledBy(r, f); err != nil {
+		return access.Request{}, nil, err
+	}
 	return s.Broker.ReviewGlass(r.Context(), callerOf(r), id, strings.TrimSpace(f.Get(access.FieldComment)), s.origin(r))
 }
 

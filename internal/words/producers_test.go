@@ -262,6 +262,8 @@ func situations() []situation {
 			deciding(access.CodeAlreadyEnded, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				w.Activations = []access.Activation{activation(admin, ben, 0)}
 			}), nil},
+		{access.CodeOtherAccount, "the form of somebody who was signed in before",
+			visiting("POST /review?activation=x", "verdict=deny&comment=no&by=ben@example.com"), nil},
 		{access.CodeDigestMismatch, "a page of another request",
 			deciding(access.CodeDigestMismatch, func(_ *brokertest.World, d *broker.Decide, _ *access.Caller) { d.Digest = "x" }), nil},
 		{access.CodeNoGrant, "ending what is not there", func(t *testing.T) error {
