@@ -49,6 +49,7 @@ const (
 	FieldPrincipal     = "principal"
 	FieldComment       = "comment"
 	FieldVerdict       = "verdict"
+	FieldName          = "name"
 )
 
 // Error is a refusal or failure with a code. The words for people stand in one
@@ -211,6 +212,19 @@ const (
 	CodeGlassUntold     Code = "glass-untold"     //
 	CodeNoReview        Code = "no-review"        //
 	CodeReviewed        Code = "already-reviewed" // by
+
+	// Passkeys.
+	CodeNoPasskeys        Code = "no-passkeys"        //
+	CodeUnknownPasskey    Code = "unknown-passkey"    //
+	CodePasskeyKnown      Code = "passkey-known"      //
+	CodePasskeyName       Code = "passkey-name"       //
+	CodeOwnPasskey        Code = "own-passkey"        //
+	CodeNoPasskey         Code = "no-passkey"         //
+	CodePasskeyUnapproved Code = "passkey-unapproved" //
+	CodePasskeyYoung      Code = "passkey-young"      // until
+	CodePasskeySynced     Code = "passkey-synced"     //
+	CodeSignatureMissing  Code = "signature-missing"  //
+	CodeSignatureInvalid  Code = "signature-invalid"  //
 
 	// What the platform says.
 	CodeRequesterLost      Code = "requester-lost"      // principal, role, resource

@@ -48,6 +48,10 @@ type reviewView struct {
 	// Approved: the viewer is among those whose approval stands in the grant.
 	Approved bool
 	WhyNot   *Problem
+	// NoKey is why the viewer cannot sign, and Signing what they sign, to be confirmed; nil
+	// otherwise.
+	NoKey   *Problem
+	Signing *ceremonyView
 	// EndID ends it: that of the grant, where it bears another than the request.
 	EndID string
 	// Others are who was asked besides the viewer; Readers are they and the principal.
@@ -104,6 +108,9 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 	if d.Duration, err = lesser(f.Get(access.FieldDuration)); err != nil {
 		return s.decideAgain(r, ref, f, err), nil
 	}
+	if d.Signed, err = assertionIn(f.Get); err != nil {
+		return s.decideAgain(r, ref, f, err), nil
+	}
 	if d.Verdict == access.Approve && f.Get("confirmed") == "" {
 		return s.confirm(r, ref, d.Digest, d.Duration)
 	}
@@ -146,6 +153,10 @@ func (s *server) confirm(r *http.Request, ref, digest string, atMost time.Durati
 		if atMost > 0 {
 			v.Minutes, v.LesserText = minutesText(atMost), s.languageOf(r).Days(min(atMost, view.Request.Duration))
 		}
+		if v.Signing, err = s.signing(r, view, atMost); err != nil {
+			break
+		}
+		v.Confirm = v.Confirm && v.NoKey == nil
 		return page{template: "review", status: http.StatusOK, data: v}, nil
 	}
 	return s.decideAgain(r, ref, nil, err), nil
@@ -362,6 +373,9 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		if statusOf(b.WhyNot) >= http.StatusInternalServerError {
 			v.WhyNot, _ = s.problem(r, b.WhyNot)
 		}
+	}
+	if b.NoKey != nil {
+		v.NoKey = &Problem{Refusal: s.refusal(r, b.NoKey, q.Resource)}
 	}
 	v.Asked = whatTheySaid(l, b, you)
 	others := othersAsked(q, you)
