@@ -70,7 +70,7 @@ const (
 // CallerLabels say who acted. Where the service acts by itself only the method is
 // there.
 func CallerLabels(c access.Caller) map[string]string {
-	if c.Principal == "" {
+	if c.Principal == "" { // of an application the request says which it is
 		return map[string]string{"method": c.Method}
 	}
 	return map[string]string{
