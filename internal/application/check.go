@@ -61,7 +61,7 @@ func (a Application) Faults() []Fault {
 	}
 	for i, t := range a.Templates {
 		at := []string{"templates", strconv.Itoa(i)}
-		if first := slices.IndexFunc(a.Templates, func(o Template) bool { return o.Key == t.Key }); first < i {
+		if first := slices.IndexFunc(a.Templates, func(o Template) bool { return o.Key == t.Key }); first < i && t.Key != "" {
 			tell(fmt.Sprintf("there is another template %q; a key is used once", t.Key), append(at, "key")...)
 		}
 		for _, fault := range t.faults() {
@@ -165,6 +165,6 @@ func (t Template) approverFaults(tell func(text string, at ...string)) {
 		groups = groups || kind == "group"
 	}
 	if !groups && len(t.Approvers) > 0 && t.Approvals > len(t.Approvers) {
-		tell(fmt.Sprintf("it takes %d approvals, and names %d people who can give them", t.Approvals, len(t.Approvers)), "approvals")
+		tell(fmt.Sprintf("it takes %d approvals, and the people who are named can give %d", t.Approvals, len(t.Approvers)), "approvals")
 	}
 }

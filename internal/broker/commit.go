@@ -39,9 +39,6 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 		return "", nil, &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: unwritten}
 	}
 	ref, unkept := timed(b, ctx, func(ctx context.Context) (string, error) { return b.c.Store.Commit(ctx, e, notices) })
-	if unkept == nil {
-		b.changes.wake(e.Request.ID)
-	}
 	needless := e.Action == access.SelfApproved || e.Action == access.GlassBroken
 	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked && !(needless && outOfReach(unkept)) {
 		if ref != "" && e.Request.Version == 0 {
@@ -53,6 +50,9 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 			return "", nil, unkept // another instance was quicker, and nobody tried anything
 		}
 		return "", nil, b.refuse(ctx, e.Caller, e.Action, e.Request, unkept)
+	}
+	if unkept == nil {
+		b.waiting.changed(e.Request.ID)
 	}
 	lost := &access.Error{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: errors.Join(unwritten, unkept)}
 	switch {
