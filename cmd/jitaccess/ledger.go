@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/bearer"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
@@ -48,6 +49,8 @@ type signing struct {
 	// newest first; none where the service account signs.
 	fingerprints []string
 	secrets      [][]byte
+	// tokens signs access tokens of applications; nil where the service account signs.
+	tokens *bearer.Signer
 }
 
 // inWords says what signs.
@@ -114,6 +117,9 @@ func openSigning(ctx context.Context, c config.Ledger, file string, platform fun
 	if err == nil {
 		keys, err = ledger.NewKeys(secrets...)
 	}
+	if err == nil {
+		s.tokens, err = bearer.NewSigner(secrets...)
+	}
 	if err != nil {
 		return s, fmt.Errorf("SIGNING_KEY: %w", err)
 	}
@@ -172,6 +178,8 @@ type memories struct {
 	// secrets are what the service's own keys are derived from, the newest first; none where
 	// the service account signs.
 	secrets [][]byte
+	// tokens signs access tokens of applications; nil where nothing does.
+	tokens *bearer.Signer
 }
 
 // keeper keeps policies; nil where nothing does.
@@ -196,11 +204,11 @@ func remember(ctx context.Context, c *config.Config, google *cloud, log *slog.Lo
 		m.store, links = tokens, tokens
 	}
 	if !c.Ledger.Database.IsZero() {
-		var signs signing
-		if m.ledger, signs, err = startLedger(ctx, c, google, links, log, k); err != nil {
+		keys := signing{}
+		if m.ledger, keys, err = startLedger(ctx, c, google, links, log, k); err != nil {
 			return m, err
 		}
-		m.store, m.key, m.secrets = m.ledger, signs.inWords(), signs.secrets
+		m.store, m.key, m.secrets, m.tokens = m.ledger, keys.inWords(), keys.secrets, keys.tokens
 	}
 	return m, nil
 }

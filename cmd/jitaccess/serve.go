@@ -220,9 +220,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	in, err := newDoor(ctx, c, google, memory.ledger, k, logger)
-	if err != nil {
-		return nil, err
+	in := door{method: config.Machines}
+	if c.Server.Serve != config.Machines {
+		if in, err = newDoor(ctx, c, google, memory.ledger, k, logger); err != nil {
+			return nil, err
+		}
 	}
 	terms, current, err := livePolicyOf(ctx, c, google, memory.keeper(), k, logger)
 	if err != nil {
@@ -270,10 +272,14 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Broker:   requests,
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
+		Applications: programs(c, requests, apps, memory), Machines: c.Server.Serve == config.Machines,
 		Provider: providersOf(c), MailAccount: mailAccount{mailer, c, account}, Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
-			checks := map[string]error{in.check: in.ready(ctx)}
+			checks := map[string]error{}
+			if in.ready != nil {
+				checks[in.check] = in.ready(ctx)
+			}
 			if google != nil {
 				checks["ServiceAccountKeysAreAvailable"] = google.keys.Ready(ctx)
 			}

@@ -111,6 +111,11 @@ const (
 	// Who asks.
 	CodeNoIdentity  Code = "no-identity"
 	CodeBadIdentity Code = "bad-identity"
+	// CodeNoToken is a program without an authentication token, CodeBadToken one with one that
+	// is not accepted, CodeTwoTokens one with more.
+	CodeNoToken   Code = "no-token"
+	CodeBadToken  Code = "bad-token"
+	CodeTwoTokens Code = "two-tokens"
 	// CodeLoginLapsed is a log-in that this browser has not begun, or not lately, or has
 	// finished already; CodeLoginRefused that the provider lets nobody in.
 	CodeLoginLapsed       Code = "login-lapsed"
@@ -180,9 +185,9 @@ const (
 	CodeUnsafeDatum         Code = "unsafe-datum"         // name, max
 	CodeBadDatum            Code = "bad-datum"            // name, pattern
 	CodeLongTitle           Code = "long-title"           // max
-	CodeBadCallback         Code = "bad-callback"         // hosts
+	CodeBadCallback         Code = "bad-callback"         //
 	CodeKeyReused           Code = "key-reused"           //
-	CodeNoApprovers         Code = "no-approvers"         // application, template, count
+	CodeNoApprovers         Code = "no-approvers"         // application, template
 	CodeTemplateLost        Code = "template-lost"        // application, template
 
 	// Links and decisions.

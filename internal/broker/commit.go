@@ -39,6 +39,9 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 		return "", nil, &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: unwritten}
 	}
 	ref, unkept := timed(b, ctx, func(ctx context.Context) (string, error) { return b.c.Store.Commit(ctx, e, notices) })
+	if unkept == nil {
+		b.changes.wake(e.Request.ID)
+	}
 	needless := e.Action == access.SelfApproved || e.Action == access.GlassBroken
 	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked && !(needless && outOfReach(unkept)) {
 		if ref != "" && e.Request.Version == 0 {

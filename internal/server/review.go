@@ -21,9 +21,13 @@ type reviewView struct {
 	Warnings []string
 	// Ref opens the request again.
 	Ref, Heading, State, Tone string
-	Roles                     []RoleView
-	Duration                  string
-	Made, Expires             *Moment
+	// Person is for whom it is, in words. Asking is what an application asks for; nil for what
+	// people ask.
+	Person        string
+	Asking        *askingView
+	Roles         []RoleView
+	Duration      string
+	Made, Expires *Moment
 	// Begins and Ends are the window; Would is whether it is what approving now
 	// would give, and Later that it would not begin at once.
 	Begins, Ends *Moment
@@ -315,6 +319,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	v.Needs = needsOf(l, b)
 	v.viewRemembered(s, r)
+	v.Person, v.Asking = l.Person(q), s.viewAsking(r, q)
 	for i, id := range q.Entitlements {
 		var info access.RoleInfo
 		if i < len(b.Roles) {
@@ -342,14 +347,18 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	switch {
 	case b.IsPrincipal && granted:
 		v.Heading = l.Text("review.own-access")
-	case b.IsPrincipal:
+	case b.IsPrincipal && v.Asking == nil:
 		v.Heading = l.Text("review.own-request")
 	case granted:
-		v.Heading = l.Text("review.access-of", "principal", q.Principal)
+		v.Heading = l.Text("review.access-of", "principal", v.Person)
+	case v.Asking != nil && v.Pending:
+		v.Heading = l.Text("asking.asks", "application", v.Asking.Application, "principal", v.Person)
+	case v.Asking != nil:
+		v.Heading = l.Text("asking.asked", "application", v.Asking.Application, "principal", v.Person)
 	case v.Pending:
-		v.Heading = l.Text("review.asks", "principal", q.Principal)
+		v.Heading = l.Text("review.asks", "principal", v.Person)
 	default:
-		v.Heading = l.Text("review.request-of", "principal", q.Principal)
+		v.Heading = l.Text("review.request-of", "principal", v.Person)
 	}
 	if !b.Window.IsZero() && !slices.Contains(fruitless, b.State) {
 		v.Begins, v.Ends = s.moment(r, b.Window.Start), s.moment(r, b.Window.End)
@@ -370,7 +379,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	v.Asked = whatTheySaid(l, b, you)
 	others := othersAsked(q, you)
-	v.Others, v.Readers = l.List(others), l.List(append([]string{string(q.Principal)}, others...))
+	v.Others, v.Readers = l.List(others), l.List(append([]string{v.Person}, others...))
 	return v
 }
 

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -18,6 +19,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/brokertest"
+	"jitaccess/internal/passkey"
 	"jitaccess/internal/server"
 	"jitaccess/web"
 )
@@ -47,6 +49,8 @@ type canned struct {
 	next               string
 	extension          broker.Choice
 	glass              string
+	// passkeys are what there is of them; nil: nobody can sign.
+	passkeys *broker.PasskeyList
 	// needed are terms with approval.
 	needed access.Terms
 	err    error
@@ -102,7 +106,15 @@ func (c *canned) End(context.Context, access.Caller, access.Resource, string, ac
 	return c.ended, c.err
 }
 
-func (c *canned) Remembers() bool                             { return c.remembers }
+func (c *canned) Remembers() bool { return c.remembers }
+func (c *canned) Passkeys() bool  { return c.passkeys != nil }
+func (c *canned) PasskeyList(context.Context, access.Caller) (broker.PasskeyList, error) {
+	return *c.passkeys, c.err
+}
+func (c *canned) Signing(_ context.Context, _ access.Caller, v broker.View, atMost time.Duration) (broker.Ceremony, error) {
+	return broker.Ceremony{RelyingParty: "access.example.com", Credentials: [][]byte{[]byte("laptop")}, Statement: passkey.Statement{
+		Purpose: passkey.Approval, Person: ben, Request: v.Digest, Duration: atMost, Nonce: bytes.Repeat([]byte{7}, 32), At: noon}}, c.err
+}
 func (c *canned) Auditor(context.Context, access.Caller) bool { return c.auditor }
 func (c *canned) History(_ context.Context, _ access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error) {
 	listed := access.Listed{Next: c.next}
@@ -307,6 +319,14 @@ func stories() []story {
 			v.Request.Fixed = access.Window{Start: v.Request.Created, End: v.Request.Created.Add(30 * time.Minute)}
 			v.Request.Duration, v.Window = 30*time.Minute, v.Request.Fixed
 		}), "GET " + rev, ben, 200},
+		{"review-application", in(access.Pending, applied), "GET " + rev, ben, 200},
+		{"review-application-unlinked", in(access.Pending, func(v *broker.View) {
+			applied(v)
+			v.Request.Asking.Subject, v.Request.Asking.Unlinked, v.Request.Principal = "CORP\\<b>ana", true, access.Spelled("deployer", "CORP\\<b>ana")
+			v.Request.Justification = "the ticket says so"
+		}), "GET " + rev, ben, 200},
+		{"review-application-own", in(access.Pending, func(v *broker.View) { applied(v); own(v); v.CanWithdraw = true }), "GET " + rev, ana, 200},
+		{"review-application-active", in(access.Active, func(v *broker.View) { applied(v); v.CanEnd = true }), "GET " + rev, ben, 200},
 		{"review-own", in(access.Pending, own), "GET " + rev, ana, 200},
 		{"review-own-no-mail-no-address", func(c *canned) {
 			in(access.Pending, own)(c)
@@ -730,4 +750,16 @@ func TestListOfProjectsSaysWhatItMayLack(t *testing.T) {
 	if got := list(); got != "{"+projects+`,"warnings":["Rooms did not answer in time."]}` {
 		t.Errorf("got %s", got)
 	}
+}
+
+// applied makes a request one that an application has made.
+func applied(v *broker.View) {
+	id := access.EntitlementID{Resource: "apps/deployer", Role: "roles/production-deploy"}
+	v.Request.Resource, v.Request.Entitlements = id.Resource, []access.EntitlementID{id}
+	v.Roles = []access.RoleInfo{{Role: id.Role, Title: "Production deploy", ChangesPermissions: access.No}}
+	v.Request.Asking = access.Asking{Application: "deployer", Subject: "ana1", Template: "production-deploy", Title: "Deploy v1.2 to <eu-1>",
+		Data:   []access.Datum{{Name: "version", Label: "Version", Value: "v1.2"}, {Name: "cluster", Label: "Cluster", Value: "<eu-1>"}},
+		Claims: []access.Datum{{Name: "ticket", Label: "ticket", Value: "OPS-1"}, {Name: "branch", Label: "branch"}}}
+	v.Request.Justification = v.Request.Asking.Title
+	v.Effects = []access.Effect{{Title: "roles/production-deploy", Text: "an access token for deployer\nscope: production-deploy"}}
 }
