@@ -86,7 +86,8 @@ var layering = []rule{
 
 	// Support of tests, which no product package may import.
 	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/iampolicy",
-		"internal/gcp/resourcemanager", "internal/gcp/resourcename", "internal/policy"}},
+		"internal/gcp/resourcemanager", "internal/gcp/resourcename", "internal/passkey", "internal/policy"}},
+	{of: []string{"internal/passkey/passkeytest"}, mayImport: []string{"internal/access", "internal/passkey"}},
 	{of: []string{"internal/sandbox/sandboxtest"}, mayImport: []string{"internal/mail/smtptest", "internal/sandbox/google"}},
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},
