@@ -146,6 +146,9 @@ func programs(c *config.Config, requests *broker.Broker, all application.Registr
 		Waiters: c.Server.Waiters}
 }
 
+// immediate is whether what is granted on a resource holds at once.
+func immediate(on access.Resource) bool { return isPomeriums(on) || hasKind(application.Kinds, on) }
+
 // registeredApplications are applications as a provider.
 func registeredApplications(all application.Registry, k clock) broker.Registration {
 	return broker.Registration{Provider: application.NewProvider(all, k.now), Name: application.ProviderName, Kinds: application.Kinds}

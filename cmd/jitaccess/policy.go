@@ -137,7 +137,7 @@ func (p *policyCommand) lint(ctx context.Context, files []string) (int, error) {
 		return exitUsage, err
 	}
 	file, faults := policy.ReadFile(text)
-	deployment := policy.Deployment{Ledger: !p.withoutLedger, Passkeys: true, AccessLevels: true, Claims: true, Groups: true,
+	deployment := policy.Deployment{Ledger: !p.withoutLedger, Passkeys: true, AccessLevels: policy.AnyLevels, Claims: true, Groups: true,
 		Channels: channelNames}
 	if p.envFile != "" {
 		c, err := p.config()

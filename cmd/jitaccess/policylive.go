@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -298,6 +299,9 @@ func enforced(c *config.Config) policy.Deployment {
 		kinds = access.Each(pomerium.Kinds, func(k access.ResourceKind) string { return k.Segment })
 	}
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
-		Groups: c.Catalog.CustomerID != "", AccessLevels: c.Identity.Profile == config.IAP, Claims: c.Identity.GroupsClaim != "",
+		Groups: c.Catalog.CustomerID != "", AccessLevels: levels[c.Identity.Profile], Claims: c.Identity.GroupsClaim != "",
 		Channels: channels, Kinds: kinds}
 }
+
+// levels are the access levels with which each profile can say that somebody is signed in.
+var levels = map[string]*regexp.Regexp{config.IAP: policy.GoogleLevels, config.OIDC: policy.AnyLevels}

@@ -49,6 +49,7 @@ const (
 	FieldPrincipal     = "principal"
 	FieldComment       = "comment"
 	FieldVerdict       = "verdict"
+	FieldName          = "name"
 )
 
 // Error is a refusal or failure with a code. The words for people stand in one
@@ -184,9 +185,9 @@ const (
 	CodeUnsafeDatum         Code = "unsafe-datum"         // name, max
 	CodeBadDatum            Code = "bad-datum"            // name, pattern
 	CodeLongTitle           Code = "long-title"           // max
-	CodeBadCallback         Code = "bad-callback"         // hosts
+	CodeBadCallback         Code = "bad-callback"         //
 	CodeKeyReused           Code = "key-reused"           //
-	CodeNoApprovers         Code = "no-approvers"         // application, template, count
+	CodeNoApprovers         Code = "no-approvers"         // application, template
 	CodeTemplateLost        Code = "template-lost"        // application, template
 
 	// Links and decisions.
@@ -216,6 +217,19 @@ const (
 	CodeGlassUntold     Code = "glass-untold"     //
 	CodeNoReview        Code = "no-review"        //
 	CodeReviewed        Code = "already-reviewed" // by
+
+	// Passkeys.
+	CodeNoPasskeys        Code = "no-passkeys"        //
+	CodeUnknownPasskey    Code = "unknown-passkey"    //
+	CodePasskeyKnown      Code = "passkey-known"      //
+	CodePasskeyName       Code = "passkey-name"       //
+	CodeOwnPasskey        Code = "own-passkey"        //
+	CodeNoPasskey         Code = "no-passkey"         //
+	CodePasskeyUnapproved Code = "passkey-unapproved" //
+	CodePasskeyYoung      Code = "passkey-young"      // until
+	CodePasskeySynced     Code = "passkey-synced"     //
+	CodeSignatureMissing  Code = "signature-missing"  //
+	CodeSignatureInvalid  Code = "signature-invalid"  //
 
 	// What the platform says.
 	CodeRequesterLost      Code = "requester-lost"      // principal, role, resource

@@ -326,6 +326,8 @@ type Decision struct {
 	// Duration, in whole minutes, is for how long it was approved at most; zero is for as
 	// long as was asked.
 	Duration time.Duration
+	// Evidence is what the person has signed, where they have; nil otherwise.
+	Evidence *Assertion
 }
 
 // Was is whether the person was among those who may fill the requirement.

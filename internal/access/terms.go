@@ -101,13 +101,14 @@ type Terms struct {
 	Glass      GlassTerms
 }
 
-// KeyTerms is what the keys of approvers who sign must be like. Zero is any key.
+// KeyTerms is what the keys of approvers who sign must be like. Zero is any key whose
+// enrolment an administrator has approved who is not its holder.
 type KeyTerms struct {
 	// Age is how long ago a key must have been enrolled at least.
 	Age time.Duration
-	// DeviceBound: it cannot be copied to another device. ByAdmin: an administrator has
-	// approved its enrolment, also where the service would let people enrol alone.
-	DeviceBound, ByAdmin bool
+	// DeviceBound: it cannot be copied to another device. SelfEnrolled: it counts though no
+	// administrator has approved its enrolment.
+	DeviceBound, SelfEnrolled bool
 }
 
 // Escalation is who is told when a request has waited for some time. To is spelled as
@@ -184,10 +185,10 @@ func Strictest(first Terms, more ...Terms) Terms {
 		first.MaxContinuous = earlier(first.MaxContinuous, t.MaxContinuous)
 		first.ApproverAccessLevels = both(first.ApproverAccessLevels, t.ApproverAccessLevels)
 		first.InheritedOnly = first.InheritedOnly || t.InheritedOnly
+		first.Keys.SelfEnrolled = (first.Keys.SelfEnrolled || !first.Signature) && (t.Keys.SelfEnrolled || !t.Signature)
 		first.Signature = first.Signature || t.Signature
 		first.Keys.Age = max(first.Keys.Age, t.Keys.Age)
 		first.Keys.DeviceBound = first.Keys.DeviceBound || t.Keys.DeviceBound
-		first.Keys.ByAdmin = first.Keys.ByAdmin || t.Keys.ByAdmin
 		first.RemindAfter = earlier(first.RemindAfter, t.RemindAfter)
 		for _, e := range t.Escalations {
 			same := func(o Escalation) bool { return o.After == e.After && sameItems(o.To, e.To) }

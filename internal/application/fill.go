@@ -154,7 +154,7 @@ func (a *Application) mayCall(callback string) error {
 		return nil
 	}
 	u, err := url.Parse(callback)
-	refused := invalid(FieldCallback, access.CodeBadCallback, access.Args{"hosts": strings.Join(a.CallbackHosts, ", ")})
+	refused := invalid(FieldCallback, access.CodeBadCallback, nil)
 	switch {
 	case err != nil || len(callback) > 2000 || u.User != nil || u.Fragment != "" || u.Opaque != "":
 		return refused

@@ -3,7 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,7 +91,15 @@ func (b *Broker) AskFor(ctx context.Context, caller access.Caller, a AskFor) (As
 			return b.asAsked(made, a.Origin), nil
 		}
 	}
+	if slices.Contains([]access.Code{access.CodeFewReviewers, access.CodeNobodyFor, access.CodeNobodyInGroup}, codeOf(err)) {
+		err = noApprovers(a, err) // the application has chosen none of them
+	}
 	return asked, err
+}
+
+func noApprovers(a AskFor, cause error) error {
+	return &access.Error{Kind: access.Unprocessable, Code: access.CodeNoApprovers, Err: cause,
+		Args: access.Args{"application": a.Application, "template": a.Template}}
 }
 
 // askedBefore is the request that an application has made under the same key; zero where there
@@ -150,8 +158,7 @@ func (b *Broker) completes(ctx context.Context, caller access.Caller, apps Appli
 		r.Terms.People = append(r.Terms.People, named)
 	}
 	if r.Reviewers = b.everybodyNamed(*r, terms); len(r.Reviewers) == 0 {
-		return terms, &access.Error{Kind: access.Unprocessable, Code: access.CodeNoApprovers, Args: access.Args{
-			"application": asking.Application, "template": asking.Template, "count": strconv.Itoa(terms.Approvals())}}
+		return terms, noApprovers(a, nil)
 	}
 	r.Terms.People = append(r.Terms.People, b.peopleOf(r.Reviewers)...)
 	return terms, nil

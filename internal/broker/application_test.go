@@ -39,7 +39,7 @@ func template() application.Template {
 func withApplication(t *testing.T) (*world, *registry, *broker.Broker) {
 	t.Helper()
 	w, _, _ := withDatabase(t)
-	w.GroupsOf = map[access.Principal][]string{cho: {"leads@example.com"}, ana: {"leads@example.com"}}
+	w.GroupsOf = map[access.Principal][]string{cho: {"leads@example.com"}, ana: {"leads@example.com", "only@example.com"}}
 	w.Origin = "https://jit.example.com"
 	r := &registry{all: []application.Application{{Name: "deployer", URI: "https://deploy.example.com", Active: true,
 		CallbackHosts: []string{"deploy.example.com", "localhost:8080"}, Templates: []application.Template{template()}}, {Name: "other", Active: true}}}
@@ -183,7 +183,10 @@ func TestWhatAnApplicationMayNotAskFor(t *testing.T) {
 		{"for one of two who would both have to approve", func(a *broker.AskFor, app *application.Application) {
 			a.Subject, app.Templates[0].Approvals = "ben@example.com", 2
 			app.Templates[0].Approvers = []string{"user:ben@example.com", "user:cho@example.com"}
-		}, access.Invalid, access.CodeFewReviewers, "reviewer"},
+		}, access.Unprocessable, access.CodeNoApprovers, ""},
+		{"for the only one in the group that could approve", func(a *broker.AskFor, app *application.Application) {
+			app.Templates[0].Approvers = []string{"group:only@example.com"}
+		}, access.Unprocessable, access.CodeNoApprovers, ""},
 		{"a callback elsewhere", func(a *broker.AskFor, _ *application.Application) { a.Callback = "https://evil.example/x" },
 			access.Invalid, access.CodeBadCallback, "callback"},
 		{"a callback to another port", func(a *broker.AskFor, _ *application.Application) { a.Callback = "https://deploy.example.com:8443/x" },

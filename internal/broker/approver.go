@@ -219,6 +219,11 @@ func (b *Broker) count(ctx context.Context, caller access.Caller, r access.Reque
 		if len(as) == 0 || slices.ContainsFunc(terms.ApproverAccessLevels, lacks) {
 			continue
 		}
+		if signed, err := b.countsSigned(ctx, d, r, terms); err != nil {
+			return access.Tally{}, err
+		} else if !signed {
+			continue
+		}
 		counted, counts = append(counted, human), append(counts, d)
 		still[d.By] = as
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/passkey"
 )
 
 // Config is what a Broker is made of. Everything is required unless it says
@@ -34,6 +35,9 @@ type Config struct {
 	// Origin is the scheme and host of links in what is told without anybody asking; may
 	// be empty, and then there are none.
 	Origin string
+	// Signatures and Nonces are nil where nobody can sign; nor can anybody without Origin.
+	Signatures Signatures
+	Nonces     *passkey.Nonces
 	// Now is the clock.
 	Now func() time.Time
 	// Random is a source of cryptographic quality.

@@ -58,8 +58,10 @@ type Identity struct {
 	OIDCClientSecret StoredText    `env:"OIDC_CLIENT_SECRET" secret:"true"`
 	OIDCMaxAge       time.Duration `env:"OIDC_MAX_AGE" default:"480" unit:"minutes" min:"1" max:"480"`
 	// OIDCEmailVerified is "claim", or "assumed" where the provider does not say it.
-	OIDCEmailVerified string     `env:"OIDC_EMAIL_VERIFIED" default:"claim" pattern:"claim|assumed"`
-	SessionKey        StoredText `env:"SESSION_KEY" secret:"true"`
+	OIDCEmailVerified string `env:"OIDC_EMAIL_VERIFIED" default:"claim" pattern:"claim|assumed"`
+	// OIDCClasses are the classes of authentication that are asked for, best first.
+	OIDCClasses []string   `env:"OIDC_ACR_VALUES"`
+	SessionKey  StoredText `env:"SESSION_KEY" secret:"true"`
 }
 
 // loadBalancer is the ARN of an Application Load Balancer; other kinds sign nobody in.
@@ -79,7 +81,7 @@ var ofProfile = map[string][]string{
 	ALB:        {"ALB_ARN", "JITACCESS_ALB_ENDPOINT"},
 	JWT: {"IDENTITY_HEADER", "IDENTITY_ISSUER", "IDENTITY_JWKS", "IDENTITY_ALGORITHMS", "IDENTITY_EMAIL_CLAIM",
 		"IDENTITY_SUBJECT_CLAIM"},
-	OIDC: {"OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_MAX_AGE", "OIDC_EMAIL_VERIFIED", "SESSION_KEY"},
+	OIDC: {"OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_MAX_AGE", "OIDC_EMAIL_VERIFIED", "OIDC_ACR_VALUES", "SESSION_KEY"},
 }
 
 // needed are the variables without which nobody could be identified, or anybody.
@@ -203,6 +205,9 @@ func (r *reader) checkOIDC(i *Identity) {
 	if i.OIDCIssuer != "" {
 		u, _, ok := parseURL(i.OIDCIssuer)
 		r.faultIf(!ok || u.RawQuery != "", "OIDC_ISSUER", "")
+	}
+	for _, class := range i.OIDCClasses {
+		r.faultIf(!matches("visible", class) || len(class) > 100, "OIDC_ACR_VALUES", "")
 	}
 	if _, err := ParseKeys(i.SessionKey.Value.Reveal()); err != nil {
 		r.faultIf(!i.SessionKey.Value.IsZero(), "SESSION_KEY", err.Error())

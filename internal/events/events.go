@@ -33,6 +33,10 @@ const (
 	Escalate = "api.escalate"
 	Lapse    = "api.lapse"
 	Expire   = "api.expire"
+	// These are of passkeys.
+	EnrolPasskey   = "passkey.enrol"
+	ApprovePasskey = "passkey.approve"
+	RemovePasskey  = "passkey.remove"
 )
 
 // What only reads: ordinary lines, of which JIT Access 1.x had the first five. The event

@@ -81,6 +81,19 @@ type decisionForm struct {
 	Seconds int64            `json:"seconds,omitempty"`
 	As      []string         `json:"as,omitempty"`
 	Levels  []string         `json:"access_levels,omitempty"`
+	// Evidence is what was signed; bytes are in Base64.
+	Evidence *assertionForm `json:"evidence,omitempty"`
+}
+
+type assertionForm struct {
+	Credential        []byte    `json:"credential"`
+	PublicKey         []byte    `json:"public_key"`
+	AuthenticatorData []byte    `json:"authenticator_data"`
+	ClientData        []byte    `json:"client_data"`
+	Signature         []byte    `json:"signature"`
+	Nonce             []byte    `json:"nonce"`
+	At                time.Time `json:"at"`
+	RelyingParty      string    `json:"relying_party"`
 }
 
 type callerForm struct {
@@ -316,12 +329,20 @@ func windowFrom(f *windowForm) access.Window {
 }
 
 func decisionTo(d access.Decision) decisionForm {
-	return decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest, seconds(d.Duration), d.As, d.AccessLevels}
+	f := decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest, seconds(d.Duration), d.As, d.AccessLevels, nil}
+	if d.Evidence != nil {
+		f.Evidence = new(assertionForm(*d.Evidence))
+	}
+	return f
 }
 
 func decisionFrom(f decisionForm) access.Decision {
-	return access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest, Duration: duration(f.Seconds),
+	d := access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest, Duration: duration(f.Seconds),
 		As: f.As, AccessLevels: f.Levels}
+	if f.Evidence != nil {
+		d.Evidence = new(access.Assertion(*f.Evidence))
+	}
+	return d
 }
 
 func outcomeTo(o access.Outcome) outcomeForm {

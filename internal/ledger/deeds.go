@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,26 +16,13 @@ import (
 	"jitaccess/internal/access"
 )
 
-// Deed is one thing that happened to something that is no request: to a person's passkeys,
-// or to an application. Those of one thing are a chain, which is what the thing is: nothing
-// is kept of it but what happened to it.
-type Deed struct {
-	// Kind is what sort of thing it is (DeedPasskeys, DeedApplication), Of which one.
-	Kind, Of string
-	// Number counts the deeds of one thing from 1.
-	Number int
-	// At is in microseconds; By is who did it, nobody where the service itself did.
-	At time.Time
-	By access.Principal
-	// Body is what happened, in a form of its kind. It is empty where nothing did, and the
-	// chain was only signed anew (RenewDeeds).
-	Body []byte
-}
+// Deed is access.Deed.
+type Deed = access.Deed
 
 // Kinds of things of which there are deeds.
 const (
-	DeedPasskeys    = "passkeys"    // Of is a person
-	DeedApplication = "application" // Of is its name
+	DeedPasskeys    = access.DeedPasskeys
+	DeedApplication = access.DeedApplication
 )
 
 var deedKinds = []string{DeedPasskeys, DeedApplication}
@@ -304,4 +292,33 @@ func (report *Report) addDeeds(ctx context.Context, kind string, notes []Note, s
 			find(err.Error())
 		}
 	}
+}
+
+// kindUse comes before the id of a key in the kind of the notes of what it has signed. They
+// are not signed: nobody gets access by one.
+const kindUse = "passkey use "
+
+// useBody is the body of such a note.
+type useBody struct {
+	Counter uint32 `json:"counter"`
+}
+
+// KeyUsed implements broker.Signatures.
+func (s *Store) KeyUsed(ctx context.Context, use access.KeyUse) error {
+	body, err := json.Marshal(useBody{use.Counter})
+	if err != nil {
+		return access.AsError(err)
+	}
+	return unavailable(s.c.Home.Keep(ctx, Note{Kind: kindUse + access.CredentialID(use.Credential), ID: rand.Text(), Made: use.At, Body: body}))
+}
+
+// LastUse implements broker.Signatures. What cannot be read is as if it were not there.
+func (s *Store) LastUse(ctx context.Context, credential []byte) (access.KeyUse, error) {
+	notes, err := s.c.Home.Notes(ctx, kindUse+access.CredentialID(credential), 1)
+	if err != nil || len(notes) == 0 {
+		return access.KeyUse{}, unavailable(err)
+	}
+	var body useBody
+	_ = json.Unmarshal(notes[0].Body, &body)
+	return access.KeyUse{Credential: credential, Counter: body.Counter, At: notes[0].Made}, nil
 }

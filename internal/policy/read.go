@@ -422,5 +422,5 @@ func (r *reader) signature(n *document.Node, p *partial) {
 	}
 	bound := flag(n.Get("device_bound"))
 	p.keys.DeviceBound = bound != nil && *bound
-	p.keys.ByAdmin = textOf(n.Get("enrolment")) == "admin"
+	p.keys.SelfEnrolled = textOf(n.Get("enrolment")) == "self"
 }

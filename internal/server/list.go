@@ -37,9 +37,11 @@ type rowView struct {
 	ID                        string
 	Roles, Reason, On, Length string
 	Resource                  access.Resource
-	Principal                 access.Principal
-	State, Tone               string
-	Made                      *Moment
+	// Person is for whom it is, in words.
+	Person      string
+	Principal   access.Principal
+	State, Tone string
+	Made        *Moment
 	// When is when the access ends, and when it begins if that is to come; empty where
 	// there is none.
 	When template.HTML
@@ -67,7 +69,8 @@ type option struct {
 // rowOf is a request as lists have it. Of what was erased little is left.
 func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	l := s.languageOf(r)
-	v := rowView{ID: q.ID, Reason: q.Justification, On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
+	v := rowView{ID: q.ID, Reason: cmp.Or(q.Asking.Title, q.Justification), Person: l.Person(q),
+		On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
 		State: l.Text("state." + string(q.State)), Tone: tones[q.State],
 		Made: s.moment(r, q.Created), Glass: q.Kind == access.BreakGlass}
 	if length := q.Approved(); length > 0 {
@@ -94,7 +97,7 @@ func (s *server) rowsOf(r *http.Request, requests []access.Request, own bool) []
 	for _, q := range requests {
 		row := s.rowOf(r, q)
 		if own {
-			row.Principal = ""
+			row.Principal, row.Person = "", ""
 		}
 		rows = append(rows, row)
 	}

@@ -25,6 +25,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/lookup"
+	"jitaccess/internal/passkey"
 	"jitaccess/internal/words"
 	"jitaccess/web"
 )
@@ -62,6 +63,12 @@ type Broker interface {
 	Administration(context.Context, access.Caller) (broker.Administration, error)
 	DecidedAtPage() bool
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
+	Passkeys() bool
+	PasskeyList(context.Context, access.Caller) (broker.PasskeyList, error)
+	Enrol(ctx context.Context, c access.Caller, name string, made passkey.Creation) (access.Passkey, []*access.Error, error)
+	ApprovePasskey(ctx context.Context, c access.Caller, of access.Principal, id string) ([]*access.Error, error)
+	RemovePasskey(ctx context.Context, c access.Caller, of access.Principal, id string) ([]*access.Error, error)
+	Signing(ctx context.Context, c access.Caller, v broker.View, atMost time.Duration) (broker.Ceremony, error)
 }
 
 // Config is what a server is made of. Everything is required unless it says
@@ -222,6 +229,7 @@ func (s *server) routes() *chi.Mux {
 	if s.Login != nil {
 		r.With(s.unless(embedded)).Get("/oidc/callback", s.loggedIn)
 		r.With(s.unless(s.notOurPages)).Post("/oidc/logout", s.logOut)
+		r.Post("/oidc/backchannel-logout", s.loggedOutElsewhere)
 	}
 
 	// Pages.
@@ -243,6 +251,10 @@ func (s *server) routes() *chi.Mux {
 			r.Get(broker.AdminPath+"/requests/{id}", s.page(with(requestID, s.showRequest)))
 			r.Post(broker.AdminPath+"/requests/{id}/end", s.page(with(requestID, s.end)))
 		}
+		r.Get("/passkeys", s.page(s.passkeys))
+		r.Post("/passkeys", s.page(s.enrol))
+		r.Post("/passkeys/{id}/approve", s.page(s.passkeyAction(s.approvePasskey)))
+		r.Post("/passkeys/{id}/remove", s.page(s.passkeyAction(s.removePasskey)))
 		r.Get("/mail", s.page(s.mailAccount))
 		r.Post("/mail", s.page(s.testMail))
 

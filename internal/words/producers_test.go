@@ -632,7 +632,7 @@ func TestTextsFitTheErrorsThatTheProductMakes(t *testing.T) {
 	codes := words.Codes(t)
 	produced := map[access.Code]bool{}
 	var said strings.Builder
-	for _, s := range situations() {
+	for _, s := range slices.Concat(situations(), applicationSituations()) {
 		produced[s.code] = true
 		t.Run(strings.ReplaceAll(string(s.code)+" "+s.what, " ", "-"), func(t *testing.T) {
 			err := s.happens(t)
