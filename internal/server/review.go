@@ -379,8 +379,16 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	v.Asked = whatTheySaid(l, b, you)
 	others := othersAsked(q, you)
-	v.Others, v.Readers = l.List(others), l.List(append([]string{v.Person}, others...))
+	v.Others, v.Readers = l.List(others), v.readers(l, others)
 	return v
+}
+
+// readers are who can read a comment: who was asked, and whom it is for where that is known.
+func (v *reviewView) readers(l *words.Language, others []string) string {
+	if v.Asking != nil && v.Asking.Unlinked {
+		return l.List(others)
+	}
+	return l.List(append([]string{v.Person}, others...))
 }
 
 // needsOf are the approvals that a request takes, and how many of each there are as far
