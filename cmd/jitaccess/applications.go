@@ -136,6 +136,9 @@ func (a *applications) keyAt(ctx context.Context, place string) (application.Key
 	return read.key, read.err
 }
 
+// immediate is whether what is granted on a resource holds at once.
+func immediate(on access.Resource) bool { return isPomeriums(on) || hasKind(application.Kinds, on) }
+
 // programs is what applications ask through; nil where what they ask for could not be
 // remembered, or nothing signs what they are handed.
 func programs(c *config.Config, requests *broker.Broker, all application.Registry, memory memories) *server.Applications {
@@ -145,9 +148,6 @@ func programs(c *config.Config, requests *broker.Broker, all application.Registr
 	return &server.Applications{Broker: requests, Registry: all, Tokens: memory.tokens, MachinesURL: c.Server.MachinesURL,
 		Waiters: c.Server.Waiters}
 }
-
-// immediate is whether what is granted on a resource holds at once.
-func immediate(on access.Resource) bool { return isPomeriums(on) || hasKind(application.Kinds, on) }
 
 // registeredApplications are applications as a provider.
 func registeredApplications(all application.Registry, k clock) broker.Registration {

@@ -45,8 +45,10 @@ type signing struct {
 	// beside is the file of a key that lies beside the database, where whoever writes that
 	// folder can approve; empty where the key is kept elsewhere.
 	beside string
-	// fingerprints are those of keys of one's own; none where the service account signs.
+	// fingerprints are those of keys of one's own, and secrets what they are derived from, the
+	// newest first; none where the service account signs.
 	fingerprints []string
+	secrets      [][]byte
 	// tokens signs access tokens of applications; nil where the service account signs.
 	tokens *bearer.Signer
 }
@@ -121,7 +123,7 @@ func openSigning(ctx context.Context, c config.Ledger, file string, platform fun
 	if err != nil {
 		return s, fmt.Errorf("SIGNING_KEY: %w", err)
 	}
-	s.Signer, s.fingerprints = keys, keys.Fingerprints()
+	s.Signer, s.fingerprints, s.secrets = keys, keys.Fingerprints(), secrets
 	return s, nil
 }
 
@@ -173,6 +175,9 @@ type memories struct {
 	ledger *ledger.Store
 	// key says in words what signs what is remembered.
 	key string
+	// secrets are what the service's own keys are derived from, the newest first; none where
+	// the service account signs.
+	secrets [][]byte
 	// tokens signs access tokens of applications; nil where nothing does.
 	tokens *bearer.Signer
 }
@@ -203,7 +208,7 @@ func remember(ctx context.Context, c *config.Config, google *cloud, log *slog.Lo
 		if m.ledger, keys, err = startLedger(ctx, c, google, links, log, k); err != nil {
 			return m, err
 		}
-		m.store, m.key, m.tokens = m.ledger, keys.inWords(), keys.tokens
+		m.store, m.key, m.secrets, m.tokens = m.ledger, keys.inWords(), keys.secrets, keys.tokens
 	}
 	return m, nil
 }
@@ -501,7 +506,7 @@ func (l *ledgerCommand) verify(ctx context.Context) (int, error) {
 	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; %d policies; ", report.Requests, report.Events, report.Erased,
 		report.Policies)
 	if report.Deeds > 0 {
-		fmt.Fprintf(l.stdout, "%d deeds; ", report.Deeds)
+		fmt.Fprintf(l.stdout, "%d deeds, %d approvals signed with a passkey; ", report.Deeds, report.Signed)
 	}
 	switch {
 	case len(report.Findings) > 0:

@@ -25,6 +25,7 @@ import (
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/notice"
+	"jitaccess/internal/passkey"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/pomerium"
 	"jitaccess/internal/server"
@@ -248,13 +249,20 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if c.Guarded() && unnamed(terms)() {
 		logger.Warn("nobody is named who approves: "+adminAssumptions, "event", events.Startup)
 	}
-	requests := broker.New(durablePorts(broker.Config{
+	ports := broker.Config{
 		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: notifier,
 		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
-	}))
+	}
+	if signsHere(c) {
+		ports.Signatures = memory.ledger
+		if ports.Nonces, err = passkey.NewNonces(k.now, rand.Reader, memory.secrets...); err != nil {
+			return nil, err
+		}
+	}
+	requests := broker.New(durablePorts(ports))
 	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform}
 	account := ""
 	if google != nil {
