@@ -250,7 +250,7 @@ func TestEligibleSpeaksInWords(t *testing.T) {
 	for _, want := range []string{
 		"projects/a: " + missing + " (the directory says no)\n",
 		"projects/b cannot be looked up: Cloud Asset Inventory is receiving too many calls at the moment. Try again in a minute.\n",
-		"projects/c is left out: There is no ", "Check the project ID.",
+		"projects/c is left out: There is no ", "Check the name.",
 	} {
 		if !strings.Contains(faults.String(), want) {
 			t.Errorf("does not say %q:\n%s", want, faults.String())

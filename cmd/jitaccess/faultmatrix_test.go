@@ -201,13 +201,13 @@ func (f *faulty) sweep() {
 func (f *faulty) done(s errands, deed string) bool {
 	switch deed {
 	case "activate":
-		return f.live(s.selfID) == 1
+		return f.live(s.id[selfActivation]) == 1
 	case "ask":
-		return f.page(alice, "/requests/"+s.id).status == 200
+		return f.page(alice, "/requests/"+s.id[request]).status == 200
 	case "approve":
-		return f.granted(s.id) == 1
+		return f.granted(s.id[request]) == 1
 	default:
-		return f.live(s.id) == 0
+		return f.live(s.id[request]) == 0
 	}
 }
 
@@ -264,18 +264,22 @@ func (f *faulty) fails(deed string, arm, disarm func()) string {
 	}
 	f.world.pass(6 * time.Minute)
 	f.sweep()
-	if f.granted(s.selfID) > 1 || f.granted(s.id) > 1 || !f.done(s, deed) || f.foreign("projects/"+project) != foreign {
-		f.t.Errorf("%s, and again: granted %d and %d, done %v", cell, f.granted(s.selfID), f.granted(s.id), f.done(s, deed))
+	if f.granted(s.id[selfActivation]) > 1 || f.granted(s.id[request]) > 1 || !f.done(s, deed) || f.foreign("projects/"+project) != foreign {
+		f.t.Errorf("%s, and again: granted %d and %d, done %v", cell, f.granted(s.id[selfActivation]), f.granted(s.id[request]), f.done(s, deed))
 	}
 	kind := map[string]string{"activate": "ActivationSelfApproved", "ask": "RequestActivation", "approve": "ActivationApproved"}[deed]
+	of := request
+	if deed == "activate" {
+		of = selfActivation
+	}
 	for range 8 { // those who have heard nothing hear it within the hour
-		if kind == "" || f.told(s, kind) > 0 {
+		if kind == "" || f.told(s, of, kind) > 0 {
 			break
 		}
 		f.world.pass(8 * time.Minute)
 		f.sweep()
 	}
-	if kind != "" && f.told(s, kind) == 0 {
+	if kind != "" && f.told(s, of, kind) == 0 {
 		f.t.Errorf("%s: nobody was told", cell)
 	}
 	return cell
@@ -314,6 +318,11 @@ func (f *faulty) callFails(t *testing.T, deed, call, kind string) (cell string) 
 		switch kind {
 		case "time-out":
 			fault.Hang, fault.Times = true, 1
+			if strings.HasSuffix(path, "/token") {
+				// One for Google Cloud and one for groups are fetched at the same time; which of
+				// them would hang is a matter of chance, and only one of them is indispensable.
+				fault.Times = 0
+			}
 		case "reset":
 			cuts = regexp.MustCompile("^" + variable.ReplaceAllString(regexp.QuoteMeta(call), "[^/:]+") + "$")
 		case "4xx":

@@ -46,7 +46,7 @@ func number(t testing.TB, f url.Values) string {
 		t.Fatal(err)
 	}
 	sent := access.Request{Kind: access.KindOfID(f.Get("id")), Principal: alice, Resource: id.Resource, Entitlements: []access.EntitlementID{id},
-		Justification: f.Get("justification"), Duration: time.Duration(minutes) * time.Minute}
+		Justification: f.Get("justification"), Duration: time.Duration(minutes) * time.Minute, Extends: f.Get("extends")}
 	for _, r := range f["reviewer"] {
 		sent.Reviewers = append(sent.Reviewers, access.Principal(r))
 	}

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -21,14 +23,19 @@ import (
 
 const albKey = "12345678-1234-1234-1234-123456789012"
 
-// keyHolder signs for a front, and publishes its key wherever fronts do.
+// keyHolder signs for a front, and publishes its keys wherever fronts do.
 type keyHolder struct {
 	*httptest.Server
 	key *ecdsa.PrivateKey
+	rsa *rsa.PrivateKey
 }
 
 func newKeyHolder(t *testing.T) *keyHolder {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +49,13 @@ func newKeyHolder(t *testing.T) *keyHolder {
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
 	set := encoded(t, dict{"keys": []dict{{"kty": "EC", "crv": "P-256", "kid": "front-1", "x": b64(point[1:33]), "y": b64(point[33:])}}})
+	certs := encoded(t, dict{"keys": []dict{{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "front-2", "e": "AQAB", "n": b64(other.N.Bytes())}},
+		"public_cert": dict{"kid": "front-2", "cert": "unused"}, "public_certs": []dict{}})
 	mux := http.NewServeMux()
-	h := &keyHolder{httptest.NewServer(mux), key}
+	h := &keyHolder{httptest.NewServer(mux), key, other}
 	t.Cleanup(h.Close)
 	for path, body := range map[string]string{
-		"/.well-known/pomerium/jwks.json": set, "/cdn-cgi/access/certs": set, "/jwks": set,
+		"/.well-known/pomerium/jwks.json": set, "/cdn-cgi/access/certs": certs, "/jwks": set,
 		"/" + albKey:                        string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})),
 		"/.well-known/openid-configuration": encoded(t, dict{"issuer": h.URL, "jwks_uri": h.URL + "/jwks"}),
 	} {
@@ -55,9 +64,11 @@ func newKeyHolder(t *testing.T) *keyHolder {
 	return h
 }
 
-// sign signs what a front says.
+// sign signs what a front says, by ES256 unless the header names another.
 func (h *keyHolder) sign(t *testing.T, header, claims dict, encoding *base64.Encoding) string {
-	header["alg"] = "ES256"
+	if header["alg"] == nil {
+		header["alg"] = "ES256"
+	}
 	text := func(d dict) string {
 		b, err := json.Marshal(d)
 		if err != nil {
@@ -67,6 +78,13 @@ func (h *keyHolder) sign(t *testing.T, header, claims dict, encoding *base64.Enc
 	}
 	signed := text(header) + "." + text(claims)
 	sum := sha256.Sum256([]byte(signed))
+	if header["alg"] == "RS256" {
+		signature, err := rsa.SignPKCS1v15(rand.Reader, h.rsa, crypto.SHA256, sum[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed + "." + encoding.EncodeToString(signature)
+	}
 	r, s, err := ecdsa.Sign(rand.Reader, h.key, sum[:])
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +97,7 @@ func (h *keyHolder) sign(t *testing.T, header, claims dict, encoding *base64.Enc
 // front.
 func TestTheServiceBehindOtherFronts(t *testing.T) {
 	const arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/jit/50dc6c495c0c9188"
+	tag := strings.Repeat("4714c1358e65fe4b", 4)
 	keys := newKeyHolder(t)
 	now := time.Now()
 	person := func(more dict) dict {
@@ -104,6 +123,11 @@ func TestTheServiceBehindOtherFronts(t *testing.T) {
 				return keys.sign(t, dict{"kid": albKey, "signer": arn, "client": "client-1", "iss": "https://login.example.com", "exp": end},
 					dict{"sub": "s-1", "email": alice, "iss": "https://login.example.com", "exp": end, "groups": []string{"platform"}}, base64.URLEncoding)
 			}, "alb", "LoadBalancerKeysAreAvailable", "", "the client client-1 of " + arn},
+		"cloudflare": {map[string]string{"IDENTITY": "cloudflare", "CLOUDFLARE_TEAM": "acme", "IDENTITY_AUDIENCE": tag, "JITACCESS_CLOUDFLARE_ENDPOINT": keys.URL},
+			"Cf-Access-Jwt-Assertion", func() string {
+				return keys.sign(t, dict{"kid": "front-2", "alg": "RS256"}, person(dict{"iss": "https://acme.cloudflareaccess.com", "aud": []string{tag},
+					"type": "app", "identity_nonce": "6ei69kawdKzMIAPF", "country": "PT"}), base64.RawURLEncoding)
+			}, "cloudflare", "CloudflareKeysAreAvailable", "/cdn-cgi/access/logout", tag},
 		"jwt": {map[string]string{"IDENTITY": "jwt", "IDENTITY_HEADER": "Authorization", "IDENTITY_ISSUER": keys.URL, "IDENTITY_AUDIENCE": "jit",
 			"IDENTITY_ALGORITHMS": "ES256"},
 			"Authorization", func() string {
@@ -123,6 +147,13 @@ func TestTheServiceBehindOtherFronts(t *testing.T) {
 			with("/", test.assertion()).expect(t, 200, alice)
 			// ADMINS names the group that the assertion does.
 			with("/mail", test.assertion()).expect(t, 200)
+			// What somebody does is done and recorded as theirs.
+			w.call("", "POST", selfURL, encoded(t, selfBody(nil)), "X-JITACCESS", "1", "Content-Type", "application/json",
+				test.header, test.assertion()).expect(t, 200, `"ACTIVE"`)
+			w.call("", "POST", selfURL, encoded(t, selfBody(nil)), "X-JITACCESS", "1", "Content-Type", "application/json").expect(t, 401)
+			if !w.logged(`"api.activateRole"`, alice) {
+				t.Errorf("it is not recorded as theirs: %s", w.log)
+			}
 			if test.switchAccount != "" {
 				with("/", test.assertion()).expect(t, 200, test.switchAccount)
 			}

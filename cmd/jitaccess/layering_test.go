@@ -26,7 +26,7 @@ type rule struct {
 // Imports point down:
 //
 //	cmd → server → broker → {policy, token} → access
-//	token, identity, ledger → jose
+//	token, bearer, identity, ledger → jose
 //	adapters → access, never one another, never broker or server
 //
 // A new package needs a line here.
@@ -38,19 +38,23 @@ var layering = []rule{
 	{of: []string{"internal/events"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/lookup"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/gcp/quota"}, mayImport: []string{"internal/access"}, pure: true},
-	{of: []string{"internal/policy"}, mayImport: []string{"internal/access", "internal/policy/document"}, pure: true},
+	{of: []string{"internal/application"}, mayImport: []string{"internal/access", "internal/loopback"}, pure: true},
+	{of: []string{"internal/policy"}, mayImport: []string{"internal/access", "internal/application", "internal/policy/document"}, pure: true},
 	{of: []string{"internal/policy/cases"}, mayImport: []string{"internal/access", "internal/policy", "internal/policy/document"}, pure: true},
 	{of: []string{"internal/policy/document"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/addressmap"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/jose"}, mayImport: nil},
+	{of: []string{"internal/passkey"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/bearer"}, mayImport: []string{"internal/access", "internal/application", "internal/jose"}, pure: true},
 	{of: []string{"internal/token"}, mayImport: []string{"internal/access", "internal/jose"}, pure: true},
 	{of: []string{"internal/token/tokentest"}, mayImport: []string{"internal/access", "internal/jose"}},
-	{of: []string{"internal/broker"}, mayImport: []string{"internal/access"}, pure: true},
+	{of: []string{"internal/broker"}, mayImport: []string{"internal/access", "internal/passkey"}, pure: true},
 	{of: []string{"internal/words"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/words/wordstest"}, mayImport: []string{"internal/words"}},
 	{of: []string{"internal/notice"}, mayImport: []string{"internal/access", "internal/loopback", "internal/words"}, pure: true},
-	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/broker", "internal/events", "internal/lookup",
-		"internal/notice", "internal/words", "web"}},
+	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/application", "internal/application/managed",
+		"internal/bearer", "internal/broker", "internal/events", "internal/jose", "internal/lookup", "internal/notice", "internal/passkey",
+		"internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy",
 		"internal/identity", "internal/jose", "internal/outbound"}},
@@ -60,7 +64,7 @@ var layering = []rule{
 	{of: []string{"internal/gcp/..."},
 		mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/loopback", "internal/outbound", "internal/gcp/..."}},
 	{of: []string{"internal/pomerium"}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/outbound"}},
-	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/ledger/..."}},
+	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/passkey", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
@@ -69,7 +73,11 @@ var layering = []rule{
 	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/loopback", "internal/outbound", "internal/redact"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose", "internal/loopback", "internal/outbound"}},
 	{of: []string{"internal/login"}, mayImport: []string{"internal/access", "internal/identity", "internal/jose", "internal/loopback", "internal/lookup",
-		"internal/outbound"}},
+		"internal/outbound", "internal/seal"}},
+	{of: []string{"internal/application"}, mayImport: []string{"internal/access", "internal/loopback"}, pure: true},
+	{of: []string{"internal/application/managed"}, mayImport: []string{"internal/access", "internal/application", "internal/lookup", "internal/seal"}, pure: true},
+	{of: []string{"internal/callback"}, mayImport: []string{"internal/access", "internal/application", "internal/outbound"}},
+	{of: []string{"internal/seal"}, mayImport: nil, pure: true},
 
 	// The sandbox knows nothing of the product, so that it can judge it.
 	{of: []string{"internal/sandbox"}, mayImport: []string{"internal/sandbox/..."}},
@@ -83,7 +91,7 @@ var layering = []rule{
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},
 	{of: []string{"internal/oauth/oauthtest"}, mayImport: nil},
-	{of: []string{"internal/chromiumtest"}, mayImport: nil},
+	{of: []string{"internal/chromiumtest", "internal/porttest"}, mayImport: nil},
 
 	{of: []string{"web"}, mayImport: nil},
 	{of: []string{"cmd/..."}, mayImport: []string{"internal/...", "web"}},

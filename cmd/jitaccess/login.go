@@ -67,7 +67,7 @@ func newLogin(ctx context.Context, c *config.Config, google *cloud, remembers *l
 		ClientSecret: func(ctx context.Context) (string, error) {
 			return keptText(ctx, "OIDC_CLIENT_SECRET", i.OIDCClientSecret, google.here)
 		},
-		GroupsClaim: i.GroupsClaim, AssumeVerified: i.OIDCEmailVerified == "assumed", Now: k.now,
+		AuthenticationClasses: i.OIDCClasses, GroupsClaim: i.GroupsClaim, AssumeVerified: i.OIDCEmailVerified == "assumed", Now: k.now,
 		Warn: func(err error) { log.Warn(err.Error(), "event", login.Event) },
 	}
 	if remembers != nil {

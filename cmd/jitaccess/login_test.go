@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -299,4 +300,50 @@ func TestLoginInABrowser(t *testing.T) {
 	b.sees("You are logged out", "Log out at the provider too")
 	b.follow(`//a[normalize-space(.)="Log in"]`)
 	b.do(chromedp.WaitVisible(`input[name=login]`)) // it asks who she is
+}
+
+// A rule says how an approver must be authenticated: what the provider says of the login counts,
+// and a login that the service has asked for in that way satisfies it.
+func TestAnApproverIsAuthenticatedAsARuleDemands(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(file, []byte("version: 1\nrules:\n- name: with a key\n  match: {resource: [\"projects/*\"]}\n"+
+		"  terms: {approver_access_level: [phr, \"amr:mfa\"]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newLoginWorld(t, false, map[string]string{"POLICY": file})
+	asker, approver := w.visitor(), w.visitor()
+	asker.open("/", alice)
+	form := url.Values{"entitlement": {peerID}, "justification": {"Restore this"}, "minutes": {"15"}, "reviewer": {bob}}
+	form.Set("id", formID(t, asker.visit("/access/projects/"+project+"?entitlement="+url.QueryEscape(peerID), nil)))
+	asked := asker.visit("/access/projects/"+project, form)
+	request := regexp.MustCompile(`/review\?activation=[A-Za-z0-9_-]+`).FindString(asked.location + asked.body)
+	verdict := url.Values{"verdict": {"approve"}, "confirmed": {"1"}}
+	approver.open("/", bob)
+	approver.visit(request, verdict).expect(t, 403, "access level phr")
+	w.restart(map[string]string{"OIDC_ACR_VALUES": "phr"})
+	approver.visit(request, verdict).expect(t, 403, "access level phr") // the same login
+	approver.visit("/oidc/logout", url.Values{}).expect(t, 200)
+	approver.open("/", bob)
+	if a := approver.visit(request, verdict); a.status != 303 && a.status != 200 || len(w.described("projects/"+project, "Restore this")) != 1 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// Whoever logs out at the provider is logged out here, in every browser that has the session.
+func TestLoggingOutAtTheProvider(t *testing.T) {
+	w := newLoginWorld(t, false, nil)
+	p, other := w.visitor(), w.visitor()
+	p.open("/", alice)
+	other.open("/", bob)
+	p.visit("/requests", nil).expect(t, 200)
+	at := w.Environment["OIDC_ISSUER"] + "/session/end?client_id=" + oauthtest.Client
+	confirm := p.visit(at, nil).expect(t, 200)
+	secret := regexp.MustCompile(`name="xsrf" value="([^"]+)"`).FindStringSubmatch(confirm.body)
+	p.visit(w.Environment["OIDC_ISSUER"]+"/session/end/confirm", url.Values{"xsrf": {secret[1]}, "logout": {"yes"}})
+	if a := p.visit("/requests", nil); a.status != 303 || !w.logged("oidc.authenticate", "the identity provider has ended a session") {
+		t.Errorf("%d; log: %s", a.status, w.log)
+	}
+	other.visit("/requests", nil).expect(t, 200)
+	page, _ := p.open("/requests", alice)
+	page.expect(t, 200, alice)
 }

@@ -20,7 +20,7 @@ func newMailer(all *config.Config, google *cloud, roots *x509.CertPool, k clock,
 	mc := mail.Config{
 		Sender: c.SenderAddress, SenderName: c.SenderName,
 		ReturnPath: c.ReturnPath, ReplyTo: c.ReplyTo, ConfirmationTo: c.ConfirmationTo,
-		Location: c.TimeZone, Provider: providersOf(all), Immediate: isPomeriums,
+		Location: c.TimeZone, Provider: providersOf(all), Immediate: immediate,
 
 		Host: c.Host, Port: c.Port, Hello: c.Options.Hello, Mechanisms: c.Options.Mechanisms,
 		ImplicitTLS: c.ImplicitTLS(), AllowPlain: c.AllowPlain(), Roots: roots,

@@ -5,13 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"jitaccess/internal/porttest"
 )
 
 // lockedBuffer is a bytes.Buffer that several goroutines may write to.
@@ -75,15 +76,10 @@ func TestRun(t *testing.T) {
 // start fault. Until it answers the service is alive, and unavailable. Point 14: what
 // App Engine asks before it sends people is answered without identity.
 func TestServeAnswersBeforeItKnowsWhoItIs(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	away := free.Addr().String()
-	free.Close()
+	away := "127.0.0.1:" + porttest.Free(t)
 	t.Setenv("GCE_METADATA_HOST", away)
 	env := map[string]string{
-		"K_SERVICE": "jitaccess", "PORT": freePort(t), "RESOURCE_CATALOG": "AssetInventory", "RESOURCE_CUSTOMER_ID": "C1", "RESOURCE_SCOPE": "organizations/1",
+		"K_SERVICE": "jitaccess", "PORT": porttest.Free(t), "RESOURCE_CATALOG": "AssetInventory", "RESOURCE_CUSTOMER_ID": "C1", "RESOURCE_SCOPE": "organizations/1",
 		"GCE_METADATA_HOST": away,
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -105,17 +101,6 @@ func TestServeAnswersBeforeItKnowsWhoItIs(t *testing.T) {
 	if code := <-done; code != exitOK {
 		t.Errorf("exit status %d after being told to stop:\n%s", code, out.String())
 	}
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // get asks until the server listens.

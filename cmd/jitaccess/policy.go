@@ -137,7 +137,7 @@ func (p *policyCommand) lint(ctx context.Context, files []string) (int, error) {
 		return exitUsage, err
 	}
 	file, faults := policy.ReadFile(text)
-	deployment := policy.Deployment{Ledger: !p.withoutLedger, Passkeys: true, AccessLevels: true, Claims: true, Groups: true,
+	deployment := policy.Deployment{Ledger: !p.withoutLedger, Passkeys: true, AccessLevels: policy.AnyLevels, Claims: true, Groups: true,
 		Channels: channelNames}
 	if p.envFile != "" {
 		c, err := p.config()
@@ -413,7 +413,9 @@ func (p *policyCommand) explain(files []string) (int, error) {
 	if e := refined.File().Gives(s.Entitlement); e != nil {
 		fmt.Fprintf(p.stdout, "The file itself gives it, in line %d, to %s.\n", e.Line, strings.Join(e.Requesters, ", "))
 	}
-	if q.marker == "" {
+	if a := refined.File().Asks(s.Entitlement); a != nil {
+		fmt.Fprintf(p.stdout, "The application %s asks for it, by a template in line %d.\n", a.Name, a.At(s.Entitlement).Line)
+	} else if q.marker == "" {
 		fmt.Fprintln(p.stdout, "This is as if IAM lets them have the role with an approval; "+
 			"--marker jit tells of a role that it lets them activate alone.")
 	}

@@ -209,11 +209,33 @@ func TestPomerium_PagesSayNothingOfGoogle(t *testing.T) {
 				t.Errorf("%s says %q", path, foreign)
 			}
 		}
+		if found := regexp.MustCompile(`.{0,40}\b[Rr]oles?\b[^/].{0,40}`).FindString(text); found != "" {
+			t.Errorf("%s says %q", path, found)
+		}
 	}
 	look(ana, "/?q=nothing")
 	look(ana, examplePage+"?entitlement=pomerium/jit-example:roles/access")
 	id := p.ask(ana)
 	look(carla, "/admin/requests/"+id)
+	for _, list := range []string{"/", "/requests", "/history", "/reviews"} {
+		look(ana, list)
+	}
+	look(carla, "/admin")
+	for _, list := range []string{"/requests", "/admin", "/history?resource=jit-example"} {
+		if page := p.as(ana, "GET", list, nil); list != "/admin" && !strings.Contains(page.body, "Access by policy jit-example") || strings.Contains(page.body, "roles/access") {
+			t.Errorf("%s: %s", list, page.body)
+		}
+	}
+	for _, nowhere := range []string{"/access/projects/acme", "/access/pomerium/J", "/access/pomerium/other", "/?projectId=acme"} {
+		page := p.as(ana, "GET", nowhere, nil)
+		if page.status != 404 && page.location == "" || strings.Contains(page.body, "roject ID") || strings.Contains(page.body, "a project") {
+			t.Errorf("%s: %d %s", nowhere, page.status, page.body)
+		}
+	}
+	none := p.as(ana, "POST", examplePage, url.Values{"justification": {"x"}, "minutes": {"60"}})
+	if none.status != 400 || regexp.MustCompile(`[Rr]oles? |roject`).MatchString(none.body) {
+		t.Errorf("%d %s", none.status, none.body)
+	}
 	p.approve(carla, "/admin", id).expect(t, 303)
 	look(ana, examplePage)
 	look(ana, "/requests/"+id)

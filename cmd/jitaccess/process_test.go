@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/porttest"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -26,7 +27,7 @@ type process struct {
 
 func startProcess(b *testing.B, w *world) *process {
 	b.Helper()
-	port := freePort(b)
+	port := porttest.Free(b)
 	p := &process{Cmd: exec.Command(binary), origin: "http://127.0.0.1:" + port}
 	p.Env = []string{"PORT=" + port}
 	for name, value := range w.Environment {

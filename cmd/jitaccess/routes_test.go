@@ -34,6 +34,7 @@ var routeCalls = []struct {
 	// There is no login behind a proxy; TestLogin has one.
 	{route: "GET /oidc/callback", who: alice, first: "none", second: "none"},
 	{route: "POST /oidc/logout", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /oidc/backchannel-logout", who: alice, form: url.Values{}, first: "none", second: "none"},
 
 	// There is no administration page without Pomerium; TestPomerium_ThePathIsTheGuard has one.
 	{route: "GET /admin", who: alice, first: "none", second: "none"},

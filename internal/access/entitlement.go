@@ -229,6 +229,9 @@ type Standing struct {
 	Above      []Resource
 	AboveKnown bool
 	AboveErr   *Error
+	// Remembered: the provider holds nothing itself. What stands is what is remembered
+	// (OfRequest), and Activations are none.
+	Remembered bool
 	// Warnings are what could not be read or understood; the rest stands.
 	Warnings []*Error
 }
@@ -312,8 +315,16 @@ func (s Standing) NotHeld(refusal *Error) *Error {
 // OfRequest returns the activations of the request: those that carry its id, belong
 // to its principal and are for one of its entitlements. The id alone says little,
 // since whoever may edit the policy can write any.
+//
+// Where nothing but what is remembered stands, they are what r says as it was opened.
 func (s Standing) OfRequest(r Request) []Activation {
 	var found []Activation
+	if s.Remembered && r.State == Active {
+		for _, id := range r.Entitlements {
+			found = append(found, Activation{RequestID: r.ID, Principal: r.Principal, Entitlement: id, Window: r.Window,
+				Justification: r.Justification, Approvers: r.ApprovedBy()})
+		}
+	}
 	for _, a := range s.Activations {
 		if a.Principal == r.Principal && slices.Contains(r.Entitlements, a.Entitlement) && (a.RequestID == r.ID || r.approvedIn1(a)) {
 			found = append(found, a)

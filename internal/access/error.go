@@ -49,6 +49,7 @@ const (
 	FieldPrincipal     = "principal"
 	FieldComment       = "comment"
 	FieldVerdict       = "verdict"
+	FieldName          = "name"
 )
 
 // Error is a refusal or failure with a code. The words for people stand in one
@@ -110,6 +111,11 @@ const (
 	// Who asks.
 	CodeNoIdentity  Code = "no-identity"
 	CodeBadIdentity Code = "bad-identity"
+	// CodeNoToken is a program without an authentication token, CodeBadToken one with one that
+	// is not accepted, CodeTwoTokens one with more.
+	CodeNoToken   Code = "no-token"
+	CodeBadToken  Code = "bad-token"
+	CodeTwoTokens Code = "two-tokens"
 	// CodeLoginLapsed is a log-in that this browser has not begun, or not lately, or has
 	// finished already; CodeLoginRefused that the provider lets nobody in.
 	CodeLoginLapsed       Code = "login-lapsed"
@@ -168,6 +174,27 @@ const (
 	CodeMediaType           Code = "media-type"            // accepted
 	CodeOutdatedPage        Code = "outdated-page"         //
 
+	// What applications ask for.
+	CodeUnknownApplication  Code = "unknown-application"  // application
+	CodeApplicationsUnknown Code = "applications-unknown" //
+	CodeUnknownTemplate     Code = "unknown-template"     // application, template
+	CodeBadSubject          Code = "bad-subject"          //
+	CodeUnlinkedSubject     Code = "unlinked-subject"     // application, subject
+	CodeMissingDatum        Code = "missing-datum"        // name
+	CodeUnknownDatum        Code = "unknown-datum"        // name
+	CodeUnsafeDatum         Code = "unsafe-datum"         // name, max
+	CodeBadDatum            Code = "bad-datum"            // name, pattern
+	CodeLongTitle           Code = "long-title"           // max
+	CodeBadCallback         Code = "bad-callback"         //
+	CodeKeyReused           Code = "key-reused"           //
+	CodeNoApprovers         Code = "no-approvers"         // application, template
+	CodeTemplateLost        Code = "template-lost"        // application, template
+
+	// Who manages applications.
+	CodeOwnChange   Code = "own-change"   //
+	CodeNotManaged  Code = "not-managed"  //
+	CodeChangeWaits Code = "change-waits" // application
+
 	// Links and decisions.
 	CodeBadLink         Code = "bad-link"         //
 	CodeLinkExpired     Code = "link-expired"     //
@@ -188,6 +215,7 @@ const (
 	CodeWithdrawn       Code = "withdrawn"        //
 	CodeGrantRefused    Code = "grant-refused"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
+	CodeOtherAccount    Code = "other-account"    // the form of a decision was shown to somebody else
 	CodeNoGrant         Code = "no-grant"         //
 	CodeNotAdmin        Code = "not-admin"        //
 	CodeNoBreakGlass    Code = "no-break-glass"   // role
@@ -195,6 +223,19 @@ const (
 	CodeGlassUntold     Code = "glass-untold"     //
 	CodeNoReview        Code = "no-review"        //
 	CodeReviewed        Code = "already-reviewed" // by
+
+	// Passkeys.
+	CodeNoPasskeys        Code = "no-passkeys"        //
+	CodeUnknownPasskey    Code = "unknown-passkey"    //
+	CodePasskeyKnown      Code = "passkey-known"      //
+	CodePasskeyName       Code = "passkey-name"       //
+	CodeOwnPasskey        Code = "own-passkey"        //
+	CodeNoPasskey         Code = "no-passkey"         //
+	CodePasskeyUnapproved Code = "passkey-unapproved" //
+	CodePasskeyYoung      Code = "passkey-young"      // until
+	CodePasskeySynced     Code = "passkey-synced"     //
+	CodeSignatureMissing  Code = "signature-missing"  //
+	CodeSignatureInvalid  Code = "signature-invalid"  //
 
 	// What the platform says.
 	CodeRequesterLost      Code = "requester-lost"      // principal, role, resource
@@ -226,9 +267,12 @@ const (
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
 	CodeLedgerOld          Code = "ledger-old"          //
+	CodeDeedsDamaged       Code = "deeds-damaged"       // of
+	CodeChangedMeanwhile   Code = "changed-meanwhile"   // of
 	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.
+	CodeUnattested        Code = "unattested"         //
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
 	CodeGroupUnreadable   Code = "group-unreadable"   // group
 	CodePersonUnreadable  Code = "person-unreadable"  // principal

@@ -32,6 +32,8 @@ type Ending struct {
 	At time.Time
 	// Since is when the action began, as in StandingQuery.
 	Since time.Time
+	// Stands is what stood of it when that was looked up before.
+	Stands []Activation
 }
 
 // Result is what became of one entitlement.

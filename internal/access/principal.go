@@ -102,8 +102,12 @@ func FoldASCII(s string) string {
 	return string(b)
 }
 
-// MethodSystem is the method of the service itself, which is nobody in person.
-const MethodSystem = "system"
+// MethodSystem is the method of the service itself, and MethodApplication that of an
+// application; neither is anybody in person.
+const (
+	MethodSystem      = "system"
+	MethodApplication = "application"
+)
 
 // Caller is a principal as identified for one call. Every method of the broker
 // takes one, so that no action can be written that forgets who asks.
@@ -127,6 +131,9 @@ type Caller struct {
 	// Method says how the caller was identified: an identity profile, such as "iap", or
 	// MethodSystem.
 	Method string
+	// Application is the name of the application that asks, with MethodApplication; Principal
+	// is empty then. Otherwise it is empty.
+	Application string
 	// AtAdmin: the request came to the administration page, by the address as it was sent
 	// and not by what that could be read as, and whoever gets there has been let there by
 	// the proxy before the service. The server alone says so.

@@ -33,6 +33,12 @@ const (
 	// GrantTakenIn is the first event of a request that nobody made here: its grant was
 	// found. It is no approval, and no grant comes of it.
 	GrantTakenIn Action = "taken in"
+
+	// These are of a passkey, and of no request: Event.Passkey says which, Event.Request has
+	// whose it is, and nothing else.
+	PasskeyEnrolled Action = "passkey enrolled"
+	PasskeyApproved Action = "passkey approved" // somebody else says that it is its holder's
+	PasskeyRemoved  Action = "passkey removed"
 )
 
 // IsIntent is whether something is done only if the event can be recorded. The others
@@ -64,6 +70,8 @@ type Event struct {
 	Err error
 	// Trying says what was tried, for ActionRefused: one of the other actions.
 	Trying Action
+	// Passkey is Passkey.ID of what it is about.
+	Passkey string
 }
 
 // NoticeKind is what people are told.

@@ -152,6 +152,8 @@ type Request struct {
 	// Extends is the id of the request whose grant this one goes on with, from its end
 	// on; empty for all others.
 	Extends string
+	// Asking is what an application asks for; zero for what people ask.
+	Asking Asking
 	// Terms are those under which it was made, where the store keeps them. Zero where the
 	// link is the record: then those of now alone hold.
 	Terms Terms
@@ -179,6 +181,9 @@ type Request struct {
 	Ending time.Time
 	// Version counts what the store has recorded; 0 is a request not yet recorded.
 	Version int
+	// Unattested: something of it is signed with a key that is not the store's now, so that
+	// it is not known whose words it is. Nothing can come of it any more.
+	Unattested bool
 }
 
 // Digest binds a decision to what was shown: everything that decides what is
@@ -188,8 +193,11 @@ func (r Request) Digest() string {
 	fields := []string{"jitaccess request 2", r.ID, string(r.Kind), string(r.Principal), string(r.Resource),
 		list(r.Entitlements), strconv.FormatInt(int64(r.Duration/time.Second), 10), instant(r.Start), r.Justification,
 		instant(r.Fixed.Start), instant(r.Fixed.End)}
-	if r.Extends != "" {
+	if r.Extends != "" || !r.Asking.IsZero() {
 		fields = append(fields, r.Extends)
+	}
+	if !r.Asking.IsZero() {
+		fields = append(fields, r.Asking.digest())
 	}
 	return digest(fields...)
 }
@@ -321,6 +329,8 @@ type Decision struct {
 	// Duration, in whole minutes, is for how long it was approved at most; zero is for as
 	// long as was asked.
 	Duration time.Duration
+	// Evidence is what the person has signed, where they have; nil otherwise.
+	Evidence *Assertion
 }
 
 // Was is whether the person was among those who may fill the requirement.

@@ -17,6 +17,9 @@ type Subject struct {
 	Entitlement EntitlementID
 	// Kind is how the marker that makes them eligible lets them activate it.
 	Kind RequestKind
+	// Base is what activating it takes before any rule, where its provider says so; nil where
+	// the marker and the settings do.
+	Base *Terms
 	// At is the moment that is judged: when a request is made, and when it is decided.
 	// Begins is when access would begin; zero is at once. Terms hold for both moments.
 	At, Begins time.Time
@@ -98,13 +101,14 @@ type Terms struct {
 	Glass      GlassTerms
 }
 
-// KeyTerms is what the keys of approvers who sign must be like. Zero is any key.
+// KeyTerms is what the keys of approvers who sign must be like. Zero is any key whose
+// enrolment an administrator has approved who is not its holder.
 type KeyTerms struct {
 	// Age is how long ago a key must have been enrolled at least.
 	Age time.Duration
-	// DeviceBound: it cannot be copied to another device. ByAdmin: an administrator has
-	// approved its enrolment, also where the service would let people enrol alone.
-	DeviceBound, ByAdmin bool
+	// DeviceBound: it cannot be copied to another device. SelfEnrolled: it counts though no
+	// administrator has approved its enrolment.
+	DeviceBound, SelfEnrolled bool
 }
 
 // Escalation is who is told when a request has waited for some time. To is spelled as
@@ -181,10 +185,10 @@ func Strictest(first Terms, more ...Terms) Terms {
 		first.MaxContinuous = earlier(first.MaxContinuous, t.MaxContinuous)
 		first.ApproverAccessLevels = both(first.ApproverAccessLevels, t.ApproverAccessLevels)
 		first.InheritedOnly = first.InheritedOnly || t.InheritedOnly
+		first.Keys.SelfEnrolled = (first.Keys.SelfEnrolled || !first.Signature) && (t.Keys.SelfEnrolled || !t.Signature)
 		first.Signature = first.Signature || t.Signature
 		first.Keys.Age = max(first.Keys.Age, t.Keys.Age)
 		first.Keys.DeviceBound = first.Keys.DeviceBound || t.Keys.DeviceBound
-		first.Keys.ByAdmin = first.Keys.ByAdmin || t.Keys.ByAdmin
 		first.RemindAfter = earlier(first.RemindAfter, t.RemindAfter)
 		for _, e := range t.Escalations {
 			same := func(o Escalation) bool { return o.After == e.After && sameItems(o.To, e.To) }

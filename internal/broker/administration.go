@@ -21,6 +21,13 @@ func (b *Broker) unnamed(on access.Resource) bool {
 // guarded is whether the administration page is the only door to a resource.
 func (b *Broker) guarded(on access.Resource) bool { return len(b.c.Admins) == 0 && b.unnamed(on) }
 
+// DecidedAtPage is whether there are resources to which the administration page is the only
+// door.
+func (b *Broker) DecidedAtPage() bool {
+	return len(b.c.Admins) == 0 &&
+		slices.ContainsFunc(b.c.Providers, func(r Registration) bool { return r.Unnamed != nil && r.Unnamed() })
+}
+
 // named are the terms with those who approve in place of peers, where there is no list of
 // peers. Of the administration page nobody is asked by name.
 func (b *Broker) named(on access.Resource, t access.Terms) access.Terms {

@@ -219,6 +219,11 @@ func (b *Broker) count(ctx context.Context, caller access.Caller, r access.Reque
 		if len(as) == 0 || slices.ContainsFunc(terms.ApproverAccessLevels, lacks) {
 			continue
 		}
+		if signed, err := b.countsSigned(ctx, d, r, terms); err != nil {
+			return access.Tally{}, err
+		} else if !signed {
+			continue
+		}
 		counted, counts = append(counted, human), append(counts, d)
 		still[d.By] = as
 	}
@@ -273,7 +278,7 @@ func (b *Broker) invitees(ctx context.Context, caller access.Caller, r access.Re
 func (b *Broker) invitedGroup(ctx context.Context, caller access.Caller, r access.Request, address string, terms access.Terms) (
 	invitee, error) {
 	group := invitee{who: access.Principal(access.GroupPrefix + address)}
-	if _, ok := b.c.Policy.(Looking); !ok {
+	if _, ok := b.c.Policy.(Looking); !ok && r.Asking.IsZero() {
 		return group, invalid(access.FieldReviewer, access.CodeBadReviewer, access.Args{"reviewer": string(group.who)})
 	}
 	if b.c.Directory == nil {

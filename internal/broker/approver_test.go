@@ -213,6 +213,23 @@ func TestWhoMayApprove(t *testing.T) {
 	}
 }
 
+// Without a policy file only people are asked, though the group is of peers.
+func TestGroupsAreAskedWhereThereIsAPolicyFile(t *testing.T) {
+	for address, want := range map[string]access.Code{"group:" + ops: access.CodeBadReviewer, ops: access.CodeReviewerNotEligible} {
+		w := newWorld(t)
+		w.GroupsOf = map[access.Principal][]string{ben: {ops}}
+		a := ask()
+		a.Reviewers = []string{address}
+		if _, err := w.Broker().Ask(t.Context(), caller(ana), a); codeOf(err) != want {
+			t.Errorf("%s: %v, want %s", address, err, want)
+		}
+		w.Policy = ruled(t, w, "rules: [{name: r, terms: {approvals: 1}}]\n")
+		if _, err := w.Broker().Ask(t.Context(), caller(ana), a); err != nil {
+			t.Errorf("%s, by a policy file: %v", address, err)
+		}
+	}
+}
+
 // How many approvals it takes is the rule's to say for every marker, and who holds the
 // marker for self-approval is a peer of whom the rule wants approvals.
 func TestTheRuleSaysHowManyWhateverTheMarker(t *testing.T) {

@@ -75,7 +75,7 @@ func (b *Broker) Ask(ctx context.Context, caller access.Caller, a Ask) (Asked, e
 	}
 	var terms access.Terms
 	if err == nil {
-		err = b.renew(ctx)
+		err = cmp.Or(b.byHand(r.Resource), b.renew(ctx))
 	}
 	if err == nil {
 		terms, err = b.read(ctx, caller, &r, a)
@@ -347,6 +347,10 @@ func holds(caller access.Principal, r access.Request, reviewers []access.Princip
 	for _, id := range r.Entitlements {
 		of := access.Args{"role": string(id.Role), "resource": string(id.Resource)}
 		if !s.Holding(r.Principal, id).PeerApproval {
+			if s.Remembered {
+				return &access.Error{Kind: access.NotAllowed, Code: access.CodeTemplateLost, Args: access.Args{
+					"application": id.Resource.Name(), "template": strings.TrimPrefix(string(id.Role), "roles/")}}
+			}
 			if caller == r.Principal {
 				return s.NotHeld(notEligible(id))
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/passkey"
 )
 
 // Config is what a Broker is made of. Everything is required unless it says
@@ -34,6 +35,9 @@ type Config struct {
 	// Origin is the scheme and host of links in what is told without anybody asking; may
 	// be empty, and then there are none.
 	Origin string
+	// Signatures and Nonces are nil where nobody can sign; nor can anybody without Origin.
+	Signatures Signatures
+	Nonces     *passkey.Nonces
 	// Now is the clock.
 	Now func() time.Time
 	// Random is a source of cryptographic quality.
@@ -57,11 +61,12 @@ type Broker struct {
 	survey   survey
 	cautions cautions
 	sweeping sweeping
+	waiting  waiting
 }
 
 // New makes a Broker.
 func New(c Config) *Broker {
-	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}},
+	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}}, waiting: waiting{all: map[string]map[int]*waited{}},
 		asked: newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now)}
 	if c.Store != nil { // it is left out where nothing is asked or decided
 		b.forgets = c.Store.Limits().Forgets

@@ -24,6 +24,9 @@ type Decide struct {
 	// Duration, in whole minutes, is for how long it is approved at most; zero is for as
 	// long as was asked. It is nothing of a denial.
 	Duration time.Duration
+	// Signed is what the caller has signed, of all but PublicKey and RelyingParty; nil where
+	// they have signed nothing.
+	Signed *access.Assertion
 	// Origin is as in Ask. Without one a decision still works; mails carry no link.
 	Origin string
 }
@@ -123,6 +126,11 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 	decision.As = as
 	if decision.AccessLevels, err = b.levels(caller, terms); err != nil {
 		return refused(err)
+	}
+	if d.Verdict == access.Approve && terms.Signature {
+		if decision.Evidence, err = b.sign(ctx, decision, terms, d.Signed); err != nil {
+			return refused(err)
+		}
 	}
 	result.Decision = decision
 	if d.Verdict == access.Deny {

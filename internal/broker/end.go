@@ -32,13 +32,16 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 	if err != nil && kept.ID == "" {
 		return Ended{}, b.refuse(ctx, caller, access.EndAsked, r, err)
 	}
+	if standing.Remembered {
+		standing.Activations = standing.OfRequest(kept)
+	}
 	admin, warnings := b.administers(ctx, caller, resource, begun)
 	result := Ended{Warnings: slices.Concat(standing.Warnings, warnings)}
 	if unknown != nil {
 		result.Warnings = append(result.Warnings, unknown)
 	}
 	mayEnd := func(p access.Principal, approvers []access.Principal) bool {
-		return p == caller.Principal || admin || !b.guarded(resource) && b.approved(caller, approvers)
+		return p == caller.Principal || askedBy(caller, kept) || admin || !b.guarded(resource) && b.approved(caller, approvers)
 	}
 	mine := func(a access.Activation) bool { return a.RequestID == requestID && a.Principal == caller.Principal }
 	if of == "" && slices.ContainsFunc(standing.Activations, mine) {
@@ -83,6 +86,7 @@ func (b *Broker) End(ctx context.Context, caller access.Caller, resource access.
 		ahead, unread := b.ahead(ctx, first, standing)
 		queue, result.Warnings = append(queue, ahead...), append(result.Warnings, warningOf(unread)...)
 	}
+	queue = b.askRest(ctx, caller, queue, standing)
 	for i := 0; i < len(queue); i++ {
 		e := queue[i]
 		if e.over(begun) {
@@ -151,11 +155,13 @@ func (b *Broker) approved(caller access.Caller, approvers []access.Principal) bo
 }
 
 // ending is one grant that is to be ended: what the provider holds of it, which may be
-// nothing, and the request as far as it is remembered.
+// nothing, and the request as far as it is remembered. asked is whether it is recorded
+// that it is to be ended.
 type ending struct {
 	of    access.Ending
 	found []access.Activation
 	kept  access.Request
+	asked bool
 }
 
 // over is whether it was ended, and nothing of it stands. To end that again records nothing:
@@ -189,9 +195,25 @@ func (e ending) and(queue []ending, s access.Standing, id string, kept access.Re
 	return append(queue, next)
 }
 
-// extending adds to a queue the grants that extend one. It is asked once that is ended, so
-// that none is missed that was approved meanwhile: what is approved later was so in the
-// knowledge of the end. Where that cannot be looked up they are what the provider holds of
+// askRest completes a queue with what extends what is in it, and records of all but the first
+// that they are to be ended. That comes before the first is: whoever ends them may die in
+// between, and a sweep ends only what is recorded; it does so too where the first cannot be
+// ended. What is not remembered no sweep writes.
+func (b *Broker) askRest(ctx context.Context, caller access.Caller, queue []ending, s access.Standing) []ending {
+	for i := 0; i < len(queue); i++ {
+		queue, _ = b.extending(ctx, queue, queue[i], s) // looked up once more when it is ended
+		if e := &queue[i]; i > 0 && e.kept.ID != "" && !e.over(b.c.Now()) {
+			event, _ := e.event(b.event(caller, access.EndAsked, access.Request{}))
+			_, lost, err := b.commit(ctx, event)
+			e.asked = err == nil && len(lost) == 0
+		}
+	}
+	return queue
+}
+
+// extending adds to a queue the grants that extend one. It is asked once more when that is
+// ended, so that none is missed that was approved meanwhile: what is approved later was so in
+// the knowledge of the end. Where that cannot be looked up they are what the provider holds of
 // the same roles from its end on.
 func (b *Broker) extending(ctx context.Context, queue []ending, e ending, s access.Standing) (_ []ending, lost error) {
 	if e.kept.ID != "" {
@@ -245,17 +267,20 @@ func (b *Broker) ahead(ctx context.Context, e ending, s access.Standing) (all []
 	return slices.DeleteFunc(all, func(other ending) bool { return other.of.RequestID == e.of.RequestID }), err
 }
 
-// end has one grant ended, or called off, which is recorded first, and tells people. by is
-// who wants it.
+// end has one grant ended, or called off, which is recorded first unless it is, and tells
+// people. by is who wants it.
 func (b *Broker) end(ctx context.Context, caller access.Caller, by access.Principal, e ending) (
 	[]access.Outcome, []*access.Error, error) {
 	// The form that made it may be sent again, and must not be answered from memory.
 	b.asked.forget(func(a Asked) bool { return a.Request.ID == e.of.RequestID && a.Request.Principal == e.of.Principal })
 	now := b.c.Now()
 	event, approvers := e.event(b.event(caller, access.EndAsked, access.Request{}))
-	_, warnings, err := b.commit(ctx, event)
-	if err != nil {
-		return nil, nil, err
+	var warnings []*access.Error
+	if !e.asked {
+		var err error
+		if _, warnings, err = b.commit(ctx, event); err != nil {
+			return nil, nil, err
+		}
 	}
 	var told []access.Notice // of an end by somebody else
 	if by != e.of.Principal && (e.calledOff() || slices.ContainsFunc(e.found, func(a access.Activation) bool { return gives(a, now) })) {
@@ -308,6 +333,7 @@ func (b *Broker) carryOutEnd(ctx context.Context, event access.Event, e ending, 
 	}
 	provider, err := b.providerOf(e.of.Resource)
 	if err == nil {
+		e.of.Stands = e.found
 		outcomes, err = provider.End(ctx, e.of)
 	}
 	if event.Caller.Method == access.MethodSystem && access.AsError(err).MayPass() && !off {

@@ -212,3 +212,77 @@ func TestAnExtensionInTheMomentOfTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// mortal is a store of a process that dies: from so many events on nothing of it lasts any
+// more, and nothing that it does elsewhere.
+type mortal struct {
+	broker.Memory
+	left int
+	die  func()
+}
+
+func (m *mortal) Commit(ctx context.Context, e access.Event, notices []access.Notice) (string, error) {
+	if m.left == 0 {
+		m.die()
+		return "", passing
+	}
+	m.left--
+	return m.Memory.Commit(ctx, e, notices)
+}
+
+// Whenever the process dies in which an admin ends somebody's access, and the next one in the
+// sweep: once that is ended, nothing that would give it again by itself begins, be it an
+// extension or something that was activated for later.
+func TestWhatWasEndedDoesNotBeginAgainWheneverTheProcessDies(t *testing.T) {
+	for _, extends := range []bool{false, true} {
+		ended := 0
+		for lives := range 12 {
+			w, store := withLedger(t)
+			w.Policy = changed(w, func(terms *access.Terms) { terms.StartWithin = 4 * time.Hour })
+			if err := store.Swept(t.Context(), w.Clock); err != nil {
+				t.Fatal(err)
+			}
+			first := granted(t, w, w.Broker(), access.Self)
+			a := selfAsk()
+			if a.Start = w.Clock.Add(2 * time.Hour); extends {
+				a = more(t, w, first.ID, access.Self)
+			}
+			next := mustAsk(t, w.Broker(), a).Request
+			if got := state(t, store, next.ID); got != access.Scheduled {
+				t.Fatalf("it is %q", got)
+			}
+			w.Clock = w.Clock.Add(time.Minute)
+			// One process dies in the action, and the next one in the sweep.
+			at := func(left int) *broker.Broker {
+				reached := &brokertest.Unreachable{Memory: store}
+				w.GrantErr = nil
+				w.Ledger = &mortal{reached, left, func() { reached.Down, w.GrantErr = true, passing }}
+				return w.Broker()
+			}
+			_, _ = at(lives).End(t.Context(), caller(dan), shop, first.ID, ana)
+			for range 2 {
+				w.Clock = w.Clock.Add(2 * time.Minute)
+				_, _ = at(lives/2).Sweep(t.Context(), broker.SweepCount)
+			}
+			for range 2 {
+				w.Clock = w.Clock.Add(2 * time.Minute)
+				swept(t, at(1000))
+			}
+			if state(t, store, first.ID) != access.Ended {
+				if lives > 1 {
+					t.Errorf("it is %q after %d events", state(t, store, first.ID), lives)
+				}
+				continue
+			}
+			ended++
+			w.Clock = w.Clock.Add(110 * time.Minute)
+			swept(t, at(1000))
+			if got := state(t, store, next.ID); got != access.Ended || w.Calls["grant"] != 1 {
+				t.Errorf("extends %v, died after %d events: what was to begin is %q, and %d grants were written", extends, lives, got, w.Calls["grant"])
+			}
+		}
+		if ended < 9 {
+			t.Errorf("extends %v: ended %d times", extends, ended)
+		}
+	}
+}

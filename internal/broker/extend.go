@@ -51,8 +51,8 @@ func (b *Broker) toExtend(ctx context.Context, caller access.Caller, id string) 
 		return access.Request{}, &access.Error{Kind: access.NotFound, Code: access.CodeBadLink, Err: err}
 	}
 	r, err := b.open(ctx, id)
-	if err = cmp.Or(err, yours(caller, r)); err == nil && r.Kind == access.BreakGlass {
-		err = notExtendable() // what others had no say in is not gone on with
+	if err = cmp.Or(err, yours(caller, r)); err == nil && (r.Kind == access.BreakGlass || !r.Asking.IsZero()) {
+		err = notExtendable() // what others had no say in is not gone on with, nor what an application asked for
 	}
 	return r, err
 }
@@ -92,7 +92,7 @@ var (
 // canExtend is whether the holder of what stands may ask to go on with it.
 func (b *Broker) canExtend(ctx context.Context, r access.Request, held []access.Activation) bool {
 	live := func(a access.Activation) bool { return a.Window.Contains(b.c.Now()) }
-	if b.memory() == nil || r.Kind == access.BreakGlass {
+	if b.memory() == nil || r.Kind == access.BreakGlass || !r.Asking.IsZero() {
 		return false
 	}
 	return slices.ContainsFunc(held, live) && slices.Contains(granting, r.StateAt(b.c.Now())) &&

@@ -56,9 +56,9 @@ func (b *Broker) demanded(ctx context.Context, caller access.Caller, r access.Re
 	return terms, cmp.Or(err, agrees(terms, r.Kind))
 }
 
-// yours is nil for the principal of the request.
+// yours is nil for the principal of the request, and for the application that made it.
 func yours(caller access.Caller, r access.Request) error {
-	if caller.Principal == r.Principal {
+	if caller.Principal == r.Principal || askedBy(caller, r) {
 		return nil
 	}
 	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotInvolved}

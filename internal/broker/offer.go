@@ -39,6 +39,8 @@ type OfferedRole struct {
 	Activation *access.Activation
 	// Upcoming are those that begin later, the soonest first.
 	Upcoming []access.Activation
+	// Ended is when the last of the caller's grants of it ended that is known; zero for none.
+	Ended time.Time
 }
 
 // RefusedRole is an entitlement that its terms refuse, or of which it is not known
@@ -58,6 +60,9 @@ func (b *Broker) Offer(ctx context.Context, caller access.Caller, resource acces
 
 // offer is Offer as of since, if it is not zero.
 func (b *Broker) offer(ctx context.Context, caller access.Caller, resource access.Resource, since time.Time) (Offer, error) {
+	if err := b.byHand(resource); err != nil {
+		return Offer{}, err
+	}
 	standing, err := b.standing(ctx, caller, access.StandingQuery{
 		Resource: resource, Principals: []access.Principal{caller.Principal}, Since: since})
 	if err != nil {
@@ -102,6 +107,8 @@ func (b *Broker) offered(ctx context.Context, caller access.Caller, standing acc
 				role.Upcoming = append(role.Upcoming, a)
 			case w.Contains(now) && (role.Activation == nil || w.End.After(role.Activation.Window.End)):
 				role.Activation = &standing.Activations[i]
+			case !w.End.After(now) && w.End.After(role.Ended):
+				role.Ended = w.End
 			}
 		}
 		slices.SortFunc(role.Upcoming, func(a, b access.Activation) int { return a.Window.Start.Compare(b.Window.Start) })
@@ -188,13 +195,14 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 		}
 		c.Warnings, c.Typed = slices.Concat(c.Warnings, warnings), typed(c.Terms)
 	}
-	if c.Form, err = b.NewForm(caller, c.Kind); err != nil {
+	opened := b.openedAt(c.Roles)
+	if c.Form, err = access.NewForm(b.c.Random, c.Kind, caller.Principal, opened); err != nil {
 		return Choice{}, access.AsError(err)
 	}
 	if c.Kind == access.Peers && c.Terms.BreakGlass {
 		switch err := b.mayBreak(ctx, caller, c.Terms, ids[0].Role, time.Time{}); {
 		case err == nil:
-			if c.GlassForm, err = b.NewForm(caller, access.BreakGlass); err != nil {
+			if c.GlassForm, err = access.NewForm(b.c.Random, access.BreakGlass, caller.Principal, opened); err != nil {
 				return Choice{}, access.AsError(err)
 			}
 		case access.AsError(err).Code != access.CodeNoBreakGlass: // it is not known whether they may
@@ -202,6 +210,19 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 		}
 	}
 	return c, nil
+}
+
+// openedAt is when a form that shows these roles counts as opened. The clock of who ends
+// access meanwhile may be behind ours: what this page does not show as ended ended after
+// it. What it shows, it was opened after.
+func (b *Broker) openedAt(roles []OfferedRole) time.Time {
+	opened := b.c.Now().Add(-access.LinkSkew)
+	for _, role := range roles {
+		if role.Ended.After(opened) {
+			opened = role.Ended
+		}
+	}
+	return opened
 }
 
 // Choose picks entitlements of the offer, each once. What takes a call is not in the

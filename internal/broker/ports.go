@@ -74,6 +74,21 @@ type Inspecting interface {
 	Inspect(ctx context.Context, on access.Resource) (access.Inspection, error)
 }
 
+// Applications is a Provider for whose resources applications ask, and nobody by hand. Errors
+// are as those of a Catalog; while it is not known which applications there are, they are of
+// kind Unavailable.
+type Applications interface {
+	// Asking is what an application asks for by what it sends, as approvers are shown it. It is
+	// of kind NotFound for an application that may not ask, and of kind Invalid for all that is
+	// wrong in what is sent. unlinked is whether it may be for somebody of whom nobody knows who
+	// they are; whether it is, Asking leaves open.
+	Asking(ctx context.Context, s access.Sent) (a access.Asking, unlinked bool, err error)
+
+	// Terms are what activating an entitlement takes before any rule does. Those of what can
+	// no longer be asked for are of kind NotAllowed.
+	Terms(ctx context.Context, id access.EntitlementID) (access.Terms, error)
+}
+
 // Store keeps a request between asking and deciding. There is one conformance
 // suite for all of them: package storetest.
 type Store interface {

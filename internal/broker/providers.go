@@ -23,6 +23,9 @@ type Registration struct {
 	// then the admins do and, without any, whoever is let to the administration page. It may
 	// change. nil where the provider itself knows who approves.
 	Unnamed func() bool
+	// Title is what an entitlement is called as far as that is known without asking anybody;
+	// empty, as nil, for the name of its role.
+	Title func(access.EntitlementID) string
 }
 
 // owned is a kind of resource and whose it is.
@@ -30,6 +33,7 @@ type owned struct {
 	access.ResourceKind
 	provider Provider
 	unnamed  func() bool
+	title    func(access.EntitlementID) string
 }
 
 // register sorts providers by the first segment of the paths that are theirs. Two for
@@ -41,7 +45,7 @@ func register(all []Registration) map[string]owned {
 			if _, taken := kinds[k.Segment]; taken {
 				panic(fmt.Sprintf("two providers of %s", k.Segment))
 			}
-			kinds[k.Segment] = owned{k, r.Provider, r.Unnamed}
+			kinds[k.Segment] = owned{k, r.Provider, r.Unnamed, r.Title}
 		}
 	}
 	return kinds
@@ -59,6 +63,29 @@ func (b *Broker) providerOf(on access.Resource) (Provider, error) {
 // ResourceKind is what can be said of resources of this kind; zero when nobody has such.
 func (b *Broker) ResourceKind(on access.Resource) access.ResourceKind {
 	return b.kinds[on.Kind()].ResourceKind
+}
+
+// ResourceKindNamed is the kind of resource that somebody means by a name alone: the first
+// that has such names, of the providers as they were registered; zero for none.
+func (b *Broker) ResourceKindNamed(name string) access.ResourceKind {
+	for _, r := range b.c.Providers {
+		for _, k := range r.Kinds {
+			if k.Name.MatchString(name) {
+				return k
+			}
+		}
+	}
+	return access.ResourceKind{}
+}
+
+// Title is what an entitlement is called, for lists: it asks nobody, and so it is the name of
+// the role where more is not known without.
+func (b *Broker) Title(id access.EntitlementID) string {
+	title := ""
+	if k := b.kinds[id.Resource.Kind()]; k.title != nil {
+		title = k.title(id)
+	}
+	return cmp.Or(title, string(id.Role))
 }
 
 // ParseResource reads the path of a resource from outside. The error, which is no

@@ -42,6 +42,38 @@ func TestAFormIsOldOnThePolicyThatIsWritten(t *testing.T) {
 	is(t, err, access.Gone, access.CodeOldForm)
 }
 
+// The clock of whoever ended access was behind that of the instance that showed the form: the
+// form is old all the same. One that was opened after the end is good at once, and so is what
+// is asked without a form.
+func TestWhatWasEndedByAClockThatIsBehindStaysEnded(t *testing.T) {
+	for _, behind := range []time.Duration{0, time.Second, access.LinkSkew - 2*time.Second} {
+		w := newWorld(t)
+		b, a := w.Broker(), selfAsk()
+		live := mustAsk(t, b, a)
+		w.Clock = w.Clock.Add(10 * time.Minute)
+		choose := func() string {
+			t.Helper()
+			choice, err := b.Choose(t.Context(), caller(ana), shop, viewer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return choice.Form
+		}
+		a.Form = choose()
+		w.Clock = w.Clock.Add(time.Second - behind)
+		if _, err := b.End(t.Context(), caller(dan), shop, live.Request.ID, ana); err != nil {
+			t.Fatal(err)
+		}
+		w.Clock = w.Clock.Add(time.Second + behind)
+		_, err := b.Ask(t.Context(), caller(ana), a)
+		is(t, err, access.Gone, access.CodeOldForm)
+		a.Form = choose()
+		mustAsk(t, b, a)
+		a.Form, a.Justification = "", "case 43"
+		mustAsk(t, b, a)
+	}
+}
+
 // watched sees the contexts with which grants are written.
 type watched struct {
 	*brokertest.World

@@ -32,6 +32,11 @@ type View struct {
 	// they are a reviewer, WhyNot says why.
 	CanDecide bool
 	WhyNot    *access.Error
+	// Signature: the caller signs to approve it, with a key that is as Keys says. NoKey is
+	// why they cannot; denying it takes none.
+	Signature bool
+	Keys      access.KeyTerms
+	NoKey     *access.Error
 	// CanEnd is whether the caller may end the grant, CanWithdraw whether they may take the
 	// request back, CanExtend whether they may ask for more time, and CanReview whether the
 	// glass was broken and they may say what they think of it.
@@ -104,6 +109,9 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	}
 	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
+	if r.Unattested {
+		v.Warnings = append([]*access.Error{{Kind: access.Unprocessable, Code: access.CodeUnattested}}, v.Warnings...)
+	}
 	if v.Window = r.Window; v.Window.IsZero() {
 		v.Window = standing.WindowAt(r, at)
 	}
@@ -136,6 +144,11 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	v.CanExtend = v.IsPrincipal && b.canExtend(ctx, r, v.Activations)
 	v.WhyNot = access.AsError(whyNot)
 	v.CanDecide = v.IsReviewer && v.WhyNot == nil
+	if v.Signature = v.CanDecide && now.Signature; v.Signature {
+		v.Keys = now.Keys
+		_, err := b.signingKeys(ctx, caller.Principal, now.Keys, at)
+		v.NoKey = access.AsError(err)
+	}
 	return v, nil
 }
 

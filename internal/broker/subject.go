@@ -15,6 +15,10 @@ type facts struct {
 	subject access.Subject // without entitlement, kind and times
 	changes map[access.EntitlementID]access.Answer
 	cause   error
+	// bases are what it takes before any rule, where the provider says so; baseless is why that
+	// is not known.
+	bases    map[access.EntitlementID]access.Terms
+	baseless error
 	// held is what they hold, where a policy has to know the marker; unheld is why that is
 	// not known.
 	held   []access.Entitlement
@@ -26,6 +30,7 @@ type facts struct {
 func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Principal, standing *access.Standing,
 	ids ...access.EntitlementID) facts {
 	f := facts{subject: access.Subject{Principal: p}, changes: map[access.EntitlementID]access.Answer{}}
+	f.bases, f.baseless = b.bases(ctx, ids)
 	if _, ok := b.c.Policy.(Looking); !ok || len(ids) == 0 {
 		return f
 	}
@@ -70,6 +75,27 @@ func (b *Broker) facts(ctx context.Context, caller access.Caller, p access.Princ
 		}
 	}
 	return f
+}
+
+// bases are what it takes to activate entitlements of one resource by what its provider says;
+// none where that does not.
+func (b *Broker) bases(ctx context.Context, ids []access.EntitlementID) (map[access.EntitlementID]access.Terms, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	apps := b.applications(ids[0].Resource)
+	if apps == nil {
+		return nil, nil
+	}
+	bases := map[access.EntitlementID]access.Terms{}
+	for _, id := range ids {
+		terms, err := apps.Terms(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		bases[id] = terms
+	}
+	return bases, nil
 }
 
 // factsOf are facts of the principal of a request. While they are not here, it counts what
@@ -128,6 +154,9 @@ func (b *Broker) human(p access.Principal, then ...[]access.Principal) access.Pr
 
 func (b *Broker) subject(f facts, kind access.RequestKind, begins time.Time, id access.EntitlementID) access.Subject {
 	s := f.subject
+	if base, ok := f.bases[id]; ok {
+		s.Base = &base
+	}
 	s.Entitlement, s.Kind, s.At, s.Begins, s.ChangesPermissions = id, f.marker(id, kind), b.c.Now(), begins, f.changes[id]
 	return s
 }
@@ -172,8 +201,8 @@ func (b *Broker) terms(f facts, kind access.RequestKind, begins time.Time, ids .
 // where that says nothing of them, and why.
 func (b *Broker) explained(f facts, kind access.RequestKind, begins time.Time, id access.EntitlementID) (
 	access.Terms, access.Explanation, error) {
-	if f.unheld != nil {
-		return access.Terms{}, access.Explanation{}, f.unheld
+	if err := cmp.Or(f.unheld, f.baseless); err != nil {
+		return access.Terms{}, access.Explanation{}, err
 	}
 	t, why, err := b.c.Policy.Terms(b.subject(f, kind, begins, id))
 	if e := access.AsError(err); e != nil && e.Code == access.CodeRuleUndecided && f.cause != nil {

@@ -67,11 +67,12 @@ func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) 
 	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
 }
 
-// addresses are where people and groups get mail, in their order, each once.
+// addresses are where people and groups get mail, in their order, each once. Of an application
+// nobody knows where its people do.
 func addresses(people []access.Principal) []access.Principal {
 	var to []access.Principal
 	for _, p := range people {
-		if !slices.Contains(to, p.Address()) {
+		if !slices.Contains(to, p.Address()) && !p.IsSpelled() {
 			to = append(to, p.Address())
 		}
 	}

@@ -29,7 +29,7 @@ func (b *Broker) carriesOut(t access.Terms) error {
 	}
 	term := "" // as a policy calls it
 	switch {
-	case t.Signature:
+	case t.Signature && (b.forgets || !b.Passkeys() || t.Approvals() == 0):
 		term = "signature"
 	case t.BreakGlass && b.forgets:
 		term = "break_glass"

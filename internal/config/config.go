@@ -37,6 +37,7 @@ type Config struct {
 	Requests  Requests     `title:"Requests"`
 	Ledger    Ledger       `title:"Memory"`
 	Identity  Identity     `title:"Who is who"`
+	Apps      Applications `title:"Applications"`
 	Server    Server       `title:"Server"`
 	Mail      Mail         `title:"Mail"`
 	MailOAuth MailOAuth    `title:"Mail: logging in with OAuth 2"`
@@ -94,12 +95,26 @@ type Ledger struct {
 	Retention time.Duration `env:"LEDGER_RETENTION" unit:"days" min:"1" max:"36500"`
 }
 
+// Applications are programs that ask for access of people.
+type Applications struct {
+	SealKey StoredText `env:"SEAL_KEY" secret:"true"`
+}
+
 // Server is the HTTP interface.
 type Server struct {
 	Port int `env:"PORT" default:"8080" min:"1" max:"65535"`
 	// PublicURL is scheme and host, and port if it is not the usual one.
 	PublicURL string `env:"PUBLIC_URL"`
+	// Serve is what is served: all of it where it is empty, or Machines.
+	Serve string `env:"SERVE" pattern:"machines"`
+	// MachinesURL is as PublicURL, of the service that serves Machines.
+	MachinesURL string `env:"MACHINES_URL"`
+	// Waiters is how many requests of applications may wait for a decision, per instance.
+	Waiters int `env:"WAITERS" default:"40" min:"1" max:"100000"`
 }
+
+// Machines serves applications alone, and nobody in person.
+const Machines = "machines"
 
 // Mail is how people are told. There is none when SenderAddress is empty.
 type Mail struct {

@@ -58,8 +58,10 @@ type Identity struct {
 	OIDCClientSecret StoredText    `env:"OIDC_CLIENT_SECRET" secret:"true"`
 	OIDCMaxAge       time.Duration `env:"OIDC_MAX_AGE" default:"480" unit:"minutes" min:"1" max:"480"`
 	// OIDCEmailVerified is "claim", or "assumed" where the provider does not say it.
-	OIDCEmailVerified string     `env:"OIDC_EMAIL_VERIFIED" default:"claim" pattern:"claim|assumed"`
-	SessionKey        StoredText `env:"SESSION_KEY" secret:"true"`
+	OIDCEmailVerified string `env:"OIDC_EMAIL_VERIFIED" default:"claim" pattern:"claim|assumed"`
+	// OIDCClasses are the classes of authentication that are asked for, best first.
+	OIDCClasses []string   `env:"OIDC_ACR_VALUES"`
+	SessionKey  StoredText `env:"SESSION_KEY" secret:"true"`
 }
 
 // loadBalancer is the ARN of an Application Load Balancer; other kinds sign nobody in.
@@ -79,7 +81,7 @@ var ofProfile = map[string][]string{
 	ALB:        {"ALB_ARN", "JITACCESS_ALB_ENDPOINT"},
 	JWT: {"IDENTITY_HEADER", "IDENTITY_ISSUER", "IDENTITY_JWKS", "IDENTITY_ALGORITHMS", "IDENTITY_EMAIL_CLAIM",
 		"IDENTITY_SUBJECT_CLAIM"},
-	OIDC: {"OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_MAX_AGE", "OIDC_EMAIL_VERIFIED", "SESSION_KEY"},
+	OIDC: {"OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_MAX_AGE", "OIDC_EMAIL_VERIFIED", "OIDC_ACR_VALUES", "SESSION_KEY"},
 }
 
 // needed are the variables without which nobody could be identified, or anybody.
@@ -94,6 +96,8 @@ var needed = map[string][]string{
 func (r *reader) checkIdentity(c *Config) {
 	i := &c.Identity
 	r.chooseProfile(c)
+	audience := r.variables["IDENTITY_AUDIENCE"]
+	audience.accept = acceptOf(audience.accept, i.Profile)
 	for _, name := range needed[i.Profile] {
 		r.faultIf(r.variables[name].text == "", name, "IDENTITY="+i.Profile+" needs it")
 	}
@@ -119,6 +123,16 @@ func (r *reader) checkIdentity(c *Config) {
 	}
 	r.warnIf(!c.Ledger.Database.IsZero() && c.Server.PublicURL == "",
 		"DATABASE_URL is set and PUBLIC_URL is not: reminders and what else is told without anybody asking carry no link")
+}
+
+// acceptOf leaves of what a variable may be what it may be with one profile, where that differs.
+func acceptOf(accept, profile string) string {
+	for each := range strings.SplitSeq(accept, "; ") {
+		if only, of := strings.CutPrefix(each, profile+": "); of && profile != "" {
+			return only
+		}
+	}
+	return accept
 }
 
 // chooseProfile is for when IDENTITY does not say it. Where two would do, neither is guessed.
@@ -193,6 +207,9 @@ func (r *reader) checkOIDC(i *Identity) {
 	if i.OIDCIssuer != "" {
 		u, _, ok := parseURL(i.OIDCIssuer)
 		r.faultIf(!ok || u.RawQuery != "", "OIDC_ISSUER", "")
+	}
+	for _, class := range i.OIDCClasses {
+		r.faultIf(!matches("visible", class) || len(class) > 100, "OIDC_ACR_VALUES", "")
 	}
 	if _, err := ParseKeys(i.SessionKey.Value.Reveal()); err != nil {
 		r.faultIf(!i.SessionKey.Value.IsZero(), "SESSION_KEY", err.Error())

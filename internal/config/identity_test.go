@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -95,6 +96,7 @@ func TestIdentity_Faults(t *testing.T) {
 		{"alb", []string{"ALB_ARN=" + strings.Replace(balancer, "eu-central-1", "evil.example/", 1)}, "ALB_ARN"},
 		{"alb", []string{"ALB_ARN=" + balancer + "," + balancer}, "ALB_ARN"},
 		{"alb", []string{"IDENTITY_AUDIENCE="}, "IDENTITY_AUDIENCE"},
+		{"alb", []string{"IDENTITY_AUDIENCE=the client id"}, "IDENTITY_AUDIENCE"},
 		{"alb", []string{"JITACCESS_ALB_ENDPOINT=http://10.0.0.1"}, "JITACCESS_ALB_ENDPOINT"},
 		{"jwt", []string{"IDENTITY_HEADER="}, "IDENTITY_HEADER"},
 		{"jwt", []string{"IDENTITY_HEADER=X_Token"}, "IDENTITY_HEADER"},
@@ -123,6 +125,10 @@ func TestIdentity_Faults(t *testing.T) {
 			found := faults(t, behind(test.profile, test.env...))
 			if len(found) != 1 || found[0].Variable != test.variable || strings.Contains(found[0].Error(), "hunter2") {
 				t.Errorf("got %v, want one fault of %s", found, test.variable)
+			}
+			// What other fronts take would lead astray.
+			if says := fmt.Sprint(found); test.variable == "IDENTITY_AUDIENCE" && strings.Contains(says, ": the") {
+				t.Errorf("it speaks of other fronts: %s", says)
 			}
 		})
 	}

@@ -61,6 +61,7 @@ func (r *reader) checkProviders(c *Config) {
 	for _, pair := range p.Policies {
 		r.faultIf(!namedPolicy.MatchString(pair), "POMERIUM_POLICY_IDS", "")
 	}
+	r.faultIf(strings.HasPrefix(p.APIUserToken.Reveal(), "projects/"), "API_USER_TOKEN", "it is given itself, not by where it is kept")
 	r.faultIf(len(p.PolicyIDs()) < len(p.Policies), "POMERIUM_POLICY_IDS", "a policy has one id")
 	ids := slices.Sorted(maps.Values(p.PolicyIDs()))
 	r.faultIf(len(slices.Compact(ids)) < len(p.PolicyIDs()), "POMERIUM_POLICY_IDS", "an id is that of one policy")
@@ -105,7 +106,12 @@ func variablesOf[Section any]() []string {
 func (r *reader) withoutGoogle(c *Config) {
 	const asked = "; RESOURCE_SCOPE asks for Google Cloud"
 	for _, name := range slices.Sorted(maps.Keys(r.variables)) {
-		r.faultIf(r.variables[name].elsewhere, name, "what is kept there needs Google Cloud"+asked)
+		v := r.variables[name]
+		instead := "without it give the text itself"
+		if name == "SMTP_SECRET" {
+			instead = "without it set SMTP_PASSWORD"
+		}
+		r.faultIf(v.elsewhere, name, "what is kept there needs Google Cloud"+asked+", and "+instead)
 	}
 	r.faultIf(c.Messages.Topic != "", "NOTIFICATION_TOPIC", "Pub/Sub needs Google Cloud"+asked)
 	const groups = "no directory knows who is in a group without Google Cloud" + asked

@@ -134,7 +134,7 @@ type variable struct {
 }
 
 func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
-	v := &variable{accept: descriptions[tag.Get("env")].accept, secret: tag.Get("secret") != ""}
+	v := &variable{accept: acceptOf(descriptions[tag.Get("env")].accept, strings.TrimSpace(r.lookup("IDENTITY"))), secret: tag.Get("secret") != ""}
 	for name := range strings.SplitSeq(tag.Get("env"), ",") {
 		r.variables[name] = v
 		text := strings.TrimSpace(r.lookup(name))
@@ -193,6 +193,9 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	case *StoredText:
 		*field, ok = parseStoredText(text, tag.Get("file") != "", tag.Get("parameter") != "")
 		v.elsewhere = field.Version != ""
+		if !ok && strings.HasPrefix(text, "projects/") {
+			r.faultIf(true, v.name, misspelledPath)
+		}
 	case *MailOptions:
 		// Understood only when mail is sent; see mailOptions.
 		field.text = NewSecret(text)
@@ -215,6 +218,10 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 	}
 	return ok
 }
+
+// misspelledPath is for what begins like where in Google Cloud something is kept.
+const misspelledPath = "it begins with projects/, so that it is taken for where that is kept, and is spelled as no such path; " +
+	"what is kept there needs Google Cloud, and without it is given itself"
 
 var units = map[string]time.Duration{"days": 24 * time.Hour, "minutes": time.Minute, "seconds": time.Second}
 

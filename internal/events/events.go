@@ -33,6 +33,10 @@ const (
 	Escalate = "api.escalate"
 	Lapse    = "api.lapse"
 	Expire   = "api.expire"
+	// These are of passkeys.
+	EnrolPasskey   = "passkey.enrol"
+	ApprovePasskey = "passkey.approve"
+	RemovePasskey  = "passkey.remove"
 )
 
 // What only reads: ordinary lines, of which JIT Access 1.x had the first five. The event
@@ -43,6 +47,10 @@ const (
 	ListPeers    = "api.listPeers"
 	ShowRequest  = "api.getActivationRequest"
 	CheckHealth  = "api.checkHealth"
+	// AuthenticateApplication is that no application could be identified by its token, and why;
+	// CollectToken that one was handed an access token.
+	AuthenticateApplication = "application.authenticate"
+	CollectToken            = "application.collectToken"
 	// Refusal is any other refusal as the person saw it. Where the broker has refused,
 	// it has also journalled that, under the name of what was tried.
 	Refusal = "http.refuse"
@@ -61,12 +69,17 @@ const (
 	PolicyRefused = "policy.refused"
 	// MailWarning is what an operator should know though mail works.
 	MailWarning = "mail.warn"
+	// Application is a change of an application by an administrator.
+	Application = "application.change"
 )
 
 // CallerLabels say who acted. Where the service acts by itself only the method is
 // there.
 func CallerLabels(c access.Caller) map[string]string {
-	if c.Principal == "" {
+	switch {
+	case c.Application != "":
+		return map[string]string{"method": c.Method, "application": c.Application}
+	case c.Principal == "":
 		return map[string]string{"method": c.Method}
 	}
 	return map[string]string{

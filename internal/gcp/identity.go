@@ -106,10 +106,10 @@ type tokenSource func() (*oauth2.Token, error)
 
 func (f tokenSource) Token() (*oauth2.Token, error) { return f() }
 
-// metadataTokens fetches tokens of one scope from the metadata server.
-func metadataTokens(server *metadata.Client, scope string) oauth2.TokenSource {
+// metadataTokens fetches tokens of one scope from the metadata server, each within a time.
+func metadataTokens(server *metadata.Client, scope string, within time.Duration) oauth2.TokenSource {
 	return tokenSource(func() (*oauth2.Token, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), metadataTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
 		body, err := server.GetWithContext(ctx, "instance/service-accounts/default/token?scopes="+scope)
 		if err != nil {

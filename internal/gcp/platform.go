@@ -105,7 +105,11 @@ func (p *Platform) connect(ctx context.Context, o Options) (err error) {
 	switch {
 	case o.Hosted || named || os.Getenv("GOOGLE_APPLICATION_CREDENTIALS") == "" && server.OnGCEWithContext(ctx):
 		err = p.identify(ctx, server)
-		cloud, directory = metadataTokens(server, scopeCloud), metadataTokens(server, scopeDirectory)
+		within := metadataTimeout
+		if o.ReadTimeout > 0 {
+			within = min(within, o.ReadTimeout)
+		}
+		cloud, directory = metadataTokens(server, scopeCloud, within), metadataTokens(server, scopeDirectory, within)
 	case p.endpoint != "":
 		err = errors.New("an endpoint that replaces Google needs GCE_METADATA_HOST, to say who the service is")
 	default:

@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,57 +22,91 @@ const replacedAtMost = 5 * time.Second
 
 // tokens keeps one access token for all calls, and fetches the next when it ends, or
 // when Google does not take it any more. It is safe for concurrent use; who comes while
-// a token is fetched waits for that one.
+// a token is fetched waits for that one, whatever comes of it, and no longer than they have
+// time: a token server that hangs is waited for once, not by each in turn.
 type tokens struct {
 	fetch oauth2.TokenSource
 	now   func() time.Time
 
 	mu   sync.Mutex
 	last *oauth2.Token
+	// running is the fetching that is under way; nil when none is.
+	running *fetching
 	// replaced is when one was last replaced before its end.
 	replaced time.Time
 }
 
-// current returns the token to call with.
-func (t *tokens) current() (*oauth2.Token, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.last != nil && (t.last.Expiry.IsZero() || time.Until(t.last.Expiry) > renewBefore) {
-		return t.last, nil
+// fetching is of one token; it and err are there once done is closed.
+type fetching struct {
+	done  chan struct{}
+	token *oauth2.Token
+	err   error
+}
+
+func (f *fetching) wait(ctx context.Context) (*oauth2.Token, error) {
+	select {
+	case <-f.done:
+		return f.token, f.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return t.next()
+}
+
+// current returns the token to call with.
+func (t *tokens) current(ctx context.Context) (*oauth2.Token, error) {
+	t.mu.Lock()
+	if last := t.last; last != nil && (last.Expiry.IsZero() || time.Until(last.Expiry) > renewBefore) {
+		t.mu.Unlock()
+		return last, nil
+	}
+	f := t.next()
+	t.mu.Unlock()
+	return f.wait(ctx)
 }
 
 // after returns another token than one that Google refused, or nil when there is none
 // to be had: the token server still gives that one, or cannot be asked, or was asked only
 // just now. Of several who come with the same dead token one fetches.
-func (t *tokens) after(dead *oauth2.Token) *oauth2.Token {
+func (t *tokens) after(ctx context.Context, dead *oauth2.Token) *oauth2.Token {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.last == nil || t.last.AccessToken == dead.AccessToken {
-		if now := t.now(); now.Sub(t.replaced) < replacedAtMost {
+	last := t.last
+	if last == nil || last.AccessToken == dead.AccessToken {
+		if now := t.now(); t.running == nil && now.Sub(t.replaced) < replacedAtMost {
+			t.mu.Unlock()
 			return nil
-		} else {
+		} else if t.running == nil {
 			t.replaced = now
 		}
-		if _, err := t.next(); err != nil {
-			return nil
-		}
+		f := t.next()
+		t.mu.Unlock()
+		last, _ = f.wait(ctx)
+	} else {
+		t.mu.Unlock()
 	}
-	if t.last.AccessToken == dead.AccessToken {
+	if last == nil || last.AccessToken == dead.AccessToken {
 		return nil
 	}
-	return t.last
+	return last
 }
 
-// next fetches a token; t.mu is held.
-func (t *tokens) next() (*oauth2.Token, error) {
-	token, err := t.fetch.Token()
-	if err != nil {
-		return nil, err
+// next fetches a token, unless that is under way; t.mu is held.
+func (t *tokens) next() *fetching {
+	if t.running != nil {
+		return t.running
 	}
-	t.last = token
-	return token, nil
+	f := &fetching{done: make(chan struct{})}
+	t.running = f
+	go func() {
+		f.token, f.err = t.fetch.Token()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if f.err == nil {
+			t.last = f.token
+		}
+		t.running = nil
+		close(f.done)
+	}()
+	return f
 }
 
 // authorized sends requests with a token. One that is answered 401 did nothing, also
@@ -84,7 +119,7 @@ type authorized struct {
 }
 
 func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
-	token, err := a.tokens.current()
+	token, err := a.tokens.current(r.Context())
 	if err != nil {
 		if r.Body != nil {
 			r.Body.Close()
@@ -99,7 +134,7 @@ func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || response.StatusCode != http.StatusUnauthorized {
 		return response, err
 	}
-	fresh := a.tokens.after(token)
+	fresh := a.tokens.after(r.Context(), token)
 	if fresh == nil {
 		return response, nil
 	}

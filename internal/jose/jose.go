@@ -26,10 +26,12 @@ import (
 // Algorithm is a signature algorithm by its name in the token's header.
 type Algorithm string
 
-// Google signs with RS256 for service accounts, with ES256 for Identity-Aware Proxy.
+// Google signs with RS256 for service accounts, with ES256 for Identity-Aware Proxy. HS256
+// is no signature, since whoever can verify one can make one: VerifyShared alone takes it.
 const (
 	RS256 Algorithm = "RS256"
 	ES256 Algorithm = "ES256"
+	HS256 Algorithm = "HS256"
 )
 
 // methods are how each verifies. Keys have no other algorithm; see parseKey.
@@ -48,7 +50,7 @@ var (
 	errEncoding  = errors.New("a segment of the token is not strict base64url")
 	errHeader    = errors.New("header has members other than alg, kid and typ, or lacks one that is expected")
 	errAlgorithm = errors.New("algorithm is not an expected one")
-	errType      = errors.New("typ is not JWT")
+	errType      = errors.New("typ is not the expected one")
 	errKeyID     = errors.New("kid is missing or malformed")
 	errKeyType   = errors.New("the key named is not one for this algorithm")
 	errSignature = errors.New("signature does not verify")
@@ -63,6 +65,8 @@ type Form struct {
 	// how a token is to be read (crit, b64, zip) or name a key of the sender's choice
 	// (jku, jwk, x5u, x5c) do not belong here.
 	Header []string
+	// Type is the typ that the header must have. Empty: it may have JWT, or none.
+	Type string
 	// Ours returns why a header does not say that the token is for the caller; nil is that
 	// none has to. It is asked before a key is looked for, so that a token that does not even
 	// claim to be theirs costs no call to the key server.
@@ -115,19 +119,11 @@ func (f Form) VerifyWith(token string, public crypto.PublicKey) (Token, error) {
 }
 
 func (f Form) verify(token string, keyOf func(id string) (publicKey, error)) (Token, error) {
-	// Nothing is split or decoded before the size and the number of segments are
-	// known, so that hostile input costs nothing (CVE-2025-30204).
-	if len(token) > MaxToken {
-		return Token{}, errTooLong
+	s, err := split(token)
+	if err != nil {
+		return Token{}, err
 	}
-	if strings.Count(token, ".") != 2 {
-		return Token{}, errSegments
-	}
-	end := strings.LastIndexByte(token, '.')
-	signed, signatureText := token[:end], token[end+1:]
-	headerText, payload, _ := strings.Cut(signed, ".")
-
-	header, err := f.parse(headerText)
+	header, err := f.parse(s.header)
 	if err != nil {
 		return Token{}, err
 	}
@@ -135,7 +131,7 @@ func (f Form) verify(token string, keyOf func(id string) (publicKey, error)) (To
 	if err != nil {
 		return Token{}, err
 	}
-	signature, err := f.decode(signatureText)
+	signature, err := f.decode(s.signature)
 	if err != nil {
 		return Token{}, err
 	}
@@ -145,14 +141,32 @@ func (f Form) verify(token string, keyOf func(id string) (publicKey, error)) (To
 		return Token{}, err
 	case key.algorithm != algorithm:
 		return Token{}, errKeyType
-	case methods[algorithm].Verify(signed, signature, key.public) != nil:
+	case methods[algorithm].Verify(s.signed, signature, key.public) != nil:
 		return Token{}, errSignature
 	}
-	claims, err := f.parse(payload)
+	claims, err := f.parse(s.payload)
 	if err != nil {
 		return Token{}, err
 	}
 	return Token{header, claims, key.public}, nil
+}
+
+// segments are those of a token, as they stand there; signed is the first two.
+type segments struct{ header, payload, signature, signed string }
+
+// split decodes nothing before the size and the number of segments are known, so that
+// hostile input costs nothing (CVE-2025-30204).
+func split(token string) (s segments, err error) {
+	if len(token) > MaxToken {
+		return s, errTooLong
+	}
+	if strings.Count(token, ".") != 2 {
+		return s, errSegments
+	}
+	end := strings.LastIndexByte(token, '.')
+	s.signed, s.signature = token[:end], token[end+1:]
+	s.header, s.payload, _ = strings.Cut(s.signed, ".")
+	return s, nil
 }
 
 // checkHeader takes a header that says exactly what it may.
@@ -165,7 +179,7 @@ func (f Form) checkHeader(header Claims) (algorithm Algorithm, keyID string, err
 		err = errHeader
 	case !slices.Contains(f.Algorithms, algorithm):
 		err = errAlgorithm
-	case !header.absentOr("typ", "JWT"):
+	case !f.typed(header):
 		err = errType
 	case keyID == "" || len(keyID) > maxKeyID:
 		err = errKeyID
@@ -173,6 +187,15 @@ func (f Form) checkHeader(header Claims) (algorithm Algorithm, keyID string, err
 		err = f.Ours(header)
 	}
 	return algorithm, keyID, err
+}
+
+// typed is whether the header says the type that it must.
+func (f Form) typed(header Claims) bool {
+	if f.Type == "" {
+		return header.absentOr("typ", "JWT")
+	}
+	t, _ := header.String("typ")
+	return t == f.Type
 }
 
 func (f Form) parse(segment string) (Claims, error) {

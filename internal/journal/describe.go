@@ -36,6 +36,9 @@ var forms = map[access.Action]struct{ event, severity, message string }{
 	access.Escalated:        {events.Escalate, severityInfo, "{actor} tells others that {what} for {whose} is not decided"},
 	access.RequestLapsed:    {events.Lapse, severityInfo, "Nobody decided {what} for {whose} in time"},
 	access.GrantExpired:     {events.Expire, severityInfo, "The time for {what} of {whose} is over"},
+	access.PasskeyEnrolled:  {events.EnrolPasskey, severityInfo, "{actor} enrolled passkey {passkey}"},
+	access.PasskeyApproved:  {events.ApprovePasskey, severityInfo, "{actor} approved passkey {passkey} of {whose}"},
+	access.PasskeyRemoved:   {events.RemovePasskey, severityInfo, "{actor} removed passkey {passkey} of {whose}"},
 	access.ActionRefused:    {events.Refuse, severityError, "{actor} was refused ({trying}) for {what}"},
 }
 
@@ -100,9 +103,20 @@ func requestLabels(e access.Event) map[string]string {
 	if at := r.Escalated; e.Action == access.Escalated && at < len(r.Terms.Escalations) {
 		set("escalated_to", strings.Join(r.Terms.Escalations[at].To, ", "))
 	}
+	set("application", r.Asking.Application)
+	set("application_subject", access.Visible(r.Asking.Subject))
+	set("template", r.Asking.Template)
+	set("title", r.Asking.Title)
+	if r.Asking.Unlinked {
+		set("unlinked", "true")
+	}
 	set("rule", r.Terms.Rule)
 	set("policy", r.Terms.Policy)
 	set("comment", e.Decision.Comment)
+	set("passkey", e.Passkey)
+	if e.Decision.Evidence != nil {
+		set("passkey", access.CredentialID(e.Decision.Evidence.Credential))
+	}
 	set("digest", e.Decision.Digest)
 	set("outcomes", joined(e.Outcomes, ", ", outcome))
 	set("warnings", joined(e.Warnings, "; ", func(w *access.Error) string { return scrub(w.Error()) }))
@@ -113,10 +127,16 @@ func requestLabels(e access.Event) map[string]string {
 func message(form string, e access.Event) string {
 	r := e.Request
 	actor := "User " + strconv.Quote(string(e.Caller.Principal))
-	if e.Caller.Principal == "" {
+	switch {
+	case e.Caller.Application != "":
+		actor = "Application " + strconv.Quote(e.Caller.Application)
+	case e.Caller.Principal == "":
 		actor = "The service"
 	}
 	what := "request " + strconv.Quote(r.ID)
+	if e.Passkey != "" {
+		what = "passkey " + strconv.Quote(e.Passkey)
+	}
 	if len(r.Entitlements) > 0 {
 		what = strconv.Quote(entitlements(r.Entitlements))
 	}
@@ -126,7 +146,7 @@ func message(form string, e access.Event) string {
 	}
 	return strings.NewReplacer("{actor}", actor, "{what}", what, "{whose}", strconv.Quote(string(r.Principal)),
 		"{span}", minutes(span)+" minutes",
-		"{asked}", cmp.Or(people(r.Reviewers), "nobody by name"), "{partly}", partly(e.Outcomes), "{trying}", string(e.Trying)).Replace(form)
+		"{asked}", cmp.Or(people(r.Reviewers), "nobody by name"), "{partly}", partly(e.Outcomes), "{passkey}", strconv.Quote(e.Passkey), "{trying}", string(e.Trying)).Replace(form)
 }
 
 // repeated is whether all of it stood before. It keeps the event of a grant, since the

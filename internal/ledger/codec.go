@@ -27,6 +27,7 @@ type requestForm struct {
 	Expires       time.Time          `json:"expires"`
 	Fixed         *windowForm        `json:"fixed,omitempty"`
 	Extends       string             `json:"extends,omitempty"`
+	Asking        *askingForm        `json:"asking,omitempty"`
 	Claims        []string           `json:"claims,omitempty"`
 	ClaimsKnown   bool               `json:"claims_known,omitempty"`
 	Terms         termsForm          `json:"terms,omitzero"`
@@ -39,6 +40,25 @@ type requestForm struct {
 	TakenIn       time.Time          `json:"taken_in,omitzero"`
 	Ending        time.Time          `json:"ending,omitzero"`
 	Version       int                `json:"version,omitempty"`
+}
+
+type askingForm struct {
+	Application string            `json:"application"`
+	Subject     string            `json:"subject"`
+	Unlinked    bool              `json:"unlinked,omitempty"`
+	Template    string            `json:"template"`
+	Title       string            `json:"title"`
+	Data        []datumForm       `json:"data,omitempty"`
+	Claims      []datumForm       `json:"claims,omitempty"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
+	Callback    string            `json:"callback,omitempty"`
+	Sent        string            `json:"sent"`
+}
+
+type datumForm struct {
+	Name  string `json:"name"`
+	Label string `json:"label"`
+	Value string `json:"value,omitempty"`
 }
 
 type entitlementForm struct {
@@ -61,6 +81,19 @@ type decisionForm struct {
 	Seconds int64            `json:"seconds,omitempty"`
 	As      []string         `json:"as,omitempty"`
 	Levels  []string         `json:"access_levels,omitempty"`
+	// Evidence is what was signed; bytes are in Base64.
+	Evidence *assertionForm `json:"evidence,omitempty"`
+}
+
+type assertionForm struct {
+	Credential        []byte    `json:"credential"`
+	PublicKey         []byte    `json:"public_key"`
+	AuthenticatorData []byte    `json:"authenticator_data"`
+	ClientData        []byte    `json:"client_data"`
+	Signature         []byte    `json:"signature"`
+	Nonce             []byte    `json:"nonce"`
+	At                time.Time `json:"at"`
+	RelyingParty      string    `json:"relying_party"`
 }
 
 type callerForm struct {
@@ -69,6 +102,7 @@ type callerForm struct {
 	Device       string           `json:"device,omitempty"`
 	AccessLevels []string         `json:"access_levels,omitempty"`
 	Method       string           `json:"method,omitempty"`
+	Application  string           `json:"application,omitempty"`
 }
 
 type outcomeForm struct {
@@ -133,7 +167,8 @@ func brings(a access.Action) bool {
 // encodeParts takes what names people out of an event. What was asked is kept with the
 // request's first event, who was asked with the event that asked them, a part each.
 func encodeParts(e access.Event) ([]Part, error) {
-	c := content{Caller: callerForm{e.Caller.Principal, e.Caller.Subject, e.Caller.Device, e.Caller.AccessLevels, e.Caller.Method},
+	c := content{Caller: callerForm{e.Caller.Principal, e.Caller.Subject, e.Caller.Device, e.Caller.AccessLevels, e.Caller.Method,
+		e.Caller.Application},
 		Outcomes: access.Each(e.Outcomes, outcomeTo), Err: errorTo(access.AsError(e.Err))}
 	c.Warnings = access.Each(e.Warnings, func(w *access.Error) errorForm { return *errorTo(w) })
 	if e.Decision.By != "" || e.Decision.Verdict != "" {
@@ -184,7 +219,7 @@ func decodeParts(e *access.Event, parts []Part) error {
 		return err
 	}
 	e.Caller = access.Caller{Principal: c.Caller.Principal, Subject: c.Caller.Subject, Device: c.Caller.Device,
-		AccessLevels: c.Caller.AccessLevels, Method: c.Caller.Method}
+		AccessLevels: c.Caller.AccessLevels, Method: c.Caller.Method, Application: c.Caller.Application}
 	if c.Request != nil {
 		id, reviewers := e.Request.ID, e.Request.Reviewers
 		var err error
@@ -223,6 +258,9 @@ func requestTo(r access.Request) requestForm {
 		Fixed: windowTo(r.Fixed), Extends: r.Extends, Claims: r.Claims, ClaimsKnown: r.ClaimsKnown, Terms: termsTo(r.Terms), State: r.State,
 		Decisions: access.Each(r.Decisions, decisionTo), Window: windowTo(r.Window), Reminded: r.Reminded.UTC(), Escalated: r.Escalated,
 		TakenIn: r.TakenIn.UTC(), Ending: r.Ending.UTC(), Version: r.Version}
+	if !r.Asking.IsZero() {
+		f.Asking = new(askingTo(r.Asking))
+	}
 	if r.Review.By != "" || !r.Review.At.IsZero() {
 		f.Review = new(decisionTo(r.Review))
 	}
@@ -249,10 +287,28 @@ func requestFrom(f requestForm) (access.Request, error) {
 	if r.Terms, err = termsFrom(f.Terms); err != nil {
 		return r, err
 	}
+	if f.Asking != nil {
+		if max(len(f.Asking.Data), len(f.Asking.Claims)) > maxItems {
+			return r, errTooMany
+		}
+		r.Asking = askingFrom(*f.Asking)
+	}
 	if f.Review != nil {
 		r.Review = decisionFrom(*f.Review)
 	}
 	return r, nil
+}
+
+func askingTo(a access.Asking) askingForm {
+	data := func(d access.Datum) datumForm { return datumForm(d) }
+	return askingForm{a.Application, a.Subject, a.Unlinked, a.Template, a.Title, access.Each(a.Data, data), access.Each(a.Claims, data),
+		a.Metadata, a.Callback, a.Sent}
+}
+
+func askingFrom(f askingForm) access.Asking {
+	data := func(f datumForm) access.Datum { return access.Datum(f) }
+	return access.Asking{Application: f.Application, Subject: f.Subject, Unlinked: f.Unlinked, Template: f.Template, Title: f.Title,
+		Data: access.Each(f.Data, data), Claims: access.Each(f.Claims, data), Metadata: f.Metadata, Callback: f.Callback, Sent: f.Sent}
 }
 
 func entitlementTo(id access.EntitlementID) entitlementForm  { return entitlementForm(id) }
@@ -273,12 +329,20 @@ func windowFrom(f *windowForm) access.Window {
 }
 
 func decisionTo(d access.Decision) decisionForm {
-	return decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest, seconds(d.Duration), d.As, d.AccessLevels}
+	f := decisionForm{d.Verdict, d.By, d.At.UTC(), d.Comment, d.Digest, seconds(d.Duration), d.As, d.AccessLevels, nil}
+	if d.Evidence != nil {
+		f.Evidence = new(assertionForm(*d.Evidence))
+	}
+	return f
 }
 
 func decisionFrom(f decisionForm) access.Decision {
-	return access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest, Duration: duration(f.Seconds),
+	d := access.Decision{Verdict: f.Verdict, By: f.By, At: f.At, Comment: f.Comment, Digest: f.Digest, Duration: duration(f.Seconds),
 		As: f.As, AccessLevels: f.Levels}
+	if f.Evidence != nil {
+		d.Evidence = new(access.Assertion(*f.Evidence))
+	}
+	return d
 }
 
 func outcomeTo(o access.Outcome) outcomeForm {

@@ -22,9 +22,10 @@ type line struct {
 	Digest  string          `json:"digest"`
 	Text    json.RawMessage `json:"text"`
 	Parts   []linePart      `json:"parts"`
-	// Of a policy there are these instead, and Digest is that of its text, by which the
-	// terms of requests name it.
+	// Of a policy, and of a deed, there are these instead. Digest of a policy is that of its
+	// text, by which the terms of requests name it; that of a deed is what the next one names.
 	Policy    string     `json:"policy,omitempty"`
+	Deed      string     `json:"deed,omitempty"` // its kind, a space and its id
 	At        *time.Time `json:"at,omitempty"`
 	Body      []byte     `json:"body,omitempty"`
 	Algorithm string     `json:"algorithm,omitempty"`
@@ -40,8 +41,8 @@ type linePart struct {
 	Content []byte           `json:"content"`
 }
 
-// ExportLines writes every policy that was taken, and then every entry, as a line of JSON, whatever is wrong with it. What is
-// not JSON itself is written as a string.
+// ExportLines writes every policy that was taken, every deed, and then every entry, as a line of JSON, whatever is wrong
+// with it. What is not JSON itself is written as a string.
 func ExportLines(ctx context.Context, home Home, w io.Writer) error {
 	out := bufio.NewWriter(w)
 	encoder := json.NewEncoder(out)
@@ -50,10 +51,29 @@ func ExportLines(ctx context.Context, home Home, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range policies {
+	lineOf := func(n Note, digest string) line {
 		s := n.Signature
-		if err := encoder.Encode(line{Policy: n.ID, At: &n.Made, Body: n.Body, Digest: textDigest(n.Body), Text: n.text(), Algorithm: s.Algorithm,
-			Key: s.Key, PublicKey: s.Public, Signature: s.Bytes}); err != nil {
+		return line{At: &n.Made, Body: n.Body, Digest: digest, Text: n.text(), Algorithm: s.Algorithm, Key: s.Key, PublicKey: s.Public,
+			Signature: s.Bytes}
+	}
+	var noted []line
+	for _, n := range policies {
+		l := lineOf(n, textDigest(n.Body))
+		l.Policy = n.ID
+		noted = append(noted, l)
+	}
+	err = eachDeeds(ctx, home, func(kind string, notes []Note) {
+		for _, n := range notes {
+			l := lineOf(n, textDigest(n.text()))
+			l.Deed = kind + " " + n.ID
+			noted = append(noted, l)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range noted {
+		if err := encoder.Encode(l); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"jitaccess/internal/access"
 )
@@ -39,6 +40,10 @@ func ReadExport(r io.Reader) (Home, error) {
 			e.notes = append(e.notes, Note{Kind: kindPolicy, ID: l.Policy, Made: *l.At, Body: l.Body, Signature: signature})
 			continue
 		}
+		if kind, id, ok := strings.Cut(l.Deed, " "); ok && l.At != nil {
+			e.notes = append(e.notes, Note{Kind: deedKind(kind), ID: id, Made: *l.At, Body: l.Body, Signature: signature})
+			continue
+		}
 		record := e.records[l.Request]
 		if record == nil {
 			record = &Record{ID: l.Request}
@@ -67,7 +72,14 @@ func (e *exported) Walk(ctx context.Context, each func(Record) error) error {
 }
 
 // Notes implements Home.
-func (e *exported) Notes(context.Context, string, int) ([]Note, error) { return e.notes, nil }
+func (e *exported) Notes(_ context.Context, kind string, _ int) (notes []Note, err error) {
+	for _, n := range e.notes {
+		if n.Kind == kind {
+			notes = append(notes, n)
+		}
+	}
+	return notes, nil
+}
 
 // Close implements Home.
 func (*exported) Close() error { return nil }

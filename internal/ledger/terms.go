@@ -31,7 +31,7 @@ type termsForm struct {
 	Signature            bool                 `json:"signature,omitempty"`
 	KeyAge               int64                `json:"key_age,omitempty"`
 	KeyDeviceBound       bool                 `json:"key_device_bound,omitempty"`
-	KeyByAdmin           bool                 `json:"key_by_admin,omitempty"`
+	KeySelfEnrolled      bool                 `json:"key_self_enrolled,omitempty"`
 	RemindAfter          int64                `json:"remind_after,omitempty"`
 	Escalations          []escalationForm     `json:"escalations,omitempty"`
 	Notify               []string             `json:"notify,omitempty"`
@@ -66,7 +66,7 @@ func termsTo(t access.Terms) termsForm {
 			return patternForm{j.Pattern.String(), j.Message}
 		}),
 		Hint: t.Hint, ApproverAccessLevels: t.ApproverAccessLevels, InheritedOnly: t.InheritedOnly,
-		Signature: t.Signature, KeyAge: seconds(t.Keys.Age), KeyDeviceBound: t.Keys.DeviceBound, KeyByAdmin: t.Keys.ByAdmin,
+		Signature: t.Signature, KeyAge: seconds(t.Keys.Age), KeyDeviceBound: t.Keys.DeviceBound, KeySelfEnrolled: t.Keys.SelfEnrolled,
 		RemindAfter: seconds(t.RemindAfter),
 		Escalations: access.Each(t.Escalations, func(e access.Escalation) escalationForm { return escalationForm{seconds(e.After), e.To} }),
 		Notify:      t.Notify, NotifyOnly: t.NotifyOnly, People: t.People,
@@ -80,7 +80,7 @@ func termsFrom(f termsForm) (access.Terms, error) {
 		RequestLife:     duration(f.RequestLife), StartWithin: duration(f.StartWithin), MaxContinuous: duration(f.MaxContinuous),
 		MaxRoles: f.MaxRoles,
 		Hint:     f.Hint, ApproverAccessLevels: f.ApproverAccessLevels, InheritedOnly: f.InheritedOnly,
-		Signature: f.Signature, Keys: access.KeyTerms{Age: duration(f.KeyAge), DeviceBound: f.KeyDeviceBound, ByAdmin: f.KeyByAdmin},
+		Signature: f.Signature, Keys: access.KeyTerms{Age: duration(f.KeyAge), DeviceBound: f.KeyDeviceBound, SelfEnrolled: f.KeySelfEnrolled},
 		RemindAfter: duration(f.RemindAfter),
 		Escalations: access.Each(f.Escalations, func(e escalationForm) access.Escalation {
 			return access.Escalation{After: duration(e.After), To: e.To}

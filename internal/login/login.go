@@ -70,6 +70,8 @@ type Config struct {
 	// MaxAge is the longest time from somebody's authentication to the end of their session;
 	// at most 8 hours count, which 0 means too.
 	MaxAge time.Duration
+	// AuthenticationClasses are what is asked for, best first, as acr_values; none asks for nothing.
+	AuthenticationClasses []string
 	// GroupsClaim is the claim that has somebody's groups; empty is that none are read.
 	GroupsClaim string
 	// AssumeVerified accepts an address of which the provider does not say whether it is
@@ -88,12 +90,14 @@ type Config struct {
 
 // Login signs people in. Make one with New; it is safe for concurrent use.
 type Login struct {
-	c         Config
-	cookies   cookies
-	client    *http.Client
-	providers *lookup.Cache[*provider]
-	endings   *endings
-	turns     *semaphore.Weighted
+	c       Config
+	cookies cookies
+	client  *http.Client
+	// pacedClient is for what anybody may have asked.
+	pacedClient *http.Client
+	providers   *lookup.Cache[*provider]
+	endings     *endings
+	turns       *semaphore.Weighted
 }
 
 // New makes a Login. It asks the provider nothing: one that cannot be reached keeps people
@@ -121,6 +125,7 @@ func New(c Config) (*Login, error) {
 	if l.cookies, err = newCookies(c.Keys, origin.Scheme == "https", c.Issuer+" "+c.ClientID); err != nil {
 		return nil, err
 	}
+	l.pacedClient = newClient(&paced{RoundTripper: cmp.Or(c.Transport, http.DefaultTransport), now: c.Now})
 	l.providers = lookup.New(c.Now, 1, providerTimeout, l.discover)
 	return l, nil
 }
@@ -159,6 +164,9 @@ func (l *Login) Start(h http.Header, r *http.Request) (address string, err error
 	l.forgetBegun(h, r)
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(b.Verifier), oauth2.SetAuthURLParam("nonce", b.Nonce),
 		oauth2.SetAuthURLParam("max_age", fmt.Sprint(int(l.askedAge()/time.Second)))}
+	if len(l.c.AuthenticationClasses) > 0 {
+		options = append(options, oauth2.SetAuthURLParam("acr_values", strings.Join(l.c.AuthenticationClasses, " ")))
+	}
 	if l.cookies.text(r, cookieOfSession) == loggedOut {
 		// Whoever has logged out is asked who they are; else the provider would say who they were.
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))

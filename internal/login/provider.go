@@ -42,6 +42,8 @@ type provider struct {
 	styles []oauth2.AuthStyle
 	oidc   *oidc.Provider
 	keys   oidc.KeySet
+	// pacedKeys are the same for what anybody may send.
+	pacedKeys oidc.KeySet
 	// namesItself: its answers at the callback say by whom they are (RFC 9207).
 	namesItself bool
 	endSession  *url.URL // nil for none
@@ -85,7 +87,8 @@ func (l *Login) discover(ctx context.Context, _ string) (*provider, error) {
 	}
 	p := &provider{oidc: found, namesItself: said.NamesItself,
 		// Not ctx, which ends with this call.
-		keys: oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), l.client), said.JWKS),
+		keys:      oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), l.client), said.JWKS),
+		pacedKeys: oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), l.pacedClient), said.JWKS),
 		flow: oauth2.Config{ClientID: l.c.ClientID, ClientSecret: secret, Endpoint: endpoint,
 			RedirectURL: strings.TrimSuffix(l.c.Origin, "/") + CallbackPath, Scopes: []string{oidc.ScopeOpenID, "email", "profile"}}}
 	if len(said.Methods) == 0 || slices.Contains(said.Methods, "client_secret_basic") {
@@ -117,43 +120,88 @@ func (p *provider) endAddress(clientID string) string {
 	return u.String()
 }
 
+// authenticated is whom the provider names, and by which session of its own; that may be empty.
+type authenticated struct {
+	access.Caller
+	session string
+}
+
 // exchange has the provider say who the code stands for.
-func (l *Login) exchange(ctx context.Context, p *provider, code string, b begun) (access.Caller, error) {
+func (l *Login) exchange(ctx context.Context, p *provider, code string, b begun) (authenticated, error) {
 	ctx = oidc.ClientContext(ctx, l.client)
 	token, err := p.redeem(ctx, code, b.Verifier)
 	if err != nil {
-		return access.Caller{}, refusedCode(err)
+		return authenticated{}, refusedCode(err)
 	}
 	raw, _ := token.Extra("id_token").(string)
 	if raw == "" || len(raw) > maxToken {
-		return access.Caller{}, bad(fmt.Errorf("an ID token of %d bytes", len(raw)))
+		return authenticated{}, bad(fmt.Errorf("an ID token of %d bytes", len(raw)))
 	}
 	keys := &observed{KeySet: p.keys}
 	id, err := oidc.NewVerifier(l.c.Issuer, keys, &oidc.Config{ClientID: l.c.ClientID, SupportedSigningAlgs: algorithms,
 		Now: func() time.Time { return l.c.Now().Add(-skew) }}).Verify(ctx, raw)
 	switch {
 	case unreachable(keys.err):
-		return access.Caller{}, failed(access.Unavailable, keys.err)
+		return authenticated{}, failed(access.Unavailable, keys.err)
 	case err != nil:
-		return access.Caller{}, bad(errors.New(access.Clip(err.Error(), 300)))
+		return authenticated{}, bad(errors.New(access.Clip(err.Error(), 300)))
 	case id.Nonce != b.Nonce: // which go-oidc leaves to its caller
-		return access.Caller{}, bad(errors.New("the ID token has another nonce"))
+		return authenticated{}, bad(errors.New("the ID token has another nonce"))
 	case id.IssuedAt.After(l.c.Now().Add(skew)):
-		return access.Caller{}, bad(errors.New("the ID token was issued in the future; is the clock right?"))
+		return authenticated{}, bad(errors.New("the ID token was issued in the future; is the clock right?"))
 	}
 	claims, err := claimsOf(id)
 	if err != nil {
-		return access.Caller{}, bad(err)
+		return authenticated{}, bad(err)
 	}
 	if party, err := claims.String("azp"); (claims["azp"] != nil || len(id.Audience) > 1) && (err != nil || party != l.c.ClientID) {
-		return access.Caller{}, bad(errors.New("the ID token was made for another client"))
+		return authenticated{}, bad(errors.New("the ID token was made for another client"))
+	}
+	// What is said beside the ID token is not of how they were authenticated now.
+	levels := levelsOf(claims)
+	session, _ := claims.String("sid")
+	if len(session) > maxClaim {
+		session = ""
 	}
 	if claims["email"] == nil {
 		if err := l.addUserInfo(ctx, p, token, id, claims); err != nil {
-			return access.Caller{}, err
+			return authenticated{}, err
 		}
 	}
-	return l.callerOf(claims)
+	who, err := l.callerOf(claims)
+	who.AccessLevels = levels
+	return authenticated{who, session}, err
+}
+
+// How many values of amr are read, and how long one and that of acr may be.
+const (
+	maxMethods = 10
+	maxLevel   = 100
+)
+
+// levelsOf are what somebody's authentication is worth, as access levels: the value of acr
+// (OpenID Connect Core 1.0, 2), by which "0" is worth nothing, and those of amr (RFC 8176) with
+// "amr:" before them. What cannot be read, or does not fit into a session, is none.
+func levelsOf(claims jose.Claims) []string {
+	var levels []string
+	if class, err := claims.String("acr"); err == nil && class != "0" && isLevel(class) {
+		levels = append(levels, class)
+	}
+	methods, err := claims.Strings("amr")
+	if err != nil || len(methods) > maxMethods {
+		return levels
+	}
+	for _, method := range methods {
+		if isLevel(method) {
+			levels = append(levels, "amr:"+method)
+		}
+	}
+	return levels
+}
+
+// isLevel is whether a text can be an access level of a policy file.
+func isLevel(text string) bool {
+	return text != "" && len(text) <= maxLevel && !strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' })
 }
 
 // redeem gets tokens for a code. A client is registered for one way to say its secret, and only

@@ -18,21 +18,24 @@ const (
 
 // session is who is logged in, as their browser keeps it. It is never prolonged.
 type session struct {
-	ID        string
-	Principal access.Principal
-	Subject   string
+	ID string
+	// AtProvider is the id of the provider's own session; empty where it does not say.
+	AtProvider string `json:",omitempty"`
+	Principal  access.Principal
+	Subject    string
 	// Asserted is when they were authenticated; zero where the provider does not say.
 	Asserted time.Time `json:",omitzero"`
 	Made     time.Time
 	// Claims are their groups. ClaimsUnknown is that the provider has not named all of them,
 	// or that a cookie cannot hold them.
 	Claims        []string `json:",omitempty"`
+	AccessLevels  []string `json:",omitempty"`
 	ClaimsUnknown bool     `json:",omitempty"`
 }
 
-func sessionOf(who access.Caller, now time.Time) session {
-	return session{ID: rand.Text(), Principal: who.Principal, Subject: who.Subject, Asserted: who.Asserted,
-		Claims: who.Claims, ClaimsUnknown: who.ClaimsUnknown, Made: now.UTC().Truncate(time.Second)}
+func sessionOf(who authenticated, now time.Time) session {
+	return session{ID: rand.Text(), AtProvider: who.session, Principal: who.Principal, Subject: who.Subject, Asserted: who.Asserted,
+		Claims: who.Claims, ClaimsUnknown: who.ClaimsUnknown, AccessLevels: who.AccessLevels, Made: now.UTC().Truncate(time.Second)}
 }
 
 // ends is when it is over: MaxAge after the authentication, or after the log-in where the
@@ -46,7 +49,7 @@ func (s session) ends(maxAge time.Duration) time.Time {
 
 func (s session) caller() access.Caller {
 	return access.Caller{Principal: s.Principal, Subject: s.Subject, Asserted: s.Asserted, Claims: s.Claims, ClaimsUnknown: s.ClaimsUnknown,
-		Method: Method}
+		AccessLevels: s.AccessLevels, Method: Method}
 }
 
 // setSession seals a session into its cookie. Who is in more groups than a cookie can hold
@@ -90,7 +93,7 @@ func (l *Login) session(r *http.Request) (s session, older bool, err error) {
 		return session{}, false, bad(errors.New("the session begins in the future; is the clock right?"))
 	case !s.ends(l.c.MaxAge).After(now):
 		return session{}, false, none(errors.New("the session is over"))
-	case l.endings.ended(r.Context(), s.ID):
+	case l.endings.ended(r.Context(), s.ID), s.AtProvider != "" && l.endings.ended(r.Context(), l.sessionAtProvider(s.AtProvider)):
 		return session{}, false, none(errors.New("they have logged out"))
 	}
 	return s, older, nil

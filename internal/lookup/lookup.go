@@ -3,6 +3,7 @@
 package lookup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -173,11 +174,12 @@ func (c *Cache[V]) keep(key string, a answer[V]) {
 		a.size = len(key) + c.size(a.value)
 	}
 	c.drop(key)
-	for len(c.kept) > 0 && (len(c.kept) >= c.limit || c.size != nil && c.held+a.size > c.bytes) {
-		c.drop(slices.MinFunc(slices.Collect(maps.Keys(c.kept)), func(a, b string) int { return c.kept[a].at.Compare(c.kept[b].at) }))
-	}
 	if c.size != nil && a.size > c.bytes {
 		return // larger than everything may be
+	}
+	older := func(a, b string) int { return cmp.Or(c.kept[a].at.Compare(c.kept[b].at), cmp.Compare(a, b)) }
+	for len(c.kept) > 0 && (len(c.kept) >= c.limit || c.size != nil && c.held+a.size > c.bytes) {
+		c.drop(slices.MinFunc(slices.Collect(maps.Keys(c.kept)), older))
 	}
 	c.kept[key] = a
 	c.held += a.size

@@ -187,7 +187,7 @@ func TestNothingIsKeptLongerThanItMayBeUsed(t *testing.T) {
 }
 
 // TestBytesAreBounded: the oldest make room, and what is larger than all of it is not
-// kept.
+// kept, and takes no room from others.
 func TestBytesAreBounded(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	sizes := map[string]int{"a": 40, "b": 40, "c": 40, "d": 200}
@@ -206,11 +206,15 @@ func TestBytesAreBounded(t *testing.T) {
 			t.Errorf("after %s: %d bytes, counted %d", key, total, c.held)
 		}
 	}
-	if _, _, ok := c.Last("a", time.Minute); ok {
-		t.Error("kept the oldest")
+	for key, why := range map[string]string{"b": "the oldest", "d": "what is larger than all"} {
+		if _, _, ok := c.Last(key, time.Minute); ok {
+			t.Error("kept", why)
+		}
 	}
-	if _, _, ok := c.Last("d", time.Minute); ok {
-		t.Error("kept what is larger than all")
+	for _, key := range []string{"a", "c"} {
+		if _, _, ok := c.Last(key, time.Minute); !ok {
+			t.Errorf("%s has made room for what is not kept", key)
+		}
 	}
 }
 

@@ -179,7 +179,7 @@ func startDovecot(t *testing.T, p *postfix) *dovecot {
 	if _, err := os.Stat(program); err != nil {
 		t.Fatalf("%s is missing: run make test, which installs it", program)
 	}
-	d := &dovecot{port: freePort(t), postfix: p}
+	d := &dovecot{port: port(t), postfix: p}
 	for name, text := range map[string]string{
 		"etc/dovecot.conf": fmt.Sprintf(dovecotConf, p.directory, d.port),
 		"etc/people":       "boris@example.com:{PLAIN}" + secret + "\n",

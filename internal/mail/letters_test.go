@@ -37,6 +37,25 @@ func letters() map[string]access.Notice {
 			n.Decision.Duration = n.Request.Duration / 2
 			n.Window.End = n.Window.Start.Add(n.Decision.Duration)
 		}),
+		"application-review": change(review(), asked),
+		"application-review-unlinked": change(review(), func(n *access.Notice) {
+			asked(n)
+			n.Request.Principal, n.Request.Asking.Subject, n.Request.Asking.Unlinked = access.Spelled("deployer", `CORP\ana`), `CORP\ana`, true
+			n.Request.Asking.Data[0].Value = hostile[:60]
+		}),
+		"application-reminder": change(review(), func(n *access.Notice) {
+			asked(n)
+			n.Kind = access.NoticeReminder
+		}),
+		"application-approved": change(approved(), asked),
+		"application-denied": change(denied(), func(n *access.Notice) {
+			asked(n)
+			n.Final = true
+		}),
+		"application-ended": change(approved(), func(n *access.Notice) {
+			asked(n)
+			n.Kind, n.Decision = access.NoticeEnded, access.Decision{}
+		}),
 		"broken-glass": change(glass(), func(n *access.Notice) {
 			n.To, n.CC = []access.Principal{boris, "security@example.com"}, nil
 		}),
@@ -290,4 +309,15 @@ func TestTimesReadAsInThePredecessor(t *testing.T) {
 			t.Errorf("want %q in\n%s", test.want, parts[0].text)
 		}
 	}
+}
+
+// asked makes a request one that an application makes.
+func asked(n *access.Notice) {
+	id := access.EntitlementID{Resource: "apps/deployer", Role: "roles/production-deploy"}
+	n.Request.Resource, n.Request.Entitlements, n.Outcomes = id.Resource, []access.EntitlementID{id}, nil
+	n.Roles = []access.RoleInfo{{Role: id.Role, Title: "Production deploy", ChangesPermissions: access.No}}
+	n.Request.Asking = access.Asking{Application: "deployer", Subject: "ana1", Template: "production-deploy", Title: "Deploy v1.2 to eu-1",
+		Data:   []access.Datum{{Name: "version", Label: "Version", Value: "v1.2"}, {Name: "cluster", Label: "Cluster", Value: "eu-1"}},
+		Claims: []access.Datum{{Name: "ticket", Label: "ticket", Value: "OPS-1"}, {Name: "branch", Label: "branch"}}}
+	n.Request.Justification = n.Request.Asking.Title
 }

@@ -4,10 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +15,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/mail"
 	"jitaccess/internal/mail/smtptest"
+	"jitaccess/internal/porttest"
 )
 
 // TestPostfix goes through a mail server that others have written: it demands TLS
@@ -200,7 +201,7 @@ func startPostfix(t *testing.T) *postfix {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(directory) })
-	p := &postfix{directory: directory, port: freePort(t), implicitPort: freePort(t), tls: smtptest.NewAuthority(t), lines: make(chan string, 1000)}
+	p := &postfix{directory: directory, port: port(t), implicitPort: port(t), tls: smtptest.NewAuthority(t), lines: make(chan string, 1000)}
 	if err := os.Chmod(directory, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -277,12 +278,11 @@ func run(t *testing.T, command *exec.Cmd) {
 	}
 }
 
-func freePort(t *testing.T) int {
+func port(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := strconv.Atoi(porttest.Free(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	return port
 }

@@ -59,6 +59,12 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	r := n.Request
 	facts := Facts{By: r.Principal, URL: n.ReviewURL, Home: n.BaseURL,
 		Subject: w.text("notice.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())}
+	switch a := r.Asking; { // of which nothing that was sent gets into a header
+	case a.Unlinked:
+		facts.Subject = w.text("notice.asking.subject-unlinked", "application", a.Application, "template", a.Template)
+	case !a.IsZero():
+		facts.Subject = w.text("notice.asking.subject-line", "application", a.Application, "template", a.Template, "principal", r.Principal)
+	}
 	switch n.Kind {
 	case access.NoticeReview:
 		w.review(&facts, n)
@@ -67,7 +73,7 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		w.outcome(&facts, n)
 	case access.NoticeWithdrawn:
 		facts.Heading, facts.Button = w.text("notice.withdrawn"), w.text("notice.button")
-		facts.Intro = w.text("notice.withdrawn.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
+		facts.Intro = w.said(r, "notice.withdrawn.intro", "notice.asking.withdrawn.intro")
 		facts.Rows = slices.Concat(w.who(n), w.why(r))
 	case access.NoticeEnded:
 		facts.By = n.By
@@ -78,11 +84,11 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	case access.NoticeReminder:
 		w.review(&facts, n)
 		facts.Heading = w.text("notice.reminder")
-		facts.Intro = w.text("notice.reminder.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "made", w.instant(r.Created))
+		facts.Intro = w.said(r, "notice.reminder.intro", "notice.asking.reminder.intro", "made", w.instant(r.Created))
 	case access.NoticeEscalated:
 		w.review(&facts, n)
 		facts.Heading, facts.Button = w.text("notice.escalated"), ""
-		facts.Intro = w.text("notice.escalated.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "made", w.instant(r.Created))
+		facts.Intro = w.said(r, "notice.escalated.intro", "notice.asking.escalated.intro", "made", w.instant(r.Created))
 		facts.Notes = []string{w.text("notice.escalated.note")}
 	case access.NoticeEnding:
 		facts.Heading, facts.Button = w.text("notice.ending"), w.text("notice.ending.button")
@@ -144,7 +150,7 @@ func (w Writer) resource(r access.Resource) string {
 func (w Writer) review(facts *Facts, n access.Notice) {
 	r := n.Request
 	facts.Heading = w.text("notice.review")
-	facts.Intro = w.text("notice.review.intro", "principal", r.Principal, "resource", w.resource(r.Resource))
+	facts.Intro = w.said(r, "notice.review.intro", "notice.asking.review.intro")
 	facts.Button = w.text("notice.review.button")
 	facts.Notes = []string{w.text("notice.review.note")}
 	for _, p := range r.ApprovedBy() {
@@ -178,8 +184,8 @@ func (w Writer) glass(facts *Facts, n access.Notice) {
 		facts.Rows = []Row{w.row("notice.reviewed-by", string(d.By)), w.row("notice.comment", plain(d.Comment, maxUserText))}
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.who(n), []Row{w.row("notice.from", w.instant(n.Window.Start)),
-		w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length()))),
-		w.reason(r)}, w.rule(r))
+		w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length())))},
+		w.reason(r), w.rule(r))
 }
 
 // duration says for how long access would last, before anybody has approved it.
@@ -213,12 +219,11 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 	r, d := n.Request, n.Decision
 	approved := n.Kind == access.NoticeApproved
 	facts.Button = w.text("notice.button")
-	args := []any{"by", d.By, "principal", r.Principal, "resource", w.resource(r.Resource)}
 	var decided string
 	switch {
 	case approved:
 		facts.Heading, decided = w.text("notice.approved"), "notice.approved-by"
-		facts.Intro = w.text("notice.approved.intro", args...)
+		facts.Intro = w.said(r, "notice.approved.intro", "notice.asking.approved.intro", "by", d.By)
 		provider := w.Language.Provider(&access.Error{}, w.provider(r.Resource))
 		if refused := w.notGranted(n); refused != nil {
 			facts.Heading = w.text("notice.approved-in-part")
@@ -227,10 +232,10 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 		facts.Notes = []string{strings.TrimSpace(w.delay(r.Resource) + " " + w.text("notice.approved.note"))}
 	case n.Final:
 		facts.Heading, decided = w.text("notice.denied"), "notice.denied-by"
-		facts.Intro = w.text("notice.denied.intro", args...)
+		facts.Intro = w.said(r, "notice.denied.intro", "notice.asking.denied.intro", "by", d.By)
 	default:
 		facts.Heading, decided = w.text("notice.declined"), "notice.declined-by"
-		facts.Intro = w.text("notice.declined.intro", args...)
+		facts.Intro = w.said(r, "notice.declined.intro", "notice.asking.denied.intro", "by", d.By)
 		if len(r.Reviewers) > 1 {
 			facts.Intro += " " + w.text("notice.declined.others")
 		}
@@ -266,12 +271,12 @@ func (w Writer) stands(granted access.Window, length string) []Row {
 func (w Writer) ended(facts *Facts, n access.Notice) {
 	r := n.Request
 	facts.Heading, facts.Button = w.text("notice.ended"), w.text("notice.button")
-	facts.Intro = w.text("notice.ended.intro", "by", n.By, "principal", r.Principal, "resource", w.resource(r.Resource))
-	facts.Rows = append([]Row{w.row("notice.ended-by", string(n.By))}, w.who(n)...)
+	facts.Intro = w.said(r, "notice.ended.intro", "notice.asking.ended.intro", "by", n.By)
+	facts.Rows = append([]Row{w.row("notice.ended-by", cmp.Or(string(n.By), r.Asking.Application))}, w.who(n)...)
 	if !n.Window.IsZero() {
 		facts.Rows = append(facts.Rows, w.row("notice.was-until", w.instant(n.Window.End)))
 	}
-	facts.Rows = append(facts.Rows, w.reason(r))
+	facts.Rows = append(facts.Rows, w.reason(r)...)
 	if delay := w.delay(r.Resource); delay != "" {
 		facts.Notes = []string{delay}
 	}
@@ -310,6 +315,9 @@ func (w Writer) notGranted(n access.Notice) []string {
 
 // who is what a request is for: whom, where, what.
 func (w Writer) who(n access.Notice) []Row {
+	if !n.Request.Asking.IsZero() {
+		return w.asking(n)
+	}
 	rows := []Row{w.row("notice.who", string(n.Request.Principal)),
 		{Label: w.Language.TextOr("notice.kind."+n.Request.Resource.Kind(), n.Request.Resource.Kind()), Value: n.Request.Resource.Name()}}
 	for i, e := range n.Request.Entitlements {
@@ -353,11 +361,15 @@ func (w Writer) why(r access.Request) []Row {
 		}
 		rows = append(rows, w.row("notice.asked", w.Language.Series(asked)))
 	}
-	return append(rows, w.reason(r))
+	return append(rows, w.reason(r)...)
 }
 
-func (w Writer) reason(r access.Request) Row {
-	return w.row("notice.reason", plain(r.Justification, maxUserText))
+// reason is left out where it is the title, which stands above it.
+func (w Writer) reason(r access.Request) []Row {
+	if r.Justification == r.Asking.Title {
+		return nil
+	}
+	return []Row{w.row("notice.reason", plain(r.Justification, maxUserText))}
 }
 
 // The longest texts of others that a notice shows, in characters. They leave room for

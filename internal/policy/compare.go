@@ -97,7 +97,7 @@ func canonical(t access.Terms) []string {
 	}
 	signature, notify, glass := "", sorted(t.Notify), ""
 	if t.Signature {
-		signature = fmt.Sprintf("age %s, device bound %v, by admin %v", Length(t.Keys.Age), t.Keys.DeviceBound, t.Keys.ByAdmin)
+		signature = fmt.Sprintf("age %s, device bound %v, by admin %v", Length(t.Keys.Age), t.Keys.DeviceBound, !t.Keys.SelfEnrolled)
 	}
 	if t.NotifyOnly {
 		notify = "only " + notify

@@ -12,7 +12,7 @@ import (
 
 // able is a deployment that carries out everything, forgetful one without memory.
 var (
-	able = policy.Deployment{Settings: &settings, Ledger: true, Passkeys: true, AccessLevels: true, Claims: true, Groups: true,
+	able = policy.Deployment{Settings: &settings, Ledger: true, Passkeys: true, AccessLevels: policy.GoogleLevels, Claims: true, Groups: true,
 		Channels: []string{"mail", "slack:", "webhook"}, Kinds: []string{"pomerium"}}
 	forgetful = policy.Deployment{Settings: &settings, Groups: true, Channels: []string{"mail"}}
 )
@@ -148,7 +148,8 @@ func TestTheFileKeepsWhatItsDesignSays(t *testing.T) {
 		}},
 		{"What cannot be enforced is a fault that names the rule, never ignored.", []row{
 			{"rules: [{name: a, terms: {signature: true}}]", forgetful, nil, `rule "a": no passkeys can be used here`},
-			{"rules: [{name: a, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]", forgetful, nil, `rule "a": access levels are known only where Identity-Aware Proxy signs people in`},
+			{"rules: [{name: a, terms: {approver_access_level: [phr]}}]", able, nil, `rule "a": phr is no access level here, such as accessPolicies/1/accessLevels/corp`},
+			{"rules: [{name: a, terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}}]", forgetful, nil, `rule "a": access levels are known only where Identity-Aware Proxy signs people in, or a login of the service's own`},
 			{`rules: [{name: a, match: {requester: ["claim:x"]}, refuse: no}]`, forgetful, nil, `rule "a": match names claim:x, and no claim is read here`},
 			{`rules: [{name: a, match: {requester: ["!claim:x"]}, refuse: no}]`, policy.Deployment{Settings: &settings, Claims: true}, nil,
 				`rule "a": match names claim:x, and what the sign-in of somebody said when they asked is kept in a ledger only`},

@@ -23,6 +23,8 @@ type File struct {
 	Digest string
 	// Entitlements are what the file itself gives, for providers without a list.
 	Entitlements []Entitlement
+	// Applications are programs that ask, sorted by name.
+	Applications []Application
 	Rules        []Rule
 
 	people   map[access.Principal][]access.Principal

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,9 +23,11 @@ type Deployment struct {
 	// SignaturesLast is for how long it can be verified what was asked and approved; 0 is
 	// for ever.
 	SignaturesLast time.Duration
-	// AccessLevels: who is signed in comes with access levels, as from Identity-Aware
-	// Proxy. Claims: groups are read from a claim of the assertion.
-	AccessLevels, Claims bool
+	// AccessLevels are those with which whoever is signed in may come; nil where they come
+	// with none.
+	AccessLevels *regexp.Regexp
+	// Claims: groups are read from a claim of the assertion.
+	Claims bool
 	// Groups: a directory can be asked for the groups of people.
 	Groups bool
 	// Channels are what notices can go to, as rules name them; one with a colon at the end
@@ -34,6 +37,15 @@ type Deployment struct {
 	// entitlements of the file serve it, such as "pomerium".
 	Kinds []string
 }
+
+// GoogleLevels are the access levels of Access Context Manager, with which people come from
+// Identity-Aware Proxy
+// (https://cloud.google.com/access-context-manager/docs/reference/rest/v1/accessPolicies.accessLevels);
+// AnyLevels are those of whatever signs people in.
+var (
+	GoogleLevels = regexp.MustCompile(`^accessPolicies/[0-9]{1,20}/accessLevels/[A-Za-z0-9_]{1,50}$`)
+	AnyLevels    = regexp.MustCompile(``)
+)
 
 // Faults are the rules that the deployment cannot carry out, and those that would loosen
 // its settings without saying so. Each names its rule.
@@ -54,6 +66,7 @@ func (f *File) Faults(d Deployment) document.Faults {
 			}
 		}
 	}
+	f.applicationFaults(d, tell)
 	if len(f.defaults.at) > 0 {
 		for _, fault := range f.defaults.faults(d, loosened{}) {
 			tell("defaults", fault, "%s", fault.Text)
@@ -145,8 +158,13 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 			tell("signature", "no passkeys can be used here, so that nobody could sign")
 		}
 	}
-	if len(p.accessLevels) > 0 && !d.AccessLevels {
-		tell("approver_access_level", "access levels are known only where Identity-Aware Proxy signs people in")
+	if len(p.accessLevels) > 0 && d.AccessLevels == nil {
+		tell("approver_access_level", "access levels are known only where Identity-Aware Proxy signs people in, or a login of the service's own")
+	}
+	for _, level := range p.accessLevels {
+		if d.AccessLevels != nil && !d.AccessLevels.MatchString(level) {
+			tell("approver_access_level", "%s is no access level here, such as accessPolicies/1/accessLevels/corp", level)
+		}
 	}
 	for _, channel := range p.notify {
 		if name, behind, _ := strings.Cut(channel, ":"); !slices.Contains(d.Channels, channel[:len(channel)-len(behind)]) {

@@ -70,14 +70,17 @@ func New(s Settings) Instance {
 	return Instance{alone, peers}
 }
 
-// Terms follow the marker alone. It never fails.
+// Terms follow the marker alone, or what its provider says. It never fails.
 func (i Instance) Terms(s access.Subject) (access.Terms, access.Explanation, error) {
-	return i.of(s.Kind), access.Explanation{}, nil
+	return i.of(s), access.Explanation{}, nil
 }
 
-// of are the terms of a kind of marker.
-func (i Instance) of(kind access.RequestKind) access.Terms {
-	if kind == access.Self {
+// of are the terms of what the subject has by a marker, or by its provider.
+func (i Instance) of(s access.Subject) access.Terms {
+	switch {
+	case s.Base != nil:
+		return *s.Base
+	case s.Kind == access.Self:
 		return i.alone
 	}
 	return i.peers

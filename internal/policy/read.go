@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/application"
 	"jitaccess/internal/policy/document"
 )
 
@@ -44,6 +46,7 @@ func ReadFile(text []byte) (*File, document.Faults) {
 		}
 		f.Entitlements = append(f.Entitlements, e)
 	}
+	f.Applications = r.applications(root.Get("applications"))
 	f.defaults = r.terms(root.Get("defaults"))
 	r.mayBeLess(f.defaults, loosened{})
 	f.refuses = textOf(root.Get("unmatched")) == "refuse"
@@ -151,7 +154,18 @@ func (r *reader) principal(n *document.Node) (access.Principal, bool) {
 	if n.Kind != document.Text {
 		return "", false
 	}
+	if named, ok := strings.CutPrefix(n.Text, "app:"); ok {
+		name, subject, ok := strings.Cut(named, "/")
+		if !ok || application.CheckName(name) != nil || !application.CanBeSubject(subject) {
+			r.faults.Add(n, "%q: somebody of an application is app:NAME/SUB, SUB as its tokens have it", n.Text)
+			return "", false
+		}
+		return access.Spelled(name, subject), true
+	}
 	p, err := access.ParsePrincipal(n.Text)
+	if err == nil && p.IsSpelled() {
+		err = errors.New("nobody has an address there; write app:NAME/SUB")
+	}
 	if err != nil {
 		r.faults.Add(n, "%q: %v", n.Text, err)
 	}
@@ -408,5 +422,5 @@ func (r *reader) signature(n *document.Node, p *partial) {
 	}
 	bound := flag(n.Get("device_bound"))
 	p.keys.DeviceBound = bound != nil && *bound
-	p.keys.ByAdmin = textOf(n.Get("enrolment")) == "admin"
+	p.keys.SelfEnrolled = textOf(n.Get("enrolment")) == "self"
 }

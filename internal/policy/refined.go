@@ -59,8 +59,12 @@ func (p Refined) Explain(s access.Subject) Explanation { return p.decide(s, len(
 
 // decide explains, and names so many of the rules that do not match.
 func (p Refined) decide(s access.Subject, named int) Explanation {
+	if t := p.file.Template(s.Entitlement); s.Base == nil && t != nil {
+		terms := t.Terms()
+		s.Base = &terms
+	}
 	if s.Entitlement == (access.EntitlementID{}) {
-		return Explanation{Terms: p.base.of(s.Kind)}
+		return Explanation{Terms: p.base.of(s)}
 	}
 	q := p.file.ask(&s)
 	e := p.explain(q, s.At, named)
@@ -94,17 +98,17 @@ func (p Refined) explain(q *question, at time.Time, named int) Explanation {
 			e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeRuleRefuses, Field: access.FieldEntitlement,
 				Args: access.Args{"rule": rule.Name, "message": rule.Refusal, "role": string(q.Entitlement.Role)}}
 		default:
-			e.Terms = p.apply(rule, q.Kind)
+			e.Terms = p.apply(rule, q.Subject)
 		}
 		e.Rule = rule.Name
 		return e
 	}
-	if p.file.refuses {
+	if p.file.refuses && q.Base == nil {
 		e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNoRule, Field: access.FieldEntitlement,
 			Args: access.Args{"role": string(q.Entitlement.Role), "resource": string(q.Entitlement.Resource)}}
 		return e
 	}
-	e.Terms = p.base.of(q.Kind)
+	e.Terms = p.base.of(*q.Subject)
 	return e
 }
 
@@ -148,16 +152,20 @@ func (m *match) judge(q *question, resource answer, at time.Time) (matches answe
 }
 
 // apply is what the marker and the settings demand, with what the rule says: stricter,
-// or less strict where it loosens.
-func (p Refined) apply(rule *Rule, kind access.RequestKind) access.Terms {
-	marker := p.base.of(kind)
+// or less strict where it loosens. What a provider demands no rule makes less strict, and
+// peers are those whom it names.
+func (p Refined) apply(rule *Rule, s *access.Subject) access.Terms {
+	marker := p.base.of(*s)
 	said := rule.terms.over(p.file.defaults)
 	needs := marker.Requirements
 	if said.approvals != nil && (rule.loosen.approvals || (access.Terms{Requirements: *said.approvals}).Approvals() >= marker.Approvals()) {
 		needs = *said.approvals
 	}
 	t := p.base.alone
-	if len(needs) > 0 {
+	switch {
+	case s.Base != nil:
+		t, needs = marker, inPlaceOfPeers(needs, marker)
+	case len(needs) > 0:
 		t = p.base.peers
 		t.StartWithin = value(said.startWithin, t.StartWithin)
 	}
@@ -183,7 +191,27 @@ func (p Refined) apply(rule *Rule, kind access.RequestKind) access.Terms {
 		t.BreakGlass, t.Glass = true, *said.glass
 		t.Glass.MaxDuration = min(t.Glass.MaxDuration, t.MaxDuration)
 	}
+	if s.Base != nil {
+		// Whom the rules name beside those of the provider are asked too.
+		t = access.Strictest(t, marker)
+		t.MaxReviewers = 0
+		for _, need := range t.Requirements {
+			t.MaxReviewers += len(need.From)
+		}
+	}
 	return t
+}
+
+// inPlaceOfPeers are needs with those whom a provider names for approving in place of peers, of
+// whom it knows none.
+func inPlaceOfPeers(needs []access.Requirement, provider access.Terms) []access.Requirement {
+	needs = slices.Clone(needs)
+	for i, need := range needs {
+		if at := slices.Index(need.From, access.FromPeers); at >= 0 && len(provider.Requirements) > 0 {
+			needs[i].From = slices.Replace(slices.Clone(need.From), at, at+1, provider.Requirements[0].From...)
+		}
+	}
+	return needs
 }
 
 // value is what a pointer points to, or else what holds without it.

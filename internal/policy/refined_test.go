@@ -399,7 +399,7 @@ rules:
 		}
 		return strings.Join(lines, "\n")
 	}
-	able := policy.Deployment{Ledger: true, Passkeys: true, AccessLevels: true, Claims: true, Groups: true, Channels: []string{"mail", "slack:", "webhook"}}
+	able := policy.Deployment{Ledger: true, Passkeys: true, AccessLevels: policy.GoogleLevels, Claims: true, Groups: true, Channels: []string{"mail", "slack:", "webhook"}}
 	if got := told(able); got != "" {
 		t.Errorf("who can do everything:\n%s", got)
 	}
@@ -431,7 +431,7 @@ rules:
 10:7: rule "all of it": max_continuous needs a ledger, and there is none
 11:7: rule "all of it": signature needs a ledger, and there is none
 11:7: rule "all of it": no passkeys can be used here, so that nobody could sign
-12:7: rule "all of it": access levels are known only where Identity-Aware Proxy signs people in
+12:7: rule "all of it": access levels are known only where Identity-Aware Proxy signs people in, or a login of the service's own
 13:7: rule "all of it": remind_after needs a ledger, and there is none
 14:7: rule "all of it": escalate needs a ledger, and there is none
 14:7: rule "all of it": escalate names group:g@example.com, and no directory can be asked for groups here

@@ -190,16 +190,17 @@ func (p *Provider) Canonical(id access.EntitlementID) (access.EntitlementID, err
 // Role describes what there is to have of a policy. Whoever passes a route by a policy can
 // change no policy by that.
 func (p *Provider) Role(_ context.Context, on access.Resource, role access.Role) access.RoleInfo {
-	info := access.RoleInfo{Role: role, ChangesPermissions: access.No}
-	for _, e := range p.of(on) {
-		if e.ID.Role == role {
-			info.Title = e.Title
+	return access.RoleInfo{Role: role, ChangesPermissions: access.No, Title: p.Title(access.EntitlementID{Resource: on, Role: role})}
+}
+
+// Title is that of the policy file or, where it has none, one by the policy's name.
+func (p *Provider) Title(id access.EntitlementID) string {
+	for _, e := range p.of(id.Resource) {
+		if e.ID == id && e.Title != "" {
+			return e.Title
 		}
 	}
-	if info.Title == "" {
-		info.Title = "Access by policy " + on.Name()
-	}
-	return info
+	return "Access by policy " + id.Resource.Name()
 }
 
 // Standing answers from the entitlements, the policy as it is now, and what is remembered.

@@ -41,7 +41,9 @@ type adminView struct {
 type activeView struct {
 	RoleView
 	Resource access.Resource
-	Who      access.Principal
+	// On is its name, unless the title says it.
+	On  string
+	Who access.Principal
 }
 
 func (s *server) administration(r *http.Request) (page, error) {
@@ -52,11 +54,11 @@ func (s *server) administration(r *http.Request) (page, error) {
 	v := adminView{Frame: s.frame(r, "admin.title"), Guarded: found.Guarded, Warnings: s.viewWarnings(r, found.Warnings),
 		Waiting: s.rowsOf(r, found.Waiting, false)}
 	for i := range v.Waiting {
-		v.Waiting[i].Door = broker.AdminPath
+		v.Waiting[i].Door, v.Waiting[i].Own = broker.AdminPath, v.Waiting[i].Principal == v.User
 	}
 	for _, a := range found.Active {
-		role := s.granted(r, viewRole(s.languageOf(r), a.Entitlement, access.RoleInfo{ChangesPermissions: access.No}), a)
-		v.Active = append(v.Active, activeView{role, a.Entitlement.Resource, a.Principal})
+		role := s.granted(r, s.viewRole(r, a.Entitlement, access.RoleInfo{ChangesPermissions: access.No}), a)
+		v.Active = append(v.Active, activeView{role, a.Entitlement.Resource, unsaid(role.Title, a.Entitlement.Resource.Name()), a.Principal})
 	}
 	return page{template: "admin", status: http.StatusOK, data: v}, nil
 }

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,16 @@ type administered struct {
 	*canned
 	found broker.Administration
 	at    map[string]bool
+	// titles are those of roles that are known without asking; atPage is that nobody is named.
+	titles map[access.Role]string
+	atPage bool
 }
+
+func (a *administered) Title(id access.EntitlementID) string {
+	return cmp.Or(a.titles[id.Role], a.canned.Title(id))
+}
+
+func (a *administered) DecidedAtPage() bool { return a.atPage }
 
 func (a *administered) note(what string, c access.Caller) { a.at[what] = c.AtAdmin }
 
@@ -137,6 +147,33 @@ func TestOnlyTheRawPathIsTheAdministrationPage(t *testing.T) {
 	}
 }
 
+// The form of a decision is of whom it was shown to: kept over the end of a session, it decides
+// nothing in the name of another who is signed in then.
+func TestADecisionIsThatOfWhomItWasShownTo(t *testing.T) {
+	for _, path := range []string{"/review?activation=mpa-AQEBAQEBAQEBAQEB", "/admin/review?activation=mpa-AQEBAQEBAQEBAQEB"} {
+		for _, verdict := range []string{"verdict=deny&comment=no", "verdict=approve&confirmed=1", "verdict=approve"} {
+			for by, decides := range map[string]bool{"&by=" + string(ben): true, "": true, "&by=" + string(carl): false, "&by=" + string(ben) + "&by=" + string(carl): false} {
+				a, h := administer(t, true)
+				w := do(h, sent("POST", path, verdict+by))
+				if a.at = map[string]bool{}; !decides && w.Code < 400 || decides && w.Code >= 400 {
+					t.Errorf("%s %s %s: %d", path, verdict, by, w.Code)
+				}
+				if !decides && a.changes > 0 || !decides && strings.Contains(w.Body.String(), "Approve this?") {
+					t.Errorf("%s %s %s decides", path, verdict, by)
+				}
+			}
+		}
+	}
+	a, h := administer(t, true)
+	if w := do(h, sent("POST", "/requests/brk-AQEBAQEBAQEBAQEB/review", "comment=fine&by="+string(carl))); w.Code != http.StatusConflict {
+		t.Errorf("the review of a broken glass: %d %s", w.Code, w.Body)
+	}
+	a.view.CanDecide = true
+	if page := do(h, sent("GET", "/review?activation=mpa-AQEBAQEBAQEBAQEB", "")).Body.String(); strings.Count(page, `name="by" value="ben.okafor@example.com"`) != 2 {
+		t.Error("the page's forms do not say whom they were shown to")
+	}
+}
+
 // A header that says where a request went counts for nothing.
 func TestNoHeaderIsTheAdministrationPage(t *testing.T) {
 	for _, name := range []string{"X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Uri", "X-Envoy-Original-Path"} {
@@ -161,6 +198,52 @@ func TestNoAdministrationPageWithoutNeed(t *testing.T) {
 	}
 }
 
+// Lists, pages and refusals call an entitlement what its provider calls it, wherever that is
+// known without asking; the name of its role stands in for that, and nowhere beside it.
+func TestEntitlementsAreCalledByTheirTitles(t *testing.T) {
+	for _, c := range []struct{ request, shown string }{
+		{"GET /requests", "Shop permissions"},
+		{"GET /reviews", "Shop permissions"},
+		{"GET /history", "Shop permissions"},
+		{"GET /", "Shop permissions"},
+		{"GET /admin", "Shop permissions"},
+		{"POST /requests/jit-AQEBAQEBAQEBAQEB/end resource=projects/acme-orders-prod", "You are not eligible for Shop permissions on"},
+	} {
+		a, h := administer(t, true)
+		a.titles = map[access.Role]string{security.Role: "Shop permissions", admin.Role: "Shop consoles"}
+		q := a.view.Request
+		q.Entitlements = []access.EntitlementID{security}
+		a.found.Waiting = []access.Request{q}
+		for _, view := range []string{broker.ViewMine, broker.ViewReviews, broker.ViewAll} {
+			a.listed[view] = []access.Request{q}
+		}
+		method, rest, _ := strings.Cut(c.request, " ")
+		target, body, _ := strings.Cut(rest, " ")
+		if method == http.MethodPost {
+			a.err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible,
+				Args: access.Args{"role": string(security.Role), "resource": string(orders)}}
+		}
+		text := do(h, sent(method, target, body)).Body.String()
+		if !strings.Contains(text, c.shown) || strings.Contains(text, string(security.Role)) {
+			t.Errorf("%s: %s", c.request, text)
+		}
+	}
+}
+
+// Where nobody is named, whoever looks for what waits for them is led to the page where it does.
+func TestReviewsLeadToTheAdministrationPage(t *testing.T) {
+	for _, atPage := range []bool{true, false} {
+		a, h := administer(t, true)
+		a.atPage = atPage
+		if leads := strings.Contains(do(h, sent("GET", "/reviews", "")).Body.String(), `href="/admin"`); leads != atPage {
+			t.Errorf("nobody is named: %t; it leads there: %t", atPage, leads)
+		}
+		if strings.Contains(do(h, sent("GET", "/requests", "")).Body.String(), `href="/admin"`) {
+			t.Error("one's own requests lead there")
+		}
+	}
+}
+
 func TestStorybookOfTheAdministrationPage(t *testing.T) {
 	grant := *activeNow()
 	for name, s := range map[string]struct {
@@ -174,6 +257,12 @@ func TestStorybookOfTheAdministrationPage(t *testing.T) {
 		"admin-named": {func(a *administered) {
 			a.found = broker.Administration{Warnings: []*access.Error{warn(access.CodeUpstreamFailed, access.Args{"service": "Pomerium Zero"})}}
 		}, "GET /admin", 200},
+		"admin-own": {func(a *administered) {
+			a.view.Request.Principal = ben
+			a.titles = map[access.Role]string{grant.Entitlement.Role: "Shop consoles", security.Role: "Shop permissions"}
+			a.found = broker.Administration{Guarded: true, Waiting: []access.Request{a.view.Request}, Active: []access.Activation{grant}}
+		}, "GET /admin", 200},
+		"reviews-at-page": {func(a *administered) { a.atPage = true }, "GET /reviews", 200},
 		"admin-review": {func(a *administered) {
 			a.view.Request.Reviewers, a.view.Request.Decisions, a.view.Events = nil, nil, a.view.Events[:1]
 			a.view.Request.Terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}

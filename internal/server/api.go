@@ -72,6 +72,8 @@ type apiActivation struct {
 	// New since 1.x.
 	ReviewURL string   `json:"reviewUrl,omitempty"`
 	Warnings  []string `json:"warnings"`
+	// Signing is what the caller signs to approve it; left out where nothing is signed.
+	Signing *apiSigning `json:"signing,omitempty"`
 }
 
 type apiActivationItem struct {
@@ -337,35 +339,64 @@ func (s *server) apiShow(r *http.Request, ref string) (any, error) {
 	if v.IsPrincipal {
 		a.ReviewURL = v.ReviewURL
 	}
+	q, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	atMost, err := lesser(q.Get(access.FieldDuration))
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.signing(r, v, atMost)
+	if err != nil {
+		return nil, err
+	}
+	if c != nil {
+		a.Signing = &apiSigning{c.Challenge, c.RelyingParty, strings.Fields(c.Credentials), c.Nonce, c.Time, c.Text}
+	} else if v.NoKey != nil {
+		a.Warnings = append(a.Warnings, inFull(s.refusal(r, v.NoKey, v.Request.Resource)))
+	}
 	return a, nil
 }
 
 // apiApprove takes a body only where the request is approved for less: the pages of JIT
 // Access 1.x send none that matters.
 func (s *server) apiApprove(r *http.Request, ref string) (any, error) {
-	atMost, err := approvedFor(r)
+	atMost, signed, err := approvedFor(r)
 	if err != nil {
 		return nil, err
 	}
-	return s.apiDecide(r, broker.Decide{Ref: ref, Verdict: access.Approve, Duration: atMost})
+	return s.apiDecide(r, broker.Decide{Ref: ref, Verdict: access.Approve, Duration: atMost, Signed: signed})
 }
 
 // approvedFor is for how long the body approves at most: its whole number of minutes; 0
-// where it has none. What is no such number must not be taken for none.
-func approvedFor(r *http.Request) (time.Duration, error) {
+// where it has none. What is no such number must not be taken for none. signed is what was
+// signed; nil where nothing was.
+func approvedFor(r *http.Request) (atMost time.Duration, signed *access.Assertion, err error) {
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
-		return 0, bodyError("the body cannot be read", err)
+		return 0, nil, bodyError("the body cannot be read", err)
 	}
-	var body struct{ Minutes json.RawMessage }
-	if err := json.Unmarshal(text, &body); err != nil || len(body.Minutes) == 0 || string(body.Minutes) == "null" {
-		return 0, nil
+	var body struct {
+		Minutes   json.RawMessage
+		Signature *apiSignature
+	}
+	if err := json.Unmarshal(text, &body); err != nil {
+		return 0, nil, nil
+	}
+	if body.Signature != nil {
+		if signed, err = body.Signature.assertion(); err != nil {
+			return 0, nil, err
+		}
+	}
+	if len(body.Minutes) == 0 || string(body.Minutes) == "null" {
+		return 0, signed, nil
 	}
 	n, err := strconv.Atoi(string(body.Minutes))
 	if err != nil || n < 1 {
-		return 0, badInput("minutes is the whole number of minutes for which it is approved at most", err)
+		return 0, nil, badInput("minutes is the whole number of minutes for which it is approved at most", err)
 	}
-	return duration(n), nil
+	return duration(n), signed, nil
 }
 
 func (s *server) apiDeny(r *http.Request, ref string) (any, error) {

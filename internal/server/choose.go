@@ -123,12 +123,12 @@ func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []stri
 	}
 	slices.SortStableFunc(v.Later, func(a, b RoleView) int { return cmp.Compare(a.Begins.ISO, b.Begins.ISO) })
 	for _, a := range offer.Further {
-		role := s.granted(r, viewRole(s.languageOf(r), a.Entitlement, access.RoleInfo{}), a)
+		role := s.granted(r, s.viewRole(r, a.Entitlement, access.RoleInfo{}), a)
 		v.Further = append(v.Further, furtherView{role, a.Principal, a.Principal == callerOf(r).Principal})
 	}
 	for _, o := range offer.Refused {
 		l := s.languageOf(r)
-		role := viewRole(l, o.ID, o.Role)
+		role := s.viewRole(r, o.ID, o.Role)
 		role.Why, role.Powerful = viewWhy(l, o.Why, nil), ""
 		v.Refused = append(v.Refused, refusedView{role, s.refusal(r, o.Err, offer.Resource)})
 		s.viewWarnings(r, []*access.Error{o.Err}) // its cause is logged

@@ -40,9 +40,9 @@ func TestNothingIsStatedFromAnAddress(t *testing.T) {
 		"/requests":         {"wait", "state", "q"},
 	}
 	// Those of addresses of the JSON interface, which are no pages; and of forms.
-	elsewhere := map[string]bool{"id": true, "role": true, "digest": true, "confirmed": true, "justification": true, "verdict": true,
+	elsewhere := map[string]bool{"template": true, "id": true, "role": true, "digest": true, "confirmed": true, "justification": true, "verdict": true,
 		"comment": true, "start": true, "resource": true, "principal": true,
-		"view": true, "state": true, "after": true}
+		"view": true, "state": true, "after": true, "logout_token": true}
 	known := map[string]bool{}
 	for _, names := range read {
 		for _, name := range names {

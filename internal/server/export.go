@@ -63,6 +63,24 @@ var columns = []struct {
 	{"policy", func(e exportedRequest) string { return e.Policy }},
 	{"extends", func(e exportedRequest) string { return e.Extends }},
 	{"reviewed", func(e exportedRequest) string { return e.Reviewed }},
+	{"application", func(e exportedRequest) string { return e.asked().Application }},
+	{"sub", func(e exportedRequest) string { return e.asked().Subject }},
+	{"title", func(e exportedRequest) string { return e.asked().Title }},
+	{"data", func(e exportedRequest) string { return named(e.asked().Data) }},
+	{"claims", func(e exportedRequest) string { return named(e.asked().Claims) }},
+}
+
+// asked is what an application asked for; zero for what people did.
+func (e exportedRequest) asked() apiAsking {
+	if e.Asking == nil {
+		return apiAsking{}
+	}
+	return *e.Asking
+}
+
+// named are values with their names, a line each.
+func named(data []apiDatum) string {
+	return strings.Join(access.Each(data, func(d apiDatum) string { return d.Name + ": " + d.Value }), "\n")
 }
 
 func spaced(people []access.Principal) string { return strings.Join(access.Texts(people), " ") }

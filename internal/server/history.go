@@ -29,6 +29,8 @@ type apiRequest struct {
 	// Review is what was said of a broken glass afterwards; null until then, and for all
 	// others.
 	Review *apiReview `json:"review"`
+	// Asking is what an application asks for; left out for what people ask.
+	Asking *apiAsking `json:"asking,omitempty"`
 }
 
 type apiReview struct {
@@ -50,6 +52,8 @@ type apiTimeline struct {
 	// Version is what ?wait= waits to see changed.
 	Version int        `json:"version"`
 	Events  []apiEvent `json:"events"`
+	// Unattested: it is signed with a key that is not the service's now.
+	Unattested bool `json:"unattested,omitempty"`
 }
 
 // apiChanged is a request after somebody has changed it.
@@ -59,11 +63,13 @@ type apiChanged struct {
 }
 
 type apiEvent struct {
-	Action  string `json:"action"`
-	At      string `json:"at"`
-	By      string `json:"by,omitempty"`
-	Comment string `json:"comment,omitempty"`
-	Error   string `json:"error,omitempty"`
+	Action string `json:"action"`
+	At     string `json:"at"`
+	By     string `json:"by,omitempty"`
+	// Application is the name of the one that did it; By is empty then.
+	Application string `json:"application,omitempty"`
+	Comment     string `json:"comment,omitempty"`
+	Error       string `json:"error,omitempty"`
 }
 
 func stamp(t time.Time) string {
@@ -77,7 +83,8 @@ func requestOf(q access.Request) apiRequest {
 	a := apiRequest{ActivationID: q.ID, Kind: string(q.Kind), State: string(q.State), Beneficiary: apiUser{q.Principal},
 		Reviewers: append([]string{}, access.Texts(q.Reviewers)...), Resource: string(q.Resource), Roles: append([]string{}, q.RoleNames()...),
 		Justification: q.Justification, Minutes: int(q.Duration / time.Minute),
-		Created: stamp(q.Created), Expires: stamp(q.Expires), StartTime: stamp(q.Window.Start), EndTime: stamp(q.Window.End), Rule: q.Terms.Rule}
+		Created: stamp(q.Created), Expires: stamp(q.Expires), StartTime: stamp(q.Window.Start), EndTime: stamp(q.Window.End), Rule: q.Terms.Rule,
+		Asking: askingOf(q.Asking)}
 	if !q.Review.At.IsZero() {
 		a.Review = &apiReview{q.Review.By, stamp(q.Review.At), q.Review.Comment}
 	}
@@ -91,7 +98,7 @@ func (s *server) apiRequests(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := listing(q)
+	l, err := s.listing(q)
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +127,10 @@ func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	a := apiTimeline{requestOf(q), q.Version, []apiEvent{}}
+	a := apiTimeline{requestOf(q), q.Version, []apiEvent{}, q.Unattested}
 	for _, e := range events {
-		event := apiEvent{Action: string(e.Action), At: stamp(e.At), By: string(e.Caller.Principal), Comment: e.Decision.Comment}
+		event := apiEvent{Action: string(e.Action), At: stamp(e.At), By: string(e.Caller.Principal), Application: e.Caller.Application,
+			Comment: e.Decision.Comment}
 		if failure := access.AsError(e.Err); failure != nil {
 			event.Error = string(failure.Code)
 		}
@@ -142,6 +150,9 @@ func (s *server) withdraw(r *http.Request, id string) (access.Request, []*access
 func (s *server) reviewGlass(r *http.Request, id string) (access.Request, []*access.Error, error) {
 	f, err := form(r)
 	if err != nil {
+		return access.Request{}, nil, err
+	}
+	if err := filledBy(r, f); err != nil {
 		return access.Request{}, nil, err
 	}
 	return s.Broker.ReviewGlass(r.Context(), callerOf(r), id, strings.TrimSpace(f.Get(access.FieldComment)), s.origin(r))

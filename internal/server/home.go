@@ -49,17 +49,20 @@ func (s *server) home(r *http.Request) (page, error) {
 	if id := strings.TrimSpace(q.Get("projectId")); id != "" {
 		on, err := access.Project(id)
 		if err != nil {
-			return page{}, badResource(id, err)
+			return page{}, s.badResource(id, err)
 		}
 		return redirect(accessPath(on, nil)), nil
 	}
 	return s.find(r, strings.TrimSpace(q.Get("q")))
 }
 
+// projected is whether there are projects among what can be chosen.
+func (s *server) projected() bool { return s.Broker.ResourceKind("projects/").Segment != "" }
+
 // find lists the projects that match what was typed, and goes straight to the one
 // that is meant.
 func (s *server) find(r *http.Request, typed string) (page, error) {
-	v := homeView{Frame: s.frame(r, "find-access"), Query: typed, Projected: s.Broker.ResourceKind("projects/").Word != ""}
+	v := homeView{Frame: s.frame(r, "find-access"), Query: typed, Projected: s.projected()}
 	resources, warnings, err := s.Broker.Resources(r.Context(), callerOf(r))
 	if err != nil {
 		p, _ := s.problem(r, err)

@@ -60,7 +60,7 @@ func principal(address string) (access.Principal, error) {
 
 // single are the fields that a form of ours has once.
 var single = []string{access.FieldID, access.FieldPrincipal, access.FieldVerdict, "digest", "confirmed", access.FieldResource,
-	"activation", fieldGlass}
+	"activation", fieldGlass, fieldBy}
 
 // accepted refuses a body of another type.
 func accepted(r *http.Request, want string) error {
@@ -113,25 +113,28 @@ func (s *server) resourceAt(r *http.Request) (access.Resource, error) {
 func (s *server) parseResource(path string) (access.Resource, error) {
 	on, err := s.Broker.ParseResource(path)
 	if err != nil {
-		return "", badResource(strings.TrimPrefix(path, "projects/"), err)
+		return "", s.badResource(strings.TrimPrefix(path, "projects/"), err)
 	}
 	return on, nil
 }
 
-func badResource(text string, err error) error {
+func (s *server) badResource(text string, err error) error {
+	if !s.projected() {
+		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": printable(text)}, Err: err}
+	}
 	return &access.Error{Kind: access.Invalid, Code: access.CodeBadResource, Field: "projectId",
 		Args: access.Args{"resource": printable(text)}, Err: err}
 }
 
 // project reads {project} of an address of the JSON interface.
-func project(r *http.Request) (access.Resource, error) {
+func (s *server) project(r *http.Request) (access.Resource, error) {
 	id, err := segment(r, "project")
 	if err != nil {
 		return "", err
 	}
 	on, err := access.Project(id)
 	if err != nil {
-		return "", badResource(id, err)
+		return "", s.badResource(id, err)
 	}
 	return on, nil
 }

@@ -24,6 +24,8 @@ type listView struct {
 	Filter    filterView
 	// Next and First are addresses of other pages of the list; empty where there is none.
 	Next, First string
+	// Projected is as on the start page. AtPage: requests wait on the administration page too.
+	Projected, AtPage bool
 	// CSV, JSON and Month are addresses of the same in other forms.
 	CSV, JSON, Month string
 }
@@ -35,9 +37,11 @@ type rowView struct {
 	ID                        string
 	Roles, Reason, On, Length string
 	Resource                  access.Resource
-	Principal                 access.Principal
-	State, Tone               string
-	Made                      *Moment
+	// Person is for whom it is, in words.
+	Person      string
+	Principal   access.Principal
+	State, Tone string
+	Made        *Moment
 	// When is when the access ends, and when it begins if that is to come; empty where
 	// there is none.
 	When template.HTML
@@ -45,6 +49,8 @@ type rowView struct {
 	Ending, Extending bool
 	// Glass is whether the glass was broken.
 	Glass bool
+	// Own is whether it is to be said that somebody else has to decide it.
+	Own bool
 }
 
 // filterView is what was chosen, as it was typed.
@@ -63,13 +69,15 @@ type option struct {
 // rowOf is a request as lists have it. Of what was erased little is left.
 func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	l := s.languageOf(r)
-	v := rowView{ID: q.ID, Reason: q.Justification, On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
+	v := rowView{ID: q.ID, Reason: cmp.Or(q.Asking.Title, q.Justification), Person: l.Person(q),
+		On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
 		State: l.Text("state." + string(q.State)), Tone: tones[q.State],
 		Made: s.moment(r, q.Created), Glass: q.Kind == access.BreakGlass}
 	if length := q.Approved(); length > 0 {
 		v.Length = l.Hours(length)
 	}
-	v.Roles = cmp.Or(l.Series(q.RoleNames()), q.ID)
+	v.Roles = cmp.Or(l.Series(access.Each(q.Entitlements, s.Broker.Title)), q.ID)
+	v.On = unsaid(v.Roles, v.On)
 	v.Ending = slices.Contains([]access.State{access.Active, access.Scheduled, access.Approved}, q.State)
 	v.Extending = q.State == access.Active
 	begin, end := s.moment(r, q.Window.Start), s.moment(r, q.Window.End)
@@ -84,13 +92,21 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	return v
 }
 
+// unsaid is the name of a resource, unless a title ends with it.
+func unsaid(title, name string) string {
+	if strings.HasSuffix(title, " "+name) {
+		return ""
+	}
+	return name
+}
+
 // rowsOf are requests as lists have them. Where all are the viewer's own, that is not said.
 func (s *server) rowsOf(r *http.Request, requests []access.Request, own bool) []rowView {
 	var rows []rowView
 	for _, q := range requests {
 		row := s.rowOf(r, q)
 		if own {
-			row.Principal = ""
+			row.Principal, row.Person = "", ""
 		}
 		rows = append(rows, row)
 	}
@@ -98,7 +114,7 @@ func (s *server) rowsOf(r *http.Request, requests []access.Request, own bool) []
 }
 
 // listing reads what is asked of a list.
-func listing(q url.Values) (access.Listing, error) {
+func (s *server) listing(q url.Values) (access.Listing, error) {
 	l := access.Listing{After: q.Get("after"), Words: strings.TrimSpace(q.Get("q")), Role: access.Role(strings.TrimSpace(q.Get("role")))}
 	if state := access.State(q.Get("state")); state != "" {
 		if !slices.Contains(access.States, state) {
@@ -109,7 +125,7 @@ func listing(q url.Values) (access.Listing, error) {
 	var err error
 	if text := strings.TrimSpace(q.Get("resource")); text != "" {
 		if l.Resource, err = access.ParseResource(text); err != nil {
-			return l, badResource(text, err)
+			return l, s.badResource(text, err)
 		}
 	}
 	if l.Principal, err = principal(strings.TrimSpace(q.Get("person"))); err != nil {
@@ -136,7 +152,7 @@ func day(text string) (time.Time, error) {
 	return t, nil
 }
 
-// filtered reads the filter of a page, where a project is named by its id alone too.
+// filtered reads the filter of a page, where a resource is named without its kind too.
 func (s *server) filtered(r *http.Request) (access.Listing, filterView, url.Values, error) {
 	q, err := query(r)
 	if err != nil {
@@ -148,10 +164,10 @@ func (s *server) filtered(r *http.Request) (access.Listing, filterView, url.Valu
 	for _, state := range access.States {
 		f.States = append(f.States, option{string(state), l.Text("state." + string(state)), string(state) == f.State})
 	}
-	if f.Resource != "" && !strings.Contains(f.Resource, "/") {
-		q.Set("resource", "projects/"+strings.TrimSpace(f.Resource))
+	if name := strings.TrimSpace(f.Resource); name != "" && !strings.Contains(name, "/") {
+		q.Set("resource", cmp.Or(s.Broker.ResourceKindNamed(name).Segment, "projects")+"/"+name)
 	}
-	wanted, err := listing(q)
+	wanted, err := s.listing(q)
 	f.Chosen = sameList("", q) != ""
 	return wanted, f, q, err
 }
@@ -190,7 +206,8 @@ func (s *server) list(view, path, title string) func(*http.Request) (page, error
 		if err != nil {
 			return page{}, err
 		}
-		v := listView{Frame: s.frame(r, title), View: view, Filter: f, Warnings: s.viewWarnings(r, warnings)}
+		v := listView{Frame: s.frame(r, title), View: view, Filter: f, Warnings: s.viewWarnings(r, warnings),
+			Projected: s.projected(), AtPage: view == broker.ViewReviews && s.Broker.DecidedAtPage()}
 		if listed.Next != "" {
 			v.Next = sameList(path, q, "after", listed.Next)
 		}

@@ -25,6 +25,8 @@ type Login interface {
 	// End ends the session of the browser. The address is where one logs out of what one
 	// logged in with; it may be empty. An error is that copies of the session last.
 	End(h http.Header, r *http.Request) (address string, err error)
+	// EndElsewhere ends the session that a token of the provider names.
+	EndElsewhere(ctx context.Context, token string) error
 }
 
 // stranger answers whoever is not identified. With a login of our own, who opens a page is
@@ -126,6 +128,25 @@ func (s *server) logOut(w http.ResponseWriter, r *http.Request) {
 		v.Warnings = s.viewWarnings(who, []*access.Error{access.AsError(err)})
 	}
 	s.write(w, r, page{template: "loggedout", status: http.StatusOK, data: v})
+}
+
+// loggedOutElsewhere is called by the provider, whose token is what shows that it is; nobody is
+// signed in. Statuses are those of OpenID Connect Back-Channel Logout 1.0, 2.8.
+func (s *server) loggedOutElsewhere(w http.ResponseWriter, r *http.Request) {
+	f, err := form(r)
+	if tokens := f["logout_token"]; err == nil && len(tokens) == 1 {
+		err = s.Login.EndElsewhere(r.Context(), tokens[0])
+	} else if err == nil {
+		err = badInput("there must be one logout_token", nil)
+	}
+	if err != nil {
+		e := access.AsError(err)
+		s.logRefusal(strange(r), e, statusOf(e))
+		http.Error(w, s.refusal(r, e, "").Text, statusOf(e))
+		return
+	}
+	s.logEvent(strange(r), slog.LevelInfo, s.AuthenticateEvent, "the identity provider has ended a session")
+	w.WriteHeader(http.StatusOK)
 }
 
 // strange marks a request of which nobody knows who sent it, and withCaller one of which

@@ -1,11 +1,13 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +19,7 @@ import (
 type login struct {
 	started, finished, ended, renewed int
 	start, finish, end                error
+	tokens                            []string
 }
 
 func (l *login) Start(h http.Header, r *http.Request) (string, error) {
@@ -43,6 +46,11 @@ func (l *login) End(h http.Header, _ *http.Request) (string, error) {
 	l.ended++
 	h.Add("Set-Cookie", "session=out")
 	return "https://id.example.com/end?client_id=a&b=c", l.end
+}
+
+func (l *login) EndElsewhere(_ context.Context, token string) error {
+	l.tokens = append(l.tokens, token)
+	return l.end
 }
 
 // withLogin is a server with a login of its own.
@@ -216,7 +224,7 @@ func TestTheButtonLogsOut(t *testing.T) {
 func TestWithoutALogin(t *testing.T) {
 	h, _ := serve(t, newWorld(t), nil)
 	person := personHeader + ": " + string(ana)
-	for _, route := range []string{"GET /oidc/callback", "POST /oidc/logout"} {
+	for _, route := range []string{"GET /oidc/callback", "POST /oidc/logout", "POST /oidc/backchannel-logout"} {
 		method, path, _ := strings.Cut(route, " ")
 		if w := visit(h, method, path, "", person, "Origin: https://access.example.com"); w.Code != 404 {
 			t.Errorf("%s: %d", route, w.Code)
@@ -227,5 +235,34 @@ func TestWithoutALogin(t *testing.T) {
 	}
 	if w := visit(h, "POST", "/access/projects/shop", "a=b", "Origin: https://access.example.com"); w.Code != 401 || strings.Contains(w.Body.String(), "hidden") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// The provider says that a session is over with one token, in a form, and with no browser around
+// it; it is answered as it has to be, and nothing of the token is logged.
+func TestTheProviderEndsASession(t *testing.T) {
+	l := &login{}
+	h, log := serve(t, newWorld(t), withLogin(l))
+	const path = "/oidc/backchannel-logout"
+	if w := visit(h, "POST", path, "logout_token=a.secret.token"); w.Code != 200 || w.Body.Len() != 0 ||
+		!strings.Contains(w.Header().Get("Cache-Control"), "no-store") || !slices.Equal(l.tokens, []string{"a.secret.token"}) {
+		t.Fatalf("%d %s, %v", w.Code, w.Body, l.tokens)
+	}
+	for _, bad := range []string{"x=y", "logout_token=a&logout_token=b", "%"} {
+		if w := visit(h, "POST", path, bad); w.Code != 400 || len(l.tokens) != 1 {
+			t.Errorf("%s: %d %v", bad, w.Code, l.tokens)
+		}
+	}
+	for _, kind := range []struct {
+		kind   access.Kind
+		status int
+	}{{access.Invalid, 400}, {access.Unavailable, 503}, {access.NotFound, 404}} {
+		l.end = &access.Error{Kind: kind.kind, Code: access.CodeBadInput}
+		if w := visit(h, "POST", path, "logout_token=a.secret.token"); w.Code != kind.status {
+			t.Errorf("%d, want %d", w.Code, kind.status)
+		}
+	}
+	if w := visit(h, "GET", path, ""); w.Code == 200 || len(l.tokens) != 4 || strings.Contains(log.String(), "secret") {
+		t.Errorf("%d; log: %s", w.Code, log)
 	}
 }

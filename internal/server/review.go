@@ -21,9 +21,13 @@ type reviewView struct {
 	Warnings []string
 	// Ref opens the request again.
 	Ref, Heading, State, Tone string
-	Roles                     []RoleView
-	Duration                  string
-	Made, Expires             *Moment
+	// Person is for whom it is, in words. Asking is what an application asks for; nil for what
+	// people ask.
+	Person        string
+	Asking        *askingView
+	Roles         []RoleView
+	Duration      string
+	Made, Expires *Moment
 	// Begins and Ends are the window; Would is whether it is what approving now
 	// would give, and Later that it would not begin at once.
 	Begins, Ends *Moment
@@ -44,6 +48,10 @@ type reviewView struct {
 	// Approved: the viewer is among those whose approval stands in the grant.
 	Approved bool
 	WhyNot   *Problem
+	// NoKey is why the viewer cannot sign, and Signing what they sign, to be confirmed; nil
+	// otherwise.
+	NoKey   *Problem
+	Signing *ceremonyView
 	// EndID ends it: that of the grant, where it bears another than the request.
 	EndID string
 	// Others are who was asked besides the viewer; Readers are they and the principal.
@@ -95,9 +103,15 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
+	if err := filledBy(r, f); err != nil {
+		return s.decideAgain(r, ref, nil, err), nil
+	}
 	d := broker.Decide{Ref: ref, Verdict: access.Verdict(f.Get(access.FieldVerdict)), Digest: f.Get("digest"),
 		Comment: strings.TrimSpace(f.Get(access.FieldComment)), Origin: s.origin(r)}
 	if d.Duration, err = lesser(f.Get(access.FieldDuration)); err != nil {
+		return s.decideAgain(r, ref, f, err), nil
+	}
+	if d.Signed, err = assertionIn(f.Get); err != nil {
 		return s.decideAgain(r, ref, f, err), nil
 	}
 	if d.Verdict == access.Approve && f.Get("confirmed") == "" {
@@ -108,6 +122,18 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 		return s.decideAgain(r, ref, f, err), nil
 	}
 	return s.decided(r, ref, d.Verdict, decided), nil
+}
+
+// fieldBy is who the form of a decision was shown to. One that was kept over the end of a
+// session, and is sent again by whoever is signed in then, decides nothing in their name.
+const fieldBy = "by"
+
+// filledBy is nil where the caller has filled the form in, or no page has.
+func filledBy(r *http.Request, f url.Values) error {
+	if by := f.Get(fieldBy); by != "" && by != string(callerOf(r).Principal) {
+		return &access.Error{Kind: access.Conflict, Code: access.CodeOtherAccount}
+	}
+	return nil
 }
 
 // lesser reads for how many minutes something is approved at most; empty is for as long
@@ -142,6 +168,10 @@ func (s *server) confirm(r *http.Request, ref, digest string, atMost time.Durati
 		if atMost > 0 {
 			v.Minutes, v.LesserText = minutesText(atMost), s.languageOf(r).Days(min(atMost, view.Request.Duration))
 		}
+		if v.Signing, err = s.signing(r, view, atMost); err != nil {
+			break
+		}
+		v.Confirm = v.Confirm && v.NoKey == nil
 		return page{template: "review", status: http.StatusOK, data: v}, nil
 	}
 	return s.decideAgain(r, ref, nil, err), nil
@@ -259,6 +289,9 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 	v := resultView{Frame: s.frame(r, "result.ended"), Tone: "over",
 		Delay: s.delay(l, "delay.end", on), Resource: on, Roles: s.viewRoles(r, ids),
 		Warnings: s.viewWarnings(r, ended.Warnings), Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
+	if of != callerOf(r).Principal {
+		v.For = string(of)
+	}
 	if doorOf(r) != "" {
 		v.Link, v.LinkText = broker.AdminPath, l.Text("admin.title")
 	}
@@ -304,12 +337,13 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	v.Needs = needsOf(l, b)
 	v.viewRemembered(s, r)
+	v.Person, v.Asking = l.Person(q), s.viewAsking(r, q)
 	for i, id := range q.Entitlements {
 		var info access.RoleInfo
 		if i < len(b.Roles) {
 			info = b.Roles[i]
 		}
-		v.Roles = append(v.Roles, viewRole(l, id, info))
+		v.Roles = append(v.Roles, s.viewRole(r, id, info))
 		v.Powerful = v.Powerful || info.ChangesPermissions != access.No
 	}
 	if b.Unwritable != nil {
@@ -331,14 +365,18 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	switch {
 	case b.IsPrincipal && granted:
 		v.Heading = l.Text("review.own-access")
-	case b.IsPrincipal:
+	case b.IsPrincipal && v.Asking == nil:
 		v.Heading = l.Text("review.own-request")
 	case granted:
-		v.Heading = l.Text("review.access-of", "principal", q.Principal)
+		v.Heading = l.Text("review.access-of", "principal", v.Person)
+	case v.Asking != nil && v.Pending:
+		v.Heading = l.Text("asking.asks", "application", v.Asking.Application, "principal", v.Person)
+	case v.Asking != nil:
+		v.Heading = l.Text("asking.asked", "application", v.Asking.Application, "principal", v.Person)
 	case v.Pending:
-		v.Heading = l.Text("review.asks", "principal", q.Principal)
+		v.Heading = l.Text("review.asks", "principal", v.Person)
 	default:
-		v.Heading = l.Text("review.request-of", "principal", q.Principal)
+		v.Heading = l.Text("review.request-of", "principal", v.Person)
 	}
 	if !b.Window.IsZero() && !slices.Contains(fruitless, b.State) {
 		v.Begins, v.Ends = s.moment(r, b.Window.Start), s.moment(r, b.Window.End)
@@ -354,10 +392,21 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 			v.WhyNot, _ = s.problem(r, b.WhyNot)
 		}
 	}
+	if b.NoKey != nil {
+		v.NoKey = &Problem{Refusal: s.refusal(r, b.NoKey, q.Resource)}
+	}
 	v.Asked = whatTheySaid(l, b, you)
 	others := othersAsked(q, you)
-	v.Others, v.Readers = l.List(others), l.List(append([]string{string(q.Principal)}, others...))
+	v.Others, v.Readers = l.List(others), v.readers(l, others)
 	return v
+}
+
+// readers are who can read a comment: who was asked, and whom it is for where that is known.
+func (v *reviewView) readers(l *words.Language, others []string) string {
+	if v.Asking != nil && v.Asking.Unlinked {
+		return l.List(others)
+	}
+	return l.List(append([]string{v.Person}, others...))
 }
 
 // needsOf are the approvals that a request takes, and how many of each there are as far

@@ -25,6 +25,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/lookup"
+	"jitaccess/internal/passkey"
 	"jitaccess/internal/words"
 	"jitaccess/web"
 )
@@ -34,6 +35,8 @@ type Broker interface {
 	ParseResource(path string) (access.Resource, error)
 	ParseEntitlementID(text string) (access.EntitlementID, error)
 	ResourceKind(access.Resource) access.ResourceKind
+	ResourceKindNamed(name string) access.ResourceKind
+	Title(access.EntitlementID) string
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
 	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
@@ -58,7 +61,14 @@ type Broker interface {
 	Counts(ctx context.Context, c access.Caller, l access.Listing) (counts []access.Count, whole bool, warnings []*access.Error, err error)
 	Timeline(ctx context.Context, c access.Caller, id string) (access.Request, []access.Event, error)
 	Administration(context.Context, access.Caller) (broker.Administration, error)
+	DecidedAtPage() bool
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
+	Passkeys() bool
+	PasskeyList(context.Context, access.Caller) (broker.PasskeyList, error)
+	Enrol(ctx context.Context, c access.Caller, name string, made passkey.Creation) (access.Passkey, []*access.Error, error)
+	ApprovePasskey(ctx context.Context, c access.Caller, of access.Principal, id string) ([]*access.Error, error)
+	RemovePasskey(ctx context.Context, c access.Caller, of access.Principal, id string) ([]*access.Error, error)
+	Signing(ctx context.Context, c access.Caller, v broker.View, atMost time.Duration) (broker.Ceremony, error)
 }
 
 // Config is what a server is made of. Everything is required unless it says
@@ -91,9 +101,16 @@ type Config struct {
 	// Provider names the system that a resource is part of, as texts call it; of no
 	// resource, what most are part of. nil or an empty name is "the provider".
 	Provider func(access.Resource) string
+	// Applications is what programs ask through. nil: there is none of it.
+	Applications *Applications
+	// Machines leaves out all that is for people: pages, their JSON interface, and who they are.
+	// Identify and the rest of what only people need may be missing then.
+	Machines bool
 	// MailAccount is what administrators see of the account that mail is sent from.
 	// May be nil, like one that is not set up.
 	MailAccount MailAccount
+	// Apps are the applications at /apps; nil where there can be none, and no such pages.
+	Apps *Apps
 	// Version is shown in the pages' foot and by /api/policy.
 	Version string
 	// Log takes a line for every refusal and for what only reads, in the events of
@@ -135,6 +152,12 @@ type server struct {
 	reading  *turns
 	changing *turns
 	waiting  *turns
+	// asks and polls are how fast an application may go; waiters has as many places as may wait
+	// for a decision.
+	asks, polls *pace
+	waiters     chan struct{}
+	// stopping is over when Stopping is closed.
+	stopping context.Context
 	// places are for those who wait for a request to change.
 	places *places
 	// remembers is whether there are lists of requests.
@@ -152,7 +175,17 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
 		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: newPlaces(maxWaiting),
-		remembers: c.Broker != nil && c.Broker.Remembers()}
+		remembers: c.Broker != nil && c.Broker.Remembers(),
+		asks:      newPace(asksPerSecond, asksAtOnce), polls: newPace(pollsPerSecond, pollsAtOnce)}
+	if c.Applications != nil {
+		s.waiters = make(chan struct{}, c.Applications.Waiters)
+	}
+	s.stopping = context.Background()
+	if c.Stopping != nil {
+		var stop context.CancelFunc
+		s.stopping, stop = context.WithCancel(s.stopping)
+		go func() { <-c.Stopping; stop() }()
+	}
 	if s.After == nil {
 		s.After = time.After
 	}
@@ -188,9 +221,17 @@ func (s *server) routes() *chi.Mux {
 	r.Get("/_ah/start", s.alive)
 	r.Get("/_ah/warmup", s.alive)
 
+	s.forApplications(r)
+	if s.Machines {
+		r.NotFound(s.refuses(access.CodeNotFound))
+		r.MethodNotAllowed(s.methodNotAllowed)
+		return r
+	}
+
 	if s.Login != nil {
 		r.With(s.unless(embedded)).Get("/oidc/callback", s.loggedIn)
 		r.With(s.unless(s.notOurPages)).Post("/oidc/logout", s.logOut)
+		r.Post("/oidc/backchannel-logout", s.loggedOutElsewhere)
 	}
 
 	// Pages.
@@ -212,8 +253,21 @@ func (s *server) routes() *chi.Mux {
 			r.Get(broker.AdminPath+"/requests/{id}", s.page(with(requestID, s.showRequest)))
 			r.Post(broker.AdminPath+"/requests/{id}/end", s.page(with(requestID, s.end)))
 		}
+		r.Get("/passkeys", s.page(s.passkeys))
+		r.Post("/passkeys", s.page(s.enrol))
+		r.Post("/passkeys/{id}/approve", s.page(s.passkeyAction(s.approvePasskey)))
+		r.Post("/passkeys/{id}/remove", s.page(s.passkeyAction(s.removePasskey)))
 		r.Get("/mail", s.page(s.mailAccount))
 		r.Post("/mail", s.page(s.testMail))
+		if s.Apps != nil {
+			r.Get("/apps", s.page(s.apps))
+			r.Post("/apps", s.page(s.createApp))
+			r.Get("/apps/{app}", s.page(with(appName, s.app)))
+			r.Post("/apps/{app}", s.page(with(appName, s.changeApp)))
+			r.Get("/apps/{app}/template", s.page(with(appName, s.appTemplate)))
+			r.Post("/apps/{app}/template", s.page(with(appName, s.saveTemplate)))
+			r.Post("/apps/{app}/trial", s.page(with(appName, s.tryApp)))
+		}
 
 		r.Group(func(r chi.Router) {
 			r.Use(s.unless(s.forgetful))
@@ -240,8 +294,8 @@ func (s *server) routes() *chi.Mux {
 		}
 	})
 
-	r.NotFound(s.identified(s.paced(s.refuses(access.CodeNotFound))).ServeHTTP)
-	r.MethodNotAllowed(s.identified(s.paced(http.HandlerFunc(s.methodNotAllowed))).ServeHTTP)
+	r.NotFound(s.forPeople(s.refuses(access.CodeNotFound)))
+	r.MethodNotAllowed(s.forPeople(s.methodNotAllowed))
 	return r
 }
 
@@ -250,10 +304,10 @@ func (s *server) scripts(r chi.Router, door string) {
 	r.Get(door+"/api/", s.refuses(access.CodeOutdatedPage))
 	r.Get(door+"/api/policy", s.api(s.apiPolicy))
 	r.Get(door+"/api/projects", s.api(s.apiProjects))
-	r.Get(door+"/api/projects/{project}/roles", s.api(with(project, s.apiRoles)))
-	r.Get(door+"/api/projects/{project}/peers", s.api(with(project, s.apiPeers)))
-	r.Post(door+"/api/projects/{project}/roles/self-activate", s.api(with(project, s.apiAsk(access.Self))))
-	r.Post(door+"/api/projects/{project}/roles/request", s.api(with(project, s.apiAsk(access.Peers))))
+	r.Get(door+"/api/projects/{project}/roles", s.api(with(s.project, s.apiRoles)))
+	r.Get(door+"/api/projects/{project}/peers", s.api(with(s.project, s.apiPeers)))
+	r.Post(door+"/api/projects/{project}/roles/self-activate", s.api(with(s.project, s.apiAsk(access.Self))))
+	r.Post(door+"/api/projects/{project}/roles/request", s.api(with(s.project, s.apiAsk(access.Peers))))
 	r.Get(door+"/api/activation-request", s.api(with(reference, s.apiShow)))
 	r.Post(door+"/api/activation-request", s.api(with(reference, s.apiApprove)))
 	r.Post(door+"/api/activation-request/deny", s.api(with(reference, s.apiDeny)))

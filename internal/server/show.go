@@ -41,7 +41,7 @@ func (s *server) moment(r *http.Request, t time.Time) *Moment {
 type RoleView struct {
 	// ID is the entitlement id.
 	ID string
-	// Title is the role's title, or its name when nothing is known of it.
+	// Title is what it is called, or the role's name when nothing is known of it.
 	Title, Role, Description, Condition string
 	// Approvals is how many others must approve.
 	Approvals int
@@ -66,8 +66,9 @@ type RoleView struct {
 	Outcome string
 }
 
-func viewRole(l *words.Language, id access.EntitlementID, info access.RoleInfo) RoleView {
-	v := RoleView{ID: id.String(), Title: cmp.Or(info.Title, string(id.Role)), Role: string(id.Role),
+func (s *server) viewRole(r *http.Request, id access.EntitlementID, info access.RoleInfo) RoleView {
+	l := s.languageOf(r)
+	v := RoleView{ID: id.String(), Title: cmp.Or(info.Title, s.Broker.Title(id)), Role: string(id.Role),
 		Description: info.Description, Condition: id.Condition}
 	switch info.ChangesPermissions {
 	case access.Yes:
@@ -80,7 +81,7 @@ func viewRole(l *words.Language, id access.EntitlementID, info access.RoleInfo) 
 
 func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 	l := s.languageOf(r)
-	v := viewRole(l, o.Entitlement.ID, o.Role)
+	v := s.viewRole(r, o.Entitlement.ID, o.Role)
 	v.Approvals = o.Terms.Approvals()
 	v.Longest = l.Hours(o.Terms.MaxDuration)
 	v.Why = viewWhy(l, o.Why, &o.Terms)
@@ -114,10 +115,10 @@ func topics(l *words.Language, ways []access.Approval) string {
 	return l.Series(names)
 }
 
-// viewRoles are roles by their names. Nobody asked what they are, so nothing warns of it.
+// viewRoles are roles by what they are called without asking. Nobody asked what they are, so nothing warns of it.
 func (s *server) viewRoles(r *http.Request, ids []access.EntitlementID) []RoleView {
 	return access.Each(ids, func(id access.EntitlementID) RoleView {
-		return viewRole(s.languageOf(r), id, access.RoleInfo{ChangesPermissions: access.No})
+		return s.viewRole(r, id, access.RoleInfo{ChangesPermissions: access.No})
 	})
 }
 

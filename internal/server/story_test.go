@@ -307,6 +307,14 @@ func stories() []story {
 			v.Request.Fixed = access.Window{Start: v.Request.Created, End: v.Request.Created.Add(30 * time.Minute)}
 			v.Request.Duration, v.Window = 30*time.Minute, v.Request.Fixed
 		}), "GET " + rev, ben, 200},
+		{"review-application", in(access.Pending, applied), "GET " + rev, ben, 200},
+		{"review-application-unlinked", in(access.Pending, func(v *broker.View) {
+			applied(v)
+			v.Request.Asking.Subject, v.Request.Asking.Unlinked, v.Request.Principal = "CORP\\<b>ana", true, access.Spelled("deployer", "CORP\\<b>ana")
+			v.Request.Justification = "the ticket says so"
+		}), "GET " + rev, ben, 200},
+		{"review-application-own", in(access.Pending, func(v *broker.View) { applied(v); own(v); v.CanWithdraw = true }), "GET " + rev, ana, 200},
+		{"review-application-active", in(access.Active, func(v *broker.View) { applied(v); v.CanEnd = true }), "GET " + rev, ben, 200},
 		{"review-own", in(access.Pending, own), "GET " + rev, ana, 200},
 		{"review-own-no-mail-no-address", func(c *canned) {
 			in(access.Pending, own)(c)
@@ -730,4 +738,16 @@ func TestListOfProjectsSaysWhatItMayLack(t *testing.T) {
 	if got := list(); got != "{"+projects+`,"warnings":["Rooms did not answer in time."]}` {
 		t.Errorf("got %s", got)
 	}
+}
+
+// applied makes a request one that an application has made.
+func applied(v *broker.View) {
+	id := access.EntitlementID{Resource: "apps/deployer", Role: "roles/production-deploy"}
+	v.Request.Resource, v.Request.Entitlements = id.Resource, []access.EntitlementID{id}
+	v.Roles = []access.RoleInfo{{Role: id.Role, Title: "Production deploy", ChangesPermissions: access.No}}
+	v.Request.Asking = access.Asking{Application: "deployer", Subject: "ana1", Template: "production-deploy", Title: "Deploy v1.2 to <eu-1>",
+		Data:   []access.Datum{{Name: "version", Label: "Version", Value: "v1.2"}, {Name: "cluster", Label: "Cluster", Value: "<eu-1>"}},
+		Claims: []access.Datum{{Name: "ticket", Label: "ticket", Value: "OPS-1"}, {Name: "branch", Label: "branch"}}}
+	v.Request.Justification = v.Request.Asking.Title
+	v.Effects = []access.Effect{{Title: "roles/production-deploy", Text: "an access token for deployer\nscope: production-deploy"}}
 }

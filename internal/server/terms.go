@@ -2,7 +2,7 @@ package server
 
 import (
 	"html/template"
-	"regexp/syntax"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -151,27 +151,48 @@ func viewPatterns(t access.Terms) []patternView {
 	return views
 }
 
-// quick is whether a backtracking matcher, as browsers have, finds a pattern in a reason in
-// little time: nothing that repeats stands in a repetition, and few things repeat.
+// quick is whether a browser, which tries all ways that a pattern can match, is soon done
+// with it on any reason: no group is repeated, and the ways, multiplied, are few. Where the
+// pattern does not begin with that of the text, they are tried from every character. It
+// goes by the text of the pattern, as syntax.Parse makes a+ of (?:a+)+, and browsers do not.
 func quick(pattern string) bool {
-	parsed, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return false
-	}
-	repetitions := 0
-	var walk func(e *syntax.Regexp) bool
-	walk = func(e *syntax.Regexp) bool {
-		switch e.Op {
-		case syntax.OpStar, syntax.OpPlus, syntax.OpRepeat:
-			repetitions++
-			if slices.ContainsFunc(e.Sub, func(sub *syntax.Regexp) bool { return len(sub.Sub) > 0 }) {
+	plain := exactly.ReplaceAllString(groups.ReplaceAllString(atoms.ReplaceAllString(pattern, "x"), "("), "$1")
+	tries, depth, anchored := 1, 0, strings.HasPrefix(plain, "^")
+	for i, c := range plain {
+		switch c {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case '|':
+			tries *= 2
+			anchored = anchored && depth > 0
+		case '?':
+			tries *= 2
+		case '*', '+', '{':
+			if i > 0 && plain[i-1] == ')' {
 				return false
 			}
+			tries *= access.MaxJustification
 		}
-		return !slices.ContainsFunc(e.Sub, func(sub *syntax.Regexp) bool { return !walk(sub) })
+		if tries > maxTries {
+			return false
+		}
 	}
-	return walk(parsed) && repetitions <= 3
+	return anchored || tries*access.MaxJustification <= maxTries
 }
+
+var (
+	// atoms are classes and what is escaped, groups what a group begins with, exactly a
+	// character that stands a number of times.
+	atoms   = regexp.MustCompile(`\\[pPux]\{[^}]*\}|\\.|\[(?:\\.|[^\]\\])*\]`)
+	groups  = regexp.MustCompile(`\(\?(?:P?<\w+>|[a-z-]*:)`)
+	exactly = regexp.MustCompile(`([^)])\{\d+\}`)
+)
+
+// maxTries is what a browser gets through between two keys: Chromium's engine took a tenth
+// of a second for .*.*x, which is as many, and nine seconds for .*.*.*x.
+const maxTries = access.MaxJustification * access.MaxJustification * access.MaxJustification
 
 // presetsOf are the lengths that a form offers, in minutes: the usual ones that the terms
 // allow, the one that they offer first, and the longest.

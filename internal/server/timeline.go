@@ -99,6 +99,8 @@ func whoDid(l *words.Language, c access.Caller) string {
 	switch {
 	case c.Principal != "":
 		return string(c.Principal)
+	case c.Application != "":
+		return l.Text("event.application", "application", c.Application)
 	case c.Method == access.MethodSystem:
 		return l.Text("event.service")
 	}

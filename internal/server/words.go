@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +16,12 @@ func (s *server) languageOf(*http.Request) *words.Language { return s.Language }
 
 // refusal puts an error about a resource into words; on is empty where there is none.
 func (s *server) refusal(r *http.Request, e *access.Error, on access.Resource) words.Refusal {
+	if role := e.Args["role"]; role != "" { // what it is called, in place of its name
+		called := *e
+		called.Args = maps.Clone(e.Args)
+		called.Args["role"] = s.Broker.Title(access.EntitlementID{Resource: cmp.Or(on, access.Resource(e.Args["resource"])), Role: access.Role(role)})
+		e = &called
+	}
 	return s.languageOf(r).Refusal(e, s.providerOf(on))
 }
 

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/porttest"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -103,7 +104,7 @@ func newTown(t *testing.T) *town {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	t.Cleanup(w.client.CloseIdleConnections)
-	port := freePort(t)
+	port := porttest.Free(t)
 	w.public = "http://localhost:" + port
 	w.service = newService(t, build(t), map[string]string{
 		"PORT": port, "K_SERVICE": "jitaccess", "GCE_METADATA_HOST": w.address, "JITACCESS_GOOGLE_ENDPOINT": "http://" + w.address,

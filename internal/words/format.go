@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // List is names as a sentence has them: “a, b and c”.
@@ -25,6 +27,15 @@ func (l *Language) Series(names []string) string {
 		all = l.Text("list.comma", "first", all, "next", name)
 	}
 	return all
+}
+
+// Person is for whom a request is: an address or, where nobody knows one, what an application
+// calls them.
+func (l *Language) Person(r access.Request) string {
+	if r.Asking.Unlinked {
+		return l.Text("person.unlinked", "subject", access.Clip(access.Visible(r.Asking.Subject), 200), "application", r.Asking.Application)
+	}
+	return string(r.Principal)
 }
 
 // Hours is a length of time in hours and minutes, and Days in days too. Seconds are

@@ -34,7 +34,7 @@ func families(t *testing.T) map[string][]string {
 	for _, status := range []int{400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503, 504} {
 		titles = append(titles, strconv.Itoa(status))
 	}
-	kinds := []string{"projects", "folders", "organizations"}
+	kinds := []string{"projects", "folders", "organizations", "apps"}
 	for _, kind := range kinds {
 		if _, err := access.ParseResource(kind + "/1"); err != nil {
 			t.Fatal(err)

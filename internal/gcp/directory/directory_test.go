@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -103,6 +104,44 @@ func TestGroupOfTenThousand(t *testing.T) {
 	got, _, err := d.Members(t.Context(), "all@example.com", time.Time{})
 	if err != nil || len(got.People) != 10_000 || g.Calls("") != 50 {
 		t.Errorf("got %d with %d calls, %v", len(got.People), g.Calls(""), err)
+	}
+}
+
+// Very large groups that one person types, all at once, cost that person's part of the quota,
+// and so no more than that many pages of members in memory; others are answered.
+func TestLargeGroupsCostNoMoreThanAPartOfTheQuota(t *testing.T) {
+	member := map[string]any{"email": "p@example.com", "type": "USER", "status": "ACTIVE"}
+	minute := time.Now() // which does not pass
+	g := gcptest.StartAt(t, func() time.Time { return minute }, func(w http.ResponseWriter, r *http.Request) {
+		next := "again"
+		if strings.Contains(r.URL.Path, "small") {
+			next = ""
+		}
+		gcptest.Answer(w, map[string]any{"members": []any{member}, "nextPageToken": next})
+	})
+	d, err := directory.New(t.Context(), g.Platform, "C0123", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := func(p access.Principal) context.Context {
+		return access.WithPerson(access.WithPurpose(t.Context(), access.ForAction), p)
+	}
+	var all sync.WaitGroup
+	for i := range 14 {
+		all.Go(func() {
+			group := fmt.Sprintf("large%d@example.com", i)
+			if _, _, err := d.Members(as("ana@example.com"), group, time.Now()); err == nil {
+				t.Errorf("%s has an end", group)
+			}
+		})
+	}
+	all.Wait()
+	// 40 of 100 of 2,400, each of at most 200 members.
+	if n := g.Calls("/large"); n > 960 {
+		t.Errorf("%d calls", n)
+	}
+	if members, _, err := d.Members(as("ben@example.com"), "small@example.com", time.Now()); err != nil || len(members.People) != 1 {
+		t.Errorf("another person: %v, %v", members, err)
 	}
 }
 

@@ -22,13 +22,18 @@ const provider = new Provider(issuer, {
     grant_types: ['authorization_code'],
     response_types: ['code'],
     redirect_uris: redirectURIs,
+    // Of the first redirect URI's origin.
+    backchannel_logout_uri: new URL('/oidc/backchannel-logout', redirectURIs[0]).href,
+    backchannel_logout_session_required: true,
   }],
+  features: { backchannelLogout: { enabled: true } },
+  acrValues: ['phr', 'pwd'],
   jwks: { keys: [{ ...key, kid: 'first', use: 'sig', alg: 'RS256' }] },
   cookies: { keys: ['unused'] },
   clientBasedCORS: () => false,
   pkce: { required: () => true, methods: ['S256'] },
   scopes: ['openid', 'email', 'profile', 'groups'],
-  claims: { openid: ['sub', 'auth_time'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups'] },
+  claims: { openid: ['sub', 'auth_time', 'acr', 'amr'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups'] },
   conformIdTokenClaims: tokens === 'thin',
   findAccount: (_, accountId) => ({
     accountId,
@@ -41,6 +46,15 @@ const provider = new Provider(issuer, {
     }),
   }),
 });
+
+// Everybody is authenticated as the client asks, and else with a password.
+const { interactionFinished } = provider;
+provider.interactionFinished = async function finished(request, response, result, options) {
+  const { params } = await this.interactionDetails(request, response);
+  const acr = params.acr_values?.split(' ')[0] ?? 'pwd';
+  const login = result.login && { ...result.login, acr, amr: acr === 'pwd' ? ['pwd'] : ['hwk', 'mfa'] };
+  return interactionFinished.call(this, request, response, login ? { ...result, login } : result, options);
+};
 
 // Its pages ask nobody else for a font.
 provider.use(async (ctx, next) => {

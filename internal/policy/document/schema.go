@@ -1,6 +1,7 @@
 package document
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -23,7 +24,7 @@ type Schema struct {
 	Description          string              `json:"description"`
 	Type                 string              `json:"type"`
 	Properties           map[string]*Schema  `json:"properties"`
-	AdditionalProperties *bool               `json:"additionalProperties"`
+	AdditionalProperties *Others             `json:"additionalProperties"`
 	Required             []string            `json:"required"`
 	DependentRequired    map[string][]string `json:"dependentRequired"`
 	MinProperties        int                 `json:"minProperties"`
@@ -38,6 +39,20 @@ type Schema struct {
 	MaxLength            int                 `json:"maxLength"`
 	Minimum              *int                `json:"minimum"`
 	Maximum              *int                `json:"maximum"`
+}
+
+// Others is what an object may have under keys that are none of its Properties: nothing, or
+// values as a schema says.
+type Others struct{ Each *Schema }
+
+// UnmarshalJSON reads false, or a schema.
+func (o *Others) UnmarshalJSON(text []byte) error {
+	if string(text) == "false" {
+		return nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(&o.Each)
 }
 
 // ParseSchema reads a schema. References are resolved; they may not go in circles.
@@ -72,6 +87,9 @@ func (s *Schema) resolved(root *Schema, depth int) (*Schema, error) {
 	resolve(&s.Items)
 	for i := range s.OneOf {
 		resolve(&s.OneOf[i])
+	}
+	if s.AdditionalProperties != nil {
+		resolve(&s.AdditionalProperties.Each)
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Properties)) {
 		property := s.Properties[key]
@@ -125,6 +143,10 @@ func (s *Schema) checkObject(n *Node, name string, faults *Faults) {
 		key := p.Key.Text
 		if property := s.Properties[key]; property != nil {
 			property.check(p.Value, key, faults)
+			return false
+		}
+		if others := s.AdditionalProperties; others != nil && others.Each != nil {
+			others.Each.check(p.Value, key, faults)
 			return false
 		}
 		if near := nearest(key, keys); near != "" && n.Get(near) == nil {

@@ -1,0 +1,391 @@
+package broker
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/passkey"
+)
+
+// Deeds keeps what happens to what is no request. Errors are *access.Error.
+type Deeds interface {
+	// Deeds are those of one thing in their order, or of all of the kind where of is empty;
+	// each chain verified, or an error of kind Unprocessable.
+	Deeds(ctx context.Context, kind, of string) ([]access.Deed, error)
+	// Append adds a deed that must be the next one of its thing: kind Conflict otherwise.
+	Append(ctx context.Context, d access.Deed) error
+}
+
+// Signatures keeps, beside deeds, what keys have signed last.
+type Signatures interface {
+	Deeds
+	// KeyUsed keeps that a key has signed, and what its counter was then. LastUse is the
+	// last time that it has; zero where it never did. Nobody gets access by it.
+	KeyUsed(ctx context.Context, use access.KeyUse) error
+	LastUse(ctx context.Context, credential []byte) (access.KeyUse, error)
+}
+
+// Passkeys is whether people can enrol keys and sign with them.
+func (b *Broker) Passkeys() bool {
+	return b.c.Signatures != nil && b.c.Nonces != nil && b.relyingParty() != ""
+}
+
+// relyingParty is the host for which keys are made: that of our own address.
+func (b *Broker) relyingParty() string {
+	u, err := url.Parse(b.c.Origin)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+func noPasskeys() error {
+	return &access.Error{Kind: access.NotFound, Code: access.CodeNoPasskeys}
+}
+
+// Ceremony is what a browser needs to have something signed, or a key made.
+type Ceremony struct {
+	passkey.Statement
+	// RelyingParty is the host of the keys; Credentials are those that may sign, or that
+	// there are already.
+	RelyingParty string
+	Credentials  [][]byte
+}
+
+// KeyOf is a key as a page shows it. Used is when it has signed last.
+type KeyOf struct {
+	access.Passkey
+	Used time.Time
+}
+
+// PasskeyList is what somebody is shown of keys.
+type PasskeyList struct {
+	// Own are the caller's; Others everybody else's, for admins alone, those that wait for
+	// approval first. Removed ones are left out.
+	Own, Others []KeyOf
+	Admin       bool
+	// Enrolment is what another key of the caller's is made with.
+	Enrolment Ceremony
+}
+
+// PasskeyList returns the caller's keys and, to one of the admins, everybody's.
+func (b *Broker) PasskeyList(ctx context.Context, caller access.Caller) (PasskeyList, error) {
+	list := PasskeyList{Admin: b.Admin(ctx, caller) == nil}
+	of := string(caller.Principal)
+	if list.Admin {
+		of = ""
+	}
+	keys, err := b.keys(ctx, of)
+	if err != nil {
+		return list, err
+	}
+	list.Enrolment = Ceremony{Statement: passkey.Statement{Purpose: passkey.Enrolment, Person: caller.Principal}, RelyingParty: b.relyingParty()}
+	if list.Enrolment.Statement, err = b.c.Nonces.Issue(list.Enrolment.Statement); err != nil {
+		return list, err
+	}
+	for _, k := range keys {
+		if !k.Removed.IsZero() {
+			continue
+		}
+		use, err := b.c.Signatures.LastUse(ctx, k.Credential)
+		if err != nil {
+			return list, err
+		}
+		if shown := (KeyOf{k, use.At}); k.Of == caller.Principal {
+			list.Own = append(list.Own, shown)
+			list.Enrolment.Credentials = append(list.Enrolment.Credentials, k.Credential)
+		} else {
+			list.Others = append(list.Others, shown)
+		}
+	}
+	slices.SortStableFunc(list.Others, func(a, b KeyOf) int {
+		return cmp.Or(cmp.Compare(order(a.Approved.IsZero()), order(b.Approved.IsZero())), cmp.Compare(a.Of, b.Of))
+	})
+	return list, nil
+}
+
+// order puts what is so first.
+func order(is bool) int {
+	if is {
+		return 0
+	}
+	return 1
+}
+
+// keys are the keys of somebody, or of everybody, those that were removed too.
+func (b *Broker) keys(ctx context.Context, of string) ([]access.Passkey, error) {
+	if !b.Passkeys() {
+		return nil, noPasskeys()
+	}
+	deeds, err := timed(b, ctx, func(ctx context.Context) ([]access.Deed, error) {
+		return b.c.Signatures.Deeds(ctx, access.DeedPasskeys, of)
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := passkey.Keys(deeds)
+	if err != nil {
+		return nil, &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged, Err: err}
+	}
+	return keys, nil
+}
+
+// Enrol adds a key of the caller's, who must have signed in a moment ago. It signs nothing
+// that counts until one of the admins has approved it, unless a policy says otherwise.
+func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c passkey.Creation) (access.Passkey, []*access.Error, error) {
+	refused := func(err error) (access.Passkey, []*access.Error, error) {
+		return access.Passkey{}, nil, b.refuseKey(ctx, caller, access.PasskeyEnrolled, access.Passkey{Of: caller.Principal}, err)
+	}
+	keys, err := b.keys(ctx, "")
+	if err != nil {
+		return refused(err)
+	}
+	if !b.fresh(caller) {
+		return refused(&access.Error{Kind: access.NotAllowed, Code: access.CodeSignInAgain})
+	}
+	clean, err := passkey.CleanName(name)
+	if err != nil {
+		return refused(&access.Error{Kind: access.Invalid, Code: access.CodePasskeyName, Field: access.FieldName, Err: err})
+	}
+	s := passkey.Statement{Purpose: passkey.Enrolment, Person: caller.Principal, Nonce: c.Nonce, At: c.At}
+	k, err := passkey.Created(c, s, b.relyingParty())
+	if err = cmp.Or(b.c.Nonces.Check(s), err); err != nil {
+		return refused(&access.Error{Kind: access.Invalid, Code: access.CodeSignatureInvalid, Err: err})
+	}
+	k.Name = clean
+	if slices.ContainsFunc(keys, func(other access.Passkey) bool { return bytes.Equal(other.Credential, k.Credential) }) {
+		return refused(&access.Error{Kind: access.Conflict, Code: access.CodePasskeyKnown})
+	}
+	warnings, err := b.deed(ctx, caller, access.PasskeyEnrolled, k, passkey.Enrolled(k))
+	return k, warnings, err
+}
+
+// fresh is whether the caller has signed in a moment ago (access.AssertionLife).
+func (b *Broker) fresh(caller access.Caller) bool {
+	return !caller.Asserted.IsZero() && b.c.Now().Sub(caller.Asserted) <= access.AssertionLife
+}
+
+// ApprovePasskey says that a key is its holder's: by one of the admins, who is another human.
+func (b *Broker) ApprovePasskey(ctx context.Context, caller access.Caller, of access.Principal, id string) ([]*access.Error, error) {
+	k, err := b.keyOf(ctx, of, id)
+	if err == nil {
+		err = b.Admin(ctx, caller)
+	}
+	switch {
+	case err != nil:
+	case b.human(caller.Principal) == b.human(of):
+		err = &access.Error{Kind: access.NotAllowed, Code: access.CodeOwnPasskey}
+	case !k.Approved.IsZero():
+		return nil, nil
+	}
+	if err != nil {
+		return nil, b.refuseKey(ctx, caller, access.PasskeyApproved, access.Passkey{Of: of, Credential: k.Credential}, err)
+	}
+	return b.deed(ctx, caller, access.PasskeyApproved, k, passkey.ApprovedOf(k))
+}
+
+// RemovePasskey takes a key away, for good: by its holder, or one of the admins.
+func (b *Broker) RemovePasskey(ctx context.Context, caller access.Caller, of access.Principal, id string) ([]*access.Error, error) {
+	k, err := b.keyOf(ctx, of, id)
+	if err == nil && of != caller.Principal {
+		err = b.Admin(ctx, caller)
+	}
+	if err != nil {
+		return nil, b.refuseKey(ctx, caller, access.PasskeyRemoved, access.Passkey{Of: of, Credential: k.Credential}, err)
+	}
+	return b.deed(ctx, caller, access.PasskeyRemoved, k, passkey.RemovedOf(k))
+}
+
+// keyOf is somebody's key that was not removed.
+func (b *Broker) keyOf(ctx context.Context, of access.Principal, id string) (access.Passkey, error) {
+	keys, err := b.keys(ctx, string(of))
+	if err != nil {
+		return access.Passkey{}, err
+	}
+	at := slices.IndexFunc(keys, func(k access.Passkey) bool { return k.Of == of && k.ID() == id && k.Removed.IsZero() })
+	if of == "" || at < 0 {
+		return access.Passkey{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownPasskey}
+	}
+	return keys[at], nil
+}
+
+// deed is the one door of what happens to keys: into the journal, then into the ledger, and
+// then people are told.
+func (b *Broker) deed(ctx context.Context, caller access.Caller, did access.Action, k access.Passkey, body []byte) ([]*access.Error, error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	event := b.keyEvent(caller, did, k)
+	if err := b.c.Journal.Record(ctx, event); err != nil {
+		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: err}
+	}
+	_, err := timed(b, ctx, func(ctx context.Context) (struct{}, error) {
+		deeds, err := b.c.Signatures.Deeds(ctx, access.DeedPasskeys, string(k.Of))
+		if err == nil {
+			err = b.follows(deeds, k, did)
+		}
+		if err == nil {
+			err = b.c.Signatures.Append(ctx, access.Deed{Kind: access.DeedPasskeys, Of: string(k.Of), Number: len(deeds) + 1, At: event.At,
+				By: caller.Principal, Body: body})
+		}
+		return struct{}{}, err
+	})
+	if err != nil {
+		return nil, b.refuseKey(ctx, caller, did, k, err)
+	}
+	return nil, nil
+}
+
+// follows is nil where what is about to happen to a key can still happen to it.
+func (b *Broker) follows(deeds []access.Deed, k access.Passkey, did access.Action) error {
+	keys, err := passkey.Keys(deeds)
+	if err != nil {
+		return &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged, Err: err}
+	}
+	at := slices.IndexFunc(keys, func(other access.Passkey) bool { return bytes.Equal(other.Credential, k.Credential) })
+	if (at < 0) != (did == access.PasskeyEnrolled) || at >= 0 && (!keys[at].Removed.IsZero() || !keys[at].Approved.Equal(k.Approved)) {
+		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": string(k.Of)}}
+	}
+	return nil
+}
+
+func (b *Broker) keyEvent(caller access.Caller, did access.Action, k access.Passkey) access.Event {
+	e := b.event(caller, did, access.Request{Principal: k.Of})
+	if e.At = e.At.UTC().Truncate(time.Microsecond); len(k.Credential) > 0 {
+		e.Passkey = k.ID()
+	}
+	return e
+}
+
+// refuseKey records that somebody was refused what they tried with a key, and returns why.
+func (b *Broker) refuseKey(ctx context.Context, caller access.Caller, trying access.Action, k access.Passkey, err error) error {
+	e := b.keyEvent(caller, access.ActionRefused, k)
+	e.Trying, e.Err = trying, err
+	_ = b.c.Journal.Record(ctx, e)
+	return err
+}
+
+// Signing is what the caller signs to approve a request that they were shown, for a length at
+// most as in Decide. The error says that none of their keys counts here.
+func (b *Broker) Signing(ctx context.Context, caller access.Caller, v View, atMost time.Duration) (Ceremony, error) {
+	c := Ceremony{RelyingParty: b.relyingParty()}
+	keys, err := b.signingKeys(ctx, caller.Principal, v.Keys, b.c.Now())
+	if err != nil {
+		return c, err
+	}
+	c.Credentials = access.Each(keys, func(k access.Passkey) []byte { return k.Credential })
+	c.Statement, err = b.c.Nonces.Issue(passkey.Statement{Purpose: passkey.Approval, Person: caller.Principal, Request: v.Digest, Duration: atMost})
+	return c, err
+}
+
+// signingKeys are the keys of a person that count at a time; the error says why there are
+// none.
+func (b *Broker) signingKeys(ctx context.Context, p access.Principal, terms access.KeyTerms, at time.Time) ([]access.Passkey, error) {
+	keys, err := b.keys(ctx, string(p))
+	if err != nil {
+		return nil, err
+	}
+	why := error(&access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey})
+	var good []access.Passkey
+	for _, k := range keys {
+		if k.Of != p || k.RelyingParty != b.relyingParty() || !k.Removed.IsZero() {
+			continue
+		}
+		if err := fit(k, terms, at); err != nil {
+			why = err
+			continue
+		}
+		good = append(good, k)
+	}
+	if len(good) == 0 {
+		return nil, why
+	}
+	return good, nil
+}
+
+// fit is nil for a key that is as the terms demand at a time.
+func fit(k access.Passkey, terms access.KeyTerms, at time.Time) error {
+	switch {
+	case !k.Removed.IsZero():
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey}
+	case k.Approved.IsZero() && !terms.SelfEnrolled:
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyUnapproved}
+	case at.Sub(k.Enrolled) < terms.Age:
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyYoung,
+			Args: access.Args{"until": k.Enrolled.Add(terms.Age).UTC().Format(time.RFC3339)}}
+	case k.Synced && terms.DeviceBound:
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeySynced}
+	}
+	return nil
+}
+
+// sign is the evidence of a decision whose terms demand a signature: made just now, by a key
+// of the caller's that counts, over this decision. It is kept that the key has signed.
+func (b *Broker) sign(ctx context.Context, d access.Decision, terms access.Terms, a *access.Assertion) (*access.Assertion, error) {
+	keys, err := b.signingKeys(ctx, d.By, terms.Keys, d.At)
+	if err != nil {
+		return nil, err
+	}
+	if a == nil {
+		return nil, &access.Error{Kind: access.NotAllowed, Code: access.CodeSignatureMissing}
+	}
+	evidence := *a
+	invalid := func(why error) error {
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodeSignatureInvalid, Err: why}
+	}
+	at := slices.IndexFunc(keys, func(k access.Passkey) bool { return bytes.Equal(k.Credential, a.Credential) })
+	if at < 0 {
+		return nil, invalid(errors.New("it is of a key that does not count here, or of somebody else's"))
+	}
+	evidence.PublicKey, evidence.RelyingParty = keys[at].PublicKey, keys[at].RelyingParty
+	d.Evidence = &evidence
+	if err := cmp.Or(b.c.Nonces.Check(passkey.Of(d)), signed(d, keys[at], terms.Keys)); err != nil {
+		return nil, invalid(err)
+	}
+	last, err := b.c.Signatures.LastUse(ctx, a.Credential)
+	if err != nil {
+		return nil, err
+	}
+	counter := passkey.Counter(evidence)
+	if (counter > 0 || last.Counter > 0) && counter <= last.Counter {
+		return nil, invalid(errors.New("the counter of the authenticator has gone back: somebody may have copied it"))
+	}
+	return &evidence, b.c.Signatures.KeyUsed(ctx, access.KeyUse{Credential: a.Credential, Counter: counter, At: d.At})
+}
+
+// signed is nil where the evidence of a decision is a signature over it by that key, as the
+// terms demand.
+func signed(d access.Decision, k access.Passkey, terms access.KeyTerms) error {
+	switch a := d.Evidence; {
+	case a == nil:
+		return errors.New("there is no signature")
+	case !bytes.Equal(a.Credential, k.Credential) || !bytes.Equal(a.PublicKey, k.PublicKey) || a.RelyingParty != k.RelyingParty:
+		return errors.New("it is of another key")
+	case terms.DeviceBound && passkey.Synced(*a):
+		return errors.New("the key says itself that it may be on other devices")
+	}
+	return passkey.Verify(*d.Evidence, passkey.Of(d))
+}
+
+// countsSigned is whether an approval is signed as the terms demand, by a key that is still
+// its maker's. The error is that it is not known.
+func (b *Broker) countsSigned(ctx context.Context, d access.Decision, r access.Request, terms access.Terms) (bool, error) {
+	if !terms.Signature {
+		return true, nil
+	}
+	if d.Evidence == nil || d.Digest != r.Digest() {
+		return false, nil
+	}
+	keys, err := b.keys(ctx, string(d.By))
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(keys, func(k access.Passkey) bool {
+		return k.Of == d.By && fit(k, terms.Keys, d.At) == nil && signed(d, k, terms.Keys) == nil
+	}), nil
+}
