@@ -108,7 +108,7 @@ type templateView struct {
 // templateForm is a template as a form has it.
 type templateForm struct {
 	Key, Name, Title, Data, Claims, Approvals, Approvers, Max, Default, Life, Metadata string
-	Sign, Unlinked, Active                                                              bool
+	Sign, Unlinked, Active                                                             bool
 }
 
 // appName reads {app} of an address.
