@@ -5,14 +5,18 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/url"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/application/managed"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/callback"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/loopback"
+	"jitaccess/internal/notice"
 	"jitaccess/internal/seal"
 	"jitaccess/internal/server"
 )
@@ -56,6 +60,13 @@ func appPages(c *config.Config, all *applications, byPage *managed.Registry, req
 	}
 	return &server.Apps{Registry: all, Managed: byPage, AsCode: all.AsCode, Unsealed: !c.Ledger.ByAccount() && c.Apps.SealKey.IsZero(),
 		Ask: requests.AskFor, Origin: c.Server.PublicURL}
+}
+
+// newCallbacks tells people by their channels, and applications by calling them back.
+func newCallbacks(c *config.Config, people notice.Notifier, all *applications, k clock) callback.Notifier {
+	own, err := url.Parse(c.Server.PublicURL)
+	local := err == nil && loopback.Is(own.Hostname())
+	return callback.Notifier{People: people, Registry: all, Local: local, Sender: callback.Sender{Client: callback.NewClient(nil, local), Now: k.now}}
 }
 
 // applicationDeeds are the ledger's deeds of applications.
