@@ -14,7 +14,9 @@ import (
 	"jitaccess/internal/application"
 	"jitaccess/internal/application/managed"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
+	"jitaccess/internal/server"
 )
 
 // applications are those of the policy file as it was last taken, with their keys, and where
@@ -140,6 +142,16 @@ func (a *applications) keyAt(ctx context.Context, place string) (application.Key
 
 // immediate is whether what is granted on a resource holds at once.
 func immediate(on access.Resource) bool { return isPomeriums(on) || hasKind(application.Kinds, on) }
+
+// programs is what applications ask through; nil where what they ask for could not be
+// remembered, or nothing signs what they are handed.
+func programs(c *config.Config, requests *broker.Broker, all application.Registry, memory memories) *server.Applications {
+	if memory.ledger == nil || memory.tokens == nil {
+		return nil
+	}
+	return &server.Applications{Broker: requests, Registry: all, Tokens: memory.tokens, MachinesURL: c.Server.MachinesURL,
+		Waiters: c.Server.Waiters}
+}
 
 // registeredApplications are applications as a provider.
 func registeredApplications(all application.Registry, k clock) broker.Registration {

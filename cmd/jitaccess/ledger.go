@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/bearer"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
@@ -44,8 +45,12 @@ type signing struct {
 	// beside is the file of a key that lies beside the database, where whoever writes that
 	// folder can approve; empty where the key is kept elsewhere.
 	beside string
-	// fingerprints are those of keys of one's own; none where the service account signs.
+	// fingerprints are those of keys of one's own, and secrets what they are derived from, the
+	// newest first; none where the service account signs.
 	fingerprints []string
+	secrets      [][]byte
+	// tokens signs access tokens of applications; nil where the service account signs.
+	tokens *bearer.Signer
 }
 
 // inWords says what signs.
@@ -112,10 +117,13 @@ func openSigning(ctx context.Context, c config.Ledger, file string, platform fun
 	if err == nil {
 		keys, err = ledger.NewKeys(secrets...)
 	}
+	if err == nil {
+		s.tokens, err = bearer.NewSigner(secrets...)
+	}
 	if err != nil {
 		return s, fmt.Errorf("SIGNING_KEY: %w", err)
 	}
-	s.Signer, s.fingerprints = keys, keys.Fingerprints()
+	s.Signer, s.fingerprints, s.secrets = keys, keys.Fingerprints(), secrets
 	return s, nil
 }
 
@@ -167,6 +175,11 @@ type memories struct {
 	ledger *ledger.Store
 	// key says in words what signs what is remembered.
 	key string
+	// secrets are what the service's own keys are derived from, the newest first; none where
+	// the service account signs.
+	secrets [][]byte
+	// tokens signs access tokens of applications; nil where nothing does.
+	tokens *bearer.Signer
 }
 
 // keeper keeps policies; nil where nothing does.
@@ -191,10 +204,11 @@ func remember(ctx context.Context, c *config.Config, google *cloud, log *slog.Lo
 		m.store, links = tokens, tokens
 	}
 	if !c.Ledger.Database.IsZero() {
-		if m.ledger, m.key, err = startLedger(ctx, c, google, links, log, k); err != nil {
+		keys := signing{}
+		if m.ledger, keys, err = startLedger(ctx, c, google, links, log, k); err != nil {
 			return m, err
 		}
-		m.store = m.ledger
+		m.store, m.key, m.secrets, m.tokens = m.ledger, keys.inWords(), keys.secrets, keys.tokens
 	}
 	return m, nil
 }
@@ -203,25 +217,25 @@ func remember(ctx context.Context, c *config.Config, google *cloud, log *slog.Lo
 // database is out of reach the service starts all the same, says so, and tries again; a
 // schema that this version cannot use stops it.
 func startLedger(ctx context.Context, c *config.Config, google *cloud, links ledger.Links, log *slog.Logger, k clock) (
-	store *ledger.Store, signs string, err error) {
+	store *ledger.Store, keys signing, err error) {
 	l, err := openLedger(ctx, c.Ledger, google.here)
 	if err != nil {
-		return nil, "", err
+		return nil, keys, err
 	}
 	context.AfterFunc(ctx, func() { l.home.Close() })
-	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) {
+	keys, err = openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) {
 		return ledger.NewAccount(ledger.AccountConfig{ServiceAccount: google.ServiceAccount, Signer: google.signer, Keys: google.keys, Now: k.now,
 			FirstUsed: func(fingerprint string) {
 				log.Info("the service account signs for the ledger with this key", "event", events.Ledger, "fingerprints", fingerprint)
 			}}), nil
 	})
 	if err != nil {
-		return nil, "", err
+		return nil, keys, err
 	}
 	var unready atomic.Pointer[access.Error]
 	if err = l.migrate(ctx); err != nil {
 		if _, newer := errors.AsType[relational.NewerError](err); newer {
-			return nil, "", err
+			return nil, keys, err
 		}
 		unready.Store(unmigrated(err))
 		log.Error("the ledger cannot be used now: what needs memory is refused until it can", "event", events.Startup, "error", unready.Load())
@@ -277,7 +291,7 @@ func startLedger(ctx context.Context, c *config.Config, google *cloud, links led
 		log.Info("the head of the ledger", "event", events.Ledger, "at", head.At.UTC().Format(time.RFC3339Nano), "requests", head.Requests,
 			"events", head.Events, "digest", head.Digest)
 	})
-	return store, keys.inWords(), nil
+	return store, keys, nil
 }
 
 func unmigrated(err error) *access.Error {
@@ -492,7 +506,7 @@ func (l *ledgerCommand) verify(ctx context.Context) (int, error) {
 	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; %d policies; ", report.Requests, report.Events, report.Erased,
 		report.Policies)
 	if report.Deeds > 0 {
-		fmt.Fprintf(l.stdout, "%d deeds; ", report.Deeds)
+		fmt.Fprintf(l.stdout, "%d deeds, %d approvals signed with a passkey; ", report.Deeds, report.Signed)
 	}
 	switch {
 	case len(report.Findings) > 0:

@@ -298,10 +298,17 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Pomerium.Used() {
 		kinds = access.Each(pomerium.Kinds, func(k access.ResourceKind) string { return k.Segment })
 	}
-	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), SignaturesLast: last,
+	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), Passkeys: signsHere(c), SignaturesLast: last,
 		Groups: c.Catalog.CustomerID != "", AccessLevels: levels[c.Identity.Profile], Claims: c.Identity.GroupsClaim != "",
 		Channels: channels, Kinds: kinds}
 }
 
 // levels are the access levels with which each profile can say that somebody is signed in.
 var levels = map[string]*regexp.Regexp{config.IAP: policy.GoogleLevels, config.OIDC: policy.AnyLevels}
+
+// signsHere is whether people can enrol passkeys and sign with them: that takes a ledger, a
+// key of the service's own, since what the service account signs does not last, and the
+// address for which passkeys are made.
+func signsHere(c *config.Config) bool {
+	return !c.Ledger.Database.IsZero() && !c.Ledger.ByAccount() && c.Server.PublicURL != ""
+}

@@ -25,6 +25,7 @@ import (
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/notice"
+	"jitaccess/internal/passkey"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/pomerium"
 	"jitaccess/internal/server"
@@ -219,9 +220,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	in, err := newDoor(ctx, c, google, memory.ledger, k, logger)
-	if err != nil {
-		return nil, err
+	in := door{method: config.Machines}
+	if c.Server.Serve != config.Machines {
+		if in, err = newDoor(ctx, c, google, memory.ledger, k, logger); err != nil {
+			return nil, err
+		}
 	}
 	terms, current, err := livePolicyOf(ctx, c, google, memory.keeper(), k, logger)
 	if err != nil {
@@ -251,13 +254,20 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if c.Guarded() && unnamed(terms)() {
 		logger.Warn("nobody is named who approves: "+adminAssumptions, "event", events.Startup)
 	}
-	requests := broker.New(durablePorts(broker.Config{
+	ports := broker.Config{
 		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: newCallbacks(c, notifier, apps, k),
 		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
-	}))
+	}
+	if signsHere(c) {
+		ports.Signatures = memory.ledger
+		if ports.Nonces, err = passkey.NewNonces(k.now, rand.Reader, memory.secrets...); err != nil {
+			return nil, err
+		}
+	}
+	requests := broker.New(durablePorts(ports))
 	admins.Broker = requests
 	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform}
 	account := ""
@@ -268,10 +278,14 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Broker:   requests,
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
+		Applications: programs(c, requests, apps, memory), Machines: c.Server.Serve == config.Machines,
 		Provider: providersOf(c), MailAccount: mailAccount{mailer, c, account}, Apps: appPages(c, apps, byPage, requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
-			checks := map[string]error{in.check: in.ready(ctx)}
+			checks := map[string]error{}
+			if in.ready != nil {
+				checks[in.check] = in.ready(ctx)
+			}
 			if google != nil {
 				checks["ServiceAccountKeysAreAvailable"] = google.keys.Ready(ctx)
 			}

@@ -111,6 +111,11 @@ const (
 	// Who asks.
 	CodeNoIdentity  Code = "no-identity"
 	CodeBadIdentity Code = "bad-identity"
+	// CodeNoToken is a program without an authentication token, CodeBadToken one with one that
+	// is not accepted, CodeTwoTokens one with more.
+	CodeNoToken   Code = "no-token"
+	CodeBadToken  Code = "bad-token"
+	CodeTwoTokens Code = "two-tokens"
 	// CodeLoginLapsed is a log-in that this browser has not begun, or not lately, or has
 	// finished already; CodeLoginRefused that the provider lets nobody in.
 	CodeLoginLapsed       Code = "login-lapsed"

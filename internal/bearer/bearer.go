@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/application"
 	"jitaccess/internal/jose"
 )
@@ -86,7 +87,7 @@ func Authenticate(token string, audiences []string, all []application.Applicatio
 	switch {
 	case err == nil:
 	case unknown != nil:
-		return Authentication{}, unknown
+		return Authentication{}, &access.Error{Kind: access.Unavailable, Code: access.CodeApplicationsUnknown, Err: unknown}
 	default:
 		return Authentication{}, err
 	}

@@ -61,12 +61,14 @@ type Broker struct {
 	survey   survey
 	cautions cautions
 	sweeping sweeping
+	changes  changes
 }
 
 // New makes a Broker.
 func New(c Config) *Broker {
 	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}},
-		asked: newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now)}
+		asked: newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now),
+		changes: changes{of: map[string]*waited{}, least: leastLook}}
 	if c.Store != nil { // it is left out where nothing is asked or decided
 		b.forgets = c.Store.Limits().Forgets
 	}

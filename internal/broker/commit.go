@@ -44,8 +44,11 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 		notices = append(slices.Clone(notices), changed)
 	}
 	ref, unkept := timed(b, ctx, func(ctx context.Context) (string, error) { return b.c.Store.Commit(ctx, e, notices) })
-	if changed.ID != "" && !changed.Later && unkept == nil {
-		b.callBack(ctx, e.Caller, changed)
+	if unkept == nil {
+		b.changes.wake(e.Request.ID)
+		if changed.ID != "" && !changed.Later {
+			b.callBack(ctx, e.Caller, changed)
+		}
 	}
 	needless := e.Action == access.SelfApproved || e.Action == access.GlassBroken
 	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked && !(needless && outOfReach(unkept)) {

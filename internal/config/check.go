@@ -91,6 +91,16 @@ func (r *reader) checkOrigins(c *Config) {
 		r.faultIf(!ok, "PUBLIC_URL", "")
 		c.Server.PublicURL = origin
 	}
+	if text := c.Server.MachinesURL; text != "" {
+		origin, _, ok := parseOrigin(text)
+		r.faultIf(!ok, "MACHINES_URL", "")
+		c.Server.MachinesURL = origin
+	}
+	if c.Server.Serve == Machines {
+		for _, name := range []string{"DATABASE_URL", "PUBLIC_URL", "MACHINES_URL"} {
+			r.faultIf(r.variables[name].text == "", name, "SERVE=machines needs it")
+		}
+	}
 	r.standIn("JITACCESS_GOOGLE_ENDPOINT", &c.Google.Endpoint)
 }
 

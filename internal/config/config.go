@@ -105,7 +105,16 @@ type Server struct {
 	Port int `env:"PORT" default:"8080" min:"1" max:"65535"`
 	// PublicURL is scheme and host, and port if it is not the usual one.
 	PublicURL string `env:"PUBLIC_URL"`
+	// Serve is what is served: all of it where it is empty, or Machines.
+	Serve string `env:"SERVE" pattern:"machines"`
+	// MachinesURL is as PublicURL, of the service that serves Machines.
+	MachinesURL string `env:"MACHINES_URL"`
+	// Waiters is how many requests of applications may wait for a decision, per instance.
+	Waiters int `env:"WAITERS" default:"40" min:"1" max:"100000"`
 }
+
+// Machines serves applications alone, and nobody in person.
+const Machines = "machines"
 
 // Mail is how people are told. There is none when SenderAddress is empty.
 type Mail struct {

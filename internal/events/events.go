@@ -47,6 +47,10 @@ const (
 	ListPeers    = "api.listPeers"
 	ShowRequest  = "api.getActivationRequest"
 	CheckHealth  = "api.checkHealth"
+	// AuthenticateApplication is that no application could be identified by its token, and why;
+	// CollectToken that one was handed an access token.
+	AuthenticateApplication = "application.authenticate"
+	CollectToken            = "application.collectToken"
 	// Refusal is any other refusal as the person saw it. Where the broker has refused,
 	// it has also journalled that, under the name of what was tried.
 	Refusal = "http.refuse"
@@ -72,7 +76,10 @@ const (
 // CallerLabels say who acted. Where the service acts by itself only the method is
 // there.
 func CallerLabels(c access.Caller) map[string]string {
-	if c.Principal == "" {
+	switch {
+	case c.Application != "":
+		return map[string]string{"method": c.Method, "application": c.Application}
+	case c.Principal == "":
 		return map[string]string{"method": c.Method}
 	}
 	return map[string]string{

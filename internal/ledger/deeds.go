@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/passkey"
 )
 
 // Deed is access.Deed.
@@ -62,7 +63,7 @@ func readDeed(n Note) (keptDeed, error) {
 	if err := decoder.Decode(&body); err != nil {
 		return d, fmt.Errorf("deed %s: %w", n.ID, err)
 	}
-	d.Deed = Deed{strings.TrimPrefix(n.Kind, deedKind("")), n.ID[:slash], number, n.Made.UTC(), body.By, body.Body}
+	d.Deed = Deed{Kind: strings.TrimPrefix(n.Kind, deedKind("")), Of: n.ID[:slash], Number: number, At: n.Made.UTC(), By: body.By, Body: body.Body}
 	d.before = body.Before
 	return d, nil
 }
@@ -288,7 +289,13 @@ func (report *Report) addDeeds(ctx context.Context, kind string, notes []Note, s
 		}
 	}
 	for _, chain := range inChains(notes, func(fault error) { find(fault.Error()) }) {
-		if err := follows(chain); err != nil {
+		err := follows(chain)
+		if err == nil && kind == DeedPasskeys {
+			var keys []access.Passkey
+			keys, err = passkey.Keys(access.Each(chain, func(d keptDeed) Deed { return d.Deed }))
+			report.keys = append(report.keys, keys...)
+		}
+		if err != nil {
 			find(err.Error())
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/passkey"
 )
 
 // Fingerprints are of keys whose signatures are believed, as the service's journal has
@@ -42,10 +43,14 @@ type Report struct {
 	// Policies counts the texts of policies that are kept, Deeds what happened to what is no
 	// request.
 	Policies, Deeds int
+	// Signed counts approvals that people have signed with their passkeys.
+	Signed int
 	// SelfAttested counts signed events whose keys nobody vouches for: they are whole, and
 	// may be somebody else's.
 	SelfAttested int
 	Findings     []Finding
+	// keys are those that the deeds are of.
+	keys []access.Passkey
 }
 
 // Verify walks all chains and signatures, holds the rows against them, and computes the
@@ -59,8 +64,17 @@ func Verify(ctx context.Context, home Home, signer Signer, heads ...access.Head)
 	for i, h := range heads {
 		again[i].asOf = h.At
 	}
+	err := eachDeeds(ctx, home, func(kind string, notes []Note) {
+		report.addDeeds(ctx, kind, notes, signer)
+		for i := range again {
+			again[i].addDeeds(notes)
+		}
+	})
+	if err != nil {
+		return report, err
+	}
 	_, rowless := home.(interface{ rowless() })
-	err := home.Walk(ctx, func(r Record) error {
+	err = home.Walk(ctx, func(r Record) error {
 		for i := range again {
 			again[i].add(r)
 		}
@@ -69,14 +83,6 @@ func Verify(ctx context.Context, home Home, signer Signer, heads ...access.Head)
 	})
 	if err == nil {
 		err = report.addNotes(ctx, home, signer)
-	}
-	if err == nil {
-		err = eachDeeds(ctx, home, func(kind string, notes []Note) {
-			report.addDeeds(ctx, kind, notes, signer)
-			for i := range again {
-				again[i].addDeeds(notes)
-			}
-		})
 	}
 	for i, want := range heads {
 		if got := again[i].sum(); got.Digest != want.Digest || got.Events != want.Events || got.Requests != want.Requests {
@@ -109,6 +115,7 @@ func (report *Report) add(ctx context.Context, r Record, signer Signer, rowless 
 	if f.erased {
 		report.Erased++
 	}
+	report.addSigned(f, find)
 	switch want, err := rowOf(f.request, f.head); {
 	case rowless:
 	case r.Row == nil:
@@ -121,5 +128,31 @@ func (report *Report) add(ctx context.Context, r Record, signer Signer, rowless 
 		find("its row says something else than its entries")
 	case !slices.Equal(slices.Sorted(slices.Values(r.Row.Reviewers)), slices.Compact(slices.Sorted(slices.Values(want.Reviewers)))):
 		find("it is in other lists of reviewers than its entries say")
+	}
+}
+
+// addSigned verifies what people have signed: that it was signed, over this request, and by a
+// key that was the approver's when they did.
+func (report *Report) addSigned(f folded, find func(string)) {
+	for i, e := range f.events {
+		d := e.Decision
+		if d.Evidence == nil {
+			continue
+		}
+		report.Signed++
+		err := passkey.Verify(*d.Evidence, passkey.Of(d))
+		known := slices.ContainsFunc(report.keys, func(k access.Passkey) bool {
+			return k.Of == d.By && bytes.Equal(k.PublicKey, d.Evidence.PublicKey) && bytes.Equal(k.Credential, d.Evidence.Credential) &&
+				!d.At.Before(k.Enrolled) && (k.Removed.IsZero() || !k.Removed.Before(d.At))
+		})
+		switch {
+		case err == nil && !f.erased && d.Digest != f.request.Digest():
+			err = errors.New("it is over another request")
+		case err == nil && !known:
+			err = errors.New("its key was not one of the approver's")
+		}
+		if err != nil {
+			find(fmt.Sprintf("the signature of %s in entry %d is not a good one: %v", d.By, i+1, err))
+		}
 	}
 }

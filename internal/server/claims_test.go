@@ -40,7 +40,7 @@ func TestNothingIsStatedFromAnAddress(t *testing.T) {
 		"/requests":         {"wait", "state", "q"},
 	}
 	// Those of addresses of the JSON interface, which are no pages; and of forms.
-	elsewhere := map[string]bool{"id": true, "role": true, "digest": true, "confirmed": true, "justification": true, "verdict": true,
+	elsewhere := map[string]bool{"template": true, "id": true, "role": true, "digest": true, "confirmed": true, "justification": true, "verdict": true,
 		"comment": true, "start": true, "resource": true, "principal": true,
 		"view": true, "state": true, "after": true}
 	known := map[string]bool{}

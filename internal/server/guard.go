@@ -187,9 +187,13 @@ func (s *server) paced(next http.Handler) http.Handler {
 				return
 			}
 		}
-		w.Header().Set("Retry-After", "5")
-		s.refuse(w, r, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast})
+		s.tooFast(w, r)
 	})
+}
+
+func (s *server) tooFast(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Retry-After", "5")
+	s.refuse(w, r, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast})
 }
 
 // notOurPages refuses a change that another site caused. CrossOriginProtection
@@ -244,8 +248,25 @@ func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	s.refuse(w, r, &access.Error{Kind: access.Invalid, Code: access.CodeMethod})
 }
 
+// forPeople has a refusal told to those alone who are identified, but for the addresses that
+// applications use.
+func (s *server) forPeople(next http.HandlerFunc) http.HandlerFunc {
+	identified := s.identified(s.paced(next))
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.isForApplications(r) {
+			next(w, r)
+			return
+		}
+		identified.ServeHTTP(w, r)
+	}
+}
+
 // refuse answers in the form that the path promises.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if s.isForApplications(r) {
+		s.writeProblem(w, r, err)
+		return
+	}
 	if forScripts(r) {
 		s.writeJSONError(w, r, err, "")
 		return

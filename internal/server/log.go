@@ -39,6 +39,8 @@ func (s *server) logRefusal(r *http.Request, e *access.Error, status int) {
 	route := routeOf(r)
 	event, level := events.Refusal, slog.LevelInfo
 	switch read := readEvents[strings.Replace(route, " "+broker.AdminPath+"/", " /", 1)]; {
+	case r.Context().Value(strangerKey{}) == events.AuthenticateApplication:
+		event, level = events.AuthenticateApplication, slog.LevelWarn
 	case r.Context().Value(strangerKey{}) != nil:
 		event, level = s.AuthenticateEvent, slog.LevelError
 	case read != "" && !slices.Contains(guards, e.Code):
@@ -64,7 +66,7 @@ func (s *server) logEvent(r *http.Request, level slog.Level, event, message stri
 	if route := routeOf(r); route != "" {
 		attrs = append(attrs, slog.String("route", route))
 	}
-	if c := callerOf(r); c.Principal != "" {
+	if c := callerOf(r); c.Method != "" {
 		attrs = append(attrs, labels(events.CallerLabels(c))...)
 	}
 	s.Log.LogAttrs(r.Context(), level, message, append(attrs, more...)...)

@@ -11,7 +11,7 @@ import (
 	"jitaccess/internal/access"
 )
 
-// pace limits how fast each person may go, per instance of the service. Its memory
+// pace limits how fast each person may go, or each application by its name, per instance of the service. Its memory
 // is bounded: people are kept in two generations, and when the younger is full the
 // elder is forgotten.
 type pace struct {
@@ -32,6 +32,13 @@ const (
 	readsPerSecond, readsAtOnce     = 20, 100
 	changesPerSecond, changesAtOnce = 0.5, 30
 	testsPerSecond, testsAtOnce     = 0.1, 5
+)
+
+// How fast an application may go: what it asks for is told to people; what else it does, for
+// all those who wait, is not.
+const (
+	asksPerSecond, asksAtOnce   = 2, 100
+	pollsPerSecond, pollsAtOnce = 100, 1000
 )
 
 // newPace allows burst at once and perSecond in the long run.

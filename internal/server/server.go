@@ -101,6 +101,11 @@ type Config struct {
 	// Provider names the system that a resource is part of, as texts call it; of no
 	// resource, what most are part of. nil or an empty name is "the provider".
 	Provider func(access.Resource) string
+	// Applications is what programs ask through. nil: there is none of it.
+	Applications *Applications
+	// Machines leaves out all that is for people: pages, their JSON interface, and who they are.
+	// Identify and the rest of what only people need may be missing then.
+	Machines bool
 	// MailAccount is what administrators see of the account that mail is sent from.
 	// May be nil, like one that is not set up.
 	MailAccount MailAccount
@@ -147,6 +152,12 @@ type server struct {
 	reading  *turns
 	changing *turns
 	waiting  *turns
+	// asks and polls are how fast an application may go; waiters has as many places as may wait
+	// for a decision.
+	asks, polls *pace
+	waiters     chan struct{}
+	// stopping is over when Stopping is closed.
+	stopping context.Context
 	// places are for those who wait for a request to change.
 	places *places
 	// remembers is whether there are lists of requests.
@@ -164,7 +175,17 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
 		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: newPlaces(maxWaiting),
-		remembers: c.Broker != nil && c.Broker.Remembers()}
+		remembers: c.Broker != nil && c.Broker.Remembers(),
+		asks:      newPace(asksPerSecond, asksAtOnce), polls: newPace(pollsPerSecond, pollsAtOnce)}
+	if c.Applications != nil {
+		s.waiters = make(chan struct{}, c.Applications.Waiters)
+	}
+	s.stopping = context.Background()
+	if c.Stopping != nil {
+		var stop context.CancelFunc
+		s.stopping, stop = context.WithCancel(s.stopping)
+		go func() { <-c.Stopping; stop() }()
+	}
 	if s.After == nil {
 		s.After = time.After
 	}
@@ -199,6 +220,13 @@ func (s *server) routes() *chi.Mux {
 	// By the time that they are routed everything has been built.
 	r.Get("/_ah/start", s.alive)
 	r.Get("/_ah/warmup", s.alive)
+
+	s.forApplications(r)
+	if s.Machines {
+		r.NotFound(s.refuses(access.CodeNotFound))
+		r.MethodNotAllowed(s.methodNotAllowed)
+		return r
+	}
 
 	if s.Login != nil {
 		r.With(s.unless(embedded)).Get("/oidc/callback", s.loggedIn)
@@ -266,8 +294,8 @@ func (s *server) routes() *chi.Mux {
 		}
 	})
 
-	r.NotFound(s.identified(s.paced(s.refuses(access.CodeNotFound))).ServeHTTP)
-	r.MethodNotAllowed(s.identified(s.paced(http.HandlerFunc(s.methodNotAllowed))).ServeHTTP)
+	r.NotFound(s.forPeople(s.refuses(access.CodeNotFound)))
+	r.MethodNotAllowed(s.forPeople(s.methodNotAllowed))
 	return r
 }
 

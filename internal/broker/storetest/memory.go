@@ -140,6 +140,11 @@ func fill(v reflect.Value) {
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		fill(v.Index(0))
 		fill(v.Index(1))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Uint8:
+		v.SetUint(7)
 	case reflect.Map:
 		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
 		fill(key)
@@ -178,6 +183,7 @@ func wholeRequest(t *testing.T, f Fixture, again broker.Memory) {
 	e.Window = access.Window{}
 	var notice access.Notice
 	fill(reflect.ValueOf(&notice).Elem())
+	notice.Later = false // it is said to the store, and not kept
 	if _, err := again.Commit(context.Background(), e, []access.Notice{notice}); err != nil {
 		t.Fatal(err)
 	}
