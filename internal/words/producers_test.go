@@ -398,7 +398,7 @@ func situations() []situation {
 			asking(access.CodeJournalUnavailable, func(w *brokertest.World, _ *broker.Ask) { w.JournalErr[access.RequestMade] = errors.New("closed") }), nil},
 
 		{access.CodeUnreadableBinding, "a binding of ours that cannot be read", func(t *testing.T) error {
-			p, err := iampolicy.Parse([]byte(policyOf(binding("roles/compute.admin", 1, "user:ana@example.com",
+			p, err := new(iampolicy.Policy).Reparse([]byte(policyOf(binding("roles/compute.admin", 1, "user:ana@example.com",
 				`"(request.time >= timestamp(\"yesterday\") && request.time < timestamp(\"tomorrow\"))"`))))
 			if err != nil {
 				t.Fatal(err)
@@ -480,7 +480,7 @@ func situations() []situation {
 		{access.CodeTimeUnclear, "an eligibility by day only", looking(access.CodeTimeUnclear,
 			marked(admin.Role, "user:ana@example.com", jit+` && request.time.getHours("UTC") < 18`), `{}`), nil},
 		{access.CodePolicyNearlyFull, "1,200 members", func(t *testing.T) error {
-			p, err := iampolicy.Parse([]byte(policyOf(binding("roles/x", 1200, "user:a@example.com", ""))))
+			p, err := new(iampolicy.Policy).Reparse([]byte(policyOf(binding("roles/x", 1200, "user:a@example.com", ""))))
 			if err != nil {
 				t.Fatal(err)
 			}
