@@ -75,7 +75,8 @@ func (a Application) Faults() []Fault {
 func checkURI(text string) string {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" || len(text) > 300 || !visible(text):
+	case err != nil || len(text) > 300 || !visible(text),
+		u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
 		return fmt.Sprintf("%q is not a URI such as https://deploy.example.com", access.Clip(access.Visible(text), 100))
 	case u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())):
 		return "the URI must begin with https://"
