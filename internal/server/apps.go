@@ -129,7 +129,7 @@ func (s *server) mayManage(r *http.Request) error {
 		return err
 	}
 	if !s.managing() {
-		return &access.Error{Kind: access.Unprocessable, Code: access.CodeNotManaged}
+		return badInput("applications are not managed here: the page of all applications says why", nil)
 	}
 	return nil
 }
