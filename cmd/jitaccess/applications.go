@@ -12,6 +12,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/application"
+	"jitaccess/internal/application/managed"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
@@ -50,8 +51,11 @@ const (
 )
 
 // newApplications are the applications of a service.
-func newApplications(terms broker.Policy, google *cloud, managed application.Registry, k clock) *applications {
-	a := &applications{managed: managed, now: k.now, keys: map[string]*placedKey{}, file: func() *policy.File { return nil }}
+func newApplications(terms broker.Policy, google *cloud, byPage *managed.Registry, k clock) *applications {
+	a := &applications{now: k.now, keys: map[string]*placedKey{}, file: func() *policy.File { return nil }}
+	if byPage != nil {
+		a.managed = byPage
+	}
 	if live, ok := terms.(*livePolicy); ok {
 		a.configured = true
 		a.file = func() *policy.File {

@@ -149,15 +149,6 @@ func (p *policyCommand) lint(ctx context.Context, files []string) (int, error) {
 	}
 	more, warnings := file.Lint(p.now)
 	unable := file.Faults(deployment)
-	if p.envFile == "" {
-		deployment.Passkeys = false // no deployment of this version has them
-		for _, fault := range file.Faults(deployment) {
-			if !slices.Contains(unable, fault) {
-				warnings = append(warnings, fault)
-			}
-		}
-		warnings = warnings.Sorted()
-	}
 	if len(faults) > 0 {
 		more, warnings = nil, nil // they would be about what was not read
 	}

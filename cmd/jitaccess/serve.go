@@ -242,7 +242,12 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		providers = append(providers, broker.Registration{Provider: p, Name: pomerium.Name, Kinds: pomerium.Kinds, Unnamed: unnamed(terms),
 			Title: p.Title})
 	}
-	apps := newApplications(terms, google, nil, k)
+	admins := &administrators{}
+	byPage, err := newManaged(ctx, c, google, memory.ledger, admins, logger, k)
+	if err != nil {
+		return nil, err
+	}
+	apps := newApplications(terms, google, byPage, k)
 	if memory.ledger != nil { // what they ask for is nowhere but there
 		providers = append(providers, registeredApplications(apps, k))
 	}
@@ -251,7 +256,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	ports := broker.Config{
 		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
-		Journal: log, Notifier: notifier,
+		Journal: log, Notifier: newCallbacks(c, notifier, apps, k),
 		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
@@ -263,6 +268,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 	}
 	requests := broker.New(durablePorts(ports))
+	admins.Broker = requests
 	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform}
 	account := ""
 	if google != nil {
@@ -273,7 +279,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Applications: programs(c, requests, apps, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), MailAccount: mailAccount{mailer, c, account}, Version: version,
+		Provider: providersOf(c), MailAccount: mailAccount{mailer, c, account}, Apps: appPages(c, apps, byPage, requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			checks := map[string]error{}

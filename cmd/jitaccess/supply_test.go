@@ -15,7 +15,7 @@ var direct = []string{
 	"golang.org/x/oauth2", "golang.org/x/sync", "golang.org/x/time", "google.golang.org/api", "google.golang.org/grpc",
 	"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "go.yaml.in/yaml/v4", "modernc.org/sqlite",
 	// Of tests alone.
-	"github.com/anishathalye/porcupine",
+	"github.com/anishathalye/porcupine", "github.com/standard-webhooks/standard-webhooks/libraries",
 	"github.com/chromedp/cdproto", "github.com/chromedp/chromedp", "github.com/emersion/go-imap/v2", "github.com/emersion/go-message", "github.com/emersion/go-sasl",
 	"github.com/emersion/go-smtp", "github.com/google/go-cmp", "github.com/santhosh-tekuri/jsonschema/v6",
 }

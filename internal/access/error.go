@@ -190,6 +190,11 @@ const (
 	CodeNoApprovers         Code = "no-approvers"         // application, template
 	CodeTemplateLost        Code = "template-lost"        // application, template
 
+	// Who manages applications.
+	CodeOwnChange   Code = "own-change"   //
+	CodeNotManaged  Code = "not-managed"  //
+	CodeChangeWaits Code = "change-waits" // application
+
 	// Links and decisions.
 	CodeBadLink         Code = "bad-link"         //
 	CodeLinkExpired     Code = "link-expired"     //
@@ -210,6 +215,7 @@ const (
 	CodeWithdrawn       Code = "withdrawn"        //
 	CodeGrantRefused    Code = "grant-refused"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
+	CodeOtherAccount    Code = "other-account"    // the form of a decision was shown to somebody else
 	CodeNoGrant         Code = "no-grant"         //
 	CodeNotAdmin        Code = "not-admin"        //
 	CodeNoBreakGlass    Code = "no-break-glass"   // role
@@ -266,6 +272,7 @@ const (
 	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.
+	CodeUnattested        Code = "unattested"         //
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
 	CodeGroupUnreadable   Code = "group-unreadable"   // group
 	CodePersonUnreadable  Code = "person-unreadable"  // principal

@@ -100,6 +100,9 @@ const (
 	NoticeGlassReviewed NoticeKind = "glass-reviewed"
 	// NoticeSelfApproved is for machines that listen; people get no mail of it.
 	NoticeSelfApproved NoticeKind = "self-approved"
+	// NoticeChanged is for the application that made a request: what became of it. Nobody else
+	// is told by it.
+	NoticeChanged NoticeKind = "changed"
 )
 
 // Notice is something that people are to be told. Who is told is decided once, by
@@ -110,8 +113,10 @@ type Notice struct {
 	ID      string
 	Kind    NoticeKind
 	Request Request
-	// To is who must act or know, CC is who should; together never empty.
+	// To is who must act or know, CC is who should; together never empty, but in NoticeChanged.
 	To, CC []Principal
+	// Later: it is not told in the action that records it, but by the next sweep.
+	Later bool
 	// Decision is set in NoticeApproved, NoticeDenied and NoticeGlassReviewed.
 	Decision Decision
 	// By is who did what it tells of, in NoticeEnded.

@@ -33,6 +33,31 @@ func (b *Broker) NamedAdmin(caller access.Caller) bool {
 	return named(caller, b.c.Admins)
 }
 
+// SecondAdmin is nil for one of the admins who may agree to what another has changed: the author
+// is somebody else, under every address of theirs. It looks up groups anew.
+func (b *Broker) SecondAdmin(ctx context.Context, caller access.Caller, author access.Principal) error {
+	if err := b.Admin(ctx, caller); err != nil {
+		return err
+	}
+	if b.human(caller.Principal) == b.human(author) {
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodeOwnChange}
+	}
+	return nil
+}
+
+// SoleAdmin is whether the admins are one human, whom no group or claim can have company in.
+func (b *Broker) SoleAdmin() bool {
+	var humans []access.Principal
+	for _, who := range b.c.Admins {
+		address, found := strings.CutPrefix(who, "user:")
+		if !found {
+			return false
+		}
+		humans = append(humans, b.human(access.Principal(address)))
+	}
+	return len(humans) > 0 && len(slices.Compact(slices.Sorted(slices.Values(humans)))) == 1
+}
+
 // admin is whether the caller is one. When groups cannot be read they are not, with a
 // warning; when they are not of now, with one either way.
 func (b *Broker) admin(ctx context.Context, caller access.Caller, since time.Time) (bool, []*access.Error) {

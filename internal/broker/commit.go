@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -38,7 +39,14 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 	if unwritten != nil && e.Action.IsIntent() {
 		return "", nil, &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: unwritten}
 	}
+	changed := b.changed(e)
+	if changed.ID != "" {
+		notices = append(slices.Clone(notices), changed)
+	}
 	ref, unkept := timed(b, ctx, func(ctx context.Context) (string, error) { return b.c.Store.Commit(ctx, e, notices) })
+	if changed.ID != "" && !changed.Later && unkept == nil {
+		b.callBack(ctx, e.Caller, changed)
+	}
 	needless := e.Action == access.SelfApproved || e.Action == access.GlassBroken
 	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked && !(needless && outOfReach(unkept)) {
 		if ref != "" && e.Request.Version == 0 {

@@ -72,24 +72,41 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 	if err != nil {
 		return done, err
 	}
+	var mu sync.Mutex
+	send := func(message access.Message) {
+		told, left := b.send(ctx, message)
+		mu.Lock()
+		defer mu.Unlock()
+		done.Told, done.Left = done.Told+told, done.Left+left
+	}
+	var calls sync.WaitGroup // one application that does not answer keeps nobody else waiting
 	for _, message := range messages {
-		stale, err := b.stale(ctx, message.Notice)
-		if err != nil {
-			done.Left++
-			continue // the lease ends
-		}
-		if stale {
-			b.settle(ctx, message, nil)
-			continue
-		}
-		failed := b.c.Notifier.Notify(ctx, b.homeward(message.Notice)).Failed()
-		if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
-			done.Left++
+		if message.Notice.Kind == access.NoticeChanged {
+			calls.Go(func() { send(message) })
 		} else {
-			done.Told++
+			send(message)
 		}
 	}
+	calls.Wait()
 	return done, nil
+}
+
+// send tells what is in the outbox, unless it has nothing to say any more, and counts what was
+// told and what is left.
+func (b *Broker) send(ctx context.Context, message access.Message) (told, left int) {
+	stale, err := b.stale(ctx, message.Notice)
+	if err != nil {
+		return 0, 1 // the lease ends
+	}
+	if stale {
+		b.settle(ctx, message, nil)
+		return 0, 0
+	}
+	failed := b.c.Notifier.Notify(ctx, b.homeward(message.Notice)).Failed()
+	if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
+		return 0, 1
+	}
+	return 1, 0
 }
 
 // sweepDue does what is due about requests, at most so much. What cannot be opened, or is

@@ -37,6 +37,7 @@ type Config struct {
 	Requests  Requests     `title:"Requests"`
 	Ledger    Ledger       `title:"Memory"`
 	Identity  Identity     `title:"Who is who"`
+	Apps      Applications `title:"Applications"`
 	Server    Server       `title:"Server"`
 	Mail      Mail         `title:"Mail"`
 	MailOAuth MailOAuth    `title:"Mail: logging in with OAuth 2"`
@@ -92,6 +93,11 @@ type Ledger struct {
 	SigningKey StoredText `env:"SIGNING_KEY" secret:"true"`
 	// Retention is 0 where nothing is ever erased.
 	Retention time.Duration `env:"LEDGER_RETENTION" unit:"days" min:"1" max:"36500"`
+}
+
+// Applications are programs that ask for access of people.
+type Applications struct {
+	SealKey StoredText `env:"SEAL_KEY" secret:"true"`
 }
 
 // Server is the HTTP interface.

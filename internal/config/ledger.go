@@ -43,7 +43,7 @@ func ParseDatabase(text string) (Database, error) {
 	return Database{}, errDatabase
 }
 
-// ParseKeys reads SIGNING_KEY, the newest first. The error has nothing of it.
+// ParseKeys reads SIGNING_KEY, SESSION_KEY or SEAL_KEY, the newest first. The error has nothing of it.
 func ParseKeys(text string) ([][]byte, error) {
 	var keys [][]byte
 	for i, each := range parseList(text) {
@@ -78,6 +78,10 @@ func (r *reader) checkLedger(c *Config) {
 		r.faultIf(d.SQLite != "" && c.Platform != Host, "DATABASE_URL", "the disk of "+c.Platform.String()+" is memory, and not shared: "+
 			"use PostgreSQL, such as postgres://USER@/DATABASE?host=/cloudsql/PROJECT:REGION:INSTANCE")
 	}
+	if _, err := ParseKeys(c.Apps.SealKey.Value.Reveal()); err != nil {
+		r.faultIf(!c.Apps.SealKey.Value.IsZero(), "SEAL_KEY", err.Error())
+	}
+	r.warnIf(!c.Apps.SealKey.IsZero() && l.Database.IsZero(), "SEAL_KEY has no effect without DATABASE_URL")
 	if l.ByAccount() && c.Requests.Timeout > access.LinkLife {
 		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as %d, because without SIGNING_KEY a signature can be verified for %d hours",
 			c.Requests.Timeout/time.Minute, access.LinkLife/time.Minute, access.LinkLife/time.Hour)

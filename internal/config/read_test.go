@@ -167,6 +167,7 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{"DATABASE_URL=sqlite://x/y"}, "DATABASE_URL", "it must be sqlite:PATH"},
 		{[]string{"DATABASE_URL=firestore:jit"}, "DATABASE_URL", "it must be sqlite:PATH"},
 		{[]string{"DATABASE_URL=projects/p/secrets/s"}, "DATABASE_URL", "is [redacted]"},
+		{[]string{"SEAL_KEY=c2hvcnQ="}, "SEAL_KEY", "number 1 is not 32 bytes"},
 		{[]string{"SIGNING_KEY=c2hvcnQ="}, "SIGNING_KEY", "number 1 is not 32 bytes"},
 		{[]string{"SIGNING_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=, hunter2"}, "SIGNING_KEY", "number 2 is not 32 bytes"},
 		{[]string{"SIGNING_KEY=,"}, "SIGNING_KEY", "there is none"},

@@ -69,6 +69,8 @@ const (
 	PolicyRefused = "policy.refused"
 	// MailWarning is what an operator should know though mail works.
 	MailWarning = "mail.warn"
+	// Application is a change of an application by an administrator.
+	Application = "application.change"
 )
 
 // CallerLabels say who acted. Where the service acts by itself only the method is

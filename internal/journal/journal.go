@@ -256,6 +256,9 @@ func add(labels map[string]string, prefix string, a slog.Attr) {
 	labels[prefix+a.Key] = scrub(text)
 }
 
+// LevelAlert is for what somebody is to look at now.
+const LevelAlert = slog.LevelError + 8
+
 func severity(level slog.Level) string {
 	switch {
 	case level < slog.LevelInfo:
@@ -266,6 +269,8 @@ func severity(level slog.Level) string {
 		return severityWarning
 	case level < slog.LevelError+4:
 		return severityError
+	case level < LevelAlert:
+		return severityCritical
 	}
-	return severityCritical
+	return severityAlert
 }

@@ -75,6 +75,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 		return access.Request{}, damaged(id, errForeignKey)
 	}
 	s.remember(id, f)
+	f.request.Unattested = f.foreign
 	if f.foreignEnd { // nothing is ended because somebody without a key says so
 		f.request.Ending = time.Time{}
 	}
@@ -296,7 +297,11 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 		if err != nil {
 			return access.AsError(err)
 		}
-		w.Kept = append(w.Kept, Kept{ID: n.ID, Request: e.Request.ID, Notice: notice, Made: e.At, Due: e.At, Lease: n.ID})
+		lease := n.ID // of whoever commits it, and tells it next
+		if n.Later {
+			lease = ""
+		}
+		w.Kept = append(w.Kept, Kept{ID: n.ID, Request: e.Request.ID, Notice: notice, Made: e.At, Due: e.At, Lease: lease})
 	}
 	err = s.c.Home.Put(ctx, w)
 	if err != nil && !errors.Is(err, ErrChanged) && s.written(ctx, w) {

@@ -41,8 +41,8 @@ func TestNothingIsStatedFromAnAddress(t *testing.T) {
 	}
 	// Those of addresses of the JSON interface, which are no pages; and of forms.
 	elsewhere := map[string]bool{"template": true, "id": true, "role": true, "digest": true, "confirmed": true, "justification": true, "verdict": true,
-		"comment": true, "start": true, "resource": true, "principal": true,
-		"view": true, "state": true, "after": true}
+		"comment": true, "start": true, "resource": true, "principal": true, "name": true,
+		"view": true, "state": true, "after": true, "logout_token": true}
 	known := map[string]bool{}
 	for _, names := range read {
 		for _, name := range names {

@@ -50,6 +50,8 @@ type Frame struct {
 	// MailAccount is whether to lead to the page of that name, and Lists to those of
 	// requests.
 	MailAccount, Lists bool
+	// Applications is whether to lead to those.
+	Applications bool
 	// Passkeys is whether people can enrol some.
 	Passkeys bool
 	// Door comes before the addresses of what is decided here; empty but on the
@@ -71,7 +73,8 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
 		LogOut: s.Login != nil && caller.Principal != "", MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller),
-		Lists: s.remembers && caller.Principal != "", Passkeys: s.Broker.Passkeys(), Cautions: cautions,
+		Applications: s.Apps != nil && s.Broker.NamedAdmin(caller),
+		Lists:        s.remembers && caller.Principal != "", Passkeys: s.passkeysHere && caller.Principal != "", Cautions: cautions,
 		Door: doorOf(r), Administration: s.AdminPage && (doorOf(r) != "" || s.Broker.NamedAdmin(caller))}
 }
 
@@ -176,7 +179,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"passkeys", "home", "choose", "ask", "review", "more", "result", "mail", "admin", "list", "month",
+var pageNames = []string{"passkeys", "home", "choose", "ask", "review", "more", "result", "mail", "admin", "apps", "app", "app-template", "list", "month",
 	"again", "loggedout", "error"}
 
 // parsePages reads the templates: one set for each page, so that pages cannot take each

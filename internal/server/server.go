@@ -109,6 +109,8 @@ type Config struct {
 	// MailAccount is what administrators see of the account that mail is sent from.
 	// May be nil, like one that is not set up.
 	MailAccount MailAccount
+	// Apps are the applications at /apps; nil where there can be none, and no such pages.
+	Apps *Apps
 	// Version is shown in the pages' foot and by /api/policy.
 	Version string
 	// Log takes a line for every refusal and for what only reads, in the events of
@@ -160,7 +162,9 @@ type server struct {
 	places *places
 	// remembers is whether there are lists of requests.
 	remembers bool
-	ready     *lookup.Cache[health]
+	// passkeysHere is whether people can enrol passkeys.
+	passkeysHere bool
+	ready        *lookup.Cache[health]
 }
 
 // New makes the handler. It fails when a template or asset cannot be read, or
@@ -173,8 +177,8 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
 		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: newPlaces(maxWaiting),
-		remembers: c.Broker != nil && c.Broker.Remembers(),
-		asks:      newPace(asksPerSecond, asksAtOnce), polls: newPace(pollsPerSecond, pollsAtOnce)}
+		remembers: c.Broker != nil && c.Broker.Remembers(), passkeysHere: c.Broker != nil && c.Broker.Passkeys(),
+		asks: newPace(asksPerSecond, asksAtOnce), polls: newPace(pollsPerSecond, pollsAtOnce)}
 	if c.Applications != nil {
 		s.waiters = make(chan struct{}, c.Applications.Waiters)
 	}
@@ -257,6 +261,15 @@ func (s *server) routes() *chi.Mux {
 		r.Post("/passkeys/{id}/remove", s.page(s.passkeyAction(s.removePasskey)))
 		r.Get("/mail", s.page(s.mailAccount))
 		r.Post("/mail", s.page(s.testMail))
+		if s.Apps != nil {
+			r.Get("/apps", s.page(s.apps))
+			r.Post("/apps", s.page(s.createApp))
+			r.Get("/apps/{app}", s.page(with(appName, s.app)))
+			r.Post("/apps/{app}", s.page(with(appName, s.changeApp)))
+			r.Get("/apps/{app}/template", s.page(with(appName, s.appTemplate)))
+			r.Post("/apps/{app}/template", s.page(with(appName, s.saveTemplate)))
+			r.Post("/apps/{app}/trial", s.page(with(appName, s.tryApp)))
+		}
 
 		r.Group(func(r chi.Router) {
 			r.Use(s.unless(s.forgetful))

@@ -1,0 +1,484 @@
+// Package managed keeps the applications that administrators manage by page. An application is
+// what its deeds make it, and nothing else is kept of it. A change that lets more happen than
+// before waits for a second administrator, who is never its author.
+package managed
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/application"
+	"jitaccess/internal/lookup"
+	"jitaccess/internal/seal"
+)
+
+// Deeds keeps deeds, signed. Errors are *access.Error.
+type Deeds interface {
+	// Deeds returns those of all applications, those of one in their order. That they are not
+	// known, or not as they were recorded, is an error and never a shorter answer.
+	Deeds(ctx context.Context) ([]Deed, error)
+	// Append adds a deed. The error is of kind Conflict where its Number is not the next one.
+	Append(ctx context.Context, d Deed) error
+}
+
+// Authority says who manages applications.
+type Authority interface {
+	// Admin is nil for an administrator, as broker.Broker has it.
+	Admin(ctx context.Context, caller access.Caller) error
+	// SecondAdmin is nil for an administrator who is another human than the author of a change.
+	SecondAdmin(ctx context.Context, caller access.Caller, author access.Principal) error
+	// SoleAdmin is whether there is one administrator alone, so that nobody could agree.
+	SoleAdmin() bool
+}
+
+// Config is what a Registry is made of. All of it is required.
+type Config struct {
+	Deeds     Deeds
+	Authority Authority
+	// Sealer is for Purpose.
+	Sealer *seal.Sealer
+	Now    func() time.Time
+	Random io.Reader
+	// Changed hears of every deed that was recorded. alone is whether a change that lets more
+	// happen holds without a second administrator.
+	Changed func(ctx context.Context, caller access.Caller, application, what string, alone bool)
+}
+
+// Purpose is what keys of applications are sealed for.
+const Purpose = "jitaccess application key 1"
+
+// freshTime is how long an answer of Applications is good: so long may another instance use what
+// was changed here.
+const freshTime = 3 * time.Second
+
+// readTime bounds reading them.
+const readTime = 5 * time.Second
+
+// Registry implements application.Registry. Make one with New; it may be used concurrently.
+type Registry struct {
+	c     Config
+	known *lookup.Cache[map[string]*state]
+	// changed is when something was changed here last, in nanoseconds.
+	changed atomic.Int64
+}
+
+// New makes a Registry.
+func New(c Config) *Registry {
+	r := &Registry{c: c}
+	r.known = lookup.New(c.Now, 1, readTime, func(ctx context.Context, _ string) (map[string]*state, error) { return r.read(ctx) })
+	return r
+}
+
+// read is what all deeds make.
+func (r *Registry) read(ctx context.Context) (map[string]*state, error) {
+	deeds, err := r.c.Deeds.Deeds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := fold(deeds)
+	if err != nil {
+		return nil, damaged(err)
+	}
+	return all, nil
+}
+
+// Applications implements application.Registry. What was changed by another instance is seen
+// after some seconds.
+func (r *Registry) Applications(ctx context.Context) ([]application.Application, error) {
+	after := time.Unix(0, max(r.changed.Load(), r.c.Now().Add(-freshTime).UnixNano()))
+	all, err := r.known.Get(ctx, "", after)
+	if err != nil {
+		return nil, err
+	}
+	var apps []application.Application
+	for _, s := range all {
+		app, err := s.application(r.c.Sealer)
+		if err != nil {
+			return nil, damaged(err)
+		}
+		apps = append(apps, app)
+	}
+	slices.SortFunc(apps, func(a, b application.Application) int { return strings.Compare(a.Name, b.Name) })
+	return apps, nil
+}
+
+// application is one as it is now. Keys that cannot be opened are KeysErr; all else that cannot
+// be read is an error.
+func (s *state) application(sealer *seal.Sealer) (application.Application, error) {
+	app, err := s.app.application(s.name)
+	for _, k := range s.app.Keys {
+		secret, _, err := sealer.Open(k.Sealed, keyContext(s.name, k.ID))
+		if err != nil {
+			app.Keys, app.KeysErr = nil, fmt.Errorf("key %s of %s: %w; is SEAL_KEY another one?", k.ID, s.name, err)
+			break
+		}
+		app.Keys = append(app.Keys, application.Key{ID: k.ID, Secret: secret})
+	}
+	return app, err
+}
+
+// application is one without its keys.
+func (d definition) application(name string) (application.Application, error) {
+	app := application.Application{Name: name, URI: d.URI, CallbackHosts: d.CallbackHosts, Active: d.Active}
+	for _, f := range d.Templates {
+		t, err := f.template()
+		if err != nil {
+			return app, err
+		}
+		app.Templates = append(app.Templates, t)
+	}
+	for _, fault := range app.Faults() {
+		return app, fmt.Errorf("%s: %s", strings.Join(fault.At, " "), fault.Text)
+	}
+	return app, nil
+}
+
+// keyContext binds a key to its application and id, neither of which has a NUL.
+func keyContext(name, id string) string { return name + "\x00" + id }
+
+// maxKeys is how many keys an application has at most: two while one replaces the other.
+const maxKeys = 2
+
+// View is an application as administrators see it. No key is in it.
+type View struct {
+	application.Application
+	// Number is that of its last deed, which a change names (Number of Change).
+	Number int
+	Keys   []KeyView
+	// Waiting is the change that waits for a second administrator; nil for none.
+	Waiting *Waiting
+	// Done is what was done, the newest first.
+	Done []Done
+}
+
+// KeyView is a key as administrators see it.
+type KeyView struct {
+	ID   string
+	Made time.Time
+}
+
+// Waiting is a change that waits. Of is its deed, which whoever agrees names.
+type Waiting struct {
+	Of   int
+	By   access.Principal
+	At   time.Time
+	What []string // of what it is a change, in words of changes
+	To   application.Application
+}
+
+// Done is a deed as administrators see it. What is one of "set", "propose", "agree" and "drop".
+type Done struct {
+	At   time.Time
+	By   access.Principal
+	What string
+}
+
+// List returns all applications by their names, read now.
+func (r *Registry) List(ctx context.Context, caller access.Caller) ([]View, error) {
+	if err := r.c.Authority.Admin(ctx, caller); err != nil {
+		return nil, err
+	}
+	all, err := r.known.Get(ctx, "", r.c.Now())
+	if err != nil {
+		return nil, err
+	}
+	var views []View
+	for _, s := range all {
+		v, err := s.view()
+		if err != nil {
+			return nil, damaged(err)
+		}
+		views = append(views, v)
+	}
+	slices.SortFunc(views, func(a, b View) int { return strings.Compare(a.Name, b.Name) })
+	return views, nil
+}
+
+// Show returns one application. The error is of kind NotFound where there is none.
+func (r *Registry) Show(ctx context.Context, caller access.Caller, name string) (View, error) {
+	all, err := r.List(ctx, caller)
+	at := slices.IndexFunc(all, func(v View) bool { return v.Name == name })
+	if err == nil && at < 0 {
+		err = unknown()
+	}
+	if err != nil {
+		return View{}, err
+	}
+	return all[at], nil
+}
+
+func unknown() error { return &access.Error{Kind: access.NotFound, Code: access.CodeNotFound} }
+
+func damaged(err error) error {
+	return &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged, Args: access.Args{"of": "applications"}, Err: err}
+}
+
+func (s *state) view() (View, error) {
+	app, err := s.app.application(s.name)
+	v := View{Application: app, Number: s.number}
+	for _, k := range s.app.Keys {
+		v.Keys = append(v.Keys, KeyView{k.ID, k.Made})
+	}
+	if p := s.pending; p != nil && err == nil {
+		v.Waiting = &Waiting{Of: p.number, By: p.by, At: p.at, What: changes(s.app, p.app)}
+		v.Waiting.To, err = p.app.application(s.name)
+	}
+	for _, d := range slices.Backward(s.done) {
+		var body deedBody
+		_ = json.Unmarshal(d.Body, &body) // as it was applied
+		v.Done = append(v.Done, Done{d.At, d.By, body.Do})
+	}
+	return v, err
+}
+
+// changes are of what one is another than the other.
+func changes(before, after definition) []string {
+	var all []string
+	add := func(what string, differs bool) {
+		if differs {
+			all = append(all, what)
+		}
+	}
+	add("active", before.Active != after.Active)
+	add("uri", before.URI != after.URI)
+	add("keys", !equal(before.Keys, after.Keys))
+	add("hosts", !equal(before.CallbackHosts, after.CallbackHosts))
+	for _, t := range after.Templates {
+		at := slices.IndexFunc(before.Templates, func(was template) bool { return was.Key == t.Key })
+		add("template "+t.Key, at < 0 || !equal(t, before.Templates[at]))
+	}
+	for _, t := range before.Templates {
+		add("template "+t.Key, !slices.ContainsFunc(after.Templates, func(is template) bool { return is.Key == t.Key }))
+	}
+	return all
+}
+
+// Changed is what became of a change.
+type Changed struct {
+	// Waits: it holds once another administrator has agreed.
+	Waits bool
+	// Key is the text of a new key, which is returned once and never again.
+	Key string
+}
+
+// Create makes an application without templates, whose key is returned once. It holds at once:
+// nothing can be asked for by it before somebody else has agreed to a template. The error is of
+// kind Conflict where there is one of that name, and of kind Invalid where it can be none.
+func (r *Registry) Create(ctx context.Context, caller access.Caller, name, uri string, hosts []string) (Changed, error) {
+	if err := r.c.Authority.Admin(ctx, caller); err != nil {
+		return Changed{}, err
+	}
+	d := definition{URI: uri, CallbackHosts: hosts, Active: true}
+	if _, err := d.application(name); err != nil {
+		return Changed{}, invalid(err)
+	}
+	all, err := r.read(ctx)
+	if err != nil {
+		return Changed{}, err
+	}
+	if all[name] != nil {
+		return Changed{}, changedMeanwhile(name)
+	}
+	if err := free(all, name, uri); err != nil {
+		return Changed{}, err
+	}
+	secret, err := r.addKey(&d, name)
+	if err != nil {
+		return Changed{}, err
+	}
+	if err := r.append(ctx, caller, name, 1, deedBody{Do: didSet, App: &d}, "created", false); err != nil {
+		return Changed{}, err
+	}
+	return Changed{Key: base64.StdEncoding.EncodeToString(secret)}, nil
+}
+
+// free is nil where no other application has a URI: it is whose tokens are whose.
+func free(all map[string]*state, name, uri string) error {
+	for other, s := range all {
+		taken := s.app.URI == uri || s.pending != nil && s.pending.app.URI == uri
+		if other != name && taken {
+			return invalid(fmt.Errorf("the application %s has this URI", other))
+		}
+	}
+	return nil
+}
+
+// keySize is how many bytes a key has: those of the hash that it is used with.
+const keySize = 32
+
+func (r *Registry) addKey(d *definition, name string) (secret []byte, err error) {
+	secret = make([]byte, keySize)
+	id := make([]byte, 6)
+	if _, err := io.ReadFull(r.c.Random, secret); err != nil {
+		return nil, err
+	}
+	if _, err := io.ReadFull(r.c.Random, id); err != nil {
+		return nil, err
+	}
+	k := keptKey{ID: base64.RawURLEncoding.EncodeToString(id), Made: r.c.Now().UTC().Truncate(time.Second)}
+	k.Sealed = r.c.Sealer.Seal(secret, keyContext(name, k.ID))
+	d.Keys = append([]keptKey{k}, d.Keys...)
+	return secret, nil
+}
+
+// Change is what an administrator changes of an application.
+type Change struct {
+	// Number is that of the application as it was shown (View.Number).
+	Number int
+	// URI, CallbackHosts, Active and Templates are what it is to be.
+	URI           string
+	CallbackHosts []string
+	Active        bool
+	Templates     []application.Template
+}
+
+// Change changes all of an application but its keys. What only takes away holds at once, and all
+// else once another administrator has agreed. While something waits, only what takes away is
+// changed, and what waits is dropped with it.
+func (r *Registry) Change(ctx context.Context, caller access.Caller, name string, c Change) (Changed, error) {
+	return r.change(ctx, caller, name, c.Number, "changed", func(d *definition) (string, error) {
+		d.URI, d.CallbackHosts, d.Active, d.Templates = c.URI, c.CallbackHosts, c.Active, nil
+		for _, t := range c.Templates {
+			d.Templates = append(d.Templates, fromTemplate(t))
+		}
+		return "", nil
+	})
+}
+
+// Rotate adds a key, whose text is returned once, and gives up the older one of two. The newest
+// key before it stays good until it is given up (GiveUp).
+func (r *Registry) Rotate(ctx context.Context, caller access.Caller, name string, number int) (Changed, error) {
+	return r.change(ctx, caller, name, number, "a key was added", func(d *definition) (string, error) {
+		d.Keys = d.Keys[:min(len(d.Keys), maxKeys-1)]
+		secret, err := r.addKey(d, name)
+		return base64.StdEncoding.EncodeToString(secret), err
+	})
+}
+
+// GiveUp gives up a key, at once.
+func (r *Registry) GiveUp(ctx context.Context, caller access.Caller, name string, number int, id string) (Changed, error) {
+	return r.change(ctx, caller, name, number, "a key was given up", func(d *definition) (string, error) {
+		before := len(d.Keys)
+		d.Keys = slices.DeleteFunc(d.Keys, func(k keptKey) bool { return k.ID == id })
+		if len(d.Keys) == before {
+			return "", unknown()
+		}
+		return "", nil
+	})
+}
+
+// change makes a change to the application as it was at a deed.
+func (r *Registry) change(ctx context.Context, caller access.Caller, name string, number int, what string,
+	edit func(*definition) (string, error)) (Changed, error) {
+	if err := r.c.Authority.Admin(ctx, caller); err != nil {
+		return Changed{}, err
+	}
+	all, err := r.read(ctx)
+	if err != nil {
+		return Changed{}, err
+	}
+	s := all[name]
+	switch {
+	case s == nil:
+		return Changed{}, unknown()
+	case s.number != number:
+		return Changed{}, changedMeanwhile(name)
+	}
+	next := s.app
+	next.Keys, next.Templates = slices.Clone(s.app.Keys), slices.Clone(s.app.Templates)
+	secret, err := edit(&next)
+	if err != nil {
+		return Changed{}, err
+	}
+	if _, err := next.application(name); err != nil {
+		return Changed{}, invalid(err)
+	}
+	if err := free(all, name, next.URI); err != nil {
+		return Changed{}, err
+	}
+	less, alone := takesAway(s.app, next), r.c.Authority.SoleAdmin()
+	body := deedBody{Do: didPropose, App: &next}
+	switch {
+	case equal(s.app, next):
+		return Changed{}, nil
+	case less || alone:
+		body.Do = didSet
+	case s.pending != nil:
+		return Changed{}, &access.Error{Kind: access.Conflict, Code: access.CodeChangeWaits, Args: access.Args{"application": name}}
+	}
+	if err := r.append(ctx, caller, name, number+1, body, what, alone && !less); err != nil {
+		return Changed{}, err
+	}
+	return Changed{Waits: body.Do == didPropose, Key: secret}, nil
+}
+
+// Agree makes what was proposed by a deed hold. The caller is another administrator than its
+// author.
+func (r *Registry) Agree(ctx context.Context, caller access.Caller, name string, of int) error {
+	return r.answer(ctx, caller, name, of, didAgree, "a change was agreed to")
+}
+
+// Drop says that what was proposed by a deed is not to be. Its author may, too.
+func (r *Registry) Drop(ctx context.Context, caller access.Caller, name string, of int) error {
+	return r.answer(ctx, caller, name, of, didDrop, "a change was dropped")
+}
+
+func (r *Registry) answer(ctx context.Context, caller access.Caller, name string, of int, do, what string) error {
+	if err := r.c.Authority.Admin(ctx, caller); err != nil {
+		return err
+	}
+	all, err := r.read(ctx)
+	if err != nil {
+		return err
+	}
+	s := all[name]
+	switch {
+	case s == nil:
+		return unknown()
+	case s.pending == nil || s.pending.number != of:
+		return changedMeanwhile(name)
+	case do == didAgree:
+		if err := r.c.Authority.SecondAdmin(ctx, caller, s.pending.by); err != nil {
+			return err
+		}
+		if err := free(all, name, s.pending.app.URI); err != nil {
+			return err
+		}
+	}
+	return r.append(ctx, caller, name, s.number+1, deedBody{Do: do, Of: of}, what, false)
+}
+
+func (r *Registry) append(ctx context.Context, caller access.Caller, name string, number int, body deedBody, what string, alone bool) error {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	d := Deed{Of: name, Number: number, At: r.c.Now(), By: caller.Principal, Body: encoded}
+	err = r.c.Deeds.Append(ctx, d)
+	r.changed.Store(r.c.Now().UnixNano()) // also where nobody can say whether it was
+	if err != nil {
+		return err
+	}
+	r.c.Changed(ctx, caller, name, what, alone)
+	return nil
+}
+
+func changedMeanwhile(name string) error {
+	return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": name}}
+}
+
+func invalid(err error) error {
+	if e := (*access.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return &access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": err.Error()}}
+}

@@ -1,0 +1,81 @@
+// Package callback tells applications that what they asked for has changed, at an address of
+// theirs, as Standard Webhooks has it
+// (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
+// What is sent is a hint: who gets it asks for what is true.
+package callback
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Message is what is sent.
+type Message struct {
+	// ID is the same each time that it is sent again.
+	ID string
+	// URL is where, which the caller has checked (application.ParseCallback).
+	URL string
+	// Body is JSON.
+	Body []byte
+	// Keys sign it, each for itself; at least one.
+	Keys [][]byte
+}
+
+// Sender sends messages. Client is one of NewClient; Now is the clock, which is signed too.
+type Sender struct {
+	Client *http.Client
+	Now    func() time.Time
+}
+
+// sendTime bounds one attempt.
+const sendTime = 10 * time.Second
+
+// Send sends a message once. Nil is that it was taken, or that nobody wants it any more (410).
+// Any other error may pass.
+func (s Sender) Send(ctx context.Context, m Message) error {
+	if len(m.Keys) == 0 || m.ID == "" {
+		return errors.New("there is no key to sign the callback with")
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, m.URL, bytes.NewReader(m.Body))
+	if err != nil {
+		return err
+	}
+	at := strconv.FormatInt(s.Now().Unix(), 10)
+	var signatures []string
+	for _, key := range m.Keys {
+		signatures = append(signatures, signature(key, m.ID, at, m.Body))
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User-Agent", "jitaccess")
+	request.Header.Set("Webhook-Id", m.ID)
+	request.Header.Set("Webhook-Timestamp", at)
+	request.Header.Set("Webhook-Signature", strings.Join(signatures, " "))
+	response, err := s.Client.Do(request)
+	if err != nil {
+		return err
+	}
+	response.Body.Close() // nothing in it counts
+	if code := response.StatusCode; code/100 != 2 && code != http.StatusGone {
+		return fmt.Errorf("the application answered %d %s", code, http.StatusText(code))
+	}
+	return nil
+}
+
+// signature signs id, time and body. No token of an application is such a text: it has one dot
+// before its signature, and nothing that JSON begins with.
+func signature(key []byte, id, at string, body []byte) string {
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%s.%s", id, at, body)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,82 @@
+package callback
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"jitaccess/internal/outbound"
+)
+
+// dialTime bounds one connection.
+const dialTime = 5 * time.Second
+
+// NewClient returns a client that connects to public addresses alone; with local to loopback
+// too. It looks at the address of the very connection, which no name, however it is resolved, and
+// no redirect gets around. It uses no proxy, follows no redirect and keeps no connection.
+// resolver may be nil, and is the system's then.
+func NewClient(resolver *net.Resolver, local bool) *http.Client {
+	dialer := &net.Dialer{Timeout: dialTime, Resolver: resolver, ControlContext: func(_ context.Context, network, address string, _ syscall.RawConn) error {
+		return mayConnect(network, address, local)
+	}}
+	return outbound.Client(&http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: dialTime,
+		MaxResponseHeaderBytes: 64 << 10})
+}
+
+// mayConnect is nil for an address that may be connected to, as the operating system is about to
+// be told.
+func mayConnect(network, address string, local bool) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || network != "tcp4" && network != "tcp6" {
+		return fmt.Errorf("%s %s is no address that may be connected to", network, address)
+	}
+	ip := to.Addr().Unmap()
+	if local && ip.IsLoopback() && ip.Zone() == "" || public(ip) {
+		return nil
+	}
+	return fmt.Errorf("%s is not a public address: nothing is sent there", ip)
+}
+
+// global is what of IPv6 is unicast and public at all; what is special in it is among notPublic.
+// https://www.iana.org/assignments/ipv6-unicast-address-assignments
+var global = netip.MustParsePrefix("2000::/3")
+
+// notPublic are the addresses for special purposes.
+// https://www.iana.org/assignments/iana-ipv4-special-registry
+// https://www.iana.org/assignments/iana-ipv6-special-registry
+var notPublic = prefixes(
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+	"192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24",
+	"203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+	// What Azure's machines are told by Azure, which is an address like any other.
+	// https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16
+	"168.63.129.16/32",
+	// Teredo, 6to4 and what else leads to addresses of IPv4; documentation.
+	"2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+)
+
+func prefixes(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}
+
+// public is whether an address, which is not mapped, is of the Internet. NAT64 (64:ff9b::/96 and
+// 64:ff9b:1::/48), local, link-local and multicast addresses are outside of global.
+func public(ip netip.Addr) bool {
+	if ip.Zone() != "" || !ip.Is4() && !global.Contains(ip) {
+		return false
+	}
+	for _, special := range notPublic {
+		if special.Contains(ip) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,91 @@
+package callback
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/application"
+)
+
+// Channel is the name of this channel in an access.Receipt.
+const Channel = "callback"
+
+// Notifier tells people through another, and applications by calling them back. It implements
+// broker.Notifier. An application is no channel of people's: where there is none, they are not
+// told.
+type Notifier struct {
+	People interface {
+		Channels() []access.Channel
+		Notify(ctx context.Context, n access.Notice) access.Receipts
+	}
+	// Registry has the keys and hosts of applications, of now.
+	Registry application.Registry
+	Sender   Sender
+	// Local: the service is reached on loopback alone, and applications may be there too.
+	Local bool
+	// Others are told otherwise, by the name of the application; may be nil.
+	Others map[string]func(context.Context, access.Request) error
+}
+
+// Channels are those of people.
+func (n Notifier) Channels() []access.Channel { return n.People.Channels() }
+
+// Notify tells an application of NoticeChanged, and people of all else.
+func (n Notifier) Notify(ctx context.Context, notice access.Notice) access.Receipts {
+	if notice.Kind != access.NoticeChanged {
+		return n.People.Notify(ctx, notice)
+	}
+	err := n.call(ctx, notice)
+	if err != nil {
+		err = fmt.Errorf("application %s: %w", notice.Request.Asking.Application, err)
+	}
+	return access.Receipts{{Channel: Channel, Ref: notice.ID, Err: err}}
+}
+
+func (n Notifier) call(ctx context.Context, notice access.Notice) error {
+	asking := notice.Request.Asking
+	if other := n.Others[asking.Application]; other != nil {
+		return other(ctx, notice.Request)
+	}
+	all, err := n.Registry.Applications(ctx)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(all, func(a application.Application) bool { return a.Name == asking.Application })
+	if at < 0 || all[at].KeysErr != nil {
+		return errors.New("there is none of that name, or its keys cannot be read")
+	}
+	// Its hosts may be others than when it asked.
+	u, err := application.ParseCallback(asking.Callback, all[at].CallbackHosts, n.Local)
+	if err != nil {
+		return err
+	}
+	m := Message{ID: notice.ID, URL: u.String()}
+	for _, k := range all[at].Keys {
+		m.Keys = append(m.Keys, k.Secret)
+	}
+	if m.Body, err = Body(notice.Request, n.Sender.Now()); err != nil {
+		return err
+	}
+	return n.Sender.Send(ctx, m)
+}
+
+// Body is what an application is told: which request, and how it stands.
+func Body(r access.Request, at time.Time) ([]byte, error) {
+	status := Status(r.State)
+	return json.Marshal(map[string]any{"type": "approval." + status, "timestamp": at.UTC().Format(time.RFC3339),
+		"data": map[string]string{"id": r.ID, "status": status}})
+}
+
+// Status is how a request stands in the words of applications: what is active is approved.
+func Status(s access.State) string {
+	if s == access.Active {
+		return "approved"
+	}
+	return string(s)
+}
