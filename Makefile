@@ -38,24 +38,25 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 5
 
 # gcc and the C library are for the race detector and the model's checker, spin is for the model, the others for tests with a real database, real
-# mail servers, a real proxy, a second verifier of signatures, a real browser and a real OAuth server.
+# mail servers, a real proxy, a second verifier of signatures, programs in other languages, a real browser and a real OAuth server.
 # Where npm comes from elsewhere, Debian's would be in conflict with it.
-PACKAGES := apache2 ca-certificates chromium dovecot-imapd gcc libapache2-mod-auth-openidc libc6-dev libsasl2-modules postfix postgresql python3-dkim sasl2-bin spin \
+PACKAGES := apache2 ca-certificates chromium dovecot-imapd gcc libapache2-mod-auth-openidc libc6-dev libsasl2-modules postfix postgresql python3-cryptography python3-dkim python3-jwt sasl2-bin spin \
 	$(if $(shell command -v npm),,nodejs npm)
 OAUTH_SERVER := internal/oauth/testdata
+PROGRAMS := cmd/jitaccess/testdata/programs
 
 run:
 	go run ./cmd/jitaccess sandbox $(if $(ADDRESS),--address $(ADDRESS)) $(if $(POLICY),--policy $(POLICY))
 
 # The seeds of the fuzz targets run as tests.
-test: packages $(OAUTH_SERVER)/node_modules/.package-lock.json check
+test: packages $(OAUTH_SERVER)/node_modules/.package-lock.json $(PROGRAMS)/node_modules/.package-lock.json check
 	go test -race -v -timeout 40m ./... 2>&1 | awk -f .ci/report.awk
 
 packages:
 	.ci/packages $(PACKAGES)
 
-$(OAUTH_SERVER)/node_modules/.package-lock.json: $(OAUTH_SERVER)/package-lock.json | packages
-	cd $(OAUTH_SERVER) && npm ci --silent
+%/node_modules/.package-lock.json: %/package-lock.json | packages
+	cd $* && npm ci --silent
 
 check: fmt imports length vet lint layering documents tidy
 

@@ -122,7 +122,9 @@ func (h steppingHome) Erase(ctx context.Context, person access.Principal, row le
 
 func durablePorts(c broker.Config) broker.Config {
 	for i := range c.Providers {
-		c.Providers[i].Provider = steppingGoogle{c.Providers[i].Provider.(*provider.Google)}
+		if google, ok := c.Providers[i].Provider.(*provider.Google); ok { // applications are given nothing that lasts
+			c.Providers[i].Provider = steppingGoogle{google}
+		}
 	}
 	c.Journal, c.Notifier = steppingJournal{c.Journal}, steppingNotifier{c.Notifier}
 	return c

@@ -72,7 +72,7 @@ func TestTheSchemaIsBroughtUpOnceTheDatabaseIsThere(t *testing.T) {
 	const tries = 3
 	for _, newer := range []bool{false, true} {
 		cluster := ledgertest.PostgreSQL(t)
-		name := fmt.Sprintf("later_%v", newer)
+		name := fmt.Sprintf("later_%v_%d", newer, time.Now().UnixNano()) // the cluster is that of all tests, also of a second run
 		c := &config.Config{}
 		var err error
 		c.Ledger, err = config.ReadLedger(func(key string) string {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -99,7 +101,77 @@ func TestPasskeyStory(t *testing.T) {
 	if err := os.WriteFile(file, []byte(export), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if out := asDocumented(t, export); !strings.Contains(out, "bob@example.com "+b.origin+" signed ") || !strings.HasSuffix(out, " true\n") {
+		t.Errorf("the program of docs/signatures.md says %s", out)
+	}
+	verifiedByOpenSSL(t, export)
 	if code, out, errs := ledgerRun(env, "", "verify", "--export", file); code != exitOK || !strings.Contains(out, "1 approvals signed with a passkey; self-attested") {
 		t.Errorf("%d, %s%s", code, out, errs)
+	}
+}
+
+// asDocumented is what the program in docs/signatures.md says of an export.
+func asDocumented(t *testing.T, export string) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/signatures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, _ := strings.Cut(string(page), "```go\n")
+	program, _, _ = strings.Cut(program, "```")
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := exec.CommandContext(t.Context(), "go", "run", file)
+	run.Stdin = strings.NewReader(export)
+	out, err := run.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// verifiedByOpenSSL follows docs/signatures.md with what an export has of the one approval in
+// it that is signed.
+func verifiedByOpenSSL(t *testing.T, export string) {
+	t.Helper()
+	type evidence struct {
+		PublicKey         []byte `json:"public_key"`
+		AuthenticatorData []byte `json:"authenticator_data"`
+		ClientData        []byte `json:"client_data"`
+		Signature         []byte
+	}
+	var found *evidence
+	for line := range strings.Lines(export) {
+		var l struct{ Parts []struct{ Content []byte } }
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		var content struct{ Decision struct{ Evidence *evidence } }
+		if len(l.Parts) > 0 && json.Unmarshal(l.Parts[0].Content, &content) == nil && content.Decision.Evidence != nil {
+			found = content.Decision.Evidence
+		}
+	}
+	if found == nil {
+		t.Fatal("no signature was exported")
+	}
+	dir := t.TempDir()
+	for name, part := range map[string][]byte{"public_key": found.PublicKey, "authenticator_data": found.AuthenticatorData,
+		"client_data": found.ClientData, "signature": found.Signature} {
+		if err := os.WriteFile(filepath.Join(dir, name), part, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := os.ReadFile("../../docs/signatures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(page), "```\nopenssl")
+	commands, _, _ = strings.Cut(commands, "```")
+	run := exec.CommandContext(t.Context(), "sh", "-ec", "openssl"+commands)
+	run.Dir = dir
+	if out, err := run.CombinedOutput(); err != nil || !strings.Contains(string(out), "Verified OK") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -149,15 +149,6 @@ func (p *policyCommand) lint(ctx context.Context, files []string) (int, error) {
 	}
 	more, warnings := file.Lint(p.now)
 	unable := file.Faults(deployment)
-	if p.envFile == "" {
-		deployment.Passkeys = false // no deployment of this version has them
-		for _, fault := range file.Faults(deployment) {
-			if !slices.Contains(unable, fault) {
-				warnings = append(warnings, fault)
-			}
-		}
-		warnings = warnings.Sorted()
-	}
 	if len(faults) > 0 {
 		more, warnings = nil, nil // they would be about what was not read
 	}
@@ -413,7 +404,9 @@ func (p *policyCommand) explain(files []string) (int, error) {
 	if e := refined.File().Gives(s.Entitlement); e != nil {
 		fmt.Fprintf(p.stdout, "The file itself gives it, in line %d, to %s.\n", e.Line, strings.Join(e.Requesters, ", "))
 	}
-	if q.marker == "" {
+	if a := refined.File().Asks(s.Entitlement); a != nil {
+		fmt.Fprintf(p.stdout, "The application %s asks for it, by a template in line %d.\n", a.Name, a.At(s.Entitlement).Line)
+	} else if q.marker == "" {
 		fmt.Fprintln(p.stdout, "This is as if IAM lets them have the role with an approval; "+
 			"--marker jit tells of a role that it lets them activate alone.")
 	}

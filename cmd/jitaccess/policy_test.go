@@ -42,8 +42,8 @@ func TestPolicyLintTellsEveryFault(t *testing.T) {
 	}{
 		{"lint good.yaml", exitOK, "good.yaml: no fault; rules 2, warnings 0\n"},
 		{"lint --without-ledger good.yaml", exitFailure, "good.yaml:4:44: rule \"rest\": more than one approval needs a ledger, and there is none\n"},
-		{"lint signed.yaml", exitOK, "signed.yaml:3:23: warning: rule \"a\": no passkeys can be used here, so that nobody could sign\n" +
-			"signed.yaml: no fault; rules 1, warnings 1\n"},
+		{"lint signed.yaml", exitOK, "signed.yaml: no fault; rules 1, warnings 0\n"},
+		{"lint --without-ledger signed.yaml", exitFailure, "signed.yaml:3:23: rule \"a\": signature needs a ledger, and there is none\n"},
 		{"lint --env env good.yaml", exitFailure, "good.yaml:4:26: rule \"rest\": max_duration of 8h is longer than ACTIVATION_TIMEOUT (1h); " +
 			"write loosen: [max_duration] beside terms if that is meant\n"},
 		{"lint faulty.yaml", exitFailure, "faulty.yaml:3:37: max_duration must be a length of time such as 90m, 4h or 3d, not \"0m\"\n" +

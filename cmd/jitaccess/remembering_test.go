@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,7 +114,11 @@ func fullLedger(b *testing.B) string {
 func BenchmarkRemembering(b *testing.B) {
 	w := measured(b, replayed)
 	environment := onDisk(w, fullLedger(b))
-	environment["SIGNING_KEY"], environment["AUDITORS"] = crashKey, "user:"+colleague(0)
+	var auditors []string // each of them looks at a few pages, so that nobody is too fast
+	for i := range colleagues {
+		auditors = append(auditors, "user:"+colleague(i))
+	}
+	environment["SIGNING_KEY"], environment["AUDITORS"] = crashKey, strings.Join(auditors, ",")
 	maps.Copy(w.Environment, environment)
 	maps.DeleteFunc(w.Environment, func(_, value string) bool { return value == "" })
 	pages := []string{"/", "/requests", "/reviews", "/history"}
@@ -126,17 +131,13 @@ func BenchmarkRemembering(b *testing.B) {
 		s.add("MB-ready", p.resident(b, "VmRSS"))
 		for i := range 1000 {
 			path := pages[i%len(pages)]
-			who := colleague(i)
-			if path == "/history" {
-				who = colleague(0)
-			}
-			answer, err := http.DefaultClient.Do(w.as(who, "GET", p.origin+path, ""))
+			answer, err := http.DefaultClient.Do(w.as(colleague(i), "GET", p.origin+path, ""))
 			if err != nil {
 				b.Fatal(err)
 			}
 			io.Copy(io.Discard, answer.Body)
 			answer.Body.Close()
-			if answer.StatusCode != http.StatusOK && (path != "/history" || answer.StatusCode != http.StatusTooManyRequests) {
+			if answer.StatusCode != http.StatusOK {
 				b.Fatal(path, answer.Status)
 			}
 		}

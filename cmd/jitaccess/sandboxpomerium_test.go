@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
-// The sandbox behind Pomerium starts with the example's variables alone, says where its parts
-// are, and each of them answers.
-func TestSandboxBehindPomerium(t *testing.T) {
+// startPomerium runs `jitaccess sandbox --pomerium` on a free port until the test ends, and
+// returns the addresses that it says.
+func startPomerium(t *testing.T) (said []string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	read, write := io.Pipe()
 	done := make(chan int, 1)
@@ -23,7 +24,6 @@ func TestSandboxBehindPomerium(t *testing.T) {
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	address := regexp.MustCompile(`http://localhost:\d+/\S*`)
-	var said []string
 	for lines := bufio.NewScanner(read); len(said) < 4 && lines.Scan(); {
 		said = append(said, address.FindAllString(lines.Text(), 1)...)
 	}
@@ -31,7 +31,13 @@ func TestSandboxBehindPomerium(t *testing.T) {
 	if len(said) != 4 {
 		t.Fatalf("it says %q", said)
 	}
-	origin := strings.TrimSuffix(said[0], "/")
+	return said
+}
+
+// The sandbox behind Pomerium starts with the example's variables alone, says where its parts
+// are, and each of them answers.
+func TestSandboxBehindPomerium(t *testing.T) {
+	origin := strings.TrimSuffix(startPomerium(t)[0], "/")
 	for path, want := range map[string]string{
 		"/": "jit-example", "/admin": "Administration", "/demo/": "403 Forbidden", "/.pomerium/": "Deniz Kaya", "/.well-known/pomerium/jwks.json": "P-256"} {
 		r, err := http.NewRequestWithContext(t.Context(), "GET", origin+path, nil)

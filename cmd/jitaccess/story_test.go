@@ -202,6 +202,7 @@ func TestStory(t *testing.T) {
 			b := openBrowser(t, startSandbox(t, nil), way.script)
 			story(b)
 			storyWithMemory(b)
+			storyOfTheAdministrationPage(t, b)
 		})
 	}
 }

@@ -214,6 +214,7 @@ const (
 	CodeWithdrawn       Code = "withdrawn"        //
 	CodeGrantRefused    Code = "grant-refused"    //
 	CodeDigestMismatch  Code = "digest-mismatch"  //
+	CodeOtherAccount    Code = "other-account"    // the form of a decision was shown to somebody else
 	CodeNoGrant         Code = "no-grant"         //
 	CodeNotAdmin        Code = "not-admin"        //
 	CodeNoBreakGlass    Code = "no-break-glass"   // role
@@ -270,6 +271,7 @@ const (
 	CodeLeaseHeld          Code = "lease-held"          //
 
 	// Warnings.
+	CodeUnattested        Code = "unattested"         //
 	CodeUnreadableBinding Code = "unreadable-binding" // role, resource
 	CodeGroupUnreadable   Code = "group-unreadable"   // group
 	CodePersonUnreadable  Code = "person-unreadable"  // principal

@@ -181,6 +181,9 @@ type Request struct {
 	Ending time.Time
 	// Version counts what the store has recorded; 0 is a request not yet recorded.
 	Version int
+	// Unattested: something of it is signed with a key that is not the store's now, so that
+	// it is not known whose words it is. Nothing can come of it any more.
+	Unattested bool
 }
 
 // Digest binds a decision to what was shown: everything that decides what is

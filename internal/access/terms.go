@@ -185,7 +185,8 @@ func Strictest(first Terms, more ...Terms) Terms {
 		first.MaxContinuous = earlier(first.MaxContinuous, t.MaxContinuous)
 		first.ApproverAccessLevels = both(first.ApproverAccessLevels, t.ApproverAccessLevels)
 		first.InheritedOnly = first.InheritedOnly || t.InheritedOnly
-		first.Keys.SelfEnrolled = (first.Keys.SelfEnrolled || !first.Signature) && (t.Keys.SelfEnrolled || !t.Signature)
+		first.Keys.SelfEnrolled = (first.Signature || t.Signature) && (first.Keys.SelfEnrolled || !first.Signature) &&
+			(t.Keys.SelfEnrolled || !t.Signature)
 		first.Signature = first.Signature || t.Signature
 		first.Keys.Age = max(first.Keys.Age, t.Keys.Age)
 		first.Keys.DeviceBound = first.Keys.DeviceBound || t.Keys.DeviceBound

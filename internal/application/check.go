@@ -61,7 +61,7 @@ func (a Application) Faults() []Fault {
 	}
 	for i, t := range a.Templates {
 		at := []string{"templates", strconv.Itoa(i)}
-		if first := slices.IndexFunc(a.Templates, func(o Template) bool { return o.Key == t.Key }); first < i {
+		if first := slices.IndexFunc(a.Templates, func(o Template) bool { return o.Key == t.Key }); first < i && t.Key != "" {
 			tell(fmt.Sprintf("there is another template %q; a key is used once", t.Key), append(at, "key")...)
 		}
 		for _, fault := range t.faults() {
@@ -75,7 +75,8 @@ func (a Application) Faults() []Fault {
 func checkURI(text string) string {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" || len(text) > 300 || !visible(text):
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" ||
+		len(text) > 300 || !visible(text):
 		return fmt.Sprintf("%q is not a URI such as https://deploy.example.com", access.Clip(access.Visible(text), 100))
 	case u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())):
 		return "the URI must begin with https://"
@@ -165,6 +166,6 @@ func (t Template) approverFaults(tell func(text string, at ...string)) {
 		groups = groups || kind == "group"
 	}
 	if !groups && len(t.Approvers) > 0 && t.Approvals > len(t.Approvers) {
-		tell(fmt.Sprintf("it takes %d approvals, and names %d people who can give them", t.Approvals, len(t.Approvers)), "approvals")
+		tell(fmt.Sprintf("it takes %d approvals, and the people who are named can give %d", t.Approvals, len(t.Approvers)), "approvals")
 	}
 }

@@ -40,7 +40,8 @@ func (p *Provider) Asking(ctx context.Context, s access.Sent) (access.Asking, bo
 	}
 	t := a.template(s.Template)
 	if t == nil || !t.Active {
-		return access.Asking{}, false, invalid(FieldTemplate, access.CodeUnknownTemplate, access.Args{"application": a.Name, "template": s.Template})
+		return access.Asking{}, false, invalid(FieldTemplate, access.CodeUnknownTemplate,
+			access.Args{"application": a.Name, "template": s.Template})
 	}
 	asking, err := t.fill(s)
 	if err == nil {

@@ -41,11 +41,7 @@ func NewProvider(registry Registry, now func() time.Time) *Provider { return &Pr
 func (p *Provider) named(ctx context.Context, name string) (*Application, error) {
 	all, err := p.registry.Applications(ctx)
 	if err != nil {
-		e := access.AsError(err)
-		if e.Kind == access.Internal {
-			e = &access.Error{Kind: access.Unavailable, Code: access.CodeApplicationsUnknown, Err: err}
-		}
-		return nil, e
+		return nil, unknown(err)
 	}
 	for i := range all {
 		if all[i].Name == name {
@@ -53,6 +49,14 @@ func (p *Provider) named(ctx context.Context, name string) (*Application, error)
 		}
 	}
 	return nil, nil
+}
+
+// unknown is the error while it is not known which applications there are.
+func unknown(err error) *access.Error {
+	if e := access.AsError(err); e.Kind != access.Internal {
+		return e
+	}
+	return &access.Error{Kind: access.Unavailable, Code: access.CodeApplicationsUnknown, Err: err}
 }
 
 // Resources are none: nobody asks for any of them by hand.
@@ -113,6 +117,26 @@ func (p *Provider) Terms(ctx context.Context, id access.EntitlementID) (access.T
 	}
 	return access.Terms{}, &access.Error{Kind: access.NotAllowed, Code: access.CodeTemplateLost,
 		Args: access.Args{"application": id.Resource.Name(), "template": key}}
+}
+
+// ApproverGroups are the groups that templates name for approving, also those that are not
+// active: what was asked by them is shown, and why it cannot be approved.
+func (p *Provider) ApproverGroups(ctx context.Context) ([]string, error) {
+	all, err := p.registry.Applications(ctx)
+	if err != nil {
+		return nil, unknown(err)
+	}
+	var groups []string
+	for _, a := range all {
+		for _, t := range a.Templates {
+			for _, spelled := range t.Approvers {
+				if group, ok := strings.CutPrefix(spelled, access.GroupPrefix); ok && !slices.Contains(groups, group) {
+					groups = append(groups, group)
+				}
+			}
+		}
+	}
+	return groups, nil
 }
 
 // Terms are what the template demands.

@@ -605,3 +605,16 @@ func TestASweepFinishesWhatAnApplicationAskedFor(t *testing.T) {
 		t.Errorf("%s, %v", got.State, err)
 	}
 }
+
+// What waits for a group that a template names is in the lists of its people, but for whom it is
+// about.
+func TestWhatWaitsForAGroupOfATemplateIsListed(t *testing.T) {
+	_, _, b := withApplication(t)
+	asked := mustAskFor(t, b, deploy())
+	for p, want := range map[access.Principal]int{ben: 1, cho: 1, ana: 0, dan: 0} {
+		listed, _, err := b.History(t.Context(), caller(p), broker.ViewReviews, access.Listing{})
+		if err != nil || len(listed.Requests) != want || want > 0 && listed.Requests[0].ID != asked.Request.ID {
+			t.Errorf("%s: %d, %v", p, len(listed.Requests), err)
+		}
+	}
+}

@@ -44,11 +44,8 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 		notices = append(slices.Clone(notices), changed)
 	}
 	ref, unkept := timed(b, ctx, func(ctx context.Context) (string, error) { return b.c.Store.Commit(ctx, e, notices) })
-	if unkept == nil {
-		b.changes.wake(e.Request.ID)
-		if changed.ID != "" && !changed.Later {
-			b.callBack(ctx, e.Caller, changed)
-		}
+	if changed.ID != "" && !changed.Later && unkept == nil {
+		b.callBack(ctx, e.Caller, changed)
 	}
 	needless := e.Action == access.SelfApproved || e.Action == access.GlassBroken
 	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked && !(needless && outOfReach(unkept)) {
@@ -61,6 +58,9 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 			return "", nil, unkept // another instance was quicker, and nobody tried anything
 		}
 		return "", nil, b.refuse(ctx, e.Caller, e.Action, e.Request, unkept)
+	}
+	if unkept == nil {
+		b.waiting.changed(e.Request.ID)
 	}
 	lost := &access.Error{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: errors.Join(unwritten, unkept)}
 	switch {

@@ -93,13 +93,9 @@ func (b *Broker) Counts(ctx context.Context, caller access.Caller, l access.List
 // the policy names them: the newest of each. They are no request of the caller's own. The
 // warnings are of groups that cannot be read.
 func (b *Broker) askedOfGroups(ctx context.Context, caller access.Caller, l access.Listing) ([]access.Request, []*access.Error, error) {
-	policy, ok := b.c.Policy.(Looking)
-	if !ok {
-		return nil, nil, nil
-	}
 	var found []access.Request
-	var warnings []*access.Error
-	for _, group := range policy.Looks().Approvers {
+	groups, warnings := b.approverGroups(ctx)
+	for _, group := range groups {
 		in, err := b.memberOf(ctx, caller, caller.Principal, group)
 		if warnings = withNew(warnings, warningOf(err)); !in {
 			continue
@@ -112,6 +108,20 @@ func (b *Broker) askedOfGroups(ctx context.Context, caller access.Caller, l acce
 		found = append(found, slices.DeleteFunc(listed.Requests, func(r access.Request) bool { return b.another(r, caller.Principal) != nil })...)
 	}
 	return found, warnings, nil
+}
+
+// approverGroups are the groups that the policy, and templates of applications, name for
+// approving. The warnings are of applications that are not known now.
+func (b *Broker) approverGroups(ctx context.Context) ([]string, []*access.Error) {
+	groups, warnings := slices.Clone(b.looks().Approvers), []*access.Error(nil)
+	for _, r := range b.c.Providers {
+		if apps, ok := r.Provider.(Applications); ok {
+			more, err := apps.ApproverGroups(ctx)
+			groups, warnings = append(groups, more...), withNew(warnings, warningOf(err))
+		}
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups), warnings
 }
 
 // Remembers is whether there are lists and histories here.

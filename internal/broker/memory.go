@@ -47,6 +47,10 @@ type Memory interface {
 	// Of personal data that was erased, nothing is in them.
 	History(ctx context.Context, id string) ([]access.Event, error)
 
+	// Versions are the versions of requests, by their ids, as far as they are remembered: a hint
+	// at what has changed, by which nothing is decided.
+	Versions(ctx context.Context, ids []string) (map[string]int, error)
+
 	// Take leases messages that are due by a time, the oldest first, at most max; nobody
 	// else is given them for lease. What Commit keeps is leased from the start to whoever
 	// committed it, with the notice's ID as the Lease, so that the action itself sends it.

@@ -87,6 +87,10 @@ type Applications interface {
 	// Terms are what activating an entitlement takes before any rule does. Those of what can
 	// no longer be asked for are of kind NotAllowed.
 	Terms(ctx context.Context, id access.EntitlementID) (access.Terms, error)
+
+	// ApproverGroups are the addresses of the groups whose members approve what applications
+	// ask for, each once.
+	ApproverGroups(ctx context.Context) ([]string, error)
 }
 
 // Store keeps a request between asking and deciding. There is one conformance

@@ -109,6 +109,9 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	}
 	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
+	if r.Unattested {
+		v.Warnings = append([]*access.Error{{Kind: access.Unprocessable, Code: access.CodeUnattested}}, v.Warnings...)
+	}
 	if v.Window = r.Window; v.Window.IsZero() {
 		v.Window = standing.WindowAt(r, at)
 	}

@@ -43,6 +43,8 @@ type Surveyed struct {
 	// the grants that nobody here had made. Left is how many resources are still to come in
 	// this round.
 	Looked, Unread, TakenIn, Left int
+	// Cause is why the first of those could not be looked at that could not.
+	Cause error
 	// Doubts are why the ledger may be an older copy of itself.
 	Doubts []string
 }
@@ -80,7 +82,9 @@ func (b *Broker) Survey(ctx context.Context, most int) (Surveyed, error) {
 		b.survey.left = b.survey.left[1:]
 		done.Looked++
 		if err != nil {
-			done.Unread++
+			if done.Unread++; done.Cause == nil {
+				done.Cause = err
+			}
 		}
 	}
 	done.Left = len(b.survey.left)

@@ -96,7 +96,8 @@ var needed = map[string][]string{
 func (r *reader) checkIdentity(c *Config) {
 	i := &c.Identity
 	r.chooseProfile(c)
-	r.acceptOf("IDENTITY_AUDIENCE", i.Profile)
+	audience := r.variables["IDENTITY_AUDIENCE"]
+	audience.accept = acceptOf(audience.accept, i.Profile)
 	for _, name := range needed[i.Profile] {
 		r.faultIf(r.variables[name].text == "", name, "IDENTITY="+i.Profile+" needs it")
 	}
@@ -124,13 +125,14 @@ func (r *reader) checkIdentity(c *Config) {
 		"DATABASE_URL is set and PUBLIC_URL is not: reminders and what else is told without anybody asking carry no link")
 }
 
-// acceptOf leaves of what a variable may be what it may be with one profile.
-func (r *reader) acceptOf(name, profile string) {
-	for each := range strings.SplitSeq(r.variables[name].accept, "; ") {
-		if accept, of := strings.CutPrefix(each, profile+": "); of {
-			r.variables[name].accept = accept
+// acceptOf leaves of what a variable may be what it may be with one profile, where that differs.
+func acceptOf(accept, profile string) string {
+	for each := range strings.SplitSeq(accept, "; ") {
+		if only, of := strings.CutPrefix(each, profile+": "); of && profile != "" {
+			return only
 		}
 	}
+	return accept
 }
 
 // chooseProfile is for when IDENTITY does not say it. Where two would do, neither is guessed.

@@ -96,6 +96,7 @@ func TestIdentity_Faults(t *testing.T) {
 		{"alb", []string{"ALB_ARN=" + strings.Replace(balancer, "eu-central-1", "evil.example/", 1)}, "ALB_ARN"},
 		{"alb", []string{"ALB_ARN=" + balancer + "," + balancer}, "ALB_ARN"},
 		{"alb", []string{"IDENTITY_AUDIENCE="}, "IDENTITY_AUDIENCE"},
+		{"alb", []string{"IDENTITY_AUDIENCE=the client id"}, "IDENTITY_AUDIENCE"},
 		{"alb", []string{"JITACCESS_ALB_ENDPOINT=http://10.0.0.1"}, "JITACCESS_ALB_ENDPOINT"},
 		{"jwt", []string{"IDENTITY_HEADER="}, "IDENTITY_HEADER"},
 		{"jwt", []string{"IDENTITY_HEADER=X_Token"}, "IDENTITY_HEADER"},

@@ -103,6 +103,13 @@ func requestLabels(e access.Event) map[string]string {
 	if at := r.Escalated; e.Action == access.Escalated && at < len(r.Terms.Escalations) {
 		set("escalated_to", strings.Join(r.Terms.Escalations[at].To, ", "))
 	}
+	set("application", r.Asking.Application)
+	set("application_subject", access.Visible(r.Asking.Subject))
+	set("template", r.Asking.Template)
+	set("title", r.Asking.Title)
+	if r.Asking.Unlinked {
+		set("unlinked", "true")
+	}
 	set("rule", r.Terms.Rule)
 	set("policy", r.Terms.Policy)
 	set("comment", e.Decision.Comment)
@@ -120,7 +127,10 @@ func requestLabels(e access.Event) map[string]string {
 func message(form string, e access.Event) string {
 	r := e.Request
 	actor := "User " + strconv.Quote(string(e.Caller.Principal))
-	if e.Caller.Principal == "" {
+	switch {
+	case e.Caller.Application != "":
+		actor = "Application " + strconv.Quote(e.Caller.Application)
+	case e.Caller.Principal == "":
 		actor = "The service"
 	}
 	what := "request " + strconv.Quote(r.ID)

@@ -27,6 +27,10 @@ type Home interface {
 	// that does not change.
 	List(ctx context.Context, q Query) ([]Row, error)
 
+	// Versions returns the versions of the rows of requests, by their IDs; nothing for what is
+	// unknown.
+	Versions(ctx context.Context, ids []string) (map[string]int, error)
+
 	// Count counts the rows, whatever the AfterID and Max of the query.
 	Count(ctx context.Context, q Query) ([]access.Count, error)
 

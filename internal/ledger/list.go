@@ -30,6 +30,15 @@ func (s *Store) List(ctx context.Context, l access.Listing) (access.Listed, erro
 	return s.list(ctx, l)
 }
 
+// Versions implements broker.Memory.
+func (s *Store) Versions(ctx context.Context, ids []string) (map[string]int, error) {
+	versions, err := s.c.Home.Versions(ctx, ids)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return versions, nil
+}
+
 // queryOf is what the home chooses of a list.
 func queryOf(l access.Listing) Query {
 	q := Query{Principal: l.Principal, Reviewer: l.Reviewer, Resource: l.Resource, States: l.States, From: l.From, To: l.To, Max: l.Max + 1}

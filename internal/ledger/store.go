@@ -75,6 +75,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 		return access.Request{}, damaged(id, errForeignKey)
 	}
 	s.remember(id, f)
+	f.request.Unattested = f.foreign
 	if f.foreignEnd { // nothing is ended because somebody without a key says so
 		f.request.Ending = time.Time{}
 	}

@@ -264,13 +264,12 @@ func (h *clients) checked(t *testing.T) {
 	}
 }
 
-// run decides requests with three instances at the same time.
-func (h *clients) run(t *testing.T, requests, atATime int) {
+// run decides requests with three instances at the same time. The error is of what no
+// correct service does.
+func (h *clients) run(t *testing.T, requests, atATime int) error {
 	t.Helper()
 	h.began = time.Now()
-	if err := inParallel(requests, atATime, func(i int) error { return h.request(t.Context(), i) }); err != nil {
-		t.Error(err)
-	}
+	err := inParallel(requests, atATime, func(i int) error { return h.request(t.Context(), i) })
 	took := time.Since(h.began)
 	answers := map[answer]int{}
 	for _, o := range h.history {
@@ -280,6 +279,7 @@ func (h *clients) run(t *testing.T, requests, atATime int) {
 	}
 	t.Logf("%d calls about %d requests in %v, %.0f a second: %v", len(h.history), requests, took.Round(time.Second/10),
 		float64(len(h.history))/took.Seconds(), answers)
+	return err
 }
 
 // TestHistoriesAreLinearizable has three instances on one PostgreSQL asked, approved, denied,
@@ -292,7 +292,9 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	three, home, drop := p.instances(t, "PostgreSQL", 3)
 	defer drop()
 	h := &clients{all: three}
-	h.run(t, *historyCount, 6)
+	if err := h.run(t, *historyCount, 6); err != nil {
+		t.Error(err)
+	}
 	h.checked(t)
 	verified(t, home, *historyCount)
 	for id, n := range p.writes {
@@ -334,8 +336,14 @@ func TestTheCheckFindsWhatIsDecidedOnAnOldVersion(t *testing.T) {
 		three[i] = p.instance(forgetful{three[i].store})
 	}
 	h := &clients{all: three}
-	h.run(t, 60, 6)
-	if porcupine.CheckOperations(model, h.history) {
+	// One that decides again and again may not be done in time: that proves nothing.
+	if err := h.run(t, 60, 6); err != nil {
+		t.Log(err)
+	}
+	late := func(o porcupine.Operation) bool { return o.Output.(answer).refused == access.CodeLedgerUnavailable }
+	if !slices.ContainsFunc(model.Partition(h.history), func(part []porcupine.Operation) bool {
+		return !slices.ContainsFunc(part, late) && !porcupine.CheckOperations(model, part)
+	}) {
 		t.Error("it was not found")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,8 +23,6 @@ import (
 	"jitaccess/internal/ledger/relational"
 	"jitaccess/internal/policy"
 )
-
-func TestMain(m *testing.M) { ledgertest.Main(m) }
 
 // Ana asks, and the others may approve.
 var (
@@ -44,8 +43,10 @@ func caller(p access.Principal) access.Caller {
 
 // platform is where the grants are written. It counts what was written of each request,
 // and writes whatever it is told to, also twice: that is to be prevented before it. With
-// once it is as the port's contract says, and writes nothing that stands.
+// once it is as the port's contract says, and writes nothing that stands. at is where it
+// answers where it is in another process.
 type platform struct {
+	at     string
 	once   bool
 	mu     sync.Mutex
 	stands map[access.Resource][]access.Activation
@@ -90,10 +91,9 @@ func (p *platform) Standing(_ context.Context, q access.StandingQuery) (access.S
 				PeerApproval: true, MayReview: true})
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.Activations = slices.Clone(p.stands[q.Resource])
-	return s, nil
+	var err error
+	s.Activations, err = p.standing(q.Resource)
+	return s, err
 }
 
 // Preview implements broker.Granter.
@@ -102,19 +102,29 @@ func (p *platform) Preview(access.Grant) ([]access.Effect, error) { return nil, 
 // Grant implements broker.Granter.
 func (p *platform) Grant(ctx context.Context, g access.Grant, q access.StandingQuery,
 	check func(access.Standing) error) ([]access.Outcome, error) {
-	s, _ := p.Standing(ctx, q)
-	if err := check(s); err != nil {
-		return nil, err
+	s, err := p.Standing(ctx, q)
+	if err == nil {
+		err = check(s)
+	}
+	if err == nil && p.at != "" {
+		err = p.far(http.MethodPost, g.Resource, g, nil)
+	}
+	if err != nil || p.at != "" {
+		return []access.Outcome{{Entitlement: g.Entitlements[0], Result: access.Granted, Window: g.Window}}, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if at := slices.IndexFunc(p.stands[g.Resource], func(a access.Activation) bool { return a.RequestID == g.RequestID }); p.once && at >= 0 {
 		return []access.Outcome{{Entitlement: g.Entitlements[0], Result: access.AlreadyGranted, Window: p.stands[g.Resource][at].Window}}, nil
 	}
+	p.write(g)
+	return []access.Outcome{{Entitlement: g.Entitlements[0], Result: access.Granted, Window: g.Window}}, nil
+}
+
+func (p *platform) write(g access.Grant) {
 	p.writes[g.RequestID]++
 	p.stands[g.Resource] = append(p.stands[g.Resource], access.Activation{RequestID: g.RequestID, Principal: g.Principal,
 		Entitlement: g.Entitlements[0], Window: g.Window, Justification: g.Justification, Approvers: g.Approvers})
-	return []access.Outcome{{Entitlement: g.Entitlements[0], Result: access.Granted, Window: g.Window}}, nil
 }
 
 // End implements broker.Granter: nobody ends anything here.
@@ -159,15 +169,26 @@ func (p *platform) instance(store broker.Memory) instance {
 const origin = "https://jit.example.com"
 
 func keys(t testing.TB) *ledger.Keys {
-	k, err := ledger.NewKeys(bytes.Repeat([]byte{7}, 32))
+	k, err := newKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
+func newKeys() (*ledger.Keys, error) { return ledger.NewKeys(bytes.Repeat([]byte{7}, 32)) }
+
+func storeOf(home ledger.Home) (*ledger.Store, error) {
+	k, err := newKeys()
+	return ledger.New(ledger.Config{Home: home, Signer: k, Now: time.Now, Random: rand.Reader}), err
+}
+
 func store(t testing.TB, home ledger.Home) *ledger.Store {
-	return ledger.New(ledger.Config{Home: home, Signer: keys(t), Now: time.Now, Random: rand.Reader})
+	s, err := storeOf(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // homes open one new database several times, as so many instances do. The function that

@@ -229,7 +229,7 @@ func (v *versioned) lost(on access.Resource, a *answered) (lost []string, err er
 			lost = append(lost, fmt.Sprintf("%d times: %s", stands[b], b))
 		}
 	}
-	policy, err := iampolicy.Parse(v.policy())
+	policy, err := new(iampolicy.Policy).Reparse(v.policy())
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,11 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"jitaccess/internal/access"
@@ -36,6 +38,19 @@ func (f *File) Template(id access.EntitlementID) *application.Template {
 		}
 	}
 	return nil
+}
+
+// Asks is the application that asks for an entitlement; nil where none of the file does.
+func (f *File) Asks(id access.EntitlementID) *Application {
+	if f.Template(id) == nil {
+		return nil
+	}
+	return &f.Applications[slices.IndexFunc(f.Applications, func(a Application) bool { return a.Name == id.Resource.Name() })]
+}
+
+// At is where the template of that id stands.
+func (a *Application) At(id access.EntitlementID) document.Fault {
+	return a.templates[slices.IndexFunc(a.Templates, func(t application.Template) bool { return application.EntitlementID(a.Name, t.Key) == id })]
 }
 
 func (r *reader) applications(n *document.Node) []Application {
@@ -79,11 +94,13 @@ func (r *reader) application(n *document.Node) Application {
 	for _, fault := range a.Faults() {
 		at := n
 		for _, step := range fault.At {
-			if next := child(at, step); next != nil {
-				at = next
+			if at != nil {
+				at = child(at, step)
 			}
 		}
-		r.faults.Add(at, "%s", fault.Text)
+		if at != nil && !broken(at) { // else it has been told of
+			r.faults.Add(at, "%s", fault.Text)
+		}
 	}
 	return a
 }
@@ -94,6 +111,11 @@ func child(n *document.Node, step string) *document.Node {
 		return n.Items[at]
 	}
 	return n.Get(step)
+}
+
+// broken is whether something in a value could not be read.
+func broken(n *document.Node) bool {
+	return n.Kind == document.Broken || slices.ContainsFunc(n.Items, broken)
 }
 
 // off is whether a flag is there and is false.
@@ -126,4 +148,60 @@ func (r *reader) template(n *document.Node) application.Template {
 		}
 	}
 	return t
+}
+
+func calledTemplate(application, key string) string {
+	return fmt.Sprintf("template %q of %s", key, application)
+}
+
+// applicationFaults are what the deployment cannot do of what the file has applications for.
+func (f *File) applicationFaults(d Deployment, tell func(of string, at document.Fault, format string, args ...any)) {
+	for _, a := range f.Applications {
+		of, at := "application "+a.Name, document.Fault{Line: a.Line, Column: a.Column}
+		switch {
+		case !d.Ledger:
+			tell(of, at, "applications need a ledger, and there is none")
+		case d.SignaturesLast > 0:
+			tell(of, at, "applications need SIGNING_KEY: what they get is signed with it")
+		}
+		for i, t := range a.Templates {
+			of, at := calledTemplate(a.Name, t.Key), a.templates[i]
+			if t.Sign && !d.Passkeys {
+				tell(of, at, "no passkeys can be used here, so that nobody could sign")
+			}
+			for _, spelled := range t.Approvers {
+				kind, _, _ := strings.Cut(spelled, ":")
+				if why := d.cannotKnow(kind); why != "" {
+					tell(of, at, "approvers name %s, and %s", spelled, why)
+				}
+			}
+		}
+	}
+}
+
+// lintApplications tells of templates that let more be asked for than their author may mean.
+func (f *File) lintApplications(warnings *document.Faults) {
+	for _, a := range f.Applications {
+		for i, t := range a.Templates {
+			at := &document.Node{Line: a.templates[i].Line, Column: a.templates[i].Column}
+			of := calledTemplate(a.Name, t.Key)
+			if t.ShowUnlinked {
+				warnings.Add(at, "%s may be asked for people of whom nobody knows who they are, who could approve it themselves (unlinked: show)", of)
+			}
+			humans, groups := map[access.Principal]bool{}, false
+			for _, spelled := range t.Approvers {
+				kind, address, _ := strings.Cut(spelled, ":")
+				groups = groups || kind == "group"
+				humans[f.Human(access.Principal(address))] = true
+			}
+			if !groups && len(humans) < t.Approvals {
+				warnings.Add(at, "%s can be satisfied by nobody: it takes %d approvals, and names %d who can give them", of, t.Approvals, len(humans))
+			} else if !groups && len(humans) == t.Approvals {
+				warnings.Add(at, "%s cannot be approved for any of its approvers: whom it is for never approves, and the others are too few", of)
+			}
+			if !a.Active || !t.Active {
+				warnings.Add(at, "%s is not active", of)
+			}
+		}
+	}
 }

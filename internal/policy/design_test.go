@@ -194,7 +194,7 @@ func TestTheFileKeepsWhatItsDesignSays(t *testing.T) {
 				`rule "a" can be satisfied by nobody: it demands 2 approvals, and names 1 who can give them`},
 		}},
 		{"Signatures: true, or with the age of the key, a device that keeps it, and who enrols.", []row{
-			{"rules: [{name: a, terms: {signature: true}}]", able, nil, "signature: age 0m, device bound false, by admin false"},
+			{"rules: [{name: a, terms: {signature: true}}]", able, nil, "signature: age 0m, device bound false, by admin true"},
 			{"rules: [{name: a, terms: {signature: {key_age: 24h, device_bound: true, enrolment: admin}}}]", able, nil, "signature: age 1d, device bound true, by admin true"},
 		}},
 		{"Entitlements are for providers without a list, never for Google.", []row{

@@ -33,6 +33,7 @@ func (f *File) Lint(now time.Time) (faults, warnings document.Faults) {
 		f.lintMatch(rule, now, at, &warnings)
 		f.lintTerms(rule, at, &warnings)
 	}
+	f.lintApplications(&warnings)
 	return faults.Sorted(), warnings.Sorted()
 }
 
@@ -62,6 +63,13 @@ func (f *File) Unknown(knows func(kind string, address access.Principal) (bool, 
 	for _, e := range f.Entitlements {
 		if err := tell("entitlement "+string(e.ID.Resource), e.Line, e.Column, e.Requesters...); err != nil {
 			return nil, err
+		}
+	}
+	for _, a := range f.Applications {
+		for i, t := range a.Templates {
+			if err := tell(calledTemplate(a.Name, t.Key), a.templates[i].Line, a.templates[i].Column, t.Approvers...); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for i := range f.Rules {

@@ -66,6 +66,7 @@ func (f *File) Faults(d Deployment) document.Faults {
 			}
 		}
 	}
+	f.applicationFaults(d, tell)
 	if len(f.defaults.at) > 0 {
 		for _, fault := range f.defaults.faults(d, loosened{}) {
 			tell("defaults", fault, "%s", fault.Text)

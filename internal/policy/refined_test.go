@@ -295,7 +295,7 @@ func TestTerms(t *testing.T) {
 		{"", `terms: {start_within: 7d}`, access.Self, all(func(t access.Terms) any { return t.StartWithin }), "0s"},
 		{"", `terms: {max_continuous: 90m}`, access.Peers, all(func(t access.Terms) any { return []any{t.MaxContinuous, t.MaxDuration} }), "[1h30m0s 1h30m0s]"},
 		{"", `terms: {signature: true}`, access.Peers, all(func(t access.Terms) any { return []any{t.Signature, t.Keys} }), "[true {0s false false}]"},
-		{"", `terms: {signature: {key_age: 24h, device_bound: true, enrolment: admin}}`, access.Peers, all(func(t access.Terms) any { return t.Keys }), "{24h0m0s true true}"},
+		{"", `terms: {signature: {key_age: 24h, device_bound: true, enrolment: admin}}`, access.Peers, all(func(t access.Terms) any { return t.Keys }), "{24h0m0s true false}"},
 		{"", `terms: {approver_access_level: [accessPolicies/1/accessLevels/corp]}`, access.Peers, all(func(t access.Terms) any { return t.ApproverAccessLevels }), "[accessPolicies/1/accessLevels/corp]"},
 		{"", `terms: {inherited_only: true}`, access.Peers, all(func(t access.Terms) any { return t.InheritedOnly }), "true"},
 		{"", `terms: {remind_after: 30m}`, access.Peers, all(func(t access.Terms) any { return t.RemindAfter }), "30m0s"},

@@ -147,6 +147,33 @@ func TestOnlyTheRawPathIsTheAdministrationPage(t *testing.T) {
 	}
 }
 
+// The form of a decision is of whom it was shown to: kept over the end of a session, it decides
+// nothing in the name of another who is signed in then.
+func TestADecisionIsThatOfWhomItWasShownTo(t *testing.T) {
+	for _, path := range []string{"/review?activation=mpa-AQEBAQEBAQEBAQEB", "/admin/review?activation=mpa-AQEBAQEBAQEBAQEB"} {
+		for _, verdict := range []string{"verdict=deny&comment=no", "verdict=approve&confirmed=1", "verdict=approve"} {
+			for by, decides := range map[string]bool{"&by=" + string(ben): true, "": true, "&by=" + string(carl): false, "&by=" + string(ben) + "&by=" + string(carl): false} {
+				a, h := administer(t, true)
+				w := do(h, sent("POST", path, verdict+by))
+				if a.at = map[string]bool{}; !decides && w.Code < 400 || decides && w.Code >= 400 {
+					t.Errorf("%s %s %s: %d", path, verdict, by, w.Code)
+				}
+				if !decides && a.changes > 0 || !decides && strings.Contains(w.Body.String(), "Approve this?") {
+					t.Errorf("%s %s %s decides", path, verdict, by)
+				}
+			}
+		}
+	}
+	a, h := administer(t, true)
+	if w := do(h, sent("POST", "/requests/brk-AQEBAQEBAQEBAQEB/review", "comment=fine&by="+string(carl))); w.Code != http.StatusConflict {
+		t.Errorf("the review of a broken glass: %d %s", w.Code, w.Body)
+	}
+	a.view.CanDecide = true
+	if page := do(h, sent("GET", "/review?activation=mpa-AQEBAQEBAQEBAQEB", "")).Body.String(); strings.Count(page, `name="by" value="ben.okafor@example.com"`) != 2 {
+		t.Error("the page's forms do not say whom they were shown to")
+	}
+}
+
 // A header that says where a request went counts for nothing.
 func TestNoHeaderIsTheAdministrationPage(t *testing.T) {
 	for _, name := range []string{"X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Uri", "X-Envoy-Original-Path"} {

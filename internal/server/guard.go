@@ -117,7 +117,7 @@ func (s *server) identified(next http.Handler) http.Handler {
 			s.Login.Renew(w.Header(), r)
 		}
 		c, err := s.Identify(r)
-		if err == nil && c.Principal == "" {
+		if err == nil && (c.Principal == "" || c.Principal.IsSpelled()) { // the latter stands for whom nobody knows
 			err = errors.New("identified as nobody")
 		}
 		if err != nil {

@@ -52,6 +52,8 @@ type apiTimeline struct {
 	// Version is what ?wait= waits to see changed.
 	Version int        `json:"version"`
 	Events  []apiEvent `json:"events"`
+	// Unattested: it is signed with a key that is not the service's now.
+	Unattested bool `json:"unattested,omitempty"`
 }
 
 // apiChanged is a request after somebody has changed it.
@@ -125,7 +127,7 @@ func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
 	if err != nil {
 		return nil, aboutRequest{id, err}
 	}
-	a := apiTimeline{requestOf(q), q.Version, []apiEvent{}}
+	a := apiTimeline{requestOf(q), q.Version, []apiEvent{}, q.Unattested}
 	for _, e := range events {
 		event := apiEvent{Action: string(e.Action), At: stamp(e.At), By: string(e.Caller.Principal), Application: e.Caller.Application,
 			Comment: e.Decision.Comment}
@@ -148,6 +150,9 @@ func (s *server) withdraw(r *http.Request, id string) (access.Request, []*access
 func (s *server) reviewGlass(r *http.Request, id string) (access.Request, []*access.Error, error) {
 	f, err := form(r)
 	if err != nil {
+		return access.Request{}, nil, err
+	}
+	if err := filledBy(r, f); err != nil {
 		return access.Request{}, nil, err
 	}
 	return s.Broker.ReviewGlass(r.Context(), callerOf(r), id, strings.TrimSpace(f.Get(access.FieldComment)), s.origin(r))

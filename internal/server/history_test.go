@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/ledger/relational"
 	"jitaccess/internal/server"
@@ -38,6 +40,7 @@ func withLedger(t testing.TB, changes ...func(*server.Config)) (*world, http.Han
 	w.Random = rand.Reader
 	w.Holdings[dora] = nil
 	w.Auditors = []string{"user:" + string(eve)}
+	w.home = home
 	w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys, Now: func() time.Time {
 		w.Mu.Lock()
 		defer w.Mu.Unlock()
@@ -244,6 +247,50 @@ func TestWithoutALedgerTheInterfaceSaysSo(t *testing.T) {
 		{"POST", "/api/requests/mpa-AAAAAAAAAAAAAAAA/withdraw"}} {
 		if code, text := asAPI(h, ana, c.method, c.target, "{}"); code != http.StatusNotImplemented || !strings.Contains(text, `"code":"no-ledger"`) {
 			t.Errorf("%s %s: %d %s", c.method, c.target, code, text)
+		}
+	}
+}
+
+// Whoever may write the database, and has no key, can put in a whole request of which nothing
+// comes any more, signed with a key of their own. What is shown of it says that it is not
+// known to have happened; lists, which are read from rows, say that they are not looked at.
+func TestWhatIsSignedBySomebodyElseIsMarked(t *testing.T) {
+	const sign = "signed with a key that this service does not use now"
+	w, h := withLedger(t)
+	ours := w.Ledger
+	for _, by := range []byte{0, 66} { // as the service's, and another
+		keys, err := ledger.NewKeys(bytes.Repeat([]byte{by}, 32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Ledger = ledger.New(ledger.Config{Home: w.home, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+		b, asks := w.World.Broker(), access.Caller{Principal: ana}
+		asked, err := b.Ask(t.Context(), asks, broker.Ask{Kind: access.Peers, Resource: orders, Entitlements: []access.EntitlementID{security},
+			Reviewers: []string{string(ben)}, Justification: "case 4711", Duration: time.Hour, Origin: "https://jit.example.com"})
+		if err == nil {
+			_, _, err = b.Withdraw(t.Context(), asks, asked.Request.ID, "")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Ledger = ours
+		w.Broker = w.World.Broker()
+		id := asked.Request.ID
+		for _, path := range []string{"/requests/" + id, "/review?activation=" + id} {
+			if code, page := readPage(h, ben, path); code != 200 || strings.Contains(page, sign) != (by != 0) {
+				t.Errorf("%d: %s: %d %s", by, path, code, page)
+			}
+		}
+		for _, path := range []string{"/api/activation-request?activation=" + id, "/api/requests/" + id} {
+			code, answer := asAPI(h, ben, "GET", path, "")
+			if marked := strings.Contains(answer, sign) || strings.Contains(answer, `"unattested":true`); code != 200 || marked != (by != 0) {
+				t.Errorf("%d: %s: %d %s", by, path, code, answer)
+			}
+		}
+	}
+	for who, path := range map[access.Principal]string{ana: "/requests", eve: "/history"} {
+		if code, page := readPage(h, who, path); code != 200 || !strings.Contains(page, "looked at when a request is opened") {
+			t.Errorf("%s: %d %s", path, code, page)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func principal(address string) (access.Principal, error) {
 
 // single are the fields that a form of ours has once.
 var single = []string{access.FieldID, access.FieldPrincipal, access.FieldVerdict, "digest", "confirmed", access.FieldResource,
-	"activation", fieldGlass}
+	"activation", fieldGlass, fieldBy}
 
 // accepted refuses a body of another type.
 func accepted(r *http.Request, want string) error {

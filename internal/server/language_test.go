@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"jitaccess/internal/broker"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
@@ -96,6 +97,13 @@ func storyData(t *testing.T) []string {
 	}
 	data = append(data, "Say in ten characters or more what it is for.", "Production is frozen until 7 January. Ask who is on call.", "freeze",
 		"title of roles/owner", ".{10}", "accessPolicies/1/accessLevels/corp", "slack:#oncall", "admins")
+	// What an application and its template say.
+	asked := broker.View{}
+	applied(&asked)
+	data = append(data, "the ticket says so", "roles/production-deploy", asked.Request.Asking.Title, asked.Roles[0].Title, asked.Effects[0].Text)
+	for _, d := range slices.Concat(asked.Request.Asking.Data, asked.Request.Asking.Claims) {
+		data = append(data, d.Label, d.Value)
+	}
 	for _, role := range roleInfos {
 		data = append(data, role.Title, role.Description)
 	}

@@ -77,6 +77,7 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 		v.Length = l.Hours(length)
 	}
 	v.Roles = cmp.Or(l.Series(access.Each(q.Entitlements, s.Broker.Title)), q.ID)
+	v.On = unsaid(v.Roles, v.On)
 	v.Ending = slices.Contains([]access.State{access.Active, access.Scheduled, access.Approved}, q.State)
 	v.Extending = q.State == access.Active
 	begin, end := s.moment(r, q.Window.Start), s.moment(r, q.Window.End)
@@ -89,6 +90,14 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 		v.When = l.HTML("choose.until", "end", end.HTML())
 	}
 	return v
+}
+
+// unsaid is the name of a resource, unless a title ends with it.
+func unsaid(title, name string) string {
+	if strings.HasSuffix(title, " "+name) {
+		return ""
+	}
+	return name
 }
 
 // rowsOf are requests as lists have them. Where all are the viewer's own, that is not said.

@@ -74,7 +74,7 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
 		LogOut: s.Login != nil && caller.Principal != "", MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller),
 		Applications: s.Apps != nil && s.Broker.NamedAdmin(caller),
-		Lists:        s.remembers && caller.Principal != "", Passkeys: s.Broker.Passkeys(), Cautions: cautions,
+		Lists:        s.remembers && caller.Principal != "", Passkeys: s.passkeysHere && caller.Principal != "", Cautions: cautions,
 		Door: doorOf(r), Administration: s.AdminPage && (doorOf(r) != "" || s.Broker.NamedAdmin(caller))}
 }
 

@@ -103,6 +103,9 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
+	if err := filledBy(r, f); err != nil {
+		return s.decideAgain(r, ref, nil, err), nil
+	}
 	d := broker.Decide{Ref: ref, Verdict: access.Verdict(f.Get(access.FieldVerdict)), Digest: f.Get("digest"),
 		Comment: strings.TrimSpace(f.Get(access.FieldComment)), Origin: s.origin(r)}
 	if d.Duration, err = lesser(f.Get(access.FieldDuration)); err != nil {
@@ -119,6 +122,18 @@ func (s *server) decide(r *http.Request, ref string) (page, error) {
 		return s.decideAgain(r, ref, f, err), nil
 	}
 	return s.decided(r, ref, d.Verdict, decided), nil
+}
+
+// fieldBy is who the form of a decision was shown to. One that was kept over the end of a
+// session, and is sent again by whoever is signed in then, decides nothing in their name.
+const fieldBy = "by"
+
+// filledBy is nil where the caller has filled the form in, or no page has.
+func filledBy(r *http.Request, f url.Values) error {
+	if by := f.Get(fieldBy); by != "" && by != string(callerOf(r).Principal) {
+		return &access.Error{Kind: access.Conflict, Code: access.CodeOtherAccount}
+	}
+	return nil
 }
 
 // lesser reads for how many minutes something is approved at most; empty is for as long
@@ -274,6 +289,9 @@ func (s *server) end(r *http.Request, id string) (page, error) {
 	v := resultView{Frame: s.frame(r, "result.ended"), Tone: "over",
 		Delay: s.delay(l, "delay.end", on), Resource: on, Roles: s.viewRoles(r, ids),
 		Warnings: s.viewWarnings(r, ended.Warnings), Link: accessPath(on, nil), LinkText: l.Text("result.your-access", "resource", on.Name())}
+	if of != callerOf(r).Principal {
+		v.For = string(of)
+	}
 	if doorOf(r) != "" {
 		v.Link, v.LinkText = broker.AdminPath, l.Text("admin.title")
 	}
@@ -379,8 +397,16 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	v.Asked = whatTheySaid(l, b, you)
 	others := othersAsked(q, you)
-	v.Others, v.Readers = l.List(others), l.List(append([]string{v.Person}, others...))
+	v.Others, v.Readers = l.List(others), v.readers(l, others)
 	return v
+}
+
+// readers are who can read a comment: who was asked, and whom it is for where that is known.
+func (v *reviewView) readers(l *words.Language, others []string) string {
+	if v.Asking != nil && v.Asking.Unlinked {
+		return l.List(others)
+	}
+	return l.List(append([]string{v.Person}, others...))
 }
 
 // needsOf are the approvals that a request takes, and how many of each there are as far

@@ -162,7 +162,9 @@ type server struct {
 	places *places
 	// remembers is whether there are lists of requests.
 	remembers bool
-	ready     *lookup.Cache[health]
+	// passkeysHere is whether people can enrol passkeys.
+	passkeysHere bool
+	ready        *lookup.Cache[health]
 }
 
 // New makes the handler. It fails when a template or asset cannot be read, or
@@ -175,8 +177,8 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
 		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: newPlaces(maxWaiting),
-		remembers: c.Broker != nil && c.Broker.Remembers(),
-		asks:      newPace(asksPerSecond, asksAtOnce), polls: newPace(pollsPerSecond, pollsAtOnce)}
+		remembers: c.Broker != nil && c.Broker.Remembers(), passkeysHere: c.Broker != nil && c.Broker.Passkeys(),
+		asks: newPace(asksPerSecond, asksAtOnce), polls: newPace(pollsPerSecond, pollsAtOnce)}
 	if c.Applications != nil {
 		s.waiters = make(chan struct{}, c.Applications.Waiters)
 	}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -18,6 +19,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/brokertest"
+	"jitaccess/internal/passkey"
 	"jitaccess/internal/server"
 	"jitaccess/web"
 )
@@ -47,6 +49,8 @@ type canned struct {
 	next               string
 	extension          broker.Choice
 	glass              string
+	// passkeys are what there is of them; nil: nobody can sign.
+	passkeys *broker.PasskeyList
 	// needed are terms with approval.
 	needed access.Terms
 	err    error
@@ -102,7 +106,15 @@ func (c *canned) End(context.Context, access.Caller, access.Resource, string, ac
 	return c.ended, c.err
 }
 
-func (c *canned) Remembers() bool                             { return c.remembers }
+func (c *canned) Remembers() bool { return c.remembers }
+func (c *canned) Passkeys() bool  { return c.passkeys != nil }
+func (c *canned) PasskeyList(context.Context, access.Caller) (broker.PasskeyList, error) {
+	return *c.passkeys, c.err
+}
+func (c *canned) Signing(_ context.Context, _ access.Caller, v broker.View, atMost time.Duration) (broker.Ceremony, error) {
+	return broker.Ceremony{RelyingParty: "access.example.com", Credentials: [][]byte{[]byte("laptop")}, Statement: passkey.Statement{
+		Purpose: passkey.Approval, Person: ben, Request: v.Digest, Duration: atMost, Nonce: bytes.Repeat([]byte{7}, 32), At: noon}}, c.err
+}
 func (c *canned) Auditor(context.Context, access.Caller) bool { return c.auditor }
 func (c *canned) History(_ context.Context, _ access.Caller, view string, l access.Listing) (access.Listed, []*access.Error, error) {
 	listed := access.Listed{Next: c.next}

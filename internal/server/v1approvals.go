@@ -133,7 +133,7 @@ func (s *server) accessOf(r *http.Request, q access.Request, now time.Time) bear
 }
 
 // signed is whether somebody has signed what they said.
-func signed(access.Decision) bool { return false }
+func signed(d access.Decision) bool { return d.Evidence != nil }
 
 // createApproval asks for approval. The same again is the same: by the key that the application
 // gave it, or else by the token.

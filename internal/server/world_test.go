@@ -18,6 +18,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/brokertest"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
@@ -59,6 +60,8 @@ type world struct {
 	changes int
 	// numbers are the ids of requests, by what was random in their forms, and their kinds.
 	numbers map[string]string
+	// home is where a world that remembers does so.
+	home ledger.Home
 }
 
 func newWorld(t testing.TB) *world {

@@ -52,6 +52,9 @@ func applying(happens func(*testing.T, *brokertest.World, *broker.Broker, *regis
 // applicationSituations are those in which an application is refused, or what it asked for.
 func applicationSituations() []situation {
 	return []situation{
+		{access.CodeNoToken, "a program without a token", visiting("GET /v1/approvals/x", ""), nil},
+		{access.CodeBadToken, "a token that is none", visiting("GET /v1/approvals/x", "", "Authorization: Bearer x"), nil},
+		{access.CodeTwoTokens, "two tokens", visiting("GET /v1/approvals/x", "", "Authorization: Bearer x", "X-Nl3-Authorization-Token: x"), nil},
 		{access.CodeUnknownApplication, "an application that is not active",
 			askingFor(func(_ *broker.AskFor, r *registry) { r.all[0].Active = false }), nil},
 		{access.CodeApplicationsUnknown, "applications that cannot be read",

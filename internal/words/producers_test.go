@@ -1,6 +1,7 @@
 package words_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -261,6 +262,8 @@ func situations() []situation {
 			deciding(access.CodeAlreadyEnded, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				w.Activations = []access.Activation{activation(admin, ben, 0)}
 			}), nil},
+		{access.CodeOtherAccount, "the form of somebody who was signed in before",
+			visiting("POST /review?activation=x", "verdict=deny&comment=no&by=ben@example.com"), nil},
 		{access.CodeDigestMismatch, "a page of another request",
 			deciding(access.CodeDigestMismatch, func(_ *brokertest.World, d *broker.Decide, _ *access.Caller) { d.Digest = "x" }), nil},
 		{access.CodeNoGrant, "ending what is not there", func(t *testing.T) error {
@@ -383,6 +386,7 @@ func situations() []situation {
 			return broker.New(broker.Config{Admins: []string{"user:" + string(ana)}}).SecondAdmin(t.Context(), access.Caller{Principal: ana}, ana)
 		}, nil},
 		{access.CodeChangeWaits, "a change while another waits", func(t *testing.T) error { return changingTwice(t) }, nil},
+		{access.CodeUnattested, "what was signed with a key from before", unattested, nil},
 		{access.CodeDeedsDamaged, "passkeys that somebody has put into the database", func(t *testing.T) error {
 			_, err := ledger.New(ledger.Config{Home: home{notes: []ledger.Note{{Kind: "deed passkeys", ID: string(ben) + "/1", Body: []byte("{}")}}},
 				Signer: ledger.Fingerprints{}}).Deeds(t.Context(), ledger.DeedPasskeys, string(ben))
@@ -398,7 +402,7 @@ func situations() []situation {
 			asking(access.CodeJournalUnavailable, func(w *brokertest.World, _ *broker.Ask) { w.JournalErr[access.RequestMade] = errors.New("closed") }), nil},
 
 		{access.CodeUnreadableBinding, "a binding of ours that cannot be read", func(t *testing.T) error {
-			p, err := iampolicy.Parse([]byte(policyOf(binding("roles/compute.admin", 1, "user:ana@example.com",
+			p, err := new(iampolicy.Policy).Reparse([]byte(policyOf(binding("roles/compute.admin", 1, "user:ana@example.com",
 				`"(request.time >= timestamp(\"yesterday\") && request.time < timestamp(\"tomorrow\"))"`))))
 			if err != nil {
 				t.Fatal(err)
@@ -480,7 +484,7 @@ func situations() []situation {
 		{access.CodeTimeUnclear, "an eligibility by day only", looking(access.CodeTimeUnclear,
 			marked(admin.Role, "user:ana@example.com", jit+` && request.time.getHours("UTC") < 18`), `{}`), nil},
 		{access.CodePolicyNearlyFull, "1,200 members", func(t *testing.T) error {
-			p, err := iampolicy.Parse([]byte(policyOf(binding("roles/x", 1200, "user:a@example.com", ""))))
+			p, err := new(iampolicy.Policy).Reparse([]byte(policyOf(binding("roles/x", 1200, "user:a@example.com", ""))))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -636,7 +640,7 @@ func TestTextsFitTheErrorsThatTheProductMakes(t *testing.T) {
 	codes := words.Codes(t)
 	produced := map[access.Code]bool{}
 	var said strings.Builder
-	for _, s := range slices.Concat(situations(), applicationSituations()) {
+	for _, s := range slices.Concat(situations(), applicationSituations(), passkeySituations()) {
 		produced[s.code] = true
 		t.Run(strings.ReplaceAll(string(s.code)+" "+s.what, " ", "-"), func(t *testing.T) {
 			err := s.happens(t)
@@ -727,6 +731,37 @@ func recalling(h home) func(*testing.T) error {
 		_, err := ledger.New(ledger.Config{Home: h, Now: func() time.Time { return noon }}).Open(t.Context(), "mpa-AAAAAAAAAAAAAAAA")
 		return err
 	}
+}
+
+// unattested is what is shown of a request that was denied before the key was another.
+func unattested(t *testing.T) error {
+	home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
+	if err == nil {
+		err = home.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { home.Close() })
+	w := newWorld(t)
+	at := func(secret byte) *broker.Broker {
+		keys, err := ledger.NewKeys(bytes.Repeat([]byte{secret}, 32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+		return w.Broker()
+	}
+	asked, err := at(1).Ask(t.Context(), access.Caller{Principal: ana}, broker.Ask{Form: "", Resource: shop, Entitlements: []access.EntitlementID{admin},
+		Reviewers: []string{string(ben)}, Justification: "case 4711", Duration: time.Hour, Origin: "https://jit.example.com"})
+	if err == nil {
+		_, _, err = at(1).Withdraw(t.Context(), access.Caller{Principal: ana}, asked.Request.ID, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := at(2).Show(t.Context(), access.Caller{Principal: ana}, asked.Request.ID, "")
+	return the(access.CodeUnattested, err, v.Warnings)
 }
 
 // cautioned is what an administrator is told of a grant that is newer than all that is

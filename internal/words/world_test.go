@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/bearer"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/brokertest"
 	"jitaccess/internal/gcp/assetinventory"
@@ -124,8 +125,12 @@ func visitingAs(identify func(*http.Request) (access.Caller, error), change func
 		if change != nil {
 			change(w)
 		}
+		tokens, err := bearer.NewSigner(make([]byte, 32))
+		if err != nil {
+			t.Fatal(err)
+		}
 		h, err := server.New(server.Config{Broker: w.Broker(), Identify: identify, PublicURL: "https://jit.example.com", Log: slog.New(log),
-			Now: func() time.Time { return noon }, Random: rand.Reader})
+			Applications: &server.Applications{Registry: &registry{}, Tokens: tokens}, Now: func() time.Time { return noon }, Random: rand.Reader})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -94,7 +94,8 @@ func fromTemplate(t application.Template) template {
 
 func (f template) template() (application.Template, error) {
 	t := application.Template{Key: f.Key, Name: f.Name, Title: f.Title, Sign: f.Sign, Claims: f.Claims, Approvals: f.Approvals, Approvers: f.Approvers,
-		MaxDuration: f.Max, DefaultDuration: f.Default, RequestLife: f.RequestLife, Metadata: f.Metadata, ShowUnlinked: f.Unlinked, Active: f.Active}
+		MaxDuration: f.Max, DefaultDuration: f.Default, RequestLife: f.RequestLife, Metadata: f.Metadata,
+		ShowUnlinked: f.Unlinked, Active: f.Active}
 	for _, d := range f.Data {
 		read := application.Field{Name: d.Name, Label: d.Label}
 		if d.Pattern != "" {

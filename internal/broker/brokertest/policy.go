@@ -57,7 +57,7 @@ func (w policies) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err := json.Unmarshal(body, &set); err != nil {
 			return nil, err
 		}
-		next, err := iampolicy.Parse(set.Policy)
+		next, err := new(iampolicy.Policy).Reparse(set.Policy)
 		switch {
 		case err != nil:
 			return nil, err

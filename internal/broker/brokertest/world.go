@@ -21,6 +21,7 @@ import (
 	"jitaccess/internal/broker"
 	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/passkey"
 	"jitaccess/internal/policy"
 )
 
@@ -50,6 +51,8 @@ type World struct {
 
 	// Origin is that of links in what is told without anybody asking.
 	Origin string
+	// Signatures are where passkeys are kept; nil: nobody can sign.
+	Signatures *Signatures
 
 	// Settings make the policy, unless there is a Policy.
 	Settings         policy.Settings
@@ -125,10 +128,15 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 		p = w.Policy
 	}
 	store := cmp.Or[broker.Store](w.Ledger, w.Store)
-	return broker.New(broker.Config{
+	c := broker.Config{
 		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors, Claims: w.Claims,
 		Policy: p, Origin: w.Origin, Now: w.now, Random: w.Random,
-	})
+	}
+	if w.Signatures != nil {
+		c.Signatures = w.Signatures
+		c.Nonces, _ = passkey.NewNonces(w.now, rand.Reader, make([]byte, 32))
+	}
+	return broker.New(c)
 }
 
 func (w *World) now() time.Time {

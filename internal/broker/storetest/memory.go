@@ -27,6 +27,7 @@ var memory = []struct {
 	{"of a hundred who approve at the same time one is recorded", hundredApprovers},
 	{"what happened is told in its order", history},
 	{"lists choose by what they are asked for, the newest first", lists},
+	{"versions are told of all that are known", versions},
 	{"pages hold every request once", pages},
 	{"counts are of what lists have", counted},
 	{"broken glasses are listed until they are reviewed", glasses},
@@ -888,5 +889,22 @@ func givenUp(t *testing.T, f Fixture, again broker.Memory) {
 	wantKind(t, err, access.TimedOut)
 	if events, err := again.History(context.Background(), f.request(1).ID); len(events) != 0 || err != nil {
 		t.Errorf("%d events, %v", len(events), err)
+	}
+}
+
+func versions(t *testing.T, f Fixture, again broker.Memory) {
+	f.make(t, f.request(1))
+	r := f.request(2)
+	opened := f.open(t, f.make(t, r))
+	if _, _, err := f.decide(opened, access.RequestApproved, opened.Reviewers[0]); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{f.request(1).ID: 1, r.ID: 2}
+	got, err := again.Versions(context.Background(), []string{f.request(1).ID, r.ID, "mpa-0000000000000000"})
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	if got, err = again.Versions(context.Background(), nil); err != nil || len(got) > 0 {
+		t.Errorf("of nothing: %v, %v", got, err)
 	}
 }

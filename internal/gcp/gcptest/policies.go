@@ -63,7 +63,7 @@ func Parse(t testing.TB, bindings ...map[string]any) *iampolicy.Policy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := iampolicy.Parse(raw)
+	p, err := new(iampolicy.Policy).Reparse(raw)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,14 +48,11 @@ type Condition struct {
 	Expression  string `json:"expression"`
 }
 
-// Parse reads the body of a getIamPolicy answer, or one policy of a
-// batchGet answer. A policy in which a field stands twice, or in two spellings that
-// differ in case alone, is refused: readers could disagree on what it says.
-func Parse(raw []byte) (*Policy, error) { return new(Policy).Reparse(raw) }
-
-// Reparse is Parse for a later version of the policy. It is quicker, as most bindings
-// are those of before; nothing else of p is kept. The same bytes are the same policy, p
-// itself. raw is kept and not to be changed.
+// Reparse reads the body of a getIamPolicy answer, or one policy of a batchGet answer: a
+// later version of p, which may be the zero Policy. It is quicker where most bindings are
+// those of before; nothing else of p is kept. The same bytes are the same policy, p itself.
+// raw is kept and not to be changed. A policy in which a field stands twice, or in two
+// spellings that differ in case alone, is refused: readers could disagree on what it says.
 func (p *Policy) Reparse(raw []byte) (parsed *Policy, err error) {
 	defer func() {
 		if err != nil {

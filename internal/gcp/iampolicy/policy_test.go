@@ -14,7 +14,7 @@ import (
 
 func mustParse(t testing.TB, raw string) *iampolicy.Policy {
 	t.Helper()
-	p, err := iampolicy.Parse([]byte(raw))
+	p, err := new(iampolicy.Policy).Reparse([]byte(raw))
 	if err != nil {
 		t.Fatalf("Parse(%s): %v", raw, err)
 	}
@@ -115,7 +115,7 @@ func TestParseRefusesWhatIsNoPolicy(t *testing.T) {
 		"a binding that is a binding set": `{"bindings":{"role":"a"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if p, err := iampolicy.Parse([]byte(raw)); err == nil {
+			if p, err := new(iampolicy.Policy).Reparse([]byte(raw)); err == nil {
 				t.Errorf("read %+v", p.Bindings())
 			}
 		})
@@ -127,7 +127,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(`{"etag":"e","bindings":null,"auditConfigs":[{}]}`)
 	f.Add(`{"etag":"e","bindings":[{"role":"r","members":["deleted:user:a@b.c?uid=1","user:\ud800"]}]}`)
 	f.Fuzz(func(t *testing.T, raw string) {
-		p, err := iampolicy.Parse([]byte(raw))
+		p, err := new(iampolicy.Policy).Reparse([]byte(raw))
 		if err != nil {
 			return
 		}

@@ -64,7 +64,7 @@ func (k *readings) writes() int {
 	return k.written
 }
 
-// parse is iampolicy.Parse; of a policy that has changed it reads what is new.
+// parse reads a policy: of one that has changed, what is new.
 func (k *readings) parse(r access.Resource, raw []byte) (*iampolicy.Policy, error) {
 	k.mu.Lock()
 	before := k.kept[r].policy

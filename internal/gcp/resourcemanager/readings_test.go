@@ -91,7 +91,7 @@ func TestAPolicyIsForgottenBeforeItIsWritten(t *testing.T) {
 		c.policies.keep("projects/shop", iampolicy.New(nil), began, c.policies.writes())
 		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"etag":"b"}`)), Header: http.Header{}}
 	})}})
-	p, err := iampolicy.Parse([]byte(`{"version":3,"etag":"a","bindings":[]}`))
+	p, err := new(iampolicy.Policy).Reparse([]byte(`{"version":3,"etag":"a","bindings":[]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -430,6 +430,24 @@ func (d *Database) Swept(ctx context.Context, at time.Time) error {
 	return err
 }
 
+// Versions implements ledger.Home.
+func (d *Database) Versions(ctx context.Context, ids []string) (map[string]int, error) {
+	versions := map[string]int{}
+	if len(ids) == 0 {
+		return versions, nil
+	}
+	args := access.Each(ids, func(id string) any { return id })
+	err := d.query(ctx, d.read, "SELECT id, version FROM requests WHERE id IN "+tuples(len(ids), len(ids)), args,
+		func(scan func(...any) error) error {
+			var id string
+			var version number
+			err := scan(&id, &version)
+			versions[id] = int(version)
+			return err
+		})
+	return versions, err
+}
+
 // LastSweep implements ledger.Home.
 func (d *Database) LastSweep(ctx context.Context) (time.Time, error) {
 	var began number

@@ -1,0 +1,66 @@
+package brokertest
+
+import (
+	"context"
+	"sync"
+
+	"jitaccess/internal/access"
+)
+
+// Signatures keeps deeds, and what keys have signed, in memory.
+type Signatures struct {
+	mu   sync.Mutex
+	All  []access.Deed
+	Uses []access.KeyUse
+	// Err makes it fail.
+	Err error
+}
+
+// Deeds implements broker.Deeds.
+func (s *Signatures) Deeds(_ context.Context, kind, of string) ([]access.Deed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var some []access.Deed
+	for _, d := range s.All {
+		if d.Kind == kind && (of == "" || d.Of == of) {
+			some = append(some, d)
+		}
+	}
+	return some, s.Err
+}
+
+// Append implements broker.Deeds.
+func (s *Signatures) Append(ctx context.Context, d access.Deed) error {
+	before, err := s.Deeds(ctx, d.Kind, d.Of)
+	if err == nil && d.Number != len(before)+1 {
+		err = &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": d.Of}}
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.All = append(s.All, d)
+	return nil
+}
+
+// KeyUsed implements broker.Signatures.
+func (s *Signatures) KeyUsed(_ context.Context, use access.KeyUse) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Uses = append(s.Uses, use)
+	return s.Err
+}
+
+// LastUse implements broker.Signatures.
+func (s *Signatures) LastUse(_ context.Context, credential []byte) (access.KeyUse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var last access.KeyUse
+	for _, use := range s.Uses {
+		if string(use.Credential) == string(credential) {
+			last = use
+		}
+	}
+	return last, s.Err
+}

@@ -1,0 +1,96 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
+
+	"jitaccess/internal/access"
+)
+
+// docs/openapi.yaml has every route for applications and no other, and what is answered there
+// is as it says.
+func TestTheInterfaceIsAsItIsDescribed(t *testing.T) {
+	text, err := os.ReadFile("../../docs/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document map[string]any
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := json.Marshal(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resource, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("mem:///openapi.json", resource); err != nil {
+		t.Fatal(err)
+	}
+	fits := func(schema string, w *httptest.ResponseRecorder) {
+		t.Helper()
+		s, err := compiler.Compile("mem:///openapi.json#/components/schemas/" + schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := jsonschema.UnmarshalJSON(bytes.NewReader(w.Body.Bytes()))
+		if err == nil {
+			err = s.Validate(body)
+		}
+		if err != nil {
+			t.Errorf("%s: %v\n%s", schema, err, w.Body)
+		}
+	}
+	a := newAsked()
+	h, _ := applications(t, a, nil)
+	described := map[string]bool{}
+	for path, methods := range document["paths"].(map[string]any) {
+		for method := range methods.(map[string]any) {
+			described[strings.ToUpper(method)+" "+path] = true
+		}
+	}
+	routes(t, h, func(method, route, _ string) {
+		if name := method + " " + route; strings.HasPrefix(route, "/v1/") || strings.HasPrefix(route, "/.well-known/") {
+			if !described[name] {
+				t.Errorf("it lacks %s", name)
+			}
+			delete(described, name)
+		}
+	})
+	for name := range described {
+		t.Errorf("it has %s, which is no route", name)
+	}
+	p := programOf(t, h)
+	made := p.ask(deploy)
+	fits("Approval", made)
+	id := p.reads(made, 202)["id"].(string)
+	fits("Approval", p.send("GET", "/v1/approvals/"+id, "", ""))
+	a.becomes(id, access.Active, ben)
+	collected := p.send("GET", "/v1/approvals/"+id, "", "")
+	fits("Approval", collected)
+	form := func(path, token string) *httptest.ResponseRecorder {
+		return p.send("POST", path, "application/x-www-form-urlencoded", url.Values{"token": {token}}.Encode())
+	}
+	fits("Introspection", form("/v1/introspect", p.reads(collected, 200)["access_token"].(string)))
+	fits("Introspection", form("/v1/introspect", "x"))
+	fits("Problem", p.send("POST", "/v1/introspect", "application/x-www-form-urlencoded", ""))
+	fits("Problem", p.ask(`{"x":1}`))
+	fits("Metadata", do(h, request("GET", "/.well-known/oauth-authorization-server")))
+	fits("KeySet", do(h, request("GET", "/.well-known/jwks.json")))
+	a.becomes(id, access.Denied, ben)
+	fits("Approval", p.send("POST", "/v1/approvals/"+id+"/withdraw", "", ""))
+	p.token = "x"
+	fits("Problem", p.ask(deploy))
+}
