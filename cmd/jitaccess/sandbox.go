@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -9,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"jitaccess/internal/config"
@@ -63,11 +67,18 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		return err
 	}
 	defer os.RemoveAll(memory)
+	application := ""
 	if policyFile == "" {
 		policyFile = filepath.Join(memory, "policy.yaml")
-		if err := os.WriteFile(policyFile, sandbox.Terms, 0o600); err != nil {
+		key := filepath.Join(memory, "deployer.key")
+		if err := os.WriteFile(key, []byte(base64.StdEncoding.EncodeToString(newSecret())), 0o600); err != nil {
 			return err
 		}
+		terms := bytes.ReplaceAll(sandbox.Terms, []byte("signing_key: deployer.key"), []byte("signing_key: "+strconv.Quote(key)))
+		if err := os.WriteFile(policyFile, terms, 0o600); err != nil {
+			return err
+		}
+		application = "\nThe application deployer signs with  export SIGNING_KEY=$(cat " + key + ")\n"
 	}
 	environment := s.Environment()
 	environment["POLICY"] = policyFile
@@ -79,12 +90,20 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 	if err != nil {
 		return err
 	}
+	c.Apps.SealKey = config.StoredText{Value: config.NewSecret(base64.StdEncoding.EncodeToString(newSecret()))}
 	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
 	handler, err := start(ctx, c, s.MailRoots(), wallClock, log)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "jitaccess sandbox\n\n  Open  %s\n\nIt has a Google Cloud, people and a mailbox of its own. "+
-		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C).\n", s.URL())
+		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C).\n%s", s.URL(), application)
 	return s.Serve(handler)
+}
+
+// newSecret is a key of the sandbox's own.
+func newSecret() []byte {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return key
 }

@@ -192,7 +192,6 @@ const (
 
 	// Who manages applications.
 	CodeOwnChange   Code = "own-change"   //
-	CodeNotManaged  Code = "not-managed"  //
 	CodeChangeWaits Code = "change-waits" // application
 
 	// Links and decisions.

@@ -12,7 +12,8 @@ import (
 )
 
 // callbackHost is how callback_hosts spells a host: HOST for the usual port, or HOST:PORT.
-var callbackHost = regexp.MustCompile(`^(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)(:[1-9][0-9]{0,4})?$`)
+var callbackHost = regexp.MustCompile(
+	`^(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)(:[1-9][0-9]{0,4})?$`)
 
 // maxCallback is how long the address of a callback is at most.
 const maxCallback = 2000
@@ -26,7 +27,8 @@ func ParseCallback(address string, hosts []string, local bool) (*url.URL, error)
 		return nil, errors.New("the callback is longer than 2,000 characters, or has others than an address has")
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Opaque != "" || u.User != nil || strings.Contains(address, "#") || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
+	if err != nil || u.Opaque != "" || u.User != nil || strings.Contains(address, "#") || u.Hostname() == "" ||
+		strings.HasSuffix(u.Host, ":") {
 		return nil, errors.New("the callback is no address like https://HOST/PATH, without a name of a user and without #")
 	}
 	own := loopback.Is(u.Hostname())

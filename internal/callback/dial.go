@@ -20,9 +20,10 @@ const dialTime = 5 * time.Second
 // no redirect gets around. It uses no proxy, follows no redirect and keeps no connection.
 // resolver may be nil, and is the system's then.
 func NewClient(resolver *net.Resolver, local bool) *http.Client {
-	dialer := &net.Dialer{Timeout: dialTime, Resolver: resolver, ControlContext: func(_ context.Context, network, address string, _ syscall.RawConn) error {
+	dialer := &net.Dialer{Timeout: dialTime, Resolver: resolver}
+	dialer.ControlContext = func(_ context.Context, network, address string, _ syscall.RawConn) error {
 		return mayConnect(network, address, local)
-	}}
+	}
 	return outbound.Client(&http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: dialTime,
 		MaxResponseHeaderBytes: 64 << 10})
 }

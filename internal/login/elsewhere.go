@@ -38,7 +38,8 @@ const (
 // the provider's keys, or Sessions, cannot be had; then the provider may try again.
 func (l *Login) EndElsewhere(ctx context.Context, token string) error {
 	if l.c.Sessions == nil {
-		return &access.Error{Kind: access.NotFound, Code: access.CodeNotFound, Err: errors.New("without DATABASE_URL no session can be ended elsewhere")}
+		return &access.Error{Kind: access.NotFound, Code: access.CodeNotFound,
+			Err: errors.New("without DATABASE_URL no session can be ended elsewhere")}
 	}
 	if token == "" || len(token) > maxToken {
 		return badLogout(fmt.Errorf("it has %d bytes", len(token)))
@@ -102,7 +103,8 @@ func (l *Login) sessionAtProvider(sid string) string {
 }
 
 func badLogout(err error) error {
-	return &access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": "the logout token does not hold"}, Err: err}
+	return &access.Error{Kind: access.Invalid, Code: access.CodeBadInput, Args: access.Args{"reason": "the logout token does not hold"},
+		Err: err}
 }
 
 // paced lets one request through in keysPause.

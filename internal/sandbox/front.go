@@ -87,6 +87,9 @@ func (f *front) serveService(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/health/"):
 		// The platform's probes come past IAP.
 		f.service.ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, "/v1/") || strings.HasPrefix(r.URL.Path, "/.well-known/"):
+		// So do programs, as at a service for machines alone: IAP would let none of them in.
+		f.service.ServeHTTP(w, r)
 	case !known && wantsPage(r):
 		f.askWhoVisits(w, r)
 	case !known:

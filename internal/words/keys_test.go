@@ -45,6 +45,8 @@ func families(t *testing.T) map[string][]string {
 		"channel.": {"mail"}, "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
+		"apps.did.":     {"set", "propose", "agree", "drop"},
+		"apps.change.":  {"active", "uri", "keys", "hosts", "template"},
 		"terms.passed.": {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
 			string(access.NoticeEnded), string(access.NoticeGlass), string(access.NoticeGlassReviewed),

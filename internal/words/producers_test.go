@@ -383,6 +383,10 @@ func situations() []situation {
 		}, nil},
 		{access.CodeLedgerDamaged, "entries that nobody signed", recalling(home{entries: []ledger.Entry{{}}}), nil},
 		{access.CodeUnattested, "what was signed with a key from before", unattested, nil},
+		{access.CodeOwnChange, "the author of a change who agrees to it", func(t *testing.T) error {
+			return broker.New(broker.Config{Admins: []string{"user:" + string(ana)}}).SecondAdmin(t.Context(), access.Caller{Principal: ana}, ana)
+		}, nil},
+		{access.CodeChangeWaits, "a change while another waits", func(t *testing.T) error { return changingTwice(t) }, nil},
 		{access.CodeDeedsDamaged, "passkeys that somebody has put into the database", func(t *testing.T) error {
 			_, err := ledger.New(ledger.Config{Home: home{notes: []ledger.Note{{Kind: "deed passkeys", ID: string(ben) + "/1", Body: []byte("{}")}}},
 				Signer: ledger.Fingerprints{}}).Deeds(t.Context(), ledger.DeedPasskeys, string(ben))
@@ -398,7 +402,7 @@ func situations() []situation {
 			asking(access.CodeJournalUnavailable, func(w *brokertest.World, _ *broker.Ask) { w.JournalErr[access.RequestMade] = errors.New("closed") }), nil},
 
 		{access.CodeUnreadableBinding, "a binding of ours that cannot be read", func(t *testing.T) error {
-			p, err := iampolicy.Parse([]byte(policyOf(binding("roles/compute.admin", 1, "user:ana@example.com",
+			p, err := new(iampolicy.Policy).Reparse([]byte(policyOf(binding("roles/compute.admin", 1, "user:ana@example.com",
 				`"(request.time >= timestamp(\"yesterday\") && request.time < timestamp(\"tomorrow\"))"`))))
 			if err != nil {
 				t.Fatal(err)
@@ -480,7 +484,7 @@ func situations() []situation {
 		{access.CodeTimeUnclear, "an eligibility by day only", looking(access.CodeTimeUnclear,
 			marked(admin.Role, "user:ana@example.com", jit+` && request.time.getHours("UTC") < 18`), `{}`), nil},
 		{access.CodePolicyNearlyFull, "1,200 members", func(t *testing.T) error {
-			p, err := iampolicy.Parse([]byte(policyOf(binding("roles/x", 1200, "user:a@example.com", ""))))
+			p, err := new(iampolicy.Policy).Reparse([]byte(policyOf(binding("roles/x", 1200, "user:a@example.com", ""))))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -457,7 +457,8 @@ func (r *Registry) answer(ctx context.Context, caller access.Caller, name string
 	return r.append(ctx, caller, name, s.number+1, deedBody{Do: do, Of: of}, what, false)
 }
 
-func (r *Registry) append(ctx context.Context, caller access.Caller, name string, number int, body deedBody, what string, alone bool) error {
+func (r *Registry) append(ctx context.Context, caller access.Caller, name string, number int, body deedBody, what string,
+	alone bool) error {
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return err

@@ -1,0 +1,132 @@
+package broker_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+func called(w *world) (states []access.State) {
+	for _, n := range w.Told {
+		if n.Kind == access.NoticeChanged {
+			states = append(states, n.Request.State)
+		}
+	}
+	return states
+}
+
+// An application hears of all that ends its waiting, and of nothing else.
+func TestAnApplicationIsCalledBack(t *testing.T) {
+	for name, test := range map[string]struct {
+		do   func(*world, *broker.Broker, access.Request) error
+		want []access.State
+	}{
+		"approved": {func(w *world, b *broker.Broker, r access.Request) error {
+			_, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: r.ID, Verdict: access.Approve})
+			return err
+		}, []access.State{access.Active}},
+		"denied": {func(w *world, b *broker.Broker, r access.Request) error {
+			_, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: r.ID, Verdict: access.Deny, Comment: "no"})
+			return err
+		}, []access.State{access.Denied}},
+		"lapsed, which the sweep records and tells": {func(w *world, b *broker.Broker, r access.Request) error {
+			w.Clock = w.Clock.Add(41 * time.Minute)
+			_, err := b.Sweep(t.Context(), broker.SweepCount)
+			return err
+		}, []access.State{access.Lapsed}},
+		"over": {func(w *world, b *broker.Broker, r access.Request) error {
+			if _, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: r.ID, Verdict: access.Approve}); err != nil {
+				return err
+			}
+			w.Clock = w.Clock.Add(31 * time.Minute)
+			_, err := b.Sweep(t.Context(), broker.SweepCount)
+			return err
+		}, []access.State{access.Active, access.Expired}},
+		"refused": {func(w *world, b *broker.Broker, r access.Request) error {
+			if _, err := b.Decide(t.Context(), caller(ana), broker.Decide{Ref: r.ID, Verdict: access.Approve}); err == nil {
+				return errors.New("whom it is for approves")
+			}
+			return nil
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _, b := withApplication(t)
+			ask := deploy()
+			ask.Callback = "https://deploy.example.com/done"
+			asked := mustAskFor(t, b, ask)
+			if err := test.do(w, b, asked.Request); err != nil {
+				t.Fatal(err)
+			}
+			if got := called(w); !slices.Equal(got, test.want) {
+				t.Errorf("called back for %v, want %v", got, test.want)
+			}
+			if done, err := b.Sweep(t.Context(), broker.SweepCount); err != nil || done.Told != 0 || len(called(w)) != len(test.want) {
+				t.Errorf("swept %+v, %v, and called back again", done, err)
+			}
+		})
+	}
+}
+
+func TestNobodyIsCalledBackWhoDidNotSayWhere(t *testing.T) {
+	w, _, b := withApplication(t)
+	asked := mustAskFor(t, b, deploy())
+	if _, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: asked.Request.ID, Verdict: access.Approve}); err != nil {
+		t.Fatal(err)
+	}
+	if got := called(w); got != nil {
+		t.Errorf("called back for %v", got)
+	}
+}
+
+// What could not be told is told again from the outbox, and not once something came after it.
+func TestACallbackIsTriedAgainUntilItIsStale(t *testing.T) {
+	w, _, b := withApplication(t)
+	ask := deploy()
+	ask.Callback = "https://deploy.example.com/done"
+	asked := mustAskFor(t, b, ask)
+	w.Undelivered = access.Receipts{{Channel: "callback", Err: errors.New("refused")}}
+	if _, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: asked.Request.ID, Verdict: access.Approve}); err != nil {
+		t.Fatal(err)
+	}
+	first := len(called(w))
+	w.Clock = w.Clock.Add(2 * time.Minute)
+	if _, err := b.Sweep(t.Context(), broker.SweepCount); err != nil || len(called(w)) != first+1 {
+		t.Errorf("%v: it is not tried again: %v", err, called(w))
+	}
+	w.Undelivered = nil
+	w.Clock = w.Clock.Add(31 * time.Minute)
+	w.Told = nil
+	if _, err := b.Sweep(t.Context(), broker.SweepCount); err != nil {
+		t.Fatal(err)
+	}
+	w.Clock = w.Clock.Add(time.Hour)
+	if _, err := b.Sweep(t.Context(), broker.SweepCount); err != nil {
+		t.Fatal(err)
+	}
+	if got := called(w); !slices.Equal(got, []access.State{access.Expired}) {
+		t.Errorf("when it is over it is called back for %v", got)
+	}
+}
+
+// Who agrees to what an administrator changed is another human, under every address.
+func TestASecondAdministrator(t *testing.T) {
+	b := broker.New(broker.Config{Admins: []string{"user:ana@example.com", "user:ben@example.com"}})
+	for who, may := range map[access.Principal]bool{ana: false, ben: true, cho: false} {
+		if err := b.SecondAdmin(t.Context(), caller(who), ana); (err == nil) != may {
+			t.Errorf("%s: %v", who, err)
+		}
+	}
+	for _, test := range []struct {
+		admins []string
+		sole   bool
+	}{{nil, false}, {[]string{"user:ana@example.com"}, true}, {[]string{"user:ana@example.com", "user:ana@example.com"}, true},
+		{[]string{"user:ana@example.com", "user:ben@example.com"}, false}, {[]string{"group:admins@example.com"}, false}, {[]string{"claim:admins"}, false}} {
+		if got := broker.New(broker.Config{Admins: test.admins}).SoleAdmin(); got != test.sole {
+			t.Errorf("%v: %v", test.admins, got)
+		}
+	}
+}
