@@ -33,7 +33,9 @@ type registry struct {
 	err error
 }
 
-func (r registry) Applications(context.Context) ([]application.Application, error) { return r.all, r.err }
+func (r registry) Applications(context.Context) ([]application.Application, error) {
+	return r.all, r.err
+}
 
 func changed(url string) access.Notice {
 	return access.Notice{ID: "n1", Kind: access.NoticeChanged,
