@@ -194,7 +194,7 @@ func (b *Broker) ForApplication(ctx context.Context, caller access.Caller, id st
 	if _, err := access.ParseRequestID(id); err != nil {
 		return access.Request{}, none
 	}
-	r, err := b.open(ctx, id)
+	r, err := b.openInTurn(ctx, id)
 	if err == nil && !askedBy(caller, r) {
 		err = none
 	}

@@ -62,13 +62,14 @@ type Broker struct {
 	cautions cautions
 	sweeping sweeping
 	waiting  waiting
+	opening  chan struct{}
 }
 
 // New makes a Broker.
 func New(c Config) *Broker {
 	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}},
 		waiting: waiting{all: map[string]map[int]*waited{}},
-		asked:   newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now)}
+		asked:   newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now), opening: make(chan struct{}, opensAtOnce)}
 	if c.Store != nil { // it is left out where nothing is asked or decided
 		b.forgets = c.Store.Limits().Forgets
 	}
