@@ -66,7 +66,8 @@ func appPages(c *config.Config, all *applications, byPage *managed.Registry, req
 func newCallbacks(c *config.Config, people notice.Notifier, all *applications, k clock) callback.Notifier {
 	own, err := url.Parse(c.Server.PublicURL)
 	local := err == nil && loopback.Is(own.Hostname())
-	return callback.Notifier{People: people, Registry: all, Local: local, Sender: callback.Sender{Client: callback.NewClient(nil, local), Now: k.now}}
+	return callback.Notifier{People: people, Registry: all, Local: local,
+		Sender: callback.Sender{Client: callback.NewClient(nil, local), Now: k.now}}
 }
 
 // applicationDeeds are the ledger's deeds of applications.

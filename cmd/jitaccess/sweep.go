@@ -106,7 +106,8 @@ func (s *sweeper) survey(ctx context.Context) (broker.Surveyed, error) {
 		s.log.Error("the grants that stand could not be held against the ledger", "event", events.Ledger, "error", err)
 	}
 	if done.Unread > 0 {
-		s.log.Warn("the grants on some resources could not be held against the ledger", "event", events.Ledger, "resources", done.Unread, "error", done.Cause)
+		s.log.Warn("the grants on some resources could not be held against the ledger", "event", events.Ledger, "resources", done.Unread,
+			"error", done.Cause)
 	}
 	for _, why := range done.Doubts {
 		s.log.Error("the ledger may be an older copy: run jitaccess reconcile", "event", events.Ledger, "error", why)

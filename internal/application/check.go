@@ -52,7 +52,7 @@ func (a Application) Faults() []Fault {
 		tell(text, "uri")
 	}
 	for i, host := range a.CallbackHosts {
-		if !callbackHost.MatchString(host) || len(host) > 260 {
+		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" || host != strings.ToLower(host) {
 			tell(fmt.Sprintf("%q is not a host, or a host with a port", host), "callback_hosts", strconv.Itoa(i))
 		}
 	}
@@ -75,8 +75,8 @@ func (a Application) Faults() []Fault {
 func checkURI(text string) string {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" ||
-		len(text) > 300 || !visible(text):
+	case err != nil || len(text) > 300 || !visible(text),
+		u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
 		return fmt.Sprintf("%q is not a URI such as https://deploy.example.com", access.Clip(access.Visible(text), 100))
 	case u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())):
 		return "the URI must begin with https://"

@@ -3,6 +3,7 @@ package application
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/loopback"
 )
 
 // MaxValue is the longest value of data, and as much as is shown of one of a claim, in
@@ -41,7 +43,7 @@ func (p *Provider) Asking(ctx context.Context, s access.Sent) (access.Asking, bo
 	t := a.template(s.Template)
 	if t == nil || !t.Active {
 		return access.Asking{}, false, invalid(FieldTemplate, access.CodeUnknownTemplate,
-			access.Args{"application": a.Name, "template": s.Template})
+			access.Args{"application": a.Name, "template": access.Clip(access.Visible(s.Template), 100)})
 	}
 	asking, err := t.fill(s)
 	if err == nil {
@@ -146,15 +148,20 @@ func clip(text string) string {
 	return text
 }
 
-// mayCall is nil for where the application may be called back. Whether the service is on
-// loopback, so that it may be there too, is looked at when it is called.
+// mayCall is nil for where the application may be called back: https, at one of its hosts.
+// This machine may be called without TLS too, where it is one of them.
 func (a *Application) mayCall(callback string) error {
 	if callback == "" {
 		return nil
 	}
-	if _, err := ParseCallback(callback, a.CallbackHosts, true); err != nil {
-		refused := invalid(FieldCallback, access.CodeBadCallback, nil)
-		refused.Err = err
+	u, err := url.Parse(callback)
+	refused := invalid(FieldCallback, access.CodeBadCallback, nil)
+	switch {
+	case err != nil || len(callback) > 2000 || u.User != nil || u.Fragment != "" || u.Opaque != "":
+		return refused
+	case !slices.Contains(a.CallbackHosts, u.Host):
+		return refused
+	case u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())):
 		return refused
 	}
 	return nil

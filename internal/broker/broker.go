@@ -66,8 +66,9 @@ type Broker struct {
 
 // New makes a Broker.
 func New(c Config) *Broker {
-	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}}, waiting: waiting{all: map[string]map[int]*waited{}},
-		asked: newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now)}
+	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}},
+		waiting: waiting{all: map[string]map[int]*waited{}},
+		asked:   newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now)}
 	if c.Store != nil { // it is left out where nothing is asked or decided
 		b.forgets = c.Store.Limits().Forgets
 	}

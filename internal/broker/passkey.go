@@ -85,7 +85,8 @@ func (b *Broker) PasskeyList(ctx context.Context, caller access.Caller) (Passkey
 	if err != nil {
 		return list, err
 	}
-	list.Enrolment = Ceremony{Statement: passkey.Statement{Purpose: passkey.Enrolment, Person: caller.Principal}, RelyingParty: b.relyingParty()}
+	list.Enrolment = Ceremony{Statement: passkey.Statement{Purpose: passkey.Enrolment, Person: caller.Principal},
+		RelyingParty: b.relyingParty()}
 	if list.Enrolment.Statement, err = b.c.Nonces.Issue(list.Enrolment.Statement); err != nil {
 		return list, err
 	}
@@ -138,7 +139,8 @@ func (b *Broker) keys(ctx context.Context, of string) ([]access.Passkey, error) 
 
 // Enrol adds a key of the caller's, who must have signed in a moment ago. It signs nothing
 // that counts until one of the admins has approved it, unless a policy says otherwise.
-func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c passkey.Creation) (access.Passkey, []*access.Error, error) {
+func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c passkey.Creation) (
+	access.Passkey, []*access.Error, error) {
 	refused := func(err error) (access.Passkey, []*access.Error, error) {
 		return access.Passkey{}, nil, b.refuseKey(ctx, caller, access.PasskeyEnrolled, access.Passkey{Of: caller.Principal}, err)
 	}
@@ -217,7 +219,8 @@ func (b *Broker) keyOf(ctx context.Context, of access.Principal, id string) (acc
 
 // deed is the one door of what happens to keys: into the journal, then into the ledger, and
 // then people are told.
-func (b *Broker) deed(ctx context.Context, caller access.Caller, did access.Action, k access.Passkey, body []byte) ([]*access.Error, error) {
+func (b *Broker) deed(ctx context.Context, caller access.Caller, did access.Action, k access.Passkey, body []byte) (
+	[]*access.Error, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	event := b.keyEvent(caller, did, k)
@@ -279,7 +282,8 @@ func (b *Broker) Signing(ctx context.Context, caller access.Caller, v View, atMo
 		return c, err
 	}
 	c.Credentials = access.Each(keys, func(k access.Passkey) []byte { return k.Credential })
-	c.Statement, err = b.c.Nonces.Issue(passkey.Statement{Purpose: passkey.Approval, Person: caller.Principal, Request: v.Digest, Duration: atMost})
+	c.Statement, err = b.c.Nonces.Issue(passkey.Statement{Purpose: passkey.Approval, Person: caller.Principal, Request: v.Digest,
+		Duration: atMost})
 	return c, err
 }
 

@@ -134,7 +134,8 @@ type variable struct {
 }
 
 func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
-	v := &variable{accept: acceptOf(descriptions[tag.Get("env")].accept, strings.TrimSpace(r.lookup("IDENTITY"))), secret: tag.Get("secret") != ""}
+	v := &variable{accept: acceptOf(descriptions[tag.Get("env")].accept, strings.TrimSpace(r.lookup("IDENTITY"))),
+		secret: tag.Get("secret") != ""}
 	for name := range strings.SplitSeq(tag.Get("env"), ",") {
 		r.variables[name] = v
 		text := strings.TrimSpace(r.lookup(name))

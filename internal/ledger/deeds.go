@@ -63,7 +63,8 @@ func readDeed(n Note) (keptDeed, error) {
 	if err := decoder.Decode(&body); err != nil {
 		return d, fmt.Errorf("deed %s: %w", n.ID, err)
 	}
-	d.Deed = Deed{Kind: strings.TrimPrefix(n.Kind, deedKind("")), Of: n.ID[:slash], Number: number, At: n.Made.UTC(), By: body.By, Body: body.Body}
+	d.Deed = Deed{Kind: strings.TrimPrefix(n.Kind, deedKind("")), Of: n.ID[:slash], Number: number, At: n.Made.UTC(),
+		By: body.By, Body: body.Body}
 	d.before = body.Before
 	return d, nil
 }
@@ -316,7 +317,8 @@ func (s *Store) KeyUsed(ctx context.Context, use access.KeyUse) error {
 	if err != nil {
 		return access.AsError(err)
 	}
-	return unavailable(s.c.Home.Keep(ctx, Note{Kind: kindUse + access.CredentialID(use.Credential), ID: rand.Text(), Made: use.At, Body: body}))
+	return unavailable(s.c.Home.Keep(ctx, Note{Kind: kindUse + access.CredentialID(use.Credential), ID: rand.Text(),
+		Made: use.At, Body: body}))
 }
 
 // LastUse implements broker.Signatures. What cannot be read is as if it were not there.

@@ -70,6 +70,11 @@ func TestDovecot(t *testing.T) {
 		case access.NoticeGlass, access.NoticeGlassReviewed:
 			subject, begins = string(n.Request.Principal)+" breaks the glass for "+kind, n.Kind == access.NoticeGlass
 		}
+		if a := n.Request.Asking; a.Unlinked {
+			subject = a.Application + " asks to approve " + a.Template
+		} else if !a.IsZero() {
+			subject = a.Application + " asks to approve " + a.Template + " for " + string(n.Request.Principal)
+		}
 		answers := !begins && n.Kind != access.NoticeEnding
 		if answers {
 			subject = "Re: " + subject

@@ -50,7 +50,10 @@ func (f *File) Asks(id access.EntitlementID) *Application {
 
 // At is where the template of that id stands.
 func (a *Application) At(id access.EntitlementID) document.Fault {
-	return a.templates[slices.IndexFunc(a.Templates, func(t application.Template) bool { return application.EntitlementID(a.Name, t.Key) == id })]
+	return a.templates[slices.IndexFunc(a.Templates, func(t application.Template) bool {
+		return application.EntitlementID(a.Name,
+			t.Key) == id
+	})]
 }
 
 func (r *reader) applications(n *document.Node) []Application {
@@ -81,7 +84,8 @@ func (r *reader) application(n *document.Node) Application {
 	if at := n.Get("signing_key"); textOf(at) != "" {
 		a.SigningKeys = []string{at.Text}
 	}
-	a.Name, a.URI, a.CallbackHosts, a.Active = textOf(n.Get("name")), textOf(n.Get("uri")), texts(n.Get("callback_hosts")), !off(n.Get("active"))
+	a.Name, a.URI, a.CallbackHosts, a.Active = textOf(n.Get("name")), textOf(n.Get("uri")), texts(n.Get("callback_hosts")),
+		!off(n.Get("active"))
 	if len(a.SigningKeys) == 2 && a.SigningKeys[0] == a.SigningKeys[1] {
 		r.faults.Add(n.Get("signing_key"), "both keys are the same; write it once")
 	}

@@ -257,7 +257,8 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 // templateAbout says in one line what a template demands.
 func (s *server) templateAbout(r *http.Request, t application.Template) string {
 	l := s.languageOf(r)
-	about := l.Text("apps.template.about", "title", t.Title, "count", t.Approvals, "approvers", l.Series(t.Approvers), "longest", l.Hours(t.MaxDuration))
+	about := l.Text("apps.template.about", "title", t.Title, "count", t.Approvals, "approvers", l.Series(t.Approvers), "longest",
+		l.Hours(t.MaxDuration))
 	if t.Sign {
 		about += " " + l.Text("apps.template.signed")
 	}
@@ -362,8 +363,9 @@ func (s *server) saveTemplate(r *http.Request, name string) (page, error) {
 	if err != nil {
 		return page{}, badInput("number is no number", err)
 	}
-	typed := templateForm{Key: strings.TrimSpace(f.Get("key")), Name: strings.TrimSpace(f.Get("name")), Title: strings.TrimSpace(f.Get("title")),
-		Data: f.Get("data"), Claims: f.Get("claims"), Approvals: f.Get("approvals"), Approvers: f.Get("approvers"), Max: f.Get("max"),
+	typed := templateForm{Key: strings.TrimSpace(f.Get("key")), Name: strings.TrimSpace(f.Get("name")),
+		Title: strings.TrimSpace(f.Get("title")),
+		Data:  f.Get("data"), Claims: f.Get("claims"), Approvals: f.Get("approvals"), Approvers: f.Get("approvers"), Max: f.Get("max"),
 		Default: f.Get("default"), Life: f.Get("life"), Metadata: f.Get("metadata"), Sign: f.Get("type") == "sign_and_approve",
 		Unlinked: f.Get("unlinked") == "1", Active: f.Get("active") == "1"}
 	created := f.Get("new") == "1"
@@ -406,7 +408,8 @@ func (s *server) putTemplate(r *http.Request, name string, number int, typed tem
 func formOf(t application.Template) templateForm {
 	minutes := func(d time.Duration) string { return strconv.Itoa(int(d / time.Minute)) }
 	f := templateForm{Key: t.Key, Name: t.Name, Title: t.Title, Claims: strings.Join(t.Claims, "\n"), Approvals: strconv.Itoa(t.Approvals),
-		Approvers: strings.Join(t.Approvers, "\n"), Max: minutes(t.MaxDuration), Default: minutes(t.DefaultDuration), Life: minutes(t.RequestLife),
+		Approvers: strings.Join(t.Approvers,
+			"\n"), Max: minutes(t.MaxDuration), Default: minutes(t.DefaultDuration), Life: minutes(t.RequestLife),
 		Sign: t.Sign, Unlinked: t.ShowUnlinked, Active: t.Active}
 	for _, d := range t.Data {
 		line := []string{d.Name}
@@ -426,7 +429,8 @@ func formOf(t application.Template) templateForm {
 
 // template reads the form. What it may be is for application.Application to say.
 func (f templateForm) template() (application.Template, error) {
-	t := application.Template{Key: f.Key, Name: f.Name, Title: f.Title, Sign: f.Sign, Claims: textLines(f.Claims), Approvers: textLines(f.Approvers),
+	t := application.Template{Key: f.Key, Name: f.Name, Title: f.Title, Sign: f.Sign, Claims: textLines(f.Claims),
+		Approvers:    textLines(f.Approvers),
 		ShowUnlinked: f.Unlinked, Active: f.Active}
 	t.Approvals, _ = strconv.Atoi(strings.TrimSpace(f.Approvals)) // 0 is none that may be
 	t.MaxDuration, t.DefaultDuration, t.RequestLife = minutes([]string{f.Max}), minutes([]string{f.Default}), minutes([]string{f.Life})

@@ -179,7 +179,8 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"passkeys", "home", "choose", "ask", "review", "more", "result", "mail", "admin", "apps", "app", "app-template", "list", "month",
+var pageNames = []string{"passkeys", "home", "choose", "ask", "review", "more", "result", "mail", "admin", "apps", "app",
+	"app-template", "list", "month",
 	"again", "loggedout", "error"}
 
 // parsePages reads the templates: one set for each page, so that pages cannot take each

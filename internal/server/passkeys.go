@@ -108,7 +108,8 @@ func (s *server) enrol(r *http.Request) (page, error) {
 }
 
 // passkeyAction approves or removes somebody's key.
-func (s *server) passkeyAction(act func(*http.Request, access.Principal, string) ([]*access.Error, error)) func(*http.Request) (page, error) {
+func (s *server) passkeyAction(act func(*http.Request, access.Principal, string) ([]*access.Error, error)) func(*http.Request) (
+	page, error) {
 	return func(r *http.Request) (page, error) {
 		f, err := form(r)
 		if err != nil {
@@ -160,8 +161,8 @@ func creationIn(f url.Values) (passkey.Creation, error) {
 		return passkey.Creation{}, &access.Error{Kind: access.NotAllowed, Code: access.CodeSignatureMissing}
 	}
 	p := signedParts{get: f.Get}
-	c := passkey.Creation{Credential: p.bytes(fieldCredential), PublicKey: p.bytes(fieldPublicKey), AuthenticatorData: p.bytes(fieldAuthenticator),
-		ClientData: p.bytes(fieldClient), Nonce: p.bytes(fieldNonce), At: p.time()}
+	c := passkey.Creation{Credential: p.bytes(fieldCredential), PublicKey: p.bytes(fieldPublicKey),
+		AuthenticatorData: p.bytes(fieldAuthenticator), ClientData: p.bytes(fieldClient), Nonce: p.bytes(fieldNonce), At: p.time()}
 	return c, p.err
 }
 
@@ -171,8 +172,8 @@ func assertionIn(get func(string) string) (*access.Assertion, error) {
 		return nil, nil
 	}
 	p := signedParts{get: get}
-	a := &access.Assertion{Credential: p.bytes(fieldCredential), AuthenticatorData: p.bytes(fieldAuthenticator), ClientData: p.bytes(fieldClient),
-		Signature: p.bytes(fieldSignature), Nonce: p.bytes(fieldNonce), At: p.time()}
+	a := &access.Assertion{Credential: p.bytes(fieldCredential), AuthenticatorData: p.bytes(fieldAuthenticator),
+		ClientData: p.bytes(fieldClient), Signature: p.bytes(fieldSignature), Nonce: p.bytes(fieldNonce), At: p.time()}
 	return a, p.err
 }
 

@@ -130,7 +130,8 @@ func (s *server) authenticate(r *http.Request) (bearer.Authentication, error) {
 	}
 	audiences := slices.DeleteFunc([]string{s.origin(r), s.Applications.MachinesURL}, func(o string) bool { return o == "" })
 	if len(audiences) == 0 {
-		return bearer.Authentication{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeNoPublicURL, Args: access.Args{"host": printable(r.Host)}}
+		return bearer.Authentication{}, &access.Error{Kind: access.Unprocessable, Code: access.CodeNoPublicURL,
+			Args: access.Args{"host": printable(r.Host)}}
 	}
 	all, err := s.Applications.Registry.Applications(r.Context())
 	if err != nil {

@@ -97,7 +97,8 @@ func (s *server) approvalOf(r *http.Request, q access.Request, warnings []*acces
 		a.Metadata = map[string]string{}
 	}
 	for _, d := range q.Decisions {
-		a.Decisions = append(a.Decisions, approvalVerdict{By: d.By, Verdict: string(d.Verdict), At: stamp(d.At), Comment: d.Comment, Signed: signed(d)})
+		a.Decisions = append(a.Decisions, approvalVerdict{By: d.By, Verdict: string(d.Verdict), At: stamp(d.At), Comment: d.Comment,
+			Signed: signed(d)})
 	}
 	for _, w := range warnings {
 		a.Warnings = append(a.Warnings, approvalWarning{w.Code, inFull(s.refusal(r, w, q.Resource))})

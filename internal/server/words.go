@@ -19,7 +19,8 @@ func (s *server) refusal(r *http.Request, e *access.Error, on access.Resource) w
 	if role := e.Args["role"]; role != "" { // what it is called, in place of its name
 		called := *e
 		called.Args = maps.Clone(e.Args)
-		called.Args["role"] = s.Broker.Title(access.EntitlementID{Resource: cmp.Or(on, access.Resource(e.Args["resource"])), Role: access.Role(role)})
+		called.Args["role"] = s.Broker.Title(access.EntitlementID{Resource: cmp.Or(on, access.Resource(e.Args["resource"])),
+			Role: access.Role(role)})
 		e = &called
 	}
 	return s.languageOf(r).Refusal(e, s.providerOf(on))

@@ -382,11 +382,11 @@ func situations() []situation {
 			return err
 		}, nil},
 		{access.CodeLedgerDamaged, "entries that nobody signed", recalling(home{entries: []ledger.Entry{{}}}), nil},
+		{access.CodeUnattested, "what was signed with a key from before", unattested, nil},
 		{access.CodeOwnChange, "the author of a change who agrees to it", func(t *testing.T) error {
 			return broker.New(broker.Config{Admins: []string{"user:" + string(ana)}}).SecondAdmin(t.Context(), access.Caller{Principal: ana}, ana)
 		}, nil},
 		{access.CodeChangeWaits, "a change while another waits", func(t *testing.T) error { return changingTwice(t) }, nil},
-		{access.CodeUnattested, "what was signed with a key from before", unattested, nil},
 		{access.CodeDeedsDamaged, "passkeys that somebody has put into the database", func(t *testing.T) error {
 			_, err := ledger.New(ledger.Config{Home: home{notes: []ledger.Note{{Kind: "deed passkeys", ID: string(ben) + "/1", Body: []byte("{}")}}},
 				Signer: ledger.Fingerprints{}}).Deeds(t.Context(), ledger.DeedPasskeys, string(ben))

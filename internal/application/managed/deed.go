@@ -81,7 +81,8 @@ type field struct {
 
 func fromTemplate(t application.Template) template {
 	f := template{Key: t.Key, Name: t.Name, Title: t.Title, Sign: t.Sign, Claims: t.Claims, Approvals: t.Approvals, Approvers: t.Approvers,
-		Max: t.MaxDuration, Default: t.DefaultDuration, RequestLife: t.RequestLife, Metadata: t.Metadata, Unlinked: t.ShowUnlinked, Active: t.Active}
+		Max: t.MaxDuration, Default: t.DefaultDuration, RequestLife: t.RequestLife, Metadata: t.Metadata, Unlinked: t.ShowUnlinked,
+		Active: t.Active}
 	for _, d := range t.Data {
 		kept := field{Name: d.Name, Label: d.Label}
 		if d.Pattern != nil {
@@ -93,7 +94,8 @@ func fromTemplate(t application.Template) template {
 }
 
 func (f template) template() (application.Template, error) {
-	t := application.Template{Key: f.Key, Name: f.Name, Title: f.Title, Sign: f.Sign, Claims: f.Claims, Approvals: f.Approvals, Approvers: f.Approvers,
+	t := application.Template{Key: f.Key, Name: f.Name, Title: f.Title, Sign: f.Sign, Claims: f.Claims, Approvals: f.Approvals,
+		Approvers:   f.Approvers,
 		MaxDuration: f.Max, DefaultDuration: f.Default, RequestLife: f.RequestLife, Metadata: f.Metadata,
 		ShowUnlinked: f.Unlinked, Active: f.Active}
 	for _, d := range f.Data {

@@ -60,7 +60,8 @@ func (a *Authenticator) PublicKey() []byte {
 }
 
 func (a *Authenticator) client(kind string, s passkey.Statement) []byte {
-	said := map[string]any{"type": kind, "challenge": base64.RawURLEncoding.EncodeToString(s.Challenge()), "origin": a.Origin, "crossOrigin": false,
+	said := map[string]any{"type": kind, "challenge": base64.RawURLEncoding.EncodeToString(s.Challenge()),
+		"origin": a.Origin, "crossOrigin": false,
 		"other_keys_can_be_added_here": "do not compare clientDataJSON against a template"}
 	if a.Client != nil {
 		a.Client(said)
@@ -91,8 +92,8 @@ func (a *Authenticator) Create(s passkey.Statement) passkey.Creation {
 	data := append(a.data(1<<6), make([]byte, 16)...)
 	data = binary.BigEndian.AppendUint16(data, uint16(len(a.Credential)))
 	data = append(append(data, a.Credential...), "the key as COSE has it"...)
-	return passkey.Creation{Credential: a.Credential, PublicKey: a.PublicKey(), AuthenticatorData: data, ClientData: a.client("webauthn.create", s),
-		Nonce: s.Nonce, At: s.At}
+	return passkey.Creation{Credential: a.Credential, PublicKey: a.PublicKey(), AuthenticatorData: data,
+		ClientData: a.client("webauthn.create", s), Nonce: s.Nonce, At: s.At}
 }
 
 // Sign signs a statement, and returns what the browser hands over.
@@ -100,7 +101,8 @@ func (a *Authenticator) Sign(s passkey.Statement) *access.Assertion {
 	if a.Counter > 0 {
 		a.Counter++
 	}
-	made := &access.Assertion{Credential: a.Credential, AuthenticatorData: a.data(0), ClientData: a.client("webauthn.get", s), Nonce: s.Nonce, At: s.At}
+	made := &access.Assertion{Credential: a.Credential, AuthenticatorData: a.data(0), ClientData: a.client("webauthn.get", s),
+		Nonce: s.Nonce, At: s.At}
 	client := sha256.Sum256(made.ClientData)
 	text := append(append([]byte{}, made.AuthenticatorData...), client[:]...)
 	digest, options := sha256.Sum256(text), crypto.SignerOpts(crypto.SHA256)
