@@ -47,7 +47,10 @@ func TestTheDocumentNamesEveryRoute(t *testing.T) {
 	for _, found := range regexp.MustCompile("`((?:GET|POST) /[^`]*)`").FindAllStringSubmatch(string(document), -1) {
 		named[found[1]] = true
 	}
-	h, _ := applications(t, newAsked(), withLogin(&login{}))
+	h, _ := applications(t, newAsked(), func(c *server.Config) {
+		withLogin(&login{})(c)
+		c.Apps = &server.Apps{}
+	})
 	routes(t, h, func(method, route, _ string) {
 		if name := method + " " + route; !named[name] {
 			t.Errorf("docs/security.md lacks %s", name)

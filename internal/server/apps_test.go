@@ -1,0 +1,210 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/application"
+	"jitaccess/internal/application/managed"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/seal"
+	"jitaccess/internal/server"
+)
+
+// deeds keeps them in memory.
+type deeds struct{ all []managed.Deed }
+
+func (d *deeds) Deeds(context.Context) ([]managed.Deed, error) { return d.all, nil }
+func (d *deeds) Append(_ context.Context, one managed.Deed) error {
+	if one.Number != len(d.all)+1 {
+		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": one.Of}}
+	}
+	d.all = append(d.all, one)
+	return nil
+}
+
+// apps are pages of applications that carl and dora administrate, and what was asked on trial.
+type apps struct {
+	http.Handler
+	t      *testing.T
+	asked  []broker.AskFor
+	asCode bool
+}
+
+func newApps(t *testing.T) *apps {
+	w := newWorld(t)
+	sealer, err := seal.New([][]byte{bytes.Repeat([]byte{1}, 32)}, managed.Purpose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &apps{t: t}
+	w.Admins = []string{"user:" + string(carl), "user:" + string(dora)}
+	b := w.World.Broker()
+	m := managed.New(managed.Config{Deeds: &deeds{}, Authority: b, Sealer: sealer, Now: func() time.Time { return noon }, Random: rand.Reader,
+		Changed: func(context.Context, access.Caller, string, string, bool) {}})
+	a.Handler, _ = serve(t, w, func(c *server.Config) {
+		c.Apps = &server.Apps{Registry: m, Managed: m, AsCode: func() bool { return a.asCode },
+			Ask: func(_ context.Context, caller access.Caller, ask broker.AskFor) (broker.Asked, error) {
+				if caller.Application != ask.Application || caller.Method != access.MethodApplication {
+					t.Errorf("asked as %+v", caller)
+				}
+				a.asked = append(a.asked, ask)
+				return broker.Asked{Request: access.Request{ID: "mpa-1"}}, nil
+			}}
+	})
+	return a
+}
+
+func (a *apps) send(who access.Principal, method, path string, form ...string) *httptest.ResponseRecorder {
+	values := url.Values{}
+	for i := 0; i < len(form); i += 2 {
+		values.Add(form[i], form[i+1])
+	}
+	r := request(method, path)
+	if method == http.MethodPost {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(values.Encode())), -1
+	}
+	r.Header.Set(personHeader, string(who))
+	return do(a, r)
+}
+
+func (a *apps) must(status int, got *httptest.ResponseRecorder) string {
+	a.t.Helper()
+	if got.Code != status {
+		a.t.Fatalf("%d, want %d: %s", got.Code, status, said(got.Body.String()))
+	}
+	return got.Body.String()
+}
+
+var shownKey = regexp.MustCompile(`<input id="key" type="text" value="([^"]+)" readonly`)
+
+func (a *apps) create() (key string) {
+	a.t.Helper()
+	page := a.must(http.StatusOK, a.send(carl, "POST", "/apps", "name", "deployer", "uri", "https://deploy.example.com", "hosts", "deploy.example.com"))
+	found := shownKey.FindStringSubmatch(page)
+	if found == nil {
+		a.t.Fatalf("no key is shown: %s", said(page))
+	}
+	return strings.ReplaceAll(found[1], "&#43;", "+")
+}
+
+func (a *apps) template(who access.Principal, number int) *httptest.ResponseRecorder {
+	return a.send(who, "POST", "/apps/deployer/template", "number", strconv.Itoa(number), "new", "1", "key", "production-deploy", "name", "Production deploy",
+		"title", "Deploy {version}", "type", "approve", "data", "version | Version | ^v[0-9.]+$", "approvers", "user:ben@example.com", "approvals", "1",
+		"max", "120", "default", "30", "life", "60", "metadata", "team = shop", "active", "1")
+}
+
+func TestAKeyIsOnOnePage(t *testing.T) {
+	a := newApps(t)
+	key := a.create()
+	if again := a.send(carl, "POST", "/apps", "name", "deployer", "uri", "https://deploy.example.com"); again.Code != http.StatusConflict ||
+		shownKey.MatchString(again.Body.String()) {
+		t.Errorf("the form sent again: %d, %s", again.Code, said(again.Body.String()))
+	}
+	for _, path := range []string{"/apps", "/apps/deployer", "/apps/deployer/template"} {
+		page := a.must(http.StatusOK, a.send(carl, "GET", path))
+		if strings.Contains(page, key) || shownKey.MatchString(page) {
+			t.Errorf("%s shows a key", path)
+		}
+	}
+}
+
+// Nothing that one administrator wants holds before another has agreed, and there is no button
+// to agree with for its author.
+func TestTwoAdministratorsMakeATemplate(t *testing.T) {
+	a := newApps(t)
+	a.create()
+	if page := a.must(http.StatusOK, a.template(carl, 1)); strings.Contains(page, `value="agree"`) || !strings.Contains(page, `value="drop"`) {
+		t.Errorf("its author is offered to agree: %s", said(page))
+	}
+	if got := a.send(carl, "POST", "/apps/deployer", "number", "2", "do", "agree"); got.Code != http.StatusForbidden {
+		t.Errorf("its author agrees: %d", got.Code)
+	}
+	if page := a.must(http.StatusOK, a.send(dora, "GET", "/apps/deployer")); !strings.Contains(page, `value="agree"`) || strings.Contains(page, "do=trial") ||
+		strings.Contains(page, "/apps/deployer/trial") {
+		t.Errorf("another: %s", said(page))
+	}
+	a.must(http.StatusOK, a.send(dora, "POST", "/apps/deployer", "number", "2", "do", "agree"))
+	page := a.must(http.StatusOK, a.send(dora, "GET", "/apps/deployer"))
+	form := regexp.MustCompile(`name="id" value="([0-9a-f]{24})"`).FindStringSubmatch(page)
+	if form == nil {
+		t.Fatalf("no trial can be sent: %s", said(page))
+	}
+	if got := a.send(dora, "POST", "/apps/deployer/trial", "id", form[1], "template", "production-deploy", "data.version", "v1"); got.Code != http.StatusSeeOther ||
+		got.Header().Get("Location") != "/requests/mpa-1" {
+		t.Errorf("%d to %s", got.Code, got.Header().Get("Location"))
+	}
+	if len(a.asked) != 1 || a.asked[0].Subject != string(dora) || a.asked[0].Data["version"] != "v1" || a.asked[0].Template != "production-deploy" {
+		t.Errorf("asked %+v", a.asked)
+	}
+}
+
+func TestApplicationsAreForAdministrators(t *testing.T) {
+	a := newApps(t)
+	a.create()
+	for _, path := range []string{"/apps", "/apps/deployer", "/apps/deployer/template", "/apps/other"} {
+		if got := a.send(ana, "GET", path); got.Code != http.StatusForbidden {
+			t.Errorf("GET %s: %d", path, got.Code)
+		}
+	}
+	for _, path := range []string{"/apps", "/apps/deployer", "/apps/deployer/template", "/apps/deployer/trial"} {
+		if got := a.send(ana, "POST", path, "number", "1", "do", "off", "name", "evil", "uri", "https://evil.example"); got.Code != http.StatusForbidden {
+			t.Errorf("POST %s: %d", path, got.Code)
+		}
+	}
+	if len(a.asked) > 0 {
+		t.Error("something was asked for")
+	}
+}
+
+// Where the policy file has them, nothing is changed by page.
+func TestApplicationsOfThePolicyFileAreOnlyShown(t *testing.T) {
+	a := newApps(t)
+	a.create()
+	a.asCode = true
+	for _, path := range []string{"/apps", "/apps/deployer"} {
+		page := said(a.must(http.StatusOK, a.send(carl, "GET", path)))
+		if regexp.MustCompile(`name="do"|action="/apps"|/template`).MatchString(page) {
+			t.Errorf("%s: %s", path, page)
+		}
+	}
+	for _, path := range []string{"/apps", "/apps/deployer", "/apps/deployer/template"} {
+		if got := a.send(carl, "POST", path, "number", "1", "do", "off", "name", "x", "uri", "https://x.example"); got.Code != http.StatusBadRequest {
+			t.Errorf("POST %s: %d", path, got.Code)
+		}
+	}
+}
+
+func TestFormsOfApplicationsThatAreNone(t *testing.T) {
+	a := newApps(t)
+	a.create()
+	for name, got := range map[string]*httptest.ResponseRecorder{
+		"a name with a slash":       a.send(carl, "GET", "/apps/..%2fetc"),
+		"an unknown application":    a.send(carl, "GET", "/apps/other"),
+		"an unknown template":       a.send(carl, "GET", "/apps/deployer/template?key=none"),
+		"nothing to do":             a.send(carl, "POST", "/apps/deployer", "number", "1", "do", "delete"),
+		"no number":                 a.send(carl, "POST", "/apps/deployer", "do", "off"),
+		"a number of before":        a.send(carl, "POST", "/apps/deployer", "number", "0", "do", "off"),
+		"a template that is none":   a.send(carl, "POST", "/apps/deployer/template", "number", "1", "new", "1", "key", "a"),
+		"a pattern that is none":    a.send(carl, "POST", "/apps/deployer/template", "number", "1", "new", "1", "key", "a", "data", "a | b | ("),
+		"a trial without its form":  a.send(carl, "POST", "/apps/deployer/trial", "template", "a"),
+		"an application without it": a.send(carl, "POST", "/apps", "name", "", "uri", ""),
+	} {
+		if got.Code < 400 || got.Code >= 500 {
+			t.Errorf("%s: %d", name, got.Code)
+		}
+	}
+}
+
+var _ application.Registry = (*managed.Registry)(nil)
