@@ -183,7 +183,7 @@ func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, n := range letters() {
-		if name == "review-hostile" {
+		if name == "review-hostile" || name == "application-review-unlinked" {
 			continue // its data looks like words
 		}
 		if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
@@ -191,10 +191,10 @@ func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
 		}
 	}
 	base := review()
-	data := []string{base.ReviewURL, base.BaseURL, base.Roles[0].Description, base.Request.Justification, "Compute Admin", "Storage Admin",
+	data := []string{"roles/production-deploy", "production-deploy", base.ReviewURL, base.BaseURL, base.Roles[0].Description, base.Request.Justification, "Compute Admin", "Storage Admin",
 		"Störung №4711: サーバー再起動", denied().Decision.Comment, "Viel Erfolg!", "organizations/7/roles/oncall", "shop-prod", "Everything is down", "It was needed: see INC-4711.", "production",
-		`resource.name.startsWith("projects/_/buckets/invoices")`, "Re:", "roles/production-deploy",
-		"Deploy v1.2 to eu-1", "deployer", "Production deploy", "production-deploy", "Version", "Cluster", "v1.2", "eu-1", "OPS-1", "ticket", "branch", "ana1"}
+		`resource.name.startsWith("projects/_/buckets/invoices")`, "Re:",
+		"Deploy v1.2 to eu-1", "deployer", "Production deploy", "Version", "Cluster", "v1.2", "eu-1", "OPS-1", "ticket", "branch", "ana1"}
 	role := regexp.MustCompile(`roles/[a-z.-]+|[a-z]+@example.com`)
 	for _, message := range s.Messages() {
 		header, parts := parse(t, message.Data)
