@@ -52,7 +52,7 @@ func (a Application) Faults() []Fault {
 		tell(text, "uri")
 	}
 	for i, host := range a.CallbackHosts {
-		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" || host != strings.ToLower(host) {
+		if !callbackHost.MatchString(host) || len(host) > 260 {
 			tell(fmt.Sprintf("%q is not a host, or a host with a port", host), "callback_hosts", strconv.Itoa(i))
 		}
 	}

@@ -3,7 +3,6 @@ package application
 import (
 	"context"
 	"encoding/json"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/loopback"
 )
 
 // MaxValue is the longest value of data, and as much as is shown of one of a claim, in
@@ -148,20 +146,15 @@ func clip(text string) string {
 	return text
 }
 
-// mayCall is nil for where the application may be called back: https, at one of its hosts.
-// This machine may be called without TLS too, where it is one of them.
+// mayCall is nil for where the application may be called back. Whether the service is on
+// loopback, so that it may be there too, is looked at when it is called.
 func (a *Application) mayCall(callback string) error {
 	if callback == "" {
 		return nil
 	}
-	u, err := url.Parse(callback)
-	refused := invalid(FieldCallback, access.CodeBadCallback, nil)
-	switch {
-	case err != nil || len(callback) > 2000 || u.User != nil || u.Fragment != "" || u.Opaque != "":
-		return refused
-	case !slices.Contains(a.CallbackHosts, u.Host):
-		return refused
-	case u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())):
+	if _, err := ParseCallback(callback, a.CallbackHosts, true); err != nil {
+		refused := invalid(FieldCallback, access.CodeBadCallback, nil)
+		refused.Err = err
 		return refused
 	}
 	return nil
