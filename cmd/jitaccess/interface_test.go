@@ -99,7 +99,7 @@ func TestTheInterfaceOfJITAccess1(t *testing.T) {
 		{"6.11 held with peer approval only", "alice", "POST", self, replaced(body, sql, vm), "1", "application/json", 403, "needs-approval"},
 		{"6 as 1.7 named it", "alice", "POST", self, `{"roles":["roles/cloudsql.admin"],"justification":"as 1.7","activationTimeout":10}`, "1", "application/json", 200, "ACTIVE"},
 		{"7 no body", "carol", "POST", ask, "", "1", "application/json", 400, "bad-input"},
-		{"7 no id", "carol", "POST", ask, `{"peers":["bob@example.com"],"justification":"x","activationTimeout":5}`, "1", "application/json", 400, "role"},
+		{"7 no id", "carol", "POST", ask, `{"peers":["bob@example.com"],"justification":"x","activationTimeout":5}`, "1", "application/json", 400, "no-entitlement"},
 		{"7 too few peers", "carol", "POST", ask, replaced(peered, `"bob@example.com"`, ""), "1", "application/json", 400, "few-reviewers"},
 		{"7 null for peers", "carol", "POST", ask, replaced(peered, `["bob@example.com"]`, "null"), "1", "application/json", 400, "few-reviewers"},
 		{"7 too many peers", "carol", "POST", ask, replaced(peered, `"bob@example.com"`, manyPeers(11)), "1", "application/json", 400, "many-reviewers"},

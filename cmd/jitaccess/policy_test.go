@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -203,7 +204,13 @@ func TestPolicyGuide(t *testing.T) {
 	}
 	for _, block := range blocks {
 		text, _, _ := strings.Cut(block, "```")
-		if code, stdout, stderr := policyRun(t, map[string]string{"policy.yaml": text, "env": "ACTIVATION_TIMEOUT=120\n"}, "lint", "--without-ledger", "--env", "env", "policy.yaml"); code != exitOK {
+		args := []string{"lint", "--env", "env", "policy.yaml"}
+		if strings.HasPrefix(text, "applications:") { // a part of a file, and for a ledger
+			text = "version: 1\n" + text
+		} else {
+			args = slices.Insert(args, 1, "--without-ledger")
+		}
+		if code, stdout, stderr := policyRun(t, map[string]string{"policy.yaml": text, "env": "ACTIVATION_TIMEOUT=120\n"}, args...); code != exitOK {
 			t.Errorf("%s\n%d %s%s", text, code, stdout, stderr)
 		}
 	}

@@ -89,7 +89,7 @@ func TestSeveralRolesAtOnce(t *testing.T) {
 			"justification": "x", "activationTimeout": 30}).expect(t, http.StatusForbidden, "carol@example.com", browser)
 	})
 	t.Run("not mixed with what needs no approval", func(t *testing.T) {
-		w.call("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(sql)[0], "").expect(t, 400, "nor together with a role that needs none")
+		w.call("alice", "GET", "/access/projects/"+project+"?entitlement="+ids(editor)[0]+"&entitlement="+ids(sql)[0], "").expect(t, 400, "nor together with what needs none")
 		w.api("alice", "/api/projects/"+project+"/roles/self-activate", dict{"entitlementIds": ids(sql, editor), "justification": "x", "activationTimeout": 5}).expect(t, 403, "needs-approval")
 	})
 	t.Run("approved: one write, one id", func(t *testing.T) {

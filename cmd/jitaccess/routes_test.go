@@ -56,6 +56,13 @@ var routeCalls = []struct {
 		first: "1 groups.list, 1 getIamPolicy, 1 setIamPolicy", second: "1 groups.list, 1 getIamPolicy"},
 	{route: "GET /mail", who: "oncall-1@example.com", first: "1 members.list", second: "none"},
 	{route: "POST /mail", who: "oncall-1@example.com", form: url.Values{}, first: "1 groups.list", second: "1 groups.list"},
+	{route: "GET /apps", who: alice, first: "none", second: "none"},
+	{route: "POST /apps", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "GET /apps/{app}", who: alice, first: "none", second: "none"},
+	{route: "POST /apps/{app}", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "GET /apps/{app}/template", who: alice, first: "none", second: "none"},
+	{route: "POST /apps/{app}/template", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /apps/{app}/trial", who: alice, form: url.Values{}, first: "none", second: "none"},
 
 	{route: "GET /api/", who: alice, first: "none", second: "none"},
 	{route: "GET /api/policy", who: alice, first: "none", second: "none"},
@@ -95,6 +102,19 @@ var routeCalls = []struct {
 	{route: "POST /api/requests/{id}/withdraw", who: alice, body: dict{}, first: "none", second: "none"},
 	{route: "POST /api/requests/{id}/extend", who: alice, body: dict{}, first: "none", second: "none"},
 	{route: "POST /api/requests/{id}/review", who: alice, body: dict{}, first: "none", second: "none"},
+
+	// Without a ledger nothing is asked by applications, and nobody signs.
+	{route: "GET /.well-known/oauth-authorization-server", who: alice, first: "none", second: "none"},
+	{route: "GET /.well-known/jwks.json", who: alice, first: "none", second: "none"},
+	{route: "POST /v1/approvals", who: alice, body: dict{}, first: "none", second: "none"},
+	{route: "GET /v1/approvals/{id}", who: alice, first: "none", second: "none"},
+	{route: "POST /v1/approvals/{id}/withdraw", who: alice, body: dict{}, first: "none", second: "none"},
+	{route: "POST /v1/introspect", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /v1/revoke", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "GET /passkeys", who: alice, first: "1 members.list", second: "none"},
+	{route: "POST /passkeys", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /passkeys/{id}/approve", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /passkeys/{id}/remove", who: alice, form: url.Values{}, first: "none", second: "none"},
 }
 
 // asked is the link of Alice's request to Bob.
