@@ -56,6 +56,13 @@ var routeCalls = []struct {
 		first: "1 groups.list, 1 getIamPolicy, 1 setIamPolicy", second: "1 groups.list, 1 getIamPolicy"},
 	{route: "GET /mail", who: "oncall-1@example.com", first: "1 members.list", second: "none"},
 	{route: "POST /mail", who: "oncall-1@example.com", form: url.Values{}, first: "1 groups.list", second: "1 groups.list"},
+	{route: "GET /apps", who: alice, first: "none", second: "none"},
+	{route: "POST /apps", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "GET /apps/{app}", who: alice, first: "none", second: "none"},
+	{route: "POST /apps/{app}", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "GET /apps/{app}/template", who: alice, first: "none", second: "none"},
+	{route: "POST /apps/{app}/template", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /apps/{app}/trial", who: alice, form: url.Values{}, first: "none", second: "none"},
 
 	{route: "GET /api/", who: alice, first: "none", second: "none"},
 	{route: "GET /api/policy", who: alice, first: "none", second: "none"},

@@ -193,8 +193,9 @@ func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
 	base := review()
 	data := []string{base.ReviewURL, base.BaseURL, base.Roles[0].Description, base.Request.Justification, "Compute Admin", "Storage Admin",
 		"Störung №4711: サーバー再起動", denied().Decision.Comment, "Viel Erfolg!", "organizations/7/roles/oncall", "shop-prod", "Everything is down", "It was needed: see INC-4711.", "production",
-		`resource.name.startsWith("projects/_/buckets/invoices")`, "Re:"}
-	role := regexp.MustCompile(`roles/[a-z.]+|[a-z]+@example.com`)
+		`resource.name.startsWith("projects/_/buckets/invoices")`, "Re:", "roles/production-deploy",
+		"Deploy v1.2 to eu-1", "deployer", "Production deploy", "production-deploy", "Version", "Cluster", "v1.2", "eu-1", "OPS-1", "ticket", "branch", "ana1"}
+	role := regexp.MustCompile(`roles/[a-z.-]+|[a-z]+@example.com`)
 	for _, message := range s.Messages() {
 		header, parts := parse(t, message.Data)
 		for _, text := range []string{header.Get("Subject"), parts[0].text} {

@@ -184,7 +184,8 @@ func wholeRequest(t *testing.T, f Fixture, again broker.Memory) {
 	e.Window = access.Window{}
 	var notice access.Notice
 	fill(reflect.ValueOf(&notice).Elem())
-	notice.Later = false // it is said to the store, and not kept
+	notice.Later = false              // it is said to the store, and not kept
+	notice.Request.Unattested = false // it is found when a request is read
 	if _, err := again.Commit(context.Background(), e, []access.Notice{notice}); err != nil {
 		t.Fatal(err)
 	}

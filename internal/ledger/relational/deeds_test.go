@@ -20,13 +20,13 @@ import (
 )
 
 func deed(of string, number int, body string) ledger.Deed {
-	return ledger.Deed{Kind: ledger.DeedPasskeys, Of: of, Number: number, By: "ana@example.com", Body: []byte(body)}
+	return ledger.Deed{Kind: ledger.DeedApplication, Of: of, Number: number, By: "ana@example.com", Body: []byte(body)}
 }
 
 // deedsOf are the bodies of what is kept of somebody.
 func deedsOf(t *testing.T, s *ledger.Store, of string) (bodies []string) {
 	t.Helper()
-	all, err := s.Deeds(t.Context(), ledger.DeedPasskeys, of)
+	all, err := s.Deeds(t.Context(), ledger.DeedApplication, of)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,12 +55,12 @@ func TestDeedsOfOneThingAreOneChain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, home := newClock(), open(t)
 			s := store(t, home, c)
-			if all, err := s.Deeds(t.Context(), ledger.DeedPasskeys, ""); err != nil || len(all) != 0 {
+			if all, err := s.Deeds(t.Context(), ledger.DeedApplication, ""); err != nil || len(all) != 0 {
 				t.Fatalf("of nothing there are %v, %v", all, err)
 			}
 			// A name with a slash in it is a name, and so is one that ends as a number does.
 			put(t, s, deed("ben@example.com", 1, "one"), deed("a/b", 1, "other"), deed("ben@example.com", 2, "two"), deed("ben@example.com/2", 1, "third"))
-			put(t, s, ledger.Deed{Kind: ledger.DeedApplication, Of: "ben@example.com", Number: 1, Body: []byte("an application")})
+			put(t, s, ledger.Deed{Kind: ledger.DeedPasskeys, Of: "ben@example.com", Number: 1, Body: []byte("an application")})
 			c.Advance(-time.Hour) // an instance whose clock is behind
 			put(t, s, deed("ben@example.com", 3, "three"))
 			if got := deedsOf(t, s, "ben@example.com"); !slices.Equal(got, []string{"one", "two", "three"}) {
@@ -69,8 +69,8 @@ func TestDeedsOfOneThingAreOneChain(t *testing.T) {
 			if got := deedsOf(t, s, ""); !slices.Equal(got, []string{"other", "one", "two", "three", "third"}) {
 				t.Errorf("of all: %v", got)
 			}
-			all, err := s.Deeds(t.Context(), ledger.DeedPasskeys, "ben@example.com")
-			want := ledger.Deed{Kind: ledger.DeedPasskeys, Of: "ben@example.com", Number: 3, At: c.Now(), By: "ana@example.com", Body: []byte("three")}
+			all, err := s.Deeds(t.Context(), ledger.DeedApplication, "ben@example.com")
+			want := ledger.Deed{Kind: ledger.DeedApplication, Of: "ben@example.com", Number: 3, At: c.Now(), By: "ana@example.com", Body: []byte("three")}
 			if diff := cmp.Diff(want, all[2]); err != nil || diff != "" {
 				t.Errorf("%v\n%s", err, diff)
 			}
@@ -148,7 +148,7 @@ func TestDeedsThatSomebodyHasChangedAreNotRead(t *testing.T) {
 	const ben = "ben@example.com"
 	keep := func(of string, number int, sign func(text []byte) ledger.Signature, change func(*ledger.Note)) func(*testing.T, rigged) {
 		return func(t *testing.T, r rigged) {
-			notes, err := r.Notes(t.Context(), "deed passkeys", 10)
+			notes, err := r.Notes(t.Context(), "deed "+ledger.DeedApplication, 10)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -196,7 +196,7 @@ func TestDeedsThatSomebodyHasChangedAreNotRead(t *testing.T) {
 		"one has a number in another spelling": statement("UPDATE notes SET id = ? WHERE id = ?", ben+"/03", ben+"/3"),
 		"one is no JSON":                       statement("UPDATE notes SET body = 'eA==' WHERE id = ?", ben+"/3"),
 		"two change places":                    both(statement("UPDATE notes SET id = 'x' WHERE id = ?", ben+"/2"), statement("UPDATE notes SET id = ? WHERE id = ?", ben+"/2", ben+"/3"), statement("UPDATE notes SET id = ? WHERE id = 'x'", ben+"/3")),
-		"one is of another kind":               statement("UPDATE notes SET kind = 'deed application' WHERE id = ?", ben+"/2"),
+		"one is of another kind":               statement("UPDATE notes SET kind = 'deed passkeys' WHERE id = ?", ben+"/2"),
 	} {
 		for name, open := range riggedHomes {
 			t.Run(what+" in "+name, func(t *testing.T) {
@@ -207,11 +207,11 @@ func TestDeedsThatSomebodyHasChangedAreNotRead(t *testing.T) {
 					t.Fatalf("untouched: %+v, %v", r, err)
 				}
 				do(t, home)
-				_, err := s.Deeds(t.Context(), ledger.DeedPasskeys, "")
+				_, err := s.Deeds(t.Context(), ledger.DeedApplication, "")
 				if !isError(err, access.Unprocessable, access.CodeDeedsDamaged) {
 					t.Errorf("all are read: %v", err)
 				}
-				of, err := s.Deeds(t.Context(), ledger.DeedPasskeys, ben)
+				of, err := s.Deeds(t.Context(), ledger.DeedApplication, ben)
 				if err == nil && len(of) > 0 && what != "one is copied to somebody else" {
 					t.Errorf("they are read: %v", of)
 				}
@@ -298,7 +298,7 @@ func TestDeedsOutliveTheKeyThatSignedThem(t *testing.T) {
 				return ledger.New(ledger.Config{Home: home, Signer: keys(t, secrets...), Now: c.Now, Random: rand.Reader})
 			}
 			put(t, with(secret), deed("ben@example.com", 1, "one"), deed("ben@example.com", 2, "two"), deed("chloe@example.com", 1, "hers"))
-			if _, err := with(other).Deeds(t.Context(), ledger.DeedPasskeys, ""); !isError(err, access.Unprocessable, access.CodeDeedsDamaged) {
+			if _, err := with(other).Deeds(t.Context(), ledger.DeedApplication, ""); !isError(err, access.Unprocessable, access.CodeDeedsDamaged) {
 				t.Fatalf("another key reads them: %v", err)
 			}
 			if n, err := with(other).RenewDeeds(t.Context()); n != 0 || err == nil {
@@ -313,7 +313,7 @@ func TestDeedsOutliveTheKeyThatSignedThem(t *testing.T) {
 				t.Errorf("%v", got)
 			}
 			put(t, with(other), deed("ben@example.com", 4, "four"))
-			if _, err := with(secret).Deeds(t.Context(), ledger.DeedPasskeys, "ben@example.com"); err == nil {
+			if _, err := with(secret).Deeds(t.Context(), ledger.DeedApplication, "ben@example.com"); err == nil {
 				t.Error("the key that was given up reads what was signed since")
 			}
 		})
