@@ -62,7 +62,7 @@ func (s *server) forApplications(r chi.Router) {
 	r.Group(func(r chi.Router) {
 		r.Use(s.authenticated)
 		r.Post(pathV1+"/approvals", s.v1(http.StatusAccepted, s.createApproval))
-		r.Get(pathV1+"/approvals/{id}", s.v1(http.StatusOK, with(requestID, s.getApproval)))
+		r.Get(pathV1+"/approvals/{id}", s.getApproval)
 		r.Post(pathV1+"/approvals/{id}/withdraw", s.v1(http.StatusOK, with(requestID, s.withdrawApproval)))
 		r.Post(pathV1+"/introspect", s.v1(http.StatusOK, s.introspect))
 		r.Post(pathV1+"/revoke", s.v1(http.StatusOK, s.revoke))
@@ -152,13 +152,8 @@ func (s *server) v1(status int, h func(*http.Request) (any, error)) http.Handler
 			s.refuse(w, r, err)
 			return
 		}
-		if a, ok := body.(approval); ok {
-			if a.retryAfter != "" {
-				w.Header().Set("Retry-After", a.retryAfter)
-			}
-			if status == http.StatusAccepted {
-				w.Header().Set("Location", pathV1+"/approvals/"+a.ID)
-			}
+		if a, ok := body.(approval); ok && status == http.StatusAccepted {
+			w.Header().Set("Location", pathV1+"/approvals/"+a.ID)
 		}
 		writeJSON(w, status, body)
 	}

@@ -838,3 +838,54 @@ func publicKey(t testing.TB, set []map[string]string, id any) *ecdsa.PublicKey {
 	t.Fatalf("no key %v in %v", id, set)
 	return nil
 }
+
+// Over the network who waits has the same answer, with all that every answer carries, and so
+// has who waits while something goes wrong.
+func TestALookThatWaitsOverTheNetwork(t *testing.T) {
+	a := newAsked()
+	h, _ := applications(t, a, func(c *server.Config) { c.Applications.Waiters = 1 })
+	network := httptest.NewServer(h)
+	defer network.Close()
+	p := programOf(t, h)
+	id := p.reads(p.ask(deploy), http.StatusAccepted)["id"].(string)
+	look := func(method string) (*http.Response, answer) {
+		r, err := http.NewRequest(method, network.URL+"/v1/approvals/"+id+"?wait=25", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "access.example.com"
+		r.Header.Set("Authorization", "Bearer "+p.token)
+		w, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Body.Close()
+		var said answer
+		if err := json.NewDecoder(w.Body).Decode(&said); err != nil && method == "GET" {
+			t.Fatal(err)
+		}
+		return w, said
+	}
+	for _, c := range []struct {
+		method, status string
+		happens        func()
+		code           int
+	}{
+		{"GET", "approved", func() { a.becomes(id, access.Active, ben) }, 200},
+		{"HEAD", "", func() { a.becomes(id, access.Active, ben) }, 200},
+		{"GET", "", func() {
+			a.mu.Lock()
+			a.fails = &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable}
+			a.mu.Unlock()
+			a.becomes(id, access.Pending, "")
+		}, 503},
+	} {
+		a.becomes(id, access.Pending, "")
+		go func() { <-a.waiting; c.happens() }()
+		w, said := look(c.method)
+		if w.StatusCode != c.code || c.status != "" && said["status"] != c.status || w.Header.Get("Cache-Control") != "no-store" ||
+			w.Header.Get("X-Content-Type-Options") != "nosniff" || !w.Close || c.code == 503 && (said["code"] != "ledger-unavailable" || w.Header.Get("Retry-After") == "") {
+			t.Errorf("%s: %s %v %v", c.method, w.Status, w.Header, said)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -40,8 +39,6 @@ type approval struct {
 	ExpiresIn   int    `json:"expires_in,omitempty"`
 	// Warnings are troubles that came after what was recorded.
 	Warnings []approvalWarning `json:"warnings"`
-
-	retryAfter string
 }
 
 type approvalVerdict struct {
@@ -246,35 +243,6 @@ func texts(body jose.Claims) (map[string]string, error) {
 	return all, nil
 }
 
-// getApproval answers at once, or with wait when it is decided, and after so many seconds in
-// any case. Where too many wait already it answers at once, and says when to come again.
-func (s *server) getApproval(r *http.Request, id string) (any, error) {
-	wait, err := waitOf(r)
-	if err != nil {
-		return nil, err
-	}
-	q, err := s.theirs(r, id)
-	if err != nil {
-		return nil, err
-	}
-	later := ""
-	if wait > 0 && approvalStatus(q.StateAt(s.Now())) == waitOn {
-		select {
-		case s.waiters <- struct{}{}:
-			q, err = s.awaitDecision(r, q, wait)
-			<-s.waiters
-		default:
-			later = strconv.Itoa(approvalInterval)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	a, err := s.approvalOf(r, q, nil)
-	a.retryAfter = later
-	return a, err
-}
-
 // theirs is a request of the application that calls. To whom it is not theirs, it is not there.
 func (s *server) theirs(r *http.Request, id string) (access.Request, error) {
 	q, err := s.Applications.Broker.ForApplication(r.Context(), callerOf(r), id)
@@ -282,47 +250,6 @@ func (s *server) theirs(r *http.Request, id string) (access.Request, error) {
 		err = &access.Error{Kind: access.NotFound, Code: access.CodeNotFound, Err: e}
 	}
 	return q, err
-}
-
-// awaitDecision returns a request when there is nothing more to wait for, or when it was waited
-// long enough, or when the process is about to end.
-func (s *server) awaitDecision(r *http.Request, q access.Request, wait time.Duration) (access.Request, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), min(wait, max(0, q.Expires.Sub(s.Now()))))
-	defer cancel()
-	defer context.AfterFunc(s.stopping, cancel)()
-	for approvalStatus(q.StateAt(s.Now())) == waitOn {
-		s.Applications.Broker.Changed(ctx, q.ID, q.Version)
-		if ctx.Err() != nil {
-			break
-		}
-		was := q.Version
-		var err error
-		if q, err = s.theirs(r, q.ID); err != nil || q.Version == was {
-			return q, err
-		}
-	}
-	return q, nil
-}
-
-// waitOf is for how long to wait.
-func waitOf(r *http.Request) (time.Duration, error) {
-	q, err := query(r)
-	if err != nil {
-		return 0, err
-	}
-	for name, values := range q {
-		if name != "wait" || len(values) > 1 {
-			return 0, misplaced(name, "wait, once, is all that there is to say")
-		}
-	}
-	if !q.Has("wait") {
-		return 0, nil
-	}
-	seconds, err := strconv.Atoi(q.Get("wait"))
-	if err != nil || seconds < 0 || seconds > maxWait {
-		return 0, misplaced("wait", "wait is a whole number of seconds from 0 to "+strconv.Itoa(maxWait))
-	}
-	return time.Duration(seconds) * time.Second, nil
 }
 
 // withdrawApproval takes back what is not decided. There is nothing to say with it.
