@@ -24,14 +24,14 @@ var (
 	theirs = bytes.Repeat([]byte{3}, 32)
 	short  = bytes.Repeat([]byte{4}, 31)
 
-	down = errors.New("the secret is disabled")
+	errDown = errors.New("the secret is disabled")
 
 	issuers = []application.Application{
 		{Name: "deployer", URI: "https://deploy.example.com", Keys: []application.Key{{Secret: next}, {Secret: key}}, Active: true},
 		{Name: "console", URI: "https://console.example.com:8443/app", Keys: []application.Key{{Secret: theirs}, {Secret: short}}, Active: true},
 		{Name: "empty", URI: "", Keys: []application.Key{{Secret: theirs}}, Active: true},
 		{Name: "retired", URI: "https://retired.example.com", Keys: []application.Key{{Secret: key}}},
-		{Name: "sealed", URI: "https://sealed.example.com", KeysErr: down, Active: true},
+		{Name: "sealed", URI: "https://sealed.example.com", KeysErr: errDown, Active: true},
 	}
 	origins = []string{"https://access.example.com", "https://machines.example.com:8443"}
 )
@@ -138,7 +138,7 @@ func TestWhatATokenMayNotSay(t *testing.T) {
 
 // Whose keys are not known now, nobody is told that they are wrong.
 func TestKeysThatAreNotKnownNow(t *testing.T) {
-	for iss, want := range map[string]error{"sealed.example.com": down, "deploy.example.com": nil} {
+	for iss, want := range map[string]error{"sealed.example.com": errDown, "deploy.example.com": nil} {
 		_, err := bearer.Authenticate(signed(t, good(map[string]any{"iss": iss}), theirs), origins, issuers, noon)
 		e, _ := errors.AsType[*access.Error](err)
 		if err == nil || want != nil && (e == nil || e.Kind != access.Unavailable || !errors.Is(err, want)) || want == nil && e != nil {

@@ -124,7 +124,7 @@ func (s *server) authenticate(r *http.Request) (bearer.Authentication, error) {
 	if len(given) == 1 {
 		scheme, rest, _ := strings.Cut(token, " ")
 		if !strings.EqualFold(scheme, "Bearer") {
-			return refused(errors.New("Authorization is not of the scheme Bearer"))
+			return refused(errors.New("the scheme of Authorization is not Bearer"))
 		}
 		token = rest
 	}
