@@ -70,7 +70,8 @@ func TestReconcile(t *testing.T) {
 	if code, report, errs := reconcile(t, w.env(nil), "--project", project); code != exitOK || report.Projects != 1 {
 		t.Errorf("as it was granted: %d, %+v, %s", code, report, errs)
 	}
-	// Somebody with the policy in hand.
+	// Somebody with the policy in hand. The service would take in what it finds meanwhile.
+	w.stop()
 	text := func(from, until time.Duration) string {
 		return boundBy1x("", "", "", w.now().Add(from), w.now().Add(until)).Condition.Expression
 	}
