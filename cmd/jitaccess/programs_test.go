@@ -264,3 +264,24 @@ func TestWhatAProgramMayAskFor(t *testing.T) {
 		t.Error("somebody asks by hand", a.status)
 	}
 }
+
+// A service for machines, wired as in production, knows no one in person; tokens for its own
+// origin are good there, and links lead to where people are.
+func TestAServiceForMachinesAlone(t *testing.T) {
+	w := programWorld(t)
+	w.restart(map[string]string{"SERVE": "machines", "MACHINES_URL": w.url, "PUBLIC_URL": "https://access.example.com"})
+	d := deployer{t, w, w.url}
+	d.w.public = w.url
+	status, made := d.call("POST", "/v1/approvals", "a", deployBody(nil))
+	if status != http.StatusAccepted || !strings.HasPrefix(made["url"].(string), "https://access.example.com/") {
+		t.Fatal(status, made)
+	}
+	for _, path := range []string{"/", "/requests", "/review?activation=" + made["id"].(string), "/api/policy", "/apps", "/passkeys"} {
+		if a := w.page(bob, path); a.status != http.StatusNotFound || !strings.Contains(a.body, "urn:jitaccess:problem:not-found") {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	if a := w.page("", "/health/ready"); a.status != http.StatusOK {
+		t.Error(a.status, a.body)
+	}
+}
