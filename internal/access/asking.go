@@ -54,16 +54,6 @@ func (a Asking) digest() string {
 		digest(metadata...), a.Callback, a.Sent)
 }
 
-// DataDigest stands for the data alone, for whoever is told what was approved: SHA-256, in
-// hexadecimal, of names and values.
-func (a Asking) DataDigest() string {
-	var fields []string
-	for _, d := range a.Data {
-		fields = append(fields, d.Name, d.Value)
-	}
-	return digest(append([]string{"jitaccess asked data 1"}, fields...)...)
-}
-
 // unlinkedDomain ends the address that stands for somebody of an application. No mail gets to
 // .invalid (RFC 2606, section 2), and nobody has an address there.
 const unlinkedDomain = ".apps.invalid"
