@@ -37,10 +37,16 @@ type Call struct {
 // Unavailable, CodeUpstreamFailed, or TimedOut, CodeUpstreamTimeout; a caller who left
 // is TimedOut, CodeDeadline. Google's own text goes to the cause, quoted and cut short,
 // and never to people unless Google refuses the content of the call. A refusal by VPC
-// Service Controls has its id as the argument "violation" too. It returns nil for nil.
+// Service Controls has its id as the argument "violation" too. It returns nil for nil,
+// and a copy of an *access.Error: all who waited for one token have one error, and
+// callers write into what they get.
 func Failure(err error, c Call) *access.Error {
-	if known, ok := errors.AsType[*access.Error](err); ok || err == nil {
-		return known
+	if err == nil {
+		return nil
+	}
+	if known, ok := errors.AsType[*access.Error](err); ok {
+		own := *known
+		return &own
 	}
 	status, text := Answer(err)
 	m, ok := meanings[status]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -34,6 +35,19 @@ func TestOnlyARefusedChangeIsOne(t *testing.T) {
 		if e.Code != want || e.Kind != access.Unprocessable || e.Args["reason"] != `"Invalid query string."` {
 			t.Errorf("%s: %v", want, e)
 		}
+	}
+}
+
+// Many may wait for one token, and get one error; each then says what it means for them.
+func TestAKnownErrorIsTheCallersOwn(t *testing.T) {
+	known := &access.Error{Kind: access.Upstream, Code: access.CodeServiceNotAllowed, Args: access.Args{"account": "sa"}}
+	e := gcp.Failure(fmt.Errorf("wrapped: %w", known), call)
+	if !reflect.DeepEqual(e, known) {
+		t.Fatalf("%v became %v", known, e)
+	}
+	e.Code, e.Args = access.CodeGroupUnreadable, nil
+	if known.Code != access.CodeServiceNotAllowed || known.Args == nil {
+		t.Errorf("the error of all became %v", known)
 	}
 }
 
@@ -75,10 +89,6 @@ func TestWhatAFailedCallMeans(t *testing.T) {
 	}
 	if gcp.Failure(nil, call) != nil {
 		t.Error("nil is a failure")
-	}
-	known := &access.Error{Code: access.CodeConflict}
-	if gcp.Failure(fmt.Errorf("x: %w", known), call) != known {
-		t.Error("a known error was mapped again")
 	}
 }
 
