@@ -216,6 +216,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 		notifier = append(notifier, publisher)
 	}
+	webhooks, err := newWebhooks(c, google, k)
+	if err != nil {
+		return nil, fmt.Errorf("webhooks: %w", err)
+	}
+	notifier = append(notifier, webhooks)
 	memory, err := remember(ctx, c, google, logger, k)
 	if err != nil {
 		return nil, err
