@@ -63,10 +63,10 @@ func appPages(c *config.Config, all *applications, byPage *managed.Registry, req
 }
 
 // newCallbacks tells people by their channels, and applications by calling them back.
-func newCallbacks(c *config.Config, people notice.Notifier, all *applications, k clock) callback.Notifier {
+func newCallbacks(c *config.Config, people notice.Notifier, all *applications, hub *gitHub, k clock) callback.Notifier {
 	own, err := url.Parse(c.Server.PublicURL)
 	local := err == nil && loopback.Is(own.Hostname())
-	return callback.Notifier{People: people, Registry: all, Local: local,
+	return callback.Notifier{People: people, Registry: all, Local: local, Others: hub.tell,
 		Sender: callback.Sender{Client: callback.NewClient(nil, local), Now: k.now}}
 }
 
