@@ -102,7 +102,7 @@ func (b *Broker) send(ctx context.Context, message access.Message) (told, left i
 		b.settle(ctx, message, nil)
 		return 0, 0
 	}
-	failed := b.c.Notifier.Notify(ctx, b.homeward(message.Notice)).Failed()
+	failed := b.through(ctx, b.homeward(message.Notice)).Failed()
 	// An application that waits has nobody who would see that it was not told: how that began and
 	// ended is recorded.
 	if message.Notice.Kind == access.NoticeChanged && (message.Attempts == 0 || givenUp(message, failed, b.c.Now())) {
