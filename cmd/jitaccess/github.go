@@ -11,6 +11,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
+	"jitaccess/internal/doctor"
 	"jitaccess/internal/github"
 	"jitaccess/internal/outbound"
 	"jitaccess/internal/policy"
@@ -123,4 +124,30 @@ func (g *gitHub) tell(ctx context.Context, r access.Request) (bool, error) {
 		return false, err
 	}
 	return true, g.Tell(ctx, app, r)
+}
+
+// examine looks at all that are GitHub Apps, as GitHub knows them.
+func (g *gitHub) examine(ctx context.Context) (found []doctor.GitHubApp) {
+	file := g.apps.file()
+	if file == nil {
+		return nil
+	}
+	for _, a := range file.Applications {
+		if a.GitHub == nil {
+			continue
+		}
+		one := doctor.GitHubApp{Name: a.Name}
+		app, err := g.apps.gitHubApp(ctx, *a.GitHub)
+		one.Err = err
+		for _, id := range a.GitHub.Installations {
+			if err != nil {
+				break
+			}
+			said, err := g.Installed(ctx, app, id)
+			one.Installations = append(one.Installations, doctor.GitHubInstallation{ID: id, Account: said.Account.Login, Suspended: said.Suspended != "",
+				Permitted: said.Permissions["deployments"] == "write", Subscribed: slices.Contains(said.Events, "deployment_protection_rule"), Err: err})
+		}
+		found = append(found, one)
+	}
+	return found
 }

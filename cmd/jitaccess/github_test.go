@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -250,6 +251,24 @@ func TestGitHubAtAServiceForMachines(t *testing.T) {
 	w.restart(map[string]string{"SERVE": "machines", "MACHINES_URL": w.url, "PUBLIC_URL": "https://access.example.com"})
 	if status, made := w.delivers("deployment_protection_rule", g.Payload("1")); status != http.StatusAccepted || !strings.HasPrefix(made.URL, "https://access.example.com/") {
 		t.Error(status, made)
+	}
+}
+
+// The doctor asks GitHub whether it takes the app for itself, and what the app may do.
+func TestDoctorLooksAtGitHub(t *testing.T) {
+	w, g := gitHubWorld(t)
+	for want, change := range map[string]func(){
+		"ok       github: application github, installation 4711: GitHub takes": func() {},
+		"installation 4711 of acme lets the app decide nothing":                func() { g.Permit(nil) },
+		"installation 4711: GitHub does not take the app for itself":           func() { g.Fail(githubtest.Answer{Status: 401}) },
+	} {
+		change()
+		var out bytes.Buffer
+		examine(t.Context(), w.env(nil), "", w.mail.Roots, &out)
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("does not say %q:\n%s", want, out.String())
+		}
+		g.Permit(map[string]string{"deployments": "write"})
 	}
 }
 
