@@ -61,9 +61,9 @@ func appPages(c *config.Config, all *applications, byPage *managed.Registry, req
 }
 
 // newCallbacks tells people by their channels, and applications by calling them back.
-func newCallbacks(c *config.Config, people notice.Notifier, all *applications, k clock) callback.Notifier {
+func newCallbacks(c *config.Config, people notice.Notifier, all *applications, hub *gitHub, k clock) callback.Notifier {
 	local := servesLocally(c)
-	return callback.Notifier{People: people, Registry: all, Local: local,
+	return callback.Notifier{People: people, Registry: all, Local: local, Others: hub.tell,
 		Sender: callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: local}), Now: k.now}}
 }
 

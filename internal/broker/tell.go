@@ -142,15 +142,29 @@ func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Noti
 		warnings = append(warnings, &access.Error{Kind: access.Unavailable, Code: access.CodeNoChannel})
 	}
 	for _, u := range failed {
-		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
-			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
-		if u.To == "" {
-			warning.Code, warning.Args = access.CodeNotPublished, access.Args{"channel": u.Channel}
-		}
-		event := b.event(caller, access.NoticeFailed, n.Request)
-		event.Err = warning
-		_, unrecorded, _ := b.commit(ctx, event)
-		warnings = append(append(warnings, warning), unrecorded...)
+		warning := notTold(n, u)
+		warnings = append(append(warnings, warning), b.recordUntold(ctx, caller, n, warning)...)
 	}
 	return warnings
+}
+
+// notTold is the error of not having told somebody.
+func notTold(n access.Notice, u access.Receipt) *access.Error {
+	e := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
+		Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
+	switch {
+	case n.Kind == access.NoticeChanged:
+		e.Code, e.Args = access.CodeNotCalledBack, access.Args{"application": n.Request.Asking.Application}
+	case u.To == "":
+		e.Code, e.Args = access.CodeNotPublished, access.Args{"channel": u.Channel}
+	}
+	return e
+}
+
+// recordUntold records that somebody could not be told. The warnings are that it could not be.
+func (b *Broker) recordUntold(ctx context.Context, caller access.Caller, n access.Notice, why *access.Error) []*access.Error {
+	event := b.event(caller, access.NoticeFailed, n.Request)
+	event.Err = why
+	_, unrecorded, _ := b.commit(ctx, event)
+	return unrecorded
 }
