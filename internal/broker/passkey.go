@@ -243,6 +243,7 @@ func (b *Broker) deed(ctx context.Context, caller access.Caller, did access.Acti
 		n := b.keyNotice(did, keys[keyAt(keys, k.Of, k.Credential)])
 		return n, b.c.Signatures.Append(ctx, d, n)
 	})
+	b.keyring.changed() // also where it is not known whether it was written
 	if err != nil {
 		return nil, b.refuseKey(ctx, caller, did, k, err)
 	}
@@ -296,7 +297,7 @@ func (b *Broker) refuseKey(ctx context.Context, caller access.Caller, trying acc
 // most as in Decide. The error says that none of their keys counts here.
 func (b *Broker) Signing(ctx context.Context, caller access.Caller, v View, atMost time.Duration) (Ceremony, error) {
 	c := Ceremony{RelyingParty: b.relyingParty()}
-	keys, err := b.signingKeys(ctx, caller.Principal, v.Keys, b.c.Now())
+	keys, err := b.shownKeys(ctx, caller.Principal, v.Keys, b.c.Now())
 	if err != nil {
 		return c, err
 	}
@@ -313,6 +314,11 @@ func (b *Broker) signingKeys(ctx context.Context, p access.Principal, terms acce
 	if err != nil {
 		return nil, err
 	}
+	return b.counting(keys, p, terms, at)
+}
+
+// counting are those of some keys that are of a person and count at a time.
+func (b *Broker) counting(keys []access.Passkey, p access.Principal, terms access.KeyTerms, at time.Time) ([]access.Passkey, error) {
 	why := error(&access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey})
 	var good []access.Passkey
 	for _, k := range keys {
