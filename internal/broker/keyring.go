@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/passkey"
 )
 
 // KeysLife is for how long a page may rest on keys that were read before. What this instance
@@ -74,7 +75,7 @@ func (b *Broker) keysLately(ctx context.Context) ([]access.Passkey, error) {
 // shownKeys are signingKeys for a page. That there are none is looked at again.
 func (b *Broker) shownKeys(ctx context.Context, p access.Principal, terms access.KeyTerms, at time.Time) ([]access.Passkey, error) {
 	if keys, err := b.keysLately(ctx); err == nil {
-		if good, err := b.counting(keys, p, terms, at); err == nil {
+		if good, err := passkey.Counting(keys, p, b.relyingParty(), terms, at); err == nil {
 			return good, nil
 		}
 	}
@@ -94,7 +95,7 @@ func (b *Broker) keyless(ctx context.Context, people []access.Principal, terms a
 	}
 	now := b.c.Now()
 	return slices.DeleteFunc(people, func(p access.Principal) bool {
-		_, err := b.counting(keys, p, terms.Keys, now)
+		_, err := passkey.Counting(keys, p, b.relyingParty(), terms.Keys, now)
 		return err == nil
 	}), nil
 }

@@ -314,43 +314,7 @@ func (b *Broker) signingKeys(ctx context.Context, p access.Principal, terms acce
 	if err != nil {
 		return nil, err
 	}
-	return b.counting(keys, p, terms, at)
-}
-
-// counting are those of some keys that are of a person and count at a time.
-func (b *Broker) counting(keys []access.Passkey, p access.Principal, terms access.KeyTerms, at time.Time) ([]access.Passkey, error) {
-	why := error(&access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey})
-	var good []access.Passkey
-	for _, k := range keys {
-		if k.Of != p || k.RelyingParty != b.relyingParty() || !k.Removed.IsZero() {
-			continue
-		}
-		if err := fit(k, terms, at); err != nil {
-			why = err
-			continue
-		}
-		good = append(good, k)
-	}
-	if len(good) == 0 {
-		return nil, why
-	}
-	return good, nil
-}
-
-// fit is nil for a key that is as the terms demand at a time.
-func fit(k access.Passkey, terms access.KeyTerms, at time.Time) error {
-	switch {
-	case !k.Removed.IsZero():
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey}
-	case k.Approved.IsZero() && !terms.SelfEnrolled:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyUnapproved}
-	case at.Sub(k.Enrolled) < terms.Age:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyYoung,
-			Args: access.Args{"until": k.Enrolled.Add(terms.Age).UTC().Format(time.RFC3339)}}
-	case k.Synced && terms.DeviceBound:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeySynced}
-	}
-	return nil
+	return passkey.Counting(keys, p, b.relyingParty(), terms, at)
 }
 
 // sign is the evidence of a decision whose terms demand a signature: made just now, by a key
@@ -415,6 +379,6 @@ func (b *Broker) countsSigned(ctx context.Context, d access.Decision, r access.R
 		return false, err
 	}
 	return slices.ContainsFunc(keys, func(k access.Passkey) bool {
-		return k.Of == d.By && fit(k, terms.Keys, d.At) == nil && signed(d, k, terms.Keys) == nil
+		return k.Of == d.By && passkey.Fit(k, terms.Keys, d.At) == nil && signed(d, k, terms.Keys) == nil
 	}), nil
 }
