@@ -46,6 +46,13 @@ func TestAnApplicationIsCalledBack(t *testing.T) {
 			_, err := b.Sweep(t.Context(), broker.SweepCount)
 			return err
 		}, []access.State{access.Active, access.Expired}},
+		"ended early": {func(w *world, b *broker.Broker, r access.Request) error {
+			if _, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: r.ID, Verdict: access.Approve}); err != nil {
+				return err
+			}
+			_, err := b.End(t.Context(), caller(dan), r.Resource, r.ID, "")
+			return err
+		}, []access.State{access.Active, access.Ended}},
 		"refused": {func(w *world, b *broker.Broker, r access.Request) error {
 			if _, err := b.Decide(t.Context(), caller(ana), broker.Decide{Ref: r.ID, Verdict: access.Approve}); err == nil {
 				return errors.New("whom it is for approves")

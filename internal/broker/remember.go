@@ -73,6 +73,7 @@ func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Rec
 		if len(failed) == 0 || now.Sub(m.Made) > tryTime {
 			return struct{}{}, b.memory().Sent(ctx, m)
 		}
+		m.Notice.Left = failed.Targets()
 		return struct{}{}, b.memory().Unsent(ctx, m, now.Add(min(firstRetry<<max(0, min(m.Attempts, 10)), lastRetry)))
 	})
 	if err != nil && !outOfReach(err) { // out of reach nothing was kept, or it is told once more

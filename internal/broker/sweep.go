@@ -102,7 +102,7 @@ func (b *Broker) send(ctx context.Context, message access.Message) (told, left i
 		b.settle(ctx, message, nil)
 		return 0, 0
 	}
-	failed := b.c.Notifier.Notify(ctx, b.homeward(message.Notice)).Failed()
+	failed := b.through(ctx, b.homeward(message.Notice)).Failed()
 	if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
 		return 0, 1
 	}

@@ -52,12 +52,16 @@ var hearings = []hearing{
 	{access.SelfApproved, "somebody activates without others", access.NoticeSelfApproved, requester, nobody, true},
 	{access.GlassBroken, "somebody breaks the glass", access.NoticeGlass, watchers, nobody, false},
 	{access.GlassReviewed, "a broken glass is reviewed", access.NoticeGlassReviewed, requester, nobody, false},
-	{access.GrantFailed, "what was approved cannot be granted", "", nobody, nobody, false},
-	{access.EndAsked, "somebody ends access early", "", nobody, nobody, false},
-	{access.GrantEnded, "it was somebody else than its holder", access.NoticeEnded, requester, approvers, false},
+	{access.GrantEnded, "somebody else than its holder ends access early", access.NoticeEnded, requester, approvers, false},
 	{access.PasskeyEnrolled, "somebody adds a passkey", access.NoticePasskeyAdded, vouching, nobody, false},
 	{access.PasskeyApproved, "an administrator approves it", access.NoticePasskeyApproved, holder, auditing, false},
 	{access.PasskeyRemoved, "it is removed", access.NoticePasskeyRemoved, holder, nobody, false},
+	// What people get no mail of.
+	{access.RequestApproved, "it is not the last approval that it takes", access.NoticeHappened, nobody, nobody, true},
+	{access.RequestLapsed, "nobody decides in time", access.NoticeHappened, nobody, nobody, true},
+	{access.GrantFailed, "what was approved cannot be granted", access.NoticeHappened, nobody, nobody, true},
+	{access.GrantEnded, "its holder ends access early", access.NoticeHappened, nobody, nobody, true},
+	{access.GrantExpired, "access is over", access.NoticeHappened, nobody, nobody, true},
 }
 
 // notice begins what people are told of what was done to a request. some are the
@@ -80,7 +84,7 @@ func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) 
 }
 
 func (b *Broker) to(h hearing, people map[audience][]access.Principal) access.Notice {
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Did: h.did, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
 }
 
 // keyNotice is what people are told of what was done to a passkey, which is as it is then. An
@@ -129,7 +133,34 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
-	return b.c.Notifier.Notify(ctx, n)
+	return b.through(ctx, n)
+}
+
+// through tells through all channels. One that changes what it sent before hears what that
+// was, and what it sends now is remembered. A memory that is out of reach costs no more than
+// that something is sent anew.
+func (b *Broker) through(ctx context.Context, n access.Notice) access.Receipts {
+	updates := map[string]bool{}
+	for _, c := range b.c.Notifier.Channels() {
+		if c.Updates && b.memory() != nil {
+			updates[c.Name] = true
+		}
+	}
+	if len(updates) == 0 || n.Kind.OfPasskey() { // what was sent is known by requests
+		return b.c.Notifier.Notify(ctx, n)
+	}
+	n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })
+	receipts := b.c.Notifier.Notify(ctx, n)
+	changeable := slices.DeleteFunc(slices.Clone(receipts), func(r access.Receipt) bool {
+		known := func(e access.Receipt) bool { return e.Channel == r.Channel && e.Ref == r.Ref }
+		return !updates[r.Channel] || r.Ref == "" || slices.ContainsFunc(n.Earlier, known)
+	})
+	if len(changeable) > 0 {
+		_, _ = timed(b, ctx, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, b.memory().Told(ctx, n.Request.ID, changeable)
+		})
+	}
+	return receipts
 }
 
 // reckon records who could not be told, and returns them as warnings.
