@@ -40,7 +40,8 @@ type Broker interface {
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
 	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
-	Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error)
+	Reviewers(context.Context, access.Caller, ...access.EntitlementID) (broker.Reviewers, error)
+	Keyless(ctx context.Context, r access.Request) []access.Principal
 	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)
 	Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error)
 	MoreReviewers(ctx context.Context, c access.Caller, ref string) (broker.MoreReviewers, error)
