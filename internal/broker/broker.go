@@ -68,7 +68,7 @@ type Broker struct {
 // New makes a Broker.
 func New(c Config) *Broker {
 	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}},
-		waiting: waiting{all: map[string]map[int]*waited{}},
+		waiting: waiting{all: map[string]map[*waiter]struct{}{}},
 		asked:   newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now), opening: make(chan struct{}, opensAtOnce)}
 	if c.Store != nil { // it is left out where nothing is asked or decided
 		b.forgets = c.Store.Limits().Forgets
