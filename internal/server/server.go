@@ -154,9 +154,10 @@ type server struct {
 	changing *turns
 	waiting  *turns
 	// asks and polls are how fast an application may go; waiters has as many places as may wait
-	// for a decision.
+	// for a decision, and lookers are whose turn comes.
 	asks, polls *pace
 	waiters     chan struct{}
+	lookers     lookers
 	// stopping is over when Stopping is closed.
 	stopping context.Context
 	// places are for those who wait for a request to change.
