@@ -216,6 +216,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 		notifier = append(notifier, publisher)
 	}
+	webhooks, err := newWebhooks(c, google, k)
+	if err != nil {
+		return nil, fmt.Errorf("webhooks: %w", err)
+	}
+	notifier = append(notifier, webhooks)
 	memory, err := remember(ctx, c, google, logger, k)
 	if err != nil {
 		return nil, err
@@ -280,7 +285,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), MailAccount: mailAccount{mailer, c, account}, Apps: appPages(c, apps, byPage, requests), Version: version,
+		Provider: providersOf(c), Accounts: []server.Account{mailAccount{mailer, c, account}}, Apps: appPages(c, apps, byPage, requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			checks := map[string]error{}

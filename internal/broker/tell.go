@@ -68,7 +68,8 @@ func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) 
 	people := map[audience][]access.Principal{
 		requester: {r.Principal}, newReviewers: some, approvers: some, watchers: some, allReviewers: b.later.asked(r, b.c.Now()),
 		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, Did: h.did, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Did: h.did, At: b.c.Now(), Request: r,
+		To: addresses(people[h.to]), CC: addresses(people[h.cc])}
 }
 
 // addresses are where people and groups get mail, in their order, each once. Of an application

@@ -74,7 +74,10 @@ func (n Notifier) call(ctx context.Context, notice access.Notice) error {
 	if m.Body, err = Body(notice.Request, n.Sender.Now()); err != nil {
 		return err
 	}
-	return n.Sender.Send(ctx, m)
+	if err = n.Sender.Send(ctx, m); errors.Is(err, ErrGone) {
+		return nil // it wants no more of this one
+	}
+	return err
 }
 
 // Body is what an application is told: which request, and how it stands.

@@ -53,7 +53,7 @@ func TestWhoIsTold(t *testing.T) {
 	deployer := application.Application{Name: "deployer", CallbackHosts: []string{host}, Keys: []application.Key{{ID: "1", Secret: newest}}}
 	mail := &people{}
 	n := callback.Notifier{People: mail, Registry: registry{all: []application.Application{deployer}}, Local: true,
-		Sender: callback.Sender{Client: callback.NewClient(nil, true), Now: func() time.Time { return time.Unix(1795881214, 0) }}}
+		Sender: callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: func() time.Time { return time.Unix(1795881214, 0) }}}
 	if failed := n.Notify(t.Context(), changed(server.URL+"/done")).Failed(); failed != nil {
 		t.Fatal(failed)
 	}

@@ -34,6 +34,8 @@ func (r *reader) check(c *Config) {
 	r.checkIdentity(c)
 	r.checkApprovers(c)
 	r.checkMail(c)
+	m := c.Messages
+	r.faultIf(m.Webhooks.IsZero() != m.WebhookKeys.IsZero(), "WEBHOOK_SECRET", "WEBHOOK_URL and WEBHOOK_SECRET go together")
 }
 
 func (r *reader) checkCatalog(c *Config) {

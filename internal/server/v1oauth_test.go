@@ -99,7 +99,7 @@ func TestAServiceForMachines(t *testing.T) {
 	if w := do(h, httptest.NewRequest("GET", "/health/alive", nil)); w.Code != 200 {
 		t.Error(w.Code)
 	}
-	for _, path := range []string{"/", "/requests", "/access/projects/acme-orders-prod", "/api/policy", "/admin", "/review?activation=x", "/v1/", "/v1/nowhere", "/mail", "/apps"} {
+	for _, path := range []string{"/", "/requests", "/access/projects/acme-orders-prod", "/api/policy", "/admin", "/review?activation=x", "/v1/", "/v1/nowhere", "/notifications", "/apps"} {
 		r := request("GET", path)
 		p.refused(do(h, r), http.StatusNotFound, "not-found")
 	}
