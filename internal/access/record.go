@@ -125,8 +125,9 @@ type Notice struct {
 	// without is not kept.
 	ID   string
 	Kind NoticeKind
-	// Did is what happened.
+	// Did is what happened, and At when.
 	Did     Action
+	At      time.Time
 	Request Request
 	// To is who must act or know, CC is who should; together never empty, but in NoticeChanged
 	// and NoticeHappened.

@@ -84,7 +84,7 @@ func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) 
 }
 
 func (b *Broker) to(h hearing, people map[audience][]access.Principal) access.Notice {
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, Did: h.did, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Did: h.did, At: b.c.Now(), To: addresses(people[h.to]), CC: addresses(people[h.cc])}
 }
 
 // keyNotice is what people are told of what was done to a passkey, which is as it is then. An
@@ -172,15 +172,29 @@ func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Noti
 		warnings = append(warnings, &access.Error{Kind: access.Unavailable, Code: access.CodeNoChannel})
 	}
 	for _, u := range failed {
-		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
-			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
-		if u.To == "" {
-			warning.Code, warning.Args = access.CodeNotPublished, access.Args{"channel": u.Channel}
-		}
-		event := b.event(caller, access.NoticeFailed, n.Request)
-		event.Err = warning
-		_, unrecorded, _ := b.commit(ctx, event)
-		warnings = append(append(warnings, warning), unrecorded...)
+		warning := notTold(n, u)
+		warnings = append(append(warnings, warning), b.recordUntold(ctx, caller, n, warning)...)
 	}
 	return warnings
+}
+
+// notTold is the error of not having told somebody.
+func notTold(n access.Notice, u access.Receipt) *access.Error {
+	e := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
+		Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
+	switch {
+	case n.Kind == access.NoticeChanged:
+		e.Code, e.Args = access.CodeNotCalledBack, access.Args{"application": n.Request.Asking.Application}
+	case u.To == "":
+		e.Code, e.Args = access.CodeNotPublished, access.Args{"channel": u.Channel}
+	}
+	return e
+}
+
+// recordUntold records that somebody could not be told. The warnings are that it could not be.
+func (b *Broker) recordUntold(ctx context.Context, caller access.Caller, n access.Notice, why *access.Error) []*access.Error {
+	event := b.event(caller, access.NoticeFailed, n.Request)
+	event.Err = why
+	_, unrecorded, _ := b.commit(ctx, event)
+	return unrecorded
 }
