@@ -114,6 +114,12 @@ func (c *canned) Passkeys() bool  { return c.passkeys != nil }
 func (c *canned) PasskeyList(context.Context, access.Caller) (broker.PasskeyList, error) {
 	return *c.passkeys, c.err
 }
+func (c *canned) Enrol(context.Context, access.Caller, string, passkey.Creation) (access.Passkey, []*access.Error, error) {
+	return access.Passkey{}, nil, c.refused
+}
+func (c *canned) RemovePasskey(context.Context, access.Caller, access.Principal, string) ([]*access.Error, error) {
+	return c.asked.Warnings, c.refused
+}
 func (c *canned) Signing(_ context.Context, _ access.Caller, v broker.View, atMost time.Duration) (broker.Ceremony, error) {
 	return broker.Ceremony{RelyingParty: "access.example.com", Credentials: [][]byte{[]byte("laptop")}, Statement: passkey.Statement{
 		Purpose: passkey.Approval, Person: ben, Request: v.Digest, Duration: atMost, Nonce: bytes.Repeat([]byte{7}, 32), At: noon}}, c.err
@@ -255,6 +261,35 @@ func stories() []story {
 		{"review-ruled", in(access.Pending, func(v *broker.View) {
 			v.Terms = access.Terms{Rule: "what changes permissions", Policy: strings.Repeat("3fa9c1d2e8b0", 5), Requirements: []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}}
 		}), "GET " + rev, ben, 200},
+		{"passkeys", keyed(false), "GET /passkeys", ben, 200},
+		{"passkeys-none", func(c *canned) { keyed(false)(c); c.passkeys.Own = nil }, "GET /passkeys", ben, 200},
+		{"passkeys-admin", keyed(true), "GET /passkeys", carl, 200},
+		{"passkeys-admin-alone", func(c *canned) { keyed(true)(c); c.passkeys.Others = nil }, "GET /passkeys", carl, 200},
+		{"passkeys-not-made", keyed(false), "POST /passkeys name=Blue+security+key", ben, 403},
+		{"passkeys-sign-in-again", func(c *canned) {
+			keyed(false)(c)
+			c.refused = &access.Error{Kind: access.NotAllowed, Code: access.CodeSignInAgain}
+		}, "POST /passkeys name=Blue+security+key&public-key=AA&time=2026-11-22T12:00:00Z", ben, 403},
+		{"passkeys-untold", func(c *canned) {
+			keyed(false)(c)
+			c.asked.Warnings = []*access.Error{warn(access.CodeNotDelivered, access.Args{"recipient": string(ben), "channel": "mail"})}
+		}, "POST /passkeys/0123456789abcdef/remove principal=" + string(ben), ben, 200},
+		{"ask-signed", func(c *canned) { keyed(false)(c); c.keyless = []access.Principal{carl, dora} }, "GET " + p + mpa, ana, 200},
+		{"review-keyless", func(c *canned) {
+			keyed(false)(c)
+			in(access.Pending, func(v *broker.View) { own(v); v.Keyless = []access.Principal{carl} })(c)
+		}, "GET " + rev, ana, 200},
+		{"review-no-key", func(c *canned) {
+			keyed(false)(c)
+			in(access.Pending, func(v *broker.View) {
+				v.Signature, v.NoKey = true, &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyUnapproved}
+			})(c)
+		}, "GET " + rev, ben, 200},
+		{"review-sign", func(c *canned) { keyed(false)(c); in(access.Pending, func(v *broker.View) { v.Signature = true })(c) }, "POST " + rev + " verdict=approve", ben, 200},
+		{"more-keyless", func(c *canned) {
+			keyed(false)(c)
+			c.more.Keyless, c.more.AskedKeyless = []access.Principal{dora}, []access.Principal{ben}
+		}, "GET /review/reviewers?activation=REF", ana, 200},
 		{"choose-nothing-chosen", nil, "GET " + p + "?next=1", ana, 400},
 		{"choose-mixed", nil, "GET " + p + mpa + "&" + jit[1:], ana, 400},
 
@@ -555,6 +590,29 @@ func later(hours time.Duration) access.Activation {
 	a.RequestID = "mpa-AwMDAwMDAwMDAwMD"
 	a.Window = access.Window{Start: noon.Add(hours * time.Hour), End: noon.Add((hours + 1) * time.Hour)}
 	return a
+}
+
+// keyed is that approvals are signed here. Ben has two keys, of which one waits; whoever is an
+// administrator sees that of dora, too.
+func keyed(admin bool) func(*canned) {
+	return func(c *canned) {
+		key := func(of access.Principal, name string, approved bool) broker.KeyOf {
+			k := broker.KeyOf{Passkey: access.Passkey{Of: of, Name: name, Credential: []byte(name), RelyingParty: "access.example.com", Enrolled: noon.Add(-48 * time.Hour)}}
+			if approved {
+				k.Approved, k.ApprovedBy, k.Used = noon.Add(-47*time.Hour), carl, noon.Add(-time.Hour)
+			}
+			return k
+		}
+		synced := key(ben, "Phone <b>&", false)
+		synced.Synced = true
+		own := []broker.KeyOf{key(ben, "Laptop", true), synced}
+		c.passkeys = &broker.PasskeyList{Own: own, Admin: admin, Enrolment: broker.Ceremony{RelyingParty: "access.example.com", Credentials: [][]byte{[]byte("Laptop")},
+			Statement: passkey.Statement{Purpose: passkey.Enrolment, Person: ben, Nonce: bytes.Repeat([]byte{7}, 32), At: noon}}}
+		if admin {
+			c.passkeys.Own, c.passkeys.Enrolment.Person = []broker.KeyOf{key(carl, "Desk", false)}, carl
+			c.passkeys.Others = []broker.KeyOf{key(dora, "Phone", false), own[0]}
+		}
+	}
 }
 
 // newCanned is a believable state that stories change.
