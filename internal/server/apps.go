@@ -34,7 +34,7 @@ type Apps struct {
 	Unsealed bool
 	// Ask makes a request of an application, as *broker.Broker does.
 	Ask func(context.Context, access.Caller, broker.AskFor) (broker.Asked, error)
-	// Origin is where programs find the service.
+	// Origin is where programs find the service; empty for where people do.
 	Origin string
 }
 
@@ -73,8 +73,8 @@ type appView struct {
 	Templates []templateRow
 	Live      []keyRow
 	History   []doneRow
-	// Code is how the application asks, in JavaScript and in a shell.
-	Code, Shell string
+	// Code is how the application asks.
+	Code []appCode
 	// Trial is the id of the form of a trial request.
 	Trial string
 }
@@ -243,7 +243,7 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 	for _, d := range a.Done[:min(len(a.Done), 50)] {
 		v.History = append(v.History, doneRow{s.moment(r, d.At), string(d.By), l.Text("apps.did." + d.What)})
 	}
-	v.Code, v.Shell = s.howToCall(a.Application)
+	v.Code = howToCall(l, a.Application, cmp.Or(s.Apps.Origin, s.origin(r), "https://"+r.Host), callerOf(r).Principal)
 	var id [12]byte
 	if _, err := io.ReadFull(s.Random, id[:]); err != nil {
 		return page{}, err
@@ -503,42 +503,4 @@ func textLines(text string) []string {
 		}
 	}
 	return all
-}
-
-// howToCall is code that works with the key of an application.
-func (s *server) howToCall(a application.Application) (script, shell string) {
-	origin := cmp.Or(s.Apps.Origin, s.PublicURL, "https://access.example.com")
-	template, data := "TEMPLATE", `{}`
-	if len(a.Templates) > 0 {
-		template = a.Templates[0].Key
-		var fields []string
-		for _, d := range a.Templates[0].Data {
-			fields = append(fields, fmt.Sprintf("%q: %q", d.Name, "…"))
-		}
-		data = "{" + strings.Join(fields, ", ") + "}"
-	}
-	script = fmt.Sprintf(`const njwt = require("njwt");
-const key = Buffer.from(process.env.SIGNING_KEY, "base64");
-const token = () => njwt.create({iss: %[1]q, aud: %[2]q, sub: "ana@example.com"}, key)
-  .setExpiration(Date.now() + 5 * 60 * 1000).compact();
-
-const asked = token();
-const call = (path, options) => fetch(%[2]q + path, options).then(answer => answer.json());
-let approval = await call("/v1/approvals", {method: "POST",
-  headers: {"Authorization": "Bearer " + asked, "Content-Type": "application/json"},
-  body: JSON.stringify({template: %[3]q, data: %[4]s})});
-while (approval.status === "pending")
-  approval = await call("/v1/approvals/" + approval.id + "?wait=25", {headers: {"Authorization": "Bearer " + token()}});
-if (approval.status !== "approved") throw new Error(approval.status);
-console.log(approval.access_token);
-`, a.URI, origin, template, data)
-	shell = fmt.Sprintf(`b64() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
-hex=$(printf %%s "$SIGNING_KEY" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
-head=$(printf '{"alg":"HS256","typ":"JWT"}' | b64)
-body=$(printf '{"iss":"%[1]s","aud":"%[2]s","sub":"ana@example.com","exp":%%d}' $(($(date +%%s) + 300)) | b64)
-token=$head.$body.$(printf %%s "$head.$body" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$hex -binary | b64)
-curl -sS %[2]s/v1/approvals -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
-  -d '{"template":"%[3]s","data":%[4]s}'
-`, a.URI, origin, template, data)
-	return script, shell
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -61,7 +62,7 @@ func newApps(t *testing.T) *apps {
 				}
 				a.asked = append(a.asked, ask)
 				return broker.Asked{Request: access.Request{ID: "mpa-1"}}, nil
-			}}
+			}, Origin: "https://machines.example.com"}
 	})
 	return a
 }
@@ -203,6 +204,20 @@ func TestFormsOfApplicationsThatAreNone(t *testing.T) {
 	} {
 		if got.Code < 400 || got.Code >= 500 {
 			t.Errorf("%s: %d", name, got.Code)
+		}
+	}
+}
+
+// Code on the page asks where programs find the service, and texts stay what they are in each of its
+// languages: whoever runs it runs nothing that stands in a URI.
+func TestCodeIsSpelledForItsLanguage(t *testing.T) {
+	a := newApps(t)
+	a.must(http.StatusOK, a.send(carl, "POST", "/apps", "name", "odd", "uri", "https://odd.example/it's-$(id)-%25s"))
+	page := html.UnescapeString(a.must(http.StatusOK, a.send(carl, "GET", "/apps/odd")))
+	for _, want := range []string{`iss: "https://odd.example/it's-$(id)-%25s"`, `'"https://odd.example/it'\''s-$(id)-%25s"'`,
+		`const api = "https://machines.example.com";`, `sub: "` + string(carl) + `"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%s is not in %s", want, said(page))
 		}
 	}
 }
