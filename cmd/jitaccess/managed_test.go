@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // managedWorld is a world in which Carol and Frank manage applications by page.
@@ -170,5 +172,62 @@ func TestATrialRequestIsDecided(t *testing.T) {
 		if a := w.form(carol, "/apps/deployer/trial", bad); a.status != want {
 			t.Errorf("%s: %d, want %d", name, a.status, want)
 		}
+	}
+}
+
+// Once SEAL_KEY has a newer key in front, keys are sealed anew and the older one can go; doctor
+// says which are lost by their application and id, and never what they are.
+func TestSealKeyIsReplaced(t *testing.T) {
+	w := managedWorld(t, nil)
+	key, page := w.manages("deployer", "https://deploy.example.com")
+	id := regexp.MustCompile(`<input type="hidden" name="key" value="([^"]+)"><button class="danger"`).FindStringSubmatch(page.body)
+	if id == nil {
+		t.Fatal(page.body)
+	}
+	older, newer := w.Environment["SEAL_KEY"], base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{8}, 32))
+	asks := func() int {
+		claims := jwt.MapClaims{"iss": "https://deploy.example.com", "aud": w.public, "sub": alice, "exp": w.now().Add(5 * time.Minute).Unix()}
+		secret, _ := base64.StdEncoding.DecodeString(key)
+		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.call("", "GET", "/v1/approvals/mpa-none", "", "Authorization", "Bearer "+token).status
+	}
+	examined := func(sealKey string) string {
+		var out bytes.Buffer
+		examine(t.Context(), w.env(map[string]string{"SEAL_KEY": sealKey}), "", w.mail.Roots, &out)
+		if strings.Contains(out.String(), key) {
+			t.Error("doctor tells the key")
+		}
+		return out.String()
+	}
+	lost := "broken   applications: no key of SEAL_KEY opens the key " + id[1] + " of deployer"
+	for _, step := range []struct{ sealKey, doctor string }{
+		{older, "ok       applications: all 1 keys"},
+		{newer, lost},
+		{"", "broken   applications: applications that are managed at /apps cannot ask: SEAL_KEY is not set"},
+		{newer + "," + older, "warning  applications: keys are sealed with an older one"},
+	} {
+		if got := examined(step.sealKey); !strings.Contains(got, step.doctor) {
+			t.Errorf("%q is not in\n%s", step.doctor, got)
+		}
+	}
+	anew := w.log.waits("keys of applications were sealed anew")
+	w.restart(map[string]string{"SEAL_KEY": newer + "," + older})
+	<-anew
+	if got := examined(newer); !strings.Contains(got, "ok       applications: all 1 keys") || asks() != 404 {
+		t.Errorf("with the newer key alone it asks with %d, and\n%s", asks(), got)
+	}
+	w.restart(map[string]string{"SEAL_KEY": newer})
+	if asks() != 404 {
+		t.Errorf("without the older key: %d", asks())
+	}
+	if got := examined(older); !strings.Contains(got, lost) {
+		t.Errorf("%q is not in\n%s", lost, got)
+	}
+	w.restart(map[string]string{"SEAL_KEY": older})
+	if asks() != 503 { // nobody can tell whether it is the application
+		t.Errorf("with the older key alone: %d", asks())
 	}
 }

@@ -241,7 +241,7 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 		v.Live = append(v.Live, keyRow{k.ID, s.moment(r, k.Made)})
 	}
 	for _, d := range a.Done[:min(len(a.Done), 50)] {
-		v.History = append(v.History, doneRow{s.moment(r, d.At), string(d.By), l.Text("apps.did." + d.What)})
+		v.History = append(v.History, doneRow{s.moment(r, d.At), cmp.Or(string(d.By), l.Text("apps.did.service")), l.Text("apps.did." + d.What)})
 	}
 	v.Code = howToCall(l, a.Application, cmp.Or(s.Apps.Origin, s.origin(r), "https://"+r.Host), callerOf(r).Principal)
 	var id [12]byte

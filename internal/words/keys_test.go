@@ -45,7 +45,7 @@ func families(t *testing.T) map[string][]string {
 		"channel.": {"mail"}, "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
-		"apps.did.":     {"set", "propose", "agree", "drop"},
+		"apps.did.":     {"set", "propose", "agree", "drop", "seal"},
 		"apps.change.":  {"active", "uri", "keys", "hosts", "template"},
 		"terms.passed.": {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),

@@ -175,7 +175,8 @@ type Waiting struct {
 	To   application.Application
 }
 
-// Done is a deed as administrators see it. What is one of "set", "propose", "agree" and "drop".
+// Done is a deed as administrators see it. What is one of "set", "propose", "agree", "drop" and
+// "seal"; the last is By nobody.
 type Done struct {
 	At   time.Time
 	By   access.Principal
@@ -464,13 +465,17 @@ func (r *Registry) append(ctx context.Context, caller access.Caller, name string
 		return err
 	}
 	d := Deed{Of: name, Number: number, At: r.c.Now(), By: caller.Principal, Body: encoded}
-	err = r.c.Deeds.Append(ctx, d)
-	r.changed.Store(r.c.Now().UnixNano()) // also where nobody can say whether it was
-	if err != nil {
+	if err := r.record(ctx, d); err != nil {
 		return err
 	}
 	r.c.Changed(ctx, caller, name, what, alone)
 	return nil
+}
+
+func (r *Registry) record(ctx context.Context, d Deed) error {
+	err := r.c.Deeds.Append(ctx, d)
+	r.changed.Store(r.c.Now().UnixNano()) // also where nobody can say whether it was
+	return err
 }
 
 func changedMeanwhile(name string) error {
