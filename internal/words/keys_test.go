@@ -50,7 +50,8 @@ func families(t *testing.T) map[string][]string {
 		"terms.passed.": {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
 			string(access.NoticeEnded), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
-			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), "test"},
+			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), string(access.NoticePasskeyAdded),
+			string(access.NoticePasskeyApproved), string(access.NoticePasskeyRemoved), "test"},
 	}
 }
 
