@@ -14,7 +14,6 @@ import (
 	"jitaccess/internal/callback"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
-	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/loopback"
 	"jitaccess/internal/notice"
@@ -36,14 +35,7 @@ func newManaged(ctx context.Context, c *config.Config, google *cloud, kept *ledg
 	if err != nil {
 		return nil, err
 	}
-	byPage := managed.New(managed.Config{Deeds: applicationDeeds{kept}, Authority: who, Sealer: sealer, Now: k.now, Random: rand.Reader,
-		Changed: func(ctx context.Context, caller access.Caller, name, what string, alone bool) {
-			level, text := slog.LevelInfo, "an application was changed"
-			if alone {
-				level, text = journal.LevelAlert, "an application was changed by the only administrator, so that nobody else has agreed"
-			}
-			log.Log(ctx, level, text, "event", events.Application, "application", name, "change", what, "user", string(caller.Principal))
-		}})
+	byPage := managed.New(managed.Config{Deeds: applicationDeeds{kept}, Authority: who, Sealer: sealer, Now: k.now, Random: rand.Reader})
 	go every(ctx, k, 24*time.Hour, func() {
 		if n, err := byPage.Reseal(ctx); err != nil {
 			log.Error("keys of applications could not all be sealed anew: leave the older key in SEAL_KEY",
@@ -104,6 +96,6 @@ func (a applicationDeeds) Deeds(ctx context.Context) ([]managed.Deed, error) {
 }
 
 // Append implements managed.Deeds.
-func (a applicationDeeds) Append(ctx context.Context, d managed.Deed) error {
-	return a.kept.Append(ctx, ledger.Deed{Kind: ledger.DeedApplication, Of: d.Of, Number: d.Number, At: d.At, By: d.By, Body: d.Body})
+func (a applicationDeeds) Append(ctx context.Context, d managed.Deed, notices ...access.Notice) error {
+	return a.kept.Append(ctx, ledger.Deed{Kind: ledger.DeedApplication, Of: d.Of, Number: d.Number, At: d.At, By: d.By, Body: d.Body}, notices...)
 }

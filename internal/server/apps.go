@@ -66,6 +66,8 @@ type appView struct {
 	Key   string
 	Saved bool
 	Held  bool
+	// Warnings are who could not be told of it.
+	Warnings []string
 	// Own: what waits is by the viewer, so that others have to agree.
 	Own       bool
 	WaitingAt *Moment
@@ -202,7 +204,7 @@ func (s *server) createApp(r *http.Request) (page, error) {
 		status := s.blame(r, &v.Frame, err)
 		return page{template: "apps", status: status, data: v}, nil
 	}
-	return s.appPage(r, name, func(v *appView) { v.Key = made.Key })
+	return s.appPage(r, name, func(v *appView) { v.Key, v.Warnings = made.Key, s.viewWarnings(r, made.Warnings) })
 }
 
 func (s *server) app(r *http.Request, name string) (page, error) {
@@ -300,7 +302,9 @@ func (s *server) changeApp(r *http.Request, name string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	return s.appPage(r, name, func(v *appView) { v.Key, v.Saved, v.Held = did.Key, true, did.Waits })
+	return s.appPage(r, name, func(v *appView) {
+		v.Key, v.Saved, v.Held, v.Warnings = did.Key, true, did.Waits, s.viewWarnings(r, did.Warnings)
+	})
 }
 
 // editApp changes what is not a key.
@@ -378,7 +382,7 @@ func (s *server) saveTemplate(r *http.Request, name string) (page, error) {
 		status := s.blame(r, &v.Frame, err)
 		return page{template: "app-template", status: status, data: v}, nil
 	}
-	return s.appPage(r, name, func(v *appView) { v.Saved, v.Held = true, did.Waits })
+	return s.appPage(r, name, func(v *appView) { v.Saved, v.Held, v.Warnings = true, did.Waits, s.viewWarnings(r, did.Warnings) })
 }
 
 func (s *server) putTemplate(r *http.Request, name string, number int, typed templateForm, created bool) (managed.Changed, error) {

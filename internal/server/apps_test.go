@@ -27,7 +27,7 @@ import (
 type deeds struct{ all []managed.Deed }
 
 func (d *deeds) Deeds(context.Context) ([]managed.Deed, error) { return d.all, nil }
-func (d *deeds) Append(_ context.Context, one managed.Deed) error {
+func (d *deeds) Append(_ context.Context, one managed.Deed, _ ...access.Notice) error {
 	if one.Number != len(d.all)+1 {
 		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": one.Of}}
 	}
@@ -52,8 +52,7 @@ func newApps(t *testing.T) *apps {
 	a := &apps{t: t}
 	w.Admins = []string{"user:" + string(carl), "user:" + string(dora)}
 	b := w.World.Broker()
-	m := managed.New(managed.Config{Deeds: &deeds{}, Authority: b, Sealer: sealer, Now: func() time.Time { return noon }, Random: rand.Reader,
-		Changed: func(context.Context, access.Caller, string, string, bool) {}})
+	m := managed.New(managed.Config{Deeds: &deeds{}, Authority: b, Sealer: sealer, Now: func() time.Time { return noon }, Random: rand.Reader})
 	a.Handler, _ = serve(t, w, func(c *server.Config) {
 		c.Apps = &server.Apps{Registry: m, Managed: m, AsCode: func() bool { return a.asCode },
 			Ask: func(_ context.Context, caller access.Caller, ask broker.AskFor) (broker.Asked, error) {

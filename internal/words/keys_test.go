@@ -46,12 +46,13 @@ func families(t *testing.T) map[string][]string {
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
 		"apps.did.":     {"set", "propose", "agree", "drop", "seal"},
-		"apps.change.":  {"active", "uri", "keys", "hosts", "template"},
+		"apps.change.":  {"created", "active", "uri", "keys", "hosts", "template"},
 		"terms.passed.": {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
 			string(access.NoticeEnded), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
 			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), string(access.NoticePasskeyAdded),
-			string(access.NoticePasskeyApproved), string(access.NoticePasskeyRemoved), "test"},
+			string(access.NoticePasskeyApproved), string(access.NoticePasskeyRemoved), string(access.NoticeChangeWaits),
+			string(access.NoticeChangedAlone), "test"},
 	}
 }
 

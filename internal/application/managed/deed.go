@@ -115,6 +115,13 @@ func (f template) template() (application.Template, error) {
 	return t, nil
 }
 
+// doneBy is what was done by a deed that was applied.
+func doneBy(d Deed) string {
+	var body deedBody
+	_ = json.Unmarshal(d.Body, &body)
+	return body.Do
+}
+
 // proposed is a change that waits for a second administrator.
 type proposed struct {
 	number int

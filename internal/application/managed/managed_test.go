@@ -32,6 +32,7 @@ type world struct {
 	admins  []access.Principal
 	now     time.Time
 	told    []string
+	changed []access.ApplicationChange
 	sealer  *seal.Sealer
 	*managed.Registry
 }
@@ -48,10 +49,7 @@ func newWorld(t *testing.T, admins ...access.Principal) *world {
 
 // instance is another instance of the service with the same ledger.
 func (w *world) instance(sealer *seal.Sealer) *managed.Registry {
-	return managed.New(managed.Config{Deeds: w, Authority: w, Sealer: sealer, Now: func() time.Time { return w.now }, Random: rand.Reader,
-		Changed: func(_ context.Context, caller access.Caller, name, what string, alone bool) {
-			w.told = append(w.told, fmt.Sprintf("%s %s: %s, alone %v", caller.Principal, name, what, alone))
-		}})
+	return managed.New(managed.Config{Deeds: w, Authority: w, Sealer: sealer, Now: func() time.Time { return w.now }, Random: rand.Reader})
 }
 
 func (w *world) Deeds(context.Context) ([]managed.Deed, error) {
@@ -60,7 +58,7 @@ func (w *world) Deeds(context.Context) ([]managed.Deed, error) {
 	return slices.Clone(w.deeds), w.failing
 }
 
-func (w *world) Append(_ context.Context, d managed.Deed) error {
+func (w *world) Append(_ context.Context, d managed.Deed, notices ...access.Notice) error {
 	if before := w.before; before != nil {
 		w.before = nil
 		before()
@@ -94,6 +92,19 @@ func (w *world) SecondAdmin(ctx context.Context, c access.Caller, author access.
 		return &access.Error{Kind: access.NotAllowed, Code: access.CodeOwnRequest}
 	}
 	return w.Admin(ctx, c)
+}
+
+// ChangeApplication keeps what was done in words, and of what it would tell.
+func (w *world) ChangeApplication(ctx context.Context, caller access.Caller, did access.Action, c access.ApplicationChange,
+	keep func(context.Context, ...access.Notice) error) ([]*access.Error, error) {
+	if c.By != caller.Principal {
+		w.t.Errorf("a change of %s by %s", c.By, caller.Principal)
+	}
+	if err := keep(ctx); err != nil {
+		return nil, err
+	}
+	w.told, w.changed = append(w.told, fmt.Sprintf("%s %s: %s: %s", c.By, c.Application, did, strings.Join(c.What, ", "))), append(w.changed, c)
+	return nil, nil
 }
 
 func (w *world) SoleAdmin() bool { return len(w.admins) == 1 }
@@ -372,7 +383,8 @@ func TestWithOneAdministratorItHoldsAtOnce(t *testing.T) {
 		t.Errorf("%+v", app)
 	}
 	w.change(ana, func(c *managed.Change) { c.Active = false })
-	if want := []string{"ana@example.com deployer: changed, alone true", "ana@example.com deployer: changed, alone false"}; !slices.Equal(w.told, want) {
+	if want := []string{"ana@example.com deployer: application changed alone: template production-deploy",
+		"ana@example.com deployer: application changed: active"}; !slices.Equal(w.told, want) {
 		t.Errorf("told %q, want %q", w.told, want)
 	}
 }
