@@ -57,6 +57,42 @@ func (w *world) manages(name, uri string) (key string, page answer) {
 	return html.UnescapeString(shown[1]), w.page(carol, "/apps/"+name).expect(w.t, 200)
 }
 
+// Of a change that lets more happen the other administrator gets a mail, or where there is none
+// auditors do; what only takes away is told nobody.
+func TestWhoGetsMailsOfApplications(t *testing.T) {
+	w := managedWorld(t, map[string]string{"AUDITORS": "user:" + alice})
+	w.manages("deployer", "https://deploy.example.com")
+	mails := func() (all []string) {
+		for _, m := range w.mail.Messages() {
+			subject := regexp.MustCompile(`(?m)^Subject: (.*?)\r?$`).FindStringSubmatch(m.Data)
+			all = append(all, strings.Join(m.To, ",")+": "+subject[1])
+		}
+		return all
+	}
+	want := []string{frank + ": A change of application deployer waits for you"}
+	if got := mails(); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if data := w.mail.Messages()[0].Data; !strings.Contains(data, w.public+"/apps/deployer") {
+		t.Errorf("the mail does not lead to the change: %s", data)
+	}
+	w.restart(map[string]string{"ADMINS": "user:" + carol})
+	change := func(number, do string) {
+		t.Helper()
+		w.form(carol, "/apps/deployer", url.Values{"number": {number}, "do": {do}, "uri": {"https://deploy.example.com"}, "hosts": {"hooks.example.com"}}).
+			expect(t, 200)
+	}
+	change("3", "settings")
+	change("4", "off")
+	if got, want := mails(), append(want, alice+": "+carol+" changed application deployer alone"); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	alert := regexp.MustCompile(`"severity":"ALERT"[^\n]*changed application[^\n]*nobody else could have agreed: hosts`)
+	if !alert.MatchString(w.log.String()) {
+		t.Errorf("there is no alert in the log: %s", w.log)
+	}
+}
+
 // Code that stands on the page of an application runs as it stands there, once the values of the
 // data are put in: with the key that was shown, to where programs find the service.
 func TestCodeOnThePageOfAnApplicationRuns(t *testing.T) {

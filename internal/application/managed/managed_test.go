@@ -566,3 +566,44 @@ func TestWhatCannotBeAnApplication(t *testing.T) {
 		t.Errorf("an application that there is none of: %v", err)
 	}
 }
+
+// What people are told of a change is what happened: by whom, when, what, and whether it still
+// waits for somebody.
+func TestWhatHappened(t *testing.T) {
+	w := made(t, ana, bob)
+	w.change(ana, func(c *managed.Change) { c.CallbackHosts = nil })
+	proposed := w.changed[len(w.changed)-1]
+	is := func(name string, c access.ApplicationChange, want access.Action, waits bool) {
+		t.Helper()
+		if did, still, err := w.Happened(t.Context(), c); did != want || still != waits || err != nil {
+			t.Errorf("%s: %q, waits %v, %v", name, did, still, err)
+		}
+	}
+	is("what waits", proposed, access.ApplicationProposed, true)
+	for name, edit := range map[string]func(*access.ApplicationChange){
+		"by another":          func(c *access.ApplicationChange) { c.By = bob },
+		"at another time":     func(c *access.ApplicationChange) { c.At = c.At.Add(time.Second) },
+		"something else":      func(c *access.ApplicationChange) { c.What = []string{"uri"} },
+		"of another":          func(c *access.ApplicationChange) { c.Application = "other" },
+		"of an earlier deed":  func(c *access.ApplicationChange) { c.Number-- },
+		"of one that is none": func(c *access.ApplicationChange) { c.Number++ },
+	} {
+		c := proposed
+		edit(&c)
+		if did, _, err := w.Happened(t.Context(), c); did != "" || err != nil {
+			t.Errorf("%s: %q, %v", name, did, err)
+		}
+	}
+	w.must(w.Agree(t.Context(), by(bob), "deployer", proposed.Number))
+	is("what was agreed to", proposed, access.ApplicationProposed, false)
+	is("that it was agreed to", w.changed[len(w.changed)-1], "", false)
+	w.change(ana, func(c *managed.Change) { c.Active = false })
+	is("what only takes away", w.changed[len(w.changed)-1], "", false)
+	w.admins = []access.Principal{ana}
+	w.change(ana, func(c *managed.Change) { c.Active = true })
+	is("what one did alone", w.changed[len(w.changed)-1], access.ApplicationAlone, false)
+	w.deeds[1].Body = []byte("{")
+	if _, _, err := w.Happened(t.Context(), proposed); kindOf(err) != access.Unprocessable {
+		t.Error(err)
+	}
+}
