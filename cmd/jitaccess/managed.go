@@ -97,5 +97,6 @@ func (a applicationDeeds) Deeds(ctx context.Context) ([]managed.Deed, error) {
 
 // Append implements managed.Deeds.
 func (a applicationDeeds) Append(ctx context.Context, d managed.Deed, notices ...access.Notice) error {
-	return a.kept.Append(ctx, ledger.Deed{Kind: ledger.DeedApplication, Of: d.Of, Number: d.Number, At: d.At, By: d.By, Body: d.Body}, notices...)
+	kept := ledger.Deed{Kind: ledger.DeedApplication, Of: d.Of, Number: d.Number, At: d.At, By: d.By, Body: d.Body}
+	return a.kept.Append(ctx, kept, notices...)
 }

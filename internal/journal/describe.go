@@ -160,9 +160,9 @@ func message(form string, e access.Event) string {
 	}
 	return strings.NewReplacer("{actor}", actor, "{what}", what, "{whose}", strconv.Quote(string(r.Principal)),
 		"{span}", minutes(span)+" minutes",
-		"{asked}", cmp.Or(people(r.Reviewers),
-			"nobody by name"), "{partly}", partly(e.Outcomes), "{passkey}", strconv.Quote(e.Passkey),
-		"{application}", strconv.Quote(e.Change.Application), "{change}", strings.Join(e.Change.What, ", "), "{trying}", string(e.Trying)).Replace(form)
+		"{asked}", cmp.Or(people(r.Reviewers), "nobody by name"), "{partly}", partly(e.Outcomes), "{passkey}", strconv.Quote(e.Passkey),
+		"{application}", strconv.Quote(e.Change.Application), "{change}", strings.Join(e.Change.What, ", "),
+		"{trying}", string(e.Trying)).Replace(form)
 }
 
 // repeated is whether all of it stood before. It keeps the event of a grant, since the

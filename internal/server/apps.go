@@ -77,8 +77,23 @@ type appView struct {
 	History   []doneRow
 	// Code is how the application asks.
 	Code []appCode
-	// Trial is the id of the form of a trial request.
+	// Trial is the id of the form of a trial request; Tried is what was sent by it and refused,
+	// nil for nothing.
 	Trial string
+	Tried *broker.AskFor
+}
+
+// TriedValue is what was sent of a field of a template by a trial request that was refused.
+func (v *appView) TriedValue(template, field string) string {
+	if v.Tried == nil || v.Tried.Template != template {
+		return ""
+	}
+	return v.Tried.Data[field]
+}
+
+// TriedBy is whether a template is the one of a trial request that was refused.
+func (v *appView) TriedBy(template string) bool {
+	return v.Tried != nil && v.Tried.Template == template
 }
 
 type templateRow struct {
@@ -189,7 +204,7 @@ func (s *server) createApp(r *http.Request) (page, error) {
 	if err := s.mayManage(r); err != nil {
 		return page{}, err
 	}
-	f, err := form(r)
+	f, err := appForm(r, "name", "uri", "hosts")
 	if err != nil {
 		return page{}, err
 	}
@@ -252,8 +267,17 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 	}
 	v.Trial = hex.EncodeToString(id[:])
 	with(v)
-	status := http.StatusOK
-	return page{template: "app", status: status, data: v}, nil
+	return page{template: "app", status: http.StatusOK, data: v}, nil
+}
+
+// refusedOn shows an application with why something was refused, and what was typed.
+func (s *server) refusedOn(r *http.Request, name string, why error, with func(*appView)) (page, error) {
+	shown, err := s.appPage(r, name, with)
+	if err != nil {
+		return page{}, why
+	}
+	shown.status = s.blame(r, &shown.data.(*appView).Frame, why)
+	return shown, nil
 }
 
 // templateAbout says in one line what a template demands.
@@ -270,18 +294,45 @@ func (s *server) templateAbout(r *http.Request, t application.Template) string {
 	return about
 }
 
+// appForm reads a form of these pages, which has each of some fields once at most, and no other;
+// a field that ends with a dot is all that begin so.
+func appForm(r *http.Request, fields ...string) (url.Values, error) {
+	f, err := form(r)
+	for name, values := range f {
+		known := slices.ContainsFunc(fields, func(field string) bool {
+			return name == field || strings.HasSuffix(field, ".") && strings.HasPrefix(name, field)
+		})
+		if err == nil && (len(values) > 1 || !known) {
+			err = badInput(printable(name)+" is no field of this form, or is there twice", nil)
+		}
+	}
+	return f, err
+}
+
+// numbered reads a form of these pages, and which deed its viewer has seen last.
+func numbered(r *http.Request, fields ...string) (url.Values, int, error) {
+	f, err := appForm(r, append(fields, "number")...)
+	if err != nil {
+		return nil, 0, err
+	}
+	number, err := strconv.Atoi(f.Get("number"))
+	if err != nil {
+		return nil, 0, badInput("number is no number", err)
+	}
+	return f, number, nil
+}
+
+// trialData begins the fields of a trial request that are its data.
+const trialData = "data."
+
 // changeApp does what an administrator chose on the page of an application.
 func (s *server) changeApp(r *http.Request, name string) (page, error) {
 	if err := s.mayManage(r); err != nil {
 		return page{}, err
 	}
-	f, err := form(r)
+	f, number, err := numbered(r, "do", "key", "uri", "hosts")
 	if err != nil {
 		return page{}, err
-	}
-	number, err := strconv.Atoi(f.Get("number"))
-	if err != nil {
-		return page{}, badInput("number is no number", err)
 	}
 	ctx, caller, m := r.Context(), callerOf(r), s.Apps.Managed
 	var did managed.Changed
@@ -298,6 +349,9 @@ func (s *server) changeApp(r *http.Request, name string) (page, error) {
 		did, err = s.editApp(r, name, number, f)
 	default:
 		err = badInput("there is nothing of that name to do", nil)
+	}
+	if err != nil && f.Get("do") == "settings" {
+		return s.refusedOn(r, name, err, func(v *appView) { v.URI, v.CallbackHosts = f.Get("uri"), textLines(f.Get("hosts")) })
 	}
 	if err != nil {
 		return page{}, err
@@ -354,23 +408,30 @@ func (s *server) appTemplate(r *http.Request, name string) (page, error) {
 	return page{template: "app-template", status: http.StatusOK, data: v}, nil
 }
 
+// Types of templates, as forms and policy files have them.
+const (
+	typeApprove = "approve"
+	typeSign    = "sign_and_approve"
+)
+
 // saveTemplate makes a template, or changes one.
 func (s *server) saveTemplate(r *http.Request, name string) (page, error) {
 	if err := s.mayManage(r); err != nil {
 		return page{}, err
 	}
-	f, err := form(r)
+	f, number, err := numbered(r, "new", "key", "name", "title", "type", "data", "claims", "approvals", "approvers", "max", "default", "life",
+		"metadata", "unlinked", "active")
 	if err != nil {
 		return page{}, err
 	}
-	number, err := strconv.Atoi(f.Get("number"))
-	if err != nil {
-		return page{}, badInput("number is no number", err)
+	if !slices.Contains([]string{typeApprove, typeSign}, f.Get("type")) || slices.ContainsFunc([]string{"new", "unlinked", "active"},
+		func(box string) bool { return f.Has(box) && f.Get(box) != "1" }) {
+		return page{}, badInput("type, new, unlinked or active is none of what it can be", nil)
 	}
 	typed := templateForm{Key: strings.TrimSpace(f.Get("key")), Name: strings.TrimSpace(f.Get("name")),
 		Title: strings.TrimSpace(f.Get("title")),
 		Data:  f.Get("data"), Claims: f.Get("claims"), Approvals: f.Get("approvals"), Approvers: f.Get("approvers"), Max: f.Get("max"),
-		Default: f.Get("default"), Life: f.Get("life"), Metadata: f.Get("metadata"), Sign: f.Get("type") == "sign_and_approve",
+		Default: f.Get("default"), Life: f.Get("life"), Metadata: f.Get("metadata"), Sign: f.Get("type") == typeSign,
 		Unlinked: f.Get("unlinked") == "1", Active: f.Get("active") == "1"}
 	created := f.Get("new") == "1"
 	did, err := s.putTemplate(r, name, number, typed, created)
@@ -472,7 +533,7 @@ func (s *server) tryApp(r *http.Request, name string) (page, error) {
 	if err := s.Broker.Admin(r.Context(), caller); err != nil {
 		return page{}, err
 	}
-	f, err := form(r)
+	f, err := appForm(r, "id", "template", trialData)
 	if err != nil {
 		return page{}, err
 	}
@@ -486,13 +547,13 @@ func (s *server) tryApp(r *http.Request, name string) (page, error) {
 	ask := broker.AskFor{Key: "trial " + id, Application: name, Template: f.Get("template"), Subject: string(caller.Principal),
 		Data: map[string]string{}, Reason: s.languageOf(r).Text("apps.trial.reason", "who", caller.Principal), Origin: s.origin(r), Host: r.Host}
 	for field := range f {
-		if data, ok := strings.CutPrefix(field, "data."); ok {
+		if data, ok := strings.CutPrefix(field, trialData); ok {
 			ask.Data[data] = f.Get(field)
 		}
 	}
 	asked, err := s.Apps.Ask(r.Context(), access.Caller{Method: access.MethodApplication, Application: name}, ask)
 	if err != nil {
-		return page{}, err
+		return s.refusedOn(r, name, err, func(v *appView) { v.Tried, v.Trial = &ask, id })
 	}
 	return redirect(requestPath(asked.Request.ID)), nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ type deeds struct{ all []managed.Deed }
 
 func (d *deeds) Deeds(context.Context) ([]managed.Deed, error) { return d.all, nil }
 func (d *deeds) Append(_ context.Context, one managed.Deed, _ ...access.Notice) error {
-	if one.Number != len(d.all)+1 {
+	if one.Number != 1+len(slices.DeleteFunc(slices.Clone(d.all), func(other managed.Deed) bool { return other.Of != one.Of })) {
 		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": one.Of}}
 	}
 	d.all = append(d.all, one)
@@ -41,6 +42,10 @@ type apps struct {
 	t      *testing.T
 	asked  []broker.AskFor
 	asCode bool
+	clock  time.Time
+	deeds  *deeds
+	// registry is behind the pages.
+	registry *managed.Registry
 }
 
 func newApps(t *testing.T) *apps {
@@ -49,11 +54,13 @@ func newApps(t *testing.T) *apps {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &apps{t: t}
+	a := &apps{t: t, clock: noon, deeds: &deeds{}}
 	w.Admins = []string{"user:" + string(carl), "user:" + string(dora)}
 	b := w.World.Broker()
-	m := managed.New(managed.Config{Deeds: &deeds{}, Authority: b, Sealer: sealer, Now: func() time.Time { return noon }, Random: rand.Reader})
+	m := managed.New(managed.Config{Deeds: a.deeds, Authority: b, Sealer: sealer, Now: func() time.Time { return a.clock }, Random: rand.Reader})
+	a.registry = m
 	a.Handler, _ = serve(t, w, func(c *server.Config) {
+		c.Now = func() time.Time { return a.clock }
 		c.Apps = &server.Apps{Registry: m, Managed: m, AsCode: func() bool { return a.asCode },
 			Ask: func(_ context.Context, caller access.Caller, ask broker.AskFor) (broker.Asked, error) {
 				if caller.Application != ask.Application || caller.Method != access.MethodApplication {

@@ -139,7 +139,7 @@ func (d definition) application(name string) (application.Application, error) {
 		app.Templates = append(app.Templates, t)
 	}
 	for _, fault := range app.Faults() {
-		return app, fmt.Errorf("%s: %s", strings.Join(fault.At, " "), fault.Text)
+		return app, errors.New(fault.Text)
 	}
 	return app, nil
 }
