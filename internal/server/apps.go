@@ -71,7 +71,7 @@ type appView struct {
 	// Own: what waits is by the viewer, so that others have to agree.
 	Own       bool
 	WaitingAt *Moment
-	What      []string
+	What      []difference
 	Templates []templateRow
 	Live      []keyRow
 	History   []doneRow
@@ -241,15 +241,7 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 	v := &appView{Frame: s.frame(r, "apps.one", "name", name), View: a, Managed: s.managing(), Broken: s.brokenApps(r)[name]}
 	if a.Waiting != nil {
 		v.Own, v.WaitingAt = a.Waiting.By == callerOf(r).Principal, s.moment(r, a.Waiting.At)
-		for _, what := range a.Waiting.What {
-			kind, key, _ := strings.Cut(what, " ")
-			v.What = append(v.What, l.Text("apps.change."+kind, "key", key))
-		}
-		for _, t := range a.Waiting.To.Templates {
-			if slices.Contains(a.Waiting.What, "template "+t.Key) {
-				v.What = append(v.What, s.templateAbout(r, t))
-			}
-		}
+		v.What = differences(l, a)
 	}
 	for _, t := range a.Templates {
 		v.Templates = append(v.Templates, templateRow{Template: t, About: s.templateAbout(r, t)})

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -170,6 +171,39 @@ func TestWhatCannotBeDoneToAnApplication(t *testing.T) {
 	a.must(200, a.send(carl, "POST", "/apps", "name", "other", "uri", "https://other.example.com"))
 	refused("the URI of another", 400, post(carl, "/apps/other", "number", "1", "do", "settings", "uri", "https://deploy.example.com", "hosts", ""))
 	refused("the key of another", 404, post(carl, "/apps/other", "number", "1", "do", "give-up", "key", key))
+}
+
+// Whoever agrees has seen all that is otherwise then: what it was, and what it would be.
+func TestAChangeThatWaitsIsShownWhole(t *testing.T) {
+	for _, edit := range [][]string{{"name", "Other name"}, {"title", "Other title"}, {"type", "sign_and_approve"}, {"data", "version | Build | x+"}, {"claims", "otherclaim"},
+		{"approvers", "user:eva.sand@example.com"}, {"max", "77"}, {"default", "17"}, {"life", "27"}, {"metadata", "other = data"}, {"unlinked", "1"}, {"active", "-"}} {
+		a, number := agreed(t)
+		form := fields([]string{"number", number, "key", "production-deploy", "name", "Production deploy", "title", "Deploy {version}", "type", "approve",
+			"data", "version | Version | ^v[0-9.]+$", "approvers", "user:ben@example.com", "approvals", "1", "max", "120", "default", "30", "life", "60",
+			"metadata", "team = shop", "active", "1"}, edit...)
+		a.must(200, a.send(carl, "POST", "/apps/deployer/template", form...))
+		page := a.must(200, a.send(dora, "GET", "/apps/deployer"))
+		_, list, waits := strings.Cut(page, `<dl class="changes">`)
+		list, _, _ = strings.Cut(html.UnescapeString(list), "</dl>")
+		want := map[string]string{"type": "yes", "unlinked": "yes"}[edit[0]]
+		if want == "" {
+			want = edit[1]
+		}
+		if edit[0] == "active" { // which only takes away
+			want = ""
+		}
+		if waits != (want != "") || !strings.Contains(list, "<ins>"+want+"</ins>") && want != "" {
+			t.Errorf("%s: %s", edit, list)
+		}
+	}
+	a, number := agreed(t)
+	a.must(200, a.send(carl, "POST", "/apps/deployer", "number", number, "do", "settings", "uri", "https://other.example.com", "hosts", "evil.example"))
+	page := a.must(200, a.send(dora, "GET", "/apps/deployer"))
+	for _, want := range []string{"<del>https://deploy.example.com</del> <ins>https://other.example.com</ins>", "<del>deploy.example.com</del> <ins>evil.example</ins>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%s is not in %s", want, said(page))
+		}
+	}
 }
 
 // Names and titles are texts, whatever is in them.

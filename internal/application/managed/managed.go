@@ -175,6 +175,7 @@ type Waiting struct {
 	At   time.Time
 	What []string // of what it is a change, in words of changes
 	To   application.Application
+	Keys []KeyView // the keys that it has then
 }
 
 // Done is a deed as administrators see it. What is one of "set", "propose", "agree", "drop" and
@@ -234,6 +235,9 @@ func (s *state) view() (View, error) {
 	if p := s.pending; p != nil && err == nil {
 		v.Waiting = &Waiting{Of: p.number, By: p.by, At: p.at, What: changes(s.app, p.app)}
 		v.Waiting.To, err = p.app.application(s.name)
+		for _, k := range p.app.Keys {
+			v.Waiting.Keys = append(v.Waiting.Keys, KeyView{k.ID, k.Made})
+		}
 	}
 	for _, d := range slices.Backward(s.done) {
 		v.Done = append(v.Done, Done{d.At, d.By, doneBy(d)})
