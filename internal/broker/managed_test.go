@@ -11,15 +11,15 @@ import (
 	"jitaccess/internal/broker/brokertest"
 )
 
-// happened says of every change that it was made so.
-type happened struct {
+// made says of every change that it was made so.
+type made struct {
 	did   access.Action
 	waits bool
 	err   error
 	of    access.ApplicationChange
 }
 
-func (h *happened) Happened(_ context.Context, c access.ApplicationChange) (access.Action, bool, error) {
+func (h *made) Happened(_ context.Context, c access.ApplicationChange) (access.Action, bool, error) {
 	h.of = c
 	return h.did, h.waits, h.err
 }
@@ -99,19 +99,19 @@ func TestTroubleWithAChangeOfAnApplication(t *testing.T) {
 // waits.
 func TestAChangeFromTheOutbox(t *testing.T) {
 	for name, c := range map[string]struct {
-		happened
+		made
 		did  access.Action
 		told int
 	}{
-		"it waits":                 {happened{did: access.ApplicationProposed, waits: true}, access.ApplicationProposed, 1},
-		"it was agreed to":         {happened{did: access.ApplicationProposed}, access.ApplicationProposed, 0},
-		"it did not happen so":     {happened{}, access.ApplicationProposed, 0},
-		"one did it alone":         {happened{did: access.ApplicationAlone}, access.ApplicationAlone, 1},
-		"it was not done alone":    {happened{did: access.ApplicationProposed, waits: true}, access.ApplicationAlone, 0},
-		"what happened is damaged": {happened{err: &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged}}, access.ApplicationAlone, 0},
+		"it waits":                 {made{did: access.ApplicationProposed, waits: true}, access.ApplicationProposed, 1},
+		"it was agreed to":         {made{did: access.ApplicationProposed}, access.ApplicationProposed, 0},
+		"it did not happen so":     {made{}, access.ApplicationProposed, 0},
+		"one did it alone":         {made{did: access.ApplicationAlone}, access.ApplicationAlone, 1},
+		"it was not done alone":    {made{did: access.ApplicationProposed, waits: true}, access.ApplicationAlone, 0},
+		"what happened is damaged": {made{err: &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged}}, access.ApplicationAlone, 0},
 	} {
 		w, _, _ := withDatabase(t)
-		w.Signatures, w.Origin, w.Managed = &brokertest.Signatures{}, keyOrigin, &c.happened
+		w.Signatures, w.Origin, w.Managed = &brokertest.Signatures{}, keyOrigin, &c.made
 		w.Admins, w.Auditors = []string{"user:" + string(dan), "user:" + string(cho)}, []string{"user:auditor@example.com"}
 		b := w.Broker()
 		w.Undelivered = access.Receipts{{To: cho, Channel: "mail", Err: errors.New("down")}}
@@ -129,7 +129,7 @@ func TestAChangeFromTheOutbox(t *testing.T) {
 		if len(w.Told) != c.told {
 			t.Errorf("%s: told %+v", name, w.Told)
 		}
-		if of := c.happened.of; of.Application != "deployer" || of.Number != 2 || of.By != dan || !of.At.Equal(was.At) || !slices.Equal(of.What, was.What) {
+		if of := c.made.of; of.Application != "deployer" || of.Number != 2 || of.By != dan || !of.At.Equal(was.At) || !slices.Equal(of.What, was.What) {
 			t.Errorf("%s: it is asked of %+v whether it happened", name, of)
 		}
 	}

@@ -243,6 +243,7 @@ func (b *Broker) deed(ctx context.Context, caller access.Caller, did access.Acti
 		n := b.keyNotice(did, keys[keyAt(keys, k.Of, k.Credential)])
 		return n, b.c.Signatures.Append(ctx, d, n)
 	})
+	b.keyring.changed() // also where it is not known whether it was written
 	if err != nil {
 		return nil, b.refuseKey(ctx, caller, did, k, err)
 	}
@@ -296,7 +297,7 @@ func (b *Broker) refuseKey(ctx context.Context, caller access.Caller, trying acc
 // most as in Decide. The error says that none of their keys counts here.
 func (b *Broker) Signing(ctx context.Context, caller access.Caller, v View, atMost time.Duration) (Ceremony, error) {
 	c := Ceremony{RelyingParty: b.relyingParty()}
-	keys, err := b.signingKeys(ctx, caller.Principal, v.Keys, b.c.Now())
+	keys, err := b.shownKeys(ctx, caller.Principal, v.Keys, b.c.Now())
 	if err != nil {
 		return c, err
 	}
@@ -313,38 +314,7 @@ func (b *Broker) signingKeys(ctx context.Context, p access.Principal, terms acce
 	if err != nil {
 		return nil, err
 	}
-	why := error(&access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey})
-	var good []access.Passkey
-	for _, k := range keys {
-		if k.Of != p || k.RelyingParty != b.relyingParty() || !k.Removed.IsZero() {
-			continue
-		}
-		if err := fit(k, terms, at); err != nil {
-			why = err
-			continue
-		}
-		good = append(good, k)
-	}
-	if len(good) == 0 {
-		return nil, why
-	}
-	return good, nil
-}
-
-// fit is nil for a key that is as the terms demand at a time.
-func fit(k access.Passkey, terms access.KeyTerms, at time.Time) error {
-	switch {
-	case !k.Removed.IsZero():
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey}
-	case k.Approved.IsZero() && !terms.SelfEnrolled:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyUnapproved}
-	case at.Sub(k.Enrolled) < terms.Age:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyYoung,
-			Args: access.Args{"until": k.Enrolled.Add(terms.Age).UTC().Format(time.RFC3339)}}
-	case k.Synced && terms.DeviceBound:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeySynced}
-	}
-	return nil
+	return passkey.Counting(keys, p, b.relyingParty(), terms, at)
 }
 
 // sign is the evidence of a decision whose terms demand a signature: made just now, by a key
@@ -409,6 +379,6 @@ func (b *Broker) countsSigned(ctx context.Context, d access.Decision, r access.R
 		return false, err
 	}
 	return slices.ContainsFunc(keys, func(k access.Passkey) bool {
-		return k.Of == d.By && fit(k, terms.Keys, d.At) == nil && signed(d, k, terms.Keys) == nil
+		return k.Of == d.By && passkey.Fit(k, terms.Keys, d.At) == nil && signed(d, k, terms.Keys) == nil
 	}), nil
 }

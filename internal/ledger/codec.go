@@ -131,6 +131,9 @@ type roleForm struct {
 type noticeForm struct {
 	ID        string             `json:"id"`
 	Kind      access.NoticeKind  `json:"kind"`
+	Did       access.Action      `json:"did,omitempty"`
+	At        time.Time          `json:"at,omitzero"`
+	Left      []access.Target    `json:"left,omitempty"`
 	Request   requestForm        `json:"request"`
 	To        []access.Principal `json:"to,omitempty"`
 	CC        []access.Principal `json:"cc,omitempty"`
@@ -408,7 +411,8 @@ func errorFrom(f *errorForm) *access.Error {
 }
 
 func encodeNotice(n access.Notice) ([]byte, error) {
-	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, By: n.By, Window: windowTo(n.Window),
+	f := noticeForm{ID: n.ID, Kind: n.Kind, Did: n.Did, At: n.At, Left: n.Left, Request: requestTo(n.Request), To: n.To, CC: n.CC,
+		By: n.By, Window: windowTo(n.Window),
 		Declined: access.Each(n.Declined, decisionTo), Outcomes: access.Each(n.Outcomes, outcomeTo), Final: n.Final,
 		Roles: access.Each(n.Roles, func(r access.RoleInfo) roleForm { return roleForm(r) }), ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
@@ -428,14 +432,16 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return access.Notice{}, err
 	}
-	if max(len(f.To), len(f.CC), len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems || f.Change != nil && len(f.Change.What) > maxItems {
+	if max(len(f.To), len(f.CC), len(f.Left)/4, len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems ||
+		f.Change != nil && len(f.Change.What) > maxItems {
 		return access.Notice{}, errTooMany
 	}
 	r, err := requestFrom(f.Request)
 	if err != nil {
 		return access.Notice{}, err
 	}
-	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, By: f.By, Window: windowFrom(f.Window),
+	n := access.Notice{ID: f.ID, Kind: f.Kind, Did: f.Did, At: f.At, Left: f.Left, Request: r, To: f.To, CC: f.CC,
+		By: f.By, Window: windowFrom(f.Window),
 		Declined: access.Each(f.Declined, decisionFrom), Outcomes: access.Each(f.Outcomes, outcomeFrom), Final: f.Final,
 		Roles: access.Each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {

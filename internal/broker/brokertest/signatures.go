@@ -14,14 +14,23 @@ type Signatures struct {
 	Uses []access.KeyUse
 	// Notices are what came with deeds.
 	Notices []access.Notice
+	// Reads counts how often deeds were read. Meanwhile happens once while they are.
+	Reads     int
+	Meanwhile func()
 	// Err makes it fail.
 	Err error
 }
 
 // Deeds implements broker.Deeds.
 func (s *Signatures) Deeds(_ context.Context, kind, of string) ([]access.Deed, error) {
+	meanwhile := func() {}
+	defer func() { meanwhile() }() // without the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.Reads++
+	if s.Meanwhile != nil {
+		meanwhile, s.Meanwhile = s.Meanwhile, nil
+	}
 	var some []access.Deed
 	for _, d := range s.All {
 		if d.Kind == kind && (of == "" || d.Of == of) {

@@ -76,6 +76,9 @@ type World struct {
 	Above    []access.Resource
 	AboveErr *access.Error
 
+	// Also are channels beside mail, which take everything.
+	Also []access.Channel
+
 	// What fails.
 	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
 	// AgainErr fails looks that are of an action.
@@ -293,7 +296,7 @@ func (w *World) Channels() []access.Channel {
 	if w.Silent {
 		return nil
 	}
-	return []access.Channel{{Name: "mail", People: true}}
+	return append([]access.Channel{{Name: "mail", People: true}}, w.Also...)
 }
 
 // Notify implements broker.Notifier.
@@ -307,6 +310,9 @@ func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
 	var delivered access.Receipts
 	for _, p := range slices.Concat(n.To, n.CC) {
 		delivered = append(delivered, access.Receipt{To: p, Channel: "mail", Ref: "delivered"})
+	}
+	for _, c := range w.Also {
+		delivered = append(delivered, access.Receipt{Channel: c.Name, Ref: string(n.Did)})
 	}
 	return delivered
 }

@@ -424,9 +424,9 @@ func (d *Database) Drop(ctx context.Context, id, lease string) error {
 }
 
 // Delay implements ledger.Home.
-func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time) error {
-	_, err := d.change(ctx, "UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1 WHERE id = ? AND lease = ?",
-		micros(due), id, lease)
+func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time, notice []byte) error {
+	_, err := d.change(ctx, `UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1, notice = COALESCE(NULLIF(?, ''), notice)
+		WHERE id = ? AND lease = ?`, micros(due), string(notice), id, lease)
 	return err
 }
 
@@ -624,8 +624,10 @@ func (d *Database) Erase(ctx context.Context, person access.Principal, r ledger.
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, d.rebind("DELETE FROM outbox WHERE request_id = ?"), r.ID); err != nil {
-		return err
+	for table, of := range map[string]string{"outbox WHERE request_id": r.ID, "notes WHERE kind": ledger.NotesOf(r.ID)} {
+		if _, err := tx.ExecContext(ctx, d.rebind("DELETE FROM "+table+" = ?"), of); err != nil {
+			return err
+		}
 	}
 	return tx.Commit()
 }
