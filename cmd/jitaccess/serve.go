@@ -267,6 +267,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
 	}
+	if byPage != nil {
+		ports.Managed = byPage
+	}
 	if signsHere(c) {
 		ports.Signatures = memory.ledger
 		if ports.Nonces, err = passkey.NewNonces(k.now, rand.Reader, memory.secrets...); err != nil {

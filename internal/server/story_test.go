@@ -43,6 +43,8 @@ type canned struct {
 	decided   broker.Decided
 	ended     broker.Ended
 	more      broker.MoreReviewers
+	// apps are the applications that there are; nil: there can be none.
+	apps func(*testing.T, *canned) *server.Apps
 	// remembers is whether there is a ledger; what follows is of it.
 	remembers, auditor bool
 	listed             map[string][]access.Request
@@ -492,6 +494,25 @@ func stories() []story {
 		{"error-410", failing(access.Gone, access.CodeLinkExpired, nil), "GET " + rev, ben, 410},
 		{"error-500", func(c *canned) { c.err = errors.New("a cause that stays in the log") }, "GET " + rev, ben, 500},
 		{"error-503", failing(access.Unavailable, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com", "permission": "cloudasset.assets.analyzeIamPolicy"}), "GET " + p, ana, 503},
+		{"apps-none", managing(nil), "GET /apps", carl, 200},
+		{"apps", managing(func(s *appStory) { s.deploy(); s.waits(dora); s.console() }), "GET /apps", carl, 200},
+		{"apps-wrong", managing(nil), "POST /apps name=Deployer&uri=deploy.example.com&hosts=deploy.example.com", carl, 400},
+		{"apps-as-code", managing(func(s *appStory) { s.deploy(); s.asCode = true }), "GET /apps", carl, 200},
+		{"apps-unsealed", managing(func(s *appStory) { s.unsealed = true }), "GET /apps", carl, 200},
+		{"app-created", managing(nil), "POST /apps name=deployer&uri=https://deploy.example.com&hosts=", carl, 200},
+		{"app-new", managing(func(s *appStory) { s.console() }), "GET /apps/console", carl, 200},
+		{"app", managing(func(s *appStory) { s.deploy() }), "GET /apps/deployer", carl, 200},
+		{"app-waits", managing(func(s *appStory) { s.deploy(); s.waits(dora) }), "GET /apps/deployer", carl, 200},
+		{"app-waits-own", managing(func(s *appStory) { s.deploy(); s.waits(carl) }), "GET /apps/deployer", carl, 200},
+		{"app-held", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=3&do=rotate", carl, 200},
+		{"app-off", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=3&do=off", carl, 200},
+		{"app-stale", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=1&do=off", carl, 409},
+		{"app-settings-wrong", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=3&do=settings&uri=http://deploy.example.com&hosts=x", carl, 400},
+		{"app-trial-wrong", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer/trial id=000000000000000000000000&template=production-deploy&data.version=1.2&data.cluster=eu", carl, 400},
+		{"app-as-code", managing(func(s *appStory) { s.deploy(); s.asCode = true }), "GET /apps/deployer", carl, 200},
+		{"app-template-new", managing(func(s *appStory) { s.console() }), "GET /apps/console/template", carl, 200},
+		{"app-template", managing(func(s *appStory) { s.deploy() }), "GET /apps/deployer/template?key=production-deploy", carl, 200},
+		{"app-template-wrong", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer/template number=3&new=1&key=production-deploy&name=Again&title=Again&type=sign_and_approve&approvers=group:leads@example.com&approvals=1&max=60&default=30&life=60&active=1", carl, 400},
 		{"error-needs-ledger", nil, "GET /history", ana, 501},
 	}
 }
@@ -649,6 +670,9 @@ func TestStorybook(t *testing.T) {
 				}
 				if c.login != nil {
 					withLogin(c.login)(sc)
+				}
+				if c.apps != nil {
+					sc.Apps = c.apps(t, c)
 				}
 			})
 			w := do(h, storyRequest(s))
