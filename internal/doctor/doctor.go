@@ -116,6 +116,8 @@ type Config struct {
 	// GitHub looks at the applications of the policy file that are GitHub Apps; nil where there can
 	// be none.
 	GitHub func(ctx context.Context) []GitHubApp
+	// Passkeys looks at who could sign approvals; nil where nobody can.
+	Passkeys func(ctx context.Context) (Passkeys, error)
 
 	// SendTo gets a test mail; empty sends none.
 	SendTo access.Principal
@@ -137,7 +139,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) {
 			d.runServices, d.appVersions, d.accountKeys, d.clock,
 		}
 	}
-	for _, check := range append(checks, d.ledger, d.pomerium, d.administration, d.gitHub) {
+	for _, check := range append(checks, d.ledger, d.passkeys, d.pomerium, d.administration, d.gitHub) {
 		if ctx.Err() != nil {
 			return
 		}

@@ -146,6 +146,22 @@ type noticeForm struct {
 	Roles     []roleForm         `json:"roles,omitempty"`
 	ReviewURL string             `json:"review_url,omitempty"`
 	BaseURL   string             `json:"base_url,omitempty"`
+	Passkey   *passkeyForm       `json:"passkey,omitempty"`
+}
+
+// passkeyForm is a key as a notice has it.
+type passkeyForm struct {
+	Of           access.Principal `json:"of"`
+	Credential   []byte           `json:"credential"`
+	Name         string           `json:"name"`
+	PublicKey    []byte           `json:"public_key"`
+	RelyingParty string           `json:"relying_party"`
+	Synced       bool             `json:"synced,omitempty"`
+	Enrolled     time.Time        `json:"enrolled"`
+	Approved     time.Time        `json:"approved,omitzero"`
+	Removed      time.Time        `json:"removed,omitzero"`
+	ApprovedBy   access.Principal `json:"approved_by,omitempty"`
+	RemovedBy    access.Principal `json:"removed_by,omitempty"`
 }
 
 // content is the first part of an entry.
@@ -392,6 +408,9 @@ func encodeNotice(n access.Notice) ([]byte, error) {
 	if n.Decision.Verdict != "" {
 		f.Decision = new(decisionTo(n.Decision))
 	}
+	if n.Passkey.Of != "" {
+		f.Passkey = new(passkeyForm(n.Passkey))
+	}
 	return json.Marshal(f)
 }
 
@@ -413,6 +432,9 @@ func decodeNotice(data []byte) (access.Notice, error) {
 		Roles: access.Each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)
+	}
+	if f.Passkey != nil {
+		n.Passkey = access.Passkey(*f.Passkey)
 	}
 	return n, nil
 }
