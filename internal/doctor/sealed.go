@@ -19,7 +19,8 @@ func (d *doctor) sealed(m Memory) {
 	case m.SealErr != nil:
 		d.broken(check, "SEAL_KEY cannot be read: "+why(m.SealErr), "correct SEAL_KEY")
 	case len(m.Keys) > 0 && d.Settings.Apps.SealKey.IsZero():
-		d.broken(check, fmt.Sprintf("applications that are managed at /apps cannot ask: SEAL_KEY is not set, which opens their %d keys", len(m.Keys)),
+		d.broken(check, fmt.Sprintf("applications that are managed at /apps cannot ask: SEAL_KEY is not set, which opens their %d keys",
+			len(m.Keys)),
 			"set SEAL_KEY to what it was")
 		return
 	case older:
