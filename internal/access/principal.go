@@ -142,3 +142,7 @@ type Caller struct {
 	// after that moment need not be read a second time. Zero shares nothing.
 	Arrived time.Time
 }
+
+// OfApplication is an application among principals, where what each causes is counted:
+// "app:NAME". No person is spelled so: an address has no colon.
+func OfApplication(name string) Principal { return Principal("app:" + name) }
