@@ -69,6 +69,8 @@ const (
 	PolicyRefused = "policy.refused"
 	// MailWarning is what an operator should know though mail works.
 	MailWarning = "mail.warn"
+	// UnreadKey is a key of an application that cannot be read where it is kept.
+	UnreadKey = "application.readKey"
 	// Application is a change of an application by an administrator.
 	Application = "application.change"
 )

@@ -148,7 +148,7 @@ func (s *server) authenticate(r *http.Request) (bearer.Authentication, error) {
 	if err != nil {
 		return bearer.Authentication{}, err
 	}
-	a, err := bearer.Authenticate(token, audiences, all, s.Now())
+	a, err := bearer.Authenticate(r.Context(), token, audiences, all, s.Now())
 	if _, unknown := errors.AsType[*access.Error](err); err == nil || unknown {
 		return a, err
 	}

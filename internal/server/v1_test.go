@@ -173,8 +173,8 @@ var deployKey, otherKey = bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 3
 
 func (g registry) Applications(context.Context) ([]application.Application, error) {
 	return []application.Application{
-		{Name: "deployer", URI: "https://deploy.example.com", Keys: []application.Key{{ID: "1", Secret: deployKey}}, Active: true},
-		{Name: "other", URI: "https://other.example.com", Keys: []application.Key{{ID: "1", Secret: otherKey}}, Active: true},
+		{Name: "deployer", URI: "https://deploy.example.com", Keys: application.Known(application.Key{ID: "1", Secret: deployKey}), Active: true},
+		{Name: "other", URI: "https://other.example.com", Keys: application.Known(application.Key{ID: "1", Secret: otherKey}), Active: true},
 	}, g.err
 }
 
