@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -681,5 +682,24 @@ func TestWhatWaitsForAGroupOfATemplateIsListed(t *testing.T) {
 		if err != nil || len(listed.Requests) != want || want > 0 && listed.Requests[0].ID != asked.Request.ID {
 			t.Errorf("%s: %d, %v", p, len(listed.Requests), err)
 		}
+	}
+}
+
+// Whoever approves as one of a group sees all that waits for it under Reviews, however much was
+// asked since.
+func TestNothingHidesWhatWaitsForAGroup(t *testing.T) {
+	w, _, b := withApplication(t)
+	first := deploy()
+	first.Key = "the one that matters"
+	asked := mustAskFor(t, b, first)
+	for i := range 60 {
+		w.Clock = w.Clock.Add(time.Second)
+		s := deploy()
+		s.Key, s.Subject = fmt.Sprint("noise ", i), "dan@example.com"
+		mustAskFor(t, b, s)
+	}
+	listed, _, err := b.History(t.Context(), caller(cho), broker.ViewReviews, access.Listing{})
+	if err != nil || !slices.ContainsFunc(listed.Requests, func(r access.Request) bool { return r.ID == asked.Request.ID }) {
+		t.Errorf("one of the group sees %d requests, and not the oldest: %v", len(listed.Requests), err)
 	}
 }
