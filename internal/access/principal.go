@@ -132,7 +132,7 @@ type Caller struct {
 	// MethodSystem.
 	Method string
 	// Application is the name of the application that asks, with MethodApplication; Principal
-	// is empty then. Otherwise it is empty.
+	// is empty then, or the administrator who tries it. Otherwise it is empty.
 	Application string
 	// AtAdmin: the request came to the administration page, by the address as it was sent
 	// and not by what that could be read as, and whoever gets there has been let there by

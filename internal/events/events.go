@@ -79,6 +79,8 @@ const (
 // there.
 func CallerLabels(c access.Caller) map[string]string {
 	switch {
+	case c.Application != "" && c.Principal != "":
+		return map[string]string{"method": c.Method, "application": c.Application, "user": string(c.Principal), "user_id": c.Subject}
 	case c.Application != "":
 		return map[string]string{"method": c.Method, "application": c.Application}
 	case c.Principal == "":

@@ -495,7 +495,8 @@ func (s *server) tryApp(r *http.Request, name string) (page, error) {
 			ask.Data[data] = f.Get(field)
 		}
 	}
-	asked, err := s.Apps.Ask(r.Context(), access.Caller{Method: access.MethodApplication, Application: name}, ask)
+	caller.Method, caller.Application = access.MethodApplication, name // who tries it is recorded with it
+	asked, err := s.Apps.Ask(r.Context(), caller, ask)
 	if err != nil {
 		return page{}, err
 	}
