@@ -63,7 +63,7 @@ func newApps(t *testing.T) *apps {
 		c.Now = func() time.Time { return a.clock }
 		c.Apps = &server.Apps{Registry: m, Managed: m, AsCode: func() bool { return a.asCode },
 			Ask: func(_ context.Context, caller access.Caller, ask broker.AskFor) (broker.Asked, error) {
-				if caller.Application != ask.Application || caller.Method != access.MethodApplication {
+				if caller.Application != ask.Application || caller.Method != access.MethodApplication || string(caller.Principal) != ask.Subject {
 					t.Errorf("asked as %+v", caller)
 				}
 				a.asked = append(a.asked, ask)
