@@ -125,7 +125,7 @@ func TestCodeOnThePageOfAnApplicationRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 			command := exec.CommandContext(t.Context(), program.command[0], append(program.command[1:], program.name)...)
-			command.Dir, command.Env = folder, append(os.Environ(), "SIGNING_KEY="+key)
+			command.Dir, command.Env = folder, append(os.Environ(), "APP_KEY="+key)
 			var said bytes.Buffer
 			command.Stdout = &said
 			told, err := command.StderrPipe()

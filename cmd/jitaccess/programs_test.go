@@ -88,7 +88,7 @@ func TestProgramsAskAndGoOn(t *testing.T) {
 	for _, line := range [][]string{{"node", "testdata/programs/deployer.cjs"}, {"/usr/bin/python3", "testdata/programs/deployer.py"}} {
 		t.Run(line[1], func(t *testing.T) {
 			command := exec.CommandContext(t.Context(), line[0], line[1:]...)
-			command.Env = append(os.Environ(), "APP_URI="+deployURI, "API_HOST="+w.public, "USERNAME="+alice, "SIGNING_KEY="+deployKey)
+			command.Env = append(os.Environ(), "APP_URI="+deployURI, "API_HOST="+w.public, "USERNAME="+alice, "APP_KEY="+deployKey, "SIGNING_KEY="+deployKey)
 			var said strings.Builder
 			command.Stderr = &said
 			output, err := command.StdoutPipe()

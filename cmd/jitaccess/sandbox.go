@@ -78,7 +78,7 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		if err := os.WriteFile(policyFile, terms, 0o600); err != nil {
 			return err
 		}
-		application = "\nThe application deployer signs with  export SIGNING_KEY=$(cat " + key + ")\n"
+		application = "\nThe application deployer signs with  export APP_KEY=$(cat " + key + ")\n"
 	}
 	environment := s.Environment()
 	environment["POLICY"] = policyFile

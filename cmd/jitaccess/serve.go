@@ -218,7 +218,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	webhooks, err := newWebhooks(c, google, k)
 	if err != nil {
-		return nil, fmt.Errorf("webhooks: %w", err)
+		return nil, fmt.Errorf("WEBHOOK_URL, WEBHOOK_SECRET: %w", err)
 	}
 	notifier = append(notifier, webhooks)
 	memory, err := remember(ctx, c, google, logger, k)

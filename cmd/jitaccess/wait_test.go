@@ -54,7 +54,7 @@ func TestTheExampleWaitsInTheSandbox(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // else it would wait for an hour
 		defer cancel()
 		command := exec.CommandContext(ctx, "sh", "../../examples/applications/wait.sh", origin)
-		command.Env = append(os.Environ(), "SIGNING_KEY="+deployKey)
+		command.Env = append(os.Environ(), "APP_KEY="+deployKey)
 		var said strings.Builder
 		command.Stderr = &said
 		output, err := command.StdoutPipe()

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Asks for access as the application "deployer", waits until somebody has decided, and goes on:
-#   SIGNING_KEY=… sh wait.sh [ORIGIN] [PERSON]
-# It needs curl and openssl. docs/applications.md has the same in JavaScript, Python and Go.
+#   APP_KEY=… sh wait.sh [ORIGIN] [PERSON]
+# It needs curl and openssl. The page of an application has the same in JavaScript and Python.
 set -eu
-origin=${1:-http://localhost:8080} person=${2:-alice@example.com}
-key=$(printf %s "$SIGNING_KEY" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
+: "${APP_KEY:?the key of the application, in Base64}"
+origin=${1:-http://localhost:8080}; origin=${origin%/} person=${2:-alice@example.com}
+key=$(printf %s "$APP_KEY" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
 base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 
 # A token says who asks, and for whom; it is signed with HMAC-SHA256 and good for five minutes.

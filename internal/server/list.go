@@ -79,7 +79,7 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	v.Roles = cmp.Or(l.Series(access.Each(q.Entitlements, s.Broker.Title)), q.ID)
 	v.On = unsaid(v.Roles, v.On)
 	v.Ending = slices.Contains([]access.State{access.Active, access.Scheduled, access.Approved}, q.State)
-	v.Extending = q.State == access.Active
+	v.Extending = q.State == access.Active && q.Kind != access.BreakGlass && q.Asking.IsZero()
 	begin, end := s.moment(r, q.Window.Start), s.moment(r, q.Window.End)
 	switch {
 	// Of what was ended early a list knows when it was to end, not when it did.

@@ -1,7 +1,7 @@
 import njwt from "njwt";
 
 const api = <api>;
-const key = Buffer.from(process.env.SIGNING_KEY, "base64");
+const key = Buffer.from(process.env.APP_KEY, "base64");
 const token = () => njwt.create({iss: <uri>, aud: api, sub: <sub>}, key)
   .setExpiration(Date.now() + 5 * 60 * 1000).compact();
 

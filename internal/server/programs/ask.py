@@ -2,7 +2,7 @@ import base64, json, os, sys, time, urllib.request
 import jwt
 
 api = <api>
-key = base64.b64decode(os.environ["SIGNING_KEY"])
+key = base64.b64decode(os.environ["APP_KEY"])
 
 def call(path, body=None):
     claims = {"iss": <uri>, "aud": api, "sub": <sub>, "exp": int(time.time()) + 300}

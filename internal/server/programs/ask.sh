@@ -1,7 +1,7 @@
 api=<api>
 b64() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 token() {
-  hex=$(printf %s "$SIGNING_KEY" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
+  hex=$(printf %s "$APP_KEY" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
   head=$(printf '{"alg":"HS256","typ":"JWT"}' | b64)
   body=$(printf '{"iss":%s,"aud":%s,"sub":%s,"exp":%d}' <uri> <aud> <sub> $(($(date +%s) + 300)) | b64)
   printf %s "$head.$body.$(printf %s "$head.$body" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$hex -binary | b64)"

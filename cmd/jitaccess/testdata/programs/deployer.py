@@ -3,7 +3,7 @@ import base64, json, os, time, urllib.parse, urllib.request
 import jwt
 
 api, uri = os.environ["API_HOST"], os.environ["APP_URI"]
-key = base64.b64decode(os.environ["SIGNING_KEY"])
+key = base64.b64decode(os.environ["APP_KEY"])
 
 
 def token():
