@@ -66,7 +66,8 @@ func TestEveryNoticeHasAnAudience(t *testing.T) {
 		}
 	}
 	for _, kind := range []access.NoticeKind{access.NoticeReview, access.NoticeApproved, access.NoticeDenied, access.NoticeWithdrawn,
-		access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding, access.NoticeEnded, access.NoticeSelfApproved} {
+		access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding, access.NoticeEnded, access.NoticeBounced,
+		access.NoticeSelfApproved} {
 		if !kinds[kind] {
 			t.Errorf("nobody hears of %s", kind)
 		}

@@ -19,6 +19,7 @@ const (
 	waitedFor    audience = "every reviewer who has not decided"
 	escalated    audience = "whom the rule names"
 	approvers    audience = "who approved"
+	admins       audience = "admins"
 	watchers     audience = "who would have been asked, who may review it, auditors"
 )
 
@@ -52,6 +53,7 @@ var hearings = []hearing{
 	{access.GrantFailed, "what was approved cannot be granted", "", nobody, nobody, false},
 	{access.EndAsked, "somebody ends access early", "", nobody, nobody, false},
 	{access.GrantEnded, "it was somebody else than its holder", access.NoticeEnded, requester, approvers, false},
+	{access.MailBounced, "a mail says that one of these came back", access.NoticeBounced, requester, admins, false},
 }
 
 // notice begins what people are told of what was done to a request. some are the
@@ -61,7 +63,8 @@ func (b *Broker) notice(did access.Action, r access.Request, some []access.Princ
 }
 
 func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) access.Notice {
-	people := map[audience][]access.Principal{
+	administrators, _ := spelledOut(b.c.Admins)
+	people := map[audience][]access.Principal{admins: administrators,
 		requester: {r.Principal}, newReviewers: some, approvers: some, watchers: some, allReviewers: b.later.asked(r, b.c.Now()),
 		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
 	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
@@ -96,6 +99,9 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 }
 
 func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
+	if b.forgets {
+		b.told.add(n.Request)
+	}
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
 	return b.c.Notifier.Notify(ctx, n)

@@ -49,7 +49,7 @@ func families(t *testing.T) map[string][]string {
 		"apps.change.":  {"active", "uri", "keys", "hosts", "template"},
 		"terms.passed.": {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
-			string(access.NoticeEnded), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
+			string(access.NoticeEnded), string(access.NoticeBounced), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
 			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), "test"},
 	}
 }
