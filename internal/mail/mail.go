@@ -79,6 +79,9 @@ type Config struct {
 	// signs nothing. A message that cannot be signed is not sent.
 	Sign func(context.Context, []byte) ([]byte, error)
 
+	// Marks makes Message-IDs by which what comes back is known; nil makes plain ones.
+	Marks *Marks
+
 	// Language is that of mails; nil means English. Location is the time zone of the
 	// times in them; nil means UTC. Provider and Immediate are as in notice.Writer.
 	Language  *words.Language
