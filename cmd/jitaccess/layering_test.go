@@ -70,6 +70,7 @@ var layering = []rule{
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
 	{of: []string{"internal/outbound"}, mayImport: nil},
 	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/notice", "internal/redact", "internal/words"}},
+	{of: []string{"internal/mailbox"}, mayImport: []string{"internal/access", "internal/redact"}},
 	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/loopback", "internal/outbound", "internal/redact"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose", "internal/loopback", "internal/outbound"}},
 	{of: []string{"internal/login"}, mayImport: []string{"internal/access", "internal/identity", "internal/jose", "internal/loopback", "internal/lookup",
@@ -91,6 +92,7 @@ var layering = []rule{
 	{of: []string{"internal/sandbox/sandboxtest"}, mayImport: []string{"internal/mail/smtptest", "internal/sandbox/google"}},
 	{of: []string{"internal/broker/storetest"}, mayImport: []string{"internal/access", "internal/broker"}},
 	{of: []string{"internal/mail/smtptest"}, mayImport: nil},
+	{of: []string{"internal/mail/postfixtest"}, mayImport: []string{"internal/mail/smtptest", "internal/porttest"}},
 	{of: []string{"internal/oauth/oauthtest"}, mayImport: nil},
 	{of: []string{"internal/chromiumtest", "internal/porttest"}, mayImport: nil},
 

@@ -24,6 +24,7 @@ import (
 	"jitaccess/internal/gcp/pubsub"
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/mail"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/passkey"
 	"jitaccess/internal/policy"
@@ -131,6 +132,7 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 				return nil, err
 			}
 			go s.sweeper.run(ctx)
+			go s.sweeper.hear(ctx)
 			return s.handler, nil
 		}
 		early.Error("cannot find out which project and service account this is; trying again"+withoutGoogle(c),
@@ -202,7 +204,19 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		logger.Warn(warning, "event", events.Startup)
 	}
 
-	mailer, err := newMailer(c, google, roots, k, func(text string) { logger.Warn(text, "event", events.MailWarning) })
+	memory, err := remember(ctx, c, google, logger, k)
+	if err != nil {
+		return nil, err
+	}
+	warn := func(text string) { logger.Warn(text, "event", events.MailWarning) }
+	sends, err := mailConfig(c, google, roots, k, warn)
+	if err == nil {
+		sends.Marks, err = newMarks(ctx, c, google, memory.secrets)
+	}
+	if err != nil {
+		return nil, err
+	}
+	mailer, err := mail.New(sends)
 	if err != nil {
 		return nil, err
 	}
@@ -215,10 +229,6 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			return nil, err
 		}
 		notifier = append(notifier, publisher)
-	}
-	memory, err := remember(ctx, c, google, logger, k)
-	if err != nil {
-		return nil, err
 	}
 	in := door{method: config.Machines}
 	if c.Server.Serve != config.Machines {
@@ -269,7 +279,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	requests := broker.New(durablePorts(ports))
 	admins.Broker = requests
-	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform}
+	box, err := newMailbox(c, sends, google, k, warn, requests.Bounced)
+	if err != nil {
+		return nil, err
+	}
+	sweeps := &sweeper{broker: requests, ledger: memory.ledger, mailbox: box, log: logger, clock: k, platform: c.Platform}
 	account := ""
 	if google != nil {
 		sweeps.skew, account = google.Skew, google.ServiceAccount
@@ -279,7 +293,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Applications: programs(c, requests, apps, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), MailAccount: mailAccount{mailer, c, account}, Apps: appPages(c, apps, byPage, requests), Version: version,
+		Provider: providersOf(c), MailAccount: mailAccount{mailer, box, c, account}, Apps: appPages(c, apps, byPage, requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			checks := map[string]error{}
