@@ -103,11 +103,11 @@ func fault(ctx context.Context, at step, secret string, err error) *Fault {
 }
 
 // fault is that of a session: the client does not wrap what ended it.
-func (s *session) fault(ctx context.Context, at step, secret string, err error) *Fault {
-	if s != nil && s.conn.over.Load() {
+func (s *session) fault(ctx context.Context, at step, err error) *Fault {
+	if s.conn != nil && s.conn.over.Load() {
 		err = errTooMuch
 	}
-	return fault(ctx, at, secret, err)
+	return fault(ctx, at, s.secret, err)
 }
 
 // cleaned makes what others said fit to be shown and logged.

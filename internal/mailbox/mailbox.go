@@ -222,10 +222,10 @@ func (m *Mailbox) through(ctx context.Context, s *session, l *Looked) error {
 	s.allow(maxAnswer)
 	folder, err := s.client.Select(m.c.Folder, nil).Wait()
 	if err != nil {
-		return s.fault(ctx, atFolder, "", err)
+		return s.fault(ctx, atFolder, err)
 	}
 	if folder.UIDNext == 0 {
-		return s.fault(ctx, atFolder, "", errNoNumbers)
+		return s.fault(ctx, atFolder, errNoNumbers)
 	}
 	if folder.UIDValidity != m.validity || m.next > folder.UIDNext { // what we knew of it holds no longer
 		m.validity, m.stuck = folder.UIDValidity, 0
@@ -252,7 +252,7 @@ func (m *Mailbox) window(ctx context.Context, s *session, end imap.UID, reports 
 		if m.stuck++; m.stuck >= stuckCount && end == m.next+1 {
 			m.next, m.stuck = end, 0
 		}
-		return s.fault(ctx, atReading, "", err)
+		return s.fault(ctx, atReading, err)
 	}
 	heads, err := s.heads(m.next, end-1)
 	if err != nil {
@@ -272,7 +272,9 @@ func (m *Mailbox) window(ctx context.Context, s *session, end imap.UID, reports 
 			taken, err := m.take(ctx, text)
 			if err == nil && taken {
 				l.Returned++
-				err = s.settle(h.uid)
+				if err := s.settle(h.uid); err != nil {
+					return broken(err)
+				}
 			}
 			if err != nil {
 				return err
@@ -312,7 +314,7 @@ func (s *session) listen(ctx context.Context) error {
 	s.allow(maxAnswer)
 	idle, err := s.client.Idle()
 	if err != nil {
-		return s.fault(ctx, atListening, "", err)
+		return s.fault(ctx, atListening, err)
 	}
 	timer := time.NewTimer(listenTime)
 	defer timer.Stop()
@@ -330,7 +332,7 @@ func (s *session) listen(ctx context.Context) error {
 		err = idle.Wait()
 	}
 	if err != nil {
-		return s.fault(ctx, atListening, "", err)
+		return s.fault(ctx, atListening, err)
 	}
 	return nil
 }
@@ -356,15 +358,16 @@ func (m *Mailbox) Probe(ctx context.Context, passed func(name, text string)) err
 		err = errNoNumbers
 	}
 	if err != nil {
-		return s.fault(ctx, atFolder, "", err)
+		return s.fault(ctx, atFolder, err)
 	}
 	passed("folder", fmt.Sprintf("%q has %d mails", m.c.Folder, folder.NumMessages))
 	may, flag := "marked as read", imap.FlagSeen
 	if !m.c.Keep {
 		may, flag = "deleted", imap.FlagDeleted
 	}
-	if !slices.Contains(folder.PermanentFlags, flag) {
-		return s.fault(ctx, atFolder, "", fmt.Errorf("what was read cannot be %s: the mailbox may not be changed", may))
+	// Without the answer PERMANENTFLAGS all can be changed (RFC 3501, 7.1).
+	if flags := folder.PermanentFlags; flags != nil && !slices.Contains(flags, flag) && !slices.Contains(flags, imap.FlagWildcard) {
+		return s.fault(ctx, atFolder, fmt.Errorf("what was read cannot be %s: the mailbox may not be changed", may))
 	}
 	when := "it is looked at once a minute"
 	if s.client.Caps().Has(imap.CapIdle) {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -24,30 +23,14 @@ const (
 // session is one conversation with the server, in which somebody is logged in.
 type session struct {
 	c      Config
-	conn   *conn
+	raw    net.Conn
+	conn   *conn // nil until TLS has begun
 	client *imapclient.Client
+	// secret is what logged in, which no fault may tell.
+	secret string
 	// news gets a value when the server says how many mails there are.
 	news      chan struct{}
 	mechanism string
-}
-
-// conn bounds what the server may say.
-type conn struct {
-	net.Conn
-	left atomic.Int64
-	// over is whether it has said more.
-	over atomic.Bool
-}
-
-func (c *conn) Read(p []byte) (int, error) {
-	left := c.left.Load()
-	if left <= 0 {
-		c.over.Store(true)
-		return 0, errTooMuch
-	}
-	n, err := c.Conn.Read(p[:min(int64(len(p)), left)])
-	c.left.Add(-int64(n))
-	return n, err
 }
 
 // allow is what the server may say from now on.
@@ -55,9 +38,10 @@ func (s *session) allow(bytes int64) { s.conn.left.Store(bytes) }
 
 // open connects, makes sure of the server and logs in. At the end of ctx the connection is
 // closed. passed is told of each step.
-func (c Config) open(ctx context.Context, secret string, passed func(name, text string)) (s *session, err error) {
+func (c Config) open(ctx context.Context, secret string, passed func(name, text string)) (*session, error) {
 	config := &tls.Config{ServerName: c.Host, RootCAs: c.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"imap"}}
 	if c.CA != nil {
+		var err error
 		if config.RootCAs, err = c.CA(ctx); err != nil {
 			return nil, fault(ctx, atAuthorities, secret, err)
 		}
@@ -68,59 +52,67 @@ func (c Config) open(ctx context.Context, secret string, passed func(name, text 
 	if err != nil {
 		return nil, fault(ctx, atConnect, secret, err)
 	}
-	s = &session{c: c, conn: &conn{Conn: raw}, news: make(chan struct{}, 1)}
-	s.allow(maxAnswer)
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	defer func() {
-		if !stop() && err == nil {
-			err = fault(ctx, atLogin, secret, ctx.Err())
-		}
-		if err != nil {
-			s.close()
-		}
-	}()
 	passed("connect", "to "+raw.RemoteAddr().String())
-	options := &imapclient.Options{TLSConfig: config, UnilateralDataHandler: &imapclient.UnilateralDataHandler{
+	s := &session{c: c, raw: raw, secret: secret, news: make(chan struct{}, 1)}
+	stop := s.within(ctx)
+	err = s.prepare(ctx, config, passed)
+	if !stop() && err == nil {
+		err = s.fault(ctx, atLogin, ctx.Err())
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// prepare begins TLS and logs in.
+func (s *session) prepare(ctx context.Context, config *tls.Config, passed func(name, text string)) error {
+	greeting := ""
+	if !s.c.ImplicitTLS {
+		var err error
+		if greeting, err = startTLS(s.raw); err != nil {
+			return s.fault(ctx, atTLS, err)
+		}
+	}
+	encrypted := tls.Client(s.raw, config)
+	if err := encrypted.HandshakeContext(ctx); err != nil {
+		return s.fault(ctx, atTLS, err)
+	}
+	passed("TLS", "with a certificate for this host")
+	s.conn = &conn{Conn: encrypted, first: greeting}
+	s.allow(maxAnswer)
+	s.client = imapclient.New(s.conn, &imapclient.Options{UnilateralDataHandler: &imapclient.UnilateralDataHandler{
 		Mailbox: func(*imapclient.UnilateralDataMailbox) {
 			select {
 			case s.news <- struct{}{}:
 			default:
 			}
-		}}}
-	if c.ImplicitTLS {
-		encrypted := tls.Client(s.conn, config)
-		if err := encrypted.HandshakeContext(ctx); err != nil {
-			return nil, fault(ctx, atTLS, secret, err)
-		}
-		s.client = imapclient.New(encrypted, options)
-	} else if s.client, err = imapclient.NewStartTLS(s.conn, options); err != nil {
-		return nil, s.fault(ctx, atTLS, secret, err)
-	}
-	passed("TLS", "with a certificate for this host")
+		}}})
 	if err := s.client.WaitGreeting(); err != nil {
-		return nil, s.fault(ctx, atGreeting, secret, err)
+		return s.fault(ctx, atGreeting, err)
 	}
-	if err := s.logIn(secret); err != nil {
-		return nil, s.fault(ctx, atLogin, secret, err)
+	if err := s.logIn(); err != nil {
+		return s.fault(ctx, atLogin, err)
 	}
-	passed("log-in", "as "+c.Username+" by "+s.mechanism)
-	return s, nil
+	passed("log-in", "as "+s.c.Username+" by "+s.mechanism)
+	return nil
 }
 
 // logIn is over TLS always: without it there is no session.
-func (s *session) logIn(secret string) error {
+func (s *session) logIn() error {
 	caps := s.client.Caps()
 	switch {
 	case s.c.Token && caps.Has(imap.AuthCap(xoauth2)):
 		s.mechanism = xoauth2
-		return s.client.Authenticate(&tokenLogin{s.c.Username, secret})
+		return s.client.Authenticate(&tokenLogin{s.c.Username, s.secret})
 	case s.c.Token:
 	case caps.Has(imap.AuthCap(sasl.Plain)):
 		s.mechanism = sasl.Plain
-		return s.client.Authenticate(sasl.NewPlainClient("", s.c.Username, secret))
+		return s.client.Authenticate(sasl.NewPlainClient("", s.c.Username, s.secret))
 	case !caps.Has(imap.CapLoginDisabled):
 		s.mechanism = "LOGIN"
-		return s.client.Login(s.c.Username, secret).Wait()
+		return s.client.Login(s.c.Username, s.secret).Wait()
 	}
 	return errNoMechanism
 }
@@ -140,7 +132,7 @@ func (l *tokenLogin) Next([]byte) ([]byte, error) { return nil, nil }
 
 // within closes the connection at the end of ctx, unless stop is called before.
 func (s *session) within(ctx context.Context) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { s.conn.Close() })
+	return context.AfterFunc(ctx, func() { s.raw.Close() })
 }
 
 // head is what is asked of every mail.
@@ -198,14 +190,8 @@ func (s *session) settle(uid imap.UID) error {
 }
 
 func (s *session) close() {
-	s.conn.Close()
+	s.raw.Close()
 	if s.client != nil {
 		s.client.Close()
 	}
 }
-
-var (
-	errTooMuch     = errors.New("the server says more than it was asked for")
-	errNoMechanism = errors.New("the server offers no way to log in that may be used")
-	errNoNumbers   = errors.New("the server does not say which number the next mail gets (UIDNEXT)")
-)

@@ -1,0 +1,733 @@
+package mailbox_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
+	"github.com/emersion/go-sasl"
+
+	"jitaccess/internal/mail/smtptest"
+	"jitaccess/internal/mailbox"
+)
+
+const (
+	username = "jit@example.com"
+	password = "correct horse battery staple"
+)
+
+// account is a mailbox at a server in memory, and what was heard of it.
+type account struct {
+	t    testing.TB
+	user *imapmemserver.User
+	port int
+	tls  *smtptest.Authority
+
+	mu    sync.Mutex
+	heard []string
+	// fails is what whoever hears says; unknown is whether the request is not known there.
+	fails   error
+	unknown bool
+	// news gets a value for each that was heard.
+	news chan struct{}
+	// at does something else than to hand on a command of the client, by its number on the
+	// connection; nil does nothing.
+	at func(conn net.Conn, number int, line string) (taken bool)
+	// commands are all that came, without their tags; most is the largest number of a connection.
+	commands []string
+	most     int
+}
+
+// options of the server.
+type options struct {
+	starttls, plain bool
+	caps            []imap.Cap
+	token           string
+}
+
+func newAccount(t testing.TB, o options) *account {
+	t.Helper()
+	a := &account{t: t, user: imapmemserver.NewUser(username, password), tls: smtptest.NewAuthority(t), news: make(chan struct{}, 1000)}
+	if err := a.user.Create("INBOX", nil); err != nil {
+		t.Fatal(err)
+	}
+	memory := imapmemserver.New()
+	memory.AddUser(a.user)
+	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIdle: {}, imap.CapUIDPlus: {}, imap.CapSASLIR: {}}
+	for _, c := range o.caps {
+		caps[c] = struct{}{}
+	}
+	certificate := a.tls.Issue(t, smtptest.Good)
+	so := &imapserver.Options{Caps: caps, Logger: log.New(io.Discard, "", 0), InsecureAuth: !o.starttls,
+		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
+			return &session{memory.NewSession(), o.token}, nil, nil
+		}}
+	if o.starttls {
+		so.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	}
+	server := imapserver.New(so)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.port = listener.Addr().(*net.TCPAddr).Port
+	if !o.starttls && !o.plain {
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
+	}
+	if !o.starttls {
+		listener = &watched{listener, a}
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener)
+	}()
+	t.Cleanup(func() {
+		server.Close()
+		<-served
+	})
+	return a
+}
+
+// session also takes access tokens, if there is one.
+type session struct {
+	imapserver.Session
+	token string
+}
+
+func (s *session) AuthenticateMechanisms() []string {
+	if s.token == "" {
+		return []string{"PLAIN"}
+	}
+	return []string{"XOAUTH2"}
+}
+
+func (s *session) Authenticate(mechanism string) (sasl.Server, error) {
+	if mechanism == "PLAIN" {
+		return sasl.NewPlainServer(func(_, username, password string) error { return s.Login(username, password) }), nil
+	}
+	return &tokens{s: s}, nil
+}
+
+// Move and Namespace keep the interface of the server narrow.
+type tokens struct {
+	s    *session
+	told bool
+}
+
+func (x *tokens) Next(response []byte) (challenge []byte, done bool, err error) {
+	switch {
+	case x.told:
+		return nil, false, imapserver.ErrAuthFailed
+	case response == nil:
+		return []byte{}, false, nil
+	case string(response) == "user="+username+"\x01auth=Bearer "+x.s.token+"\x01\x01":
+		return nil, true, x.s.Login(username, password)
+	}
+	x.told = true
+	return []byte(`{"status":"401","schemes":"bearer"}`), false, nil
+}
+
+// watched hands on what clients say line by line.
+type watched struct {
+	net.Listener
+	a *account
+}
+
+func (l *watched) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &lines{Conn: conn, a: l.a, r: bufio.NewReader(conn)}, nil
+}
+
+type lines struct {
+	net.Conn
+	a      *account
+	r      *bufio.Reader
+	number int
+	rest   []byte
+}
+
+func (c *lines) Read(p []byte) (int, error) {
+	for len(c.rest) == 0 {
+		line, err := c.r.ReadBytes('\n')
+		if err != nil {
+			return 0, err
+		}
+		c.number++
+		c.a.mu.Lock()
+		at := c.a.at
+		c.a.most = max(c.a.most, c.number)
+		if _, command, found := strings.Cut(strings.TrimSpace(string(line)), " "); found {
+			c.a.commands = append(c.a.commands, command)
+		}
+		c.a.mu.Unlock()
+		if at == nil || !at(c.Conn, c.number, string(line)) {
+			c.rest = line
+		}
+	}
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+type secretOf func(refused string) (string, error)
+
+func (s secretOf) Secret(_ context.Context, refused string) (string, error) { return s(refused) }
+
+func (a *account) config() mailbox.Config {
+	return mailbox.Config{Host: "127.0.0.1", Port: a.port, ImplicitTLS: true, Roots: a.tls.Roots, Username: username, Keep: true,
+		Login: secretOf(func(string) (string, error) { return password, nil }), RequestOf: requestOf, Now: time.Now,
+		Heard: func(_ context.Context, request string, f mailbox.Failure) (bool, error) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if a.fails != nil {
+				return false, a.fails
+			}
+			if !a.unknown {
+				a.heard = append(a.heard, fmt.Sprint(request, " ", f.To, " ", f.Status))
+				a.news <- struct{}{}
+			}
+			return !a.unknown, nil
+		}}
+}
+
+func (a *account) mailbox(change func(*mailbox.Config)) *mailbox.Mailbox {
+	a.t.Helper()
+	c := a.config()
+	if change != nil {
+		change(&c)
+	}
+	m, err := mailbox.New(c)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return m
+}
+
+type literal struct{ *bytes.Reader }
+
+func (l literal) Size() int64 { return int64(l.Len()) }
+
+// add puts mails into the folder.
+func (a *account) add(mails ...string) {
+	a.t.Helper()
+	for _, mail := range mails {
+		text := []byte(strings.ReplaceAll(mail, "\n", "\r\n"))
+		if _, err := a.user.Append("INBOX", literal{bytes.NewReader(text)}, &imap.AppendOptions{}); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+}
+
+// counts are how many mails there are, and how many of those are read, and deleted.
+func (a *account) counts() string {
+	a.t.Helper()
+	s, err := a.user.Status("INBOX", &imap.StatusOptions{NumMessages: true, NumUnseen: true, NumDeleted: true})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return fmt.Sprintf("%d, %d read, %d deleted", *s.NumMessages, *s.NumMessages-*s.NumUnseen, *s.NumDeleted)
+}
+
+func (a *account) took() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.heard)
+}
+
+// bounceOf is a report that ours did not reach somebody.
+func bounceOf(who string) string {
+	return report(fromPostfix, status("Final-Recipient: rfc822; "+who+"@example.com\nAction: failed\nStatus: 5.1.1\n"), returned("text/rfc822-headers", ours))
+}
+
+const reply = "From: Ben <ben@example.com>\nIn-Reply-To: <" + ours + ">\nSubject: Re: access\n\napprove\n"
+
+// Bounces of ours are taken in once by each instance, and marked as read or deleted; all else is
+// left as it is, also what bears our Message-ID and is no bounce, and what is of nobody's request here.
+func TestBouncesAreTakenInAndNothingElseIsTouched(t *testing.T) {
+	for _, c := range []struct {
+		rule    string
+		keep    bool
+		unknown bool
+		caps    []imap.Cap
+		want    string
+	}{
+		{"kept", true, false, nil, "4, 2 read, 0 deleted"},
+		{"deleted", false, false, nil, "2, 0 read, 0 deleted"},
+		{"of requests that are not known", true, true, nil, "4, 0 read, 0 deleted"},
+		{"not deleted either", false, true, nil, "4, 0 read, 0 deleted"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			a := newAccount(t, options{})
+			a.unknown = c.unknown
+			a.add(bounceOf("ben"), reply, strings.ReplaceAll(bounceOf("dan"), ours, "made-up@example.com"), bounceOf("cho"))
+			m := a.mailbox(func(mc *mailbox.Config) { mc.Keep = c.keep })
+			for range 2 {
+				if err := m.Look(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := "[" + request + " ben@example.com 5.1.1 " + request + " cho@example.com 5.1.1]"
+			if c.unknown {
+				want = "[]"
+			}
+			if got := fmt.Sprint(a.took()); got != want || a.counts() != c.want {
+				t.Errorf("heard %s; there are %s, want %s", got, a.counts(), c.want)
+			}
+			a.add(reply, bounceOf("eve"))
+			if err := m.Look(t.Context()); err != nil || !c.unknown && len(a.took()) != 3 || m.Last().Mails != 2 {
+				t.Errorf("%v, %+v, %v", a.took(), m.Last(), err)
+			}
+		})
+	}
+}
+
+// What cannot be taken in now is read again, and nothing behind it is lost.
+func TestWhatCannotBeTakenInIsReadAgain(t *testing.T) {
+	a := newAccount(t, options{})
+	a.add(reply, bounceOf("ben"), bounceOf("cho"))
+	m := a.mailbox(nil)
+	a.fails = errors.New("the ledger is away")
+	for range 3 {
+		if err := m.Look(t.Context()); err == nil || m.Last().Err == nil {
+			t.Error("nobody is told")
+		}
+	}
+	if a.counts() != "3, 0 read, 0 deleted" {
+		t.Error(a.counts())
+	}
+	a.fails = nil
+	if err := m.Look(t.Context()); err != nil || len(a.took()) != 2 {
+		t.Error(a.took(), err)
+	}
+}
+
+// Wherever the conversation breaks off, or the server refuses, the next look goes on, and
+// everything has been heard in the end; of others nothing is touched.
+func TestFaultsAtEveryCommand(t *testing.T) {
+	for what, do := range map[string]func(conn net.Conn, tag string) bool{
+		"breaks off": func(conn net.Conn, _ string) bool { conn.Close(); return true },
+		"NO": func(conn net.Conn, tag string) bool {
+			_, _ = io.WriteString(conn, tag+" NO [UNAVAILABLE] not now "+password+"\r\n")
+			return true
+		},
+		"BAD": func(conn net.Conn, tag string) bool { _, _ = io.WriteString(conn, tag+" BAD what?\r\n"); return true },
+		"BYE": func(conn net.Conn, _ string) bool {
+			_, _ = io.WriteString(conn, "* BYE see you\r\n")
+			conn.Close()
+			return true
+		},
+		"nonsense": func(conn net.Conn, _ string) bool {
+			_, _ = io.WriteString(conn, "(((( \x00\r\n")
+			conn.Close()
+			return true
+		},
+	} {
+		for _, keep := range []bool{true, false} {
+			for number, last := 1, 100; number <= last; number++ {
+				a := newAccount(t, options{})
+				a.add(bounceOf("ben"), reply, bounceOf("cho"))
+				a.at = func(conn net.Conn, n int, line string) bool {
+					tag, _, _ := strings.Cut(line, " ")
+					return n == number && do(conn, tag)
+				}
+				m := a.mailbox(func(c *mailbox.Config) { c.Keep = keep })
+				err := m.Look(t.Context())
+				a.mu.Lock()
+				a.at, last = nil, max(5, a.most)
+				a.mu.Unlock()
+				var fault *mailbox.Fault
+				if err != nil && (!errors.As(err, &fault) || fault.Meaning == "" || strings.Contains(err.Error(), password)) {
+					t.Errorf("%s at command %d: %v", what, number, err)
+				}
+				if err := m.Look(t.Context()); err != nil {
+					t.Errorf("%s at command %d, then: %v", what, number, err)
+				}
+				heard := a.took()
+				slices.Sort(heard)
+				left := map[bool]string{true: "3, 2 read, 0 deleted", false: "1, 0 read, 0 deleted"}[keep]
+				if got := fmt.Sprint(slices.Compact(heard)); got != "["+request+" ben@example.com 5.1.1 "+request+" cho@example.com 5.1.1]" {
+					t.Errorf("%s at command %d: heard %s", what, number, got)
+				}
+				if what != "NO" && what != "BAD" && a.counts() != left { // it may have refused to mark one
+					t.Errorf("%s at command %d: %s", what, number, a.counts())
+				}
+				if number == 100 {
+					t.Fatal("there is no end of commands")
+				}
+			}
+		}
+	}
+}
+
+// A mail at which the server always breaks off keeps no other from being read.
+func TestAMailThatCannotBeReadIsPassedOver(t *testing.T) {
+	a := newAccount(t, options{})
+	a.add(bounceOf("ben"), bounceOf("dan"), bounceOf("cho"))
+	a.at = func(conn net.Conn, _ int, line string) bool {
+		bad := strings.Contains(line, "UID FETCH 2 ") && strings.Contains(line, "BODY.PEEK[]")
+		if bad {
+			conn.Close()
+		}
+		return bad
+	}
+	m := a.mailbox(nil)
+	for range 5 {
+		_ = m.Look(t.Context())
+	}
+	if got := fmt.Sprint(a.took()); got != "["+request+" ben@example.com 5.1.1 "+request+" cho@example.com 5.1.1]" {
+		t.Errorf("heard %s, %v", got, m.Last().Err)
+	}
+}
+
+// Of a mailbox of 100,000 the last are looked at, and no more; of a folder that was made anew
+// all of the last again.
+func TestAMailboxOfAHundredThousand(t *testing.T) {
+	a := newAccount(t, options{})
+	a.add(bounceOf("old"))
+	for range 100_000 {
+		a.add(reply)
+	}
+	a.add(bounceOf("ben"))
+	m := a.mailbox(nil)
+	for range 2 {
+		if err := m.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(a.took()); got != "["+request+" ben@example.com 5.1.1]" {
+		t.Errorf("heard %s", got)
+	}
+	fetches := slices.DeleteFunc(slices.Clone(a.commands), func(c string) bool { return !strings.HasPrefix(c, "UID FETCH") })
+	if len(fetches) != 11 || m.Last().Mails != 0 {
+		t.Errorf("%d fetches, %+v: %q", len(fetches), m.Last(), fetches)
+	}
+	if err := errors.Join(a.user.Delete("INBOX"), a.user.Create("INBOX", nil)); err != nil {
+		t.Fatal(err)
+	}
+	a.add(bounceOf("cho"))
+	if err := m.Look(t.Context()); err != nil || len(a.took()) != 2 {
+		t.Errorf("with another UIDVALIDITY: heard %v, %v", a.took(), err)
+	}
+}
+
+// One look takes in so many, and the next goes on there.
+func TestOneLookIsBounded(t *testing.T) {
+	a := newAccount(t, options{})
+	for i := range 120 {
+		a.add(bounceOf(fmt.Sprintf("p%d", i)))
+	}
+	m := a.mailbox(nil)
+	for look, want := range []int{50, 100, 120, 120} {
+		if err := m.Look(t.Context()); err != nil || len(a.took()) != want {
+			t.Errorf("after %d looks %d are heard, want %d; %v", look+1, len(a.took()), want, err)
+		}
+	}
+}
+
+// Where the server tells of news, it is read at once; where it cannot, by the next look.
+func TestListening(t *testing.T) {
+	a := newAccount(t, options{})
+	m := a.mailbox(nil)
+	idle := make(chan struct{})
+	var once sync.Once
+	a.at = func(_ net.Conn, _ int, line string) bool {
+		if strings.HasSuffix(strings.TrimSpace(line), "IDLE") {
+			once.Do(func() { close(idle) })
+		}
+		return false
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- m.Listen(ctx) }()
+	<-idle
+	a.add(bounceOf("ben"))
+	<-a.news
+	if err := m.Look(t.Context()); err != nil { // while somebody listens nobody else has to
+		t.Error(err)
+	}
+	a.add(reply, bounceOf("cho"))
+	<-a.news
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("it ended without a word")
+	}
+	if got := fmt.Sprint(a.took()); got != "["+request+" ben@example.com 5.1.1 "+request+" cho@example.com 5.1.1]" {
+		t.Errorf("heard %s", got)
+	}
+}
+
+// Who logs in with a token is let in by XOAUTH2, and says why if it is not; another token is tried once.
+func TestLoggingInWithAToken(t *testing.T) {
+	for _, c := range []struct {
+		rule   string
+		tokens []string // handed out in this order
+		ir     bool
+		fails  bool
+	}{
+		{"good", []string{"good-token"}, true, false},
+		{"good, where the server has to ask", []string{"good-token"}, false, false},
+		{"refused, and replaced", []string{"old-token", "good-token"}, true, false},
+		{"refused", []string{"old-token", "old-token"}, true, true},
+		{"refused twice", []string{"old-token", "older-token"}, true, true},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			a := newAccount(t, options{token: "good-token"})
+			a.add(bounceOf("ben"))
+			given := 0
+			m := a.mailbox(func(mc *mailbox.Config) {
+				mc.Token = true
+				mc.Login = secretOf(func(refused string) (string, error) {
+					given++
+					return c.tokens[given-1], nil
+				})
+			})
+			err := m.Look(t.Context())
+			if (err != nil) != c.fails || len(a.took()) != 1 && !c.fails || given != len(c.tokens) {
+				t.Errorf("%v, %v, %d tokens", err, a.took(), given)
+			}
+			if err != nil && (strings.Contains(err.Error(), "old") || !strings.Contains(err.Error(), "IMAP.AccessAsApp")) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Nobody logs in without TLS, or at a server that is another.
+func TestNothingIsSaidWithoutTLS(t *testing.T) {
+	look := func(o options, change func(*mailbox.Config)) (*account, error) {
+		a := newAccount(t, o)
+		a.add(bounceOf("ben"))
+		return a, a.mailbox(change).Look(t.Context())
+	}
+	starttls := func(c *mailbox.Config) { c.ImplicitTLS = false }
+	if a, err := look(options{starttls: true}, starttls); err != nil || len(a.took()) != 1 {
+		t.Error("STARTTLS", err)
+	}
+	for what, c := range map[string]struct {
+		o      options
+		change func(*mailbox.Config)
+	}{
+		"no STARTTLS":             {options{plain: true}, starttls},
+		"clear text at port 993":  {options{plain: true}, nil},
+		"an authority of nobody":  {options{}, func(c *mailbox.Config) { c.Roots = smtptest.NewAuthority(t).Roots }},
+		"another host":            {options{}, func(c *mailbox.Config) { c.Host = "mail.example.org"; c.Dial = toLoopback(c.Port) }},
+		"STARTTLS, other's roots": {options{starttls: true}, func(c *mailbox.Config) { c.ImplicitTLS = false; c.Roots = smtptest.NewAuthority(t).Roots }},
+	} {
+		a, err := look(c.o, c.change)
+		if err == nil || len(a.took()) > 0 || !strings.Contains(err.Error(), "mailbox: TLS") {
+			t.Errorf("%s: %v", what, err)
+		}
+		for _, command := range a.commands {
+			if strings.HasPrefix(command, "LOGIN") || strings.HasPrefix(command, "AUTHENTICATE") {
+				t.Errorf("%s: said %q", what, command)
+			}
+		}
+	}
+}
+
+func toLoopback(port int) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+}
+
+// scripted is a server that says what a test wants.
+func scripted(t *testing.T, serve func(conn net.Conn, said *bufio.Reader)) *mailbox.Mailbox {
+	t.Helper()
+	authority := smtptest.NewAuthority(t)
+	certificate := authority.Issue(t, smtptest.Good)
+	host, port := smtptest.Listen(t, func(_ int, raw net.Conn) {
+		conn := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		serve(conn, bufio.NewReader(conn))
+	})
+	m, err := mailbox.New(mailbox.Config{Host: host, Port: port, ImplicitTLS: true, Roots: authority.Roots, Username: username,
+		Login: secretOf(func(string) (string, error) { return password, nil }), RequestOf: requestOf, Now: time.Now,
+		Heard: func(context.Context, string, mailbox.Failure) (bool, error) { return true, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// script answers a client up to its first FETCH.
+func script(conn net.Conn, said *bufio.Reader, fetch func(tag string)) {
+	_, _ = io.WriteString(conn, "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hello\r\n")
+	for {
+		line, err := said.ReadString('\n')
+		if err != nil {
+			return
+		}
+		tag, command, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case strings.HasPrefix(command, "SELECT"):
+			_, _ = io.WriteString(conn, "* 3 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n* OK [UIDNEXT 4] x\r\n"+tag+" OK done\r\n")
+		case strings.HasPrefix(command, "CAPABILITY"):
+			_, _ = io.WriteString(conn, "* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR\r\n"+tag+" OK done\r\n")
+		case strings.HasPrefix(command, "UID FETCH"):
+			fetch(tag)
+		default:
+			_, _ = io.WriteString(conn, tag+" OK done\r\n")
+		}
+	}
+}
+
+// A server that says too much, or what makes no sense, is broken off, and takes no more memory
+// than what is expected of it.
+func TestServersThatSayTooMuch(t *testing.T) {
+	endless := func(conn net.Conn, text string) {
+		chunk := strings.Repeat(text, 1+(64<<10)/len(text))
+		for {
+			if _, err := io.WriteString(conn, chunk); err != nil {
+				return
+			}
+		}
+	}
+	for what, serve := range map[string]func(net.Conn, *bufio.Reader){
+		"a greeting without an end": func(conn net.Conn, _ *bufio.Reader) { endless(conn, "* OK x") },
+		"answers without an end": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) { endless(conn, "* 1 EXISTS\r\n") })
+		},
+		"a literal of 4 GB": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) {
+				_, _ = io.WriteString(conn, "* 1 FETCH (UID 1 BODY[HEADER.FIELDS (Content-Type X-Failed-Recipients X-Ms-Exchange-Message-Is-Ndr From)]<0> {4294967296}\r\n")
+				endless(conn, "x")
+			})
+		},
+		"a literal as a name": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) {
+				_, _ = io.WriteString(conn, "* LIST () {9999999999}\r\n")
+				endless(conn, "x")
+			})
+		},
+		"lists in lists": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) { endless(conn, "* 1 FETCH (BODYSTRUCTURE "+strings.Repeat("(", 10_000)) })
+		},
+		"lists without an end": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) { _, _ = io.WriteString(conn, "* 1 FETCH (BODYSTRUCTURE "); endless(conn, "(") })
+		},
+		"lists behind what is no literal": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) { _, _ = io.WriteString(conn, "* OK [X] FETCH {1000000}\r\n* THREAD "); endless(conn, "(") })
+		},
+		"a quoted text": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) { _, _ = io.WriteString(conn, "* 1 FETCH (UID 1 ENVELOPE (\""); endless(conn, "x") })
+		},
+		"a number too large": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(tag string) {
+				_, _ = io.WriteString(conn, "* 99999999999999999999 FETCH (UID 18446744073709551616)\r\n"+tag+" OK\r\n")
+			})
+		},
+		"an answer to nothing": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) { _, _ = io.WriteString(conn, "T999 OK\r\n+ go on\r\n") })
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if err := scripted(t, serve).Look(t.Context()); err == nil {
+				t.Error("nothing is wrong")
+			} else if !strings.Contains(err.Error(), "mailbox: ") {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What mails have in them is no list of the server's.
+func TestMailsMayHaveAnythingInThem(t *testing.T) {
+	a := newAccount(t, options{})
+	for _, text := range []string{strings.Repeat("(", 1000), "\" {1000}", "* 1 FETCH (((", "{5}", "\\\"(", strings.Repeat("(\n", 100)} {
+		a.add(strings.Replace(bounceOf("ben"), "Mail Delivery System", strings.ReplaceAll(text, "\n", "\n "), 1)+text+"\n", text+"\n\n"+text)
+	}
+	if err := a.mailbox(nil).Look(t.Context()); err != nil || len(a.took()) != 6 {
+		t.Error(a.took(), err)
+	}
+}
+
+// What a server says of other mails than were asked for is not believed.
+func TestAnswersOfOtherMails(t *testing.T) {
+	asked := 0
+	m := scripted(t, func(conn net.Conn, said *bufio.Reader) {
+		script(conn, said, func(tag string) {
+			asked++
+			_, _ = io.WriteString(conn, "* 9 FETCH (UID 77 BODY[]<0> {4}\r\nabcd)\r\n* 9 FETCH (FLAGS (\\Seen))\r\n* 1 FETCH (UID 1)\r\n"+tag+" OK done\r\n")
+		})
+	})
+	if err := m.Look(t.Context()); err != nil || asked != 1 || m.Last().Mails != 0 {
+		t.Errorf("%v, %d, %+v", err, asked, m.Last())
+	}
+}
+
+// A server that hangs takes no more time than the caller has.
+func TestAServerThatHangs(t *testing.T) {
+	for what, serve := range map[string]func(conn net.Conn, said *bufio.Reader, hang func()){
+		"before the greeting": func(_ net.Conn, said *bufio.Reader, hang func()) { _, _ = said.Peek(1); hang() },
+		"at the log-in": func(conn net.Conn, said *bufio.Reader, hang func()) {
+			_, _ = io.WriteString(conn, "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hello\r\n")
+			_, _ = said.ReadString('\n')
+			hang()
+		},
+		"at a mail": func(conn net.Conn, said *bufio.Reader, hang func()) { script(conn, said, func(string) { hang() }) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			end := make(chan struct{})
+			defer close(end)
+			m := scripted(t, func(conn net.Conn, said *bufio.Reader) {
+				serve(conn, said, func() { cancel(); <-end })
+			})
+			if what == "before the greeting" {
+				go func() { time.AfterFunc(50*time.Millisecond, cancel) }()
+			}
+			if err := m.Look(ctx); err == nil || !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Probe says what may be done, and changes nothing.
+func TestProbe(t *testing.T) {
+	a := newAccount(t, options{})
+	a.add(bounceOf("ben"), reply)
+	var steps []string
+	err := a.mailbox(nil).Probe(t.Context(), func(name, text string) { steps = append(steps, name+": "+text) })
+	want := fmt.Sprintf(`[connect: to 127.0.0.1:%d TLS: with a certificate for this host log-in: as jit@example.com by PLAIN `+
+		`folder: "INBOX" has 2 mails rights: bounces of our mails are marked as read, nothing else is changed; the server tells of new mail (IDLE)]`, a.port)
+	if got := fmt.Sprint(steps); err != nil || got != want || a.counts() != "2, 0 read, 0 deleted" || len(a.took()) > 0 {
+		t.Errorf("%s\n%s\n%v %s", got, want, err, a.counts())
+	}
+	for what, c := range map[string]struct {
+		change func(*mailbox.Config)
+		says   string
+	}{
+		"the folder":   {func(c *mailbox.Config) { c.Folder = "Bounces" }, "IMAP_FOLDER"},
+		"the password": {func(c *mailbox.Config) { c.Login = secretOf(func(string) (string, error) { return "wrong", nil }) }, "IMAP_PASSWORD"},
+		"the port":     {func(c *mailbox.Config) { c.Port = 1 }, "IMAP_PORT"},
+		"the secret": {func(c *mailbox.Config) {
+			c.Login = secretOf(func(string) (string, error) { return "", errors.New("403") })
+		}, "403"},
+	} {
+		err := a.mailbox(c.change).Probe(t.Context(), func(string, string) {})
+		var fault *mailbox.Fault
+		if !errors.As(err, &fault) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
