@@ -79,7 +79,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	if err != nil {
 		return broken("mail", err, "")
 	}
-	box, err := newMailbox(c, sends, google, wallClock, warn, nil) // it is not read
+	box, err := newMailbox(c, sends, nil, google, wallClock, warn, nil) // it is not read
 	if err != nil {
 		return broken("mailbox", err, "")
 	}

@@ -14,7 +14,7 @@ import (
 // newMarks makes the Message-IDs by which mails that come back are known; nil where none are read.
 // secrets are the service's own keys, the newest first; without a ledger there are none, and
 // SIGNING_KEY is read for this alone.
-func newMarks(ctx context.Context, c *config.Config, google *cloud, secrets [][]byte) (*mail.Marks, error) {
+func newMarks(ctx context.Context, c *config.Config, google *cloud, secrets [][]byte) (*mailbox.Marks, error) {
 	if c.Mailbox.Host == "" {
 		return nil, nil
 	}
@@ -27,12 +27,12 @@ func newMarks(ctx context.Context, c *config.Config, google *cloud, secrets [][]
 			return nil, fmt.Errorf("SIGNING_KEY: %w", err)
 		}
 	}
-	return mail.NewMarks(secrets...)
+	return mailbox.NewMarks(secrets...)
 }
 
 // newMailbox makes what reads the mailbox to which mails come back; nil where there is none. It is
 // reached as the mail server is (sends), and what it says is taken in by bounced.
-func newMailbox(all *config.Config, sends mail.Config, google *cloud, k clock, warn func(string),
+func newMailbox(all *config.Config, sends mail.Config, marks *mailbox.Marks, google *cloud, k clock, warn func(string),
 	bounced func(context.Context, string, access.Bounce) (bool, error)) (*mailbox.Mailbox, error) {
 	c := all.Mailbox
 	if c.Host == "" {
@@ -41,7 +41,7 @@ func newMailbox(all *config.Config, sends mail.Config, google *cloud, k clock, w
 	mc := mailbox.Config{
 		Host: c.Host, Port: c.Port, ImplicitTLS: implicitIMAP(c), Roots: sends.Roots, CA: sends.CA, Dial: sends.Dial,
 		Username: c.Username, Login: sends.Login, Token: sends.Token, Folder: c.Folder, Keep: c.Keep,
-		RequestOf: sends.Marks.RequestOf, Now: k.now,
+		RequestOf: marks.RequestOf, Now: k.now,
 		Heard: func(ctx context.Context, request string, f mailbox.Failure) (known bool, err error) {
 			came := access.Bounce{To: f.To, Status: f.Status, Text: f.Text}
 			came.Meaning, came.Remedy = mail.ExplainBounce(f.Status, f.Text)

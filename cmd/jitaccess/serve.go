@@ -210,11 +210,15 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	warn := func(text string) { logger.Warn(text, "event", events.MailWarning) }
 	sends, err := mailConfig(c, google, roots, k, warn)
-	if err == nil {
-		sends.Marks, err = newMarks(ctx, c, google, memory.secrets)
-	}
 	if err != nil {
 		return nil, err
+	}
+	marks, err := newMarks(ctx, c, google, memory.secrets)
+	if err != nil {
+		return nil, err
+	}
+	if marks != nil {
+		sends.MessageID = marks.MessageID
 	}
 	mailer, err := mail.New(sends)
 	if err != nil {
@@ -279,7 +283,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	requests := broker.New(durablePorts(ports))
 	admins.Broker = requests
-	box, err := newMailbox(c, sends, google, k, warn, requests.Bounced)
+	box, err := newMailbox(c, sends, marks, google, k, warn, requests.Bounced)
 	if err != nil {
 		return nil, err
 	}

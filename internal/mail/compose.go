@@ -53,7 +53,7 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	}
 	facts.Notes = append(facts.Notes, replies)
 	id := messageIDs.Replace(n.Request.ID)
-	first := m.c.Marks.id(id+".review", m.domain())
+	first := m.c.MessageID(id+".review", m.domain())
 	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: first,
 		body: func() (string, string, error) { return render(facts) }}
 	if n.Kind != access.NoticeReview && n.Kind != access.NoticeGlass { // which come first of a request
@@ -68,11 +68,11 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 		if d.At.IsZero() {
 			said = sha256.Sum256(fmt.Append(nil, n.ID, n.Bounce.To))
 		}
-		marks := m.c.Marks
+		messageID := m.c.MessageID
 		if n.Kind == access.NoticeBounced {
-			marks = nil // that this one comes back is told to nobody, by a mail that comes back
+			messageID = plainID // that this one comes back is told to nobody, by a mail that comes back
 		}
-		l.id = marks.id(fmt.Sprintf("%s.%s.%x", id, n.Kind, said[:5]), m.domain())
+		l.id = messageID(fmt.Sprintf("%s.%s.%x", id, n.Kind, said[:5]), m.domain())
 	}
 	l.subject = headerText(l.subject)
 	return l, nil
@@ -83,6 +83,11 @@ func render(facts notice.Facts) (text, html string, err error) {
 	err = errors.Join(textLetter.Execute(&t, facts), htmlLetter.Execute(&h, facts))
 	return t.String(), h.String(), err
 }
+
+// messageIDs encodes what ids of 1.x may contain and Message-IDs had better not.
+var messageIDs = strings.NewReplacer("+", "%2B", "/", "%2F")
+
+func plainID(words, domain string) string { return words + "@" + domain }
 
 // headerText keeps readers from decoding a subject that was never encoded: an
 // address may legally look like an encoded word (RFC 2047).

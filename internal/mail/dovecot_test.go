@@ -133,14 +133,14 @@ func structure(s imap.BodyStructure) string {
 	return "nothing"
 }
 
-// mailbox is somebody's mail, seen through IMAP.
-type mailbox struct {
+// inbox is somebody's mail, seen through IMAP.
+type inbox struct {
 	t      *testing.T
 	client *imapclient.Client
 }
 
 // openMailbox logs in, under the protection of TLS that STARTTLS has begun.
-func openMailbox(t *testing.T, d *postfixtest.Dovecot, p *postfixtest.Postfix, who string) *mailbox {
+func openMailbox(t *testing.T, d *postfixtest.Dovecot, p *postfixtest.Postfix, who string) *inbox {
 	t.Helper()
 	client, err := imapclient.DialStartTLS(net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port)),
 		&imapclient.Options{TLSConfig: &tls.Config{RootCAs: p.TLS.Roots}})
@@ -151,11 +151,11 @@ func openMailbox(t *testing.T, d *postfixtest.Dovecot, p *postfixtest.Postfix, w
 	if err := client.Login(who, secret).Wait(); err != nil {
 		t.Fatal(err)
 	}
-	return &mailbox{t, client}
+	return &inbox{t, client}
 }
 
 // newest is the mail that came last. Dovecot looks for it when the box is selected.
-func (m *mailbox) newest() *imapclient.FetchMessageBuffer {
+func (m *inbox) newest() *imapclient.FetchMessageBuffer {
 	m.t.Helper()
 	inbox, err := m.client.Select("INBOX", nil).Wait()
 	if err != nil || inbox.NumMessages == 0 {
@@ -171,7 +171,7 @@ func (m *mailbox) newest() *imapclient.FetchMessageBuffer {
 }
 
 // wantThread demands that the server finds one letter below another.
-func (m *mailbox) wantThread(above, below string, arrived map[string]string) {
+func (m *inbox) wantThread(above, below string, arrived map[string]string) {
 	m.t.Helper()
 	id := func(name string) uint32 {
 		header, _ := parse(m.t, arrived[name])

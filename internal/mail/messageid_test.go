@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/mail"
 	"jitaccess/internal/mail/smtptest"
+	"jitaccess/internal/mailbox"
 )
 
-func marks(t *testing.T, secrets ...[]byte) *mail.Marks {
+func marks(t *testing.T, secrets ...[]byte) *mailbox.Marks {
 	t.Helper()
-	m, err := mail.NewMarks(secrets...)
+	m, err := mailbox.NewMarks(secrets...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,11 +23,13 @@ var keyOne, keyTwo = bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 
 // sentIDs are the Message-IDs of a review and of what came after it, without brackets, and what
 // the latter answers.
-func sentIDs(t *testing.T, m *mail.Marks, n access.Notice) (first, second, answers string) {
+func sentIDs(t *testing.T, m *mailbox.Marks, n access.Notice) (first, second, answers string) {
 	t.Helper()
 	server := smtptest.Start(t, withUser(smtptest.Options{}))
 	c := config(server.Host, server.Port, server.Roots)
-	c.Marks = m
+	if m != nil {
+		c.MessageID = m.MessageID
+	}
 	sender := mailer(t, c)
 	begin := review()
 	begin.Request = n.Request
@@ -54,7 +56,7 @@ func TestOurMessageIDsAreKnownAgain(t *testing.T) {
 			t.Errorf("%s answers %s, and not %s", second, answers, first)
 		}
 		for _, messageID := range []string{first, second} {
-			for _, m := range []*mail.Marks{marks(t, keyOne), marks(t, keyTwo, keyOne)} {
+			for _, m := range []*mailbox.Marks{marks(t, keyOne), marks(t, keyTwo, keyOne)} {
 				if got, ours := m.RequestOf(messageID); !ours || got != id {
 					t.Errorf("%s is of %q, %v", messageID, got, ours)
 				}
@@ -102,7 +104,7 @@ func TestWhatIsNotMarked(t *testing.T) {
 	if _, other, _ := sentIDs(t, m, n); other == second {
 		t.Error("two bounces are told by one Message-ID")
 	}
-	if _, err := mail.NewMarks(); err == nil {
+	if _, err := mailbox.NewMarks(); err == nil {
 		t.Error("marks without a secret")
 	}
 }

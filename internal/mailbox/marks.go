@@ -1,4 +1,4 @@
-package mail
+package mailbox
 
 import (
 	"crypto/hkdf"
@@ -35,11 +35,9 @@ func NewMarks(secrets ...[]byte) (*Marks, error) {
 	return m, nil
 }
 
-// id is the Message-ID, without brackets, that begins with these words; nil marks nothing.
-func (m *Marks) id(words, domain string) string {
-	if m == nil {
-		return words + "@" + domain
-	}
+// MessageID is the Message-ID, without brackets, that begins with these words: the id of a request,
+// in which + and / are %2B and %2F, and a dot behind it.
+func (m *Marks) MessageID(words, domain string) string {
 	return words + "." + mark(m.keys[0], words, domain) + "@" + domain
 }
 
@@ -55,7 +53,7 @@ func (m *Marks) RequestOf(messageID string) (id string, ours bool) {
 	for _, key := range m.keys {
 		if hmac.Equal([]byte(said), []byte(mark(key, words, domain))) {
 			id, _, _ = strings.Cut(words, ".")
-			id, err := access.ParseRequestID(messageIDsBack.Replace(id))
+			id, err := access.ParseRequestID(unescaped.Replace(id))
 			return id, err == nil
 		}
 	}
@@ -68,8 +66,4 @@ func mark(key []byte, words, domain string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:markLength])
 }
 
-// messageIDs encodes what ids of 1.x may contain and Message-IDs had better not.
-var (
-	messageIDs     = strings.NewReplacer("+", "%2B", "/", "%2F")
-	messageIDsBack = strings.NewReplacer("%2B", "+", "%2F", "/")
-)
+var unescaped = strings.NewReplacer("%2B", "+", "%2F", "/")
