@@ -90,9 +90,9 @@ func (h steppingHome) Drop(ctx context.Context, id, lease string) error {
 	return h.Home.Drop(ctx, id, lease)
 }
 
-func (h steppingHome) Delay(ctx context.Context, id, lease string, due time.Time) error {
+func (h steppingHome) Delay(ctx context.Context, id, lease string, due time.Time, notice []byte) error {
 	step("outbox: delay")
-	return h.Home.Delay(ctx, id, lease, due)
+	return h.Home.Delay(ctx, id, lease, due, notice)
 }
 
 func (h steppingHome) EndSession(ctx context.Context, id string, until, now time.Time) error {
@@ -110,9 +110,9 @@ func (h steppingHome) Release(ctx context.Context, name, holder string) error {
 	return h.Home.Release(ctx, name, holder)
 }
 
-func (h steppingHome) Keep(ctx context.Context, n ledger.Note) error {
+func (h steppingHome) Keep(ctx context.Context, n ledger.Note, kept ...ledger.Kept) error {
 	step("ledger: note")
-	return h.Home.Keep(ctx, n)
+	return h.Home.Keep(ctx, n, kept...)
 }
 
 func (h steppingHome) Erase(ctx context.Context, person access.Principal, row ledger.Row) error {

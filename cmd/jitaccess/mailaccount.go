@@ -15,7 +15,7 @@ import (
 	"jitaccess/internal/words"
 )
 
-// mailAccount shows administrators the mail account. It implements server.MailAccount.
+// mailAccount shows administrators the mail account. It implements server.Account.
 type mailAccount struct {
 	*mail.Mailer
 	// mailbox is nil where nothing that comes back is read.

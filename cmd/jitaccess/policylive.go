@@ -14,6 +14,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/callback"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp/parametermanager"
@@ -293,6 +294,9 @@ func enforced(c *config.Config) policy.Deployment {
 	}
 	if c.Messages.Topic != "" {
 		channels = append(channels, "pubsub")
+	}
+	if !c.Messages.Webhooks.IsZero() {
+		channels = append(channels, callback.Webhooks)
 	}
 	var kinds []string
 	if c.Pomerium.Used() {

@@ -234,6 +234,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 		notifier = append(notifier, publisher)
 	}
+	webhooks, err := newWebhooks(c, google, k)
+	if err != nil {
+		return nil, fmt.Errorf("webhooks: %w", err)
+	}
+	notifier = append(notifier, webhooks)
 	in := door{method: config.Machines}
 	if c.Server.Serve != config.Machines {
 		if in, err = newDoor(ctx, c, google, memory.ledger, k, logger); err != nil {
@@ -262,6 +267,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		return nil, err
 	}
 	apps := newApplications(terms, google, byPage, k)
+	hub := newGitHub(c, apps, k)
 	if memory.ledger != nil { // what they ask for is nowhere but there
 		providers = append(providers, registeredApplications(apps, k))
 	}
@@ -270,7 +276,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	ports := broker.Config{
 		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
-		Journal: log, Notifier: newCallbacks(c, notifier, apps, k),
+		Journal: log, Notifier: newCallbacks(c, notifier, apps, hub, k),
 		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
@@ -296,8 +302,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Broker:   requests,
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
-		Applications: programs(c, requests, apps, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), MailAccount: mailAccount{mailer, box, c, account}, Apps: appPages(c, apps, byPage, requests), Version: version,
+		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
+		Provider: providersOf(c), Accounts: []server.Account{mailAccount{mailer, box, c, account}}, Apps: appPages(c, apps, byPage, requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			checks := map[string]error{}

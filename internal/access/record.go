@@ -125,23 +125,45 @@ const (
 	// NoticeChanged is for the application that made a request: what became of it. Nobody else
 	// is told by it.
 	NoticeChanged NoticeKind = "changed"
+	// NoticePasskeyAdded, NoticePasskeyApproved and NoticePasskeyRemoved tell what happened to a
+	// passkey. There is no request.
+	NoticePasskeyAdded    NoticeKind = "passkey-added"
+	NoticePasskeyApproved NoticeKind = "passkey-approved"
+	NoticePasskeyRemoved  NoticeKind = "passkey-removed"
+	// NoticeHappened is of all else that happens to a request (Notice.Did), for channels that
+	// tell of everything (Channel.Everything); people get no mail of it.
+	NoticeHappened NoticeKind = "happened"
 )
+
+// OfPasskey is whether it tells of a passkey, and of no request.
+func (k NoticeKind) OfPasskey() bool {
+	return k == NoticePasskeyAdded || k == NoticePasskeyApproved || k == NoticePasskeyRemoved
+}
 
 // Notice is something that people are to be told. Who is told is decided once, by
 // the broker.
 type Notice struct {
 	// ID names it among all notices, where a store is to keep it until it is sent; one
 	// without is not kept.
-	ID      string
-	Kind    NoticeKind
+	ID   string
+	Kind NoticeKind
+	// Did is what happened, and At when.
+	Did     Action
+	At      time.Time
 	Request Request
-	// To is who must act or know, CC is who should; together never empty, but in NoticeChanged.
+	// To is who must act or know, CC is who should; together never empty, but in NoticeChanged
+	// and NoticeHappened.
 	To, CC []Principal
+	// Left is to whom it is still to be told, where others were told before; nil is all.
+	Left []Target
+	// Earlier are receipts of what was told of the request before, the oldest first, of
+	// channels that change what they sent (Channel.Updates). It is not kept with the notice.
+	Earlier Receipts
 	// Later: it is not told in the action that records it, but by the next sweep.
 	Later bool
 	// Decision is set in NoticeApproved, NoticeDenied and NoticeGlassReviewed.
 	Decision Decision
-	// By is who did what it tells of, in NoticeEnded.
+	// By is who did what it tells of, in NoticeEnded and NoticeHappened; empty is nobody.
 	By Principal
 	// Bounce is set in NoticeBounced.
 	Bounce Bounce
@@ -158,6 +180,9 @@ type Notice struct {
 	// Roles describes the roles in the order of Request.Entitlements; entries may
 	// be zero.
 	Roles []RoleInfo
+	// Passkey is what it tells of, as it is then, where it tells of one (OfPasskey); of Request
+	// there is only the Principal then, who is its holder.
+	Passkey Passkey
 	// ReviewURL opens the request; BaseURL is the home page. Both absolute.
 	ReviewURL, BaseURL string
 }
@@ -168,6 +193,31 @@ type Channel struct {
 	Name string
 	// People is whether it reaches people. What only machines read may reach nobody.
 	People bool
+	// Everything is whether it tells of what people get no mail of (NoticeHappened), too.
+	Everything bool
+	// Updates is whether it changes what it sent before, by receipts of it (Notice.Earlier).
+	Updates bool
+}
+
+// Target is to whom a channel is to tell of something. To is empty where the channel
+// addresses nobody in particular.
+type Target struct {
+	Channel string    `json:"channel"`
+	To      Principal `json:"to,omitempty"`
+}
+
+// Through is the notice as a channel is to tell it: only to whom it is left to be told there,
+// if some were told before. False where nobody is left.
+func (n Notice) Through(channel string) (Notice, bool) {
+	if n.Left == nil {
+		return n, true
+	}
+	told := func(p Principal) bool { return !slices.Contains(n.Left, Target{channel, p}) }
+	if told("") { // otherwise the channel addresses nobody in particular
+		n.To, n.CC = slices.DeleteFunc(slices.Clone(n.To), told), slices.DeleteFunc(slices.Clone(n.CC), told)
+		return n, len(n.To)+len(n.CC) > 0
+	}
+	return n, true
 }
 
 // Receipt is what became of a notice, for one of those to whom it went.
@@ -196,6 +246,17 @@ func (r Receipts) Failed() Receipts {
 		}
 	}
 	return failed
+}
+
+// Targets are to whom they are, each once.
+func (r Receipts) Targets() []Target {
+	var targets []Target
+	for _, each := range r {
+		if t := (Target{each.Channel, each.To}); !slices.Contains(targets, t) {
+			targets = append(targets, t)
+		}
+	}
+	return targets
 }
 
 // Limits is what a store cannot do.

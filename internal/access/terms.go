@@ -156,7 +156,21 @@ func (t Terms) Asked() int {
 }
 
 // Tells is whether a channel tells of a request with these terms.
-func (t Terms) Tells(c Channel) bool { return !t.NotifyOnly || slices.Contains(t.Notify, c.Name) }
+func (t Terms) Tells(c Channel) bool {
+	return !t.NotifyOnly || slices.Contains(t.Notify, c.Name) || len(t.Places(c.Name)) > 0
+}
+
+// Places are where a channel is to tell of it besides: what stands behind its name and a colon
+// among Notify.
+func (t Terms) Places(channel string) []string {
+	var places []string
+	for _, each := range t.Notify {
+		if place, ok := strings.CutPrefix(each, channel+":"); ok {
+			places = append(places, place)
+		}
+	}
+	return places
+}
 
 // Strictest combines terms: of each term the one that allows least. Requirements for
 // approvals from the same people are one, with the larger count. The glass can be broken

@@ -39,13 +39,11 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 	if unwritten != nil && e.Action.IsIntent() {
 		return "", nil, &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: unwritten}
 	}
-	changed := b.changed(e)
-	if changed.ID != "" {
-		notices = append(slices.Clone(notices), changed)
-	}
+	more := b.alsoTold(e, notices)
+	notices = slices.Concat(notices, more)
 	ref, unkept := timed(b, ctx, func(ctx context.Context) (string, error) { return b.c.Store.Commit(ctx, e, notices) })
-	if changed.ID != "" && !changed.Later && unkept == nil {
-		b.callBack(ctx, e.Caller, changed)
+	if unkept == nil {
+		b.tellAlso(ctx, e.Caller, more)
 	}
 	needless := e.Action == access.SelfApproved || e.Action == access.GlassBroken
 	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked && !(needless && outOfReach(unkept)) {

@@ -303,7 +303,11 @@ func (e ending) calledOff() bool {
 // event is what is recorded of an ending: an event completed by what is known of the grant,
 // and of who approved it.
 func (e ending) event(event access.Event) (access.Event, []access.Principal) {
-	r, approvers := access.Request{ID: e.of.RequestID, Resource: e.of.Resource, Principal: e.of.Principal}, e.kept.ApprovedBy()
+	r, approvers := e.kept, e.kept.ApprovedBy()
+	if r.ID == "" {
+		r = access.Request{ID: e.of.RequestID, Resource: e.of.Resource, Principal: e.of.Principal}
+	}
+	r.Entitlements, r.Justification = nil, ""
 	if e.calledOff() {
 		r.Entitlements, r.Justification, event.Window = e.kept.Entitlements, e.kept.Justification, e.kept.Window
 	}

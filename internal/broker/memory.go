@@ -66,6 +66,11 @@ type Memory interface {
 	Sent(ctx context.Context, m access.Message) error
 	Unsent(ctx context.Context, m access.Message, again time.Time) error
 
+	// Told keeps receipts of what was told of a request, which are found again as Receipts,
+	// the oldest first: only Channel and Ref of each. They are forgotten with the request.
+	Told(ctx context.Context, requestID string, receipts access.Receipts) error
+	Receipts(ctx context.Context, requestID string) (access.Receipts, error)
+
 	// Doubt records why this may be an older copy of what was remembered; empty, that
 	// somebody has looked (reconcile) and it is in order. Doubted is the last one that
 	// was recorded since.

@@ -102,7 +102,14 @@ func (b *Broker) send(ctx context.Context, message access.Message) (told, left i
 		b.settle(ctx, message, nil)
 		return 0, 0
 	}
-	failed := b.c.Notifier.Notify(ctx, b.homeward(message.Notice)).Failed()
+	failed := b.through(ctx, b.homeward(message.Notice)).Failed()
+	// An application that waits has nobody who would see that it was not told: how that began and
+	// ended is recorded.
+	if message.Notice.Kind == access.NoticeChanged && (message.Attempts == 0 || givenUp(message, failed, b.c.Now())) {
+		for _, u := range failed {
+			b.recordUntold(ctx, system, message.Notice, notTold(message.Notice, u))
+		}
+	}
 	if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
 		return 0, 1
 	}

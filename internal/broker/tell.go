@@ -21,6 +21,9 @@ const (
 	approvers    audience = "who approved"
 	admins       audience = "admins"
 	watchers     audience = "who would have been asked, who may review it, auditors"
+	holder       audience = "its holder"
+	vouching     audience = "its holder, administrators who may approve it"
+	auditing     audience = "auditors"
 )
 
 // hearing is a row of the table of who hears what.
@@ -50,16 +53,27 @@ var hearings = []hearing{
 	{access.SelfApproved, "somebody activates without others", access.NoticeSelfApproved, requester, nobody, true},
 	{access.GlassBroken, "somebody breaks the glass", access.NoticeGlass, watchers, nobody, false},
 	{access.GlassReviewed, "a broken glass is reviewed", access.NoticeGlassReviewed, requester, nobody, false},
-	{access.GrantFailed, "what was approved cannot be granted", "", nobody, nobody, false},
-	{access.EndAsked, "somebody ends access early", "", nobody, nobody, false},
-	{access.GrantEnded, "it was somebody else than its holder", access.NoticeEnded, requester, approvers, false},
+	{access.GrantEnded, "somebody else than its holder ends access early", access.NoticeEnded, requester, approvers, false},
 	{access.MailBounced, "a mail says that one of these came back", access.NoticeBounced, requester, admins, false},
+	{access.PasskeyEnrolled, "somebody adds a passkey", access.NoticePasskeyAdded, vouching, nobody, false},
+	{access.PasskeyApproved, "an administrator approves it", access.NoticePasskeyApproved, holder, auditing, false},
+	{access.PasskeyRemoved, "it is removed", access.NoticePasskeyRemoved, holder, nobody, false},
+	// What people get no mail of.
+	{access.RequestApproved, "it is not the last approval that it takes", access.NoticeHappened, nobody, nobody, true},
+	{access.RequestLapsed, "nobody decides in time", access.NoticeHappened, nobody, nobody, true},
+	{access.GrantFailed, "what was approved cannot be granted", access.NoticeHappened, nobody, nobody, true},
+	{access.GrantEnded, "its holder ends access early", access.NoticeHappened, nobody, nobody, true},
+	{access.GrantExpired, "access is over", access.NoticeHappened, nobody, nobody, true},
 }
 
 // notice begins what people are told of what was done to a request. some are the
 // reviewers who are new to it, who approved it, or the watchers.
 func (b *Broker) notice(did access.Action, r access.Request, some []access.Principal) access.Notice {
-	return b.noticeOf(hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })], r, some)
+	return b.noticeOf(hearingOf(did), r, some)
+}
+
+func hearingOf(did access.Action) hearing {
+	return hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })]
 }
 
 func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) access.Notice {
@@ -67,8 +81,29 @@ func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) 
 	people := map[audience][]access.Principal{admins: administrators,
 		requester: {r.Principal}, newReviewers: some, approvers: some, watchers: some, allReviewers: b.later.asked(r, b.c.Now()),
 		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
+	n := b.to(h, people)
+	n.Request = r
+	return n
 }
+
+func (b *Broker) to(h hearing, people map[audience][]access.Principal) access.Notice {
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Did: h.did, At: b.c.Now(), To: addresses(people[h.to]), CC: addresses(people[h.cc])}
+}
+
+// keyNotice is what people are told of what was done to a passkey, which is as it is then. An
+// administrator may approve it who is another human than its holder.
+func (b *Broker) keyNotice(did access.Action, k access.Passkey) access.Notice {
+	admins, _ := spelledOut(b.c.Admins)
+	admins = slices.DeleteFunc(admins, func(p access.Principal) bool { return b.human(p) == b.human(k.Of) })
+	auditors, _ := spelledOut(b.c.Auditors)
+	n := b.to(hearingOf(did), map[audience][]access.Principal{holder: {k.Of}, vouching: append([]access.Principal{k.Of}, admins...),
+		auditing: auditors})
+	n.Request.Principal, n.Passkey, n.BaseURL, n.ReviewURL = k.Of, k, b.c.Origin+"/", b.c.Origin+passkeysPath
+	return n
+}
+
+// passkeysPath is of the page of passkeys.
+const passkeysPath = "/passkeys"
 
 // addresses are where people and groups get mail, in their order, each once. Of an application
 // nobody knows where its people do.
@@ -104,7 +139,34 @@ func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 	}
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
-	return b.c.Notifier.Notify(ctx, n)
+	return b.through(ctx, n)
+}
+
+// through tells through all channels. One that changes what it sent before hears what that
+// was, and what it sends now is remembered. A memory that is out of reach costs no more than
+// that something is sent anew.
+func (b *Broker) through(ctx context.Context, n access.Notice) access.Receipts {
+	updates := map[string]bool{}
+	for _, c := range b.c.Notifier.Channels() {
+		if c.Updates && b.memory() != nil {
+			updates[c.Name] = true
+		}
+	}
+	if len(updates) == 0 || n.Kind.OfPasskey() { // what was sent is known by requests
+		return b.c.Notifier.Notify(ctx, n)
+	}
+	n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })
+	receipts := b.c.Notifier.Notify(ctx, n)
+	changeable := slices.DeleteFunc(slices.Clone(receipts), func(r access.Receipt) bool {
+		known := func(e access.Receipt) bool { return e.Channel == r.Channel && e.Ref == r.Ref }
+		return !updates[r.Channel] || r.Ref == "" || slices.ContainsFunc(n.Earlier, known)
+	})
+	if len(changeable) > 0 {
+		_, _ = timed(b, ctx, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, b.memory().Told(ctx, n.Request.ID, changeable)
+		})
+	}
+	return receipts
 }
 
 // reckon records who could not be told, and returns them as warnings.
@@ -116,15 +178,29 @@ func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Noti
 		warnings = append(warnings, &access.Error{Kind: access.Unavailable, Code: access.CodeNoChannel})
 	}
 	for _, u := range failed {
-		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
-			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
-		if u.To == "" {
-			warning.Code, warning.Args = access.CodeNotPublished, access.Args{"channel": u.Channel}
-		}
-		event := b.event(caller, access.NoticeFailed, n.Request)
-		event.Err = warning
-		_, unrecorded, _ := b.commit(ctx, event)
-		warnings = append(append(warnings, warning), unrecorded...)
+		warning := notTold(n, u)
+		warnings = append(append(warnings, warning), b.recordUntold(ctx, caller, n, warning)...)
 	}
 	return warnings
+}
+
+// notTold is the error of not having told somebody.
+func notTold(n access.Notice, u access.Receipt) *access.Error {
+	e := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
+		Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
+	switch {
+	case n.Kind == access.NoticeChanged:
+		e.Code, e.Args = access.CodeNotCalledBack, access.Args{"application": n.Request.Asking.Application}
+	case u.To == "":
+		e.Code, e.Args = access.CodeNotPublished, access.Args{"channel": u.Channel}
+	}
+	return e
+}
+
+// recordUntold records that somebody could not be told. The warnings are that it could not be.
+func (b *Broker) recordUntold(ctx context.Context, caller access.Caller, n access.Notice, why *access.Error) []*access.Error {
+	event := b.event(caller, access.NoticeFailed, n.Request)
+	event.Err = why
+	_, unrecorded, _ := b.commit(ctx, event)
+	return unrecorded
 }

@@ -157,6 +157,9 @@ type roleForm struct {
 type noticeForm struct {
 	ID        string             `json:"id"`
 	Kind      access.NoticeKind  `json:"kind"`
+	Did       access.Action      `json:"did,omitempty"`
+	At        time.Time          `json:"at,omitzero"`
+	Left      []access.Target    `json:"left,omitempty"`
 	Request   requestForm        `json:"request"`
 	To        []access.Principal `json:"to,omitempty"`
 	CC        []access.Principal `json:"cc,omitempty"`
@@ -170,6 +173,22 @@ type noticeForm struct {
 	Roles     []roleForm         `json:"roles,omitempty"`
 	ReviewURL string             `json:"review_url,omitempty"`
 	BaseURL   string             `json:"base_url,omitempty"`
+	Passkey   *passkeyForm       `json:"passkey,omitempty"`
+}
+
+// passkeyForm is a key as a notice has it.
+type passkeyForm struct {
+	Of           access.Principal `json:"of"`
+	Credential   []byte           `json:"credential"`
+	Name         string           `json:"name"`
+	PublicKey    []byte           `json:"public_key"`
+	RelyingParty string           `json:"relying_party"`
+	Synced       bool             `json:"synced,omitempty"`
+	Enrolled     time.Time        `json:"enrolled"`
+	Approved     time.Time        `json:"approved,omitzero"`
+	Removed      time.Time        `json:"removed,omitzero"`
+	ApprovedBy   access.Principal `json:"approved_by,omitempty"`
+	RemovedBy    access.Principal `json:"removed_by,omitempty"`
 }
 
 // content is the first part of an entry.
@@ -412,11 +431,15 @@ func errorFrom(f *errorForm) *access.Error {
 }
 
 func encodeNotice(n access.Notice) ([]byte, error) {
-	f := noticeForm{ID: n.ID, Kind: n.Kind, Request: requestTo(n.Request), To: n.To, CC: n.CC, By: n.By, Window: windowTo(n.Window),
+	f := noticeForm{ID: n.ID, Kind: n.Kind, Did: n.Did, At: n.At, Left: n.Left, Request: requestTo(n.Request), To: n.To, CC: n.CC,
+		By: n.By, Window: windowTo(n.Window),
 		Declined: access.Each(n.Declined, decisionTo), Bounce: bounceTo(n.Bounce), Outcomes: access.Each(n.Outcomes, outcomeTo), Final: n.Final,
 		Roles: access.Each(n.Roles, func(r access.RoleInfo) roleForm { return roleForm(r) }), ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
 		f.Decision = new(decisionTo(n.Decision))
+	}
+	if n.Passkey.Of != "" {
+		f.Passkey = new(passkeyForm(n.Passkey))
 	}
 	return json.Marshal(f)
 }
@@ -426,18 +449,22 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return access.Notice{}, err
 	}
-	if max(len(f.To), len(f.CC), len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems {
+	if max(len(f.To), len(f.CC), len(f.Left)/4, len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems {
 		return access.Notice{}, errTooMany
 	}
 	r, err := requestFrom(f.Request)
 	if err != nil {
 		return access.Notice{}, err
 	}
-	n := access.Notice{ID: f.ID, Kind: f.Kind, Request: r, To: f.To, CC: f.CC, By: f.By, Window: windowFrom(f.Window),
+	n := access.Notice{ID: f.ID, Kind: f.Kind, Did: f.Did, At: f.At, Left: f.Left, Request: r, To: f.To, CC: f.CC,
+		By: f.By, Window: windowFrom(f.Window),
 		Declined: access.Each(f.Declined, decisionFrom), Bounce: bounceFrom(f.Bounce), Outcomes: access.Each(f.Outcomes, outcomeFrom), Final: f.Final,
 		Roles: access.Each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)
+	}
+	if f.Passkey != nil {
+		n.Passkey = access.Passkey(*f.Passkey)
 	}
 	return n, nil
 }

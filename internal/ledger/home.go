@@ -46,9 +46,10 @@ type Home interface {
 	// Lease changes whose a message is, if it is still that of from, and says whether.
 	Lease(ctx context.Context, id, from, to string) (bool, error)
 	// Drop removes a message, and Delay keeps it for later and counts an attempt, nobody's
-	// then; both only where it is still that of lease. Without a time it is put aside.
+	// then; both only where it is still that of lease. Without a time it is put aside; a
+	// notice that is not empty takes the place of what it was.
 	Drop(ctx context.Context, id, lease string) error
-	Delay(ctx context.Context, id, lease string, due time.Time) error
+	Delay(ctx context.Context, id, lease string, due time.Time, notice []byte) error
 
 	// Swept keeps when the last periodic sweep began, LastSweep is what was kept last; zero
 	// for nothing.
@@ -67,8 +68,9 @@ type Home interface {
 	EndSession(ctx context.Context, id string, until, now time.Time) error
 	SessionEnded(ctx context.Context, id string) (bool, error)
 
-	// Keep keeps a note. One of the same kind and ID stays as it is.
-	Keep(ctx context.Context, n Note) error
+	// Keep keeps a note, with messages for the outbox, or nothing. One of the same kind and ID
+	// stays as it is, and then nothing is kept.
+	Keep(ctx context.Context, n Note, kept ...Kept) error
 	// Notes returns those of a kind, the newest first, at most max.
 	Notes(ctx context.Context, kind string, max int) ([]Note, error)
 
@@ -79,7 +81,8 @@ type Home interface {
 
 	// Erase empties the personal data of the parts of a request that are of the person,
 	// or all of them where that is empty, and replaces its row, if the row still has its
-	// version: ErrChanged otherwise. Entries stay.
+	// version: ErrChanged otherwise. What is to be told of it goes, and its notes (NotesOf);
+	// entries stay.
 	Erase(ctx context.Context, person access.Principal, row Row) error
 
 	// Close gives everything back.

@@ -18,6 +18,9 @@ const (
 	kindDoubt  = "doubt"
 )
 
+// NotesOf is the kind of notes that go with a request.
+func NotesOf(requestID string) string { return "of " + requestID }
+
 // KeptPolicy is the text of a policy that an instance has taken.
 type KeptPolicy struct {
 	// ID is of its being taken: a text that is taken again has another.

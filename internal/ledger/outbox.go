@@ -3,8 +3,10 @@ package ledger
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,7 +62,7 @@ func (s *Store) Take(ctx context.Context, by time.Time, lease time.Duration, max
 		}
 		notice, err := decodeNotice(kept.Notice)
 		if err != nil { // nobody can send it, and it must keep no other waiting
-			if s.c.Home.Delay(ctx, kept.ID, mine, time.Time{}) == nil && s.c.PutAside != nil {
+			if s.c.Home.Delay(ctx, kept.ID, mine, time.Time{}, nil) == nil && s.c.PutAside != nil {
 				s.c.PutAside(Unreadable{kept.ID, kept.Request, kept.Made, err})
 			}
 			continue
@@ -135,6 +137,37 @@ func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages b
 	return len(rows) > 0, len(waiting) > 0, len(unread), unavailable(err)
 }
 
+// receiptCount bounds how many times something was told of a request that is remembered.
+const receiptCount = 100
+
+type receiptForm struct {
+	Channel string `json:"channel"`
+	Ref     string `json:"ref"`
+}
+
+// Told implements broker.Memory. Nothing is signed: a receipt gives nobody anything.
+func (s *Store) Told(ctx context.Context, requestID string, receipts access.Receipts) error {
+	body, err := json.Marshal(access.Each(receipts, func(r access.Receipt) receiptForm { return receiptForm{r.Channel, r.Ref} }))
+	if err != nil {
+		return access.AsError(err)
+	}
+	return unavailable(s.c.Home.Keep(ctx, Note{Kind: NotesOf(requestID), ID: rand.Text(), Made: s.c.Now(), Body: body}))
+}
+
+// Receipts implements broker.Memory.
+func (s *Store) Receipts(ctx context.Context, requestID string) (receipts access.Receipts, err error) {
+	notes, err := s.c.Home.Notes(ctx, NotesOf(requestID), receiptCount)
+	for _, n := range slices.Backward(notes) {
+		var told []receiptForm
+		if json.Unmarshal(n.Body, &told) == nil { // what somebody has changed names nothing
+			for _, f := range told {
+				receipts = append(receipts, access.Receipt{Channel: f.Channel, Ref: f.Ref})
+			}
+		}
+	}
+	return receipts, unavailable(err)
+}
+
 // Swept implements broker.Memory.
 func (s *Store) Swept(ctx context.Context, at time.Time) error {
 	return unavailable(s.c.Home.Swept(ctx, at))
@@ -153,5 +186,12 @@ func (s *Store) Sent(ctx context.Context, m access.Message) error {
 
 // Unsent implements broker.Memory.
 func (s *Store) Unsent(ctx context.Context, m access.Message, again time.Time) error {
-	return unavailable(s.c.Home.Delay(ctx, m.ID, m.Lease, again))
+	var notice []byte
+	if m.Notice.Left != nil {
+		var err error
+		if notice, err = encodeNotice(m.Notice); err != nil {
+			return access.AsError(err)
+		}
+	}
+	return unavailable(s.c.Home.Delay(ctx, m.ID, m.Lease, again, notice))
 }

@@ -40,13 +40,17 @@ func (c Channels) String() string {
 
 // Notify tells through all at the same time, so that one that hangs takes nothing
 // from the others, and returns when the last has. What has no channel is not asked, and
-// neither is one that the terms of the request leave out.
+// neither is one that the terms of the request leave out, that has nobody left to tell
+// (Notice.Left), or that does not tell of everything where that is what happened.
 func (c Channels) Notify(ctx context.Context, n access.Notice) access.Receipts {
 	receipts := make([]access.Receipts, len(c))
 	var wg sync.WaitGroup
 	for i, each := range c {
-		if slices.ContainsFunc(each.Channels(), n.Request.Terms.Tells) {
-			wg.Go(func() { receipts[i] = each.Notify(ctx, n) })
+		for _, channel := range each.Channels() {
+			part, left := n.Through(channel.Name)
+			if left && n.Request.Terms.Tells(channel) && (n.Kind != access.NoticeHappened || channel.Everything) {
+				wg.Go(func() { receipts[i] = each.Notify(ctx, part) })
+			}
 		}
 	}
 	wg.Wait()

@@ -3,6 +3,7 @@ package notice_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"jitaccess/internal/access"
@@ -15,18 +16,19 @@ var _ broker.Notifier = notice.Channels(nil)
 // notifier is a channel in memory. Where meet is not nil it goes on only when the
 // other side of meet does too, or ctx ends.
 type notifier struct {
-	name   string
-	off    bool
-	failed access.Receipts
-	meet   chan struct{}
-	told   int
+	name       string
+	off        bool
+	everything bool
+	failed     access.Receipts
+	meet       chan struct{}
+	told       int
 }
 
 func (n *notifier) Channels() []access.Channel {
 	if n.off {
 		return nil
 	}
-	return []access.Channel{{Name: n.name}}
+	return []access.Channel{{Name: n.name, Everything: n.everything}}
 }
 
 func (n *notifier) Notify(ctx context.Context, _ access.Notice) access.Receipts {
@@ -115,6 +117,7 @@ func TestARuleNamesItsChannels(t *testing.T) {
 	}{
 		{nil, false, 1, 1}, {[]string{"pubsub"}, false, 1, 1}, {[]string{"pubsub"}, true, 0, 1},
 		{[]string{"mail"}, true, 1, 0}, {[]string{"mail", "pubsub"}, true, 1, 1}, {[]string{"slack:#x"}, true, 0, 0},
+		{[]string{"mail:x"}, true, 1, 0}, {[]string{"mailer:x"}, true, 0, 0},
 	} {
 		mail, pubsub := notifier{name: "mail"}, notifier{name: "pubsub"}
 		n := access.Notice{Request: access.Request{Terms: access.Terms{Notify: c.notify, NotifyOnly: c.only}}}
@@ -122,5 +125,46 @@ func TestARuleNamesItsChannels(t *testing.T) {
 		if mail.told != c.mail || pubsub.told != c.pubsub {
 			t.Errorf("%v, only %v: mail %d, Pub/Sub %d", c.notify, c.only, mail.told, pubsub.told)
 		}
+	}
+}
+
+// What is tried again goes to whom it did not reach, by the channel that failed.
+func TestOnlyWhoIsLeftIsTold(t *testing.T) {
+	all := access.Notice{To: []access.Principal{"ben@example.com", "cho@example.com"}, CC: []access.Principal{"ana@example.com"}}
+	for _, c := range []struct {
+		left         []access.Target
+		mail, pubsub int
+		to           string
+	}{
+		{nil, 1, 1, "[ben@example.com cho@example.com] [ana@example.com]"},
+		{[]access.Target{{Channel: "pubsub"}}, 0, 1, ""},
+		{[]access.Target{{Channel: "mail", To: "cho@example.com"}}, 1, 0, "[cho@example.com] []"},
+		{[]access.Target{{Channel: "mail", To: "ana@example.com"}, {Channel: "pubsub"}}, 1, 1, "[] [ana@example.com]"},
+		{[]access.Target{{Channel: "mail", To: "eve@example.com"}}, 0, 0, ""},
+		{[]access.Target{}, 0, 0, ""},
+	} {
+		mail, pubsub := notifier{name: "mail"}, notifier{name: "pubsub"}
+		n := all
+		n.Left = c.left
+		notice.Channels{&mail, &pubsub}.Notify(t.Context(), n)
+		if mail.told != c.mail || pubsub.told != c.pubsub {
+			t.Errorf("%v: mail %d, Pub/Sub %d", c.left, mail.told, pubsub.told)
+		}
+		if part, ok := n.Through("mail"); ok && fmt.Sprint(part.To, part.CC) != c.to {
+			t.Errorf("%v: mail to %v %v", c.left, part.To, part.CC)
+		}
+	}
+	if len(all.To) != 2 || len(all.CC) != 1 {
+		t.Errorf("the notice was changed: %+v", all)
+	}
+}
+
+func TestChannelsThatTellOfEverything(t *testing.T) {
+	mail, hook := notifier{name: "mail"}, notifier{name: "webhook", everything: true}
+	for _, kind := range []access.NoticeKind{access.NoticeReview, access.NoticeHappened} {
+		notice.Channels{&mail, &hook}.Notify(t.Context(), access.Notice{Kind: kind})
+	}
+	if mail.told != 1 || hook.told != 2 {
+		t.Errorf("mail %d, webhook %d", mail.told, hook.told)
 	}
 }

@@ -22,7 +22,8 @@ import (
 type Facts struct {
 	// By is who did what it tells of.
 	By access.Principal
-	// Subject is the same for all that is told of one request, but for its end.
+	// Subject is the same for all that is told of one request, but for its end, and of one
+	// passkey.
 	Subject, Heading, Intro string
 	Rows                    []Row
 	// URL opens the request and Button says so; without a URL there is no button.
@@ -53,6 +54,9 @@ type Writer struct {
 // Write puts a notice into words. It refuses what must reach neither a header nor a
 // link, and a kind of notice that is not for people.
 func (w Writer) Write(n access.Notice) (Facts, error) {
+	if n.Kind.OfPasskey() {
+		return w.passkey(n)
+	}
 	if err := check(n); err != nil {
 		return Facts{}, err
 	}

@@ -37,7 +37,7 @@ func TestPagesHaveNoWordsOfTheirOwn(t *testing.T) {
 			h, _ := serve(t, c, func(sc *server.Config) {
 				sc.Language = language
 				if c.account != nil {
-					sc.MailAccount = c.account
+					sc.Accounts = []server.Account{c.account}
 				}
 				if c.login != nil {
 					withLogin(c.login)(sc)

@@ -51,6 +51,8 @@ type canned struct {
 	glass              string
 	// passkeys are what there is of them; nil: nobody can sign.
 	passkeys *broker.PasskeyList
+	// keyless are those of the reviewers who have none.
+	keyless []access.Principal
 	// needed are terms with approval.
 	needed access.Terms
 	err    error
@@ -77,13 +79,14 @@ func (c *canned) Choose(_ context.Context, caller access.Caller, _ access.Resour
 		chosen.Form, err = c.NewForm(caller, chosen.Kind)
 	}
 	if err == nil && chosen.Kind == access.Peers {
-		chosen.Reviewers, chosen.GlassForm = c.reviewers, c.glass
+		chosen.Reviewers, chosen.Keyless, chosen.GlassForm = c.reviewers, c.keyless, c.glass
 	}
 	return chosen, err
 }
-func (c *canned) Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
-	return c.reviewers, nil, nil
+func (c *canned) Reviewers(context.Context, access.Caller, ...access.EntitlementID) (broker.Reviewers, error) {
+	return broker.Reviewers{People: c.reviewers, Keyless: c.keyless}, nil
 }
+func (c *canned) Keyless(context.Context, access.Request) []access.Principal { return c.keyless }
 func (c *canned) Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error) {
 	if c.refused != nil {
 		return broker.Asked{}, c.refused
@@ -304,11 +307,11 @@ func stories() []story {
 			c.view.Request.Entitlements = []access.EntitlementID{admin}
 		}, "GET " + rev, ben, 200},
 
-		{"mail", func(c *canned) { c.account = newAccount() }, "GET /mail", carl, 200},
-		{"mail-none-sent", func(c *canned) { c.account = newAccount(); c.account.recent = nil }, "GET /mail", carl, 200},
-		{"mail-not-set-up", func(c *canned) { c.account = &account{} }, "GET /mail", carl, 200},
-		{"mail-tested", func(c *canned) { c.account = newAccount() }, "POST /mail x=y", carl, 200},
-		{"mail-failed", func(c *canned) { c.account = failingAccount() }, "POST /mail x=y", carl, 200},
+		{"notifications", func(c *canned) { c.account = newAccount() }, "GET /notifications", carl, 200},
+		{"notifications-none-sent", func(c *canned) { c.account = newAccount(); c.account.recent = nil }, "GET /notifications", carl, 200},
+		{"notifications-not-set-up", func(c *canned) { c.account = &account{} }, "GET /notifications", carl, 200},
+		{"notifications-tested", func(c *canned) { c.account = newAccount() }, "POST /notifications channel=mail", carl, 200},
+		{"notifications-failed", func(c *canned) { c.account = failingAccount() }, "POST /notifications channel=mail", carl, 200},
 
 		{"review-unwritable", in(access.Pending, func(v *broker.View) {
 			v.Unwritable = warn(access.CodeRoleNotGrantable, access.Args{"role": "roles/owner", "resource": "acme-orders-prod"})
@@ -450,7 +453,7 @@ func stories() []story {
 			c.login = &login{end: &access.Error{Kind: access.Unavailable, Code: access.CodeCopiesLast}}
 		}, "POST /oidc/logout x=y", "", 200},
 		{"error-404", nil, "GET /nowhere", ana, 404},
-		{"error-not-admin", nil, "GET /mail", ana, 403},
+		{"error-not-admin", nil, "GET /notifications", ana, 403},
 		{"error-410", failing(access.Gone, access.CodeLinkExpired, nil), "GET " + rev, ben, 410},
 		{"error-500", func(c *canned) { c.err = errors.New("a cause that stays in the log") }, "GET " + rev, ben, 500},
 		{"error-503", failing(access.Unavailable, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com", "permission": "cloudasset.assets.analyzeIamPolicy"}), "GET " + p, ana, 503},
@@ -584,7 +587,7 @@ func TestStorybook(t *testing.T) {
 			}
 			h, _ := serve(t, c, func(sc *server.Config) {
 				if c.account != nil {
-					sc.MailAccount = c.account
+					sc.Accounts = []server.Account{c.account}
 				}
 				if c.login != nil {
 					withLogin(c.login)(sc)
@@ -634,7 +637,7 @@ func between(t *testing.T, text, begin, end string) (found, rest string) {
 }
 
 // checkFrame checks what of the frame differs between people: who is signed in, and
-// the way to the mail account, where there is one for them.
+// the way to the notifications, where there is one for them.
 func checkFrame(t *testing.T, page string, person access.Principal, account, remembers bool) {
 	t.Helper()
 	who := `<p class="who quiet">Not signed in</p>`
@@ -647,8 +650,8 @@ func checkFrame(t *testing.T, page string, person access.Principal, account, rem
 	if leads := strings.Contains(page, `<a href="/history">History</a></nav>`); leads != remembers {
 		t.Errorf("leads to the history: %t", leads)
 	}
-	if leads := strings.Contains(page, ` · <a href="/mail">Mail account</a>`); leads != account {
-		t.Errorf("leads to the mail account: %t", leads)
+	if leads := strings.Contains(page, ` · <a href="/notifications">Notifications</a>`); leads != account {
+		t.Errorf("leads to the notifications: %t", leads)
 	}
 }
 

@@ -85,6 +85,19 @@ func (u *Unreachable) Unsent(ctx context.Context, m access.Message, again time.T
 	return u.Memory.Unsent(ctx, m, again)
 }
 
+// Told implements broker.Memory.
+func (u *Unreachable) Told(ctx context.Context, id string, receipts access.Receipts) error {
+	if err := u.err(); err != nil {
+		return err
+	}
+	return u.Memory.Told(ctx, id, receipts)
+}
+
+// Receipts implements broker.Memory.
+func (u *Unreachable) Receipts(ctx context.Context, id string) (access.Receipts, error) {
+	return reached(u, func() (access.Receipts, error) { return u.Memory.Receipts(ctx, id) })
+}
+
 // Head implements broker.Memory.
 func (u *Unreachable) Head(ctx context.Context, asOf time.Time) (access.Head, error) {
 	return reached(u, func() (access.Head, error) { return u.Memory.Head(ctx, asOf) })

@@ -51,7 +51,7 @@ type World struct {
 
 	// Origin is that of links in what is told without anybody asking.
 	Origin string
-	// Signatures are where passkeys are kept; nil: nobody can sign.
+	// Signatures are where passkeys are kept, unless the Ledger keeps them; nil: nobody can sign.
 	Signatures *Signatures
 
 	// Settings make the policy, unless there is a Policy.
@@ -73,6 +73,9 @@ type World struct {
 	// Above are what lies above every resource; AboveErr: there may be more.
 	Above    []access.Resource
 	AboveErr *access.Error
+
+	// Also are channels beside mail, which take everything.
+	Also []access.Channel
 
 	// What fails.
 	CatalogErr, GrantErr, PreviewErr, DirectoryErr error
@@ -134,6 +137,9 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	}
 	if w.Signatures != nil {
 		c.Signatures = w.Signatures
+		if kept, ok := w.Ledger.(broker.Signatures); ok {
+			c.Signatures = kept
+		}
 		c.Nonces, _ = passkey.NewNonces(w.now, rand.Reader, make([]byte, 32))
 	}
 	return broker.New(c)
@@ -288,7 +294,7 @@ func (w *World) Channels() []access.Channel {
 	if w.Silent {
 		return nil
 	}
-	return []access.Channel{{Name: "mail", People: true}}
+	return append([]access.Channel{{Name: "mail", People: true}}, w.Also...)
 }
 
 // Notify implements broker.Notifier.
@@ -302,6 +308,9 @@ func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
 	var delivered access.Receipts
 	for _, p := range slices.Concat(n.To, n.CC) {
 		delivered = append(delivered, access.Receipt{To: p, Channel: "mail", Ref: "delivered"})
+	}
+	for _, c := range w.Also {
+		delivered = append(delivered, access.Receipt{Channel: c.Name, Ref: string(n.Did)})
 	}
 	return delivered
 }

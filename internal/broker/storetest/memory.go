@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -38,6 +39,8 @@ var memory = []struct {
 	{"the action itself sends first, and others what it could not", leases},
 	{"of those who take at the same time each gets others", takers},
 	{"what could not be sent is sent later", unsent},
+	{"what some were not told is told them later, and nobody else", leftToTell},
+	{"receipts are found again, the oldest first", receipts},
 	{"when the last sweep began is known to all", sweeps},
 	{"a link from before is imported once", imports},
 	{"what stands and was not made here is taken in once", takenIn},
@@ -188,6 +191,8 @@ func fill(v reflect.Value) {
 		v.SetInt(2)
 	case reflect.Bool:
 		v.SetBool(true)
+	case reflect.Interface: // Receipt.Err
+		v.Set(reflect.ValueOf(errors.New("x")))
 	default:
 		panic(v.Type())
 	}
@@ -215,6 +220,7 @@ func wholeRequest(t *testing.T, f Fixture, again broker.Memory) {
 	var notice access.Notice
 	fill(reflect.ValueOf(&notice).Elem())
 	notice.Later = false              // it is said to the store, and not kept
+	notice.Earlier = nil              // it is found when it is told
 	notice.Request.Unattested = false // it is found when a request is read
 	if _, err := again.Commit(context.Background(), e, []access.Notice{notice}); err != nil {
 		t.Fatal(err)
@@ -778,6 +784,53 @@ func leases(t *testing.T, f Fixture, again broker.Memory) {
 	}
 	if err := again.Sent(context.Background(), got[0]); err != nil {
 		t.Error(err)
+	}
+}
+
+func leftToTell(t *testing.T, f Fixture, again broker.Memory) {
+	n := f.notice(f.request(1), "n1")
+	if _, err := f.Store.Commit(context.Background(), f.event(f.request(1), access.RequestMade), []access.Notice{n}); err != nil {
+		t.Fatal(err)
+	}
+	n.Left = []access.Target{{Channel: "mail", To: "ben@example.com"}, {Channel: "webhook"}}
+	for range 2 { // a message that says nothing of it changes nothing of it
+		message := access.Message{ID: "n1", Lease: "n1", Notice: n}
+		if got := take(t, again, f.Now()); len(got) == 1 {
+			message = access.Message{ID: "n1", Lease: got[0].Lease}
+		}
+		if err := again.Unsent(context.Background(), message, f.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := take(t, again, f.Now())
+	if len(got) != 1 || got[0].Attempts != 2 {
+		t.Fatalf("%+v", got)
+	}
+	if diff := cmp.Diff(n, got[0].Notice, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-left +taken):\n%s", diff)
+	}
+}
+
+func receipts(t *testing.T, f Fixture, again broker.Memory) {
+	r := f.request(1)
+	if _, err := f.Store.Commit(context.Background(), f.event(r, access.RequestMade), nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"C1/1", "C1/2"} {
+		told := access.Receipts{{Channel: "slack", Ref: ref, To: "ben@example.com", Err: errors.New("x")}, {Channel: "chat", Ref: ref}}
+		if err := f.memory().Told(context.Background(), r.ID, told); err != nil {
+			t.Fatal(err)
+		}
+		f.Advance(time.Second)
+	}
+	got, err := again.Receipts(context.Background(), r.ID)
+	want := access.Receipts{{Channel: "slack", Ref: "C1/1"}, {Channel: "chat", Ref: "C1/1"}, {Channel: "slack", Ref: "C1/2"},
+		{Channel: "chat", Ref: "C1/2"}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-told +found):\n%s", err, diff)
+	}
+	if got, err := again.Receipts(context.Background(), f.request(2).ID); len(got) != 0 || err != nil {
+		t.Errorf("of another request %v, %v", got, err)
 	}
 }
 

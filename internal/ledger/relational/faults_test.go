@@ -133,7 +133,7 @@ func TestMessagesThatNobodyCanReadArePutAside(t *testing.T) {
 			if err != nil || len(all) != many || all[7].ID != "bad007" || all[7].Err != nil || all[8].Err == nil {
 				t.Fatalf("%d, %+v, %v", len(all), all[7], err)
 			}
-			if err := home.Delay(t.Context(), "bad007", "", c.Now()); err != nil {
+			if err := home.Delay(t.Context(), "bad007", "", c.Now(), nil); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := s.Take(t.Context(), c.Now(), 5*time.Minute, 20); err != nil || len(got) != 1 || got[0].ID != "bad007" {
@@ -392,6 +392,11 @@ func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
 				}
 			}
 			c.Advance(12 * time.Hour)
+			for _, id := range []string{granted, "mpa-of-another"} {
+				if err := s.Told(t.Context(), id, access.Receipts{{Channel: "slack", Ref: "D1/1"}}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			// Chloe said no, once, and was asked by all. What is still open is kept.
 			done, err := ledger.ErasePerson(t.Context(), home, keys(t, secret), "chloe@example.com", c.Now())
 			if err != nil || done.Requests != 3 || done.Kept != 1 {
@@ -414,6 +419,11 @@ func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
 				t.Errorf("%+v, %v", done, err)
 			}
 			verify(6)
+			for id, want := range map[string]int{granted: 0, "mpa-of-another": 1} {
+				if told, err := s.Receipts(t.Context(), id); err != nil || len(told) != want {
+					t.Errorf("%s: of what was told are left %v, %v", id, told, err)
+				}
+			}
 			if done, err = ledger.Retain(t.Context(), home, keys(t, secret), c.Now(), c.Now()); err != nil || done != (ledger.Erased{}) {
 				t.Errorf("again: %+v, %v", done, err)
 			}

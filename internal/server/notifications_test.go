@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,6 +23,7 @@ type account struct {
 	tested   []access.Principal
 }
 
+func (a *account) Name() string               { return "mail" }
 func (a *account) Settings() []notice.Setting { return a.settings }
 func (a *account) Recent() []notice.Attempt   { return a.recent }
 func (a *account) Test(ctx context.Context, to access.Principal) []notice.Step {
@@ -63,6 +65,15 @@ func newAccount() *account {
 	}
 }
 
+// asking is a request for a test message of it, and others as request makes them.
+func asking(method string) *http.Request {
+	r := request(method, "/notifications")
+	if method == http.MethodPost {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("channel=mail")), int64(len("channel=mail"))
+	}
+	return r
+}
+
 func failingAccount() *account {
 	a := newAccount()
 	failure := *sendAsDenied
@@ -71,8 +82,8 @@ func failingAccount() *account {
 	return a
 }
 
-func withAccount(a server.MailAccount) func(*server.Config) {
-	return func(c *server.Config) { c.MailAccount = a }
+func withAccount(a server.Account) func(*server.Config) {
+	return func(c *server.Config) { c.Accounts = []server.Account{a} }
 }
 
 // Others neither see the account nor send with it.
@@ -95,7 +106,7 @@ func TestTheMailAccountIsForAdministrators(t *testing.T) {
 		}
 		h, _ := serve(t, f, withAccount(a))
 		for _, method := range []string{"GET", "HEAD", "POST"} {
-			r := request(method, "/mail")
+			r := asking(method)
 			r.Header.Set(personHeader, string(c.who))
 			w := do(h, r)
 			if w.Code != c.want {
@@ -124,7 +135,7 @@ func TestThreat13_WhatMailServersSayIsText(t *testing.T) {
 		a.steps = append(a.steps, notice.Step{Name: said, Text: said}, notice.Step{Name: said, Failure: failure})
 		h, _ := serve(t, newWorld(t), withAccount(a))
 		for _, method := range []string{"GET", "POST"} {
-			r := request(method, "/mail")
+			r := asking(method)
 			r.Header.Set(personHeader, string(carl))
 			w := do(h, r)
 			body := w.Body.String()
@@ -151,22 +162,22 @@ func TestThreat02_OnlyTheFormSendsATestMessage(t *testing.T) {
 		method, site, mediaType, body string
 		sent                          int
 	}{
-		"the form":                 {"POST", "same-origin", form, "", 1},
-		"another type":             {"POST", "same-origin", "text/plain", "", 0},
+		"the form":                 {"POST", "same-origin", form, "channel=mail", 1},
+		"another type":             {"POST", "same-origin", "text/plain", "channel=mail", 0},
 		"JSON":                     {"POST", "same-origin", "application/json", "{}", 0},
-		"no type":                  {"POST", "same-origin", "", "", 0},
-		"a form that is none":      {"POST", "same-origin", form, "a=%zz", 0},
-		"a huge form":              {"POST", "same-origin", form, strings.Repeat("a", 1<<20), 0},
-		"another site":             {"POST", "cross-site", form, "", 0},
-		"a neighbour":              {"POST", "same-site", form, "", 0},
+		"no type":                  {"POST", "same-origin", "", "channel=mail", 0},
+		"a form that is none":      {"POST", "same-origin", form, "channel=mail&a=%zz", 0},
+		"a huge form":              {"POST", "same-origin", form, "channel=mail&" + strings.Repeat("a", 1<<20), 0},
+		"another site":             {"POST", "cross-site", form, "channel=mail", 0},
+		"a neighbour":              {"POST", "same-site", form, "channel=mail", 0},
 		"a look":                   {"GET", "same-origin", form, "", 0},
 		"a look with nothing":      {"HEAD", "none", "", "", 0},
 		"an override of a look":    {"GET", "same-origin", form, "_method=POST", 0},
-		"another recipient's name": {"POST", "same-origin", form, "to=eve%40evil.example&address=eve%40evil.example", 1},
+		"another recipient's name": {"POST", "same-origin", form, "channel=mail&to=eve%40evil.example&address=eve%40evil.example", 1},
 	} {
 		a := newAccount()
 		h, _ := serve(t, newWorld(t), withAccount(a))
-		r := httptest.NewRequest(c.method, "/mail", strings.NewReader(c.body))
+		r := httptest.NewRequest(c.method, "/notifications", strings.NewReader(c.body))
 		r.Header, r.Host = request(c.method, "/").Header, "access.example.com"
 		r.Header.Set(personHeader, string(carl))
 		r.Header.Set("Sec-Fetch-Site", c.site)
@@ -184,9 +195,9 @@ func TestThreat02_OnlyTheFormSendsATestMessage(t *testing.T) {
 func TestThreat24_TestMessagesAreFew(t *testing.T) {
 	f, a := newWorld(t), newAccount()
 	now := noon
-	h, _ := serve(t, f, func(c *server.Config) { c.MailAccount, c.Now = a, func() time.Time { return now } })
+	h, _ := serve(t, f, func(c *server.Config) { c.Accounts, c.Now = []server.Account{a}, func() time.Time { return now } })
 	press := func() int {
-		r := request("POST", "/mail")
+		r := asking("POST")
 		r.Header.Set(personHeader, string(carl))
 		return do(h, r).Code
 	}
@@ -213,7 +224,7 @@ func TestTestMessagesAreLogged(t *testing.T) {
 		{failingAccount(), []string{`"level":"WARN"`, `"event":"http.testMail"`, "550 5.7.60 the cause"}},
 	} {
 		h, log := serve(t, newWorld(t), withAccount(c.account))
-		r := request("POST", "/mail")
+		r := asking("POST")
 		r.Header.Set(personHeader, string(carl))
 		do(h, r)
 		for line := range strings.Lines(log.String()) {
@@ -242,7 +253,7 @@ func TestAdministratorsAreLedToTheMailAccount(t *testing.T) {
 		r := request("GET", "/")
 		r.Header.Set(personHeader, string(who))
 		w := do(h, r)
-		if got := strings.Contains(w.Body.String(), `href="/mail"`); got != want || w.Code != 200 {
+		if got := strings.Contains(w.Body.String(), `href="/notifications"`); got != want || w.Code != 200 {
 			t.Errorf("%s: %d, link %v, want %v", who, w.Code, got, want)
 		}
 	}
