@@ -68,6 +68,11 @@ func TestDovecot(t *testing.T) {
 		case access.NoticeGlass, access.NoticeGlassReviewed:
 			subject, begins = string(n.Request.Principal)+" breaks the glass for "+kind, n.Kind == access.NoticeGlass
 		}
+		first := strings.NewReplacer("+", "%2B", "/", "%2F").Replace(n.Request.ID) + ".review@example.com"
+		if n.Kind.OfPasskey() {
+			subject, begins = "Passkey "+n.Passkey.ID()+" of "+string(n.Passkey.Of), n.Kind == access.NoticePasskeyAdded
+			first = "passkey-" + n.Passkey.ID() + ".passkey-added@example.com"
+		}
 		if a := n.Request.Asking; a.Unlinked {
 			subject = a.Application + " asks to approve " + a.Template
 		} else if !a.IsZero() {
@@ -82,7 +87,6 @@ func TestDovecot(t *testing.T) {
 			t.Errorf("%s: the subject is %q, the sender %v, the date %s", name, e.Subject, e.From, e.Date)
 		}
 		// Mail programs thread by these, and servers sort out-of-office replies by those.
-		first := strings.NewReplacer("+", "%2B", "/", "%2F").Replace(n.Request.ID) + ".review@example.com"
 		if begins != (e.MessageID == first) || !strings.HasSuffix(e.MessageID, "@example.com") ||
 			!answers && (e.InReplyTo != nil || header.Get("References") != "") ||
 			answers && (!slices.Equal(e.InReplyTo, []string{first}) || header.Get("References") != "<"+first+">") {

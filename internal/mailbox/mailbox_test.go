@@ -42,8 +42,8 @@ type account struct {
 	// fails is what whoever hears says; unknown is whether the request is not known there.
 	fails   error
 	unknown bool
-	// news gets a value for each that was heard.
-	news chan struct{}
+	// news gets a value for each that was heard, added when there are more mails.
+	news, added chan struct{}
 	// at does something else than to hand on a command of the client, by its number on the
 	// connection; nil does nothing.
 	at func(conn net.Conn, number int, line string) (taken bool)
@@ -61,7 +61,7 @@ type options struct {
 
 func newAccount(t testing.TB, o options) *account {
 	t.Helper()
-	a := &account{t: t, user: imapmemserver.NewUser(username, password), tls: smtptest.NewAuthority(t), news: make(chan struct{}, 1000)}
+	a := &account{t: t, user: imapmemserver.NewUser(username, password), tls: smtptest.NewAuthority(t), news: make(chan struct{}, 1000), added: make(chan struct{}, 1)}
 	if err := a.user.Create("INBOX", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func newAccount(t testing.TB, o options) *account {
 	certificate := a.tls.Issue(t, smtptest.Good)
 	so := &imapserver.Options{Caps: caps, Logger: log.New(io.Discard, "", 0), InsecureAuth: !o.starttls,
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			return &session{memory.NewSession(), o.token}, nil, nil
+			return &session{memory.NewSession(), o.token, a.added}, nil, nil
 		}}
 	if o.starttls {
 		so.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
@@ -107,6 +107,21 @@ func newAccount(t testing.TB, o options) *account {
 type session struct {
 	imapserver.Session
 	token string
+	added <-chan struct{}
+}
+
+// Idle also tells of what came just before; the server in memory forgets that.
+func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
+	for {
+		if err := s.Poll(w, true); err != nil {
+			return err
+		}
+		select {
+		case <-s.added:
+		case <-stop:
+			return nil
+		}
+	}
 }
 
 func (s *session) AuthenticateMechanisms() []string {
@@ -123,7 +138,7 @@ func (s *session) Authenticate(mechanism string) (sasl.Server, error) {
 	return &tokens{s: s}, nil
 }
 
-// Move and Namespace keep the interface of the server narrow.
+// tokens is the server's half of XOAUTH2.
 type tokens struct {
 	s    *session
 	told bool
@@ -233,6 +248,10 @@ func (a *account) add(mails ...string) {
 		if _, err := a.user.Append("INBOX", literal{bytes.NewReader(text)}, &imap.AppendOptions{}); err != nil {
 			a.t.Fatal(err)
 		}
+	}
+	select {
+	case a.added <- struct{}{}:
+	default:
 	}
 }
 
