@@ -1,14 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"jitaccess/internal/broker"
+	"jitaccess/internal/config"
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/mail/postfixtest"
 )
 
@@ -43,5 +51,95 @@ func TestWhatComesBackIsShownOnItsRequest(t *testing.T) {
 	}
 	says(t, w.page(alice, "/requests/"+id).expect(t, 200), "A mail says that one to bob@example.com came back",
 		"5.1.1 nobody is called that", "There is no mailbox at the recipient's address.")
+	api := w.call(alice, "GET", "/api/requests/"+id, "", "X-JITACCESS", "1").expect(t, 200)
+	if !strings.Contains(api.body, `"action":"mail bounced"`) || !strings.Contains(api.body, `"bounce":{"to":"bob@example.com","status":"5.1.1"`) {
+		t.Error(api.body)
+	}
 	p.Wait(t, "to=<carol@example.com>", 1) // whom nothing else is told
+	if !w.logged("api.bounce", "") {
+		t.Error("it is not in the log")
+	}
+
+	// Administrators see where it is read, and what may be done there; others are told what is wrong.
+	server := "127.0.0.1:" + strconv.Itoa(d.Port)
+	says(t, w.page(carol, "/notifications").expect(t, 200), "are read at "+server+", STARTTLS demanded, as jit@example.com, in the folder INBOX",
+		"stays, as read", "1 of them say that one of ours came back")
+	says(t, w.form(carol, "/notifications", url.Values{"channel": {"mail"}}).expect(t, 200), "ok mailbox: connect to "+server,
+		"ok mailbox: log-in as jit@example.com by PLAIN", "ok mailbox: rights bounces of our mails are marked as read, nothing else is changed")
+	for _, c := range []struct {
+		change map[string]string
+		code   int
+		says   []string
+	}{
+		{nil, exitOK, []string{"ok       mailbox: " + server + ": log-in: as jit@example.com by PLAIN", "the server tells of new mail (IDLE)"}},
+		{map[string]string{"IMAP_PORT": strconv.Itoa(d.ImplicitPort)}, exitFailure, []string{"broken   mailbox: ", "STARTTLS"}},
+		{map[string]string{"IMAP_FOLDER": "Bounces"}, exitFailure, []string{"broken   mailbox: ", "See IMAP_FOLDER"}},
+		{map[string]string{"IMAP_PASSWORD": "HUSH"}, exitFailure, []string{"broken   mailbox: ", "See IMAP_USERNAME and IMAP_PASSWORD"}},
+	} {
+		var out bytes.Buffer
+		if code := examine(t.Context(), w.env(c.change), "", nil, &out); code != c.code || strings.Contains(out.String(), "HUSH") {
+			t.Errorf("%v: exit status %d", c.change, code)
+		}
+		for _, text := range c.says {
+			if !strings.Contains(out.String(), text) {
+				t.Errorf("%v: does not say %q:\n%s", c.change, text, out.String())
+			}
+		}
+	}
+}
+
+// heldBox is a mailbox that is read until it is told to stop.
+type heldBox struct {
+	began chan struct{}
+	stop  chan struct{}
+	err   error
+}
+
+func (r *heldBox) Look(ctx context.Context) error {
+	r.began <- struct{}{}
+	select {
+	case <-r.stop:
+	case <-ctx.Done():
+	}
+	return r.err
+}
+
+func (r *heldBox) Listen(ctx context.Context) error { return r.Look(ctx) }
+
+// A mailbox that hangs keeps nothing of the sweep waiting, with a ledger or without; what is wrong
+// with it is in the log.
+func TestTheMailboxDelaysNothing(t *testing.T) {
+	swept := make(chan struct{}, 10)
+	box := &heldBox{began: make(chan struct{}, 10), stop: make(chan struct{}), err: errors.New("the folder is gone")}
+	var log lockedBuffer
+	s := &sweeper{broker: sweepOnly(func() { swept <- struct{}{} }), ledger: &ledger.Store{}, mailbox: box, platform: config.AppEngine,
+		log: slog.New(slog.NewTextHandler(&log, nil)), clock: wallClock}
+	cron := httptest.NewRequest(http.MethodGet, cronPath, nil)
+	cron.Header.Set("X-Appengine-Cron", "true")
+	done := make(chan int)
+	ask := func() {
+		answer := httptest.NewRecorder()
+		s.beside(http.NotFoundHandler()).ServeHTTP(answer, cron)
+		done <- answer.Code
+	}
+	go ask()
+	<-box.began
+	<-swept // while it hangs
+	close(box.stop)
+	if code := <-done; code != http.StatusOK || !strings.Contains(log.String(), "the folder is gone") {
+		t.Errorf("%d, %s", code, log.String())
+	}
+	s.ledger = nil
+	go ask()
+	<-box.began
+	if code := <-done; code != http.StatusOK || len(swept) > 0 {
+		t.Errorf("without a ledger: %d", code)
+	}
+}
+
+type sweepOnly func()
+
+func (s sweepOnly) Sweep(context.Context, int) (broker.Swept, error) { s(); return broker.Swept{}, nil }
+func (s sweepOnly) Survey(context.Context, int) (broker.Surveyed, error) {
+	return broker.Surveyed{}, nil
 }

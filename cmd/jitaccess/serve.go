@@ -293,7 +293,10 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	sweeps := &sweeper{broker: requests, ledger: memory.ledger, mailbox: box, log: logger, clock: k, platform: c.Platform}
+	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform}
+	if box != nil {
+		sweeps.mailbox = box
+	}
 	account := ""
 	if google != nil {
 		sweeps.skew, account = google.Skew, google.ServiceAccount

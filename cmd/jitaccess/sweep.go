@@ -15,7 +15,6 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/ledger"
-	"jitaccess/internal/mailbox"
 )
 
 // sweepEvery is how often an instance sweeps; overdueAfter is how long something may have
@@ -37,7 +36,10 @@ type sweeper struct {
 	}
 	ledger *ledger.Store // nil where nothing is remembered
 	// mailbox is nil where nothing that comes back is read.
-	mailbox  *mailbox.Mailbox
+	mailbox interface {
+		Look(context.Context) error
+		Listen(context.Context) error
+	}
 	log      *slog.Logger
 	clock    clock
 	platform config.Platform
