@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -68,6 +69,8 @@ func (c Config) open(ctx context.Context, secret string, passed func(name, text 
 
 // prepare begins TLS and logs in.
 func (s *session) prepare(ctx context.Context, config *tls.Config, passed func(name, text string)) error {
+	// Who begins with TLS where it is not meant to waits for each other.
+	_ = s.raw.SetDeadline(time.Now().Add(stepTime))
 	greeting := ""
 	if !s.c.ImplicitTLS {
 		var err error
@@ -79,6 +82,7 @@ func (s *session) prepare(ctx context.Context, config *tls.Config, passed func(n
 	if err := encrypted.HandshakeContext(ctx); err != nil {
 		return s.fault(ctx, atTLS, err)
 	}
+	_ = s.raw.SetDeadline(time.Time{})
 	passed("TLS", "with a certificate for this host")
 	s.conn = &conn{Conn: encrypted, first: greeting}
 	s.allow(maxAnswer)
