@@ -134,7 +134,7 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 }
 
 func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
-	if b.forgets {
+	if b.forgets && n.Request.ID != "" {
 		b.told.add(n.Request)
 	}
 	ctx, cancel := context.WithTimeout(ctx, tellTime)

@@ -433,7 +433,8 @@ func errorFrom(f *errorForm) *access.Error {
 func encodeNotice(n access.Notice) ([]byte, error) {
 	f := noticeForm{ID: n.ID, Kind: n.Kind, Did: n.Did, At: n.At, Left: n.Left, Request: requestTo(n.Request), To: n.To, CC: n.CC,
 		By: n.By, Window: windowTo(n.Window),
-		Declined: access.Each(n.Declined, decisionTo), Bounce: bounceTo(n.Bounce), Outcomes: access.Each(n.Outcomes, outcomeTo), Final: n.Final,
+		Declined: access.Each(n.Declined, decisionTo), Bounce: bounceTo(n.Bounce),
+		Outcomes: access.Each(n.Outcomes, outcomeTo), Final: n.Final,
 		Roles: access.Each(n.Roles, func(r access.RoleInfo) roleForm { return roleForm(r) }), ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
 		f.Decision = new(decisionTo(n.Decision))
@@ -458,7 +459,8 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	}
 	n := access.Notice{ID: f.ID, Kind: f.Kind, Did: f.Did, At: f.At, Left: f.Left, Request: r, To: f.To, CC: f.CC,
 		By: f.By, Window: windowFrom(f.Window),
-		Declined: access.Each(f.Declined, decisionFrom), Bounce: bounceFrom(f.Bounce), Outcomes: access.Each(f.Outcomes, outcomeFrom), Final: f.Final,
+		Declined: access.Each(f.Declined, decisionFrom), Bounce: bounceFrom(f.Bounce),
+		Outcomes: access.Each(f.Outcomes, outcomeFrom), Final: f.Final,
 		Roles: access.Each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)

@@ -181,7 +181,7 @@ func (f *findings) failures(h message.Header) (all []Failure) {
 		failure := Failure{Status: status, Text: said(text)}
 		failure.To, _ = access.ParsePrincipal(strings.Trim(strings.TrimSpace(to), "<>"))
 		same := func(f Failure) bool { return f.To == failure.To }
-		if len(all) < maxRecipients && !slices.ContainsFunc(all, same) {
+		if !slices.ContainsFunc(all, same) {
 			all = append(all, failure)
 		}
 	}

@@ -37,9 +37,9 @@ var meanings = map[step][2]string{
 	atTLS: {"The conversation could not be protected.", "TLS begins with the first byte at port 993, and by STARTTLS, which is demanded, at " +
 		"any other. The certificate must be for IMAP_HOST, by an authority that the system or SMTP_CA trusts."},
 	atGreeting: {"The server does not take the conversation.", "See whether IMAP_HOST and IMAP_PORT are those of an IMAP server."},
-	atLogin: {"The mailbox does not let the service in.", "See IMAP_USERNAME and IMAP_PASSWORD, and that IMAP is on for the mailbox. Exchange " +
-		"Online and Gmail take no plain password: set SMTP_AUTH=oauth2; the application needs IMAP.AccessAsApp and the mailbox, or the " +
-		"scope https://mail.google.com/ (docs/mailbox.md)."},
+	atLogin: {"The mailbox does not let the service in.", "See IMAP_USERNAME and IMAP_PASSWORD, and that IMAP is on for the " +
+		"mailbox. Exchange Online and Gmail take no plain password: set SMTP_AUTH=oauth2; the application needs IMAP.AccessAsApp " +
+		"and the mailbox, or the scope https://mail.google.com/ (docs/mailbox.md)."},
 	atFolder:    {"The folder cannot be used.", "See IMAP_FOLDER, and that the mailbox may change it."},
 	atReading:   {"The conversation broke off.", "Nothing, unless it stays so: it is tried again within a minute."},
 	atListening: {"The conversation broke off.", "Nothing, unless it stays so: it is tried again within a minute."},
@@ -112,8 +112,5 @@ func (s *session) fault(ctx context.Context, at step, err error) *Fault {
 
 // cleaned makes what others said fit to be shown and logged.
 func cleaned(text, secret string) string {
-	if secret != "" {
-		text = strings.ReplaceAll(text, secret, redact.Mark)
-	}
 	return access.Clip(redact.Words(redact.Answer(strings.Join(strings.Fields(access.Visible(text)), " "), secret)), maxSaid)
 }

@@ -288,12 +288,7 @@ func (m *Mailbox) window(ctx context.Context, s *session, end imap.UID, reports 
 
 // take hands on what a mail says of one of ours, if it does.
 func (m *Mailbox) take(ctx context.Context, text []byte) (taken bool, err error) {
-	defer func() { // a mail that breaks what reads it is as any other that is not understood
-		if cause := recover(); cause != nil {
-			taken, err = false, nil
-		}
-	}()
-	returned, ok := Read(bytes.NewReader(text), m.c.RequestOf)
+	returned, ok := m.understood(text)
 	if !ok {
 		return false, nil
 	}
@@ -304,6 +299,16 @@ func (m *Mailbox) take(ctx context.Context, text []byte) (taken bool, err error)
 		}
 	}
 	return true, nil
+}
+
+// understood is Read; a mail that breaks it is as any other that is not understood.
+func (m *Mailbox) understood(text []byte) (returned Returned, ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	return Read(bytes.NewReader(text), m.c.RequestOf)
 }
 
 // listen returns when there may be something new, or after listenTime.

@@ -155,7 +155,8 @@ func Start(t *testing.T, o Options) *Postfix {
 		"etc/master.cf":       fmt.Sprintf(masterCF, p.Port, p.ImplicitPort),
 		"tls/certificate.pem": string(certificate),
 		"tls/key.pem":         string(key),
-		"etc/sasl/smtpd.conf": fmt.Sprintf("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: %s/etc/sasl/users\nmech_list: PLAIN LOGIN\n", directory),
+		"etc/sasl/smtpd.conf": fmt.Sprintf("pwcheck_method: auxprop\nauxprop_plugin: sasldb\n"+
+			"sasldb_path: %s/etc/sasl/users\nmech_list: PLAIN LOGIN\n", directory),
 	} {
 		if err := os.WriteFile(filepath.Join(directory, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
