@@ -281,6 +281,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
 	}
+	if byPage != nil {
+		ports.Managed = byPage
+	}
 	if signsHere(c) {
 		ports.Signatures = memory.ledger
 		if ports.Nonces, err = passkey.NewNonces(k.now, rand.Reader, memory.secrets...); err != nil {
@@ -306,7 +309,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), Accounts: []server.Account{mailAccount{mailer, box, c, account}}, Apps: appPages(c, apps, byPage, requests), Version: version,
+		Provider: providersOf(c), Accounts: []server.Account{mailAccount{mailer, box, c, account}}, Apps: appPages(c, apps, byPage,
+			requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			checks := map[string]error{}

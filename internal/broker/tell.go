@@ -24,6 +24,7 @@ const (
 	holder       audience = "its holder"
 	vouching     audience = "its holder, administrators who may approve it"
 	auditing     audience = "auditors"
+	agreeing     audience = "administrators who may agree"
 )
 
 // hearing is a row of the table of who hears what.
@@ -58,6 +59,9 @@ var hearings = []hearing{
 	{access.PasskeyEnrolled, "somebody adds a passkey", access.NoticePasskeyAdded, vouching, nobody, false},
 	{access.PasskeyApproved, "an administrator approves it", access.NoticePasskeyApproved, holder, auditing, false},
 	{access.PasskeyRemoved, "it is removed", access.NoticePasskeyRemoved, holder, nobody, false},
+	{access.ApplicationProposed, "a change of an application waits for a second administrator", access.NoticeChangeWaits, agreeing,
+		nobody, false},
+	{access.ApplicationAlone, "the only administrator lets an application do more", access.NoticeChangedAlone, auditing, nobody, false},
 	// What people get no mail of.
 	{access.RequestApproved, "it is not the last approval that it takes", access.NoticeHappened, nobody, nobody, true},
 	{access.RequestLapsed, "nobody decides in time", access.NoticeHappened, nobody, nobody, true},

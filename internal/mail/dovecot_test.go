@@ -60,6 +60,7 @@ func TestDovecot(t *testing.T) {
 		header, parts := parse(t, raw)
 		kind, begins := strings.TrimSuffix(n.Request.Resource.Kind(), "s")+" "+n.Request.Resource.Name(), false
 		subject := string(n.Request.Principal) + " requests access to " + kind
+		first := strings.NewReplacer("+", "%2B", "/", "%2F").Replace(n.Request.ID) + ".review@example.com"
 		switch n.Kind {
 		case access.NoticeReview:
 			begins = true
@@ -67,11 +68,15 @@ func TestDovecot(t *testing.T) {
 			subject = "Your access to " + kind + " ends soon"
 		case access.NoticeGlass, access.NoticeGlassReviewed:
 			subject, begins = string(n.Request.Principal)+" breaks the glass for "+kind, n.Kind == access.NoticeGlass
-		}
-		first := strings.NewReplacer("+", "%2B", "/", "%2F").Replace(n.Request.ID) + ".review@example.com"
-		if n.Kind.OfPasskey() {
+		case access.NoticePasskeyAdded, access.NoticePasskeyApproved, access.NoticePasskeyRemoved:
 			subject, begins = "Passkey "+n.Passkey.ID()+" of "+string(n.Passkey.Of), n.Kind == access.NoticePasskeyAdded
 			first = "passkey-" + n.Passkey.ID() + ".passkey-added@example.com"
+		case access.NoticeChangeWaits, access.NoticeChangedAlone:
+			subject, begins = "A change of application deployer waits for you", true
+			if n.Kind == access.NoticeChangedAlone {
+				subject = "dora@example.com changed application deployer alone"
+			}
+			first = "application-deployer-2." + string(n.Kind) + "@example.com"
 		}
 		if a := n.Request.Asking; a.Unlinked {
 			subject = a.Application + " asks to approve " + a.Template

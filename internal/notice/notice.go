@@ -54,8 +54,11 @@ type Writer struct {
 // Write puts a notice into words. It refuses what must reach neither a header nor a
 // link, and a kind of notice that is not for people.
 func (w Writer) Write(n access.Notice) (Facts, error) {
-	if n.Kind.OfPasskey() {
+	switch {
+	case n.Kind.OfPasskey():
 		return w.passkey(n)
+	case n.Kind.OfApplication():
+		return w.change(n)
 	}
 	if err := check(n); err != nil {
 		return Facts{}, err

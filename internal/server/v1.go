@@ -41,9 +41,9 @@ type ApplicationBroker interface {
 	ForApplication(ctx context.Context, c access.Caller, id string) (access.Request, error)
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
 	End(ctx context.Context, c access.Caller, on access.Resource, requestID string, of access.Principal) (broker.Ended, error)
-	// Changed returns when the request is at another version than that, or ctx is over; it may
-	// return sooner.
-	Changed(ctx context.Context, id string, version int)
+	// WhenChanged calls wake when the request is at another version than that, or sooner, at most
+	// once and not after leave. It must not keep the goroutine that calls it, and leave must be called.
+	WhenChanged(id string, version int, wake func()) (leave func())
 }
 
 const (

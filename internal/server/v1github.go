@@ -85,7 +85,8 @@ func (s *server) askForGitHub(r *http.Request, ask broker.AskFor) (asked broker.
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), asideTime)
 	defer cancel()
-	if untold := s.Applications.GitHub.Refused(ctx, ask, inFull(s.refusal(r, access.AsError(err), access.Resource("apps/"+ask.Application)))); untold != nil {
+	reason := inFull(s.refusal(r, access.AsError(err), access.Resource("apps/"+ask.Application)))
+	if untold := s.Applications.GitHub.Refused(ctx, ask, reason); untold != nil {
 		s.logEvent(r, slog.LevelError, events.Refusal, "a deployment that waits could not be rejected: cancel its run at GitHub",
 			slog.String("incident", incidentOf(r)), slog.Any("error", untold))
 	}

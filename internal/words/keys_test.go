@@ -46,15 +46,16 @@ func families(t *testing.T) map[string][]string {
 		"channel.": channels, "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
-		"apps.did.":              {"set", "propose", "agree", "drop"},
-		"apps.change.":           {"active", "uri", "keys", "hosts", "template"},
+		"apps.did.":              {"set", "propose", "agree", "drop", "seal"},
+		"apps.change.":           {"created", "active", "uri", "keys", "hosts", "template"},
 		"terms.passed.":          {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"notifications.channel.": channels, "notifications.took.": channels, "notifications.look.": channels,
 		"notifications.hint.": channels, "notifications.accepted.": channels, "notifications.unset.": channels,
 		"notifications.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
 			string(access.NoticeEnded), string(access.NoticeBounced), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
 			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), string(access.NoticePasskeyAdded),
-			string(access.NoticePasskeyApproved), string(access.NoticePasskeyRemoved), "test"},
+			string(access.NoticePasskeyApproved), string(access.NoticePasskeyRemoved), string(access.NoticeChangeWaits),
+			string(access.NoticeChangedAlone), "test"},
 	}
 }
 
