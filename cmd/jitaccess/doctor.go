@@ -23,6 +23,7 @@ import (
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/mail"
 	"jitaccess/internal/passkey"
 )
 
@@ -73,15 +74,22 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	if err != nil {
 		return broken("settings", err, "")
 	}
-	mailer, err := newMailer(c, google, roots, wallClock, func(text string) {
-		report(doctor.Finding{Status: doctor.Warning, Check: "mail", Text: text})
-	})
+	warn := func(text string) { report(doctor.Finding{Status: doctor.Warning, Check: "mail", Text: text}) }
+	sends, err := mailConfig(c, google, roots, wallClock, warn)
 	if err != nil {
 		return broken("mail", err, "")
 	}
+	mailer, err := mail.New(sends)
+	if err != nil {
+		return broken("mail", err, "")
+	}
+	box, err := newMailbox(c, sends, nil, google, wallClock, warn, nil) // it is not read
+	if err != nil {
+		return broken("mailbox", err, "")
+	}
 	dc := doctor.Config{
 		Settings: c, Secret: google.secret, Mailer: mailer,
-		Words: inWords, SendTo: to, Now: time.Now, Origin: hosts(c, platform).Origin,
+		Mailbox: box, Words: inWords, SendTo: to, Now: time.Now, Origin: hosts(c, platform).Origin,
 	}
 	if google != nil {
 		dc.Platform, dc.Scope, dc.Sign = platform, google.provider.Scope, google.signer.SignJWT

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 	"jitaccess/internal/mail"
+	"jitaccess/internal/mailbox"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/words"
 )
@@ -13,7 +18,9 @@ import (
 // mailAccount shows administrators the mail account. It implements server.Account.
 type mailAccount struct {
 	*mail.Mailer
-	config *config.Config
+	// mailbox is nil where nothing that comes back is read.
+	mailbox *mailbox.Mailbox
+	config  *config.Config
 	// account is the service account, which may act for the mailbox.
 	account string
 }
@@ -42,8 +49,53 @@ func (a mailAccount) Settings() []notice.Setting {
 	}
 	s.add("Limits", words.English.Text("mail.limits", "connections", c.MaxConnections, "mails", c.PerMinute),
 		"SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE")
+	a.addMailbox(&s)
 	s.add("Times", "in the zone "+c.TimeZone.String(), "NOTIFICATION_TIMEZONE")
 	return s
+}
+
+// Test sends a message, and then logs in to the mailbox to which mails come back.
+func (a mailAccount) Test(ctx context.Context, to access.Principal) []notice.Step {
+	steps := a.Mailer.Test(ctx, to)
+	if a.mailbox == nil || len(steps) > 0 && steps[len(steps)-1].Failure != nil {
+		return steps
+	}
+	err := a.mailbox.Probe(ctx, func(name, text string) { steps = append(steps, notice.Step{Name: "mailbox: " + name, Text: text}) })
+	if f, ok := errors.AsType[*mailbox.Fault](err); ok {
+		steps = append(steps, notice.Step{Name: "mailbox: " + f.Step,
+			Failure: &notice.Failure{What: f.Said, Meaning: f.Meaning, Remedy: f.Remedy, Err: err}})
+	}
+	return steps
+}
+
+// addMailbox adds where mails come back to, and what became of looking there.
+func (a mailAccount) addMailbox(s *mailSettings) {
+	c := a.config.Mailbox
+	if a.mailbox == nil {
+		return
+	}
+	protected, kept := "STARTTLS demanded", "what was taken in is deleted"
+	if implicitIMAP(c) {
+		protected = "TLS from the first byte"
+	}
+	if c.Keep {
+		kept = "what was taken in stays, as read"
+	}
+	s.add("Mails that come back", fmt.Sprintf("are read at %s:%d, %s, as %s, in the folder %s; %s", c.Host, c.Port, protected, c.Username,
+		c.Folder, kept), "IMAP_HOST, IMAP_PORT, IMAP_USERNAME, IMAP_FOLDER, IMAP_KEEP_COPIES")
+	s.add("Password of the mailbox", keptIn(c.Password, hidden), "IMAP_PASSWORD")
+	last := a.mailbox.Last()
+	text := "nobody has looked yet"
+	if !last.At.IsZero() {
+		text = fmt.Sprintf("at %s: %d new mails, %d of them say that one of ours came back", last.At.UTC().Format(time.RFC3339), last.Mails,
+			last.Returned)
+	}
+	if f, ok := errors.AsType[*mailbox.Fault](last.Err); ok {
+		text += "; it broke off: " + f.What() + ". " + f.Meaning + " " + f.Remedy
+	} else if last.Err != nil {
+		text += "; it broke off, and the log has the cause"
+	}
+	s.add("Last look there", text, "")
 }
 
 type mailSettings []notice.Setting

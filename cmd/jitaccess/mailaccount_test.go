@@ -173,7 +173,7 @@ func TestTheMailAccountHidesSecrets(t *testing.T) {
 				t.Fatal(err)
 			}
 			var all strings.Builder
-			for _, s := range (mailAccount{mailer, settings, "jitaccess@acme.iam.gserviceaccount.com"}).Settings() {
+			for _, s := range (mailAccount{mailer, nil, settings, "jitaccess@acme.iam.gserviceaccount.com"}).Settings() {
 				fmt.Fprintf(&all, "%s: %s (%s)\n", s.Name, s.Value, s.Variables)
 			}
 			for _, want := range c.want {
@@ -190,7 +190,7 @@ func TestTheMailAccountHidesSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := (mailAccount{off, &config.Config{}, ""}).Settings(); got != nil {
+	if got := (mailAccount{off, nil, &config.Config{}, ""}).Settings(); got != nil {
 		t.Errorf("there is no account, and it shows %v", got)
 	}
 }

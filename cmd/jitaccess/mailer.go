@@ -14,8 +14,8 @@ import (
 	"jitaccess/internal/oauth"
 )
 
-// newMailer makes the mailer. warn is told what an operator should know all the same.
-func newMailer(all *config.Config, google *cloud, roots *x509.CertPool, k clock, warn func(string)) (*mail.Mailer, error) {
+// mailConfig is how mails are sent. warn is told what an operator should know though it works.
+func mailConfig(all *config.Config, google *cloud, roots *x509.CertPool, k clock, warn func(string)) (mail.Config, error) {
 	c, secrets := all.Mail, google.secret
 	mc := mail.Config{
 		Sender: c.SenderAddress, SenderName: c.SenderName,
@@ -43,20 +43,24 @@ func newMailer(all *config.Config, google *cloud, roots *x509.CertPool, k clock,
 	case config.PasswordLogin:
 		mc.Username, mc.Login = c.Username, mail.Password(oneLine("SMTP password", stored(secrets, c.StoredPassword())), k.now)
 	default:
-		oc := oauthConfig(all, login, google)
-		oc.Now, oc.Warn = k.now, warn
-		mc.Username, mc.Token = c.Username, true
-		source, err := oauth.New(oc)
+		source, err := newTokens(all, c.Username, google, k, warn)
 		if err != nil {
-			return nil, err
+			return mc, err
 		}
-		mc.Login = source
+		mc.Username, mc.Token, mc.Login = c.Username, true, source
 	}
 	if c.DKIMSelector != "" {
 		_, domain, _ := strings.Cut(c.SenderAddress, "@")
 		mc.Sign = mail.NewDKIM(c.DKIMSelector, domain, stored(secrets, c.DKIMKey))
 	}
-	return mail.New(mc)
+	return mc, nil
+}
+
+// newTokens makes the access tokens for a mailbox.
+func newTokens(all *config.Config, mailbox string, google *cloud, k clock, warn func(string)) (*oauth.Source, error) {
+	oc := oauthConfig(all, all.MailLogin(), google)
+	oc.Mailbox, oc.Now, oc.Warn = mailbox, k.now, warn
+	return oauth.New(oc)
 }
 
 // googleTokens is where Google issues tokens for mailboxes.
@@ -65,7 +69,7 @@ const googleTokens = "https://oauth2.googleapis.com/token"
 
 func oauthConfig(all *config.Config, login config.MailLogin, google *cloud) oauth.Config {
 	c, secrets := all.MailOAuth, google.secret
-	oc := oauth.Config{TokenURL: c.TokenURL, Scope: c.Scope, Mailbox: all.Mail.Username}
+	oc := oauth.Config{TokenURL: c.TokenURL, Scope: c.Scope}
 	if oc.TokenURL == "" {
 		oc.TokenURL = googleTokens
 		if google != nil { // wherever Google is

@@ -24,6 +24,7 @@ import (
 	"jitaccess/internal/gcp/pubsub"
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/mail"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/passkey"
 	"jitaccess/internal/policy"
@@ -131,6 +132,7 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 				return nil, err
 			}
 			go s.sweeper.run(ctx)
+			go s.sweeper.hear(ctx)
 			return s.handler, nil
 		}
 		early.Error("cannot find out which project and service account this is; trying again"+withoutGoogle(c),
@@ -202,7 +204,23 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		logger.Warn(warning, "event", events.Startup)
 	}
 
-	mailer, err := newMailer(c, google, roots, k, func(text string) { logger.Warn(text, "event", events.MailWarning) })
+	memory, err := remember(ctx, c, google, logger, k)
+	if err != nil {
+		return nil, err
+	}
+	warn := func(text string) { logger.Warn(text, "event", events.MailWarning) }
+	sends, err := mailConfig(c, google, roots, k, warn)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := newMarks(ctx, c, google, memory.secrets)
+	if err != nil {
+		return nil, err
+	}
+	if marks != nil {
+		sends.MessageID = marks.MessageID
+	}
+	mailer, err := mail.New(sends)
 	if err != nil {
 		return nil, err
 	}
@@ -221,10 +239,6 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		return nil, fmt.Errorf("WEBHOOK_URL, WEBHOOK_SECRET: %w", err)
 	}
 	notifier = append(notifier, webhooks)
-	memory, err := remember(ctx, c, google, logger, k)
-	if err != nil {
-		return nil, err
-	}
 	in := door{method: config.Machines}
 	if c.Server.Serve != config.Machines {
 		if in, err = newDoor(ctx, c, google, memory.ledger, k, logger); err != nil {
@@ -278,7 +292,14 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	requests := broker.New(durablePorts(ports))
 	admins.Broker = requests
+	box, err := newMailbox(c, sends, marks, google, k, warn, requests.Bounced)
+	if err != nil {
+		return nil, err
+	}
 	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform}
+	if box != nil {
+		sweeps.mailbox = box
+	}
 	account := ""
 	if google != nil {
 		sweeps.skew, account = google.Skew, google.ServiceAccount
@@ -288,7 +309,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), Accounts: []server.Account{mailAccount{mailer, c, account}}, Apps: appPages(c, apps, byPage,
+		Provider: providersOf(c), Accounts: []server.Account{mailAccount{mailer, box, c, account}}, Apps: appPages(c, apps, byPage,
 			requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {

@@ -34,7 +34,12 @@ type sweeper struct {
 		Sweep(ctx context.Context, most int) (broker.Swept, error)
 		Survey(ctx context.Context, most int) (broker.Surveyed, error)
 	}
-	ledger   *ledger.Store // nil where nothing is remembered
+	ledger *ledger.Store // nil where nothing is remembered
+	// mailbox is nil where nothing that comes back is read.
+	mailbox interface {
+		Look(context.Context) error
+		Listen(context.Context) error
+	}
 	log      *slog.Logger
 	clock    clock
 	platform config.Platform
@@ -123,13 +128,17 @@ const cronPath = "/internal/sweep"
 // a process may stand still between requests. A page that is only looked at changes
 // nothing.
 func (s *sweeper) beside(next http.Handler) http.Handler {
-	if s.ledger == nil {
+	if s.ledger == nil && s.mailbox == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == cronPath && s.isCron(r) {
 			ctx, cancel := context.WithTimeout(r.Context(), sweepEvery)
 			defer cancel()
+			defer s.looking(ctx)()
+			if s.ledger == nil {
+				return
+			}
 			if _, err := s.sweep(ctx, broker.SweepCount); err != nil {
 				w.WriteHeader(http.StatusServiceUnavailable) // cron shows it, and tries again
 			}
@@ -141,7 +150,10 @@ func (s *sweeper) beside(next http.Handler) http.Handler {
 			_ = http.NewResponseController(w).Flush() // the answer does not wait for it
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), stepTime)
 			defer cancel()
-			_, _ = s.sweep(ctx, broker.StepCount)
+			defer s.looking(ctx)()
+			if s.ledger != nil {
+				_, _ = s.sweep(ctx, broker.StepCount)
+			}
 		}
 	})
 }
@@ -205,7 +217,9 @@ func runSweep(ctx context.Context, args []string, env func(string) string, stdou
 	defer end()
 	s, err := assemble(ctx, c, stdout)
 	if err == nil {
+		wait := s.sweeper.looking(ctx)
 		err = s.sweeper.all(ctx, stdout)
+		wait()
 	}
 	if err != nil {
 		return failed(stderr, exitFailure, err)

@@ -34,6 +34,10 @@ const (
 	// found. It is no approval, and no grant comes of it.
 	GrantTakenIn Action = "taken in"
 
+	// MailBounced is what a mail says, which anybody may have written: that one about the request
+	// came back. Nothing of the request changes by it but that it is known.
+	MailBounced Action = "mail bounced"
+
 	// These are of a passkey, and of no request: Event.Passkey says which, Event.Request has
 	// whose it is, and nothing else.
 	PasskeyEnrolled Action = "passkey enrolled"
@@ -94,6 +98,22 @@ type Event struct {
 	Passkey string
 	// Change is what was done to an application.
 	Change ApplicationChange
+	// Bounce is set in MailBounced.
+	Bounce Bounce
+}
+
+// Bounce is what a mail says of another one that could not be delivered. Who wrote it is not
+// known: whoever has seen the other one can have.
+type Bounce struct {
+	// To is whose mail came back; empty where that is not said.
+	To Principal
+	// Status is the enhanced status code, as "5.1.1" (RFC 3463), and Text what the mail server
+	// said, on one line. Either may be empty.
+	Status, Text string
+	// Meaning and Remedy are two sentences for an operator; empty where nothing is known of it.
+	Meaning, Remedy string
+	// At is when it was read.
+	At time.Time
 }
 
 // NoticeKind is what people are told.
@@ -120,6 +140,8 @@ const (
 	// that what was said of it.
 	NoticeGlass         NoticeKind = "broken-glass"
 	NoticeGlassReviewed NoticeKind = "glass-reviewed"
+	// NoticeBounced tells that a mail says that another one came back.
+	NoticeBounced NoticeKind = "bounced"
 	// NoticeSelfApproved is for machines that listen; people get no mail of it.
 	NoticeSelfApproved NoticeKind = "self-approved"
 	// NoticeChanged is for the application that made a request: what became of it. Nobody else
@@ -173,6 +195,8 @@ type Notice struct {
 	Decision Decision
 	// By is who did what it tells of, in NoticeEnded and NoticeHappened; empty is nobody.
 	By Principal
+	// Bounce is set in NoticeBounced.
+	Bounce Bounce
 	// Declined is who has declined before, as far as it is known, in NoticeReview.
 	Declined []Decision
 	// Window is what was granted, or would be if it were approved at once; zero where that

@@ -179,6 +179,9 @@ type Request struct {
 	// Ending is since when somebody has been ending its grant, and nothing was recorded of
 	// what became of that; zero otherwise.
 	Ending time.Time
+	// Bounced are those of whom a mail says that one to them came back (Bounce.To), at most
+	// MaxBounced.
+	Bounced []Principal
 	// Version counts what the store has recorded; 0 is a request not yet recorded.
 	Version int
 	// Unattested: something of it is signed with a key that is not the store's now, so that

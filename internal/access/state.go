@@ -120,6 +120,14 @@ var Transitions = []Transition{
 	{Expired, GlassReviewed, Always, Expired},
 }
 
+// MaxBounced is of how many people it is remembered of a request that a mail to them came back.
+const MaxBounced = 20
+
+// Bounces is whether a bounce tells something new of the request.
+func (r Request) Bounces(b Bounce) bool {
+	return len(r.Bounced) < MaxBounced && !slices.Contains(r.Bounced, b.To)
+}
+
 // Apply is the request as it is after the event, a version later. A request is the
 // fold of its events, from the zero Request on; the first one brings what was asked.
 // Events that change nothing of a request (a refusal, a notice that failed) leave it
@@ -129,11 +137,16 @@ func (r Request) Apply(e Event) (Request, error) {
 	if e.Action == ActionRefused || e.Action == NoticeFailed {
 		return r, nil
 	}
+	if e.Action == MailBounced && r.State != Unmade && r.ID == e.Request.ID {
+		r.Bounced = append(slices.Clone(r.Bounced), e.Bounce.To)
+		r.Version++
+		return r, nil
+	}
 	was := r
 	if r.State == Unmade {
 		r = e.Request
 		r.State, r.Decisions, r.Window, r.Version = Unmade, nil, Window{}, 0
-		r.Review, r.Reminded, r.Escalated, r.TakenIn, r.Ending = Decision{}, time.Time{}, 0, time.Time{}, time.Time{}
+		r.Review, r.Reminded, r.Escalated, r.TakenIn, r.Ending, r.Bounced = Decision{}, time.Time{}, 0, time.Time{}, time.Time{}, nil
 	}
 	at := slices.IndexFunc(Transitions, func(t Transition) bool { return t.From == r.State && t.On == e.Action && t.If.holds(e) })
 	if at < 0 || e.Request.ID != r.ID {

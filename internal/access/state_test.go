@@ -65,6 +65,8 @@ func event(r access.Request, word string) access.Event {
 		e.Action = access.Reminded
 	case "escalated":
 		e.Action = access.Escalated
+	case "bounced":
+		e.Action, e.Bounce.To = access.MailBounced, access.Principal(who+"@example.com")
 	case "lapsed":
 		e.Action = access.RequestLapsed
 	case "expired":
@@ -109,6 +111,9 @@ func TestARequestIsTheFoldOfItsEvents(t *testing.T) {
 		{"denied by one who thinks better of it", ":made ben:approves ben:denies", access.Denied, ""},
 		{"denied after one approval", ":made ben:approves cho:denies", access.Denied, ""},
 		{"refusals and notices change nothing", ":made :refused :untold ben:completes :refused :granted :untold", access.Active, ""},
+		{"a mail that came back changes nothing", ":made ben:bounced ben:approves ben:bounced cho:completes cho:bounced :granted :bounced", access.Active, ""},
+		{"nor after a denial", ":made ben:denies ben:bounced", access.Denied, ""},
+		{"a mail that came back of nothing", "ben:bounced", access.Unmade, "ben:bounced"},
 		{"an outcome that is told late", ":made ben:completes :ends :ended :granted", access.Ended, ""},
 
 		{"withdrawn", ":made :withdraws", access.Withdrawn, ""},
@@ -184,6 +189,27 @@ func TestApplyRemembersWhatWasToldAndReviewed(t *testing.T) {
 	made, _, err := fold(glass, ":made")
 	if err != nil || !made.Review.At.IsZero() || made.Escalated != 0 {
 		t.Errorf("%+v, %v: a new request has no past", made, err)
+	}
+}
+
+// A mail may say of everybody once that one to them came back, and of so many.
+func TestABounceIsNewsOnce(t *testing.T) {
+	r, _, err := fold(request(), ":made ben:bounced")
+	if err != nil || r.Version != 2 || r.Bounces(access.Bounce{To: "ben@example.com"}) || !r.Bounces(access.Bounce{To: "cho@example.com"}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for len(r.Bounced) < access.MaxBounced {
+		if r, err = r.Apply(event(r, strings.Repeat("x", len(r.Bounced))+"y:bounced")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.Bounces(access.Bounce{To: "cho@example.com"}) {
+		t.Error("there is no end of them")
+	}
+	other := event(r, "cho:bounced")
+	other.Request.ID = "mpa-9999999999999999"
+	if _, err := r.Apply(other); err == nil {
+		t.Error("that of another request is taken")
 	}
 }
 

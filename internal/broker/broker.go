@@ -60,6 +60,7 @@ type Broker struct {
 	asked    recent[Asked]
 	denied   recent[Decided]
 	later    later
+	told     told
 	survey   survey
 	cautions cautions
 	sweeping sweeping

@@ -19,6 +19,7 @@ const (
 	waitedFor    audience = "every reviewer who has not decided"
 	escalated    audience = "whom the rule names"
 	approvers    audience = "who approved"
+	admins       audience = "admins"
 	watchers     audience = "who would have been asked, who may review it, auditors"
 	holder       audience = "its holder"
 	vouching     audience = "its holder, administrators who may approve it"
@@ -54,6 +55,7 @@ var hearings = []hearing{
 	{access.GlassBroken, "somebody breaks the glass", access.NoticeGlass, watchers, nobody, false},
 	{access.GlassReviewed, "a broken glass is reviewed", access.NoticeGlassReviewed, requester, nobody, false},
 	{access.GrantEnded, "somebody else than its holder ends access early", access.NoticeEnded, requester, approvers, false},
+	{access.MailBounced, "a mail says that one of these came back", access.NoticeBounced, requester, admins, false},
 	{access.PasskeyEnrolled, "somebody adds a passkey", access.NoticePasskeyAdded, vouching, nobody, false},
 	{access.PasskeyApproved, "an administrator approves it", access.NoticePasskeyApproved, holder, auditing, false},
 	{access.PasskeyRemoved, "it is removed", access.NoticePasskeyRemoved, holder, nobody, false},
@@ -79,7 +81,8 @@ func hearingOf(did access.Action) hearing {
 }
 
 func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) access.Notice {
-	people := map[audience][]access.Principal{
+	administrators, _ := spelledOut(b.c.Admins)
+	people := map[audience][]access.Principal{admins: administrators,
 		requester: {r.Principal}, newReviewers: some, approvers: some, watchers: some, allReviewers: b.later.asked(r, b.c.Now()),
 		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
 	n := b.to(h, people)
@@ -135,6 +138,9 @@ func (b *Broker) tell(ctx context.Context, caller access.Caller, n access.Notice
 }
 
 func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
+	if b.forgets && n.Request.ID != "" {
+		b.told.add(n.Request)
+	}
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
 	return b.through(ctx, n)

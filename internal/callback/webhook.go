@@ -219,6 +219,8 @@ func typeOf(n access.Notice) string {
 		return "glass.broken"
 	case access.NoticeGlassReviewed:
 		return "glass.reviewed"
+	case access.NoticeBounced:
+		return "mail.bounced"
 	case access.NoticeHappened:
 		return happened[n.Did]
 	}

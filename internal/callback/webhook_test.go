@@ -85,6 +85,7 @@ func TestTypesOfWebhooks(t *testing.T) {
 		{access.Notice{Kind: access.NoticeEnding, Window: window}, "grant.expiring by  12:00-13:00"},
 		{access.Notice{Kind: access.NoticeGlass}, "glass.broken by ana@example.com"},
 		{access.Notice{Kind: access.NoticeGlassReviewed, Decision: byBen}, "glass.reviewed by ben@example.com"},
+		{access.Notice{Kind: access.NoticeBounced}, "mail.bounced by "},
 		{access.Notice{Kind: access.NoticeReminder}, ""},
 		{access.Notice{Kind: access.NoticeEscalated}, ""},
 		{access.Notice{Kind: access.NoticeChanged}, ""},

@@ -34,6 +34,7 @@ func (r *reader) check(c *Config) {
 	r.checkIdentity(c)
 	r.checkApprovers(c)
 	r.checkMail(c)
+	r.checkMailbox(c)
 	m := c.Messages
 	r.faultIf(m.Webhooks.IsZero() != m.WebhookKeys.IsZero(), "WEBHOOK_SECRET", "WEBHOOK_URL and WEBHOOK_SECRET go together")
 }

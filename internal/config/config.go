@@ -41,6 +41,7 @@ type Config struct {
 	Server    Server       `title:"Server"`
 	Mail      Mail         `title:"Mail"`
 	MailOAuth MailOAuth    `title:"Mail: logging in with OAuth 2"`
+	Mailbox   Mailbox      `title:"Mail that comes back"`
 	Messages  Messages     `title:"Messages to machines"`
 	Google    Google       `title:"Google Cloud"`
 }
@@ -151,6 +152,17 @@ type MailOAuth struct {
 	RefreshToken StoredText `env:"SMTP_OAUTH_REFRESH_TOKEN" secret:"true"`
 	TokenURL     string     `env:"SMTP_OAUTH_TOKEN_URL"`
 	Scope        string     `env:"SMTP_OAUTH_SCOPE"`
+}
+
+// Mailbox is where reports of mails that came back are read. There is none when Host is empty.
+// Its server is reached, and its certificate trusted, as the mail server's.
+type Mailbox struct {
+	Host     string     `env:"IMAP_HOST" pattern:"mail host"`
+	Port     int        `env:"IMAP_PORT" default:"993" min:"1" max:"65535"`
+	Username string     `env:"IMAP_USERNAME"`
+	Password StoredText `env:"IMAP_PASSWORD" secret:"true"`
+	Folder   string     `env:"IMAP_FOLDER" default:"INBOX"`
+	Keep     bool       `env:"IMAP_KEEP_COPIES" default:"true"`
 }
 
 // Messages are how machines are told.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"io/fs"
@@ -52,6 +53,30 @@ func (r *reader) checkMail(all *Config) {
 	case c.PasswordPath != "" && !c.Password.IsZero():
 		r.warn("SMTP_PASSWORD is ignored, because SMTP_SECRET is set")
 	}
+}
+
+// checkMailbox looks at where mails come back to. It comes after checkMail, whose log-in it shares.
+func (r *reader) checkMailbox(all *Config) {
+	c := &all.Mailbox
+	if c.Host == "" {
+		set := r.said("IMAP_PORT", "IMAP_USERNAME", "IMAP_PASSWORD", "IMAP_FOLDER", "IMAP_KEEP_COPIES")
+		r.warnIf(len(set) > 0, strings.Join(set, ", ")+": no effect without IMAP_HOST")
+		return
+	}
+	if all.Mail.SenderAddress == "" {
+		r.faultIf(true, "SMTP_SENDER_ADDRESS", "IMAP_HOST needs it: what is not sent does not come back")
+		return
+	}
+	c.Host = strings.Trim(c.Host, "[]")
+	r.faultIf(strings.ContainsFunc(c.Folder, unicode.IsControl), "IMAP_FOLDER", "without control characters")
+	r.faultIf(strings.ContainsFunc(c.Username, unicode.IsControl), "IMAP_USERNAME", "without control characters")
+	c.Username = cmp.Or(c.Username, all.Mail.Username)
+	r.faultIf(c.Username == "", "IMAP_USERNAME", "IMAP_HOST needs it")
+	r.faultIf(c.Password.IsZero() && all.MailLogin() == NoLogin, "IMAP_PASSWORD", "IMAP_HOST needs it")
+	r.faultIf(c.Password.IsZero() && all.MailLogin() == PasswordLogin && c.Username != all.Mail.Username, "IMAP_PASSWORD",
+		"IMAP_USERNAME is somebody else than SMTP_USERNAME")
+	unsigned := all.Ledger.SigningKey.IsZero() && (all.Ledger.Database.IsZero() || all.Ledger.ByAccount())
+	r.faultIf(unsigned, "SIGNING_KEY", "IMAP_HOST needs it: by it our own mails are told from what was made up")
 }
 
 // faultOfMailIf blames what was said last: the option, else the variable.

@@ -23,6 +23,7 @@ func (d *doctor) secrets(ctx context.Context) {
 	d.secret(ctx, "SMTP_OAUTH_REFRESH_TOKEN", o.RefreshToken.Version)
 	d.secret(ctx, "SMTP_CA", m.CA.Version)
 	d.secret(ctx, "SMTP_DKIM_KEY", m.DKIMKey.Version)
+	d.secret(ctx, "IMAP_PASSWORD", d.Settings.Mailbox.Password.Version)
 }
 
 func (d *doctor) secret(ctx context.Context, variable, version string) {
@@ -145,18 +146,34 @@ func (d *doctor) mail(ctx context.Context) {
 	if err == nil {
 		return
 	}
-	// Faults that know what they mean; see package mail.
-	var fault interface {
-		Explain() (what, meaning, remedy string)
-	}
-	if !errors.As(err, &fault) {
-		d.broken("mail", server+": "+why(err), "")
-		return
-	}
-	what, meaning, remedy := fault.Explain()
+	what, meaning, remedy := explained(err)
 	if s.PasswordPath != "" && strings.Contains(remedy, "password") {
 		project, name := secretOf(string(s.PasswordPath))
 		remedy += " To store one: " + storing("THE PASSWORD", name, project)
 	}
-	d.broken("mail", fmt.Sprintf("%s: %s: %s", server, what, meaning), remedy)
+	d.broken("mail", server+": "+strings.TrimSuffix(what+": "+meaning, ": "), remedy)
+}
+
+// mailbox logs in to where mails come back to, and says what may be done there.
+func (d *doctor) mailbox(ctx context.Context) {
+	m := d.Settings.Mailbox
+	if m.Host == "" {
+		return
+	}
+	server := fmt.Sprintf("%s:%d", m.Host, m.Port)
+	if err := d.Mailbox.Probe(ctx, func(step, found string) { d.ok("mailbox", "%s: %s: %s", server, step, found) }); err != nil {
+		what, meaning, remedy := explained(err)
+		d.broken("mailbox", server+": "+strings.TrimSuffix(what+": "+meaning, ": "), remedy)
+	}
+}
+
+// explained is what an error of packages mail and mailbox says it means.
+func explained(err error) (what, meaning, remedy string) {
+	var fault interface {
+		Explain() (what, meaning, remedy string)
+	}
+	if errors.As(err, &fault) {
+		return fault.Explain()
+	}
+	return why(err), "", ""
 }

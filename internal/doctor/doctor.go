@@ -101,6 +101,11 @@ type Config struct {
 	// Secret reads a version of a secret.
 	Secret func(ctx context.Context, version string) ([]byte, error)
 	Mailer Mailer
+	// Mailbox logs in to where mails come back to; see package mailbox. It is nil, or not asked,
+	// where none is configured.
+	Mailbox interface {
+		Probe(ctx context.Context, passed func(name, text string)) error
+	}
 	// PolicyFile reads the policy file, and is an error that says what is wrong with it; nil
 	// where there is none.
 	PolicyFile func(ctx context.Context) error
@@ -130,12 +135,12 @@ const checkTimeout = 2 * time.Minute
 func Run(ctx context.Context, c Config, report func(Finding)) {
 	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
 		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}, above: map[access.Resource]*access.Error{}}
-	checks := []func(context.Context){d.settings, d.publicAddress, d.audience, d.identityKeys, d.policyFile, d.mail}
+	checks := []func(context.Context){d.settings, d.publicAddress, d.audience, d.identityKeys, d.policyFile, d.mail, d.mailbox}
 	if c.Platform != nil {
 		checks = []func(context.Context){
 			d.settings, d.identity, d.audience, d.publicOrigin, d.identityKeys, d.keys, d.signing,
 			d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
-			d.policyFile, d.secrets, d.mail, d.topic,
+			d.policyFile, d.secrets, d.mail, d.mailbox, d.topic,
 			d.runServices, d.appVersions, d.accountKeys, d.clock,
 		}
 	}

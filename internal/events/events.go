@@ -20,6 +20,7 @@ const (
 	AskEnd      = "api.requestEnd"
 	End         = "api.endActivation"
 	Notify      = "api.notify"
+	Bounce      = "api.bounce"
 	Refuse      = "api.refuse"
 	BreakGlass  = "api.breakGlass"
 	ReviewGlass = "api.reviewGlass"

@@ -36,6 +36,7 @@ var forms = map[access.Action]struct{ event, severity, message string }{
 	access.Escalated:          {events.Escalate, severityInfo, "{actor} tells others that {what} for {whose} is not decided"},
 	access.RequestLapsed:      {events.Lapse, severityInfo, "Nobody decided {what} for {whose} in time"},
 	access.GrantExpired:       {events.Expire, severityInfo, "The time for {what} of {whose} is over"},
+	access.MailBounced:        {events.Bounce, severityWarning, "A mail says that one to {bounced} about {what} for {whose} came back"},
 	access.PasskeyEnrolled:    {events.EnrolPasskey, severityInfo, "{actor} enrolled passkey {passkey}"},
 	access.PasskeyApproved:    {events.ApprovePasskey, severityInfo, "{actor} approved passkey {passkey} of {whose}"},
 	access.PasskeyRemoved:     {events.RemovePasskey, severityInfo, "{actor} removed passkey {passkey} of {whose}"},
@@ -128,6 +129,9 @@ func requestLabels(e access.Event) map[string]string {
 	if e.Decision.Evidence != nil {
 		set("passkey", access.CredentialID(e.Decision.Evidence.Credential))
 	}
+	set("bounced", scrub(string(e.Bounce.To)))
+	set("status", scrub(e.Bounce.Status))
+	set("said", scrub(e.Bounce.Text))
 	set("digest", e.Decision.Digest)
 	set("outcomes", joined(e.Outcomes, ", ", outcome))
 	set("warnings", joined(e.Warnings, "; ", func(w *access.Error) string { return scrub(w.Error()) }))
@@ -165,7 +169,7 @@ func message(form string, e access.Event) string {
 		"{span}", minutes(span)+" minutes",
 		"{asked}", cmp.Or(people(r.Reviewers), "nobody by name"), "{partly}", partly(e.Outcomes), "{passkey}", strconv.Quote(e.Passkey),
 		"{application}", strconv.Quote(e.Change.Application), "{change}", strings.Join(e.Change.What, ", "),
-		"{trying}", string(e.Trying)).Replace(form)
+		"{bounced}", strconv.Quote(scrub(string(e.Bounce.To))), "{trying}", string(e.Trying)).Replace(form)
 }
 
 // repeated is whether all of it stood before. It keeps the event of a grant, since the

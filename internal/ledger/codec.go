@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -39,6 +40,7 @@ type requestForm struct {
 	Escalated     int                `json:"escalated,omitempty"`
 	TakenIn       time.Time          `json:"taken_in,omitzero"`
 	Ending        time.Time          `json:"ending,omitzero"`
+	Bounced       []access.Principal `json:"bounced,omitempty"`
 	Version       int                `json:"version,omitempty"`
 }
 
@@ -96,6 +98,30 @@ type assertionForm struct {
 	RelyingParty      string    `json:"relying_party"`
 }
 
+type bounceForm struct {
+	To      access.Principal `json:"to,omitempty"`
+	Status  string           `json:"status,omitempty"`
+	Text    string           `json:"text,omitempty"`
+	Meaning string           `json:"meaning,omitempty"`
+	Remedy  string           `json:"remedy,omitempty"`
+	At      time.Time        `json:"at"`
+}
+
+func bounceTo(b access.Bounce) *bounceForm {
+	if b == (access.Bounce{}) {
+		return nil
+	}
+	b.At = b.At.UTC()
+	return new(bounceForm(b))
+}
+
+func bounceFrom(f *bounceForm) access.Bounce {
+	if f == nil {
+		return access.Bounce{}
+	}
+	return access.Bounce(*f)
+}
+
 type callerForm struct {
 	Principal    access.Principal `json:"principal,omitempty"`
 	Subject      string           `json:"subject,omitempty"`
@@ -140,6 +166,7 @@ type noticeForm struct {
 	By        access.Principal   `json:"by,omitempty"`
 	Decision  *decisionForm      `json:"decision,omitempty"`
 	Declined  []decisionForm     `json:"declined,omitempty"`
+	Bounce    *bounceForm        `json:"bounce,omitempty"`
 	Window    *windowForm        `json:"window,omitempty"`
 	Outcomes  []outcomeForm      `json:"outcomes,omitempty"`
 	Final     bool               `json:"final,omitempty"`
@@ -186,6 +213,7 @@ type content struct {
 	Outcomes []outcomeForm `json:"outcomes,omitempty"`
 	Warnings []errorForm   `json:"warnings,omitempty"`
 	Err      *errorForm    `json:"error,omitempty"`
+	Bounce   *bounceForm   `json:"bounce,omitempty"`
 }
 
 // brings is whether an event of the action brings the whole request: the first one.
@@ -206,13 +234,14 @@ func encodeParts(e access.Event) ([]Part, error) {
 	if slices.ContainsFunc(e.Requirements, namesPeople) {
 		c.Fills = access.Each(e.Requirements, needTo)
 	}
-	person := e.Caller.Principal
+	c.Bounce = bounceTo(e.Bounce)
+	person := cmp.Or(e.Caller.Principal, e.Bounce.To)
 	var reviewers []access.Principal
 	if brings(e.Action) {
 		asked := e.Request
 		asked.State, asked.Decisions, asked.Window, asked.Version = "", nil, access.Window{}, 0
 		asked.Review, asked.Reminded, asked.Escalated = access.Decision{}, time.Time{}, 0
-		asked.TakenIn, asked.Ending = time.Time{}, time.Time{}
+		asked.TakenIn, asked.Ending, asked.Bounced = time.Time{}, time.Time{}, nil
 		asked.Reviewers, reviewers, person = nil, e.Request.Reviewers, e.Request.Principal
 		c.Request = new(requestTo(asked))
 	} else if e.Action == access.ReviewersAdded {
@@ -277,6 +306,7 @@ func decodeParts(e *access.Event, parts []Part) error {
 	if c.Err != nil {
 		e.Err = errorFrom(c.Err)
 	}
+	e.Bounce = bounceFrom(c.Bounce)
 	return nil
 }
 
@@ -286,7 +316,7 @@ func requestTo(r access.Request) requestForm {
 		Seconds: seconds(r.Duration), Start: r.Start.UTC(), Reviewers: r.Reviewers, Created: r.Created.UTC(), Expires: r.Expires.UTC(),
 		Fixed: windowTo(r.Fixed), Extends: r.Extends, Claims: r.Claims, ClaimsKnown: r.ClaimsKnown, Terms: termsTo(r.Terms), State: r.State,
 		Decisions: access.Each(r.Decisions, decisionTo), Window: windowTo(r.Window), Reminded: r.Reminded.UTC(), Escalated: r.Escalated,
-		TakenIn: r.TakenIn.UTC(), Ending: r.Ending.UTC(), Version: r.Version}
+		TakenIn: r.TakenIn.UTC(), Ending: r.Ending.UTC(), Bounced: r.Bounced, Version: r.Version}
 	if !r.Asking.IsZero() {
 		f.Asking = new(askingTo(r.Asking))
 	}
@@ -303,7 +333,7 @@ const maxItems = 1000
 var errTooMany = errors.New("there is more in it than in anything that was recorded")
 
 func requestFrom(f requestForm) (access.Request, error) {
-	if max(len(f.Entitlements), len(f.Reviewers), len(f.Decisions), len(f.Claims)) > maxItems {
+	if max(len(f.Entitlements), len(f.Reviewers), len(f.Decisions), len(f.Claims), len(f.Bounced)) > maxItems {
 		return access.Request{}, errTooMany
 	}
 	r := access.Request{ID: f.ID, Kind: f.Kind, Principal: f.Principal, Resource: f.Resource,
@@ -311,7 +341,7 @@ func requestFrom(f requestForm) (access.Request, error) {
 		Duration: duration(f.Seconds), Start: f.Start, Reviewers: slices.Clone(f.Reviewers), Created: f.Created, Expires: f.Expires,
 		Fixed: windowFrom(f.Fixed), Extends: f.Extends, Claims: f.Claims, ClaimsKnown: f.ClaimsKnown,
 		State: f.State, Decisions: access.Each(f.Decisions, decisionFrom), Window: windowFrom(f.Window),
-		Reminded: f.Reminded, Escalated: f.Escalated, TakenIn: f.TakenIn, Ending: f.Ending, Version: f.Version}
+		Reminded: f.Reminded, Escalated: f.Escalated, TakenIn: f.TakenIn, Ending: f.Ending, Bounced: slices.Clone(f.Bounced), Version: f.Version}
 	var err error
 	if r.Terms, err = termsFrom(f.Terms); err != nil {
 		return r, err
@@ -413,7 +443,8 @@ func errorFrom(f *errorForm) *access.Error {
 func encodeNotice(n access.Notice) ([]byte, error) {
 	f := noticeForm{ID: n.ID, Kind: n.Kind, Did: n.Did, At: n.At, Left: n.Left, Request: requestTo(n.Request), To: n.To, CC: n.CC,
 		By: n.By, Window: windowTo(n.Window),
-		Declined: access.Each(n.Declined, decisionTo), Outcomes: access.Each(n.Outcomes, outcomeTo), Final: n.Final,
+		Declined: access.Each(n.Declined, decisionTo), Bounce: bounceTo(n.Bounce),
+		Outcomes: access.Each(n.Outcomes, outcomeTo), Final: n.Final,
 		Roles: access.Each(n.Roles, func(r access.RoleInfo) roleForm { return roleForm(r) }), ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
 		f.Decision = new(decisionTo(n.Decision))
@@ -442,7 +473,8 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	}
 	n := access.Notice{ID: f.ID, Kind: f.Kind, Did: f.Did, At: f.At, Left: f.Left, Request: r, To: f.To, CC: f.CC,
 		By: f.By, Window: windowFrom(f.Window),
-		Declined: access.Each(f.Declined, decisionFrom), Outcomes: access.Each(f.Outcomes, outcomeFrom), Final: f.Final,
+		Declined: access.Each(f.Declined, decisionFrom), Bounce: bounceFrom(f.Bounce),
+		Outcomes: access.Each(f.Outcomes, outcomeFrom), Final: f.Final,
 		Roles: access.Each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)

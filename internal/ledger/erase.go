@@ -61,6 +61,7 @@ func erase(ctx context.Context, home Home, signer Signer, now time.Time, person 
 				f.request.Review.By, f.request.Review.Comment = "", ""
 			}
 			f.request.Decisions = slices.DeleteFunc(slices.Clone(f.request.Decisions), func(d access.Decision) bool { return d.By == person })
+			f.request.Bounced = slices.DeleteFunc(slices.Clone(f.request.Bounced), func(p access.Principal) bool { return p == person })
 			if row, err = rowOf(f.request, f.head); err != nil {
 				return err
 			}

@@ -182,7 +182,9 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 			return "", damaged(e.Request.ID, errBehind)
 		case !free && (len(f.events) == 0 || f.erased):
 			return "", nil
-		case free && (f.erased || f.request.Version != e.Request.Version || f.foreign && decidable(f.request.State)):
+		case e.Action == access.MailBounced && !f.request.Bounces(e.Bounce):
+			return e.Request.ID, nil // another instance has read the same mail
+		case free && (f.erased || moved(f.events, e.Request.Version) || f.foreign && decidable(f.request.State)):
 			return e.Request.ID, &access.Error{Kind: access.Conflict, Code: access.CodeConflict,
 				Args: access.Args{"resource": string(e.Request.Resource)},
 				Err:  fmt.Errorf("the request is at version %d, not %d", f.request.Version, e.Request.Version)}
@@ -205,6 +207,13 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 		}
 	}
 	return "", damaged(e.Request.ID, errBehind)
+}
+
+// moved is whether anything happened after a version but that mails came back: whoever can
+// write such a mail is not to keep anybody from deciding by it.
+func moved(events []access.Event, version int) bool {
+	return version < 0 || version > len(events) ||
+		slices.ContainsFunc(events[version:], func(e access.Event) bool { return e.Action != access.MailBounced })
 }
 
 // attempts is how often somebody else may be quicker with the same request, before it is

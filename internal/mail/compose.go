@@ -59,7 +59,7 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	if n.Kind.OfApplication() {
 		id, first = fmt.Sprintf("application-%s-%d", n.Change.Application, n.Change.Number), n.Kind
 	}
-	thread := fmt.Sprintf("%s.%s@%s", id, first, m.domain())
+	thread := m.c.MessageID(id+"."+string(first), m.domain())
 	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: thread,
 		body: func() (string, string, error) { return render(facts) }}
 	if n.Kind != first && n.Kind != access.NoticeGlass { // which come first of a request
@@ -72,9 +72,13 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 		d := n.Decision
 		said := sha256.Sum256(fmt.Append(nil, d.At.Unix(), d.By, " ", d.Comment))
 		if d.At.IsZero() {
-			said = sha256.Sum256([]byte(n.ID))
+			said = sha256.Sum256(fmt.Append(nil, n.ID, n.Bounce.To))
 		}
-		l.id = fmt.Sprintf("%s.%s.%x@%s", id, n.Kind, said[:5], m.domain())
+		messageID := m.c.MessageID
+		if n.Kind == access.NoticeBounced {
+			messageID = plainID // that this one comes back is told to nobody, by a mail that comes back
+		}
+		l.id = messageID(fmt.Sprintf("%s.%s.%x", id, n.Kind, said[:5]), m.domain())
 	}
 	l.subject = headerText(l.subject)
 	return l, nil
@@ -88,6 +92,8 @@ func render(facts notice.Facts) (text, html string, err error) {
 
 // messageIDs encodes what ids of 1.x may contain and Message-IDs had better not.
 var messageIDs = strings.NewReplacer("+", "%2B", "/", "%2F")
+
+func plainID(words, domain string) string { return words + "@" + domain }
 
 // headerText keeps readers from decoding a subject that was never encoded: an
 // address may legally look like an encoded word (RFC 2047).

@@ -277,7 +277,10 @@ func (m *Mailer) message(l letter, text, html string) *gomail.Msg {
 		msg.SetGenHeader(gomail.HeaderDispositionNotificationTo, "<"+m.c.ConfirmationTo+">")
 	}
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
-	msg.SetBulk()
+	// Not "All", as go-mail's SetBulk has it: that asks Exchange to send back no reports of what could not be
+	// delivered either (MS-OXCMAIL, X-Auto-Response-Suppress).
+	msg.SetGenHeader(gomail.HeaderPrecedence, "bulk")
+	msg.SetGenHeader(gomail.HeaderXAutoResponseSuppress, "OOF, AutoReply")
 	msg.SetBodyString(gomail.TypeTextPlain, text)
 	msg.AddAlternativeString(gomail.TypeTextHTML, html)
 	return msg

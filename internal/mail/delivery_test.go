@@ -261,8 +261,8 @@ func TestServersThatAnswerOddly(t *testing.T) {
 			}
 			return "550 5.1.1 who?\r\n", strings.HasPrefix(command, "RCPT")
 		}, 0, 1, "a recipient: 550", 1, false},
-		{"nobody is taken, and the end of the empty message is its last word", func(_ int, command string) (string, bool) {
-			if command == "." {
+		{"nobody is taken, and that it is taken back is its last word", func(_ int, command string) (string, bool) {
+			if command == "RSET" {
 				return "421 4.3.0 bye\r\n" + smtptest.Goodbye, true
 			}
 			return "550 5.1.1 who?\r\n", strings.HasPrefix(command, "RCPT")

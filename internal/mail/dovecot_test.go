@@ -1,18 +1,15 @@
 package mail_test
 
 import (
-	"bufio"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +18,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/mail"
+	"jitaccess/internal/mail/postfixtest"
 )
 
 // TestDovecot reads every letter back as a mail program does, over IMAP, from a
@@ -28,8 +26,8 @@ import (
 // arrives, and looks like it.
 func TestDovecot(t *testing.T) {
 	p := startPostfix(t)
-	d := startDovecot(t, p)
-	box := d.open(t, "boris@example.com")
+	d := postfixtest.StartDovecot(t, p, "boris")
+	box := openMailbox(t, d, p, "boris@example.com")
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +38,7 @@ func TestDovecot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := p.config()
+	c := postfixConfig(p)
 	c.SenderName = "Zugänge «JIT»"
 	c.Location = zone
 	c.Sign = mail.NewDKIM("jit2026", "example.com", holds(key.pem))
@@ -55,7 +53,7 @@ func TestDovecot(t *testing.T) {
 		if slices.ContainsFunc(failed, func(u access.Receipt) bool { return u.To == ana || u.To == boris }) {
 			t.Fatal(failed)
 		}
-		p.wait(t, "to=<boris@example.com>", 1)
+		p.Wait(t, "to=<boris@example.com>", 1)
 		got := box.newest()
 		raw := string(got.BodySection[0].Bytes)
 		arrived[name] = raw
@@ -144,110 +142,17 @@ func structure(s imap.BodyStructure) string {
 	return "nothing"
 }
 
-// dovecot is a running Dovecot that gives out the mail of a Postfix.
-type dovecot struct {
-	port    int
-	postfix *postfix
-}
-
-// dovecotConf leaves nothing to what is installed. Both may have their files where
-// the mail lies, in a directory of the test.
-const dovecotConf = `base_dir = %[1]s/run
-state_dir = %[1]s/state
-log_path = /dev/stderr
-protocols = imap
-listen = 127.0.0.1
-ssl = required
-ssl_cert = <%[1]s/tls/certificate.pem
-ssl_key = <%[1]s/tls/key.pem
-disable_plaintext_auth = yes
-mail_location = maildir:%[1]s/mail/%%n
-auth_username_format = %%Lu
-passdb {
-  driver = passwd-file
-  args = %[1]s/etc/people
-}
-userdb {
-  driver = static
-  args = uid=65534 gid=65534 home=%[1]s/mail/%%n
-}
-service imap-login {
-  inet_listener imap {
-    port = %[2]d
-  }
-  inet_listener imaps {
-    port = 0
-  }
-}
-service stats {
-  unix_listener stats-writer {
-    mode = 0666
-  }
-}
-`
-
-// startDovecot starts a Dovecot that ends with the test.
-func startDovecot(t *testing.T, p *postfix) *dovecot {
-	t.Helper()
-	const program = "/usr/sbin/dovecot"
-	if _, err := os.Stat(program); err != nil {
-		t.Fatalf("%s is missing: run make test, which installs it", program)
-	}
-	d := &dovecot{port: port(t), postfix: p}
-	for name, text := range map[string]string{
-		"etc/dovecot.conf": fmt.Sprintf(dovecotConf, p.directory, d.port),
-		"etc/people":       "boris@example.com:{PLAIN}" + secret + "\n",
-	} {
-		if err := os.WriteFile(filepath.Join(p.directory, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	daemon := exec.Command(program, "-F", "-c", filepath.Join(p.directory, "etc/dovecot.conf"))
-	log, err := daemon.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ready, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		said := false
-		for lines := bufio.NewScanner(log); lines.Scan(); {
-			t.Log(lines.Text())
-			if !said && strings.Contains(lines.Text(), "starting up") {
-				said = true
-				close(ready)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = daemon.Process.Signal(syscall.SIGTERM)
-		<-ended
-		_ = daemon.Wait()
-	})
-	select {
-	case <-ready:
-	case <-ended:
-		t.Fatal("Dovecot ended")
-	case <-time.After(30 * time.Second):
-		t.Fatal("Dovecot did not start")
-	}
-	return d
-}
-
-// mailbox is somebody's mail, seen through IMAP.
-type mailbox struct {
+// inbox is somebody's mail, seen through IMAP.
+type inbox struct {
 	t      *testing.T
 	client *imapclient.Client
 }
 
-// open logs in, under the protection of TLS that STARTTLS has begun.
-func (d *dovecot) open(t *testing.T, who string) *mailbox {
+// openMailbox logs in, under the protection of TLS that STARTTLS has begun.
+func openMailbox(t *testing.T, d *postfixtest.Dovecot, p *postfixtest.Postfix, who string) *inbox {
 	t.Helper()
-	client, err := imapclient.DialStartTLS(net.JoinHostPort("127.0.0.1", strconv.Itoa(d.port)),
-		&imapclient.Options{TLSConfig: &tls.Config{RootCAs: d.postfix.tls.Roots}})
+	client, err := imapclient.DialStartTLS(net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port)),
+		&imapclient.Options{TLSConfig: &tls.Config{RootCAs: p.TLS.Roots}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,11 +160,11 @@ func (d *dovecot) open(t *testing.T, who string) *mailbox {
 	if err := client.Login(who, secret).Wait(); err != nil {
 		t.Fatal(err)
 	}
-	return &mailbox{t, client}
+	return &inbox{t, client}
 }
 
 // newest is the mail that came last. Dovecot looks for it when the box is selected.
-func (m *mailbox) newest() *imapclient.FetchMessageBuffer {
+func (m *inbox) newest() *imapclient.FetchMessageBuffer {
 	m.t.Helper()
 	inbox, err := m.client.Select("INBOX", nil).Wait()
 	if err != nil || inbox.NumMessages == 0 {
@@ -275,7 +180,7 @@ func (m *mailbox) newest() *imapclient.FetchMessageBuffer {
 }
 
 // wantThread demands that the server finds one letter below another.
-func (m *mailbox) wantThread(above, below string, arrived map[string]string) {
+func (m *inbox) wantThread(above, below string, arrived map[string]string) {
 	m.t.Helper()
 	id := func(name string) uint32 {
 		header, _ := parse(m.t, arrived[name])

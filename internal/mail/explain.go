@@ -92,6 +92,24 @@ func explain(s symptom) *explanation {
 	return &explanations[slices.IndexFunc(explanations, func(x explanation) bool { return x.matches(s) })]
 }
 
+// ExplainBounce is what it means that a mail came back with a status, as "5.1.1", or with what the
+// server said, and which setting or page of which console puts it right: as if the server had said
+// it when it was told the recipient.
+func ExplainBounce(status, said string) (meaning, remedy string) {
+	s := symptom{at: atRecipient, cause: answered, code: 550, enhanced: status, text: strings.ToLower(oneLine(said))}
+	if strings.HasPrefix(status, "4") {
+		s.code = 450
+	}
+	if code := replies.FindString(said); code != "" {
+		s.code, _ = strconv.Atoi(code)
+	}
+	x := explain(s)
+	return x.meaning, x.remedy
+}
+
+// replies is the code with which a server's answer begins.
+var replies = regexp.MustCompile(`\b[45][0-9]{2}\b`)
+
 // table is what operators meet. It explains its form itself.
 //
 //go:embed explanations.txt

@@ -33,6 +33,10 @@ func letters() map[string]access.Notice {
 		"ended": change(approved(), func(n *access.Notice) {
 			n.Kind, n.By, n.Decision, n.CC = access.NoticeEnded, "dora@example.com", access.Decision{}, []access.Principal{boris}
 		}),
+		"bounced-hostile": change(approved(), func(n *access.Notice) {
+			n.Kind, n.Decision, n.Window, n.CC = access.NoticeBounced, access.Decision{}, access.Window{}, []access.Principal{"dora@example.com"}
+			n.Bounce = access.Bounce{To: boris, Status: "5.1.1", Text: hostile[:70], Meaning: "There is no such mailbox.", Remedy: "Ask."}
+		}),
 		"approved-for-less": change(approved(), func(n *access.Notice) {
 			n.Decision.Duration = n.Request.Duration / 2
 			n.Window.End = n.Window.Start.Add(n.Decision.Duration)
@@ -213,7 +217,7 @@ func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, n := range letters() {
-		if name == "review-hostile" || name == "passkey-hostile" || name == "change-hostile" || name == "application-review-unlinked" {
+		if name == "review-hostile" || name == "bounced-hostile" || name == "passkey-hostile" || name == "change-hostile" || name == "application-review-unlinked" {
 			continue // its data looks like words
 		}
 		if failed := m.Notify(t.Context(), n).Failed(); failed != nil {

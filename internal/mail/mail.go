@@ -79,6 +79,10 @@ type Config struct {
 	// signs nothing. A message that cannot be signed is not sent.
 	Sign func(context.Context, []byte) ([]byte, error)
 
+	// MessageID makes the Message-ID, without brackets, that begins with some words, such that it is
+	// known when the mail comes back (see mailbox.Marks); nil makes plain ones.
+	MessageID func(words, domain string) string
+
 	// Language is that of mails; nil means English. Location is the time zone of the
 	// times in them; nil means UTC. Provider and Immediate are as in notice.Writer.
 	Language  *words.Language
@@ -157,6 +161,9 @@ func (c *Config) setDefaults() {
 	c.MinTLS = cmp.Or(c.MinTLS, tls.VersionTLS12)
 	if c.Mechanisms == nil {
 		c.Mechanisms = []string{"PLAIN", "LOGIN"}
+	}
+	if c.MessageID == nil {
+		c.MessageID = plainID
 	}
 	c.Language = cmp.Or(c.Language, words.English)
 	if c.Address == nil {

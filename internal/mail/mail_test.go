@@ -203,6 +203,7 @@ func TestMailHasTheHeadersOfThePredecessorAndThreads(t *testing.T) {
 		want["Date"] = "Mon, 02 Mar 2026 09:30:00 +0000"
 		want["Auto-Submitted"] = "auto-generated"
 		want["Precedence"] = "bulk"
+		want["X-Auto-Response-Suppress"] = "OOF, AutoReply" // and no delivery report
 		want["User-Agent"] = ""
 		want["X-Mailer"] = ""
 		header, parts := parse(t, messages[i].Data)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/textproto"
-	"strings"
 )
 
 // send hands over the message to whomever the server takes it for. refused are the
@@ -53,93 +52,45 @@ func (s *session) transact(data []byte, sender string, recipients []string, refu
 }
 
 // envelope names sender and recipients. taken is whether the server now waits for
-// the message; if not, and if there is no error, everybody is in refused. Where the
-// server offers PIPELINING (RFC 2920) all is said ahead, which costs one round trip
-// rather than one for each command.
+// the message; if not, and if there is no error, everybody is in refused.
 func (s *session) envelope(sender string, recipients []string, refused map[string]error) (taken bool, err error) {
-	const data = "DATA\r\n"
-	from, to := "MAIL FROM:<"+sender+">\r\n", make([]string, len(recipients))
-	for i, recipient := range recipients {
-		to[i] = "RCPT TO:<" + recipient + ">\r\n"
-	}
-	ahead, _ := s.client.Extension("PIPELINING")
-	if ahead {
-		if err := s.say([]byte(from + strings.Join(to, "") + data)); err != nil {
-			return false, s.breakOff(atSender, err)
-		}
-	}
-	// ask returns the server's refusal, and what ends the conversation.
-	ask := func(at step, command string, class int) (no, err error) {
-		if !ahead {
-			err = s.say([]byte(command))
-		}
-		if err == nil {
-			err = s.hear(class)
-		}
-		if refusal(err) && !s.broken {
-			return s.fault(at, err), nil
-		}
-		if err != nil {
-			return nil, s.breakOff(at, err)
-		}
-		return nil, nil
-	}
-
-	notFrom, err := ask(atSender, from, 2)
-	if err == nil && !ahead {
-		err = notFrom
-	}
-	if err != nil {
+	if err := s.ask(atSender, "MAIL FROM:<"+sender+">\r\n", 2); err != nil {
 		return false, err
 	}
-	for i, recipient := range recipients {
-		no, err := ask(atRecipient, to[i], 2)
-		if err != nil {
-			return false, err
+	for _, recipient := range recipients {
+		no := s.ask(atRecipient, "RCPT TO:<"+recipient+">\r\n", 2)
+		if s.broken {
+			return false, no
 		}
 		if no != nil {
 			refused[recipient] = no
 		}
 	}
-	nobody := notFrom != nil || len(refused) == len(recipients)
-	if nobody && !ahead {
-		s.conclude(reset)
-		return false, nil
+	if len(refused) < len(recipients) {
+		if err = s.ask(atMessage, "DATA\r\n", 3); err == nil {
+			return true, nil
+		}
 	}
-	notNow, err := ask(atMessage, data, 3)
-	switch {
-	case err != nil:
-		return false, err
-	case notNow != nil:
-		s.conclude(reset)
-	case !nobody:
-		return true, nil
-	default:
-		// It waits for a message to nobody, and gets an empty one (RFC 2920, 3.1).
-		s.conclude(".\r\n")
+	if !s.broken { // the next envelope begins from nothing
+		s.ask(atMessage, "RSET\r\n", 2)
 	}
-	switch {
-	case notFrom != nil:
-		// What it said to the recipients only follows from that.
-		clear(refused)
-		return false, notFrom
-	case nobody:
-		return false, nil
-	}
-	return false, notNow
+	return false, err
 }
 
-// reset takes back an envelope, so that the next one begins from nothing.
-const reset = "RSET\r\n"
-
-// conclude says what ends a transaction. The session is broken if that is not
-// answered by any answer at all.
-func (s *session) conclude(command string) {
+// ask says a command, and returns why the server refuses it. The session is broken if
+// that is not answered by any answer at all.
+func (s *session) ask(at step, command string, class int) error {
 	err := s.say([]byte(command))
 	if err == nil {
-		err = s.hear(2)
+		err = s.hear(class)
 	}
-	s.broken = s.broken || err != nil && !refusal(err)
+	switch {
+	case err == nil:
+		return nil
+	case refusal(err) && !s.broken:
+		return s.fault(at, err)
+	}
+	return s.breakOff(at, err)
 }
 
 // say sends in one write what fits one.

@@ -87,6 +87,8 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	case access.NoticeEnded:
 		facts.By = cmp.Or(n.By, facts.By)
 		w.ended(&facts, n)
+	case access.NoticeBounced:
+		w.bounced(&facts, n)
 	case access.NoticeGlass, access.NoticeGlassReviewed:
 		facts.Subject = w.text("notice.glass.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())
 		w.glass(&facts, n)
@@ -274,6 +276,27 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 // stands is the window of a grant, and how long it is.
 func (w Writer) stands(granted access.Window, length string) []Row {
 	return []Row{w.row("notice.from", w.instant(granted.Start)), w.row("notice.until", w.instant(granted.End), length)}
+}
+
+// bounced tells what a mail says of another one. Of what was sent nothing else is in it.
+func (w Writer) bounced(facts *Facts, n access.Notice) {
+	r, b := n.Request, n.Bounce
+	to := cmp.Or(plain(string(b.To), maxUserText), w.text("notice.bounced.somebody"))
+	facts.Heading, facts.Button = w.text("notice.bounced"), w.text("notice.button")
+	if r.Asking.IsZero() {
+		facts.Intro = w.text("notice.bounced.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "to", to)
+	} else {
+		facts.Intro = w.text("notice.bounced.asking.intro", "application", r.Asking.Application, "to", to)
+	}
+	facts.Rows = []Row{w.row("notice.bounced.to", to)}
+	if said := strings.TrimSpace(b.Status + " " + b.Text); said != "" {
+		facts.Rows = append(facts.Rows, w.row("notice.bounced.said", plain(said, maxUserText)))
+	}
+	if b.Meaning != "" {
+		facts.Rows = append(facts.Rows, w.row("notice.bounced.means", b.Meaning), w.row("notice.bounced.remedy", b.Remedy))
+	}
+	facts.Rows = slices.Concat(facts.Rows, w.who(n), w.why(r))
+	facts.Notes = []string{w.text("notice.bounced.note")}
 }
 
 // ended tells of an end by somebody else than the holder.

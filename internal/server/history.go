@@ -70,6 +70,15 @@ type apiEvent struct {
 	Application string `json:"application,omitempty"`
 	Comment     string `json:"comment,omitempty"`
 	Error       string `json:"error,omitempty"`
+	// Bounce is what a mail says of one that came back.
+	Bounce *apiBounce `json:"bounce,omitempty"`
+}
+
+type apiBounce struct {
+	To      string `json:"to,omitempty"`
+	Status  string `json:"status,omitempty"`
+	Said    string `json:"said,omitempty"`
+	Meaning string `json:"meaning,omitempty"`
 }
 
 func stamp(t time.Time) string {
@@ -133,6 +142,9 @@ func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
 			Comment: e.Decision.Comment}
 		if failure := access.AsError(e.Err); failure != nil {
 			event.Error = string(failure.Code)
+		}
+		if e.Action == access.MailBounced {
+			event.Bounce = &apiBounce{string(e.Bounce.To), e.Bounce.Status, e.Bounce.Text, e.Bounce.Meaning}
 		}
 		a.Events = append(a.Events, event)
 	}

@@ -540,6 +540,12 @@ func everythingThatHappens() []access.Event {
 	for i, action := range slices.Compact(actions) {
 		events = append(events, happened(action, ben, time.Duration(i)*time.Second))
 	}
+	bounced := happened(access.MailBounced, "", time.Duration(len(events))*time.Second)
+	bounced.Caller.Method = access.MethodSystem
+	bounced.Bounce = access.Bounce{To: carl, Status: "5.1.1", Text: "550 <b>no such user</b>\u202e", Meaning: "There is no mailbox at the recipient's address."}
+	unnamed := bounced
+	unnamed.At, unnamed.Bounce = bounced.At.Add(time.Second), access.Bounce{}
+	events = append(events, bounced, unnamed)
 	refused := warn(access.CodeRoleNotGrantable, access.Args{"role": "roles/owner", "resource": "acme-orders-prod"})
 	for i := range events {
 		switch events[i].Action {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"html/template"
 	"net/http"
@@ -56,6 +57,7 @@ var eventWords = map[access.Action]struct{ key, tone string }{
 	access.GlassReviewed:    {"event.reviewed", ""},
 	access.Reminded:         {"event.reminded", ""},
 	access.Escalated:        {"event.escalated", ""},
+	access.MailBounced:      {"event.bounced", "bad"},
 }
 
 // lively are the states in which something may happen that whoever looks waits for.
@@ -78,6 +80,10 @@ func (s *server) viewEvent(r *http.Request, q access.Request, e access.Event) ev
 		v.Text = l.HTML("event.approved-less", "who", who, "length", l.Days(e.Decision.Duration))
 	case e.Action == access.GrantWritten && until != nil:
 		v.Text = l.HTML("event.granted-until", "end", until.HTML())
+	case e.Action == access.MailBounced:
+		v.Text = l.HTML(how.key, "to", cmp.Or(access.Visible(string(e.Bounce.To)), l.Text("notice.bounced.somebody")))
+		v.Because = slices.DeleteFunc([]string{strings.TrimSpace(e.Bounce.Status + " " + access.Visible(e.Bounce.Text)), e.Bounce.Meaning},
+			func(line string) bool { return line == "" })
 	default:
 		v.Text = l.HTML(how.key, "who", who)
 	}

@@ -52,7 +52,7 @@ func families(t *testing.T) map[string][]string {
 		"notifications.channel.": channels, "notifications.took.": channels, "notifications.look.": channels,
 		"notifications.hint.": channels, "notifications.accepted.": channels, "notifications.unset.": channels,
 		"notifications.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
-			string(access.NoticeEnded), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
+			string(access.NoticeEnded), string(access.NoticeBounced), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
 			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), string(access.NoticePasskeyAdded),
 			string(access.NoticePasskeyApproved), string(access.NoticePasskeyRemoved), string(access.NoticeChangeWaits),
 			string(access.NoticeChangedAlone), "test"},

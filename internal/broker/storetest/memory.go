@@ -47,6 +47,7 @@ var memory = []struct {
 	{"a doubt stands until it is taken back", doubts},
 	{"the head changes with whatever is recorded", heads},
 	{"who gives up waiting changes nothing", givenUp},
+	{"that a mail came back is recorded once, with its notice, and keeps nobody from deciding", bounced},
 }
 
 // RunMemory runs the suite for a store that remembers. Again is another instance of the
@@ -82,6 +83,35 @@ func sweeps(t *testing.T, f Fixture, again broker.Memory) {
 		if last, err := again.LastSweep(ctx); err != nil || !last.Equal(now) {
 			t.Errorf("%v, %v; want %v", last, err, now)
 		}
+	}
+}
+
+func bounced(t *testing.T, f Fixture, again broker.Memory) {
+	opened := f.open(t, f.make(t, f.request(1)))
+	for i, store := range []broker.Memory{f.memory(), again, f.memory()} {
+		e := f.event(opened, access.MailBounced)
+		e.Caller = access.Caller{Method: access.MethodSystem}
+		e.Bounce = access.Bounce{To: "ben@example.com", Status: "5.1.1", Text: "no such user", Meaning: "No.", Remedy: "Ask.", At: f.Now().UTC()}
+		n := f.notice(opened, fmt.Sprintf("notice-%d", i))
+		n.Kind, n.Bounce, n.Later = access.NoticeBounced, e.Bounce, true
+		if _, err := store.Commit(context.Background(), e, []access.Notice{n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events, err := f.memory().History(context.Background(), opened.ID)
+	if err != nil || len(events) != 2 || events[1].Bounce.Remedy != "Ask." || events[1].Bounce.To != "ben@example.com" {
+		t.Errorf("%+v, %v", events, err)
+	}
+	taken, err := again.Take(context.Background(), f.Now(), time.Minute, 10)
+	if err != nil || len(taken) != 1 || taken[0].Notice.Bounce.Status != "5.1.1" {
+		t.Errorf("%+v, %v", taken, err)
+	}
+	// What was opened before is as good as it was.
+	if _, _, err := f.decide(opened, access.RequestDenied, opened.Reviewers[0]); err != nil {
+		t.Error(err)
+	}
+	if got := f.open(t, opened.ID); got.State != access.Denied || len(got.Bounced) != 1 || got.FullDigest() != opened.FullDigest() {
+		t.Errorf("%+v", got)
 	}
 }
 
