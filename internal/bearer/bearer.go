@@ -70,7 +70,8 @@ var (
 // An *access.Error says nothing about the token: the keys of the application that it names are
 // not known now. Every other error is for the log: who sent the token must not learn which part
 // of it was wrong.
-func Authenticate(ctx context.Context, token string, audiences []string, all []application.Application, now time.Time) (Authentication, error) {
+func Authenticate(ctx context.Context, token string, audiences []string, all []application.Application,
+	now time.Time) (Authentication, error) {
 	var makers []application.Application // of each secret
 	var unknown error
 	claims, by, err := jose.VerifyShared(token, func(said jose.Claims) (secrets [][]byte) {
