@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"jitaccess/internal/broker"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/ledger/relational"
+	"jitaccess/internal/policy"
 )
 
 // intruded is a world with an application, and somebody who may write everything in the
@@ -275,4 +278,112 @@ func TestNothingOfAnApplicationIsFound(t *testing.T) {
 	if _, err := i.storeOf(keys(t)).Commit(t.Context(), access.Event{Action: access.GrantTakenIn, At: i.Clock, Request: r, Window: r.Window}, nil); err == nil {
 		t.Error("it is taken in")
 	}
+}
+
+// losing is a ledger that can be read, and does not take what is recorded by some actions.
+type losing struct {
+	*ledger.Store
+	lost []access.Action
+}
+
+func (l *losing) Commit(ctx context.Context, e access.Event, notices []access.Notice) (string, error) {
+	if slices.Contains(l.lost, e.Action) {
+		return "", &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable}
+	}
+	return l.Store.Commit(ctx, e, notices)
+}
+
+// The end of an application's access is what is recorded: nobody is told of one that is not,
+// and access is over from the moment in which it is.
+func TestTheEndOfAnApplicationsAccessIsWhatIsRecorded(t *testing.T) {
+	for who, c := range map[string]access.Caller{"the application": deployer("deployer"), "an administrator": caller(dan), "who approved it": caller(cho)} {
+		t.Run(who, func(t *testing.T) {
+			i := intrude(t)
+			r := mustApprove(t, i.instance(keys(t)), "run")
+			l := &losing{i.storeOf(keys(t)), []access.Action{access.EndAsked, access.GrantEnded}}
+			i.Ledger = l
+			b := i.BrokerOf(i.Registration(), broker.Registration{Provider: application.NewProvider(i.registry, func() time.Time { return i.Clock }),
+				Name: application.ProviderName, Kinds: application.Kinds})
+			i.Told = nil
+			_, err := b.End(t.Context(), c, r.Resource, r.ID, ana)
+			is(t, err, access.Unavailable, access.CodeLedgerUnavailable)
+			if len(i.Told) > 0 {
+				t.Errorf("told %+v", i.Told)
+			}
+			if got, err := b.ForApplication(t.Context(), deployer("deployer"), r.ID); err != nil || got.State != access.Active {
+				t.Errorf("nothing is recorded, and it is %s, %v", got.State, err)
+			}
+			// That it is to end is recorded, and the process ends.
+			l.lost = l.lost[1:]
+			if _, err = b.End(t.Context(), c, r.Resource, r.ID, ana); err != nil {
+				t.Fatal(err)
+			}
+			got, err := b.ForApplication(t.Context(), deployer("deployer"), r.ID)
+			if err != nil || got.State != access.Ended {
+				t.Errorf("its end is recorded, and it is %s, %v", got.State, err)
+			}
+			v, err := b.Show(t.Context(), caller(cho), r.ID, "")
+			if err != nil || v.State != access.Ended || v.CanEnd {
+				t.Errorf("shown as %s, %v", v.State, err)
+			}
+			// Nobody without a key says that it could not be ended.
+			if _, err := i.storeOf(own(t)).Commit(t.Context(), access.Event{Action: access.EndFailed, At: i.Clock, Request: r}, nil); err != nil {
+				t.Fatal(err)
+			}
+			again := i.instance(keys(t))
+			if got, err := again.ForApplication(t.Context(), deployer("deployer"), r.ID); err != nil || got.State != access.Ended {
+				t.Errorf("said to go on, it is %s, %v", got.State, err)
+			}
+			i.Clock = i.Clock.Add(2 * time.Minute)
+			swept(t, again)
+			if got, err := i.storeOf(keys(t)).Open(t.Context(), r.ID); err != nil || got.State != access.Ended || !got.Ending.IsZero() {
+				t.Errorf("swept, it is %s since %v, %v", got.State, got.Ending, err)
+			}
+		})
+	}
+}
+
+// A callback does not say that somebody may go on whose access was ended meanwhile.
+func TestNoCallbackSaysThatAccessGoesOnThatIsEnding(t *testing.T) {
+	w, r, b := withApplication(t)
+	down := &unheardOf{world: w}
+	b = brokerWith(w, r, down)
+	a := deploy()
+	a.Callback = "https://deploy.example.com/done"
+	id := mustAskFor(t, b, a).Request.ID
+	if _, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: id, Verdict: access.Approve}); err != nil {
+		t.Fatal(err)
+	}
+	l := &losing{w.Ledger.(*ledger.Store), []access.Action{access.GrantEnded}}
+	w.Ledger = l
+	b = brokerWith(w, r, down)
+	if _, err := b.End(t.Context(), caller(dan), "apps/deployer", id, ana); err != nil {
+		t.Fatal(err)
+	}
+	down.called = nil
+	w.Clock = w.Clock.Add(20 * time.Minute)
+	swept(t, b)
+	if slices.Contains(down.called, access.Active) {
+		t.Errorf("called back with %v", down.called)
+	}
+}
+
+// unheardOf is an application that does not answer when it is called back.
+type unheardOf struct {
+	*world
+	called []access.State
+}
+
+func (u *unheardOf) Notify(ctx context.Context, n access.Notice) access.Receipts {
+	if n.Kind != access.NoticeChanged {
+		return u.world.Notify(ctx, n)
+	}
+	u.called = append(u.called, n.Request.State)
+	return access.Receipts{{Channel: "callback", Ref: n.ID, Err: errors.New("the application answered 500")}}
+}
+
+func brokerWith(w *world, r *registry, n broker.Notifier) *broker.Broker {
+	return broker.New(broker.Config{Providers: []broker.Registration{w.Registration(), {Provider: application.NewProvider(r, func() time.Time { return w.Clock }),
+		Name: application.ProviderName, Kinds: application.Kinds}}, Store: w.Ledger, Journal: w, Notifier: n, Directory: w, Admins: w.Admins,
+		Policy: policy.New(w.Settings), Origin: w.Origin, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
 }
