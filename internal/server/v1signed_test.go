@@ -40,7 +40,7 @@ func TestWhatIsCalledSignedIsVerified(t *testing.T) {
 			d.Digest = q.Digest()
 			s := passkey.Statement{Purpose: passkey.Approval, Person: ben, Request: d.Digest, Nonce: bytes.Repeat([]byte{1}, 32), At: a.clock}
 			d.Evidence = key.Sign(s)
-			d.Evidence.PublicKey = key.PublicKey()
+			d.Evidence.PublicKey, d.Evidence.RelyingParty = key.PublicKey(), "access.example.com"
 			c.change(&q)
 			a.requests[id] = q
 			a.mu.Unlock()
