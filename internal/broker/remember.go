@@ -59,18 +59,25 @@ const (
 	firstRetry = time.Minute
 	lastRetry  = time.Hour
 	tryTime    = 24 * time.Hour
+	// callTryTime is for how long an application is called back that does not answer: what
+	// counts is what it asks for.
+	callTryTime = time.Hour
 )
 
 // settle takes a message out of the outbox that everybody was told, and leaves one there
 // for later that somebody was not, who may get it twice then, with the same Message-ID.
-// After a day it is given up; that it failed stands in the journal.
+// After a day it is given up, a callback after an hour; that it failed stands in the journal.
 func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Receipts) []*access.Error {
 	if b.memory() == nil || m.ID == "" {
 		return nil
 	}
 	_, err := timed(b, ctx, func(ctx context.Context) (struct{}, error) {
 		now := b.c.Now()
-		if len(failed) == 0 || now.Sub(m.Made) > tryTime {
+		tries := tryTime
+		if m.Notice.Kind == access.NoticeChanged {
+			tries = callTryTime
+		}
+		if len(failed) == 0 || now.Sub(m.Made) > tries {
 			return struct{}{}, b.memory().Sent(ctx, m)
 		}
 		m.Notice.Left = failed.Targets()
