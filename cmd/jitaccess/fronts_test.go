@@ -146,7 +146,7 @@ func TestTheServiceBehindOtherFronts(t *testing.T) {
 			}
 			with("/", test.assertion()).expect(t, 200, alice)
 			// ADMINS names the group that the assertion does.
-			with("/mail", test.assertion()).expect(t, 200)
+			with("/notifications", test.assertion()).expect(t, 200)
 			// What somebody does is done and recorded as theirs.
 			w.call("", "POST", selfURL, encoded(t, selfBody(nil)), "X-JITACCESS", "1", "Content-Type", "application/json",
 				test.header, test.assertion()).expect(t, 200, `"ACTIVE"`)

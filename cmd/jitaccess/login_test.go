@@ -250,20 +250,20 @@ func TestGroupsAndKeysOfALogin(t *testing.T) {
 	admin, other := w.visitor(), w.visitor()
 	admin.open("/", alice)
 	other.open("/", bob)
-	admin.visit("/mail", nil).expect(t, 200)
-	other.visit("/mail", nil).expect(t, 403)
+	admin.visit("/notifications", nil).expect(t, 200)
+	other.visit("/notifications", nil).expect(t, 403)
 	w.restart(map[string]string{"SESSION_KEY": secondKey + "," + sessionKey})
-	admin.visit("/mail", nil).expect(t, 200)
+	admin.visit("/notifications", nil).expect(t, 200)
 	w.restart(map[string]string{"SESSION_KEY": secondKey})
-	admin.visit("/mail", nil).expect(t, 200)
-	other.visit("/mail", nil).expect(t, 303)
+	admin.visit("/notifications", nil).expect(t, 200)
+	other.visit("/notifications", nil).expect(t, 303)
 	// A provider that is down at the start, and one that is there later.
 	issuer := w.Environment["OIDC_ISSUER"]
 	w.restart(map[string]string{"OIDC_ISSUER": "http://127.0.0.1:1"})
 	w.visitor().visit("/", nil).expect(t, 503, "identity provider did not answer")
 	w.call("", "GET", "/health/ready", "").expect(t, 200, `"IdentityProviderIsAvailable":false`, `"healthy":true`)
 	w.restart(map[string]string{"OIDC_ISSUER": issuer})
-	admin.visit("/mail", nil).expect(t, 200)
+	admin.visit("/notifications", nil).expect(t, 200)
 	w.call("", "GET", "/health/ready", "").expect(t, 200, `"IdentityProviderIsAvailable":true`)
 }
 

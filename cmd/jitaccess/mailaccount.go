@@ -10,7 +10,7 @@ import (
 	"jitaccess/internal/words"
 )
 
-// mailAccount shows administrators the mail account. It implements server.MailAccount.
+// mailAccount shows administrators the mail account. It implements server.Account.
 type mailAccount struct {
 	*mail.Mailer
 	config *config.Config

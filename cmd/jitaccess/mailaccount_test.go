@@ -51,23 +51,23 @@ func says(t *testing.T, a answer, texts ...string) {
 // of a test message; nobody else does.
 func TestMailAccount(t *testing.T) {
 	w := newWorld(t, surroundings{environment: map[string]string{"ADMINS": "user:bob@example.com"}})
-	says(t, w.page(alice, "/mail").expect(t, 403), "This page is for administrators of this service.")
-	w.form(alice, "/mail", url.Values{}).expect(t, 403)
+	says(t, w.page(alice, "/notifications").expect(t, 403), "This page is for administrators of this service.")
+	w.form(alice, "/notifications", url.Values{"channel": {"mail"}}).expect(t, 403)
 	if len(w.mail.Messages()) != 0 {
 		t.Fatal("alice has a mail sent")
 	}
 
 	server := fmt.Sprintf("%s:%d", w.mail.Host, w.mail.Port)
-	says(t, w.page(bob, "/mail").expect(t, 200), server+", STARTTLS demanded", "as jitaccess with a password",
+	says(t, w.page(bob, "/notifications").expect(t, 200), server+", STARTTLS demanded", "as jitaccess with a password",
 		"set, hidden: projects/", "/secrets/smtp-password/versions/", "3 connections at once, 30 mails a minute", "It has sent none since it started.")
 	if w.mail.Connections() != 0 {
 		t.Error("looking connects")
 	}
 
 	w.ask()
-	says(t, w.page(bob, "/mail").expect(t, 200), "accepted Request for review", "To bob@example.com , alice@example.com")
+	says(t, w.page(bob, "/notifications").expect(t, 200), "accepted Request for review", "To bob@example.com , alice@example.com")
 
-	tested := w.form(bob, "/mail", url.Values{}).expect(t, 200)
+	tested := w.form(bob, "/notifications", url.Values{"channel": {"mail"}}).expect(t, 200)
 	says(t, tested, "The mail server took the test message.", "ok secret", "ok resolve 127.0.0.1 is an address", "ok connect to "+server,
 		"ok TLS version 1.3 with a certificate for this host (for localhost, 127.0.0.1, ::1, by", "ok log-in as jitaccess by PLAIN",
 		"ok accepted the server took a mail to bob@example.com", "accepted Test message")
@@ -120,7 +120,7 @@ func TestARefusedMailIsExplained(t *testing.T) {
 			if n := len(w.mail.Messages()); n != c.reached {
 				t.Errorf("%d mails", n)
 			}
-			says(t, w.page(carol, "/mail").expect(t, 200), c.page...)
+			says(t, w.page(carol, "/notifications").expect(t, 200), c.page...)
 			if !w.logged(c.log...) {
 				t.Errorf("the log lacks a line with %q:\n%s", c.log, w.log)
 			}

@@ -252,7 +252,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	apps := newApplications(terms, google, byPage, k)
+	apps := newApplications(terms, google, byPage, logger, k)
+	hub := newGitHub(c, apps, k)
 	if memory.ledger != nil { // what they ask for is nowhere but there
 		providers = append(providers, registeredApplications(apps, k))
 	}
@@ -261,10 +262,13 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	ports := broker.Config{
 		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
-		Journal: log, Notifier: newCallbacks(c, notifier, apps, k),
+		Journal: log, Notifier: newCallbacks(c, notifier, apps, hub, k),
 		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
+	}
+	if byPage != nil {
+		ports.Managed = byPage
 	}
 	if signsHere(c) {
 		ports.Signatures = memory.ledger
@@ -283,8 +287,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Broker:   requests,
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
-		Applications: programs(c, requests, apps, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), MailAccount: mailAccount{mailer, c, account}, Apps: appPages(c, apps, byPage, requests), Version: version,
+		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
+		Provider: providersOf(c), Accounts: []server.Account{mailAccount{mailer, c, account}}, Apps: appPages(c, apps, byPage,
+			requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			checks := map[string]error{}

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -64,6 +66,19 @@ const (
 	callTryTime = time.Hour
 )
 
+// givenUp is whether a message that somebody was not told is not tried again: after a day, a callback after an hour, and
+// at once where who would be told has said that the same will not do a second time.
+func givenUp(m access.Message, failed access.Receipts, now time.Time) bool {
+	tries := tryTime
+	if m.Notice.Kind == access.NoticeChanged {
+		tries = callTryTime
+	}
+	return now.Sub(m.Made) > tries || m.Notice.Kind == access.NoticeChanged && !slices.ContainsFunc(failed, func(r access.Receipt) bool {
+		e, said := errors.AsType[*access.Error](r.Err)
+		return !said || e.MayPass()
+	})
+}
+
 // settle takes a message out of the outbox that everybody was told, and leaves one there
 // for later that somebody was not, who may get it twice then, with the same Message-ID.
 // After a day it is given up, a callback after an hour; that it failed stands in the journal.
@@ -73,11 +88,7 @@ func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Rec
 	}
 	_, err := timed(b, ctx, func(ctx context.Context) (struct{}, error) {
 		now := b.c.Now()
-		tries := tryTime
-		if m.Notice.Kind == access.NoticeChanged {
-			tries = callTryTime
-		}
-		if len(failed) == 0 || now.Sub(m.Made) > tries {
+		if len(failed) == 0 || givenUp(m, failed, now) {
 			return struct{}{}, b.memory().Sent(ctx, m)
 		}
 		m.Notice.Left = failed.Targets()

@@ -84,6 +84,12 @@ func escalatedTo(r access.Request) []access.Principal {
 // was decided since, or is over; and what is not of a request as it is remembered. Whoever
 // may write the database tells nobody in our name what was never asked.
 func (b *Broker) stale(ctx context.Context, n access.Notice) (bool, error) {
+	switch {
+	case n.Kind.OfPasskey():
+		return b.staleKey(ctx, n)
+	case n.Kind.OfApplication():
+		return b.staleChange(ctx, n)
+	}
 	r, err := b.open(ctx, n.Request.ID)
 	if slices.Contains(spoiled, codeOf(err)) {
 		return true, nil
@@ -121,7 +127,12 @@ func (b *Broker) homeward(n access.Notice) access.Notice {
 	if n.BaseURL != "" {
 		n.BaseURL = b.c.Origin + "/"
 	}
-	if n.ReviewURL != "" {
+	switch {
+	case n.Kind.OfPasskey():
+		n.ReviewURL = b.c.Origin + passkeysPath
+	case n.Kind == access.NoticeChangeWaits:
+		n.ReviewURL = appURL(b.c.Origin, n.Change.Application)
+	case n.ReviewURL != "":
 		n.ReviewURL = reviewURL(b.c.Origin, n.Request.ID, n.Request)
 	}
 	return n

@@ -91,7 +91,8 @@ var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 // https://docs.cloud.google.com/compute/docs/metadata/overview
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
 // https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
-var metadata = []netip.Addr{netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("100.100.100.200")}
+var metadata = []netip.Addr{netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("fd00:ec2::254"),
+	netip.MustParseAddr("100.100.100.200")}
 
 // public is whether an address, which is not mapped, is of the Internet. NAT64 (64:ff9b::/96 and
 // 64:ff9b:1::/48), local, link-local and multicast addresses are outside of global.

@@ -28,8 +28,8 @@ type Notifier struct {
 	Sender   Sender
 	// Local: the service is reached on loopback alone, and applications may be there too.
 	Local bool
-	// Others are told otherwise, by the name of the application; may be nil.
-	Others map[string]func(context.Context, access.Request) error
+	// Others tells who is not told like this. It is false of an application that is; may be nil.
+	Others func(context.Context, access.Request) (bool, error)
 }
 
 // Channels are those of people.
@@ -49,16 +49,22 @@ func (n Notifier) Notify(ctx context.Context, notice access.Notice) access.Recei
 
 func (n Notifier) call(ctx context.Context, notice access.Notice) error {
 	asking := notice.Request.Asking
-	if other := n.Others[asking.Application]; other != nil {
-		return other(ctx, notice.Request)
+	if n.Others != nil {
+		if other, err := n.Others(ctx, notice.Request); other || err != nil {
+			return err
+		}
 	}
 	all, err := n.Registry.Applications(ctx)
 	if err != nil {
 		return err
 	}
 	at := slices.IndexFunc(all, func(a application.Application) bool { return a.Name == asking.Application })
-	if at < 0 || all[at].KeysErr != nil {
-		return errors.New("there is none of that name, or its keys cannot be read")
+	if at < 0 {
+		return errors.New("there is none of that name")
+	}
+	keys, err := all[at].Keys(ctx)
+	if err != nil {
+		return err
 	}
 	// Its hosts may be others than when it asked.
 	u, err := application.ParseCallback(asking.Callback, all[at].CallbackHosts, n.Local)
@@ -66,7 +72,7 @@ func (n Notifier) call(ctx context.Context, notice access.Notice) error {
 		return err
 	}
 	m := Message{ID: notice.ID, URL: u.String()}
-	for _, k := range all[at].Keys {
+	for _, k := range keys {
 		m.Keys = append(m.Keys, k.Secret)
 	}
 	if m.Body, err = Body(notice.Request, n.Sender.Now()); err != nil {

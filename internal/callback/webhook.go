@@ -235,7 +235,8 @@ var happened = map[access.Action]string{
 
 func event(kind string, n access.Notice) ([]byte, error) {
 	r := n.Request
-	d := data{ID: r.ID, Requester: string(r.Principal), Resource: string(r.Resource), Application: r.Asking.Application, By: by(n), URL: n.ReviewURL}
+	d := data{ID: r.ID, Requester: string(r.Principal), Resource: string(r.Resource), Application: r.Asking.Application,
+		By: by(n), URL: n.ReviewURL}
 	for _, e := range r.Entitlements {
 		d.Roles = append(d.Roles, string(e.Role))
 	}

@@ -146,6 +146,32 @@ type noticeForm struct {
 	Roles     []roleForm         `json:"roles,omitempty"`
 	ReviewURL string             `json:"review_url,omitempty"`
 	BaseURL   string             `json:"base_url,omitempty"`
+	Passkey   *passkeyForm       `json:"passkey,omitempty"`
+	Change    *changeForm        `json:"change,omitempty"`
+}
+
+// changeForm is a change of an application as a notice has it.
+type changeForm struct {
+	Application string           `json:"application"`
+	Number      int              `json:"number"`
+	By          access.Principal `json:"by"`
+	At          time.Time        `json:"at"`
+	What        []string         `json:"what"`
+}
+
+// passkeyForm is a key as a notice has it.
+type passkeyForm struct {
+	Of           access.Principal `json:"of"`
+	Credential   []byte           `json:"credential"`
+	Name         string           `json:"name"`
+	PublicKey    []byte           `json:"public_key"`
+	RelyingParty string           `json:"relying_party"`
+	Synced       bool             `json:"synced,omitempty"`
+	Enrolled     time.Time        `json:"enrolled"`
+	Approved     time.Time        `json:"approved,omitzero"`
+	Removed      time.Time        `json:"removed,omitzero"`
+	ApprovedBy   access.Principal `json:"approved_by,omitempty"`
+	RemovedBy    access.Principal `json:"removed_by,omitempty"`
 }
 
 // content is the first part of an entry.
@@ -392,6 +418,12 @@ func encodeNotice(n access.Notice) ([]byte, error) {
 	if n.Decision.Verdict != "" {
 		f.Decision = new(decisionTo(n.Decision))
 	}
+	if n.Passkey.Of != "" {
+		f.Passkey = new(passkeyForm(n.Passkey))
+	}
+	if n.Change.Application != "" {
+		f.Change = new(changeForm(n.Change))
+	}
 	return json.Marshal(f)
 }
 
@@ -400,7 +432,8 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return access.Notice{}, err
 	}
-	if max(len(f.To), len(f.CC), len(f.Left)/4, len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems {
+	if max(len(f.To), len(f.CC), len(f.Left)/4, len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems ||
+		f.Change != nil && len(f.Change.What) > maxItems {
 		return access.Notice{}, errTooMany
 	}
 	r, err := requestFrom(f.Request)
@@ -413,6 +446,12 @@ func decodeNotice(data []byte) (access.Notice, error) {
 		Roles: access.Each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)
+	}
+	if f.Passkey != nil {
+		n.Passkey = access.Passkey(*f.Passkey)
+	}
+	if f.Change != nil {
+		n.Change = access.ApplicationChange(*f.Change)
 	}
 	return n, nil
 }

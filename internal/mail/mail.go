@@ -110,7 +110,7 @@ type Mailer struct {
 	writer  notice.Writer
 	pool    *pool
 	pace    *pace
-	history history
+	history notice.History
 }
 
 const (
@@ -207,7 +207,7 @@ func (m *Mailer) Notify(ctx context.Context, n access.Notice) access.Receipts {
 	}
 	began := m.c.Now()
 	receipts := m.notify(ctx, n)
-	m.history.add(n.Kind, receipts, began, m.c.Now())
+	m.history.Add(n.Kind, receipts, began, m.c.Now(), failure)
 	return receipts
 }
 

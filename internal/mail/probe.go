@@ -27,7 +27,7 @@ func (m *Mailer) Probe(ctx context.Context, to access.Principal, passed func(nam
 	began := m.c.Now()
 	err := m.probe(ctx, to, passed)
 	if to != "" {
-		m.history.add(notice.TestMessage, access.Receipts{{To: to, Err: err}}, began, m.c.Now())
+		m.history.Add(notice.TestMessage, access.Receipts{{To: to, Err: err}}, began, m.c.Now(), failure)
 	}
 	return err
 }
@@ -98,11 +98,14 @@ func (m *Mailer) Test(ctx context.Context, to access.Principal) []notice.Step {
 	return append(steps, failed)
 }
 
-// failure explains to an administrator why something could not be sent; nil for nil.
+// Name is that of the channel.
+func (m *Mailer) Name() string { return Channel }
+
+// Recent is what this instance has lately tried to send; see notice.History.
+func (m *Mailer) Recent() []notice.Attempt { return m.history.Recent() }
+
+// failure explains to an administrator why something could not be sent.
 func failure(err error) *notice.Failure {
-	if err == nil {
-		return nil
-	}
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return &notice.Failure{What: f.What(), Meaning: f.Meaning, Remedy: f.Remedy, Err: err}
 	}

@@ -34,7 +34,7 @@ func TestNothingIsStatedFromAnAddress(t *testing.T) {
 		resource:            {"entitlement", "next", "done"},
 		"/review":           {"activation"},
 		"/review/reviewers": {"activation"},
-		"/mail":             {},
+		"/notifications":    {},
 		"/history":          {"q", "person", "from", "to", "state", "resource", "role", "after"},
 		"/history/month":    {"month", "person"},
 		"/requests":         {"wait", "state", "q"},
@@ -43,7 +43,7 @@ func TestNothingIsStatedFromAnAddress(t *testing.T) {
 	elsewhere := map[string]bool{"template": true, "id": true, "role": true, "digest": true, "confirmed": true, "justification": true, "verdict": true,
 		"comment": true, "start": true, "resource": true, "principal": true,
 		"view": true, "state": true, "after": true, "logout_token": true,
-		"name": true, "key": true, "uri": true, "hosts": true, "number": true, "do": true, "title": true, "data": true, "claims": true, "approvals": true,
+		"channel": true, "name": true, "key": true, "uri": true, "hosts": true, "number": true, "do": true, "title": true, "data": true, "claims": true, "approvals": true,
 		"approvers": true, "max": true, "default": true, "life": true, "metadata": true, "type": true, "unlinked": true, "active": true, "new": true}
 	known := map[string]bool{}
 	for _, names := range read {

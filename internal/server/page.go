@@ -47,9 +47,9 @@ type Frame struct {
 	SwitchAccount string
 	// LogOut is whether to offer that.
 	LogOut bool
-	// MailAccount is whether to lead to the page of that name, and Lists to those of
+	// Notifications is whether to lead to the page of that name, and Lists to those of
 	// requests.
-	MailAccount, Lists bool
+	Notifications, Lists bool
 	// Applications is whether to lead to those.
 	Applications bool
 	// Passkeys is whether people can enrol some.
@@ -72,7 +72,7 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 		cautions = access.Each(s.Broker.Cautions(r.Context(), caller), func(e *access.Error) string { return inFull(s.refusal(r, e, "")) })
 	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
-		LogOut: s.Login != nil && caller.Principal != "", MailAccount: s.MailAccount != nil && s.Broker.NamedAdmin(caller),
+		LogOut: s.Login != nil && caller.Principal != "", Notifications: len(s.Accounts) > 0 && s.Broker.NamedAdmin(caller),
 		Applications: s.Apps != nil && s.Broker.NamedAdmin(caller),
 		Lists:        s.remembers && caller.Principal != "", Passkeys: s.passkeysHere && caller.Principal != "", Cautions: cautions,
 		Door: doorOf(r), Administration: s.AdminPage && (doorOf(r) != "" || s.Broker.NamedAdmin(caller))}
@@ -179,7 +179,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"passkeys", "home", "choose", "ask", "review", "more", "result", "mail", "admin", "apps", "app",
+var pageNames = []string{"passkeys", "home", "choose", "ask", "review", "more", "result", "notifications", "admin", "apps", "app",
 	"app-template", "list", "month",
 	"again", "loggedout", "error"}
 

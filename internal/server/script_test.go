@@ -263,7 +263,7 @@ func (s *script) send() {
 				c.PublicURL = ""
 			}
 			if s.account != nil {
-				c.MailAccount = s.account
+				c.Accounts = []server.Account{s.account}
 			}
 		})
 	}

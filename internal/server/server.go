@@ -40,7 +40,8 @@ type Broker interface {
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
 	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
-	Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error)
+	Reviewers(context.Context, access.Caller, ...access.EntitlementID) (broker.Reviewers, error)
+	Keyless(ctx context.Context, r access.Request) []access.Principal
 	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)
 	Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error)
 	MoreReviewers(ctx context.Context, c access.Caller, ref string) (broker.MoreReviewers, error)
@@ -106,9 +107,9 @@ type Config struct {
 	// Machines leaves out all that is for people: pages, their JSON interface, and who they are.
 	// Identify and the rest of what only people need may be missing then.
 	Machines bool
-	// MailAccount is what administrators see of the account that mail is sent from.
-	// May be nil, like one that is not set up.
-	MailAccount MailAccount
+	// Accounts are what people are told with, as administrators see it, in the order in
+	// which to show them. Without any there is no page of them.
+	Accounts []Account
 	// Apps are the applications at /apps; nil where there can be none, and no such pages.
 	Apps *Apps
 	// Version is shown in the pages' foot and by /api/policy.
@@ -153,9 +154,10 @@ type server struct {
 	changing *turns
 	waiting  *turns
 	// asks and polls are how fast an application may go; waiters has as many places as may wait
-	// for a decision.
+	// for a decision, and lookers are whose turn comes.
 	asks, polls *pace
-	waiters     chan struct{}
+	waiters     *places
+	lookers     lookers
 	// stopping is over when Stopping is closed.
 	stopping context.Context
 	// places are for those who wait for a request to change.
@@ -180,7 +182,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 		remembers: c.Broker != nil && c.Broker.Remembers(), passkeysHere: c.Broker != nil && c.Broker.Passkeys(),
 		asks: newPace(asksPerSecond, asksAtOnce), polls: newPace(pollsPerSecond, pollsAtOnce)}
 	if c.Applications != nil {
-		s.waiters = make(chan struct{}, c.Applications.Waiters)
+		s.waiters = newPlaces(c.Applications.Waiters)
 	}
 	s.stopping = context.Background()
 	if c.Stopping != nil {
@@ -259,8 +261,9 @@ func (s *server) routes() *chi.Mux {
 		r.Post("/passkeys", s.page(s.enrol))
 		r.Post("/passkeys/{id}/approve", s.page(s.passkeyAction(s.approvePasskey)))
 		r.Post("/passkeys/{id}/remove", s.page(s.passkeyAction(s.removePasskey)))
-		r.Get("/mail", s.page(s.mailAccount))
-		r.Post("/mail", s.page(s.testMail))
+		r.Get(notificationsPath, s.page(s.notifications))
+		r.Post(notificationsPath, s.page(s.testAccount))
+		r.Get("/mail", s.page(func(*http.Request) (page, error) { return redirect(notificationsPath), nil }))
 		if s.Apps != nil {
 			r.Get("/apps", s.page(s.apps))
 			r.Post("/apps", s.page(s.createApp))

@@ -133,7 +133,7 @@ func (s *server) showRequest(r *http.Request, id string) (page, error) {
 		return page{status: http.StatusNoContent}, nil
 	}
 	l := s.languageOf(r)
-	view := broker.View{Request: q, State: q.State}
+	view := broker.View{Request: q, State: q.State, Keyless: s.Broker.Keyless(r.Context(), q)}
 	return page{template: "review", block: "live", status: http.StatusOK, data: liveView{State: l.Text("state." + string(q.State)),
 		Tone: tones[q.State], Asked: whatTheySaid(l, view, callerOf(r).Principal), Timeline: s.timeline(r, q, q.State, events)}}, nil
 }
@@ -168,8 +168,9 @@ const (
 // after a while as it is. Where too many wait already, each of whom holds no more places, it
 // does not wait.
 func (s *server) await(r *http.Request, id string, version int) (q access.Request, events []access.Event, changed bool, err error) {
-	gone, leave := s.places.take(callerOf(r).Principal)
-	if gone == nil {
+	gone := make(chan struct{})
+	leave := s.places.take(callerOf(r).Principal, func() { close(gone) })
+	if leave == nil {
 		return q, nil, false, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast}
 	}
 	defer leave()

@@ -32,17 +32,20 @@ import (
 type asked struct {
 	mu       sync.Mutex
 	requests map[string]access.Request
-	// changed is closed, and made anew, when anything changes; waits counts who waits for it.
-	changed chan struct{}
-	waits   int
+	// wakes are called when anything changes; waiting gets one from each who waits for it.
+	wakes   map[int]func()
+	woken   int
 	waiting chan struct{}
 	fails   error
+	panics  bool
 	last    broker.AskFor
 	clock   time.Time
+	// by are on whose account it was called.
+	by []access.Principal
 }
 
 func newAsked() *asked {
-	return &asked{requests: map[string]access.Request{}, changed: make(chan struct{}), waiting: make(chan struct{}, 100), clock: noon}
+	return &asked{requests: map[string]access.Request{}, wakes: map[int]func(){}, waiting: make(chan struct{}, 100), clock: noon}
 }
 
 func (a *asked) now() time.Time {
@@ -51,9 +54,16 @@ func (a *asked) now() time.Time {
 	return a.clock
 }
 
-func (a *asked) AskFor(_ context.Context, c access.Caller, ask broker.AskFor) (broker.Asked, error) {
+// counts keeps on whose account it is called.
+func (a *asked) counts(ctx context.Context) {
+	_, by := access.PurposeOf(ctx)
+	a.by = append(a.by, by)
+}
+
+func (a *asked) AskFor(ctx context.Context, c access.Caller, ask broker.AskFor) (broker.Asked, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.counts(ctx)
 	if a.fails != nil {
 		return broker.Asked{}, a.fails
 	}
@@ -82,11 +92,14 @@ func (a *asked) AskFor(_ context.Context, c access.Caller, ask broker.AskFor) (b
 		Warnings: []*access.Error{{Kind: access.Upstream, Code: access.CodeNotDelivered, Args: access.Args{"recipient": "bob@example.com", "channel": "mail"}}}}, nil
 }
 
-func (a *asked) ForApplication(_ context.Context, c access.Caller, id string) (access.Request, error) {
+func (a *asked) ForApplication(ctx context.Context, c access.Caller, id string) (access.Request, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.counts(ctx)
 	q, ok := a.requests[id]
 	switch {
+	case a.panics:
+		panic("a map that is nil")
 	case a.fails != nil:
 		return access.Request{}, a.fails
 	case !ok || q.Asking.Application != c.Application:
@@ -95,27 +108,31 @@ func (a *asked) ForApplication(_ context.Context, c access.Caller, id string) (a
 	return q, nil
 }
 
-func (a *asked) Changed(ctx context.Context, id string, version int) {
+func (a *asked) WhenChanged(id string, version int, wake func()) (leave func()) {
 	a.mu.Lock()
-	changed := a.changed
+	defer a.mu.Unlock()
 	if a.requests[id].Version != version {
-		a.mu.Unlock()
-		return
+		go wake()
+		return func() {}
 	}
-	a.waits++
-	a.mu.Unlock()
+	a.woken++
+	n := a.woken
+	a.wakes[n] = wake
 	a.waiting <- struct{}{}
-	select {
-	case <-changed:
-	case <-ctx.Done():
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.wakes, n)
 	}
 }
 
-func (a *asked) Withdraw(_ context.Context, c access.Caller, id, _ string) (access.Request, []*access.Error, error) {
+func (a *asked) Withdraw(ctx context.Context, c access.Caller, id, _ string) (access.Request, []*access.Error, error) {
+	a.counts(ctx)
 	return a.becomes(id, access.Withdrawn, ""), nil, nil
 }
 
-func (a *asked) End(_ context.Context, c access.Caller, on access.Resource, id string, of access.Principal) (broker.Ended, error) {
+func (a *asked) End(ctx context.Context, c access.Caller, on access.Resource, id string, of access.Principal) (broker.Ended, error) {
+	a.counts(ctx)
 	if a.fails != nil {
 		return broker.Ended{}, a.fails
 	}
@@ -143,8 +160,10 @@ func (a *asked) becomes(id string, state access.State, by access.Principal) acce
 		q.Window = access.Window{Start: a.clock, End: a.clock.Add(q.Duration)}
 	}
 	a.requests[id] = q
-	close(a.changed)
-	a.changed = make(chan struct{})
+	for _, wake := range a.wakes {
+		go wake()
+	}
+	clear(a.wakes)
 	return q
 }
 
@@ -161,8 +180,8 @@ var deployKey, otherKey = bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 3
 
 func (g registry) Applications(context.Context) ([]application.Application, error) {
 	return []application.Application{
-		{Name: "deployer", URI: "https://deploy.example.com", Keys: []application.Key{{ID: "1", Secret: deployKey}}, Active: true},
-		{Name: "other", URI: "https://other.example.com", Keys: []application.Key{{ID: "1", Secret: otherKey}}, Active: true},
+		{Name: "deployer", URI: "https://deploy.example.com", Keys: application.Known(application.Key{ID: "1", Secret: deployKey}), Active: true},
+		{Name: "other", URI: "https://other.example.com", Keys: application.Known(application.Key{ID: "1", Secret: otherKey}), Active: true},
 	}, g.err
 }
 
@@ -174,7 +193,7 @@ func applications(t testing.TB, a *asked, change func(*server.Config)) (http.Han
 		t.Fatal(err)
 	}
 	return serve(t, newWorld(t), func(c *server.Config) {
-		c.Applications = &server.Applications{Broker: a, Registry: registry{}, Tokens: tokens, Waiters: 2}
+		c.Applications = &server.Applications{Broker: a, Registry: registry{}, GitHub: &hub{}, Tokens: tokens, Waiters: 2}
 		c.Now = a.now
 		if change != nil {
 			change(c)
@@ -608,6 +627,35 @@ func TestAnApplicationIsPaced(t *testing.T) {
 		p.send("GET", "/v1/approvals/"+id, "", "")
 	}
 	p.refused(p.send("GET", "/v1/approvals/"+id, "", ""), http.StatusTooManyRequests, "too-fast")
+}
+
+// What is called for an application counts for it, as a person's does for them: one application
+// gets a part of Google's quotas only, whichever way it asks.
+func TestWhatAnApplicationCausesCountsForIt(t *testing.T) {
+	a := newAsked()
+	h, _ := applications(t, a, nil)
+	p := programOf(t, h)
+	id := p.reads(p.ask(deploy), http.StatusAccepted)["id"].(string)
+	a.becomes(id, access.Active, ben)
+	token := p.reads(p.send("GET", "/v1/approvals/"+id, "", ""), 200)["access_token"].(string)
+	p.reads(p.send("GET", "/v1/approvals/"+id+"?wait=1", "", ""), 200)
+	for _, path := range []string{"/v1/introspect", "/v1/revoke"} {
+		p.reads(p.send("POST", path, "application/x-www-form-urlencoded", url.Values{"token": {token}}.Encode()), 200)
+	}
+	p.reads(p.send("POST", "/v1/approvals/"+id+"/withdraw", "", ""), 200)
+	if status, body := deliver(h, "/v1/github/deployer", "signed deploy"); status != http.StatusAccepted {
+		t.Fatal(status, body)
+	}
+	if len(a.by) < 7 || slices.ContainsFunc(a.by, func(by access.Principal) bool { return by != "app:deployer" }) {
+		t.Errorf("it counts for %q", a.by)
+	}
+	other := claimsOf(noon, "2")
+	other["iss"] = "other.example.com"
+	a.by = nil
+	p = program{t: t, h: h, token: tokenOf(t, otherKey, other)}
+	if p.reads(p.ask(deploy), http.StatusAccepted); !slices.Equal(a.by, []access.Principal{"app:other"}) {
+		t.Errorf("another's counts for %q", a.by)
+	}
 }
 
 // publicKey is the key of a set with that id.

@@ -99,7 +99,7 @@ func TestAServiceForMachines(t *testing.T) {
 	if w := do(h, httptest.NewRequest("GET", "/health/alive", nil)); w.Code != 200 {
 		t.Error(w.Code)
 	}
-	for _, path := range []string{"/", "/requests", "/access/projects/acme-orders-prod", "/api/policy", "/admin", "/review?activation=x", "/v1/", "/v1/nowhere", "/mail", "/apps"} {
+	for _, path := range []string{"/", "/requests", "/access/projects/acme-orders-prod", "/api/policy", "/admin", "/review?activation=x", "/v1/", "/v1/nowhere", "/notifications", "/apps"} {
 		r := request("GET", path)
 		p.refused(do(h, r), http.StatusNotFound, "not-found")
 	}
@@ -115,6 +115,11 @@ func TestWhereThingsAre(t *testing.T) {
 		if got[name] != want {
 			t.Errorf("%s is %v", name, got[name])
 		}
+	}
+	// Bearer may stand for introspecting and not for revoking: RFC 8414, section 2.
+	if methods, _ := got["introspection_endpoint_auth_methods_supported"].([]any); len(methods) != 1 || methods[0] != "Bearer" ||
+		got["revocation_endpoint_auth_methods_supported"] != nil {
+		t.Errorf("programs authenticate by %v", got)
 	}
 	for _, path := range []string{"/v1/nowhere", "/v1/approvals/a/b", "/.well-known/nothing"} {
 		r := request("GET", path)

@@ -205,7 +205,7 @@ func (p *prober) administrators() {
 		}
 		return n
 	}
-	for _, path := range []string{"/mail", projectPath(google.GeneratedProject(p.size.TeamOf(administrator)))} {
+	for _, path := range []string{"/notifications", projectPath(google.GeneratedProject(p.size.TeamOf(administrator)))} {
 		before := lookUps()
 		for range 50 {
 			if a := p.get(administrator, path); a.status != http.StatusOK {

@@ -34,6 +34,7 @@ func families(t *testing.T) map[string][]string {
 	for _, status := range []int{400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503, 504} {
 		titles = append(titles, strconv.Itoa(status))
 	}
+	channels := []string{"mail"}
 	kinds := []string{"projects", "folders", "organizations", "apps"}
 	for _, kind := range kinds {
 		if _, err := access.ParseResource(kind + "/1"); err != nil {
@@ -42,15 +43,19 @@ func families(t *testing.T) map[string][]string {
 	}
 	return map[string][]string{
 		"error.": append(errors, "violation"), "title.": titles, "unsaid.": unsaids, "kind.": kinds, "notice.kind.": kinds,
-		"channel.": {"mail"}, "review.said.": {string(access.Approve), string(access.Deny)},
+		"channel.": channels, "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
-		"apps.did.":     {"set", "propose", "agree", "drop"},
-		"apps.change.":  {"active", "uri", "keys", "hosts", "template"},
-		"terms.passed.": {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
-		"mail.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
+		"apps.did.":              {"set", "propose", "agree", "drop", "seal"},
+		"apps.change.":           {"created", "active", "uri", "keys", "hosts", "template"},
+		"terms.passed.":          {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
+		"notifications.channel.": channels, "notifications.took.": channels, "notifications.look.": channels,
+		"notifications.hint.": channels, "notifications.accepted.": channels, "notifications.unset.": channels,
+		"notifications.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
 			string(access.NoticeEnded), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
-			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), "test"},
+			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), string(access.NoticePasskeyAdded),
+			string(access.NoticePasskeyApproved), string(access.NoticePasskeyRemoved), string(access.NoticeChangeWaits),
+			string(access.NoticeChangedAlone), "test"},
 	}
 }
 

@@ -305,7 +305,7 @@ func situations() []situation {
 			_, err := b.End(t.Context(), access.Caller{Principal: ana}, brokertest.Lab.Resource, "mpa-x", ben)
 			return err
 		}, nil},
-		{access.CodeNotAdmin, "the mail account for others", visiting("GET /mail", ""), nil},
+		{access.CodeNotAdmin, "the mail account for others", visiting("GET /notifications", ""), nil},
 
 		{access.CodeRequesterLost, "a requester who lost the role",
 			deciding(access.CodeRequesterLost, func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) { w.Holdings[ana] = nil }), nil},

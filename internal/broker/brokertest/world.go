@@ -51,8 +51,10 @@ type World struct {
 
 	// Origin is that of links in what is told without anybody asking.
 	Origin string
-	// Signatures are where passkeys are kept; nil: nobody can sign.
+	// Signatures are where passkeys are kept, unless the Ledger keeps them; nil: nobody can sign.
 	Signatures *Signatures
+	// Managed are the applications that are managed by page; nil: none are.
+	Managed broker.Managed
 
 	// Settings make the policy, unless there is a Policy.
 	Settings         policy.Settings
@@ -133,10 +135,13 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	store := cmp.Or[broker.Store](w.Ledger, w.Store)
 	c := broker.Config{
 		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors, Claims: w.Claims,
-		Policy: p, Origin: w.Origin, Now: w.now, Random: w.Random,
+		Policy: p, Origin: w.Origin, Now: w.now, Random: w.Random, Managed: w.Managed,
 	}
 	if w.Signatures != nil {
 		c.Signatures = w.Signatures
+		if kept, ok := w.Ledger.(broker.Signatures); ok {
+			c.Signatures = kept
+		}
 		c.Nonces, _ = passkey.NewNonces(w.now, rand.Reader, make([]byte, 32))
 	}
 	return broker.New(c)
