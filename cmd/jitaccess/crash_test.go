@@ -212,13 +212,14 @@ func (c *crashes) told(s errands, of, kind string) (n int) {
 func (c *crashes) quiet() bool {
 	rows, err := c.home.List(context.Background(), ledger.Query{States: []access.State{access.Approved}, Max: 1})
 	due, undone := c.store.Due(context.Background(), c.now(), access.Due{}, 1)
-	waiting, failed := c.home.Waiting(context.Background(), time.Now().Add(1000*time.Hour), 1)
+	waiting, failed := c.home.Waiting(context.Background(), time.Now().Add(1000*time.Hour), 1, false)
+	calls, uncalled := c.home.Waiting(context.Background(), time.Now().Add(1000*time.Hour), 1, true)
 	given, unread := c.store.List(context.Background(), access.Listing{States: []access.State{access.Active, access.Scheduled}})
-	if err = errors.Join(err, undone, failed, unread); err != nil {
+	if err = errors.Join(err, undone, failed, uncalled, unread); err != nil {
 		c.t.Fatal(err)
 	}
 	ending := slices.ContainsFunc(given.Requests, func(r access.Request) bool { return !r.Ending.IsZero() })
-	return len(rows)+len(due)+len(waiting) == 0 && !ending
+	return len(rows)+len(due)+len(waiting)+len(calls) == 0 && !ending
 }
 
 // settle lets time pass until nothing is left.

@@ -126,6 +126,7 @@ const (
 	CodeCopiesLast        Code = "copies-last"
 	CodeCrossSite         Code = "cross-site"
 	CodeMissingHeader     Code = "missing-header"
+	CodeManyWaiting       Code = "many-waiting" // max
 	CodeTooFast           Code = "too-fast"
 
 	// What they ask for.

@@ -59,6 +59,11 @@ type Due struct {
 	At time.Time
 }
 
+// Besides begins the IDs of notices that are told besides people's mail: to the application that
+// asked, and to channels that hear of everything. What keeps one of those waiting must not keep
+// people waiting.
+const Besides = "besides-"
+
 // Message is something that people are to be told, kept until they have been.
 type Message struct {
 	// ID is the Notice's.

@@ -170,7 +170,9 @@ func (r Request) Apply(e Event) (Request, error) {
 	case EndAsked:
 		r.Ending = e.At
 	case GrantEnded, EndFailed, GrantExpired:
-		r.Ending = time.Time{}
+		if e.Action != EndFailed || r.Asking.IsZero() { // to ask for its end is all that the end of an application's access takes
+			r.Ending = time.Time{}
+		}
 	case GlassReviewed:
 		if r.Kind != BreakGlass || !r.Review.At.IsZero() {
 			return was, r.conflict(fmt.Errorf("%s has no broken glass to review", r.ID))
@@ -258,8 +260,11 @@ func (r Request) StateAt(now time.Time) State {
 			return Failed
 		}
 	case Active:
-		if !now.Before(r.Window.End) {
+		switch {
+		case !now.Before(r.Window.End):
 			return Expired
+		case !r.Ending.IsZero() && !r.Asking.IsZero(): // nothing else has this access: what is recorded is its end
+			return Ended
 		}
 	}
 	return r.State
@@ -269,6 +274,9 @@ func (r Request) StateAt(now time.Time) State {
 // Standing.OfRequest), which is laid over what is remembered.
 func (r Request) StateWith(held []Activation, now time.Time) State {
 	state := Ended
+	if !r.Asking.IsZero() { // held is what is remembered
+		return r.StateAt(now)
+	}
 	for _, a := range held {
 		switch {
 		case now.Before(a.Window.End) && a.Window.Length() > 0:

@@ -349,7 +349,7 @@ func TestASweepGoesOnWhereItCouldNotDoAll(t *testing.T) {
 	w, instance, _ := withDatabase(t)
 	b := w.Broker()
 	w.GrantErr = &access.Error{Kind: access.Unavailable, Code: access.CodeUpstreamFailed}
-	for range broker.SweepCount + 1 {
+	for range broker.WriteCount + 1 {
 		asked, err := b.Ask(t.Context(), caller(ana), ask())
 		if err == nil {
 			_, err = approve(t, b, ben, asked.Ref)
@@ -363,13 +363,13 @@ func TestASweepGoesOnWhereItCouldNotDoAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Clock, w.AgainErr = w.Clock.Add(2*time.Hour), w.GrantErr
-	if done := swept(t, b); done != (broker.Swept{Left: broker.SweepCount, More: true}) {
+	if done := swept(t, b); done != (broker.Swept{Left: broker.WriteCount, Over: 1, More: true}) {
 		t.Errorf("%+v", done)
 	}
-	if done := swept(t, b); done != (broker.Swept{Left: 1, Over: 1}) || state(t, instance(), good.Ref) != access.Lapsed {
+	if done := swept(t, b); done != (broker.Swept{Left: 1}) || state(t, instance(), good.Ref) != access.Lapsed {
 		t.Errorf("%+v", done)
 	}
-	if done := swept(t, b); done.Left != broker.SweepCount { // from the beginning
+	if done := swept(t, b); done.Left != broker.WriteCount { // from the beginning
 		t.Errorf("%+v", done)
 	}
 }

@@ -230,6 +230,9 @@ func (b *Broker) selfApprove(ctx context.Context, caller access.Caller, r access
 	window = standing.WindowAt(r, event.At)
 	event.Window = window
 	left, err := b.leftToSweep(ctx, event)
+	if err == nil && left {
+		err = b.room(ctx, r)
+	}
 	if err != nil {
 		return refused(err)
 	}
@@ -293,7 +296,7 @@ func (b *Broker) askReviewers(ctx context.Context, caller access.Caller, r acces
 	refused := func(err error) (Asked, error) {
 		return Asked{Request: r}, b.refuse(ctx, caller, access.RequestMade, r, err)
 	}
-	if err := cmp.Or(b.within(terms, r), linkable(a.Origin, a.Host)); err != nil {
+	if err := cmp.Or(b.within(terms, r), linkable(a.Origin, a.Host), b.room(ctx, r)); err != nil {
 		return refused(err)
 	}
 	q := access.StandingQuery{Resource: r.Resource, Principals: append([]access.Principal{r.Principal}, persons(r.Reviewers)...),

@@ -31,7 +31,10 @@ func (b *Broker) alsoTold(e access.Event, told []access.Notice) (more []access.N
 		return nil // a fact that nothing can be made of
 	}
 	add := func(n access.Notice) {
-		n.ID, n.Did, n.At, n.Request, n.Later = b.noticeID(), e.Action, e.At, next, e.Caller.Method == access.MethodSystem
+		if n.ID = b.noticeID(); n.ID != "" {
+			n.ID = access.Besides + n.ID
+		}
+		n.Did, n.At, n.Request, n.Later = e.Action, e.At, next, e.Caller.Method == access.MethodSystem
 		more = append(more, n)
 	}
 	if callback && next.State != e.Request.State && next.State != access.Pending {

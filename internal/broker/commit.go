@@ -31,7 +31,8 @@ func (b *Broker) event(caller access.Caller, action access.Action, r access.Requ
 // the store, with what people are to be told of it. An intent that cannot be recorded
 // is not to be carried out: that is the error, and where the store is at fault, the
 // refusal stands in the journal too. Of a fact it is a warning. So it is of an ending
-// that the store does not take: giving access back needs no memory. And so it is of what
+// that the store does not take: giving access back needs no memory, but where what is remembered
+// is the access (Applications). And so it is of what
 // somebody may do without others, while a store that remembers is out of reach: the journal
 // has it, and the store takes it in later.
 func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.Notice) (ref string, warnings []*access.Error, err error) {
@@ -46,7 +47,8 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 		b.tellAlso(ctx, e.Caller, more)
 	}
 	needless := e.Action == access.SelfApproved || e.Action == access.GlassBroken
-	if unkept != nil && e.Action.IsIntent() && e.Action != access.EndAsked && !(needless && outOfReach(unkept)) {
+	elsewhere := e.Action == access.EndAsked && b.applications(e.Request.Resource) == nil
+	if unkept != nil && e.Action.IsIntent() && !elsewhere && !(needless && outOfReach(unkept)) {
 		if ref != "" && e.Request.Version == 0 {
 			if stands, err := b.open(ctx, ref); err == nil && stands.FullDigest() == e.Request.FullDigest() {
 				return ref, nil, &sentAgain{stands}

@@ -34,9 +34,10 @@ type Memory interface {
 	Count(ctx context.Context, l access.Listing) (counts []access.Count, whole bool, err error)
 
 	// Due returns what is due by a time (Request.DueAt), the longest due first, at most
-	// max, of what comes after one that was returned before; zero begins. Who acts on it
-	// opens it: a list is not evidence.
-	Due(ctx context.Context, by time.Time, after access.Due, max int) ([]access.Due, error)
+	// max, of what comes after one that was returned before; zero begins. It is of requests in
+	// one of the states, or in any where none is given. Who acts on it opens it: a list is not
+	// evidence.
+	Due(ctx context.Context, by time.Time, after access.Due, max int, states ...access.State) ([]access.Due, error)
 
 	// Swept records that a periodic sweep began; LastSweep is when the last did, on
 	// whichever instance, and zero before the first. It is a hint: nobody gets access by it.
@@ -51,7 +52,8 @@ type Memory interface {
 	// at what has changed, by which nothing is decided.
 	Versions(ctx context.Context, ids []string) (map[string]int, error)
 
-	// Take leases messages that are due by a time, the oldest first, at most max; nobody
+	// Take leases messages that are due by a time, the oldest first, at most max: those that
+	// are besides people's mail (access.Besides), or the others; nobody
 	// else is given them for lease. What Commit keeps is leased from the start to whoever
 	// committed it, with the notice's ID as the Lease, so that the action itself sends it.
 	//
@@ -59,7 +61,7 @@ type Memory interface {
 	// it rests on no two clocks agreeing, and what a process that died held is sent by one
 	// that has lived for that long. After an hour anybody may take it, by the time that the
 	// lease says: where sweeps are jobs, none lives for long.
-	Take(ctx context.Context, by time.Time, lease time.Duration, max int) ([]access.Message, error)
+	Take(ctx context.Context, by time.Time, lease time.Duration, max int, besides bool) ([]access.Message, error)
 
 	// Sent forgets a message. Unsent keeps it for another attempt, from a time on. Where
 	// the lease has gone to somebody else, they do nothing.

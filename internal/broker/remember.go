@@ -61,12 +61,19 @@ const (
 	firstRetry = time.Minute
 	lastRetry  = time.Hour
 	tryTime    = 24 * time.Hour
+	// callTryTime is for how long an application is called back that does not answer: what
+	// counts is what it asks for.
+	callTryTime = time.Hour
 )
 
-// givenUp is whether a message that somebody was not told is not tried again: after a day, and
+// givenUp is whether a message that somebody was not told is not tried again: after a day, a callback after an hour, and
 // at once where who would be told has said that the same will not do a second time.
 func givenUp(m access.Message, failed access.Receipts, now time.Time) bool {
-	return now.Sub(m.Made) > tryTime || m.Notice.Kind == access.NoticeChanged && !slices.ContainsFunc(failed, func(r access.Receipt) bool {
+	tries := tryTime
+	if m.Notice.Kind == access.NoticeChanged {
+		tries = callTryTime
+	}
+	return now.Sub(m.Made) > tries || m.Notice.Kind == access.NoticeChanged && !slices.ContainsFunc(failed, func(r access.Receipt) bool {
 		e, said := errors.AsType[*access.Error](r.Err)
 		return !said || e.MayPass()
 	})
@@ -74,7 +81,7 @@ func givenUp(m access.Message, failed access.Receipts, now time.Time) bool {
 
 // settle takes a message out of the outbox that everybody was told, and leaves one there
 // for later that somebody was not, who may get it twice then, with the same Message-ID.
-// After a day it is given up; that it failed stands in the journal.
+// After a day it is given up, a callback after an hour; that it failed stands in the journal.
 func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Receipts) []*access.Error {
 	if b.memory() == nil || m.ID == "" {
 		return nil

@@ -98,7 +98,7 @@ func (b *Broker) stale(ctx context.Context, n access.Notice) (bool, error) {
 		return err == nil, err
 	}
 	if n.Kind == access.NoticeChanged { // of what came after it, there is another
-		return r.State != n.Request.State || r.Asking.Callback != n.Request.Asking.Callback ||
+		return r.StateAt(b.c.Now()) != n.Request.State || r.Asking.Callback != n.Request.Asking.Callback ||
 			r.Asking.Application != n.Request.Asking.Application, nil
 	}
 	waits := access.Pending

@@ -53,7 +53,7 @@ func TestAMessageWithANumberOfAttemptsByHandIsTriedAgain(t *testing.T) {
 		if done := swept(t, b); done.Left != 1 {
 			t.Errorf("%+v", done)
 		}
-		kept, err := home.Waiting(t.Context(), w.Clock.Add(2*time.Hour), 10)
+		kept, err := home.Waiting(t.Context(), w.Clock.Add(2*time.Hour), 10, false)
 		if err != nil || len(kept) != 1 || kept[0].Due.Before(w.Clock.Add(time.Minute)) || kept[0].Due.After(w.Clock.Add(time.Hour)) {
 			t.Errorf("%d attempts: %+v, %v", attempts, kept, err)
 		}

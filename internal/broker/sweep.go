@@ -11,14 +11,37 @@ import (
 	"jitaccess/internal/access"
 )
 
-// SweepCount is what one sweep does of each kind at most, and StepCount one that is a
-// step of something else, for which somebody waits. What it takes to send is its own for
-// sweepLease.
+// SweepCount is what one sweep sends of people's mail at most, and to each application;
+// StepCount is what one does of each kind that is a step of something else, for which somebody
+// waits. What it takes to send is its own for sweepLease. callCount bounds what a sweep takes
+// of what is told besides people's mail.
 const (
 	SweepCount = 20
 	StepCount  = 2
 	sweepLease = 5 * time.Minute
+	callCount  = 15 * SweepCount
 )
+
+// sweepTime is after what time a sweep leaves the rest to the next one, which begins a minute
+// after it.
+const sweepTime = 45 * time.Second
+
+// WriteCount is how much one sweep does at most that gives access: each takes some calls of the
+// provider, whose quota is spent sooner than this where it is small.
+const WriteCount = 3 * SweepCount
+
+// kinds of what is due, in the order in which it is done: what gives access or takes it away
+// comes before what only records, and tells again, what time has done. Each has a budget and a
+// place to go on of its own, so that no number of requests that wait delays what was approved.
+var kinds = [...]struct {
+	states []access.State
+	most   int
+}{
+	{[]access.State{access.Approved, access.Scheduled}, WriteCount},
+	{[]access.State{access.Active}, 500},
+	{[]access.State{access.Pending}, 1000},
+	{[]access.State{access.Failed, access.Ended, access.Expired, access.Denied, access.Withdrawn, access.Lapsed}, SweepCount}, // by its row alone
+}
 
 // passCount is how much of which nothing can be made one sweep passes over at most.
 const passCount = 1000
@@ -30,7 +53,7 @@ var spoiled = []access.Code{access.CodeLedgerDamaged, access.CodeBadLink, access
 // cannot be done keeps nothing else waiting.
 type sweeping struct {
 	mu    sync.Mutex
-	after access.Due
+	after [len(kinds)]access.Due
 }
 
 // writeTime is how long after the start of its window what was approved is still
@@ -65,12 +88,22 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 			return done, err
 		}
 	}
-	if err := b.sweepDue(ctx, m, most, &done); err != nil {
-		return done, err
+	ends := b.c.Now().Add(sweepTime)
+	for kind := range kinds {
+		if err := b.sweepDue(ctx, m, kind, most, ends, &done); err != nil {
+			return done, err
+		}
 	}
-	messages, err := m.Take(ctx, b.c.Now(), sweepLease, most)
+	err := b.sweepOutbox(ctx, m, most, &done)
+	return done, err
+}
+
+// sweepOutbox sends people what they were not told, and then the others. One application has
+// no more of a sweep than people, so that what it does not answer keeps no other waiting.
+func (b *Broker) sweepOutbox(ctx context.Context, m Memory, most int, done *Swept) error {
+	messages, err := m.Take(ctx, b.c.Now(), sweepLease, most, false)
 	if err != nil {
-		return done, err
+		return err
 	}
 	var mu sync.Mutex
 	send := func(message access.Message) {
@@ -79,16 +112,36 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 		defer mu.Unlock()
 		done.Told, done.Left = done.Told+told, done.Left+left
 	}
-	var calls sync.WaitGroup // one application that does not answer keeps nobody else waiting
 	for _, message := range messages {
-		if message.Notice.Kind == access.NoticeChanged {
+		send(message)
+	}
+	taken := most
+	if most >= SweepCount {
+		taken = callCount
+	}
+	if messages, err = m.Take(ctx, b.c.Now(), sweepLease, taken, true); err != nil {
+		return err
+	}
+	var calls sync.WaitGroup
+	to := map[string]int{}
+	for _, message := range messages {
+		application := message.Notice.Request.Asking.Application
+		if message.Notice.Kind != access.NoticeChanged {
+			application = ""
+		}
+		switch to[application]++; {
+		case to[application] > most:
+			if m.Unsent(ctx, message, b.c.Now().Add(firstRetry)) != nil { // the lease ends
+				done.Left++
+			}
+		case application != "":
 			calls.Go(func() { send(message) })
-		} else {
+		default: // of channels that hear of everything, one after the other
 			send(message)
 		}
 	}
 	calls.Wait()
-	return done, nil
+	return nil
 }
 
 // send tells what is in the outbox, unless it has nothing to say any more, and counts what was
@@ -116,26 +169,30 @@ func (b *Broker) send(ctx context.Context, message access.Message) (told, left i
 	return 1, 0
 }
 
-// sweepDue does what is due about requests, at most so much. What cannot be opened, or is
-// not due as it is recorded, is passed over.
-func (b *Broker) sweepDue(ctx context.Context, m Memory, most int, done *Swept) error {
+// sweepDue does what is due about requests of a kind, as much as its budget lets it, until a
+// time. What cannot be opened, or is not due as it is recorded, is passed over.
+func (b *Broker) sweepDue(ctx context.Context, m Memory, kind, most int, until time.Time, done *Swept) error {
 	b.sweeping.mu.Lock()
-	after := b.sweeping.after
+	after := b.sweeping.after[kind]
 	b.sweeping.mu.Unlock()
 	page := max(most, SweepCount)
+	if most >= SweepCount {
+		most = kinds[kind].most
+	}
+	left, more := 0, false
 	for acted, passed := 0, 0; ; {
-		due, err := m.Due(ctx, b.c.Now(), after, page)
+		due, err := m.Due(ctx, b.c.Now(), after, page, kinds[kind].states...)
 		if err != nil {
 			return err
 		}
 		for _, d := range due {
-			if done.More = acted >= most || passed >= passCount || ctx.Err() != nil; done.More {
+			if more = acted >= most || passed >= passCount || !b.c.Now().Before(until) || ctx.Err() != nil; more {
 				break
 			}
 			did, err := b.sweep(ctx, d.ID)
 			switch {
 			case err != nil:
-				done.Left++ // it stays due, and what kept it is in the journal
+				left++ // it stays due, and what kept it is in the journal
 			case did != nil: // else another instance did
 				*did(done)++
 			}
@@ -145,16 +202,17 @@ func (b *Broker) sweepDue(ctx context.Context, m Memory, most int, done *Swept) 
 				acted++
 			}
 		}
-		if done.More || len(due) < page {
+		if more || len(due) < page {
 			break
 		}
 	}
-	if done.Left == 0 || !done.More {
+	if left == 0 || !more {
 		after = access.Due{} // the longest due first
 	}
+	done.Left, done.More = done.Left+left, done.More || more
 	b.sweeping.mu.Lock()
 	defer b.sweeping.mu.Unlock()
-	b.sweeping.after = after
+	b.sweeping.after[kind] = after
 	return nil
 }
 

@@ -26,7 +26,7 @@ type Entry struct {
 	// Parts are the personal data, each with the Digest that Text has of it: first the
 	// content, then one for each reviewer. One that was erased is the zero Part.
 	Parts []Part
-	// Signature is over Text; zero where the action is a fact (see signed).
+	// Signature is over Text; zero where the action is a fact (see folded.signs).
 	Signature Signature
 }
 
@@ -78,7 +78,8 @@ type need struct {
 }
 
 // signed is whether an event of the action is signed: every intent, as each of them
-// leads to a grant or keeps one from being made. Facts give nobody anything.
+// leads to a grant or keeps one from being made. Facts give nobody anything, but for what
+// an application asked for (see folded.signs).
 // Who is told again is left out: it comes of the time alone.
 func signed(a access.Action) bool {
 	return a.IsIntent() && a != access.Reminded && a != access.Escalated

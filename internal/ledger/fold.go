@@ -42,7 +42,7 @@ func fold(ctx context.Context, id string, entries []Entry, signer Signer) (folde
 }
 
 func (f *folded) add(ctx context.Context, id string, version int, entry Entry, signer Signer) error {
-	t, event, foreign, err := check(ctx, id, version, f.head, entry, signer)
+	t, event, foreign, err := f.check(ctx, id, version, entry, signer)
 	if err != nil {
 		return err
 	}
@@ -65,15 +65,15 @@ func (f *folded) add(ctx context.Context, id string, version int, entry Entry, s
 }
 
 // check holds one entry against its place in the chain, its signature and its parts.
-func check(ctx context.Context, id string, version int, before string, entry Entry, signer Signer) (t text, event access.Event,
+func (f *folded) check(ctx context.Context, id string, version int, entry Entry, signer Signer) (t text, event access.Event,
 	foreign bool, err error) {
 	if t, err = read(entry.Text); err != nil {
 		return t, event, false, err
 	}
-	if t.ID != id || t.Version != version || t.Before != before {
+	if t.ID != id || t.Version != version || t.Before != f.head {
 		return t, event, false, errors.New("it does not follow on the one before")
 	}
-	if signed(t.Action) {
+	if f.signs(t.Action) {
 		err = signer.Verify(ctx, entry.Text, entry.Signature)
 		if foreign = errors.Is(err, errForeignKey); foreign {
 			err = attested(entry.Text, entry.Signature)
@@ -89,6 +89,23 @@ func check(ctx context.Context, id string, version int, before string, entry Ent
 		return t, event, foreign, err
 	}
 	return t, event, foreign, nil
+}
+
+// signs is whether the next event must be signed if it is of the action: an intent, and the
+// record of a grant where an application asked, since that record is the grant.
+func (f *folded) signs(a access.Action) bool {
+	return signed(a) || a == access.GrantWritten && !f.request.Asking.IsZero()
+}
+
+// gives is whether something can still come of the request as it is recorded, or does: a
+// decision, a grant, or the access of an application, which nothing but this record gives.
+func (f *folded) gives(now time.Time) bool {
+	switch state := f.request.StateAt(now); f.request.State {
+	case access.Active:
+		return !f.request.Asking.IsZero() && state == access.Active
+	default:
+		return decidable(f.request.State) && state != access.Lapsed
+	}
 }
 
 // apply adds an event, if it may follow, and keeps to what nobody without a key may
@@ -120,6 +137,11 @@ func (f *folded) apply(e access.Event) error {
 			f.approvers[human] = true
 		}
 	}
+	if !next.Asking.IsZero() {
+		if err := f.records(e); err != nil {
+			return err
+		}
+	}
 	if toGrant(next.State) && !toGrant(f.request.State) {
 		if err := f.completes(next, e); err != nil {
 			return err
@@ -132,6 +154,19 @@ func (f *folded) apply(e access.Event) error {
 		f.restsOn = latest(f.restsOn, e.At)
 	}
 	f.request = next
+	return nil
+}
+
+// records is whether an event may record the access of an application. Nothing else has that
+// access, so that it is never found anywhere, and is for as long as was approved.
+func (f *folded) records(e access.Event) error {
+	was := f.request.Window
+	switch {
+	case e.Action == access.GrantTakenIn:
+		return f.refuse(access.Conflict, access.CodeConflict, "what an application asked for stands nowhere else")
+	case e.Action == access.GrantWritten && !(e.Window.Start.Equal(was.Start) && e.Window.End.Equal(was.End)):
+		return f.refuse(access.Conflict, access.CodeConflict, "the window is not the one that was approved")
+	}
 	return nil
 }
 

@@ -34,14 +34,16 @@ type Home interface {
 	// Count counts the rows, whatever the AfterID and Max of the query.
 	Count(ctx context.Context, q Query) ([]access.Count, error)
 
-	// Due returns rows whose Due is set and not after by, the earliest first, those of one
+	// Due returns rows in one of the states, or in any where none is given, whose Due is set
+	// and not after by, the earliest first, those of one
 	// time by their IDs; of those only what comes after a time and an ID, which are zero for
 	// the beginning.
-	Due(ctx context.Context, by, after time.Time, afterID string, max int) ([]Row, error)
+	Due(ctx context.Context, by, after time.Time, afterID string, max int, states ...access.State) ([]Row, error)
 
-	// Waiting returns what of the outbox is due by then, the earliest first; nothing that is
-	// put aside, which Aside returns, the oldest first.
-	Waiting(ctx context.Context, by time.Time, max int) ([]Kept, error)
+	// Waiting returns what of the outbox is due by then, the earliest first, where its ID begins
+	// with access.Besides, or where it does not; nothing that is put aside, which Aside returns,
+	// the oldest first.
+	Waiting(ctx context.Context, by time.Time, max int, besides bool) ([]Kept, error)
 	Aside(ctx context.Context, max int) ([]Kept, error)
 	// Lease changes whose a message is, if it is still that of from, and says whether.
 	Lease(ctx context.Context, id, from, to string) (bool, error)

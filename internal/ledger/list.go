@@ -166,8 +166,8 @@ func parseCursor(l access.Listing) (made time.Time, id string, err error) {
 }
 
 // Due implements broker.Memory.
-func (s *Store) Due(ctx context.Context, by time.Time, after access.Due, max int) ([]access.Due, error) {
-	rows, err := s.c.Home.Due(ctx, by, after.At, after.ID, max)
+func (s *Store) Due(ctx context.Context, by time.Time, after access.Due, max int, states ...access.State) ([]access.Due, error) {
+	rows, err := s.c.Home.Due(ctx, by, after.At, after.ID, max, states...)
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -38,14 +38,14 @@ func leased(k Kept) time.Time {
 }
 
 // Take implements broker.Memory.
-func (s *Store) Take(ctx context.Context, by time.Time, lease time.Duration, max int) ([]access.Message, error) {
+func (s *Store) Take(ctx context.Context, by time.Time, lease time.Duration, max int, besides bool) ([]access.Message, error) {
 	// What others hold is passed over, so more is looked at than is wanted.
-	waiting, err := s.c.Home.Waiting(ctx, by, max+batch)
+	waiting, err := s.c.Home.Waiting(ctx, by, max+batch, besides)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	var taken []access.Message
-	for _, kept := range s.free(waiting, lease) {
+	for _, kept := range s.free(waiting, lease, besides) {
 		if len(taken) == max {
 			break
 		}
@@ -97,12 +97,12 @@ func Aside(ctx context.Context, home Home) ([]Unreadable, error) {
 
 // free are those that nobody holds, or that somebody has held, as we have seen
 // ourselves, for as long as anybody may.
-func (s *Store) free(waiting []Kept, lease time.Duration) []Kept {
+func (s *Store) free(waiting []Kept, lease time.Duration, besides bool) []Kept {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.c.Now()
 	seen := maps.Clone(s.seen)
-	clear(s.seen)
+	maps.DeleteFunc(s.seen, func(id string, _ sighting) bool { return strings.HasPrefix(id, access.Besides) == besides })
 	var free []Kept
 	for _, kept := range waiting {
 		before, known := seen[kept.ID]
@@ -129,7 +129,7 @@ func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages b
 	rows, err := s.c.Home.Due(ctx, by, time.Time{}, "", 1)
 	var waiting, unread []Kept
 	if err == nil {
-		waiting, err = s.c.Home.Waiting(ctx, by, 1)
+		waiting, err = s.c.Home.Waiting(ctx, by, 1, false) // an application that does not answer is no fault here
 	}
 	if err == nil {
 		unread, err = s.c.Home.Aside(ctx, asideCount)

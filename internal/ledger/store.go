@@ -71,7 +71,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 		return access.Request{}, badLink(errors.New("no such request"))
 	case f.erased:
 		return access.Request{}, &access.Error{Kind: access.Gone, Code: access.CodeLinkExpired, Err: errors.New("its personal data was erased")}
-	case f.foreign && decidable(f.request.State) && f.request.StateAt(s.c.Now()) != access.Lapsed:
+	case f.foreign && f.gives(s.c.Now()):
 		return access.Request{}, damaged(id, errForeignKey)
 	}
 	s.remember(id, f)
@@ -289,7 +289,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 	if err != nil {
 		return access.AsError(err) // it is not the home's fault
 	}
-	if signed(e.Action) {
+	if f.signs(e.Action) {
 		if entry.Signature, err = s.c.Signer.Sign(ctx, entry.Text); err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ func (report *Report) add(ctx context.Context, r Record, signer Signer, rowless 
 		return
 	}
 	for _, entry := range r.Entries {
-		if t, err := read(entry.Text); err == nil && signed(t.Action) && errors.Is(signer.Verify(ctx, entry.Text, entry.Signature),
+		if t, err := read(entry.Text); err == nil && f.signs(t.Action) && errors.Is(signer.Verify(ctx, entry.Text, entry.Signature),
 			errForeignKey) {
 			report.SelfAttested++
 		}

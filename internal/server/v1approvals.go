@@ -13,6 +13,7 @@ import (
 	"jitaccess/internal/bearer"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/jose"
+	"jitaccess/internal/passkey"
 )
 
 // approval is a request, as the application that made it sees it. Instants are RFC 3339, in
@@ -95,7 +96,10 @@ func (s *server) approvalOf(r *http.Request, q access.Request, warnings []*acces
 	}
 	for _, d := range q.Decisions {
 		a.Decisions = append(a.Decisions, approvalVerdict{By: d.By, Verdict: string(d.Verdict), At: stamp(d.At), Comment: d.Comment,
-			Signed: signed(d)})
+			Signed: signed(q, d)})
+	}
+	if q.Unattested {
+		warnings = append([]*access.Error{{Kind: access.Unprocessable, Code: access.CodeUnattested}}, warnings...)
 	}
 	for _, w := range warnings {
 		a.Warnings = append(a.Warnings, approvalWarning{w.Code, inFull(s.refusal(r, w, q.Resource))})
@@ -124,14 +128,17 @@ func (s *server) accessOf(r *http.Request, q access.Request, now time.Time) bear
 	said := bearer.Approval{Approvers: []string{}, Signed: true, DataDigest: bearer.DataDigest(data)}
 	for _, p := range q.ApprovedBy() {
 		said.Approvers = append(said.Approvers, string(p))
-		said.Signed = said.Signed && signed(*q.DecisionOf(p))
+		said.Signed = said.Signed && signed(q, *q.DecisionOf(p))
 	}
 	return bearer.Access{Issuer: s.issuer(r), Audience: authenticationOf(r).URI, Subject: q.Asking.Subject, Client: q.Asking.Application,
 		Scope: q.Asking.Template, ID: q.ID, IssuedAt: now.Unix(), NotBefore: q.Window.Start.Unix(), Expires: q.Window.End.Unix(), Approval: said}
 }
 
-// signed is whether somebody has signed what they said.
-func signed(d access.Decision) bool { return d.Evidence != nil }
+// signed is whether somebody has signed what they said, by what their passkey signed: that it was
+// theirs was looked up when they said it, and is in what the service has signed then.
+func signed(q access.Request, d access.Decision) bool {
+	return !q.Unattested && d.Evidence != nil && d.Digest == q.Digest() && passkey.Verify(*d.Evidence, passkey.Of(d)) == nil
+}
 
 // createApproval asks for approval. The same again is the same: by the key that the application
 // gave it, or else by the token.

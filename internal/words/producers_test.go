@@ -178,6 +178,13 @@ func situations() []situation {
 				w.Forgets, d.Duration = false, time.Minute
 				asked(w, func(r *access.Request) { r.Fixed = access.Window{Start: noon, End: noon.Add(time.Hour)} })
 			}), nil},
+		{access.CodeManyWaiting, "more requests than may wait", remembering(func(t *testing.T, w *brokertest.World) (err error) {
+			for i := 0; err == nil && i <= broker.MostOfPerson; i++ {
+				_, err = w.Broker().Ask(t.Context(), person(ana), broker.Ask{Resource: shop, Entitlements: []access.EntitlementID{admin},
+					Reviewers: []string{string(ben)}, Justification: "case " + strconv.Itoa(i), Duration: time.Hour, Origin: "https://jit.example.com"})
+			}
+			return err
+		}), []string{"200"}},
 		{access.CodeNoSweep, "what begins in two days, where nobody sweeps", remembering(func(t *testing.T, w *brokertest.World) error {
 			w.Policy = refined(w, threeDays)
 			r, err := w.Broker().Ask(t.Context(), person(ana), broker.Ask{Resource: shop, Entitlements: []access.EntitlementID{admin}, Reviewers: []string{string(ben)},

@@ -55,8 +55,8 @@ func (u *Unreachable) List(ctx context.Context, l access.Listing) (access.Listed
 }
 
 // Due implements broker.Memory.
-func (u *Unreachable) Due(ctx context.Context, by time.Time, after access.Due, max int) ([]access.Due, error) {
-	return reached(u, func() ([]access.Due, error) { return u.Memory.Due(ctx, by, after, max) })
+func (u *Unreachable) Due(ctx context.Context, by time.Time, after access.Due, max int, states ...access.State) ([]access.Due, error) {
+	return reached(u, func() ([]access.Due, error) { return u.Memory.Due(ctx, by, after, max, states...) })
 }
 
 // History implements broker.Memory.
@@ -65,8 +65,8 @@ func (u *Unreachable) History(ctx context.Context, id string) ([]access.Event, e
 }
 
 // Take implements broker.Memory.
-func (u *Unreachable) Take(ctx context.Context, by time.Time, lease time.Duration, max int) ([]access.Message, error) {
-	return reached(u, func() ([]access.Message, error) { return u.Memory.Take(ctx, by, lease, max) })
+func (u *Unreachable) Take(ctx context.Context, by time.Time, lease time.Duration, max int, besides bool) ([]access.Message, error) {
+	return reached(u, func() ([]access.Message, error) { return u.Memory.Take(ctx, by, lease, max, besides) })
 }
 
 // Sent implements broker.Memory.

@@ -679,7 +679,7 @@ const lease = 5 * time.Minute
 
 func take(t *testing.T, m broker.Memory, by time.Time) []access.Message {
 	t.Helper()
-	taken, err := m.Take(context.Background(), by, lease, 50)
+	taken, err := m.Take(context.Background(), by, lease, 50, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -857,7 +857,7 @@ func takers(t *testing.T, f Fixture, again broker.Memory) {
 		}
 		all.Go(func() {
 			for range 10 {
-				taken, err := m.Take(context.Background(), f.Now(), lease, 5)
+				taken, err := m.Take(context.Background(), f.Now(), lease, 5, false)
 				if err != nil {
 					t.Error(err)
 				}

@@ -108,7 +108,7 @@ func TestMessagesThatNobodyCanReadArePutAside(t *testing.T) {
 				}})
 			var taken []access.Message
 			for range 2 { // as two sweeps
-				some, err := s.Take(t.Context(), c.Now(), 5*time.Minute, 20)
+				some, err := s.Take(t.Context(), c.Now(), 5*time.Minute, 20, false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -121,7 +121,7 @@ func TestMessagesThatNobodyCanReadArePutAside(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Advance(24 * time.Hour)
-			if more, err := s.Take(t.Context(), c.Now(), 5*time.Minute, many); err != nil || len(more) != 0 || len(told) != many {
+			if more, err := s.Take(t.Context(), c.Now(), 5*time.Minute, many, false); err != nil || len(more) != 0 || len(told) != many {
 				t.Errorf("taken again: %d, %v; put aside %d", len(more), err, len(told))
 			}
 			if _, late, aside, err := s.Overdue(t.Context(), c.Now()); late || aside != many || err != nil {
@@ -136,7 +136,7 @@ func TestMessagesThatNobodyCanReadArePutAside(t *testing.T) {
 			if err := home.Delay(t.Context(), "bad007", "", c.Now(), nil); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := s.Take(t.Context(), c.Now(), 5*time.Minute, 20); err != nil || len(got) != 1 || got[0].ID != "bad007" {
+			if got, err := s.Take(t.Context(), c.Now(), 5*time.Minute, 20, false); err != nil || len(got) != 1 || got[0].ID != "bad007" {
 				t.Errorf("%+v, %v", got, err)
 			}
 		})

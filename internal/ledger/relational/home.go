@@ -386,14 +386,26 @@ func chosen(q ledger.Query) (from string, of columns, args []any) {
 }
 
 // Due implements ledger.Home.
-func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string, max int) ([]ledger.Row, error) {
-	return all(ctx, d, d.read, "SELECT "+rowColumns+` FROM requests r WHERE r.due > 0 AND r.due <= ? AND (r.due, r.id) > (?, ?)
-		ORDER BY r.due, r.id LIMIT ?`, []any{micros(by), micros(after), afterID, max}, scanRow)
+func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string, max int, states ...access.State) ([]ledger.Row, error) {
+	where, args := "", []any{micros(by), micros(after), afterID}
+	if len(states) > 0 {
+		where = " AND r.state IN (?" + strings.Repeat(", ?", len(states)-1) + ")"
+		for _, s := range states {
+			args = append(args, string(s))
+		}
+	}
+	return all(ctx, d, d.read, "SELECT "+rowColumns+" FROM requests r WHERE r.due > 0 AND r.due <= ? AND (r.due, r.id) > (?, ?)"+where+
+		" ORDER BY r.due, r.id LIMIT ?", append(args, max), scanRow)
 }
 
 // Waiting implements ledger.Home.
-func (d *Database) Waiting(ctx context.Context, by time.Time, max int) ([]ledger.Kept, error) {
-	return d.kept(ctx, "due > 0 AND due <= ? ORDER BY due, id LIMIT ?", micros(by), max)
+func (d *Database) Waiting(ctx context.Context, by time.Time, max int, besides bool) ([]ledger.Kept, error) {
+	is := "<>"
+	if besides {
+		is = "="
+	}
+	return d.kept(ctx, "due > 0 AND due <= ? AND substr(id, 1, ?) "+is+" ? ORDER BY due, id LIMIT ?", micros(by), len(access.Besides),
+		access.Besides, max)
 }
 
 // Aside implements ledger.Home.

@@ -50,7 +50,7 @@ func TestARowOfOtherTypesKeepsNoOtherFromBeingRead(t *testing.T) {
 		if due, err := s.Due(t.Context(), c.Now(), access.Due{}, 20); err != nil || len(due) < 5 {
 			t.Errorf("%s: due %d, %v", edit, len(due), err)
 		}
-		if taken, err := s.Take(t.Context(), c.Now(), time.Minute, 20); err != nil || len(taken) < 1 {
+		if taken, err := s.Take(t.Context(), c.Now(), time.Minute, 20, false); err != nil || len(taken) < 1 {
 			t.Errorf("%s: taken %d, %v", edit, len(taken), err)
 		}
 		if _, _, err := s.Count(t.Context(), access.Listing{}); err != nil {
@@ -86,7 +86,7 @@ func TestTextsWithoutEndAreNotRead(t *testing.T) {
 	home.exec(t, "UPDATE parts SET content = ? WHERE request_id = ? AND version = 3", long, denied)
 	home.exec(t, "UPDATE events SET body = ? WHERE request_id = ? AND version = 3", long, denied)
 	rows, err := home.List(t.Context(), ledger.Query{Principal: "ana@example.com", Max: 10})
-	kept, err2 := home.Waiting(t.Context(), c.Now(), 10)
+	kept, err2 := home.Waiting(t.Context(), c.Now(), 10, false)
 	notes, err3 := home.Notes(t.Context(), "policy", 10)
 	entries, err4 := home.Load(t.Context(), denied)
 	if err != nil || err2 != nil || err3 != nil || err4 != nil || len(kept) != 1 || len(notes) != 1 || len(entries) != 3 {

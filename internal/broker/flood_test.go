@@ -1,0 +1,174 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+)
+
+// booked is ana's access that ben has approved for later.
+func booked(t *testing.T, w *world, b *broker.Broker, later time.Duration) string {
+	t.Helper()
+	swept(t, b) // what is booked is left to the sweep where there is one
+	a := ask()
+	a.Start = w.Clock.Add(later)
+	asked, err := b.Ask(t.Context(), caller(ana), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve}); err != nil || d.State != access.Scheduled {
+		t.Fatal(d.State, err)
+	}
+	return asked.Ref
+}
+
+// What an application asks for, and nobody decides, delays nothing that was approved for others,
+// however long it has been due.
+func TestWhatWaitsDelaysNothingThatWasApproved(t *testing.T) {
+	w, _, b := withApplication(t)
+	for i := range 300 {
+		a := deploy()
+		a.Key = fmt.Sprint("run ", i)
+		mustAskFor(t, b, a)
+	}
+	id := booked(t, w, b, time.Hour)
+	w.Clock = w.Clock.Add(50 * time.Minute) // all of those have lapsed before it is due
+	done := swept(t, b)
+	if r, err := w.Ledger.Open(t.Context(), id); err != nil || r.State != access.Active {
+		t.Errorf("%s, %v", r.State, err)
+	}
+	if done.Over != 300 || done.More {
+		t.Errorf("%+v", done)
+	}
+}
+
+// A sweep goes on until nothing is due, or its time is over; the next one goes on there.
+func TestASweepEndsAfterItsTime(t *testing.T) {
+	w, _, b := withApplication(t)
+	for i := range 5 {
+		a := deploy()
+		a.Key = fmt.Sprint("run ", i)
+		mustAskFor(t, b, a)
+	}
+	w.Clock = w.Clock.Add(time.Hour)
+	slow := &slowly{Memory: w.Ledger.(broker.Memory), w: w}
+	w.Ledger = slow
+	b = brokerWith(w, &registry{}, w)
+	if done := swept(t, b); !done.More || done.Over == 0 || done.Over == 5 {
+		t.Errorf("%+v", done)
+	}
+	slow.w = nil
+	if done := swept(t, b); done.More || done.Over == 0 {
+		t.Errorf("%+v", done)
+	}
+}
+
+// slowly is a ledger in which each record takes twenty seconds.
+type slowly struct {
+	broker.Memory
+	w *world
+}
+
+func (s *slowly) Commit(ctx context.Context, e access.Event, notices []access.Notice) (string, error) {
+	if s.w != nil {
+		s.w.Clock = s.w.Clock.Add(20 * time.Second)
+	}
+	return s.Memory.Commit(ctx, e, notices)
+}
+
+// Only so many requests of one person, and of one application, wait at a time; others are not
+// concerned, nor is who an application asks for, and who withdraws one can ask again.
+func TestSoManyRequestsWaitAtATime(t *testing.T) {
+	_, _, b := withApplication(t)
+	a := ask()
+	var last broker.Asked
+	for i := range broker.MostOfPerson {
+		a.Justification = fmt.Sprint("case ", i)
+		var err error
+		if last, err = b.Ask(t.Context(), caller(ana), a); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	a.Justification = "one more"
+	_, err := b.Ask(t.Context(), caller(ana), a)
+	is(t, err, access.TooMany, access.CodeManyWaiting)
+	mustAskFor(t, b, deploy())
+	a.Reviewers = []string{"cho@example.com"}
+	if _, err := b.Ask(t.Context(), caller(ben), a); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	a.Reviewers = ask().Reviewers
+	if _, _, err := b.Withdraw(t.Context(), caller(ana), last.Ref, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Ask(t.Context(), caller(ana), a); err != nil {
+		t.Errorf("after one was withdrawn: %v", err)
+	}
+	for i := 1; i < broker.MostOfApplication; i++ {
+		d := deploy()
+		d.Key = fmt.Sprint("another ", i)
+		mustAskFor(t, b, d)
+	}
+	d := deploy()
+	d.Key = "one more"
+	_, err = b.AskFor(t.Context(), deployer("deployer"), d)
+	is(t, err, access.TooMany, access.CodeManyWaiting)
+	mustAskFor(t, b, deploy()) // the same again
+}
+
+// outage is an application that does not answer, and a mail server that does not for a while.
+type outage struct {
+	*world
+	mailDown bool
+	reached  int
+}
+
+func (o *outage) Notify(ctx context.Context, n access.Notice) access.Receipts {
+	switch {
+	case n.Kind == access.NoticeChanged:
+		return access.Receipts{{Channel: "callback", Ref: n.ID, Err: errors.New("the application answered 500")}}
+	case o.mailDown:
+		return access.Receipts{{To: ben, Channel: "mail", Err: errors.New("451 try later")}}
+	case n.Kind == access.NoticeReview && n.Request.Asking.IsZero():
+		o.reached++
+	}
+	return o.world.Notify(ctx, n)
+}
+
+// What an application does not answer keeps nobody's mail back, and is given up after an hour.
+func TestCallbacksKeepNobodysMailBack(t *testing.T) {
+	w, r, _ := withApplication(t)
+	r.all[0].CallbackHosts = []string{"deploy.example.com"}
+	o := &outage{world: w}
+	b := brokerWith(w, r, o)
+	for i := range 100 {
+		a := deploy()
+		a.Key, a.Callback = fmt.Sprint("run ", i), "https://deploy.example.com/done"
+		asked := mustAskFor(t, b, a)
+		if _, _, err := b.Withdraw(t.Context(), deployer("deployer"), asked.Request.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.mailDown = true
+	if _, err := b.Ask(t.Context(), caller(ana), ask()); err != nil {
+		t.Fatal(err)
+	}
+	o.mailDown = false
+	w.Clock = w.Clock.Add(2 * time.Minute)
+	if swept(t, b); o.reached != 1 {
+		t.Errorf("ben was told %d times", o.reached)
+	}
+	w.Clock = w.Clock.Add(61 * time.Minute)
+	for range 5 {
+		w.Clock = w.Clock.Add(2 * time.Minute)
+		swept(t, b)
+	}
+	if left, err := w.Ledger.(broker.Memory).Take(t.Context(), w.Clock.Add(48*time.Hour), 0, 200, true); err != nil || len(left) != 0 {
+		t.Errorf("%d callbacks are left, %v", len(left), err)
+	}
+}
