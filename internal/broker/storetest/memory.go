@@ -102,7 +102,7 @@ func bounced(t *testing.T, f Fixture, again broker.Memory) {
 	if err != nil || len(events) != 2 || events[1].Bounce.Remedy != "Ask." || events[1].Bounce.To != "ben@example.com" {
 		t.Errorf("%+v, %v", events, err)
 	}
-	taken, err := again.Take(context.Background(), f.Now(), time.Minute, 10)
+	taken, err := again.Take(context.Background(), f.Now(), time.Minute, 10, false)
 	if err != nil || len(taken) != 1 || taken[0].Notice.Bounce.Status != "5.1.1" {
 		t.Errorf("%+v, %v", taken, err)
 	}
