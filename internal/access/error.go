@@ -230,6 +230,7 @@ const (
 	CodeUnknownPasskey    Code = "unknown-passkey"    //
 	CodePasskeyKnown      Code = "passkey-known"      //
 	CodePasskeyName       Code = "passkey-name"       //
+	CodeTooManyPasskeys   Code = "too-many-passkeys"  // max
 	CodeOwnPasskey        Code = "own-passkey"        //
 	CodeNoPasskey         Code = "no-passkey"         //
 	CodePasskeyUnapproved Code = "passkey-unapproved" //

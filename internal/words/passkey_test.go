@@ -74,6 +74,14 @@ func passkeySituations() []situation {
 		{access.CodePasskeyName, "a key without a name", keyed(true, access.KeyTerms{}, func(t *testing.T, b *broker.Broker, _ *passkeytest.Authenticator) error {
 			return enrolling(b, ana, "", passkeytest.New(t, "https://jit.example.com", "jit.example.com"))
 		}), nil},
+		{access.CodeTooManyPasskeys, "one key more than a person may have", keyed(true, access.KeyTerms{}, func(t *testing.T, b *broker.Broker, _ *passkeytest.Authenticator) error {
+			for range broker.MaxPasskeys {
+				if err := enrolling(b, ana, "Laptop", passkeytest.New(t, "https://jit.example.com", "jit.example.com")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return enrolling(b, ana, "Laptop", passkeytest.New(t, "https://jit.example.com", "jit.example.com"))
+		}), nil},
 		{access.CodeOwnPasskey, "an administrator's own key", keyed(true, access.KeyTerms{}, func(t *testing.T, b *broker.Broker, _ *passkeytest.Authenticator) error {
 			key := passkeytest.New(t, "https://jit.example.com", "jit.example.com")
 			if err := enrolling(b, "carl@example.com", "Laptop", key); err != nil {
