@@ -236,6 +236,7 @@ const (
 	CodePasskeyUnapproved Code = "passkey-unapproved" //
 	CodePasskeyYoung      Code = "passkey-young"      // until
 	CodePasskeySynced     Code = "passkey-synced"     //
+	CodePasskeyNotMade    Code = "passkey-not-made"   //
 	CodeSignatureMissing  Code = "signature-missing"  //
 	CodeSignatureInvalid  Code = "signature-invalid"  //
 

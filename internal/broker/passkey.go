@@ -153,6 +153,9 @@ func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c
 	if !b.fresh(caller) {
 		return refused(&access.Error{Kind: access.NotAllowed, Code: access.CodeSignInAgain})
 	}
+	if len(c.PublicKey) == 0 { // a form that no script has filled in
+		return refused(&access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyNotMade})
+	}
 	clean, err := passkey.CleanName(name)
 	if err != nil {
 		return refused(&access.Error{Kind: access.Invalid, Code: access.CodePasskeyName, Field: access.FieldName, Err: err})

@@ -416,6 +416,9 @@ func TestEnrolling(t *testing.T) {
 		{"signed in nobody knows when", access.NotAllowed, access.CodeSignInAgain, func(_ *world, c *access.Caller, _ *string, _ *passkey.Creation, _ *passkeytest.Authenticator, _ passkey.Statement) {
 			c.Asserted = time.Time{}
 		}},
+		{"nothing was made", access.NotAllowed, access.CodePasskeyNotMade, func(_ *world, _ *access.Caller, _ *string, made *passkey.Creation, _ *passkeytest.Authenticator, _ passkey.Statement) {
+			*made = passkey.Creation{}
+		}},
 		{"no name", access.Invalid, access.CodePasskeyName, func(_ *world, _ *access.Caller, name *string, _ *passkey.Creation, _ *passkeytest.Authenticator, _ passkey.Statement) {
 			*name = " "
 		}},

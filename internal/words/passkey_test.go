@@ -8,6 +8,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/brokertest"
+	"jitaccess/internal/passkey"
 	"jitaccess/internal/passkey/passkeytest"
 	"jitaccess/internal/policy"
 )
@@ -81,6 +82,10 @@ func passkeySituations() []situation {
 				}
 			}
 			return enrolling(b, ana, "Laptop", passkeytest.New(t, "https://jit.example.com", "jit.example.com"))
+		}), []string{"10 passkeys"}},
+		{access.CodePasskeyNotMade, "a form that a browser without scripts has sent", keyed(true, access.KeyTerms{}, func(t *testing.T, b *broker.Broker, _ *passkeytest.Authenticator) error {
+			_, _, err := b.Enrol(t.Context(), access.Caller{Principal: ana, Asserted: noon}, "Laptop", passkey.Creation{})
+			return err
 		}), nil},
 		{access.CodeOwnPasskey, "an administrator's own key", keyed(true, access.KeyTerms{}, func(t *testing.T, b *broker.Broker, _ *passkeytest.Authenticator) error {
 			key := passkeytest.New(t, "https://jit.example.com", "jit.example.com")
