@@ -93,7 +93,7 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		live = &livePolicy{base: policyOf(c), deployment: enforced(c), read: policyText(google, kept), log: slog.New(slog.DiscardHandler),
 			now: time.Now}
 		dc.PolicyFile = live.take
-		hub := newGitHub(c, newApplications(live, google, nil, wallClock), wallClock)
+		hub := newGitHub(c, newApplications(live, google, nil, slog.New(slog.DiscardHandler), wallClock), wallClock)
 		dc.GitHub = hub.examine
 	}
 	examineIdentity(&dc, c, platform)

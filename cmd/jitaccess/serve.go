@@ -252,7 +252,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	apps := newApplications(terms, google, byPage, k)
+	apps := newApplications(terms, google, byPage, logger, k)
 	hub := newGitHub(c, apps, k)
 	if memory.ledger != nil { // what they ask for is nowhere but there
 		providers = append(providers, registeredApplications(apps, k))

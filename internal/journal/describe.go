@@ -141,6 +141,9 @@ func message(form string, e access.Event) string {
 	switch {
 	case e.Caller.Application != "":
 		actor = "Application " + strconv.Quote(e.Caller.Application)
+		if e.Caller.Principal != "" {
+			actor += ", tried by " + string(e.Caller.Principal) + ","
+		}
 	case e.Caller.Principal == "":
 		actor = "The service"
 	}

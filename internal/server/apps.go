@@ -169,9 +169,12 @@ func (s *server) appViews(r *http.Request) ([]managed.View, error) {
 		return s.Apps.Managed.List(r.Context(), caller)
 	}
 	all, err := s.Apps.Registry.Applications(r.Context())
+	ctx, cancel := context.WithTimeout(r.Context(), keysTime)
+	defer cancel()
 	return access.Each(all, func(a application.Application) managed.View {
 		v := managed.View{Application: a}
-		for _, k := range a.Keys {
+		keys, _ := a.Keys(ctx) // see brokenApps
+		for _, k := range keys {
 			v.Keys = append(v.Keys, managed.KeyView{ID: k.ID})
 		}
 		v.Application.Keys = nil
@@ -179,12 +182,18 @@ func (s *server) appViews(r *http.Request) ([]managed.View, error) {
 	}), err
 }
 
+// keysTime bounds how long a page waits for what is kept elsewhere of all applications.
+const keysTime = 2 * time.Second
+
 // brokenApps are the names of those whose keys cannot be used.
 func (s *server) brokenApps(r *http.Request) map[string]bool {
 	broken := map[string]bool{}
 	all, _ := s.Apps.Registry.Applications(r.Context()) // what is wrong with all of them was told by then
+	ctx, cancel := context.WithTimeout(r.Context(), keysTime)
+	defer cancel()
 	for _, a := range all {
-		broken[a.Name] = a.KeysErr != nil
+		_, err := a.Keys(ctx)
+		broken[a.Name] = err != nil
 	}
 	return broken
 }
@@ -577,7 +586,8 @@ func (s *server) tryApp(r *http.Request, name string) (page, error) {
 			ask.Data[data] = f.Get(field)
 		}
 	}
-	asked, err := s.Apps.Ask(r.Context(), access.Caller{Method: access.MethodApplication, Application: name}, ask)
+	caller.Method, caller.Application = access.MethodApplication, name // who tries it is recorded with it
+	asked, err := s.Apps.Ask(r.Context(), caller, ask)
 	if err != nil {
 		return s.refusedOn(r, name, err, func(v *appView) { v.Tried, v.Trial = &ask, id })
 	}

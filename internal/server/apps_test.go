@@ -66,7 +66,7 @@ func newApps(t *testing.T) *apps {
 		c.Apps = &server.Apps{Registry: m, Managed: m, AsCode: func() bool { return a.asCode },
 			AtGitHub: func(string) bool { return a.atGitHub },
 			Ask: func(_ context.Context, caller access.Caller, ask broker.AskFor) (broker.Asked, error) {
-				if caller.Application != ask.Application || caller.Method != access.MethodApplication {
+				if caller.Application != ask.Application || caller.Method != access.MethodApplication || string(caller.Principal) != ask.Subject {
 					t.Errorf("asked as %+v", caller)
 				}
 				a.asked = append(a.asked, ask)

@@ -661,6 +661,21 @@ func newCanned(t testing.TB) *canned {
 // TestStorybook renders every page in every state and compares what is the page's own
 // with testdata/story, where frame.html is one whole page. Run with -update after a
 // change, and look at what changed; with -storybook FOLDER to see it.
+// configure is the configuration of a story.
+func (c *canned) configure(t *testing.T) func(*server.Config) {
+	return func(sc *server.Config) {
+		if c.account != nil {
+			sc.Accounts = []server.Account{c.account}
+		}
+		if c.login != nil {
+			withLogin(c.login)(sc)
+		}
+		if c.apps != nil {
+			sc.Apps = c.apps(t, c)
+		}
+	}
+}
+
 func TestStorybook(t *testing.T) {
 	var names []string
 	for _, s := range stories() {
@@ -670,17 +685,7 @@ func TestStorybook(t *testing.T) {
 			if s.set != nil {
 				s.set(c)
 			}
-			h, _ := serve(t, c, func(sc *server.Config) {
-				if c.account != nil {
-					sc.Accounts = []server.Account{c.account}
-				}
-				if c.login != nil {
-					withLogin(c.login)(sc)
-				}
-				if c.apps != nil {
-					sc.Apps = c.apps(t, c)
-				}
-			})
+			h, _ := serve(t, c, c.configure(t))
 			w := do(h, storyRequest(s))
 			if w.Code != s.code {
 				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)

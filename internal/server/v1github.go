@@ -59,8 +59,7 @@ func (s *server) gitHubDelivery(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	c := access.Caller{Method: access.MethodApplication, Application: name, Arrived: s.Now()}
-	r = withCaller(r.WithContext(access.WithPurpose(r.Context(), access.ForAction)), c)
+	r = s.byApplication(r, name, access.ForAction)
 	ask.Origin, ask.Host = s.origin(r), r.Host
 	asked, err := s.askForGitHub(r, ask)
 	if err == nil && approvalStatus(asked.Request.StateAt(s.Now())) != waitOn {

@@ -121,17 +121,20 @@ func (r *Registry) Applications(ctx context.Context) ([]application.Application,
 	return slices.Clone(known.apps), err
 }
 
-// application is one as it is now. Keys that cannot be opened are KeysErr; all else that cannot
-// be read is an error.
+// application is one as it is now. That its keys cannot be opened is an error of theirs; all else
+// that cannot be read is one here.
 func (s *state) application(sealer *seal.Sealer) (application.Application, error) {
 	app, err := s.app.application(s.name)
-	for _, k := range s.app.Keys {
-		secret, _, err := sealer.Open(k.Sealed, keyContext(s.name, k.ID))
-		if err != nil {
-			app.Keys, app.KeysErr = nil, fmt.Errorf("key %s of %s: %w; is SEAL_KEY another one?", k.ID, s.name, err)
-			break
+	name, kept := s.name, s.app.Keys
+	app.Keys = func(context.Context) (keys []application.Key, err error) {
+		for _, k := range kept {
+			secret, _, err := sealer.Open(k.Sealed, keyContext(name, k.ID))
+			if err != nil {
+				return nil, fmt.Errorf("key %s of %s: %w; is SEAL_KEY another one?", k.ID, name, err)
+			}
+			keys = append(keys, application.Key{ID: k.ID, Secret: secret})
 		}
-		app.Keys = append(app.Keys, application.Key{ID: k.ID, Secret: secret})
+		return keys, nil
 	}
 	return app, err
 }

@@ -182,6 +182,16 @@ func (w *world) current() application.Application {
 	return all[0]
 }
 
+// keysOf are the keys that an application has.
+func keysOf(t *testing.T, a application.Application) []application.Key {
+	t.Helper()
+	keys, err := a.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
 func kindOf(err error) access.Kind {
 	if e := access.AsError(err); e != nil {
 		return e.Kind
@@ -201,8 +211,8 @@ func TestAnApplicationIsWhatItsDeedsMakeIt(t *testing.T) {
 	w.must(w.Agree(t.Context(), by(bob), "deployer", w.show().Waiting.Of))
 	app := w.current()
 	secret, err := base64.StdEncoding.DecodeString(key)
-	if err != nil || len(app.Keys) != 1 || !bytes.Equal(app.Keys[0].Secret, secret) || len(secret) != 32 {
-		t.Errorf("keys %v, of %q: %v", app.Keys, key, err)
+	if err != nil || len(keysOf(t, app)) != 1 || !bytes.Equal(keysOf(t, app)[0].Secret, secret) || len(secret) != 32 {
+		t.Errorf("keys %v, of %q: %v", keysOf(t, app), key, err)
 	}
 	if got, want := fmt.Sprint(app.Templates), fmt.Sprint([]application.Template{deploy()}); got != want {
 		t.Errorf("templates\n%s, want\n%s", got, want)
@@ -397,7 +407,7 @@ func TestTwoKeysAtMost(t *testing.T) {
 		w.must(err)
 		keys = append(keys, c.Key)
 	}
-	live := w.current().Keys
+	live := keysOf(t, w.current())
 	if len(live) != 2 || base64.StdEncoding.EncodeToString(live[0].Secret) != keys[2] || base64.StdEncoding.EncodeToString(live[1].Secret) != keys[1] {
 		t.Errorf("%d keys are live, not the two newest", len(live))
 	}
@@ -406,7 +416,7 @@ func TestTwoKeysAtMost(t *testing.T) {
 	}
 	_, err := w.GiveUp(t.Context(), by(ana), "deployer", w.show().Number, live[1].ID)
 	w.must(err)
-	if left := w.current().Keys; len(left) != 1 || left[0].ID != live[0].ID {
+	if left := keysOf(t, w.current()); len(left) != 1 || left[0].ID != live[0].ID {
 		t.Errorf("left are %v", left)
 	}
 }
@@ -471,8 +481,8 @@ func TestAKeyThatWasMovedIsNone(t *testing.T) {
 		w := made(t, ana)
 		w.deeds = w.deeds[:1]
 		w.deeds[0].Body = []byte(edit(string(w.deeds[0].Body)))
-		if app := w.current(); app.KeysErr == nil || len(app.Keys) > 0 {
-			t.Errorf("%s is another, and it has the keys %v", name, app.Keys)
+		if keys, err := w.current().Keys(t.Context()); err == nil || len(keys) > 0 {
+			t.Errorf("%s is another, and it has the keys %v", name, keys)
 		}
 	}
 	w := made(t, ana)
@@ -480,14 +490,18 @@ func TestAKeyThatWasMovedIsNone(t *testing.T) {
 	moved := w.deeds[0]
 	moved.Of = "shop"
 	w.deeds = []managed.Deed{moved}
-	if app := w.current(); app.Name != "shop" || app.KeysErr == nil || len(app.Keys) > 0 {
-		t.Errorf("another application has the keys %v", app.Keys)
+	app := w.current()
+	if keys, err := app.Keys(t.Context()); app.Name != "shop" || err == nil || len(keys) > 0 {
+		t.Errorf("another application has the keys %v", keys)
 	}
 	w = made(t, ana)
 	other, _ := seal.New([][]byte{bytes.Repeat([]byte{9}, 32)}, managed.Purpose)
 	all, err := w.instance(other).Applications(t.Context())
-	if err != nil || all[0].KeysErr == nil || len(all[0].Keys) > 0 {
-		t.Errorf("with another SEAL_KEY: %v, %v", all, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := all[0].Keys(t.Context()); err == nil || len(keys) > 0 {
+		t.Errorf("with another SEAL_KEY: %v", keys)
 	}
 }
 

@@ -43,7 +43,9 @@ func TestKeysAreSealedAnew(t *testing.T) {
 	w := made(t, ana, bob)
 	_, err := w.Rotate(t.Context(), by(ana), "deployer", w.show().Number)
 	w.must(err)
-	before, keys := w.show(), w.current().Keys
+	before := w.show()
+	keys, err := w.current().Keys(t.Context())
+	w.must(err)
 	newer := w.instance(sealer(t, 8, 7))
 	if got := w.examined(t, sealer(t, 8, 7)); got != "deployer lost false older true, deployer lost false older true" {
 		t.Error(got)
@@ -65,8 +67,8 @@ func TestKeysAreSealedAnew(t *testing.T) {
 	}
 	w.Registry = w.instance(sealer(t, 8))
 	w.told = nil
-	if got := w.current().Keys; fmt.Sprint(got) != fmt.Sprint(keys) || len(got) != 1 {
-		t.Errorf("%d keys, and they are others", len(got))
+	if got, err := w.current().Keys(t.Context()); err != nil || fmt.Sprint(got) != fmt.Sprint(keys) || len(got) != 1 {
+		t.Errorf("%d keys, and they are others: %v", len(got), err)
 	}
 	after := w.show()
 	if after.Done[0].What != "seal" || after.Done[0].By != "" || after.Number != before.Number+1 {
@@ -77,8 +79,8 @@ func TestKeysAreSealedAnew(t *testing.T) {
 		t.Errorf("%+v\nis not\n%+v", after, before)
 	}
 	w.must(w.Agree(t.Context(), by(bob), "deployer", w.show().Waiting.Of))
-	if app := w.current(); len(app.Keys) != 2 || app.KeysErr != nil {
-		t.Errorf("what was agreed to has the keys %v, %v", app.Keys, app.KeysErr)
+	if keys, err := w.current().Keys(t.Context()); len(keys) != 2 || err != nil {
+		t.Errorf("what was agreed to has %d keys, %v", len(keys), err)
 	}
 }
 
