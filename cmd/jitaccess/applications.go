@@ -128,6 +128,14 @@ func (a *applications) AsCode() bool {
 	return file != nil && len(file.Applications) > 0
 }
 
+// atGitHub is whether GitHub asks for the application of a name.
+func (a *applications) atGitHub(name string) bool {
+	file := a.file()
+	return file != nil && slices.ContainsFunc(file.Applications, func(of policy.Application) bool {
+		return of.Name == name && of.GitHub != nil
+	})
+}
+
 // keysAt are the keys that are kept at places. One of two that can be read is enough: the other
 // may be gone already.
 func (a *applications) keysAt(ctx context.Context, places []string) (keys []application.Key, err error) {

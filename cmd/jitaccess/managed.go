@@ -71,7 +71,7 @@ func appPages(c *config.Config, all *applications, byPage *managed.Registry, req
 		return nil
 	}
 	return &server.Apps{Registry: all, Managed: byPage, AsCode: all.AsCode, Unsealed: !c.Ledger.ByAccount() && c.Apps.SealKey.IsZero(),
-		Ask: requests.AskFor, Origin: c.Server.MachinesURL}
+		Ask: requests.AskFor, Origin: c.Server.MachinesURL, AtGitHub: all.atGitHub}
 }
 
 // newCallbacks tells people by their channels, and applications by calling them back.

@@ -53,7 +53,7 @@ func (w *world) manages(name, uri string) (key string, page answer) {
 	w.form(carol, "/apps/"+name+"/template", url.Values{"number": {"1"}, "new": {"1"}, "key": {"production-deploy"}, "name": {"Production deploy"},
 		"title": {"Deploy {version}"}, "type": {"approve"}, "data": {"version | Version | v[0-9.]+"}, "approvers": {"user:" + bob}, "approvals": {"1"},
 		"max": {"120"}, "default": {"30"}, "life": {"60"}, "metadata": {"team = shop"}, "active": {"1"}}).expect(w.t, 200)
-	w.form(frank, "/apps/"+name, url.Values{"number": {"2"}, "do": {"agree"}}).expect(w.t, 200)
+	w.form(frank, "/apps/"+name, url.Values{"number": {"2"}, "do": {"agree"}, "confirmed": {"1"}}).expect(w.t, 200)
 	return html.UnescapeString(shown[1]), w.page(carol, "/apps/"+name).expect(w.t, 200)
 }
 

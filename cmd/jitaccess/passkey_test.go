@@ -80,7 +80,7 @@ func TestPasskeyStory(t *testing.T) {
 	plain.sees("Laptop", "Passkeys need scripts, which are switched off in this browser.")
 	plain.fill("name", "Phone")
 	plain.press("Add passkey")
-	plain.sees("signed with a passkey, and was not", "in a browser with scripts")
+	plain.sees("No passkey was added", "in a browser with scripts")
 
 	b.be("Alice Moreau")
 	b.open(link)

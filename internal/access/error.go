@@ -231,11 +231,13 @@ const (
 	CodeUnknownPasskey    Code = "unknown-passkey"    //
 	CodePasskeyKnown      Code = "passkey-known"      //
 	CodePasskeyName       Code = "passkey-name"       //
+	CodeTooManyPasskeys   Code = "too-many-passkeys"  // max
 	CodeOwnPasskey        Code = "own-passkey"        //
 	CodeNoPasskey         Code = "no-passkey"         //
 	CodePasskeyUnapproved Code = "passkey-unapproved" //
 	CodePasskeyYoung      Code = "passkey-young"      // until
 	CodePasskeySynced     Code = "passkey-synced"     //
+	CodePasskeyNotMade    Code = "passkey-not-made"   //
 	CodeSignatureMissing  Code = "signature-missing"  //
 	CodeSignatureInvalid  Code = "signature-invalid"  //
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"jitaccess/internal/access"
@@ -59,7 +60,7 @@ type Ceremony struct {
 	Credentials  [][]byte
 }
 
-// KeyOf is a key as a page shows it. Used is when it has signed last.
+// KeyOf is a key as a page shows it. Used is when it has signed last, of the viewer's own.
 type KeyOf struct {
 	access.Passkey
 	Used time.Time
@@ -95,16 +96,16 @@ func (b *Broker) PasskeyList(ctx context.Context, caller access.Caller) (Passkey
 		if !k.Removed.IsZero() {
 			continue
 		}
+		if k.Of != caller.Principal {
+			list.Others = append(list.Others, KeyOf{Passkey: k})
+			continue
+		}
 		use, err := b.c.Signatures.LastUse(ctx, k.Credential)
 		if err != nil {
 			return list, err
 		}
-		if shown := (KeyOf{k, use.At}); k.Of == caller.Principal {
-			list.Own = append(list.Own, shown)
-			list.Enrolment.Credentials = append(list.Enrolment.Credentials, k.Credential)
-		} else {
-			list.Others = append(list.Others, shown)
-		}
+		list.Own = append(list.Own, KeyOf{k, use.At})
+		list.Enrolment.Credentials = append(list.Enrolment.Credentials, k.Credential)
 	}
 	slices.SortStableFunc(list.Others, func(a, b KeyOf) int {
 		return cmp.Or(cmp.Compare(order(a.Approved.IsZero()), order(b.Approved.IsZero())), cmp.Compare(a.Of, b.Of))
@@ -152,6 +153,9 @@ func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c
 	if !b.fresh(caller) {
 		return refused(&access.Error{Kind: access.NotAllowed, Code: access.CodeSignInAgain})
 	}
+	if len(c.PublicKey) == 0 { // a form that no script has filled in
+		return refused(&access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyNotMade})
+	}
 	clean, err := passkey.CleanName(name)
 	if err != nil {
 		return refused(&access.Error{Kind: access.Invalid, Code: access.CodePasskeyName, Field: access.FieldName, Err: err})
@@ -165,8 +169,30 @@ func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c
 	if slices.ContainsFunc(keys, func(other access.Passkey) bool { return bytes.Equal(other.Credential, k.Credential) }) {
 		return refused(&access.Error{Kind: access.Conflict, Code: access.CodePasskeyKnown})
 	}
+	if err := b.room(append(keys, k)); err != nil {
+		return refused(err)
+	}
 	warnings, err := b.deed(ctx, caller, access.PasskeyEnrolled, k, passkey.Enrolled(k))
 	return k, warnings, err
+}
+
+// MaxPasskeys is how many keys of one person are live, or were enrolled within a day, at most:
+// each deed is read whenever a key is looked at.
+const MaxPasskeys = 10
+
+// room is nil where whoever holds the last of some keys may have that one too. The error is of
+// kind Conflict.
+func (b *Broker) room(keys []access.Passkey) error {
+	of, since, count := keys[len(keys)-1].Of, b.c.Now().Add(-24*time.Hour), 0
+	for _, k := range keys {
+		if k.Of == of && (k.Removed.IsZero() || k.Enrolled.After(since)) {
+			count++
+		}
+	}
+	if count <= MaxPasskeys {
+		return nil
+	}
+	return &access.Error{Kind: access.Conflict, Code: access.CodeTooManyPasskeys, Args: access.Args{"max": strconv.Itoa(MaxPasskeys)}}
 }
 
 // fresh is whether the caller has signed in a moment ago (access.AssertionLife).
@@ -239,6 +265,11 @@ func (b *Broker) deed(ctx context.Context, caller access.Caller, did access.Acti
 		keys, err := passkey.Keys(append(deeds, d))
 		if err != nil {
 			return access.Notice{}, &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": d.Of}, Err: err}
+		}
+		if did == access.PasskeyEnrolled { // others may have been enrolled meanwhile
+			if err := b.room(keys); err != nil {
+				return access.Notice{}, err
+			}
 		}
 		n := b.keyNotice(did, keys[keyAt(keys, k.Of, k.Credential)])
 		return n, b.c.Signatures.Append(ctx, d, n)

@@ -416,6 +416,9 @@ func TestEnrolling(t *testing.T) {
 		{"signed in nobody knows when", access.NotAllowed, access.CodeSignInAgain, func(_ *world, c *access.Caller, _ *string, _ *passkey.Creation, _ *passkeytest.Authenticator, _ passkey.Statement) {
 			c.Asserted = time.Time{}
 		}},
+		{"nothing was made", access.NotAllowed, access.CodePasskeyNotMade, func(_ *world, _ *access.Caller, _ *string, made *passkey.Creation, _ *passkeytest.Authenticator, _ passkey.Statement) {
+			*made = passkey.Creation{}
+		}},
 		{"no name", access.Invalid, access.CodePasskeyName, func(_ *world, _ *access.Caller, name *string, _ *passkey.Creation, _ *passkeytest.Authenticator, _ passkey.Statement) {
 			*name = " "
 		}},
@@ -649,5 +652,87 @@ func TestPasskeysInTrouble(t *testing.T) {
 	is(t, err, access.Unavailable, access.CodeJournalUnavailable)
 	if _, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve, Signed: signed}); err != nil {
 		t.Errorf("what was not recorded was done: %v", err)
+	}
+}
+
+// A colleague who enrols key after key is stopped; what they removed a day ago counts no more.
+func TestPasskeysOfOnePersonAreBounded(t *testing.T) {
+	w, b, _, key := signing(t, nil)
+	add := func(p access.Principal) error {
+		list, err := b.PasskeyList(t.Context(), caller(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = b.Enrol(t.Context(), present(w, p), "Laptop", passkeytest.New(t, keyOrigin, keyParty).Create(list.Enrolment.Statement))
+		return err
+	}
+	for range broker.MaxPasskeys - 1 { // ben has one
+		if err := add(ben); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is(t, add(ben), access.Conflict, access.CodeTooManyPasskeys)
+	if last := w.Journal[len(w.Journal)-1]; last.Action != access.ActionRefused || last.Trying != access.PasskeyEnrolled {
+		t.Errorf("%+v", last)
+	}
+	if err := add(cho); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	// What was removed leaves room once a day has passed since it was enrolled: that of ben's
+	// from yesterday at once, the others tomorrow.
+	remove := func(id string) {
+		if _, err := b.RemovePasskey(t.Context(), caller(ben), ben, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove(access.CredentialID(key.Credential))
+	if err := add(ben); err != nil {
+		t.Errorf("in place of one of yesterday: %v", err)
+	}
+	list, err := b.PasskeyList(t.Context(), caller(ben))
+	if err != nil || len(list.Own) != broker.MaxPasskeys {
+		t.Fatal(len(list.Own), err)
+	}
+	remove(list.Own[0].ID())
+	is(t, add(ben), access.Conflict, access.CodeTooManyPasskeys)
+	w.Clock = w.Clock.Add(24 * time.Hour)
+	if err := add(ben); err != nil {
+		t.Errorf("a day later: %v", err)
+	}
+}
+
+// Two browsers that enrol at the same time have room for one key.
+func TestTheBoundOfPasskeysHoldsForTwoAtOnce(t *testing.T) {
+	w, b, _, _ := signing(t, nil)
+	for range broker.MaxPasskeys - 2 {
+		enrol(t, w, b, ben, passkeytest.New(t, keyOrigin, keyParty))
+	}
+	list, err := b.PasskeyList(t.Context(), caller(ben))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := passkeytest.New(t, keyOrigin, keyParty).Create(list.Enrolment.Statement)
+	w.Signatures.Meanwhile = func() {
+		if _, _, err := b.Enrol(t.Context(), present(w, ben), "Other", other); err != nil {
+			t.Error(err)
+		}
+	}
+	_, _, err = b.Enrol(t.Context(), present(w, ben), "Laptop", passkeytest.New(t, keyOrigin, keyParty).Create(list.Enrolment.Statement))
+	is(t, err, access.Conflict, access.CodeTooManyPasskeys)
+}
+
+// An administrator's page asks for the last use of their own keys alone, and one page of one
+// person is one reading more for each of ten keys at most.
+func TestNobodyIsShownWhenKeysOfOthersWereUsed(t *testing.T) {
+	w, b, asked, key := signing(t, nil)
+	if _, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve,
+		Signed: key.Sign(challenge(t, b, ben, asked.Ref, 0).Statement)}); err != nil {
+		t.Fatal(err)
+	}
+	enrol(t, w, b, dan, passkeytest.New(t, keyOrigin, keyParty))
+	before := w.Signatures.UseReads
+	list, err := b.PasskeyList(t.Context(), caller(dan))
+	if err != nil || len(list.Own) != 1 || len(list.Others) != 1 || !list.Others[0].Used.IsZero() || w.Signatures.UseReads != before+1 {
+		t.Errorf("%+v, %v, %d readings", list, err, w.Signatures.UseReads-before)
 	}
 }

@@ -100,7 +100,7 @@ func fronts(t testing.TB) []front {
 		return c
 	}
 	undated := ana("alb", "a1b2")
-	undated.Asserted = time.Time{}
+	undated.Asserted = now.Add(2*time.Minute - 10*time.Minute - 2*identity.Skew).UTC() // when it was made, at the earliest
 	return []front{
 		{"pomerium", identity.Pomerium(host), set("/keys"), "X-Pomerium-Jwt-Assertion", "", jose.ES256, "ec-1", false, nil,
 			times(claims{"iss": host, "aud": host, "jti": "f8e1", "sub": "user-7", "user": "user-7", "email": "ana@example.com",

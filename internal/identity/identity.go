@@ -152,9 +152,12 @@ func (v *Verifier) Identify(r *http.Request) (access.Caller, error) {
 	if v.c.GroupsClaim != "" {
 		caller.Claims, caller.ClaimsUnknown = Groups(token.Claims, v.c.GroupsClaim)
 	}
-	// check has read it, if it has to be there.
+	// check has read one of them. What has no date was made at exp less the longest life that is
+	// accepted at the earliest, so that nobody is taken to have signed in later than they did.
 	if issued, err := token.Claims.Int64("iat"); err == nil && token.Claims["iat"] != nil {
 		caller.Asserted = time.Unix(issued, 0).UTC()
+	} else if expires, err := token.Claims.Int64("exp"); err == nil {
+		caller.Asserted = time.Unix(expires, 0).UTC().Add(-v.c.Profile.MaxAge - 2*Skew)
 	}
 	return caller, nil
 }

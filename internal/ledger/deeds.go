@@ -81,7 +81,11 @@ func (s *Store) Deeds(ctx context.Context, kind, of string) ([]Deed, error) {
 }
 
 func (s *Store) deeds(ctx context.Context, kind, of string) (all []keptDeed, err error) {
-	notes, err := s.c.Home.Notes(ctx, deedKind(kind), maxNotes)
+	prefix := "" // so that how many there are of others is nothing to one thing
+	if of != "" {
+		prefix = of + "/"
+	}
+	notes, err := s.c.Home.NotesUnder(ctx, deedKind(kind), prefix, maxNotes)
 	if err != nil {
 		return nil, unavailable(err)
 	}

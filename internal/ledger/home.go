@@ -73,8 +73,10 @@ type Home interface {
 	// Keep keeps a note, with messages for the outbox, or nothing. One of the same kind and ID
 	// stays as it is, and then nothing is kept.
 	Keep(ctx context.Context, n Note, kept ...Kept) error
-	// Notes returns those of a kind, the newest first, at most max.
+	// Notes returns those of a kind, the newest first, at most max; NotesUnder only those
+	// whose IDs begin with the prefix.
 	Notes(ctx context.Context, kind string, max int) ([]Note, error)
+	NotesUnder(ctx context.Context, kind, prefix string, max int) ([]Note, error)
 
 	// Walk calls each with everything that is kept, request by request in no particular
 	// order, and stops at its error. What is written meanwhile may be in it or not; of one

@@ -36,6 +36,8 @@ type Apps struct {
 	Ask func(context.Context, access.Caller, broker.AskFor) (broker.Asked, error)
 	// Origin is where programs find the service; empty for where people do.
 	Origin string
+	// AtGitHub is whether GitHub asks for an application, which has no key then; nil is none.
+	AtGitHub func(name string) bool
 }
 
 // appsView is the page of all applications.
@@ -75,6 +77,10 @@ type appView struct {
 	Templates []templateRow
 	Live      []keyRow
 	History   []doneRow
+	// Confirm is what is asked once more, as the form says it; empty otherwise.
+	Confirm string
+	// GitHub is where GitHub sends what it asks; empty where it does not.
+	GitHub string
 	// Code is how the application asks.
 	Code []appCode
 	// Trial is the id of the form of a trial request; Tried is what was sent by it and refused,
@@ -139,6 +145,8 @@ func appName(r *http.Request) (string, error) {
 
 // managing is whether applications are managed here.
 func (s *server) managing() bool { return s.Apps.Managed != nil && !s.Apps.AsCode() }
+
+func (s *server) atGitHub(name string) bool { return s.Apps.AtGitHub != nil && s.Apps.AtGitHub(name) }
 
 // mayManage is nil where the caller may change applications here.
 func (s *server) mayManage(r *http.Request) error {
@@ -261,7 +269,11 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 	for _, d := range a.Done[:min(len(a.Done), 50)] {
 		v.History = append(v.History, doneRow{s.moment(r, d.At), cmp.Or(string(d.By), l.Text("apps.did.service")), l.Text("apps.did." + d.What)})
 	}
-	v.Code = howToCall(l, a.Application, cmp.Or(s.Apps.Origin, s.origin(r), "https://"+r.Host), callerOf(r).Principal)
+	origin := cmp.Or(s.Apps.Origin, s.origin(r), "https://"+r.Host)
+	if s.atGitHub(name) {
+		v.GitHub = origin + "/v1/github/" + name
+	}
+	v.Code = howToCall(l, a.Application, origin, callerOf(r).Principal)
 	var id [12]byte
 	if _, err := io.ReadFull(s.Random, id[:]); err != nil {
 		return page{}, err
@@ -331,9 +343,12 @@ func (s *server) changeApp(r *http.Request, name string) (page, error) {
 	if err := s.mayManage(r); err != nil {
 		return page{}, err
 	}
-	f, number, err := numbered(r, "do", "key", "uri", "hosts")
+	f, number, err := numbered(r, "do", "key", "uri", "hosts", "confirmed")
 	if err != nil {
 		return page{}, err
+	}
+	if do := f.Get("do"); (do == "agree" || do == "drop") && f.Get("confirmed") == "" {
+		return s.confirmApp(r, name, do, number)
 	}
 	ctx, caller, m := r.Context(), callerOf(r), s.Apps.Managed
 	var did managed.Changed
@@ -360,6 +375,22 @@ func (s *server) changeApp(r *http.Request, name string) (page, error) {
 	return s.appPage(r, name, func(v *appView) {
 		v.Key, v.Saved, v.Held, v.Warnings = did.Key, true, did.Waits, s.viewWarnings(r, did.Warnings)
 	})
+}
+
+// confirmApp asks once more what nobody has confirmed, by the page's script or in a second step,
+// as an approval is (decide).
+func (s *server) confirmApp(r *http.Request, name, do string, number int) (page, error) {
+	shown, err := s.appPage(r, name, func(v *appView) { v.Confirm = do })
+	if err != nil {
+		return page{}, err
+	}
+	switch v := shown.data.(*appView); {
+	case v.Waiting == nil || v.Waiting.Of != number:
+		return page{}, &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": name}}
+	case do == "agree":
+		return shown, s.Broker.SecondAdmin(r.Context(), callerOf(r), v.Waiting.By)
+	}
+	return shown, nil
 }
 
 // editApp changes what is not a key.
@@ -537,6 +568,9 @@ func (s *server) tryApp(r *http.Request, name string) (page, error) {
 	f, err := appForm(r, "id", "template", trialData)
 	if err != nil {
 		return page{}, err
+	}
+	if s.atGitHub(name) {
+		return page{}, badInput("GitHub asks for this application, and nobody else", nil)
 	}
 	if !s.tests.allow(caller.Principal, s.Now()) {
 		return page{}, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast}

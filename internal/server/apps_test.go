@@ -42,8 +42,10 @@ type apps struct {
 	t      *testing.T
 	asked  []broker.AskFor
 	asCode bool
-	clock  time.Time
-	deeds  *deeds
+	// atGitHub is whether GitHub asks for all of them.
+	atGitHub bool
+	clock    time.Time
+	deeds    *deeds
 	// registry is behind the pages.
 	registry *managed.Registry
 }
@@ -62,6 +64,7 @@ func newApps(t *testing.T) *apps {
 	a.Handler, _ = serve(t, w, func(c *server.Config) {
 		c.Now = func() time.Time { return a.clock }
 		c.Apps = &server.Apps{Registry: m, Managed: m, AsCode: func() bool { return a.asCode },
+			AtGitHub: func(string) bool { return a.atGitHub },
 			Ask: func(_ context.Context, caller access.Caller, ask broker.AskFor) (broker.Asked, error) {
 				if caller.Application != ask.Application || caller.Method != access.MethodApplication || string(caller.Principal) != ask.Subject {
 					t.Errorf("asked as %+v", caller)
@@ -106,6 +109,16 @@ func (a *apps) create() (key string) {
 	return strings.ReplaceAll(found[1], "&#43;", "+")
 }
 
+// show is the application as it is.
+func (a *apps) show() managed.View {
+	a.t.Helper()
+	v, err := a.registry.Show(a.t.Context(), access.Caller{Principal: carl}, "deployer")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return v
+}
+
 func (a *apps) template(who access.Principal, number int) *httptest.ResponseRecorder {
 	return a.send(who, "POST", "/apps/deployer/template", "number", strconv.Itoa(number), "new", "1", "key", "production-deploy", "name", "Production deploy",
 		"title", "Deploy {version}", "type", "approve", "data", "version | Version | ^v[0-9.]+$", "approvers", "user:ben@example.com", "approvals", "1",
@@ -142,7 +155,7 @@ func TestTwoAdministratorsMakeATemplate(t *testing.T) {
 		strings.Contains(page, "/apps/deployer/trial") {
 		t.Errorf("another: %s", said(page))
 	}
-	a.must(http.StatusOK, a.send(dora, "POST", "/apps/deployer", "number", "2", "do", "agree"))
+	a.must(http.StatusOK, a.send(dora, "POST", "/apps/deployer", "number", "2", "do", "agree", "confirmed", "1"))
 	page := a.must(http.StatusOK, a.send(dora, "GET", "/apps/deployer"))
 	form := regexp.MustCompile(`name="id" value="([0-9a-f]{24})"`).FindStringSubmatch(page)
 	if form == nil {
@@ -229,3 +242,51 @@ func TestCodeIsSpelledForItsLanguage(t *testing.T) {
 }
 
 var _ application.Registry = (*managed.Registry)(nil)
+
+// A press of a button alone agrees to nothing, and drops nothing: it is asked once more, with
+// all that is changed.
+func TestWhatWaitsIsAskedOnceMore(t *testing.T) {
+	for _, do := range []string{"agree", "drop"} {
+		a := newApps(t)
+		a.create()
+		a.must(http.StatusOK, a.template(carl, 1))
+		if page := a.must(http.StatusOK, a.send(dora, "GET", "/apps/deployer")); strings.Count(page, `data-guard="confirmed" aria-describedby="guard"`) != 2 ||
+			!strings.Contains(page, "/assets/guard.js") {
+			t.Errorf("the buttons are not guarded: %s", page)
+		}
+		for _, unconfirmed := range [][]string{nil, {"confirmed", ""}} {
+			page := a.must(http.StatusOK, a.send(dora, "POST", "/apps/deployer", append([]string{"number", "2", "do", do}, unconfirmed...)...))
+			if !strings.Contains(page, `<input type="hidden" name="do" value="`+do+`">`) || !strings.Contains(page, `name="confirmed" value="1" required`) ||
+				!strings.Contains(page, `<button class="primary" data-guard aria-describedby="guard">`) || !strings.Contains(page, "user:ben@example.com") {
+				t.Errorf("%s: %s", do, said(page))
+			}
+		}
+		if v := a.show(); v.Waiting == nil || v.Number != 2 {
+			t.Errorf("%s: a press alone has done it: %+v", do, v)
+		}
+		if got := a.send(dora, "POST", "/apps/deployer", "number", "1", "do", do); got.Code != http.StatusConflict {
+			t.Errorf("%s of what does not wait: %d", do, got.Code)
+		}
+		a.must(http.StatusOK, a.send(dora, "POST", "/apps/deployer", "number", "2", "do", do, "confirmed", "1"))
+		if v := a.show(); v.Waiting != nil || (len(v.Templates) == 1) != (do == "agree") {
+			t.Errorf("%s: %+v", do, v)
+		}
+	}
+}
+
+// What GitHub asks for has no key, and nobody can ask for it by a program or a trial.
+func TestAnApplicationOfGitHubSaysWhereItIsSetUp(t *testing.T) {
+	a := newApps(t)
+	a.create()
+	a.must(http.StatusOK, a.template(carl, 1))
+	a.must(http.StatusOK, a.send(dora, "POST", "/apps/deployer", "number", "2", "do", "agree", "confirmed", "1"))
+	a.asCode, a.atGitHub = true, true
+	page := a.must(http.StatusOK, a.send(carl, "GET", "/apps/deployer"))
+	if !strings.Contains(page, "https://machines.example.com/v1/github/deployer") || !strings.Contains(page, "docs/github.md") ||
+		strings.Contains(page, "/trial") || strings.Contains(page, "SIGNING_KEY") || strings.Contains(page, "njwt") {
+		t.Errorf("%s", said(page))
+	}
+	if got := a.send(carl, "POST", "/apps/deployer/trial", "id", strings.Repeat("0", 24), "template", "production-deploy"); got.Code != http.StatusBadRequest || len(a.asked) > 0 {
+		t.Errorf("a trial of it: %d", got.Code)
+	}
+}

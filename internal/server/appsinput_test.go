@@ -22,7 +22,7 @@ func agreed(t *testing.T) (a *apps, number string) {
 	a = newApps(t)
 	a.create()
 	a.must(http.StatusOK, a.template(carl, 1))
-	a.must(http.StatusOK, a.send(dora, "POST", "/apps/deployer", "number", "2", "do", "agree"))
+	a.must(http.StatusOK, a.send(dora, "POST", "/apps/deployer", "number", "2", "do", "agree", "confirmed", "1"))
 	return a, "3"
 }
 
@@ -216,7 +216,7 @@ func TestMarkupInNamesOfApplications(t *testing.T) {
 		for _, agree := range []bool{false, true} {
 			if agree && who == dora {
 				n, _ := strconv.Atoi(number)
-				a.must(200, a.send(dora, "POST", "/apps/deployer", "number", strconv.Itoa(n+1), "do", "agree"))
+				a.must(200, a.send(dora, "POST", "/apps/deployer", "number", strconv.Itoa(n+1), "do", "agree", "confirmed", "1"))
 			}
 			for _, path := range []string{"/apps", "/apps/deployer", "/apps/deployer/template?key=production-deploy"} {
 				if page := a.must(200, a.send(who, "GET", path)); strings.Contains(page, "<script>alert") || strings.Contains(page, `value="<`) {

@@ -23,6 +23,7 @@ type appStory struct {
 	m                *managed.Registry
 	clock            time.Time
 	asCode, unsealed bool
+	atGitHub         bool
 }
 
 // managing has applications that were made so.
@@ -40,7 +41,7 @@ func managing(make func(*appStory)) func(*canned) {
 			if make != nil {
 				make(s)
 			}
-			apps := &server.Apps{Registry: s.m, Managed: s.m, AsCode: func() bool { return s.asCode }, Unsealed: s.unsealed, Origin: "https://machines.example.com",
+			apps := &server.Apps{Registry: s.m, Managed: s.m, AsCode: func() bool { return s.asCode }, Unsealed: s.unsealed, AtGitHub: func(string) bool { return s.atGitHub }, Origin: "https://machines.example.com",
 				Ask: func(context.Context, access.Caller, broker.AskFor) (broker.Asked, error) {
 					return broker.Asked{}, &access.Error{Kind: access.Invalid, Code: access.CodeBadDatum, Field: application.FieldData,
 						Args: access.Args{"name": "version", "pattern": `v[0-9.]+`}}

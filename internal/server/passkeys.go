@@ -1,10 +1,13 @@
 package server
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,10 +52,14 @@ type passkeysView struct {
 	// Warnings are of what was just done.
 	Warnings    []string
 	Own, Others []passkeyView
-	Admin       bool
-	Enrolment   *ceremonyView
-	Name        string
-	MaxName     int
+	// More are how many of others' come behind those that are shown, beginning at Next.
+	More, Next int
+	// Confirm is what is asked once more; nil otherwise.
+	Confirm   *confirmKey
+	Admin     bool
+	Enrolment *ceremonyView
+	Name      string
+	MaxName   int
 }
 
 type passkeyView struct {
@@ -62,9 +69,27 @@ type passkeyView struct {
 	Mine bool
 }
 
+// confirmKey is a key that is to be approved or removed.
+type confirmKey struct {
+	passkeyView
+	Approve bool
+}
+
+// keysShown is how many keys of others one page has.
+const keysShown = 100
+
 // passkeys shows them.
 func (s *server) passkeys(r *http.Request) (page, error) {
+	q, err := query(r)
+	if err != nil {
+		return page{}, err
+	}
+	from, err := strconv.Atoi(cmp.Or(q.Get("from"), "0"))
+	if err != nil || from < 0 {
+		return page{}, badInput("from is the number of keys to pass over", err)
+	}
 	v, err := s.viewPasskeys(r)
+	v.shown(from)
 	return page{template: "passkeys", status: http.StatusOK, data: v}, err
 }
 
@@ -87,6 +112,13 @@ func (s *server) viewPasskeys(r *http.Request) (passkeysView, error) {
 		Admin: list.Admin, Enrolment: viewCeremony(list.Enrolment), MaxName: passkey.MaxName}, nil
 }
 
+// shown leaves one page of keys of others.
+func (v *passkeysView) shown(from int) {
+	v.Others = v.Others[min(from, len(v.Others)):]
+	v.More, v.Next = max(0, len(v.Others)-keysShown), from+keysShown
+	v.Others = v.Others[:len(v.Others)-v.More]
+}
+
 // enrol adds a key that the viewer's authenticator has made.
 func (s *server) enrol(r *http.Request) (page, error) {
 	f, err := form(r)
@@ -105,13 +137,15 @@ func (s *server) enrol(r *http.Request) (page, error) {
 	if failed != nil {
 		return page{}, err
 	}
+	v.shown(0)
 	status := s.blame(r, &v.Frame, err, access.FieldName)
 	v.Name = f.Get(access.FieldName)
 	return page{template: "passkeys", status: status, data: v}, nil
 }
 
-// passkeyAction approves or removes somebody's key.
-func (s *server) passkeyAction(act func(*http.Request, access.Principal, string) ([]*access.Error, error)) func(*http.Request) (
+// passkeyAction approves or removes somebody's key. What nobody has confirmed, by the page's
+// script or in a second step, is asked for once more, as an approval is (decide).
+func (s *server) passkeyAction(approve bool, act func(*http.Request, access.Principal, string) ([]*access.Error, error)) func(*http.Request) (
 	page, error) {
 	return func(r *http.Request) (page, error) {
 		f, err := form(r)
@@ -122,6 +156,9 @@ func (s *server) passkeyAction(act func(*http.Request, access.Principal, string)
 		if err != nil {
 			return page{}, err
 		}
+		if f.Get("confirmed") == "" {
+			return s.confirmPasskey(r, of, chi.URLParam(r, "id"), approve)
+		}
 		warnings, err := act(r, of, chi.URLParam(r, "id"))
 		if err != nil {
 			return page{}, err
@@ -130,11 +167,26 @@ func (s *server) passkeyAction(act func(*http.Request, access.Principal, string)
 	}
 }
 
+func (s *server) confirmPasskey(r *http.Request, of access.Principal, id string, approve bool) (page, error) {
+	v, err := s.viewPasskeys(r)
+	if err != nil {
+		return page{}, err
+	}
+	all := slices.Concat(v.Own, v.Others)
+	at := slices.IndexFunc(all, func(k passkeyView) bool { return k.Of == of && k.ID() == id })
+	if at < 0 { // also of others, whose keys are for administrators alone
+		return page{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownPasskey}
+	}
+	v.Confirm = &confirmKey{all[at], approve}
+	return page{template: "passkeys", status: http.StatusOK, data: v}, nil
+}
+
 // passkeysAfter is the page after something was done there: that it cannot be shown is no
 // reason to say that it was not done.
 func (s *server) passkeysAfter(r *http.Request, warnings []*access.Error) page {
 	if len(notable(warnings)) > 0 {
 		if v, err := s.viewPasskeys(r); err == nil {
+			v.shown(0)
 			v.Warnings = s.viewWarnings(r, notable(warnings))
 			return page{template: "passkeys", status: http.StatusOK, data: v}
 		}
@@ -172,9 +224,10 @@ func (p *signedParts) time() time.Time {
 	return at.UTC()
 }
 
+// creationIn is what a browser has made; empty where it has made nothing.
 func creationIn(f url.Values) (passkey.Creation, error) {
 	if f.Get(fieldPublicKey) == "" {
-		return passkey.Creation{}, &access.Error{Kind: access.NotAllowed, Code: access.CodeSignatureMissing}
+		return passkey.Creation{}, nil
 	}
 	p := signedParts{get: f.Get}
 	c := passkey.Creation{Credential: p.bytes(fieldCredential), PublicKey: p.bytes(fieldPublicKey),

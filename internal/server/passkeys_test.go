@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/brokertest"
 	"jitaccess/internal/passkey"
 	"jitaccess/internal/passkey/passkeytest"
@@ -164,7 +165,7 @@ func TestThePageOfPasskeysSaysThatNobodyWasTold(t *testing.T) {
 	key := enrolled(t, w, ben)
 	other := enrolled(t, w, ben)
 	remove := func(key *passkeytest.Authenticator) (int, string) {
-		answer := asPage(h, ben, "/passkeys/"+access.CredentialID(key.Credential)+"/remove", url.Values{"principal": {string(ben)}})
+		answer := asPage(h, ben, "/passkeys/"+access.CredentialID(key.Credential)+"/remove", url.Values{"principal": {string(ben)}, "confirmed": {"1"}})
 		return answer.Code, answer.Body.String()
 	}
 	if code, text := remove(key); code != http.StatusSeeOther {
@@ -178,3 +179,90 @@ func TestThePageOfPasskeysSaysThatNobodyWasTold(t *testing.T) {
 }
 
 var errNoMail = fmt.Errorf("550 no such user")
+
+// keyDeeds is how much has happened to keys.
+func keyDeeds(t *testing.T, w *world) int {
+	t.Helper()
+	all, err := w.Ledger.(broker.Deeds).Deeds(t.Context(), access.DeedPasskeys, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+// A press of a button alone approves and removes no key: it is asked once more, of that key.
+func TestWhatIsDoneToAKeyIsAskedOnceMore(t *testing.T) {
+	w, h := withPasskeys(t)
+	key := passkeytest.New(t, passkeyOrigin, passkeyParty)
+	list, err := w.PasskeyList(t.Context(), access.Caller{Principal: ben})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.Enrol(t.Context(), access.Caller{Principal: ben, Asserted: w.Clock}, "Laptop", key.Create(list.Enrolment.Statement)); err != nil {
+		t.Fatal(err)
+	}
+	id := access.CredentialID(key.Credential)
+	page := asPage(h, carl, "/passkeys", nil).Body.String()
+	if strings.Count(page, `data-guard="confirmed" aria-describedby="guard-`+id+`"`) != 2 || !strings.Contains(page, "/assets/guard.js") {
+		t.Errorf("the buttons are not guarded: %s", page)
+	}
+	for _, do := range []string{"approve", "remove"} {
+		deeds := keyDeeds(t, w)
+		press := func(who access.Principal, id, confirmed string) (int, string) {
+			answer := asPage(h, who, "/passkeys/"+id+"/"+do, url.Values{"principal": {string(ben)}, "confirmed": {confirmed}})
+			return answer.Code, answer.Body.String()
+		}
+		code, page := press(carl, id, "")
+		if code != 200 || !strings.Contains(page, `action="/passkeys/`+id+"/"+do+`"`) || strings.Count(page, `method="post" action="/passkeys`) != 1 ||
+			!strings.Contains(page, `name="confirmed" value="1" required`) || !strings.Contains(page, `data-guard aria-describedby="guard"`) || !strings.Contains(page, "Laptop") {
+			t.Errorf("%s: %d, %s", do, code, page)
+		}
+		if code, _ := press(ana, id, ""); code != http.StatusNotFound {
+			t.Errorf("%s by nobody: %d", do, code)
+		}
+		if code, _ := press(carl, "0123456789abcdef", ""); code != http.StatusNotFound {
+			t.Errorf("%s of a key that there is not: %d", do, code)
+		}
+		if keyDeeds(t, w) != deeds {
+			t.Fatalf("%s: a press alone has done it", do)
+		}
+		if code, page := press(carl, id, "1"); code != http.StatusSeeOther || keyDeeds(t, w) != deeds+1 {
+			t.Errorf("%s: %d, %s", do, code, page)
+		}
+	}
+}
+
+// However many keys others have, a page has so many, and says how many more there are.
+func TestKeysOfOthersArePaged(t *testing.T) {
+	w, h := withPasskeys(t)
+	for i := range 130 {
+		of := fmt.Sprintf("p%03d@example.com", i)
+		if err := w.Ledger.(broker.Deeds).Append(t.Context(), access.Deed{Kind: access.DeedPasskeys, Of: of, Number: 1, By: access.Principal(of),
+			Body: passkey.Enrolled(access.Passkey{Of: access.Principal(of), Credential: []byte(of), Name: "Phone"})}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cards := func(path string) (int, string) {
+		page := asPage(h, carl, path, nil).Body.String()
+		return strings.Count(page, `<li class="card">`), page
+	}
+	if n, page := cards("/passkeys"); n != 100 || !strings.Contains(page, `href="/passkeys?from=100">30 more<`) || strings.Contains(page, "Never used") {
+		t.Errorf("%d: %s", n, page)
+	}
+	if n, page := cards("/passkeys?from=100"); n != 30 || strings.Contains(page, "more<") || !strings.Contains(page, "p129@example.com") {
+		t.Errorf("%d: %s", n, page)
+	}
+	if n, _ := cards("/passkeys?from=1000"); n != 0 {
+		t.Errorf("%d", n)
+	}
+	for _, from := range []string{"x", "-1", "99999999999999999999"} {
+		if code := asPage(h, carl, "/passkeys?from="+from, nil).Code; code != http.StatusBadRequest {
+			t.Errorf("from %s: %d", from, code)
+		}
+	}
+	// A key behind the first page is approved as others are.
+	answer := asPage(h, carl, "/passkeys/"+access.CredentialID([]byte("p129@example.com"))+"/approve", url.Values{"principal": {"p129@example.com"}})
+	if answer.Code != 200 || !strings.Contains(answer.Body.String(), "Approve this passkey?") {
+		t.Errorf("%d", answer.Code)
+	}
+}

@@ -49,6 +49,8 @@ type Broker interface {
 	Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error)
 	End(ctx context.Context, c access.Caller, on access.Resource, requestID string, of access.Principal) (broker.Ended, error)
 	Admin(context.Context, access.Caller) error
+	// SecondAdmin is nil for one of them who may agree to what another has changed.
+	SecondAdmin(ctx context.Context, caller access.Caller, author access.Principal) error
 	NamedAdmin(access.Caller) bool
 	Cautions(context.Context, access.Caller) []*access.Error
 	NewForm(access.Caller, access.RequestKind) (string, error)
@@ -259,8 +261,8 @@ func (s *server) routes() *chi.Mux {
 		}
 		r.Get("/passkeys", s.page(s.passkeys))
 		r.Post("/passkeys", s.page(s.enrol))
-		r.Post("/passkeys/{id}/approve", s.page(s.passkeyAction(s.approvePasskey)))
-		r.Post("/passkeys/{id}/remove", s.page(s.passkeyAction(s.removePasskey)))
+		r.Post("/passkeys/{id}/approve", s.page(s.passkeyAction(true, s.approvePasskey)))
+		r.Post("/passkeys/{id}/remove", s.page(s.passkeyAction(false, s.removePasskey)))
 		r.Get(notificationsPath, s.page(s.notifications))
 		r.Post(notificationsPath, s.page(s.testAccount))
 		r.Get("/mail", s.page(func(*http.Request) (page, error) { return redirect(notificationsPath), nil }))

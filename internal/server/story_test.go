@@ -267,7 +267,10 @@ func stories() []story {
 		{"passkeys-none", func(c *canned) { keyed(false)(c); c.passkeys.Own = nil }, "GET /passkeys", ben, 200},
 		{"passkeys-admin", keyed(true), "GET /passkeys", carl, 200},
 		{"passkeys-admin-alone", func(c *canned) { keyed(true)(c); c.passkeys.Others = nil }, "GET /passkeys", carl, 200},
-		{"passkeys-not-made", keyed(false), "POST /passkeys name=Blue+security+key", ben, 403},
+		{"passkeys-not-made", func(c *canned) {
+			keyed(false)(c)
+			c.refused = &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyNotMade}
+		}, "POST /passkeys name=Blue+security+key", ben, 403},
 		{"passkeys-sign-in-again", func(c *canned) {
 			keyed(false)(c)
 			c.refused = &access.Error{Kind: access.NotAllowed, Code: access.CodeSignInAgain}
@@ -275,7 +278,8 @@ func stories() []story {
 		{"passkeys-untold", func(c *canned) {
 			keyed(false)(c)
 			c.asked.Warnings = []*access.Error{warn(access.CodeNotDelivered, access.Args{"recipient": string(ben), "channel": "mail"})}
-		}, "POST /passkeys/0123456789abcdef/remove principal=" + string(ben), ben, 200},
+		}, "POST /passkeys/0123456789abcdef/remove confirmed=1&principal=" + string(ben), ben, 200},
+		{"passkeys-confirm", keyed(true), "POST /passkeys/" + access.CredentialID([]byte("Phone")) + "/approve principal=" + string(dora), carl, 200},
 		{"ask-signed", func(c *canned) { keyed(false)(c); c.keyless = []access.Principal{carl, dora} }, "GET " + p + mpa, ana, 200},
 		{"review-keyless", func(c *canned) {
 			keyed(false)(c)
@@ -504,6 +508,8 @@ func stories() []story {
 		{"app", managing(func(s *appStory) { s.deploy() }), "GET /apps/deployer", carl, 200},
 		{"app-waits", managing(func(s *appStory) { s.deploy(); s.waits(dora) }), "GET /apps/deployer", carl, 200},
 		{"app-waits-own", managing(func(s *appStory) { s.deploy(); s.waits(carl) }), "GET /apps/deployer", carl, 200},
+		{"app-confirm", managing(func(s *appStory) { s.deploy(); s.waits(dora) }), "POST /apps/deployer number=4&do=agree", carl, 200},
+		{"app-github", managing(func(s *appStory) { s.deploy(); s.asCode, s.atGitHub = true, true }), "GET /apps/deployer", carl, 200},
 		{"app-held", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=3&do=rotate", carl, 200},
 		{"app-off", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=3&do=off", carl, 200},
 		{"app-stale", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=1&do=off", carl, 409},
@@ -637,7 +643,7 @@ func keyed(admin bool) func(*canned) {
 			Statement: passkey.Statement{Purpose: passkey.Enrolment, Person: ben, Nonce: bytes.Repeat([]byte{7}, 32), At: noon}}}
 		if admin {
 			c.passkeys.Own, c.passkeys.Enrolment.Person = []broker.KeyOf{key(carl, "Desk", false)}, carl
-			c.passkeys.Others = []broker.KeyOf{key(dora, "Phone", false), own[0]}
+			c.passkeys.Others = []broker.KeyOf{key(dora, "Phone", false), {Passkey: own[0].Passkey}}
 		}
 	}
 }

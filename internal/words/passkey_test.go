@@ -8,6 +8,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/brokertest"
+	"jitaccess/internal/passkey"
 	"jitaccess/internal/passkey/passkeytest"
 	"jitaccess/internal/policy"
 )
@@ -73,6 +74,18 @@ func passkeySituations() []situation {
 		}), nil},
 		{access.CodePasskeyName, "a key without a name", keyed(true, access.KeyTerms{}, func(t *testing.T, b *broker.Broker, _ *passkeytest.Authenticator) error {
 			return enrolling(b, ana, "", passkeytest.New(t, "https://jit.example.com", "jit.example.com"))
+		}), nil},
+		{access.CodeTooManyPasskeys, "one key more than a person may have", keyed(true, access.KeyTerms{}, func(t *testing.T, b *broker.Broker, _ *passkeytest.Authenticator) error {
+			for range broker.MaxPasskeys {
+				if err := enrolling(b, ana, "Laptop", passkeytest.New(t, "https://jit.example.com", "jit.example.com")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return enrolling(b, ana, "Laptop", passkeytest.New(t, "https://jit.example.com", "jit.example.com"))
+		}), []string{"10 passkeys"}},
+		{access.CodePasskeyNotMade, "a form that a browser without scripts has sent", keyed(true, access.KeyTerms{}, func(t *testing.T, b *broker.Broker, _ *passkeytest.Authenticator) error {
+			_, _, err := b.Enrol(t.Context(), access.Caller{Principal: ana, Asserted: noon}, "Laptop", passkey.Creation{})
+			return err
 		}), nil},
 		{access.CodeOwnPasskey, "an administrator's own key", keyed(true, access.KeyTerms{}, func(t *testing.T, b *broker.Broker, _ *passkeytest.Authenticator) error {
 			key := passkeytest.New(t, "https://jit.example.com", "jit.example.com")

@@ -728,6 +728,10 @@ type home struct {
 
 func (h home) Notes(context.Context, string, int) ([]ledger.Note, error) { return h.notes, h.err }
 
+func (h home) NotesUnder(context.Context, string, string, int) ([]ledger.Note, error) {
+	return h.notes, h.err
+}
+
 func (h home) Load(context.Context, string) ([]ledger.Entry, error) { return h.entries, h.err }
 
 func (h home) Hold(context.Context, string, string, time.Duration) (bool, error) { return false, h.err }

@@ -7,7 +7,7 @@
   const buttons = [...document.querySelectorAll("button[data-guard]")];
   if (!buttons.length) return;
   const words = document.currentScript.dataset;
-  const status = document.getElementById("guard");
+  const status = (button) => document.getElementById(button.getAttribute("aria-describedby"));
   let here = false, ready = false, timer, last;
   const inert = (on) => {
     ready = !on;
@@ -17,7 +17,7 @@
     clearTimeout(timer);
     inert(true);
     if (document.visibilityState !== "visible" || !document.hasFocus()) return;
-    timer = setTimeout(() => { inert(false); status.textContent = ""; }, 1000);
+    timer = setTimeout(() => { inert(false); for (const button of buttons) status(button).textContent = ""; }, 1000);
   };
   for (const event of ["focus", "blur", "pageshow"]) window.addEventListener(event, look);
   document.addEventListener("visibilitychange", look);
@@ -39,6 +39,6 @@
     if (ready && (here || button.dataset.guard)) return;
     e.preventDefault();
     e.stopImmediatePropagation();
-    status.textContent = ready ? words.move : words.wait;
+    status(button).textContent = ready ? words.move : words.wait;
   });
 })();

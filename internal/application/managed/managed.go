@@ -10,8 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -68,15 +68,21 @@ const readTime = 5 * time.Second
 // Registry implements application.Registry. Make one with New; it may be used concurrently.
 type Registry struct {
 	c     Config
-	known *lookup.Cache[map[string]*state]
+	known *lookup.Cache[snapshot]
 	// changed is when something was changed here last, in nanoseconds.
 	changed atomic.Int64
+}
+
+// snapshot is what one reading of all deeds makes, which nobody changes.
+type snapshot struct {
+	states map[string]*state
+	apps   []application.Application
 }
 
 // New makes a Registry.
 func New(c Config) *Registry {
 	r := &Registry{c: c}
-	r.known = lookup.New(c.Now, 1, readTime, func(ctx context.Context, _ string) (map[string]*state, error) { return r.read(ctx) })
+	r.known = lookup.New(c.Now, 1, readTime, func(ctx context.Context, _ string) (snapshot, error) { return r.snapshot(ctx) })
 	return r
 }
 
@@ -93,24 +99,26 @@ func (r *Registry) read(ctx context.Context) (map[string]*state, error) {
 	return all, nil
 }
 
+// snapshot opens keys and compiles patterns, once for each reading.
+func (r *Registry) snapshot(ctx context.Context) (snapshot, error) {
+	all, err := r.read(ctx)
+	s := snapshot{states: all}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		app, err := all[name].application(r.c.Sealer)
+		if err != nil {
+			return s, damaged(err)
+		}
+		s.apps = append(s.apps, app)
+	}
+	return s, err
+}
+
 // Applications implements application.Registry. What was changed by another instance is seen
 // after some seconds.
 func (r *Registry) Applications(ctx context.Context) ([]application.Application, error) {
 	after := time.Unix(0, max(r.changed.Load(), r.c.Now().Add(-freshTime).UnixNano()))
-	all, err := r.known.Get(ctx, "", after)
-	if err != nil {
-		return nil, err
-	}
-	var apps []application.Application
-	for _, s := range all {
-		app, err := s.application(r.c.Sealer)
-		if err != nil {
-			return nil, damaged(err)
-		}
-		apps = append(apps, app)
-	}
-	slices.SortFunc(apps, func(a, b application.Application) int { return strings.Compare(a.Name, b.Name) })
-	return apps, nil
+	known, err := r.known.Get(ctx, "", after)
+	return slices.Clone(known.apps), err
 }
 
 // application is one as it is now. That its keys cannot be opened is an error of theirs; all else
@@ -194,19 +202,18 @@ func (r *Registry) List(ctx context.Context, caller access.Caller) ([]View, erro
 	if err := r.c.Authority.Admin(ctx, caller); err != nil {
 		return nil, err
 	}
-	all, err := r.known.Get(ctx, "", r.c.Now())
+	known, err := r.known.Get(ctx, "", r.c.Now())
 	if err != nil {
 		return nil, err
 	}
 	var views []View
-	for _, s := range all {
-		v, err := s.view()
+	for _, app := range known.apps {
+		v, err := known.states[app.Name].view()
 		if err != nil {
 			return nil, damaged(err)
 		}
 		views = append(views, v)
 	}
-	slices.SortFunc(views, func(a, b View) int { return strings.Compare(a.Name, b.Name) })
 	return views, nil
 }
 

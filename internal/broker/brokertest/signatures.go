@@ -14,8 +14,10 @@ type Signatures struct {
 	Uses []access.KeyUse
 	// Notices are what came with deeds.
 	Notices []access.Notice
-	// Reads counts how often deeds were read. Meanwhile happens once while they are.
+	// Reads counts how often deeds were read, UseReads how often the last use of a key was.
+	// Meanwhile happens once while deeds are read.
 	Reads     int
+	UseReads  int
 	Meanwhile func()
 	// Err makes it fail.
 	Err error
@@ -67,6 +69,7 @@ func (s *Signatures) KeyUsed(_ context.Context, use access.KeyUse) error {
 func (s *Signatures) LastUse(_ context.Context, credential []byte) (access.KeyUse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.UseReads++
 	var last access.KeyUse
 	for _, use := range s.Uses {
 		if string(use.Credential) == string(credential) {

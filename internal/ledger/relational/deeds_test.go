@@ -354,3 +354,23 @@ func TestDeedsOutliveTheKeyThatSignedThem(t *testing.T) {
 		})
 	}
 }
+
+// Whoever does more than there may be of everybody stops nobody else.
+func TestDeedsOfOneAreReadHoweverManyThereAreOfOthers(t *testing.T) {
+	c, home := newClock(), riggedHomes["SQLite"](t)
+	s := store(t, home, c)
+	put(t, s, deed("ben@example.com", 1, "one"), deed("ben@example.com/2", 1, "of another name"))
+	home.exec(t, `INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+		SELECT 'deed `+ledger.DeedApplication+`', 'eve@example.com/' || i, i, '', '', '', '', '' FROM n`)
+	if got := deedsOf(t, s, "ben@example.com"); !slices.Equal(got, []string{"one"}) {
+		t.Errorf("%v", got)
+	}
+	put(t, s, deed("ben@example.com", 2, "two"))
+	if got := deedsOf(t, s, "ben@example.com"); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("%v", got)
+	}
+	if _, err := s.Deeds(t.Context(), ledger.DeedApplication, ""); !isError(err, access.Unprocessable, access.CodeDeedsDamaged) {
+		t.Errorf("of all: %v", err)
+	}
+}

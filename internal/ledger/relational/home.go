@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -523,8 +524,18 @@ func (d *Database) Keep(ctx context.Context, n ledger.Note, kept ...ledger.Kept)
 
 // Notes implements ledger.Home.
 func (d *Database) Notes(ctx context.Context, kind string, max int) ([]ledger.Note, error) {
+	return d.NotesUnder(ctx, kind, "", max)
+}
+
+// NotesUnder implements ledger.Home. How texts are ordered differs between databases, so that
+// the prefix is compared as a text.
+func (d *Database) NotesUnder(ctx context.Context, kind, prefix string, max int) ([]ledger.Note, error) {
+	which, args := "kind = ?", []any{kind}
+	if prefix != "" {
+		which, args = "kind = ? AND substr(id, 1, ?) = ?", []any{kind, utf8.RuneCountInString(prefix), prefix}
+	}
 	return all(ctx, d, d.read, `SELECT id, made, `+bounded("body", maxText)+`, algorithm, key_id, public_key, signature FROM notes
-		WHERE kind = ? ORDER BY made DESC, id DESC LIMIT ?`, []any{kind, max}, func(scan func(...any) error) (ledger.Note, error) {
+		WHERE `+which+` ORDER BY made DESC, id DESC LIMIT ?`, append(args, max), func(scan func(...any) error) (ledger.Note, error) {
 		n := ledger.Note{Kind: kind}
 		var made number
 		var body, public, signature string
