@@ -169,7 +169,7 @@ func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c
 	if slices.ContainsFunc(keys, func(other access.Passkey) bool { return bytes.Equal(other.Credential, k.Credential) }) {
 		return refused(&access.Error{Kind: access.Conflict, Code: access.CodePasskeyKnown})
 	}
-	if err := b.room(append(keys, k)); err != nil {
+	if err := b.roomForKey(append(keys, k)); err != nil {
 		return refused(err)
 	}
 	warnings, err := b.deed(ctx, caller, access.PasskeyEnrolled, k, passkey.Enrolled(k))
@@ -180,9 +180,9 @@ func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c
 // each deed is read whenever a key is looked at.
 const MaxPasskeys = 10
 
-// room is nil where whoever holds the last of some keys may have that one too. The error is of
+// roomForKey is nil where whoever holds the last of some keys may have that one too. The error is of
 // kind Conflict.
-func (b *Broker) room(keys []access.Passkey) error {
+func (b *Broker) roomForKey(keys []access.Passkey) error {
 	of, since, count := keys[len(keys)-1].Of, b.c.Now().Add(-24*time.Hour), 0
 	for _, k := range keys {
 		if k.Of == of && (k.Removed.IsZero() || k.Enrolled.After(since)) {
@@ -267,7 +267,7 @@ func (b *Broker) deed(ctx context.Context, caller access.Caller, did access.Acti
 			return access.Notice{}, &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": d.Of}, Err: err}
 		}
 		if did == access.PasskeyEnrolled { // others may have been enrolled meanwhile
-			if err := b.room(keys); err != nil {
+			if err := b.roomForKey(keys); err != nil {
 				return access.Notice{}, err
 			}
 		}
