@@ -23,7 +23,7 @@ func (a mailAccount) Settings() []notice.Setting {
 		return nil
 	}
 	c := a.config.Mail
-	var s mailSettings
+	var s accountSettings
 	s.add("Sender", c.SenderName+" <"+c.SenderAddress+">", "SMTP_SENDER_NAME, SMTP_SENDER_ADDRESS")
 	s.add("Server", fmt.Sprintf("%s:%d, %s", c.Host, c.Port, protection(c)), "SMTP_HOST, SMTP_PORT, SMTP_OPTIONS")
 	s.add("Certificate", keptIn(c.CA, "signed by those in "), "SMTP_CA")
@@ -46,15 +46,15 @@ func (a mailAccount) Settings() []notice.Setting {
 	return s
 }
 
-type mailSettings []notice.Setting
+type accountSettings []notice.Setting
 
-func (s *mailSettings) add(name, value, variables string) {
+func (s *accountSettings) add(name, value, variables string) {
 	if value != "" {
 		*s = append(*s, notice.Setting{Name: name, Value: value, Variables: variables})
 	}
 }
 
-func (a mailAccount) addLogIn(s *mailSettings) {
+func (a mailAccount) addLogIn(s *accountSettings) {
 	c, o := a.config.Mail, a.config.MailOAuth
 	login := a.config.MailLogin()
 	switch login {

@@ -39,7 +39,7 @@ func mayConnect(network, address string, local bool) error {
 	if local && ip.IsLoopback() && ip.Zone() == "" || public(ip) {
 		return nil
 	}
-	return fmt.Errorf("%s is not a public address: nothing is sent there", ip)
+	return outbound.NotPublic{Address: ip.String()}
 }
 
 // global is what of IPv6 is unicast and public at all; what is special in it is among notPublic.

@@ -34,6 +34,7 @@ func (r *reader) check(c *Config) {
 	r.checkIdentity(c)
 	r.checkApprovers(c)
 	r.checkMail(c)
+	r.checkChats(c)
 }
 
 func (r *reader) checkCatalog(c *Config) {

@@ -41,6 +41,7 @@ type Config struct {
 	Server    Server       `title:"Server"`
 	Mail      Mail         `title:"Mail"`
 	MailOAuth MailOAuth    `title:"Mail: logging in with OAuth 2"`
+	Chats     Chats        `title:"Chats"`
 	Messages  Messages     `title:"Messages to machines"`
 	Google    Google       `title:"Google Cloud"`
 }
@@ -151,6 +152,18 @@ type MailOAuth struct {
 	RefreshToken StoredText `env:"SMTP_OAUTH_REFRESH_TOKEN" secret:"true"`
 	TokenURL     string     `env:"SMTP_OAUTH_TOKEN_URL"`
 	Scope        string     `env:"SMTP_OAUTH_SCOPE"`
+}
+
+// Chats are where people are told besides mail. There is none of those whose secret is zero.
+type Chats struct {
+	SlackToken    StoredText `env:"SLACK_TOKEN" secret:"true"`
+	SlackChannel  string     `env:"SLACK_CHANNEL" pattern:"#[^\\s/#@<>&]{1,80}|[CG][A-Z0-9]{7,20}"`
+	GoogleWebhook StoredText `env:"GOOGLE_CHAT_WEBHOOK" secret:"true"`
+	TeamsWebhook  StoredText `env:"TEAMS_WEBHOOK" secret:"true"`
+	// ShowReason is whether they carry what people wrote.
+	ShowReason bool `env:"CHANNELS_SHOW_REASON" default:"true"`
+	// Endpoint is scheme, host and port.
+	Endpoint string `env:"JITACCESS_CHAT_ENDPOINT"`
 }
 
 // Messages are how machines are told.

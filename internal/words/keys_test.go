@@ -34,7 +34,7 @@ func families(t *testing.T) map[string][]string {
 	for _, status := range []int{400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503, 504} {
 		titles = append(titles, strconv.Itoa(status))
 	}
-	channels := []string{"mail"}
+	channels := []string{"mail", "slack", "googlechat", "teams"}
 	kinds := []string{"projects", "folders", "organizations", "apps"}
 	for _, kind := range kinds {
 		if _, err := access.ParseResource(kind + "/1"); err != nil {
@@ -53,7 +53,8 @@ func families(t *testing.T) map[string][]string {
 		"notifications.hint.": channels, "notifications.accepted.": channels, "notifications.unset.": channels,
 		"notifications.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
 			string(access.NoticeEnded), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
-			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), "test"},
+			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding),
+			string(access.NoticeSelfApproved), string(access.NoticeHappened), "test"},
 	}
 }
 
