@@ -32,17 +32,17 @@ type applications struct {
 	now  func() time.Time
 
 	mu   sync.Mutex
-	keys map[string]*placedKey
+	kept map[string]*keptValue
 }
 
-// placedKey is a key as it was read from where it is kept.
-type placedKey struct {
-	key application.Key
-	err error
-	at  time.Time
+// keptValue is what was read from where it is kept, such as a key.
+type keptValue struct {
+	value any
+	err   error
+	at    time.Time
 }
 
-// How long a key holds that was read from a file, which may be replaced, and how long what
+// How long what was read from a file holds, which may be replaced, and how long what
 // could not be read is not tried again. A version of a secret never changes.
 const (
 	fileKeyTime   = time.Minute
@@ -52,7 +52,7 @@ const (
 
 // newApplications are the applications of a service.
 func newApplications(terms broker.Policy, google *cloud, byPage *managed.Registry, k clock) *applications {
-	a := &applications{now: k.now, keys: map[string]*placedKey{}, file: func() *policy.File { return nil }}
+	a := &applications{now: k.now, kept: map[string]*keptValue{}, file: func() *policy.File { return nil }}
 	if byPage != nil {
 		a.managed = byPage
 	}
@@ -116,28 +116,35 @@ func (a *applications) keysAt(ctx context.Context, places []string) (keys []appl
 }
 
 func (a *applications) keyAt(ctx context.Context, place string) (application.Key, error) {
+	return keptAt(ctx, a, "signing key", place, func(text []byte) (application.Key, error) { return application.ReadKey(string(text)) })
+}
+
+// keptAt is what is kept at a place, of which it is read anew now and then. What is kept there is
+// always read in the same way.
+func keptAt[T any](ctx context.Context, a *applications, what, place string, parse func([]byte) (T, error)) (T, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.now()
-	if kept := a.keys[place]; kept != nil {
-		age := now.Sub(kept.at)
+	now, key := a.now(), what+" "+place
+	if known := a.kept[key]; known != nil {
+		age := now.Sub(known.at)
 		secret := strings.HasPrefix(place, "projects/")
-		if kept.err == nil && (secret || age < fileKeyTime) || kept.err != nil && age < failedKeyTime {
-			return kept.key, kept.err
+		if known.err == nil && (secret || age < fileKeyTime) || known.err != nil && age < failedKeyTime {
+			value, _ := known.value.(T)
+			return value, known.err
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyReadTime)
 	defer cancel()
 	text, err := a.read(ctx, place)
-	read := &placedKey{at: now}
+	var value T
 	if err == nil {
-		read.key, err = application.ReadKey(string(text))
+		value, err = parse(text)
 	}
 	if err != nil {
-		read.err = fmt.Errorf("the signing key at %s: %w", place, err)
+		err = fmt.Errorf("the %s at %s: %w", what, place, err)
 	}
-	a.keys[place] = read
-	return read.key, read.err
+	a.kept[key] = &keptValue{value, err, now}
+	return value, err
 }
 
 // immediate is whether what is granted on a resource holds at once.
@@ -145,11 +152,11 @@ func immediate(on access.Resource) bool { return isPomeriums(on) || hasKind(appl
 
 // programs is what applications ask through; nil where what they ask for could not be
 // remembered, or nothing signs what they are handed.
-func programs(c *config.Config, requests *broker.Broker, all application.Registry, memory memories) *server.Applications {
+func programs(c *config.Config, requests *broker.Broker, all application.Registry, hub *gitHub, memory memories) *server.Applications {
 	if memory.ledger == nil || memory.tokens == nil {
 		return nil
 	}
-	return &server.Applications{Broker: requests, Registry: all, Tokens: memory.tokens, MachinesURL: c.Server.MachinesURL,
+	return &server.Applications{Broker: requests, Registry: all, GitHub: hub, Tokens: memory.tokens, MachinesURL: c.Server.MachinesURL,
 		Waiters: c.Server.Waiters}
 }
 

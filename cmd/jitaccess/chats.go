@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 
 	"jitaccess/internal/access"
@@ -38,14 +39,15 @@ func newChats(c *config.Config, google *cloud, k clock) []chatting {
 		}
 		return oneLine(name, stored(google.secret, text))
 	}
+	client := func(local bool) *http.Client { return callback.NewClient(nil, callback.Reach{Loopback: local}) }
 	workflow, _ := url.Parse(t.TeamsWebhook.Value.Reveal())
 	return []chatting{
 		slack.New(slack.Config{Token: secret("token of Slack", t.SlackToken), Place: t.SlackChannel, Writer: writer, Endpoint: t.Endpoint,
-			Client: callback.NewClient(nil, t.Endpoint != ""), Now: k.now, Sleep: k.sleep}),
+			Client: client(t.Endpoint != ""), Now: k.now, Sleep: k.sleep}),
 		googlechat.New(googlechat.Config{Webhook: secret("webhook of Google Chat", t.GoogleWebhook), Writer: writer, Endpoint: c.ChatOrigin(),
-			Client: callback.NewClient(nil, c.ChatOrigin() != ""), Now: k.now, Sleep: k.sleep}),
+			Client: client(c.ChatOrigin() != ""), Now: k.now, Sleep: k.sleep}),
 		teams.New(teams.Config{Webhook: secret("webhook of Teams", t.TeamsWebhook), Writer: writer, Endpoint: t.Endpoint,
-			Client: callback.NewClient(nil, t.Endpoint != "" || workflow != nil && loopback.Is(workflow.Hostname())), Now: k.now, Sleep: k.sleep}),
+			Client: client(t.Endpoint != "" || workflow != nil && loopback.Is(workflow.Hostname())), Now: k.now, Sleep: k.sleep}),
 	}
 }
 
@@ -85,4 +87,18 @@ func accounts(mail mailAccount, chats []chatting) []server.Account {
 		all = append(all, chatAccount{each, mail.config})
 	}
 	return all
+}
+
+// chatNames are the chats as rules name them; of Slack, channels can be named too.
+func chatNames(t config.Chats) (names []string) {
+	if !t.SlackToken.IsZero() {
+		names = append(names, slack.Channel, slack.Channel+":")
+	}
+	if !t.GoogleWebhook.IsZero() {
+		names = append(names, googlechat.Channel)
+	}
+	if !t.TeamsWebhook.IsZero() {
+		names = append(names, teams.Channel)
+	}
+	return names
 }

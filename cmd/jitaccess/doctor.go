@@ -10,7 +10,9 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/passkey"
 )
 
 // runDoctor looks whether a deployment has what it needs. It exits with 1 if
@@ -89,10 +92,15 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		live = &livePolicy{base: policyOf(c), deployment: enforced(c), read: policyText(google, kept), log: slog.New(slog.DiscardHandler),
 			now: time.Now}
 		dc.PolicyFile = live.take
+		hub := newGitHub(c, newApplications(live, google, nil, wallClock), wallClock)
+		dc.GitHub = hub.examine
 	}
 	examineIdentity(&dc, c, platform)
 	if !c.Ledger.Database.IsZero() {
 		dc.Ledger = func(ctx context.Context) (doctor.Memory, error) { return examineLedger(ctx, c, google) }
+	}
+	if signsHere(c) {
+		dc.Passkeys = func(ctx context.Context) (doctor.Passkeys, error) { return examinePasskeys(ctx, c, google, live) }
 	}
 	if c.Pomerium.Used() {
 		terms := broker.Policy(policyOf(c))
@@ -117,33 +125,106 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 }
 
 // examineLedger looks at the database and at the key, and makes neither.
-func examineLedger(ctx context.Context, c *config.Config, google *cloud) (m doctor.Memory, err error) {
+func examineLedger(ctx context.Context, c *config.Config, google *cloud) (doctor.Memory, error) {
+	m, store, end, err := lookIntoLedger(ctx, c, google)
+	if store == nil {
+		return m, err
+	}
+	defer end()
+	_, _, _, err = store.Overdue(ctx, wallClock.now())
+	return m, err
+}
+
+// lookIntoLedger is the ledger as it stands; no store where there is none yet, or with an error.
+// end gives it back.
+func lookIntoLedger(ctx context.Context, c *config.Config, google *cloud) (m doctor.Memory, store *ledger.Store, end func(), err error) {
 	where, err := config.ParseDatabase(c.Ledger.Database.Value.Reveal())
 	m.Where = "the PostgreSQL database"
 	if err == nil && where.SQLite != "" {
 		m.Where, m.Beside = where.SQLite, c.Ledger.SigningKey.IsZero()
 		if _, err := os.Stat(where.SQLite); errors.Is(err, fs.ErrNotExist) {
 			m.Unmade = true
-			return m, nil
+			return m, nil, nil, nil
 		}
 	}
 	l, err := openLedger(ctx, c.Ledger, google.here)
 	if err != nil {
-		return m, err
+		return m, nil, nil, err
 	}
-	defer l.home.Close()
 	if m.Beside {
 		if _, err := os.Stat(l.file + ".key"); err != nil {
-			return m, fmt.Errorf("the key that lay beside it is gone: %w", err)
+			l.home.Close()
+			return m, nil, nil, fmt.Errorf("the key that lay beside it is gone: %w", err)
 		}
 	}
 	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) { return accountOf(ctx, google.here) })
 	if err != nil {
-		return m, err
+		l.home.Close()
+		return m, nil, nil, err
 	}
 	m.Key = keys.inWords()
-	_, _, _, err = ledger.New(ledger.Config{Home: l.home, Signer: keys, Now: wallClock.now, Random: rand.Reader}).Overdue(ctx, wallClock.now())
-	return m, err
+	store = ledger.New(ledger.Config{Home: l.home, Signer: keys, Now: wallClock.now, Random: rand.Reader})
+	return m, store, func() { l.home.Close() }, nil
+}
+
+// examinePasskeys looks at who could sign what the policy file has signed. Members of groups
+// that cannot be read are not counted, like peers: who those are differs from role to role.
+func examinePasskeys(ctx context.Context, c *config.Config, google *cloud, live *livePolicy) (p doctor.Passkeys, err error) {
+	public, err := url.Parse(c.Server.PublicURL)
+	if err != nil {
+		return p, err
+	}
+	p.Party = public.Hostname()
+	_, store, end, err := lookIntoLedger(ctx, c, google)
+	if err != nil {
+		return p, err
+	}
+	if store != nil {
+		defer end()
+		deeds, err := store.Deeds(ctx, access.DeedPasskeys, "")
+		if err != nil {
+			return p, err
+		}
+		if p.Keys, err = passkey.Keys(deeds); err != nil {
+			return p, err
+		}
+	}
+	p.Keys = slices.DeleteFunc(p.Keys, func(k access.Passkey) bool { return !k.Removed.IsZero() })
+	if live == nil || live.taken.Load() == nil {
+		return p, nil
+	}
+	for _, rule := range live.taken.Load().File().Signers() {
+		s := doctor.Signers{Of: rule.Of}
+		for _, spelled := range rule.From {
+			kind, address, _ := strings.Cut(spelled, ":")
+			switch people, ok := peopleOfGroup(ctx, google, kind, address); {
+			case kind == "user":
+				s.People = append(s.People, access.Principal(address))
+			case ok:
+				s.People = append(s.People, people...)
+			default:
+				s.Others = append(s.Others, spelled)
+			}
+		}
+		slices.Sort(s.People)
+		s.People = slices.Compact(s.People)
+		s.Keyless = slices.DeleteFunc(slices.Clone(s.People), func(one access.Principal) bool {
+			_, err := passkey.Counting(p.Keys, one, p.Party, rule.Keys, wallClock.now())
+			return err == nil
+		})
+		p.Signers = append(p.Signers, s)
+	}
+	return p, nil
+}
+
+// peopleOfGroup are the people in a group, where that can be read.
+func peopleOfGroup(ctx context.Context, google *cloud, kind, address string) ([]access.Principal, bool) {
+	directory := google.directory()
+	if kind != "group" || directory == nil {
+		return nil, false
+	}
+	people, _, err := directory.PeopleIn(ctx, address, time.Time{})
+	return people, err == nil
 }
 
 // nothingKept is a ledger in which nothing is, for looking at Pomerium without one.

@@ -3,11 +3,20 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/relational"
+	"jitaccess/internal/passkey"
 )
 
 // TestDoctor (point 12) is the command with the service's own wiring; package doctor has a
@@ -115,6 +124,56 @@ func TestThreat12_TheTestMailGoesToAnAddress(t *testing.T) {
 		}
 		if text := stderr.String(); text == "" || strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }) {
 			t.Errorf("%q: says %q", args, text)
+		}
+	}
+}
+
+// TestDoctorSaysWhoCannotSign: it counts who has no passkey, of the people and groups whom the
+// rules of the policy name, and what a change of PUBLIC_URL has made useless.
+func TestDoctorSaysWhoCannotSign(t *testing.T) {
+	w := newWorld(t, surroundings{})
+	dir := t.TempDir()
+	file, secret := filepath.Join(dir, "policy.yaml"), []byte("with a key of thirty-two bytes!!")
+	if err := os.WriteFile(file, []byte(`version: 1
+rules:
+  - name: production
+    match: {role: [roles/a]}
+    terms: {approvals: [{count: 1, from: [peers, "user:zoe@example.com", "user:bob@example.com", "group:nobody@example.com"]}], signature: true}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := w.env(map[string]string{"POLICY": file, "DATABASE_URL": "sqlite:" + filepath.Join(dir, "jitaccess.db"), "SIGNING_KEY": crashKey, "K_SERVICE": "", "IAP_AUDIENCE": "/projects/1/x"})
+	home, err := relational.SQLite(filepath.Join(dir, "jitaccess.db"))
+	if err == nil {
+		err = home.Migrate(t.Context())
+	}
+	keys, failed := ledger.NewKeys(secret)
+	if err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
+	store := ledger.New(ledger.Config{Home: home, Signer: keys, Now: time.Now, Random: rand.Reader})
+	record := func(of access.Principal, number int, by access.Principal, body []byte) {
+		t.Helper()
+		if err := store.Append(t.Context(), access.Deed{Kind: access.DeedPasskeys, Of: string(of), Number: number, By: by, Body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	here := access.Passkey{Of: "bob@example.com", Credential: []byte("1"), Name: "here", RelyingParty: "localhost"}
+	gone := access.Passkey{Of: "zoe@example.com", Credential: []byte("2"), Name: "gone", RelyingParty: "old.example.com"}
+	record(here.Of, 1, here.Of, passkey.Enrolled(here))
+	record(here.Of, 2, "erin@example.com", passkey.ApprovedOf(here))
+	record(gone.Of, 1, gone.Of, passkey.Enrolled(gone))
+	record(gone.Of, 2, "erin@example.com", passkey.ApprovedOf(gone))
+	home.Close()
+	var out bytes.Buffer
+	examine(t.Context(), env, "", w.mail.Roots, &out)
+	for _, text := range []string{
+		"warning  passkeys: 1 passkeys were made for old.example.com, and PUBLIC_URL is at localhost: they sign nothing any more; of zoe@example.com; set PUBLIC_URL back to https://old.example.com",
+		"ok       passkeys: 1 were made for localhost, of which 0 wait for an administrator",
+		`warning  passkeys: rule "production" has approvals signed, and 1 of 2 people who may give them have no passkey that counts: zoe@example.com; not counted: group:nobody@example.com, peers;`,
+	} {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("does not say %q:\n%s", text, out.String())
 		}
 	}
 }

@@ -110,9 +110,9 @@ func (h steppingHome) Release(ctx context.Context, name, holder string) error {
 	return h.Home.Release(ctx, name, holder)
 }
 
-func (h steppingHome) Keep(ctx context.Context, n ledger.Note) error {
+func (h steppingHome) Keep(ctx context.Context, n ledger.Note, kept ...ledger.Kept) error {
 	step("ledger: note")
-	return h.Home.Keep(ctx, n)
+	return h.Home.Keep(ctx, n, kept...)
 }
 
 func (h steppingHome) Erase(ctx context.Context, person access.Principal, row ledger.Row) error {

@@ -100,6 +100,9 @@ type faulty struct {
 	sweeper *sweeper
 	// fresh: what is done is the first thing that a process does.
 	fresh bool
+	// hangs: a call is not answered, and what waits for answers waits for a moment. Otherwise it
+	// has all the time that it has in life, so that a busy machine is not taken for the fault.
+	hangs atomic.Bool
 	// cuts is which calls of Google's are reset before anything is done.
 	mu   sync.Mutex
 	cuts *regexp.Regexp
@@ -145,7 +148,9 @@ func (f *faulty) begin() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	c.Google.ReadTimeout = f.setup.patience
+	if !f.fresh || f.hangs.Load() {
+		c.Google.ReadTimeout = f.setup.patience
+	}
 	k := clock{now: f.now, sleep: waits}
 	ctx, end := context.WithCancel(context.Background())
 	platform, err := gcp.Connect(ctx, googleOptions(c, k))
@@ -160,7 +165,11 @@ func (f *faulty) begin() {
 	f.world.stop = end
 	// Whoever waits does so for a fraction of what they would, and calls are not counted.
 	f.service.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), waitedKey{}, new(atomic.Int64)), 7*time.Second)
+		limit := 7 * time.Second
+		if f.fresh && !f.hangs.Load() {
+			limit = 25 * time.Second
+		}
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), waitedKey{}, new(atomic.Int64)), limit)
 		defer cancel()
 		s.handler.ServeHTTP(w, r.WithContext(ctx))
 	}))
@@ -315,6 +324,8 @@ func (f *faulty) callFails(t *testing.T, deed, call, kind string) (cell string) 
 		method, path, _ := strings.Cut(call, " ")
 		fault := google.Fault{Method: method, Path: path}
 		var cuts *regexp.Regexp
+		f.hangs.Store(kind == "time-out")
+		defer f.hangs.Store(false)
 		switch kind {
 		case "time-out":
 			fault.Hang, fault.Times = true, 1

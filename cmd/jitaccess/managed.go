@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"net/url"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/application/managed"
@@ -15,7 +14,6 @@ import (
 	"jitaccess/internal/events"
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
-	"jitaccess/internal/loopback"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/seal"
 	"jitaccess/internal/server"
@@ -63,11 +61,10 @@ func appPages(c *config.Config, all *applications, byPage *managed.Registry, req
 }
 
 // newCallbacks tells people by their channels, and applications by calling them back.
-func newCallbacks(c *config.Config, people notice.Notifier, all *applications, k clock) callback.Notifier {
-	own, err := url.Parse(c.Server.PublicURL)
-	local := err == nil && loopback.Is(own.Hostname())
-	return callback.Notifier{People: people, Registry: all, Local: local,
-		Sender: callback.Sender{Client: callback.NewClient(nil, local), Now: k.now}}
+func newCallbacks(c *config.Config, people notice.Notifier, all *applications, hub *gitHub, k clock) callback.Notifier {
+	local := servesLocally(c)
+	return callback.Notifier{People: people, Registry: all, Local: local, Others: hub.tell,
+		Sender: callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: local}), Now: k.now}}
 }
 
 // applicationDeeds are the ledger's deeds of applications.

@@ -14,6 +14,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/callback"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp/parametermanager"
@@ -294,6 +295,10 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Messages.Topic != "" {
 		channels = append(channels, "pubsub")
 	}
+	if !c.Messages.Webhooks.IsZero() {
+		channels = append(channels, callback.Webhooks)
+	}
+	channels = append(channels, chatNames(c.Chats)...)
 	var kinds []string
 	if c.Pomerium.Used() {
 		kinds = access.Each(pomerium.Kinds, func(k access.ResourceKind) string { return k.Segment })

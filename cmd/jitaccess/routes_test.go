@@ -112,6 +112,7 @@ var routeCalls = []struct {
 	{route: "POST /v1/approvals", who: alice, body: dict{}, first: "none", second: "none"},
 	{route: "GET /v1/approvals/{id}", who: alice, first: "none", second: "none"},
 	{route: "POST /v1/approvals/{id}/withdraw", who: alice, body: dict{}, first: "none", second: "none"},
+	{route: "POST /v1/github/{app}", who: alice, body: dict{}, first: "none", second: "none"},
 	{route: "POST /v1/introspect", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "POST /v1/revoke", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "GET /passkeys", who: alice, first: "1 members.list", second: "none"},

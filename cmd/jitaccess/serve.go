@@ -219,6 +219,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 		notifier = append(notifier, publisher)
 	}
+	webhooks, err := newWebhooks(c, google, k)
+	if err != nil {
+		return nil, fmt.Errorf("webhooks: %w", err)
+	}
+	notifier = append(notifier, webhooks)
 	memory, err := remember(ctx, c, google, logger, k)
 	if err != nil {
 		return nil, err
@@ -251,6 +256,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		return nil, err
 	}
 	apps := newApplications(terms, google, byPage, k)
+	hub := newGitHub(c, apps, k)
 	if memory.ledger != nil { // what they ask for is nowhere but there
 		providers = append(providers, registeredApplications(apps, k))
 	}
@@ -259,7 +265,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	ports := broker.Config{
 		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
-		Journal: log, Notifier: newCallbacks(c, notifier, apps, k),
+		Journal: log, Notifier: newCallbacks(c, notifier, apps, hub, k),
 		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
@@ -281,7 +287,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Broker:   requests,
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
-		Applications: programs(c, requests, apps, memory), Machines: c.Server.Serve == config.Machines,
+		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
 		Provider: providersOf(c), Accounts: accounts(mailAccount{mailer, c, account}, talk), Apps: appPages(c, apps, byPage, requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {

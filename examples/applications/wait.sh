@@ -15,7 +15,9 @@ token() {
 }
 field() { printf %s "$answer" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 
+# The key makes the same request again the same approval, and another run another one.
 answer=$(curl -sS "$origin/v1/approvals" -H "Authorization: Bearer $(token)" -H 'Content-Type: application/json' \
+  -H "Idempotency-Key: $(openssl rand -hex 16)" \
   -d '{"template":"production-deploy","data":{"version":"v1.2","cluster":"eu-1"}}')
 id=$(field id)
 [ -n "$id" ] || { echo "$answer" >&2; exit 1; }

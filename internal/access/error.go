@@ -116,6 +116,8 @@ const (
 	CodeNoToken   Code = "no-token"
 	CodeBadToken  Code = "bad-token"
 	CodeTwoTokens Code = "two-tokens"
+	// CodeBadDelivery is a webhook delivery that is not signed as it must be.
+	CodeBadDelivery Code = "bad-delivery"
 	// CodeLoginLapsed is a log-in that this browser has not begun, or not lately, or has
 	// finished already; CodeLoginRefused that the provider lets nobody in.
 	CodeLoginLapsed       Code = "login-lapsed"
@@ -286,6 +288,7 @@ const (
 	CodeGrantUnknown      Code = "grant-unknown"      // id, principal, resource
 	CodeNotDelivered      Code = "not-delivered"      // recipient, channel
 	CodeNotPublished      Code = "not-published"      //
+	CodeNotCalledBack     Code = "not-called-back"    // application
 	CodeNoChannel         Code = "no-channel"         //
 	CodeNotGranted        Code = "not-granted"        // role
 	CodeOutcomeUnrecorded Code = "outcome-unrecorded" //

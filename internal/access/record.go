@@ -103,10 +103,20 @@ const (
 	// NoticeChanged is for the application that made a request: what became of it. Nobody else
 	// is told by it.
 	NoticeChanged NoticeKind = "changed"
+	// NoticePasskeyAdded, NoticePasskeyApproved and NoticePasskeyRemoved tell what happened to a
+	// passkey. There is no request.
+	NoticePasskeyAdded    NoticeKind = "passkey-added"
+	NoticePasskeyApproved NoticeKind = "passkey-approved"
+	NoticePasskeyRemoved  NoticeKind = "passkey-removed"
 	// NoticeHappened is of all else that happens to a request (Notice.Did), for channels that
 	// tell of everything (Channel.Everything); people get no mail of it.
 	NoticeHappened NoticeKind = "happened"
 )
+
+// OfPasskey is whether it tells of a passkey, and of no request.
+func (k NoticeKind) OfPasskey() bool {
+	return k == NoticePasskeyAdded || k == NoticePasskeyApproved || k == NoticePasskeyRemoved
+}
 
 // Notice is something that people are to be told. Who is told is decided once, by
 // the broker.
@@ -115,8 +125,9 @@ type Notice struct {
 	// without is not kept.
 	ID   string
 	Kind NoticeKind
-	// Did is what happened.
+	// Did is what happened, and At when.
 	Did     Action
+	At      time.Time
 	Request Request
 	// To is who must act or know, CC is who should; together never empty, but in NoticeChanged
 	// and NoticeHappened.
@@ -145,6 +156,9 @@ type Notice struct {
 	// Roles describes the roles in the order of Request.Entitlements; entries may
 	// be zero.
 	Roles []RoleInfo
+	// Passkey is what it tells of, as it is then, where it tells of one (OfPasskey); of Request
+	// there is only the Principal then, who is its holder.
+	Passkey Passkey
 	// ReviewURL opens the request; BaseURL is the home page. Both absolute.
 	ReviewURL, BaseURL string
 }

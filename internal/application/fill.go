@@ -101,6 +101,15 @@ func (f Field) label() string {
 	return f.Label
 }
 
+// Fits is whether data has a value for each field of the template, and one that it takes. It may
+// have more.
+func (t *Template) Fits(data map[string]string) bool {
+	return !slices.ContainsFunc(t.Data, func(f Field) bool {
+		value := data[f.Name]
+		return value == "" || f.Pattern != nil && !f.matches(value)
+	})
+}
+
 // matches is whether the pattern matches the whole value, whether or not its author anchored
 // it.
 func (f Field) matches(value string) bool {

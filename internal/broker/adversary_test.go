@@ -12,8 +12,10 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/broker/brokertest"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/ledger/relational"
+	"jitaccess/internal/passkey/passkeytest"
 )
 
 // withDatabase is a world with a ledger, of which each call makes another instance, and somebody who may write everything in the database.
@@ -286,6 +288,57 @@ func TestWhatIsInTheOutboxIsOfARequest(t *testing.T) {
 				if n.Kind == access.NoticeReview {
 					t.Error("told again")
 				}
+			}
+		})
+	}
+}
+
+// The same of passkeys: what is in the outbox is told while it has happened to the key.
+func TestWhatIsInTheOutboxOfAPasskeyHasHappenedToIt(t *testing.T) {
+	for what, c := range map[string]struct {
+		spoil string
+		told  int
+	}{
+		"as it was":               {"UPDATE outbox SET due = 1", 3},
+		"another name":            {"UPDATE outbox SET notice = REPLACE(notice, 'Laptop', 'log in at evil.example')", 0},
+		"of another person":       {"UPDATE outbox SET notice = REPLACE(notice, '\"of\":\"ben@', '\"of\":\"cho@')", 0},
+		"of somebody else":        {"UPDATE outbox SET notice = REPLACE(notice, '\"principal\":\"ben@', '\"principal\":\"cho@')", 0},
+		"of another credential":   {"UPDATE outbox SET notice = REPLACE(notice, '\"credential\":\"', '\"credential\":\"AAAA')", 0},
+		"of another time":         {"UPDATE outbox SET notice = REPLACE(notice, '\"enrolled\":\"20', '\"enrolled\":\"19')", 0},
+		"approved by another":     {"UPDATE outbox SET notice = REPLACE(notice, '\"approved_by\":\"dan@', '\"approved_by\":\"ceo@')", 2},
+		"removed by another":      {"UPDATE outbox SET notice = REPLACE(notice, '\"removed_by\":\"ben@', '\"removed_by\":\"ceo@')", 2},
+		"removed that was added":  {"UPDATE outbox SET notice = REPLACE(notice, 'passkey-added', 'passkey-removed')", 2},
+		"approved that was added": {"UPDATE outbox SET notice = REPLACE(notice, 'passkey-added', 'passkey-approved')", 2},
+		"another link":            {"UPDATE outbox SET notice = REPLACE(notice, 'jit.example.com/', 'evil.example/')", 3},
+		"of what is damaged":      {"UPDATE notes SET body = 'x'", 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w, _, exec := withDatabase(t)
+			w.Origin, w.Signatures, w.Undelivered = keyOrigin, &brokertest.Signatures{}, access.Receipts{{To: ben, Channel: "mail", Err: errors.New("down")}}
+			b, key := w.Broker(), passkeytest.New(t, keyOrigin, keyParty)
+			enrol(t, w, b, ben, key)
+			id := access.CredentialID(key.Credential)
+			if warnings, err := b.ApprovePasskey(t.Context(), caller(dan), ben, id); err != nil || len(warnings) != 1 || warnings[0].Code != access.CodeNotDelivered {
+				t.Fatal(warnings, err)
+			}
+			if _, err := b.RemovePasskey(t.Context(), caller(ben), ben, id); err != nil {
+				t.Fatal(err)
+			}
+			w.Undelivered, w.Told = nil, nil
+			exec(c.spoil)
+			w.Clock = w.Clock.Add(2 * time.Minute)
+			swept(t, w.Broker())
+			if len(w.Told) != c.told {
+				t.Errorf("told %+v", w.Told)
+			}
+			for _, n := range w.Told {
+				if n.ReviewURL != keyOrigin+"/passkeys" || n.BaseURL != keyOrigin+"/" || n.ID == "" {
+					t.Errorf("told %+v", n)
+				}
+			}
+			w.Told, w.Clock = nil, w.Clock.Add(time.Hour)
+			if swept(t, w.Broker()); len(w.Told) != 0 {
+				t.Errorf("told again %+v", w.Told)
 			}
 		})
 	}

@@ -63,13 +63,15 @@ type Broker struct {
 	sweeping sweeping
 	waiting  waiting
 	opening  chan struct{}
+	keyring  keyring
 }
 
 // New makes a Broker.
 func New(c Config) *Broker {
 	b := &Broker{c: c, kinds: register(c.Providers), later: later{since: map[string]*development{}},
-		waiting: waiting{all: map[string]map[int]*waited{}},
-		asked:   newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now), opening: make(chan struct{}, opensAtOnce)}
+		waiting: waiting{all: map[string]map[*waiter]struct{}{}},
+		asked:   newRecent[Asked](c.Now), denied: newRecent[Decided](c.Now), opening: make(chan struct{}, opensAtOnce),
+		keyring: keyring{turn: make(chan struct{}, 1)}}
 	if c.Store != nil { // it is left out where nothing is asked or decided
 		b.forgets = c.Store.Limits().Forgets
 	}

@@ -100,13 +100,13 @@ func TestOfferAsksForGroupsOnlyWhereSomebodyElsesAccessStands(t *testing.T) {
 
 func TestReviewersAreToldToEligibleRequestersOnly(t *testing.T) {
 	w := newWorld(t)
-	got, _, err := w.Broker().Reviewers(t.Context(), caller(ana), admin)
-	if err != nil || len(got) != 2 || got[0] != ben || got[1] != cho {
+	got, err := w.Broker().Reviewers(t.Context(), caller(ana), admin)
+	if err != nil || len(got.People) != 2 || got.People[0] != ben || got.People[1] != cho {
 		t.Errorf("got %v, %v; want ben and cho, without the caller", got, err)
 	}
 	// Threat 22: unknown and denied look the same.
 	for _, id := range []access.EntitlementID{viewer, narrow, {Resource: shop, Role: "roles/none"}} {
-		_, _, err := w.Broker().Reviewers(t.Context(), caller(dan), id)
+		_, err := w.Broker().Reviewers(t.Context(), caller(dan), id)
 		is(t, err, access.NotAllowed, access.CodeNotEligible)
 	}
 }
@@ -123,12 +123,12 @@ func TestADirectoryThatIsDownDoesNotReadAsNotEligible(t *testing.T) {
 	is(t, err, down.Kind, down.Code)
 	_, err = b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve})
 	is(t, err, down.Kind, down.Code)
-	_, _, err = b.Reviewers(t.Context(), caller(ana), admin)
+	_, err = b.Reviewers(t.Context(), caller(ana), admin)
 	is(t, err, down.Kind, down.Code)
 
 	// What is known to be incomplete, but answers, is no reason to doubt a refusal.
 	w.Warnings = []*access.Error{{Kind: access.Upstream, Code: access.CodeUnreadableBinding}, {Kind: access.TooMany, Code: access.CodeStaleInventory}}
-	_, _, err = b.Reviewers(t.Context(), caller(ana), admin)
+	_, err = b.Reviewers(t.Context(), caller(ana), admin)
 	is(t, err, access.NotAllowed, access.CodeNotEligible)
 }
 

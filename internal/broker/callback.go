@@ -31,7 +31,7 @@ func (b *Broker) alsoTold(e access.Event, told []access.Notice) (more []access.N
 		return nil // a fact that nothing can be made of
 	}
 	add := func(n access.Notice) {
-		n.ID, n.Did, n.Request, n.Later = b.noticeID(), e.Action, next, e.Caller.Method == access.MethodSystem
+		n.ID, n.Did, n.At, n.Request, n.Later = b.noticeID(), e.Action, e.At, next, e.Caller.Method == access.MethodSystem
 		more = append(more, n)
 	}
 	if callback && next.State != e.Request.State && next.State != access.Pending {

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -116,6 +117,59 @@ func TestACallbackIsTriedAgainUntilItIsStale(t *testing.T) {
 	}
 	if got := called(w); !slices.Equal(got, []access.State{access.Expired}) {
 		t.Errorf("when it is over it is called back for %v", got)
+	}
+}
+
+// What an application could not be told is in the journal with words of its own, and where it
+// never will be, it is not tried again.
+func TestWhatAnApplicationCannotBeTold(t *testing.T) {
+	never := &access.Error{Kind: access.Unprocessable, Code: access.CodeNotCalledBack, Err: errors.New("decided already")}
+	may := &access.Error{Kind: access.Upstream, Code: access.CodeNotCalledBack, Err: errors.New("502")}
+	for name, c := range map[string]struct {
+		err    error
+		lapses bool
+		tries  int
+	}{
+		"what may pass, in an action":    {may, false, 2},
+		"what never will, in an action":  {never, false, 1},
+		"what nobody has said more of":   {errors.New("no route"), false, 2},
+		"what may pass, in the sweep":    {may, true, 2},
+		"what never will, in the sweep":  {never, true, 1},
+		"what is wrapped and never will": {fmt.Errorf("application deployer: %w", never), true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _, b := withApplication(t)
+			ask := deploy()
+			ask.Callback = "https://deploy.example.com/done"
+			asked := mustAskFor(t, b, ask)
+			w.Undelivered = access.Receipts{{Channel: "callback", Err: c.err}}
+			journalled := func() (found []*access.Error) {
+				for _, e := range w.Journal {
+					if e.Action == access.NoticeFailed && access.AsError(e.Err).Code == access.CodeNotCalledBack {
+						found = append(found, access.AsError(e.Err))
+					}
+				}
+				return found
+			}
+			if c.lapses {
+				w.Clock = w.Clock.Add(41 * time.Minute)
+				if _, err := b.Sweep(t.Context(), broker.SweepCount); err != nil {
+					t.Fatal(err)
+				}
+			} else if _, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: asked.Request.ID, Verdict: access.Approve}); err != nil {
+				t.Fatal(err)
+			}
+			if got := journalled(); len(got) != 1 || got[0].Args["application"] != "deployer" || !errors.Is(got[0], c.err) {
+				t.Errorf("in the journal: %v", got)
+			}
+			w.Clock = w.Clock.Add(2 * time.Minute)
+			if _, err := b.Sweep(t.Context(), broker.SweepCount); err != nil || len(called(w)) != c.tries {
+				t.Errorf("tried %d times, want %d (%v)", len(called(w)), c.tries, err)
+			}
+			if got := journalled(); len(got) != 1 {
+				t.Errorf("each try is in the journal: %v", got)
+			}
+		})
 	}
 }
 

@@ -58,7 +58,7 @@ func (b *Broker) commit(ctx context.Context, e access.Event, notices ...access.N
 		return "", nil, b.refuse(ctx, e.Caller, e.Action, e.Request, unkept)
 	}
 	if unkept == nil {
-		b.waiting.changed(e.Request.ID)
+		b.waiting.changed(e.Request.ID, unknownVersion)
 	}
 	lost := &access.Error{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: errors.Join(unwritten, unkept)}
 	switch {

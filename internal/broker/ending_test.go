@@ -286,3 +286,62 @@ func TestWhatWasEndedDoesNotBeginAgainWheneverTheProcessDies(t *testing.T) {
 		}
 	}
 }
+
+// What extends a grant and is approved in the very moment of its end goes with it, whenever the
+// process dies in which that is ended. What is approved in the knowledge of the end stands.
+func TestAnExtensionInTheMomentOfAnEndWhoseProcessDies(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		ended := 0
+		for lives := range 6 {
+			w, store := withLedger(t)
+			if err := store.Swept(t.Context(), w.Clock); err != nil {
+				t.Fatal(err)
+			}
+			first := granted(t, w, w.Broker(), access.Peers)
+			asked := mustAsk(t, w.Broker(), more(t, w, first.ID, access.Peers))
+			w.Clock = w.Clock.Add(time.Minute)
+			approves := func() {
+				w.Ledger = store
+				if _, err := approve(t, w.Broker(), ben, asked.Ref); err != nil {
+					t.Error(err)
+				}
+			}
+			provider := &interrupted{World: w, then: approves}
+			if known {
+				provider.then = nil
+			}
+			registration := w.Registration()
+			registration.Provider = provider
+			reached := &brokertest.Unreachable{Memory: store}
+			w.Ledger = &mortal{reached, lives, func() { reached.Down, w.GrantErr = true, passing }}
+			_, _ = w.BrokerOf(registration).End(t.Context(), caller(dan), shop, first.ID, ana)
+			w.Ledger, w.GrantErr = store, nil
+			if state(t, store, first.ID) != access.Ended {
+				continue // there was no end to be known of
+			}
+			if known {
+				w.Clock = w.Clock.Add(time.Second)
+				approves()
+			}
+			ended++
+			for _, later := range []time.Duration{2 * time.Minute, 2 * time.Minute, 53 * time.Minute} {
+				w.Clock = w.Clock.Add(later)
+				if err := store.Swept(t.Context(), w.Clock); err != nil {
+					t.Fatal(err)
+				}
+				swept(t, w.Broker())
+			}
+			want, grants := access.Ended, 1
+			if known {
+				want, grants = access.Active, 2
+			}
+			if got := state(t, store, asked.Request.ID); got != want || w.Calls["grant"] != grants {
+				t.Errorf("approved in the knowledge of the end %v, died after %d events: the extension is %q, and %d grants were written",
+					known, lives, got, w.Calls["grant"])
+			}
+		}
+		if ended < 3 {
+			t.Errorf("ended %d times", ended)
+		}
+	}
+}

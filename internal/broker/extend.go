@@ -224,6 +224,27 @@ func (b *Broker) left(ctx context.Context, t access.Terms, r access.Request, w a
 	return left, nil
 }
 
+// endedWith is whether an extension goes with what it extends, which somebody has ended: nobody
+// else has decided on it, or whoever did could not know of the end. by is who asked for that.
+func (b *Broker) endedWith(ctx context.Context, r access.Request) (by access.Principal, ended bool, err error) {
+	if r.Extends == "" {
+		return "", false, nil
+	}
+	events, err := timed(b, ctx, func(ctx context.Context) ([]access.Event, error) { return b.memory().History(ctx, r.Extends) })
+	if e := access.AsError(err); e != nil && e.Kind == access.Gone {
+		return "", false, nil // erased since
+	}
+	for _, e := range events {
+		switch {
+		case e.Action == access.EndAsked:
+			by = e.Caller.Principal
+		case e.Action == access.GrantEnded && !ended:
+			ended = r.Kind == access.Self || !slices.ContainsFunc(r.Decisions, func(d access.Decision) bool { return d.At.After(e.At) })
+		}
+	}
+	return by, ended, err
+}
+
 // until is the window of what was ended early, as far as it gave access.
 func (b *Broker) until(ctx context.Context, r access.Request) (access.Window, error) {
 	events, err := timed(b, ctx, func(ctx context.Context) ([]access.Event, error) { return b.memory().History(ctx, r.ID) })

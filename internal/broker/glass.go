@@ -212,11 +212,11 @@ func untold(cause error) error {
 // known keeps nobody from breaking the glass: it is a warning.
 func (b *Broker) watchers(ctx context.Context, caller access.Caller, r access.Request, t access.Terms) (
 	[]access.Principal, []*access.Error) {
-	peers, warnings, err := b.candidates(ctx, caller, r, t, func(access.Standing) error { return nil })
+	peers, err := b.candidates(ctx, caller, r, t, func(access.Standing) error { return nil })
 	named, _ := spelledOut(slices.Concat(r.Terms.Glass.ReviewBy, b.c.Auditors, spelledIn(r.Terms)))
-	all := addresses(append(peers, named...))
+	all := addresses(append(peers.People, named...))
 	slices.Sort(all)
-	return slices.DeleteFunc(all, func(p access.Principal) bool { return b.another(r, p) != nil }), append(warnings, warningOf(err)...)
+	return slices.DeleteFunc(all, func(p access.Principal) bool { return b.another(r, p) != nil }), append(peers.Warnings, warningOf(err)...)
 }
 
 // mayReview is nil for who may review a broken glass: those whom the terms named when it

@@ -72,11 +72,11 @@ func (b *Broker) calledOff(ctx context.Context, r access.Request) bool {
 		return false
 	}
 	now, err := b.open(ctx, r.ID)
-	if err == nil && now.State != access.Ended && r.Kind == access.Self && r.Extends != "" {
-		// Nobody else has decided it: it goes with what it extends.
-		now, err = b.open(ctx, r.Extends)
+	if err == nil && now.State != access.Ended {
+		_, ended, err := b.endedWith(ctx, now)
+		return err == nil && ended
 	}
-	return err == nil && now.State == access.Ended
+	return err == nil
 }
 
 // takeBack has a grant ended, whatever stands of it, and records that.

@@ -68,7 +68,8 @@ func TestEveryNoticeHasAnAudience(t *testing.T) {
 	}
 	for _, kind := range []access.NoticeKind{access.NoticeReview, access.NoticeApproved, access.NoticeDenied, access.NoticeWithdrawn,
 		access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding, access.NoticeEnded, access.NoticeSelfApproved,
-		access.NoticeGlass, access.NoticeGlassReviewed, access.NoticeHappened} {
+		access.NoticeGlass, access.NoticeGlassReviewed, access.NoticeHappened,
+		access.NoticePasskeyAdded, access.NoticePasskeyApproved, access.NoticePasskeyRemoved} {
 		if !kinds[kind] {
 			t.Errorf("nobody hears of %s", kind)
 		}

@@ -13,8 +13,9 @@ import (
 // MoreReviewers is a pending request of the caller's, and who could still be asked.
 type MoreReviewers struct {
 	Request access.Request
-	// Candidates may review it and have not been asked, sorted.
-	Candidates []access.Principal
+	// Candidates may review it and have not been asked, sorted. Keyless are as in Reviewers, of
+	// all of them, and AskedKeyless of those who were asked.
+	Candidates, Keyless, AskedKeyless []access.Principal
 	// Room is how many of them may be asked.
 	Room int
 	// Terms say who may approve; Typed is as in Choice.
@@ -34,16 +35,16 @@ func (b *Broker) MoreReviewers(ctx context.Context, caller access.Caller, ref st
 	if err = cmp.Or(yours(caller, r), err); err != nil {
 		return MoreReviewers{}, err
 	}
-	all, warnings, err := b.candidates(ctx, caller, r, terms, func(s access.Standing) error {
+	all, err := b.candidates(ctx, caller, r, terms, func(s access.Standing) error {
 		return cmp.Or(b.undecided(r, s), holds(r.Principal, r, nil, s))
 	})
 	if err != nil {
 		return MoreReviewers{}, err
 	}
 	asked := b.later.asked(r, b.c.Now())
-	fresh := slices.DeleteFunc(all, func(p access.Principal) bool { return slices.Contains(asked, p) })
-	return MoreReviewers{Request: r, Candidates: fresh, Room: max(0, terms.MaxReviewers-len(asked)), Warnings: warnings,
-		Terms: terms, Typed: typed(terms)}, nil
+	fresh := slices.DeleteFunc(all.People, func(p access.Principal) bool { return slices.Contains(asked, p) })
+	return MoreReviewers{Request: r, Candidates: fresh, Keyless: all.Keyless, AskedKeyless: b.Keyless(ctx, r),
+		Room: max(0, terms.MaxReviewers-len(asked)), Warnings: all.Warnings, Terms: terms, Typed: typed(terms)}, nil
 }
 
 // demanded are the terms that hold for a request of others' approval now, before it is

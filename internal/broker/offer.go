@@ -163,9 +163,10 @@ type Choice struct {
 	// Reviewers are who may be asked to approve all of them, people and groups
 	// (access.Principal.Group); none for Self. Typed: there are others, of whom there is no
 	// list, so that their addresses are typed.
-	Reviewers []access.Principal
-	Typed     bool
-	Warnings  []*access.Error
+	// Keyless are those of them who could not sign yet, where approvals are signed.
+	Reviewers, Keyless []access.Principal
+	Typed              bool
+	Warnings           []*access.Error
 }
 
 // Choose returns what a form for the entitlements takes, in the order in which they
@@ -189,11 +190,12 @@ func (b *Broker) Choose(ctx context.Context, caller access.Caller, resource acce
 		return c, err
 	}
 	if c.Kind == access.Peers && c.Terms.Asked() > 0 {
-		var warnings []*access.Error
-		if c.Reviewers, warnings, err = b.Reviewers(ctx, caller, ids...); err != nil {
+		all, err := b.Reviewers(ctx, caller, ids...)
+		if err != nil {
 			return Choice{}, err
 		}
-		c.Warnings, c.Typed = slices.Concat(c.Warnings, warnings), typed(c.Terms)
+		c.Reviewers, c.Keyless, c.Typed = all.People, all.Keyless, typed(c.Terms)
+		c.Warnings = slices.Concat(c.Warnings, all.Warnings)
 	}
 	opened := b.openedAt(c.Roles)
 	if c.Form, err = access.NewForm(b.c.Random, c.Kind, caller.Principal, opened); err != nil {
@@ -263,17 +265,24 @@ func (o Offer) Choose(ids ...access.EntitlementID) (Choice, error) {
 	return c, nil
 }
 
+// Reviewers are who may be asked to approve.
+type Reviewers struct {
+	// People are people and groups, sorted. Keyless are the people among them who have no
+	// passkey yet that counts, where approvals are signed.
+	People, Keyless []access.Principal
+	Warnings        []*access.Error
+}
+
 // Reviewers returns who may be asked to approve the caller's request for all of the
 // entitlements together, people and groups, sorted, without the caller. They are of one resource, at
 // least one. Only somebody who may request them learns that; for everyone else it
 // is as if they did not exist.
-func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) (
-	[]access.Principal, []*access.Error, error) {
+func (b *Broker) Reviewers(ctx context.Context, caller access.Caller, ids ...access.EntitlementID) (Reviewers, error) {
 	// What cannot be requested together need not be looked up: that takes groups, or an
 	// analysis, and only then is it known whether the caller may ask.
 	terms, err := b.terms(b.facts(ctx, caller, caller.Principal, nil, ids...), access.Peers, time.Time{}, ids...)
 	if err = cmp.Or(err, fewEnough(terms, len(ids)), agrees(terms, access.Peers)); err != nil {
-		return nil, nil, err
+		return Reviewers{}, err
 	}
 	r := access.Request{Principal: caller.Principal, Resource: ids[0].Resource, Entitlements: ids}
 	return b.candidates(ctx, caller, r, terms, func(s access.Standing) error { return holds(r.Principal, r, nil, s) })
@@ -285,10 +294,10 @@ func typed(t access.Terms) bool {
 }
 
 // candidates may approve the request by its terms: sorted, without its principal. They are
-// nobody's to know whom judge refuses. Groups are named and not looked into; peers are
+// nobody's to know whom judge refuses; with an error they may be in part. Groups are named and not looked into; peers are
 // looked for where the terms name them, which is expensive.
 func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.Request, terms access.Terms,
-	judge func(access.Standing) error) ([]access.Principal, []*access.Error, error) {
+	judge func(access.Standing) error) (Reviewers, error) {
 	q := access.StandingQuery{Resource: r.Resource, Principals: []access.Principal{r.Principal}, Of: r.Entitlements}
 	if slices.Contains(spelledIn(terms), access.FromPeers) {
 		q.ReviewersOf = r.Entitlements
@@ -311,13 +320,15 @@ func (b *Broker) candidates(ctx context.Context, caller access.Caller, r access.
 		refusal = nil
 	}
 	if err = cmp.Or(err, refusal); err != nil {
-		return nil, nil, err
+		return Reviewers{}, err
 	}
 	if terms.InheritedOnly {
 		all, err = b.inheriting(ctx, caller, r, all)
 	}
 	slices.Sort(all)
-	return slices.Compact(all), s.Warnings, err
+	all = slices.Compact(all)
+	keyless, unknown := b.keyless(ctx, all, terms)
+	return Reviewers{all, keyless, slices.Concat(s.Warnings, unknown)}, err
 }
 
 // inheriting are the people, and all groups, that a folder or the organization lets review

@@ -18,8 +18,9 @@ type Deeds interface {
 	// Deeds are those of one thing in their order, or of all of the kind where of is empty;
 	// each chain verified, or an error of kind Unprocessable.
 	Deeds(ctx context.Context, kind, of string) ([]access.Deed, error)
-	// Append adds a deed that must be the next one of its thing: kind Conflict otherwise.
-	Append(ctx context.Context, d access.Deed) error
+	// Append adds a deed that must be the next one of its thing: kind Conflict otherwise. With
+	// it, or not at all, are kept the notices, as with Store.Commit.
+	Append(ctx context.Context, d access.Deed, notices ...access.Notice) error
 }
 
 // Signatures keeps, beside deeds, what keys have signed last.
@@ -217,8 +218,9 @@ func (b *Broker) keyOf(ctx context.Context, of access.Principal, id string) (acc
 	return keys[at], nil
 }
 
-// deed is the one door of what happens to keys: into the journal, then into the ledger, and
-// then people are told.
+// deed is the one door of what happens to keys: into the journal, then into the ledger with
+// what people are told of it, and then they are told. What cannot follow on what has happened
+// meanwhile is of kind Conflict.
 func (b *Broker) deed(ctx context.Context, caller access.Caller, did access.Action, k access.Passkey, body []byte) (
 	[]*access.Error, error) {
 	ctx, cancel := detach(ctx)
@@ -227,34 +229,52 @@ func (b *Broker) deed(ctx context.Context, caller access.Caller, did access.Acti
 	if err := b.c.Journal.Record(ctx, event); err != nil {
 		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeJournalUnavailable, Err: err}
 	}
-	_, err := timed(b, ctx, func(ctx context.Context) (struct{}, error) {
-		deeds, err := b.c.Signatures.Deeds(ctx, access.DeedPasskeys, string(k.Of))
-		if err == nil {
-			err = b.follows(deeds, k, did)
+	d := access.Deed{Kind: access.DeedPasskeys, Of: string(k.Of), At: event.At, By: caller.Principal, Body: body}
+	notice, err := timed(b, ctx, func(ctx context.Context) (access.Notice, error) {
+		deeds, err := b.c.Signatures.Deeds(ctx, d.Kind, d.Of)
+		if err != nil {
+			return access.Notice{}, err
 		}
-		if err == nil {
-			err = b.c.Signatures.Append(ctx, access.Deed{Kind: access.DeedPasskeys, Of: string(k.Of), Number: len(deeds) + 1, At: event.At,
-				By: caller.Principal, Body: body})
+		d.Number = len(deeds) + 1
+		keys, err := passkey.Keys(append(deeds, d))
+		if err != nil {
+			return access.Notice{}, &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": d.Of}, Err: err}
 		}
-		return struct{}{}, err
+		n := b.keyNotice(did, keys[keyAt(keys, k.Of, k.Credential)])
+		return n, b.c.Signatures.Append(ctx, d, n)
 	})
+	b.keyring.changed() // also where it is not known whether it was written
 	if err != nil {
 		return nil, b.refuseKey(ctx, caller, did, k, err)
 	}
-	return nil, nil
+	return b.tell(ctx, caller, notice), nil
 }
 
-// follows is nil where what is about to happen to a key can still happen to it.
-func (b *Broker) follows(deeds []access.Deed, k access.Passkey, did access.Action) error {
-	keys, err := passkey.Keys(deeds)
-	if err != nil {
-		return &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged, Err: err}
+// keyAt is where somebody's key of that credential is among keys; negative where it is not.
+func keyAt(keys []access.Passkey, of access.Principal, credential []byte) int {
+	return slices.IndexFunc(keys, func(k access.Passkey) bool { return k.Of == of && bytes.Equal(k.Credential, credential) })
+}
+
+// staleKey is whether a notice of a passkey tells what has not happened to it. Whoever may write
+// the outbox tells nobody in our name of a key that there is not.
+func (b *Broker) staleKey(ctx context.Context, n access.Notice) (bool, error) {
+	keys, err := b.keys(ctx, string(n.Passkey.Of))
+	if codeOf(err) == access.CodeDeedsDamaged || codeOf(err) == access.CodeNoPasskeys {
+		return true, nil
 	}
-	at := slices.IndexFunc(keys, func(other access.Passkey) bool { return bytes.Equal(other.Credential, k.Credential) })
-	if (at < 0) != (did == access.PasskeyEnrolled) || at >= 0 && (!keys[at].Removed.IsZero() || !keys[at].Approved.Equal(k.Approved)) {
-		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": string(k.Of)}}
+	at := keyAt(keys, n.Passkey.Of, n.Passkey.Credential)
+	if err != nil || at < 0 {
+		return err == nil, err
 	}
-	return nil
+	k, said := keys[at], n.Passkey
+	happened := n.Request.Principal == said.Of && said.Name == k.Name && said.Enrolled.Equal(k.Enrolled)
+	switch n.Kind {
+	case access.NoticePasskeyApproved:
+		happened = happened && said.ApprovedBy == k.ApprovedBy && said.Approved.Equal(k.Approved)
+	case access.NoticePasskeyRemoved:
+		happened = happened && said.RemovedBy == k.RemovedBy && said.Removed.Equal(k.Removed)
+	}
+	return !happened, nil
 }
 
 func (b *Broker) keyEvent(caller access.Caller, did access.Action, k access.Passkey) access.Event {
@@ -277,7 +297,7 @@ func (b *Broker) refuseKey(ctx context.Context, caller access.Caller, trying acc
 // most as in Decide. The error says that none of their keys counts here.
 func (b *Broker) Signing(ctx context.Context, caller access.Caller, v View, atMost time.Duration) (Ceremony, error) {
 	c := Ceremony{RelyingParty: b.relyingParty()}
-	keys, err := b.signingKeys(ctx, caller.Principal, v.Keys, b.c.Now())
+	keys, err := b.shownKeys(ctx, caller.Principal, v.Keys, b.c.Now())
 	if err != nil {
 		return c, err
 	}
@@ -294,38 +314,7 @@ func (b *Broker) signingKeys(ctx context.Context, p access.Principal, terms acce
 	if err != nil {
 		return nil, err
 	}
-	why := error(&access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey})
-	var good []access.Passkey
-	for _, k := range keys {
-		if k.Of != p || k.RelyingParty != b.relyingParty() || !k.Removed.IsZero() {
-			continue
-		}
-		if err := fit(k, terms, at); err != nil {
-			why = err
-			continue
-		}
-		good = append(good, k)
-	}
-	if len(good) == 0 {
-		return nil, why
-	}
-	return good, nil
-}
-
-// fit is nil for a key that is as the terms demand at a time.
-func fit(k access.Passkey, terms access.KeyTerms, at time.Time) error {
-	switch {
-	case !k.Removed.IsZero():
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey}
-	case k.Approved.IsZero() && !terms.SelfEnrolled:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyUnapproved}
-	case at.Sub(k.Enrolled) < terms.Age:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyYoung,
-			Args: access.Args{"until": k.Enrolled.Add(terms.Age).UTC().Format(time.RFC3339)}}
-	case k.Synced && terms.DeviceBound:
-		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeySynced}
-	}
-	return nil
+	return passkey.Counting(keys, p, b.relyingParty(), terms, at)
 }
 
 // sign is the evidence of a decision whose terms demand a signature: made just now, by a key
@@ -390,6 +379,6 @@ func (b *Broker) countsSigned(ctx context.Context, d access.Decision, r access.R
 		return false, err
 	}
 	return slices.ContainsFunc(keys, func(k access.Passkey) bool {
-		return k.Of == d.By && fit(k, terms.Keys, d.At) == nil && signed(d, k, terms.Keys) == nil
+		return k.Of == d.By && passkey.Fit(k, terms.Keys, d.At) == nil && signed(d, k, terms.Keys) == nil
 	}), nil
 }

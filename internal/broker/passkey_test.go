@@ -528,6 +528,67 @@ func TestWhoApprovesAndRemovesPasskeys(t *testing.T) {
 	}
 }
 
+// Who holds a key hears of all that happens to it, those who may approve it that it waits, and
+// auditors who approved it.
+func TestWhoHearsOfPasskeys(t *testing.T) {
+	w, _, _, _ := signing(t, nil)
+	w.Admins = []string{"user:" + string(dan), "user:" + string(eve), "group:leads@example.com", "claim:admins"}
+	w.Auditors = []string{"user:auditor@example.com", "serviceAccount:robot@p.iam.gserviceaccount.com", "group:audit@example.com"}
+	w.Policy = people{w.Policy, [][]access.Principal{{cho, eve}}}
+	b, key := w.Broker(), passkeytest.New(t, keyOrigin, keyParty)
+	w.Forget()
+	enrol(t, w, b, cho, key)
+	id, enrolled := access.CredentialID(key.Credential), w.Clock
+	w.Clock = w.Clock.Add(time.Hour)
+	if warnings, err := b.ApprovePasskey(t.Context(), caller(dan), cho, id); err != nil || len(warnings) != 0 {
+		t.Fatal(warnings, err)
+	}
+	if _, err := b.ApprovePasskey(t.Context(), caller(dan), cho, id); err != nil { // nobody hears of it again
+		t.Fatal(err)
+	}
+	if _, err := b.RemovePasskey(t.Context(), caller(dan), cho, id); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.Told) != 3 || len(w.Signatures.Notices) < 3 {
+		t.Fatalf("told %+v", w.Told)
+	}
+	for i, want := range []struct {
+		kind   access.NoticeKind
+		to, cc []access.Principal
+	}{
+		{access.NoticePasskeyAdded, []access.Principal{cho, dan, "leads@example.com"}, nil}, // eve is cho
+		{access.NoticePasskeyApproved, []access.Principal{cho}, []access.Principal{"auditor@example.com", "audit@example.com"}},
+		{access.NoticePasskeyRemoved, []access.Principal{cho}, nil},
+	} {
+		n := w.Told[i]
+		if n.Kind != want.kind || !slices.Equal(n.To, want.to) || !slices.Equal(n.CC, want.cc) || n.Request.Principal != cho || n.ReviewURL != keyOrigin+"/passkeys" ||
+			n.Passkey.ID() != id || n.Passkey.Name != "Laptop" || !n.Passkey.Enrolled.Equal(enrolled) {
+			t.Errorf("%d: %+v", i, n)
+		}
+	}
+	if n := w.Told[2].Passkey; n.ApprovedBy != dan || n.RemovedBy != dan || !n.Removed.Equal(w.Clock) {
+		t.Errorf("%+v", n)
+	}
+}
+
+// What could not be recorded, nobody is told; what nobody could be told is done, and a warning.
+func TestThatNobodyHeardOfAPasskeyIsAWarning(t *testing.T) {
+	w, b, _, key := signing(t, nil)
+	w.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("550")}}
+	w.Signatures.Err = &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable}
+	if _, err := b.RemovePasskey(t.Context(), caller(ben), ben, access.CredentialID(key.Credential)); err == nil || len(w.Told) != 0 {
+		t.Errorf("%v, told %+v", err, w.Told)
+	}
+	w.Signatures.Err = nil
+	warnings, err := b.RemovePasskey(t.Context(), caller(ben), ben, access.CredentialID(key.Credential))
+	if err != nil || len(warnings) != 1 || warnings[0].Code != access.CodeNotDelivered || warnings[0].Args["recipient"] != string(ben) {
+		t.Errorf("%v, %v", warnings, err)
+	}
+	if last := w.Journal[len(w.Journal)-1]; last.Action != access.NoticeFailed || last.Request.Principal != ben {
+		t.Errorf("%+v", last)
+	}
+}
+
 // An administrator who is the holder by another address is the holder.
 func TestOnesOtherAddressApprovesNoPasskey(t *testing.T) {
 	w, _, _, _ := signing(t, nil)

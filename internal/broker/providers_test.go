@@ -220,7 +220,7 @@ func TestAResourceOfNobodyIsRefused(t *testing.T) {
 		_, asked := b.Ask(t.Context(), caller(ana), a)
 		_, offered := b.Offer(t.Context(), caller(ana), on)
 		_, ended := b.End(t.Context(), caller(ana), on, "jit-AAAAAAAAAAAAAAAA", "")
-		_, _, reviewers := b.Reviewers(t.Context(), caller(ana), access.EntitlementID{Resource: on, Role: "roles/key"})
+		_, reviewers := b.Reviewers(t.Context(), caller(ana), access.EntitlementID{Resource: on, Role: "roles/key"})
 		for what, err := range map[string]error{"ask": asked, "offer": offered, "end": ended, "reviewers": reviewers} {
 			if e := access.AsError(err); e == nil || e.Kind != access.NotFound || e.Code != access.CodeUnknownResource {
 				t.Errorf("%s on %q: %v", what, on, err)

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"jitaccess/internal/access"
@@ -61,6 +63,15 @@ const (
 	tryTime    = 24 * time.Hour
 )
 
+// givenUp is whether a message that somebody was not told is not tried again: after a day, and
+// at once where who would be told has said that the same will not do a second time.
+func givenUp(m access.Message, failed access.Receipts, now time.Time) bool {
+	return now.Sub(m.Made) > tryTime || m.Notice.Kind == access.NoticeChanged && !slices.ContainsFunc(failed, func(r access.Receipt) bool {
+		e, said := errors.AsType[*access.Error](r.Err)
+		return !said || e.MayPass()
+	})
+}
+
 // settle takes a message out of the outbox that everybody was told, and leaves one there
 // for later that somebody was not, who may get it twice then, with the same Message-ID.
 // After a day it is given up; that it failed stands in the journal.
@@ -70,7 +81,7 @@ func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Rec
 	}
 	_, err := timed(b, ctx, func(ctx context.Context) (struct{}, error) {
 		now := b.c.Now()
-		if len(failed) == 0 || now.Sub(m.Made) > tryTime {
+		if len(failed) == 0 || givenUp(m, failed, now) {
 			return struct{}{}, b.memory().Sent(ctx, m)
 		}
 		m.Notice.Left = failed.Targets()

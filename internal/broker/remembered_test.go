@@ -31,7 +31,7 @@ var questions = map[string]struct {
 		return err
 	}, 1},
 	"who could be asked": {[]access.Principal{ana}, func(t *testing.T, b *broker.Broker, _ string) error {
-		_, _, err := b.Reviewers(t.Context(), caller(ana), admin)
+		_, err := b.Reviewers(t.Context(), caller(ana), admin)
 		return err
 	}, 1},
 	"who else could be asked": {[]access.Principal{ana}, func(t *testing.T, b *broker.Broker, ref string) error {
@@ -130,11 +130,11 @@ func TestTheFormIsLookedAtAgain(t *testing.T) {
 func TestNobodyToAskIsLookedAtAgain(t *testing.T) {
 	w := newWorld(t)
 	w.Remembered = map[access.Principal][]access.Entitlement{ben: nil, cho: nil}
-	if who, _, err := w.Broker().Reviewers(t.Context(), caller(ana), admin); err != nil || len(who) != 2 {
+	if who, err := w.Broker().Reviewers(t.Context(), caller(ana), admin); err != nil || len(who.People) != 2 {
 		t.Errorf("%v, %v", who, err)
 	}
 	w.Holdings[ben], w.Holdings[cho] = nil, nil
-	if who, _, err := w.Broker().Reviewers(t.Context(), caller(ana), admin); err != nil || len(who) != 0 {
+	if who, err := w.Broker().Reviewers(t.Context(), caller(ana), admin); err != nil || len(who.People) != 0 {
 		t.Errorf("%v, %v", who, err)
 	}
 }

@@ -84,6 +84,9 @@ func escalatedTo(r access.Request) []access.Principal {
 // was decided since, or is over; and what is not of a request as it is remembered. Whoever
 // may write the database tells nobody in our name what was never asked.
 func (b *Broker) stale(ctx context.Context, n access.Notice) (bool, error) {
+	if n.Kind.OfPasskey() {
+		return b.staleKey(ctx, n)
+	}
 	r, err := b.open(ctx, n.Request.ID)
 	if slices.Contains(spoiled, codeOf(err)) {
 		return true, nil
@@ -121,7 +124,10 @@ func (b *Broker) homeward(n access.Notice) access.Notice {
 	if n.BaseURL != "" {
 		n.BaseURL = b.c.Origin + "/"
 	}
-	if n.ReviewURL != "" {
+	switch {
+	case n.Kind.OfPasskey():
+		n.ReviewURL = b.c.Origin + passkeysPath
+	case n.ReviewURL != "":
 		n.ReviewURL = reviewURL(b.c.Origin, n.Request.ID, n.Request)
 	}
 	return n

@@ -37,6 +37,8 @@ type View struct {
 	Signature bool
 	Keys      access.KeyTerms
 	NoKey     *access.Error
+	// Keyless are who was asked and has no passkey yet that counts, while it can be decided.
+	Keyless []access.Principal
 	// CanEnd is whether the caller may end the grant, CanWithdraw whether they may take the
 	// request back, CanExtend whether they may ask for more time, and CanReview whether the
 	// glass was broken and they may say what they think of it.
@@ -107,6 +109,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 			v.Terms, _ = b.termsOf(ctx, caller, r, &standing)
 		}
 	}
+	v.Keyless = b.Keyless(ctx, r)
 	v.Roles = b.describe(ctx, r.Entitlements)
 	v.Warnings = standing.Warnings
 	if r.Unattested {
@@ -146,7 +149,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	v.CanDecide = v.IsReviewer && v.WhyNot == nil
 	if v.Signature = v.CanDecide && now.Signature; v.Signature {
 		v.Keys = now.Keys
-		_, err := b.signingKeys(ctx, caller.Principal, now.Keys, at)
+		_, err := b.shownKeys(ctx, caller.Principal, now.Keys, at)
 		v.NoKey = access.AsError(err)
 	}
 	return v, nil

@@ -103,6 +103,13 @@ func (b *Broker) send(ctx context.Context, message access.Message) (told, left i
 		return 0, 0
 	}
 	failed := b.through(ctx, b.homeward(message.Notice)).Failed()
+	// An application that waits has nobody who would see that it was not told: how that began and
+	// ended is recorded.
+	if message.Notice.Kind == access.NoticeChanged && (message.Attempts == 0 || givenUp(message, failed, b.c.Now())) {
+		for _, u := range failed {
+			b.recordUntold(ctx, system, message.Notice, notTold(message.Notice, u))
+		}
+	}
 	if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
 		return 0, 1
 	}
@@ -241,6 +248,13 @@ func (b *Broker) stood(ctx context.Context, r access.Request) (bool, error) {
 func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
+	if by, ended, err := b.endedWith(ctx, r); err != nil {
+		return err
+	} else if ended { // the process that was to end it as well has died
+		_, warnings, err := b.end(ctx, system, by, ending{kept: r,
+			of: access.Ending{RequestID: r.ID, Principal: r.Principal, Resource: r.Resource, At: b.c.Now().UTC().Truncate(time.Second), Since: b.c.Now()}})
+		return cmp.Or(err, first(warnings))
+	}
 	if err := b.renew(ctx); err != nil {
 		return b.refuse(ctx, system, access.GrantWritten, r, err)
 	}

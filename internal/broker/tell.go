@@ -20,6 +20,9 @@ const (
 	escalated    audience = "whom the rule names"
 	approvers    audience = "who approved"
 	watchers     audience = "who would have been asked, who may review it, auditors"
+	holder       audience = "its holder"
+	vouching     audience = "its holder, administrators who may approve it"
+	auditing     audience = "auditors"
 )
 
 // hearing is a row of the table of who hears what.
@@ -50,6 +53,9 @@ var hearings = []hearing{
 	{access.GlassBroken, "somebody breaks the glass", access.NoticeGlass, watchers, nobody, false},
 	{access.GlassReviewed, "a broken glass is reviewed", access.NoticeGlassReviewed, requester, nobody, false},
 	{access.GrantEnded, "somebody else than its holder ends access early", access.NoticeEnded, requester, approvers, false},
+	{access.PasskeyEnrolled, "somebody adds a passkey", access.NoticePasskeyAdded, vouching, nobody, false},
+	{access.PasskeyApproved, "an administrator approves it", access.NoticePasskeyApproved, holder, auditing, false},
+	{access.PasskeyRemoved, "it is removed", access.NoticePasskeyRemoved, holder, nobody, false},
 	// What people get no mail of.
 	{access.RequestApproved, "it is not the last approval that it takes", access.NoticeHappened, nobody, nobody, true},
 	{access.RequestLapsed, "nobody decides in time", access.NoticeHappened, nobody, nobody, true},
@@ -61,15 +67,40 @@ var hearings = []hearing{
 // notice begins what people are told of what was done to a request. some are the
 // reviewers who are new to it, who approved it, or the watchers.
 func (b *Broker) notice(did access.Action, r access.Request, some []access.Principal) access.Notice {
-	return b.noticeOf(hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })], r, some)
+	return b.noticeOf(hearingOf(did), r, some)
+}
+
+func hearingOf(did access.Action) hearing {
+	return hearings[slices.IndexFunc(hearings, func(h hearing) bool { return h.did == did })]
 }
 
 func (b *Broker) noticeOf(h hearing, r access.Request, some []access.Principal) access.Notice {
 	people := map[audience][]access.Principal{
 		requester: {r.Principal}, newReviewers: some, approvers: some, watchers: some, allReviewers: b.later.asked(r, b.c.Now()),
 		waitedFor: b.waitedFor(r), escalated: escalatedTo(r)}
-	return access.Notice{ID: b.noticeID(), Kind: h.kind, Did: h.did, Request: r, To: addresses(people[h.to]), CC: addresses(people[h.cc])}
+	n := b.to(h, people)
+	n.Request = r
+	return n
 }
+
+func (b *Broker) to(h hearing, people map[audience][]access.Principal) access.Notice {
+	return access.Notice{ID: b.noticeID(), Kind: h.kind, Did: h.did, At: b.c.Now(), To: addresses(people[h.to]), CC: addresses(people[h.cc])}
+}
+
+// keyNotice is what people are told of what was done to a passkey, which is as it is then. An
+// administrator may approve it who is another human than its holder.
+func (b *Broker) keyNotice(did access.Action, k access.Passkey) access.Notice {
+	admins, _ := spelledOut(b.c.Admins)
+	admins = slices.DeleteFunc(admins, func(p access.Principal) bool { return b.human(p) == b.human(k.Of) })
+	auditors, _ := spelledOut(b.c.Auditors)
+	n := b.to(hearingOf(did), map[audience][]access.Principal{holder: {k.Of}, vouching: append([]access.Principal{k.Of}, admins...),
+		auditing: auditors})
+	n.Request.Principal, n.Passkey, n.BaseURL, n.ReviewURL = k.Of, k, b.c.Origin+"/", b.c.Origin+passkeysPath
+	return n
+}
+
+// passkeysPath is of the page of passkeys.
+const passkeysPath = "/passkeys"
 
 // addresses are where people and groups get mail, in their order, each once. Of an application
 // nobody knows where its people do.
@@ -115,7 +146,7 @@ func (b *Broker) through(ctx context.Context, n access.Notice) access.Receipts {
 			updates[c.Name] = true
 		}
 	}
-	if len(updates) == 0 {
+	if len(updates) == 0 || n.Kind.OfPasskey() { // what was sent is known by requests
 		return b.c.Notifier.Notify(ctx, n)
 	}
 	n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })
@@ -141,15 +172,29 @@ func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Noti
 		warnings = append(warnings, &access.Error{Kind: access.Unavailable, Code: access.CodeNoChannel})
 	}
 	for _, u := range failed {
-		warning := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
-			Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
-		if u.To == "" {
-			warning.Code, warning.Args = access.CodeNotPublished, access.Args{"channel": u.Channel}
-		}
-		event := b.event(caller, access.NoticeFailed, n.Request)
-		event.Err = warning
-		_, unrecorded, _ := b.commit(ctx, event)
-		warnings = append(append(warnings, warning), unrecorded...)
+		warning := notTold(n, u)
+		warnings = append(append(warnings, warning), b.recordUntold(ctx, caller, n, warning)...)
 	}
 	return warnings
+}
+
+// notTold is the error of not having told somebody.
+func notTold(n access.Notice, u access.Receipt) *access.Error {
+	e := &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered,
+		Args: access.Args{"recipient": string(u.To), "channel": u.Channel}, Err: u.Err}
+	switch {
+	case n.Kind == access.NoticeChanged:
+		e.Code, e.Args = access.CodeNotCalledBack, access.Args{"application": n.Request.Asking.Application}
+	case u.To == "":
+		e.Code, e.Args = access.CodeNotPublished, access.Args{"channel": u.Channel}
+	}
+	return e
+}
+
+// recordUntold records that somebody could not be told. The warnings are that it could not be.
+func (b *Broker) recordUntold(ctx context.Context, caller access.Caller, n access.Notice, why *access.Error) []*access.Error {
+	event := b.event(caller, access.NoticeFailed, n.Request)
+	event.Err = why
+	_, unrecorded, _ := b.commit(ctx, event)
+	return unrecorded
 }

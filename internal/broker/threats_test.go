@@ -69,7 +69,7 @@ func TestThreat22_ReviewersOfMoreThanOneMayRequestAreNotLookedUp(t *testing.T) {
 	for i := range w.Settings.MaxRoles + 1 {
 		ids = append(ids, access.EntitlementID{Resource: shop, Role: access.Role(fmt.Sprintf("roles/r%d", i))})
 	}
-	_, _, err := w.Broker().Reviewers(t.Context(), caller(dan), ids...)
+	_, err := w.Broker().Reviewers(t.Context(), caller(dan), ids...)
 	is(t, err, access.Invalid, access.CodeTooManyRoles)
 	if w.Calls["standing"] != 0 {
 		t.Errorf("calls %v", w.Calls)

@@ -2,105 +2,90 @@ package broker
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
-// waiting is who waits until a request is at another version, by its id and the version that
-// they know. What this instance records wakes them at once. For what another one does, a single
-// look at the ledger serves all of them: it is for versions by id, at most lookCount every
-// lookEvery, in turn, however many wait.
+// waiting is who waits until a request is at another version than the one that they know, by
+// its id. Nothing but an entry here waits with them. What this instance records wakes them at
+// once. For what another one does, a single look at the ledger serves all of them: it is for
+// versions by id, at most lookCount every lookEvery, in turn, however many wait.
 type waiting struct {
 	mu  sync.Mutex
-	all map[string]map[int]*waited
+	all map[string]map[*waiter]struct{}
 	// looking: a goroutine looks, which ends when nobody waits.
 	looking bool
 	// after is the id up to which the last look got.
 	after string
 }
 
-type waited struct {
-	changed chan struct{}
-	people  int
+type waiter struct {
+	version int
+	wake    func()
 }
 
 const (
 	lookEvery = time.Second
 	lookCount = 2000
 	lookBatch = 500
+	// opensAtOnce is how many requests are opened at a time for applications: ten thousand that
+	// come at once take turns, and do not make the store too slow for everybody.
+	opensAtOnce = 16
 )
 
-// Changed returns when a request is at another version than that, or ctx is over. It may return
-// sooner, so that the caller looks again; it says nothing of who may see it.
-func (b *Broker) Changed(ctx context.Context, id string, version int) {
+// WhenChanged calls wake when a request is at another version than that, at most once, on a
+// goroutine of somebody else, which wake must not keep. It may be called sooner, so that the
+// caller looks again; it says nothing of who may see the request. After leave it is called no
+// more, unless it is being called; leave must be called in any case.
+func (b *Broker) WhenChanged(id string, version int, wake func()) (leave func()) {
 	m := b.memory()
 	if m == nil {
-		return
+		return func() {}
 	}
-	changed, leave := b.waiting.enter(id, version, func() { b.lookForChanges(m) })
-	defer leave()
-	select {
-	case <-changed:
-	case <-ctx.Done():
-	}
-}
-
-// enter adds somebody who waits, and has look called in a goroutine unless one looks already.
-func (w *waiting) enter(id string, version int, look func()) (changed <-chan struct{}, leave func()) {
+	w, one := &b.waiting, &waiter{version, wake}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	of := w.all[id]
-	if of == nil {
-		of = map[int]*waited{}
-		w.all[id] = of
+	if w.all[id] == nil {
+		w.all[id] = map[*waiter]struct{}{}
 	}
-	one := of[version]
-	if one == nil {
-		one = &waited{changed: make(chan struct{})}
-		of[version] = one
-	}
-	one.people++
+	w.all[id][one] = struct{}{}
 	if !w.looking {
 		w.looking = true
-		go look()
+		go b.lookForChanges(m)
 	}
-	return one.changed, func() {
+	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if one.people--; one.people == 0 && w.all[id][version] == one {
-			w.drop(id, version)
-		}
+		w.drop(id, one)
 	}
 }
 
-func (w *waiting) drop(id string, version int) {
-	if delete(w.all[id], version); len(w.all[id]) == 0 {
+func (w *waiting) drop(id string, one *waiter) {
+	if delete(w.all[id], one); len(w.all[id]) == 0 {
 		delete(w.all, id)
 	}
 }
 
-// changed wakes everybody who waits for the request.
-func (w *waiting) changed(id string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for version, one := range w.all[id] {
-		close(one.changed)
-		w.drop(id, version)
-	}
-}
+// unknownVersion is a version that nobody knows.
+const unknownVersion = -1
 
-// found wakes those who know another version than the one that was found.
-func (w *waiting) found(versions map[string]int) {
+// changed wakes those who wait for a request and know another version of it than now.
+func (w *waiting) changed(id string, now int) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	for id, now := range versions {
-		for version, one := range w.all[id] {
-			if version != now {
-				close(one.changed)
-				w.drop(id, version)
-			}
+	var woken []*waiter
+	for one := range w.all[id] {
+		if one.version != now {
+			w.drop(id, one)
+			woken = append(woken, one)
 		}
+	}
+	w.mu.Unlock()
+	for _, one := range woken {
+		one.wake()
 	}
 }
 
@@ -113,11 +98,7 @@ func (w *waiting) next() []string {
 		w.looking = false
 		return nil
 	}
-	ids := make([]string, 0, len(w.all))
-	for id := range w.all {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
+	ids := slices.Sorted(maps.Keys(w.all))
 	at, _ := slices.BinarySearch(ids, w.after+"\x00")
 	ids = slices.Concat(ids[at:], ids[:at])
 	ids = ids[:min(len(ids), lookCount)]
@@ -142,7 +123,20 @@ func (b *Broker) lookForChanges(m Memory) {
 			if err != nil {
 				break
 			}
-			b.waiting.found(versions)
+			for id, now := range versions {
+				b.waiting.changed(id, now)
+			}
 		}
+	}
+}
+
+// openInTurn opens a request as one of opensAtOnce.
+func (b *Broker) openInTurn(ctx context.Context, id string) (access.Request, error) {
+	select {
+	case b.opening <- struct{}{}:
+		defer func() { <-b.opening }()
+		return b.open(ctx, id)
+	case <-ctx.Done():
+		return access.Request{}, ctx.Err()
 	}
 }

@@ -40,7 +40,10 @@ func waitFor(b *broker.Broker, id string, version int) time.Duration {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	begun := time.Now()
-	b.Changed(ctx, id, version)
+	changed, woken := context.WithCancel(ctx)
+	defer woken()
+	defer b.WhenChanged(id, version, woken)()
+	<-changed.Done()
 	return time.Since(begun)
 }
 

@@ -39,8 +39,10 @@ type Sender struct {
 // sendTime bounds one attempt.
 const sendTime = 10 * time.Second
 
-// Send sends a message once. Nil is that it was taken, or that nobody wants it any more (410).
-// Any other error may pass.
+// ErrGone: the answer was 410, nobody wants to hear of anything there any more.
+var ErrGone = errors.New("the answer was 410 Gone")
+
+// Send sends a message once. Nil is that it was taken. Any error but ErrGone may pass.
 func (s Sender) Send(ctx context.Context, m Message) error {
 	if len(m.Keys) == 0 || m.ID == "" {
 		return errors.New("there is no key to sign the callback with")
@@ -66,8 +68,11 @@ func (s Sender) Send(ctx context.Context, m Message) error {
 		return err
 	}
 	response.Body.Close() // nothing in it counts
-	if code := response.StatusCode; code/100 != 2 && code != http.StatusGone {
-		return fmt.Errorf("the application answered %d %s", code, http.StatusText(code))
+	switch code := response.StatusCode; {
+	case code == http.StatusGone:
+		return ErrGone
+	case code/100 != 2:
+		return fmt.Errorf("the answer was %d %s", code, http.StatusText(code))
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func TestCallbacksAreStandardWebhooks(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	now := time.Now()
-	s := callback.Sender{Client: callback.NewClient(nil, true), Now: func() time.Time { return now }}
+	s := callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: func() time.Time { return now }}
 	if err := s.Send(t.Context(), message(server.URL+"/done")); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestCallbacksAreStandardWebhooks(t *testing.T) {
 }
 
 func TestWhatApplicationsAnswer(t *testing.T) {
-	for status, taken := range map[int]bool{200: true, 202: true, 204: true, 410: true, 400: false, 401: false, 404: false, 429: false, 500: false, 503: false} {
+	for status, taken := range map[int]bool{200: true, 202: true, 204: true, 410: false, 400: false, 401: false, 404: false, 429: false, 500: false, 503: false} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
 			if status != 204 {
@@ -87,7 +87,7 @@ func TestWhatApplicationsAnswer(t *testing.T) {
 			}
 		}))
 		t.Cleanup(server.Close)
-		err := callback.Sender{Client: callback.NewClient(nil, true), Now: time.Now}.Send(t.Context(), message(server.URL))
+		err := callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: time.Now}.Send(t.Context(), message(server.URL))
 		if (err == nil) != taken {
 			t.Errorf("%d: %v", status, err)
 		}
@@ -117,7 +117,7 @@ func TestCallbacksFollowNoRedirect(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
 		t.Cleanup(server.Close)
-		if err := (callback.Sender{Client: callback.NewClient(nil, true), Now: time.Now}).Send(t.Context(), message(server.URL)); err == nil {
+		if err := (callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: time.Now}).Send(t.Context(), message(server.URL)); err == nil {
 			t.Errorf("%d counts as taken", status)
 		}
 	}
@@ -126,7 +126,7 @@ func TestCallbacksFollowNoRedirect(t *testing.T) {
 // What the environment says of proxies would send what goes out through somebody who resolves
 // names anew.
 func TestCallbacksUseNoProxy(t *testing.T) {
-	transport := callback.NewClient(nil, false).Transport.(*http.Transport)
+	transport := callback.NewClient(nil, callback.Reach{}).Transport.(*http.Transport)
 	if transport.Proxy != nil || !transport.DisableKeepAlives {
 		t.Error("a proxy, or a kept connection, could be used")
 	}
@@ -145,18 +145,18 @@ func TestCallbacksConnectToPublicAddressesAlone(t *testing.T) {
 		"64:ff9b::a9fe:a9fe", "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::a9fe:a9fe", // by NAT64
 		"::169.254.169.254", "::ffff:0:10.0.0.1", "2002:a9fe:a9fe::1", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:10::1", "5f00::1", // embedded
 	} {
-		if err := callback.MayConnect(address, false); err == nil {
+		if err := callback.MayConnect(address, callback.Reach{}); err == nil {
 			t.Errorf("%s may be connected to", address)
 		}
 	}
 	for _, address := range []string{"8.8.8.8", "93.184.216.34", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1", "192.167.0.1", "169.253.1.1",
 		"198.17.0.1", "198.20.0.1", "223.255.255.255", "2606:4700::1111", "2a00:1450:4001::1", "::ffff:8.8.8.8"} {
-		if err := callback.MayConnect(address, false); err != nil {
+		if err := callback.MayConnect(address, callback.Reach{}); err != nil {
 			t.Errorf("%s is refused: %v", address, err)
 		}
 	}
 	for address, may := range map[string]bool{"127.0.0.1": true, "::1": true, "::ffff:127.0.0.1": true, "169.254.169.254": false, "10.0.0.1": false, "0.0.0.0": false, "::": false} {
-		if err := callback.MayConnect(address, true); (err == nil) != may {
+		if err := callback.MayConnect(address, callback.Reach{Loopback: true}); (err == nil) != may {
 			t.Errorf("%s where the service is on loopback itself: %v", address, err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestNamesThatLeadInside(t *testing.T) {
 			}
 			names.turn()
 		}
-		client := callback.NewClient(names.net(), false)
+		client := callback.NewClient(names.net(), callback.Reach{})
 		client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 		err := callback.Sender{Client: client, Now: time.Now}.Send(t.Context(), message("https://rebound.example:"+port+"/"))
 		if err == nil || !strings.Contains(err.Error(), "not a public address") {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,14 +16,23 @@ import (
 // dialTime bounds one connection.
 const dialTime = 5 * time.Second
 
-// NewClient returns a client that connects to public addresses alone; with local to loopback
-// too. It looks at the address of the very connection, which no name, however it is resolved, and
+// Reach is which addresses a client connects to besides public ones.
+type Reach struct {
+	// Loopback is this machine.
+	Loopback bool
+	// Private are the networks that an organization has for itself; never what a machine is told
+	// about itself at link-local addresses.
+	Private bool
+}
+
+// NewClient returns a client that connects to public addresses, and to what else reach says. It
+// looks at the address of the very connection, which no name, however it is resolved, and
 // no redirect gets around. It uses no proxy, follows no redirect and keeps no connection.
 // resolver may be nil, and is the system's then.
-func NewClient(resolver *net.Resolver, local bool) *http.Client {
+func NewClient(resolver *net.Resolver, reach Reach) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTime, Resolver: resolver}
 	dialer.ControlContext = func(_ context.Context, network, address string, _ syscall.RawConn) error {
-		return mayConnect(network, address, local)
+		return mayConnect(network, address, reach)
 	}
 	return outbound.Client(&http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: dialTime,
 		MaxResponseHeaderBytes: 64 << 10})
@@ -30,13 +40,13 @@ func NewClient(resolver *net.Resolver, local bool) *http.Client {
 
 // mayConnect is nil for an address that may be connected to, as the operating system is about to
 // be told.
-func mayConnect(network, address string, local bool) error {
+func mayConnect(network, address string, reach Reach) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || network != "tcp4" && network != "tcp6" {
 		return fmt.Errorf("%s %s is no address that may be connected to", network, address)
 	}
 	ip := to.Addr().Unmap()
-	if local && ip.IsLoopback() && ip.Zone() == "" || public(ip) {
+	if ip.Zone() == "" && (reach.Loopback && ip.IsLoopback() || reach.Private && private(ip)) || public(ip) {
 		return nil
 	}
 	return outbound.NotPublic{Address: ip.String()}
@@ -67,6 +77,22 @@ func prefixes(texts ...string) []netip.Prefix {
 	}
 	return all
 }
+
+// private is whether an address, which is not mapped, is of networks that an organization has for
+// itself: those of RFC 1918 and RFC 6598, and unique local ones; but none at which clouds tell
+// their machines secrets.
+func private(ip netip.Addr) bool {
+	return (ip.IsPrivate() || sharedSpace.Contains(ip)) && !slices.Contains(metadata, ip)
+}
+
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// metadata are the metadata servers among private addresses: of Google Cloud, AWS and Alibaba.
+// https://docs.cloud.google.com/compute/docs/metadata/overview
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
+// https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
+var metadata = []netip.Addr{netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("fd00:ec2::254"),
+	netip.MustParseAddr("100.100.100.200")}
 
 // public is whether an address, which is not mapped, is of the Internet. NAT64 (64:ff9b::/96 and
 // 64:ff9b:1::/48), local, link-local and multicast addresses are outside of global.

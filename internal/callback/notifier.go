@@ -28,8 +28,8 @@ type Notifier struct {
 	Sender   Sender
 	// Local: the service is reached on loopback alone, and applications may be there too.
 	Local bool
-	// Others are told otherwise, by the name of the application; may be nil.
-	Others map[string]func(context.Context, access.Request) error
+	// Others tells who is not told like this. It is false of an application that is; may be nil.
+	Others func(context.Context, access.Request) (bool, error)
 }
 
 // Channels are those of people.
@@ -49,8 +49,10 @@ func (n Notifier) Notify(ctx context.Context, notice access.Notice) access.Recei
 
 func (n Notifier) call(ctx context.Context, notice access.Notice) error {
 	asking := notice.Request.Asking
-	if other := n.Others[asking.Application]; other != nil {
-		return other(ctx, notice.Request)
+	if n.Others != nil {
+		if other, err := n.Others(ctx, notice.Request); other || err != nil {
+			return err
+		}
 	}
 	all, err := n.Registry.Applications(ctx)
 	if err != nil {
@@ -72,7 +74,10 @@ func (n Notifier) call(ctx context.Context, notice access.Notice) error {
 	if m.Body, err = Body(notice.Request, n.Sender.Now()); err != nil {
 		return err
 	}
-	return n.Sender.Send(ctx, m)
+	if err = n.Sender.Send(ctx, m); errors.Is(err, ErrGone) {
+		return nil // it wants no more of this one
+	}
+	return err
 }
 
 // Body is what an application is told: which request, and how it stands.

@@ -53,7 +53,7 @@ func TestWhoIsTold(t *testing.T) {
 	deployer := application.Application{Name: "deployer", CallbackHosts: []string{host}, Keys: []application.Key{{ID: "1", Secret: newest}}}
 	mail := &people{}
 	n := callback.Notifier{People: mail, Registry: registry{all: []application.Application{deployer}}, Local: true,
-		Sender: callback.Sender{Client: callback.NewClient(nil, true), Now: func() time.Time { return time.Unix(1795881214, 0) }}}
+		Sender: callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: func() time.Time { return time.Unix(1795881214, 0) }}}
 	if failed := n.Notify(t.Context(), changed(server.URL+"/done")).Failed(); failed != nil {
 		t.Fatal(failed)
 	}
@@ -62,6 +62,25 @@ func TestWhoIsTold(t *testing.T) {
 		!strings.Contains(bodies[0], `"id":"mpa-1"`) || !strings.Contains(bodies[0], `"status":"approved"`) {
 		t.Errorf("%q", bodies)
 	}
+	// Who is told otherwise is not called, and neither is who is while nobody knows which it is.
+	other := n
+	for name, c := range map[string]struct {
+		other bool
+		err   error
+		calls int
+	}{"told otherwise": {true, nil, 0}, "not told otherwise": {true, errors.New("502"), 0}, "not known": {false, errors.New("down"), 0}, "told like this": {false, nil, 1}} {
+		bodies = bodies[:1]
+		other.Others = func(_ context.Context, r access.Request) (bool, error) {
+			if r.ID != "mpa-1" {
+				t.Errorf("told of %q", r.ID)
+			}
+			return c.other, c.err
+		}
+		if failed := other.Notify(t.Context(), changed(server.URL+"/done")).Failed(); (failed != nil) != (c.err != nil) || len(bodies) != 1+c.calls {
+			t.Errorf("%s: %v, %d calls", name, failed, len(bodies)-1)
+		}
+	}
+	bodies = bodies[:1]
 	n.Notify(t.Context(), access.Notice{Kind: access.NoticeApproved})
 	if len(mail.told) != 1 || mail.told[0] != access.NoticeApproved || len(bodies) != 1 {
 		t.Errorf("people are told %v", mail.told)

@@ -169,6 +169,10 @@ type Chats struct {
 // Messages are how machines are told.
 type Messages struct {
 	Topic string `env:"NOTIFICATION_TOPIC" pattern:"(projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/)?[A-Za-z][A-Za-z0-9._~+-]{2,254}"`
+	// Webhooks are where webhooks go, and WebhookKeys sign them.
+	Webhooks        StoredText `env:"WEBHOOK_URL" secret:"true"`
+	WebhookKeys     StoredText `env:"WEBHOOK_SECRET" secret:"true"`
+	WebhooksPrivate bool       `env:"WEBHOOK_ALLOW_PRIVATE" default:"false"`
 }
 
 // Google is how Google Cloud is reached.

@@ -10,7 +10,7 @@ import (
 // A service for machines needs to know where people are, where it is itself, and what it
 // shares with the other one.
 func TestAServiceForMachines(t *testing.T) {
-	good := map[string]string{"RESOURCE_SCOPE": "organizations/1", "K_SERVICE": "machines", "SERVE": "machines", "DATABASE_URL": "postgres://a@b/c",
+	good := map[string]string{"RESOURCE_SCOPE": "organizations/1", "K_SERVICE": "machines", "SERVE": "machines", "DATABASE_URL": "postgres://a@b/c", "SIGNING_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 		"PUBLIC_URL": "https://access.example.com", "MACHINES_URL": "https://machines.example.com/"}
 	read := func(changes ...string) error {
 		_, err := config.Read(func(name string) string {
@@ -26,7 +26,7 @@ func TestAServiceForMachines(t *testing.T) {
 	if err := read(); err != nil {
 		t.Fatal(err)
 	}
-	for name, bad := range map[string]string{"DATABASE_URL": "", "PUBLIC_URL": "", "MACHINES_URL": "", "SERVE": "people", "WAITERS": "0"} {
+	for name, bad := range map[string]string{"DATABASE_URL": "", "PUBLIC_URL": "", "MACHINES_URL": "", "SIGNING_KEY": "", "SERVE": "people", "WAITERS": "0"} {
 		if err := read(name, bad); err == nil || !strings.Contains(err.Error(), name+" is") {
 			t.Errorf("%s=%q: %v", name, bad, err)
 		}

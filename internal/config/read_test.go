@@ -367,6 +367,8 @@ func TestRead_Warnings(t *testing.T) {
 		{[]string{"DATABASE_URL=postgres://jit@db.example.com/jit", "SIGNING_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "LEDGER_RETENTION=30"}, "DATABASE_URL is set and PUBLIC_URL is not"},
 		{[]string{"ACTIVATION_REQUEST_TIMEOUT=361", "LEDGER_RETENTION=1", "PUBLIC_URL=https://j.example.com", "DATABASE_URL=postgres://jit@db.example.com/jit"},
 			"ACTIVATION_REQUEST_TIMEOUT is 361 minutes and counts as 360, because without SIGNING_KEY"},
+		{[]string{"SEAL_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "LEDGER_RETENTION=1", "PUBLIC_URL=https://j.example.com",
+			"DATABASE_URL=postgres://jit@db.example.com/jit"}, "SEAL_KEY has no effect without SIGNING_KEY: no application can ask, and there is no /v1"},
 		{[]string{"IAP_BACKEND_SERVICE_ID=123"}, "IAP_BACKEND_SERVICE_ID is set and PUBLIC_URL is not"},
 		{[]string{"IAP_VERIFY_AUDIENCE=false"}, "IAP_VERIFY_AUDIENCE is false"},
 		{[]string{"IAP_VERIFY_AUDIENCE=false", "IAP_AUDIENCE=/projects/1/apps/a"}, "IAP_VERIFY_AUDIENCE is ignored"},

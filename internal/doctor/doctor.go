@@ -113,6 +113,12 @@ type Config struct {
 	// Ledger looks at the database in which requests are remembered; nil where there is none.
 	Ledger func(ctx context.Context) (Memory, error)
 
+	// GitHub looks at the applications of the policy file that are GitHub Apps; nil where there can
+	// be none.
+	GitHub func(ctx context.Context) []GitHubApp
+	// Passkeys looks at who could sign approvals; nil where nobody can.
+	Passkeys func(ctx context.Context) (Passkeys, error)
+
 	// SendTo gets a test mail; empty sends none.
 	SendTo access.Principal
 	Now    func() time.Time
@@ -133,7 +139,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) {
 			d.runServices, d.appVersions, d.accountKeys, d.clock,
 		}
 	}
-	for _, check := range append(checks, d.ledger, d.pomerium, d.administration) {
+	for _, check := range append(checks, d.ledger, d.passkeys, d.pomerium, d.administration, d.gitHub) {
 		if ctx.Err() != nil {
 			return
 		}

@@ -132,6 +132,7 @@ type noticeForm struct {
 	ID        string             `json:"id"`
 	Kind      access.NoticeKind  `json:"kind"`
 	Did       access.Action      `json:"did,omitempty"`
+	At        time.Time          `json:"at,omitzero"`
 	Left      []access.Target    `json:"left,omitempty"`
 	Request   requestForm        `json:"request"`
 	To        []access.Principal `json:"to,omitempty"`
@@ -145,6 +146,22 @@ type noticeForm struct {
 	Roles     []roleForm         `json:"roles,omitempty"`
 	ReviewURL string             `json:"review_url,omitempty"`
 	BaseURL   string             `json:"base_url,omitempty"`
+	Passkey   *passkeyForm       `json:"passkey,omitempty"`
+}
+
+// passkeyForm is a key as a notice has it.
+type passkeyForm struct {
+	Of           access.Principal `json:"of"`
+	Credential   []byte           `json:"credential"`
+	Name         string           `json:"name"`
+	PublicKey    []byte           `json:"public_key"`
+	RelyingParty string           `json:"relying_party"`
+	Synced       bool             `json:"synced,omitempty"`
+	Enrolled     time.Time        `json:"enrolled"`
+	Approved     time.Time        `json:"approved,omitzero"`
+	Removed      time.Time        `json:"removed,omitzero"`
+	ApprovedBy   access.Principal `json:"approved_by,omitempty"`
+	RemovedBy    access.Principal `json:"removed_by,omitempty"`
 }
 
 // content is the first part of an entry.
@@ -384,12 +401,15 @@ func errorFrom(f *errorForm) *access.Error {
 }
 
 func encodeNotice(n access.Notice) ([]byte, error) {
-	f := noticeForm{ID: n.ID, Kind: n.Kind, Did: n.Did, Left: n.Left, Request: requestTo(n.Request), To: n.To, CC: n.CC,
+	f := noticeForm{ID: n.ID, Kind: n.Kind, Did: n.Did, At: n.At, Left: n.Left, Request: requestTo(n.Request), To: n.To, CC: n.CC,
 		By: n.By, Window: windowTo(n.Window),
 		Declined: access.Each(n.Declined, decisionTo), Outcomes: access.Each(n.Outcomes, outcomeTo), Final: n.Final,
 		Roles: access.Each(n.Roles, func(r access.RoleInfo) roleForm { return roleForm(r) }), ReviewURL: n.ReviewURL, BaseURL: n.BaseURL}
 	if n.Decision.Verdict != "" {
 		f.Decision = new(decisionTo(n.Decision))
+	}
+	if n.Passkey.Of != "" {
+		f.Passkey = new(passkeyForm(n.Passkey))
 	}
 	return json.Marshal(f)
 }
@@ -406,12 +426,15 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err != nil {
 		return access.Notice{}, err
 	}
-	n := access.Notice{ID: f.ID, Kind: f.Kind, Did: f.Did, Left: f.Left, Request: r, To: f.To, CC: f.CC,
+	n := access.Notice{ID: f.ID, Kind: f.Kind, Did: f.Did, At: f.At, Left: f.Left, Request: r, To: f.To, CC: f.CC,
 		By: f.By, Window: windowFrom(f.Window),
 		Declined: access.Each(f.Declined, decisionFrom), Outcomes: access.Each(f.Outcomes, outcomeFrom), Final: f.Final,
 		Roles: access.Each(f.Roles, func(r roleForm) access.RoleInfo { return access.RoleInfo(r) }), ReviewURL: f.ReviewURL, BaseURL: f.BaseURL}
 	if f.Decision != nil {
 		n.Decision = decisionFrom(*f.Decision)
+	}
+	if f.Passkey != nil {
+		n.Passkey = access.Passkey(*f.Passkey)
 	}
 	return n, nil
 }

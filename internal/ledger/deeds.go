@@ -177,15 +177,16 @@ func deedsDamaged(of string, why error) error {
 // one, so that nobody acts on what was otherwise when they looked: the error is of kind
 // Conflict then (CodeChangedMeanwhile), and what Deeds says where the chain is damaged. At
 // is now where it is zero. What signs must be good for ever, so that an Account, which is
-// good for AccountLife, adds nothing: callers must not ask it to.
-func (s *Store) Append(ctx context.Context, d Deed) error {
+// good for AccountLife, adds nothing: callers must not ask it to. With the deed, or not at all,
+// the notices are kept in the outbox, as by Commit.
+func (s *Store) Append(ctx context.Context, d Deed, notices ...access.Notice) error {
 	if len(d.Body) == 0 {
 		return access.AsError(errors.New("a deed without a body"))
 	}
-	return s.appendDeed(ctx, d)
+	return s.appendDeed(ctx, d, notices)
 }
 
-func (s *Store) appendDeed(ctx context.Context, d Deed) error {
+func (s *Store) appendDeed(ctx context.Context, d Deed, notices []access.Notice) error {
 	switch _, brief := s.c.Signer.(*Account); {
 	case brief:
 		return access.AsError(errors.New("deeds need a key of the service's own"))
@@ -216,7 +217,11 @@ func (s *Store) appendDeed(ctx context.Context, d Deed) error {
 	if n.Signature, err = s.c.Signer.Sign(ctx, n.text()); err != nil {
 		return unavailable(err)
 	}
-	kept := s.c.Home.Keep(ctx, n)
+	messages, err := keptOf(notices, "", d.At)
+	if err != nil {
+		return err
+	}
+	kept := s.c.Home.Keep(ctx, n, messages...)
 	if kept != nil { // the answer may have been lost after it was written
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 		defer cancel()
@@ -250,7 +255,7 @@ func (s *Store) RenewDeeds(ctx context.Context) (renewed int, err error) {
 			if d.note.Signature.Key == signature.Key {
 				continue
 			}
-			failed := s.appendDeed(ctx, Deed{Kind: kind, Of: d.Of, Number: d.Number + 1})
+			failed := s.appendDeed(ctx, Deed{Kind: kind, Of: d.Of, Number: d.Number + 1}, nil)
 			switch own := access.AsError(failed); {
 			case failed == nil:
 				renewed++

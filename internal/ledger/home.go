@@ -68,8 +68,9 @@ type Home interface {
 	EndSession(ctx context.Context, id string, until, now time.Time) error
 	SessionEnded(ctx context.Context, id string) (bool, error)
 
-	// Keep keeps a note. One of the same kind and ID stays as it is.
-	Keep(ctx context.Context, n Note) error
+	// Keep keeps a note, with messages for the outbox, or nothing. One of the same kind and ID
+	// stays as it is, and then nothing is kept.
+	Keep(ctx context.Context, n Note, kept ...Kept) error
 	// Notes returns those of a kind, the newest first, at most max.
 	Notes(ctx context.Context, kind string, max int) ([]Note, error)
 

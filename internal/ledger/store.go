@@ -289,19 +289,8 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 	if w.Row, err = rowOf(f.request, entry.Digest()); err != nil {
 		return access.AsError(err)
 	}
-	for _, n := range notices {
-		if n.ID == "" {
-			continue
-		}
-		notice, err := encodeNotice(n)
-		if err != nil {
-			return access.AsError(err)
-		}
-		lease := n.ID // of whoever commits it, and tells it next
-		if n.Later {
-			lease = ""
-		}
-		w.Kept = append(w.Kept, Kept{ID: n.ID, Request: e.Request.ID, Notice: notice, Made: e.At, Due: e.At, Lease: lease})
+	if w.Kept, err = keptOf(notices, e.Request.ID, e.At); err != nil {
+		return err
 	}
 	err = s.c.Home.Put(ctx, w)
 	if err != nil && !errors.Is(err, ErrChanged) && s.written(ctx, w) {
@@ -314,6 +303,26 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 		s.remember(e.Request.ID, folded{erased: true})
 	}
 	return err
+}
+
+// keptOf is what is kept in the outbox of notices of a request, or of none, that are made at a
+// time.
+func keptOf(notices []access.Notice, request string, at time.Time) (kept []Kept, err error) {
+	for _, n := range notices {
+		if n.ID == "" {
+			continue
+		}
+		notice, err := encodeNotice(n)
+		if err != nil {
+			return nil, access.AsError(err)
+		}
+		lease := n.ID // of whoever commits it, and tells it next
+		if n.Later {
+			lease = ""
+		}
+		kept = append(kept, Kept{ID: n.ID, Request: request, Notice: notice, Made: at, Due: at, Lease: lease})
+	}
+	return kept, nil
 }
 
 // lookTime bounds looking whether something was written after all.

@@ -2,10 +2,12 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/passkey"
@@ -131,28 +133,40 @@ func (report *Report) add(ctx context.Context, r Record, signer Signer, rowless 
 	}
 }
 
-// addSigned verifies what people have signed: that it was signed, over this request, and by a
-// key that was the approver's when they did.
+// addSigned verifies what people have signed: that each approval is whose terms demand it, and by
+// a key that was the approver's then, and as the terms demand. That it is over this request is
+// what each approval is held against when entries are folded (access.Request.Apply).
 func (report *Report) addSigned(f folded, find func(string)) {
 	for i, e := range f.events {
 		d := e.Decision
 		if d.Evidence == nil {
+			if d.Verdict == access.Approve && f.request.Terms.Signature {
+				find(fmt.Sprintf("the approval of %s in entry %d is not signed, and its terms demand that", d.By, i+1))
+			}
 			continue
 		}
 		report.Signed++
-		err := passkey.Verify(*d.Evidence, passkey.Of(d))
-		known := slices.ContainsFunc(report.keys, func(k access.Passkey) bool {
-			return k.Of == d.By && bytes.Equal(k.PublicKey, d.Evidence.PublicKey) && bytes.Equal(k.Credential, d.Evidence.Credential) &&
-				!d.At.Before(k.Enrolled) && (k.Removed.IsZero() || !k.Removed.Before(d.At))
-		})
-		switch {
-		case err == nil && !f.erased && d.Digest != f.request.Digest():
-			err = errors.New("it is over another request")
-		case err == nil && !known:
-			err = errors.New("its key was not one of the approver's")
-		}
-		if err != nil {
+		if err := cmp.Or(passkey.Verify(*d.Evidence, passkey.Of(d)), report.keyThen(d, f.request.Terms)); err != nil {
 			find(fmt.Sprintf("the signature of %s in entry %d is not a good one: %v", d.By, i+1, err))
 		}
 	}
+}
+
+// keyThen is nil where the key that signed a decision was one of the approver's when it was made,
+// and as the terms demand.
+func (report *Report) keyThen(d access.Decision, terms access.Terms) error {
+	for _, k := range report.keys {
+		if k.Of != d.By || !bytes.Equal(k.PublicKey, d.Evidence.PublicKey) || !bytes.Equal(k.Credential, d.Evidence.Credential) ||
+			k.RelyingParty != d.Evidence.RelyingParty || d.At.Before(k.Enrolled) || !k.Removed.IsZero() && k.Removed.Before(d.At) {
+			continue
+		}
+		if k.Removed = (time.Time{}); k.Approved.After(d.At) {
+			k.Approved = time.Time{}
+		}
+		if terms.Signature && passkey.Fit(k, terms.Keys, d.At) != nil {
+			return errors.New("its key was not one that the terms demand: not approved, too young, or on several devices")
+		}
+		return nil
+	}
+	return errors.New("its key was not one of the approver's")
 }

@@ -32,7 +32,7 @@ type letter struct {
 	by      access.Principal
 	subject string
 	// id and inReplyTo are message ids without angle brackets; inReplyTo is empty
-	// for the first mail of a request.
+	// for the first mail of a request, or of a passkey.
 	id, inReplyTo string
 	date          time.Time
 	// body renders both parts, when the letter is encoded.
@@ -41,7 +41,7 @@ type letter struct {
 
 // compose writes the letter for a notice, without its recipients. It does no I/O. User text goes
 // into the body alone; the headers are made of fixed words, the request's id, its
-// principal and its resource, all of which the writer has checked.
+// principal and its resource, all of which the writer has checked, and a number of a passkey.
 func (m *Mailer) compose(n access.Notice) (letter, error) {
 	facts, err := m.writer.Write(n)
 	if err != nil {
@@ -52,13 +52,16 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 		replies = m.c.Language.Text("notice.mail.replies", "address", m.c.ReplyTo)
 	}
 	facts.Notes = append(facts.Notes, replies)
-	id := messageIDs.Replace(n.Request.ID)
-	first := id + ".review@" + m.domain()
-	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: first,
+	id, first := messageIDs.Replace(n.Request.ID), access.NoticeReview
+	if n.Kind.OfPasskey() {
+		id, first = "passkey-"+n.Passkey.ID(), access.NoticePasskeyAdded
+	}
+	thread := fmt.Sprintf("%s.%s@%s", id, first, m.domain())
+	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: thread,
 		body: func() (string, string, error) { return render(facts) }}
-	if n.Kind != access.NoticeReview && n.Kind != access.NoticeGlass { // which come first of a request
+	if n.Kind != first && n.Kind != access.NoticeGlass { // which come first of a request
 		if n.Kind != access.NoticeEnding { // of what was activated without others there is no first mail
-			l.subject, l.inReplyTo = "Re: "+l.subject, first
+			l.subject, l.inReplyTo = "Re: "+l.subject, thread
 		}
 		// Without a memory several reviewers may decline one request, also in one second;
 		// were the ids the same, mail servers would drop all but the first.

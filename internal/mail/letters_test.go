@@ -99,7 +99,11 @@ func letters() map[string]access.Notice {
 				refused("roles/browser", access.CodePlatformRefused, access.Args{"reason": "\"<script>\"", "violation": "AAbbCC11"}),
 			}
 		}),
-		"reminder": again(access.NoticeReminder),
+		"reminder":         again(access.NoticeReminder),
+		"passkey-added":    ofPasskey(access.NoticePasskeyAdded),
+		"passkey-approved": ofPasskey(access.NoticePasskeyApproved),
+		"passkey-removed":  ofPasskey(access.NoticePasskeyRemoved),
+		"passkey-hostile":  change(ofPasskey(access.NoticePasskeyAdded), func(n *access.Notice) { n.Passkey.Name = hostile }),
 		"escalated": change(again(access.NoticeEscalated), func(n *access.Notice) {
 			n.To, n.ReviewURL = []access.Principal{"leads@example.com"}, ""
 			n.Request.Decisions = []access.Decision{{Verdict: access.Approve, By: boris}}
@@ -121,6 +125,19 @@ func letters() map[string]access.Notice {
 			n.Request.Entitlements[0].Condition = hostile
 		}),
 	}
+}
+
+// ofPasskey is a notice of a passkey.
+func ofPasskey(kind access.NoticeKind) access.Notice {
+	k := access.Passkey{Of: ana, Credential: []byte("a credential"), Name: "Blue security key", Enrolled: now}
+	if kind != access.NoticePasskeyAdded {
+		k.Approved, k.ApprovedBy = now.Add(time.Hour), "dora@example.com"
+	}
+	if kind == access.NoticePasskeyRemoved {
+		k.Removed, k.RemovedBy = now.Add(2*time.Hour), ana
+	}
+	return access.Notice{ID: "a stable id", Kind: kind, Request: access.Request{Principal: ana}, Passkey: k, To: []access.Principal{ana},
+		BaseURL: "https://jit.example.com/", ReviewURL: "https://jit.example.com/passkeys"}
 }
 
 // again is a notice of what time brings about: nobody has decided, and no window is known.
@@ -183,7 +200,7 @@ func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, n := range letters() {
-		if name == "review-hostile" || name == "application-review-unlinked" {
+		if name == "review-hostile" || name == "passkey-hostile" || name == "application-review-unlinked" {
 			continue // its data looks like words
 		}
 		if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
@@ -191,10 +208,10 @@ func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
 		}
 	}
 	base := review()
-	data := []string{"roles/production-deploy", "production-deploy", base.ReviewURL, base.BaseURL, base.Roles[0].Description, base.Request.Justification, "Compute Admin", "Storage Admin",
+	data := []string{ofPasskey("").ReviewURL, "roles/production-deploy", "production-deploy", base.ReviewURL, base.BaseURL, base.Roles[0].Description, base.Request.Justification, "Compute Admin", "Storage Admin",
 		"Störung №4711: サーバー再起動", denied().Decision.Comment, "Viel Erfolg!", "organizations/7/roles/oncall", "shop-prod", "Everything is down", "It was needed: see INC-4711.", "production",
 		`resource.name.startsWith("projects/_/buckets/invoices")`, "Re:",
-		"Deploy v1.2 to eu-1", "deployer", "Production deploy", "Version", "Cluster", "v1.2", "eu-1", "OPS-1", "ticket", "branch", "ana1"}
+		"Deploy v1.2 to eu-1", "deployer", "Production deploy", "Version", "Cluster", "v1.2", "eu-1", "OPS-1", "ticket", "branch", "ana1", "Blue security key", ofPasskey("").Passkey.ID()}
 	role := regexp.MustCompile(`roles/[a-z.-]+|[a-z]+@example.com`)
 	for _, message := range s.Messages() {
 		header, parts := parse(t, message.Data)

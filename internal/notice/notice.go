@@ -22,7 +22,8 @@ import (
 type Facts struct {
 	// By is who did what it tells of.
 	By access.Principal
-	// Subject is the same for all that is told of one request, but for its end.
+	// Subject is the same for all that is told of one request, but for its end, and of one
+	// passkey.
 	Subject, Heading, Intro string
 	// Brief says it in a line for whomever, where Intro speaks to those whom it is for. It has
 	// nothing that people wrote.
@@ -59,6 +60,11 @@ type Writer struct {
 // Write puts a notice into words. It refuses what must reach neither a header nor a
 // link, and a kind of notice that is for an application alone.
 func (w Writer) Write(n access.Notice) (Facts, error) {
+	if n.Kind.OfPasskey() {
+		facts, err := w.passkey(n)
+		facts.Brief = facts.Intro
+		return facts, err
+	}
 	if err := check(n); err != nil {
 		return Facts{}, err
 	}

@@ -150,3 +150,43 @@ func CleanName(name string) (string, error) {
 	}
 	return name, nil
 }
+
+// Counting are those of some keys with which a person signs for the relying party at a time, as
+// the terms demand. The error is an *access.Error of kind NotAllowed, which says why there are
+// none.
+func Counting(keys []access.Passkey, p access.Principal, relyingParty string, terms access.KeyTerms, at time.Time) (
+	[]access.Passkey, error) {
+	why := error(&access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey})
+	var good []access.Passkey
+	for _, k := range keys {
+		if k.Of != p || k.RelyingParty != relyingParty || !k.Removed.IsZero() {
+			continue
+		}
+		if err := Fit(k, terms, at); err != nil {
+			why = err
+			continue
+		}
+		good = append(good, k)
+	}
+	if len(good) == 0 {
+		return nil, why
+	}
+	return good, nil
+}
+
+// Fit is nil for a key that is as the terms demand at a time, and was not removed. The error is
+// as that of Counting.
+func Fit(k access.Passkey, terms access.KeyTerms, at time.Time) error {
+	switch {
+	case !k.Removed.IsZero():
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodeNoPasskey}
+	case k.Approved.IsZero() && !terms.SelfEnrolled:
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyUnapproved}
+	case at.Sub(k.Enrolled) < terms.Age:
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyYoung,
+			Args: access.Args{"until": k.Enrolled.Add(terms.Age).UTC().Format(time.RFC3339)}}
+	case k.Synced && terms.DeviceBound:
+		return &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeySynced}
+	}
+	return nil
+}

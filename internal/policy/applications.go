@@ -19,7 +19,9 @@ type Application struct {
 	application.Application
 	// SigningKeys is where its keys are kept, the newer first: versions of secrets, or paths of
 	// files.
-	SigningKeys  []string
+	SigningKeys []string
+	// GitHub is what it is where GitHub asks; it has no SigningKeys then.
+	GitHub       *GitHub
 	Line, Column int
 	// templates are where each of its templates stands, in their order.
 	templates []document.Fault
@@ -86,6 +88,7 @@ func (r *reader) application(n *document.Node) Application {
 	}
 	a.Name, a.URI, a.CallbackHosts, a.Active = textOf(n.Get("name")), textOf(n.Get("uri")), texts(n.Get("callback_hosts")),
 		!off(n.Get("active"))
+	r.gitHub(n, &a)
 	if len(a.SigningKeys) == 2 && a.SigningKeys[0] == a.SigningKeys[1] {
 		r.faults.Add(n.Get("signing_key"), "both keys are the same; write it once")
 	}

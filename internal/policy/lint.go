@@ -135,6 +135,10 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 	if rule.loosen.maxDuration {
 		warnings.Add(at, "%s may give access for longer than ACTIVATION_TIMEOUT (loosen)", rule.called())
 	}
+	if value(said.signature, false) && said.keys.SelfEnrolled {
+		warnings.Add(at, "%s takes signatures of passkeys that no administrator has approved: whoever has somebody's session can add one (enrolment: self)",
+			rule.called())
+	}
 	if said.glass != nil {
 		warnings.Add(at, "%s gives access without any approval to %s (break_glass)", rule.called(), strings.Join(said.glass.Who, ", "))
 	}

@@ -50,6 +50,11 @@ func TestLint(t *testing.T) {
 			"3:3: rule \"a\" may demand fewer approvals than the marker in IAM (loosen)\n3:3: rule \"a\" may give access for longer than ACTIVATION_TIMEOUT (loosen)\n" +
 				"4:3: rule \"b\" lets people approve by this file alone, whatever IAM says of them: group:g@example.com\n" +
 				"5:3: rule \"c\" gives access without any approval to group:o@example.com (break_glass)"},
+		{"who signs with a passkey that nobody has approved", `
+- {name: a, match: {role: [roles/a]}, terms: {approvals: 1, signature: {enrolment: self}}}
+- {name: b, match: {role: [roles/b]}, terms: {approvals: 1, signature: {enrolment: admin, key_age: 24h}}}
+- {name: c, match: {role: [roles/c]}, terms: {approvals: 1, signature: true}}`,
+			"3:3: rule \"a\" takes signatures of passkeys that no administrator has approved: whoever has somebody's session can add one (enrolment: self)"},
 		{"what nobody can satisfy; two addresses are one human", `
 - {name: a, match: {role: [roles/a]}, terms: {approvals: [{count: 2, from: ["user:ana@example.com", "user:ana.admin@example.com"]}]}}
 - {name: b, match: {role: [roles/b], requester: ["user:ana.admin@example.com"]}, terms: {approvals: [{count: 1, from: ["user:ana@example.com"]}]}}

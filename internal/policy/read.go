@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"jitaccess/internal/access"
@@ -21,19 +22,21 @@ import (
 //go:embed schema.json
 var Schema []byte
 
-var shape = func() *document.Schema {
+// shape is read when it is first needed: it takes longer than the rest of a start, and a
+// megabyte, and not everybody has a policy file.
+var shape = sync.OnceValue(func() *document.Schema {
 	s, err := document.ParseSchema(Schema)
 	if err != nil {
 		panic(err) // it is part of the program
 	}
 	return s
-}()
+})
 
 // ReadFile reads a policy file. Every fault is found at once; a file with any must not be
 // used, and is returned so that it can be looked at as far as it was understood.
 func ReadFile(text []byte) (*File, document.Faults) {
 	root, faults := document.Read(text)
-	shape.Check(root, &faults)
+	shape().Check(root, &faults)
 	r := reader{faults: faults}
 	digest := sha256.Sum256(text)
 	f := &File{Digest: hex.EncodeToString(digest[:]), people: map[access.Principal][]access.Principal{}}

@@ -60,6 +60,8 @@ type Entitlement struct {
 type apiPeers struct {
 	Peers    []apiUser `json:"peers"`
 	Warnings []string  `json:"warnings"`
+	// WithoutPasskey are those of Peers who could not sign yet; left out where there are none.
+	WithoutPasskey []apiUser `json:"withoutPasskey,omitempty"`
 }
 
 type apiActivation struct {
@@ -74,6 +76,8 @@ type apiActivation struct {
 	Warnings  []string `json:"warnings"`
 	// Signing is what the caller signs to approve it; left out where nothing is signed.
 	Signing *apiSigning `json:"signing,omitempty"`
+	// WithoutPasskey are those of Reviewers who could not sign yet; left out where there are none.
+	WithoutPasskey []apiUser `json:"withoutPasskey,omitempty"`
 }
 
 type apiActivationItem struct {
@@ -177,11 +181,11 @@ func (s *server) apiPeers(r *http.Request, on access.Resource) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	peers, warnings, err := s.Broker.Reviewers(r.Context(), callerOf(r), ids...)
+	all, err := s.Broker.Reviewers(r.Context(), callerOf(r), ids...)
 	if err != nil {
 		return nil, err
 	}
-	return apiPeers{Peers: apiUsers(peers), Warnings: s.viewWarnings(r, warnings)}, nil
+	return apiPeers{Peers: apiUsers(all.People), Warnings: s.viewWarnings(r, all.Warnings), WithoutPasskey: apiUsers(all.Keyless)}, nil
 }
 
 // askedOf reads the entitlements whose reviewers are asked for: all on one resource,
@@ -336,6 +340,7 @@ func (s *server) apiShow(r *http.Request, ref string) (any, error) {
 	}
 	a := s.activation(r, v.Request, apiStates[v.State], v.Window, nil, v.Warnings)
 	a.IsReviewer = v.IsReviewer // also as one of a group
+	a.WithoutPasskey = apiUsers(v.Keyless)
 	if v.IsPrincipal {
 		a.ReviewURL = v.ReviewURL
 	}

@@ -65,11 +65,14 @@ type choice struct {
 	Value, Address string
 	Group          bool
 	Checked        bool
+	// Keyless: approvals are signed, and they have no passkey for it yet.
+	Keyless bool
 }
 
-func choiceOf(p access.Principal, checked bool) choice {
+// choiceOf is somebody who can be asked; keyless are those who could not sign yet.
+func choiceOf(p access.Principal, checked bool, keyless []access.Principal) choice {
 	_, group := p.Group()
-	return choice{string(p), string(p.Address()), group, checked}
+	return choice{string(p), string(p.Address()), group, checked, slices.Contains(keyless, p)}
 }
 
 type preset struct {
@@ -107,7 +110,7 @@ func (s *server) viewChoice(r *http.Request, on access.Resource, c broker.Choice
 	v.Warnings = s.viewWarnings(r, c.Warnings)
 	v.Roles = access.Each(c.Roles, func(o broker.OfferedRole) RoleView { return s.viewOffered(r, o) })
 	for i, p := range c.Reviewers {
-		v.Reviewers = append(v.Reviewers, choiceOf(p, i < c.Terms.MaxReviewers))
+		v.Reviewers = append(v.Reviewers, choiceOf(p, i < c.Terms.MaxReviewers, c.Keyless))
 	}
 	v.Typing = c.Typed
 	return v
@@ -297,6 +300,6 @@ func (s *server) formOf(r *http.Request, on access.Resource, f url.Values) askVi
 	if ids, err := s.entitlementIDs(r, on, f[access.FieldEntitlement]); err == nil {
 		v.Roles = s.viewRoles(r, ids)
 	}
-	v.Reviewers = access.Each(f[access.FieldReviewer], func(address string) choice { return choiceOf(access.Principal(address), true) })
+	v.Reviewers = access.Each(f[access.FieldReviewer], func(address string) choice { return choiceOf(access.Principal(address), true, nil) })
 	return v
 }

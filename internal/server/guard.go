@@ -20,6 +20,8 @@ const (
 	maxQuery   = 16 << 10
 	maxPath    = 2 << 10
 	maxHeaders = 64 << 10
+	// maxDelivery is what GitHub may send, whose deliveries hold whole pull requests.
+	maxDelivery = 1 << 20
 )
 
 const contentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
@@ -61,17 +63,20 @@ func (s *server) recovered(next http.Handler) http.Handler {
 // time.
 func (s *server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		size := 0
+		size, most := 0, int64(maxBody)
+		if strings.HasPrefix(r.URL.Path, pathGitHub) {
+			most = maxDelivery
+		}
 		for name, values := range r.Header {
 			for _, v := range values {
 				size += len(name) + len(v)
 			}
 		}
-		if len(r.URL.RawQuery) > maxQuery || len(r.URL.EscapedPath()) > maxPath || size > maxHeaders || r.ContentLength > maxBody {
+		if len(r.URL.RawQuery) > maxQuery || len(r.URL.EscapedPath()) > maxPath || size > maxHeaders || r.ContentLength > most {
 			s.refuse(w, r, &access.Error{Kind: access.Invalid, Code: access.CodeTooLarge})
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		ctx, cancel := context.WithTimeout(r.Context(), actionTimeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))

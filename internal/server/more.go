@@ -16,7 +16,7 @@ type moreView struct {
 	Ref        string
 	Resource   access.Resource
 	Roles      []RoleView
-	Asked      []access.Principal
+	Asked      []choice
 	Candidates []choice
 	// Needs are the approvals that it takes, in words; Typing and Typed are as in askView.
 	Needs  []string
@@ -41,8 +41,9 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 	}
 	v := moreView{Frame: s.frame(r, "more.title"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
 		Resource: more.Request.Resource, Roles: s.viewRoles(r, more.Request.Entitlements),
-		Room: more.Room, Asked: access.Each(more.Request.Reviewers, access.Principal.Address)}
-	v.Candidates = access.Each(more.Candidates, func(p access.Principal) choice { return choiceOf(p, false) })
+		Room: more.Room}
+	v.Asked = access.Each(more.Request.Reviewers, func(p access.Principal) choice { return choiceOf(p, true, more.AskedKeyless) })
+	v.Candidates = access.Each(more.Candidates, func(p access.Principal) choice { return choiceOf(p, false, more.Keyless) })
 	v.Needs, v.Typing = unlikeListed(s.languageOf(r), more.Terms), more.Typed
 	return v, nil
 }

@@ -46,6 +46,8 @@ func base64URL(b []byte) string { return base64.RawURLEncoding.EncodeToString(b)
 // passkeysView is the page of somebody's passkeys and, for administrators, of everybody's.
 type passkeysView struct {
 	Frame
+	// Warnings are of what was just done.
+	Warnings    []string
 	Own, Others []passkeyView
 	Admin       bool
 	Enrolment   *ceremonyView
@@ -92,11 +94,12 @@ func (s *server) enrol(r *http.Request) (page, error) {
 		return page{}, err
 	}
 	c, err := creationIn(f)
+	var warnings []*access.Error
 	if err == nil {
-		_, _, err = s.Broker.Enrol(r.Context(), callerOf(r), f.Get(access.FieldName), c)
+		_, warnings, err = s.Broker.Enrol(r.Context(), callerOf(r), f.Get(access.FieldName), c)
 	}
 	if err == nil {
-		return redirect("/passkeys"), nil
+		return s.passkeysAfter(r, warnings), nil
 	}
 	v, failed := s.viewPasskeys(r)
 	if failed != nil {
@@ -119,11 +122,24 @@ func (s *server) passkeyAction(act func(*http.Request, access.Principal, string)
 		if err != nil {
 			return page{}, err
 		}
-		if _, err := act(r, of, chi.URLParam(r, "id")); err != nil {
+		warnings, err := act(r, of, chi.URLParam(r, "id"))
+		if err != nil {
 			return page{}, err
 		}
-		return redirect("/passkeys"), nil
+		return s.passkeysAfter(r, warnings), nil
 	}
+}
+
+// passkeysAfter is the page after something was done there: that it cannot be shown is no
+// reason to say that it was not done.
+func (s *server) passkeysAfter(r *http.Request, warnings []*access.Error) page {
+	if len(notable(warnings)) > 0 {
+		if v, err := s.viewPasskeys(r); err == nil {
+			v.Warnings = s.viewWarnings(r, notable(warnings))
+			return page{template: "passkeys", status: http.StatusOK, data: v}
+		}
+	}
+	return redirect("/passkeys")
 }
 
 func (s *server) approvePasskey(r *http.Request, of access.Principal, id string) ([]*access.Error, error) {

@@ -78,6 +78,8 @@ type reviewView struct {
 type askedView struct {
 	Address, Said, Comment string
 	You                    bool
+	// Keyless: they have not answered, and have no passkey yet with which they could approve.
+	Keyless bool
 }
 
 // tones are how states look.
@@ -486,6 +488,8 @@ func whatTheySaid(l *words.Language, b broker.View, you access.Principal) []aske
 				}
 			}
 		}
+		unanswered := b.State == access.Pending && !slices.ContainsFunc(b.Request.Decisions, func(d access.Decision) bool { return d.By == p })
+		a.Keyless = unanswered && slices.Contains(b.Keyless, p)
 		asked = append(asked, a)
 	}
 	return asked

@@ -40,7 +40,8 @@ type Broker interface {
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
 	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
-	Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error)
+	Reviewers(context.Context, access.Caller, ...access.EntitlementID) (broker.Reviewers, error)
+	Keyless(ctx context.Context, r access.Request) []access.Principal
 	Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error)
 	Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error)
 	MoreReviewers(ctx context.Context, c access.Caller, ref string) (broker.MoreReviewers, error)
@@ -153,9 +154,10 @@ type server struct {
 	changing *turns
 	waiting  *turns
 	// asks and polls are how fast an application may go; waiters has as many places as may wait
-	// for a decision.
+	// for a decision, and lookers are whose turn comes.
 	asks, polls *pace
 	waiters     chan struct{}
+	lookers     lookers
 	// stopping is over when Stopping is closed.
 	stopping context.Context
 	// places are for those who wait for a request to change.

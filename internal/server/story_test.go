@@ -51,6 +51,8 @@ type canned struct {
 	glass              string
 	// passkeys are what there is of them; nil: nobody can sign.
 	passkeys *broker.PasskeyList
+	// keyless are those of the reviewers who have none.
+	keyless []access.Principal
 	// needed are terms with approval.
 	needed access.Terms
 	err    error
@@ -77,13 +79,14 @@ func (c *canned) Choose(_ context.Context, caller access.Caller, _ access.Resour
 		chosen.Form, err = c.NewForm(caller, chosen.Kind)
 	}
 	if err == nil && chosen.Kind == access.Peers {
-		chosen.Reviewers, chosen.GlassForm = c.reviewers, c.glass
+		chosen.Reviewers, chosen.Keyless, chosen.GlassForm = c.reviewers, c.keyless, c.glass
 	}
 	return chosen, err
 }
-func (c *canned) Reviewers(context.Context, access.Caller, ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
-	return c.reviewers, nil, nil
+func (c *canned) Reviewers(context.Context, access.Caller, ...access.EntitlementID) (broker.Reviewers, error) {
+	return broker.Reviewers{People: c.reviewers, Keyless: c.keyless}, nil
 }
+func (c *canned) Keyless(context.Context, access.Request) []access.Principal { return c.keyless }
 func (c *canned) Ask(context.Context, access.Caller, broker.Ask) (broker.Asked, error) {
 	if c.refused != nil {
 		return broker.Asked{}, c.refused

@@ -133,7 +133,7 @@ func (s *server) showRequest(r *http.Request, id string) (page, error) {
 		return page{status: http.StatusNoContent}, nil
 	}
 	l := s.languageOf(r)
-	view := broker.View{Request: q, State: q.State}
+	view := broker.View{Request: q, State: q.State, Keyless: s.Broker.Keyless(r.Context(), q)}
 	return page{template: "review", block: "live", status: http.StatusOK, data: liveView{State: l.Text("state." + string(q.State)),
 		Tone: tones[q.State], Asked: whatTheySaid(l, view, callerOf(r).Principal), Timeline: s.timeline(r, q, q.State, events)}}, nil
 }

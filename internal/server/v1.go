@@ -20,10 +20,12 @@ import (
 )
 
 // Applications is what programs ask for people's access through (docs/applications.md). All
-// fields but MachinesURL are required.
+// fields but MachinesURL and GitHub are required.
 type Applications struct {
 	Broker   ApplicationBroker
 	Registry application.Registry
+	// GitHub reads what GitHub sends; nil where nothing is taken from there.
+	GitHub GitHub
 	// Tokens signs access tokens.
 	Tokens *bearer.Signer
 	// MachinesURL is the origin of the service that programs reach, where people's does not let
@@ -39,9 +41,9 @@ type ApplicationBroker interface {
 	ForApplication(ctx context.Context, c access.Caller, id string) (access.Request, error)
 	Withdraw(ctx context.Context, c access.Caller, id, origin string) (access.Request, []*access.Error, error)
 	End(ctx context.Context, c access.Caller, on access.Resource, requestID string, of access.Principal) (broker.Ended, error)
-	// Changed returns when the request is at another version than that, or ctx is over; it may
-	// return sooner.
-	Changed(ctx context.Context, id string, version int)
+	// WhenChanged calls wake when the request is at another version than that, or sooner, at most
+	// once and not after leave. It must not keep the goroutine that calls it, and leave must be called.
+	WhenChanged(id string, version int, wake func()) (leave func())
 }
 
 const (
@@ -59,6 +61,9 @@ func (s *server) forApplications(r chi.Router) {
 	}
 	r.Get(pathWellKnown+"/oauth-authorization-server", s.metadata)
 	r.Get(pathWellKnown+"/jwks.json", s.keySet)
+	if s.Applications.GitHub != nil {
+		r.Post(pathGitHub+"{app}", s.gitHubDelivery)
+	}
 	r.Group(func(r chi.Router) {
 		r.Use(s.authenticated)
 		r.Post(pathV1+"/approvals", s.v1(http.StatusAccepted, s.createApproval))
@@ -183,6 +188,7 @@ func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, err error)
 		Detail: inFull(p.Refusal), Code: string(e.Code), Incident: p.Incident, Field: p.Field}
 	oauth := r.URL.Path == pathV1+"/introspect" || r.URL.Path == pathV1+"/revoke"
 	switch {
+	case e.Code == access.CodeBadDelivery: // a signature is no scheme of HTTP
 	case status == http.StatusUnauthorized && e.Code == access.CodeNoToken:
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	case status == http.StatusUnauthorized:

@@ -32,17 +32,18 @@ import (
 type asked struct {
 	mu       sync.Mutex
 	requests map[string]access.Request
-	// changed is closed, and made anew, when anything changes; waits counts who waits for it.
-	changed chan struct{}
-	waits   int
+	// wakes are called when anything changes; waiting gets one from each who waits for it.
+	wakes   map[int]func()
+	woken   int
 	waiting chan struct{}
 	fails   error
+	panics  bool
 	last    broker.AskFor
 	clock   time.Time
 }
 
 func newAsked() *asked {
-	return &asked{requests: map[string]access.Request{}, changed: make(chan struct{}), waiting: make(chan struct{}, 100), clock: noon}
+	return &asked{requests: map[string]access.Request{}, wakes: map[int]func(){}, waiting: make(chan struct{}, 100), clock: noon}
 }
 
 func (a *asked) now() time.Time {
@@ -87,6 +88,8 @@ func (a *asked) ForApplication(_ context.Context, c access.Caller, id string) (a
 	defer a.mu.Unlock()
 	q, ok := a.requests[id]
 	switch {
+	case a.panics:
+		panic("a map that is nil")
 	case a.fails != nil:
 		return access.Request{}, a.fails
 	case !ok || q.Asking.Application != c.Application:
@@ -95,19 +98,21 @@ func (a *asked) ForApplication(_ context.Context, c access.Caller, id string) (a
 	return q, nil
 }
 
-func (a *asked) Changed(ctx context.Context, id string, version int) {
+func (a *asked) WhenChanged(id string, version int, wake func()) (leave func()) {
 	a.mu.Lock()
-	changed := a.changed
+	defer a.mu.Unlock()
 	if a.requests[id].Version != version {
-		a.mu.Unlock()
-		return
+		go wake()
+		return func() {}
 	}
-	a.waits++
-	a.mu.Unlock()
+	a.woken++
+	n := a.woken
+	a.wakes[n] = wake
 	a.waiting <- struct{}{}
-	select {
-	case <-changed:
-	case <-ctx.Done():
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.wakes, n)
 	}
 }
 
@@ -143,8 +148,10 @@ func (a *asked) becomes(id string, state access.State, by access.Principal) acce
 		q.Window = access.Window{Start: a.clock, End: a.clock.Add(q.Duration)}
 	}
 	a.requests[id] = q
-	close(a.changed)
-	a.changed = make(chan struct{})
+	for _, wake := range a.wakes {
+		go wake()
+	}
+	clear(a.wakes)
 	return q
 }
 
@@ -174,7 +181,7 @@ func applications(t testing.TB, a *asked, change func(*server.Config)) (http.Han
 		t.Fatal(err)
 	}
 	return serve(t, newWorld(t), func(c *server.Config) {
-		c.Applications = &server.Applications{Broker: a, Registry: registry{}, Tokens: tokens, Waiters: 2}
+		c.Applications = &server.Applications{Broker: a, Registry: registry{}, GitHub: &hub{}, Tokens: tokens, Waiters: 2}
 		c.Now = a.now
 		if change != nil {
 			change(c)

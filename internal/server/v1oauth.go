@@ -9,7 +9,9 @@ import (
 )
 
 // serverMetadata says where what is (RFC 8414). There is no token endpoint: who gets a token,
-// gets it with the approval.
+// gets it with the approval. How programs authenticate to introspect is named by a type of access
+// tokens, Bearer, which RFC 8414, section 2, allows there and not for revoking: what may stand there
+// is none of what is done here, so that nothing does.
 type serverMetadata struct {
 	Issuer                   string   `json:"issuer"`
 	KeySet                   string   `json:"jwks_uri"`
@@ -18,7 +20,6 @@ type serverMetadata struct {
 	Introspection            string   `json:"introspection_endpoint"`
 	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
 	Revocation               string   `json:"revocation_endpoint"`
-	RevocationAuthMethods    []string `json:"revocation_endpoint_auth_methods_supported"`
 }
 
 func (s *server) metadata(w http.ResponseWriter, r *http.Request) {
@@ -27,10 +28,9 @@ func (s *server) metadata(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, &access.Error{Kind: access.Unprocessable, Code: access.CodeNoPublicURL, Args: access.Args{"host": printable(r.Host)}})
 		return
 	}
-	byToken := []string{"Bearer"}
 	writeJSON(w, http.StatusOK, serverMetadata{Issuer: issuer, KeySet: issuer + pathWellKnown + "/jwks.json", ResponseTypes: []string{},
-		GrantTypes: []string{}, Introspection: issuer + pathV1 + "/introspect", IntrospectionAuthMethods: byToken,
-		Revocation: issuer + pathV1 + "/revoke", RevocationAuthMethods: byToken})
+		GrantTypes: []string{}, Introspection: issuer + pathV1 + "/introspect", IntrospectionAuthMethods: []string{"Bearer"},
+		Revocation: issuer + pathV1 + "/revoke"})
 }
 
 func (s *server) keySet(w http.ResponseWriter, _ *http.Request) {

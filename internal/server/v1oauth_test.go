@@ -116,6 +116,11 @@ func TestWhereThingsAre(t *testing.T) {
 			t.Errorf("%s is %v", name, got[name])
 		}
 	}
+	// Bearer may stand for introspecting and not for revoking: RFC 8414, section 2.
+	if methods, _ := got["introspection_endpoint_auth_methods_supported"].([]any); len(methods) != 1 || methods[0] != "Bearer" ||
+		got["revocation_endpoint_auth_methods_supported"] != nil {
+		t.Errorf("programs authenticate by %v", got)
+	}
 	for _, path := range []string{"/v1/nowhere", "/v1/approvals/a/b", "/.well-known/nothing"} {
 		r := request("GET", path)
 		r.Header.Del(personHeader)

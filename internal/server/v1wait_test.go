@@ -1,13 +1,18 @@
 package server_test
 
 import (
+	"bufio"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/events"
 	"jitaccess/internal/server"
 )
 
@@ -91,7 +96,7 @@ func TestMoreLooksThanMayWait(t *testing.T) {
 // has who waits while something goes wrong.
 func TestALookThatWaitsOverTheNetwork(t *testing.T) {
 	a := newAsked()
-	h, _ := applications(t, a, func(c *server.Config) { c.Applications.Waiters = 1 })
+	h, log := applications(t, a, func(c *server.Config) { c.Applications.Waiters = 1 })
 	network := httptest.NewServer(h)
 	defer network.Close()
 	p := programOf(t, h)
@@ -127,14 +132,93 @@ func TestALookThatWaitsOverTheNetwork(t *testing.T) {
 			a.mu.Unlock()
 			a.becomes(id, access.Pending, "")
 		}, 503},
+		{"GET", "", func() {
+			a.mu.Lock()
+			a.panics = true
+			a.mu.Unlock()
+			a.becomes(id, access.Pending, "")
+		}, 500},
 	} {
+		a.fails = nil
 		a.becomes(id, access.Pending, "")
-		go func() { <-a.waiting; c.happens() }()
+		go func() {
+			<-a.waiting
+			for range 10 { // others come meanwhile
+				p.send("GET", "/v1/approvals/"+id+"?wait=x", "", "")
+				p.send("GET", "/health/alive", "", "")
+			}
+			c.happens()
+		}()
 		w, said := look(c.method)
 		if w.StatusCode != c.code || c.status != "" && said["status"] != c.status || w.Header.Get("Cache-Control") != "no-store" ||
 			w.Header.Get("X-Content-Type-Options") != "nosniff" || !w.Close || c.code == 503 && (said["code"] != "ledger-unavailable" || w.Header.Get("Retry-After") == "") {
 			t.Errorf("%s: %s %v %v", c.method, w.Status, w.Header, said)
 		}
+	}
+	// The log says what was asked for, though the router has forgotten.
+	collected := 0
+	for _, l := range lines(t, log) {
+		if l["event"] == events.CollectToken {
+			collected++
+			if l["route"] != "GET /v1/approvals/{id}" {
+				t.Error(l)
+			}
+		}
+	}
+	if collected != 2 {
+		t.Errorf("%d tokens are told of", collected)
+	}
+}
+
+// Thousands wait: each is an entry, and no goroutine, of its own or of the HTTP server.
+func TestWhoWaitsIsNoGoroutine(t *testing.T) {
+	const people = 50
+	a := newAsked()
+	h, _ := applications(t, a, func(c *server.Config) { c.Applications.Waiters = people })
+	network := httptest.NewServer(h)
+	defer network.Close()
+	p := programOf(t, h)
+	id := p.reads(p.ask(deploy), http.StatusAccepted)["id"].(string)
+	before := runtime.NumGoroutine()
+	var all []net.Conn
+	for range people {
+		c, err := net.Dial("tcp", network.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "GET /v1/approvals/%s?wait=25 HTTP/1.1\r\nHost: access.example.com\r\nAuthorization: Bearer %s\r\n\r\n", id, p.token)
+		all = append(all, c)
+		<-a.waiting
+	}
+	for runtime.NumGoroutine() > before+people/5 && t.Context().Err() == nil {
+		runtime.Gosched() // those that served the connections end
+	}
+	a.becomes(id, access.Active, ben)
+	for _, c := range all {
+		w, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || w.StatusCode != 200 {
+			t.Fatal(w, err)
+		}
+		w.Body.Close()
+	}
+}
+
+// What somebody who waits is told at last is what stands then, also where it changed on the way.
+func TestALookThatWaitsTellsTheLatest(t *testing.T) {
+	a := newAsked()
+	stopping := make(chan struct{})
+	h, _ := applications(t, a, func(c *server.Config) { c.Stopping = stopping })
+	p := programOf(t, h)
+	id := p.reads(p.ask(deploy), http.StatusAccepted)["id"].(string)
+	answers := make(chan answer)
+	go func() { answers <- p.reads(p.send("GET", "/v1/approvals/"+id+"?wait=25", "", ""), 200) }()
+	<-a.waiting
+	a.becomes(id, access.Pending, ben) // one of two has approved
+	<-a.waiting
+	close(stopping)
+	if got := <-answers; got["status"] != "pending" || len(got["decisions"].([]any)) != 1 {
+		t.Error(got)
 	}
 }
 

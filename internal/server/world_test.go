@@ -141,9 +141,9 @@ func (w *world) Choose(ctx context.Context, c access.Caller, on access.Resource,
 	return w.Broker.Choose(ctx, c, on, ids...)
 }
 
-func (w *world) Reviewers(ctx context.Context, c access.Caller, ids ...access.EntitlementID) ([]access.Principal, []*access.Error, error) {
+func (w *world) Reviewers(ctx context.Context, c access.Caller, ids ...access.EntitlementID) (broker.Reviewers, error) {
 	if err := w.fails["Reviewers"]; err != nil {
-		return nil, nil, err
+		return broker.Reviewers{}, err
 	}
 	return w.Broker.Reviewers(ctx, c, ids...)
 }

@@ -3,6 +3,7 @@ package words_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"jitaccess/internal/application"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/broker/brokertest"
+	"jitaccess/internal/github"
+	"jitaccess/internal/server"
 )
 
 // registry are the applications of a situation.
@@ -31,6 +34,14 @@ func askingFor(change func(*broker.AskFor, *registry)) func(*testing.T) error {
 		_, err := b.AskFor(t.Context(), asDeployer, a)
 		return err
 	})
+}
+
+// gitHub reads what is sent as a GitHub App without secrets.
+type gitHub struct{ server.GitHub }
+
+func (gitHub) Read(_ context.Context, _ string, header http.Header, body []byte) (broker.AskFor, bool, error) {
+	_, asks, err := github.App{}.Read(header, body)
+	return broker.AskFor{}, asks, err
 }
 
 var asDeployer = access.Caller{Method: access.MethodApplication, Application: "deployer"}
@@ -55,6 +66,25 @@ func applicationSituations() []situation {
 		{access.CodeNoToken, "a program without a token", visiting("GET /v1/approvals/x", ""), nil},
 		{access.CodeBadToken, "a token that is none", visiting("GET /v1/approvals/x", "", "Authorization: Bearer x"), nil},
 		{access.CodeTwoTokens, "two tokens", visiting("GET /v1/approvals/x", "", "Authorization: Bearer x", "X-Nl3-Authorization-Token: x"), nil},
+		{access.CodeBadDelivery, "a delivery that GitHub has not signed", visiting("POST /v1/github/github", ""), nil},
+		{access.CodeNotCalledBack, "an application that does not answer",
+			applying(func(t *testing.T, w *brokertest.World, b *broker.Broker, _ *registry, a broker.AskFor) error {
+				a.Callback = "https://deploy.example.com/"
+				asked, err := b.AskFor(t.Context(), asDeployer, a)
+				if err != nil {
+					return err
+				}
+				w.Undelivered = access.Receipts{{Channel: "callback", Err: errors.New("no route")}}
+				if _, err = b.Decide(t.Context(), access.Caller{Principal: ben}, broker.Decide{Ref: asked.Request.ID, Verdict: access.Approve}); err != nil {
+					return err
+				}
+				for _, e := range w.Journal {
+					if access.AsError(e.Err) != nil && access.AsError(e.Err).Code == access.CodeNotCalledBack {
+						return e.Err
+					}
+				}
+				return nil
+			}), nil},
 		{access.CodeUnknownApplication, "an application that is not active",
 			askingFor(func(_ *broker.AskFor, r *registry) { r.all[0].Active = false }), nil},
 		{access.CodeApplicationsUnknown, "applications that cannot be read",

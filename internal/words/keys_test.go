@@ -53,7 +53,8 @@ func families(t *testing.T) map[string][]string {
 		"notifications.hint.": channels, "notifications.accepted.": channels, "notifications.unset.": channels,
 		"notifications.kind.": {string(access.NoticeReview), string(access.NoticeApproved), string(access.NoticeDenied), string(access.NoticeWithdrawn),
 			string(access.NoticeEnded), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
-			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding),
+			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), string(access.NoticePasskeyAdded),
+			string(access.NoticePasskeyApproved), string(access.NoticePasskeyRemoved),
 			string(access.NoticeSelfApproved), string(access.NoticeHappened), "test"},
 	}
 }

@@ -12,14 +12,25 @@ type Signatures struct {
 	mu   sync.Mutex
 	All  []access.Deed
 	Uses []access.KeyUse
+	// Notices are what came with deeds.
+	Notices []access.Notice
+	// Reads counts how often deeds were read. Meanwhile happens once while they are.
+	Reads     int
+	Meanwhile func()
 	// Err makes it fail.
 	Err error
 }
 
 // Deeds implements broker.Deeds.
 func (s *Signatures) Deeds(_ context.Context, kind, of string) ([]access.Deed, error) {
+	meanwhile := func() {}
+	defer func() { meanwhile() }() // without the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.Reads++
+	if s.Meanwhile != nil {
+		meanwhile, s.Meanwhile = s.Meanwhile, nil
+	}
 	var some []access.Deed
 	for _, d := range s.All {
 		if d.Kind == kind && (of == "" || d.Of == of) {
@@ -30,7 +41,7 @@ func (s *Signatures) Deeds(_ context.Context, kind, of string) ([]access.Deed, e
 }
 
 // Append implements broker.Deeds.
-func (s *Signatures) Append(ctx context.Context, d access.Deed) error {
+func (s *Signatures) Append(ctx context.Context, d access.Deed, notices ...access.Notice) error {
 	before, err := s.Deeds(ctx, d.Kind, d.Of)
 	if err == nil && d.Number != len(before)+1 {
 		err = &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": d.Of}}
@@ -40,7 +51,7 @@ func (s *Signatures) Append(ctx context.Context, d access.Deed) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.All = append(s.All, d)
+	s.All, s.Notices = append(s.All, d), append(s.Notices, notices...)
 	return nil
 }
 

@@ -51,7 +51,7 @@ type World struct {
 
 	// Origin is that of links in what is told without anybody asking.
 	Origin string
-	// Signatures are where passkeys are kept; nil: nobody can sign.
+	// Signatures are where passkeys are kept, unless the Ledger keeps them; nil: nobody can sign.
 	Signatures *Signatures
 
 	// Settings make the policy, unless there is a Policy.
@@ -137,6 +137,9 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	}
 	if w.Signatures != nil {
 		c.Signatures = w.Signatures
+		if kept, ok := w.Ledger.(broker.Signatures); ok {
+			c.Signatures = kept
+		}
 		c.Nonces, _ = passkey.NewNonces(w.now, rand.Reader, make([]byte, 32))
 	}
 	return broker.New(c)

@@ -83,10 +83,10 @@ func (s *Space) Name() string { return Channel }
 func (s *Space) Recent() []notice.Attempt { return s.history.Recent() }
 
 // Notify posts one card, in the thread of its request. It is for nobody in particular, so To
-// is empty in the receipt; Ref is the message's name. That somebody's access ends soon is
-// for them alone, and not told.
+// is empty in the receipt; Ref is the message's name. What is personal is not told
+// (channel.Personal).
 func (s *Space) Notify(ctx context.Context, n access.Notice) access.Receipts {
-	if n.Kind == access.NoticeEnding {
+	if channel.Personal(n) {
 		return nil
 	}
 	began := s.c.Now()

@@ -118,7 +118,7 @@ func (s *Slack) telling(n access.Notice, facts notice.Facts) *telling {
 	return t
 }
 
-// personally are the kinds that are told to those whom they are for by direct message.
+// people are those who are told by direct message.
 func (t *telling) people() (people []access.Principal) {
 	if t.n.Kind == access.NoticeHappened || t.n.Kind == access.NoticeSelfApproved {
 		return nil
@@ -136,9 +136,9 @@ func (t *telling) left(p access.Principal) bool {
 	return t.n.Left == nil || slices.Contains(t.n.Left, access.Target{Channel: Channel, To: p})
 }
 
-// places are the channels that are told. That somebody's access ends soon is for them alone.
+// places are the channels that are told.
 func (t *telling) places() []string {
-	if !t.left("") || t.n.Kind == access.NoticeEnding {
+	if !t.left("") || channel.Personal(t.n) {
 		return nil
 	}
 	places := t.n.Request.Terms.Places(Channel)
@@ -150,7 +150,12 @@ func (t *telling) places() []string {
 
 // standing are the kinds after which a request stands as before: what was sent of it is left.
 func (t *telling) standing() bool {
-	return slices.Contains([]access.NoticeKind{access.NoticeReview, access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding}, t.n.Kind)
+	return channel.Personal(t.n) || t.n.Kind == access.NoticeReview || t.answers()
+}
+
+// answers are the kinds that are told as an answer to what was sent before.
+func (t *telling) answers() bool {
+	return slices.Contains([]access.NoticeKind{access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding}, t.n.Kind)
 }
 
 func (t *telling) tell(ctx context.Context) access.Receipts {
@@ -212,7 +217,7 @@ func (t *telling) at(ctx context.Context, target string, m message) (string, err
 	earlier := t.earlier[target]
 	if len(earlier) > 0 {
 		last := earlier[len(earlier)-1]
-		if t.n.Kind == access.NoticeReminder || t.n.Kind == access.NoticeEscalated || t.n.Kind == access.NoticeEnding {
+		if t.answers() {
 			m.Thread = last.ts
 			_, err := t.post(ctx, target, last.conversation, m)
 			return last.String(), err

@@ -70,10 +70,10 @@ func (w *Workflow) Name() string { return Channel }
 func (w *Workflow) Recent() []notice.Attempt { return w.history.Recent() }
 
 // Notify hands one card to the workflow. It is for nobody in particular, so To is empty in the
-// receipt, and it has no name. That somebody's access ends soon is for them alone, and not
-// told.
+// receipt, and it has no name. What is personal is not told
+// (channel.Personal).
 func (w *Workflow) Notify(ctx context.Context, n access.Notice) access.Receipts {
-	if n.Kind == access.NoticeEnding {
+	if channel.Personal(n) {
 		return nil
 	}
 	began := w.c.Now()

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -123,9 +124,9 @@ type forgetful struct {
 	keeps bool
 }
 
-func (l forgetful) Keep(ctx context.Context, n ledger.Note) error {
+func (l forgetful) Keep(ctx context.Context, n ledger.Note, kept ...ledger.Kept) error {
 	if l.keeps {
-		_ = l.Home.Keep(ctx, n)
+		_ = l.Home.Keep(ctx, n, kept...)
 	}
 	return errors.New("the connection was lost")
 }
@@ -140,6 +141,40 @@ func TestADeedWhoseAnswerWasLostIsKept(t *testing.T) {
 	}
 	if got := deedsOf(t, store(t, home, c), ""); !slices.Equal(got, []string{"one"}) {
 		t.Error(got)
+	}
+}
+
+// What people are told of a deed is kept with it, or not at all.
+func TestWhatIsToldOfADeedIsKeptWithIt(t *testing.T) {
+	for name, open := range homes {
+		t.Run(name, func(t *testing.T) {
+			c, home := newClock(), open(t)
+			s := store(t, home, c)
+			told := access.Notice{ID: "first", Kind: access.NoticePasskeyAdded, To: []access.Principal{"ben@example.com"},
+				Request: access.Request{Principal: "ben@example.com"}, Passkey: access.Passkey{Of: "ben@example.com", Credential: []byte{1, 2},
+					Name: "Laptop", PublicKey: []byte{3}, RelyingParty: "jit.example.com", Synced: true, Enrolled: c.Now()}}
+			if err := s.Append(t.Context(), deed("ben@example.com", 1, "one"), told, access.Notice{Kind: access.NoticePasskeyAdded}); err != nil {
+				t.Fatal(err)
+			}
+			late := told
+			late.ID = "late"
+			if err := s.Append(t.Context(), deed("ben@example.com", 1, "two"), late); !isError(err, access.Conflict, access.CodeChangedMeanwhile) {
+				t.Error(err)
+			}
+			// Another instance writes it in between.
+			n, err := home.Notes(t.Context(), "deed "+ledger.DeedApplication, 1)
+			if err != nil || len(n) != 1 {
+				t.Fatal(n, err)
+			}
+			if err := home.Keep(t.Context(), n[0], ledger.Kept{ID: "late", Notice: []byte("{}"), Made: c.Now(), Due: c.Now()}); err != nil {
+				t.Error(err)
+			}
+			taken, err := s.Take(t.Context(), c.Now().Add(2*time.Hour), 0, 10)
+			if err != nil || len(taken) != 1 || taken[0].ID != "first" || !reflect.DeepEqual(taken[0].Notice.Passkey, told.Passkey) ||
+				!slices.Equal(taken[0].Notice.To, told.To) || taken[0].Notice.Request.Principal != "ben@example.com" {
+				t.Errorf("%+v, %v", taken, err)
+			}
+		})
 	}
 }
 

@@ -15,3 +15,9 @@ func Limited(d *Database, pages string) (*Database, error) {
 	_, err := d.write.Exec("PRAGMA max_page_count = " + pages)
 	return d, err
 }
+
+// Pragma is a number that a connection that reads is set to.
+func Pragma(ctx context.Context, d *Database, name string) (n int, err error) {
+	err = d.read.QueryRowContext(ctx, "PRAGMA "+name).Scan(&n)
+	return n, err
+}

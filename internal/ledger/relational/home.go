@@ -146,7 +146,12 @@ type statement struct {
 
 // Put implements ledger.Home.
 func (d *Database) Put(ctx context.Context, w ledger.Write) error {
-	all := d.writing(w)
+	return d.together(ctx, d.writing(w))
+}
+
+// together runs statements in one transaction, of which the first one must change one row:
+// ErrChanged otherwise, and where something is there already that one of them adds.
+func (d *Database) together(ctx context.Context, all []statement) error {
 	if d.numbered {
 		return d.pipelined(ctx, all)
 	}
@@ -214,12 +219,14 @@ func (d *Database) writing(w ledger.Write) (all []statement) {
 		}
 		exec(`INSERT INTO reviewers (request_id, principal, state, made) VALUES `+tuples(len(values), 4)+` ON CONFLICT DO NOTHING`, values...)
 	}
-	for _, k := range w.Kept {
-		exec(`INSERT INTO outbox (id, request_id, notice, made, due, attempts, lease)
-			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			k.ID, k.Request, string(k.Notice), micros(k.Made), micros(k.Due), k.Attempts, k.Lease)
-	}
-	return all
+	return append(all, access.Each(w.Kept, d.message)...)
+}
+
+// message is the statement that puts a message into the outbox.
+func (d *Database) message(k ledger.Kept) statement {
+	return statement{d.rebind(`INSERT INTO outbox (id, request_id, notice, made, due, attempts, lease)
+		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`),
+		[]any{k.ID, k.Request, string(k.Notice), micros(k.Made), micros(k.Due), k.Attempts, k.Lease}}
 }
 
 // guard divides by zero, unless the row of a request is as it was just written.
@@ -491,10 +498,14 @@ func (d *Database) SessionEnded(ctx context.Context, id string) (ended bool, err
 }
 
 // Keep implements ledger.Home.
-func (d *Database) Keep(ctx context.Context, n ledger.Note) error {
-	_, err := d.change(ctx, `INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, n.Kind, n.ID, micros(n.Made), ledger.Base64(n.Body), n.Signature.Algorithm,
-		n.Signature.Key, ledger.Base64(n.Signature.Public), ledger.Base64(n.Signature.Bytes))
+func (d *Database) Keep(ctx context.Context, n ledger.Note, kept ...ledger.Kept) error {
+	note := statement{d.rebind(`INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`), []any{n.Kind, n.ID, micros(n.Made), ledger.Base64(n.Body), n.Signature.Algorithm,
+		n.Signature.Key, ledger.Base64(n.Signature.Public), ledger.Base64(n.Signature.Bytes)}}
+	err := d.together(ctx, append([]statement{note}, access.Each(kept, d.message)...))
+	if errors.Is(err, ledger.ErrChanged) { // it is there already
+		return nil
+	}
 	return err
 }
 

@@ -1,0 +1,259 @@
+package callback_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/callback"
+)
+
+var _ broker.Notifier = (*callback.Webhook)(nil)
+
+// hook is a program that listens.
+type hook struct {
+	*httptest.Server
+	mu     sync.Mutex
+	status int
+	header []http.Header
+	bodies [][]byte
+}
+
+func newHook(t *testing.T) *hook {
+	h := &hook{status: http.StatusNoContent}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		body, _ := io.ReadAll(r.Body)
+		h.header, h.bodies = append(h.header, r.Header), append(h.bodies, body)
+		w.WriteHeader(h.status)
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+func channel(hooks ...*hook) *callback.Webhook {
+	c := &callback.Webhook{Sender: callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: time.Now}}
+	c.Targets = func(context.Context) (targets []callback.Target, err error) {
+		for _, h := range hooks {
+			targets = append(targets, callback.Target{URL: h.URL + "/a-secret", Keys: [][]byte{newest, older}})
+		}
+		return targets, nil
+	}
+	return c
+}
+
+var (
+	at    = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	asked = access.Request{ID: "mpa-1", Principal: "ana@example.com", Resource: "projects/shop", Justification: "the secret reason",
+		Entitlements: []access.EntitlementID{{Resource: "projects/shop", Role: "roles/viewer"}}, Reviewers: []access.Principal{"ben@example.com"}}
+	window = access.Window{Start: at, End: at.Add(time.Hour)}
+	byBen  = access.Decision{By: "ben@example.com", Verdict: access.Approve}
+)
+
+// Every kind of notice has its type or none, and no body says why somebody asked.
+func TestTypesOfWebhooks(t *testing.T) {
+	for _, c := range []struct {
+		notice access.Notice
+		want   string
+	}{
+		{access.Notice{Kind: access.NoticeReview, Did: access.RequestMade}, "request.made by ana@example.com"},
+		{access.Notice{Kind: access.NoticeReview, Did: access.ReviewersAdded}, "request.reviewers_added by ana@example.com"},
+		{access.Notice{Kind: access.NoticeHappened, Did: access.RequestApproved, Decision: byBen}, "request.approved by ben@example.com"},
+		{access.Notice{Kind: access.NoticeApproved, Did: access.RequestApproved, Decision: byBen, Window: window}, "request.granted by ben@example.com 12:00-13:00"},
+		{access.Notice{Kind: access.NoticeSelfApproved, Did: access.SelfApproved, Window: window}, "request.granted by ana@example.com 12:00-13:00"},
+		{access.Notice{Kind: access.NoticeDenied, Decision: byBen}, "request.denied by ben@example.com"},
+		{access.Notice{Kind: access.NoticeWithdrawn}, "request.withdrawn by "},
+		{access.Notice{Kind: access.NoticeHappened, Did: access.RequestLapsed}, "request.lapsed by "},
+		{access.Notice{Kind: access.NoticeHappened, Did: access.GrantFailed}, "request.failed by "},
+		{access.Notice{Kind: access.NoticeEnded, By: "dan@example.com"}, "grant.ended by dan@example.com"},
+		{access.Notice{Kind: access.NoticeHappened, Did: access.GrantEnded, By: "ana@example.com"}, "grant.ended by ana@example.com"},
+		{access.Notice{Kind: access.NoticeHappened, Did: access.GrantExpired}, "grant.ended by "},
+		{access.Notice{Kind: access.NoticeEnding, Window: window}, "grant.expiring by  12:00-13:00"},
+		{access.Notice{Kind: access.NoticeGlass}, "glass.broken by ana@example.com"},
+		{access.Notice{Kind: access.NoticeGlassReviewed, Decision: byBen}, "glass.reviewed by ben@example.com"},
+		{access.Notice{Kind: access.NoticeReminder}, ""},
+		{access.Notice{Kind: access.NoticeEscalated}, ""},
+		{access.Notice{Kind: access.NoticeChanged}, ""},
+		{access.Notice{Kind: access.NoticeHappened, Did: access.Reminded}, ""},
+	} {
+		h := newHook(t)
+		n := c.notice
+		n.ID, n.At, n.Request, n.ReviewURL = "n1", at, asked, "https://jit.example.com/?activation=mpa-1"
+		receipts := channel(h).Notify(t.Context(), n)
+		if c.want == "" {
+			if len(receipts)+len(h.bodies) > 0 {
+				t.Errorf("%s, %s: told %v", n.Kind, n.Did, receipts)
+			}
+			continue
+		}
+		if len(receipts) != 1 || receipts[0] != (access.Receipt{Channel: callback.Webhooks, Ref: "n1"}) || len(h.bodies) != 1 {
+			t.Fatalf("%s: %v, %d bodies", c.want, receipts, len(h.bodies))
+		}
+		var got struct {
+			Type      string
+			Timestamp time.Time
+			Version   int
+			Data      struct {
+				ID, Requester, Resource, By, URL string
+				Roles, Reviewers                 []string
+				Start, End                       time.Time
+			}
+		}
+		if err := json.Unmarshal(h.bodies[0], &got); err != nil {
+			t.Fatal(err)
+		}
+		said := got.Type + " by " + got.Data.By
+		if !got.Data.Start.IsZero() {
+			said += got.Data.Start.Format(" 15:04-") + got.Data.End.Format("15:04")
+		}
+		if said != c.want || !got.Timestamp.Equal(at) || got.Version != 1 || got.Data.ID != "mpa-1" || got.Data.Requester != "ana@example.com" ||
+			got.Data.URL != n.ReviewURL || len(got.Data.Roles) != 1 || len(got.Data.Reviewers) != 1 {
+			t.Errorf("%s, want %s: %s", said, c.want, h.bodies[0])
+		}
+		if strings.Contains(string(h.bodies[0]), "secret reason") || len(h.bodies[0]) > 2000 {
+			t.Errorf("it says too much: %s", h.bodies[0])
+		}
+		verifier, _ := standardwebhooks.NewWebhook("whsec_" + base64.StdEncoding.EncodeToString(older))
+		if err := verifier.Verify(h.bodies[0], h.header[0]); err != nil {
+			t.Errorf("%s: %v", c.want, err)
+		}
+	}
+}
+
+func review(id string) access.Notice {
+	return access.Notice{ID: id, Kind: access.NoticeReview, Did: access.RequestMade, Request: asked, At: at}
+}
+
+// One listener that fails takes nothing from another, and no error has the path of an address.
+func TestOneListenerThatFails(t *testing.T) {
+	good, poor := newHook(t), newHook(t)
+	poor.status = http.StatusInternalServerError
+	down := newHook(t)
+	down.Close()
+	receipts := channel(poor, good, down).Notify(t.Context(), review("n1"))
+	if len(receipts) != 1 || receipts[0].Err == nil || len(good.bodies) != 1 {
+		t.Fatalf("%v; the other was told %d times", receipts, len(good.bodies))
+	}
+	text := receipts[0].Err.Error()
+	if strings.Contains(text, "a-secret") || !strings.Contains(text, "the answer was 500") || strings.Count(text, "127.0.0.1") < 2 {
+		t.Error(text)
+	}
+}
+
+// Who answers 410 is sent nothing more, and it is told once.
+func TestWhoWantsNoMoreIsSentNoMore(t *testing.T) {
+	gone, other := newHook(t), newHook(t)
+	gone.status = http.StatusGone
+	c := channel(gone, other)
+	first := c.Notify(t.Context(), review("n1"))
+	second := c.Notify(t.Context(), review("n2"))
+	if !errors.Is(first[0].Err, callback.ErrGone) || second[0].Err != nil || len(gone.bodies) != 1 || len(other.bodies) != 2 {
+		t.Errorf("%v, %v; %d and %d", first, second, len(gone.bodies), len(other.bodies))
+	}
+	if !c.Gone(gone.URL+"/a-secret") || c.Gone(other.URL+"/a-secret") {
+		t.Error("which is gone is not known")
+	}
+}
+
+// What is sent again has the id that it had; without one, as without a ledger, each has its own.
+func TestTheIDOfAWebhook(t *testing.T) {
+	h := newHook(t)
+	c := channel(h)
+	for _, id := range []string{"n1", "n1", "", ""} {
+		c.Notify(t.Context(), review(id))
+	}
+	var ids []string
+	for _, header := range h.header {
+		ids = append(ids, header.Get("Webhook-Id"))
+	}
+	if ids[0] != "n1" || ids[1] != "n1" || ids[2] == "" || ids[2] == ids[3] {
+		t.Errorf("%v", ids)
+	}
+}
+
+func TestWithoutKeysNothingIsSent(t *testing.T) {
+	h := newHook(t)
+	for name, targets := range map[string]func(context.Context) ([]callback.Target, error){
+		"they cannot be read":   func(context.Context) ([]callback.Target, error) { return nil, errors.New("403") },
+		"an address has no key": func(context.Context) ([]callback.Target, error) { return []callback.Target{{URL: h.URL}}, nil },
+	} {
+		c := channel(h)
+		c.Targets = targets
+		if r := c.Notify(t.Context(), review("n1")); r[0].Err == nil || len(h.bodies) > 0 {
+			t.Errorf("%s: %v, sent %d", name, r, len(h.bodies))
+		}
+	}
+	if off := new(callback.Webhook); off.Channels() != nil {
+		t.Error("there is a channel to nowhere")
+	}
+}
+
+func TestATestWebhook(t *testing.T) {
+	h := newHook(t)
+	if err := channel(h).Test(t.Context()); err != nil || len(h.bodies) != 1 || !strings.Contains(string(h.bodies[0]), `"type":"test"`) {
+		t.Errorf("%v: %s", err, h.bodies)
+	}
+}
+
+func TestWhoListens(t *testing.T) {
+	key := func(n int) string {
+		return "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", n)))
+	}
+	const one, two = "https://hooks.example.com/x?token=y", "https://hooks.example.com/x,https://10.0.0.1/" // where it leads is looked at when it is dialled
+	for _, c := range []struct{ addresses, keys, want string }{
+		{one, key(24), "1"}, {one, key(64) + " " + key(32), "2"}, {two, key(32) + ", " + key(32) + " " + key(40), "1 2"},
+		{one, "", "address 1 has no key"}, {two, key(32) + ",", "address 2 has no key"},
+		{two, key(32), "there are keys for 1 addresses, and 2 addresses"}, {one, key(32) + "," + key(32), "there are keys for 2 addresses, and 1 addresses"},
+		{one, key(23), "key 1 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
+		{one, key(65), "key 1 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
+		{one, key(32) + " hunter2", "key 2 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
+		{one, strings.TrimPrefix(key(32), "whsec_"), "key 1 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
+		{"http://hooks.example.com", key(32), "address 1 is not https"}, {"http://127.0.0.1:80/", key(32), "address 1 is not https"},
+		{"ftp://x.example", key(32), "address 1 is not https"}, {"https://u:p@x.example", key(32), "address 1 has a user or a fragment"},
+		{"https://x.example/#a", key(32), "address 1 has a user or a fragment"}, {"https:x", key(32), "address 1 is no URL"},
+		{"", key(32), "address 1 is no URL"}, {one + ",hooks.example.com", key(32) + "," + key(32), "address 2 is no URL"},
+		{"https://\n", key(32), "address 1 is no URL"},
+	} {
+		targets, err := callback.ParseTargets(c.addresses, c.keys, false)
+		var counts []string
+		for _, target := range targets {
+			counts = append(counts, strconv.Itoa(len(target.Keys)))
+		}
+		got := strings.Join(counts, " ")
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%q, %q: %s, want %s", c.addresses, c.keys, got, c.want)
+		}
+	}
+	if targets, err := callback.ParseTargets("http://127.0.0.1:8080/", key(32), true); err != nil || len(targets) != 1 {
+		t.Errorf("on this machine: %v, %v", targets, err)
+	}
+}
+
+// An operator may let webhooks into their own networks, and never to what a machine is told
+// secrets by.
+func TestPrivateAddressesWhereTheyAreAllowed(t *testing.T) {
+	for address, may := range map[string]bool{"10.0.0.1": true, "192.168.1.1": true, "172.16.0.1": true, "100.64.0.1": true, "fd12::1": true, "8.8.8.8": true,
+		"::ffff:10.0.0.1": true, "127.0.0.1": false, "::1": false, "169.254.169.254": false, "169.254.1.1": false, "fe80::1": false, "fd00:ec2::254": false,
+		"fd20:ce::254": false, "100.100.100.200": false, "168.63.129.16": false, "0.0.0.0": false, "224.0.0.1": false, "64:ff9b::a9fe:a9fe": false, "fec0::1": false} {
+		if err := callback.MayConnect(address, callback.Reach{Private: true}); (err == nil) != may {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
