@@ -11,9 +11,13 @@ import (
 	"jitaccess/internal/access"
 )
 
-// secrets is whether what the mail account needs can be read from Secret Manager. A
+// secrets is whether what channels need can be read from Secret Manager. A
 // conversation with the mail server would not tell of all: it only signs what it sends.
 func (d *doctor) secrets(ctx context.Context) {
+	t := d.Settings.Chats
+	d.secret(ctx, "SLACK_TOKEN", t.SlackToken.Version)
+	d.secret(ctx, "GOOGLE_CHAT_WEBHOOK", t.GoogleWebhook.Version)
+	d.secret(ctx, "TEAMS_WEBHOOK", t.TeamsWebhook.Version)
 	if !d.Mailer.Enabled() {
 		return
 	}
@@ -145,10 +149,7 @@ func (d *doctor) mail(ctx context.Context) {
 	if err == nil {
 		return
 	}
-	// Faults that know what they mean; see package mail.
-	var fault interface {
-		Explain() (what, meaning, remedy string)
-	}
+	var fault explained
 	if !errors.As(err, &fault) {
 		d.broken("mail", server+": "+why(err), "")
 		return
@@ -159,4 +160,29 @@ func (d *doctor) mail(ctx context.Context) {
 		remedy += " To store one: " + storing("THE PASSWORD", name, project)
 	}
 	d.broken("mail", fmt.Sprintf("%s: %s: %s", server, what, meaning), remedy)
+}
+
+// explained are faults that know what they mean; see packages mail and channel.
+type explained interface {
+	Explain() (what, meaning, remedy string)
+}
+
+// chats is whether what is used for each chat can be read and, where it can be asked without
+// sending anything, is good.
+func (d *doctor) chats(ctx context.Context) {
+	for _, chat := range d.Chats {
+		if !chat.Enabled() {
+			continue
+		}
+		err := chat.Probe(ctx, func(step, found string) { d.ok(chat.Name(), "%s: %s", step, found) })
+		var fault explained
+		switch {
+		case err == nil:
+		case errors.As(err, &fault):
+			what, meaning, remedy := fault.Explain()
+			d.broken(chat.Name(), what+": "+meaning, remedy)
+		default:
+			d.broken(chat.Name(), why(err), "")
+		}
+	}
 }

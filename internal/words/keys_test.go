@@ -43,7 +43,7 @@ func families(t *testing.T) map[string][]string {
 	}
 	return map[string][]string{
 		"error.": append(errors, "violation"), "title.": titles, "unsaid.": unsaids, "kind.": kinds, "notice.kind.": kinds,
-		"channel.": channels, "review.said.": {string(access.Approve), string(access.Deny)},
+		"channel.": append(channels, "pubsub", "webhook"), "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
 		"apps.did.":              {"set", "propose", "agree", "drop"},

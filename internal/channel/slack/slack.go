@@ -120,7 +120,7 @@ func (s *Slack) telling(n access.Notice, facts notice.Facts) *telling {
 
 // people are those who are told by direct message.
 func (t *telling) people() (people []access.Principal) {
-	if t.n.Kind == access.NoticeHappened || t.n.Kind == access.NoticeSelfApproved {
+	if t.n.Kind == access.NoticeHappened || t.n.Kind == access.NoticeSelfApproved || t.elsewhere() {
 		return nil
 	}
 	for _, p := range t.n.To {
@@ -129,6 +129,12 @@ func (t *telling) people() (people []access.Principal) {
 		}
 	}
 	return people
+}
+
+// elsewhere is whether the rule of the request wants it told in channels that it names alone.
+func (t *telling) elsewhere() bool {
+	terms := t.n.Request.Terms
+	return terms.NotifyOnly && !slices.Contains(terms.Notify, Channel)
 }
 
 // left is whether somebody, or channels if p is empty, is still to be told.
@@ -142,7 +148,7 @@ func (t *telling) places() []string {
 		return nil
 	}
 	places := t.n.Request.Terms.Places(Channel)
-	if t.c.Place != "" && !slices.Contains(places, t.c.Place) {
+	if t.c.Place != "" && !slices.Contains(places, t.c.Place) && !t.elsewhere() {
 		places = append([]string{t.c.Place}, places...)
 	}
 	return places
