@@ -25,10 +25,10 @@ type Facts struct {
 	// Subject is the same for all that is told of one request, but for its end, and of one
 	// passkey.
 	Subject, Heading, Intro string
-	// Brief says it in a line for whomever, where Intro speaks to those whom it is for. It has
-	// nothing that people wrote.
-	Brief string
-	Rows  []Row
+	// Brief says it in a line for whomever, where Intro speaks to those whom it is for, and
+	// BriefHeading stands in place of Heading then. They have nothing that people wrote.
+	Brief, BriefHeading string
+	Rows                []Row
 	// URL opens the request and Button says so; without a URL there is no button.
 	Button, URL string
 	Notes       []string
@@ -62,7 +62,7 @@ type Writer struct {
 func (w Writer) Write(n access.Notice) (Facts, error) {
 	if n.Kind.OfPasskey() {
 		facts, err := w.passkey(n)
-		facts.Brief = facts.Intro
+		facts.Brief, facts.BriefHeading = facts.Intro, facts.Heading
 		return facts, err
 	}
 	if err := check(n); err != nil {
@@ -117,7 +117,10 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 	default:
 		return Facts{}, fmt.Errorf("nobody is told a notice of kind %q", n.Kind)
 	}
-	facts.Brief = w.brief(facts, n)
+	facts.Brief, facts.BriefHeading = w.brief(facts, n), facts.Heading
+	if n.Kind == access.NoticeReminder {
+		facts.BriefHeading = w.text("notice.escalated")
+	}
 	return facts, nil
 }
 

@@ -89,7 +89,7 @@ func compose(f notice.Facts, request string) message {
 		link = []widget{{Buttons: &buttons{[]button{b}}}}
 	}
 	for {
-		m := message{FallbackText: f.Brief, Thread: thread{request}, Cards: []cardV2{{"notice", card{header{Title: f.Heading},
+		m := message{FallbackText: f.Brief, Thread: thread{request}, Cards: []cardV2{{"notice", card{header{Title: f.BriefHeading},
 			[]section{{append(widgets[:len(widgets):len(widgets)], link...)}}}}}}
 		if text, err := json.Marshal(m); err != nil || len(text) <= maxBytes || len(widgets) == 1 {
 			return m

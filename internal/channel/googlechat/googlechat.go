@@ -52,10 +52,11 @@ type Space struct {
 	pace  *rate.Limiter
 }
 
-// Google takes 60 messages a minute in a space, of all its apps together.
+// Google takes 60 messages a minute in a space, of all its apps together: these are as many
+// within any minute.
 // https://developers.google.com/workspace/chat/limits
 const (
-	perMinute = 60
+	perMinute = 50
 	atOnce    = 10
 )
 
@@ -176,7 +177,7 @@ func (s *Space) Test(ctx context.Context, _ access.Principal) (steps []notice.St
 	name, err := "secret", s.Probe(ctx, func(name, text string) { steps = append(steps, notice.Step{Name: name, Text: text}) })
 	if err == nil {
 		l, id := s.c.Writer.Language, "test-"+strings.ToLower(rand.Text())
-		facts := notice.Facts{Heading: l.Text("notice.chat.test"), Brief: l.Text("notice.chat.test.text")}
+		facts := notice.Facts{BriefHeading: l.Text("notice.chat.test"), Brief: l.Text("notice.chat.test.text")}
 		var sent string
 		if name = "message"; err == nil {
 			sent, err = s.post(ctx, compose(facts, id), id)

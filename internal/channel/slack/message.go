@@ -53,11 +53,11 @@ type text struct {
 // Slack. All but the link, which is ours, is plain text to Slack.
 func (t *telling) message(place bool, missing []access.Principal) message {
 	f := t.facts
-	lead := f.Intro
+	heading, lead := f.Heading, f.Intro
 	if place {
-		lead = f.Brief
+		heading, lead = f.BriefHeading, f.Brief
 	}
-	blocks := []block{plain("header", f.Heading, maxHeader), plain("section", lead, maxText)}
+	blocks := []block{plain("header", heading, maxHeader), plain("section", lead, maxText)}
 	if rows := lines(f.Rows, maxText-1); rows != "" {
 		blocks = append(blocks, plain("section", rows, maxText))
 	}
