@@ -324,6 +324,9 @@ func TestAServerThatHangsIsLeft(t *testing.T) {
 			t.Errorf("%s: %v", k.name, failed)
 		}
 		secretless(t, k.name, fmt.Sprint(failed))
+		if strings.Contains(failed[0].Err.Error(), hanging.URL) {
+			t.Errorf("%s tells the address: %v", k.name, failed[0].Err)
+		}
 	}
 }
 
