@@ -3,7 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +18,7 @@ import (
 	"jitaccess/internal/application/managed"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
+	"jitaccess/internal/events"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
 )
@@ -30,29 +34,54 @@ type applications struct {
 	// read reads where a key is kept.
 	read func(ctx context.Context, place string) ([]byte, error)
 	now  func() time.Time
+	log  *slog.Logger
 
 	mu   sync.Mutex
-	kept map[string]*keptValue
+	kept map[string]*keptPlace
 }
 
-// keptValue is what was read from where it is kept, such as a key.
-type keptValue struct {
+// keptPlace is a place where something is kept, such as a key, and what was read there.
+type keptPlace struct {
+	// fixed: what is there never changes.
+	fixed bool
+	// value is the last that could be read, and good when; zero is none.
 	value any
-	err   error
-	at    time.Time
+	good  time.Time
+	// err is why it could not be read the last time, and at is when that was.
+	err error
+	at  time.Time
+	// reading is closed when it has been read, which is under way; nil where it is not.
+	reading chan struct{}
 }
 
-// How long what was read from a file holds, which may be replaced, and how long what
-// could not be read is not tried again. A version of a secret never changes.
+// How long what was read holds where it may be replaced, how long it serves where it cannot be
+// read again, how long what could not be read is not tried again, and how long reading may take.
 const (
 	fileKeyTime   = time.Minute
+	lastKeyTime   = time.Hour
 	failedKeyTime = 10 * time.Second
 	keyReadTime   = 5 * time.Second
 )
 
+// isFixed is whether what is kept at a place never changes: a version of a secret by its number.
+func isFixed(place string) bool {
+	return strings.HasPrefix(place, "projects/") && strings.Trim(place[strings.LastIndex(place, "/")+1:], "0123456789") == ""
+}
+
+// due is whether it is to be read.
+func (p *keptPlace) due(now time.Time) bool {
+	switch {
+	case p.err != nil:
+		return now.Sub(p.at) >= failedKeyTime
+	case p.good.IsZero():
+		return true
+	}
+	return !p.fixed && now.Sub(p.at) >= fileKeyTime
+}
+
 // newApplications are the applications of a service.
-func newApplications(terms broker.Policy, google *cloud, byPage *managed.Registry, k clock) *applications {
-	a := &applications{now: k.now, kept: map[string]*keptValue{}, file: func() *policy.File { return nil }}
+func newApplications(terms broker.Policy, google *cloud, byPage *managed.Registry, log *slog.Logger, k clock) *applications {
+	a := &applications{now: k.now, log: log, kept: map[string]*keptPlace{}, file: func() *policy.File { return nil }}
 	if byPage != nil {
 		a.managed = byPage
 	}
@@ -84,7 +113,7 @@ func (a *applications) Applications(ctx context.Context) ([]application.Applicat
 	case file != nil && len(file.Applications) > 0:
 		return access.Each(file.Applications, func(of policy.Application) application.Application {
 			one := of.Application
-			one.Keys, one.KeysErr = a.keysAt(ctx, of.SigningKeys)
+			one.Keys = func(ctx context.Context) ([]application.Key, error) { return a.keysAt(ctx, of.SigningKeys) }
 			return one
 		}), nil
 	case a.managed != nil:
@@ -120,31 +149,82 @@ func (a *applications) keyAt(ctx context.Context, place string) (application.Key
 }
 
 // keptAt is what is kept at a place, of which it is read anew now and then. What is kept there is
-// always read in the same way.
-func keptAt[T any](ctx context.Context, a *applications, what, place string, parse func([]byte) (T, error)) (T, error) {
+// always read in the same way. Nobody waits for a place but who wants what is there, and nobody
+// where it could not be read a moment ago: it is tried again beside them.
+func keptAt[T any](ctx context.Context, a *applications, what, place string, parse func([]byte) (T, error)) (value T, err error) {
+	named := "the " + what + " at " + place
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	now, key := a.now(), what+" "+place
-	if known := a.kept[key]; known != nil {
-		age := now.Sub(known.at)
-		secret := strings.HasPrefix(place, "projects/")
-		if known.err == nil && (secret || age < fileKeyTime) || known.err != nil && age < failedKeyTime {
-			value, _ := known.value.(T)
-			return value, known.err
+	p := a.kept[named]
+	if p == nil {
+		p = &keptPlace{fixed: isFixed(place)}
+		a.kept[named] = p
+	}
+	if p.reading == nil && p.due(a.now()) {
+		reading := make(chan struct{})
+		p.reading = reading
+		ctx := context.WithoutCancel(ctx)
+		go func() {
+			defer close(reading)
+			ctx, cancel := context.WithTimeout(ctx, keyReadTime)
+			defer cancel()
+			text, err := a.read(ctx, place)
+			var value any
+			if err == nil {
+				value, err = parse(text)
+			}
+			a.keep(p, value, named, err)
+		}()
+	}
+	reading, failed := p.reading, p.err != nil
+	a.mu.Unlock()
+	if reading != nil && !failed {
+		wait := time.NewTimer(keyReadTime + time.Second) // a file may not hear that its time is over
+		defer wait.Stop()
+		select {
+		case <-reading:
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-wait.C:
+			a.hangs(p, reading, named)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyReadTime)
-	defer cancel()
-	text, err := a.read(ctx, place)
-	var value T
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if age := a.now().Sub(p.good); !p.good.IsZero() && (p.fixed || age < lastKeyTime) {
+		return p.value.(T), nil
+	}
+	return value, cmp.Or(p.err, err, fmt.Errorf("%s: it is still being read", named))
+}
+
+// keep keeps what was read, or that it could not be. What is no longer there is not used any more.
+func (a *applications) keep(p *keptPlace, value any, named string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p.reading, p.at = nil, a.now()
 	if err == nil {
-		value, err = parse(text)
+		p.value, p.good, p.err = value, p.at, nil
+		return
 	}
-	if err != nil {
-		err = fmt.Errorf("the %s at %s: %w", what, place, err)
+	if errors.Is(err, fs.ErrNotExist) {
+		p.good = time.Time{}
 	}
-	a.kept[key] = &keptValue{value, err, now}
-	return value, err
+	a.failed(p, named, err)
+}
+
+// hangs is for a place that has not answered, and may never.
+func (a *applications) hangs(p *keptPlace, reading chan struct{}, named string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p.reading == reading && p.err == nil {
+		a.failed(p, named, errors.New("no answer"))
+	}
+}
+
+func (a *applications) failed(p *keptPlace, named string, err error) {
+	if p.err == nil {
+		a.log.Warn(named+" cannot be read; what was read there last serves for an hour", "event", events.UnreadKey, "error", err)
+	}
+	p.err = fmt.Errorf("%s: %w", named, err)
 }
 
 // immediate is whether what is granted on a resource holds at once.

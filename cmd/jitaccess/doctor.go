@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/application/managed"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
@@ -95,12 +96,18 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		live = &livePolicy{base: policyOf(c), deployment: enforced(c), read: policyText(google, kept), log: slog.New(slog.DiscardHandler),
 			now: time.Now}
 		dc.PolicyFile = live.take
-		hub := newGitHub(c, newApplications(live, google, nil, wallClock), wallClock)
+		hub := newGitHub(c, newApplications(live, google, nil, slog.New(slog.DiscardHandler), wallClock), wallClock)
 		dc.GitHub = hub.examine
 	}
 	examineIdentity(&dc, c, platform)
 	if !c.Ledger.Database.IsZero() {
-		dc.Ledger = func(ctx context.Context) (doctor.Memory, error) { return examineLedger(ctx, c, google) }
+		dc.Ledger = func(ctx context.Context) (doctor.Memory, error) {
+			m, err := examineLedger(ctx, c, google)
+			if live != nil && live.hasApplications() {
+				m.Keys, m.SealErr = nil, nil // nobody uses them
+			}
+			return m, err
+		}
 	}
 	if signsHere(c) {
 		dc.Passkeys = func(ctx context.Context) (doctor.Passkeys, error) { return examinePasskeys(ctx, c, google, live) }
@@ -134,7 +141,13 @@ func examineLedger(ctx context.Context, c *config.Config, google *cloud) (doctor
 		return m, err
 	}
 	defer end()
-	_, _, _, err = store.Overdue(ctx, wallClock.now())
+	if _, _, _, err = store.Overdue(ctx, wallClock.now()); err != nil || c.Ledger.ByAccount() {
+		return m, err
+	}
+	sealer, err := newSealer(ctx, c, google)
+	m.SealErr = err
+	sealed, err := managed.Examine(ctx, applicationDeeds{store}, sealer)
+	m.Keys = access.Each(sealed, func(k managed.SealedKey) doctor.SealedKey { return doctor.SealedKey(k) })
 	return m, err
 }
 

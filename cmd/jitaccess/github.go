@@ -77,7 +77,8 @@ func (a *applications) gitHubApp(ctx context.Context, c policy.GitHub) (app gith
 func (g *gitHub) Read(ctx context.Context, name string, header http.Header, body []byte) (ask broker.AskFor, asks bool, err error) {
 	of, app, err := g.app(ctx, name)
 	if of == nil && err == nil {
-		err = &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadDelivery, Err: fmt.Errorf("no application %q is a GitHub App", name)}
+		err = &access.Error{Kind: access.Unauthenticated, Code: access.CodeBadDelivery,
+			Err: fmt.Errorf("no application %q is a GitHub App", name)}
 	}
 	if err != nil {
 		return ask, false, err
@@ -144,8 +145,9 @@ func (g *gitHub) examine(ctx context.Context) (found []doctor.GitHubApp) {
 				break
 			}
 			said, err := g.Installed(ctx, app, id)
-			one.Installations = append(one.Installations, doctor.GitHubInstallation{ID: id, Account: said.Account.Login, Suspended: said.Suspended != "",
-				Permitted: said.Permissions["deployments"] == "write", Subscribed: slices.Contains(said.Events, "deployment_protection_rule"), Err: err})
+			one.Installations = append(one.Installations, doctor.GitHubInstallation{ID: id, Account: said.Account.Login,
+				Suspended: said.Suspended != "", Permitted: said.Permissions["deployments"] == "write",
+				Subscribed: slices.Contains(said.Events, "deployment_protection_rule"), Err: err})
 		}
 		found = append(found, one)
 	}

@@ -19,12 +19,27 @@ import (
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
+	// written is closed once a line with the text comes.
+	text    string
+	written chan struct{}
 }
 
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.written != nil && bytes.Contains(p, []byte(l.text)) {
+		close(l.written)
+		l.written = nil
+	}
 	return l.b.Write(p)
+}
+
+// waits returns what is closed once a line with the text comes.
+func (l *lockedBuffer) waits(text string) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text, l.written = text, make(chan struct{})
+	return l.written
 }
 
 func (l *lockedBuffer) String() string {

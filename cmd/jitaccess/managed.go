@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/application/managed"
@@ -12,7 +13,6 @@ import (
 	"jitaccess/internal/callback"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
-	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/seal"
@@ -29,6 +29,27 @@ func newManaged(ctx context.Context, c *config.Config, google *cloud, kept *ledg
 	if kept == nil || c.Ledger.ByAccount() || c.Apps.SealKey.IsZero() {
 		return nil, nil
 	}
+	sealer, err := newSealer(ctx, c, google)
+	if err != nil {
+		return nil, err
+	}
+	byPage := managed.New(managed.Config{Deeds: applicationDeeds{kept}, Authority: who, Sealer: sealer, Now: k.now, Random: rand.Reader})
+	go every(ctx, k, 24*time.Hour, func() {
+		if n, err := byPage.Reseal(ctx); err != nil {
+			log.Error("keys of applications could not all be sealed anew: leave the older key in SEAL_KEY",
+				"event", events.Application, "error", err)
+		} else if n > 0 {
+			log.Info("keys of applications were sealed anew with the newest key of SEAL_KEY", "event", events.Application, "applications", n)
+		}
+	})
+	return byPage, nil
+}
+
+// newSealer seals keys of applications; nil without SEAL_KEY.
+func newSealer(ctx context.Context, c *config.Config, google *cloud) (*seal.Sealer, error) {
+	if c.Apps.SealKey.IsZero() {
+		return nil, nil
+	}
 	text, err := keptText(ctx, "SEAL_KEY", c.Apps.SealKey, google.here)
 	if err != nil {
 		return nil, err
@@ -41,14 +62,7 @@ func newManaged(ctx context.Context, c *config.Config, google *cloud, kept *ledg
 	if err != nil {
 		return nil, fmt.Errorf("SEAL_KEY: %w", err)
 	}
-	return managed.New(managed.Config{Deeds: applicationDeeds{kept}, Authority: who, Sealer: sealer, Now: k.now, Random: rand.Reader,
-		Changed: func(ctx context.Context, caller access.Caller, name, what string, alone bool) {
-			level, text := slog.LevelInfo, "an application was changed"
-			if alone {
-				level, text = journal.LevelAlert, "an application was changed by the only administrator, so that nobody else has agreed"
-			}
-			log.Log(ctx, level, text, "event", events.Application, "application", name, "change", what, "user", string(caller.Principal))
-		}}), nil
+	return sealer, nil
 }
 
 // appPages are what the pages of applications show; nil without a ledger, where there are none.
@@ -57,7 +71,7 @@ func appPages(c *config.Config, all *applications, byPage *managed.Registry, req
 		return nil
 	}
 	return &server.Apps{Registry: all, Managed: byPage, AsCode: all.AsCode, Unsealed: !c.Ledger.ByAccount() && c.Apps.SealKey.IsZero(),
-		Ask: requests.AskFor, Origin: c.Server.PublicURL}
+		Ask: requests.AskFor, Origin: c.Server.MachinesURL}
 }
 
 // newCallbacks tells people by their channels, and applications by calling them back.
@@ -79,6 +93,7 @@ func (a applicationDeeds) Deeds(ctx context.Context) ([]managed.Deed, error) {
 }
 
 // Append implements managed.Deeds.
-func (a applicationDeeds) Append(ctx context.Context, d managed.Deed) error {
-	return a.kept.Append(ctx, ledger.Deed{Kind: ledger.DeedApplication, Of: d.Of, Number: d.Number, At: d.At, By: d.By, Body: d.Body})
+func (a applicationDeeds) Append(ctx context.Context, d managed.Deed, notices ...access.Notice) error {
+	kept := ledger.Deed{Kind: ledger.DeedApplication, Of: d.Of, Number: d.Number, At: d.At, By: d.By, Body: d.Body}
+	return a.kept.Append(ctx, kept, notices...)
 }

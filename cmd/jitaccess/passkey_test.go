@@ -51,7 +51,8 @@ func TestPasskeyStory(t *testing.T) {
 	if err := os.WriteFile(policy, []byte(signedPolicy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := openBrowser(t, startSandboxWith(t, policy, nil), true)
+	origin := startSandboxWith(t, policy, nil)
+	b := openBrowser(t, origin, true)
 	b.authenticator()
 
 	b.be("Alice Moreau")
@@ -66,27 +67,44 @@ func TestPasskeyStory(t *testing.T) {
 	b.open(link)
 	b.sees("Approvals are signed here, and you have no passkey for it.", "Deny")
 	b.open("/passkeys")
-	b.fill("name", "Laptop")
-	b.press("Add passkey")
+	if _, err := chromedp.RunResponse(b.ctx, chromedp.SendKeys("#name", "Laptop\r")); err != nil { // by keyboard alone
+		t.Fatal(err)
+	}
 	b.sees("waits for an administrator", "Laptop", "Never used")
 	b.open(link)
 	b.sees("no administrator has approved your passkey")
 
+	plain := openBrowser(t, origin, false)
+	plain.be("Bob Tanaka")
+	plain.open("/passkeys")
+	plain.sees("Laptop", "Passkeys need scripts, which are switched off in this browser.")
+	plain.fill("name", "Phone")
+	plain.press("Add passkey")
+	plain.sees("signed with a passkey, and was not", "in a browser with scripts")
+
+	b.be("Alice Moreau")
+	b.open(link)
+	b.sees("(no passkey yet that counts here)")
+	b.looks("request that nobody can sign")
+
 	b.be("Erin Silva")
 	b.open("/passkeys")
 	b.sees("Laptop", "bob@example.com")
+	b.looks("passkeys of others")
 	b.press("Approve")
 
 	b.be("Bob Tanaka")
 	b.open(link)
 	b.press("Approve")
 	b.sees("Approve this?", "What you sign")
+	b.looks("what is signed")
 	b.tick("I have read above")
 	b.press("Sign and approve")
 	b.open("/sandbox/policy?resource=projects/" + project)
 	b.sees("Approved by bob@example.com, justification: Node 7 hangs")
 	b.open("/passkeys")
 	b.sees("approved", "Last used")
+	b.looks("passkeys")
 
 	found, err := filepath.Glob(filepath.Join(os.TempDir(), "jitaccess-*", "jitaccess.db"))
 	if err != nil || len(found) != 1 {

@@ -488,6 +488,19 @@ func (p *policyCommand) diff(files []string) (int, error) {
 	if err != nil {
 		return exitUsage, err
 	}
+	changed := policy.CompareApplications(policies[0], policies[1], func(of policy.Refined, id access.EntitlementID) policy.Explanation {
+		return of.Explain(access.Subject{Entitlement: id, Kind: access.Peers, At: p.now})
+	})
+	for _, c := range changed {
+		fmt.Fprintf(p.stdout, "%s: %s: %s\n", c.Change, c.Of, strings.Join(c.Differs, "; "))
+	}
+	asking := len(policies[0].File().Applications) > 0 || len(policies[1].File().Applications) > 0
+	if asking {
+		fmt.Fprintf(p.stdout, "applications and templates that are not as before: %d\n", len(changed))
+	}
+	if len(subjects) == 0 && asking {
+		return exitOK, nil
+	}
 	if len(subjects) == 0 {
 		return exitUsage, errors.New("the listing names nobody, so that nothing is compared; " +
 			"give what \"jitaccess eligible\" prints to --eligible or to standard input")

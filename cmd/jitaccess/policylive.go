@@ -317,3 +317,10 @@ var levels = map[string]*regexp.Regexp{config.IAP: policy.GoogleLevels, config.O
 func signsHere(c *config.Config) bool {
 	return !c.Ledger.Database.IsZero() && !c.Ledger.ByAccount() && c.Server.PublicURL != ""
 }
+
+// hasApplications is whether the policy that was taken has applications, which are then not
+// managed by page.
+func (p *livePolicy) hasApplications() bool {
+	taken := p.taken.Load()
+	return taken != nil && len(taken.File().Applications) > 0
+}

@@ -255,7 +255,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	apps := newApplications(terms, google, byPage, k)
+	apps := newApplications(terms, google, byPage, logger, k)
 	hub := newGitHub(c, apps, k)
 	if memory.ledger != nil { // what they ask for is nowhere but there
 		providers = append(providers, registeredApplications(apps, k))
@@ -269,6 +269,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
+	}
+	if byPage != nil {
+		ports.Managed = byPage
 	}
 	if signsHere(c) {
 		ports.Signatures = memory.ledger
@@ -288,7 +291,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), Accounts: accounts(mailAccount{mailer, c, account}, talk), Apps: appPages(c, apps, byPage, requests), Version: version,
+		Provider: providersOf(c), Accounts: accounts(mailAccount{mailer, c, account}, talk), Apps: appPages(c, apps, byPage,
+			requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			checks := map[string]error{}

@@ -132,7 +132,7 @@ type Caller struct {
 	// MethodSystem.
 	Method string
 	// Application is the name of the application that asks, with MethodApplication; Principal
-	// is empty then. Otherwise it is empty.
+	// is empty then, or the administrator who tries it. Otherwise it is empty.
 	Application string
 	// AtAdmin: the request came to the administration page, by the address as it was sent
 	// and not by what that could be read as, and whoever gets there has been let there by
@@ -142,3 +142,7 @@ type Caller struct {
 	// after that moment need not be read a second time. Zero shares nothing.
 	Arrived time.Time
 }
+
+// OfApplication is an application among principals, where what each causes is counted:
+// "app:NAME". No person is spelled so: an address has no colon.
+func OfApplication(name string) Principal { return Principal("app:" + name) }

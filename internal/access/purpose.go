@@ -32,7 +32,8 @@ func WithPurpose(ctx context.Context, p Purpose) context.Context {
 	return context.WithValue(ctx, purposeKey{}, purposed{p, by})
 }
 
-// WithPerson says for whom it is done: one person gets a part of each quota only.
+// WithPerson says for whom it is done, which may be an application (OfApplication): one person
+// gets a part of each quota only, and so does one application.
 func WithPerson(ctx context.Context, by Principal) context.Context {
 	p, _ := PurposeOf(ctx)
 	return context.WithValue(ctx, purposeKey{}, purposed{p, by})

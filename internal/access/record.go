@@ -39,7 +39,27 @@ const (
 	PasskeyEnrolled Action = "passkey enrolled"
 	PasskeyApproved Action = "passkey approved" // somebody else says that it is its holder's
 	PasskeyRemoved  Action = "passkey removed"
+
+	// These are of an application that is managed by page, and of no request: Event.Change says
+	// what was done.
+	ApplicationChanged  Action = "application changed"
+	ApplicationProposed Action = "application change proposed" // it holds once another administrator agrees
+	ApplicationAgreed   Action = "application change agreed"
+	ApplicationDropped  Action = "application change dropped"
+	ApplicationAlone    Action = "application changed alone" // it lets more happen, and there is nobody else who could agree
 )
+
+// ApplicationChange is what an administrator did to an application that is managed by page.
+type ApplicationChange struct {
+	Application string
+	// Number is that of the deed that it is, By whose, and At when.
+	Number int
+	By     Principal
+	At     time.Time
+	// What is of what it is a change: "created", "active", "uri", "keys", "hosts", and
+	// "template KEY".
+	What []string
+}
 
 // IsIntent is whether something is done only if the event can be recorded. The others
 // say what became of it, or that it was refused; they are facts already.
@@ -72,6 +92,8 @@ type Event struct {
 	Trying Action
 	// Passkey is Passkey.ID of what it is about.
 	Passkey string
+	// Change is what was done to an application.
+	Change ApplicationChange
 }
 
 // NoticeKind is what people are told.
@@ -108,10 +130,18 @@ const (
 	NoticePasskeyAdded    NoticeKind = "passkey-added"
 	NoticePasskeyApproved NoticeKind = "passkey-approved"
 	NoticePasskeyRemoved  NoticeKind = "passkey-removed"
+	// NoticeChangeWaits asks administrators to agree to what another one wants to change of an
+	// application; NoticeChangedAlone tells that one changed it without others, who could have
+	// agreed. There is no request.
+	NoticeChangeWaits  NoticeKind = "application-waits"
+	NoticeChangedAlone NoticeKind = "application-alone"
 	// NoticeHappened is of all else that happens to a request (Notice.Did), for channels that
 	// tell of everything (Channel.Everything); people get no mail of it.
 	NoticeHappened NoticeKind = "happened"
 )
+
+// OfApplication is whether it tells of a change of an application, and of no request.
+func (k NoticeKind) OfApplication() bool { return k == NoticeChangeWaits || k == NoticeChangedAlone }
 
 // OfPasskey is whether it tells of a passkey, and of no request.
 func (k NoticeKind) OfPasskey() bool {
@@ -159,7 +189,10 @@ type Notice struct {
 	// Passkey is what it tells of, as it is then, where it tells of one (OfPasskey); of Request
 	// there is only the Principal then, who is its holder.
 	Passkey Passkey
-	// ReviewURL opens the request; BaseURL is the home page. Both absolute.
+	// Change is what it tells of, where it tells of a change of an application (OfApplication).
+	Change ApplicationChange
+	// ReviewURL opens the request, or what else it tells of; BaseURL is the home page. Both
+	// absolute.
 	ReviewURL, BaseURL string
 }
 

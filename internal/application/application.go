@@ -13,10 +13,10 @@ type Application struct {
 	// Name is unique (Name). URI is the issuer of its tokens, and the audience of what it
 	// gets.
 	Name, URI string
-	// Keys are those that its tokens are signed with, the newest first, at most two. KeysErr
-	// is why they are not known now; nobody can be taken for the application until they are.
-	Keys    []Key
-	KeysErr error
+	// Keys returns those that its tokens are signed with, the newest first, at most two. An error
+	// is that they are not known now, or not before the context is over; nobody can be taken for
+	// the application until they are. What a Registry returns has it always.
+	Keys func(context.Context) ([]Key, error)
 	// CallbackHosts are the hosts to which it may be called back.
 	CallbackHosts []string
 	// Templates are in the order of their author.
@@ -30,6 +30,11 @@ type Key struct {
 	// ID tells the keys of one application apart.
 	ID     string
 	Secret []byte
+}
+
+// Known are keys that need not be read.
+func Known(keys ...Key) func(context.Context) ([]Key, error) {
+	return func(context.Context) ([]Key, error) { return keys, nil }
 }
 
 // Template is what an application can ask for. The zero value lets nobody have anything.

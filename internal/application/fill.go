@@ -111,9 +111,13 @@ func (t *Template) Fits(data map[string]string) bool {
 }
 
 // matches is whether the pattern matches the whole value, whether or not its author anchored
-// it.
+// it: a match of the whole value is the longest of those that begin first. Nothing is put around
+// the pattern, which could end in the middle of something (\Q).
 func (f Field) matches(value string) bool {
-	return regexp.MustCompile(`^(?:` + f.Pattern.String() + `)$`).MatchString(value)
+	longest := *f.Pattern
+	longest.Longest()
+	at := longest.FindStringIndex(value)
+	return at != nil && at[0] == 0 && at[1] == len(value)
 }
 
 // placeholder is where the value of a field stands in a title.

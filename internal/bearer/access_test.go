@@ -119,7 +119,7 @@ func TestDataDigestIsOfCanonicalJSON(t *testing.T) {
 func BenchmarkAuthenticate(b *testing.B) {
 	token := signed(b, good(nil), key)
 	for b.Loop() {
-		if _, err := bearer.Authenticate(token, origins, issuers, noon); err != nil {
+		if _, err := bearer.Authenticate(b.Context(), token, origins, issuers, noon); err != nil {
 			b.Fatal(err)
 		}
 	}

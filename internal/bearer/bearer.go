@@ -7,6 +7,7 @@ package bearer
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -69,7 +70,7 @@ var (
 // An *access.Error says nothing about the token: the keys of the application that it names are
 // not known now. Every other error is for the log: who sent the token must not learn which part
 // of it was wrong.
-func Authenticate(token string, audiences []string, all []application.Application, now time.Time) (Authentication, error) {
+func Authenticate(ctx context.Context, token string, audiences []string, all []application.Application, now time.Time) (Authentication, error) {
 	var makers []application.Application // of each secret
 	var unknown error
 	claims, by, err := jose.VerifyShared(token, func(said jose.Claims) (secrets [][]byte) {
@@ -77,8 +78,9 @@ func Authenticate(token string, audiences []string, all []application.Applicatio
 			if iss, _ := said.String("iss"); !named(a.URI, iss) {
 				continue
 			}
-			unknown = cmp.Or(unknown, a.KeysErr)
-			for _, key := range a.Keys {
+			keys, err := a.Keys(ctx)
+			unknown = cmp.Or(unknown, err)
+			for _, key := range keys {
 				makers, secrets = append(makers, a), append(secrets, key.Secret)
 			}
 		}

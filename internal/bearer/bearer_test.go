@@ -2,6 +2,7 @@ package bearer_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -27,11 +28,11 @@ var (
 	errDown = errors.New("the secret is disabled")
 
 	issuers = []application.Application{
-		{Name: "deployer", URI: "https://deploy.example.com", Keys: []application.Key{{Secret: next}, {Secret: key}}, Active: true},
-		{Name: "console", URI: "https://console.example.com:8443/app", Keys: []application.Key{{Secret: theirs}, {Secret: short}}, Active: true},
-		{Name: "empty", URI: "", Keys: []application.Key{{Secret: theirs}}, Active: true},
-		{Name: "retired", URI: "https://retired.example.com", Keys: []application.Key{{Secret: key}}},
-		{Name: "sealed", URI: "https://sealed.example.com", KeysErr: errDown, Active: true},
+		{Name: "deployer", URI: "https://deploy.example.com", Keys: application.Known(application.Key{Secret: next}, application.Key{Secret: key}), Active: true},
+		{Name: "console", URI: "https://console.example.com:8443/app", Keys: application.Known(application.Key{Secret: theirs}, application.Key{Secret: short}), Active: true},
+		{Name: "empty", URI: "", Keys: application.Known(application.Key{Secret: theirs}), Active: true},
+		{Name: "retired", URI: "https://retired.example.com", Keys: application.Known(application.Key{Secret: key})},
+		{Name: "sealed", URI: "https://sealed.example.com", Keys: func(context.Context) ([]application.Key, error) { return nil, errDown }, Active: true},
 	}
 	origins = []string{"https://access.example.com", "https://machines.example.com:8443"}
 )
@@ -56,7 +57,7 @@ func signed(t testing.TB, claims jwt.MapClaims, key []byte) string {
 
 func TestWhoMadeATokenAndWhatItSays(t *testing.T) {
 	token := signed(t, good(map[string]any{"ticket": "T-1", "n": 12345678901234567, "list": []string{"a"}}), key)
-	a, err := bearer.Authenticate(token, origins, issuers, noon)
+	a, err := bearer.Authenticate(t.Context(), token, origins, issuers, noon)
 	if err != nil || a.Application != "deployer" || a.Subject != "ana" || a.ID != "jti:7" {
 		t.Fatalf("%+v, %v", a, err)
 	}
@@ -65,8 +66,8 @@ func TestWhoMadeATokenAndWhatItSays(t *testing.T) {
 		t.Errorf("claims %s", text)
 	}
 	// Without an id it is told from others by what it is.
-	one, err1 := bearer.Authenticate(signed(t, good(map[string]any{"jti": nil}), key), origins, issuers, noon)
-	two, err2 := bearer.Authenticate(signed(t, good(map[string]any{"jti": nil, "sub": "ben"}), key), origins, issuers, noon)
+	one, err1 := bearer.Authenticate(t.Context(), signed(t, good(map[string]any{"jti": nil}), key), origins, issuers, noon)
+	two, err2 := bearer.Authenticate(t.Context(), signed(t, good(map[string]any{"jti": nil, "sub": "ben"}), key), origins, issuers, noon)
 	if err1 != nil || err2 != nil || one.ID == two.ID || !strings.HasPrefix(one.ID, "digest:") {
 		t.Errorf("%q, %v; %q, %v", one.ID, err1, two.ID, err2)
 	}
@@ -86,13 +87,13 @@ func TestWhatATokenMaySay(t *testing.T) {
 		"a subject of the greatest length": {"sub": strings.Repeat("s", 255)},
 		"no id":                            {"jti": nil},
 	} {
-		if _, err := bearer.Authenticate(signed(t, good(changes), key), origins, issuers, noon); err != nil {
+		if _, err := bearer.Authenticate(t.Context(), signed(t, good(changes), key), origins, issuers, noon); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	// Both keys while one replaces the other.
 	for _, k := range [][]byte{key, next} {
-		if _, err := bearer.Authenticate(signed(t, good(nil), k), origins, issuers, noon); err != nil {
+		if _, err := bearer.Authenticate(t.Context(), signed(t, good(nil), k), origins, issuers, noon); err != nil {
 			t.Error(err)
 		}
 	}
@@ -116,7 +117,7 @@ func TestWhatATokenMayNotSay(t *testing.T) {
 		"an empty id": {"jti": ""}, "an id that is none": {"jti": 7}, "an id too long": {"jti": strings.Repeat("j", 256)},
 		"deep": {"x": json.RawMessage("[[[[[[[[1]]]]]]]]")},
 	} {
-		a, err := bearer.Authenticate(signed(t, good(changes), key), origins, issuers, noon)
+		a, err := bearer.Authenticate(t.Context(), signed(t, good(changes), key), origins, issuers, noon)
 		if err == nil || a.Application != "" || strings.Contains(err.Error(), "ana") || strings.Contains(err.Error(), "example") {
 			t.Errorf("%s: %+v, %v", what, a, err)
 		}
@@ -130,7 +131,7 @@ func TestWhatATokenMayNotSay(t *testing.T) {
 		"one that is not active": signed(t, good(map[string]any{"iss": "retired.example.com"}), key),
 		"an unknown key":         signed(t, good(nil), bytes.Repeat([]byte{9}, 32)),
 	} {
-		if a, err := bearer.Authenticate(token, origins, issuers, noon); err == nil {
+		if a, err := bearer.Authenticate(t.Context(), token, origins, issuers, noon); err == nil {
 			t.Errorf("%s: %+v", what, a)
 		}
 	}
@@ -139,7 +140,7 @@ func TestWhatATokenMayNotSay(t *testing.T) {
 // Whose keys are not known now, nobody is told that they are wrong.
 func TestKeysThatAreNotKnownNow(t *testing.T) {
 	for iss, want := range map[string]error{"sealed.example.com": errDown, "deploy.example.com": nil} {
-		_, err := bearer.Authenticate(signed(t, good(map[string]any{"iss": iss}), theirs), origins, issuers, noon)
+		_, err := bearer.Authenticate(t.Context(), signed(t, good(map[string]any{"iss": iss}), theirs), origins, issuers, noon)
 		e, _ := errors.AsType[*access.Error](err)
 		if err == nil || want != nil && (e == nil || e.Kind != access.Unavailable || !errors.Is(err, want)) || want == nil && e != nil {
 			t.Errorf("%s: %v", iss, err)
@@ -154,7 +155,7 @@ func TestTokensAreOfOneKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err := bearer.Authenticate(text, origins, issuers, noon); err == nil {
+	if a, err := bearer.Authenticate(t.Context(), text, origins, issuers, noon); err == nil {
 		t.Errorf("%+v", a)
 	}
 	if a, err := s.Verify(signed(t, good(nil), key)); err == nil {
@@ -162,7 +163,7 @@ func TestTokensAreOfOneKind(t *testing.T) {
 	}
 	// The published key as a secret, as it stands in the document and as its coordinates.
 	for _, secret := range [][]byte{s.KeySet(), bytes.TrimSpace(s.KeySet())} {
-		if a, err := bearer.Authenticate(signed(t, good(nil), secret), origins, issuers, noon); err == nil {
+		if a, err := bearer.Authenticate(t.Context(), signed(t, good(nil), secret), origins, issuers, noon); err == nil {
 			t.Errorf("%+v", a)
 		}
 		if a, err := s.Verify(signed(t, good(nil), secret)); err == nil {
@@ -176,7 +177,7 @@ func FuzzAuthenticate(f *testing.F) {
 		f.Add(signed(f, claims, key))
 	}
 	f.Fuzz(func(t *testing.T, token string) {
-		if a, err := bearer.Authenticate(token, origins, issuers, noon); err == nil && (a.Application != "deployer" || a.Subject == "" || a.ID == "") {
+		if a, err := bearer.Authenticate(t.Context(), token, origins, issuers, noon); err == nil && (a.Application != "deployer" || a.Subject == "" || a.ID == "") {
 			t.Errorf("%+v", a)
 		}
 	})

@@ -137,7 +137,11 @@ func (b *Broker) completes(ctx context.Context, caller access.Caller, apps Appli
 	id := access.EntitlementID{Resource: r.Resource, Role: access.Role("roles/" + asking.Template)}
 	r.Entitlements, r.Created = []access.EntitlementID{id}, b.c.Now().UTC().Truncate(time.Second)
 	r.Justification = cmp.Or(strings.TrimSpace(a.Reason), asking.Title)
-	if r.Principal, asking.Unlinked, err = b.linked(asking, unlinked); err != nil {
+	template, err := apps.Terms(ctx, id)
+	if err != nil {
+		return access.Terms{}, err
+	}
+	if r.Principal, asking.Unlinked, err = b.linked(caller, asking, template, unlinked); err != nil {
 		return access.Terms{}, err
 	}
 	r.Asking = asking
@@ -154,8 +158,14 @@ func (b *Broker) completes(ctx context.Context, caller access.Caller, apps Appli
 	r.Terms = b.kept(terms)
 	// Whoever its name in the application is, or becomes, is the person it is for.
 	named := []access.Principal{r.Principal, access.Spelled(asking.Application, asking.Subject)}
-	if r.Terms.People = b.peopleOf(named); named[0] != named[1] {
-		r.Terms.People = append(r.Terms.People, named)
+	if p, err := access.ParsePrincipal(asking.Subject); err == nil {
+		named = append(named, p)
+	}
+	slices.Sort(named)
+	if named = slices.Compact(named); len(named) > 1 {
+		r.Terms.People = append(b.peopleOf(named), named)
+	} else {
+		r.Terms.People = b.peopleOf(named)
 	}
 	if r.Reviewers = b.everybodyNamed(*r, terms); len(r.Reviewers) == 0 {
 		return terms, noApprovers(a, nil)
@@ -167,14 +177,14 @@ func (b *Broker) completes(ctx context.Context, caller access.Caller, apps Appli
 // linked is the person for whom an application asks: whoever the policy says bears that name
 // there, or whose address it is. Of whom nobody knows who they are, it is a name that is
 // nobody's, where the template allows that.
-func (b *Broker) linked(a access.Asking, unlinked bool) (access.Principal, bool, error) {
+func (b *Broker) linked(caller access.Caller, a access.Asking, template access.Terms, unlinked bool) (access.Principal, bool, error) {
 	spelled := access.Spelled(a.Application, a.Subject)
 	for _, account := range b.accounts(spelled) {
 		if !account.IsSpelled() {
 			return account, false, nil
 		}
 	}
-	if p, err := access.ParsePrincipal(a.Subject); err == nil && !p.IsSpelled() {
+	if p, err := access.ParsePrincipal(a.Subject); err == nil && (p == caller.Principal || b.isOurs(p, template)) {
 		return p, false, nil
 	}
 	if !unlinked {
@@ -182,6 +192,24 @@ func (b *Broker) linked(a access.Asking, unlinked bool) (access.Principal, bool,
 			Args: access.Args{"application": a.Application, "subject": access.Clip(a.Subject, 100)}}
 	}
 	return spelled, true, nil
+}
+
+// isOurs is whether an address that an application sends is of somebody whom this deployment
+// knows: one of several of a person, or of the domain of whoever is named that approves by the
+// template, or administers or audits here. To every other one nothing is sent: an application must
+// not be able to have strangers written to.
+func (b *Broker) isOurs(p access.Principal, template access.Terms) bool {
+	if p.IsSpelled() || len(b.accounts(p)) > 1 {
+		return !p.IsSpelled()
+	}
+	named := slices.Concat(b.c.Admins, b.c.Auditors)
+	for _, q := range template.Requirements {
+		named = append(named, q.From...)
+	}
+	return slices.ContainsFunc(named, func(spelled string) bool {
+		kind, address, _ := strings.Cut(spelled, ":")
+		return (kind == "user" || kind == "group") && access.Principal(address).Domain() == p.Domain()
+	})
 }
 
 // ForApplication returns a request to the application that made it, with its state of now. To

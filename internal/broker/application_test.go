@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -172,6 +173,12 @@ func TestWhatAnApplicationMayNotAskFor(t *testing.T) {
 		{"for somebody of two lines", func(a *broker.AskFor, _ *application.Application) { a.Subject = "ana\n" },
 			access.Invalid, access.CodeBadSubject, "sub"},
 		{"for somebody of whom nobody knows who it is", func(a *broker.AskFor, _ *application.Application) { a.Subject = "ana" },
+			access.NotAllowed, access.CodeUnlinkedSubject, ""},
+		{"for an address of strangers", func(a *broker.AskFor, _ *application.Application) { a.Subject = "victim@elsewhere.example" },
+			access.NotAllowed, access.CodeUnlinkedSubject, ""},
+		{"for an address that ends like ours", func(a *broker.AskFor, _ *application.Application) { a.Subject = "ana@evil-example.com" },
+			access.NotAllowed, access.CodeUnlinkedSubject, ""},
+		{"for an address below ours", func(a *broker.AskFor, _ *application.Application) { a.Subject = "ana@lists.example.com" },
 			access.NotAllowed, access.CodeUnlinkedSubject, ""},
 		{"for a service account", func(a *broker.AskFor, _ *application.Application) { a.Subject = "robot@p.iam.gserviceaccount.com" },
 			access.NotAllowed, access.CodeUnlinkedSubject, ""},
@@ -377,6 +384,65 @@ func TestForSomebodyWhomNobodyKnows(t *testing.T) {
 	a.Key, a.Subject = "linked", "dan@example.com"
 	if r := mustAskFor(t, b, a).Request; r.Asking.Unlinked || r.Principal != dan {
 		t.Errorf("%+v", r)
+	}
+}
+
+// An application asks for people of ours, and writes to nobody else: an address is a person's
+// where somebody of that domain is named who approves it or administers here, or it stands among
+// the addresses of a person. Every other is of whom nobody knows, and gets no mail.
+func TestNoMailToStrangersOfAnApplication(t *testing.T) {
+	for name, c := range map[string]struct {
+		subject string
+		named   func(w *world, tpl *application.Template)
+		linked  bool
+	}{
+		"of an approver's domain": {subject: "new@example.com", linked: true},
+		"of a group's domain": {subject: "new@leads.example", linked: true, named: func(w *world, tpl *application.Template) {
+			w.GroupsOf[cho], tpl.Approvers = []string{"all@leads.example"}, []string{"group:all@leads.example"}
+		}},
+		"of an administrator's domain": {subject: "new@admins.example", linked: true, named: func(w *world, _ *application.Template) {
+			w.Admins = append(w.Admins, "user:root@admins.example")
+		}},
+		"of an auditor's domain": {subject: "new@audit.example", linked: true, named: func(w *world, _ *application.Template) {
+			w.Auditors = append(w.Auditors, "group:all@audit.example")
+		}},
+		"under people":       {subject: "ana@partner.example", linked: true},
+		"by its name there":  {subject: "contractor@partner.example", linked: true},
+		"a stranger's":       {subject: "victim@elsewhere.example"},
+		"a claim's":          {subject: "new@claims.example", named: func(w *world, _ *application.Template) { w.Admins = append(w.Admins, "claim:x@claims.example") }},
+		"a domain above":     {subject: "new@com"},
+		"a domain below":     {subject: "new@sub.example.com"},
+		"another of partner": {subject: "somebody@partner.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, apps, _ := withApplication(t)
+			apps.all[0].Templates[0].ShowUnlinked = true
+			if c.named != nil {
+				c.named(w, &apps.all[0].Templates[0])
+			}
+			w.Policy = ruled(t, w, `people: [["ana@example.com", "ana@partner.example"], ["contractor@example.com", "app:deployer/contractor@partner.example"]]`)
+			b := w.BrokerOf(w.Registration(), broker.Registration{Provider: application.NewProvider(apps, func() time.Time { return w.Clock }),
+				Name: application.ProviderName, Kinds: application.Kinds})
+			a := deploy()
+			a.Subject = c.subject
+			asked := mustAskFor(t, b, a)
+			if asked.Request.Asking.Unlinked == c.linked {
+				t.Errorf("it is for %s", asked.Request.Principal)
+			}
+			for _, n := range w.Told {
+				for _, to := range slices.Concat(n.To, n.CC) {
+					if !c.linked && to == access.Principal(c.subject) || to.IsSpelled() {
+						t.Errorf("%s is told", to)
+					}
+				}
+			}
+			apps.all[0].Templates[0].ShowUnlinked = false
+			a.Key = "refused"
+			_, err := b.AskFor(t.Context(), deployer("deployer"), a)
+			if c.linked && err != nil || !c.linked && access.AsError(err).Code != access.CodeUnlinkedSubject {
+				t.Errorf("where strangers are refused: %v", err)
+			}
+		})
 	}
 }
 
@@ -616,5 +682,24 @@ func TestWhatWaitsForAGroupOfATemplateIsListed(t *testing.T) {
 		if err != nil || len(listed.Requests) != want || want > 0 && listed.Requests[0].ID != asked.Request.ID {
 			t.Errorf("%s: %d, %v", p, len(listed.Requests), err)
 		}
+	}
+}
+
+// Whoever approves as one of a group sees all that waits for it under Reviews, however much was
+// asked since.
+func TestNothingHidesWhatWaitsForAGroup(t *testing.T) {
+	w, _, b := withApplication(t)
+	first := deploy()
+	first.Key = "the one that matters"
+	asked := mustAskFor(t, b, first)
+	for i := range 60 {
+		w.Clock = w.Clock.Add(time.Second)
+		s := deploy()
+		s.Key, s.Subject = fmt.Sprint("noise ", i), "dan@example.com"
+		mustAskFor(t, b, s)
+	}
+	listed, _, err := b.History(t.Context(), caller(cho), broker.ViewReviews, access.Listing{})
+	if err != nil || !slices.ContainsFunc(listed.Requests, func(r access.Request) bool { return r.ID == asked.Request.ID }) {
+		t.Errorf("one of the group sees %d requests, and not the oldest: %v", len(listed.Requests), err)
 	}
 }

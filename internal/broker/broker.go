@@ -38,6 +38,8 @@ type Config struct {
 	// Signatures and Nonces are nil where nobody can sign; nor can anybody without Origin.
 	Signatures Signatures
 	Nonces     *passkey.Nonces
+	// Managed are the applications that are managed by page; nil where none are.
+	Managed Managed
 	// Now is the clock.
 	Now func() time.Time
 	// Random is a source of cryptographic quality.

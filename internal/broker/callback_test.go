@@ -166,6 +166,9 @@ func TestWhatAnApplicationCannotBeTold(t *testing.T) {
 			if _, err := b.Sweep(t.Context(), broker.SweepCount); err != nil || len(called(w)) != c.tries {
 				t.Errorf("tried %d times, want %d (%v)", len(called(w)), c.tries, err)
 			}
+			if mails := slices.DeleteFunc(slices.Clone(w.Told), func(n access.Notice) bool { return n.Kind != access.NoticeApproved }); !c.lapses && len(mails) != 2 {
+				t.Errorf("people are told %d times of what they do not get", len(mails))
+			}
 			if got := journalled(); len(got) != 1 {
 				t.Errorf("each try is in the journal: %v", got)
 			}

@@ -90,8 +90,8 @@ func (b *Broker) Counts(ctx context.Context, caller access.Caller, l access.List
 }
 
 // askedOfGroups are the requests that wait for groups of which the caller is one, as far as
-// the policy names them: the newest of each. They are no request of the caller's own. The
-// warnings are of groups that cannot be read.
+// the policy names them: all that wait for each, or the newest thousand. They are no request of
+// the caller's own. The warnings are of groups that cannot be read.
 func (b *Broker) askedOfGroups(ctx context.Context, caller access.Caller, l access.Listing) ([]access.Request, []*access.Error, error) {
 	var found []access.Request
 	groups, warnings := b.approverGroups(ctx)
@@ -101,14 +101,24 @@ func (b *Broker) askedOfGroups(ctx context.Context, caller access.Caller, l acce
 			continue
 		}
 		l.Reviewer, l.After = access.Principal(access.GroupPrefix+group), ""
-		listed, err := b.memory().List(ctx, l)
-		if err != nil {
-			return nil, warnings, err
+		for read := 0; ; {
+			listed, err := b.memory().List(ctx, l)
+			if err != nil {
+				return nil, warnings, err
+			}
+			found = append(found, slices.DeleteFunc(slices.Clone(listed.Requests),
+				func(r access.Request) bool { return b.another(r, caller.Principal) != nil })...)
+			if read += len(listed.Requests); listed.Next == "" || read >= mostOfGroup {
+				break
+			}
+			l.After = listed.Next
 		}
-		found = append(found, slices.DeleteFunc(listed.Requests, func(r access.Request) bool { return b.another(r, caller.Principal) != nil })...)
 	}
 	return found, warnings, nil
 }
+
+// mostOfGroup is about how many requests that wait for one group are looked at.
+const mostOfGroup = 1000
 
 // approverGroups are the groups that the policy, and templates of applications, name for
 // approving. The warnings are of applications that are not known now.

@@ -84,8 +84,11 @@ func escalatedTo(r access.Request) []access.Principal {
 // was decided since, or is over; and what is not of a request as it is remembered. Whoever
 // may write the database tells nobody in our name what was never asked.
 func (b *Broker) stale(ctx context.Context, n access.Notice) (bool, error) {
-	if n.Kind.OfPasskey() {
+	switch {
+	case n.Kind.OfPasskey():
 		return b.staleKey(ctx, n)
+	case n.Kind.OfApplication():
+		return b.staleChange(ctx, n)
 	}
 	r, err := b.open(ctx, n.Request.ID)
 	if slices.Contains(spoiled, codeOf(err)) {
@@ -127,6 +130,8 @@ func (b *Broker) homeward(n access.Notice) access.Notice {
 	switch {
 	case n.Kind.OfPasskey():
 		n.ReviewURL = b.c.Origin + passkeysPath
+	case n.Kind == access.NoticeChangeWaits:
+		n.ReviewURL = appURL(b.c.Origin, n.Change.Application)
 	case n.ReviewURL != "":
 		n.ReviewURL = reviewURL(b.c.Origin, n.Request.ID, n.Request)
 	}

@@ -252,7 +252,8 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 		return err
 	} else if ended { // the process that was to end it as well has died
 		_, warnings, err := b.end(ctx, system, by, ending{kept: r,
-			of: access.Ending{RequestID: r.ID, Principal: r.Principal, Resource: r.Resource, At: b.c.Now().UTC().Truncate(time.Second), Since: b.c.Now()}})
+			of: access.Ending{RequestID: r.ID, Principal: r.Principal, Resource: r.Resource, At: b.c.Now().UTC().Truncate(time.Second),
+				Since: b.c.Now()}})
 		return cmp.Or(err, first(warnings))
 	}
 	if err := b.renew(ctx); err != nil {

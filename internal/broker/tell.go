@@ -23,6 +23,7 @@ const (
 	holder       audience = "its holder"
 	vouching     audience = "its holder, administrators who may approve it"
 	auditing     audience = "auditors"
+	agreeing     audience = "administrators who may agree"
 )
 
 // hearing is a row of the table of who hears what.
@@ -56,6 +57,9 @@ var hearings = []hearing{
 	{access.PasskeyEnrolled, "somebody adds a passkey", access.NoticePasskeyAdded, vouching, nobody, false},
 	{access.PasskeyApproved, "an administrator approves it", access.NoticePasskeyApproved, holder, auditing, false},
 	{access.PasskeyRemoved, "it is removed", access.NoticePasskeyRemoved, holder, nobody, false},
+	{access.ApplicationProposed, "a change of an application waits for a second administrator", access.NoticeChangeWaits, agreeing,
+		nobody, false},
+	{access.ApplicationAlone, "the only administrator lets an application do more", access.NoticeChangedAlone, auditing, nobody, false},
 	// What people get no mail of.
 	{access.RequestApproved, "it is not the last approval that it takes", access.NoticeHappened, nobody, nobody, true},
 	{access.RequestLapsed, "nobody decides in time", access.NoticeHappened, nobody, nobody, true},
@@ -146,7 +150,7 @@ func (b *Broker) through(ctx context.Context, n access.Notice) access.Receipts {
 			updates[c.Name] = true
 		}
 	}
-	if len(updates) == 0 || n.Kind.OfPasskey() { // what was sent is known by requests
+	if len(updates) == 0 || n.Request.ID == "" { // what was sent is known by requests
 		return b.c.Notifier.Notify(ctx, n)
 	}
 	n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })

@@ -5,12 +5,16 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"os/exec"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -243,4 +247,42 @@ func (r *resolver) serve(c net.Conn) {
 		return
 	}
 	_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...))
+}
+
+// What docs/applications.md has for who verifies a callback does that, and nothing less.
+func TestTheCodeOfTheDocumentVerifies(t *testing.T) {
+	document, err := os.ReadFile("../../docs/applications.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code string
+	for _, block := range regexp.MustCompile("(?s)```python\n(.*?)```").FindAllStringSubmatch(string(document), -1) {
+		if strings.Contains(block[1], "def verified(") {
+			code = block[1]
+		}
+	}
+	var header http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { header = r.Header }))
+	t.Cleanup(server.Close)
+	for name, c := range map[string]struct {
+		key   []byte
+		at    time.Time
+		body  string
+		prove string
+	}{"as it was sent": {newest, time.Now(), string(body), "True"}, "with the key before": {older, time.Now(), string(body), "True"},
+		"another key": {[]byte("a key of another application 32."), time.Now(), string(body), "False"}, "another body": {newest, time.Now(), "{}", "False"},
+		"an hour old": {newest, time.Now().Add(-time.Hour), string(body), "False"}} {
+		s := callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: func() time.Time { return c.at }}
+		if err := s.Send(t.Context(), message(server.URL)); err != nil {
+			t.Fatal(err)
+		}
+		headers, _ := json.Marshal(map[string]string{"Webhook-Id": header.Get("Webhook-Id"), "Webhook-Timestamp": header.Get("Webhook-Timestamp"),
+			"Webhook-Signature": header.Get("Webhook-Signature")})
+		command := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", code+"\nimport json, sys\nprint(verified(json.loads(sys.argv[1]), sys.argv[2].encode()))",
+			string(headers), c.body)
+		command.Env = []string{"SIGNING_KEY=" + base64.StdEncoding.EncodeToString(c.key)}
+		if said, err := command.CombinedOutput(); err != nil || strings.TrimSpace(string(said)) != c.prove {
+			t.Errorf("%s: %v: %s", name, err, said)
+		}
+	}
 }

@@ -59,8 +59,12 @@ func (n Notifier) call(ctx context.Context, notice access.Notice) error {
 		return err
 	}
 	at := slices.IndexFunc(all, func(a application.Application) bool { return a.Name == asking.Application })
-	if at < 0 || all[at].KeysErr != nil {
-		return errors.New("there is none of that name, or its keys cannot be read")
+	if at < 0 {
+		return errors.New("there is none of that name")
+	}
+	keys, err := all[at].Keys(ctx)
+	if err != nil {
+		return err
 	}
 	// Its hosts may be others than when it asked.
 	u, err := application.ParseCallback(asking.Callback, all[at].CallbackHosts, n.Local)
@@ -68,7 +72,7 @@ func (n Notifier) call(ctx context.Context, notice access.Notice) error {
 		return err
 	}
 	m := Message{ID: notice.ID, URL: u.String()}
-	for _, k := range all[at].Keys {
+	for _, k := range keys {
 		m.Keys = append(m.Keys, k.Secret)
 	}
 	if m.Body, err = Body(notice.Request, n.Sender.Now()); err != nil {

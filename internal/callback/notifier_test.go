@@ -50,7 +50,7 @@ func TestWhoIsTold(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "http://")
-	deployer := application.Application{Name: "deployer", CallbackHosts: []string{host}, Keys: []application.Key{{ID: "1", Secret: newest}}}
+	deployer := application.Application{Name: "deployer", CallbackHosts: []string{host}, Keys: application.Known(application.Key{ID: "1", Secret: newest})}
 	mail := &people{}
 	n := callback.Notifier{People: mail, Registry: registry{all: []application.Application{deployer}}, Local: true,
 		Sender: callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: func() time.Time { return time.Unix(1795881214, 0) }}}
@@ -88,7 +88,7 @@ func TestWhoIsTold(t *testing.T) {
 	// What is named, and where the service is, counts when it is sent, not when it was asked for.
 	elsewhere, unread, local := deployer, deployer, n
 	elsewhere.CallbackHosts = []string{"deploy.example.com"}
-	unread.Keys, unread.KeysErr = nil, errors.New("sealed with another key")
+	unread.Keys = func(context.Context) ([]application.Key, error) { return nil, errors.New("sealed with another key") }
 	local.Local = false
 	for name, n := range map[string]callback.Notifier{
 		"the host is not named any more": {People: mail, Registry: registry{all: []application.Application{elsewhere}}, Local: true, Sender: n.Sender},

@@ -2,6 +2,9 @@ package channel
 
 import "jitaccess/internal/access"
 
-// Personal is whether a notice is for those whom it is for alone, and is told where others
-// read along by nobody: that somebody's access ends soon, and what becomes of a passkey.
-func Personal(n access.Notice) bool { return n.Kind == access.NoticeEnding || n.Kind.OfPasskey() }
+// Personal is whether a notice is for those whom it names alone, and is told nowhere where
+// others read along: that somebody's access ends soon, and what becomes of passkeys and
+// applications.
+func Personal(n access.Notice) bool {
+	return n.Kind == access.NoticeEnding || n.Kind.OfPasskey() || n.Kind.OfApplication()
+}

@@ -103,7 +103,8 @@ func (r *reader) checkOrigins(c *Config) {
 		for _, name := range []string{"DATABASE_URL", "PUBLIC_URL", "MACHINES_URL"} {
 			r.faultIf(r.variables[name].text == "", name, "SERVE=machines needs it")
 		}
-		r.faultIf(c.Ledger.ByAccount(), "SIGNING_KEY", "SERVE=machines needs it: what applications get is signed with it, and without it there is no /v1")
+		r.faultIf(c.Ledger.ByAccount(), "SIGNING_KEY", "SERVE=machines needs it: what applications get is signed with it, "+
+			"and without it there is no /v1")
 	}
 	r.standIn("JITACCESS_GOOGLE_ENDPOINT", &c.Google.Endpoint)
 }

@@ -82,8 +82,8 @@ func (r *reader) checkLedger(c *Config) {
 		r.faultIf(!c.Apps.SealKey.Value.IsZero(), "SEAL_KEY", err.Error())
 	}
 	r.warnIf(!c.Apps.SealKey.IsZero() && l.Database.IsZero(), "SEAL_KEY has no effect without DATABASE_URL")
-	r.warnIf(!c.Apps.SealKey.IsZero() && l.ByAccount(), "SEAL_KEY has no effect without SIGNING_KEY: no application can ask, and there is no /v1, "+
-		"until SIGNING_KEY is set (docs/applications.md)")
+	r.warnIf(!c.Apps.SealKey.IsZero() && l.ByAccount(), "SEAL_KEY has no effect without SIGNING_KEY: no application can ask, "+
+		"and there is no /v1, until SIGNING_KEY is set (docs/applications.md)")
 	if l.ByAccount() && c.Requests.Timeout > access.LinkLife {
 		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as %d, because without SIGNING_KEY a signature can be verified for %d hours",
 			c.Requests.Timeout/time.Minute, access.LinkLife/time.Minute, access.LinkLife/time.Hour)

@@ -38,7 +38,8 @@ func (d *doctor) gitHub(ctx context.Context) {
 			at := fmt.Sprintf("application %s, installation %d", a.Name, i.ID)
 			switch {
 			case i.Err != nil:
-				d.broken(check, at+": "+why(i.Err), "compare app_id, private_key and installations with the settings of the app at GitHub (docs/github.md)")
+				d.broken(check, at+": "+why(i.Err), "compare app_id, private_key and installations "+
+					"with the settings of the app at GitHub (docs/github.md)")
 			case i.Suspended:
 				d.broken(check, at+" of "+i.Account+" is suspended", "unsuspend it, in the settings of the installation at GitHub")
 			case !i.Permitted:

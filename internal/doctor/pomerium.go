@@ -112,6 +112,10 @@ type Memory struct {
 	Where, Key string
 	// Beside: the key lies beside the database. Unmade: there is no database yet.
 	Beside, Unmade bool
+	// Keys are those of applications that are managed by page; SealErr is why SEAL_KEY cannot be
+	// read.
+	Keys    []SealedKey
+	SealErr error
 }
 
 func (d *doctor) ledger(ctx context.Context) {
@@ -133,4 +137,5 @@ func (d *doctor) ledger(ctx context.Context) {
 		d.warn(check, "SIGNING_KEY is not set: the key lies beside the database, and whoever can write that folder can approve",
 			"set SIGNING_KEY, or let nobody else write there")
 	}
+	d.sealed(m)
 }

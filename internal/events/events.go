@@ -69,6 +69,8 @@ const (
 	PolicyRefused = "policy.refused"
 	// MailWarning is what an operator should know though mail works.
 	MailWarning = "mail.warn"
+	// UnreadKey is a key of an application that cannot be read where it is kept.
+	UnreadKey = "application.readKey"
 	// Application is a change of an application by an administrator.
 	Application = "application.change"
 )
@@ -77,6 +79,8 @@ const (
 // there.
 func CallerLabels(c access.Caller) map[string]string {
 	switch {
+	case c.Application != "" && c.Principal != "":
+		return map[string]string{"method": c.Method, "application": c.Application, "user": string(c.Principal), "user_id": c.Subject}
 	case c.Application != "":
 		return map[string]string{"method": c.Method, "application": c.Application}
 	case c.Principal == "":

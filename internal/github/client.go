@@ -228,7 +228,8 @@ func (c *Client) pauseOf(r *http.Response) time.Duration {
 	pause := time.Duration(0)
 	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil {
 		pause = time.Duration(min(max(seconds, 1), int(maxPause/time.Second))) * time.Second
-	} else if at, err := strconv.ParseInt(r.Header.Get("X-RateLimit-Reset"), 10, 64); err == nil && r.Header.Get("X-RateLimit-Remaining") == "0" {
+	} else if at, err := strconv.ParseInt(r.Header.Get("X-RateLimit-Reset"), 10, 64); err == nil &&
+		r.Header.Get("X-RateLimit-Remaining") == "0" {
 		pause = max(time.Second, time.Unix(at, 0).Sub(c.Now()))
 	} else if r.StatusCode == http.StatusTooManyRequests {
 		pause = time.Minute

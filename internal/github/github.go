@@ -70,7 +70,8 @@ func (r run) fullName() string { return r.owner + "/" + r.repository }
 // callbackPath is where decisions are taken, below App.API. Names are those that GitHub gives: no
 // other address has this form.
 // https://docs.github.com/en/rest/actions/workflow-runs#review-custom-deployment-protection-rules-for-a-workflow-run
-var callbackPath = regexp.MustCompile(`^/repos/([A-Za-z0-9_-]+)/([A-Za-z0-9._-]+)/actions/runs/([1-9][0-9]{0,18})/deployment_protection_rule$`)
+var callbackPath = regexp.MustCompile(
+	`^/repos/([A-Za-z0-9_-]+)/([A-Za-z0-9._-]+)/actions/runs/([1-9][0-9]{0,18})/deployment_protection_rule$`)
 
 // runAt is the run whose decisions are taken at an address. The error says that the address is not
 // GitHub's: nothing, and no token, is sent there.

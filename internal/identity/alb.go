@@ -40,6 +40,7 @@ func ALB(arn, client string) Profile {
 			return nil
 		},
 		Audience: func(t jose.Token) error { return ours(t.Header) },
+		Ours:     only(client),
 		Expected: "the client " + client + " of " + arn,
 		MaxLife:  10 * time.Minute,
 		Undated:  true,

@@ -19,7 +19,7 @@ const CloudflareCerts = "/cdn-cgi/access/certs"
 // service token has no e-mail address and is nobody.
 // https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/application-token/
 func Cloudflare(team, tag string) Profile {
-	ours := madeFor(tag, true)
+	ours := madeFor(tag)
 	return Profile{
 		Method: "cloudflare",
 		Header: "Cf-Access-Jwt-Assertion",
@@ -32,6 +32,7 @@ func Cloudflare(team, tag string) Profile {
 			}
 			return ours(t)
 		},
+		Ours:          only(tag),
 		Expected:      tag,
 		MaxLife:       31 * 24 * time.Hour,
 		MaxAge:        24 * time.Hour,

@@ -440,6 +440,7 @@ func TestThreat10_AssertionsThatAreNotForUs(t *testing.T) {
 		{token, "another client", token.edit(claims{"aud": "jit2"}), false},
 		{token, "made for us, and us among several", token.edit(claims{"aud": []string{"a", "jit"}, "azp": "jit"}), true},
 		{token, "made for another, and us among several", token.edit(claims{"aud": []string{"a", "jit"}, "azp": "a"}), false},
+		{token, "made for another, and for us alone", token.edit(claims{"azp": "evil-spa"}), false},
 		{token, "made for nobody knows whom", token.edit(claims{"aud": []string{"a", "jit"}, "azp": []string{"jit"}}), false},
 		{token, "the other e-mail claim", token.edit(claims{"upn": nil, "email": "ana@example.com"}), false},
 		{token, "of an hour ago", token.edit(claims{"iat": now.Add(-time.Hour).Unix(), "exp": now.Add(time.Hour).Unix()}), true},
@@ -531,6 +532,53 @@ func TestReach(t *testing.T) {
 		})
 		if err := v.Reach(t.Context()); !errors.Is(err, jose.ErrKeysUnavailable) {
 			t.Errorf("%s, out of reach: %v", f.name, err)
+		}
+	}
+}
+
+// Of every front: an assertion that was made for another, who may pass it on, names nobody, and
+// nor does a token by which the same keys say that somebody has logged out.
+func TestAnAssertionIsMadeForUsAndToSignIn(t *testing.T) {
+	const loggedOut = "http://schemas.openid.net/event/backchannel-logout"
+	type verified struct {
+		name     string
+		verifier *identity.Verifier
+		request  func(claims) *http.Request
+		party    string
+	}
+	iap := func(change claims) *http.Request { return request(assertion(changed(goodClaims(), change))) }
+	all := []verified{{"iap", verifier(t), iap, audience}, {"iap, any of the project", verifier(t, func(p *parts) {
+		p.front = identity.Front{AnyOfProject: true, ProjectNumber: "123456"}
+	}), iap, "/projects/123456/apps/other"}}
+	for _, f := range fronts(t) {
+		party := map[string]string{"pomerium": host, "cloudflare": tag, "alb": "client-1"}[f.name]
+		if party == "" {
+			party = "jit"
+		}
+		all = append(all, verified{f.name, f.verifier(t), func(change claims) *http.Request { return f.request(f.edit(change)) }, party})
+	}
+	for _, v := range all {
+		for what, c := range map[string]struct {
+			change claims
+			ok     bool
+		}{
+			"made for us":                     {claims{"azp": v.party}, true},
+			"made for another":                {claims{"azp": "evil-spa"}, false},
+			"made for nobody":                 {claims{"azp": ""}, false},
+			"made for several":                {claims{"azp": []string{v.party}}, false},
+			"made for a number":               {claims{"azp": 7}, false},
+			"a logout token":                  {claims{"events": claims{loggedOut: claims{}}, "sid": "1", "jti": "2"}, false},
+			"another event":                   {claims{"events": claims{"https://example.com/moved": claims{}}}, false},
+			"events that are none":            {claims{"events": claims{}}, false},
+			"events that are no object":       {claims{"events": loggedOut}, false},
+			"a logout token, and made for us": {claims{"events": claims{loggedOut: claims{}}, "azp": v.party}, false},
+		} {
+			caller, err := v.verifier.Identify(v.request(c.change))
+			if c.ok && (err != nil || caller.Principal != "ana@example.com") {
+				t.Errorf("%s, %s: %v", v.name, what, err)
+			} else if !c.ok {
+				wantError(t, v.name+", "+what, caller, err, access.Unauthenticated, access.CodeBadIdentity)
+			}
 		}
 	}
 }

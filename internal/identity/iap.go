@@ -48,20 +48,19 @@ func IAP(f Front) (Profile, error) {
 		Service:       "the key server of Identity-Aware Proxy",
 		SwitchAccount: "/?gcp-iap-mode=CLEAR_LOGIN_COOKIE",
 	}
-	var accepted func(audience string) bool
 	if f.AnyOfProject {
 		if !projectNumber.MatchString(f.ProjectNumber) {
 			return Profile{}, fmt.Errorf("set IAP_AUDIENCE: %q is not a project number", f.ProjectNumber)
 		}
 		prefix := "/projects/" + f.ProjectNumber + "/"
-		accepted = func(audience string) bool { return len(audience) > len(prefix) && strings.HasPrefix(audience, prefix) }
+		p.Ours = func(audience string) bool { return len(audience) > len(prefix) && strings.HasPrefix(audience, prefix) }
 		p.Expected = "any of project " + f.ProjectNumber
 	} else {
 		audiences, err := f.audiences()
 		if err != nil {
 			return Profile{}, err
 		}
-		accepted = func(audience string) bool { return slices.Contains(audiences, audience) }
+		p.Ours = func(audience string) bool { return slices.Contains(audiences, audience) }
 		p.Expected = strings.Join(audiences, " or ")
 	}
 	p.Audience = func(t jose.Token) error {
@@ -69,7 +68,7 @@ func IAP(f Front) (Profile, error) {
 		if err != nil {
 			return fmt.Errorf("%w (an array is not accepted)", err)
 		}
-		if !accepted(audience) {
+		if !p.Ours(audience) {
 			return fmt.Errorf("the assertion is for the audience %q", audience)
 		}
 		return nil

@@ -36,8 +36,9 @@ type Profile struct {
 	// Issuer returns why a signed assertion is not by the front. See IssuedBy.
 	Issuer func(jose.Token) error
 	// Audience returns why a signed assertion is not for us; Expected says in words
-	// for whom it has to be.
+	// for whom it has to be, and Ours whether that is so called.
 	Audience func(jose.Token) error
+	Ours     func(name string) bool
 	Expected string
 	// MaxLife is the longest time from iat to exp, without skew.
 	MaxLife time.Duration
@@ -79,7 +80,7 @@ type Verifier struct {
 // for anybody, of any age, or without a signature.
 func New(c Config) (*Verifier, error) {
 	switch p := c.Profile; {
-	case p.Audience == nil || p.Expected == "":
+	case p.Audience == nil || p.Ours == nil || p.Expected == "":
 		return nil, errors.New("no audience is configured")
 	case p.Issuer == nil || p.Caller == nil || p.MaxLife <= 0 || p.MaxAge < 0 || len(p.Form.Algorithms) == 0 || c.Keys == nil || c.Now == nil:
 		return nil, fmt.Errorf("the identity profile %q is not complete", p.Method)
@@ -193,7 +194,7 @@ const slack = int64(Skew / time.Second)
 
 // check checks that the assertion is by the front, for us, and for now.
 func (v *Verifier) check(t jose.Token) error {
-	if err := cmp.Or(v.c.Profile.Issuer(t), v.c.Profile.Audience(t)); err != nil {
+	if err := cmp.Or(v.c.Profile.Issuer(t), v.c.Profile.Audience(t), v.madeToSignIn(t.Claims)); err != nil {
 		return err
 	}
 	now := v.c.Now().Unix()
@@ -208,6 +209,20 @@ func (v *Verifier) check(t jose.Token) error {
 		}
 	}
 	return cmp.Or(unexpired(t.Claims, now), v.age(t.Claims, now))
+}
+
+// madeToSignIn checks that an assertion for us was made for nobody else who passes it on, such
+// as an access token (OpenID Connect Core 1.0, 3.1.3.7), and that it is none of those that the
+// same keys sign to say what has happened, such as a logout token, where events must be, and
+// nowhere else (RFC 8417, 2.2; OpenID Connect Back-Channel Logout 1.0, 2.4).
+func (v *Verifier) madeToSignIn(c jose.Claims) error {
+	if c["events"] != nil {
+		return errors.New("it says what has happened, and signs nobody in")
+	}
+	if party, err := c.String("azp"); c["azp"] != nil && (err != nil || !v.c.Profile.Ours(party)) {
+		return errors.New("it was made for another (azp)")
+	}
+	return nil
 }
 
 func unexpired(c jose.Claims, now int64) error {
@@ -256,12 +271,15 @@ func IssuedBy(issuers ...string) func(jose.Token) error {
 	}
 }
 
-// madeFor accepts an aud claim that is the audience, or where list is true a list with it in it.
-func madeFor(audience string, list bool) func(jose.Token) error {
+// only is whether a name is this one.
+func only(name string) func(string) bool { return func(is string) bool { return is == name } }
+
+// madeFor accepts an aud claim that is the audience, or a list with it in it.
+func madeFor(audience string) func(jose.Token) error {
 	return func(t jose.Token) error {
 		one, err := t.Claims.String("aud")
 		several, none := t.Claims.Strings("aud")
-		if err == nil && one == audience || list && none == nil && slices.Contains(several, audience) {
+		if err == nil && one == audience || none == nil && slices.Contains(several, audience) {
 			return nil
 		}
 		return fmt.Errorf("the assertion is for the audience %.200s", t.Claims["aud"])

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -14,8 +13,8 @@ import (
 type Signed struct {
 	// Header has it, in any spelling. In Authorization it is a bearer token.
 	Header string
-	// Issuer and Audience are the exact iss, and aud or one of its list; of several it must be
-	// the azp, if there is one.
+	// Issuer and Audience are the exact iss, and aud or one of its list; it must be the azp, if
+	// there is one.
 	Issuer, Audience string
 	Algorithms       []jose.Algorithm
 	// EmailClaim and SubjectClaim say who it is.
@@ -25,21 +24,13 @@ type Signed struct {
 // JWT is any proxy that passes a signed token on. An ID token that a proxy keeps beyond its
 // end is refused, even though the proxy's own session goes on.
 func JWT(s Signed) Profile {
-	ours := madeFor(s.Audience, true)
 	p := Profile{
-		Method: "jwt",
-		Header: http.CanonicalHeaderKey(s.Header),
-		Form:   jose.Form{Algorithms: s.Algorithms},
-		Issuer: IssuedBy(s.Issuer),
-		Audience: func(t jose.Token) error {
-			// Whoever a token was made for among several may have passed it on
-			// (OpenID Connect Core 1.0, 3.1.3.7).
-			several, _ := t.Claims.Strings("aud")
-			if party, _ := t.Claims.String("azp"); len(several) > 1 && t.Claims["azp"] != nil && party != s.Audience {
-				return errors.New("it is for several, and was made for another")
-			}
-			return ours(t)
-		},
+		Method:   "jwt",
+		Header:   http.CanonicalHeaderKey(s.Header),
+		Form:     jose.Form{Algorithms: s.Algorithms},
+		Issuer:   IssuedBy(s.Issuer),
+		Audience: madeFor(s.Audience),
+		Ours:     only(s.Audience),
 		Expected: s.Audience,
 		MaxLife:  31 * 24 * time.Hour,
 		MaxAge:   time.Hour,

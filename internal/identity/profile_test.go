@@ -45,6 +45,7 @@ func otherProfile() identity.Profile {
 			}
 			return nil
 		},
+		Ours:     func(name string) bool { return name == "jitaccess" },
 		Expected: "jitaccess behind " + balancer,
 		MaxLife:  12 * time.Hour,
 		Undated:  true,
@@ -174,6 +175,7 @@ func TestAnotherProfileIsCarriedToo(t *testing.T) {
 func TestAProfileIsComplete(t *testing.T) {
 	for what, change := range map[string]func(*identity.Profile){
 		"no audience":          func(p *identity.Profile) { p.Audience = nil },
+		"no name of ours":      func(p *identity.Profile) { p.Ours = nil },
 		"no word on it":        func(p *identity.Profile) { p.Expected = "" },
 		"no issuer":            func(p *identity.Profile) { p.Issuer = nil },
 		"nobody":               func(p *identity.Profile) { p.Caller = nil },

@@ -17,29 +17,36 @@ import (
 // severity and its message, see message. The intent and the outcome of one grant have
 // different names, so that an alert on api.activateRole counts each activation once.
 var forms = map[access.Action]struct{ event, severity, message string }{
-	access.RequestMade:      {events.Request, severityInfo, "{actor} requested {what} for {span}, asking {asked}"},
-	access.ReviewersAdded:   {events.AddReviewers, severityInfo, "{actor} asked more people to approve {what}; asked are now {asked}"},
-	access.SelfApproved:     {events.Approve, severityInfo, "{actor} activates {what} for {span} without others"},
-	access.RequestApproved:  {events.Approve, severityInfo, "{actor} approved {what} for {whose}, for {span}"},
-	access.RequestDenied:    {events.Deny, severityInfo, "{actor} denied {what} for {whose}"},
-	access.GlassBroken:      {events.BreakGlass, severityAlert, "{actor} breaks the glass: {what} for {span} without approval"},
-	access.GlassReviewed:    {events.ReviewGlass, severityInfo, "{actor} reviewed that {whose} broke the glass for {what}"},
-	access.GrantWritten:     {events.Activate, severityInfo, "{actor} activated {what} for {whose}, for {span}{partly}"},
-	access.GrantFailed:      {events.Activate, severityError, "{actor} failed to activate {what} for {whose}"},
-	access.EndAsked:         {events.AskEnd, severityInfo, "{actor} ends {what} of {whose}"},
-	access.GrantEnded:       {events.End, severityInfo, "{actor} ended {what} of {whose}{partly}"},
-	access.EndFailed:        {events.End, severityError, "{actor} failed to end {what} of {whose}"},
-	access.GrantTakenIn:     {events.UnknownGrant, severityError, "A grant stands that nobody made here: {what} for {whose}, for {span}"},
-	access.NoticeFailed:     {events.Notify, severityWarning, "Not everybody could be told of {what} for {whose}"},
-	access.RequestWithdrawn: {events.Withdraw, severityInfo, "{actor} withdrew {what} for {whose}"},
-	access.Reminded:         {events.Remind, severityInfo, "{actor} reminds people of {what} for {whose}"},
-	access.Escalated:        {events.Escalate, severityInfo, "{actor} tells others that {what} for {whose} is not decided"},
-	access.RequestLapsed:    {events.Lapse, severityInfo, "Nobody decided {what} for {whose} in time"},
-	access.GrantExpired:     {events.Expire, severityInfo, "The time for {what} of {whose} is over"},
-	access.PasskeyEnrolled:  {events.EnrolPasskey, severityInfo, "{actor} enrolled passkey {passkey}"},
-	access.PasskeyApproved:  {events.ApprovePasskey, severityInfo, "{actor} approved passkey {passkey} of {whose}"},
-	access.PasskeyRemoved:   {events.RemovePasskey, severityInfo, "{actor} removed passkey {passkey} of {whose}"},
-	access.ActionRefused:    {events.Refuse, severityError, "{actor} was refused ({trying}) for {what}"},
+	access.RequestMade:        {events.Request, severityInfo, "{actor} requested {what} for {span}, asking {asked}"},
+	access.ReviewersAdded:     {events.AddReviewers, severityInfo, "{actor} asked more people to approve {what}; asked are now {asked}"},
+	access.SelfApproved:       {events.Approve, severityInfo, "{actor} activates {what} for {span} without others"},
+	access.RequestApproved:    {events.Approve, severityInfo, "{actor} approved {what} for {whose}, for {span}"},
+	access.RequestDenied:      {events.Deny, severityInfo, "{actor} denied {what} for {whose}"},
+	access.GlassBroken:        {events.BreakGlass, severityAlert, "{actor} breaks the glass: {what} for {span} without approval"},
+	access.GlassReviewed:      {events.ReviewGlass, severityInfo, "{actor} reviewed that {whose} broke the glass for {what}"},
+	access.GrantWritten:       {events.Activate, severityInfo, "{actor} activated {what} for {whose}, for {span}{partly}"},
+	access.GrantFailed:        {events.Activate, severityError, "{actor} failed to activate {what} for {whose}"},
+	access.EndAsked:           {events.AskEnd, severityInfo, "{actor} ends {what} of {whose}"},
+	access.GrantEnded:         {events.End, severityInfo, "{actor} ended {what} of {whose}{partly}"},
+	access.EndFailed:          {events.End, severityError, "{actor} failed to end {what} of {whose}"},
+	access.GrantTakenIn:       {events.UnknownGrant, severityError, "A grant stands that nobody made here: {what} for {whose}, for {span}"},
+	access.NoticeFailed:       {events.Notify, severityWarning, "Not everybody could be told of {what} for {whose}"},
+	access.RequestWithdrawn:   {events.Withdraw, severityInfo, "{actor} withdrew {what} for {whose}"},
+	access.Reminded:           {events.Remind, severityInfo, "{actor} reminds people of {what} for {whose}"},
+	access.Escalated:          {events.Escalate, severityInfo, "{actor} tells others that {what} for {whose} is not decided"},
+	access.RequestLapsed:      {events.Lapse, severityInfo, "Nobody decided {what} for {whose} in time"},
+	access.GrantExpired:       {events.Expire, severityInfo, "The time for {what} of {whose} is over"},
+	access.PasskeyEnrolled:    {events.EnrolPasskey, severityInfo, "{actor} enrolled passkey {passkey}"},
+	access.PasskeyApproved:    {events.ApprovePasskey, severityInfo, "{actor} approved passkey {passkey} of {whose}"},
+	access.PasskeyRemoved:     {events.RemovePasskey, severityInfo, "{actor} removed passkey {passkey} of {whose}"},
+	access.ApplicationChanged: {events.Application, severityInfo, "{actor} changed application {application}: {change}"},
+	access.ApplicationProposed: {events.Application, severityInfo,
+		"{actor} wants to change application {application}, and another administrator has to agree: {change}"},
+	access.ApplicationAgreed:  {events.Application, severityInfo, "{actor} agreed to a change of application {application}: {change}"},
+	access.ApplicationDropped: {events.Application, severityInfo, "{actor} dropped a change of application {application}: {change}"},
+	access.ApplicationAlone: {events.Application, severityAlert,
+		"{actor} changed application {application}, and nobody else could have agreed: {change}"},
+	access.ActionRefused: {events.Refuse, severityError, "{actor} was refused ({trying}) for {what}"},
 }
 
 // describe is the line of an event, without who did it.
@@ -114,6 +121,10 @@ func requestLabels(e access.Event) map[string]string {
 	set("policy", r.Terms.Policy)
 	set("comment", e.Decision.Comment)
 	set("passkey", e.Passkey)
+	if c := e.Change; c.Application != "" {
+		set("application", c.Application)
+		set("change", strings.Join(c.What, ", "))
+	}
 	if e.Decision.Evidence != nil {
 		set("passkey", access.CredentialID(e.Decision.Evidence.Credential))
 	}
@@ -130,12 +141,18 @@ func message(form string, e access.Event) string {
 	switch {
 	case e.Caller.Application != "":
 		actor = "Application " + strconv.Quote(e.Caller.Application)
+		if e.Caller.Principal != "" {
+			actor += ", tried by " + string(e.Caller.Principal) + ","
+		}
 	case e.Caller.Principal == "":
 		actor = "The service"
 	}
 	what := "request " + strconv.Quote(r.ID)
 	if e.Passkey != "" {
 		what = "passkey " + strconv.Quote(e.Passkey)
+	}
+	if c := e.Change; c.Application != "" {
+		what = "a change of application " + strconv.Quote(c.Application)
 	}
 	if len(r.Entitlements) > 0 {
 		what = strconv.Quote(entitlements(r.Entitlements))
@@ -146,8 +163,9 @@ func message(form string, e access.Event) string {
 	}
 	return strings.NewReplacer("{actor}", actor, "{what}", what, "{whose}", strconv.Quote(string(r.Principal)),
 		"{span}", minutes(span)+" minutes",
-		"{asked}", cmp.Or(people(r.Reviewers),
-			"nobody by name"), "{partly}", partly(e.Outcomes), "{passkey}", strconv.Quote(e.Passkey), "{trying}", string(e.Trying)).Replace(form)
+		"{asked}", cmp.Or(people(r.Reviewers), "nobody by name"), "{partly}", partly(e.Outcomes), "{passkey}", strconv.Quote(e.Passkey),
+		"{application}", strconv.Quote(e.Change.Application), "{change}", strings.Join(e.Change.What, ", "),
+		"{trying}", string(e.Trying)).Replace(form)
 }
 
 // repeated is whether all of it stood before. It keeps the event of a grant, since the

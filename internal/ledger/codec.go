@@ -147,6 +147,16 @@ type noticeForm struct {
 	ReviewURL string             `json:"review_url,omitempty"`
 	BaseURL   string             `json:"base_url,omitempty"`
 	Passkey   *passkeyForm       `json:"passkey,omitempty"`
+	Change    *changeForm        `json:"change,omitempty"`
+}
+
+// changeForm is a change of an application as a notice has it.
+type changeForm struct {
+	Application string           `json:"application"`
+	Number      int              `json:"number"`
+	By          access.Principal `json:"by"`
+	At          time.Time        `json:"at"`
+	What        []string         `json:"what"`
 }
 
 // passkeyForm is a key as a notice has it.
@@ -411,6 +421,9 @@ func encodeNotice(n access.Notice) ([]byte, error) {
 	if n.Passkey.Of != "" {
 		f.Passkey = new(passkeyForm(n.Passkey))
 	}
+	if n.Change.Application != "" {
+		f.Change = new(changeForm(n.Change))
+	}
 	return json.Marshal(f)
 }
 
@@ -419,7 +432,8 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return access.Notice{}, err
 	}
-	if max(len(f.To), len(f.CC), len(f.Left)/4, len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems {
+	if max(len(f.To), len(f.CC), len(f.Left)/4, len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems ||
+		f.Change != nil && len(f.Change.What) > maxItems {
 		return access.Notice{}, errTooMany
 	}
 	r, err := requestFrom(f.Request)
@@ -435,6 +449,9 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	}
 	if f.Passkey != nil {
 		n.Passkey = access.Passkey(*f.Passkey)
+	}
+	if f.Change != nil {
+		n.Change = access.ApplicationChange(*f.Change)
 	}
 	return n, nil
 }

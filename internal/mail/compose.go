@@ -56,6 +56,9 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	if n.Kind.OfPasskey() {
 		id, first = "passkey-"+n.Passkey.ID(), access.NoticePasskeyAdded
 	}
+	if n.Kind.OfApplication() {
+		id, first = fmt.Sprintf("application-%s-%d", n.Change.Application, n.Change.Number), n.Kind
+	}
 	thread := fmt.Sprintf("%s.%s@%s", id, first, m.domain())
 	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: thread,
 		body: func() (string, string, error) { return render(facts) }}

@@ -62,6 +62,7 @@ func TestDovecot(t *testing.T) {
 		header, parts := parse(t, raw)
 		kind, begins := strings.TrimSuffix(n.Request.Resource.Kind(), "s")+" "+n.Request.Resource.Name(), false
 		subject := string(n.Request.Principal) + " requests access to " + kind
+		first := strings.NewReplacer("+", "%2B", "/", "%2F").Replace(n.Request.ID) + ".review@example.com"
 		switch n.Kind {
 		case access.NoticeReview:
 			begins = true
@@ -69,6 +70,15 @@ func TestDovecot(t *testing.T) {
 			subject = "Your access to " + kind + " ends soon"
 		case access.NoticeGlass, access.NoticeGlassReviewed:
 			subject, begins = string(n.Request.Principal)+" breaks the glass for "+kind, n.Kind == access.NoticeGlass
+		case access.NoticePasskeyAdded, access.NoticePasskeyApproved, access.NoticePasskeyRemoved:
+			subject, begins = "Passkey "+n.Passkey.ID()+" of "+string(n.Passkey.Of), n.Kind == access.NoticePasskeyAdded
+			first = "passkey-" + n.Passkey.ID() + ".passkey-added@example.com"
+		case access.NoticeChangeWaits, access.NoticeChangedAlone:
+			subject, begins = "A change of application deployer waits for you", true
+			if n.Kind == access.NoticeChangedAlone {
+				subject = "dora@example.com changed application deployer alone"
+			}
+			first = "application-deployer-2." + string(n.Kind) + "@example.com"
 		}
 		if a := n.Request.Asking; a.Unlinked {
 			subject = a.Application + " asks to approve " + a.Template
@@ -84,7 +94,6 @@ func TestDovecot(t *testing.T) {
 			t.Errorf("%s: the subject is %q, the sender %v, the date %s", name, e.Subject, e.From, e.Date)
 		}
 		// Mail programs thread by these, and servers sort out-of-office replies by those.
-		first := strings.NewReplacer("+", "%2B", "/", "%2F").Replace(n.Request.ID) + ".review@example.com"
 		if begins != (e.MessageID == first) || !strings.HasSuffix(e.MessageID, "@example.com") ||
 			!answers && (e.InReplyTo != nil || header.Get("References") != "") ||
 			answers && (!slices.Equal(e.InReplyTo, []string{first}) || header.Get("References") != "<"+first+">") {

@@ -103,6 +103,9 @@ func letters() map[string]access.Notice {
 		"passkey-added":    ofPasskey(access.NoticePasskeyAdded),
 		"passkey-approved": ofPasskey(access.NoticePasskeyApproved),
 		"passkey-removed":  ofPasskey(access.NoticePasskeyRemoved),
+		"change-waits":     ofApplication(access.NoticeChangeWaits),
+		"change-alone":     ofApplication(access.NoticeChangedAlone),
+		"change-hostile":   change(ofApplication(access.NoticeChangeWaits), func(n *access.Notice) { n.Change.What = []string{"template " + hostile} }),
 		"passkey-hostile":  change(ofPasskey(access.NoticePasskeyAdded), func(n *access.Notice) { n.Passkey.Name = hostile }),
 		"escalated": change(again(access.NoticeEscalated), func(n *access.Notice) {
 			n.To, n.ReviewURL = []access.Principal{"leads@example.com"}, ""
@@ -138,6 +141,16 @@ func ofPasskey(kind access.NoticeKind) access.Notice {
 	}
 	return access.Notice{ID: "a stable id", Kind: kind, Request: access.Request{Principal: ana}, Passkey: k, To: []access.Principal{ana},
 		BaseURL: "https://jit.example.com/", ReviewURL: "https://jit.example.com/passkeys"}
+}
+
+// ofApplication is a notice of a change of an application.
+func ofApplication(kind access.NoticeKind) access.Notice {
+	n := access.Notice{ID: "a stable id", Kind: kind, To: []access.Principal{ana}, BaseURL: "https://jit.example.com/",
+		Change: access.ApplicationChange{Application: "deployer", Number: 2, By: "dora@example.com", At: now, What: []string{"uri", "template production-deploy"}}}
+	if kind == access.NoticeChangeWaits {
+		n.ReviewURL = "https://jit.example.com/apps/deployer"
+	}
+	return n
 }
 
 // again is a notice of what time brings about: nobody has decided, and no window is known.
@@ -200,7 +213,7 @@ func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, n := range letters() {
-		if name == "review-hostile" || name == "passkey-hostile" || name == "application-review-unlinked" {
+		if name == "review-hostile" || name == "passkey-hostile" || name == "change-hostile" || name == "application-review-unlinked" {
 			continue // its data looks like words
 		}
 		if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
@@ -208,7 +221,7 @@ func TestMailsHaveNoWordsOfTheirOwn(t *testing.T) {
 		}
 	}
 	base := review()
-	data := []string{ofPasskey("").ReviewURL, "roles/production-deploy", "production-deploy", base.ReviewURL, base.BaseURL, base.Roles[0].Description, base.Request.Justification, "Compute Admin", "Storage Admin",
+	data := []string{ofPasskey("").ReviewURL, ofApplication(access.NoticeChangeWaits).ReviewURL, "roles/production-deploy", "production-deploy", base.ReviewURL, base.BaseURL, base.Roles[0].Description, base.Request.Justification, "Compute Admin", "Storage Admin",
 		"Störung №4711: サーバー再起動", denied().Decision.Comment, "Viel Erfolg!", "organizations/7/roles/oncall", "shop-prod", "Everything is down", "It was needed: see INC-4711.", "production",
 		`resource.name.startsWith("projects/_/buckets/invoices")`, "Re:",
 		"Deploy v1.2 to eu-1", "deployer", "Production deploy", "Version", "Cluster", "v1.2", "eu-1", "OPS-1", "ticket", "branch", "ana1", "Blue security key", ofPasskey("").Passkey.ID()}

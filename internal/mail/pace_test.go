@@ -3,6 +3,7 @@ package mail_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -206,4 +207,39 @@ func TestEveryTryTakesATurn(t *testing.T) {
 		t.Errorf("five tries within %s", k.now().Sub(now))
 	}
 	wantOnce(t, s.Messages(), 2)
+}
+
+// What an application asks for is on its account, whoever it asks for and whatever becomes of it:
+// it leaves a third of the mails of a minute to others.
+func TestOneApplicationLeavesMailsToOthers(t *testing.T) {
+	k := &clock{time: now}
+	m, _ := paced(t, k, 30)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	asks := func(i int) access.Notice {
+		n := review()
+		n.Request.ID = fmt.Sprintf("mpa-%016d", i)
+		n.Request.Principal = access.Principal(fmt.Sprintf("x%d@example.com", i))
+		n.Request.Resource = "apps/deployer"
+		n.Request.Asking = access.Asking{Application: "deployer", Template: "deploy", Title: "x", Subject: string(n.Request.Principal), Unlinked: i%2 == 0}
+		n.Kind = []access.NoticeKind{access.NoticeReview, access.NoticeReminder, access.NoticeWithdrawn, access.NoticeEnded}[i%4]
+		return n
+	}
+	for i := range 20 {
+		if failed := m.Notify(ctx, asks(i)).Failed(); failed != nil {
+			t.Fatal(i, failed)
+		}
+	}
+	for i := range 4 {
+		if m.Notify(ctx, asks(20+i)).Failed() == nil {
+			t.Error("an application takes more than two thirds of the mails of a minute")
+		}
+	}
+	if failed := m.Notify(ctx, review()).Failed(); failed != nil {
+		t.Error("somebody else's mail:", failed)
+	}
+	other := asks(20)
+	if other.Request.Asking.Application = "other"; m.Notify(ctx, other).Failed() != nil {
+		t.Error("another application's mail:", other)
+	}
 }

@@ -20,7 +20,7 @@ import (
 // Facts is what people are told. Texts of others in it are harmless to look at, on one
 // line, and of bounded length; channels still escape them for their own notation.
 type Facts struct {
-	// By is who did what it tells of.
+	// By is who did what it tells of, be it an application (access.OfApplication).
 	By access.Principal
 	// Subject is the same for all that is told of one request, but for its end, and of one
 	// passkey.
@@ -60,10 +60,11 @@ type Writer struct {
 // Write puts a notice into words. It refuses what must reach neither a header nor a
 // link, and a kind of notice that is for an application alone.
 func (w Writer) Write(n access.Notice) (Facts, error) {
-	if n.Kind.OfPasskey() {
-		facts, err := w.passkey(n)
-		facts.Brief, facts.BriefHeading = facts.Intro, facts.Heading
-		return facts, err
+	switch {
+	case n.Kind.OfPasskey():
+		return w.passkey(n)
+	case n.Kind.OfApplication():
+		return w.change(n)
 	}
 	if err := check(n); err != nil {
 		return Facts{}, err
@@ -73,8 +74,10 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		Subject: w.text("notice.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())}
 	switch a := r.Asking; { // of which nothing that was sent gets into a header
 	case a.Unlinked:
+		facts.By = access.OfApplication(a.Application)
 		facts.Subject = w.text("notice.asking.subject-unlinked", "application", a.Application, "template", a.Template)
 	case !a.IsZero():
+		facts.By = access.OfApplication(a.Application)
 		facts.Subject = w.text("notice.asking.subject-line", "application", a.Application, "template", a.Template, "principal", r.Principal)
 	}
 	switch n.Kind {
@@ -88,7 +91,7 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		facts.Intro = w.said(r, "notice.withdrawn.intro", "notice.asking.withdrawn.intro")
 		facts.Rows = slices.Concat(w.who(n), w.why(r))
 	case access.NoticeEnded:
-		facts.By = n.By
+		facts.By = cmp.Or(n.By, facts.By)
 		w.ended(&facts, n)
 	case access.NoticeGlass, access.NoticeGlassReviewed:
 		facts.Subject = w.text("notice.glass.subject", "principal", r.Principal, "kind", w.kind(r.Resource), "name", r.Resource.Name())

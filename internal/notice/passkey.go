@@ -22,12 +22,14 @@ func (w Writer) passkey(n access.Notice) (Facts, error) {
 		facts.Notes = []string{w.text("notice.passkey.added.holder", "principal", k.Of), w.text("notice.passkey.added.admin", "principal", k.Of)}
 	case access.NoticePasskeyApproved:
 		facts.By = k.ApprovedBy
-		facts.Heading, facts.Intro = w.text("notice.passkey.approved"), w.text("notice.passkey.approved.intro", "by", k.ApprovedBy, "principal", k.Of)
+		facts.Heading, facts.Intro = w.text("notice.passkey.approved"), w.text("notice.passkey.approved.intro", "by", k.ApprovedBy,
+			"principal", k.Of)
 		facts.Rows = append(facts.Rows, w.row("notice.approved-by", string(k.ApprovedBy), w.instant(k.Approved)))
 		facts.Notes = []string{w.text("notice.passkey.approved.note", "principal", k.Of)}
 	case access.NoticePasskeyRemoved:
 		facts.By = k.RemovedBy
-		facts.Heading, facts.Intro = w.text("notice.passkey.removed"), w.text("notice.passkey.removed.intro", "by", k.RemovedBy, "principal", k.Of)
+		facts.Heading, facts.Intro = w.text("notice.passkey.removed"), w.text("notice.passkey.removed.intro", "by", k.RemovedBy,
+			"principal", k.Of)
 		facts.Rows = append(facts.Rows, w.row("notice.passkey.removed-by", string(k.RemovedBy), w.instant(k.Removed)))
 		facts.Notes = []string{w.text("notice.passkey.removed.note")}
 	}

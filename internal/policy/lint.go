@@ -136,7 +136,8 @@ func (f *File) lintTerms(rule *Rule, at *document.Node, warnings *document.Fault
 		warnings.Add(at, "%s may give access for longer than ACTIVATION_TIMEOUT (loosen)", rule.called())
 	}
 	if value(said.signature, false) && said.keys.SelfEnrolled {
-		warnings.Add(at, "%s takes signatures of passkeys that no administrator has approved: whoever has somebody's session can add one (enrolment: self)",
+		warnings.Add(at,
+			"%s takes signatures of passkeys that no administrator has approved: whoever has somebody's session can add one (enrolment: self)",
 			rule.called())
 	}
 	if said.glass != nil {

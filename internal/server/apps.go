@@ -34,7 +34,7 @@ type Apps struct {
 	Unsealed bool
 	// Ask makes a request of an application, as *broker.Broker does.
 	Ask func(context.Context, access.Caller, broker.AskFor) (broker.Asked, error)
-	// Origin is where programs find the service.
+	// Origin is where programs find the service; empty for where people do.
 	Origin string
 }
 
@@ -66,17 +66,34 @@ type appView struct {
 	Key   string
 	Saved bool
 	Held  bool
+	// Warnings are who could not be told of it.
+	Warnings []string
 	// Own: what waits is by the viewer, so that others have to agree.
 	Own       bool
 	WaitingAt *Moment
-	What      []string
+	What      []difference
 	Templates []templateRow
 	Live      []keyRow
 	History   []doneRow
-	// Code is how the application asks, in JavaScript and in a shell.
-	Code, Shell string
-	// Trial is the id of the form of a trial request.
+	// Code is how the application asks.
+	Code []appCode
+	// Trial is the id of the form of a trial request; Tried is what was sent by it and refused,
+	// nil for nothing.
 	Trial string
+	Tried *broker.AskFor
+}
+
+// TriedValue is what was sent of a field of a template by a trial request that was refused.
+func (v *appView) TriedValue(template, field string) string {
+	if v.Tried == nil || v.Tried.Template != template {
+		return ""
+	}
+	return v.Tried.Data[field]
+}
+
+// TriedBy is whether a template is the one of a trial request that was refused.
+func (v *appView) TriedBy(template string) bool {
+	return v.Tried != nil && v.Tried.Template == template
 }
 
 type templateRow struct {
@@ -144,9 +161,12 @@ func (s *server) appViews(r *http.Request) ([]managed.View, error) {
 		return s.Apps.Managed.List(r.Context(), caller)
 	}
 	all, err := s.Apps.Registry.Applications(r.Context())
+	ctx, cancel := context.WithTimeout(r.Context(), keysTime)
+	defer cancel()
 	return access.Each(all, func(a application.Application) managed.View {
 		v := managed.View{Application: a}
-		for _, k := range a.Keys {
+		keys, _ := a.Keys(ctx) // see brokenApps
+		for _, k := range keys {
 			v.Keys = append(v.Keys, managed.KeyView{ID: k.ID})
 		}
 		v.Application.Keys = nil
@@ -154,12 +174,18 @@ func (s *server) appViews(r *http.Request) ([]managed.View, error) {
 	}), err
 }
 
+// keysTime bounds how long a page waits for what is kept elsewhere of all applications.
+const keysTime = 2 * time.Second
+
 // brokenApps are the names of those whose keys cannot be used.
 func (s *server) brokenApps(r *http.Request) map[string]bool {
 	broken := map[string]bool{}
 	all, _ := s.Apps.Registry.Applications(r.Context()) // what is wrong with all of them was told by then
+	ctx, cancel := context.WithTimeout(r.Context(), keysTime)
+	defer cancel()
 	for _, a := range all {
-		broken[a.Name] = a.KeysErr != nil
+		_, err := a.Keys(ctx)
+		broken[a.Name] = err != nil
 	}
 	return broken
 }
@@ -187,7 +213,7 @@ func (s *server) createApp(r *http.Request) (page, error) {
 	if err := s.mayManage(r); err != nil {
 		return page{}, err
 	}
-	f, err := form(r)
+	f, err := appForm(r, "name", "uri", "hosts")
 	if err != nil {
 		return page{}, err
 	}
@@ -202,7 +228,7 @@ func (s *server) createApp(r *http.Request) (page, error) {
 		status := s.blame(r, &v.Frame, err)
 		return page{template: "apps", status: status, data: v}, nil
 	}
-	return s.appPage(r, name, func(v *appView) { v.Key = made.Key })
+	return s.appPage(r, name, func(v *appView) { v.Key, v.Warnings = made.Key, s.viewWarnings(r, made.Warnings) })
 }
 
 func (s *server) app(r *http.Request, name string) (page, error) {
@@ -224,15 +250,7 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 	v := &appView{Frame: s.frame(r, "apps.one", "name", name), View: a, Managed: s.managing(), Broken: s.brokenApps(r)[name]}
 	if a.Waiting != nil {
 		v.Own, v.WaitingAt = a.Waiting.By == callerOf(r).Principal, s.moment(r, a.Waiting.At)
-		for _, what := range a.Waiting.What {
-			kind, key, _ := strings.Cut(what, " ")
-			v.What = append(v.What, l.Text("apps.change."+kind, "key", key))
-		}
-		for _, t := range a.Waiting.To.Templates {
-			if slices.Contains(a.Waiting.What, "template "+t.Key) {
-				v.What = append(v.What, s.templateAbout(r, t))
-			}
-		}
+		v.What = differences(l, a)
 	}
 	for _, t := range a.Templates {
 		v.Templates = append(v.Templates, templateRow{Template: t, About: s.templateAbout(r, t)})
@@ -241,17 +259,26 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 		v.Live = append(v.Live, keyRow{k.ID, s.moment(r, k.Made)})
 	}
 	for _, d := range a.Done[:min(len(a.Done), 50)] {
-		v.History = append(v.History, doneRow{s.moment(r, d.At), string(d.By), l.Text("apps.did." + d.What)})
+		v.History = append(v.History, doneRow{s.moment(r, d.At), cmp.Or(string(d.By), l.Text("apps.did.service")), l.Text("apps.did." + d.What)})
 	}
-	v.Code, v.Shell = s.howToCall(a.Application)
+	v.Code = howToCall(l, a.Application, cmp.Or(s.Apps.Origin, s.origin(r), "https://"+r.Host), callerOf(r).Principal)
 	var id [12]byte
 	if _, err := io.ReadFull(s.Random, id[:]); err != nil {
 		return page{}, err
 	}
 	v.Trial = hex.EncodeToString(id[:])
 	with(v)
-	status := http.StatusOK
-	return page{template: "app", status: status, data: v}, nil
+	return page{template: "app", status: http.StatusOK, data: v}, nil
+}
+
+// refusedOn shows an application with why something was refused, and what was typed.
+func (s *server) refusedOn(r *http.Request, name string, why error, with func(*appView)) (page, error) {
+	shown, err := s.appPage(r, name, with)
+	if err != nil {
+		return page{}, why
+	}
+	shown.status = s.blame(r, &shown.data.(*appView).Frame, why)
+	return shown, nil
 }
 
 // templateAbout says in one line what a template demands.
@@ -268,18 +295,45 @@ func (s *server) templateAbout(r *http.Request, t application.Template) string {
 	return about
 }
 
+// appForm reads a form of these pages, which has each of some fields once at most, and no other;
+// a field that ends with a dot is all that begin so.
+func appForm(r *http.Request, fields ...string) (url.Values, error) {
+	f, err := form(r)
+	for name, values := range f {
+		known := slices.ContainsFunc(fields, func(field string) bool {
+			return name == field || strings.HasSuffix(field, ".") && strings.HasPrefix(name, field)
+		})
+		if err == nil && (len(values) > 1 || !known) {
+			err = badInput(printable(name)+" is no field of this form, or is there twice", nil)
+		}
+	}
+	return f, err
+}
+
+// numbered reads a form of these pages, and which deed its viewer has seen last.
+func numbered(r *http.Request, fields ...string) (url.Values, int, error) {
+	f, err := appForm(r, append(fields, "number")...)
+	if err != nil {
+		return nil, 0, err
+	}
+	number, err := strconv.Atoi(f.Get("number"))
+	if err != nil {
+		return nil, 0, badInput("number is no number", err)
+	}
+	return f, number, nil
+}
+
+// trialData begins the fields of a trial request that are its data.
+const trialData = "data."
+
 // changeApp does what an administrator chose on the page of an application.
 func (s *server) changeApp(r *http.Request, name string) (page, error) {
 	if err := s.mayManage(r); err != nil {
 		return page{}, err
 	}
-	f, err := form(r)
+	f, number, err := numbered(r, "do", "key", "uri", "hosts")
 	if err != nil {
 		return page{}, err
-	}
-	number, err := strconv.Atoi(f.Get("number"))
-	if err != nil {
-		return page{}, badInput("number is no number", err)
 	}
 	ctx, caller, m := r.Context(), callerOf(r), s.Apps.Managed
 	var did managed.Changed
@@ -297,10 +351,15 @@ func (s *server) changeApp(r *http.Request, name string) (page, error) {
 	default:
 		err = badInput("there is nothing of that name to do", nil)
 	}
+	if err != nil && f.Get("do") == "settings" {
+		return s.refusedOn(r, name, err, func(v *appView) { v.URI, v.CallbackHosts = f.Get("uri"), textLines(f.Get("hosts")) })
+	}
 	if err != nil {
 		return page{}, err
 	}
-	return s.appPage(r, name, func(v *appView) { v.Key, v.Saved, v.Held = did.Key, true, did.Waits })
+	return s.appPage(r, name, func(v *appView) {
+		v.Key, v.Saved, v.Held, v.Warnings = did.Key, true, did.Waits, s.viewWarnings(r, did.Warnings)
+	})
 }
 
 // editApp changes what is not a key.
@@ -350,23 +409,30 @@ func (s *server) appTemplate(r *http.Request, name string) (page, error) {
 	return page{template: "app-template", status: http.StatusOK, data: v}, nil
 }
 
+// Types of templates, as forms and policy files have them.
+const (
+	typeApprove = "approve"
+	typeSign    = "sign_and_approve"
+)
+
 // saveTemplate makes a template, or changes one.
 func (s *server) saveTemplate(r *http.Request, name string) (page, error) {
 	if err := s.mayManage(r); err != nil {
 		return page{}, err
 	}
-	f, err := form(r)
+	f, number, err := numbered(r, "new", "key", "name", "title", "type", "data", "claims", "approvals", "approvers", "max", "default", "life",
+		"metadata", "unlinked", "active")
 	if err != nil {
 		return page{}, err
 	}
-	number, err := strconv.Atoi(f.Get("number"))
-	if err != nil {
-		return page{}, badInput("number is no number", err)
+	if !slices.Contains([]string{typeApprove, typeSign}, f.Get("type")) || slices.ContainsFunc([]string{"new", "unlinked", "active"},
+		func(box string) bool { return f.Has(box) && f.Get(box) != "1" }) {
+		return page{}, badInput("type, new, unlinked or active is none of what it can be", nil)
 	}
 	typed := templateForm{Key: strings.TrimSpace(f.Get("key")), Name: strings.TrimSpace(f.Get("name")),
 		Title: strings.TrimSpace(f.Get("title")),
 		Data:  f.Get("data"), Claims: f.Get("claims"), Approvals: f.Get("approvals"), Approvers: f.Get("approvers"), Max: f.Get("max"),
-		Default: f.Get("default"), Life: f.Get("life"), Metadata: f.Get("metadata"), Sign: f.Get("type") == "sign_and_approve",
+		Default: f.Get("default"), Life: f.Get("life"), Metadata: f.Get("metadata"), Sign: f.Get("type") == typeSign,
 		Unlinked: f.Get("unlinked") == "1", Active: f.Get("active") == "1"}
 	created := f.Get("new") == "1"
 	did, err := s.putTemplate(r, name, number, typed, created)
@@ -378,7 +444,7 @@ func (s *server) saveTemplate(r *http.Request, name string) (page, error) {
 		status := s.blame(r, &v.Frame, err)
 		return page{template: "app-template", status: status, data: v}, nil
 	}
-	return s.appPage(r, name, func(v *appView) { v.Saved, v.Held = true, did.Waits })
+	return s.appPage(r, name, func(v *appView) { v.Saved, v.Held, v.Warnings = true, did.Waits, s.viewWarnings(r, did.Warnings) })
 }
 
 func (s *server) putTemplate(r *http.Request, name string, number int, typed templateForm, created bool) (managed.Changed, error) {
@@ -468,7 +534,7 @@ func (s *server) tryApp(r *http.Request, name string) (page, error) {
 	if err := s.Broker.Admin(r.Context(), caller); err != nil {
 		return page{}, err
 	}
-	f, err := form(r)
+	f, err := appForm(r, "id", "template", trialData)
 	if err != nil {
 		return page{}, err
 	}
@@ -482,13 +548,14 @@ func (s *server) tryApp(r *http.Request, name string) (page, error) {
 	ask := broker.AskFor{Key: "trial " + id, Application: name, Template: f.Get("template"), Subject: string(caller.Principal),
 		Data: map[string]string{}, Reason: s.languageOf(r).Text("apps.trial.reason", "who", caller.Principal), Origin: s.origin(r), Host: r.Host}
 	for field := range f {
-		if data, ok := strings.CutPrefix(field, "data."); ok {
+		if data, ok := strings.CutPrefix(field, trialData); ok {
 			ask.Data[data] = f.Get(field)
 		}
 	}
-	asked, err := s.Apps.Ask(r.Context(), access.Caller{Method: access.MethodApplication, Application: name}, ask)
+	caller.Method, caller.Application = access.MethodApplication, name // who tries it is recorded with it
+	asked, err := s.Apps.Ask(r.Context(), caller, ask)
 	if err != nil {
-		return page{}, err
+		return s.refusedOn(r, name, err, func(v *appView) { v.Tried, v.Trial = &ask, id })
 	}
 	return redirect(requestPath(asked.Request.ID)), nil
 }
@@ -503,42 +570,4 @@ func textLines(text string) []string {
 		}
 	}
 	return all
-}
-
-// howToCall is code that works with the key of an application.
-func (s *server) howToCall(a application.Application) (script, shell string) {
-	origin := cmp.Or(s.Apps.Origin, s.PublicURL, "https://access.example.com")
-	template, data := "TEMPLATE", `{}`
-	if len(a.Templates) > 0 {
-		template = a.Templates[0].Key
-		var fields []string
-		for _, d := range a.Templates[0].Data {
-			fields = append(fields, fmt.Sprintf("%q: %q", d.Name, "…"))
-		}
-		data = "{" + strings.Join(fields, ", ") + "}"
-	}
-	script = fmt.Sprintf(`const njwt = require("njwt");
-const key = Buffer.from(process.env.SIGNING_KEY, "base64");
-const token = () => njwt.create({iss: %[1]q, aud: %[2]q, sub: "ana@example.com"}, key)
-  .setExpiration(Date.now() + 5 * 60 * 1000).compact();
-
-const asked = token();
-const call = (path, options) => fetch(%[2]q + path, options).then(answer => answer.json());
-let approval = await call("/v1/approvals", {method: "POST",
-  headers: {"Authorization": "Bearer " + asked, "Content-Type": "application/json"},
-  body: JSON.stringify({template: %[3]q, data: %[4]s})});
-while (approval.status === "pending")
-  approval = await call("/v1/approvals/" + approval.id + "?wait=25", {headers: {"Authorization": "Bearer " + token()}});
-if (approval.status !== "approved") throw new Error(approval.status);
-console.log(approval.access_token);
-`, a.URI, origin, template, data)
-	shell = fmt.Sprintf(`b64() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
-hex=$(printf %%s "$SIGNING_KEY" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
-head=$(printf '{"alg":"HS256","typ":"JWT"}' | b64)
-body=$(printf '{"iss":"%[1]s","aud":"%[2]s","sub":"ana@example.com","exp":%%d}' $(($(date +%%s) + 300)) | b64)
-token=$head.$body.$(printf %%s "$head.$body" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$hex -binary | b64)
-curl -sS %[2]s/v1/approvals -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
-  -d '{"template":"%[3]s","data":%[4]s}'
-`, a.URI, origin, template, data)
-	return script, shell
 }

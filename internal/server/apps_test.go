@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,8 +28,8 @@ import (
 type deeds struct{ all []managed.Deed }
 
 func (d *deeds) Deeds(context.Context) ([]managed.Deed, error) { return d.all, nil }
-func (d *deeds) Append(_ context.Context, one managed.Deed) error {
-	if one.Number != len(d.all)+1 {
+func (d *deeds) Append(_ context.Context, one managed.Deed, _ ...access.Notice) error {
+	if one.Number != 1+len(slices.DeleteFunc(slices.Clone(d.all), func(other managed.Deed) bool { return other.Of != one.Of })) {
 		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": one.Of}}
 	}
 	d.all = append(d.all, one)
@@ -40,6 +42,10 @@ type apps struct {
 	t      *testing.T
 	asked  []broker.AskFor
 	asCode bool
+	clock  time.Time
+	deeds  *deeds
+	// registry is behind the pages.
+	registry *managed.Registry
 }
 
 func newApps(t *testing.T) *apps {
@@ -48,20 +54,21 @@ func newApps(t *testing.T) *apps {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &apps{t: t}
+	a := &apps{t: t, clock: noon, deeds: &deeds{}}
 	w.Admins = []string{"user:" + string(carl), "user:" + string(dora)}
 	b := w.World.Broker()
-	m := managed.New(managed.Config{Deeds: &deeds{}, Authority: b, Sealer: sealer, Now: func() time.Time { return noon }, Random: rand.Reader,
-		Changed: func(context.Context, access.Caller, string, string, bool) {}})
+	m := managed.New(managed.Config{Deeds: a.deeds, Authority: b, Sealer: sealer, Now: func() time.Time { return a.clock }, Random: rand.Reader})
+	a.registry = m
 	a.Handler, _ = serve(t, w, func(c *server.Config) {
+		c.Now = func() time.Time { return a.clock }
 		c.Apps = &server.Apps{Registry: m, Managed: m, AsCode: func() bool { return a.asCode },
 			Ask: func(_ context.Context, caller access.Caller, ask broker.AskFor) (broker.Asked, error) {
-				if caller.Application != ask.Application || caller.Method != access.MethodApplication {
+				if caller.Application != ask.Application || caller.Method != access.MethodApplication || string(caller.Principal) != ask.Subject {
 					t.Errorf("asked as %+v", caller)
 				}
 				a.asked = append(a.asked, ask)
 				return broker.Asked{Request: access.Request{ID: "mpa-1"}}, nil
-			}}
+			}, Origin: "https://machines.example.com"}
 	})
 	return a
 }
@@ -203,6 +210,20 @@ func TestFormsOfApplicationsThatAreNone(t *testing.T) {
 	} {
 		if got.Code < 400 || got.Code >= 500 {
 			t.Errorf("%s: %d", name, got.Code)
+		}
+	}
+}
+
+// Code on the page asks where programs find the service, and texts stay what they are in each of its
+// languages: whoever runs it runs nothing that stands in a URI.
+func TestCodeIsSpelledForItsLanguage(t *testing.T) {
+	a := newApps(t)
+	a.must(http.StatusOK, a.send(carl, "POST", "/apps", "name", "odd", "uri", "https://odd.example/it's-$(id)-%25s"))
+	page := html.UnescapeString(a.must(http.StatusOK, a.send(carl, "GET", "/apps/odd")))
+	for _, want := range []string{`iss: "https://odd.example/it's-$(id)-%25s"`, `'"https://odd.example/it'\''s-$(id)-%25s"'`,
+		`const api = "https://machines.example.com";`, `sub: "` + string(carl) + `"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%s is not in %s", want, said(page))
 		}
 	}
 }

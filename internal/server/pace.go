@@ -1,8 +1,8 @@
 package server
 
 import (
+	"container/list"
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -118,53 +118,65 @@ func (t *turns) take(ctx context.Context, who access.Principal) (done func(), ok
 	}
 }
 
-// places are for pages that wait, per instance of the service. When all are taken, a person
-// who holds fewer than somebody else gets one of theirs, so that few people cannot keep all.
+// places are for those who wait, per instance of the service. When all are taken, somebody
+// who holds fewer than another gets one of theirs, so that few cannot keep all.
 type places struct {
 	most  int
 	mu    sync.Mutex
 	taken int
-	of    map[access.Principal][]chan struct{}
+	// of are the places of each, the oldest first: what to call when one goes to somebody else.
+	of map[access.Principal]*list.List
 }
 
 func newPlaces(most int) *places {
-	return &places{most: most, of: map[access.Principal][]chan struct{}{}}
+	return &places{most: most, of: map[access.Principal]*list.List{}}
 }
 
-// take returns what is closed when the place goes to somebody else; leave must be called
-// in any case. It is nil where there is no place: nobody holds two more than who asks.
-func (p *places) take(who access.Principal) (gone <-chan struct{}, leave func()) {
+// take takes a place. gone is called when it goes to somebody else, and must not take or leave
+// one; leave must be called in any case. It is nil where there is no place: nobody holds two more
+// than who asks.
+func (p *places) take(who access.Principal, gone func()) (leave func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.of[who] == nil {
+		p.of[who] = list.New()
+	}
+	mine := p.of[who]
 	if p.taken >= p.most {
-		var richest access.Principal
+		richest := who
 		for other, held := range p.of {
-			if len(held) > len(p.of[richest]) {
+			if held.Len() > p.of[richest].Len() {
 				richest = other
 			}
 		}
-		if len(p.of[richest]) < len(p.of[who])+2 {
-			return nil, nil
+		oldest := p.of[richest].Front()
+		if p.of[richest].Len() < mine.Len()+2 {
+			p.give(who, nil)
+			return nil
 		}
-		oldest := p.of[richest][0]
 		p.give(richest, oldest)
-		close(oldest)
+		oldest.Value.(func())()
 	}
-	mine := make(chan struct{})
-	p.of[who] = append(p.of[who], mine)
+	place := mine.PushBack(gone)
 	p.taken++
-	return mine, func() {
+	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.give(who, mine)
+		p.give(who, place)
 	}
 }
 
 // give gives a place back, if it is still held.
-func (p *places) give(who access.Principal, place chan struct{}) {
-	held := slices.DeleteFunc(slices.Clone(p.of[who]), func(c chan struct{}) bool { return c == place })
-	p.taken -= len(p.of[who]) - len(held)
-	if p.of[who] = held; len(held) == 0 {
+func (p *places) give(who access.Principal, place *list.Element) {
+	held := p.of[who]
+	if held == nil {
+		return
+	}
+	before := held.Len()
+	if place != nil {
+		held.Remove(place)
+	}
+	if p.taken -= before - held.Len(); held.Len() == 0 {
 		delete(p.of, who)
 	}
 }

@@ -16,8 +16,9 @@ func TestFewPeopleDoNotKeepAllPlacesToWait(t *testing.T) {
 	gone := map[access.Principal][]<-chan struct{}{}
 	var leaves []func()
 	take := func(who access.Principal) bool {
-		place, leave := p.take(who)
-		if place == nil {
+		place := make(chan struct{})
+		leave := p.take(who, func() { close(place) })
+		if leave == nil {
 			return false
 		}
 		gone[who] = append(gone[who], place)

@@ -156,7 +156,7 @@ type server struct {
 	// asks and polls are how fast an application may go; waiters has as many places as may wait
 	// for a decision, and lookers are whose turn comes.
 	asks, polls *pace
-	waiters     chan struct{}
+	waiters     *places
 	lookers     lookers
 	// stopping is over when Stopping is closed.
 	stopping context.Context
@@ -182,7 +182,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 		remembers: c.Broker != nil && c.Broker.Remembers(), passkeysHere: c.Broker != nil && c.Broker.Passkeys(),
 		asks: newPace(asksPerSecond, asksAtOnce), polls: newPace(pollsPerSecond, pollsAtOnce)}
 	if c.Applications != nil {
-		s.waiters = make(chan struct{}, c.Applications.Waiters)
+		s.waiters = newPlaces(c.Applications.Waiters)
 	}
 	s.stopping = context.Background()
 	if c.Stopping != nil {

@@ -43,6 +43,8 @@ type canned struct {
 	decided   broker.Decided
 	ended     broker.Ended
 	more      broker.MoreReviewers
+	// apps are the applications that there are; nil: there can be none.
+	apps func(*testing.T, *canned) *server.Apps
 	// remembers is whether there is a ledger; what follows is of it.
 	remembers, auditor bool
 	listed             map[string][]access.Request
@@ -113,6 +115,12 @@ func (c *canned) Remembers() bool { return c.remembers }
 func (c *canned) Passkeys() bool  { return c.passkeys != nil }
 func (c *canned) PasskeyList(context.Context, access.Caller) (broker.PasskeyList, error) {
 	return *c.passkeys, c.err
+}
+func (c *canned) Enrol(context.Context, access.Caller, string, passkey.Creation) (access.Passkey, []*access.Error, error) {
+	return access.Passkey{}, nil, c.refused
+}
+func (c *canned) RemovePasskey(context.Context, access.Caller, access.Principal, string) ([]*access.Error, error) {
+	return c.asked.Warnings, c.refused
 }
 func (c *canned) Signing(_ context.Context, _ access.Caller, v broker.View, atMost time.Duration) (broker.Ceremony, error) {
 	return broker.Ceremony{RelyingParty: "access.example.com", Credentials: [][]byte{[]byte("laptop")}, Statement: passkey.Statement{
@@ -255,6 +263,35 @@ func stories() []story {
 		{"review-ruled", in(access.Pending, func(v *broker.View) {
 			v.Terms = access.Terms{Rule: "what changes permissions", Policy: strings.Repeat("3fa9c1d2e8b0", 5), Requirements: []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}}
 		}), "GET " + rev, ben, 200},
+		{"passkeys", keyed(false), "GET /passkeys", ben, 200},
+		{"passkeys-none", func(c *canned) { keyed(false)(c); c.passkeys.Own = nil }, "GET /passkeys", ben, 200},
+		{"passkeys-admin", keyed(true), "GET /passkeys", carl, 200},
+		{"passkeys-admin-alone", func(c *canned) { keyed(true)(c); c.passkeys.Others = nil }, "GET /passkeys", carl, 200},
+		{"passkeys-not-made", keyed(false), "POST /passkeys name=Blue+security+key", ben, 403},
+		{"passkeys-sign-in-again", func(c *canned) {
+			keyed(false)(c)
+			c.refused = &access.Error{Kind: access.NotAllowed, Code: access.CodeSignInAgain}
+		}, "POST /passkeys name=Blue+security+key&public-key=AA&time=2026-11-22T12:00:00Z", ben, 403},
+		{"passkeys-untold", func(c *canned) {
+			keyed(false)(c)
+			c.asked.Warnings = []*access.Error{warn(access.CodeNotDelivered, access.Args{"recipient": string(ben), "channel": "mail"})}
+		}, "POST /passkeys/0123456789abcdef/remove principal=" + string(ben), ben, 200},
+		{"ask-signed", func(c *canned) { keyed(false)(c); c.keyless = []access.Principal{carl, dora} }, "GET " + p + mpa, ana, 200},
+		{"review-keyless", func(c *canned) {
+			keyed(false)(c)
+			in(access.Pending, func(v *broker.View) { own(v); v.Keyless = []access.Principal{carl} })(c)
+		}, "GET " + rev, ana, 200},
+		{"review-no-key", func(c *canned) {
+			keyed(false)(c)
+			in(access.Pending, func(v *broker.View) {
+				v.Signature, v.NoKey = true, &access.Error{Kind: access.NotAllowed, Code: access.CodePasskeyUnapproved}
+			})(c)
+		}, "GET " + rev, ben, 200},
+		{"review-sign", func(c *canned) { keyed(false)(c); in(access.Pending, func(v *broker.View) { v.Signature = true })(c) }, "POST " + rev + " verdict=approve", ben, 200},
+		{"more-keyless", func(c *canned) {
+			keyed(false)(c)
+			c.more.Keyless, c.more.AskedKeyless = []access.Principal{dora}, []access.Principal{ben}
+		}, "GET /review/reviewers?activation=REF", ana, 200},
 		{"choose-nothing-chosen", nil, "GET " + p + "?next=1", ana, 400},
 		{"choose-mixed", nil, "GET " + p + mpa + "&" + jit[1:], ana, 400},
 
@@ -457,6 +494,25 @@ func stories() []story {
 		{"error-410", failing(access.Gone, access.CodeLinkExpired, nil), "GET " + rev, ben, 410},
 		{"error-500", func(c *canned) { c.err = errors.New("a cause that stays in the log") }, "GET " + rev, ben, 500},
 		{"error-503", failing(access.Unavailable, access.CodeServiceNotAllowed, access.Args{"resource": "acme-orders-prod", "account": "jitaccess@acme-access.iam.gserviceaccount.com", "permission": "cloudasset.assets.analyzeIamPolicy"}), "GET " + p, ana, 503},
+		{"apps-none", managing(nil), "GET /apps", carl, 200},
+		{"apps", managing(func(s *appStory) { s.deploy(); s.waits(dora); s.console() }), "GET /apps", carl, 200},
+		{"apps-wrong", managing(nil), "POST /apps name=Deployer&uri=deploy.example.com&hosts=deploy.example.com", carl, 400},
+		{"apps-as-code", managing(func(s *appStory) { s.deploy(); s.asCode = true }), "GET /apps", carl, 200},
+		{"apps-unsealed", managing(func(s *appStory) { s.unsealed = true }), "GET /apps", carl, 200},
+		{"app-created", managing(nil), "POST /apps name=deployer&uri=https://deploy.example.com&hosts=", carl, 200},
+		{"app-new", managing(func(s *appStory) { s.console() }), "GET /apps/console", carl, 200},
+		{"app", managing(func(s *appStory) { s.deploy() }), "GET /apps/deployer", carl, 200},
+		{"app-waits", managing(func(s *appStory) { s.deploy(); s.waits(dora) }), "GET /apps/deployer", carl, 200},
+		{"app-waits-own", managing(func(s *appStory) { s.deploy(); s.waits(carl) }), "GET /apps/deployer", carl, 200},
+		{"app-held", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=3&do=rotate", carl, 200},
+		{"app-off", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=3&do=off", carl, 200},
+		{"app-stale", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=1&do=off", carl, 409},
+		{"app-settings-wrong", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer number=3&do=settings&uri=http://deploy.example.com&hosts=x", carl, 400},
+		{"app-trial-wrong", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer/trial id=000000000000000000000000&template=production-deploy&data.version=1.2&data.cluster=eu", carl, 400},
+		{"app-as-code", managing(func(s *appStory) { s.deploy(); s.asCode = true }), "GET /apps/deployer", carl, 200},
+		{"app-template-new", managing(func(s *appStory) { s.console() }), "GET /apps/console/template", carl, 200},
+		{"app-template", managing(func(s *appStory) { s.deploy() }), "GET /apps/deployer/template?key=production-deploy", carl, 200},
+		{"app-template-wrong", managing(func(s *appStory) { s.deploy() }), "POST /apps/deployer/template number=3&new=1&key=production-deploy&name=Again&title=Again&type=sign_and_approve&approvers=group:leads@example.com&approvals=1&max=60&default=30&life=60&active=1", carl, 400},
 		{"error-needs-ledger", nil, "GET /history", ana, 501},
 	}
 }
@@ -557,6 +613,29 @@ func later(hours time.Duration) access.Activation {
 	return a
 }
 
+// keyed is that approvals are signed here. Ben has two keys, of which one waits; whoever is an
+// administrator sees that of dora, too.
+func keyed(admin bool) func(*canned) {
+	return func(c *canned) {
+		key := func(of access.Principal, name string, approved bool) broker.KeyOf {
+			k := broker.KeyOf{Passkey: access.Passkey{Of: of, Name: name, Credential: []byte(name), RelyingParty: "access.example.com", Enrolled: noon.Add(-48 * time.Hour)}}
+			if approved {
+				k.Approved, k.ApprovedBy, k.Used = noon.Add(-47*time.Hour), carl, noon.Add(-time.Hour)
+			}
+			return k
+		}
+		synced := key(ben, "Phone <b>&", false)
+		synced.Synced = true
+		own := []broker.KeyOf{key(ben, "Laptop", true), synced}
+		c.passkeys = &broker.PasskeyList{Own: own, Admin: admin, Enrolment: broker.Ceremony{RelyingParty: "access.example.com", Credentials: [][]byte{[]byte("Laptop")},
+			Statement: passkey.Statement{Purpose: passkey.Enrolment, Person: ben, Nonce: bytes.Repeat([]byte{7}, 32), At: noon}}}
+		if admin {
+			c.passkeys.Own, c.passkeys.Enrolment.Person = []broker.KeyOf{key(carl, "Desk", false)}, carl
+			c.passkeys.Others = []broker.KeyOf{key(dora, "Phone", false), own[0]}
+		}
+	}
+}
+
 // newCanned is a believable state that stories change.
 func newCanned(t testing.TB) *canned {
 	c := &canned{world: newWorld(t), t: t, reviewers: []access.Principal{ben, carl, dora}}
@@ -576,6 +655,21 @@ func newCanned(t testing.TB) *canned {
 // TestStorybook renders every page in every state and compares what is the page's own
 // with testdata/story, where frame.html is one whole page. Run with -update after a
 // change, and look at what changed; with -storybook FOLDER to see it.
+// configure is the configuration of a story.
+func (c *canned) configure(t *testing.T) func(*server.Config) {
+	return func(sc *server.Config) {
+		if c.account != nil {
+			sc.Accounts = []server.Account{c.account}
+		}
+		if c.login != nil {
+			withLogin(c.login)(sc)
+		}
+		if c.apps != nil {
+			sc.Apps = c.apps(t, c)
+		}
+	}
+}
+
 func TestStorybook(t *testing.T) {
 	var names []string
 	for _, s := range stories() {
@@ -585,14 +679,7 @@ func TestStorybook(t *testing.T) {
 			if s.set != nil {
 				s.set(c)
 			}
-			h, _ := serve(t, c, func(sc *server.Config) {
-				if c.account != nil {
-					sc.Accounts = []server.Account{c.account}
-				}
-				if c.login != nil {
-					withLogin(c.login)(sc)
-				}
-			})
+			h, _ := serve(t, c, c.configure(t))
 			w := do(h, storyRequest(s))
 			if w.Code != s.code {
 				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)

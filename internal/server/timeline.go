@@ -168,8 +168,9 @@ const (
 // after a while as it is. Where too many wait already, each of whom holds no more places, it
 // does not wait.
 func (s *server) await(r *http.Request, id string, version int) (q access.Request, events []access.Event, changed bool, err error) {
-	gone, leave := s.places.take(callerOf(r).Principal)
-	if gone == nil {
+	gone := make(chan struct{})
+	leave := s.places.take(callerOf(r).Principal, func() { close(gone) })
+	if leave == nil {
 		return q, nil, false, &access.Error{Kind: access.TooMany, Code: access.CodeTooFast}
 	}
 	defer leave()

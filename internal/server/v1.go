@@ -99,8 +99,8 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 			s.refuse(w, r, err)
 			return
 		}
-		c := access.Caller{Method: access.MethodApplication, Application: a.Application, Arrived: s.Now()}
-		r = withCaller(r.WithContext(context.WithValue(access.WithPurpose(r.Context(), purposeOf(r)), applicationKey{}, a)), c)
+		r = s.byApplication(r, a.Application, purposeOf(r))
+		r = r.WithContext(context.WithValue(r.Context(), applicationKey{}, a))
 		pace := s.polls
 		if r.URL.Path == pathV1+"/approvals" {
 			pace = s.asks
@@ -111,6 +111,12 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// byApplication is a request that an application has made: what it causes counts for it.
+func (s *server) byApplication(r *http.Request, name string, p access.Purpose) *http.Request {
+	c := access.Caller{Method: access.MethodApplication, Application: name, Arrived: s.Now()}
+	return withCaller(r.WithContext(access.WithPerson(access.WithPurpose(r.Context(), p), access.OfApplication(name))), c)
 }
 
 // authenticate verifies the token that came with a request, in one of two headers.
@@ -142,7 +148,7 @@ func (s *server) authenticate(r *http.Request) (bearer.Authentication, error) {
 	if err != nil {
 		return bearer.Authentication{}, err
 	}
-	a, err := bearer.Authenticate(token, audiences, all, s.Now())
+	a, err := bearer.Authenticate(r.Context(), token, audiences, all, s.Now())
 	if _, unknown := errors.AsType[*access.Error](err); err == nil || unknown {
 		return a, err
 	}

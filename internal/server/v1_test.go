@@ -40,6 +40,8 @@ type asked struct {
 	panics  bool
 	last    broker.AskFor
 	clock   time.Time
+	// by are on whose account it was called.
+	by []access.Principal
 }
 
 func newAsked() *asked {
@@ -52,9 +54,16 @@ func (a *asked) now() time.Time {
 	return a.clock
 }
 
-func (a *asked) AskFor(_ context.Context, c access.Caller, ask broker.AskFor) (broker.Asked, error) {
+// counts keeps on whose account it is called.
+func (a *asked) counts(ctx context.Context) {
+	_, by := access.PurposeOf(ctx)
+	a.by = append(a.by, by)
+}
+
+func (a *asked) AskFor(ctx context.Context, c access.Caller, ask broker.AskFor) (broker.Asked, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.counts(ctx)
 	if a.fails != nil {
 		return broker.Asked{}, a.fails
 	}
@@ -83,9 +92,10 @@ func (a *asked) AskFor(_ context.Context, c access.Caller, ask broker.AskFor) (b
 		Warnings: []*access.Error{{Kind: access.Upstream, Code: access.CodeNotDelivered, Args: access.Args{"recipient": "bob@example.com", "channel": "mail"}}}}, nil
 }
 
-func (a *asked) ForApplication(_ context.Context, c access.Caller, id string) (access.Request, error) {
+func (a *asked) ForApplication(ctx context.Context, c access.Caller, id string) (access.Request, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.counts(ctx)
 	q, ok := a.requests[id]
 	switch {
 	case a.panics:
@@ -116,11 +126,13 @@ func (a *asked) WhenChanged(id string, version int, wake func()) (leave func()) 
 	}
 }
 
-func (a *asked) Withdraw(_ context.Context, c access.Caller, id, _ string) (access.Request, []*access.Error, error) {
+func (a *asked) Withdraw(ctx context.Context, c access.Caller, id, _ string) (access.Request, []*access.Error, error) {
+	a.counts(ctx)
 	return a.becomes(id, access.Withdrawn, ""), nil, nil
 }
 
-func (a *asked) End(_ context.Context, c access.Caller, on access.Resource, id string, of access.Principal) (broker.Ended, error) {
+func (a *asked) End(ctx context.Context, c access.Caller, on access.Resource, id string, of access.Principal) (broker.Ended, error) {
+	a.counts(ctx)
 	if a.fails != nil {
 		return broker.Ended{}, a.fails
 	}
@@ -168,8 +180,8 @@ var deployKey, otherKey = bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 3
 
 func (g registry) Applications(context.Context) ([]application.Application, error) {
 	return []application.Application{
-		{Name: "deployer", URI: "https://deploy.example.com", Keys: []application.Key{{ID: "1", Secret: deployKey}}, Active: true},
-		{Name: "other", URI: "https://other.example.com", Keys: []application.Key{{ID: "1", Secret: otherKey}}, Active: true},
+		{Name: "deployer", URI: "https://deploy.example.com", Keys: application.Known(application.Key{ID: "1", Secret: deployKey}), Active: true},
+		{Name: "other", URI: "https://other.example.com", Keys: application.Known(application.Key{ID: "1", Secret: otherKey}), Active: true},
 	}, g.err
 }
 
@@ -615,6 +627,35 @@ func TestAnApplicationIsPaced(t *testing.T) {
 		p.send("GET", "/v1/approvals/"+id, "", "")
 	}
 	p.refused(p.send("GET", "/v1/approvals/"+id, "", ""), http.StatusTooManyRequests, "too-fast")
+}
+
+// What is called for an application counts for it, as a person's does for them: one application
+// gets a part of Google's quotas only, whichever way it asks.
+func TestWhatAnApplicationCausesCountsForIt(t *testing.T) {
+	a := newAsked()
+	h, _ := applications(t, a, nil)
+	p := programOf(t, h)
+	id := p.reads(p.ask(deploy), http.StatusAccepted)["id"].(string)
+	a.becomes(id, access.Active, ben)
+	token := p.reads(p.send("GET", "/v1/approvals/"+id, "", ""), 200)["access_token"].(string)
+	p.reads(p.send("GET", "/v1/approvals/"+id+"?wait=1", "", ""), 200)
+	for _, path := range []string{"/v1/introspect", "/v1/revoke"} {
+		p.reads(p.send("POST", path, "application/x-www-form-urlencoded", url.Values{"token": {token}}.Encode()), 200)
+	}
+	p.reads(p.send("POST", "/v1/approvals/"+id+"/withdraw", "", ""), 200)
+	if status, body := deliver(h, "/v1/github/deployer", "signed deploy"); status != http.StatusAccepted {
+		t.Fatal(status, body)
+	}
+	if len(a.by) < 7 || slices.ContainsFunc(a.by, func(by access.Principal) bool { return by != "app:deployer" }) {
+		t.Errorf("it counts for %q", a.by)
+	}
+	other := claimsOf(noon, "2")
+	other["iss"] = "other.example.com"
+	a.by = nil
+	p = program{t: t, h: h, token: tokenOf(t, otherKey, other)}
+	if p.reads(p.ask(deploy), http.StatusAccepted); !slices.Equal(a.by, []access.Principal{"app:other"}) {
+		t.Errorf("another's counts for %q", a.by)
+	}
 }
 
 // publicKey is the key of a set with that id.

@@ -59,8 +59,7 @@ func (s *server) gitHubDelivery(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	c := access.Caller{Method: access.MethodApplication, Application: name, Arrived: s.Now()}
-	r = withCaller(r.WithContext(access.WithPurpose(r.Context(), access.ForAction)), c)
+	r = s.byApplication(r, name, access.ForAction)
 	ask.Origin, ask.Host = s.origin(r), r.Host
 	asked, err := s.askForGitHub(r, ask)
 	if err == nil && approvalStatus(asked.Request.StateAt(s.Now())) != waitOn {
@@ -85,7 +84,8 @@ func (s *server) askForGitHub(r *http.Request, ask broker.AskFor) (asked broker.
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), asideTime)
 	defer cancel()
-	if untold := s.Applications.GitHub.Refused(ctx, ask, inFull(s.refusal(r, access.AsError(err), access.Resource("apps/"+ask.Application)))); untold != nil {
+	reason := inFull(s.refusal(r, access.AsError(err), access.Resource("apps/"+ask.Application)))
+	if untold := s.Applications.GitHub.Refused(ctx, ask, reason); untold != nil {
 		s.logEvent(r, slog.LevelError, events.Refusal, "a deployment that waits could not be rejected: cancel its run at GitHub",
 			slog.String("incident", incidentOf(r)), slog.Any("error", untold))
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -17,7 +18,8 @@ import (
 )
 
 // getApproval answers at once, or with wait when it is decided, and after so many seconds in
-// any case. Where too many wait already it answers at once, and says when to come again.
+// any case. Where too many wait already, of whom no application has more than this one, it
+// answers at once, and says when to come again.
 func (s *server) getApproval(w http.ResponseWriter, r *http.Request) {
 	wait, err := waitOf(r)
 	if err != nil {
@@ -26,11 +28,10 @@ func (s *server) getApproval(w http.ResponseWriter, r *http.Request) {
 	}
 	id, err := requestID(r)
 	if err == nil && wait > 0 {
-		select {
-		case s.waiters <- struct{}{}:
-			s.awaitDecision(w, r, id, wait)
+		v := &waiter{server: s, r: r, id: id, end: time.Now().Add(wait)}
+		if v.give = s.waiters.take(access.Principal(callerOf(r).Application), v.displace); v.give != nil {
+			v.awaitDecision(w, r)
 			return
-		default:
 		}
 	}
 	var q access.Request
@@ -74,6 +75,10 @@ type waiter struct {
 	// stop lets go of what wakes it in any case: its time, the process that ends, r that is over.
 	stop []func() bool
 
+	// give gives its place back; displaced: it is somebody else's.
+	give      func()
+	displaced atomic.Bool
+
 	mu sync.Mutex
 	// leave ends its waiting for a change; it is nil while it is awake.
 	leave func()
@@ -90,18 +95,17 @@ const asideTime = 10 * time.Second
 // the process is about to end. It does so on the connection, and closes it; that who waits has
 // gone away is not noticed until then. Where there is no such connection, as with HTTP/2, it
 // returns when it has answered.
-func (s *server) awaitDecision(w http.ResponseWriter, r *http.Request, id string, wait time.Duration) {
-	v := &waiter{server: s, r: r, id: id, end: time.Now().Add(wait)}
+func (v *waiter) awaitDecision(w http.ResponseWriter, r *http.Request) {
 	if connection, _, err := http.NewResponseController(w).Hijack(); err == nil {
 		ctx := context.WithValue(context.WithoutCancel(r.Context()), chi.RouteCtxKey, lookRoute)
 		v.r = (&http.Request{Method: r.Method, URL: r.URL, Host: r.Host}).WithContext(ctx)
-		v.done = func(a *answer) { s.answerOn(connection, v.r, a) }
-		s.lookers.add(v)
+		v.done = func(a *answer) { v.answerOn(connection, v.r, a) }
+		v.lookers.add(v)
 		return
 	}
 	answered := make(chan *answer)
 	v.done = func(a *answer) { answered <- a }
-	s.lookers.add(v)
+	v.lookers.add(v)
 	(<-answered).ServeHTTP(w, r)
 }
 
@@ -138,12 +142,21 @@ func (v *waiter) look() {
 	for _, stop := range v.stop {
 		stop()
 	}
-	<-v.waiters
+	v.give()
+	if v.displaced.Load() {
+		v.said.header.Set("Retry-After", strconv.Itoa(approvalInterval))
+	}
 	go v.done(v.said) // who does not read it keeps nobody else from looking
 }
 
+// displace has it answered as it is: another application waits in its place.
+func (v *waiter) displace() {
+	v.displaced.Store(true)
+	v.wake()
+}
+
 func (v *waiter) over() bool {
-	return !time.Now().Before(v.end) || v.stopping.Err() != nil || v.r.Context().Err() != nil
+	return v.displaced.Load() || !time.Now().Before(v.end) || v.stopping.Err() != nil || v.r.Context().Err() != nil
 }
 
 // lookAgain reads the request, and says whether to wait on: it has changed, and is not decided.

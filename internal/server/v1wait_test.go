@@ -92,6 +92,42 @@ func TestMoreLooksThanMayWait(t *testing.T) {
 	<-answers
 }
 
+// Of those who wait nobody keeps another application from waiting: who has most gives way, and
+// is told when to come again.
+func TestNoApplicationKeepsAllPlacesToWait(t *testing.T) {
+	a := newAsked()
+	h, _ := applications(t, a, nil)
+	p := programOf(t, h)
+	id := p.reads(p.ask(deploy), http.StatusAccepted)["id"].(string)
+	claims := claimsOf(noon, "2")
+	claims["iss"] = "https://other.example.com"
+	other := program{t: t, h: h, token: tokenOf(t, otherKey, claims)}
+	theirs := other.reads(other.ask(deploy), http.StatusAccepted)["id"].(string)
+	given, kept := make(chan *httptest.ResponseRecorder), make(chan answer)
+	for range 2 {
+		go func() { given <- p.send("GET", "/v1/approvals/"+id+"?wait=25", "", "") }()
+		<-a.waiting
+	}
+	go func() { kept <- other.reads(other.send("GET", "/v1/approvals/"+theirs+"?wait=25", "", ""), 200) }()
+	w := <-given
+	if got := p.reads(w, 200); got["status"] != "pending" || w.Header().Get("Retry-After") != "5" {
+		t.Error(got, w.Header())
+	}
+	<-a.waiting
+	if w := p.send("GET", "/v1/approvals/"+id+"?wait=25", "", ""); w.Header().Get("Retry-After") != "5" {
+		t.Errorf("who holds as many as others displaces one: %s", w.Body)
+	}
+	for _, each := range []string{id, theirs} {
+		a.becomes(each, access.Active, ben)
+	}
+	if got := p.reads(<-given, 200); got["status"] != "approved" {
+		t.Error(got)
+	}
+	if got := <-kept; got["status"] != "approved" {
+		t.Error(got)
+	}
+}
+
 // Over the network who waits has the same answer, with all that every answer carries, and so
 // has who waits while something goes wrong.
 func TestALookThatWaitsOverTheNetwork(t *testing.T) {

@@ -16,13 +16,17 @@ import (
 type twoAdmins struct{ deeds []managed.Deed }
 
 func (a *twoAdmins) Deeds(context.Context) ([]managed.Deed, error) { return a.deeds, nil }
-func (a *twoAdmins) Append(_ context.Context, d managed.Deed) error {
+func (a *twoAdmins) Append(_ context.Context, d managed.Deed, _ ...access.Notice) error {
 	a.deeds = append(a.deeds, d)
 	return nil
 }
 func (a *twoAdmins) Admin(context.Context, access.Caller) error                         { return nil }
 func (a *twoAdmins) SoleAdmin() bool                                                    { return false }
 func (a *twoAdmins) SecondAdmin(context.Context, access.Caller, access.Principal) error { return nil }
+func (a *twoAdmins) ChangeApplication(ctx context.Context, _ access.Caller, _ access.Action, _ access.ApplicationChange,
+	keep func(context.Context, ...access.Notice) error) ([]*access.Error, error) {
+	return nil, keep(ctx)
+}
 
 // changingTwice changes an application while another change of it waits.
 func changingTwice(t *testing.T) error {
@@ -31,8 +35,7 @@ func changingTwice(t *testing.T) error {
 		t.Fatal(err)
 	}
 	kept := &twoAdmins{}
-	r := managed.New(managed.Config{Deeds: kept, Authority: kept, Sealer: sealer, Now: time.Now, Random: rand.Reader,
-		Changed: func(context.Context, access.Caller, string, string, bool) {}})
+	r := managed.New(managed.Config{Deeds: kept, Authority: kept, Sealer: sealer, Now: time.Now, Random: rand.Reader})
 	caller := access.Caller{Principal: ana}
 	if _, err := r.Create(t.Context(), caller, "deployer", "https://deploy.example.com", nil); err != nil {
 		t.Fatal(err)

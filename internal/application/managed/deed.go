@@ -31,6 +31,7 @@ const (
 	didPropose = "propose" // it would be App if somebody else agrees
 	didAgree   = "agree"   // it is what was proposed by deed Of
 	didDrop    = "drop"    // what was proposed by deed Of is not to be
+	didSeal    = "seal"    // its keys, by their ids, are sealed anew as Sealed; nothing else is changed
 )
 
 // deedBody is the Body of a deed, as JSON.
@@ -38,6 +39,8 @@ type deedBody struct {
 	Do  string      `json:"do"`
 	Of  int         `json:"of,omitempty"`
 	App *definition `json:"app,omitempty"`
+
+	Sealed map[string][]byte `json:"sealed,omitempty"`
 }
 
 // definition is an application as deeds keep it.
@@ -112,6 +115,13 @@ func (f template) template() (application.Template, error) {
 	return t, nil
 }
 
+// doneBy is what was done by a deed that was applied.
+func doneBy(d Deed) string {
+	var body deedBody
+	_ = json.Unmarshal(d.Body, &body)
+	return body.Do
+}
+
 // proposed is a change that waits for a second administrator.
 type proposed struct {
 	number int
@@ -156,6 +166,8 @@ func (s *state) apply(d Deed) error {
 		s.app, s.pending = s.pending.app, nil
 	case body.Do == didDrop && waits:
 		s.pending = nil
+	case body.Do == didSeal:
+		return s.reseal(body.Sealed)
 	default:
 		return fmt.Errorf("deed %d of %s: %q may not be done then", d.Number, d.Of, body.Do)
 	}

@@ -26,8 +26,9 @@ type Deeds interface {
 	// Deeds returns those of all applications, those of one in their order. That they are not
 	// known, or not as they were recorded, is an error and never a shorter answer.
 	Deeds(ctx context.Context) ([]Deed, error)
-	// Append adds a deed. The error is of kind Conflict where its Number is not the next one.
-	Append(ctx context.Context, d Deed) error
+	// Append adds a deed, and with it what people are told of it. The error is of kind Conflict
+	// where its Number is not the next one.
+	Append(ctx context.Context, d Deed, notices ...access.Notice) error
 }
 
 // Authority says who manages applications.
@@ -38,6 +39,10 @@ type Authority interface {
 	SecondAdmin(ctx context.Context, caller access.Caller, author access.Principal) error
 	// SoleAdmin is whether there is one administrator alone, so that nobody could agree.
 	SoleAdmin() bool
+	// ChangeApplication records a change, has it kept, and tells people, as broker.Broker does;
+	// who could not be told is a warning.
+	ChangeApplication(ctx context.Context, caller access.Caller, did access.Action, c access.ApplicationChange,
+		keep func(context.Context, ...access.Notice) error) ([]*access.Error, error)
 }
 
 // Config is what a Registry is made of. All of it is required.
@@ -48,9 +53,6 @@ type Config struct {
 	Sealer *seal.Sealer
 	Now    func() time.Time
 	Random io.Reader
-	// Changed hears of every deed that was recorded. alone is whether a change that lets more
-	// happen holds without a second administrator.
-	Changed func(ctx context.Context, caller access.Caller, application, what string, alone bool)
 }
 
 // Purpose is what keys of applications are sealed for.
@@ -111,17 +113,20 @@ func (r *Registry) Applications(ctx context.Context) ([]application.Application,
 	return apps, nil
 }
 
-// application is one as it is now. Keys that cannot be opened are KeysErr; all else that cannot
-// be read is an error.
+// application is one as it is now. That its keys cannot be opened is an error of theirs; all else
+// that cannot be read is one here.
 func (s *state) application(sealer *seal.Sealer) (application.Application, error) {
 	app, err := s.app.application(s.name)
-	for _, k := range s.app.Keys {
-		secret, _, err := sealer.Open(k.Sealed, keyContext(s.name, k.ID))
-		if err != nil {
-			app.Keys, app.KeysErr = nil, fmt.Errorf("key %s of %s: %w; is SEAL_KEY another one?", k.ID, s.name, err)
-			break
+	name, kept := s.name, s.app.Keys
+	app.Keys = func(context.Context) (keys []application.Key, err error) {
+		for _, k := range kept {
+			secret, _, err := sealer.Open(k.Sealed, keyContext(name, k.ID))
+			if err != nil {
+				return nil, fmt.Errorf("key %s of %s: %w; is SEAL_KEY another one?", k.ID, name, err)
+			}
+			keys = append(keys, application.Key{ID: k.ID, Secret: secret})
 		}
-		app.Keys = append(app.Keys, application.Key{ID: k.ID, Secret: secret})
+		return keys, nil
 	}
 	return app, err
 }
@@ -137,7 +142,7 @@ func (d definition) application(name string) (application.Application, error) {
 		app.Templates = append(app.Templates, t)
 	}
 	for _, fault := range app.Faults() {
-		return app, fmt.Errorf("%s: %s", strings.Join(fault.At, " "), fault.Text)
+		return app, errors.New(fault.Text)
 	}
 	return app, nil
 }
@@ -173,9 +178,11 @@ type Waiting struct {
 	At   time.Time
 	What []string // of what it is a change, in words of changes
 	To   application.Application
+	Keys []KeyView // the keys that it has then
 }
 
-// Done is a deed as administrators see it. What is one of "set", "propose", "agree" and "drop".
+// Done is a deed as administrators see it. What is one of "set", "propose", "agree", "drop" and
+// "seal"; the last is By nobody.
 type Done struct {
 	At   time.Time
 	By   access.Principal
@@ -231,14 +238,18 @@ func (s *state) view() (View, error) {
 	if p := s.pending; p != nil && err == nil {
 		v.Waiting = &Waiting{Of: p.number, By: p.by, At: p.at, What: changes(s.app, p.app)}
 		v.Waiting.To, err = p.app.application(s.name)
+		for _, k := range p.app.Keys {
+			v.Waiting.Keys = append(v.Waiting.Keys, KeyView{k.ID, k.Made})
+		}
 	}
 	for _, d := range slices.Backward(s.done) {
-		var body deedBody
-		_ = json.Unmarshal(d.Body, &body) // as it was applied
-		v.Done = append(v.Done, Done{d.At, d.By, body.Do})
+		v.Done = append(v.Done, Done{d.At, d.By, doneBy(d)})
 	}
 	return v, err
 }
+
+// created is of what the first deed is a change.
+const created = "created"
 
 // changes are of what one is another than the other.
 func changes(before, after definition) []string {
@@ -268,6 +279,8 @@ type Changed struct {
 	Waits bool
 	// Key is the text of a new key, which is returned once and never again.
 	Key string
+	// Warnings are who could not be told.
+	Warnings []*access.Error
 }
 
 // Create makes an application without templates, whose key is returned once. It holds at once:
@@ -295,10 +308,11 @@ func (r *Registry) Create(ctx context.Context, caller access.Caller, name, uri s
 	if err != nil {
 		return Changed{}, err
 	}
-	if err := r.append(ctx, caller, name, 1, deedBody{Do: didSet, App: &d}, "created", false); err != nil {
+	warnings, err := r.append(ctx, caller, name, 1, deedBody{Do: didSet, App: &d}, access.ApplicationChanged, []string{created})
+	if err != nil {
 		return Changed{}, err
 	}
-	return Changed{Key: base64.StdEncoding.EncodeToString(secret)}, nil
+	return Changed{Key: base64.StdEncoding.EncodeToString(secret), Warnings: warnings}, nil
 }
 
 // free is nil where no other application has a URI: it is whose tokens are whose.
@@ -345,7 +359,7 @@ type Change struct {
 // else once another administrator has agreed. While something waits, only what takes away is
 // changed, and what waits is dropped with it.
 func (r *Registry) Change(ctx context.Context, caller access.Caller, name string, c Change) (Changed, error) {
-	return r.change(ctx, caller, name, c.Number, "changed", func(d *definition) (string, error) {
+	return r.change(ctx, caller, name, c.Number, func(d *definition) (string, error) {
 		d.URI, d.CallbackHosts, d.Active, d.Templates = c.URI, c.CallbackHosts, c.Active, nil
 		for _, t := range c.Templates {
 			d.Templates = append(d.Templates, fromTemplate(t))
@@ -357,7 +371,7 @@ func (r *Registry) Change(ctx context.Context, caller access.Caller, name string
 // Rotate adds a key, whose text is returned once, and gives up the older one of two. The newest
 // key before it stays good until it is given up (GiveUp).
 func (r *Registry) Rotate(ctx context.Context, caller access.Caller, name string, number int) (Changed, error) {
-	return r.change(ctx, caller, name, number, "a key was added", func(d *definition) (string, error) {
+	return r.change(ctx, caller, name, number, func(d *definition) (string, error) {
 		d.Keys = d.Keys[:min(len(d.Keys), maxKeys-1)]
 		secret, err := r.addKey(d, name)
 		return base64.StdEncoding.EncodeToString(secret), err
@@ -366,7 +380,7 @@ func (r *Registry) Rotate(ctx context.Context, caller access.Caller, name string
 
 // GiveUp gives up a key, at once.
 func (r *Registry) GiveUp(ctx context.Context, caller access.Caller, name string, number int, id string) (Changed, error) {
-	return r.change(ctx, caller, name, number, "a key was given up", func(d *definition) (string, error) {
+	return r.change(ctx, caller, name, number, func(d *definition) (string, error) {
 		before := len(d.Keys)
 		d.Keys = slices.DeleteFunc(d.Keys, func(k keptKey) bool { return k.ID == id })
 		if len(d.Keys) == before {
@@ -377,7 +391,7 @@ func (r *Registry) GiveUp(ctx context.Context, caller access.Caller, name string
 }
 
 // change makes a change to the application as it was at a deed.
-func (r *Registry) change(ctx context.Context, caller access.Caller, name string, number int, what string,
+func (r *Registry) change(ctx context.Context, caller access.Caller, name string, number int,
 	edit func(*definition) (string, error)) (Changed, error) {
 	if err := r.c.Authority.Admin(ctx, caller); err != nil {
 		return Changed{}, err
@@ -405,34 +419,36 @@ func (r *Registry) change(ctx context.Context, caller access.Caller, name string
 	if err := free(all, name, next.URI); err != nil {
 		return Changed{}, err
 	}
-	less, alone := takesAway(s.app, next), r.c.Authority.SoleAdmin()
-	body := deedBody{Do: didPropose, App: &next}
-	switch {
+	body, did := deedBody{Do: didPropose, App: &next}, access.ApplicationProposed
+	switch less, alone := takesAway(s.app, next), r.c.Authority.SoleAdmin(); {
 	case equal(s.app, next):
 		return Changed{}, nil
-	case less || alone:
-		body.Do = didSet
+	case less:
+		body.Do, did = didSet, access.ApplicationChanged
+	case alone:
+		body.Do, did = didSet, access.ApplicationAlone
 	case s.pending != nil:
 		return Changed{}, &access.Error{Kind: access.Conflict, Code: access.CodeChangeWaits, Args: access.Args{"application": name}}
 	}
-	if err := r.append(ctx, caller, name, number+1, body, what, alone && !less); err != nil {
+	warnings, err := r.append(ctx, caller, name, number+1, body, did, changes(s.app, next))
+	if err != nil {
 		return Changed{}, err
 	}
-	return Changed{Waits: body.Do == didPropose, Key: secret}, nil
+	return Changed{Waits: body.Do == didPropose, Key: secret, Warnings: warnings}, nil
 }
 
 // Agree makes what was proposed by a deed hold. The caller is another administrator than its
 // author.
 func (r *Registry) Agree(ctx context.Context, caller access.Caller, name string, of int) error {
-	return r.answer(ctx, caller, name, of, didAgree, "a change was agreed to")
+	return r.answer(ctx, caller, name, of, didAgree, access.ApplicationAgreed)
 }
 
 // Drop says that what was proposed by a deed is not to be. Its author may, too.
 func (r *Registry) Drop(ctx context.Context, caller access.Caller, name string, of int) error {
-	return r.answer(ctx, caller, name, of, didDrop, "a change was dropped")
+	return r.answer(ctx, caller, name, of, didDrop, access.ApplicationDropped)
 }
 
-func (r *Registry) answer(ctx context.Context, caller access.Caller, name string, of int, do, what string) error {
+func (r *Registry) answer(ctx context.Context, caller access.Caller, name string, of int, do string, did access.Action) error {
 	if err := r.c.Authority.Admin(ctx, caller); err != nil {
 		return err
 	}
@@ -454,23 +470,56 @@ func (r *Registry) answer(ctx context.Context, caller access.Caller, name string
 			return err
 		}
 	}
-	return r.append(ctx, caller, name, s.number+1, deedBody{Do: do, Of: of}, what, false)
+	_, err = r.append(ctx, caller, name, s.number+1, deedBody{Do: do, Of: of}, did, changes(s.app, s.pending.app))
+	return err // nobody is told
 }
 
-func (r *Registry) append(ctx context.Context, caller access.Caller, name string, number int, body deedBody, what string,
-	alone bool) error {
+// append adds a deed by its one door, and returns who could not be told of it.
+func (r *Registry) append(ctx context.Context, caller access.Caller, name string, number int, body deedBody, did access.Action,
+	what []string) ([]*access.Error, error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d := Deed{Of: name, Number: number, At: r.c.Now(), By: caller.Principal, Body: encoded}
-	err = r.c.Deeds.Append(ctx, d)
+	d := Deed{Of: name, Number: number, At: r.c.Now().UTC().Truncate(time.Microsecond), By: caller.Principal, Body: encoded}
+	change := access.ApplicationChange{Application: name, Number: number, By: d.By, At: d.At, What: what}
+	return r.c.Authority.ChangeApplication(ctx, caller, did, change, func(ctx context.Context, notices ...access.Notice) error {
+		return r.record(ctx, d, notices...)
+	})
+}
+
+func (r *Registry) record(ctx context.Context, d Deed, notices ...access.Notice) error {
+	err := r.c.Deeds.Append(ctx, d, notices...)
 	r.changed.Store(r.c.Now().UnixNano()) // also where nobody can say whether it was
+	return err
+}
+
+// Happened implements broker.Managed.
+func (r *Registry) Happened(ctx context.Context, c access.ApplicationChange) (did access.Action, waits bool, err error) {
+	deeds, err := r.c.Deeds.Deeds(ctx)
 	if err != nil {
-		return err
+		return "", false, err
 	}
-	r.c.Changed(ctx, caller, name, what, alone)
-	return nil
+	var s state
+	for _, d := range deeds {
+		if d.Of != c.Application {
+			continue
+		}
+		before := s.app
+		if err := s.apply(d); err != nil {
+			return "", false, damaged(err)
+		}
+		if d.Number != c.Number || d.By != c.By || !d.At.Equal(c.At) {
+			continue
+		}
+		switch waits := s.pending != nil && s.pending.number == d.Number; {
+		case waits && slices.Equal(changes(before, s.pending.app), c.What):
+			did = access.ApplicationProposed
+		case !waits && doneBy(d) == didSet && !takesAway(before, s.app) && slices.Equal(changes(before, s.app), c.What):
+			did = access.ApplicationAlone
+		}
+	}
+	return did, s.pending != nil && s.pending.number == c.Number, nil
 }
 
 func changedMeanwhile(name string) error {

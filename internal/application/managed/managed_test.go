@@ -32,6 +32,7 @@ type world struct {
 	admins  []access.Principal
 	now     time.Time
 	told    []string
+	changed []access.ApplicationChange
 	sealer  *seal.Sealer
 	*managed.Registry
 }
@@ -48,10 +49,7 @@ func newWorld(t *testing.T, admins ...access.Principal) *world {
 
 // instance is another instance of the service with the same ledger.
 func (w *world) instance(sealer *seal.Sealer) *managed.Registry {
-	return managed.New(managed.Config{Deeds: w, Authority: w, Sealer: sealer, Now: func() time.Time { return w.now }, Random: rand.Reader,
-		Changed: func(_ context.Context, caller access.Caller, name, what string, alone bool) {
-			w.told = append(w.told, fmt.Sprintf("%s %s: %s, alone %v", caller.Principal, name, what, alone))
-		}})
+	return managed.New(managed.Config{Deeds: w, Authority: w, Sealer: sealer, Now: func() time.Time { return w.now }, Random: rand.Reader})
 }
 
 func (w *world) Deeds(context.Context) ([]managed.Deed, error) {
@@ -60,7 +58,7 @@ func (w *world) Deeds(context.Context) ([]managed.Deed, error) {
 	return slices.Clone(w.deeds), w.failing
 }
 
-func (w *world) Append(_ context.Context, d managed.Deed) error {
+func (w *world) Append(_ context.Context, d managed.Deed, notices ...access.Notice) error {
 	if before := w.before; before != nil {
 		w.before = nil
 		before()
@@ -94,6 +92,19 @@ func (w *world) SecondAdmin(ctx context.Context, c access.Caller, author access.
 		return &access.Error{Kind: access.NotAllowed, Code: access.CodeOwnRequest}
 	}
 	return w.Admin(ctx, c)
+}
+
+// ChangeApplication keeps what was done in words, and of what it would tell.
+func (w *world) ChangeApplication(ctx context.Context, caller access.Caller, did access.Action, c access.ApplicationChange,
+	keep func(context.Context, ...access.Notice) error) ([]*access.Error, error) {
+	if c.By != caller.Principal {
+		w.t.Errorf("a change of %s by %s", c.By, caller.Principal)
+	}
+	if err := keep(ctx); err != nil {
+		return nil, err
+	}
+	w.told, w.changed = append(w.told, fmt.Sprintf("%s %s: %s: %s", c.By, c.Application, did, strings.Join(c.What, ", "))), append(w.changed, c)
+	return nil, nil
 }
 
 func (w *world) SoleAdmin() bool { return len(w.admins) == 1 }
@@ -171,6 +182,16 @@ func (w *world) current() application.Application {
 	return all[0]
 }
 
+// keysOf are the keys that an application has.
+func keysOf(t *testing.T, a application.Application) []application.Key {
+	t.Helper()
+	keys, err := a.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
 func kindOf(err error) access.Kind {
 	if e := access.AsError(err); e != nil {
 		return e.Kind
@@ -190,8 +211,8 @@ func TestAnApplicationIsWhatItsDeedsMakeIt(t *testing.T) {
 	w.must(w.Agree(t.Context(), by(bob), "deployer", w.show().Waiting.Of))
 	app := w.current()
 	secret, err := base64.StdEncoding.DecodeString(key)
-	if err != nil || len(app.Keys) != 1 || !bytes.Equal(app.Keys[0].Secret, secret) || len(secret) != 32 {
-		t.Errorf("keys %v, of %q: %v", app.Keys, key, err)
+	if err != nil || len(keysOf(t, app)) != 1 || !bytes.Equal(keysOf(t, app)[0].Secret, secret) || len(secret) != 32 {
+		t.Errorf("keys %v, of %q: %v", keysOf(t, app), key, err)
 	}
 	if got, want := fmt.Sprint(app.Templates), fmt.Sprint([]application.Template{deploy()}); got != want {
 		t.Errorf("templates\n%s, want\n%s", got, want)
@@ -372,7 +393,8 @@ func TestWithOneAdministratorItHoldsAtOnce(t *testing.T) {
 		t.Errorf("%+v", app)
 	}
 	w.change(ana, func(c *managed.Change) { c.Active = false })
-	if want := []string{"ana@example.com deployer: changed, alone true", "ana@example.com deployer: changed, alone false"}; !slices.Equal(w.told, want) {
+	if want := []string{"ana@example.com deployer: application changed alone: template production-deploy",
+		"ana@example.com deployer: application changed: active"}; !slices.Equal(w.told, want) {
 		t.Errorf("told %q, want %q", w.told, want)
 	}
 }
@@ -385,7 +407,7 @@ func TestTwoKeysAtMost(t *testing.T) {
 		w.must(err)
 		keys = append(keys, c.Key)
 	}
-	live := w.current().Keys
+	live := keysOf(t, w.current())
 	if len(live) != 2 || base64.StdEncoding.EncodeToString(live[0].Secret) != keys[2] || base64.StdEncoding.EncodeToString(live[1].Secret) != keys[1] {
 		t.Errorf("%d keys are live, not the two newest", len(live))
 	}
@@ -394,7 +416,7 @@ func TestTwoKeysAtMost(t *testing.T) {
 	}
 	_, err := w.GiveUp(t.Context(), by(ana), "deployer", w.show().Number, live[1].ID)
 	w.must(err)
-	if left := w.current().Keys; len(left) != 1 || left[0].ID != live[0].ID {
+	if left := keysOf(t, w.current()); len(left) != 1 || left[0].ID != live[0].ID {
 		t.Errorf("left are %v", left)
 	}
 }
@@ -459,8 +481,8 @@ func TestAKeyThatWasMovedIsNone(t *testing.T) {
 		w := made(t, ana)
 		w.deeds = w.deeds[:1]
 		w.deeds[0].Body = []byte(edit(string(w.deeds[0].Body)))
-		if app := w.current(); app.KeysErr == nil || len(app.Keys) > 0 {
-			t.Errorf("%s is another, and it has the keys %v", name, app.Keys)
+		if keys, err := w.current().Keys(t.Context()); err == nil || len(keys) > 0 {
+			t.Errorf("%s is another, and it has the keys %v", name, keys)
 		}
 	}
 	w := made(t, ana)
@@ -468,14 +490,18 @@ func TestAKeyThatWasMovedIsNone(t *testing.T) {
 	moved := w.deeds[0]
 	moved.Of = "shop"
 	w.deeds = []managed.Deed{moved}
-	if app := w.current(); app.Name != "shop" || app.KeysErr == nil || len(app.Keys) > 0 {
-		t.Errorf("another application has the keys %v", app.Keys)
+	app := w.current()
+	if keys, err := app.Keys(t.Context()); app.Name != "shop" || err == nil || len(keys) > 0 {
+		t.Errorf("another application has the keys %v", keys)
 	}
 	w = made(t, ana)
 	other, _ := seal.New([][]byte{bytes.Repeat([]byte{9}, 32)}, managed.Purpose)
 	all, err := w.instance(other).Applications(t.Context())
-	if err != nil || all[0].KeysErr == nil || len(all[0].Keys) > 0 {
-		t.Errorf("with another SEAL_KEY: %v, %v", all, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := all[0].Keys(t.Context()); err == nil || len(keys) > 0 {
+		t.Errorf("with another SEAL_KEY: %v", keys)
 	}
 }
 
@@ -552,5 +578,46 @@ func TestWhatCannotBeAnApplication(t *testing.T) {
 	}
 	if _, err := w.Show(t.Context(), by(ana), "other"); kindOf(err) != access.NotFound {
 		t.Errorf("an application that there is none of: %v", err)
+	}
+}
+
+// What people are told of a change is what happened: by whom, when, what, and whether it still
+// waits for somebody.
+func TestWhatHappened(t *testing.T) {
+	w := made(t, ana, bob)
+	w.change(ana, func(c *managed.Change) { c.CallbackHosts = nil })
+	proposed := w.changed[len(w.changed)-1]
+	is := func(name string, c access.ApplicationChange, want access.Action, waits bool) {
+		t.Helper()
+		if did, still, err := w.Happened(t.Context(), c); did != want || still != waits || err != nil {
+			t.Errorf("%s: %q, waits %v, %v", name, did, still, err)
+		}
+	}
+	is("what waits", proposed, access.ApplicationProposed, true)
+	for name, edit := range map[string]func(*access.ApplicationChange){
+		"by another":          func(c *access.ApplicationChange) { c.By = bob },
+		"at another time":     func(c *access.ApplicationChange) { c.At = c.At.Add(time.Second) },
+		"something else":      func(c *access.ApplicationChange) { c.What = []string{"uri"} },
+		"of another":          func(c *access.ApplicationChange) { c.Application = "other" },
+		"of an earlier deed":  func(c *access.ApplicationChange) { c.Number-- },
+		"of one that is none": func(c *access.ApplicationChange) { c.Number++ },
+	} {
+		c := proposed
+		edit(&c)
+		if did, _, err := w.Happened(t.Context(), c); did != "" || err != nil {
+			t.Errorf("%s: %q, %v", name, did, err)
+		}
+	}
+	w.must(w.Agree(t.Context(), by(bob), "deployer", proposed.Number))
+	is("what was agreed to", proposed, access.ApplicationProposed, false)
+	is("that it was agreed to", w.changed[len(w.changed)-1], "", false)
+	w.change(ana, func(c *managed.Change) { c.Active = false })
+	is("what only takes away", w.changed[len(w.changed)-1], "", false)
+	w.admins = []access.Principal{ana}
+	w.change(ana, func(c *managed.Change) { c.Active = true })
+	is("what one did alone", w.changed[len(w.changed)-1], access.ApplicationAlone, false)
+	w.deeds[1].Body = []byte("{")
+	if _, _, err := w.Happened(t.Context(), proposed); kindOf(err) != access.Unprocessable {
+		t.Error(err)
 	}
 }

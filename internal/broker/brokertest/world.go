@@ -53,6 +53,8 @@ type World struct {
 	Origin string
 	// Signatures are where passkeys are kept, unless the Ledger keeps them; nil: nobody can sign.
 	Signatures *Signatures
+	// Managed are the applications that are managed by page; nil: none are.
+	Managed broker.Managed
 
 	// Settings make the policy, unless there is a Policy.
 	Settings         policy.Settings
@@ -133,7 +135,7 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	store := cmp.Or[broker.Store](w.Ledger, w.Store)
 	c := broker.Config{
 		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors, Claims: w.Claims,
-		Policy: p, Origin: w.Origin, Now: w.now, Random: w.Random,
+		Policy: p, Origin: w.Origin, Now: w.now, Random: w.Random, Managed: w.Managed,
 	}
 	if w.Signatures != nil {
 		c.Signatures = w.Signatures

@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"cmp"
 	"strings"
 	"unicode/utf16"
 
@@ -73,7 +74,7 @@ func (t *telling) message(place bool, missing []access.Principal) message {
 		link := text{Type: "mrkdwn", Text: "<" + linked(f.URL) + "|" + escaped(f.Button) + ">"}
 		blocks = append(blocks, block{"section", &link})
 	}
-	return composed(f.Brief, blocks)
+	return composed(cmp.Or(f.Brief, f.Intro), blocks)
 }
 
 func composed(brief string, blocks []block) message {

@@ -9,8 +9,8 @@ import (
 )
 
 // shares are how much of a quota may be spent in a minute, in parts of a hundred, by
-// what it is for: all together, and one person. What pages leave is for actions, and
-// what those leave for ending access.
+// what it is for: all together, and one person or application. What pages leave is for
+// actions, and what those leave for ending access.
 var shares = map[access.Purpose]struct{ all, person int }{
 	access.ForPage:   {80, 20},
 	access.ForAction: {95, 40},

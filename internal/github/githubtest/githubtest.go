@@ -80,7 +80,8 @@ type GitHub struct {
 
 // New starts one.
 func New(t testing.TB) *GitHub {
-	g := &GitHub{t: t, Now: time.Now, Taken: make(chan string, 100), reviews: map[string][]Review{}, tokens: map[string]string{}, permissions: map[string]string{"deployments": "write"}}
+	g := &GitHub{t: t, Now: time.Now, Taken: make(chan string, 100), reviews: map[string][]Review{},
+		tokens: map[string]string{}, permissions: map[string]string{"deployments": "write"}}
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
 	g.URL = server.URL
@@ -134,9 +135,10 @@ func (g *GitHub) Payload(run string, edits ...func(map[string]any)) []byte {
 	number, _ := strconv.Atoi(run)
 	repository := map[string]any{"id": 99, "full_name": Repository, "html_url": "https://github.com/" + Repository, "private": true}
 	p := map[string]any{
-		"action": "requested", "environment": "production", "event": "push", "ref": "refs/heads/main", "sha": "0f3c", "deployment_callback_url": g.Callback(run),
-		"deployment": map[string]any{"id": 1000 + number, "ref": "main", "sha": "0f3c9e5d1c6bd9e0b1a2c3d4e5f60718293a4b5c", "environment": "production",
-			"creator": map[string]any{"login": "mona"}, "url": g.URL + "/repos/" + Repository + "/deployments/1"},
+		"action": "requested", "environment": "production", "event": "push", "ref": "refs/heads/main",
+		"sha": "0f3c", "deployment_callback_url": g.Callback(run),
+		"deployment": map[string]any{"id": 1000 + number, "ref": "main", "sha": "0f3c9e5d1c6bd9e0b1a2c3d4e5f60718293a4b5c",
+			"environment": "production", "creator": map[string]any{"login": "mona"}, "url": g.URL + "/repos/" + Repository + "/deployments/1"},
 		"pull_requests": []any{map[string]any{"head": map[string]any{"repo": map[string]any{"owner": map[string]any{"login": "acme"}}}}},
 		"repository":    repository, "organization": map[string]any{"login": "acme"},
 		"installation": map[string]any{"id": Installation}, "sender": map[string]any{"login": "mona", "type": "User"},

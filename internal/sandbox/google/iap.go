@@ -53,7 +53,7 @@ func (c *Cloud) SignIAPAssertion(email, subject, audience string, edits ...func(
 	now := c.now()
 	_, domain, _ := strings.Cut(email, "@")
 	claims := map[string]any{
-		"iss": "https://cloud.google.com/iap", "sub": subject, "email": email, "aud": audience,
+		"iss": "https://cloud.google.com/iap", "sub": subject, "email": email, "aud": audience, "azp": audience,
 		"iat": now.Unix(), "exp": now.Add(assertionLife).Unix(), "hd": domain,
 		"google": map[string]any{"access_levels": []string{"accessPolicies/518551280924/accessLevels/corporate_device"}, "device_id": "d-" + directoryID(email)[:8]},
 	}

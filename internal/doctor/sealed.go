@@ -1,0 +1,39 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+)
+
+// SealedKey is a key of an application that is managed by page: Lost where no key of SEAL_KEY
+// opens it, Older where another one than the newest does.
+type SealedKey struct {
+	Application, ID string
+	Lost, Older     bool
+}
+
+// sealed looks whether keys of applications can be opened that are managed by page.
+func (d *doctor) sealed(m Memory) {
+	const check = "applications"
+	switch older := slices.ContainsFunc(m.Keys, func(k SealedKey) bool { return k.Older }); {
+	case m.SealErr != nil:
+		d.broken(check, "SEAL_KEY cannot be read: "+why(m.SealErr), "correct SEAL_KEY")
+	case len(m.Keys) > 0 && d.Settings.Apps.SealKey.IsZero():
+		d.broken(check, fmt.Sprintf("applications that are managed at /apps cannot ask: SEAL_KEY is not set, which opens their %d keys",
+			len(m.Keys)),
+			"set SEAL_KEY to what it was")
+		return
+	case older:
+		d.warn(check, "keys are sealed with an older one of SEAL_KEY",
+			"leave it there: the service seals them anew when it starts, and once a day")
+	}
+	for _, k := range m.Keys {
+		if k.Lost {
+			d.broken(check, fmt.Sprintf("no key of SEAL_KEY opens the key %s of %s, so that it cannot ask", k.ID, k.Application),
+				"put the key that was SEAL_KEY then behind the newest one, or give it up at /apps/"+k.Application+" and add another")
+		}
+	}
+	if lost := slices.ContainsFunc(m.Keys, func(k SealedKey) bool { return k.Lost }); len(m.Keys) > 0 && !lost {
+		d.ok(check, "all %d keys of applications that are managed at /apps can be opened", len(m.Keys))
+	}
+}

@@ -1,0 +1,100 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/application"
+	"jitaccess/internal/application/managed"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/seal"
+	"jitaccess/internal/server"
+)
+
+// appStory makes applications for a story, which Carl and Dora manage.
+type appStory struct {
+	t                *testing.T
+	m                *managed.Registry
+	clock            time.Time
+	asCode, unsealed bool
+}
+
+// managing has applications that were made so.
+func managing(make func(*appStory)) func(*canned) {
+	return func(c *canned) {
+		c.Admins = []string{"user:" + string(carl), "user:" + string(dora)}
+		c.apps = func(t *testing.T, c *canned) *server.Apps {
+			sealer, err := seal.New([][]byte{bytes.Repeat([]byte{1}, 32)}, managed.Purpose)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &appStory{t: t, clock: noon.Add(-48 * time.Hour)}
+			s.m = managed.New(managed.Config{Deeds: &deeds{}, Authority: c.world.World.Broker(), Sealer: sealer, Now: func() time.Time { return s.clock },
+				Random: rand.NewChaCha8([32]byte{2})})
+			if make != nil {
+				make(s)
+			}
+			apps := &server.Apps{Registry: s.m, Managed: s.m, AsCode: func() bool { return s.asCode }, Unsealed: s.unsealed, Origin: "https://machines.example.com",
+				Ask: func(context.Context, access.Caller, broker.AskFor) (broker.Asked, error) {
+					return broker.Asked{}, &access.Error{Kind: access.Invalid, Code: access.CodeBadDatum, Field: application.FieldData,
+						Args: access.Args{"name": "version", "pattern": `v[0-9.]+`}}
+				}}
+			if s.unsealed {
+				apps.Managed = nil
+			}
+			return apps
+		}
+	}
+}
+
+func (s *appStory) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.clock = s.clock.Add(3 * time.Hour)
+}
+
+func (s *appStory) console() {
+	_, err := s.m.Create(s.t.Context(), access.Caller{Principal: dora}, "console", "https://console.example.com", nil)
+	s.must(err)
+}
+
+func (s *appStory) change(who access.Principal, edit func(*managed.Change)) int {
+	v, err := s.m.Show(s.t.Context(), access.Caller{Principal: who}, "deployer")
+	s.must(err)
+	c := managed.Change{Number: v.Number, URI: v.URI, CallbackHosts: v.CallbackHosts, Active: v.Active, Templates: slices.Clone(v.Templates)}
+	edit(&c)
+	_, err = s.m.Change(s.t.Context(), access.Caller{Principal: who}, "deployer", c)
+	s.must(err)
+	return v.Number + 1
+}
+
+// deploy is an application with two templates, of which one signs.
+func (s *appStory) deploy() {
+	_, err := s.m.Create(s.t.Context(), access.Caller{Principal: carl}, "deployer", "https://deploy.example.com", []string{"deploy.example.com"})
+	s.must(err)
+	template := application.Template{Key: "production-deploy", Name: "Production deploy", Title: "Deploy {version} to {cluster}",
+		Data:   []application.Field{{Name: "version", Label: "Version", Pattern: regexp.MustCompile(`v[0-9.]+`)}, {Name: "cluster", Label: "Cluster"}},
+		Claims: []string{"ticket"}, Approvals: 1, Approvers: []string{"user:ben.okafor@example.com", "group:leads@example.com"}, MaxDuration: 2 * time.Hour,
+		DefaultDuration: 30 * time.Minute, RequestLife: time.Hour, Metadata: map[string]string{"team": "shop"}, Active: true}
+	remove := application.Template{Key: "delete-database", Name: "Delete a database", Title: "Delete the database {database} for good",
+		Data: []application.Field{{Name: "database"}}, Sign: true, Approvals: 2, Approvers: []string{"group:dba@example.com"}, MaxDuration: 10 * time.Minute,
+		DefaultDuration: 10 * time.Minute, RequestLife: time.Hour}
+	of := s.change(carl, func(c *managed.Change) { c.Templates = []application.Template{template, remove} })
+	s.must(s.m.Agree(s.t.Context(), access.Caller{Principal: dora}, "deployer", of))
+}
+
+// waits has somebody want another approver and other hosts.
+func (s *appStory) waits(who access.Principal) {
+	s.change(who, func(c *managed.Change) {
+		c.CallbackHosts = []string{"deploy.example.com", "hooks.example.com"}
+		c.Templates[0].Approvers = append(slices.Clone(c.Templates[0].Approvers), "user:eva.sand@example.com")
+	})
+}
