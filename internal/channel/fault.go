@@ -58,7 +58,8 @@ var general = []Explanation{
 		"Take the setting anew from where {service} shows it."},
 	{[]string{answerTooLong, Unreadable}, "What answered is not {service}: the answer is none of those that it documents.",
 		"See to the address in the setting, and whether a proxy answers in its place."},
-	{[]string{serverFault}, "{service} has a fault of its own.", "With a ledger it is sent again by itself. See the service's status page if it goes on."},
+	{[]string{serverFault}, "{service} has a fault of its own.",
+		"With a ledger it is sent again by itself. See the service's status page if it goes on."},
 }
 
 // Fault is why something could not be told: an error that explains itself.

@@ -21,7 +21,8 @@ func (r *reader) checkChats(c *Config) {
 		r.faultIf(!ok, "TEAMS_WEBHOOK", "")
 	}
 	r.warnIf(t.SlackChannel != "" && t.SlackToken.IsZero(), "SLACK_CHANNEL is set without SLACK_TOKEN: Slack is not told")
-	r.warnIf(t.Used() && c.Ledger.Database.IsZero(), "without DATABASE_URL nothing is told again that a chat did not take, and no message in Slack changes")
+	r.warnIf(t.Used() && c.Ledger.Database.IsZero(),
+		"without DATABASE_URL nothing is told again that a chat did not take, and no message in Slack changes")
 }
 
 // Used is whether there is a chat.

@@ -30,7 +30,8 @@ var explanations = []channel.Explanation{
 	{Codes: []string{"UNAUTHENTICATED", "401"}, Meaning: "The address of the webhook has a key or a token that is none.",
 		Remedy: "Copy the address anew: in the space, its name, Apps & integrations, Webhooks, and store all of it, with key and token."},
 	{Codes: []string{"PERMISSION_DENIED", "403"}, Meaning: "The webhook may not post in the space, or was removed.",
-		Remedy: "See in the space, Apps & integrations, Webhooks, whether it is there, and whether administrators let people add apps to spaces."},
+		Remedy: "See in the space, Apps & integrations, Webhooks, whether it is there, and whether administrators " +
+			"let people add apps to spaces."},
 	{Codes: []string{"NOT_FOUND", "404"}, Meaning: "There is no such space, or no such webhook any more.",
 		Remedy: "Add a webhook to the space, Apps & integrations, Webhooks, and store its address."},
 	{Codes: []string{"INVALID_ARGUMENT", "FAILED_PRECONDITION", "400"}, Meaning: "Google Chat does not take a message of this form.",

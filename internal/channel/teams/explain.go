@@ -31,12 +31,16 @@ func refusal(a channel.Answer) string {
 }
 
 var explanations = []channel.Explanation{
-	{Codes: []string{"WorkflowTriggerIsNotEnabled", "WorkflowNotFound", "404", "410"}, Meaning: "The workflow is turned off, or was removed.",
+	{Codes: []string{"WorkflowTriggerIsNotEnabled", "WorkflowNotFound", "404", "410"}, Meaning: "The workflow is " +
+		"turned off, or was removed.",
 		Remedy: "Turn it on, or make it anew: Teams, Workflows. It ends with the account of who made it, so name a second owner."},
 	{Codes: []string{"DirectApiAuthorizationRequired", "InvalidSignature", "AuthorizationFailed", "401", "403"},
 		Meaning: "The workflow takes messages from signed-in people alone, or the address is not whole.",
 		Remedy:  "Let anyone trigger it: Workflows, the trigger, Who can trigger the flow?; and copy the whole address, with sig."},
-	{Codes: []string{"TriggerInputSchemaMismatch", "InvalidRequestContent", "400", "413", "delivery failed"}, Meaning: "The workflow does not take a message of this form.",
-		Remedy: "See that it is made of the template that posts to a channel, or a chat, when a webhook request is received, and that its trigger has no schema of its own."},
-	{Codes: []string{"WorkflowRunThrottled"}, Meaning: "The workflow was started too often.", Remedy: "With a ledger it is sent again by itself."},
+	{Codes: []string{"TriggerInputSchemaMismatch", "InvalidRequestContent", "400", "413", "delivery failed"},
+		Meaning: "The workflow does not take a message of this form.",
+		Remedy: "See that it is made of the template that posts to a channel, or a chat, when a webhook request is " +
+			"received, and that its trigger has no schema of its own."},
+	{Codes: []string{"WorkflowRunThrottled"}, Meaning: "The workflow was started too often.",
+		Remedy: "With a ledger it is sent again by itself."},
 }

@@ -133,7 +133,8 @@ func (w *Workflow) Test(ctx context.Context, _ access.Principal) (steps []notice
 	name, err := "secret", w.Probe(ctx, func(name, text string) { steps = append(steps, notice.Step{Name: name, Text: text}) })
 	if err == nil {
 		l := w.c.Writer.Language
-		name, err = "message", w.post(ctx, compose(notice.Facts{BriefHeading: l.Text("notice.chat.test"), Brief: l.Text("notice.chat.test.text")}))
+		facts := notice.Facts{BriefHeading: l.Text("notice.chat.test"), Brief: l.Text("notice.chat.test.text")}
+		name, err = "message", w.post(ctx, compose(facts))
 		if err == nil {
 			steps = append(steps, notice.Step{Name: "accepted", Text: "the workflow took it, which is not yet that Teams shows it: look there, " +
 				"and into the workflow's run history if it does not"})

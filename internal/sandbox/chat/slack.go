@@ -94,7 +94,6 @@ type slackMessage struct {
 	Channel, Text, TS string
 	ThreadTS          string `json:"thread_ts"`
 	Blocks            []slackBlock
-	place             string
 }
 
 type slackBlock struct {
