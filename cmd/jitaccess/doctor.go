@@ -91,6 +91,9 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 		Settings: c, Secret: google.secret, Mailer: mailer,
 		Mailbox: box, Words: inWords, SendTo: to, Now: time.Now, Origin: hosts(c, platform).Origin,
 	}
+	for _, each := range newChats(c, google, wallClock) {
+		dc.Chats = append(dc.Chats, each)
+	}
 	if google != nil {
 		dc.Platform, dc.Scope, dc.Sign = platform, google.provider.Scope, google.signer.SignJWT
 		dc.Policy, dc.Projects = google.provider.Policies.GetIamPolicy, google.provider.Policies.SearchProjects

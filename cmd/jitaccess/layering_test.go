@@ -71,6 +71,8 @@ var layering = []rule{
 	{of: []string{"internal/outbound"}, mayImport: nil},
 	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/notice", "internal/redact", "internal/words"}},
 	{of: []string{"internal/mailbox"}, mayImport: []string{"internal/access", "internal/redact"}},
+	{of: []string{"internal/channel"}, mayImport: []string{"internal/access", "internal/notice", "internal/outbound", "internal/redact"}},
+	{of: []string{"internal/channel/..."}, mayImport: []string{"internal/access", "internal/channel", "internal/loopback", "internal/notice"}},
 	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/loopback", "internal/outbound", "internal/redact"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose", "internal/loopback", "internal/outbound"}},
 	{of: []string{"internal/login"}, mayImport: []string{"internal/access", "internal/identity", "internal/jose", "internal/loopback", "internal/lookup",
@@ -84,7 +86,7 @@ var layering = []rule{
 	// The sandbox knows nothing of the product, so that it can judge it.
 	{of: []string{"internal/sandbox"}, mayImport: []string{"internal/sandbox/..."}},
 	{of: []string{"internal/sandbox/google"}, mayImport: nil},
-	{of: []string{"internal/sandbox/pomerium"}, mayImport: nil},
+	{of: []string{"internal/sandbox/chat", "internal/sandbox/pomerium"}, mayImport: nil},
 
 	// Support of tests, which no product package may import.
 	{of: []string{"internal/broker/brokertest"}, mayImport: []string{"internal/access", "internal/broker", "internal/gcp/condition", "internal/gcp/iampolicy",

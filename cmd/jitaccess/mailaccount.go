@@ -30,7 +30,7 @@ func (a mailAccount) Settings() []notice.Setting {
 		return nil
 	}
 	c := a.config.Mail
-	var s mailSettings
+	var s accountSettings
 	s.add("Sender", c.SenderName+" <"+c.SenderAddress+">", "SMTP_SENDER_NAME, SMTP_SENDER_ADDRESS")
 	s.add("Server", fmt.Sprintf("%s:%d, %s", c.Host, c.Port, protection(c)), "SMTP_HOST, SMTP_PORT, SMTP_OPTIONS")
 	s.add("Certificate", keptIn(c.CA, "signed by those in "), "SMTP_CA")
@@ -69,7 +69,7 @@ func (a mailAccount) Test(ctx context.Context, to access.Principal) []notice.Ste
 }
 
 // addMailbox adds where mails come back to, and what became of looking there.
-func (a mailAccount) addMailbox(s *mailSettings) {
+func (a mailAccount) addMailbox(s *accountSettings) {
 	c := a.config.Mailbox
 	if a.mailbox == nil {
 		return
@@ -98,15 +98,15 @@ func (a mailAccount) addMailbox(s *mailSettings) {
 	s.add("Last look there", text, "")
 }
 
-type mailSettings []notice.Setting
+type accountSettings []notice.Setting
 
-func (s *mailSettings) add(name, value, variables string) {
+func (s *accountSettings) add(name, value, variables string) {
 	if value != "" {
 		*s = append(*s, notice.Setting{Name: name, Value: value, Variables: variables})
 	}
 }
 
-func (a mailAccount) addLogIn(s *mailSettings) {
+func (a mailAccount) addLogIn(s *accountSettings) {
 	c, o := a.config.Mail, a.config.MailOAuth
 	login := a.config.MailLogin()
 	switch login {

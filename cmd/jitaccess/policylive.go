@@ -298,6 +298,7 @@ func enforced(c *config.Config) policy.Deployment {
 	if !c.Messages.Webhooks.IsZero() {
 		channels = append(channels, callback.Webhooks)
 	}
+	channels = append(channels, chatNames(c.Chats)...)
 	var kinds []string
 	if c.Pomerium.Used() {
 		kinds = access.Each(pomerium.Kinds, func(k access.ResourceKind) string { return k.Segment })

@@ -226,7 +226,10 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	// Who still sends then ends the connection with the mail.
 	context.AfterFunc(ctx, mailer.Close)
-	notifier := notice.Channels{mailer}
+	notifier, talk := notice.Channels{mailer}, newChats(c, google, k)
+	for _, each := range talk {
+		notifier = append(notifier, each)
+	}
 	if google != nil {
 		publisher, err := pubsub.New(ctx, google.Platform, c.Messages.Topic)
 		if err != nil {
@@ -309,7 +312,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), Accounts: []server.Account{mailAccount{mailer, box, c, account}}, Apps: appPages(c, apps, byPage,
+		Provider: providersOf(c), Accounts: accounts(mailAccount{mailer, box, c, account}, talk), Apps: appPages(c, apps, byPage,
 			requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {

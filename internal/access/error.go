@@ -290,7 +290,7 @@ const (
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource
 	CodeGrantUnknown      Code = "grant-unknown"      // id, principal, resource
 	CodeNotDelivered      Code = "not-delivered"      // recipient, channel
-	CodeNotPublished      Code = "not-published"      //
+	CodeNotPublished      Code = "not-published"      // channel
 	CodeNotCalledBack     Code = "not-called-back"    // application
 	CodeNoChannel         Code = "no-channel"         //
 	CodeNotGranted        Code = "not-granted"        // role

@@ -156,7 +156,7 @@ func (b *Broker) through(ctx context.Context, n access.Notice) access.Receipts {
 			updates[c.Name] = true
 		}
 	}
-	if len(updates) == 0 || n.Kind.OfPasskey() { // what was sent is known by requests
+	if len(updates) == 0 || n.Request.ID == "" { // what was sent is known by requests
 		return b.c.Notifier.Notify(ctx, n)
 	}
 	n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })

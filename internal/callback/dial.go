@@ -49,7 +49,7 @@ func mayConnect(network, address string, reach Reach) error {
 	if ip.Zone() == "" && (reach.Loopback && ip.IsLoopback() || reach.Private && private(ip)) || public(ip) {
 		return nil
 	}
-	return fmt.Errorf("%s is not a public address: nothing is sent there", ip)
+	return outbound.NotPublic{Address: ip.String()}
 }
 
 // global is what of IPv6 is unicast and public at all; what is special in it is among notPublic.

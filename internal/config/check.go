@@ -35,6 +35,7 @@ func (r *reader) check(c *Config) {
 	r.checkApprovers(c)
 	r.checkMail(c)
 	r.checkMailbox(c)
+	r.checkChats(c)
 	m := c.Messages
 	r.faultIf(m.Webhooks.IsZero() != m.WebhookKeys.IsZero(), "WEBHOOK_SECRET", "WEBHOOK_URL and WEBHOOK_SECRET go together")
 }

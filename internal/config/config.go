@@ -42,6 +42,7 @@ type Config struct {
 	Mail      Mail         `title:"Mail"`
 	MailOAuth MailOAuth    `title:"Mail: logging in with OAuth 2"`
 	Mailbox   Mailbox      `title:"Mail that comes back"`
+	Chats     Chats        `title:"Chats"`
 	Messages  Messages     `title:"Messages to machines"`
 	Google    Google       `title:"Google Cloud"`
 }
@@ -163,6 +164,18 @@ type Mailbox struct {
 	Password StoredText `env:"IMAP_PASSWORD" secret:"true"`
 	Folder   string     `env:"IMAP_FOLDER" default:"INBOX"`
 	Keep     bool       `env:"IMAP_KEEP_COPIES" default:"true"`
+}
+
+// Chats are where people are told besides mail. There is none of those whose secret is zero.
+type Chats struct {
+	SlackToken    StoredText `env:"SLACK_TOKEN" secret:"true"`
+	SlackChannel  string     `env:"SLACK_CHANNEL" pattern:"#[^\\s/#@<>&]{1,80}|[CG][A-Z0-9]{7,20}"`
+	GoogleWebhook StoredText `env:"GOOGLE_CHAT_WEBHOOK" secret:"true"`
+	TeamsWebhook  StoredText `env:"TEAMS_WEBHOOK" secret:"true"`
+	// ShowReason is whether they carry what people wrote.
+	ShowReason bool `env:"CHANNELS_SHOW_REASON" default:"true"`
+	// Endpoint is scheme, host and port.
+	Endpoint string `env:"JITACCESS_CHAT_ENDPOINT"`
 }
 
 // Messages are how machines are told.

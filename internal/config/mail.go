@@ -19,8 +19,9 @@ import (
 func (r *reader) checkMail(all *Config) {
 	c := &all.Mail
 	if c.SenderAddress == "" {
-		r.warnIf(all.Messages.Topic == "", "SMTP_SENDER_ADDRESS is not set: no mail is sent, people pass links on by hand")
-		r.warnIf(all.Messages.Topic != "",
+		r.warnIf(all.Messages.Topic == "" && !all.Chats.Used(), "SMTP_SENDER_ADDRESS is not set: no mail is sent, people pass links on by hand")
+		r.warnIf(all.Chats.Used(), "SMTP_SENDER_ADDRESS is not set: no mail is sent; people read of requests in chats")
+		r.warnIf(all.Messages.Topic != "" && !all.Chats.Used(),
 			"SMTP_SENDER_ADDRESS is not set: no mail is sent; who listens to NOTIFICATION_TOPIC has to pass links on")
 		return
 	}

@@ -11,9 +11,13 @@ import (
 	"jitaccess/internal/access"
 )
 
-// secrets is whether what the mail account needs can be read from Secret Manager. A
+// secrets is whether what channels need can be read from Secret Manager. A
 // conversation with the mail server would not tell of all: it only signs what it sends.
 func (d *doctor) secrets(ctx context.Context) {
+	t := d.Settings.Chats
+	d.secret(ctx, "SLACK_TOKEN", t.SlackToken.Version)
+	d.secret(ctx, "GOOGLE_CHAT_WEBHOOK", t.GoogleWebhook.Version)
+	d.secret(ctx, "TEAMS_WEBHOOK", t.TeamsWebhook.Version)
 	if !d.Mailer.Enabled() {
 		return
 	}
@@ -167,7 +171,7 @@ func (d *doctor) mailbox(ctx context.Context) {
 	}
 }
 
-// explained is what an error of packages mail and mailbox says it means.
+// explained is what an error of packages mail, mailbox and channel says it means.
 func explained(err error) (what, meaning, remedy string) {
 	var fault interface {
 		Explain() (what, meaning, remedy string)
@@ -176,4 +180,18 @@ func explained(err error) (what, meaning, remedy string) {
 		return fault.Explain()
 	}
 	return why(err), "", ""
+}
+
+// chats is whether what is used for each chat can be read and, where it can be asked without
+// sending anything, is good.
+func (d *doctor) chats(ctx context.Context) {
+	for _, chat := range d.Chats {
+		if !chat.Enabled() {
+			continue
+		}
+		if err := chat.Probe(ctx, func(step, found string) { d.ok(chat.Name(), "%s: %s", step, found) }); err != nil {
+			what, meaning, remedy := explained(err)
+			d.broken(chat.Name(), strings.TrimSuffix(what+": "+meaning, ": "), remedy)
+		}
+	}
 }

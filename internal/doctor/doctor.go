@@ -69,6 +69,13 @@ type Mailer interface {
 	Probe(ctx context.Context, to access.Principal, passed func(name, text string)) error
 }
 
+// Chat is what tells people in a chat; see package channel. Probe sends nothing.
+type Chat interface {
+	Name() string
+	Enabled() bool
+	Probe(ctx context.Context, passed func(name, text string)) error
+}
+
 // Config is what is looked at. Everything is required unless it says otherwise.
 type Config struct {
 	Settings *config.Config
@@ -106,6 +113,8 @@ type Config struct {
 	Mailbox interface {
 		Probe(ctx context.Context, passed func(name, text string)) error
 	}
+	// Chats may be empty.
+	Chats []Chat
 	// PolicyFile reads the policy file, and is an error that says what is wrong with it; nil
 	// where there is none.
 	PolicyFile func(ctx context.Context) error
@@ -135,12 +144,12 @@ const checkTimeout = 2 * time.Minute
 func Run(ctx context.Context, c Config, report func(Finding)) {
 	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
 		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}, above: map[access.Resource]*access.Error{}}
-	checks := []func(context.Context){d.settings, d.publicAddress, d.audience, d.identityKeys, d.policyFile, d.mail, d.mailbox}
+	checks := []func(context.Context){d.settings, d.publicAddress, d.audience, d.identityKeys, d.policyFile, d.mail, d.mailbox, d.chats}
 	if c.Platform != nil {
 		checks = []func(context.Context){
 			d.settings, d.identity, d.audience, d.publicOrigin, d.identityKeys, d.keys, d.signing,
 			d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
-			d.policyFile, d.secrets, d.mail, d.mailbox, d.topic,
+			d.policyFile, d.secrets, d.mail, d.mailbox, d.chats, d.topic,
 			d.runServices, d.appVersions, d.accountKeys, d.clock,
 		}
 	}

@@ -24,13 +24,16 @@ func (w Writer) asking(n access.Notice) []Row {
 	case a.Subject != string(n.Request.Principal):
 		whom.Details = []string{w.text("notice.asking.subject", "application", a.Application, "subject", plain(a.Subject, maxUserText))}
 	}
-	rows := []Row{w.row("notice.asking.title", plain(a.Title, maxUserText)), whom, w.row("notice.asking.application", a.Application)}
+	rows := append(w.wrote("notice.asking.title", a.Title), whom, w.row("notice.asking.application", a.Application))
 	for i, id := range n.Request.Entitlements {
 		template := w.row("notice.asking.template", a.Template)
 		if i < len(n.Roles) && n.Roles[i].Title != "" {
 			template.Value, template.Details = plain(n.Roles[i].Title, maxTitle), []string{string(id.Role)}
 		}
 		rows = append(rows, template)
+	}
+	if w.Reasonless {
+		return rows
 	}
 	for _, d := range a.Data {
 		rows = append(rows, Row{Label: plain(d.Label, maxTitle), Value: plain(d.Value, maxUserText)})

@@ -25,7 +25,10 @@ type Facts struct {
 	// Subject is the same for all that is told of one request, but for its end, and of one
 	// passkey.
 	Subject, Heading, Intro string
-	Rows                    []Row
+	// Brief says it in a line for whomever, where Intro speaks to those whom it is for, and
+	// BriefHeading stands in place of Heading then. They have nothing that people wrote.
+	Brief, BriefHeading string
+	Rows                []Row
 	// URL opens the request and Button says so; without a URL there is no button.
 	Button, URL string
 	Notes       []string
@@ -49,10 +52,13 @@ type Writer struct {
 	Provider func(access.Resource) string
 	// Immediate is whether what is written for a resource holds at once; nil is: of none.
 	Immediate func(access.Resource) bool
+	// Reasonless leaves out what people wrote, and what an application sent: reasons,
+	// comments, titles.
+	Reasonless bool
 }
 
 // Write puts a notice into words. It refuses what must reach neither a header nor a
-// link, and a kind of notice that is not for people.
+// link, and a kind of notice that is for an application alone.
 func (w Writer) Write(n access.Notice) (Facts, error) {
 	switch {
 	case n.Kind.OfPasskey():
@@ -107,8 +113,18 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		facts.Intro = w.text("notice.ending.intro", "resource", w.resource(r.Resource), "end", w.instant(n.Window.End))
 		facts.Notes = []string{w.text("notice.ending.note")}
 		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window, w.text("notice.length", "length", w.length(n.Window.Length()))), w.why(r))
+	case access.NoticeSelfApproved:
+		facts.Heading, facts.Button = w.text("notice.self-approved"), w.text("notice.button")
+		facts.Intro = w.text("notice.self-approved.intro", "principal", w.Language.Person(r), "resource", w.resource(r.Resource))
+		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window, w.text("notice.length", "length", w.length(n.Window.Length()))), w.reason(r))
+	case access.NoticeHappened:
+		w.happened(&facts, n)
 	default:
 		return Facts{}, fmt.Errorf("nobody is told a notice of kind %q", n.Kind)
+	}
+	facts.Brief, facts.BriefHeading = w.brief(facts, n), facts.Heading
+	if n.Kind == access.NoticeReminder {
+		facts.BriefHeading = w.text("notice.escalated")
 	}
 	return facts, nil
 }
@@ -168,7 +184,7 @@ func (w Writer) review(facts *Facts, n access.Notice) {
 		facts.Rows = append(facts.Rows, w.row("notice.approved-by", string(p)))
 	}
 	for _, d := range n.Declined {
-		facts.Rows = append(facts.Rows, w.row("notice.declined-by", string(d.By)), w.row("notice.because", plain(d.Comment, maxUserText)))
+		facts.Rows = slices.Concat(facts.Rows, []Row{w.row("notice.declined-by", string(d.By))}, w.wrote("notice.because", d.Comment))
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.who(n), w.duration(n))
 	if !r.Expires.IsZero() {
@@ -192,7 +208,7 @@ func (w Writer) glass(facts *Facts, n access.Notice) {
 	} else {
 		facts.By, facts.Heading, facts.Button = d.By, w.text("notice.glass-reviewed"), w.text("notice.button")
 		facts.Intro = w.text("notice.glass-reviewed.intro", "by", d.By, "principal", r.Principal, "resource", on)
-		facts.Rows = []Row{w.row("notice.reviewed-by", string(d.By)), w.row("notice.comment", plain(d.Comment, maxUserText))}
+		facts.Rows = append([]Row{w.row("notice.reviewed-by", string(d.By))}, w.wrote("notice.comment", d.Comment)...)
 	}
 	facts.Rows = slices.Concat(facts.Rows, w.who(n), []Row{w.row("notice.from", w.instant(n.Window.Start)),
 		w.row("notice.until", w.instant(n.Window.End), w.text("notice.length", "length", w.length(n.Window.Length())))},
@@ -258,7 +274,7 @@ func (w Writer) outcome(facts *Facts, n access.Notice) {
 		if approved {
 			label = "notice.comment"
 		}
-		facts.Rows = append(facts.Rows, w.row(label, plain(d.Comment, maxUserText)))
+		facts.Rows = append(facts.Rows, w.wrote(label, d.Comment)...)
 	}
 	facts.Rows = append(facts.Rows, w.who(n)...)
 	if approved {
@@ -401,7 +417,15 @@ func (w Writer) reason(r access.Request) []Row {
 	if r.Justification == r.Asking.Title {
 		return nil
 	}
-	return []Row{w.row("notice.reason", plain(r.Justification, maxUserText))}
+	return w.wrote("notice.reason", r.Justification)
+}
+
+// wrote is what somebody wrote, in a row.
+func (w Writer) wrote(label, text string) []Row {
+	if w.Reasonless {
+		return nil
+	}
+	return []Row{w.row(label, plain(text, maxUserText))}
 }
 
 // The longest texts of others that a notice shows, in characters. They leave room for

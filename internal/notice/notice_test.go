@@ -97,7 +97,7 @@ func TestWhatMustReachNeitherHeaderNorLinkIsRefused(t *testing.T) {
 		"a link in the clear":    func(n *access.Notice) { n.ReviewURL = "http://jit.example.com/" },
 		"a link with a password": func(n *access.Notice) { n.BaseURL = "https://a:b@jit.example.com/" },
 		"a link without a host":  func(n *access.Notice) { n.BaseURL = "https:///review" },
-		"what nobody is told":    func(n *access.Notice) { n.Kind = access.NoticeSelfApproved },
+		"what nobody is told":    func(n *access.Notice) { n.Kind = access.NoticeChanged },
 		"a kind that is no kind": func(n *access.Notice) { n.Kind = "" },
 	} {
 		n := asked()

@@ -44,6 +44,7 @@ func (f *front) routes() http.Handler {
 	mux.HandleFunc("GET /sandbox/mailbox", f.showInbox)
 	mux.HandleFunc("GET /sandbox/mailbox/{id}", f.showMail)
 	mux.HandleFunc("GET /sandbox/mailbox/{id}/html", f.showMailHTML)
+	mux.HandleFunc("GET /sandbox/chats", f.showChats)
 	mux.HandleFunc("GET /sandbox/policy", f.showPolicy)
 	mux.HandleFunc("GET /sandbox/assets/{name}", serveAsset)
 	return http.NewCrossOriginProtection().Handler(mux)

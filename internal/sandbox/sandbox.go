@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"sync"
 	"time"
 
+	"jitaccess/internal/sandbox/chat"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -56,6 +58,7 @@ type Sandbox struct {
 	google       *listeningServer
 	mailbox      *Mailbox
 	mail         *mailServer
+	chats        chats
 	mailRoots    *x509.CertPool
 	password     string // a Secret Manager version path
 	front        *listeningServer
@@ -93,6 +96,9 @@ func (s *Sandbox) start(o Options) (err error) {
 	}
 	s.google.serve(s.cloud.Handler())
 	if err = s.startMail(o.Random); err != nil {
+		return err
+	}
+	if err = s.startChats(o.Random); err != nil {
 		return err
 	}
 	if s.baseline, err = s.allBindings(); err != nil {
@@ -142,6 +148,9 @@ func (s *Sandbox) startMail(random io.Reader) error {
 // Cloud returns the sandbox's Google Cloud.
 func (s *Sandbox) Cloud() *google.Cloud { return s.cloud }
 
+// Chats returns what was told in chats.
+func (s *Sandbox) Chats() *chat.Chats { return s.chats.Chats }
+
 // Mailbox returns everybody's mail.
 func (s *Sandbox) Mailbox() *Mailbox { return s.mailbox }
 
@@ -181,6 +190,7 @@ func (s *Sandbox) Environment() map[string]string {
 		environment["ADMINS"] = "user:" + s.organization.Administrator
 		environment["AUDITORS"] = environment["ADMINS"]
 	}
+	maps.Copy(environment, s.chats.environment())
 	return environment
 }
 
@@ -196,7 +206,7 @@ func (s *Sandbox) Close() error { return s.close() }
 
 func (s *Sandbox) closeAll() error {
 	var errs []error
-	for _, server := range []*listeningServer{s.front, s.google} {
+	for _, server := range []*listeningServer{s.front, s.google, s.chats.server} {
 		if server != nil {
 			errs = append(errs, server.close())
 		}
