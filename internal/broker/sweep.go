@@ -40,7 +40,8 @@ var kinds = [...]struct {
 	{[]access.State{access.Approved, access.Scheduled}, WriteCount},
 	{[]access.State{access.Active}, 500},
 	{[]access.State{access.Pending}, 1000},
-	{[]access.State{access.Failed, access.Ended, access.Expired, access.Denied, access.Withdrawn, access.Lapsed}, SweepCount}, // by its row alone
+	{[]access.State{access.Failed, access.Ended, access.Expired, access.Denied, access.Withdrawn, access.Lapsed},
+		SweepCount}, // by its row alone
 }
 
 // passCount is how much of which nothing can be made one sweep passes over at most.

@@ -145,8 +145,8 @@ func (s *server) enrol(r *http.Request) (page, error) {
 
 // passkeyAction approves or removes somebody's key. What nobody has confirmed, by the page's
 // script or in a second step, is asked for once more, as an approval is (decide).
-func (s *server) passkeyAction(approve bool, act func(*http.Request, access.Principal, string) ([]*access.Error, error)) func(*http.Request) (
-	page, error) {
+func (s *server) passkeyAction(approve bool,
+	act func(*http.Request, access.Principal, string) ([]*access.Error, error)) func(*http.Request) (page, error) {
 	return func(r *http.Request) (page, error) {
 		f, err := form(r)
 		if err != nil {
