@@ -345,9 +345,9 @@ func TestTheEndOfAnApplicationsAccessIsWhatIsRecorded(t *testing.T) {
 
 // A callback does not say that somebody may go on whose access was ended meanwhile.
 func TestNoCallbackSaysThatAccessGoesOnThatIsEnding(t *testing.T) {
-	w, r, b := withApplication(t)
+	w, r, _ := withApplication(t)
 	down := &unheardOf{world: w}
-	b = brokerWith(w, r, down)
+	b := brokerWith(w, r, down)
 	a := deploy()
 	a.Callback = "https://deploy.example.com/done"
 	id := mustAskFor(t, b, a).Request.ID

@@ -108,7 +108,9 @@ func storyData(t *testing.T) []string {
 	}
 	// What applications and passkeys are called, and their people.
 	data = append(data, "deployer", "console", "https://deploy.example.com", "deploy.example.com", "hooks.example.com", "production-deploy",
-		"delete-database", "Delete a database", "M4AfE5Dk", "fDW4fJVX", "user:", "group:", "Laptop", "Phone", "Desk")
+		"delete-database", "Delete a database", "M4AfE5Dk", "fDW4fJVX", "user:", "group:", "Laptop", "Phone", "Desk",
+		// What a mail said of another, and what that means, as the mail account's failures.
+		"no such user", "There is no mailbox at the recipient's address.")
 	for _, role := range roleInfos {
 		data = append(data, role.Title, role.Description)
 	}
