@@ -29,13 +29,20 @@ type places struct {
 	hangs map[string]chan struct{}
 	deaf  bool // what hangs does not hear of the end of a context, such as a file of a network
 	reads map[string]int
-	log   strings.Builder
+	log   lockedBuffer
 }
 
 func (p *places) set(do func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	do()
+}
+
+// readsOf is how often a place was read.
+func (p *places) readsOf(place string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reads[place]
 }
 
 func (p *places) read(ctx context.Context, place string) ([]byte, error) {
@@ -114,7 +121,7 @@ func TestOneKeyThatHangsDelaysNobodyElse(t *testing.T) {
 			if keys, took, err := keysOf(t, a, "broken"); len(keys) != 0 || took > 0 || err == nil {
 				t.Errorf("the broken one: %d keys after %s, %v", len(keys), took, err)
 			}
-			if reads := p.reads["projects/p/secrets/a/versions/1"]; reads > 8 {
+			if reads := p.readsOf("projects/p/secrets/a/versions/1"); reads > 8 {
 				t.Errorf("its place was read %d times in a minute and a half", reads)
 			}
 			if !strings.Contains(p.log.String(), "projects/p/secrets/a/versions/1") {
@@ -194,8 +201,8 @@ func TestAKeyIsReadAnewWhereItMayHaveChanged(t *testing.T) {
 			p.set(func() { p.texts[place] = anotherKey })
 			time.Sleep(fileKeyTime)
 			keys, _, err := keysOf(t, a, "deployer")
-			if err != nil || len(keys) != 1 || (keys[0].Secret[0] == 1) != anew || p.reads[place] != map[bool]int{true: 2, false: 1}[anew] {
-				t.Errorf("%s: %v, %v after %d reads", place, keys, err, p.reads[place])
+			if err != nil || len(keys) != 1 || (keys[0].Secret[0] == 1) != anew || p.readsOf(place) != map[bool]int{true: 2, false: 1}[anew] {
+				t.Errorf("%s: %v, %v after %d reads", place, keys, err, p.readsOf(place))
 			}
 		})
 	}
