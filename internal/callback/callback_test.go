@@ -280,7 +280,7 @@ func TestTheCodeOfTheDocumentVerifies(t *testing.T) {
 			"Webhook-Signature": header.Get("Webhook-Signature")})
 		command := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", code+"\nimport json, sys\nprint(verified(json.loads(sys.argv[1]), sys.argv[2].encode()))",
 			string(headers), c.body)
-		command.Env = []string{"SIGNING_KEY=" + base64.StdEncoding.EncodeToString(c.key)}
+		command.Env = []string{"APP_KEY=" + base64.StdEncoding.EncodeToString(c.key)}
 		if said, err := command.CombinedOutput(); err != nil || strings.TrimSpace(string(said)) != c.prove {
 			t.Errorf("%s: %v: %s", name, err, said)
 		}
