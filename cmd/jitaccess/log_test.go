@@ -339,7 +339,7 @@ func TestWhoHearsWhat(t *testing.T) {
 			says[2] = "`" + m.Type + "`"
 		}
 		tables := [][]string{hears, says}
-		if kind == "–" {
+		if kind == "happened" {
 			tables = tables[:1] // Nobody is told anything.
 		}
 		for _, cells := range tables {
@@ -358,7 +358,7 @@ func TestWhoHearsWhat(t *testing.T) {
 	w.traced("alice", "POST", orders+"/roles/self-activate", activate)
 	row("somebody activates without others", "self-approved")
 	w.traced("alice", "POST", "/api/requests/"+id+"/end", `{"resource":"projects/`+project+`"}`)
-	row("somebody ends access early", "–")
+	row("its holder ends access early", "happened")
 	if mails != 3 || messages != 3 {
 		t.Errorf("%d mails and %d messages", mails, messages)
 	}
