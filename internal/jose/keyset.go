@@ -150,6 +150,9 @@ func (s *KeySet) await(ctx context.Context, known bool) {
 		// The caller that happens to come first must not fail the others.
 		go s.load(context.WithoutCancel(ctx))
 	}
+	if ctx.Err() != nil { // who is gone does not wait
+		return
+	}
 	done := s.running
 	s.mu.Unlock()
 	defer s.mu.Lock()
