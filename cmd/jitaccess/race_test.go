@@ -3,4 +3,4 @@
 package main
 
 // allocating is how many times as much is allocated where the race detector watches.
-const allocating = 6
+const allocating = 8
