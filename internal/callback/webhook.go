@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/outbound"
 )
 
 // Webhooks is the name of the channel of everything, in an access.Receipt and in notify: of a rule.
@@ -89,7 +90,7 @@ func (w *Webhook) send(ctx context.Context, id string, body []byte) error {
 				w.gone[to] = true
 			}
 			if err != nil {
-				failed[i] = fmt.Errorf("%s: %w", host(to), withoutURL(err))
+				failed[i] = fmt.Errorf("%s: %w", host(to), outbound.WithoutAddress(err))
 			}
 		})
 	}
@@ -109,14 +110,6 @@ func (w *Webhook) Gone(to string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.gone[to]
-}
-
-// withoutURL is an error of a client without the address, which may hold a secret.
-func withoutURL(err error) error {
-	if at, ok := errors.AsType[*url.Error](err); ok {
-		return at.Err
-	}
-	return err
 }
 
 func host(to string) string {

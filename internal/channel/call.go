@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -104,29 +103,20 @@ func (c *Caller) once(ctx context.Context, make func(context.Context) (*http.Req
 	defer cancel()
 	request, err := make(ctx)
 	if err != nil {
-		return Answer{}, withoutAddress(err)
+		return Answer{}, outbound.WithoutAddress(err)
 	}
 	request.Header.Set("User-Agent", "jitaccess")
 	request.Header.Set("Accept", "application/json")
 	response, err := c.Client.Do(request)
 	if err != nil {
-		return Answer{}, withoutAddress(err)
+		return Answer{}, outbound.WithoutAddress(err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(outbound.Bound(response.Body, maxAnswer))
 	if err != nil {
-		return Answer{}, withoutAddress(err)
+		return Answer{}, outbound.WithoutAddress(err)
 	}
 	return Answer{response.StatusCode, response.Header, body}, nil
-}
-
-// withoutAddress is the cause of an error of net/http, which has the address in its own
-// text; and addresses of webhooks are secrets.
-func withoutAddress(err error) error {
-	if in, ok := errors.AsType[*url.Error](err); ok {
-		return in.Err
-	}
-	return err
 }
 
 // restFor remembers for how long the service wants no calls.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 )
 
 // Client returns a client that follows no redirects: whoever could send a call on could have the
@@ -18,6 +19,15 @@ import (
 // with the proxy of the environment.
 func Client(transport http.RoundTripper) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// WithoutAddress is an error of a client without the address that net/http puts into its text:
+// it may hold a secret, and says nothing that is not known.
+func WithoutAddress(err error) error {
+	if in, ok := errors.AsType[*url.Error](err); ok {
+		return in.Err
+	}
+	return err
 }
 
 // TooLong is the error of reading an answer beyond its bound.

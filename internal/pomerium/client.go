@@ -111,7 +111,7 @@ func (k *client) send(ctx context.Context, method, path string, body []byte, tok
 	}
 	answer, err := k.http.Do(r)
 	if err != nil {
-		return nil, withoutAddress(err)
+		return nil, outbound.WithoutAddress(err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(outbound.Bound(answer.Body, maxAnswer))
@@ -154,14 +154,6 @@ func (k *client) retryAfter(text string) time.Duration {
 		after = at.Sub(k.now())
 	}
 	return max(0, min(after, longestRest))
-}
-
-// withoutAddress is the cause of an *url.Error: the address says nothing that is not known.
-func withoutAddress(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }
 
 // wait waits before an attempt after one that failed; false when there is no use, or no time.
