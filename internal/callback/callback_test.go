@@ -286,3 +286,15 @@ func TestTheCodeOfTheDocumentVerifies(t *testing.T) {
 		}
 	}
 }
+
+// An operator may let webhooks into their own networks, and never to what a machine is told
+// secrets by.
+func TestPrivateAddressesWhereTheyAreAllowed(t *testing.T) {
+	for address, may := range map[string]bool{"10.0.0.1": true, "192.168.1.1": true, "172.16.0.1": true, "100.64.0.1": true, "fd12::1": true, "8.8.8.8": true,
+		"::ffff:10.0.0.1": true, "127.0.0.1": false, "::1": false, "169.254.169.254": false, "169.254.1.1": false, "fe80::1": false, "fd00:ec2::254": false,
+		"fd20:ce::254": false, "100.100.100.200": false, "168.63.129.16": false, "0.0.0.0": false, "224.0.0.1": false, "64:ff9b::a9fe:a9fe": false, "fec0::1": false} {
+		if err := callback.MayConnect(address, callback.Reach{Private: true}); (err == nil) != may {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}

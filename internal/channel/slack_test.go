@@ -232,8 +232,7 @@ func TestSlackKeepsToOneMessageASecond(t *testing.T) {
 func TestSlackReadsARefusedTokenOnceMore(t *testing.T) {
 	w := newWorld(t)
 	read := 0
-	c := slack.New(slack.Config{Token: func(context.Context) (string, error) { read++; return w.token, nil }, Place: w.place, Writer: w.writer(), Endpoint: w.server.URL,
-		Client: w.server.Client(), Now: w.now, Sleep: w.sleep})
+	c := slack.New(w.config(func(context.Context) (string, error) { read++; return w.token, nil }), w.place)
 	c.Notify(within(t), asked(ben))
 	w.SetSlackToken("xoxb-CANARY-2")
 	w.token = "xoxb-CANARY-2"

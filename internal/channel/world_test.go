@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/channel"
 	"jitaccess/internal/channel/googlechat"
 	"jitaccess/internal/channel/slack"
 	"jitaccess/internal/channel/teams"
@@ -76,6 +77,11 @@ func kept(text string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return text, nil }
 }
 
+// config is of a channel with a secret; all are at one server.
+func (w *world) config(secret func(context.Context) (string, error)) channel.Config {
+	return channel.Config{Read: secret, Writer: w.writer(), Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: w.sleep}
+}
+
 // told is a channel as administrators see it too.
 type told interface {
 	notice.Notifier
@@ -85,20 +91,17 @@ type told interface {
 }
 
 func (w *world) slack() told {
-	return slack.New(slack.Config{Token: func(context.Context) (string, error) { return w.token, nil }, Place: w.place, Writer: w.writer(),
-		Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: w.sleep})
+	return slack.New(w.config(func(context.Context) (string, error) { return w.token, nil }), w.place)
 }
 
 func (w *world) googleChat() told {
-	return googlechat.New(googlechat.Config{Webhook: kept("https://chat.googleapis.com/v1/spaces/AAAA/messages?key=CANARY-key&token=CANARY-space"),
-		Writer: w.writer(), Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: w.sleep})
+	return googlechat.New(w.config(kept("https://chat.googleapis.com/v1/spaces/AAAA/messages?key=CANARY-key&token=CANARY-space")))
 }
 
 const workflow = "/workflows/w/triggers/manual/paths/invoke"
 
 func (w *world) teams() told {
-	return teams.New(teams.Config{Webhook: kept("https://prod-1.logic.azure.com" + workflow + "?api-version=2016-06-01&sig=CANARY-signature"),
-		Writer: w.writer(), Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: w.sleep})
+	return teams.New(w.config(kept("https://prod-1.logic.azure.com" + workflow + "?api-version=2016-06-01&sig=CANARY-signature")))
 }
 
 // kind is one of the chats: how to make it, and the path at which it takes messages.

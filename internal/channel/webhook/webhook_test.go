@@ -1,4 +1,4 @@
-package callback_test
+package webhook_test
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,9 +18,13 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/callback"
+	"jitaccess/internal/channel"
+	"jitaccess/internal/channel/webhook"
 )
 
-var _ broker.Notifier = (*callback.Webhook)(nil)
+var _ broker.Notifier = (*channel.Webhook)(nil)
+
+var newest, older = []byte("a key of thirty-two bytes or so."), []byte("another key of 32 bytes, older.")
 
 // hook is a program that listens.
 type hook struct {
@@ -45,15 +48,22 @@ func newHook(t *testing.T) *hook {
 	return h
 }
 
-func channel(hooks ...*hook) *callback.Webhook {
-	c := &callback.Webhook{Sender: callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: time.Now}}
-	c.Targets = func(context.Context) (targets []callback.Target, err error) {
-		for _, h := range hooks {
-			targets = append(targets, callback.Target{URL: h.URL + "/a-secret", Keys: [][]byte{newest, older}})
-		}
-		return targets, nil
-	}
-	return c
+// telling is what tells hooks, with a newest and an older key for each.
+func telling(hooks ...*hook) *channel.Webhook {
+	addresses := access.Each(hooks, func(h *hook) string { return h.URL + "/a-secret" })
+	keys := access.Each(hooks, func(*hook) string { return text(newest) + " " + text(older) })
+	return of(kept(webhook.Kept(strings.Join(addresses, ","), strings.Join(keys, ","))))
+}
+
+func text(key []byte) string { return "whsec_" + base64.StdEncoding.EncodeToString(key) }
+
+func kept(text string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return text, nil }
+}
+
+func of(read func(context.Context) (string, error)) *channel.Webhook {
+	return webhook.New(channel.Config{Read: read, Client: callback.NewClient(nil, callback.Reach{Loopback: true}), Now: time.Now,
+		Sleep: func(context.Context, time.Duration) error { return nil }}, true)
 }
 
 var (
@@ -94,14 +104,14 @@ func TestTypesOfWebhooks(t *testing.T) {
 		h := newHook(t)
 		n := c.notice
 		n.ID, n.At, n.Request, n.ReviewURL = "n1", at, asked, "https://jit.example.com/?activation=mpa-1"
-		receipts := channel(h).Notify(t.Context(), n)
+		receipts := telling(h).Notify(t.Context(), n)
 		if c.want == "" {
 			if len(receipts)+len(h.bodies) > 0 {
 				t.Errorf("%s, %s: told %v", n.Kind, n.Did, receipts)
 			}
 			continue
 		}
-		if len(receipts) != 1 || receipts[0] != (access.Receipt{Channel: callback.Webhooks, Ref: "n1"}) || len(h.bodies) != 1 {
+		if len(receipts) != 1 || receipts[0] != (access.Receipt{Channel: webhook.Channel, Ref: "n1"}) || len(h.bodies) != 1 {
 			t.Fatalf("%s: %v, %d bodies", c.want, receipts, len(h.bodies))
 		}
 		var got struct {
@@ -145,12 +155,12 @@ func TestOneListenerThatFails(t *testing.T) {
 	poor.status = http.StatusInternalServerError
 	down := newHook(t)
 	down.Close()
-	receipts := channel(poor, good, down).Notify(t.Context(), review("n1"))
+	receipts := telling(poor, good, down).Notify(t.Context(), review("n1"))
 	if len(receipts) != 1 || receipts[0].Err == nil || len(good.bodies) != 1 {
 		t.Fatalf("%v; the other was told %d times", receipts, len(good.bodies))
 	}
 	text := receipts[0].Err.Error()
-	if strings.Contains(text, "a-secret") || !strings.Contains(text, "the answer was 500") || strings.Count(text, "127.0.0.1") < 2 {
+	if strings.Contains(text, "a-secret") || !strings.Contains(text, ": 500") || strings.Count(text, "127.0.0.1") < 2 {
 		t.Error(text)
 	}
 }
@@ -159,21 +169,28 @@ func TestOneListenerThatFails(t *testing.T) {
 func TestWhoWantsNoMoreIsSentNoMore(t *testing.T) {
 	gone, other := newHook(t), newHook(t)
 	gone.status = http.StatusGone
-	c := channel(gone, other)
+	c := telling(gone, other)
 	first := c.Notify(t.Context(), review("n1"))
 	second := c.Notify(t.Context(), review("n2"))
-	if !errors.Is(first[0].Err, callback.ErrGone) || second[0].Err != nil || len(gone.bodies) != 1 || len(other.bodies) != 2 {
+	if channel.CodeOf(first[0].Err) != "410" || second[0].Err != nil || len(gone.bodies) != 1 || len(other.bodies) != 2 {
 		t.Errorf("%v, %v; %d and %d", first, second, len(gone.bodies), len(other.bodies))
 	}
-	if !c.Gone(gone.URL+"/a-secret") || c.Gone(other.URL+"/a-secret") {
-		t.Error("which is gone is not known")
+	host := func(h *hook) string { return strings.TrimPrefix(h.URL, "http://") }
+	if got, want := strings.Join(c.Listening(), ", "), host(gone)+" (answered 410 and gets no more), "+host(other); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	// Where all are gone nobody was told.
+	alone := telling(gone)
+	alone.Notify(t.Context(), review("n1"))
+	if r := alone.Notify(t.Context(), review("n2")); len(r) > 0 {
+		t.Errorf("told nobody, and says %v", r)
 	}
 }
 
 // What is sent again has the id that it had; without one, as without a ledger, each has its own.
 func TestTheIDOfAWebhook(t *testing.T) {
 	h := newHook(t)
-	c := channel(h)
+	c := telling(h)
 	for _, id := range []string{"n1", "n1", "", ""} {
 		c.Notify(t.Context(), review(id))
 	}
@@ -188,25 +205,25 @@ func TestTheIDOfAWebhook(t *testing.T) {
 
 func TestWithoutKeysNothingIsSent(t *testing.T) {
 	h := newHook(t)
-	for name, targets := range map[string]func(context.Context) ([]callback.Target, error){
-		"they cannot be read":   func(context.Context) ([]callback.Target, error) { return nil, errors.New("403") },
-		"an address has no key": func(context.Context) ([]callback.Target, error) { return []callback.Target{{URL: h.URL}}, nil },
+	for name, read := range map[string]func(context.Context) (string, error){
+		"they cannot be read":   func(context.Context) (string, error) { return "", errors.New("403") },
+		"an address has no key": kept(webhook.Kept(h.URL, "")),
 	} {
-		c := channel(h)
-		c.Targets = targets
+		c := of(read)
 		if r := c.Notify(t.Context(), review("n1")); r[0].Err == nil || len(h.bodies) > 0 {
 			t.Errorf("%s: %v, sent %d", name, r, len(h.bodies))
 		}
 	}
-	if off := new(callback.Webhook); off.Channels() != nil {
+	if off := of(nil); off.Channels() != nil {
 		t.Error("there is a channel to nowhere")
 	}
 }
 
 func TestATestWebhook(t *testing.T) {
 	h := newHook(t)
-	if err := channel(h).Test(t.Context()); err != nil || len(h.bodies) != 1 || !strings.Contains(string(h.bodies[0]), `"type":"test"`) {
-		t.Errorf("%v: %s", err, h.bodies)
+	steps := telling(h).Test(t.Context(), "")
+	if len(steps) != 2 || steps[1].Failure != nil || len(h.bodies) != 1 || !strings.Contains(string(h.bodies[0]), `"type":"test"`) {
+		t.Errorf("%v: %s", steps, h.bodies)
 	}
 }
 
@@ -229,11 +246,7 @@ func TestWhoListens(t *testing.T) {
 		{"", key(32), "address 1 is no URL"}, {one + ",hooks.example.com", key(32) + "," + key(32), "address 2 is no URL"},
 		{"https://\n", key(32), "address 1 is no URL"},
 	} {
-		targets, err := callback.ParseTargets(c.addresses, c.keys, false)
-		var counts []string
-		for _, target := range targets {
-			counts = append(counts, strconv.Itoa(len(target.Keys)))
-		}
+		counts, err := webhook.Keys(c.addresses, c.keys, false)
 		got := strings.Join(counts, " ")
 		if err != nil {
 			got = err.Error()
@@ -242,19 +255,7 @@ func TestWhoListens(t *testing.T) {
 			t.Errorf("%q, %q: %s, want %s", c.addresses, c.keys, got, c.want)
 		}
 	}
-	if targets, err := callback.ParseTargets("http://127.0.0.1:8080/", key(32), true); err != nil || len(targets) != 1 {
+	if targets, err := webhook.Keys("http://127.0.0.1:8080/", key(32), true); err != nil || len(targets) != 1 {
 		t.Errorf("on this machine: %v, %v", targets, err)
-	}
-}
-
-// An operator may let webhooks into their own networks, and never to what a machine is told
-// secrets by.
-func TestPrivateAddressesWhereTheyAreAllowed(t *testing.T) {
-	for address, may := range map[string]bool{"10.0.0.1": true, "192.168.1.1": true, "172.16.0.1": true, "100.64.0.1": true, "fd12::1": true, "8.8.8.8": true,
-		"::ffff:10.0.0.1": true, "127.0.0.1": false, "::1": false, "169.254.169.254": false, "169.254.1.1": false, "fe80::1": false, "fd00:ec2::254": false,
-		"fd20:ce::254": false, "100.100.100.200": false, "168.63.129.16": false, "0.0.0.0": false, "224.0.0.1": false, "64:ff9b::a9fe:a9fe": false, "fec0::1": false} {
-		if err := callback.MayConnect(address, callback.Reach{Private: true}); (err == nil) != may {
-			t.Errorf("%s: %v", address, err)
-		}
 	}
 }
