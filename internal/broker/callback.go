@@ -67,12 +67,10 @@ const callTime = 5 * time.Second
 // tellAlso tells what is not told later. What fails is in the journal, and in the outbox: nobody
 // who acts on a request can do anything about it.
 func (b *Broker) tellAlso(ctx context.Context, caller access.Caller, notices []access.Notice) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
-	defer cancel()
 	var calls sync.WaitGroup
 	for _, n := range notices {
 		if !n.Later {
-			calls.Go(func() { b.reckon(ctx, caller, n, b.through(ctx, n)) })
+			calls.Go(func() { b.reckon(ctx, caller, n, b.through(ctx, callTime, n)) })
 		}
 	}
 	calls.Wait()

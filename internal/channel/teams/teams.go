@@ -24,7 +24,7 @@ const Channel = "teams"
 // the workflow took has no name, so Ref is empty in its receipts.
 func New(c channel.Config) *channel.Webhook {
 	return channel.NewWebhook(c, channel.Vendor{
-		Channel: access.Channel{Name: Channel, People: true, Everything: true}, Service: "Microsoft Teams",
+		Channel: access.Channel{Name: Channel, People: true, Everything: true, Unseen: true}, Service: "Microsoft Teams",
 		Targets: func(kept string) ([]channel.Target, error) { return target(kept, c.Endpoint) },
 		Compose: channel.Chat(c.Writer, compose), Refusal: refusal, Table: explanations,
 		Ref: func(channel.Answer, string) (string, bool) { return "", true },

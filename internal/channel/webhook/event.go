@@ -100,6 +100,8 @@ func by(n access.Notice) string {
 		return string(n.By)
 	case n.Decision.By != "":
 		return string(n.Decision.By)
+	case n.Kind == access.NoticeReview && !n.Request.Asking.IsZero():
+		return string(access.OfApplication(n.Request.Asking.Application))
 	case n.Kind == access.NoticeReview || n.Kind == access.NoticeSelfApproved || n.Kind == access.NoticeGlass:
 		return string(n.Request.Principal)
 	}
