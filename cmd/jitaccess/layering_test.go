@@ -100,7 +100,7 @@ var layering = []rule{
 	{of: []string{"internal/mail/postfixtest"}, mayImport: []string{"internal/mail/smtptest", "internal/porttest"}},
 	{of: []string{"internal/oauth/oauthtest"}, mayImport: nil},
 	{of: []string{"internal/github/githubtest"}, mayImport: nil},
-	{of: []string{"internal/chromiumtest", "internal/porttest"}, mayImport: nil},
+	{of: []string{"internal/callback/callbacktest", "internal/chromiumtest", "internal/porttest"}, mayImport: nil},
 
 	{of: []string{"web"}, mayImport: nil},
 	{of: []string{"cmd/..."}, mayImport: []string{"internal/...", "web"}},

@@ -1,17 +1,14 @@
 package callback_test
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -21,9 +18,9 @@ import (
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-	"golang.org/x/net/dns/dnsmessage"
 
 	"jitaccess/internal/callback"
+	"jitaccess/internal/callback/callbacktest"
 )
 
 var (
@@ -182,15 +179,15 @@ func TestNamesThatLeadInside(t *testing.T) {
 		"to metadata by IPv6":     {"fd20:ce::254"},
 		"to metadata, the second": {"93.184.216.34", "169.254.169.254"},
 	} {
-		names := &resolver{answers: answers}
+		names := callbacktest.New(answers...)
 		if len(answers) > 1 { // somebody has looked before, and found nothing wrong
-			found, err := names.net().LookupNetIP(t.Context(), "ip", "rebound.example")
+			found, err := names.Net().LookupNetIP(t.Context(), "ip", "rebound.example")
 			if err != nil || !found[0].Unmap().IsGlobalUnicast() {
 				t.Fatal(found, err)
 			}
-			names.turn()
+			names.Turn()
 		}
-		client := callback.NewClient(names.net(), callback.Reach{})
+		client := callback.NewClient(names.Net(), callback.Reach{})
 		client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 		err := callback.Sender{Client: client, Now: time.Now}.Send(t.Context(), message("https://rebound.example:"+port+"/"))
 		if err == nil || !strings.Contains(err.Error(), "not a public address") {
@@ -200,53 +197,6 @@ func TestNamesThatLeadInside(t *testing.T) {
 	if reached.Load() {
 		t.Error("what is inside was reached")
 	}
-}
-
-// resolver answers each name with the first of answers, and after a turn with the next.
-type resolver struct {
-	answers []string
-	at      atomic.Int32
-}
-
-func (r *resolver) turn() { r.at.Add(1) }
-
-func (r *resolver) net() *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		ours, theirs := net.Pipe()
-		go r.serve(theirs)
-		return ours, nil
-	}}
-}
-
-// serve answers one question, as DNS does over TCP.
-func (r *resolver) serve(c net.Conn) {
-	defer c.Close()
-	var length [2]byte
-	if _, err := io.ReadFull(c, length[:]); err != nil {
-		return
-	}
-	asked := make([]byte, binary.BigEndian.Uint16(length[:]))
-	if _, err := io.ReadFull(c, asked); err != nil {
-		return
-	}
-	var m dnsmessage.Message
-	if m.Unpack(asked) != nil {
-		return
-	}
-	m.Response, m.Authoritative, m.Additionals = true, true, nil
-	ip := netip.MustParseAddr(r.answers[r.at.Load()])
-	header := dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Class: dnsmessage.ClassINET, TTL: 0}
-	switch kind := m.Questions[0].Type; {
-	case kind == dnsmessage.TypeA && ip.Is4():
-		m.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: ip.As4()}}}
-	case kind == dnsmessage.TypeAAAA && ip.Is6():
-		m.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: ip.As16()}}}
-	}
-	packed, err := m.Pack()
-	if err != nil {
-		return
-	}
-	_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...))
 }
 
 // What docs/applications.md has for who verifies a callback does that, and nothing less.

@@ -191,7 +191,7 @@ func codeOf(ctx context.Context, err error) string {
 		return timedOut
 	case certificate:
 		return Certificate
-	case record || alert:
+	case record || alert || errors.Is(err, http.ErrSchemeMismatch):
 		return noTLS
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return connectionRefused

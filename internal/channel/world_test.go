@@ -142,10 +142,25 @@ func after(n access.Notice, did access.Action, kind access.NoticeKind) access.No
 		n.To, n.CC, n.By = nil, nil, ana
 	case access.NoticeEnding, access.NoticeEnded:
 		n.To, n.CC, n.By = []access.Principal{ana}, nil, ben
+	case access.NoticeBounced:
+		n.To, n.CC = []access.Principal{ana}, []access.Principal{carl}
+		n.Bounce = access.Bounce{To: ben, Status: "5.1.1", Text: "<ben@example.com>: *no such user* <!channel>", Meaning: "There is no such address.",
+			Remedy: "Correct the address.", At: noon}
 	case access.NoticeGlass:
 		n.To, n.CC = []access.Principal{ben, carl}, nil
 	case access.NoticeGlassReviewed:
 		n.To, n.CC, n.Decision = []access.Principal{ana}, nil, access.Decision{By: ben, At: noon, Comment: "Seen."}
+	}
+	return n
+}
+
+// key is a notice of a passkey of ana, which goes to her and, to be approved, to ben.
+func key(kind access.NoticeKind) access.Notice {
+	n := access.Notice{ID: "N-" + string(kind), Kind: kind, At: noon, Request: access.Request{Principal: ana}, To: []access.Principal{ana},
+		BaseURL: "https://jit.example.com/", ReviewURL: "https://jit.example.com/passkeys",
+		Passkey: access.Passkey{Of: ana, Name: "laptop <!here>", Enrolled: noon, ApprovedBy: ben, Approved: noon, RemovedBy: ana, Removed: noon}}
+	if kind == access.NoticePasskeyAdded {
+		n.To = append(n.To, ben)
 	}
 	return n
 }
@@ -156,6 +171,7 @@ func everything() []access.Notice {
 	return []access.Notice{n, after(n, access.Reminded, access.NoticeReminder), after(n, access.Escalated, access.NoticeEscalated),
 		after(n, access.RequestApproved, access.NoticeApproved), after(n, access.RequestDenied, access.NoticeDenied),
 		after(n, access.RequestWithdrawn, access.NoticeWithdrawn), after(n, access.GrantEnded, access.NoticeEnded),
+		after(n, access.MailBounced, access.NoticeBounced), key(access.NoticePasskeyAdded), key(access.NoticePasskeyApproved), key(access.NoticePasskeyRemoved),
 		after(n, access.Reminded, access.NoticeEnding), after(n, access.SelfApproved, access.NoticeSelfApproved),
 		after(n, access.GlassBroken, access.NoticeGlass), after(n, access.GlassReviewed, access.NoticeGlassReviewed),
 		after(n, access.RequestApproved, access.NoticeHappened), after(n, access.RequestLapsed, access.NoticeHappened),

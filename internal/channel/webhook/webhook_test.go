@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,10 +9,17 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
+
+	"jitaccess/internal/notice"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
@@ -29,10 +37,11 @@ var newest, older = []byte("a key of thirty-two bytes or so."), []byte("another 
 // hook is a program that listens.
 type hook struct {
 	*httptest.Server
-	mu     sync.Mutex
-	status int
-	header []http.Header
-	bodies [][]byte
+	mu               sync.Mutex
+	status           int
+	retryAfter, said string
+	header           []http.Header
+	bodies           [][]byte
 }
 
 func newHook(t *testing.T) *hook {
@@ -42,7 +51,14 @@ func newHook(t *testing.T) *hook {
 		defer h.mu.Unlock()
 		body, _ := io.ReadAll(r.Body)
 		h.header, h.bodies = append(h.header, r.Header), append(h.bodies, body)
+		if h.retryAfter != "" {
+			w.Header().Set("Retry-After", h.retryAfter)
+		}
+		if h.status/100 == 3 {
+			w.Header().Set("Location", "http://127.0.0.1:1/")
+		}
 		w.WriteHeader(h.status)
+		io.WriteString(w, h.said)
 	}))
 	t.Cleanup(h.Close)
 	return h
@@ -74,8 +90,45 @@ var (
 	byBen  = access.Decision{By: "ben@example.com", Verdict: access.Approve}
 )
 
+// schema is that of what is sent, as docs/openapi.yaml has it, and types are those that it names.
+func schema(t *testing.T) (event *jsonschema.Schema, types []string) {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document map[string]any
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := json.Marshal(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resource, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("mem:///openapi.json", resource); err != nil {
+		t.Fatal(err)
+	}
+	const at = "mem:///openapi.json#/components/schemas/Event"
+	event, err = compiler.Compile(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, each := range event.Properties["type"].Enum.Values {
+		types = append(types, each.(string))
+	}
+	return event, types
+}
+
 // Every kind of notice has its type or none, and no body says why somebody asked.
 func TestTypesOfWebhooks(t *testing.T) {
+	event, types := schema(t)
+	sent := map[string]bool{}
 	for _, c := range []struct {
 		notice access.Notice
 		want   string
@@ -96,6 +149,9 @@ func TestTypesOfWebhooks(t *testing.T) {
 		{access.Notice{Kind: access.NoticeGlass}, "glass.broken by ana@example.com"},
 		{access.Notice{Kind: access.NoticeGlassReviewed, Decision: byBen}, "glass.reviewed by ben@example.com"},
 		{access.Notice{Kind: access.NoticeBounced}, "mail.bounced by "},
+		{access.Notice{Kind: access.NoticeWithdrawn, By: "dan@example.com"}, "request.withdrawn by dan@example.com"},
+		{access.Notice{Kind: access.NoticeReview, Did: access.RequestMade, By: "app:deployer"}, "request.made by app:deployer"},
+		{access.Notice{Kind: notice.TestMessage}, "test by "},
 		{access.Notice{Kind: access.NoticeReminder}, ""},
 		{access.Notice{Kind: access.NoticeEscalated}, ""},
 		{access.Notice{Kind: access.NoticeChanged}, ""},
@@ -127,6 +183,14 @@ func TestTypesOfWebhooks(t *testing.T) {
 		if err := json.Unmarshal(h.bodies[0], &got); err != nil {
 			t.Fatal(err)
 		}
+		sent[got.Type] = true
+		body, err := jsonschema.UnmarshalJSON(bytes.NewReader(h.bodies[0]))
+		if err == nil {
+			err = event.Validate(body)
+		}
+		if err != nil {
+			t.Errorf("%s is not as docs/openapi.yaml has it: %v\n%s", got.Type, err, h.bodies[0])
+		}
 		said := got.Type + " by " + got.Data.By
 		if !got.Data.Start.IsZero() {
 			said += got.Data.Start.Format(" 15:04-") + got.Data.End.Format("15:04")
@@ -142,6 +206,96 @@ func TestTypesOfWebhooks(t *testing.T) {
 		if err := verifier.Verify(h.bodies[0], h.header[0]); err != nil {
 			t.Errorf("%s: %v", c.want, err)
 		}
+	}
+	for _, each := range types {
+		if !sent[each] {
+			t.Errorf("docs/openapi.yaml names %s, which is not sent", each)
+		}
+	}
+	document, err := os.ReadFile("../../../docs/webhooks.md")
+	for each := range sent {
+		if err != nil || !slices.Contains(types, each) || !strings.Contains(string(document), "`"+each+"`") {
+			t.Errorf("the documents have no %s (%v)", each, err)
+		}
+	}
+}
+
+// Of what an application asks for it is the one who did it, be the notice of before that was told.
+func TestAnApplicationAsks(t *testing.T) {
+	h := newHook(t)
+	n := review("n1")
+	n.Request.Asking = access.Asking{Application: "deployer", Template: "deploy"}
+	telling(h).Notify(t.Context(), n)
+	if body := string(h.bodies[0]); !strings.Contains(body, `"by":"app:deployer"`) || !strings.Contains(body, `"requester":"ana@example.com"`) {
+		t.Error(body)
+	}
+}
+
+// What programs answer is explained, tells no secret, and says what to do.
+func TestRefusalsOfProgramsAreExplained(t *testing.T) {
+	for status, says := range map[int]string{400: "this form", 401: "signature", 403: "signature", 404: "at this path", 405: "at this path", 410: "nobody wants",
+		422: "this form", 302: "not followed", 418: "refused it", 500: "fault of its own", 503: "fault of its own"} {
+		h := newHook(t)
+		h.status = status
+		c := telling(h)
+		err := c.Notify(t.Context(), review("n1"))[0].Err
+		f, ok := errors.AsType[*channel.Fault](err)
+		if !ok || !strings.Contains(f.Meaning, says) || f.Remedy == "" || strings.Contains(err.Error()+f.What(), "a-secret") {
+			t.Errorf("%d: %v", status, err)
+		}
+		if recent := c.Recent(); len(recent) != 1 || recent[0].Failure == nil || recent[0].Kind != access.NoticeReview || len(h.bodies) != 1 {
+			t.Errorf("%d: %+v, sent %d times", status, recent, len(h.bodies))
+		}
+	}
+}
+
+// Who wants no calls for a while gets none for as long, and neither by the next notice; the others do.
+func TestWhoIsTooBusyRests(t *testing.T) {
+	busy, other := newHook(t), newHook(t)
+	busy.status, busy.retryAfter = http.StatusTooManyRequests, "3600"
+	c := telling(busy, other)
+	for _, id := range []string{"n1", "n2"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := c.Notify(ctx, review(id))[0].Err; channel.CodeOf(err) != channel.TooMany {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	if len(busy.bodies) != 1 || len(other.bodies) != 2 {
+		t.Errorf("the busy one was called %d times, the other %d", len(busy.bodies), len(other.bodies))
+	}
+}
+
+// The status alone counts; whoever tests sees what was said besides, without what is secret.
+func TestAnErrorInsideOfASuccess(t *testing.T) {
+	h := newHook(t)
+	h.status, h.said = http.StatusOK, `{"error":"no such room /a-secret `+text(newest)+`"}`
+	c := telling(h)
+	if err := c.Notify(t.Context(), review("n1"))[0].Err; err != nil {
+		t.Error(err)
+	}
+	steps := c.Test(t.Context(), "")
+	last := steps[len(steps)-1]
+	if last.Failure != nil || !strings.Contains(last.Text, "answered 200 and said") || !strings.Contains(last.Text, "no such room") && !strings.Contains(last.Text, "[redacted]") ||
+		strings.Contains(last.Text, "a-secret") || strings.Contains(last.Text, text(newest)) {
+		t.Errorf("%+v", steps)
+	}
+}
+
+// What is no TLS, is not trusted, or leads to an address that is not public, is told apart.
+func TestWhatIsOnTheWayIsToldApart(t *testing.T) {
+	plain, secure := newHook(t), httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secure.Close)
+	for address, want := range map[string]string{strings.Replace(plain.URL, "http:", "https:", 1): "no TLS", secure.URL: "certificate"} {
+		c := of(kept(webhook.Kept(address+"/a-secret", text(newest))))
+		if err := c.Notify(t.Context(), review("n1"))[0].Err; channel.CodeOf(err) != want || strings.Contains(err.Error(), "a-secret") {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	c := webhook.New(channel.Config{Read: kept(webhook.Kept(secure.URL, text(newest))), Client: callback.NewClient(nil, callback.Reach{}), Now: time.Now}, true)
+	f, ok := errors.AsType[*channel.Fault](c.Notify(t.Context(), review("n1"))[0].Err)
+	if !ok || f.Code != channel.NotPublic || !strings.Contains(f.Remedy, "WEBHOOK_ALLOW_PRIVATE") {
+		t.Error(f)
 	}
 }
 
