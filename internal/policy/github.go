@@ -30,6 +30,7 @@ const GitHubAPI = "https://api.github.com"
 var (
 	GitHubData   = []string{"environment", "repository", "ref", "sha", "event", "creator", "run", "deployment"}
 	gitHubNeeded = GitHubData[:4]
+	gitHubChosen = GitHubData[:2]
 )
 
 // gitHub reads what an application is that GitHub is.

@@ -244,7 +244,7 @@ func (w who) covers(other who) bool {
 // it tells is so.
 func (f *File) leaves(rule *Rule, now time.Time) (who, example string) {
 	m := &rule.match
-	if rule.Refusal != "" || len(m.requesters.in)+len(m.requesters.out)+len(m.hours) == 0 && m.dates == nil {
+	if rule.Refusal != "" || m.isAlways() {
 		return "", ""
 	}
 	s, ok := m.example()
