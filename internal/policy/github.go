@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/application"
 	"jitaccess/internal/loopback"
 	"jitaccess/internal/policy/document"
@@ -20,6 +21,11 @@ type GitHub struct {
 	// PrivateKey and WebhookSecrets are where those are kept.
 	PrivateKey     string
 	WebhookSecrets []string
+}
+
+// InstallationsText is the installations in one text, the least first; empty where there are none.
+func (g GitHub) InstallationsText() string {
+	return strings.Join(access.Each(slices.Sorted(slices.Values(g.Installations)), func(id int64) string { return strconv.FormatInt(id, 10) }), ", ")
 }
 
 // GitHubAPI is where GitHub's interface begins where the file does not say.
