@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"reflect"
@@ -319,6 +320,34 @@ func TestTerms(t *testing.T) {
 		terms, _, err := refined(t, text).Terms(s)
 		if got := c.of(terms); err != nil || got != c.want {
 			t.Errorf("%s %s: %s %v, want %s", c.defaults, c.rule, got, err, c.want)
+		}
+	}
+}
+
+// A rule begins with every term of the defaults, whichever it is: what one of them says holds for
+// a rule that says nothing of it, as if the rule said it.
+func TestEveryDefaultHoldsForARuleThatDoesNotNameIt(t *testing.T) {
+	said := map[string]string{"approvals": "3", "in_order": "true", "max_duration": "20m", "default_duration": "10m", "request_life": "3h", "start_within": "2d",
+		"max_continuous": "90m", "justification": "[{pattern: x, message: y}]", "signature": "{key_age: 24h}", "approver_access_level": "[corp]",
+		"inherited_only": "true", "remind_after": "10m", "escalate": `{after: 1h, to: ["user:x@example.com"]}`, "notify": "{only: [mail]}",
+		"break_glass": `{who: ["user:x@example.com"], max_duration: 1h, review_by: ["user:y@example.com"]}`}
+	var schema struct {
+		Defs struct{ Terms struct{ Properties map[string]any } } `json:"$defs"`
+	}
+	if err := json.Unmarshal(policy.Schema, &schema); err != nil || len(schema.Defs.Terms.Properties) == 0 {
+		t.Fatal(err)
+	}
+	none, _, _ := refined(t, "rules: [{name: a, terms: {request_life: 1h}}]\n").Terms(ana())
+	for key := range schema.Defs.Terms.Properties {
+		other := "request_life: 1h"
+		if key == "request_life" {
+			other = "max_duration: 2h"
+		}
+		byDefault, _, err := refined(t, "defaults: {"+key+": "+said[key]+"}\nrules: [{name: a, terms: {"+other+"}}]\n").Terms(ana())
+		itself, _, _ := refined(t, "rules: [{name: a, terms: {"+key+": "+said[key]+", "+other+"}}]\n").Terms(ana())
+		byDefault.Policy, itself.Policy, none.Policy = "", "", ""
+		if err != nil || fmt.Sprintf("%+v", byDefault) != fmt.Sprintf("%+v", itself) || fmt.Sprintf("%+v", byDefault) == fmt.Sprintf("%+v", none) {
+			t.Errorf("%s: %+v, %v\nsaid by the rule: %+v", key, byDefault, err, itself)
 		}
 	}
 }
