@@ -68,6 +68,7 @@ var columns = []struct {
 	{"title", func(e exportedRequest) string { return e.asked().Title }},
 	{"data", func(e exportedRequest) string { return named(e.asked().Data) }},
 	{"claims", func(e exportedRequest) string { return named(e.asked().Claims) }},
+	{"attestation", func(e exportedRequest) string { return string(e.Attestation) }},
 }
 
 // asked is what an application asked for; zero for what people did.

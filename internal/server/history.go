@@ -31,6 +31,8 @@ type apiRequest struct {
 	Review *apiReview `json:"review"`
 	// Asking is what an application asks for; left out for what people ask.
 	Asking *apiAsking `json:"asking,omitempty"`
+	// Attestation is how far a list knows that it is as it was recorded; left out beside lists.
+	Attestation access.Attestation `json:"attestation,omitempty"`
 }
 
 type apiReview struct {
@@ -93,7 +95,7 @@ func requestOf(q access.Request) apiRequest {
 		Reviewers: append([]string{}, access.Texts(q.Reviewers)...), Resource: string(q.Resource), Roles: append([]string{}, q.RoleNames()...),
 		Justification: q.Justification, Minutes: int(q.Duration / time.Minute),
 		Created: stamp(q.Created), Expires: stamp(q.Expires), StartTime: stamp(q.Window.Start), EndTime: stamp(q.Window.End), Rule: q.Terms.Rule,
-		Asking: askingOf(q.Asking)}
+		Asking: askingOf(q.Asking), Attestation: q.Attestation}
 	if !q.Review.At.IsZero() {
 		a.Review = &apiReview{q.Review.By, stamp(q.Review.At), q.Review.Comment}
 	}

@@ -51,6 +51,8 @@ type rowView struct {
 	Glass bool
 	// Own is whether it is to be said that somebody else has to decide it.
 	Own bool
+	// Attested is what is to be said of how far it is as it was recorded; empty where it is.
+	Attested string
 }
 
 // filterView is what was chosen, as it was typed.
@@ -73,6 +75,9 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 		On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
 		State: l.Text("state." + string(q.State)), Tone: tones[q.State],
 		Made: s.moment(r, q.Created), Glass: q.Kind == access.BreakGlass}
+	if q.Attestation != "" && q.Attestation != access.Signed {
+		v.Attested = l.Text("list.attestation." + string(q.Attestation))
+	}
 	if length := q.Approved(); length > 0 {
 		v.Length = l.Hours(length)
 	}
