@@ -27,7 +27,9 @@ import (
 // deeds keeps them in memory.
 type deeds struct{ all []managed.Deed }
 
-func (d *deeds) Deeds(context.Context) ([]managed.Deed, error) { return d.all, nil }
+func (d *deeds) Deeds(_ context.Context, of string) ([]managed.Deed, error) {
+	return slices.DeleteFunc(slices.Clone(d.all), func(one managed.Deed) bool { return of != "" && one.Of != of }), nil
+}
 func (d *deeds) Append(_ context.Context, one managed.Deed, _ ...access.Notice) error {
 	if one.Number != 1+len(slices.DeleteFunc(slices.Clone(d.all), func(other managed.Deed) bool { return other.Of != one.Of })) {
 		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": one.Of}}

@@ -72,6 +72,8 @@ type apiEvent struct {
 	Application string `json:"application,omitempty"`
 	Comment     string `json:"comment,omitempty"`
 	Error       string `json:"error,omitempty"`
+	// Signed: a passkey has signed it, and the service has verified that.
+	Signed bool `json:"signed,omitempty"`
 	// Bounce is what a mail says of one that came back.
 	Bounce *apiBounce `json:"bounce,omitempty"`
 }
@@ -141,7 +143,7 @@ func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
 	a := apiTimeline{requestOf(q), q.Version, []apiEvent{}, q.Unattested}
 	for _, e := range events {
 		event := apiEvent{Action: string(e.Action), At: stamp(e.At), By: string(e.Caller.Principal), Application: e.Caller.Application,
-			Comment: e.Decision.Comment}
+			Comment: e.Decision.Comment, Signed: signed(q, e.Decision)}
 		if failure := access.AsError(e.Err); failure != nil {
 			event.Error = string(failure.Code)
 		}

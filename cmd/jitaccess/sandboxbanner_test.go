@@ -1,0 +1,39 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"jitaccess/internal/sandbox"
+)
+
+// The banner has the whole command by which an application waits, and a copy of the sandbox's
+// policy works where its key is made, as the copy says.
+func TestTheSandboxSaysHowAnApplicationWaits(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("copy.yaml", sandbox.Terms, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const origin = "http://localhost:8090"
+	if said := howToWait("copy.yaml", origin); !strings.Contains(said, "openssl rand -base64 32 > deployer.key") {
+		t.Errorf("without a key: %s", said)
+	}
+	if err := os.WriteFile("deployer.key", []byte("AAAA"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said := howToWait("copy.yaml", origin); !strings.Contains(said, "  APP_KEY=$(cat deployer.key) sh examples/applications/wait.sh "+origin+"\n") {
+		t.Errorf("with one: %s", said)
+	}
+	for what, text := range map[string]string{"none": "version: 1\n", "faulty": "version: 2\n"} {
+		if err := os.WriteFile("other.yaml", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if said := howToWait("other.yaml", origin); said != "" {
+			t.Errorf("%s: %s", what, said)
+		}
+	}
+	if said := howToWait("nowhere.yaml", origin); said != "" {
+		t.Errorf("nowhere: %s", said)
+	}
+}
