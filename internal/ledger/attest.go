@@ -65,24 +65,30 @@ func (s *Store) attestation(ctx context.Context, row Row, entries []Entry) acces
 		return access.Altered
 	}
 	f, err := fold(ctx, row.ID, entries[:row.Version], s.c.Signer)
-	if err != nil {
-		switch access.AsError(err).Kind {
-		case access.TimedOut, access.Unavailable, access.Upstream: // of what verifies
-			return access.Unlooked
+	found := f.attestation(err)
+	if found == access.Signed || found == access.SignedElsewhere {
+		if want, err := rowOf(f.request, f.head); err != nil || !row.says(want) {
+			return access.Altered
 		}
-		return access.Altered
 	}
-	if f.erased {
-		return access.PartlyErased
-	}
-	want, err := rowOf(f.request, f.head)
+	return found
+}
+
+// attestation is of entries that were folded, with the error of that.
+func (f *folded) attestation(err error) access.Attestation {
 	switch {
-	case err != nil || !row.says(want):
-		return access.Altered
-	case f.foreign:
+	case err == nil && f.erased:
+		return access.PartlyErased
+	case err == nil && f.foreign:
 		return access.SignedElsewhere
+	case err == nil:
+		return access.Signed
 	}
-	return access.Signed
+	switch access.AsError(err).Kind {
+	case access.TimedOut, access.Unavailable, access.Upstream: // of what verifies
+		return access.Unlooked
+	}
+	return access.Altered
 }
 
 // says is whether a row says of its request what another does, to who reads a list.

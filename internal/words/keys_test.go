@@ -47,7 +47,7 @@ func families(t *testing.T) map[string][]string {
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
 		"list.attestation.":      {string(access.SignedElsewhere), string(access.Altered), string(access.PartlyErased), string(access.Unlooked)},
-		"apps.did.":              {"set", "propose", "agree", "drop", "seal"},
+		"apps.did.":              {"created", "set", "propose", "agree", "drop", "seal"},
 		"apps.change.":           {"created", "active", "uri", "keys", "hosts", "template"},
 		"terms.passed.":          {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"notifications.channel.": channels, "notifications.took.": channels, "notifications.look.": channels,

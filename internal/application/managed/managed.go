@@ -211,7 +211,7 @@ type Waiting struct {
 	Keys []KeyView // the keys that it has then
 }
 
-// Done is a deed as administrators see it. What is one of "set", "propose", "agree", "drop" and
+// Done is a deed as administrators see it. What is one of "created", "set", "propose", "agree", "drop" and
 // "seal"; the last is By nobody. Of is of what it was a change, as Waiting has it.
 type Done struct {
 	At   time.Time
@@ -283,7 +283,7 @@ func (s *state) view() View {
 		done := Done{d.At, d.By, doneBy(d), changes(before, then.app)}
 		switch after := then.pending; {
 		case d.Number == 1:
-			done.Of = []string{created}
+			done.What, done.Of = created, nil
 		case done.What == didPropose:
 			done.Of = changes(before, after.app)
 		case done.What == didDrop:

@@ -44,7 +44,7 @@ func TestListsSayWhatIsNotAsItWasRecorded(t *testing.T) {
 			for _, change := range []struct{ what, column, to string }{
 				{"another state", "state", "'active'"}, {"another person", "principal", "'eve@example.com'"},
 				{"another project", "resource", "'projects/other'"}, {"another time", "made", "made + 1"}, {"another head", "head", "'00'"},
-				{"another version", "version", "version + 1"}, {"no version", "version", "0"}, {"another reason", "summary", "replace(summary, 'incident', 'holiday')"},
+				{"another version", "version", "version + 1"}, {"no version", "version", "0"}, {"a version below none", "version", "-1"}, {"another reason", "summary", "replace(summary, 'incident', 'holiday')"},
 				{"no summary", "summary", "''"},
 			} {
 				home.exec(t, "CREATE TABLE before AS SELECT * FROM requests WHERE id = ?", denied)
@@ -70,6 +70,15 @@ func TestListsSayWhatIsNotAsItWasRecorded(t *testing.T) {
 				t.Fatal(err)
 			}
 			listed("whole, with a key of their own", with(invented, access.SignedElsewhere))
+			var table strings.Builder
+			if err := ledger.ExportTable(t.Context(), home, keys(t, secret), &table); err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range strings.Split(strings.TrimSpace(table.String()), "\n")[1:] {
+				if want := map[bool]string{true: ",unattested", false: ",signed"}[strings.HasPrefix(line, invented)]; !strings.HasSuffix(line, want) {
+					t.Errorf("%s: not %s", line, want)
+				}
+			}
 
 			home.exec(t, "DELETE FROM parts WHERE request_id = ?", invented)
 			listed("without what was personal", with(invented, access.PartlyErased))
