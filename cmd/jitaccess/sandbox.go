@@ -96,7 +96,8 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		return err
 	}
 	fmt.Fprintf(stdout, "jitaccess sandbox\n\n  Open  %s\n\nIt has a Google Cloud, people and a mailbox of its own. "+
-		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C). --log prints the service's log.\n%s", s.URL(), howToWait(policyFile, s.URL()))
+		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C). --log prints the service's log.\n%s", s.URL(),
+		howToWait(policyFile, s.URL()))
 	return s.Serve(handler)
 }
 
@@ -117,7 +118,8 @@ func howToWait(policyFile, origin string) string {
 		}
 		key := a.SigningKeys[0]
 		if _, err := os.Stat(key); err != nil {
-			return fmt.Sprintf("\nThe application %s cannot ask: there is no key at %s. To make one\n\n  openssl rand -base64 32 > %s\n", a.Name, key, key)
+			return fmt.Sprintf("\nThe application %s cannot ask: there is no key at %s. To make one\n\n  openssl rand -base64 32 > %s\n", a.Name,
+				key, key)
 		}
 		return fmt.Sprintf("\nThe application %s asks for Alice, and waits until somebody has decided:\n\n"+
 			"  APP_KEY=$(cat %s) sh examples/applications/wait.sh %s\n", a.Name, key, origin)

@@ -43,8 +43,8 @@ func (d *doctor) passkeys(ctx context.Context) {
 		return
 	}
 	for _, one := range p.Damaged {
-		d.broken(check, fmt.Sprintf("those of %s are not what was recorded, so that they cannot sign; everybody else can: %s", one.Of, why(one.Err)),
-			damagedRemedy)
+		d.broken(check, fmt.Sprintf("those of %s are not what was recorded, so that they cannot sign; everybody else can: %s", one.Of,
+			why(one.Err)), damagedRemedy)
 	}
 	page := d.Settings.Server.PublicURL + "/passkeys"
 	elsewhere, waiting := map[string][]access.Principal{}, 0

@@ -69,8 +69,8 @@ type option struct {
 }
 
 // attested are the keys of what lists say of what is not as it was recorded.
-var attested = map[access.Attestation]string{access.SignedElsewhere: "list.attestation.unattested", access.Altered: "list.attestation.damaged",
-	access.PartlyErased: "list.attestation.erased", access.Unlooked: "list.attestation.unknown"}
+var attested = map[access.Attestation]string{access.SignedElsewhere: "list.attestation.unattested",
+	access.Altered: "list.attestation.damaged", access.PartlyErased: "list.attestation.erased", access.Unlooked: "list.attestation.unknown"}
 
 // rowOf is a request as lists have it. Of what was erased little is left.
 func (s *server) rowOf(r *http.Request, q access.Request) rowView {
