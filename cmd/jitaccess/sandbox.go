@@ -74,7 +74,7 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		if err := os.WriteFile(key, []byte(base64.StdEncoding.EncodeToString(newSecret())), 0o600); err != nil {
 			return err
 		}
-		terms := bytes.ReplaceAll(sandbox.Terms, []byte("signing_key: deployer.key"), []byte("signing_key: "+strconv.Quote(key)))
+		terms := bytes.ReplaceAll(sandbox.Terms, []byte("signing_key: /tmp/deployer.key"), []byte("signing_key: "+strconv.Quote(key)))
 		if err := os.WriteFile(policyFile, terms, 0o600); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,17 +13,19 @@ import (
 // policy works where its key is made, as the copy says.
 func TestTheSandboxSaysHowAnApplicationWaits(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("copy.yaml", sandbox.Terms, 0o600); err != nil {
+	key := filepath.Join(t.TempDir(), "deployer.key")
+	text := strings.ReplaceAll(string(sandbox.Terms), "/tmp/deployer.key", key) // each test has a place of its own
+	if err := os.WriteFile("copy.yaml", []byte(text), 0o600); err != nil || text == string(sandbox.Terms) {
 		t.Fatal(err)
 	}
 	const origin = "http://localhost:8090"
-	if said := howToWait("copy.yaml", origin); !strings.Contains(said, "openssl rand -base64 32 > deployer.key") {
+	if said := howToWait("copy.yaml", origin); !strings.Contains(said, "openssl rand -base64 32 > "+key) {
 		t.Errorf("without a key: %s", said)
 	}
-	if err := os.WriteFile("deployer.key", []byte("AAAA"), 0o600); err != nil {
+	if err := os.WriteFile(key, []byte("AAAA"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if said := howToWait("copy.yaml", origin); !strings.Contains(said, "  APP_KEY=$(cat deployer.key) sh examples/applications/wait.sh "+origin+"\n") {
+	if said := howToWait("copy.yaml", origin); !strings.Contains(said, "  APP_KEY=$(cat "+key+") sh examples/applications/wait.sh "+origin+"\n") {
 		t.Errorf("with one: %s", said)
 	}
 	for what, text := range map[string]string{"none": "version: 1\n", "faulty": "version: 2\n"} {
