@@ -149,7 +149,8 @@ func (t *telling) standing() bool {
 
 // answers are the kinds that are told as an answer to what was sent before.
 func (t *telling) answers() bool {
-	return slices.Contains([]access.NoticeKind{access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding, access.NoticeBounced}, t.n.Kind)
+	return slices.Contains([]access.NoticeKind{access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding,
+		access.NoticeBounced}, t.n.Kind)
 }
 
 func (t *telling) tell(ctx context.Context) access.Receipts {
