@@ -79,7 +79,8 @@ type reviewView struct {
 	Works      *worksView
 	Before     string
 	// Denying: denying it was chosen. Apart: what one can do stands before what is only told.
-	Denying, Apart bool
+	// Choosing: it may be approved for less than was asked.
+	Denying, Apart, Choosing bool
 	// EndOf is whose grant ends, where it is not the viewer's own.
 	EndOf access.Principal
 }
@@ -182,6 +183,7 @@ func (s *server) confirm(r *http.Request, ref, digest string, atMost time.Durati
 		if atMost > 0 {
 			v.Minutes, v.LesserText = minutesText(atMost), s.languageOf(r).Days(min(atMost, view.Request.Duration))
 		}
+		v.Choosing = false
 		if v.Signing, err = s.signing(r, view, atMost); err != nil {
 			break
 		}
@@ -415,6 +417,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	v.Before, v.Works, v.Unanswered = s.before(l, b), s.viewWorks(r, b), s.viewUnanswered(r, ref, b)
 	v.Message = s.message(l, v)
 	v.Apart = b.CanDecide || v.Unanswered != nil
+	v.Choosing = b.CanDecide && len(v.Lesser) > 0 && !v.Voted && v.NoKey == nil
 	return v
 }
 
