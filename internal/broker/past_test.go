@@ -1,11 +1,14 @@
 package broker_test
 
 import (
+	"context"
+	"maps"
 	"testing"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/ledger"
 )
 
 // TestWhoDecidesIsToldWhatThereWasBefore: counted on the same resource, of the same human, in the
@@ -91,4 +94,57 @@ func TestWhoWaitsIsOfferedTheGlass(t *testing.T) {
 	if can(ana) {
 		t.Error("offered when it is granted")
 	}
+}
+
+// reading is a ledger whose reads are counted.
+type reading struct {
+	*ledger.Store
+	reads map[string]int
+}
+
+func (r *reading) Open(ctx context.Context, ref string) (access.Request, error) {
+	r.reads["open"]++
+	return r.Store.Open(ctx, ref)
+}
+
+func (r *reading) History(ctx context.Context, id string) ([]access.Event, error) {
+	r.reads["history"]++
+	return r.Store.History(ctx, id)
+}
+
+func (r *reading) List(ctx context.Context, l access.Listing) (access.Listed, error) {
+	r.reads["list"]++
+	return r.Store.List(ctx, l)
+}
+
+func (r *reading) Count(ctx context.Context, l access.Listing) ([]access.Count, bool, error) {
+	r.reads["count"]++
+	return r.Store.Count(ctx, l)
+}
+
+// TestReadsOfTheLedgerAreCounted keeps what docs/calls.md says of them.
+func TestReadsOfTheLedgerAreCounted(t *testing.T) {
+	w, store := withLedger(t)
+	w.Auditors = []string{"user:" + string(fay)}
+	counted := &reading{store, map[string]int{}}
+	w.Ledger = counted
+	b := w.Broker()
+	asked := mustAsk(t, b, ask())
+	looks := func(who access.Principal, want map[string]int) {
+		t.Helper()
+		clear(counted.reads)
+		if _, err := b.Show(t.Context(), caller(who), asked.Ref, ""); err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(counted.reads, want) {
+			t.Errorf("%s reads %v, want %v", who, counted.reads, want)
+		}
+	}
+	looks(ben, map[string]int{"open": 1, "history": 1, "count": 1})
+	looks(ana, map[string]int{"open": 1, "history": 1})
+	looks(fay, map[string]int{"open": 1, "history": 1})
+	if _, err := approve(t, b, ben, asked.Ref); err != nil {
+		t.Fatal(err)
+	}
+	looks(ben, map[string]int{"open": 1, "history": 1})
 }

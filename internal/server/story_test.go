@@ -457,10 +457,10 @@ func stories() []story {
 			ledgered(c)
 			q := &c.view.Request
 			marks := strings.Repeat("\u0301\u0316\u034c", 5)
-			q.Justification = access.Clip("on \u0430cme-orders-prod \u05e9\u05dc\u05d5\u05dd \U0001f525\U0001f468\u200d\U0001f692 Z"+marks+"a"+marks+"l"+marks+"go "+
-				strings.Repeat("W", 200), access.MaxJustification)
+			q.Justification = access.Clip("\u0430cme-orders-prod \u05e9\u05dc\u05d5\u05dd \U0001f525\U0001f468\u200d\U0001f692 Z"+marks+"a"+marks+"l"+marks+" "+
+				strings.Repeat("0", 200), access.MaxJustification)
 			for i := range 50 {
-				q.Reviewers = append(q.Reviewers, access.Principal(fmt.Sprintf("reviewer-%02d-of-many@example.com", i)))
+				q.Reviewers = append(q.Reviewers, access.Principal(fmt.Sprintf("reviewer.of.many.%c%c@example.com", 'a'+i/10, 'a'+i%10)))
 			}
 			c.view.Past = &access.Past{Denied: 2}
 		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
