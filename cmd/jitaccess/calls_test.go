@@ -234,6 +234,12 @@ it asks what the same asks without ` + "`/admin`" + `.
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.route, c.first, c.second)
 	}
 	b.WriteString(`
+## Reads of the ledger
+
+To open a request reads it once and its events once. For whoever decides it, one read more counts what the requester had before on the same resource, by an index;
+one for each of their addresses where a policy knows of several. Nothing is counted for anybody else, of what is decided, or without a ledger. Counted by
+` + "`TestReadsOfTheLedgerAreCounted`" + `.
+
 A person whom an analysis of the holders of a role does not show to hold it is asked about in one more: Google expands the first thousand members of a group. When Google
 calls a query invalid, up to two more find out whether the scope, the project or the person is to blame.
 `)

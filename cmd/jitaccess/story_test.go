@@ -68,6 +68,8 @@ type browser struct {
 	origin string
 	script bool
 	shots  int
+	// taps is how often somebody has pressed or followed something.
+	taps int
 }
 
 func openBrowser(t *testing.T, origin string, script bool) *browser {
@@ -114,6 +116,7 @@ func (b *browser) press(name string) {
 // follow clicks what an XPath finds and waits for the next page.
 func (b *browser) follow(path string) {
 	b.t.Helper()
+	b.taps++
 	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
 	defer cancel()
 	if _, err := chromedp.RunResponse(ctx, chromedp.Click(path, chromedp.NodeVisible)); err != nil {
@@ -122,9 +125,25 @@ func (b *browser) follow(path string) {
 	b.picture()
 }
 
+// unfold opens what an XPath finds to be shown on demand.
+func (b *browser) unfold(path string) {
+	b.t.Helper()
+	b.taps++
+	b.do(chromedp.Click(path, chromedp.NodeVisible))
+}
+
+// deny chooses to deny, and says why.
+func (b *browser) deny(why string) {
+	b.t.Helper()
+	b.unfold(`//*[@id="deny"]`)
+	b.fill("comment", why)
+	b.press("Deny")
+}
+
 // tick ticks the box beside the text, or takes the choice.
 func (b *browser) tick(text string) {
 	b.t.Helper()
+	b.taps++
 	b.do(chromedp.Click(fmt.Sprintf(`//label[contains(., %q)]//input`, text)))
 }
 
@@ -249,6 +268,8 @@ func story(b *browser) {
 		b.t.Fatalf("the mail has no link but %q", link)
 	}
 	b.open(link)
+	b.seesNot("Approved by")
+	b.unfold(`//*[@id="effects"]/summary`)
 	b.sees("alice@example.com", "Node 7 hangs", "roles/compute.instanceAdmin.v1", "What will be written", "Approved by bob@example.com, justification: Node 7 hangs")
 	b.open(policy)
 	b.seesNot("Node 7 hangs")
@@ -265,7 +286,12 @@ func story(b *browser) {
 
 	b.be("Bob Tanaka")
 	b.open(link)
+	b.aboveTheFold()
+	b.taps = 1 // the link in the mail
 	b.press("Approve")
+	if b.script && b.taps != 2 {
+		b.t.Errorf("from the mail it took %d taps to approve", b.taps)
+	}
 	if !b.script {
 		b.sees("Approve this?", "alice@example.com", "Node 7 hangs")
 		b.tick("I have read above")
@@ -339,7 +365,8 @@ func storyWithMemory(b *browser) {
 	b.sees("Waiting for you", "INC-77: the orders table is locked")
 	b.open("/reviews")
 	b.follow(`//a[contains(@href, "/requests/")]`)
-	b.sees("alice@example.com asks for access", "1 of 2 so far", "What happened")
+	b.sees("alice@example.com asks for access", "1 of 2 so far", "What happened", "Never in 90 days on this project")
+	b.aboveTheFold()
 	b.press("Approve")
 	b.tick("I have read above")
 	b.press("Approve")
@@ -358,8 +385,7 @@ func storyWithMemory(b *browser) {
 	denied := b.value("document.location.href")
 	b.be("Bob Tanaka")
 	b.open(denied)
-	b.fill("comment", "Drain it first")
-	b.press("Deny")
+	b.deny("Drain it first")
 	b.sees("Denied", "bob@example.com denied", "Drain it first")
 	if found := b.value(`String([...document.querySelectorAll("button")].filter(b => b.textContent.trim() == "Approve").length)`); found != "0" {
 		b.t.Fatal("what was denied can be approved")
@@ -380,6 +406,58 @@ func storyWithMemory(b *browser) {
 	b.seesNot("INC-77")
 	b.follow(`//a[contains(@href, "/requests/")]`)
 	b.sees("Request of alice@example.com", "Drain it first")
+}
+
+// fold is where on a phone everything is that decides, and how far Approve and Deny are apart;
+// empty where all is as it should be. Of what cannot be seen behind the buttons at the bottom it
+// says so, too. The sandbox's own bar is not the service's.
+const fold = `(() => {
+	const at = (query) => document.querySelector(query).getBoundingClientRect();
+	const faults = [], approve = at("#approve"), deny = at("#deny"), bar = at(".choices");
+	for (const query of ["h1", "#roles", "#resource", "#reason", "#duration", "#before", "#approve", "#deny"]) {
+		if (query === "#before" && !document.querySelector(query)) continue;
+		const r = at(query), below = query === "#approve" || query === "#deny" ? 740 : Math.min(740, bar.top);
+		if (r.top < 0 || r.bottom > below || r.left < 0 || r.right > 390) faults.push(query + " ends at " + r.right + ", " + r.bottom + " of 390, " + below);
+	}
+	const apart = Math.max(deny.left - approve.right, deny.top - approve.bottom);
+	if (apart < 48) faults.push("Deny is " + apart + " from Approve");
+	for (const [name, r] of [["Approve", approve], ["Deny", deny]]) if (r.height < 44 || r.width < 44) faults.push(name + " is " + r.width + " by " + r.height);
+	if (document.documentElement.scrollWidth > 390) faults.push("the page is " + document.documentElement.scrollWidth + " wide");
+	return faults.join("; ");
+})()`
+
+// longest puts the longest names that are usual into the page of a request.
+const longest = `(() => {
+	document.querySelector("h1").textContent = "maximiliane.oberhuber-schmidt@operations.example.com asks for access";
+	document.querySelector("#roles .role-title").textContent = "Cloud Spanner Database Reader with DataBoost";
+	document.querySelector("#roles .role-name").textContent = "roles/spanner.databaseReaderWithDataBoost";
+	document.querySelector("#resource strong").textContent = "acme-customer-analytics-prod-1";
+	document.querySelector("#reason").textContent = "INC-204711: replication lags by an hour, and the runbook wants a look at the sessions";
+	return "";
+})()`
+
+// aboveTheFold looks at the page of a request on a phone.
+func (b *browser) aboveTheFold() {
+	b.t.Helper()
+	size := func(p emulation.SetDeviceMetricsOverrideParams) {
+		if _, err := chromedp.Run(b.ctx, func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+			_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, p)
+			return chromedp.Void{}, err
+		}); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	size(emulation.SetDeviceMetricsOverrideParams{Width: 390, Height: 740, DeviceScaleFactor: 2, Mobile: true})
+	defer size(emulation.SetDeviceMetricsOverrideParams{})
+	b.value(`document.querySelector(".sandbox-bar")?.remove(), ""`)
+	if faults := b.value(fold); faults != "" {
+		b.t.Errorf("on a phone: %s", faults)
+	}
+	b.value(longest)
+	if faults := b.value(fold); faults != "" {
+		b.t.Errorf("on a phone, with the longest names: %s", faults)
+	}
+	b.open(b.value(`document.location.href`))
 }
 
 // extend goes on with the access to the warehouse: the page of what was asked for first says

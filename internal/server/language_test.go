@@ -106,6 +106,9 @@ func storyData(t *testing.T) []string {
 	for _, d := range slices.Concat(asked.Request.Asking.Data, asked.Request.Asking.Claims) {
 		data = append(data, d.Label, d.Value)
 	}
+	// The longest names that are usual, and what is meant to harm.
+	data = append(data, "Cloud Spanner Database Reader with DataBoost", "Includes all permissions of the Database Reader role, and runs queries with Data Boost.",
+		"INC-204711: replication lags by an hour, and the runbook wants a look at the sessions", "cme-orders-prod")
 	// What applications and passkeys are called, and their people.
 	data = append(data, "deployer", "console", "https://deploy.example.com", "deploy.example.com", "hooks.example.com", "production-deploy",
 		"delete-database", "Delete a database", "M4AfE5Dk", "fDW4fJVX", "user:", "group:", "Laptop", "Phone", "Desk",

@@ -191,7 +191,7 @@ func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) 
 	functions := template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
-		"appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
+		"lookAlike": l.LookAlike, "inLine": inLine, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML {
 			return template.HTML(l.Series(access.Each(names, func(name string) string {

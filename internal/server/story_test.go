@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"os"
@@ -444,6 +445,39 @@ func stories() []story {
 		{"request-own", func(c *canned) { ledgered(c); own(&c.view) }, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ana, 200},
 		{"request-review", ledgered, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
 		{"request-confirm-less", ledgered, "POST /review?activation=mpa-AQEBAQEBAQEBAQEB verdict=approve&minutes=15", ben, 200},
+		{"request-review-longest", func(c *canned) {
+			ledgered(c)
+			c.view.Past = &access.Past{Had: 12, Denied: 1, Last: noon.AddDate(0, 0, -10)}
+			q := &c.view.Request
+			q.Principal, q.Resource = "maximiliane.oberhuber-schmidt@operations.example.com", "projects/acme-customer-analytics-prod-1"
+			q.Entitlements = []access.EntitlementID{{Resource: q.Resource, Role: "roles/spanner.databaseReaderWithDataBoost"}}
+			c.view.Roles = []access.RoleInfo{{Title: "Cloud Spanner Database Reader with DataBoost", ChangesPermissions: access.Yes,
+				Description: "Includes all permissions of the Database Reader role, and runs queries with Data Boost."}}
+			q.Justification = "INC-204711: replication lags by an hour, and the runbook wants a look at the sessions"
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
+		{"request-review-hostile", func(c *canned) {
+			ledgered(c)
+			q := &c.view.Request
+			marks := strings.Repeat("\u0301\u0316\u034c", 5)
+			q.Justification = access.Clip("\u0430cme-orders-prod \u05e9\u05dc\u05d5\u05dd \U0001f525\U0001f468\u200d\U0001f692 Z"+marks+"a"+marks+"l"+marks+" "+
+				strings.Repeat("0", 200), access.MaxJustification)
+			for i := range 50 {
+				q.Reviewers = append(q.Reviewers, access.Principal(fmt.Sprintf("reviewer.of.many.%c%c@example.com", 'a'+i/10, 'a'+i%10)))
+			}
+			c.view.Past = &access.Past{Denied: 2}
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
+		{"request-own-waits", func(c *canned) {
+			ledgered(c)
+			own(&c.view)
+			c.view.CanBreak, c.view.Request.Reminded = true, noon.Add(-time.Minute)
+			c.view.Request.Terms.Escalations = []access.Escalation{{After: 20 * time.Minute, To: []string{"group:leads@example.com", "user:eva.sand@example.com"}}}
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ana, 200},
+		{"request-long", func(c *canned) {
+			ledgered(c)
+			for i := range 200 {
+				c.view.Events = append(c.view.Events, happened(access.ReviewersAdded, ana, time.Duration(i)*time.Second))
+			}
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
 		{"request-voted", func(c *canned) {
 			ledgered(c)
 			c.view.Request.Decisions[0].By = ben

@@ -43,7 +43,9 @@ func (s *server) providerOf(on access.Resource) string {
 }
 
 // appliedLater is whether people wait for what was written there to hold.
-func (s *server) appliedLater(on access.Resource) bool { return s.Broker.ResourceKind(on).AppliedLater }
+func (s *server) appliedLater(on access.Resource) bool {
+	return s.Broker.ResourceKind(on).AppliedWithin > 0
+}
 
 // reasonShown is whether others read the reason there.
 func (s *server) reasonShown(on access.Resource) bool { return s.Broker.ResourceKind(on).ReasonShown }

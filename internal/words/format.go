@@ -90,6 +90,25 @@ func (l *Language) Relative(d time.Duration) string {
 // Moment is an instant as pages show it, in UTC and to the minute.
 func (l *Language) Moment(t time.Time) string { return l.date("date.page", t.UTC()) }
 
+// Day is a day, in the zone of t.
+func (l *Language) Day(t time.Time) string { return l.date("date.day", t) }
+
+// Clock is the time of day, in UTC and to the minute.
+func (l *Language) Clock(t time.Time) string { return l.date("date.clock", t.UTC()) }
+
+// lookAlikes are the messages about the scripts of access.LookAlike.
+var lookAlikes = map[string]string{"Cyrillic": "lookalike.cyrillic", "Greek": "lookalike.greek"}
+
+// LookAlike warns of a word in a text of others that is not what it looks like
+// (access.LookAlike); empty where there is none.
+func (l *Language) LookAlike(text string) string {
+	word, script := access.LookAlike(text)
+	if word == "" {
+		return ""
+	}
+	return l.Text(lookAlikes[script], "word", access.Clip(access.Visible(word), 100))
+}
+
 // Instant is a time as notices print it, in its own zone.
 func (l *Language) Instant(t time.Time) string { return l.date("date.notice", t) }
 

@@ -7,7 +7,8 @@
   const buttons = [...document.querySelectorAll("button[data-guard]")];
   if (!buttons.length) return;
   const words = document.currentScript.dataset;
-  const status = (button) => document.getElementById(button.getAttribute("aria-describedby"));
+  const status = (button) => button.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id))
+    .find((described) => described.classList.contains("guard"));
   let here = false, ready = false, timer, last;
   const inert = (on) => {
     ready = !on;

@@ -4,6 +4,8 @@
     weekday: "short", day: "numeric", month: "short", year: "numeric",
     hour: "2-digit", minute: "2-digit", timeZoneName: "shortOffset",
   });
+  // Where the day is today's, the time of day is enough.
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", timeZoneName: "shortOffset" });
   // Messages come from the template, in the notation of package words: {name} and
   // {name, plural, one {# day} other {# days}}.
   const plural = new Intl.PluralRules(document.documentElement.lang);
@@ -32,7 +34,8 @@
     for (const t of document.querySelectorAll("time[datetime]")) {
       const at = new Date(t.dateTime);
       if (isNaN(at)) continue;
-      t.textContent = format.format(at);
+      const today = t.classList.contains("clock") && at.toDateString() === new Date().toDateString();
+      t.textContent = (today ? clock : format).format(at);
       const after = t.nextElementSibling;
       if (after && after.classList.contains("relative")) after.textContent = "(" + relative(at) + ")";
     }
