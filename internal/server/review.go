@@ -1,6 +1,7 @@
 package server
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -72,6 +73,8 @@ type reviewView struct {
 	ReviewedAt *Moment
 	// EndOf is whose grant ends, where it is not the viewer's own.
 	EndOf access.Principal
+	// Works says by when what was granted works; empty where nobody waits for that any more.
+	Works template.HTML
 }
 
 // askedView is somebody who was asked, and what they said.
@@ -320,6 +323,8 @@ type resultView struct {
 	Until     *Moment
 	Warnings  []string
 	ReviewURL string
+	// Works says by when what was granted works, as a rule; empty where that is not to be said.
+	Works template.HTML
 	// Delay reminds that the provider takes its time.
 	Delay, Link, LinkText string
 }
@@ -383,6 +388,9 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	if !b.Window.IsZero() && !slices.Contains(fruitless, b.State) {
 		v.Begins, v.Ends = s.moment(r, b.Window.Start), s.moment(r, b.Window.End)
 		v.Would, v.Later = v.Pending && !v.Fixed, b.Window.Start.After(s.Now())
+	}
+	if v.Active {
+		v.Works = s.worksBy(r, q.Resource, b.Window.Start)
 	}
 	if v.Active && v.Later {
 		v.State, v.Tone = l.Text("state.later"), "wait"

@@ -17,7 +17,11 @@ import (
 
 // Moment is an instant as pages show it. Pages say UTC; a script turns it into the
 // viewer's zone where there is one.
-type Moment struct{ ISO, Text, Relative string }
+type Moment struct {
+	ISO, Text, Relative string
+	// OfDay is its time of day.
+	OfDay string
+}
 
 // HTML is the instant for a message; nothing for none.
 func (m *Moment) HTML() template.HTML {
@@ -28,13 +32,21 @@ func (m *Moment) HTML() template.HTML {
 		m.ISO, template.HTMLEscapeString(m.Text), template.HTMLEscapeString(m.Relative)))
 }
 
+// Clock is the time of day alone, of an instant that is minutes away; nothing for none.
+func (m *Moment) Clock() template.HTML {
+	if m == nil {
+		return ""
+	}
+	return template.HTML(fmt.Sprintf(`<time class="clock" datetime="%s">%s</time>`, m.ISO, template.HTMLEscapeString(m.OfDay)))
+}
+
 // moment is nil for the zero time.
 func (s *server) moment(r *http.Request, t time.Time) *Moment {
 	if t.IsZero() {
 		return nil
 	}
 	l := s.languageOf(r)
-	return &Moment{ISO: t.UTC().Format(time.RFC3339), Text: l.Moment(t), Relative: l.Relative(t.Sub(s.Now()))}
+	return &Moment{ISO: t.UTC().Format(time.RFC3339), Text: l.Moment(t), Relative: l.Relative(t.Sub(s.Now())), OfDay: l.Clock(t)}
 }
 
 // RoleView is an entitlement as pages show it.
@@ -60,6 +72,8 @@ type RoleView struct {
 	// EndID ends it.
 	Begins, Until *Moment
 	EndID         string
+	// Works says by when it works; empty where nobody waits for that.
+	Works template.HTML
 	// Why says where its terms come from; nil where there is no policy file.
 	Why *whyView
 	// Outcome says what became of it, on result pages.
@@ -98,6 +112,7 @@ func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 // granted adds a grant of the viewer to a role.
 func (s *server) granted(r *http.Request, v RoleView, a access.Activation) RoleView {
 	v.Until, v.EndID = s.moment(r, a.Window.End), a.RequestID
+	v.Works = s.worksBy(r, a.Entitlement.Resource, a.Window.Start)
 	if a.Window.Start.After(s.Now()) {
 		v.Begins = s.moment(r, a.Window.Start)
 	}

@@ -90,6 +90,9 @@ func (l *Language) Relative(d time.Duration) string {
 // Moment is an instant as pages show it, in UTC and to the minute.
 func (l *Language) Moment(t time.Time) string { return l.date("date.page", t.UTC()) }
 
+// Clock is the time of day of an instant, in UTC and to the minute.
+func (l *Language) Clock(t time.Time) string { return l.date("date.clock", t.UTC()) }
+
 // Instant is a time as notices print it, in its own zone.
 func (l *Language) Instant(t time.Time) string { return l.date("date.notice", t) }
 
