@@ -66,9 +66,9 @@ type askView struct {
 type choice struct {
 	Value, Address string
 	// Initials stand where others would show a picture.
-	Initials       string
-	Group          bool
-	Checked        bool
+	Initials string
+	Group    bool
+	Checked  bool
 	// Keyless: approvals are signed, and they have no passkey for it yet.
 	Keyless bool
 }
