@@ -687,4 +687,36 @@ func TestFilteringLeavesNoEmptyGroup(t *testing.T) {
 	headings(alone)
 	filter("roles/")
 	headings(alone, together)
+
+	// Without a ledger the start page shows what a search finds, and what this browser keeps for
+	// this person, and drops what it kept for another.
+	b.do(chromedp.WaitVisible(`#asking form.ask`))
+	b.fill("justification", "Restoring a backup")
+	b.press("Activate now")
+	b.sees("Access granted", "Works by ")
+	b.value(`localStorage.setItem("recent bob@example.com", "[]"); localStorage.setItem("theme", "x"); ""`)
+	b.open("/")
+	b.sees("My access now", "roles/cloudsql.admin", "may be minutes behind", "kept by this browser alone")
+	if got := b.value(`Object.keys(localStorage).sort().join()`); got != "recent alice@example.com,theme" {
+		t.Errorf("the browser keeps %s", got)
+	}
+	find := func(typed string) string {
+		t.Helper()
+		b.value(`document.getElementById("projectId").value = ""`)
+		b.fill("projectId", typed)
+		return b.value(`[...document.querySelectorAll("#projects > li")].filter(e => e.checkVisibility()).map(e => e.innerText.replace(/\s+/g, " ")).join("; ")`)
+	}
+	if got := find("bigquery.dataViewer"); !strings.Contains(got, project) || !strings.Contains(got, "roles/bigquery.dataViewer") || strings.Contains(got, ";") {
+		t.Errorf("by its role is found %q", got)
+	}
+	if got := find("Cloud SQL"); !strings.HasSuffix(got, project+" · recent") {
+		t.Errorf("by what was asked for is found %q", got)
+	}
+	b.follow(`//li[@class="recent"]/a`)
+	b.sees("Activate access to "+project, "roles/cloudsql.admin")
+	b.open("/")
+	b.do(chromedp.Click(`#recent button`))
+	if got := b.value(`String(document.querySelectorAll("li.recent").length) + Object.keys(localStorage)`); got != "0theme" {
+		t.Errorf("after it was to be forgotten: %s", got)
+	}
 }

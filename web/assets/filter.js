@@ -1,4 +1,5 @@
-// Narrows a list while typing. Without it, the lists are whole.
+// Narrows a list while typing. Without it, the lists are whole. Of a list that the page has in
+// part the service is asked for what matches.
 (() => {
   const words = document.currentScript.dataset;
   window.jitaccess.each((root) => {
@@ -17,6 +18,8 @@
           const ticked = item.querySelector("input:checked");
           item.hidden = !ticked && !item.textContent.toLowerCase().includes(want);
           if (!item.hidden) shown++;
+          // What else it is found by is shown where it is found by it.
+          for (const by of item.querySelectorAll("[data-by]")) by.hidden = !want || !by.textContent.toLowerCase().includes(want);
         }
         // A heading without anything under it goes too.
         let under = false;
@@ -28,8 +31,30 @@
         }
         if (status) status.textContent = window.jitaccess.say(want ? words.shown : words.all, { shown, all: items.length });
       };
+      for (const by of list.querySelectorAll("[data-by]")) by.hidden = true;
       input.addEventListener("input", narrow);
       if (box) input.addEventListener("keydown", (e) => { if (e.key === "Enter") e.preventDefault(); });
     }
   });
+
+  const input = document.querySelector("input[data-search]");
+  if (!input) return;
+  let running, timer;
+  const search = async () => {
+    running?.abort();
+    const mine = running = new AbortController(), found = document.getElementById("found");
+    try {
+      const answer = await fetch(`/?${new URLSearchParams({ q: input.value.trim(), list: "1" })}`, { headers: { Accept: "text/html" }, signal: mine.signal });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (mine !== running) return;
+      const list = answer.ok && page.getElementById("projects");
+      if (!list) throw new Error("no list");
+      for (const by of list.querySelectorAll("[data-by]")) by.hidden = !input.value.trim() || !by.textContent.toLowerCase().includes(input.value.trim().toLowerCase());
+      document.getElementById("projects").replaceWith(list);
+      found.replaceChildren(...page.getElementById("found").childNodes);
+    } catch {
+      if (mine === running) found.textContent = input.dataset.failed;
+    }
+  };
+  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 200); });
 })();
