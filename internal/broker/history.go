@@ -24,7 +24,7 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 		return access.Listed{}, nil, err
 	}
 	var warnings []*access.Error
-	l.Viewer, l.View = caller.Principal, view
+	l.Viewer, l.View, l.Attest = caller.Principal, view, true
 	switch view {
 	case ViewMine:
 		l.Principal = caller.Principal

@@ -46,11 +46,13 @@ type Store struct {
 	mu     sync.Mutex
 	seen   map[string]sighting
 	recent map[string]recent
+	// attested are marks of rows that were found to be as they were recorded.
+	attested map[string]bool
 }
 
 // New makes a Store.
 func New(c Config) *Store {
-	return &Store{c: c, seen: map[string]sighting{}, recent: map[string]recent{}}
+	return &Store{c: c, seen: map[string]sighting{}, recent: map[string]recent{}, attested: map[string]bool{}}
 }
 
 // Limits implements broker.Store: it can do everything.
