@@ -30,7 +30,7 @@
     last = `${e.screenX} ${e.screenY}`;
   });
 
-  // A button that comes later has been in view for no time.
+  // A button that comes later has been in view for no time, and what was done before says nothing.
   window.jitaccess.each((root) => {
     const found = [...root.querySelectorAll("button[data-guard]")];
     for (const button of found) button.form.addEventListener("submit", (e) => {
@@ -42,6 +42,7 @@
       e.stopImmediatePropagation();
       status(button).textContent = ready ? words.move : words.wait;
     });
+    if (found.length) here = false;
     buttons = [...buttons.filter((button) => button.isConnected), ...found];
     look();
   });
