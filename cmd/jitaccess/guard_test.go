@@ -127,6 +127,8 @@ func TestAStolenClickGrantsNothing(t *testing.T) {
 	if granted(b, "Restoring a backup") {
 		t.Fatal("a stolen press has activated")
 	}
+	b.tick("roles/cloudsql.admin")
+	b.opens()
 	b.press("Activate now")
 	b.sees("Access granted")
 }
