@@ -71,6 +71,9 @@ func (s *Store) list(ctx context.Context, l access.Listing) (listed access.Liste
 		if err != nil {
 			return listed, unavailable(err)
 		}
+		if listed.Requests == nil && len(rows) > 0 {
+			listed.Requests = make([]access.Request, 0, min(len(rows), l.Max))
+		}
 		for _, row := range rows {
 			if len(listed.Requests) == l.Max || looked == furthest {
 				listed.Next = cursor(l, q.AfterMade, q.AfterID)
