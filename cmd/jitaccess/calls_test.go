@@ -21,6 +21,7 @@ const callsPage = "../../docs/calls.md"
 // callNames are the calls in the order of the table, by what google.Calls says.
 var callNames = []struct{ template, name string }{
 	{":analyzeIamPolicy", "analyzeIamPolicy"},
+	{":searchAllIamPolicies", "searchAllIamPolicies"},
 	{":batchGet", "batchGet"},
 	{"GET /admin/directory/v1/groups", "groups.list"},
 	{"/members", "members.list"},
@@ -225,7 +226,8 @@ each role once in 10 minutes, and is done without where it is refused.
 Of a service with AssetInventory whose administrators are a group, that remembers nothing; and when the same is sent again at once. What another
 site makes a browser fetch, such as an image of one of these addresses, is refused without a call.
 The administration page comes with Pomerium and asks Google nothing here; what is below
-it asks what the same asks without ` + "`/admin`" + `.
+it asks what the same asks without ` + "`/admin`" + `. The start page searches policies for the person's address: what they may have, to be found by role, and where
+nothing is remembered what they have now. Both calls go out together; what may not be searched, or takes more than four seconds, is left out.
 
 | route | first | again within 30 s |
 |---|---|---|

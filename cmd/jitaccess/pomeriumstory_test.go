@@ -26,7 +26,7 @@ func storyOfTheAdministrationPage(t *testing.T, b *browser) {
 		b.follow(`//a[contains(@href, "/access/pomerium/jit-example")]`)
 		b.looks("choose")
 		b.tick("Access by policy jit-example")
-		b.press("Continue")
+		b.opens()
 		b.sees("Nobody is asked by name")
 		b.fill("justification", why)
 		b.press("Request access")

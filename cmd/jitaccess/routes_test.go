@@ -41,8 +41,8 @@ var routeCalls = []struct {
 	// There is no administration page without Pomerium; TestPomerium_ThePathIsTheGuard has one.
 	{route: "GET /admin", who: alice, first: "none", second: "none"},
 
-	{route: "GET /", who: alice, first: "1 projects.search", second: "none"},
-	{route: "GET /index.html", who: alice, first: "1 projects.search", second: "none"},
+	{route: "GET /", who: alice, first: "1 searchAllIamPolicies, 1 projects.search", second: "none"},
+	{route: "GET /index.html", who: alice, first: "1 searchAllIamPolicies, 1 projects.search", second: "none"},
 	{route: "GET /access/*", who: alice, first: "1 batchGet, 1 groups.list, 1 getIamPolicy, 6 roles.get", second: "1 getIamPolicy"},
 	{route: "POST /access/*", who: alice, form: url.Values{"entitlement": {selfID}, "justification": {"Counted"}, "minutes": {"15"}},
 		first: "1 batchGet, 1 groups.list, 1 getIamPolicy, 1 setIamPolicy", second: "1 batchGet, 1 groups.list, 1 getIamPolicy, 1 setIamPolicy"},

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"jitaccess/internal/chromiumtest"
 )
@@ -147,6 +149,18 @@ func (b *browser) tick(text string) {
 	b.do(chromedp.Click(fmt.Sprintf(`//label[contains(., %q)]//input`, text)))
 }
 
+// opens gets to the form for what is ticked: script opens it beside the choices, and without
+// it Continue leads there.
+func (b *browser) opens() {
+	b.t.Helper()
+	if !b.script {
+		b.press("Continue")
+		return
+	}
+	b.do(chromedp.WaitVisible(`#asking form.ask`))
+	b.picture()
+}
+
 // fill writes into the field with the id.
 func (b *browser) fill(id, text string) {
 	b.t.Helper()
@@ -219,11 +233,144 @@ func TestStory(t *testing.T) {
 	}{{"with script", true}, {"without script", false}} {
 		t.Run(way.name, func(t *testing.T) {
 			b := openBrowser(t, startSandbox(t, nil), way.script)
+			if b.script {
+				storyOfThreeClicks(b)
+				storyByKeyboard(b)
+				storyOfASlowProvider(b)
+			}
 			story(b)
 			storyWithMemory(b)
 			storyOfTheAdministrationPage(t, b)
 		})
 	}
+}
+
+// storyOfThreeClicks: who knows the project needs three clicks and one sentence from the start
+// page to a request that was sent.
+func storyOfThreeClicks(b *browser) {
+	b.be("Alice Moreau")
+	b.open("/")
+	b.weighs(60_000)
+	clicks := 0
+	click := func(path string, then func(path string)) {
+		clicks++
+		then(path)
+	}
+	there := func(path string) { b.do(chromedp.Click(path)) }
+	click(`//a[@href="/access/projects/`+project+`"]`, b.follow)
+	click(`//label[contains(., "roles/compute.instanceAdmin.v1")]//input`, there)
+	b.opens()
+	b.sees("bob@example.com", "Asks ", "Who can approve")
+	b.fill("justification", "Node 9 hangs")
+	click(`//button[normalize-space(.)="Request access"]`, b.follow)
+	b.sees("Waiting for approval", "Node 9 hangs")
+	if clicks != 3 {
+		b.t.Errorf("%d clicks", clicks)
+	}
+	b.press("Withdraw")
+}
+
+// weighs is that a page and all that it loads are no larger than most, in bytes as they come.
+func (b *browser) weighs(most int) {
+	b.t.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`document.readyState === "complete"`)); err != nil {
+		b.t.Fatal(err)
+	}
+	script := `String([...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+		.filter((e) => !e.name.includes("/sandbox")).reduce((sum, e) => sum + e.encodedBodySize, 0))`
+	if n, err := strconv.Atoi(b.value(script)); err != nil || n == 0 || n > most {
+		b.t.Errorf("the page weighs %d bytes, at most %d; %v", n, most, err)
+	}
+	elsewhere := `performance.getEntriesByType("resource").map((e) => new URL(e.name).origin).filter((o) => o !== location.origin).join()`
+	if found := b.value(elsewhere); found != "" {
+		b.t.Errorf("the page loads from %s", found)
+	}
+}
+
+// storyByKeyboard sends a request without a pointer.
+func storyByKeyboard(b *browser) {
+	key := func(keys string) {
+		b.t.Helper()
+		b.do(chromedp.KeyEvent(keys))
+	}
+	focused := func() string {
+		b.t.Helper()
+		return b.value(`(document.activeElement.id || "") + " " + (document.activeElement.value || "")`)
+	}
+	to := func(want string) {
+		b.t.Helper()
+		for range 80 {
+			if strings.Contains(focused(), want) {
+				return
+			}
+			key(kb.Tab)
+		}
+		b.t.Fatalf("Tab does not get to %s", want)
+	}
+	b.open("/")
+	to("projectId")
+	key(project)
+	b.enters()
+	to("roles/compute.instanceAdmin.v1")
+	key(" ")
+	b.opens()
+	if at := focused(); !strings.Contains(at, "roles/compute.instanceAdmin.v1") {
+		b.t.Errorf("the focus has moved to %s", at)
+	}
+	key(kb.Enter)
+	if at := focused(); !strings.HasPrefix(at, "justification") {
+		b.t.Errorf("Enter leads to %s", at)
+	}
+	key("Node 10 hangs")
+	b.enters()
+	b.sees("Waiting for approval", "Node 10 hangs")
+	b.press("Withdraw")
+}
+
+// enters presses Enter, and waits for the next page.
+func (b *browser) enters() {
+	b.t.Helper()
+	if _, err := chromedp.RunResponse(b.ctx, chromedp.KeyEvent(kb.Enter)); err != nil {
+		b.t.Fatal(err)
+	}
+	b.picture()
+}
+
+// storyOfASlowProvider: a form that does not come says so, can be cancelled and tried again in
+// its place, and what was typed is kept; so is it when another choice is made.
+func storyOfASlowProvider(b *browser) {
+	b.open("/access/projects/" + project)
+	b.tick("roles/compute.instanceAdmin.v1")
+	b.opens()
+	b.fill("justification", "Node 11 hangs")
+	reason := func(want string) {
+		b.t.Helper()
+		if got := b.value(`document.getElementById("justification").value`); got != want {
+			b.t.Errorf("the reason is %q, want %q", got, want)
+		}
+	}
+	b.value(`window.real = window.fetch; window.asked = 0; window.aborted = 0;
+		window.fetch = (_, { signal }) => new Promise((_, no) => { window.asked++; signal.addEventListener("abort", () => { window.aborted++; no(new Error("aborted")); }); }); ""`)
+	b.tick("roles/cloudsql.admin")
+	b.tick("roles/cloudsql.admin")
+	b.do(chromedp.WaitVisible(`#asking-wait`))
+	b.sees("Waiting for Google")
+	if got := b.value(`window.asked + " asked, " + window.aborted + " aborted"`); got != "2 asked, 1 aborted" {
+		b.t.Errorf("of two choices after one another: %s", got)
+	}
+	b.do(chromedp.Click(`#asking-wait button`), chromedp.WaitVisible(`#asking-failed`))
+	b.sees("Cancelled. What you typed is kept.")
+	reason("Node 11 hangs")
+	b.value(`window.fetch = async () => new Response('<section id="problem"><h2>Google Cloud fails.</h2><p>Try again.</p></section>', { status: 503 }); ""`)
+	b.do(chromedp.Click(`#asking-failed button`), chromedp.WaitVisible(`//*[@id="asking-failed" and contains(., "Google Cloud fails. Try again.")]`))
+	b.value(`document.querySelector("form.ask button.primary").click(); ""`)
+	b.sees("Choose what you need") // nothing was sent
+	b.value(`window.fetch = async () => { throw new Error("no network"); }; ""`)
+	b.do(chromedp.Click(`#asking-failed button`), chromedp.WaitVisible(`//*[@id="asking-failed" and contains(., "there was no answer")]`))
+	b.value(`window.fetch = window.real; ""`)
+	b.do(chromedp.Click(`#asking-failed button`), chromedp.WaitNotVisible(`#asking-failed`))
+	reason("Node 11 hangs")
+	b.value(`sessionStorage.clear(); ""`)
 }
 
 func story(b *browser) {
@@ -233,7 +380,7 @@ func story(b *browser) {
 	b.be("Alice Moreau")
 	b.open("/?projectId=" + project)
 	b.tick("roles/cloudsql.admin")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Restoring the orders backup <b>now</b>")
 	b.press("Activate now")
 	b.sees("Access granted", "Active now", "End now")
@@ -248,7 +395,7 @@ func story(b *browser) {
 	// With a peer: ask, read the mail, look, approve, see the binding.
 	b.open("/access/projects/" + project)
 	b.tick("roles/compute.instanceAdmin.v1")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Node 7 hangs")
 	b.press("Request access")
 	b.sees("Node 7 hangs", "bob@example.com", "Link for reviewers")
@@ -324,7 +471,7 @@ func storyWithMemory(b *browser) {
 	b.be("Alice Moreau")
 	b.open("/access/projects/" + warehouse)
 	b.tick("roles/bigquery.admin")
-	b.press("Continue")
+	b.opens()
 	b.sees("Begin with the ticket, such as INC-77.")
 	if b.script { // what the rule looks for is judged while it is typed
 		pattern := func(text, want string) {
@@ -379,7 +526,7 @@ func storyWithMemory(b *browser) {
 	// A denial is the last word.
 	b.open("/access/projects/" + project)
 	b.tick("roles/compute.instanceAdmin.v1")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Node 8 hangs")
 	b.press("Request access")
 	denied := b.value("document.location.href")
@@ -490,7 +637,11 @@ func extend(b *browser) {
 func breakGlass(b *browser) {
 	b.open("/access/projects/" + project)
 	b.tick("roles/compute.instanceAdmin.v1")
-	b.press("Continue")
+	b.opens()
+	if b.script { // a second look
+		b.do(chromedp.Click(`//a[.="Break glass"]`))
+	}
+	b.sees("Those who would be asked and the auditors are told in the same moment")
 	b.fill("glass-justification", "All nodes hang")
 	b.tick("It cannot wait for approval.")
 	b.press("Break glass")
@@ -539,7 +690,7 @@ func TestThreat01_AScannerChangesNothing(t *testing.T) {
 	b.be("Alice Moreau")
 	b.open("/access/projects/" + project)
 	b.tick("roles/compute.instanceAdmin.v1")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Scanner bait")
 	b.press("Request access")
 	link := b.value("document.location.href")
@@ -614,4 +765,36 @@ func TestFilteringLeavesNoEmptyGroup(t *testing.T) {
 	headings(alone)
 	filter("roles/")
 	headings(alone, together)
+
+	// Without a ledger the start page shows what a search finds, and what this browser keeps for
+	// this person, and drops what it kept for another.
+	b.do(chromedp.WaitVisible(`#asking form.ask`))
+	b.fill("justification", "Restoring a backup")
+	b.press("Activate now")
+	b.sees("Access granted", "Works by ")
+	b.value(`localStorage.setItem("recent bob@example.com", "[]"); localStorage.setItem("theme", "x"); ""`)
+	b.open("/")
+	b.sees("My access now", "roles/cloudsql.admin", "may be minutes behind", "kept by this browser alone")
+	if got := b.value(`Object.keys(localStorage).sort().join()`); got != "recent alice@example.com,theme" {
+		t.Errorf("the browser keeps %s", got)
+	}
+	find := func(typed string) string {
+		t.Helper()
+		b.value(`document.getElementById("projectId").value = ""`)
+		b.fill("projectId", typed)
+		return b.value(`[...document.querySelectorAll("#projects > li")].filter(e => e.checkVisibility()).map(e => e.innerText.replace(/\s+/g, " ")).join("; ")`)
+	}
+	if got := find("bigquery.dataViewer"); !strings.Contains(got, project) || !strings.Contains(got, "roles/bigquery.dataViewer") || strings.Contains(got, ";") {
+		t.Errorf("by its role is found %q", got)
+	}
+	if got := find("Cloud SQL"); !strings.HasSuffix(got, project+" · recent") {
+		t.Errorf("by what was asked for is found %q", got)
+	}
+	b.follow(`//li[@class="recent"]/a`)
+	b.sees("Activate access to "+project, "roles/cloudsql.admin")
+	b.open("/")
+	b.do(chromedp.Click(`#recent button`))
+	if got := b.value(`String(document.querySelectorAll("li.recent").length) + Object.keys(localStorage)`); got != "0theme" {
+		t.Errorf("after it was to be forgotten: %s", got)
+	}
 }

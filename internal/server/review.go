@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -334,6 +335,8 @@ type resultView struct {
 	Until     *Moment
 	Warnings  []string
 	ReviewURL string
+	// Works says by when what was granted works, as a rule; empty where that is not to be said.
+	Works template.HTML
 	// Delay reminds that the provider takes its time.
 	Delay, Link, LinkText string
 }

@@ -38,6 +38,7 @@ type Broker interface {
 	ResourceKindNamed(name string) access.ResourceKind
 	Title(access.EntitlementID) string
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
+	Named(context.Context, access.Caller) (found access.Named, searched bool, warnings []*access.Error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
 	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
 	Reviewers(context.Context, access.Caller, ...access.EntitlementID) (broker.Reviewers, error)

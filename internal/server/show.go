@@ -79,6 +79,8 @@ type RoleView struct {
 	// EndID ends it.
 	Begins, Until *Moment
 	EndID         string
+	// Works says by when it works; empty where nobody waits for that.
+	Works template.HTML
 	// Why says where its terms come from; nil where there is no policy file.
 	Why *whyView
 	// Outcome says what became of it, on result pages.
@@ -117,6 +119,7 @@ func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 // granted adds a grant of the viewer to a role.
 func (s *server) granted(r *http.Request, v RoleView, a access.Activation) RoleView {
 	v.Until, v.EndID = s.moment(r, a.Window.End), a.RequestID
+	v.Works = s.worksBy(r, a.Entitlement.Resource, a.Window.Start)
 	if a.Window.Start.After(s.Now()) {
 		v.Begins = s.moment(r, a.Window.Start)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,11 +40,14 @@ type canned struct {
 	resources []access.ResourceInfo
 	offer     broker.Offer
 	reviewers []access.Principal
-	asked     broker.Asked
-	view      broker.View
-	decided   broker.Decided
-	ended     broker.Ended
-	more      broker.MoreReviewers
+	// named is what a search shows; nil: there is nothing to search. unsearched is why not.
+	named      *access.Named
+	unsearched []*access.Error
+	asked      broker.Asked
+	view       broker.View
+	decided    broker.Decided
+	ended      broker.Ended
+	more       broker.MoreReviewers
 	// apps are the applications that there are; nil: there can be none.
 	apps func(*testing.T, *canned) *server.Apps
 	// remembers is whether there is a ledger; what follows is of it.
@@ -69,6 +73,12 @@ type canned struct {
 
 func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
 	return c.resources, c.unlisted, c.err
+}
+func (c *canned) Named(context.Context, access.Caller) (access.Named, bool, []*access.Error) {
+	if c.named == nil {
+		return access.Named{}, false, nil
+	}
+	return *c.named, true, c.unsearched
 }
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
@@ -207,6 +217,21 @@ func stories() []story {
 			c.unlisted = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Rooms"})}
 		}, "GET /", ana, 200},
 		{"home-unlisted", failing(access.TooMany, access.CodeQuota, access.Args{"service": "Resource Manager"}), "GET /", ana, 200},
+
+		{"home-standing", searched, "GET /", ana, 200},
+		{"home-by-role", searched, "GET /?q=securityadmin&list=1", ana, 200},
+		{"home-none-found", func(c *canned) { c.named = &access.Named{} }, "GET /", ana, 200},
+		{"home-unsearched", func(c *canned) {
+			c.named = &access.Named{}
+			c.unsearched = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Cloud Asset Inventory"})}
+		}, "GET /", ana, 200},
+		{"home-nothing", func(c *canned) { ledgered(c); c.listed = nil }, "GET /", ana, 200},
+		{"ask-filled", nil, "GET " + p + "?role=roles/iam.securityAdmin&reason=RB-7:+a+node+hangs&minutes=30", ana, 200},
+		{"ask-filled-alone", nil, "GET " + p + "?role=roles/compute.instanceAdmin.v1&reason=RB-7:+a+node+hangs&minutes=9999", ana, 200},
+		{"choose-filled-unknown", nil, "GET " + p + "?role=roles/unknown&reason=RB-7:+a+node+hangs&minutes=30", ana, 403},
+		{"choose-hundred", hundred, "GET " + p, ana, 200},
+		{"ask-fifty", hundred, "GET " + p + mpa, ana, 200},
+		{"ask-extreme", func(c *canned) { hundred(c); c.refused = badInputs }, "POST " + p + " " + strings.Replace(ask, "case+4711", url.QueryEscape(extreme), 1), ana, 400},
 
 		{"choose", nil, "GET " + p, ana, 200},
 		{"choose-active", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p, ana, 200},
@@ -645,6 +670,34 @@ func glazed(c *canned) {
 	for i := range c.offer.Roles {
 		t := &c.offer.Roles[i].Terms
 		t.BreakGlass, t.Glass = true, access.GlassTerms{MaxDuration: 30 * time.Minute, ReviewBy: []string{"group:security@example.com"}}
+	}
+}
+
+// searched is what a search shows of somebody who has something, and may have more.
+func searched(c *canned) {
+	begins := later(3)
+	begins.Entitlement = viewer
+	c.named = &access.Named{Activations: []access.Activation{*activeNow(), begins}, Eligible: []access.EntitlementID{admin, security}, Part: true}
+}
+
+// extreme is a reason of the longest length: right to left, an emoji, marks stacked high, and
+// no space to break at.
+var extreme = "سبب עִבְרִית 👩🏽‍🚒 Z" + strings.Repeat("\u0301\u0323", 40) + " " + strings.Repeat("W", 130)
+
+var badInputs = &access.Error{Kind: access.Invalid, Code: access.CodeBadDuration, Field: "minutes", Args: access.Args{"max": "120"}}
+
+// hundred is a project of a hundred roles, with names of the longest length, and fifty who may
+// approve.
+func hundred(c *canned) {
+	for i := range 98 {
+		o := c.offer.Roles[i%2]
+		o.Entitlement.ID = access.EntitlementID{Resource: orders, Role: access.Role(fmt.Sprintf("roles/%s.role%02d", strings.Repeat("long", 12), i))}
+		o.Role = access.RoleInfo{Role: o.Entitlement.ID.Role, Title: extreme[:100] + fmt.Sprint(i), Description: extreme, ChangesPermissions: access.No}
+		c.offer.Roles = append(c.offer.Roles, o)
+	}
+	c.reviewers = nil
+	for i := range 50 {
+		c.reviewers = append(c.reviewers, access.Principal(fmt.Sprintf("%s.n%02d@%s.example.com", strings.Repeat("name", 14), i, strings.Repeat("d", 60))))
 	}
 }
 

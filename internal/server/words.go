@@ -2,10 +2,12 @@ package server
 
 import (
 	"cmp"
+	"html/template"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/words"
@@ -56,6 +58,17 @@ func (s *server) delay(l *words.Language, key string, on access.Resource) string
 		return ""
 	}
 	return l.Text(key, "provider", s.providerOf(on))
+}
+
+// worksBy says by when a grant that was written as it began works, as a rule; empty where
+// people do not wait for it, or no longer, or it is to begin later.
+func (s *server) worksBy(r *http.Request, on access.Resource, begin time.Time) template.HTML {
+	now, by := s.Now(), begin.Add(s.Broker.ResourceKind(on).AppliedWithin)
+	if begin.IsZero() || begin.After(now) || !by.After(now) {
+		return ""
+	}
+	l := s.languageOf(r)
+	return l.HTML("works-by", "by", s.moment(r, by).Short(), "provider", s.providerOf(on))
 }
 
 // tellsPeople is whether a channel reaches people. That there is one is not enough: it

@@ -30,6 +30,7 @@
     if (seconds <= 0 && seconds > -60) return words.now;
     return seconds < 0 ? say(words.ago, { length: length(-seconds) }) : say(words.in, { length: length(seconds) });
   };
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
   const show = () => {
     for (const t of document.querySelectorAll("time[datetime]")) {
       const at = new Date(t.dateTime);
@@ -42,7 +43,11 @@
   };
   show();
   setInterval(show, 30000);
-  window.jitaccess = { format, relative, say, show };
+  // What scripts do to the page they do to each part of it that comes later, too.
+  const parts = [];
+  const each = (does) => { parts.push(does); does(document); };
+  const put = (root) => { show(); for (const does of parts) does(root); };
+  window.jitaccess = { each, format, put, relative, say, show };
 
   // The reason that form.js keeps is of no use once it has led somewhere.
   if (document.querySelector("#done, .facts, .note.good")) {
