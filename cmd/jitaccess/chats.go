@@ -31,7 +31,7 @@ type chatting interface {
 // where something there stands in for them.
 func newChats(c *config.Config, google *cloud, k clock) []chatting {
 	t := c.Chats
-	writer := notice.Writer{Language: words.English, Location: c.Mail.TimeZone, Provider: providersOf(c), Immediate: immediate,
+	writer := notice.Writer{Language: words.Tagged(c.Mail.Locale), Location: c.Mail.TimeZone, Provider: providersOf(c), Immediate: immediate,
 		Reasonless: !t.ShowReason}
 	secret := func(name string, text config.StoredText) func(context.Context) (string, error) {
 		if text.IsZero() {

@@ -15,6 +15,7 @@ import (
 	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
+	"jitaccess/internal/words"
 	"jitaccess/internal/words/wordstest"
 )
 
@@ -105,6 +106,9 @@ func storyData(t *testing.T) []string {
 	data = append(data, "the ticket says so", "roles/production-deploy", asked.Request.Asking.Title, asked.Roles[0].Title, asked.Effects[0].Text)
 	for _, d := range slices.Concat(asked.Request.Asking.Data, asked.Request.Asking.Claims) {
 		data = append(data, d.Label, d.Value)
+	}
+	for _, c := range words.Choices() {
+		data = append(data, c.Name)
 	}
 	// What applications and passkeys are called, and their people.
 	data = append(data, "deployer", "console", "https://deploy.example.com", "deploy.example.com", "hooks.example.com", "production-deploy",
