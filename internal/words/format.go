@@ -98,7 +98,7 @@ func (l *Language) Relative(d time.Duration) string {
 	case d < time.Minute:
 		length = l.Text("duration.moment")
 	case d >= units[0].long:
-		length = l.Text(units[0].key, "count", int(d/units[0].long))
+		length = l.Text("relative.day", "count", int(d/units[0].long)) // some languages decline it after "in" and "ago"
 	}
 	return l.Text(form, "length", length)
 }
