@@ -156,6 +156,9 @@ func examineLedger(ctx context.Context, c *config.Config, google *cloud) (doctor
 	m.SealErr = err
 	sealed, err := managed.Examine(ctx, applicationDeeds{store}, sealer)
 	m.Keys = access.Each(sealed, func(k managed.SealedKey) doctor.SealedKey { return doctor.SealedKey(k) })
+	if m.Damaged = access.DamagesOf(err); m.Damaged != nil {
+		err = nil
+	}
 	return m, err
 }
 
@@ -206,12 +209,11 @@ func examinePasskeys(ctx context.Context, c *config.Config, google *cloud, live 
 	if store != nil {
 		defer end()
 		deeds, err := store.Deeds(ctx, access.DeedPasskeys, "")
-		if err != nil {
+		if p.Damaged = access.DamagesOf(err); err != nil && p.Damaged == nil {
 			return p, err
 		}
-		if p.Keys, err = passkey.Keys(deeds); err != nil {
-			return p, err
-		}
+		keys, more := passkey.Everybodys(deeds)
+		p.Keys, p.Damaged = keys, append(p.Damaged, more...)
 	}
 	p.Keys = slices.DeleteFunc(p.Keys, func(k access.Passkey) bool { return !k.Removed.IsZero() })
 	if live == nil || live.taken.Load() == nil {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"jitaccess/internal/config"
+	"jitaccess/internal/policy"
 	"jitaccess/internal/sandbox"
 )
 
@@ -67,18 +68,16 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		return err
 	}
 	defer os.RemoveAll(memory)
-	application := ""
 	if policyFile == "" {
 		policyFile = filepath.Join(memory, "policy.yaml")
 		key := filepath.Join(memory, "deployer.key")
 		if err := os.WriteFile(key, []byte(base64.StdEncoding.EncodeToString(newSecret())), 0o600); err != nil {
 			return err
 		}
-		terms := bytes.ReplaceAll(sandbox.Terms, []byte("signing_key: deployer.key"), []byte("signing_key: "+strconv.Quote(key)))
+		terms := bytes.ReplaceAll(sandbox.Terms, []byte("signing_key: /tmp/deployer.key"), []byte("signing_key: "+strconv.Quote(key)))
 		if err := os.WriteFile(policyFile, terms, 0o600); err != nil {
 			return err
 		}
-		application = "\nThe application deployer signs with  export APP_KEY=$(cat " + key + ")\n"
 	}
 	environment := s.Environment()
 	environment["POLICY"] = policyFile
@@ -97,9 +96,39 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		return err
 	}
 	fmt.Fprintf(stdout, "jitaccess sandbox\n\n  Open  %s\n\nIt has a Google Cloud, people and a mailbox of its own. "+
-		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C).\n%s", s.URL(), application)
+		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C). --log prints the service's log.\n%s", s.URL(),
+		howToWait(policyFile, s.URL()))
 	return s.Serve(handler)
 }
+
+// howToWait says how an application asks and waits, for each application of a policy file that
+// wait.sh asks as; empty where there is none.
+func howToWait(policyFile, origin string) string {
+	text, err := os.ReadFile(policyFile)
+	if err != nil {
+		return ""
+	}
+	file, faults := policy.ReadFile(text)
+	if len(faults) > 0 {
+		return ""
+	}
+	for _, a := range file.Applications {
+		if a.URI != waitingURI || len(a.SigningKeys) == 0 {
+			continue
+		}
+		key := a.SigningKeys[0]
+		if _, err := os.Stat(key); err != nil {
+			return fmt.Sprintf("\nThe application %s cannot ask: there is no key at %s. To make one\n\n  openssl rand -base64 32 > %s\n", a.Name,
+				key, key)
+		}
+		return fmt.Sprintf("\nThe application %s asks for Alice, and waits until somebody has decided:\n\n"+
+			"  APP_KEY=$(cat %s) sh examples/applications/wait.sh %s\n", a.Name, key, origin)
+	}
+	return ""
+}
+
+// waitingURI is the application as which examples/applications/wait.sh asks.
+const waitingURI = "https://deploy.example.com"
 
 // newSecret is a key of the sandbox's own.
 func newSecret() []byte {

@@ -325,6 +325,10 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			}
 			if memory.ledger != nil {
 				sweeps.check(ctx, checks)
+				checks["PasskeysAreAsRecorded"] = requests.DamagedPasskeys(ctx)
+				if byPage != nil {
+					checks["ApplicationsAreAsRecorded"] = damagedApplications(ctx, byPage)
+				}
 			}
 			if current != nil {
 				checks["PolicyIsCurrent"] = current()

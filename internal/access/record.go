@@ -100,6 +100,9 @@ type Event struct {
 	Change ApplicationChange
 	// Bounce is set in MailBounced.
 	Bounce Bounce
+	// Follows, where it is not nil, is set by a store that remembers when it has recorded the
+	// event: whether nothing was recorded between Request.Version and it.
+	Follows *bool
 }
 
 // Bounce is what a mail says of another one that could not be delivered. Who wrote it is not

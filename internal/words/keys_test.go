@@ -23,7 +23,7 @@ func families(t *testing.T) map[string][]string {
 	var errors, unsaids []string
 	for code, args := range Codes(t) {
 		errors = append(errors, string(code))
-		for _, part := range []string{".next", ".bare", ".bare.next"} {
+		for _, part := range []string{".next", ".bare", ".bare.next", ".program"} {
 			if _, ok := English.messages[errorKey(code)+part]; ok {
 				errors = append(errors, string(code)+part)
 			}
@@ -46,7 +46,8 @@ func families(t *testing.T) map[string][]string {
 		"channel.": append(channels, "pubsub", "webhook"), "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
-		"apps.did.":              {"set", "propose", "agree", "drop", "seal"},
+		"list.attestation.":      {string(access.SignedElsewhere), string(access.Altered), string(access.PartlyErased), string(access.Unlooked)},
+		"apps.did.":              {"created", "set", "propose", "agree", "drop", "seal"},
 		"apps.change.":           {"created", "active", "uri", "keys", "hosts", "template"},
 		"terms.passed.":          {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"notifications.channel.": channels, "notifications.took.": channels, "notifications.look.": channels,

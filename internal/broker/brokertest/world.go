@@ -70,7 +70,9 @@ type World struct {
 	// provider was asked what.
 	Journal []access.Event
 	Told    []access.Notice
-	Calls   map[string]int
+	// ToldWithin is how long each of Told could take, as they began.
+	ToldWithin []time.Duration
+	Calls      map[string]int
 
 	// Above are what lies above every resource; AboveErr: there may be more.
 	Above    []access.Resource
@@ -300,10 +302,12 @@ func (w *World) Channels() []access.Channel {
 }
 
 // Notify implements broker.Notifier.
-func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
+func (w *World) Notify(ctx context.Context, n access.Notice) access.Receipts {
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	w.Told = append(w.Told, n)
+	deadline, _ := ctx.Deadline()
+	w.ToldWithin = append(w.ToldWithin, time.Until(deadline))
 	if w.Undelivered != nil || n.Kind == access.NoticeSelfApproved {
 		return w.Undelivered
 	}
