@@ -32,20 +32,29 @@ import (
 func runDoctor(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	flags := newFlags("doctor", stderr)
 	service := serviceFlag(flags)
-	var to access.Principal
-	flags.Func("send-test-mail", "send a mail to this `address`, and report each step", func(address string) (err error) {
-		to, err = access.ParsePrincipal(address)
-		return err
-	})
+	var to recipients
+	flags.Func("send-test-mail", "send a mail to this `address`, and report each step", into(&to.mail))
+	flags.Func("send-test-messages", "send a message by every chat and webhook, in Slack to whom has this `address` too, and report each step",
+		into(&to.messages))
 	if !parsed(flags, args, stderr) {
 		return exitUsage
 	}
 	return examine(ctx, asService(env, *service), to, nil, stdout)
 }
 
+// recipients are who gets a test mail, and test messages; empty is nobody.
+type recipients struct{ mail, messages access.Principal }
+
+func into(p *access.Principal) func(string) error {
+	return func(address string) (err error) {
+		*p, err = access.ParsePrincipal(address)
+		return err
+	}
+}
+
 // examine reports to out. roots are whom the mail server's certificate may come
 // from; nil is the system's.
-func examine(ctx context.Context, env func(string) string, to access.Principal, roots *x509.CertPool, out io.Writer) int {
+func examine(ctx context.Context, env func(string) string, to recipients, roots *x509.CertPool, out io.Writer) int {
 	code := exitOK
 	report := func(f doctor.Finding) {
 		if f.Status == doctor.Broken {
@@ -89,10 +98,14 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	}
 	dc := doctor.Config{
 		Settings: c, Secret: google.secret, Mailer: mailer,
-		Mailbox: box, Words: inWords, SendTo: to, Now: time.Now, Origin: hosts(c, platform).Origin,
+		Mailbox: box, Words: inWords, SendTo: to.mail, MessageTo: to.messages, Now: time.Now, Origin: hosts(c, platform).Origin,
 	}
-	for _, each := range newChats(c, google, wallClock) {
-		dc.Chats = append(dc.Chats, each)
+	told, err := newChannels(c, google, wallClock)
+	if err != nil {
+		return broken("channels", err, "")
+	}
+	for _, each := range told {
+		dc.Channels = append(dc.Channels, each)
 	}
 	if google != nil {
 		dc.Platform, dc.Scope, dc.Sign = platform, google.provider.Scope, google.signer.SignJWT

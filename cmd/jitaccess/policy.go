@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/callback"
 	"jitaccess/internal/channel/googlechat"
 	"jitaccess/internal/channel/slack"
 	"jitaccess/internal/channel/teams"
+	"jitaccess/internal/channel/webhook"
 	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/policy/cases"
@@ -215,7 +215,7 @@ func (p *policyCommand) unknown(ctx context.Context, file *policy.File) (policy.
 }
 
 // channelNames are those that there are in this version.
-var channelNames = []string{"mail", "pubsub", callback.Webhooks, slack.Channel, slack.Channel + ":", googlechat.Channel, teams.Channel}
+var channelNames = []string{"mail", "pubsub", webhook.Channel, slack.Channel, slack.Channel + ":", googlechat.Channel, teams.Channel}
 
 func (p *policyCommand) tell(path, prefix string, faults policy.Faults) {
 	for _, f := range faults {

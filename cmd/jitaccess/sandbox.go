@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"jitaccess/internal/config"
@@ -42,9 +43,9 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	case *google != "":
 		err = sandbox.ServeGoogle(ctx, *google, stdout)
 	case *pomerium:
-		err = tryPomerium(ctx, *address, *policyFile, stdout, stderr, log)
+		err = tryPomerium(ctx, *address, *policyFile, env, stdout, stderr, log)
 	default:
-		err = trySandbox(ctx, *address, *policyFile, stdout, stderr, log)
+		err = trySandbox(ctx, *address, *policyFile, env, stdout, stderr, log)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w; something else listens there, so take another port: --address localhost:8090 (make run ADDRESS=localhost:8090), "+
@@ -56,7 +57,7 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	return exitOK
 }
 
-func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr, log io.Writer) error {
+func trySandbox(ctx context.Context, address, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
 	s, err := sandbox.Start(ctx, sandbox.Options{Address: address, Log: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
 		return err
@@ -80,6 +81,7 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		}
 	}
 	environment := s.Environment()
+	listen(environment, env)
 	environment["POLICY"] = policyFile
 	// Google's own metadata client reads this one from the process.
 	if err := os.Setenv("GCE_METADATA_HOST", environment["GCE_METADATA_HOST"]); err != nil {
@@ -99,6 +101,13 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C). --log prints the service's log.\n%s", s.URL(),
 		howToWait(policyFile, s.URL()))
 	return s.Serve(handler)
+}
+
+// listen has webhooks go to a program of the visitor's, too.
+func listen(environment map[string]string, env func(string) string) {
+	for _, name := range []string{"WEBHOOK_URL", "WEBHOOK_SECRET"} {
+		environment[name] = strings.Trim(environment[name]+","+env(name), ",")
+	}
 }
 
 // howToWait says how an application asks and waits, for each application of a policy file that

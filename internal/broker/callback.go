@@ -76,15 +76,10 @@ func (b *Broker) tellAlso(ctx context.Context, caller access.Caller, notices []a
 	if b.memory() == nil {
 		bound = callTimeOnce
 	}
-	bounded, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
 	var calls sync.WaitGroup
 	for _, n := range notices {
 		if !n.Later {
-			calls.Go(func() {
-				receipts := b.through(bounded, n)
-				b.reckon(ctx, caller, n, receipts) // which is kept however long that took
-			})
+			calls.Go(func() { b.reckon(ctx, caller, n, b.through(ctx, bound, n)) })
 		}
 	}
 	calls.Wait()

@@ -206,6 +206,7 @@ func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id, origin 
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	notice := b.outcomeNotice(ctx, access.RequestWithdrawn, r, access.Decision{}, access.Window{}, origin)
+	notice.By = caller.By()
 	if r, _, err = b.intend(ctx, b.event(caller, access.RequestWithdrawn, r), notice); err != nil {
 		return r, nil, err
 	}

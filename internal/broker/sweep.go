@@ -100,54 +100,59 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 }
 
 // sweepOutbox sends people what they were not told, and then the others. One application has
-// no more of a sweep than people, so that what it does not answer keeps no other waiting.
+// no more of a sweep than people. What is told of one request is told in its order, and all else at the
+// same time, within the time of a sweep: neither an application that does not answer nor a channel
+// that hangs keeps others waiting.
 func (b *Broker) sweepOutbox(ctx context.Context, m Memory, most int, done *Swept) error {
 	messages, err := m.Take(ctx, b.c.Now(), sweepLease, most, false)
 	if err != nil {
 		return err
 	}
-	var mu sync.Mutex
-	send := func(message access.Message) {
-		told, left := b.send(ctx, message)
-		mu.Lock()
-		defer mu.Unlock()
-		done.Told, done.Left = done.Told+told, done.Left+left
-	}
-	for _, message := range messages {
-		send(message)
-	}
 	taken := most
 	if most >= SweepCount {
 		taken = callCount
 	}
-	if messages, err = m.Take(ctx, b.c.Now(), sweepLease, taken, true); err != nil {
+	others, err := m.Take(ctx, b.c.Now(), sweepLease, taken, true)
+	if err != nil {
 		return err
 	}
-	var calls sync.WaitGroup
-	to := map[string]int{}
+	of := map[string][]access.Message{} // by the request; of hints to applications, which have no order, each for itself
 	for _, message := range messages {
-		application := message.Notice.Request.Asking.Application
-		if message.Notice.Kind != access.NoticeChanged {
-			application = ""
+		key := cmp.Or(message.Notice.Request.ID, message.ID)
+		of[key] = append(of[key], message)
+	}
+	to := map[string]int{}
+	for _, message := range others {
+		key, application := message.Notice.Request.ID, ""
+		if message.Notice.Kind == access.NoticeChanged {
+			key, application = message.Notice.ID, message.Notice.Request.Asking.Application
 		}
-		switch to[application]++; {
-		case to[application] > most:
-			if m.Unsent(ctx, message, b.c.Now().Add(firstRetry)) != nil { // the lease ends
-				done.Left++
+		if to[application]++; to[application] <= most {
+			of[key] = append(of[key], message)
+		} else if m.Unsent(ctx, message, b.c.Now().Add(firstRetry)) != nil { // the lease ends
+			done.Left++
+		}
+	}
+	ends := b.c.Now().Add(sweepTime)
+	var mu sync.Mutex
+	var calls sync.WaitGroup
+	for _, queue := range of {
+		calls.Go(func() {
+			for _, message := range queue {
+				told, left := b.send(ctx, message, ends)
+				mu.Lock()
+				done.Told, done.Left = done.Told+told, done.Left+left
+				mu.Unlock()
 			}
-		case application != "":
-			calls.Go(func() { send(message) })
-		default: // of channels that hear of everything, one after the other
-			send(message)
-		}
+		})
 	}
 	calls.Wait()
 	return nil
 }
 
-// send tells what is in the outbox, unless it has nothing to say any more, and counts what was
+// send tells what is in the outbox, until a time, unless it has nothing to say any more, and counts what was
 // told and what is left.
-func (b *Broker) send(ctx context.Context, message access.Message) (told, left int) {
+func (b *Broker) send(ctx context.Context, message access.Message, ends time.Time) (told, left int) {
 	stale, err := b.stale(ctx, message.Notice)
 	if err != nil {
 		return 0, 1 // the lease ends
@@ -156,7 +161,11 @@ func (b *Broker) send(ctx context.Context, message access.Message) (told, left i
 		b.settle(ctx, message, nil)
 		return 0, 0
 	}
-	failed := b.through(ctx, b.homeward(message.Notice)).Failed()
+	most := ends.Sub(b.c.Now())
+	if most <= 0 {
+		return 0, 1 // the lease ends
+	}
+	failed := b.through(ctx, most, b.homeward(message.Notice)).Failed()
 	// An application that waits has nobody who would see that it was not told: how that began and
 	// ended is recorded.
 	if message.Notice.Kind == access.NoticeChanged && (message.Attempts == 0 || givenUp(message, failed, b.c.Now())) {

@@ -34,7 +34,7 @@ func families(t *testing.T) map[string][]string {
 	for _, status := range []int{400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503, 504} {
 		titles = append(titles, strconv.Itoa(status))
 	}
-	channels := []string{"mail", "slack", "googlechat", "teams"}
+	channels := []string{"mail", "slack", "googlechat", "teams", "webhook"}
 	kinds := []string{"projects", "folders", "organizations", "apps"}
 	for _, kind := range kinds {
 		if _, err := access.ParseResource(kind + "/1"); err != nil {
@@ -43,7 +43,7 @@ func families(t *testing.T) map[string][]string {
 	}
 	return map[string][]string{
 		"error.": append(errors, "violation"), "title.": titles, "unsaid.": unsaids, "kind.": kinds, "notice.kind.": kinds,
-		"channel.": append(channels, "pubsub", "webhook"), "review.said.": {string(access.Approve), string(access.Deny)},
+		"channel.": append(channels, "pubsub"), "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
 		"list.attestation.":      {string(access.SignedElsewhere), string(access.Altered), string(access.PartlyErased), string(access.Unlooked)},

@@ -78,6 +78,8 @@ type World struct {
 	Above    []access.Resource
 	AboveErr *access.Error
 
+	// Telling is called before somebody is told; may be nil.
+	Telling func(context.Context, access.Notice)
 	// Also are channels beside mail, which take everything.
 	Also []access.Channel
 
@@ -303,6 +305,9 @@ func (w *World) Channels() []access.Channel {
 
 // Notify implements broker.Notifier.
 func (w *World) Notify(ctx context.Context, n access.Notice) access.Receipts {
+	if w.Telling != nil {
+		w.Telling(ctx, n)
+	}
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	w.Told = append(w.Told, n)
