@@ -115,6 +115,7 @@ var routeCalls = []struct {
 	{route: "POST /v1/github/{app}", who: alice, body: dict{}, first: "none", second: "none"},
 	{route: "POST /v1/introspect", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "POST /v1/revoke", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /language", who: alice, form: url.Values{"language": {"de"}}, first: "none", second: "none"},
 	{route: "GET /passkeys", who: alice, first: "1 members.list", second: "none"},
 	{route: "POST /passkeys", who: alice, form: url.Values{}, refused: http.StatusForbidden, first: "1 groups.list", second: "1 groups.list"},
 	{route: "POST /passkeys/{id}/approve", who: alice, form: url.Values{"confirmed": {"1"}}, first: "none", second: "none"},

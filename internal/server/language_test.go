@@ -15,6 +15,7 @@ import (
 	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
+	"jitaccess/internal/words"
 	"jitaccess/internal/words/wordstest"
 )
 
@@ -109,6 +110,10 @@ func storyData(t *testing.T) []string {
 	// The longest names that are usual, and what is meant to harm.
 	data = append(data, "Cloud Spanner Database Reader with DataBoost", "Includes all permissions of the Database Reader role, and runs queries with Data Boost.",
 		"INC-204711: replication lags by an hour, and the runbook wants a look at the sessions", "cme-orders-prod")
+	data = append(data, extreme, extreme[:100])
+	for _, c := range words.Choices() {
+		data = append(data, c.Name)
+	}
 	// What applications and passkeys are called, and their people.
 	data = append(data, "deployer", "console", "https://deploy.example.com", "deploy.example.com", "hooks.example.com", "production-deploy",
 		"delete-database", "Delete a database", "M4AfE5Dk", "fDW4fJVX", "user:", "group:", "Laptop", "Phone", "Desk",
@@ -120,7 +125,7 @@ func storyData(t *testing.T) []string {
 	for _, r := range newCanned(t).resources {
 		data = append(data, r.Title)
 	}
-	for _, a := range []*account{newAccount(), failingAccount()} {
+	for _, a := range append(everyAccount().besides, newAccount(), failingAccount()) {
 		failures := []*notice.Failure{}
 		for _, set := range a.settings {
 			data = append(data, set.Name, set.Value, set.Variables)
@@ -143,7 +148,7 @@ func storyData(t *testing.T) []string {
 }
 
 // name is an address, a role or a resource.
-var name = regexp.MustCompile(`[a-z.]+@[a-z.]+|roles/[A-Za-z0-9.]+|(example\.com:)?(acme|legacy)-[a-z-]+`)
+var name = regexp.MustCompile(`[a-z0-9.]+@[a-z.]+|roles/[A-Za-z0-9.]+|(example\.com:)?(acme|legacy)-[a-z-]+`)
 
 // Scripts get their messages from the templates.
 func TestScriptsHaveNoWordsOfTheirOwn(t *testing.T) {

@@ -29,6 +29,8 @@ import (
 var (
 	update    = flag.Bool("update", false, "write the golden pages anew")
 	storybook = flag.String("storybook", "", "write every page in every state to this `folder`, to be opened in a browser")
+	// storybookLanguage is empty for English.
+	storybookLanguage = flag.String("language", "", "the `tag` of the language in which to write them")
 )
 
 // canned is a broker that answers what it is told, so that a page can be had in any
@@ -784,6 +786,12 @@ func TestStorybook(t *testing.T) {
 				s.set(c)
 			}
 			h, _ := serve(t, c, c.configure(t))
+			if *storybookLanguage != "" { // to be looked at; TestPagesSpeakEveryLanguage compares
+				r := storyRequest(s)
+				r.Header.Set("Accept-Language", *storybookLanguage)
+				writeStory(t, s.name, do(h, r).Body.String())
+				return
+			}
 			w := do(h, storyRequest(s))
 			if w.Code != s.code {
 				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
@@ -794,14 +802,19 @@ func TestStorybook(t *testing.T) {
 			if s.name == "home" {
 				compare(t, filepath.Join("testdata", "story", "frame.html"), w.Body.Bytes())
 			}
-			if *storybook != "" {
-				page := strings.NewReplacer(`"/assets/`, `"assets/`).Replace(w.Body.String())
-				writeFile(t, filepath.Join(*storybook, s.name+".html"), []byte(page))
-			}
+			writeStory(t, s.name, w.Body.String())
 		})
 	}
 	if *storybook != "" {
 		writeStorybook(t, names)
+	}
+}
+
+// writeStory writes a page into the folder that is to be opened in a browser, if there is one.
+func writeStory(t *testing.T, name, page string) {
+	t.Helper()
+	if *storybook != "" {
+		writeFile(t, filepath.Join(*storybook, name+".html"), []byte(strings.ReplaceAll(page, `"/assets/`, `"assets/`)))
 	}
 }
 

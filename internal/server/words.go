@@ -13,9 +13,6 @@ import (
 	"jitaccess/internal/words"
 )
 
-// languageOf is the language in which a request is answered.
-func (s *server) languageOf(*http.Request) *words.Language { return s.Language }
-
 // refusal puts an error about a resource into words; on is empty where there is none.
 func (s *server) refusal(r *http.Request, e *access.Error, on access.Resource) words.Refusal {
 	if role := e.Args["role"]; role != "" { // what it is called, in place of its name

@@ -29,6 +29,22 @@ func (l *Language) Series(names []string) string {
 	return all
 }
 
+// groupKey is the text between the thousands of a number.
+const groupKey = "number.group"
+
+// Number is a whole number with its thousands apart, from five digits on: years and what is
+// read at a glance stay as they are.
+func (l *Language) Number(n int) string {
+	digits := strconv.Itoa(n)
+	if n < 10000 && n > -10000 {
+		return digits
+	}
+	for at := len(digits) - 3; at > 0 && digits[at-1] != '-'; at -= 3 {
+		digits = digits[:at] + l.group + digits[at:]
+	}
+	return digits
+}
+
 // Person is for whom a request is: an address or, where nobody knows one, what an application
 // calls them.
 func (l *Language) Person(r access.Request) string {
@@ -82,7 +98,7 @@ func (l *Language) Relative(d time.Duration) string {
 	case d < time.Minute:
 		length = l.Text("duration.moment")
 	case d >= units[0].long:
-		length = l.Text(units[0].key, "count", int(d/units[0].long))
+		length = l.Text("relative.day", "count", int(d/units[0].long)) // some languages decline it after "in" and "ago"
 	}
 	return l.Text(form, "length", length)
 }
