@@ -8,7 +8,7 @@
     hour: "2-digit", minute: "2-digit", timeZoneName: "shortOffset",
   });
   // Where the day is today's, the time of day is enough.
-  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", timeZoneName: "shortOffset" });
+  const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", timeZoneName: "shortOffset" });
   // Messages come from the template, in the notation of package words: {name} and
   // {name, plural, one {# day} other {# days}}.
   const plural = new Intl.PluralRules(language);
@@ -35,7 +35,6 @@
     if (seconds <= 0 && seconds > -60) return words.now;
     return seconds < 0 ? say(words.ago, { length: length(-seconds) }) : say(words.in, { length: length(seconds) });
   };
-  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
   const show = () => {
     for (const t of document.querySelectorAll("time[datetime]")) {
       const at = new Date(t.dateTime);
