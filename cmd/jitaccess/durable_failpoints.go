@@ -80,9 +80,9 @@ func (h steppingHome) Put(ctx context.Context, w ledger.Write) error {
 	return h.Home.Put(ctx, w)
 }
 
-func (h steppingHome) Lease(ctx context.Context, id, from, to string) (bool, error) {
+func (h steppingHome) Lease(ctx context.Context, was ledger.Kept, to string) (bool, error) {
 	step("outbox: lease")
-	return h.Home.Lease(ctx, id, from, to)
+	return h.Home.Lease(ctx, was, to)
 }
 
 func (h steppingHome) Drop(ctx context.Context, id, lease string) error {

@@ -22,9 +22,13 @@ const (
 	callCount  = 15 * SweepCount
 )
 
-// sweepTime is after what time a sweep leaves the rest to the next one, which begins a minute
-// after it.
-const sweepTime = 45 * time.Second
+// sweepTime is after what time a sweep leaves the rest of what is due to the next one, which
+// begins a minute after it; outboxTime is after what time it leaves the rest of what is to be
+// told, once to people and once besides.
+const (
+	sweepTime  = 45 * time.Second
+	outboxTime = 20 * time.Second
+)
 
 // WriteCount is how much one sweep does at most that gives access: each takes some calls of the
 // provider, whose quota is spent sooner than this where it is small.
@@ -99,33 +103,40 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 	return done, err
 }
 
-// sweepOutbox sends people what they were not told, and then the others. One application has
-// no more of a sweep than people, so that what it does not answer keeps no other waiting.
+// sweepOutbox sends people what they were not told, and then the others, until outboxTime is
+// over for each. One application has no more of a sweep than people, so that what it does not
+// answer keeps no other waiting.
 func (b *Broker) sweepOutbox(ctx context.Context, m Memory, most int, done *Swept) error {
-	messages, err := m.Take(ctx, b.c.Now(), sweepLease, most, false)
-	if err != nil {
-		return err
-	}
+	rests := rests{until: map[string]time.Time{}}
 	var mu sync.Mutex
 	send := func(message access.Message) {
-		told, left := b.send(ctx, message)
+		told, left := b.send(ctx, message, &rests)
 		mu.Lock()
 		defer mu.Unlock()
 		done.Told, done.Left = done.Told+told, done.Left+left
 	}
-	for _, message := range messages {
-		send(message)
+	ends := b.c.Now().Add(outboxTime)
+	over := func() bool { return ctx.Err() != nil || !b.c.Now().Before(ends) }
+	for message, err := range m.Take(ctx, b.c.Now(), sweepLease, most, false) {
+		if err != nil {
+			return err
+		}
+		if send(message); over() {
+			break
+		}
 	}
 	taken := most
 	if most >= SweepCount {
 		taken = callCount
 	}
-	if messages, err = m.Take(ctx, b.c.Now(), sweepLease, taken, true); err != nil {
-		return err
-	}
 	var calls sync.WaitGroup
+	defer calls.Wait()
 	to := map[string]int{}
-	for _, message := range messages {
+	ends = b.c.Now().Add(outboxTime)
+	for message, err := range m.Take(ctx, b.c.Now(), sweepLease, taken, true) {
+		if err != nil {
+			return err
+		}
 		application := message.Notice.Request.Asking.Application
 		if message.Notice.Kind != access.NoticeChanged {
 			application = ""
@@ -133,38 +144,90 @@ func (b *Broker) sweepOutbox(ctx context.Context, m Memory, most int, done *Swep
 		switch to[application]++; {
 		case to[application] > most:
 			if m.Unsent(ctx, message, b.c.Now().Add(firstRetry)) != nil { // the lease ends
+				mu.Lock()
 				done.Left++
+				mu.Unlock()
 			}
 		case application != "":
 			calls.Go(func() { send(message) })
 		default: // of channels that hear of everything, one after the other
 			send(message)
 		}
+		if over() {
+			break
+		}
 	}
-	calls.Wait()
 	return nil
 }
 
+// rests are the channels that a sweep passes over, and until when: they have asked for a rest,
+// or taken all the time that there was for one message.
+type rests struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+// add keeps the channels that rest of those by which somebody could not be told. spent is
+// whether the telling took all its time.
+func (r *rests) add(failed access.Receipts, spent bool, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, each := range failed {
+		if until := restsUntil(each); until.After(now) {
+			r.until[each.Channel] = until
+		} else if spent {
+			r.until[each.Channel] = now.Add(firstRetry)
+		}
+	}
+}
+
+// all is the earliest end of those rests, where every channel rests by which a notice is left
+// to be told; otherwise zero.
+func (r *rests) all(n access.Notice) (first time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range n.Left {
+		until := r.until[t.Channel]
+		if until.IsZero() {
+			return until
+		}
+		if first.IsZero() || until.Before(first) {
+			first = until
+		}
+	}
+	return first
+}
+
 // send tells what is in the outbox, unless it has nothing to say any more, and counts what was
-// told and what is left.
-func (b *Broker) send(ctx context.Context, message access.Message) (told, left int) {
+// told and what is left. It takes tellTime at most, and does not wait for a channel that rests.
+func (b *Broker) send(ctx context.Context, message access.Message, rests *rests) (told, left int) {
+	settling := context.WithoutCancel(ctx) // what was told must not be told again
+	if until := rests.all(message.Notice); !until.IsZero() {
+		_, _ = timed(b, settling, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, b.memory().Unsent(ctx, message, until)
+		}) // or the lease ends
+		return 0, 1
+	}
 	stale, err := b.stale(ctx, message.Notice)
 	if err != nil {
 		return 0, 1 // the lease ends
 	}
 	if stale {
-		b.settle(ctx, message, nil)
+		b.settle(settling, message, nil)
 		return 0, 0
 	}
-	failed := b.through(ctx, b.homeward(message.Notice)).Failed()
+	telling, cancel := context.WithTimeout(ctx, tellTime)
+	defer cancel()
+	failed := b.through(telling, b.homeward(message.Notice)).Failed()
+	rests.add(failed, telling.Err() != nil, b.c.Now())
 	// An application that waits has nobody who would see that it was not told: how that began and
 	// ended is recorded.
 	if message.Notice.Kind == access.NoticeChanged && (message.Attempts == 0 || givenUp(message, failed, b.c.Now())) {
 		for _, u := range failed {
-			b.recordUntold(ctx, system, message.Notice, notTold(message.Notice, u))
+			b.recordUntold(settling, system, message.Notice, notTold(message.Notice, u))
 		}
 	}
-	if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
+	if len(b.settle(settling, message, failed)) > 0 || len(failed) > 0 {
 		return 0, 1
 	}
 	return 1, 0

@@ -45,8 +45,9 @@ type Home interface {
 	// the oldest first.
 	Waiting(ctx context.Context, by time.Time, max int, besides bool) ([]Kept, error)
 	Aside(ctx context.Context, max int) ([]Kept, error)
-	// Lease changes whose a message is, if it is still that of from, and says whether.
-	Lease(ctx context.Context, id, from, to string) (bool, error)
+	// Lease makes a message that of to, if it is still whose it was and was not tried since, and
+	// says whether.
+	Lease(ctx context.Context, was Kept, to string) (bool, error)
 	// Drop removes a message, and Delay keeps it for later and counts an attempt, nobody's
 	// then; both only where it is still that of lease. Without a time it is put aside; a
 	// notice that is not empty takes the place of what it was.

@@ -50,7 +50,7 @@ func TestARowOfOtherTypesKeepsNoOtherFromBeingRead(t *testing.T) {
 		if due, err := s.Due(t.Context(), c.Now(), access.Due{}, 20); err != nil || len(due) < 5 {
 			t.Errorf("%s: due %d, %v", edit, len(due), err)
 		}
-		if taken, err := s.Take(t.Context(), c.Now(), time.Minute, 20, false); err != nil || len(taken) < 1 {
+		if taken, err := taken(s.Take(t.Context(), c.Now(), time.Minute, 20, false)); err != nil || len(taken) < 1 {
 			t.Errorf("%s: taken %d, %v", edit, len(taken), err)
 		}
 		if _, _, err := s.Count(t.Context(), access.Listing{}); err != nil {

@@ -1,0 +1,185 @@
+package broker_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/policy"
+)
+
+// teller is a world whose telling a test watches: told is called first, with what it is told
+// within, and its receipts are the answer unless they are nil.
+type teller struct {
+	*world
+	told func(context.Context, access.Notice) access.Receipts
+}
+
+func (z *teller) Notify(ctx context.Context, n access.Notice) access.Receipts {
+	if z.told != nil {
+		if receipts := z.told(ctx, n); receipts != nil {
+			return receipts
+		}
+	}
+	return z.world.Notify(ctx, n)
+}
+
+// broker is an instance that tells by it.
+func (z *teller) broker() *broker.Broker {
+	return broker.New(broker.Config{Providers: []broker.Registration{z.Registration()}, Store: z.Ledger, Journal: z.world, Notifier: z,
+		Directory: z.world, Admins: z.Admins, Policy: policy.New(z.Settings), Origin: "https://jit.example.com",
+		Now: func() time.Time { return z.Clock }, Random: rand.Reader})
+}
+
+// cases are so many requests of somebody, of each of which a mail came back that the sweep is to
+// tell of.
+func (z *teller) cases(t *testing.T, count int) (ids []string) {
+	t.Helper()
+	b := z.broker()
+	for i := range count {
+		a := ask()
+		a.Justification = fmt.Sprint("case ", i)
+		asked, err := b.Ask(t.Context(), caller(ana), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known, err := b.Bounced(t.Context(), asked.Ref, noMailbox(ben)); !known || err != nil {
+			t.Fatal(known, err)
+		}
+		ids = append(ids, asked.Ref)
+	}
+	z.Forget()
+	return ids
+}
+
+// What the sweep tells has as much time as what an action tells, whatever time the sweep has.
+func TestTheSweepTellsWithinATime(t *testing.T) {
+	w, _ := withLedger(t)
+	z := &teller{world: w}
+	z.cases(t, 1)
+	told := 0
+	z.told = func(ctx context.Context, _ access.Notice) access.Receipts {
+		told++
+		if end, ends := ctx.Deadline(); !ends || time.Until(end) > 10*time.Second {
+			t.Errorf("told until %v, %t", end, ends)
+		}
+		return nil
+	}
+	if swept(t, z.broker()); told != 1 {
+		t.Errorf("told %d times", told)
+	}
+}
+
+// A channel that takes its time takes no more than some of one sweep's. What is left is nobody's:
+// another instance sends it at once, and nobody hears anything twice.
+func TestASweepThatTellsSlowlyLeavesTheRest(t *testing.T) {
+	w, _ := withLedger(t)
+	z := &teller{world: w}
+	z.cases(t, 6)
+	other, began, others := z.broker(), w.Clock, false
+	z.told = func(context.Context, access.Notice) access.Receipts {
+		if !others {
+			w.Clock = w.Clock.Add(10 * time.Second)
+		}
+		return nil
+	}
+	if done := swept(t, z.broker()); done.Told != 2 || w.Clock.Sub(began) > 30*time.Second {
+		t.Errorf("%+v in %v", done, w.Clock.Sub(began))
+	}
+	others = true
+	if done := swept(t, other); done.Told != 4 {
+		t.Errorf("the other: %+v", done)
+	}
+	ids := map[string]int{}
+	for _, n := range w.Told {
+		ids[n.ID]++
+	}
+	if len(ids) != 6 || len(w.Told) != 6 {
+		t.Errorf("told %d of %d notices", len(w.Told), len(ids))
+	}
+}
+
+// Another instance that sweeps meanwhile, for however long the first is busy with one message,
+// takes each of the others once.
+func TestNothingIsToldTwiceWhileOneIsToldSlowly(t *testing.T) {
+	w, _ := withLedger(t)
+	z := &teller{world: w}
+	z.cases(t, 6)
+	quick := &teller{world: w}
+	other, busy := quick.broker(), false
+	z.told = func(context.Context, access.Notice) access.Receipts {
+		if busy {
+			return nil
+		}
+		busy = true
+		for range 4 {
+			w.Clock = w.Clock.Add(time.Minute)
+			swept(t, other)
+		}
+		return nil
+	}
+	swept(t, z.broker())
+	if len(w.Told) != 6 {
+		t.Errorf("told %d times", len(w.Told))
+	}
+}
+
+// resting is the error of a channel that wants a rest.
+type resting struct{ until time.Time }
+
+func (resting) Error() string           { return "too many" }
+func (r resting) RestsUntil() time.Time { return r.until }
+
+// A channel that asks for a rest is not asked before its end, and keeps nothing of the others
+// waiting.
+func TestAChannelThatRestsIsAskedAfterItsRest(t *testing.T) {
+	w, _ := withLedger(t)
+	z := &teller{world: w}
+	z.cases(t, 3)
+	rests, asked := w.Clock.Add(10*time.Minute), 0
+	z.told = func(_ context.Context, n access.Notice) access.Receipts {
+		if len(n.Left) == 0 || n.Left[0].Channel == "chat" {
+			if asked++; w.Clock.Before(rests) {
+				return access.Receipts{{Channel: "chat", Err: resting{rests}}}
+			}
+			return access.Receipts{{Channel: "chat"}}
+		}
+		return nil
+	}
+	if swept(t, z.broker()); asked != 3 { // of each it has to be seen by which channels it goes
+		t.Errorf("asked %d times", asked)
+	}
+	for range 9 {
+		w.Clock = w.Clock.Add(time.Minute)
+		if swept(t, z.broker()); asked != 3 {
+			t.Fatalf("asked at %v, while it rests", w.Clock.Sub(rests))
+		}
+	}
+	w.Clock = rests.Add(time.Second)
+	if done := swept(t, z.broker()); asked != 6 || done.Told != 3 {
+		t.Errorf("asked %d times, %+v", asked, done)
+	}
+	// One that has asked for a rest, or took all the time there was, is passed over in that sweep.
+	z.cases(t, 3)
+	z.told = func(context.Context, access.Notice) access.Receipts {
+		return access.Receipts{{Channel: "chat", Err: errors.New("down")}}
+	}
+	swept(t, z.broker())
+	w.Clock, asked = w.Clock.Add(time.Minute), 0
+	z.told = func(context.Context, access.Notice) access.Receipts {
+		asked++
+		return access.Receipts{{Channel: "chat", Err: resting{w.Clock.Add(5 * time.Minute)}}}
+	}
+	if swept(t, z.broker()); asked != 1 {
+		t.Errorf("asked %d times in a sweep", asked)
+	}
+	w.Clock = w.Clock.Add(4 * time.Minute)
+	if swept(t, z.broker()); asked != 1 {
+		t.Error("those that were passed over were tried while it rests")
+	}
+}
