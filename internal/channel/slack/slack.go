@@ -161,7 +161,8 @@ func (t *telling) standing() bool {
 
 // answers are the kinds that are told as an answer to what was sent before.
 func (t *telling) answers() bool {
-	return slices.Contains([]access.NoticeKind{access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding}, t.n.Kind)
+	return t.n.Kind == access.NoticeBounced ||
+		slices.Contains([]access.NoticeKind{access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding}, t.n.Kind)
 }
 
 func (t *telling) tell(ctx context.Context) access.Receipts {
