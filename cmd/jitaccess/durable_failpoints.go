@@ -90,9 +90,9 @@ func (h steppingHome) Drop(ctx context.Context, id, lease string) error {
 	return h.Home.Drop(ctx, id, lease)
 }
 
-func (h steppingHome) Delay(ctx context.Context, id, lease string, due time.Time, notice []byte) error {
+func (h steppingHome) Delay(ctx context.Context, k ledger.Kept, due time.Time) error {
 	step("outbox: delay")
-	return h.Home.Delay(ctx, id, lease, due, notice)
+	return h.Home.Delay(ctx, k, due)
 }
 
 func (h steppingHome) EndSession(ctx context.Context, id string, until, now time.Time) error {

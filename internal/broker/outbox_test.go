@@ -183,3 +183,44 @@ func TestAChannelThatRestsIsAskedAfterItsRest(t *testing.T) {
 		t.Error("those that were passed over were tried while it rests")
 	}
 }
+
+// However much of one person cannot be told, and however long, another's notice is told by the
+// next sweep.
+func TestOnePersonKeepsNobodysNoticesWaiting(t *testing.T) {
+	w, _ := withLedger(t)
+	z := &teller{world: w}
+	b := z.broker()
+	victim := ask()
+	victim.Reviewers = []string{"cho@example.com"}
+	theirs, err := b.Ask(t.Context(), caller(ben), victim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z.told = func(_ context.Context, n access.Notice) access.Receipts {
+		if n.Request.Principal == ana {
+			return access.Receipts{{To: "group@example.com", Channel: "chat", Err: errors.New("users_not_found")}}
+		}
+		return nil
+	}
+	for i := range 120 {
+		a := ask()
+		a.Justification = fmt.Sprint("case ", i)
+		if _, err := b.Ask(t.Context(), caller(ana), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Clock = w.Clock.Add(2 * time.Minute)
+	w.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("down")}}
+	if known, err := b.Bounced(t.Context(), theirs.Ref, noMailbox(cho)); !known || err != nil {
+		t.Fatal(known, err)
+	}
+	w.Forget()
+	if swept(t, b); len(w.Told) != 1 {
+		t.Errorf("told %d of ben's at first", len(w.Told))
+	}
+	w.Clock = w.Clock.Add(2 * time.Minute) // all of ana's is due again, and was before ben's
+	w.Undelivered = nil
+	if swept(t, b); len(w.Told) != 2 {
+		t.Errorf("told %d of ben's then", len(w.Told))
+	}
+}

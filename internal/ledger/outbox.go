@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -63,7 +64,7 @@ func (s *Store) Take(ctx context.Context, by time.Time, lease time.Duration, max
 			}
 			notice, err := decodeNotice(kept.Notice)
 			if err != nil { // nobody can send it, and it must keep no other waiting
-				if s.c.Home.Delay(ctx, kept.ID, mine, time.Time{}, nil) == nil && s.c.PutAside != nil {
+				if s.c.Home.Delay(ctx, Kept{ID: kept.ID, Lease: mine}, time.Time{}) == nil && s.c.PutAside != nil {
 					s.c.PutAside(Unreadable{kept.ID, kept.Request, kept.Made, err})
 				}
 				continue
@@ -190,12 +191,28 @@ func (s *Store) Sent(ctx context.Context, m access.Message) error {
 
 // Unsent implements broker.Memory.
 func (s *Store) Unsent(ctx context.Context, m access.Message, again time.Time) error {
-	var notice []byte
+	k := Kept{ID: m.ID, Lease: m.Lease}
 	if m.Notice.Left != nil {
 		var err error
-		if notice, err = encodeNotice(m.Notice); err != nil {
+		if k.Notice, err = encodeNotice(m.Notice); err != nil {
 			return access.AsError(err)
 		}
+		k.Channels = channelsOf(m.Notice)
 	}
-	return unavailable(s.c.Home.Delay(ctx, m.ID, m.Lease, again, notice))
+	return unavailable(s.c.Home.Delay(ctx, k, again))
+}
+
+// whose is on whose account a notice is told: of who asked, or did it.
+func whose(n access.Notice) string {
+	if a := n.Request.Asking.Application; a != "" {
+		return string(access.OfApplication(a))
+	}
+	return string(cmp.Or(n.Request.Principal, n.Change.By))
+}
+
+// channelsOf are the channels that are left to tell a notice.
+func channelsOf(n access.Notice) string {
+	names := access.Each(n.Left, func(t access.Target) string { return t.Channel })
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " ")
 }

@@ -329,7 +329,8 @@ func keptOf(notices []access.Notice, request string, at time.Time) (kept []Kept,
 		if n.Later {
 			lease = ""
 		}
-		kept = append(kept, Kept{ID: n.ID, Request: request, Notice: notice, Made: at, Due: at, Lease: lease})
+		kept = append(kept, Kept{ID: n.ID, Request: request, Notice: notice, Made: at, Due: at, Lease: lease, Person: whose(n),
+			Channels: channelsOf(n)})
 	}
 	return kept, nil
 }

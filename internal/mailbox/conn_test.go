@@ -29,6 +29,7 @@ func TestListsInWhatAServerSays(t *testing.T) {
 		"* 1 FETCH(UID 1 BODY[] {1}\r\n\" BODYSTRUCTURE " + deep:                       false,
 		"* 1 FETCH (UID 1 BODY[] {1}\n\" BODYSTRUCTURE " + deep:                        false,
 		"* 1 FETCH (UID 1 BODY[] {1} \r\n\" BODYSTRUCTURE " + deep:                     false,
+		"* 1 FETCH (UID 1 BODY[] {37}" + hidden[1:] + " BODYSTRUCTURE " + deep:         false,
 		"* LIST () \"/\" \"x" + hidden + "\"\r\n* 1 FETCH (BODYSTRUCTURE " + deep:      false,
 		"* LIST () \"/\" {50}" + hidden + "         \r\n* 1 FETCH (" + deep:            false,
 		"* LIST () \"/\" {50} " + hidden + "         \r\n* 1 FETCH (" + deep:           false,

@@ -38,6 +38,7 @@ var memory = []struct {
 	{"what is due is told, the longest due first", due},
 	{"notices are kept with what was recorded, and not with what was not", notices},
 	{"the action itself sends first, and others what it could not", leases},
+	{"messages have turns, by the channels that are left and whose they are", turns},
 	{"what others have tried since is not taken", triedSince},
 	{"of those who take at the same time each gets others", takers},
 	{"what could not be sent is sent later", unsent},
@@ -796,6 +797,42 @@ func leases(t *testing.T, f Fixture, again broker.Memory) {
 	}
 	if err := again.Sent(context.Background(), got[0]); err != nil {
 		t.Error(err)
+	}
+}
+
+// turns: however much somebody, or a channel, has waiting, others come in between.
+func turns(t *testing.T, f Fixture, again broker.Memory) {
+	i := 0
+	for _, waits := range []struct {
+		whose   access.Principal
+		channel string
+		count   int
+	}{{"ana@example.com", "chat", 300}, {"ben@example.com", "chat", 2}, {"ana@example.com", "mail", 2}, {"cho@example.com", "chat", 1}, {"cho@example.com", "", 1}} {
+		for range waits.count {
+			r := f.request(i)
+			r.Principal = waits.whose
+			n := f.notice(r, fmt.Sprintf("%03d %s %s", i, waits.whose[:3], waits.channel))
+			_, err := f.Store.Commit(context.Background(), f.event(r, access.RequestMade), []access.Notice{n})
+			if waits.channel != "" {
+				n.Left = []access.Target{{Channel: waits.channel, To: "x@example.com"}, {Channel: waits.channel, To: "y@example.com"}}
+			}
+			if err == nil {
+				err = f.memory().Unsent(context.Background(), access.Message{ID: n.ID, Lease: n.ID, Notice: n}, f.Now())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Advance(time.Second)
+			i++
+		}
+	}
+	var got []string
+	for _, message := range take(t, again, f.Now())[:10] {
+		got = append(got, message.ID[4:])
+	}
+	want := []string{"ana chat", "ana mail", "cho ", "ben chat", "ana mail", "cho chat", "ana chat", "ben chat", "ana chat", "ana chat"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -96,7 +96,7 @@ func TestMessagesThatNobodyCanReadArePutAside(t *testing.T) {
 			home.exec(t, "UPDATE outbox SET lease = ''")
 			var rows []string
 			for i := range many {
-				rows = append(rows, fmt.Sprintf("('bad%03d', '%s', 'not a notice', 1, 1, 0, '')", i, pending))
+				rows = append(rows, fmt.Sprintf("('bad%03d', '%s', 'not a notice', 1, 1, 0, '', '', '')", i, pending))
 			}
 			home.exec(t, "INSERT INTO outbox VALUES "+strings.Join(rows, ", "))
 			var told []string
@@ -134,7 +134,7 @@ func TestMessagesThatNobodyCanReadArePutAside(t *testing.T) {
 			if err != nil || len(all) != many || all[7].ID != "bad007" || all[7].Err != nil || all[8].Err == nil {
 				t.Fatalf("%d, %+v, %v", len(all), all[7], err)
 			}
-			if err := home.Delay(t.Context(), "bad007", "", c.Now(), nil); err != nil {
+			if err := home.Delay(t.Context(), ledger.Kept{ID: "bad007"}, c.Now()); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := taken(s.Take(t.Context(), c.Now(), 5*time.Minute, 20, false)); err != nil || len(got) != 1 || got[0].ID != "bad007" {
@@ -269,17 +269,17 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	for name, open := range riggedHomes {
 		t.Run(name, func(t *testing.T) {
 			home := open(t)
-			for newer, usable := range map[int]bool{7: true, 8: false} {
+			for newer, usable := range map[int]bool{8: true, 9: false} {
 				home.exec(t, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true)", newer))
 				err := home.Migrate(t.Context())
 				var want relational.NewerError
-				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 8 || !strings.Contains(err.Error(), "newer version")) {
+				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 9 || !strings.Contains(err.Error(), "newer version")) {
 					t.Errorf("schema %d: %v", newer, err)
 				}
 				if !usable {
 					break
 				}
-				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 8")
+				home.exec(t, "DELETE FROM goose_db_version WHERE version_id = 9")
 			}
 		})
 	}
