@@ -224,3 +224,62 @@ func TestOnePersonKeepsNobodysNoticesWaiting(t *testing.T) {
 		t.Errorf("told %d of ben's then", len(w.Told))
 	}
 }
+
+// What only the sweep tells, and what an action could not, leaves a trace: the log has how it began
+// and that it was given up, and the request that.
+func TestWhatCannotBeToldLeavesATrace(t *testing.T) {
+	w, store := withLedger(t)
+	z := &teller{world: w}
+	id := z.cases(t, 1)[0]
+	z.told = func(_ context.Context, n access.Notice) access.Receipts {
+		if n.Kind == access.NoticeBounced {
+			return access.Receipts{{To: ana, Channel: "mail", Err: errors.New("550 no such user")}}
+		}
+		return nil
+	}
+	before, err := store.Open(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if swept(t, z.broker()); w.Actions() != "notice failed" {
+		t.Errorf("at first: %q", w.Actions())
+	}
+	for range 30 {
+		w.Clock = w.Clock.Add(time.Hour)
+		swept(t, z.broker())
+	}
+	if w.Actions() != "notice failed, lapsed, notice given up" {
+		t.Errorf("then: %q", w.Actions())
+	}
+	events, err := store.History(t.Context(), id)
+	last := events[len(events)-1]
+	if e := access.AsError(last.Err); err != nil || last.Action != access.NoticeGivenUp || e == nil || e.Code != access.CodeNotDelivered ||
+		e.Args["recipient"] != string(ana) {
+		t.Errorf("%+v, %v", last, err)
+	}
+	if r, err := store.Open(t.Context(), id); err != nil || r.State != access.Lapsed || r.FullDigest() != before.FullDigest() {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// That it was given up keeps nobody from deciding on what they see.
+func TestWhatWasGivenUpKeepsNobodyFromDeciding(t *testing.T) {
+	w, store := withLedger(t)
+	b := w.Broker()
+	asked, err := b.Ask(t.Context(), caller(ana), ask())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := store.Open(t.Context(), asked.Ref)
+	if err == nil {
+		_, err = store.Commit(t.Context(), access.Event{Action: access.NoticeGivenUp, At: w.Clock, Request: r,
+			Err: &access.Error{Kind: access.Unavailable, Code: access.CodeNotDelivered}}, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Commit(t.Context(), access.Event{Action: access.RequestWithdrawn, At: w.Clock, Caller: caller(ana), Request: r}, nil)
+	if err != nil || state(t, store, asked.Ref) != access.Withdrawn {
+		t.Errorf("%v, %q", err, state(t, store, asked.Ref))
+	}
+}

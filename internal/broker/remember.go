@@ -81,7 +81,8 @@ func givenUp(m access.Message, failed access.Receipts, now time.Time) bool {
 
 // settle takes a message out of the outbox that everybody was told, and leaves one there
 // for later that somebody was not, who may get it twice then, with the same Message-ID.
-// After a day it is given up, a callback after an hour; that it failed stands in the journal.
+// After a day it is given up, a callback after an hour; that it failed stands in the journal, and that
+// it was given up with the request.
 func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Receipts) []*access.Error {
 	if b.memory() == nil || m.ID == "" {
 		return nil

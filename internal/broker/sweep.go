@@ -220,11 +220,15 @@ func (b *Broker) send(ctx context.Context, message access.Message, rests *rests)
 	defer cancel()
 	failed := b.through(telling, b.homeward(message.Notice)).Failed()
 	rests.add(failed, telling.Err() != nil, b.c.Now())
-	// An application that waits has nobody who would see that it was not told: how that began and
-	// ended is recorded.
-	if message.Notice.Kind == access.NoticeChanged && (message.Attempts == 0 || givenUp(message, failed, b.c.Now())) {
+	// Nobody sees that it was not told: how that began, unless an action has recorded it, and ended
+	// is recorded.
+	did := access.NoticeFailed
+	if message.Notice.Kind != access.NoticeChanged && givenUp(message, failed, b.c.Now()) {
+		did = access.NoticeGivenUp
+	}
+	if message.Attempts == 0 || givenUp(message, failed, b.c.Now()) {
 		for _, u := range failed {
-			b.recordUntold(settling, system, message.Notice, notTold(message.Notice, u))
+			b.recordUntold(settling, system, did, message.Notice, notTold(message.Notice, u))
 		}
 	}
 	if len(b.settle(settling, message, failed)) > 0 || len(failed) > 0 {

@@ -183,7 +183,7 @@ func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Noti
 	}
 	for _, u := range failed {
 		warning := notTold(n, u)
-		warnings = append(append(warnings, warning), b.recordUntold(ctx, caller, n, warning)...)
+		warnings = append(append(warnings, warning), b.recordUntold(ctx, caller, access.NoticeFailed, n, warning)...)
 	}
 	return warnings
 }
@@ -202,8 +202,9 @@ func notTold(n access.Notice, u access.Receipt) *access.Error {
 }
 
 // recordUntold records that somebody could not be told. The warnings are that it could not be.
-func (b *Broker) recordUntold(ctx context.Context, caller access.Caller, n access.Notice, why *access.Error) []*access.Error {
-	event := b.event(caller, access.NoticeFailed, n.Request)
+func (b *Broker) recordUntold(ctx context.Context, caller access.Caller, did access.Action, n access.Notice,
+	why *access.Error) []*access.Error {
+	event := b.event(caller, did, n.Request)
 	event.Err = why
 	_, unrecorded, _ := b.commit(ctx, event)
 	return unrecorded

@@ -58,6 +58,7 @@ var eventWords = map[access.Action]struct{ key, tone string }{
 	access.Reminded:         {"event.reminded", ""},
 	access.Escalated:        {"event.escalated", ""},
 	access.MailBounced:      {"event.bounced", "bad"},
+	access.NoticeGivenUp:    {"event.not-told", "bad"},
 }
 
 // lively are the states in which something may happen that whoever looks waits for.
