@@ -208,17 +208,17 @@ func (b *Broker) send(ctx context.Context, message access.Message, rests *rests)
 		}) // or the lease ends
 		return 0, 1
 	}
-	stale, err := b.stale(ctx, message.Notice)
+	notice, any, err := b.still(ctx, message.Notice)
 	if err != nil {
 		return 0, 1 // the lease ends
 	}
-	if stale {
+	if !any {
 		b.settle(settling, message, nil)
 		return 0, 0
 	}
 	telling, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
-	failed := b.through(telling, b.homeward(message.Notice)).Failed()
+	failed := b.through(telling, b.homeward(notice)).Failed()
 	rests.add(failed, telling.Err() != nil, b.c.Now())
 	// Nobody sees that it was not told: how that began, unless an action has recorded it, and ended
 	// is recorded.

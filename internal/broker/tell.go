@@ -147,7 +147,7 @@ func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 }
 
 // through tells through all channels. One that changes what it sent before hears what that
-// was, and what it sends now is remembered. A memory that is out of reach costs no more than
+// was, unless Earlier says that there is nothing to change, and what it sends now is remembered. A memory that is out of reach costs no more than
 // that something is sent anew.
 func (b *Broker) through(ctx context.Context, n access.Notice) access.Receipts {
 	updates := map[string]bool{}
@@ -159,7 +159,9 @@ func (b *Broker) through(ctx context.Context, n access.Notice) access.Receipts {
 	if len(updates) == 0 || n.Request.ID == "" { // what was sent is known by requests
 		return b.c.Notifier.Notify(ctx, n)
 	}
-	n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })
+	if n.Earlier == nil {
+		n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })
+	}
 	receipts := b.c.Notifier.Notify(ctx, n)
 	changeable := slices.DeleteFunc(slices.Clone(receipts), func(r access.Receipt) bool {
 		known := func(e access.Receipt) bool { return e.Channel == r.Channel && e.Ref == r.Ref }
