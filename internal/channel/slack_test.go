@@ -219,7 +219,7 @@ func TestSlackKeepsToOneMessageASecond(t *testing.T) {
 	for i := range 20 {
 		n := asked()
 		n.Request.ID = fmt.Sprintf("mpa-%016d", i)
-		if failed := c.Notify(t.Context(), n).Failed(); len(failed) > 0 {
+		if failed := c.Notify(within(t), n).Failed(); len(failed) > 0 {
 			t.Fatalf("%d: %v", i, failed)
 		}
 	}
@@ -297,7 +297,7 @@ func TestGoogleChatKeepsThreadsAndPostsNothingTwice(t *testing.T) {
 	for i := range 80 {
 		n := asked(ben)
 		n.ID = fmt.Sprintf("M%d", i)
-		if failed := c.Notify(t.Context(), n).Failed(); len(failed) > 0 {
+		if failed := c.Notify(within(t), n).Failed(); len(failed) > 0 {
 			t.Fatalf("%d: %v", i, failed)
 		}
 	}

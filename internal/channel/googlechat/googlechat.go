@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -48,8 +47,7 @@ type Space struct {
 	caller  channel.Caller
 	history notice.History
 
-	mutex sync.Mutex
-	pace  *rate.Limiter
+	pace *rate.Limiter
 }
 
 // Google takes 60 messages a minute in a space, of all its apps together: these are as many
@@ -108,7 +106,7 @@ func (s *Space) post(ctx context.Context, m message, id string) (name string, er
 	if err != nil {
 		return "", s.caller.NoSecret(err)
 	}
-	if err := s.caller.Wait(ctx, s.delay()); err != nil {
+	if err := s.caller.Turn(ctx, s.pace); err != nil {
 		return "", err
 	}
 	address, secrets, err := s.address(kept, id)
@@ -124,14 +122,6 @@ func (s *Space) post(ctx context.Context, m message, id string) (name string, er
 		return "", s.caller.Broken(answer, secrets...)
 	}
 	return created.Name, nil
-}
-
-// delay is how long a message has to wait.
-func (s *Space) delay() time.Duration {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	now := s.c.Now()
-	return s.pace.ReserveN(now, 1).DelayFrom(now)
 }
 
 // path is that of a webhook of a space.

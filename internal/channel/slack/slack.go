@@ -255,7 +255,7 @@ func (t *telling) change(ctx context.Context, target string, m message) error {
 }
 
 func (s *Slack) post(ctx context.Context, target, conversation string, m message) (ref, error) {
-	if err := s.caller.Wait(ctx, s.pace(conversation)); err != nil {
+	if err := s.caller.Turn(ctx, s.pace(conversation)); err != nil {
 		return ref{}, err
 	}
 	m.Conversation, m.previews = conversation, &previews{}
@@ -273,8 +273,8 @@ const (
 	maxPaces  = 1000
 )
 
-// pace is how long a message to a conversation has to wait.
-func (s *Slack) pace(conversation string) time.Duration {
+// pace is that of a conversation.
+func (s *Slack) pace(conversation string) *rate.Limiter {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	l := s.paces[conversation]
@@ -285,8 +285,7 @@ func (s *Slack) pace(conversation string) time.Duration {
 		l = rate.NewLimiter(perSecond, atOnce)
 		s.paces[conversation] = l
 	}
-	now := s.c.Now()
-	return l.ReserveN(now, 1).DelayFrom(now)
+	return l
 }
 
 // userAge is for how long somebody's id is remembered, and maxUsers how many are.
