@@ -52,8 +52,8 @@ type Writer struct {
 	Provider func(access.Resource) string
 	// Immediate is whether what is written for a resource holds at once; nil is: of none.
 	Immediate func(access.Resource) bool
-	// Reasonless leaves out what people wrote, and what an application sent: reasons,
-	// comments, titles.
+	// Reasonless leaves out what people wrote, what an application sent, and what a mail says:
+	// reasons, comments, titles, names of passkeys, who a subject is.
 	Reasonless bool
 }
 
@@ -115,7 +115,7 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window, w.text("notice.length", "length", w.length(n.Window.Length()))), w.why(r))
 	case access.NoticeSelfApproved:
 		facts.Heading, facts.Button = w.text("notice.self-approved"), w.text("notice.button")
-		facts.Intro = w.text("notice.self-approved.intro", "principal", w.Language.Person(r), "resource", w.resource(r.Resource))
+		facts.Intro = w.text("notice.self-approved.intro", "principal", w.person(r), "resource", w.resource(r.Resource))
 		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window, w.text("notice.length", "length", w.length(n.Window.Length()))), w.reason(r))
 	case access.NoticeHappened:
 		w.happened(&facts, n)
@@ -297,6 +297,9 @@ func (w Writer) stands(granted access.Window, length string) []Row {
 // bounced tells what a mail says of another one. Of what was sent nothing else is in it.
 func (w Writer) bounced(facts *Facts, n access.Notice) {
 	r, b := n.Request, n.Bounce
+	if w.Reasonless { // anybody may have written it
+		b = access.Bounce{}
+	}
 	to := cmp.Or(plain(string(b.To), maxUserText), w.text("notice.bounced.somebody"))
 	facts.Heading, facts.Button = w.text("notice.bounced"), w.text("notice.button")
 	if r.Asking.IsZero() {
@@ -410,6 +413,14 @@ func (w Writer) why(r access.Request) []Row {
 		rows = append(rows, w.row("notice.asked", w.Language.Series(asked)))
 	}
 	return append(rows, w.reason(r)...)
+}
+
+// person is whom a request is for.
+func (w Writer) person(r access.Request) string {
+	if w.Reasonless && r.Asking.Unlinked {
+		return w.text("notice.asking.somebody", "application", r.Asking.Application)
+	}
+	return w.Language.Person(r)
 }
 
 // reason is left out where it is the title, which stands above it.
