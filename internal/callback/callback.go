@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"jitaccess/internal/outbound"
 )
 
 // Message is what is sent.
@@ -51,7 +53,7 @@ func (s Sender) Send(ctx context.Context, m Message) error {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, m.URL, bytes.NewReader(m.Body))
 	if err != nil {
-		return err
+		return outbound.WithoutAddress(err)
 	}
 	at := strconv.FormatInt(s.Now().Unix(), 10)
 	var signatures []string
@@ -65,7 +67,7 @@ func (s Sender) Send(ctx context.Context, m Message) error {
 	request.Header.Set("Webhook-Signature", strings.Join(signatures, " "))
 	response, err := s.Client.Do(request)
 	if err != nil {
-		return err
+		return outbound.WithoutAddress(err) // its path may be a secret
 	}
 	response.Body.Close() // nothing in it counts
 	switch code := response.StatusCode; {
