@@ -27,7 +27,8 @@ const (
 func withChats(t *testing.T, remembers bool, environment map[string]string) (*world, *chat.Chats) {
 	t.Helper()
 	chats := chat.New(chat.Options{Now: time.Now, People: []string{alice, bob, carol}, Channels: []string{"access", "ops"},
-		SlackToken: slackToken, SpaceKey: "CANARY-token", WorkflowSignature: "CANARY-signature"})
+		SlackToken: slackToken, SpaceKey: "CANARY-token", WorkflowSignature: "CANARY-signature",
+		WebhookKey: []byte(strings.Repeat("w", 32))})
 	server := httptest.NewServer(chats.Handler())
 	t.Cleanup(server.Close)
 	w := newWorld(t, surroundings{})

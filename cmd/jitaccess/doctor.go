@@ -32,20 +32,29 @@ import (
 func runDoctor(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	flags := newFlags("doctor", stderr)
 	service := serviceFlag(flags)
-	var to access.Principal
-	flags.Func("send-test-mail", "send a mail to this `address`, and report each step", func(address string) (err error) {
-		to, err = access.ParsePrincipal(address)
-		return err
-	})
+	var to recipients
+	flags.Func("send-test-mail", "send a mail to this `address`, and report each step", into(&to.mail))
+	flags.Func("send-test-messages", "send a message by every chat and webhook, in Slack to whom has this `address` too, and report each step",
+		into(&to.messages))
 	if !parsed(flags, args, stderr) {
 		return exitUsage
 	}
 	return examine(ctx, asService(env, *service), to, nil, stdout)
 }
 
+// recipients are who gets a test mail, and test messages; empty is nobody.
+type recipients struct{ mail, messages access.Principal }
+
+func into(p *access.Principal) func(string) error {
+	return func(address string) (err error) {
+		*p, err = access.ParsePrincipal(address)
+		return err
+	}
+}
+
 // examine reports to out. roots are whom the mail server's certificate may come
 // from; nil is the system's.
-func examine(ctx context.Context, env func(string) string, to access.Principal, roots *x509.CertPool, out io.Writer) int {
+func examine(ctx context.Context, env func(string) string, to recipients, roots *x509.CertPool, out io.Writer) int {
 	code := exitOK
 	report := func(f doctor.Finding) {
 		if f.Status == doctor.Broken {
@@ -89,10 +98,14 @@ func examine(ctx context.Context, env func(string) string, to access.Principal, 
 	}
 	dc := doctor.Config{
 		Settings: c, Secret: google.secret, Mailer: mailer,
-		Mailbox: box, Words: inWords, SendTo: to, Now: time.Now, Origin: hosts(c, platform).Origin,
+		Mailbox: box, Words: inWords, SendTo: to.mail, MessageTo: to.messages, Now: time.Now, Origin: hosts(c, platform).Origin,
 	}
-	for _, each := range newChats(c, google, wallClock) {
-		dc.Chats = append(dc.Chats, each)
+	told, err := newChannels(c, google, wallClock)
+	if err != nil {
+		return broken("channels", err, "")
+	}
+	for _, each := range told {
+		dc.Channels = append(dc.Channels, each)
 	}
 	if google != nil {
 		dc.Platform, dc.Scope, dc.Sign = platform, google.provider.Scope, google.signer.SignJWT
@@ -156,6 +169,9 @@ func examineLedger(ctx context.Context, c *config.Config, google *cloud) (doctor
 	m.SealErr = err
 	sealed, err := managed.Examine(ctx, applicationDeeds{store}, sealer)
 	m.Keys = access.Each(sealed, func(k managed.SealedKey) doctor.SealedKey { return doctor.SealedKey(k) })
+	if m.Damaged = access.DamagesOf(err); m.Damaged != nil {
+		err = nil
+	}
 	return m, err
 }
 
@@ -206,12 +222,11 @@ func examinePasskeys(ctx context.Context, c *config.Config, google *cloud, live 
 	if store != nil {
 		defer end()
 		deeds, err := store.Deeds(ctx, access.DeedPasskeys, "")
-		if err != nil {
+		if p.Damaged = access.DamagesOf(err); err != nil && p.Damaged == nil {
 			return p, err
 		}
-		if p.Keys, err = passkey.Keys(deeds); err != nil {
-			return p, err
-		}
+		keys, more := passkey.Everybodys(deeds)
+		p.Keys, p.Damaged = keys, append(p.Damaged, more...)
 	}
 	p.Keys = slices.DeleteFunc(p.Keys, func(k access.Passkey) bool { return !k.Removed.IsZero() })
 	if live == nil || live.taken.Load() == nil {

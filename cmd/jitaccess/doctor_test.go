@@ -53,7 +53,7 @@ func TestDoctor(t *testing.T) {
 				w.cloud.Faults().RevokePermission(test.revoke)
 			}
 			var out bytes.Buffer
-			if code := examine(context.Background(), asService(w.env(test.change), "jitaccess"), "", w.mail.Roots, &out); code != test.code {
+			if code := examine(context.Background(), asService(w.env(test.change), "jitaccess"), recipients{}, w.mail.Roots, &out); code != test.code {
 				t.Errorf("exit status %d, want %d", code, test.code)
 			}
 			for _, text := range test.says {
@@ -71,7 +71,7 @@ func TestAMisspelledVariableIsAWarning(t *testing.T) {
 	w := newWorld(t, surroundings{})
 	t.Setenv("SMTP_SENDER_ADRESS", "canary-4711")
 	var out bytes.Buffer
-	examine(context.Background(), w.env(nil), "", w.mail.Roots, &out)
+	examine(context.Background(), w.env(nil), recipients{}, w.mail.Roots, &out)
 	if want := "warning  settings: SMTP_SENDER_ADRESS is set, and no such variable is read; is SMTP_SENDER_ADDRESS meant?"; !strings.Contains(out.String(), want) {
 		t.Errorf("does not say %q:\n%s", want, out.String())
 	}
@@ -83,7 +83,7 @@ func TestAMisspelledVariableIsAWarning(t *testing.T) {
 func TestDoctorSendsATestMail(t *testing.T) {
 	w := newWorld(t, surroundings{environment: map[string]string{"NOTIFICATION_TOPIC": "jitaccess-notifications"}})
 	var out bytes.Buffer
-	if code := examine(context.Background(), w.env(nil), alice, w.mail.Roots, &out); code != exitOK {
+	if code := examine(context.Background(), w.env(nil), recipients{mail: alice}, w.mail.Roots, &out); code != exitOK {
 		t.Errorf("exit status %d:\n%s", code, out.String())
 	}
 	for _, step := range []string{"secret: ", "resolve: 127.0.0.1 is an address", "connect: to ", "TLS: version 1.3 with a certificate for this host (for ", "log-in: as ", "accepted: the server took a mail to alice@example.com and said "} {
@@ -100,7 +100,7 @@ func TestDoctorWithoutMetadataServer(t *testing.T) {
 	t.Setenv("GCE_METADATA_HOST", "127.0.0.1:1")
 	env := map[string]string{"K_SERVICE": "jitaccess", "RESOURCE_CATALOG": "AssetInventory", "RESOURCE_CUSTOMER_ID": "C1", "GCE_METADATA_HOST": "127.0.0.1:1"}
 	var out bytes.Buffer
-	if code := examine(context.Background(), func(name string) string { return env[name] }, "", nil, &out); code != exitFailure {
+	if code := examine(context.Background(), func(name string) string { return env[name] }, recipients{}, nil, &out); code != exitFailure {
 		t.Errorf("exit status %d", code)
 	}
 	if !strings.HasPrefix(out.String(), "broken   identity: ") || !strings.Contains(out.String(), "--impersonate-service-account") {
@@ -166,7 +166,7 @@ rules:
 	record(gone.Of, 2, "erin@example.com", passkey.ApprovedOf(gone))
 	home.Close()
 	var out bytes.Buffer
-	examine(t.Context(), env, "", w.mail.Roots, &out)
+	examine(t.Context(), env, recipients{}, w.mail.Roots, &out)
 	for _, text := range []string{
 		"warning  passkeys: 1 passkeys were made for old.example.com, and PUBLIC_URL is at localhost: they sign nothing any more; of zoe@example.com; set PUBLIC_URL back to https://old.example.com",
 		"ok       passkeys: 1 were made for localhost, of which 0 wait for an administrator",

@@ -169,7 +169,7 @@ func TestTheServiceBehindOtherFronts(t *testing.T) {
 			}
 			w.call("", "GET", "/health/ready", "").expect(t, 200, `"`+test.check+`":true`)
 			var out bytes.Buffer
-			examine(context.Background(), w.env(nil), "", w.mail.Roots, &out)
+			examine(context.Background(), w.env(nil), recipients{}, w.mail.Roots, &out)
 			for _, line := range []string{"ok       audience: people are identified by " + test.method + "; assertions are accepted for " + test.audience,
 				"ok       keys: the keys of " + test.method + " can be had", "answers whoever asks, without a sign-in: links may lead around the proxy"} {
 				if !strings.Contains(out.String(), line) {

@@ -264,7 +264,7 @@ func TestDoctorLooksAtGitHub(t *testing.T) {
 	} {
 		change()
 		var out bytes.Buffer
-		examine(t.Context(), w.env(nil), "", w.mail.Roots, &out)
+		examine(t.Context(), w.env(nil), recipients{}, w.mail.Roots, &out)
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("does not say %q:\n%s", want, out.String())
 		}

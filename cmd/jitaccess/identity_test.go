@@ -232,7 +232,7 @@ func TestLinksLeadToThisAppEngineService(t *testing.T) {
 			}
 		}
 		var out bytes.Buffer
-		examine(t.Context(), w.env(nil), "", w.mail.Roots, &out)
+		examine(t.Context(), w.env(nil), recipients{}, w.mail.Roots, &out)
 		label := projectHost
 		if service != "default" {
 			label = service + "-dot-" + projectHost

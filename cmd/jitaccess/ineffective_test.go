@@ -36,7 +36,7 @@ func TestWhatMakesNobodyEligibleIsTold(t *testing.T) {
 		t.Errorf("exit status %d: %s", code, faults.String())
 	}
 	var examined bytes.Buffer
-	examine(t.Context(), w.env(nil), "", w.mail.Roots, &examined)
+	examine(t.Context(), w.env(nil), recipients{}, w.mail.Roots, &examined)
 	for where, text := range map[string]string{"the page": page, "the listing": listed.String(), "doctor": examined.String()} {
 		text = strings.NewReplacer("&#34;", `"`, "&amp;", "&").Replace(text)
 		for role, said := range bindings {

@@ -57,7 +57,7 @@ var layering = []rule{
 		"internal/words", "web"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy",
-		"internal/identity", "internal/jose", "internal/outbound"}},
+		"internal/identity", "internal/jose", "internal/notice", "internal/outbound"}},
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/quota", "internal/gcp/resourcename", "internal/loopback", "internal/redact"}},
 
 	// Adapters.
@@ -72,14 +72,16 @@ var layering = []rule{
 	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/notice", "internal/redact", "internal/words"}},
 	{of: []string{"internal/mailbox"}, mayImport: []string{"internal/access", "internal/redact"}},
 	{of: []string{"internal/channel"}, mayImport: []string{"internal/access", "internal/notice", "internal/outbound", "internal/redact"}},
-	{of: []string{"internal/channel/..."}, mayImport: []string{"internal/access", "internal/channel", "internal/loopback", "internal/notice"}},
+	{of: []string{"internal/channel/..."}, mayImport: []string{"internal/access", "internal/channel", "internal/loopback", "internal/notice",
+		"internal/redact", "internal/standardwebhook"}},
+	{of: []string{"internal/standardwebhook"}, mayImport: nil},
 	{of: []string{"internal/oauth"}, mayImport: []string{"internal/access", "internal/loopback", "internal/outbound", "internal/redact"}},
 	{of: []string{"internal/identity"}, mayImport: []string{"internal/access", "internal/jose", "internal/loopback", "internal/outbound"}},
 	{of: []string{"internal/login"}, mayImport: []string{"internal/access", "internal/identity", "internal/jose", "internal/loopback", "internal/lookup",
 		"internal/outbound", "internal/seal"}},
 	{of: []string{"internal/application"}, mayImport: []string{"internal/access", "internal/loopback"}, pure: true},
 	{of: []string{"internal/application/managed"}, mayImport: []string{"internal/access", "internal/application", "internal/lookup", "internal/seal"}, pure: true},
-	{of: []string{"internal/callback"}, mayImport: []string{"internal/access", "internal/application", "internal/outbound"}},
+	{of: []string{"internal/callback"}, mayImport: []string{"internal/access", "internal/application", "internal/outbound", "internal/standardwebhook"}},
 	{of: []string{"internal/github"}, mayImport: []string{"internal/access", "internal/outbound", "internal/words"}},
 	{of: []string{"internal/seal"}, mayImport: nil, pure: true},
 
@@ -98,7 +100,7 @@ var layering = []rule{
 	{of: []string{"internal/mail/postfixtest"}, mayImport: []string{"internal/mail/smtptest", "internal/porttest"}},
 	{of: []string{"internal/oauth/oauthtest"}, mayImport: nil},
 	{of: []string{"internal/github/githubtest"}, mayImport: nil},
-	{of: []string{"internal/chromiumtest", "internal/porttest"}, mayImport: nil},
+	{of: []string{"internal/callback/callbacktest", "internal/chromiumtest", "internal/porttest"}, mayImport: nil},
 
 	{of: []string{"web"}, mayImport: nil},
 	{of: []string{"cmd/..."}, mayImport: []string{"internal/...", "web"}},

@@ -338,6 +338,7 @@ func every(ctx context.Context, k clock, after time.Duration, do func()) {
 const ledgerUsage = `Usage:
   jitaccess ledger verify [--export FILE] [--fingerprints FILE] [--head FILE]
   jitaccess ledger export [--format jsonl|csv]
+  jitaccess ledger policies [--digest DIGEST]
   jitaccess ledger migrate
   jitaccess ledger outbox [--again | --drop]
   jitaccess ledger erase --person ADDRESS [--yes]
@@ -345,7 +346,8 @@ const ledgerUsage = `Usage:
 DATABASE_URL and SIGNING_KEY say which ledger (docs/ledger.md).
 verify exits with 0 when all is as it was recorded, with 1 when something is not, and
 with 2 when it cannot be read. outbox lists the messages that could not be read and were
-put aside, and exits with 1 when there are any.
+put aside, and exits with 1 when there are any. policies lists those that were taken, the newest
+first; with --digest it prints the text of one, by which requests and pages name it.
 `
 
 // runLedger is what an operator does with the ledger itself.
@@ -366,6 +368,9 @@ func runLedger(ctx context.Context, args []string, env func(string) string, stdi
 	case "export":
 		act = l.write
 		flags.StringVar(&l.format, "format", "jsonl", "jsonl, which can be verified, or csv, for spreadsheets")
+	case "policies":
+		act = l.policies
+		flags.StringVar(&l.digest, "digest", "", "the digest of one, or as much of its beginning as a page shows")
 	case "migrate":
 		act = func(ctx context.Context) (int, error) { return exitOK, l.migrate(ctx) }
 		l.unsigned = true
@@ -402,6 +407,7 @@ type ledgerCommand struct {
 	remembered
 	signer                                     ledger.Signer
 	export, fingerprints, head, format, person string
+	digest                                     string
 	// unsigned: no signature is made or verified.
 	yes, again, drop, unsigned bool
 	stdin                      io.Reader
@@ -531,6 +537,28 @@ func (l *ledgerCommand) write(ctx context.Context) (int, error) {
 		return exitOK, ledger.ExportTable(ctx, l.home, l.signer, l.stdout)
 	}
 	return exitUsage, fmt.Errorf("the format %q is neither jsonl nor csv", l.format)
+}
+
+// policies lists the policies that were taken, or prints the text of one. What no key of the
+// service has signed is nobody's policy.
+func (l *ledgerCommand) policies(ctx context.Context) (int, error) {
+	kept, err := ledger.Policies(ctx, l.home, l.signer)
+	if err != nil {
+		return exitUsage, fmt.Errorf("the ledger cannot be read: %w", err)
+	}
+	for _, p := range kept {
+		switch {
+		case l.digest == "":
+			fmt.Fprintf(l.stdout, "%s %s, %d bytes\n", p.Made.UTC().Format(time.RFC3339), p.Digest(), len(p.Text))
+		case strings.HasPrefix(p.Digest(), l.digest):
+			_, err := l.stdout.Write(p.Text)
+			return exitOK, err
+		}
+	}
+	if l.digest != "" {
+		return exitFailure, fmt.Errorf("no policy was taken whose digest begins with %q", l.digest)
+	}
+	return exitOK, nil
 }
 
 // outbox lists the messages that were put aside, and does with them what is asked for.

@@ -78,7 +78,7 @@ func TestWhatComesBackIsShownOnItsRequest(t *testing.T) {
 		{map[string]string{"IMAP_PASSWORD": "HUSH"}, exitFailure, []string{"broken   mailbox: ", "See IMAP_USERNAME and IMAP_PASSWORD"}},
 	} {
 		var out bytes.Buffer
-		if code := examine(t.Context(), w.env(c.change), "", nil, &out); code != c.code || strings.Contains(out.String(), "HUSH") {
+		if code := examine(t.Context(), w.env(c.change), recipients{}, nil, &out); code != c.code || strings.Contains(out.String(), "HUSH") {
 			t.Errorf("%v: exit status %d", c.change, code)
 		}
 		for _, text := range c.says {

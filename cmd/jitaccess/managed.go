@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -81,12 +82,25 @@ func newCallbacks(c *config.Config, people notice.Notifier, all *applications, h
 		Sender: callback.Sender{Client: callback.NewClient(nil, callback.Reach{Loopback: local}), Now: k.now}}
 }
 
+// damagedApplications is nil where all applications are as they were recorded; the error names
+// those that are not (access.DamagesOf), or says that it is not known.
+func damagedApplications(ctx context.Context, byPage *managed.Registry) error {
+	all, err := byPage.Applications(ctx)
+	var damages access.Damages
+	for _, a := range all {
+		if a.Damaged != nil {
+			damages = append(damages, access.Damage{Of: a.Name, Err: a.Damaged})
+		}
+	}
+	return cmp.Or(err, damages.Err())
+}
+
 // applicationDeeds are the ledger's deeds of applications.
 type applicationDeeds struct{ kept *ledger.Store }
 
 // Deeds implements managed.Deeds.
-func (a applicationDeeds) Deeds(ctx context.Context) ([]managed.Deed, error) {
-	all, err := a.kept.Deeds(ctx, ledger.DeedApplication, "")
+func (a applicationDeeds) Deeds(ctx context.Context, of string) ([]managed.Deed, error) {
+	all, err := a.kept.Deeds(ctx, ledger.DeedApplication, of)
 	return access.Each(all, func(d ledger.Deed) managed.Deed {
 		return managed.Deed{Of: d.Of, Number: d.Number, At: d.At, By: d.By, Body: d.Body}
 	}), err

@@ -232,7 +232,7 @@ func TestSealKeyIsReplaced(t *testing.T) {
 	}
 	examined := func(sealKey string) string {
 		var out bytes.Buffer
-		examine(t.Context(), w.env(map[string]string{"SEAL_KEY": sealKey}), "", w.mail.Roots, &out)
+		examine(t.Context(), w.env(map[string]string{"SEAL_KEY": sealKey}), recipients{}, w.mail.Roots, &out)
 		if strings.Contains(out.String(), key) {
 			t.Error("doctor tells the key")
 		}

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/callback"
 	"jitaccess/internal/channel/googlechat"
 	"jitaccess/internal/channel/slack"
 	"jitaccess/internal/channel/teams"
+	"jitaccess/internal/channel/webhook"
 	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/policy/cases"
@@ -215,7 +215,7 @@ func (p *policyCommand) unknown(ctx context.Context, file *policy.File) (policy.
 }
 
 // channelNames are those that there are in this version.
-var channelNames = []string{"mail", "pubsub", callback.Webhooks, slack.Channel, slack.Channel + ":", googlechat.Channel, teams.Channel}
+var channelNames = []string{"mail", "pubsub", webhook.Channel, slack.Channel, slack.Channel + ":", googlechat.Channel, teams.Channel}
 
 func (p *policyCommand) tell(path, prefix string, faults policy.Faults) {
 	for _, f := range faults {
@@ -408,9 +408,13 @@ func (p *policyCommand) explain(files []string) (int, error) {
 	if e := refined.File().Gives(s.Entitlement); e != nil {
 		fmt.Fprintf(p.stdout, "The file itself gives it, in line %d, to %s.\n", e.Line, strings.Join(e.Requesters, ", "))
 	}
-	if a := refined.File().Asks(s.Entitlement); a != nil {
+	switch a := refined.File().Asks(s.Entitlement); {
+	case a != nil && a.GitHub != nil:
+		fmt.Fprintf(p.stdout, "GitHub asks for it, by a template of %s in line %d: deployments of the installations %s.\n",
+			a.Name, a.At(s.Entitlement).Line, a.GitHub.InstallationsText())
+	case a != nil:
 		fmt.Fprintf(p.stdout, "The application %s asks for it, by a template in line %d.\n", a.Name, a.At(s.Entitlement).Line)
-	} else if q.marker == "" {
+	case q.marker == "":
 		fmt.Fprintln(p.stdout, "This is as if IAM lets them have the role with an approval; "+
 			"--marker jit tells of a role that it lets them activate alone.")
 	}

@@ -80,3 +80,38 @@ cases:
 		t.Error(fmt.Sprint(code, "\n", stdout))
 	}
 }
+
+const oldGitHub = `version: 1
+applications:
+  - name: github
+    uri: https://github.com/apps/jit
+    github: {app_id: 1, installations: [9, 12], private_key: /k.pem, webhook_secret: [/new, /old]}
+    templates:
+      - {key: production, type: approve, name: P, title: Deploy, approvers: ["group:leads@example.com"], max_duration: 1h,
+         data: [{name: environment, pattern: production}, {name: repository, pattern: acme/shop}, {name: ref}, {name: sha}]}
+`
+
+// From which GitHub deployments may come, and with which secrets, is told of a change, and that it
+// is GitHub that asks is explained.
+func TestPolicyDiffOfGitHub(t *testing.T) {
+	for name, c := range map[string]struct{ old, new, want string }{
+		"nothing":              {"[9, 12]", "[12, 9]", "applications and templates that are not as before: 0\n"},
+		"one more":             {"[9, 12]", "[9, 12, 666]", "application github: installations: 9, 12 → 9, 12, 666\n"},
+		"another app":          {"app_id: 1", "app_id: 2", "application github: app_id: 1 → 2\n"},
+		"another private key":  {"/k.pem", "/tmp/k.pem", "application github: private_key: /k.pem → /tmp/k.pem\n"},
+		"another secret":       {"[/new, /old]", "/evil", "application github: webhook_secret: /new, /old → /evil\n"},
+		"another GitHub":       {"app_id: 1", "app_id: 1, api: https://evil.example", "api: https://api.github.com → https://evil.example; callback_hosts: api.github.com → evil.example\n"},
+		"no longer by webhook": {"github: {app_id: 1, installations: [9, 12], private_key: /k.pem, webhook_secret: [/new, /old]}", "signing_key: /k", "installations: 9, 12 → none"},
+	} {
+		code, stdout, stderr := policyRun(t, map[string]string{"old.yaml": oldGitHub, "new.yaml": strings.Replace(oldGitHub, c.old, c.new, 1), "eligible": ""},
+			"diff", "--eligible", "eligible", "old.yaml", "new.yaml")
+		if code != exitOK || !strings.Contains(stdout, c.want) {
+			t.Errorf("%s: %d, no %q in\n%s%s", name, code, c.want, stdout, stderr)
+		}
+	}
+	code, stdout, stderr := policyRun(t, map[string]string{"p.yaml": oldGitHub}, "explain", "p.yaml", "--person", "ana@example.com",
+		"--resource", "apps/github", "--role", "roles/production")
+	if want := "GitHub asks for it, by a template of github in line 7: deployments of the installations 9, 12.\n"; code != exitOK || !strings.Contains(stdout, want) {
+		t.Errorf("%d, no %q in\n%s%s", code, want, stdout, stderr)
+	}
+}

@@ -209,3 +209,43 @@ func TestNoInstanceDecidesByAnOlderPolicy(t *testing.T) {
 		t.Error(young.current())
 	}
 }
+
+// The text by which something was decided is shown, by the digest that a request and its page
+// name; a text that nobody here has signed is not.
+func TestThePolicyThatDecidedIsShown(t *testing.T) {
+	o := newOrganization(t)
+	first := o.start(firstPolicy, nil, false)
+	o.start(secondPolicy, nil, false)
+	o.now = o.now.Add(time.Hour)
+	if _, err := o.keeper(66).KeepPolicy(t.Context(), []byte(thirdPolicy)); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ledger.NewKeys(bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	show := func(digest string) (int, string, error) {
+		var out bytes.Buffer
+		l := ledgerCommand{remembered: remembered{home: o.home}, signer: keys, stdout: &out, digest: digest}
+		code, err := l.policies(t.Context())
+		return code, out.String(), err
+	}
+	digest := first.digest()
+	for _, given := range []string{digest, digest[:12]} {
+		if code, out, err := show(given); code != exitOK || out != firstPolicy || err != nil {
+			t.Errorf("%s: %d %q %v", given, code, out, err)
+		}
+	}
+	code, out, err := show("")
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != exitOK || err != nil || len(lines) != 2 ||
+		!strings.Contains(lines[1], "2026-03-01T12:01:00Z "+digest) || strings.Contains(out, digestOf(thirdPolicy)) {
+		t.Errorf("%d %v\n%s", code, err, out)
+	}
+	for _, none := range []string{digestOf(thirdPolicy), "0"} {
+		if code, out, err := show(none); code != exitFailure || out != "" || err == nil {
+			t.Errorf("%s: %d %q %v", none, code, out, err)
+		}
+	}
+}
+
+func digestOf(policy string) string { return ledger.KeptPolicy{Text: []byte(policy)}.Digest() }

@@ -14,7 +14,6 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
-	"jitaccess/internal/callback"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/gcp/parametermanager"
@@ -288,24 +287,13 @@ func enforced(c *config.Config) policy.Deployment {
 	if c.Ledger.ByAccount() {
 		last = ledger.AccountLife
 	}
-	var channels []string
-	if c.Mail.SenderAddress != "" {
-		channels = append(channels, "mail")
-	}
-	if c.Messages.Topic != "" {
-		channels = append(channels, "pubsub")
-	}
-	if !c.Messages.Webhooks.IsZero() {
-		channels = append(channels, callback.Webhooks)
-	}
-	channels = append(channels, chatNames(c.Chats)...)
 	var kinds []string
 	if c.Pomerium.Used() {
 		kinds = access.Each(pomerium.Kinds, func(k access.ResourceKind) string { return k.Segment })
 	}
 	return policy.Deployment{Settings: &settings, Ledger: !c.Ledger.Database.IsZero(), Passkeys: signsHere(c), SignaturesLast: last,
 		Groups: c.Catalog.CustomerID != "", AccessLevels: levels[c.Identity.Profile], Claims: c.Identity.GroupsClaim != "",
-		Channels: channels, Kinds: kinds}
+		Channels: channelsOf(c), Kinds: kinds}
 }
 
 // levels are the access levels with which each profile can say that somebody is signed in.

@@ -464,7 +464,7 @@ func TestPomerium_Doctor(t *testing.T) {
 		var out strings.Builder
 		environment := maps.Clone(p.environment)
 		maps.Copy(environment, change)
-		code := examine(t.Context(), func(name string) string { return environment[name] }, "", nil, &out)
+		code := examine(t.Context(), func(name string) string { return environment[name] }, recipients{}, nil, &out)
 		return out.String(), code
 	}
 	expect := func(what, got string, texts ...string) {

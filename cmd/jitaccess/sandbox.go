@@ -13,9 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"jitaccess/internal/config"
+	"jitaccess/internal/policy"
 	"jitaccess/internal/sandbox"
 )
 
@@ -41,9 +43,9 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	case *google != "":
 		err = sandbox.ServeGoogle(ctx, *google, stdout)
 	case *pomerium:
-		err = tryPomerium(ctx, *address, *policyFile, stdout, stderr, log)
+		err = tryPomerium(ctx, *address, *policyFile, env, stdout, stderr, log)
 	default:
-		err = trySandbox(ctx, *address, *policyFile, stdout, stderr, log)
+		err = trySandbox(ctx, *address, *policyFile, env, stdout, stderr, log)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w; something else listens there, so take another port: --address localhost:8090 (make run ADDRESS=localhost:8090), "+
@@ -55,7 +57,7 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	return exitOK
 }
 
-func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr, log io.Writer) error {
+func trySandbox(ctx context.Context, address, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
 	s, err := sandbox.Start(ctx, sandbox.Options{Address: address, Log: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
 		return err
@@ -67,20 +69,19 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		return err
 	}
 	defer os.RemoveAll(memory)
-	application := ""
 	if policyFile == "" {
 		policyFile = filepath.Join(memory, "policy.yaml")
 		key := filepath.Join(memory, "deployer.key")
 		if err := os.WriteFile(key, []byte(base64.StdEncoding.EncodeToString(newSecret())), 0o600); err != nil {
 			return err
 		}
-		terms := bytes.ReplaceAll(sandbox.Terms, []byte("signing_key: deployer.key"), []byte("signing_key: "+strconv.Quote(key)))
+		terms := bytes.ReplaceAll(sandbox.Terms, []byte("signing_key: /tmp/deployer.key"), []byte("signing_key: "+strconv.Quote(key)))
 		if err := os.WriteFile(policyFile, terms, 0o600); err != nil {
 			return err
 		}
-		application = "\nThe application deployer signs with  export APP_KEY=$(cat " + key + ")\n"
 	}
 	environment := s.Environment()
+	listen(environment, env)
 	environment["POLICY"] = policyFile
 	// Google's own metadata client reads this one from the process.
 	if err := os.Setenv("GCE_METADATA_HOST", environment["GCE_METADATA_HOST"]); err != nil {
@@ -97,9 +98,46 @@ func trySandbox(ctx context.Context, address, policyFile string, stdout, stderr,
 		return err
 	}
 	fmt.Fprintf(stdout, "jitaccess sandbox\n\n  Open  %s\n\nIt has a Google Cloud, people and a mailbox of its own. "+
-		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C).\n%s", s.URL(), application)
+		"Nothing leaves this machine,\nand everything is forgotten when it stops (Ctrl-C). --log prints the service's log.\n%s", s.URL(),
+		howToWait(policyFile, s.URL()))
 	return s.Serve(handler)
 }
+
+// listen has webhooks go to a program of the visitor's, too.
+func listen(environment map[string]string, env func(string) string) {
+	for _, name := range []string{"WEBHOOK_URL", "WEBHOOK_SECRET"} {
+		environment[name] = strings.Trim(environment[name]+","+env(name), ",")
+	}
+}
+
+// howToWait says how an application asks and waits, for each application of a policy file that
+// wait.sh asks as; empty where there is none.
+func howToWait(policyFile, origin string) string {
+	text, err := os.ReadFile(policyFile)
+	if err != nil {
+		return ""
+	}
+	file, faults := policy.ReadFile(text)
+	if len(faults) > 0 {
+		return ""
+	}
+	for _, a := range file.Applications {
+		if a.URI != waitingURI || len(a.SigningKeys) == 0 {
+			continue
+		}
+		key := a.SigningKeys[0]
+		if _, err := os.Stat(key); err != nil {
+			return fmt.Sprintf("\nThe application %s cannot ask: there is no key at %s. To make one\n\n  openssl rand -base64 32 > %s\n", a.Name,
+				key, key)
+		}
+		return fmt.Sprintf("\nThe application %s asks for Alice, and waits until somebody has decided:\n\n"+
+			"  APP_KEY=$(cat %s) sh examples/applications/wait.sh %s\n", a.Name, key, origin)
+	}
+	return ""
+}
+
+// waitingURI is the application as which examples/applications/wait.sh asks.
+const waitingURI = "https://deploy.example.com"
 
 // newSecret is a key of the sandbox's own.
 func newSecret() []byte {

@@ -14,7 +14,7 @@ import (
 
 // tryPomerium runs the service with the variables of Pomerium's JIT example, behind a
 // Pomerium in this process.
-func tryPomerium(ctx context.Context, address, policyFile string, stdout, stderr, log io.Writer) error {
+func tryPomerium(ctx context.Context, address, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
 	s, err := sandbox.StartPomerium(ctx, sandbox.Options{Address: address, Log: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
 		return err
@@ -26,6 +26,7 @@ func tryPomerium(ctx context.Context, address, policyFile string, stdout, stderr
 	}
 	defer os.RemoveAll(memory)
 	environment := s.Environment()
+	listen(environment, env)
 	environment["JITACCESS_POMERIUM_ENDPOINT"] = s.Endpoint()
 	if policyFile != "" {
 		environment["POLICY"] = policyFile

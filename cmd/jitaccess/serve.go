@@ -226,8 +226,12 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	// Who still sends then ends the connection with the mail.
 	context.AfterFunc(ctx, mailer.Close)
-	notifier, talk := notice.Channels{mailer}, newChats(c, google, k)
-	for _, each := range talk {
+	notifier := notice.Channels{mailer}
+	told, err := newChannels(c, google, k)
+	if err != nil {
+		return nil, err
+	}
+	for _, each := range told {
 		notifier = append(notifier, each)
 	}
 	if google != nil {
@@ -237,11 +241,6 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		}
 		notifier = append(notifier, publisher)
 	}
-	webhooks, err := newWebhooks(c, google, k)
-	if err != nil {
-		return nil, fmt.Errorf("WEBHOOK_URL, WEBHOOK_SECRET: %w", err)
-	}
-	notifier = append(notifier, webhooks)
 	in := door{method: config.Machines}
 	if c.Server.Serve != config.Machines {
 		if in, err = newDoor(ctx, c, google, memory.ledger, k, logger); err != nil {
@@ -312,7 +311,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
-		Provider: providersOf(c), Accounts: accounts(mailAccount{mailer, box, c, account}, talk), Apps: appPages(c, apps, byPage,
+		Provider: providersOf(c), Accounts: accounts(mailAccount{mailer, box, c, account}, told), Apps: appPages(c, apps, byPage,
 			requests), Version: version,
 		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
@@ -325,6 +324,10 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			}
 			if memory.ledger != nil {
 				sweeps.check(ctx, checks)
+				checks["PasskeysAreAsRecorded"] = requests.DamagedPasskeys(ctx)
+				if byPage != nil {
+					checks["ApplicationsAreAsRecorded"] = damagedApplications(ctx, byPage)
+				}
 			}
 			if current != nil {
 				checks["PolicyIsCurrent"] = current()

@@ -44,7 +44,7 @@ func startSandboxWith(t *testing.T, policyFile string, log io.Writer) string {
 		log = io.Discard
 	}
 	go func() {
-		err := trySandbox(ctx, "localhost:0", policyFile, write, os.Stderr, log)
+		err := trySandbox(ctx, "localhost:0", policyFile, func(string) string { return "" }, write, os.Stderr, log)
 		write.CloseWithError(fmt.Errorf("the sandbox ended: %w", err))
 		done <- 0
 	}()

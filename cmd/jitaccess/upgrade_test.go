@@ -33,7 +33,7 @@ var environmentOf1x = map[string]string{
 func TestUpgradeInPlaceOf1x(t *testing.T) {
 	w := newWorld(t, surroundings{environment: environmentOf1x})
 	var said bytes.Buffer
-	if code := examine(context.Background(), w.env(nil), "", w.mail.Roots, &said); code != exitOK {
+	if code := examine(context.Background(), w.env(nil), recipients{}, w.mail.Roots, &said); code != exitOK {
 		t.Errorf("doctor exits with %d:\n%s", code, said.String())
 	}
 

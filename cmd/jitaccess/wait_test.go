@@ -22,7 +22,7 @@ import (
 func TestTheExampleWaitsInTheSandbox(t *testing.T) {
 	dir := t.TempDir()
 	key, file := filepath.Join(dir, "deployer.key"), filepath.Join(dir, "policy.yaml")
-	for path, text := range map[string][]byte{key: []byte(deployKey), file: bytes.ReplaceAll(sandbox.Terms, []byte("deployer.key"), []byte(key))} {
+	for path, text := range map[string][]byte{key: []byte(deployKey), file: bytes.ReplaceAll(sandbox.Terms, []byte("/tmp/deployer.key"), []byte(key))} {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}

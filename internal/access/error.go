@@ -223,6 +223,7 @@ const (
 	CodeNoBreakGlass    Code = "no-break-glass"   // role
 	CodeGlassUnreviewed Code = "glass-unreviewed" // id, role
 	CodeGlassUntold     Code = "glass-untold"     //
+	CodeGlassUnseen     Code = "glass-unseen"     // channel
 	CodeNoReview        Code = "no-review"        //
 	CodeReviewed        Code = "already-reviewed" // by
 

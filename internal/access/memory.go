@@ -30,7 +30,28 @@ type Listing struct {
 	After string
 	// Max is how many are wanted; 0, and what is more than MaxPage, mean that.
 	Max int
+	// Attest asks that each request is held against what is signed of it
+	// (Request.Attestation).
+	Attest bool
 }
+
+// Attestation is what a list says of whether a request is as it was recorded. Requests that are
+// missing in a list are not noticed.
+type Attestation string
+
+// Attestations.
+const (
+	// Signed: what the list has of it is what entries say that a key of ours has signed.
+	Signed Attestation = "signed"
+	// SignedElsewhere: as Signed, but another key than those of now has signed some of it.
+	SignedElsewhere Attestation = "unattested"
+	// Altered: it is not what was recorded, or nobody has signed it.
+	Altered Attestation = "damaged"
+	// PartlyErased: personal data was erased, so that what is left cannot be held against it.
+	PartlyErased Attestation = "erased"
+	// Unlooked: it could not be found out now.
+	Unlooked Attestation = "unknown"
+)
 
 // Listed is a page of a list.
 type Listed struct {

@@ -3,6 +3,9 @@ package access
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -69,6 +72,39 @@ const (
 	DeedPasskeys    = "passkeys"    // Of is a person
 	DeedApplication = "application" // Of is its name
 )
+
+// Damage is that the deeds of one thing are not what was recorded.
+type Damage struct {
+	// Of is the thing, Err why (CodeDeedsDamaged).
+	Of  string
+	Err *Error
+}
+
+// Damages are those of all things of a kind, and the cause (Err) of an error of reading all.
+type Damages []Damage
+
+// Error implements error.
+func (d Damages) Error() string {
+	return strings.Join(Each(d, func(one Damage) string { return fmt.Sprintf("%s: %v", one.Of, one.Err.Err) }), "; ")
+}
+
+// Err is the error of all of them, which names the first; nil for none.
+func (d Damages) Err() error {
+	if len(d) == 0 {
+		return nil
+	}
+	return &Error{Kind: Unprocessable, Code: CodeDeedsDamaged, Args: Args{"of": d[0].Of}, Err: d}
+}
+
+// DamagesOf are those of an error of reading all things of a kind, which comes with all that is
+// as it was recorded; nil for every other error.
+func DamagesOf(err error) Damages {
+	if own, ok := errors.AsType[*Error](err); ok && own.Code == CodeDeedsDamaged {
+		damages, _ := errors.AsType[Damages](own.Err)
+		return damages
+	}
+	return nil
+}
 
 // KeyUse is that a key has signed, and what the counter of its authenticator was then.
 type KeyUse struct {

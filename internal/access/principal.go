@@ -143,6 +143,14 @@ type Caller struct {
 	Arrived time.Time
 }
 
+// By is who asks, be it an application (OfApplication).
+func (c Caller) By() Principal {
+	if c.Principal == "" && c.Application != "" {
+		return OfApplication(c.Application)
+	}
+	return c.Principal
+}
+
 // OfApplication is an application among principals, where what each causes is counted:
 // "app:NAME". No person is spelled so: an address has no colon.
 func OfApplication(name string) Principal { return Principal("app:" + name) }

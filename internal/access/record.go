@@ -106,6 +106,9 @@ type Event struct {
 	Change ApplicationChange
 	// Bounce is set in MailBounced.
 	Bounce Bounce
+	// Follows, where it is not nil, is set by a store that remembers when it has recorded the
+	// event: whether nothing was recorded between Request.Version and it.
+	Follows *bool
 }
 
 // Bounce is what a mail says of another one that could not be delivered. Who wrote it is not
@@ -199,7 +202,8 @@ type Notice struct {
 	Later bool
 	// Decision is set in NoticeApproved, NoticeDenied and NoticeGlassReviewed.
 	Decision Decision
-	// By is who did what it tells of, in NoticeEnded and NoticeHappened; empty is nobody.
+	// By is who did what it tells of, in NoticeReview, NoticeWithdrawn, NoticeEnded and NoticeHappened;
+	// an application is as in OfApplication. Empty is nobody, or not known.
 	By Principal
 	// Bounce is set in NoticeBounced.
 	Bounce Bounce
@@ -234,6 +238,9 @@ type Channel struct {
 	People bool
 	// Everything is whether it tells of what people get no mail of (NoticeHappened), too.
 	Everything bool
+	// Unseen is whether what it takes is not yet shown to anybody, and nobody learns of it where it
+	// is not.
+	Unseen bool
 	// Updates is whether it changes what it sent before, by receipts of it (Notice.Earlier).
 	Updates bool
 }

@@ -187,6 +187,9 @@ type Request struct {
 	// Unattested: something of it is signed with a key that is not the store's now, so that
 	// it is not known whose words it is. Nothing can come of it any more.
 	Unattested bool
+	// Attestation is what a list has found out of it (Listing.Attest); empty where nobody asked,
+	// and for what was opened, which is verified or is an error.
+	Attestation Attestation
 }
 
 // Digest binds a decision to what was shown: everything that decides what is

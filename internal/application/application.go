@@ -6,6 +6,8 @@ import (
 	"context"
 	"regexp"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // Application is a program that asks for access of people.
@@ -23,6 +25,13 @@ type Application struct {
 	Templates []Template
 	// Active: it may ask. What was asked by one that is not is not approved.
 	Active bool
+	// Damaged is why nothing but its name is known, and nothing is done with it; nil otherwise.
+	Damaged *access.Error
+}
+
+// Damaged is an application of which nothing but its name is known.
+func Damaged(name string, why *access.Error) Application {
+	return Application{Name: name, Damaged: why, Keys: func(context.Context) ([]Key, error) { return nil, why }}
 }
 
 // Key is what an application signs its tokens with.

@@ -24,6 +24,9 @@ const (
 	FieldSubject  = "sub"
 )
 
+// PathOf is the path of a value of data, as access.Error.Field.
+func PathOf(name string) string { return FieldData + "." + access.Clip(access.Visible(name), 100) }
+
 // Asking is what an application asks for by what it sends, as it is shown to approvers, and
 // the template by which it does. Whether anybody knows who its Subject is, is not known here.
 // The error names what is wrong: of kind NotFound for an application that there is none of or
@@ -61,17 +64,17 @@ func (t *Template) fill(s access.Sent) (access.Asking, error) {
 		value, ok := s.Data[f.Name]
 		switch {
 		case !ok || value == "":
-			return a, invalid(FieldData, access.CodeMissingDatum, access.Args{"name": f.Name})
+			return a, invalid(PathOf(f.Name), access.CodeMissingDatum, access.Args{"name": f.Name})
 		case utf8.RuneCountInString(value) > MaxValue || !visible(value):
-			return a, invalid(FieldData, access.CodeUnsafeDatum, access.Args{"name": f.Name, "max": strconv.Itoa(MaxValue)})
+			return a, invalid(PathOf(f.Name), access.CodeUnsafeDatum, access.Args{"name": f.Name, "max": strconv.Itoa(MaxValue)})
 		case f.Pattern != nil && !f.matches(value):
-			return a, invalid(FieldData, access.CodeBadDatum, access.Args{"name": f.Name, "pattern": f.Pattern.String()})
+			return a, invalid(PathOf(f.Name), access.CodeBadDatum, access.Args{"name": f.Name, "pattern": f.Pattern.String()})
 		}
 		a.Data = append(a.Data, access.Datum{Name: f.Name, Label: f.label(), Value: value})
 	}
 	for name := range s.Data {
 		if !slices.ContainsFunc(t.Data, func(f Field) bool { return f.Name == name }) {
-			return a, invalid(FieldData, access.CodeUnknownDatum, access.Args{"name": access.Clip(access.Visible(name), 100)})
+			return a, invalid(PathOf(name), access.CodeUnknownDatum, access.Args{"name": access.Clip(access.Visible(name), 100)})
 		}
 	}
 	for _, name := range t.Claims {

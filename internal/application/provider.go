@@ -37,7 +37,7 @@ type Provider struct {
 // NewProvider makes a Provider.
 func NewProvider(registry Registry, now func() time.Time) *Provider { return &Provider{registry, now} }
 
-// named is the application of a name; nil where there is none.
+// named is the application of a name; nil where there is none. That it is damaged is an error.
 func (p *Provider) named(ctx context.Context, name string) (*Application, error) {
 	all, err := p.registry.Applications(ctx)
 	if err != nil {
@@ -45,6 +45,9 @@ func (p *Provider) named(ctx context.Context, name string) (*Application, error)
 	}
 	for i := range all {
 		if all[i].Name == name {
+			if all[i].Damaged != nil {
+				return nil, all[i].Damaged
+			}
 			return &all[i], nil
 		}
 	}

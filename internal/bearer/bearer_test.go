@@ -182,3 +182,22 @@ func FuzzAuthenticate(f *testing.F) {
 		}
 	})
 }
+
+// Of an application that is damaged nobody knows which tokens are its: what is nobody else's is not
+// said to be nobody's. What others have signed is as good as it was, and as bad.
+func TestTokensBesideADamagedApplication(t *testing.T) {
+	all := append([]application.Application{application.Damaged("lost", &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged})}, issuers...)
+	if a, err := bearer.Authenticate(t.Context(), signed(t, good(nil), key), origins, all, noon); err != nil || a.Application != "deployer" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	for what, token := range map[string]string{"of nobody": signed(t, good(map[string]any{"iss": "https://lost.example.com"}), key),
+		"of an empty issuer": signed(t, good(map[string]any{"iss": ""}), key)} {
+		if _, err := bearer.Authenticate(t.Context(), token, origins, all, noon); access.AsError(err).Code != access.CodeApplicationsUnknown {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := bearer.Authenticate(t.Context(), signed(t, good(nil), theirs), origins, all, noon)
+	if own := (*access.Error)(nil); err == nil || errors.As(err, &own) {
+		t.Errorf("a wrong signature: %v", err)
+	}
+}

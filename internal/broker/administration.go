@@ -125,7 +125,8 @@ func (b *Broker) Administration(ctx context.Context, caller access.Caller) (Admi
 func (b *Broker) administration(ctx context.Context, caller access.Caller, on access.Resource, found *Administration) error {
 	all, warnings := b.administers(ctx, caller, on, time.Time{})
 	found.Guarded = found.Guarded || b.guarded(on)
-	waiting := access.Listing{Resource: on, States: []access.State{access.Pending}, Viewer: caller.Principal, View: viewWaiting}
+	waiting := access.Listing{Resource: on, States: []access.State{access.Pending}, Viewer: caller.Principal, View: viewWaiting,
+		Attest: true}
 	if !all {
 		listed, unknown, err := b.History(ctx, caller, ViewReviews, waiting)
 		if err != nil {

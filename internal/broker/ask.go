@@ -389,6 +389,7 @@ func (b *Broker) invite(ctx context.Context, caller access.Caller, did access.Ac
 	event := b.event(caller, did, r)
 	event.Window = standing.WindowAt(r, event.At)
 	notice := b.reviewNotice(ctx, did, r, tell, event.Window, origin)
+	notice.By = caller.By()
 	asked := Asked{Request: r, Warnings: slices.Clone(standing.Warnings)}
 	next, ref, err := b.intend(ctx, event, notice)
 	again, sent := errors.AsType[*sentAgain](err)

@@ -61,18 +61,25 @@ func (b *Broker) unheard(did access.Action, told []access.Notice) bool {
 		slices.ContainsFunc(b.c.Notifier.Channels(), func(c access.Channel) bool { return c.Everything })
 }
 
-// callTime bounds telling of it in an action, for which somebody waits.
-const callTime = 5 * time.Second
+// How long an action, for which somebody waits, tells of it: callTime where the outbox keeps what
+// was not told, and tells it again a minute later; callTimeOnce where nobody else will.
+const (
+	callTime     = time.Second
+	callTimeOnce = 5 * time.Second
+)
 
 // tellAlso tells what is not told later. What fails is in the journal, and in the outbox: nobody
-// who acts on a request can do anything about it.
+// who acts on a request can do anything about it. Who answers too late is told again: what was
+// sent is the same, under the same id.
 func (b *Broker) tellAlso(ctx context.Context, caller access.Caller, notices []access.Notice) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
-	defer cancel()
+	bound := callTime
+	if b.memory() == nil {
+		bound = callTimeOnce
+	}
 	var calls sync.WaitGroup
 	for _, n := range notices {
 		if !n.Later {
-			calls.Go(func() { b.reckon(ctx, caller, n, b.through(ctx, n)) })
+			calls.Go(func() { b.reckon(ctx, caller, n, b.through(ctx, bound, n)) })
 		}
 	}
 	calls.Wait()

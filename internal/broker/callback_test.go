@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -192,5 +193,28 @@ func TestASecondAdministrator(t *testing.T) {
 		if got := broker.New(broker.Config{Admins: test.admins}).SoleAdmin(); got != test.sole {
 			t.Errorf("%v: %v", test.admins, got)
 		}
+	}
+}
+
+// Whoever decides waits no longer than a second for who does not answer: what was not told is in
+// the outbox, and told again.
+func TestWhoDecidesDoesNotWaitForACallback(t *testing.T) {
+	w, _, b := withApplication(t)
+	ask := deploy()
+	ask.Callback = "https://deploy.example.com/done"
+	asked := mustAskFor(t, b, ask)
+	w.Undelivered = access.Receipts{{Channel: "callback", Err: context.DeadlineExceeded}}
+	w.Told, w.ToldWithin = nil, nil
+	if done, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: asked.Request.ID, Verdict: access.Approve}); err != nil || done.State != access.Active {
+		t.Fatalf("%+v, %v", done.State, err)
+	}
+	at := slices.IndexFunc(w.Told, func(n access.Notice) bool { return n.Kind == access.NoticeChanged })
+	if at < 0 || w.ToldWithin[at] > time.Second {
+		t.Errorf("it may take %v: %+v", w.ToldWithin, w.Told)
+	}
+	w.Undelivered, w.Told = nil, nil
+	w.Clock = w.Clock.Add(2 * time.Minute)
+	if _, err := b.Sweep(t.Context(), broker.SweepCount); err != nil || !slices.Equal(called(w), []access.State{access.Active}) {
+		t.Errorf("it is lost: %v, %v", called(w), err)
 	}
 }

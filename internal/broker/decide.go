@@ -339,7 +339,9 @@ func (b *Broker) approve(ctx context.Context, caller access.Caller, result Decid
 	notice := b.outcomeNotice(ctx, access.RequestApproved, r, result.Decision, event.Window, origin)
 	var others []access.Notice
 	if waiting := b.nextInTurn(ctx, caller, r, terms, before, tally); len(waiting) > 0 {
-		others = append(others, b.reviewNotice(ctx, access.ReviewersAdded, r, waiting, event.Window, origin))
+		more := b.reviewNotice(ctx, access.ReviewersAdded, r, waiting, event.Window, origin)
+		more.By = result.Decision.By
+		others = append(others, more)
 	}
 	kept := others
 	if begins(event) { // people are told now, and not when it is written

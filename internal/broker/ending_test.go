@@ -345,3 +345,26 @@ func TestAnExtensionInTheMomentOfAnEndWhoseProcessDies(t *testing.T) {
 		}
 	}
 }
+
+// counting counts how often a request is opened.
+type counting struct {
+	broker.Memory
+	opened int
+}
+
+func (c *counting) Open(ctx context.Context, ref string) (access.Request, error) {
+	c.opened++
+	return c.Memory.Open(ctx, ref)
+}
+
+// A request that is approved is opened once: where nothing was recorded between its approval
+// and its grant, nobody has called it off.
+func TestAnApprovalOpensItsRequestOnce(t *testing.T) {
+	w, _ := withLedger(t)
+	asked := mustAsk(t, w.Broker(), ask())
+	c := &counting{Memory: w.Ledger.(broker.Memory)}
+	w.Ledger = c
+	if _, err := approve(t, w.Broker(), ben, asked.Ref); err != nil || c.opened != 1 {
+		t.Errorf("opened %d times, %v", c.opened, err)
+	}
+}

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -178,6 +179,86 @@ func TestWhoWasToldIsNotToldAgain(t *testing.T) {
 	}
 	want := []access.Target{{Channel: "mail", To: ben}}
 	if len(w.Told) != 1 || !slices.Equal(w.Told[0].Left, want) {
+		t.Errorf("told %+v", w.Told)
+	}
+}
+
+// Whoever hears of a request learns who did it: an application is none of the people for whom it asks.
+func TestWhoDidItIsTold(t *testing.T) {
+	w, _ := withLedger(t)
+	w.Admins = []string{"user:" + string(dan)}
+	b := w.Broker()
+	asked, err := b.Ask(t.Context(), caller(ana), ask())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Withdraw(t.Context(), caller(dan), asked.Request.ID, "https://jit.example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.Told) != 2 || w.Told[0].By != ana || w.Told[1].By != dan {
+		t.Errorf("told %+v", w.Told)
+	}
+	for want, c := range map[access.Principal]access.Caller{
+		"app:deployer": {Method: access.MethodApplication, Application: "deployer"}, dan: {Principal: dan, Application: "deployer"}, ana: {Principal: ana}, "": {},
+	} {
+		if got := c.By(); got != want {
+			t.Errorf("%+v is %q, want %q", c, got, want)
+		}
+	}
+}
+
+// missed are requests of which nobody could be told, which the next sweep is to mend.
+func missed(t *testing.T, w *world, b *broker.Broker, reasons ...string) (ids []string) {
+	t.Helper()
+	w.Undelivered = access.Receipts{{Channel: "webhook", Err: errors.New("503")}}
+	for _, why := range reasons {
+		a := ask()
+		a.Justification = why
+		asked, err := b.Ask(t.Context(), caller(ana), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, asked.Request.ID)
+	}
+	w.Undelivered, w.Told = nil, nil
+	w.Clock = w.Clock.Add(2 * time.Minute)
+	return ids
+}
+
+// Each waits for the other: one after the other neither would be told.
+func TestASweepTellsOfRequestsAtTheSameTime(t *testing.T) {
+	w, _ := withLedger(t)
+	w.Also = []access.Channel{hook}
+	b := w.Broker()
+	missed(t, w, b, "Bug 4711", "Bug 4712")
+	meet := make(chan struct{})
+	w.Telling = func(ctx context.Context, _ access.Notice) {
+		select {
+		case meet <- struct{}{}:
+		case <-meet:
+		case <-ctx.Done():
+			t.Error("one is kept back by the other")
+		}
+	}
+	if done := swept(t, b); done.Told != 2 || len(w.Told) != 2 {
+		t.Errorf("%+v, told %d", done, len(w.Told))
+	}
+}
+
+// What is told of one request is told in its order.
+func TestASweepTellsOfOneRequestInItsOrder(t *testing.T) {
+	w, _ := withLedger(t)
+	w.Also = []access.Channel{hook}
+	b := w.Broker()
+	ids := missed(t, w, b, "Bug 4711")
+	w.Undelivered = access.Receipts{{Channel: "webhook", Err: errors.New("503")}}
+	if _, _, err := b.Withdraw(t.Context(), caller(ana), ids[0], "https://jit.example.com"); err != nil {
+		t.Fatal(err)
+	}
+	w.Undelivered, w.Told = nil, nil
+	w.Clock = w.Clock.Add(2 * time.Minute)
+	swept(t, b)
+	if len(w.Told) != 2 || w.Told[0].Kind != access.NoticeReview || w.Told[1].Kind != access.NoticeWithdrawn {
 		t.Errorf("told %+v", w.Told)
 	}
 }

@@ -107,7 +107,7 @@ func (b *Broker) breakGlass(ctx context.Context, caller access.Caller, r access.
 			_, _, _ = b.commit(ctx, failed)
 			return asked, err
 		}
-		asked.Warnings = withNew(asked.Warnings, b.reckon(ctx, caller, notice, receipts))
+		asked.Warnings = withNew(asked.Warnings, append(b.reckon(ctx, caller, notice, receipts), b.unseen(receipts)...))
 	}
 	outcomes, warnings, err := b.grant(ctx, caller, next, nil, q, func(s access.Standing) error {
 		return cmp.Or(check(s), s.Lasts(next, next.Window))
@@ -200,6 +200,21 @@ func heardOf(receipts access.Receipts) error {
 		causes = append(causes, r.Err)
 	}
 	return untold(errors.Join(causes...))
+}
+
+// unseen warns where those alone took it of whom nobody learns whether they show it.
+func (b *Broker) unseen(receipts access.Receipts) []*access.Error {
+	var blind []string
+	for _, r := range receipts {
+		at := slices.IndexFunc(b.c.Notifier.Channels(), func(c access.Channel) bool { return c.Name == r.Channel && c.Unseen })
+		if r.Err == nil && at < 0 {
+			return nil
+		}
+		if r.Err == nil {
+			blind = append(blind, r.Channel)
+		}
+	}
+	return []*access.Error{{Kind: access.Unavailable, Code: access.CodeGlassUnseen, Args: access.Args{"channel": blind[0]}}}
 }
 
 // untold ends a request for good: nobody is told later of what was not done.

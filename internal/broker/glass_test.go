@@ -249,6 +249,30 @@ func TestOneWhoHearsOfABrokenGlassIsEnough(t *testing.T) {
 	}
 }
 
+// What only a channel took that nobody learns of whether it shows it, is told to whom it concerns most.
+func TestABrokenGlassThatPerhapsNobodySawIsAWarning(t *testing.T) {
+	teams, chat := access.Channel{Name: "teams", Unseen: true}, access.Channel{Name: "googlechat"}
+	bounced := access.Receipt{To: ben, Channel: "mail", Err: errors.New("550")}
+	for _, c := range []struct {
+		name     string
+		receipts access.Receipts
+		warned   bool
+	}{
+		{"Teams alone", access.Receipts{bounced, {Channel: "teams"}}, true},
+		{"a chat as well", access.Receipts{bounced, {Channel: "teams"}, {Channel: "googlechat"}}, false},
+		{"a mail as well", access.Receipts{bounced, {Channel: "teams"}, {To: eve, Channel: "mail"}}, false},
+		{"a chat that failed", access.Receipts{bounced, {Channel: "teams"}, {Channel: "googlechat", Err: errors.New("503")}}, true},
+	} {
+		w, _, b := withGlass(t)
+		w.Also, w.Undelivered = []access.Channel{teams, chat}, c.receipts
+		asked, err := b.Ask(t.Context(), caller(ana), emergency())
+		at := slices.IndexFunc(asked.Warnings, func(e *access.Error) bool { return e.Code == access.CodeGlassUnseen })
+		if err != nil || (at >= 0) != c.warned || at >= 0 && asked.Warnings[at].Args["channel"] != "teams" || len(w.Activations) != 1 {
+			t.Errorf("%s: %v, %v", c.name, asked.Warnings, err)
+		}
+	}
+}
+
 // People whose holdings cannot be read keep nobody from breaking the glass.
 func TestPeersWhoAreNotKnownAreAWarning(t *testing.T) {
 	w, _, _ := withGlass(t)

@@ -37,7 +37,7 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 		})
 	}
 	event := b.event(caller, access.GrantWritten, r)
-	event.Window, event.Outcomes, event.Err = granted(outcomes, r.Window), outcomes, err
+	event.Window, event.Outcomes, event.Err, event.Follows = granted(outcomes, r.Window), outcomes, err, new(bool)
 	if err != nil {
 		event.Action = access.GrantFailed
 	}
@@ -53,7 +53,7 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	}
 	_, unrecorded, _ := b.commit(ctx, event, told...)
 	warnings := slices.Concat(event.Warnings, unrecorded)
-	if err == nil && len(unrecorded) == 0 && b.calledOff(ctx, r) {
+	if err == nil && len(unrecorded) == 0 && b.calledOff(ctx, event) {
 		_, err := b.takeBack(ctx, caller, provider, r)
 		return nil, warnings, cmp.Or(err, error(&access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}))
 	}
@@ -66,12 +66,16 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 }
 
 // calledOff is whether somebody has ended what was being written meanwhile. Whoever does
-// records that before they look what there is to end, so that one of both finds the other.
-func (b *Broker) calledOff(ctx context.Context, r access.Request) bool {
+// records that before they look what there is to end, so that one of both finds the other:
+// where nothing stands between the request and the record of its grant, they find the grant.
+func (b *Broker) calledOff(ctx context.Context, written access.Event) bool {
 	if b.memory() == nil {
 		return false
 	}
-	now, err := b.open(ctx, r.ID)
+	now, err := written.Request.Apply(written)
+	if err != nil || !*written.Follows {
+		now, err = b.open(ctx, written.Request.ID)
+	}
 	if err == nil && now.State != access.Ended {
 		_, ended, err := b.endedWith(ctx, now)
 		return err == nil && ended

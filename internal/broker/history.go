@@ -24,7 +24,7 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 		return access.Listed{}, nil, err
 	}
 	var warnings []*access.Error
-	l.Viewer, l.View = caller.Principal, view
+	l.Viewer, l.View, l.Attest = caller.Principal, view, true
 	switch view {
 	case ViewMine:
 		l.Principal = caller.Principal
@@ -51,19 +51,19 @@ func (b *Broker) History(ctx context.Context, caller access.Caller, view string,
 		listed.Requests, warnings = append(more, listed.Requests...), withNew(warnings, unknown)
 	}
 	now := b.c.Now()
-	shown := listed.Requests[:0:0]
+	for i := range glasses {
+		glasses[i].State = glasses[i].StateAt(now)
+	}
+	shown, there := slices.Grow(glasses, len(listed.Requests)), map[string]bool{}
 	for _, r := range listed.Requests {
 		if r.State = r.StateAt(now); view == ViewReviews && (r.State != access.Pending || r.DecisionOf(caller.Principal) != nil) {
 			continue // nothing waits there for them, though the sweep has not been by
 		}
-		if !slices.ContainsFunc(shown, func(other access.Request) bool { return other.ID == r.ID }) {
-			shown = append(shown, r)
+		if !there[r.ID] {
+			there[r.ID], shown = true, append(shown, r)
 		}
 	}
-	for i := range glasses {
-		glasses[i].State = glasses[i].StateAt(now)
-	}
-	listed.Requests = slices.Concat(glasses, shown)
+	listed.Requests = shown
 	return listed, warnings, err
 }
 
@@ -206,6 +206,7 @@ func (b *Broker) Withdraw(ctx context.Context, caller access.Caller, id, origin 
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	notice := b.outcomeNotice(ctx, access.RequestWithdrawn, r, access.Decision{}, access.Window{}, origin)
+	notice.By = caller.By()
 	if r, _, err = b.intend(ctx, b.event(caller, access.RequestWithdrawn, r), notice); err != nil {
 		return r, nil, err
 	}

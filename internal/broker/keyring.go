@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -21,6 +22,8 @@ type keyring struct {
 	turn chan struct{}
 	mu   sync.Mutex
 	keys []access.Passkey
+	// damages are of those whose keys could not be read.
+	damages access.Damages
 	// read is when; zero where nothing is remembered. changes counts what this instance did
 	// to keys, so that what was read before it is not kept.
 	read    time.Time
@@ -35,46 +38,57 @@ func (k *keyring) changed() {
 	k.changes++
 }
 
-func (k *keyring) remembered(now time.Time) (keys []access.Passkey, fresh bool, changes int) {
+func (k *keyring) remembered(now time.Time) (keys []access.Passkey, damages access.Damages, fresh bool, changes int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	age := now.Sub(k.read)
-	return k.keys, !k.read.IsZero() && age >= 0 && age < KeysLife, k.changes
+	return k.keys, k.damages, !k.read.IsZero() && age >= 0 && age < KeysLife, k.changes
 }
 
-func (k *keyring) keep(keys []access.Passkey, read time.Time, changes int) {
+func (k *keyring) keep(keys []access.Passkey, damages access.Damages, read time.Time, changes int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.changes == changes {
-		k.keys, k.read = keys, read
+		k.keys, k.damages, k.read = keys, damages, read
 	}
 }
 
-// keysLately are everybody's keys, as of KeysLife ago at most.
-func (b *Broker) keysLately(ctx context.Context) ([]access.Passkey, error) {
+// keysLately are everybody's keys, as of KeysLife ago at most, and of whom they cannot be read.
+// The caller must not change them.
+func (b *Broker) keysLately(ctx context.Context) ([]access.Passkey, access.Damages, error) {
 	bounded, cancel := context.WithTimeout(ctx, memoryTime) // whoever is before us waits for the store
 	defer cancel()
 	select {
 	case b.keyring.turn <- struct{}{}:
 		defer func() { <-b.keyring.turn }()
 	case <-bounded.Done():
-		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: bounded.Err()}
+		return nil, nil, &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: bounded.Err()}
 	}
 	now := b.c.Now()
-	keys, fresh, changes := b.keyring.remembered(now)
+	keys, damages, fresh, changes := b.keyring.remembered(now)
 	if fresh {
-		return keys, nil
+		return keys, damages, nil
 	}
-	keys, err := b.keys(ctx, "")
+	keys, damages, err := b.everybodysKeys(ctx)
 	if err == nil {
-		b.keyring.keep(keys, now, changes)
+		b.keyring.keep(keys, damages, now, changes)
 	}
-	return keys, err
+	return keys, damages, err
+}
+
+// DamagedPasskeys is nil where everybody's passkeys are as they were recorded, and nobody can
+// enrol any; the error names whose are not (access.DamagesOf), or says that it is not known.
+func (b *Broker) DamagedPasskeys(ctx context.Context) error {
+	if !b.Passkeys() {
+		return nil
+	}
+	_, damages, err := b.keysLately(ctx)
+	return cmp.Or(err, damages.Err())
 }
 
 // shownKeys are signingKeys for a page. That there are none is looked at again.
 func (b *Broker) shownKeys(ctx context.Context, p access.Principal, terms access.KeyTerms, at time.Time) ([]access.Passkey, error) {
-	if keys, err := b.keysLately(ctx); err == nil {
+	if keys, _, err := b.keysLately(ctx); err == nil {
 		if good, err := passkey.Counting(keys, p, b.relyingParty(), terms, at); err == nil {
 			return good, nil
 		}
@@ -89,7 +103,7 @@ func (b *Broker) keyless(ctx context.Context, people []access.Principal, terms a
 	if !terms.Signature || len(people) == 0 {
 		return nil, nil
 	}
-	keys, err := b.keysLately(ctx)
+	keys, _, err := b.keysLately(ctx)
 	if err != nil {
 		return nil, warningOf(err)
 	}

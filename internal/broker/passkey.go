@@ -17,7 +17,8 @@ import (
 // Deeds keeps what happens to what is no request. Errors are *access.Error.
 type Deeds interface {
 	// Deeds are those of one thing in their order, or of all of the kind where of is empty;
-	// each chain verified, or an error of kind Unprocessable.
+	// each chain verified, or an error of kind Unprocessable. Of all, that error names whose they
+	// are (access.DamagesOf), and those of all others come with it.
 	Deeds(ctx context.Context, kind, of string) ([]access.Deed, error)
 	// Append adds a deed that must be the next one of its thing: kind Conflict otherwise. With
 	// it, or not at all, are kept the notices, as with Store.Commit.
@@ -72,6 +73,9 @@ type PasskeyList struct {
 	// approval first. Removed ones are left out.
 	Own, Others []KeyOf
 	Admin       bool
+	// Damaged are people whose keys are not as they were recorded, so that they cannot sign: the
+	// viewer, and for admins everybody. The keys of others are shown as of KeysLife ago at most.
+	Damaged access.Damages
 	// Enrolment is what another key of the caller's is made with.
 	Enrolment Ceremony
 }
@@ -79,13 +83,25 @@ type PasskeyList struct {
 // PasskeyList returns the caller's keys and, to one of the admins, everybody's.
 func (b *Broker) PasskeyList(ctx context.Context, caller access.Caller) (PasskeyList, error) {
 	list := PasskeyList{Admin: b.Admin(ctx, caller) == nil}
-	of := string(caller.Principal)
-	if list.Admin {
-		of = ""
+	keys, err := b.keys(ctx, string(caller.Principal))
+	if codeOf(err) == access.CodeDeedsDamaged {
+		list.Damaged, err = access.Damages{{Of: string(caller.Principal), Err: access.AsError(err)}}, nil
 	}
-	keys, err := b.keys(ctx, of)
 	if err != nil {
 		return list, err
+	}
+	if list.Admin {
+		all, damages, err := b.keysLately(ctx)
+		if err != nil {
+			return list, err
+		}
+		others := slices.DeleteFunc(slices.Clone(all), func(k access.Passkey) bool { return k.Of == caller.Principal })
+		keys = append(keys, others...)
+		for _, d := range damages {
+			if d.Of != string(caller.Principal) {
+				list.Damaged = append(list.Damaged, d)
+			}
+		}
 	}
 	list.Enrolment = Ceremony{Statement: passkey.Statement{Purpose: passkey.Enrolment, Person: caller.Principal},
 		RelyingParty: b.relyingParty()}
@@ -121,7 +137,24 @@ func order(is bool) int {
 	return 1
 }
 
-// keys are the keys of somebody, or of everybody, those that were removed too.
+// everybodysKeys are the keys of everybody whose deeds are as they were recorded, those that were
+// removed too, and of whom they are not.
+func (b *Broker) everybodysKeys(ctx context.Context) ([]access.Passkey, access.Damages, error) {
+	if !b.Passkeys() {
+		return nil, nil, noPasskeys()
+	}
+	deeds, err := timed(b, ctx, func(ctx context.Context) ([]access.Deed, error) {
+		return b.c.Signatures.Deeds(ctx, access.DeedPasskeys, "")
+	})
+	damages := access.DamagesOf(err)
+	if err != nil && damages == nil {
+		return nil, nil, err
+	}
+	keys, more := passkey.Everybodys(deeds)
+	return keys, append(damages, more...), nil
+}
+
+// keys are the keys of somebody, those that were removed too.
 func (b *Broker) keys(ctx context.Context, of string) ([]access.Passkey, error) {
 	if !b.Passkeys() {
 		return nil, noPasskeys()
@@ -146,7 +179,7 @@ func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c
 	refused := func(err error) (access.Passkey, []*access.Error, error) {
 		return access.Passkey{}, nil, b.refuseKey(ctx, caller, access.PasskeyEnrolled, access.Passkey{Of: caller.Principal}, err)
 	}
-	keys, err := b.keys(ctx, "")
+	keys, err := b.keys(ctx, string(caller.Principal))
 	if err != nil {
 		return refused(err)
 	}
@@ -166,7 +199,12 @@ func (b *Broker) Enrol(ctx context.Context, caller access.Caller, name string, c
 		return refused(&access.Error{Kind: access.Invalid, Code: access.CodeSignatureInvalid, Err: err})
 	}
 	k.Name = clean
-	if slices.ContainsFunc(keys, func(other access.Passkey) bool { return bytes.Equal(other.Credential, k.Credential) }) {
+	all, _, err := b.keysLately(ctx) // no authenticator makes a credential twice: it is somebody who says so
+	if err != nil {
+		return refused(err)
+	}
+	known := func(other access.Passkey) bool { return bytes.Equal(other.Credential, k.Credential) }
+	if slices.ContainsFunc(keys, known) || slices.ContainsFunc(all, known) {
 		return refused(&access.Error{Kind: access.Conflict, Code: access.CodePasskeyKnown})
 	}
 	if err := b.roomForKey(append(keys, k)); err != nil {

@@ -736,3 +736,61 @@ func TestNobodyIsShownWhenKeysOfOthersWereUsed(t *testing.T) {
 		t.Errorf("%+v, %v, %d readings", list, err, w.Signatures.UseReads-before)
 	}
 }
+
+// Somebody whose deeds are not what was recorded cannot sign, nor enrol; everybody else can, and
+// administrators are told whose they are.
+func TestOneDamagedChainOfPasskeysStopsNobodyElse(t *testing.T) {
+	w, b, asked, key := signing(t, nil)
+	w.Signatures.Damaged = string(cho)
+	w.Clock = w.Clock.Add(time.Minute)
+	if err := b.DamagedPasskeys(t.Context()); len(access.DamagesOf(err)) != 1 || access.DamagesOf(err)[0].Of != string(cho) {
+		t.Errorf("%v", err)
+	}
+	list, err := b.PasskeyList(t.Context(), caller(dan))
+	if err != nil || len(list.Damaged) != 1 || list.Damaged[0].Of != string(cho) || len(list.Others) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err = b.PasskeyList(t.Context(), caller(ben)); err != nil || len(list.Damaged) != 0 || len(list.Own) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err = b.PasskeyList(t.Context(), caller(cho)); err != nil || len(list.Damaged) != 1 || len(list.Own) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	other := passkeytest.New(t, keyOrigin, keyParty)
+	if _, _, err := b.Enrol(t.Context(), present(w, cho), "Laptop", other.Create(list.Enrolment.Statement)); codeOf(err) != access.CodeDeedsDamaged {
+		t.Errorf("enrolled: %v", err)
+	}
+	if _, err := b.Decide(t.Context(), caller(cho), broker.Decide{Ref: asked.Ref, Verdict: access.Approve, Signed: key.Sign(list.Enrolment.Statement)}); codeOf(err) != access.CodeDeedsDamaged {
+		t.Errorf("signed: %v", err)
+	}
+	enrol(t, w, b, dan, passkeytest.New(t, keyOrigin, keyParty))
+	c := challenge(t, b, ben, asked.Ref, 0)
+	if done, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve, Signed: key.Sign(c.Statement)}); err != nil ||
+		done.State != access.Active {
+		t.Errorf("%+v, %v", done.State, err)
+	}
+}
+
+// What everybody has done is read at most once in KeysLife, whoever enrols or looks.
+func TestEnrollingReadsEverybodysDeedsOnceInAWhile(t *testing.T) {
+	w, b, _, _ := signing(t, nil)
+	for _, p := range []access.Principal{dan, dan, ben} {
+		if _, err := b.PasskeyList(t.Context(), caller(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Signatures.Read = nil
+	list, err := b.PasskeyList(t.Context(), caller(cho))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := passkeytest.New(t, keyOrigin, keyParty)
+	if _, _, err := b.Enrol(t.Context(), present(w, cho), "Laptop", key.Create(list.Enrolment.Statement)); err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range w.Signatures.Read {
+		if of != string(cho) {
+			t.Errorf("those of %q were read", of)
+		}
+	}
+}

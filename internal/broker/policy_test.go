@@ -41,6 +41,9 @@ func TestRulesSeeWhatTheyLookAt(t *testing.T) {
 		{"somebody else's group", `requester: ["group:ops@example.com"]`, func(w *world) { w.GroupsOf = map[access.Principal][]string{ben: {"ops@example.com"}} }, "", 1},
 		{"a directory that is down", `requester: ["group:ops@example.com"]`, func(w *world) { w.DirectoryErr = errors.New("down") }, access.CodeRuleUndecided, 0},
 		{"a role of which nothing is known counts as one that changes permissions", `changes_permissions: true`, nil, access.CodeRuleRefuses, 0},
+		{"a role that is known to change none", `changes_permissions: true`, func(w *world) {
+			w.Titles = map[access.Role]access.RoleInfo{admin.Role: {Title: "an admin", ChangesPermissions: access.No}}
+		}, "", 1},
 	} {
 		w := newWorld(t)
 		if c.change != nil {

@@ -112,6 +112,8 @@ type Store interface {
 	// Conflict. Facts (access.Action.IsIntent) and the end of a grant are recorded
 	// whatever the version, and of a request that the store does not know they make
 	// none: it may be JIT Access 1.x's. A store that forgets (Limits) cannot notice.
+	// Where e.Follows is not nil, it is set to whether the event is the one directly behind
+	// e.Request.Version; it stays false where that is not known.
 	//
 	// The returned ref opens the request from now on, and every ref given out before
 	// stays good. With a Conflict it may be returned too, and opens what stands. A store that

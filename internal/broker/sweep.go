@@ -28,6 +28,8 @@ const (
 const (
 	sweepTime  = 45 * time.Second
 	outboxTime = 20 * time.Second
+	// tellers is how many messages are told at the same time.
+	tellers = 10
 )
 
 // WriteCount is how much one sweep does at most that gives access: each takes some calls of the
@@ -104,58 +106,62 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 }
 
 // sweepOutbox sends people what they were not told, and then the others, until outboxTime is
-// over for each. One application has no more of a sweep than people, so that what it does not
-// answer keeps no other waiting.
+// over for each. One application has no more of a sweep than people. What is told of one request is told
+// in its order, and all else at the same time, as much as there are tellers: neither an application
+// that does not answer nor a channel that hangs keeps others waiting.
 func (b *Broker) sweepOutbox(ctx context.Context, m Memory, most int, done *Swept) error {
-	rests := rests{until: map[string]time.Time{}}
-	var mu sync.Mutex
-	send := func(message access.Message) {
-		told, left := b.send(ctx, message, &rests)
-		mu.Lock()
-		defer mu.Unlock()
-		done.Told, done.Left = done.Told+told, done.Left+left
-	}
-	ends := b.c.Now().Add(outboxTime)
-	over := func() bool { return ctx.Err() != nil || !b.c.Now().Before(ends) }
-	for message, err := range m.Take(ctx, b.c.Now(), sweepLease, most, false) {
-		if err != nil {
-			return err
-		}
-		if send(message); over() {
-			break
-		}
-	}
-	taken := most
-	if most >= SweepCount {
-		taken = callCount
-	}
-	var calls sync.WaitGroup
+	var (
+		rests = rests{until: map[string]time.Time{}}
+		of    = map[string]chan struct{}{} // by what has an order: when what came before is told
+		to    = map[string]int{}
+		turns = make(chan struct{}, tellers)
+		calls sync.WaitGroup
+		mu    sync.Mutex // of done
+	)
 	defer calls.Wait()
-	to := map[string]int{}
-	ends = b.c.Now().Add(outboxTime)
-	for message, err := range m.Take(ctx, b.c.Now(), sweepLease, taken, true) {
-		if err != nil {
-			return err
-		}
-		application := message.Notice.Request.Asking.Application
-		if message.Notice.Kind != access.NoticeChanged {
-			application = ""
-		}
-		switch to[application]++; {
-		case to[application] > most:
-			if m.Unsent(ctx, message, b.c.Now().Add(firstRetry)) != nil { // the lease ends
-				mu.Lock()
-				done.Left++
-				mu.Unlock()
+	tell := func(key string, message access.Message) {
+		before, after := of[key], make(chan struct{})
+		of[key] = after
+		calls.Go(func() {
+			defer func() { <-turns; close(after) }()
+			if before != nil {
+				<-before
 			}
-		case application != "":
-			calls.Go(func() { send(message) })
-		default: // of channels that hear of everything, one after the other
-			send(message)
+			told, left := b.send(ctx, message, &rests)
+			mu.Lock()
+			defer mu.Unlock()
+			done.Told, done.Left = done.Told+told, done.Left+left
+		})
+	}
+	for _, besides := range []bool{false, true} {
+		taken, ends := most, b.c.Now().Add(outboxTime)
+		if besides && most >= SweepCount {
+			taken = callCount
 		}
-		if over() {
-			break
+		turns <- struct{}{} // a message is leased when it has one
+		for message, err := range m.Take(ctx, b.c.Now(), sweepLease, taken, besides) {
+			if err != nil {
+				return err
+			}
+			key, application := cmp.Or(message.Notice.Request.ID, message.ID), ""
+			if message.Notice.Kind == access.NoticeChanged { // hints have no order
+				key, application = message.ID, message.Notice.Request.Asking.Application
+			}
+			if to[application]++; besides && to[application] > most && application != "" {
+				if m.Unsent(ctx, message, b.c.Now().Add(firstRetry)) != nil { // the lease ends
+					mu.Lock()
+					done.Left++
+					mu.Unlock()
+				}
+				continue
+			}
+			tell(key, message)
+			turns <- struct{}{}
+			if ctx.Err() != nil || !b.c.Now().Before(ends) {
+				break
+			}
 		}
+		<-turns
 	}
 	return nil
 }
@@ -216,10 +222,9 @@ func (b *Broker) send(ctx context.Context, message access.Message, rests *rests)
 		b.settle(settling, message, nil)
 		return 0, 0
 	}
-	telling, cancel := context.WithTimeout(ctx, tellTime)
-	defer cancel()
-	failed := b.through(telling, b.homeward(notice)).Failed()
-	rests.add(failed, telling.Err() != nil, b.c.Now())
+	began := time.Now() // deadlines go by the real clock
+	failed := b.through(ctx, tellTime, b.homeward(notice)).Failed()
+	rests.add(failed, time.Since(began) >= tellTime, b.c.Now())
 	// Nobody sees that it was not told: how that began, unless an action has recorded it, and ended
 	// is recorded.
 	did := access.NoticeFailed

@@ -141,15 +141,19 @@ func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 	if b.forgets && n.Request.ID != "" {
 		b.told.add(n.Request)
 	}
-	ctx, cancel := context.WithTimeout(ctx, tellTime)
-	defer cancel()
-	return b.through(ctx, n)
+	return b.through(ctx, tellTime, n)
 }
 
-// through tells through all channels. One that changes what it sent before hears what that
+// through tells through all channels, for some time at most, which takes none from remembering what
+// became of it. One that changes what it sent before hears what that
 // was, unless Earlier says that there is nothing to change, and what it sends now is remembered. A memory that is out of reach costs no more than
 // that something is sent anew.
-func (b *Broker) through(ctx context.Context, n access.Notice) access.Receipts {
+func (b *Broker) through(ctx context.Context, most time.Duration, n access.Notice) access.Receipts {
+	tell := func() access.Receipts {
+		ctx, cancel := context.WithTimeout(ctx, most)
+		defer cancel()
+		return b.c.Notifier.Notify(ctx, n)
+	}
 	updates := map[string]bool{}
 	for _, c := range b.c.Notifier.Channels() {
 		if c.Updates && b.memory() != nil {
@@ -157,12 +161,12 @@ func (b *Broker) through(ctx context.Context, n access.Notice) access.Receipts {
 		}
 	}
 	if len(updates) == 0 || n.Request.ID == "" { // what was sent is known by requests
-		return b.c.Notifier.Notify(ctx, n)
+		return tell()
 	}
 	if n.Earlier == nil {
 		n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })
 	}
-	receipts := b.c.Notifier.Notify(ctx, n)
+	receipts := tell()
 	changeable := slices.DeleteFunc(slices.Clone(receipts), func(r access.Receipt) bool {
 		known := func(e access.Receipt) bool { return e.Channel == r.Channel && e.Ref == r.Ref }
 		return !updates[r.Channel] || r.Ref == "" || slices.ContainsFunc(n.Earlier, known)

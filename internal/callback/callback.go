@@ -7,17 +7,13 @@ package callback
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"jitaccess/internal/outbound"
+	"jitaccess/internal/standardwebhook"
 )
 
 // Message is what is sent.
@@ -55,16 +51,8 @@ func (s Sender) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return outbound.WithoutAddress(err)
 	}
-	at := strconv.FormatInt(s.Now().Unix(), 10)
-	var signatures []string
-	for _, key := range m.Keys {
-		signatures = append(signatures, signature(key, m.ID, at, m.Body))
-	}
-	request.Header.Set("Content-Type", "application/json")
+	standardwebhook.Sign(request.Header, m.Keys, m.ID, s.Now(), m.Body)
 	request.Header.Set("User-Agent", "jitaccess")
-	request.Header.Set("Webhook-Id", m.ID)
-	request.Header.Set("Webhook-Timestamp", at)
-	request.Header.Set("Webhook-Signature", strings.Join(signatures, " "))
 	response, err := s.Client.Do(request)
 	if err != nil {
 		return outbound.WithoutAddress(err) // its path may be a secret
@@ -77,12 +65,4 @@ func (s Sender) Send(ctx context.Context, m Message) error {
 		return fmt.Errorf("the answer was %d %s", code, http.StatusText(code))
 	}
 	return nil
-}
-
-// signature signs id, time and body. No token of an application is such a text: it has one dot
-// before its signature, and nothing that JSON begins with.
-func signature(key []byte, id, at string, body []byte) string {
-	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.%s.%s", id, at, body)
-	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }

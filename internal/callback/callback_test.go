@@ -1,17 +1,14 @@
 package callback_test
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -21,9 +18,9 @@ import (
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-	"golang.org/x/net/dns/dnsmessage"
 
 	"jitaccess/internal/callback"
+	"jitaccess/internal/callback/callbacktest"
 )
 
 var (
@@ -182,15 +179,15 @@ func TestNamesThatLeadInside(t *testing.T) {
 		"to metadata by IPv6":     {"fd20:ce::254"},
 		"to metadata, the second": {"93.184.216.34", "169.254.169.254"},
 	} {
-		names := &resolver{answers: answers}
+		names := callbacktest.New(answers...)
 		if len(answers) > 1 { // somebody has looked before, and found nothing wrong
-			found, err := names.net().LookupNetIP(t.Context(), "ip", "rebound.example")
+			found, err := names.Net().LookupNetIP(t.Context(), "ip", "rebound.example")
 			if err != nil || !found[0].Unmap().IsGlobalUnicast() {
 				t.Fatal(found, err)
 			}
-			names.turn()
+			names.Turn()
 		}
-		client := callback.NewClient(names.net(), callback.Reach{})
+		client := callback.NewClient(names.Net(), callback.Reach{})
 		client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 		err := callback.Sender{Client: client, Now: time.Now}.Send(t.Context(), message("https://rebound.example:"+port+"/"))
 		if err == nil || !strings.Contains(err.Error(), "not a public address") {
@@ -200,53 +197,6 @@ func TestNamesThatLeadInside(t *testing.T) {
 	if reached.Load() {
 		t.Error("what is inside was reached")
 	}
-}
-
-// resolver answers each name with the first of answers, and after a turn with the next.
-type resolver struct {
-	answers []string
-	at      atomic.Int32
-}
-
-func (r *resolver) turn() { r.at.Add(1) }
-
-func (r *resolver) net() *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		ours, theirs := net.Pipe()
-		go r.serve(theirs)
-		return ours, nil
-	}}
-}
-
-// serve answers one question, as DNS does over TCP.
-func (r *resolver) serve(c net.Conn) {
-	defer c.Close()
-	var length [2]byte
-	if _, err := io.ReadFull(c, length[:]); err != nil {
-		return
-	}
-	asked := make([]byte, binary.BigEndian.Uint16(length[:]))
-	if _, err := io.ReadFull(c, asked); err != nil {
-		return
-	}
-	var m dnsmessage.Message
-	if m.Unpack(asked) != nil {
-		return
-	}
-	m.Response, m.Authoritative, m.Additionals = true, true, nil
-	ip := netip.MustParseAddr(r.answers[r.at.Load()])
-	header := dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Class: dnsmessage.ClassINET, TTL: 0}
-	switch kind := m.Questions[0].Type; {
-	case kind == dnsmessage.TypeA && ip.Is4():
-		m.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: ip.As4()}}}
-	case kind == dnsmessage.TypeAAAA && ip.Is6():
-		m.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: ip.As16()}}}
-	}
-	packed, err := m.Pack()
-	if err != nil {
-		return
-	}
-	_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...))
 }
 
 // What docs/applications.md has for who verifies a callback does that, and nothing less.
@@ -283,6 +233,18 @@ func TestTheCodeOfTheDocumentVerifies(t *testing.T) {
 		command.Env = []string{"APP_KEY=" + base64.StdEncoding.EncodeToString(c.key)}
 		if said, err := command.CombinedOutput(); err != nil || strings.TrimSpace(string(said)) != c.prove {
 			t.Errorf("%s: %v: %s", name, err, said)
+		}
+	}
+}
+
+// An operator may let webhooks into their own networks, and never to what a machine is told
+// secrets by.
+func TestPrivateAddressesWhereTheyAreAllowed(t *testing.T) {
+	for address, may := range map[string]bool{"10.0.0.1": true, "192.168.1.1": true, "172.16.0.1": true, "100.64.0.1": true, "fd12::1": true, "8.8.8.8": true,
+		"::ffff:10.0.0.1": true, "127.0.0.1": false, "::1": false, "169.254.169.254": false, "169.254.1.1": false, "fe80::1": false, "fd00:ec2::254": false,
+		"fd20:ce::254": false, "100.100.100.200": false, "168.63.129.16": false, "0.0.0.0": false, "224.0.0.1": false, "64:ff9b::a9fe:a9fe": false, "fec0::1": false} {
+		if err := callback.MayConnect(address, callback.Reach{Private: true}); (err == nil) != may {
+			t.Errorf("%s: %v", address, err)
 		}
 	}
 }

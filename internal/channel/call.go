@@ -1,9 +1,11 @@
-// Package channel is what chats have in common: one call over HTTP that ends, its refusals
-// and what they mean, secrets that are read where they are kept, and how much of a notice
-// fits into a message. Nothing is decided in a chat: messages lead to the page.
+// Package channel is what chats and webhooks have in common: one call over HTTP that ends, its
+// refusals and what they mean, secrets that are read where they are kept, and telling by posting
+// to an address (Webhook). Nothing is decided in a chat: messages lead to the page.
 package channel
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -12,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -45,8 +46,10 @@ type Caller struct {
 	Refusal func(Answer) string
 	// Table explains refusals; see Explanation.
 	Table []Explanation
-	Now   func() time.Time
-	Sleep func(context.Context, time.Duration) error
+	// Patience bounds one attempt; 0 is callTime.
+	Patience time.Duration
+	Now      func() time.Time
+	Sleep    func(context.Context, time.Duration) error
 
 	mutex sync.Mutex
 	// rest is until when the service wants no calls.
@@ -101,7 +104,7 @@ func (c *Caller) refusal(a Answer) string {
 }
 
 func (c *Caller) once(ctx context.Context, make func(context.Context) (*http.Request, error)) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Patience, callTime))
 	defer cancel()
 	request, err := make(ctx)
 	if err != nil {
@@ -190,6 +193,8 @@ func left(ctx context.Context) time.Duration {
 func codeOf(ctx context.Context, err error) string {
 	_, tooLong := errors.AsType[outbound.TooLong](err)
 	_, private := errors.AsType[outbound.NotPublic](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
 	name, isName := errors.AsType[*net.DNSError](err)
 	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
 	timeout, isTimeout := errors.AsType[net.Error](err)
@@ -197,13 +202,15 @@ func codeOf(ctx context.Context, err error) string {
 	case tooLong:
 		return answerTooLong
 	case private:
-		return notPublic
+		return NotPublic
 	case isName && name.IsNotFound:
 		return noSuchHost
 	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || isTimeout && timeout.Timeout():
 		return timedOut
 	case certificate:
-		return badCertificate
+		return Certificate
+	case record || alert || errors.Is(err, http.ErrSchemeMismatch):
+		return noTLS
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return connectionRefused
 	}
@@ -213,17 +220,15 @@ func codeOf(ctx context.Context, err error) string {
 // Post makes a request with a JSON body. address may be a secret.
 func Post(address string, body any) func(context.Context) (*http.Request, error) {
 	return func(ctx context.Context) (*http.Request, error) {
-		var text strings.Builder
-		e := json.NewEncoder(&text)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(body); err != nil {
+		text, err := encoded(body)
+		if err != nil {
 			return nil, err
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(strings.TrimSuffix(text.String(), "\n")))
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(text))
 		if err != nil {
 			return nil, errors.New("the address is none")
 		}
-		request.Header.Set("Content-Type", "application/json; charset=utf-8")
+		request.Header.Set("Content-Type", jsonType)
 		return request, nil
 	}
 }

@@ -334,7 +334,7 @@ func TestAServerThatHangsIsLeft(t *testing.T) {
 // very connection that is looked at.
 func TestNothingIsSentToAddressesThatAreNotPublic(t *testing.T) {
 	w := newWorld(t)
-	c := teams.New(teams.Config{Webhook: kept(strings.Replace(w.server.URL, "http:", "https:", 1) + workflow + "?sig=CANARY-signature"), Writer: w.writer(),
+	c := teams.New(channel.Config{Read: kept(strings.Replace(w.server.URL, "http:", "https:", 1) + workflow + "?sig=CANARY-signature"), Writer: w.writer(),
 		Client: callback.NewClient(nil, callback.Reach{}), Now: w.now, Sleep: w.sleep})
 	failed := c.Notify(within(t), asked(ben)).Failed()
 	if len(failed) != 1 || channel.CodeOf(failed[0].Err) != "not public" || len(w.Messages()) != 0 {
@@ -347,7 +347,7 @@ func TestNothingIsSentToAddressesThatAreNotPublic(t *testing.T) {
 func TestSecretsThatAreNone(t *testing.T) {
 	for _, text := range []string{"CANARY", "http://CANARY.example.com/hook?sig=x", "https://user:CANARY@example.com/", "ftp://CANARY", "https://", "", "https://%zz/CANARY"} {
 		w := newWorld(t)
-		c := teams.New(teams.Config{Webhook: kept(text), Writer: w.writer(), Client: w.server.Client(), Now: w.now, Sleep: w.sleep})
+		c := teams.New(channel.Config{Read: kept(text), Writer: w.writer(), Client: w.server.Client(), Now: w.now, Sleep: w.sleep})
 		err := c.Notify(within(t), asked(ben))[0].Err
 		if channel.CodeOf(err) != channel.Secret {
 			t.Errorf("%q: %v", text, err)
@@ -355,7 +355,7 @@ func TestSecretsThatAreNone(t *testing.T) {
 		secretless(t, text, err.Error())
 	}
 	w := newWorld(t)
-	c := teams.New(teams.Config{Webhook: func(context.Context) (string, error) { return "", errors.New("permission denied on version 3") }, Writer: w.writer(),
+	c := teams.New(channel.Config{Read: func(context.Context) (string, error) { return "", errors.New("permission denied on version 3") }, Writer: w.writer(),
 		Client: w.server.Client(), Now: w.now, Sleep: w.sleep})
 	if err := c.Probe(t.Context(), func(string, string) {}); channel.CodeOf(err) != channel.Secret || !strings.Contains(err.Error(), "permission denied on version 3") {
 		t.Errorf("%v", err)

@@ -21,16 +21,19 @@ const (
 	Unreadable = "unreadable"
 	// Secret is that of a secret that cannot be read, or is none.
 	Secret = "secret"
+	// NotPublic is that of a server at an address to which is not connected.
+	NotPublic = "not public"
+	// Certificate is that of a server whose certificate is not trusted.
+	Certificate = "certificate"
 	// Unreachable is that of all else that happens on the way.
 	Unreachable = "unreachable"
 
 	redirected        = "redirected"
 	serverFault       = "5xx"
 	answerTooLong     = "too long"
-	notPublic         = "not public"
 	noSuchHost        = "no such host"
 	timedOut          = "timed out"
-	badCertificate    = "certificate"
+	noTLS             = "no TLS"
 	connectionRefused = "connection refused"
 )
 
@@ -49,12 +52,16 @@ var general = []Explanation{
 	{[]string{TooMany}, "{service} takes no more messages for a while.",
 		"With a ledger it is sent again by itself. If it happens often, let fewer rules tell there."},
 	{[]string{noSuchHost}, "The name of {service}'s server is not known here.", "See to the name server, and to the address in the setting."},
-	{[]string{notPublic}, "The name of {service}'s server leads to an address that is not public, where nothing is sent.",
+	{[]string{NotPublic}, "The name of {service}'s server leads to an address that is not public, where nothing is sent.",
 		"See to the name server: it must answer with the service's own addresses."},
 	{[]string{timedOut}, "{service} did not answer in time.", "If it goes on, see whether a firewall lets this service reach it on port 443."},
 	{[]string{connectionRefused}, "Nothing takes connections at {service}'s server.", "See to the address in the setting, and to firewalls."},
-	{[]string{badCertificate}, "The certificate of {service}'s server is not one that is trusted for its name.",
+	{[]string{Certificate}, "The certificate of {service}'s server is not one that is trusted for its name.",
 		"See whether something on the way opens the connection, and to the clock of this machine."},
+	{[]string{noTLS}, "What answers at {service}'s server does not speak TLS, or not a version of it that is safe.",
+		"See to the port of the address in the setting, and whether a proxy answers in its place."},
+	{[]string{Unreachable}, "The connection to {service} broke, or could not be made.",
+		"With a ledger it is sent again by itself. The log has the cause if it goes on."},
 	{[]string{redirected}, "{service} sent the call on to another address, which is not followed.",
 		"Take the setting anew from where {service} shows it."},
 	{[]string{answerTooLong, Unreadable}, "What answered is not {service}: the answer is none of those that it documents.",

@@ -26,8 +26,9 @@ func TestARestIsNoWait(t *testing.T) {
 	}))
 	defer s.Close()
 	w := newWorld(t)
-	c := slack.New(slack.Config{Token: kept("xoxb-x"), Place: "#access", Writer: w.writer(), Endpoint: s.URL,
-		Client: outbound.Client(s.Client().Transport), Now: w.now, Sleep: w.sleep})
+	config := w.config(kept("xoxb-x"))
+	config.Endpoint, config.Client = s.URL, outbound.Client(s.Client().Transport)
+	c := slack.New(config, "#access")
 	failed := c.Notify(context.Background(), asked(ben)).Failed()
 	if len(failed) == 0 || len(w.slept) > 0 {
 		t.Errorf("%v, slept for %v", failed, w.slept)
@@ -52,11 +53,13 @@ func TestATurnThatNobodyUsesIsTheNexts(t *testing.T) {
 		still := func(context.Context, time.Duration) error { return nil }
 		var c told
 		if name == "slack" {
-			c = slack.New(slack.Config{Token: kept("xoxb-CANARY-1"), Place: "#access", Writer: w.writer(), Endpoint: w.server.URL,
-				Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: still})
+			config := w.config(kept("xoxb-CANARY-1"))
+			config.Sleep = still
+			c = slack.New(config, "#access")
 		} else {
-			c = googlechat.New(googlechat.Config{Webhook: kept("https://chat.googleapis.com/v1/spaces/AAAA/messages?key=CANARY-key&token=CANARY-space"),
-				Writer: w.writer(), Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: still})
+			config := w.config(kept("https://chat.googleapis.com/v1/spaces/AAAA/messages?key=CANARY-key&token=CANARY-space"))
+			config.Sleep = still
+			c = googlechat.New(config)
 		}
 		tell := func(i int) bool {
 			n := asked()

@@ -67,6 +67,9 @@ func TestSlackChangesWhatItSent(t *testing.T) {
 		"reminded": {[]access.Notice{after(n, access.Reminded, access.NoticeReminder)},
 			"#access: A request waits for a decision (in the thread); #access: Request for access; ben@example.com: A request still waits for you (in the thread); " +
 				"ben@example.com: Request for access; carl@example.com: A request still waits for you (in the thread); carl@example.com: Request for access"},
+		"a mail about it came back": {[]access.Notice{after(n, access.MailBounced, access.NoticeBounced)},
+			"#access: A mail came back (in the thread); #access: Request for access; ana@example.com: A mail came back; " +
+				"ben@example.com: Request for access; carl@example.com: Request for access"},
 		"told again": {[]access.Notice{n}, "#access: Request for access; ben@example.com: Request for access; carl@example.com: Request for access"},
 	} {
 		w := newWorld(t)
@@ -232,8 +235,7 @@ func TestSlackKeepsToOneMessageASecond(t *testing.T) {
 func TestSlackReadsARefusedTokenOnceMore(t *testing.T) {
 	w := newWorld(t)
 	read := 0
-	c := slack.New(slack.Config{Token: func(context.Context) (string, error) { read++; return w.token, nil }, Place: w.place, Writer: w.writer(), Endpoint: w.server.URL,
-		Client: w.server.Client(), Now: w.now, Sleep: w.sleep})
+	c := slack.New(w.config(func(context.Context) (string, error) { read++; return w.token, nil }), w.place)
 	c.Notify(within(t), asked(ben))
 	w.SetSlackToken("xoxb-CANARY-2")
 	w.token = "xoxb-CANARY-2"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/channel"
 	"jitaccess/internal/channel/googlechat"
 	"jitaccess/internal/channel/slack"
 	"jitaccess/internal/channel/teams"
@@ -76,6 +77,11 @@ func kept(text string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return text, nil }
 }
 
+// config is of a channel with a secret; all are at one server.
+func (w *world) config(secret func(context.Context) (string, error)) channel.Config {
+	return channel.Config{Read: secret, Writer: w.writer(), Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: w.sleep}
+}
+
 // told is a channel as administrators see it too.
 type told interface {
 	notice.Notifier
@@ -85,20 +91,17 @@ type told interface {
 }
 
 func (w *world) slack() told {
-	return slack.New(slack.Config{Token: func(context.Context) (string, error) { return w.token, nil }, Place: w.place, Writer: w.writer(),
-		Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: w.sleep})
+	return slack.New(w.config(func(context.Context) (string, error) { return w.token, nil }), w.place)
 }
 
 func (w *world) googleChat() told {
-	return googlechat.New(googlechat.Config{Webhook: kept("https://chat.googleapis.com/v1/spaces/AAAA/messages?key=CANARY-key&token=CANARY-space"),
-		Writer: w.writer(), Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: w.sleep})
+	return googlechat.New(w.config(kept("https://chat.googleapis.com/v1/spaces/AAAA/messages?key=CANARY-key&token=CANARY-space")))
 }
 
 const workflow = "/workflows/w/triggers/manual/paths/invoke"
 
 func (w *world) teams() told {
-	return teams.New(teams.Config{Webhook: kept("https://prod-1.logic.azure.com" + workflow + "?api-version=2016-06-01&sig=CANARY-signature"),
-		Writer: w.writer(), Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: w.sleep})
+	return teams.New(w.config(kept("https://prod-1.logic.azure.com" + workflow + "?api-version=2016-06-01&sig=CANARY-signature")))
 }
 
 // kind is one of the chats: how to make it, and the path at which it takes messages.
@@ -139,10 +142,25 @@ func after(n access.Notice, did access.Action, kind access.NoticeKind) access.No
 		n.To, n.CC, n.By = nil, nil, ana
 	case access.NoticeEnding, access.NoticeEnded:
 		n.To, n.CC, n.By = []access.Principal{ana}, nil, ben
+	case access.NoticeBounced:
+		n.To, n.CC = []access.Principal{ana}, []access.Principal{carl}
+		n.Bounce = access.Bounce{To: ben, Status: "5.1.1", Text: "<ben@example.com>: *no such user* <!channel>", Meaning: "There is no such address.",
+			Remedy: "Correct the address.", At: noon}
 	case access.NoticeGlass:
 		n.To, n.CC = []access.Principal{ben, carl}, nil
 	case access.NoticeGlassReviewed:
 		n.To, n.CC, n.Decision = []access.Principal{ana}, nil, access.Decision{By: ben, At: noon, Comment: "Seen."}
+	}
+	return n
+}
+
+// key is a notice of a passkey of ana, which goes to her and, to be approved, to ben.
+func key(kind access.NoticeKind) access.Notice {
+	n := access.Notice{ID: "N-" + string(kind), Kind: kind, At: noon, Request: access.Request{Principal: ana}, To: []access.Principal{ana},
+		BaseURL: "https://jit.example.com/", ReviewURL: "https://jit.example.com/passkeys",
+		Passkey: access.Passkey{Of: ana, Name: "laptop <!here>", Enrolled: noon, ApprovedBy: ben, Approved: noon, RemovedBy: ana, Removed: noon}}
+	if kind == access.NoticePasskeyAdded {
+		n.To = append(n.To, ben)
 	}
 	return n
 }
@@ -153,6 +171,7 @@ func everything() []access.Notice {
 	return []access.Notice{n, after(n, access.Reminded, access.NoticeReminder), after(n, access.Escalated, access.NoticeEscalated),
 		after(n, access.RequestApproved, access.NoticeApproved), after(n, access.RequestDenied, access.NoticeDenied),
 		after(n, access.RequestWithdrawn, access.NoticeWithdrawn), after(n, access.GrantEnded, access.NoticeEnded),
+		after(n, access.MailBounced, access.NoticeBounced), key(access.NoticePasskeyAdded), key(access.NoticePasskeyApproved), key(access.NoticePasskeyRemoved),
 		after(n, access.Reminded, access.NoticeEnding), after(n, access.SelfApproved, access.NoticeSelfApproved),
 		after(n, access.GlassBroken, access.NoticeGlass), after(n, access.GlassReviewed, access.NoticeGlassReviewed),
 		after(n, access.RequestApproved, access.NoticeHappened), after(n, access.RequestLapsed, access.NoticeHappened),

@@ -14,10 +14,12 @@ import (
 // secrets is whether what channels need can be read from Secret Manager. A
 // conversation with the mail server would not tell of all: it only signs what it sends.
 func (d *doctor) secrets(ctx context.Context) {
-	t := d.Settings.Chats
+	t, w := d.Settings.Chats, d.Settings.Messages
 	d.secret(ctx, "SLACK_TOKEN", t.SlackToken.Version)
 	d.secret(ctx, "GOOGLE_CHAT_WEBHOOK", t.GoogleWebhook.Version)
 	d.secret(ctx, "TEAMS_WEBHOOK", t.TeamsWebhook.Version)
+	d.secret(ctx, "WEBHOOK_URL", w.Webhooks.Version)
+	d.secret(ctx, "WEBHOOK_SECRET", w.WebhookKeys.Version)
 	if !d.Mailer.Enabled() {
 		return
 	}
@@ -182,16 +184,27 @@ func explained(err error) (what, meaning, remedy string) {
 	return why(err), "", ""
 }
 
-// chats is whether what is used for each chat can be read and, where it can be asked without
-// sending anything, is good.
-func (d *doctor) chats(ctx context.Context) {
-	for _, chat := range d.Chats {
-		if !chat.Enabled() {
+// channels is whether what is used for each channel can be read and, where it can be asked without
+// sending anything, is good. A test message is sent where MessageTo is set.
+func (d *doctor) channels(ctx context.Context) {
+	for _, c := range d.Channels {
+		if !c.Enabled() {
 			continue
 		}
-		if err := chat.Probe(ctx, func(step, found string) { d.ok(chat.Name(), "%s: %s", step, found) }); err != nil {
-			what, meaning, remedy := explained(err)
-			d.broken(chat.Name(), strings.TrimSuffix(what+": "+meaning, ": "), remedy)
+		passed := func(step, found string) { d.ok(c.Name(), "%s: %s", step, found) }
+		if d.MessageTo == "" {
+			if err := c.Probe(ctx, passed); err != nil {
+				what, meaning, remedy := explained(err)
+				d.broken(c.Name(), strings.TrimSuffix(what+": "+meaning, ": "), remedy)
+			}
+			continue
+		}
+		for _, s := range c.Test(ctx, d.MessageTo) {
+			if f := s.Failure; f != nil {
+				d.broken(c.Name(), s.Name+": "+strings.TrimPrefix(f.What+": "+f.Meaning, ": "), f.Remedy)
+			} else {
+				passed(s.Name, s.Text)
+			}
 		}
 	}
 }

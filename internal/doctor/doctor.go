@@ -23,6 +23,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/identity"
+	"jitaccess/internal/notice"
 )
 
 // Status is how bad a finding is.
@@ -69,11 +70,13 @@ type Mailer interface {
 	Probe(ctx context.Context, to access.Principal, passed func(name, text string)) error
 }
 
-// Chat is what tells people in a chat; see package channel. Probe sends nothing.
-type Chat interface {
+// Channel is a chat, or webhooks; see package channel. Probe sends nothing, Test a message; the
+// steps that failed are its last.
+type Channel interface {
 	Name() string
 	Enabled() bool
 	Probe(ctx context.Context, passed func(name, text string)) error
+	Test(ctx context.Context, to access.Principal) []notice.Step
 }
 
 // Config is what is looked at. Everything is required unless it says otherwise.
@@ -113,8 +116,8 @@ type Config struct {
 	Mailbox interface {
 		Probe(ctx context.Context, passed func(name, text string)) error
 	}
-	// Chats may be empty.
-	Chats []Chat
+	// Channels are all but mail; it may be empty.
+	Channels []Channel
 	// PolicyFile reads the policy file, and is an error that says what is wrong with it; nil
 	// where there is none.
 	PolicyFile func(ctx context.Context) error
@@ -135,7 +138,9 @@ type Config struct {
 
 	// SendTo gets a test mail; empty sends none.
 	SendTo access.Principal
-	Now    func() time.Time
+	// MessageTo gets a test message where a channel addresses somebody; empty sends none by any.
+	MessageTo access.Principal
+	Now       func() time.Time
 }
 
 const checkTimeout = 2 * time.Minute
@@ -144,12 +149,12 @@ const checkTimeout = 2 * time.Minute
 func Run(ctx context.Context, c Config, report func(Finding)) {
 	d := &doctor{Config: c, report: report, nodes: map[access.Resource]bool{}, eligible: map[string]bool{},
 		unreadable: map[string]*access.Error{}, said: map[[4]string]bool{}, above: map[access.Resource]*access.Error{}}
-	checks := []func(context.Context){d.settings, d.publicAddress, d.audience, d.identityKeys, d.policyFile, d.mail, d.mailbox, d.chats}
+	checks := []func(context.Context){d.settings, d.publicAddress, d.audience, d.identityKeys, d.policyFile, d.mail, d.mailbox, d.channels}
 	if c.Platform != nil {
 		checks = []func(context.Context){
 			d.settings, d.identity, d.audience, d.publicOrigin, d.identityKeys, d.keys, d.signing,
 			d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
-			d.policyFile, d.secrets, d.mail, d.mailbox, d.chats, d.topic,
+			d.policyFile, d.secrets, d.mail, d.mailbox, d.channels, d.topic,
 			d.runServices, d.appVersions, d.accountKeys, d.clock,
 		}
 	}

@@ -17,6 +17,8 @@ type Passkeys struct {
 	Party   string
 	Keys    []access.Passkey
 	Signers []Signers
+	// Damaged are people whose passkeys are not as they were recorded.
+	Damaged access.Damages
 }
 
 // Signers are who may give the approvals that a rule has signed.
@@ -39,6 +41,10 @@ func (d *doctor) passkeys(ctx context.Context) {
 	if err != nil {
 		d.broken(check, "passkeys cannot be read, so that nobody can sign: "+why(err), "run: jitaccess ledger verify; docs/ledger.md")
 		return
+	}
+	for _, one := range p.Damaged {
+		d.broken(check, fmt.Sprintf("those of %s are not what was recorded, so that they cannot sign; everybody else can: %s", one.Of,
+			why(one.Err)), damagedRemedy)
 	}
 	page := d.Settings.Server.PublicURL + "/passkeys"
 	elsewhere, waiting := map[string][]access.Principal{}, 0

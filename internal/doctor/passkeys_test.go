@@ -43,6 +43,11 @@ func TestPasskeys(t *testing.T) {
 			`warning  passkeys: rule "x" has approvals signed, and 6 of 7 people who may give them have no passkey that counts: b@example.com, c@example.com, d@example.com, ` +
 				`e@example.com, f@example.com, …; not counted: peers, domain:example.com; have them add one at HERE/passkeys, and an administrator approve it`,
 			`unseen   passkeys: rule "y" has approvals signed; who could is not known here; not counted: peers`}},
+		"those of one are damaged": {found: doctor.Passkeys{Party: "jit.example.com", Keys: []access.Passkey{key("a@example.com", "jit.example.com")},
+			Damaged: access.Damages{{Of: "b@example.com", Err: &access.Error{Code: access.CodeDeedsDamaged, Err: errors.New("deed 2 does not follow")}}}},
+			want: []string{"broken   passkeys: those of b@example.com are not what was recorded, so that they cannot sign; everybody else can: deed 2 does not follow; " +
+				"run: jitaccess ledger verify; docs/ledger.md; put back the rows that were changed or removed, or the key that has signed them",
+				"ok       passkeys: 1 were made for jit.example.com, of which 0 wait for an administrator at HERE/passkeys"}},
 		"they cannot be read": {err: errors.New("deed 2 does not follow"), want: []string{
 			"broken   passkeys: passkeys cannot be read, so that nobody can sign: deed 2 does not follow; run: jitaccess ledger verify; docs/ledger.md"}},
 	} {

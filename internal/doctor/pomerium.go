@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 )
 
@@ -116,6 +117,8 @@ type Memory struct {
 	// read.
 	Keys    []SealedKey
 	SealErr error
+	// Damaged are applications that are managed by page and are not what was recorded.
+	Damaged access.Damages
 }
 
 func (d *doctor) ledger(ctx context.Context) {

@@ -12,9 +12,17 @@ type SealedKey struct {
 	Lost, Older     bool
 }
 
+// damagedRemedy is what to do where deeds are not what was recorded.
+const damagedRemedy = "run: jitaccess ledger verify; docs/ledger.md; " +
+	"put back the rows that were changed or removed, or the key that has signed them"
+
 // sealed looks whether keys of applications can be opened that are managed by page.
 func (d *doctor) sealed(m Memory) {
 	const check = "applications"
+	for _, one := range m.Damaged {
+		d.broken(check, fmt.Sprintf("what is kept of %s, which is managed at /apps, is not what was recorded, so that it can do nothing; "+
+			"others can: %s", one.Of, why(one.Err)), damagedRemedy)
+	}
 	switch older := slices.ContainsFunc(m.Keys, func(k SealedKey) bool { return k.Older }); {
 	case m.SealErr != nil:
 		d.broken(check, "SEAL_KEY cannot be read: "+why(m.SealErr), "correct SEAL_KEY")

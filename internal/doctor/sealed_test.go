@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/doctor"
 )
 
@@ -27,7 +28,10 @@ func TestKeysOfApplications(t *testing.T) {
 			[]string{"warning  applications: keys are sealed with an older one", "ok       applications: all 2 keys"}},
 		"a lost one": {sealKey, doctor.Memory{Keys: []doctor.SealedKey{good, lost}},
 			[]string{"broken   applications: no key of SEAL_KEY opens the key k3 of shop"}},
-		"unset":      {"", doctor.Memory{Keys: []doctor.SealedKey{good, lost}}, []string{"broken   applications: applications that are managed"}},
+		"unset": {"", doctor.Memory{Keys: []doctor.SealedKey{good, lost}}, []string{"broken   applications: applications that are managed"}},
+		"a damaged one": {sealKey, doctor.Memory{Keys: []doctor.SealedKey{good}, Damaged: access.Damages{{Of: "shop",
+			Err: &access.Error{Code: access.CodeDeedsDamaged, Err: errors.New("deed 2 of shop does not follow")}}}},
+			[]string{"broken   applications: what is kept of shop,", "ok       applications: all 1 keys"}},
 		"unreadable": {sealKey, doctor.Memory{SealErr: errors.New("refused")}, []string{"broken   applications: SEAL_KEY cannot be read: refused"}},
 	} {
 		got := world{settings: map[string]string{"SEAL_KEY": test.sealKey}, change: func(c *doctor.Config) {

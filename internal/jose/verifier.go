@@ -11,9 +11,8 @@ const maxVerified = 500
 
 // Verifier verifies tokens of one form by the keys of one issuer. To verify a signature
 // costs more than all else that is done to refuse a request; so it remembers which texts
-// it has verified, and by which key. What it remembers holds as long as the issuer has
-// that very key: it is asked for the key each time. Nothing of a token is remembered but
-// what depends on its text alone; times are for the caller to check, each time. The
+// it has verified, and by which key; a text is read again each time, which costs little. What it remembers holds as long as the issuer has
+// that very key: it is asked for the key each time. Times are for the caller to check, each time. The
 // memory is bounded: the texts are kept in two generations, and when the younger is full
 // the elder is forgotten. Its methods may be called concurrently.
 type Verifier struct {
@@ -24,11 +23,10 @@ type Verifier struct {
 	younger, elder map[[sha256.Size]byte]verified
 }
 
-// verified is a token that was verified, and by which key.
+// verified is by which key a token was verified.
 type verified struct {
-	token Token
-	id    string
-	key   publicKey
+	id  string
+	key publicKey
 }
 
 // NewVerifier makes a Verifier.
@@ -36,7 +34,7 @@ func NewVerifier(form Form, keys Keys) *Verifier {
 	return &Verifier{form: form, keys: keys, younger: map[[sha256.Size]byte]verified{}}
 }
 
-// Verify is Form.Verify. The Token is shared: callers must not change what is in it.
+// Verify is Form.Verify.
 func (v *Verifier) Verify(ctx context.Context, token string) (Token, error) {
 	if len(token) > MaxToken {
 		return Token{}, errTooLong
@@ -49,12 +47,11 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Token, error) {
 			return Token{}, err
 		}
 		if key == known.key {
-			return known.token, nil
+			return v.form.read(token, known.key)
 		}
 	}
 	var now verified
-	var err error
-	now.token, err = v.form.verify(token, func(id string) (publicKey, error) {
+	t, err := v.form.verify(token, func(id string) (publicKey, error) {
 		var err error
 		now.id = id
 		now.key, err = v.keys.key(ctx, id)
@@ -64,7 +61,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Token, error) {
 		return Token{}, err
 	}
 	v.remember(text, now)
-	return now.token, nil
+	return t, nil
 }
 
 func (v *Verifier) known(text [sha256.Size]byte) (verified, bool) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,12 +50,21 @@ type keptDeed struct {
 	note   Note
 }
 
+// cutLast is what stands before the last slash and behind it; all is before where there is none.
+func cutLast(id string) (of, number string) {
+	slash := strings.LastIndexByte(id, '/')
+	if slash < 0 {
+		return id, ""
+	}
+	return id[:slash], id[slash+1:]
+}
+
 // readDeed reads a note as a deed. Nothing is verified.
 func readDeed(n Note) (keptDeed, error) {
 	d := keptDeed{note: n}
-	slash := strings.LastIndexByte(n.ID, '/')
-	number, err := strconv.Atoi(n.ID[slash+1:])
-	if err != nil || slash < 1 || strconv.Itoa(number) != n.ID[slash+1:] {
+	of, text := cutLast(n.ID)
+	number, err := strconv.Atoi(text)
+	if err != nil || of == "" || strconv.Itoa(number) != text {
 		return d, fmt.Errorf("%q is no number of a deed", n.ID)
 	}
 	var body deedBody
@@ -63,7 +73,7 @@ func readDeed(n Note) (keptDeed, error) {
 	if err := decoder.Decode(&body); err != nil {
 		return d, fmt.Errorf("deed %s: %w", n.ID, err)
 	}
-	d.Deed = Deed{Kind: strings.TrimPrefix(n.Kind, deedKind("")), Of: n.ID[:slash], Number: number, At: n.Made.UTC(),
+	d.Deed = Deed{Kind: strings.TrimPrefix(n.Kind, deedKind("")), Of: of, Number: number, At: n.Made.UTC(),
 		By: body.By, Body: body.Body}
 	d.before = body.Before
 	return d, nil
@@ -72,9 +82,10 @@ func readDeed(n Note) (keptDeed, error) {
 // Deeds returns the deeds of one thing in their order, or those of all things of the kind,
 // by Of, where of is empty; none of what nobody knows. Each chain is whole from its first
 // deed on, and a key of ours has signed its last one, and with it all before. The error is
-// an *access.Error: CodeDeedsDamaged (Unprocessable) where anything of that is not so, of
-// any of the things; it is never a shorter answer. What is missing at the end of a chain
-// cannot be seen here (Verify, with a head).
+// an *access.Error: CodeDeedsDamaged (Unprocessable) where anything of that is not so; of the
+// thing itself it is never a shorter answer. Of all, the error names the things whose deeds are
+// damaged (access.DamagesOf), and those of all others come with it. What is missing at the end
+// of a chain cannot be seen here (Verify, with a head).
 func (s *Store) Deeds(ctx context.Context, kind, of string) ([]Deed, error) {
 	kept, err := s.deeds(ctx, kind, of)
 	return access.Each(kept, func(d keptDeed) Deed { return d.Deed }), err
@@ -93,32 +104,40 @@ func (s *Store) deeds(ctx context.Context, kind, of string) (all []keptDeed, err
 		return nil, deedsDamaged(of, errors.New("there are more of them than were ever recorded"))
 	}
 	if of != "" {
-		notes = slices.DeleteFunc(notes, func(n Note) bool { return n.ID[:max(0, strings.LastIndexByte(n.ID, '/'))] != of })
+		notes = slices.DeleteFunc(notes, func(n Note) bool { before, _ := cutLast(n.ID); return before != of })
 	}
-	chains := inChains(notes, func(fault error) { err = fault })
-	if err != nil {
-		return nil, deedsDamaged(of, err)
-	}
+	broken := map[string]error{}
+	chains := inChains(notes, func(of string, fault error) { broken[of] = fault })
 	for _, chain := range chains {
+		thing := chain[0].Of
+		if broken[thing] != nil {
+			continue
+		}
 		if err := cmp.Or(follows(chain), s.verified(ctx, chain)); err != nil {
 			if own, ok := errors.AsType[*access.Error](err); ok { // it cannot be found out now
 				return nil, own
 			}
-			return nil, deedsDamaged(chain[0].Of, err)
+			broken[thing] = err
+			continue
 		}
 		all = append(all, chain...)
 	}
-	return all, nil
+	var damages access.Damages
+	for _, thing := range slices.Sorted(maps.Keys(broken)) {
+		damages = append(damages, access.Damage{Of: thing, Err: deedsDamaged(thing, broken[thing])})
+	}
+	return all, damages.Err()
 }
 
 // inChains are the chains that notes of one kind make, by Of, each in its order. Nothing is
-// verified; fault is told of each note that is no deed.
-func inChains(notes []Note, fault func(error)) (chains [][]keptDeed) {
+// verified; fault is told of each note that is no deed, and of what it would be one.
+func inChains(notes []Note, fault func(of string, why error)) (chains [][]keptDeed) {
 	var all []keptDeed
 	for _, n := range notes {
 		d, err := readDeed(n)
 		if err != nil {
-			fault(err)
+			of, _ := cutLast(n.ID)
+			fault(of, err)
 			continue
 		}
 		all = append(all, d)
@@ -169,7 +188,7 @@ func (s *Store) verified(ctx context.Context, chain []keptDeed) error {
 
 // deedsDamaged is for a chain that is not as it was recorded; of is empty where it is not
 // known which.
-func deedsDamaged(of string, why error) error {
+func deedsDamaged(of string, why error) *access.Error {
 	e := &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged, Err: why}
 	if of != "" {
 		e.Args = access.Args{"of": of}
@@ -254,7 +273,7 @@ func (s *Store) RenewDeeds(ctx context.Context) (renewed int, err error) {
 	for _, kind := range deedKinds {
 		notes, failed := s.c.Home.Notes(ctx, deedKind(kind), maxNotes)
 		err = errors.Join(err, unavailable(failed))
-		for _, chain := range inChains(notes, func(fault error) { err = errors.Join(err, deedsDamaged("", fault)) }) {
+		for _, chain := range inChains(notes, func(of string, fault error) { err = errors.Join(err, deedsDamaged(of, fault)) }) {
 			d := chain[len(chain)-1]
 			if d.note.Signature.Key == signature.Key {
 				continue
@@ -298,7 +317,7 @@ func (report *Report) addDeeds(ctx context.Context, kind string, notes []Note, s
 			find(fmt.Sprintf("deed %s is not what was recorded: %v", n.ID, err))
 		}
 	}
-	for _, chain := range inChains(notes, func(fault error) { find(fault.Error()) }) {
+	for _, chain := range inChains(notes, func(_ string, fault error) { find(fault.Error()) }) {
 		err := follows(chain)
 		if err == nil && kind == DeedPasskeys {
 			var keys []access.Passkey

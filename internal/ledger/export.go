@@ -96,10 +96,10 @@ func ExportLines(ctx context.Context, home Home, w io.Writer) error {
 
 var heading = []string{"request", "version", "time", "action", "by", "method", "requester", "resource", "roles", "reason", "minutes",
 	"reviewers",
-	"comment", "start", "end", "error"}
+	"comment", "start", "end", "error", "attestation"}
 
 // ExportTable writes every event as a row of CSV, for spreadsheets. Fields that they
-// would take for a formula begin with an apostrophe.
+// would take for a formula begin with an apostrophe. The attestation is of the whole request.
 func ExportTable(ctx context.Context, home Home, signer Signer, w io.Writer) error {
 	out := csv.NewWriter(w)
 	if err := out.Write(heading); err != nil {
@@ -107,8 +107,9 @@ func ExportTable(ctx context.Context, home Home, signer Signer, w io.Writer) err
 	}
 	err := home.Walk(ctx, func(r Record) error {
 		f, err := fold(ctx, r.ID, r.Entries, signer)
+		attested := f.attestation(err)
 		for i, e := range f.events {
-			fields := row(f.request, e, i+1)
+			fields := append(row(f.request, e, i+1), string(attested))
 			for n := range fields {
 				fields[n] = access.Cell(fields[n])
 			}
@@ -118,7 +119,7 @@ func ExportTable(ctx context.Context, home Home, signer Signer, w io.Writer) err
 		}
 		if err != nil {
 			return out.Write([]string{access.Cell(r.ID), "", "", "", "", "", "", "", "", "", "", "", "", "", "",
-				"damaged: " + access.Cell(err.Error())})
+				"damaged: " + access.Cell(err.Error()), string(attested)})
 		}
 		return nil
 	})

@@ -60,7 +60,7 @@ func (h *headAt) add(r Record) {
 
 // addDeeds adds the chains that notes of one kind make. No id of a request has a space.
 func (h *headAt) addDeeds(notes []Note) {
-	for _, chain := range inChains(notes, func(error) {}) {
+	for _, chain := range inChains(notes, func(string, error) {}) {
 		p := place{}
 		for _, d := range chain {
 			if d.At.After(h.asOf) {

@@ -18,6 +18,11 @@ type Home interface {
 	// Load returns the entries of a request in their order; none when it is unknown.
 	Load(ctx context.Context, id string) ([]Entry, error)
 
+	// LoadAll is Load of several requests, by their ids, until texts of so many bytes were read:
+	// whole is false then, and those that were not read to their end are left out. What is
+	// unknown is left out too.
+	LoadAll(ctx context.Context, ids []string, bytes int) (entries map[string][]Entry, whole bool, err error)
+
 	// Put adds an entry, with all that is in w, or nothing. ErrChanged when the request
 	// is at another version than w.Before, or its personal data was erased. Any other error leaves open whether it was
 	// written: the caller looks.

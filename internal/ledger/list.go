@@ -49,23 +49,30 @@ func queryOf(l access.Listing) Query {
 }
 
 // list is List with Max as it is.
-func (s *Store) list(ctx context.Context, l access.Listing) (access.Listed, error) {
+func (s *Store) list(ctx context.Context, l access.Listing) (listed access.Listed, err error) {
 	q := queryOf(l)
 	if l.Role != "" || l.Words != "" {
 		q.Max = batch
 	}
 	if l.After != "" {
-		var err error
 		if q.AfterMade, q.AfterID, err = parseCursor(l); err != nil {
 			return access.Listed{}, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
 				Args: access.Args{"reason": "the list has no such page"}, Err: err}
 		}
 	}
-	var listed access.Listed
+	var of []Row // the requests
+	defer func() {
+		if l.Attest && err == nil {
+			s.attest(ctx, of, listed.Requests)
+		}
+	}()
 	for looked := 0; ; {
 		rows, err := s.c.Home.List(ctx, q)
 		if err != nil {
 			return listed, unavailable(err)
+		}
+		if listed.Requests == nil && len(rows) > 0 {
+			listed.Requests = make([]access.Request, 0, min(len(rows), l.Max))
 		}
 		for _, row := range rows {
 			if len(listed.Requests) == l.Max || looked == furthest {
@@ -75,7 +82,7 @@ func (s *Store) list(ctx context.Context, l access.Listing) (access.Listed, erro
 			looked++
 			q.AfterMade, q.AfterID = row.Made, row.ID
 			if r, err := summarized(row); err == nil && chosen(l, r) {
-				listed.Requests = append(listed.Requests, r)
+				listed.Requests, of = append(listed.Requests, r), append(of, row)
 			}
 		}
 		if len(rows) < q.Max {

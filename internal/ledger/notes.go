@@ -30,6 +30,20 @@ type KeptPolicy struct {
 	Made time.Time
 }
 
+// Digest is by what requests and pages name it: the SHA-256 of its text, in hexadecimal.
+func (p KeptPolicy) Digest() string { return textDigest(p.Text) }
+
+// Policies are the texts that were taken, the newest first, as far as the signer verifies them.
+func Policies(ctx context.Context, home Home, signer Signer) (all []KeptPolicy, err error) {
+	notes, err := home.Notes(ctx, kindPolicy, maxNotes)
+	for _, n := range notes {
+		if signer.Verify(ctx, n.text(), n.Signature) == nil {
+			all = append(all, KeptPolicy{n.ID, n.Body, n.Made})
+		}
+	}
+	return all, err
+}
+
 // renewAfter is how old a policy's signature is when it is made anew, where signatures
 // are good for AccountLife.
 const renewAfter = AccountLife / 2

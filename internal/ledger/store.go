@@ -46,11 +46,13 @@ type Store struct {
 	mu     sync.Mutex
 	seen   map[string]sighting
 	recent map[string]recent
+	// attested are marks of rows that were found to be as they were recorded.
+	attested map[string]bool
 }
 
 // New makes a Store.
 func New(c Config) *Store {
-	return &Store{c: c, seen: map[string]sighting{}, recent: map[string]recent{}}
+	return &Store{c: c, seen: map[string]sighting{}, recent: map[string]recent{}, attested: map[string]bool{}}
 }
 
 // Limits implements broker.Store: it can do everything.
@@ -189,7 +191,9 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 				Args: access.Args{"resource": string(e.Request.Resource)},
 				Err:  fmt.Errorf("the request is at version %d, not %d", f.request.Version, e.Request.Version)}
 		}
-		err = s.append(ctx, f, e, notices)
+		if err = s.append(ctx, f, e, notices); err == nil && e.Follows != nil {
+			*e.Follows = f.request.Version == e.Request.Version
+		}
 		switch {
 		case known && (errors.Is(err, ErrChanged) || errors.Is(err, errCannotFollow)): // perhaps it has been changed since
 		case errors.Is(err, errCannotFollow):
@@ -306,6 +310,7 @@ func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []
 		err = nil
 	}
 	if err == nil {
+		e.Follows = nil // it is the caller's
 		f.head, f.events = entry.Digest(), append(f.events, e)
 		s.remember(e.Request.ID, f)
 	} else {

@@ -125,8 +125,7 @@ func (report *Report) add(ctx context.Context, r Record, signer Signer, rowless 
 	case r.Row.Version != len(r.Entries) || r.Row.Head != f.head:
 		find("its row does not follow its entries")
 	case f.erased || len(r.Row.Summary) == 0:
-	case err != nil || r.Row.State != want.State || r.Row.Principal != want.Principal || r.Row.Resource != want.Resource ||
-		!r.Row.Made.Equal(want.Made) || !r.Row.Due.Equal(want.Due) || !bytes.Equal(r.Row.Summary, want.Summary):
+	case err != nil || !r.Row.says(want) || !r.Row.Due.Equal(want.Due):
 		find("its row says something else than its entries")
 	case !slices.Equal(slices.Sorted(slices.Values(r.Row.Reviewers)), slices.Compact(slices.Sorted(slices.Values(want.Reviewers)))):
 		find("it is in other lists of reviewers than its entries say")

@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -27,7 +28,8 @@ func BenchmarkDecisions(b *testing.B) {
 			}
 			ids := make([]string, b.N)
 			err := inParallel(b.N, 12, func(i int) (err error) {
-				ids[i], err = asked(b.Context(), three[i%3], i, ofOne)
+				// Of one person only so many requests may wait.
+				ids[i], err = askedBy(b.Context(), three[i%3], access.Principal(fmt.Sprintf("ana-%d@example.com", i/100)), i, ofOne)
 				return err
 			})
 			if err != nil {

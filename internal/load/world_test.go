@@ -259,13 +259,17 @@ func ask(form string, n int, role access.Role) broker.Ask {
 		Duration: time.Hour, Reviewers: reviewers, Origin: origin, Host: "jit.example.com"}
 }
 
-// asked is the id of a new request.
+// asked is the id of a new request of Ana's.
 func asked(ctx context.Context, i instance, n int, role access.Role) (string, error) {
-	form, err := i.NewForm(caller(ana), access.Peers)
+	return askedBy(ctx, i, ana, n, role)
+}
+
+func askedBy(ctx context.Context, i instance, who access.Principal, n int, role access.Role) (string, error) {
+	form, err := i.NewForm(caller(who), access.Peers)
 	if err != nil {
 		return "", err
 	}
-	a, err := i.Ask(ctx, caller(ana), ask(form, n, role))
+	a, err := i.Ask(ctx, caller(who), ask(form, n, role))
 	return a.Request.ID, err
 }
 

@@ -61,6 +61,8 @@ type Writer struct {
 // link, and a kind of notice that is for an application alone.
 func (w Writer) Write(n access.Notice) (Facts, error) {
 	switch {
+	case n.Kind == TestMessage:
+		return Facts{BriefHeading: w.text("notice.chat.test"), Brief: w.text("notice.chat.test.text")}, nil
 	case n.Kind.OfPasskey():
 		return w.passkey(n)
 	case n.Kind.OfApplication():

@@ -137,6 +137,28 @@ func Keys(deeds []access.Deed) ([]access.Passkey, error) {
 	return keys, nil
 }
 
+// Everybodys are the keys of people, as Keys has them, in the order of their deeds. Of whom
+// something is recorded that no version of the service records, there are none, and a damage.
+func Everybodys(deeds []access.Deed) (keys []access.Passkey, damages access.Damages) {
+	of := map[string][]access.Deed{}
+	var people []string
+	for _, d := range deeds {
+		if of[d.Of] == nil {
+			people = append(people, d.Of)
+		}
+		of[d.Of] = append(of[d.Of], d)
+	}
+	for _, one := range people {
+		theirs, err := Keys(of[one])
+		if err != nil {
+			damages = append(damages, access.Damage{Of: one, Err: &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged,
+				Args: access.Args{"of": one}, Err: err}})
+		}
+		keys = append(keys, theirs...)
+	}
+	return keys, damages
+}
+
 // CleanName is a name as it can be shown; the error says why it can be none.
 func CleanName(name string) (string, error) {
 	name = strings.TrimSpace(name)

@@ -206,9 +206,49 @@ func (f *File) lintApplications(warnings *document.Faults) {
 			} else if !groups && len(humans) == t.Approvals {
 				warnings.Add(at, "%s cannot be approved for any of its approvers: whom it is for never approves, and the others are too few", of)
 			}
+			if any := anyText(a, t); len(any) > 0 {
+				warnings.Add(at, "%s takes any text as %s; a pattern says what it may be", of, strings.Join(any, ", "))
+			}
+			for _, rule := range f.deciding(application.EntitlementID(a.Name, t.Key)) {
+				switch {
+				case rule.Refusal != "" && rule.match.isAlways():
+					warnings.Add(at, "%s can be asked for by nobody: %s refuses it", of, rule.called())
+				case value(rule.terms.over(f.defaults).inheritedOnly, false) && rule.Refusal == "":
+					warnings.Add(at, "%s can be approved by nobody where %s decides: it lets only those approve who are eligible "+
+						"because of a folder or the organization (inherited_only)", of, rule.called())
+				}
+			}
 			if !a.Active || !t.Active {
 				warnings.Add(at, "%s is not active", of)
 			}
 		}
 	}
+}
+
+// anyText are the data of a template that may be any text. Of what GitHub says, an environment and
+// a repository are chosen by their patterns, and the rest is as it is.
+func anyText(a Application, t application.Template) (names []string) {
+	for _, field := range t.Data {
+		chosen := a.GitHub == nil || slices.Contains(gitHubChosen, field.Name)
+		if chosen && (field.Pattern == nil || slices.Contains([]string{".*", ".+"}, field.Pattern.String())) {
+			names = append(names, field.Name)
+		}
+	}
+	return names
+}
+
+// deciding are the rules of which each decides about an entitlement for somebody, at some time:
+// those that are about it, up to one that is so always.
+func (f *File) deciding(id access.EntitlementID) []*Rule {
+	s := access.Subject{Entitlement: id, AncestorsKnown: true}
+	rules := f.about(ask(&s, placeOf(&s)))
+	if at := slices.IndexFunc(rules, func(r *Rule) bool { return r.match.isAlways() }); at >= 0 {
+		rules = rules[:at+1]
+	}
+	return rules
+}
+
+// isAlways is whether it depends on nobody and on no time.
+func (m *match) isAlways() bool {
+	return len(m.requesters.in)+len(m.requesters.out)+len(m.hours) == 0 && m.dates == nil
 }

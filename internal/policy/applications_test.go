@@ -114,3 +114,45 @@ applications: [{name: a, uri: https://a, signing_key: /k, templates: [{key: k, t
 		t.Errorf("%q, %v", told(unknown), err)
 	}
 }
+
+// What lets an application ask for more than its author may mean, or makes that nobody can
+// approve what it asks for, is a warning.
+func TestLintOfApplications(t *testing.T) {
+	const (
+		deployer = "    signing_key: /k\n"
+		atGitHub = "    github: {app_id: 1, installations: [2], private_key: /k, webhook_secret: /s}\n"
+		four     = ", data: [{name: environment}, {name: repository, pattern: acme/shop}, {name: ref}, {name: sha}]"
+	)
+	for _, c := range []struct{ name, by, more, rules, want string }{
+		{"data of a form", deployer, `, data: [{name: version, pattern: "v[0-9]+"}]`, "", ""},
+		{"any data", deployer, `, data: [{name: version, pattern: ".*"}, {name: cluster}, {name: zone, pattern: "[a-z]+"}]`, "",
+			`template "deploy" of a takes any text as version, cluster; a pattern says what it may be`},
+		{"any environment of GitHub, and one repository", atGitHub, four, "", `template "deploy" of a takes any text as environment; a pattern says what it may be`},
+		{"two approvals of one human", deployer, `, approvals: 2`, "",
+			`template "deploy" of a can be satisfied by nobody: it takes 2 approvals, and names 1 who can give them`},
+		{"a rule refuses it", deployer, "", `[{name: r, match: {resource: [apps/*]}, refuse: no}]`, `template "deploy" of a can be asked for by nobody: rule "r" refuses it`},
+		{"only at times", deployer, "", `[{name: r, match: {hours: {days: [sun], zone: UTC}}, refuse: no}]`, ""},
+		{"another application", deployer, "", `[{name: r, match: {resource: [apps/b]}, refuse: no}]`, ""},
+		{"behind one that takes it", deployer, "", `[{name: q, match: {resource: [apps/a]}, terms: {max_duration: 1h}}, {name: r, match: {resource: [apps/*]}, refuse: no}]`, ""},
+		{"nobody inherits an application", deployer, "", `[{name: r, match: {resource: ["*/*"]}, terms: {inherited_only: true}}]`,
+			`template "deploy" of a can be approved by nobody where rule "r" decides: it lets only those approve who are eligible because of a folder or the organization (inherited_only)`},
+		{"with a default for every rule", deployer, "", "[{name: r, match: {role: [roles/deploy]}, terms: {max_duration: 1h}}]\ndefaults: {inherited_only: true}",
+			`template "deploy" of a can be approved by nobody where rule "r" decides`},
+	} {
+		approvers := `"user:bob@example.com", "user:cleo@example.com", "user:dora@example.com"`
+		if c.name == "two approvals of one human" {
+			approvers = `"user:ana@example.com", "user:ann@example.com"`
+		}
+		text := "version: 1\npeople: [[ana@example.com, ann@example.com]]\napplications:\n  - name: a\n    uri: https://a\n" + c.by +
+			"    templates: [{key: deploy, type: approve, name: n, title: t, approvers: [" + approvers + "], max_duration: 1h" + c.more + "}]\n"
+		if c.rules != "" {
+			text += "rules: " + c.rules + "\n"
+		}
+		file, faults := policy.ReadFile([]byte(text))
+		_, warnings := file.Lint(time.Now())
+		lines := slices.DeleteFunc(strings.Split(told(warnings), "\n"), func(line string) bool { return !strings.HasPrefix(line, "template") })
+		if got := strings.Join(lines, "\n"); len(faults) > 0 || c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %v, warned of\n%s\nwant\n%s", c.name, faults, got, c.want)
+		}
+	}
+}

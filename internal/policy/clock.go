@@ -48,15 +48,37 @@ func parseClock(text string) int {
 	return t.Hour()*60 + t.Minute()
 }
 
-func (h hours) contain(t time.Time) bool {
-	t = t.In(h.zone)
-	minute := t.Hour()*60 + t.Minute()
+// moment is a point in time, and what the clock and the calendar on the wall of each zone show
+// then. That takes time to work out, and many rules ask for it of few zones.
+type moment struct {
+	at    time.Time
+	walls []wall
+}
+
+type wall struct {
+	zone    *time.Location
+	minute  int // of the day
+	weekday time.Weekday
+	day     string // as dayFormat
+}
+
+func (m *moment) in(zone *time.Location) *wall {
+	at := slices.IndexFunc(m.walls, func(w wall) bool { return w.zone == zone })
+	if at < 0 {
+		t := m.at.In(zone)
+		at, m.walls = len(m.walls), append(m.walls, wall{zone, t.Hour()*60 + t.Minute(), t.Weekday(), t.Format(dayFormat)})
+	}
+	return &m.walls[at]
+}
+
+func (h hours) contain(m *moment) bool {
+	w := m.in(h.zone)
 	on := func(d time.Weekday) bool { return len(h.days) == 0 || slices.Contains(h.days, d) }
 	if h.from < h.to {
-		return on(t.Weekday()) && h.from <= minute && minute < h.to
+		return on(w.weekday) && h.from <= w.minute && w.minute < h.to
 	}
-	yesterday := (t.Weekday() + 6) % 7
-	return on(t.Weekday()) && minute >= h.from || on(yesterday) && minute < h.to
+	yesterday := (w.weekday + 6) % 7
+	return on(w.weekday) && w.minute >= h.from || on(yesterday) && w.minute < h.to
 }
 
 // dates are whole days in a zone, both of them included. An empty one is no limit.
@@ -65,8 +87,8 @@ type dates struct {
 	zone     *time.Location
 }
 
-func (d dates) contain(t time.Time) bool {
-	today := t.In(d.zone).Format(dayFormat)
+func (d dates) contain(m *moment) bool {
+	today := m.in(d.zone).day
 	return d.from <= today && (d.to == "" || today <= d.to)
 }
 

@@ -98,10 +98,15 @@ func differing(keys, was, is []string) (differs []string) {
 	return differs
 }
 
-var settingKeys = []string{"uri", "signing_key", "callback_hosts"}
+var settingKeys = []string{"uri", "signing_key", "app_id", "installations", "private_key", "webhook_secret", "api", "callback_hosts"}
 
 func settings(a Application) []string {
-	return []string{a.URI, strings.Join(a.SigningKeys, ", "), strings.Join(slices.Sorted(slices.Values(a.CallbackHosts)), ", ")}
+	g := GitHub{}
+	if a.GitHub != nil {
+		g = *a.GitHub
+	}
+	return []string{a.URI, strings.Join(a.SigningKeys, ", "), g.AppID, g.InstallationsText(), g.PrivateKey, strings.Join(g.WebhookSecrets, ", "),
+		g.API, strings.Join(slices.Sorted(slices.Values(a.CallbackHosts)), ", ")}
 }
 
 // templateKeys are what of a template is no term.

@@ -98,6 +98,7 @@ func TestTheFileKeepsWhatItsDesignSays(t *testing.T) {
 			{"rules: [{name: a, terms: {approvals: 0}}]", able, nil, "fault 2:27: no approval is less than a marker in IAM may demand; write loosen: [approvals]"},
 			{"rules: [{name: a, terms: {max_duration: 3h}}]", able, nil, `fault 2:27: rule "a": max_duration of 3h is longer than ACTIVATION_TIMEOUT (2h); write loosen: [max_duration]`},
 			{"rules: [{name: a, terms: {max_duration: 3h}, loosen: [max_duration]}]", able, nil, "max_duration: 3h"},
+			{"defaults: {max_duration: 3h}\nrules: [{name: a, terms: {approvals: 1}}]", able, nil, `fault 2:12: defaults: max_duration of 3h is longer than ACTIVATION_TIMEOUT (2h)`},
 			{"rules: [{name: a, terms: {approvals: 0, max_duration: 3h}, loosen: true}]", able, nil, "approvals: none, it is activated at once\n  max_duration: 3h"},
 		}},
 		{"lint lists every rule that loosens.", []row{
@@ -154,6 +155,8 @@ func TestTheFileKeepsWhatItsDesignSays(t *testing.T) {
 			{`rules: [{name: a, match: {requester: ["!claim:x"]}, refuse: no}]`, policy.Deployment{Settings: &settings, Claims: true}, nil,
 				`rule "a": match names claim:x, and what the sign-in of somebody said when they asked is kept in a ledger only`},
 			{`rules: [{name: a, terms: {approvals: [{count: 1, from: ["claim:x"]}]}}]`, forgetful, nil, `rule "a": approvals names claim:x, and no claim is read here`},
+			{`rules: [{name: a, terms: {break_glass: {who: ["user:x@example.com"], max_duration: 1h, review_by: ["claim:y"]}}}]`, forgetful, nil,
+				`rule "a": break_glass names claim:y, and no claim is read here`},
 			{`rules: [{name: a, terms: {notify: [slack:#oncall]}}]`, forgetful, nil, `rule "a": there is no channel slack:#oncall here`},
 			{`rules: [{name: a, match: {requester: ["group:x@example.com"]}, refuse: no}]`, policy.Deployment{Settings: &settings}, nil, `rule "a": match names group:x@example.com, and no directory`},
 		}},

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/application"
 	"jitaccess/internal/loopback"
 	"jitaccess/internal/policy/document"
@@ -22,6 +23,11 @@ type GitHub struct {
 	WebhookSecrets []string
 }
 
+// InstallationsText is the installations in one text, the least first; empty where there are none.
+func (g GitHub) InstallationsText() string {
+	return strings.Join(access.Each(slices.Sorted(slices.Values(g.Installations)), func(id int64) string { return strconv.FormatInt(id, 10) }), ", ")
+}
+
 // GitHubAPI is where GitHub's interface begins where the file does not say.
 const GitHubAPI = "https://api.github.com"
 
@@ -30,6 +36,7 @@ const GitHubAPI = "https://api.github.com"
 var (
 	GitHubData   = []string{"environment", "repository", "ref", "sha", "event", "creator", "run", "deployment"}
 	gitHubNeeded = GitHubData[:4]
+	gitHubChosen = GitHubData[:2]
 )
 
 // gitHub reads what an application is that GitHub is.

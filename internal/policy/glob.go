@@ -197,9 +197,9 @@ func (p *place) is(s *access.Subject) bool {
 		slices.EqualFunc(p.ancestors, s.Ancestors, func(a path, b access.Resource) bool { return a.text == string(b) })
 }
 
-// judge is whether what a list names is here.
-func (p *place) judge(resources *list[pattern]) answer {
-	return resources.judge(&question{place: p}, (*pattern).matchesResource)
+// judge is whether what a list names is where the question is about.
+func (q *question) judge(resources *list[pattern]) answer {
+	return resources.judge(q, (*pattern).matchesResource)
 }
 
 // ask takes a subject apart for the rules of the file. What they say of its place is
@@ -209,8 +209,9 @@ func (f *File) ask(s *access.Subject) *question {
 	if at == nil || !at.is(s) {
 		at = placeOf(s)
 		at.about = make([]answer, len(f.Rules))
+		q := &question{place: at}
 		for i := range f.Rules {
-			at.about[i] = at.judge(&f.Rules[i].match.resources)
+			at.about[i] = q.judge(&f.Rules[i].match.resources)
 		}
 		f.place.Store(at)
 	}

@@ -244,7 +244,7 @@ func (w who) covers(other who) bool {
 // it tells is so.
 func (f *File) leaves(rule *Rule, now time.Time) (who, example string) {
 	m := &rule.match
-	if rule.Refusal != "" || len(m.requesters.in)+len(m.requesters.out)+len(m.hours) == 0 && m.dates == nil {
+	if rule.Refusal != "" || m.isAlways() {
 		return "", ""
 	}
 	s, ok := m.example()
@@ -252,17 +252,18 @@ func (f *File) leaves(rule *Rule, now time.Time) (who, example string) {
 		return "", ""
 	}
 	at := placeOf(&s)
-	here := at.judge(&m.resources)
+	here := ask(&s, at).judge(&m.resources)
 	others := f.about(ask(&s, at))
 	for _, person := range m.people() {
 		person.fill(&s)
 		q, when := ask(&s, at), ""
 		for _, t := range m.moments(now) {
-			matches, part := m.judge(q, here, t)
+			then := &moment{at: t}
+			matches, part := m.judge(q, here, then)
 			if matches != no || part != "requester" && part != "hours" && part != "dates" {
 				continue
 			}
-			if slices.ContainsFunc(others, func(other *Rule) bool { matches, _ := other.match.judge(q, yes, t); return matches != no }) {
+			if slices.ContainsFunc(others, func(other *Rule) bool { matches, _ := other.match.judge(q, yes, then); return matches != no }) {
 				continue
 			}
 			if part != "requester" {

@@ -37,7 +37,7 @@ var shape = sync.OnceValue(func() *document.Schema {
 func ReadFile(text []byte) (*File, document.Faults) {
 	root, faults := document.Read(text)
 	shape().Check(root, &faults)
-	r := reader{faults: faults}
+	r := reader{faults: faults, zones: map[string]*time.Location{}}
 	digest := sha256.Sum256(text)
 	f := &File{Digest: hex.EncodeToString(digest[:]), people: map[access.Principal][]access.Principal{}}
 	r.people(root.Get("people"), f.people)
@@ -106,7 +106,11 @@ func (f *File) looksAt() access.Looks {
 
 // reader reads what the schema has checked. What is Broken is read as if it were not
 // there: a fault has been told of it.
-type reader struct{ faults document.Faults }
+type reader struct {
+	faults document.Faults
+	// zones are those that were found, by name: one is one, for every rule.
+	zones map[string]*time.Location
+}
 
 func items(n *document.Node) []*document.Node {
 	if n == nil {
@@ -275,10 +279,13 @@ func (r *reader) zone(n *document.Node) *time.Location {
 	if textOf(n) == "" {
 		return time.UTC
 	}
-	zone, ok := zoneOf(n.Text)
+	zone, ok := r.zones[n.Text]
 	if !ok {
-		r.faults.Add(n, "there is no time zone %q; it is named as in Europe/Berlin, or UTC", n.Text)
-		return time.UTC
+		if zone, ok = zoneOf(n.Text); !ok {
+			r.faults.Add(n, "there is no time zone %q; it is named as in Europe/Berlin, or UTC", n.Text)
+			return time.UTC
+		}
+		r.zones[n.Text] = zone
 	}
 	return zone
 }

@@ -78,13 +78,14 @@ func (p Refined) decide(s access.Subject, named int) Explanation {
 
 func (p Refined) explain(q *question, at time.Time, named int) Explanation {
 	e := Explanation{Explanation: access.Explanation{Policy: p.file.Digest}}
+	when := &moment{at: at}
 	for i := range p.file.Rules {
 		if len(e.Passed) == named && q.about[i] == no { // a page asks this of many roles
 			e.Further++
 			continue
 		}
 		rule := &p.file.Rules[i]
-		matches, part := rule.match.judge(q, q.about[i], at)
+		matches, part := rule.match.judge(q, q.about[i], when)
 		switch {
 		case matches == no && len(e.Passed) == named:
 			e.Further++
@@ -129,7 +130,7 @@ func (m *match) excludes(q *question, resource answer) (part string) {
 
 // judge is whether a rule is about the subject at a time; resource is as for excludes. For
 // no, part is what says so; for unknown, it is what is not known.
-func (m *match) judge(q *question, resource answer, at time.Time) (matches answer, part string) {
+func (m *match) judge(q *question, resource answer, at *moment) (matches answer, part string) {
 	if part := m.excludes(q, resource); part != "" {
 		return no, part
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/application"
 )
 
 // Signers are who may give approvals that are signed.
@@ -15,7 +16,8 @@ type Signers struct {
 	Keys access.KeyTerms
 }
 
-// Signers are those of each rule and each template of the file that demands signatures.
+// Signers are those of each rule and each template of the file that demands signatures, be it by
+// a rule that may decide about it; of several such rules its keys are as all of them demand.
 func (f *File) Signers() (all []Signers) {
 	for i := range f.Rules {
 		said := f.Rules[i].terms.over(f.defaults)
@@ -36,8 +38,13 @@ func (f *File) Signers() (all []Signers) {
 	}
 	for _, a := range f.Applications {
 		for _, t := range a.Templates {
-			if t.Sign {
-				all = append(all, Signers{Of: calledTemplate(a.Name, t.Key), From: t.Approvers})
+			terms := access.Terms{Signature: t.Sign}
+			for _, rule := range f.deciding(application.EntitlementID(a.Name, t.Key)) {
+				said := rule.terms.over(f.defaults)
+				terms = access.Strictest(terms, access.Terms{Signature: rule.Refusal == "" && value(said.signature, false), Keys: said.keys})
+			}
+			if terms.Signature {
+				all = append(all, Signers{Of: calledTemplate(a.Name, t.Key), From: t.Approvers, Keys: terms.Keys})
 			}
 		}
 	}

@@ -35,3 +35,32 @@ applications:
 		t.Errorf("%+v", got)
 	}
 }
+
+// A rule makes that what a template is for is signed, too: by the approvers of the template, with
+// keys as the rule demands.
+func TestWhoSignsATemplateByARule(t *testing.T) {
+	f := file(t, `version: 1
+applications:
+  - name: deployer
+    uri: https://deploy.example.com
+    signing_key: /k
+    templates:
+      - {key: production, type: approve, name: P, title: P, approvers: ["user:cho@example.com"], max_duration: 1h}
+      - {key: deletion, type: sign_and_approve, name: D, title: D, approvers: ["user:dan@example.com"], max_duration: 1h}
+      - {key: staging, type: approve, name: S, title: S, approvers: ["user:cho@example.com"], max_duration: 1h}
+rules:
+  - {name: frozen, match: {resource: [apps/*], dates: {from: 2026-12-20, zone: UTC}}, refuse: no}
+  - {name: nights, match: {resource: [apps/*], role: ["!roles/staging"], hours: {from: "19:00", to: "07:00", zone: UTC}}, terms: {signature: {key_age: 24h, enrolment: self}}}
+  - {name: deletions, match: {resource: [apps/*], role: [roles/deletion]}, terms: {signature: {device_bound: true}}}
+  - {name: rest, match: {role: [roles/production, roles/staging]}, terms: {max_duration: 1h}}
+  - {name: never reached, match: {resource: [apps/*]}, terms: {signature: true}}
+`)
+	want := []policy.Signers{
+		{Of: `template "production" of deployer`, From: []string{"user:cho@example.com"}, Keys: access.KeyTerms{Age: 24 * time.Hour, SelfEnrolled: true}},
+		{Of: `template "deletion" of deployer`, From: []string{"user:dan@example.com"}, Keys: access.KeyTerms{Age: 24 * time.Hour, DeviceBound: true}},
+	}
+	got := f.Signers()
+	if got = got[len(got)-2:]; !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
+	}
+}

@@ -17,13 +17,14 @@ type chats struct {
 	*chat.Chats
 	server                       *listeningServer
 	slackToken, webhook, trigger string
+	program                      string // its key
 }
 
 // slackChannels are those of the workspace; the first hears of every request.
 var slackChannels = []string{"access", "ops", "oncall"}
 
 func (s *Sandbox) startChats(random io.Reader) (err error) {
-	secrets := make([]string, 3)
+	secrets := make([]string, 4)
 	for i := range secrets {
 		bytes := make([]byte, 24)
 		if _, err := io.ReadFull(random, bytes); err != nil {
@@ -32,12 +33,13 @@ func (s *Sandbox) startChats(random io.Reader) (err error) {
 		secrets[i] = base64.RawURLEncoding.EncodeToString(bytes)
 	}
 	token := "xoxb-" + secrets[0]
+	s.chats.program = "whsec_" + base64.StdEncoding.EncodeToString([]byte(secrets[3]))
 	var people []string
 	for _, p := range s.organization.People {
 		people = append(people, strings.ToLower(p.Email))
 	}
 	s.chats.Chats = chat.New(chat.Options{Now: s.now, People: people, Channels: slackChannels,
-		SlackToken: token, SpaceKey: secrets[1], WorkflowSignature: secrets[2]})
+		SlackToken: token, SpaceKey: secrets[1], WorkflowSignature: secrets[2], WebhookKey: []byte(secrets[3])})
 	s.chats.slackToken = s.cloud.AddSecret("slack-token", []byte(token+"\n"))
 	s.chats.webhook = s.cloud.AddSecret("google-chat-webhook",
 		[]byte("https://chat.googleapis.com/v1/spaces/AAAASANDBOX/messages?key=sandbox&token="+secrets[1]+"\n"))
@@ -52,12 +54,15 @@ func (s *Sandbox) startChats(random io.Reader) (err error) {
 
 // environment are the settings of the service for the chats.
 func (c *chats) environment() map[string]string {
+	origin := "http://" + net.JoinHostPort("127.0.0.1", c.server.port())
 	return map[string]string{
+		"WEBHOOK_URL":             origin + "/program",
+		"WEBHOOK_SECRET":          c.program,
 		"SLACK_TOKEN":             c.slackToken,
 		"SLACK_CHANNEL":           "#" + slackChannels[0],
 		"GOOGLE_CHAT_WEBHOOK":     c.webhook,
 		"TEAMS_WEBHOOK":           c.trigger,
-		"JITACCESS_CHAT_ENDPOINT": "http://" + net.JoinHostPort("127.0.0.1", c.server.port()),
+		"JITACCESS_CHAT_ENDPOINT": origin,
 	}
 }
 

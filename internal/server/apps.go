@@ -21,6 +21,7 @@ import (
 	"jitaccess/internal/application"
 	"jitaccess/internal/application/managed"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/words"
 )
 
 // Apps are the applications that the pages at /apps are of.
@@ -56,6 +57,8 @@ type appRow struct {
 	Active    bool
 	// Waits: a change waits for a second administrator. Broken: its key cannot be used.
 	Waits, Broken bool
+	// Damaged says that nothing is done with it, and nothing else is known of it; empty otherwise.
+	Damaged string
 }
 
 // appView is the page of one application.
@@ -115,6 +118,14 @@ type keyRow struct {
 type doneRow struct {
 	At       *Moment
 	By, What string
+	// Of is of what it was a change, in words.
+	Of string
+}
+
+// changeOf is of what something is a change (access.ApplicationChange.What), in words.
+func changeOf(l *words.Language, what string) string {
+	kind, key, _ := strings.Cut(what, " ")
+	return l.Text("apps.change."+kind, "key", key)
 }
 
 // templateView is the form of a template.
@@ -126,6 +137,8 @@ type templateView struct {
 	New bool
 	// T is what is in the form.
 	T templateForm
+	// Sole: the viewer is the only administrator, so that it holds at once.
+	Sole bool
 }
 
 // templateForm is a template as a form has it.
@@ -211,7 +224,12 @@ func (s *server) appsView(r *http.Request) (*appsView, error) {
 	v := &appsView{Frame: s.frame(r, "apps.title"), Managed: s.managing(), AsCode: s.Apps.AsCode(), Unsealed: s.Apps.Unsealed}
 	broken := s.brokenApps(r)
 	for _, a := range all {
-		v.Apps = append(v.Apps, appRow{a.Name, a.URI, len(a.Templates), a.Active, a.Waiting != nil, broken[a.Name]})
+		row := appRow{Name: a.Name, URI: a.URI, Templates: len(a.Templates), Active: a.Active, Waits: a.Waiting != nil, Broken: broken[a.Name]}
+		if a.Damaged != nil {
+			p, _ := s.problem(r, a.Damaged)
+			row.Active, row.Broken, row.Damaged = true, false, s.withIncident(r, p)
+		}
+		v.Apps = append(v.Apps, row)
 	}
 	return v, nil
 }
@@ -254,6 +272,9 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 		return page{}, &access.Error{Kind: access.NotFound, Code: access.CodeNotFound}
 	}
 	a := all[at]
+	if a.Damaged != nil {
+		return page{}, a.Damaged
+	}
 	l := s.languageOf(r)
 	v := &appView{Frame: s.frame(r, "apps.one", "name", name), View: a, Managed: s.managing(), Broken: s.brokenApps(r)[name]}
 	if a.Waiting != nil {
@@ -267,7 +288,8 @@ func (s *server) appPage(r *http.Request, name string, with func(*appView)) (pag
 		v.Live = append(v.Live, keyRow{k.ID, s.moment(r, k.Made)})
 	}
 	for _, d := range a.Done[:min(len(a.Done), 50)] {
-		v.History = append(v.History, doneRow{s.moment(r, d.At), cmp.Or(string(d.By), l.Text("apps.did.service")), l.Text("apps.did." + d.What)})
+		v.History = append(v.History, doneRow{s.moment(r, d.At), cmp.Or(string(d.By), l.Text("apps.did.service")), l.Text("apps.did." + d.What),
+			l.Series(access.Each(d.Of, func(what string) string { return changeOf(l, what) }))})
 	}
 	origin := cmp.Or(s.Apps.Origin, s.origin(r), "https://"+r.Host)
 	if s.atGitHub(name) {
@@ -428,7 +450,7 @@ func (s *server) appTemplate(r *http.Request, name string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	v := &templateView{Frame: s.frame(r, "apps.template.new"), App: name, Number: a.Number, New: true,
+	v := &templateView{Frame: s.frame(r, "apps.template.new"), App: name, Number: a.Number, New: true, Sole: s.Apps.Managed.Sole(),
 		T: templateForm{Approvals: "1", Max: "60", Default: "30", Life: "60", Active: true}}
 	if key := q.Get("key"); key != "" {
 		at := slices.IndexFunc(a.Templates, func(t application.Template) bool { return t.Key == key })
@@ -468,7 +490,8 @@ func (s *server) saveTemplate(r *http.Request, name string) (page, error) {
 	created := f.Get("new") == "1"
 	did, err := s.putTemplate(r, name, number, typed, created)
 	if err != nil {
-		v := &templateView{Frame: s.frame(r, "apps.template.one", "key", typed.Key), App: name, Number: number, New: created, T: typed}
+		v := &templateView{Frame: s.frame(r, "apps.template.one", "key", typed.Key), App: name, Number: number, New: created, T: typed,
+			Sole: s.Apps.Managed.Sole()}
 		if created {
 			v.Frame = s.frame(r, "apps.template.new")
 		}

@@ -27,7 +27,9 @@ import (
 // deeds keeps them in memory.
 type deeds struct{ all []managed.Deed }
 
-func (d *deeds) Deeds(context.Context) ([]managed.Deed, error) { return d.all, nil }
+func (d *deeds) Deeds(_ context.Context, of string) ([]managed.Deed, error) {
+	return slices.DeleteFunc(slices.Clone(d.all), func(one managed.Deed) bool { return of != "" && one.Of != of }), nil
+}
 func (d *deeds) Append(_ context.Context, one managed.Deed, _ ...access.Notice) error {
 	if one.Number != 1+len(slices.DeleteFunc(slices.Clone(d.all), func(other managed.Deed) bool { return other.Of != one.Of })) {
 		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": one.Of}}
@@ -50,7 +52,7 @@ type apps struct {
 	registry *managed.Registry
 }
 
-func newApps(t *testing.T) *apps {
+func newApps(t *testing.T, admins ...access.Principal) *apps {
 	w := newWorld(t)
 	sealer, err := seal.New([][]byte{bytes.Repeat([]byte{1}, 32)}, managed.Purpose)
 	if err != nil {
@@ -58,6 +60,9 @@ func newApps(t *testing.T) *apps {
 	}
 	a := &apps{t: t, clock: noon, deeds: &deeds{}}
 	w.Admins = []string{"user:" + string(carl), "user:" + string(dora)}
+	if len(admins) > 0 {
+		w.Admins = access.Each(admins, func(p access.Principal) string { return "user:" + string(p) })
+	}
 	b := w.World.Broker()
 	m := managed.New(managed.Config{Deeds: a.deeds, Authority: b, Sealer: sealer, Now: func() time.Time { return a.clock }, Random: rand.Reader})
 	a.registry = m
@@ -288,5 +293,34 @@ func TestAnApplicationOfGitHubSaysWhereItIsSetUp(t *testing.T) {
 	}
 	if got := a.send(carl, "POST", "/apps/deployer/trial", "id", strings.Repeat("0", 24), "template", "production-deploy"); got.Code != http.StatusBadRequest || len(a.asked) > 0 {
 		t.Errorf("a trial of it: %d", got.Code)
+	}
+}
+
+// Who is the only administrator is not told to wait for another.
+func TestTheOnlyAdministratorIsToldThatItHolds(t *testing.T) {
+	for admins, want := range map[string]string{string(carl): "You are the only administrator", string(carl) + " " + string(dora): "once another administrator has agreed"} {
+		a := newApps(t, access.Each(strings.Fields(admins), func(p string) access.Principal { return access.Principal(p) })...)
+		a.create()
+		if page := a.must(http.StatusOK, a.send(carl, "GET", "/apps/deployer/template")); !strings.Contains(page, want) {
+			t.Errorf("%s: %s", admins, said(page))
+		}
+	}
+}
+
+// An application that is damaged stands in the list with the reason, and has no page; others have.
+func TestADamagedApplicationStandsInTheList(t *testing.T) {
+	a := newApps(t)
+	a.create()
+	a.deeds.all = append(a.deeds.all, managed.Deed{Of: "shop", Number: 7, Body: []byte("{}")})
+	a.clock = a.clock.Add(time.Minute)
+	page := a.must(http.StatusOK, a.send(carl, "GET", "/apps"))
+	if strings.Count(page, "Not as it was recorded") != 1 || !strings.Contains(page, "What is kept of shop is not what was recorded") ||
+		!strings.Contains(page, "https://deploy.example.com") {
+		t.Errorf("%s", said(page))
+	}
+	a.must(http.StatusUnprocessableEntity, a.send(carl, "GET", "/apps/shop"))
+	page = a.must(http.StatusOK, a.send(carl, "GET", "/apps/deployer"))
+	if !strings.Contains(page, "made it") {
+		t.Errorf("%s", said(page))
 	}
 }

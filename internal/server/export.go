@@ -17,7 +17,10 @@ import (
 // exportedRequest is a request as files of the history have it.
 type exportedRequest struct {
 	apiRequest
-	Approved  []access.Principal `json:"approvedBy"`
+	Approved []access.Principal `json:"approvedBy"`
+	// Signed are those of Approved whose approval is signed with a passkey. Who reads a file
+	// verifies it by jitaccess ledger verify.
+	Signed    []access.Principal `json:"signedBy"`
 	Denied    []access.Principal `json:"deniedBy"`
 	Policy    string             `json:"policy,omitempty"`
 	Extends   string             `json:"extends,omitempty"`
@@ -27,10 +30,12 @@ type exportedRequest struct {
 
 func exported(q access.Request) exportedRequest {
 	e := exportedRequest{apiRequest: requestOf(q), Approved: append([]access.Principal{}, q.ApprovedBy()...), Denied: []access.Principal{},
-		Condition: []string{}, Policy: q.Terms.Policy, Extends: q.Extends, Reviewed: stamp(q.Review.At)}
+		Signed: []access.Principal{}, Condition: []string{}, Policy: q.Terms.Policy, Extends: q.Extends, Reviewed: stamp(q.Review.At)}
 	for _, d := range q.Decisions {
 		if d.Verdict == access.Deny {
 			e.Denied = append(e.Denied, d.By)
+		} else if signed(q, d) {
+			e.Signed = append(e.Signed, d.By)
 		}
 	}
 	for _, id := range q.Entitlements {
@@ -68,6 +73,8 @@ var columns = []struct {
 	{"title", func(e exportedRequest) string { return e.asked().Title }},
 	{"data", func(e exportedRequest) string { return named(e.asked().Data) }},
 	{"claims", func(e exportedRequest) string { return named(e.asked().Claims) }},
+	{"signedBy", func(e exportedRequest) string { return spaced(e.Signed) }},
+	{"attestation", func(e exportedRequest) string { return string(e.Attestation) }},
 }
 
 // asked is what an application asked for; zero for what people did.

@@ -31,6 +31,8 @@ type apiRequest struct {
 	Review *apiReview `json:"review"`
 	// Asking is what an application asks for; left out for what people ask.
 	Asking *apiAsking `json:"asking,omitempty"`
+	// Attestation is how far a list knows that it is as it was recorded; left out beside lists.
+	Attestation access.Attestation `json:"attestation,omitempty"`
 }
 
 type apiReview struct {
@@ -70,6 +72,8 @@ type apiEvent struct {
 	Application string `json:"application,omitempty"`
 	Comment     string `json:"comment,omitempty"`
 	Error       string `json:"error,omitempty"`
+	// Signed: a passkey has signed it, and the service has verified that.
+	Signed bool `json:"signed,omitempty"`
 	// Bounce is what a mail says of one that came back.
 	Bounce *apiBounce `json:"bounce,omitempty"`
 }
@@ -93,7 +97,7 @@ func requestOf(q access.Request) apiRequest {
 		Reviewers: append([]string{}, access.Texts(q.Reviewers)...), Resource: string(q.Resource), Roles: append([]string{}, q.RoleNames()...),
 		Justification: q.Justification, Minutes: int(q.Duration / time.Minute),
 		Created: stamp(q.Created), Expires: stamp(q.Expires), StartTime: stamp(q.Window.Start), EndTime: stamp(q.Window.End), Rule: q.Terms.Rule,
-		Asking: askingOf(q.Asking)}
+		Asking: askingOf(q.Asking), Attestation: q.Attestation}
 	if !q.Review.At.IsZero() {
 		a.Review = &apiReview{q.Review.By, stamp(q.Review.At), q.Review.Comment}
 	}
@@ -139,7 +143,7 @@ func (s *server) apiRequestNamed(r *http.Request, id string) (any, error) {
 	a := apiTimeline{requestOf(q), q.Version, []apiEvent{}, q.Unattested}
 	for _, e := range events {
 		event := apiEvent{Action: string(e.Action), At: stamp(e.At), By: string(e.Caller.Principal), Application: e.Caller.Application,
-			Comment: e.Decision.Comment}
+			Comment: e.Decision.Comment, Signed: signed(q, e.Decision)}
 		if failure := access.AsError(e.Err); failure != nil {
 			event.Error = string(failure.Code)
 		}

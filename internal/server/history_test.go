@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -293,4 +294,57 @@ func TestWhatIsSignedBySomebodyElseIsMarked(t *testing.T) {
 			t.Errorf("%s: %d %s", path, code, page)
 		}
 	}
+	// Of the two that lists have, one is marked in each form of them.
+	for path, marks := range map[string][2]string{
+		"/requests":     {"Signed with another key", "mpa-"},
+		"/history.json": {`"attestation":"unattested"`, `"attestation":"signed"`},
+		"/history.csv":  {",unattested\n", ",signed\n"},
+	} {
+		code, page := readPage(h, ana, path)
+		if code != 200 || strings.Count(page, marks[0]) != 1 || !strings.Contains(page, marks[1]) {
+			t.Errorf("%s: %d %s", path, code, page)
+		}
+	}
+	if code, answer := asAPI(h, ana, "GET", "/api/requests", ""); code != 200 || strings.Count(answer, `"attestation":"unattested"`) != 1 ||
+		strings.Count(answer, `"attestation":"signed"`) != 1 {
+		t.Errorf("%d %s", code, answer)
+	}
+	if code, page := readPage(h, eve, "/history/month"); code != 200 || !strings.Contains(page, "the list of a day says it of each request") {
+		t.Errorf("%d %s", code, page)
+	}
+}
+
+// A row by hand says on the start page, and to whom it asks, that it is not what was recorded,
+// whatever it says; what is as it was recorded is not marked.
+func TestRowsByHandAreMarkedOnTheStartPage(t *testing.T) {
+	w, h := withLedger(t)
+	some, other := someRequest(t, h, "case 1"), someRequest(t, h, "case 2")
+	keys, _ := ledger.NewKeys(make([]byte, 32))
+	w.Ledger = ledger.New(ledger.Config{Home: byHand{w.home, other}, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+	w.Broker = w.World.Broker()
+	for who, path := range map[access.Principal]string{ana: "/", ben: "/", eve: "/history"} {
+		code, page := readPage(h, who, path)
+		if code != 200 || strings.Count(page, "Not as it was recorded") != 1 || !strings.Contains(page, some) || !strings.Contains(page, other) {
+			t.Errorf("%s of %s: %d %s", path, who, code, page)
+		}
+	}
+	if code, page := readPage(h, ben, "/reviews"); code != 200 || strings.Count(page, "Not as it was recorded") != 1 {
+		t.Errorf("%d %s", code, page)
+	}
+}
+
+// byHand is a home in which somebody has written another reason into the row of a request.
+type byHand struct {
+	ledger.Home
+	id string
+}
+
+func (b byHand) List(ctx context.Context, q ledger.Query) ([]ledger.Row, error) {
+	rows, err := b.Home.List(ctx, q)
+	for i := range rows {
+		if rows[i].ID == b.id {
+			rows[i].Summary = bytes.Replace(rows[i].Summary, []byte("case 2"), []byte("case 3"), 1)
+		}
+	}
+	return rows, err
 }

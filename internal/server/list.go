@@ -51,6 +51,8 @@ type rowView struct {
 	Glass bool
 	// Own is whether it is to be said that somebody else has to decide it.
 	Own bool
+	// Attested is what is to be said of how far it is as it was recorded; empty where it is.
+	Attested string
 }
 
 // filterView is what was chosen, as it was typed.
@@ -66,18 +68,27 @@ type option struct {
 	Selected    bool
 }
 
+// attested are the keys of what lists say of what is not as it was recorded.
+var attested = map[access.Attestation]string{access.SignedElsewhere: "list.attestation.unattested",
+	access.Altered: "list.attestation.damaged", access.PartlyErased: "list.attestation.erased", access.Unlooked: "list.attestation.unknown"}
+
 // rowOf is a request as lists have it. Of what was erased little is left.
 func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	l := s.languageOf(r)
-	v := rowView{ID: q.ID, Reason: cmp.Or(q.Asking.Title, q.Justification), Person: l.Person(q),
+	v := rowView{ID: q.ID, Reason: q.Justification, Person: l.Person(q),
 		On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
 		State: l.Text("state." + string(q.State)), Tone: tones[q.State],
 		Made: s.moment(r, q.Created), Glass: q.Kind == access.BreakGlass}
+	if key := attested[q.Attestation]; key != "" {
+		v.Attested = l.Text(key)
+	}
 	if length := q.Approved(); length > 0 {
 		v.Length = l.Hours(length)
 	}
-	v.Roles = cmp.Or(l.Series(access.Each(q.Entitlements, s.Broker.Title)), q.ID)
-	v.On = unsaid(v.Roles, v.On)
+	v.Roles = cmp.Or(q.Asking.Title, l.Series(access.Each(q.Entitlements, s.Broker.Title)), q.ID)
+	if v.On = unsaid(v.Roles, v.On); v.Reason == v.Roles { // an application gave none of its own
+		v.Reason = ""
+	}
 	v.Ending = slices.Contains([]access.State{access.Active, access.Scheduled, access.Approved}, q.State)
 	v.Extending = q.State == access.Active && q.Kind != access.BreakGlass && q.Asking.IsZero()
 	begin, end := s.moment(r, q.Window.Start), s.moment(r, q.Window.End)

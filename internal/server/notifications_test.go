@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -17,13 +18,16 @@ import (
 
 // account is a mail account in whatever state a test wants.
 type account struct {
+	name string // empty is mail
+	// besides are accounts on the same page.
+	besides  []*account
 	settings []notice.Setting
 	recent   []notice.Attempt
 	steps    []notice.Step
 	tested   []access.Principal
 }
 
-func (a *account) Name() string               { return "mail" }
+func (a *account) Name() string               { return cmp.Or(a.name, "mail") }
 func (a *account) Settings() []notice.Setting { return a.settings }
 func (a *account) Recent() []notice.Attempt   { return a.recent }
 func (a *account) Test(ctx context.Context, to access.Principal) []notice.Step {
@@ -63,6 +67,32 @@ func newAccount() *account {
 			{Name: "accepted", Text: `the server took a mail to carl.mendes@example.com and said "OK <4F2C> [Hostname=AM6PR0102.eurprd01.prod.outlook.com]"; whether it arrives, look there`},
 		},
 	}
+}
+
+// everyAccount is mail with all channels beside it; of programs one is down, and one wants no more.
+func everyAccount() *account {
+	down := &notice.Failure{What: "siem.example.com: timed out", Meaning: "siem.example.com did not answer in time.",
+		Remedy: "If it goes on, see whether a firewall lets this service reach it on port 443.", Err: errors.New("timed out")}
+	space := &notice.Failure{What: "Google Chat: 403, PERMISSION_DENIED", Meaning: "The webhook may not post in the space, or was removed.",
+		Remedy: "See in the space, Apps & integrations, Webhooks, whether it is there, and whether administrators let people add apps to spaces.", Err: errors.New("403")}
+	at := func(kind access.NoticeKind, ago time.Duration, f *notice.Failure, to ...string) notice.Attempt {
+		return notice.Attempt{At: noon.Add(-ago), Took: 230 * time.Millisecond, Kind: kind, To: to, Failure: f}
+	}
+	a := newAccount()
+	a.besides = []*account{
+		{name: "slack", settings: []notice.Setting{{Name: "Token", Value: "set, hidden; projects/acme-access/secrets/slack-token/versions/3", Variables: "SLACK_TOKEN"},
+			{Name: "Channel", Value: "#access", Variables: "SLACK_CHANNEL"}}, recent: []notice.Attempt{at(access.NoticeReview, 2*time.Minute, nil, string(ben))}},
+		{name: "googlechat", settings: []notice.Setting{{Name: "Webhook", Value: "set, hidden", Variables: "GOOGLE_CHAT_WEBHOOK"}},
+			recent: []notice.Attempt{at(access.NoticeReview, 2*time.Minute, space)}},
+		{name: "teams"},
+		{name: "webhook", settings: []notice.Setting{{Name: "Addresses", Value: "set, hidden", Variables: "WEBHOOK_URL"},
+			{Name: "Keys", Value: "set, hidden; projects/acme-access/secrets/webhook-keys/versions/latest", Variables: "WEBHOOK_SECRET"},
+			{Name: "Programs", Value: "siem.example.com, hooks.example.com:8443 (answered 410 and gets no more)"}},
+			recent: []notice.Attempt{at(access.NoticeHappened, time.Minute, down), at(access.NoticeReview, 2*time.Minute, nil)},
+			steps: []notice.Step{{Name: "secret", Text: "where to could be read: siem.example.com, hooks.example.com:8443; whether messages are taken there is seen by a test message"},
+				{Name: "message", Text: `chat-relay.example.com answered 200 and said "{\"error\":\"no such room\"}", which nobody here reads`}, {Name: "message", Failure: down}}},
+	}
+	return a
 }
 
 // asking is a request for a test message of it, and others as request makes them.

@@ -3,9 +3,12 @@ package server_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,4 +96,56 @@ func TestTheInterfaceIsAsItIsDescribed(t *testing.T) {
 	fits("Approval", p.send("POST", "/v1/approvals/"+id+"/withdraw", "", ""))
 	p.token = "x"
 	fits("Problem", p.ask(deploy))
+}
+
+// docs/openapi.yaml names every code by which programs are refused or warned, and no other word.
+func TestEveryCodeForProgramsIsDescribed(t *testing.T) {
+	text, err := os.ReadFile("../../docs/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document map[string]any
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	examples := func(schema string, path ...string) (all []string) {
+		at := any(document)
+		for _, name := range append([]string{"components", "schemas", schema, "properties"}, path...) {
+			at = at.(map[string]any)[name]
+		}
+		for _, code := range at.(map[string]any)["examples"].([]any) {
+			all = append(all, code.(string))
+		}
+		return all
+	}
+	described := slices.Concat(examples("Problem", "code"), examples("Approval", "warnings", "items", "properties", "code"),
+		[]string{"few-reviewers", "nobody-for"}) // which are told as no-approvers
+	source := func(file string) string {
+		text, err := os.ReadFile("../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	known := map[string]string{}
+	for _, m := range regexp.MustCompile(`(Code[A-Za-z0-9]+) +Code += "([a-z0-9-]+)"`).FindAllStringSubmatch(source("access/error.go"), -1) {
+		known[m[1]] = m[2]
+	}
+	named := regexp.MustCompile(`access\.(Code[A-Za-z0-9]+)`)
+	for _, file := range []string{"server/v1.go", "server/v1approvals.go", "server/v1oauth.go", "server/v1wait.go", "server/v1github.go", "bearer/bearer.go",
+		"application/application.go", "application/fill.go", "application/provider.go", "broker/application.go", "broker/room.go"} {
+		for _, m := range named.FindAllStringSubmatch(source(file), -1) {
+			if !slices.Contains(described, known[m[1]]) {
+				t.Errorf("%s refuses by %s, which is not described", file, known[m[1]])
+			}
+		}
+	}
+	if len(described) < 40 || !slices.Contains(described, "many-waiting") {
+		t.Errorf("%q", described)
+	}
+	for _, code := range described {
+		if !slices.Contains(slices.Collect(maps.Values(known)), code) {
+			t.Errorf("%s is no code", code)
+		}
+	}
 }

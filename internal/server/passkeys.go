@@ -108,8 +108,9 @@ func (s *server) viewPasskeys(r *http.Request) (passkeysView, error) {
 		}
 		return v
 	}
-	return passkeysView{Frame: s.frame(r, "passkeys.title"), Own: access.Each(list.Own, view), Others: access.Each(list.Others, view),
-		Admin: list.Admin, Enrolment: viewCeremony(list.Enrolment), MaxName: passkey.MaxName}, nil
+	damaged := access.Each(list.Damaged, func(d access.Damage) *access.Error { return d.Err })
+	return passkeysView{Frame: s.frame(r, "passkeys.title"), Warnings: s.viewWarnings(r, damaged), Own: access.Each(list.Own, view),
+		Others: access.Each(list.Others, view), Admin: list.Admin, Enrolment: viewCeremony(list.Enrolment), MaxName: passkey.MaxName}, nil
 }
 
 // shown leaves one page of keys of others.
@@ -187,7 +188,7 @@ func (s *server) passkeysAfter(r *http.Request, warnings []*access.Error) page {
 	if len(notable(warnings)) > 0 {
 		if v, err := s.viewPasskeys(r); err == nil {
 			v.shown(0)
-			v.Warnings = s.viewWarnings(r, notable(warnings))
+			v.Warnings = append(v.Warnings, s.viewWarnings(r, notable(warnings))...)
 			return page{template: "passkeys", status: http.StatusOK, data: v}
 		}
 	}

@@ -157,6 +157,16 @@ func TestASignedApprovalByTheJSONInterface(t *testing.T) {
 		w.Activations[1].Window.Length() != 10*time.Minute {
 		t.Errorf("for less: %d, %s", code, text)
 	}
+	// That it was signed is said where it is told.
+	for path, says := range map[string]string{"/requests/" + id: "(signed with a passkey)", "/history.csv": "," + string(ben) + ",signed\n",
+		"/history.json": `"signedBy":["` + string(ben) + `"]`} {
+		if code, page := readPage(h, ana, path); code != 200 || !strings.Contains(page, says) {
+			t.Errorf("%s: %d %s", path, code, page)
+		}
+	}
+	if code, text := asAPI(h, ana, "GET", "/api/requests/"+id, ""); code != 200 || strings.Count(text, `"signed":true`) != 1 {
+		t.Errorf("%d %s", code, text)
+	}
 }
 
 // What was done on the page of passkeys leads back to it, and says so where nobody could be told.

@@ -349,6 +349,8 @@ func stories() []story {
 		}, "GET " + rev, ben, 200},
 
 		{"notifications", func(c *canned) { c.account = newAccount() }, "GET /notifications", carl, 200},
+		{"notifications-all", func(c *canned) { c.account = everyAccount() }, "GET /notifications", carl, 200},
+		{"notifications-webhook-failed", func(c *canned) { c.account = everyAccount() }, "POST /notifications channel=webhook", carl, 200},
 		{"notifications-none-sent", func(c *canned) { c.account = newAccount(); c.account.recent = nil }, "GET /notifications", carl, 200},
 		{"notifications-not-set-up", func(c *canned) { c.account = &account{} }, "GET /notifications", carl, 200},
 		{"notifications-tested", func(c *canned) { c.account = newAccount() }, "POST /notifications channel=mail", carl, 200},
@@ -672,6 +674,9 @@ func (c *canned) configure(t *testing.T) func(*server.Config) {
 	return func(sc *server.Config) {
 		if c.account != nil {
 			sc.Accounts = []server.Account{c.account}
+			for _, each := range c.account.besides {
+				sc.Accounts = append(sc.Accounts, each)
+			}
 		}
 		if c.login != nil {
 			withLogin(c.login)(sc)

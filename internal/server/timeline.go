@@ -35,6 +35,8 @@ type eventView struct {
 	Tone    string
 	// Because are why something of it was not done.
 	Because []string
+	// Signed: a passkey has signed it, and the service has verified that.
+	Signed bool
 }
 
 // eventWords are what happened, in words.
@@ -74,7 +76,7 @@ func (s *server) timeline(r *http.Request, q access.Request, state access.State,
 
 func (s *server) viewEvent(r *http.Request, q access.Request, e access.Event) eventView {
 	l, how := s.languageOf(r), eventWords[e.Action]
-	v := eventView{At: s.moment(r, e.At), Comment: e.Decision.Comment, Tone: how.tone}
+	v := eventView{At: s.moment(r, e.At), Comment: e.Decision.Comment, Tone: how.tone, Signed: signed(q, e.Decision)}
 	until := s.moment(r, e.Window.End)
 	switch who := whoDid(l, e.Caller); {
 	case e.Action == access.RequestApproved && e.Decision.Duration > 0:

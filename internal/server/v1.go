@@ -191,7 +191,7 @@ func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, err error)
 	p, status := s.problem(r, err)
 	e := access.AsError(err)
 	body := problemDetails{Type: "urn:jitaccess:problem:" + string(e.Code), Title: http.StatusText(status), Status: status,
-		Detail: inFull(p.Refusal), Code: string(e.Code), Incident: p.Incident, Field: p.Field}
+		Detail: strings.TrimSpace(p.Text + " " + p.Program), Code: string(e.Code), Incident: p.Incident, Field: p.Field}
 	oauth := r.URL.Path == pathV1+"/introspect" || r.URL.Path == pathV1+"/revoke"
 	switch {
 	case e.Code == access.CodeBadDelivery: // a signature is no scheme of HTTP

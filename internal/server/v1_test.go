@@ -526,8 +526,8 @@ func TestWhatIsAskedForIsReadStrictly(t *testing.T) {
 		``: "", `null`: "", `[]`: "", `"x"`: "", `{`: "", `{}{}`: "", `{"template":"a","template":"a"}`: "", `{"template":"a","data":{"a":"1","a":"2"}}`: "",
 		`{"template":"a","data":` + strings.Repeat(`{"a":`, 100) + `1` + strings.Repeat(`}`, 100) + `}`: "", strings.Repeat("[", 30000): "", "{\"template\":\"\xff\"}": "",
 		`{}`: "template", `{"template":null}`: "template", `{"template":7}`: "template", `{"Template":"a"}`: "Template", `{"template":"a","datas":{}}`: "datas",
-		`{"template":"a","data":null}`: "data", `{"template":"a","data":[]}`: "data", `{"template":"a","data":{"a":1}}`: "data", `{"template":"a","data":{"a":null}}`: "data",
-		`{"template":"a","data":{"a":{}}}`: "data", `{"template":"a","reason":null}`: "reason", `{"template":"a","callback":["x"]}`: "callback",
+		`{"template":"a","data":null}`: "data", `{"template":"a","data":[]}`: "data", `{"template":"a","data":{"a":1}}`: "data.a", `{"template":"a","data":{"a":null}}`: "data.a",
+		`{"template":"a","data":{"a":{}}}`: "data.a", `{"template":"a","reason":null}`: "reason", `{"template":"a","callback":["x"]}`: "callback",
 		`{"template":"a","minutes":0}`: "minutes", `{"template":"a","minutes":-1}`: "minutes", `{"template":"a","minutes":"5"}`: "minutes", `{"template":"a","minutes":1.5}`: "minutes",
 		`{"template":"a","minutes":1e2}`: "minutes", `{"template":"a","minutes":null}`: "minutes", `{"template":"a","minutes":99999999999999999999}`: "minutes",
 		`{"template":"a","subject":"ben"}`: "subject", `{"template":"a","approvers":["ana"]}`: "approvers", `{"template":"a","":1}`: "",
@@ -535,6 +535,9 @@ func TestWhatIsAskedForIsReadStrictly(t *testing.T) {
 		got := p.refused(p.ask(body), http.StatusBadRequest, "bad-input")
 		if field != "" && got["field"] != field {
 			t.Errorf("%s: %v", body, got)
+		}
+		if detail := got["detail"].(string); strings.Contains(detail, "form") || strings.Contains(detail, "page") {
+			t.Errorf("a program is told what a person does: %s", detail)
 		}
 	}
 	p.refused(p.send("POST", "/v1/approvals", "text/plain", deploy), http.StatusUnsupportedMediaType, "media-type")

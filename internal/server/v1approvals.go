@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/application"
 	"jitaccess/internal/bearer"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/jose"
@@ -208,7 +210,11 @@ func readAsking(r *http.Request) (ask broker.AskFor, err error) {
 			return ask, misplaced(name, printable(name)+" is nothing that is known here")
 		}
 		if err != nil {
-			return ask, misplaced(name, name+" is not what it must be: "+mustBe[name])
+			at := name
+			if own, ok := errors.AsType[datumError](err); ok {
+				at = application.PathOf(own.name)
+			}
+			return ask, misplaced(at, printable(at)+" is not what it must be: "+mustBe[name])
 		}
 	}
 	if body["template"] == nil {
@@ -244,11 +250,16 @@ func texts(body jose.Claims) (map[string]string, error) {
 	all := map[string]string{}
 	for name := range data {
 		if all[name], err = data.String(name); err != nil {
-			return nil, err
+			return nil, datumError{name}
 		}
 	}
 	return all, nil
 }
+
+// datumError is that a value of data is no text.
+type datumError struct{ name string }
+
+func (d datumError) Error() string { return printable(d.name) + " is no text" }
 
 // theirs is a request of the application that calls. To whom it is not theirs, it is not there.
 func (s *server) theirs(r *http.Request, id string) (access.Request, error) {

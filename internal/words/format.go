@@ -98,7 +98,17 @@ func (l *Language) date(form string, t time.Time) string {
 	if zone == "+0000" {
 		zone = "GMT"
 	}
-	return l.Text(form, "weekday", strings.Fields(l.Text("date.weekdays"))[t.Weekday()], "day", t.Day(),
-		"month", strings.Fields(l.Text("date.months"))[t.Month()-1], "year", strconv.Itoa(t.Year()),
+	return l.Text(form, "weekday", nth(l.Text("date.weekdays"), int(t.Weekday())), "day", t.Day(),
+		"month", nth(l.Text("date.months"), int(t.Month()-1)), "year", strconv.Itoa(t.Year()),
 		"hour", t.Format("15"), "minute", t.Format("04"), "second", t.Format("05"), "zone", zone)
+}
+
+// nth is a word of a list, of which the first one is 0.
+func nth(list string, n int) string {
+	for word := range strings.FieldsSeq(list) {
+		if n--; n < 0 {
+			return word
+		}
+	}
+	return ""
 }

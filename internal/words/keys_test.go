@@ -23,7 +23,7 @@ func families(t *testing.T) map[string][]string {
 	var errors, unsaids []string
 	for code, args := range Codes(t) {
 		errors = append(errors, string(code))
-		for _, part := range []string{".next", ".bare", ".bare.next"} {
+		for _, part := range []string{".next", ".bare", ".bare.next", ".program"} {
 			if _, ok := English.messages[errorKey(code)+part]; ok {
 				errors = append(errors, string(code)+part)
 			}
@@ -34,7 +34,7 @@ func families(t *testing.T) map[string][]string {
 	for _, status := range []int{400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503, 504} {
 		titles = append(titles, strconv.Itoa(status))
 	}
-	channels := []string{"mail", "slack", "googlechat", "teams"}
+	channels := []string{"mail", "slack", "googlechat", "teams", "webhook"}
 	kinds := []string{"projects", "folders", "organizations", "apps"}
 	for _, kind := range kinds {
 		if _, err := access.ParseResource(kind + "/1"); err != nil {
@@ -43,10 +43,11 @@ func families(t *testing.T) map[string][]string {
 	}
 	return map[string][]string{
 		"error.": append(errors, "violation"), "title.": titles, "unsaid.": unsaids, "kind.": kinds, "notice.kind.": kinds,
-		"channel.": append(channels, "pubsub", "webhook"), "review.said.": {string(access.Approve), string(access.Deny)},
+		"channel.": append(channels, "pubsub"), "review.said.": {string(access.Approve), string(access.Deny)},
 		"state.": {string(access.Pending), string(access.Active), string(access.Ended), string(access.Expired), string(access.Denied),
 			string(access.Lapsed), string(access.Approved), string(access.Failed), string(access.Withdrawn), string(access.Scheduled), "later"},
-		"apps.did.":              {"set", "propose", "agree", "drop", "seal"},
+		"list.attestation.":      {string(access.SignedElsewhere), string(access.Altered), string(access.PartlyErased), string(access.Unlooked)},
+		"apps.did.":              {"created", "set", "propose", "agree", "drop", "seal"},
 		"apps.change.":           {"created", "active", "uri", "keys", "hosts", "template"},
 		"terms.passed.":          {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"notifications.channel.": channels, "notifications.took.": channels, "notifications.look.": channels,

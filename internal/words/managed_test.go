@@ -15,7 +15,7 @@ import (
 // twoAdmins keeps deeds in memory, for two administrators.
 type twoAdmins struct{ deeds []managed.Deed }
 
-func (a *twoAdmins) Deeds(context.Context) ([]managed.Deed, error) { return a.deeds, nil }
+func (a *twoAdmins) Deeds(context.Context, string) ([]managed.Deed, error) { return a.deeds, nil }
 func (a *twoAdmins) Append(_ context.Context, d managed.Deed, _ ...access.Notice) error {
 	a.deeds = append(a.deeds, d)
 	return nil

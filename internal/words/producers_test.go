@@ -288,6 +288,10 @@ func situations() []situation {
 		{access.CodeGlassUntold, "an emergency of which nobody can be told", breaking(access.CodeGlassUntold, func(w *brokertest.World) {
 			w.Silent = true
 		}, nil), nil},
+		{access.CodeGlassUnseen, "an emergency that was told where nobody knows whether it is shown", breaking(access.CodeGlassUnseen, func(w *brokertest.World) {
+			w.Also = []access.Channel{{Name: "teams", Unseen: true}}
+			w.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("550")}, {Channel: "teams"}}
+		}, nil), nil},
 		{access.CodeNoReview, "a review by somebody whom no rule names", breaking(access.CodeNoReview, nil,
 			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
 				return reviewing(t, w, asked, "eve@example.com")

@@ -11,7 +11,11 @@ import (
 
 // Refusal is what people read of a refusal or a warning. Next says what to do now;
 // warnings are shown without it.
-type Refusal struct{ Text, Next string }
+type Refusal struct {
+	Text, Next string
+	// Program is what a program does that was refused, or its author: Next, where that is for both.
+	Program string
+}
 
 // maxArgument bounds what an error brings into a text, in bytes.
 const maxArgument = 300
@@ -32,6 +36,9 @@ func (l *Language) Refusal(e *access.Error, provider string) Refusal {
 	r := Refusal{Text: l.fill(key, value)}
 	if l.has(key + ".next") {
 		r.Next = l.fill(key+".next", value)
+	}
+	if r.Program = r.Next; l.has(key + ".program") {
+		r.Program = l.fill(key+".program", value)
 	}
 	// Google may identify any refusal as one of its VPC Service Controls.
 	if e.Args["violation"] != "" && e.Kind != access.Internal {

@@ -132,9 +132,11 @@ type proposed struct {
 
 // state is an application as its deeds make it. number is that of the last one.
 type state struct {
-	name    string
-	number  int
-	app     definition
+	name   string
+	number int
+	app    definition
+	// damage is why nothing is known of it; nil for what is whole.
+	damage  *access.Error
 	pending *proposed
 	done    []Deed
 }
@@ -175,17 +177,22 @@ func (s *state) apply(d Deed) error {
 }
 
 // fold makes applications of all deeds, which are in the order of their numbers.
-func fold(deeds []Deed) (map[string]*state, error) {
+func fold(deeds []Deed) map[string]*state {
 	all := map[string]*state{}
 	for _, d := range deeds {
-		if all[d.Of] == nil {
-			all[d.Of] = &state{}
+		s := all[d.Of]
+		if s == nil {
+			s = &state{name: d.Of}
+			all[d.Of] = s
 		}
-		if err := all[d.Of].apply(d); err != nil {
-			return nil, err
+		if s.damage != nil {
+			continue
+		}
+		if err := s.apply(d); err != nil {
+			s.damage = damaged(d.Of, err)
 		}
 	}
-	return all, nil
+	return all
 }
 
 // takesAway is whether nothing more can be had of the application after a change than before: it

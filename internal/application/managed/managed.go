@@ -23,9 +23,11 @@ import (
 
 // Deeds keeps deeds, signed. Errors are *access.Error.
 type Deeds interface {
-	// Deeds returns those of all applications, those of one in their order. That they are not
-	// known, or not as they were recorded, is an error and never a shorter answer.
-	Deeds(ctx context.Context) ([]Deed, error)
+	// Deeds returns those of an application in their order, or those of all where of is empty.
+	// That they are not known, or not as they were recorded, is an error and never a shorter
+	// answer; where that is so of some of all, it names them (access.DamagesOf), and those of the
+	// others come with it.
+	Deeds(ctx context.Context, of string) ([]Deed, error)
 	// Append adds a deed, and with it what people are told of it. The error is of kind Conflict
 	// where its Number is not the next one.
 	Append(ctx context.Context, d Deed, notices ...access.Notice) error
@@ -86,29 +88,40 @@ func New(c Config) *Registry {
 	return r
 }
 
-// read is what all deeds make.
-func (r *Registry) read(ctx context.Context) (map[string]*state, error) {
-	deeds, err := r.c.Deeds.Deeds(ctx)
-	if err != nil {
+// readAll is what the deeds of all applications make. One of which they are damaged is there,
+// and says so.
+func readAll(ctx context.Context, deeds Deeds) (map[string]*state, error) {
+	kept, err := deeds.Deeds(ctx, "")
+	damages := access.DamagesOf(err)
+	if err != nil && damages == nil {
 		return nil, err
 	}
-	all, err := fold(deeds)
-	if err != nil {
-		return nil, damaged(err)
+	all := fold(kept)
+	for _, d := range damages {
+		all[d.Of] = &state{name: d.Of, damage: d.Err}
 	}
 	return all, nil
 }
 
+// readOne is what the deeds of an application make; nil where there are none.
+func (r *Registry) readOne(ctx context.Context, name string) (*state, error) {
+	kept, err := r.c.Deeds.Deeds(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	s := fold(kept)[name]
+	if s != nil && s.damage != nil {
+		return nil, s.damage
+	}
+	return s, nil
+}
+
 // snapshot opens keys and compiles patterns, once for each reading.
 func (r *Registry) snapshot(ctx context.Context) (snapshot, error) {
-	all, err := r.read(ctx)
+	all, err := readAll(ctx, r.c.Deeds)
 	s := snapshot{states: all}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		app, err := all[name].application(r.c.Sealer)
-		if err != nil {
-			return s, damaged(err)
-		}
-		s.apps = append(s.apps, app)
+		s.apps = append(s.apps, all[name].application(r.c.Sealer))
 	}
 	return s, err
 }
@@ -122,9 +135,15 @@ func (r *Registry) Applications(ctx context.Context) ([]application.Application,
 }
 
 // application is one as it is now. That its keys cannot be opened is an error of theirs; all else
-// that cannot be read is one here.
-func (s *state) application(sealer *seal.Sealer) (application.Application, error) {
+// that cannot be read damages it.
+func (s *state) application(sealer *seal.Sealer) application.Application {
 	app, err := s.app.application(s.name)
+	if err != nil && s.damage == nil {
+		s.damage = damaged(s.name, err)
+	}
+	if s.damage != nil {
+		return application.Damaged(s.name, s.damage)
+	}
 	name, kept := s.name, s.app.Keys
 	app.Keys = func(context.Context) (keys []application.Key, err error) {
 		for _, k := range kept {
@@ -136,7 +155,7 @@ func (s *state) application(sealer *seal.Sealer) (application.Application, error
 		}
 		return keys, nil
 	}
-	return app, err
+	return app
 }
 
 // application is one without its keys.
@@ -160,6 +179,9 @@ func keyContext(name, id string) string { return name + "\x00" + id }
 
 // maxKeys is how many keys an application has at most: two while one replaces the other.
 const maxKeys = 2
+
+// Sole is whether there is one administrator alone, so that changes hold at once.
+func (r *Registry) Sole() bool { return r.c.Authority.SoleAdmin() }
 
 // View is an application as administrators see it. No key is in it.
 type View struct {
@@ -189,12 +211,13 @@ type Waiting struct {
 	Keys []KeyView // the keys that it has then
 }
 
-// Done is a deed as administrators see it. What is one of "set", "propose", "agree", "drop" and
-// "seal"; the last is By nobody.
+// Done is a deed as administrators see it. What is one of "created", "set", "propose", "agree", "drop" and
+// "seal"; the last is By nobody. Of is of what it was a change, as Waiting has it.
 type Done struct {
 	At   time.Time
 	By   access.Principal
 	What string
+	Of   []string
 }
 
 // List returns all applications by their names, read now.
@@ -206,37 +229,38 @@ func (r *Registry) List(ctx context.Context, caller access.Caller) ([]View, erro
 	if err != nil {
 		return nil, err
 	}
-	var views []View
-	for _, app := range known.apps {
-		v, err := known.states[app.Name].view()
-		if err != nil {
-			return nil, damaged(err)
-		}
-		views = append(views, v)
-	}
-	return views, nil
+	return access.Each(known.apps, func(a application.Application) View { return known.states[a.Name].view() }), nil
 }
 
-// Show returns one application. The error is of kind NotFound where there is none.
+// Show returns one application. The error is of kind NotFound where there is none, and of kind
+// Unprocessable where it is damaged.
 func (r *Registry) Show(ctx context.Context, caller access.Caller, name string) (View, error) {
-	all, err := r.List(ctx, caller)
-	at := slices.IndexFunc(all, func(v View) bool { return v.Name == name })
-	if err == nil && at < 0 {
+	if err := r.c.Authority.Admin(ctx, caller); err != nil {
+		return View{}, err
+	}
+	s, err := r.readOne(ctx, name)
+	if err == nil && s == nil {
 		err = unknown()
 	}
 	if err != nil {
 		return View{}, err
 	}
-	return all[at], nil
+	v := s.view()
+	if v.Damaged != nil {
+		return View{}, v.Damaged
+	}
+	return v, nil
 }
 
 func unknown() error { return &access.Error{Kind: access.NotFound, Code: access.CodeNotFound} }
 
-func damaged(err error) error {
-	return &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged, Args: access.Args{"of": "applications"}, Err: err}
+func damaged(name string, err error) *access.Error {
+	return &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged, Args: access.Args{"of": name}, Err: err}
 }
 
-func (s *state) view() (View, error) {
+// view is what of a damaged one is its name alone.
+func (s *state) view() View {
+	damage := s.damage
 	app, err := s.app.application(s.name)
 	v := View{Application: app, Number: s.number}
 	for _, k := range s.app.Keys {
@@ -249,10 +273,34 @@ func (s *state) view() (View, error) {
 			v.Waiting.Keys = append(v.Waiting.Keys, KeyView{k.ID, k.Made})
 		}
 	}
-	for _, d := range slices.Backward(s.done) {
-		v.Done = append(v.Done, Done{d.At, d.By, doneBy(d)})
+	var then state
+	for _, d := range s.done {
+		before, waited := then.app, then.pending
+		then.number = d.Number - 1 // those between were only signed anew
+		if then.apply(d) != nil {
+			break // all were applied before
+		}
+		done := Done{d.At, d.By, doneBy(d), changes(before, then.app)}
+		switch after := then.pending; {
+		case d.Number == 1:
+			done.What, done.Of = created, nil
+		case done.What == didPropose:
+			done.Of = changes(before, after.app)
+		case done.What == didDrop:
+			done.Of = changes(before, waited.app)
+		case done.What == didSeal:
+			done.Of = nil
+		}
+		v.Done = append(v.Done, done)
 	}
-	return v, err
+	slices.Reverse(v.Done)
+	if err != nil && damage == nil {
+		damage = damaged(s.name, err)
+	}
+	if damage != nil {
+		return View{Application: application.Damaged(s.name, damage)}
+	}
+	return v
 }
 
 // created is of what the first deed is a change.
@@ -301,7 +349,7 @@ func (r *Registry) Create(ctx context.Context, caller access.Caller, name, uri s
 	if _, err := d.application(name); err != nil {
 		return Changed{}, invalid(err)
 	}
-	all, err := r.read(ctx)
+	all, err := readAll(ctx, r.c.Deeds)
 	if err != nil {
 		return Changed{}, err
 	}
@@ -322,9 +370,16 @@ func (r *Registry) Create(ctx context.Context, caller access.Caller, name, uri s
 	return Changed{Key: base64.StdEncoding.EncodeToString(secret), Warnings: warnings}, nil
 }
 
-// free is nil where no other application has a URI: it is whose tokens are whose.
+// free is nil where no other application has a URI: it is whose tokens are whose. Of one that is
+// damaged nobody knows.
 func free(all map[string]*state, name, uri string) error {
+	if own := all[name]; own != nil && own.app.URI == uri {
+		return nil
+	}
 	for other, s := range all {
+		if s.damage != nil {
+			return s.damage
+		}
 		taken := s.app.URI == uri || s.pending != nil && s.pending.app.URI == uri
 		if other != name && taken {
 			return invalid(fmt.Errorf("the application %s has this URI", other))
@@ -403,7 +458,7 @@ func (r *Registry) change(ctx context.Context, caller access.Caller, name string
 	if err := r.c.Authority.Admin(ctx, caller); err != nil {
 		return Changed{}, err
 	}
-	all, err := r.read(ctx)
+	all, err := readAll(ctx, r.c.Deeds)
 	if err != nil {
 		return Changed{}, err
 	}
@@ -411,6 +466,8 @@ func (r *Registry) change(ctx context.Context, caller access.Caller, name string
 	switch {
 	case s == nil:
 		return Changed{}, unknown()
+	case s.damage != nil:
+		return Changed{}, s.damage
 	case s.number != number:
 		return Changed{}, changedMeanwhile(name)
 	}
@@ -459,7 +516,7 @@ func (r *Registry) answer(ctx context.Context, caller access.Caller, name string
 	if err := r.c.Authority.Admin(ctx, caller); err != nil {
 		return err
 	}
-	all, err := r.read(ctx)
+	all, err := readAll(ctx, r.c.Deeds)
 	if err != nil {
 		return err
 	}
@@ -467,6 +524,8 @@ func (r *Registry) answer(ctx context.Context, caller access.Caller, name string
 	switch {
 	case s == nil:
 		return unknown()
+	case s.damage != nil:
+		return s.damage
 	case s.pending == nil || s.pending.number != of:
 		return changedMeanwhile(name)
 	case do == didAgree:
@@ -503,18 +562,15 @@ func (r *Registry) record(ctx context.Context, d Deed, notices ...access.Notice)
 
 // Happened implements broker.Managed.
 func (r *Registry) Happened(ctx context.Context, c access.ApplicationChange) (did access.Action, waits bool, err error) {
-	deeds, err := r.c.Deeds.Deeds(ctx)
+	deeds, err := r.c.Deeds.Deeds(ctx, c.Application)
 	if err != nil {
 		return "", false, err
 	}
 	var s state
 	for _, d := range deeds {
-		if d.Of != c.Application {
-			continue
-		}
 		before := s.app
 		if err := s.apply(d); err != nil {
-			return "", false, damaged(err)
+			return "", false, damaged(c.Application, err)
 		}
 		if d.Number != c.Number || d.By != c.By || !d.At.Equal(c.At) {
 			continue

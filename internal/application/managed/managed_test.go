@@ -2,6 +2,7 @@ package managed_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -27,8 +28,11 @@ type world struct {
 	deeds []managed.Deed
 	// before is called before each Append, as another instance that is quicker.
 	before func()
-	// failing is what reading deeds returns.
+	// failing is what reading deeds returns; reads are of what they were read, empty for all.
 	failing error
+	reads   []string
+	// partly is what reading all, or of what is damaged, returns beside the others.
+	partly  error
 	admins  []access.Principal
 	now     time.Time
 	told    []string
@@ -52,10 +56,18 @@ func (w *world) instance(sealer *seal.Sealer) *managed.Registry {
 	return managed.New(managed.Config{Deeds: w, Authority: w, Sealer: sealer, Now: func() time.Time { return w.now }, Random: rand.Reader})
 }
 
-func (w *world) Deeds(context.Context) ([]managed.Deed, error) {
+func (w *world) Deeds(_ context.Context, of string) ([]managed.Deed, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.deeds), w.failing
+	w.reads = append(w.reads, of)
+	return slices.DeleteFunc(slices.Clone(w.deeds), func(d managed.Deed) bool { return of != "" && d.Of != of }), cmp.Or(w.failing, w.damage(of))
+}
+
+func (w *world) damage(of string) error {
+	if damages := access.DamagesOf(w.partly); damages == nil || of != "" && of != damages[0].Of {
+		return nil
+	}
+	return w.partly
 }
 
 func (w *world) Append(_ context.Context, d managed.Deed, notices ...access.Notice) error {
@@ -268,8 +280,8 @@ func TestNobodyAgreesToTheirOwnChange(t *testing.T) {
 	body, _ := json.Marshal(map[string]any{"do": "agree", "of": of})
 	w.must(w.Append(t.Context(), managed.Deed{Of: "deployer", Number: w.show().Number + 1, At: w.now, By: ana, Body: body}))
 	w.now = w.now.Add(time.Minute)
-	if all, err := w.Applications(t.Context()); err == nil {
-		t.Errorf("a deed by its author makes %+v", all)
+	if all, err := w.Applications(t.Context()); err != nil || len(all) != 1 || all[0].Damaged == nil || len(all[0].Templates) > 0 {
+		t.Errorf("a deed by its author makes %+v, %v", all, err)
 	}
 }
 
@@ -529,7 +541,8 @@ func TestAnErrorIsNeverNone(t *testing.T) {
 		w := made(t, ana)
 		w.deeds = append(w.deeds, managed.Deed{Of: "deployer", Number: len(w.deeds) + 1, By: ana, Body: []byte(body)})
 		w.now = w.now.Add(time.Minute)
-		if all, err := w.Applications(t.Context()); kindOf(err) != access.Unprocessable || all != nil {
+		all, err := w.Applications(t.Context())
+		if err != nil || len(all) != 1 || all[0].Damaged == nil || all[0].Damaged.Kind != access.Unprocessable || all[0].Active {
 			t.Errorf("%s: %v, %v", name, all, err)
 		}
 	}
@@ -619,5 +632,87 @@ func TestWhatHappened(t *testing.T) {
 	w.deeds[1].Body = []byte("{")
 	if _, _, err := w.Happened(t.Context(), proposed); kindOf(err) != access.Unprocessable {
 		t.Error(err)
+	}
+}
+
+// An application whose deeds are not what was recorded does nothing, says so by its name, and
+// keeps no other from anything.
+func TestOneDamagedApplicationStopsNoOther(t *testing.T) {
+	w := made(t, ana, bob)
+	if _, err := w.Create(t.Context(), by(ana), "shop", "https://shop.example.com", nil); err != nil {
+		t.Fatal(err)
+	}
+	shop, err := w.Show(t.Context(), by(ana), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged, Args: access.Args{"of": "deployer"}}
+	damage := map[string]func(){
+		"as the ledger finds it": func() {
+			w.deeds = slices.DeleteFunc(w.deeds, func(d managed.Deed) bool { return d.Of == "deployer" })
+			w.partly = access.Damages{{Of: "deployer", Err: why}}.Err()
+		},
+		"as no version has recorded it": func() {
+			w.deeds = append(w.deeds, managed.Deed{Of: "deployer", Number: 99, Body: []byte("{}")})
+		},
+	}
+	before := w.deeds
+	for what, do := range damage {
+		w.deeds, w.partly = slices.Clone(before), nil
+		do()
+		w.now = w.now.Add(time.Minute)
+		all, err := w.Applications(t.Context())
+		if err != nil || len(all) != 2 || all[0].Name != "deployer" || all[0].Damaged == nil || all[0].Active || len(all[0].Templates) > 0 ||
+			all[1].Damaged != nil || !all[1].Active {
+			t.Fatalf("%s: %+v, %v", what, all, err)
+		}
+		if keys, err := all[0].Keys(t.Context()); kindOf(err) != access.Unprocessable || keys != nil {
+			t.Errorf("%s: %v, %v", what, keys, err)
+		}
+		views, err := w.List(t.Context(), by(ana))
+		if err != nil || len(views) != 2 || views[0].Damaged == nil || views[0].Damaged.Args["of"] != "deployer" || views[1].Damaged != nil {
+			t.Errorf("%s: %+v, %v", what, views, err)
+		}
+		if _, err := w.Show(t.Context(), by(ana), "deployer"); kindOf(err) != access.Unprocessable {
+			t.Errorf("%s: it is shown: %v", what, err)
+		}
+		for did, do := range map[string]func() error{
+			"changed": func() error { _, err := w.Change(t.Context(), by(ana), "deployer", managed.Change{}); return err },
+			"rotated": func() error { _, err := w.Rotate(t.Context(), by(ana), "deployer", 1); return err },
+			"agreed":  func() error { return w.Agree(t.Context(), by(bob), "deployer", 2) },
+			"dropped": func() error { return w.Drop(t.Context(), by(bob), "deployer", 2) },
+			// Nobody knows whether its URI is free.
+			"another made": func() error {
+				_, err := w.Create(t.Context(), by(ana), "third", "https://third.example.com", nil)
+				return err
+			},
+		} {
+			if err := do(); kindOf(err) != access.Unprocessable || access.AsError(err).Args["of"] != "deployer" {
+				t.Errorf("%s: %s: %v", what, did, err)
+			}
+		}
+		n := len(w.deeds)
+		if _, err := w.Rotate(t.Context(), by(ana), "shop", shop.Number); err != nil || len(w.deeds) != n+1 {
+			t.Errorf("%s: the other one cannot be changed: %v", what, err)
+		}
+		keys, err := managed.Examine(t.Context(), w, w.sealer)
+		if damages := access.DamagesOf(err); len(damages) != 1 || damages[0].Of != "deployer" || len(keys) == 0 {
+			t.Errorf("%s: %v, %v", what, keys, err)
+		}
+	}
+}
+
+// What is asked of one application is read of it alone.
+func TestOfOneApplicationItsOwnDeedsAreRead(t *testing.T) {
+	w := made(t, ana, bob)
+	w.reads = nil
+	if _, err := w.Show(t.Context(), by(ana), "deployer"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.Happened(t.Context(), access.ApplicationChange{Application: "deployer"}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(w.reads, []string{"deployer", "deployer"}) {
+		t.Errorf("%q", w.reads)
 	}
 }

@@ -20,17 +20,20 @@ type SealedKey struct {
 }
 
 // Examine says of all keys how they are sealed, by application and id. A nil sealer opens none.
+// With the error come those of all applications that are not damaged (access.DamagesOf).
 func Examine(ctx context.Context, deeds Deeds, sealer *seal.Sealer) ([]SealedKey, error) {
-	kept, err := deeds.Deeds(ctx)
+	all, err := readAll(ctx, deeds)
 	if err != nil {
 		return nil, err
 	}
-	all, err := fold(kept)
-	if err != nil {
-		return nil, damaged(err)
-	}
 	var keys []SealedKey
-	for name, s := range all {
+	var damages access.Damages
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		s := all[name]
+		if s.damage != nil {
+			damages = append(damages, access.Damage{Of: name, Err: s.damage})
+			continue
+		}
 		for id, k := range s.keys() {
 			one := SealedKey{Application: name, ID: id, Lost: true}
 			if sealer != nil {
@@ -43,7 +46,7 @@ func Examine(ctx context.Context, deeds Deeds, sealer *seal.Sealer) ([]SealedKey
 	slices.SortFunc(keys, func(a, b SealedKey) int {
 		return cmp.Or(cmp.Compare(a.Application, b.Application), cmp.Compare(a.ID, b.ID))
 	})
-	return keys, nil
+	return keys, damages.Err()
 }
 
 // keys are those of the application, and of what is proposed, by their ids.
@@ -87,12 +90,16 @@ func (s *state) reseal(anew map[string][]byte) error {
 // many applications: the older one is not needed for them any more. What no key opens stays as
 // it is. Several instances may do it at the same time; one does it, and the others find it done.
 func (r *Registry) Reseal(ctx context.Context) (resealed int, err error) {
-	all, err := r.read(ctx)
+	all, err := readAll(ctx, r.c.Deeds)
 	if err != nil {
 		return 0, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		s, anew := all[name], map[string][]byte{}
+		if s.damage != nil {
+			err = errors.Join(err, s.damage)
+			continue
+		}
 		for id, k := range s.keys() {
 			if secret, older, failed := r.c.Sealer.Open(k.Sealed, keyContext(name, id)); failed == nil && older {
 				anew[id] = r.c.Sealer.Seal(secret, keyContext(name, id))

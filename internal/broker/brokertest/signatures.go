@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"jitaccess/internal/access"
@@ -19,8 +20,11 @@ type Signatures struct {
 	Reads     int
 	UseReads  int
 	Meanwhile func()
-	// Err makes it fail.
-	Err error
+	// Err makes it fail; Damaged is of what the deeds are not what was recorded.
+	Err     error
+	Damaged string
+	// Read are of what deeds were read, empty for all.
+	Read []string
 }
 
 // Deeds implements broker.Deeds.
@@ -30,14 +34,19 @@ func (s *Signatures) Deeds(_ context.Context, kind, of string) ([]access.Deed, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Reads++
+	s.Read = append(s.Read, of)
 	if s.Meanwhile != nil {
 		meanwhile, s.Meanwhile = s.Meanwhile, nil
 	}
 	var some []access.Deed
 	for _, d := range s.All {
-		if d.Kind == kind && (of == "" || d.Of == of) {
+		if d.Kind == kind && (of == "" || d.Of == of) && (s.Damaged == "" || d.Of != s.Damaged) {
 			some = append(some, d)
 		}
+	}
+	if s.Err == nil && s.Damaged != "" && (of == "" || of == s.Damaged) {
+		return some, access.Damages{{Of: s.Damaged, Err: &access.Error{Kind: access.Unprocessable, Code: access.CodeDeedsDamaged,
+			Args: access.Args{"of": s.Damaged}, Err: errors.New("deed 2 does not follow")}}}.Err()
 	}
 	return some, s.Err
 }

@@ -66,6 +66,7 @@ func (s *Store) Commit(_ context.Context, e access.Event, notices []access.Notic
 	e.Request = clone(e.Request)
 	ref, err := s.change(e)
 	if err == nil {
+		e.Follows = nil
 		s.Events, s.Notices = append(s.Events, e), append(s.Notices, notices...)
 	}
 	return ref, err
@@ -105,6 +106,9 @@ func (s *Store) change(e access.Event) (string, error) {
 		return "", err
 	}
 	s.Requests[ref] = next
+	if e.Follows != nil {
+		*e.Follows = stored.Version == e.Request.Version
+	}
 	return ref, nil
 }
 

@@ -70,12 +70,16 @@ type World struct {
 	// provider was asked what.
 	Journal []access.Event
 	Told    []access.Notice
-	Calls   map[string]int
+	// ToldWithin is how long each of Told could take, as they began.
+	ToldWithin []time.Duration
+	Calls      map[string]int
 
 	// Above are what lies above every resource; AboveErr: there may be more.
 	Above    []access.Resource
 	AboveErr *access.Error
 
+	// Telling is called before somebody is told; may be nil.
+	Telling func(context.Context, access.Notice)
 	// Also are channels beside mail, which take everything.
 	Also []access.Channel
 
@@ -300,10 +304,15 @@ func (w *World) Channels() []access.Channel {
 }
 
 // Notify implements broker.Notifier.
-func (w *World) Notify(_ context.Context, n access.Notice) access.Receipts {
+func (w *World) Notify(ctx context.Context, n access.Notice) access.Receipts {
+	if w.Telling != nil {
+		w.Telling(ctx, n)
+	}
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	w.Told = append(w.Told, n)
+	deadline, _ := ctx.Deadline()
+	w.ToldWithin = append(w.ToldWithin, time.Until(deadline))
 	if w.Undelivered != nil || n.Kind == access.NoticeSelfApproved {
 		return w.Undelivered
 	}

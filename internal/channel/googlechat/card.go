@@ -73,7 +73,7 @@ type button struct {
 }
 
 // compose lays a notice out. The button opens the page, and tells nobody of a click.
-func compose(f notice.Facts, request string) message {
+func compose(f notice.Facts, request string) any {
 	widgets := []widget{{Text: &paragraph{escaped(f.Brief)}}}
 	for _, r := range f.Rows {
 		text := escaped(r.Value)

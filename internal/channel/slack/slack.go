@@ -25,27 +25,13 @@ import (
 // Channel is the name of this channel in an access.Receipt.
 const Channel = "slack"
 
-// Config is what a Slack is made of.
-type Config struct {
-	// Token reads the bot token; nil is that there is no Slack.
-	Token func(context.Context) (string, error)
-	// Place is the channel that is told of every request, by its id or its name with #;
-	// empty for none.
-	Place string
-	// Writer writes notices, for chats.
-	Writer notice.Writer
-	// Endpoint replaces https://slack.com; empty does not.
-	Endpoint string
-	// Client follows no redirects.
-	Client *http.Client
-	Now    func() time.Time
-	Sleep  func(context.Context, time.Duration) error
-}
-
 // Slack implements broker.Notifier. Make one with New; it may be used concurrently.
 type Slack struct {
-	c       Config
-	token   channel.Kept
+	c channel.Config
+	// place is the channel that is told of every request, by its id or its name with #; empty for
+	// none.
+	place   string
+	token   channel.Kept[string]
 	caller  channel.Caller
 	history notice.History
 
@@ -60,15 +46,17 @@ type user struct {
 	at time.Time
 }
 
-// New makes a Slack, without making a call.
-func New(c Config) *Slack {
+// New makes a Slack with the bot token that is kept, without making a call. place is the channel
+// that is told of every request, by its id or its name with #; empty for none.
+func New(c channel.Config, place string) *Slack {
 	c.Endpoint = cmp.Or(c.Endpoint, "https://slack.com")
-	return &Slack{c: c, token: channel.Kept{Read: c.Token, Now: c.Now}, users: map[access.Principal]user{}, paces: map[string]*rate.Limiter{},
+	return &Slack{c: c, place: place, token: channel.Kept[string]{Read: c.Read, Now: c.Now},
+		users: map[access.Principal]user{}, paces: map[string]*rate.Limiter{},
 		caller: channel.Caller{Service: "Slack", Client: c.Client, Refusal: refusal, Table: explanations, Now: c.Now, Sleep: c.Sleep}}
 }
 
 // Enabled is whether there is one.
-func (s *Slack) Enabled() bool { return s.c.Token != nil }
+func (s *Slack) Enabled() bool { return s.c.Read != nil }
 
 // Channels is Slack, if there is one.
 func (s *Slack) Channels() []access.Channel {
@@ -148,8 +136,8 @@ func (t *telling) places() []string {
 		return nil
 	}
 	places := t.n.Request.Terms.Places(Channel)
-	if t.c.Place != "" && !slices.Contains(places, t.c.Place) && !t.elsewhere() {
-		places = append([]string{t.c.Place}, places...)
+	if t.place != "" && !slices.Contains(places, t.place) && !t.elsewhere() {
+		places = append([]string{t.place}, places...)
 	}
 	return places
 }

@@ -38,9 +38,11 @@ func (s *Slack) Test(ctx context.Context, to access.Principal) (steps []notice.S
 }
 
 func (s *Slack) test(ctx context.Context, to access.Principal, pass func(name, text string)) (failed string, err error) {
-	l := s.c.Writer.Language
-	m := composed(l.Text("notice.chat.test"), []block{
-		plain("header", l.Text("notice.chat.test"), maxHeader), plain("section", l.Text("notice.chat.test.text"), maxText)})
+	facts, err := s.c.Writer.Write(access.Notice{Kind: notice.TestMessage})
+	if err != nil {
+		return "message", err
+	}
+	m := s.telling(access.Notice{}, facts).message(true, nil)
 	id, err := s.userID(ctx, to)
 	switch {
 	case err == nil:
@@ -49,16 +51,16 @@ func (s *Slack) test(ctx context.Context, to access.Principal, pass func(name, t
 			return "direct message", err
 		}
 		pass("direct message", fmt.Sprintf("Slack took one to %s", to))
-	case channel.CodeOf(err) != notFound || s.c.Place == "":
+	case channel.CodeOf(err) != notFound || s.place == "":
 		return "person", err
 	default:
 		pass("person", fmt.Sprintf("nobody in the workspace has the address %s; such people are named in the channel", to))
 	}
-	if s.c.Place != "" {
-		if _, err := s.post(ctx, s.c.Place, s.c.Place, m); err != nil {
+	if s.place != "" {
+		if _, err := s.post(ctx, s.place, s.place, m); err != nil {
 			return "channel", err
 		}
-		pass("channel", "Slack took one to "+s.c.Place)
+		pass("channel", "Slack took one to "+s.place)
 	}
 	return "", nil
 }

@@ -53,7 +53,7 @@ type action struct {
 }
 
 // compose lays a notice out. The action opens the page, and tells nobody of a click.
-func compose(f notice.Facts) message {
+func compose(f notice.Facts, _ string) any {
 	body := []element{paragraph(run{Text: f.BriefHeading, Size: "Large", Weight: "Bolder"}), paragraph(run{Text: f.Brief})}
 	for _, r := range f.Rows {
 		body = append(body, paragraph(run{Text: r.Label + ": ", Weight: "Bolder"}, run{Text: r.Value}))

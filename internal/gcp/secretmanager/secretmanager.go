@@ -3,14 +3,13 @@ package secretmanager
 
 import (
 	"context"
+	"encoding/base64"
 	"hash/crc32"
 	"regexp"
 	"strings"
 	"time"
 
-	secretmanager "cloud.google.com/go/secretmanager/apiv1"
-	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
-	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/api/secretmanager/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
@@ -26,13 +25,13 @@ const service = "Secret Manager"
 
 // Secrets reads secrets. Make one with New.
 type Secrets struct {
-	client   *secretmanager.Client
+	client   *secretmanager.Service
 	platform *gcp.Platform
 }
 
 // New makes a Secrets. It makes no call.
 func New(ctx context.Context, p *gcp.Platform) (*Secrets, error) {
-	client, err := secretmanager.NewRESTClient(ctx, p.ClientOptions("secretmanager", p.Client)...)
+	client, err := secretmanager.NewService(ctx, p.ClientOptions("secretmanager", p.Client)...)
 	if err != nil {
 		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
@@ -53,10 +52,8 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer, err := gcp.Read(ctx, s.platform.Retry, func(ctx context.Context) (*secretmanagerpb.AccessSecretVersionResponse, error) {
-		// The library's own repetition goes on until ctx ends, and then the cause is lost.
-		once := gax.WithRetry(func() gax.Retryer { return nil })
-		return s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: versionPath}, once)
+	answer, err := gcp.Read(ctx, s.platform.Retry, func(ctx context.Context) (*secretmanager.AccessSecretVersionResponse, error) {
+		return s.client.Projects.Secrets.Versions.Access(versionPath).Context(ctx).Do()
 	})
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access",
@@ -68,12 +65,15 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 		}
 		return nil, failure
 	}
-	payload := answer.GetPayload()
-	if payload == nil {
+	if answer.Payload == nil {
 		return nil, gcp.Nonsense(service, "the answer holds no secret")
 	}
-	if payload.DataCrc32C != nil && int64(crc32.Checksum(payload.Data, crc32.MakeTable(crc32.Castagnoli))) != *payload.DataCrc32C {
+	data, err := base64.StdEncoding.DecodeString(answer.Payload.Data)
+	if err != nil {
+		return nil, gcp.Nonsense(service, "the secret is not Base64")
+	}
+	if sum := answer.Payload.DataCrc32c; sum != 0 && sum != int64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) {
 		return nil, gcp.Nonsense(service, "the secret was damaged on its way (CRC32C)")
 	}
-	return payload.Data, nil
+	return data, nil
 }

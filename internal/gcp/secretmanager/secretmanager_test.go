@@ -48,7 +48,7 @@ func TestValueIsReturnedByteForByte(t *testing.T) {
 			if err != nil || string(got) != secret {
 				t.Errorf("%q: %q, %v", secret, got, err)
 			}
-			if n := g.Calls("GET /v1/" + path + ":access?%24alt=json%3Benum-encoding%3Dint"); n != 1 {
+			if n := g.Calls("GET /v1/" + path + ":access?alt=json&prettyPrint=false"); n != 1 {
 				t.Errorf("%d calls", n)
 			}
 		}

@@ -242,9 +242,22 @@ func TestDeedsThatSomebodyHasChangedAreNotRead(t *testing.T) {
 					t.Fatalf("untouched: %+v, %v", r, err)
 				}
 				do(t, home)
-				_, err := s.Deeds(t.Context(), ledger.DeedApplication, "")
+				all, err := s.Deeds(t.Context(), ledger.DeedApplication, "")
 				if !isError(err, access.Unprocessable, access.CodeDeedsDamaged) {
 					t.Errorf("all are read: %v", err)
+				}
+				// It is of one thing, and that is named; those of others come with it.
+				damages := access.DamagesOf(err)
+				if len(damages) == 0 || damages[0].Err.Args["of"] != damages[0].Of {
+					t.Errorf("%v does not say of what it is", err)
+				}
+				if !slices.ContainsFunc(all, func(d access.Deed) bool { return d.Of == "chloe@example.com" }) {
+					t.Errorf("nobody else's are read: %v", all)
+				}
+				for _, d := range damages {
+					if slices.ContainsFunc(all, func(one access.Deed) bool { return one.Of == d.Of }) {
+						t.Errorf("those of %s are read", d.Of)
+					}
 				}
 				of, err := s.Deeds(t.Context(), ledger.DeedApplication, ben)
 				if err == nil && len(of) > 0 && what != "one is copied to somebody else" {

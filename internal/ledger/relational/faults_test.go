@@ -490,15 +490,18 @@ func TestWhatWasOpenedIsNotWrittenOver(t *testing.T) {
 			if _, err := s.Commit(t.Context(), approval(r, "dora@example.com"), nil); access.AsError(err) == nil || access.AsError(err).Kind != access.Conflict {
 				t.Errorf("on what was opened before: %v", err)
 			}
-			// A fact is recorded behind what came since.
+			// A fact is recorded behind what came since, and says so.
 			written := access.Event{Action: access.GrantWritten, At: c.Now(), Request: r, Window: r.WindowAt(c.Now())}
 			if _, err := s.Open(t.Context(), approved); err != nil {
 				t.Fatal(err)
 			}
-			for _, one := range []*ledger.Store{other, s} {
-				written.Request.ID = approved
+			for i, one := range []*ledger.Store{other, s} {
+				written.Request.ID, written.Request.Version, written.Follows = approved, 2, new(bool)
 				if _, err := one.Commit(t.Context(), written, nil); err != nil {
 					t.Fatal(err)
+				}
+				if *written.Follows != (i == 0) {
+					t.Errorf("record %d follows directly: %v", i, *written.Follows)
 				}
 			}
 			if events, err := other.History(t.Context(), approved); err != nil || len(events) != 4 {

@@ -37,10 +37,15 @@ type Database struct {
 // maxConnections is how many connections an instance opens. Cloud SQL's smallest has 25.
 const maxConnections = 10
 
-// readCache is how much of the file each connection that reads keeps in memory, in KiB; SQLite's
-// own is 2,000, and the system has the file in its cache anyway
-// (https://sqlite.org/pragma.html#pragma_cache_size).
-const readCache = 256
+// How much of the file a connection keeps in memory, in KiB, where it reads and where it writes;
+// SQLite's own is 2,000, and the system has the file in its cache anyway
+// (https://sqlite.org/pragma.html#pragma_cache_size). A page of 4 KiB and what SQLite keeps beside
+// it take 8 KiB and more of this driver's memory, which hands out powers of two
+// (modernc.org/memory). A transaction that changes more than fits is written to the log early.
+const (
+	readCache  = 64
+	writeCache = 128
+)
 
 // SQLite opens the database in a file, which it makes, readable for nobody else. The
 // error says what is wrong with the path; whether the file is a database is seen when it
@@ -71,18 +76,20 @@ func SQLite(path string) (*Database, error) {
 	}
 	// FULL, as a commit must stand before a grant is written; immediate, as a transaction
 	// that reads first cannot wait to write (https://sqlite.org/rescode.html#busy).
-	write, err := open("_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
+	write, err := open("_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate" + cached(writeCache))
 	if err != nil {
 		return nil, err
 	}
 	write.SetMaxOpenConns(1)
-	read, err := open("mode=ro&_pragma=query_only(1)&_pragma=cache_size(-" + strconv.Itoa(readCache) + ")")
+	read, err := open("mode=ro&_pragma=query_only(1)" + cached(readCache))
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
 	read.SetMaxOpenConns(maxConnections)
 	return &Database{write: write, read: read, dialect: goose.DialectSQLite3}, nil
 }
+
+func cached(kibibytes int) string { return "&_pragma=cache_size(-" + strconv.Itoa(kibibytes) + ")" }
 
 // Password returns the password of a new connection.
 type Password func(context.Context) (string, error)

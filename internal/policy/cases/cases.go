@@ -154,7 +154,7 @@ func texts(n *document.Node) []string {
 func (f File) Run(p policy.Refined) document.Faults {
 	var faults document.Faults
 	for _, c := range f.Cases {
-		found := findings(p.Explain(c.Subject))
+		found := findings(p, c.Subject)
 		for _, e := range c.Expect {
 			if got, ok := found[e.Key]; !ok {
 				faults.Add(&document.Node{Line: e.Line, Column: e.Column}, "%s: expected %s %s, and there is none: %s",
@@ -177,8 +177,9 @@ func said(found map[string]string) string {
 	return "rule " + found["rule"]
 }
 
-// findings are what an explanation says, by the names that cases have for it.
-func findings(e policy.Explanation) map[string]string {
+// findings are what the policy says of a subject, by the names that cases have for it.
+func findings(p policy.Refined, s access.Subject) map[string]string {
+	e := p.Explain(s)
 	found := map[string]string{}
 	if e.Rule != "" {
 		found["rule"] = e.Rule
@@ -186,6 +187,9 @@ func findings(e policy.Explanation) map[string]string {
 	switch {
 	case e.Err != nil && e.Err.Code == access.CodeRuleUndecided:
 		found["undecided"] = e.Err.Args["unknown"]
+		return found
+	case e.Err != nil && e.Err.Code == access.CodeNoRule:
+		found["unmatched"] = "refuse"
 		return found
 	case e.Err != nil:
 		found["refuse"] = e.Err.Args["message"]
@@ -201,8 +205,9 @@ func findings(e policy.Explanation) map[string]string {
 	for _, r := range t.Requirements {
 		from = append(from, r.From...)
 	}
-	if len(t.Justification) > 0 {
-		for _, rule := range t.Justification[1:] { // the first is the environment's
+	environment := p.Explain(access.Subject{Kind: s.Kind}).Terms.Justification
+	for _, rule := range t.Justification {
+		if !slices.ContainsFunc(environment, func(other access.JustificationRule) bool { return other.Pattern == rule.Pattern }) {
 			patterns = append(patterns, rule.Pattern.String())
 		}
 	}

@@ -70,3 +70,35 @@ cases:
 		t.Errorf("%s, want %s:\n%v", strings.Join(got, " "), want, faults)
 	}
 }
+
+// That nobody gets what no rule is about, and the patterns of a template's rule, can be expected as
+// every other outcome can.
+func TestWhatNoRuleAndTemplatesSayIsExpected(t *testing.T) {
+	f, faults := policy.ReadFile([]byte(`version: 1
+unmatched: refuse
+applications: [{name: a, uri: https://a, signing_key: /k, templates: [{key: k, type: approve, name: n, title: t, approvers: ["group:g@example.com"], max_duration: 1h}]}]
+rules:
+  - {name: tickets, match: {resource: [apps/*, projects/q]}, terms: {justification: [{pattern: INC, message: Name the ticket.}]}}
+`))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	file, faults := cases.Read([]byte(`policy: policy.yaml
+cases:
+  - {name: nobody, who: ana@example.com, what: {resource: projects/p, role: roles/r, marker: mpa}, expect: {unmatched: refuse}}
+  - {name: by a template, who: ana@example.com, what: {resource: apps/a, role: roles/k, marker: mpa}, expect: {justification: [INC]}}
+  - {name: by a marker, who: ana@example.com, what: {resource: projects/q, role: roles/r, marker: mpa}, expect: {justification: [INC]}}
+  - {name: wrong, who: ana@example.com, what: {resource: projects/p, role: roles/r, marker: mpa}, expect: {unmatched: true, approvals: 1}}
+`))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	var got []string
+	for _, fault := range file.Run(policy.Refine(base, f)) {
+		got = append(got, fault.Text)
+	}
+	want := "wrong: unmatched\n  - expected: true\n  + is:       refuse\nwrong: expected approvals 1, and there is none: unmatched refuse"
+	if strings.Join(got, "\n") != want {
+		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), want)
+	}
+}

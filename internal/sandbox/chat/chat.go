@@ -1,5 +1,5 @@
-// Package chat stands in for Slack, Google Chat and Microsoft Teams, as far as their
-// documentation says what they take: shape, limits, order and rate of messages. It knows
+// Package chat stands in for Slack, Google Chat and Microsoft Teams, and for a program that listens
+// to webhooks, as far as their documentation says what they take: shape, limits, order and rate of messages. It knows
 // nothing of the product, so that it can judge it, and keeps all messages, to be looked at.
 package chat
 
@@ -23,9 +23,11 @@ type Options struct {
 	People, Channels []string
 	// SlackToken, SpaceKey and WorkflowSignature are the secrets.
 	SlackToken, SpaceKey, WorkflowSignature string
+	// WebhookKey signs what the program gets that listens.
+	WebhookKey []byte
 }
 
-// Chats are all three. Make them with New; they may be used concurrently.
+// Chats are all of them. Make them with New; they may be used concurrently.
 type Chats struct {
 	o Options
 
@@ -40,7 +42,7 @@ type Chats struct {
 
 // Message is one message as people see it.
 type Message struct {
-	// Service is Slack, Google Chat or Microsoft Teams.
+	// Service is Slack, Google Chat, Microsoft Teams or Webhook.
 	Service string
 	// Place is the channel or space, or whom a direct message is for.
 	Place string
@@ -82,13 +84,14 @@ func New(o Options) *Chats {
 	return &Chats{o: o, lately: map[string][]time.Time{}, requests: map[string]*Message{}, faults: map[string][]Fault{}}
 }
 
-// Handler answers for all three: Slack's methods are under /api/, Chat's under /v1/ and the
-// workflow's address is under /workflows/.
+// Handler answers for all: Slack's methods are under /api/, Chat's under /v1/, the workflow's address
+// is under /workflows/ and the program listens at /program.
 func (c *Chats) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/{method}", c.slack)
 	mux.HandleFunc("/v1/spaces/{space}/messages", c.googleChat)
 	mux.HandleFunc("/workflows/{id}/triggers/manual/paths/invoke", c.workflow)
+	mux.HandleFunc("/program", c.program)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f, ok := c.fault(r.URL.Path); ok {
 			for name, value := range f.Header {
@@ -159,6 +162,13 @@ func (c *Chats) SetSlackToken(token string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.o.SlackToken = token
+}
+
+// SetWorkflowSignature has the workflow accept another signature alone.
+func (c *Chats) SetWorkflowSignature(signature string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.o.WorkflowSignature = signature
 }
 
 func (c *Chats) find(service, name string) *Message {
