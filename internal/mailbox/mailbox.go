@@ -107,6 +107,8 @@ type Looked struct {
 	At time.Time
 	// Mails were new, Returned are bounces of ours among them that were taken in.
 	Mails, Returned int
+	// Left is how many numbers of mails were left for the next look, at most as many mails.
+	Left int
 	// Err is why it ended early; a *Fault, or what Heard said.
 	Err error
 }
@@ -265,6 +267,7 @@ func (m *Mailbox) through(ctx context.Context, s *session, l *Looked) error {
 	if m.stuck > 0 { // one by one, until the one is found at which it breaks off
 		count = 1
 	}
+	defer func() { l.Left = int(folder.UIDNext) - int(min(m.next, folder.UIDNext)) }()
 	for passed := imap.UID(0); m.next < folder.UIDNext && passed < lookCount && reports < reportCount; {
 		from := m.next
 		if err := m.window(ctx, s, min(from+count, folder.UIDNext), &reports, l); err != nil {

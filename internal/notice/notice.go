@@ -20,7 +20,8 @@ import (
 // Facts is what people are told. Texts of others in it are harmless to look at, on one
 // line, and of bounded length; channels still escape them for their own notation.
 type Facts struct {
-	// By is who did what it tells of, be it an application (access.OfApplication).
+	// By is who did what it tells of, be it an application (access.OfApplication); empty where that
+	// is not known.
 	By access.Principal
 	// Subject is the same for all that is told of one request, but for its end, and of one
 	// passkey.
@@ -303,6 +304,7 @@ func (w Writer) bounced(facts *Facts, n access.Notice) {
 		b = access.Bounce{}
 	}
 	to := cmp.Or(plain(string(b.To), maxUserText), w.text("notice.bounced.somebody"))
+	facts.By = "" // who wrote it is not known, and it is on nobody's account
 	facts.Heading, facts.Button = w.text("notice.bounced"), w.text("notice.button")
 	if r.Asking.IsZero() {
 		facts.Intro = w.text("notice.bounced.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "to", to)
