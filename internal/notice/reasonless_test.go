@@ -41,3 +41,13 @@ func TestWithoutReasonsNothingThatWasWrittenIsTold(t *testing.T) {
 		}
 	}
 }
+
+// Nobody is who did it where anybody may have written that a mail came back: what it takes to tell of
+// it is on nobody's account.
+func TestABounceIsOnNobodysAccount(t *testing.T) {
+	n := asked()
+	n.Kind, n.Bounce = access.NoticeBounced, access.Bounce{To: "ben@example.com"}
+	if facts, err := writer("").Write(n); err != nil || facts.By != "" {
+		t.Errorf("%q, %v", facts.By, err)
+	}
+}
