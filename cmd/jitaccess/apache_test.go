@@ -92,7 +92,7 @@ func TestBehindApache(t *testing.T) {
 	b.press("Continue")
 	b.sees("Signed in as " + alice)
 	b.tick("roles/cloudsql.admin")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Restoring behind Apache")
 	b.press("Activate now")
 	b.sees("Access granted")

@@ -21,6 +21,7 @@ const callsPage = "../../docs/calls.md"
 // callNames are the calls in the order of the table, by what google.Calls says.
 var callNames = []struct{ template, name string }{
 	{":analyzeIamPolicy", "analyzeIamPolicy"},
+	{":searchAllIamPolicies", "searchAllIamPolicies"},
 	{":batchGet", "batchGet"},
 	{"GET /admin/directory/v1/groups", "groups.list"},
 	{"/members", "members.list"},
@@ -225,7 +226,8 @@ each role once in 10 minutes, and is done without where it is refused.
 Of a service with AssetInventory whose administrators are a group, that remembers nothing; and when the same is sent again at once. What another
 site makes a browser fetch, such as an image of one of these addresses, is refused without a call.
 The administration page comes with Pomerium and asks Google nothing here; what is below
-it asks what the same asks without ` + "`/admin`" + `.
+it asks what the same asks without ` + "`/admin`" + `. The start page searches policies for the person's address: what they may have, to be found by role, and where
+nothing is remembered what they have now. Both calls go out together; what may not be searched, or takes more than four seconds, is left out.
 
 | route | first | again within 30 s |
 |---|---|---|
@@ -234,6 +236,12 @@ it asks what the same asks without ` + "`/admin`" + `.
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.route, c.first, c.second)
 	}
 	b.WriteString(`
+## Reads of the ledger
+
+To open a request reads it once and its events once. For whoever decides it, one read more counts what the requester had before on the same resource, by an index;
+one for each of their addresses where a policy knows of several. Nothing is counted for anybody else, of what is decided, or without a ledger. Counted by
+` + "`TestReadsOfTheLedgerAreCounted`" + `.
+
 A person whom an analysis of the holders of a role does not show to hold it is asked about in one more: Google expands the first thousand members of a group. When Google
 calls a query invalid, up to two more find out whether the scope, the project or the person is to blame.
 `)

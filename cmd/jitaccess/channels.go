@@ -43,7 +43,7 @@ func newChannels(c *config.Config, google *cloud, k clock) ([]telling, error) {
 	}
 	with := func(read func(context.Context) (string, error), endpoint string, reach callback.Reach) channel.Config {
 		return channel.Config{Read: read, Endpoint: endpoint, Client: callback.NewClient(nil, reach), Now: k.now, Sleep: k.sleep,
-			Writer: notice.Writer{Language: words.English, Location: c.Mail.TimeZone, Provider: providersOf(c), Immediate: immediate,
+			Writer: notice.Writer{Language: words.Tagged(c.Mail.Locale), Location: c.Mail.TimeZone, Provider: providersOf(c), Immediate: immediate,
 				Reasonless: !t.ShowReason}}
 	}
 	workflow, _ := url.Parse(t.TeamsWebhook.Value.Reveal())

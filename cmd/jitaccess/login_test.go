@@ -277,7 +277,7 @@ func TestLoginInABrowser(t *testing.T) {
 	b.press("Continue")
 	b.sees("Signed in as "+alice, "Log out")
 	b.tick("roles/cloudsql.admin")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Restoring what outlived a session")
 
 	// The session ends while she types: all of them do.

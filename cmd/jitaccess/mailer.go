@@ -12,6 +12,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/mail"
 	"jitaccess/internal/oauth"
+	"jitaccess/internal/words"
 )
 
 // mailConfig is how mails are sent. warn is told what an operator should know though it works.
@@ -20,7 +21,7 @@ func mailConfig(all *config.Config, google *cloud, roots *x509.CertPool, k clock
 	mc := mail.Config{
 		Sender: c.SenderAddress, SenderName: c.SenderName,
 		ReturnPath: c.ReturnPath, ReplyTo: c.ReplyTo, ConfirmationTo: c.ConfirmationTo,
-		Location: c.TimeZone, Provider: providersOf(all), Immediate: immediate,
+		Language: words.Tagged(c.Locale), Location: c.TimeZone, Provider: providersOf(all), Immediate: immediate,
 
 		Host: c.Host, Port: c.Port, Hello: c.Options.Hello, Mechanisms: c.Options.Mechanisms,
 		ImplicitTLS: c.ImplicitTLS(), AllowPlain: c.AllowPlain(), Roots: roots,

@@ -58,7 +58,7 @@ func TestPasskeyStory(t *testing.T) {
 	b.be("Alice Moreau")
 	b.open("/access/projects/" + project)
 	b.tick("roles/compute.instanceAdmin.v1")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Node 7 hangs")
 	b.press("Request access")
 	link := b.value("location.href")

@@ -41,8 +41,8 @@ var routeCalls = []struct {
 	// There is no administration page without Pomerium; TestPomerium_ThePathIsTheGuard has one.
 	{route: "GET /admin", who: alice, first: "none", second: "none"},
 
-	{route: "GET /", who: alice, first: "1 projects.search", second: "none"},
-	{route: "GET /index.html", who: alice, first: "1 projects.search", second: "none"},
+	{route: "GET /", who: alice, first: "1 searchAllIamPolicies, 1 projects.search", second: "none"},
+	{route: "GET /index.html", who: alice, first: "1 searchAllIamPolicies, 1 projects.search", second: "none"},
 	{route: "GET /access/*", who: alice, first: "1 batchGet, 1 groups.list, 1 getIamPolicy, 6 roles.get", second: "1 getIamPolicy"},
 	{route: "POST /access/*", who: alice, form: url.Values{"entitlement": {selfID}, "justification": {"Counted"}, "minutes": {"15"}},
 		first: "1 batchGet, 1 groups.list, 1 getIamPolicy, 1 setIamPolicy", second: "1 batchGet, 1 groups.list, 1 getIamPolicy, 1 setIamPolicy"},
@@ -115,6 +115,7 @@ var routeCalls = []struct {
 	{route: "POST /v1/github/{app}", who: alice, body: dict{}, first: "none", second: "none"},
 	{route: "POST /v1/introspect", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "POST /v1/revoke", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /language", who: alice, form: url.Values{"language": {"de"}}, first: "none", second: "none"},
 	{route: "GET /passkeys", who: alice, first: "1 members.list", second: "none"},
 	{route: "POST /passkeys", who: alice, form: url.Values{}, refused: http.StatusForbidden, first: "1 groups.list", second: "1 groups.list"},
 	{route: "POST /passkeys/{id}/approve", who: alice, form: url.Values{"confirmed": {"1"}}, first: "none", second: "none"},

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"jitaccess/internal/chromiumtest"
 )
@@ -68,6 +70,8 @@ type browser struct {
 	origin string
 	script bool
 	shots  int
+	// taps is how often somebody has pressed or followed something.
+	taps int
 }
 
 func openBrowser(t *testing.T, origin string, script bool) *browser {
@@ -114,6 +118,7 @@ func (b *browser) press(name string) {
 // follow clicks what an XPath finds and waits for the next page.
 func (b *browser) follow(path string) {
 	b.t.Helper()
+	b.taps++
 	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
 	defer cancel()
 	if _, err := chromedp.RunResponse(ctx, chromedp.Click(path, chromedp.NodeVisible)); err != nil {
@@ -122,10 +127,38 @@ func (b *browser) follow(path string) {
 	b.picture()
 }
 
+// unfold opens what an XPath finds to be shown on demand.
+func (b *browser) unfold(path string) {
+	b.t.Helper()
+	b.taps++
+	b.do(chromedp.Click(path, chromedp.NodeVisible))
+}
+
+// deny chooses to deny, and says why.
+func (b *browser) deny(why string) {
+	b.t.Helper()
+	b.unfold(`//*[@id="deny"]`)
+	b.fill("comment", why)
+	b.press("Deny")
+}
+
 // tick ticks the box beside the text, or takes the choice.
 func (b *browser) tick(text string) {
 	b.t.Helper()
+	b.taps++
 	b.do(chromedp.Click(fmt.Sprintf(`//label[contains(., %q)]//input`, text)))
+}
+
+// opens gets to the form for what is ticked: script opens it beside the choices, and without
+// it Continue leads there.
+func (b *browser) opens() {
+	b.t.Helper()
+	if !b.script {
+		b.press("Continue")
+		return
+	}
+	b.do(chromedp.WaitVisible(`#asking form.ask`))
+	b.picture()
 }
 
 // fill writes into the field with the id.
@@ -200,11 +233,144 @@ func TestStory(t *testing.T) {
 	}{{"with script", true}, {"without script", false}} {
 		t.Run(way.name, func(t *testing.T) {
 			b := openBrowser(t, startSandbox(t, nil), way.script)
+			if b.script {
+				storyOfThreeClicks(b)
+				storyByKeyboard(b)
+				storyOfASlowProvider(b)
+			}
 			story(b)
 			storyWithMemory(b)
 			storyOfTheAdministrationPage(t, b)
 		})
 	}
+}
+
+// storyOfThreeClicks: who knows the project needs three clicks and one sentence from the start
+// page to a request that was sent.
+func storyOfThreeClicks(b *browser) {
+	b.be("Alice Moreau")
+	b.open("/")
+	b.weighs(60_000)
+	clicks := 0
+	click := func(path string, then func(path string)) {
+		clicks++
+		then(path)
+	}
+	there := func(path string) { b.do(chromedp.Click(path)) }
+	click(`//a[@href="/access/projects/`+project+`"]`, b.follow)
+	click(`//label[contains(., "roles/compute.instanceAdmin.v1")]//input`, there)
+	b.opens()
+	b.sees("bob@example.com", "Asks ", "Who can approve")
+	b.fill("justification", "Node 9 hangs")
+	click(`//button[normalize-space(.)="Request access"]`, b.follow)
+	b.sees("Waiting for approval", "Node 9 hangs")
+	if clicks != 3 {
+		b.t.Errorf("%d clicks", clicks)
+	}
+	b.press("Withdraw")
+}
+
+// weighs is that a page and all that it loads are no larger than most, in bytes as they come.
+func (b *browser) weighs(most int) {
+	b.t.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`document.readyState === "complete"`)); err != nil {
+		b.t.Fatal(err)
+	}
+	script := `String([...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+		.filter((e) => !e.name.includes("/sandbox")).reduce((sum, e) => sum + e.encodedBodySize, 0))`
+	if n, err := strconv.Atoi(b.value(script)); err != nil || n == 0 || n > most {
+		b.t.Errorf("the page weighs %d bytes, at most %d; %v", n, most, err)
+	}
+	elsewhere := `performance.getEntriesByType("resource").map((e) => new URL(e.name).origin).filter((o) => o !== location.origin).join()`
+	if found := b.value(elsewhere); found != "" {
+		b.t.Errorf("the page loads from %s", found)
+	}
+}
+
+// storyByKeyboard sends a request without a pointer.
+func storyByKeyboard(b *browser) {
+	key := func(keys string) {
+		b.t.Helper()
+		b.do(chromedp.KeyEvent(keys))
+	}
+	focused := func() string {
+		b.t.Helper()
+		return b.value(`(document.activeElement.id || "") + " " + (document.activeElement.value || "")`)
+	}
+	to := func(want string) {
+		b.t.Helper()
+		for range 80 {
+			if strings.Contains(focused(), want) {
+				return
+			}
+			key(kb.Tab)
+		}
+		b.t.Fatalf("Tab does not get to %s", want)
+	}
+	b.open("/")
+	to("projectId")
+	key(project)
+	b.enters()
+	to("roles/compute.instanceAdmin.v1")
+	key(" ")
+	b.opens()
+	if at := focused(); !strings.Contains(at, "roles/compute.instanceAdmin.v1") {
+		b.t.Errorf("the focus has moved to %s", at)
+	}
+	key(kb.Enter)
+	if at := focused(); !strings.HasPrefix(at, "justification") {
+		b.t.Errorf("Enter leads to %s", at)
+	}
+	key("Node 10 hangs")
+	b.enters()
+	b.sees("Waiting for approval", "Node 10 hangs")
+	b.press("Withdraw")
+}
+
+// enters presses Enter, and waits for the next page.
+func (b *browser) enters() {
+	b.t.Helper()
+	if _, err := chromedp.RunResponse(b.ctx, chromedp.KeyEvent(kb.Enter)); err != nil {
+		b.t.Fatal(err)
+	}
+	b.picture()
+}
+
+// storyOfASlowProvider: a form that does not come says so, can be cancelled and tried again in
+// its place, and what was typed is kept; so is it when another choice is made.
+func storyOfASlowProvider(b *browser) {
+	b.open("/access/projects/" + project)
+	b.tick("roles/compute.instanceAdmin.v1")
+	b.opens()
+	b.fill("justification", "Node 11 hangs")
+	reason := func(want string) {
+		b.t.Helper()
+		if got := b.value(`document.getElementById("justification").value`); got != want {
+			b.t.Errorf("the reason is %q, want %q", got, want)
+		}
+	}
+	b.value(`window.real = window.fetch; window.asked = 0; window.aborted = 0;
+		window.fetch = (_, { signal }) => new Promise((_, no) => { window.asked++; signal.addEventListener("abort", () => { window.aborted++; no(new Error("aborted")); }); }); ""`)
+	b.tick("roles/cloudsql.admin")
+	b.tick("roles/cloudsql.admin")
+	b.do(chromedp.WaitVisible(`#asking-wait`))
+	b.sees("Waiting for Google")
+	if got := b.value(`window.asked + " asked, " + window.aborted + " aborted"`); got != "2 asked, 1 aborted" {
+		b.t.Errorf("of two choices after one another: %s", got)
+	}
+	b.do(chromedp.Click(`#asking-wait button`), chromedp.WaitVisible(`#asking-failed`))
+	b.sees("Cancelled. What you typed is kept.")
+	reason("Node 11 hangs")
+	b.value(`window.fetch = async () => new Response('<section id="problem"><h2>Google Cloud fails.</h2><p>Try again.</p></section>', { status: 503 }); ""`)
+	b.do(chromedp.Click(`#asking-failed button`), chromedp.WaitVisible(`//*[@id="asking-failed" and contains(., "Google Cloud fails. Try again.")]`))
+	b.value(`document.querySelector("form.ask button.primary").click(); ""`)
+	b.sees("Choose what you need") // nothing was sent
+	b.value(`window.fetch = async () => { throw new Error("no network"); }; ""`)
+	b.do(chromedp.Click(`#asking-failed button`), chromedp.WaitVisible(`//*[@id="asking-failed" and contains(., "there was no answer")]`))
+	b.value(`window.fetch = window.real; ""`)
+	b.do(chromedp.Click(`#asking-failed button`), chromedp.WaitNotVisible(`#asking-failed`))
+	reason("Node 11 hangs")
+	b.value(`sessionStorage.clear(); ""`)
 }
 
 func story(b *browser) {
@@ -214,7 +380,7 @@ func story(b *browser) {
 	b.be("Alice Moreau")
 	b.open("/?projectId=" + project)
 	b.tick("roles/cloudsql.admin")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Restoring the orders backup <b>now</b>")
 	b.press("Activate now")
 	b.sees("Access granted", "Active now", "End now")
@@ -229,7 +395,7 @@ func story(b *browser) {
 	// With a peer: ask, read the mail, look, approve, see the binding.
 	b.open("/access/projects/" + project)
 	b.tick("roles/compute.instanceAdmin.v1")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Node 7 hangs")
 	b.press("Request access")
 	b.sees("Node 7 hangs", "bob@example.com", "Link for reviewers")
@@ -249,6 +415,8 @@ func story(b *browser) {
 		b.t.Fatalf("the mail has no link but %q", link)
 	}
 	b.open(link)
+	b.seesNot("Approved by")
+	b.unfold(`//*[@id="effects"]/summary`)
 	b.sees("alice@example.com", "Node 7 hangs", "roles/compute.instanceAdmin.v1", "What will be written", "Approved by bob@example.com, justification: Node 7 hangs")
 	b.open(policy)
 	b.seesNot("Node 7 hangs")
@@ -265,7 +433,12 @@ func story(b *browser) {
 
 	b.be("Bob Tanaka")
 	b.open(link)
+	b.aboveTheFold()
+	b.taps = 1 // the link in the mail
 	b.press("Approve")
+	if b.script && b.taps != 2 {
+		b.t.Errorf("from the mail it took %d taps to approve", b.taps)
+	}
 	if !b.script {
 		b.sees("Approve this?", "alice@example.com", "Node 7 hangs")
 		b.tick("I have read above")
@@ -298,7 +471,7 @@ func storyWithMemory(b *browser) {
 	b.be("Alice Moreau")
 	b.open("/access/projects/" + warehouse)
 	b.tick("roles/bigquery.admin")
-	b.press("Continue")
+	b.opens()
 	b.sees("Begin with the ticket, such as INC-77.")
 	if b.script { // what the rule looks for is judged while it is typed
 		pattern := func(text, want string) {
@@ -339,7 +512,8 @@ func storyWithMemory(b *browser) {
 	b.sees("Waiting for you", "INC-77: the orders table is locked")
 	b.open("/reviews")
 	b.follow(`//a[contains(@href, "/requests/")]`)
-	b.sees("alice@example.com asks for access", "1 of 2 so far", "What happened")
+	b.sees("alice@example.com asks for access", "1 of 2 so far", "What happened", "Never in 90 days on this project")
+	b.aboveTheFold()
 	b.press("Approve")
 	b.tick("I have read above")
 	b.press("Approve")
@@ -352,14 +526,13 @@ func storyWithMemory(b *browser) {
 	// A denial is the last word.
 	b.open("/access/projects/" + project)
 	b.tick("roles/compute.instanceAdmin.v1")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Node 8 hangs")
 	b.press("Request access")
 	denied := b.value("document.location.href")
 	b.be("Bob Tanaka")
 	b.open(denied)
-	b.fill("comment", "Drain it first")
-	b.press("Deny")
+	b.deny("Drain it first")
 	b.sees("Denied", "bob@example.com denied", "Drain it first")
 	if found := b.value(`String([...document.querySelectorAll("button")].filter(b => b.textContent.trim() == "Approve").length)`); found != "0" {
 		b.t.Fatal("what was denied can be approved")
@@ -380,6 +553,58 @@ func storyWithMemory(b *browser) {
 	b.seesNot("INC-77")
 	b.follow(`//a[contains(@href, "/requests/")]`)
 	b.sees("Request of alice@example.com", "Drain it first")
+}
+
+// fold is where on a phone everything is that decides, and how far Approve and Deny are apart;
+// empty where all is as it should be. Of what cannot be seen behind the buttons at the bottom it
+// says so, too. The sandbox's own bar is not the service's.
+const fold = `(() => {
+	const at = (query) => document.querySelector(query).getBoundingClientRect();
+	const faults = [], approve = at("#approve"), deny = at("#deny"), bar = at(".choices");
+	for (const query of ["h1", "#roles", "#resource", "#reason", "#duration", "#before", "#approve", "#deny"]) {
+		if (query === "#before" && !document.querySelector(query)) continue;
+		const r = at(query), below = query === "#approve" || query === "#deny" ? 740 : Math.min(740, bar.top);
+		if (r.top < 0 || r.bottom > below || r.left < 0 || r.right > 390) faults.push(query + " ends at " + r.right + ", " + r.bottom + " of 390, " + below);
+	}
+	const apart = Math.max(deny.left - approve.right, deny.top - approve.bottom);
+	if (apart < 48) faults.push("Deny is " + apart + " from Approve");
+	for (const [name, r] of [["Approve", approve], ["Deny", deny]]) if (r.height < 44 || r.width < 44) faults.push(name + " is " + r.width + " by " + r.height);
+	if (document.documentElement.scrollWidth > 390) faults.push("the page is " + document.documentElement.scrollWidth + " wide");
+	return faults.join("; ");
+})()`
+
+// longest puts the longest names that are usual into the page of a request.
+const longest = `(() => {
+	document.querySelector("h1").textContent = "maximiliane.oberhuber-schmidt@operations.example.com asks for access";
+	document.querySelector("#roles .role-title").textContent = "Cloud Spanner Database Reader with DataBoost";
+	document.querySelector("#roles .role-name").textContent = "roles/spanner.databaseReaderWithDataBoost";
+	document.querySelector("#resource strong").textContent = "acme-customer-analytics-prod-1";
+	document.querySelector("#reason").textContent = "INC-204711: replication lags by an hour, and the runbook wants a look at the sessions";
+	return "";
+})()`
+
+// aboveTheFold looks at the page of a request on a phone.
+func (b *browser) aboveTheFold() {
+	b.t.Helper()
+	size := func(p emulation.SetDeviceMetricsOverrideParams) {
+		if _, err := chromedp.Run(b.ctx, func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+			_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, p)
+			return chromedp.Void{}, err
+		}); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	size(emulation.SetDeviceMetricsOverrideParams{Width: 390, Height: 740, DeviceScaleFactor: 2, Mobile: true})
+	defer size(emulation.SetDeviceMetricsOverrideParams{})
+	b.value(`document.querySelector(".sandbox-bar")?.remove(), ""`)
+	if faults := b.value(fold); faults != "" {
+		b.t.Errorf("on a phone: %s", faults)
+	}
+	b.value(longest)
+	if faults := b.value(fold); faults != "" {
+		b.t.Errorf("on a phone, with the longest names: %s", faults)
+	}
+	b.open(b.value(`document.location.href`))
 }
 
 // extend goes on with the access to the warehouse: the page of what was asked for first says
@@ -412,7 +637,11 @@ func extend(b *browser) {
 func breakGlass(b *browser) {
 	b.open("/access/projects/" + project)
 	b.tick("roles/compute.instanceAdmin.v1")
-	b.press("Continue")
+	b.opens()
+	if b.script { // a second look
+		b.do(chromedp.Click(`//a[.="Break glass"]`))
+	}
+	b.sees("Those who would be asked and the auditors are told in the same moment")
 	b.fill("glass-justification", "All nodes hang")
 	b.tick("It cannot wait for approval.")
 	b.press("Break glass")
@@ -461,7 +690,7 @@ func TestThreat01_AScannerChangesNothing(t *testing.T) {
 	b.be("Alice Moreau")
 	b.open("/access/projects/" + project)
 	b.tick("roles/compute.instanceAdmin.v1")
-	b.press("Continue")
+	b.opens()
 	b.fill("justification", "Scanner bait")
 	b.press("Request access")
 	link := b.value("document.location.href")
@@ -536,4 +765,36 @@ func TestFilteringLeavesNoEmptyGroup(t *testing.T) {
 	headings(alone)
 	filter("roles/")
 	headings(alone, together)
+
+	// Without a ledger the start page shows what a search finds, and what this browser keeps for
+	// this person, and drops what it kept for another.
+	b.do(chromedp.WaitVisible(`#asking form.ask`))
+	b.fill("justification", "Restoring a backup")
+	b.press("Activate now")
+	b.sees("Access granted", "Works by ")
+	b.value(`localStorage.setItem("recent bob@example.com", "[]"); localStorage.setItem("theme", "x"); ""`)
+	b.open("/")
+	b.sees("My access now", "roles/cloudsql.admin", "may be minutes behind", "kept by this browser alone")
+	if got := b.value(`Object.keys(localStorage).sort().join()`); got != "recent alice@example.com,theme" {
+		t.Errorf("the browser keeps %s", got)
+	}
+	find := func(typed string) string {
+		t.Helper()
+		b.value(`document.getElementById("projectId").value = ""`)
+		b.fill("projectId", typed)
+		return b.value(`[...document.querySelectorAll("#projects > li")].filter(e => e.checkVisibility()).map(e => e.innerText.replace(/\s+/g, " ")).join("; ")`)
+	}
+	if got := find("bigquery.dataViewer"); !strings.Contains(got, project) || !strings.Contains(got, "roles/bigquery.dataViewer") || strings.Contains(got, ";") {
+		t.Errorf("by its role is found %q", got)
+	}
+	if got := find("Cloud SQL"); !strings.HasSuffix(got, project+" · recent") {
+		t.Errorf("by what was asked for is found %q", got)
+	}
+	b.follow(`//li[@class="recent"]/a`)
+	b.sees("Activate access to "+project, "roles/cloudsql.admin")
+	b.open("/")
+	b.do(chromedp.Click(`#recent button`))
+	if got := b.value(`String(document.querySelectorAll("li.recent").length) + Object.keys(localStorage)`); got != "0theme" {
+		t.Errorf("after it was to be forgotten: %s", got)
+	}
 }

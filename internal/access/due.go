@@ -57,6 +57,25 @@ func (r Request) errands() []errand {
 	return all
 }
 
+// Reminding is when those are reminded who were asked and have not decided; zero where that is
+// over, or nobody has to decide any more.
+func (r Request) Reminding() time.Time {
+	for _, e := range r.errands() {
+		if e.do == Reminded && r.State == Pending {
+			return e.at
+		}
+	}
+	return time.Time{}
+}
+
+// Escalating are those of the terms' escalations that are still to come.
+func (r Request) Escalating() []Escalation {
+	if r.State != Pending || r.Escalated >= len(r.Terms.Escalations) {
+		return nil
+	}
+	return r.Terms.Escalations[r.Escalated:]
+}
+
 // DueAt is when something is to be done about the request as it is; zero is never.
 // What nobody decided, or has run out, is to be recorded as such; what was approved is to
 // be written from the start of its window on, or LeadTime before it; an end that was asked

@@ -72,6 +72,14 @@ type Count struct {
 	Requests int
 }
 
+// Past is what somebody asked for on a resource in a time before a moment: how often they had
+// access, the day on which they last asked for what they had, in UTC, and how often they were
+// denied. Last is zero where they had none.
+type Past struct {
+	Had, Denied int
+	Last        time.Time
+}
+
 // Due is a request for which something is to be done.
 type Due struct {
 	ID    string

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Resource is what access is to, as a path of two segments, its kind and its name:
@@ -43,9 +44,15 @@ type ResourceKind struct {
 	Name *regexp.Regexp
 	// Word is one resource of the kind in words: "project".
 	Word string
-	// AppliedLater is whether minutes pass before what was written holds. ReasonShown is
-	// whether it bears the reason, for whoever can read it there.
-	AppliedLater, ReasonShown bool
+	// AppliedWithin is how long it takes at most, as a rule, until what was written holds; 0 is
+	// at once. ReasonShown is whether it bears the reason, for whoever can read it there.
+	AppliedWithin time.Duration
+	ReasonShown   bool
+	// Console is the https address where people go on with a resource of the kind, and Command
+	// what shows in a shell what somebody has there, quoted for it. nil where there is no such
+	// thing.
+	Console func(Resource) string
+	Command func(Resource, Principal) string
 }
 
 // Has is whether a resource, as ParseResource or Project made it, is of the kind.

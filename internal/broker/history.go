@@ -89,6 +89,42 @@ func (b *Broker) Counts(ctx context.Context, caller access.Caller, l access.List
 	return counts, whole, warnings, err
 }
 
+// PastTime is how far back an approver is told what somebody had.
+const PastTime = 90 * 24 * time.Hour
+
+// past is what the human behind a request asked for on its resource before, by all of their
+// addresses; nil where nothing is remembered, and for what is decided. It is counted by an
+// index, as the state was recorded.
+func (b *Broker) past(ctx context.Context, r access.Request) (*access.Past, error) {
+	m := b.memory()
+	if m == nil || r.StateAt(b.c.Now()) != access.Pending {
+		return nil, nil
+	}
+	var past access.Past
+	for _, p := range b.accounts(r.Principal) {
+		l := access.Listing{Principal: p, Resource: r.Resource, States: append([]access.State{access.Denied}, gave...),
+			From: r.Created.Add(-PastTime), To: r.Created}
+		counts, err := timed(b, ctx, func(ctx context.Context) ([]access.Count, error) {
+			counts, _, err := m.Count(ctx, l)
+			return counts, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range counts {
+			if c.State == access.Denied {
+				past.Denied += c.Requests
+				continue
+			}
+			past.Had += c.Requests
+			if c.Day.After(past.Last) {
+				past.Last = c.Day
+			}
+		}
+	}
+	return &past, nil
+}
+
 // askedOfGroups are the requests that wait for groups of which the caller is one, as far as
 // the policy names them: all that wait for each, or the newest thousand. They are no request of
 // the caller's own. The warnings are of groups that cannot be read.

@@ -74,6 +74,13 @@ type Inspecting interface {
 	Inspect(ctx context.Context, on access.Resource) (access.Inspection, error)
 }
 
+// Searching is a Provider that can tell from one search over all its policies what they say of
+// a person by name. What it may not search is an error, as those of a Catalog; it costs
+// nothing but what is found.
+type Searching interface {
+	Named(ctx context.Context, p access.Principal) (access.Named, error)
+}
+
 // Applications is a Provider for whose resources applications ask, and nobody by hand. Errors
 // are as those of a Catalog; while it is not known which applications there are, they are of
 // kind Unavailable.

@@ -45,6 +45,12 @@ type View struct {
 	CanEnd, CanWithdraw, CanExtend, CanReview bool
 	// Tally is how far it has come, requirement by requirement of Terms.
 	Tally access.Tally
+	// Past is what the principal asked for on the same resource in PastTime before the request
+	// was made, for whoever decides it; nil where that is not remembered, or not known now.
+	Past *access.Past
+	// CanBreak is whether the principal, who is the caller, may have at once what waits for
+	// approval (Terms.Glass).
+	CanBreak bool
 	// Events are what happened to it, in order, where that is remembered.
 	Events []access.Event
 	// IsPrincipal and IsReviewer are what the caller is to the request.
@@ -87,6 +93,11 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 			return View{}, err
 		}
 	}
+	if v.IsReviewer {
+		if v.Past, err = b.past(ctx, r); err != nil { // it convinces, and decides nothing
+			v.Warnings = []*access.Error{access.AsError(err)}
+		}
+	}
 	v.CanReview = r.Unreviewed() && b.mayReview(ctx, caller, r, time.Time{}) == nil
 	if origin != "" {
 		v.ReviewURL = reviewURL(origin, ref, r)
@@ -111,7 +122,7 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 	}
 	v.Keyless = b.Keyless(ctx, r)
 	v.Roles = b.describe(ctx, r.Entitlements)
-	v.Warnings = standing.Warnings
+	v.Warnings = withNew(v.Warnings, standing.Warnings)
 	if r.Unattested {
 		v.Warnings = append([]*access.Error{{Kind: access.Unprocessable, Code: access.CodeUnattested}}, v.Warnings...)
 	}
@@ -142,6 +153,8 @@ func (b *Broker) Show(ctx context.Context, caller access.Caller, ref, origin str
 		v.Warnings = append(v.Warnings, v.WhyNot)
 		return v, nil
 	}
+	v.CanBreak = v.IsPrincipal && v.State == access.Pending && v.Terms.BreakGlass &&
+		b.mayBreak(ctx, caller, v.Terms, r.Entitlements[0].Role, time.Time{}) == nil
 	v.Tally = b.tally(ctx, caller, r, v.State, v.Terms, standing)
 	v.CanEnd = b.canEnd(ctx, caller, r, v)
 	v.CanExtend = v.IsPrincipal && b.canExtend(ctx, r, v.Activations)

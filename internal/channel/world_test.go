@@ -1,6 +1,7 @@
 package channel_test
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"net/http/httptest"
@@ -45,6 +46,7 @@ type world struct {
 	place      string
 	token      string
 	reasonless bool
+	language   *words.Language // nil is English
 }
 
 func newWorld(t *testing.T) *world {
@@ -70,7 +72,7 @@ func (w *world) sleep(ctx context.Context, d time.Duration) error {
 }
 
 func (w *world) writer() notice.Writer {
-	return notice.Writer{Language: words.English, Reasonless: w.reasonless, Provider: func(access.Resource) string { return "Google Cloud" }}
+	return notice.Writer{Language: cmp.Or(w.language, words.English), Reasonless: w.reasonless, Provider: func(access.Resource) string { return "Google Cloud" }}
 }
 
 func kept(text string) func(context.Context) (string, error) {

@@ -143,6 +143,8 @@ type Mail struct {
 	Proxy          Secret              `env:"ALL_PROXY,all_proxy" secret:"true"`
 	NoProxy        string              `env:"NO_PROXY,no_proxy"`
 	TimeZone       *time.Location      `env:"NOTIFICATION_TIMEZONE" default:"UTC"`
+	// Locale is the tag of a language that there is, of mails and of what is told in chats.
+	Locale string `env:"LOCALE" default:"en" pattern:"language"`
 }
 
 // MailOAuth is where the access token comes from with SMTP_AUTH=oauth2.

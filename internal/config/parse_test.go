@@ -1,11 +1,13 @@
 package config_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"jitaccess/internal/config"
+	"jitaccess/internal/words"
 )
 
 // Zones are what Java's ZoneId accepts.
@@ -26,6 +28,30 @@ func TestTimeZone(t *testing.T) {
 		"+19:00", "+18:01", "+10:60", "+10:0000", "10:00", "+10:00Z", "UTC 2", "../UTC", "/etc/localtime", "localtime", "posix/UTC", "right/UTC",
 		"+١٠:٠٠"} {
 		if found := faults(t, with("NOTIFICATION_TIMEZONE="+text)); len(found) != 1 || found[0].Variable != "NOTIFICATION_TIMEZONE" {
+			t.Errorf("%s: %v", text, found)
+		}
+	}
+}
+
+// A language that there is none of is found at start, not in the first mail; and what is said of
+// LOCALE names those that there are.
+func TestLocale(t *testing.T) {
+	accept, _ := config.About("LOCALE")
+	for _, c := range words.Choices() {
+		if got := mustRead(t, "LOCALE="+c.Tag).Mail.Locale; got != c.Tag || words.Tagged(got) == nil {
+			t.Errorf("%s is %q", c.Tag, got)
+		}
+		if !regexp.MustCompile(`\b` + c.Tag + `\b`).MatchString(accept) {
+			t.Errorf("%s is not among %q", c.Tag, accept)
+		}
+	}
+	for _, unset := range []string{"LOCALE=", "LOCALE= "} {
+		if got := mustRead(t, unset).Mail.Locale; got != "en" {
+			t.Errorf("%q is %q", unset, got)
+		}
+	}
+	for _, text := range []string{"DE", "de-CH", "de_DE.UTF-8", "fr", "english", "en|de", ".*", "../de", "C", "de,ja", "日本語"} {
+		if found := faults(t, with("LOCALE="+text)); len(found) != 1 || found[0].Variable != "LOCALE" {
 			t.Errorf("%s: %v", text, found)
 		}
 	}

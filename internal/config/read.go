@@ -18,6 +18,7 @@ import (
 	"jitaccess/internal/gcp/quota"
 	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/redact"
+	"jitaccess/internal/words"
 )
 
 // Fault is one thing that is wrong with one variable.
@@ -159,6 +160,7 @@ var patterns = map[string]string{
 	"load balancer": loadBalancer,
 	"visible":       `[!-~]+`,
 	"hello":         `[A-Za-z0-9._-]{1,253}|\[[0-9A-Za-z:.]{1,60}\]`,
+	"language":      strings.Join(access.Each(words.Choices(), func(c words.Choice) string { return regexp.QuoteMeta(c.Tag) }), "|"),
 }
 
 const label = `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`

@@ -61,7 +61,7 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	}
 	thread := m.c.MessageID(id+"."+string(first), m.domain())
 	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: thread,
-		body: func() (string, string, error) { return render(facts) }}
+		body: func() (string, string, error) { return render(facts, m.c.Language.Tag()) }}
 	if n.Kind != first && n.Kind != access.NoticeGlass { // which come first of a request
 		if n.Kind != access.NoticeEnding { // of what was activated without others there is no first mail
 			l.subject, l.inReplyTo = "Re: "+l.subject, thread
@@ -84,9 +84,13 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	return l, nil
 }
 
-func render(facts notice.Facts) (text, html string, err error) {
+func render(facts notice.Facts, language string) (text, html string, err error) {
 	var t, h bytes.Buffer
-	err = errors.Join(textLetter.Execute(&t, facts), htmlLetter.Execute(&h, facts))
+	said := struct {
+		notice.Facts
+		Language string
+	}{facts, language}
+	err = errors.Join(textLetter.Execute(&t, said), htmlLetter.Execute(&h, said))
 	return t.String(), h.String(), err
 }
 
@@ -98,8 +102,8 @@ func plainID(words, domain string) string { return words + "@" + domain }
 // headerText keeps readers from decoding a subject that was never encoded: an
 // address may legally look like an encoded word (RFC 2047).
 func headerText(s string) string {
-	if !strings.Contains(s, "=?") {
-		return s
+	if !strings.Contains(s, "=?") || strings.ContainsFunc(s, func(r rune) bool { return r > '~' }) {
+		return s // what is not ASCII is encoded as a whole
 	}
 	// The text is ASCII, so it may be cut anywhere. 45 bytes make an encoded word
 	// of 72, of at most 75.

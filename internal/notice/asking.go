@@ -24,6 +24,7 @@ func (w Writer) asking(n access.Notice) []Row {
 	case a.Subject != string(n.Request.Principal) && !w.Reasonless:
 		whom.Details = []string{w.text("notice.asking.subject", "application", a.Application, "subject", plain(a.Subject, maxUserText))}
 	}
+	whom.Details = append(whom.Details, w.alike(a.Subject)...)
 	rows := append(w.wrote("notice.asking.title", a.Title), whom, w.row("notice.asking.application", a.Application))
 	for i, id := range n.Request.Entitlements {
 		template := w.row("notice.asking.template", a.Template)
@@ -36,14 +37,14 @@ func (w Writer) asking(n access.Notice) []Row {
 		return rows
 	}
 	for _, d := range a.Data {
-		rows = append(rows, Row{Label: plain(d.Label, maxTitle), Value: plain(d.Value, maxUserText)})
+		rows = append(rows, Row{Label: plain(d.Label, maxTitle), Value: plain(d.Value, maxUserText), Details: w.alike(d.Value)})
 	}
 	for _, d := range a.Claims {
 		value := plain(d.Value, maxUserText)
 		if value == "" {
 			value = w.text("asking.not-given")
 		}
-		rows = append(rows, Row{Label: w.text("asking.claim", "name", plain(d.Label, maxTitle)), Value: value})
+		rows = append(rows, Row{Label: w.text("asking.claim", "name", plain(d.Label, maxTitle)), Value: value, Details: w.alike(d.Value)})
 	}
 	return rows
 }

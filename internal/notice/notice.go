@@ -440,7 +440,18 @@ func (w Writer) wrote(label, text string) []Row {
 	if w.Reasonless {
 		return nil
 	}
-	return []Row{w.row(label, plain(text, maxUserText))}
+	return []Row{w.row(label, plain(text, maxUserText), w.alike(text)...)}
+}
+
+// alike warns of words that are not what they look like; nothing where there are none.
+func (w Writer) alike(texts ...string) []string {
+	var warnings []string
+	for _, text := range texts {
+		if warning := w.Language.LookAlike(text); warning != "" {
+			warnings = append(warnings, warning)
+		}
+	}
+	return warnings
 }
 
 // The longest texts of others that a notice shows, in characters. They leave room for

@@ -105,7 +105,8 @@ func settings(a Application) []string {
 	if a.GitHub != nil {
 		g = *a.GitHub
 	}
-	return []string{a.URI, strings.Join(a.SigningKeys, ", "), g.AppID, g.InstallationsText(), g.PrivateKey, strings.Join(g.WebhookSecrets, ", "),
+	return []string{a.URI, strings.Join(a.SigningKeys, ", "), g.AppID, g.InstallationsText(), g.PrivateKey,
+		strings.Join(g.WebhookSecrets, ", "),
 		g.API, strings.Join(slices.Sorted(slices.Values(a.CallbackHosts)), ", ")}
 }
 

@@ -25,7 +25,8 @@ type GitHub struct {
 
 // InstallationsText is the installations in one text, the least first; empty where there are none.
 func (g GitHub) InstallationsText() string {
-	return strings.Join(access.Each(slices.Sorted(slices.Values(g.Installations)), func(id int64) string { return strconv.FormatInt(id, 10) }), ", ")
+	return strings.Join(access.Each(slices.Sorted(slices.Values(g.Installations)),
+		func(id int64) string { return strconv.FormatInt(id, 10) }), ", ")
 }
 
 // GitHubAPI is where GitHub's interface begins where the file does not say.

@@ -27,6 +27,8 @@ type askView struct {
 	// Glass is nil where the glass is not to be broken.
 	Glass    *glassView
 	Warnings []string
+	// Filled says what the address has filled in, and what not; empty where it has nothing.
+	Filled []string
 	// ID is the number of the form, so that sending it twice is one request.
 	ID    string
 	Roles []RoleView
@@ -63,8 +65,10 @@ type askView struct {
 // choice is somebody who may be asked: Value is what is sent, Address what is read.
 type choice struct {
 	Value, Address string
-	Group          bool
-	Checked        bool
+	// Initials stand where others would show a picture.
+	Initials string
+	Group    bool
+	Checked  bool
 	// Keyless: approvals are signed, and they have no passkey for it yet.
 	Keyless bool
 }
@@ -72,7 +76,21 @@ type choice struct {
 // choiceOf is somebody who can be asked; keyless are those who could not sign yet.
 func choiceOf(p access.Principal, checked bool, keyless []access.Principal) choice {
 	_, group := p.Group()
-	return choice{string(p), string(p.Address()), group, checked, slices.Contains(keyless, p)}
+	return choice{string(p), string(p.Address()), initials(p), group, checked, slices.Contains(keyless, p)}
+}
+
+// initials are the first letters of the first and the last part of what stands before the @ of
+// an address, which is ASCII.
+func initials(p access.Principal) string {
+	local, _, _ := strings.Cut(string(p.Address()), "@")
+	parts := strings.FieldsFunc(local, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '\'' })
+	switch len(parts) {
+	case 0:
+		return "?"
+	case 1:
+		return strings.ToUpper(parts[0][:1])
+	}
+	return strings.ToUpper(parts[0][:1] + parts[len(parts)-1][:1])
 }
 
 type preset struct {
@@ -236,12 +254,12 @@ func (s *server) asked(r *http.Request, on access.Resource, asked broker.Asked) 
 		v.Text = l.Text("result.sent.timeout", "timeout", l.Hours(asked.Request.Expires.Sub(asked.Request.Created)))
 		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), l.Text("result.your-request"), asked.ReviewURL
 	} else {
-		v.Until = s.moment(r, asked.Window.End)
+		v.Until, v.Works = s.moment(r, asked.Window.End), s.worksBy(r, on, asked.Window.Start)
 		switch {
 		case !well:
 			v.Title, v.Tone = l.Text("result.granted-in-part"), "wait"
 		case len(asked.Outcomes) == 0: // what is recorded, and written later
-			v.Title, v.Tone, v.Delay, v.Until = l.Text("result.waiting"), "wait", "", nil
+			v.Title, v.Tone, v.Delay, v.Until, v.Works = l.Text("result.waiting"), "wait", "", nil, ""
 			v.Link, v.LinkText = requestPath(asked.Request.ID), l.Text("result.your-request")
 		}
 	}

@@ -2,7 +2,9 @@ package server
 
 import (
 	"cmp"
+	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"jitaccess/internal/access"
@@ -30,6 +32,8 @@ type chooseView struct {
 	Ineffective []ineffectiveView
 	// MaxRoles is how many can be activated together.
 	MaxRoles int
+	// Filled is what the address fills in, for the form.
+	Filled filled
 }
 
 // furtherView is a grant that stands beside no role that the viewer may request.
@@ -73,6 +77,16 @@ func (v chooseView) Groups() []roleGroup {
 // doneView is the viewer's live grants of one request id.
 type doneView struct{ Roles []RoleView }
 
+// Works is by when they work; empty where that is not to be said.
+func (v doneView) Works() template.HTML {
+	for _, role := range v.Roles {
+		if role.Works != "" {
+			return role.Works
+		}
+	}
+	return ""
+}
+
 // choose shows a resource, or the form for the roles that its address names.
 func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
 	q, err := query(r)
@@ -80,18 +94,18 @@ func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
 		return page{}, err
 	}
 	if texts, asked := q[access.FieldEntitlement]; asked {
-		v, again, err := s.askForm(r, on, texts)
-		switch {
-		case again != nil:
-			return s.chooseAgain(r, *again, texts, err), nil
-		case err != nil:
-			return page{}, err
-		}
-		return page{template: "ask", status: http.StatusOK, data: v}, nil
+		return s.askFor(r, on, texts, q)
 	}
 	offer, err := s.Broker.Offer(r.Context(), callerOf(r), on)
 	if err != nil {
 		return page{}, err
+	}
+	if names := q[fieldRole]; len(names) > 0 {
+		texts, err := rolesNamed(offer, names[:min(len(names), maxNamed)])
+		if err != nil {
+			return s.chooseAgain(r, offer, nil, err), nil
+		}
+		return s.askFor(r, on, texts, q)
 	}
 	if _, next := q["next"]; next {
 		// The form was sent with nothing chosen.
@@ -106,9 +120,29 @@ func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
 	return page{template: "choose", status: http.StatusOK, data: v}, nil
 }
 
+// maxNamed bounds how many roles an address names that are looked at; more than may be had
+// together are refused anyway.
+const maxNamed = 100
+
+// askFor is the form for entitlements, filled in from the address.
+func (s *server) askFor(r *http.Request, on access.Resource, texts []string, q url.Values) (page, error) {
+	v, again, err := s.askForm(r, on, texts)
+	switch {
+	case again != nil:
+		return s.chooseAgain(r, *again, texts, err), nil
+	case err != nil:
+		return page{}, err
+	}
+	v.fillFrom(r, s, q)
+	return page{template: "ask", status: http.StatusOK, data: v}, nil
+}
+
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
 	v := chooseView{Frame: s.frame(r, "choose.title", "resource", offer.Resource.Name()), Resource: offer.Resource,
 		Warnings: s.viewWarnings(r, offer.Warnings), Roles: make([]RoleView, 0, len(offer.Roles))}
+	if q, err := query(r); err == nil && safe(r) {
+		v.Filled = filledIn(q)
+	}
 	for _, o := range offer.Roles {
 		v.MaxRoles = max(v.MaxRoles, o.Terms.MaxRoles)
 		role := s.viewOffered(r, o)

@@ -30,8 +30,8 @@ func said(page string) string {
 func TestNothingIsStatedFromAnAddress(t *testing.T) {
 	const resource = "/access/projects/acme-orders-prod"
 	read := map[string][]string{
-		"/":                 {"q", "projectId", "activation"},
-		resource:            {"entitlement", "next", "done"},
+		"/":                 {"q", "list", "projectId", "activation"},
+		resource:            {"entitlement", "next", "done", "role", "reason", "minutes"},
 		"/review":           {"activation"},
 		"/review/reviewers": {"activation"},
 		"/notifications":    {},
@@ -73,7 +73,7 @@ func TestNothingIsStatedFromAnAddress(t *testing.T) {
 	forgetful := h
 	_, remembering := withLedger(t)
 	values := []string{"1", "jit-AAAAAAAAAAAAAAAA", "mpa-AAAAAAAAAAAAAAAA", "jit-ACCESS/REMOVED/BY/SECURITY", "Your access was removed: call +1 555 0100",
-		"a.b.c", "roles/owner", "acme-orders-prod:roles/was.removed", "=", "%00", "<b>granted</b>", "ended"}
+		"a.b.c", "roles/owner", "roles/compute.instanceAdmin.v1", "roles/iam.securityAdmin", "acme-orders-prod:roles/was.removed", "=", "%00", "<b>granted</b>", "ended"}
 	names := []string{"ended", "approved", "granted", "message", "error", "state", "verdict", "result", "title", "by"}
 	for name := range known {
 		names = append(names, name)

@@ -15,6 +15,7 @@ import (
 	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
+	"jitaccess/internal/words"
 	"jitaccess/internal/words/wordstest"
 )
 
@@ -106,6 +107,13 @@ func storyData(t *testing.T) []string {
 	for _, d := range slices.Concat(asked.Request.Asking.Data, asked.Request.Asking.Claims) {
 		data = append(data, d.Label, d.Value)
 	}
+	// The longest names that are usual, and what is meant to harm.
+	data = append(data, "Cloud Spanner Database Reader with DataBoost", "Includes all permissions of the Database Reader role, and runs queries with Data Boost.",
+		"INC-204711: replication lags by an hour, and the runbook wants a look at the sessions", "cme-orders-prod")
+	data = append(data, extreme, extreme[:100])
+	for _, c := range words.Choices() {
+		data = append(data, c.Name)
+	}
 	// What applications and passkeys are called, and their people.
 	data = append(data, "deployer", "console", "https://deploy.example.com", "deploy.example.com", "hooks.example.com", "production-deploy",
 		"delete-database", "Delete a database", "M4AfE5Dk", "fDW4fJVX", "user:", "group:", "Laptop", "Phone", "Desk",
@@ -117,7 +125,7 @@ func storyData(t *testing.T) []string {
 	for _, r := range newCanned(t).resources {
 		data = append(data, r.Title)
 	}
-	for _, a := range []*account{newAccount(), failingAccount()} {
+	for _, a := range append(everyAccount().besides, newAccount(), failingAccount()) {
 		failures := []*notice.Failure{}
 		for _, set := range a.settings {
 			data = append(data, set.Name, set.Value, set.Variables)
@@ -140,7 +148,7 @@ func storyData(t *testing.T) []string {
 }
 
 // name is an address, a role or a resource.
-var name = regexp.MustCompile(`[a-z.]+@[a-z.]+|roles/[A-Za-z0-9.]+|(example\.com:)?(acme|legacy)-[a-z-]+`)
+var name = regexp.MustCompile(`[a-z0-9.]+@[a-z.]+|roles/[A-Za-z0-9.]+|(example\.com:)?(acme|legacy)-[a-z-]+`)
 
 // Scripts get their messages from the templates.
 func TestScriptsHaveNoWordsOfTheirOwn(t *testing.T) {
@@ -148,7 +156,8 @@ func TestScriptsHaveNoWordsOfTheirOwn(t *testing.T) {
 	if err != nil || files == nil {
 		t.Fatal("no scripts", err)
 	}
-	sentence := regexp.MustCompile("[\"`][^\"`]*[A-Za-z]{2,} [A-Za-z]{2,}[^\"`]*[\"`]")
+	quoted := regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|`(?:[^`\\\\]|\\\\.)*`")
+	sentence, put := regexp.MustCompile(`[A-Za-z]{2,} [A-Za-z]{2,}`), regexp.MustCompile(`\$\{[^}]*\}`)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -156,8 +165,10 @@ func TestScriptsHaveNoWordsOfTheirOwn(t *testing.T) {
 		}
 		for line := range strings.Lines(string(text)) {
 			code, _, _ := strings.Cut(line, "// ")
-			if said := sentence.FindString(code); said != "" {
-				t.Errorf("%s says %s", file, said)
+			for _, said := range quoted.FindAllString(code, -1) {
+				if sentence.MatchString(put.ReplaceAllString(said, "")) {
+					t.Errorf("%s says %s", file, said)
+				}
 			}
 		}
 	}

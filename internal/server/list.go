@@ -33,7 +33,9 @@ type listView struct {
 // rowView is a request in a list.
 type rowView struct {
 	// Door is as in Frame.
-	Door                      string
+	Door string
+	// Key is an id on the page that no other row has.
+	Key                       string
 	ID                        string
 	Roles, Reason, On, Length string
 	Resource                  access.Resource
@@ -75,7 +77,7 @@ var attested = map[access.Attestation]string{access.SignedElsewhere: "list.attes
 // rowOf is a request as lists have it. Of what was erased little is left.
 func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	l := s.languageOf(r)
-	v := rowView{ID: q.ID, Reason: q.Justification, Person: l.Person(q),
+	v := rowView{ID: q.ID, Key: "row-" + q.ID, Reason: q.Justification, Person: l.Person(q),
 		On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
 		State: l.Text("state." + string(q.State)), Tone: tones[q.State],
 		Made: s.moment(r, q.Created), Glass: q.Kind == access.BreakGlass}
@@ -117,7 +119,7 @@ func (s *server) rowsOf(r *http.Request, requests []access.Request, own bool) []
 	for _, q := range requests {
 		row := s.rowOf(r, q)
 		if own {
-			row.Principal, row.Person = "", ""
+			row.Principal, row.Person, row.Key = "", "", row.Key+"-own"
 		}
 		rows = append(rows, row)
 	}

@@ -18,8 +18,10 @@ type monthView struct {
 	Days      []dayView
 	Lines     []lineView
 	Totals    [3]int
-	// Width and Height are of the picture.
-	Width, Height int
+	// Width and Height are of the picture; Left, Top, Column and Plot are where its columns
+	// begin, and how wide and high they are.
+	Width, Height           int
+	Left, Top, Column, Plot int
 	// Cut: not all requests were looked through, and the first days may lack some.
 	Cut bool
 	// Before and After are addresses of the months beside it; After is empty for the month
@@ -35,7 +37,9 @@ type dayView struct {
 	Counts     [3]int
 	Bars       []barView
 	X, Middle  int
-	Link       string
+	// Named is whether its number stands below it where there is not room for all.
+	Named bool
+	Link  string
 }
 
 type barView struct {
@@ -68,9 +72,10 @@ func became(state access.State) int {
 
 // The picture, in its own units.
 const (
-	pictureLeft, pictureTop = 34, 8
+	pictureLeft, pictureTop = 44, 14
 	columnWidth, barWidth   = 22, 16
-	plotHeight              = 160
+	plotHeight              = 200
+	pictureFoot             = 28
 )
 
 func (s *server) month(r *http.Request) (page, error) {
@@ -135,12 +140,13 @@ func (v *monthView) draw(counts [][3]int) {
 	top := (most + step - 1) / step * step
 	height := func(n int) int { return n * plotHeight / top }
 	bottom := pictureTop + plotHeight
-	v.Width, v.Height = pictureLeft+len(counts)*columnWidth, bottom+20
+	v.Width, v.Height = pictureLeft+len(counts)*columnWidth, bottom+pictureFoot
+	v.Left, v.Top, v.Column, v.Plot = pictureLeft, pictureTop, columnWidth, plotHeight
 	for n := 0; n <= top; n += step {
 		v.Lines = append(v.Lines, lineView{Y: bottom - height(n), Label: bottom - height(n) + 4, Count: n})
 	}
 	for i, c := range counts {
-		d := dayView{Number: i + 1, Counts: c, X: pictureLeft + i*columnWidth}
+		d := dayView{Number: i + 1, Counts: c, X: pictureLeft + i*columnWidth, Named: i == 0 || i%5 == 4}
 		d.Middle = d.X + columnWidth/2
 		below := 0
 		for b, n := range c {

@@ -58,6 +58,8 @@ type Frame struct {
 	// administration page and below. Administration is whether to lead there.
 	Door           string
 	Administration bool
+	// Languages are those that there are; none where nobody is signed in, who could choose one.
+	Languages []words.Choice
 	// Cautions are what administrators are to know on every page.
 	Cautions []string
 	// Problem is what was wrong with what was sent; nil when nothing was.
@@ -68,13 +70,15 @@ type Frame struct {
 func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	caller := callerOf(r)
 	var cautions []string
+	var languages []words.Choice
 	if caller.Principal != "" {
+		languages = words.Choices()
 		cautions = access.Each(s.Broker.Cautions(r.Context(), caller), func(e *access.Error) string { return inFull(s.refusal(r, e, "")) })
 	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
 		LogOut: s.Login != nil && caller.Principal != "", Notifications: len(s.Accounts) > 0 && s.Broker.NamedAdmin(caller),
 		Applications: s.Apps != nil && s.Broker.NamedAdmin(caller),
-		Lists:        s.remembers && caller.Principal != "", Passkeys: s.passkeysHere && caller.Principal != "", Cautions: cautions,
+		Lists:        s.remembers && caller.Principal != "", Passkeys: s.passkeysHere && caller.Principal != "", Cautions: cautions, Languages: languages,
 		Door: doorOf(r), Administration: s.AdminPage && (doorOf(r) != "" || s.Broker.NamedAdmin(caller))}
 }
 
@@ -168,12 +172,18 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	b := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(b)
 	b.Reset()
-	if err := s.pages[p.template].ExecuteTemplate(b, cmp.Or(p.block, "frame.html"), p.data); err != nil {
+	l := s.languageOf(r)
+	pages, err := s.pagesIn(l)
+	if err == nil {
+		err = pages[p.template].ExecuteTemplate(b, cmp.Or(p.block, "frame.html"), p.data)
+	}
+	if err != nil {
 		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
 		http.Error(w, s.withIncident(r, problem), status)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", l.Tag())
 	w.WriteHeader(p.status)
 	w.Write(b.Bytes())
 }
@@ -183,15 +193,24 @@ var pageNames = []string{"passkeys", "home", "choose", "ask", "review", "more", 
 	"app-template", "list", "month",
 	"again", "loggedout", "error"}
 
+// pagesIn are the pages in a language. They are read when somebody first wants them in it: a
+// start should not take longer, nor the process more memory, for languages that nobody reads.
+func (s *server) pagesIn(l *words.Language) (map[string]*template.Template, error) {
+	read, ok := s.pages.Load(l)
+	if !ok {
+		read, _ = s.pages.LoadOrStore(l, sync.OnceValues(func() (map[string]*template.Template, error) { return s.parsePages(l) }))
+	}
+	return read.(func() (map[string]*template.Template, error))()
+}
+
 // parsePages reads the templates: one set for each page, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML
 // and {{message KEY}} the message itself, for a script to fill in.
-func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) {
-	l := s.Language
+func (s *server) parsePages(l *words.Language) (map[string]*template.Template, error) {
 	functions := template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
-		"appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
+		"lookAlike": l.LookAlike, "inLine": inLine, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML {
 			return template.HTML(l.Series(access.Each(names, func(name string) string {
@@ -203,7 +222,7 @@ func (s *server) parsePages(files fs.FS) (map[string]*template.Template, error) 
 	for _, name := range pageNames {
 		t := template.New("frame.html").Funcs(functions)
 		for _, file := range []string{"frame", "parts", name} {
-			source, err := fs.ReadFile(files, "templates/"+file+".html")
+			source, err := fs.ReadFile(s.files, "templates/"+file+".html")
 			if err != nil {
 				return nil, err
 			}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"cmp"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -70,6 +72,16 @@ type reviewView struct {
 	Glass      bool
 	Reviewed   access.Decision
 	ReviewedAt *Moment
+	// Message is what to write to somebody in a chat; empty where there is nothing to pass on.
+	// Unanswered is what to know while nobody answers, and Works what there is once it is
+	// granted, both for whom it is for; nil otherwise. Before is what the requester had before.
+	Message    string
+	Unanswered *unansweredView
+	Works      *worksView
+	Before     string
+	// Denying: denying it was chosen. Apart: what one can do stands before what is only told.
+	// Choosing: it may be approved for less than was asked.
+	Denying, Apart, Choosing bool
 	// EndOf is whose grant ends, where it is not the viewer's own.
 	EndOf access.Principal
 }
@@ -80,6 +92,8 @@ type askedView struct {
 	You                    bool
 	// Keyless: they have not answered, and have no passkey yet with which they could approve.
 	Keyless bool
+	// Answered: what they said is not nothing.
+	Answered bool
 }
 
 // tones are how states look.
@@ -170,6 +184,7 @@ func (s *server) confirm(r *http.Request, ref, digest string, atMost time.Durati
 		if atMost > 0 {
 			v.Minutes, v.LesserText = minutesText(atMost), s.languageOf(r).Days(min(atMost, view.Request.Duration))
 		}
+		v.Choosing = false
 		if v.Signing, err = s.signing(r, view, atMost); err != nil {
 			break
 		}
@@ -190,7 +205,7 @@ func (s *server) decideAgain(r *http.Request, ref string, f url.Values, cause er
 	if !view.CanDecide {
 		v.Problem.only()
 	}
-	v.Comment = f.Get(access.FieldComment)
+	v.Comment, v.Denying = f.Get(access.FieldComment), access.Verdict(f.Get(access.FieldVerdict)) == access.Deny
 	return page{template: "review", status: status, data: v}
 }
 
@@ -320,6 +335,8 @@ type resultView struct {
 	Until     *Moment
 	Warnings  []string
 	ReviewURL string
+	// Works says by when what was granted works, as a rule; empty where that is not to be said.
+	Works template.HTML
 	// Delay reminds that the provider takes its time.
 	Delay, Link, LinkText string
 }
@@ -400,6 +417,10 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	v.Asked = whatTheySaid(l, b, you)
 	others := othersAsked(q, you)
 	v.Others, v.Readers = l.List(others), v.readers(l, others)
+	v.Before, v.Works, v.Unanswered = s.before(l, b), s.viewWorks(r, b), s.viewUnanswered(r, ref, b)
+	v.Message = s.message(l, v)
+	v.Apart = b.CanDecide || v.Unanswered != nil
+	v.Choosing = b.CanDecide && len(v.Lesser) > 0 && !v.Voted && v.NoKey == nil
 	return v
 }
 
@@ -457,6 +478,9 @@ func (v *reviewView) viewRemembered(s *server, r *http.Request) {
 	}
 }
 
+// mostAsked is how many of many people who were asked are shown at once.
+const mostAsked = 8
+
 // whatTheySaid pairs the people asked with their decisions, as far as the store or
 // the grant itself remembers them.
 func whatTheySaid(l *words.Language, b broker.View, you access.Principal) []askedView {
@@ -489,8 +513,20 @@ func whatTheySaid(l *words.Language, b broker.View, you access.Principal) []aske
 			}
 		}
 		unanswered := b.State == access.Pending && !slices.ContainsFunc(b.Request.Decisions, func(d access.Decision) bool { return d.By == p })
+		a.Answered = a.Said != "" && a.Said != l.Text("review.said.nothing")
 		a.Keyless = unanswered && slices.Contains(b.Keyless, p)
 		asked = append(asked, a)
 	}
+	if len(asked) > mostAsked { // those who have answered, and the viewer, are not among the others
+		slices.SortStableFunc(asked, func(a, b askedView) int { return cmp.Compare(b.first(), a.first()) })
+	}
 	return asked
+}
+
+// first is 1 for whoever is shown first where there are many.
+func (a askedView) first() int {
+	if a.You || a.Answered {
+		return 1
+	}
+	return 0
 }

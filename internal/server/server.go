@@ -11,12 +11,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"html/template"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -38,6 +38,7 @@ type Broker interface {
 	ResourceKindNamed(name string) access.ResourceKind
 	Title(access.EntitlementID) string
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
+	Named(context.Context, access.Caller) (found access.Named, searched bool, warnings []*access.Error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)
 	Choose(context.Context, access.Caller, access.Resource, ...access.EntitlementID) (broker.Choice, error)
 	Reviewers(context.Context, access.Caller, ...access.EntitlementID) (broker.Reviewers, error)
@@ -98,8 +99,8 @@ type Config struct {
 	PublicURL string
 	// Platform may be zero; then only PublicURL makes links.
 	Platform Platform
-	// Language is that of the pages and of the messages of the JSON interface; nil is
-	// English.
+	// Language is that of pages and of the messages of the JSON interface for whom the request
+	// says no other that there is (language.go); nil is English.
 	Language *words.Language
 	// Provider names the system that a resource is part of, as texts call it; of no
 	// resource, what most are part of. nil or an empty name is "the provider".
@@ -146,7 +147,8 @@ const actionTimeout = 25 * time.Second
 
 type server struct {
 	Config
-	pages    map[string]*template.Template
+	files    fs.FS
+	pages    sync.Map // language to the function that has its pages, see pagesIn
 	assets   map[string]asset
 	sameSite *http.CrossOriginProtection
 	reads    *pace
@@ -178,7 +180,7 @@ func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.Language = cmp.Or(c.Language, words.English)
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	s := &server{Config: c, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
+	s := &server{Config: c, files: files, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
 		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: newPlaces(maxWaiting),
 		remembers: c.Broker != nil && c.Broker.Remembers(), passkeysHere: c.Broker != nil && c.Broker.Passkeys(),
@@ -203,7 +205,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 		}
 	}
 	var err error
-	if s.pages, err = s.parsePages(files); err != nil {
+	if _, err = s.pagesIn(c.Language); err != nil {
 		return nil, err
 	}
 	if s.assets, err = readAssets(files); err != nil {
@@ -259,6 +261,7 @@ func (s *server) routes() *chi.Mux {
 			r.Get(broker.AdminPath+"/requests/{id}", s.page(with(requestID, s.showRequest)))
 			r.Post(broker.AdminPath+"/requests/{id}/end", s.page(with(requestID, s.end)))
 		}
+		r.Post(languagePath, s.chooseLanguage)
 		r.Get("/passkeys", s.page(s.passkeys))
 		r.Post("/passkeys", s.page(s.enrol))
 		r.Post("/passkeys/{id}/approve", s.page(s.passkeyAction(true, s.approvePasskey)))

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -17,7 +19,7 @@ import (
 
 // Moment is an instant as pages show it. Pages say UTC; a script turns it into the
 // viewer's zone where there is one.
-type Moment struct{ ISO, Text, Relative string }
+type Moment struct{ ISO, Text, Clock, Relative string }
 
 // HTML is the instant for a message; nothing for none.
 func (m *Moment) HTML() template.HTML {
@@ -28,13 +30,30 @@ func (m *Moment) HTML() template.HTML {
 		m.ISO, template.HTMLEscapeString(m.Text), template.HTMLEscapeString(m.Relative)))
 }
 
+// Short is as HTML, without the day for who reads it on that day.
+func (m *Moment) Short() template.HTML {
+	if m == nil {
+		return ""
+	}
+	return template.HTML(fmt.Sprintf(`<time class="clock" datetime="%s">%s</time> <span class="relative">(%s)</span>`,
+		m.ISO, template.HTMLEscapeString(m.Clock), template.HTMLEscapeString(m.Relative)))
+}
+
 // moment is nil for the zero time.
 func (s *server) moment(r *http.Request, t time.Time) *Moment {
 	if t.IsZero() {
 		return nil
 	}
 	l := s.languageOf(r)
-	return &Moment{ISO: t.UTC().Format(time.RFC3339), Text: l.Moment(t), Relative: l.Relative(t.Sub(s.Now()))}
+	return &Moment{ISO: t.UTC().Format(time.RFC3339), Text: l.Moment(t), Clock: s.clock(l, t), Relative: l.Relative(t.Sub(s.Now()))}
+}
+
+// clock is the time of day, with the day where that is another than today, in UTC.
+func (s *server) clock(l *words.Language, t time.Time) string {
+	if t.UTC().Format(time.DateOnly) != s.Now().UTC().Format(time.DateOnly) {
+		return l.Moment(t)
+	}
+	return l.Clock(t)
 }
 
 // RoleView is an entitlement as pages show it.
@@ -60,6 +79,8 @@ type RoleView struct {
 	// EndID ends it.
 	Begins, Until *Moment
 	EndID         string
+	// Works says by when it works; empty where nobody waits for that.
+	Works template.HTML
 	// Why says where its terms come from; nil where there is no policy file.
 	Why *whyView
 	// Outcome says what became of it, on result pages.
@@ -98,6 +119,7 @@ func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 // granted adds a grant of the viewer to a role.
 func (s *server) granted(r *http.Request, v RoleView, a access.Activation) RoleView {
 	v.Until, v.EndID = s.moment(r, a.Window.End), a.RequestID
+	v.Works = s.worksBy(r, a.Entitlement.Resource, a.Window.Start)
 	if a.Window.Start.After(s.Now()) {
 		v.Begins = s.moment(r, a.Window.Start)
 	}
@@ -179,3 +201,30 @@ func notable(warnings []*access.Error) []*access.Error {
 		return slices.Contains(retold, w.Code)
 	})
 }
+
+// inLine is a text of others for a page. Words with marks stacked upon a letter, which would
+// cover the lines around, are marked for the style sheet, which keeps them within theirs.
+func inLine(text string) template.HTML {
+	var b strings.Builder
+	for word := range strings.SplitAfterSeq(text, " ") {
+		stacked, marks := false, 0
+		for _, r := range word {
+			if !unicode.Is(unicode.Mn, r) && !unicode.Is(unicode.Me, r) {
+				marks = 0
+				continue
+			}
+			marks++
+			stacked = stacked || marks > mostMarks
+		}
+		if escaped := template.HTMLEscapeString(word); stacked {
+			b.WriteString(`<span class="stacked">` + escaped + "</span>")
+		} else {
+			b.WriteString(escaped)
+		}
+	}
+	return template.HTML(b.String())
+}
+
+// mostMarks is how many marks stand upon one letter in what people write, as in Vietnamese and in
+// Hebrew with all its points.
+const mostMarks = 3

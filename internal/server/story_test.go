@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"html/template"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +29,8 @@ import (
 var (
 	update    = flag.Bool("update", false, "write the golden pages anew")
 	storybook = flag.String("storybook", "", "write every page in every state to this `folder`, to be opened in a browser")
+	// storybookLanguage is empty for English.
+	storybookLanguage = flag.String("language", "", "the `tag` of the language in which to write them")
 )
 
 // canned is a broker that answers what it is told, so that a page can be had in any
@@ -38,11 +42,14 @@ type canned struct {
 	resources []access.ResourceInfo
 	offer     broker.Offer
 	reviewers []access.Principal
-	asked     broker.Asked
-	view      broker.View
-	decided   broker.Decided
-	ended     broker.Ended
-	more      broker.MoreReviewers
+	// named is what a search shows; nil: there is nothing to search. unsearched is why not.
+	named      *access.Named
+	unsearched []*access.Error
+	asked      broker.Asked
+	view       broker.View
+	decided    broker.Decided
+	ended      broker.Ended
+	more       broker.MoreReviewers
 	// apps are the applications that there are; nil: there can be none.
 	apps func(*testing.T, *canned) *server.Apps
 	// remembers is whether there is a ledger; what follows is of it.
@@ -68,6 +75,12 @@ type canned struct {
 
 func (c *canned) Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error) {
 	return c.resources, c.unlisted, c.err
+}
+func (c *canned) Named(context.Context, access.Caller) (access.Named, bool, []*access.Error) {
+	if c.named == nil {
+		return access.Named{}, false, nil
+	}
+	return *c.named, true, c.unsearched
 }
 func (c *canned) Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error) {
 	return c.offer, c.err
@@ -206,6 +219,21 @@ func stories() []story {
 			c.unlisted = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Rooms"})}
 		}, "GET /", ana, 200},
 		{"home-unlisted", failing(access.TooMany, access.CodeQuota, access.Args{"service": "Resource Manager"}), "GET /", ana, 200},
+
+		{"home-standing", searched, "GET /", ana, 200},
+		{"home-by-role", searched, "GET /?q=securityadmin&list=1", ana, 200},
+		{"home-none-found", func(c *canned) { c.named = &access.Named{} }, "GET /", ana, 200},
+		{"home-unsearched", func(c *canned) {
+			c.named = &access.Named{}
+			c.unsearched = []*access.Error{warn(access.CodeUpstreamTimeout, access.Args{"service": "Cloud Asset Inventory"})}
+		}, "GET /", ana, 200},
+		{"home-nothing", func(c *canned) { ledgered(c); c.listed = nil }, "GET /", ana, 200},
+		{"ask-filled", nil, "GET " + p + "?role=roles/iam.securityAdmin&reason=RB-7:+a+node+hangs&minutes=30", ana, 200},
+		{"ask-filled-alone", nil, "GET " + p + "?role=roles/compute.instanceAdmin.v1&reason=RB-7:+a+node+hangs&minutes=9999", ana, 200},
+		{"choose-filled-unknown", nil, "GET " + p + "?role=roles/unknown&reason=RB-7:+a+node+hangs&minutes=30", ana, 403},
+		{"choose-hundred", hundred, "GET " + p, ana, 200},
+		{"ask-fifty", hundred, "GET " + p + mpa, ana, 200},
+		{"ask-extreme", func(c *canned) { hundred(c); c.refused = badInputs }, "POST " + p + " " + strings.Replace(ask, "case+4711", url.QueryEscape(extreme), 1), ana, 400},
 
 		{"choose", nil, "GET " + p, ana, 200},
 		{"choose-active", func(c *canned) { c.offer.Roles[0].Activation = activeNow() }, "GET " + p, ana, 200},
@@ -444,6 +472,39 @@ func stories() []story {
 		{"request-own", func(c *canned) { ledgered(c); own(&c.view) }, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ana, 200},
 		{"request-review", ledgered, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
 		{"request-confirm-less", ledgered, "POST /review?activation=mpa-AQEBAQEBAQEBAQEB verdict=approve&minutes=15", ben, 200},
+		{"request-review-longest", func(c *canned) {
+			ledgered(c)
+			c.view.Past = &access.Past{Had: 12, Denied: 1, Last: noon.AddDate(0, 0, -10)}
+			q := &c.view.Request
+			q.Principal, q.Resource = "maximiliane.oberhuber-schmidt@operations.example.com", "projects/acme-customer-analytics-prod-1"
+			q.Entitlements = []access.EntitlementID{{Resource: q.Resource, Role: "roles/spanner.databaseReaderWithDataBoost"}}
+			c.view.Roles = []access.RoleInfo{{Title: "Cloud Spanner Database Reader with DataBoost", ChangesPermissions: access.Yes,
+				Description: "Includes all permissions of the Database Reader role, and runs queries with Data Boost."}}
+			q.Justification = "INC-204711: replication lags by an hour, and the runbook wants a look at the sessions"
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
+		{"request-review-hostile", func(c *canned) {
+			ledgered(c)
+			q := &c.view.Request
+			marks := strings.Repeat("\u0301\u0316\u034c", 5)
+			q.Justification = access.Clip("\u0430cme-orders-prod \u05e9\u05dc\u05d5\u05dd \U0001f525\U0001f468\u200d\U0001f692 Z"+marks+"a"+marks+"l"+marks+" "+
+				strings.Repeat("0", 200), access.MaxJustification)
+			for i := range 50 {
+				q.Reviewers = append(q.Reviewers, access.Principal(fmt.Sprintf("reviewer.of.many.%c%c@example.com", 'a'+i/10, 'a'+i%10)))
+			}
+			c.view.Past = &access.Past{Denied: 2}
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
+		{"request-own-waits", func(c *canned) {
+			ledgered(c)
+			own(&c.view)
+			c.view.CanBreak, c.view.Request.Reminded = true, noon.Add(-time.Minute)
+			c.view.Request.Terms.Escalations = []access.Escalation{{After: 20 * time.Minute, To: []string{"group:leads@example.com", "user:eva.sand@example.com"}}}
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ana, 200},
+		{"request-long", func(c *canned) {
+			ledgered(c)
+			for i := range 200 {
+				c.view.Events = append(c.view.Events, happened(access.ReviewersAdded, ana, time.Duration(i)*time.Second))
+			}
+		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", ben, 200},
 		{"request-voted", func(c *canned) {
 			ledgered(c)
 			c.view.Request.Decisions[0].By = ben
@@ -614,6 +675,34 @@ func glazed(c *canned) {
 	}
 }
 
+// searched is what a search shows of somebody who has something, and may have more.
+func searched(c *canned) {
+	begins := later(3)
+	begins.Entitlement = viewer
+	c.named = &access.Named{Activations: []access.Activation{*activeNow(), begins}, Eligible: []access.EntitlementID{admin, security}, Part: true}
+}
+
+// extreme is a reason of the longest length: right to left, an emoji, marks stacked high, and
+// no space to break at.
+var extreme = "سبب עִבְרִית 👩🏽‍🚒 Z" + strings.Repeat("\u0301\u0323", 40) + " " + strings.Repeat("W", 130)
+
+var badInputs = &access.Error{Kind: access.Invalid, Code: access.CodeBadDuration, Field: "minutes", Args: access.Args{"max": "120"}}
+
+// hundred is a project of a hundred roles, with names of the longest length, and fifty who may
+// approve.
+func hundred(c *canned) {
+	for i := range 98 {
+		o := c.offer.Roles[i%2]
+		o.Entitlement.ID = access.EntitlementID{Resource: orders, Role: access.Role(fmt.Sprintf("roles/%s.role%02d", strings.Repeat("long", 12), i))}
+		o.Role = access.RoleInfo{Role: o.Entitlement.ID.Role, Title: extreme[:100] + fmt.Sprint(i), Description: extreme, ChangesPermissions: access.No}
+		c.offer.Roles = append(c.offer.Roles, o)
+	}
+	c.reviewers = nil
+	for i := range 50 {
+		c.reviewers = append(c.reviewers, access.Principal(fmt.Sprintf("%s.n%02d@%s.example.com", strings.Repeat("name", 14), i, strings.Repeat("d", 60))))
+	}
+}
+
 func activeNow() *access.Activation {
 	return &access.Activation{RequestID: "jit-AQEBAQEBAQEBAQEB", Principal: ana, Entitlement: admin, Approvers: []access.Principal{ben},
 		Window: access.Window{Start: noon.Add(-15 * time.Minute), End: noon.Add(45 * time.Minute)}}
@@ -697,6 +786,12 @@ func TestStorybook(t *testing.T) {
 				s.set(c)
 			}
 			h, _ := serve(t, c, c.configure(t))
+			if *storybookLanguage != "" { // to be looked at; TestPagesSpeakEveryLanguage compares
+				r := storyRequest(s)
+				r.Header.Set("Accept-Language", *storybookLanguage)
+				writeStory(t, s.name, do(h, r).Body.String())
+				return
+			}
 			w := do(h, storyRequest(s))
 			if w.Code != s.code {
 				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
@@ -707,14 +802,19 @@ func TestStorybook(t *testing.T) {
 			if s.name == "home" {
 				compare(t, filepath.Join("testdata", "story", "frame.html"), w.Body.Bytes())
 			}
-			if *storybook != "" {
-				page := strings.NewReplacer(`"/assets/`, `"assets/`).Replace(w.Body.String())
-				writeFile(t, filepath.Join(*storybook, s.name+".html"), []byte(page))
-			}
+			writeStory(t, s.name, w.Body.String())
 		})
 	}
 	if *storybook != "" {
 		writeStorybook(t, names)
+	}
+}
+
+// writeStory writes a page into the folder that is to be opened in a browser, if there is one.
+func writeStory(t *testing.T, name, page string) {
+	t.Helper()
+	if *storybook != "" {
+		writeFile(t, filepath.Join(*storybook, name+".html"), []byte(strings.ReplaceAll(page, `"/assets/`, `"assets/`)))
 	}
 }
 

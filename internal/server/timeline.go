@@ -20,6 +20,8 @@ import (
 // timelineView is what happened to a request, in order.
 type timelineView struct {
 	Events []eventView
+	// Earlier is how many of them come before the newest, which are shown at once.
+	Earlier int
 	// Wait is where to ask for what happens next; empty where nothing will.
 	Wait string
 	// State is where the request stands: pages compare it with where it stood.
@@ -63,11 +65,17 @@ var eventWords = map[access.Action]struct{ key, tone string }{
 	access.NoticeGivenUp:    {"event.not-told", "bad"},
 }
 
+// mostShown is how many of many events are shown at once; the others are asked for.
+const mostShown = 20
+
 // lively are the states in which something may happen that whoever looks waits for.
 var lively = []access.State{access.Pending, access.Approved, access.Scheduled, access.Active}
 
 func (s *server) timeline(r *http.Request, q access.Request, state access.State, events []access.Event) timelineView {
 	v := timelineView{State: state, Events: access.Each(events, func(e access.Event) eventView { return s.viewEvent(r, q, e) })}
+	if len(v.Events) > mostShown+1 {
+		v.Earlier = len(v.Events) - mostShown
+	}
 	if slices.Contains(lively, state) && len(events) > 0 {
 		v.Wait = doorOf(r) + requestPath(q.ID) + "?wait=" + strconv.Itoa(q.Version)
 	}

@@ -2,17 +2,16 @@ package server
 
 import (
 	"cmp"
+	"html/template"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/words"
 )
-
-// languageOf is the language in which a request is answered.
-func (s *server) languageOf(*http.Request) *words.Language { return s.Language }
 
 // refusal puts an error about a resource into words; on is empty where there is none.
 func (s *server) refusal(r *http.Request, e *access.Error, on access.Resource) words.Refusal {
@@ -43,7 +42,9 @@ func (s *server) providerOf(on access.Resource) string {
 }
 
 // appliedLater is whether people wait for what was written there to hold.
-func (s *server) appliedLater(on access.Resource) bool { return s.Broker.ResourceKind(on).AppliedLater }
+func (s *server) appliedLater(on access.Resource) bool {
+	return s.Broker.ResourceKind(on).AppliedWithin > 0
+}
 
 // reasonShown is whether others read the reason there.
 func (s *server) reasonShown(on access.Resource) bool { return s.Broker.ResourceKind(on).ReasonShown }
@@ -54,6 +55,17 @@ func (s *server) delay(l *words.Language, key string, on access.Resource) string
 		return ""
 	}
 	return l.Text(key, "provider", s.providerOf(on))
+}
+
+// worksBy says by when a grant that was written as it began works, as a rule; empty where
+// people do not wait for it, or no longer, or it is to begin later.
+func (s *server) worksBy(r *http.Request, on access.Resource, begin time.Time) template.HTML {
+	now, by := s.Now(), begin.Add(s.Broker.ResourceKind(on).AppliedWithin)
+	if begin.IsZero() || begin.After(now) || !by.After(now) {
+		return ""
+	}
+	l := s.languageOf(r)
+	return l.HTML("works-by", "by", s.moment(r, by).Short(), "provider", s.providerOf(on))
 }
 
 // tellsPeople is whether a channel reaches people. That there is one is not enough: it

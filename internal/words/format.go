@@ -29,6 +29,22 @@ func (l *Language) Series(names []string) string {
 	return all
 }
 
+// groupKey is the text between the thousands of a number.
+const groupKey = "number.group"
+
+// Number is a whole number with its thousands apart, from five digits on: years and what is
+// read at a glance stay as they are.
+func (l *Language) Number(n int) string {
+	digits := strconv.Itoa(n)
+	if n < 10000 && n > -10000 {
+		return digits
+	}
+	for at := len(digits) - 3; at > 0 && digits[at-1] != '-'; at -= 3 {
+		digits = digits[:at] + l.group + digits[at:]
+	}
+	return digits
+}
+
 // Person is for whom a request is: an address or, where nobody knows one, what an application
 // calls them.
 func (l *Language) Person(r access.Request) string {
@@ -82,13 +98,32 @@ func (l *Language) Relative(d time.Duration) string {
 	case d < time.Minute:
 		length = l.Text("duration.moment")
 	case d >= units[0].long:
-		length = l.Text(units[0].key, "count", int(d/units[0].long))
+		length = l.Text("relative.day", "count", int(d/units[0].long)) // some languages decline it after "in" and "ago"
 	}
 	return l.Text(form, "length", length)
 }
 
 // Moment is an instant as pages show it, in UTC and to the minute.
 func (l *Language) Moment(t time.Time) string { return l.date("date.page", t.UTC()) }
+
+// Day is a day, in the zone of t.
+func (l *Language) Day(t time.Time) string { return l.date("date.day", t) }
+
+// Clock is the time of day, in UTC and to the minute.
+func (l *Language) Clock(t time.Time) string { return l.date("date.clock", t.UTC()) }
+
+// lookAlikes are the messages about the scripts of access.LookAlike.
+var lookAlikes = map[string]string{"Cyrillic": "lookalike.cyrillic", "Greek": "lookalike.greek"}
+
+// LookAlike warns of a word in a text of others that is not what it looks like
+// (access.LookAlike); empty where there is none.
+func (l *Language) LookAlike(text string) string {
+	word, script := access.LookAlike(text)
+	if word == "" {
+		return ""
+	}
+	return l.Text(lookAlikes[script], "word", access.Clip(access.Visible(word), 100))
+}
 
 // Instant is a time as notices print it, in its own zone.
 func (l *Language) Instant(t time.Time) string { return l.date("date.notice", t) }

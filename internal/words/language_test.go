@@ -92,7 +92,7 @@ func FuzzMessage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got := m.fill(oneAndOther, func(p part) string { return p.text }, func(string) (string, bool) { return "1", true })
+		got := m.fill(English, func(p part) string { return p.text }, func(string) (string, bool) { return "1", true })
 		if strings.ContainsAny(got, "{}") {
 			t.Errorf("%q is %q", text, got)
 		}

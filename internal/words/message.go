@@ -100,8 +100,8 @@ func parseArgument(text string) (p part, rest string, err error) {
 	}
 }
 
-// fill writes the message with its arguments.
-func (m message) fill(plural plural, literal func(part) string, value func(name string) (string, bool)) string {
+// fill writes the message with its arguments. It is a message of the language of.
+func (m message) fill(of *Language, literal func(part) string, value func(name string) (string, bool)) string {
 	if len(m.parts) == 1 && m.parts[0].name == "" {
 		return literal(m.parts[0])
 	}
@@ -120,8 +120,8 @@ func (m message) fill(plural plural, literal func(part) string, value func(name 
 			case p.forms == nil:
 				b.WriteString(v)
 			default:
-				n, err := strconv.Atoi(v)
-				if form := p.forms[plural(n)]; err == nil && form != nil {
+				n, err := strconv.Atoi(strings.ReplaceAll(v, of.group, ""))
+				if form := p.forms[of.plural(n)]; err == nil && form != nil {
 					write(form)
 				} else {
 					write(p.forms["other"])

@@ -50,7 +50,7 @@ func (l *Language) Refusal(e *access.Error, provider string) Refusal {
 func errorKey(c access.Code) string { return "error." + string(c) }
 
 func (l *Language) has(key string) bool {
-	_, ok := l.messages[key]
+	_, _, ok := l.find(key)
 	return ok
 }
 

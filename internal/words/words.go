@@ -7,23 +7,10 @@ package words
 
 import (
 	"bytes"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
 )
-
-//go:embed languages/en.json
-var englishFile []byte
-
-// English is the language in which the texts were written.
-var English = func() *Language {
-	l, err := Parse("en", englishFile)
-	if err != nil {
-		panic(err) // it is compiled in
-	}
-	return l
-}()
 
 // Language is the texts of one language. Make one with Parse. It does not change, so
 // it may be used concurrently.
@@ -31,6 +18,10 @@ type Language struct {
 	tag      string
 	messages map[string]message
 	plural   plural
+	// group is what stands between the thousands of a number.
+	group string
+	// otherwise has the texts that this one lacks; nil for none.
+	otherwise *Language
 }
 
 // plural names the form that a number takes, by the categories of CLDR.
@@ -80,7 +71,18 @@ func Parse(tag string, file []byte) (*Language, error) {
 	if _, err := d.Token(); err != nil {
 		return nil, fmt.Errorf("words: %s: %w", tag, err)
 	}
+	l.group = l.messages[groupKey].source
 	return l, nil
+}
+
+// find is a message with the language that it is of: this one, or that of the texts that it
+// lacks.
+func (l *Language) find(key string) (message, *Language, bool) {
+	m, ok := l.messages[key]
+	if !ok && l.otherwise != nil {
+		return l.otherwise.find(key)
+	}
+	return m, l, ok
 }
 
 // Tag is the language's BCP 47 tag.
@@ -92,7 +94,7 @@ func (l *Language) Tag() string { return l.tag }
 func (l *Language) Text(key string, args ...any) string {
 	return l.fill(key, func(name string) (string, bool) {
 		v, ok := argument(name, args)
-		return text(v), ok
+		return l.text(v), ok
 	})
 }
 
@@ -107,33 +109,39 @@ func (l *Language) TextOr(key, otherwise string) string {
 // HTML is Text for a page: what is not template.HTML is escaped, and the markup of the
 // message is kept.
 func (l *Language) HTML(key string, args ...any) template.HTML {
-	m, ok := l.messages[key]
+	m, of, ok := l.find(key)
 	if !ok {
 		return template.HTML(template.HTMLEscapeString(key))
 	}
-	return template.HTML(m.fill(l.plural, func(p part) string { return p.html }, func(name string) (string, bool) {
+	return template.HTML(m.fill(of, func(p part) string { return p.html }, func(name string) (string, bool) {
 		v, ok := argument(name, args)
 		if html, safe := v.(template.HTML); safe {
 			return string(html), ok
 		}
-		return template.HTMLEscapeString(text(v)), ok
+		return template.HTMLEscapeString(l.text(v)), ok
 	}))
 }
 
 // Message is the message itself, for scripts that fill it in.
-func (l *Language) Message(key string) string { return l.messages[key].source }
+func (l *Language) Message(key string) string {
+	m, _, _ := l.find(key)
+	return m.source
+}
 
 func (l *Language) fill(key string, value func(name string) (string, bool)) string {
-	m, ok := l.messages[key]
+	m, of, ok := l.find(key)
 	if !ok {
 		return key
 	}
-	return m.fill(l.plural, func(p part) string { return p.text }, value)
+	return m.fill(of, func(p part) string { return p.text }, value)
 }
 
-func text(argument any) string {
-	if text, ok := argument.(string); ok { // most are; this takes no memory
-		return text
+func (l *Language) text(argument any) string {
+	switch argument := argument.(type) {
+	case string: // most are; this takes no memory
+		return argument
+	case int:
+		return l.Number(argument)
 	}
 	return fmt.Sprint(argument)
 }

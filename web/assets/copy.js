@@ -1,4 +1,4 @@
-// Copies the link for reviewers. Without it, the link can be selected by hand.
+// Copies what stands in a field: a link, a message, a command. Without it, that can be selected by hand.
 (() => {
   for (const button of document.querySelectorAll("button[data-copy]")) {
     const field = document.getElementById(button.dataset.copy);

@@ -1,33 +1,60 @@
-// Narrows a list while typing. Without it, the lists are whole.
+// Narrows a list while typing. Without it, the lists are whole. Of a list that the page has in
+// part the service is asked for what matches.
 (() => {
   const words = document.currentScript.dataset;
-  for (const input of document.querySelectorAll("input[data-filter]")) {
-    const list = document.getElementById(input.dataset.filter);
-    if (!list) continue;
-    const box = input.closest(".filter");
-    if (box) box.hidden = false;
-    const status = document.querySelector(`[data-filtered="${input.dataset.filter}"]`) || document.getElementById("found");
-    const items = [...list.children].filter((e) => e.matches("li, label"));
-    const narrow = () => {
-      const want = input.value.trim().toLowerCase();
-      let shown = 0;
-      for (const item of items) {
-        // What is ticked stays in sight.
-        const ticked = item.querySelector("input:checked");
-        item.hidden = !ticked && !item.textContent.toLowerCase().includes(want);
-        if (!item.hidden) shown++;
-      }
-      // A heading without anything under it goes too.
-      let under = false;
-      for (const e of [...list.children].reverse()) {
-        if (items.includes(e)) under ||= !e.hidden;
-        if (!e.matches("h3")) continue;
-        e.hidden = !under;
-        under = false;
-      }
-      if (status) status.textContent = window.jitaccess.say(want ? words.shown : words.all, { shown, all: items.length });
-    };
-    input.addEventListener("input", narrow);
-    if (box) input.addEventListener("keydown", (e) => { if (e.key === "Enter") e.preventDefault(); });
-  }
+  window.jitaccess.each((root) => {
+    for (const input of root.querySelectorAll("input[data-filter]")) {
+      const list = document.getElementById(input.dataset.filter);
+      if (!list) continue;
+      const box = input.closest(".filter");
+      if (box) box.hidden = false;
+      const status = document.querySelector(`[data-filtered="${input.dataset.filter}"]`) || document.getElementById("found");
+      const narrow = () => {
+        const want = input.value.trim().toLowerCase();
+        const items = [...list.children].filter((e) => e.matches("li, label"));
+        let shown = 0;
+        for (const item of items) {
+          // What is ticked stays in sight.
+          const ticked = item.querySelector("input:checked");
+          item.hidden = !ticked && !item.textContent.toLowerCase().includes(want);
+          if (!item.hidden) shown++;
+          // What else it is found by is shown where it is found by it.
+          for (const by of item.querySelectorAll("[data-by]")) by.hidden = !want || !by.textContent.toLowerCase().includes(want);
+        }
+        // A heading without anything under it goes too.
+        let under = false;
+        for (const e of [...list.children].reverse()) {
+          if (items.includes(e)) under ||= !e.hidden;
+          if (!e.matches("h3")) continue;
+          e.hidden = !under;
+          under = false;
+        }
+        if (status) status.textContent = window.jitaccess.say(want ? words.shown : words.all, { shown, all: items.length });
+      };
+      for (const by of list.querySelectorAll("[data-by]")) by.hidden = true;
+      input.addEventListener("input", narrow);
+      if (box) input.addEventListener("keydown", (e) => { if (e.key === "Enter") e.preventDefault(); });
+    }
+  });
+
+  const input = document.querySelector("input[data-search]");
+  if (!input) return;
+  let running, timer;
+  const search = async () => {
+    running?.abort();
+    const mine = running = new AbortController(), found = document.getElementById("found");
+    try {
+      const answer = await fetch(`/?${new URLSearchParams({ q: input.value.trim(), list: "1" })}`, { headers: { Accept: "text/html" }, signal: mine.signal });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (mine !== running) return;
+      const list = answer.ok && page.getElementById("projects");
+      if (!list) throw new Error("list");
+      for (const by of list.querySelectorAll("[data-by]")) by.hidden = !input.value.trim() || !by.textContent.toLowerCase().includes(input.value.trim().toLowerCase());
+      document.getElementById("projects").replaceWith(list);
+      found.replaceChildren(...page.getElementById("found").childNodes);
+    } catch {
+      if (mine === running) found.textContent = input.dataset.failed;
+    }
+  };
+  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 200); });
 })();

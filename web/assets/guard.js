@@ -4,10 +4,10 @@
 // pointer, pressed a key or touched the screen; with data-guard="confirmed" another press
 // is asked once more by the server, as it is without scripts.
 (() => {
-  const buttons = [...document.querySelectorAll("button[data-guard]")];
-  if (!buttons.length) return;
+  let buttons = [];
   const words = document.currentScript.dataset;
-  const status = (button) => document.getElementById(button.getAttribute("aria-describedby"));
+  const status = (button) => button.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id))
+    .find((described) => described.classList.contains("guard"));
   let here = false, ready = false, timer, last;
   const inert = (on) => {
     ready = !on;
@@ -21,7 +21,6 @@
   };
   for (const event of ["focus", "blur", "pageshow"]) window.addEventListener(event, look);
   document.addEventListener("visibilitychange", look);
-  look();
 
   // The key that presses a button, and a pointer that a page has opened under, say nothing.
   window.addEventListener("keydown", (e) => { here ||= e.key !== "Enter" && e.key !== " "; });
@@ -32,13 +31,20 @@
     last = `${e.screenX} ${e.screenY}`;
   });
 
-  for (const button of buttons) button.form.addEventListener("submit", (e) => {
-    if (ready && here && button.dataset.guard) {
-      button.form.append(Object.assign(document.createElement("input"), { type: "hidden", name: button.dataset.guard, value: "1" }));
-    }
-    if (ready && (here || button.dataset.guard)) return;
-    e.preventDefault();
-    e.stopImmediatePropagation();
-    status(button).textContent = ready ? words.move : words.wait;
+  // A button that comes later has been in view for no time, and what was done before says nothing.
+  window.jitaccess.each((root) => {
+    const found = [...root.querySelectorAll("button[data-guard]")];
+    for (const button of found) button.form.addEventListener("submit", (e) => {
+      if (ready && here && button.dataset.guard) {
+        button.form.append(Object.assign(document.createElement("input"), { type: "hidden", name: button.dataset.guard, value: "1" }));
+      }
+      if (ready && (here || button.dataset.guard)) return;
+      e.preventDefault();
+      e.stopImmediatePropagation();
+      status(button).textContent = ready ? words.move : words.wait;
+    });
+    if (found.length) here = false;
+    buttons = [...buttons.filter((button) => button.isConnected), ...found];
+    look();
   });
 })();

@@ -12,13 +12,21 @@
       done();
     });
   });
+  const events = () => [...document.querySelectorAll("#timeline .events > li")];
   const show = (text) => {
+    const known = events().length, state = document.getElementById("state").textContent;
     for (const part of [...new DOMParser().parseFromString(text, "text/html").body.children]) {
       document.getElementById(part.id)?.replaceWith(part);
     }
     window.jitaccess.show();
     const timeline = document.getElementById("timeline");
-    live.textContent = timeline.querySelector(".events > li:last-child > p")?.textContent ?? "";
+    // A screen reader is told what is new, and nothing of it takes the focus.
+    const news = events().slice(known);
+    for (const event of news) event.classList.add("new");
+    const said = news.map((event) => event.querySelector("p").textContent);
+    const now = document.getElementById("state").textContent;
+    if (now !== state) said.push(window.jitaccess.say(live.dataset.now, { state: now }));
+    live.textContent = said.join(". ");
     // What may be done now may be something else, and how many approvals count.
     for (const part of document.querySelectorAll("[data-count]")) part.hidden = true;
     for (const part of document.querySelectorAll("[data-while]")) part.hidden = timeline.dataset.state !== part.dataset.while;

@@ -1,18 +1,25 @@
 // Every page: shows every instant in the viewer's zone, with its offset, and keeps "in 5 minutes" true.
 (() => {
-  const format = new Intl.DateTimeFormat(undefined, {
+  // The language is the page's; of its kinds, en-GB or en-US, the one that the browser prefers.
+  const language = document.documentElement.lang;
+  const locale = navigator.languages.find((l) => l.split("-")[0] === language) ?? language;
+  const format = new Intl.DateTimeFormat(locale, {
     weekday: "short", day: "numeric", month: "short", year: "numeric",
     hour: "2-digit", minute: "2-digit", timeZoneName: "shortOffset",
   });
+  // Where the day is today's, the time of day is enough.
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", timeZoneName: "shortOffset" });
   // Messages come from the template, in the notation of package words: {name} and
   // {name, plural, one {# day} other {# days}}.
-  const plural = new Intl.PluralRules(document.documentElement.lang);
+  const plural = new Intl.PluralRules(language);
+  const number = new Intl.NumberFormat(locale, { useGrouping: "min2" });
+  const text = (value) => typeof value === "number" ? number.format(value) : value;
   const say = (message, values) => message
     .replace(/\{([a-z]+), plural,((?: [a-z]+ \{[^{}]*\})+)\}/g, (_, name, forms) => {
       const texts = Object.fromEntries([...forms.matchAll(/ ([a-z]+) \{([^{}]*)\}/g)].map((m) => [m[1], m[2]]));
-      return (texts[plural.select(values[name])] ?? texts.other).replaceAll("#", values[name]);
+      return (texts[plural.select(values[name])] ?? texts.other).replaceAll("#", text(values[name]));
     })
-    .replace(/\{([a-z]+)\}/g, (_, name) => values[name]);
+    .replace(/\{([a-z]+)\}/g, (_, name) => text(values[name]));
   const words = document.currentScript.dataset;
   const length = (seconds) => {
     const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60);
@@ -28,18 +35,24 @@
     if (seconds <= 0 && seconds > -60) return words.now;
     return seconds < 0 ? say(words.ago, { length: length(-seconds) }) : say(words.in, { length: length(seconds) });
   };
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
   const show = () => {
     for (const t of document.querySelectorAll("time[datetime]")) {
       const at = new Date(t.dateTime);
       if (isNaN(at)) continue;
-      t.textContent = format.format(at);
+      const today = t.classList.contains("clock") && at.toDateString() === new Date().toDateString();
+      t.textContent = (today ? clock : format).format(at);
       const after = t.nextElementSibling;
       if (after && after.classList.contains("relative")) after.textContent = "(" + relative(at) + ")";
     }
   };
   show();
   setInterval(show, 30000);
-  window.jitaccess = { format, relative, say, show };
+  // What scripts do to the page they do to each part of it that comes later, too.
+  const parts = [];
+  const each = (does) => { parts.push(does); does(document); };
+  const put = (root) => { show(); for (const does of parts) does(root); };
+  window.jitaccess = { each, format, put, relative, say, show };
 
   // The reason that form.js keeps is of no use once it has led somewhere.
   if (document.querySelector("#done, .facts, .note.good")) {

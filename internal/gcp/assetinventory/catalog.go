@@ -24,6 +24,7 @@ const (
 	inventoryTimeout = 20 * time.Second
 	maxInventories   = 2000
 	parallel         = 8
+	searchBytes      = 8 << 20
 )
 
 // Directory knows groups; see package directory.
@@ -58,6 +59,7 @@ type Catalog struct {
 	projects    *lookup.Cache[[]access.ResourceInfo]
 	inventories *lookup.Cache[inventory]
 	policies    policies
+	searches    *lookup.Cache[access.Named]
 }
 
 // New makes a Catalog. It makes no call.
@@ -75,6 +77,7 @@ func New(ctx context.Context, c Config) (*Catalog, error) {
 	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
 	k.projects = lookup.New(c.Now, 1, inventoryTimeout, c.SearchProjects).Within(standing.ProjectsBytes, standing.ListBytes)
 	k.inventories = lookup.New(c.Now, maxInventories, inventoryTimeout, k.batchGet)
+	k.searches = lookup.New(c.Now, maxInventories, inventoryTimeout, k.search).Within(searchBytes, namedBytes)
 	return k, nil
 }
 

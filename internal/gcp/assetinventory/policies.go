@@ -28,24 +28,14 @@ type policies struct {
 
 // of is the policy of a node: the one that others have already where it says the same.
 func (p *policies) of(node access.Resource, from *cloudasset.Policy) *iampolicy.Policy {
-	bindings := make([]iampolicy.Binding, 0, len(from.Bindings))
-	for _, b := range from.Bindings {
-		if b == nil {
-			continue
-		}
-		next := iampolicy.Binding{Role: b.Role, Members: b.Members}
-		if c := b.Condition; c != nil {
-			next.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
-		}
-		bindings = append(bindings, next)
-	}
+	written := bindings(from)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.last[node].Value()
 	if before == nil {
 		before = new(iampolicy.Policy)
 	}
-	now := before.Renew(bindings)
+	now := before.Renew(written)
 	if now == before && p.last[node].Value() != nil {
 		return now
 	}
@@ -57,6 +47,22 @@ func (p *policies) of(node access.Resource, from *cloudasset.Policy) *iampolicy.
 	p.held.Add(size)
 	runtime.AddCleanup(now, func(size int64) { p.held.Add(-size) }, size)
 	return now
+}
+
+// bindings are those of a policy as this package reads them.
+func bindings(from *cloudasset.Policy) []iampolicy.Binding {
+	read := make([]iampolicy.Binding, 0, len(from.Bindings))
+	for _, b := range from.Bindings {
+		if b == nil {
+			continue
+		}
+		next := iampolicy.Binding{Role: b.Role, Members: b.Members}
+		if c := b.Condition; c != nil {
+			next.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
+		}
+		read = append(read, next)
+	}
+	return read
 }
 
 // full is whether there are more than there is room for.

@@ -52,7 +52,7 @@ type Google struct {
 	Groups   *directory.Directory
 
 	// inventory can list everybody, whichever catalog there is.
-	inventory catalog
+	inventory *assetinventory.Catalog
 	now       func() time.Time
 }
 
@@ -121,6 +121,11 @@ func (g *Google) Resources(ctx context.Context, p access.Principal) ([]access.Re
 		return g.inventory.Resources(ctx, p)
 	}
 	return g.catalog.Resources(ctx, p)
+}
+
+// Named searches the inventory, whichever catalog there is.
+func (g *Google) Named(ctx context.Context, p access.Principal) (access.Named, error) {
+	return g.inventory.Named(ctx, p)
 }
 
 // Inspect reads the resource's own policy.

@@ -48,6 +48,9 @@ var all = []*Quota{
 	{"assetinventory.policies", "Cloud Asset Inventory", 100, assetLimits, func(_, path string) bool {
 		return ends(path, "/effectiveIamPolicies:batchGet")
 	}},
+	{"assetinventory.searches", "Cloud Asset Inventory", 400, assetLimits, func(_, path string) bool {
+		return ends(path, ":searchAllIamPolicies")
+	}},
 	{"policyanalyzer.analyses", "Policy Analyzer", 100, assetLimits, func(_, path string) bool {
 		return ends(path, ":analyzeIamPolicy")
 	}},

@@ -21,6 +21,7 @@ func TestEveryCallIsOfItsQuota(t *testing.T) {
 		"cloudresourcemanager.googleapis.com ReadRequestsPerMinutePerProject": "resourcemanager.read",
 		"WriteRequestsPerMinutePerProject":                                    "resourcemanager.write",
 		"batchGetEffectiveIamPoliciesQpmPerProject":                           "assetinventory.policies",
+		"SearchAllIamPoliciesPerMinutePerProject":                             "assetinventory.searches",
 		"analyzeIamPolicyQpmPerProject":                                       "policyanalyzer.analyses",
 		"QueriesPerMinutePerUser":                                             "directory.queries",
 		"iam.googleapis.com ReadRequestsPerMinutePerProject":                  "iam.read",

@@ -4,9 +4,11 @@ package resourcename
 
 import (
 	"errors"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -14,14 +16,39 @@ import (
 var number = regexp.MustCompile(`^[0-9]{1,32}$`)
 
 // Kinds are the kinds of resources of Google Cloud that have IAM policies which this
-// service reads. A change of a policy takes minutes to hold
-// (https://cloud.google.com/iam/docs/access-change-propagation), and a binding's condition
-// is described by the reason.
+// service reads. A binding's condition is described by the reason.
 var Kinds = []access.ResourceKind{
 	{Segment: "projects", Name: regexp.MustCompile(`^` + access.ProjectExpression + `$`), Word: "project",
-		AppliedLater: true, ReasonShown: true},
-	{Segment: "folders", Name: number, Word: "folder", AppliedLater: true, ReasonShown: true},
-	{Segment: "organizations", Name: number, Word: "organization", AppliedLater: true, ReasonShown: true},
+		AppliedWithin: appliedWithin, ReasonShown: true, Console: console("home/dashboard?project="), Command: command("projects")},
+	{Segment: "folders", Name: number, Word: "folder", AppliedWithin: appliedWithin, ReasonShown: true,
+		Console: console("iam-admin/iam?folder="), Command: command("resource-manager folders")},
+	{Segment: "organizations", Name: number, Word: "organization", AppliedWithin: appliedWithin, ReasonShown: true,
+		Console: console("iam-admin/iam?organizationId="), Command: command("organizations")},
+}
+
+// A change of a policy takes about two minutes to hold, and seven or more at times
+// (https://cloud.google.com/iam/docs/access-change-propagation).
+const appliedWithin = 7 * time.Minute
+
+// console is the page of Google Cloud's console that an address with the resource's name at its
+// end opens.
+func console(page string) func(access.Resource) string {
+	return func(on access.Resource) string {
+		return "https://console.cloud.google.com/" + page + url.QueryEscape(on.Name())
+	}
+}
+
+// command lists what a policy has for one person, with the time at which it ends
+// (https://cloud.google.com/sdk/gcloud/reference/topic/filters). What people have through groups
+// is not in it. An address may have an apostrophe, which ends the quotes of a shell, and no
+// quotation mark, which would end those of the filter.
+func command(of string) func(access.Resource, access.Principal) string {
+	return func(on access.Resource, who access.Principal) string {
+		member := strings.ReplaceAll(string(who), "'", `'\''`)
+		return "gcloud " + of + " get-iam-policy " + on.Name() + " --flatten='bindings[].members'" +
+			` --filter='bindings.members="user:` + member + `"'` +
+			" --format='table(bindings.role, bindings.condition.title, bindings.condition.expression)'"
+	}
 }
 
 // Parse reads the path of a project, folder or organization.

@@ -3,7 +3,9 @@ package resourcename_test
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/resourcename"
 )
 
@@ -71,6 +73,35 @@ func TestIsParameterVersion(t *testing.T) {
 	} {
 		if got := resourcename.IsParameterVersion(path); got != want {
 			t.Errorf("%q: %v", path, got)
+		}
+	}
+}
+
+// TestWhereAndHowAccessIsSeen: an address of the console, and a command that a shell and gcloud
+// read as it is meant, for every kind.
+func TestWhereAndHowAccessIsSeen(t *testing.T) {
+	for path, want := range map[string][2]string{
+		"projects/acme-prod":       {"home/dashboard?project=acme-prod", "projects get-iam-policy acme-prod"},
+		"projects/example.com:old": {"home/dashboard?project=example.com%3Aold", "projects get-iam-policy example.com:old"},
+		"folders/12":               {"iam-admin/iam?folder=12", "resource-manager folders get-iam-policy 12"},
+		"organizations/3":          {"iam-admin/iam?organizationId=3", "organizations get-iam-policy 3"},
+	} {
+		on := access.Resource(path)
+		for _, k := range resourcename.Kinds {
+			if !k.Has(on) {
+				continue
+			}
+			if got := k.Console(on); got != "https://console.cloud.google.com/"+want[0] {
+				t.Errorf("%s: %s", path, got)
+			}
+			const rest = ` --flatten='bindings[].members' --filter='bindings.members="user:dan.o'\''brien$x@example.com"'` +
+				` --format='table(bindings.role, bindings.condition.title, bindings.condition.expression)'`
+			if got := k.Command(on, "dan.o'brien$x@example.com"); got != "gcloud "+want[1]+rest {
+				t.Errorf("%s: %s", path, got)
+			}
+			if k.AppliedWithin != 7*time.Minute {
+				t.Errorf("%s: %v", path, k.AppliedWithin)
+			}
 		}
 	}
 }

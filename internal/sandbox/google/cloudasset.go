@@ -17,6 +17,9 @@ var assetRoutes = func() []route {
 			route{method: "GET", template: scope + "/effectiveIamPolicies:batchGet", scopes: scopesWrite, serve: func(c *Cloud, k *call) (any, error) {
 				return c.effectivePolicies(k, c.node(kind+"/"+k.vars["id"]))
 			}},
+			route{method: "GET", template: scope + ":searchAllIamPolicies", scopes: scopesWrite, serve: func(c *Cloud, k *call) (any, error) {
+				return c.searchPolicies(k, c.node(kind+"/"+k.vars["id"]))
+			}},
 			route{method: "GET", template: scope + ":analyzeIamPolicy", scopes: scopesWrite, serve: func(c *Cloud, k *call) (any, error) {
 				return c.analyzeIamPolicy(k, c.node(kind+"/"+k.vars["id"]))
 			}},
@@ -69,6 +72,40 @@ func (c *Cloud) effectivePolicies(k *call, scope *node) (any, error) {
 		results = append(results, map[string]any{"fullResourceName": name, "policies": policies})
 	}
 	return map[string]any{"policyResults": results}, nil
+}
+
+// searchPolicies finds the bindings that name one address, on resources of one type: the query
+// policy:"ADDRESS", and no other. Each result has the bindings that match, and no others.
+// https://cloud.google.com/asset-inventory/docs/reference/rest/v1/TopLevel/searchAllIamPolicies
+func (c *Cloud) searchPolicies(k *call, scope *node) (any, error) {
+	q := k.URL.Query()
+	address, closed := strings.CutSuffix(strings.TrimPrefix(q.Get("query"), `policy:"`), `"`)
+	if !strings.HasPrefix(q.Get("query"), `policy:"`) || !closed || strings.Contains(address, `"`) {
+		return nil, invalid("Query is not supported here: %s.", q.Get("query"))
+	}
+	if p := "cloudasset.assets.searchAllIamPolicies"; scope == nil || !c.allowed(k.caller.member, p, scope.name, c.now(), nil) {
+		return nil, denied(p, strings.TrimSuffix("//"+resourceManager+k.URL.Path[3:], ":searchAllIamPolicies"), assetService)
+	}
+	results := []any{}
+	for _, n := range c.order {
+		if !n.listedWithin(scope) || !strings.HasPrefix(n.full(), "//"+resourceManager+"/projects/") {
+			continue
+		}
+		var match []Binding
+		for _, b := range n.inventory.Bindings {
+			if slices.ContainsFunc(b.Members, func(m string) bool {
+				_, named, _ := strings.Cut(m, ":")
+				return strings.EqualFold(named, address)
+			}) {
+				match = append(match, b)
+			}
+		}
+		if len(match) > 0 {
+			results = append(results, map[string]any{"resource": n.full(), "assetType": resourceManager + "/Project",
+				"policy": map[string]any{"bindings": match}})
+		}
+	}
+	return map[string]any{"results": results}, nil
 }
 
 // analysis is a query of Policy Analyzer.

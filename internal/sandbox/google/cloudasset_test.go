@@ -81,6 +81,31 @@ func TestEffectivePoliciesOfManyResources(t *testing.T) {
 	refused(t, err, 403, "Permission 'cloudasset.assets.searchAllIamPolicies' denied")
 }
 
+// A search returns the bindings that name an address, and no others.
+func TestSearchFindsBindingsByAddress(t *testing.T) {
+	f := newFixture(t)
+	s := assets(t, f)
+	search := func(query string) (*cloudasset.SearchAllIamPoliciesResponse, error) {
+		return s.V1.SearchAllIamPolicies(f.OrganizationID()).AssetTypes("cloudresourcemanager.googleapis.com/Project").Query(query).Do()
+	}
+	answer, err := search(`policy:"alice@example.com"`)
+	if err != nil || len(answer.Results) == 0 {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	for _, r := range answer.Results {
+		for _, b := range r.Policy.Bindings {
+			if !slices.Contains(b.Members, "user:alice@example.com") {
+				t.Errorf("%s: %v", r.Resource, b.Members)
+			}
+		}
+	}
+	_, err = search("roles/owner")
+	refused(t, err, 400, "not supported")
+	f.Faults().RevokePermission("cloudasset.assets.searchAllIamPolicies")
+	_, err = search(`policy:"alice@example.com"`)
+	refused(t, err, 403, "Permission 'cloudasset.assets.searchAllIamPolicies' denied")
+}
+
 func TestInventoryCanBeStale(t *testing.T) {
 	f := newFixture(t)
 	f.Faults().FreezeInventory(true)

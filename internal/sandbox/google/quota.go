@@ -82,6 +82,8 @@ func Documented() []Quota {
 		// Security Command Center have 20 analyses a day.
 		perMinute(assetService, "batchGetEffectiveIamPoliciesQpmPerProject", "batch_get_effective_iam_policies_requests",
 			"BatchGetEffectiveIamPolicies Requests", 100, each("GET /v1/", "/effectiveIamPolicies:batchGet")...),
+		perMinute(assetService, "SearchAllIamPoliciesPerMinutePerProject", "search_all_iam_policies_requests", "SearchAllIamPolicies requests", 400,
+			each("GET /v1/", ":searchAllIamPolicies")...),
 		analyses, analysesADay,
 		// https://developers.google.com/workspace/admin/directory/v1/limits: by user,
 		// of which the service is one.

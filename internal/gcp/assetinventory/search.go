@@ -1,0 +1,80 @@
+package assetinventory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"google.golang.org/api/cloudasset/v1"
+
+	"jitaccess/internal/access"
+	"jitaccess/internal/eligibility"
+	"jitaccess/internal/gcp"
+	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/gcp/standing"
+)
+
+// maxFound is how many projects one search returns at most, which is Google's limit of a page.
+const maxFound = 500
+
+// Named searches the policies of all projects in the scope for a person's address, in one
+// call; what was found in the last 30 seconds is not searched for again. Errors are
+// *access.Error. https://cloud.google.com/asset-inventory/docs/searching-iam-policies
+func (k *Catalog) Named(ctx context.Context, p access.Principal) (access.Named, error) {
+	found, _, err := standing.Recall(ctx, k.searches, string(p), access.StandingQuery{}, service, k.c.Now)
+	return found, err
+}
+
+func (k *Catalog) search(ctx context.Context, person string) (access.Named, error) {
+	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.SearchAllIamPoliciesResponse, error) {
+		return k.assets.V1.SearchAllIamPolicies(string(k.c.Scope)).AssetTypes("cloudresourcemanager.googleapis.com/Project").
+			Query(`policy:"` + person + `"`).PageSize(maxFound).Context(ctx).Do()
+	})
+	if err != nil {
+		return access.Named{}, gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.searchAllIamPolicies",
+			Resource: string(k.c.Scope), Account: k.c.Platform.ServiceAccount})
+	}
+	if answer == nil {
+		return access.Named{}, gcp.Nonsense(service, "the answer is empty")
+	}
+	found := access.Named{Part: answer.NextPageToken != ""}
+	for _, r := range answer.Results {
+		if r == nil || r.Policy == nil {
+			continue
+		}
+		node, err := resourcename.Parse(strings.TrimPrefix(r.Resource, access.FullNamePrefix))
+		if _, isProject := node.ProjectID(); err != nil || !isProject {
+			continue
+		}
+		p := iampolicy.New(bindings(r.Policy))
+		activations, _ := p.Activations(node) // what cannot be read is said where the project is shown
+		for _, a := range activations {
+			if string(a.Principal) == person {
+				found.Activations = append(found.Activations, a)
+			}
+		}
+		rows, _ := p.Eligible(node, node, true)
+		for _, row := range rows {
+			if row.Kind != eligibility.None && row.Kind != eligibility.Reviewer && slices.Contains(row.Members, "user:"+person) {
+				found.Eligible = append(found.Eligible, row.ID)
+			}
+		}
+	}
+	slices.SortFunc(found.Eligible, access.CompareEntitlementIDs)
+	found.Eligible = slices.Compact(found.Eligible)
+	return found, nil
+}
+
+// namedBytes is about what is kept of a search, in bytes.
+func namedBytes(n access.Named) (size int) {
+	const each = 200 // beside their texts
+	for _, id := range n.Eligible {
+		size += each + len(id.String())
+	}
+	for _, a := range n.Activations {
+		size += each + len(a.Entitlement.String()) + len(a.Justification)
+	}
+	return cmp.Or(size, each)
+}
