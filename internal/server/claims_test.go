@@ -109,7 +109,7 @@ func TestNothingIsStatedFromAnAddress(t *testing.T) {
 						t.Errorf("%s?%s=%s says %q", path, name, value, claim)
 					}
 				}
-				if path != "/" && quoted != page && len(value) > 10 && !strings.Contains(page, `value="`+html.EscapeString(value)) {
+				if path != "/" && quoted != page && len(value) > 10 && strings.Count(page, value) > strings.Count(blank, value) && !strings.Contains(page, `value="`+html.EscapeString(value)) {
 					t.Errorf("%s?%s=%s repeats it", path, name, value)
 				}
 			}

@@ -296,7 +296,7 @@ func TestWhatIsSignedBySomebodyElseIsMarked(t *testing.T) {
 	}
 	// Of the two that lists have, one is marked in each form of them.
 	for path, marks := range map[string][2]string{
-		"/requests":     {"Signed with another key", "mpa-"},
+		"/requests":     {`<span class="pill bad">Signed with another key`, "mpa-"},
 		"/history.json": {`"attestation":"unattested"`, `"attestation":"signed"`},
 		"/history.csv":  {",unattested\n", ",signed\n"},
 	} {
@@ -324,11 +324,11 @@ func TestRowsByHandAreMarkedOnTheStartPage(t *testing.T) {
 	w.Broker = w.World.Broker()
 	for who, path := range map[access.Principal]string{ana: "/", ben: "/", eve: "/history"} {
 		code, page := readPage(h, who, path)
-		if code != 200 || strings.Count(page, "Not as it was recorded") != 1 || !strings.Contains(page, some) || !strings.Contains(page, other) {
+		if code != 200 || strings.Count(page, `<span class="pill bad">Not as it was recorded`) != 1 || !strings.Contains(page, some) || !strings.Contains(page, other) {
 			t.Errorf("%s of %s: %d %s", path, who, code, page)
 		}
 	}
-	if code, page := readPage(h, ben, "/reviews"); code != 200 || strings.Count(page, "Not as it was recorded") != 1 {
+	if code, page := readPage(h, ben, "/reviews"); code != 200 || strings.Count(page, `<span class="pill bad">Not as it was recorded`) != 1 {
 		t.Errorf("%d %s", code, page)
 	}
 }

@@ -35,8 +35,12 @@ func (m *Moment) Short() template.HTML {
 	if m == nil {
 		return ""
 	}
-	return template.HTML(fmt.Sprintf(`<time class="clock" datetime="%s">%s</time> <span class="relative">(%s)</span>`,
-		m.ISO, template.HTMLEscapeString(m.Clock), template.HTMLEscapeString(m.Relative)))
+	return m.OfDay() + template.HTML(fmt.Sprintf(` <span class="relative">(%s)</span>`, template.HTMLEscapeString(m.Relative)))
+}
+
+// OfDay is as Short, of an instant that is minutes away.
+func (m *Moment) OfDay() template.HTML {
+	return template.HTML(fmt.Sprintf(`<time class="clock" datetime="%s">%s</time>`, m.ISO, template.HTMLEscapeString(m.Clock)))
 }
 
 // moment is nil for the zero time.

@@ -65,7 +65,7 @@ func (s *server) worksBy(r *http.Request, on access.Resource, begin time.Time) t
 		return ""
 	}
 	l := s.languageOf(r)
-	return l.HTML("works-by", "by", s.moment(r, by).Short(), "provider", s.providerOf(on))
+	return l.HTML("works-by", "by", s.moment(r, by).OfDay(), "provider", s.providerOf(on))
 }
 
 // tellsPeople is whether a channel reaches people. That there is one is not enough: it
