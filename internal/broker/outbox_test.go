@@ -301,3 +301,153 @@ func TestWhatWasGivenUpKeepsNobodyFromDeciding(t *testing.T) {
 		t.Errorf("%v, %q", err, state(t, store, asked.Ref))
 	}
 }
+
+// later are who is told what by the sweep in five minutes.
+func later(t *testing.T, w *world) string {
+	t.Helper()
+	w.Undelivered, w.Told = nil, nil
+	w.Clock = w.Clock.Add(5 * time.Minute)
+	swept(t, w.Broker())
+	told := ""
+	for _, n := range w.Told {
+		told += fmt.Sprint(n.Kind, " to ", n.To, " left ", n.Left, "; ")
+	}
+	return told
+}
+
+// What could not be told is not told any more when it is not true any more, but to programs, which
+// hear what happened and when.
+func TestWhatIsNotTrueAnyMoreIsNotTold(t *testing.T) {
+	type step func(*world, *broker.Broker, access.Request) error
+	down := func(channels ...string) (failed access.Receipts) {
+		for _, c := range channels {
+			failed = append(failed, access.Receipt{Channel: c, Err: errors.New("down")})
+		}
+		failed[0].To = ben
+		return failed
+	}
+	withdraw := func(_ *world, b *broker.Broker, r access.Request) error {
+		_, _, err := b.Withdraw(t.Context(), caller(ana), r.ID, "")
+		return err
+	}
+	grant := func(_ *world, b *broker.Broker, r access.Request) error {
+		_, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: r.ID, Verdict: access.Approve})
+		return err
+	}
+	end := func(_ *world, b *broker.Broker, r access.Request) error {
+		_, err := b.End(t.Context(), caller(ana), r.Resource, r.ID, "")
+		return err
+	}
+	people := access.Channel{Name: "chat", Everything: true, People: true}
+	for name, test := range map[string]struct {
+		also []access.Channel
+		// first is what nobody can be told of by down, where it is not the asking; then what is done
+		// while everybody can.
+		first step
+		down  access.Receipts
+		then  step
+		want  string
+	}{
+		"a review of what was withdrawn": {nil, nil, down("mail"), withdraw, ""},
+		"the same, of which a program did not hear": {[]access.Channel{hook}, nil, down("mail", "webhook"), withdraw,
+			"review to [ben@example.com cho@example.com] left [{webhook }]; "},
+		"the same, of which a chat did not hear": {[]access.Channel{people}, nil, down("mail", "chat"), withdraw, ""},
+		"a review of what was approved":          {nil, nil, down("mail"), grant, ""},
+		"a review of what still waits":           {nil, nil, down("mail"), nil, "review to [ben@example.com cho@example.com] left [{mail ben@example.com}]; "},
+		"an approval of what was ended":          {nil, grant, down("mail"), end, ""},
+		"an approval of what stands":             {nil, grant, down("mail"), nil, "approved to [ana@example.com] left [{mail ben@example.com}]; "},
+		"that it was withdrawn":                  {nil, withdraw, down("mail"), nil, "withdrawn to [ben@example.com cho@example.com] left [{mail ben@example.com}]; "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := withLedger(t)
+			w.Origin, w.Also = "https://jit.example.com", test.also
+			b := w.Broker()
+			if test.first == nil {
+				w.Undelivered = test.down
+			}
+			asked := mustAsk(t, b, ask())
+			if test.first != nil {
+				w.Undelivered = test.down
+				if err := test.first(w, b, asked.Request); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.Undelivered = nil
+			if test.then != nil {
+				if err := test.then(w, b, asked.Request); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if told := later(t, w); told != test.want {
+				t.Errorf("told %q, want %q", told, test.want)
+			}
+		})
+	}
+}
+
+// Who has decided is not asked any more, and the others are asked with what was decided since.
+func TestAReviewThatIsToldLateIsOfTheRequestAsItIs(t *testing.T) {
+	w, _ := withLedger(t)
+	w.Origin = "https://jit.example.com"
+	twoOfTwo(w)
+	b := w.Broker()
+	w.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("down")}, {To: cho, Channel: "mail", Err: errors.New("down")}}
+	asked := mustAsk(t, b, ask())
+	w.Undelivered = nil
+	if _, err := approve(t, b, ben, asked.Ref); err != nil {
+		t.Fatal(err)
+	}
+	if told := later(t, w); told != "review to [cho@example.com] left [{mail cho@example.com}]; " {
+		t.Fatalf("told %q", told)
+	}
+	if by := w.Told[0].Request.ApprovedBy(); len(by) != 1 || by[0] != ben {
+		t.Errorf("approved by %v", by)
+	}
+}
+
+// That access ends is not told where it was extended since.
+func TestTheEndIsNotToldOfWhatGoesOn(t *testing.T) {
+	w, _ := withLedger(t)
+	w.Origin = "https://jit.example.com"
+	b := w.Broker()
+	first := granted(t, w, b, access.Self)
+	w.Clock = first.Window.End.Add(-9 * time.Minute)
+	w.Undelivered = access.Receipts{{To: ana, Channel: "mail", Err: errors.New("down")}}
+	swept(t, b)
+	w.Undelivered = nil
+	mustAsk(t, b, more(t, w, first.ID, access.Self))
+	if told := later(t, w); told != "" {
+		t.Errorf("told %q", told)
+	}
+}
+
+// A broken glass that is told late changes nothing of what was told since.
+func TestAGlassThatIsToldLateChangesNoMessage(t *testing.T) {
+	w, _, b := withGlass(t)
+	w.Also = []access.Channel{chat}
+	asked := mustAsk(t, b, emergency())
+	n := w.Told[0]
+	if n.Kind != access.NoticeGlass {
+		t.Fatal(n.Kind)
+	}
+	for _, reviewed := range []bool{false, true} {
+		if reviewed {
+			w.Clock = w.Clock.Add(time.Minute)
+			if _, _, err := b.ReviewGlass(t.Context(), caller(eve), asked.Request.ID, "seen", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.ID, n.Earlier, n.Later = fmt.Sprint("late ", reviewed), nil, true
+		r, err := w.Ledger.Open(t.Context(), asked.Request.ID)
+		if err == nil {
+			_, err = w.Ledger.Commit(t.Context(), access.Event{Action: access.NoticeGivenUp, At: w.Clock, Request: r}, []access.Notice{n})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Told = nil
+		if swept(t, b); len(w.Told) != 1 || w.Told[0].Kind != access.NoticeGlass || (len(w.Told[0].Earlier) == 0) != reviewed {
+			t.Errorf("reviewed %t: told %d times", reviewed, len(w.Told))
+		}
+	}
+}
