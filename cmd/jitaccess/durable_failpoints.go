@@ -80,9 +80,9 @@ func (h steppingHome) Put(ctx context.Context, w ledger.Write) error {
 	return h.Home.Put(ctx, w)
 }
 
-func (h steppingHome) Lease(ctx context.Context, id, from, to string) (bool, error) {
+func (h steppingHome) Lease(ctx context.Context, was ledger.Kept, to string) (bool, error) {
 	step("outbox: lease")
-	return h.Home.Lease(ctx, id, from, to)
+	return h.Home.Lease(ctx, was, to)
 }
 
 func (h steppingHome) Drop(ctx context.Context, id, lease string) error {
@@ -90,9 +90,9 @@ func (h steppingHome) Drop(ctx context.Context, id, lease string) error {
 	return h.Home.Drop(ctx, id, lease)
 }
 
-func (h steppingHome) Delay(ctx context.Context, id, lease string, due time.Time, notice []byte) error {
+func (h steppingHome) Delay(ctx context.Context, k ledger.Kept, due time.Time) error {
 	step("outbox: delay")
-	return h.Home.Delay(ctx, id, lease, due, notice)
+	return h.Home.Delay(ctx, k, due)
 }
 
 func (h steppingHome) EndSession(ctx context.Context, id string, until, now time.Time) error {

@@ -573,7 +573,7 @@ func (l *ledgerCommand) outbox(ctx context.Context) (int, error) {
 		case l.drop:
 			what, err = "dropped", errors.Join(err, l.home.Drop(ctx, m.ID, ""))
 		case l.again:
-			what, err = "tried again", errors.Join(err, l.home.Delay(ctx, m.ID, "", wallClock.now(), nil))
+			what, err = "tried again", errors.Join(err, l.home.Delay(ctx, ledger.Kept{ID: m.ID}, wallClock.now()))
 		}
 		why := "it can be read now"
 		if m.Err != nil {

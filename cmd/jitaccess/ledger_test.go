@@ -270,7 +270,7 @@ func TestMessagesThatWerePutAsideAreListedTriedAgainAndDropped(t *testing.T) {
 		}
 	}
 	expect(exitOK, "0 messages", 0)
-	if _, err := db.Exec("INSERT INTO outbox VALUES ('n1', ?, '{', 1, 0, 3, ''), ('n2', 'mpa-1', '{}', 2, 0, 0, '')", "mpa-\x1b[2J"); err != nil {
+	if _, err := db.Exec("INSERT INTO outbox VALUES ('n1', ?, '{', 1, 0, 3, '', '', ''), ('n2', 'mpa-1', '{}', 2, 0, 0, '', '', '')", "mpa-\x1b[2J"); err != nil {
 		t.Fatal(err)
 	}
 	expect(exitFailure, "n1: put aside: a message of request mpa-[U+001B][2J, of 1970-01-01T00:00:00Z: unexpected end of JSON input\n", 0)

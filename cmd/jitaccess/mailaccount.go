@@ -90,6 +90,9 @@ func (a mailAccount) addMailbox(s *accountSettings) {
 		text = fmt.Sprintf("at %s: %d new mails, %d of them say that one of ours came back", last.At.UTC().Format(time.RFC3339), last.Mails,
 			last.Returned)
 	}
+	if last.Left > 0 {
+		text += fmt.Sprintf("; up to %d more wait for the next look", last.Left)
+	}
 	if f, ok := errors.AsType[*mailbox.Fault](last.Err); ok {
 		text += "; it broke off: " + f.What() + ". " + f.Meaning + " " + f.Remedy
 	} else if last.Err != nil {

@@ -286,6 +286,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if byPage != nil {
 		ports.Managed = byPage
 	}
+	if c.Mail.AddressMapping != nil {
+		ports.Mailed = c.Mail.AddressMapping.Address
+	}
 	if signsHere(c) {
 		ports.Signatures = memory.ledger
 		if ports.Nonces, err = passkey.NewNonces(k.now, rand.Reader, memory.secrets...); err != nil {

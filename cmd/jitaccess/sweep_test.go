@@ -178,7 +178,7 @@ func TestHealthSaysWhatIsOverdue(t *testing.T) {
 	if _, err := db.Exec("UPDATE outbox SET notice = 'spoilt', lease = ''"); err != nil {
 		t.Fatal(err)
 	}
-	if taken, err := sweeper.ledger.Take(t.Context(), now, time.Minute, 1, false); len(taken) > 0 || err != nil {
+	for taken, err := range sweeper.ledger.Take(t.Context(), now, time.Minute, 1, false) {
 		t.Fatal(taken, err)
 	}
 	checks := map[string]error{}

@@ -37,6 +37,9 @@ const (
 	// MailBounced is what a mail says, which anybody may have written: that one about the request
 	// came back. Nothing of the request changes by it but that it is known.
 	MailBounced Action = "mail bounced"
+	// NoticeGivenUp is that somebody could not be told, for as long as it is tried. As with what a
+	// mail says, nothing of the request changes by it.
+	NoticeGivenUp Action = "notice given up"
 
 	// These are of a passkey, and of no request: Event.Passkey says which, Event.Request has
 	// whose it is, and nothing else.
@@ -71,6 +74,9 @@ func (a Action) IsIntent() bool {
 	return slices.Contains([]Action{RequestMade, ReviewersAdded, SelfApproved, RequestApproved, RequestDenied, EndAsked,
 		RequestWithdrawn, GlassBroken, GlassReviewed, Reminded, Escalated, GrantTakenIn}, a)
 }
+
+// IsRemark is whether it only adds to what is known of a request, and changes nothing of it.
+func (a Action) IsRemark() bool { return a == MailBounced || a == NoticeGivenUp }
 
 // Event is one line of the journal and one entry of a ledger.
 type Event struct {

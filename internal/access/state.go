@@ -137,8 +137,10 @@ func (r Request) Apply(e Event) (Request, error) {
 	if e.Action == ActionRefused || e.Action == NoticeFailed {
 		return r, nil
 	}
-	if e.Action == MailBounced && r.State != Unmade && r.ID == e.Request.ID {
-		r.Bounced = append(slices.Clone(r.Bounced), e.Bounce.To)
+	if e.Action.IsRemark() && r.State != Unmade && r.ID == e.Request.ID {
+		if e.Action == MailBounced {
+			r.Bounced = append(slices.Clone(r.Bounced), e.Bounce.To)
+		}
 		r.Version++
 		return r, nil
 	}

@@ -4,13 +4,15 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"jitaccess/internal/access"
 )
 
 // Bounced takes in that a mail says that one of ours about the request with the id came back.
 // The mail is no evidence: whoever has seen ours can have written it. So it is journalled,
-// remembered, and told to the requester and the admins, of each address once (Request.Bounces);
+// remembered, and told to the requester and the admins, of each of those once who may have been told of
+// the request, and of all others once, as somebody (Request.Bounces), until bounceTime after it is over;
 // nobody is asked, told of the request or let decide by it, and nothing waits for it.
 //
 // known is whether the request is known here; of others nothing is done. The error says that it
@@ -23,7 +25,8 @@ func (b *Broker) Bounced(ctx context.Context, id string, came access.Bounce) (kn
 	var r access.Request
 	if b.forgets {
 		news := false
-		if r, known, news = b.told.bounced(id, came); !news {
+		whose := func(r access.Request) access.Bounce { came.To = b.whoseMail(r, came.To); return came }
+		if r, known, news = b.told.bounced(id, whose); !news {
 			return known, nil
 		}
 	} else {
@@ -31,7 +34,7 @@ func (b *Broker) Bounced(ctx context.Context, id string, came access.Bounce) (kn
 		if slices.Contains(spoiled, codeOf(err)) {
 			return false, nil
 		}
-		if err != nil || !r.Bounces(came) {
+		if came.To = b.whoseMail(r, came.To); err != nil || !r.Bounces(came) || b.c.Now().After(lastOf(r).Add(bounceTime)) {
 			return err == nil, err
 		}
 	}
@@ -58,6 +61,47 @@ func (b *Broker) Bounced(ctx context.Context, id string, came access.Bounce) (kn
 		b.tell(ctx, system, n) // what fails is in the journal
 	}
 	return true, err
+}
+
+// bounceTime is how long after a request is over it is told that mail about it came back. Mail servers
+// try for some days (RFC 5321, 4.5.4.1).
+const bounceTime = 7 * 24 * time.Hour
+
+// lastOf is until when a request can be decided, or gives access.
+func lastOf(r access.Request) time.Time {
+	last := r.Created
+	for _, t := range []time.Time{r.Expires, r.Fixed.End, r.Window.End} {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
+}
+
+// whoseMail is who gets mail of a request at an address; empty for an address at which nobody does
+// as far as it is known, which whoever made the bounce up may have chosen.
+func (b *Broker) whoseMail(r access.Request, to access.Principal) access.Principal {
+	all := append([]access.Principal{r.Principal}, r.Reviewers...)
+	for _, d := range r.Decisions {
+		all = append(all, d.By)
+	}
+	named := slices.Concat(b.c.Admins, b.c.Auditors, r.Terms.Glass.ReviewBy)
+	for _, e := range r.Terms.Escalations {
+		named = append(named, e.To...)
+	}
+	spelled, _ := spelledOut(named)
+	for _, p := range addresses(append(all, spelled...)) {
+		if p == to {
+			return p
+		}
+		if b.c.Mailed != nil {
+			mailed, err := b.c.Mailed(p)
+			if at, bad := access.ParsePrincipal(mailed); err == nil && bad == nil && at == to {
+				return p
+			}
+		}
+	}
+	return ""
 }
 
 // told are the requests of which this instance has told people lately, where nothing else
@@ -91,10 +135,13 @@ func (t *told) add(r access.Request) {
 
 // bounced is the request that somebody was told of, and whether the bounce is news of it; then
 // it is none any more.
-func (t *told) bounced(id string, came access.Bounce) (r access.Request, known, news bool) {
+func (t *told) bounced(id string, whose func(access.Request) access.Bounce) (r access.Request, known, news bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r, known = t.requests[id]; known && r.Bounces(came) {
+	if r, known = t.requests[id]; !known {
+		return r, known, false
+	}
+	if came := whose(r); r.Bounces(came) {
 		after := r
 		after.Bounced = append(slices.Clone(r.Bounced), came.To)
 		t.requests[id], news = after, true

@@ -57,7 +57,7 @@ func TestABounceChangesNothingOfTheRequest(t *testing.T) {
 	}
 	r, err := store.Open(t.Context(), asked.Ref)
 	if err != nil || r.FullDigest() != before.FullDigest() || r.State != before.State || r.DueAt() != before.DueAt() ||
-		fmt.Sprint(r.Reviewers) != fmt.Sprint(before.Reviewers) || len(r.Bounced) != access.MaxBounced {
+		fmt.Sprint(r.Reviewers) != fmt.Sprint(before.Reviewers) || len(r.Bounced) != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if decided, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: asked.Ref, Verdict: access.Approve}); err != nil ||
@@ -112,5 +112,45 @@ func TestABounceWithoutMemory(t *testing.T) {
 	if len(w.Told) != 1 || w.Told[0].Kind != access.NoticeBounced || fmt.Sprint(w.Told[0].To, w.Told[0].CC) != "[ana@example.com] [dora@example.com]" ||
 		w.Actions() != "mail bounced" {
 		t.Errorf("told %+v, journal %q", w.Told, w.Actions())
+	}
+}
+
+// What is made up of addresses at which nobody is told is one thing, and hides nothing of those
+// who are; whose mail goes elsewhere is known all the same.
+func TestMadeUpBouncesHideNoOther(t *testing.T) {
+	w, store, asked := waiting(t, nil)
+	w.Admins = []string{"user:dora@example.com"}
+	w.Mailed = func(p access.Principal) (string, error) { return "mail." + string(p), nil }
+	b := w.Broker()
+	for i := range access.MaxBounced + 5 {
+		if known, err := b.Bounced(t.Context(), asked.Ref, noMailbox(access.Principal(fmt.Sprintf("p%d@evil.example", i)))); !known || err != nil {
+			t.Fatal(known, err)
+		}
+	}
+	for _, to := range []access.Principal{ben, "mail.cho@example.com", "dora@example.com"} {
+		if known, err := b.Bounced(t.Context(), asked.Ref, noMailbox(to)); !known || err != nil {
+			t.Fatal(known, err)
+		}
+	}
+	r, err := store.Open(t.Context(), asked.Ref)
+	if err != nil || fmt.Sprint(r.Bounced) != "[ ben@example.com cho@example.com dora@example.com]" {
+		t.Errorf("%q, %v", r.Bounced, err)
+	}
+	if after(t, w, time.Second); len(w.Told) != 4 {
+		t.Errorf("told %d times", len(w.Told))
+	}
+}
+
+// A request that was over for a week is not told of any more.
+func TestABounceOfWhatIsLongOverIsNotTold(t *testing.T) {
+	for later, want := range map[time.Duration]int{8 * 24 * time.Hour: 0, 6 * 24 * time.Hour: 1} {
+		w, store, asked := waiting(t, nil)
+		w.Clock = w.Clock.Add(later)
+		if known, err := w.Broker().Bounced(t.Context(), asked.Ref, noMailbox(ben)); !known || err != nil {
+			t.Fatal(known, err)
+		}
+		if r, err := store.Open(t.Context(), asked.Ref); err != nil || len(r.Bounced) != want {
+			t.Errorf("after %v: %v, %v", later, r.Bounced, err)
+		}
 	}
 }

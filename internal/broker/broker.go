@@ -35,6 +35,9 @@ type Config struct {
 	// Origin is the scheme and host of links in what is told without anybody asking; may
 	// be empty, and then there are none.
 	Origin string
+	// Mailed is where somebody's mail goes, by which whose mail came back is known; nil is to
+	// their address.
+	Mailed func(access.Principal) (string, error)
 	// Signatures and Nonces are nil where nobody can sign; nor can anybody without Origin.
 	Signatures Signatures
 	Nonces     *passkey.Nonces

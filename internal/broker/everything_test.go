@@ -257,6 +257,18 @@ func TestASweepTellsOfOneRequestInItsOrder(t *testing.T) {
 	}
 	w.Undelivered, w.Told = nil, nil
 	w.Clock = w.Clock.Add(2 * time.Minute)
+	second := make(chan struct{})
+	w.Telling = func(_ context.Context, n access.Notice) {
+		if n.Kind != access.NoticeReview {
+			close(second)
+			return
+		}
+		select {
+		case <-second:
+			t.Error("what came second did not wait")
+		case <-time.After(time.Second): // as long as it would take
+		}
+	}
 	swept(t, b)
 	if len(w.Told) != 2 || w.Told[0].Kind != access.NoticeReview || w.Told[1].Kind != access.NoticeWithdrawn {
 		t.Errorf("told %+v", w.Told)

@@ -168,7 +168,7 @@ func TestCallbacksKeepNobodysMailBack(t *testing.T) {
 		w.Clock = w.Clock.Add(2 * time.Minute)
 		swept(t, b)
 	}
-	if left, err := w.Ledger.(broker.Memory).Take(t.Context(), w.Clock.Add(48*time.Hour), 0, 200, true); err != nil || len(left) != 0 {
+	if left, err := taken(w.Ledger.(broker.Memory).Take(t.Context(), w.Clock.Add(48*time.Hour), 0, 200, true)); err != nil || len(left) != 0 {
 		t.Errorf("%d callbacks are left, %v", len(left), err)
 	}
 }

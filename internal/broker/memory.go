@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"jitaccess/internal/access"
@@ -52,16 +53,17 @@ type Memory interface {
 	// at what has changed, by which nothing is decided.
 	Versions(ctx context.Context, ids []string) (map[string]int, error)
 
-	// Take leases messages that are due by a time, the oldest first, at most max: those that
+	// Take leases messages that are due by a time, the oldest first, at most max, each when it is
+	// asked for: those that
 	// are besides people's mail (access.Besides), or the others; nobody
-	// else is given them for lease. What Commit keeps is leased from the start to whoever
+	// else is given them for lease. An error is the last that comes. What Commit keeps is leased from the start to whoever
 	// committed it, with the notice's ID as the Lease, so that the action itself sends it.
 	//
 	// A lease ends by the taker's own clock: when it has seen it unchanged for lease. So
 	// it rests on no two clocks agreeing, and what a process that died held is sent by one
 	// that has lived for that long. After an hour anybody may take it, by the time that the
 	// lease says: where sweeps are jobs, none lives for long.
-	Take(ctx context.Context, by time.Time, lease time.Duration, max int, besides bool) ([]access.Message, error)
+	Take(ctx context.Context, by time.Time, lease time.Duration, max int, besides bool) iter.Seq2[access.Message, error]
 
 	// Sent forgets a message. Unsent keeps it for another attempt, from a time on. Where
 	// the lease has gone to somebody else, they do nothing.

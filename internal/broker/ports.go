@@ -175,8 +175,15 @@ type Notifier interface {
 
 	// Notify tells within ctx, through every channel, and returns what became of it for
 	// each of those to whom it went; a channel that does not tell of such a notice has
-	// no receipt. It never works on after it has returned.
+	// no receipt. It never works on after it has returned. A channel that wants no more for a
+	// while says so in the error (Resting); it is told again after that.
 	Notify(ctx context.Context, n access.Notice) access.Receipts
+}
+
+// Resting is the error of a channel that wants no more until then.
+type Resting interface {
+	error
+	RestsUntil() time.Time
 }
 
 // Directory answers who is in which groups.

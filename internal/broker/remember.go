@@ -81,7 +81,8 @@ func givenUp(m access.Message, failed access.Receipts, now time.Time) bool {
 
 // settle takes a message out of the outbox that everybody was told, and leaves one there
 // for later that somebody was not, who may get it twice then, with the same Message-ID.
-// After a day it is given up, a callback after an hour; that it failed stands in the journal.
+// After a day it is given up, a callback after an hour; that it failed stands in the journal, and that
+// it was given up with the request.
 func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Receipts) []*access.Error {
 	if b.memory() == nil || m.ID == "" {
 		return nil
@@ -92,10 +93,35 @@ func (b *Broker) settle(ctx context.Context, m access.Message, failed access.Rec
 			return struct{}{}, b.memory().Sent(ctx, m)
 		}
 		m.Notice.Left = failed.Targets()
-		return struct{}{}, b.memory().Unsent(ctx, m, now.Add(min(firstRetry<<max(0, min(m.Attempts, 10)), lastRetry)))
+		return struct{}{}, b.memory().Unsent(ctx, m, again(failed, now, min(firstRetry<<max(0, min(m.Attempts, 10)), lastRetry)))
 	})
 	if err != nil && !outOfReach(err) { // out of reach nothing was kept, or it is told once more
 		return []*access.Error{{Kind: access.Unavailable, Code: access.CodeOutcomeUnrecorded, Err: err}}
 	}
 	return nil
+}
+
+// again is when somebody is told again whom it was tried to tell now: after a pause, or when the
+// first of the channels has rested as long as it asked for, an hour at most.
+func again(failed access.Receipts, now time.Time, pause time.Duration) time.Time {
+	first := now.Add(lastRetry)
+	for _, each := range failed {
+		at := now.Add(pause)
+		if until := restsUntil(each); until.After(at) {
+			at = until
+		}
+		if at.Before(first) {
+			first = at
+		}
+	}
+	return first
+}
+
+// restsUntil is until when a channel that could not tell somebody wants no more; zero where it
+// does not say.
+func restsUntil(failed access.Receipt) time.Time {
+	if resting, ok := errors.AsType[Resting](failed.Err); ok {
+		return resting.RestsUntil()
+	}
+	return time.Time{}
 }

@@ -80,36 +80,89 @@ func escalatedTo(r access.Request) []access.Principal {
 	return all
 }
 
-// stale is whether a notice from the outbox has nothing to say any more: a reminder of what
-// was decided since, or is over; and what is not of a request as it is remembered. Whoever
-// may write the database tells nobody in our name what was never asked.
-func (b *Broker) stale(ctx context.Context, n access.Notice) (bool, error) {
+// still is what of a notice from the outbox is to be told now: of a request that waits, as it is
+// now and to those who have not decided. any is false where nothing is: it is not true any more
+// (holds), or not of a request as it is remembered. Whoever
+// may write the database tells nobody in our name what was never asked. Programs that hear of
+// everything hear all the same what happened, with when.
+func (b *Broker) still(ctx context.Context, n access.Notice) (told access.Notice, any bool, err error) {
 	switch {
 	case n.Kind.OfPasskey():
-		return b.staleKey(ctx, n)
+		stale, err := b.staleKey(ctx, n)
+		return n, !stale, err
 	case n.Kind.OfApplication():
-		return b.staleChange(ctx, n)
+		stale, err := b.staleChange(ctx, n)
+		return n, !stale, err
 	}
 	r, err := b.open(ctx, n.Request.ID)
 	if slices.Contains(spoiled, codeOf(err)) {
-		return true, nil
+		return n, false, nil
 	}
 	if err != nil || !sameAsked(n.Request, r) {
-		return err == nil, err
+		return n, false, err
 	}
-	if n.Kind == access.NoticeChanged { // of what came after it, there is another
-		return r.StateAt(b.c.Now()) != n.Request.State || r.Asking.Callback != n.Request.Asking.Callback ||
-			r.Asking.Application != n.Request.Asking.Application, nil
+	holds, err := b.holds(ctx, n, r)
+	if err != nil {
+		return n, false, err
 	}
-	waits := access.Pending
+	waits := slices.Contains([]access.NoticeKind{access.NoticeReview, access.NoticeReminder}, n.Kind)
+	if holds && waits {
+		n = b.stillAsked(n, r)
+		holds = len(n.To) > 0
+	}
+	switch {
+	case !holds && n.Kind != access.NoticeChanged:
+		n.Left = b.programs(n)
+		holds = len(n.Left) > 0
+	case r.Review.At.After(n.At), n.Kind == access.NoticeGlass && !slices.Contains(granting, r.StateAt(b.c.Now())):
+		n.Earlier = access.Receipts{} // what came after it stays
+	}
+	return n, holds, nil
+}
+
+// holds is whether what a notice says of a request is true now.
+func (b *Broker) holds(ctx context.Context, n access.Notice, r access.Request) (bool, error) {
+	state := r.StateAt(b.c.Now())
 	switch n.Kind {
+	case access.NoticeChanged: // of what came after it, there is another
+		return state == n.Request.State && r.Asking.Callback == n.Request.Asking.Callback &&
+			r.Asking.Application == n.Request.Asking.Application, nil
+	case access.NoticeReview, access.NoticeReminder, access.NoticeEscalated:
+		return state == access.Pending, nil
+	case access.NoticeApproved, access.NoticeSelfApproved:
+		return slices.Contains(granting, state), nil
+	case access.NoticeHappened:
+		return state == n.Request.State, nil
 	case access.NoticeEnding:
-		waits = access.Active
-	case access.NoticeReminder, access.NoticeEscalated:
-	default:
-		return false, nil
+		if state != access.Active {
+			return false, nil
+		}
+		next, err := b.extensions(ctx, r.ID, r.Principal, r.Resource, granting...)
+		return len(next) == 0, err
 	}
-	return r.StateAt(b.c.Now()) != waits, nil
+	return true, nil
+}
+
+// stillAsked is the notice that asks for a decision, of the request as it is now, for those who have
+// not decided.
+func (b *Broker) stillAsked(n access.Notice, r access.Request) access.Notice {
+	waited := addresses(b.waitedFor(r))
+	decided := func(p access.Principal) bool {
+		return slices.Contains(addresses(r.Reviewers), p) && !slices.Contains(waited, p)
+	}
+	n.Request, n.To = r, slices.DeleteFunc(slices.Clone(n.To), decided)
+	n.Left = slices.DeleteFunc(slices.Clone(n.Left), func(t access.Target) bool { return decided(t.To) })
+	return n
+}
+
+// programs are those of who is left to be told of a notice that hear of everything, and are no people.
+func (b *Broker) programs(n access.Notice) (left []access.Target) {
+	for _, c := range b.c.Notifier.Channels() {
+		if t := (access.Target{Channel: c.Name}); c.Everything && !c.People && (n.Left == nil || slices.Contains(n.Left, t)) {
+			left = append(left, t)
+		}
+	}
+	return left
 }
 
 // sameAsked is whether two say the same of who asked for what, for how long and why, however

@@ -356,7 +356,7 @@ func TestRemindersThatWaitInTheOutboxAreNotSentTooLate(t *testing.T) {
 		if told := after(t, w, c.at); told != c.told {
 			t.Errorf("%s: told %q, want %q", c.rule, told, c.told)
 		}
-		if left, err := store.Take(t.Context(), w.Clock.Add(48*time.Hour), time.Minute, 50, false); err != nil || len(left) != 0 {
+		if left, err := taken(store.Take(t.Context(), w.Clock.Add(48*time.Hour), time.Minute, 50, false)); err != nil || len(left) != 0 {
 			t.Errorf("%s: left %+v, %v", c.rule, left, err)
 		}
 	}

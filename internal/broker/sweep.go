@@ -22,9 +22,15 @@ const (
 	callCount  = 15 * SweepCount
 )
 
-// sweepTime is after what time a sweep leaves the rest to the next one, which begins a minute
-// after it.
-const sweepTime = 45 * time.Second
+// sweepTime is after what time a sweep leaves the rest of what is due to the next one, which
+// begins a minute after it; outboxTime is after what time it leaves the rest of what is to be
+// told, once to people and once besides.
+const (
+	sweepTime  = 45 * time.Second
+	outboxTime = 20 * time.Second
+	// tellers is how many messages are told at the same time.
+	tellers = 10
+)
 
 // WriteCount is how much one sweep does at most that gives access: each takes some calls of the
 // provider, whose quota is spent sooner than this where it is small.
@@ -99,81 +105,138 @@ func (b *Broker) Sweep(ctx context.Context, most int) (Swept, error) {
 	return done, err
 }
 
-// sweepOutbox sends people what they were not told, and then the others. One application has
-// no more of a sweep than people. What is told of one request is told in its order, and all else at the
-// same time, within the time of a sweep: neither an application that does not answer nor a channel
-// that hangs keeps others waiting.
+// sweepOutbox sends people what they were not told, and then the others, until outboxTime is
+// over for each. One application has no more of a sweep than people. What is told of one request is told
+// in its order, and all else at the same time, as much as there are tellers: neither an application
+// that does not answer nor a channel that hangs keeps others waiting.
 func (b *Broker) sweepOutbox(ctx context.Context, m Memory, most int, done *Swept) error {
-	messages, err := m.Take(ctx, b.c.Now(), sweepLease, most, false)
-	if err != nil {
-		return err
-	}
-	taken := most
-	if most >= SweepCount {
-		taken = callCount
-	}
-	others, err := m.Take(ctx, b.c.Now(), sweepLease, taken, true)
-	if err != nil {
-		return err
-	}
-	of := map[string][]access.Message{} // by the request; of hints to applications, which have no order, each for itself
-	for _, message := range messages {
-		key := cmp.Or(message.Notice.Request.ID, message.ID)
-		of[key] = append(of[key], message)
-	}
-	to := map[string]int{}
-	for _, message := range others {
-		key, application := message.Notice.Request.ID, ""
-		if message.Notice.Kind == access.NoticeChanged {
-			key, application = message.Notice.ID, message.Notice.Request.Asking.Application
-		}
-		if to[application]++; to[application] <= most {
-			of[key] = append(of[key], message)
-		} else if m.Unsent(ctx, message, b.c.Now().Add(firstRetry)) != nil { // the lease ends
-			done.Left++
-		}
-	}
-	ends := b.c.Now().Add(sweepTime)
-	var mu sync.Mutex
-	var calls sync.WaitGroup
-	for _, queue := range of {
+	var (
+		rests = rests{until: map[string]time.Time{}}
+		of    = map[string]chan struct{}{} // by what has an order: when what came before is told
+		to    = map[string]int{}
+		turns = make(chan struct{}, tellers)
+		calls sync.WaitGroup
+		mu    sync.Mutex // of done
+	)
+	defer calls.Wait()
+	tell := func(key string, message access.Message) {
+		before, after := of[key], make(chan struct{})
+		of[key] = after
 		calls.Go(func() {
-			for _, message := range queue {
-				told, left := b.send(ctx, message, ends)
-				mu.Lock()
-				done.Told, done.Left = done.Told+told, done.Left+left
-				mu.Unlock()
+			defer func() { <-turns; close(after) }()
+			if before != nil {
+				<-before
 			}
+			told, left := b.send(ctx, message, &rests)
+			mu.Lock()
+			defer mu.Unlock()
+			done.Told, done.Left = done.Told+told, done.Left+left
 		})
 	}
-	calls.Wait()
+	for _, besides := range []bool{false, true} {
+		taken, ends := most, b.c.Now().Add(outboxTime)
+		if besides && most >= SweepCount {
+			taken = callCount
+		}
+		turns <- struct{}{} // a message is leased when it has one
+		for message, err := range m.Take(ctx, b.c.Now(), sweepLease, taken, besides) {
+			if err != nil {
+				return err
+			}
+			key, application := cmp.Or(message.Notice.Request.ID, message.ID), ""
+			if message.Notice.Kind == access.NoticeChanged { // hints have no order
+				key, application = message.ID, message.Notice.Request.Asking.Application
+			}
+			if to[application]++; besides && to[application] > most && application != "" {
+				if m.Unsent(ctx, message, b.c.Now().Add(firstRetry)) != nil { // the lease ends
+					mu.Lock()
+					done.Left++
+					mu.Unlock()
+				}
+				continue
+			}
+			tell(key, message)
+			turns <- struct{}{}
+			if ctx.Err() != nil || !b.c.Now().Before(ends) {
+				break
+			}
+		}
+		<-turns
+	}
 	return nil
 }
 
-// send tells what is in the outbox, until a time, unless it has nothing to say any more, and counts what was
-// told and what is left.
-func (b *Broker) send(ctx context.Context, message access.Message, ends time.Time) (told, left int) {
-	stale, err := b.stale(ctx, message.Notice)
+// rests are the channels that a sweep passes over, and until when: they have asked for a rest,
+// or taken all the time that there was for one message.
+type rests struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+// add keeps the channels that rest of those by which somebody could not be told. spent is
+// whether the telling took all its time.
+func (r *rests) add(failed access.Receipts, spent bool, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, each := range failed {
+		if until := restsUntil(each); until.After(now) {
+			r.until[each.Channel] = until
+		} else if spent {
+			r.until[each.Channel] = now.Add(firstRetry)
+		}
+	}
+}
+
+// all is the earliest end of those rests, where every channel rests by which a notice is left
+// to be told; otherwise zero.
+func (r *rests) all(n access.Notice) (first time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range n.Left {
+		until := r.until[t.Channel]
+		if until.IsZero() {
+			return until
+		}
+		if first.IsZero() || until.Before(first) {
+			first = until
+		}
+	}
+	return first
+}
+
+// send tells what is in the outbox, unless it has nothing to say any more, and counts what was
+// told and what is left. It takes tellTime at most, and does not wait for a channel that rests.
+func (b *Broker) send(ctx context.Context, message access.Message, rests *rests) (told, left int) {
+	settling := context.WithoutCancel(ctx) // what was told must not be told again
+	if until := rests.all(message.Notice); !until.IsZero() {
+		_, _ = timed(b, settling, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, b.memory().Unsent(ctx, message, until)
+		}) // or the lease ends
+		return 0, 1
+	}
+	notice, any, err := b.still(ctx, message.Notice)
 	if err != nil {
 		return 0, 1 // the lease ends
 	}
-	if stale {
-		b.settle(ctx, message, nil)
+	if !any {
+		b.settle(settling, message, nil)
 		return 0, 0
 	}
-	most := ends.Sub(b.c.Now())
-	if most <= 0 {
-		return 0, 1 // the lease ends
+	began := time.Now() // deadlines go by the real clock
+	failed := b.through(ctx, tellTime, b.homeward(notice)).Failed()
+	rests.add(failed, time.Since(began) >= tellTime, b.c.Now())
+	// Nobody sees that it was not told: how that began, unless an action has recorded it, and ended
+	// is recorded.
+	did := access.NoticeFailed
+	if message.Notice.Kind != access.NoticeChanged && givenUp(message, failed, b.c.Now()) {
+		did = access.NoticeGivenUp
 	}
-	failed := b.through(ctx, most, b.homeward(message.Notice)).Failed()
-	// An application that waits has nobody who would see that it was not told: how that began and
-	// ended is recorded.
-	if message.Notice.Kind == access.NoticeChanged && (message.Attempts == 0 || givenUp(message, failed, b.c.Now())) {
+	if message.Attempts == 0 || givenUp(message, failed, b.c.Now()) {
 		for _, u := range failed {
-			b.recordUntold(ctx, system, message.Notice, notTold(message.Notice, u))
+			b.recordUntold(settling, system, did, message.Notice, notTold(message.Notice, u))
 		}
 	}
-	if len(b.settle(ctx, message, failed)) > 0 || len(failed) > 0 {
+	if len(b.settle(settling, message, failed)) > 0 || len(failed) > 0 {
 		return 0, 1
 	}
 	return 1, 0

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"crypto/rand"
 	"errors"
+	"iter"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -333,4 +334,14 @@ func TestWhoListensHearsOfWhatTheSweepFinds(t *testing.T) {
 			t.Errorf("written %v: %+v, told %+v", written, done, w.Told)
 		}
 	}
+}
+
+// taken are all messages that come, and the error that is the last.
+func taken(all iter.Seq2[access.Message, error]) (messages []access.Message, err error) {
+	for message, failed := range all {
+		if err = failed; err == nil {
+			messages = append(messages, message)
+		}
+	}
+	return messages, err
 }

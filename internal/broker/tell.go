@@ -146,7 +146,7 @@ func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 
 // through tells through all channels, for some time at most, which takes none from remembering what
 // became of it. One that changes what it sent before hears what that
-// was, and what it sends now is remembered. A memory that is out of reach costs no more than
+// was, unless Earlier says that there is nothing to change, and what it sends now is remembered. A memory that is out of reach costs no more than
 // that something is sent anew.
 func (b *Broker) through(ctx context.Context, most time.Duration, n access.Notice) access.Receipts {
 	tell := func() access.Receipts {
@@ -163,7 +163,9 @@ func (b *Broker) through(ctx context.Context, most time.Duration, n access.Notic
 	if len(updates) == 0 || n.Request.ID == "" { // what was sent is known by requests
 		return tell()
 	}
-	n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })
+	if n.Earlier == nil {
+		n.Earlier, _ = timed(b, ctx, func(ctx context.Context) (access.Receipts, error) { return b.memory().Receipts(ctx, n.Request.ID) })
+	}
 	receipts := tell()
 	changeable := slices.DeleteFunc(slices.Clone(receipts), func(r access.Receipt) bool {
 		known := func(e access.Receipt) bool { return e.Channel == r.Channel && e.Ref == r.Ref }
@@ -187,7 +189,7 @@ func (b *Broker) reckon(ctx context.Context, caller access.Caller, n access.Noti
 	}
 	for _, u := range failed {
 		warning := notTold(n, u)
-		warnings = append(append(warnings, warning), b.recordUntold(ctx, caller, n, warning)...)
+		warnings = append(append(warnings, warning), b.recordUntold(ctx, caller, access.NoticeFailed, n, warning)...)
 	}
 	return warnings
 }
@@ -206,8 +208,9 @@ func notTold(n access.Notice, u access.Receipt) *access.Error {
 }
 
 // recordUntold records that somebody could not be told. The warnings are that it could not be.
-func (b *Broker) recordUntold(ctx context.Context, caller access.Caller, n access.Notice, why *access.Error) []*access.Error {
-	event := b.event(caller, access.NoticeFailed, n.Request)
+func (b *Broker) recordUntold(ctx context.Context, caller access.Caller, did access.Action, n access.Notice,
+	why *access.Error) []*access.Error {
+	event := b.event(caller, did, n.Request)
 	event.Err = why
 	_, unrecorded, _ := b.commit(ctx, event)
 	return unrecorded

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"jitaccess/internal/outbound"
 	"jitaccess/internal/standardwebhook"
 )
 
@@ -48,13 +49,13 @@ func (s Sender) Send(ctx context.Context, m Message) error {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, m.URL, bytes.NewReader(m.Body))
 	if err != nil {
-		return err
+		return outbound.WithoutAddress(err)
 	}
 	standardwebhook.Sign(request.Header, m.Keys, m.ID, s.Now(), m.Body)
 	request.Header.Set("User-Agent", "jitaccess")
 	response, err := s.Client.Do(request)
 	if err != nil {
-		return err
+		return outbound.WithoutAddress(err) // its path may be a secret
 	}
 	response.Body.Close() // nothing in it counts
 	switch code := response.StatusCode; {

@@ -82,17 +82,19 @@ func prefixes(texts ...string) []netip.Prefix {
 // itself: those of RFC 1918 and RFC 6598, and unique local ones; but none at which clouds tell
 // their machines secrets.
 func private(ip netip.Addr) bool {
-	return (ip.IsPrivate() || sharedSpace.Contains(ip)) && !slices.Contains(metadata, ip)
+	return (ip.IsPrivate() || sharedSpace.Contains(ip)) && !slices.ContainsFunc(metadata, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// metadata are the metadata servers among private addresses: of Google Cloud, AWS and Alibaba.
+// metadata are the metadata servers among private addresses: of Google Cloud, AWS, which has a network
+// for what tells its machines something, Scaleway and Alibaba.
 // https://docs.cloud.google.com/compute/docs/metadata/overview
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
+// https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html
+// https://github.com/canonical/cloud-init/blob/main/cloudinit/sources/DataSourceScaleway.py
 // https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
-var metadata = []netip.Addr{netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("fd00:ec2::254"),
-	netip.MustParseAddr("100.100.100.200")}
+var metadata = prefixes("fd20:ce::254/128", "fd00:ec2::/32", "fd00:42::42/128", "100.100.100.200/32")
 
 // public is whether an address, which is not mapped, is of the Internet. NAT64 (64:ff9b::/96 and
 // 64:ff9b:1::/48), local, link-local and multicast addresses are outside of global.

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"jitaccess/internal/outbound"
 )
 
@@ -143,6 +145,13 @@ func (c *Caller) resting() time.Duration {
 	return c.rest.Sub(c.Now())
 }
 
+// restEnds is until when the service wants no calls; zero or past where it takes them.
+func (c *Caller) restEnds() time.Time {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return c.rest
+}
+
 // wait returns after d, or at once with an error where there is not as much time.
 func (c *Caller) wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
@@ -154,19 +163,28 @@ func (c *Caller) wait(ctx context.Context, d time.Duration) error {
 	return c.Sleep(ctx, d)
 }
 
-// Wait is as wait, with a *Fault.
-func (c *Caller) Wait(ctx context.Context, d time.Duration) error {
+// Turn returns when it is the caller's turn, or at once with a *Fault where there is not as much
+// time: then the turn is somebody else's.
+func (c *Caller) Turn(ctx context.Context, pace *rate.Limiter) error {
+	c.mutex.Lock() // so that a turn that is given back is the last one
+	now := c.Now()
+	turn := pace.ReserveN(now, 1)
+	d := turn.DelayFrom(now)
+	if d > left(ctx) {
+		turn.CancelAt(now)
+	}
+	c.mutex.Unlock()
 	if err := c.wait(ctx, d); err != nil {
 		return c.fault(symptom{code: TooMany, err: err}, nil)
 	}
 	return nil
 }
 
-// left is how much time ctx has.
+// left is how much time ctx has. Who has set no bound does not want to wait.
 func left(ctx context.Context) time.Duration {
 	end, ok := ctx.Deadline()
 	if !ok {
-		return maxRest
+		return 0
 	}
 	return time.Until(end)
 }

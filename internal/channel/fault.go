@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/notice"
@@ -79,7 +80,13 @@ type Fault struct {
 	Said            string
 	Meaning, Remedy string
 	err             error
+	// rests is until when the service wants no calls, where that is why.
+	rests time.Time
 }
+
+// RestsUntil is until when the service wants no calls; zero where that is not why. It implements
+// broker.Resting.
+func (f *Fault) RestsUntil() time.Time { return f.rests }
 
 // What is where it went wrong and what was said there.
 func (f *Fault) What() string {
@@ -126,6 +133,9 @@ func (c *Caller) fault(s symptom, secrets []string) *Fault {
 	said := access.Clip(access.Visible(strings.Join(strings.Fields(redact.Answer(s.said, secrets...)), " ")), maxSaid)
 	f := &Fault{Service: c.Service, Code: s.code, Status: s.status, Said: said, err: s.err,
 		Meaning: "{service} refused it.", Remedy: "Look the code up in {service}'s documentation."}
+	if s.code == TooMany {
+		f.rests = c.restEnds()
+	}
 	// Of the service's own words first, then of its status.
 	all := slices.Concat(c.Table, general)
 	at := slices.IndexFunc(all, func(e Explanation) bool { return slices.Contains(e.Codes, s.code) })

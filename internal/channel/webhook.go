@@ -191,8 +191,7 @@ func (w *Webhook) post(ctx context.Context, id string, body any) ([]posted, erro
 func (w *Webhook) postTo(ctx context.Context, t Target, id string, body []byte) (Answer, string, error) {
 	e := w.end(t)
 	if e.pace != nil {
-		now := w.c.Now()
-		if err := e.caller.Wait(ctx, e.pace.ReserveN(now, 1).DelayFrom(now)); err != nil {
+		if err := e.caller.Turn(ctx, e.pace); err != nil {
 			return Answer{}, "", err
 		}
 	}

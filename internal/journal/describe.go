@@ -31,6 +31,7 @@ var forms = map[access.Action]struct{ event, severity, message string }{
 	access.EndFailed:          {events.End, severityError, "{actor} failed to end {what} of {whose}"},
 	access.GrantTakenIn:       {events.UnknownGrant, severityError, "A grant stands that nobody made here: {what} for {whose}, for {span}"},
 	access.NoticeFailed:       {events.Notify, severityWarning, "Not everybody could be told of {what} for {whose}"},
+	access.NoticeGivenUp:      {events.Notify, severityError, "Somebody was not told of {what} for {whose}, and it is not tried any more"},
 	access.RequestWithdrawn:   {events.Withdraw, severityInfo, "{actor} withdrew {what} for {whose}"},
 	access.Reminded:           {events.Remind, severityInfo, "{actor} reminds people of {what} for {whose}"},
 	access.Escalated:          {events.Escalate, severityInfo, "{actor} tells others that {what} for {whose} is not decided"},
@@ -196,7 +197,7 @@ func partly(all []access.Outcome) string {
 // the names that its documentation mentions are kept, everything else is our code.
 func errorName(action access.Action, own *access.Error) string {
 	switch {
-	case action == access.NoticeFailed:
+	case action == access.NoticeFailed || action == access.NoticeGivenUp:
 		return "NotificationException"
 	case own.Code == access.CodeBadLink, own.Code == access.CodeLinkExpired:
 		return "VerificationException"

@@ -45,18 +45,20 @@ type Home interface {
 	// the beginning.
 	Due(ctx context.Context, by, after time.Time, afterID string, max int, states ...access.State) ([]Row, error)
 
-	// Waiting returns what of the outbox is due by then, the earliest first, where its ID begins
+	// Waiting returns what of the outbox is due by then, where its ID begins
 	// with access.Besides, or where it does not; nothing that is put aside, which Aside returns,
-	// the oldest first.
+	// the oldest first. It goes in turns: of each Channels one at a time, and of those one of each
+	// Person at a time, the earliest first.
 	Waiting(ctx context.Context, by time.Time, max int, besides bool) ([]Kept, error)
 	Aside(ctx context.Context, max int) ([]Kept, error)
-	// Lease changes whose a message is, if it is still that of from, and says whether.
-	Lease(ctx context.Context, id, from, to string) (bool, error)
+	// Lease makes a message that of to, if it is still whose it was and was not tried since, and
+	// says whether.
+	Lease(ctx context.Context, was Kept, to string) (bool, error)
 	// Drop removes a message, and Delay keeps it for later and counts an attempt, nobody's
 	// then; both only where it is still that of lease. Without a time it is put aside; a
-	// notice that is not empty takes the place of what it was.
+	// Notice that is not empty takes the place of what it was, with Channels.
 	Drop(ctx context.Context, id, lease string) error
-	Delay(ctx context.Context, id, lease string, due time.Time, notice []byte) error
+	Delay(ctx context.Context, k Kept, due time.Time) error
 
 	// Swept keeps when the last periodic sweep began, LastSweep is what was kept last; zero
 	// for nothing.
@@ -170,4 +172,7 @@ type Kept struct {
 	Made, Due   time.Time
 	Attempts    int
 	Lease       string
+	// Person is whose it is, and Channels are those that are left to tell it; empty are all.
+	// They are written alone.
+	Person, Channels string
 }

@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -38,38 +40,41 @@ func leased(k Kept) time.Time {
 }
 
 // Take implements broker.Memory.
-func (s *Store) Take(ctx context.Context, by time.Time, lease time.Duration, max int, besides bool) ([]access.Message, error) {
-	// What others hold is passed over, so more is looked at than is wanted.
-	waiting, err := s.c.Home.Waiting(ctx, by, max+batch, besides)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	var taken []access.Message
-	for _, kept := range s.free(waiting, lease, besides) {
-		if len(taken) == max {
-			break
-		}
-		mine := newLease(s.c.Now())
-		ok, err := s.c.Home.Lease(ctx, kept.ID, kept.Lease, mine)
+func (s *Store) Take(ctx context.Context, by time.Time, lease time.Duration, max int, besides bool) iter.Seq2[access.Message, error] {
+	return func(yield func(access.Message, error) bool) {
+		// What others hold is passed over, so more is looked at than is wanted.
+		waiting, err := s.c.Home.Waiting(ctx, by, max+batch, besides)
 		if err != nil {
-			if len(taken) > 0 {
-				break // those that are taken must be sent
+			yield(access.Message{}, unavailable(err))
+			return
+		}
+		taken := 0
+		for _, kept := range s.free(waiting, lease, besides) {
+			if taken == max {
+				return
 			}
-			return nil, unavailable(err)
-		}
-		if !ok {
-			continue // somebody else has it
-		}
-		notice, err := decodeNotice(kept.Notice)
-		if err != nil { // nobody can send it, and it must keep no other waiting
-			if s.c.Home.Delay(ctx, kept.ID, mine, time.Time{}, nil) == nil && s.c.PutAside != nil {
-				s.c.PutAside(Unreadable{kept.ID, kept.Request, kept.Made, err})
+			mine := newLease(s.c.Now())
+			ok, err := s.c.Home.Lease(ctx, kept, mine)
+			if err != nil {
+				yield(access.Message{}, unavailable(err))
+				return
 			}
-			continue
+			if !ok {
+				continue // somebody else has it, or has had it since
+			}
+			notice, err := decodeNotice(kept.Notice)
+			if err != nil { // nobody can send it, and it must keep no other waiting
+				if s.c.Home.Delay(ctx, Kept{ID: kept.ID, Lease: mine}, time.Time{}) == nil && s.c.PutAside != nil {
+					s.c.PutAside(Unreadable{kept.ID, kept.Request, kept.Made, err})
+				}
+				continue
+			}
+			taken++
+			if !yield(access.Message{ID: kept.ID, Notice: notice, Made: kept.Made, Attempts: kept.Attempts, Lease: mine}, nil) {
+				return
+			}
 		}
-		taken = append(taken, access.Message{ID: kept.ID, Notice: notice, Made: kept.Made, Attempts: kept.Attempts, Lease: mine})
 	}
-	return taken, nil
 }
 
 // Unreadable is a message that was put aside, since it says nothing to this version: somebody
@@ -186,12 +191,28 @@ func (s *Store) Sent(ctx context.Context, m access.Message) error {
 
 // Unsent implements broker.Memory.
 func (s *Store) Unsent(ctx context.Context, m access.Message, again time.Time) error {
-	var notice []byte
+	k := Kept{ID: m.ID, Lease: m.Lease}
 	if m.Notice.Left != nil {
 		var err error
-		if notice, err = encodeNotice(m.Notice); err != nil {
+		if k.Notice, err = encodeNotice(m.Notice); err != nil {
 			return access.AsError(err)
 		}
+		k.Channels = channelsOf(m.Notice)
 	}
-	return unavailable(s.c.Home.Delay(ctx, m.ID, m.Lease, again, notice))
+	return unavailable(s.c.Home.Delay(ctx, k, again))
+}
+
+// whose is on whose account a notice is told: of who asked, or did it.
+func whose(n access.Notice) string {
+	if a := n.Request.Asking.Application; a != "" {
+		return string(access.OfApplication(a))
+	}
+	return string(cmp.Or(n.Request.Principal, n.Change.By))
+}
+
+// channelsOf are the channels that are left to tell a notice.
+func channelsOf(n access.Notice) string {
+	names := access.Each(n.Left, func(t access.Target) string { return t.Channel })
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " ")
 }

@@ -213,11 +213,11 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 	return "", damaged(e.Request.ID, errBehind)
 }
 
-// moved is whether anything happened after a version but that mails came back: whoever can
-// write such a mail is not to keep anybody from deciding by it.
+// moved is whether anything happened after a version that changes the request: whoever can write
+// that a mail came back is not to keep anybody from deciding by it.
 func moved(events []access.Event, version int) bool {
 	return version < 0 || version > len(events) ||
-		slices.ContainsFunc(events[version:], func(e access.Event) bool { return e.Action != access.MailBounced })
+		slices.ContainsFunc(events[version:], func(e access.Event) bool { return !e.Action.IsRemark() })
 }
 
 // attempts is how often somebody else may be quicker with the same request, before it is
@@ -334,7 +334,8 @@ func keptOf(notices []access.Notice, request string, at time.Time) (kept []Kept,
 		if n.Later {
 			lease = ""
 		}
-		kept = append(kept, Kept{ID: n.ID, Request: request, Notice: notice, Made: at, Due: at, Lease: lease})
+		kept = append(kept, Kept{ID: n.ID, Request: request, Notice: notice, Made: at, Due: at, Lease: lease, Person: whose(n),
+			Channels: channelsOf(n)})
 	}
 	return kept, nil
 }

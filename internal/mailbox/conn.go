@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 	"sync/atomic"
 )
@@ -13,7 +14,7 @@ var (
 	errTooMuch     = errors.New("the server says more than it was asked for")
 	errNoSTARTTLS  = errors.New("the server does not begin TLS (STARTTLS), and nothing is said without it")
 	errNoMechanism = errors.New("the server offers no way to log in that may be used")
-	errNoNumbers   = errors.New("the server does not say which number the next mail gets (UIDNEXT)")
+	errNoNumbers   = errors.New("the server does not say which number the next mail gets (UIDNEXT), or for how long (UIDVALIDITY)")
 )
 
 // maxLine is how long a line may be that comes before TLS.
@@ -92,17 +93,31 @@ func (c *conn) Read(p []byte) (n int, err error) {
 const maxLists = 20
 
 // depth follows the lists in what a server says, outside of quoted texts and literals
-// (RFC 9051, 4). Literals are known in answers to FETCH alone, of which the client takes apart
-// everything: where it would not take one for a literal, it gives up.
+// (RFC 9051, 4). It must know where a line begins whenever the client does, which takes more for a
+// quoted text, a literal, or the code of an answer than servers say: what is none of what we ask for is
+// broken off, and so is what goes on behind the end of a line in any way but as a literal of a mail.
 type depth struct {
+	line    []byte // its beginning, at most beginning
 	lists   int
 	quoted  bool
 	escaped bool
-	line    []byte // its beginning
+	code    bool // of an answer, that is not closed
 	// size is what stands in the braces that were the last there; literal what is left of one.
 	size, literal int64
 	braces        byte // the brace, or the line break, that came last
 }
+
+// beginning is how much of a line tells what it is, in bytes.
+const beginning = 32
+
+var (
+	// fetched begins an answer to FETCH; counted is all of one that has a number too.
+	fetched = regexp.MustCompile(`(?i)^\* [1-9][0-9]{0,9} FETCH \(`)
+	counted = regexp.MustCompile(`(?i)^\* (?:0|[1-9][0-9]{0,9}) (?:EXISTS|RECENT|EXPUNGE)\r?\n$`)
+	// worded begins what ends in a text for people, in which quotes and braces are nothing.
+	worded = regexp.MustCompile(`(?i)^(?:[^*]|\* (?:OK|NO|BAD|BYE|PREAUTH)\b)`)
+	coded  = regexp.MustCompile(`^\S+ [A-Za-z]+ \[$`)
+)
 
 func (d *depth) keeps(said []byte) bool {
 	for _, b := range said {
@@ -110,30 +125,36 @@ func (d *depth) keeps(said []byte) bool {
 			d.literal--
 			continue
 		}
-		if len(d.line) < 20 {
+		if len(d.line) < beginning {
 			d.line = append(d.line, b)
 		}
 		switch {
 		case b == '\n':
-			if d.quoted && fetched(d.line) {
-				return false // a text for people may have a lone one
-			}
-			if d.braces == '\r' && fetched(d.line) {
+			if d.braces == '\r' && fetched.Match(d.line) {
 				d.literal, d.braces = d.size, 0
 				continue
+			}
+			if !d.ends() {
+				return false
 			}
 			*d = depth{line: d.line[:0]}
 		case d.quoted:
 			d.quoted = d.escaped || b != '"'
 			d.escaped = b == '\\' && !d.escaped
 		case b == '"':
-			d.quoted = true
+			d.quoted = !worded.Match(d.line)
 		case b == '(':
 			if d.lists++; d.lists > maxLists {
 				return false
 			}
 		case b == ')':
 			d.lists--
+		case b == '[':
+			d.code = d.code || coded.Match(d.line)
+		case b == ']':
+			d.code = false
+		case b == '{' && !fetched.Match(d.line) && !worded.Match(d.line):
+			return false
 		}
 		switch {
 		case b == '{' && !d.quoted:
@@ -149,8 +170,14 @@ func (d *depth) keeps(said []byte) bool {
 	return true
 }
 
-// fetched is whether a line is an answer to FETCH: "* 12 FETCH (".
-func fetched(line []byte) bool {
-	words := strings.Fields(string(line))
-	return len(words) > 2 && words[0] == "*" && strings.Trim(words[1], "0123456789") == "" && strings.EqualFold(words[2], "FETCH")
+// ends is whether the line ends here for the client too, or gives it up.
+func (d *depth) ends() bool {
+	numbered := len(d.line) > 2 && d.line[0] == '*' && '0' <= d.line[2] && d.line[2] <= '9'
+	switch {
+	case fetched.Match(d.line):
+		return !d.quoted && d.lists <= 0
+	case numbered:
+		return counted.Match(d.line)
+	}
+	return !d.quoted && !d.code
 }

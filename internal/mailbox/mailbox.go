@@ -69,6 +69,8 @@ const (
 	// lookTime bounds one look, stepTime connecting.
 	lookTime = 30 * time.Second
 	stepTime = 10 * time.Second
+	// closeTime is how much later than its end a look may return.
+	closeTime = time.Second
 	// firstCount is how many UIDs before the next one the first look begins, window how many it
 	// asks for at once, and lookCount how many one look passes; the next one goes on there.
 	firstCount = 2000
@@ -105,6 +107,8 @@ type Looked struct {
 	At time.Time
 	// Mails were new, Returned are bounces of ours among them that were taken in.
 	Mails, Returned int
+	// Left is how many numbers of mails were left for the next look, at most as many mails.
+	Left int
 	// Err is why it ended early; a *Fault, or what Heard said.
 	Err error
 }
@@ -135,7 +139,7 @@ func (m *Mailbox) Last() Looked {
 func (m *Mailbox) Look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	return m.alone(func() error {
+	return m.alone(ctx, func() error {
 		s, err := m.enter(ctx)
 		if err != nil {
 			return m.looked(Looked{Err: err})
@@ -148,7 +152,7 @@ func (m *Mailbox) Look(ctx context.Context) error {
 // Listen takes in what is new as soon as the server tells of it (RFC 2177), and once a minute,
 // until ctx ends or the conversation breaks off, which is the error.
 func (m *Mailbox) Listen(ctx context.Context) error {
-	return m.alone(func() error {
+	return m.alone(ctx, func() error {
 		entering, cancel := context.WithTimeout(ctx, lookTime)
 		defer cancel()
 		s, err := m.enter(entering)
@@ -170,15 +174,43 @@ func (m *Mailbox) Listen(ctx context.Context) error {
 	})
 }
 
-// alone does nothing while somebody else looks.
-func (m *Mailbox) alone(do func() error) error {
+// alone does nothing while somebody else looks. It ends with ctx, by which connections are closed,
+// or a moment later: what the client is still busy with then is not waited for, and until it
+// ends nobody else looks.
+func (m *Mailbox) alone(ctx context.Context, do func() error) error {
 	select {
 	case m.looking <- struct{}{}:
-		defer func() { <-m.looking }()
-		return do()
 	default:
 		return nil
 	}
+	type end struct{ err, broke any }
+	ended := make(chan end, 1)
+	go func() {
+		var e end
+		defer func() {
+			e.broke = recover()
+			<-m.looking
+			ended <- e
+		}()
+		if err := do(); err != nil {
+			e.err = err
+		}
+	}()
+	var e end
+	select {
+	case e = <-ended:
+	case <-ctx.Done():
+		select {
+		case e = <-ended:
+		case <-time.After(closeTime):
+			return m.looked(Looked{Err: fault(ctx, atReading, "", ctx.Err())})
+		}
+	}
+	if e.broke != nil {
+		panic(e.broke) // it is whoever called us who sees to that
+	}
+	err, _ := e.err.(error)
+	return err
 }
 
 // looked keeps what became of a look, and returns its error.
@@ -224,7 +256,7 @@ func (m *Mailbox) through(ctx context.Context, s *session, l *Looked) error {
 	if err != nil {
 		return s.fault(ctx, atFolder, err)
 	}
-	if folder.UIDNext == 0 {
+	if folder.UIDNext == 0 || folder.UIDValidity == 0 {
 		return s.fault(ctx, atFolder, errNoNumbers)
 	}
 	if folder.UIDValidity != m.validity || m.next > folder.UIDNext { // what we knew of it holds no longer
@@ -235,6 +267,7 @@ func (m *Mailbox) through(ctx context.Context, s *session, l *Looked) error {
 	if m.stuck > 0 { // one by one, until the one is found at which it breaks off
 		count = 1
 	}
+	defer func() { l.Left = int(folder.UIDNext) - int(min(m.next, folder.UIDNext)) }()
 	for passed := imap.UID(0); m.next < folder.UIDNext && passed < lookCount && reports < reportCount; {
 		from := m.next
 		if err := m.window(ctx, s, min(from+count, folder.UIDNext), &reports, l); err != nil {
@@ -359,7 +392,7 @@ func (m *Mailbox) Probe(ctx context.Context, passed func(name, text string)) err
 	defer s.within(ctx)()
 	s.allow(maxAnswer)
 	folder, err := s.client.Select(m.c.Folder, &imap.SelectOptions{}).Wait()
-	if err == nil && folder.UIDNext == 0 {
+	if err == nil && (folder.UIDNext == 0 || folder.UIDValidity == 0) {
 		err = errNoNumbers
 	}
 	if err != nil {

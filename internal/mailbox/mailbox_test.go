@@ -458,6 +458,9 @@ func TestOneLookIsBounded(t *testing.T) {
 		if err := m.Look(t.Context()); err != nil || len(a.took()) != want {
 			t.Errorf("after %d looks %d are heard, want %d; %v", look+1, len(a.took()), want, err)
 		}
+		if left := m.Last().Left; left != 120-want {
+			t.Errorf("after %d looks %d are left", look+1, left)
+		}
 	}
 }
 

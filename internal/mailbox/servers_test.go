@@ -168,6 +168,18 @@ func TestServersThatSayTooMuch(t *testing.T) {
 		"lists behind what is no literal": func(conn net.Conn, said *bufio.Reader) {
 			script(conn, said, func(string) { _, _ = io.WriteString(conn, "* OK [X] FETCH {1000000}\r\n* THREAD "); endless(conn, "(") })
 		},
+		"lists behind a mail with too long a number": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) {
+				_, _ = io.WriteString(conn, "* 0000000000000000000001 FETCH (UID 1 BODY[TEXT] {1}\r\n\" BODYSTRUCTURE ")
+				endless(conn, "(")
+			})
+		},
+		"lists behind a name that goes on": func(conn net.Conn, said *bufio.Reader) {
+			script(conn, said, func(string) {
+				_, _ = io.WriteString(conn, "* LIST () \"/\" \"x\r\n* 1 FETCH (UID 1 BODY[] {900000}\r\n\"\r\n* 1 FETCH (BODYSTRUCTURE ")
+				endless(conn, "(")
+			})
+		},
 		"a quoted text": func(conn net.Conn, said *bufio.Reader) {
 			script(conn, said, func(string) { _, _ = io.WriteString(conn, "* 1 FETCH (UID 1 ENVELOPE (\""); endless(conn, "x") })
 		},
@@ -242,5 +254,78 @@ func TestAServerThatHangs(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A look ends at its time, whatever is busy then, and until that ends nobody else looks.
+func TestALookEndsAtItsTime(t *testing.T) {
+	a := newAccount(t, options{})
+	busy, goOn := make(chan struct{}), make(chan struct{})
+	m := a.mailbox(func(c *mailbox.Config) {
+		c.Login = secretOf(func(string) (string, error) {
+			close(busy)
+			<-goOn
+			return "", errors.New("late")
+		})
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-busy; cancel() }()
+	ended := make(chan error, 1)
+	go func() { ended <- m.Look(ctx) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) || !errors.Is(m.Last().Err, context.Canceled) {
+			t.Errorf("%v, %+v", err, m.Last())
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it goes on")
+	}
+	if err := m.Look(t.Context()); err != nil {
+		t.Error("two look at the same time:", err)
+	}
+	close(goOn)
+}
+
+// What breaks while it is taken in breaks whoever looks, who survives it, and nobody else.
+func TestWhatBreaksALookIsWhoseItIs(t *testing.T) {
+	a := newAccount(t, options{})
+	m := a.mailbox(func(c *mailbox.Config) {
+		c.Login = secretOf(func(string) (string, error) { panic("broken") })
+	})
+	for range 2 {
+		func() {
+			defer func() {
+				if cause := recover(); cause != "broken" {
+					t.Error(cause)
+				}
+			}()
+			_ = m.Look(t.Context())
+		}()
+	}
+}
+
+// A server that does not say for how long its numbers hold is not read by numbers that are none.
+func TestAServerWithoutUIDValidity(t *testing.T) {
+	fetched := false
+	m := scripted(t, func(conn net.Conn, said *bufio.Reader) {
+		_, _ = io.WriteString(conn, "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hello\r\n")
+		for {
+			line, err := said.ReadString('\n')
+			if err != nil {
+				return
+			}
+			tag, command, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if strings.HasPrefix(command, "SELECT") {
+				_, _ = io.WriteString(conn, "* 100000 EXISTS\r\n* OK [UIDNEXT 100001] x\r\n")
+			}
+			fetched = fetched || strings.HasPrefix(command, "UID FETCH")
+			_, _ = io.WriteString(conn, tag+" OK done\r\n")
+		}
+	})
+	if err := m.Look(t.Context()); err == nil || !strings.Contains(err.Error(), "UIDVALIDITY") || fetched {
+		t.Error(err, fetched)
+	}
+	if err := m.Probe(t.Context(), func(string, string) {}); err == nil || !strings.Contains(err.Error(), "UIDVALIDITY") {
+		t.Error(err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 // said is a text about a request: peoples of what people ask, applications of what an
 // application does.
 func (w Writer) said(r access.Request, peoples, applications string, args ...any) string {
-	args = append(args, "principal", w.Language.Person(r), "resource", w.resource(r.Resource))
+	args = append(args, "principal", w.person(r), "resource", w.resource(r.Resource))
 	if r.Asking.IsZero() {
 		return w.text(peoples, args...)
 	}
@@ -17,11 +17,11 @@ func (w Writer) said(r access.Request, peoples, applications string, args ...any
 // asking is what an application asks for: the title first, whom it is for, and what it sent.
 func (w Writer) asking(n access.Notice) []Row {
 	a := n.Request.Asking
-	whom := w.row("notice.asking.whom", w.Language.Person(n.Request))
+	whom := w.row("notice.asking.whom", w.person(n.Request))
 	switch {
 	case a.Unlinked:
 		whom.Details = []string{w.text("notice.asking.unlinked")}
-	case a.Subject != string(n.Request.Principal):
+	case a.Subject != string(n.Request.Principal) && !w.Reasonless:
 		whom.Details = []string{w.text("notice.asking.subject", "application", a.Application, "subject", plain(a.Subject, maxUserText))}
 	}
 	whom.Details = append(whom.Details, w.alike(a.Subject)...)

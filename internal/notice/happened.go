@@ -9,7 +9,7 @@ import (
 // happened tells of what people get no mail of.
 func (w Writer) happened(facts *Facts, n access.Notice) {
 	r := n.Request
-	args := []any{"principal", w.Language.Person(r), "resource", w.resource(r.Resource)}
+	args := []any{"principal", w.person(r), "resource", w.resource(r.Resource)}
 	facts.By, facts.Button = n.By, w.text("notice.button")
 	switch n.Did {
 	case access.RequestApproved:
@@ -33,7 +33,7 @@ func (w Writer) happened(facts *Facts, n access.Notice) {
 // brief says a notice in a line, for whomever.
 func (w Writer) brief(facts Facts, n access.Notice) string {
 	r := n.Request
-	args := []any{"principal", w.Language.Person(r), "resource", w.resource(r.Resource)}
+	args := []any{"principal", w.person(r), "resource", w.resource(r.Resource)}
 	switch n.Kind {
 	case access.NoticeReview:
 		return w.text("notice.brief.review", args...)

@@ -20,7 +20,8 @@ import (
 // Facts is what people are told. Texts of others in it are harmless to look at, on one
 // line, and of bounded length; channels still escape them for their own notation.
 type Facts struct {
-	// By is who did what it tells of, be it an application (access.OfApplication).
+	// By is who did what it tells of, be it an application (access.OfApplication); empty where that
+	// is not known.
 	By access.Principal
 	// Subject is the same for all that is told of one request, but for its end, and of one
 	// passkey.
@@ -52,8 +53,8 @@ type Writer struct {
 	Provider func(access.Resource) string
 	// Immediate is whether what is written for a resource holds at once; nil is: of none.
 	Immediate func(access.Resource) bool
-	// Reasonless leaves out what people wrote, and what an application sent: reasons,
-	// comments, titles.
+	// Reasonless leaves out what people wrote, what an application sent, and what a mail says:
+	// reasons, comments, titles, names of passkeys, who a subject is.
 	Reasonless bool
 }
 
@@ -117,7 +118,7 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window, w.text("notice.length", "length", w.length(n.Window.Length()))), w.why(r))
 	case access.NoticeSelfApproved:
 		facts.Heading, facts.Button = w.text("notice.self-approved"), w.text("notice.button")
-		facts.Intro = w.text("notice.self-approved.intro", "principal", w.Language.Person(r), "resource", w.resource(r.Resource))
+		facts.Intro = w.text("notice.self-approved.intro", "principal", w.person(r), "resource", w.resource(r.Resource))
 		facts.Rows = slices.Concat(w.who(n), w.stands(n.Window, w.text("notice.length", "length", w.length(n.Window.Length()))), w.reason(r))
 	case access.NoticeHappened:
 		w.happened(&facts, n)
@@ -299,7 +300,11 @@ func (w Writer) stands(granted access.Window, length string) []Row {
 // bounced tells what a mail says of another one. Of what was sent nothing else is in it.
 func (w Writer) bounced(facts *Facts, n access.Notice) {
 	r, b := n.Request, n.Bounce
+	if w.Reasonless { // anybody may have written it
+		b = access.Bounce{}
+	}
 	to := cmp.Or(plain(string(b.To), maxUserText), w.text("notice.bounced.somebody"))
+	facts.By = "" // who wrote it is not known, and it is on nobody's account
 	facts.Heading, facts.Button = w.text("notice.bounced"), w.text("notice.button")
 	if r.Asking.IsZero() {
 		facts.Intro = w.text("notice.bounced.intro", "principal", r.Principal, "resource", w.resource(r.Resource), "to", to)
@@ -412,6 +417,14 @@ func (w Writer) why(r access.Request) []Row {
 		rows = append(rows, w.row("notice.asked", w.Language.Series(asked)))
 	}
 	return append(rows, w.reason(r)...)
+}
+
+// person is whom a request is for.
+func (w Writer) person(r access.Request) string {
+	if w.Reasonless && r.Asking.Unlinked {
+		return w.text("notice.asking.somebody", "application", r.Asking.Application)
+	}
+	return w.Language.Person(r)
 }
 
 // reason is left out where it is the title, which stands above it.

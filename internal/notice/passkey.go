@@ -13,6 +13,9 @@ func (w Writer) passkey(n access.Notice) (Facts, error) {
 		return Facts{}, errors.New("the holder of the passkey is not canonical")
 	}
 	name, id := plain(k.Name, maxUserText), k.ID()
+	if w.Reasonless {
+		name = id
+	}
 	facts := Facts{By: k.Of, URL: n.ReviewURL, Home: n.BaseURL, Subject: w.text("notice.passkey.subject", "principal", k.Of, "id", id),
 		Button: w.text("notice.passkey.button"), Rows: []Row{w.row("notice.who", string(k.Of)), w.row("notice.passkey", name, id),
 			w.row("notice.passkey.when", w.instant(k.Enrolled))}}

@@ -62,6 +62,7 @@ var eventWords = map[access.Action]struct{ key, tone string }{
 	access.Reminded:         {"event.reminded", ""},
 	access.Escalated:        {"event.escalated", ""},
 	access.MailBounced:      {"event.bounced", "bad"},
+	access.NoticeGivenUp:    {"event.not-told", "bad"},
 }
 
 // mostShown is how many of many events are shown at once; the others are asked for.

@@ -3,6 +3,7 @@ package brokertest
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"jitaccess/internal/access"
@@ -65,8 +66,14 @@ func (u *Unreachable) History(ctx context.Context, id string) ([]access.Event, e
 }
 
 // Take implements broker.Memory.
-func (u *Unreachable) Take(ctx context.Context, by time.Time, lease time.Duration, max int, besides bool) ([]access.Message, error) {
-	return reached(u, func() ([]access.Message, error) { return u.Memory.Take(ctx, by, lease, max, besides) })
+func (u *Unreachable) Take(ctx context.Context, by time.Time, lease time.Duration, max int, besides bool) iter.Seq2[access.Message, error] {
+	return func(yield func(access.Message, error) bool) {
+		if err := u.err(); err != nil {
+			yield(access.Message{}, err)
+			return
+		}
+		u.Memory.Take(ctx, by, lease, max, besides)(yield)
+	}
 }
 
 // Sent implements broker.Memory.

@@ -60,6 +60,8 @@ type World struct {
 	Settings         policy.Settings
 	Policy           broker.Policy
 	Admins, Auditors []string
+	// Mailed is where mail goes; nil is to addresses.
+	Mailed func(access.Principal) (string, error)
 	// Claims: assertions name groups.
 	Claims   bool
 	GroupsOf map[access.Principal][]string
@@ -139,7 +141,7 @@ func (w *World) BrokerOf(providers ...broker.Registration) *broker.Broker {
 	store := cmp.Or[broker.Store](w.Ledger, w.Store)
 	c := broker.Config{
 		Providers: providers, Store: store, Journal: w, Notifier: w, Directory: w, Admins: w.Admins, Auditors: w.Auditors, Claims: w.Claims,
-		Policy: p, Origin: w.Origin, Now: w.now, Random: w.Random, Managed: w.Managed,
+		Policy: p, Origin: w.Origin, Now: w.now, Random: w.Random, Managed: w.Managed, Mailed: w.Mailed,
 	}
 	if w.Signatures != nil {
 		c.Signatures = w.Signatures

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"regexp"
 	"slices"
@@ -37,6 +38,8 @@ var memory = []struct {
 	{"what is due is told, the longest due first", due},
 	{"notices are kept with what was recorded, and not with what was not", notices},
 	{"the action itself sends first, and others what it could not", leases},
+	{"messages have turns, by the channels that are left and whose they are", turns},
+	{"what others have tried since is not taken", triedSince},
 	{"of those who take at the same time each gets others", takers},
 	{"what could not be sent is sent later", unsent},
 	{"what some were not told is told them later, and nobody else", leftToTell},
@@ -102,7 +105,7 @@ func bounced(t *testing.T, f Fixture, again broker.Memory) {
 	if err != nil || len(events) != 2 || events[1].Bounce.Remedy != "Ask." || events[1].Bounce.To != "ben@example.com" {
 		t.Errorf("%+v, %v", events, err)
 	}
-	taken, err := again.Take(context.Background(), f.Now(), time.Minute, 10, false)
+	taken, err := taken(again.Take(context.Background(), f.Now(), time.Minute, 10, false))
 	if err != nil || len(taken) != 1 || taken[0].Notice.Bounce.Status != "5.1.1" {
 		t.Errorf("%+v, %v", taken, err)
 	}
@@ -677,9 +680,19 @@ func (f Fixture) notice(r access.Request, id string) access.Notice {
 
 const lease = 5 * time.Minute
 
+// taken are all messages that come, and the error that is the last.
+func taken(all iter.Seq2[access.Message, error]) (messages []access.Message, err error) {
+	for message, failed := range all {
+		if err = failed; err == nil {
+			messages = append(messages, message)
+		}
+	}
+	return messages, err
+}
+
 func take(t *testing.T, m broker.Memory, by time.Time) []access.Message {
 	t.Helper()
-	taken, err := m.Take(context.Background(), by, lease, 50, false)
+	taken, err := taken(m.Take(context.Background(), by, lease, 50, false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -787,6 +800,71 @@ func leases(t *testing.T, f Fixture, again broker.Memory) {
 	}
 }
 
+// turns: however much somebody, or a channel, has waiting, others come in between.
+func turns(t *testing.T, f Fixture, again broker.Memory) {
+	i := 0
+	for _, waits := range []struct {
+		whose   access.Principal
+		channel string
+		count   int
+	}{{"ana@example.com", "chat", 300}, {"ben@example.com", "chat", 2}, {"ana@example.com", "mail", 2}, {"cho@example.com", "chat", 1}, {"cho@example.com", "", 1}} {
+		for range waits.count {
+			r := f.request(i)
+			r.Principal = waits.whose
+			n := f.notice(r, fmt.Sprintf("%03d %s %s", i, waits.whose[:3], waits.channel))
+			_, err := f.Store.Commit(context.Background(), f.event(r, access.RequestMade), []access.Notice{n})
+			if waits.channel != "" {
+				n.Left = []access.Target{{Channel: waits.channel, To: "x@example.com"}, {Channel: waits.channel, To: "y@example.com"}}
+			}
+			if err == nil {
+				err = f.memory().Unsent(context.Background(), access.Message{ID: n.ID, Lease: n.ID, Notice: n}, f.Now())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Advance(time.Second)
+			i++
+		}
+	}
+	var got []string
+	for _, message := range take(t, again, f.Now())[:10] {
+		got = append(got, message.ID[4:])
+	}
+	want := []string{"ana chat", "ana mail", "cho ", "ben chat", "ana mail", "cho chat", "ana chat", "ben chat", "ana chat", "ana chat"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// triedSince: who takes goes through what was there when it began, and others may be quicker.
+func triedSince(t *testing.T, f Fixture, again broker.Memory) {
+	for i := range 3 {
+		id := fmt.Sprintf("n%d", i)
+		_, err := f.Store.Commit(context.Background(), f.event(f.request(i), access.RequestMade), []access.Notice{f.notice(f.request(i), id)})
+		if err == nil {
+			err = f.memory().Unsent(context.Background(), access.Message{ID: id, Lease: id}, f.Now())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for message, err := range f.memory().Take(context.Background(), f.Now(), lease, 50, false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, message.ID)
+		for _, other := range take(t, again, f.Now()) {
+			if err := again.Unsent(context.Background(), other, f.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(got) != 1 {
+		t.Errorf("taken %v", got)
+	}
+}
+
 func leftToTell(t *testing.T, f Fixture, again broker.Memory) {
 	n := f.notice(f.request(1), "n1")
 	if _, err := f.Store.Commit(context.Background(), f.event(f.request(1), access.RequestMade), []access.Notice{n}); err != nil {
@@ -857,7 +935,7 @@ func takers(t *testing.T, f Fixture, again broker.Memory) {
 		}
 		all.Go(func() {
 			for range 10 {
-				taken, err := m.Take(context.Background(), f.Now(), lease, 5, false)
+				taken, err := taken(m.Take(context.Background(), f.Now(), lease, 5, false))
 				if err != nil {
 					t.Error(err)
 				}

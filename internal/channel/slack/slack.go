@@ -149,8 +149,8 @@ func (t *telling) standing() bool {
 
 // answers are the kinds that are told as an answer to what was sent before.
 func (t *telling) answers() bool {
-	return slices.Contains([]access.NoticeKind{access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding,
-		access.NoticeBounced}, t.n.Kind)
+	return t.n.Kind == access.NoticeBounced ||
+		slices.Contains([]access.NoticeKind{access.NoticeReminder, access.NoticeEscalated, access.NoticeEnding}, t.n.Kind)
 }
 
 func (t *telling) tell(ctx context.Context) access.Receipts {
@@ -243,7 +243,7 @@ func (t *telling) change(ctx context.Context, target string, m message) error {
 }
 
 func (s *Slack) post(ctx context.Context, target, conversation string, m message) (ref, error) {
-	if err := s.caller.Wait(ctx, s.pace(conversation)); err != nil {
+	if err := s.caller.Turn(ctx, s.pace(conversation)); err != nil {
 		return ref{}, err
 	}
 	m.Conversation, m.previews = conversation, &previews{}
@@ -261,8 +261,8 @@ const (
 	maxPaces  = 1000
 )
 
-// pace is how long a message to a conversation has to wait.
-func (s *Slack) pace(conversation string) time.Duration {
+// pace is that of a conversation.
+func (s *Slack) pace(conversation string) *rate.Limiter {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	l := s.paces[conversation]
@@ -273,8 +273,7 @@ func (s *Slack) pace(conversation string) time.Duration {
 		l = rate.NewLimiter(perSecond, atOnce)
 		s.paces[conversation] = l
 	}
-	now := s.c.Now()
-	return l.ReserveN(now, 1).DelayFrom(now)
+	return l
 }
 
 // userAge is for how long somebody's id is remembered, and maxUsers how many are.

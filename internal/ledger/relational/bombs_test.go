@@ -49,8 +49,8 @@ func TestShortTextsThatBecomeLargeAreNotRead(t *testing.T) {
 		}
 		aside := 0
 		again := ledger.New(ledger.Config{Home: home, Signer: keys(t, secret), Now: c.Now, Random: rand.Reader, PutAside: func(ledger.Unreadable) { aside++ }})
-		home.exec(t, "INSERT INTO outbox VALUES (?, ?, ?, 1, 1, 0, '')", what, denied, `{"kind":"denied","request":`+string(summary)+`}`)
-		if taken, err := again.Take(t.Context(), c.Now(), 5, 20, false); err != nil || len(taken) != 0 || aside != 1 {
+		home.exec(t, "INSERT INTO outbox VALUES (?, ?, ?, 1, 1, 0, '', '', '')", what, denied, `{"kind":"denied","request":`+string(summary)+`}`)
+		if taken, err := taken(again.Take(t.Context(), c.Now(), 5, 20, false)); err != nil || len(taken) != 0 || aside != 1 {
 			t.Errorf("%s: %d were taken, %d put aside, %v", what, len(taken), aside, err)
 		}
 	}

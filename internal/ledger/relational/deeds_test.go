@@ -169,7 +169,7 @@ func TestWhatIsToldOfADeedIsKeptWithIt(t *testing.T) {
 			if err := home.Keep(t.Context(), n[0], ledger.Kept{ID: "late", Notice: []byte("{}"), Made: c.Now(), Due: c.Now()}); err != nil {
 				t.Error(err)
 			}
-			taken, err := s.Take(t.Context(), c.Now().Add(2*time.Hour), 0, 10, false)
+			taken, err := taken(s.Take(t.Context(), c.Now().Add(2*time.Hour), 0, 10, false))
 			if err != nil || len(taken) != 1 || taken[0].ID != "first" || !reflect.DeepEqual(taken[0].Notice.Passkey, told.Passkey) ||
 				!slices.Equal(taken[0].Notice.To, told.To) || taken[0].Notice.Request.Principal != "ben@example.com" {
 				t.Errorf("%+v, %v", taken, err)

@@ -225,9 +225,9 @@ func (d *Database) writing(w ledger.Write) (all []statement) {
 
 // message is the statement that puts a message into the outbox.
 func (d *Database) message(k ledger.Kept) statement {
-	return statement{d.rebind(`INSERT INTO outbox (id, request_id, notice, made, due, attempts, lease)
-		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`),
-		[]any{k.ID, k.Request, string(k.Notice), micros(k.Made), micros(k.Due), k.Attempts, k.Lease}}
+	return statement{d.rebind(`INSERT INTO outbox (id, request_id, notice, made, due, attempts, lease, person, channels)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`),
+		[]any{k.ID, k.Request, string(k.Notice), micros(k.Made), micros(k.Due), k.Attempts, k.Lease, k.Person, k.Channels}}
 }
 
 // guard divides by zero, unless the row of a request is as it was just written.
@@ -405,18 +405,21 @@ func (d *Database) Waiting(ctx context.Context, by time.Time, max int, besides b
 	if besides {
 		is = "="
 	}
-	return d.kept(ctx, "due > 0 AND due <= ? AND substr(id, 1, ?) "+is+" ? ORDER BY due, id LIMIT ?", micros(by), len(access.Besides),
-		access.Besides, max)
+	return d.kept(ctx, ` JOIN (
+		SELECT waiting, ROW_NUMBER() OVER (PARTITION BY left_to ORDER BY place, since, waiting) AS turn FROM (
+			SELECT id AS waiting, channels AS left_to, due AS since, ROW_NUMBER() OVER (PARTITION BY channels, person ORDER BY due, id) AS place
+			FROM outbox WHERE due > 0 AND due <= ? AND substr(id, 1, ?) `+is+` ?) AS places) AS turns ON id = waiting
+		ORDER BY turn, due, id LIMIT ?`, micros(by), len(access.Besides), access.Besides, max)
 }
 
 // Aside implements ledger.Home.
 func (d *Database) Aside(ctx context.Context, max int) ([]ledger.Kept, error) {
-	return d.kept(ctx, "due = 0 ORDER BY made, id LIMIT ?", max)
+	return d.kept(ctx, " WHERE due = 0 ORDER BY made, id LIMIT ?", max)
 }
 
-func (d *Database) kept(ctx context.Context, where string, args ...any) ([]ledger.Kept, error) {
+func (d *Database) kept(ctx context.Context, which string, args ...any) ([]ledger.Kept, error) {
 	return all(ctx, d, d.read,
-		"SELECT id, request_id, "+bounded("notice", maxRow)+", made, due, attempts, lease FROM outbox WHERE "+where, args,
+		"SELECT id, request_id, "+bounded("notice", maxRow)+", made, due, attempts, lease FROM outbox"+which, args,
 		func(scan func(...any) error) (k ledger.Kept, err error) {
 			var made, due, attempts number
 			err = scan((*text)(&k.ID), &k.Request, &k.Notice, &made, &due, &attempts, &k.Lease)
@@ -426,8 +429,8 @@ func (d *Database) kept(ctx context.Context, where string, args ...any) ([]ledge
 }
 
 // Lease implements ledger.Home.
-func (d *Database) Lease(ctx context.Context, id, from, to string) (bool, error) {
-	return d.change(ctx, "UPDATE outbox SET lease = ? WHERE id = ? AND lease = ?", to, id, from)
+func (d *Database) Lease(ctx context.Context, was ledger.Kept, to string) (bool, error) {
+	return d.change(ctx, "UPDATE outbox SET lease = ? WHERE id = ? AND lease = ? AND CAST(attempts AS BIGINT) = ?", to, was.ID, was.Lease, was.Attempts)
 }
 
 // Drop implements ledger.Home.
@@ -437,9 +440,13 @@ func (d *Database) Drop(ctx context.Context, id, lease string) error {
 }
 
 // Delay implements ledger.Home.
-func (d *Database) Delay(ctx context.Context, id, lease string, due time.Time, notice []byte) error {
-	_, err := d.change(ctx, `UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1, notice = COALESCE(NULLIF(?, ''), notice)
-		WHERE id = ? AND lease = ?`, micros(due), string(notice), id, lease)
+func (d *Database) Delay(ctx context.Context, k ledger.Kept, due time.Time) error {
+	told, args := "", []any{micros(due)}
+	if len(k.Notice) > 0 {
+		told, args = ", notice = ?, channels = ?", append(args, string(k.Notice), k.Channels)
+	}
+	_, err := d.change(ctx, "UPDATE outbox SET lease = '', due = ?, attempts = attempts + 1"+told+" WHERE id = ? AND lease = ?",
+		append(args, k.ID, k.Lease)...)
 	return err
 }
 

@@ -40,7 +40,7 @@ func TestARowOfOtherTypesKeepsNoOtherFromBeingRead(t *testing.T) {
 		}
 		home.exec(t, "UPDATE requests SET due = 1")
 		for _, id := range []string{"bad", "good"} {
-			home.exec(t, "INSERT INTO outbox SELECT ?, id, '{\"kind\":\"review\",\"request\":' || summary || '}', 1, 1, 0, '' FROM requests WHERE id = ?", id, pending)
+			home.exec(t, "INSERT INTO outbox SELECT ?, id, '{\"kind\":\"review\",\"request\":' || summary || '}', 1, 1, 0, '', '', '' FROM requests WHERE id = ?", id, pending)
 		}
 		home.exec(t, edit)
 		listed, err := s.List(t.Context(), access.Listing{Principal: r.Principal})
@@ -50,7 +50,7 @@ func TestARowOfOtherTypesKeepsNoOtherFromBeingRead(t *testing.T) {
 		if due, err := s.Due(t.Context(), c.Now(), access.Due{}, 20); err != nil || len(due) < 5 {
 			t.Errorf("%s: due %d, %v", edit, len(due), err)
 		}
-		if taken, err := s.Take(t.Context(), c.Now(), time.Minute, 20, false); err != nil || len(taken) < 1 {
+		if taken, err := taken(s.Take(t.Context(), c.Now(), time.Minute, 20, false)); err != nil || len(taken) < 1 {
 			t.Errorf("%s: taken %d, %v", edit, len(taken), err)
 		}
 		if _, _, err := s.Count(t.Context(), access.Listing{}); err != nil {
@@ -81,7 +81,7 @@ func TestTextsWithoutEndAreNotRead(t *testing.T) {
 	scene(t, home, s, c)
 	long := strings.Repeat("x", 3<<20)
 	home.exec(t, "UPDATE requests SET summary = ? WHERE id = ?", long, denied)
-	home.exec(t, "INSERT INTO outbox VALUES ('bad', ?, ?, 1, 1, 0, '')", denied, long)
+	home.exec(t, "INSERT INTO outbox VALUES ('bad', ?, ?, 1, 1, 0, '', '', '')", denied, long)
 	home.exec(t, "INSERT INTO notes VALUES ('policy', 'x', 1, ?, '', '', '', '')", long)
 	home.exec(t, "UPDATE parts SET content = ? WHERE request_id = ? AND version = 3", long, denied)
 	home.exec(t, "UPDATE events SET body = ? WHERE request_id = ? AND version = 3", long, denied)
