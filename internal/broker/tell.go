@@ -145,9 +145,9 @@ func (b *Broker) notify(ctx context.Context, n access.Notice) access.Receipts {
 }
 
 // through tells through all channels, for some time at most, which takes none from remembering what
-// became of it. One that changes what it sent before hears what that
-// was, unless Earlier says that there is nothing to change, and what it sends now is remembered. A memory that is out of reach costs no more than
-// that something is sent anew.
+// became of it. One that changes what it sent before hears what that was, unless Earlier says that
+// there is nothing to change, and what it sends now is remembered. A memory that is out of reach
+// costs no more than that something is sent anew.
 func (b *Broker) through(ctx context.Context, most time.Duration, n access.Notice) access.Receipts {
 	tell := func() access.Receipts {
 		ctx, cancel := context.WithTimeout(ctx, most)

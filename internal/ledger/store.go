@@ -205,9 +205,6 @@ func (s *Store) Commit(ctx context.Context, e access.Event, notices []access.Not
 			return e.Request.ID, nil
 		case !errors.Is(err, ErrChanged):
 			return "", unavailable(err)
-		case free:
-			return "", &access.Error{Kind: access.Conflict, Code: access.CodeConflict, Args: access.Args{"resource": string(e.Request.Resource)},
-				Err: err}
 		}
 	}
 	return "", damaged(e.Request.ID, errBehind)

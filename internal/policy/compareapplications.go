@@ -106,8 +106,7 @@ func settings(a Application) []string {
 		g = *a.GitHub
 	}
 	return []string{a.URI, strings.Join(a.SigningKeys, ", "), g.AppID, g.InstallationsText(), g.PrivateKey,
-		strings.Join(g.WebhookSecrets, ", "),
-		g.API, strings.Join(slices.Sorted(slices.Values(a.CallbackHosts)), ", ")}
+		strings.Join(g.WebhookSecrets, ", "), g.API, strings.Join(slices.Sorted(slices.Values(a.CallbackHosts)), ", ")}
 }
 
 // templateKeys are what of a template is no term.

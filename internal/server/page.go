@@ -78,7 +78,8 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
 		LogOut: s.Login != nil && caller.Principal != "", Notifications: len(s.Accounts) > 0 && s.Broker.NamedAdmin(caller),
 		Applications: s.Apps != nil && s.Broker.NamedAdmin(caller),
-		Lists:        s.remembers && caller.Principal != "", Passkeys: s.passkeysHere && caller.Principal != "", Cautions: cautions, Languages: languages,
+		Lists:        s.remembers && caller.Principal != "", Passkeys: s.passkeysHere &&
+			caller.Principal != "", Cautions: cautions, Languages: languages,
 		Door: doorOf(r), Administration: s.AdminPage && (doorOf(r) != "" || s.Broker.NamedAdmin(caller))}
 }
 

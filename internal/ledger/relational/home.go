@@ -430,7 +430,8 @@ func (d *Database) kept(ctx context.Context, which string, args ...any) ([]ledge
 
 // Lease implements ledger.Home.
 func (d *Database) Lease(ctx context.Context, was ledger.Kept, to string) (bool, error) {
-	return d.change(ctx, "UPDATE outbox SET lease = ? WHERE id = ? AND lease = ? AND CAST(attempts AS BIGINT) = ?", to, was.ID, was.Lease, was.Attempts)
+	return d.change(ctx, "UPDATE outbox SET lease = ? WHERE id = ? AND lease = ? AND CAST(attempts AS BIGINT) = ?",
+		to, was.ID, was.Lease, was.Attempts)
 }
 
 // Drop implements ledger.Home.
