@@ -98,7 +98,7 @@ func TestMailThatFailsIsAWarning(t *testing.T) {
 		"it refuses one recipient":        {smtptest.Options{RefuseRecipient: map[string]*smtp.SMTPError{bob: refusal}}, nil, bob + " could not be told", 1},
 		"it refuses the message":          {smtptest.Options{Refuse: map[smtptest.Step]*smtp.SMTPError{smtptest.AtAnswer: refusal}}, nil, bob + " could not be told", 0},
 		"its certificate is a stranger's": {smtptest.Options{Certificate: smtptest.UnknownAuthority}, nil, bob + " could not be told", 0},
-		"no mail is configured":           {smtptest.Options{}, map[string]string{"SMTP_SENDER_ADDRESS": "", "SMTP_USERNAME": "", "SMTP_SECRET": "", "SMTP_HOST": "", "SMTP_PORT": ""}, "sends no mail", 0},
+		"no mail is configured":           {smtptest.Options{}, map[string]string{"SMTP_SENDER_ADDRESS": "", "SMTP_USERNAME": "", "SMTP_SECRET": "", "SMTP_HOST": "", "SMTP_PORT": ""}, "Nobody gets a mail", 0},
 		"all is well":                     {smtptest.Options{}, nil, "", 1},
 	} {
 		t.Run(rule, func(t *testing.T) {

@@ -24,6 +24,8 @@ type moreView struct {
 	Typed  string
 	// Room is how many more may be asked.
 	Room int
+	// Terms are those of the request.
+	Terms access.Terms
 }
 
 func (s *server) more(r *http.Request, ref string) (page, error) {
@@ -41,7 +43,7 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 	}
 	v := moreView{Frame: s.frame(r, "more.title"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
 		Resource: more.Request.Resource, Roles: s.viewRoles(r, more.Request.Entitlements),
-		Room: more.Room}
+		Room: more.Room, Terms: more.Request.Terms}
 	v.Asked = access.Each(more.Request.Reviewers, func(p access.Principal) choice { return choiceOf(p, true, more.AskedKeyless) })
 	v.Candidates = access.Each(more.Candidates, func(p access.Principal) choice { return choiceOf(p, false, more.Keyless) })
 	v.Needs, v.Typing = unlikeListed(s.languageOf(r), more.Terms), more.Typed

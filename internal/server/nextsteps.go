@@ -44,7 +44,7 @@ func (s *server) viewUnanswered(r *http.Request, ref string, b broker.View) *una
 	case len(silent) > 0:
 		say("unanswered.asked", "people", l.List(silent))
 	}
-	if !b.Forgets && s.tellsPeople() { // what forgets reminds nobody
+	if !b.Forgets && s.tellsPeople(b.Request.Terms) { // what forgets reminds nobody
 		switch at := q.Reminding(); {
 		case at.After(s.Now()):
 			say("unanswered.reminding", "at", s.moment(r, at).Short())

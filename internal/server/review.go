@@ -247,7 +247,7 @@ func (s *server) declined(l *words.Language, d broker.Decided, you access.Princi
 	principal, others := string(d.Request.Principal), othersAsked(d.Request, you)
 	said := []string{l.Text("declined.you", "principal", principal)}
 	switch {
-	case s.tellsPeople():
+	case s.tellsPeople(d.Request.Terms):
 		told := slices.DeleteFunc(append([]string{principal}, others...), func(p string) bool {
 			return slices.ContainsFunc(d.Warnings, func(w *access.Error) bool {
 				return w.Code == access.CodeNotDelivered && w.Args["recipient"] == p

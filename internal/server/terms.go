@@ -93,7 +93,8 @@ func termsInWords(l *words.Language, t access.Terms) []string {
 	for _, e := range t.Escalations {
 		say(true, "terms.escalate", "after", l.Days(e.After), "people", l.People(e.To))
 	}
-	say(len(t.Notify) > 0, "terms.notify", "channels", l.List(t.Notify))
+	say(len(t.Notify) > 0 && !t.NotifyOnly, "terms.notify", "channels", l.List(t.Notify))
+	say(t.NotifyOnly, "terms.notify-only", "channels", l.List(t.Notify))
 	say(t.BreakGlass, "terms.glass", "people", l.People(t.Glass.Who), "longest", l.Days(t.Glass.MaxDuration))
 	return said
 }

@@ -68,10 +68,15 @@ func (s *server) worksBy(r *http.Request, on access.Resource, begin time.Time) t
 	return l.HTML("works-by", "by", s.moment(r, by).OfDay(), "provider", s.providerOf(on))
 }
 
-// tellsPeople is whether a channel reaches people. That there is one is not enough: it
-// may be one for machines.
-func (s *server) tellsPeople() bool {
-	return slices.ContainsFunc(s.Broker.Channels(), func(c access.Channel) bool { return c.People })
+// tellsPeople is whether a channel that reaches people tells of requests with these terms. That
+// there is one is not enough: it may be one for machines, and a rule may leave it out.
+func (s *server) tellsPeople(terms access.Terms) bool {
+	return slices.ContainsFunc(s.Broker.Channels(), func(c access.Channel) bool { return c.People && terms.Tells(c) })
+}
+
+// silenced is whether a rule leaves out every channel that reaches people.
+func (s *server) silenced(terms access.Terms) bool {
+	return s.tellsPeople(access.Terms{}) && !s.tellsPeople(terms)
 }
 
 // statusOf is the HTTP status of a refusal.
