@@ -217,7 +217,7 @@ func TestChatsAreTriedFromThePage(t *testing.T) {
 	}
 	chats.SetSlackToken("xoxb-another")
 	page := w.form(bob, "/notifications", url.Values{"channel": {"slack"}}).expect(t, 200)
-	says(t, page, "The test message was not sent.", "failed token", "The token in SLACK_TOKEN is none of Slack's.")
+	says(t, page, "Not every step of the test worked.", "failed token", "The token in SLACK_TOKEN is none of Slack's.")
 	if strings.Contains(page.body+w.log.String(), "CANARY") {
 		t.Error("a secret is told")
 	}

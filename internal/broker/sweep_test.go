@@ -34,7 +34,12 @@ func withHome(t *testing.T) (*world, ledger.Home) {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys(t), Now: func() time.Time { return w.Clock }, Random: rand.Reader})
+	now := func() time.Time {
+		w.Mu.Lock()
+		defer w.Mu.Unlock()
+		return w.Clock
+	}
+	w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys(t), Now: now, Random: rand.Reader})
 	return w, home
 }
 

@@ -61,8 +61,8 @@ type Vendor struct {
 	PerMinute, AtOnce int
 	// Patience bounds one call; 0 is 5 seconds.
 	Patience time.Duration
-	// Final is the code of a refusal after which a target gets nothing more for as long as the
-	// process lives; empty is none.
+	// Final is the code of a refusal after which a target gets nothing more until it takes a test
+	// message, or the process ends; empty is none.
 	Final string
 }
 
@@ -140,7 +140,7 @@ func (w *Webhook) Notify(ctx context.Context, n access.Notice) access.Receipts {
 	}
 	var all []posted
 	if err == nil {
-		all, err = w.post(ctx, n.ID, body)
+		all, err = w.post(ctx, n.ID, body, w.over)
 	}
 	if len(all) == 0 && err == nil {
 		return nil
@@ -165,8 +165,8 @@ type posted struct {
 	err    error
 }
 
-// post posts to all targets that want to hear. The error is that there are none that could be read.
-func (w *Webhook) post(ctx context.Context, id string, body any) ([]posted, error) {
+// post posts to all targets but those left out. The error is that there are none that could be read.
+func (w *Webhook) post(ctx context.Context, id string, body any, out func(Target) bool) ([]posted, error) {
 	targets, err := w.targets.Get(ctx)
 	if err != nil {
 		return nil, w.noSecret(err)
@@ -175,7 +175,7 @@ func (w *Webhook) post(ctx context.Context, id string, body any) ([]posted, erro
 	if err != nil {
 		return nil, err
 	}
-	targets = slices.DeleteFunc(slices.Clone(targets), w.over)
+	targets = slices.DeleteFunc(slices.Clone(targets), out)
 	all := make([]posted, len(targets))
 	var calls sync.WaitGroup
 	for i, t := range targets {
@@ -206,12 +206,10 @@ func (w *Webhook) postTo(ctx context.Context, t Target, id string, body []byte) 
 		}
 		return request, nil
 	}, t.Secrets...)
+	w.mutex.Lock()
+	e.over = err != nil && (e.over || CodeOf(err) != "" && CodeOf(err) == w.v.Final)
+	w.mutex.Unlock()
 	if err != nil {
-		if code := CodeOf(err); code != "" && code == w.v.Final {
-			w.mutex.Lock()
-			defer w.mutex.Unlock()
-			e.over = true
-		}
 		return answer, "", err
 	}
 	ref, ok := w.v.Ref(answer, id)
@@ -274,7 +272,8 @@ func (w *Webhook) names(targets []Target) []string {
 	})
 }
 
-// Test sends a test message to each target, and returns its steps; those that failed are the last.
+// Test sends a test message to each target, also to those that wanted no more, and returns its steps;
+// those that failed are the last.
 func (w *Webhook) Test(ctx context.Context, _ access.Principal) (steps []notice.Step) {
 	began, id := w.c.Now(), "test-"+strings.ToLower(rand.Text())
 	name, err := "secret", w.Probe(ctx, func(name, text string) { steps = append(steps, notice.Step{Name: name, Text: text}) })
@@ -283,7 +282,7 @@ func (w *Webhook) Test(ctx context.Context, _ access.Principal) (steps []notice.
 	if err == nil {
 		name = "message"
 		if body, err = w.v.Compose(access.Notice{ID: id, Kind: notice.TestMessage, At: began}); err == nil {
-			all, err = w.post(ctx, id, body)
+			all, err = w.post(ctx, id, body, func(Target) bool { return false })
 		}
 	}
 	attempts := access.Each(all, func(p posted) access.Receipt { return access.Receipt{Channel: w.Name(), Err: p.err} })

@@ -16,6 +16,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/channel"
+	"jitaccess/internal/loopback"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/redact"
 	"jitaccess/internal/standardwebhook"
@@ -63,9 +64,9 @@ var explanations = []channel.Explanation{
 		Remedy: "The log has the cause. See that the settings name the right versions in Secret Manager, that the service account " +
 			"may read them, and that there are as many groups of keys as addresses."},
 	{Codes: []string{gone}, Meaning: "{service} says that nobody wants to hear anything there any more. It gets nothing more " +
-		"until this service starts again.",
+		"until it takes a test message, or this service starts again.",
 		Remedy: "Take its address and its key out of WEBHOOK_URL and WEBHOOK_SECRET or, if it is a mistake, mend the program and " +
-			"start this service again."},
+			"send it a test message from the page Notifications of each instance, or start them again."},
 	{Codes: []string{"401", "403"}, Meaning: "{service} does not take the signature, or lets nobody in without a log-in.",
 		Remedy: "See that the program verifies by the key that stands for it in WEBHOOK_SECRET, over the body as it came, that its " +
 			"clock is right, and that nothing before it asks for a log-in."},
@@ -91,7 +92,7 @@ func targets(kept string, local bool) ([]channel.Target, error) {
 	addresses, keys, _ := strings.Cut(kept, "\n")
 	urls, groups := strings.Split(addresses, ","), strings.Split(keys, ",")
 	if len(groups) != len(urls) {
-		return nil, fmt.Errorf("there are keys for %d addresses, and %d addresses", len(groups), len(urls))
+		return nil, fmt.Errorf("%d addresses, and keys for %d: there are commas between addresses, and between their groups of keys", len(urls), len(groups))
 	}
 	all := make([]channel.Target, len(urls))
 	for i, text := range urls {
@@ -135,12 +136,14 @@ func secrets(u *url.URL) []string {
 func parseURL(text string, local bool) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
+	case strings.ContainsAny(text, " \t"):
+		return nil, errors.New("has a space in it; several addresses have commas between them")
 	case err != nil || u.Host == "" || u.Opaque != "":
 		return nil, errors.New("is no URL")
 	case u.User != nil || u.Fragment != "":
 		return nil, errors.New("has a user or a fragment")
-	case u.Scheme == "https" || u.Scheme == "http" && local:
+	case u.Scheme == "https" || u.Scheme == "http" && local && loopback.Is(u.Hostname()):
 		return u, nil
 	}
-	return nil, errors.New("is not https")
+	return nil, errors.New("is not https; http is for this machine alone, where PUBLIC_URL is on it too")
 }

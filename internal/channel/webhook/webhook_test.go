@@ -333,6 +333,17 @@ func TestWhoWantsNoMoreIsSentNoMore(t *testing.T) {
 	if got, want := strings.Join(c.Listening(), ", "), host(gone)+" (answered 410 and gets no more), "+host(other); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+	// A test message is for them too, and who takes it gets the others again.
+	c.Test(t.Context(), "")
+	gone.status = http.StatusNoContent
+	if c.Notify(t.Context(), review("n3")); len(gone.bodies) != 2 {
+		t.Errorf("%d", len(gone.bodies))
+	}
+	c.Test(t.Context(), "")
+	if c.Notify(t.Context(), review("n4")); len(gone.bodies) != 4 || strings.Contains(strings.Join(c.Listening(), ", "), "410") {
+		t.Errorf("%d, %v", len(gone.bodies), c.Listening())
+	}
+	gone.status = http.StatusGone
 	// Where all are gone nobody was told.
 	alone := telling(gone)
 	alone.Notify(t.Context(), review("n1"))
@@ -389,16 +400,16 @@ func TestWhoListens(t *testing.T) {
 	for _, c := range []struct{ addresses, keys, want string }{
 		{one, key(24), "1"}, {one, key(64) + " " + key(32), "2"}, {two, key(32) + ", " + key(32) + " " + key(40), "1 2"},
 		{one, "", "address 1 has no key"}, {two, key(32) + ",", "address 2 has no key"},
-		{two, key(32), "there are keys for 1 addresses, and 2 addresses"}, {one, key(32) + "," + key(32), "there are keys for 2 addresses, and 1 addresses"},
+		{two, key(32), "2 addresses, and keys for 1: there are commas between addresses, and between their groups of keys"}, {one, key(32) + "," + key(32), "1 addresses, and keys for 2: there are commas between addresses, and between their groups of keys"},
 		{one, key(23), "key 1 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
 		{one, key(65), "key 1 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
 		{one, key(32) + " hunter2", "key 2 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
 		{one, strings.TrimPrefix(key(32), "whsec_"), "key 1 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
-		{"http://hooks.example.com", key(32), "address 1 is not https"}, {"http://127.0.0.1:80/", key(32), "address 1 is not https"},
-		{"ftp://x.example", key(32), "address 1 is not https"}, {"https://u:p@x.example", key(32), "address 1 has a user or a fragment"},
+		{"http://hooks.example.com", key(32), "address 1 is not https; http is for this machine alone, where PUBLIC_URL is on it too"}, {"http://127.0.0.1:80/", key(32), "address 1 is not https; http is for this machine alone, where PUBLIC_URL is on it too"},
+		{"ftp://x.example", key(32), "address 1 is not https; http is for this machine alone, where PUBLIC_URL is on it too"}, {"https://u:p@x.example", key(32), "address 1 has a user or a fragment"},
 		{"https://x.example/#a", key(32), "address 1 has a user or a fragment"}, {"https:x", key(32), "address 1 is no URL"},
 		{"", key(32), "address 1 is no URL"}, {one + ",hooks.example.com", key(32) + "," + key(32), "address 2 is no URL"},
-		{"https://\n", key(32), "address 1 is no URL"},
+		{"https://\n", key(32), "address 1 is no URL"}, {one + " " + one, key(32), "address 1 has a space in it; several addresses have commas between them"},
 	} {
 		counts, err := webhook.Keys(c.addresses, c.keys, false)
 		got := strings.Join(counts, " ")
