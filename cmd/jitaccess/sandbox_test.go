@@ -47,7 +47,7 @@ func TestSandboxWithAPolicyThatHasAFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told strings.Builder
-	code := runSandbox(t.Context(), []string{"--address", "localhost:0", "--policy", path}, nil, io.Discard, &told)
+	code := runSandbox(t.Context(), []string{"--address", "localhost:0", "--policy", path}, func(string) string { return "" }, io.Discard, &told)
 	if code != exitFailure || !strings.Contains(told.String(), "2:9: a rule needs one of terms and refuse") {
 		t.Errorf("%d: %s", code, told.String())
 	}
