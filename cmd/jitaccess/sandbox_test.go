@@ -65,7 +65,7 @@ func TestSandboxWhereThePortIsTaken(t *testing.T) {
 		{"--address", "localhost:" + port, "--address localhost:"}, {"--address", "127.0.0.1:" + port, "make run ADDRESS="}, {"--google", "127.0.0.1:" + port, "--google 127.0.0.1:"},
 	} {
 		var told strings.Builder
-		if code := runSandbox(t.Context(), []string{c.option, c.address}, nil, io.Discard, &told); code != exitFailure || !strings.Contains(told.String(), c.next) {
+		if code := runSandbox(t.Context(), []string{c.option, c.address}, func(string) string { return "" }, io.Discard, &told); code != exitFailure || !strings.Contains(told.String(), c.next) {
 			t.Errorf("%s %s: %d: %s", c.option, c.address, code, told.String())
 		}
 	}

@@ -18,7 +18,7 @@ func startPomerium(t *testing.T) (said []string) {
 	read, write := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		code := runSandbox(ctx, []string{"--pomerium", "--address", "localhost:0"}, nil, write, write)
+		code := runSandbox(ctx, []string{"--pomerium", "--address", "localhost:0"}, func(string) string { return "" }, write, write)
 		write.Close()
 		done <- code
 	}()
