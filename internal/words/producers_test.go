@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -359,14 +360,14 @@ func situations() []situation {
 		{access.CodeChangesetUnknown, "Pomerium does not say what waits", byPomerium(changesetsUnseen), nil},
 		{access.CodeUnknownOutcome, "a write whose answer is lost, and a policy that cannot be read",
 			func(t *testing.T) error {
-				lost := false
+				var lost atomic.Bool
 				read := func(w http.ResponseWriter, r *http.Request) {
-					if lost {
+					if lost.Load() {
 						hanging(w, r)
 					}
 					answer(policyOf())(w, r)
 				}
-				g := google{":getIamPolicy": read, ":setIamPolicy": func(w http.ResponseWriter, r *http.Request) { lost = true; hanging(w, r) }}
+				g := google{":getIamPolicy": read, ":setIamPolicy": func(w http.ResponseWriter, r *http.Request) { lost.Store(true); hanging(w, r) }}
 				return writingTo(t, g, grant(admin.Role, ""))
 			}, nil},
 		{access.CodeDirectoryNotSet, "groups without a directory", func(t *testing.T) error {
