@@ -146,15 +146,20 @@ func (w *Webhook) Notify(ctx context.Context, n access.Notice) access.Receipts {
 		return nil
 	}
 	receipts := access.Receipts{{Channel: w.Name(), Err: err}}
-	attempts := access.Each(all, func(p posted) access.Receipt { return access.Receipt{Channel: w.Name(), Err: p.err} })
 	for _, p := range all {
 		receipts[0].Ref, receipts[0].Err = cmp.Or(receipts[0].Ref, p.ref), errors.Join(receipts[0].Err, p.err)
 	}
-	if err != nil {
-		attempts = receipts
-	}
-	w.history.Add(n.Kind, attempts, began, w.c.Now(), Failure)
+	w.record(n.Kind, all, err, began)
 	return receipts
+}
+
+// record keeps for administrators what became of a message; err is that it could be posted to nobody.
+func (w *Webhook) record(kind access.NoticeKind, all []posted, err error, began time.Time) {
+	attempts := access.Each(all, func(p posted) access.Receipt { return access.Receipt{Channel: w.Name(), Err: p.err} })
+	if err != nil {
+		attempts = access.Receipts{{Channel: w.Name(), Err: err}}
+	}
+	w.history.Add(kind, attempts, began, w.c.Now(), Failure)
 }
 
 // posted is what became of posting to a target.
@@ -285,7 +290,6 @@ func (w *Webhook) Test(ctx context.Context, _ access.Principal) (steps []notice.
 			all, err = w.post(ctx, id, body, func(Target) bool { return false })
 		}
 	}
-	attempts := access.Each(all, func(p posted) access.Receipt { return access.Receipt{Channel: w.Name(), Err: p.err} })
 	var failed []notice.Step
 	for _, p := range all {
 		if p.err != nil {
@@ -294,10 +298,7 @@ func (w *Webhook) Test(ctx context.Context, _ access.Principal) (steps []notice.
 			steps = append(steps, w.v.Taken(p.to, p.answer))
 		}
 	}
-	if err != nil {
-		attempts = access.Receipts{{Channel: w.Name(), Err: err}}
-	}
-	w.history.Add(notice.TestMessage, attempts, began, w.c.Now(), Failure)
+	w.record(notice.TestMessage, all, err, began)
 	return append(Steps(steps, name, err), failed...)
 }
 

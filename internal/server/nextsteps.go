@@ -88,7 +88,7 @@ func (s *server) viewWorks(r *http.Request, b broker.View) *worksView {
 		}
 	}
 	kind, v := s.Broker.ResourceKind(q.Resource), &worksView{End: s.moment(r, b.Window.End)}
-	if by := written.Add(kind.AppliedWithin); by.After(now) && by.Before(b.Window.End) {
+	if by := s.worksFrom(q.Resource, written); by.Before(b.Window.End) {
 		v.By = s.moment(r, by)
 	}
 	if kind.Console != nil {

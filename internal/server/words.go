@@ -60,12 +60,22 @@ func (s *server) delay(l *words.Language, key string, on access.Resource) string
 // worksBy says by when a grant that was written as it began works, as a rule; empty where
 // people do not wait for it, or no longer, or it is to begin later.
 func (s *server) worksBy(r *http.Request, on access.Resource, begin time.Time) template.HTML {
-	now, by := s.Now(), begin.Add(s.Broker.ResourceKind(on).AppliedWithin)
-	if begin.IsZero() || begin.After(now) || !by.After(now) {
+	by := s.worksFrom(on, begin)
+	if by.IsZero() {
 		return ""
 	}
 	l := s.languageOf(r)
 	return l.HTML("works-by", "by", s.moment(r, by).OfDay(), "provider", s.providerOf(on))
+}
+
+// worksFrom is when what was written at a moment works at the latest, as a rule; zero where that
+// moment is none or to come, or nobody waits for it any more.
+func (s *server) worksFrom(on access.Resource, written time.Time) time.Time {
+	now, by := s.Now(), written.Add(s.Broker.ResourceKind(on).AppliedWithin)
+	if written.IsZero() || written.After(now) || !by.After(now) {
+		return time.Time{}
+	}
+	return by
 }
 
 // tellsPeople is whether a channel that reaches people tells of requests with these terms. That
