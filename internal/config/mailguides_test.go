@@ -84,7 +84,7 @@ func TestMailGuidesNameVariablesThatExist(t *testing.T) {
 func TestMailGuidesLeadToTheTestMessage(t *testing.T) {
 	all := guides(t)
 	for file, text := range all {
-		for _, says := range []string{"*Mail account*", "Send test message", "jitaccess doctor --send-test-mail "} {
+		for _, says := range []string{"*Notifications*", "Send test message", "jitaccess doctor --send-test-mail "} {
 			if !strings.Contains(text, says) {
 				t.Errorf("%s does not say %q", file, says)
 			}
