@@ -19,7 +19,7 @@ import (
 
 // appStory makes applications for a story, which Carl and Dora manage.
 type appStory struct {
-	t                *testing.T
+	t                testing.TB
 	m                *managed.Registry
 	clock            time.Time
 	asCode, unsealed bool
@@ -30,7 +30,7 @@ type appStory struct {
 func managing(make func(*appStory)) func(*canned) {
 	return func(c *canned) {
 		c.Admins = []string{"user:" + string(carl), "user:" + string(dora)}
-		c.apps = func(t *testing.T, c *canned) *server.Apps {
+		c.apps = func(t testing.TB, c *canned) *server.Apps {
 			sealer, err := seal.New([][]byte{bytes.Repeat([]byte{1}, 32)}, managed.Purpose)
 			if err != nil {
 				t.Fatal(err)

@@ -3,20 +3,15 @@ package server
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/words"
@@ -206,7 +201,8 @@ func (s *server) pagesIn(l *words.Language) (map[string]*template.Template, erro
 
 // parsePages reads the templates: one set for each page, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML
-// and {{message KEY}} the message itself, for a script to fill in.
+// and {{message KEY}} the message itself, for a script to fill in; "/assets/NAME" leads to the
+// version of that file that there is (assets.go).
 func (s *server) parsePages(l *words.Language) (map[string]*template.Template, error) {
 	functions := template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
@@ -227,7 +223,8 @@ func (s *server) parsePages(l *words.Language) (map[string]*template.Template, e
 			if err != nil {
 				return nil, err
 			}
-			if _, err := t.Parse(said.ReplaceAllStringFunc(string(source), func(asked string) string { return inPlace(l, asked) })); err != nil {
+			versioned := s.versions.Replace(string(source))
+			if _, err := t.Parse(said.ReplaceAllStringFunc(versioned, func(asked string) string { return inPlace(l, asked) })); err != nil {
 				return nil, err
 			}
 		}
@@ -254,51 +251,4 @@ func inPlace(l *words.Language, asked string) string {
 		args = append(args, a[1], template.HTML("{{"+a[2]+a[3]+"}}"))
 	}
 	return string(l.HTML(parts[1], args...))
-}
-
-// asset is a file that pages use.
-type asset struct {
-	body              []byte
-	contentType, etag string
-}
-
-func readAssets(files fs.FS) (map[string]asset, error) {
-	names, err := fs.Glob(files, "assets/*")
-	if err != nil {
-		return nil, err
-	}
-	assets := map[string]asset{}
-	for _, name := range names {
-		body, err := fs.ReadFile(files, name)
-		if err != nil {
-			return nil, err
-		}
-		contentType, ok := assetTypes[path.Ext(name)]
-		if !ok {
-			return nil, fmt.Errorf("%s has no known type", name)
-		}
-		assets[path.Base(name)] = asset{body, contentType, fmt.Sprintf(`"%.8x"`, sha256.Sum256(body))}
-	}
-	return assets, nil
-}
-
-// assetTypes are written down, because mime.TypeByExtension asks the machine.
-var assetTypes = map[string]string{
-	".css": "text/css; charset=utf-8",
-	".js":  "text/javascript; charset=utf-8",
-	".svg": "image/svg+xml",
-}
-
-// asset serves a file. Browsers keep it and ask each time whether it is still the
-// same, so a page never meets the script of another version.
-func (s *server) asset(w http.ResponseWriter, r *http.Request) {
-	a, ok := s.assets[chi.URLParam(r, "name")]
-	if !ok {
-		s.refuses(access.CodeNotFound)(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", a.contentType)
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("ETag", a.etag)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 }

@@ -150,6 +150,7 @@ type server struct {
 	files    fs.FS
 	pages    sync.Map // language to the function that has its pages, see pagesIn
 	assets   map[string]asset
+	versions *strings.Replacer // of "/assets/NAME" in templates, see readAssets
 	sameSite *http.CrossOriginProtection
 	reads    *pace
 	changes  *pace
@@ -205,10 +206,10 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 		}
 	}
 	var err error
-	if _, err = s.pagesIn(c.Language); err != nil {
+	if s.assets, s.versions, err = readAssets(files); err != nil {
 		return nil, err
 	}
-	if s.assets, err = readAssets(files); err != nil {
+	if _, err = s.pagesIn(c.Language); err != nil {
 		return nil, err
 	}
 	return s.routes(), nil

@@ -51,7 +51,7 @@ type canned struct {
 	ended      broker.Ended
 	more       broker.MoreReviewers
 	// apps are the applications that there are; nil: there can be none.
-	apps func(*testing.T, *canned) *server.Apps
+	apps func(testing.TB, *canned) *server.Apps
 	// remembers is whether there is a ledger; what follows is of it.
 	remembers, auditor bool
 	listed             map[string][]access.Request
@@ -759,7 +759,7 @@ func newCanned(t testing.TB) *canned {
 // with testdata/story, where frame.html is one whole page. Run with -update after a
 // change, and look at what changed; with -storybook FOLDER to see it.
 // configure is the configuration of a story.
-func (c *canned) configure(t *testing.T) func(*server.Config) {
+func (c *canned) configure(t testing.TB) func(*server.Config) {
 	return func(sc *server.Config) {
 		if c.account != nil {
 			sc.Accounts = []server.Account{c.account}
@@ -797,6 +797,7 @@ func TestStorybook(t *testing.T) {
 				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
 			}
 			checkMarkup(t, w.Body.String())
+			checkLoads(t, h, w.Body.String())
 			checkFrame(t, w.Body.String(), s.person, c.account != nil, c.remembers)
 			compare(t, filepath.Join("testdata", "story", s.name+".html"), ownPart(t, w.Body.String()))
 			if s.name == "home" {
@@ -823,7 +824,7 @@ func ownPart(t *testing.T, page string) []byte {
 	t.Helper()
 	title, afterTitle := between(t, page, "<title>", "</title>")
 	main, _ := between(t, afterTitle, "<main", "</main>")
-	_, afterFrame := between(t, afterTitle, `<script src="/assets/page.js"`, "</script>")
+	_, afterFrame := between(t, afterTitle, `<script src="/assets/page.js`, "</script>")
 	scripts, _, _ := strings.Cut(afterFrame, "</head>")
 	return []byte(title + scripts + main + "\n")
 }
@@ -861,6 +862,7 @@ func checkFrame(t *testing.T, page string, person access.Principal, account, rem
 
 func compare(t *testing.T, golden string, got []byte) {
 	t.Helper()
+	got = ofNoVersion(got)
 	if *update {
 		writeFile(t, golden, got)
 		return
