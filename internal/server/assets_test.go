@@ -24,6 +24,14 @@ import (
 // withStyle is the service with another style sheet, as another version of it may have.
 func withStyle(t *testing.T, style string) http.Handler {
 	t.Helper()
+	files := ownFiles(t)
+	files["assets/style.css"].Data = []byte(style)
+	return ofFiles(t, files)
+}
+
+// ownFiles are those of the service, to be changed.
+func ownFiles(t *testing.T) fstest.MapFS {
+	t.Helper()
 	files := fstest.MapFS{}
 	err := fs.WalkDir(web.Files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
@@ -35,7 +43,12 @@ func withStyle(t *testing.T, style string) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files["assets/style.css"].Data = []byte(style)
+	return files
+}
+
+// ofFiles is the service of those files, which nobody can sign in to.
+func ofFiles(t *testing.T, files fs.FS) http.Handler {
+	t.Helper()
 	h, err := newFrom(Config{Identify: func(*http.Request) (access.Caller, error) { return access.Caller{}, errors.New("nobody") },
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: rand.Reader}, files)
 	if err != nil {
@@ -199,6 +212,53 @@ func TestPagesAreNotCompressed(t *testing.T) {
 	for _, path := range []string{"/", "/nowhere", "/assets/nothing.css", "/health/alive", "/api/policy"} {
 		if answer := fetched(h, path, "Accept-Encoding: gzip"); answer.Header.Get("Content-Encoding") != "" {
 			t.Errorf("%s is compressed", path)
+		}
+	}
+}
+
+// opened counts how often a file was.
+type opened struct {
+	fs.FS
+	times map[string]int
+}
+
+func (o opened) Open(name string) (fs.File, error) {
+	o.times[name]++
+	return o.FS.Open(name)
+}
+
+// Templates take more memory than anything else that is there at the start; only those of pages
+// that somebody has opened are read, and each once.
+func TestTemplatesAreReadWhenAPageIsOpened(t *testing.T) {
+	files := opened{ownFiles(t), map[string]int{}}
+	h := ofFiles(t, files)
+	for range 3 {
+		if answer := fetched(h, "/"); answer.StatusCode != 401 {
+			t.Fatal(answer.StatusCode)
+		}
+	}
+	for name, times := range files.times {
+		if !strings.HasPrefix(name, "templates/") {
+			continue
+		}
+		if want := strings.Contains("frame.html parts.html error.html", strings.TrimPrefix(name, "templates/")); !want || times != 1 {
+			t.Errorf("%s was opened %d times", name, times)
+		}
+	}
+	if files.times["templates/error.html"] != 1 {
+		t.Errorf("%v", files.times)
+	}
+}
+
+// What a template lacks is a refusal with an incident id, and not half a page.
+func TestATemplateThatIsBrokenIsARefusal(t *testing.T) {
+	files := ownFiles(t)
+	files["templates/error.html"].Data = []byte("{{define \"content\"}}{{nothing}}{{end}}")
+	h := ofFiles(t, files)
+	for range 2 {
+		answer := fetched(h, "/")
+		if body := contents(t, answer); answer.StatusCode != 500 || strings.Contains(body, "<html") || !strings.Contains(body, "Incident") {
+			t.Errorf("%d %s", answer.StatusCode, body)
 		}
 	}
 }

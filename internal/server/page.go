@@ -169,9 +169,9 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	defer buffers.Put(b)
 	b.Reset()
 	l := s.languageOf(r)
-	pages, err := s.pagesIn(l)
+	t, err := s.pageIn(l, p.template)
 	if err == nil {
-		err = pages[p.template].ExecuteTemplate(b, cmp.Or(p.block, "frame.html"), p.data)
+		err = t.ExecuteTemplate(b, cmp.Or(p.block, "frame.html"), p.data)
 	}
 	if err != nil {
 		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
@@ -184,27 +184,29 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	w.Write(b.Bytes())
 }
 
-// pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"passkeys", "home", "choose", "ask", "review", "more", "result", "notifications", "admin", "apps", "app",
-	"app-template", "list", "month",
-	"again", "loggedout", "error"}
-
-// pagesIn are the pages in a language. They are read when somebody first wants them in it: a
-// start should not take longer, nor the process more memory, for languages that nobody reads.
-func (s *server) pagesIn(l *words.Language) (map[string]*template.Template, error) {
-	read, ok := s.pages.Load(l)
+// pageIn is a page in a language, templates/NAME.html. It is read when somebody first wants it
+// in that language: a start should not take longer, nor the process more memory, for what nobody
+// reads.
+func (s *server) pageIn(l *words.Language, name string) (*template.Template, error) {
+	key := localPage{l, name}
+	read, ok := s.pages.Load(key)
 	if !ok {
-		read, _ = s.pages.LoadOrStore(l, sync.OnceValues(func() (map[string]*template.Template, error) { return s.parsePages(l) }))
+		read, _ = s.pages.LoadOrStore(key, sync.OnceValues(func() (*template.Template, error) { return s.parsePage(l, name) }))
 	}
-	return read.(func() (map[string]*template.Template, error))()
+	return read.(func() (*template.Template, error))()
 }
 
-// parsePages reads the templates: one set for each page, so that pages cannot take each
+type localPage struct {
+	language *words.Language
+	name     string
+}
+
+// parsePage reads the templates of one page, a set of its own, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML
 // and {{message KEY}} the message itself, for a script to fill in; "/assets/NAME" leads to the
 // version of that file that there is (assets.go).
-func (s *server) parsePages(l *words.Language) (map[string]*template.Template, error) {
-	functions := template.FuncMap{
+func (s *server) parsePage(l *words.Language, name string) (*template.Template, error) {
+	t := template.New("frame.html").Funcs(template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
 		"lookAlike": l.LookAlike, "inLine": inLine, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
@@ -214,23 +216,18 @@ func (s *server) parsePages(l *words.Language) (map[string]*template.Template, e
 				return `<span class="address">` + template.HTMLEscapeString(name) + "</span>"
 			})))
 		},
-	}
-	parsed := map[string]*template.Template{}
-	for _, name := range pageNames {
-		t := template.New("frame.html").Funcs(functions)
-		for _, file := range []string{"frame", "parts", name} {
-			source, err := fs.ReadFile(s.files, "templates/"+file+".html")
-			if err != nil {
-				return nil, err
-			}
-			versioned := s.versions.Replace(string(source))
-			if _, err := t.Parse(said.ReplaceAllStringFunc(versioned, func(asked string) string { return inPlace(l, asked) })); err != nil {
-				return nil, err
-			}
+	})
+	for _, file := range []string{"frame", "parts", name} {
+		source, err := fs.ReadFile(s.files, "templates/"+file+".html")
+		if err != nil {
+			return nil, err
 		}
-		parsed[name] = t
+		versioned := s.versions.Replace(string(source))
+		if _, err := t.Parse(said.ReplaceAllStringFunc(versioned, func(asked string) string { return inPlace(l, asked) })); err != nil {
+			return nil, err
+		}
 	}
-	return parsed, nil
+	return t, nil
 }
 
 // said asks for a message, with arguments that the template has at hand.
