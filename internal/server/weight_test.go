@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"jitaccess/internal/server/storybook"
 )
 
 // loads are the tags by which a page makes a browser fetch or run something, and what they
@@ -93,9 +95,9 @@ var weighed = []string{"home", "choose", "choose-hundred", "ask-peer", "ask-fift
 // BenchmarkWeight counts what a browser receives for pages, in thousands of bytes. It takes no
 // time that matters, and no round counts more than another.
 func BenchmarkWeight(b *testing.B) {
-	pages := map[string]story{}
-	for _, s := range stories() {
-		pages[s.name] = s
+	pages := map[string]storybook.Story{}
+	for _, s := range storybook.Stories() {
+		pages[s.Name] = s
 	}
 	for b.Loop() {
 	}
@@ -104,16 +106,13 @@ func BenchmarkWeight(b *testing.B) {
 		if !ok {
 			b.Fatalf("there is no story %s", name)
 		}
-		c := newCanned(b)
-		if s.set != nil {
-			s.set(c)
-		}
-		h, _ := serve(b, c, c.configure(b))
+		c := canned{State: s.State()}
+		h, _ := serve(b, c, c.Configure)
 		if name == "home" {
 			h = home(b)
 		}
-		page, plain := weigh(b, h, storyRequest(s), "identity")
-		_, packed := weigh(b, h, storyRequest(s), "gzip")
+		page, plain := weigh(b, h, s.HTTPRequest(), "identity")
+		_, packed := weigh(b, h, s.HTTPRequest(), "gzip")
 		for unit, bytes := range map[string]int{"page": page, "plain": plain, "gzip": packed} {
 			b.ReportMetric(float64(bytes)/1000, "KB-"+unit+"-"+name)
 		}
