@@ -123,7 +123,7 @@ func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 // granted adds a grant of the viewer to a role.
 func (s *server) granted(r *http.Request, v RoleView, a access.Activation) RoleView {
 	v.Until, v.EndID = s.moment(r, a.Window.End), a.RequestID
-	v.Works = s.worksBy(r, a.Entitlement.Resource, a.Window.Start)
+	v.Works = s.worksBy(r, a.Entitlement.Resource, s.worksFrom(a.Entitlement.Resource, a.Window.Start))
 	if a.Window.Start.After(s.Now()) {
 		v.Begins = s.moment(r, a.Window.Start)
 	}
