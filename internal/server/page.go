@@ -211,7 +211,7 @@ func (s *server) parsePages(l *words.Language) (map[string]*template.Template, e
 	functions := template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
-		"lookAlike": l.LookAlike, "inLine": inLine, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
+		"lookAlike": l.LookAlike, "inLine": words.InLine, "placed": words.Placed, "isolated": access.Isolated, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "silenced": s.silenced, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML {
 			return template.HTML(l.Series(access.Each(names, func(name string) string {
@@ -251,7 +251,11 @@ func inPlace(l *words.Language, asked string) string {
 	}
 	var args []any
 	for _, a := range argument.FindAllStringSubmatch(parts[2], -1) {
-		args = append(args, a[1], template.HTML("{{"+a[2]+a[3]+"}}"))
+		value := a[3]
+		if a[2] != "" {
+			value = "placed " + a[2]
+		}
+		args = append(args, a[1], template.HTML("{{"+value+"}}"))
 	}
 	return string(l.HTML(parts[1], args...))
 }
