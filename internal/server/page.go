@@ -134,11 +134,25 @@ func (s *server) withIncident(r *http.Request, p *Problem) string {
 }
 
 // errorView is the page of a refusal that has no page of its own.
-type errorView struct{ Frame }
+type errorView struct {
+	Frame
+	// Again: what failed may succeed when it is tried once more. Fields are what was sent then,
+	// to be sent again; nil where nothing was.
+	Again  bool
+	Fields []field
+}
+
+// passing are kinds of failures that may be over when something is tried once more.
+var passing = []access.Kind{access.Upstream, access.Unavailable, access.TimedOut, access.TooMany}
 
 func (s *server) errorPage(r *http.Request, err error) page {
 	p, status := s.problem(r, err)
-	v := errorView{s.frame(r, "title."+strconv.Itoa(status), "provider", s.languageOf(r).Provider(access.AsError(err), s.providerOf("")))}
+	v := errorView{Frame: s.frame(r, "title."+strconv.Itoa(status), "provider", s.languageOf(r).Provider(access.AsError(err), s.providerOf(""))),
+		Again: slices.Contains(passing, access.AsError(err).Kind)}
+	if v.Again && !safe(r) { // what is not read yet may be another site's, and what was confirmed is not shown here
+		v.Fields = slices.DeleteFunc(fieldsOf(r.PostForm), func(f field) bool { return f.Name == "confirmed" })
+		v.Again = len(v.Fields) > 0
+	}
 	p.only()
 	v.Problem = p
 	return page{template: "error", status: status, data: v}

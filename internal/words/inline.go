@@ -16,7 +16,7 @@ func InLine(text string) template.HTML {
 		return template.HTML(template.HTMLEscapeString(text))
 	}
 	if !strings.Contains(text, isolate) { // of a message, each argument is isolated already
-		text = access.Isolated(text)
+		text = access.Isolated(strings.ReplaceAll(text, isolated, ""))
 	}
 	var b strings.Builder
 	open := 0
