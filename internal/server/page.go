@@ -129,11 +129,25 @@ func (s *server) withIncident(r *http.Request, p *Problem) string {
 }
 
 // errorView is the page of a refusal that has no page of its own.
-type errorView struct{ Frame }
+type errorView struct {
+	Frame
+	// Again: what failed may succeed when it is tried once more. Fields are what was sent then,
+	// to be sent again; nil where nothing was.
+	Again  bool
+	Fields []field
+}
+
+// passing are kinds of failures that may be over when something is tried once more.
+var passing = []access.Kind{access.Upstream, access.Unavailable, access.TimedOut, access.TooMany}
 
 func (s *server) errorPage(r *http.Request, err error) page {
 	p, status := s.problem(r, err)
-	v := errorView{s.frame(r, "title."+strconv.Itoa(status), "provider", s.languageOf(r).Provider(access.AsError(err), s.providerOf("")))}
+	v := errorView{Frame: s.frame(r, "title."+strconv.Itoa(status), "provider", s.languageOf(r).Provider(access.AsError(err), s.providerOf(""))),
+		Again: slices.Contains(passing, access.AsError(err).Kind)}
+	if v.Again && !safe(r) { // what is not read yet may be another site's, and what was confirmed is not shown here
+		v.Fields = slices.DeleteFunc(fieldsOf(r.PostForm), func(f field) bool { return f.Name == "confirmed" })
+		v.Again = len(v.Fields) > 0
+	}
 	p.only()
 	v.Problem = p
 	return page{template: "error", status: status, data: v}
@@ -209,7 +223,7 @@ func (s *server) parsePage(l *words.Language, name string) (*template.Template, 
 	t := template.New("frame.html").Funcs(template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
-		"lookAlike": l.LookAlike, "inLine": inLine, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
+		"lookAlike": l.LookAlike, "inLine": words.InLine, "placed": words.Placed, "isolated": access.Isolated, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "silenced": s.silenced, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML {
 			return template.HTML(l.Series(access.Each(names, func(name string) string {
@@ -245,7 +259,11 @@ func inPlace(l *words.Language, asked string) string {
 	}
 	var args []any
 	for _, a := range argument.FindAllStringSubmatch(parts[2], -1) {
-		args = append(args, a[1], template.HTML("{{"+a[2]+a[3]+"}}"))
+		value := a[3]
+		if a[2] != "" {
+			value = "placed " + a[2]
+		}
+		args = append(args, a[1], template.HTML("{{"+value+"}}"))
 	}
 	return string(l.HTML(parts[1], args...))
 }
