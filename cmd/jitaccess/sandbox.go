@@ -93,7 +93,7 @@ func trySandbox(ctx context.Context, address, policyFile string, env func(string
 	}
 	c.Apps.SealKey = config.StoredText{Value: config.NewSecret(base64.StdEncoding.EncodeToString(newSecret()))}
 	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
-	handler, err := start(ctx, c, s.MailRoots(), wallClock, log)
+	handler, err := start(ctx, c, s.MailRoots(), clock{now: s.Clock().Now, sleep: s.Clock().Sleep}, log)
 	if err != nil {
 		return err
 	}

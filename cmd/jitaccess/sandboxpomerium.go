@@ -36,7 +36,7 @@ func tryPomerium(ctx context.Context, address, policyFile string, env func(strin
 		return err
 	}
 	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
-	handler, err := start(ctx, c, nil, wallClock, log)
+	handler, err := start(ctx, c, nil, clock{now: s.Clock().Now, sleep: s.Clock().Sleep}, log)
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,9 @@ import (
 var pageFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"links": splitLinks,
+	"clock":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"minute": func(t time.Time) string { return t.UTC().Format("Mon 2 Jan 15:04 UTC") },
+	"links":  splitLinks,
 }).ParseFS(pageFiles, "pages/*.html"))
 
 // frame is what every page of the sandbox shows.
@@ -39,6 +40,10 @@ type bar struct {
 	Unread int
 	// Resource is what the page is about, as a path; may be empty.
 	Resource string
+	// Steps is how many of the first steps are done.
+	Steps int
+	News  news
+	Hour  hour
 }
 
 func (f *front) newBar(person google.Person, r *http.Request) bar {
@@ -48,6 +53,9 @@ func (f *front) newBar(person google.Person, r *http.Request) bar {
 		Return:   returnPath(r),
 		Unread:   f.mailbox.Unread(person.Email),
 		Resource: resourceOf(r.URL.Path),
+		Steps:    f.story().Done(),
+		News:     f.news(r),
+		Hour:     f.hour(returnPath(r)),
 	}
 }
 
@@ -100,7 +108,9 @@ func (f *front) showPeople(w http.ResponseWriter, r *http.Request) {
 	page := struct {
 		frame
 		Return string
-	}{frame{Title: "Who are you?", Bar: f.newBar(person, r)}, localPath(r.URL.Query().Get("return"))}
+		Story  story
+		Hour   hour
+	}{frame{Title: "Try it in three steps", Bar: f.newBar(person, r)}, localPath(r.URL.Query().Get("return")), f.story(), f.hour("/sandbox/")}
 	f.render(w, "people.html", page)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 
+	"jitaccess/internal/sandbox/clock"
 	"jitaccess/internal/sandbox/pomerium"
 )
 
@@ -14,6 +15,7 @@ import (
 // Google Cloud. Make one with StartPomerium.
 type Pomerium struct {
 	zero       *pomerium.Zero
+	clock      *clock.Clock
 	api, front *listeningServer
 	close      func() error
 }
@@ -29,7 +31,8 @@ func StartPomerium(ctx context.Context, o Options) (*Pomerium, error) {
 		o.Address = "localhost:8000"
 	}
 	o = withDefaults(o)
-	p := &Pomerium{}
+	p := &Pomerium{clock: clock.New(o.Now)}
+	o.Now = p.clock.Now
 	p.close = sync.OnceValue(p.closeAll)
 	if err := p.start(o); err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -49,6 +52,9 @@ func (p *Pomerium) start(o Options) (err error) {
 	p.front, err = listen(o.Address)
 	return err
 }
+
+// Clock is the time of everything in the sandbox. The service must go by it.
+func (p *Pomerium) Clock() *clock.Clock { return p.clock }
 
 // Zero is the sandbox's Pomerium Zero.
 func (p *Pomerium) Zero() *pomerium.Zero { return p.zero }

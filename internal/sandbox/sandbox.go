@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"jitaccess/internal/sandbox/chat"
+	"jitaccess/internal/sandbox/clock"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -43,7 +44,8 @@ type Options struct {
 	// GoogleAddress is where the Google Cloud answers; empty is a free port of
 	// 127.0.0.1.
 	GoogleAddress string
-	// Now is the clock; nil is time.Now.
+	// Now is the clock that the sandbox's goes by until somebody moves that forward; nil is
+	// time.Now.
 	Now func() time.Time
 	// Random is of cryptographic quality; nil is crypto/rand.
 	Random io.Reader
@@ -63,7 +65,8 @@ type Sandbox struct {
 	password     string // a Secret Manager version path
 	front        *listeningServer
 	baseline     map[string]bool // the bindings at the start; see policy.go
-	now          func() time.Time
+	clock        *clock.Clock
+	now          func() time.Time // that clock's
 	log          *slog.Logger
 	close        func() error
 }
@@ -76,7 +79,9 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		return nil, err
 	}
 	o = withDefaults(o)
-	s := &Sandbox{mailbox: &Mailbox{now: o.Now}, now: o.Now, log: o.Log}
+	s := &Sandbox{clock: clock.New(o.Now), log: o.Log}
+	s.now, o.Now = s.clock.Now, s.clock.Now
+	s.mailbox = &Mailbox{now: s.now}
 	s.close = sync.OnceValue(s.closeAll)
 	if err := s.start(o); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -144,6 +149,9 @@ func (s *Sandbox) startMail(random io.Reader) error {
 	s.mail, err = startMailServer(s.mailbox, smtpUsername, text, certificate, s.log)
 	return err
 }
+
+// Clock is the time of everything in the sandbox. The service must go by it.
+func (s *Sandbox) Clock() *clock.Clock { return s.clock }
 
 // Cloud returns the sandbox's Google Cloud.
 func (s *Sandbox) Cloud() *google.Cloud { return s.cloud }
