@@ -45,7 +45,7 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	case *pomerium:
 		err = tryPomerium(ctx, *address, *policyFile, env, stdout, stderr, log)
 	default:
-		err = trySandbox(ctx, *address, *policyFile, env, stdout, stderr, log)
+		err = trySandbox(ctx, sandbox.Options{Address: *address}, *policyFile, env, stdout, stderr, log)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w; something else listens there, so take another port: --address localhost:8090 (make run ADDRESS=localhost:8090), "+
@@ -57,8 +57,9 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	return exitOK
 }
 
-func trySandbox(ctx context.Context, address, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
-	s, err := sandbox.Start(ctx, sandbox.Options{Address: address, Log: slog.New(slog.NewTextHandler(stderr, nil))})
+func trySandbox(ctx context.Context, o sandbox.Options, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
+	o.Log = slog.New(slog.NewTextHandler(stderr, nil))
+	s, err := sandbox.Start(ctx, o)
 	if err != nil {
 		return err
 	}

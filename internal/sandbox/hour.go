@@ -8,10 +8,14 @@ import (
 	"jitaccess/internal/sandbox/clock"
 )
 
-// steps are how far the clock may be moved at once; "end" is to where a condition ends next.
+// steps are how far the clock may be moved at once. Others are to where a condition of a policy
+// ends next, and until a time that the form has.
 var steps = map[string]time.Duration{"15m": 15 * time.Minute, "1h": time.Hour, "1d": 24 * time.Hour}
 
-const stepToEnd = "end"
+const (
+	stepToEnd = "end"
+	stepUntil = "until"
+)
 
 // hour is what the bar says of the clock.
 type hour struct {
@@ -68,24 +72,31 @@ func (f *front) moveClock(w http.ResponseWriter, r *http.Request) {
 	if !fromHere(w, r) {
 		return
 	}
-	step := r.PostFormValue("step")
+	step, now := r.PostFormValue("step"), f.now()
 	by, known := steps[step]
-	if step == stepToEnd {
-		now := f.now()
+	switch step {
+	case stepToEnd:
 		end, _, _, found := f.cloud.NextEnd(now)
 		if !found {
 			http.Error(w, "Nothing in the policies ends, so there is no end to go to.", http.StatusConflict)
 			return
 		}
-		by, known = end.Sub(now)+time.Second, true
+		by, known = beyond(end, now), true
+	case stepUntil:
+		until, err := time.Parse(time.RFC3339Nano, r.PostFormValue("until"))
+		by, known = beyond(until, now), err == nil
 	}
 	forward(w, r, f.clock, by, known)
 }
 
+// beyond is how far it is to where what ends at a time is over for everybody, also for who
+// counts in whole seconds.
+func beyond(end, now time.Time) time.Duration { return min(end.Sub(now), clock.MaxAhead) + time.Second }
+
 // forward moves a clock by a step that was chosen, and leads back.
 func forward(w http.ResponseWriter, r *http.Request, c *clock.Clock, by time.Duration, known bool) {
 	if !known {
-		http.Error(w, "The clock goes forward by 15 minutes, an hour, a day, or to where access ends next.", http.StatusBadRequest)
+		http.Error(w, "The clock goes forward by 15 minutes, an hour, a day, or to where access ends.", http.StatusBadRequest)
 		return
 	}
 	if err := c.Forward(r.Context(), by); err != nil {

@@ -19,6 +19,7 @@ var pageFiles embed.FS
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"clock":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"minute": func(t time.Time) string { return t.UTC().Format("Mon 2 Jan 15:04 UTC") },
+	"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 	"links":  splitLinks,
 }).ParseFS(pageFiles, "pages/*.html"))
 

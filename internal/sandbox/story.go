@@ -40,6 +40,16 @@ func (s story) Done() int {
 	return done
 }
 
+// Next is the first step that is not done, from 1 on; 4 is that all are.
+func (s story) Next() int {
+	for i, at := range []time.Time{s.Asked, s.Granted, s.Ended} {
+		if at.IsZero() {
+			return i + 1
+		}
+	}
+	return 4
+}
+
 // happening is what a webhook tells, as far as the steps are concerned.
 type happening struct {
 	Type      string

@@ -210,6 +210,7 @@ func (s *server) pagesIn(l *words.Language) (map[string]*template.Template, erro
 func (s *server) parsePages(l *words.Language) (map[string]*template.Template, error) {
 	functions := template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
+		"clock":    func() string { return s.Now().UTC().Format(time.RFC3339) },
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
 		"lookAlike": l.LookAlike, "inLine": inLine, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "silenced": s.silenced, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
