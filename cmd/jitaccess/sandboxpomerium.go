@@ -46,6 +46,7 @@ func tryPomerium(ctx context.Context, address, policyFile string, env func(strin
   Administer  %[1]s/admin
   The door    %[1]s/demo/ opens for whom the policy lets in
   People      %[1]s/.pomerium/ says who you are, and shows the policy
+  Changes     %[1]s/sandbox/ shows what changed in it, and moves the clock
 
 It has a Pomerium Zero and people of its own. Nothing leaves this machine,
 and everything is forgotten when it stops (Ctrl-C).

@@ -72,11 +72,20 @@ func (f *front) moveClock(w http.ResponseWriter, r *http.Request) {
 	if !fromHere(w, r) {
 		return
 	}
-	step, now := r.PostFormValue("step"), f.now()
+	move(w, r, f.clock, func(now time.Time) (time.Time, bool) {
+		end, _, _, found := f.cloud.NextEnd(now)
+		return end, found
+	})
+}
+
+// move moves a clock by the step that a form has chosen, and leads back. next is where something
+// ends next.
+func move(w http.ResponseWriter, r *http.Request, c *clock.Clock, next func(now time.Time) (time.Time, bool)) {
+	step, now := r.PostFormValue("step"), c.Now()
 	by, known := steps[step]
 	switch step {
 	case stepToEnd:
-		end, _, _, found := f.cloud.NextEnd(now)
+		end, found := next(now)
 		if !found {
 			http.Error(w, "Nothing in the policies ends, so there is no end to go to.", http.StatusConflict)
 			return
@@ -86,15 +95,6 @@ func (f *front) moveClock(w http.ResponseWriter, r *http.Request) {
 		until, err := time.Parse(time.RFC3339Nano, r.PostFormValue("until"))
 		by, known = beyond(until, now), err == nil
 	}
-	forward(w, r, f.clock, by, known)
-}
-
-// beyond is how far it is to where what ends at a time is over for everybody, also for who
-// counts in whole seconds.
-func beyond(end, now time.Time) time.Duration { return min(end.Sub(now), clock.MaxAhead) + time.Second }
-
-// forward moves a clock by a step that was chosen, and leads back.
-func forward(w http.ResponseWriter, r *http.Request, c *clock.Clock, by time.Duration, known bool) {
 	if !known {
 		http.Error(w, "The clock goes forward by 15 minutes, an hour, a day, or to where access ends.", http.StatusBadRequest)
 		return
@@ -105,6 +105,10 @@ func forward(w http.ResponseWriter, r *http.Request, c *clock.Clock, by time.Dur
 	}
 	http.Redirect(w, r, localPath(r.PostFormValue("return")), http.StatusSeeOther)
 }
+
+// beyond is how far it is to where what ends at a time is over for everybody, also for who
+// counts in whole seconds.
+func beyond(end, now time.Time) time.Duration { return min(end.Sub(now), clock.MaxAhead) + time.Second }
 
 // fromHere bounds a form, and refuses one that does not say that it was sent from this origin.
 // That it is not from another one is looked at before.

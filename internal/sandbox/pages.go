@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"html/template"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -26,7 +27,8 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 // frame is what every page of the sandbox shows.
 type frame struct {
 	Title string
-	Bar   bar
+	// Bar is nil where there is none, behind Pomerium.
+	Bar *bar
 	// Refresh is whether the page loads itself again every few seconds.
 	Refresh bool
 }
@@ -47,8 +49,8 @@ type bar struct {
 	Hour  hour
 }
 
-func (f *front) newBar(person google.Person, r *http.Request) bar {
-	return bar{
+func (f *front) newBar(person google.Person, r *http.Request) *bar {
+	return &bar{
 		Person:   person,
 		People:   f.cloud.People(),
 		Return:   returnPath(r),
@@ -75,11 +77,13 @@ func (f *front) renderBar(person google.Person, r *http.Request) ([]byte, error)
 	return b.Bytes(), err
 }
 
+func (f *front) render(w http.ResponseWriter, name string, data any) { render(w, f.log, name, data) }
+
 // render sends a page of the sandbox's own.
-func (f *front) render(w http.ResponseWriter, name string, data any) {
+func render(w http.ResponseWriter, log *slog.Logger, name string, data any) {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
-		f.log.Error("rendering", "page", name, "error", err)
+		log.Error("rendering", "page", name, "error", err)
 		http.Error(w, "The sandbox could not show this page.", http.StatusInternalServerError)
 		return
 	}
