@@ -19,6 +19,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/sandbox"
+	"jitaccess/internal/server/storybook"
 )
 
 // runSandbox runs the service as in production, against a Google Cloud in this
@@ -58,7 +59,7 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 }
 
 func trySandbox(ctx context.Context, o sandbox.Options, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
-	o.Log = slog.New(slog.NewTextHandler(stderr, nil))
+	o.Storybook, o.Log = storybook.Handler(), slog.New(slog.NewTextHandler(stderr, nil))
 	s, err := sandbox.Start(ctx, o)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ var direct = []string{
 	// Of tests alone.
 	"github.com/anishathalye/porcupine", "github.com/standard-webhooks/standard-webhooks/libraries",
 	"github.com/chromedp/cdproto", "github.com/chromedp/chromedp", "github.com/emersion/go-imap/v2", "github.com/emersion/go-message", "github.com/emersion/go-sasl",
-	"github.com/emersion/go-smtp", "github.com/google/go-cmp", "github.com/santhosh-tekuri/jsonschema/v6",
+	"github.com/emersion/go-smtp", "github.com/google/go-cmp", "github.com/hashicorp/hcl/v2", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/zclconf/go-cty",
 }
 
 // Threat 37, the supply chain: a new module is a decision, all of them are those whose

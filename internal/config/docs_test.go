@@ -11,7 +11,7 @@ import (
 	"jitaccess/internal/config"
 )
 
-var update = flag.Bool("update", false, "write docs/configuration.md")
+var update = flag.Bool("update", false, "write docs/configuration.md and the settings of Terraform")
 
 const documentation = "../../docs/configuration.md"
 

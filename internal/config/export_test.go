@@ -8,3 +8,6 @@ func About(env string) (accept, doc string) {
 
 // Descriptions is how many variables it has.
 func Descriptions() int { return len(descriptions) }
+
+// Pattern is the pattern of that name; empty for none.
+func Pattern(name string) string { return patterns[name] }

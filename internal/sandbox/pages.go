@@ -112,10 +112,12 @@ func (f *front) showPeople(w http.ResponseWriter, r *http.Request) {
 	person, _ := f.person(r)
 	page := struct {
 		frame
-		Return string
-		Story  story
-		Hour   hour
-	}{frame{Title: "Try it in three steps", Bar: f.newBar(person, r)}, localPath(r.URL.Query().Get("return")), f.story(), f.hour("/sandbox/")}
+		Return    string
+		Story     story
+		Hour      hour
+		Storybook bool
+	}{frame{Title: "Try it in three steps", Bar: f.newBar(person, r)}, localPath(r.URL.Query().Get("return")), f.story(),
+		f.hour("/sandbox/"), f.storybook != nil}
 	f.render(w, "people.html", page)
 }
 

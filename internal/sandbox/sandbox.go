@@ -44,6 +44,8 @@ type Options struct {
 	// GoogleAddress is where the Google Cloud answers; empty is a free port of
 	// 127.0.0.1.
 	GoogleAddress string
+	// Storybook answers under /sandbox/storybook/, for whoever asks; nil: nothing does.
+	Storybook http.Handler
 	// Now is the clock that the sandbox's goes by until somebody moves that forward; nil is
 	// time.Now.
 	Now func() time.Time
@@ -64,6 +66,7 @@ type Sandbox struct {
 	mailRoots    *x509.CertPool
 	password     string // a Secret Manager version path
 	front        *listeningServer
+	storybook    http.Handler
 	baseline     map[string]bool // the bindings at the start; see policy.go
 	clock        *clock.Clock
 	now          func() time.Time // that clock's
@@ -79,7 +82,7 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		return nil, err
 	}
 	o = withDefaults(o)
-	s := &Sandbox{clock: clock.New(o.Now), log: o.Log}
+	s := &Sandbox{clock: clock.New(o.Now), log: o.Log, storybook: o.Storybook}
 	s.now, o.Now = s.clock.Now, s.clock.Now
 	s.mailbox = &Mailbox{now: s.now}
 	s.close = sync.OnceValue(s.closeAll)
