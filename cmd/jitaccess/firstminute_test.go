@@ -88,8 +88,9 @@ func firstMinute(b *browser) {
 	b.open("/access/projects/" + project)
 	b.seesNot("Active now")
 	b.open("/sandbox/mailbox")
-	b.follow(`(//ul[@class="mails"]//a)[1]`)
-	b.sees("ended")
+	b.sees("Your access to project shop-orders-prod ends soon") // told on the way to the end
+	b.open("/sandbox/chats")
+	b.sees("grant.ended")
 	b.be("Erin Silva")
 	b.open("/history")
 	b.sees("INC-204", "Expired")

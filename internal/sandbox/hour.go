@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"jitaccess/internal/sandbox/clock"
@@ -99,11 +100,28 @@ func move(w http.ResponseWriter, r *http.Request, c *clock.Clock, next func(now 
 		http.Error(w, "The clock goes forward by 15 minutes, an hour, a day, or to where access ends.", http.StatusBadRequest)
 		return
 	}
-	if err := c.Forward(r.Context(), by); err != nil {
+	if err := c.Forward(r.Context(), by, stops(now, now.Add(by), next)...); err != nil {
 		http.Error(w, "The clock was not moved: "+err.Error()+". Start the sandbox again to begin at the real time.", http.StatusConflict)
 		return
 	}
 	http.Redirect(w, r, localPath(r.PostFormValue("return")), http.StatusSeeOther)
+}
+
+// What happens before an end, and how many ends are stopped at on the way: people are told some
+// minutes before, which would be past if the clock went there at once.
+const (
+	beforeEnd = 9 * time.Minute
+	maxEnds   = 20
+)
+
+// stops are where the clock stops on the way: shortly before each end, and right after.
+func stops(now, to time.Time, next func(time.Time) (time.Time, bool)) []time.Time {
+	var all []time.Time
+	for end, found := next(now); found && end.Before(to) && len(all) < 2*maxEnds; end, found = next(end) {
+		all = append(all, end.Add(-beforeEnd), end.Add(time.Second))
+	}
+	slices.SortFunc(all, time.Time.Compare)
+	return all
 }
 
 // beyond is how far it is to where what ends at a time is over for everybody, also for who

@@ -5,6 +5,7 @@ package clock
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -97,33 +98,41 @@ func (c *Clock) rest() {
 	}
 }
 
-// Forward moves the clock, wakes who has slept long enough by it, and waits until as many sleep
-// again: what is done from time to time has then been done once at the new time. It waits no
-// longer than ctx, nor than a few seconds.
-func (c *Clock) Forward(ctx context.Context, d time.Duration) error {
-	quiet, err := c.move(d)
-	if err != nil {
-		return err
+// Forward moves the clock by d, and stops on the way at each of the times that lie between, which
+// are in order. At each it wakes who has slept long enough by it, and waits until as many sleep
+// again: what is done from time to time is then done once at that time. It waits no longer than
+// ctx, nor than a few seconds at each.
+func (c *Clock) Forward(ctx context.Context, d time.Duration, stops ...time.Time) error {
+	now, ahead := c.Now(), c.Ahead()
+	switch {
+	case d <= 0:
+		return ErrBackwards
+	case d > MaxAhead-ahead:
+		return ErrTooFar
 	}
-	ctx, cancel := context.WithTimeout(ctx, settling)
-	defer cancel()
-	select {
-	case <-quiet:
-	case <-ctx.Done():
+	for _, stop := range append(slices.Clone(stops), now.Add(d)) {
+		to := stop.Sub(now)
+		if by := ahead + to - c.Ahead(); by > 0 && to <= d {
+			c.step(ctx, by)
+		}
 	}
 	return nil
 }
 
+// step moves the clock once.
+func (c *Clock) step(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	select {
+	case <-c.move(d):
+	case <-ctx.Done():
+	}
+}
+
 // move moves the clock, and returns what is closed when those that it has woken sleep again.
-func (c *Clock) move(d time.Duration) (<-chan struct{}, error) {
+func (c *Clock) move(d time.Duration) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case d <= 0:
-		return nil, ErrBackwards
-	case d > MaxAhead-c.ahead:
-		return nil, ErrTooFar
-	}
 	c.ahead += d
 	quiet := make(chan struct{})
 	c.awake, c.quiet = 0, quiet
@@ -140,5 +149,5 @@ func (c *Clock) move(d time.Duration) (<-chan struct{}, error) {
 	if c.awake == 0 {
 		close(quiet)
 	}
-	return quiet, nil
+	return quiet
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,6 +77,28 @@ func TestForwardWaitsForWhatItWakes(t *testing.T) {
 		}
 		if len(done) != 1 || done[0] != time.Hour {
 			t.Errorf("done at %v", done)
+		}
+	})
+}
+
+// On the way it stops where something happens, and what is done from time to time is done there.
+func TestForwardStopsOnTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.New(time.Now)
+		began := c.Now()
+		var done []time.Duration
+		go func() {
+			for c.Sleep(t.Context(), time.Minute) == nil {
+				done = append(done, c.Now().Sub(began))
+			}
+		}()
+		synctest.Wait()
+		stops := []time.Time{began.Add(-time.Hour), began.Add(20 * time.Minute), began.Add(30 * time.Minute), began.Add(2 * time.Hour)}
+		if err := c.Forward(t.Context(), time.Hour, stops...); err != nil {
+			t.Fatal(err)
+		}
+		if want := []time.Duration{20 * time.Minute, 30 * time.Minute, time.Hour}; !slices.Equal(done, want) || c.Ahead() != time.Hour {
+			t.Errorf("done at %v, want %v; it is %v ahead", done, want, c.Ahead())
 		}
 	})
 }
