@@ -222,6 +222,7 @@ type localPage struct {
 func (s *server) parsePage(l *words.Language, name string) (*template.Template, error) {
 	t := template.New("frame.html").Funcs(template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
+		"clock":    func() string { return s.Now().UTC().Format(time.RFC3339) },
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
 		"lookAlike": l.LookAlike, "inLine": words.InLine, "placed": words.Placed, "isolated": access.Isolated, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "silenced": s.silenced, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },

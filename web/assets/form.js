@@ -2,7 +2,7 @@
 // presets exclude each other, judges the reason by its rules, and keeps what was typed when a
 // sign-in expires in between.
 (() => {
-  const { each, format, relative, say } = window.jitaccess;
+  const { each, format, now, relative, say } = window.jitaccess;
   const names = new Intl.ListFormat(document.documentElement.lang, { type: "conjunction" });
   let show = () => {};
   setInterval(() => show(), 30000);
@@ -22,8 +22,8 @@
       preview.hidden = !(minutes > 0 && minutes <= Number(number.max));
       if (preview.hidden) return;
       // An extension begins when the access that there is ends.
-      const from = start?.value ? new Date(start.value + "Z") : new Date(preview.dataset.from ?? Date.now());
-      const end = new Date(Math.max(from, Date.now()) + minutes * 60000);
+      const from = start?.value ? new Date(start.value + "Z") : new Date(preview.dataset.from ?? now());
+      const end = new Date(Math.max(from, now()) + minutes * 60000);
       preview.textContent = say(preview.dataset.preview, { end: `${format.format(end)} (${relative(end)})` });
     };
     for (const p of presets) p.addEventListener("change", () => { number.value = ""; show(); });

@@ -21,6 +21,9 @@
     })
     .replace(/\{([a-z]+)\}/g, (_, name) => text(values[name]));
   const words = document.currentScript.dataset;
+  // Times are judged by the service's clock, which is not this machine's.
+  const ahead = (Date.parse(document.querySelector("meta[name=clock]").content) || Date.now()) - Date.now();
+  const now = () => Date.now() + ahead;
   const length = (seconds) => {
     const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60);
     if (minutes < 1) return words.moment;
@@ -31,7 +34,7 @@
     return minutes % 60 ? say(words.and, { more, less }) : more;
   };
   const relative = (at) => {
-    const seconds = Math.round((at - Date.now()) / 1000);
+    const seconds = Math.round((at - now()) / 1000);
     if (seconds <= 0 && seconds > -60) return words.now;
     return seconds < 0 ? say(words.ago, { length: length(-seconds) }) : say(words.in, { length: length(seconds) });
   };
@@ -39,7 +42,7 @@
     for (const t of document.querySelectorAll("time[datetime]")) {
       const at = new Date(t.dateTime);
       if (isNaN(at)) continue;
-      const today = t.classList.contains("clock") && at.toDateString() === new Date().toDateString();
+      const today = t.classList.contains("clock") && at.toDateString() === new Date(now()).toDateString();
       t.textContent = (today ? clock : format).format(at);
       const after = t.nextElementSibling;
       if (after && after.classList.contains("relative")) after.textContent = "(" + relative(at) + ")";
@@ -89,7 +92,7 @@
   const parts = [];
   const each = (does) => { parts.push(does); does(document); };
   const put = (root) => { show(); for (const does of parts) does(root); };
-  window.jitaccess = { clock, each, format, put, relative, say, show };
+  window.jitaccess = { clock, each, format, now, put, relative, say, show };
 
   // The reason that form.js keeps is of no use once it has led somewhere.
   if (document.querySelector("#done, .facts, .note.good")) {
