@@ -55,6 +55,9 @@ var layering = []rule{
 	{of: []string{"internal/server/..."}, mayImport: []string{"internal/access", "internal/application", "internal/application/managed",
 		"internal/bearer", "internal/broker", "internal/events", "internal/jose", "internal/lookup", "internal/notice", "internal/passkey",
 		"internal/words", "web"}},
+	// It tells pages over what tests are made of, and is in the product for the sandbox alone.
+	{of: []string{"internal/server/storybook"}, mayImport: []string{"internal/access", "internal/application", "internal/application/managed", "internal/broker",
+		"internal/broker/brokertest", "internal/notice", "internal/passkey", "internal/policy", "internal/seal", "internal/server", "internal/words"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy",
 		"internal/identity", "internal/jose", "internal/notice", "internal/outbound"}},
@@ -153,10 +156,19 @@ func TestLayeringSandboxIsForCmdOnly(t *testing.T) {
 	}
 }
 
+// The storybook has the world of the tests in it, which so needs no testing itself; and only the
+// sandbox shows it.
 func TestLayeringTestSupportStaysInTests(t *testing.T) {
+	const storybook, itsWorld = "internal/server/storybook", module + "/internal/broker/brokertest"
 	for dir, s := range sources(t) {
 		for _, imported := range s.imports {
-			if !strings.HasSuffix(dir, "test") && (imported == "testing" || imported == "net/http/httptest" ||
+			if imported == module+"/"+storybook && !matches([]string{"cmd/..."}, dir) {
+				t.Errorf("%s imports %s", dir, imported)
+			}
+			if dir == storybook && imported == itsWorld {
+				continue
+			}
+			if (!strings.HasSuffix(dir, "test") || module+"/"+dir == itsWorld) && (imported == "testing" || imported == "net/http/httptest" ||
 				strings.HasPrefix(imported, module+"/") && strings.HasSuffix(imported, "test")) {
 				t.Errorf("%s imports %s outside its tests", dir, imported)
 			}

@@ -19,6 +19,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/sandbox"
+	"jitaccess/internal/server/storybook"
 )
 
 // runSandbox runs the service as in production, against a Google Cloud in this
@@ -58,7 +59,7 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 }
 
 func trySandbox(ctx context.Context, address, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
-	s, err := sandbox.Start(ctx, sandbox.Options{Address: address, Log: slog.New(slog.NewTextHandler(stderr, nil))})
+	s, err := sandbox.Start(ctx, sandbox.Options{Address: address, Storybook: storybook.Handler(), Log: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
 		return err
 	}

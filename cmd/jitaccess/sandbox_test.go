@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"jitaccess/internal/server/storybook"
 )
 
 // Whoever writes a policy sees in the sandbox what it does to people.
@@ -37,6 +39,28 @@ func TestSandboxWithAPolicy(t *testing.T) {
 	defer response.Body.Close()
 	if page, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(page), "Ask who is on call.") {
 		t.Errorf("%v: %s", err, page)
+	}
+}
+
+// Every page in every state is there to be looked at, by whoever comes.
+func TestSandboxHasAStorybook(t *testing.T) {
+	origin := startSandboxWith(t, "", nil)
+	for path, want := range map[string]string{
+		"/sandbox/storybook":                "<h1>Storybook</h1>",
+		storybook.Path + "/ja/review-own":   `<html lang="ja">`,
+		storybook.Path + "/assets/form.js":  "submit",
+		storybook.Path + "/en/none":         "404",
+		storybook.Path + "/en/review-own?a": `<html lang="en">`,
+	} {
+		response, err := http.Get(origin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || !strings.Contains(string(page), want) {
+			t.Errorf("%s: %v: %.300s", path, err, page)
+		}
 	}
 }
 

@@ -451,11 +451,12 @@ func TestEnrolling(t *testing.T) {
 			made.PublicKey = []byte("x")
 		}},
 		{"a short key", access.Invalid, access.CodeSignatureInvalid, func(w *world, _ *access.Caller, _ *string, made *passkey.Creation, _ *passkeytest.Authenticator, s passkey.Statement) {
+			t := w.T.(testing.TB)
 			short, err := rsa.GenerateKey(rand.Reader, 1024)
 			if err != nil {
-				w.T.Fatal(err)
+				t.Fatal(err)
 			}
-			*made = passkeytest.With(w.T, short, keyOrigin, keyParty).Create(s)
+			*made = passkeytest.With(t, short, keyOrigin, keyParty).Create(s)
 		}},
 		{"authenticator data that is cut off", access.Invalid, access.CodeSignatureInvalid, func(_ *world, _ *access.Caller, _ *string, made *passkey.Creation, _ *passkeytest.Authenticator, _ passkey.Statement) {
 			made.AuthenticatorData = made.AuthenticatorData[:54]

@@ -47,6 +47,9 @@ func (f *front) routes() http.Handler {
 	mux.HandleFunc("GET /sandbox/chats", f.showChats)
 	mux.HandleFunc("GET /sandbox/policy", f.showPolicy)
 	mux.HandleFunc("GET /sandbox/assets/{name}", serveAsset)
+	if f.storybook != nil {
+		mux.Handle("GET /sandbox/storybook/", f.storybook)
+	}
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 

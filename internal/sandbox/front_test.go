@@ -51,6 +51,20 @@ func TestNobodyReachesTheServiceUnnamed(t *testing.T) {
 	}
 }
 
+// The storybook is for whoever comes, from this machine alone.
+func TestTheStorybookNeedsNobody(t *testing.T) {
+	s := start(t, echo)
+	if _, text := do(t, browser(t), "GET", s.URL()+"/sandbox/storybook", ""); text != "story /sandbox/storybook/" {
+		t.Errorf("got %q", text)
+	}
+	if response, text := do(t, browser(t), "GET", s.URL()+"/sandbox/storybook/en/home", "", "Host", "evil.example.com"); response.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("got %d, %q under a name that leads here from elsewhere", response.StatusCode, text)
+	}
+	if response, _ := do(t, browser(t), "POST", s.URL()+"/sandbox/storybook/en/home", "", "Origin", s.URL()); response.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("a form got %d", response.StatusCode)
+	}
+}
+
 func TestHealthIsAnsweredPastIAP(t *testing.T) {
 	s := start(t, echo)
 	response, text := do(t, browser(t), "GET", s.URL()+"/health/alive", "", assertion, "forged")

@@ -43,6 +43,8 @@ type Options struct {
 	// GoogleAddress is where the Google Cloud answers; empty is a free port of
 	// 127.0.0.1.
 	GoogleAddress string
+	// Storybook answers under /sandbox/storybook/, for whoever asks; nil: nothing does.
+	Storybook http.Handler
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Random is of cryptographic quality; nil is crypto/rand.
@@ -62,6 +64,7 @@ type Sandbox struct {
 	mailRoots    *x509.CertPool
 	password     string // a Secret Manager version path
 	front        *listeningServer
+	storybook    http.Handler
 	baseline     map[string]bool // the bindings at the start; see policy.go
 	now          func() time.Time
 	log          *slog.Logger
@@ -76,7 +79,7 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		return nil, err
 	}
 	o = withDefaults(o)
-	s := &Sandbox{mailbox: &Mailbox{now: o.Now}, now: o.Now, log: o.Log}
+	s := &Sandbox{mailbox: &Mailbox{now: o.Now}, now: o.Now, log: o.Log, storybook: o.Storybook}
 	s.close = sync.OnceValue(s.closeAll)
 	if err := s.start(o); err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -20,7 +20,7 @@ func start(t *testing.T, service http.HandlerFunc) *sandbox.Sandbox {
 	// Whatever the machine that runs the tests is.
 	t.Setenv("K_SERVICE", "")
 	t.Setenv("GAE_SERVICE", "")
-	s, err := sandbox.Start(t.Context(), sandbox.Options{Address: "localhost:0"})
+	s, err := sandbox.Start(t.Context(), sandbox.Options{Address: "localhost:0", Storybook: http.HandlerFunc(story)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +36,9 @@ func start(t *testing.T, service http.HandlerFunc) *sandbox.Sandbox {
 	})
 	return s
 }
+
+// story stands for the storybook.
+func story(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "story "+r.URL.Path) }
 
 // browser is a visitor with a cookie jar who stays where redirects lead.
 func browser(t *testing.T) *http.Client {

@@ -13,6 +13,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 )
 
 // administered is a broker that has an administration page, and notes at which door people
@@ -21,6 +22,8 @@ type administered struct {
 	*canned
 	found broker.Administration
 	at    map[string]bool
+	// decisions counts them.
+	decisions int
 	// titles are those of roles that are known without asking; atPage is that nobody is named.
 	titles map[access.Role]string
 	atPage bool
@@ -36,7 +39,7 @@ func (a *administered) note(what string, c access.Caller) { a.at[what] = c.AtAdm
 
 func (a *administered) Administration(_ context.Context, c access.Caller) (broker.Administration, error) {
 	a.note("list", c)
-	return a.found, a.err
+	return a.found, a.Err
 }
 
 func (a *administered) Show(ctx context.Context, c access.Caller, ref, origin string) (broker.View, error) {
@@ -46,6 +49,7 @@ func (a *administered) Show(ctx context.Context, c access.Caller, ref, origin st
 
 func (a *administered) Decide(ctx context.Context, c access.Caller, d broker.Decide) (broker.Decided, error) {
 	a.note("decide", c)
+	a.decisions++
 	return a.canned.Decide(ctx, c, d)
 }
 
@@ -58,7 +62,7 @@ func (a *administered) End(ctx context.Context, c access.Caller, on access.Resou
 func administer(t *testing.T, door bool) (*administered, http.Handler) {
 	t.Helper()
 	a := &administered{canned: newCanned(t), at: map[string]bool{}}
-	ledgered(a.canned)
+	storybook.Ledgered(a.canned.State)
 	h, _ := serve(t, a, func(c *server.Config) { c.AdminDoor = door })
 	return a, h
 }
@@ -158,7 +162,7 @@ func TestADecisionIsThatOfWhomItWasShownTo(t *testing.T) {
 				if a.at = map[string]bool{}; !decides && w.Code < 400 || decides && w.Code >= 400 {
 					t.Errorf("%s %s %s: %d", path, verdict, by, w.Code)
 				}
-				if !decides && a.changes > 0 || !decides && strings.Contains(w.Body.String(), "Approve this?") {
+				if !decides && a.decisions > 0 || !decides && strings.Contains(w.Body.String(), "Approve this?") {
 					t.Errorf("%s %s %s decides", path, verdict, by)
 				}
 			}
@@ -168,7 +172,7 @@ func TestADecisionIsThatOfWhomItWasShownTo(t *testing.T) {
 	if w := do(h, sent("POST", "/requests/brk-AQEBAQEBAQEBAQEB/review", "comment=fine&by="+string(carl))); w.Code != http.StatusConflict {
 		t.Errorf("the review of a broken glass: %d %s", w.Code, w.Body)
 	}
-	a.view.CanDecide = true
+	a.View.CanDecide = true
 	if page := do(h, sent("GET", "/review?activation=mpa-AQEBAQEBAQEBAQEB", "")).Body.String(); strings.Count(page, `name="by" value="ben.okafor@example.com"`) != 2 {
 		t.Error("the page's forms do not say whom they were shown to")
 	}
@@ -211,16 +215,16 @@ func TestEntitlementsAreCalledByTheirTitles(t *testing.T) {
 	} {
 		a, h := administer(t, true)
 		a.titles = map[access.Role]string{security.Role: "Shop permissions", admin.Role: "Shop consoles"}
-		q := a.view.Request
+		q := a.View.Request
 		q.Entitlements = []access.EntitlementID{security}
 		a.found.Waiting = []access.Request{q}
 		for _, view := range []string{broker.ViewMine, broker.ViewReviews, broker.ViewAll} {
-			a.listed[view] = []access.Request{q}
+			a.Listed[view] = []access.Request{q}
 		}
 		method, rest, _ := strings.Cut(c.request, " ")
 		target, body, _ := strings.Cut(rest, " ")
 		if method == http.MethodPost {
-			a.err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible,
+			a.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible,
 				Args: access.Args{"role": string(security.Role), "resource": string(orders)}}
 		}
 		text := do(h, sent(method, target, body)).Body.String()
@@ -245,49 +249,49 @@ func TestReviewsLeadToTheAdministrationPage(t *testing.T) {
 }
 
 func TestStorybookOfTheAdministrationPage(t *testing.T) {
-	grant := *activeNow()
+	grant := *storybook.ActiveNow()
 	for name, s := range map[string]struct {
 		set     func(*administered)
 		request string
 		code    int
 	}{
 		"admin": {func(a *administered) {
-			a.found = broker.Administration{Guarded: true, Waiting: []access.Request{a.view.Request}, Active: []access.Activation{grant, later(3)}}
+			a.found = broker.Administration{Guarded: true, Waiting: []access.Request{a.View.Request}, Active: []access.Activation{grant, storybook.Later(3)}}
 		}, "GET /admin", 200},
 		"admin-named": {func(a *administered) {
-			a.found = broker.Administration{Warnings: []*access.Error{warn(access.CodeUpstreamFailed, access.Args{"service": "Pomerium Zero"})}}
+			a.found = broker.Administration{Warnings: []*access.Error{storybook.Warn(access.CodeUpstreamFailed, access.Args{"service": "Pomerium Zero"})}}
 		}, "GET /admin", 200},
 		"admin-own": {func(a *administered) {
-			a.view.Request.Principal = ben
+			a.View.Request.Principal = ben
 			a.titles = map[access.Role]string{grant.Entitlement.Role: "Shop consoles", security.Role: "Shop permissions"}
-			a.found = broker.Administration{Guarded: true, Waiting: []access.Request{a.view.Request}, Active: []access.Activation{grant}}
+			a.found = broker.Administration{Guarded: true, Waiting: []access.Request{a.View.Request}, Active: []access.Activation{grant}}
 		}, "GET /admin", 200},
 		"reviews-at-page": {func(a *administered) { a.atPage = true }, "GET /reviews", 200},
 		"admin-review": {func(a *administered) {
-			a.view.Request.Reviewers, a.view.Request.Decisions, a.view.Events = nil, nil, a.view.Events[:1]
-			a.view.Request.Terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}
-			a.view.Terms, a.view.Tally, a.view.CanWithdraw = a.view.Request.Terms, access.Tally{Filled: []int{0}}, false
+			a.View.Request.Reviewers, a.View.Request.Decisions, a.View.Events = nil, nil, a.View.Events[:1]
+			a.View.Request.Terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}
+			a.View.Terms, a.View.Tally, a.View.CanWithdraw = a.View.Request.Terms, access.Tally{Filled: []int{0}}, false
 		}, "GET /admin/review?activation=mpa-AQEBAQEBAQEBAQEB", 200},
 		"admin-review-own": {func(a *administered) {
-			own(&a.view)
-			a.view.Request.Reviewers, a.view.Request.Decisions, a.view.Events = nil, nil, a.view.Events[:1]
-			a.view.Request.Terms = access.Terms{Requirements: []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}}
-			a.view.Terms, a.view.Tally = a.view.Request.Terms, access.Tally{Filled: []int{0}}
-			a.view.ReviewURL = "https://access.example.com/admin/review?activation=mpa-AQEBAQEBAQEBAQEB"
+			storybook.Own(&a.View)
+			a.View.Request.Reviewers, a.View.Request.Decisions, a.View.Events = nil, nil, a.View.Events[:1]
+			a.View.Request.Terms = access.Terms{Requirements: []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}}
+			a.View.Terms, a.View.Tally = a.View.Request.Terms, access.Tally{Filled: []int{0}}
+			a.View.ReviewURL = "https://access.example.com/admin/review?activation=mpa-AQEBAQEBAQEBAQEB"
 		}, "GET /review?activation=mpa-AQEBAQEBAQEBAQEB", 200},
 		"admin-ask": {func(a *administered) {
-			needApproval(a.canned)
-			for i := range a.offer.Roles {
-				a.offer.Roles[i].Terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}
-				a.offer.Roles[i].Terms.MinReviewers = 0
+			storybook.NeedApproval(a.canned.State)
+			for i := range a.State.Offer.Roles {
+				a.State.Offer.Roles[i].Terms.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromAdminPage}}}
+				a.State.Offer.Roles[i].Terms.MinReviewers = 0
 			}
-			a.reviewers = nil
+			a.State.Reviewers = nil
 		}, "GET /access/projects/acme-orders-prod?entitlement=acme-orders-prod:roles/iam.securityAdmin", 200},
 		"admin-ended": {func(a *administered) {
-			a.ended = broker.Ended{Outcomes: []access.Outcome{{Entitlement: grant.Entitlement, Result: access.Removed,
+			a.Ended = broker.Ended{Outcomes: []access.Outcome{{Entitlement: grant.Entitlement, Result: access.Removed,
 				Window: access.Window{Start: noon.Add(-15 * time.Minute), End: noon}}}}
 		}, "POST /admin/requests/jit-AQEBAQEBAQEBAQEB/end resource=projects/acme-orders-prod&principal=ana.ito@example.com", 200},
-		"error-decide-at-admin": {func(a *administered) { a.err = &access.Error{Kind: access.NotAllowed, Code: access.CodeDecideAtAdmin} },
+		"error-decide-at-admin": {func(a *administered) { a.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeDecideAtAdmin} },
 			"GET /review?activation=mpa-AQEBAQEBAQEBAQEB", 403},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -304,9 +308,9 @@ func TestStorybookOfTheAdministrationPage(t *testing.T) {
 				t.Errorf("leads to the page: %t", leads)
 			}
 			compare(t, filepath.Join("testdata", "story", name+".html"), ownPart(t, w.Body.String()))
-			if *storybook != "" {
+			if *storybookFolder != "" {
 				page := strings.NewReplacer(`"/assets/`, `"assets/`).Replace(w.Body.String())
-				writeFile(t, filepath.Join(*storybook, name+".html"), []byte(page))
+				writeFile(t, filepath.Join(*storybookFolder, name+".html"), []byte(page))
 			}
 		})
 	}

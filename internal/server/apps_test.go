@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,21 +21,8 @@ import (
 	"jitaccess/internal/broker"
 	"jitaccess/internal/seal"
 	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 )
-
-// deeds keeps them in memory.
-type deeds struct{ all []managed.Deed }
-
-func (d *deeds) Deeds(_ context.Context, of string) ([]managed.Deed, error) {
-	return slices.DeleteFunc(slices.Clone(d.all), func(one managed.Deed) bool { return of != "" && one.Of != of }), nil
-}
-func (d *deeds) Append(_ context.Context, one managed.Deed, _ ...access.Notice) error {
-	if one.Number != 1+len(slices.DeleteFunc(slices.Clone(d.all), func(other managed.Deed) bool { return other.Of != one.Of })) {
-		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": one.Of}}
-	}
-	d.all = append(d.all, one)
-	return nil
-}
 
 // apps are pages of applications that carl and dora administrate, and what was asked on trial.
 type apps struct {
@@ -47,7 +33,7 @@ type apps struct {
 	// atGitHub is whether GitHub asks for all of them.
 	atGitHub bool
 	clock    time.Time
-	deeds    *deeds
+	deeds    *storybook.Deeds
 	// registry is behind the pages.
 	registry *managed.Registry
 }
@@ -58,12 +44,12 @@ func newApps(t *testing.T, admins ...access.Principal) *apps {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &apps{t: t, clock: noon, deeds: &deeds{}}
+	a := &apps{t: t, clock: noon, deeds: &storybook.Deeds{}}
 	w.Admins = []string{"user:" + string(carl), "user:" + string(dora)}
 	if len(admins) > 0 {
 		w.Admins = access.Each(admins, func(p access.Principal) string { return "user:" + string(p) })
 	}
-	b := w.World.Broker()
+	b := w.World.World.Broker()
 	m := managed.New(managed.Config{Deeds: a.deeds, Authority: b, Sealer: sealer, Now: func() time.Time { return a.clock }, Random: rand.Reader})
 	a.registry = m
 	a.Handler, _ = serve(t, w, func(c *server.Config) {
@@ -311,7 +297,7 @@ func TestTheOnlyAdministratorIsToldThatItHolds(t *testing.T) {
 func TestADamagedApplicationStandsInTheList(t *testing.T) {
 	a := newApps(t)
 	a.create()
-	a.deeds.all = append(a.deeds.all, managed.Deed{Of: "shop", Number: 7, Body: []byte("{}")})
+	a.deeds.All = append(a.deeds.All, managed.Deed{Of: "shop", Number: 7, Body: []byte("{}")})
 	a.clock = a.clock.Add(time.Minute)
 	page := a.must(http.StatusOK, a.send(carl, "GET", "/apps"))
 	if strings.Count(page, "Not as it was recorded") != 1 || !strings.Contains(page, "What is kept of shop is not what was recorded") ||

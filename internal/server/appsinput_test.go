@@ -14,6 +14,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/application/managed"
+	"jitaccess/internal/server/storybook"
 )
 
 // agreed are apps with one application, whose template both administrators want; number is that
@@ -101,8 +102,8 @@ func TestBadInputToFormsOfApplications(t *testing.T) {
 			t.Errorf("%s with %s twice: %d", path, bad.base[0], twice.Code)
 		}
 	}
-	if len(a.deeds.all) != 3 || len(a.asked) != 0 {
-		t.Errorf("there are %d deeds, and %d trial requests", len(a.deeds.all), len(a.asked))
+	if len(a.deeds.All) != 3 || len(a.asked) != 0 {
+		t.Errorf("there are %d deeds, and %d trial requests", len(a.deeds.All), len(a.asked))
 	}
 	page := a.must(http.StatusBadRequest, a.send(carl, "POST", "/apps/deployer", fields(change, "uri", "http://typed.example")...))
 	if !strings.Contains(page, `value="http://typed.example"`) {
@@ -113,17 +114,17 @@ func TestBadInputToFormsOfApplications(t *testing.T) {
 // In which state what cannot be done: its status, and that nothing is.
 func TestWhatCannotBeDoneToAnApplication(t *testing.T) {
 	a, number := agreed(t)
-	key := a.deeds.keyID(t)
+	key := keyID(t, a.deeds)
 	post := func(who access.Principal, path string, form ...string) func() *httptest.ResponseRecorder {
 		return func() *httptest.ResponseRecorder { return a.send(who, "POST", path, form...) }
 	}
 	refused := func(name string, status int, try func() *httptest.ResponseRecorder) {
 		t.Helper()
-		before := len(a.deeds.all)
+		before := len(a.deeds.All)
 		if got := try(); got.Code != status {
 			t.Errorf("%s: %d, want %d: %s", name, got.Code, status, said(got.Body.String()))
 		}
-		if len(a.deeds.all) != before {
+		if len(a.deeds.All) != before {
 			t.Errorf("%s: it is done", name)
 		}
 	}
@@ -231,9 +232,9 @@ func TestMarkupInNamesOfApplications(t *testing.T) {
 }
 
 // keyID is the id of the first key.
-func (d *deeds) keyID(t *testing.T) string {
+func keyID(t *testing.T, d *storybook.Deeds) string {
 	t.Helper()
-	_, rest, _ := strings.Cut(string(d.all[0].Body), `"id":"`)
+	_, rest, _ := strings.Cut(string(d.All[0].Body), `"id":"`)
 	id, _, found := strings.Cut(rest, `"`)
 	if !found {
 		t.Fatal("no key")
@@ -241,4 +242,4 @@ func (d *deeds) keyID(t *testing.T) string {
 	return id
 }
 
-var _ managed.Deeds = (*deeds)(nil)
+var _ managed.Deeds = (*storybook.Deeds)(nil)

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"jitaccess/internal/access"
-	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 )
 
 // Whatever an identity provider says, nobody signs in as what stands for somebody whom nobody
@@ -32,22 +32,22 @@ func TestWhoIsToldByNothingIsNotSaidToBe(t *testing.T) {
 		told   bool
 	}{{nil, false, true}, {[]string{"pubsub"}, false, true}, {[]string{"mail"}, true, true}, {[]string{"pubsub"}, true, false}} {
 		w := newCanned(t)
-		ledgered(w)
-		all := stories()
-		named := func(name string) story {
-			return all[slices.IndexFunc(all, func(s story) bool { return s.name == name })]
+		storybook.Ledgered(w.State)
+		all := storybook.Stories()
+		named := func(name string) storybook.Story {
+			return all[slices.IndexFunc(all, func(s storybook.Story) bool { return s.Name == name })]
 		}
 		own := named("request-own-waits")
-		own.set(w)
-		terms := []*access.Terms{&w.view.Request.Terms}
-		for i := range w.offer.Roles {
-			terms = append(terms, &w.offer.Roles[i].Terms)
+		own.Set(w.State)
+		terms := []*access.Terms{&w.View.Request.Terms}
+		for i := range w.State.Offer.Roles {
+			terms = append(terms, &w.State.Offer.Roles[i].Terms)
 		}
 		for _, t := range terms {
 			t.Notify, t.NotifyOnly = c.notify, c.only
 		}
-		h, _ := serve(t, w, func(sc *server.Config) { w.configure(t)(sc) })
-		for what, r := range map[string]*http.Request{"the form": storyRequest(named("ask-peer")), "the request": storyRequest(own)} {
+		h, _ := serve(t, w, w.Configure)
+		for what, r := range map[string]*http.Request{"the form": named("ask-peer").HTTPRequest(), "the request": own.HTTPRequest()} {
 			page := do(h, r).Body.String()
 			if strings.Contains(page, "mail with a link") != c.told || strings.Contains(page, "By its rule nobody") == c.told {
 				t.Errorf("notify %v, only %v: %s says: %s", c.notify, c.only, what, said(page))

@@ -83,7 +83,7 @@ func filled(b *testing.B, name string) (h http.Handler, id string) {
 	w := newWorld(b)
 	w.Random, w.Auditors = rand.Reader, []string{"user:" + string(eve)}
 	w.Ledger = ledger.New(ledger.Config{Home: home, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
-	w.Broker = w.World.Broker()
+	w.Broker = w.World.World.Broker()
 	h, _ = serve(b, w, func(c *server.Config) {
 		clock := w.Clock
 		c.Now = func() time.Time { clock = clock.Add(10 * time.Millisecond); return clock } // nobody is too fast

@@ -25,8 +25,8 @@ rules: [{name: production, terms: {break_glass:
 func withGlass(t *testing.T) (*world, http.Handler) {
 	w, h := withLedger(t)
 	w.GroupsOf[ana] = []string{"oncall@example.com"}
-	w.ruled(t, emergencyRule)
-	w.Broker = w.World.Broker()
+	w.Ruled(emergencyRule)
+	w.Broker = w.World.World.Broker()
 	return w, h
 }
 
@@ -179,13 +179,13 @@ func TestTheGlassInTrouble(t *testing.T) {
 	w, h := withGlass(t)
 	const call, body = "/api/projects/acme-orders-prod/roles/self-activate", `{"role":"roles/iam.securityAdmin","justification":"down","activationTimeout":30,"breakGlass":true}`
 	w.Silent = true
-	w.Broker = w.World.Broker()
+	w.Broker = w.World.World.Broker()
 	if code, text := asAPI(h, ana, "POST", call, body); code != 503 || !strings.Contains(text, `"glass-untold"`) {
 		t.Errorf("%d %s", code, text)
 	}
 	w.Silent = false
 	w.Ledger = &brokertest.Unreachable{Memory: w.Ledger.(broker.Memory), Down: true}
-	w.Broker = w.World.Broker()
+	w.Broker = w.World.World.Broker()
 	if code, text := asAPI(h, ana, "POST", call, body); code != 200 || !strings.Contains(text, "is taken into the history later") || len(w.Activations) != 1 {
 		t.Errorf("%d %s", code, text)
 	}

@@ -47,7 +47,7 @@ func withLedger(t testing.TB, changes ...func(*server.Config)) (*world, http.Han
 		defer w.Mu.Unlock()
 		return w.Clock
 	}, Random: rand.Reader})
-	w.Broker = w.World.Broker()
+	w.Broker = w.World.World.Broker()
 	h, _ := serve(t, w, func(c *server.Config) {
 		c.Now = func() time.Time {
 			w.Mu.Lock()
@@ -65,8 +65,6 @@ func withLedger(t testing.TB, changes ...func(*server.Config)) (*world, http.Han
 		h.ServeHTTP(answer, r)
 	})
 }
-
-const eve = access.Principal("eve.ruiz@example.com")
 
 // asAPI sends a request of the JSON interface as somebody, and returns its status and body.
 func asAPI(h http.Handler, who access.Principal, method, target, body string) (int, string) {
@@ -265,7 +263,7 @@ func TestWhatIsSignedBySomebodyElseIsMarked(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Ledger = ledger.New(ledger.Config{Home: w.home, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
-		b, asks := w.World.Broker(), access.Caller{Principal: ana}
+		b, asks := w.World.World.Broker(), access.Caller{Principal: ana}
 		asked, err := b.Ask(t.Context(), asks, broker.Ask{Kind: access.Peers, Resource: orders, Entitlements: []access.EntitlementID{security},
 			Reviewers: []string{string(ben)}, Justification: "case 4711", Duration: time.Hour, Origin: "https://jit.example.com"})
 		if err == nil {
@@ -275,7 +273,7 @@ func TestWhatIsSignedBySomebodyElseIsMarked(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Ledger = ours
-		w.Broker = w.World.Broker()
+		w.Broker = w.World.World.Broker()
 		id := asked.Request.ID
 		for _, path := range []string{"/requests/" + id, "/review?activation=" + id} {
 			if code, page := readPage(h, ben, path); code != 200 || strings.Contains(page, sign) != (by != 0) {
@@ -321,7 +319,7 @@ func TestRowsByHandAreMarkedOnTheStartPage(t *testing.T) {
 	some, other := someRequest(t, h, "case 1"), someRequest(t, h, "case 2")
 	keys, _ := ledger.NewKeys(make([]byte, 32))
 	w.Ledger = ledger.New(ledger.Config{Home: byHand{w.home, other}, Signer: keys, Now: func() time.Time { return w.Clock }, Random: rand.Reader})
-	w.Broker = w.World.Broker()
+	w.Broker = w.World.World.Broker()
 	for who, path := range map[access.Principal]string{ana: "/", ben: "/", eve: "/history"} {
 		code, page := readPage(h, who, path)
 		if code != 200 || strings.Count(page, `<span class="pill bad">Not as it was recorded`) != 1 || !strings.Contains(page, some) || !strings.Contains(page, other) {

@@ -9,6 +9,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/server/storybook"
 	"jitaccess/web"
 )
 
@@ -24,10 +25,10 @@ func many() (all []access.ResourceInfo) {
 // it does not list are found by typing.
 func TestTheStartPageStaysSmall(t *testing.T) {
 	c := newCanned(t)
-	searched(c)
-	c.resources = many()
+	storybook.Searched(c.State)
+	c.State.Resources = many()
 	for range 200 {
-		c.named.Eligible = append(c.named.Eligible, access.EntitlementID{Resource: c.resources[3].Resource, Role: "roles/iam.securityAdmin"})
+		c.State.Named.Eligible = append(c.State.Named.Eligible, access.EntitlementID{Resource: c.State.Resources[3].Resource, Role: "roles/iam.securityAdmin"})
 	}
 	h, _ := serve(t, c, nil)
 	page := do(h, request("GET", "/")).Body.String()
@@ -54,9 +55,9 @@ func TestTheStartPageStaysSmall(t *testing.T) {
 // taken in an emergency, is no habit.
 func TestRecentComesFirst(t *testing.T) {
 	c := newCanned(t)
-	ledgered(c)
+	storybook.Ledgered(c.State)
 	at := func(id access.EntitlementID) access.Request {
-		q := c.view.Request
+		q := c.View.Request
 		q.Entitlements, q.Resource = []access.EntitlementID{id}, id.Resource
 		return q
 	}
@@ -64,7 +65,7 @@ func TestRecentComesFirst(t *testing.T) {
 	glass.Kind, program.Asking = access.BreakGlass, access.Asking{Application: "deployer"}
 	elsewhere := security
 	elsewhere.Resource = "projects/acme-orders-test"
-	c.listed = map[string][]access.Request{broker.ViewMine: {glass, program, at(viewer), at(admin), at(admin), at(elsewhere)}}
+	c.Listed = map[string][]access.Request{broker.ViewMine: {glass, program, at(viewer), at(admin), at(admin), at(elsewhere)}}
 	h, _ := serve(t, c, nil)
 	page := do(h, request("GET", "/")).Body.String()
 	var order []string

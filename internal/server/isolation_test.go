@@ -6,6 +6,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 )
 
 // What a page of another site makes a browser fetch finds nothing out, neither who is
@@ -40,7 +41,7 @@ func TestOtherSitesEmbedNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			asked := false
 			h, _ := serve(t, newWorld(t), func(c *server.Config) {
-				c.Identify = func(r *http.Request) (access.Caller, error) { asked = true; return identify(r) }
+				c.Identify = func(r *http.Request) (access.Caller, error) { asked = true; return storybook.Identify(r) }
 			})
 			routes(t, h, func(method, route, path string) {
 				if open[route] {

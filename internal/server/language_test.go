@@ -3,7 +3,6 @@ package server_test
 import (
 	"cmp"
 	"html"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +14,7 @@ import (
 	"jitaccess/internal/notice"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 	"jitaccess/internal/words"
 	"jitaccess/internal/words/wordstest"
 )
@@ -35,19 +35,16 @@ var code = regexp.MustCompile(`(?s)<(pre|code|textarea)[ >].*?</(pre|code|textar
 // language: what is left of English is data, or a name.
 func TestPagesHaveNoWordsOfTheirOwn(t *testing.T) {
 	language := wordstest.Bracketed(t)
-	for _, s := range stories() {
-		t.Run(s.name, func(t *testing.T) {
-			c := newCanned(t)
-			if s.set != nil {
-				s.set(c)
-			}
+	for _, s := range storybook.Stories() {
+		t.Run(s.Name, func(t *testing.T) {
+			c := canned{State: s.State()}
 			h, _ := serve(t, c, func(sc *server.Config) {
 				sc.Language = language
-				c.configure(t)(sc)
+				c.Configure(sc)
 			})
-			w := do(h, storyRequest(s))
-			if w.Code != s.code {
-				t.Fatalf("%d, want %d: %s", w.Code, s.code, w.Body)
+			w := do(h, s.HTTPRequest())
+			if w.Code != s.Code {
+				t.Fatalf("%d, want %d: %s", w.Code, s.Code, w.Body)
 			}
 			page := w.Body.String()
 			if !strings.Contains(page, `<html lang="de">`) {
@@ -76,24 +73,12 @@ func checkWords(t *testing.T, text string) {
 	}
 }
 
-func storyRequest(s story) *http.Request {
-	parts := strings.SplitN(s.request, " ", 3)
-	r := request(parts[0], parts[1])
-	if len(parts) == 3 {
-		headers := r.Header
-		r, _ = http.NewRequest(parts[0], parts[1], strings.NewReader(parts[2]))
-		r.Header = headers
-	}
-	r.Header.Set(personHeader, string(s.person))
-	return r
-}
-
 // storyData is what the stories have to say themselves. What the mail account says of
 // its settings, steps and failures is for operators, as the doctor's is, and in
 // English.
 func storyData(t *testing.T) []string {
 	t.Helper()
-	data := []string{bindingText, "JIT Access", "CSV", "JSON", "mpa-BQUFBQUFBQUFBQUF", newCanned(t).view.Request.Justification, "Use the read-only role for this."}
+	data := []string{storybook.BindingText, "JIT Access", "CSV", "JSON", "mpa-BQUFBQUFBQUFBQUF", newCanned(t).View.Request.Justification, "Use the read-only role for this."}
 	file, _ := policy.ReadFile([]byte(examplePolicy(t, "start-up.yaml")))
 	for _, rule := range file.Rules { // what its authors wrote is data
 		data = append(data, rule.Name, rule.Refusal)
@@ -102,7 +87,7 @@ func storyData(t *testing.T) []string {
 		"title of roles/owner", ".{10}", "accessPolicies/1/accessLevels/corp", "slack:#oncall", "admins")
 	// What an application and its template say.
 	asked := broker.View{}
-	applied(&asked)
+	storybook.Applied(&asked)
 	data = append(data, "the ticket says so", "roles/production-deploy", asked.Request.Asking.Title, asked.Roles[0].Title, asked.Effects[0].Text)
 	for _, d := range slices.Concat(asked.Request.Asking.Data, asked.Request.Asking.Claims) {
 		data = append(data, d.Label, d.Value)
@@ -110,7 +95,7 @@ func storyData(t *testing.T) []string {
 	// The longest names that are usual, and what is meant to harm.
 	data = append(data, "Cloud Spanner Database Reader with DataBoost", "Includes all permissions of the Database Reader role, and runs queries with Data Boost.",
 		"INC-204711: replication lags by an hour, and the runbook wants a look at the sessions", "cme-orders-prod")
-	data = append(data, extreme, extreme[:100])
+	data = append(data, storybook.Extreme, storybook.Extreme[:100])
 	for _, c := range words.Choices() {
 		data = append(data, c.Name)
 	}
@@ -122,18 +107,18 @@ func storyData(t *testing.T) []string {
 	for _, role := range roleInfos {
 		data = append(data, role.Title, role.Description)
 	}
-	for _, r := range newCanned(t).resources {
+	for _, r := range newCanned(t).State.Resources {
 		data = append(data, r.Title)
 	}
-	for _, a := range append(everyAccount().besides, newAccount(), failingAccount()) {
+	for _, a := range append(storybook.EveryAccount().Besides, storybook.NewAccount(), storybook.FailingAccount()) {
 		failures := []*notice.Failure{}
-		for _, set := range a.settings {
+		for _, set := range a.Set {
 			data = append(data, set.Name, set.Value, set.Variables)
 		}
-		for _, step := range a.steps {
+		for _, step := range a.Steps {
 			data, failures = append(data, step.Name, step.Text), append(failures, step.Failure)
 		}
-		for _, recent := range a.recent {
+		for _, recent := range a.Attempts {
 			failures = append(failures, recent.Failure)
 		}
 		for _, f := range failures {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 	"jitaccess/internal/words"
 )
 
@@ -171,21 +172,18 @@ var whole = map[string]bool{"home-lists": true, "ask-peer": true, "request-revie
 // left in braces, no key is shown, and what a translation says is marked up as the English.
 // Three are compared with testdata/story/TAG-NAME.html.
 func TestPagesSpeakEveryLanguage(t *testing.T) {
-	for _, s := range stories() {
-		t.Run(s.name, func(t *testing.T) {
+	for _, s := range storybook.Stories() {
+		t.Run(s.Name, func(t *testing.T) {
 			for _, choice := range words.Choices()[1:] {
-				c := newCanned(t)
-				if s.set != nil {
-					s.set(c)
-				}
+				c := canned{State: s.State()}
 				h, _ := serve(t, c, func(sc *server.Config) {
 					sc.Language = words.Tagged(choice.Tag)
-					c.configure(t)(sc)
+					c.Configure(sc)
 				})
-				w := do(h, storyRequest(s))
+				w := do(h, s.HTTPRequest())
 				page := w.Body.String()
-				if w.Code != s.code || languageOf(page) != choice.Tag {
-					t.Fatalf("%d, want %d, in %q: %s", w.Code, s.code, languageOf(page), page)
+				if w.Code != s.Code || languageOf(page) != choice.Tag {
+					t.Fatalf("%d, want %d, in %q: %s", w.Code, s.Code, languageOf(page), page)
 				}
 				_, shown, _ := strings.Cut(page, "<title>")
 				shown = titles.Replace(code.ReplaceAllString(shown, " "))
@@ -194,8 +192,8 @@ func TestPagesSpeakEveryLanguage(t *testing.T) {
 						t.Errorf("%s: %q is not filled in", choice.Tag, text)
 					}
 				}
-				if whole[s.name] {
-					compare(t, filepath.Join("testdata", "story", choice.Tag+"-"+s.name+".html"), w.Body.Bytes())
+				if whole[s.Name] {
+					compare(t, filepath.Join("testdata", "story", choice.Tag+"-"+s.Name+".html"), w.Body.Bytes())
 				}
 			}
 		})

@@ -11,6 +11,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/server/storybook"
 )
 
 // pageOf is the page of a request in a state, as somebody sees it.
@@ -39,9 +40,9 @@ func readable(page string) string {
 func TestWhoWaitsIsToldWhatToDo(t *testing.T) {
 	waits := func(change func(*canned)) func(*canned) {
 		return func(c *canned) {
-			ledgered(c)
-			own(&c.view)
-			c.view.Request.Terms.Escalations = []access.Escalation{{After: 20 * time.Minute, To: []string{"group:leads@example.com"}}}
+			storybook.Ledgered(c.State)
+			storybook.Own(&c.View)
+			c.View.Request.Terms.Escalations = []access.Escalation{{After: 20 * time.Minute, To: []string{"group:leads@example.com"}}}
 			if change != nil {
 				change(c)
 			}
@@ -54,20 +55,20 @@ func TestWhoWaitsIsToldWhatToDo(t *testing.T) {
 		"as a rule": {nil, []string{"Copy message", "Why: case 4711: the checkout’s service account lost a role", "Not answered yet: ben.okafor@example.com.",
 			"They are reminded 12:26 UTC", "If it still waits 12:16 UTC (in 16 minutes) , it is told to: members of leads@example.com.",
 			"It can be decided until 12:56 UTC", "Ask more people"}, []string{"Break the glass", "Approve<"}},
-		"where the rule lets them break the glass": {func(c *canned) { c.view.CanBreak = true }, []string{"It cannot wait? Break the glass"}, nil},
-		"reminded": {func(c *canned) { c.view.Request.Reminded = noon.Add(-time.Minute) },
+		"where the rule lets them break the glass": {func(c *canned) { c.View.CanBreak = true }, []string{"It cannot wait? Break the glass"}, nil},
+		"reminded": {func(c *canned) { c.View.Request.Reminded = noon.Add(-time.Minute) },
 			[]string{"They were reminded 11:59 UTC"}, []string{"They are reminded"}},
-		"nothing is remembered": {func(c *canned) { c.view.Forgets = true }, []string{"It can be decided until"},
+		"nothing is remembered": {func(c *canned) { c.View.Forgets = true }, []string{"It can be decided until"},
 			[]string{"reminded", "it is told to"}},
 		"nobody is told": {func(c *canned) { c.Silent = true }, []string{"It can be decided until"}, []string{"reminded", "it is told to"}},
-		"no address of its own": {func(c *canned) { c.view.ReviewURL = "" }, []string{"It can be decided until"},
+		"no address of its own": {func(c *canned) { c.View.ReviewURL = "" }, []string{"It can be decided until"},
 			[]string{"Copy message", "Ask more people"}},
 		"many were asked": {func(c *canned) {
 			for i := range 50 {
-				c.view.Request.Reviewers = append(c.view.Request.Reviewers, access.Principal(fmt.Sprintf("r%d@example.com", i)))
+				c.View.Request.Reviewers = append(c.View.Request.Reviewers, access.Principal(fmt.Sprintf("r%d@example.com", i)))
 			}
 		}, []string{"51 people have not answered yet.", "44 more people asked"}, nil},
-		"decided": {func(c *canned) { c.view.State = access.Denied }, nil, []string{"If nobody answers", "Copy message"}},
+		"decided": {func(c *canned) { c.View.State = access.Denied }, nil, []string{"If nobody answers", "Copy message"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := readable(pageOf(t, ana, waits(one.change)))
@@ -83,7 +84,7 @@ func TestWhoWaitsIsToldWhatToDo(t *testing.T) {
 			}
 		})
 	}
-	if got := readable(pageOf(t, ben, ledgered)); strings.Contains(got, "If nobody answers") || strings.Contains(got, "Copy message") {
+	if got := readable(pageOf(t, ben, func(c *canned) { storybook.Ledgered(c.State) })); strings.Contains(got, "If nobody answers") || strings.Contains(got, "Copy message") {
 		t.Errorf("a reviewer is told what to do while they do not answer:\n%s", got)
 	}
 }
@@ -93,9 +94,9 @@ func TestWhoWaitsIsToldWhatToDo(t *testing.T) {
 func TestWhoWasGrantedSomethingIsToldHowToGoOn(t *testing.T) {
 	active := func(change func(*canned)) func(*canned) {
 		return func(c *canned) {
-			ledgered(c)
-			own(&c.view)
-			c.view.State, c.view.Window = access.Active, access.Window{Start: noon.Add(-time.Minute), End: noon.Add(time.Hour)}
+			storybook.Ledgered(c.State)
+			storybook.Own(&c.View)
+			c.View.State, c.View.Window = access.Active, access.Window{Start: noon.Add(-time.Minute), End: noon.Add(time.Hour)}
 			if change != nil {
 				change(c)
 			}
@@ -114,16 +115,16 @@ func TestWhoWasGrantedSomethingIsToldHowToGoOn(t *testing.T) {
 		want, lack string
 	}{
 		"written later": {func(c *canned) {
-			c.view.Events = append(c.view.Events, happened(access.GrantWritten, "", 4*time.Minute))
+			c.View.Events = append(c.View.Events, storybook.Happened(access.GrantWritten, "", 4*time.Minute))
 		}, "Works by 12:07 UTC", ""},
-		"works since":      {func(c *canned) { c.view.Window.Start = noon.Add(-8 * time.Minute) }, "Works until 13:00 UTC", "Works by"},
-		"over before that": {func(c *canned) { c.view.Window.End = noon.Add(2 * time.Minute) }, "Works until 12:02 UTC", "Works by"},
-		"begins later":     {func(c *canned) { c.view.Window.Start = noon.Add(time.Minute) }, "", "Works"},
-		"ended":            {func(c *canned) { c.view.State = access.Ended }, "", "Works"},
-		"of somebody else": {func(c *canned) { c.view.IsPrincipal = false }, "", "Works"},
+		"works since":      {func(c *canned) { c.View.Window.Start = noon.Add(-8 * time.Minute) }, "Works until 13:00 UTC", "Works by"},
+		"over before that": {func(c *canned) { c.View.Window.End = noon.Add(2 * time.Minute) }, "Works until 12:02 UTC", "Works by"},
+		"begins later":     {func(c *canned) { c.View.Window.Start = noon.Add(time.Minute) }, "", "Works"},
+		"ended":            {func(c *canned) { c.View.State = access.Ended }, "", "Works"},
+		"of somebody else": {func(c *canned) { c.View.IsPrincipal = false }, "", "Works"},
 		"of a provider that says neither": {func(c *canned) {
-			c.view.Request.Resource = "rooms/lab"
-			c.view.Request.Entitlements = []access.EntitlementID{{Resource: "rooms/lab", Role: "roles/key"}}
+			c.View.Request.Resource = "rooms/lab"
+			c.View.Request.Entitlements = []access.EntitlementID{{Resource: "rooms/lab", Role: "roles/key"}}
 		}, "Works until 13:00 UTC", "Copy command"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,12 +139,12 @@ func TestWhoWasGrantedSomethingIsToldHowToGoOn(t *testing.T) {
 // TestWhatIsChosenToDenyIsAskedWhy: the reason is asked for once Deny was chosen, and it stays
 // open when it was not said.
 func TestWhatIsChosenToDenyIsAskedWhy(t *testing.T) {
-	if page := pageOf(t, ben, ledgered); !strings.Contains(page, `<details class="deny">`) {
+	if page := pageOf(t, ben, func(c *canned) { storybook.Ledgered(c.State) }); !strings.Contains(page, `<details class="deny">`) {
 		t.Errorf("the reason is asked for at once:\n%s", page)
 	}
 	c := newCanned(t)
-	ledgered(c)
-	c.err = nil
+	storybook.Ledgered(c.State)
+	c.Err = nil
 	h, _ := serve(t, &refusing{c, &access.Error{Kind: access.Invalid, Code: access.CodeNoComment, Field: access.FieldComment}}, nil)
 	w := asPage(h, ben, "/review?activation=mpa-AQEBAQEBAQEBAQEB", url.Values{"verdict": {"deny"}})
 	if w.Code != 400 || !strings.Contains(w.Body.String(), `<details class="deny" open>`) {
@@ -155,10 +156,10 @@ func TestWhatIsChosenToDenyIsAskedWhy(t *testing.T) {
 func TestLongHistoriesAreFolded(t *testing.T) {
 	for _, n := range []int{0, 1, 21, 22, 200} {
 		page := pageOf(t, eve, func(c *canned) {
-			ledgered(c)
-			c.view.Events = nil
+			storybook.Ledgered(c.State)
+			c.View.Events = nil
 			for i := range n {
-				c.view.Events = append(c.view.Events, happened(access.ReviewersAdded, ana, time.Duration(i)*time.Second))
+				c.View.Events = append(c.View.Events, storybook.Happened(access.ReviewersAdded, ana, time.Duration(i)*time.Second))
 			}
 		})
 		if got := strings.Count(page, "asked more people"); got != n {
@@ -174,8 +175,8 @@ func TestLongHistoriesAreFolded(t *testing.T) {
 func TestStackedMarksAreKeptInTheirLine(t *testing.T) {
 	zalgo := "Z" + strings.Repeat("\u0301", 4) + "go"
 	page := pageOf(t, ben, func(c *canned) {
-		ledgered(c)
-		c.view.Request.Justification = "tiếng Việt שָׁלוֹם <b>" + zalgo + "</b> e\u0301\u0302\u0303 now"
+		storybook.Ledgered(c.State)
+		c.View.Request.Justification = "tiếng Việt שָׁלוֹם <b>" + zalgo + "</b> e\u0301\u0302\u0303 now"
 	})
 	if want := `tiếng Việt שָׁלוֹם <span class="stacked">&lt;b&gt;` + zalgo + "&lt;/b&gt; </span>e\u0301\u0302\u0303 now"; !strings.Contains(page, want) {
 		t.Errorf("lacks %s:\n%s", want, page)
@@ -185,13 +186,13 @@ func TestStackedMarksAreKeptInTheirLine(t *testing.T) {
 // TestLookAlikesAreMarked in words beside what was written.
 func TestLookAlikesAreMarked(t *testing.T) {
 	page := pageOf(t, ben, func(c *canned) {
-		ledgered(c)
-		c.view.Request.Justification = "on \u0430cme-orders-prod"
+		storybook.Ledgered(c.State)
+		c.View.Request.Justification = "on \u0430cme-orders-prod"
 	})
 	if want := "“\u0430cme-orders-prod” mixes Latin letters with Cyrillic ones"; !strings.Contains(page, want) {
 		t.Errorf("lacks %s", want)
 	}
-	if strings.Contains(pageOf(t, ben, ledgered), "mixes Latin letters") {
+	if strings.Contains(pageOf(t, ben, func(c *canned) { storybook.Ledgered(c.State) }), "mixes Latin letters") {
 		t.Error("marks what is in order")
 	}
 }
@@ -205,7 +206,7 @@ func TestBeforeIsToldInNumbers(t *testing.T) {
 		"Never in 90 days on this project":                                  {},
 		"":                                                                  nil,
 	} {
-		page := pageOf(t, ben, func(c *canned) { ledgered(c); c.view.Past = past })
+		page := pageOf(t, ben, func(c *canned) { storybook.Ledgered(c.State); c.View.Past = past })
 		_, got, _ := strings.Cut(page, `id="before">`)
 		if got, _, _ = strings.Cut(got, "<"); got != want {
 			t.Errorf("says %q, want %q", got, want)

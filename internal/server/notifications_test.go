@@ -1,8 +1,6 @@
 package server_test
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -14,86 +12,8 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 )
-
-// account is a mail account in whatever state a test wants.
-type account struct {
-	name string // empty is mail
-	// besides are accounts on the same page.
-	besides  []*account
-	settings []notice.Setting
-	recent   []notice.Attempt
-	steps    []notice.Step
-	tested   []access.Principal
-}
-
-func (a *account) Name() string               { return cmp.Or(a.name, "mail") }
-func (a *account) Settings() []notice.Setting { return a.settings }
-func (a *account) Recent() []notice.Attempt   { return a.recent }
-func (a *account) Test(ctx context.Context, to access.Principal) []notice.Step {
-	if _, ok := ctx.Deadline(); !ok {
-		panic("a test message without a deadline")
-	}
-	a.tested = append(a.tested, to)
-	return a.steps
-}
-
-var sendAsDenied = &notice.Failure{
-	What:    `the sender: 550 5.7.60: "SMTP; Client does not have permissions to send as this sender"`,
-	Meaning: "The account that logs in may not send as the sender.",
-	Remedy:  "Set SMTP_SENDER_ADDRESS and SMTP_RETURN_PATH to the mailbox of SMTP_USERNAME, or let that mailbox send as the sender: Exchange admin center, Recipients, Mailboxes, the sender's, Delegation, Send as.",
-	Err:     &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: errors.New("550 5.7.60 the cause")},
-}
-
-// newAccount is a believable one whose test message arrives.
-func newAccount() *account {
-	return &account{
-		settings: []notice.Setting{
-			{Name: "Sender", Value: "JIT Access <access@example.com>", Variables: "SMTP_SENDER_NAME, SMTP_SENDER_ADDRESS"},
-			{Name: "Server", Value: "smtp.office365.com:587, STARTTLS demanded", Variables: "SMTP_HOST, SMTP_PORT"},
-			{Name: "Logs in", Value: "as access@example.com with an access token (XOAUTH2)", Variables: "SMTP_USERNAME, SMTP_AUTH"},
-			{Name: "Client secret", Value: "set, hidden; projects/acme-access/secrets/mail-client-secret-of-the-service/versions/latest", Variables: "SMTP_OAUTH_CLIENT_SECRET"},
-			{Name: "Limits", Value: "3 connections at once, 30 mails a minute", Variables: "SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE"},
-		},
-		recent: []notice.Attempt{
-			{At: noon.Add(-2 * time.Minute), Took: 412 * time.Millisecond, Kind: access.NoticeReview, To: []string{string(ben), string(carl), string(ana)}},
-			{At: noon.Add(-3 * time.Hour), Took: 10 * time.Second, Kind: access.NoticeDenied, To: []string{string(ana)}, Failure: sendAsDenied},
-		},
-		steps: []notice.Step{
-			{Name: "token", Text: "an access token could be had"}, {Name: "resolve", Text: "smtp.office365.com is 203.0.113.7, 2001:db8::7"},
-			{Name: "connect", Text: "to 203.0.113.7:587"},
-			{Name: "TLS", Text: `version 1.3 with a certificate for this host (for outlook.com, *.outlook.com, office365.com and 20 more, by "DigiCert Cloud Services CA-1", until 2027-03-01)`},
-			{Name: "log-in", Text: "as access@example.com by XOAUTH2"},
-			{Name: "accepted", Text: `the server took a mail to carl.mendes@example.com and said "OK <4F2C> [Hostname=AM6PR0102.eurprd01.prod.outlook.com]"; whether it arrives, look there`},
-		},
-	}
-}
-
-// everyAccount is mail with all channels beside it; of programs one is down, and one wants no more.
-func everyAccount() *account {
-	down := &notice.Failure{What: "siem.example.com: timed out", Meaning: "siem.example.com did not answer in time.",
-		Remedy: "If it goes on, see whether a firewall lets this service reach it on port 443.", Err: errors.New("timed out")}
-	space := &notice.Failure{What: "Google Chat: 403, PERMISSION_DENIED", Meaning: "The webhook may not post in the space, or was removed.",
-		Remedy: "See in the space, Apps & integrations, Webhooks, whether it is there, and whether administrators let people add apps to spaces.", Err: errors.New("403")}
-	at := func(kind access.NoticeKind, ago time.Duration, f *notice.Failure, to ...string) notice.Attempt {
-		return notice.Attempt{At: noon.Add(-ago), Took: 230 * time.Millisecond, Kind: kind, To: to, Failure: f}
-	}
-	a := newAccount()
-	a.besides = []*account{
-		{name: "slack", settings: []notice.Setting{{Name: "Token", Value: "set, hidden; projects/acme-access/secrets/slack-token/versions/3", Variables: "SLACK_TOKEN"},
-			{Name: "Channel", Value: "#access", Variables: "SLACK_CHANNEL"}}, recent: []notice.Attempt{at(access.NoticeReview, 2*time.Minute, nil, string(ben))}},
-		{name: "googlechat", settings: []notice.Setting{{Name: "Webhook", Value: "set, hidden", Variables: "GOOGLE_CHAT_WEBHOOK"}},
-			recent: []notice.Attempt{at(access.NoticeReview, 2*time.Minute, space)}},
-		{name: "teams"},
-		{name: "webhook", settings: []notice.Setting{{Name: "Addresses", Value: "set, hidden", Variables: "WEBHOOK_URL"},
-			{Name: "Keys", Value: "set, hidden; projects/acme-access/secrets/webhook-keys/versions/latest", Variables: "WEBHOOK_SECRET"},
-			{Name: "Programs", Value: "siem.example.com, hooks.example.com:8443 (answered 410 and gets no more)"}},
-			recent: []notice.Attempt{at(access.NoticeHappened, time.Minute, down), at(access.NoticeReview, 2*time.Minute, nil)},
-			steps: []notice.Step{{Name: "secret", Text: "where to could be read: siem.example.com, hooks.example.com:8443; whether messages are taken there is seen by a test message"},
-				{Name: "message", Text: `chat-relay.example.com answered 200 and said "{\"error\":\"no such room\"}", which nobody here reads`}, {Name: "message", Failure: down}}},
-	}
-	return a
-}
 
 // asking is a request for a test message of it, and others as request makes them.
 func asking(method string) *http.Request {
@@ -102,14 +22,6 @@ func asking(method string) *http.Request {
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("channel=mail")), int64(len("channel=mail"))
 	}
 	return r
-}
-
-func failingAccount() *account {
-	a := newAccount()
-	failure := *sendAsDenied
-	failure.What = strings.TrimPrefix(failure.What, "the sender: ")
-	a.steps = append(a.steps[:5:5], notice.Step{Name: "the sender", Failure: &failure})
-	return a
 }
 
 func withAccount(a server.Account) func(*server.Config) {
@@ -130,7 +42,7 @@ func TestTheMailAccountIsForAdministrators(t *testing.T) {
 		{"", nil, 401},
 		{dora, &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Err: errors.New("groups")}, 502},
 	} {
-		f, a := newWorld(t), newAccount()
+		f, a := newWorld(t), storybook.NewAccount()
 		if c.fail != nil {
 			f.fails["Admin"] = c.fail
 		}
@@ -146,11 +58,11 @@ func TestTheMailAccountIsForAdministrators(t *testing.T) {
 				t.Errorf("%s %s: shows the account", method, c.who)
 			}
 		}
-		if sent := len(a.tested); sent != 0 && c.want != 200 || sent != 1 && c.want == 200 {
+		if sent := len(a.Tested); sent != 0 && c.want != 200 || sent != 1 && c.want == 200 {
 			t.Errorf("%s: %d test messages", c.who, sent)
 		}
-		if len(a.tested) == 1 && a.tested[0] != c.who {
-			t.Errorf("sent to %s, not to the administrator", a.tested[0])
+		if len(a.Tested) == 1 && a.Tested[0] != c.who {
+			t.Errorf("sent to %s, not to the administrator", a.Tested[0])
 		}
 	}
 }
@@ -158,11 +70,11 @@ func TestTheMailAccountIsForAdministrators(t *testing.T) {
 // Threat 13: what mail servers, certificates and addresses say is text on the page.
 func TestThreat13_WhatMailServersSayIsText(t *testing.T) {
 	for _, said := range []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'><svg/onload=alert(1)>`, `</style><script>x</script>`, `{{.User}}<b>`, `javascript:alert(1)`} {
-		a := newAccount()
+		a := storybook.NewAccount()
 		failure := &notice.Failure{What: said, Meaning: said, Remedy: said, Err: errors.New(said)}
-		a.settings = append(a.settings, notice.Setting{Name: said, Value: said, Variables: said})
-		a.recent = append(a.recent, notice.Attempt{At: noon, Kind: access.NoticeKind(said), To: []string{said}, Failure: failure})
-		a.steps = append(a.steps, notice.Step{Name: said, Text: said}, notice.Step{Name: said, Failure: failure})
+		a.Set = append(a.Set, notice.Setting{Name: said, Value: said, Variables: said})
+		a.Attempts = append(a.Attempts, notice.Attempt{At: noon, Kind: access.NoticeKind(said), To: []string{said}, Failure: failure})
+		a.Steps = append(a.Steps, notice.Step{Name: said, Text: said}, notice.Step{Name: said, Failure: failure})
 		h, _ := serve(t, newWorld(t), withAccount(a))
 		for _, method := range []string{"GET", "POST"} {
 			r := asking(method)
@@ -205,7 +117,7 @@ func TestThreat02_OnlyTheFormSendsATestMessage(t *testing.T) {
 		"an override of a look":    {"GET", "same-origin", form, "_method=POST", 0},
 		"another recipient's name": {"POST", "same-origin", form, "channel=mail&to=eve%40evil.example&address=eve%40evil.example", 1},
 	} {
-		a := newAccount()
+		a := storybook.NewAccount()
 		h, _ := serve(t, newWorld(t), withAccount(a))
 		r := httptest.NewRequest(c.method, "/notifications", strings.NewReader(c.body))
 		r.Header, r.Host = request(c.method, "/").Header, "access.example.com"
@@ -214,8 +126,8 @@ func TestThreat02_OnlyTheFormSendsATestMessage(t *testing.T) {
 		r.Header.Set("Content-Type", c.mediaType)
 		r.Header.Set("X-HTTP-Method-Override", "POST")
 		w := do(h, r)
-		if len(a.tested) != c.sent || c.sent == 1 && a.tested[0] != carl || c.method == "POST" && (w.Code == 200) != (c.sent == 1) {
-			t.Errorf("%s: %d, sent to %v", name, w.Code, a.tested)
+		if len(a.Tested) != c.sent || c.sent == 1 && a.Tested[0] != carl || c.method == "POST" && (w.Code == 200) != (c.sent == 1) {
+			t.Errorf("%s: %d, sent to %v", name, w.Code, a.Tested)
 		}
 	}
 }
@@ -223,7 +135,7 @@ func TestThreat02_OnlyTheFormSendsATestMessage(t *testing.T) {
 // Threat 24: somebody's button, however often it is pressed, does not use up what
 // the account may send.
 func TestThreat24_TestMessagesAreFew(t *testing.T) {
-	f, a := newWorld(t), newAccount()
+	f, a := newWorld(t), storybook.NewAccount()
 	now := noon
 	h, _ := serve(t, f, func(c *server.Config) { c.Accounts, c.Now = []server.Account{a}, func() time.Time { return now } })
 	press := func() int {
@@ -236,8 +148,8 @@ func TestThreat24_TestMessagesAreFew(t *testing.T) {
 			t.Fatal(code)
 		}
 	}
-	if code := press(); code != http.StatusTooManyRequests || len(a.tested) != 5 {
-		t.Errorf("the sixth: %d, %d sent", code, len(a.tested))
+	if code := press(); code != http.StatusTooManyRequests || len(a.Tested) != 5 {
+		t.Errorf("the sixth: %d, %d sent", code, len(a.Tested))
 	}
 	if now = now.Add(10 * time.Second); press() != http.StatusOK {
 		t.Error("ten seconds later still none")
@@ -247,11 +159,11 @@ func TestThreat24_TestMessagesAreFew(t *testing.T) {
 // The log has what became of it, and the cause.
 func TestTestMessagesAreLogged(t *testing.T) {
 	for _, c := range []struct {
-		account *account
+		account *storybook.Account
 		want    []string
 	}{
-		{newAccount(), []string{`"level":"INFO"`, `"event":"http.testMail"`, `"user":"carl.mendes@example.com"`}},
-		{failingAccount(), []string{`"level":"WARN"`, `"event":"http.testMail"`, "550 5.7.60 the cause"}},
+		{storybook.NewAccount(), []string{`"level":"INFO"`, `"event":"http.testMail"`, `"user":"carl.mendes@example.com"`}},
+		{storybook.FailingAccount(), []string{`"level":"WARN"`, `"event":"http.testMail"`, "550 5.7.60 the cause"}},
 	} {
 		h, log := serve(t, newWorld(t), withAccount(c.account))
 		r := asking("POST")
@@ -279,7 +191,7 @@ func TestAdministratorsAreLedToTheMailAccount(t *testing.T) {
 	for who, want := range map[access.Principal]bool{carl: true, dora: false, ana: false} {
 		f := newWorld(t)
 		f.fails["Admin"] = errors.New("nobody may ask")
-		h, _ := serve(t, f, withAccount(newAccount()))
+		h, _ := serve(t, f, withAccount(storybook.NewAccount()))
 		r := request("GET", "/")
 		r.Header.Set(personHeader, string(who))
 		w := do(h, r)

@@ -34,7 +34,7 @@ func withPasskeys(t *testing.T) (*world, http.Handler) {
 	w, h := withLedger(t, func(c *server.Config) {
 		w = c.Broker.(*world)
 		w.Origin, w.Signatures = passkeyOrigin, &brokertest.Signatures{}
-		w.ruled(t, signedPolicy)
+		w.Ruled(signedPolicy)
 	})
 	return w, h
 }

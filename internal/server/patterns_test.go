@@ -41,7 +41,7 @@ func TestBrowsersGetOnlyPatternsThatTheyAreSoonDoneWith(t *testing.T) {
 		strings.Repeat(`(?:a|[ab])`, 24) + `x`: false,
 	} {
 		w := newWorld(t)
-		w.ruled(t, "version: 1\nrules: [{name: all, terms: {justification: [{pattern: "+strconv.Quote(pattern)+", message: Write better.}]}}]\n")
+		w.Ruled("version: 1\nrules: [{name: all, terms: {justification: [{pattern: " + strconv.Quote(pattern) + ", message: Write better.}]}}]\n")
 		h, _ := serve(t, w, nil)
 		code, page := readPage(h, ana, "/access/"+string(orders)+"?entitlement="+url.QueryEscape(security.String()))
 		if code != 200 || !strings.Contains(page, ">Write better.</li>") {

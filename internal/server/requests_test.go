@@ -18,6 +18,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 )
 
 // asPage opens a page as somebody; fields are sent as a form, where there are any.
@@ -345,8 +346,8 @@ func TestExportsNeutraliseWhatPeopleWrote(t *testing.T) {
 // whole.
 func TestAnExportThatFailsIsBrokenOff(t *testing.T) {
 	c := newCanned(t)
-	ledgered(c)
-	c.auditor = true
+	storybook.Ledgered(c.State)
+	c.State.Auditor = true
 	h, _ := serve(t, &failingLater{canned: c}, nil)
 	service := httptest.NewServer(h)
 	defer service.Close()
@@ -363,7 +364,7 @@ func TestAnExportThatFailsIsBrokenOff(t *testing.T) {
 		}
 	}
 	// What fails at once is a refusal.
-	c.err = &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable}
+	c.Err = &access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable}
 	if answer := asPage(h, eve, "/history.csv", nil); answer.Code != 503 || answer.Header().Get("Content-Disposition") != "" {
 		t.Errorf("%d %v", answer.Code, answer.Header())
 	}

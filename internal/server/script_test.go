@@ -20,6 +20,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker/brokertest"
 	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 )
 
 // TestPagesAsText plays testdata/*.txt. Lines are
@@ -76,7 +77,7 @@ type script struct {
 	// raw is the body as sent, body the same as people read it.
 	raw, body string
 	noURL     bool
-	account   *account
+	account   *storybook.Account
 	followed  string
 }
 
@@ -209,15 +210,15 @@ func (s *script) given(rest string) {
 	case rest == "mail fails":
 		s.world.Undelivered = access.Receipts{{To: ben, Channel: "mail", Err: errors.New("550")}}
 	case rest == "mail account":
-		s.account = newAccount()
+		s.account = storybook.NewAccount()
 	case rest == "mail account fails":
-		*s.account = *failingAccount()
+		*s.account = *storybook.FailingAccount()
 	case rest == "no mail account":
-		*s.account = account{}
+		*s.account = storybook.Account{}
 	case rest == "no mail":
 		s.world.Silent = true
 	case rest == "Pub/Sub alone":
-		s.world.machines = true
+		s.world.Machines = true
 	case rest == "policy guide":
 		text, err := os.ReadFile("../../docs/policy.md")
 		_, first, _ := strings.Cut(string(text), "```yaml\n")
@@ -225,17 +226,17 @@ func (s *script) given(rest string) {
 		if err != nil || !found {
 			s.fail("the guide has no policy: %v", err)
 		}
-		s.world.ruled(s.t, first)
+		s.world.Ruled(first)
 	case words[0] == "rules":
-		s.world.ruled(s.t, "version: 1\nrules: "+strings.TrimPrefix(rest, "rules "))
+		s.world.Ruled("version: 1\nrules: " + strings.TrimPrefix(rest, "rules "))
 	case rest == "memory":
 		s.world.Forgets, s.world.Settings.MaxReviewers = false, 5
 	case len(words) == 3 && words[1] == "in":
 		p := access.Principal(words[0])
 		s.world.GroupsOf[p] = append(s.world.GroupsOf[p], words[2])
 	case len(words) == 2 && words[0] == "policy":
-		s.world.Holdings[ana] = append(s.world.Holdings[ana], brokertest.Peer(owner))
-		s.world.ruled(s.t, examplePolicy(s.t, words[1]))
+		s.world.Holdings[ana] = append(s.world.Holdings[ana], brokertest.Peer(storybook.Owner))
+		s.world.Ruled(examplePolicy(s.t, words[1]))
 	case rest == "no address":
 		s.noURL, s.handler = true, nil
 	case len(words) == 2 && words[1] == "works":

@@ -269,7 +269,7 @@ func TestPagesAndLogFollowTheIdentityProfile(t *testing.T) {
 func TestAnUnreadableBindingIsNamedInTheLogAlone(t *testing.T) {
 	c := newCanned(t)
 	for _, role := range []string{"roles/bigquery.admin", "roles/run.admin"} {
-		c.offer.Warnings = append(c.offer.Warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding,
+		c.State.Offer.Warnings = append(c.State.Offer.Warnings, &access.Error{Kind: access.Upstream, Code: access.CodeUnreadableBinding,
 			Args: access.Args{"role": role, "resource": "projects/acme-orders-prod"}, Err: errors.New("bad condition")})
 	}
 	h, log := serve(t, c, nil)

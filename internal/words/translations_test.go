@@ -166,7 +166,7 @@ func TestTranslationsSpeakAsTheirPeopleDo(t *testing.T) {
 	for tag, want := range map[string][]string{
 		"en": {"Mon 2 Nov 2026, 15:04 UTC", "Mon, 2 Nov 2026 15:04:05 GMT", "a, b and c", "2 days 1 hour 5 minutes", "in 2 days", "1 day ago",
 			"9999", "10,000", "-1,234,567", "One of them has to approve."},
-		"de": {"Mo, 2. Nov. 2026, 15:04 UTC", "Mo, 2. Nov. 2026, 15:04:05 GMT", "a, b und c", "2 Tage 1 Stunde 5 Minuten", "in 2 Tagen",
+		"de": {"Mo., 2. Nov. 2026, 15:04 UTC", "Mo., 2. Nov. 2026, 15:04:05 GMT", "a, b und c", "2 Tage 1 Stunde 5 Minuten", "in 2 Tagen",
 			"vor 1 Tag", "9999", "10.000", "-1.234.567", "Eine dieser Personen muss genehmigen."},
 		"ja": {"2026年11月2日（月）15:04 UTC", "2026年11月2日（月）15:04:05 GMT", "a、b、c", "2日1時間5分", "2日後", "1日前",
 			"9999", "10,000", "-1,234,567", "このうち1人の承認が必要です。"},
@@ -210,6 +210,21 @@ func TestTranslationsHaveTheSignsOfTheirLanguage(t *testing.T) {
 			if l.tag == "ja" && strings.Count(m.source, "「") != strings.Count(m.source, "」") {
 				t.Errorf("%s: quotes of %s do not close: %s", l.tag, key, m.source)
 			}
+		}
+	}
+}
+
+// disagrees is a verb of German that has a number, beside what may be put in for one or for several:
+// a list of people, a length of time, or what was counted without a form of its own.
+var disagrees = regexp.MustCompile(`\{(people|after|length|asked|offered|longest|found|granted|refused|other)\} ` +
+	`(kann|können|erfährt|erfahren|ist|sind|gab|gaben|passt|passen|wurden?|wartet|warten)\b|` +
+	`\b(ist|sind|wird|werden) \{(length|offered|asked|longest)\}|\{after\} vergangen`)
+
+// “1 Stunde”, “2 Tage”, one address and a series of them fit into the same German sentence.
+func TestGermanFitsOneAndSeveral(t *testing.T) {
+	for key, m := range Tagged("de").messages {
+		if found := disagrees.FindString(m.source); found != "" {
+			t.Errorf("%s has %q, which is wrong for one or for several: %s", key, found, m.source)
 		}
 	}
 }
@@ -258,4 +273,4 @@ func TestTheSameIsSaidTheSame(t *testing.T) {
 // sentence, what was done to somebody and what they did, approving access and confirming a key,
 // a day after "in" and one by itself.
 var twofold = map[string]bool{"somebody": true, "some": true, "What": true, "Approved": true, "Denied": true, "Declined": true, "Approve": true,
-	"Nobody decided in time": true, "Request withdrawn": true, "{count, plural, one {# day} other {# days}}": true}
+	"Nobody decided in time": true, "Request withdrawn": true, "Cancel": true, "{count, plural, one {# day} other {# days}}": true}

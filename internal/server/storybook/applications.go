@@ -1,4 +1,4 @@
-package server_test
+package storybook
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
-	"testing"
 	"time"
 
 	"jitaccess/internal/access"
@@ -17,9 +16,22 @@ import (
 	"jitaccess/internal/server"
 )
 
+// Deeds keeps them in memory.
+type Deeds struct{ All []managed.Deed }
+
+func (d *Deeds) Deeds(_ context.Context, of string) ([]managed.Deed, error) {
+	return slices.DeleteFunc(slices.Clone(d.All), func(one managed.Deed) bool { return of != "" && one.Of != of }), nil
+}
+func (d *Deeds) Append(_ context.Context, one managed.Deed, _ ...access.Notice) error {
+	if one.Number != 1+len(slices.DeleteFunc(slices.Clone(d.All), func(other managed.Deed) bool { return other.Of != one.Of })) {
+		return &access.Error{Kind: access.Conflict, Code: access.CodeChangedMeanwhile, Args: access.Args{"of": one.Of}}
+	}
+	d.All = append(d.All, one)
+	return nil
+}
+
 // appStory makes applications for a story, which Carl and Dora manage.
 type appStory struct {
-	t                *testing.T
 	m                *managed.Registry
 	clock            time.Time
 	asCode, unsealed bool
@@ -27,16 +39,16 @@ type appStory struct {
 }
 
 // managing has applications that were made so.
-func managing(make func(*appStory)) func(*canned) {
-	return func(c *canned) {
-		c.Admins = []string{"user:" + string(carl), "user:" + string(dora)}
-		c.apps = func(t *testing.T, c *canned) *server.Apps {
+func managing(make func(*appStory)) func(*State) {
+	return func(c *State) {
+		c.Admins = []string{"user:" + string(Carl), "user:" + string(Dora)}
+		c.Apps = func(c *State) *server.Apps {
 			sealer, err := seal.New([][]byte{bytes.Repeat([]byte{1}, 32)}, managed.Purpose)
 			if err != nil {
-				t.Fatal(err)
+				panic(err)
 			}
-			s := &appStory{t: t, clock: noon.Add(-48 * time.Hour)}
-			s.m = managed.New(managed.Config{Deeds: &deeds{}, Authority: c.world.World.Broker(), Sealer: sealer, Now: func() time.Time { return s.clock },
+			s := &appStory{clock: Noon.Add(-48 * time.Hour)}
+			s.m = managed.New(managed.Config{Deeds: &Deeds{}, Authority: c.World.World.Broker(), Sealer: sealer, Now: func() time.Time { return s.clock },
 				Random: rand.NewChaCha8([32]byte{2})})
 			if make != nil {
 				make(s)
@@ -55,31 +67,30 @@ func managing(make func(*appStory)) func(*canned) {
 }
 
 func (s *appStory) must(err error) {
-	s.t.Helper()
 	if err != nil {
-		s.t.Fatal(err)
+		panic(err) // a mistake in a story, which the tests that tell every story find
 	}
 	s.clock = s.clock.Add(3 * time.Hour)
 }
 
 func (s *appStory) console() {
-	_, err := s.m.Create(s.t.Context(), access.Caller{Principal: dora}, "console", "https://console.example.com", nil)
+	_, err := s.m.Create(context.Background(), access.Caller{Principal: Dora}, "console", "https://console.example.com", nil)
 	s.must(err)
 }
 
 func (s *appStory) change(who access.Principal, edit func(*managed.Change)) int {
-	v, err := s.m.Show(s.t.Context(), access.Caller{Principal: who}, "deployer")
+	v, err := s.m.Show(context.Background(), access.Caller{Principal: who}, "deployer")
 	s.must(err)
 	c := managed.Change{Number: v.Number, URI: v.URI, CallbackHosts: v.CallbackHosts, Active: v.Active, Templates: slices.Clone(v.Templates)}
 	edit(&c)
-	_, err = s.m.Change(s.t.Context(), access.Caller{Principal: who}, "deployer", c)
+	_, err = s.m.Change(context.Background(), access.Caller{Principal: who}, "deployer", c)
 	s.must(err)
 	return v.Number + 1
 }
 
 // deploy is an application with two templates, of which one signs.
 func (s *appStory) deploy() {
-	_, err := s.m.Create(s.t.Context(), access.Caller{Principal: carl}, "deployer", "https://deploy.example.com", []string{"deploy.example.com"})
+	_, err := s.m.Create(context.Background(), access.Caller{Principal: Carl}, "deployer", "https://deploy.example.com", []string{"deploy.example.com"})
 	s.must(err)
 	template := application.Template{Key: "production-deploy", Name: "Production deploy", Title: "Deploy {version} to {cluster}",
 		Data:   []application.Field{{Name: "version", Label: "Version", Pattern: regexp.MustCompile(`v[0-9.]+`)}, {Name: "cluster", Label: "Cluster"}},
@@ -88,8 +99,8 @@ func (s *appStory) deploy() {
 	remove := application.Template{Key: "delete-database", Name: "Delete a database", Title: "Delete the database {database} for good",
 		Data: []application.Field{{Name: "database"}}, Sign: true, Approvals: 2, Approvers: []string{"group:dba@example.com"}, MaxDuration: 10 * time.Minute,
 		DefaultDuration: 10 * time.Minute, RequestLife: time.Hour}
-	of := s.change(carl, func(c *managed.Change) { c.Templates = []application.Template{template, remove} })
-	s.must(s.m.Agree(s.t.Context(), access.Caller{Principal: dora}, "deployer", of))
+	of := s.change(Carl, func(c *managed.Change) { c.Templates = []application.Template{template, remove} })
+	s.must(s.m.Agree(context.Background(), access.Caller{Principal: Dora}, "deployer", of))
 }
 
 // waits has somebody want another approver and other hosts.
