@@ -93,7 +93,8 @@ func (p provider) GetMetadata(context.Context, *tfprotov5.GetMetadataRequest) (*
 
 func (p provider) GetProviderSchema(context.Context, *tfprotov5.GetProviderSchemaRequest) (*tfprotov5.GetProviderSchemaResponse, error) {
 	own := &tfprotov5.Schema{Block: &tfprotov5.SchemaBlock{Attributes: []*tfprotov5.SchemaAttribute{
-		{Name: "project", Type: tftypes.String, Optional: true}, {Name: "region", Type: tftypes.String, Optional: true}}}}
+		{Name: "project", Type: tftypes.String, Optional: true}, {Name: "billing_project", Type: tftypes.String, Optional: true},
+		{Name: "user_project_override", Type: tftypes.Bool, Optional: true}}}}
 	return &tfprotov5.GetProviderSchemaResponse{Provider: own, ResourceSchemas: p.resources, DataSourceSchemas: p.data}, nil
 }
 
