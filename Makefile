@@ -5,6 +5,7 @@
 # make soak    an hour of an organization's traffic, one person of it hostile, in SOAKTIME
 # make model   the model of a request, and that it finds the fault without each safeguard
 # make fuzz    every fuzz target for FUZZTIME
+# make plans   the examples of Terraform, applied against a stand-in for Google; needs Terraform
 # make mutants every safeguard taken out in turn, and which test notices; MUTANTS chooses by name
 # make screenshots  the README's pictures, from the sandbox
 # make build   bin/jitaccess, static
@@ -13,7 +14,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak model fuzz mutants screenshots build image clean
+.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak model fuzz plans mutants screenshots build image clean
 
 # Go where its installer puts it counts, also when it is not in the path.
 export PATH := $(PATH):/usr/local/go/bin
@@ -116,6 +117,10 @@ fuzz:
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1000x "./$$(dirname "$$file")" </dev/null || failed+=" $$target"; \
 	done < <(grep -r --include='*_test.go' '^func Fuzz' cmd internal web | sort); \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+# The stand-in is a module of its own, built for this alone.
+plans:
+	go test -count=1 -v -run '^TestPlans$$' ./deploy -plans
 
 mutants:
 	go test -timeout 60m -run '^TestMutants$$' -v ./cmd/jitaccess -mutants '$(MUTANTS)'

@@ -137,7 +137,7 @@ func TestPermissionsAreThoseOfTheGuideAndOfDoctor(t *testing.T) {
 
 // What the guide turns on the modules turn on.
 func TestServicesAreThoseOfTheGuide(t *testing.T) {
-	modules := strings.Join(slices.Collect(maps.Values(sources(t))), "\n")
+	all := strings.Join(slices.Collect(maps.Values(sources(t))), "\n")
 	var enabled []string
 	for _, command := range regexp.MustCompile(`gcloud services enable (?:\\\n|[^\n\\])*`).FindAllString(read(t, "setup.md"), -1) {
 		enabled = append(enabled, found(`([a-z]+\.googleapis\.com)`, command)...)
@@ -146,7 +146,7 @@ func TestServicesAreThoseOfTheGuide(t *testing.T) {
 		t.Errorf("the guide turns on %q", enabled)
 	}
 	for _, service := range enabled {
-		if !strings.Contains(modules, `"`+service+`"`) {
+		if !strings.Contains(all, `"`+service+`"`) {
 			t.Errorf("%s is not turned on by Terraform", service)
 		}
 	}
@@ -187,9 +187,9 @@ func TestTheServiceIsDeployedAsByHand(t *testing.T) {
 
 // Modules that take the settings take all that the module settings gives.
 func TestSettingsArePassedOnWhole(t *testing.T) {
-	modules, _ := parse(sources(t))
+	all, _ := parse(sources(t))
 	takers := 0
-	for name, m := range modules {
+	for name, m := range all {
 		b := m.variables["settings"]
 		if b == nil {
 			continue
@@ -201,7 +201,7 @@ func TestSettingsArePassedOnWhole(t *testing.T) {
 			taken = append(taken, hcl.ExprAsKeyword(item.KeyExpr))
 		}
 		slices.Sort(taken)
-		if given := slices.Sorted(maps.Keys(modules["settings"].outputs)); !slices.Equal(taken, given) {
+		if given := slices.Sorted(maps.Keys(all["settings"].outputs)); !slices.Equal(taken, given) {
 			t.Errorf("%s takes %q of the settings, which are %q", name, taken, given)
 		}
 	}

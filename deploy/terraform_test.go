@@ -4,13 +4,13 @@
 package deploy_test
 
 import (
+	"embed"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,28 +21,38 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// root is where all modules are.
+// root is where all modules are, and modules what is there. They are embedded, so that make mutants
+// can show the tests others.
 const root = "terraform"
+
+//go:embed terraform
+var modules embed.FS
 
 // sources are the files of all modules, by their paths below root.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
 	files := map[string]string{}
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ".") {
-			return filepath.SkipDir
-		}
+	err := fs.WalkDir(modules, root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".tf") && !strings.HasSuffix(name, ".tftest.hcl") {
 			return err
 		}
-		text, err := os.ReadFile(name)
-		files[strings.TrimPrefix(filepath.ToSlash(name), root+"/")] = string(text)
+		text, err := modules.ReadFile(name)
+		files[strings.TrimPrefix(name, root+"/")] = string(text)
 		return err
 	})
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	return files
+}
+
+// copyModules puts the modules into a folder.
+func copyModules(folder string) error {
+	files, err := fs.Sub(modules, root)
+	if err != nil {
+		return err
+	}
+	return os.CopyFS(folder, files)
 }
 
 // shape is what a block of the provider's has: arguments with their types, blocks, and what only
@@ -83,8 +93,8 @@ type module struct {
 }
 
 // parse reads modules by their folders. Its problems are those of the language.
-func parse(files map[string]string) (modules map[string]*module, problems []string) {
-	modules = map[string]*module{}
+func parse(files map[string]string) (all map[string]*module, problems []string) {
+	all = map[string]*module{}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		file, faults := hclsyntax.ParseConfig([]byte(files[name]), name, hcl.InitialPos)
 		for _, f := range faults {
@@ -93,11 +103,11 @@ func parse(files map[string]string) (modules map[string]*module, problems []stri
 		if faults.HasErrors() || strings.HasSuffix(name, ".tftest.hcl") {
 			continue
 		}
-		m := modules[path.Dir(name)]
+		m := all[path.Dir(name)]
 		if m == nil {
 			m = &module{map[string]*hclsyntax.Block{}, map[string]*hclsyntax.Block{}, map[string]*hclsyntax.Block{}, map[string]*hclsyntax.Block{},
 				map[string]*hclsyntax.Block{}, nil}
-			modules[path.Dir(name)] = m
+			all[path.Dir(name)] = m
 		}
 		body := file.Body.(*hclsyntax.Body)
 		m.bodies = append(m.bodies, body)
@@ -105,7 +115,7 @@ func parse(files map[string]string) (modules map[string]*module, problems []stri
 			problems = append(problems, m.declare(b)...)
 		}
 	}
-	return modules, problems
+	return all, problems
 }
 
 func (m *module) declare(b *hclsyntax.Block) (problems []string) {
@@ -143,17 +153,17 @@ func at(where hcl.Range, format string, args ...any) string {
 
 // problems are everything that is wrong with modules, as far as can be seen without the provider.
 func problems(t *testing.T, files map[string]string) []string {
-	modules, found := parse(files)
+	all, found := parse(files)
 	known := schema(t)
-	for _, folder := range slices.Sorted(maps.Keys(modules)) {
-		m := modules[folder]
+	for _, folder := range slices.Sorted(maps.Keys(all)) {
+		m := all[folder]
 		for _, name := range slices.Sorted(maps.Keys(m.resources)) {
 			found = append(found, resource(known, name, m.resources[name])...)
 		}
 		for _, name := range slices.Sorted(maps.Keys(m.calls)) {
-			found = append(found, call(modules, folder, m.calls[name])...)
+			found = append(found, call(all, folder, m.calls[name])...)
 		}
-		found = append(found, m.references(modules, known, folder)...)
+		found = append(found, m.references(all, known, folder)...)
 		for kind, declared := range map[string]map[string]*hclsyntax.Block{"variable": m.variables, "output": m.outputs} {
 			for name, b := range declared {
 				if b.Body.Attributes["description"] == nil || kind == "variable" && b.Body.Attributes["type"] == nil {
@@ -259,13 +269,13 @@ func literalType(e hclsyntax.Expression) string {
 }
 
 // call holds what a module is given against what it takes.
-func call(modules map[string]*module, folder string, b *hclsyntax.Block) (problems []string) {
+func call(all map[string]*module, folder string, b *hclsyntax.Block) (problems []string) {
 	source := b.Body.Attributes["source"]
 	if source == nil {
 		return []string{at(b.Range(), "module %s has no source", b.Labels[0])}
 	}
 	value, _ := source.Expr.Value(nil)
-	called := modules[path.Join(folder, value.AsString())]
+	called := all[path.Join(folder, value.AsString())]
 	if called == nil {
 		return []string{at(source.SrcRange, "there is no module %s", value.AsString())}
 	}
@@ -283,14 +293,14 @@ func call(modules map[string]*module, folder string, b *hclsyntax.Block) (proble
 }
 
 // references are names that nothing has, and variables and locals that nobody uses.
-func (m *module) references(modules map[string]*module, known map[string]*shape, folder string) (problems []string) {
+func (m *module) references(all map[string]*module, known map[string]*shape, folder string) (problems []string) {
 	used := map[string]bool{}
 	for _, body := range m.bodies {
 		each(body, nil, func(e hclsyntax.Expression, iterators []string) {
 			for _, traversal := range traversals(e) {
 				names := namesOf(traversal)
 				used[strings.Join(names[:min(2, len(names))], ".")] = true
-				if problem := m.resolve(modules, known, folder, names, iterators); problem != "" {
+				if problem := m.resolve(all, known, folder, names, iterators); problem != "" {
 					problems = append(problems, at(traversal.SourceRange(), "%s: %s", strings.Join(names, "."), problem))
 				}
 			}
@@ -357,7 +367,7 @@ func each(body *hclsyntax.Body, iterators []string, do func(e hclsyntax.Expressi
 }
 
 // resolve says what is wrong with a name.
-func (m *module) resolve(modules map[string]*module, known map[string]*shape, folder string, names, iterators []string) string {
+func (m *module) resolve(all map[string]*module, known map[string]*shape, folder string, names, iterators []string) string {
 	if slices.Contains(iterators, names[0]) || names[0] == "each" {
 		return ""
 	}
@@ -382,7 +392,7 @@ func (m *module) resolve(modules map[string]*module, known map[string]*shape, fo
 			return "no such module"
 		}
 		value, _ := b.Body.Attributes["source"].Expr.Value(nil)
-		called := modules[path.Join(folder, value.AsString())]
+		called := all[path.Join(folder, value.AsString())]
 		if called != nil && len(names) > 2 && called.outputs[names[2]] == nil {
 			return "the module has no such output"
 		}

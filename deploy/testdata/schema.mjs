@@ -31,7 +31,7 @@ for (const type of [...used].sort()) {
     for (const [, anchor, camel, optional, kind] of (parts[name] ?? '').matchAll(member)) {
       const as = anchor + (optional ? '' : '!')
       const inner = kind.split(/[[ |]/)[0]
-      if (parts[inner]) found.blocks[as] = read(inner)
+      if (inner in parts) found.blocks[as] = read(inner)
       else if (kind.startsWith('{')) found.arguments[as] = 'map'
       else if (kind.includes('[]')) found.arguments[as] = 'list'
       else found.arguments[as] = kind.split(' ')[0].replace('boolean', 'bool')

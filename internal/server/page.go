@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/words"

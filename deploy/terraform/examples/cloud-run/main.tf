@@ -46,14 +46,17 @@ variable "image" {
   type        = string
 }
 
+# The quota of some APIs is that of a project: a person who applies this has none of their own.
 provider "google" {
-  project = var.project
-  region  = var.region
+  project               = var.project
+  billing_project       = var.project
+  user_project_override = true
 }
 
 provider "google-beta" {
-  project = var.project
-  region  = var.region
+  project               = var.project
+  billing_project       = var.project
+  user_project_override = true
 }
 
 # All settings of docs/configuration.md can stand here, in small letters.

@@ -50,12 +50,17 @@ variable "image" {
   type        = string
 }
 
+# The quota of some APIs is that of a project: a person who applies this has none of their own.
 provider "google" {
-  project = var.project
+  project               = var.project
+  billing_project       = var.project
+  user_project_override = true
 }
 
 provider "google-beta" {
-  project = var.project
+  project               = var.project
+  billing_project       = var.project
+  user_project_override = true
 }
 
 module "settings" {
