@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/html"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/server/storybook"
 )
 
 // A name written from right to left that has a mark on it stacked high, letters of two scripts
@@ -56,7 +57,7 @@ func rename(v reflect.Value) {
 }
 
 // badlyNamed is a broker of whose answers every name is bad.
-type badlyNamed struct{ *canned }
+type badlyNamed struct{ canned }
 
 func (b badlyNamed) Title(access.EntitlementID) string { return badName }
 
@@ -111,22 +112,20 @@ func strays(t *testing.T, page string) []string {
 // or cover what stands around it, in its title neither.
 func TestNamesStayInTheirPlace(t *testing.T) {
 	seen := 0
-	for _, s := range stories() {
-		t.Run(s.name, func(t *testing.T) {
-			c := newCanned(t)
-			if s.set != nil {
-				s.set(c)
-			}
-			for _, answer := range []any{&c.resources, &c.offer, &c.named, &c.asked, &c.view, &c.decided, &c.ended, &c.more, &c.listed, &c.extension, &c.passkeys} {
+	for _, s := range storybook.Stories() {
+		t.Run(s.Name, func(t *testing.T) {
+			c := canned{State: s.State()}
+			a := c.State
+			for _, answer := range []any{&a.Resources, &a.Offer, &a.Named, &a.Asked, &a.View, &a.Decided, &a.Ended, &a.More, &a.Extension, &a.Passkeys} {
 				rename(reflect.ValueOf(answer))
 			}
-			for view, listed := range c.listed {
+			for _, listed := range a.Listed {
 				for i := range listed {
-					rename(reflect.ValueOf(&c.listed[view][i]))
+					rename(reflect.ValueOf(&listed[i]))
 				}
 			}
-			h, _ := serve(t, badlyNamed{c}, c.configure(t))
-			page := do(h, storyRequest(s)).Body.String()
+			h, _ := serve(t, badlyNamed{c}, c.Configure)
+			page := do(h, s.HTTPRequest()).Body.String()
 			if strings.Contains(page, badName) || strings.Contains(page, leftwards) {
 				seen++
 			}
