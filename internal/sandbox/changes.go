@@ -105,7 +105,7 @@ func compare(before, after []google.Binding) []diff.Line {
 	for _, b := range came {
 		old, changed := take(b.condition)
 		if !changed {
-			old, changed = take(b.members)
+			old, _ = take(b.members)
 		}
 		lines = append(lines, diff.Lines(old.lines(), b.lines())...)
 	}
