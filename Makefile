@@ -7,13 +7,14 @@
 # make fuzz    every fuzz target for FUZZTIME
 # make plans   the examples of Terraform, applied against a stand-in for Google; needs Terraform
 # make mutants every safeguard taken out in turn, and which test notices; MUTANTS chooses by name
+# make screenshots  the README's pictures, from the sandbox
 # make build   bin/jitaccess, static
 # make image   the container image, with BUILDER
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak model fuzz plans mutants build image clean
+.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak model fuzz plans mutants screenshots build image clean
 
 # Go where its installer puts it counts, also when it is not in the path.
 export PATH := $(PATH):/usr/local/go/bin
@@ -123,6 +124,12 @@ plans:
 
 mutants:
 	go test -timeout 60m -run '^TestMutants$$' -v ./cmd/jitaccess -mutants '$(MUTANTS)'
+
+# At a given time, so that two runs make the same pictures where the browser and its fonts are.
+screenshots:
+	.ci/packages chromium
+	mkdir -p docs/pictures
+	go test -count=1 -run '^TestPictures$$' ./cmd/jitaccess -pictures '$(CURDIR)/docs/pictures'
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/jitaccess ./cmd/jitaccess

@@ -91,6 +91,8 @@ var layering = []rule{
 
 	// The sandbox knows nothing of the product, so that it can judge it.
 	{of: []string{"internal/sandbox"}, mayImport: []string{"internal/sandbox/..."}},
+	{of: []string{"internal/sandbox/clock"}, mayImport: nil},
+	{of: []string{"internal/sandbox/diff"}, mayImport: nil, pure: true},
 	{of: []string{"internal/sandbox/google"}, mayImport: nil},
 	{of: []string{"internal/sandbox/chat", "internal/sandbox/pomerium"}, mayImport: nil},
 

@@ -127,6 +127,19 @@ func (r *results) Time(name string) (string, error) {
 	}
 }
 
+// Weighed are the pages whose weight was counted.
+func (r *results) Weighed() (pages []string) {
+	if row := r.byName["BenchmarkWeight"]; row != nil {
+		for unit := range row.runs {
+			if page, ok := strings.CutPrefix(unit, "KB-page-"); ok {
+				pages = append(pages, page)
+			}
+		}
+	}
+	slices.Sort(pages)
+	return pages
+}
+
 func digits(v float64) string {
 	if v >= 100 {
 		return strconv.FormatFloat(v, 'f', 0, 64)

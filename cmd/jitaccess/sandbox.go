@@ -46,7 +46,7 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	case *pomerium:
 		err = tryPomerium(ctx, *address, *policyFile, env, stdout, stderr, log)
 	default:
-		err = trySandbox(ctx, *address, *policyFile, env, stdout, stderr, log)
+		err = trySandbox(ctx, sandbox.Options{Address: *address}, *policyFile, env, stdout, stderr, log)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w; something else listens there, so take another port: --address localhost:8090 (make run ADDRESS=localhost:8090), "+
@@ -58,8 +58,9 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	return exitOK
 }
 
-func trySandbox(ctx context.Context, address, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
-	s, err := sandbox.Start(ctx, sandbox.Options{Address: address, Storybook: storybook.Handler(), Log: slog.New(slog.NewTextHandler(stderr, nil))})
+func trySandbox(ctx context.Context, o sandbox.Options, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
+	o.Storybook, o.Log = storybook.Handler(), slog.New(slog.NewTextHandler(stderr, nil))
+	s, err := sandbox.Start(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func trySandbox(ctx context.Context, address, policyFile string, env func(string
 	}
 	c.Apps.SealKey = config.StoredText{Value: config.NewSecret(base64.StdEncoding.EncodeToString(newSecret()))}
 	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
-	handler, err := start(ctx, c, s.MailRoots(), wallClock, log)
+	handler, err := start(ctx, c, s.MailRoots(), clock{now: s.Clock().Now, sleep: s.Clock().Sleep}, log)
 	if err != nil {
 		return err
 	}

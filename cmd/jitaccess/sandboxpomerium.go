@@ -36,7 +36,7 @@ func tryPomerium(ctx context.Context, address, policyFile string, env func(strin
 		return err
 	}
 	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
-	handler, err := start(ctx, c, nil, wallClock, log)
+	handler, err := start(ctx, c, nil, clock{now: s.Clock().Now, sleep: s.Clock().Sleep}, log)
 	if err != nil {
 		return err
 	}
@@ -46,6 +46,7 @@ func tryPomerium(ctx context.Context, address, policyFile string, env func(strin
   Administer  %[1]s/admin
   The door    %[1]s/demo/ opens for whom the policy lets in
   People      %[1]s/.pomerium/ says who you are, and shows the policy
+  Changes     %[1]s/sandbox/ shows what changed in it, and moves the clock
 
 It has a Pomerium Zero and people of its own. Nothing leaves this machine,
 and everything is forgotten when it stops (Ctrl-C).

@@ -24,6 +24,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"jitaccess/internal/chromiumtest"
+	"jitaccess/internal/sandbox"
 )
 
 var screenshots = flag.String("screenshots", "", "write a picture of every page that the story visits into this folder")
@@ -39,14 +40,21 @@ func startSandbox(t *testing.T, log io.Writer) string {
 // startSandboxWith does so with a policy file; an empty path is none.
 func startSandboxWith(t *testing.T, policyFile string, log io.Writer) string {
 	t.Helper()
+	return startSandboxOf(t, sandbox.Options{}, policyFile, log)
+}
+
+// startSandboxOf does so with another clock.
+func startSandboxOf(t *testing.T, o sandbox.Options, policyFile string, log io.Writer) string {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	read, write := io.Pipe()
 	done := make(chan int, 1)
+	o.Address = "localhost:0"
 	if log == nil {
 		log = io.Discard
 	}
 	go func() {
-		err := trySandbox(ctx, "localhost:0", policyFile, func(string) string { return "" }, write, os.Stderr, log)
+		err := trySandbox(ctx, o, policyFile, func(string) string { return "" }, write, os.Stderr, log)
 		write.CloseWithError(fmt.Errorf("the sandbox ended: %w", err))
 		done <- 0
 	}()

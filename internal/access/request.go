@@ -80,6 +80,29 @@ func Visible(text string) string {
 	return b.String()
 }
 
+// Isolated is a text of others for the middle of another: one that has letters written from
+// right to left is put between U+2068 and U+2069, so that what stands around it keeps its order
+// (https://www.unicode.org/reports/tr9/#Explicit_Directional_Isolates). What would end that
+// early, Visible spells out.
+func Isolated(text string) string {
+	if !RightToLeft(text) {
+		return text
+	}
+	return "\u2068" + text + "\u2069"
+}
+
+// RightToLeft is whether a text has letters that are written from right to left
+// (https://www.unicode.org/Public/UCD/latest/ucd/extracted/DerivedBidiClass.txt).
+func RightToLeft(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return r >= 0x590 && unicode.Is(rightToLeft, r) })
+}
+
+// rightToLeft are the blocks of which a character is R or AL, even one that is not assigned yet.
+var rightToLeft = &unicode.RangeTable{
+	R16: []unicode.Range16{{Lo: 0x590, Hi: 0x8ff, Stride: 1}, {Lo: 0xfb1d, Hi: 0xfdff, Stride: 1}, {Lo: 0xfe70, Hi: 0xfefe, Stride: 1}},
+	R32: []unicode.Range32{{Lo: 0x10800, Hi: 0x10fff, Stride: 1}, {Lo: 0x1e800, Hi: 0x1efff, Stride: 1}},
+}
+
 // Cell is a text of others as a field of CSV that no spreadsheet takes for a formula
 // (https://owasp.org/www-community/attacks/CSV_Injection): one that would begin like one has
 // an apostrophe before it. So has what comes after a semicolon, a tab or a line break, where

@@ -15,7 +15,10 @@ import (
 // Open starts a browser that ends with the test, and returns the context of its one
 // tab, for package chromedp. It asks nothing of anybody by itself. An exception that a
 // page's script does not catch fails the test.
-func Open(t testing.TB) context.Context {
+func Open(t testing.TB) context.Context { return OpenFor(t, 3*time.Minute) }
+
+// OpenFor is Open for a test that may take so long.
+func OpenFor(t testing.TB, most time.Duration) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -45,7 +48,7 @@ func Open(t testing.TB) context.Context {
 	}
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}), chromedp.WithListener(failed))
 	t.Cleanup(cancel)
-	ctx, timeout := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, timeout := context.WithTimeout(ctx, most)
 	t.Cleanup(timeout)
 	return ctx
 }

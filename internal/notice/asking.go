@@ -29,7 +29,7 @@ func (w Writer) asking(n access.Notice) []Row {
 	for i, id := range n.Request.Entitlements {
 		template := w.row("notice.asking.template", a.Template)
 		if i < len(n.Roles) && n.Roles[i].Title != "" {
-			template.Value, template.Details = plain(n.Roles[i].Title, maxTitle), []string{string(id.Role)}
+			template.Value, template.Details = plain(n.Roles[i].Title, maxTitle), append([]string{string(id.Role)}, w.alike(n.Roles[i].Title)...)
 		}
 		rows = append(rows, template)
 	}

@@ -362,7 +362,7 @@ func (w Writer) notGranted(n access.Notice) []string {
 	var lines []string
 	for _, o := range n.Outcomes {
 		if o.Result == access.Refused {
-			lines = append(lines, plain(w.Language.Refused(o, w.provider(n.Request.Resource)), maxUserText))
+			lines = append(lines, w.Language.Refused(o, w.provider(n.Request.Resource)))
 		}
 	}
 	return lines
@@ -394,6 +394,7 @@ func (w Writer) role(e access.EntitlementID, info access.RoleInfo) Row {
 	if info.Description != "" {
 		r.Details = append(r.Details, plain(info.Description, maxUserText))
 	}
+	r.Details = append(r.Details, w.alike(info.Title, info.Description)...)
 	switch info.ChangesPermissions {
 	case access.Yes:
 		r.Details = append(r.Details, w.text("notice.role.changes-permissions"))
@@ -464,11 +465,12 @@ const (
 )
 
 // plain makes the text of others harmless to look at: on one line, every invisible
-// or direction-changing character spelled out, at most max characters.
+// or direction-changing character spelled out, at most max characters, and isolated from what
+// stands around it.
 func plain(s string, max int) string {
 	characters := []rune(strings.ToValidUTF8(s, "\uFFFD"))
 	if len(characters) > max {
 		characters = append(characters[:max], '…')
 	}
-	return strings.TrimSpace(access.Visible(string(characters)))
+	return access.Isolated(strings.TrimSpace(access.Visible(string(characters))))
 }

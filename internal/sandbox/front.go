@@ -41,6 +41,7 @@ func (f *front) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sandbox/{$}", f.showPeople)
 	mux.HandleFunc("POST /sandbox/sign-in", f.signIn)
+	mux.HandleFunc("POST /sandbox/clock", f.moveClock)
 	mux.HandleFunc("GET /sandbox/mailbox", f.showInbox)
 	mux.HandleFunc("GET /sandbox/mailbox/{id}", f.showMail)
 	mux.HandleFunc("GET /sandbox/mailbox/{id}/html", f.showMailHTML)
@@ -164,9 +165,7 @@ func (f *front) askWhoVisits(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *front) signIn(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
-		http.Error(w, "This form must be sent by a browser that says where it comes from.", http.StatusForbidden)
+	if !fromHere(w, r) {
 		return
 	}
 	person, known := f.personOf(r.PostFormValue("email"))

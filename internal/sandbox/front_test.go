@@ -338,7 +338,7 @@ func TestPolicyPageMarksWhatChanged(t *testing.T) {
 	}
 	c := browser(t)
 	// Without a resource it is the one that has changed.
-	_, page := signIn(t, c, s, a.Email, "/sandbox/policy")
+	_, page := signIn(t, c, s, a.Email, "/sandbox/policy?whole=1")
 	for _, want := range []string{
 		"IAM policy of " + resource, "since the start", "with a condition", "&lt;i&gt;",
 		"<code>" + role + "</code>",

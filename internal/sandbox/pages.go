@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"html/template"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -17,14 +18,17 @@ import (
 var pageFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"links": splitLinks,
+	"clock":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"minute": func(t time.Time) string { return t.UTC().Format("Mon 2 Jan 15:04 UTC") },
+	"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"links":  splitLinks,
 }).ParseFS(pageFiles, "pages/*.html"))
 
 // frame is what every page of the sandbox shows.
 type frame struct {
 	Title string
-	Bar   bar
+	// Bar is nil where there is none, behind Pomerium.
+	Bar *bar
 	// Refresh is whether the page loads itself again every few seconds.
 	Refresh bool
 }
@@ -39,15 +43,22 @@ type bar struct {
 	Unread int
 	// Resource is what the page is about, as a path; may be empty.
 	Resource string
+	// Steps is how many of the first steps are done.
+	Steps int
+	News  news
+	Hour  hour
 }
 
-func (f *front) newBar(person google.Person, r *http.Request) bar {
-	return bar{
+func (f *front) newBar(person google.Person, r *http.Request) *bar {
+	return &bar{
 		Person:   person,
 		People:   f.cloud.People(),
 		Return:   returnPath(r),
 		Unread:   f.mailbox.Unread(person.Email),
 		Resource: resourceOf(r.URL.Path),
+		Steps:    f.story().Done(),
+		News:     f.news(r),
+		Hour:     f.hour(returnPath(r)),
 	}
 }
 
@@ -66,11 +77,13 @@ func (f *front) renderBar(person google.Person, r *http.Request) ([]byte, error)
 	return b.Bytes(), err
 }
 
+func (f *front) render(w http.ResponseWriter, name string, data any) { render(w, f.log, name, data) }
+
 // render sends a page of the sandbox's own.
-func (f *front) render(w http.ResponseWriter, name string, data any) {
+func render(w http.ResponseWriter, log *slog.Logger, name string, data any) {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
-		f.log.Error("rendering", "page", name, "error", err)
+		log.Error("rendering", "page", name, "error", err)
 		http.Error(w, "The sandbox could not show this page.", http.StatusInternalServerError)
 		return
 	}
@@ -99,8 +112,12 @@ func (f *front) showPeople(w http.ResponseWriter, r *http.Request) {
 	person, _ := f.person(r)
 	page := struct {
 		frame
-		Return string
-	}{frame{Title: "Who are you?", Bar: f.newBar(person, r)}, localPath(r.URL.Query().Get("return"))}
+		Return    string
+		Story     story
+		Hour      hour
+		Storybook bool
+	}{frame{Title: "Try it in three steps", Bar: f.newBar(person, r)}, localPath(r.URL.Query().Get("return")), f.story(),
+		f.hour("/sandbox/"), f.storybook != nil}
 	f.render(w, "people.html", page)
 }
 

@@ -173,28 +173,39 @@ func (f *front) showPolicy(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	person, _ := f.person(r)
+	now := f.now()
 	page := struct {
 		frame
 		Resource  string
 		Resources []string
 		Policy    shownPolicy
-		Holders   []holder
-		Now       time.Time
+		// Whole is whether all of the policy is shown.
+		Whole   bool
+		Holders []holder
+		Now     time.Time
+		Changes []shownChange
+		// Seen is the last change that the visitor had looked at before.
+		Seen int
 	}{
-		frame{"IAM policy of " + resource, f.newBar(person, r), true},
-		resource, resources, policy, f.holders(resource, policy, f.now()), f.now(),
+		frame: frame{"IAM policy of " + resource, f.newBar(person, r), true}, Resource: resource, Resources: resources,
+		Policy: policy, Whole: r.URL.Query().Get("whole") != "", Holders: f.holders(resource, policy, now), Now: now, Seen: seenBy(r),
 	}
-	page.Bar.Resource = resource
+	for _, c := range f.changes(resource) {
+		if len(page.Changes) < changesShown {
+			page.Changes = append(page.Changes, f.show(c, linesShown))
+		}
+	}
+	page.Bar.Resource, page.Bar.News.Unseen = resource, 0
+	f.hasSeen(w)
 	f.render(w, "policy.html", page)
 }
 
 // mostInteresting returns the resource to show when none was asked for: one whose
-// policy has changed since the start, otherwise the first.
+// policy has changed last, otherwise the first.
 func (f *front) mostInteresting(resources []string) string {
-	for _, resource := range resources {
-		policy, err := f.readPolicy(resource)
-		if err == nil && slices.ContainsFunc(policy.Bindings, func(b shownBinding) bool { return b.New }) {
-			return resource
+	for _, c := range f.changes("") {
+		if slices.Contains(resources, c.Resource) {
+			return c.Resource
 		}
 	}
 	return resources[0]

@@ -1,12 +1,20 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
+	"strings"
 	"sync"
+	"time"
 
+	"jitaccess/internal/sandbox/clock"
+	"jitaccess/internal/sandbox/diff"
 	"jitaccess/internal/sandbox/pomerium"
 )
 
@@ -14,6 +22,8 @@ import (
 // Google Cloud. Make one with StartPomerium.
 type Pomerium struct {
 	zero       *pomerium.Zero
+	clock      *clock.Clock
+	log        *slog.Logger
 	api, front *listeningServer
 	close      func() error
 }
@@ -29,7 +39,8 @@ func StartPomerium(ctx context.Context, o Options) (*Pomerium, error) {
 		o.Address = "localhost:8000"
 	}
 	o = withDefaults(o)
-	p := &Pomerium{}
+	p := &Pomerium{clock: clock.New(o.Now), log: o.Log}
+	o.Now = p.clock.Now
 	p.close = sync.OnceValue(p.closeAll)
 	if err := p.start(o); err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -49,6 +60,9 @@ func (p *Pomerium) start(o Options) (err error) {
 	p.front, err = listen(o.Address)
 	return err
 }
+
+// Clock is the time of everything in the sandbox. The service must go by it.
+func (p *Pomerium) Clock() *clock.Clock { return p.clock }
 
 // Zero is the sandbox's Pomerium Zero.
 func (p *Pomerium) Zero() *pomerium.Zero { return p.zero }
@@ -76,7 +90,90 @@ func (p *Pomerium) Environment() map[string]string {
 // Serve answers at URL with the service behind the proxy, until Close. It returns nil after
 // Close, and what went wrong otherwise.
 func (p *Pomerium) Serve(service http.Handler) error {
-	return <-p.front.serve(p.zero.Proxy(service, "localhost"))
+	return <-p.front.serve(p.around(p.zero.Proxy(service, "localhost")))
+}
+
+// around puts the sandbox's own pages, under /sandbox/, before the proxy. They ask nobody who
+// they are.
+func (p *Pomerium) around(proxy http.Handler) http.Handler {
+	own := http.NewServeMux()
+	own.HandleFunc("GET /sandbox/{$}", p.showChanges)
+	own.HandleFunc("POST /sandbox/clock", p.moveClock)
+	own.HandleFunc("GET /sandbox/assets/{name}", serveAsset)
+	guarded := http.NewCrossOriginProtection().Handler(own)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isLoopback(r.RemoteAddr) && isLoopback(r.Host) && strings.HasPrefix(r.URL.Path, "/sandbox/") {
+			guarded.ServeHTTP(w, r)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	})
+}
+
+// showChanges shows what changed in Pomerium's policies, and the clock.
+func (p *Pomerium) showChanges(w http.ResponseWriter, r *http.Request) {
+	page := struct {
+		frame
+		Hour       hour
+		DemoPolicy string
+		PPL        string
+		Whole      bool
+		Changes    []shownChange
+	}{frame: frame{Title: "What changed in Pomerium’s policies"}, Hour: hourOf(p.clock), DemoPolicy: pomerium.DemoPolicy,
+		PPL: pretty(p.zero.PPL(pomerium.DemoPolicy)), Whole: r.URL.Query().Get("whole") != ""}
+	page.Hour.Return = "/sandbox/"
+	if end, found := nextEnd(page.PPL, page.Hour.Now); found {
+		page.Hour.End, page.Hour.Where = end, pomerium.DemoPolicy
+	}
+	for _, c := range p.zero.Changes() {
+		if len(page.Changes) == changesShown {
+			break
+		}
+		lines := diff.Lines(linesIn(c.Before), linesIn(c.After))
+		shown := shownChange{ID: c.ID, At: c.At, Resource: c.Policy}
+		shown.Added, shown.Removed = diff.Count(lines)
+		shown.Lines = diff.Short(lines, linesAround, linesShown)
+		page.Changes = append(page.Changes, shown)
+	}
+	render(w, p.log, "pomerium.html", page)
+}
+
+// moveClock moves the clock of the sandbox.
+func (p *Pomerium) moveClock(w http.ResponseWriter, r *http.Request) {
+	if !fromHere(w, r) {
+		return
+	}
+	move(w, r, p.clock, func(now time.Time) (time.Time, bool) { return nextEnd(p.zero.PPL(pomerium.DemoPolicy), now) })
+}
+
+// bounds are the times until which a policy lets somebody in.
+var bounds = regexp.MustCompile(`"before":\s*"([^"]+)"`)
+
+// nextEnd is the first time after now at which a policy lets somebody in no longer.
+func nextEnd(ppl string, now time.Time) (end time.Time, found bool) {
+	for _, match := range bounds.FindAllStringSubmatch(ppl, -1) {
+		at, err := time.Parse(time.RFC3339, match[1])
+		if err == nil && at.After(now) && (!found || at.Before(end)) {
+			end, found = at, true
+		}
+	}
+	return end, found
+}
+
+// pretty is JSON with a line for each member, and what is none as it is.
+func pretty(text string) string {
+	var b bytes.Buffer
+	if json.Indent(&b, []byte(text), "", "  ") != nil {
+		return text
+	}
+	return b.String()
+}
+
+func linesIn(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(pretty(text), "\n")
 }
 
 // Close ends everything that StartPomerium began, and waits until it has ended. It may be

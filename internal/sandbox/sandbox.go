@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"jitaccess/internal/sandbox/chat"
+	"jitaccess/internal/sandbox/clock"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -45,7 +46,8 @@ type Options struct {
 	GoogleAddress string
 	// Storybook answers under /sandbox/storybook/, for whoever asks; nil: nothing does.
 	Storybook http.Handler
-	// Now is the clock; nil is time.Now.
+	// Now is the clock that the sandbox's goes by until somebody moves that forward; nil is
+	// time.Now.
 	Now func() time.Time
 	// Random is of cryptographic quality; nil is crypto/rand.
 	Random io.Reader
@@ -66,7 +68,8 @@ type Sandbox struct {
 	front        *listeningServer
 	storybook    http.Handler
 	baseline     map[string]bool // the bindings at the start; see policy.go
-	now          func() time.Time
+	clock        *clock.Clock
+	now          func() time.Time // that clock's
 	log          *slog.Logger
 	close        func() error
 }
@@ -79,7 +82,9 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		return nil, err
 	}
 	o = withDefaults(o)
-	s := &Sandbox{mailbox: &Mailbox{now: o.Now}, now: o.Now, log: o.Log, storybook: o.Storybook}
+	s := &Sandbox{clock: clock.New(o.Now), log: o.Log, storybook: o.Storybook}
+	s.now, o.Now = s.clock.Now, s.clock.Now
+	s.mailbox = &Mailbox{now: s.now}
 	s.close = sync.OnceValue(s.closeAll)
 	if err := s.start(o); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -147,6 +152,9 @@ func (s *Sandbox) startMail(random io.Reader) error {
 	s.mail, err = startMailServer(s.mailbox, smtpUsername, text, certificate, s.log)
 	return err
 }
+
+// Clock is the time of everything in the sandbox. The service must go by it.
+func (s *Sandbox) Clock() *clock.Clock { return s.clock }
 
 // Cloud returns the sandbox's Google Cloud.
 func (s *Sandbox) Cloud() *google.Cloud { return s.cloud }

@@ -254,7 +254,7 @@ func (s *server) asked(r *http.Request, on access.Resource, asked broker.Asked) 
 		v.Text = l.Text("result.sent.timeout", "timeout", l.Hours(asked.Request.Expires.Sub(asked.Request.Created)))
 		v.Link, v.LinkText, v.ReviewURL = reviewPath(asked.Ref), l.Text("result.your-request"), asked.ReviewURL
 	} else {
-		v.Until, v.Works = s.moment(r, asked.Window.End), s.worksBy(r, on, asked.Window.Start)
+		v.Until, v.Works = s.moment(r, asked.Window.End), s.worksBy(r, on, s.worksFrom(on, asked.Window.Start))
 		switch {
 		case !well:
 			v.Title, v.Tone = l.Text("result.granted-in-part"), "wait"

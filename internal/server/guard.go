@@ -37,9 +37,7 @@ func (s *server) headers(next http.Handler) http.Handler {
 		// Not no-referrer: with it browsers send "Origin: null" with our own forms.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		if !strings.HasPrefix(r.URL.Path, "/assets/") { // they are the same in every language
-			h.Set("Vary", "Accept-Language, Cookie")
-		}
+		h.Set("Vary", "Accept-Language, Cookie")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Strict-Transport-Security", "max-age=31536000")

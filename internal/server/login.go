@@ -78,14 +78,20 @@ type field struct{ Name, Value string }
 // number still makes sending it twice one request.
 func (s *server) again(r *http.Request, f url.Values, e *access.Error) page {
 	s.logRefusal(r, e, statusOf(e))
-	v := againView{Frame: s.frame(r, "login.again")}
+	v := againView{Frame: s.frame(r, "login.again"), Fields: fieldsOf(f)}
+	return page{template: "again", status: statusOf(e), data: v}
+}
+
+// fieldsOf are the fields of a form, to be sent once more.
+func fieldsOf(f url.Values) []field {
+	var fields []field
 	for name, values := range f {
 		for _, value := range values {
-			v.Fields = append(v.Fields, field{name, value})
+			fields = append(fields, field{name, value})
 		}
 	}
-	slices.SortStableFunc(v.Fields, func(a, b field) int { return cmp.Compare(a.Name, b.Name) })
-	return page{template: "again", status: statusOf(e), data: v}
+	slices.SortStableFunc(fields, func(a, b field) int { return cmp.Compare(a.Name, b.Name) })
+	return fields
 }
 
 // loggedIn is where the provider sends a browser back to.

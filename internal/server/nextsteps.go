@@ -67,9 +67,9 @@ func (s *server) viewUnanswered(r *http.Request, ref string, b broker.View) *una
 
 // worksView is what there is for whoever was granted something.
 type worksView struct {
-	// By is when it works at the latest, as a rule; nil once that is over, and where it does at
-	// once.
-	By, End *Moment
+	// By says by when it works, as a rule; empty once that is over, and where it does at once.
+	By  template.HTML
+	End *Moment
 	// Console is the address to go on at, and Command what shows the access; empty where there
 	// is no such thing.
 	Console, Command string
@@ -89,7 +89,7 @@ func (s *server) viewWorks(r *http.Request, b broker.View) *worksView {
 	}
 	kind, v := s.Broker.ResourceKind(q.Resource), &worksView{End: s.moment(r, b.Window.End)}
 	if by := s.worksFrom(q.Resource, written); by.Before(b.Window.End) {
-		v.By = s.moment(r, by)
+		v.By = s.worksBy(r, q.Resource, by)
 	}
 	if kind.Console != nil {
 		v.Console = kind.Console(q.Resource)

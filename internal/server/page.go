@@ -3,20 +3,16 @@ package server
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/words"
@@ -134,11 +130,25 @@ func (s *server) withIncident(r *http.Request, p *Problem) string {
 }
 
 // errorView is the page of a refusal that has no page of its own.
-type errorView struct{ Frame }
+type errorView struct {
+	Frame
+	// Again: what failed may succeed when it is tried once more. Fields are what was sent then,
+	// to be sent again; nil where nothing was.
+	Again  bool
+	Fields []field
+}
+
+// passing are kinds of failures that may be over when something is tried once more.
+var passing = []access.Kind{access.Upstream, access.Unavailable, access.TimedOut, access.TooMany}
 
 func (s *server) errorPage(r *http.Request, err error) page {
 	p, status := s.problem(r, err)
-	v := errorView{s.frame(r, "title."+strconv.Itoa(status), "provider", s.languageOf(r).Provider(access.AsError(err), s.providerOf("")))}
+	v := errorView{Frame: s.frame(r, "title."+strconv.Itoa(status), "provider", s.languageOf(r).Provider(access.AsError(err), s.providerOf(""))),
+		Again: slices.Contains(passing, access.AsError(err).Kind)}
+	if v.Again && !safe(r) { // what is not read yet may be another site's, and what was confirmed is not shown here
+		v.Fields = slices.DeleteFunc(fieldsOf(r.PostForm), func(f field) bool { return f.Name == "confirmed" })
+		v.Again = len(v.Fields) > 0
+	}
 	p.only()
 	v.Problem = p
 	return page{template: "error", status: status, data: v}
@@ -174,9 +184,9 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	defer buffers.Put(b)
 	b.Reset()
 	l := s.languageOf(r)
-	pages, err := s.pagesIn(l)
+	t, err := s.pageIn(l, p.template)
 	if err == nil {
-		err = pages[p.template].ExecuteTemplate(b, cmp.Or(p.block, "frame.html"), p.data)
+		err = t.ExecuteTemplate(b, cmp.Or(p.block, "frame.html"), p.data)
 	}
 	if err != nil {
 		problem, status := s.problem(r, fmt.Errorf("render %s: %w", p.template, err))
@@ -189,51 +199,51 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	w.Write(b.Bytes())
 }
 
-// pageNames are all pages; each is a file templates/NAME.html.
-var pageNames = []string{"passkeys", "home", "choose", "ask", "review", "more", "result", "notifications", "admin", "apps", "app",
-	"app-template", "list", "month",
-	"again", "loggedout", "error"}
-
-// pagesIn are the pages in a language. They are read when somebody first wants them in it: a
-// start should not take longer, nor the process more memory, for languages that nobody reads.
-func (s *server) pagesIn(l *words.Language) (map[string]*template.Template, error) {
-	read, ok := s.pages.Load(l)
+// pageIn is a page in a language, templates/NAME.html. It is read when somebody first wants it
+// in that language: a start should not take longer, nor the process more memory, for what nobody
+// reads.
+func (s *server) pageIn(l *words.Language, name string) (*template.Template, error) {
+	key := localPage{l, name}
+	read, ok := s.pages.Load(key)
 	if !ok {
-		read, _ = s.pages.LoadOrStore(l, sync.OnceValues(func() (map[string]*template.Template, error) { return s.parsePages(l) }))
+		read, _ = s.pages.LoadOrStore(key, sync.OnceValues(func() (*template.Template, error) { return s.parsePage(l, name) }))
 	}
-	return read.(func() (map[string]*template.Template, error))()
+	return read.(func() (*template.Template, error))()
 }
 
-// parsePages reads the templates: one set for each page, so that pages cannot take each
+type localPage struct {
+	language *words.Language
+	name     string
+}
+
+// parsePage reads the templates of one page, a set of its own, so that pages cannot take each
 // other's blocks. In them {{say KEY NAME VALUE…}} is a message as HTML
-// and {{message KEY}} the message itself, for a script to fill in.
-func (s *server) parsePages(l *words.Language) (map[string]*template.Template, error) {
-	functions := template.FuncMap{
+// and {{message KEY}} the message itself, for a script to fill in; "/assets/NAME" leads to the
+// version of that file that there is (assets.go).
+func (s *server) parsePage(l *words.Language, name string) (*template.Template, error) {
+	t := template.New("frame.html").Funcs(template.FuncMap{
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
+		"clock":    func() string { return s.Now().UTC().Format(time.RFC3339) },
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
-		"lookAlike": l.LookAlike, "inLine": inLine, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
+		"lookAlike": l.LookAlike, "inLine": words.InLine, "placed": words.Placed, "isolated": access.Isolated, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "silenced": s.silenced, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML {
 			return template.HTML(l.Series(access.Each(names, func(name string) string {
 				return `<span class="address">` + template.HTMLEscapeString(name) + "</span>"
 			})))
 		},
-	}
-	parsed := map[string]*template.Template{}
-	for _, name := range pageNames {
-		t := template.New("frame.html").Funcs(functions)
-		for _, file := range []string{"frame", "parts", name} {
-			source, err := fs.ReadFile(s.files, "templates/"+file+".html")
-			if err != nil {
-				return nil, err
-			}
-			if _, err := t.Parse(said.ReplaceAllStringFunc(string(source), func(asked string) string { return inPlace(l, asked) })); err != nil {
-				return nil, err
-			}
+	})
+	for _, file := range []string{"frame", "parts", name} {
+		source, err := fs.ReadFile(s.files, "templates/"+file+".html")
+		if err != nil {
+			return nil, err
 		}
-		parsed[name] = t
+		versioned := s.versions.Replace(string(source))
+		if _, err := t.Parse(said.ReplaceAllStringFunc(versioned, func(asked string) string { return inPlace(l, asked) })); err != nil {
+			return nil, err
+		}
 	}
-	return parsed, nil
+	return t, nil
 }
 
 // said asks for a message, with arguments that the template has at hand.
@@ -251,54 +261,11 @@ func inPlace(l *words.Language, asked string) string {
 	}
 	var args []any
 	for _, a := range argument.FindAllStringSubmatch(parts[2], -1) {
-		args = append(args, a[1], template.HTML("{{"+a[2]+a[3]+"}}"))
+		value := a[3]
+		if a[2] != "" {
+			value = "placed " + a[2]
+		}
+		args = append(args, a[1], template.HTML("{{"+value+"}}"))
 	}
 	return string(l.HTML(parts[1], args...))
-}
-
-// asset is a file that pages use.
-type asset struct {
-	body              []byte
-	contentType, etag string
-}
-
-func readAssets(files fs.FS) (map[string]asset, error) {
-	names, err := fs.Glob(files, "assets/*")
-	if err != nil {
-		return nil, err
-	}
-	assets := map[string]asset{}
-	for _, name := range names {
-		body, err := fs.ReadFile(files, name)
-		if err != nil {
-			return nil, err
-		}
-		contentType, ok := assetTypes[path.Ext(name)]
-		if !ok {
-			return nil, fmt.Errorf("%s has no known type", name)
-		}
-		assets[path.Base(name)] = asset{body, contentType, fmt.Sprintf(`"%.8x"`, sha256.Sum256(body))}
-	}
-	return assets, nil
-}
-
-// assetTypes are written down, because mime.TypeByExtension asks the machine.
-var assetTypes = map[string]string{
-	".css": "text/css; charset=utf-8",
-	".js":  "text/javascript; charset=utf-8",
-	".svg": "image/svg+xml",
-}
-
-// asset serves a file. Browsers keep it and ask each time whether it is still the
-// same, so a page never meets the script of another version.
-func (s *server) asset(w http.ResponseWriter, r *http.Request) {
-	a, ok := s.assets[chi.URLParam(r, "name")]
-	if !ok {
-		s.refuses(access.CodeNotFound)(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", a.contentType)
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("ETag", a.etag)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 }

@@ -148,8 +148,9 @@ const actionTimeout = 25 * time.Second
 type server struct {
 	Config
 	files    fs.FS
-	pages    sync.Map // language to the function that has its pages, see pagesIn
+	pages    sync.Map // localPage to the function that has it, see pageIn
 	assets   map[string]asset
+	versions *strings.Replacer // of "/assets/NAME" in templates, see readAssets
 	sameSite *http.CrossOriginProtection
 	reads    *pace
 	changes  *pace
@@ -173,8 +174,8 @@ type server struct {
 	ready        *lookup.Cache[health]
 }
 
-// New makes the handler. It fails when a template or asset cannot be read, or
-// PublicURL is no origin.
+// New makes the handler. It fails when an asset cannot be read, or PublicURL is no origin.
+// Templates are read when they are first shown.
 func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
@@ -205,10 +206,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 		}
 	}
 	var err error
-	if _, err = s.pagesIn(c.Language); err != nil {
-		return nil, err
-	}
-	if s.assets, err = readAssets(files); err != nil {
+	if s.assets, s.versions, err = readAssets(files); err != nil {
 		return nil, err
 	}
 	return s.routes(), nil

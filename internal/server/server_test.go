@@ -111,7 +111,7 @@ func TestReadinessIsCheckedOnceForAllWhoAsk(t *testing.T) {
 	}
 }
 
-func TestAssetsAreRevalidated(t *testing.T) {
+func TestAssetsHaveTheirTypes(t *testing.T) {
 	h, _ := serve(t, newWorld(t), nil)
 	for name, contentType := range map[string]string{"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8",
 		"form.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {

@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -94,7 +92,7 @@ type RoleView struct {
 func (s *server) viewRole(r *http.Request, id access.EntitlementID, info access.RoleInfo) RoleView {
 	l := s.languageOf(r)
 	v := RoleView{ID: id.String(), Title: cmp.Or(info.Title, s.Broker.Title(id)), Role: string(id.Role),
-		Description: info.Description, Condition: id.Condition}
+		Description: info.Description, Condition: access.Visible(id.Condition)}
 	switch info.ChangesPermissions {
 	case access.Yes:
 		v.Powerful = l.Text("role.changes-permissions")
@@ -123,7 +121,7 @@ func (s *server) viewOffered(r *http.Request, o broker.OfferedRole) RoleView {
 // granted adds a grant of the viewer to a role.
 func (s *server) granted(r *http.Request, v RoleView, a access.Activation) RoleView {
 	v.Until, v.EndID = s.moment(r, a.Window.End), a.RequestID
-	v.Works = s.worksBy(r, a.Entitlement.Resource, a.Window.Start)
+	v.Works = s.worksBy(r, a.Entitlement.Resource, s.worksFrom(a.Entitlement.Resource, a.Window.Start))
 	if a.Window.Start.After(s.Now()) {
 		v.Begins = s.moment(r, a.Window.Start)
 	}
@@ -205,30 +203,3 @@ func notable(warnings []*access.Error) []*access.Error {
 		return slices.Contains(retold, w.Code)
 	})
 }
-
-// inLine is a text of others for a page. Words with marks stacked upon a letter, which would
-// cover the lines around, are marked for the style sheet, which keeps them within theirs.
-func inLine(text string) template.HTML {
-	var b strings.Builder
-	for word := range strings.SplitAfterSeq(text, " ") {
-		stacked, marks := false, 0
-		for _, r := range word {
-			if !unicode.Is(unicode.Mn, r) && !unicode.Is(unicode.Me, r) {
-				marks = 0
-				continue
-			}
-			marks++
-			stacked = stacked || marks > mostMarks
-		}
-		if escaped := template.HTMLEscapeString(word); stacked {
-			b.WriteString(`<span class="stacked">` + escaped + "</span>")
-		} else {
-			b.WriteString(escaped)
-		}
-	}
-	return template.HTML(b.String())
-}
-
-// mostMarks is how many marks stand upon one letter in what people write, as in Vietnamese and in
-// Hebrew with all its points.
-const mostMarks = 3

@@ -28,7 +28,7 @@ func (l lines) Items() template.HTML {
 	var b strings.Builder
 	for _, line := range l {
 		b.WriteString("<li>")
-		b.WriteString(template.HTMLEscapeString(line))
+		b.WriteString(string(words.InLine(line)))
 		b.WriteString("</li>")
 	}
 	return template.HTML(b.String())

@@ -57,15 +57,13 @@ func (s *server) delay(l *words.Language, key string, on access.Resource) string
 	return l.Text(key, "provider", s.providerOf(on))
 }
 
-// worksBy says by when a grant that was written as it began works, as a rule; empty where
-// people do not wait for it, or no longer, or it is to begin later.
-func (s *server) worksBy(r *http.Request, on access.Resource, begin time.Time) template.HTML {
-	by := s.worksFrom(on, begin)
+// worksBy says by when a grant works, as a rule; empty where by, as worksFrom has it, is zero.
+func (s *server) worksBy(r *http.Request, on access.Resource, by time.Time) template.HTML {
 	if by.IsZero() {
 		return ""
 	}
 	l := s.languageOf(r)
-	return l.HTML("works-by", "by", s.moment(r, by).OfDay(), "provider", s.providerOf(on))
+	return l.HTML("works.by", "by", s.moment(r, by).OfDay(), "provider", s.providerOf(on))
 }
 
 // worksFrom is when what was written at a moment works at the latest, as a rule; zero where that

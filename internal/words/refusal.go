@@ -63,13 +63,13 @@ func (l *Language) errorArgument(e *access.Error, name, provider string) string 
 	case v == "":
 		return l.Text("unsaid." + name)
 	case name == "people":
-		v = l.People(strings.Split(v, ", "))
+		return access.Clip(l.People(strings.Split(v, ", ")), maxArgument)
 	case name == "resource":
 		v = strings.TrimPrefix(v, "projects/")
 	case name == "channel" && l.has("channel."+v):
 		v = l.Text("channel." + v)
 	}
-	return access.Clip(v, maxArgument)
+	return access.Isolated(access.Clip(access.Visible(v), maxArgument))
 }
 
 // Refused says in one sentence that a role was not granted, and why.

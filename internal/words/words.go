@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+
+	"jitaccess/internal/access"
 )
 
 // Language is the texts of one language. Make one with Parse. It does not change, so
@@ -88,7 +90,8 @@ func (l *Language) find(key string) (message, *Language, bool) {
 // Tag is the language's BCP 47 tag.
 func (l *Language) Tag() string { return l.tag }
 
-// Text is a message with its arguments, names and values in turn. A key that does not
+// Text is a message with its arguments, names and values in turn, each isolated from the text
+// around it. A key that does not
 // exist is its own text, and an argument that is left out stays in braces; the tests
 // keep both from happening.
 func (l *Language) Text(key string, args ...any) string {
@@ -118,6 +121,9 @@ func (l *Language) HTML(key string, args ...any) template.HTML {
 		if html, safe := v.(template.HTML); safe {
 			return string(html), ok
 		}
+		if text, of := v.(string); of {
+			return string(InLine(text)), ok
+		}
 		return template.HTMLEscapeString(l.text(v)), ok
 	}))
 }
@@ -139,7 +145,7 @@ func (l *Language) fill(key string, value func(name string) (string, bool)) stri
 func (l *Language) text(argument any) string {
 	switch argument := argument.(type) {
 	case string: // most are; this takes no memory
-		return argument
+		return access.Isolated(argument)
 	case int:
 		return l.Number(argument)
 	}

@@ -1,8 +1,8 @@
 // The request form: shows when the access would end and whom it asks, lets a number and the
-// presets exclude each other, judges the reason by its rules, keeps what was typed when a
-// sign-in expires in between, and says that it is being sent.
+// presets exclude each other, judges the reason by its rules, and keeps what was typed when a
+// sign-in expires in between.
 (() => {
-  const { each, format, relative, say } = window.jitaccess;
+  const { each, format, now, relative, say } = window.jitaccess;
   const names = new Intl.ListFormat(document.documentElement.lang, { type: "conjunction" });
   let show = () => {};
   setInterval(() => show(), 30000);
@@ -22,8 +22,8 @@
       preview.hidden = !(minutes > 0 && minutes <= Number(number.max));
       if (preview.hidden) return;
       // An extension begins when the access that there is ends.
-      const from = start?.value ? new Date(start.value + "Z") : new Date(preview.dataset.from ?? Date.now());
-      const end = new Date(Math.max(from, Date.now()) + minutes * 60000);
+      const from = start?.value ? new Date(start.value + "Z") : new Date(preview.dataset.from ?? now());
+      const end = new Date(Math.max(from, now()) + minutes * 60000);
       preview.textContent = say(preview.dataset.preview, { end: `${format.format(end)} (${relative(end)})` });
     };
     for (const p of presets) p.addEventListener("change", () => { number.value = ""; show(); });
@@ -73,31 +73,6 @@
         const why = glass.querySelector("#glass-justification");
         why.value ||= reason.value;
         glass.querySelector("h2").focus();
-      });
-    }
-
-    // Two clicks are one request in any case; this only says that it is under way.
-    for (const sent of [form, glass?.querySelector("form")]) {
-      sent?.addEventListener("submit", (e) => {
-        if (e.defaultPrevented) return;
-        const button = sent.querySelector("button:not([type=button])");
-        const sending = sent.querySelector("[data-sending]"), stopped = sent.querySelector("[data-stopped]");
-        setTimeout(() => { button.disabled = true; button.setAttribute("aria-busy", "true"); });
-        if (stopped) stopped.hidden = true;
-        const slow = setTimeout(() => { if (sending) sending.hidden = false; }, 1000);
-        const stop = () => {
-          clearTimeout(slow);
-          button.disabled = false;
-          button.removeAttribute("aria-busy");
-          if (sending) sending.hidden = true;
-        };
-        window.addEventListener("pageshow", stop, { once: true });
-        sending?.querySelector("button").addEventListener("click", () => {
-          window.stop();
-          stop();
-          stopped.hidden = false;
-          button.focus();
-        }, { once: true });
       });
     }
   });

@@ -32,21 +32,39 @@
     for (const part of document.querySelectorAll("[data-while]")) part.hidden = timeline.dataset.state !== part.dataset.while;
     document.getElementById("changed").hidden = false;
   };
+  // Silence would be taken for "nothing has happened".
+  const away = document.getElementById("away");
+  const tell = (text, again) => {
+    if (!away.hidden && away.firstChild.textContent === text) return;
+    away.firstChild.textContent = text;
+    away.querySelector("a").hidden = !again;
+    away.hidden = !text;
+  };
+  let heard = new Date();
   const follow = async () => {
     for (let failures = 0; failures < 5;) {
       await seen();
       const where = document.getElementById("timeline").dataset.wait;
       if (!where) return;
       try {
-        const answer = await fetch(where, { headers: { Accept: "text/html" } });
+        // A redirect leads to where one signs in.
+        const answer = await fetch(where, { headers: { Accept: "text/html" }, redirect: "manual" });
+        if (answer.status === 401 || answer.type === "opaqueredirect") return tell(live.dataset.signedOut, true);
         if (answer.status === 200) show(await answer.text());
         failures = answer.status === 200 || answer.status === 204 ? 0 : failures + 1;
-        if (answer.status !== 200) await sleep(failures ? 15 * failures : 1);
+        if (answer.status === 204) await sleep(1);
       } catch {
         failures++;
-        await sleep(15 * failures);
       }
+      if (!failures) {
+        heard = new Date();
+        tell("");
+        continue;
+      }
+      tell(window.jitaccess.say(live.dataset.away, { clock: window.jitaccess.clock.format(heard) }));
+      await sleep(15 * failures);
     }
+    tell(live.dataset.gone, true);
   };
   follow();
 })();

@@ -21,6 +21,9 @@
     })
     .replace(/\{([a-z]+)\}/g, (_, name) => text(values[name]));
   const words = document.currentScript.dataset;
+  // Times are judged by the service's clock, which is not this machine's.
+  const ahead = (Date.parse(document.querySelector("meta[name=clock]").content) || Date.now()) - Date.now();
+  const now = () => Date.now() + ahead;
   const length = (seconds) => {
     const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60);
     if (minutes < 1) return words.moment;
@@ -31,7 +34,7 @@
     return minutes % 60 ? say(words.and, { more, less }) : more;
   };
   const relative = (at) => {
-    const seconds = Math.round((at - Date.now()) / 1000);
+    const seconds = Math.round((at - now()) / 1000);
     if (seconds <= 0 && seconds > -60) return words.now;
     return seconds < 0 ? say(words.ago, { length: length(-seconds) }) : say(words.in, { length: length(seconds) });
   };
@@ -39,7 +42,7 @@
     for (const t of document.querySelectorAll("time[datetime]")) {
       const at = new Date(t.dateTime);
       if (isNaN(at)) continue;
-      const today = t.classList.contains("clock") && at.toDateString() === new Date().toDateString();
+      const today = t.classList.contains("clock") && at.toDateString() === new Date(now()).toDateString();
       t.textContent = (today ? clock : format).format(at);
       const after = t.nextElementSibling;
       if (after && after.classList.contains("relative")) after.textContent = "(" + relative(at) + ")";
@@ -47,11 +50,49 @@
   };
   show();
   setInterval(show, 30000);
+  // What was followed or sent is waited for: after a moment that is said, and can be given up. The
+  // page stays as it is, with what was typed. Nothing is sent while something is under way.
+  const waiting = document.getElementById("waiting"), stopped = document.getElementById("stopped");
+  let under, slow;
+  const over = () => {
+    clearTimeout(slow);
+    under?.removeAttribute("aria-busy");
+    if (under?.disabled) under.disabled = false;
+    under = undefined;
+    waiting.hidden = true;
+  };
+  const wait = (what) => {
+    over();
+    stopped.hidden = true;
+    under = what;
+    what.setAttribute("aria-busy", "true");
+    slow = setTimeout(() => { waiting.hidden = false; }, 1000);
+  };
+  document.addEventListener("submit", (e) => {
+    if (e.defaultPrevented) return;
+    if (under?.form) return e.preventDefault();
+    const button = e.submitter ?? e.target.querySelector("button:not([type=button])");
+    wait(button);
+    setTimeout(() => { if (under === button) button.disabled = true; }); // its value goes along
+  });
+  document.addEventListener("click", (e) => {
+    const link = e.target.closest?.("a[href]");
+    if (!link || e.defaultPrevented || e.button || e.metaKey || e.ctrlKey || e.shiftKey || link.target || link.hasAttribute("download")) return;
+    if (link.origin === location.origin && link.href.split("#")[0] !== location.href.split("#")[0]) wait(link);
+  });
+  window.addEventListener("pageshow", over);
+  waiting.querySelector("button").addEventListener("click", () => {
+    const what = under;
+    window.stop();
+    over();
+    stopped.hidden = what?.form?.method !== "post";
+    what?.focus();
+  });
   // What scripts do to the page they do to each part of it that comes later, too.
   const parts = [];
   const each = (does) => { parts.push(does); does(document); };
   const put = (root) => { show(); for (const does of parts) does(root); };
-  window.jitaccess = { each, format, put, relative, say, show };
+  window.jitaccess = { clock, each, format, now, put, relative, say, show };
 
   // The reason that form.js keeps is of no use once it has led somewhere.
   if (document.querySelector("#done, .facts, .note.good")) {

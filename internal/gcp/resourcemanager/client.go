@@ -192,7 +192,7 @@ func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.Res
 		for _, p := range page.Projects {
 			r, err := access.Project(p.ProjectID)
 			if err == nil && (p.State == "" || p.State == "ACTIVE") {
-				found = append(found, access.ResourceInfo{Resource: r, Title: p.DisplayName})
+				found = append(found, access.ResourceInfo{Resource: r, Title: access.Visible(p.DisplayName)})
 			}
 		}
 		token := page.NextPageToken

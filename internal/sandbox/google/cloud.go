@@ -72,6 +72,8 @@ type Cloud struct {
 	frozen       bool
 	firstGroups  []Group
 	firstPeople  []Person
+	changes      []PolicyChange // oldest first
+	lastChange   int
 }
 
 // New builds the organization. It fails when the organization contradicts itself.
@@ -187,7 +189,7 @@ func (c *Cloud) SetPolicy(resource string, p Policy) error {
 	if n == nil {
 		return fmt.Errorf("there is no %q", resource)
 	}
-	c.store(n, p)
+	c.replace(n, p, "", "")
 	return nil
 }
 

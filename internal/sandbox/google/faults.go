@@ -310,7 +310,7 @@ func (c *Cloud) editMembers(n *node, edit func(Binding, string) (string, bool)) 
 		}
 	}
 	if changed {
-		c.store(n, next)
+		c.replace(n, next, "", "")
 	}
 }
 
@@ -342,6 +342,7 @@ func (f *Faults) Reset() {
 	defer c.mu.Unlock()
 	clear(c.revoked)
 	c.reorder, c.wholePolicy, c.frozen = false, false, false
+	c.changes = nil
 	c.organization.Groups, c.organization.People = c.firstGroups, c.firstPeople
 	for _, n := range c.order {
 		c.store(n, n.original)

@@ -187,7 +187,7 @@ func (c *Cloud) setIamPolicy(k *call, n *node, permission string) (any, error) {
 	if err := c.checkPolicy(n, old, next); err != nil {
 		return nil, err
 	}
-	c.store(n, next)
+	c.replace(n, next, k.caller.member, k.Header.Get("X-Goog-Request-Reason"))
 	return n.policy.shown(3), nil
 }
 

@@ -65,6 +65,7 @@ func routes() []route {
 
 // serve finds the route and answers, with whatever fault is due.
 func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, routes []route) {
+	w.Header().Set("Date", c.now().UTC().Format(http.TimeFormat)) // clients compare it with their clock
 	// Only when the body has been read does the server notice that a client has
 	// gone away.
 	body, err := readBody(w, r)

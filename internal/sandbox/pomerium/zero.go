@@ -50,6 +50,8 @@ type Zero struct {
 	tokens     map[string]time.Time // id tokens, until when they are good
 	policies   []*policy
 	changesets []*Changeset
+	changes    []Change // oldest first
+	lastChange int
 	manual     bool
 	keys       []signingKey
 	sent       []Exchange
@@ -68,6 +70,26 @@ type policy struct {
 type Changeset struct {
 	ID, Status       string
 	Created, Updated time.Time
+}
+
+// maxChanges is how many changes are kept; the oldest go first.
+const maxChanges = 200
+
+// Change is one of a policy, as it began to hold. ID is unique, and only grows, from 1 on.
+type Change struct {
+	ID            int
+	At            time.Time
+	Policy        string
+	Before, After string
+}
+
+// Changes are the last, newest first.
+func (z *Zero) Changes() []Change {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	newest := slices.Clone(z.changes)
+	slices.Reverse(newest)
+	return newest
 }
 
 // Exchange is a request to the API as it came.
@@ -169,7 +191,14 @@ func (z *Zero) Apply() {
 func (z *Zero) apply(c *Changeset) {
 	c.Status, c.Updated = "applied", z.now()
 	for _, p := range z.policies {
+		if string(p.applied) != string(p.PPL) {
+			z.lastChange++
+			z.changes = append(z.changes, Change{z.lastChange, z.now(), p.Name, string(p.applied), string(p.PPL)})
+		}
 		p.applied = p.PPL
+	}
+	if over := len(z.changes) - maxChanges; over > 0 {
+		z.changes = slices.Delete(z.changes, 0, over)
 	}
 }
 

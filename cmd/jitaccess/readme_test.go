@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"image/png"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Every picture that the README shows is there, small, and said in words.
+func TestTheReadmesPicturesExist(t *testing.T) {
+	readme := document(t, "../README.md")
+	shown := regexp.MustCompile(`<img [^>]*>|!\[[^\]]*\]\([^)]*\)`).FindAllString(readme, -1)
+	if len(shown) != 3 {
+		t.Errorf("%d pictures", len(shown))
+	}
+	for _, tag := range shown {
+		found := regexp.MustCompile(`^<img src="(docs/pictures/[a-z]+\.png)" width="\d+" alt="([^"]{60,})">$`).FindStringSubmatch(tag)
+		if found == nil {
+			t.Errorf("it has no file, no width, or no text of some length: %s", tag)
+			continue
+		}
+		file, err := os.Open("../../" + found[1])
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		defer file.Close()
+		if about, err := file.Stat(); err != nil || about.Size() > maxPicture {
+			t.Errorf("%s: %v, or more than %d bytes", found[1], err, maxPicture)
+		}
+		if _, err := png.Decode(file); err != nil {
+			t.Errorf("%s: %v", found[1], err)
+		}
+	}
+}
+
+// What the README's tour sets in italics is a control, or an application, by the name that it
+// has on the pages.
+func TestTheReadmesTourNamesControlsThatExist(t *testing.T) {
+	_, tour, _ := strings.Cut(document(t, "../README.md"), "\n## A tour\n")
+	tour, _, _ = strings.Cut(tour, "\n## ")
+	texts := map[string]bool{"deployer": true}
+	var words map[string]string
+	if err := json.Unmarshal([]byte(document(t, "../internal/words/languages/en.json")), &words); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range words {
+		texts[text] = true
+	}
+	pages, err := filepath.Glob("../../internal/sandbox/pages/*.html")
+	if err != nil || len(pages) == 0 {
+		t.Fatal("no pages of the sandbox", err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, shown := range regexp.MustCompile(`>([^<>{}\n]+)<|\{\{else\}\}([^<>{}\n]+)\{\{end\}\}`).FindAllStringSubmatch(string(text), -1) {
+			texts[shown[1]+shown[2]] = true
+		}
+	}
+	named := regexp.MustCompile(`(?:^|[^*])\*([A-Z][^*]+|deployer)\*(?:[^*]|$)`).FindAllStringSubmatch(tour, -1)
+	for _, n := range named {
+		if !texts[n[1]] {
+			t.Errorf("no page has %q", n[1])
+		}
+	}
+	if len(named) < 15 {
+		t.Errorf("only %d controls", len(named))
+	}
+}

@@ -1,0 +1,100 @@
+package storybook_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"jitaccess/internal/chromiumtest"
+	"jitaccess/internal/server/storybook"
+	"jitaccess/internal/words"
+)
+
+// look says what does not fit: how much wider than the window the page is and what of it sticks
+// out, and what is to be pressed and is too small for a finger. Links within text and what is not
+// shown are no targets (WCAG 2.2, 2.5.8).
+const look = `(() => {
+  const wide = document.documentElement.scrollWidth - innerWidth, says = [];
+  const name = (e) => e.tagName.toLowerCase() + (e.id ? "#" + e.id : "") + (e.className ? "." + e.className : "");
+  if (wide > 0) {
+    const out = [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > innerWidth + .5);
+    says.push("is " + wide + " wider, by " + out.slice(0, 5).map(name).join(", "));
+  }
+  const low = (e, least) => {
+    const box = (e.matches("input[type=checkbox], input[type=radio]") && e.closest("label") || e).getBoundingClientRect();
+    if (box.width && box.height && (box.height < least - .5 || box.width < least - .5) && box.right > 0) {
+      says.push(name(e) + " " + e.textContent.trim().slice(0, 20) + " is " + Math.round(box.width) + "×" + Math.round(box.height));
+    }
+  };
+  for (const e of document.querySelectorAll("button, .button, summary, select, input:not([type=hidden])")) low(e, 24);
+  for (const e of document.querySelectorAll("button.primary, button.danger, .button, .actions button, main input[type=text], main select")) low(e, 44);
+  for (const e of document.querySelectorAll("nav a, li > a:only-child")) low(e, 24);
+  return says;
+})()`
+
+// No page in any state scrolls sideways in a window of 320 pixels, in any language; nor with the
+// letters twice as large, nor in half a window, as 200 % zoom makes it (WCAG 2.2, 1.4.4 and
+// 1.4.10). Fingers find what is to be pressed.
+func TestPagesFitTheirWindow(t *testing.T) {
+	pages := httptest.NewServer(storybook.Handler())
+	defer pages.Close()
+	tab := chromiumtest.OpenFor(t, 10*time.Minute)
+	for _, language := range words.Choices() {
+		t.Run(language.Tag, func(t *testing.T) {
+			b := browser{t, tab}
+			for _, s := range storybook.Stories() {
+				b.do(size(320, 1), chromedp.Navigate(pages.URL+storybook.Path+"/"+language.Tag+"/"+s.Name))
+				b.fits(s.Name + " at 320")
+				if language.Tag != "en" {
+					continue
+				}
+				b.do(size(640, 2))
+				b.fits(s.Name + " at 200 %")
+				if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.documentElement.style.fontSize = "200%"`)); err != nil {
+					t.Fatal(err)
+				}
+				b.do(size(390, 1))
+				b.fits(s.Name + " with letters twice as large")
+			}
+		})
+	}
+}
+
+// browser is one tab that looks at stories.
+type browser struct {
+	*testing.T
+	ctx context.Context
+}
+
+func (b browser) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// size makes the window so wide, in pixels of the style sheet.
+func size(width, scale int64) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+			Width: width, Height: 740, DeviceScaleFactor: float64(scale)})
+		return chromedp.Void{}, err
+	}
+}
+
+// fits fails the test where something does not.
+func (b browser) fits(what string) {
+	b.Helper()
+	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](look))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if len(found) > 0 {
+		b.Errorf("%s: %s", what, strings.Join(found, "; "))
+	}
+}
