@@ -132,12 +132,65 @@ func TestTheScopeIsTheServices(t *testing.T) {
 
 const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
+// settingsOf is what the module settings gives, with an environment.
+func settingsOf(environment map[string]cty.Value, injected ...string) cty.Value {
+	where := cty.ObjectVal(map[string]cty.Value{"secret": cty.StringVal("projects/p-1/secrets/s"), "version": cty.StringVal("1")})
+	all := cty.MapValEmpty(where.Type())
+	for _, name := range injected {
+		all = cty.MapVal(map[string]cty.Value{name: where})
+	}
+	plain := cty.MapValEmpty(cty.String)
+	if len(environment) > 0 {
+		plain = cty.MapVal(environment)
+	}
+	return cty.ObjectVal(map[string]cty.Value{"environment": plain, "injected": all, "secrets": texts(), "parameters": texts()})
+}
+
+// What a module is given is checked where it is given.
+func TestInputsAreChecked(t *testing.T) {
+	account := map[string]cty.Value{"project": cty.StringVal("access-prod"), "scope": cty.StringVal("folders/1"), "roles": texts("roles/a.b"),
+		"settings": settingsOf(map[string]cty.Value{"RESOURCE_SCOPE": cty.StringVal("folders/1")})}
+	balancer := map[string]cty.Value{"project": cty.StringVal("access-prod"), "regions": texts("europe-west1"), "domain": cty.StringVal("access.example.com"), "openers": texts()}
+	engine := map[string]cty.Value{"project": cty.StringVal("access-prod"), "location": cty.StringVal("europe-west"), "service_account": cty.StringVal("a"), "openers": texts(),
+		"settings": settingsOf(nil)}
+	for _, c := range []struct {
+		module  string
+		given   map[string]cty.Value
+		change  string
+		to      cty.Value
+		refused string
+	}{
+		{"permissions", account, "", cty.NilVal, ""},
+		{"permissions", account, "project", cty.StringVal("123456789012"), "project: project must be the id"},
+		{"permissions", account, "scope", cty.StringVal("folders/2"), "scope: scope must be what resource_scope"},
+		{"permissions", account, "settings", settingsOf(nil), "scope: scope must be what resource_scope"},
+		{"permissions", account, "account_id", cty.StringVal("jit"), "account_id: account_id must have"},
+		{"permissions", account, "more_secrets", texts("projects/p-1/secrets/s/versions/1"), "more_secrets: A secret is"},
+		{"load-balancer", balancer, "", cty.NilVal, ""},
+		{"load-balancer", balancer, "regions", texts(), "regions: regions must be"},
+		{"load-balancer", balancer, "regions", texts("europe"), "regions: regions must be"},
+		{"load-balancer", balancer, "domain", cty.StringVal("https://access.example.com"), "domain: domain must be"},
+		{"app-engine", engine, "", cty.NilVal, ""},
+		{"app-engine", engine, "settings", settingsOf(nil, "API_USER_TOKEN"), "settings: App Engine puts no secret into the environment: API_USER_TOKEN"},
+		{"monitoring", map[string]cty.Value{"project": cty.StringVal("p-1")}, "platform", cty.StringVal("kubernetes"), "platform: platform must be"},
+		{"monitoring", map[string]cty.Value{"project": cty.StringVal("p-1")}, "version_deployed", cty.StringVal(`v1" OR "`), "version_deployed: version_deployed is"},
+	} {
+		given := maps.Clone(c.given)
+		if c.change != "" {
+			given[c.change] = c.to
+		}
+		_, refused := evaluate(t, c.module, given, nil)
+		if c.refused == "" && refused != nil || c.refused != "" && (len(refused) != 1 || !strings.HasPrefix(refused[0], c.refused)) {
+			t.Errorf("%s, %s: refused is %q, want %q", c.module, c.change, refused, c.refused)
+		}
+	}
+}
+
 // service is what the module cloud-run is given at least.
 func service(changes map[string]cty.Value) map[string]cty.Value {
-	injected := cty.Map(cty.Object(map[string]cty.Type{"secret": cty.String, "version": cty.String}))
 	given := map[string]cty.Value{"project": cty.StringVal("p-1"), "region": cty.StringVal("europe-west1"), "service_account": cty.StringVal("a"), "scheduler_account": cty.StringVal("b"),
 		"iap_member": cty.StringVal("serviceAccount:c"), "image": cty.StringVal("europe-west1-docker.pkg.dev/p-1/jitaccess/jitaccess" + digest),
-		"settings": cty.ObjectVal(map[string]cty.Value{"environment": cty.MapValEmpty(cty.String), "injected": cty.NullVal(injected), "secrets": texts(), "parameters": texts()})}
+		"settings": settingsOf(nil)}
 	maps.Copy(given, changes)
 	return given
 }

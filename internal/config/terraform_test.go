@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -263,14 +264,14 @@ var surrounding = map[string]map[string]string{
 }
 
 // texts are tried for each setting: those that some take, and those that nobody should.
-var texts = []string{"a", "A.b-c_d", "0", "1", "8", "25", "40", "480", "481", "65535", "65536", "525601", "-1", "1.5", "é", "x y", "a\tb", ":", "://", "//", ",", "@", "a@b.example",
-	"a@b@c", "user:a@b.example", "group:a@b.example", "user: a@b.example", "user:a", "claim:x", "claim:", "people:a@b.example", "projects/a-project-1", "projects/A", "projects/-/x", "folders/1", "folders/x",
-	"organizations/12", "organizations/12/", "projects/example.com:shop", "PolicyAnalyzer", "assetinventory", "C0123abcd", "c0123", "true", "TRUE", "iap", "oidc", "machines", "claim", "assumed",
+var texts = []string{"a", "0", "1", "25", "480", "65535", "65536", "525601", "-1", "1.5", "é", "x y", ":", "://", ",", "@", "a@b.example",
+	"user:a@b.example", "group:a@b.example", "user: a@b.example", "claim:x", "claim:", "people:a@b.example", "projects/a-project-1", "projects/A", "folders/1", "folders/x",
+	"organizations/12", "projects/example.com:shop", "PolicyAnalyzer", "assetinventory", "C0123abcd", "true", "iap", "oidc", "machines", "claim", "assumed",
 	"projects/a-1/secrets/s/versions/1", "projects/a-1/secrets/s/versions/latest", "projects/a-1/secrets/s", "projects/a-1/secrets/../versions/1", "projects/a-1/locations/global/parameters/p/versions/v7",
-	"/etc/policy.yaml", "policy.yaml", "C:", "file://x", "https://access.example.com", "https://access.example.com/", "https://access.example.com:8443", "https://access.example.com/path", "https://u@access.example.com",
-	"http://access.example.com", "https://[::1]", "https://", "ftp://a.example.com", "https://a.example.com/x?y=z", "https://a.example.com/x#y", "/projects/1/apps/x", "/projects/", "RS256", "ES256", "HS256",
-	"name=id", "name=", "Name=id", "password", "OAuth2", "Europe/Berlin", "+10:00", "UTC+2", "Nowhere/Land", "de", "xx", "smtp.example.com", "smtp.example.com:25", "[::1]", "#ops", "C0123ABCD", "topic", "projects/p-1/topics/topic", "-topic",
-	"arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/x/0123456789abcdef", "(", "a|b", strings.Repeat("a", 1001)}
+	"policy.yaml", "C:", "file://x", "https://access.example.com", "https://access.example.com/", "https://access.example.com/path", "https://u@access.example.com",
+	"http://access.example.com", "https://a.example.com/x?y=z", "https://a.example.com/x#y", "/projects/1/apps/x", "/projects/", "RS256", "ES256", "HS256",
+	"name=id", "name=", "password", "OAuth2", "Europe/Berlin", "+10:00", "Nowhere/Land", "de", "xx", "smtp.example.com", "[::1]", "#ops", "topic", "projects/p-1/topics/topic", "-topic",
+	"arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/x/0123456789abcdef", "(", strings.Repeat("a", 1001)}
 
 var references = []string{"projects/a-1/secrets/s/versions/1", "projects/example.com:a-1/secrets/s_S-2/versions/latest", "", "a secret itself", "projects/a-1/secrets/s",
 	"projects/A/secrets/s/versions/1", "projects/a-1/locations/global/parameters/p/versions/v7", "projects/a-1/secrets/s/versions/1\n"}
@@ -368,9 +369,7 @@ var length = function.New(&function.Spec{
 func (s setting) faulty(text string) bool {
 	environment := map[string]string{"K_SERVICE": "jitaccess", "RESOURCE_SCOPE": "organizations/1", "SMTP_SENDER_ADDRESS": "a@example.com", "IDENTITY_GROUPS_CLAIM": "groups",
 		"RESOURCE_CUSTOMER_ID": "C1"}
-	for name, value := range surrounding[s.env] {
-		environment[name] = value
-	}
+	maps.Copy(environment, surrounding[s.env])
 	environment[s.env] = text
 	_, err := config.Read(func(name string) string { return environment[name] })
 	joined, ok := err.(interface{ Unwrap() []error })

@@ -23,8 +23,8 @@ variable "scope" {
   type        = string
 
   validation {
-    condition     = var.scope == lookup(var.settings.environment, "RESOURCE_SCOPE", var.scope)
-    error_message = "scope must be what resource_scope of the settings is."
+    condition     = var.scope == lookup(var.settings.environment, "RESOURCE_SCOPE", "projects/${var.project}")
+    error_message = "scope must be what resource_scope of the settings is; where that is unset, it is projects/PROJECT."
   }
 }
 
