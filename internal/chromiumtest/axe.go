@@ -100,7 +100,8 @@ func At(t testing.TB, tab context.Context, now time.Time) {
 // Size gives the tab's window that many CSS pixels.
 func Size(t testing.TB, tab context.Context, width, height int64) {
 	t.Helper()
-	call(t, tab, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
+	call(t, tab, emulation.SetDeviceMetricsOverride,
+		emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
 }
 
 // axeRun runs rules over the page, and returns what there is to be known of it. Of the rules that
@@ -108,7 +109,8 @@ func Size(t testing.TB, tab context.Context, width, height int64) {
 const axeRun = `(async () => {
 	const found = await axe.run(document, {runOnly: %s, rules: %s, resultTypes: ["violations", "incomplete"]});
 	const of = (list) => list.map(({id, impact, help, nodes}) => ({id, impact, help, nodes}));
-	return JSON.stringify({violations: of(found.violations), incomplete: of(found.incomplete), passed: found.passes.map((p) => p.id), path: location.pathname});
+	return JSON.stringify({violations: of(found.violations), incomplete: of(found.incomplete),
+		passed: found.passes.map((p) => p.id), path: location.pathname});
 })()`
 
 // Rules are those of axe-core that Axe runs.

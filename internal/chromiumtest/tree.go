@@ -18,8 +18,8 @@ var states = []accessibility.PropertyName{"level", "checked", "selected", "press
 	"invalid", "busy", "modal", "roledescription", "focused"}
 
 // silent are roles of which nothing is said: only what is inside.
-var silent = []string{"none", "generic", "InlineTextBox", "RootWebArea", "paragraph", "LabelText", "Legend", "strong", "emphasis", "time", "ListMarker",
-	"DescriptionList", "LineBreak", "Ruby", "code", "superscript", "mark", "SvgRoot"}
+var silent = []string{"none", "generic", "InlineTextBox", "RootWebArea", "paragraph", "LabelText", "Legend", "strong", "emphasis", "time",
+	"ListMarker", "DescriptionList", "LineBreak", "Ruby", "code", "superscript", "mark", "SvgRoot"}
 
 // unnamed are roles of which something is said only if they have a name.
 var unnamed = []string{"form", "group", "section", "figure"}
@@ -61,7 +61,10 @@ func Tree(t testing.TB, tab context.Context, selector string) string {
 // fields are roles of what has a label, and of which the value is said, not what is inside.
 var fields = []string{"textbox", "searchbox", "spinbutton", "combobox", "checkbox", "radio", "Date", "DateTime"}
 
-func write(b *strings.Builder, nodes map[accessibility.NodeID]*accessibility.Node, n *accessibility.Node, depth int, within, labels string) {
+// write writes what is said of n and of what is inside. What within has was just said as the name of
+// what n is inside of, and labels are those of all fields.
+func write(b *strings.Builder, nodes map[accessibility.NodeID]*accessibility.Node, n *accessibility.Node, depth int,
+	within, labels string) {
 	role, name := text(n.Role), text(n.Name)
 	if role == "LabelText" {
 		within += "\n" + labels
