@@ -48,11 +48,13 @@ type projectView struct {
 	// is one of them that was typed.
 	Roles  string
 	ByRole bool
+	// order is the title in lower case: the list is sorted by what it shows first.
+	order string
 }
 
 // matches is whether a project has in it what was typed, in lower case.
 func (v *projectView) matches(want string) bool {
-	if strings.Contains(strings.ToLower(v.Title), want) || strings.Contains(v.ID, want) || strings.Contains(v.Resource, want) {
+	if strings.Contains(v.order, want) || strings.Contains(v.ID, want) || strings.Contains(v.Resource, want) {
 		return true
 	}
 	v.ByRole = strings.Contains(strings.ToLower(v.Roles), want)
@@ -110,6 +112,7 @@ func (s *server) find(r *http.Request, typed string, alone bool) (page, error) {
 		}
 		listed := projectView{Resource: string(info.Resource), Title: cmp.Or(info.Title, info.Resource.Name()), ID: info.Resource.Name(),
 			Roles: strings.Join(roles[info.Resource], ", ")}
+		listed.order = strings.ToLower(listed.Title)
 		if listed.Title == listed.ID {
 			listed.ID = ""
 		}
@@ -117,10 +120,13 @@ func (s *server) find(r *http.Request, typed string, alone bool) (page, error) {
 			continue
 		}
 		listed.ByRole = listed.ByRole && want != ""
-		if v.Found++; v.Found <= maxListed {
-			v.Projects = append(v.Projects, listed)
-		}
+		v.Projects = append(v.Projects, listed)
 	}
+	slices.SortFunc(v.Projects, func(a, b projectView) int {
+		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.Resource, b.Resource))
+	})
+	v.Found = len(v.Projects)
+	v.Projects = v.Projects[:min(v.Found, maxListed)]
 	v.Whole = v.Total <= maxListed
 	switch {
 	case alone:

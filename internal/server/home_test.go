@@ -109,3 +109,50 @@ func TestWhatCouldNotBeSearchedHidesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Who finds nothing is told what is not searched; and what they asked for lately is no nothing.
+func TestASearchWithoutAMatchSaysWhatItDoesNotSearch(t *testing.T) {
+	for what, c := range map[string]struct {
+		query string
+		says  []string
+		not   string
+	}{
+		"nothing": {"nowhere+at+all", []string{"No project matches “nowhere at all”. Roles that you have through a group or a folder are not searched here"}, "Only what"},
+		"recent": {"compute.inst", []string{"Only what is marked recent matches “compute.inst”. Roles that you have through a group or a folder",
+			`<li class="recent">`}, "No project matches"},
+	} {
+		canned := newCanned(t)
+		storybook.Ledgered(canned.State)
+		q := canned.View.Request
+		q.Entitlements, q.Resource = []access.EntitlementID{admin}, admin.Resource
+		canned.Listed = map[string][]access.Request{broker.ViewMine: {q}}
+		h, _ := serve(t, canned, nil)
+		page := do(h, request("GET", "/?q="+c.query)).Body.String()
+		_, found, _ := strings.Cut(page, `id="found"`)
+		for _, want := range c.says {
+			if !strings.Contains(found, want) {
+				t.Errorf("%s: lacks %s: %s", what, want, found)
+			}
+		}
+		if strings.Contains(found, c.not) {
+			t.Errorf("%s: has %s", what, c.not)
+		}
+	}
+}
+
+// Projects stand in the order of what is shown of them first: the title, then the ID.
+func TestProjectsAreInTheOrderOfTheirTitles(t *testing.T) {
+	c := newCanned(t)
+	c.State.Resources = []access.ResourceInfo{{Resource: "projects/aaaaaa", Title: "Zebra"}, {Resource: "projects/bbbbbb", Title: "alpha"},
+		{Resource: "projects/cccccc"}, {Resource: "projects/dddddd", Title: "Beta"}, {Resource: "projects/eeeeee", Title: "Alpha"}}
+	h, _ := serve(t, c, nil)
+	page := do(h, request("GET", "/")).Body.String()
+	at := -1
+	for _, id := range []string{"bbbbbb", "eeeeee", "dddddd", "cccccc", "aaaaaa"} {
+		next := strings.Index(page, "/access/projects/"+id)
+		if next < at {
+			t.Errorf("%s is before what it follows", id)
+		}
+		at = next
+	}
+}

@@ -31,7 +31,9 @@
           e.hidden = !under;
           under = false;
         }
-        if (status) status.textContent = window.jitaccess.say(want ? words.shown : words.all, { shown, all: items.filter(counts).length });
+        // Where nothing is left, it is said what is not searched.
+        const none = want && !shown && (items.some((e) => !e.hidden) ? input.dataset.recent : input.dataset.none);
+        if (status) status.textContent = window.jitaccess.say(none || (want ? words.shown : words.all), { shown, all: items.filter(counts).length, query: input.value.trim() });
       };
       for (const by of list.querySelectorAll("[data-by]")) by.hidden = true;
       input.addEventListener("input", narrow);
