@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/server/storybook"
 )
 
 // approved has ana's request approved by ben, for so many minutes at most; 0 says nothing.
@@ -182,5 +183,22 @@ func TestWhatWaitsForThePlatformSaysSo(t *testing.T) {
 	third := someRequest(t, h, "case 4")
 	if code, text := asAPI(h, ben, "POST", "/api/activation-request?activation="+third, "{}"); code != 422 || !strings.Contains(text, string(security.Role)) {
 		t.Errorf("refused for good: %d %s", code, text)
+	}
+}
+
+// Where nobody decides an extension, none is awaited; and it does not begin now.
+func TestAnExtensionWithoutApprovalSaysSo(t *testing.T) {
+	for kind, says := range map[access.RequestKind][2]string{
+		access.Self:  {`aria-describedby="guard">Extend</button>`, "whatever is decided"},
+		access.Peers: {"Until then nothing changes, whatever is decided.", `data-guard aria-describedby="guard"`},
+	} {
+		c := newCanned(t)
+		storybook.Ledgered(c.State)
+		c.State.Extension.Kind = kind
+		h, _ := serve(t, c, nil)
+		page := do(h, request("GET", "/requests/mpa-AgICAgICAgICAgIC/extend")).Body.String()
+		if !strings.Contains(page, says[0]) || strings.Contains(page, says[1]) || strings.Contains(page, "Activate now") {
+			t.Errorf("%s: %s", kind, page)
+		}
 	}
 }

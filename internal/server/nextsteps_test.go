@@ -223,3 +223,21 @@ type refusing struct {
 func (b *refusing) Decide(context.Context, access.Caller, broker.Decide) (broker.Decided, error) {
 	return broker.Decided{}, b.why
 }
+
+// TestAPageSaysAThingOnce: the delay of the provider beside End now, and Deny on one button alone
+// once its form is open; where how far a moment is is hidden, in print, so is the space before it.
+func TestAPageSaysAThingOnce(t *testing.T) {
+	for can, want := range map[bool]string{true: "Ending early is not instant", false: "takes two to seven minutes to apply a change."} {
+		page := pageOf(t, ana, func(c *canned) {
+			storybook.Ledgered(c.State)
+			c.View.State, c.View.Window = access.Active, access.Window{Start: noon.Add(-time.Minute), End: noon.Add(time.Hour)}
+			c.View.CanEnd = can
+		})
+		if strings.Count(page, "two to seven minutes") != 1 || !strings.Contains(page, want) || strings.Contains(page, `</time> <span class="relative">`) {
+			t.Errorf("can be ended %t: %s", can, page)
+		}
+	}
+	if page := pageOf(t, ben, func(c *canned) { storybook.Ledgered(c.State) }); !strings.Contains(page, `<span class="closed">Deny</span><span class="opened">Back</span>`) {
+		t.Error(page)
+	}
+}

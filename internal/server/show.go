@@ -19,12 +19,13 @@ import (
 // viewer's zone where there is one.
 type Moment struct{ ISO, Text, Clock, Relative string }
 
-// HTML is the instant for a message; nothing for none.
+// HTML is the instant for a message; nothing for none. The space before how far it is goes with
+// it where it is not shown, in print.
 func (m *Moment) HTML() template.HTML {
 	if m == nil {
 		return ""
 	}
-	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time> <span class="relative">(%s)</span>`,
+	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time><span class="relative"> (%s)</span>`,
 		m.ISO, template.HTMLEscapeString(m.Text), template.HTMLEscapeString(m.Relative)))
 }
 
@@ -33,7 +34,7 @@ func (m *Moment) Short() template.HTML {
 	if m == nil {
 		return ""
 	}
-	return m.OfDay() + template.HTML(fmt.Sprintf(` <span class="relative">(%s)</span>`, template.HTMLEscapeString(m.Relative)))
+	return m.OfDay() + template.HTML(fmt.Sprintf(`<span class="relative"> (%s)</span>`, template.HTMLEscapeString(m.Relative)))
 }
 
 // OfDay is as Short, of an instant that is minutes away.

@@ -45,7 +45,7 @@
       const today = t.classList.contains("clock") && at.toDateString() === new Date(now()).toDateString();
       t.textContent = (today ? clock : format).format(at);
       const after = t.nextElementSibling;
-      if (after && after.classList.contains("relative")) after.textContent = "(" + relative(at) + ")";
+      if (after && after.classList.contains("relative")) after.textContent = " (" + relative(at) + ")";
     }
   };
   show();
