@@ -46,12 +46,13 @@ PACKAGES := apache2 ca-certificates chromium dovecot-imapd gcc libapache2-mod-au
 	$(if $(shell command -v npm),,nodejs npm)
 OAUTH_SERVER := internal/oauth/testdata
 PROGRAMS := cmd/jitaccess/testdata/programs
+AXE := internal/chromiumtest/testdata
 
 run:
 	go run ./cmd/jitaccess sandbox $(if $(ADDRESS),--address $(ADDRESS)) $(if $(POLICY),--policy $(POLICY))
 
 # The seeds of the fuzz targets run as tests.
-test: packages $(OAUTH_SERVER)/node_modules/.package-lock.json $(PROGRAMS)/node_modules/.package-lock.json check
+test: packages $(OAUTH_SERVER)/node_modules/.package-lock.json $(PROGRAMS)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json check
 	go test -race -v -timeout 40m ./... 2>&1 | awk -f .ci/report.awk
 
 packages:

@@ -96,6 +96,7 @@ func storyData(t *testing.T) []string {
 	data = append(data, "Cloud Spanner Database Reader with DataBoost", "Includes all permissions of the Database Reader role, and runs queries with Data Boost.",
 		"INC-204711: replication lags by an hour, and the runbook wants a look at the sessions", "cme-orders-prod")
 	data = append(data, storybook.Extreme, storybook.Extreme[:100])
+	data = append(data, strings.Fields(storybook.Extreme)...) // a word of stacked marks has an element of its own
 	for _, c := range words.Choices() {
 		data = append(data, c.Name)
 	}

@@ -143,7 +143,8 @@ var passing = []access.Kind{access.Upstream, access.Unavailable, access.TimedOut
 
 func (s *server) errorPage(r *http.Request, err error) page {
 	p, status := s.problem(r, err)
-	v := errorView{Frame: s.frame(r, "title."+strconv.Itoa(status), "provider", s.languageOf(r).Provider(access.AsError(err), s.providerOf(""))),
+	v := errorView{Frame: s.frame(r, "title."+strconv.Itoa(status), "provider",
+		s.languageOf(r).Provider(access.AsError(err), s.providerOf(""))),
 		Again: slices.Contains(passing, access.AsError(err).Kind)}
 	if v.Again && !safe(r) { // what is not read yet may be another site's, and what was confirmed is not shown here
 		v.Fields = slices.DeleteFunc(fieldsOf(r.PostForm), func(f field) bool { return f.Name == "confirmed" })
@@ -225,7 +226,8 @@ func (s *server) parsePage(l *words.Language, name string) (*template.Template, 
 		"say": l.HTML, "message": l.Message, "language": l.Tag,
 		"clock":    func() string { return s.Now().UTC().Format(time.RFC3339) },
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
-		"lookAlike": l.LookAlike, "inLine": words.InLine, "placed": words.Placed, "isolated": access.Isolated, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
+		"lookAlike": l.LookAlike, "inLine": words.InLine, "placed": words.Placed, "isolated": access.Isolated,
+		"appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "silenced": s.silenced, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML {
 			return template.HTML(l.Series(access.Each(names, func(name string) string {

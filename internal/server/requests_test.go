@@ -276,12 +276,12 @@ func TestPagesOfListsGoOn(t *testing.T) {
 	}
 	first := asPage(h, ana, "/requests?q=case", nil).Body.String()
 	next := regexp.MustCompile(`href="([^"]*after=[^"]*)"`).FindStringSubmatch(first)
-	if n := strings.Count(first, "card request"); n != access.MaxPage || next == nil {
+	if n := strings.Count(first, `<li class="card">`); n != access.MaxPage || next == nil {
 		t.Fatalf("%d rows, next %v", n, next)
 	}
 	target := strings.ReplaceAll(next[1], "&amp;", "&")
 	second := asPage(h, ana, target, nil).Body.String()
-	if n := strings.Count(second, "card request"); n != 3 || !strings.Contains(second, "case 0.") || !strings.Contains(second, `href="/requests?q=case"`) {
+	if n := strings.Count(second, `<li class="card">`); n != 3 || !strings.Contains(second, "case 0.") || !strings.Contains(second, `href="/requests?q=case"`) {
 		t.Errorf("%d rows\n%s", n, said(second))
 	}
 	for who, foreign := range map[access.Principal]string{ben: target, ana: strings.Replace(target, "/requests", "/history", 1),

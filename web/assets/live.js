@@ -14,7 +14,7 @@
   });
   const events = () => [...document.querySelectorAll("#timeline .events > li")];
   const show = (text) => {
-    const known = events().length, state = document.getElementById("state").textContent;
+    const known = events().length, state = document.getElementById("state").textContent, focused = document.activeElement;
     for (const part of [...new DOMParser().parseFromString(text, "text/html").body.children]) {
       document.getElementById(part.id)?.replaceWith(part);
     }
@@ -30,7 +30,10 @@
     // What may be done now may be something else, and how many approvals count.
     for (const part of document.querySelectorAll("[data-count]")) part.hidden = true;
     for (const part of document.querySelectorAll("[data-while]")) part.hidden = timeline.dataset.state !== part.dataset.while;
-    document.getElementById("changed").hidden = false;
+    const changed = document.getElementById("changed");
+    changed.hidden = false;
+    // Who stood on something that is gone now stands on the way to what came in its place.
+    if (focused !== document.body && !(focused.isConnected && focused.checkVisibility())) changed.querySelector("a").focus();
   };
   // Silence would be taken for "nothing has happened".
   const away = document.getElementById("away");

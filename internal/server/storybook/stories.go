@@ -219,11 +219,13 @@ func Stories() []Story {
 		}, "POST " + rev + " verdict=approve&confirmed=1", Ben, 200},
 
 		{"review-confirm", func(c *State) {
+			c.View.CanDecide = true
 			c.View.Roles = []access.RoleInfo{RoleInfos[Admin.Role]}
 			c.View.Request.Entitlements = []access.EntitlementID{Admin}
 		}, "POST " + rev + " verdict=approve", Ben, 200},
-		{"review-confirm-powerful", nil, "POST " + rev + " verdict=approve", Ben, 200},
+		{"review-confirm-powerful", in(access.Pending, nil), "POST " + rev + " verdict=approve", Ben, 200},
 		{"review-not-powerful", func(c *State) {
+			c.View.CanDecide = true
 			c.View.Roles = []access.RoleInfo{RoleInfos[Admin.Role]}
 			c.View.Request.Entitlements = []access.EntitlementID{Admin}
 		}, "GET " + rev, Ben, 200},
