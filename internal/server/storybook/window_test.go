@@ -122,3 +122,28 @@ func (b browser) fits(what string) {
 		b.Errorf("%s: %s", what, strings.Join(found, "; "))
 	}
 }
+
+// What there is much of is folded, counted and found by typing, and who is asked is told in short.
+func TestWhatThereIsMuchOfIsFoundByTyping(t *testing.T) {
+	pages := httptest.NewServer(storybook.Handler())
+	defer pages.Close()
+	b := browser{t, chromiumtest.Open(t)}
+	sees := func(script, want string) {
+		t.Helper()
+		if got, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](script)); err != nil || got != want {
+			t.Errorf("%s is %q, want %q; %v", script, got, want, err)
+		}
+	}
+	const shown = `[...document.querySelectorAll("label.choice")].filter((e) => e.checkVisibility()).length + " shown; " +
+		document.querySelector("[data-filtered]").textContent`
+	types := func(text string) string {
+		return `{ const f = document.getElementById("role-filter"); f.value = "` + text + `"; f.dispatchEvent(new Event("input")); } ` + shown
+	}
+	b.do(size(390, 1), chromedp.Navigate(pages.URL+storybook.Path+"/en/choose-many"))
+	sees(shown, "24 shown; 101 to choose from.")
+	sees(types("viewer 97"), "1 shown; 1 of 101 shown.")
+	sees(types(""), "24 shown; 101 to choose from.")
+	b.do(chromedp.Navigate(pages.URL + storybook.Path + "/en/ask-many"))
+	sees(`document.querySelector(".asks").textContent`, "Asks reviewer.of.many.aa@example.com, reviewer.of.many.ab@example.com, reviewer.of.many.ac@example.com, "+
+		"reviewer.of.many.ad@example.com, reviewer.of.many.ae@example.com, and 45 others.")
+}
