@@ -170,12 +170,14 @@ func TestAPageThatCannotFollowSaysSo(t *testing.T) {
 	}
 }
 
-// until waits for what a script says to be so.
+// until waits for what a script says to be so in the page that there is, looking at every frame that
+// is painted; no timer is used, since those are a test's.
 func (b *browser) until(script string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second) // not the page's, whose timers are a test's
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](script, chromedp.WithPollingTimeout(0))); err != nil {
-		b.t.Fatalf("%s: %v\n%s", script, err, b.text())
+	so := `new Promise((done) => { const look = () => (` + script + `) ? done("") : requestAnimationFrame(look); look(); })`
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[string](so, chromedp.EvalAwaitPromise)); err != nil {
+		b.t.Fatalf("%s: %v", script, err)
 	}
 }
