@@ -14,7 +14,7 @@ import (
 
 // maxListed is how many projects the start page lists; the rest is found by typing. They and
 // all that the page loads are less than 60 KB.
-const maxListed = 100
+const maxListed = 80
 
 // homeView is the start page: find access.
 type homeView struct {

@@ -20,7 +20,7 @@ func many() (all []access.ResourceInfo) {
 	return all
 }
 
-// home is the start page of who sees a thousand projects, 100 of them listed, and may have much.
+// home is the start page of who sees a thousand projects, 80 of them listed, and may have much.
 func home(t testing.TB) http.Handler {
 	c := newCanned(t)
 	storybook.Searched(c.State)

@@ -233,7 +233,7 @@ func TestWithoutALogin(t *testing.T) {
 	if w := visit(h, "GET", "/", "", person); strings.Contains(w.Body.String(), "Log out") {
 		t.Error("there is a button for it")
 	}
-	if w := visit(h, "POST", "/access/projects/shop", "a=b", "Origin: https://access.example.com"); w.Code != 401 || strings.Contains(w.Body.String(), "hidden") {
+	if w := visit(h, "POST", "/access/projects/shop", "a=b", "Origin: https://access.example.com"); w.Code != 401 || strings.Contains(w.Body.String(), `type="hidden"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

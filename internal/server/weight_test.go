@@ -127,8 +127,8 @@ func TestPagesOfManyAreBounded(t *testing.T) {
 		says  []string
 	}{
 		"choose-hundred":     {108_000, nil},
-		"choose-many":        {58_000, []string{"39 more to choose from"}},
-		"choose-many-chosen": {60_000, []string{`<details class="fold" open>`}},
+		"choose-many":        {62_000, []string{"39 more to choose from"}},
+		"choose-many-chosen": {64_000, []string{`<details class="fold" open>`}},
 		"ask-fifty":          {30_000, nil},
 		"ask-many":           {20_000, nil},
 		"more-many":          {9_000, []string{"42 more people asked"}},

@@ -10,15 +10,17 @@
       if (box) box.hidden = false;
       const status = document.querySelector(`[data-filtered="${input.dataset.filter}"]`) || document.getElementById("found");
       const opened = new Map();
+      // What was asked for lately stands above what there is, and is none more of it.
+      const counts = (item) => !item.matches(".recent");
       const narrow = () => {
         const want = input.value.trim().toLowerCase();
-        const items = [...list.querySelectorAll(":scope > li, :scope > label, :scope > .fold label")];
+        const items = [...list.querySelectorAll(":scope>li,label")];
         let shown = 0;
         for (const item of items) {
           // What is ticked stays in sight.
           const ticked = item.querySelector("input:checked");
           item.hidden = !ticked && !item.textContent.toLowerCase().includes(want);
-          if (!item.hidden) shown++;
+          if (!item.hidden && counts(item)) shown++;
           // What else it is found by is shown where it is found by it.
           for (const by of item.querySelectorAll("[data-by]")) by.hidden = !want || !by.textContent.toLowerCase().includes(want);
         }
@@ -37,7 +39,7 @@
           e.hidden = !under;
           under = false;
         }
-        if (status) status.textContent = window.jitaccess.say(want ? words.shown : words.all, { shown, all: items.length });
+        if (status) status.textContent = window.jitaccess.say(want ? words.shown : words.all, { shown, all: items.filter(counts).length });
       };
       for (const by of list.querySelectorAll("[data-by]")) by.hidden = true;
       input.addEventListener("input", narrow);

@@ -153,8 +153,7 @@ func many(c *State) {
 	for i := range 98 {
 		o := c.Offer.Roles[i%2]
 		o.Entitlement.ID = access.EntitlementID{Resource: Orders, Role: access.Role(fmt.Sprintf("roles/bigquery.dataViewer%02d", i))}
-		o.Role = access.RoleInfo{Role: o.Entitlement.ID.Role, Title: fmt.Sprintf("BigQuery Data Viewer %d", i),
-			Description: "Access to view datasets and all of their contents.", ChangesPermissions: access.No}
+		o.Role.Role = o.Entitlement.ID.Role
 		c.Offer.Roles = append(c.Offer.Roles, o)
 	}
 	for i := range c.Offer.Roles {
