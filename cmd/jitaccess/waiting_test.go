@@ -139,7 +139,7 @@ func TestWhatConfirmsAPressIsOfItAlone(t *testing.T) {
 	request := b.value(`document.location.href`)
 	b.be("Bob Tanaka")
 	b.open(request)
-	b.until(`!document.getElementById("approve").hasAttribute("aria-disabled")`)
+	b.do(chromedp.WaitVisible(`//button[@id="approve" and not(@aria-disabled)]`))
 	// As somebody who is there (guard.js asks for that), and whose form leads nowhere.
 	sent := b.value(`window.dispatchEvent(new Event("input")); let sent = "";
 		document.addEventListener("submit", (e) => { e.preventDefault(); sent = String(new FormData(e.target).getAll("confirmed")); }, { once: true });
