@@ -135,6 +135,30 @@ func TestWaitingCanBeGivenUp(t *testing.T) {
 	b.sees("Denied", "Drain it first")
 }
 
+// TestWhatConfirmsAPressIsOfItAlone: whoever has given up the wait for an approval presses the same
+// button again, and what confirmed the first press is not sent twice, which the service refuses.
+func TestWhatConfirmsAPressIsOfItAlone(t *testing.T) {
+	b := openBrowser(t, startSandbox(t, nil), true)
+	b.be("Alice Moreau")
+	b.open("/access/projects/" + project)
+	b.tick("roles/compute.instanceAdmin.v1")
+	b.opens()
+	b.fill("justification", "Node 14 hangs")
+	b.press("Request access")
+	request := b.value(`document.location.href`)
+	b.be("Bob Tanaka")
+	b.open(request)
+	b.do(chromedp.WaitVisible(`//button[@id="approve" and not(@aria-disabled)]`))
+	// As somebody who is there (guard.js asks for that), and whose form leads nowhere.
+	sent := b.value(`window.dispatchEvent(new Event("input")); let sent = "";
+		document.addEventListener("submit", (e) => { e.preventDefault(); sent = String(new FormData(e.target).getAll("confirmed")); }, { once: true });
+		document.getElementById("approve").click(); sent`)
+	if sent != "1" {
+		t.Fatalf("a press is confirmed by %q", sent)
+	}
+	b.until(`document.querySelectorAll("#approval [name=confirmed]").length === 0`)
+}
+
 // TestAPageThatCannotFollowSaysSo: while the service is away, when it is back, and once nobody is
 // signed in any more; then it asks no longer.
 func TestAPageThatCannotFollowSaysSo(t *testing.T) {
