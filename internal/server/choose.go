@@ -59,7 +59,24 @@ type ineffectiveView struct {
 // roleGroup is the roles that can be chosen together.
 type roleGroup struct {
 	NeedApproval bool
-	Roles        []RoleView
+	// First are shown at once, Rest on demand; Open: one of these is chosen.
+	First, Rest []RoleView
+	Open        bool
+}
+
+// How many roles of a group are shown at once, and how many are few enough to show all.
+const (
+	firstRoles = 12
+	fewRoles   = 15
+)
+
+func groupOf(needApproval bool, roles []RoleView) roleGroup {
+	g := roleGroup{NeedApproval: needApproval, First: roles}
+	if len(roles) > fewRoles {
+		g.First, g.Rest = roles[:firstRoles], roles[firstRoles:]
+		g.Open = slices.ContainsFunc(g.Rest, func(r RoleView) bool { return r.Selected })
+	}
+	return g
 }
 
 // Groups are the roles that need no approval, then those that need it.
@@ -68,7 +85,7 @@ func (v chooseView) Groups() []roleGroup {
 	for _, need := range []bool{false, true} {
 		roles := slices.DeleteFunc(slices.Clone(v.Roles), func(r RoleView) bool { return r.Approvals > 0 != need })
 		if len(roles) > 0 {
-			groups = append(groups, roleGroup{need, roles})
+			groups = append(groups, groupOf(need, roles))
 		}
 	}
 	return groups

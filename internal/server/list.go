@@ -240,6 +240,8 @@ func (s *server) list(view, path, title string) func(*http.Request) (page, error
 // them, and what they wait for. It is read from the ledger alone.
 type homeLists struct {
 	Mine, Reviews, Pending []rowView
+	// Further is of which of them there are more than are shown.
+	Further struct{ Mine, Reviews, Pending bool }
 	// Unread is why they cannot be had.
 	Unread string
 }
@@ -260,13 +262,14 @@ func (s *server) homeListsOf(r *http.Request) *homeLists {
 	var v homeLists
 	var extended []string
 	for _, part := range []struct {
-		rows *[]rowView
-		view string
-		in   []access.State
+		rows    *[]rowView
+		further *bool
+		view    string
+		in      []access.State
 	}{
-		{&v.Mine, broker.ViewMine, []access.State{access.Active, access.Scheduled, access.Approved}},
-		{&v.Reviews, broker.ViewReviews, nil},
-		{&v.Pending, broker.ViewMine, []access.State{access.Pending}},
+		{&v.Mine, &v.Further.Mine, broker.ViewMine, []access.State{access.Active, access.Scheduled, access.Approved}},
+		{&v.Reviews, &v.Further.Reviews, broker.ViewReviews, nil},
+		{&v.Pending, &v.Further.Pending, broker.ViewMine, []access.State{access.Pending}},
 	} {
 		listed, _, err := s.Broker.History(r.Context(), callerOf(r), part.view, access.Listing{States: part.in, Max: maxHome})
 		if err != nil {
@@ -277,6 +280,7 @@ func (s *server) homeListsOf(r *http.Request) *homeLists {
 		still := slices.DeleteFunc(listed.Requests, func(q access.Request) bool { // time may have moved it on
 			return part.in != nil && !slices.Contains(part.in, q.State)
 		})
+		*part.further = listed.Next != ""
 		*part.rows = s.rowsOf(r, still, part.view == broker.ViewMine)
 		for _, q := range still {
 			extended = append(extended, q.Extends)

@@ -103,7 +103,9 @@ func (s *server) loggedIn(w http.ResponseWriter, r *http.Request) {
 	to, c, err := s.Login.Finish(w.Header(), r)
 	if err != nil {
 		p := s.errorPage(strange(r), err)
-		p.data.(errorView).Problem.OpenAgain = false // this address serves once
+		v := p.data.(errorView)
+		v.Again, v.Problem.OpenAgain = false, false // this address serves once
+		p.data = v
 		s.write(w, r, p)
 		return
 	}

@@ -184,6 +184,15 @@ func TestComingBackFromTheProvider(t *testing.T) {
 			t.Errorf("%s: %d %s", code, w.Code, w.Body)
 		}
 	}
+	// This address serves once: nothing comes of opening it once more, whatever failed.
+	for kind, code := range map[access.Kind]access.Code{access.Upstream: access.CodeUpstreamFailed, access.TimedOut: access.CodeUpstreamTimeout,
+		access.TooMany: access.CodeTooFast, access.Unavailable: access.CodeLedgerUnavailable} {
+		l.finish = &access.Error{Kind: kind, Code: code, Err: errors.New("why")}
+		w := visit(h, "GET", "/oidc/callback?state=x", "", navigated...)
+		if w.Code < 400 || strings.Contains(w.Body.String(), `href=""`+">Try again") || !strings.Contains(w.Body.String(), `<a class="button" href="/">`) {
+			t.Errorf("%s: %d %s", code, w.Code, w.Body)
+		}
+	}
 }
 
 // Logging out is a form of our own pages, in the head of each; the page after it is nobody's.

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -16,7 +17,7 @@ type moreView struct {
 	Ref        string
 	Resource   access.Resource
 	Roles      []RoleView
-	Asked      []choice
+	Asked      []askedView
 	Candidates []choice
 	// Needs are the approvals that it takes, in words; Typing and Typed are as in askView.
 	Needs  []string
@@ -44,7 +45,9 @@ func (s *server) viewMore(r *http.Request, ref string) (moreView, error) {
 	v := moreView{Frame: s.frame(r, "more.title"), Warnings: s.viewWarnings(r, more.Warnings), Ref: ref,
 		Resource: more.Request.Resource, Roles: s.viewRoles(r, more.Request.Entitlements),
 		Room: more.Room, Terms: more.Request.Terms}
-	v.Asked = access.Each(more.Request.Reviewers, func(p access.Principal) choice { return choiceOf(p, true, more.AskedKeyless) })
+	v.Asked = access.Each(more.Request.Reviewers, func(p access.Principal) askedView {
+		return askedView{Address: string(p.Address()), Keyless: slices.Contains(more.AskedKeyless, p)}
+	})
 	v.Candidates = access.Each(more.Candidates, func(p access.Principal) choice { return choiceOf(p, false, more.Keyless) })
 	v.Needs, v.Typing = unlikeListed(s.languageOf(r), more.Terms), more.Typed
 	return v, nil

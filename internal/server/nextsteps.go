@@ -42,7 +42,7 @@ func (s *server) viewUnanswered(r *http.Request, ref string, b broker.View) *una
 	case len(silent) > mostNamed:
 		say("unanswered.many", "count", len(silent))
 	case len(silent) > 0:
-		say("unanswered.asked", "people", l.List(silent))
+		say("unanswered.asked", "people", l.Some(silent))
 	}
 	if !b.Forgets && s.tellsPeople(b.Request.Terms) { // what forgets reminds nobody
 		switch at := q.Reminding(); {

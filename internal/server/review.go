@@ -254,7 +254,7 @@ func (s *server) declined(l *words.Language, d broker.Decided, you access.Princi
 			})
 		})
 		if len(told) > 0 {
-			said = append(said, l.Text("declined.mailed", "people", l.List(told)))
+			said = append(said, l.Text("declined.mailed", "people", l.Some(told)))
 		}
 	case len(s.Broker.Channels()) == 0:
 		said = append(said, l.Text("declined.silent", "principal", principal))
@@ -264,7 +264,7 @@ func (s *server) declined(l *words.Language, d broker.Decided, you access.Princi
 	if len(others) == 0 {
 		said = append(said, l.Text("declined.alone"))
 	} else {
-		said = append(said, l.Text("declined.others", "people", l.List(others)))
+		said = append(said, l.Text("declined.others", "people", l.Some(others)))
 	}
 	return strings.Join(said, " ")
 }
@@ -416,7 +416,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 	}
 	v.Asked = whatTheySaid(l, b, you)
 	others := othersAsked(q, you)
-	v.Others, v.Readers = l.List(others), v.readers(l, others)
+	v.Others, v.Readers = l.Some(others), v.readers(l, others)
 	v.Before, v.Works, v.Unanswered = s.before(l, b), s.viewWorks(r, b), s.viewUnanswered(r, ref, b)
 	v.Message = s.message(l, v)
 	v.Apart = b.CanDecide || v.Unanswered != nil
@@ -427,9 +427,9 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 // readers are who can read a comment: who was asked, and whom it is for where that is known.
 func (v *reviewView) readers(l *words.Language, others []string) string {
 	if v.Asking != nil && v.Asking.Unlinked {
-		return l.List(others)
+		return l.Some(others)
 	}
-	return l.List(append([]string{v.Person}, others...))
+	return l.Some(append([]string{v.Person}, others...))
 }
 
 // needsOf are the approvals that a request takes, and how many of each there are as far

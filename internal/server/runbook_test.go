@@ -26,6 +26,10 @@ func TestAnAddressFillsInTheFormAndNoMore(t *testing.T) {
 	}{
 		"a role alone": {url.Values{"role": {"roles/iam.securityAdmin"}}, 200,
 			[]string{`name="entitlement" value="acme-orders-prod:roles/iam.securityAdmin"`, "Filled in from the address", "Request access"}, []string{`value="" checked`}},
+		"for others to approve, which a press for another page sends neither": {url.Values{"role": {"roles/iam.securityAdmin"}, "reason": {"RB-7"}}, 200,
+			[]string{`data-guard aria-describedby="guard-asking">Request access`, `<noscript><label class="confirm"><input type="checkbox" required>`, `id="guard-asking"`}, nil},
+		"from no address, for others to approve": {url.Values{"entitlement": {"acme-orders-prod:roles/iam.securityAdmin"}}, 200,
+			[]string{"Request access"}, []string{`data-guard aria-describedby="guard-asking"`, "<noscript>"}},
 		"with a reason and a length": {url.Values{"role": {"roles/compute.instanceAdmin.v1"}, "reason": {"RB-7"}, "minutes": {"15"}}, 200,
 			[]string{`name="justification" value="RB-7"`, `value="15" checked`, "Activate now", `<noscript><label class="confirm"><input type="checkbox" required>`}, nil},
 		"a length between": {url.Values{"role": {"roles/compute.instanceAdmin.v1"}, "minutes": {"17"}}, 200, []string{`name="minutes" value="17"`}, nil},

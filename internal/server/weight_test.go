@@ -118,3 +118,43 @@ func BenchmarkWeight(b *testing.B) {
 		}
 	}
 }
+
+// Pages of many are no longer than this, in bytes, with the longest names and with usual ones; what
+// there are many of is said in numbers.
+func TestPagesOfManyAreBounded(t *testing.T) {
+	most := map[string]struct {
+		bytes int
+		says  []string
+	}{
+		"choose-hundred":     {108_000, nil},
+		"choose-many":        {62_000, []string{"39 more to choose from"}},
+		"choose-many-chosen": {64_000, []string{`<details class="fold" open>`}},
+		"ask-fifty":          {30_000, nil},
+		"ask-many":           {20_000, nil},
+		"more-many":          {9_000, []string{"42 more people asked"}},
+		"request-many":       {17_000, []string{"42 more people asked", "reviewer.of.many.ad@example.com and 46 others"}},
+		"request-own-many":   {17_000, []string{"42 more people asked"}},
+		"home-many":          {33_000, []string{"There is more than is shown here. <a href=\"/requests\">All your requests</a>", "There is more than is shown here. <a href=\"/reviews\">"}},
+	}
+	for _, s := range storybook.Stories() {
+		want, ok := most[s.Name]
+		if !ok {
+			continue
+		}
+		delete(most, s.Name)
+		c := canned{State: s.State()}
+		h, _ := serve(t, c, c.Configure)
+		page := do(h, s.HTTPRequest()).Body.String()
+		if len(page) > want.bytes {
+			t.Errorf("%s is of %d bytes, more than %d", s.Name, len(page), want.bytes)
+		}
+		for _, text := range want.says {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s does not say %q", s.Name, text)
+			}
+		}
+	}
+	if len(most) > 0 {
+		t.Errorf("there are no stories %v", most)
+	}
+}

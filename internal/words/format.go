@@ -17,6 +17,21 @@ func (l *Language) List(names []string) string {
 	return l.Text("list.and", "first", l.Series(names[:last]), "last", names[last])
 }
 
+// How many names Some takes for many, and how many of those it names.
+const (
+	manyNames  = 8
+	namesFirst = 5
+)
+
+// Some is List, which of many names has the first, and how many others there are: “a, b and 48
+// others”. It is for where all of them are told elsewhere.
+func (l *Language) Some(names []string) string {
+	if len(names) < manyNames {
+		return l.List(names)
+	}
+	return l.List(append(names[:namesFirst:namesFirst], l.Text("list.others", "count", len(names)-namesFirst)))
+}
+
 // Series is names one after the other: “a, b, c”.
 func (l *Language) Series(names []string) string {
 	if len(names) == 0 {

@@ -152,3 +152,22 @@ func TestTimesInWords(t *testing.T) {
 		}
 	}
 }
+
+// Few names are all told; of many the first are, and how many others there are.
+func TestOfManyNamesSomeAreTold(t *testing.T) {
+	names := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	for tag, want := range map[string][2]string{
+		"en": {"a, b, c, d, e, f and g", "a, b, c, d, e and 3 others"},
+		"de": {"a, b, c, d, e, f und g", "a, b, c, d, e und 3 weitere"},
+		"ja": {"a、b、c、d、e、f、g", "a、b、c、d、e、ほか3人"},
+	} {
+		l := Tagged(tag)
+		plain := strings.NewReplacer("\u2068", "", "\u2069", "")
+		if got := [2]string{plain.Replace(l.Some(names[:7])), plain.Replace(l.Some(names))}; got != want {
+			t.Errorf("%s: %q, want %q", tag, got, want)
+		}
+	}
+	if strings.Join(names, "") != "abcdefgh" {
+		t.Errorf("has changed the names: %v", names)
+	}
+}

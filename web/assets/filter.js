@@ -9,11 +9,12 @@
       const box = input.closest(".filter");
       if (box) box.hidden = false;
       const status = document.querySelector(`[data-filtered="${input.dataset.filter}"]`) || document.getElementById("found");
+      const opened = new Map();
       // What was asked for lately stands above what there is, and is none more of it.
       const counts = (item) => !item.matches(".recent");
       const narrow = () => {
         const want = input.value.trim().toLowerCase();
-        const items = [...list.children].filter((e) => e.matches("li, label"));
+        const items = [...list.querySelectorAll(":scope>li,label")];
         let shown = 0;
         for (const item of items) {
           // What is ticked stays in sight.
@@ -23,10 +24,17 @@
           // What else it is found by is shown where it is found by it.
           for (const by of item.querySelectorAll("[data-by]")) by.hidden = !want || !by.textContent.toLowerCase().includes(want);
         }
+        // What is folded away opens where something is found in it, and closes as it was.
+        for (const fold of list.querySelectorAll(".fold")) {
+          if (!opened.has(fold)) opened.set(fold, fold.open);
+          fold.hidden = !fold.querySelector("label:not([hidden])");
+          fold.open = want ? true : opened.get(fold);
+          if (!want) opened.delete(fold);
+        }
         // A heading without anything under it goes too.
         let under = false;
         for (const e of [...list.children].reverse()) {
-          if (items.includes(e)) under ||= !e.hidden;
+          if (items.includes(e) || e.matches(".fold")) under ||= !e.hidden;
           if (!e.matches("h3")) continue;
           e.hidden = !under;
           under = false;
@@ -37,7 +45,9 @@
       };
       for (const by of list.querySelectorAll("[data-by]")) by.hidden = true;
       input.addEventListener("input", narrow);
-      if (box) input.addEventListener("keydown", (e) => { if (e.key === "Enter") e.preventDefault(); });
+      if (!box) continue;
+      narrow(); // says how many there are
+      input.addEventListener("keydown", (e) => { if (e.key === "Enter") e.preventDefault(); });
     }
   });
 

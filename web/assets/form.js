@@ -56,6 +56,7 @@
     const asks = form.querySelector("[data-asks]");
     const tell = () => {
       const people = [...form.querySelectorAll("[name=reviewer]:checked ~ .address")].map((p) => p.textContent);
+      if (people.length >= 8) people.splice(5, people.length, say(asks.dataset.others, { count: people.length - 5 }));
       asks.textContent = people.length ? say(asks.dataset.asks, { people: names.format(people) }) : asks.dataset.nobody;
     };
     if (asks) {

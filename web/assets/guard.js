@@ -36,7 +36,9 @@
     const found = [...root.querySelectorAll("button[data-guard]")];
     for (const button of found) button.form.addEventListener("submit", (e) => {
       if (ready && here && button.dataset.guard) {
-        button.form.append(Object.assign(document.createElement("input"), { type: "hidden", name: button.dataset.guard, value: "1" }));
+        const confirmed = Object.assign(document.createElement("input"), { type: "hidden", name: button.dataset.guard, value: "1" });
+        button.form.append(confirmed);
+        setTimeout(() => confirmed.remove()); // it is of this press alone
       }
       if (ready && (here || button.dataset.guard)) return;
       e.preventDefault();

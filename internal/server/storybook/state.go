@@ -127,6 +127,9 @@ func (c Canned) History(_ context.Context, _ access.Caller, view string, l acces
 			listed.Requests = append(listed.Requests, q)
 		}
 	}
+	if l.Max > 0 && len(listed.Requests) > l.Max {
+		listed.Requests, listed.Next = listed.Requests[:l.Max], "NEXT"
+	}
 	return listed, nil, c.State.Err
 }
 func (c Canned) Counts(ctx context.Context, p access.Caller, l access.Listing) ([]access.Count, bool, []*access.Error, error) {

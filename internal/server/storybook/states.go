@@ -137,6 +137,42 @@ func hundred(c *State) {
 	}
 }
 
+// fifty are people with names of the usual length.
+func fifty() (people []access.Principal) {
+	for i := range 50 {
+		people = append(people, access.Principal(fmt.Sprintf("reviewer.of.many.%c%c@example.com", 'a'+i/10, 'a'+i%10)))
+	}
+	return people
+}
+
+// many is a project of a hundred roles as there are, fifty people who can be asked, fifty who have
+// been, and a dozen of each kind of request.
+func many(c *State) {
+	Ledgered(c)
+	c.Offer.Roles[0].Terms.MaxReviewers, c.Needed.MaxReviewers = 50, 50
+	for i := range 98 {
+		o := c.Offer.Roles[i%2]
+		o.Entitlement.ID = access.EntitlementID{Resource: Orders, Role: access.Role(fmt.Sprintf("roles/bigquery.dataViewer%02d", i))}
+		o.Role.Role = o.Entitlement.ID.Role
+		c.Offer.Roles = append(c.Offer.Roles, o)
+	}
+	for i := range c.Offer.Roles {
+		c.Offer.Roles[i].Terms.MaxReviewers = 50
+	}
+	c.Reviewers, c.View.Request.Reviewers, c.More.Request.Reviewers = fifty(), fifty(), fifty()
+	mine, waiting := c.Listed[broker.ViewMine], c.Listed[broker.ViewReviews]
+	for i := range 12 {
+		for _, q := range mine[:2] { // one that waits, and one that is active
+			q.ID = fmt.Sprintf("mpa-%sAAAAAAAAAAAA%02d", q.ID[4:6], i)
+			mine = append(mine, q)
+			if q.State == access.Pending {
+				waiting = append(waiting, q)
+			}
+		}
+	}
+	c.Listed = map[string][]access.Request{broker.ViewMine: mine, broker.ViewReviews: waiting}
+}
+
 func ActiveNow() *access.Activation {
 	return &access.Activation{RequestID: "jit-AQEBAQEBAQEBAQEB", Principal: Ana, Entitlement: Admin, Approvers: []access.Principal{Ben},
 		Window: access.Window{Start: Noon.Add(-15 * time.Minute), End: Noon.Add(45 * time.Minute)}}

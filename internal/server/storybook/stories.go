@@ -3,7 +3,6 @@ package storybook
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -86,6 +85,13 @@ func Stories() []Story {
 		{"choose-hundred", hundred, "GET " + p, Ana, 200},
 		{"ask-fifty", hundred, "GET " + p + mpa, Ana, 200},
 		{"ask-extreme", func(c *State) { hundred(c); c.Refused = badInputs }, "POST " + p + " " + strings.Replace(ask, "case+4711", url.QueryEscape(Extreme), 1), Ana, 400},
+		{"home-many", many, "GET /", Ana, 200},
+		{"choose-many", many, "GET " + p, Ana, 200},
+		{"choose-many-chosen", many, "GET " + p + "?entitlement=acme-orders-prod:roles/bigquery.dataViewer96&entitlement=acme-orders-prod:roles/bigquery.dataViewer97", Ana, 400},
+		{"ask-many", many, "GET " + p + mpa, Ana, 200},
+		{"more-many", many, "GET /review/reviewers?activation=REF", Ana, 200},
+		{"request-many", many, "GET /requests/mpa-AQEBAQEBAQEBAQEB", Ben, 200},
+		{"request-own-many", func(c *State) { many(c); Own(&c.View) }, "GET /requests/mpa-AQEBAQEBAQEBAQEB", Ana, 200},
 
 		{"choose", nil, "GET " + p, Ana, 200},
 		{"choose-active", func(c *State) { c.Offer.Roles[0].Activation = ActiveNow() }, "GET " + p, Ana, 200},
@@ -342,9 +348,7 @@ func Stories() []Story {
 			marks := strings.Repeat("\u0301\u0316\u034c", 5)
 			q.Justification = access.Clip("\u0430cme-orders-prod \u05e9\u05dc\u05d5\u05dd \U0001f525\U0001f468\u200d\U0001f692 Z"+marks+"a"+marks+"l"+marks+" "+
 				strings.Repeat("0", 200), access.MaxJustification)
-			for i := range 50 {
-				q.Reviewers = append(q.Reviewers, access.Principal(fmt.Sprintf("reviewer.of.many.%c%c@example.com", 'a'+i/10, 'a'+i%10)))
-			}
+			q.Reviewers = append(q.Reviewers, fifty()...)
 			c.View.Past = &access.Past{Denied: 2}
 		}, "GET /requests/mpa-AQEBAQEBAQEBAQEB", Ben, 200},
 		{"request-own-waits", func(c *State) {
