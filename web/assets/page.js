@@ -77,7 +77,7 @@
   });
   document.addEventListener("click", (e) => {
     const link = e.target.closest?.("a[href]");
-    if (!link || e.defaultPrevented || e.button || e.metaKey || e.ctrlKey || e.shiftKey || link.target || link.hasAttribute("download")) return;
+    if (!link || under?.form || e.defaultPrevented || e.button || e.metaKey || e.ctrlKey || e.shiftKey || link.target || link.hasAttribute("download")) return;
     if (link.origin === location.origin && link.href.split("#")[0] !== location.href.split("#")[0]) wait(link);
   });
   window.addEventListener("pageshow", over);
