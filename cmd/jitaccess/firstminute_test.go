@@ -37,6 +37,9 @@ func firstMinute(b *browser) {
 
 	b.press("Ask as Alice")
 	b.sees("shop-orders-prod", "alice@example.com")
+	if !b.script {
+		b.tick("I have read what is filled in")
+	}
 	b.press("Request access")
 	b.sees("Waiting for approval", "INC-204", "First steps (1 of 3)")
 	b.open("/sandbox/")
