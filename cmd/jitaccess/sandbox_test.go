@@ -48,7 +48,7 @@ func TestSandboxHasAStorybook(t *testing.T) {
 	for path, want := range map[string]string{
 		"/sandbox/storybook":                "<h1>Storybook</h1>",
 		storybook.Path + "/ja/review-own":   `<html lang="ja">`,
-		storybook.Path + "/assets/form.js":  "submit",
+		storybook.Path + "/assets/form.js":  "// The request form",
 		storybook.Path + "/en/none":         "404",
 		storybook.Path + "/en/review-own?a": `<html lang="en">`,
 	} {
