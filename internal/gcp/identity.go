@@ -19,11 +19,11 @@ import (
 	"jitaccess/internal/access"
 )
 
-// Service accounts and project numbers end up in URL paths and audiences. The first is compiled
-// where it is needed, once at the start: 100 KB need not stay.
-const accountExpression = `^[a-z0-9][a-z0-9._-]{0,62}@[a-z0-9][a-z0-9.-]{0,250}$`
-
-var numberPattern = regexp.MustCompile(`^[0-9]{1,32}$`)
+// Service accounts and project numbers end up in URL paths and audiences.
+var (
+	accountPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}@[a-z0-9][a-z0-9.-]{0,250}$`)
+	numberPattern  = regexp.MustCompile(`^[0-9]{1,32}$`)
+)
 
 // metadataTimeout bounds each question to the metadata server, which is on the
 // same machine; its client library would go on asking.
@@ -77,7 +77,7 @@ func (p *Platform) check() error {
 	if _, err := access.Project(p.Project); err != nil {
 		return fmt.Errorf("%s is not a project id", Quote(p.Project))
 	}
-	if !regexp.MustCompile(accountExpression).MatchString(p.ServiceAccount) {
+	if !accountPattern.MatchString(p.ServiceAccount) {
 		return fmt.Errorf("%s is not the address of a service account", Quote(p.ServiceAccount))
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/emersion/go-message"
 	"github.com/emersion/go-message/textproto"
@@ -149,12 +148,12 @@ func (f *findings) report(r io.Reader) {
 }
 
 var (
-	copied   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)^[> \t]*message-id:[ \t]*<([^<>\s]{1,500})>`) })
-	brackets = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`<([^<>\s]{1,500})>`) })
+	copied   = regexp.MustCompile(`(?im)^[> \t]*message-id:[ \t]*<([^<>\s]{1,500})>`)
+	brackets = regexp.MustCompile(`<([^<>\s]{1,500})>`)
 )
 
 func bracketed(text string) string {
-	if m := brackets().FindStringSubmatch(text); m != nil {
+	if m := brackets.FindStringSubmatch(text); m != nil {
 		return m[1]
 	}
 	return ""
@@ -166,11 +165,11 @@ func (f *findings) originals(h message.Header) []string {
 	if f.returned {
 		return []string{f.id}
 	}
-	if m := copied().FindStringSubmatch(f.text.String()); m != nil {
+	if m := copied.FindStringSubmatch(f.text.String()); m != nil {
 		return []string{m[1]}
 	}
 	var ids []string
-	for _, m := range brackets().FindAllStringSubmatch(h.Get("In-Reply-To")+" "+h.Get("References"), 2*maxRecipients) {
+	for _, m := range brackets.FindAllStringSubmatch(h.Get("In-Reply-To")+" "+h.Get("References"), 2*maxRecipients) {
 		ids = append(ids, m[1])
 	}
 	return ids

@@ -26,8 +26,8 @@ const service = "Pub/Sub"
 
 // A topic's name ends up in a URL path. These are Google's forms ("Naming a
 // resource", cloud.google.com/pubsub/docs/pubsub-basics) without the percent sign,
-// which a server on the way could take for an escape. Compiled where it is needed, once at the start.
-const topicExpression = `^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/[A-Za-z][A-Za-z0-9._~+-]{2,254}$`
+// which a server on the way could take for an escape.
+var topicPattern = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/[A-Za-z][A-Za-z0-9._~+-]{2,254}$`)
 
 // Publisher implements broker.Notifier. Make one with New; it may be used concurrently.
 type Publisher struct {
@@ -46,7 +46,7 @@ func New(ctx context.Context, p *gcp.Platform, topic string) (*Publisher, error)
 	if !strings.Contains(topic, "/") {
 		topic = "projects/" + p.Project + "/topics/" + topic
 	}
-	if !regexp.MustCompile(topicExpression).MatchString(topic) {
+	if !topicPattern.MatchString(topic) {
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
 			Args: access.Args{"reason": "a topic is named projects/PROJECT/topics/TOPIC"}}
 	}

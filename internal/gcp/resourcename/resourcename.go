@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"jitaccess/internal/access"
@@ -61,27 +60,23 @@ func Parse(path string) (access.Resource, error) {
 	return r, nil
 }
 
-// A version of a secret is a number, "latest", or an alias. Compiled, this is large, and few use it.
-var secretVersion = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^projects/` + access.ProjectExpression +
-		`/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,20}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
-})
+// A version of a secret is a number, "latest", or an alias.
+var secretVersion = regexp.MustCompile(`^projects/` + access.ProjectExpression +
+	`/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,20}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
 
 // IsSecretVersion is whether a path names a version of a secret:
 // projects/PROJECT/secrets/SECRET/versions/VERSION.
 func IsSecretVersion(path string) bool {
-	return secretVersion().MatchString(path) && !strings.Contains(path, "..")
+	return secretVersion.MatchString(path) && !strings.Contains(path, "..")
 }
 
 // The parts that people choose have letters, digits, "_" and "-", and at most 63 of them
 // (https://cloud.google.com/secret-manager/parameter-manager/docs/reference/rest/v1/projects.locations.parameters/create).
-var parameterVersion = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^projects/` + access.ProjectExpression +
-		`/locations/[a-z0-9-]{1,63}/parameters/[A-Za-z0-9_-]{1,63}/versions/[A-Za-z0-9_-]{1,63}$`)
-})
+var parameterVersion = regexp.MustCompile(`^projects/` + access.ProjectExpression +
+	`/locations/[a-z0-9-]{1,63}/parameters/[A-Za-z0-9_-]{1,63}/versions/[A-Za-z0-9_-]{1,63}$`)
 
 // IsParameterVersion is whether a path names a version of a parameter:
 // projects/PROJECT/locations/LOCATION/parameters/PARAMETER/versions/VERSION.
 func IsParameterVersion(path string) bool {
-	return parameterVersion().MatchString(path) && !strings.Contains(path, "..")
+	return parameterVersion.MatchString(path) && !strings.Contains(path, "..")
 }
