@@ -91,9 +91,8 @@ func (l *Language) find(key string) (message, *Language, bool) {
 func (l *Language) Tag() string { return l.tag }
 
 // Text is a message with its arguments, names and values in turn, each isolated from the text
-// around it. A key that does not
-// exist is its own text, and an argument that is left out stays in braces; the tests
-// keep both from happening.
+// around it. A key that does not exist is its own text, and an argument that is left out stays
+// in braces; the tests keep both from happening.
 func (l *Language) Text(key string, args ...any) string {
 	return l.fill(key, func(name string) (string, bool) {
 		v, ok := argument(name, args)
@@ -121,7 +120,7 @@ func (l *Language) HTML(key string, args ...any) template.HTML {
 		if html, safe := v.(template.HTML); safe {
 			return string(html), ok
 		}
-		if text, of := v.(string); of {
+		if text, plain := v.(string); plain {
 			return string(InLine(text)), ok
 		}
 		return template.HTMLEscapeString(l.text(v)), ok

@@ -807,8 +807,10 @@ func turns(t *testing.T, f Fixture, again broker.Memory) {
 		whose   access.Principal
 		channel string
 		count   int
-	}{{"ana@example.com", "chat", 300}, {"ben@example.com", "chat", 2}, {"ana@example.com", "mail", 2}, {"cho@example.com", "chat",
-		1}, {"cho@example.com", "", 1}} {
+	}{
+		{"ana@example.com", "chat", 300}, {"ben@example.com", "chat", 2}, {"ana@example.com", "mail", 2},
+		{"cho@example.com", "chat", 1}, {"cho@example.com", "", 1},
+	} {
 		for range waits.count {
 			r := f.request(i)
 			r.Principal = waits.whose
