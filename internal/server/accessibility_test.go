@@ -38,7 +38,10 @@ func newStage(t *testing.T, tab context.Context) *stage {
 	chromiumtest.InstallAxe(t, s.tab)
 	chromiumtest.At(t, s.tab, storybook.Noon)
 	front := httptest.NewServer(s)
-	t.Cleanup(front.Close)
+	t.Cleanup(func() {
+		front.CloseClientConnections() // of pages that wait
+		front.Close()
+	})
 	s.origin = front.URL
 	return s
 }
@@ -53,6 +56,11 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header()[name] = values
 		}
 		_, _ = w.Write(said.Body.Bytes()) // a page of an error is read as any other
+		return
+	}
+	// Nothing happens while a page is looked at: whoever waits for it waits until it is left.
+	if r.URL.Query().Has("wait") {
+		<-r.Context().Done()
 		return
 	}
 	r.Header.Set(storybook.PersonHeader, string(now.Person))
