@@ -79,7 +79,7 @@ func examine(ctx context.Context, env func(string) string, to recipients, roots 
 		return broken("identity", err, "run this where the service runs, or with the credentials that this makes: "+
 			"gcloud auth application-default login --impersonate-service-account SERVICE_ACCOUNT"+withoutGoogle(c))
 	}
-	google, err := newCloud(ctx, c, platform, wallClock)
+	google, err := newCloud(c, platform, wallClock)
 	if err != nil {
 		return broken("settings", err, "")
 	}

@@ -67,7 +67,7 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 		e.catalog = c.Catalog.Kind
 		c.Catalog.Kind = config.AssetInventory // which can say through which members people are eligible
 		var google *provider.Google
-		if google, err = newGoogle(ctx, c, platform, wallClock); err == nil {
+		if google, err = newGoogle(c, platform, wallClock); err == nil {
 			e.broker = broker.New(broker.Config{Providers: registered(google), Policy: policyOf(c), Now: e.now})
 			err = e.run(ctx)
 		}

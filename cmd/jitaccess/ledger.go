@@ -135,11 +135,7 @@ func keptText(ctx context.Context, name string, text config.StoredText, platform
 	if err != nil {
 		return "", err
 	}
-	secrets, err := secretmanager.New(ctx, p)
-	if err != nil {
-		return "", err
-	}
-	return oneLine(name, stored(secrets.Access, text))(ctx)
+	return oneLine(name, stored(secretmanager.New(p).Access, text))(ctx)
 }
 
 // keyBeside reads the key that lies beside a database, and makes it with the database.
@@ -459,12 +455,8 @@ func accountOf(ctx context.Context, here func() (*gcp.Platform, error)) (*ledger
 	if err != nil {
 		return nil, err
 	}
-	jwts, err := iamcredentials.New(ctx, platform)
-	if err != nil {
-		return nil, err
-	}
-	return ledger.NewAccount(ledger.AccountConfig{ServiceAccount: platform.ServiceAccount, Signer: jwts, Now: wallClock.now,
-		Keys: jose.NewKeySet(platform.ServiceAccountKeys, wallClock.now)}), nil
+	return ledger.NewAccount(ledger.AccountConfig{ServiceAccount: platform.ServiceAccount, Signer: iamcredentials.New(platform),
+		Now: wallClock.now, Keys: jose.NewKeySet(platform.ServiceAccountKeys, wallClock.now)}), nil
 }
 
 // fingerprintsIn reads a file of them; of no file there are none.

@@ -194,7 +194,7 @@ func (p *policyCommand) unknown(ctx context.Context, file *policy.File) (policy.
 	if platform == nil {
 		return nil, fmt.Errorf("--directory: %w", errNeedsGoogle)
 	}
-	google, err := newGoogle(ctx, c, platform, wallClock)
+	google, err := newGoogle(c, platform, wallClock)
 	if err != nil {
 		return nil, err
 	}

@@ -34,18 +34,13 @@ type cloud struct {
 }
 
 // newCloud makes what there is on a platform; nil of none. It makes no calls.
-func newCloud(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (g *cloud, err error) {
+func newCloud(c *config.Config, platform *gcp.Platform, k clock) (g *cloud, err error) {
 	if platform == nil {
 		return nil, nil
 	}
-	g = &cloud{Platform: platform, keys: jose.NewKeySet(platform.ServiceAccountKeys, k.now)}
-	if g.provider, err = newGoogle(ctx, c, platform, k); err != nil {
-		return nil, err
-	}
-	if g.signer, err = iamcredentials.New(ctx, platform); err != nil {
-		return nil, err
-	}
-	g.secrets, err = secretmanager.New(ctx, platform)
+	g = &cloud{Platform: platform, keys: jose.NewKeySet(platform.ServiceAccountKeys, k.now),
+		signer: iamcredentials.New(platform), secrets: secretmanager.New(platform)}
+	g.provider, err = newGoogle(c, platform, k)
 	return g, err
 }
 
@@ -81,8 +76,8 @@ func (g *cloud) directory() broker.Directory {
 	return g.provider.Groups
 }
 
-func newGoogle(ctx context.Context, c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {
-	return provider.New(ctx, provider.Config{
+func newGoogle(c *config.Config, platform *gcp.Platform, k clock) (*provider.Google, error) {
+	return provider.New(provider.Config{
 		Platform: platform, Scope: c.Catalog.Scope, CustomerID: c.Catalog.CustomerID, ProjectsQuery: c.Catalog.ProjectsQuery,
 		PolicyAnalyzer: c.Catalog.Kind == config.PolicyAnalyzer, ExecutionTimeout: c.Google.ReadTimeout,
 		Now: k.now, Sleep: k.sleep,

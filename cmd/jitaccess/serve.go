@@ -191,7 +191,7 @@ type service struct {
 // is not used.
 func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots *x509.CertPool, k clock, out io.Writer) (
 	*service, error) {
-	google, err := newCloud(ctx, c, platform, k)
+	google, err := newCloud(c, platform, k)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		notifier = append(notifier, each)
 	}
 	if google != nil {
-		publisher, err := pubsub.New(ctx, google.Platform, c.Messages.Topic)
+		publisher, err := pubsub.New(google.Platform, c.Messages.Topic)
 		if err != nil {
 			return nil, err
 		}

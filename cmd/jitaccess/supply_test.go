@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,14 +11,34 @@ import (
 
 // direct are the modules that our own code and its tests import, each by a decision.
 var direct = []string{
-	"cel.dev/cel-go", "cloud.google.com/go/compute/metadata", "cloud.google.com/go/secretmanager", "github.com/emersion/go-msgauth", "github.com/go-chi/chi/v5",
-	"github.com/coreos/go-oidc/v3", "github.com/golang-jwt/jwt/v5", "github.com/googleapis/gax-go/v2", "github.com/wneessen/go-mail", "golang.org/x/net",
-	"golang.org/x/oauth2", "golang.org/x/sync", "golang.org/x/time", "google.golang.org/api", "google.golang.org/grpc",
+	"cel.dev/cel-go", "cloud.google.com/go/compute/metadata", "github.com/emersion/go-msgauth", "github.com/go-chi/chi/v5",
+	"github.com/coreos/go-oidc/v3", "github.com/golang-jwt/jwt/v5", "github.com/wneessen/go-mail", "golang.org/x/net",
+	"golang.org/x/oauth2", "golang.org/x/sync", "golang.org/x/time",
 	"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "go.yaml.in/yaml/v4", "modernc.org/sqlite",
-	// Of tests alone.
+	// Of tests alone. Google's clients judge there what the product asks for and how the sandbox answers.
+	"cloud.google.com/go/secretmanager", "google.golang.org/api", "google.golang.org/grpc",
 	"github.com/anishathalye/porcupine", "github.com/standard-webhooks/standard-webhooks/libraries",
 	"github.com/chromedp/cdproto", "github.com/chromedp/chromedp", "github.com/emersion/go-imap/v2", "github.com/emersion/go-message", "github.com/emersion/go-sasl",
 	"github.com/emersion/go-smtp", "github.com/google/go-cmp", "github.com/hashicorp/hcl/v2", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/zclconf/go-cty",
+}
+
+// What is not in the program, which is small so that it starts soon and little of it lies in
+// memory: see docs/decisions/22-googles-apis-by-hand.md.
+func TestTheProgramHasNoneOfGooglesClients(t *testing.T) {
+	listed, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(listed))
+	if !slices.Contains(packages, "jitaccess/internal/gcp") || !slices.Contains(packages, "jitaccess/internal/sandbox/google") {
+		t.Fatalf("these are not the program's packages: %q", packages)
+	}
+	clients := regexp.MustCompile(`^(google\.golang\.org/(api|grpc)|github\.com/googleapis|go\.opentelemetry\.io|cloud\.google\.com/go)/`)
+	for _, p := range packages {
+		if clients.MatchString(p+"/") && p != "cloud.google.com/go/compute/metadata" {
+			t.Errorf("%s is in the program", p)
+		}
+	}
 }
 
 // Threat 37, the supply chain: a new module is a decision, all of them are those whose

@@ -1,12 +1,10 @@
 package doctor
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"path"
@@ -47,9 +45,8 @@ func (s *runService) region() string { return s.Metadata.Labels["cloud.googleapi
 // listRunServices lists the services of all regions: the global address lists, and
 // version 1 of the API needs no region for it.
 func (d *doctor) listRunServices(ctx context.Context) ([]runService, error) {
-	var list struct{ Items []runService }
 	path := "/apis/serving.knative.dev/v1/namespaces/" + d.Platform.Project + "/services"
-	err := d.call(ctx, d.Platform.Client, "run.googleapis.com", path, nil, &list)
+	list, err := call[struct{ Items []runService }](ctx, d, d.Platform.Client, "run.googleapis.com", path, nil, nil)
 	return list.Items, err
 }
 
@@ -155,10 +152,10 @@ func (d *doctor) oldVersion(check, service string, v appVersion) (found bool) {
 
 // accountKeys looks for keys with which anybody who has a copy signs links.
 func (d *doctor) accountKeys(ctx context.Context) {
-	var list struct{ Keys []struct{ Name string } }
 	account := d.Platform.ServiceAccount
-	keys := "/v1/projects/-/serviceAccounts/" + account + "/keys?keyTypes=USER_MANAGED"
-	if err := d.call(ctx, d.Platform.Client, "iam.googleapis.com", keys, nil, &list); err != nil {
+	list, err := call[struct{ Keys []struct{ Name string } }](ctx, d, d.Platform.Client, "iam.googleapis.com",
+		"/v1/projects/-/serviceAccounts/"+account+"/keys", url.Values{"keyTypes": {"USER_MANAGED"}}, nil)
+	if err != nil {
 		d.unseen("account keys", "whether the service account has keys of its own cannot be seen: "+why(err),
 			gcloud("iam", "service-accounts", "keys", "list", "--iam-account", account, "--managed-by", "user", "--project", d.Platform.Project))
 		return
@@ -180,8 +177,7 @@ func (d *doctor) home() access.Resource { return access.Resource("projects/" + d
 func Locate(ctx context.Context, p *gcp.Platform, service string) {
 	d := &doctor{Config: Config{Platform: p}}
 	if p.ProjectNumber == "" {
-		var project struct{ Name string }
-		if d.call(ctx, p.Client, resourceManager, "/v3/projects/"+p.Project, nil, &project) == nil {
+		if project, err := call[struct{ Name string }](ctx, d, p.Client, resourceManager, "/v3/projects/"+p.Project, nil, nil); err == nil {
 			p.ProjectNumber = path.Base(project.Name)
 		}
 	}
@@ -200,11 +196,11 @@ const maxPages = 50
 // list is the items of all pages of a list, by whichever name Google calls them.
 func list[T any](ctx context.Context, d *doctor, client *http.Client, api, path string, query url.Values) (items []T, err error) {
 	for range maxPages {
-		var page struct {
+		page, err := call[struct {
 			Services, Versions, DomainMappings, Members []T
 			NextPageToken                               string
-		}
-		if err := d.call(ctx, client, api, path+"?"+query.Encode(), nil, &page); err != nil {
+		}](ctx, d, client, api, path, query, nil)
+		if err != nil {
 			return nil, err
 		}
 		items = slices.Concat(items, page.Services, page.Versions, page.DomainMappings, page.Members)
@@ -225,28 +221,12 @@ const maxAnswer = 8 << 20
 
 // call makes one call of a Google API, which only reads: with a body a POST, or else a
 // GET. Fields of answers are found in any case. The error is that of gcp.Failure.
-func (d *doctor) call(ctx context.Context, client *http.Client, api, path string, body, into any) error {
-	answer, err := gcp.Read(ctx, d.Platform.Retry, func(ctx context.Context) ([]byte, error) {
-		// Without a body the client of the Directory API can try another token.
-		method, content := http.MethodGet, io.Reader(nil)
-		if body != nil {
-			sent, _ := json.Marshal(body) // names of permissions, so that it cannot fail
-			method, content = http.MethodPost, bytes.NewReader(sent)
-		}
-		request, err := http.NewRequestWithContext(ctx, method, d.Platform.Endpoint(api)+path, content)
-		if err != nil {
-			return nil, err
-		}
-		request.Header.Set("Content-Type", "application/json")
-		return gcp.Exchange(client, request, maxAnswer)
-	})
+func call[T any](ctx context.Context, d *doctor, client *http.Client, api, path string, query url.Values, body any) (T, error) {
+	answer, err := gcp.Ask[T](ctx, d.Platform.API(api, client, maxAnswer), path, query, body)
 	if err != nil {
-		return gcp.Failure(err, gcp.Call{Service: api, Account: d.Platform.ServiceAccount})
+		return answer, gcp.Failure(err, gcp.Call{Service: api, Account: d.Platform.ServiceAccount})
 	}
-	if err := json.Unmarshal(answer, into); err != nil {
-		return fmt.Errorf("the answer makes no sense: %w", err)
-	}
-	return nil
+	return answer, nil
 }
 
 // clock says when ours and Google's differ; it is nothing to see that they do not.

@@ -17,8 +17,7 @@ func (d *doctor) groups(ctx context.Context) {
 		return
 	}
 	query := url.Values{"customer": {customer}, "maxResults": {"1"}}
-	var answer json.RawMessage
-	err := d.call(ctx, d.Platform.DirectoryClient, directory, "/admin/directory/v1/groups?"+query.Encode(), nil, &answer)
+	_, err := call[json.RawMessage](ctx, d, d.Platform.DirectoryClient, directory, "/admin/directory/v1/groups", query, nil)
 	if err != nil {
 		d.failed("groups", "who is in which group cannot be looked up", err, directory, d.groupsReader())
 		return
@@ -55,8 +54,9 @@ func (d *doctor) joinable(ctx context.Context) {
 	client := d.Platform.Impersonating("https://www.googleapis.com/auth/apps.groups.settings")
 	closed := 0
 	for _, group := range first(d.eligible, maxGroups) {
-		var settings struct{ WhoCanJoin string }
-		if err := d.call(ctx, client, "www.googleapis.com", "/groups/v1/groups/"+url.PathEscape(group)+"?alt=json", nil, &settings); err != nil {
+		settings, err := call[struct{ WhoCanJoin string }](ctx, d, client, "www.googleapis.com",
+			"/groups/v1/groups/"+url.PathEscape(group), nil, nil)
+		if err != nil {
 			d.unseen("joining", "who may join the eligible groups cannot be seen: "+why(err),
 				"to see it, enable groupssettings.googleapis.com and give the service account a Workspace role that may read the settings of groups")
 			return

@@ -85,8 +85,8 @@ const resourceManager = "cloudresourcemanager.googleapis.com"
 // missing are those of the permissions that the service account does not have on
 // what an API has under a path.
 func (d *doctor) missing(ctx context.Context, api, path string, permissions ...string) (string, error) {
-	var held struct{ Permissions []string }
-	err := d.call(ctx, d.Platform.Client, api, path+":testIamPermissions", map[string]any{"permissions": permissions}, &held)
+	held, err := call[struct{ Permissions []string }](ctx, d, d.Platform.Client, api, path+":testIamPermissions", nil,
+		map[string]any{"permissions": permissions})
 	lacks := slices.DeleteFunc(slices.Clone(permissions), func(p string) bool { return slices.Contains(held.Permissions, p) })
 	return strings.Join(lacks, ", "), err
 }
@@ -112,10 +112,10 @@ func (d *doctor) analysis(ctx context.Context) {
 		"analysisQuery.accessSelector.permissions":        {"resourcemanager.projects.get"},
 		"analysisQuery.options.expandGroups":              {"true"},
 	}
-	var answer struct {
+	answer, err := call[struct {
 		MainAnalysis struct{ NonCriticalErrors []struct{ Cause string } }
-	}
-	if err := d.call(ctx, d.Platform.Client, api, "/v1/"+string(d.Scope)+":analyzeIamPolicy?"+query.Encode(), nil, &answer); err != nil {
+	}](ctx, d, d.Platform.Client, api, "/v1/"+string(d.Scope)+":analyzeIamPolicy", query, nil)
+	if err != nil {
 		text := "Policy Analyzer cannot be asked about " + string(d.Scope) + ": " + why(err)
 		remedy := d.remedy(err, api, d.grant(d.Scope, "roles/cloudasset.viewer"))
 		if access.AsError(err).Code == access.CodeQuota {

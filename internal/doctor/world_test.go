@@ -117,7 +117,7 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 	platform, err := gcp.Connect(ctx, gcp.Options{Hosted: true, Endpoint: settings.Google.Endpoint, Retry: gcp.Retry{Sleep: atOnce}})
 	must(err)
 	attempts := 0
-	cloud, err := provider.New(ctx, provider.Config{Platform: platform, Scope: settings.Catalog.Scope, CustomerID: settings.Catalog.CustomerID,
+	cloud, err := provider.New(provider.Config{Platform: platform, Scope: settings.Catalog.Scope, CustomerID: settings.Catalog.CustomerID,
 		Now: time.Now, Sleep: func(ctx context.Context, _ time.Duration) error {
 			if attempts++; attempts > 3 {
 				return context.DeadlineExceeded
@@ -125,10 +125,8 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 			return ctx.Err()
 		}})
 	must(err)
-	signer, err := iamcredentials.New(ctx, platform)
-	must(err)
-	secrets, err := secretmanager.New(ctx, platform)
-	must(err)
+	signer := iamcredentials.New(platform)
+	secrets := secretmanager.New(platform)
 	mailer, err := mail.New(mail.Config{Sender: settings.Mail.SenderAddress, Host: settings.Mail.Host, Port: settings.Mail.Port,
 		Roots: mailServer.Roots, Username: settings.Mail.Username, Now: time.Now,
 		Login: mail.Password(func(ctx context.Context) (string, error) {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
-	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 )
@@ -69,7 +68,7 @@ func TestATokenThatIsNoLongerTakenIsReplacedOnce(t *testing.T) {
 
 // TestOnlyActionsWaitForAQuota: a page has what is remembered, and waiting keeps it from it.
 func TestOnlyActionsWaitForAQuota(t *testing.T) {
-	spent := &googleapi.Error{Code: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}}
+	spent := &StatusError{Code: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}}
 	for purpose, want := range map[access.Purpose]bool{access.ForPage: false, access.ForAction: true} {
 		ctx := access.WithPurpose(context.Background(), purpose)
 		if wait, asked := AskedBack(ctx, spent); asked != want || asked && wait != 2*time.Second {

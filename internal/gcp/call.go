@@ -1,21 +1,22 @@
 package gcp
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"time"
-
-	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/outbound"
 )
 
-// Retry is how reads are repeated. Google's REST libraries do not repeat anything
-// themselves, and the zero value does not either.
+// Retry is how reads are repeated. The zero value repeats nothing.
 type Retry struct {
 	// Sleep waits, or returns the context's error when that ends first.
 	Sleep func(ctx context.Context, d time.Duration) error
@@ -29,8 +30,8 @@ const pauseBefore = 250 * time.Millisecond
 
 // Read makes a call that changes nothing, and makes it once more when it fails
 // with 5xx or a broken connection, unless ctx would end before. Where a quota is spent
-// repeating keeps it so: then only what is done for an action is (see AskedBack). The error is that of the last attempt, as the
-// library returned it.
+// repeating keeps it so: then only what is done for an action is (see AskedBack). The error is that of the last attempt, as
+// call returned it.
 func Read[T any](ctx context.Context, r Retry, call func(context.Context) (T, error)) (T, error) {
 	answer, err := call(ctx)
 	if err == nil || r.Sleep == nil {
@@ -60,7 +61,7 @@ const longestAskedBack = 5 * time.Second
 // how long to wait, it is soon, and half of the time that is left remains. A call that
 // was not made because of it is not.
 func AskedBack(ctx context.Context, err error) (time.Duration, bool) {
-	rest, ok := errors.AsType[*googleapi.Error](err)
+	rest, ok := errors.AsType[*StatusError](err)
 	if !ok || rest.Code != http.StatusTooManyRequests && !overRate(err) || rest.Header.Get(notAsked) != "" {
 		return 0, false
 	}
@@ -83,9 +84,72 @@ func passing(err error) bool {
 	return Broken(err) && !TimedOut(err)
 }
 
-// Exchange makes one call that no library of Google's makes for us, and returns the body
-// of the answer, which must be of at most max bytes. An answer that is not 200 is a
-// *googleapi.Error.
+// API is one of Google's, as one client reaches it.
+type API struct {
+	client *http.Client
+	origin string
+	retry  Retry
+	max    int
+}
+
+// API is that of a service (see Endpoint) through c, whose answers have at most max bytes.
+func (p *Platform) API(service string, c *http.Client, max int) API {
+	return API{client: c, origin: p.Endpoint(service), retry: p.Retry, max: max}
+}
+
+// Once is the API whose calls are not repeated.
+func (a API) Once() API {
+	a.retry = Retry{}
+	return a
+}
+
+// Ask makes one call and returns what it is answered, as far as T has fields for it: with a
+// body, which is sent as JSON, a POST, and else a GET. It is repeated as Read says, so it must
+// be one that may be made twice. An answer that is not 200 is a *StatusError; one that is
+// longer than the API's, not JSON, null, or of other types than T is an error as well.
+func Ask[T any](ctx context.Context, a API, path string, query url.Values, body any) (answer T, err error) {
+	method, content := http.MethodGet, []byte(nil)
+	if body != nil {
+		method = http.MethodPost
+		if content, err = json.Marshal(body); err != nil {
+			return answer, err
+		}
+	}
+	// Google indents what it answers unless told otherwise, and answers in Atom where an API
+	// is old enough (https://cloud.google.com/apis/docs/system-parameters).
+	address := a.origin + path + "?alt=json&prettyPrint=false"
+	if len(query) > 0 {
+		address += "&" + query.Encode()
+	}
+	read, err := Read(ctx, a.retry, func(ctx context.Context) ([]byte, error) {
+		sent := io.Reader(nil) // what has no body can be sent with another token, see scoped
+		if body != nil {
+			sent = bytes.NewReader(content)
+		}
+		r, err := http.NewRequestWithContext(ctx, method, address, sent)
+		if err != nil {
+			return nil, err
+		}
+		if body != nil {
+			r.Header.Set("Content-Type", "application/json")
+		}
+		return Exchange(a.client, r, a.max)
+	})
+	if err != nil {
+		return answer, err
+	}
+	if bytes.Equal(bytes.TrimSpace(read), []byte("null")) {
+		return answer, errors.New("the answer is null")
+	}
+	if err := json.Unmarshal(read, &answer); err != nil {
+		return answer, fmt.Errorf("the answer makes no sense: %w", err)
+	}
+	return answer, nil
+}
+
+// Exchange makes one call and returns the body of the answer, which must be of at most max
+// bytes. An answer that is not 200, such as a redirection or one without content, is a
+// *StatusError.
 func Exchange(client *http.Client, r *http.Request, max int) ([]byte, error) {
 	response, err := client.Do(r)
 	if err != nil {
@@ -94,11 +158,7 @@ func Exchange(client *http.Client, r *http.Request, max int) ([]byte, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(outbound.Bound(response.Body, max))
 	if response.StatusCode != http.StatusOK {
-		if err := googleapi.CheckResponseWithBody(response, body); err != nil {
-			return nil, err
-		}
-		// Not an error to Google's library, such as a redirection.
-		return nil, &googleapi.Error{Code: response.StatusCode, Body: string(body), Header: response.Header}
+		return nil, statusError(response, body)
 	}
 	return body, err
 }

@@ -3,6 +3,7 @@ package gcp
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"github.com/googleapis/gax-go/v2/apierror"
-	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 )
@@ -104,14 +102,52 @@ func Nonsense(service, why string) *access.Error {
 	return &access.Error{Kind: access.Upstream, Code: access.CodeUpstreamFailed, Args: access.Args{"service": service}, Err: errors.New(why)}
 }
 
-// Answer finds the HTTP status and Google's text in the errors of its two
-// generations of libraries; the status is 0 when there was no answer.
-func Answer(err error) (status int, text string) {
-	if rest, ok := errors.AsType[*googleapi.Error](err); ok {
-		return rest.Code, cmp.Or(rest.Message, rest.Body)
+// StatusError is an answer of Google's that is not 200.
+type StatusError struct {
+	// Code is the HTTP status.
+	Code int
+	// Message, Status, which is the name of a code such as ABORTED, and Reasons are what the
+	// body says, if it is an error as Google writes it. Reasons are those of "errors", which
+	// its older APIs have
+	// (https://cloud.google.com/apis/design/errors#http_mapping,
+	// https://developers.google.com/workspace/admin/directory/v1/limits).
+	Message, Status string
+	Reasons         []string
+	// Body is all that was read of the answer.
+	Body   string
+	Header http.Header
+}
+
+// statusError reads an answer that is not 200. Its body may be anything: in it is found what
+// is as it should be.
+func statusError(response *http.Response, body []byte) *StatusError {
+	e := &StatusError{Code: response.StatusCode, Body: string(body), Header: response.Header}
+	var reply struct {
+		Error struct {
+			Message string `json:"message"`
+			Status  string `json:"status"`
+			Errors  []struct {
+				Reason string `json:"reason"`
+			} `json:"errors"`
+		} `json:"error"`
 	}
-	if gax, ok := errors.AsType[*apierror.APIError](err); ok && gax.HTTPCode() > 0 {
-		return gax.HTTPCode(), gax.Error()
+	json.Unmarshal(body, &reply) // a field of another type leaves the others
+	e.Message, e.Status = reply.Error.Message, reply.Error.Status
+	for _, each := range reply.Error.Errors {
+		e.Reasons = append(e.Reasons, each.Reason)
+	}
+	return e
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("answered %d: %s", e.Code, Quote(cmp.Or(e.Message, e.Body)))
+}
+
+// Answer is the HTTP status and Google's text in an error; the status is 0 when there was
+// no answer.
+func Answer(err error) (status int, text string) {
+	if rest, ok := errors.AsType[*StatusError](err); ok {
+		return rest.Code, cmp.Or(rest.Message, rest.Body)
 	}
 	if err == nil {
 		return 0, ""
@@ -126,7 +162,7 @@ var vpcViolation = regexp.MustCompile(`(?i)vpcServiceControlsUniqueIdentifier"?\
 // text, or in the details.
 func violation(err error) string {
 	_, text := Answer(err)
-	rest, ok := errors.AsType[*googleapi.Error](err)
+	rest, ok := errors.AsType[*StatusError](err)
 	if ok {
 		text += " " + rest.Body[:min(len(rest.Body), 64<<10)]
 	}
@@ -136,13 +172,19 @@ func violation(err error) string {
 	if !ok {
 		return ""
 	}
-	for _, detail := range rest.Details {
-		fields, _ := detail.(map[string]any)
-		violations, _ := fields["violations"].([]any)
-		for _, v := range violations {
-			if v, _ := v.(map[string]any); v["type"] == "VPC_SERVICE_CONTROLS" {
-				description, _ := v["description"].(string)
-				return strings.Trim(Quote(description), `"`)
+	// https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto
+	var reply struct {
+		Error struct {
+			Details []struct {
+				Violations []struct{ Type, Description string }
+			}
+		}
+	}
+	json.Unmarshal([]byte(rest.Body), &reply) // what is none of it says nothing
+	for _, detail := range reply.Error.Details {
+		for _, v := range detail.Violations {
+			if v.Type == "VPC_SERVICE_CONTROLS" {
+				return strings.Trim(Quote(v.Description), `"`)
 			}
 		}
 	}
@@ -158,9 +200,9 @@ func withViolation(err error, args access.Args) access.Args {
 
 // overRate recognises the 403s with which Workspace APIs say 429.
 func overRate(err error) bool {
-	rest, ok := errors.AsType[*googleapi.Error](err)
-	return ok && slices.ContainsFunc(rest.Errors, func(item googleapi.ErrorItem) bool {
-		return slices.Contains([]string{"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"}, item.Reason)
+	rest, ok := errors.AsType[*StatusError](err)
+	return ok && slices.ContainsFunc(rest.Reasons, func(reason string) bool {
+		return slices.Contains([]string{"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"}, reason)
 	})
 }
 
@@ -187,7 +229,7 @@ type cause struct {
 func (c *cause) Error() string {
 	status, text := Answer(c.err)
 	line := c.service + ": " + Quote(text)
-	if rest, ok := errors.AsType[*googleapi.Error](c.err); status != 0 && !(ok && rest.Header.Get(notAsked) != "") {
+	if rest, ok := errors.AsType[*StatusError](c.err); status != 0 && !(ok && rest.Header.Get(notAsked) != "") {
 		line = fmt.Sprintf("%s answered %d: %s", c.service, status, Quote(text))
 	}
 	if id := violation(c.err); id != "" {

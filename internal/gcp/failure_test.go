@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/api/googleapi"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/gcptest"
@@ -23,7 +21,7 @@ import (
 var call = gcp.Call{Service: "Resource Manager", Permission: "resourcemanager.projects.getIamPolicy", Resource: "projects/shop", Account: "sa@x.iam.gserviceaccount.com"}
 
 func answered(status int, reason, message string) error {
-	return fmt.Errorf("wrapped: %w", &googleapi.Error{Code: status, Message: message, Errors: []googleapi.ErrorItem{{Reason: reason}}})
+	return fmt.Errorf("wrapped: %w", &gcp.StatusError{Code: status, Message: message, Reasons: []string{reason}})
 }
 
 // "Google refused the change" is true of changes only.
@@ -111,8 +109,8 @@ func TestGooglesTextIsQuotedAndCutShort(t *testing.T) {
 
 func TestVPCServiceControlsIdIsKept(t *testing.T) {
 	for _, err := range []error{
-		&googleapi.Error{Code: 403, Message: strings.Repeat("Request is prohibited. ", 40) + "vpcServiceControlsUniqueIdentifier: AbC-1_x"},
-		&googleapi.Error{Code: 403, Message: "no", Body: `{"error":{"details":[{"metadata":{"vpcServiceControlsUniqueIdentifier": "AbC-1_x"}}]}}`},
+		&gcp.StatusError{Code: 403, Message: strings.Repeat("Request is prohibited. ", 40) + "vpcServiceControlsUniqueIdentifier: AbC-1_x"},
+		&gcp.StatusError{Code: 403, Message: "no", Body: `{"error":{"details":[{"metadata":{"vpcServiceControlsUniqueIdentifier": "AbC-1_x"}}]}}`},
 	} {
 		if e := gcp.Failure(err, call); !strings.Contains(e.Error(), "AbC-1_x)") || e.Args["violation"] != "AbC-1_x" {
 			t.Errorf("lost: %v", e)
@@ -190,7 +188,7 @@ func FuzzFailure(f *testing.F) {
 	f.Add(400, "", "\xff\xfe"+strings.Repeat("\u202e", 200), "")
 	f.Add(0, "", "", "")
 	f.Fuzz(func(t *testing.T, status int, reason, message, body string) {
-		e := gcp.Failure(&googleapi.Error{Code: status, Message: message, Body: body, Errors: []googleapi.ErrorItem{{Reason: reason}}}, call)
+		e := gcp.Failure(&gcp.StatusError{Code: status, Message: message, Body: body, Reasons: []string{reason}}, call)
 		for _, text := range []string{e.Error(), e.Args["reason"], e.Args["violation"]} {
 			if strings.ContainsAny(text, "\r\n\x1b\x00\u202e") || len(text) > 4000 {
 				t.Errorf("unfit to be shown: %q", text)

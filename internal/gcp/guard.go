@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/api/googleapi"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/quota"
 )
@@ -27,7 +25,7 @@ const ownPart = "X-Jitaccess-Own-Part"
 // spent their part of a quota. What they do then must not rest on what was known before:
 // whoever lost an eligibility could keep it in that way for as long as that is remembered.
 func ByOwnDoing(err error) bool {
-	rest, ok := errors.AsType[*googleapi.Error](err)
+	rest, ok := errors.AsType[*StatusError](err)
 	return ok && rest.Header.Get(ownPart) != ""
 }
 
@@ -103,8 +101,7 @@ func spent(response *http.Response) bool {
 	if err != nil {
 		return false
 	}
-	copied := &http.Response{StatusCode: response.StatusCode, Header: response.Header}
-	return overRate(googleapi.CheckResponseWithBody(copied, body))
+	return overRate(statusError(response, body))
 }
 
 // retryAfter is how long Google asks to wait, in either form of the header; 0 when it

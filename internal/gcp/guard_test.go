@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/api/googleapi"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/gcptest"
@@ -149,7 +147,7 @@ func TestSpentQuotaIsTriedOnceMoreForActionsAlone(t *testing.T) {
 			calls := 0
 			_, err := gcp.Read(ctx, gcptest.NoWait, func(context.Context) (int, error) {
 				calls++
-				return 0, &googleapi.Error{Code: 429, Header: c.header}
+				return 0, &gcp.StatusError{Code: 429, Header: c.header}
 			})
 			if calls != c.calls || err == nil {
 				t.Errorf("%d calls, %v; want %d", calls, err, c.calls)

@@ -14,7 +14,6 @@ import (
 	"cloud.google.com/go/compute/metadata"
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/api/iamcredentials/v1"
 
 	"jitaccess/internal/access"
 )
@@ -24,6 +23,9 @@ var (
 	accountPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}@[a-z0-9][a-z0-9.-]{0,250}$`)
 	numberPattern  = regexp.MustCompile(`^[0-9]{1,32}$`)
 )
+
+// maxToken bounds the answer that is a token, which has a few kilobytes.
+const maxToken = 64 << 10
 
 // metadataTimeout bounds each question to the metadata server, which is on the
 // same machine; its client library would go on asking.
@@ -131,14 +133,16 @@ func (p *Platform) impersonate(scope string) oauth2.TokenSource {
 	return tokenSource(func() (*oauth2.Token, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		service, err := iamcredentials.NewService(ctx, p.ClientOptions("iamcredentials", p.Client)...)
-		if err != nil {
-			return nil, err
+		// https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken
+		type request struct {
+			Scope    []string `json:"scope"`
+			Lifetime string   `json:"lifetime"`
 		}
-		answer, err := Read(ctx, p.Retry, func(ctx context.Context) (*iamcredentials.GenerateAccessTokenResponse, error) {
-			return service.Projects.ServiceAccounts.GenerateAccessToken("projects/-/serviceAccounts/"+p.ServiceAccount,
-				&iamcredentials.GenerateAccessTokenRequest{Scope: []string{scope}, Lifetime: "3600s"}).Context(ctx).Do()
-		})
+		answer, err := Ask[struct {
+			AccessToken string `json:"accessToken"`
+			ExpireTime  string `json:"expireTime"`
+		}](ctx, p.API("iamcredentials", p.Client, maxToken), "/v1/projects/-/serviceAccounts/"+p.ServiceAccount+":generateAccessToken", nil,
+			request{Scope: []string{scope}, Lifetime: "3600s"})
 		if err != nil {
 			return nil, Failure(err, Call{Service: "IAM Credentials", Permission: "iam.serviceAccounts.getAccessToken",
 				Resource: p.ServiceAccount, Account: p.ServiceAccount})

@@ -20,8 +20,6 @@ import (
 	"cloud.google.com/go/compute/metadata"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
-	"google.golang.org/api/option"
-	htransport "google.golang.org/api/transport/http"
 
 	"jitaccess/internal/gcp/quota"
 	"jitaccess/internal/loopback"
@@ -130,9 +128,7 @@ func (p *Platform) connect(ctx context.Context, o Options) (err error) {
 	}
 	p.skew = new(atomic.Int64)
 	p.circuits = quota.New(o.Quotas, p.now, random)
-	if p.public, err = o.client(ctx); err != nil {
-		return err
-	}
+	p.public = o.client()
 	p.Client = p.calling(p.authorized(cloud))
 	groups := p.authorized(directory)
 	if directory != nil {
@@ -201,12 +197,6 @@ func (p *Platform) Endpoint(service string) string {
 	return "https://" + service + ".googleapis.com"
 }
 
-// ClientOptions are the options with which Google's client libraries call a
-// service (see Endpoint) through c.
-func (p *Platform) ClientOptions(service string, c *http.Client) []option.ClientOption {
-	return []option.ClientOption{option.WithHTTPClient(c), option.WithEndpoint(p.Endpoint(service))}
-}
-
 // Impersonating is a client whose token has one scope that those of the other
 // clients lack. The token is fetched when it is first needed.
 func (p *Platform) Impersonating(scope string) *http.Client {
@@ -261,16 +251,25 @@ func (c *writeLimited) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// client is one without credentials, which sends what Google's libraries do. Redirects
-// are not followed: Google sends none, and a token would be put on whatever they name.
-func (o Options) client(ctx context.Context) (*http.Client, error) {
-	t, err := htransport.NewTransport(ctx, o.transport(), option.WithUserAgent("JIT-Access/"+o.Version), option.WithoutAuthentication())
-	if err != nil {
-		return nil, err
-	}
+// client is one without credentials. Redirects are not followed: Google sends none, and a
+// token would be put on whatever they name.
+func (o Options) client() *http.Client {
+	t := &named{base: o.transport(), userAgent: "JIT-Access/" + o.Version}
 	c := outbound.Client(t)
 	if o.ConnectTimeout != 0 && o.ReadTimeout != 0 && o.WriteTimeout != 0 {
 		c.Timeout = o.ConnectTimeout + o.ReadTimeout + o.WriteTimeout
 	}
-	return c, nil
+	return c
+}
+
+// named says in every call who makes it.
+type named struct {
+	base      http.RoundTripper
+	userAgent string
+}
+
+func (n *named) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", n.userAgent)
+	return n.base.RoundTrip(r)
 }

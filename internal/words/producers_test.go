@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/api/googleapi"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -205,7 +204,7 @@ func situations() []situation {
 		{access.CodeNeedsLedger, "history", visiting("GET /history", ""), nil},
 		{access.CodeNoPublicURL, "asking without an address of our own",
 			asking(access.CodeNoPublicURL, func(_ *brokertest.World, a *broker.Ask) { a.Origin = "" }), nil},
-		{access.CodeUnknownResource, "a project that Google does not know", failed(&googleapi.Error{Code: 404}), nil},
+		{access.CodeUnknownResource, "a project that Google does not know", failed(&gcp.StatusError{Code: 404}), nil},
 		{access.CodeNotFound, "an address where there is nothing", visiting("GET /nowhere", ""), nil},
 		{access.CodeMethod, "a form to a page without one", visiting("DELETE /review", ""), nil},
 		{access.CodeTooLarge, "an address of 100 kB", visiting("GET /?"+strings.Repeat("a", 100_000), ""), nil},
@@ -348,11 +347,11 @@ func situations() []situation {
 		{access.CodeConditionTooLong, "13 operators",
 			writing(policyOf(), refusing(500, ""), admin.Role, strings.Repeat(`resource.name == "a" || `, 11)+`resource.name == "b"`),
 			[]string{"13 of at most 12 operators"}},
-		{access.CodeConflict, "a policy that keeps changing", failed(&googleapi.Error{Code: 409}), nil},
-		{access.CodeQuota, "too many calls", failed(&googleapi.Error{Code: 429}), nil},
+		{access.CodeConflict, "a policy that keeps changing", failed(&gcp.StatusError{Code: 409}), nil},
+		{access.CodeQuota, "too many calls", failed(&gcp.StatusError{Code: 429}), nil},
 		{access.CodeAnalysisQuota, "no analysis left", analyzing(refusing(429, "quota")), nil},
 		{access.CodeScopeRefused, "a scope that is none", analyzing(refusing(400, "The scope is invalid.")), nil},
-		{access.CodeUpstreamFailed, "Google answers with 500", failed(&googleapi.Error{Code: 500}), nil},
+		{access.CodeUpstreamFailed, "Google answers with 500", failed(&gcp.StatusError{Code: 500}), nil},
 		{access.CodeUpstreamTimeout, "Google does not answer", failed(context.DeadlineExceeded), nil},
 		{access.CodePolicyAmbiguous, "two policies of Pomerium have one name", byPomerium(twoPolicies), nil},
 		{access.CodePolicyForm, "a policy of Pomerium is a text", byPomerium(aPolicyInYAML), nil},
@@ -371,19 +370,13 @@ func situations() []situation {
 				return writingTo(t, g, grant(admin.Role, ""))
 			}, nil},
 		{access.CodeDirectoryNotSet, "groups without a directory", func(t *testing.T) error {
-			d, err := directory.New(t.Context(), google{}.start(t).Platform, "", time.Now)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, _, err = d.Groups(t.Context(), ana, time.Time{})
+			d := directory.New(google{}.start(t).Platform, "", time.Now)
+			_, _, err := d.Groups(t.Context(), ana, time.Time{})
 			return err
 		}, nil},
 		{access.CodeSigningNotAllowed, "an account that may not sign", func(t *testing.T) error {
-			s, err := iamcredentials.New(t.Context(), google{":signJwt": refusing(403, "no")}.start(t).Platform)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = s.SignJWT(t.Context(), []byte("{}"))
+			s := iamcredentials.New(google{":signJwt": refusing(403, "no")}.start(t).Platform)
+			_, err := s.SignJWT(t.Context(), []byte("{}"))
 			return err
 		}, nil},
 		{access.CodeLedgerUnavailable, "a database that is down", recalling(home{err: errors.New("connection refused")}), nil},
@@ -423,11 +416,8 @@ func situations() []situation {
 			return the(access.CodeUnreadableBinding, nil, warnings)
 		}, nil},
 		{access.CodeGroupUnreadable, "a group that may not be read", func(t *testing.T) error {
-			d, err := directory.New(t.Context(), google{"/members": refusing(403, "no")}.start(t).Platform, "C1", time.Now)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, _, err = d.Members(t.Context(), "ops@example.com", time.Time{})
+			d := directory.New(google{"/members": refusing(403, "no")}.start(t).Platform, "C1", time.Now)
+			_, _, err := d.Members(t.Context(), "ops@example.com", time.Time{})
 			return err
 		}, nil},
 		{access.CodeStaleInventory, "a minute without quota", func(t *testing.T) error {
@@ -438,7 +428,7 @@ func situations() []situation {
 			if _, _, err := standing.Recall(t.Context(), cache, "k", q, "Asset Inventory", clock); err != nil {
 				t.Fatal(err)
 			}
-			now, fails = now.Add(time.Minute), &googleapi.Error{Code: 429}
+			now, fails = now.Add(time.Minute), &gcp.StatusError{Code: 429}
 			_, warning, err := standing.Recall(t.Context(), cache, "k", q, "Asset Inventory", clock)
 			return the(access.CodeStaleInventory, err, []*access.Error{warning})
 		}, []string{"60 seconds ago"}},
@@ -451,10 +441,7 @@ func situations() []situation {
 					answer("{}")(w, r)
 				}
 			}
-			d, err := directory.New(t.Context(), google{"/groups": directoryOf}.start(t).Platform, "C1", func() time.Time { return now })
-			if err != nil {
-				t.Fatal(err)
-			}
+			d := directory.New(google{"/groups": directoryOf}.start(t).Platform, "C1", func() time.Time { return now })
 			if _, _, err := d.Groups(t.Context(), ana, time.Time{}); err != nil {
 				t.Fatal(err)
 			}
@@ -486,11 +473,8 @@ func situations() []situation {
 				"/folders/7:getIamPolicy": answer(policyOf()), "/projects/shop": refusing(403, "no"), ":batchGet": answer(inherited), "/groups": answer(`{}`)}, ana)
 		}, nil},
 		{access.CodePersonUnreadable, "a person whom the directory does not know", func(t *testing.T) error {
-			d, err := directory.New(t.Context(), google{"/groups": refusing(404, "no")}.start(t).Platform, "C1", time.Now)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, _, err = d.Groups(t.Context(), ana, time.Time{})
+			d := directory.New(google{"/groups": refusing(404, "no")}.start(t).Platform, "C1", time.Now)
+			_, _, err := d.Groups(t.Context(), ana, time.Time{})
 			return err
 		}, nil},
 		{access.CodeTimeUnclear, "an eligibility by day only", looking(access.CodeTimeUnclear,
@@ -550,18 +534,15 @@ func situations() []situation {
 			func(w *brokertest.World, _ *broker.Decide, _ *access.Caller) {
 				asked(w, func(r *access.Request) { r.State = access.Failed })
 			}), nil},
-		{access.CodeCallRefused, "a look that Google refuses", failed(&googleapi.Error{Code: 400, Message: "Bad filter."}), nil},
+		{access.CodeCallRefused, "a look that Google refuses", failed(&gcp.StatusError{Code: 400, Message: "Bad filter."}), nil},
 		{access.CodeQueryRefused, "a query of projects that Google refuses", func(t *testing.T) error {
 			_, err := policiesOf(google{"/projects:search": refusing(400, "Bad query.")}.start(t)).SearchProjects(t.Context(), "name:[")
 			return err
 		}, nil},
 		{access.CodeSecretUnusable, "a secret that was destroyed", func(t *testing.T) error {
 			const refusal = "Secret Version [projects/1/secrets/mail/versions/1] is in DESTROYED state."
-			s, err := secretmanager.New(t.Context(), google{":access": refusing(400, refusal)}.start(t).Platform)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = s.Access(t.Context(), "projects/acme/secrets/mail/versions/1")
+			s := secretmanager.New(google{":access": refusing(400, refusal)}.start(t).Platform)
+			_, err := s.Access(t.Context(), "projects/acme/secrets/mail/versions/1")
 			return err
 		}, nil},
 
@@ -635,11 +616,8 @@ func analyzing(analysis func(http.ResponseWriter, *http.Request)) func(*testing.
 	return func(t *testing.T) error {
 		g := google{":getIamPolicy": answer(policyOf()), ":analyzeIamPolicy": analysis}.start(t)
 		policies := policiesOf(g)
-		c, err := policyanalyzer.New(t.Context(), policyanalyzer.Config{Platform: g.Platform, Scope: "organizations/1", Policies: policies,
+		c := policyanalyzer.New(policyanalyzer.Config{Platform: g.Platform, Scope: "organizations/1", Policies: policies,
 			SearchProjects: policies.SearchProjects, Now: func() time.Time { return noon }})
-		if err != nil {
-			t.Fatal(err)
-		}
 		s, err := c.Standing(t.Context(), access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}})
 		return the(access.CodeAnalysisPartial, err, s.Warnings)
 	}

@@ -254,16 +254,10 @@ const inventoried = `{"policyResults":[{"fullResourceName":"//cloudresourcemanag
 
 func inventory(t *testing.T, code access.Code, google google, people ...access.Principal) error {
 	g := google.start(t)
-	groups, err := directory.New(t.Context(), g.Platform, "C1", time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	groups := directory.New(g.Platform, "C1", time.Now)
 	policies := policiesOf(g)
-	c, err := assetinventory.New(t.Context(), assetinventory.Config{Platform: g.Platform, Scope: "organizations/1", Policies: policies,
+	c := assetinventory.New(assetinventory.Config{Platform: g.Platform, Scope: "organizations/1", Policies: policies,
 		Directory: groups, SearchProjects: policies.SearchProjects, Now: func() time.Time { return noon }})
-	if err != nil {
-		t.Fatal(err)
-	}
 	s, err := c.Standing(t.Context(), access.StandingQuery{Resource: shop, Everybody: people == nil, Principals: people, Since: noon})
 	for _, i := range s.Ineffective {
 		s.Warnings = append(s.Warnings, i.Why)

@@ -8,8 +8,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/api/cloudasset/v1"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/directory"
@@ -26,6 +24,10 @@ const (
 	parallel         = 8
 	searchBytes      = 8 << 20
 )
+
+// maxAnswer bounds an answer. Those of an organization with a dozen full policies above a
+// project have some 4 MB.
+const maxAnswer = 32 << 20
 
 // Directory knows groups; see package directory.
 type Directory interface {
@@ -54,7 +56,7 @@ type Catalog struct {
 	standing.Catalog
 	*roles.Roles
 	c      Config
-	assets *cloudasset.Service
+	assets gcp.API
 
 	projects    *lookup.Cache[[]access.ResourceInfo]
 	inventories *lookup.Cache[inventory]
@@ -63,22 +65,14 @@ type Catalog struct {
 }
 
 // New makes a Catalog. It makes no call.
-func New(ctx context.Context, c Config) (*Catalog, error) {
-	assets, err := cloudasset.NewService(ctx, c.Platform.ClientOptions("cloudasset", c.Platform.Client)...)
-	if err != nil {
-		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-	}
-	descriptions, err := roles.New(ctx, c.Platform, c.Now)
-	if err != nil {
-		return nil, err
-	}
+func New(c Config) *Catalog {
 	c.ProjectsQuery = cmp.Or(c.ProjectsQuery, "state:ACTIVE")
-	k := &Catalog{c: c, assets: assets, Roles: descriptions}
+	k := &Catalog{c: c, assets: c.Platform.API("cloudasset", c.Platform.Client, maxAnswer), Roles: roles.New(c.Platform, c.Now)}
 	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
 	k.projects = lookup.New(c.Now, 1, inventoryTimeout, c.SearchProjects).Within(standing.ProjectsBytes, standing.ListBytes)
 	k.inventories = lookup.New(c.Now, maxInventories, inventoryTimeout, k.batchGet)
 	k.searches = lookup.New(c.Now, maxInventories, inventoryTimeout, k.search).Within(searchBytes, namedBytes)
-	return k, nil
+	return k
 }
 
 // Resources returns the projects that match the operator's query. As in JIT Access

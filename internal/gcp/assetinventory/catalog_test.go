@@ -191,7 +191,7 @@ func TestUpstreamFailures(t *testing.T) {
 		{":batchGet", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, access.Unavailable, access.CodeUpstreamFailed},
 		{":batchGet", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>")) }, access.Upstream, access.CodeUpstreamFailed},
 		{":batchGet", func(w http.ResponseWriter, r *http.Request) { gcptest.Answer(w, map[string]any{}) }, access.NotFound, access.CodeUnknownResource},
-		{":batchGet", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("null")) }, access.NotFound, access.CodeUnknownResource},
+		{":batchGet", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("null")) }, access.Upstream, access.CodeUpstreamFailed},
 		{":batchGet", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(`{"policyResults":[null]}`)) }, access.NotFound, access.CodeUnknownResource},
 		{":getIamPolicy", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("null")) }, access.Upstream, access.CodeUpstreamFailed},
 		{":getIamPolicy", gcptest.Refuse(403, "forbidden"), access.Upstream, access.CodeServiceNotAllowed},

@@ -198,7 +198,7 @@ func TestConcurrentLookUpsShareOneCall(t *testing.T) {
 // as if nothing stood there.
 func TestThreat40_AMisshapenAnswerIsAnError(t *testing.T) {
 	for _, c := range []struct{ part, body, inventory, groups, reviewers string }{
-		{":batchGet", `null`, "unknown-resource", "", ""},
+		{":batchGet", `null`, "upstream-failed", "", ""},
 		{":batchGet", `{"policyResults":[null]}`, "unknown-resource", "", ""},
 		{":batchGet", `{"policyResults":[{"policies":[null,{"policy":null}]}]}`, "", "", ""},
 		{"directory/v1/groups?", `null`, "", "upstream-failed", ""},

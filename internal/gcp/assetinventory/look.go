@@ -3,13 +3,13 @@ package assetinventory
 import (
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/api/cloudasset/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
@@ -94,12 +94,23 @@ type inventory struct {
 	above []standing.Node
 }
 
+// effective is what Asset Inventory answers to batchGet, the policies that apply to each of the
+// resources, from it upwards
+// (https://cloud.google.com/asset-inventory/docs/reference/rest/v1/effectiveIamPolicies/batchGet).
+type effective struct {
+	PolicyResults []*struct {
+		Policies []struct {
+			AttachedResource string  `json:"attachedResource"`
+			Policy           *policy `json:"policy"`
+		} `json:"policies"`
+	} `json:"policyResults"`
+}
+
 // batchGet asks Asset Inventory for the policies that apply to a project. Google
 // allows 100 such calls a minute for the whole service.
 func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, error) {
-	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.BatchGetEffectiveIamPoliciesResponse, error) {
-		return k.assets.EffectiveIamPolicies.BatchGet(string(k.c.Scope)).Names(access.Resource(resource).FullName()).Context(ctx).Do()
-	})
+	answer, err := gcp.Ask[effective](ctx, k.assets, "/v1/"+string(k.c.Scope)+"/effectiveIamPolicies:batchGet",
+		url.Values{"names": {access.Resource(resource).FullName()}}, nil)
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.analyzeIamPolicy",
 			Resource: string(k.c.Scope), Account: k.c.Platform.ServiceAccount})
@@ -108,22 +119,22 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 		}
 		return inventory{}, failure
 	}
-	if answer == nil || len(answer.PolicyResults) == 0 || answer.PolicyResults[0] == nil {
+	if len(answer.PolicyResults) == 0 || answer.PolicyResults[0] == nil {
 		return inventory{}, &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": resource},
 			Err: errors.New("no entry in Cloud Asset Inventory within the scope")}
 	}
 	var found inventory
 	for _, info := range answer.PolicyResults[0].Policies {
-		if info == nil || info.Policy == nil {
+		if info.Policy == nil {
 			continue
 		}
 		// Projects do not nest, so a project's policy is the project's own, whether
 		// Google names it by id or by number.
 		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, access.FullNamePrefix))
 		if err == nil && node.Kind() == "projects" {
-			found.own = k.policies.of(node, info.Policy)
+			found.own = k.policies.of(node, info.Policy.Bindings)
 		} else if err == nil {
-			found.above = append(found.above, standing.Node{Resource: node, Policy: k.policies.of(node, info.Policy)})
+			found.above = append(found.above, standing.Node{Resource: node, Policy: k.policies.of(node, info.Policy.Bindings)})
 		}
 	}
 	if k.policies.full() {

@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"weak"
 
-	"google.golang.org/api/cloudasset/v1"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/iampolicy"
 )
@@ -15,6 +13,12 @@ import (
 // maxPolicies bounds the policies of folders and organizations that are in memory, in
 // bytes as iampolicy.Policy.Size counts them.
 const maxPolicies = 24 << 20
+
+// policy is one as Asset Inventory writes it
+// (https://cloud.google.com/asset-inventory/docs/reference/rest/v1/Policy).
+type policy struct {
+	Bindings []iampolicy.Binding `json:"bindings"`
+}
 
 // policies has the policy of each folder and organization once, for all the projects
 // below it. It keeps none by itself: what no inventory has any more is gone, with the next
@@ -27,8 +31,7 @@ type policies struct {
 }
 
 // of is the policy of a node: the one that others have already where it says the same.
-func (p *policies) of(node access.Resource, from *cloudasset.Policy) *iampolicy.Policy {
-	written := bindings(from)
+func (p *policies) of(node access.Resource, written []iampolicy.Binding) *iampolicy.Policy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.last[node].Value()
@@ -47,22 +50,6 @@ func (p *policies) of(node access.Resource, from *cloudasset.Policy) *iampolicy.
 	p.held.Add(size)
 	runtime.AddCleanup(now, func(size int64) { p.held.Add(-size) }, size)
 	return now
-}
-
-// bindings are those of a policy as this package reads them.
-func bindings(from *cloudasset.Policy) []iampolicy.Binding {
-	read := make([]iampolicy.Binding, 0, len(from.Bindings))
-	for _, b := range from.Bindings {
-		if b == nil {
-			continue
-		}
-		next := iampolicy.Binding{Role: b.Role, Members: b.Members}
-		if c := b.Condition; c != nil {
-			next.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
-		}
-		read = append(read, next)
-	}
-	return read
 }
 
 // full is whether there are more than there is room for.

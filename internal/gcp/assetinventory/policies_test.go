@@ -5,14 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/api/cloudasset/v1"
-
 	"jitaccess/internal/gcp/iampolicy"
 )
 
-func said(title string) *cloudasset.Policy {
-	return &cloudasset.Policy{Bindings: []*cloudasset.Binding{nil, {Role: "roles/a", Members: []string{"user:ana@example.com"},
-		Condition: &cloudasset.Expr{Title: title, Expression: "true"}}}}
+func said(title string) []iampolicy.Binding {
+	return []iampolicy.Binding{{Role: "roles/a", Members: []string{"user:ana@example.com"}, Condition: &iampolicy.Condition{Title: title, Expression: "true"}}}
 }
 
 // All projects below a folder have its policy once, as long as it says the same.

@@ -3,10 +3,10 @@ package assetinventory
 import (
 	"cmp"
 	"context"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
-
-	"google.golang.org/api/cloudasset/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/eligibility"
@@ -27,28 +27,34 @@ func (k *Catalog) Named(ctx context.Context, p access.Principal) (access.Named, 
 	return found, err
 }
 
+// results are of a search
+// (https://cloud.google.com/asset-inventory/docs/reference/rest/v1/TopLevel/searchAllIamPolicies).
+type results struct {
+	Results []struct {
+		Resource string  `json:"resource"`
+		Policy   *policy `json:"policy"`
+	} `json:"results"`
+	NextPageToken string `json:"nextPageToken"`
+}
+
 func (k *Catalog) search(ctx context.Context, person string) (access.Named, error) {
-	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.SearchAllIamPoliciesResponse, error) {
-		return k.assets.V1.SearchAllIamPolicies(string(k.c.Scope)).AssetTypes("cloudresourcemanager.googleapis.com/Project").
-			Query(`policy:"` + person + `"`).PageSize(maxFound).Context(ctx).Do()
-	})
+	answer, err := gcp.Ask[results](ctx, k.assets, "/v1/"+string(k.c.Scope)+":searchAllIamPolicies", url.Values{
+		"assetTypes": {"cloudresourcemanager.googleapis.com/Project"}, "query": {`policy:"` + person + `"`},
+		"pageSize": {strconv.Itoa(maxFound)}}, nil)
 	if err != nil {
 		return access.Named{}, gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.searchAllIamPolicies",
 			Resource: string(k.c.Scope), Account: k.c.Platform.ServiceAccount})
 	}
-	if answer == nil {
-		return access.Named{}, gcp.Nonsense(service, "the answer is empty")
-	}
 	found := access.Named{Part: answer.NextPageToken != ""}
 	for _, r := range answer.Results {
-		if r == nil || r.Policy == nil {
+		if r.Policy == nil {
 			continue
 		}
 		node, err := resourcename.Parse(strings.TrimPrefix(r.Resource, access.FullNamePrefix))
 		if _, isProject := node.ProjectID(); err != nil || !isProject {
 			continue
 		}
-		p := iampolicy.New(bindings(r.Policy))
+		p := iampolicy.New(r.Policy.Bindings)
 		activations, _ := p.Activations(node) // what cannot be read is said where the project is shown
 		for _, a := range activations {
 			if string(a.Principal) == person {

@@ -53,15 +53,9 @@ func newWorld(t testing.TB) *world {
 		now:     time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), size: 200,
 	}
 	w.Google = gcptest.Start(t, w.serve)
-	d, err := directory.New(context.Background(), w.Platform, "C0123", w.clock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.catalog, err = assetinventory.New(context.Background(), assetinventory.Config{Platform: w.Platform, Scope: org, Policies: w.Policies(w.clock), Directory: d,
+	d := directory.New(w.Platform, "C0123", w.clock)
+	w.catalog = assetinventory.New(assetinventory.Config{Platform: w.Platform, Scope: org, Policies: w.Policies(w.clock), Directory: d,
 		SearchProjects: w.search, Now: w.clock})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return w
 }
 

@@ -5,12 +5,11 @@ package directory
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	admin "google.golang.org/api/admin/directory/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
@@ -27,6 +26,9 @@ const (
 // maxPages bounds how far an answer is followed: 200,000 members. A directory that
 // goes on for ever must not hold a request.
 const maxPages = 1000
+
+// maxAnswer bounds a page, which has some 40 KB.
+const maxAnswer = 4 << 20
 
 // How many answers are kept, and how long one may take: less than an action has, since
 // a page without groups is better than none.
@@ -49,7 +51,7 @@ const (
 
 // Directory reads groups. Make one with New; it is safe for concurrent use.
 type Directory struct {
-	service  *admin.Service
+	api      gcp.API
 	customer string
 	platform *gcp.Platform
 	now      func() time.Time
@@ -59,12 +61,8 @@ type Directory struct {
 
 // New makes a Directory. customer is the Cloud Identity customer id. It makes no
 // call.
-func New(ctx context.Context, p *gcp.Platform, customer string, now func() time.Time) (*Directory, error) {
-	service, err := admin.NewService(ctx, p.ClientOptions("admin", p.DirectoryClient)...)
-	if err != nil {
-		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-	}
-	d := &Directory{service: service, customer: customer, platform: p, now: now}
+func New(p *gcp.Platform, customer string, now func() time.Time) *Directory {
+	d := &Directory{api: p.API("admin", p.DirectoryClient, maxAnswer), customer: customer, platform: p, now: now}
 	d.groups = lookup.New(now, maxPeople, timeout, d.groupsNow).Within(maxBytes, func(groups []string) (n int) {
 		for _, g := range groups {
 			n += len(g) + 16
@@ -77,7 +75,7 @@ func New(ctx context.Context, p *gcp.Platform, customer string, now func() time.
 		}
 		return n
 	})
-	return d, nil
+	return d
 }
 
 // MemberOf is whether p is a direct member of one of the groups. A page (since is zero)
@@ -161,13 +159,14 @@ func (d *Directory) groupsNow(ctx context.Context, person string) ([]string, err
 		return nil, &access.Error{Kind: access.Unavailable, Code: access.CodeDirectoryNotSet}
 	}
 	var groups []string
-	err := pages(ctx, d.platform.Retry, func(ctx context.Context, page string) (*admin.Groups, error) {
-		return d.groupsOf(p).Fields("groups(email)", "nextPageToken").MaxResults(200).PageToken(page).Context(ctx).Do()
-	}, func(answer *admin.Groups) string {
+	type answer struct {
+		Groups []struct {
+			Email string `json:"email"`
+		} `json:"groups"`
+		NextPageToken string `json:"nextPageToken"`
+	}
+	err := pages(ctx, d.api, "/admin/directory/v1/groups", d.groupsOf(p), "groups(email),nextPageToken", func(answer answer) string {
 		for _, g := range answer.Groups {
-			if g == nil {
-				continue
-			}
 			if address, err := access.ParsePrincipal(g.Email); err == nil {
 				groups = append(groups, string(address))
 			}
@@ -202,17 +201,17 @@ func (d *Directory) membersNow(ctx context.Context, group string) (Members, erro
 		return Members{}, &access.Error{Kind: access.NotFound, Code: access.CodeGroupUnreadable, Args: access.Args{"group": group}, Err: err}
 	}
 	var members Members
-	err = pages(ctx, d.platform.Retry, func(ctx context.Context, page string) (*admin.Members, error) {
-		return d.service.Members.List(string(address)).Fields("members(email,type,status)", "nextPageToken").
-			MaxResults(200).PageToken(page).Context(ctx).Do()
-	}, func(answer *admin.Members) string {
-		for _, m := range answer.Members {
-			if m != nil {
+	type answer struct {
+		Members       []member `json:"members"`
+		NextPageToken string   `json:"nextPageToken"`
+	}
+	err = pages(ctx, d.api, "/admin/directory/v1/groups/"+url.QueryEscape(string(address))+"/members", url.Values{},
+		"members(email,type,status),nextPageToken", func(answer answer) string {
+			for _, m := range answer.Members {
 				members.add(m)
 			}
-		}
-		return answer.NextPageToken
-	})
+			return answer.NextPageToken
+		})
 	if err != nil {
 		failure := d.failure(err, group, group)
 		if failure.Code == access.CodeServiceNotAllowed {
@@ -223,29 +222,39 @@ func (d *Directory) membersNow(ctx context.Context, group string) (Members, erro
 	return members, nil
 }
 
-// pages gets page after page and has each taken, which returns the token of the next.
-func pages[A any](ctx context.Context, retry gcp.Retry,
-	get func(ctx context.Context, page string) (*A, error), take func(*A) string) error {
-	page := ""
+// pages gets the fields of page after page of a list and has each taken, which returns the
+// token of the next. Google's pages have at most 200 entries.
+func pages[A any](ctx context.Context, api gcp.API, path string, query url.Values, fields string, take func(A) string) error {
+	query.Set("fields", fields)
+	query.Set("maxResults", "200")
 	for range maxPages {
-		answer, err := gcp.Read(ctx, retry, func(ctx context.Context) (*A, error) { return get(ctx, page) })
+		answer, err := gcp.Ask[A](ctx, api, path, query, nil)
 		if err != nil {
 			return err
 		}
-		if answer == nil { // JSON that says nothing
-			return gcp.Nonsense(service, "the answer is null")
-		}
-		if page = take(answer); page == "" {
+		next := take(answer)
+		switch next {
+		case "":
 			return nil
+		case query.Get("pageToken"):
+			return gcp.Nonsense(service, "the same page came twice")
 		}
+		query.Set("pageToken", next)
 	}
 	return gcp.Nonsense(service, "the answer has more pages than any group")
+}
+
+// member is one of a group.
+type member struct {
+	Email  string `json:"email"`
+	Type   string `json:"type"`
+	Status string `json:"status"`
 }
 
 // add counts a member. People of other organizations have no status; whoever has one and
 // is suspended or archived cannot sign in
 // (https://developers.google.com/workspace/admin/directory/reference/rest/v1/members).
-func (m *Members) add(member *admin.Member) {
+func (m *Members) add(member member) {
 	switch member.Type {
 	case "GROUP":
 		m.Groups++
@@ -276,9 +285,9 @@ func (d *Directory) failure(err error, resource, address string) *access.Error {
 // can be escaped outside quotes is not documented
 // (https://developers.google.com/workspace/admin/directory/v1/guides/search-groups);
 // the parameter userKey takes the address as it is, and no customer beside it.
-func (d *Directory) groupsOf(p access.Principal) *admin.GroupsListCall {
+func (d *Directory) groupsOf(p access.Principal) url.Values {
 	if strings.Contains(string(p), "'") {
-		return d.service.Groups.List().UserKey(string(p))
+		return url.Values{"userKey": {string(p)}}
 	}
-	return d.service.Groups.List().Customer(d.customer).Query("memberKey=" + string(p))
+	return url.Values{"customer": {d.customer}, "query": {"memberKey=" + string(p)}}
 }

@@ -19,10 +19,7 @@ import (
 func open(t *testing.T, handler http.HandlerFunc) (*directory.Directory, *gcptest.Google) {
 	t.Helper()
 	g := gcptest.Start(t, handler)
-	d, err := directory.New(t.Context(), g.Platform, "C0123", time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := directory.New(g.Platform, "C0123", time.Now)
 	return d, g
 }
 
@@ -119,10 +116,7 @@ func TestLargeGroupsCostNoMoreThanAPartOfTheQuota(t *testing.T) {
 		}
 		gcptest.Answer(w, map[string]any{"members": []any{member}, "nextPageToken": next})
 	})
-	d, err := directory.New(t.Context(), g.Platform, "C0123", time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := directory.New(g.Platform, "C0123", time.Now)
 	as := func(p access.Principal) context.Context {
 		return access.WithPerson(access.WithPurpose(t.Context(), access.ForAction), p)
 	}
@@ -146,12 +140,21 @@ func TestLargeGroupsCostNoMoreThanAPartOfTheQuota(t *testing.T) {
 }
 
 func TestPagesThatNeverEnd(t *testing.T) {
-	d, g := open(t, func(w http.ResponseWriter, r *http.Request) {
-		gcptest.Answer(w, map[string]any{"nextPageToken": "again"})
-	})
-	_, _, err := d.Members(t.Context(), "all@example.com", time.Time{})
-	if e := access.AsError(err); e == nil || e.Kind != access.Upstream || g.Calls("") != 1000 {
-		t.Errorf("got %v after %d calls", err, g.Calls(""))
+	for rule, c := range map[string]struct {
+		next  func(token string) string
+		calls int
+	}{
+		"the same again":    {func(string) string { return "again" }, 2},
+		"another each time": {func(token string) string { return token + "1" }, 1000},
+		"in a circle":       {func(token string) string { return map[string]string{"": "a", "a": "b", "b": "a"}[token] }, 1000},
+	} {
+		d, g := open(t, func(w http.ResponseWriter, r *http.Request) {
+			gcptest.Answer(w, map[string]any{"nextPageToken": c.next(r.URL.Query().Get("pageToken"))})
+		})
+		_, _, err := d.Members(t.Context(), "all@example.com", time.Time{})
+		if e := access.AsError(err); e == nil || e.Kind != access.Upstream || g.Calls("") != c.calls {
+			t.Errorf("%s: got %v after %d calls", rule, err, g.Calls(""))
+		}
 	}
 }
 
@@ -211,10 +214,7 @@ func TestAddressesThatAreNoneAreNotAskedFor(t *testing.T) {
 
 func TestWithoutACustomerNobodyIsAsked(t *testing.T) {
 	g := gcptest.Start(t, func(w http.ResponseWriter, r *http.Request) {})
-	d, err := directory.New(t.Context(), g.Platform, "", time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := directory.New(g.Platform, "", time.Now)
 	if _, _, err := d.Groups(t.Context(), "ana@example.com", time.Time{}); access.AsError(err).Code != access.CodeDirectoryNotSet || g.Calls("") != 0 {
 		t.Errorf("got %v", err)
 	}
@@ -269,10 +269,7 @@ func newDesk(t *testing.T) *desk {
 		}
 		gcptest.Answer(w, body)
 	})
-	var err error
-	if d.Directory, err = directory.New(t.Context(), d.google.Platform, "C0123", func() time.Time { return d.now }); err != nil {
-		t.Fatal(err)
-	}
+	d.Directory = directory.New(d.google.Platform, "C0123", func() time.Time { return d.now })
 	return d
 }
 

@@ -5,25 +5,19 @@ package iamcredentials
 import (
 	"context"
 
-	"google.golang.org/api/iamcredentials/v1"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 )
 
 // Signer signs as the service account. Make one with New.
 type Signer struct {
-	service  *iamcredentials.Service
+	api      gcp.API
 	platform *gcp.Platform
 }
 
 // New makes a Signer. It makes no call.
-func New(ctx context.Context, p *gcp.Platform) (*Signer, error) {
-	service, err := iamcredentials.NewService(ctx, p.ClientOptions("iamcredentials", p.Client)...)
-	if err != nil {
-		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-	}
-	return &Signer{service: service, platform: p}, nil
+func New(p *gcp.Platform) *Signer {
+	return &Signer{api: p.API("iamcredentials", p.Client, maxAnswer), platform: p}
 }
 
 // SignJWT signs the claims in payload, a JSON object, and returns the token in its
@@ -31,10 +25,13 @@ func New(ctx context.Context, p *gcp.Platform) (*Signer, error) {
 // "exp" more than 12 hours ahead. CodeSigningNotAllowed when the account may not
 // sign as itself.
 func (s *Signer) SignJWT(ctx context.Context, payload []byte) (jwt string, err error) {
-	answer, err := gcp.Read(ctx, s.platform.Retry, func(ctx context.Context) (*iamcredentials.SignJwtResponse, error) {
-		return s.service.Projects.ServiceAccounts.SignJwt("projects/-/serviceAccounts/"+s.platform.ServiceAccount,
-			&iamcredentials.SignJwtRequest{Payload: string(payload)}).Context(ctx).Do()
-	})
+	// https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt
+	type request struct {
+		Payload string `json:"payload"`
+	}
+	answer, err := gcp.Ask[struct {
+		SignedJwt string `json:"signedJwt"`
+	}](ctx, s.api, "/v1/projects/-/serviceAccounts/"+s.platform.ServiceAccount+":signJwt", nil, request{string(payload)})
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "iam.serviceAccounts.signJwt",
 			Resource: s.platform.ServiceAccount, Account: s.platform.ServiceAccount})
@@ -55,3 +52,6 @@ func (s *Signer) SignJWT(ctx context.Context, payload []byte) (jwt string, err e
 }
 
 const service = "IAM Credentials"
+
+// maxAnswer bounds the answer: a token is a little longer than what is signed, a link at most.
+const maxAnswer = 1 << 20

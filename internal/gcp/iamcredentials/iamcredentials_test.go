@@ -15,10 +15,7 @@ import (
 func signer(t *testing.T, handler http.HandlerFunc) (*iamcredentials.Signer, *gcptest.Google) {
 	t.Helper()
 	g := gcptest.Start(t, handler)
-	s, err := iamcredentials.New(t.Context(), g.Platform)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := iamcredentials.New(g.Platform)
 	return s, g
 }
 

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/api/parametermanager/v1"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/resourcename"
@@ -17,6 +15,10 @@ import (
 
 // timeout bounds one look-up with its repetition.
 const timeout = 8 * time.Second
+
+// maxAnswer bounds an answer: a parameter has at most 1 MiB, and in Base64 a third more
+// (https://cloud.google.com/secret-manager/parameter-manager/docs/quotas).
+const maxAnswer = 2 << 20
 
 // service is the name of the API, for people.
 const service = "Parameter Manager"
@@ -32,13 +34,13 @@ func Get(ctx context.Context, p *gcp.Platform, versionPath string) ([]byte, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	client, err := parametermanager.NewService(ctx, p.ClientOptions(host(versionPath), p.Client)...)
-	if err != nil {
-		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-	}
-	answer, err := gcp.Read(ctx, p.Retry, func(ctx context.Context) (*parametermanager.ParameterVersion, error) {
-		return client.Projects.Locations.Parameters.Versions.Get(versionPath).Context(ctx).Do()
-	})
+	answer, err := gcp.Ask[struct {
+		Disabled bool `json:"disabled"`
+		Payload  *struct {
+			Data       string `json:"data"`
+			DataCrc32c int64  `json:"dataCrc32c,string"`
+		} `json:"payload"`
+	}](ctx, p.API(host(versionPath), p.Client, maxAnswer), "/v1/"+versionPath, nil, nil)
 	if err != nil {
 		return nil, gcp.Failure(err, gcp.Call{Service: service, Permission: "parametermanager.parameterVersions.get",
 			Resource: versionPath, Account: p.ServiceAccount})

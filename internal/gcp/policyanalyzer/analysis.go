@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"google.golang.org/api/cloudasset/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
@@ -19,6 +19,51 @@ import (
 
 // service is the name of the API, for people.
 const service = "Policy Analyzer"
+
+// The parts of a query
+// (https://cloud.google.com/asset-inventory/docs/reference/rest/v1/TopLevel/analyzeIamPolicy).
+const (
+	ofIdentity      = "analysisQuery.identitySelector.identity"
+	ofResource      = "analysisQuery.resourceSelector.fullResourceName"
+	ofRoles         = "analysisQuery.accessSelector.roles"
+	ofPermissions   = "analysisQuery.accessSelector.permissions"
+	expandGroups    = "analysisQuery.options.expandGroups"
+	expandResources = "analysisQuery.options.expandResources"
+	atTime          = "analysisQuery.conditionContext.accessTime"
+)
+
+// mainAnalysis is what Google answers
+// (https://cloud.google.com/asset-inventory/docs/reference/rest/v1/IamPolicyAnalysis).
+type mainAnalysis struct {
+	AnalysisResults   []analysisResult `json:"analysisResults"`
+	FullyExplored     bool             `json:"fullyExplored"`
+	NonCriticalErrors []struct {
+		Code  string `json:"code"`
+		Cause string `json:"cause"`
+	} `json:"nonCriticalErrors"`
+}
+
+type analysisResult struct {
+	AttachedResourceFullName string              `json:"attachedResourceFullName"`
+	IamBinding               *iampolicy.Binding  `json:"iamBinding"`
+	AccessControlLists       []accessControlList `json:"accessControlLists"`
+	IdentityList             struct {
+		Identities []struct {
+			Name string `json:"name"`
+		} `json:"identities"`
+	} `json:"identityList"`
+}
+
+type accessControlList struct {
+	Resources           []analyzedResource `json:"resources"`
+	ConditionEvaluation struct {
+		EvaluationValue string `json:"evaluationValue"`
+	} `json:"conditionEvaluation"`
+}
+
+type analyzedResource struct {
+	FullResourceName string `json:"fullResourceName"`
+}
 
 // analysis is what Google's answer says of one project.
 type analysis struct {
@@ -68,10 +113,7 @@ func collective(member string) bool {
 // heldBy asks what a person holds on a project; key is made by personKey.
 func (k *Catalog) heldBy(ctx context.Context, key string) (analysis, error) {
 	resource, person, _ := strings.Cut(key, " ")
-	answer, err := k.ask(ctx, resource, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
-		c.AnalysisQueryIdentitySelectorIdentity("user:" + person).
-			AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName())
-	})
+	answer, err := k.ask(ctx, resource, url.Values{ofIdentity: {"user:" + person}, ofResource: {access.Resource(resource).FullName()}})
 	if refused(err) {
 		return analysis{}, nil // nobody whom Google knows
 	}
@@ -87,10 +129,8 @@ func personKey(r access.Resource, p access.Principal) string { return string(r) 
 // first thousand of each: that is Google's limit); key is made by holdersKey.
 func (k *Catalog) holdersOf(ctx context.Context, key string) (analysis, error) {
 	resource, names, _ := strings.Cut(key, " ")
-	answer, err := k.ask(ctx, resource, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
-		c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
-			AnalysisQueryAccessSelectorRoles(strings.Fields(names)...).AnalysisQueryOptionsExpandGroups(true)
-	})
+	answer, err := k.ask(ctx, resource, url.Values{ofResource: {access.Resource(resource).FullName()}, ofRoles: strings.Fields(names),
+		expandGroups: {"true"}})
 	if err != nil {
 		return analysis{}, err
 	}
@@ -108,10 +148,10 @@ func holdersKey(r access.Resource, ids ...access.EntitlementID) string {
 
 // read picks out what concerns the project: bindings on it and above it. Google
 // answers with other resources too. Without people, those whom it lists are meant.
-func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people ...string) analysis {
+func read(answer *mainAnalysis, project access.Resource, people ...string) analysis {
 	var a analysis
 	for _, r := range answer.AnalysisResults {
-		if r == nil || r.IamBinding == nil || !about(r, project) {
+		if r.IamBinding == nil || !about(r, project) {
 			continue
 		}
 		node, err := resourcename.Parse(strings.TrimPrefix(r.AttachedResourceFullName, access.FullNamePrefix))
@@ -122,16 +162,12 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 			// Projects do not nest, so it is this one, by whatever name.
 			node = project
 		}
-		b := iampolicy.Binding{Role: r.IamBinding.Role, Members: r.IamBinding.Members}
-		if c := r.IamBinding.Condition; c != nil {
-			b.Condition = &iampolicy.Condition{Title: c.Title, Description: c.Description, Expression: c.Expression}
-		}
 		// As in a policy, so that its condition is read once.
-		b = iampolicy.New([]iampolicy.Binding{b}).Bindings()[0]
+		b := iampolicy.New([]iampolicy.Binding{*r.IamBinding}).Bindings()[0]
 		meant := slices.Clone(people)
-		if len(people) == 0 && r.IdentityList != nil {
+		if len(people) == 0 {
 			for _, i := range r.IdentityList.Identities {
-				if i != nil && strings.HasPrefix(i.Name, "user:") {
+				if strings.HasPrefix(i.Name, "user:") {
 					meant = append(meant, i.Name)
 				}
 			}
@@ -140,7 +176,7 @@ func read(answer *cloudasset.IamPolicyAnalysis, project access.Resource, people 
 	}
 	partial := !answer.FullyExplored
 	for _, e := range answer.NonCriticalErrors {
-		if e != nil && e.Cause != "" {
+		if e.Cause != "" {
 			partial = false
 			a.warnings = append(a.warnings, incomplete(passing[e.Code], gcp.Quote(e.Cause)))
 		}
@@ -167,26 +203,23 @@ func incomplete(waitingHelps bool, reason string) *access.Error {
 }
 
 // about is whether a result says anything of the project.
-func about(r *cloudasset.IamPolicyAnalysisResult, project access.Resource) bool {
-	return slices.ContainsFunc(r.AccessControlLists, func(list *cloudasset.GoogleCloudAssetV1AccessControlList) bool {
-		return list != nil && slices.ContainsFunc(list.Resources, func(r *cloudasset.GoogleCloudAssetV1Resource) bool {
-			return r != nil && r.FullResourceName == project.FullName()
-		})
+func about(r analysisResult, project access.Resource) bool {
+	return slices.ContainsFunc(r.AccessControlLists, func(list accessControlList) bool {
+		return slices.Contains(list.Resources, analyzedResource{project.FullName()})
 	})
 }
 
 // analyze makes one analysis. Errors are *access.Error.
-func (k *Catalog) analyze(ctx context.Context, query func(*cloudasset.V1AnalyzeIamPolicyCall)) (*cloudasset.IamPolicyAnalysis, error) {
-	answer, err := gcp.Read(ctx, k.c.Platform.Retry, func(ctx context.Context) (*cloudasset.AnalyzeIamPolicyResponse, error) {
-		c := k.assets.V1.AnalyzeIamPolicy(string(k.c.Scope)).
-			AnalysisQueryConditionContextAccessTime(k.c.Now().UTC().Format(time.RFC3339Nano))
-		query(c)
-		if k.c.ExecutionTimeout > 0 {
-			// In the notation of protobuf.
-			c.ExecutionTimeout(fmt.Sprintf("%ds", max(1, int(k.c.ExecutionTimeout/time.Second))))
-		}
-		return c.Context(ctx).Do()
-	})
+func (k *Catalog) analyze(ctx context.Context, query url.Values) (*mainAnalysis, error) {
+	query = maps.Clone(query)
+	query.Set(atTime, k.c.Now().UTC().Format(time.RFC3339Nano))
+	if k.c.ExecutionTimeout > 0 {
+		// In the notation of protobuf.
+		query.Set("executionTimeout", fmt.Sprintf("%ds", max(1, int(k.c.ExecutionTimeout/time.Second))))
+	}
+	answer, err := gcp.Ask[struct {
+		MainAnalysis *mainAnalysis `json:"mainAnalysis"`
+	}](ctx, k.assets, "/v1/"+string(k.c.Scope)+":analyzeIamPolicy", query, nil)
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.analyzeIamPolicy",
 			Resource: string(k.c.Scope), Account: k.c.Platform.ServiceAccount})
@@ -195,7 +228,7 @@ func (k *Catalog) analyze(ctx context.Context, query func(*cloudasset.V1AnalyzeI
 		}
 		return nil, failure
 	}
-	if answer == nil || answer.MainAnalysis == nil {
+	if answer.MainAnalysis == nil {
 		return nil, gcp.Nonsense(service, "the answer holds no analysis")
 	}
 	return answer.MainAnalysis, nil
@@ -204,7 +237,7 @@ func (k *Catalog) analyze(ctx context.Context, query func(*cloudasset.V1AnalyzeI
 // ask is analyze about one resource, or none, whose failure says what Google holds
 // against the query. It stays refused when that is the identity.
 func (k *Catalog) ask(ctx context.Context, resource string,
-	query func(*cloudasset.V1AnalyzeIamPolicyCall)) (*cloudasset.IamPolicyAnalysis, error) {
+	query url.Values) (*mainAnalysis, error) {
 	answer, err := k.analyze(ctx, query)
 	if refused(err) {
 		return nil, cmp.Or(k.blame(ctx, resource, err), err)
@@ -246,10 +279,7 @@ func (k *Catalog) blame(ctx context.Context, resource string, err error) error {
 
 // probe is whether Google takes a query about a resource that names nobody.
 func (k *Catalog) probe(ctx context.Context, resource string) (bool, error) {
-	_, err := k.analyze(ctx, func(c *cloudasset.V1AnalyzeIamPolicyCall) {
-		c.AnalysisQueryResourceSelectorFullResourceName(access.Resource(resource).FullName()).
-			AnalysisQueryAccessSelectorPermissions("resourcemanager.projects.get")
-	})
+	_, err := k.analyze(ctx, url.Values{ofResource: {access.Resource(resource).FullName()}, ofPermissions: {"resourcemanager.projects.get"}})
 	if refused(err) || err != nil && access.AsError(err).Code == access.CodeUnknownResource {
 		return false, nil
 	}

@@ -10,11 +10,10 @@ package policyanalyzer
 import (
 	"context"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"google.golang.org/api/cloudasset/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/eligibility"
@@ -35,6 +34,10 @@ const (
 	maxProbes       = 200
 	parallel        = 8
 )
+
+// maxAnswer bounds an answer: a thousand projects of many bindings, or a thousand members of
+// each of many groups.
+const maxAnswer = 32 << 20
 
 // maxBytes is what each of the memories of analyses may take, and that of lists. Tests make
 // it less.
@@ -64,7 +67,7 @@ type Catalog struct {
 	standing.Catalog
 	*roles.Roles
 	c      Config
-	assets *cloudasset.Service
+	assets gcp.API
 
 	projects *lookup.Cache[[]access.ResourceInfo]
 	lists    *lookup.Cache[[]access.ResourceInfo]
@@ -74,23 +77,15 @@ type Catalog struct {
 }
 
 // New makes a Catalog. It makes no call.
-func New(ctx context.Context, c Config) (*Catalog, error) {
-	assets, err := cloudasset.NewService(ctx, c.Platform.ClientOptions("cloudasset", c.Platform.Client)...)
-	if err != nil {
-		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-	}
-	descriptions, err := roles.New(ctx, c.Platform, c.Now)
-	if err != nil {
-		return nil, err
-	}
-	k := &Catalog{c: c, assets: assets, Roles: descriptions}
+func New(c Config) *Catalog {
+	k := &Catalog{c: c, assets: c.Platform.API("cloudasset", c.Platform.Client, maxAnswer), Roles: roles.New(c.Platform, c.Now)}
 	k.Catalog = standing.New(standing.Config{Source: k, Policies: c.Policies, ServiceAccount: c.Platform.ServiceAccount, Now: c.Now})
 	k.projects = lookup.New(c.Now, 1, analysisTimeout, c.SearchProjects).Within(standing.ProjectsBytes, standing.ListBytes)
 	k.lists = lookup.New(c.Now, maxLists, analysisTimeout, k.visible).Within(maxBytes, standing.ListBytes)
 	k.persons = lookup.New(c.Now, maxPersons, analysisTimeout, k.heldBy).Within(maxBytes, analysis.size)
 	k.holders = lookup.New(c.Now, maxHolders, analysisTimeout, k.holdersOf).Within(maxBytes, analysis.size)
 	k.probes = lookup.New(c.Now, maxProbes, analysisTimeout, k.probe)
-	return k, nil
+	return k
 }
 
 // Resources returns the projects that match the operator's query, or when there is
@@ -110,10 +105,8 @@ func (k *Catalog) Resources(ctx context.Context, p access.Principal) ([]access.R
 
 // visible asks for the projects that a person may see.
 func (k *Catalog) visible(ctx context.Context, person string) ([]access.ResourceInfo, error) {
-	answer, err := k.ask(ctx, "", func(c *cloudasset.V1AnalyzeIamPolicyCall) {
-		c.AnalysisQueryIdentitySelectorIdentity("user:" + person).AnalysisQueryOptionsExpandResources(true).
-			AnalysisQueryAccessSelectorPermissions("resourcemanager.projects.get")
-	})
+	answer, err := k.ask(ctx, "", url.Values{ofIdentity: {"user:" + person}, expandResources: {"true"},
+		ofPermissions: {"resourcemanager.projects.get"}})
 	if refused(err) {
 		return nil, nil // nobody whom Google knows
 	}
@@ -126,13 +119,10 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 			continue
 		}
 		for _, list := range result.AccessControlLists {
-			if list == nil || list.ConditionEvaluation != nil && list.ConditionEvaluation.EvaluationValue == "FALSE" {
+			if list.ConditionEvaluation.EvaluationValue == "FALSE" {
 				continue
 			}
 			for _, r := range list.Resources {
-				if r == nil {
-					continue
-				}
 				id, isProject := strings.CutPrefix(r.FullResourceName, access.FullNamePrefix+"projects/")
 				if project, err := access.Project(id); isProject && err == nil {
 					seen[project] = true
@@ -149,8 +139,8 @@ func (k *Catalog) visible(ctx context.Context, person string) ([]access.Resource
 
 // counts is whether a binding lets people see a project for our purpose: it holds
 // without a condition, or makes them eligible.
-func counts(result *cloudasset.IamPolicyAnalysisResult) bool {
-	if result == nil || result.IamBinding == nil {
+func counts(result analysisResult) bool {
+	if result.IamBinding == nil {
 		return false
 	}
 	if result.IamBinding.Condition == nil {

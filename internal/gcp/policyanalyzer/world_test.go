@@ -1,7 +1,6 @@
 package policyanalyzer_test
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -70,10 +69,7 @@ func newWorld(t testing.TB, changes ...func(*policyanalyzer.Config)) *world {
 	for _, change := range changes {
 		change(&c)
 	}
-	var err error
-	if w.catalog, err = policyanalyzer.New(context.Background(), c); err != nil {
-		t.Fatal(err)
-	}
+	w.catalog = policyanalyzer.New(c)
 	return w
 }
 

@@ -67,11 +67,8 @@ type catalog interface {
 }
 
 // New makes a Google. It makes no calls.
-func New(ctx context.Context, c Config) (g *Google, err error) {
-	g = &Google{now: c.Now}
-	if g.Groups, err = directory.New(ctx, c.Platform, c.CustomerID, c.Now); err != nil {
-		return nil, err
-	}
+func New(c Config) (g *Google, err error) {
+	g = &Google{now: c.Now, Groups: directory.New(c.Platform, c.CustomerID, c.Now)}
 	if g.Scope, err = resourcename.Parse(cmp.Or(c.Scope, "projects/"+c.Platform.Project)); err != nil {
 		return nil, err
 	}
@@ -83,7 +80,7 @@ func New(ctx context.Context, c Config) (g *Google, err error) {
 		Random:         rand.Float64,
 		Sleep:          c.Sleep,
 	})
-	g.inventory, err = assetinventory.New(ctx, assetinventory.Config{
+	g.inventory = assetinventory.New(assetinventory.Config{
 		Platform:       c.Platform,
 		Scope:          g.Scope,
 		Policies:       g.Policies,
@@ -92,12 +89,9 @@ func New(ctx context.Context, c Config) (g *Google, err error) {
 		ProjectsQuery:  c.ProjectsQuery,
 		Now:            c.Now,
 	})
-	if err != nil {
-		return nil, err
-	}
 	g.catalog = g.inventory
 	if c.PolicyAnalyzer {
-		g.catalog, err = policyanalyzer.New(ctx, policyanalyzer.Config{
+		g.catalog = policyanalyzer.New(policyanalyzer.Config{
 			Platform:         c.Platform,
 			Scope:            g.Scope,
 			Policies:         g.Policies,
@@ -106,9 +100,6 @@ func New(ctx context.Context, c Config) (g *Google, err error) {
 			ExecutionTimeout: c.ExecutionTimeout,
 			Now:              c.Now,
 		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	g.Granter = resourcemanager.NewGranter(g.Policies, g.catalog)
 	return g, nil

@@ -6,13 +6,10 @@ package pubsub
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"regexp"
 	"strings"
 	"time"
-
-	"google.golang.org/api/pubsub/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
@@ -24,6 +21,9 @@ const Channel = "pubsub"
 // service is the name of the API, for people.
 const service = "Pub/Sub"
 
+// maxAnswer bounds an answer, which is an id.
+const maxAnswer = 64 << 10
+
 // A topic's name ends up in a URL path. These are Google's forms ("Naming a
 // resource", cloud.google.com/pubsub/docs/pubsub-basics) without the percent sign,
 // which a server on the way could take for an escape.
@@ -31,7 +31,7 @@ var topicPattern = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/
 
 // Publisher implements broker.Notifier. Make one with New; it may be used concurrently.
 type Publisher struct {
-	topics   *pubsub.ProjectsTopicsService
+	api      gcp.API
 	topic    string
 	platform *gcp.Platform
 }
@@ -39,7 +39,7 @@ type Publisher struct {
 // New makes a Publisher, without making a call. topic is a full name,
 // projects/P/topics/T, or the last part of that of a topic of the service's own
 // project; empty turns the channel off.
-func New(ctx context.Context, p *gcp.Platform, topic string) (*Publisher, error) {
+func New(p *gcp.Platform, topic string) (*Publisher, error) {
 	if topic == "" {
 		return &Publisher{}, nil
 	}
@@ -50,11 +50,7 @@ func New(ctx context.Context, p *gcp.Platform, topic string) (*Publisher, error)
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
 			Args: access.Args{"reason": "a topic is named projects/PROJECT/topics/TOPIC"}}
 	}
-	client, err := pubsub.NewService(ctx, p.ClientOptions("pubsub", p.Client)...)
-	if err != nil {
-		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-	}
-	return &Publisher{topics: client.Projects.Topics, topic: topic, platform: p}, nil
+	return &Publisher{api: p.API("pubsub", p.Client, maxAnswer), topic: topic, platform: p}, nil
 }
 
 // Channels is the topic, if there is one.
@@ -82,20 +78,26 @@ func (p *Publisher) publish(ctx context.Context, m message) (id string, err erro
 	if err != nil {
 		return "", &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
 	}
-	request := &pubsub.PublishRequest{Messages: []*pubsub.PubsubMessage{{Data: base64.StdEncoding.EncodeToString(data)}}}
+	// https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/publish
+	type published struct {
+		Data []byte `json:"data"` // which package json writes in Base64
+	}
+	type request struct {
+		Messages []published `json:"messages"`
+	}
 	// Trying once more may publish twice. Listeners must be ready for that anyway:
 	// Pub/Sub delivers at least once.
-	answer, err := gcp.Read(ctx, p.platform.Retry, func(ctx context.Context) (*pubsub.PublishResponse, error) {
-		return p.topics.Publish(p.topic, request).Context(ctx).Do()
-	})
+	answer, err := gcp.Ask[struct {
+		MessageIDs []string `json:"messageIds"`
+	}](ctx, p.api, "/v1/"+p.topic+":publish", nil, request{[]published{{data}}})
 	if err != nil {
 		return "", gcp.Failure(err, gcp.Call{Service: service, Permission: "pubsub.topics.publish",
 			Resource: p.topic, Account: p.platform.ServiceAccount})
 	}
-	if len(answer.MessageIds) != 1 {
+	if len(answer.MessageIDs) != 1 {
 		return "", gcp.Nonsense(service, "the answer of publish holds no message id")
 	}
-	return answer.MessageIds[0], nil
+	return answer.MessageIDs[0], nil
 }
 
 // message is the data of what is published, without attributes or an ordering key.

@@ -72,7 +72,7 @@ func published(t *testing.T, topic string, n access.Notice) (path string, data m
 
 func publisher(t *testing.T, topic string, handler http.HandlerFunc) *pubsub.Publisher {
 	t.Helper()
-	p, err := pubsub.New(t.Context(), gcptest.Start(t, handler).Platform, topic)
+	p, err := pubsub.New(gcptest.Start(t, handler).Platform, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestTopicIsShortOrFull(t *testing.T) {
 		"projects/p/topics/", "projects/p/topics/ab", "projects/p/subscriptions/jit", "/projects/p/topics/jit", "projects/../topics/jit",
 		"projects/p/topics/jit/x", "projects/P/topics/jit", "//pubsub.googleapis.com/projects/p/topics/jit", "topics/jit",
 	} {
-		if _, err := pubsub.New(t.Context(), g.Platform, topic); err == nil {
+		if _, err := pubsub.New(g.Platform, topic); err == nil {
 			t.Errorf("%q is accepted", topic)
 		}
 	}
@@ -191,7 +191,7 @@ func TestTopicIsShortOrFull(t *testing.T) {
 func TestNothingIsPublishedWithoutATopicOrForADenial(t *testing.T) {
 	g := gcptest.Start(t, gcptest.Refuse(500, "no"))
 	for topic, n := range map[string]access.Notice{"": notice(access.NoticeReview), "jit": notice(access.NoticeDenied)} {
-		p, err := pubsub.New(t.Context(), g.Platform, topic)
+		p, err := pubsub.New(g.Platform, topic)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestPublishingThatFails(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
 			g := gcptest.Start(t, gcptest.Refuse(c.status, "no"))
-			p, err := pubsub.New(t.Context(), g.Platform, "jit")
+			p, err := pubsub.New(g.Platform, "jit")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +245,7 @@ func TestAnswerWithoutAMessageID(t *testing.T) {
 
 func TestNothingIsPublishedAfterTheDeadline(t *testing.T) {
 	g := gcptest.Start(t, gcptest.Refuse(503, "no"))
-	p, err := pubsub.New(t.Context(), g.Platform, "jit")
+	p, err := pubsub.New(g.Platform, "jit")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,16 +2,14 @@ package resourcemanager
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
-	"google.golang.org/api/googleapi"
-
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
 )
 
@@ -265,7 +263,6 @@ func conflict(err error) bool {
 	if status := statusOf(err); status == http.StatusConflict || status == http.StatusPreconditionFailed {
 		return true
 	}
-	var body struct{ Error struct{ Status string } }
-	rest, answered := errors.AsType[*googleapi.Error](err)
-	return answered && json.Unmarshal([]byte(rest.Body), &body) == nil && body.Error.Status == "ABORTED"
+	rest, answered := errors.AsType[*gcp.StatusError](err)
+	return answered && rest.Status == "ABORTED"
 }

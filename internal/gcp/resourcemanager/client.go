@@ -1,9 +1,9 @@
 // Package resourcemanager reads and writes the IAM policies of projects, folders
 // and organizations, and finds projects, through the Resource Manager API (v3).
 //
-// It speaks JSON over an authenticated client of its caller, not through Google's
-// typed library: that one drops the fields that it does not know, and a policy
-// that is written back without them has lost them.
+// A policy is read and written as the JSON that it is: of what is read into types the
+// fields are gone that they do not know, and a policy that is written back without them has
+// lost them.
 //
 // Nothing is granted twice and nothing is called granted that was not written: a
 // write whose answer is lost is looked for in the policy before anything else is
@@ -257,7 +257,7 @@ func (c *Client) on(ctx context.Context, method string, r access.Resource, custo
 	return c.call(ctx, method, "/v3/"+string(checked)+custom, body, header)
 }
 
-// call makes one call. An answer that is not 200 is a *googleapi.Error.
+// call makes one call. An answer that is not 200 is a *gcp.StatusError.
 func (c *Client) call(ctx context.Context, method, path string, body []byte, header http.Header) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.c.Endpoint+path, bytes.NewReader(body))
 	if err != nil {

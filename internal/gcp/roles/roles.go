@@ -4,13 +4,9 @@ package roles
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/api/iam/v1"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
@@ -27,28 +23,26 @@ const (
 	maxBytes = 1 << 20
 	// entryBytes is what an entry takes beside its texts.
 	entryBytes = 200
+	// maxAnswer bounds an answer. The permissions of roles/owner have some 500 KB.
+	maxAnswer = 4 << 20
 )
 
 // Roles describes roles. Make one with New; it is safe for concurrent use.
 type Roles struct {
-	now     func() time.Time
-	service *iam.Service
-	known   *lookup.Cache[access.RoleInfo]
+	now   func() time.Time
+	api   gcp.API
+	known *lookup.Cache[access.RoleInfo]
 	// quiet is until when nobody asks, in nanoseconds since 1970.
 	quiet atomic.Int64
 }
 
 // New makes a Roles. It makes no call.
-func New(ctx context.Context, p *gcp.Platform, now func() time.Time) (*Roles, error) {
-	service, err := iam.NewService(ctx, p.ClientOptions("iam", p.Client)...)
-	if err != nil {
-		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-	}
-	r := &Roles{now: now, service: service}
+func New(p *gcp.Platform, now func() time.Time) *Roles {
+	r := &Roles{now: now, api: p.API("iam", p.Client, maxAnswer).Once()}
 	r.known = lookup.New(now, maxRoles, timeout, r.get).Within(maxBytes, func(i access.RoleInfo) int {
 		return entryBytes + len(i.Role) + len(i.Title) + len(i.Description)
 	})
-	return r, nil
+	return r
 }
 
 // Role describes a role as IAM does, which is the same on every resource. What cannot be
@@ -74,22 +68,16 @@ func (r *Roles) Role(ctx context.Context, _ access.Resource, role access.Role) a
 }
 
 func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
-	var role *iam.Role
-	var err error
-	switch {
-	case strings.HasPrefix(name, "projects/"):
-		role, err = r.service.Projects.Roles.Get(name).Context(ctx).Do()
-	case strings.HasPrefix(name, "organizations/"):
-		role, err = r.service.Organizations.Roles.Get(name).Context(ctx).Do()
-	default:
-		role, err = r.service.Roles.Get(name).Context(ctx).Do()
-	}
+	// The same of predefined roles, of those of projects, and of those of organizations
+	// (https://cloud.google.com/iam/docs/reference/rest/v1/roles/get).
+	role, err := gcp.Ask[struct {
+		Title               string   `json:"title"`
+		Description         string   `json:"description"`
+		IncludedPermissions []string `json:"includedPermissions"`
+	}](ctx, r.api, "/v1/"+name, nil, nil)
 	if status, _ := gcp.Answer(err); status == http.StatusForbidden || status == http.StatusNotFound {
 		// Somebody else's custom role, or one that was deleted. That is known now.
 		return access.RoleInfo{}, nil
-	}
-	if err == nil && role == nil {
-		err = errors.New("the answer is null")
 	}
 	if err != nil {
 		return access.RoleInfo{}, err

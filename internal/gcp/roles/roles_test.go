@@ -23,10 +23,7 @@ func newWorld(t testing.TB, says http.HandlerFunc) *world {
 	t.Helper()
 	w := &world{says: says, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	w.Google = gcptest.Start(t, func(rw http.ResponseWriter, r *http.Request) { w.says(rw, r) })
-	var err error
-	if w.roles, err = roles.New(t.Context(), w.Platform, func() time.Time { return w.now }); err != nil {
-		t.Fatal(err)
-	}
+	w.roles = roles.New(w.Platform, func() time.Time { return w.now })
 	return w
 }
 

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/api/secretmanager/v1"
-
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/resourcename"
@@ -20,22 +18,22 @@ import (
 // something else, which has 25 seconds in all.
 const timeout = 8 * time.Second
 
+// maxAnswer bounds an answer: a secret has at most 64 KiB
+// (https://cloud.google.com/secret-manager/quotas).
+const maxAnswer = 256 << 10
+
 // service is the name of the API, for people.
 const service = "Secret Manager"
 
 // Secrets reads secrets. Make one with New.
 type Secrets struct {
-	client   *secretmanager.Service
+	api      gcp.API
 	platform *gcp.Platform
 }
 
 // New makes a Secrets. It makes no call.
-func New(ctx context.Context, p *gcp.Platform) (*Secrets, error) {
-	client, err := secretmanager.NewService(ctx, p.ClientOptions("secretmanager", p.Client)...)
-	if err != nil {
-		return nil, &access.Error{Kind: access.Internal, Code: access.CodeInternal, Err: err}
-	}
-	return &Secrets{client: client, platform: p}, nil
+func New(p *gcp.Platform) *Secrets {
+	return &Secrets{api: p.API("secretmanager", p.Client, maxAnswer), platform: p}
 }
 
 // unusable recognises a version that is there and cannot be read. Google's text is
@@ -52,9 +50,13 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer, err := gcp.Read(ctx, s.platform.Retry, func(ctx context.Context) (*secretmanager.AccessSecretVersionResponse, error) {
-		return s.client.Projects.Secrets.Versions.Access(versionPath).Context(ctx).Do()
-	})
+	// https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets.versions/access
+	answer, err := gcp.Ask[struct {
+		Payload *struct {
+			Data       string `json:"data"`
+			DataCrc32c int64  `json:"dataCrc32c,string"`
+		} `json:"payload"`
+	}](ctx, s.api, "/v1/"+versionPath+":access", nil, nil)
 	if err != nil {
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access",
 			Resource: versionPath, Account: s.platform.ServiceAccount})

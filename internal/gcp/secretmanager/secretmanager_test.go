@@ -19,10 +19,7 @@ const path = "projects/jit-access/secrets/smtp/versions/latest"
 func secrets(t *testing.T, handler http.HandlerFunc) (*secretmanager.Secrets, *gcptest.Google) {
 	t.Helper()
 	g := gcptest.Start(t, handler)
-	s, err := secretmanager.New(t.Context(), g.Platform)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := secretmanager.New(g.Platform)
 	return s, g
 }
 

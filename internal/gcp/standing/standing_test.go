@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/api/googleapi"
-
 	"jitaccess/internal/access"
+	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/gcp/standing"
@@ -77,11 +76,11 @@ func (w *world) note(what string) {
 func (w *world) GetIamPolicy(_ context.Context, r access.Resource, _ time.Time) (*iampolicy.Policy, error) {
 	w.note(string(r))
 	if status := w.fails[r]; status != 0 {
-		return nil, &googleapi.Error{Code: status}
+		return nil, &gcp.StatusError{Code: status}
 	}
 	bindings, ok := w.live[r]
 	if !ok {
-		return nil, &googleapi.Error{Code: 403}
+		return nil, &gcp.StatusError{Code: 403}
 	}
 	return iampolicy.New(bindings), nil
 }
@@ -91,7 +90,7 @@ func (w *world) Known(access.StandingQuery) []standing.Node { return w.known }
 func (w *world) Parent(_ context.Context, r access.Resource) (access.Resource, error) {
 	w.note(string(r) + "^")
 	if status := w.treeFails[r]; status != 0 {
-		return "", &googleapi.Error{Code: status}
+		return "", &gcp.StatusError{Code: status}
 	}
 	if w.tree != nil {
 		return w.tree[r], nil
@@ -490,14 +489,14 @@ func TestRecall(t *testing.T) {
 		{"a page within half a minute asks nobody", errors.New("unused"), 29 * time.Second, false, "first", ""},
 		{"later it asks", nil, 30 * time.Second, false, "second", ""},
 		{"an action asks at once", nil, time.Millisecond, true, "second", ""},
-		{"the quota is spent", &googleapi.Error{Code: 429}, time.Minute, false, "first", access.CodeStaleInventory},
-		{"an action gets the last answer too, and confirms it", &googleapi.Error{Code: 429}, time.Minute, true, "first", access.CodeStaleInventory},
-		{"Google is down", &googleapi.Error{Code: 500}, 5*time.Minute - time.Second, false, "first", access.CodeStaleInventory},
-		{"for too long", &googleapi.Error{Code: 500}, 5 * time.Minute, false, "", access.CodeUpstreamFailed},
+		{"the quota is spent", &gcp.StatusError{Code: 429}, time.Minute, false, "first", access.CodeStaleInventory},
+		{"an action gets the last answer too, and confirms it", &gcp.StatusError{Code: 429}, time.Minute, true, "first", access.CodeStaleInventory},
+		{"Google is down", &gcp.StatusError{Code: 500}, 5*time.Minute - time.Second, false, "first", access.CodeStaleInventory},
+		{"for too long", &gcp.StatusError{Code: 500}, 5 * time.Minute, false, "", access.CodeUpstreamFailed},
 		{"Google does not answer in time", context.DeadlineExceeded, time.Minute, false, "first", access.CodeStaleInventory},
-		{"it refuses", &googleapi.Error{Code: 403}, time.Minute, false, "", access.CodeServiceNotAllowed},
-		{"it knows no such thing", &googleapi.Error{Code: 404}, time.Minute, false, "", access.CodeUnknownResource},
-		{"it refuses what was asked", &googleapi.Error{Code: 400}, time.Minute, false, "", access.CodeCallRefused},
+		{"it refuses", &gcp.StatusError{Code: 403}, time.Minute, false, "", access.CodeServiceNotAllowed},
+		{"it knows no such thing", &gcp.StatusError{Code: 404}, time.Minute, false, "", access.CodeUnknownResource},
+		{"it refuses what was asked", &gcp.StatusError{Code: 400}, time.Minute, false, "", access.CodeCallRefused},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			now := time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)
