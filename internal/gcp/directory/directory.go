@@ -205,6 +205,7 @@ func (d *Directory) membersNow(ctx context.Context, group string) (Members, erro
 		Members       []member `json:"members"`
 		NextPageToken string   `json:"nextPageToken"`
 	}
+	// As it is escaped in a query, in which no address has a space.
 	err = pages(ctx, d.api, "/admin/directory/v1/groups/"+url.QueryEscape(string(address))+"/members", url.Values{},
 		"members(email,type,status),nextPageToken", func(answer answer) string {
 			for _, m := range answer.Members {
