@@ -61,6 +61,8 @@ var layering = []rule{
 	// It tries what the adapters and the sandbox assume of Google, and only cmd knows it.
 	{of: []string{"internal/conformance"}, mayImport: []string{"internal/access", "internal/gcp/condition", "internal/gcp/iampolicy", "internal/jose",
 		"internal/outbound"}},
+	// It looks at two services from outside, and only cmd knows it.
+	{of: []string{"internal/shadow"}, mayImport: []string{"internal/access", "internal/gcp/condition", "internal/loopback", "internal/outbound"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy",
 		"internal/identity", "internal/jose", "internal/notice", "internal/outbound"}},
