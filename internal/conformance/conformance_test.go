@@ -177,6 +177,7 @@ func init() {
 func TestAPlantedDifferenceFailsItsCheck(t *testing.T) {
 	for _, k := range checks {
 		t.Run(k.id, func(t *testing.T) {
+			t.Parallel()
 			p, planted := plants[k.id]
 			if !planted {
 				t.Fatal("no difference is planted for it")
@@ -311,6 +312,8 @@ func TestAnInterruptedRunLeavesNothing(t *testing.T) {
 				})
 			}
 			report := w.run(ctx)
+			w.serving.Lock()
+			defer w.serving.Unlock()
 			if calls < after {
 				t.Fatalf("only %d calls", calls)
 			}
@@ -350,7 +353,9 @@ func TestACrashedRunIsCleanedByTheNext(t *testing.T) {
 	if w.policy() == clean {
 		t.Fatal("there is nothing to clean")
 	}
+	w.serving.Lock() // what was not answered may still be under way
 	w.wrap = nil
+	w.serving.Unlock()
 	report, err = Run(t.Context(), w.Config)
 	if err != nil || len(report.Left) > 0 || w.policy() != clean || report.Count(Passes) != len(checks) {
 		t.Errorf("%v, left %v, %d pass, the policy is\n%s", err, report.Left, report.Count(Passes), w.policy())

@@ -47,8 +47,9 @@ type world struct {
 	cloud *google.Cloud
 	clock *fakeClock
 	Config
-	// wrap stands before Google's answers.
-	wrap func(http.Handler) http.Handler
+	// wrap stands before Google's answers, one at a time: serving is held meanwhile.
+	wrap    func(http.Handler) http.Handler
+	serving sync.Mutex
 }
 
 // ownPolicy is what a project has that somebody made, with some APIs.
@@ -75,6 +76,8 @@ func newWorld(t *testing.T, edit ...func(*google.Project)) *world {
 	}
 	inner := w.cloud.Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.serving.Lock()
+		defer w.serving.Unlock()
 		if w.wrap != nil {
 			w.wrap(inner).ServeHTTP(rw, r)
 			return
