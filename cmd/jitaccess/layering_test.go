@@ -58,6 +58,11 @@ var layering = []rule{
 	// It tells pages over what tests are made of, and is in the product for the sandbox alone.
 	{of: []string{"internal/server/storybook"}, mayImport: []string{"internal/access", "internal/application", "internal/application/managed", "internal/broker",
 		"internal/broker/brokertest", "internal/notice", "internal/passkey", "internal/policy", "internal/seal", "internal/server", "internal/words"}},
+	// It tries what the adapters and the sandbox assume of Google, and only cmd knows it.
+	{of: []string{"internal/conformance"}, mayImport: []string{"internal/access", "internal/gcp/condition", "internal/gcp/iampolicy", "internal/jose",
+		"internal/outbound"}},
+	// It looks at two services from outside, and only cmd knows it.
+	{of: []string{"internal/shadow"}, mayImport: []string{"internal/access", "internal/gcp/condition", "internal/loopback", "internal/outbound"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy",
 		"internal/identity", "internal/jose", "internal/notice", "internal/outbound"}},

@@ -30,6 +30,8 @@ const usage = `Usage:
   jitaccess ledger                  verify, export, migrate or erase what is remembered
   jitaccess sweep                   do what is due in the ledger, once: for a scheduled job
   jitaccess reconcile               hold the grants that stand against what is remembered and what may stand
+  jitaccess conformance             try in an empty project whether Google Cloud does what is assumed of it
+  jitaccess shadow                  hold what this version would offer against a live JIT Access 1.x
   jitaccess policy                  look at policy files: lint, test, diff, explain, schema
   jitaccess version
 `
@@ -69,6 +71,10 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return runSweep(ctx, args, env, stdout, stderr)
 	case "reconcile":
 		return runReconcile(ctx, args, env, stdout, stderr)
+	case "conformance":
+		return runConformance(ctx, args, env, wallClock, stdout, stderr)
+	case "shadow":
+		return runShadow(ctx, args, env, stdout, stderr)
 	case "policy":
 		return runPolicy(ctx, args, env, stdout, stderr)
 	case "version", "--version":

@@ -1,0 +1,62 @@
+package conformance
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// address is what looks like one of somebody.
+var address = regexp.MustCompile(`[^\s"'<>()\[\],;:=]+@[A-Za-z0-9.-]+`)
+
+// redaction takes out of Google's texts who and what they name.
+func redaction(c Config, p project) func(string) string {
+	var names []string
+	for _, known := range [][2]string{{c.Account, "CALLER"}, {c.Group, "GROUP"}, {p.ProjectID, "PROJECT"}, {p.number(), "NUMBER"}} {
+		if known[0] != "" {
+			names = append(names, known[0], known[1])
+		}
+	}
+	known := strings.NewReplacer(names...)
+	return func(text string) string {
+		text = address.ReplaceAllString(known.Replace(text), "SOMEBODY")
+		if d := domain(c.Group); d != "" {
+			text = strings.ReplaceAll(text, d, "DOMAIN")
+		}
+		return strings.Join(strings.Fields(text), " ")
+	}
+}
+
+// Text writes the report for people.
+func (r Report) Text(w io.Writer) error {
+	google := "Google Cloud"
+	if !r.Real {
+		google = "a stand-in for Google Cloud"
+	}
+	fmt.Fprintf(w, "jitaccess %s against %s, %s to %s\n", r.Version, google, r.Began.Format(time.RFC3339), r.Ended.Format(time.TimeOnly))
+	if len(r.LetPass) > 0 {
+		fmt.Fprintf(w, "In the policy stood: %s\n", strings.Join(r.LetPass, ", "))
+	}
+	fmt.Fprintln(w)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range r.Checks {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", c.ID, c.Result, c.Observed)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, c := range slices.DeleteFunc(slices.Clone(r.Checks), func(c Checked) bool { return c.Result != Differs }) {
+		fmt.Fprintf(w, "\n%s differs\n  assumed:  %s\n  source:   %s\n  observed: %s\n", c.ID, c.Assumption, c.Source, c.Observed)
+	}
+	fmt.Fprintf(w, "\n%d pass, %d differ, %d could not be tried\n", r.Count(Passes), r.Count(Differs), r.Count(Untried))
+	if len(r.Left) == 0 {
+		_, err := fmt.Fprintln(w, "Nothing was left behind.")
+		return err
+	}
+	_, err := fmt.Fprintf(w, "Left behind: %s\n", strings.Join(r.Left, "; "))
+	return err
+}
