@@ -163,6 +163,7 @@ const (
 	CodeRuleUndecided       Code = "rule-undecided"        // rule, unknown (ancestors, groups or claims)
 	CodePolicyUnreadable    Code = "policy-unreadable"     //
 	CodeNoRule              Code = "no-rule"               // role, resource
+	CodeNotNamed            Code = "not-named"             // resource
 	CodeNeedsLedger         Code = "no-ledger"             //
 	CodeTooContinuous       Code = "too-continuous"        // max, left (minutes)
 	CodeNotExtendable       Code = "not-extendable"        //

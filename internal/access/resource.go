@@ -92,6 +92,13 @@ func (r Resource) Name() string {
 	return name
 }
 
+// HoldsOthers is whether other resources lie in it, as in folders and organizations of Google
+// Cloud: what is granted there holds for all of them.
+func (r Resource) HoldsOthers() bool {
+	kind := r.Kind()
+	return kind == "folders" || kind == "organizations"
+}
+
 // Role is what is granted: roles/NAME, or a custom role projects/ID/roles/NAME or
 // organizations/ID/roles/NAME.
 type Role string

@@ -204,6 +204,11 @@ func (b *Broker) explained(f facts, kind access.RequestKind, begins time.Time, i
 	if err := cmp.Or(f.unheld, f.baseless); err != nil {
 		return access.Terms{}, access.Explanation{}, err
 	}
+	if id.Resource != "" { // that of nothing in particular has none
+		if _, err := b.providerOf(id.Resource); err != nil {
+			return access.Terms{}, access.Explanation{}, err
+		}
+	}
 	t, why, err := b.c.Policy.Terms(b.subject(f, kind, begins, id))
 	if e := access.AsError(err); e != nil && e.Code == access.CodeRuleUndecided && f.cause != nil {
 		told := *e

@@ -63,10 +63,7 @@ func (r Row) peersOr(external Kind) (way access.Approval, ok bool) {
 }
 
 // inherited is whether a folder or the organization above the resource says so.
-func (r Row) inherited() bool {
-	kind := r.Node.Kind()
-	return r.Node != r.ID.Resource && (kind == "folders" || kind == "organizations")
-}
+func (r Row) inherited() bool { return r.Node != r.ID.Resource && r.Node.HoldsOthers() }
 
 // at says why the row does not hold at a time; nil when it does.
 func (r Row) at(now time.Time) *access.Error {

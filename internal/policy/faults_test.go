@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write testdata/faults.txt anew")
 var unseen = []string{
 	"a name is used once", "belongs to one human", "is not an address", "not an address of the form", "a service account is not a person",
 	"there is no time zone", "there is no day", "is before from", "are the same", "the pattern cannot be read", "is longer than max_duration",
-	"is less than a marker", "from the same people stand above", "where IAM says who is eligible",
+	"is less than a marker", "is not found by its name", "from the same people stand above", "where IAM says who is eligible",
 	"nobody has an address there", "is not a URI", "both keys are the same", "there is no such data", "who are named can give", "a key is used once",
 	"stands there once", "from a minute to", "it is used once", "the URI must begin", "characters that can be seen", "write one entry with all requesters",
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -101,6 +102,21 @@ func (f *File) Gives(id access.EntitlementID) *Entitlement {
 		}
 	}
 	return nil
+}
+
+// Named are the folders and organizations that rules with terms name exactly, sorted: those that
+// are given out themselves, to whom the rules say.
+func (f *File) Named() []access.Resource {
+	var all []access.Resource
+	for i := range f.Rules {
+		for _, p := range f.Rules[i].match.resources.in {
+			if on := p.names(); on.HoldsOthers() && f.Rules[i].Refusal == "" {
+				all = append(all, on)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Accounts are all addresses of a human, in the order of the file; the address itself

@@ -89,6 +89,14 @@ func parsePattern(text string) pattern {
 	return p
 }
 
+// names is the one resource that the pattern means; empty for a pattern that can mean several.
+func (p *pattern) names() access.Resource {
+	if p.below {
+		return ""
+	}
+	return access.Resource(p.literal)
+}
+
 // matches is whether the whole path is meant.
 func (p *pattern) matches(of *path) bool {
 	if p.literal != "" {

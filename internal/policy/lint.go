@@ -107,7 +107,7 @@ func (f *File) lintMatch(rule *Rule, now time.Time, at *document.Node, warnings 
 	}
 	if who, when := f.leaves(rule, now); who != "" {
 		held := "what the marker and the environment demand"
-		if f.refuses {
+		if f.refuses || len(m.resources.in) > 0 && m.resources.in[0].names().HoldsOthers() {
 			held = "that it is refused"
 		}
 		warnings.Add(at, "%s says nothing of %s%s, and neither does any other rule: for them holds %s", rule.called(), who, when, held)

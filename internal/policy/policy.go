@@ -5,6 +5,7 @@ package policy
 import (
 	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +54,8 @@ func spelled(pattern *regexp.Regexp) string {
 type Instance struct {
 	// alone and peers are the terms of each kind of marker.
 	alone, peers access.Terms
+	// named are the folders and organizations that are given out themselves.
+	named []access.Resource
 }
 
 // New makes the policy of an instance.
@@ -67,12 +70,29 @@ func New(s Settings) Instance {
 	peers := alone
 	peers.Requirements = []access.Requirement{{Count: 1, From: []string{access.FromPeers}}}
 	peers.MinReviewers, peers.MaxReviewers, peers.StartWithin = s.MinReviewers, s.MaxReviewers, cmp.Or(s.StartWithin, startWithin)
-	return Instance{alone, peers}
+	return Instance{alone: alone, peers: peers}
 }
 
-// Terms follow the marker alone, or what its provider says. It never fails.
+// Naming is the policy that gives out these folders and organizations themselves too.
+func (i Instance) Naming(all []access.Resource) Instance {
+	i.named = all
+	return i
+}
+
+// Terms follow the marker alone, or what its provider says. A folder or an organization that is
+// not named is refused.
 func (i Instance) Terms(s access.Subject) (access.Terms, access.Explanation, error) {
+	if on := s.Entitlement.Resource; on.HoldsOthers() && !slices.Contains(i.named, on) {
+		return access.Terms{}, access.Explanation{}, notNamed(on)
+	}
 	return i.of(s), access.Explanation{}, nil
+}
+
+// notNamed refuses a folder or an organization itself. What makes people eligible there is
+// meant, as a rule, for the projects below, and what is granted there holds for all of them.
+func notNamed(on access.Resource) *access.Error {
+	return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotNamed, Field: access.FieldEntitlement,
+		Args: access.Args{"resource": string(on)}}
 }
 
 // of are the terms of what the subject has by a marker, or by its provider.

@@ -252,9 +252,17 @@ func (r *reader) match(n *document.Node) match {
 		return m
 	}
 	for key, patterns := range map[string]*list[pattern]{"resource": &m.resources, "role": &m.roles} {
-		for _, text := range texts(n.Get(key)) {
-			text, out := strings.CutPrefix(text, "!")
-			patterns.add(parsePattern(text), out)
+		for _, item := range items(n.Get(key)) {
+			if item.Kind != document.Text {
+				continue
+			}
+			text, out := strings.CutPrefix(item.Text, "!")
+			p := parsePattern(text)
+			if on := access.Resource(p.literal); on.HoldsOthers() && strings.Trim(on.Name(), "0123456789") != "" {
+				r.faults.Add(item, "%s is not found by its name; write its number, as in %s/123456789012, which "+
+					"gcloud projects get-ancestors says of a project that lies in it", on, on.Kind())
+			}
+			patterns.add(p, out)
 		}
 	}
 	m.requesters = r.who(n.Get("requester"))

@@ -98,6 +98,8 @@ func (p Refined) explain(q *question, at time.Time, named int) Explanation {
 		case rule.Refusal != "":
 			e.Err = &access.Error{Kind: access.NotAllowed, Code: access.CodeRuleRefuses, Field: access.FieldEntitlement,
 				Args: access.Args{"rule": rule.Name, "message": rule.Refusal, "role": string(q.Entitlement.Role)}}
+		case q.Entitlement.Resource.HoldsOthers() && !rule.match.names(q.Entitlement.Resource):
+			e.Err = notNamed(q.Entitlement.Resource)
 		default:
 			e.Terms = p.apply(rule, q.Subject)
 		}
@@ -109,8 +111,17 @@ func (p Refined) explain(q *question, at time.Time, named int) Explanation {
 			Args: access.Args{"role": string(q.Entitlement.Role), "resource": string(q.Entitlement.Resource)}}
 		return e
 	}
+	if q.Entitlement.Resource.HoldsOthers() {
+		e.Err = notNamed(q.Entitlement.Resource)
+		return e
+	}
 	e.Terms = p.base.of(*q.Subject)
 	return e
+}
+
+// names is whether a rule that is about the resource says so by exactly its path.
+func (m *match) names(on access.Resource) bool {
+	return slices.ContainsFunc(m.resources.in, func(p pattern) bool { return p.names() == on })
 }
 
 // excludes is the part of a rule that says that it is not about the entitlement, whoever

@@ -527,6 +527,11 @@ func situations() []situation {
 		{access.CodeNoRule, "what no rule gives out", asking(access.CodeNoRule, func(w *brokertest.World, _ *broker.Ask) {
 			w.Policy = refined(w, `unmatched: refuse`)
 		}), nil},
+		{access.CodeNotNamed, "a folder itself that no rule names", func(*testing.T) error {
+			_, _, err := policy.New(policy.Settings{Justification: regexp.MustCompile("")}).Terms(access.Subject{
+				Entitlement: access.EntitlementID{Resource: "folders/4711", Role: "roles/viewer"}})
+			return err
+		}, nil},
 		{access.CodeEligibilityEnds, "access after the eligibility", asking(access.CodeEligibilityEnds, func(w *brokertest.World, a *broker.Ask) {
 			w.Holdings[ana][0].Until, a.Start = noon.Add(time.Hour), noon.Add(2*time.Hour)
 		}), nil},
