@@ -32,6 +32,13 @@ const usage = `Usage:
   jitaccess reconcile               hold the grants that stand against what is remembered and what may stand
   jitaccess policy                  look at policy files: lint, test, diff, explain, schema
   jitaccess version
+
+For people and pipelines (docs/command-line.md), at a service that runs somewhere:
+  jitaccess login URL               sign in there; logout forgets it
+  jitaccess roles | request | status | end | extend | history
+  jitaccess approve | deny          decide what others ask for
+  jitaccess ask                     ask as an application, and wait for its access token
+  jitaccess completion SHELL        for bash, zsh or fish; COMMAND --help has the options of each
 `
 
 // Exit statuses.
@@ -78,6 +85,9 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		fmt.Fprint(stdout, usage)
 		return exitOK
 	default:
+		if c, ok := clientNamed(command); ok {
+			return runClient(ctx, c, args, env, os.Stdin, stdout, stderr)
+		}
 		fmt.Fprintf(stderr, "jitaccess: there is no command %q\n\n%s", command, usage)
 		return exitUsage
 	}
