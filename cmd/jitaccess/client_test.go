@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -225,4 +227,80 @@ func TestAPipelineAsksByCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.fails(exitUsage, "chmod 600", ask()...)
+}
+
+// What is wrong is said, with a status, and nothing is sent where it does not belong.
+func TestBadCommandLines(t *testing.T) {
+	origin := startSandboxWith(t, "", nil)
+	p := shell(t)
+	p.fails(exitSignedOut, "begin with: jitaccess login URL", "roles")
+	p.fails(exitUsage, "https alone", "login", "http://access.example.com")
+	p.fails(exitUsage, "login takes URL", "login")
+	p.fails(exitUsage, "not defined", "login", "--secret", origin)
+	p.fails(exitFailure, "nobody in the sandbox is mallory@example.com", "login", origin, "--as", "mallory@example.com")
+	p.fails(exitFailure, "cannot be reached", "login", "http://127.0.0.1:1")
+	if _, err := os.Stat(p.tokenFile()); err == nil {
+		t.Error("a token is kept of a log-in that failed")
+	}
+	p.must("login", origin)
+	p.fails(exitSignedOut, "sent nowhere else", "roles", "--url", "https://other.example.com")
+	p.fails(exitUsage, "you are logged in to "+origin, "status", "https://other.example.com/review?activation=x")
+	p.fails(exitUsage, "neither the number", "approve", origin+"/history")
+	p.fails(exitUsage, "REQUEST to wait for", "status", "--watch")
+	p.fails(exitUsage, "whole minutes", "request", "shop-orders-prod", "cloudsql.admin", "--for", "90s")
+	p.fails(exitUsage, "", "request", "shop-orders-prod", "cloudsql.admin", "--for", "20m")
+	p.fails(exitRefused, "jitaccess roles shop-orders-prod", "request", "shop-orders-prod", "owner", "--reason", "INC-1")
+	p.fails(exitUsage, "", "status", "jit-nothing")
+	p.ahead = 1000 * time.Hour
+	if err := os.Chmod(p.tokenFile(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.fails(exitFailure, "may be read by others", "roles")
+}
+
+// What others wrote cannot speak to the terminal.
+func TestWhatOthersWroteIsPlain(t *testing.T) {
+	if got := plain("a\x1b[31mb\nc\u202ed\u200be"); strings.ContainsAny(got, "\x1b\n\u202e\u200b") {
+		t.Errorf("%q", got)
+	}
+}
+
+// Completion is loaded by the shell that it is for, and knows commands, options and files.
+func TestCompletion(t *testing.T) {
+	p := shell(t)
+	p.fails(exitUsage, "bash, zsh and fish", "completion", "powershell")
+	for _, name := range operatorCommands {
+		if name != "help" && !strings.Contains(usage, name) {
+			t.Errorf("%s is not in the usage", name)
+		}
+	}
+	for _, c := range clientCommands() {
+		for _, sh := range []string{"bash", "zsh", "fish"} {
+			if !strings.Contains(p.must("completion", sh), c.name) {
+				t.Errorf("%s does not know %s", sh, c.name)
+			}
+		}
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("there is no bash here")
+	}
+	for line, want := range map[string]string{"jitaccess lo": "login logout", "jitaccess request --rea": "--reason",
+		"jitaccess completion z": "zsh", "jitaccess history --st": "--state"} {
+		words := strings.Fields(line)
+		script := p.must("completion", "bash") + "COMP_WORDS=(" + line + "); COMP_CWORD=" + strconv.Itoa(len(words)-1) + "; _jitaccess; echo \"${COMPREPLY[*]}\""
+		out, err := exec.Command(bash, "--norc", "-c", script).CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%s: %v, %s", line, err, out)
+		}
+	}
+}
+
+// BenchmarkHelp is how long the built binary takes to say what there is.
+func BenchmarkHelp(b *testing.B) {
+	for b.Loop() {
+		if out, err := exec.Command(binary, "--help").Output(); err != nil || !strings.Contains(string(out), "login URL") {
+			b.Fatalf("%v: make build comes first", err)
+		}
+	}
 }

@@ -19,7 +19,7 @@ func (c *caller) loginOptions() {
 	c.flags.StringVar(&c.impersonate, "impersonate", "", "behind Identity-Aware Proxy: pass it as this `service account`, to ask as an application")
 	c.flags.StringVar(&c.audience, "audience", "", "with --impersonate: the OAuth `client` that it takes tokens for; else the one that it shows browsers")
 	c.flags.StringVar(&c.token, "token-file", "", "a `file` with a token that the front takes behind Bearer; - is standard input")
-	c.flags.StringVar(&c.front, "front", "", "what signs people in, where that is not found out: iap, pomerium or oidc")
+	c.flags.StringVar(&c.front, "front", "", "what signs people in, where that is not found out: iap or pomerium")
 	c.flags.BoolVar(&c.noBrowser, "no-browser", false, "open no browser; say the address alone")
 }
 
@@ -30,11 +30,11 @@ func (c *caller) login(args []string) error {
 		return wrong("%v", err)
 	}
 	s := cli.SignIn{Origin: origin, Front: cli.Front(c.front), As: c.as, Impersonate: c.impersonate, Audience: c.audience,
-		Run: c.run, Browse: c.browseTo, Random: c.random, Now: c.now}
+		Run: c.run, Browse: c.browseTo, Random: c.random}
 	switch s.Front {
-	case "", cli.IAP, cli.Pomerium, cli.OwnLogin:
+	case "", cli.IAP, cli.Pomerium:
 	default:
-		return wrong("--front is iap, pomerium or oidc")
+		return wrong("--front is iap or pomerium")
 	}
 	if c.token != "" {
 		if s.Token, err = c.readSecret(c.token); err != nil {

@@ -2,14 +2,11 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -144,78 +141,4 @@ func (s SignIn) byPomerium(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return clean([]byte(q.Get("pomerium_jwt")))
-}
-
-// Addresses of a log-in of the service's own (docs/login.md).
-const (
-	pathProgram      = "/oidc/program"
-	pathProgramToken = "/oidc/program/token"
-)
-
-// byOwnLogin has the user confirm, in the service, that this program may act for them, and takes the code of
-// that for a token: by PKCE (RFC 7636), so that the code is of no use to anybody else.
-func (s SignIn) byOwnLogin(ctx context.Context) (Signed, error) {
-	a, err := s.listenHere()
-	if err != nil {
-		return Signed{}, err
-	}
-	defer a.close()
-	verifier, err := s.unguessable()
-	if err != nil {
-		return Signed{}, err
-	}
-	state, err := s.unguessable()
-	if err != nil {
-		return Signed{}, err
-	}
-	sum := sha256.Sum256([]byte(verifier))
-	ask := url.Values{"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
-		"redirect_uri": {"http://127.0.0.1:" + a.port + a.path}, "state": {state}}
-	if err := s.Browse(ctx, string(s.Origin)+pathProgram+"?"+ask.Encode()); err != nil {
-		return Signed{}, err
-	}
-	q, err := a.wait(ctx)
-	if err != nil {
-		return Signed{}, err
-	}
-	if subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(state)) != 1 {
-		return Signed{}, errors.New("the browser came back from another log-in; try again")
-	}
-	t, err := s.redeem(ctx, q.Get("code"), verifier)
-	if err != nil {
-		return Signed{}, err
-	}
-	return s.verified(ctx, t)
-}
-
-// redeem takes a code for a token.
-func (s SignIn) redeem(ctx context.Context, code, verifier string) (Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	form := url.Values{"code": {code}, "code_verifier": {verifier}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, string(s.Origin)+pathProgramToken, strings.NewReader(form.Encode()))
-	if err != nil {
-		return Token{}, err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	response, err := outbound.Client(s.Transport).Do(r)
-	if err != nil {
-		return Token{}, &Unreachable{s.Origin, outbound.WithoutAddress(err)}
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(outbound.Bound(response.Body, maxToken))
-	if err != nil {
-		return Token{}, &Unreachable{s.Origin, err}
-	}
-	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	var said struct {
-		Token   string `json:"access_token"`
-		Seconds int    `json:"expires_in"`
-	}
-	if response.StatusCode != http.StatusOK || json.Unmarshal(text, &said) != nil || said.Token == "" {
-		return Token{}, refusalOf(response, text, media == "application/json")
-	}
-	value, err := clean([]byte(said.Token))
-	return Token{Origin: s.Origin, Front: OwnLogin, Value: value,
-		Expires: s.Now().Add(time.Duration(said.Seconds) * time.Second).UTC().Truncate(time.Second)}, err
 }

@@ -33,8 +33,6 @@ type SignIn struct {
 	// Browse has the user open an address; Random makes what nobody can guess.
 	Browse func(ctx context.Context, address string) error
 	Random io.Reader
-	// Now is the clock.
-	Now func() time.Time
 }
 
 // Signed is who signed in. Person is empty where the front lets the caller through and the service
@@ -75,8 +73,6 @@ func (s SignIn) Do(ctx context.Context) (Signed, error) {
 		value, err = s.byGcloud(ctx)
 	case f.front == Pomerium:
 		value, err = s.byPomerium(ctx)
-	case f.front == OwnLogin:
-		return s.byOwnLogin(ctx)
 	default:
 		err = fmt.Errorf("%w: get a token that it takes in another way, and give it with --token-file", ErrUnknownFront)
 	}
@@ -87,7 +83,7 @@ func (s SignIn) Do(ctx context.Context) (Signed, error) {
 }
 
 var frontNames = map[Front]string{Sandbox: "the sandbox's own sign-in", IAP: "Identity-Aware Proxy", Pomerium: "Pomerium",
-	OwnLogin: "a log-in of the service's own", BearerFront: "something that takes bearer tokens"}
+	BearerFront: "something that takes bearer tokens"}
 
 // findings are what an answer to somebody who has not signed in says of who signs people in.
 type findings struct {
@@ -117,15 +113,13 @@ func (s SignIn) find(ctx context.Context) (findings, error) {
 	switch match := proposed.FindStringSubmatch(demand); {
 	case match != nil:
 		return findings{front: Sandbox, person: match[1]}, nil
-	case r.Status == http.StatusUnauthorized && demand == `Bearer realm="jitaccess"`:
-		return findings{front: OwnLogin}, nil
 	case r.header.Get("X-Goog-IAP-Generated-Response") == "true" || location != nil && location.Hostname() == "accounts.google.com":
 		return findings{front: IAP}, nil
 	case r.header.Get("X-Pomerium-Intercepted-Response") == "true" || location != nil && strings.HasPrefix(location.Path, "/.pomerium/"):
 		return findings{front: Pomerium}, nil
 	case !r.ByFront() && r.Status == http.StatusUnauthorized:
-		return findings{}, fmt.Errorf("%w: %w Either its proxy does not pass on who somebody is, or it was gone around; "+
-			"or a token that it takes can be given with --token-file", ErrUnknownFront, r)
+		return findings{}, fmt.Errorf("%w: %w A service with a log-in of its own (IDENTITY=oidc) takes browsers alone; "+
+			"else its proxy does not pass on who somebody is, or was gone around, or takes a token that --token-file gives", ErrUnknownFront, r)
 	}
 	return findings{}, fmt.Errorf("%w: %w. Name what signs people in with --front iap or --front pomerium, "+
 		"or give a token that it takes with --token-file", ErrUnknownFront, r)
