@@ -107,7 +107,8 @@ func clientNamed(name string) (clientCommand, bool) {
 }
 
 // runClient runs a command.
-func runClient(ctx context.Context, command clientCommand, args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+func runClient(ctx context.Context, command clientCommand, args []string, env func(string) string,
+	stdin io.Reader, stdout, stderr io.Writer) int {
 	c := &caller{ctx: ctx, env: env, stdin: stdin, stdout: stdout, stderr: stderr, terminal: isTerminal, run: runProgram,
 		sleep: sleep, now: time.Now, random: rand.Reader}
 	c.browse = func(ctx context.Context, address string) error { return openInBrowser(ctx, c.run, address) }

@@ -13,12 +13,14 @@ import (
 func (c *caller) askOptions() {
 	c.flags.StringVar(&c.template, "template", "", "the `key` of the template; required")
 	c.flags.Var(&c.data, "data", "`NAME=VALUE` of the template, once for each")
-	c.flags.StringVar(&c.key, "key-file", c.env("APP_KEY_FILE"), "a `file` with the application's key in Base64 (or APP_KEY_FILE); - is standard input")
+	c.flags.StringVar(&c.key, "key-file", c.env("APP_KEY_FILE"),
+		"a `file` with the application's key in Base64 (or APP_KEY_FILE); - is standard input")
 	c.flags.StringVar(&c.uri, "uri", c.env("APP_URI"), "the `URI` of the application (or APP_URI)")
 	c.flags.StringVar(&c.subject, "subject", "", "whose access it is, as an `address`; required")
 	c.flags.StringVar(&c.reason, "reason", "", "why; else the title of the template")
 	c.lengthOption("for how `long`; else what the template says")
-	c.flags.StringVar(&c.again, "idempotency-key", "", "a `name` for what is asked, so that another run asks for the same; else each run asks anew")
+	c.flags.StringVar(&c.again, "idempotency-key", "",
+		"a `name` for what is asked, so that another run asks for the same; else each run asks anew")
 	c.flags.BoolVar(&c.watch, "wait", false, "wait until it is decided, and print the access token alone")
 	c.waitOptions()
 	c.jsonOption()

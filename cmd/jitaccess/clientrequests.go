@@ -160,7 +160,8 @@ func roleNamed(name, project string, said cli.Roles) (cli.Role, error) {
 				return cli.Role{}, ended(exitRefused, "%s: %s", name, plain(r.Message))
 			}
 		}
-		return cli.Role{}, ended(exitRefused, "you cannot ask for %s on %s; jitaccess roles %s shows what you can", plain(name), plain(project), plain(project))
+		return cli.Role{}, ended(exitRefused, "you cannot ask for %s on %s; jitaccess roles %s shows what you can",
+			plain(name), plain(project), plain(project))
 	}
 	text := fmt.Sprintf("there is more than one %s on %s; say which:", name, project)
 	for _, r := range found {
@@ -278,7 +279,8 @@ func (c *caller) approve(args []string) error {
 		return err
 	}
 	if shown.Signing != nil {
-		return ended(exitRefused, "this is approved by a passkey, which takes a browser: %s", cmp.Or(shown.ReviewURL, string(s.Origin)+"/requests/"+shown.ID()))
+		return ended(exitRefused, "this is approved by a passkey, which takes a browser: %s",
+			cmp.Or(shown.ReviewURL, string(s.Origin)+"/requests/"+shown.ID()))
 	}
 	if c.terminal(c.stdin) && !c.yes {
 		c.activation(shown)
@@ -431,7 +433,8 @@ func (c *caller) list(s *cli.Service, choices url.Values) error {
 	c.warnings(said.Warnings)
 	var rows [][]string
 	for _, q := range said.Requests {
-		rows = append(rows, []string{q.ActivationID, q.State, q.Beneficiary.Email, whatOf(q), strings.TrimPrefix(q.Resource, "projects/"), c.stamp(q.Created),
+		rows = append(rows, []string{q.ActivationID, q.State, q.Beneficiary.Email, whatOf(q),
+			strings.TrimPrefix(q.Resource, "projects/"), c.stamp(q.Created),
 			c.stamp(q.EndTime), q.Justification})
 	}
 	if err := c.table([]string{"REQUEST", "STATE", "FOR", "WHAT", "ON", "MADE", "UNTIL", "REASON"}, rows); err != nil {

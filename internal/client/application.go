@@ -70,7 +70,8 @@ type NewApproval struct {
 
 // Ask asks. With the same key the same is asked once, however often it is sent.
 func (a Application) Ask(ctx context.Context, n NewApproval, key string) (said Approval, as Answer, err error) {
-	as, err = a.call(ctx, request{method: http.MethodPost, path: "/v1/approvals", body: n, header: http.Header{"Idempotency-Key": {key}}}, &said)
+	as, err = a.call(ctx, request{method: http.MethodPost, path: "/v1/approvals", body: n,
+		header: http.Header{"Idempotency-Key": {key}}}, &said)
 	return said, as, err
 }
 

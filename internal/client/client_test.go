@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -211,15 +213,19 @@ func TestSigningInBehindPomerium(t *testing.T) {
 			t.Errorf("%v, %v", guess, err)
 		}
 		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-		r.AddCookie(&http.Cookie{Name: "sandbox_person", Value: "ana@example.com"})
+		r.AddCookie(&http.Cookie{Name: "sandbox_person", Value: "ana.weber@example.com"})
 		answer, err := http.DefaultClient.Do(r)
-		if err == nil {
-			answer.Body.Close()
+		if err != nil {
+			return err
 		}
-		return err
+		defer answer.Body.Close()
+		if page, err := io.ReadAll(answer.Body); err != nil || !strings.Contains(string(page), "You can close this page") {
+			return fmt.Errorf("%w: %s: %.300s", err, answer.Request.URL, page)
+		}
+		return nil
 	}
 	signed, err := client.SignIn{Origin: client.Origin(server.URL), Browse: browse, Random: rand.Reader}.Do(t.Context())
-	if err != nil || signed.Person != "ana@example.com" || signed.Token.Front != client.Pomerium {
+	if err != nil || signed.Person != "ana.weber@example.com" || signed.Token.Front != client.Pomerium {
 		t.Errorf("%+v, %v", signed, err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
