@@ -34,6 +34,13 @@ const usage = `Usage:
   jitaccess shadow                  hold what this version would offer against a live JIT Access 1.x
   jitaccess policy                  look at policy files: lint, test, diff, explain, schema
   jitaccess version
+
+For people and pipelines (docs/command-line.md), at a service that runs somewhere:
+  jitaccess login URL               sign in there; logout forgets it
+  jitaccess roles | request | status | end | extend | history
+  jitaccess approve | deny          decide what others ask for
+  jitaccess ask                     ask as an application, and wait for its access token
+  jitaccess completion SHELL        for bash, zsh or fish; COMMAND --help has the options of each
 `
 
 // Exit statuses.
@@ -84,6 +91,9 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		fmt.Fprint(stdout, usage)
 		return exitOK
 	default:
+		if c, ok := clientNamed(command); ok {
+			return runClient(ctx, c, args, env, os.Stdin, stdout, stderr)
+		}
 		fmt.Fprintf(stderr, "jitaccess: there is no command %q\n\n%s", command, usage)
 		return exitUsage
 	}

@@ -98,6 +98,8 @@ func (f *front) serveService(w http.ResponseWriter, r *http.Request) {
 	case !known && wantsPage(r):
 		f.askWhoVisits(w, r)
 	case !known:
+		// Programs are told how to be somebody: as whoever asks in the first steps, or anyone else.
+		w.Header().Set("WWW-Authenticate", authenticationScheme+` person="`+f.cloud.People()[0].Email+`"`)
 		http.Error(w, "Invalid IAP credentials: empty token", http.StatusUnauthorized)
 	default:
 		f.serveAs(person, w, r)
@@ -135,8 +137,15 @@ func withoutIdentity(r *http.Request) *http.Request {
 	return r
 }
 
-// person returns who the visitor has chosen to be.
+// authenticationScheme is the word in Authorization behind which a program says who it is.
+const authenticationScheme = "Sandbox"
+
+// person returns who the visitor has chosen to be. A browser says so by a cookie, which another site can
+// make it send, and a program by a header, which none can.
 func (f *front) person(r *http.Request) (google.Person, bool) {
+	if scheme, email, _ := strings.Cut(r.Header.Get("Authorization"), " "); scheme == authenticationScheme {
+		return f.personOf(email)
+	}
 	cookie, err := r.Cookie(personCookie)
 	if err != nil {
 		return google.Person{}, false

@@ -44,6 +44,8 @@ func (z *Zero) Proxy(service http.Handler, host string) http.Handler {
 	own.HandleFunc("POST "+ownRoot+"sign-in", p.signIn)
 	own.HandleFunc("POST "+ownRoot+"changesets", p.postChangesets)
 	own.HandleFunc("GET "+ownRoot+"assets/{name}", serveAsset)
+	own.HandleFunc("GET "+ownRoot+"api/v1/login", p.loginOfProgram)
+	own.HandleFunc("GET "+ownRoot+"program", p.sendToProgram)
 	p.own = http.NewCrossOriginProtection().Handler(own)
 	return p
 }
@@ -74,6 +76,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		target := url.URL{Path: ownRoot, RawQuery: url.Values{"return": {returnPath(r)}}.Encode()}
 		http.Redirect(w, r, target.String(), http.StatusFound)
 	case !known:
+		w.Header().Set("X-Pomerium-Intercepted-Response", "true")
 		http.Error(w, "nobody is signed in", http.StatusUnauthorized)
 	case path == strings.TrimSuffix(DemoPath, "/") || strings.HasPrefix(path, DemoPath):
 		p.serveDemo(w, r, who)
@@ -121,8 +124,12 @@ func withoutIdentity(r *http.Request) *http.Request {
 	return r
 }
 
-// visitor is who the visitor has chosen to be.
+// visitor is who the visitor has chosen to be. A program says so with what it was sent.
 func (p *proxy) visitor(r *http.Request) (Person, bool) {
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); scheme == "Pomerium" {
+		email, _ := base64URL.DecodeString(token)
+		return p.person(string(email))
+	}
 	cookie, err := r.Cookie(personCookie)
 	if err != nil {
 		return Person{}, false
@@ -187,6 +194,34 @@ func (p *proxy) signIn(w http.ResponseWriter, r *http.Request) {
 func (p *proxy) signOut(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{Name: personCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	http.Redirect(w, r, ownRoot, http.StatusSeeOther)
+}
+
+// loginOfProgram says where somebody signs in for a program on their machine
+// (https://www.pomerium.com/docs/internals/programmatic-access). Only this machine is allowed, as by default there.
+func (p *proxy) loginOfProgram(w http.ResponseWriter, r *http.Request) {
+	to, err := url.Parse(r.FormValue("pomerium_redirect_uri"))
+	if err != nil || to.Scheme != "http" || to.Hostname() != "localhost" {
+		http.Error(w, "invalid redirect uri", http.StatusBadRequest)
+		return
+	}
+	address := url.URL{Scheme: "http", Host: r.Host, Path: ownRoot + "program", RawQuery: url.Values{"pomerium_redirect_uri": {to.String()}}.Encode()}
+	_, _ = w.Write([]byte(address.String()))
+}
+
+// sendToProgram sends a browser on to the program, with what stands for a session.
+func (p *proxy) sendToProgram(w http.ResponseWriter, r *http.Request) {
+	who, known := p.visitor(r)
+	to, err := url.Parse(r.FormValue("pomerium_redirect_uri"))
+	if err != nil || to.Scheme != "http" || to.Hostname() != "localhost" {
+		http.Error(w, "invalid redirect uri", http.StatusBadRequest)
+		return
+	}
+	if !known {
+		http.Redirect(w, r, ownRoot+"?"+url.Values{"return": {returnPath(r)}}.Encode(), http.StatusFound)
+		return
+	}
+	to.RawQuery = url.Values{"pomerium_jwt": {base64URL.EncodeToString([]byte(who.Email))}}.Encode()
+	http.Redirect(w, r, to.String(), http.StatusFound)
 }
 
 // postChangesets applies what waits, and says whether changes are to wait from now on.

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// operatorOfShell is somebody at a command line, with a folder of their own.
+type operatorOfShell struct {
+	t    *testing.T
+	home string
+	env  map[string]string
+	// terminal is whether they look on; typed is what they type.
+	terminal bool
+	typed    string
+	run      func(ctx context.Context, name string, args ...string) ([]byte, error)
+	browse   func(ctx context.Context, address string) error
+	ahead    time.Duration
+}
+
+// shell is somebody at a command line, with a folder of their own.
+func shell(t *testing.T) *operatorOfShell {
+	return &operatorOfShell{t: t, home: t.TempDir(), env: map[string]string{}}
+}
+
+func (o *operatorOfShell) tokenFile() string { return filepath.Join(o.home, "jitaccess", "token.json") }
+
+// types runs a command line.
+func (o *operatorOfShell) types(line ...string) (code int, stdout, stderr string) {
+	return o.typesUntil(o.t.Context(), line...)
+}
+
+func (o *operatorOfShell) typesUntil(ctx context.Context, line ...string) (code int, stdout, stderr string) {
+	o.t.Helper()
+	command, ok := clientNamed(line[0])
+	if !ok {
+		o.t.Fatalf("there is no command %s", line[0])
+	}
+	var out, said lockedBuffer
+	env := func(name string) string {
+		if name == "XDG_CONFIG_HOME" {
+			return o.home
+		}
+		return o.env[name]
+	}
+	c := &caller{ctx: ctx, env: env, stdin: strings.NewReader(o.typed), stdout: &out, stderr: &said, terminal: func(any) bool { return o.terminal },
+		run: o.run, browse: o.browse, sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		now: func() time.Time { return time.Now().Add(o.ahead) }, random: rand.Reader}
+	code = c.do(command, line[1:])
+	return code, out.String(), said.String()
+}
+
+// must runs one that has to end well, and returns what it printed.
+func (o *operatorOfShell) must(line ...string) string {
+	o.t.Helper()
+	code, out, said := o.types(line...)
+	if code != exitOK {
+		o.t.Fatalf("%s: %d\n%s%s", line, code, out, said)
+	}
+	return out
+}
+
+// fails runs one that has to end with a status, and say some things.
+func (o *operatorOfShell) fails(status int, says string, line ...string) {
+	o.t.Helper()
+	code, out, said := o.types(line...)
+	if code != status || !strings.Contains(said, says) {
+		o.t.Errorf("%s: %d, not %d with %q\n%s%s", line, code, status, says, out, said)
+	}
+}
+
+var requestNumber = regexp.MustCompile(`(?m)^request +(\S+)$`)
+
+func numberIn(t *testing.T, out string) string {
+	t.Helper()
+	found := requestNumber.FindStringSubmatch(out)
+	if found == nil {
+		t.Fatalf("no request in:\n%s", out)
+	}
+	return found[1]
+}
+
+// The tour by command line: Alice asks and waits, Bob approves what he is shown, she sees it, gets more, ends it, and
+// both find it in the history.
+func TestTheTourByCommandLine(t *testing.T) {
+	origin := startSandboxWith(t, "", nil)
+	alice, bob := shell(t), shell(t)
+	if out := alice.must("login", origin); !strings.Contains(out, "You are alice@example.com at "+origin) || !strings.Contains(out, "--as") {
+		t.Errorf("%s", out)
+	}
+	bob.must("login", origin+"/requests?view=mine", "--as", "bob@example.com")
+
+	if out := alice.must("roles", "shop-orders-prod"); !regexp.MustCompile(`shop-orders-prod +roles/cloudsql\.admin +at once +inactive`).MatchString(out) {
+		t.Errorf("%s", out)
+	}
+	var all struct{ Projects []struct{ Project string } }
+	if err := json.Unmarshal([]byte(alice.must("roles", "--json")), &all); err != nil || len(all.Projects) < 3 {
+		t.Errorf("%v, %v", err, all)
+	}
+
+	// Alone.
+	id := numberIn(t, alice.must("request", "shop-orders-prod", "cloudsql.admin", "--reason", "INC-77", "--for", "20m"))
+	if out := alice.must("status", id); !strings.Contains(out, "state     active") {
+		t.Errorf("%s", out)
+	}
+	alice.must("end", id)
+	if out := alice.must("status", id); !strings.Contains(out, "state     ended") {
+		t.Errorf("%s", out)
+	}
+	alice.fails(exitUsage, "no such access", "end", strings.Replace(id, id[len(id)-4:], "0000", 1)+"x", "--project", "shop-orders-prod")
+
+	// With somebody who agrees, while she waits.
+	out := alice.must("request", "shop-orders-prod", "compute.instanceAdmin.v1", "--reason", "INC-78", "--from", "bob@example.com")
+	id = numberIn(t, out)
+	if !strings.Contains(out, "pending") || !strings.Contains(out, "link      "+origin) {
+		t.Errorf("%s", out)
+	}
+	alice.fails(exitRefused, "", "approve", id)
+	var waited sync.WaitGroup
+	waited.Go(func() {
+		code, out, said := alice.types("status", "--watch", id)
+		if code != exitOK || !strings.Contains(out, "state     active") || strings.Contains(said, "\x1b") {
+			t.Errorf("%d: %s%s", code, out, said)
+		}
+	})
+	if out := bob.must("history", "--view", "reviews"); !strings.Contains(out, id) {
+		t.Errorf("%s", out)
+	}
+	bob.terminal, bob.typed = true, "n\n"
+	bob.fails(exitFailure, "nothing was decided", "approve", id)
+	bob.typed = "y\n"
+	if out := bob.must("approve", id, "--for", "30m"); !strings.Contains(out, "active") {
+		t.Errorf("%s", out)
+	}
+	waited.Wait()
+	bob.fails(exitChanged, "", "deny", "--reason", "too late", id)
+	extended := numberIn(t, alice.must("extend", id, "--for", "20m"))
+	bob.must("deny", extended, "--reason", "enough")
+	alice.fails(exitRefused, "denied", "status", "--watch", extended)
+	alice.must("end", id)
+
+	var page struct {
+		Requests []struct{ ActivationID, State string }
+	}
+	if err := json.Unmarshal([]byte(alice.must("history", "--json")), &page); err != nil || len(page.Requests) != 4 {
+		t.Errorf("%v, %v", err, page)
+	}
+	if out := alice.must("history", "--state", "denied"); !strings.Contains(out, extended) || strings.Contains(out, id) {
+		t.Errorf("%s", out)
+	}
+
+	// Nobody in time.
+	id = numberIn(t, alice.must("request", "shop-orders-prod", "compute.instanceAdmin.v1", "--reason", "INC-79", "--from", "bob@example.com"))
+	alice.fails(exitNobody, "nobody has decided within", "status", "--watch", "--timeout", "50ms", id)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if code, _, _ := alice.typesUntil(ctx, "status", "--watch", id); code != exitInterrupted {
+		t.Errorf("interrupted: %d", code)
+	}
+
+	alice.must("logout")
+	alice.fails(exitSignedOut, "jitaccess login URL", "status")
+}
+
+// A pipeline gets the access token alone on standard output, and is told by the status who stopped it.
+func TestAPipelineAsksByCommandLine(t *testing.T) {
+	w := programWorld(t)
+	key := filepath.Join(t.TempDir(), "app.key")
+	if err := os.WriteFile(key, []byte(deployKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := shell(t)
+	ask := func(more ...string) []string {
+		return append([]string{"ask", "--url", w.public, "--template", "production-deploy", "--key-file", key, "--uri", deployURI, "--subject", alice,
+			"--data", "version=v1.2", "--data", "cluster=eu"}, more...)
+	}
+	decide := func(path string, body any) func(id string) {
+		return func(id string) { w.api(bob, path+id, body).expect(t, 200) }
+	}
+	for _, test := range []struct {
+		name   string
+		decide func(id string)
+		status int
+		says   string
+	}{
+		{"approved", decide("/api/activation-request?activation=", dict{}), exitOK, ""},
+		{"denied", decide("/api/activation-request/deny?activation=", dict{"comment": "not on Fridays"}), exitRefused, "not on Fridays"},
+		{"nobody came", func(string) { w.pass(25 * time.Hour) }, exitNobody, "nobody has decided in time"},
+	} {
+		id := strings.TrimSpace(p.must(ask("--idempotency-key", test.name)...))
+		test.decide(id)
+		p.ahead = time.Duration(w.ahead.Load())
+		code, out, said := p.types(ask("--idempotency-key", test.name, "--wait")...)
+		if code != test.status || !strings.Contains(said, test.says) {
+			t.Errorf("%s: %d %s%s", test.name, code, out, said)
+		}
+		if isToken := regexp.MustCompile(`^[\w-]+\.[\w-]+\.[\w-]+\n$`).MatchString(out); isToken != (code == exitOK) || code != exitOK && out != "" {
+			t.Errorf("%s: it printed %q", test.name, out)
+		}
+	}
+	p.fails(exitNobody, "it goes on waiting", ask("--wait", "--timeout", "50ms")...)
+	p.fails(exitSignedOut, "", "ask", "--template", "x", "--key-file", key, "--uri", deployURI, "--subject", alice)
+	p.fails(exitUsage, "template", ask("--template", "other")...)
+	p.fails(exitUsage, "ask needs --subject", "ask", "--template", "x", "--key-file", key, "--uri", deployURI)
+	p.fails(exitUsage, "NAME=VALUE", "ask", "--data", "version")
+	if err := os.WriteFile(key, []byte(strings.Repeat("A", 44)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.fails(exitSignedOut, "", ask()...)
+	if err := os.WriteFile(key, []byte("secret!"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, said := p.types(ask()...); code != exitUsage || strings.Contains(said, "secret!") {
+		t.Errorf("%d %s", code, said)
+	}
+	if err := os.Chmod(key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.fails(exitUsage, "chmod 600", ask()...)
+}
+
+// What is wrong is said, with a status, and nothing is sent where it does not belong.
+func TestBadCommandLines(t *testing.T) {
+	origin := startSandboxWith(t, "", nil)
+	p := shell(t)
+	p.fails(exitSignedOut, "begin with: jitaccess login URL", "roles")
+	p.fails(exitUsage, "https alone", "login", "http://access.example.com")
+	p.fails(exitUsage, "login takes URL", "login")
+	p.fails(exitUsage, "not defined", "login", "--secret", origin)
+	p.fails(exitFailure, "nobody in the sandbox is mallory@example.com", "login", origin, "--as", "mallory@example.com")
+	p.fails(exitFailure, "cannot be reached", "login", "http://127.0.0.1:1")
+	if _, err := os.Stat(p.tokenFile()); err == nil {
+		t.Error("a token is kept of a log-in that failed")
+	}
+	p.must("login", origin)
+	p.fails(exitSignedOut, "sent nowhere else", "roles", "--url", "https://other.example.com")
+	p.fails(exitUsage, "you are logged in to "+origin, "status", "https://other.example.com/review?activation=x")
+	p.fails(exitUsage, "neither the number", "approve", origin+"/history")
+	p.fails(exitUsage, "REQUEST to wait for", "status", "--watch")
+	p.fails(exitUsage, "whole minutes", "request", "shop-orders-prod", "cloudsql.admin", "--for", "90s")
+	p.fails(exitUsage, "", "request", "shop-orders-prod", "cloudsql.admin", "--for", "20m")
+	p.fails(exitRefused, "jitaccess roles shop-orders-prod", "request", "shop-orders-prod", "owner", "--reason", "INC-1")
+	p.fails(exitUsage, "", "status", "jit-nothing")
+	p.ahead = 1000 * time.Hour
+	if err := os.Chmod(p.tokenFile(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.fails(exitFailure, "may be read by others", "roles")
+}
+
+// What others wrote cannot speak to the terminal.
+func TestWhatOthersWroteIsPlain(t *testing.T) {
+	if got := plain("a\x1b[31mb\nc\u202ed\u200be"); strings.ContainsAny(got, "\x1b\n\u202e\u200b") {
+		t.Errorf("%q", got)
+	}
+}
+
+// Completion is loaded by the shell that it is for, and knows commands, options and files.
+func TestCompletion(t *testing.T) {
+	p := shell(t)
+	p.fails(exitUsage, "bash, zsh and fish", "completion", "powershell")
+	for _, name := range operatorCommands {
+		if name != "help" && !strings.Contains(usage, name) {
+			t.Errorf("%s is not in the usage", name)
+		}
+	}
+	for _, c := range clientCommands() {
+		for _, sh := range []string{"bash", "zsh", "fish"} {
+			if !strings.Contains(p.must("completion", sh), c.name) {
+				t.Errorf("%s does not know %s", sh, c.name)
+			}
+		}
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("there is no bash here")
+	}
+	for line, want := range map[string]string{"jitaccess lo": "login logout", "jitaccess request --rea": "--reason",
+		"jitaccess completion z": "zsh", "jitaccess history --st": "--state"} {
+		words := strings.Fields(line)
+		script := p.must("completion", "bash") + "COMP_WORDS=(" + line + "); COMP_CWORD=" + strconv.Itoa(len(words)-1) + "; _jitaccess; echo \"${COMPREPLY[*]}\""
+		out, err := exec.Command(bash, "--norc", "-c", script).CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%s: %v, %s", line, err, out)
+		}
+	}
+}
+
+// BenchmarkHelp is how long the built binary takes to say what there is.
+func BenchmarkHelp(b *testing.B) {
+	for b.Loop() {
+		if out, err := exec.Command(binary, "--help").Output(); err != nil || !strings.Contains(string(out), "login URL") {
+			b.Fatalf("%v: make build comes first", err)
+		}
+	}
+}

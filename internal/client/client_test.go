@@ -1,0 +1,266 @@
+package client_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"jitaccess/internal/client"
+	"jitaccess/internal/sandbox/pomerium"
+)
+
+func TestOrigins(t *testing.T) {
+	for text, want := range map[string]client.Origin{
+		"https://access.example.com":              "https://access.example.com",
+		"https://Access.Example.com:443/review?a": "https://access.example.com",
+		"http://localhost:8080/":                  "http://localhost:8080",
+		"http://[::1]:8080":                       "http://[::1]:8080",
+		"http://access.example.com":               "",
+		"http://127.0.0.1.example.com":            "",
+		"https://alice:secret@example.com":        "",
+		"access.example.com":                      "",
+		"ftp://localhost":                         "",
+		"https://":                                "",
+		"":                                        "",
+	} {
+		got, err := client.ParseOrigin(text)
+		if got != want || (err == nil) != (want != "") || err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+}
+
+// The token is its owner's alone, and what others may have read or written is not used.
+func TestTheTokenIsKept(t *testing.T) {
+	store := client.Store{Path: filepath.Join(t.TempDir(), "jitaccess", "token.json")}
+	if _, err := store.Load(); !errors.Is(err, client.ErrNoToken) {
+		t.Errorf("%v", err)
+	}
+	token := client.Token{Origin: "https://access.example.com", Front: client.IAP, Value: "a.b.c", Expires: time.Unix(2e9, 0).UTC()}
+	for range 2 {
+		if err := store.Save(token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := store.Load(); err != nil || got != token {
+		t.Errorf("%+v, %v", got, err)
+	}
+	left, err := os.ReadDir(filepath.Dir(store.Path))
+	if about, failed := os.Stat(store.Path); err != nil || failed != nil || len(left) != 1 || about.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v %v", left, about.Mode(), err)
+	}
+	for _, mode := range []os.FileMode{0o640, 0o604, 0o620, 0o602, 0o601} {
+		if err := os.Chmod(store.Path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := store.Load(); err == nil || got.Value != "" || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("%o: %v, %v", mode, got, err)
+		}
+	}
+	if os.Getuid() == 0 {
+		if err := errors.Join(os.Chmod(store.Path, 0o600), os.Chown(store.Path, 65532, 65532)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := store.Load(); err == nil || got.Value != "" || !strings.Contains(err.Error(), "belongs to somebody else") {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	for _, text := range []string{"", "{}", "no JSON", `{"origin":"http://access.example.com","front":"iap","token":"x"}`,
+		`{"origin":"https://a","front":"other","token":"x"}`} {
+		if err := errors.Join(os.Remove(store.Path), os.WriteFile(store.Path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := store.Load(); err == nil || got.Value != "" {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	if err := errors.Join(os.Remove(store.Path), os.Mkdir(store.Path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Load(); err == nil {
+		t.Error("a folder")
+	}
+}
+
+const oauthClient = "123-abc.apps.googleusercontent.com"
+
+// identityToken is one as gcloud prints it.
+func identityToken(audience, email string) string {
+	text, _ := json.Marshal(map[string]any{"aud": audience, "email": email, "exp": 2e9})
+	return "e30." + base64.RawURLEncoding.EncodeToString(text) + ".c2ln"
+}
+
+// iap lets tokens for its clients pass, to a service that knows people alone.
+func iap(t *testing.T, clients ...string) *httptest.Server {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var said struct{ Aud, Email string }
+		if parts := strings.Split(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), "."); len(parts) == 3 {
+			text, _ := base64.RawURLEncoding.DecodeString(parts[1])
+			_ = json.Unmarshal(text, &said)
+		}
+		admitted := false
+		for _, c := range clients {
+			admitted = admitted || c == said.Aud
+		}
+		switch {
+		case !admitted && r.Header.Get("Accept") == "text/html":
+			http.Redirect(w, r, "https://accounts.google.com/o/oauth2/v2/auth?client_id="+oauthClient, http.StatusFound)
+		case !admitted:
+			w.Header().Set("X-Goog-IAP-Generated-Response", "true")
+			http.Error(w, "Invalid IAP credentials", http.StatusUnauthorized)
+		case said.Email == "eve@example.com":
+			w.Header().Set("X-Goog-IAP-Generated-Response", "true")
+			http.Error(w, "You don't have access", http.StatusForbidden)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			if strings.HasSuffix(said.Email, ".gserviceaccount.com") {
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = w.Write([]byte(`{"message":"a service account is not a person","code":"bad-identity"}`))
+				return
+			}
+			_ = json.NewEncoder(w).Encode(map[string]any{"signedInUser": map[string]string{"email": said.Email}})
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Behind Identity-Aware Proxy gcloud's token signs in where its client is on the allow-list, and what puts it there
+// is said where it is not.
+func TestSigningInBehindIAP(t *testing.T) {
+	const gcloud, account = "gcloud.apps.googleusercontent.com", "ci@p.iam.gserviceaccount.com"
+	for _, test := range []struct {
+		name, impersonate, email string
+		clients                  []string
+		asked, person, says      string
+	}{
+		{"a person", "", "alice@example.com", []string{gcloud}, "auth print-identity-token --quiet", "alice@example.com", ""},
+		{"not on the list", "", "alice@example.com", nil, "", "", `programmatic_clients: ["` + gcloud + `"]`},
+		{"without the role", "", "eve@example.com", []string{gcloud}, "", "", "roles/iap.httpsResourceAccessor"},
+		{"a service account", account, account, []string{oauthClient}, "auth print-identity-token --quiet --impersonate-service-account=" + account +
+			" --audiences=" + oauthClient + " --include-email", "", ""},
+		{"a service account not on the list", account, account, nil, "", "", `programmatic_clients: ["` + oauthClient + `"]`},
+		{"an option for a service account", "--project=x", account, nil, "", "", "not the address of a service account"},
+	} {
+		server := iap(t, test.clients...)
+		asked := ""
+		run := func(_ context.Context, name string, args ...string) ([]byte, error) {
+			asked = strings.Join(args, " ")
+			audience := gcloud
+			if test.impersonate != "" {
+				audience = oauthClient
+			}
+			return []byte(identityToken(audience, test.email) + "\n"), nil
+		}
+		signed, err := client.SignIn{Origin: client.Origin(server.URL), Impersonate: test.impersonate, Run: run}.Do(t.Context())
+		if test.says != "" {
+			if err == nil || !strings.Contains(err.Error(), test.says) || signed.Token.Value != "" {
+				t.Errorf("%s: %v", test.name, err)
+			}
+			continue
+		}
+		if err != nil || signed.Person != test.person || signed.Token.Front != client.IAP || signed.Token.Expires.Unix() != 2e9 || asked != test.asked {
+			t.Errorf("%s: %+v, %v; asked %s", test.name, signed, err, asked)
+		}
+	}
+	_, err := client.SignIn{Origin: client.Origin(iap(t).URL), Run: func(context.Context, string, ...string) ([]byte, error) {
+		return nil, errors.New("executable file not found")
+	}}.Do(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "gcloud auth login") {
+		t.Errorf("%v", err)
+	}
+}
+
+// behindPomerium is a service behind the sandbox's Pomerium.
+func behindPomerium(t *testing.T) *httptest.Server {
+	zero, err := pomerium.New(pomerium.Options{Now: time.Now, Random: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(zero.Proxy(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var said struct{ Email string }
+		text, _ := base64.RawURLEncoding.DecodeString(strings.Split(r.Header.Get(pomerium.AssertionHeader), ".")[1])
+		_ = json.Unmarshal(text, &said)
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"signedInUser": map[string]string{"email": said.Email}})
+	}), "localhost"))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Pomerium signs in by browser, which is sent to this machine, and only to the path that is waited at.
+func TestSigningInBehindPomerium(t *testing.T) {
+	server := behindPomerium(t)
+	browse := func(ctx context.Context, address string) error {
+		u, _ := url.Parse(address)
+		to, _ := url.Parse(u.Query().Get("pomerium_redirect_uri"))
+		if to.Hostname() != "localhost" || len(to.Path) < 40 {
+			t.Errorf("sent to %s", to)
+		}
+		if guess, err := http.Get("http://" + to.Host + "/?pomerium_jwt=theirs"); err != nil || guess.StatusCode != http.StatusNotFound {
+			t.Errorf("%v, %v", guess, err)
+		}
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+		r.AddCookie(&http.Cookie{Name: "sandbox_person", Value: "ana.weber@example.com"})
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if page, err := io.ReadAll(answer.Body); err != nil || !strings.Contains(string(page), "You can close this page") {
+			return fmt.Errorf("%w: %s: %.300s", err, answer.Request.URL, page)
+		}
+		return nil
+	}
+	signed, err := client.SignIn{Origin: client.Origin(server.URL), Browse: browse, Random: rand.Reader}.Do(t.Context())
+	if err != nil || signed.Person != "ana.weber@example.com" || signed.Token.Front != client.Pomerium {
+		t.Errorf("%+v, %v", signed, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	if _, err := (client.SignIn{Origin: client.Origin(server.URL), Random: rand.Reader,
+		Browse: func(context.Context, string) error { stop(); return nil }}).Do(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("nobody logs in: %v", err)
+	}
+}
+
+// A redirect takes the token nowhere, and what is unknown is said to be.
+func TestStrangeFronts(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))
+	t.Cleanup(elsewhere.Close)
+	for name, answer := range map[string]http.HandlerFunc{
+		"a redirect": http.RedirectHandler(elsewhere.URL, http.StatusFound).ServeHTTP,
+		"a page":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+		"a failure":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+		"a service without its proxy": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"message":"You are not signed in.","code":"no-identity"}`))
+		},
+	} {
+		s := httptest.NewServer(answer)
+		if _, err := (client.SignIn{Origin: client.Origin(s.URL)}).Do(t.Context()); !errors.Is(err, client.ErrUnknownFront) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := (client.SignIn{Origin: client.Origin(s.URL), Token: []byte("secret")}).Do(t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s with a token: %v", name, err)
+		}
+		s.Close()
+	}
+	for _, text := range []string{"", "two tokens", "a\r\nX-Evil: 1", "ä"} {
+		if _, err := (client.SignIn{Origin: "https://access.example.com", Token: []byte(text)}).Do(t.Context()); err == nil {
+			t.Errorf("%q is a token", text)
+		}
+	}
+}

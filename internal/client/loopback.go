@@ -1,0 +1,144 @@
+package client
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"jitaccess/internal/outbound"
+)
+
+// loginTimeout is how long somebody may take to log in by browser.
+const loginTimeout = 5 * time.Minute
+
+// unguessable is 256 bits.
+func (s SignIn) unguessable() (string, error) {
+	b := make([]byte, 32)
+	if _, err := io.ReadFull(s.Random, b); err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// arrivals is a server on this machine to which a browser is sent at the end of a log-in, at a path
+// that nobody else knows: a page that guesses the port could send it there with a token of its own.
+type arrivals struct {
+	listeners []net.Listener
+	port      string
+	path      string
+	got       chan url.Values
+	server    *http.Server
+}
+
+// listenHere listens on both loopback addresses, where this machine has both: a browser may try
+// either for the name localhost, and nobody else must be at the other.
+func (s SignIn) listenHere() (*arrivals, error) {
+	path, err := s.unguessable()
+	if err != nil {
+		return nil, err
+	}
+	for range 10 {
+		four, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		a := &arrivals{listeners: []net.Listener{four}, port: strconv.Itoa(four.Addr().(*net.TCPAddr).Port), path: "/" + path,
+			got: make(chan url.Values, 1)}
+		six, err := net.Listen("tcp6", net.JoinHostPort("::1", a.port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			four.Close()
+			continue
+		}
+		if err == nil {
+			a.listeners = append(a.listeners, six)
+		}
+		a.server = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second}
+		for _, l := range a.listeners {
+			go a.server.Serve(l)
+		}
+		return a, nil
+	}
+	return nil, errors.New("no port of this machine is free on both 127.0.0.1 and [::1]")
+}
+
+func (a *arrivals) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if a.server.Shutdown(ctx) != nil { // the answer to the browser gets out first
+		a.server.Close()
+	}
+}
+
+// ServeHTTP takes the first browser that comes to the path.
+func (a *arrivals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	if r.Method != http.MethodGet || subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(a.path)) != 1 {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	select {
+	case a.got <- r.URL.Query():
+		io.WriteString(w, "You can close this page, and go on where you typed the command.\n")
+	default:
+		w.WriteHeader(http.StatusGone)
+	}
+}
+
+// wait returns what the browser has brought.
+func (a *arrivals) wait(ctx context.Context) (url.Values, error) {
+	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
+	defer cancel()
+	select {
+	case q := <-a.got:
+		return q, nil
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, fmt.Errorf("nobody has logged in within %s", loginTimeout)
+		}
+		return nil, ctx.Err()
+	}
+}
+
+// byPomerium is Pomerium's programmatic access
+// (https://www.pomerium.com/docs/internals/programmatic-access). It sends browsers to localhost by that name.
+func (s SignIn) byPomerium(ctx context.Context) (string, error) {
+	a, err := s.listenHere()
+	if err != nil {
+		return "", err
+	}
+	defer a.close()
+	service := Service{Origin: s.Origin, Transport: s.Transport}
+	response, err := service.send(ctx, request{path: "/.pomerium/api/v1/login",
+		query: url.Values{"pomerium_redirect_uri": {"http://localhost:" + a.port + a.path}}})
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(outbound.Bound(response.Body, maxToken))
+	address := strings.TrimSpace(string(text))
+	u, bad := url.Parse(address)
+	if err != nil || response.StatusCode != http.StatusOK || bad != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", fmt.Errorf("Pomerium does not say where to log in (it answered %d); its programmatic access may be switched off",
+			response.StatusCode)
+	}
+	if err := s.Browse(ctx, address); err != nil {
+		return "", err
+	}
+	q, err := a.wait(ctx)
+	if err != nil {
+		return "", err
+	}
+	return clean([]byte(q.Get("pomerium_jwt")))
+}
