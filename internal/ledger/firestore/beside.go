@@ -107,7 +107,8 @@ func noteName(kind, id string) string { return named(kind) + between + named(id)
 func (d *Database) Keep(ctx context.Context, n ledger.Note, kept ...ledger.Kept) error {
 	f := signed(n.Signature, fields{"kind": text(n.Kind), "id": text(n.ID), "body": binary(n.Body)})
 	f.setTime(made, n.Made)
-	note := write{Update: &document{Name: d.documents + "/" + notes + "/" + noteName(n.Kind, n.ID), Fields: f}, Only: precondition{Exists: new(bool)}}
+	at := d.documents + "/" + notes + "/" + noteName(n.Kind, n.ID)
+	note := write{Update: &document{Name: at, Fields: f}, Only: precondition{Exists: new(bool)}}
 	err := d.together(ctx, []write{note}, kept)
 	if errors.Is(err, ledger.ErrChanged) { // it is there already
 		return nil

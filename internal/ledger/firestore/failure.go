@@ -16,12 +16,10 @@ const (
 	aborted            = "ABORTED"
 	alreadyExists      = "ALREADY_EXISTS"
 	failedPrecondition = "FAILED_PRECONDITION"
-	internal           = "INTERNAL"
 	invalidArgument    = "INVALID_ARGUMENT"
 	notFound           = "NOT_FOUND"
 	permissionDenied   = "PERMISSION_DENIED"
 	resourceExhausted  = "RESOURCE_EXHAUSTED"
-	unavailable        = "UNAVAILABLE"
 )
 
 // failure is an answer that is an error, with what there is to do about it.
@@ -70,7 +68,8 @@ func (d *Database) next(f *failure) string {
 	case f.disabled():
 		return "the API is not enabled: gcloud services enable firestore.googleapis.com --project " + d.c.Project
 	case f.Status == permissionDenied:
-		return "the service account needs roles/datastore.user on project " + d.c.Project + ", with a condition that lets it use " + d.name + " if any"
+		return "the service account needs roles/datastore.user on project " + d.c.Project +
+			", with a condition that lets it use " + d.name + " if any"
 	case f.otherMode():
 		return "the database " + d.c.Database + " is in Datastore mode, and native mode is needed: name another in DATABASE_URL"
 	case f.Status == notFound && says("database"):
@@ -78,12 +77,12 @@ func (d *Database) next(f *failure) string {
 			"' --type firestore-native --location LOCATION"
 	case f.Status == failedPrecondition && says("index"):
 		if says("building") {
-			return "an index is still being built, which takes minutes, or hours with many requests: wait (deploy/setup.md)"
+			return "an index is still being built, which takes minutes, or hours with many requests: wait"
 		}
-		return "an index is missing: make those of deploy/firestore.indexes.json (deploy/setup.md)"
+		return "an index is missing: make it by the link"
 	case f.Status == resourceExhausted:
-		return "a quota is spent: of the free tier until midnight in California, where billing is not enabled; see the quotas of Firestore in project " +
-			d.c.Project
+		return "a quota is spent: of the free tier until midnight in California, where billing is not enabled; " +
+			"see the quotas of Firestore in project " + d.c.Project
 	case f.Status == invalidArgument && says("longer than", "exceeds the maximum", "too large", "too big"):
 		return "it is larger than Firestore takes (1 MiB a document); nothing of it was written"
 	}

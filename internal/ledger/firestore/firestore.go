@@ -1,5 +1,5 @@
 // Package firestore is the ledger's home in Cloud Firestore, in native mode, by its REST
-// interface (docs/firestore.md, docs/decisions/23-firestore-by-rest.md).
+// interface (docs/decisions/23-firestore-by-rest.md).
 //
 // A request is one document, with its row, its entries and their parts, so that whatever is
 // written of it is written at one moment, and is read at one. Who writes says which version
@@ -42,7 +42,7 @@ type Database struct {
 	reached map[bool][]value
 }
 
-// Collections. The indexes that queries of them need are in deploy/firestore.indexes.json.
+// Collections.
 const (
 	requests = "requests"
 	outbox   = "outbox"
@@ -56,8 +56,6 @@ const (
 const (
 	sweepDocument  = "sweep"
 	layoutDocument = "layout"
-	// noDocument is never there: see Probe.
-	noDocument = "none"
 )
 
 // layout is how things are kept by this version.

@@ -27,8 +27,8 @@ const (
 // message is the write that puts a message into the outbox.
 func (d *Database) message(k ledger.Kept) write {
 	isBesides := strings.HasPrefix(k.ID, access.Besides)
-	f := fields{"request": text(k.Request), notice: binary(k.Notice), attempted: integer(k.Attempts), lease: text(k.Lease), person: text(k.Person),
-		channels: text(k.Channels), besideField: {Boolean: &isBesides}}
+	f := fields{"request": text(k.Request), notice: binary(k.Notice), attempted: integer(k.Attempts), lease: text(k.Lease),
+		person: text(k.Person), channels: text(k.Channels), besideField: {Boolean: &isBesides}}
 	f.setTime(made, k.Made)
 	f.setTime(due, k.Due)
 	if k.Due.IsZero() {
@@ -102,7 +102,9 @@ func inTurns[A comparable](waiting map[A][]ledger.Kept, max int, channel func(A)
 		ledger.Kept
 		turn int
 	}
-	earlier := func(a, b placed) int { return cmp.Or(cmp.Compare(a.turn, b.turn), a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) }
+	earlier := func(a, b placed) int {
+		return cmp.Or(cmp.Compare(a.turn, b.turn), a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID))
+	}
 	of := map[string][]placed{}
 	for a, theirs := range waiting {
 		for place, k := range theirs {

@@ -6,8 +6,7 @@ import (
 )
 
 // query is one of a collection, as the service takes it. What it needs as an index follows from
-// it (https://cloud.google.com/firestore/docs/query-data/index-overview): a test has all that
-// are sent, and holds them against deploy/firestore.indexes.json.
+// it (https://cloud.google.com/firestore/docs/query-data/index-overview).
 type query struct {
 	Select  *selection   `json:"select,omitempty"`
 	From    []collection `json:"from"`

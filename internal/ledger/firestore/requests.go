@@ -274,7 +274,8 @@ func (d *Database) Versions(ctx context.Context, ids []string) (map[string]int, 
 }
 
 // Due implements ledger.Home.
-func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string, max int, states ...access.State) (rows []ledger.Row, err error) {
+func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string, max int, states ...access.State) (
+	rows []ledger.Row, err error) {
 	q := from(requests, up, due).only(rowFields...).anyOf(state, access.Each(states, text[access.State]))
 	q.where(due, more, integer(0)).where(due, atMost, integer(by.UnixMicro()))
 	if afterID != "" {
