@@ -74,6 +74,7 @@ var layering = []rule{
 	{of: []string{"internal/gcp/..."},
 		mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/loopback", "internal/outbound", "internal/gcp/..."}},
 	{of: []string{"internal/pomerium"}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/outbound"}},
+	{of: []string{"internal/ledger/firestore"}, mayImport: []string{"internal/access", "internal/ledger", "internal/outbound"}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/passkey", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},

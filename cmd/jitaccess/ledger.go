@@ -230,7 +230,7 @@ func startLedger(ctx context.Context, c *config.Config, google *cloud, links led
 	}
 	var unready atomic.Pointer[access.Error]
 	if err = l.migrate(ctx); err != nil {
-		if _, newer := errors.AsType[relational.NewerError](err); newer {
+		if _, newer := errors.AsType[ledger.NewerError](err); newer {
 			return nil, keys, err
 		}
 		unready.Store(unmigrated(err))
@@ -306,7 +306,7 @@ func migrateLater(ctx context.Context, l remembered, unready *atomic.Pointer[acc
 			return
 		}
 		unready.Store(unmigrated(err))
-		if _, newer := errors.AsType[relational.NewerError](err); newer {
+		if _, newer := errors.AsType[ledger.NewerError](err); newer {
 			log.Error("the ledger cannot be used by this version", "event", events.Ledger, "error", err)
 			l.home.Close()
 			return

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"jitaccess/internal/access"
@@ -102,6 +103,15 @@ type Home interface {
 
 // ErrChanged: somebody else has changed the request meanwhile.
 var ErrChanged = errors.New("the request was changed meanwhile")
+
+// NewerError is the error of a home that is kept in a way that this version does not know.
+type NewerError struct{ Has, Knows int64 }
+
+func (e NewerError) Error() string {
+	return fmt.Sprintf("the database has schema %d, and this version of jitaccess knows up to %d: "+
+		"it was used by a newer version; run that one",
+		e.Has, e.Knows)
+}
 
 // Write is one entry with everything that is to be written with it.
 type Write struct {

@@ -272,7 +272,7 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 			for newer, usable := range map[int]bool{8: true, 9: false} {
 				home.exec(t, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true)", newer))
 				err := home.Migrate(t.Context())
-				var want relational.NewerError
+				var want ledger.NewerError
 				if usable && err != nil || !usable && (!errors.As(err, &want) || want.Has != 9 || !strings.Contains(err.Error(), "newer version")) {
 					t.Errorf("schema %d: %v", newer, err)
 				}

@@ -22,6 +22,8 @@ import (
 	"github.com/pressly/goose/v3/lock"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"jitaccess/internal/ledger"
 )
 
 // Database is a ledger.Home. Make one with SQLite or PostgreSQL, and bring its schema up
@@ -132,18 +134,9 @@ func (d *Database) Close() error {
 //go:embed migrations
 var migrations embed.FS
 
-// NewerError is the error for a schema that this binary cannot use.
-type NewerError struct{ Has, Knows int64 }
-
-func (e NewerError) Error() string {
-	return fmt.Sprintf("the database has schema %d, and this version of jitaccess knows up to %d: "+
-		"it was used by a newer version; run that one",
-		e.Has, e.Knows)
-}
-
 // Migrate brings the schema up to what this binary needs, which can be done by several
 // at once. Changes only add, so that a binary runs on its own schema and on the next
-// one; on one that is newer it stops, with a NewerError. Where nothing is to be
+// one; on one that is newer it stops, with a ledger.NewerError. Where nothing is to be
 // changed, no right to change anything is needed.
 func (d *Database) Migrate(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations")
@@ -187,7 +180,7 @@ func (d *Database) migrate(ctx context.Context, files fs.FS) error {
 	case err != nil:
 		return err
 	case has > knows+1:
-		return NewerError{has, knows}
+		return ledger.NewerError{Has: has, Knows: knows}
 	case has >= knows:
 		return nil
 	}

@@ -1,0 +1,112 @@
+// Package firestore is the ledger's home in Cloud Firestore, in native mode, by its REST
+// interface (docs/decisions/23-firestore-by-rest.md).
+//
+// A request is one document, with its row, its entries and their parts, so that whatever is
+// written of it is written at one moment, and is read at one. Who writes says which version
+// of a document it follows on (a precondition): no transaction is held open, and nothing is
+// done again by itself that may have been done.
+package firestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"sync"
+
+	"jitaccess/internal/ledger"
+)
+
+// Config is what a Database is made of. All of it is required, but Pause.
+type Config struct {
+	// Client is authorized as the service account.
+	Client *http.Client
+	// Endpoint is where the service is, without a slash at the end.
+	Endpoint string
+	// Project and Database are its ids.
+	Project, Database string
+	// Pause waits before a call is made again, the first time and the next ones, or returns
+	// the context's error. nil waits for real.
+	Pause func(ctx context.Context, attempt int) error
+}
+
+// Database is a ledger.Home.
+type Database struct {
+	c Config
+	// name is that of the database, documents of the collections in it.
+	name, documents string
+	mu              sync.Mutex
+	// reached is where the last look at what is waiting ended, by Waiting's besides; nothing
+	// where it saw everything.
+	reached map[bool][]value
+}
+
+// Collections.
+const (
+	requests = "requests"
+	outbox   = "outbox"
+	notes    = "notes"
+	leases   = "leases"
+	sessions = "sessions"
+	states   = "state"
+)
+
+// Documents of states.
+const (
+	sweepDocument  = "sweep"
+	layoutDocument = "layout"
+)
+
+// layout is how things are kept by this version.
+const layout = 1
+
+var databaseID = regexp.MustCompile(`^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`)
+
+// New makes a Database, without asking anything of it.
+func New(c Config) (*Database, error) {
+	if !databaseID.MatchString(c.Database) {
+		return nil, fmt.Errorf("%.80q is not the id of a database of Firestore", c.Database)
+	}
+	d := &Database{c: c, name: "projects/" + c.Project + "/databases/" + c.Database, reached: map[bool][]value{}}
+	d.documents = d.name + "/documents"
+	if d.c.Pause == nil {
+		d.c.Pause = pause
+	}
+	return d, nil
+}
+
+// Prepare marks a new database as one that is kept in this version's layout, and returns a
+// ledger.NewerError for one that is kept in a way that this version does not know. Layouts
+// only add: a version runs on its own and on the next one.
+func (d *Database) Prepare(ctx context.Context) error {
+	found, err := d.get(ctx, states, []string{layoutDocument})
+	if err != nil {
+		return err
+	}
+	if at, ok := found[layoutDocument]; ok {
+		if has := at.Fields["version"].number(); has > layout+1 {
+			return ledger.NewerError{Has: has, Knows: layout}
+		}
+		return nil
+	}
+	err = d.commit(ctx, d.create(states, layoutDocument, fields{"version": integer(layout)}))
+	if is(err, alreadyExists) { // another was quicker
+		return nil
+	}
+	return err
+}
+
+// Close implements ledger.Home. Connections are those of Config.Client.
+func (d *Database) Close() error { return nil }
+
+// changed is ErrChanged for the error of a commit with preconditions that did not hold.
+func changed(err error) error {
+	if is(err, failedPrecondition) || is(err, alreadyExists) || is(err, notFound) {
+		return ledger.ErrChanged
+	}
+	return err
+}
+
+// errTooMany is of a write that one commit cannot hold, which was not sent.
+var errTooMany = errors.New("more is to be written at one moment than Firestore takes: 500 documents, 1 MiB each")

@@ -1,0 +1,85 @@
+// Package firestoretest has what tests of the ledger in Firestore need: Google's emulator.
+package firestoretest
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// where Debian's package google-cloud-cli-firestore-emulator has it.
+const where = "/usr/lib/google-cloud-sdk/platform/cloud-firestore-emulator/cloud-firestore-emulator.jar"
+
+var (
+	start    sync.Once
+	process  *exec.Cmd
+	endpoint string
+	failed   error
+	database atomic.Int64
+)
+
+// Main runs the tests of a package and ends the emulator after them.
+func Main(m *testing.M) {
+	code := m.Run()
+	Stop()
+	os.Exit(code)
+}
+
+// Stop ends the emulator, if there is one.
+func Stop() {
+	if process != nil {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+	}
+}
+
+// Emulator is where Google's emulator of Firestore answers, which all tests of a process share,
+// and a database in it that nobody else has. Where it is not installed the test is skipped, and
+// the run says NOT RUN.
+func Emulator(t testing.TB) (address, name string) {
+	t.Helper()
+	if _, err := os.Stat(where); err != nil {
+		fmt.Fprintln(os.Stderr, t.Name()+": NOT RUN, the emulator of Firestore is not installed")
+		t.Skip("NOT RUN: the emulator of Firestore is not installed (google-cloud-cli-firestore-emulator, Java 17)")
+	}
+	start.Do(func() { failed = begin() })
+	if failed != nil {
+		t.Fatalf("no emulator of Firestore: %v", failed)
+	}
+	return endpoint, fmt.Sprintf("test-%d", database.Add(1))
+}
+
+func begin() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		return err
+	}
+	process = exec.Command("java", "-Xmx512m", "-Duser.language=en", "-cp", filepath.Clean(where),
+		"com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start", "--host=127.0.0.1", fmt.Sprintf("--port=%d", port),
+		"--database-mode=firestore-native")
+	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := process.Start(); err != nil {
+		return err
+	}
+	endpoint = fmt.Sprintf("http://127.0.0.1:%d", port)
+	for range 600 {
+		var answer *http.Response
+		if answer, err = http.Get(endpoint); err == nil {
+			return answer.Body.Close()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
