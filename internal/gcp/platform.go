@@ -268,7 +268,7 @@ func (o Options) client(ctx context.Context) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := outbound.Client(t)
+	c := outbound.Client(outbound.Google, t)
 	if o.ConnectTimeout != 0 && o.ReadTimeout != 0 && o.WriteTimeout != 0 {
 		c.Timeout = o.ConnectTimeout + o.ReadTimeout + o.WriteTimeout
 	}

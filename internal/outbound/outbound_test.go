@@ -22,7 +22,7 @@ func TestRedirectsAreAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			response, err := outbound.Client(nil).Do(request)
+			response, err := outbound.Client("test", nil).Do(request)
 			if err != nil || response.StatusCode != status {
 				t.Errorf("%s, %d: %v, %v", method, status, response, err)
 				continue
