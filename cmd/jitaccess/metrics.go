@@ -90,7 +90,8 @@ func observingRequests(m *metrics.Service, next http.Handler) http.Handler {
 }
 
 // forScrapers is what answers them.
-func forScrapers(ctx context.Context, c *config.Config, google *cloud, m *metrics.Service, log *slog.Logger, k clock) (http.Handler, error) {
+func forScrapers(ctx context.Context, c *config.Config, google *cloud, m *metrics.Service, log *slog.Logger, k clock) (
+	http.Handler, error) {
 	if m == nil {
 		return nil, nil
 	}

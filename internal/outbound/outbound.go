@@ -18,7 +18,8 @@ import (
 // any other, so that callers must look at the status. A nil transport is http.DefaultTransport,
 // with the proxy of the environment. api is what an Observer is told.
 func Client(api string, transport http.RoundTripper) *http.Client {
-	return &http.Client{Transport: observed{api, transport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: observed{api, transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // WithoutAddress is an error of a client without the address that net/http puts into its text:
