@@ -125,7 +125,7 @@ func (w *world) swept(t *testing.T) func() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.service.open(s.handler)
+	w.service.open(s.Handler)
 	return func() {
 		t.Helper()
 		if _, err := s.broker.Sweep(ctx, broker.SweepCount); err != nil {

@@ -31,7 +31,7 @@ var writeReliability = flag.Bool("write-reliability", false, "write the tables o
 // read, or say no more than that a sweep has run. A new method of a port must be put into one of the two.
 var durable = map[reflect.Type]struct{ lasts, reads []string }{
 	reflect.TypeFor[ledger.Home](): {[]string{"Delay", "Drop", "EndSession", "Erase", "Hold", "Keep", "Lease", "Put", "Release"},
-		[]string{"Aside", "Close", "Count", "Due", "LastSweep", "List", "Load", "LoadAll", "Notes", "NotesUnder", "SessionEnded", "Swept", "Versions", "Waiting", "Walk"}},
+		[]string{"Aside", "Close", "Count", "Due", "LastSweep", "List", "Load", "LoadAll", "Notes", "NotesUnder", "Outbox", "SessionEnded", "Swept", "Versions", "Waiting", "Walk"}},
 	reflect.TypeFor[broker.Provider](): {[]string{"End", "Grant"}, []string{"Canonical", "Preview", "Resources", "Role", "Standing"}},
 	reflect.TypeFor[broker.Journal]():  {[]string{"Record"}, nil},
 	reflect.TypeFor[broker.Notifier](): {[]string{"Notify"}, []string{"Channels"}},

@@ -171,7 +171,7 @@ func (f *faulty) begin() {
 		}
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), waitedKey{}, new(atomic.Int64)), limit)
 		defer cancel()
-		s.handler.ServeHTTP(w, r.WithContext(ctx))
+		s.Handler.ServeHTTP(w, r.WithContext(ctx))
 	}))
 	f.sweeper = s.sweeper
 }

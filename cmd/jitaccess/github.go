@@ -24,7 +24,7 @@ type gitHub struct {
 }
 
 func newGitHub(c *config.Config, apps *applications, k clock) *gitHub {
-	return &gitHub{apps: apps, Teller: github.Teller{Client: &github.Client{HTTP: outbound.Client(nil), Now: k.now},
+	return &gitHub{apps: apps, Teller: github.Teller{Client: &github.Client{HTTP: outbound.Client("github", nil), Now: k.now},
 		Link: func(id string) string {
 			if c.Server.PublicURL == "" {
 				return ""

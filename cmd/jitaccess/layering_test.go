@@ -77,6 +77,7 @@ var layering = []rule{
 	{of: []string{"internal/ledger/firestore"}, mayImport: []string{"internal/access", "internal/ledger", "internal/outbound"}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/passkey", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
+	{of: []string{"internal/metrics"}, mayImport: []string{"internal/access"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
 	{of: []string{"internal/outbound"}, mayImport: nil},

@@ -26,6 +26,7 @@ const usage = `Usage:
   jitaccess sandbox                 try it: the service with a Google Cloud of its own
   jitaccess sandbox --google ADDR   that Google Cloud alone
   jitaccess doctor                  see whether a deployment has what its configuration needs
+  jitaccess config                  explain the settings of a deployment
   jitaccess eligible                list who may activate what
   jitaccess ledger                  verify, export, migrate or erase what is remembered
   jitaccess sweep                   do what is due in the ledger, once: for a scheduled job
@@ -70,6 +71,8 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return runSandbox(ctx, args, env, stdout, stderr)
 	case "doctor":
 		return runDoctor(ctx, args, env, stdout, stderr)
+	case "config":
+		return runConfig(args, env, stdout, stderr)
 	case "eligible":
 		return runEligible(ctx, args, env, stdout, stderr)
 	case "ledger":

@@ -63,6 +63,13 @@ func TestRun(t *testing.T) {
 		{"serve takes no arguments", []string{"serve", "--port"}, nil, exitUsage, []string{"environment"}},
 		{"an unknown flag", []string{"sandbox", "--nonsense"}, nil, exitUsage, []string{"nonsense"}},
 		{"a sandbox that others could reach", []string{"sandbox", "--address", "0.0.0.0:0"}, nil, exitFailure, []string{"127.0.0.1"}},
+		{"config without a command", []string{"config"}, nil, exitUsage, []string{"config explain"}},
+		{"settings explained", []string{"config", "explain", "--service", "jit"}, map[string]string{"RESOURCE_SCOPE": "folders/1"}, exitOK,
+			[]string{"Runs on: Cloud Run", "RESOURCE_SCOPE = folders/1  (environment)", "People can get access to what is in folders/1."}},
+		{"settings explained, with a fault", []string{"config", "explain"}, map[string]string{"K_SERVICE": "jit", "SMTP_PASSWORD": "canary-4711", "PORT": "x"}, exitUsage,
+			[]string{"FAULT: PORT is \"x\"", "People can get access to the service's own project"}},
+		{"settings explained for programs", []string{"config", "explain", "--json"}, map[string]string{"K_SERVICE": "jit", "SMTP_PASSWORD": "canary-4711", "PORT": "80"},
+			exitOK, []string{`"platform": "Cloud Run"`, `"name": "PORT",`, `"source": "environment",`, `"faulty": false`}},
 		{"every fault of the configuration at once", nil, map[string]string{
 			"ACTIVATION_TIMEOUT": "2h", "JUSTIFICATION_PATTERN": "(?<!x)y", "SMTP_SENDER_ADDRESS": "me@example.com", "SMTP_PORT": "25",
 			"SMTP_PASSWORD": "canary-4711", "RESOURCE_SCOPE": "everything", "RESOURCE_CATALOG": "AssetInventory", "K_SERVICE": "jitaccess",

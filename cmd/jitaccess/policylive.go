@@ -49,6 +49,8 @@ type livePolicy struct {
 	text    []byte
 	// looked is what the last look found: nil is that what is taken is current.
 	looked atomic.Pointer[error]
+	// succeeded is when that last was nothing; nil for never.
+	succeeded atomic.Pointer[time.Time]
 }
 
 // keeperTime bounds each call to it: what was taken holds without.
@@ -114,6 +116,10 @@ func (p *livePolicy) lookAgain(ctx context.Context) error {
 		p.restore(ctx)
 	} else if err == nil {
 		p.keep(ctx)
+	}
+	if err == nil {
+		now := p.now()
+		p.succeeded.Store(&now)
 	}
 	last := p.looked.Swap(&err)
 	if err != nil && (last == nil || *last == nil || (*last).Error() != err.Error()) {

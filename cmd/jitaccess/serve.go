@@ -25,6 +25,7 @@ import (
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/mail"
+	"jitaccess/internal/metrics"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/passkey"
 	"jitaccess/internal/policy"
@@ -47,17 +48,24 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 	if err != nil {
 		return failed(stderr, exitFailure, err)
 	}
+	scraped, err := listenForScrapers(c)
+	if err != nil {
+		return failed(stderr, exitFailure, err)
+	}
 	gate := &gate{}
-	stopped := make(chan error, 2)
+	stopped := make(chan error, 3)
 	httpServer := newHTTPServer(gate)
 	go func() { stopped <- httpServer.Serve(listener) }()
 	go func() {
-		handler, err := start(ctx, c, nil, wallClock, stdout)
+		s, err := start(ctx, c, nil, wallClock, stdout)
 		if err != nil {
 			stopped <- err
 			return
 		}
-		gate.open(handler)
+		gate.open(s)
+		if scraped != nil {
+			stopped <- serveMetrics(ctx, scraped, s.metrics)
+		}
 	}()
 
 	select {
@@ -117,7 +125,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // start connects to Google Cloud where that is used, trying again until ctx ends, and builds
 // the service. roots may sign the mail server's certificate; nil is the system's.
-func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock, out io.Writer) (http.Handler, error) {
+func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock, out io.Writer) (*service, error) {
 	early := slog.New(journal.New(out, c.Google.Project).Handler(slog.LevelInfo))
 	options := googleOptions(c, k)
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
@@ -131,9 +139,10 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 			if err != nil {
 				return nil, err
 			}
+			ctx = observing(ctx, s.counted)
 			go s.sweeper.run(ctx)
 			go s.sweeper.hear(ctx)
-			return s.handler, nil
+			return s, nil
 		}
 		early.Error("cannot find out which project and service account this is; trying again"+withoutGoogle(c),
 			"event", events.Startup, "error", err)
@@ -182,9 +191,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // service is all that was made: what answers, and what sweeps beside it.
 type service struct {
-	handler http.Handler
+	http.Handler
 	sweeper *sweeper
 	broker  *broker.Broker
+	// metrics answers scrapers, of what is counted; both are nil where there are none.
+	metrics http.Handler
+	counted *metrics.Service
 }
 
 // build makes everything once, from the bottom to the top. platform is nil where Google Cloud
@@ -276,6 +288,11 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if c.Guarded() && unnamed(terms)() {
 		logger.Warn("nobody is named who approves: "+adminAssumptions, "event", events.Startup)
 	}
+	counted := newMetrics(c, memory.ledger, policyRead(terms), k)
+	scrapers, err := forScrapers(ctx, c, google, counted, logger, k)
+	if err != nil {
+		return nil, err
+	}
 	ports := broker.Config{
 		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
 		Journal: log, Notifier: newCallbacks(c, notifier, apps, hub, k),
@@ -285,6 +302,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	if byPage != nil {
 		ports.Managed = byPage
+	}
+	if counted != nil {
+		ports.Journal = counting{log, counted}
 	}
 	if c.Mail.AddressMapping != nil {
 		ports.Mailed = c.Mail.AddressMapping.Address
@@ -310,6 +330,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		sweeps.skew, account = google.Skew, google.ServiceAccount
 	}
 	handler, err := server.New(server.Config{
+		Answered: countsAnswers(counted),
 		Broker:   requests,
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
@@ -348,7 +369,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	logger.Info("started", append(started, "platform", c.Platform.String(), "identity", in.method, "channels", notifier.String(),
 		"mail_login", c.MailLogin().String(), "ledger", memory.ledger != nil, "ledger_key", memory.key, "url", c.Server.PublicURL)...)
-	return &service{journal.Trace(sweeps.beside(handler)), sweeps, requests}, nil
+	return &service{journal.Trace(observingRequests(counted, sweeps.beside(handler))), sweeps, requests, scrapers, counted}, nil
 }
 
 // adminAssumptions are what holds where nobody is named who approves.

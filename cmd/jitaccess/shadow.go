@@ -48,7 +48,7 @@ func runShadow(ctx context.Context, args []string, env func(string) string, stdo
 	case *project != "":
 		_, problem = access.Project(*project)
 	}
-	client := outbound.Client(shadow.ReadOnly(http.DefaultTransport))
+	client := outbound.Client("jit-access-1", shadow.ReadOnly(http.DefaultTransport))
 	client.Timeout = time.Minute // JIT Access 1.x waits as long for Google
 	var old, ours shadow.Side
 	if problem == nil {
@@ -130,7 +130,7 @@ func newShadowed(ctx context.Context, env func(string) string) (*shadowed, error
 	}
 	platform.Client.Transport = shadow.ReadOnly(platform.Client.Transport)
 	platform.DirectoryClient.Transport = shadow.ReadOnly(platform.DirectoryClient.Transport)
-	google, err := newCloud(ctx, c, platform, wallClock)
+	google, err := newCloud(c, platform, wallClock)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func NewClient(resolver *net.Resolver, reach Reach) *http.Client {
 	dialer.ControlContext = func(_ context.Context, network, address string, _ syscall.RawConn) error {
 		return mayConnect(network, address, reach)
 	}
-	return outbound.Client(&http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: dialTime,
+	return outbound.Client("callback", &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: dialTime,
 		MaxResponseHeaderBytes: 64 << 10})
 }
 

@@ -27,7 +27,7 @@ func TestARestIsNoWait(t *testing.T) {
 	defer s.Close()
 	w := newWorld(t)
 	config := w.config(kept("xoxb-x"))
-	config.Endpoint, config.Client = s.URL, outbound.Client(s.Client().Transport)
+	config.Endpoint, config.Client = s.URL, outbound.Client("test", s.Client().Transport)
 	c := slack.New(config, "#access")
 	failed := c.Notify(context.Background(), asked(ben)).Failed()
 	if len(failed) == 0 || len(w.slept) > 0 {

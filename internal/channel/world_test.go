@@ -81,7 +81,7 @@ func kept(text string) func(context.Context) (string, error) {
 
 // config is of a channel with a secret; all are at one server.
 func (w *world) config(secret func(context.Context) (string, error)) channel.Config {
-	return channel.Config{Read: secret, Writer: w.writer(), Endpoint: w.server.URL, Client: outbound.Client(w.server.Client().Transport), Now: w.now, Sleep: w.sleep}
+	return channel.Config{Read: secret, Writer: w.writer(), Endpoint: w.server.URL, Client: outbound.Client("test", w.server.Client().Transport), Now: w.now, Sleep: w.sleep}
 }
 
 // told is a channel as administrators see it too.

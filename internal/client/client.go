@@ -168,7 +168,7 @@ func (s *Service) send(ctx context.Context, q request) (*http.Response, error) {
 	for name, values := range q.header {
 		r.Header[name] = values
 	}
-	response, err := outbound.Client(s.Transport).Do(r)
+	response, err := outbound.Client("jitaccess", s.Transport).Do(r)
 	if err != nil {
 		cancel()
 		return nil, &Unreachable{s.Origin, outbound.WithoutAddress(err)}

@@ -3,6 +3,9 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"math"
+	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +39,7 @@ func (r *reader) check(c *Config) {
 	r.checkMail(c)
 	r.checkMailbox(c)
 	r.checkChats(c)
+	r.checkMetrics(c)
 	m := c.Messages
 	r.faultIf(m.Webhooks.IsZero() != m.WebhookKeys.IsZero(), "WEBHOOK_SECRET", "WEBHOOK_URL and WEBHOOK_SECRET go together")
 }
@@ -118,4 +122,25 @@ func (r *reader) standIn(name string, endpoint *string) {
 	origin, host, ok := parseOrigin(*endpoint)
 	r.faultIf(!ok || !loopback.Is(host), name, "")
 	*endpoint = origin
+}
+
+// metricsToken is what a token of scrapers has to be: of a length that nobody guesses, and of
+// characters that a header can have (RFC 6750, 2.1).
+var metricsToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]{16,500}=*$`)
+
+// IsMetricsToken is whether a text can be the token of scrapers.
+func IsMetricsToken(text string) bool { return metricsToken.MatchString(text) }
+
+func (r *reader) checkMetrics(c *Config) {
+	m := c.Metrics
+	r.warnIf(m.Address == "" && !m.Token.IsZero(), "METRICS_TOKEN has no effect without METRICS_ADDRESS")
+	r.faultIf(!m.Token.Value.IsZero() && !IsMetricsToken(m.Token.Value.Reveal()), "METRICS_TOKEN", "")
+	if m.Address == "" {
+		return
+	}
+	_, text, err := net.SplitHostPort(m.Address)
+	port, ok := parseInt(text, 1, math.MaxUint16)
+	r.faultIf(err != nil || !ok, "METRICS_ADDRESS", "")
+	r.faultIf(port == c.Server.Port, "METRICS_ADDRESS", "PORT is another: there people come in")
+	r.faultIf(m.Token.IsZero(), "METRICS_TOKEN", "METRICS_ADDRESS needs it: nobody reads metrics who does not say who they are")
 }

@@ -45,6 +45,7 @@ type Config struct {
 	Chats     Chats        `title:"Chats"`
 	Messages  Messages     `title:"Messages to machines"`
 	Google    Google       `title:"Google Cloud"`
+	Metrics   Metrics      `title:"Metrics"`
 }
 
 // Platform is where the service runs.
@@ -204,4 +205,11 @@ type Google struct {
 	// Endpoint is scheme, host and port.
 	Endpoint     string `env:"JITACCESS_GOOGLE_ENDPOINT"`
 	MetadataHost string `env:"GCE_METADATA_HOST"`
+}
+
+// Metrics are what scrapers read. There are none when Address is empty.
+type Metrics struct {
+	// Address is where they are served, as net.Listen takes it.
+	Address string     `env:"METRICS_ADDRESS"`
+	Token   StoredText `env:"METRICS_TOKEN" secret:"true"`
 }

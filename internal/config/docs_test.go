@@ -90,7 +90,12 @@ Pomerium's does: API_USER_TOKEN, ORGANIZATION_ID, CLUSTER_ID, JWKS_ENDPOINT. Wit
 (DATABASE_URL=sqlite: when unset), and what needs Google is reported when the service starts: secrets and parameters that are kept there, Pub/Sub,
 groups of its directory.
 
-A variable whose name is one letter away from one of these is named by a warning at start.
+A variable whose name is one letter away from one of these, or has its words spelled together, in other case or in the plural, is named by a warning at
+start and by ` + "`jitaccess doctor`" + `.
+
+` + "`jitaccess config explain`" + `, run with the environment of the service, prints every setting: what holds, whether that comes from the environment, is the
+default, follows from other settings and the platform, or is asked of the platform at start, and what follows from it, in a sentence. Secrets are not shown, nor is
+what could contain one. A fault stands at its setting, and the exit status is then 2. It asks nobody anything. ` + "`--json`" + ` prints the same for programs.
 
 The Go runtime reads ` + "`GOMEMLIMIT`" + `, which must be below the memory that the service has: 200MiB of the 256 MiB for which the image is made, 600MiB on App Engine.
 `)

@@ -104,7 +104,7 @@ func (r *reader) checkMailOAuth(all *Config) {
 	case o.TokenURL == "" && o.RefreshToken.IsZero():
 		r.faultIf(true, "SMTP_OAUTH_TOKEN_URL", "with neither SMTP_OAUTH_TENANT nor SMTP_OAUTH_REFRESH_TOKEN it does not follow")
 	case o.TokenURL == "":
-		r.faultIf(!isGoogles(m.Host), "SMTP_OAUTH_TOKEN_URL",
+		r.faultIf(!isGoogles(m.Host) && !r.variables["SMTP_HOST"].bad, "SMTP_OAUTH_TOKEN_URL",
 			"without it or SMTP_OAUTH_TENANT the token is Google's, and "+m.Host+" is not Google's mail server")
 	default:
 		r.faultIf(o.Scope == "" && o.RefreshToken.IsZero(), "SMTP_OAUTH_SCOPE", "an application that logs in as itself has to say for what")
@@ -125,7 +125,7 @@ func (r *reader) checkMicrosoft(m *Mail, o *MailOAuth) {
 func (r *reader) checkDelegation(m *Mail, o *MailOAuth) {
 	set := r.said("SMTP_OAUTH_TENANT", "SMTP_OAUTH_CLIENT_SECRET", "SMTP_OAUTH_REFRESH_TOKEN", "SMTP_OAUTH_TOKEN_URL")
 	r.faultIf(len(set) > 0, "SMTP_OAUTH_CLIENT_ID", strings.Join(set, " and ")+" without it has no meaning")
-	r.faultIf(!isGoogles(m.Host), "SMTP_OAUTH_CLIENT_ID",
+	r.faultIf(!isGoogles(m.Host) && !r.variables["SMTP_HOST"].bad, "SMTP_OAUTH_CLIENT_ID",
 		"without it the service account itself logs in, which only smtp.gmail.com and smtp-relay.gmail.com take, and not "+m.Host)
 	o.Scope = cmp.Or(o.Scope, googleScope)
 }

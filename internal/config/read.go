@@ -42,15 +42,8 @@ func (f *Fault) Error() string {
 func Read(lookup func(string) string) (*Config, error) {
 	r := &reader{lookup: lookup, variables: map[string]*variable{}}
 	c := &Config{}
-	for section, fields := range reflect.ValueOf(c).Elem().Fields() {
-		if section.Tag.Get("title") == "" {
-			continue
-		}
-		for field, value := range fields.Fields() {
-			if field.Tag.Get("env") != "" {
-				r.field(field.Tag, value)
-			}
-		}
+	for _, s := range settingsOf(c) {
+		r.field(s.tag, s.value)
 	}
 	r.platform(c)
 	r.check(c)
@@ -59,6 +52,29 @@ func Read(lookup func(string) string) (*Config, error) {
 	}
 	c.Warnings = r.warnings
 	return c, nil
+}
+
+// setting is one field of a Config.
+type setting struct {
+	section string
+	tag     reflect.StructTag
+	value   reflect.Value
+}
+
+// settingsOf are all fields of a Config that are read, in order.
+func settingsOf(c *Config) (all []setting) {
+	for section, fields := range reflect.ValueOf(c).Elem().Fields() {
+		title := section.Tag.Get("title")
+		if title == "" {
+			continue
+		}
+		for field, value := range fields.Fields() {
+			if field.Tag.Get("env") != "" {
+				all = append(all, setting{title, field.Tag, value})
+			}
+		}
+	}
+	return all
 }
 
 // ReadLedger reads what a Ledger is made of, and nothing else: commands that only look
@@ -86,7 +102,7 @@ func Unknown(environ []string) []string {
 		if strings.TrimSpace(text) == "" || slices.Contains(known, name) {
 			continue
 		}
-		meant := slices.IndexFunc(known, func(k string) bool { return oneSlip(name, k) })
+		meant := slices.IndexFunc(known, func(k string) bool { return oneSlip(name, k) || sameWords(name, k) })
 		switch {
 		case meant >= 0:
 			warnings = append(warnings, name+" is set, and no such variable is read; is "+known[meant]+" meant?")
@@ -96,6 +112,17 @@ func Unknown(environ []string) []string {
 	}
 	return warnings
 }
+
+// sameWords is whether a name has the words of a known one, in the same order, whatever stands
+// between them and whether there are several: resourceScopes, RESOURCES_SCOPES, JITACCESS_RESOURCE_SCOPE.
+func sameWords(name, known string) bool {
+	return len(known) >= 6 && singular(strings.TrimPrefix(strings.ToUpper(name), "JITACCESS_")) == singular(known)
+}
+
+var plural = regexp.MustCompile(`S?[-_]|S$`)
+
+// singular is a name without what is between its words, and without the S at the end of each.
+func singular(name string) string { return plural.ReplaceAllString(strings.ToUpper(name), "") }
 
 // oneSlip is whether a name is a known one but for case, hyphens for underscores, and
 // one letter that is missing, too many, another, or swapped with the next. Of a name
@@ -128,6 +155,8 @@ type variable struct {
 	name string // the one that was set, else the last
 	text string // trimmed; empty when unset
 	bad  bool   // a fault has been found
+	// fault is what was found; nil for none.
+	fault *Fault
 	// elsewhere: it is where in Google Cloud the value is kept.
 	elsewhere bool
 	accept    string
@@ -250,7 +279,8 @@ func (r *reader) faultIf(so bool, name, why string) {
 	if why != "" {
 		accepted += " (" + why + ")"
 	}
-	r.faults = append(r.faults, &Fault{Variable: v.name, Read: v.shown(), Accepted: accepted})
+	v.fault = &Fault{Variable: v.name, Read: v.shown(), Accepted: accepted}
+	r.faults = append(r.faults, v.fault)
 }
 
 // maxShown is how much of a value is shown, in bytes.
@@ -274,8 +304,10 @@ func (v *variable) shown() string {
 //go:embed variables.txt
 var variables string
 
-// description completes "must be ..." and says what a variable does.
-type description struct{ accept, doc string }
+// description completes "must be ..." and says what a variable does. set and unset say what
+// follows from it in a deployment: where {} stands in set, the value is; unset is for what is
+// empty, false or 0, and empty where that cannot be, or has no meaning.
+type description struct{ accept, doc, set, unset string }
 
 var descriptions = parseDescriptions(variables)
 
@@ -283,8 +315,10 @@ func parseDescriptions(text string) map[string]description {
 	all := map[string]description{}
 	for entry := range strings.SplitSeq(strings.ReplaceAll(text, "\n  ", " "), "\n\n") {
 		env, about, _ := strings.Cut(entry, "\naccept: ")
-		accept, doc, _ := strings.Cut(about, "\ndoc: ")
-		all[env] = description{accept, strings.TrimSuffix(doc, "\n")}
+		accept, about, _ := strings.Cut(about, "\ndoc: ")
+		doc, about, _ := strings.Cut(strings.TrimSuffix(about, "\n"), "\nset: ")
+		set, unset, _ := strings.Cut(about, "\nunset: ")
+		all[env] = description{accept, doc, set, unset}
 	}
 	return all
 }

@@ -36,6 +36,8 @@ var notInTerraform = map[string]string{
 	"IAP_BACKEND_SERVICE_ID":        "the module cloud-run sets it behind a load balancer",
 	"SMTP_PASSWORD":                 "it would be in the state; smtp_secret says where it is kept",
 	"GCE_METADATA_HOST":             "it is for tests",
+	"METRICS_ADDRESS":               "App Engine and Cloud Run let nobody from outside reach a second port",
+	"METRICS_TOKEN":                 "App Engine and Cloud Run let nobody from outside reach a second port",
 	"JITACCESS_GOOGLE_ENDPOINT":     "it is for the sandbox and tests",
 	"JITACCESS_CHAT_ENDPOINT":       "it is for the sandbox and tests",
 	"JITACCESS_POMERIUM_ENDPOINT":   "it is for the sandbox and tests",

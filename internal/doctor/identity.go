@@ -77,7 +77,7 @@ func (d *doctor) ownAnswer(ctx context.Context, check, origin string) (*http.Res
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/health/alive", nil) // config has parsed it
-	response, err := outbound.Client(nil).Do(request)
+	response, err := outbound.Client("identity", nil).Do(request)
 	if err != nil {
 		d.warn(check, "links begin with "+origin+", which does not answer from here: "+err.Error(), "open it in a browser")
 		return nil, nil

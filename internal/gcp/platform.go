@@ -255,7 +255,7 @@ func (c *writeLimited) Write(b []byte) (int, error) {
 // token would be put on whatever they name.
 func (o Options) client() *http.Client {
 	t := &named{base: o.transport(), userAgent: "JIT-Access/" + o.Version}
-	c := outbound.Client(t)
+	c := outbound.Client(outbound.Google, t)
 	if o.ConnectTimeout != 0 && o.ReadTimeout != 0 && o.WriteTimeout != 0 {
 		c.Timeout = o.ConnectTimeout + o.ReadTimeout + o.WriteTimeout
 	}

@@ -225,7 +225,7 @@ func teller(t testing.TB, g *githubtest.GitHub) (github.Teller, *time.Time) {
 	clock := noon
 	now := func() time.Time { return clock }
 	g.Now = now
-	return github.Teller{Client: &github.Client{HTTP: outbound.Client(nil), Now: now}, Link: func(id string) string { return "https://access.example.com/requests/" + id }}, &clock
+	return github.Teller{Client: &github.Client{HTTP: outbound.Client("test", nil), Now: now}, Link: func(id string) string { return "https://access.example.com/requests/" + id }}, &clock
 }
 
 func decided(g *githubtest.GitHub, run string, state access.State) access.Request {

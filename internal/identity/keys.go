@@ -18,7 +18,7 @@ import (
 // maxDocument is the longest key set, key or description of a provider that is read, in bytes.
 const maxDocument = 256 << 10
 
-var client = outbound.Client(nil)
+var client = outbound.Client("identity", nil)
 
 // FetchKeys fetches the key set at an address.
 func FetchKeys(address string) jose.Fetch {

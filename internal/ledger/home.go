@@ -61,6 +61,10 @@ type Home interface {
 	Drop(ctx context.Context, id, lease string) error
 	Delay(ctx context.Context, k Kept, due time.Time) error
 
+	// Outbox returns how many messages are in the outbox, but for those put aside, and since when
+	// the oldest; zero for none.
+	Outbox(ctx context.Context) (count int, oldest time.Time, err error)
+
 	// Swept keeps when the last periodic sweep began, LastSweep is what was kept last; zero
 	// for nothing.
 	Swept(ctx context.Context, at time.Time) error

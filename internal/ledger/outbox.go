@@ -142,6 +142,20 @@ func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages b
 	return len(rows) > 0, len(waiting) > 0, len(unread), unavailable(err)
 }
 
+// Outbox is how many messages wait, since when the oldest does, and when was last swept; zero
+// for nothing, and for never.
+func (s *Store) Outbox(ctx context.Context) (count int, oldest, swept time.Time, err error) {
+	if s.c.Unready != nil {
+		if why := s.c.Unready(); why != nil {
+			return 0, oldest, swept, why
+		}
+	}
+	if count, oldest, err = s.c.Home.Outbox(ctx); err == nil {
+		swept, err = s.c.Home.LastSweep(ctx)
+	}
+	return count, oldest, swept, unavailable(err)
+}
+
 // receiptCount bounds how many times something was told of a request that is remembered.
 const receiptCount = 100
 

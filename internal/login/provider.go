@@ -330,7 +330,7 @@ func newClient(transport http.RoundTripper) *http.Client {
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
-	client := outbound.Client(bounded{transport})
+	client := outbound.Client("login", bounded{transport})
 	client.Timeout = callTimeout
 	return client
 }

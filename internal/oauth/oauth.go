@@ -238,7 +238,7 @@ func (s *Source) ask(ctx context.Context) (string, error) {
 		return "", err
 	}
 	said := &exchange{base: s.c.Transport}
-	answer, err := s.flow.Token(context.WithValue(ctx, oauth2.HTTPClient, outbound.Client(said)))
+	answer, err := s.flow.Token(context.WithValue(ctx, oauth2.HTTPClient, outbound.Client("oauth", said)))
 	if err != nil {
 		return "", s.explain(ctx, said, err)
 	}

@@ -13,12 +13,13 @@ import (
 	"net/url"
 )
 
-// Client returns a client that follows no redirects: whoever could send a call on could have the
+// Client returns a client of an API that follows no redirects: whoever could send a call on could have the
 // credentials that it carries, or name keys of their own. An answer with a redirect is returned as
 // any other, so that callers must look at the status. A nil transport is http.DefaultTransport,
-// with the proxy of the environment.
-func Client(transport http.RoundTripper) *http.Client {
-	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+// with the proxy of the environment. api is what an Observer is told.
+func Client(api string, transport http.RoundTripper) *http.Client {
+	return &http.Client{Transport: observed{api, transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // WithoutAddress is an error of a client without the address that net/http puts into its text:

@@ -1,7 +1,9 @@
 package outbound_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +24,7 @@ func TestRedirectsAreAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			response, err := outbound.Client(nil).Do(request)
+			response, err := outbound.Client("test", nil).Do(request)
 			if err != nil || response.StatusCode != status {
 				t.Errorf("%s, %d: %v, %v", method, status, response, err)
 				continue
@@ -74,3 +76,47 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 func (s *source) Close() error { s.closed = true; return nil }
+
+// Whoever looks is told of each call: what was called, never where, and what came of it.
+func TestCallsAreObserved(t *testing.T) {
+	answers := func(status int, err error) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if err != nil {
+				return nil, err
+			}
+			return &http.Response{StatusCode: status, Body: http.NoBody, Request: r}, nil
+		})
+	}
+	for _, test := range []struct {
+		api, address string
+		transport    http.RoundTripper
+		want         string
+	}{
+		{outbound.Google, "https://cloudasset.googleapis.com/v1/projects/canary", answers(200, nil), "cloudasset GET 200"},
+		{outbound.Google, "http://127.0.0.1:1/v1/projects/canary", answers(503, nil), "google GET 503"},
+		{outbound.Google, "https://canary.private.googleapis.com/", answers(200, nil), "google GET 200"},
+		{"callback", "https://canary.googleapis.com/canary", answers(302, nil), "callback GET 302"},
+		{"pomerium", "https://canary.example.com/", answers(0, errors.New("canary")), "pomerium GET 0"},
+	} {
+		var heard []string
+		ctx := outbound.WithObserver(t.Context(), func(_ context.Context, api, method string) func(int) {
+			return func(status int) { heard = append(heard, fmt.Sprint(api, " ", method, " ", status)) }
+		})
+		for _, ctx := range []context.Context{ctx, t.Context()} { // nobody looks with the second
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, test.address, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if response, err := outbound.Client(test.api, test.transport).Do(request); err == nil {
+				response.Body.Close()
+			}
+		}
+		if len(heard) != 1 || heard[0] != test.want {
+			t.Errorf("%s: heard %q, want %q", test.address, heard, test.want)
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

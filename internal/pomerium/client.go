@@ -49,7 +49,7 @@ type client struct {
 }
 
 func newClient(c Config) *client {
-	k := &client{http: outbound.Client(nil), base: strings.TrimSuffix(c.Endpoint, "/") + "/api/v0",
+	k := &client{http: outbound.Client("pomerium", nil), base: strings.TrimSuffix(c.Endpoint, "/") + "/api/v0",
 		organization: c.Organization, cluster: c.Cluster,
 		refreshToken: c.RefreshToken, now: c.Now, sleep: c.Sleep}
 	k.tokens = tokens{now: c.Now, fetch: k.fetchToken}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/base32"
 	"fmt"
@@ -9,8 +10,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -90,6 +93,24 @@ func routeOf(r *http.Request) string {
 		return method + " " + c.RoutePattern()
 	}
 	return ""
+}
+
+// answered tells Answered of each request. How long one took goes by the real clock.
+func (s *server) answered(next http.Handler) http.Handler {
+	if s.Answered == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began, written := time.Now(), middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() {
+			route := ""
+			if c := chi.RouteContext(r.Context()); c != nil {
+				route = c.RoutePattern()
+			}
+			s.Answered(r, route, cmp.Or(written.Status(), http.StatusOK), time.Since(began))
+		}()
+		next.ServeHTTP(written, r)
+	})
 }
 
 // aboutRoute says what a reading request is about, as far as its address is in

@@ -198,3 +198,16 @@ func (d *Database) Delay(ctx context.Context, k ledger.Kept, again time.Time) er
 	})
 	return err
 }
+
+// Outbox implements ledger.Home. What was put aside has no due, and so no place in that order. It
+// reads each message, at most so many as Count does.
+func (d *Database) Outbox(ctx context.Context) (count int, oldest time.Time, err error) {
+	err = d.all(ctx, from(outbox, up, due).only(due, made), mostCounted, func(one document) error {
+		count++
+		if at := one.Fields[made].time(); oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
+		return nil
+	})
+	return count, oldest, err
+}

@@ -476,6 +476,14 @@ func (d *Database) Versions(ctx context.Context, ids []string) (map[string]int, 
 	return versions, err
 }
 
+// Outbox implements ledger.Home.
+func (d *Database) Outbox(ctx context.Context) (int, time.Time, error) {
+	var count, oldest number
+	err := d.query(ctx, d.read, "SELECT COUNT(*), COALESCE(MIN(made), 0) FROM outbox WHERE due > 0", nil,
+		func(scan func(...any) error) error { return scan(&count, &oldest) })
+	return int(count), moment(int64(oldest)), err
+}
+
 // LastSweep implements ledger.Home.
 func (d *Database) LastSweep(ctx context.Context) (time.Time, error) {
 	var began number
