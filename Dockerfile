@@ -4,6 +4,7 @@ WORKDIR /source
 COPY go.mod go.sum ./
 RUN go mod download
 COPY cmd cmd
+COPY docs/openapi.go docs/openapi.yaml docs/
 COPY internal internal
 COPY web web
 ARG VERSION=dev TARGETOS TARGETARCH

@@ -30,6 +30,7 @@ var routeCalls = []struct {
 	{route: "GET /health/alive", first: "none", second: "none"},
 	{route: "GET /health/ready", first: "1 IAP's keys, 1 own keys", second: "none"},
 	{route: "GET /assets/{name}", first: "none", second: "none"},
+	{route: "GET /api/openapi.json", first: "none", second: "none"},
 	{route: "GET /_ah/start", first: "none", second: "none"},
 	{route: "GET /_ah/warmup", first: "none", second: "none"},
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -216,30 +217,62 @@ func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.Entitlem
 	return ids, nil
 }
 
-// apiBody is the body of every action, each of which ignores what it does not need.
-// Roles are of JIT Access 1.7: names of roles where ids are now.
-type apiBody struct {
+// The bodies of actions. Members that are unknown are ignored, and one that is null is as one that
+// is missing, as in JIT Access 1.x.
+
+// rolesBody is what is asked for. Roles are of JIT Access 1.7: names of roles where ids are now.
+type rolesBody struct {
 	EntitlementIDs    []string `json:"entitlementIds"`
 	EntitlementID     string   `json:"entitlementId"`
 	Roles             []string `json:"roles"`
 	Role              string   `json:"role"`
-	Peers             []string `json:"peers"`
 	Justification     string   `json:"justification"`
 	ActivationTimeout lenient  `json:"activationTimeout"`
-	Comment           string   `json:"comment"`
-	Resource          string   `json:"resource"`
-	Principal         string   `json:"principal"`
-	// BreakGlass activates at once what others would have to approve.
-	BreakGlass bool `json:"breakGlass"`
-	// ID is the number of a form, and Minutes another name of ActivationTimeout, for
-	// extensions.
-	ID      string  `json:"id"`
-	Minutes lenient `json:"minutes"`
 }
 
-func (b apiBody) ids() []string {
+func (b rolesBody) ids() []string {
 	single := slices.DeleteFunc([]string{b.EntitlementID, b.Role}, func(text string) bool { return text == "" })
 	return slices.Concat(b.EntitlementIDs, b.Roles, single)
+}
+
+type activateBody struct {
+	rolesBody
+	// BreakGlass activates at once what others would have to approve.
+	BreakGlass bool `json:"breakGlass"`
+}
+
+type askBody struct {
+	rolesBody
+	Peers []string `json:"peers"`
+}
+
+type reviewersBody struct {
+	Peers []string `json:"peers"`
+}
+
+// approveBody is for how long somebody approves at most, and what they have signed.
+type approveBody struct {
+	Minutes   *int          `json:"minutes"`
+	Signature *apiSignature `json:"signature"`
+}
+
+type commentBody struct {
+	Comment string `json:"comment"`
+}
+
+type endBody struct {
+	Resource  string `json:"resource"`
+	Principal string `json:"principal"`
+}
+
+type extendBody struct {
+	// ID is the number of a form.
+	ID            string   `json:"id"`
+	Peers         []string `json:"peers"`
+	Justification string   `json:"justification"`
+	Minutes       lenient  `json:"minutes"`
+	// ActivationTimeout is another name of Minutes.
+	ActivationTimeout lenient `json:"activationTimeout"`
 }
 
 // lenient is a whole number of minutes as JIT Access 1.x read it: 60, "60", 60.0; null
@@ -268,30 +301,40 @@ func (n *lenient) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// apiAsk asks the broker. Only a request to peers has peers.
-func (s *server) apiAsk(kind access.RequestKind) func(*http.Request, access.Resource) (any, error) {
-	return func(r *http.Request, on access.Resource) (any, error) {
-		body, err := readJSON(r)
-		if err != nil {
-			return nil, err
-		}
-		a := broker.Ask{Kind: kind, Resource: on, Justification: strings.TrimSpace(body.Justification),
-			Duration: time.Duration(body.ActivationTimeout), Origin: s.origin(r), Host: r.Host}
-		switch {
-		case kind == access.Peers:
-			a.Reviewers = body.Peers
-		case body.BreakGlass:
-			a.Kind = access.BreakGlass
-		}
-		if a.Entitlements, err = s.idsOn(r, on, body.ids()); err != nil {
-			return nil, err
-		}
-		asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
-		if err != nil {
-			return nil, aboutRequest{asked.Request.ID, err}
-		}
-		return s.answerAsked(r, asked), nil
+// apiActivate activates what nobody else has to approve, or breaks the glass.
+func (s *server) apiActivate(r *http.Request, on access.Resource) (any, error) {
+	body, err := readJSON[activateBody](r)
+	if err != nil {
+		return nil, err
 	}
+	a := broker.Ask{Kind: access.Self}
+	if body.BreakGlass {
+		a.Kind = access.BreakGlass
+	}
+	return s.apiAsk(r, on, body.rolesBody, a)
+}
+
+// apiAskPeers asks others to approve.
+func (s *server) apiAskPeers(r *http.Request, on access.Resource) (any, error) {
+	body, err := readJSON[askBody](r)
+	if err != nil {
+		return nil, err
+	}
+	return s.apiAsk(r, on, body.rolesBody, broker.Ask{Kind: access.Peers, Reviewers: body.Peers})
+}
+
+// apiAsk completes what is asked, and asks the broker.
+func (s *server) apiAsk(r *http.Request, on access.Resource, body rolesBody, a broker.Ask) (_ any, err error) {
+	a.Resource, a.Justification, a.Duration = on, strings.TrimSpace(body.Justification), time.Duration(body.ActivationTimeout)
+	a.Origin, a.Host = s.origin(r), r.Host
+	if a.Entitlements, err = s.idsOn(r, on, body.ids()); err != nil {
+		return nil, err
+	}
+	asked, err := s.Broker.Ask(r.Context(), callerOf(r), a)
+	if err != nil {
+		return nil, aboutRequest{asked.Request.ID, err}
+	}
+	return s.answerAsked(r, asked), nil
 }
 
 // answerAsked is 1.x's answer to an ask.
@@ -321,7 +364,7 @@ func (s *server) idsOn(r *http.Request, on access.Resource, texts []string) ([]a
 
 // apiAddReviewers asks more people to review a pending request of the caller's.
 func (s *server) apiAddReviewers(r *http.Request, ref string) (any, error) {
-	body, err := readJSON(r)
+	body, err := readJSON[reviewersBody](r)
 	if err != nil {
 		return nil, err
 	}
@@ -375,37 +418,37 @@ func (s *server) apiApprove(r *http.Request, ref string) (any, error) {
 }
 
 // approvedFor is for how long the body approves at most: its whole number of minutes; 0
-// where it has none. What is no such number must not be taken for none. signed is what was
-// signed; nil where nothing was.
+// where it has none. What begins an object must be the one that belongs here, as a limit that
+// cannot be read must not be taken for none; anything else is ignored, as JIT Access 1.x does.
+// signed is what was signed; nil where nothing was.
 func approvedFor(r *http.Request) (atMost time.Duration, signed *access.Assertion, err error) {
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
 		return 0, nil, bodyError("the body cannot be read", err)
 	}
-	var body struct {
-		Minutes   json.RawMessage
-		Signature *apiSignature
-	}
-	if err := json.Unmarshal(text, &body); err != nil {
+	if !bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) {
 		return 0, nil, nil
+	}
+	var body approveBody
+	if err := json.Unmarshal(text, &body); err != nil {
+		return 0, nil, badInput("the body is not the JSON object that belongs here: minutes is a whole number, signature what was signed", err)
 	}
 	if body.Signature != nil {
 		if signed, err = body.Signature.assertion(); err != nil {
 			return 0, nil, err
 		}
 	}
-	if len(body.Minutes) == 0 || string(body.Minutes) == "null" {
+	if body.Minutes == nil {
 		return 0, signed, nil
 	}
-	n, err := strconv.Atoi(string(body.Minutes))
-	if err != nil || n < 1 {
-		return 0, nil, badInput("minutes is the whole number of minutes for which it is approved at most", err)
+	if *body.Minutes < 1 {
+		return 0, nil, badInput("minutes is the whole number of minutes for which it is approved at most", nil)
 	}
-	return duration(n), signed, nil
+	return duration(*body.Minutes), signed, nil
 }
 
 func (s *server) apiDeny(r *http.Request, ref string) (any, error) {
-	body, err := readJSON(r)
+	body, err := readJSON[commentBody](r)
 	if err != nil {
 		return nil, err
 	}
@@ -426,7 +469,7 @@ func (s *server) apiDecide(r *http.Request, decide broker.Decide) (any, error) {
 }
 
 func (s *server) apiEnd(r *http.Request, id string) (any, error) {
-	body, err := readJSON(r)
+	body, err := readJSON[endBody](r)
 	if err != nil {
 		return nil, err
 	}

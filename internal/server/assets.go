@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"jitaccess/docs"
 	"jitaccess/internal/access"
 )
 
@@ -90,6 +91,10 @@ func (s *server) asset(w http.ResponseWriter, r *http.Request) {
 		s.refuses(access.CodeNotFound)(w, r)
 		return
 	}
+	s.serve(w, r, a)
+}
+
+func (s *server) serve(w http.ResponseWriter, r *http.Request, a asset) {
 	h := w.Header()
 	h.Set("Content-Type", a.contentType)
 	h.Set("Vary", "Accept-Encoding")
@@ -104,6 +109,22 @@ func (s *server) asset(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("ETag", `"`+sent.hash+`"`)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(sent.body))
+}
+
+// described serves the description of all this. It is read when somebody first asks for it.
+func (s *server) described(w http.ResponseWriter, r *http.Request) {
+	a, err := s.description()
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	s.serve(w, r, a)
+}
+
+func readDescription() (asset, error) {
+	body, err := docs.OpenAPI()
+	plain := represent(body)
+	return asset{"application/json; charset=utf-8", plain, sync.OnceValue(plain.compress)}, err
 }
 
 // takesGzip is whether Accept-Encoding names gzip with a weight above 0 (RFC 9110, 12.5.3). Who

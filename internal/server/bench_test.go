@@ -16,7 +16,7 @@ import (
 	"jitaccess/internal/server"
 )
 
-func TestMain(m *testing.M) { ledgertest.Main(m) }
+func TestMain(m *testing.M) { ledgertest.Main(asDescribed{m}) }
 
 // filled is a service whose ledger has 100,000 past and 1,000 pending requests, of 200 people
 // on 50 projects; ana has made every tenth, and ben was asked for every tenth. What autovacuum has

@@ -68,7 +68,7 @@ func (s *server) extension(r *http.Request, id string, a broker.Ask) broker.Ask 
 // whom, and for the same reason, unless it has another. With the number of a form it can
 // be sent twice.
 func (s *server) apiExtend(r *http.Request, id string) (any, error) {
-	body, err := readJSON(r)
+	body, err := readJSON[extendBody](r)
 	if err != nil {
 		return nil, err
 	}

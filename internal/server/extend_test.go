@@ -132,6 +132,8 @@ func TestApprovingForLessByInterfaceAndForm(t *testing.T) {
 		``: {200, 30}, `{}`: {200, 30}, `{"minutes":null}`: {200, 30}, `not JSON, as 1.x may send`: {200, 30},
 		`{"minutes":10}`: {200, 10}, `{"minutes":30}`: {200, 30}, `{"minutes":1}`: {200, 1},
 		`{"minutes":31}`: {400, 0}, `{"minutes":0}`: {400, 0}, `{"minutes":-5}`: {400, 0}, `{"minutes":1.5}`: {400, 0}, `{"minutes":"ten"}`: {400, 0},
+		// What limits it cannot be read.
+		`{"minutes":10} x`: {400, 0}, `{"minutes":10,}`: {400, 0}, `{"minutes":10`: {400, 0}, ` {"minutes":10,"signature":"x"}`: {400, 0}, `[{"minutes":10}]`: {200, 30},
 		`{"minutes":1e9}`: {400, 0}, `{"minutes":[10]}`: {400, 0}, `{"minutes":99999999999999999999}`: {400, 0},
 	} {
 		w.Activations = nil

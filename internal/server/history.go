@@ -175,7 +175,7 @@ func (s *server) reviewGlass(r *http.Request, id string) (access.Request, []*acc
 }
 
 func (s *server) apiReviewGlass(r *http.Request, id string) (access.Request, []*access.Error, error) {
-	body, err := readJSON(r)
+	body, err := readJSON[commentBody](r)
 	if err != nil {
 		return access.Request{}, nil, err
 	}

@@ -59,7 +59,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 
 // readJSON reads one JSON object. Unknown members are ignored, as JIT Access 1.x
 // does; anything after the object is refused.
-func readJSON(r *http.Request) (body apiBody, err error) {
+func readJSON[T any](r *http.Request) (body T, err error) {
 	if err := accepted(r, "application/json"); err != nil {
 		return body, err
 	}

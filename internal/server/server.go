@@ -154,13 +154,15 @@ type server struct {
 	pages    sync.Map // localPage to the function that has it, see pageIn
 	assets   map[string]asset
 	versions *strings.Replacer // of "/assets/NAME" in templates, see readAssets
-	sameSite *http.CrossOriginProtection
-	reads    *pace
-	changes  *pace
-	tests    *pace
-	reading  *turns
-	changing *turns
-	waiting  *turns
+	// description is what describes all this.
+	description func() (asset, error)
+	sameSite    *http.CrossOriginProtection
+	reads       *pace
+	changes     *pace
+	tests       *pace
+	reading     *turns
+	changing    *turns
+	waiting     *turns
 	// asks and polls are how fast an application may go; waiters has as many places as may wait
 	// for a decision, and lookers are whose turn comes.
 	asks, polls *pace
@@ -186,7 +188,8 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, files: files, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
-		reading: newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: newPlaces(maxWaiting),
+		description: sync.OnceValues(readDescription),
+		reading:     newTurns(atOnce), changing: newTurns(atOnce), waiting: newTurns(waitingAtOnce), places: newPlaces(maxWaiting),
 		remembers: c.Broker != nil && c.Broker.Remembers(), passkeysHere: c.Broker != nil && c.Broker.Passkeys(),
 		asks: newPace(asksPerSecond, asksAtOnce), polls: newPace(pollsPerSecond, pollsAtOnce)}
 	if c.Applications != nil {
@@ -224,6 +227,7 @@ func (s *server) routes() *chi.Mux {
 	r.Get("/health/alive", s.alive)
 	r.Get("/health/ready", s.readyz)
 	r.Get("/assets/{name}", s.asset)
+	r.Get("/api/openapi.json", s.described)
 	// App Engine asks these of every new instance, with nobody signed in
 	// (https://cloud.google.com/appengine/docs/standard/configuring-warmup-requests).
 	// By the time that they are routed everything has been built.
@@ -317,8 +321,8 @@ func (s *server) scripts(r chi.Router, door string) {
 	r.Get(door+"/api/projects", s.api(s.apiProjects))
 	r.Get(door+"/api/projects/{project}/roles", s.api(with(s.project, s.apiRoles)))
 	r.Get(door+"/api/projects/{project}/peers", s.api(with(s.project, s.apiPeers)))
-	r.Post(door+"/api/projects/{project}/roles/self-activate", s.api(with(s.project, s.apiAsk(access.Self))))
-	r.Post(door+"/api/projects/{project}/roles/request", s.api(with(s.project, s.apiAsk(access.Peers))))
+	r.Post(door+"/api/projects/{project}/roles/self-activate", s.api(with(s.project, s.apiActivate)))
+	r.Post(door+"/api/projects/{project}/roles/request", s.api(with(s.project, s.apiAskPeers)))
 	r.Get(door+"/api/activation-request", s.api(with(reference, s.apiShow)))
 	r.Post(door+"/api/activation-request", s.api(with(reference, s.apiApprove)))
 	r.Post(door+"/api/activation-request/deny", s.api(with(reference, s.apiDeny)))

@@ -40,8 +40,8 @@ var (
 	failed error
 )
 
-// Main runs the tests of a package and ends the Cluster after them.
-func Main(m *testing.M) {
+// Main runs the tests of a package, as *testing.M does, and ends the Cluster after them.
+func Main(m interface{ Run() int }) {
 	code := m.Run()
 	if shared != nil {
 		shared.stop()
