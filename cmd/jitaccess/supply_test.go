@@ -14,6 +14,8 @@ var direct = []string{
 	"github.com/coreos/go-oidc/v3", "github.com/golang-jwt/jwt/v5", "github.com/googleapis/gax-go/v2", "github.com/wneessen/go-mail", "golang.org/x/net",
 	"golang.org/x/oauth2", "golang.org/x/sync", "golang.org/x/time", "google.golang.org/api", "google.golang.org/grpc",
 	"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "go.yaml.in/yaml/v4", "modernc.org/sqlite",
+	// Of cmd/release alone, for the image.
+	"golang.org/x/crypto/x509roots/fallback",
 	// Of tests alone.
 	"github.com/anishathalye/porcupine", "github.com/standard-webhooks/standard-webhooks/libraries",
 	"github.com/chromedp/cdproto", "github.com/chromedp/chromedp", "github.com/emersion/go-imap/v2", "github.com/emersion/go-message", "github.com/emersion/go-sasl",
