@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -98,5 +101,90 @@ func TestTwoBuildsHaveOneDigest(t *testing.T) {
 	}
 	if digests = slices.Compact(digests); len(digests) != 1 {
 		t.Errorf("digests %q", digests)
+	}
+}
+
+// verified says whether what is in a folder is what was signed with one of the keys in signers, as
+// docs/releases.md has people find out.
+func verified(t *testing.T, folder, signers string) error {
+	t.Helper()
+	command := exec.Command("sh", "-c", `ssh-keygen -Y verify -f "$1" -I releases -n file -s SHA256SUMS.sig <SHA256SUMS && sha256sum --check --quiet SHA256SUMS`, "sh", signers)
+	command.Dir = folder
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, said)
+	}
+	return nil
+}
+
+// What was changed on the way, was signed by somebody else, or was put in, does not verify.
+func TestWhatIsPublishedIsSigned(t *testing.T) {
+	keys := t.TempDir()
+	signers := filepath.Join(keys, "signers")
+	for _, name := range []string{"ours", "theirs"} {
+		if said, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", filepath.Join(keys, name)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+	}
+	public, err := os.ReadFile(filepath.Join(keys, "ours.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(signers, []byte("releases "+string(public)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		key    string
+		change func(folder string) error
+		good   bool
+	}{
+		"as it was made":          {"ours", func(string) error { return nil }, true},
+		"with another's key":      {"theirs", func(string) error { return nil }, false},
+		"with a file changed":     {"ours", func(f string) error { return os.WriteFile(f+"/jitaccess-1.2.3-image.tar", []byte("x"), 0o600) }, false},
+		"with a file missing":     {"ours", func(f string) error { return os.Remove(f + "/jitaccess-1.2.3-linux-arm64.tar.gz") }, false},
+		"with a sum put in":       {"ours", func(f string) error { return os.WriteFile(f+"/SHA256SUMS", nil, 0o600) }, false},
+		"without any signature":   {"ours", func(f string) error { return os.Remove(f + "/SHA256SUMS.sig") }, false},
+		"signed a second time":    {"ours", func(f string) error { return signed(f, filepath.Join(keys, "ours")) }, true},
+		"signed again by another": {"ours", func(f string) error { return signed(f, filepath.Join(keys, "theirs")) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, _, err := releasing(t, platform{}, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(signed(folder, filepath.Join(keys, c.key)), c.change(folder)); err != nil {
+				t.Fatal(err)
+			}
+			if err := verified(t, folder, signers); (err == nil) != c.good {
+				t.Errorf("verified: %v", err)
+			}
+		})
+	}
+}
+
+func signed(folder, key string) error {
+	command := exec.Command("make", "-s", "-C", "../..", "sign", "DIST="+folder, "RELEASE_KEY="+key, "VERSION=1.2.3")
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, said)
+	}
+	return nil
+}
+
+// make release refuses before it builds anything.
+func TestAReleaseIsOfACommitAndSigned(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ version, key, says string }{
+		"not committed": {"v1-3-gabc-dirty", key, "commit"},
+		"no version":    {"dev", key, "commit"},
+		"no key":        {"v1", "", "RELEASE_KEY"},
+		"key not there": {"v1", key + "x", "RELEASE_KEY"},
+		"done before":   {"v1", key, "already"},
+	} {
+		said, err := exec.Command("make", "-C", "../..", "release", "VERSION="+c.version, "RELEASE_KEY="+c.key, "DIST="+t.TempDir()).CombinedOutput()
+		if err == nil || !strings.Contains(string(said), c.says) || strings.Contains(string(said), "go run") {
+			t.Errorf("%s: %v, %s", name, err, said)
+		}
 	}
 }
