@@ -250,7 +250,7 @@ func (i *image) config() runConfig {
 	return runConfig{
 		User:         fmt.Sprintf("%d:%d", user, user),
 		ExposedPorts: map[string]struct{}{"8080/tcp": nothing, "8000/tcp": nothing},
-		Env:          []string{"PATH=/", "GOMEMLIMIT=200MiB"},
+		Env:          []string{"GOMEMLIMIT=200MiB"},
 		Entrypoint:   []string{"/jitaccess"},
 		Volumes:      map[string]struct{}{"/data": nothing},
 		WorkingDir:   "/data",
