@@ -20,6 +20,7 @@ COPY --from=build /jitaccess /jitaccess
 # Where the database is that is not named, without Google Cloud: mount a volume there.
 COPY --from=build --chown=65532:65532 /data /data
 WORKDIR /data
+VOLUME /data
 USER 65532:65532
 EXPOSE 8080 8000
 # Below the 256 MiB of the container as shipped (deploy/cloudrun.yaml): raise both together.

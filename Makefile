@@ -10,11 +10,16 @@
 # make screenshots  the README's pictures, from the sandbox
 # make build   bin/jitaccess, static
 # make image   the container image, with BUILDER
+# make images  the container image for amd64 and arm64, without a container daemon
+# make release what is published of a version, signed with RELEASE_KEY; see docs/releases.md
+# make reproducible  everything compiled twice, from nothing, in two folders: one digest?
+# make vulnerabilities  which known ones are reachable; asks https://vuln.go.dev, or VULNDB
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak model fuzz plans mutants screenshots build image clean
+.PHONY: run test check fmt imports length vet lint layering documents tidy packages bench soak model fuzz plans mutants screenshots build image images release sign reproducible \
+	modules vulnerabilities clean
 
 # Go where its installer puts it counts, also when it is not in the path.
 export PATH := $(PATH):/usr/local/go/bin
@@ -26,6 +31,13 @@ endif
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILDER ?= docker
 IMAGE ?= jitaccess
+# Of which commit what is published is, and of when; a source without git is told.
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+COMMIT_TIME ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DIST ?= dist/$(VERSION)
+# The private key of OpenSSH that releases are signed with.
+RELEASE_KEY ?=
+VULNDB ?=
 FUZZTIME ?= 30s
 # How long the soak test runs; half of it without the hostile one. See docs/testing.md.
 SOAKTIME ?= 10m
@@ -42,7 +54,7 @@ BENCHCOUNT ?= 5
 # gcc and the C library are for the race detector and the model's checker, spin is for the model, the others for tests with a real database, real
 # mail servers, a real proxy, a second verifier of signatures, programs in other languages, a real browser and a real OAuth server.
 # Where npm comes from elsewhere, Debian's would be in conflict with it.
-PACKAGES := apache2 ca-certificates chromium dovecot-imapd gcc libapache2-mod-auth-openidc libc6-dev libsasl2-modules postfix postgresql python3-cryptography python3-dkim python3-jwt sasl2-bin spin \
+PACKAGES := apache2 ca-certificates chromium dovecot-imapd gcc libapache2-mod-auth-openidc libc6-dev libsasl2-modules openssh-client postfix postgresql python3-cryptography python3-dkim python3-jwt sasl2-bin spin \
 	$(if $(shell command -v npm),,nodejs npm)
 OAUTH_SERVER := internal/oauth/testdata
 PROGRAMS := cmd/jitaccess/testdata/programs
@@ -61,7 +73,7 @@ packages:
 %/node_modules/.package-lock.json: %/package-lock.json | packages
 	cd $* && npm ci --silent
 
-check: fmt imports length vet lint layering documents tidy
+check: fmt imports length vet lint layering documents tidy modules
 
 fmt:
 	@unformatted=$$(gofmt -l cmd deploy docs internal web); \
@@ -92,6 +104,17 @@ documents:
 
 tidy:
 	go mod tidy -diff
+
+# What of govulncheck needs no database, since a check asks no other machine: the modules are those
+# of go.sum, and which of them the program is linked of can be read from it.
+modules: build
+	go mod verify
+	@linked=$$(go tool govulncheck -mode=extract bin/jitaccess | grep -o '"Path":"[^"]*","Version":"v' | sort -u | wc -l); \
+	[ "$$linked" -gt 0 ] || { echo "govulncheck reads no modules from bin/jitaccess"; exit 1; }; \
+	echo "NOT RUN: whether any of the $$linked modules in the program has a known vulnerability; make vulnerabilities asks https://vuln.go.dev"
+
+vulnerabilities:
+	go tool govulncheck $(if $(VULNDB),-db $(VULNDB)) ./cmd/jitaccess
 
 # Benchmarks run one after the other.
 bench: build
@@ -137,6 +160,31 @@ build:
 
 image:
 	$(BUILDER) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+images:
+	go run ./cmd/release --image --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(DIST)
+
+# It takes no work that is not committed, and begins in an empty folder.
+release:
+	@case "$(VERSION)" in *-dirty|dev) echo "VERSION is $(VERSION): commit, and tag the commit"; exit 1;; esac
+	@[ -f "$(RELEASE_KEY)" ] || { echo "RELEASE_KEY must be the file of a private key of OpenSSH: docs/releases.md"; exit 1; }
+	@[ ! -e $(DIST) ] || { echo "$(DIST) is there already: take it away first"; exit 1; }
+	go run ./cmd/release --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(DIST)
+	@for archive in $(DIST)/*.tar.gz; do \
+		program=$$(mktemp -d); tar -xzf $$archive -C $$program; \
+		go tool -modfile=.ci/sbom/go.mod cyclonedx-gomod bin -json -licenses -std -noserial -notimestamp -version $(VERSION) \
+			-output $${archive%.tar.gz}.cdx.json $$program/jitaccess; \
+		rm -r $$program; \
+	done
+	$(MAKE) -s sign VERSION=$(VERSION) DIST=$(DIST) RELEASE_KEY=$(RELEASE_KEY)
+
+# One signature for all files, over their checksums.
+sign:
+	cd $(DIST) && rm -f SHA256SUMS SHA256SUMS.sig && LC_ALL=C sha256sum -- * >../SHA256SUMS.new && mv ../SHA256SUMS.new SHA256SUMS
+	ssh-keygen -q -Y sign -f $(RELEASE_KEY) -n file $(DIST)/SHA256SUMS
+
+reproducible:
+	go test -count=1 -v -timeout 60m -run '^TestTwoBuildsHaveOneDigest$$' ./cmd/release -afresh
 
 clean:
 	rm -rf bin

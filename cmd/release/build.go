@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// goBuild builds the program in a folder of source, and returns it. What a person's environment
+// would add to the build is left out; the Dockerfile builds with the same flags.
+func goBuild(ctx context.Context, source string, e edition, p platform) ([]byte, error) {
+	folder, err := os.MkdirTemp("", "jitaccess-release-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	program := filepath.Join(folder, "jitaccess")
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+e.version,
+		"-o", program, "./cmd/jitaccess")
+	command.Dir = source
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.system, "GOARCH="+p.architecture,
+		"GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off", "GOTOOLCHAIN=local")
+	if said, err := command.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building for %s: %w\n%s", p, err, said)
+	}
+	return os.ReadFile(program)
+}
+
+// releaser makes the files of one edition.
+type releaser struct {
+	edition
+	source, out string
+	build       func(ctx context.Context, source string, e edition, p platform) ([]byte, error)
+	stdout      io.Writer
+}
+
+// release writes an archive for each platform, unless the image alone is wanted, and the image
+// with its digest. It writes no file of a release that it cannot complete.
+func (r releaser) release(ctx context.Context, platforms []platform, imageOnly bool) error {
+	files := map[string][]byte{}
+	made := image{edition: r.edition, programs: map[platform][]byte{}}
+	for _, p := range platforms {
+		if imageOnly && p.system != "linux" {
+			continue
+		}
+		program, err := r.build(ctx, r.source, r.edition, p)
+		if err != nil {
+			return err
+		}
+		if p.system == "linux" {
+			made.programs[p] = program
+		}
+		if imageOnly {
+			continue
+		}
+		name := fmt.Sprintf("jitaccess-%s-%s-%s.tar.gz", r.version, p.system, p.architecture)
+		if files[name], err = packed(tarOf(r.at, entry{name: "jitaccess", mode: 0o755, content: program})); err != nil {
+			return err
+		}
+	}
+	digest := ""
+	if len(made.programs) > 0 {
+		layout, d, err := made.layout()
+		if err != nil {
+			return err
+		}
+		digest = d
+		name := "jitaccess-" + r.version + "-image"
+		files[name+".tar"], files[name+".digest"] = layout, []byte(digest+"\n")
+	}
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(r.out, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	for p, size := range made.sizes {
+		fmt.Fprintf(r.stdout, "image for %s: %.1f MB compressed\n", p, float64(size)/1e6)
+	}
+	if digest != "" {
+		fmt.Fprintln(r.stdout, strings.TrimSpace(digest))
+	}
+	return nil
+}
+
+// epoch is the time of the files in an image: no time, so that a layer is the same in every
+// version that has the same files.
+var epoch = time.Unix(0, 0)

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var afresh = flag.Bool("afresh", false, "compile everything anew for each of two builds, for both architectures: some ten minutes")
+
+// copySource copies what the image is built of, as .dockerignore has it.
+func copySource(t *testing.T, to string) {
+	t.Helper()
+	const from = "../.."
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"go.mod", "go.sum", "cmd", "internal", "web"} {
+		err := filepath.WalkDir(filepath.Join(from, part), func(name string, f fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			target := filepath.Join(to, strings.TrimPrefix(name, from))
+			switch {
+			case f.IsDir() && (f.Name() == "testdata" || f.Name() == "node_modules"):
+				return filepath.SkipDir
+			case f.IsDir():
+				return os.MkdirAll(target, 0o755)
+			case strings.HasSuffix(name, "_test.go"):
+				return nil
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(target, text, 0o644)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Two builds, in folders of different names, under different settings of the person who builds:
+// one digest. It is below the size that is promised.
+func TestTwoBuildsHaveOneDigest(t *testing.T) {
+	platforms := []platform{amd64}
+	if *afresh {
+		platforms = append(platforms, arm64)
+	}
+	one, two := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "a folder with a longer name")
+	made := map[string]image{}
+	for _, folder := range []string{one, two} {
+		copySource(t, folder)
+		if folder == two {
+			t.Setenv("GOFLAGS", "-tags=failpoints")
+			t.Setenv("GOAMD64", "v3")
+			t.Setenv("CGO_ENABLED", "1")
+			t.Setenv("TZ", "Asia/Tokyo")
+		}
+		if *afresh {
+			t.Setenv("GOCACHE", t.TempDir())
+		}
+		i := image{edition: edition{version: "1.2.3", at: time.Unix(1_700_000_000, 0).UTC()}, programs: map[platform][]byte{}}
+		for _, p := range platforms {
+			var err error
+			if i.programs[p], err = goBuild(t.Context(), folder, i.edition, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		made[folder] = i
+	}
+	var digests []string
+	for folder, i := range made {
+		_, digest, err := i.layout()
+		if err != nil {
+			t.Fatal(err)
+		}
+		digests = append(digests, digest)
+		for _, p := range platforms {
+			if !bytes.Equal(i.programs[p], made[one].programs[p]) {
+				t.Errorf("%s: the program that was built in %q is another", p, folder)
+			}
+			if bytes.Contains(i.programs[p], []byte(folder)) {
+				t.Errorf("%s: the program says where it was built", p)
+			}
+			if !bytes.Contains(i.programs[p], []byte("1.2.3")) {
+				t.Errorf("%s: the program does not know its version", p)
+			}
+			t.Logf("%s: %.1f MB compressed", p, float64(i.sizes[p])/1e6)
+		}
+	}
+	if digests = slices.Compact(digests); len(digests) != 1 {
+		t.Errorf("digests %q", digests)
+	}
+}
+
+// verified says whether what is in a folder is what was signed with one of the keys in signers, as
+// docs/releases.md has people find out.
+func verified(t *testing.T, folder, signers string) error {
+	t.Helper()
+	command := exec.Command("sh", "-c", `ssh-keygen -Y verify -f "$1" -I releases -n file -s SHA256SUMS.sig <SHA256SUMS && sha256sum --check --quiet SHA256SUMS`, "sh", signers)
+	command.Dir = folder
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, said)
+	}
+	return nil
+}
+
+// What was changed on the way, was signed by somebody else, or was put in, does not verify.
+func TestWhatIsPublishedIsSigned(t *testing.T) {
+	keys := t.TempDir()
+	signers := filepath.Join(keys, "signers")
+	for _, name := range []string{"ours", "theirs"} {
+		if said, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", filepath.Join(keys, name)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+	}
+	public, err := os.ReadFile(filepath.Join(keys, "ours.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(signers, []byte("releases "+string(public)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		key    string
+		change func(folder string) error
+		good   bool
+	}{
+		"as it was made":          {"ours", func(string) error { return nil }, true},
+		"with another's key":      {"theirs", func(string) error { return nil }, false},
+		"with a file changed":     {"ours", func(f string) error { return os.WriteFile(f+"/jitaccess-1.2.3-image.tar", []byte("x"), 0o600) }, false},
+		"with a file missing":     {"ours", func(f string) error { return os.Remove(f + "/jitaccess-1.2.3-linux-arm64.tar.gz") }, false},
+		"with a sum put in":       {"ours", func(f string) error { return os.WriteFile(f+"/SHA256SUMS", nil, 0o600) }, false},
+		"without any signature":   {"ours", func(f string) error { return os.Remove(f + "/SHA256SUMS.sig") }, false},
+		"signed a second time":    {"ours", func(f string) error { return signed(f, filepath.Join(keys, "ours")) }, true},
+		"signed again by another": {"ours", func(f string) error { return signed(f, filepath.Join(keys, "theirs")) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, _, err := releasing(t, platform{}, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(signed(folder, filepath.Join(keys, c.key)), c.change(folder)); err != nil {
+				t.Fatal(err)
+			}
+			if err := verified(t, folder, signers); (err == nil) != c.good {
+				t.Errorf("verified: %v", err)
+			}
+		})
+	}
+}
+
+func signed(folder, key string) error {
+	command := exec.Command("make", "-s", "-C", "../..", "sign", "DIST="+folder, "RELEASE_KEY="+key, "VERSION=1.2.3")
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, said)
+	}
+	return nil
+}
+
+// make release refuses before it builds anything.
+func TestAReleaseIsOfACommitAndSigned(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ version, key, says string }{
+		"not committed": {"v1-3-gabc-dirty", key, "commit"},
+		"no version":    {"dev", key, "commit"},
+		"no key":        {"v1", "", "RELEASE_KEY"},
+		"key not there": {"v1", key + "x", "RELEASE_KEY"},
+		"done before":   {"v1", key, "already"},
+	} {
+		said, err := exec.Command("make", "-C", "../..", "release", "VERSION="+c.version, "RELEASE_KEY="+c.key, "DIST="+t.TempDir()).CombinedOutput()
+		if err == nil || !strings.Contains(string(said), c.says) || strings.Contains(string(said), "go run") {
+			t.Errorf("%s: %v, %s", name, err, said)
+		}
+	}
+}
