@@ -58,16 +58,16 @@ type caller struct {
 
 // options are those of all commands; each has some.
 type options struct {
-	address                                    string
-	json, yes, noBrowser, watch, all, glass    bool
-	front, as, impersonate, audience, token    string
-	reason, person, project                    string
-	length, timeout                            time.Duration
-	from                                       list
-	view, state, role, resource, words         string
-	fromDay, toDay, after                      string
-	template, key, uri, subject, claims, again string
-	data                                       pairs
+	address                                 string
+	json, yes, noBrowser, watch, glass      bool
+	front, as, impersonate, audience, token string
+	reason, person, project                 string
+	length, timeout                         time.Duration
+	from                                    list
+	view, state, role, resource, words      string
+	fromDay, toDay, after                   string
+	template, key, uri, subject, again      string
+	data                                    pairs
 }
 
 // clientCommand is one of them. options adds its flags.

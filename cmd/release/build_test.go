@@ -24,7 +24,7 @@ func copySource(t *testing.T, to string) {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"go.mod", "go.sum", "cmd", "internal", "web"} {
+	for _, part := range []string{"go.mod", "go.sum", "cmd", "docs", "internal", "web"} {
 		err := filepath.WalkDir(filepath.Join(from, part), func(name string, f fs.DirEntry, err error) error {
 			if err != nil {
 				return err

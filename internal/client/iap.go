@@ -73,6 +73,5 @@ func (s SignIn) refusedByIAP(r *Refusal, t Token) error {
 
   gcloud iap settings get --project=PROJECT --resource-type=iap_web      # what there is: the file below replaces it
   printf 'access_settings:\n  oauth_settings:\n    programmatic_clients: ["%s"]\n' > iap.yaml
-  gcloud iap settings set iap.yaml --project=PROJECT --resource-type=iap_web
-`, cmp.Or(said.Aud, "CLIENT_ID")))
+  gcloud iap settings set iap.yaml --project=PROJECT --resource-type=iap_web`, cmp.Or(said.Aud, "CLIENT_ID")))
 }

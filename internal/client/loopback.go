@@ -130,7 +130,7 @@ func (s SignIn) byPomerium(ctx context.Context) (string, error) {
 	address := strings.TrimSpace(string(text))
 	u, bad := url.Parse(address)
 	if err != nil || response.StatusCode != http.StatusOK || bad != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "", fmt.Errorf("Pomerium does not say where to log in (it answered %d); its programmatic access may be switched off",
+		return "", fmt.Errorf("the answer of Pomerium (%d) does not say where to log in; its programmatic access may be switched off",
 			response.StatusCode)
 	}
 	if err := s.Browse(ctx, address); err != nil {

@@ -214,7 +214,7 @@ func TestAnAnswerIsWhatWasAskedFor(t *testing.T) {
 		"longer than may be":        {write(200, `{"name":"`+strings.Repeat("a", 1<<10)+`"}`), 0, "more than 1024 bytes", 1},
 		"204":                       {write(204, ``), 204, "", 1},
 		"another success":           {write(202, `{"name":"a","count":2}`), 202, "", 1},
-		"a redirect":                {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, 302, "", 1},
+		"a redirect":                {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, http.StatusFound, "", 1},
 		"HTML that says 502":        {write(502, `<html><b>502.</b> That’s an error.</html>`), 502, "502.", 2},
 		"an error of another shape": {write(400, `{"error":"invalid_grant"}`), 400, "invalid_grant", 1},
 		"an error that is a list":   {write(400, `[{"error":{"message":"no"}}]`), 400, "no", 1},

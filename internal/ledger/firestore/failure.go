@@ -41,7 +41,7 @@ const maxFailure = 64 << 10
 func (d *Database) refused(code int, body io.Reader) error {
 	text, err := io.ReadAll(io.LimitReader(body, maxFailure))
 	if err != nil {
-		return fmt.Errorf("Firestore answered %d, and its answer cannot be read: %w", code, err)
+		return fmt.Errorf("the answer of Firestore (%d) cannot be read: %w", code, err)
 	}
 	var one struct {
 		Error *failure `json:"error"`

@@ -356,7 +356,7 @@ func (d *Database) call(ctx context.Context, method string, body any, read func(
 	request.Header.Set("X-Goog-Request-Params", "project_id="+d.c.Project+"&database_id="+url.QueryEscape(d.c.Database))
 	response, err := d.c.Client.Do(request)
 	if err != nil {
-		return fmt.Errorf("Firestore: %w", outbound.WithoutAddress(err))
+		return fmt.Errorf("asking Firestore: %w", outbound.WithoutAddress(err))
 	}
 	defer response.Body.Close()
 	bounded := outbound.Bound(response.Body, maxAnswer)
@@ -367,7 +367,7 @@ func (d *Database) call(ctx context.Context, method string, body any, read func(
 		if _, ok := errors.AsType[*failure](err); ok {
 			return err
 		}
-		return fmt.Errorf("Firestore: the answer cannot be read: %w", cut(err))
+		return fmt.Errorf("the answer of Firestore cannot be read: %w", cut(err))
 	}
 	return nil
 }
