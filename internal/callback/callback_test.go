@@ -21,6 +21,7 @@ import (
 
 	"jitaccess/internal/callback"
 	"jitaccess/internal/callback/callbacktest"
+	"jitaccess/internal/outbound"
 )
 
 var (
@@ -127,7 +128,7 @@ func TestCallbacksFollowNoRedirect(t *testing.T) {
 // What the environment says of proxies would send what goes out through somebody who resolves
 // names anew.
 func TestCallbacksUseNoProxy(t *testing.T) {
-	transport := callback.NewClient(nil, callback.Reach{}).Transport.(*http.Transport)
+	transport := callback.Transport(nil, callback.Reach{})
 	if transport.Proxy != nil || !transport.DisableKeepAlives {
 		t.Error("a proxy, or a kept connection, could be used")
 	}
@@ -187,8 +188,9 @@ func TestNamesThatLeadInside(t *testing.T) {
 			}
 			names.Turn()
 		}
-		client := callback.NewClient(names.Net(), callback.Reach{})
-		client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		transport := callback.Transport(names.Net(), callback.Reach{})
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		client := outbound.Client("callback", transport)
 		err := callback.Sender{Client: client, Now: time.Now}.Send(t.Context(), message("https://rebound.example:"+port+"/"))
 		if err == nil || !strings.Contains(err.Error(), "not a public address") {
 			t.Errorf("%s: %v", name, err)

@@ -30,12 +30,16 @@ type Reach struct {
 // no redirect gets around. It uses no proxy, follows no redirect and keeps no connection.
 // resolver may be nil, and is the system's then.
 func NewClient(resolver *net.Resolver, reach Reach) *http.Client {
+	return outbound.Client("callback", transport(resolver, reach))
+}
+
+func transport(resolver *net.Resolver, reach Reach) *http.Transport {
 	dialer := &net.Dialer{Timeout: dialTime, Resolver: resolver}
 	dialer.ControlContext = func(_ context.Context, network, address string, _ syscall.RawConn) error {
 		return mayConnect(network, address, reach)
 	}
-	return outbound.Client("callback", &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: dialTime,
-		MaxResponseHeaderBytes: 64 << 10})
+	return &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: dialTime,
+		MaxResponseHeaderBytes: 64 << 10}
 }
 
 // mayConnect is nil for an address that may be connected to, as the operating system is about to

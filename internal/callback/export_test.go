@@ -13,3 +13,6 @@ func MayConnect(address string, reach Reach) error {
 	}
 	return mayConnect(network, net.JoinHostPort(address, "443"), reach)
 }
+
+// Transport is what clients connect by.
+var Transport = transport
