@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/dom"
+	"github.com/chromedp/cdproto/runtime"
 )
 
 // states are what a screen reader says of an element besides its role, name and value, in this
@@ -29,12 +30,13 @@ var unnamed = []string{"form", "group", "section", "figure"}
 // what it is inside of. What is hidden from a screen reader is left out.
 func Tree(t testing.TB, tab context.Context, selector string) string {
 	t.Helper()
-	document := call(t, tab, dom.GetDocument, dom.GetDocumentParams{})
-	found := call(t, tab, dom.QuerySelector, dom.QuerySelectorParams{NodeID: document.Root.NodeID, Selector: selector})
-	if found.NodeID == 0 {
+	// Numbers of nodes end whenever anybody asks for the document anew, as the library does when a page
+	// is loaded; objects do not.
+	found := call(t, tab, runtime.Evaluate, runtime.EvaluateParams{Expression: fmt.Sprintf("document.querySelector(%q)", selector)})
+	if found.Result == nil || found.Result.ObjectID == "" {
 		t.Fatalf("the page has no %s", selector)
 	}
-	element := call(t, tab, dom.DescribeNode, dom.DescribeNodeParams{NodeID: found.NodeID})
+	element := call(t, tab, dom.DescribeNode, dom.DescribeNodeParams{ObjectID: found.Result.ObjectID})
 	nodes := map[accessibility.NodeID]*accessibility.Node{}
 	var top *accessibility.Node
 	for _, n := range call(t, tab, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{}).Nodes {
