@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	cli "jitaccess/internal/client"
 	"jitaccess/internal/conformance"
 	"jitaccess/internal/gcp"
 )
@@ -43,7 +44,7 @@ func runConformance(ctx context.Context, args []string, env func(string) string,
 		}
 	}
 	if *assertion != "" {
-		text, err := privateFile(*assertion)
+		text, err := cli.ReadToken(*assertion)
 		if err != nil {
 			return failed(stderr, exitUsage, fmt.Errorf("--assertion-file: %w", err))
 		}

@@ -102,36 +102,3 @@ func TestConformanceRefuses(t *testing.T) {
 		})
 	}
 }
-
-// A secret in a file is one that nobody else may read.
-func TestAPrivateFileIsReadByItsOwnerAlone(t *testing.T) {
-	dir := t.TempDir()
-	for name, c := range map[string]struct {
-		content string
-		mode    os.FileMode
-		why     string
-	}{
-		"own":           {"token\r\n", 0o600, ""},
-		"only to read":  {"token", 0o400, ""},
-		"of the group":  {"token", 0o640, "others may read"},
-		"of everybody":  {"token", 0o604, "others may read"},
-		"written by it": {"token", 0o620, "others may read"},
-		"empty":         {"\n", 0o600, "is empty"},
-		"long":          {strings.Repeat("t", maxPrivate+1), 0o600, "more than"},
-	} {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(c.content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(file, c.mode); err != nil {
-			t.Fatal(err)
-		}
-		text, err := privateFile(file)
-		if c.why == "" && (err != nil || text != "token") || c.why != "" && (err == nil || !strings.Contains(err.Error(), c.why)) {
-			t.Errorf("%s: %q, %v", name, text, err)
-		}
-	}
-	if _, err := privateFile(dir); err == nil {
-		t.Error("a folder is a file")
-	}
-}

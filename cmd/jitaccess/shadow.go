@@ -15,6 +15,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	cli "jitaccess/internal/client"
 	"jitaccess/internal/config"
 	"jitaccess/internal/outbound"
 	"jitaccess/internal/shadow"
@@ -96,7 +97,7 @@ func (t tokenFiles) add(text string) error {
 	case t[person] != "":
 		return fmt.Errorf("%s has a token already", person)
 	}
-	t[person], err = privateFile(file)
+	t[person], err = cli.ReadToken(file)
 	return err
 }
 

@@ -16,8 +16,8 @@ func private(about fs.FileInfo) error {
 		return errors.New("belongs to somebody else, and is not read; remove it, or name another")
 	}
 	if mode := about.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("may be read by others (mode %04o), so that its secret may be known; "+
-			"replace the secret, and keep the file to yourself: chmod 600", mode)
+		return fmt.Errorf("may be read by others (mode %04o), and what others may read is no secret; "+
+			"replace what is in it, and keep the file to yourself: chmod 600", mode)
 	}
 	return nil
 }

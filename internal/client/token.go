@@ -1,9 +1,11 @@
 package client
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -125,17 +127,28 @@ func ReadPrivate(path string) ([]byte, error) {
 	case !about.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no ordinary file", path)
 	case about.Size() > maxToken:
-		return nil, fmt.Errorf("%s is longer than a secret is", path)
+		return nil, fmt.Errorf("%s has more than %d bytes, longer than a secret is", path, maxToken)
 	}
 	if err := private(about); err != nil {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}
-	text := make([]byte, about.Size())
-	n, err := file.Read(text)
-	if n < len(text) && err == nil || err != nil && len(text) > 0 {
-		return nil, fmt.Errorf("%s cannot be read: %v", path, err)
+	return io.ReadAll(io.LimitReader(file, maxToken))
+}
+
+// ReadToken is ReadPrivate of a file that holds a token, which is returned without the line break at its end.
+func ReadToken(path string) (string, error) {
+	text, err := ReadPrivate(path)
+	if err != nil {
+		return "", err
 	}
-	return text, nil
+	if len(bytes.TrimSpace(text)) == 0 {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	token, err := clean(text)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return token, nil
 }
 
 // clean is a token as it was printed: without the line break, and with nothing that does not
@@ -143,7 +156,7 @@ func ReadPrivate(path string) ([]byte, error) {
 func clean(text []byte) (string, error) {
 	token := strings.TrimSpace(string(text))
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", errors.New("there is no token, or more than one")
+		return "", errors.New("there is no token, or more than one: it has spaces or line breaks")
 	}
 	return token, nil
 }
