@@ -73,7 +73,7 @@ func observing(ctx context.Context, m *metrics.Service) context.Context {
 	if m == nil {
 		return ctx
 	}
-	return outbound.WithObserver(ctx, func(_ context.Context, api, _ string) func(int) {
+	return outbound.WithObserver(ctx, func(api string) func(int) {
 		began := time.Now()
 		return func(status int) { m.Call(api, status, time.Since(began)) }
 	})

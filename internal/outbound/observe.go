@@ -9,7 +9,7 @@ import (
 // Observer is told when a call begins, and returns what is told when the head of its answer is
 // there: the status, or 0 where no answer came. It must not block. api is the name of what is
 // called, of which there are few, and never an address.
-type Observer func(ctx context.Context, api, method string) (answered func(status int))
+type Observer func(api string) (answered func(status int))
 
 type observerKey struct{}
 
@@ -33,7 +33,7 @@ func (o observed) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		return base.RoundTrip(r)
 	}
-	answered := observe(r.Context(), o.name(r.URL.Hostname()), r.Method)
+	answered := observe(o.name(r.URL.Hostname()))
 	response, err := base.RoundTrip(r)
 	if err != nil {
 		answered(0)

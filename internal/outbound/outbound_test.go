@@ -92,15 +92,15 @@ func TestCallsAreObserved(t *testing.T) {
 		transport    http.RoundTripper
 		want         string
 	}{
-		{outbound.Google, "https://cloudasset.googleapis.com/v1/projects/canary", answers(200, nil), "cloudasset GET 200"},
-		{outbound.Google, "http://127.0.0.1:1/v1/projects/canary", answers(503, nil), "google GET 503"},
-		{outbound.Google, "https://canary.private.googleapis.com/", answers(200, nil), "google GET 200"},
-		{"callback", "https://canary.googleapis.com/canary", answers(302, nil), "callback GET 302"},
-		{"pomerium", "https://canary.example.com/", answers(0, errors.New("canary")), "pomerium GET 0"},
+		{outbound.Google, "https://cloudasset.googleapis.com/v1/projects/canary", answers(200, nil), "cloudasset 200"},
+		{outbound.Google, "http://127.0.0.1:1/v1/projects/canary", answers(503, nil), "google 503"},
+		{outbound.Google, "https://canary.private.googleapis.com/", answers(200, nil), "google 200"},
+		{"callback", "https://canary.googleapis.com/canary", answers(302, nil), "callback 302"},
+		{"pomerium", "https://canary.example.com/", answers(0, errors.New("canary")), "pomerium 0"},
 	} {
 		var heard []string
-		ctx := outbound.WithObserver(t.Context(), func(_ context.Context, api, method string) func(int) {
-			return func(status int) { heard = append(heard, fmt.Sprint(api, " ", method, " ", status)) }
+		ctx := outbound.WithObserver(t.Context(), func(api string) func(int) {
+			return func(status int) { heard = append(heard, fmt.Sprint(api, " ", status)) }
 		})
 		for _, ctx := range []context.Context{ctx, t.Context()} { // nobody looks with the second
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, test.address, nil)
