@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ type sent struct {
 // recorder answers every call with an empty object and remembers it.
 func recorder(t *testing.T) (*gcp.Platform, []option.ClientOption, func(method string) []sent) {
 	t.Helper()
+	var mu sync.Mutex
 	var all []sent
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		s := sent{line: r.Method + " " + r.URL.EscapedPath(), query: r.URL.Query()}
@@ -53,13 +55,17 @@ func recorder(t *testing.T) (*gcp.Platform, []option.ClientOption, func(method s
 				t.Errorf("%s: %v", s.line, err)
 			}
 		}
+		mu.Lock()
 		all = append(all, s)
+		mu.Unlock()
 		gcptest.Answer(w, map[string]any{})
 	}
 	google := gcptest.StartAt(t, func() time.Time { return at }, handler)
 	server := httptest.NewServer(http.HandlerFunc(handler))
 	t.Cleanup(server.Close)
 	take := func(part string) (found []sent) {
+		mu.Lock()
+		defer mu.Unlock()
 		for _, s := range all {
 			if strings.Contains(s.line, part) {
 				found = append(found, s)
