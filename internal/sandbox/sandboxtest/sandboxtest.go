@@ -37,6 +37,9 @@ type Surroundings struct {
 	Mail   *smtptest.Server
 	// Environment is that of the service on Cloud Run, called jitaccess.
 	Environment map[string]string
+	// HangUp ends the connections to Google, which a service that is no more leaves
+	// open for a while.
+	HangUp func()
 }
 
 // Start starts them.
@@ -62,7 +65,7 @@ func Start(tb testing.TB, o Options) *Surroundings {
 	if o.Mail.Password == "" {
 		o.Mail.Password = "correct horse"
 	}
-	s := &Surroundings{Cloud: cloud, Google: server.URL, Mail: smtptest.Start(tb, o.Mail)}
+	s := &Surroundings{Cloud: cloud, Google: server.URL, Mail: smtptest.Start(tb, o.Mail), HangUp: server.CloseClientConnections}
 	s.Environment = map[string]string{
 		"K_SERVICE": "jitaccess", "GCE_METADATA_HOST": metadata, "JITACCESS_GOOGLE_ENDPOINT": server.URL, "RESOURCE_CATALOG": "AssetInventory",
 		"RESOURCE_SCOPE": cloud.OrganizationID(), "RESOURCE_CUSTOMER_ID": cloud.CustomerID(),
