@@ -32,6 +32,7 @@ type rule struct {
 // A new package needs a line here.
 var layering = []rule{
 	{of: []string{"docs"}, mayImport: nil, pure: true},
+	{of: []string{"internal/lazyregexp"}, mayImport: nil, pure: true},
 	{of: []string{"internal/access"}, mayImport: nil, pure: true},
 	{of: []string{"internal/eligibility"}, mayImport: []string{"internal/access"}, pure: true},
 	{of: []string{"internal/gcp/condition"}, mayImport: []string{"internal/access", "internal/eligibility"}, pure: true},
@@ -122,6 +123,9 @@ var layering = []rule{
 	{of: []string{"cmd/..."}, mayImport: []string{"internal/...", "web"}},
 }
 
+// everywhere is what everything may import but the sandbox: it knows nothing of what this is about.
+const everywhere = "internal/lazyregexp"
+
 // impure is what pure packages must not import themselves. What a library of theirs
 // does inside is its own matter.
 var impure = []string{
@@ -148,7 +152,7 @@ func TestLayeringImportsPointDown(t *testing.T) {
 		}
 		for _, imported := range s.imports {
 			if inside, ok := strings.CutPrefix(imported, module+"/"); ok {
-				if !matches(r.mayImport, inside) {
+				if !matches(r.mayImport, inside) && (inside != everywhere || matches([]string{"internal/sandbox/..."}, dir)) {
 					t.Errorf("%s imports %s", dir, inside)
 				}
 			} else if r.pure && matches(impure, imported) {

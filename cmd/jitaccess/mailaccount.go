@@ -47,7 +47,7 @@ func (a mailAccount) Settings() []notice.Setting {
 	if c.DKIMSelector != "" {
 		s.add("Signature", "DKIM, selector "+c.DKIMSelector+"; key "+keptIn(c.DKIMKey, hidden), "SMTP_DKIM_SELECTOR, SMTP_DKIM_KEY")
 	}
-	s.add("Limits", words.English.Text("mail.limits", "connections", c.MaxConnections, "mails", c.PerMinute),
+	s.add("Limits", words.English().Text("mail.limits", "connections", c.MaxConnections, "mails", c.PerMinute),
 		"SMTP_MAX_CONNECTIONS, SMTP_MESSAGES_PER_MINUTE")
 	a.addMailbox(&s)
 	s.add("Times", "in the zone "+c.TimeZone.String(), "NOTIFICATION_TIMEZONE")

@@ -450,7 +450,7 @@ func (p *policyCommand) explained(s access.Subject, e policy.Explanation) {
 		}
 	}
 	if e.Err != nil {
-		lines := server.InWords(words.English, e.Explanation, nil)
+		lines := server.InWords(words.English(), e.Explanation, nil)
 		text, next := inWords(e.Err)
 		if unknown := e.Err.Args["unknown"]; e.Err.Code == access.CodeRuleUndecided {
 			lines = lines[:len(lines)-1] // nothing decides
@@ -459,7 +459,7 @@ func (p *policyCommand) explained(s access.Subject, e policy.Explanation) {
 		tell(append(lines, text, next)...)
 		return
 	}
-	tell(server.InWords(words.English, e.Explanation, &e.Terms)...)
+	tell(server.InWords(words.English(), e.Explanation, &e.Terms)...)
 	if slices.ContainsFunc(e.Terms.Requirements, func(r access.Requirement) bool { return slices.Contains(r.From, access.FromPeers) }) {
 		tell(fmt.Sprintf("Who that is: jitaccess eligible --project %s lists who holds %s.",
 			s.Entitlement.Resource.Name(), s.Entitlement.Role))

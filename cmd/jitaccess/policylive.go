@@ -303,7 +303,7 @@ func enforced(c *config.Config) policy.Deployment {
 }
 
 // levels are the access levels with which each profile can say that somebody is signed in.
-var levels = map[string]*regexp.Regexp{config.IAP: policy.GoogleLevels, config.OIDC: policy.AnyLevels}
+var levels = map[string]func() *regexp.Regexp{config.IAP: policy.GoogleLevels, config.OIDC: policy.AnyLevels}
 
 // signsHere is whether people can enrol passkeys and sign with them: that takes a ledger, a
 // key of the service's own, since what the service account signs does not last, and the

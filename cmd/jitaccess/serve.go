@@ -384,7 +384,7 @@ func adminDoor(c *config.Config) bool {
 
 // inWords is what an operator reads of an error, and what there is to do.
 func inWords(e *access.Error) (text, next string) {
-	r := words.English.Refusal(e, "Google")
+	r := words.English().Refusal(e, "Google")
 	return r.Text, r.Next
 }
 

@@ -13,7 +13,7 @@ import (
 // what is read and compiled before anything is asked for is bounded, in bytes that are allocated:
 // those are the same on every machine.
 func TestLittleIsDoneBeforeTheStart(t *testing.T) {
-	const most, mostOfAll = 1_800_000 * allocating, 6_600_000 * allocating
+	const most, mostOfAll = 40_000 * allocating, 150_000 * allocating
 	c := exec.Command(os.Args[0], "-test.run", "^$")
 	c.Env = append(os.Environ(), "GODEBUG=inittrace=1")
 	out, err := c.CombinedOutput()

@@ -28,6 +28,27 @@ var direct = []string{
 // What is not in the program, which is small so that it starts soon and little of it lies in
 // memory: see docs/decisions/22-googles-apis-by-hand.md.
 func TestTheProgramHasNoneOfGooglesClients(t *testing.T) {
+	clients := regexp.MustCompile(`^(google\.golang\.org/(api|grpc)|github\.com/googleapis|go\.opentelemetry\.io|cloud\.google\.com/go)/`)
+	for _, p := range linked(t) {
+		if clients.MatchString(p+"/") && p != "cloud.google.com/go/compute/metadata" {
+			t.Errorf("%s is in the program", p)
+		}
+	}
+}
+
+// Profilers add handlers to every default server, and where the program has one the runtime notes
+// what allocates, in two megabytes that nobody looks at.
+func TestTheProgramHasNoProfiler(t *testing.T) {
+	for _, p := range linked(t) {
+		if slices.Contains([]string{"net/http/pprof", "runtime/pprof", "expvar"}, p) {
+			t.Errorf("%s is in the program", p)
+		}
+	}
+}
+
+// linked are the packages that the program is made of.
+func linked(t *testing.T) []string {
+	t.Helper()
 	listed, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -36,12 +57,7 @@ func TestTheProgramHasNoneOfGooglesClients(t *testing.T) {
 	if !slices.Contains(packages, "jitaccess/internal/gcp") || !slices.Contains(packages, "jitaccess/internal/sandbox/google") {
 		t.Fatalf("these are not the program's packages: %q", packages)
 	}
-	clients := regexp.MustCompile(`^(google\.golang\.org/(api|grpc)|github\.com/googleapis|go\.opentelemetry\.io|cloud\.google\.com/go)/`)
-	for _, p := range packages {
-		if clients.MatchString(p+"/") && p != "cloud.google.com/go/compute/metadata" {
-			t.Errorf("%s is in the program", p)
-		}
-	}
+	return packages
 }
 
 // Threat 37, the supply chain: a new module is a decision, all of them are those whose

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"encoding/base64"
 	"errors"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // EntitlementID names something that a principal may activate: a role on a
@@ -24,7 +25,7 @@ type EntitlementID struct {
 
 // roleInID finds where the resource ends and the role begins. Splitting at colons
 // would not do: a domain-scoped project id has one of its own.
-var roleInID = regexp.MustCompile(`:(` + roleExpression + `)(:|$)`)
+var roleInID = lazyregexp.New(`:(` + roleExpression + `)(:|$)`)
 
 // maxEntitlementID bounds what is parsed; the condition is at most what IAM takes.
 const maxEntitlementID = 8 << 10
@@ -36,7 +37,7 @@ func ParseEntitlementID(text string) (EntitlementID, error) {
 	if len(text) > maxEntitlementID {
 		return EntitlementID{}, errors.New("entitlement id is too long")
 	}
-	at := roleInID.FindStringSubmatchIndex(text)
+	at := roleInID().FindStringSubmatchIndex(text)
 	if at == nil {
 		return EntitlementID{}, errors.New("not an entitlement id of the form RESOURCE:ROLE or RESOURCE:ROLE:CONDITION")
 	}

@@ -6,9 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"regexp"
 	"strings"
 	"time"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // idPrefixes begin the ids of requests of each kind, and the numbers of their forms.
@@ -17,7 +18,7 @@ var idPrefixes = map[RequestKind]string{Self: "jit-", Peers: "mpa-", BreakGlass:
 
 // requestIDPattern accepts our ids and those of JIT Access 1.x, which are standard
 // Base64.
-var requestIDPattern = regexp.MustCompile(`^(jit|mpa|brk)-[A-Za-z0-9_+/-]{16}$`)
+var requestIDPattern = lazyregexp.New(`^(jit|mpa|brk)-[A-Za-z0-9_+/-]{16}$`)
 
 // RequestIDOf is the id that has the given bytes in it.
 func RequestIDOf(kind RequestKind, b [12]byte) string {
@@ -26,7 +27,7 @@ func RequestIDOf(kind RequestKind, b [12]byte) string {
 
 // ParseRequestID checks the form of an id that came from outside.
 func ParseRequestID(id string) (string, error) {
-	if !requestIDPattern.MatchString(id) {
+	if !requestIDPattern().MatchString(id) {
 		return "", errors.New("not a request id")
 	}
 	return id, nil

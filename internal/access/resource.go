@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // Resource is what access is to, as a path of two segments, its kind and its name:
@@ -20,8 +22,8 @@ const ProjectExpression = `(?:[a-z0-9.-]+:)?[a-z0-9-]{1,63}`
 // The patterns guard URL paths and give every resource one spelling; what a name of a
 // kind looks like is its provider's to say (ResourceKind).
 var (
-	projectPattern  = regexp.MustCompile(`^` + ProjectExpression + `$`)
-	resourcePattern = regexp.MustCompile(`^[a-z]{1,20}/([a-z0-9.-]+:)?[a-z0-9-][a-z0-9._-]{0,62}$`)
+	projectPattern  = lazyregexp.New(`^` + ProjectExpression + `$`)
+	resourcePattern = lazyregexp.New(`^[a-z]{1,20}/([a-z0-9.-]+:)?[a-z0-9-][a-z0-9._-]{0,62}$`)
 )
 
 // maxResource bounds what the patterns leave open (the domain of a project id).
@@ -30,7 +32,7 @@ const maxResource = 300
 // ParseResource reads a resource path of any kind. Whether there is such a kind in this
 // service, the broker says.
 func ParseResource(path string) (Resource, error) {
-	if len(path) > maxResource || !resourcePattern.MatchString(path) || strings.Contains(path, "..") {
+	if len(path) > maxResource || !resourcePattern().MatchString(path) || strings.Contains(path, "..") {
 		return "", errors.New("not a resource of the form KIND/NAME")
 	}
 	return Resource(path), nil
@@ -41,7 +43,7 @@ type ResourceKind struct {
 	// Segment is the first segment of the paths: "projects".
 	Segment string
 	// Name matches the whole second segment. It must be anchored at both ends.
-	Name *regexp.Regexp
+	Name func() *regexp.Regexp
 	// Word is one resource of the kind in words: "project".
 	Word string
 	// AppliedWithin is how long it takes at most, as a rule, until what was written holds; 0 is
@@ -57,12 +59,12 @@ type ResourceKind struct {
 
 // Has is whether a resource, as ParseResource or Project made it, is of the kind.
 func (k ResourceKind) Has(r Resource) bool {
-	return r.Kind() == k.Segment && k.Name.MatchString(r.Name())
+	return r.Kind() == k.Segment && k.Name().MatchString(r.Name())
 }
 
 // Project is the resource of a project id.
 func Project(id string) (Resource, error) {
-	if len(id) > maxResource || !projectPattern.MatchString(id) || strings.Contains(id, "..") {
+	if len(id) > maxResource || !projectPattern().MatchString(id) || strings.Contains(id, "..") {
 		return "", errors.New("not a project id")
 	}
 	return Resource("projects/" + id), nil
@@ -106,11 +108,11 @@ type Role string
 // The hyphen is in no role of Google's, but in ids that JIT Access 1.x accepts.
 const roleExpression = `(?:projects/` + ProjectExpression + `/|organizations/[0-9]{1,32}/)?roles/[A-Za-z0-9_.-]{1,128}`
 
-var rolePattern = regexp.MustCompile(`^` + roleExpression + `$`)
+var rolePattern = lazyregexp.New(`^` + roleExpression + `$`)
 
 // ParseRole reads the name of a role.
 func ParseRole(name string) (Role, error) {
-	if len(name) > maxResource || !rolePattern.MatchString(name) || strings.Contains(name, "..") {
+	if len(name) > maxResource || !rolePattern().MatchString(name) || strings.Contains(name, "..") {
 		return "", errors.New("not a role of the form roles/NAME, projects/ID/roles/NAME or organizations/NUMBER/roles/NAME")
 	}
 	return Role(name), nil

@@ -4,15 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/loopback"
 )
 
 // callbackHost is how callback_hosts spells a host: HOST for the usual port, or HOST:PORT.
-var callbackHost = regexp.MustCompile(
+var callbackHost = lazyregexp.New(
 	`^(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)(:[1-9][0-9]{0,4})?$`)
 
 // maxCallback is how long the address of a callback is at most.

@@ -3,7 +3,6 @@ package application
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/loopback"
 )
 
@@ -36,8 +36,8 @@ type Fault struct {
 }
 
 var (
-	keyPattern   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	fieldPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,39}$`)
+	keyPattern   = lazyregexp.New(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	fieldPattern = lazyregexp.New(`^[A-Za-z][A-Za-z0-9_]{0,39}$`)
 )
 
 // Faults are all that is wrong with the application as its author wrote it; its keys are not
@@ -52,7 +52,7 @@ func (a Application) Faults() []Fault {
 		tell(text, "uri")
 	}
 	for i, host := range a.CallbackHosts {
-		if !callbackHost.MatchString(host) || len(host) > 260 {
+		if !callbackHost().MatchString(host) || len(host) > 260 {
 			tell(fmt.Sprintf("%q is not a host, or a host with a port", host), "callback_hosts", strconv.Itoa(i))
 		}
 	}
@@ -88,7 +88,7 @@ func checkURI(text string) string {
 func (t Template) faults() []Fault {
 	var faults []Fault
 	tell := func(text string, at ...string) { faults = append(faults, Fault{at, text}) }
-	if !keyPattern.MatchString(t.Key) {
+	if !keyPattern().MatchString(t.Key) {
 		tell("a key has lower-case letters, digits and hyphens between them, at most 63", "key")
 	}
 	if strings.TrimSpace(t.Name) != t.Name || t.Name == "" || utf8.RuneCountInString(t.Name) > 100 || !visible(t.Name) {
@@ -97,7 +97,7 @@ func (t Template) faults() []Fault {
 	if access.CheckJustification(t.Title) != nil {
 		tell(fmt.Sprintf("a title has 1 to %d characters that can be seen, on one line", access.MaxJustification), "title")
 	}
-	for _, at := range placeholder.FindAllString(t.Title, -1) {
+	for _, at := range placeholder().FindAllString(t.Title, -1) {
 		if name := strings.Trim(at, "{}"); !slices.ContainsFunc(t.Data, func(f Field) bool { return f.Name == name }) {
 			tell(fmt.Sprintf("the title names %s, and there is no such data", at), "title")
 		}
@@ -135,7 +135,7 @@ func (t Template) fieldFaults(tell func(text string, at ...string)) {
 	for i, f := range t.Data {
 		at := strconv.Itoa(i)
 		switch {
-		case !fieldPattern.MatchString(f.Name):
+		case !fieldPattern().MatchString(f.Name):
 			tell("a name of data has letters, digits and underscores, at most 40", "data", at, "name")
 		case slices.ContainsFunc(t.Data[:i], func(o Field) bool { return o.Name == f.Name }):
 			tell(fmt.Sprintf("there is other data %q; a name is used once", f.Name), "data", at, "name")

@@ -3,13 +3,13 @@ package application
 import (
 	"context"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // MaxValue is the longest value of data, and as much as is shown of one of a claim, in
@@ -124,11 +124,11 @@ func (f Field) matches(value string) bool {
 }
 
 // placeholder is where the value of a field stands in a title.
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+var placeholder = lazyregexp.New(`\{[^{}]*\}`)
 
 // titled is the title with the data. What stands in the data is not looked through again.
 func (t *Template) titled(data map[string]string) string {
-	return placeholder.ReplaceAllStringFunc(t.Title, func(at string) string { return data[strings.Trim(at, "{}")] })
+	return placeholder().ReplaceAllStringFunc(t.Title, func(at string) string { return data[strings.Trim(at, "{}")] })
 }
 
 // claimText is a claim as it is shown: a text as it is, a list of texts with commas, all else

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // ProviderName is the provider in words.
@@ -199,11 +199,11 @@ func (p *Provider) End(_ context.Context, e access.Ending) ([]access.Outcome, er
 
 // CheckName is nil for what an application can be called.
 func CheckName(name string) error {
-	if !namePattern.MatchString(name) {
+	if !namePattern().MatchString(name) {
 		return errors.New("a name has lower-case letters, digits and hyphens between them, at most 40")
 	}
 	return nil
 }
 
 // namePattern is what applications are called: also a label of a host.
-var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+var namePattern = lazyregexp.New(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)

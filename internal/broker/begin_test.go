@@ -34,7 +34,7 @@ func TestApprovingForLess(t *testing.T) {
 	if err != nil || r.Window != decided.Window || r.Duration != time.Hour || r.Decisions[0].Duration != 20*time.Minute || r.Decisions[1].Duration != 40*time.Minute {
 		t.Errorf("%+v, %v", r, err)
 	}
-	facts, err := notice.Writer{Language: words.English}.Write(w.Told[0])
+	facts, err := notice.Writer{Language: words.English()}.Write(w.Told[0])
 	if err != nil || !slices.ContainsFunc(facts.Rows, func(row notice.Row) bool {
 		return slices.Contains(row.Details, "Approved for 20 minutes of the 1 hour asked.")
 	}) {
@@ -293,7 +293,7 @@ func TestWhoHearsOfAnEnd(t *testing.T) {
 		if who == ana {
 			continue
 		}
-		facts, err := notice.Writer{Language: words.English}.Write(w.Told[0])
+		facts, err := notice.Writer{Language: words.English()}.Write(w.Told[0])
 		if err != nil || facts.By != who || facts.Heading != "Access ended early" {
 			t.Errorf("%+v, %v", facts, err)
 		}

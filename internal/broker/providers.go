@@ -70,7 +70,7 @@ func (b *Broker) ResourceKind(on access.Resource) access.ResourceKind {
 func (b *Broker) ResourceKindNamed(name string) access.ResourceKind {
 	for _, r := range b.c.Providers {
 		for _, k := range r.Kinds {
-			if k.Name.MatchString(name) {
+			if k.Name().MatchString(name) {
 				return k
 			}
 		}

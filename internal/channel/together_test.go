@@ -31,7 +31,7 @@ func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
 // all are the channels of this package, with a client.
 func all(client *http.Client) notice.Channels {
 	with := func(secret string) channel.Config {
-		return channel.Config{Read: kept(secret), Writer: notice.Writer{Language: words.English}, Client: client, Now: time.Now,
+		return channel.Config{Read: kept(secret), Writer: notice.Writer{Language: words.English()}, Client: client, Now: time.Now,
 			Sleep: func(ctx context.Context, d time.Duration) error {
 				select {
 				case <-time.After(d):

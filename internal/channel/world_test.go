@@ -72,7 +72,7 @@ func (w *world) sleep(ctx context.Context, d time.Duration) error {
 }
 
 func (w *world) writer() notice.Writer {
-	return notice.Writer{Language: cmp.Or(w.language, words.English), Reasonless: w.reasonless, Provider: func(access.Resource) string { return "Google Cloud" }}
+	return notice.Writer{Language: cmp.Or(w.language, words.English()), Reasonless: w.reasonless, Provider: func(access.Resource) string { return "Google Cloud" }}
 }
 
 func kept(text string) func(context.Context) (string, error) {

@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
+
+	"jitaccess/internal/lazyregexp"
 )
 
-var serviceAccount = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*@[a-z0-9.:-]+\.gserviceaccount\.com$`)
+var serviceAccount = lazyregexp.New(`^[a-z0-9][a-z0-9-]*@[a-z0-9.:-]+\.gserviceaccount\.com$`)
 
 // byGcloud has Google's command line make an identity token. Of a person that is one for gcloud's own
 // OAuth client, since theirs cannot be made for another; of a service account for the client that IAP
@@ -19,7 +20,7 @@ var serviceAccount = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*@[a-z0-9.:-]+\.gserv
 func (s SignIn) byGcloud(ctx context.Context) (string, error) {
 	args := []string{"auth", "print-identity-token", "--quiet"}
 	if s.Impersonate != "" {
-		if !serviceAccount.MatchString(s.Impersonate) {
+		if !serviceAccount().MatchString(s.Impersonate) {
 			return "", fmt.Errorf("%q is not the address of a service account", s.Impersonate)
 		}
 		audience := s.Audience

@@ -9,9 +9,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // SignIn is how somebody signs in.
@@ -92,7 +93,7 @@ type findings struct {
 	person string
 }
 
-var proposed = regexp.MustCompile(`^Sandbox person="([^"]+)"$`)
+var proposed = lazyregexp.New(`^Sandbox person="([^"]+)"$`)
 
 // find tells fronts by what they say of themselves.
 //
@@ -110,7 +111,7 @@ func (s SignIn) find(ctx context.Context) (findings, error) {
 	}
 	demand := r.header.Get("WWW-Authenticate")
 	location, _ := url.Parse(r.header.Get("Location"))
-	switch match := proposed.FindStringSubmatch(demand); {
+	switch match := proposed().FindStringSubmatch(demand); {
 	case match != nil:
 		return findings{front: Sandbox, person: match[1]}, nil
 	case r.header.Get("X-Goog-IAP-Generated-Response") == "true" || location != nil && location.Hostname() == "accounts.google.com":

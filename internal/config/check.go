@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/loopback"
 )
 
@@ -126,10 +126,10 @@ func (r *reader) standIn(name string, endpoint *string) {
 
 // metricsToken is what a token of scrapers has to be: of a length that nobody guesses, and of
 // characters that a header can have (RFC 6750, 2.1).
-var metricsToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]{16,500}=*$`)
+var metricsToken = lazyregexp.New(`^[A-Za-z0-9._~+/-]{16,500}=*$`)
 
 // IsMetricsToken is whether a text can be the token of scrapers.
-func IsMetricsToken(text string) bool { return metricsToken.MatchString(text) }
+func IsMetricsToken(text string) bool { return metricsToken().MatchString(text) }
 
 func (r *reader) checkMetrics(c *Config) {
 	m := c.Metrics

@@ -71,7 +71,7 @@ func Explain(lookup func(string) string) Explanation {
 func (r *reader) explain(c *Config, s setting, given string) Setting {
 	env := s.tag.Get("env")
 	first, _, _ := strings.Cut(env, ",")
-	v, about := r.variables[first], descriptions[env]
+	v, about := r.variables[first], descriptions()[env]
 	e := Setting{Section: s.section, Name: v.name, Value: r.inWords(s), Source: Unset}
 	if v.text == "" {
 		e.Name = first

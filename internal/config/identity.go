@@ -186,7 +186,7 @@ func (r *reader) checkPomerium(c *Config) {
 	}
 	i.Audience = strings.ToLower(i.Audience)
 	bad := r.variables["JWKS_ENDPOINT"].bad || r.variables["PUBLIC_URL"].bad
-	r.faultIf(!bad && !hostPattern.MatchString(i.Audience), "IDENTITY_AUDIENCE",
+	r.faultIf(!bad && !hostPattern().MatchString(i.Audience), "IDENTITY_AUDIENCE",
 		"IDENTITY=pomerium needs the host of the route, or PUBLIC_URL")
 }
 

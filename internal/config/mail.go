@@ -123,7 +123,7 @@ func (m Mail) ProxyURL() *url.URL {
 		return nil
 	}
 	_, ok := parseInt(u.Port(), 1, 65535)
-	if !ok || !hostPattern.MatchString(strings.ToLower(u.Hostname())) || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
+	if !ok || !hostPattern().MatchString(strings.ToLower(u.Hostname())) || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
 		return nil
 	}
 	// RFC 1929 has one byte for how long each is.

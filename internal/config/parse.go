@@ -16,6 +16,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/loopback"
 )
 
@@ -63,8 +64,8 @@ func parsePeople(list []string) ([]string, bool) {
 
 // The forms of Java's ZoneId: an offset, one behind UTC, GMT or UT, or a region.
 var (
-	offsetPattern = regexp.MustCompile(`^(?:UTC|GMT|UT)?([+-].*)$`)
-	regionPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9~/._+-]+$`)
+	offsetPattern = lazyregexp.New(`^(?:UTC|GMT|UT)?([+-].*)$`)
+	regionPattern = lazyregexp.New(`^[A-Za-z][A-Za-z0-9~/._+-]+$`)
 )
 
 // notRegions are names that Go or the zone database know and Java does not.
@@ -75,10 +76,10 @@ func parseZone(text string) (*time.Location, bool) {
 	if text == "Z" || text == "UT" {
 		return time.UTC, true
 	}
-	if match := offsetPattern.FindStringSubmatch(text); match != nil {
+	if match := offsetPattern().FindStringSubmatch(text); match != nil {
 		return parseOffset(text, match[1])
 	}
-	if notRegions[text] || !regionPattern.MatchString(text) || strings.HasPrefix(text, "posix/") || strings.HasPrefix(text, "right/") {
+	if notRegions[text] || !regionPattern().MatchString(text) || strings.HasPrefix(text, "posix/") || strings.HasPrefix(text, "right/") {
 		return nil, false
 	}
 	zone, err := time.LoadLocation(text)
@@ -111,16 +112,16 @@ const maxPattern = 1000
 
 // misread is what of Java's regular expressions RE2 takes for something else.
 var misread = []struct {
-	construct *regexp.Regexp
+	construct func() *regexp.Regexp
 	name      string
 }{
-	{regexp.MustCompile(`\[[^\]]*&&`), "an intersection of character classes"},
-	{regexp.MustCompile(`\[\^?[^\]\[]*\[[^:\]]`), "a character class within another"},
-	{regexp.MustCompile(`\(\?[a-zA-Z-]*U`), "the flag U"},
+	{lazyregexp.New(`\[[^\]]*&&`), "an intersection of character classes"},
+	{lazyregexp.New(`\[\^?[^\]\[]*\[[^:\]]`), "a character class within another"},
+	{lazyregexp.New(`\(\?[a-zA-Z-]*U`), "the flag U"},
 }
 
 // escapedPair is a backslash with what it escapes; these are no construct.
-var escapedPair = regexp.MustCompile(`\\.`)
+var escapedPair = lazyregexp.New(`\\.`)
 
 // parsePattern compiles a pattern that is to match in full, or says why not.
 func parsePattern(text string) (pattern *regexp.Regexp, why string) {
@@ -139,9 +140,9 @@ func parsePattern(text string) (pattern *regexp.Regexp, why string) {
 		}
 		return nil, fault.Code.String()
 	}
-	plain := escapedPair.ReplaceAllString(text, "_")
+	plain := escapedPair().ReplaceAllString(text, "_")
 	for _, m := range misread {
-		if m.construct.MatchString(plain) {
+		if m.construct().MatchString(plain) {
 			return nil, "it has " + m.name + ", which Java understands and RE2 takes for something else"
 		}
 	}
@@ -175,7 +176,7 @@ func parseURL(text string) (u *url.URL, host string, ok bool) {
 		return nil, "", false
 	}
 	host = strings.ToLower(u.Hostname())
-	return u, host, hostPattern.MatchString(host) && (u.Scheme == "https" || u.Scheme == "http" && loopback.Is(host))
+	return u, host, hostPattern().MatchString(host) && (u.Scheme == "https" || u.Scheme == "http" && loopback.Is(host))
 }
 
 // parseOrigin reads scheme and host, and port if it is not the usual one.
@@ -196,4 +197,4 @@ func parseOrigin(text string) (origin, host string, ok bool) {
 	return u.Scheme + "://" + authority, host, true
 }
 
-var hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|[0-9a-f:.]+)$`)
+var hostPattern = lazyregexp.New(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|[0-9a-f:.]+)$`)

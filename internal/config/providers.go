@@ -3,9 +3,10 @@ package config
 import (
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // PomeriumZero is the cluster whose policies give access. It is not used when all of its
@@ -37,7 +38,7 @@ func (p PomeriumZero) PolicyIDs() map[string]string {
 	return ids
 }
 
-var namedPolicy = regexp.MustCompile(`^[a-z0-9-][a-z0-9._-]{0,62}=[A-Za-z0-9_-]{1,128}$`)
+var namedPolicy = lazyregexp.New(`^[a-z0-9-][a-z0-9._-]{0,62}=[A-Za-z0-9_-]{1,128}$`)
 
 // Guarded is whether nobody is named who approves on Pomerium's resources, unless the policy
 // file names them: then whoever Pomerium lets to the administration page does.
@@ -59,7 +60,7 @@ func (r *reader) checkProviders(c *Config) {
 		!p.Used() && c.Identity.JWKSEndpoint == ""
 	r.standIn("JITACCESS_POMERIUM_ENDPOINT", &p.Endpoint)
 	for _, pair := range p.Policies {
-		r.faultIf(!namedPolicy.MatchString(pair), "POMERIUM_POLICY_IDS", "")
+		r.faultIf(!namedPolicy().MatchString(pair), "POMERIUM_POLICY_IDS", "")
 	}
 	r.faultIf(strings.HasPrefix(p.APIUserToken.Reveal(), "projects/"), "API_USER_TOKEN", "it is given itself, not by where it is kept")
 	r.faultIf(len(p.PolicyIDs()) < len(p.Policies), "POMERIUM_POLICY_IDS", "a policy has one id")

@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/addressmap"
 	"jitaccess/internal/gcp/quota"
 	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/redact"
 	"jitaccess/internal/words"
 )
@@ -95,7 +97,7 @@ func ReadLedger(lookup func(string) string) (Ledger, error) {
 // reads and that was probably meant for us: it bears our prefix, or its name is one
 // slip away from that of a variable which is read. No value is in it.
 func Unknown(environ []string) []string {
-	known := append(strings.Split(strings.Join(slices.Sorted(maps.Keys(descriptions)), ","), ","), "GAE_SERVICE", "K_SERVICE")
+	known := append(strings.Split(strings.Join(slices.Sorted(maps.Keys(descriptions())), ","), ","), "GAE_SERVICE", "K_SERVICE")
 	var warnings []string
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")
@@ -119,10 +121,10 @@ func sameWords(name, known string) bool {
 	return len(known) >= 6 && singular(strings.TrimPrefix(strings.ToUpper(name), "JITACCESS_")) == singular(known)
 }
 
-var plural = regexp.MustCompile(`S?[-_]|S$`)
+var plural = lazyregexp.New(`S?[-_]|S$`)
 
 // singular is a name without what is between its words, and without the S at the end of each.
-func singular(name string) string { return plural.ReplaceAllString(strings.ToUpper(name), "") }
+func singular(name string) string { return plural().ReplaceAllString(strings.ToUpper(name), "") }
 
 // oneSlip is whether a name is a known one but for case, hyphens for underscores, and
 // one letter that is missing, too many, another, or swapped with the next. Of a name
@@ -164,7 +166,7 @@ type variable struct {
 }
 
 func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
-	v := &variable{accept: acceptOf(descriptions[tag.Get("env")].accept, strings.TrimSpace(r.lookup("IDENTITY"))),
+	v := &variable{accept: acceptOf(descriptions()[tag.Get("env")].accept, strings.TrimSpace(r.lookup("IDENTITY"))),
 		secret: tag.Get("secret") != ""}
 	for name := range strings.SplitSeq(tag.Get("env"), ",") {
 		r.variables[name] = v
@@ -183,20 +185,22 @@ func (r *reader) field(tag reflect.StructTag, value reflect.Value) {
 
 // patterns are those that are called by a name. A selector of DKIM is one label or more
 // of a host name, and hello the name that we give ourselves.
-var patterns = map[string]string{
-	"selector":      label + `(\.` + label + `)*`,
-	"mail host":     `[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]+\]?`,
-	"load balancer": loadBalancer,
-	"visible":       `[!-~]+`,
-	"hello":         `[A-Za-z0-9._-]{1,253}|\[[0-9A-Za-z:.]{1,60}\]`,
-	"language":      strings.Join(access.Each(words.Choices(), func(c words.Choice) string { return regexp.QuoteMeta(c.Tag) }), "|"),
-}
+var patterns = sync.OnceValue(func() map[string]string {
+	return map[string]string{
+		"selector":      label + `(\.` + label + `)*`,
+		"mail host":     `[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]+\]?`,
+		"load balancer": loadBalancer,
+		"visible":       `[!-~]+`,
+		"hello":         `[A-Za-z0-9._-]{1,253}|\[[0-9A-Za-z:.]{1,60}\]`,
+		"language":      strings.Join(access.Each(words.Choices(), func(c words.Choice) string { return regexp.QuoteMeta(c.Tag) }), "|"),
+	}
+})
 
 const label = `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`
 
 // matches is whether a text matches a pattern, or the one of that name, in full.
 func matches(pattern, text string) bool {
-	return regexp.MustCompile(`^(?:` + cmp.Or(patterns[pattern], pattern) + `)$`).MatchString(text)
+	return regexp.MustCompile(`^(?:` + cmp.Or(patterns()[pattern], pattern) + `)$`).MatchString(text)
 }
 
 // set stores text in the field, if it can be one of its type.
@@ -309,11 +313,9 @@ var variables string
 // empty, false or 0, and empty where that cannot be, or has no meaning.
 type description struct{ accept, doc, set, unset string }
 
-var descriptions = parseDescriptions(variables)
-
-func parseDescriptions(text string) map[string]description {
+var descriptions = sync.OnceValue(func() map[string]description {
 	all := map[string]description{}
-	for entry := range strings.SplitSeq(strings.ReplaceAll(text, "\n  ", " "), "\n\n") {
+	for entry := range strings.SplitSeq(strings.ReplaceAll(variables, "\n  ", " "), "\n\n") {
 		env, about, _ := strings.Cut(entry, "\naccept: ")
 		accept, about, _ := strings.Cut(about, "\ndoc: ")
 		doc, about, _ := strings.Cut(strings.TrimSuffix(about, "\n"), "\nset: ")
@@ -321,4 +323,4 @@ func parseDescriptions(text string) map[string]description {
 		all[env] = description{accept, doc, set, unset}
 	}
 	return all
-}
+})

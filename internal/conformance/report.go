@@ -3,15 +3,16 @@ package conformance
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // address is what looks like one of somebody.
-var address = regexp.MustCompile(`[^\s"'<>()\[\],;:=]+@[A-Za-z0-9.-]+`)
+var address = lazyregexp.New(`[^\s"'<>()\[\],;:=]+@[A-Za-z0-9.-]+`)
 
 // redaction takes out of Google's texts who and what they name.
 func redaction(c Config, p project) func(string) string {
@@ -23,7 +24,7 @@ func redaction(c Config, p project) func(string) string {
 	}
 	known := strings.NewReplacer(names...)
 	return func(text string) string {
-		text = address.ReplaceAllString(known.Replace(text), "SOMEBODY")
+		text = address().ReplaceAllString(known.Replace(text), "SOMEBODY")
 		if d := domain(c.Group); d != "" {
 			text = strings.ReplaceAll(text, d, "DOMAIN")
 		}

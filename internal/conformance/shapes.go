@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"jitaccess/internal/jose"
+	"jitaccess/internal/lazyregexp"
 )
 
 // assertionChecks look at one assertion of Identity-Aware Proxy. Its age does not matter.
@@ -53,7 +53,7 @@ var assertionChecks = []check{
 		})},
 }
 
-var audiencePattern = regexp.MustCompile(
+var audiencePattern = lazyregexp.New(
 	`^/projects/[0-9]+/(?:apps/[a-z0-9.:-]+|global/backendServices/[0-9]+|locations/[a-z0-9-]+/services/[a-z0-9-]+)$`)
 
 func audience(c jose.Claims) (string, error) {
@@ -61,7 +61,7 @@ func audience(c jose.Claims) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	parts := audiencePattern.FindString(text)
+	parts := audiencePattern().FindString(text)
 	if parts == "" {
 		return "", errors.New("it has another form")
 	}

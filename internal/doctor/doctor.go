@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -23,6 +22,7 @@ import (
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/iampolicy"
 	"jitaccess/internal/identity"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/notice"
 )
 
@@ -279,7 +279,7 @@ func gcloud(args ...string) string { return "run: " + command(args...) }
 func command(args ...string) string {
 	line := "gcloud"
 	for _, a := range args {
-		if !plainArgument.MatchString(a) {
+		if !plainArgument().MatchString(a) {
 			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 		}
 		line += " " + a
@@ -287,4 +287,4 @@ func command(args ...string) string {
 	return line
 }
 
-var plainArgument = regexp.MustCompile(`^[A-Za-z0-9_./:=@,+-]+$`)
+var plainArgument = lazyregexp.New(`^[A-Za-z0-9_./:=@,+-]+$`)

@@ -144,7 +144,7 @@ func build(t *testing.T, environment func(string) string, mailServer *smtptest.S
 		Policy:   cloud.Policies.GetIamPolicy, Projects: cloud.Policies.SearchProjects, Standing: cloud.Standing,
 		Sign: signer.SignJWT, Secret: secrets.Access, Mailer: mailer, Now: time.Now,
 		Words: func(e *access.Error) (text, next string) {
-			r := words.English.Refusal(e, "Google")
+			r := words.English().Refusal(e, "Google")
 			return r.Text, r.Next
 		}}
 }

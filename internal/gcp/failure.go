@@ -9,13 +9,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Call says what was called, for the text of its failure.
@@ -155,7 +155,7 @@ func Answer(err error) (status int, text string) {
 	return 0, err.Error()
 }
 
-var vpcViolation = regexp.MustCompile(`(?i)vpcServiceControlsUniqueIdentifier"?\s*[:=]\s*"?([A-Za-z0-9_-]{1,128})`)
+var vpcViolation = lazyregexp.New(`(?i)vpcServiceControlsUniqueIdentifier"?\s*[:=]\s*"?([A-Za-z0-9_-]{1,128})`)
 
 // violation is the id under which an administrator finds a refusal of VPC Service
 // Controls in the log; empty for other failures. It stands at the end of a long
@@ -166,7 +166,7 @@ func violation(err error) string {
 	if ok {
 		text += " " + rest.Body[:min(len(rest.Body), 64<<10)]
 	}
-	if id := vpcViolation.FindStringSubmatch(text); id != nil {
+	if id := vpcViolation().FindStringSubmatch(text); id != nil {
 		return id[1]
 	}
 	if !ok {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 
@@ -16,12 +15,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Service accounts and project numbers end up in URL paths and audiences.
 var (
-	accountPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}@[a-z0-9][a-z0-9.-]{0,250}$`)
-	numberPattern  = regexp.MustCompile(`^[0-9]{1,32}$`)
+	accountPattern = lazyregexp.New(`^[a-z0-9][a-z0-9._-]{0,62}@[a-z0-9][a-z0-9.-]{0,250}$`)
+	numberPattern  = lazyregexp.New(`^[0-9]{1,32}$`)
 )
 
 // maxToken bounds the answer that is a token, which has a few kilobytes.
@@ -69,7 +69,7 @@ func (p *Platform) identify(ctx context.Context, server *metadata.Client) error 
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if !numberPattern.MatchString(p.ProjectNumber) {
+	if !numberPattern().MatchString(p.ProjectNumber) {
 		return fmt.Errorf("the metadata server's project number %s is none", Quote(p.ProjectNumber))
 	}
 	return p.check()
@@ -79,7 +79,7 @@ func (p *Platform) check() error {
 	if _, err := access.Project(p.Project); err != nil {
 		return fmt.Errorf("%s is not a project id", Quote(p.Project))
 	}
-	if !accountPattern.MatchString(p.ServiceAccount) {
+	if !accountPattern().MatchString(p.ServiceAccount) {
 		return fmt.Errorf("%s is not the address of a service account", Quote(p.ServiceAccount))
 	}
 	return nil

@@ -69,7 +69,7 @@ func (t Teller) decision(r access.Request) (approved bool, comment string) {
 
 func (t Teller) language() *words.Language {
 	if t.Language == nil {
-		return words.English
+		return words.English()
 	}
 	return t.Language
 }

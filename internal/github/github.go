@@ -11,8 +11,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/url"
-	"regexp"
 	"strings"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // App is a GitHub App, as an operator configures it.
@@ -70,14 +71,14 @@ func (r run) fullName() string { return r.owner + "/" + r.repository }
 // callbackPath is where decisions are taken, below App.API. Names are those that GitHub gives: no
 // other address has this form.
 // https://docs.github.com/en/rest/actions/workflow-runs#review-custom-deployment-protection-rules-for-a-workflow-run
-var callbackPath = regexp.MustCompile(
+var callbackPath = lazyregexp.New(
 	`^/repos/([A-Za-z0-9_-]+)/([A-Za-z0-9._-]+)/actions/runs/([1-9][0-9]{0,18})/deployment_protection_rule$`)
 
 // runAt is the run whose decisions are taken at an address. The error says that the address is not
 // GitHub's: nothing, and no token, is sent there.
 func (a App) runAt(callback string) (run, error) {
 	below, ours := strings.CutPrefix(callback, a.API)
-	m := callbackPath.FindStringSubmatch(below)
+	m := callbackPath().FindStringSubmatch(below)
 	if !ours || m == nil || m[2] == "." || m[2] == ".." {
 		return run{}, errors.New("the address for the decision is not one of " + a.host())
 	}

@@ -3,13 +3,13 @@ package identity
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/jose"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Front is where Identity-Aware Proxy stands, from which follows for whom its
@@ -31,7 +31,7 @@ type Front struct {
 	Region, CloudRunService string
 }
 
-var projectNumber = regexp.MustCompile(`^[0-9]{1,32}$`)
+var projectNumber = lazyregexp.New(`^[0-9]{1,32}$`)
 
 // IAP is Google's Identity-Aware Proxy. The error says what to set when it is not
 // known for whom its assertions are made.
@@ -50,7 +50,7 @@ func IAP(f Front) (Profile, error) {
 	}
 	var accepted func(audience string) bool
 	if f.AnyOfProject {
-		if !projectNumber.MatchString(f.ProjectNumber) {
+		if !projectNumber().MatchString(f.ProjectNumber) {
 			return Profile{}, fmt.Errorf("set IAP_AUDIENCE: %q is not a project number", f.ProjectNumber)
 		}
 		prefix := "/projects/" + f.ProjectNumber + "/"

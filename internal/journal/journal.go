@@ -23,6 +23,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/events"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/redact"
 )
 
@@ -158,9 +159,9 @@ func contextText(ctx context.Context, key contextKey) string {
 
 var (
 	// cloudTrace is TRACE_ID[/SPAN_ID][;o=OPTIONS].
-	cloudTrace = regexp.MustCompile(`^([0-9a-fA-F]{32})(?:/[0-9]{1,20})?(?:;o=[0-9]{1,3})?$`)
+	cloudTrace = lazyregexp.New(`^([0-9a-fA-F]{32})(?:/[0-9]{1,20})?(?:;o=[0-9]{1,3})?$`)
 	// traceParent is VERSION-TRACE_ID-PARENT_ID-FLAGS (W3C Trace Context, 3.2).
-	traceParent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
+	traceParent = lazyregexp.New(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
 )
 
 // Trace is middleware that keeps the id of the trace that a request belongs to, so
@@ -168,7 +169,7 @@ var (
 // that are not of the defined form are ignored; they decide nothing.
 func Trace(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := cmp.Or(parseTrace(cloudTrace, r.Header.Get("X-Cloud-Trace-Context")), parseTrace(traceParent, r.Header.Get("Traceparent")))
+		id := cmp.Or(parseTrace(cloudTrace(), r.Header.Get("X-Cloud-Trace-Context")), parseTrace(traceParent(), r.Header.Get("Traceparent")))
 		if id != "" {
 			r = r.WithContext(context.WithValue(r.Context(), traceKey, id))
 		}

@@ -1,11 +1,11 @@
 package mail
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/redact"
 )
 
@@ -13,7 +13,7 @@ import (
 const maxReply = 300
 
 // status is the enhanced code that begins each line of an answer (RFC 2034).
-var status = regexp.MustCompile(`(?m)^[245]\.[0-9]{1,3}\.[0-9]{1,3}(?:[ \t]+|$)`)
+var status = lazyregexp.New(`(?m)^[245]\.[0-9]{1,3}\.[0-9]{1,3}(?:[ \t]+|$)`)
 
 // cleaned makes what others said fit to be shown and logged: on one line, without
 // what is invisible, without anything that may be a credential, and short. secret is
@@ -27,7 +27,7 @@ func cleaned(text, secret string) string {
 
 // oneLine joins the lines of an answer, without their codes and what is invisible.
 func oneLine(text string) string {
-	text = status.ReplaceAllString(strings.ReplaceAll(text, "\r", "\n"), "")
+	text = status().ReplaceAllString(strings.ReplaceAll(text, "\r", "\n"), "")
 	return strings.Join(strings.Fields(printable(text)), " ")
 }
 

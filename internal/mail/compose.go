@@ -10,6 +10,7 @@ import (
 	htmltemplate "html/template"
 	"slices"
 	"strings"
+	"sync"
 	texttemplate "text/template"
 	"time"
 
@@ -21,8 +22,12 @@ import (
 var templates embed.FS
 
 var (
-	textLetter = texttemplate.Must(texttemplate.ParseFS(templates, "templates/letter.txt"))
-	htmlLetter = htmltemplate.Must(htmltemplate.ParseFS(templates, "templates/letter.html"))
+	textLetter = sync.OnceValue(func() *texttemplate.Template {
+		return texttemplate.Must(texttemplate.ParseFS(templates, "templates/letter.txt"))
+	})
+	htmlLetter = sync.OnceValue(func() *htmltemplate.Template {
+		return htmltemplate.Must(htmltemplate.ParseFS(templates, "templates/letter.html"))
+	})
 )
 
 // letter is a mail, ready but for its encoding.
@@ -90,7 +95,7 @@ func render(facts notice.Facts, language string) (text, html string, err error) 
 		notice.Facts
 		Language string
 	}{facts, language}
-	err = errors.Join(textLetter.Execute(&t, said), htmlLetter.Execute(&h, said))
+	err = errors.Join(textLetter().Execute(&t, said), htmlLetter().Execute(&h, said))
 	return t.String(), h.String(), err
 }
 

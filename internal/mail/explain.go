@@ -3,10 +3,12 @@ package mail
 import (
 	"cmp"
 	_ "embed"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // symptom is what is known of something that went wrong, as far as the table of
@@ -89,7 +91,8 @@ func (s symptom) answersWith(codes []string) bool {
 
 // explain finds the first row that matches. There always is one.
 func explain(s symptom) *explanation {
-	return &explanations[slices.IndexFunc(explanations, func(x explanation) bool { return x.matches(s) })]
+	all := explanations()
+	return &all[slices.IndexFunc(all, func(x explanation) bool { return x.matches(s) })]
 }
 
 // ExplainBounce is what it means that a mail came back with a status, as "5.1.1", or with what the
@@ -100,7 +103,7 @@ func ExplainBounce(status, said string) (meaning, remedy string) {
 	if strings.HasPrefix(status, "4") {
 		s.code = 450
 	}
-	if code := replies.FindString(said); code != "" {
+	if code := replies().FindString(said); code != "" {
 		s.code, _ = strconv.Atoi(code)
 	}
 	x := explain(s)
@@ -108,14 +111,15 @@ func ExplainBounce(status, said string) (meaning, remedy string) {
 }
 
 // replies is the code with which a server's answer begins.
-var replies = regexp.MustCompile(`\b[45][0-9]{2}\b`)
+var replies = lazyregexp.New(`\b[45][0-9]{2}\b`)
 
 // table is what operators meet. It explains its form itself.
 //
 //go:embed explanations.txt
 var table string
 
-var explanations = parseExplanations(table)
+// explanations are the rows of the table. A step or a field in it that is none panics.
+var explanations = sync.OnceValue(parseExplanations)
 
 // steps are the names of steps in the table.
 var steps = map[string][]step{
@@ -126,10 +130,9 @@ var steps = map[string][]step{
 	"sender":   {atSender}, "recipient": {atRecipient}, "message": {atMessage}, "answer": {atAnswer},
 }
 
-var textName = regexp.MustCompile(`\{[A-Za-z]+\}`)
+var textName = lazyregexp.New(`\{[A-Za-z]+\}`)
 
-// parseExplanations reads the table. It panics on a step or a field that is none.
-func parseExplanations(table string) (rows []explanation) {
+func parseExplanations() (rows []explanation) {
 	texts := map[string]string{}
 	x := explanation{cause: answered}
 	for line := range strings.Lines(strings.ReplaceAll(table, "\n  ", " ")) {
@@ -138,7 +141,7 @@ func parseExplanations(table string) (rows []explanation) {
 		}
 		field, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		alternatives := strings.Split(value, " | ")
-		text := textName.ReplaceAllStringFunc(value, func(name string) string { return cmp.Or(texts[name], name) })
+		text := textName().ReplaceAllStringFunc(value, func(name string) string { return cmp.Or(texts[name], name) })
 		name, isText := strings.CutPrefix(field, "text ")
 		switch {
 		case isText:

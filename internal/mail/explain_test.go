@@ -290,8 +290,8 @@ func TestRefusalsAreExplained(t *testing.T) {
 			t.Errorf("%s, %v: explained as %q, %q, %q in %q", test.at, test.err, what, meaning, remedy, err)
 		}
 	}
-	for i := range explanations {
-		x := &explanations[i]
+	for i := range explanations() {
+		x := &explanations()[i]
 		if !met[x] {
 			t.Errorf("row %d is met by no answer: %s", i, x.meaning)
 		}

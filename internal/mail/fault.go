@@ -269,7 +269,7 @@ func isTimeout(err error) bool {
 
 // enhancedCode is the status at the beginning of an answer, like 5.7.8 (RFC 3463), or "".
 func enhancedCode(text string) string {
-	if at := status.FindStringIndex(text); at != nil && at[0] == 0 {
+	if at := status().FindStringIndex(text); at != nil && at[0] == 0 {
 		return strings.TrimSpace(text[:at[1]])
 	}
 	return ""

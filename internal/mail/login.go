@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/loopback"
 	"jitaccess/internal/redact"
 )
@@ -168,18 +168,18 @@ func (a *tokenAuth) explain(failed error) error {
 	if json.Unmarshal(a.said, &said) != nil || !errors.As(failed, &f) {
 		return failed
 	}
-	if status := fmt.Sprint(said.Status); statusPattern.MatchString(status) {
+	if status := fmt.Sprint(said.Status); statusPattern().MatchString(status) {
 		f.Reply += " (of the token: status " + status + ")"
 	}
-	if schemesPattern.MatchString(said.Schemes) {
+	if schemesPattern().MatchString(said.Schemes) {
 		f.Reply += " (scheme " + said.Schemes + ")"
 	}
 	return failed
 }
 
 var (
-	statusPattern  = regexp.MustCompile(`^[0-9]{3}$`)
-	schemesPattern = regexp.MustCompile(`^[A-Za-z]{1,10}( [A-Za-z]{1,10}){0,2}$`)
+	statusPattern  = lazyregexp.New(`^[0-9]{3}$`)
+	schemesPattern = lazyregexp.New(`^[A-Za-z]{1,10}( [A-Za-z]{1,10}){0,2}$`)
 )
 
 // rereadInterval is how often a failing log-in may read the password again.

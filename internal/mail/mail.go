@@ -165,7 +165,7 @@ func (c *Config) setDefaults() {
 	if c.MessageID == nil {
 		c.MessageID = plainID
 	}
-	c.Language = cmp.Or(c.Language, words.English)
+	c.Language = cmp.Or(c.Language, words.English())
 	if c.Address == nil {
 		c.Address = func(p access.Principal) (string, error) { return string(p), nil }
 	}

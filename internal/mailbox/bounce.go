@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"html"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/emersion/go-message/textproto"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Bounds of what is looked at of one mail; what lies beyond is as if it were not there.
@@ -79,9 +79,9 @@ func mayBe(h message.Header) bool {
 
 // servers are the local parts of addresses that mail servers write from
 // (RFC 2142, RFC 5321, 4.5.1; and by custom).
-var servers = regexp.MustCompile(`(?i)(?:^|[<\s"])(?:mailer-daemon|postmaster|microsoftexchange[0-9a-f]{32})@`)
+var servers = lazyregexp.New(`(?i)(?:^|[<\s"])(?:mailer-daemon|postmaster|microsoftexchange[0-9a-f]{32})@`)
 
-func fromServer(h message.Header) bool { return servers.MatchString(h.Get("From")) }
+func fromServer(h message.Header) bool { return servers().MatchString(h.Get("From")) }
 
 // findings are what the parts of a mail hold.
 type findings struct {
@@ -119,14 +119,14 @@ func (f *findings) walk(e *message.Entity, depth int) {
 		}
 	case "text/html":
 		text, _ := io.ReadAll(io.LimitReader(e.Body, int64(maxText-min(f.text.Len(), maxText))))
-		f.text.WriteString(html.UnescapeString(tags.ReplaceAllString(string(text), "\n")) + "\n")
+		f.text.WriteString(html.UnescapeString(tags().ReplaceAllString(string(text), "\n")) + "\n")
 	case "text/plain", "":
 		text, _ := io.ReadAll(io.LimitReader(e.Body, int64(maxText-min(f.text.Len(), maxText))))
 		f.text.WriteString(string(text) + "\n")
 	}
 }
 
-var tags = regexp.MustCompile(`<[^<>]*>`)
+var tags = lazyregexp.New(`<[^<>]*>`)
 
 // report reads groups of fields: the first is of the mail, the others of a recipient each.
 func (f *findings) report(r io.Reader) {
@@ -148,12 +148,12 @@ func (f *findings) report(r io.Reader) {
 }
 
 var (
-	copied   = regexp.MustCompile(`(?im)^[> \t]*message-id:[ \t]*<([^<>\s]{1,500})>`)
-	brackets = regexp.MustCompile(`<([^<>\s]{1,500})>`)
+	copied   = lazyregexp.New(`(?im)^[> \t]*message-id:[ \t]*<([^<>\s]{1,500})>`)
+	brackets = lazyregexp.New(`<([^<>\s]{1,500})>`)
 )
 
 func bracketed(text string) string {
-	if m := brackets.FindStringSubmatch(text); m != nil {
+	if m := brackets().FindStringSubmatch(text); m != nil {
 		return m[1]
 	}
 	return ""
@@ -165,11 +165,11 @@ func (f *findings) originals(h message.Header) []string {
 	if f.returned {
 		return []string{f.id}
 	}
-	if m := copied.FindStringSubmatch(f.text.String()); m != nil {
+	if m := copied().FindStringSubmatch(f.text.String()); m != nil {
 		return []string{m[1]}
 	}
 	var ids []string
-	for _, m := range brackets.FindAllStringSubmatch(h.Get("In-Reply-To")+" "+h.Get("References"), 2*maxRecipients) {
+	for _, m := range brackets().FindAllStringSubmatch(h.Get("In-Reply-To")+" "+h.Get("References"), 2*maxRecipients) {
 		ids = append(ids, m[1])
 	}
 	return ids
@@ -189,7 +189,7 @@ func (f *findings) failures(h message.Header) (all []Failure) {
 		if !strings.EqualFold(strings.TrimSpace(group.Get("Action")), "failed") {
 			continue
 		}
-		status, text := whole.FindString(group.Get("Status")), untyped(group.Get("Diagnostic-Code"))
+		status, text := whole().FindString(group.Get("Status")), untyped(group.Get("Diagnostic-Code"))
 		// The address that we sent to says more than the one that it was passed on to.
 		to := untyped(group.Get("Original-Recipient"))
 		if _, err := access.ParsePrincipal(to); err != nil {
@@ -222,20 +222,20 @@ func automatic(h message.Header) bool {
 }
 
 var (
-	whole     = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}`)
-	statuses  = regexp.MustCompile(`\b[45]\.[0-9]{1,3}\.[0-9]{1,3}\b`)
-	refusals  = regexp.MustCompile(`(?m)(?:^|[\s:'"(])[45][0-9]{2}[ -]`)
-	permanent = regexp.MustCompile(`(?:^|[\s:'"(#])5(?:[0-9]{2}[ -]|\.[0-9]{1,3}\.[0-9]{1,3})`)
+	whole     = lazyregexp.New(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}`)
+	statuses  = lazyregexp.New(`\b[45]\.[0-9]{1,3}\.[0-9]{1,3}\b`)
+	refusals  = lazyregexp.New(`(?m)(?:^|[\s:'"(])[45][0-9]{2}[ -]`)
+	permanent = lazyregexp.New(`(?:^|[\s:'"(#])5(?:[0-9]{2}[ -]|\.[0-9]{1,3}\.[0-9]{1,3})`)
 )
 
 // reason is the line of a text for people that has a code in it, and the status there.
 func (f *findings) reason() (line, status string, forGood bool) {
 	for each := range strings.Lines(f.text.String()) {
-		if !statuses.MatchString(each) && !refusals.MatchString(each) {
+		if !statuses().MatchString(each) && !refusals().MatchString(each) {
 			continue
 		}
-		if forGood = permanent.MatchString(each); forGood || line == "" {
-			line, status = each, statuses.FindString(each)
+		if forGood = permanent().MatchString(each); forGood || line == "" {
+			line, status = each, statuses().FindString(each)
 		}
 		if forGood {
 			break

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"strings"
 	"sync/atomic"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 var (
@@ -112,11 +113,11 @@ const beginning = 32
 
 var (
 	// fetched begins an answer to FETCH; counted is all of one that has a number too.
-	fetched = regexp.MustCompile(`(?i)^\* [1-9][0-9]{0,9} FETCH \(`)
-	counted = regexp.MustCompile(`(?i)^\* (?:0|[1-9][0-9]{0,9}) (?:EXISTS|RECENT|EXPUNGE)\r?\n$`)
+	fetched = lazyregexp.New(`(?i)^\* [1-9][0-9]{0,9} FETCH \(`)
+	counted = lazyregexp.New(`(?i)^\* (?:0|[1-9][0-9]{0,9}) (?:EXISTS|RECENT|EXPUNGE)\r?\n$`)
 	// worded begins what ends in a text for people, in which quotes and braces are nothing.
-	worded = regexp.MustCompile(`(?i)^(?:[^*]|\* (?:OK|NO|BAD|BYE|PREAUTH)\b)`)
-	coded  = regexp.MustCompile(`^\S+ [A-Za-z]+ \[$`)
+	worded = lazyregexp.New(`(?i)^(?:[^*]|\* (?:OK|NO|BAD|BYE|PREAUTH)\b)`)
+	coded  = lazyregexp.New(`^\S+ [A-Za-z]+ \[$`)
 )
 
 func (d *depth) keeps(said []byte) bool {
@@ -130,7 +131,7 @@ func (d *depth) keeps(said []byte) bool {
 		}
 		switch {
 		case b == '\n':
-			if d.braces == '\r' && fetched.Match(d.line) {
+			if d.braces == '\r' && fetched().Match(d.line) {
 				d.literal, d.braces = d.size, 0
 				continue
 			}
@@ -142,7 +143,7 @@ func (d *depth) keeps(said []byte) bool {
 			d.quoted = d.escaped || b != '"'
 			d.escaped = b == '\\' && !d.escaped
 		case b == '"':
-			d.quoted = !worded.Match(d.line)
+			d.quoted = !worded().Match(d.line)
 		case b == '(':
 			if d.lists++; d.lists > maxLists {
 				return false
@@ -150,10 +151,10 @@ func (d *depth) keeps(said []byte) bool {
 		case b == ')':
 			d.lists--
 		case b == '[':
-			d.code = d.code || coded.Match(d.line)
+			d.code = d.code || coded().Match(d.line)
 		case b == ']':
 			d.code = false
-		case b == '{' && !fetched.Match(d.line) && !worded.Match(d.line):
+		case b == '{' && !fetched().Match(d.line) && !worded().Match(d.line):
 			return false
 		}
 		switch {
@@ -174,10 +175,10 @@ func (d *depth) keeps(said []byte) bool {
 func (d *depth) ends() bool {
 	numbered := len(d.line) > 2 && d.line[0] == '*' && '0' <= d.line[2] && d.line[2] <= '9'
 	switch {
-	case fetched.Match(d.line):
+	case fetched().Match(d.line):
 		return !d.quoted && d.lists <= 0
 	case numbered:
-		return counted.Match(d.line)
+		return counted().Match(d.line)
 	}
 	return !d.quoted && !d.code
 }

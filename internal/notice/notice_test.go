@@ -35,7 +35,7 @@ func approvedInPart(refused ...*access.Error) access.Notice {
 }
 
 func writer(provider string) notice.Writer {
-	return notice.Writer{Language: words.English, Provider: func(access.Resource) string { return provider }}
+	return notice.Writer{Language: words.English(), Provider: func(access.Resource) string { return provider }}
 }
 
 // Nobody is told to wait for what holds at once.
@@ -69,7 +69,7 @@ func TestWhatWasNotGrantedIsToldInTheSameWordsAsAnywhere(t *testing.T) {
 		}
 		want := "roles/editor was refused."
 		if err != nil {
-			want = "roles/editor: " + words.English.Refusal(err, "Pomerium").Text
+			want = "roles/editor: " + words.English().Refusal(err, "Pomerium").Text
 		}
 		row := facts.Rows[0]
 		if len(row.Details) != 1 || row.Details[0] != want || row.Value != "Pomerium refused a part of it; the rest was granted." {
@@ -138,8 +138,8 @@ func TestTextsOfOthersAreBounded(t *testing.T) {
 // A role that nobody could look at may change permissions, and is told so.
 func TestThreat20_ARoleThatNobodyKnowsMayChangePermissions(t *testing.T) {
 	for answer, want := range map[access.Answer]string{
-		access.Yes:     words.English.Text("notice.role.changes-permissions"),
-		access.Unknown: words.English.Text("notice.role.may-change-permissions"),
+		access.Yes:     words.English().Text("notice.role.changes-permissions"),
+		access.Unknown: words.English().Text("notice.role.may-change-permissions"),
 		access.No:      "",
 	} {
 		n := asked()

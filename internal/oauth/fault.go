@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"golang.org/x/oauth2"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/outbound"
 	"jitaccess/internal/redact"
 )
@@ -126,10 +126,10 @@ func (s *Source) unreachable(err error) string {
 	return "it cannot be reached: " + why
 }
 
-var codePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+var codePattern = lazyregexp.New(`^[A-Za-z0-9_.-]{1,64}$`)
 
 func (s *Source) code(text string) string {
-	if codePattern.MatchString(text) && redact.Answer(text, s.sent()...) == text {
+	if codePattern().MatchString(text) && redact.Answer(text, s.sent()...) == text {
 		return text
 	}
 	return s.quoted(text)

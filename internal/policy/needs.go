@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/policy/document"
 )
 
@@ -25,7 +26,7 @@ type Deployment struct {
 	SignaturesLast time.Duration
 	// AccessLevels are those with which whoever is signed in may come; nil where they come
 	// with none.
-	AccessLevels *regexp.Regexp
+	AccessLevels func() *regexp.Regexp
 	// Claims: groups are read from a claim of the assertion.
 	Claims bool
 	// Groups: a directory can be asked for the groups of people.
@@ -43,8 +44,8 @@ type Deployment struct {
 // (https://cloud.google.com/access-context-manager/docs/reference/rest/v1/accessPolicies.accessLevels);
 // AnyLevels are those of whatever signs people in.
 var (
-	GoogleLevels = regexp.MustCompile(`^accessPolicies/[0-9]{1,20}/accessLevels/[A-Za-z0-9_]{1,50}$`)
-	AnyLevels    = regexp.MustCompile(``)
+	GoogleLevels = lazyregexp.New(`^accessPolicies/[0-9]{1,20}/accessLevels/[A-Za-z0-9_]{1,50}$`)
+	AnyLevels    = lazyregexp.New(``)
 )
 
 // Faults are the rules that the deployment cannot carry out, and those that would loosen
@@ -162,7 +163,7 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 		tell("approver_access_level", "access levels are known only where Identity-Aware Proxy signs people in, or a login of the service's own")
 	}
 	for _, level := range p.accessLevels {
-		if d.AccessLevels != nil && !d.AccessLevels.MatchString(level) {
+		if d.AccessLevels != nil && !d.AccessLevels().MatchString(level) {
 			tell("approver_access_level", "%s is no access level here, such as accessPolicies/1/accessLevels/corp", level)
 		}
 	}

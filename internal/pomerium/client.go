@@ -9,18 +9,18 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/outbound"
 )
 
 // idPattern is what is taken for an id, where it becomes part of an address.
-var idPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+var idPattern = lazyregexp.New(`^[A-Za-z0-9_-]{1,128}$`)
 
 // How long one call may take, how much an answer may have, and how long is waited before a
 // call is made again at most.
@@ -278,7 +278,7 @@ func (k *client) pending(ctx context.Context) ([]changeset, error) {
 	}
 	var waiting []changeset
 	for _, c := range all {
-		if c.Status == "pending" && idPattern.MatchString(c.ID) {
+		if c.Status == "pending" && idPattern().MatchString(c.ID) {
 			waiting = append(waiting, c)
 		}
 	}

@@ -220,7 +220,7 @@ func parseDocument(text json.RawMessage) (*document, error) {
 	if err := errors.Join(json.Unmarshal(d.fields["id"], &d.id), json.Unmarshal(d.fields["name"], &d.name)); err != nil {
 		return nil, err
 	}
-	if !idPattern.MatchString(d.id) {
+	if !idPattern().MatchString(d.id) {
 		return nil, errors.New("the policy has no id that can stand in an address")
 	}
 	var created string

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/eligibility"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/lookup"
 )
 
@@ -31,7 +31,7 @@ const DefaultEndpoint = "https://console.pomerium.app"
 const kind = "pomerium"
 
 // Kinds are the kinds of resources: a policy, by its name. Pomerium allows other names too.
-var Kinds = []access.ResourceKind{{Segment: kind, Name: regexp.MustCompile(`^[a-z0-9-][a-z0-9._-]{0,62}$`), Word: "Pomerium policy"}}
+var Kinds = []access.ResourceKind{{Segment: kind, Name: lazyregexp.New(`^[a-z0-9-][a-z0-9._-]{0,62}$`), Word: "Pomerium policy"}}
 
 // What Pomerium's JIT example gives access by: its policy, and for how long.
 const (
@@ -126,7 +126,7 @@ func New(c Config) (*Provider, error) {
 		ids = append(ids, id)
 	}
 	for _, id := range ids {
-		if !idPattern.MatchString(id) {
+		if !idPattern().MatchString(id) {
 			return nil, fmt.Errorf("%.40q is no id of Pomerium Zero", id)
 		}
 	}

@@ -6,10 +6,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // shortest is how many letters and digits a form must have to be recognized by them
@@ -75,11 +76,11 @@ func core(text string) string {
 	}, text)
 }
 
-var escape = regexp.MustCompile(`(?:%|=|\\x|\\u00)[0-9A-Fa-f]{2}`)
+var escape = lazyregexp.New(`(?:%|=|\\x|\\u00)[0-9A-Fa-f]{2}`)
 
 // unescaped resolves escapes of URLs, quoted-printable, C and JSON.
 func unescaped(text string) string {
-	return escape.ReplaceAllStringFunc(text, func(e string) string {
+	return escape().ReplaceAllStringFunc(text, func(e string) string {
 		// The expression lets nothing else through.
 		c, _ := hex.DecodeString(e[len(e)-2:])
 		return string(c)

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // Mark stands where something was that nobody may read.
@@ -91,7 +93,7 @@ var tokens = []form{
 // token is all of tokens: the first in the text counts.
 var token = anyOf(tokens)
 
-func anyOf(forms []form) *regexp.Regexp {
+func anyOf(forms []form) func() *regexp.Regexp {
 	var all []string
 	for _, f := range forms {
 		if f.word {
@@ -99,33 +101,33 @@ func anyOf(forms []form) *regexp.Regexp {
 		}
 		all = append(all, f.expression)
 	}
-	return regexp.MustCompile(strings.Join(all, "|"))
+	return lazyregexp.New(strings.Join(all, "|"))
 }
 
 type compiledForm struct {
 	form
-	*regexp.Regexp
+	compiled func() *regexp.Regexp
 }
 
 func compiled(forms []form) (all []compiledForm) {
 	for _, f := range forms {
-		all = append(all, compiledForm{f, regexp.MustCompile(f.expression)})
+		all = append(all, compiledForm{f, lazyregexp.New(f.expression)})
 	}
 	return all
 }
 
 var (
 	// user is who logs in, as addresses have it before their host.
-	user = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/"'<>@]*@`)
+	user = lazyregexp.New(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/"'<>@]*@`)
 	// query is what follows the path of an address: links carry tokens there, and
 	// Gmail's answers both tokens and the names of help pages.
-	query    = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>?#]*)([?#][^\s"'<>]+)`)
-	helpPage = regexp.MustCompile(`^\?p=[A-Za-z]{1,40}$`)
+	query    = lazyregexp.New(`([A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>?#]*)([?#][^\s"'<>]+)`)
+	helpPage = lazyregexp.New(`^\?p=[A-Za-z]{1,40}$`)
 	// run is what base64, hexadecimal numbers and the like look like.
-	run  = regexp.MustCompile(`[A-Za-z0-9+/_~=-]{8,}`)
-	guid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	run  = lazyregexp.New(`[A-Za-z0-9+/_~=-]{8,}`)
+	guid = lazyregexp.New(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 	// logIn is the form of what logs in by PLAIN, XOAUTH2 and OAUTHBEARER.
-	logIn = regexp.MustCompile(`^[ -~]*\x00[ -~]+\x00|^user=|auth=Bearer `)
+	logIn = lazyregexp.New(`^[ -~]*\x00[ -~]+\x00|^user=|auth=Bearer `)
 )
 
 // Tokens returns the text with a Mark in place of what is a credential by its own form,
@@ -137,7 +139,7 @@ func withoutTokens(text, small string) string {
 	if !slices.ContainsFunc(tokens, func(f form) bool { return f.in(small) }) {
 		return text
 	}
-	return token.ReplaceAllString(text, "${1}"+Mark)
+	return token().ReplaceAllString(text, "${1}"+Mark)
 }
 
 // Credentials returns the text with a Mark in place of tokens, passwords, keys and the
@@ -148,10 +150,10 @@ func Credentials(text string) string {
 	text = withoutTokens(text, small)
 	if strings.Contains(text, "://") {
 		// Before the query, since a password may have a question mark.
-		text = user.ReplaceAllString(text, "${1}"+Mark)
-		text = query.ReplaceAllStringFunc(text, func(address string) string {
-			parts := query.FindStringSubmatch(address)
-			if helpPage.MatchString(parts[2]) {
+		text = user().ReplaceAllString(text, "${1}"+Mark)
+		text = query().ReplaceAllStringFunc(text, func(address string) string {
+			parts := query().FindStringSubmatch(address)
+			if helpPage().MatchString(parts[2]) {
 				return address
 			}
 			return parts[1] + parts[2][:1] + Mark
@@ -159,7 +161,7 @@ func Credentials(text string) string {
 	}
 	for _, credential := range credentials {
 		if credential.in(small) {
-			text = credential.ReplaceAllString(text, "${1}"+Mark)
+			text = credential.compiled().ReplaceAllString(text, "${1}"+Mark)
 		}
 	}
 	return text
@@ -173,7 +175,7 @@ func Answer(text string, secrets ...string) string {
 	for _, secret := range secrets {
 		text = strings.ReplaceAll(text, secret, Mark)
 	}
-	text = run.ReplaceAllStringFunc(text, func(word string) string {
+	text = run().ReplaceAllStringFunc(text, func(word string) string {
 		if encodesLogIn(word, secrets) {
 			return Mark
 		}
@@ -192,8 +194,8 @@ const longestWord = 20
 // Words returns the text with a Mark in place of long words that have digits and are
 // no GUID, which may be credentials of a form that nobody knows.
 func Words(text string) string {
-	return run.ReplaceAllStringFunc(text, func(word string) string {
-		if len(word) > longestWord && strings.ContainsAny(word, "0123456789") && !guid.MatchString(word) {
+	return run().ReplaceAllStringFunc(text, func(word string) string {
+		if len(word) > longestWord && strings.ContainsAny(word, "0123456789") && !guid().MatchString(word) {
 			return Mark
 		}
 		return word
@@ -212,7 +214,7 @@ func encodesLogIn(word string, secrets []string) bool {
 		if err != nil {
 			continue
 		}
-		if logIn.Match(decoded) || slices.ContainsFunc(secrets, func(secret string) bool { return strings.Contains(string(decoded), secret) }) {
+		if logIn().Match(decoded) || slices.ContainsFunc(secrets, func(secret string) bool { return strings.Contains(string(decoded), secret) }) {
 			return true
 		}
 	}

@@ -24,19 +24,19 @@ func FuzzWhatHasNoSignHasNoForm(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, before, text string) {
 		text = before + text
-		if got, want := Tokens(text), token.ReplaceAllString(text, "${1}"+Mark); got != want {
+		if got, want := Tokens(text), token().ReplaceAllString(text, "${1}"+Mark); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
-		want := user.ReplaceAllString(token.ReplaceAllString(text, "${1}"+Mark), "${1}"+Mark)
-		want = query.ReplaceAllStringFunc(want, func(address string) string {
-			parts := query.FindStringSubmatch(address)
-			if helpPage.MatchString(parts[2]) {
+		want := user().ReplaceAllString(token().ReplaceAllString(text, "${1}"+Mark), "${1}"+Mark)
+		want = query().ReplaceAllStringFunc(want, func(address string) string {
+			parts := query().FindStringSubmatch(address)
+			if helpPage().MatchString(parts[2]) {
 				return address
 			}
 			return parts[1] + parts[2][:1] + Mark
 		})
 		for _, c := range credentials {
-			want = c.ReplaceAllString(want, "${1}"+Mark)
+			want = c.compiled().ReplaceAllString(want, "${1}"+Mark)
 		}
 		if got := Credentials(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
@@ -53,7 +53,7 @@ func TestEveryFormHasASign(t *testing.T) {
 	for i, f := range all {
 		expression, found := anyOf([]form{f}), 0
 		for _, text := range signed {
-			if expression.MatchString(text) {
+			if expression().MatchString(text) {
 				found++
 				if !f.in(inSmall(text)) {
 					t.Errorf("%d: %q has no sign of %s", i, text, f.expression)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"jitaccess/internal/sandbox/google"
@@ -17,12 +18,14 @@ import (
 //go:embed pages
 var pageFiles embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"clock":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"minute": func(t time.Time) string { return t.UTC().Format("Mon 2 Jan 15:04 UTC") },
-	"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-	"links":  splitLinks,
-}).ParseFS(pageFiles, "pages/*.html"))
+var templates = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"clock":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"minute": func(t time.Time) string { return t.UTC().Format("Mon 2 Jan 15:04 UTC") },
+		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"links":  splitLinks,
+	}).ParseFS(pageFiles, "pages/*.html"))
+})
 
 // frame is what every page of the sandbox shows.
 type frame struct {
@@ -73,7 +76,7 @@ func resourceOf(path string) string {
 
 func (f *front) renderBar(person google.Person, r *http.Request) ([]byte, error) {
 	var b bytes.Buffer
-	err := templates.ExecuteTemplate(&b, "bar", f.newBar(person, r))
+	err := templates().ExecuteTemplate(&b, "bar", f.newBar(person, r))
 	return b.Bytes(), err
 }
 
@@ -82,7 +85,7 @@ func (f *front) render(w http.ResponseWriter, name string, data any) { render(w,
 // render sends a page of the sandbox's own.
 func render(w http.ResponseWriter, log *slog.Logger, name string, data any) {
 	var b bytes.Buffer
-	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
+	if err := templates().ExecuteTemplate(&b, name, data); err != nil {
 		log.Error("rendering", "page", name, "error", err)
 		http.Error(w, "The sandbox could not show this page.", http.StatusInternalServerError)
 		return

@@ -130,7 +130,7 @@ func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
 		return s.chooseAgain(r, offer, nil, err), nil
 	}
 	v := s.chooseForm(r, offer, nil)
-	if id := q.Get("done"); requestIDPattern.MatchString(id) {
+	if id := q.Get("done"); requestIDPattern().MatchString(id) {
 		others := func(role RoleView) bool { return role.EndID != id }
 		v.Done = &doneView{slices.DeleteFunc(slices.Concat(v.Active, v.Later), others)}
 	}

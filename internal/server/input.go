@@ -5,7 +5,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // badInput is for what no form of ours sends.
@@ -142,14 +142,14 @@ func (s *server) project(r *http.Request) (access.Resource, error) {
 // requestIDPattern is what a request id may look like in an address. Ids of JIT
 // Access 1.x are standard Base64, slashes and all; whether it is an id at all is
 // for the broker to say.
-var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9_+/=.:-]{1,100}$`)
+var requestIDPattern = lazyregexp.New(`^[A-Za-z0-9_+/=.:-]{1,100}$`)
 
 func requestID(r *http.Request) (string, error) {
 	id, err := segment(r, "id")
 	if err != nil {
 		return "", err
 	}
-	if !requestIDPattern.MatchString(id) {
+	if !requestIDPattern().MatchString(id) {
 		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadRequestID}
 	}
 	return id, nil

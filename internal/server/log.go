@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -101,15 +100,46 @@ func (s *server) answered(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, written := time.Now(), middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		began, written := time.Now(), &statusWriter{ResponseWriter: w}
 		defer func() {
 			route := ""
 			if c := chi.RouteContext(r.Context()); c != nil {
 				route = c.RoutePattern()
 			}
-			s.Answered(r, route, cmp.Or(written.Status(), http.StatusOK), time.Since(began))
+			s.Answered(r, route, cmp.Or(written.status, http.StatusOK), time.Since(began))
 		}()
 		next.ServeHTTP(written, r)
+	})
+}
+
+// statusWriter remembers the status of an answer; 0 is none yet, which net/http makes 200. What else
+// the writer can do, http.ResponseController finds.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK { // what informs comes before it
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(body []byte) (int, error) {
+	w.status = cmp.Or(w.status, http.StatusOK)
+	return w.ResponseWriter.Write(body)
+}
+
+// headAsGet answers HEAD as GET: no route is for HEAD alone, and net/http leaves out the body.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			chi.RouteContext(r.Context()).RouteMethod = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

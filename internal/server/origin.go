@@ -2,8 +2,9 @@ package server
 
 import (
 	"net/http"
-	"regexp"
 	"strings"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // Platform is what is known of where the service runs, to judge whether the host
@@ -20,7 +21,7 @@ type Platform struct {
 }
 
 // hostLabel is what project ids and service names look like in a host name.
-var hostLabel = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+var hostLabel = lazyregexp.New(`^[a-z0-9-]{1,63}$`)
 
 // origin is the scheme and host for links, or "" when none can be trusted.
 // X-Forwarded-* headers are never read.
@@ -35,11 +36,11 @@ func (s *server) origin(r *http.Request) string {
 // is not certainly ours.
 func (p Platform) Origin(host string) string {
 	name := strings.TrimSuffix(strings.ToLower(host), ":443") // which may be spelled out
-	if label := p.appEngineLabel(); p.AppEngine && hostLabel.MatchString(p.ProjectID) && hostLabel.MatchString(label) {
+	if label := p.appEngineLabel(); p.AppEngine && hostLabel().MatchString(p.ProjectID) && hostLabel().MatchString(label) {
 		// LABEL.appspot.com, and LABEL.REGION_ID.r.appspot.com.
 		rest, ok := strings.CutPrefix(name, label+".")
 		region, regional := strings.CutSuffix(rest, ".r.appspot.com")
-		if ok && (rest == "appspot.com" || regional && hostLabel.MatchString(region)) {
+		if ok && (rest == "appspot.com" || regional && hostLabel().MatchString(region)) {
 			return "https://" + name
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/words"
 )
 
@@ -241,7 +241,7 @@ func (s *server) parsePage(l *words.Language, name string) (*template.Template, 
 			return nil, err
 		}
 		versioned := s.versions.Replace(string(source))
-		if _, err := t.Parse(said.ReplaceAllStringFunc(versioned, func(asked string) string { return inPlace(l, asked) })); err != nil {
+		if _, err := t.Parse(said().ReplaceAllStringFunc(versioned, func(asked string) string { return inPlace(l, asked) })); err != nil {
 			return nil, err
 		}
 	}
@@ -249,20 +249,20 @@ func (s *server) parsePage(l *words.Language, name string) (*template.Template, 
 }
 
 // said asks for a message, with arguments that the template has at hand.
-var said = regexp.MustCompile(`{{say "([^"]+)"((?: "[a-z]+" (?:[.$][\w.$]*|\([^()]*\)))*)}}`)
+var said = lazyregexp.New(`{{say "([^"]+)"((?: "[a-z]+" (?:[.$][\w.$]*|\([^()]*\)))*)}}`)
 
 // argument is the name of one, and what stands for its value.
-var argument = regexp.MustCompile(`"([a-z]+)" (?:([.$][\w.$]*)|\(([^()]*)\))`)
+var argument = lazyregexp.New(`"([a-z]+)" (?:([.$][\w.$]*)|\(([^()]*)\))`)
 
 // inPlace puts a message where a template asks for it, so that this is done once and
 // not for every page. The form of a number is known only then.
 func inPlace(l *words.Language, asked string) string {
-	parts := said.FindStringSubmatch(asked)
+	parts := said().FindStringSubmatch(asked)
 	if strings.Contains(l.Message(parts[1]), ", plural, ") {
 		return asked
 	}
 	var args []any
-	for _, a := range argument.FindAllStringSubmatch(parts[2], -1) {
+	for _, a := range argument().FindAllStringSubmatch(parts[2], -1) {
 		value := a[3]
 		if a[2] != "" {
 			value = "placed " + a[2]

@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
@@ -184,7 +183,7 @@ type server struct {
 func New(c Config) (http.Handler, error) { return newFrom(c, web.Files) }
 
 func newFrom(c Config, files fs.FS) (http.Handler, error) {
-	c.Language = cmp.Or(c.Language, words.English)
+	c.Language = cmp.Or(c.Language, words.English())
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	s := &server{Config: c, files: files, sameSite: http.NewCrossOriginProtection(), reads: newPace(readsPerSecond, readsAtOnce),
 		changes: newPace(changesPerSecond, changesAtOnce), tests: newPace(testsPerSecond, testsAtOnce),
@@ -221,7 +220,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 // routes is the whole surface, in reading order.
 func (s *server) routes() *chi.Mux {
 	r := chi.NewRouter()
-	r.Use(s.answered, s.headers, s.numbered, s.recovered, s.bounded, middleware.GetHead)
+	r.Use(s.answered, s.headers, s.numbered, s.recovered, s.bounded, headAsGet)
 
 	// Open to everybody: nothing here knows anything.
 	r.Get("/health/alive", s.alive)

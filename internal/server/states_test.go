@@ -18,8 +18,8 @@ func TestEveryStateIsShown(t *testing.T) {
 		if eventWords[row.On].key == "" {
 			t.Errorf("what happened is not told: %q", row.On)
 		}
-		if tones[row.To] == "" || apiStates[row.To] == "" || words.English.Message("state."+string(row.To)) == "" {
-			t.Errorf("%q: tone %q, status %q, words %q", row.To, tones[row.To], apiStates[row.To], words.English.Message("state."+string(row.To)))
+		if tones[row.To] == "" || apiStates[row.To] == "" || words.English().Message("state."+string(row.To)) == "" {
+			t.Errorf("%q: tone %q, status %q, words %q", row.To, tones[row.To], apiStates[row.To], words.English().Message("state."+string(row.To)))
 		}
 	}
 }

@@ -2,12 +2,12 @@ package server
 
 import (
 	"html/template"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/words"
 )
 
@@ -157,7 +157,7 @@ func viewPatterns(t access.Terms) []patternView {
 // pattern does not begin with that of the text, they are tried from every character. It
 // goes by the text of the pattern, as syntax.Parse makes a+ of (?:a+)+, and browsers do not.
 func quick(pattern string) bool {
-	plain := exactly.ReplaceAllString(groups.ReplaceAllString(atoms.ReplaceAllString(pattern, "x"), "("), "$1")
+	plain := exactly().ReplaceAllString(groups().ReplaceAllString(atoms().ReplaceAllString(pattern, "x"), "("), "$1")
 	tries, depth, anchored := 1, 0, strings.HasPrefix(plain, "^")
 	for i, c := range plain {
 		switch c {
@@ -186,9 +186,9 @@ func quick(pattern string) bool {
 var (
 	// atoms are classes and what is escaped, groups what a group begins with, exactly a
 	// character that stands a number of times.
-	atoms   = regexp.MustCompile(`\\[pPux]\{[^}]*\}|\\.|\[(?:\\.|[^\]\\])*\]`)
-	groups  = regexp.MustCompile(`\(\?(?:P?<\w+>|[a-z-]*:)`)
-	exactly = regexp.MustCompile(`([^)])\{\d+\}`)
+	atoms   = lazyregexp.New(`\\[pPux]\{[^}]*\}|\\.|\[(?:\\.|[^\]\\])*\]`)
+	groups  = lazyregexp.New(`\(\?(?:P?<\w+>|[a-z-]*:)`)
+	exactly = lazyregexp.New(`([^)])\{\d+\}`)
 )
 
 // maxTries is what a browser gets through between two keys: Chromium's engine took a tenth

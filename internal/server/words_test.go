@@ -19,7 +19,7 @@ func TestEveryKindHasAStatusAndATitle(t *testing.T) {
 	for k := access.Internal; k <= access.TimedOut; k++ {
 		status := statusOf(&access.Error{Kind: k})
 		key := "title." + strconv.Itoa(status)
-		if title := words.English.Text(key, "provider", "Google"); status < 400 || title == "" || title == key {
+		if title := words.English().Text(key, "provider", "Google"); status < 400 || title == "" || title == key {
 			t.Errorf("%s is %d, titled %q", k, status, title)
 		}
 		if other, ok := seen[status]; ok {

@@ -2,17 +2,17 @@ package token
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 
 	"jitaccess/internal/jose"
+	"jitaccess/internal/lazyregexp"
 )
 
 var (
 	errNotJWT  = errors.New("not a signed token of three segments")
 	errNotLink = errors.New("not the link form of a token")
 
-	jwtPattern = regexp.MustCompile(`^ey[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
+	jwtPattern = lazyregexp.New(`^ey[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
 	toLink     = strings.NewReplacer(".ey", "~~", ".", "~")
 	fromLink   = strings.NewReplacer("~~", ".ey", "~", ".")
 )
@@ -22,7 +22,7 @@ var (
 // "." written "~". It keeps mail filters from taking the link for a stolen
 // credential; it hides nothing.
 func EncodeLink(token string) (string, error) {
-	if len(token) > jose.MaxToken || !jwtPattern.MatchString(token) {
+	if len(token) > jose.MaxToken || !jwtPattern().MatchString(token) {
 		return "", errNotJWT
 	}
 	return toLink.Replace(strings.TrimPrefix(token, "ey")), nil

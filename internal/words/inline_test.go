@@ -27,12 +27,12 @@ func TestInLine(t *testing.T) {
 		t.Errorf("not whole: %s", got)
 	}
 	// A name in a sentence turns nothing around, wherever the sentence is shown.
-	refusal := words.English.Refusal(&access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible,
+	refusal := words.English().Refusal(&access.Error{Kind: access.NotAllowed, Code: access.CodeNotEligible,
 		Args: access.Args{"role": "שלום\u202e", "resource": "projects/shop"}}, "Google")
 	if want := "You are not eligible for \u2068שלום[U+202E]\u2069 on shop."; refusal.Text != want {
 		t.Errorf("%q", refusal.Text)
 	}
-	if got := string(words.English.HTML("list.on", "resource", "שלום")); !strings.Contains(got, "<bdi>שלום</bdi>") {
+	if got := string(words.English().HTML("list.on", "resource", "שלום")); !strings.Contains(got, "<bdi>שלום</bdi>") {
 		t.Error(got)
 	}
 }

@@ -24,7 +24,7 @@ func families(t *testing.T) map[string][]string {
 	for code, args := range Codes(t) {
 		errors = append(errors, string(code))
 		for _, part := range []string{".next", ".bare", ".bare.next", ".program"} {
-			if _, ok := English.messages[errorKey(code)+part]; ok {
+			if _, ok := English().messages[errorKey(code)+part]; ok {
 				errors = append(errors, string(code)+part)
 			}
 		}
@@ -79,7 +79,7 @@ func TestKeysAndTheirUsesAgree(t *testing.T) {
 	}
 	used := map[string]bool{}
 	for _, u := range uses {
-		m, ok := English.messages[u.key]
+		m, ok := English().messages[u.key]
 		if !ok {
 			t.Errorf("%s asks for %s, which is not there", u.at, u.key)
 			continue
@@ -94,14 +94,14 @@ func TestKeysAndTheirUsesAgree(t *testing.T) {
 	}
 	for prefix, members := range families(t) {
 		for _, member := range members {
-			if _, ok := English.messages[prefix+member]; !ok && prefix != "unsaid." {
+			if _, ok := English().messages[prefix+member]; !ok && prefix != "unsaid." {
 				t.Errorf("%s%s is not there", prefix, member)
 			}
 			used[prefix+member] = true
 		}
 	}
 	used["unsaid.provider"] = true
-	for key := range English.messages {
+	for key := range English().messages {
 		if !used[key] {
 			t.Errorf("nobody asks for %s", key)
 		}
@@ -208,7 +208,7 @@ func codeUses(t *testing.T) []use {
 				}
 			case *ast.BasicLit:
 				if key, err := strconv.Unquote(n.Value); err == nil && strings.Contains(key, ".") {
-					if _, ok := English.messages[key]; ok {
+					if _, ok := English().messages[key]; ok {
 						uses = append(uses, use{at: file, key: key})
 					}
 				}

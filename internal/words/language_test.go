@@ -83,7 +83,7 @@ func TestWhatIsNoLanguageIsRefused(t *testing.T) {
 }
 
 func FuzzMessage(f *testing.F) {
-	for _, m := range English.messages {
+	for _, m := range English().messages {
 		f.Add(m.source)
 	}
 	f.Add("{a, plural, one {{b, plural, other {#}}} other {#{c}}}")
@@ -92,7 +92,7 @@ func FuzzMessage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got := m.fill(English, func(p part) string { return p.text }, func(string) (string, bool) { return "1", true })
+		got := m.fill(English(), func(p part) string { return p.text }, func(string) (string, bool) { return "1", true })
 		if strings.ContainsAny(got, "{}") {
 			t.Errorf("%q is %q", text, got)
 		}
@@ -193,11 +193,11 @@ func marks(m message) []string {
 }
 
 func TestEnglishIsWhole(t *testing.T) {
-	for _, fault := range differences(English, English) {
+	for _, fault := range differences(English(), English()) {
 		t.Error(fault)
 	}
-	for key, m := range English.messages {
-		if strings.Contains(template.HTMLEscapeString(m.source), "&lt;") && strings.Contains(string(English.HTML(key)), "&lt;") {
+	for key, m := range English().messages {
+		if strings.Contains(template.HTMLEscapeString(m.source), "&lt;") && strings.Contains(string(English().HTML(key)), "&lt;") {
 			t.Errorf("%s is marked with a tag that is not known: %s", key, m.source)
 		}
 	}
@@ -257,15 +257,15 @@ func TestDatesAndListsAreOfTheLanguage(t *testing.T) {
 		"duration.minute": "{count, plural, other {#分}}", "duration.and": "{more}{less}", "relative.in": "あと{length}",
 	})
 	for _, c := range []struct{ got, want string }{
-		{English.Moment(at.In(berlin)), "Mon 2 Nov 2026, 15:04 UTC"},
-		{English.Instant(at), "Mon, 2 Nov 2026 15:04:05 GMT"},
-		{English.Instant(at.In(berlin)), "Mon, 2 Nov 2026 16:04:05 +0100"},
-		{English.List(nil), ""}, {English.List([]string{"a"}), "a"}, {English.List([]string{"a", "b"}), "a and b"},
-		{English.List([]string{"a", "b", "c"}), "a, b and c"}, {English.Series([]string{"a", "b", "c"}), "a, b, c"},
-		{English.Days(49*time.Hour + 5*time.Minute), "2 days 1 hour 5 minutes"}, {English.Days(0), "0 minutes"},
-		{English.Days(48 * time.Hour), "2 days"}, {English.Days(time.Minute), "1 minute"}, {English.Days(time.Hour), "1 hour"},
-		{English.Days(61 * time.Minute), "1 hour 1 minute"}, {English.Days(150 * time.Minute), "2 hours 30 minutes"},
-		{English.Hours(48 * time.Hour), "48 hours"},
+		{English().Moment(at.In(berlin)), "Mon 2 Nov 2026, 15:04 UTC"},
+		{English().Instant(at), "Mon, 2 Nov 2026 15:04:05 GMT"},
+		{English().Instant(at.In(berlin)), "Mon, 2 Nov 2026 16:04:05 +0100"},
+		{English().List(nil), ""}, {English().List([]string{"a"}), "a"}, {English().List([]string{"a", "b"}), "a and b"},
+		{English().List([]string{"a", "b", "c"}), "a, b and c"}, {English().Series([]string{"a", "b", "c"}), "a, b, c"},
+		{English().Days(49*time.Hour + 5*time.Minute), "2 days 1 hour 5 minutes"}, {English().Days(0), "0 minutes"},
+		{English().Days(48 * time.Hour), "2 days"}, {English().Days(time.Minute), "1 minute"}, {English().Days(time.Hour), "1 hour"},
+		{English().Days(61 * time.Minute), "1 hour 1 minute"}, {English().Days(150 * time.Minute), "2 hours 30 minutes"},
+		{English().Hours(48 * time.Hour), "48 hours"},
 		{japanese.Moment(at), "2026年11月2日 (月) 15:04 UTC"},
 		{japanese.List([]string{"a", "b", "c"}), "a、b、c"},
 		{japanese.Relative(90 * time.Minute), "あと1時間30分"},

@@ -15,21 +15,17 @@ import (
 //go:embed languages/*.json
 var files embed.FS
 
+const english = "en"
+
 // English is the language in which the texts were written.
-var English = func() *Language {
-	l, err := Parse("en", file("en"))
-	if err != nil {
-		panic(err) // it is compiled in
-	}
-	return l
-}()
+func English() *Language { return Tagged(english) }
 
 // Choice is a language that there is, and what it calls itself.
 type Choice struct{ Tag, Name string }
 
 // choices are the files, English first and the others by tag. A file begins with the name of
 // its language, so that none is read whole for it.
-var choices = func() []Choice {
+var choices = sync.OnceValue(func() []Choice {
 	entries, err := files.ReadDir("languages")
 	if err != nil {
 		panic(err) // they are compiled in
@@ -40,13 +36,13 @@ var choices = func() []Choice {
 		all = append(all, Choice{tag, nameOf(file(tag))})
 	}
 	slices.SortStableFunc(all, func(a, b Choice) int {
-		return cmp.Or(strings.Compare(strconv.FormatBool(b.Tag == "en"), strconv.FormatBool(a.Tag == "en")), strings.Compare(a.Tag, b.Tag))
+		return cmp.Or(strings.Compare(strconv.FormatBool(b.Tag == english), strconv.FormatBool(a.Tag == english)), strings.Compare(a.Tag, b.Tag))
 	})
 	return all
-}()
+})
 
 // Choices are the languages that there are, English first. Callers must not change them.
-func Choices() []Choice { return choices }
+func Choices() []Choice { return choices() }
 
 func file(tag string) []byte {
 	text, err := files.ReadFile("languages/" + tag + ".json")
@@ -75,28 +71,29 @@ func nameOf(file []byte) string {
 	return said[2]
 }
 
-// others are the languages but English. Each is read when it is first used: reading one takes
+// languages are all of them, by tag. Each is read when it is first used: reading one takes
 // milliseconds and memory that a start should not.
-var others = func() map[string]func() *Language {
+var languages = sync.OnceValue(func() map[string]func() *Language {
 	all := map[string]func() *Language{}
-	for _, c := range choices {
+	for _, c := range choices() {
 		all[c.Tag] = sync.OnceValue(func() *Language {
 			l, err := Parse(c.Tag, file(c.Tag))
 			if err != nil {
 				panic(err) // it is compiled in, and the tests read each
 			}
-			l.otherwise = English
+			if c.Tag != english {
+				l.otherwise = all[english]()
+			}
 			return l
 		})
 	}
-	all["en"] = func() *Language { return English }
 	return all
-}()
+})
 
 // Tagged is the language of a tag, exactly as Choices spells it; nil where there is none. What
 // is not translated yet is English in it.
 func Tagged(tag string) *Language {
-	if read, ok := others[tag]; ok {
+	if read, ok := languages()[tag]; ok {
 		return read()
 	}
 	return nil
@@ -134,7 +131,7 @@ func Accepted(header string) *Language {
 // lookUp is the tag of the language that a range is content with, or empty.
 func lookUp(wanted string) string {
 	for wanted != "" {
-		for _, c := range choices {
+		for _, c := range choices() {
 			if strings.EqualFold(c.Tag, wanted) {
 				return c.Tag
 			}

@@ -3,9 +3,10 @@ package words
 import (
 	"fmt"
 	"html/template"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // message is a text with places for arguments, in a part of ICU's notation
@@ -67,13 +68,13 @@ func parseParts(text, counted string) (parts []part, rest string, err error) {
 }
 
 var (
-	argumentBegins = regexp.MustCompile(`^\{([a-z]+)(}|, plural, )`)
-	formBegins     = regexp.MustCompile(`^([a-z]+) \{`)
+	argumentBegins = lazyregexp.New(`^\{([a-z]+)(}|, plural, )`)
+	formBegins     = lazyregexp.New(`^([a-z]+) \{`)
 )
 
 // parseArgument reads what begins with an opening brace.
 func parseArgument(text string) (p part, rest string, err error) {
-	begin := argumentBegins.FindStringSubmatch(text)
+	begin := argumentBegins().FindStringSubmatch(text)
 	if begin == nil {
 		return p, "", fmt.Errorf("neither an argument nor a plural: %s", text)
 	}
@@ -90,7 +91,7 @@ func parseArgument(text string) (p part, rest string, err error) {
 			}
 			return p, after, err
 		}
-		begin := formBegins.FindStringSubmatch(text)
+		begin := formBegins().FindStringSubmatch(text)
 		if begin == nil || p.forms[begin[1]] != nil {
 			return p, "", fmt.Errorf("the plural of %s is not understood at %q", p.name, text)
 		}

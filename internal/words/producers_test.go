@@ -643,16 +643,16 @@ func TestTextsFitTheErrorsThatTheProductMakes(t *testing.T) {
 			if e == nil || e.Code != s.code {
 				t.Fatalf("made %v", err)
 			}
-			r := words.English.Refusal(e, "Google")
+			r := words.English().Refusal(e, "Google")
 			fmt.Fprintf(&said, "%s, when %s:\n  %s\n  %s\n", s.code, s.what, r.Text, r.Next)
 			if regexp.MustCompile(`\{[a-z]`).MatchString(r.Text + r.Next) {
 				t.Errorf("something is not filled in: %s %s", r.Text, r.Next)
 			}
-			if r.Text == words.English.Message("error."+string(s.code)+".bare") {
+			if r.Text == words.English().Message("error."+string(s.code)+".bare") {
 				return
 			}
 			key := "error." + string(s.code)
-			texts := words.English.Message(key) + words.English.Message(key+".next")
+			texts := words.English().Message(key) + words.English().Message(key+".next")
 			for _, name := range regexp.MustCompile(`\{([a-z]+)`).FindAllStringSubmatch(texts, -1) {
 				if e.Args[name[1]] == "" && name[1] != "provider" {
 					t.Errorf("the text has {%s}, and the error no such argument: %v", name[1], e)

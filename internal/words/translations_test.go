@@ -32,7 +32,7 @@ func translations(t testing.TB) []*Language {
 func TestTranslationsAreWhole(t *testing.T) {
 	for _, l := range translations(t) {
 		t.Run(l.tag, func(t *testing.T) {
-			faults := differences(l, English)
+			faults := differences(l, English())
 			slices.Sort(faults)
 			for _, fault := range faults {
 				t.Error(fault)
@@ -47,7 +47,7 @@ var longer = map[string]map[string]string{}
 // Buttons, cards and lines of a phone have room for half as much again.
 func TestTranslationsGrowByHalfAtMost(t *testing.T) {
 	for _, l := range translations(t) {
-		for key, m := range English.messages {
+		for key, m := range English().messages {
 			before, after := utf8.RuneCountInString(m.source), utf8.RuneCountInString(l.messages[key].source)
 			grown := before > 20 && after > before+before/2
 			if why := longer[l.tag][key]; grown != (why != "") {
@@ -69,7 +69,7 @@ func TestWhatIsNotTranslatedIsEnglish(t *testing.T) {
 	if got := l.HTML("c"); got != "<code>x</code>" || l.Message("c") != "<code>x</code>" || !l.has("c") || l.has("d") {
 		t.Errorf("%s", got)
 	}
-	if Tagged("de").otherwise != English {
+	if Tagged("de").otherwise != English() {
 		t.Error("German has nothing behind it")
 	}
 }
@@ -259,7 +259,7 @@ func TestControlsHaveTheirFixedTranslations(t *testing.T) {
 func TestTheSameIsSaidTheSame(t *testing.T) {
 	for _, l := range translations(t) {
 		said := map[string]string{}
-		for key, m := range English.messages {
+		for key, m := range English().messages {
 			is := l.messages[key].source
 			if before, ok := said[m.source]; ok && before != is && !twofold[m.source] {
 				t.Errorf("%s: “%s” is %s and %s", l.tag, m.source, before, is)

@@ -15,7 +15,7 @@ import (
 	"jitaccess/internal/access"
 )
 
-func source(key string) string { return English.messages[key].source }
+func source(key string) string { return English().messages[key].source }
 
 // placeholders are the names of a message's arguments.
 func placeholders(text string) []string {
@@ -71,7 +71,7 @@ func TestEveryCodeHasWords(t *testing.T) {
 				t.Errorf("{%s} has no words for when it is left out", name)
 			}
 		}
-		said := English.Refusal(&access.Error{Kind: access.Invalid, Code: code}, "Google")
+		said := English().Refusal(&access.Error{Kind: access.Invalid, Code: code}, "Google")
 		if strings.ContainsAny(said.Text+said.Next, "{}") {
 			t.Errorf("%s leaves a placeholder: %s %s", code, said.Text, said.Next)
 		}
@@ -87,11 +87,11 @@ func TestRefusalsWithoutTheirArgumentsReadWell(t *testing.T) {
 		{Kind: access.Invalid, Code: access.CodeBadResource, Args: access.Args{"resource": ""}},
 		{Kind: access.Invalid, Code: access.CodeBadStart},
 	} {
-		if w := English.Refusal(e, "Google"); strings.Contains(w.Text+w.Next, "the project") || strings.Contains(w.Text+w.Next, "the maximum") {
+		if w := English().Refusal(e, "Google"); strings.Contains(w.Text+w.Next, "the project") || strings.Contains(w.Text+w.Next, "the maximum") {
 			t.Errorf("%s: %s %s", e.Code, w.Text, w.Next)
 		}
 	}
-	w := English.Refusal(&access.Error{Kind: access.Invalid, Code: access.CodeBadStart, Args: access.Args{"max": "24"}}, "Google")
+	w := English().Refusal(&access.Error{Kind: access.Invalid, Code: access.CodeBadStart, Args: access.Args{"max": "24"}}, "Google")
 	if !strings.Contains(w.Next, "at most 24 hours") {
 		t.Errorf("with its argument: %s", w.Next)
 	}
@@ -108,14 +108,14 @@ func TestRefusalsSayWhatToDoNext(t *testing.T) {
 func TestInternalHidesItsText(t *testing.T) {
 	for _, err := range []error{errors.New("dial 10.0.0.1"),
 		&access.Error{Kind: access.Internal, Code: access.CodeBadInput, Args: access.Args{"reason": "dial 10.0.0.1"}}} {
-		if w := English.Refusal(access.AsError(err), "Google"); strings.Contains(w.Text+w.Next, "10.0.0.1") {
+		if w := English().Refusal(access.AsError(err), "Google"); strings.Contains(w.Text+w.Next, "10.0.0.1") {
 			t.Errorf("shows %q", w.Text)
 		}
 	}
 }
 
 func TestArgumentsAreNotExpandedTwiceAndAreCut(t *testing.T) {
-	w := English.Refusal(&access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
+	w := English().Refusal(&access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
 		Args: access.Args{"reason": "{account} " + strings.Repeat("é", 500)}}, "Google")
 	if !strings.Contains(w.Text, "{account}") || len(w.Text) > 400 {
 		t.Errorf("%d bytes: %.80s", len(w.Text), w.Text)
@@ -125,11 +125,11 @@ func TestArgumentsAreNotExpandedTwiceAndAreCut(t *testing.T) {
 func TestARefusalByVPCServiceControlsShowsItsIdentifier(t *testing.T) {
 	for _, code := range []access.Code{access.CodeServiceNotAllowed, access.CodePlatformRefused, access.CodeCallRefused} {
 		e := &access.Error{Kind: access.Upstream, Code: code, Args: access.Args{"resource": "projects/p", "violation": "AAbbCC11-ddEE"}}
-		if w := English.Refusal(e, "Google"); !strings.Contains(w.Text, "VPC Service Controls") || !strings.Contains(w.Text, "AAbbCC11-ddEE") {
+		if w := English().Refusal(e, "Google"); !strings.Contains(w.Text, "VPC Service Controls") || !strings.Contains(w.Text, "AAbbCC11-ddEE") {
 			t.Errorf("%s: %q", code, w.Text)
 		}
 		delete(e.Args, "violation")
-		if w := English.Refusal(e, "Google"); strings.Contains(w.Text, "VPC") {
+		if w := English().Refusal(e, "Google"); strings.Contains(w.Text, "VPC") {
 			t.Errorf("%s: %q", code, w.Text)
 		}
 	}
@@ -140,14 +140,14 @@ func TestTimesInWords(t *testing.T) {
 		time.Minute: "1 minute", 45 * time.Minute: "45 minutes", time.Hour: "1 hour",
 		90 * time.Minute: "1 hour 30 minutes", 2 * time.Hour: "2 hours",
 		26*time.Hour + time.Minute: "26 hours 1 minute"} {
-		if got := English.Hours(d); got != want {
+		if got := English().Hours(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)
 		}
 	}
 	for d, want := range map[time.Duration]string{0: "just now", time.Second: "in less than a minute", 30 * time.Minute: "in 30 minutes",
 		-90 * time.Second: "1 minute ago",
 		-30 * time.Second: "just now", 49 * time.Hour: "in 2 days", -24 * time.Hour: "1 day ago"} {
-		if got := English.Relative(d); got != want {
+		if got := English().Relative(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)
 		}
 	}

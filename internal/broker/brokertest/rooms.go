@@ -3,11 +3,11 @@ package brokertest
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Rooms is a provider that is nothing like Google Cloud: its roles open doors, for
@@ -20,7 +20,7 @@ type Rooms struct {
 // Lab is what there is, a key of the laboratory; RoomKinds are the kinds of Rooms.
 var (
 	Lab       = access.EntitlementID{Resource: "rooms/lab", Role: "roles/key"}
-	RoomKinds = []access.ResourceKind{{Segment: "rooms", Name: regexp.MustCompile(`^[a-z]{1,20}$`), Word: "room"}}
+	RoomKinds = []access.ResourceKind{{Segment: "rooms", Name: lazyregexp.New(`^[a-z]{1,20}$`), Word: "room"}}
 )
 
 // Resources implements broker.Catalog.

@@ -9,12 +9,12 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/channel"
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/notice"
 )
 
@@ -54,13 +54,13 @@ func nameOf(a channel.Answer) string {
 }
 
 // path is that of a webhook of a space.
-var path = regexp.MustCompile(`^/v1/spaces/[A-Za-z0-9_-]+/messages$`)
+var path = lazyregexp.New(`^/v1/spaces/[A-Za-z0-9_-]+/messages$`)
 
 // target is the space of a webhook. Google answers what is posted by an id that it knows with the
 // first message of that id.
 func target(webhook, endpoint string) ([]channel.Target, error) {
 	u, err := url.Parse(strings.TrimSpace(webhook))
-	if err != nil || u.Scheme != "https" || u.User != nil || !path.MatchString(u.Path) {
+	if err != nil || u.Scheme != "https" || u.User != nil || !path().MatchString(u.Path) {
 		return nil, errors.New("what is kept is no address of a webhook of a space")
 	}
 	query := u.Query()

@@ -3,7 +3,6 @@ package condition
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"cel.dev/cel-go/parser"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Activation is the condition of a grant: the window and, if it is not empty, the
@@ -60,7 +60,7 @@ func windowText(w access.Window) (string, error) {
 
 // windowPattern is what JIT Access 1.x recognises. It is matched against a clause
 // that has been parsed, so the parentheses balance and the strings are strings.
-var windowPattern = regexp.MustCompile(
+var windowPattern = lazyregexp.New(
 	`^\s*\(+request\.time >= timestamp\("([^"\\]*)"\) && request\.time < timestamp\("([^"\\]*)"\)\)+\s*$`)
 
 // ParseActivation reads the condition of a grant of ours or of JIT Access 1.x. ok
@@ -80,7 +80,7 @@ func ParseActivation(expression string) (w access.Window, resource string, ok bo
 	}
 	var rest []string
 	for _, c := range clauses {
-		match := windowPattern.FindStringSubmatch(c)
+		match := windowPattern().FindStringSubmatch(c)
 		if match == nil || ok {
 			rest = append(rest, c)
 			continue

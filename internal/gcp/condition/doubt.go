@@ -2,7 +2,6 @@ package condition
 
 import (
 	"math"
-	"regexp"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
@@ -11,6 +10,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/eligibility"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Doubts are what is wrong with a condition that speaks of a marker, or of something
@@ -51,12 +51,12 @@ func Doubts(expression string, found Eligibility) []*access.Error {
 
 // names matches the names in a text, wherever they stand, and before each that is the
 // field of an empty map, that map.
-var names = regexp.MustCompile(`(\{\s*\}\s*\.\s*)?([\w\x{80}-\x{10FFFF}]{3,})`)
+var names = lazyregexp.New(`(\{\s*\}\s*\.\s*)?([\w\x{80}-\x{10FFFF}]{3,})`)
 
 // suspicious is the first word of an expression that is a marker or may have been meant
 // as one, and that marker; both are empty when there is none.
 func suspicious(expression string) (word, meant string) {
-	for _, match := range names.FindAllStringSubmatch(expression, -1) {
+	for _, match := range names().FindAllStringSubmatch(expression, -1) {
 		if m := nearest(match[2], match[1] != ""); m != "" {
 			return match[2], m
 		}
@@ -108,7 +108,7 @@ func distance(a, b string) int {
 }
 
 // calls matches what is called with a field, of whatever.
-var calls = regexp.MustCompile(`\w+\([\w{}.]*\)`)
+var calls = lazyregexp.New(`\w+\([\w{}.]*\)`)
 
 // proposal is the condition that was probably meant: with the marker as a clause of its
 // own beside the others, or the marker alone where those are not clear.
@@ -118,7 +118,7 @@ func proposal(expression, word, meant string) string {
 	if err != nil {
 		return alone
 	}
-	text = calls.ReplaceAllStringFunc(text, func(call string) string {
+	text = calls().ReplaceAllStringFunc(text, func(call string) string {
 		if _, topic, found := strings.Cut(call, word); found {
 			return "has({}." + meant + topic
 		}

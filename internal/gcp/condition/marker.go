@@ -2,11 +2,11 @@ package condition
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"jitaccess/internal/eligibility"
+	"jitaccess/internal/lazyregexp"
 )
 
 type markerName struct {
@@ -28,11 +28,11 @@ var (
 	// markerPattern is a clause that is a marker: {}.NAME, {}.NAME.TOPIC, or a
 	// subtraction, which is what a topic with hyphens is to CEL. It is matched against a
 	// clause that has been parsed, without its comments.
-	markerPattern = regexp.MustCompile(`(?i)^has\s*\(\s*\{\s*\}\s*\.\s*(\w+)\s*([.-][\w.\-"'\s]*)?\)$`)
-	comments      = regexp.MustCompile(`//[^\n]*`)
+	markerPattern = lazyregexp.New(`(?i)^has\s*\(\s*\{\s*\}\s*\.\s*(\w+)\s*([.-][\w.\-"'\s]*)?\)$`)
+	comments      = lazyregexp.New(`//[^\n]*`)
 	// topicPattern is what a topic may be, once folded to lower case.
-	topicPattern = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
-	topicSpace   = regexp.MustCompile(`\s*([.-])\s*`)
+	topicPattern = lazyregexp.New(`^[a-z][a-z0-9_-]*$`)
+	topicSpace   = lazyregexp.New(`\s*([.-])\s*`)
 )
 
 // mayBearMarker is whether the expression has the name of a marker anywhere, so
@@ -45,7 +45,7 @@ func mayBearMarker(expression string) bool {
 // marker is what a clause marks; Kind is None when it is no marker. The error is
 // for a marker with a topic that is none.
 func marker(clause string) (Eligibility, error) {
-	match := markerPattern.FindStringSubmatch(strings.TrimSpace(comments.ReplaceAllString(clause, "")))
+	match := markerPattern().FindStringSubmatch(strings.TrimSpace(comments().ReplaceAllString(clause, "")))
 	if match == nil {
 		return Eligibility{}, nil
 	}
@@ -53,13 +53,13 @@ func marker(clause string) (Eligibility, error) {
 	if i < 0 {
 		return Eligibility{}, nil
 	}
-	kind, rest := markers[i].kind, strings.ToLower(topicSpace.ReplaceAllString(match[2], "$1"))
+	kind, rest := markers[i].kind, strings.ToLower(topicSpace().ReplaceAllString(match[2], "$1"))
 	switch topic := strings.TrimSpace(strings.TrimPrefix(rest, ".")); {
 	case rest == "":
 		return Eligibility{Kind: kind}, nil
 	case kind == eligibility.SelfApproval:
 		return Eligibility{}, nil // nothing that could have a topic
-	case !topicPattern.MatchString(topic):
+	case !topicPattern().MatchString(topic):
 		return Eligibility{}, fmt.Errorf("the marker's topic %.100q is not a letter followed by letters, digits, hyphens and underscores", topic)
 	default:
 		return Eligibility{Kind: kind, Topic: topic}, nil

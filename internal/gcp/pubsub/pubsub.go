@@ -7,12 +7,12 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
-	"regexp"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Channel is the name of this channel in an access.Receipt.
@@ -27,7 +27,7 @@ const maxAnswer = 64 << 10
 // A topic's name ends up in a URL path. These are Google's forms ("Naming a
 // resource", cloud.google.com/pubsub/docs/pubsub-basics) without the percent sign,
 // which a server on the way could take for an escape.
-var topicPattern = regexp.MustCompile(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/[A-Za-z][A-Za-z0-9._~+-]{2,254}$`)
+var topicPattern = lazyregexp.New(`^projects/([a-z0-9.-]+:)?[a-z0-9-]{1,63}/topics/[A-Za-z][A-Za-z0-9._~+-]{2,254}$`)
 
 // Publisher implements broker.Notifier. Make one with New; it may be used concurrently.
 type Publisher struct {
@@ -46,7 +46,7 @@ func New(p *gcp.Platform, topic string) (*Publisher, error) {
 	if !strings.Contains(topic, "/") {
 		topic = "projects/" + p.Project + "/topics/" + topic
 	}
-	if !topicPattern.MatchString(topic) {
+	if !topicPattern().MatchString(topic) {
 		return nil, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
 			Args: access.Args{"reason": "a topic is named projects/PROJECT/topics/TOPIC"}}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
+	"jitaccess/internal/lazyregexp"
 )
 
 // service is the name of the API in messages.
@@ -46,10 +47,10 @@ func failure(op operation, account string, err error) *access.Error {
 // Google's texts for content that it refuses, as quoted in public reports. They
 // are no contract, so whatever matches none is shown as it is.
 var (
-	roleRefused   = regexp.MustCompile(`(?i)\brole\b.*(not supported for this resource|does not exist|is invalid|cannot be granted)`)
-	memberRefused = regexp.MustCompile(`(?i)\b(user|principal|member|account|identity|e-?mail)\b.*` +
+	roleRefused   = lazyregexp.New(`(?i)\brole\b.*(not supported for this resource|does not exist|is invalid|cannot be granted)`)
+	memberRefused = lazyregexp.New(`(?i)\b(user|principal|member|account|identity|e-?mail)\b.*` +
 		`(does not exist|not found|is of an unknown type|is not associated with)`)
-	policyFull = regexp.MustCompile(`(?i)number of members in the policy \(([0-9,]+)\) is larger than the maximum allowed size ([0-9,]+)`)
+	policyFull = lazyregexp.New(`(?i)number of members in the policy \(([0-9,]+)\) is larger than the maximum allowed size ([0-9,]+)`)
 )
 
 // refusal says in e why Google takes the content of a call for wrong. Google judges the
@@ -57,18 +58,18 @@ var (
 // told of what was to be granted only if it names that; otherwise it speaks for itself.
 func refusal(op operation, e *access.Error) {
 	_, text := gcp.Answer(e)
-	if m := policyFull.FindStringSubmatch(text); m != nil {
+	if m := policyFull().FindStringSubmatch(text); m != nil {
 		e.Code, e.Args = access.CodePolicyFull, access.Args{"count": strings.Trim(m[1], ","),
 			"max": strings.Trim(m[2], ","), "resource": string(op.resource)}
 		return
 	}
 	named := slices.DeleteFunc(slices.Clone(op.roles), func(r access.Role) bool { return !containsName(text, string(r)) })
-	ofRole, ofMember := roleRefused.MatchString(text), memberRefused.MatchString(text)
+	ofRole, ofMember := roleRefused().MatchString(text), memberRefused().MatchString(text)
 	switch {
 	case ofRole && len(named) > 0:
 		e.Code, e.Args = access.CodeRoleNotGrantable, access.Args{"role": joined(named), "resource": string(op.resource)}
 		return
-	case ofMember && op.principal != "" && containsName(foreignMember.ReplaceAllString(text, ""), string(op.principal)):
+	case ofMember && op.principal != "" && containsName(foreignMember().ReplaceAllString(text, ""), string(op.principal)):
 		e.Code, e.Args = access.CodeMemberUnknown, access.Args{"principal": string(op.principal)}
 		return
 	case !ofRole && !ofMember && len(op.roles) > 0:
@@ -83,7 +84,7 @@ func refusal(op operation, e *access.Error) {
 }
 
 // foreignMember is a member with its kind, of a kind that is never granted anything here.
-var foreignMember = regexp.MustCompile(`(?i)\b(deleted:[a-z]+|group|serviceAccount|domain|principal(Set)?):\S+`)
+var foreignMember = lazyregexp.New(`(?i)\b(deleted:[a-z]+|group|serviceAccount|domain|principal(Set)?):\S+`)
 
 func joined(roles []access.Role) string {
 	var names []string

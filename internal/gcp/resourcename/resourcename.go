@@ -5,20 +5,20 @@ package resourcename
 import (
 	"errors"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
-var number = regexp.MustCompile(`^[0-9]{1,32}$`)
+var number = lazyregexp.New(`^[0-9]{1,32}$`)
 
 // Kinds are the kinds of resources of Google Cloud that have IAM policies which this
 // service reads. A binding's condition is described by the reason.
 var Kinds = []access.ResourceKind{
-	{Segment: "projects", Name: regexp.MustCompile(`^` + access.ProjectExpression + `$`), Word: "project",
+	{Segment: "projects", Name: lazyregexp.New(`^` + access.ProjectExpression + `$`), Word: "project",
 		AppliedWithin: appliedWithin, ReasonShown: true, Console: console("home/dashboard?project="), Command: command("projects")},
 	{Segment: "folders", Name: number, Word: "folder", AppliedWithin: appliedWithin, ReasonShown: true,
 		Console: console("iam-admin/iam?folder="), Command: command("resource-manager folders")},
@@ -61,22 +61,22 @@ func Parse(path string) (access.Resource, error) {
 }
 
 // A version of a secret is a number, "latest", or an alias.
-var secretVersion = regexp.MustCompile(`^projects/` + access.ProjectExpression +
+var secretVersion = lazyregexp.New(`^projects/` + access.ProjectExpression +
 	`/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]{1,20}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
 
 // IsSecretVersion is whether a path names a version of a secret:
 // projects/PROJECT/secrets/SECRET/versions/VERSION.
 func IsSecretVersion(path string) bool {
-	return secretVersion.MatchString(path) && !strings.Contains(path, "..")
+	return secretVersion().MatchString(path) && !strings.Contains(path, "..")
 }
 
 // The parts that people choose have letters, digits, "_" and "-", and at most 63 of them
 // (https://cloud.google.com/secret-manager/parameter-manager/docs/reference/rest/v1/projects.locations.parameters/create).
-var parameterVersion = regexp.MustCompile(`^projects/` + access.ProjectExpression +
+var parameterVersion = lazyregexp.New(`^projects/` + access.ProjectExpression +
 	`/locations/[a-z0-9-]{1,63}/parameters/[A-Za-z0-9_-]{1,63}/versions/[A-Za-z0-9_-]{1,63}$`)
 
 // IsParameterVersion is whether a path names a version of a parameter:
 // projects/PROJECT/locations/LOCATION/parameters/PARAMETER/versions/VERSION.
 func IsParameterVersion(path string) bool {
-	return parameterVersion.MatchString(path) && !strings.Contains(path, "..")
+	return parameterVersion().MatchString(path) && !strings.Contains(path, "..")
 }

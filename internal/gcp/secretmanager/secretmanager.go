@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/base64"
 	"hash/crc32"
-	"regexp"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/lazyregexp"
 )
 
 // timeout bounds one look-up with its repetition. A secret is read on the way to
@@ -39,7 +39,7 @@ func New(p *gcp.Platform) *Secrets {
 // unusable recognises a version that is there and cannot be read. Google's text is
 // no contract (its status, FAILED_PRECONDITION, has other causes too), so whatever
 // does not match is shown as it is.
-var unusable = regexp.MustCompile(`is in (DESTROYED|DISABLED) state`)
+var unusable = lazyregexp.New(`is in (DESTROYED|DISABLED) state`)
 
 // Access returns the secret's value, byte for byte. An error never holds any of
 // it; it is CodeSecretUnusable when the version is destroyed or disabled.
@@ -61,7 +61,7 @@ func (s *Secrets) Access(ctx context.Context, versionPath string) ([]byte, error
 		failure := gcp.Failure(err, gcp.Call{Service: service, Permission: "secretmanager.versions.access",
 			Resource: versionPath, Account: s.platform.ServiceAccount})
 		_, text := gcp.Answer(err)
-		if state := unusable.FindStringSubmatch(text); state != nil && failure.Code == access.CodeCallRefused {
+		if state := unusable().FindStringSubmatch(text); state != nil && failure.Code == access.CodeCallRefused {
 			secret, _, _ := strings.Cut(versionPath, "/versions/")
 			failure.Code, failure.Args = access.CodeSecretUnusable, access.Args{"secret": secret, "state": strings.ToLower(state[1])}
 		}

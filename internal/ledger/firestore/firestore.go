@@ -12,9 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"sync"
 
+	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/ledger"
 )
 
@@ -61,11 +61,11 @@ const (
 // layout is how things are kept by this version.
 const layout = 1
 
-var databaseID = regexp.MustCompile(`^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`)
+var databaseID = lazyregexp.New(`^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`)
 
 // New makes a Database, without asking anything of it.
 func New(c Config) (*Database, error) {
-	if !databaseID.MatchString(c.Database) {
+	if !databaseID().MatchString(c.Database) {
 		return nil, fmt.Errorf("%.80q is not the id of a database of Firestore", c.Database)
 	}
 	d := &Database{c: c, name: "projects/" + c.Project + "/databases/" + c.Database, reached: map[bool][]value{}}

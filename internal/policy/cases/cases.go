@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"jitaccess/internal/access"
@@ -19,13 +20,13 @@ import (
 //go:embed schema.json
 var schema []byte
 
-var shape = func() *document.Schema {
+var shape = sync.OnceValue(func() *document.Schema {
 	s, err := document.ParseSchema(schema)
 	if err != nil {
 		panic(err) // it is part of the program
 	}
 	return s
-}()
+})
 
 // noon is when cases are that say nothing of it: a Monday, so that what they find does
 // not depend on the day.
@@ -55,7 +56,7 @@ type Expectation struct {
 // Read reads a file of cases. With any fault it must not be used.
 func Read(text []byte) (File, document.Faults) {
 	root, faults := document.Read(text)
-	shape.Check(root, &faults)
+	shape().Check(root, &faults)
 	f := File{}
 	if at := root.Get("policy"); at != nil {
 		f.Policy = at.Text

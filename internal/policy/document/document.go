@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -21,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 const (
@@ -245,17 +245,17 @@ func syntax(err error) *Fault {
 
 // blockStart is where what stands before ends for certain: a key at the margin, or an
 // entry of the list under it.
-var blockStart = regexp.MustCompile(`^( {0,4}- |[A-Za-z_]+:)`)
+var blockStart = lazyregexp.New(`^( {0,4}- |[A-Za-z_]+:)`)
 
 // blockAround is the block of lines around one, from begin to before end. The fault may be
 // told one line behind it, where the parser noticed it.
 func blockAround(lines []string, line int) (begin, end int) {
 	begin = min(line, len(lines)) - 1
-	for begin > 0 && (strings.TrimSpace(lines[begin]) == "" || !blockStart.MatchString(lines[begin])) {
+	for begin > 0 && (strings.TrimSpace(lines[begin]) == "" || !blockStart().MatchString(lines[begin])) {
 		begin--
 	}
 	end = begin + 1
-	for end < len(lines) && !blockStart.MatchString(lines[end]) {
+	for end < len(lines) && !blockStart().MatchString(lines[end]) {
 		end++
 	}
 	return begin, end
@@ -333,7 +333,7 @@ func (r *reader) node(y *yaml.Node, depth int) *Node {
 var (
 	nulls   = []string{"", "~", "null", "Null", "NULL"}
 	flags   = []string{"true", "True", "TRUE", "false", "False", "FALSE"}
-	numbers = regexp.MustCompile(`^([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|` +
+	numbers = lazyregexp.New(`^([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|` +
 		`[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$`)
 )
 
@@ -343,7 +343,7 @@ func plain(text string) Kind {
 		return Null
 	case slices.Contains(flags, text):
 		return Flag
-	case numbers.MatchString(text):
+	case numbers().MatchString(text):
 		return Number
 	}
 	return Text

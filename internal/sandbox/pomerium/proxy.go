@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -29,9 +30,11 @@ const administrators = `[{"allow":{"and":[{"groups":{"has":"administrators"}}]}}
 //go:embed pages
 var pageFiles embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"clock": func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
-}).ParseFS(pageFiles, "pages/*.html"))
+var templates = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"clock": func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
+	}).ParseFS(pageFiles, "pages/*.html"))
+})
 
 // Proxy stands before a service as Pomerium does: with one route for all of it, which
 // everybody who is signed in may pass, one for /admin, which administrators may, and one of
@@ -164,7 +167,7 @@ func (p *proxy) render(w http.ResponseWriter, status int, name string, who Perso
 		}
 	}
 	var b strings.Builder
-	if err := templates.ExecuteTemplate(&b, name, v); err != nil {
+	if err := templates().ExecuteTemplate(&b, name, v); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

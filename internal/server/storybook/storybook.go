@@ -108,7 +108,7 @@ type listed struct {
 }
 
 func list(w http.ResponseWriter, r *http.Request) {
-	language := words.Tagged(cmp.Or(r.PathValue("language"), words.English.Tag()))
+	language := words.Tagged(cmp.Or(r.PathValue("language"), words.English().Tag()))
 	if language == nil {
 		http.NotFound(w, r)
 		return
