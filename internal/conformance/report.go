@@ -13,6 +13,9 @@ import (
 // address is what looks like one of somebody.
 var address = regexp.MustCompile(`[^\s"'<>()\[\],;:=]+@[A-Za-z0-9.-]+`)
 
+// above is what the project is in, as Google names it.
+var above = regexp.MustCompile(`\b(organizations|folders)/[0-9]+|\bC0[0-9a-z]{7}\b`)
+
 // redaction takes out of Google's texts who and what they name.
 func redaction(c Config, p project) func(string) string {
 	var names []string
@@ -24,6 +27,7 @@ func redaction(c Config, p project) func(string) string {
 	known := strings.NewReplacer(names...)
 	return func(text string) string {
 		text = address.ReplaceAllString(known.Replace(text), "SOMEBODY")
+		text = above.ReplaceAllString(text, "ABOVE")
 		if d := domain(c.Group); d != "" {
 			text = strings.ReplaceAll(text, d, "DOMAIN")
 		}
