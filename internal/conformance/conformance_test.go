@@ -420,7 +420,7 @@ func TestWhatIsMissingIsUntried(t *testing.T) {
 func TestTheReportNamesNobody(t *testing.T) {
 	w := newWorld(t)
 	w.wrap = instead("member.unknown", "setIamPolicy", says(400, "INVALID_ARGUMENT",
-		"User alice@example.com and group:sre@example.com of "+scratch+" (projects/"+number+") in organizations/4711 of C01234567, bob@partner.example.net,\n"+w.Account+" do not exist."))
+		"User alice@example.com and group:sre@example.com of "+scratch+" (projects/"+number+") in organizations/4711 of C01234567, bob@partner.example.net,\n\x1b]0;title\a"+w.Account+" do not exist."))
 	report := w.run(t.Context())
 	var text strings.Builder
 	if err := report.Text(&text); err != nil {
@@ -437,7 +437,7 @@ func TestTheReportNamesNobody(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(text.String(), "Nothing was left behind.") || !strings.Contains(text.String(), "User SOMEBODY and group:GROUP of PROJECT (projects/NUMBER) in ABOVE of ABOVE, SOMEBODY, CALLER do not exist.") {
+	if !strings.Contains(text.String(), "Nothing was left behind.") || !strings.Contains(text.String(), "User SOMEBODY and group:GROUP of PROJECT (projects/NUMBER) in ABOVE of ABOVE, SOMEBODY, [U+001B]]0;title[U+0007]CALLER do not exist.") {
 		t.Errorf("the text is\n%s", text.String())
 	}
 	for _, c := range report.Checks {

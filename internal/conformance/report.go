@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // address is what looks like one of somebody.
@@ -31,7 +33,7 @@ func redaction(c Config, p project) func(string) string {
 		if d := domain(c.Group); d != "" {
 			text = strings.ReplaceAll(text, d, "DOMAIN")
 		}
-		return strings.Join(strings.Fields(text), " ")
+		return access.Visible(strings.Join(strings.Fields(text), " "))
 	}
 }
 
