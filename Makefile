@@ -164,11 +164,14 @@ image:
 images:
 	go run ./cmd/release --image --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(DIST)
 
-# It takes no work that is not committed, and begins in an empty folder.
+# It takes a tagged commit and no work that is not committed, and begins in an empty folder.
 release:
 	@case "$(VERSION)" in *-dirty|dev) echo "VERSION is $(VERSION): commit, and tag the commit"; exit 1;; esac
 	@[ -f "$(RELEASE_KEY)" ] || { echo "RELEASE_KEY must be the file of a private key of OpenSSH: docs/releases.md"; exit 1; }
 	@[ ! -e $(DIST) ] || { echo "$(DIST) is there already: take it away first"; exit 1; }
+	@tagged=$$(git rev-parse --quiet --verify "refs/tags/$(VERSION)^{commit}" 2>/dev/null) || { echo "there is no tag $(VERSION): tag the commit"; exit 1; }; \
+	[ "$$tagged" = "$(REVISION)" ] || { echo "the tag $(VERSION) is another commit ($$tagged): check that out"; exit 1; }; \
+	[ -z "$$(git status --porcelain)" ] || { echo "there is work that is not committed: commit it, or take it away"; exit 1; }
 	go run ./cmd/release --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(DIST)
 	@for archive in $(DIST)/*.tar.gz; do \
 		program=$$(mktemp -d); tar -xzf $$archive -C $$program; \

@@ -65,3 +65,44 @@ func TestManifestsHandOverSettings(t *testing.T) {
 		}
 	}
 }
+
+// The service does not start with a database or a key that others may read. Kubernetes lets the group
+// of a claim read all that is in it, on each start unless it is told otherwise
+// (https://kubernetes.io/docs/tasks/configure-pod-container/security-context/).
+func TestKubernetesLeavesTheDatabaseToItsOwner(t *testing.T) {
+	found := 0
+	for _, one := range strings.Split(read(t, "kubernetes.yaml"), "\n---\n") {
+		var object struct {
+			Spec struct {
+				Template struct {
+					Spec struct {
+						EnableServiceLinks *bool `yaml:"enableServiceLinks"`
+						SecurityContext    *struct {
+							RunAsUser           int    `yaml:"runAsUser"`
+							FSGroup             int    `yaml:"fsGroup"`
+							FSGroupChangePolicy string `yaml:"fsGroupChangePolicy"`
+						} `yaml:"securityContext"`
+					}
+				}
+			}
+		}
+		if err := yaml.Unmarshal([]byte(one), &object); err != nil {
+			t.Fatal(err)
+		}
+		spec := object.Spec.Template.Spec
+		if spec.SecurityContext == nil {
+			continue
+		}
+		found++
+		if c := spec.SecurityContext; c.RunAsUser != 65532 || c.FSGroup != 65532 || c.FSGroupChangePolicy != "OnRootMismatch" {
+			t.Errorf("%+v", *c)
+		}
+		// A service of the name smtp would set SMTP_PORT to tcp://….
+		if links := spec.EnableServiceLinks; links == nil || *links {
+			t.Error("the services of the namespace become settings")
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d pods", found)
+	}
+}

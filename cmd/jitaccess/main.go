@@ -8,7 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+
+	"jitaccess/internal/access"
 )
 
 // version is set when a release is built.
@@ -52,9 +55,11 @@ const (
 	exitUsage = 2
 )
 
-// failed tells why, and returns the exit status.
+// failed tells why, and returns the exit status. Others may have written parts of the text: it does
+// not speak to the terminal.
 func failed(stderr io.Writer, code int, err error) int {
-	fmt.Fprintf(stderr, "jitaccess: %v\n", err)
+	lines := strings.Split("jitaccess: "+err.Error(), "\n")
+	fmt.Fprintln(stderr, strings.Join(access.Each(lines, access.Visible), "\n"))
 	return code
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"runtime"
@@ -143,5 +144,14 @@ func get(t *testing.T, url string) (int, string) {
 			t.Fatal(err)
 		}
 		runtime.Gosched()
+	}
+}
+
+// What others wrote and stands in an error does not speak to the terminal.
+func TestErrorsDoNotSpeakToTheTerminal(t *testing.T) {
+	var b strings.Builder
+	if failed(&b, 3, errors.New("no \x1b]0;title\a\x1b[31m\u202eX\r\n  next")) != 3 ||
+		b.String() != "jitaccess: no [U+001B]]0;title[U+0007][U+001B][31m[U+202E]X \n  next\n" {
+		t.Errorf("%q", b.String())
 	}
 }

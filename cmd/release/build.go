@@ -11,8 +11,12 @@ import (
 	"time"
 )
 
-// goBuild builds the program in a folder of source, and returns it. What a person's environment
-// would add to the build is left out; the Dockerfile builds with the same flags.
+// fetching are the settings of Go by which modules come, and where they are kept: they say nothing
+// of what is built of them.
+var fetching = []string{"GOAUTH", "GOCACHE", "GOINSECURE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOTMPDIR", "GOVCS"}
+
+// goBuild builds the program in a folder of source, and returns it. What a person's environment, and
+// what "go env -w" keeps, would add to the build is left out; the Dockerfile builds with the same flags.
 func goBuild(ctx context.Context, source string, e edition, p platform) ([]byte, error) {
 	folder, err := os.MkdirTemp("", "jitaccess-release-")
 	if err != nil {
@@ -20,11 +24,18 @@ func goBuild(ctx context.Context, source string, e edition, p platform) ([]byte,
 	}
 	defer os.RemoveAll(folder)
 	program := filepath.Join(folder, "jitaccess")
+	kept, err := exec.CommandContext(ctx, "go", append([]string{"env"}, fetching...)...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env: %w", err)
+	}
 	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+e.version,
 		"-o", program, "./cmd/jitaccess")
 	command.Dir = source
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.system, "GOARCH="+p.architecture,
+	command.Env = append(os.Environ(), "GOENV=off", "GO111MODULE=on", "CGO_ENABLED=0", "GOOS="+p.system, "GOARCH="+p.architecture,
 		"GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off", "GOTOOLCHAIN=local")
+	for i, value := range strings.Split(strings.TrimSuffix(string(kept), "\n"), "\n") {
+		command.Env = append(command.Env, fetching[i]+"="+value)
+	}
 	if said, err := command.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building for %s: %w\n%s", p, err, said)
 	}

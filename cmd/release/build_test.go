@@ -62,6 +62,11 @@ func TestTwoBuildsHaveOneDigest(t *testing.T) {
 	for _, folder := range []string{one, two} {
 		copySource(t, folder)
 		if folder == two {
+			kept := filepath.Join(t.TempDir(), "env") // what go env -w writes
+			if err := os.WriteFile(kept, []byte("GOFLAGS=-tags=failpoints\nGOEXPERIMENT=jsonv2\nGO111MODULE=off\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("GOENV", kept)
 			t.Setenv("GOFLAGS", "-tags=failpoints")
 			t.Setenv("GOAMD64", "v3")
 			t.Setenv("CGO_ENABLED", "1")
@@ -186,5 +191,49 @@ func TestAReleaseIsOfACommitAndSigned(t *testing.T) {
 		if err == nil || !strings.Contains(string(said), c.says) || strings.Contains(string(said), "go run") {
 			t.Errorf("%s: %v, %s", name, err, said)
 		}
+	}
+}
+
+// What is not committed, or not under the tag, is no version: make release begins with a clean copy of it.
+func TestAReleaseIsOfATag(t *testing.T) {
+	makefile, err := filepath.Abs("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change string
+		says   string // empty where it begins
+	}{
+		"as it was tagged":      {"true", ""},
+		"an ignored file":       {"echo x >notes", ""},
+		"an annotated tag":      {"git tag -d v1 && git tag -a -m v1 v1", ""},
+		"a changed file":        {"echo x >>go.mod", "not committed"},
+		"a staged file":         {"echo x >>go.mod && git add .", "not committed"},
+		"a new file":            {"echo x >more.go", "not committed"},
+		"a removed file":        {"rm go.mod", "not committed"},
+		"no tag":                {"git tag -d v1", "no tag v1"},
+		"a branch of that name": {"git tag -d v1 && git branch v1", "no tag v1"},
+		"a later commit":        {"git commit -q --allow-empty -m later", "another commit"},
+		"another commit named":  {"export REVISION=0123456789", "another commit"},
+		"no git":                {"rm -rf .git", "no tag v1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			for file, text := range map[string]string{"key": "", "bin/go": "#!/bin/sh\necho begun; exit 1\n", "source/go.mod": "module x\n", "source/.gitignore": "notes\n"} {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(folder, file)), 0o755), os.WriteFile(filepath.Join(folder, file), []byte(text), 0o755)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			command := exec.Command("sh", "-c", `cd source && git init -q && git add . && git commit -q -m x && git tag v1 && `+c.change+
+				` && make -f "$1" release VERSION=v1 RELEASE_KEY=../key DIST=../dist`, "sh", makefile)
+			command.Dir = folder
+			command.Env = append(os.Environ(), "PATH="+filepath.Join(folder, "bin")+":"+os.Getenv("PATH"), "GIT_CONFIG_GLOBAL=/dev/null",
+				"GIT_CONFIG_SYSTEM=/dev/null", "GIT_CEILING_DIRECTORIES="+folder, "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com",
+				"GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com")
+			said, err := command.CombinedOutput()
+			if err == nil || c.says != "" && !strings.Contains(string(said), c.says) || strings.Contains(string(said), "begun\n") != (c.says == "") {
+				t.Errorf("%v: %s", err, said)
+			}
+		})
 	}
 }

@@ -170,7 +170,7 @@ func (r *reader) inWords(s setting) string {
 		switch {
 		case value.Version != "":
 			return value.Version
-		case strings.HasPrefix(value.Value.Reveal(), "sqlite:"):
+		case first == "DATABASE_URL" && strings.HasPrefix(value.Value.Reveal(), "sqlite:"):
 			return value.Value.Reveal()
 		case !value.Value.IsZero() || s.tag.Get("secret") != "":
 			return redact.Mark
@@ -190,7 +190,7 @@ func (r *reader) inWords(s setting) string {
 	case []string:
 		text = strings.Join(value, ", ")
 	}
-	if v.secret || strings.Contains(text, "@") && strings.Contains(text, "://") {
+	if v.secret || mayHoldPassword(text) {
 		return redact.Mark
 	}
 	return text

@@ -121,8 +121,9 @@ func TestExplainShowsNoSecret(t *testing.T) {
 			secret, env := field.Tag.Get("secret") != "", field.Tag.Get("env")
 			for name := range strings.SplitSeq(env, ",") {
 				for _, text := range []string{canary, canary + " " + canary, "postgres://u:" + canary + "@h/d", "https://u:" + canary + "@h/", "projects/" + canary,
-					"-----BEGIN KEY-----" + canary, "mail.smtp.password=" + canary} {
-					if name == "" || !secret && !strings.Contains(text, "://u:") {
+					"-----BEGIN KEY-----" + canary, "mail.smtp.password=" + canary, "sqlite:postgres://u:" + canary + "@h/d", "u:" + canary + "@h",
+					"user:a@example.com, u:" + canary + "@h:25", "u:" + canary + "@" + canary + "@h"} {
+					if name == "" || !secret && !strings.Contains(text, "u:"+canary) {
 						continue
 					}
 					for _, profile := range []string{"", "oidc"} {

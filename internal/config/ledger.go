@@ -32,7 +32,7 @@ func ParseDatabase(text string) (Database, error) {
 		if path = strings.TrimSpace(path); path == "" {
 			path = sqliteFile
 		}
-		if strings.HasPrefix(path, "//") || strings.ContainsRune(path, 0) {
+		if strings.HasPrefix(path, "//") || strings.Contains(path, "://") || strings.ContainsRune(path, 0) {
 			return Database{}, errDatabase
 		}
 		return Database{SQLite: path}, nil

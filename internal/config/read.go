@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/addressmap"
@@ -97,11 +98,11 @@ func ReadLedger(lookup func(string) string) (Ledger, error) {
 // reads and that was probably meant for us: it bears our prefix, or its name is one
 // slip away from that of a variable which is read. No value is in it.
 func Unknown(environ []string) []string {
-	known := append(strings.Split(strings.Join(slices.Sorted(maps.Keys(descriptions())), ","), ","), "GAE_SERVICE", "K_SERVICE")
+	known := append(strings.Split(strings.Join(slices.Sorted(maps.Keys(descriptions())), ","), ","), "GAE_SERVICE", "K_SERVICE", "JITACCESS_URL") // the last is for the commands that use a service
 	var warnings []string
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")
-		if strings.TrimSpace(text) == "" || slices.Contains(known, name) {
+		if strings.TrimSpace(text) == "" || slices.Contains(known, name) || linked(name, text) {
 			continue
 		}
 		meant := slices.IndexFunc(known, func(k string) bool { return oneSlip(name, k) || sameWords(name, k) })
@@ -113,6 +114,14 @@ func Unknown(environ []string) []string {
 		}
 	}
 	return warnings
+}
+
+// linked is whether Kubernetes made a variable of a service, which may be called jitaccess too
+// (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+func linked(name, text string) bool {
+	_, port, isPort := strings.Cut(name, "_PORT_")
+	return strings.HasSuffix(name, "_SERVICE_HOST") || strings.HasSuffix(name, "_SERVICE_PORT") || strings.Contains(name, "_SERVICE_PORT_") ||
+		isPort && port != "" && port[0] >= '0' && port[0] <= '9' || strings.HasSuffix(name, "_PORT") && strings.Contains(text, "://")
 }
 
 // sameWords is whether a name has the words of a known one, in the same order, whatever stands
@@ -290,13 +299,25 @@ func (r *reader) faultIf(so bool, name, why string) {
 // maxShown is how much of a value is shown, in bytes.
 const maxShown = 200
 
+// mayHoldPassword is whether a text could be an address with a user and a password before its host. A
+// member of ADMINS, user:ADDRESS, is none.
+func mayHoldPassword(text string) bool {
+	for part := range strings.FieldsFuncSeq(text, func(c rune) bool { return c == ',' || unicode.IsSpace(c) }) {
+		before := part[:max(0, strings.LastIndexByte(part, '@'))]
+		if kind, _, found := strings.Cut(before, ":"); found && !slices.Contains([]string{"user", "group", "claim"}, kind) {
+			return true
+		}
+	}
+	return strings.Contains(text, "@") && strings.Contains(text, "://")
+}
+
 // shown is the value for people. Besides secrets it hides what could contain one,
 // such as a URL with a password in it.
 func (v *variable) shown() string {
 	if v.text == "" {
 		return ""
 	}
-	if v.secret || strings.Contains(v.text, "@") && strings.Contains(v.text, "://") {
+	if v.secret || mayHoldPassword(v.text) {
 		return redact.Mark
 	}
 	return strconv.Quote(access.Clip(v.text, maxShown))

@@ -394,8 +394,10 @@ func TestThreat36_UnknownVariablesAreNamed(t *testing.T) {
 	if len(got) != 1 || got[0] != "JITACCESS_GOOGLE_ENDPIONT is set, and no such variable is read; is JITACCESS_GOOGLE_ENDPOINT meant?" {
 		t.Errorf("got %q", got)
 	}
-	if got := config.Unknown([]string{"JITACCESS_SPEED=high"}); len(got) != 1 || got[0] != "JITACCESS_SPEED is set, and no such variable is read" {
-		t.Errorf("got %q", got)
+	for _, name := range []string{"JITACCESS_SPEED", "JITACCESS_PORT", "JITACCESS_SERVICE", "JITACCESS_PORT_HTTP"} {
+		if got := config.Unknown([]string{name + "=8000"}); len(got) != 1 || got[0] != name+" is set, and no such variable is read" {
+			t.Errorf("%s: got %q", name, got)
+		}
 	}
 }
 
@@ -473,9 +475,13 @@ func TestUsualVariablesAreNoSlips(t *testing.T) {
 		SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS SYSTEMD_EXEC_PID INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET DEBIAN_FRONTEND
 		SMTP_SERVER SMTP_USER SMTP_FROM SMTP_PASS GOOGLE_APPLICATION_NAME GOOGLE_API_KEY GOOGLE_CLOUD_UNIVERSE_DOMAIN GOOGLE_OAUTH_ACCESS_TOKEN
 		K_SINK K_CE_OVERRIDES OTEL_RESOURCE_ATTRIBUTES OTEL_METRICS_EXPORTER OTEL_LOGS_EXPORTER OTEL_EXPORTER_OTLP_TIMEOUT OTEL_EXPORTER_OTLP_INSECURE
-		OTEL_EXPORTER_OTLP_METRICS_ENDPOINT OTEL_EXPORTER_OTLP_LOGS_HEADERS OTEL_BSP_SCHEDULE_DELAY`) {
+		OTEL_EXPORTER_OTLP_METRICS_ENDPOINT OTEL_EXPORTER_OTLP_LOGS_HEADERS OTEL_BSP_SCHEDULE_DELAY JITACCESS_URL`) {
 		environ = append(environ, name+"=x")
 	}
+	// Kubernetes, of services jitaccess and jitaccess-metrics.
+	environ = append(environ, "JITACCESS_SERVICE_HOST=10.0.0.1", "JITACCESS_SERVICE_PORT=8000", "JITACCESS_SERVICE_PORT_HTTP=8000", "JITACCESS_PORT=tcp://10.0.0.1:8000",
+		"JITACCESS_PORT_8000_TCP=tcp://10.0.0.1:8000", "JITACCESS_PORT_8000_TCP_PROTO=tcp", "JITACCESS_PORT_8000_TCP_PORT=8000", "JITACCESS_PORT_8000_TCP_ADDR=10.0.0.1",
+		"JITACCESS_METRICS_SERVICE_HOST=10.0.0.2", "JITACCESS_METRICS_PORT=tcp://10.0.0.2:9090")
 	if got := config.Unknown(environ); len(got) != 0 {
 		t.Errorf("got %q", got)
 	}

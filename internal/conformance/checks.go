@@ -144,7 +144,7 @@ func accepts(id, assumption, source string, bindings func(*run) ([]binding, erro
 			return silence(a)
 		}
 		for _, w := range wanted {
-			if !slices.ContainsFunc(p.Bindings, func(b binding) bool { return b.marked() && b.Role == w.Role && *b.Condition == *w.Condition }) {
+			if !slices.ContainsFunc(p.Bindings, func(b binding) bool { return b.has(w.Role, w.Condition) }) {
 				return differs("the binding of %s with %q is not read as it was written", w.Role, w.Condition.Expression)
 			}
 		}
@@ -286,7 +286,7 @@ var memberChecks = []check{
 				"The number of members in the policy (1,501) is larger than the maximum allowed size 1,500")
 		}},
 	refuses("limit.repeated", "a member counts as often as it appears, also in one binding (400)", iamQuotas, func(r *run) []binding {
-		return []binding{r.forMembers(viewer, never(0), slices.Repeat([]string{r.caller()}, iampolicy.MaxMembers+1-r.before.members())...)}
+		return []binding{r.forMembers(viewer, never(0), slices.Repeat([]string{r.caller()}, max(1, iampolicy.MaxMembers+1-r.before.members()))...)}
 	}),
 }
 
@@ -370,7 +370,7 @@ func (r *run) etagChanges(ctx context.Context) outcome {
 		return *failed
 	}
 	before := p.Etag
-	p.Version, p.Bindings = 3, append(p.kept(), r.ours(viewer, never(1)))
+	p.Version, p.Bindings = 3, append(r.kept(p), r.ours(viewer, never(1)))
 	a := r.set(ctx, id, p)
 	var answered policy
 	if !a.ok() {
@@ -402,7 +402,7 @@ func (r *run) etagStale(ctx context.Context) outcome {
 	if a := r.write(ctx, "start", r.ours(viewer, never(1))); !a.ok() {
 		return silence(a)
 	}
-	stale.Version, stale.Bindings = 3, append(stale.kept(), r.ours(viewer, never(2)))
+	stale.Version, stale.Bindings = 3, append(r.kept(stale), r.ours(viewer, never(2)))
 	o := refusedWith(r.set(ctx, id, stale), http.StatusConflict, "ABORTED")
 	if o.result != Passes {
 		return o
@@ -411,7 +411,7 @@ func (r *run) etagStale(ctx context.Context) outcome {
 	if !a.ok() {
 		return silence(a)
 	}
-	if slices.ContainsFunc(p.Bindings, func(b binding) bool { return b.marked() && b.Condition.Expression == never(2) }) {
+	if slices.ContainsFunc(p.Bindings, func(b binding) bool { return b.has(viewer, r.ours(viewer, never(2)).Condition) }) {
 		return differs("it is refused, and written all the same")
 	}
 	return o
@@ -424,7 +424,7 @@ func (r *run) edited(ctx context.Context, check string, edit func(*policy)) answ
 	if !a.ok() {
 		return a
 	}
-	p.Version, p.Bindings = 3, append(p.kept(), r.forMembers(viewer, never(3), r.subject(0)))
+	p.Version, p.Bindings = 3, append(r.kept(p), r.forMembers(viewer, never(3), r.subject(0)))
 	edit(&p)
 	return r.set(ctx, check, p)
 }
@@ -468,7 +468,7 @@ func (r *run) versionLost(ctx context.Context) outcome {
 	if failed != nil {
 		return *failed
 	}
-	p.Version, p.Etag, p.Bindings = 1, "", p.kept()
+	p.Version, p.Etag, p.Bindings = 1, "", r.kept(p)
 	a := r.set(ctx, id, p)
 	if !a.ok() {
 		if a.saysNothing() {

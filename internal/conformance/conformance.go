@@ -99,6 +99,8 @@ type run struct {
 	before  policy
 	report  Report
 	redact  func(string) string
+	// written are the keys of the bindings that were written, without their conditions.
+	written map[string]bool
 	// grants are what was learned of grants, by check, once they were tried; ungranted is of
 	// those of which nothing was.
 	grants    map[string]outcome
@@ -122,7 +124,7 @@ const cleaning = 45 * time.Second
 // is not scratch. What an earlier run left is taken out first. When ctx ends, the checks that
 // are still to be made could not be tried, and what was written is taken out all the same.
 func Run(ctx context.Context, c Config) (Report, error) {
-	r := &run{c: c, report: Report{Version: c.Version, Real: c.Real, Began: c.Now().UTC(), LetPass: []string{}, Left: []string{}}}
+	r := &run{c: c, written: map[string]bool{}, report: Report{Version: c.Version, Real: c.Real, Began: c.Now().UTC(), LetPass: []string{}, Left: []string{}}}
 	if err := r.scratch(ctx); err != nil {
 		return r.report, err
 	}
@@ -132,6 +134,20 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	} else if len(left) > 0 {
 		return r.report, Refused{"what an earlier run left could not be taken out: " + left[0], "take it out by hand"}
 	}
+	r.try(ctx)
+	r.report.Ended = c.Now().UTC()
+	return r.report, nil
+}
+
+// try makes all checks, and takes out what they wrote, whatever becomes of them.
+func (r *run) try(ctx context.Context) {
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning)
+		defer cancel()
+		for _, left := range r.clear(end) {
+			r.report.Left = append(r.report.Left, r.redact(left))
+		}
+	}()
 	for _, k := range checks {
 		o := outcome{Untried, "the run was interrupted", nil}
 		if ctx.Err() == nil {
@@ -142,15 +158,8 @@ func Run(ctx context.Context, c Config) (Report, error) {
 		}
 		done := Checked{k.id, k.assumption, k.source, o.result, r.redact(o.observed), o.seconds}
 		r.report.Checks = append(r.report.Checks, done)
-		if c.Said != nil {
-			c.Said(done)
+		if r.c.Said != nil {
+			r.c.Said(done)
 		}
 	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning)
-	defer cancel()
-	for _, left := range r.clear(end) {
-		r.report.Left = append(r.report.Left, r.redact(left))
-	}
-	r.report.Ended = c.Now().UTC()
-	return r.report, nil
 }

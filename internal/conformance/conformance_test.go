@@ -229,6 +229,7 @@ func TestAProjectThatIsNotScratchIsRefused(t *testing.T) {
 		"an address like an agent's": {bound(google.Binding{Role: "roles/editor", Members: []string{"serviceAccount:service-" + number + "@evil.example"}}), "evil.example"},
 		"the domain":                 {bound(google.Binding{Role: "roles/browser", Members: []string{"domain:example.com"}}), "domain:example.com"},
 		"somebody eligible":          {bound(google.Binding{Role: "roles/viewer", Members: []string{"user:bob@example.com"}, Condition: &google.Condition{Title: "x", Expression: "has({}.jitAccessConstraint)"}}), "bob"},
+		"a person under our title":   {bound(google.Binding{Role: "roles/viewer", Members: []string{"user:bob@example.com"}, Condition: &google.Condition{Title: mark, Expression: "true"}}), "user:bob@example.com"},
 		"two owners":                 {bound(google.Binding{Role: "roles/owner", Members: []string{"user:bob@example.com"}}), "roles/owner of user:erin@example.com"},
 		"a group as the owner": {func(p *google.Project) {
 			p.Policy = google.Policy{Bindings: []google.Binding{{Role: "roles/owner", Members: []string{"group:sre@example.com"}}}}
@@ -239,6 +240,7 @@ func TestAProjectThatIsNotScratchIsRefused(t *testing.T) {
 		"many":                    {bound(google.Binding{Role: "roles/viewer", Members: []string{"user:a@x.example", "user:b@x.example", "user:c@x.example", "user:d@x.example", "user:e@x.example", "user:f@x.example", "user:g@x.example"}}), "and 2 more"},
 		"production by its label": {labelled("env", "prod"), "env=prod"},
 		"production in capitals":  {labelled("stage", "Production"), "stage=Production"},
+		"production of a region":  {labelled("env", "prod-eu_1"), "env=prod-eu_1"},
 		"production as the name":  {labelled("live", "true"), "live=true"},
 		"being deleted":           {func(p *google.Project) { p.Deleted = true }, "DELETE_REQUESTED"},
 		"under another id":        {func(p *google.Project) { p.ID = "somebody-elses" }, "not there"},
@@ -281,7 +283,7 @@ func TestWhatStoodStays(t *testing.T) {
 		p.Policy = ownPolicy(google.Binding{Role: "roles/cloudsql.client", Members: []string{"serviceAccount:jitaccess@example-jitaccess.iam.gserviceaccount.com"},
 			Condition: &google.Condition{Title: "own", Expression: "resource.name == \"x\""}})
 		p.Policy.AuditConfigs = []google.AuditConfig{{Service: "allServices", AuditLogConfigs: []google.AuditLogConfig{{LogType: "DATA_READ", ExemptedMembers: []string{"user:erin@example.com"}}}}}
-		p.Labels = map[string]string{"env": "test", "production": "false"}
+		p.Labels = map[string]string{"env": "test", "stage": "non-prod", "production": "false"}
 	})
 	report := w.run(t.Context())
 	if got := results(report, Untried); !slices.Equal(got, []string{"version.lost"}) {
@@ -418,7 +420,7 @@ func TestWhatIsMissingIsUntried(t *testing.T) {
 func TestTheReportNamesNobody(t *testing.T) {
 	w := newWorld(t)
 	w.wrap = instead("member.unknown", "setIamPolicy", says(400, "INVALID_ARGUMENT",
-		"User alice@example.com and group:sre@example.com of "+scratch+" (projects/"+number+"), bob@partner.example.net,\n"+w.Account+" do not exist."))
+		"User alice@example.com and group:sre@example.com of "+scratch+" (projects/"+number+") in organizations/4711 of C01234567, bob@partner.example.net,\n\x1b]0;title\a"+w.Account+" do not exist."))
 	report := w.run(t.Context())
 	var text strings.Builder
 	if err := report.Text(&text); err != nil {
@@ -429,13 +431,13 @@ func TestTheReportNamesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for form, said := range map[string]string{"text": text.String(), "JSON": string(encoded)} {
-		for _, name := range []string{"@", "alice", "erin", "example.com", "partner", scratch, number, "jitaccess@", "Bearer", "ya29"} {
+		for _, name := range []string{"@", "alice", "erin", "example.com", "partner", "4711", "C01234567", scratch, number, "jitaccess@", "Bearer", "ya29"} {
 			if strings.Contains(said, name) {
 				t.Errorf("the %s has %q:\n%s", form, name, said)
 			}
 		}
 	}
-	if !strings.Contains(text.String(), "Nothing was left behind.") || !strings.Contains(text.String(), "User SOMEBODY and group:GROUP of PROJECT (projects/NUMBER), SOMEBODY, CALLER do not exist.") {
+	if !strings.Contains(text.String(), "Nothing was left behind.") || !strings.Contains(text.String(), "User SOMEBODY and group:GROUP of PROJECT (projects/NUMBER) in ABOVE of ABOVE, SOMEBODY, [U+001B]]0;title[U+0007]CALLER do not exist.") {
 		t.Errorf("the text is\n%s", text.String())
 	}
 	for _, c := range report.Checks {
@@ -497,14 +499,14 @@ func TestTheDocumentHasEveryCheck(t *testing.T) {
 	}
 }
 
-// Where Google loses a condition instead of refusing it, what then stands is for nobody, and is taken
-// out as all else.
+// Where Google loses a condition, what then stands is taken out as all else, for whomever it is.
 func TestAConditionThatIsLostGivesNobodyAnything(t *testing.T) {
-	for _, id := range []string{"version.needed", "version.unknown", "condition.empty"} {
+	for _, id := range []string{"version.needed", "version.unknown", "condition.empty", "condition.basic", "condition.marker", "member.everybody", "start", ""} {
 		w := newWorld(t)
 		w.wrap = func(cloud http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				if check, method := made(r); check != id || method != "setIamPolicy" {
+				check, method := made(r)
+				if method != "setIamPolicy" || id != "" && check != id || check == "end" {
 					cloud.ServeHTTP(rw, r)
 					return
 				}
@@ -521,8 +523,87 @@ func TestAConditionThatIsLostGivesNobodyAnything(t *testing.T) {
 				fmt.Fprint(rw, `{"etag":"BwY="}`)
 			})
 		}
-		if report := w.run(t.Context()); !slices.Equal(results(report, Differs), []string{id}) {
-			t.Errorf("%s: differing are %v", id, results(report, Differs))
+		report := w.run(t.Context())
+		if got := results(report, Differs); id != "" && id != "start" && !slices.Equal(got, []string{id}) {
+			t.Errorf("%s: differing are %v", id, got)
 		}
+		for _, c := range report.Checks { // wherever a condition is lost
+			if id == "" && c.Result == Passes && (strings.HasPrefix(c.ID, "condition.") || strings.HasPrefix(c.ID, "limit.")) {
+				t.Errorf("%s passes", c.ID)
+			}
+		}
+	}
+}
+
+// sending is what becomes of a call.
+type sending func(*http.Request) (*http.Response, error)
+
+func (s sending) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
+
+// A write that is under way when the run is interrupted is not done after the end has looked.
+func TestAWriteThatHasBegunIsWaitedFor(t *testing.T) {
+	for nth := 1; nth <= 37; nth += 4 {
+		w := newWorld(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		var late *http.Request
+		writes, through := 0, w.HTTP.Transport
+		w.HTTP.Transport = sending(func(r *http.Request) (*http.Response, error) {
+			if _, method := made(r); method == "setIamPolicy" {
+				if writes++; writes == nth {
+					cancel()
+				}
+				if err := r.Context().Err(); err != nil && late == nil {
+					late = r.Clone(t.Context())
+					return nil, err
+				}
+			}
+			return through.RoundTrip(r)
+		})
+		before := w.policy()
+		if _, err := Run(ctx, w.Config); err != nil {
+			t.Fatal(err)
+		}
+		if late != nil {
+			if _, err := through.RoundTrip(late); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := w.policy(); writes < nth || after != before {
+			t.Errorf("write %d of %d: the policy was\n%s\nand is\n%s", nth, writes, before, after)
+		}
+	}
+}
+
+// A fault of ours in the middle of a run leaves nothing behind either.
+func TestAFaultLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.Said = func(c Checked) {
+		if c.ID == "condition.marker" {
+			panic("planted")
+		}
+	}
+	before := w.policy()
+	func() {
+		defer func() {
+			if recover() != "planted" {
+				t.Error("the fault was swallowed")
+			}
+		}()
+		_, _ = Run(t.Context(), w.Config)
+	}()
+	if after := w.policy(); after != before {
+		t.Errorf("the policy was\n%s\nand is\n%s", before, after)
+	}
+}
+
+// What is written for nobody is for nobody of this project: without its number nothing is.
+func TestAProjectWithoutANumberIsRefused(t *testing.T) {
+	for _, name := range []string{"", "projects/", "projects/" + scratch, number} {
+		w := newWorld(t)
+		w.wrap = instead("start", scratch, edited(func(all map[string]any) { all["name"] = name }))
+		if _, err := Run(t.Context(), w.Config); err == nil || !strings.Contains(err.Error(), "has no number") {
+			t.Errorf("%q: %v", name, err)
+		}
+		w.wroteNothing()
 	}
 }

@@ -8,11 +8,15 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/lazyregexp"
 )
 
 // address is what looks like one of somebody.
 var address = lazyregexp.New(`[^\s"'<>()\[\],;:=]+@[A-Za-z0-9.-]+`)
+
+// above is what the project is in, as Google names it.
+var above = lazyregexp.New(`\b(organizations|folders)/[0-9]+|\bC0[0-9a-z]{7}\b`)
 
 // redaction takes out of Google's texts who and what they name.
 func redaction(c Config, p project) func(string) string {
@@ -25,10 +29,11 @@ func redaction(c Config, p project) func(string) string {
 	known := strings.NewReplacer(names...)
 	return func(text string) string {
 		text = address().ReplaceAllString(known.Replace(text), "SOMEBODY")
+		text = above().ReplaceAllString(text, "ABOVE")
 		if d := domain(c.Group); d != "" {
 			text = strings.ReplaceAll(text, d, "DOMAIN")
 		}
-		return strings.Join(strings.Fields(text), " ")
+		return access.Visible(strings.Join(strings.Fields(text), " "))
 	}
 }
 

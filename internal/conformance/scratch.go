@@ -25,6 +25,9 @@ type project struct {
 // number is that of projects/NUMBER.
 func (p project) number() string { return strings.TrimPrefix(p.Name, "projects/") }
 
+// named is how Resource Manager names a project.
+var named = regexp.MustCompile(`^projects/[0-9]+$`)
+
 // production are the values of labels, or their names, by which people mark what matters.
 var production = []string{"prod", "production", "prd", "live"}
 
@@ -46,12 +49,15 @@ func (r *run) scratch(ctx context.Context) error {
 		return fmt.Errorf("the project cannot be looked at: %s", a.said())
 	case r.project.ProjectID != r.c.Project:
 		return fmt.Errorf("asked for the project %s, Google answered of %q", r.c.Project, r.project.ProjectID)
+	case !named.MatchString(r.project.Name):
+		return fmt.Errorf("the project %s has no number: Google names it %q", r.c.Project, r.project.Name)
 	case r.project.State != "ACTIVE":
 		return Refused{fmt.Sprintf("the project %s is in the state %q", r.c.Project, r.project.State), "use one that is ACTIVE"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.project.Labels)) {
 		value := r.project.Labels[name]
-		if slices.Contains(production, strings.ToLower(value)) || slices.Contains(production, strings.ToLower(name)) && value != "false" {
+		first := strings.FieldsFunc(strings.ToLower(value), func(c rune) bool { return c == '-' || c == '_' }) // prod-eu, but not non-prod
+		if len(first) > 0 && slices.Contains(production, first[0]) || slices.Contains(production, strings.ToLower(name)) && value != "false" {
 			return Refused{fmt.Sprintf("the project %s has the label %s=%s", r.c.Project, name, value), "use a project that is not of production"}
 		}
 	}
@@ -130,10 +136,10 @@ func (r *run) judge(p policy) error {
 func (r *run) clear(ctx context.Context) (left []string) {
 	p, a := r.get(ctx, "end")
 	for range attempts {
-		if !a.ok() || !slices.ContainsFunc(p.Bindings, binding.marked) {
+		if !a.ok() || !slices.ContainsFunc(p.Bindings, r.wrote) {
 			break
 		}
-		p.Version, p.Bindings = 3, p.kept()
+		p.Version, p.Bindings = 3, r.kept(p)
 		if a = r.set(ctx, "end", p); a.ok() || a.status == http.StatusConflict || a.status == http.StatusPreconditionFailed {
 			p, a = r.get(ctx, "end")
 		}
@@ -144,8 +150,8 @@ func (r *run) clear(ctx context.Context) (left []string) {
 	}
 	now := map[string]bool{}
 	for _, b := range p.Bindings {
-		if b.marked() {
-			left = append(left, fmt.Sprintf("a binding of %s with the title %q", b.Role, mark))
+		if r.wrote(b) {
+			left = append(left, fmt.Sprintf("a binding of %s, with the title %q or without a condition", b.Role, mark))
 		}
 		now[b.key()] = true
 	}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"jitaccess/internal/outbound"
 )
@@ -172,26 +173,47 @@ func (p policy) MarshalJSON() ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// marked is whether a binding was written by a run, this one or an earlier: by its title, or
-// because it is for nobody who exists. Where it is tried whether a condition is refused, it may
-// have been lost.
+// marked is whether a binding was written by a run, this one or an earlier: by its title, if it is for
+// nobody for whom no run writes, or because it is for nobody who exists. Where it is tried whether a
+// condition is refused, it may have been lost.
 func (b binding) marked() bool {
 	ofNobody := func(member string) bool { return strings.Contains(member, "/workloadIdentityPools/"+pool+"/subject/") }
-	return b.Condition != nil && strings.HasPrefix(b.Condition.Title, mark) ||
+	ofPeople := func(member string) bool {
+		kind, _, _ := strings.Cut(strings.TrimPrefix(member, "deleted:"), ":")
+		return slices.Contains([]string{"user", "group", "domain"}, kind)
+	}
+	return b.Condition != nil && strings.HasPrefix(b.Condition.Title, mark) && !slices.ContainsFunc(b.Members, ofPeople) ||
 		len(b.Members) > 0 && !slices.ContainsFunc(b.Members, func(m string) bool { return !ofNobody(m) })
+}
+
+// has is whether a binding gives a role on terms.
+func (b binding) has(role string, t *terms) bool {
+	return b.Role == role && b.Condition != nil && *b.Condition == *t
 }
 
 // key tells bindings apart by what they give to whom, whatever the order of the members.
 func (b binding) key() string {
 	plain := b
-	plain.raw, plain.Members = nil, slices.Sorted(slices.Values(b.Members))
+	plain.raw, plain.Members = nil, slices.Compact(slices.Sorted(slices.Values(b.Members)))
 	text, _ := json.Marshal(plain)
 	return string(text)
 }
 
-// kept are the bindings that are not ours.
+// kept are the bindings that are of no run.
 func (p policy) kept() []binding {
 	return slices.DeleteFunc(slices.Clone(p.Bindings), binding.marked)
+}
+
+// kept are the bindings of a policy that are not of a run, this one included.
+func (r *run) kept(p policy) []binding {
+	return slices.DeleteFunc(slices.Clone(p.Bindings), r.wrote)
+}
+
+// wrote is whether a binding is one of a run, also one of this run's that lost its condition and did
+// not stand before.
+func (r *run) wrote(b binding) bool {
+	return b.marked() || b.Condition == nil && r.written[b.key()] &&
+		!slices.ContainsFunc(r.before.Bindings, func(stood binding) bool { return stood.key() == b.key() })
 }
 
 func (p policy) conditional() bool {
@@ -232,7 +254,23 @@ func (r *run) getAs(ctx context.Context, check string, version int) (p policy, a
 	return p, a
 }
 
+// writing is how long a write is waited for.
+const writing = 30 * time.Second
+
+// set writes the policy. What has begun is waited for when the run is interrupted: a write that is
+// done after the end has looked would be left behind.
 func (r *run) set(ctx context.Context, check string, p policy) answer {
+	if err := ctx.Err(); err != nil {
+		return answer{err: err}
+	}
+	for _, b := range p.Bindings {
+		if bare := b; b.raw == nil {
+			bare.Condition = nil
+			r.written[bare.key()] = true
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writing)
+	defer cancel()
 	return r.call(ctx, r.c.HTTP, check, r.resource(r.c.Project, ":setIamPolicy"), map[string]any{"policy": p})
 }
 
@@ -249,7 +287,7 @@ func (r *run) write(ctx context.Context, check string, ours ...binding) (a answe
 		if p.Etag == "" {
 			return answer{err: fmt.Errorf("the policy was read without an etag, so that nothing is written")}
 		}
-		p.Version, p.Bindings = 3, append(p.kept(), ours...)
+		p.Version, p.Bindings = 3, append(r.kept(p), ours...)
 		if a = r.set(ctx, check, p); a.status != http.StatusConflict && a.status != http.StatusPreconditionFailed {
 			return a
 		}

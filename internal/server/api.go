@@ -430,7 +430,9 @@ func approvedFor(r *http.Request) (atMost time.Duration, signed *access.Assertio
 		return 0, nil, nil
 	}
 	var body approveBody
-	if err := json.Unmarshal(text, &body); err != nil {
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields() // one could be a limit by another name
+	if err := cmp.Or(strict.Decode(&body), nothingAfter(strict)); err != nil {
 		return 0, nil, badInput("the body is not the JSON object that belongs here: minutes is a whole number, signature what was signed", err)
 	}
 	if body.Signature != nil {

@@ -134,7 +134,8 @@ func TestApprovingForLessByInterfaceAndForm(t *testing.T) {
 		`{"minutes":31}`: {400, 0}, `{"minutes":0}`: {400, 0}, `{"minutes":-5}`: {400, 0}, `{"minutes":1.5}`: {400, 0}, `{"minutes":"ten"}`: {400, 0},
 		// What limits it cannot be read.
 		`{"minutes":10} x`: {400, 0}, `{"minutes":10,}`: {400, 0}, `{"minutes":10`: {400, 0}, ` {"minutes":10,"signature":"x"}`: {400, 0}, `[{"minutes":10}]`: {200, 30},
-		`{"minutes":1e9}`: {400, 0}, `{"minutes":[10]}`: {400, 0}, `{"minutes":99999999999999999999}`: {400, 0},
+		`{"minutes":1e9}`: {400, 0}, `{"minutes":[10]}`: {400, 0}, `{"minute":10}`: {400, 0}, `{"activationTimeout":10}`: {400, 0},
+		`{"minutes":99999999999999999999}`: {400, 0},
 	} {
 		w.Activations = nil
 		id := someRequest(t, h, "case "+strings.Map(func(r rune) rune {

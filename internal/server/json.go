@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"unicode/utf8"
 
 	"jitaccess/internal/access"
 )
@@ -58,17 +60,33 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 }
 
 // readJSON reads one JSON object. Unknown members are ignored, as JIT Access 1.x
-// does; anything after the object is refused.
+// does; anything after the object is refused, and so is what is not UTF-8: the decoder would
+// put other characters in its place.
 func readJSON[T any](r *http.Request) (body T, err error) {
 	if err := accepted(r, "application/json"); err != nil {
 		return body, err
 	}
-	d := json.NewDecoder(r.Body)
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return body, bodyError("the body cannot be read", err)
+	}
+	if !utf8.Valid(text) {
+		return body, badInput("the body is not UTF-8", nil)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
 	if err := d.Decode(&body); err != nil {
 		return body, bodyError("the body is not the JSON object that belongs here", err)
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+	if err := nothingAfter(d); err != nil {
 		return body, bodyError("there is something after the JSON object", err)
 	}
 	return body, nil
+}
+
+// nothingAfter is an error if something follows what was read.
+func nothingAfter(d *json.Decoder) error {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.Join(errors.New("there is something after it"), err)
+	}
+	return nil
 }

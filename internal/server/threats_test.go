@@ -87,6 +87,7 @@ func TestThreat08_InputIsReadWholeOrNotAtAll(t *testing.T) {
 		"a semicolon in a form":             {"POST", "/review?activation=a", "application/x-www-form-urlencoded", "verdict=approve;digest=x"},
 		"a field twice":                     {"POST", "/requests/jit-AAAAAAAAAAAAAAAA/end", "application/x-www-form-urlencoded", "resource=projects/a&resource=projects/b"},
 		"two objects":                       {"POST", "/api/activation-request/deny?activation=a", "application/json", `{"comment":"x"}{"comment":"y"}`},
+		"not UTF-8":                         {"POST", "/api/activation-request/deny?activation=a", "application/json", "{\"comment\":\"\xff\"}"},
 		"something after the object":        {"POST", "/api/activation-request/deny?activation=a", "application/json", `{"comment":"x"} x`},
 		"another type than the field's":     {"POST", "/api/activation-request/deny?activation=a", "application/json", `{"comment":["x"]}`},
 		"an array in place of the object":   {"POST", "/api/requests/jit-AAAAAAAAAAAAAAAA/end", "application/json", `[{"resource":"projects/a"}]`},
