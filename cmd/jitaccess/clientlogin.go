@@ -87,8 +87,11 @@ func (c *caller) readSecret(path string) ([]byte, error) {
 }
 
 // browseTo has the user open an address, which is said too: a browser may be on another machine, or none.
-func (c *caller) browseTo(ctx context.Context, address string) error {
+func (c *caller) browseTo(ctx context.Context, address, letters string) error {
 	fmt.Fprintf(c.stderr, "Log in by browser on this machine:\n\n  %s\n\n", address)
+	if letters != "" {
+		fmt.Fprintf(c.stderr, "Its page shows these letters, if it is this log-in:  %s\n\n", letters)
+	}
 	if c.noBrowser {
 		return nil
 	}
