@@ -262,10 +262,19 @@ func TestStrangeFronts(t *testing.T) {
 		s.Close()
 	}
 	for _, text := range []string{"", "two tokens", "a\r\nX-Evil: 1", "ä"} {
-		if _, err := (client.SignIn{Origin: "https://access.example.com", Token: []byte(text)}).Do(t.Context()); err == nil {
-			t.Errorf("%q is a token", text)
+		_, err := client.SignIn{Origin: "https://access.example.com", Token: []byte(text), Transport: unsent{t}}.Do(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "spaces or line breaks") || text != "" && strings.Contains(err.Error(), text) {
+			t.Errorf("%q is a token: %v", text, err)
 		}
 	}
+}
+
+// unsent is a network to which nothing may be sent.
+type unsent struct{ t *testing.T }
+
+func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
+	u.t.Errorf("%s is asked", r.URL.Host)
+	return nil, errors.New("nothing is sent")
 }
 
 // A secret in a file is one that nobody else may read.

@@ -25,7 +25,6 @@ type ownLogin struct {
 	*httptest.Server
 	asked    url.Values
 	redeemed int
-	refuses  bool
 }
 
 func newOwnLogin(t *testing.T) *ownLogin {
@@ -41,7 +40,7 @@ func newOwnLogin(t *testing.T) *ownLogin {
 			var said struct{ Code, Verifier, RedirectURI string }
 			_ = json.NewDecoder(r.Body).Decode(&said)
 			sum := sha256.Sum256([]byte(said.Verifier))
-			if o.refuses || said.Code != "good" || r.Header.Get("X-JITACCESS") != "1" || r.Header.Get("Authorization") != "" || o.redeemed > 0 ||
+			if said.Verifier == o.asked.Get("state") || strings.Contains(said.RedirectURI, said.Verifier) || said.Code != "good" || r.Header.Get("X-JITACCESS") != "1" || r.Header.Get("Authorization") != "" || o.redeemed > 0 ||
 				said.RedirectURI != o.asked.Get("redirect_uri") || base64.RawURLEncoding.EncodeToString(sum[:]) != o.asked.Get("code_challenge") {
 				answer(400, map[string]string{"message": "The code does not hold.", "code": "bad-input"})
 				return
