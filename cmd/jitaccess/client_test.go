@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -262,37 +261,6 @@ func TestBadCommandLines(t *testing.T) {
 func TestWhatOthersWroteIsPlain(t *testing.T) {
 	if got := plain("a\x1b[31mb\nc\u202ed\u200be"); strings.ContainsAny(got, "\x1b\n\u202e\u200b") {
 		t.Errorf("%q", got)
-	}
-}
-
-// Completion is loaded by the shell that it is for, and knows commands, options and files.
-func TestCompletion(t *testing.T) {
-	p := shell(t)
-	p.fails(exitUsage, "bash, zsh and fish", "completion", "powershell")
-	for _, name := range operatorCommands {
-		if name != "help" && !strings.Contains(usage, name) {
-			t.Errorf("%s is not in the usage", name)
-		}
-	}
-	for _, c := range clientCommands() {
-		for _, sh := range []string{"bash", "zsh", "fish"} {
-			if !strings.Contains(p.must("completion", sh), c.name) {
-				t.Errorf("%s does not know %s", sh, c.name)
-			}
-		}
-	}
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line, want := range map[string]string{"jitaccess lo": "login logout", "jitaccess request --rea": "--reason",
-		"jitaccess completion z": "zsh", "jitaccess history --st": "--state"} {
-		words := strings.Fields(line)
-		script := p.must("completion", "bash") + "COMP_WORDS=(" + line + "); COMP_CWORD=" + strconv.Itoa(len(words)-1) + "; _jitaccess; echo \"${COMPREPLY[*]}\""
-		out, err := exec.Command(bash, "--norc", "-c", script).CombinedOutput()
-		if err != nil || strings.TrimSpace(string(out)) != want {
-			t.Errorf("%s: %v, %s", line, err, out)
-		}
 	}
 }
 
